@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Files of our own: state and configuration. (Kernel attributes go through drivers-glue/io.h.) */
+
+#include <stddef.h>
+
+#include "base/macros.h"
+
+/* Read a whole regular file below dirfd, at most max_size bytes; -EFBIG when it is larger. The text is
+ * NUL-terminated; *ret_size may be NULL. A symbolic link as last component is refused (-ELOOP). */
+int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, size_t *ret_size);
+
+/* Replace the file `name` in the directory dirfd by this content, all or nothing: temporary file in the same
+ * directory, fsync, rename, fsync of the directory. */
+int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t size, unsigned mode);
+
+/* Open a directory, made with this mode if it is missing (its parents must exist). */
+int fs_open_directory(const char *path, unsigned mode);
+int fs_open_directory_at(int dirfd, const char *name, unsigned mode);
+
+/* Names in a directory, without "." and "..", sorted. */
+int fs_list_at(int dirfd, const char *path, char ***ret);

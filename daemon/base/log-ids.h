@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* One MESSAGE_ID per event an administrator may look for. Each has an entry in systemd/vgpud.catalog and the
+ * other way round (tests/checks/catalog.py). Made with `systemd-id128 new`; never changed, never used again. */
+
+#define VGPUD_MESSAGE_INSTANCE_CREATED   "70150578a9b843f090c75de5ee86ac7c"
+#define VGPUD_MESSAGE_INSTANCE_DESTROYED "bbe5d52618054bc78359866fb07d26ad"
+#define VGPUD_MESSAGE_INSTANCE_FOREIGN   "3c1eed5f4b224169b5a6f37050bea4c7"
+#define VGPUD_MESSAGE_INSTANCE_UNDONE    "40467019ae8041318cdfaa5700d933c7"
+#define VGPUD_MESSAGE_JOB_FAILED         "fdfcaed3e3ac4efbb83df305f5df0972"
+#define VGPUD_MESSAGE_GPU_STUCK          "ca1b0b1d846043f1b5242963aac37478"
+#define VGPUD_MESSAGE_GPU_RECOVERED      "496c18e98a404e85a51f2cd20eb81cd6"
+#define VGPUD_MESSAGE_GPU_UNSUPPORTED    "2fdf5a52af9a4e45ab3ff6b65c27f31a"
+#define VGPUD_MESSAGE_EVENTS_LOST        "ba084163c941464581c2580acd4c0e11"
+#define VGPUD_MESSAGE_STARTED            "f4886e80b53345d0a217499683ca9bd7"

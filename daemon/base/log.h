@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Logging to the journal, with fields; to stderr, with <N> prefixes when a service manager reads it and plain
+ * otherwise, when stderr is not the journal. May be called from any thread.
+ *
+ * A function either logs or returns an error, never both at error level. */
+
+#include <stdbool.h>
+#include <syslog.h>
+
+#include "base/macros.h"
+
+/* What a line is about. Every field may be NULL or 0 and is then left out. In the journal they are VGPUD_GPU=,
+ * VGPUD_DRIVER=, VGPUD_INSTANCE=, VGPUD_JOB=, VGPUD_REQUESTER=, ERRNO= and MESSAGE_ID=. */
+typedef struct LogFields {
+        const char *gpu;        /* sysfs name of the GPU */
+        const char *driver;     /* name of the back end */
+        const char *instance;   /* UUID */
+        uint32_t job;           /* number of the job */
+        int64_t requester;      /* uid + 1 of who asked, so that 0 means "not said" */
+        const char *message_id; /* one of log-ids.h */
+        int error;              /* negative errno */
+} LogFields;
+
+void log_set_max_level(int level);
+int log_get_max_level(void);
+
+/* Returns fields->error, or 0: `return log_full(…)` passes the error on. "%m" in format is strerror of that error. */
+int log_full(int level, const LogFields *fields, const char *file, int line, const char *func, const char *format, ...)
+                _printf_(6, 7);
+
+#define LOG_FULL(level, fields, ...)                                                                     \
+        (log_get_max_level() >= (level)                                                                  \
+                         ? log_full((level), (fields), __FILE__, __LINE__, __func__, __VA_ARGS__)        \
+                         : (fields)->error)
+
+#define log_error(...) LOG_FULL(LOG_ERR, (&(LogFields){ 0 }), __VA_ARGS__)
+#define log_warning(...) LOG_FULL(LOG_WARNING, (&(LogFields){ 0 }), __VA_ARGS__)
+#define log_notice(...) LOG_FULL(LOG_NOTICE, (&(LogFields){ 0 }), __VA_ARGS__)
+#define log_info(...) LOG_FULL(LOG_INFO, (&(LogFields){ 0 }), __VA_ARGS__)
+#define log_debug(...) LOG_FULL(LOG_DEBUG, (&(LogFields){ 0 }), __VA_ARGS__)
+#define log_error_errno(r, ...) LOG_FULL(LOG_ERR, (&(LogFields){ .error = (r) }), __VA_ARGS__)
+#define log_warning_errno(r, ...) LOG_FULL(LOG_WARNING, (&(LogFields){ .error = (r) }), __VA_ARGS__)
+#define log_debug_errno(r, ...) LOG_FULL(LOG_DEBUG, (&(LogFields){ .error = (r) }), __VA_ARGS__)
+/* log_with(LOG_INFO, "text %s", x, .gpu = name, .instance = uuid) is spelt
+ *     LOG_FIELDS(LOG_INFO, (.gpu = name, .instance = uuid), "text %s", x) */
+#define LOG_UNWRAP(...) __VA_ARGS__
+#define LOG_FIELDS(level, fields, ...) LOG_FULL((level), (&(LogFields){ LOG_UNWRAP fields }), __VA_ARGS__)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* UUIDs as text: 36 characters 8-4-4-4-12, lower case, as the kernel names mediated devices. */
+
+#include <stdbool.h>
+
+#include "base/macros.h"
+
+#define UUID_STRLEN 36
+
+/* True for exactly 8-4-4-4-12 hexadecimal digits of any case. */
+bool uuid_is_valid(const char *s);
+
+/* Lower-case copy into buf; -EINVAL when it is not a UUID. */
+int uuid_normalize(const char *s, char buf[static UUID_STRLEN + 1]);
+
+/* A random UUID (version 4). */
+const char *uuid_generate(char buf[static UUID_STRLEN + 1]);
+
+/* True when s may be the beginning of a UUID: 1 to 36 characters, hexadecimal digits with "-" where a UUID has them. */
+bool uuid_prefix_is_valid(const char *s);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A job: one piece of work on one GPU that somebody asked for. It waits in the lane of the GPU, runs once, ends, and
+ * is forgotten as soon as its end has been announced. Jobs are made by manager_create() and friends. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "base/error.h"
+#include "drivers-glue/driver.h"
+#include "lane.h"
+
+typedef struct Manager Manager;
+typedef struct Gpu Gpu;
+typedef struct Instance Instance;
+typedef struct Job Job;
+
+typedef enum JobKind {
+        JOB_CREATE,
+        JOB_DESTROY,
+        JOB_RESCAN, /* asked for by a user; the scans that events cause are no jobs */
+        _JOB_KIND_MAX,
+        _JOB_KIND_INVALID = -EINVAL,
+} JobKind;
+
+typedef enum JobState {
+        JOB_WAITING,
+        JOB_RUNNING,
+        JOB_STUCK, /* past its deadline; ends when the kernel comes back, if ever */
+        JOB_DONE,
+        JOB_FAILED,
+        JOB_CANCELED,
+        _JOB_STATE_MAX,
+        _JOB_STATE_INVALID = -EINVAL,
+} JobState;
+
+/* Told once, when the job has ended or has become stuck; job->error says what happened. */
+typedef void (*JobFinished)(Job *job, void *userdata);
+
+struct Job {
+        LaneWork work;             /* first */
+        Manager *manager;          /* borrowed */
+        uint32_t id;               /* from 1, never used again by this daemon */
+        JobKind kind;
+        JobState state;
+        Gpu *gpu;                  /* borrowed; NULL once the GPU has gone */
+        char *gpu_name;
+        uid_t requester;
+        uint64_t created_usec;     /* CLOCK_REALTIME */
+        uint64_t started_usec;     /* CLOCK_REALTIME; 0 while it waits */
+        uint64_t timeout_usec;     /* from its start */
+        sd_event_source *deadline; /* owned */
+
+        /* what to do: owned copies, read-only once it runs */
+        const VgpuDriver *driver;
+        GpuFacts *facts;
+        GPtrArray *uuids;          /* char *: the instances it makes or removes, at least one (none: rescan) */
+        char *type_id;             /* create */
+        char *parent;              /* create; NULL: any */
+        char *name;                /* create; NULL: none */
+        GPtrArray *attributes;     /* create: VgpuAttribute */
+        InstanceDesc *instance;    /* destroy */
+
+        /* what came of it: written by the lane, read after it has come back */
+        GpuSnapshot *snapshot;     /* the scan that ended it; NULL if that failed */
+        VgpudError error;
+
+        JobFinished finished;      /* may be NULL */
+        void *finished_userdata;
+};
+
+const char *job_kind_to_string(JobKind kind);    /* "create", "destroy", "rescan" */
+const char *job_state_to_string(JobState state); /* "waiting", "running", "stuck", "done", "failed", "canceled" */
+
+/* Call `finished` when the job has ended; replaces an earlier one (one caller waits for one job). */
+void job_on_finished(Job *job, JobFinished finished, void *userdata);
+
+/* Take it out of the queue. IN_USE-like refusal is FAILED with a reason when it runs already. */
+int job_cancel(Job *job, VgpudError *reterr);

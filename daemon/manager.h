@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The root of the model: owns GPUs, instances, jobs. Main thread only. Knows nothing of D-Bus: it tells what changed
+ * through ManagerEvents, which main.c fills in with functions of dbus/ (and tests with a recorder). */
+
+#include <systemd/sd-event.h>
+
+#include "config.h"
+#include "gpu.h"
+#include "instance.h"
+#include "job.h"
+
+/* What changed, as bits. */
+typedef enum GpuChange {
+        GPU_CHANGED_FACTS = 1 << 0, /* driver, names, VF counts, links, group, NUMA node */
+        GPU_CHANGED_STATE = 1 << 1, /* state, reason, stale */
+        GPU_CHANGED_TYPES = 1 << 2,
+        GPU_CHANGED_JOB = 1 << 3,   /* current job, length of the queue */
+        GPU_CHANGED_BACK_END = 1 << 4,
+        GPU_CHANGED_SCANNED = 1 << 5, /* the time of the last scan only */
+} GpuChange;
+
+typedef enum InstanceChange {
+        INSTANCE_CHANGED_DESC = 1 << 0,   /* what the kernel shows, and the hand-over with it */
+        INSTANCE_CHANGED_ORIGIN = 1 << 1, /* origin, owner, name, creation time */
+        INSTANCE_CHANGED_STATE = 1 << 2,
+        INSTANCE_CHANGED_JOB = 1 << 3,
+} InstanceChange;
+
+/* Added: the object can be found already. Removed: it can still be found. Any slot may be NULL. */
+typedef struct ManagerEvents {
+        void (*gpu_added)(Gpu *gpu, void *userdata);
+        void (*gpu_changed)(Gpu *gpu, unsigned changes, void *userdata);
+        void (*gpu_removed)(Gpu *gpu, void *userdata);
+        void (*instance_added)(Instance *instance, void *userdata);
+        void (*instance_changed)(Instance *instance, unsigned changes, void *userdata);
+        void (*instance_removed)(Instance *instance, void *userdata);
+        void (*job_added)(Job *job, void *userdata);
+        void (*job_changed)(Job *job, void *userdata); /* state, start */
+        void (*job_removed)(Job *job, void *userdata); /* it has ended: state, error and uuids hold the result */
+} ManagerEvents;
+
+typedef struct CreateRequest {
+        const char *gpu;             /* sysfs name; NULL or "": any that offers the type */
+        const char *type;            /* id or alias */
+        const char *uuid;            /* any case; NULL: made up. Not with count > 1 */
+        const char *name;            /* NULL: none. Not with count > 1 */
+        const char *parent;          /* sysfs name of the parent to use; NULL: any of the GPU */
+        const GPtrArray *attributes; /* VgpuAttribute; NULL: none */
+        uint32_t count;              /* 1..1024, all or nothing */
+        uid_t requester;
+        uint64_t timeout_usec;       /* 0: the configured one */
+} CreateRequest;
+
+Manager *manager_new(sd_event *event, const Config *config);
+/* Drops everything; lanes must have been stopped. Announces nothing. */
+Manager *manager_free(Manager *m);
+void manager_set_events(Manager *m, const ManagerEvents *events, void *userdata);
+
+/* Open the runtime directory, read the records, start looking for GPUs. *ready is called once, when all GPUs that
+ * were found first have been scanned or have used up startup_timeout_usec. */
+int manager_start(Manager *m, void (*ready)(Manager *m, void *userdata), void *userdata);
+
+/* Refuse new jobs, cancel the waiting ones, wait at most timeout_usec for the running ones. */
+void manager_stop(Manager *m, uint64_t timeout_usec);
+
+sd_event *manager_event(Manager *m);
+const Config *manager_config(Manager *m);
+
+/* Lookups; the hash tables are for reading only. */
+GHashTable *manager_gpus(Manager *m);      /* sysfs name -> Gpu */
+GHashTable *manager_jobs(Manager *m);      /* GUINT_TO_POINTER(id) -> Job */
+GHashTable *manager_instances(Manager *m); /* UUID -> Instance, of all GPUs */
+Gpu *manager_get_gpu(Manager *m, const char *name);
+Instance *manager_get_instance(Manager *m, const char *uuid);
+Job *manager_get_job(Manager *m, uint32_t id);
+
+/* What a person typed: a GPU by its name, or a unique beginning or end of it ("08:00.0"); an instance by name, UUID (any case), or
+ * a unique beginning of a UUID. Errors: NO_SUCH_GPU, NO_SUCH_INSTANCE, AMBIGUOUS, INVALID. */
+int manager_find_gpu(Manager *m, const char *what, Gpu **ret, VgpudError *reterr);
+int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudError *reterr);
+
+/* The GPU and the type id that a request would use now. For whoever has to ask for permission first.
+ * Errors: INVALID, NO_SUCH_GPU, NO_SUCH_TYPE, AMBIGUOUS, UNSUPPORTED, EXISTS. */
+int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type, VgpudError *reterr);
+
+/* Queue a job. On success *ret is valid until control goes back to the event loop (or as long as the job lives). Errors besides those above:
+ * GPU_STUCK, TOO_MANY_JOBS, CANCELED (stopping), FOREIGN, IN_USE (another job works on the instance). */
+int manager_create(Manager *m, const CreateRequest *request, Job **ret, VgpudError *reterr);
+int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec, Job **ret, VgpudError *reterr);
+int manager_rescan(Manager *m, Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr);
