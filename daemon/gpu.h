@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 #include "drivers-glue/driver.h"
-#include "instance.h"
-#include "job.h"
+#include "daemon/instance.h"
+#include "daemon/job.h"
 
 typedef enum GpuState {
         GPU_NEW,         /* found, not scanned yet */

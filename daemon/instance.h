@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #include "drivers-glue/driver.h"
-#include "job.h"
+#include "daemon/job.h"
 
 typedef enum InstanceOrigin {
         INSTANCE_ORIGIN_VGPUD,

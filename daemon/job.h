@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "drivers-glue/driver.h"
-#include "lane.h"
+#include "daemon/lane.h"
 
 typedef struct Manager Manager;
 typedef struct Gpu Gpu;

@@ -6,10 +6,10 @@
 
 #include <systemd/sd-event.h>
 
-#include "config.h"
-#include "gpu.h"
-#include "instance.h"
-#include "job.h"
+#include "daemon/config.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/job.h"
 
 /* What changed, as bits. */
 typedef enum GpuChange {

@@ -10,6 +10,8 @@
  *
  * Columns: id, D-Bus name after "org.vgpud1.Error.", errno, exit status of vgpuctl, text for the manual. */
 
+#include <stdbool.h>
+
 #include "base/macros.h"
 
 #define VGPUD_ERRORS(X)                                                                                          \

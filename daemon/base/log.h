@@ -7,6 +7,7 @@
  * A function either logs or returns an error, never both at error level. */
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <syslog.h>
 
 #include "base/macros.h"

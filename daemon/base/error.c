@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static const struct {
+        const char *dbus;
+        int errnum;
+        int exit_status;
+        const char *text;
+} error_table[_VGPUD_ERROR_MAX] = {
+#define X(id, name, eno, exit_status_, text_) \
+        [VGPUD_ERROR_##id] = { VGPUD_ERROR_DBUS_PREFIX name, eno, exit_status_, text_ },
+        VGPUD_ERRORS(X)
+#undef X
+};
+
+static bool code_is_valid(VgpudErrorCode code)
+{
+        return code > VGPUD_ERROR_NONE && code < _VGPUD_ERROR_MAX;
+}
+
+static void _printf_(4, 0) error_fill(VgpudError *e, VgpudErrorCode code, int errnum, const char *format, va_list ap)
+{
+        if (!e)
+                return;
+        g_free(e->message);
+        e->code = code;
+        e->errnum = errnum;
+        e->message = g_strdup_vprintf(format, ap);
+}
+
+int vgpud_error_setf(VgpudError *e, VgpudErrorCode code, const char *format, ...)
+{
+        va_list ap;
+
+        g_assert(code_is_valid(code));
+        va_start(ap, format);
+        error_fill(e, code, 0, format, ap);
+        va_end(ap);
+        return -error_table[code].errnum;
+}
+
+int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char *format, ...)
+{
+        va_list ap;
+
+        g_assert(code_is_valid(code));
+        g_assert(r < 0);
+        va_start(ap, format);
+        error_fill(e, code, -r, format, ap);
+        va_end(ap);
+        return -error_table[code].errnum;
+}
+
+void vgpud_error_done(VgpudError *e)
+{
+        if (!e)
+                return;
+        g_free(e->message);
+        *e = VGPUD_ERROR_INIT;
+}
+
+void vgpud_error_move(VgpudError *dst, VgpudError *src)
+{
+        if (dst) {
+                vgpud_error_done(dst);
+                *dst = *src;
+                *src = VGPUD_ERROR_INIT;
+        } else
+                vgpud_error_done(src);
+}
+
+const char *vgpud_error_code_to_dbus(VgpudErrorCode code)
+{
+        return code_is_valid(code) ? error_table[code].dbus : NULL;
+}
+
+VgpudErrorCode vgpud_error_code_from_dbus(const char *name)
+{
+        for (VgpudErrorCode c = VGPUD_ERROR_NONE + 1; name && c < _VGPUD_ERROR_MAX; c++)
+                if (strcmp(error_table[c].dbus, name) == 0)
+                        return c;
+        return VGPUD_ERROR_NONE;
+}
+
+int vgpud_error_code_to_errno(VgpudErrorCode code)
+{
+        return code_is_valid(code) ? error_table[code].errnum : 0;
+}
+
+int vgpud_error_code_to_exit_status(VgpudErrorCode code)
+{
+        return code_is_valid(code) ? error_table[code].exit_status : 0;
+}
+
+const char *vgpud_error_code_to_text(VgpudErrorCode code)
+{
+        return code_is_valid(code) ? error_table[code].text : NULL;
+}
+
+VgpudErrorCode vgpud_error_code_from_errno(int r)
+{
+        for (VgpudErrorCode c = VGPUD_ERROR_NONE + 1; c < _VGPUD_ERROR_MAX; c++)
+                if (error_table[c].errnum == -r)
+                        return c;
+        return VGPUD_ERROR_FAILED;
+}

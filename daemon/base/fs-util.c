@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/fs-util.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, size_t *ret_size)
+{
+        _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        struct stat st;
+        size_t n = 0;
+
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode))
+                return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+        if ((uint64_t) st.st_size > max_size)
+                return -EFBIG;
+
+        /* One byte more than allowed, so that a file that grows meanwhile is noticed. */
+        g_autofree char *data = g_malloc(max_size + 2);
+        while (n <= max_size) {
+                ssize_t k = read(fd, data + n, max_size + 1 - n);
+                if (k < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                if (k == 0)
+                        break;
+                n += (size_t) k;
+        }
+        if (n > max_size)
+                return -EFBIG;
+        data[n] = 0;
+        *ret = g_steal_pointer(&data);
+        if (ret_size)
+                *ret_size = n;
+        return 0;
+}
+
+static int write_all(int fd, const char *data, size_t size)
+{
+        while (size > 0) {
+                ssize_t k = write(fd, data, size);
+                if (k < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                data += k;
+                size -= (size_t) k;
+        }
+        return 0;
+}
+
+int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t size, unsigned mode)
+{
+        g_autofree char *tmp = g_strdup_printf(".%s.tmp", name);
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        /* What an earlier, killed process left has the same name and is written over. */
+        fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, (mode_t) mode);
+        if (fd < 0)
+                return -errno;
+        r = write_all(fd, data, size);
+        if (r >= 0 && (fchmod(fd, (mode_t) mode) < 0 || fsync(fd) < 0))
+                r = -errno;
+        if (r >= 0 && renameat(dirfd, tmp, dirfd, name) < 0)
+                r = -errno;
+        if (r < 0) {
+                (void) unlinkat(dirfd, tmp, 0);
+                return r;
+        }
+        return fsync(dirfd) < 0 ? -errno : 0;
+}
+
+int fs_open_directory_at(int dirfd, const char *name, unsigned mode)
+{
+        int fd;
+
+        if (mkdirat(dirfd, name, (mode_t) mode) < 0 && errno != EEXIST)
+                return -errno;
+        fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        return fd < 0 ? -errno : fd;
+}
+
+int fs_open_directory(const char *path, unsigned mode)
+{
+        int fd;
+
+        if (mkdir(path, (mode_t) mode) < 0 && errno != EEXIST)
+                return -errno;
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+        return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+int fs_list_at(int dirfd, const char *path, char ***ret)
+{
+        int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+        DIR *d;
+
+        if (fd < 0)
+                return -errno;
+        d = fdopendir(fd);
+        if (!d) {
+                safe_close(fd);
+                return -errno;
+        }
+        for (;;) {
+                errno = 0;
+                struct dirent *e = readdir(d);
+                if (!e)
+                        break;
+                if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+                        g_ptr_array_add(names, g_strdup(e->d_name));
+        }
+        int r = -errno;
+        closedir(d);
+        if (r < 0)
+                return r;
+        g_ptr_array_sort(names, compare_names);
+        g_ptr_array_add(names, NULL);
+        *ret = (char **) g_ptr_array_free(g_steal_pointer(&names), FALSE);
+        return 0;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include <systemd/sd-journal.h>
+
+static atomic_int max_level = LOG_INFO;
+
+/* How a line leaves: known once, at the first line. */
+typedef enum LogTarget {
+        LOG_TARGET_UNKNOWN,
+        LOG_TARGET_JOURNAL, /* stderr is the journal's socket: send structured messages */
+        LOG_TARGET_PREFIX,  /* somebody else collects stderr for the service manager: "<6>text" */
+        LOG_TARGET_STDERR,  /* a terminal or a file */
+} LogTarget;
+
+static atomic_int target = LOG_TARGET_UNKNOWN;
+
+static LogTarget find_target(void)
+{
+        struct stat st;
+        unsigned long long dev, ino;
+        const char *stream = g_getenv("JOURNAL_STREAM");
+
+        if (!stream)
+                return LOG_TARGET_STDERR;
+        if (sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev &&
+            st.st_ino == ino)
+                return LOG_TARGET_JOURNAL;
+        return LOG_TARGET_PREFIX;
+}
+
+void log_set_max_level(int level)
+{
+        atomic_store(&max_level, level);
+}
+
+int log_get_max_level(void)
+{
+        return atomic_load(&max_level);
+}
+
+static void add_field(GPtrArray *lines, const char *format, ...) _printf_(2, 3);
+static void add_field(GPtrArray *lines, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        g_ptr_array_add(lines, g_strdup_vprintf(format, ap));
+        va_end(ap);
+}
+
+static void send_to_journal(int level, const LogFields *f, const char *file, int line, const char *func,
+                            const char *text)
+{
+        g_autoptr(GPtrArray) fields = g_ptr_array_new_with_free_func(g_free);
+
+        add_field(fields, "MESSAGE=%s", text);
+        add_field(fields, "PRIORITY=%d", level);
+        add_field(fields, "SYSLOG_IDENTIFIER=%s", g_get_prgname() ? g_get_prgname() : "vgpud");
+        add_field(fields, "CODE_FILE=%s", file);
+        add_field(fields, "CODE_LINE=%d", line);
+        add_field(fields, "CODE_FUNC=%s", func);
+        if (f->message_id)
+                add_field(fields, "MESSAGE_ID=%s", f->message_id);
+        if (f->gpu)
+                add_field(fields, "VGPUD_GPU=%s", f->gpu);
+        if (f->driver)
+                add_field(fields, "VGPUD_DRIVER=%s", f->driver);
+        if (f->instance)
+                add_field(fields, "VGPUD_INSTANCE=%s", f->instance);
+        if (f->job)
+                add_field(fields, "VGPUD_JOB=%" PRIu32, f->job);
+        if (f->requester)
+                add_field(fields, "VGPUD_REQUESTER=%" PRId64, f->requester - 1);
+        if (f->error < 0)
+                add_field(fields, "ERRNO=%d", -f->error);
+
+        g_autofree struct iovec *iov = g_new0(struct iovec, fields->len);
+        for (guint i = 0; i < fields->len; i++)
+                iov[i] = (struct iovec){ .iov_base = fields->pdata[i], .iov_len = strlen(fields->pdata[i]) };
+        (void) sd_journal_sendv(iov, (int) fields->len);
+}
+
+int log_full(int level, const LogFields *fields, const char *file, int line, const char *func, const char *format, ...)
+{
+        int saved = errno, r = fields->error;
+        LogTarget t = atomic_load(&target);
+        va_list ap;
+
+        if (level > log_get_max_level())
+                return r;
+        if (t == LOG_TARGET_UNKNOWN)
+                atomic_store(&target, t = find_target());
+
+        if (r < 0)
+                errno = -r; /* for %m */
+        va_start(ap, format);
+        g_autofree char *text = g_strdup_vprintf(format, ap);
+        va_end(ap);
+
+        switch (t) {
+        case LOG_TARGET_JOURNAL:
+                send_to_journal(level, fields, file, line, func, text);
+                break;
+        case LOG_TARGET_PREFIX:
+                fprintf(stderr, "<%d>%s\n", level, text);
+                break;
+        case LOG_TARGET_UNKNOWN:
+        case LOG_TARGET_STDERR:
+                fprintf(stderr, "%s\n", text);
+                break;
+        }
+        errno = saved;
+        return r;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/uuid.h"
+
+#include <string.h>
+
+#include <systemd/sd-id128.h>
+
+static bool char_fits(const char *s, size_t i)
+{
+        return i == 8 || i == 13 || i == 18 || i == 23 ? s[i] == '-' : g_ascii_isxdigit(s[i]);
+}
+
+bool uuid_prefix_is_valid(const char *s)
+{
+        size_t n = s ? strlen(s) : 0;
+
+        if (n == 0 || n > UUID_STRLEN)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!char_fits(s, i))
+                        return false;
+        return true;
+}
+
+bool uuid_is_valid(const char *s)
+{
+        return s && strlen(s) == UUID_STRLEN && uuid_prefix_is_valid(s);
+}
+
+int uuid_normalize(const char *s, char buf[static UUID_STRLEN + 1])
+{
+        if (!uuid_is_valid(s))
+                return -EINVAL;
+        for (size_t i = 0; i <= UUID_STRLEN; i++)
+                buf[i] = g_ascii_tolower(s[i]);
+        return 0;
+}
+
+const char *uuid_generate(char buf[static UUID_STRLEN + 1])
+{
+        sd_id128_t id;
+
+        /* Fails only without a random source, which the kernel never lacks. */
+        g_assert(sd_id128_randomize(&id) >= 0);
+        return sd_id128_to_uuid_string(id, buf);
+}
