@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One guest: the QEMU process, the channel to the agent in it, and the saving and resuming of whole machines.
+
+Booting takes about ten seconds where every instruction is emulated; resuming a saved machine takes one. A saved machine is
+two files (store.py), and can only be resumed by the same QEMU with the same devices, so whoever names one puts
+`fingerprint()` into its key.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import shlex
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import store
+
+QEMU = "qemu-system-x86_64"
+# Emulation is the rule: it works everywhere, and the cases must not depend on more.
+ACCEL = os.environ.get("VGPUD_VM_ACCEL", "tcg,thread=multi")
+
+KERNEL_ARGUMENTS = ("console=ttyS0 root=/dev/vda rw quiet loglevel=4 mitigations=off net.ifnames=0 audit=0 random.trust_cpu=on "
+                    "panic=-1 oops=panic systemd.show_status=0")
+
+# An emulated IOMMU gives every PCI function its IOMMU group. The bochs-display is a GPU that has a driver and no virtual
+# GPUs. The root ports are free, for what is plugged in later.
+DEVICES = """
+    -nodefaults -no-user-config -display none -machine q35 -smp 2 -m 1024 -rtc base=utc -no-reboot
+    -device intel-iommu,intremap=on,caching-mode=on
+    -device virtio-serial-pci -device virtio-rng-pci -device bochs-display
+    -device pcie-root-port,id=rp0,chassis=1,slot=1 -device pcie-root-port,id=rp1,chassis=2,slot=2
+""".split()
+
+# The folders of this machine that a guest can be given; both devices are always there, as a saved machine needs them.
+TAGS = ("share", "out")
+
+
+class MachineError(Exception):
+    """The machinery failed, as opposed to what ran in it."""
+
+
+class TimedOut(MachineError):
+    """The guest did not get done in time."""
+
+
+def fingerprint():
+    """What a saved machine depends on besides the image."""
+    version = subprocess.run([QEMU, "--version"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    return store.digest(version, ACCEL, KERNEL_ARGUMENTS, *DEVICES, *TAGS)
+
+
+class Machine:
+    """A guest that runs until the end of the `with` block. Its disk is thrown away then, unless save() kept it.
+
+    state names the saved machine to resume; without one the guest boots. folders maps tags (TAGS) to folders of this
+    machine, which the guest sees at /mnt/TAG while a command runs.
+    """
+
+    def __init__(self, kernel, state=None, folders=None, timeout=300):
+        self.kernel = kernel
+        self.state = state
+        self.folders = {tag: str(Path(path).resolve()) for tag, path in (folders or {}).items()}
+        self.end = time.monotonic() + timeout
+        self.pending = b""
+        self.disk = None
+        with contextlib.ExitStack() as stack:
+            # Not while the image is being made anew.
+            stack.enter_context(store.lock(shared=True))
+            self.work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vgpud-vm-")))
+            self.console = self.work / "console"
+            self._start(stack)
+            self._wait_ready()
+            self.stack = stack.pop_all()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.stack.close()
+
+    def _start(self, stack):
+        name = self.kernel
+        base = store.STATES / f"{self.state}.qcow2" if self.state else store.IMAGE / "root.qcow2"
+        self.disk = self.work / "disk.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, self.disk], check=True)
+        self.agent, agent = socket.socketpair()
+        self.monitor, monitor = socket.socketpair()
+        for end in (self.agent, agent, self.monitor, monitor):
+            stack.enter_context(end)
+        argv = [QEMU, *DEVICES, "-accel", ACCEL, "-cpu", "max" if ACCEL.startswith("tcg") else "host",
+                "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
+                "-chardev", f"socket,id=monitor,fd={monitor.fileno()}", "-mon", "chardev=monitor,mode=control",
+                "-chardev", f"socket,id=agent,fd={agent.fileno()}", "-device", "virtserialport,chardev=agent,name=vm.agent",
+                "-drive", f"file={self.disk},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap",
+                "-device", "virtio-blk-pci,drive=disk",
+                "-kernel", str(store.IMAGE / f"vmlinux-{name}"), "-initrd", str(store.IMAGE / f"initrd-{name}.img"),
+                "-append", KERNEL_ARGUMENTS]
+        for tag in TAGS:
+            path = self.folders.get(tag)
+            if path is None:
+                path = self.work / f"no-{tag}"
+                path.mkdir()
+            path = str(path).replace(",", ",,")
+            argv += ["-fsdev", f"local,id={tag},path={path},security_model=none,multidevs=remap",
+                     "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+        if self.state:
+            argv += ["-incoming", f"exec:zstd -dcq {shlex.quote(str(store.STATES / self.state))}.zst"]
+        # QEMU must not outlive this process, however that ends.
+        self.log = stack.enter_context(open(self.work / "qemu.log", "w+", encoding="utf-8", errors="replace"))
+        self.qemu = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], stdin=subprocess.DEVNULL, stdout=self.log,
+                                     stderr=self.log, pass_fds=(agent.fileno(), monitor.fileno()))
+        stack.callback(self.qemu.wait)
+        stack.callback(self.qemu.kill)
+        agent.close()
+        monitor.close()
+
+    def _wait_ready(self):
+        """A booted guest says so. A resumed one is ready already: it answers when it has been asked."""
+        if self.state is None:
+            self._await(b"R", {})
+
+    def console_tail(self, lines=30):
+        with contextlib.suppress(FileNotFoundError):
+            return "\n".join(self.console.read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+    def _fail(self, kind, text):
+        self.log.seek(0)
+        said = [part for part in (self.log.read().strip(), self.console_tail()) if part]
+        raise kind("\n".join([text, *said]))
+
+    # -- the agent --
+
+    def _receive(self, size):
+        while len(self.pending) < size:
+            left = self.end - time.monotonic()
+            if left <= 0 or not select.select([self.agent], [], [], left)[0]:
+                self._fail(TimedOut, "the guest did not answer in time; its console:")
+            try:
+                data = self.agent.recv(1 << 20)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                self._fail(MachineError, "the guest has gone; QEMU and its console said:")
+            self.pending += data
+        data, self.pending = self.pending[:size], self.pending[size:]
+        return data
+
+    def _await(self, wanted, sinks):
+        """Reads frames, passing on those that have a sink, until the wanted one, whose content is the result."""
+        while True:
+            kind, length = struct.unpack(">cI", self._receive(5))
+            data = self._receive(length)
+            if kind == wanted:
+                return data
+            if kind in sinks:
+                sinks[kind](data)
+
+    def run(self, argv, stdout=None, stderr=None, *, python=False, files=()):
+        """Runs a program as root in the guest; stdout and stderr are called with each piece of output (bytes).
+
+        files are (path, mode, text) to be written in the guest first. With python, argv[0] is a Python script, which runs
+        without the start-up time of Python. Returns the exit status.
+        """
+        request = {"argv": list(argv), "python": python, "files": [list(file) for file in files], "time": time.time(),
+                   "entropy": secrets.token_hex(32), "mounts": {tag: f"/mnt/{tag}" for tag in self.folders}}
+        self.agent.sendall(json.dumps(request).encode() + b"\n")
+        ignore = bytes
+        return int(self._await(b"X", {b"O": stdout or ignore, b"E": stderr or ignore}))
+
+    def output(self, script, seconds=30):
+        """What a shell script prints, with its errors; for looking into a guest whose case has failed. Ends what still runs
+        in the guest first, and gives itself so many seconds whatever the deadline was."""
+        self.end = time.monotonic() + seconds
+        parts = []
+        try:
+            self.agent.sendall(b'{"kill": true}\n')
+            self.run(["/bin/sh", "-c", script], parts.append, parts.append)
+        except (MachineError, OSError) as error:
+            parts.append(f"\n(no answer from the guest: {error})\n".encode())
+        return b"".join(parts).decode(errors="replace")
+
+    # -- saving --
+
+    def _qmp(self, command, **arguments):
+        self.monitor.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        for line in self.answers:
+            answer = json.loads(line)
+            if "error" in answer:
+                raise MachineError(f"QEMU refused {command}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+        return self._fail(MachineError, f"QEMU ended during {command}:")
+
+    def save(self, name):
+        """Keeps this machine, as it is now, under a name, and ends it. Nothing may run in it and nothing be mounted."""
+        store.STATES.mkdir(parents=True, exist_ok=True)
+        memory = self.work / "memory.zst"
+        self.monitor.settimeout(120)
+        self.answers = self.monitor.makefile("r", encoding="utf-8")
+        self._qmp("qmp_capabilities")
+        # Events tell when it is over. The machine goes on running until the last page is copied, so that it is a running
+        # one that is resumed.
+        self._qmp("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
+        self._qmp("migrate-set-parameters", **{"max-bandwidth": 10 ** 10})
+        self._qmp("migrate", uri=f"exec:zstd -q -3 -T2 -f -o {shlex.quote(str(memory))}")
+        while (status := self._qmp("query-migrate")["status"]) not in ("completed", "failed"):
+            self._migration_event()
+        if status == "failed":
+            raise MachineError("QEMU could not save the machine")
+        self._qmp("quit")
+        self.qemu.wait()
+        # The layer below is named relative to the folder both will be in, so that the cache can be moved.
+        base = f"{self.state}.qcow2" if self.state else "../image/root.qcow2"
+        target = store.STATES / name
+        shutil.copy(self.disk, f"{target}.qcow2.new")
+        subprocess.run(["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", base, f"{target}.qcow2.new"], check=True)
+        shutil.copy(memory, f"{target}.zst.new")
+        os.rename(f"{target}.qcow2.new", f"{target}.qcow2")
+        os.rename(f"{target}.zst.new", f"{target}.zst")
+
+    def _migration_event(self):
+        for line in self.answers:
+            if json.loads(line).get("event") == "MIGRATION":
+                return
+        self._fail(MachineError, "QEMU ended while it was saving:")

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The saved machines: for each kernel one that has booted, and on top of it one for each installed tree of late.
+
+Each is named by what it was made from, so that a stale one is never resumed, only forgotten.
+"""
+
+import contextlib
+import fcntl
+import os
+import stat
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import machine
+import store
+
+# How many installed trees to remember for each kernel.
+REMEMBERED = 3
+
+# Run once in the booted guest before it is saved: wait until all has started, start what every case needs, and read what
+# cases read, so that it is in memory.
+PRIME = """
+set -e
+state=$(systemctl is-system-running --wait) || { echo "the guest is $state"; systemctl --failed --no-legend --plain; exit 1; } >&2
+udevadm settle
+systemctl start polkit.service
+mount -t 9p -o trans=virtio,version=9p2000.L share /mnt
+umount /mnt
+busctl list >/dev/null
+journalctl -n 1 >/dev/null
+jq -n 1 >/dev/null
+setpriv --reuid alice --regid alice --init-groups true
+cat "/usr/lib/modules/$(uname -r)"/updates/*.ko $(find "/usr/lib/modules/$(uname -r)" -name '*vfio*.ko*' -o -name 'mdev.ko*') >/dev/null
+modprobe --show-depends mdpy >/dev/null
+udevadm settle
+sync
+"""
+
+# Unpacks a tree and does what a package's maintainer script would. A tree may have folders where Debian has links (/lib).
+INSTALL = """
+set -e
+cd /mnt/share
+tar -x -f tree.tar -C / --keep-directory-symlink --no-same-owner --preserve-permissions
+has() { grep -q -E "^($1)" names; }
+! has 'usr/lib/sysusers.d/' || systemd-sysusers
+! has 'usr/lib/tmpfiles.d/' || systemd-tmpfiles --create
+! has '(usr/)?lib/udev/' || udevadm control --reload
+! has 'usr/lib/systemd/catalog/' || journalctl --update-catalog
+! has '.*\\.so' || ldconfig
+! has '(usr/|etc/).*systemd/system/' || systemctl daemon-reload
+busctl -q call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
+# So that a case does not wait for the disk.
+while read -r name; do [ ! -f "/$name" ] || cat "/$name" >/dev/null; done <names
+udevadm settle
+cd /
+sync
+"""
+
+
+def _files(name):
+    return store.STATES / f"{name}.zst", store.STATES / f"{name}.qcow2"
+
+
+def _whole(name):
+    return all(file.exists() for file in _files(name))
+
+
+def _make(guest, what, script, name):
+    """Runs a script in a guest and saves the guest under a name."""
+    said = []
+    if guest.run(["/bin/sh", "-c", script], said.append, said.append) != 0:
+        raise machine.MachineError(f"{what} failed in the guest:\n{b''.join(said).decode(errors='replace')}")
+    guest.save(name)
+
+
+def booted(kernel):
+    """The name of the saved machine that has just booted this kernel; makes it if need be."""
+    if not store.image_id() or kernel not in store.kernels():
+        known = ", ".join(store.kernels()) or "none"
+        raise machine.MachineError(f"there is no guest with kernel {kernel} (built: {known}); tests/vm/build makes it")
+    name = f"{kernel}-{store.digest(store.image_id(), machine.fingerprint(), PRIME)[:16]}"
+    with store.lock(f"state-{kernel}.lock"):
+        if not _whole(name):
+            with machine.Machine(kernel, timeout=300) as guest:
+                _make(guest, "the start", PRIME, name)
+            _forget(kernel, name)
+    return name
+
+
+def _hash_tree(tree):
+    """The hash of a tree's names, modes, links and contents; owners and times do not count."""
+    parts = []
+    for folder, folders, files in os.walk(tree):
+        folders.sort()
+        for entry in sorted(folders + files):
+            path = Path(folder) / entry
+            mode = path.lstat().st_mode
+            parts += [str(path.relative_to(tree)), oct(mode)]
+            if stat.S_ISLNK(mode):
+                parts.append(os.readlink(path))
+            elif stat.S_ISREG(mode):
+                parts.append(path)
+    if not parts:
+        raise machine.MachineError(f"{tree}: nothing is installed there")
+    return store.digest(*parts)
+
+
+def installed(kernel, tree):
+    """The name of the saved machine with this kernel and a `meson install --destdir` tree put into it."""
+    tree = Path(tree)
+    if not tree.is_dir():
+        raise machine.MachineError(f"{tree}: no such folder")
+    base = booted(kernel)
+    name = f"{base}+{store.digest(_hash_tree(tree), INSTALL)[:16]}"
+    with store.lock(f"state-{kernel}.lock"):
+        if not _whole(name):
+            with tempfile.TemporaryDirectory(prefix="vgpud-vm-tree-") as share:
+                _pack(tree, Path(share))
+                with machine.Machine(kernel, state=base, folders={"share": share}) as guest:
+                    _make(guest, "the installation", INSTALL, name)
+            _forget(kernel, base)
+        os.utime(_files(name)[0])
+    return name
+
+
+def _pack(tree, share):
+    def owned_by_root(info):
+        info.uid = info.gid = 0
+        info.uname = info.gname = "root"
+        return info
+
+    with tarfile.open(share / "tree.tar", "w") as archive:
+        for entry in sorted(tree.iterdir()):
+            archive.add(entry, entry.name, filter=owned_by_root)
+    with tarfile.open(share / "tree.tar") as archive:
+        (share / "names").write_text("\n".join(archive.getnames()) + "\n")
+
+
+def _forget(kernel, base):
+    """Deletes this kernel's saved machines that are stale or long unused, unless a guest runs that might need them."""
+    with contextlib.suppress(BlockingIOError), open(store.CACHE / "lock", "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = [path for path in store.STATES.glob(f"{kernel}-*.zst") if path.stem != base]
+        mine.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        current = [path for path in mine if path.name.startswith(f"{base}+")]
+        for path in set(mine) - set(current[:REMEMBERED]):
+            for part in _files(path.name.removesuffix(".zst")):
+                part.unlink(missing_ok=True)
