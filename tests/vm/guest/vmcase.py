@@ -1,0 +1,489 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What cases use in the guest: sample drivers, programs, D-Bus, uevents, VFIO users, other users, the journal.
+
+Everything that waits has a deadline and waits for the event itself; nothing here sleeps and looks again. What a function
+expects and does not find is an AssertionError that says what was there instead.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pwd
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import traceback
+import typing
+import unittest
+from pathlib import Path
+
+import dbus
+import dbus.lowlevel
+import dbus.mainloop.glib
+from gi.repository import GLib
+
+BUS_NAME = "org.vgpud1"
+ROOT_PATH = "/org/vgpud1"
+MDEV_PARENTS = Path("/sys/class/mdev_bus")
+MDEV_DEVICES = Path("/sys/bus/mdev/devices")
+SAMPLES = ("mtty", "mdpy", "mbochs")
+
+# Long enough for anything that works, even where every instruction is emulated by a busy machine.
+DEADLINE_SEC = 30.0
+
+
+# ---- programs -------------------------------------------------------------------------------------------------------
+
+
+class Result(typing.NamedTuple):
+    argv: tuple
+    status: int
+    out: str
+    err: str
+
+    def __str__(self):
+        return f"{' '.join(self.argv)}\nstatus {self.status}\nstdout: {self.out}\nstderr: {self.err}"
+
+
+def _identity(user):
+    """Arguments of subprocess that make a program run as this user."""
+    if user is None:
+        return {}
+    entry = pwd.getpwnam(user)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(user, entry.pw_gid),
+            "cwd": entry.pw_dir, "env": {**os.environ, "HOME": entry.pw_dir, "USER": user, "LOGNAME": user}}
+
+
+def run(*argv, status=0, user=None, stdin="", deadline_sec=DEADLINE_SEC):
+    """Runs a program to its end; it must end with this status (None: with any)."""
+    argv = tuple(str(arg) for arg in argv)
+    try:
+        done = subprocess.run(argv, check=False, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              timeout=deadline_sec, **_identity(user))
+    except subprocess.TimeoutExpired as error:
+        raise AssertionError(f"{' '.join(argv)} did not end in {deadline_sec} s; so far: {error.stdout} {error.stderr}") \
+            from None
+    result = Result(argv, done.returncode, done.stdout, done.stderr)
+    if status is not None and done.returncode != status:
+        raise AssertionError(f"expected status {status}: {result}")
+    return result
+
+
+def start(*argv, user=None):
+    """Starts a program and returns its subprocess.Popen, with pipes for its output; for several at a time."""
+    return subprocess.Popen([str(arg) for arg in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, **_identity(user))
+
+
+def finish(process, deadline_sec=DEADLINE_SEC):
+    """Waits for the end of what start() started."""
+    try:
+        out, err = process.communicate(timeout=deadline_sec)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"{process.args} did not end in {deadline_sec} s") from None
+    return Result(tuple(process.args), process.returncode, out, err)
+
+
+def vgpuctl(*argv, **kwargs):
+    return run("vgpuctl", *argv, **kwargs)
+
+
+def vgpuctl_json(*argv, **kwargs):
+    return json.loads(run("vgpuctl", "--json", *argv, **kwargs).out)
+
+
+def in_child(function, user=None, deadline_sec=DEADLINE_SEC):
+    """Calls a function in a child process, as another user if asked for, and returns what it returned (JSON values). A
+    D-Bus connection cannot be shared with a child: the function has to make its own."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        try:
+            if user is not None:
+                become(user)
+            answer = {"value": function()}
+        except BaseException:  # pylint: disable=broad-except
+            answer = {"error": traceback.format_exc()}
+        with os.fdopen(writer, "w") as pipe:
+            json.dump(answer, pipe)
+        os._exit(0)
+    os.close(writer)
+    end = time.monotonic() + deadline_sec
+    text = b""
+    try:
+        while True:
+            if not select.select([reader], [], [], max(0.0, end - time.monotonic()))[0]:
+                os.kill(pid, signal.SIGKILL)
+                raise AssertionError(f"the child did not answer in {deadline_sec} s")
+            data = os.read(reader, 65536)
+            if not data:
+                break
+            text += data
+    finally:
+        os.close(reader)
+        os.waitpid(pid, 0)
+    answer = json.loads(text)
+    if "error" in answer:
+        raise AssertionError(f"in a child process: {answer['error']}")
+    return answer["value"]
+
+
+def become(user):
+    """Gives this process the identity of another user, for good."""
+    entry = pwd.getpwnam(user)
+    os.setgroups(os.getgrouplist(user, entry.pw_gid))
+    os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
+    os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    os.environ.update(HOME=entry.pw_dir, USER=user, LOGNAME=user)
+    os.chdir(entry.pw_dir)
+
+
+# ---- mediated devices, straight from the kernel ---------------------------------------------------------------------
+
+
+class MdevType(typing.NamedTuple):
+    parent: str
+    name: str
+    description: typing.Optional[str]
+    device_api: str
+    available: int
+    path: Path
+
+
+def load(*modules):
+    for module in modules:
+        run("modprobe", module)
+
+
+def unload(*modules):
+    for module in modules:
+        run("modprobe", "-r", module)
+
+
+def _text(path):
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\n")
+    except FileNotFoundError:
+        return None
+
+
+def types():
+    """{type id: MdevType} of all parents, read from /sys."""
+    found = {}
+    for path in MDEV_PARENTS.glob("*/mdev_supported_types/*"):
+        found[path.name] = MdevType(path.parts[-3], _text(path / "name"), _text(path / "description"), _text(path / "device_api"),
+                                    int(_text(path / "available_instances")), path)
+    return found
+
+
+def devices():
+    """{uuid: type id} of all mediated devices."""
+    return {path.name: (path / "mdev_type").resolve().name for path in MDEV_DEVICES.glob("*")}
+
+
+def write(path, text):
+    """One write(2), as the kernel wants it; raises OSError with the kernel's answer."""
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        return os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def create(type_id, uuid):
+    """Makes a device behind vgpud's back."""
+    write(next(MDEV_PARENTS.glob(f"*/mdev_supported_types/{type_id}")) / "create", uuid)
+
+
+def remove(uuid):
+    """Removes a device behind vgpud's back. Blocks while the device is open."""
+    write(MDEV_DEVICES / uuid / "remove", "1")
+
+
+def group_node(uuid):
+    """The path of the device's VFIO group, /dev/vfio/N."""
+    return "/dev/vfio/" + (MDEV_DEVICES / uuid / "iommu_group").resolve().name
+
+
+# ---- VFIO users -----------------------------------------------------------------------------------------------------
+
+
+def _vfio(number):
+    return ord(";") << 8 | 100 + number
+
+
+VFIO_GET_API_VERSION = _vfio(0)
+VFIO_SET_IOMMU = _vfio(2)
+VFIO_GROUP_GET_STATUS = _vfio(3)
+VFIO_GROUP_SET_CONTAINER = _vfio(4)
+VFIO_GROUP_GET_DEVICE_FD = _vfio(6)
+VFIO_DEVICE_GET_INFO = _vfio(7)
+VFIO_TYPE1V2_IOMMU = 3
+
+
+class VfioUser:
+    """Uses a device the way QEMU does: holds its group open and, with device, the device itself too."""
+
+    def __init__(self, uuid, device=False):
+        with contextlib.ExitStack() as stack:
+            self.group = self._open(stack, group_node(uuid))
+            self.device = None
+            if device:
+                # /dev/vfio/vfio loads this by itself, but does not wait for it.
+                load("vfio_iommu_type1")
+                self.container = self._open(stack, "/dev/vfio/vfio")
+                fcntl.ioctl(self.group, VFIO_GROUP_SET_CONTAINER, struct.pack("i", self.container))
+                fcntl.ioctl(self.container, VFIO_SET_IOMMU, VFIO_TYPE1V2_IOMMU)
+                # With a buffer that can be changed, the result is the ioctl's: the new descriptor.
+                self.device = fcntl.ioctl(self.group, VFIO_GROUP_GET_DEVICE_FD, bytearray(uuid.encode() + b"\0"))
+                stack.callback(os.close, self.device)
+            self.stack = stack.pop_all()
+
+    @staticmethod
+    def _open(stack, path):
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        stack.callback(os.close, fd)
+        return fd
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        self.stack.close()
+
+
+class VfioProcess:
+    """A VfioUser in a process of its own, which kill() ends as the kernel ends a crashed QEMU."""
+
+    def __init__(self, uuid, device=False):
+        reader, writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                VfioUser(uuid, device)
+                os.write(writer, b"+")
+            except BaseException:  # pylint: disable=broad-except
+                os.write(writer, traceback.format_exc().encode())
+                os._exit(1)
+            while True:
+                signal.pause()
+        os.close(writer)
+        with os.fdopen(reader, "rb", buffering=0) as pipe:
+            answer = pipe.read(65536)
+        if answer != b"+":
+            self.kill()
+            raise AssertionError(f"cannot open {uuid}: {answer.decode()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.kill()
+
+    def kill(self):
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = None
+
+
+# ---- uevents --------------------------------------------------------------------------------------------------------
+
+NETLINK_KOBJECT_UEVENT = 15
+KERNEL_GROUP = 1
+SO_RCVBUFFORCE = 33
+
+class Uevents:
+    """The kernel's own uevents, from the moment this object was made, each a dictionary (ACTION, DEVPATH, ...)."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC,
+                                    NETLINK_KOBJECT_UEVENT)
+        # Room for a burst that nobody reads meanwhile.
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+        self.socket.bind((0, KERNEL_GROUP))
+        self.seen = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.socket.close()
+
+    def wait(self, deadline_sec=DEADLINE_SEC, **wanted):
+        """The next event with these properties; those that come before it are in `seen` too."""
+        end = time.monotonic() + deadline_sec
+        while True:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+                raise AssertionError(f"no uevent {wanted} in {deadline_sec} s; there were {self.seen}")
+            fields = self.socket.recv(65536).split(b"\0")[1:]
+            event = dict(field.decode().split("=", 1) for field in fields if b"=" in field)
+            self.seen.append(event)
+            if all(event.get(key) == value for key, value in wanted.items()):
+                return event
+
+
+# ---- D-Bus ----------------------------------------------------------------------------------------------------------
+
+
+def plain(value):
+    """A D-Bus value as an ordinary Python one."""
+    if isinstance(value, dbus.Boolean):
+        return bool(value)
+    if isinstance(value, dbus.ByteArray):
+        return bytes(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value)
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+class Signal(typing.NamedTuple):
+    path: str
+    interface: str
+    member: str
+    args: list
+
+
+class Bus:
+    """A connection of its own to the system bus."""
+
+    def __init__(self, name=BUS_NAME):
+        self.name = name
+        self.bus = dbus.SystemBus(private=True, mainloop=dbus.mainloop.glib.DBusGMainLoop())
+        self.bus.set_exit_on_disconnect(False)
+        self.signals = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.bus.close()
+
+    def call(self, path, interface, member, signature="", *args, deadline_sec=DEADLINE_SEC):
+        """A method call; a refusal is a dbus.DBusException, whose get_dbus_name() tells which."""
+        return plain(self.bus.call_blocking(self.name, path, interface, member, signature, args, timeout=deadline_sec))
+
+    def get(self, path, interface, name):
+        return self.call(path, "org.freedesktop.DBus.Properties", "Get", "ss", interface, name)
+
+    def objects(self, path=ROOT_PATH):
+        """{path: {interface: {property: value}}} of the object manager."""
+        return self.call(path, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
+
+    def listen(self):
+        """From now on the name's signals are kept for wait(). They are being sent when this has returned."""
+        self.bus.add_message_filter(self._filter)
+        # This waits for the bus's answer.
+        self.bus.add_match_string(f"type='signal',sender='{self.name}'")
+        return self
+
+    def _filter(self, _, message):
+        # The bus's own signals (NameAcquired) come unasked.
+        if isinstance(message, dbus.lowlevel.SignalMessage) and message.get_sender() != "org.freedesktop.DBus":
+            self.signals.append(Signal(message.get_path(), message.get_interface(), message.get_member(),
+                                       plain(message.get_args_list())))
+        return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
+
+    def wait(self, wanted, deadline_sec=DEADLINE_SEC):
+        """The first signal, of those not yet taken, for which wanted(signal) is true. It and all before it are taken."""
+        context = GLib.MainContext.default()
+        expired = []
+        timer = GLib.timeout_add(int(deadline_sec * 1000), lambda: expired.append(True) or GLib.SOURCE_REMOVE)
+        looked_at = 0
+        try:
+            while True:
+                for index in range(looked_at, len(self.signals)):
+                    found = self.signals[index]
+                    if wanted(found):
+                        del self.signals[:index + 1]
+                        return found
+                looked_at = len(self.signals)
+                if expired:
+                    raise AssertionError(f"no such signal in {deadline_sec} s; there were {self.signals}")
+                context.iteration(True)
+        finally:
+            if not expired:
+                GLib.source_remove(timer)
+
+
+# ---- services -------------------------------------------------------------------------------------------------------
+
+
+def journal(unit):
+    """The journal's entries of a unit since the start, as dictionaries."""
+    run("journalctl", "--sync")
+    return [json.loads(line) for line in run("journalctl", "--no-pager", "-o", "json", "-u", unit).out.splitlines()]
+
+
+def main_pid(unit="vgpud.service"):
+    return int(run("systemctl", "show", "--value", "-p", "MainPID", unit).out)
+
+
+# ---- cases ----------------------------------------------------------------------------------------------------------
+
+
+class Case(unittest.TestCase):
+    """A group of tests. Those of one file share one guest, in the order they are written, so each has to clean up."""
+
+    maxDiff = None
+
+    def load(self, *modules):
+        """Loads sample drivers until the test ends; their devices go with them."""
+        for module in modules:
+            load(module)
+            self.addCleanup(unload, module)
+
+    @contextlib.contextmanager
+    def assertErrno(self, code):  # pylint: disable=invalid-name
+        """The block must fail with this errno from the kernel."""
+        with self.assertRaises(OSError) as caught:
+            yield
+        if caught.exception.errno != code:
+            raise AssertionError(f"expected {os.strerror(code)}, got {caught.exception}") from caught.exception
+
+    @contextlib.contextmanager
+    def assertBusError(self, name):  # pylint: disable=invalid-name
+        """The block must be refused with this D-Bus error; it sees the exception in the list it gets."""
+        caught = []
+        with self.assertRaises(dbus.DBusException) as context:
+            yield caught
+        caught.append(context.exception)
+        self.assertEqual(context.exception.get_dbus_name(), name, context.exception.get_dbus_message())
+
+
+class _Loader(unittest.TestLoader):
+    """Keeps classes and tests in the order they are written in."""
+
+    def getTestCaseNames(self, testCaseClass):
+        names = super().getTestCaseNames(testCaseClass)
+        return sorted(names, key=list(vars(testCaseClass)).index)
+
+    def loadTestsFromModule(self, module, *_, **__):
+        return self.suiteClass(self.loadTestsFromTestCase(item) for item in vars(module).values()
+                               if isinstance(item, type) and issubclass(item, Case))
+
+
+def main():
+    """The last line of a case: runs its tests, with arguments only those named (Class.test)."""
+    unittest.main(module="__main__", testLoader=_Loader(), verbosity=2, argv=["case", *sys.argv[1:]])
