@@ -37,8 +37,9 @@ typedef enum JobState {
         _JOB_STATE_INVALID = -EINVAL,
 } JobState;
 
-/* Told once, when the job has ended or has become stuck; job->error says what happened. */
-typedef void (*JobFinished)(Job *job, void *userdata);
+/* Told once, when the job has ended, has become stuck, or the daemon stops without it. error->code is VGPUD_ERROR_NONE when all
+ * went well; it need not be job->error, which belongs to the lane for as long as the job runs. */
+typedef void (*JobFinished)(Job *job, const VgpudError *error, void *userdata);
 
 struct Job {
         LaneWork work;             /* first */
@@ -78,5 +79,5 @@ const char *job_state_to_string(JobState state); /* "waiting", "running", "stuck
 /* Call `finished` when the job has ended; replaces an earlier one (one caller waits for one job). */
 void job_on_finished(Job *job, JobFinished finished, void *userdata);
 
-/* Take it out of the queue. IN_USE-like refusal is FAILED with a reason when it runs already. */
+/* Take it out of the queue. IN_USE when it runs already: nothing can call the kernel back. */
 int job_cancel(Job *job, VgpudError *reterr);

@@ -53,13 +53,14 @@ typedef struct CreateRequest {
         uint64_t timeout_usec;       /* 0: the configured one */
 } CreateRequest;
 
-Manager *manager_new(sd_event *event, const Config *config);
+/* `factory` makes the VgpuIo of each lane (daemon/lane.h). */
+Manager *manager_new(sd_event *event, const Config *config, LaneIoFactory factory, void *factory_userdata);
 /* Drops everything; lanes must have been stopped. Announces nothing. */
 Manager *manager_free(Manager *m);
 void manager_set_events(Manager *m, const ManagerEvents *events, void *userdata);
 
-/* Open the runtime directory, read the records, start looking for GPUs. *ready is called once, when all GPUs that
- * were found first have been scanned or have used up startup_timeout_usec. */
+/* Open the runtime directory, read the records, start looking for GPUs. ready() is called once, when all GPUs that
+ * were found first have been scanned, or after the configured time. */
 int manager_start(Manager *m, void (*ready)(Manager *m, void *userdata), void *userdata);
 
 /* Refuse new jobs, cancel the waiting ones, wait at most timeout_usec for the running ones. */

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/instance.h"
+
+#include <string.h>
+
+#include "base/uuid.h"
+
+#define INSTANCE_NAME_MAX 64
+
+static const char *const instance_origin_table[_INSTANCE_ORIGIN_MAX] = {
+        [INSTANCE_ORIGIN_VGPUD] = "vgpud",
+        [INSTANCE_ORIGIN_FOREIGN] = "foreign",
+};
+DEFINE_STRING_TABLE_TO_STRING(instance_origin, InstanceOrigin)
+
+static const char *const instance_state_table[_INSTANCE_STATE_MAX] = {
+        [INSTANCE_ACTIVE] = "active",
+        [INSTANCE_STUCK] = "stuck",
+};
+DEFINE_STRING_TABLE_TO_STRING(instance_state, InstanceState)
+
+bool instance_name_is_valid(const char *name)
+{
+        size_t n = name ? strlen(name) : 0;
+
+        if (n == 0 || n > INSTANCE_NAME_MAX || !g_ascii_isalpha(name[0]))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!g_ascii_isalnum(name[i]) && !strchr("_.-", name[i]))
+                        return false;
+        return !uuid_prefix_is_valid(name);
+}

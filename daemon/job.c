@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/job.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "daemon/manager-private.h"
+
+static const char *const job_kind_table[_JOB_KIND_MAX] = {
+        [JOB_CREATE] = "create",
+        [JOB_DESTROY] = "destroy",
+        [JOB_RESCAN] = "rescan",
+};
+DEFINE_STRING_TABLE_TO_STRING(job_kind, JobKind)
+
+static const char *const job_state_table[_JOB_STATE_MAX] = {
+        [JOB_WAITING] = "waiting", [JOB_RUNNING] = "running", [JOB_STUCK] = "stuck",
+        [JOB_DONE] = "done",       [JOB_FAILED] = "failed",   [JOB_CANCELED] = "canceled",
+};
+DEFINE_STRING_TABLE_TO_STRING(job_state, JobState)
+
+/* ---- in the lane ---- */
+
+/* All or none: what stands when one cannot be made is removed again. */
+static int run_create(Job *job, VgpuTarget *t)
+{
+        g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func((GDestroyNotify) instance_desc_free);
+        int r = 0;
+
+        for (guint i = 0; i < job->uuids->len && r >= 0; i++) {
+                CreateArgs args = {
+                        .uuid = job->uuids->pdata[i],
+                        .type_id = job->type_id,
+                        .parent = job->parent,
+                        .attributes = job->attributes,
+                };
+                InstanceDesc *desc = NULL;
+                r = job->driver->create(t, &args, &desc, &job->error);
+                if (desc)
+                        g_ptr_array_add(made, desc);
+        }
+        if (r >= 0)
+                return 0;
+
+        for (guint i = 0; i < made->len; i++) {
+                _cleanup_vgpud_error_ VgpudError undo = VGPUD_ERROR_INIT;
+                const InstanceDesc *desc = made->pdata[i];
+                if (job->driver->destroy(t, desc, &undo) >= 0)
+                        continue;
+                _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
+                vgpud_error_move(&first, &job->error);
+                return vgpud_error_setf(&job->error, VGPUD_ERROR_INCONSISTENT, "%s; removing %s again failed as well: %s",
+                                        first.message, desc->uuid, undo.message);
+        }
+        return r;
+}
+
+static void job_run(LaneWork *w, VgpuIo *io)
+{
+        Job *job = (Job *) w;
+        VgpuTarget t = { .facts = job->facts, .io = io };
+        _cleanup_vgpud_error_ VgpudError scan_error = VGPUD_ERROR_INIT;
+
+        switch (job->kind) {
+        case JOB_CREATE:
+                (void) run_create(job, &t);
+                break;
+        case JOB_DESTROY:
+                (void) job->driver->destroy(&t, job->instance, &job->error);
+                break;
+        case JOB_RESCAN:
+                break;
+        case _JOB_KIND_MAX:
+        case _JOB_KIND_INVALID:
+                g_assert_not_reached();
+        }
+        /* The answer goes out when the model shows the result, so look again in the same piece of work. */
+        if (job->driver->scan(&t, &job->snapshot, &scan_error) < 0 && job->kind == JOB_RESCAN)
+                vgpud_error_move(&job->error, &scan_error);
+}
+
+/* ---- in the main thread ---- */
+
+static Instance *job_instance(Job *job)
+{
+        return job->kind == JOB_DESTROY ? manager_get_instance(job->manager, job->uuids->pdata[0]) : NULL;
+}
+
+static void job_tell_finished(Job *job, const VgpudError *error)
+{
+        JobFinished finished = g_steal_pointer(&job->finished);
+
+        if (finished)
+                finished(job, error, job->finished_userdata);
+}
+
+/* Past the deadline. Nothing can be done to a write that does not return: say so, keep what is known, and refuse
+ * further work on this GPU until it comes back. */
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Job *job = userdata;
+        Gpu *gpu = job->gpu;
+        Instance *instance = job_instance(job);
+
+        job->deadline = sd_event_source_disable_unref(job->deadline);
+        job->state = JOB_STUCK;
+        g_autofree char *reason = g_strdup_printf("job %" PRIu32 " (%s) has not come back from the kernel for %" PRIu64 " s",
+                                                  job->id, job_kind_to_string(job->kind),
+                                                  job->timeout_usec / USEC_PER_SEC);
+        LOG_FIELDS(LOG_ERR, (.gpu = job->gpu_name, .job = job->id, .message_id = VGPUD_MESSAGE_GPU_STUCK),
+                   "GPU %s is stuck: %s", job->gpu_name, reason);
+
+        if (instance) {
+                instance->state = INSTANCE_STUCK;
+                MANAGER_EMIT(job->manager, instance_changed, instance, INSTANCE_CHANGED_STATE);
+        }
+        if (gpu)
+                gpu_set_state(gpu, GPU_STUCK, reason);
+        MANAGER_EMIT(job->manager, job_changed, job);
+
+        /* Whoever waits gets an answer now. */
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        (void) vgpud_error_setf(&error, VGPUD_ERROR_GPU_STUCK,
+                                "GPU %s: %s; what it was to do may still happen, or not", job->gpu_name, reason);
+        job_tell_finished(job, &error);
+        if (gpu)
+                gpu_cancel_waiting(gpu, VGPUD_ERROR_GPU_STUCK, reason);
+        return 0;
+}
+
+static void job_started(LaneWork *w)
+{
+        Job *job = (Job *) w;
+        int r;
+
+        job->state = JOB_RUNNING;
+        job->started_usec = manager_now_realtime();
+        if (job->gpu) {
+                g_queue_remove(&job->gpu->waiting, job);
+                job->gpu->current = job;
+                MANAGER_EMIT(job->manager, gpu_changed, job->gpu, GPU_CHANGED_JOB);
+        }
+        MANAGER_EMIT(job->manager, job_changed, job);
+        r = sd_event_add_time_relative(job->manager->event, &job->deadline, CLOCK_MONOTONIC, job->timeout_usec,
+                                       10 * USEC_PER_MSEC, on_deadline, job);
+        if (r < 0)
+                LOG_FIELDS(LOG_WARNING, (.job = job->id, .error = r), "Cannot set the deadline of job %" PRIu32 ": %m",
+                           job->id);
+}
+
+/* Records follow what became of it, before the snapshot is applied: whether an instance is ours depends on them. */
+static void job_settle_records(Job *job)
+{
+        Records *records = job->manager->records;
+
+        if (job->kind != JOB_CREATE)
+                return;
+        for (guint i = 0; i < job->uuids->len; i++) {
+                const char *uuid = job->uuids->pdata[i];
+                /* After a failed undo what is left is ours all the same, and can be destroyed as such. */
+                bool ours = job->error.code == VGPUD_ERROR_NONE ||
+                            (job->error.code == VGPUD_ERROR_INCONSISTENT && job->snapshot &&
+                             gpu_snapshot_find_instance(job->snapshot, uuid));
+                int r = 0;
+                if (ours)
+                        r = records_commit(records, uuid);
+                else
+                        records_forget(records, uuid);
+                if (r < 0)
+                        LOG_FIELDS(LOG_WARNING, (.instance = uuid, .job = job->id, .error = r),
+                                   "Cannot write the record of %s, it will count as foreign after a restart: %m", uuid);
+        }
+}
+
+static void job_log_end(const Job *job)
+{
+        LogFields fields = {
+                .gpu = job->gpu_name,
+                .driver = job->driver->name,
+                .job = job->id,
+                .requester = (int64_t) job->requester + 1,
+        };
+
+        if (job->error.code != VGPUD_ERROR_NONE) {
+                fields.message_id = VGPUD_MESSAGE_JOB_FAILED;
+                fields.error = -job->error.errnum;
+                LOG_FULL(LOG_WARNING, &fields, "Job %" PRIu32 " (%s on GPU %s) failed: %s", job->id,
+                         job_kind_to_string(job->kind), job->gpu_name, job->error.message);
+                return;
+        }
+        for (guint i = 0; i < job->uuids->len; i++) {
+                fields.instance = job->uuids->pdata[i];
+                fields.message_id = job->kind == JOB_CREATE ? VGPUD_MESSAGE_INSTANCE_CREATED : VGPUD_MESSAGE_INSTANCE_DESTROYED;
+                if (job->kind == JOB_CREATE)
+                        LOG_FULL(LOG_INFO, &fields, "Created instance %s of type %s on GPU %s", fields.instance,
+                                 job->type_id, job->gpu_name);
+                else
+                        LOG_FULL(LOG_INFO, &fields, "Destroyed instance %s on GPU %s", fields.instance, job->gpu_name);
+        }
+}
+
+static void job_done(LaneWork *w)
+{
+        Job *job = (Job *) w;
+        Gpu *gpu = job->gpu;
+        Instance *instance = job_instance(job);
+
+        job->deadline = sd_event_source_disable_unref(job->deadline);
+        if (job->state == JOB_WAITING && gpu)
+                g_queue_remove(&gpu->waiting, job); /* it began and ended between two turns of the loop */
+        if (!gpu && job->error.code == VGPUD_ERROR_NONE && job->kind != JOB_DESTROY)
+                (void) vgpud_error_setf(&job->error, VGPUD_ERROR_GPU_GONE, "GPU %s went away", job->gpu_name);
+
+        job_settle_records(job);
+        if (instance && instance->job == job) {
+                unsigned changes = INSTANCE_CHANGED_JOB;
+                instance->job = NULL;
+                if (instance->state == INSTANCE_STUCK) {
+                        instance->state = INSTANCE_ACTIVE;
+                        changes |= INSTANCE_CHANGED_STATE;
+                }
+                MANAGER_EMIT(job->manager, instance_changed, instance, changes);
+        }
+        if (gpu) {
+                gpu->current = NULL;
+                if (job->snapshot)
+                        gpu_apply_snapshot(gpu, job->snapshot);
+                else
+                        gpu_request_scan(gpu, true);
+                MANAGER_EMIT(job->manager, gpu_changed, gpu, GPU_CHANGED_JOB);
+        }
+        job_log_end(job);
+        job_end(job, job->error.code == VGPUD_ERROR_NONE ? JOB_DONE : JOB_FAILED);
+}
+
+Job *job_new(Manager *m, JobKind kind, Gpu *gpu, uid_t requester, uint64_t timeout_usec)
+{
+        Job *job = g_new0(Job, 1);
+
+        *job = (Job){
+                .work = { .run = job_run, .done = job_done, .started = job_started },
+                .manager = m,
+                .id = ++m->last_job_id,
+                .kind = kind,
+                .state = JOB_WAITING,
+                .gpu = gpu,
+                .gpu_name = g_strdup(gpu_name(gpu)),
+                .requester = requester,
+                .created_usec = manager_now_realtime(),
+                .timeout_usec = timeout_usec > 0 ? timeout_usec : m->config->job_timeout_usec,
+                .driver = gpu->driver,
+                .facts = gpu_facts_ref(gpu->facts),
+                .uuids = g_ptr_array_new_with_free_func(g_free),
+        };
+        return job;
+}
+
+Job *job_free(Job *job)
+{
+        if (!job)
+                return NULL;
+        sd_event_source_disable_unref(job->deadline);
+        g_free(job->gpu_name);
+        gpu_facts_unref(job->facts);
+        g_ptr_array_unref(job->uuids);
+        g_free(job->type_id);
+        g_free(job->parent);
+        g_free(job->name);
+        if (job->attributes)
+                g_ptr_array_unref(job->attributes);
+        instance_desc_free(job->instance);
+        gpu_snapshot_unref(job->snapshot);
+        vgpud_error_done(&job->error);
+        g_free(job);
+        return NULL;
+}
+
+void job_end(Job *job, JobState state)
+{
+        job->state = state;
+        job_tell_finished(job, &job->error);
+        manager_end_job(job->manager, job);
+}
+
+void job_abandon(Job *job, const char *message)
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+
+        (void) vgpud_error_setf(&error, VGPUD_ERROR_CANCELED, "%s", message);
+        job_tell_finished(job, &error);
+}
+
+void job_on_finished(Job *job, JobFinished finished, void *userdata)
+{
+        job->finished = finished;
+        job->finished_userdata = userdata;
+}
+
+bool job_makes(const Job *job, const char *uuid)
+{
+        for (guint i = 0; job->kind == JOB_CREATE && i < job->uuids->len; i++)
+                if (strcmp(job->uuids->pdata[i], uuid) == 0)
+                        return true;
+        return false;
+}
+
+int job_drop(Job *job, JobState state, VgpudErrorCode code, const char *message)
+{
+        Gpu *gpu = job->gpu;
+        Instance *instance = job_instance(job);
+
+        if (job->state != JOB_WAITING || !gpu || !lane_cancel(gpu->lane, &job->work))
+                return -EBUSY;
+        g_queue_remove(&gpu->waiting, job);
+        (void) vgpud_error_setf(&job->error, code, "%s", message);
+        job_settle_records(job);
+        if (instance && instance->job == job) {
+                instance->job = NULL;
+                MANAGER_EMIT(job->manager, instance_changed, instance, INSTANCE_CHANGED_JOB);
+        }
+        MANAGER_EMIT(job->manager, gpu_changed, gpu, GPU_CHANGED_JOB);
+        job_end(job, state);
+        return 0;
+}
+
+int job_cancel(Job *job, VgpudError *reterr)
+{
+        uint32_t id = job->id;
+        g_autofree char *message = g_strdup_printf("job %" PRIu32 " was cancelled before it began", id);
+
+        if (job_drop(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, message) < 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                                        "job %" PRIu32 " runs already, and nothing can call the kernel back", id);
+        return 0;
+}
