@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Makes the guest's image: a Debian 12 root disk with every wanted kernel's modules, and per kernel what QEMU boots.
+"""Makes the guest's image: a Debian 12 root disk with every wanted kernel's modules, and per kernel what QEMU
+boots.
 
-Only Debian packages are used, from the mirrors that this machine's own apt uses, through a private apt configuration: the
-machine's package database is neither read nor changed.
+Only Debian packages are used, from the mirrors that this machine's own apt uses, through a private apt
+configuration: the machine's package database is neither read nor changed.
 """
 
 import json
@@ -26,25 +27,29 @@ PACKAGES = """
     libsystemd0 libudev1 libglib2.0-0 libjson-glib-1.0-0 libasan8 libubsan1 libtsan2
 """.split()
 
-# The modules the guest keeps, each with what it needs; Debian's kernels bring thousands, and carrying them would cost more
-# time than everything else here. Those of BOOT_MODULES also go into the initial RAM disk.
+# The modules the guest keeps, each with what it needs. Debian's kernels bring thousands; carrying them
+# would cost more time than everything else here. Those of BOOT_MODULES also go into the initial RAM disk.
 BOOT_MODULES = "virtio_pci virtio_blk ext4 crc32c_generic crc32c-intel".split()
-MODULES = BOOT_MODULES + """
+MODULES = (
+    BOOT_MODULES
+    + """
     virtio_console virtio_rng 9p 9pnet_virtio autofs4 configfs fuse loop efi_pstore qemu_fw_cfg dmi-sysfs
     vfio vfio_iommu_type1 vfio-pci mdev udmabuf irqbypass bochs vgem pci-stub pci-pf-stub
 """.split()
+)
 
 # The kernel's own sample mediated drivers: a serial card and two displays. Debian does not build them.
 SAMPLES = ["mtty", "mdpy", "mbochs"]
 
 # Units that cost time at boot, or that would act on their own while a case runs.
 MASKED = """
-    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer e2scrub_reap.service
-    systemd-tmpfiles-clean.timer systemd-timesyncd.service getty@tty1.service serial-getty@ttyS0.service
-    systemd-pstore.service systemd-binfmt.service systemd-firstboot.service systemd-repart.service
-    systemd-journal-flush.service systemd-random-seed.service systemd-pcrphase.service systemd-pcrphase-sysinit.service
-    systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-machine-id-commit.service
-    systemd-remount-fs.service proc-sys-fs-binfmt_misc.automount dev-hugepages.mount dev-mqueue.mount
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer
+    e2scrub_reap.service systemd-tmpfiles-clean.timer systemd-timesyncd.service getty@tty1.service
+    serial-getty@ttyS0.service systemd-pstore.service systemd-binfmt.service systemd-firstboot.service
+    systemd-repart.service systemd-journal-flush.service systemd-random-seed.service systemd-pcrphase.service
+    systemd-pcrphase-sysinit.service systemd-update-utmp.service systemd-update-utmp-runlevel.service
+    systemd-machine-id-commit.service systemd-remount-fs.service proc-sys-fs-binfmt_misc.automount
+    dev-hugepages.mount dev-mqueue.mount
 """.split()
 
 DISK_SIZE = "2G"
@@ -64,8 +69,16 @@ def log(text):
 def call(*argv, **kwargs):
     """Runs a program; its output is shown only if it fails."""
     argv = [str(arg) for arg in argv]
-    done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=kwargs.pop("stderr", subprocess.STDOUT), text=True, errors="replace", **kwargs)
+    done = subprocess.run(
+        argv,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=kwargs.pop("stderr", subprocess.STDOUT),
+        text=True,
+        errors="replace",
+        **kwargs,
+    )
     if done.returncode != 0:
         raise BuildError(f"{' '.join(argv)}\nended with status {done.returncode}:\n{done.stdout[-4000:]}")
     return done.stdout
@@ -81,13 +94,18 @@ def clear(path):
     return path
 
 
-# ---- apt ------------------------------------------------------------------------------------------------------------
+# ---- apt ---------------------------------------------------------------------------------------------------
 
 
 def sources():
     """sources.list lines for Debian 12 main and its security suite, at the mirrors of this machine's apt."""
-    targets = call("apt-get", "indextargets", "--format",
-                   "$(ORIGIN)|$(CODENAME)|$(REPO_URI)|$(COMPONENT)|$(SIGNED_BY)", "Created-By: Packages")
+    targets = call(
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(ORIGIN)|$(CODENAME)|$(REPO_URI)|$(COMPONENT)|$(SIGNED_BY)",
+        "Created-By: Packages",
+    )
     mirror = {}
     for line in targets.splitlines():
         origin, codename, uri, component, key = line.split("|")
@@ -96,9 +114,13 @@ def sources():
             key = key if key.startswith("/") else "/usr/share/keyrings/debian-archive-keyring.gpg"
             mirror.setdefault("security" if "-security" in codename else "main", (uri, key))
     if "main" not in mirror:
-        raise BuildError("apt knows no Debian mirror here: add one to /etc/apt/sources.list, then run apt-get update")
+        raise BuildError(
+            "apt knows no Debian mirror here: add one to /etc/apt/sources.list, then run apt-get update"
+        )
     names = {"main": SUITE, "security": f"{SUITE}-security"}
-    return [f"deb [signed-by={key}] {uri} {names[which]} main" for which, (uri, key) in sorted(mirror.items())]
+    return [
+        f"deb [signed-by={key}] {uri} {names[which]} main" for which, (uri, key) in sorted(mirror.items())
+    ]
 
 
 def network_options():
@@ -113,15 +135,32 @@ class Apt:
 
     def __init__(self, root):
         self.root = root
-        for part in ("etc/apt.conf.d", "etc/preferences.d", "etc/sources.list.d", "etc/trusted.gpg.d", "state/lists/partial",
-                     "cache/archives/partial"):
+        for part in (
+            "etc/apt.conf.d",
+            "etc/preferences.d",
+            "etc/sources.list.d",
+            "etc/trusted.gpg.d",
+            "state/lists/partial",
+            "cache/archives/partial",
+        ):
             (root / part).mkdir(parents=True, exist_ok=True)
         (root / "state/status").touch()
         (root / "etc/sources.list").write_text("\n".join(sources()) + "\n")
-        (root / "apt.conf").write_text("\n".join([
-            f'Dir::Etc "{root}/etc";', f'Dir::State "{root}/state";', f'Dir::State::status "{root}/state/status";',
-            f'Dir::Cache "{root}/cache";', 'APT::Architecture "amd64";', 'APT::Sandbox::User "root";',
-            'Acquire::Languages "none";', *network_options()]) + "\n")
+        (root / "apt.conf").write_text(
+            "\n".join(
+                [
+                    f'Dir::Etc "{root}/etc";',
+                    f'Dir::State "{root}/state";',
+                    f'Dir::State::status "{root}/state/status";',
+                    f'Dir::Cache "{root}/cache";',
+                    'APT::Architecture "amd64";',
+                    'APT::Sandbox::User "root";',
+                    'Acquire::Languages "none";',
+                    *network_options(),
+                ]
+            )
+            + "\n"
+        )
 
     def __call__(self, *argv, **kwargs):
         return call(*argv, env={**os.environ, "APT_CONFIG": str(self.root / "apt.conf")}, **kwargs)
@@ -139,12 +178,19 @@ class Apt:
     def download(self, into, packages):
         """Fetches {name: version}; returns {name: file}."""
         clear(into)
-        self("apt-get", "-q", "download", *[f"{name}={version}" for name, version in packages.items()], cwd=into)
+        self(
+            "apt-get",
+            "-q",
+            "download",
+            *[f"{name}={version}" for name, version in packages.items()],
+            cwd=into,
+        )
         return {name: next(into.glob(f"{name}_*.deb")) for name in packages}
 
 
 def choose_kernels(apt):
-    """What to build: the kernel Debian 12 was released with and the newest it offers, each as a dictionary."""
+    """What to build: the kernel Debian 12 was released with and the newest it offers, each as a
+    dictionary."""
     names = apt("apt-cache", "search", "--names-only", r"^linux-image-([0-9.]+-)?amd64$").split("\n")
     metas = [line.split()[0] for line in names if line]
     found = []
@@ -155,28 +201,43 @@ def choose_kernels(apt):
         name = ".".join(release.split(".")[:2])
         header_version, headers = apt.show(meta.replace("linux-image", "linux-headers"))
         _, common = apt.show(headers[0])
-        found.append({"name": name, "release": release, "version": version, "image": image,
-                      "headers": headers[0], "source": f"linux-source-{name}",
-                      "packages": {image: version, f"linux-source-{name}": version, headers[0]: header_version,
-                                   **{package: apt.show(package)[0] for package in common
-                                      if re.match(r"linux-(headers|kbuild)-", package)}}})
+        found.append(
+            {
+                "name": name,
+                "release": release,
+                "version": version,
+                "image": image,
+                "headers": headers[0],
+                "source": f"linux-source-{name}",
+                "packages": {
+                    image: version,
+                    f"linux-source-{name}": version,
+                    headers[0]: header_version,
+                    **{
+                        package: apt.show(package)[0]
+                        for package in common
+                        if re.match(r"linux-(headers|kbuild)-", package)
+                    },
+                },
+            }
+        )
     found.sort(key=lambda kernel: [int(digits) for digits in kernel["name"].split(".")])
     if not found:
         raise BuildError("the mirror offers no kernel; do its lists belong to Debian 12?")
     return found[:1] + found[1:][-1:]
 
 
-# ---- kernels --------------------------------------------------------------------------------------------------------
+# ---- kernels -----------------------------------------------------------------------------------------------
 
 
 def unpack_vmlinux(bzimage, target):
-    """Takes the ELF kernel out of a bzImage (Documentation/arch/x86/boot.rst): QEMU starts it directly (PVH), which saves
-    the guest its own unpacking, seconds without hardware virtualisation."""
+    """Takes the ELF kernel out of a bzImage (Documentation/arch/x86/boot.rst): QEMU starts it directly (PVH),
+    which saves the guest its own unpacking, seconds without hardware virtualisation."""
     data = bzimage.read_bytes()
-    setup_sectors = data[0x1f1] or 4
+    setup_sectors = data[0x1F1] or 4
     offset, length = struct.unpack_from("<II", data, 0x248)
     start = (setup_sectors + 1) * 512 + offset
-    payload = data[start:start + length]
+    payload = data[start : start + length]
     if payload.startswith(b"\xfd7zXZ"):
         elf = lzma.LZMADecompressor().decompress(payload)
     elif payload.startswith(b"\x28\xb5\x2f\xfd"):
@@ -196,10 +257,17 @@ def build_samples(kernel, debs, work):
         if re.match(r"linux-(headers|kbuild)-", name):
             call("dpkg-deb", "-x", debs[name], tree)
     source = clear(work / "samples")
-    call("bash", "-euo", "pipefail", "-c",
-         'dpkg-deb --fsys-tarfile "$1" | tar xO --wildcards "./usr/src/linux-source-*.tar.xz" |'
-         ' tar xJ -C "$2" --strip-components=3 --wildcards "*/samples/vfio-mdev/*.[ch]"',
-         "-", debs[kernel["source"]], source)
+    call(
+        "bash",
+        "-euo",
+        "pipefail",
+        "-c",
+        'dpkg-deb --fsys-tarfile "$1" | tar xO --wildcards "./usr/src/linux-source-*.tar.xz" |'
+        ' tar xJ -C "$2" --strip-components=3 --wildcards "*/samples/vfio-mdev/*.[ch]"',
+        "-",
+        debs[kernel["source"]],
+        source,
+    )
     (source / "Makefile").write_text("obj-m += " + " ".join(f"{name}.o" for name in SAMPLES) + "\n")
     # The headers' Makefile includes its common part by the absolute path it has once installed.
     makefile = tree / "usr/src" / kernel["headers"] / "Makefile"
@@ -214,20 +282,24 @@ def module_files(root, release, names):
     """The files of modules with all that they need, in the order to load them; those built in have none."""
     files = []
     for name in names:
-        done = subprocess.run(["modprobe", "-d", str(root), "-S", release, "--show-depends", name], check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        done = subprocess.run(
+            ["modprobe", "-d", str(root), "-S", release, "--show-depends", name],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         files += [line.split()[1] for line in done.stdout.splitlines() if line.startswith("insmod ")]
     return [Path(file) for file in dict.fromkeys(files)]
 
 
 def make_kernel(kernel, apt):
-    """Leaves in work/kernel-NAME: root/usr/lib/modules with the wanted modules, vmlinux, config, initrd.img."""
+    """Leaves in work/kernel-NAME: root/lib/modules with the wanted modules, vmlinux."""
     release = kernel["release"]
     work = clear(store.WORK / f"kernel-{kernel['name']}")
     debs = apt.download(work / "debs", kernel["packages"])
     call("dpkg-deb", "-x", debs[kernel["image"]], clear(work / "all"))
     unpack_vmlinux(work / f"all/boot/vmlinuz-{release}", work / "vmlinux")
-    shutil.copy(work / f"all/boot/config-{release}", work / "config")
     samples = build_samples(kernel, debs, work)
 
     call("depmod", "-b", work / "all", release)
@@ -244,12 +316,11 @@ def make_kernel(kernel, apt):
         shutil.copy(file, kept)
     shutil.copy(whole / "modules.order", kept)
     call("depmod", "-b", work / "root", release)
-    make_initrd(work, release)
     for part in ("all", "headers", "samples", "debs"):
         shutil.rmtree(work / part)
 
 
-def make_initrd(work, release):
+def make_initrd(work, release, target):
     """The smallest RAM disk that finds the root disk: busybox, a handful of modules, one script."""
     tree = clear(work / "initrd")
     for part in ("bin", "dev", "proc", "sys", "root", "modules"):
@@ -267,20 +338,7 @@ def make_initrd(work, release):
     if not any(name.startswith("virtio_blk") for name in order):
         raise BuildError(f"kernel {release} has no virtio_blk module")
     (tree / "modules/order").write_text("\n".join(order) + "\n")
-    shell(f"find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 | gzip -9 >{work}/initrd.img", cwd=tree)
-    shutil.rmtree(tree)
-
-
-# ---- the root disk --------------------------------------------------------------------------------------------------
-
-
-def make_base(target):
-    shutil.rmtree(target, ignore_errors=True)
-    excluded = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info", "lintian")]
-    call("mmdebstrap", "--quiet", "--mode=root", "--variant=essential", "--format=directory",
-         f"--include={','.join(PACKAGES)}", '--aptopt=APT::Install-Recommends "false"',
-         '--aptopt=Acquire::Languages "none"', *[f"--aptopt={line}" for line in network_options()], *excluded,
-         SUITE, target, *sources())
+    shell(f"find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 | gzip -9 >{target}", cwd=tree)
 
 
 def write(root, path, text, mode=0o644):
@@ -308,8 +366,11 @@ def make_disk(base, kernels):
     (units / "multi-user.target.wants").mkdir(exist_ok=True)
     (units / "multi-user.target.wants/vm-agent.service").symlink_to("../vm-agent.service")
     # The journal stays in memory: a case reads it in the same boot, or never.
-    write(root, "etc/systemd/journald.conf.d/vm.conf",
-          "[Journal]\nStorage=volatile\nRateLimitBurst=0\nForwardToConsole=no\n")
+    write(
+        root,
+        "etc/systemd/journald.conf.d/vm.conf",
+        "[Journal]\nStorage=volatile\nRateLimitBurst=0\nForwardToConsole=no\n",
+    )
     write(root, "etc/hostname", "guest\n")
     write(root, "etc/hosts", "127.0.0.1 localhost guest\n")
     write(root, "etc/machine-id", "6d9b1f0e5c3a4b7d8e2f4a6c8b0d1e3f\n")
@@ -319,21 +380,38 @@ def make_disk(base, kernels):
 
     image = clear(store.IMAGE)
     raw = image / "root.raw"
-    call("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-E", "lazy_itable_init=1", "-d", root, raw, DISK_SIZE)
+    call(
+        "mke2fs",
+        "-q",
+        "-t",
+        "ext4",
+        "-O",
+        "^has_journal",
+        "-m",
+        "0",
+        "-E",
+        "lazy_itable_init=1",
+        "-d",
+        root,
+        raw,
+        DISK_SIZE,
+    )
     call("qemu-img", "convert", "-O", "qcow2", "-c", "-o", "compression_type=zstd", raw, image / "root.qcow2")
     raw.unlink()
     shutil.rmtree(root)
     for kernel in kernels:
         work = store.WORK / f"kernel-{kernel['name']}"
         shutil.copy(work / "vmlinux", image / f"vmlinux-{kernel['name']}")
-        shutil.copy(work / "initrd.img", image / f"initrd-{kernel['name']}.img")
-    facts = {kernel["name"]: {"release": kernel["release"], "version": kernel["version"]} for kernel in kernels}
+        make_initrd(work, kernel["release"], image / f"initrd-{kernel['name']}.img")
+    facts = {
+        kernel["name"]: {"release": kernel["release"], "version": kernel["version"]} for kernel in kernels
+    }
     (image / "kernels.json").write_text(json.dumps(facts, indent=2) + "\n")
     # The saved machines hang on what is in the image, not on what it was made from.
     (image / "id").write_text(store.digest(*sorted(image.glob("[!k]*"))))
 
 
-# ---- the stages -----------------------------------------------------------------------------------------------------
+# ---- the stages --------------------------------------------------------------------------------------------
 
 
 def build(refresh=False):
@@ -355,7 +433,7 @@ def build(refresh=False):
         with store.making("base", key, "image"):
             make_base(store.WORK / "base")
     for kernel in kernels:
-        key = store.digest(json.dumps(kernel), " ".join(MODULES), " ".join(SAMPLES), store.GUEST / "initrd-init")
+        key = store.digest(json.dumps(kernel), " ".join(MODULES), " ".join(SAMPLES))
         if store.stamp(f"kernel-{kernel['name']}") != key:
             if apt is None:
                 apt = Apt(store.WORK / "apt")
@@ -364,7 +442,8 @@ def build(refresh=False):
             with store.making(f"kernel-{kernel['name']}", key, "image"):
                 make_kernel(kernel, apt)
     parts = [store.stamp(part) for part in ["base", *[f"kernel-{kernel['name']}" for kernel in kernels]]]
-    key = store.digest(*parts, Path(__file__).resolve(), store.GUEST / "agent", store.GUEST / "agent.service")
+    guest = [store.GUEST / name for name in ("agent", "agent.service", "initrd-init")]
+    key = store.digest(*parts, Path(__file__).resolve(), *guest)
     if store.stamp("image") != key:
         log("root disk")
         with store.making("image", key):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """One guest: the QEMU process, the channel to the agent in it, and the saving and resuming of whole machines.
 
-Booting takes about ten seconds where every instruction is emulated; resuming a saved machine takes one. A saved machine is
-two files (store.py), and can only be resumed by the same QEMU with the same devices, so whoever names one puts
-`fingerprint()` into its key.
+Booting takes about ten seconds where every instruction is emulated; resuming a saved machine takes one. A
+saved machine is two files (store.py), and can only be resumed by the same QEMU with the same devices, so
+whoever names one puts `fingerprint()` into its key.
 """
 
 import contextlib
@@ -26,11 +26,13 @@ QEMU = "qemu-system-x86_64"
 # Emulation is the rule: it works everywhere, and the cases must not depend on more.
 ACCEL = os.environ.get("VGPUD_VM_ACCEL", "tcg,thread=multi")
 
-KERNEL_ARGUMENTS = ("console=ttyS0 root=/dev/vda rw quiet loglevel=4 mitigations=off net.ifnames=0 audit=0 random.trust_cpu=on "
-                    "panic=-1 oops=panic systemd.show_status=0")
+KERNEL_ARGUMENTS = (
+    "console=ttyS0 root=/dev/vda rw quiet loglevel=4 mitigations=off net.ifnames=0 audit=0 random.trust_cpu=on "
+    "panic=-1 oops=panic systemd.show_status=0"
+)
 
-# An emulated IOMMU gives every PCI function its IOMMU group. The bochs-display is a GPU that has a driver and no virtual
-# GPUs. The root ports are free, for what is plugged in later.
+# An emulated IOMMU gives every PCI function its IOMMU group. The bochs-display is a GPU that has a driver and
+# no virtual GPUs. The root ports are free, for what is plugged in later.
 DEVICES = """
     -nodefaults -no-user-config -display none -machine q35 -smp 2 -m 1024 -rtc base=utc -no-reboot
     -device intel-iommu,intremap=on,caching-mode=on
@@ -38,8 +40,13 @@ DEVICES = """
     -device pcie-root-port,id=rp0,chassis=1,slot=1 -device pcie-root-port,id=rp1,chassis=2,slot=2
 """.split()
 
-# The folders of this machine that a guest can be given; both devices are always there, as a saved machine needs them.
+# The folders of this machine that a guest can be given; both devices are always there, as a saved machine
+# needs them.
 TAGS = ("share", "out")
+
+
+# Those that run now, for end_all().
+_RUNNING = set()
 
 
 class MachineError(Exception):
@@ -50,6 +57,12 @@ class TimedOut(MachineError):
     """The guest did not get done in time."""
 
 
+def end_all():
+    """Ends every guest of this process at once; whoever waits for one gets a MachineError."""
+    for qemu in list(_RUNNING):
+        qemu.kill()
+
+
 def fingerprint():
     """What a saved machine depends on besides the image."""
     version = subprocess.run([QEMU, "--version"], stdout=subprocess.PIPE, check=True, text=True).stdout
@@ -57,10 +70,11 @@ def fingerprint():
 
 
 class Machine:
-    """A guest that runs until the end of the `with` block. Its disk is thrown away then, unless save() kept it.
+    """A guest that runs until the end of the `with` block. Its disk is thrown away then, unless save() kept
+    it.
 
-    state names the saved machine to resume; without one the guest boots. folders maps tags (TAGS) to folders of this
-    machine, which the guest sees at /mnt/TAG while a command runs.
+    state names the saved machine to resume; without one the guest boots. folders maps tags (TAGS) to folders
+    of this machine, which the guest sees at /mnt/TAG while a command runs.
     """
 
     def __init__(self, kernel, state=None, folders=None, timeout=300):
@@ -69,6 +83,8 @@ class Machine:
         self.folders = {tag: str(Path(path).resolve()) for tag, path in (folders or {}).items()}
         self.end = time.monotonic() + timeout
         self.pending = b""
+        self.busy = False
+        self.answers = None
         self.disk = None
         with contextlib.ExitStack() as stack:
             # Not while the image is being made anew.
@@ -89,33 +105,68 @@ class Machine:
         name = self.kernel
         base = store.STATES / f"{self.state}.qcow2" if self.state else store.IMAGE / "root.qcow2"
         self.disk = self.work / "disk.qcow2"
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, self.disk], check=True)
+        subprocess.run(
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, self.disk], check=True
+        )
         self.agent, agent = socket.socketpair()
         self.monitor, monitor = socket.socketpair()
         for end in (self.agent, agent, self.monitor, monitor):
             stack.enter_context(end)
-        argv = [QEMU, *DEVICES, "-accel", ACCEL, "-cpu", "max" if ACCEL.startswith("tcg") else "host",
-                "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
-                "-chardev", f"socket,id=monitor,fd={monitor.fileno()}", "-mon", "chardev=monitor,mode=control",
-                "-chardev", f"socket,id=agent,fd={agent.fileno()}", "-device", "virtserialport,chardev=agent,name=vm.agent",
-                "-drive", f"file={self.disk},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap",
-                "-device", "virtio-blk-pci,drive=disk",
-                "-kernel", str(store.IMAGE / f"vmlinux-{name}"), "-initrd", str(store.IMAGE / f"initrd-{name}.img"),
-                "-append", KERNEL_ARGUMENTS]
+        argv = [
+            QEMU,
+            *DEVICES,
+            "-accel",
+            ACCEL,
+            "-cpu",
+            "max" if ACCEL.startswith("tcg") else "host",
+            "-chardev",
+            f"file,id=console,path={self.console}",
+            "-serial",
+            "chardev:console",
+            "-chardev",
+            f"socket,id=monitor,fd={monitor.fileno()}",
+            "-mon",
+            "chardev=monitor,mode=control",
+            "-chardev",
+            f"socket,id=agent,fd={agent.fileno()}",
+            "-device",
+            "virtserialport,chardev=agent,name=vm.agent",
+            "-drive",
+            f"file={self.disk},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap",
+            "-device",
+            "virtio-blk-pci,drive=disk",
+            "-kernel",
+            str(store.IMAGE / f"vmlinux-{name}"),
+            "-initrd",
+            str(store.IMAGE / f"initrd-{name}.img"),
+            "-append",
+            KERNEL_ARGUMENTS,
+        ]
         for tag in TAGS:
             path = self.folders.get(tag)
             if path is None:
                 path = self.work / f"no-{tag}"
                 path.mkdir()
             path = str(path).replace(",", ",,")
-            argv += ["-fsdev", f"local,id={tag},path={path},security_model=none,multidevs=remap",
-                     "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+            argv += [
+                "-fsdev",
+                f"local,id={tag},path={path},security_model=none,multidevs=remap",
+                "-device",
+                f"virtio-9p-pci,fsdev={tag},mount_tag={tag}",
+            ]
         if self.state:
             argv += ["-incoming", f"exec:zstd -dcq {shlex.quote(str(store.STATES / self.state))}.zst"]
         # QEMU must not outlive this process, however that ends.
         self.log = stack.enter_context(open(self.work / "qemu.log", "w+", encoding="utf-8", errors="replace"))
-        self.qemu = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], stdin=subprocess.DEVNULL, stdout=self.log,
-                                     stderr=self.log, pass_fds=(agent.fileno(), monitor.fileno()))
+        self.qemu = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            pass_fds=(agent.fileno(), monitor.fileno()),
+        )
+        _RUNNING.add(self.qemu)
+        stack.callback(_RUNNING.discard, self.qemu)
         stack.callback(self.qemu.wait)
         stack.callback(self.qemu.kill)
         agent.close()
@@ -154,7 +205,8 @@ class Machine:
         return data
 
     def _await(self, wanted, sinks):
-        """Reads frames, passing on those that have a sink, until the wanted one, whose content is the result."""
+        """Reads frames, passing on those that have a sink, until the wanted one, whose content is the
+        result."""
         while True:
             kind, length = struct.unpack(">cI", self._receive(5))
             data = self._receive(length)
@@ -164,24 +216,36 @@ class Machine:
                 sinks[kind](data)
 
     def run(self, argv, stdout=None, stderr=None, *, python=False, files=()):
-        """Runs a program as root in the guest; stdout and stderr are called with each piece of output (bytes).
+        """Runs a program as root in the guest; stdout and stderr are called with each piece of output
+        (bytes).
 
-        files are (path, mode, text) to be written in the guest first. With python, argv[0] is a Python script, which runs
-        without the start-up time of Python. Returns the exit status.
+        files are (path, mode, text) to be written in the guest first. With python, argv[0] is a Python
+        script, which runs without the start-up time of Python. Returns the exit status.
         """
-        request = {"argv": list(argv), "python": python, "files": [list(file) for file in files], "time": time.time(),
-                   "entropy": secrets.token_hex(32), "mounts": {tag: f"/mnt/{tag}" for tag in self.folders}}
+        request = {
+            "argv": list(argv),
+            "python": python,
+            "files": [list(file) for file in files],
+            "time": time.time(),
+            "entropy": secrets.token_hex(32),
+            "mounts": {tag: f"/mnt/{tag}" for tag in self.folders},
+        }
         self.agent.sendall(json.dumps(request).encode() + b"\n")
+        self.busy = True
         ignore = bytes
-        return int(self._await(b"X", {b"O": stdout or ignore, b"E": stderr or ignore}))
+        status = int(self._await(b"X", {b"O": stdout or ignore, b"E": stderr or ignore}))
+        self.busy = False
+        return status
 
     def output(self, script, seconds=30):
-        """What a shell script prints, with its errors; for looking into a guest whose case has failed. Ends what still runs
-        in the guest first, and gives itself so many seconds whatever the deadline was."""
+        """What a shell script prints, with its errors; for looking into a guest whose case has failed. Ends
+        what still runs in the guest first, and gives itself so many seconds whatever the deadline was."""
         self.end = time.monotonic() + seconds
         parts = []
         try:
-            self.agent.sendall(b'{"kill": true}\n')
+            if self.busy:
+                self.agent.sendall(b'{"kill": true}\n')
+                self._await(b"X", {})
             self.run(["/bin/sh", "-c", script], parts.append, parts.append)
         except (MachineError, OSError) as error:
             parts.append(f"\n(no answer from the guest: {error})\n".encode())
@@ -200,16 +264,17 @@ class Machine:
         return self._fail(MachineError, f"QEMU ended during {command}:")
 
     def save(self, name):
-        """Keeps this machine, as it is now, under a name, and ends it. Nothing may run in it and nothing be mounted."""
+        """Keeps this machine, as it is now, under a name, and ends it. Nothing may run in it and nothing be
+        mounted."""
         store.STATES.mkdir(parents=True, exist_ok=True)
         memory = self.work / "memory.zst"
         self.monitor.settimeout(120)
         self.answers = self.monitor.makefile("r", encoding="utf-8")
         self._qmp("qmp_capabilities")
-        # Events tell when it is over. The machine goes on running until the last page is copied, so that it is a running
-        # one that is resumed.
+        # Events tell when it is over. The machine goes on running until the last page is copied, so that it
+        # is a running one that is resumed.
         self._qmp("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
-        self._qmp("migrate-set-parameters", **{"max-bandwidth": 10 ** 10})
+        self._qmp("migrate-set-parameters", **{"max-bandwidth": 10**10})
         self._qmp("migrate", uri=f"exec:zstd -q -3 -T2 -f -o {shlex.quote(str(memory))}")
         while (status := self._qmp("query-migrate")["status"]) not in ("completed", "failed"):
             self._migration_event()
@@ -221,7 +286,9 @@ class Machine:
         base = f"{self.state}.qcow2" if self.state else "../image/root.qcow2"
         target = store.STATES / name
         shutil.copy(self.disk, f"{target}.qcow2.new")
-        subprocess.run(["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", base, f"{target}.qcow2.new"], check=True)
+        subprocess.run(
+            ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", base, f"{target}.qcow2.new"], check=True
+        )
         shutil.copy(memory, f"{target}.zst.new")
         os.rename(f"{target}.qcow2.new", f"{target}.qcow2")
         os.rename(f"{target}.zst.new", f"{target}.zst")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The saved machines: for each kernel one that has booted, and on top of it one for each installed tree of late.
+"""The saved machines: for each kernel one that has booted, and on top of it one for each installed tree of
+late.
 
 Each is named by what it was made from, so that a stale one is never resumed, only forgotten.
 """
@@ -8,7 +9,6 @@ import contextlib
 import fcntl
 import os
 import stat
-import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -19,11 +19,15 @@ import store
 # How many installed trees to remember for each kernel.
 REMEMBERED = 3
 
-# Run once in the booted guest before it is saved: wait until all has started, start what every case needs, and read what
-# cases read, so that it is in memory.
+# Run once in the booted guest before it is saved: wait until all has started, start what every case needs,
+# and read what cases read, so that it is in memory.
 PRIME = """
 set -e
-state=$(systemctl is-system-running --wait) || { echo "the guest is $state"; systemctl --failed --no-legend --plain; exit 1; } >&2
+state=$(systemctl is-system-running --wait) || {
+    echo "the guest is $state" >&2
+    systemctl --failed --no-legend --plain >&2
+    exit 1
+}
 udevadm settle
 systemctl start polkit.service
 mount -t 9p -o trans=virtio,version=9p2000.L share /mnt
@@ -32,13 +36,15 @@ busctl list >/dev/null
 journalctl -n 1 >/dev/null
 jq -n 1 >/dev/null
 setpriv --reuid alice --regid alice --init-groups true
-cat "/usr/lib/modules/$(uname -r)"/updates/*.ko $(find "/usr/lib/modules/$(uname -r)" -name '*vfio*.ko*' -o -name 'mdev.ko*') >/dev/null
+cd "/usr/lib/modules/$(uname -r)"
+cat updates/*.ko $(find kernel -name '*vfio*.ko*' -o -name 'mdev.ko*') >/dev/null
 modprobe --show-depends mdpy >/dev/null
 udevadm settle
 sync
 """
 
-# Unpacks a tree and does what a package's maintainer script would. A tree may have folders where Debian has links (/lib).
+# Unpacks a tree and does what a package's maintainer script would. A tree may have folders where Debian has
+# links (/lib).
 INSTALL = """
 set -e
 cd /mnt/share
@@ -79,7 +85,9 @@ def booted(kernel):
     """The name of the saved machine that has just booted this kernel; makes it if need be."""
     if not store.image_id() or kernel not in store.kernels():
         known = ", ".join(store.kernels()) or "none"
-        raise machine.MachineError(f"there is no guest with kernel {kernel} (built: {known}); tests/vm/build makes it")
+        raise machine.MachineError(
+            f"there is no guest with kernel {kernel} (built: {known}); tests/vm/build makes it"
+        )
     name = f"{kernel}-{store.digest(store.image_id(), machine.fingerprint(), PRIME)[:16]}"
     with store.lock(f"state-{kernel}.lock"):
         if not _whole(name):
@@ -139,7 +147,8 @@ def _pack(tree, share):
 
 
 def _forget(kernel, base):
-    """Deletes this kernel's saved machines that are stale or long unused, unless a guest runs that might need them."""
+    """Deletes this kernel's saved machines that are stale or long unused, unless a guest runs that might need
+    them."""
     with contextlib.suppress(BlockingIOError), open(store.CACHE / "lock", "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         mine = [path for path in store.STATES.glob(f"{kernel}-*.zst") if path.stem != base]

@@ -7,8 +7,8 @@ Everything lives below $XDG_CACHE_HOME/vgpud-vm (~/.cache/vgpud-vm):
     image/      the guest: root.qcow2, kernels.json, vmlinux-K and initrd-K.img for each kernel K
     states/     saved, booted machines: NAME.zst (memory and devices) and NAME.qcow2 (its disk layer)
 
-A part that is made from other things carries the hash of those things as its stamp; a part whose stamp does not match is
-made again. The stamp is written last, so a build that was cut off starts that part anew.
+A part that is made from other things carries the hash of those things as its stamp; a part whose stamp does
+not match is made again. The stamp is written last, so a build that was cut off starts that part anew.
 """
 
 import contextlib
@@ -46,8 +46,8 @@ def stamp(name):
 
 @contextlib.contextmanager
 def making(name, value, *dependents):
-    """Around the making of a part: its stamp goes first, as do those of the parts made from it, and comes back only when
-    all went well."""
+    """Around the making of a part: its stamp goes first, as do those of the parts made from it, and comes
+    back only when all went well."""
     folder = CACHE / "stamps"
     folder.mkdir(parents=True, exist_ok=True)
     for part in (name, *dependents):
@@ -71,7 +71,8 @@ def image_id():
 
 
 def kernels():
-    """{name: facts} of the kernels in the image, oldest first; names are "6.1", "6.12". Empty before the first build."""
+    """{name: facts} of the kernels in the image, oldest first; names are "6.1", "6.12". Empty before the
+    first build."""
     try:
         return json.loads((IMAGE / "kernels.json").read_text())
     except FileNotFoundError:

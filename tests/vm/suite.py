@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the cases of tests/vm/cases, each in a fresh guest, and prints a line for each.
 
-The status is 0 when all that ran have passed, and 1 otherwise. What a failed case printed, and the end of vgpud's journal
-and of the kernel's log in its guest, follow its line.
+The status is 0 when all that ran have passed, and 1 otherwise. What a failed case printed, and the end of
+vgpud's journal and of the kernel's log in its guest, follow its line.
 """
 
 import argparse
 import concurrent.futures
+import signal
 import sys
 import time
 from pathlib import Path
@@ -31,35 +32,64 @@ def run_case(kernel, state, name, arguments, timeout):
     """(whether it passed, seconds, what to show) of one case."""
     started = time.monotonic()
     said = []
-    files = [(f"/run/vm/{path.name}", 0o644, path.read_text(encoding="utf-8"))
-             for path in (store.GUEST / "vmcase.py", CASES / f"{name}.py")]
+    files = [
+        (f"/run/vm/{path.name}", 0o644, path.read_text(encoding="utf-8"))
+        for path in (store.GUEST / "vmcase.py", CASES / f"{name}.py")
+    ]
     try:
         with machine.Machine(kernel, state, timeout=timeout) as guest:
             try:
-                status = guest.run([f"/run/vm/{name}.py", *arguments], said.append, said.append, python=True, files=files)
+                status = guest.run(
+                    [f"/run/vm/{name}.py", *arguments], said.append, said.append, python=True, files=files
+                )
             except machine.TimedOut:
-                status = None
+                status = "none"
                 said.append(f"the case did not end in {timeout:.0f} s\n".encode())
             took = time.monotonic() - started
             if status != 0:
                 said.append(f"status {status}\n{guest.output(LOGS)}".encode())
     except (machine.MachineError, OSError) as error:
-        status = None
+        status = "none"
         took = time.monotonic() - started
         said.append(f"{error}\n".encode())
     return status == 0, took, b"".join(said).decode(errors="replace")
 
 
+def report(options, kernel, name, passed, took, said):
+    word = "PASS" if passed else "FAIL"
+    print(f"{word} {name} {kernel} {took:.1f} s", flush=True)
+    if not passed or options.verbose:
+        print("\n".join(f"    {line}" for line in said.splitlines()), flush=True)
+    if options.results:
+        with open(options.results, "a", encoding="utf-8") as file:
+            file.write(f"{word} vm-{kernel}.{name}\n")
+    return passed
+
+
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kernel", metavar="K", action="append", help="repeatable (default: each that was built)")
-    parser.add_argument("--install", metavar="DESTDIR", help="the `meson install --destdir DESTDIR` tree to test")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--kernel", metavar="K", action="append", help="repeatable (default: each that was built)"
+    )
+    parser.add_argument(
+        "--install", metavar="DESTDIR", help="the `meson install --destdir DESTDIR` tree to test"
+    )
     parser.add_argument("--list", action="store_true", help="print the cases' names and end")
-    parser.add_argument("--jobs", metavar="N", type=int, choices=(1, 2), default=2, help="guests at a time, 1 or 2 (default)")
-    parser.add_argument("--timeout", metavar="S", type=float, default=300, help="seconds for each case (default: 300)")
-    parser.add_argument("--results", metavar="FILE", help="append a line `PASS name` or `FAIL name` for each case")
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, choices=(1, 2), default=2, help="guests at a time, 1 or 2 (default)"
+    )
+    parser.add_argument(
+        "--timeout", metavar="S", type=float, default=300, help="seconds for each case (default: 300)"
+    )
+    parser.add_argument(
+        "--results", metavar="FILE", help="append a line `PASS name` or `FAIL name` for each case"
+    )
     parser.add_argument("--verbose", action="store_true", help="show what the passed ones printed, too")
-    parser.add_argument("--only", metavar="Class.test", action="append", default=[], help="only this test of the case")
+    parser.add_argument(
+        "--only", metavar="Class.test", action="append", default=[], help="only this test of the case"
+    )
     parser.add_argument("case", nargs="*", help="names from --list (default: all)")
     options = parser.parse_args()
     unknown = set(options.case) - set(case_names())
@@ -74,27 +104,31 @@ def main():
     if options.list:
         print("\n".join(names))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    kernels = options.kernel or list(store.kernels()) or ["any"]
+    try:
+        chosen = [
+            (kernel, states.installed(kernel, options.install) if options.install else states.booted(kernel))
+            for kernel in kernels
+        ]
+    except (machine.MachineError, OSError) as error:
+        print(f"tests/vm/suite.py: {error}", file=sys.stderr)
+        return 1
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        running = []
-        for kernel in options.kernel or store.kernels() or ["any"]:
-            try:
-                state = states.installed(kernel, options.install) if options.install else states.booted(kernel)
-            except (machine.MachineError, OSError) as error:
-                print(f"tests/vm/suite.py: {error}", file=sys.stderr)
-                return 1
-            running += [(kernel, name, pool.submit(run_case, kernel, state, name, options.only, options.timeout))
-                        for name in names]
-        for kernel, name, future in running:
-            passed, took, said = future.result()
-            word = "PASS" if passed else "FAIL"
-            print(f"{word} {name} {kernel} {took:.1f} s", flush=True)
-            if not passed or options.verbose:
-                print("\n".join(f"    {line}" for line in said.splitlines()), flush=True)
-            if options.results:
-                with open(options.results, "a", encoding="utf-8") as file:
-                    file.write(f"{word} vm-{kernel}.{name}\n")
-            failed += not passed
+        running = [
+            (kernel, name, pool.submit(run_case, kernel, state, name, options.only, options.timeout))
+            for kernel, state in chosen
+            for name in names
+        ]
+        try:
+            for kernel, name, future in running:
+                failed += not report(options, kernel, name, *future.result())
+        except BaseException:
+            # An interrupt: begin no further case, and end the guests that the pool's threads wait for.
+            pool.shutdown(wait=False, cancel_futures=True)
+            machine.end_all()
+            raise
     return 1 if failed else 0
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the kernel does by itself, without vgpud: the facts that the mdev back end and all other cases are built on."""
+"""What the kernel does by itself, without vgpud: the facts that the mdev back end and all other cases are
+built on."""
 
 import errno
 import os
@@ -23,9 +24,19 @@ class Types(vmcase.Case):
     def test_types_of_the_samples(self):
         self.load(*vmcase.SAMPLES)
         found = vmcase.types()
-        self.assertEqual({name: kind.available for name, kind in found.items()},
-                         {"mtty-1": 24, "mtty-2": 12, "mdpy-vga": 4, "mdpy-xga": 4, "mdpy-hd": 4,
-                          "mbochs-small": 64, "mbochs-medium": 16, "mbochs-large": 4})
+        self.assertEqual(
+            {name: kind.available for name, kind in found.items()},
+            {
+                "mtty-1": 24,
+                "mtty-2": 12,
+                "mdpy-vga": 4,
+                "mdpy-xga": 4,
+                "mdpy-hd": 4,
+                "mbochs-small": 64,
+                "mbochs-medium": 16,
+                "mbochs-large": 4,
+            },
+        )
         self.assertEqual({kind.device_api for kind in found.values()}, {"vfio-pci"})
         self.assertEqual(found["mtty-2"].name, "Dual port serial")
         self.assertIsNone(found["mtty-2"].description)
@@ -50,8 +61,11 @@ class Create(vmcase.Case):
             self.assertEqual(vmcase.devices(), {UUID: "mdpy-xga"})
             self.assertTrue(os.path.exists(vmcase.group_node(UUID)))
             events.wait(ACTION="bind", SUBSYSTEM="mdev")
-            order = [(event["SUBSYSTEM"], event["ACTION"]) for event in events.seen
-                     if event["SUBSYSTEM"] in ("mdev", "vfio", "vfio-dev")]
+            order = [
+                (event["SUBSYSTEM"], event["ACTION"])
+                for event in events.seen
+                if event["SUBSYSTEM"] in ("mdev", "vfio", "vfio-dev")
+            ]
             self.assertEqual(order, [("mdev", "add"), ("vfio", "add"), ("vfio-dev", "add"), ("mdev", "bind")])
             # The types of one parent share what it has.
             self.assertEqual({vmcase.types()[f"mdpy-{size}"].available for size in ("vga", "xga", "hd")}, {3})
@@ -65,7 +79,14 @@ class Create(vmcase.Case):
         for kind, text in (("mdpy-vga", UUID), ("mtty-1", UUID), ("mbochs-small", UUID.upper())):
             with self.subTest(kind=kind), self.assertErrno(errno.EEXIST):
                 vmcase.create(kind, text)
-        for text in ("hello\n", f"{{{OTHER}}}", OTHER.replace("-", ""), OTHER[:-1], f"{OTHER}\n\n", OTHER.replace("a", "g")):
+        for text in (
+            "hello\n",
+            f"{{{OTHER}}}",
+            OTHER.replace("-", ""),
+            OTHER[:-1],
+            f"{OTHER}\n\n",
+            OTHER.replace("a", "g"),
+        ):
             with self.subTest(text=text), self.assertErrno(errno.EINVAL):
                 vmcase.create("mdpy-vga", text)
 
@@ -75,7 +96,11 @@ class Create(vmcase.Case):
 
     def test_full(self):
         # The core counts for mdpy; mtty and mbochs count by themselves and have another word for it.
-        for kind, code in (("mdpy-hd", errno.EUSERS), ("mtty-2", errno.ENOSPC), ("mbochs-large", errno.ENOSPC)):
+        for kind, code in (
+            ("mdpy-hd", errno.EUSERS),
+            ("mtty-2", errno.ENOSPC),
+            ("mbochs-large", errno.ENOSPC),
+        ):
             with self.subTest(kind=kind):
                 before = len(vmcase.devices())
                 available = vmcase.types()[kind].available
@@ -83,7 +108,7 @@ class Create(vmcase.Case):
                     vmcase.create(kind, numbered(before + number))
                 self.assertEqual(vmcase.types()[kind].available, 0)
                 with self.assertErrno(code):
-                    vmcase.create(kind, numbered(0xffff))
+                    vmcase.create(kind, numbered(0xFFFF))
                 self.assertEqual(len(vmcase.devices()), before + available)
 
     def test_what_remove_accepts(self):
@@ -161,16 +186,28 @@ class Environment(vmcase.Case):
     def test_services(self):
         self.assertEqual(vmcase.run("systemctl", "is-system-running").out, "running\n")
         with vmcase.Bus("org.freedesktop.PolicyKit1") as bus:
-            self.assertTrue(bus.get("/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority",
-                                    "BackendVersion"))
+            self.assertTrue(
+                bus.get(
+                    "/org/freedesktop/PolicyKit1/Authority",
+                    "org.freedesktop.PolicyKit1.Authority",
+                    "BackendVersion",
+                )
+            )
 
     def test_signals_arrive(self):
         with vmcase.Bus("org.freedesktop.systemd1") as bus:
             bus.listen()
             manager = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
             bus.call(*manager, "Subscribe")
-            job = bus.call(*manager, "StartTransientUnit", "ssa(sv)a(sa(sv))", "probe.service", "fail",
-                           [("ExecStart", vmcase.dbus.Array([("/bin/true", ["true"], False)], "(sasb)"))], [])
+            job = bus.call(
+                *manager,
+                "StartTransientUnit",
+                "ssa(sv)a(sa(sv))",
+                "probe.service",
+                "fail",
+                [("ExecStart", vmcase.dbus.Array([("/bin/true", ["true"], False)], "(sasb)"))],
+                [],
+            )
             found = bus.wait(lambda signal: signal.member == "JobRemoved" and signal.args[1] == job)
             self.assertEqual(found.args[2:], ["probe.service", "done"])
 
@@ -187,8 +224,11 @@ class Environment(vmcase.Case):
         self.assertIn("a word", [entry["MESSAGE"] for entry in vmcase.journal("speaker.service")])
 
     def test_gpu_without_virtual_gpus(self):
-        gpus = [path for path in vmcase.Path("/sys/bus/pci/devices").glob("*")
-                if (path / "class").read_text().startswith("0x03")]
+        gpus = [
+            path
+            for path in vmcase.Path("/sys/bus/pci/devices").glob("*")
+            if (path / "class").read_text().startswith("0x03")
+        ]
         self.assertEqual(len(gpus), 1)
         self.assertEqual((gpus[0] / "driver").resolve().name, "bochs-drm")
         self.assertTrue((gpus[0] / "iommu_group").exists())

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What cases use in the guest: sample drivers, programs, D-Bus, uevents, VFIO users, other users, the journal.
+"""What cases use in the guest: sample drivers, programs, D-Bus, uevents, VFIO users, other users, the
+journal.
 
-Everything that waits has a deadline and waits for the event itself; nothing here sleeps and looks again. What a function
-expects and does not find is an AssertionError that says what was there instead.
+Everything that waits has a deadline and waits for the event itself; nothing here sleeps and looks again. What
+a function expects and does not find is an AssertionError that says what was there instead.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ SAMPLES = ("mtty", "mdpy", "mbochs")
 DEADLINE_SEC = 30.0
 
 
-# ---- programs -------------------------------------------------------------------------------------------------------
+# ---- programs ----------------------------------------------------------------------------------------------
 
 
 class Result(typing.NamedTuple):
@@ -55,19 +56,33 @@ def _identity(user):
     if user is None:
         return {}
     entry = pwd.getpwnam(user)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(user, entry.pw_gid),
-            "cwd": entry.pw_dir, "env": {**os.environ, "HOME": entry.pw_dir, "USER": user, "LOGNAME": user}}
+    return {
+        "user": entry.pw_uid,
+        "group": entry.pw_gid,
+        "extra_groups": os.getgrouplist(user, entry.pw_gid),
+        "cwd": entry.pw_dir,
+        "env": {**os.environ, "HOME": entry.pw_dir, "USER": user, "LOGNAME": user},
+    }
 
 
 def run(*argv, status=0, user=None, stdin="", deadline_sec=DEADLINE_SEC):
     """Runs a program to its end; it must end with this status (None: with any)."""
     argv = tuple(str(arg) for arg in argv)
     try:
-        done = subprocess.run(argv, check=False, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=deadline_sec, **_identity(user))
+        done = subprocess.run(
+            argv,
+            check=False,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=deadline_sec,
+            **_identity(user),
+        )
     except subprocess.TimeoutExpired as error:
-        raise AssertionError(f"{' '.join(argv)} did not end in {deadline_sec} s; so far: {error.stdout} {error.stderr}") \
-            from None
+        raise AssertionError(
+            f"{' '.join(argv)} did not end in {deadline_sec} s; so far: {error.stdout} {error.stderr}"
+        ) from None
     result = Result(argv, done.returncode, done.stdout, done.stderr)
     if status is not None and done.returncode != status:
         raise AssertionError(f"expected status {status}: {result}")
@@ -76,8 +91,14 @@ def run(*argv, status=0, user=None, stdin="", deadline_sec=DEADLINE_SEC):
 
 def start(*argv, user=None):
     """Starts a program and returns its subprocess.Popen, with pipes for its output; for several at a time."""
-    return subprocess.Popen([str(arg) for arg in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, **_identity(user))
+    return subprocess.Popen(
+        [str(arg) for arg in argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **_identity(user),
+    )
 
 
 def finish(process, deadline_sec=DEADLINE_SEC):
@@ -99,8 +120,8 @@ def vgpuctl_json(*argv, **kwargs):
 
 
 def in_child(function, user=None, deadline_sec=DEADLINE_SEC):
-    """Calls a function in a child process, as another user if asked for, and returns what it returned (JSON values). A
-    D-Bus connection cannot be shared with a child: the function has to make its own."""
+    """Calls a function in a child process, as another user if asked for, and returns what it returned (JSON
+    values). A D-Bus connection cannot be shared with a child: the function has to make its own."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -145,7 +166,7 @@ def become(user):
     os.chdir(entry.pw_dir)
 
 
-# ---- mediated devices, straight from the kernel ---------------------------------------------------------------------
+# ---- mediated devices, straight from the kernel ------------------------------------------------------------
 
 
 class MdevType(typing.NamedTuple):
@@ -178,8 +199,14 @@ def types():
     """{type id: MdevType} of all parents, read from /sys."""
     found = {}
     for path in MDEV_PARENTS.glob("*/mdev_supported_types/*"):
-        found[path.name] = MdevType(path.parts[-3], _text(path / "name"), _text(path / "description"), _text(path / "device_api"),
-                                    int(_text(path / "available_instances")), path)
+        found[path.name] = MdevType(
+            path.parts[-3],
+            _text(path / "name"),
+            _text(path / "description"),
+            _text(path / "device_api"),
+            int(_text(path / "available_instances")),
+            path,
+        )
     return found
 
 
@@ -212,7 +239,7 @@ def group_node(uuid):
     return "/dev/vfio/" + (MDEV_DEVICES / uuid / "iommu_group").resolve().name
 
 
-# ---- VFIO users -----------------------------------------------------------------------------------------------------
+# ---- VFIO users --------------------------------------------------------------------------------------------
 
 
 def _vfio(number):
@@ -242,7 +269,9 @@ class VfioUser:
                 fcntl.ioctl(self.group, VFIO_GROUP_SET_CONTAINER, struct.pack("i", self.container))
                 fcntl.ioctl(self.container, VFIO_SET_IOMMU, VFIO_TYPE1V2_IOMMU)
                 # With a buffer that can be changed, the result is the ioctl's: the new descriptor.
-                self.device = fcntl.ioctl(self.group, VFIO_GROUP_GET_DEVICE_FD, bytearray(uuid.encode() + b"\0"))
+                self.device = fcntl.ioctl(
+                    self.group, VFIO_GROUP_GET_DEVICE_FD, bytearray(uuid.encode() + b"\0")
+                )
                 stack.callback(os.close, self.device)
             self.stack = stack.pop_all()
 
@@ -297,18 +326,21 @@ class VfioProcess:
             self.pid = None
 
 
-# ---- uevents --------------------------------------------------------------------------------------------------------
+# ---- uevents -----------------------------------------------------------------------------------------------
 
 NETLINK_KOBJECT_UEVENT = 15
 KERNEL_GROUP = 1
 SO_RCVBUFFORCE = 33
 
+
 class Uevents:
-    """The kernel's own uevents, from the moment this object was made, each a dictionary (ACTION, DEVPATH, ...)."""
+    """The kernel's own uevents, from the moment this object was made, each a dictionary (ACTION, DEVPATH,
+    ...)."""
 
     def __init__(self):
-        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC,
-                                    NETLINK_KOBJECT_UEVENT)
+        self.socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT
+        )
         # Room for a burst that nobody reads meanwhile.
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
         self.socket.bind((0, KERNEL_GROUP))
@@ -334,7 +366,7 @@ class Uevents:
                 return event
 
 
-# ---- D-Bus ----------------------------------------------------------------------------------------------------------
+# ---- D-Bus -------------------------------------------------------------------------------------------------
 
 
 def plain(value):
@@ -382,7 +414,9 @@ class Bus:
 
     def call(self, path, interface, member, signature="", *args, deadline_sec=DEADLINE_SEC):
         """A method call; a refusal is a dbus.DBusException, whose get_dbus_name() tells which."""
-        return plain(self.bus.call_blocking(self.name, path, interface, member, signature, args, timeout=deadline_sec))
+        return plain(
+            self.bus.call_blocking(self.name, path, interface, member, signature, args, timeout=deadline_sec)
+        )
 
     def get(self, path, interface, name):
         return self.call(path, "org.freedesktop.DBus.Properties", "Get", "ss", interface, name)
@@ -400,13 +434,23 @@ class Bus:
 
     def _filter(self, _, message):
         # The bus's own signals (NameAcquired) come unasked.
-        if isinstance(message, dbus.lowlevel.SignalMessage) and message.get_sender() != "org.freedesktop.DBus":
-            self.signals.append(Signal(message.get_path(), message.get_interface(), message.get_member(),
-                                       plain(message.get_args_list())))
+        if (
+            isinstance(message, dbus.lowlevel.SignalMessage)
+            and message.get_sender() != "org.freedesktop.DBus"
+        ):
+            self.signals.append(
+                Signal(
+                    message.get_path(),
+                    message.get_interface(),
+                    message.get_member(),
+                    plain(message.get_args_list()),
+                )
+            )
         return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
 
     def wait(self, wanted, deadline_sec=DEADLINE_SEC):
-        """The first signal, of those not yet taken, for which wanted(signal) is true. It and all before it are taken."""
+        """The first signal, of those not yet taken, for which wanted(signal) is true. It and all before it
+        are taken."""
         context = GLib.MainContext.default()
         expired = []
         timer = GLib.timeout_add(int(deadline_sec * 1000), lambda: expired.append(True) or GLib.SOURCE_REMOVE)
@@ -416,7 +460,7 @@ class Bus:
                 for index in range(looked_at, len(self.signals)):
                     found = self.signals[index]
                     if wanted(found):
-                        del self.signals[:index + 1]
+                        del self.signals[: index + 1]
                         return found
                 looked_at = len(self.signals)
                 if expired:
@@ -427,24 +471,28 @@ class Bus:
                 GLib.source_remove(timer)
 
 
-# ---- services -------------------------------------------------------------------------------------------------------
+# ---- services ----------------------------------------------------------------------------------------------
 
 
 def journal(unit):
     """The journal's entries of a unit since the start, as dictionaries."""
     run("journalctl", "--sync")
-    return [json.loads(line) for line in run("journalctl", "--no-pager", "-o", "json", "-u", unit).out.splitlines()]
+    return [
+        json.loads(line)
+        for line in run("journalctl", "--no-pager", "-o", "json", "-u", unit).out.splitlines()
+    ]
 
 
 def main_pid(unit="vgpud.service"):
     return int(run("systemctl", "show", "--value", "-p", "MainPID", unit).out)
 
 
-# ---- cases ----------------------------------------------------------------------------------------------------------
+# ---- cases -------------------------------------------------------------------------------------------------
 
 
 class Case(unittest.TestCase):
-    """A group of tests. Those of one file share one guest, in the order they are written, so each has to clean up."""
+    """A group of tests. Those of one file share one guest, in the order they are written, so each has to
+    clean up."""
 
     maxDiff = None
 
@@ -460,7 +508,9 @@ class Case(unittest.TestCase):
         with self.assertRaises(OSError) as caught:
             yield
         if caught.exception.errno != code:
-            raise AssertionError(f"expected {os.strerror(code)}, got {caught.exception}") from caught.exception
+            raise AssertionError(
+                f"expected {os.strerror(code)}, got {caught.exception}"
+            ) from caught.exception
 
     @contextlib.contextmanager
     def assertBusError(self, name):  # pylint: disable=invalid-name
@@ -480,8 +530,11 @@ class _Loader(unittest.TestLoader):
         return sorted(names, key=list(vars(testCaseClass)).index)
 
     def loadTestsFromModule(self, module, *_, **__):
-        return self.suiteClass(self.loadTestsFromTestCase(item) for item in vars(module).values()
-                               if isinstance(item, type) and issubclass(item, Case))
+        return self.suiteClass(
+            self.loadTestsFromTestCase(item)
+            for item in vars(module).values()
+            if isinstance(item, type) and issubclass(item, Case)
+        )
 
 
 def main():
