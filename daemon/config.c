@@ -25,7 +25,7 @@ static int set_count(void *target, const char *value)
                 return r;
         if (v == 0)
                 return -ERANGE;
-        *(uint32_t *) target = v;
+        *(uint32_t *)target = v;
         return 0;
 }
 
@@ -62,9 +62,10 @@ static void config_set(Config *c, const char *file, const char *section, const c
         for (size_t i = 0; i < G_N_ELEMENTS(settings); i++) {
                 if (strcmp(settings[i].section, section) != 0 || strcmp(settings[i].key, key) != 0)
                         continue;
-                int r = settings[i].set((char *) c + settings[i].offset, value);
+                int r = settings[i].set((char *)c + settings[i].offset, value);
                 if (r < 0)
-                        log_warning_errno(r, "%s: [%s] %s=%s is not valid, ignoring it: %m", file, section, key, value);
+                        log_warning_errno(r, "%s: [%s] %s=%s is not valid, ignoring it: %m", file, section, key,
+                                          value);
                 return;
         }
         log_warning("%s: [%s] %s= is not known, ignoring it", file, section, key);

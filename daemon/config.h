@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* vgpud.conf and vgpud.conf.d/NAME.conf (read in the order of their names, later ones win), key files (GKeyFile):
+/* vgpud.conf and vgpud.conf.d/NAME.conf (read in the order of their names, later ones win), key files
+ * (GKeyFile):
  *
  *     [jobs]
  *     timeout=120s        how long an operation may take before the GPU is called stuck
@@ -12,8 +13,8 @@
  *     [stop]
  *     timeout=5s          how long a stop waits for operations that run
  *
- * An unknown section or key, or a bad value, is warned about with file and key and otherwise ignored: a typing error
- * must not keep the daemon from starting. */
+ * An unknown section or key, or a bad value, is warned about with file and key and otherwise ignored: a typing
+ * error must not keep the daemon from starting. */
 
 #include <stdint.h>
 

@@ -11,7 +11,7 @@
 #include "daemon/job.h"
 
 typedef enum GpuState {
-        GPU_NEW,         /* found, not scanned yet */
+        GPU_NEW, /* found, not scanned yet */
         GPU_READY,
         GPU_UNSUPPORTED, /* no back end; gpu->reason says why */
         GPU_FAILED,      /* the last scan failed; gpu->reason says why */
@@ -21,20 +21,22 @@ typedef enum GpuState {
 } GpuState;
 
 struct Gpu {
-        Manager *manager;          /* borrowed */
-        GpuFacts *facts;           /* ref */
-        const VgpuDriver *driver;  /* NULL: no back end */
+        Manager *manager;         /* borrowed */
+        GpuFacts *facts;          /* ref */
+        const VgpuDriver *driver; /* NULL: no back end */
         GpuState state;
-        char *reason;              /* owned; why it is not ready; NULL when it is */
-        GpuSnapshot *snapshot;     /* ref; the last scan; NULL before the first */
-        GHashTable *instances;     /* owned: UUID (in desc) -> Instance */
-        Lane *lane;                /* owned; NULL without a back end */
-        Job *current;              /* borrowed; what runs now (also when stuck) */
-        GQueue waiting;            /* borrowed: Job, in the order of the lane */
-        /* scans that events ask for; private to gpu.c and scan.c */
-        struct Scan *scan;         /* the one that waits or runs; NULL: none */
-        bool scan_again;           /* asked for once more while one was running */
-        sd_event_source *settle;   /* coalesces events */
+        char *reason;          /* owned; why it is not ready; NULL when it is */
+        GpuSnapshot *snapshot; /* ref; the last scan; NULL before the first */
+        GHashTable *instances; /* owned: UUID (in desc) -> Instance */
+        Lane *lane;            /* owned; NULL without a back end */
+        Job *current;          /* borrowed; what runs now (also when stuck) */
+        GQueue waiting;        /* borrowed: Job, in the order of the lane */
+        /* scans that events ask for; private to gpu.c */
+        struct Scan *scan;        /* the one that waits or runs; NULL: none */
+        bool scan_again;          /* asked for once more while one was running */
+        sd_event_source *settle;  /* coalesces events */
+        unsigned untyped_retries; /* how often it was looked at again because an instance had no type yet */
+        GPtrArray *undo;          /* owned: UUIDs of instances an earlier daemon left half made */
 };
 
 const char *gpu_state_to_string(GpuState state); /* "new", "ready", "unsupported", "failed", "stuck" */

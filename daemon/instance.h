@@ -24,20 +24,22 @@ typedef enum InstanceState {
 } InstanceState;
 
 struct Instance {
-        Gpu *gpu;              /* borrowed */
-        InstanceDesc *desc;    /* owned copy of what the last snapshot says */
+        Gpu *gpu;           /* borrowed */
+        InstanceDesc *desc; /* owned copy of what the last snapshot says */
         InstanceOrigin origin;
         InstanceState state;
         char *name;            /* NULL: none */
         uid_t owner;           /* who had it made; UID_INVALID for foreign ones */
         uint64_t created_usec; /* CLOCK_REALTIME; 0: unknown */
-        Job *job;              /* borrowed; the job that works on it, NULL: none. What it is and what is done to it are two variables */
+        Job *job; /* borrowed; the job that works on it, NULL: none. What it is and what is done to it are two
+                     variables */
 };
 
-#define UID_INVALID ((uid_t) -1)
+#define UID_INVALID ((uid_t)-1)
 
 const char *instance_origin_to_string(InstanceOrigin origin); /* "vgpud", "foreign" */
 const char *instance_state_to_string(InstanceState state);    /* "active", "stuck" */
 
-/* A label: 1..64 characters of [A-Za-z0-9_.-], beginning with a letter, and not a possible beginning of a UUID. */
+/* A label: 1..64 characters of [A-Za-z0-9_.-], beginning with a letter, and not a possible beginning of a UUID.
+ */
 bool instance_name_is_valid(const char *name);

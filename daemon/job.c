@@ -22,12 +22,14 @@ static const char *const job_state_table[_JOB_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE_TO_STRING(job_state, JobState)
 
+DEFINE_DESTROY_NOTIFY(desc_destroy, instance_desc_free)
+
 /* ---- in the lane ---- */
 
 /* All or none: what stands when one cannot be made is removed again. */
 static int run_create(Job *job, VgpuTarget *t)
 {
-        g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func((GDestroyNotify) instance_desc_free);
+        g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(desc_destroy);
         int r = 0;
 
         for (guint i = 0; i < job->uuids->len && r >= 0; i++) {
@@ -52,24 +54,25 @@ static int run_create(Job *job, VgpuTarget *t)
                         continue;
                 _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
                 vgpud_error_move(&first, &job->error);
-                return vgpud_error_setf(&job->error, VGPUD_ERROR_INCONSISTENT, "%s; removing %s again failed as well: %s",
-                                        first.message, desc->uuid, undo.message);
+                return vgpud_error_setf(&job->error, VGPUD_ERROR_INCONSISTENT,
+                                        "%s; removing %s again failed as well: %s", first.message, desc->uuid,
+                                        undo.message);
         }
         return r;
 }
 
 static void job_run(LaneWork *w, VgpuIo *io)
 {
-        Job *job = (Job *) w;
+        Job *job = (Job *)w;
         VgpuTarget t = { .facts = job->facts, .io = io };
         _cleanup_vgpud_error_ VgpudError scan_error = VGPUD_ERROR_INIT;
 
         switch (job->kind) {
         case JOB_CREATE:
-                (void) run_create(job, &t);
+                (void)run_create(job, &t);
                 break;
         case JOB_DESTROY:
-                (void) job->driver->destroy(&t, job->instance, &job->error);
+                (void)job->driver->destroy(&t, job->instance, &job->error);
                 break;
         case JOB_RESCAN:
                 break;
@@ -97,8 +100,8 @@ static void job_tell_finished(Job *job, const VgpudError *error)
                 finished(job, error, job->finished_userdata);
 }
 
-/* Past the deadline. Nothing can be done to a write that does not return: say so, keep what is known, and refuse
- * further work on this GPU until it comes back. */
+/* Past the deadline. Nothing can be done to a write that does not return: say so, keep what is known, and
+ * refuse further work on this GPU until it comes back. */
 static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Job *job = userdata;
@@ -107,9 +110,9 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 
         job->deadline = sd_event_source_disable_unref(job->deadline);
         job->state = JOB_STUCK;
-        g_autofree char *reason = g_strdup_printf("job %" PRIu32 " (%s) has not come back from the kernel for %" PRIu64 " s",
-                                                  job->id, job_kind_to_string(job->kind),
-                                                  job->timeout_usec / USEC_PER_SEC);
+        g_autofree char *reason = g_strdup_printf(
+                        "job %" PRIu32 " (%s) has not come back from the kernel for %" PRIu64 " s", job->id,
+                        job_kind_to_string(job->kind), job->timeout_usec / USEC_PER_SEC);
         LOG_FIELDS(LOG_ERR, (.gpu = job->gpu_name, .job = job->id, .message_id = VGPUD_MESSAGE_GPU_STUCK),
                    "GPU %s is stuck: %s", job->gpu_name, reason);
 
@@ -123,8 +126,8 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 
         /* Whoever waits gets an answer now. */
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
-        (void) vgpud_error_setf(&error, VGPUD_ERROR_GPU_STUCK,
-                                "GPU %s: %s; what it was to do may still happen, or not", job->gpu_name, reason);
+        (void)vgpud_error_setf(&error, VGPUD_ERROR_GPU_STUCK,
+                               "GPU %s: %s; what it was to do may still happen, or not", job->gpu_name, reason);
         job_tell_finished(job, &error);
         if (gpu)
                 gpu_cancel_waiting(gpu, VGPUD_ERROR_GPU_STUCK, reason);
@@ -133,7 +136,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void job_started(LaneWork *w)
 {
-        Job *job = (Job *) w;
+        Job *job = (Job *)w;
         int r;
 
         job->state = JOB_RUNNING;
@@ -147,11 +150,12 @@ static void job_started(LaneWork *w)
         r = sd_event_add_time_relative(job->manager->event, &job->deadline, CLOCK_MONOTONIC, job->timeout_usec,
                                        10 * USEC_PER_MSEC, on_deadline, job);
         if (r < 0)
-                LOG_FIELDS(LOG_WARNING, (.job = job->id, .error = r), "Cannot set the deadline of job %" PRIu32 ": %m",
-                           job->id);
+                LOG_FIELDS(LOG_WARNING, (.job = job->id, .error = r),
+                           "Cannot set the deadline of job %" PRIu32 ": %m", job->id);
 }
 
-/* Records follow what became of it, before the snapshot is applied: whether an instance is ours depends on them. */
+/* Records follow what became of it, before the snapshot is applied: whether an instance is ours depends on
+ * them. */
 static void job_settle_records(Job *job)
 {
         Records *records = job->manager->records;
@@ -171,7 +175,9 @@ static void job_settle_records(Job *job)
                         records_forget(records, uuid);
                 if (r < 0)
                         LOG_FIELDS(LOG_WARNING, (.instance = uuid, .job = job->id, .error = r),
-                                   "Cannot write the record of %s, it will count as foreign after a restart: %m", uuid);
+                                   "Cannot write the record of %s, it will count as foreign after a restart: "
+                                   "%m",
+                                   uuid);
         }
 }
 
@@ -181,7 +187,7 @@ static void job_log_end(const Job *job)
                 .gpu = job->gpu_name,
                 .driver = job->driver->name,
                 .job = job->id,
-                .requester = (int64_t) job->requester + 1,
+                .requester = (int64_t)job->requester + 1,
         };
 
         if (job->error.code != VGPUD_ERROR_NONE) {
@@ -193,18 +199,20 @@ static void job_log_end(const Job *job)
         }
         for (guint i = 0; i < job->uuids->len; i++) {
                 fields.instance = job->uuids->pdata[i];
-                fields.message_id = job->kind == JOB_CREATE ? VGPUD_MESSAGE_INSTANCE_CREATED : VGPUD_MESSAGE_INSTANCE_DESTROYED;
+                fields.message_id = job->kind == JOB_CREATE ? VGPUD_MESSAGE_INSTANCE_CREATED
+                                                            : VGPUD_MESSAGE_INSTANCE_DESTROYED;
                 if (job->kind == JOB_CREATE)
                         LOG_FULL(LOG_INFO, &fields, "Created instance %s of type %s on GPU %s", fields.instance,
                                  job->type_id, job->gpu_name);
                 else
-                        LOG_FULL(LOG_INFO, &fields, "Destroyed instance %s on GPU %s", fields.instance, job->gpu_name);
+                        LOG_FULL(LOG_INFO, &fields, "Destroyed instance %s on GPU %s", fields.instance,
+                                 job->gpu_name);
         }
 }
 
 static void job_done(LaneWork *w)
 {
-        Job *job = (Job *) w;
+        Job *job = (Job *)w;
         Gpu *gpu = job->gpu;
         Instance *instance = job_instance(job);
 
@@ -212,7 +220,7 @@ static void job_done(LaneWork *w)
         if (job->state == JOB_WAITING && gpu)
                 g_queue_remove(&gpu->waiting, job); /* it began and ended between two turns of the loop */
         if (!gpu && job->error.code == VGPUD_ERROR_NONE && job->kind != JOB_DESTROY)
-                (void) vgpud_error_setf(&job->error, VGPUD_ERROR_GPU_GONE, "GPU %s went away", job->gpu_name);
+                (void)vgpud_error_setf(&job->error, VGPUD_ERROR_GPU_GONE, "GPU %s went away", job->gpu_name);
 
         job_settle_records(job);
         if (instance && instance->job == job) {
@@ -228,8 +236,11 @@ static void job_done(LaneWork *w)
                 gpu->current = NULL;
                 if (job->snapshot)
                         gpu_apply_snapshot(gpu, job->snapshot);
-                else
+                else {
+                        if (gpu->state == GPU_STUCK)
+                                gpu_set_state(gpu, GPU_FAILED, "it answers again, and has yet to be looked at");
                         gpu_request_scan(gpu, true);
+                }
                 MANAGER_EMIT(job->manager, gpu_changed, gpu, GPU_CHANGED_JOB);
         }
         job_log_end(job);
@@ -289,7 +300,7 @@ void job_abandon(Job *job, const char *message)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
 
-        (void) vgpud_error_setf(&error, VGPUD_ERROR_CANCELED, "%s", message);
+        (void)vgpud_error_setf(&error, VGPUD_ERROR_CANCELED, "%s", message);
         job_tell_finished(job, &error);
 }
 
@@ -315,7 +326,7 @@ int job_drop(Job *job, JobState state, VgpudErrorCode code, const char *message)
         if (job->state != JOB_WAITING || !gpu || !lane_cancel(gpu->lane, &job->work))
                 return -EBUSY;
         g_queue_remove(&gpu->waiting, job);
-        (void) vgpud_error_setf(&job->error, code, "%s", message);
+        (void)vgpud_error_setf(&job->error, code, "%s", message);
         job_settle_records(job);
         if (instance && instance->job == job) {
                 instance->job = NULL;
@@ -333,6 +344,7 @@ int job_cancel(Job *job, VgpudError *reterr)
 
         if (job_drop(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, message) < 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
-                                        "job %" PRIu32 " runs already, and nothing can call the kernel back", id);
+                                        "job %" PRIu32 " runs already, and nothing can call the kernel back",
+                                        id);
         return 0;
 }

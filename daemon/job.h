@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A job: one piece of work on one GPU that somebody asked for. It waits in the lane of the GPU, runs once, ends, and
- * is forgotten as soon as its end has been announced. Jobs are made by manager_create() and friends. */
+/* A job: one piece of work on one GPU that somebody asked for. It waits in the lane of the GPU, runs once,
+ * ends, and is forgotten as soon as its end has been announced. Jobs are made by manager_create() and friends.
+ */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,17 +38,18 @@ typedef enum JobState {
         _JOB_STATE_INVALID = -EINVAL,
 } JobState;
 
-/* Told once, when the job has ended, has become stuck, or the daemon stops without it. error->code is VGPUD_ERROR_NONE when all
- * went well; it need not be job->error, which belongs to the lane for as long as the job runs. */
+/* Told once, when the job has ended, has become stuck, or the daemon stops without it. error->code is
+ * VGPUD_ERROR_NONE when all went well; it need not be job->error, which belongs to the lane for as long as the
+ * job runs. */
 typedef void (*JobFinished)(Job *job, const VgpudError *error, void *userdata);
 
 struct Job {
-        LaneWork work;             /* first */
-        Manager *manager;          /* borrowed */
-        uint32_t id;               /* from 1, never used again by this daemon */
+        LaneWork work;    /* first */
+        Manager *manager; /* borrowed */
+        uint32_t id;      /* from 1, never used again by this daemon */
         JobKind kind;
         JobState state;
-        Gpu *gpu;                  /* borrowed; NULL once the GPU has gone */
+        Gpu *gpu; /* borrowed; NULL once the GPU has gone */
         char *gpu_name;
         uid_t requester;
         uint64_t created_usec;     /* CLOCK_REALTIME */
@@ -58,23 +60,24 @@ struct Job {
         /* what to do: owned copies, read-only once it runs */
         const VgpuDriver *driver;
         GpuFacts *facts;
-        GPtrArray *uuids;          /* char *: the instances it makes or removes, at least one (none: rescan) */
-        char *type_id;             /* create */
-        char *parent;              /* create; NULL: any */
-        char *name;                /* create; NULL: none */
-        GPtrArray *attributes;     /* create: VgpuAttribute */
-        InstanceDesc *instance;    /* destroy */
+        GPtrArray *uuids;       /* char *: the instances it makes or removes, at least one (none: rescan) */
+        char *type_id;          /* create */
+        char *parent;           /* create; NULL: any */
+        char *name;             /* create; NULL: none */
+        GPtrArray *attributes;  /* create: VgpuAttribute */
+        InstanceDesc *instance; /* destroy */
 
         /* what came of it: written by the lane, read after it has come back */
-        GpuSnapshot *snapshot;     /* the scan that ended it; NULL if that failed */
+        GpuSnapshot *snapshot; /* the scan that ended it; NULL if that failed */
         VgpudError error;
 
-        JobFinished finished;      /* may be NULL */
+        JobFinished finished; /* may be NULL */
         void *finished_userdata;
 };
 
-const char *job_kind_to_string(JobKind kind);    /* "create", "destroy", "rescan" */
-const char *job_state_to_string(JobState state); /* "waiting", "running", "stuck", "done", "failed", "canceled" */
+const char *job_kind_to_string(JobKind kind); /* "create", "destroy", "rescan" */
+const char *job_state_to_string(
+                JobState state); /* "waiting", "running", "stuck", "done", "failed", "canceled" */
 
 /* Call `finished` when the job has ended; replaces an earlier one (one caller waits for one job). */
 void job_on_finished(Job *job, JobFinished finished, void *userdata);

@@ -12,7 +12,8 @@
 
 #include "base/log.h"
 
-/* A child that writes is kept this long after the last work, so that a burst of jobs starts one child, not many. */
+/* A child that writes is kept this long after the last work, so that a burst of jobs starts one child, not
+ * many. */
 #define WRITER_IDLE_USEC (5 * USEC_PER_SEC)
 
 enum {
@@ -28,24 +29,24 @@ struct Lanes {
         int lock_dir_fd;         /* owned */
         LaneIoFactory factory;
         void *userdata;
-        GPtrArray *lanes;        /* borrowed: those not released */
+        GPtrArray *lanes; /* borrowed: those not released */
 
-        pthread_mutex_t mutex;   /* protects what follows, and all queues and phases of lanes */
-        pthread_cond_t idle;     /* a lane has become idle, or a thread has ended */
+        pthread_mutex_t mutex; /* protects what follows, and all queues and phases of lanes */
+        pthread_cond_t idle;   /* a lane has become idle, or a thread has ended */
         LaneWork *done, **done_tail;
-        unsigned busy;           /* threads that run something */
-        unsigned threads;        /* threads that may still touch this */
+        unsigned busy;    /* threads that run something */
+        unsigned threads; /* threads that may still touch this */
 };
 
 struct Lane {
-        atomic_int refs;    /* the main thread's and the thread's */
-        Lanes *lanes;       /* outlives the lane */
+        atomic_int refs; /* the main thread's and the thread's */
+        Lanes *lanes;    /* outlives the lane */
         char *name;
         pthread_cond_t wake;
         LaneWork *head, **tail;
         LaneWork *running;
-        bool started;       /* the thread has been made */
-        bool ending;        /* no more work will come */
+        bool started; /* the thread has been made */
+        bool ending;  /* no more work will come */
 };
 
 static Lane *lane_unref(Lane *lane)
@@ -68,10 +69,10 @@ static void tell_main(Lanes *lanes)
 
 static void timespec_in(uint64_t usec, struct timespec *ret)
 {
-        (void) clock_gettime(CLOCK_MONOTONIC, ret);
-        uint64_t nsec = (uint64_t) ret->tv_nsec + usec % USEC_PER_SEC * 1000;
-        ret->tv_sec += (time_t) (usec / USEC_PER_SEC + nsec / 1000000000);
-        ret->tv_nsec = (long) (nsec % 1000000000);
+        (void)clock_gettime(CLOCK_MONOTONIC, ret);
+        uint64_t nsec = (uint64_t)ret->tv_nsec + usec % USEC_PER_SEC * 1000;
+        ret->tv_sec += (time_t)(usec / USEC_PER_SEC + nsec / 1000000000);
+        ret->tv_nsec = (long)(nsec % 1000000000);
 }
 
 static void cond_init_monotonic(pthread_cond_t *cond)
@@ -87,14 +88,16 @@ static void cond_init_monotonic(pthread_cond_t *cond)
 /* Waits until nobody else, such as the writing child of an earlier daemon, has the lock. */
 static int take_lock(Lane *lane)
 {
-        _cleanup_close_ int fd =
-                        openat(lane->lanes->lock_dir_fd, lane->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        _cleanup_close_ int fd = openat(lane->lanes->lock_dir_fd, lane->name,
+                                        O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
         if (fd < 0)
-                return log_warning_errno(-errno, "Cannot open the lock of lane %s, going on without: %m", lane->name);
+                return log_warning_errno(-errno, "Cannot open the lock of lane %s, going on without: %m",
+                                         lane->name);
         while (flock(fd, LOCK_EX) < 0)
                 if (errno != EINTR)
-                        return log_warning_errno(-errno, "Cannot lock lane %s, going on without: %m", lane->name);
+                        return log_warning_errno(-errno, "Cannot lock lane %s, going on without: %m",
+                                                 lane->name);
         return TAKE_FD(fd);
 }
 
@@ -187,7 +190,8 @@ static void dispatch(Lanes *lanes)
         lanes->done_tail = &lanes->done;
         pthread_mutex_unlock(&lanes->mutex);
 
-        /* Work that was running a moment ago may have ended since, but its done() comes with the next dispatch. */
+        /* Work that was running a moment ago may have ended since, but its done() comes with the next dispatch.
+         */
         for (guint i = 0; i < begun->len; i++) {
                 LaneWork *w = begun->pdata[i];
                 w->started(w);
@@ -204,7 +208,7 @@ static int on_event(sd_event_source *source, int fd, uint32_t revents, void *use
 {
         uint64_t n;
 
-        (void) !read(fd, &n, sizeof n);
+        (void)!read(fd, &n, sizeof n);
         dispatch(userdata);
         return 0;
 }
@@ -223,12 +227,14 @@ int lanes_new(sd_event *event, int lock_dir_fd, LaneIoFactory factory, void *use
         pthread_mutex_init(&lanes->mutex, NULL);
         cond_init_monotonic(&lanes->idle);
         lanes->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        r = lanes->event_fd < 0 ? -errno : sd_event_add_io(event, &lanes->source, lanes->event_fd, EPOLLIN, on_event, lanes);
+        r = lanes->event_fd < 0
+                            ? -errno
+                            : sd_event_add_io(event, &lanes->source, lanes->event_fd, EPOLLIN, on_event, lanes);
         if (r < 0) {
                 lanes_free(lanes);
                 return r;
         }
-        (void) sd_event_source_set_description(lanes->source, "lanes");
+        (void)sd_event_source_set_description(lanes->source, "lanes");
         *ret = lanes;
         return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the files of the model share: manager.c owns the tables and the requests, gpu.c a GPU and its instances, job.c
- * the life of a job, inventory.c the discovery. */
+/* What the files of the model share: manager.c owns the tables and the requests, gpu.c a GPU and its instances,
+ * job.c the life of a job, inventory.c the discovery. */
 
 #include "daemon/lane.h"
 #include "daemon/manager.h"
@@ -15,11 +15,11 @@ struct Manager {
         const Config *config; /* borrowed */
         LaneIoFactory factory;
         void *factory_userdata;
-        int runtime_fd;       /* owned */
-        Records *records;     /* owned */
-        Lanes *lanes;         /* owned */
-        Inventory *inventory; /* owned */
-        GHashTable *gpus;      /* owned: name in the facts -> Gpu */
+        int runtime_fd;        /* owned */
+        Records *records;      /* owned */
+        Lanes *lanes;          /* owned */
+        Inventory *inventory;  /* owned */
+        GHashTable *gpus;      /* owned: sysfs name (owned) -> Gpu */
         GHashTable *instances; /* borrowed from their GPUs: UUID in the desc -> Instance */
         GHashTable *jobs;      /* owned: id -> Job */
         uint32_t last_job_id;
@@ -33,43 +33,45 @@ struct Manager {
         sd_event_source *start_timer;
 };
 
-#define MANAGER_EMIT(m, event, ...)                                                        \
-        do {                                                                               \
-                Manager *_m = (m);                                                         \
-                if (_m->events->event)                                                     \
-                        _m->events->event(__VA_ARGS__, _m->events_userdata);               \
+#define MANAGER_EMIT(m, event, ...)                                          \
+        do {                                                                 \
+                Manager *_m = (m);                                           \
+                if (_m->events->event)                                       \
+                        _m->events->event(__VA_ARGS__, _m->events_userdata); \
         } while (0)
 
 /* manager.c */
-int manager_open(Manager *m);                                       /* runtime directory, records, lanes: what manager_start() does first */
-void manager_apply_inventory(Manager *m, const GPtrArray *facts);   /* GpuFacts of all GPUs there are */
+int manager_open(Manager *m); /* runtime directory, records, lanes: what manager_start() does first */
+void manager_apply_inventory(Manager *m, const GPtrArray *facts); /* GpuFacts of all GPUs there are */
 void manager_check_ready(Manager *m);
-void manager_submit_job(Manager *m, Job *job);                      /* takes it over, announces it */
-void manager_end_job(Manager *m, Job *job);                         /* it has ended: tell everybody, free it */
+void manager_submit_job(Manager *m, Job *job); /* takes it over, announces it */
+void manager_end_job(Manager *m, Job *job);    /* it has ended: tell everybody, free it */
 uint64_t manager_now_realtime(void);
 
 /* gpu.c */
 Gpu *gpu_new(Manager *m, const GpuFacts *facts);
 Gpu *gpu_free(Gpu *gpu);
-void gpu_start(Gpu *gpu);                                           /* after it has been announced */
+void gpu_start(Gpu *gpu); /* after it has been announced */
 void gpu_update_facts(Gpu *gpu, const GpuFacts *facts);
-void gpu_withdraw(Gpu *gpu);                                        /* the device has gone: ends jobs and instances */
+void gpu_withdraw(Gpu *gpu); /* the device has gone: ends jobs and instances */
 void gpu_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message);
 void gpu_apply_snapshot(Gpu *gpu, const GpuSnapshot *snapshot);
 void gpu_set_state(Gpu *gpu, GpuState state, const char *reason);
 void gpu_scan_failed(Gpu *gpu, const VgpudError *error);
-bool gpu_is_busy(Gpu *gpu);                                         /* its lane runs something that is not known to be stuck */
+bool gpu_is_busy(Gpu *gpu); /* its lane runs something that is not known to be stuck */
 
 /* job.c */
 Job *job_new(Manager *m, JobKind kind, Gpu *gpu, uid_t requester, uint64_t timeout_usec);
 Job *job_free(Job *job);
-void job_end(Job *job, JobState state);                             /* frees it */
-int job_drop(Job *job, JobState state, VgpudErrorCode code, const char *message); /* ends it if it still waits, else -EBUSY */
-void job_abandon(Job *job, const char *message);                    /* the daemon stops: answer whoever waits, leave it to its thread */
+void job_end(Job *job, JobState state); /* frees it */
+int job_drop(Job *job, JobState state, VgpudErrorCode code,
+             const char *message); /* ends it if it still waits, else -EBUSY */
+void job_abandon(Job *job,
+                 const char *message); /* the daemon stops: answer whoever waits, leave it to its thread */
 bool job_makes(const Job *job, const char *uuid);
 
 /* inventory.c */
 int inventory_start(Manager *m, Inventory **ret);
-void inventory_request(Inventory *inventory);                       /* look for GPUs again soon */
+void inventory_request(Inventory *inventory); /* look for GPUs again soon */
 Inventory *inventory_free(Inventory *inventory);
-void inventory_stop(Inventory *inventory);                          /* no more events; its lane is released */
+void inventory_stop(Inventory *inventory); /* no more events; its lane is released */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The root of the model: owns GPUs, instances, jobs. Main thread only. Knows nothing of D-Bus: it tells what changed
- * through ManagerEvents, which main.c fills in with functions of dbus/ (and tests with a recorder). */
+/* The root of the model: owns GPUs, instances, jobs. Main thread only. Knows nothing of D-Bus: it tells what
+ * changed through ManagerEvents, which main.c fills in with functions of dbus/ (and tests with a recorder). */
 
 #include <systemd/sd-event.h>
 
@@ -16,7 +16,7 @@ typedef enum GpuChange {
         GPU_CHANGED_FACTS = 1 << 0, /* driver, names, VF counts, links, group, NUMA node */
         GPU_CHANGED_STATE = 1 << 1, /* state, reason, stale */
         GPU_CHANGED_TYPES = 1 << 2,
-        GPU_CHANGED_JOB = 1 << 3,   /* current job, length of the queue */
+        GPU_CHANGED_JOB = 1 << 3, /* current job, length of the queue */
         GPU_CHANGED_BACK_END = 1 << 4,
         GPU_CHANGED_SCANNED = 1 << 5, /* the time of the last scan only */
 } GpuChange;
@@ -38,7 +38,8 @@ typedef struct ManagerEvents {
         void (*instance_removed)(Instance *instance, void *userdata);
         void (*job_added)(Job *job, void *userdata);
         void (*job_changed)(Job *job, void *userdata); /* state, start */
-        void (*job_removed)(Job *job, void *userdata); /* it has ended: state, error and uuids hold the result */
+        void (*job_removed)(Job *job,
+                            void *userdata); /* it has ended: state, error and uuids hold the result */
 } ManagerEvents;
 
 typedef struct CreateRequest {
@@ -50,7 +51,7 @@ typedef struct CreateRequest {
         const GPtrArray *attributes; /* VgpuAttribute; NULL: none */
         uint32_t count;              /* 1..1024, all or nothing */
         uid_t requester;
-        uint64_t timeout_usec;       /* 0: the configured one */
+        uint64_t timeout_usec; /* 0: the configured one */
 } CreateRequest;
 
 /* `factory` makes the VgpuIo of each lane (daemon/lane.h). */
@@ -59,8 +60,8 @@ Manager *manager_new(sd_event *event, const Config *config, LaneIoFactory factor
 Manager *manager_free(Manager *m);
 void manager_set_events(Manager *m, const ManagerEvents *events, void *userdata);
 
-/* Open the runtime directory, read the records, start looking for GPUs. ready() is called once, when all GPUs that
- * were found first have been scanned, or after the configured time. */
+/* Open the runtime directory, read the records, start looking for GPUs. ready() is called once, when all GPUs
+ * that were found first have been scanned, or after the configured time. */
 int manager_start(Manager *m, void (*ready)(Manager *m, void *userdata), void *userdata);
 
 /* Refuse new jobs, cancel the waiting ones, wait at most timeout_usec for the running ones. */
@@ -77,17 +78,21 @@ Gpu *manager_get_gpu(Manager *m, const char *name);
 Instance *manager_get_instance(Manager *m, const char *uuid);
 Job *manager_get_job(Manager *m, uint32_t id);
 
-/* What a person typed: a GPU by its name, or a unique beginning or end of it ("08:00.0"); an instance by name, UUID (any case), or
- * a unique beginning of a UUID. Errors: NO_SUCH_GPU, NO_SUCH_INSTANCE, AMBIGUOUS, INVALID. */
+/* What a person typed: a GPU by its name, or a unique beginning or end of it ("08:00.0"); an instance by name,
+ * UUID (any case), or a unique beginning of a UUID. Errors: NO_SUCH_GPU, NO_SUCH_INSTANCE, AMBIGUOUS, INVALID.
+ */
 int manager_find_gpu(Manager *m, const char *what, Gpu **ret, VgpudError *reterr);
 int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudError *reterr);
 
 /* The GPU and the type id that a request would use now. For whoever has to ask for permission first.
  * Errors: INVALID, NO_SUCH_GPU, NO_SUCH_TYPE, AMBIGUOUS, UNSUPPORTED, EXISTS. */
-int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type, VgpudError *reterr);
+int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
+                           VgpudError *reterr);
 
-/* Queue a job. On success *ret is valid until control goes back to the event loop (or as long as the job lives). Errors besides those above:
- * GPU_STUCK, TOO_MANY_JOBS, CANCELED (stopping), FOREIGN, IN_USE (another job works on the instance). */
+/* Queue a job. On success *ret is valid until control goes back to the event loop (or as long as the job
+ * lives). Errors besides those above: GPU_STUCK, TOO_MANY_JOBS, CANCELED (stopping), FOREIGN, IN_USE (another
+ * job works on the instance). */
 int manager_create(Manager *m, const CreateRequest *request, Job **ret, VgpudError *reterr);
-int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec, Job **ret, VgpudError *reterr);
+int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
+                    Job **ret, VgpudError *reterr);
 int manager_rescan(Manager *m, Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr);

@@ -10,7 +10,7 @@
 #include "daemon/instance.h"
 
 #define RECORD_FILE_MAX 4096
-#define RECORD_GROUP "Instance"
+#define RECORD_GROUP    "Instance"
 
 struct Records {
         int dirfd;           /* owned */
@@ -86,17 +86,18 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         g_autofree char *gpu = g_key_file_get_string(file, RECORD_GROUP, "Gpu", NULL);
         g_autofree char *type_id = g_key_file_get_string(file, RECORD_GROUP, "Type", NULL);
         g_autofree char *name = g_key_file_get_string(file, RECORD_GROUP, "Name", NULL);
-        if (!gpu || !type_id || (name && !instance_name_is_valid(name)) || !read_number(file, "Owner", &owner) ||
-            owner > UINT32_MAX || !read_number(file, "Created", &created) || !read_flag(file, "Made", &made))
+        if (!gpu || !type_id || (name && !instance_name_is_valid(name)) ||
+            !read_number(file, "Owner", &owner) || owner > UINT32_MAX ||
+            !read_number(file, "Created", &created) || !read_flag(file, "Made", &made))
                 return -EBADMSG;
-        (void) read_flag(file, "Undo", &undo);
+        (void)read_flag(file, "Undo", &undo);
 
         Record *record = g_new0(Record, 1);
         memcpy(record->uuid, uuid, sizeof record->uuid);
         record->gpu = g_steal_pointer(&gpu);
         record->type_id = g_steal_pointer(&type_id);
         record->name = g_steal_pointer(&name);
-        record->owner = (uid_t) owner;
+        record->owner = (uid_t)owner;
         record->created_usec = created;
         record->made = made;
         record->undo = undo;
@@ -133,7 +134,7 @@ int records_open(int runtime_fd, Records **ret)
                 /* A temporary file is what a killed daemon leaves and nothing to speak of. */
                 if ((*n)[0] != '.')
                         log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
-                (void) unlinkat(dirfd, *n, 0);
+                (void)unlinkat(dirfd, *n, 0);
         }
         records->dirfd = TAKE_FD(dirfd);
         *ret = records;
@@ -161,7 +162,7 @@ const Record *records_find_name(Records *r, const char *name)
         Record *record;
 
         g_hash_table_iter_init(&iter, r->by_uuid);
-        while (g_hash_table_iter_next(&iter, NULL, (gpointer *) &record))
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
                 if (g_strcmp0(record->name, name) == 0)
                         return record;
         return NULL;
@@ -207,7 +208,7 @@ GPtrArray *records_of_gpu(Records *r, const char *gpu)
         Record *record;
 
         g_hash_table_iter_init(&iter, r->by_uuid);
-        while (g_hash_table_iter_next(&iter, NULL, (gpointer *) &record))
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
                 if (strcmp(record->gpu, gpu) == 0)
                         g_ptr_array_add(uuids, record->uuid);
         return uuids;

@@ -22,7 +22,8 @@ static bool code_is_valid(VgpudErrorCode code)
         return code > VGPUD_ERROR_NONE && code < _VGPUD_ERROR_MAX;
 }
 
-static void _printf_(4, 0) error_fill(VgpudError *e, VgpudErrorCode code, int errnum, const char *format, va_list ap)
+static void _printf_(4, 0)
+                error_fill(VgpudError *e, VgpudErrorCode code, int errnum, const char *format, va_list ap)
 {
         if (!e)
                 return;

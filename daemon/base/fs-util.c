@@ -21,7 +21,7 @@ int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, si
                 return -errno;
         if (!S_ISREG(st.st_mode))
                 return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-        if ((uint64_t) st.st_size > max_size)
+        if ((uint64_t)st.st_size > max_size)
                 return -EFBIG;
 
         /* One byte more than allowed, so that a file that grows meanwhile is noticed. */
@@ -35,7 +35,7 @@ int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, si
                 }
                 if (k == 0)
                         break;
-                n += (size_t) k;
+                n += (size_t)k;
         }
         if (n > max_size)
                 return -EFBIG;
@@ -56,7 +56,7 @@ static int write_all(int fd, const char *data, size_t size)
                         return -errno;
                 }
                 data += k;
-                size -= (size_t) k;
+                size -= (size_t)k;
         }
         return 0;
 }
@@ -68,16 +68,16 @@ int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t siz
         int r;
 
         /* What an earlier, killed process left has the same name and is written over. */
-        fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, (mode_t) mode);
+        fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
         if (fd < 0)
                 return -errno;
         r = write_all(fd, data, size);
-        if (r >= 0 && (fchmod(fd, (mode_t) mode) < 0 || fsync(fd) < 0))
+        if (r >= 0 && (fchmod(fd, (mode_t)mode) < 0 || fsync(fd) < 0))
                 r = -errno;
         if (r >= 0 && renameat(dirfd, tmp, dirfd, name) < 0)
                 r = -errno;
         if (r < 0) {
-                (void) unlinkat(dirfd, tmp, 0);
+                (void)unlinkat(dirfd, tmp, 0);
                 return r;
         }
         return fsync(dirfd) < 0 ? -errno : 0;
@@ -87,7 +87,7 @@ int fs_open_directory_at(int dirfd, const char *name, unsigned mode)
 {
         int fd;
 
-        if (mkdirat(dirfd, name, (mode_t) mode) < 0 && errno != EEXIST)
+        if (mkdirat(dirfd, name, (mode_t)mode) < 0 && errno != EEXIST)
                 return -errno;
         fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         return fd < 0 ? -errno : fd;
@@ -97,7 +97,7 @@ int fs_open_directory(const char *path, unsigned mode)
 {
         int fd;
 
-        if (mkdir(path, (mode_t) mode) < 0 && errno != EEXIST)
+        if (mkdir(path, (mode_t)mode) < 0 && errno != EEXIST)
                 return -errno;
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         return fd < 0 ? -errno : fd;
@@ -105,7 +105,7 @@ int fs_open_directory(const char *path, unsigned mode)
 
 static int compare_names(const void *a, const void *b)
 {
-        return strcmp(*(const char *const *) a, *(const char *const *) b);
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 int fs_list_at(int dirfd, const char *path, char ***ret)
@@ -135,6 +135,6 @@ int fs_list_at(int dirfd, const char *path, char ***ret)
                 return r;
         g_ptr_array_sort(names, compare_names);
         g_ptr_array_add(names, NULL);
-        *ret = (char **) g_ptr_array_free(g_steal_pointer(&names), FALSE);
+        *ret = (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
         return 0;
 }

@@ -32,8 +32,8 @@ static LogTarget find_target(void)
 
         if (!stream)
                 return LOG_TARGET_STDERR;
-        if (sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev &&
-            st.st_ino == ino)
+        if (sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+            st.st_dev == dev && st.st_ino == ino)
                 return LOG_TARGET_JOURNAL;
         return LOG_TARGET_PREFIX;
 }
@@ -87,10 +87,11 @@ static void send_to_journal(int level, const LogFields *f, const char *file, int
         g_autofree struct iovec *iov = g_new0(struct iovec, fields->len);
         for (guint i = 0; i < fields->len; i++)
                 iov[i] = (struct iovec){ .iov_base = fields->pdata[i], .iov_len = strlen(fields->pdata[i]) };
-        (void) sd_journal_sendv(iov, (int) fields->len);
+        (void)sd_journal_sendv(iov, (int)fields->len);
 }
 
-int log_full(int level, const LogFields *fields, const char *file, int line, const char *func, const char *format, ...)
+int log_full(int level, const LogFields *fields, const char *file, int line, const char *func,
+             const char *format, ...)
 {
         int saved = errno, r = fields->error;
         LogTarget t = atomic_load(&target);

@@ -27,24 +27,25 @@ typedef struct LogFields {
 void log_set_max_level(int level);
 int log_get_max_level(void);
 
-/* Returns fields->error, or 0: `return log_full(…)` passes the error on. "%m" in format is strerror of that error. */
-int log_full(int level, const LogFields *fields, const char *file, int line, const char *func, const char *format, ...)
-                _printf_(6, 7);
+/* Returns fields->error, or 0: `return log_full(…)` passes the error on. "%m" in format is strerror of that
+ * error. */
+int log_full(int level, const LogFields *fields, const char *file, int line, const char *func,
+             const char *format, ...) _printf_(6, 7);
 
-#define LOG_FULL(level, fields, ...)                                                                     \
-        (log_get_max_level() >= (level)                                                                  \
-                         ? log_full((level), (fields), __FILE__, __LINE__, __func__, __VA_ARGS__)        \
+#define LOG_FULL(level, fields, ...)                                                              \
+        (log_get_max_level() >= (level)                                                           \
+                         ? log_full((level), (fields), __FILE__, __LINE__, __func__, __VA_ARGS__) \
                          : (fields)->error)
 
-#define log_error(...) LOG_FULL(LOG_ERR, (&(LogFields){ 0 }), __VA_ARGS__)
-#define log_warning(...) LOG_FULL(LOG_WARNING, (&(LogFields){ 0 }), __VA_ARGS__)
-#define log_notice(...) LOG_FULL(LOG_NOTICE, (&(LogFields){ 0 }), __VA_ARGS__)
-#define log_info(...) LOG_FULL(LOG_INFO, (&(LogFields){ 0 }), __VA_ARGS__)
-#define log_debug(...) LOG_FULL(LOG_DEBUG, (&(LogFields){ 0 }), __VA_ARGS__)
-#define log_error_errno(r, ...) LOG_FULL(LOG_ERR, (&(LogFields){ .error = (r) }), __VA_ARGS__)
+#define log_error(...)            LOG_FULL(LOG_ERR, (&(LogFields){ 0 }), __VA_ARGS__)
+#define log_warning(...)          LOG_FULL(LOG_WARNING, (&(LogFields){ 0 }), __VA_ARGS__)
+#define log_notice(...)           LOG_FULL(LOG_NOTICE, (&(LogFields){ 0 }), __VA_ARGS__)
+#define log_info(...)             LOG_FULL(LOG_INFO, (&(LogFields){ 0 }), __VA_ARGS__)
+#define log_debug(...)            LOG_FULL(LOG_DEBUG, (&(LogFields){ 0 }), __VA_ARGS__)
+#define log_error_errno(r, ...)   LOG_FULL(LOG_ERR, (&(LogFields){ .error = (r) }), __VA_ARGS__)
 #define log_warning_errno(r, ...) LOG_FULL(LOG_WARNING, (&(LogFields){ .error = (r) }), __VA_ARGS__)
-#define log_debug_errno(r, ...) LOG_FULL(LOG_DEBUG, (&(LogFields){ .error = (r) }), __VA_ARGS__)
+#define log_debug_errno(r, ...)   LOG_FULL(LOG_DEBUG, (&(LogFields){ .error = (r) }), __VA_ARGS__)
 /* log_with(LOG_INFO, "text %s", x, .gpu = name, .instance = uuid) is spelt
  *     LOG_FIELDS(LOG_INFO, (.gpu = name, .instance = uuid), "text %s", x) */
-#define LOG_UNWRAP(...) __VA_ARGS__
+#define LOG_UNWRAP(...)                __VA_ARGS__
 #define LOG_FIELDS(level, fields, ...) LOG_FULL((level), (&(LogFields){ LOG_UNWRAP fields }), __VA_ARGS__)

@@ -18,11 +18,11 @@ static int parse_digits(const char *s, unsigned base, uint64_t *ret, const char 
         g_assert(base == 10 || base == 16);
         for (; *p; p++) {
                 int d = digit_value(*p);
-                if (d < 0 || (unsigned) d >= base)
+                if (d < 0 || (unsigned)d >= base)
                         break;
-                if (v > (UINT64_MAX - (unsigned) d) / base)
+                if (v > (UINT64_MAX - (unsigned)d) / base)
                         return -ERANGE;
-                v = v * base + (unsigned) d;
+                v = v * base + (unsigned)d;
         }
         if (p == s)
                 return -EINVAL;
@@ -57,7 +57,7 @@ int parse_u32(const char *s, unsigned base, uint32_t *ret)
                 return r;
         if (v > UINT32_MAX)
                 return -ERANGE;
-        *ret = (uint32_t) v;
+        *ret = (uint32_t)v;
         return 0;
 }
 
@@ -70,7 +70,7 @@ int parse_u16(const char *s, unsigned base, uint16_t *ret)
                 return r;
         if (v > UINT16_MAX)
                 return -ERANGE;
-        *ret = (uint16_t) v;
+        *ret = (uint16_t)v;
         return 0;
 }
 
@@ -82,15 +82,16 @@ int parse_i32(const char *s, int32_t *ret)
 
         if (r < 0)
                 return r;
-        if (v > (uint64_t) INT32_MAX + (negative ? 1 : 0))
+        if (v > (uint64_t)INT32_MAX + (negative ? 1 : 0))
                 return -ERANGE;
-        *ret = negative ? (int32_t) -(int64_t) v : (int32_t) v;
+        *ret = negative ? (int32_t) - (int64_t)v : (int32_t)v;
         return 0;
 }
 
 int parse_boolean(const char *s, bool *ret)
 {
-        static const char *const yes[] = { "yes", "true", "on", "1" }, *const no[] = { "no", "false", "off", "0" };
+        static const char *const yes[] = { "yes", "true", "on", "1" }, *const no[] = { "no", "false", "off",
+                                                                                       "0" };
 
         for (size_t i = 0; s && i < G_N_ELEMENTS(yes); i++) {
                 if (strcmp(s, yes[i]) == 0) {
@@ -122,7 +123,7 @@ int parse_bytes(const char *s, uint64_t *ret)
                 u = strchr(units, *rest);
                 if (!u || (rest[1] && strcmp(rest + 1, "B") != 0))
                         return -EINVAL;
-                shift = 10 * (unsigned) (u - units + 1);
+                shift = 10 * (unsigned)(u - units + 1);
         }
         if (shift > 0 && v > UINT64_MAX >> shift)
                 return -ERANGE;
@@ -149,7 +150,7 @@ int parse_resolution(const char *s, uint32_t *ret_x, uint32_t *ret_y)
                 return r;
         if (x > UINT32_MAX)
                 return -ERANGE;
-        *ret_x = (uint32_t) x;
+        *ret_x = (uint32_t)x;
         *ret_y = y;
         return 0;
 }
@@ -160,7 +161,7 @@ int parse_seconds(const char *s, uint64_t *ret_usec)
                 const char *unit;
                 uint64_t usec;
         } units[] = {
-                { "", USEC_PER_SEC },        { "s", USEC_PER_SEC },        { "ms", USEC_PER_MSEC },
+                { "", USEC_PER_SEC },         { "s", USEC_PER_SEC },        { "ms", USEC_PER_MSEC },
                 { "min", 60 * USEC_PER_SEC }, { "h", 3600 * USEC_PER_SEC },
         };
         const char *rest;

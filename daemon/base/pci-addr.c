@@ -14,7 +14,7 @@ static int parse_field(const char **s, size_t min, size_t max, char end, uint64_
         while (g_ascii_isxdigit((*s)[n])) {
                 if (n == max)
                         return -EINVAL;
-                v = v << 4 | (uint64_t) g_ascii_xdigit_value((*s)[n]);
+                v = v << 4 | (uint64_t)g_ascii_xdigit_value((*s)[n]);
                 n++;
         }
         if (n < min || (*s)[n] != end || v > limit)
@@ -28,17 +28,18 @@ int pci_addr_parse(const char *s, PciAddr *ret)
 {
         uint64_t domain, bus, device, function;
 
-        if (!s || parse_field(&s, 4, 8, ':', UINT32_MAX, &domain) < 0 || parse_field(&s, 2, 2, ':', 0xff, &bus) < 0 ||
-            parse_field(&s, 2, 2, '.', 31, &device) < 0 || parse_field(&s, 1, 1, 0, 7, &function) < 0)
+        if (!s || parse_field(&s, 4, 8, ':', UINT32_MAX, &domain) < 0 ||
+            parse_field(&s, 2, 2, ':', 0xff, &bus) < 0 || parse_field(&s, 2, 2, '.', 31, &device) < 0 ||
+            parse_field(&s, 1, 1, 0, 7, &function) < 0)
                 return -EINVAL;
-        *ret = (PciAddr){ (uint32_t) domain, (uint8_t) bus, (uint8_t) device, (uint8_t) function };
+        *ret = (PciAddr){ (uint32_t)domain, (uint8_t)bus, (uint8_t)device, (uint8_t)function };
         return 0;
 }
 
 const char *pci_addr_format(const PciAddr *a, char buf[static PCI_ADDR_STRLEN])
 {
-        (void) snprintf(buf, PCI_ADDR_STRLEN, "%04x:%02x:%02x.%x", a->domain, a->bus, a->device & 31,
-                        a->function & 7);
+        (void)snprintf(buf, PCI_ADDR_STRLEN, "%04x:%02x:%02x.%x", a->domain, a->bus, a->device & 31,
+                       a->function & 7);
         return buf;
 }
 

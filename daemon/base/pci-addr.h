@@ -16,6 +16,6 @@ typedef struct PciAddr {
 
 #define PCI_ADDR_STRLEN sizeof("ffffffff:ff:ff.f") /* with the NUL */
 
-int pci_addr_parse(const char *s, PciAddr *ret);                  /* lower or upper case hex; the domain may not be missing */
+int pci_addr_parse(const char *s, PciAddr *ret); /* lower or upper case hex; the domain may not be missing */
 const char *pci_addr_format(const PciAddr *a, char buf[static PCI_ADDR_STRLEN]);
 int pci_addr_compare(const PciAddr *a, const PciAddr *b);

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/gpu.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "daemon/manager-private.h"
+
+/* Events come in bunches (an mdev sends four, a virtual function three): look once, when the first is this old.
+ */
+#define SETTLE_USEC (20 * USEC_PER_MSEC)
+/* The kernel makes the link to the type after the last event of a creation. Look again this often, this many
+ * times. */
+#define UNTYPED_RETRY_USEC (100 * USEC_PER_MSEC)
+#define UNTYPED_RETRIES    50
+
+static const char *const gpu_state_table[_GPU_STATE_MAX] = {
+        [GPU_NEW] = "new",       [GPU_READY] = "ready", [GPU_UNSUPPORTED] = "unsupported",
+        [GPU_FAILED] = "failed", [GPU_STUCK] = "stuck",
+};
+DEFINE_STRING_TABLE_TO_STRING(gpu_state, GpuState)
+
+bool gpu_is_stale(const Gpu *gpu)
+{
+        return gpu->state == GPU_STUCK || gpu->state == GPU_FAILED;
+}
+
+bool gpu_is_busy(Gpu *gpu)
+{
+        return gpu->state != GPU_STUCK && (gpu->current || gpu->scan || !g_queue_is_empty(&gpu->waiting));
+}
+
+void gpu_set_state(Gpu *gpu, GpuState state, const char *reason)
+{
+        if (gpu->state == state && g_strcmp0(gpu->reason, reason) == 0)
+                return;
+        if (gpu->state == GPU_STUCK && state == GPU_READY)
+                LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_RECOVERED),
+                           "GPU %s answers again", gpu_name(gpu));
+        gpu->state = state;
+        g_free(gpu->reason);
+        gpu->reason = g_strdup(reason);
+        MANAGER_EMIT(gpu->manager, gpu_changed, gpu, GPU_CHANGED_STATE);
+        manager_check_ready(gpu->manager);
+}
+
+/* ---- scans that events cause ---- */
+
+typedef struct Scan {
+        LaneWork work; /* first */
+        Manager *manager;
+        Gpu *gpu; /* borrowed; NULL once the GPU has gone */
+        const VgpuDriver *driver;
+        GpuFacts *facts;
+        GpuSnapshot *snapshot;
+        VgpudError error;
+        sd_event_source *deadline;
+} Scan;
+
+static void scan_free(Scan *s)
+{
+        sd_event_source_disable_unref(s->deadline);
+        gpu_facts_unref(s->facts);
+        gpu_snapshot_unref(s->snapshot);
+        vgpud_error_done(&s->error);
+        g_free(s);
+}
+
+static void scan_run(LaneWork *w, VgpuIo *io)
+{
+        Scan *s = (Scan *)w;
+        VgpuTarget t = { .facts = s->facts, .io = io };
+
+        (void)s->driver->scan(&t, &s->snapshot, &s->error);
+}
+
+static int on_scan_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Scan *s = userdata;
+        Gpu *gpu = s->gpu;
+
+        s->deadline = sd_event_source_disable_unref(s->deadline);
+        if (!gpu)
+                return 0;
+        g_autofree char *reason =
+                        g_strdup_printf("looking at it has not come back from the kernel for %" PRIu64 " s",
+                                        gpu->manager->config->job_timeout_usec / USEC_PER_SEC);
+        LOG_FIELDS(LOG_ERR, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_STUCK),
+                   "GPU %s is stuck: %s", gpu_name(gpu), reason);
+        gpu_set_state(gpu, GPU_STUCK, reason);
+        gpu_cancel_waiting(gpu, VGPUD_ERROR_GPU_STUCK, reason);
+        return 0;
+}
+
+static void scan_started(LaneWork *w)
+{
+        Scan *s = (Scan *)w;
+        int r = sd_event_add_time_relative(s->manager->event, &s->deadline, CLOCK_MONOTONIC,
+                                           s->manager->config->job_timeout_usec, 10 * USEC_PER_MSEC,
+                                           on_scan_deadline, s);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot set the deadline of a scan: %m");
+}
+
+static void scan_done(LaneWork *w)
+{
+        Scan *s = (Scan *)w;
+        Gpu *gpu = s->gpu;
+
+        if (gpu) {
+                gpu->scan = NULL;
+                if (s->snapshot)
+                        gpu_apply_snapshot(gpu, s->snapshot);
+                else
+                        gpu_scan_failed(gpu, &s->error);
+                if (gpu->scan_again) {
+                        gpu->scan_again = false;
+                        gpu_request_scan(gpu, false);
+                }
+        }
+        scan_free(s);
+}
+
+void gpu_scan_failed(Gpu *gpu, const VgpudError *error)
+{
+        const char *message = error->message ? error->message : "it could not be looked at";
+
+        if (error->code == VGPUD_ERROR_GPU_GONE)
+                inventory_request(gpu->manager->inventory); /* which says what has become of it */
+        LOG_FIELDS(LOG_WARNING, (.gpu = gpu_name(gpu), .driver = gpu->driver->name, .error = -error->errnum),
+                   "Cannot look at GPU %s: %s", gpu_name(gpu), message);
+        gpu_set_state(gpu, GPU_FAILED, message);
+}
+
+static void gpu_submit_scan(Gpu *gpu)
+{
+        if (gpu->scan) {
+                gpu->scan_again = true;
+                return;
+        }
+        if (gpu->state == GPU_STUCK)
+                return; /* what is stuck looks again when it comes back */
+        Scan *s = g_new0(Scan, 1);
+        *s = (Scan){
+                .work = { .run = scan_run, .done = scan_done, .started = scan_started },
+                .manager = gpu->manager,
+                .gpu = gpu,
+                .driver = gpu->driver,
+                .facts = gpu_facts_ref(gpu->facts),
+        };
+        gpu->scan = (struct Scan *)s;
+        lane_submit(gpu->lane, &s->work);
+}
+
+static int on_settle(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Gpu *gpu = userdata;
+
+        gpu->settle = sd_event_source_disable_unref(gpu->settle);
+        gpu_submit_scan(gpu);
+        return 0;
+}
+
+static void gpu_scan_in(Gpu *gpu, uint64_t usec)
+{
+        int r;
+
+        if (gpu->settle)
+                return;
+        r = sd_event_add_time_relative(gpu->manager->event, &gpu->settle, CLOCK_MONOTONIC, usec, USEC_PER_MSEC,
+                                       on_settle, gpu);
+        if (r < 0) {
+                log_warning_errno(r, "Cannot wait for events of GPU %s to settle: %m", gpu_name(gpu));
+                gpu_submit_scan(gpu);
+        }
+}
+
+void gpu_request_scan(Gpu *gpu, bool now)
+{
+        if (!gpu->driver || gpu->manager->stopping)
+                return;
+        if (now)
+                gpu_submit_scan(gpu);
+        else
+                gpu_scan_in(gpu, SETTLE_USEC);
+}
+
+/* ---- instances ---- */
+
+static void instance_free(gpointer p)
+{
+        Instance *instance = p;
+
+        instance_desc_free(instance->desc);
+        g_free(instance->name);
+        g_free(instance);
+}
+
+/* Ours is what we have a record of, made, on this GPU and of this type; anything else is somebody else's. */
+static bool instance_update_origin(Instance *instance)
+{
+        const Record *record = records_get(instance->gpu->manager->records, instance->desc->uuid);
+        bool ours = record && record->made && strcmp(record->gpu, gpu_name(instance->gpu)) == 0 &&
+                    (!instance->desc->type_id || strcmp(record->type_id, instance->desc->type_id) == 0);
+        InstanceOrigin origin = ours ? INSTANCE_ORIGIN_VGPUD : INSTANCE_ORIGIN_FOREIGN;
+        const char *name = ours ? record->name : NULL;
+        uid_t owner = ours ? record->owner : UID_INVALID;
+        uint64_t created_usec = ours ? record->created_usec : 0;
+
+        if (instance->origin == origin && g_strcmp0(instance->name, name) == 0 && instance->owner == owner &&
+            instance->created_usec == created_usec)
+                return false;
+        instance->origin = origin;
+        g_free(instance->name);
+        instance->name = g_strdup(name);
+        instance->owner = owner;
+        instance->created_usec = created_usec;
+        return true;
+}
+
+static void gpu_add_instance(Gpu *gpu, const InstanceDesc *desc)
+{
+        Instance *instance = g_new0(Instance, 1);
+
+        *instance = (Instance){
+                .gpu = gpu,
+                .desc = instance_desc_copy(desc),
+                .origin = INSTANCE_ORIGIN_FOREIGN,
+                .state = INSTANCE_ACTIVE,
+                .owner = UID_INVALID,
+        };
+        (void)instance_update_origin(instance);
+        g_hash_table_insert(gpu->instances, instance->desc->uuid, instance);
+        g_hash_table_insert(gpu->manager->instances, instance->desc->uuid, instance);
+        if (instance->origin == INSTANCE_ORIGIN_FOREIGN)
+                LOG_FIELDS(LOG_INFO,
+                           (.gpu = gpu_name(gpu), .instance = desc->uuid,
+                            .message_id = VGPUD_MESSAGE_INSTANCE_FOREIGN),
+                           "Instance %s of type %s on GPU %s was made by somebody else", desc->uuid,
+                           desc->type_id ? desc->type_id : "(not known yet)", gpu_name(gpu));
+        MANAGER_EMIT(gpu->manager, instance_added, instance);
+}
+
+static void gpu_change_instance(Instance *instance, const InstanceDesc *desc)
+{
+        Manager *m = instance->gpu->manager;
+        unsigned changes = 0;
+
+        if (!instance_desc_equal(instance->desc, desc)) {
+                /* The tables are keyed by the UUID in the description that goes. */
+                InstanceDesc *copy = instance_desc_copy(desc);
+                g_hash_table_steal(instance->gpu->instances, instance->desc->uuid);
+                g_hash_table_steal(m->instances, instance->desc->uuid);
+                instance_desc_free(instance->desc);
+                instance->desc = copy;
+                g_hash_table_insert(instance->gpu->instances, copy->uuid, instance);
+                g_hash_table_insert(m->instances, copy->uuid, instance);
+                changes |= INSTANCE_CHANGED_DESC;
+        }
+        if (instance_update_origin(instance))
+                changes |= INSTANCE_CHANGED_ORIGIN;
+        if (changes)
+                MANAGER_EMIT(m, instance_changed, instance, changes);
+}
+
+static void gpu_remove_instance(Instance *instance)
+{
+        Gpu *gpu = instance->gpu;
+        Manager *m = gpu->manager;
+        const Record *record = records_get(m->records, instance->desc->uuid);
+
+        MANAGER_EMIT(m, instance_removed, instance);
+        /* An instance of this UUID may be on its way again: its record is not of the one that goes. */
+        if (record && record->made)
+                records_forget(m->records, instance->desc->uuid);
+        g_hash_table_remove(m->instances, instance->desc->uuid);
+        g_hash_table_remove(gpu->instances, instance->desc->uuid);
+}
+
+/* What an earlier daemon was making when it was killed: a bare device stands as it was asked for; of anything
+ * more nobody knows how far it got, so it goes. */
+static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
+{
+        Manager *m = gpu->manager;
+        g_autoptr(GPtrArray) uuids = records_of_gpu(m->records, gpu_name(gpu));
+
+        for (guint i = 0; i < uuids->len; i++) {
+                g_autofree char *uuid = g_strdup(uuids->pdata[i]);
+                const Record *record = records_get(m->records, uuid);
+                const InstanceDesc *desc = gpu_snapshot_find_instance(snapshot, uuid);
+                int r;
+
+                /* Made and gone while nobody looked, or never begun. */
+                if (!desc &&
+                    (record->interrupted || (record->made && !g_hash_table_contains(gpu->instances, uuid)))) {
+                        records_forget(m->records, uuid);
+                        continue;
+                }
+                if (!record->interrupted)
+                        continue;
+                bool undo = record->undo;
+                r = records_commit(m->records, uuid);
+                if (r < 0)
+                        log_warning_errno(r, "Cannot write the record of %s: %m", uuid);
+                if (undo)
+                        g_ptr_array_add(gpu->undo, g_steal_pointer(&uuid));
+                else
+                        LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
+                                   "Instance %s was being made when the daemon ended, and stands", uuid);
+        }
+}
+
+static void gpu_undo_interrupted(Gpu *gpu)
+{
+        while (gpu->undo->len > 0) {
+                g_autofree char *uuid = g_ptr_array_steal_index(gpu->undo, gpu->undo->len - 1);
+                _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+                Instance *instance = g_hash_table_lookup(gpu->instances, uuid);
+                Job *job;
+
+                if (!instance)
+                        continue;
+                LOG_FIELDS(LOG_NOTICE,
+                           (.gpu = gpu_name(gpu), .instance = uuid,
+                            .message_id = VGPUD_MESSAGE_INSTANCE_UNDONE),
+                           "Instance %s was being made when the daemon ended, and may be half made: removing "
+                           "it",
+                           uuid);
+                if (manager_destroy(gpu->manager, instance, false, 0, 0, &job, &error) < 0)
+                        LOG_FIELDS(LOG_WARNING, (.gpu = gpu_name(gpu), .instance = uuid),
+                                   "Cannot remove instance %s: %s", uuid, error.message);
+        }
+}
+
+static bool types_equal(const GpuSnapshot *a, const GpuSnapshot *b)
+{
+        if (!a || a->types->len != b->types->len)
+                return false;
+        for (guint i = 0; i < a->types->len; i++)
+                if (!vgpu_type_equal(a->types->pdata[i], b->types->pdata[i]))
+                        return false;
+        return true;
+}
+
+void gpu_apply_snapshot(Gpu *gpu, const GpuSnapshot *snapshot)
+{
+        GpuSnapshot *old = gpu->snapshot;
+        g_autoptr(GPtrArray) gone = g_ptr_array_new();
+        unsigned changes = GPU_CHANGED_SCANNED;
+        bool untyped = false;
+        GHashTableIter iter;
+        Instance *instance;
+
+        if (!types_equal(old, snapshot))
+                changes |= GPU_CHANGED_TYPES;
+        gpu->snapshot = gpu_snapshot_ref(snapshot);
+        gpu_settle_interrupted(gpu, snapshot);
+
+        g_hash_table_iter_init(&iter, gpu->instances);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
+                if (!gpu_snapshot_find_instance(snapshot, instance->desc->uuid))
+                        g_ptr_array_add(gone, instance);
+        for (guint i = 0; i < gone->len; i++)
+                gpu_remove_instance(gone->pdata[i]);
+        for (guint i = 0; i < snapshot->instances->len; i++) {
+                const InstanceDesc *desc = snapshot->instances->pdata[i];
+                instance = g_hash_table_lookup(gpu->instances, desc->uuid);
+                if (instance)
+                        gpu_change_instance(instance, desc);
+                else
+                        gpu_add_instance(gpu, desc);
+                untyped |= !desc->type_id;
+        }
+        gpu_snapshot_unref(old);
+        MANAGER_EMIT(gpu->manager, gpu_changed, gpu, changes);
+        gpu_set_state(gpu, GPU_READY, NULL);
+        gpu_undo_interrupted(gpu);
+
+        if (!untyped)
+                gpu->untyped_retries = 0;
+        else if (gpu->untyped_retries++ < UNTYPED_RETRIES && !gpu->manager->stopping)
+                gpu_scan_in(gpu, UNTYPED_RETRY_USEC);
+}
+
+/* ---- the life of a GPU ---- */
+
+static void gpu_choose_driver(Gpu *gpu)
+{
+        g_autofree char *reason = NULL;
+
+        gpu->driver = registry_choose(gpu->facts, &reason);
+        g_free(gpu->reason);
+        gpu->reason = gpu->driver ? NULL : g_steal_pointer(&reason);
+        gpu->state = gpu->driver ? GPU_NEW : GPU_UNSUPPORTED;
+        gpu->lane = gpu->driver ? lane_new(gpu->manager->lanes, gpu_name(gpu)) : NULL;
+        if (!gpu->driver)
+                LOG_FIELDS(LOG_INFO, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_UNSUPPORTED),
+                           "GPU %s offers no virtual GPUs: %s", gpu_name(gpu), gpu->reason);
+}
+
+Gpu *gpu_new(Manager *m, const GpuFacts *facts)
+{
+        Gpu *gpu = g_new0(Gpu, 1);
+
+        gpu->manager = m;
+        gpu->facts = gpu_facts_ref(facts);
+        gpu->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_free);
+        gpu->undo = g_ptr_array_new_with_free_func(g_free);
+        g_queue_init(&gpu->waiting);
+        gpu_choose_driver(gpu);
+        return gpu;
+}
+
+void gpu_start(Gpu *gpu)
+{
+        gpu_request_scan(gpu, true);
+}
+
+Gpu *gpu_free(Gpu *gpu)
+{
+        if (!gpu)
+                return NULL;
+        g_assert(!gpu->lane && g_queue_is_empty(&gpu->waiting));
+        sd_event_source_disable_unref(gpu->settle);
+        g_hash_table_unref(gpu->instances);
+        g_ptr_array_unref(gpu->undo);
+        gpu_snapshot_unref(gpu->snapshot);
+        gpu_facts_unref(gpu->facts);
+        g_free(gpu->reason);
+        g_free(gpu);
+        return NULL;
+}
+
+void gpu_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message)
+{
+        g_autofree char *text = g_strdup_printf("GPU %s: %s", gpu_name(gpu), message);
+        g_autoptr(GPtrArray) jobs = g_ptr_array_new();
+
+        /* A job that has begun without the main thread knowing stays in the queue, and ends by itself. */
+        for (GList *l = gpu->waiting.head; l; l = l->next)
+                g_ptr_array_add(jobs, l->data);
+        for (guint i = 0; i < jobs->len; i++)
+                (void)job_drop(jobs->pdata[i], code == VGPUD_ERROR_CANCELED ? JOB_CANCELED : JOB_FAILED, code,
+                               text);
+}
+
+/* Let go of the lane and of what is in it: what runs there ends without a GPU. */
+static void gpu_leave_lane(Gpu *gpu, VgpudErrorCode code, const char *message)
+{
+        Scan *scan = (Scan *)gpu->scan;
+
+        gpu->settle = sd_event_source_disable_unref(gpu->settle);
+        if (!gpu->lane)
+                return;
+        gpu_cancel_waiting(gpu, code, message);
+        for (GList *l = gpu->waiting.head; l; l = l->next)
+                ((Job *)l->data)->gpu = NULL;
+        g_queue_clear(&gpu->waiting);
+        if (gpu->current) {
+                gpu->current->gpu = NULL;
+                gpu->current = NULL;
+        }
+        if (scan) {
+                scan->gpu = NULL;
+                if (lane_cancel(gpu->lane, &scan->work))
+                        scan_free(scan);
+                gpu->scan = NULL;
+        }
+        gpu->scan_again = false;
+        gpu->lane = lane_release(gpu->lane);
+}
+
+static void gpu_drop_instances(Gpu *gpu)
+{
+        g_autoptr(GList) all = g_hash_table_get_values(gpu->instances);
+
+        for (GList *l = all; l; l = l->next)
+                gpu_remove_instance(l->data);
+}
+
+void gpu_withdraw(Gpu *gpu)
+{
+        gpu_leave_lane(gpu, gpu->manager->stopping ? VGPUD_ERROR_CANCELED : VGPUD_ERROR_GPU_GONE,
+                       gpu->manager->stopping ? "the daemon stops" : "it went away");
+        if (!gpu->manager->stopping)
+                gpu_drop_instances(gpu);
+}
+
+void gpu_update_facts(Gpu *gpu, const GpuFacts *facts)
+{
+        g_autofree char *reason = NULL;
+        unsigned changes = GPU_CHANGED_FACTS;
+
+        if (gpu_facts_equal(gpu->facts, facts)) {
+                gpu_request_scan(gpu, false);
+                return;
+        }
+        gpu_facts_unref(gpu->facts);
+        gpu->facts = gpu_facts_ref(facts);
+        const VgpuDriver *driver = registry_choose(facts, &reason);
+        if (driver != gpu->driver) {
+                gpu_leave_lane(gpu, VGPUD_ERROR_GPU_GONE, "its driver went away");
+                gpu_drop_instances(gpu);
+                gpu_snapshot_unref(gpu->snapshot);
+                gpu->snapshot = NULL;
+                gpu_choose_driver(gpu);
+                changes |= GPU_CHANGED_BACK_END | GPU_CHANGED_STATE | GPU_CHANGED_TYPES | GPU_CHANGED_JOB;
+        } else if (!driver && g_strcmp0(gpu->reason, reason) != 0) {
+                g_free(gpu->reason);
+                gpu->reason = g_steal_pointer(&reason);
+                changes |= GPU_CHANGED_STATE;
+        }
+        MANAGER_EMIT(gpu->manager, gpu_changed, gpu, changes);
+        manager_check_ready(gpu->manager);
+        gpu_request_scan(gpu, true);
+}

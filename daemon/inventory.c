@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Which GPUs there are: libudev enumerates and tells of changes, drivers-glue/facts.c reads each. The reading
+ * is done in a lane of its own, because attributes of a device that is busy can make the reader wait. Events of
+ * mediated devices cause a scan of their GPU only, others a new discovery. */
+
+#include <libudev.h>
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "base/parse-util.h"
+#include "daemon/manager-private.h"
+
+#define SETTLE_USEC (20 * USEC_PER_MSEC)
+/* Room for the events of a host whose every GPU enables its virtual functions at once. */
+#define MONITOR_BUFFER_BYTES (16 * 1024 * 1024)
+#define LANE_NAME            "+inventory" /* no sysfs name begins like this */
+#define EVENTS_PER_TURN      64
+
+struct Inventory {
+        Manager *manager; /* borrowed */
+        Lane *lane;       /* owned */
+        struct udev *udev;
+        struct udev_monitor *monitor;
+        sd_event_source *source;   /* owned */
+        sd_event_source *settle;   /* owned */
+        struct Discovery *running; /* borrowed; NULL: none */
+        bool again;
+};
+
+typedef struct Discovery {
+        LaneWork work;        /* first */
+        Inventory *inventory; /* borrowed; NULL once it has gone */
+        GPtrArray *facts;     /* GpuFacts */
+        int result;
+} Discovery;
+
+/* ---- in the lane ---- */
+
+DEFINE_DESTROY_NOTIFY(facts_destroy, gpu_facts_destroy)
+
+static const char *below_sys(const char *syspath)
+{
+        return syspath && g_str_has_prefix(syspath, "/sys/") ? syspath + strlen("/sys/") : NULL;
+}
+
+/* Display controllers (0x03) and processing accelerators (0x12), as far as they are physical functions. */
+static bool pci_is_gpu(struct udev_device *device, VgpuIo *io, const char *path)
+{
+        const char *text = udev_device_get_sysattr_value(device, "class");
+        g_autofree char *physfn = NULL, *physfn_path = g_strconcat(path, "/physfn", NULL);
+        uint32_t class;
+
+        if (!text || !g_str_has_prefix(text, "0x") || parse_u32(text + 2, 16, &class) < 0)
+                return false;
+        if (class >> 16 != 0x03 && class >> 16 != 0x12)
+                return false;
+        return vgpu_io_read_link(io, physfn_path, &physfn) == -ENOENT;
+}
+
+static const char *hwdb_value(struct udev_hwdb *hwdb, struct udev_device *device, const char *key)
+{
+        const char *modalias = udev_device_get_sysattr_value(device, "modalias");
+        struct udev_list_entry *list;
+
+        if (!hwdb || !modalias)
+                return NULL;
+        list = udev_hwdb_get_properties_list_entry(hwdb, modalias, 0);
+        list = udev_list_entry_get_by_name(list, key);
+        return list ? udev_list_entry_get_value(list) : NULL;
+}
+
+static void add_facts(Discovery *d, VgpuIo *io, const GpuSeed *seed, const GPtrArray *parents)
+{
+        GpuFacts *facts = NULL;
+
+        /* A device that goes away meanwhile is not worth a word. */
+        if (gpu_facts_read(io, seed, parents, &facts) >= 0)
+                g_ptr_array_add(d->facts, facts);
+}
+
+static bool have_facts(const Discovery *d, const char *name)
+{
+        for (guint i = 0; i < d->facts->len; i++)
+                if (strcmp(((const GpuFacts *)d->facts->pdata[i])->name, name) == 0)
+                        return true;
+        return false;
+}
+
+static void find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArray *parents)
+{
+        struct udev_enumerate *enumerate = udev_enumerate_new(udev);
+        struct udev_hwdb *hwdb = udev_hwdb_new(udev);
+        struct udev_list_entry *entry;
+
+        udev_enumerate_add_match_subsystem(enumerate, "pci");
+        udev_enumerate_scan_devices(enumerate);
+        udev_list_entry_foreach(entry, udev_enumerate_get_list_entry(enumerate))
+        {
+                struct udev_device *device =
+                                udev_device_new_from_syspath(udev, udev_list_entry_get_name(entry));
+                const char *path = device ? below_sys(udev_device_get_syspath(device)) : NULL;
+                if (path && pci_is_gpu(device, io, path)) {
+                        g_autofree char *vendor = g_strdup(hwdb_value(hwdb, device, "ID_VENDOR_FROM_DATABASE"));
+                        g_autofree char *model = g_strdup(hwdb_value(hwdb, device, "ID_MODEL_FROM_DATABASE"));
+                        GpuSeed seed = {
+                                .name = udev_device_get_sysname(device),
+                                .path = path,
+                                .vendor_name = vendor,
+                                .device_name = model,
+                        };
+                        add_facts(d, io, &seed, parents);
+                }
+                udev_device_unref(device);
+        }
+        udev_hwdb_unref(hwdb);
+        udev_enumerate_unref(enumerate);
+}
+
+/* Parents of mediated devices that are no PCI display controllers, or virtual functions of one. */
+static void find_other_parents(Discovery *d, VgpuIo *io, const GPtrArray *parents)
+{
+        for (guint i = 0; i < parents->len; i++) {
+                const MdevParent *p = parents->pdata[i];
+                g_autofree char *path = NULL;
+
+                if (have_facts(d, p->physfn ? p->physfn : p->name) || mdev_parent_is_gpu(io, p) != 1)
+                        continue;
+                if (p->physfn) {
+                        g_autofree char *link = g_strconcat(p->path, "/physfn", NULL);
+                        if (vgpu_io_resolve_link(io, link, &path) < 0)
+                                continue;
+                } else
+                        path = g_strdup(p->path);
+                GpuSeed seed = { .name = p->physfn ? p->physfn : p->name, .path = path };
+                add_facts(d, io, &seed, parents);
+        }
+}
+
+static void discovery_run(LaneWork *w, VgpuIo *io)
+{
+        Discovery *d = (Discovery *)w;
+        g_autoptr(GPtrArray) parents = NULL;
+        struct udev *udev;
+
+        d->result = mdev_parents_read(io, &parents);
+        if (d->result < 0)
+                return;
+        udev = udev_new();
+        if (!udev) {
+                d->result = -errno;
+                return;
+        }
+        find_pci(d, udev, io, parents);
+        udev_unref(udev);
+        find_other_parents(d, io, parents);
+}
+
+/* ---- in the main thread ---- */
+
+static void discovery_free(Discovery *d)
+{
+        g_ptr_array_unref(d->facts);
+        g_free(d);
+}
+
+static void discovery_done(LaneWork *w)
+{
+        Discovery *d = (Discovery *)w;
+        Inventory *inventory = d->inventory;
+
+        if (inventory) {
+                inventory->running = NULL;
+                if (d->result < 0)
+                        log_warning_errno(d->result, "Cannot look for GPUs: %m");
+                else
+                        manager_apply_inventory(inventory->manager, d->facts);
+                if (inventory->again) {
+                        inventory->again = false;
+                        inventory_request(inventory);
+                }
+        }
+        discovery_free(d);
+}
+
+static void inventory_submit(Inventory *inventory)
+{
+        if (inventory->running) {
+                inventory->again = true;
+                return;
+        }
+        Discovery *d = g_new0(Discovery, 1);
+        d->work = (LaneWork){ .run = discovery_run, .done = discovery_done };
+        d->inventory = inventory;
+        d->facts = g_ptr_array_new_with_free_func(facts_destroy);
+        inventory->running = d;
+        lane_submit(inventory->lane, &d->work);
+}
+
+static int on_settle(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Inventory *inventory = userdata;
+
+        inventory->settle = sd_event_source_disable_unref(inventory->settle);
+        inventory_submit(inventory);
+        return 0;
+}
+
+void inventory_request(Inventory *inventory)
+{
+        int r;
+
+        if (!inventory || !inventory->lane || inventory->settle)
+                return;
+        r = sd_event_add_time_relative(inventory->manager->event, &inventory->settle, CLOCK_MONOTONIC,
+                                       SETTLE_USEC, USEC_PER_MSEC, on_settle, inventory);
+        if (r < 0) {
+                log_warning_errno(r, "Cannot wait for events to settle: %m");
+                inventory_submit(inventory);
+        }
+}
+
+static bool path_is_below(const char *path, const char *folder)
+{
+        size_t n = strlen(folder);
+
+        return strncmp(path, folder, n) == 0 && (path[n] == 0 || path[n] == '/');
+}
+
+/* The GPU that the device at this path belongs to: itself, one of its parents of mediated devices, or below
+ * one. */
+static Gpu *find_gpu_of_path(Manager *m, const char *path)
+{
+        GHashTableIter iter;
+        Gpu *gpu;
+
+        g_hash_table_iter_init(&iter, m->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
+                if (path_is_below(path, gpu->facts->path))
+                        return gpu;
+                for (guint i = 0; i < gpu->facts->mdev_parents->len; i++)
+                        if (path_is_below(path, ((const MdevParent *)gpu->facts->mdev_parents->pdata[i])->path))
+                                return gpu;
+        }
+        return NULL;
+}
+
+static bool event_is_of_gpu(struct udev_device *device)
+{
+        const char *class = udev_device_get_property_value(device, "PCI_CLASS");
+        uint32_t v;
+
+        /* The kernel writes it in capitals without leading zeros: "30000". */
+        return class && parse_u32(class, 16, &v) >= 0 && (v >> 16 == 0x03 || v >> 16 == 0x12);
+}
+
+static void handle_event(Inventory *inventory, struct udev_device *device)
+{
+        const char *subsystem = udev_device_get_subsystem(device),
+                   *path = below_sys(udev_device_get_syspath(device));
+        Gpu *gpu;
+
+        if (!path)
+                return;
+        if (udev_device_get_property_value(device, "MDEV_STATE")) {
+                inventory_request(inventory);
+                return;
+        }
+        if (g_strcmp0(subsystem, "mdev") == 0) {
+                gpu = find_gpu_of_path(inventory->manager, path);
+                if (gpu)
+                        gpu_request_scan(gpu, false);
+                else
+                        inventory_request(inventory);
+                return;
+        }
+        if (g_strcmp0(subsystem, "pci") == 0 &&
+            (event_is_of_gpu(device) || find_gpu_of_path(inventory->manager, path)))
+                inventory_request(inventory);
+}
+
+static void rescan_everything(Inventory *inventory)
+{
+        GHashTableIter iter;
+        Gpu *gpu;
+
+        inventory_request(inventory);
+        g_hash_table_iter_init(&iter, inventory->manager->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
+                gpu_request_scan(gpu, false);
+}
+
+static int on_udev(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        Inventory *inventory = userdata;
+
+        for (unsigned i = 0; i < EVENTS_PER_TURN; i++) {
+                errno = 0;
+                struct udev_device *device = udev_monitor_receive_device(inventory->monitor);
+                if (device) {
+                        handle_event(inventory, device);
+                        udev_device_unref(device);
+                        continue;
+                }
+                if (errno == ENOBUFS) {
+                        LOG_FIELDS(LOG_WARNING, (.message_id = VGPUD_MESSAGE_EVENTS_LOST),
+                                   "The kernel dropped device events, looking at everything again");
+                        rescan_everything(inventory);
+                }
+                break;
+        }
+        return 0;
+}
+
+int inventory_start(Manager *m, Inventory **ret)
+{
+        Inventory *inventory = g_new0(Inventory, 1);
+        int r;
+
+        inventory->manager = m;
+        inventory->lane = lane_new(m->lanes, LANE_NAME);
+        *ret = inventory; /* freed by the manager, also after an error */
+
+        /* Listen first, then look, so that nothing falls in between. No filter by subsystem: the parent of a
+         * mediated device may be of any. */
+        inventory->udev = udev_new();
+        inventory->monitor = inventory->udev ? udev_monitor_new_from_netlink(inventory->udev, "udev") : NULL;
+        if (!inventory->monitor)
+                return log_error_errno(errno > 0 ? -errno : -EIO, "Cannot listen to udev: %m");
+        r = udev_monitor_set_receive_buffer_size(inventory->monitor, MONITOR_BUFFER_BYTES);
+        if (r < 0)
+                log_debug_errno(r, "Cannot enlarge the buffer for device events, ignoring: %m");
+        r = udev_monitor_enable_receiving(inventory->monitor);
+        if (r < 0)
+                return log_error_errno(r, "Cannot listen to udev: %m");
+        r = sd_event_add_io(m->event, &inventory->source, udev_monitor_get_fd(inventory->monitor), EPOLLIN,
+                            on_udev, inventory);
+        if (r < 0)
+                return log_error_errno(r, "Cannot watch device events: %m");
+        inventory_submit(inventory);
+        return 0;
+}
+
+void inventory_stop(Inventory *inventory)
+{
+        if (!inventory)
+                return;
+        inventory->source = sd_event_source_disable_unref(inventory->source);
+        inventory->settle = sd_event_source_disable_unref(inventory->settle);
+        if (inventory->running) {
+                inventory->running->inventory = NULL;
+                if (lane_cancel(inventory->lane, &inventory->running->work))
+                        discovery_free(inventory->running);
+                inventory->running = NULL;
+        }
+        inventory->lane = lane_release(inventory->lane);
+}
+
+Inventory *inventory_free(Inventory *inventory)
+{
+        if (!inventory)
+                return NULL;
+        inventory_stop(inventory);
+        udev_monitor_unref(inventory->monitor);
+        udev_unref(inventory->udev);
+        g_free(inventory);
+        return NULL;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* vgpud: arguments, signals, putting model and bus together, the loop, the way down. */
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "base/fs-util.h"
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "daemon/manager.h"
+#include "dbus/bus-names.h"
+#include "dbus/bus.h"
+
+typedef struct Daemon {
+        sd_event *event;
+        Config *config;
+        Manager *manager;
+        sd_bus *connection;
+        Bus *bus;
+        int lock_fd;
+        VgpuIoSysfsConfig io; /* keep_fd is filled in per lane */
+        int exit_status;
+} Daemon;
+
+static void print_help(void)
+{
+        printf("%s [OPTION...]\n\n"
+               "Manage the virtual GPUs of this host.\n\n"
+               "  -h --help                     Show this text\n"
+               "     --version                  Show the version\n"
+               "     --config-directory=PATH    Read vgpud.conf and vgpud.conf.d/ there (%s)\n"
+               "     --runtime-directory=PATH   Keep run-time state there (%s)\n"
+               "     --writer=PATH              The program that does guarded writes\n"
+               "                                (%s/vgpud-write)\n"
+               "     --debug                    Log every write to the kernel\n\n"
+               "See vgpud(8), vgpuctl(1) and org.vgpud1(5). Not to be confused with NVIDIA's nvidia-vgpud.\n",
+               g_get_prgname(), VGPUD_CONFIG_DIR, VGPUD_RUNTIME_DIR, VGPUD_LIBEXEC_DIR);
+}
+
+/* 1: go on; 0: done; negative: usage. */
+static int parse_arguments(int argc, char *argv[], char **config_directory, Config *config)
+{
+        enum { ARG_VERSION = 0x100, ARG_CONFIG, ARG_RUNTIME, ARG_WRITER, ARG_DEBUG };
+        static const struct option options[] = {
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, ARG_VERSION },
+                { "config-directory", required_argument, NULL, ARG_CONFIG },
+                { "runtime-directory", required_argument, NULL, ARG_RUNTIME },
+                { "writer", required_argument, NULL, ARG_WRITER },
+                { "debug", no_argument, NULL, ARG_DEBUG },
+                { 0 },
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+                switch (c) {
+                case 'h':
+                        print_help();
+                        return 0;
+                case ARG_VERSION:
+                        puts("vgpud " PROJECT_VERSION);
+                        return 0;
+                case ARG_CONFIG:
+                        g_free(*config_directory);
+                        *config_directory = g_strdup(optarg);
+                        break;
+                case ARG_RUNTIME:
+                        g_free(config->runtime_directory);
+                        config->runtime_directory = g_strdup(optarg);
+                        break;
+                case ARG_WRITER:
+                        g_free(config->writer_path);
+                        config->writer_path = g_strdup(optarg);
+                        break;
+                case ARG_DEBUG:
+                        log_set_max_level(LOG_DEBUG);
+                        break;
+                default:
+                        return -EINVAL;
+                }
+        if (optind < argc) {
+                log_error("vgpud takes no arguments, but was given \"%s\"", argv[optind]);
+                return -EINVAL;
+        }
+        return 1;
+}
+
+static VgpuIo *make_io(int keep_fd, void *userdata)
+{
+        const Daemon *d = userdata;
+        VgpuIoSysfsConfig io = d->io;
+
+        io.keep_fd = keep_fd;
+        return vgpu_io_sysfs_new(&io);
+}
+
+static int open_roots(Daemon *d)
+{
+        static const char *const paths[] = { "/sys", "/dev", "/proc" };
+        int *fds[] = { &d->io.sysfs_fd, &d->io.dev_fd, &d->io.proc_fd };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+                *fds[i] = open(paths[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                if (*fds[i] < 0)
+                        return log_error_errno(-errno, "Cannot open %s: %m", paths[i]);
+        }
+        d->io.writer_path = d->config->writer_path;
+        return 0;
+}
+
+/* Two daemons would undo each other's work. */
+static int take_lock(Daemon *d)
+{
+        _cleanup_close_ int dirfd = fs_open_directory(d->config->runtime_directory, 0755);
+
+        if (dirfd < 0)
+                return log_error_errno(dirfd, "Cannot open %s: %m", d->config->runtime_directory);
+        d->lock_fd = openat(dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (d->lock_fd < 0)
+                return log_error_errno(-errno, "Cannot open %s/lock: %m", d->config->runtime_directory);
+        if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK ? log_error_errno(-EBUSY, "Another vgpud is running")
+                                            : log_error_errno(-errno, "Cannot lock %s/lock: %m",
+                                                              d->config->runtime_directory);
+        return 0;
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+        Daemon *d = userdata;
+
+        log_info("Received SIG%s, stopping", sigabbrev_np((int)si->ssi_signo));
+        (void)sd_notify(false, "STOPPING=1");
+        return sd_event_exit(d->event, 0);
+}
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        Daemon *d = userdata;
+
+        log_error("The system bus is gone, stopping");
+        return sd_event_exit(d->event, 1);
+}
+
+/* The name is taken last: whoever is answered under it finds the GPUs. */
+static void on_ready(Manager *m, void *userdata)
+{
+        Daemon *d = userdata;
+        int r = bus_request_name(d->bus);
+
+        if (r < 0) {
+                log_error_errno(r, "Cannot take the name %s on the system bus: %m", VGPUD_BUS_NAME);
+                (void)sd_event_exit(d->event, 1);
+                return;
+        }
+        LOG_FIELDS(LOG_INFO, (.message_id = VGPUD_MESSAGE_STARTED), "vgpud %s is ready: %u GPUs, %u instances",
+                   PROJECT_VERSION, g_hash_table_size(manager_gpus(m)),
+                   g_hash_table_size(manager_instances(m)));
+        (void)sd_notifyf(false, "READY=1\nSTATUS=%u GPUs, %u instances", g_hash_table_size(manager_gpus(m)),
+                         g_hash_table_size(manager_instances(m)));
+}
+
+static int set_up(Daemon *d)
+{
+        sigset_t signals;
+        int r;
+
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGTERM);
+        sigaddset(&signals, SIGINT);
+        if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+                return log_error_errno(-errno, "Cannot set up signals: %m");
+        r = sd_event_default(&d->event);
+        if (r >= 0)
+                r = sd_event_add_signal(d->event, NULL, SIGTERM, on_signal, d);
+        if (r >= 0)
+                r = sd_event_add_signal(d->event, NULL, SIGINT, on_signal, d);
+        if (r >= 0)
+                r = sd_event_set_watchdog(d->event, true);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the event loop: %m");
+        r = take_lock(d);
+        if (r < 0)
+                return r;
+        r = open_roots(d);
+        if (r < 0)
+                return r;
+
+        d->manager = manager_new(d->event, d->config, make_io, d);
+        r = sd_bus_open_system(&d->connection);
+        if (r >= 0)
+                r = sd_bus_attach_event(d->connection, d->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r >= 0)
+                r = sd_bus_match_signal(d->connection, NULL, "org.freedesktop.DBus.Local",
+                                        "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
+                                        "Disconnected", on_disconnected, d);
+        if (r < 0)
+                return log_error_errno(r, "Cannot connect to the system bus: %m");
+        r = bus_new(d->event, d->manager, d->connection, &d->bus);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the D-Bus interface: %m");
+        return manager_start(d->manager, on_ready, d);
+}
+
+static void tear_down(Daemon *d)
+{
+        if (d->manager)
+                manager_stop(d->manager, d->config->stop_timeout_usec);
+        d->bus = bus_free(d->bus);
+        d->manager = manager_free(d->manager);
+        d->connection = sd_bus_flush_close_unref(d->connection);
+        d->event = sd_event_unref(d->event);
+        safe_close(d->io.sysfs_fd);
+        safe_close(d->io.dev_fd);
+        safe_close(d->io.proc_fd);
+        safe_close(d->lock_fd);
+        d->config = config_free(d->config);
+}
+
+int main(int argc, char *argv[])
+{
+        g_autofree char *config_directory = g_strdup(VGPUD_CONFIG_DIR);
+        Daemon d = {
+                .config = config_new(),
+                .lock_fd = -EBADF,
+                .io = { .sysfs_fd = -EBADF, .dev_fd = -EBADF, .proc_fd = -EBADF, .keep_fd = -EBADF },
+        };
+        int r;
+
+        g_set_prgname("vgpud");
+        umask(0022);
+        r = parse_arguments(argc, argv, &config_directory, d.config);
+        if (r <= 0) {
+                d.config = config_free(d.config);
+                return r < 0 ? 2 : 0;
+        }
+        config_read(d.config, config_directory);
+        r = set_up(&d);
+        if (r >= 0)
+                r = sd_event_loop(d.event);
+        tear_down(&d);
+        return r < 0 ? 1 : r;
+}

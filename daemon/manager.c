@@ -1,0 +1,670 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/manager.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/fs-util.h"
+#include "base/log.h"
+#include "daemon/manager-private.h"
+#include "policy/placement.h"
+
+#define CREATE_COUNT_MAX 1024
+
+static const ManagerEvents no_events;
+
+DEFINE_DESTROY_NOTIFY(attribute_destroy, vgpu_attribute_free)
+
+uint64_t manager_now_realtime(void)
+{
+        struct timespec t;
+
+        (void)clock_gettime(CLOCK_REALTIME, &t);
+        return (uint64_t)t.tv_sec * USEC_PER_SEC + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* ---- life ---- */
+
+Manager *manager_new(sd_event *event, const Config *config, LaneIoFactory factory, void *factory_userdata)
+{
+        Manager *m = g_new0(Manager, 1);
+
+        *m = (Manager){
+                .event = sd_event_ref(event),
+                .config = config,
+                .factory = factory,
+                .factory_userdata = factory_userdata,
+                .runtime_fd = -EBADF,
+                .gpus = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+                .instances = g_hash_table_new(g_str_hash, g_str_equal),
+                .jobs = g_hash_table_new(g_direct_hash, g_direct_equal),
+                .events = &no_events,
+        };
+        return m;
+}
+
+void manager_set_events(Manager *m, const ManagerEvents *events, void *userdata)
+{
+        m->events = events ? events : &no_events;
+        m->events_userdata = userdata;
+}
+
+int manager_open(Manager *m)
+{
+        int r;
+
+        m->runtime_fd = fs_open_directory(m->config->runtime_directory, 0755);
+        if (m->runtime_fd < 0)
+                return log_error_errno(m->runtime_fd, "Cannot open %s: %m", m->config->runtime_directory);
+        r = records_open(m->runtime_fd, &m->records);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read the records in %s: %m", m->config->runtime_directory);
+        _cleanup_close_ int lane_fd = fs_open_directory_at(m->runtime_fd, "lane", 0700);
+        if (lane_fd < 0)
+                return log_error_errno(lane_fd, "Cannot open %s/lane: %m", m->config->runtime_directory);
+        r = lanes_new(m->event, lane_fd, m->factory, m->factory_userdata, &m->lanes);
+        if (r < 0)
+                return log_error_errno(r, "Cannot make the lanes: %m");
+        return 0;
+}
+
+static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Manager *m = userdata;
+        void (*ready)(Manager *, void *) = g_steal_pointer(&m->ready);
+
+        m->start_timer = sd_event_source_disable_unref(m->start_timer);
+        log_warning("Not all GPUs have answered in time, going on without them");
+        if (ready)
+                ready(m, m->ready_userdata);
+        return 0;
+}
+
+int manager_start(Manager *m, void (*ready)(Manager *m, void *userdata), void *userdata)
+{
+        int r;
+
+        r = manager_open(m);
+        if (r < 0)
+                return r;
+        m->ready = ready;
+        m->ready_userdata = userdata;
+        r = sd_event_add_time_relative(m->event, &m->start_timer, CLOCK_MONOTONIC,
+                                       m->config->start_timeout_usec, 10 * USEC_PER_MSEC, on_start_timeout, m);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set a timer: %m");
+        return inventory_start(m, &m->inventory);
+}
+
+void manager_check_ready(Manager *m)
+{
+        GHashTableIter iter;
+        Gpu *gpu;
+
+        if (!m->ready || !m->inventory_known)
+                return;
+        g_hash_table_iter_init(&iter, m->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
+                if (gpu->state == GPU_NEW)
+                        return;
+        m->start_timer = sd_event_source_disable_unref(m->start_timer);
+        g_steal_pointer (&m->ready)(m, m->ready_userdata);
+}
+
+void manager_stop(Manager *m, uint64_t timeout_usec)
+{
+        bool busy = false;
+        GHashTableIter iter;
+        Gpu *gpu;
+        Job *job;
+
+        m->stopping = true;
+        m->ready = NULL;
+        m->start_timer = sd_event_source_disable_unref(m->start_timer);
+        inventory_stop(m->inventory);
+
+        g_hash_table_iter_init(&iter, m->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
+                if (gpu->lane)
+                        gpu_cancel_waiting(gpu, VGPUD_ERROR_CANCELED, "the daemon stops");
+                busy |= gpu_is_busy(gpu);
+        }
+        if (m->lanes) {
+                unsigned left = lanes_stop(m->lanes, busy ? timeout_usec : 0);
+                if (left > 0)
+                        log_warning("Leaving %u operations to the kernel that have not come back from it",
+                                    left);
+        }
+        g_hash_table_iter_init(&iter, m->jobs);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
+                job_abandon(job, "the daemon stops, and the kernel has not come back: what was asked for may "
+                                 "still happen");
+}
+
+Manager *manager_free(Manager *m)
+{
+        GHashTableIter iter;
+        Gpu *gpu;
+
+        if (!m)
+                return NULL;
+        m->stopping = true;
+        m->events = &no_events;
+        sd_event_source_disable_unref(m->start_timer);
+        m->inventory = inventory_free(m->inventory);
+        g_hash_table_iter_init(&iter, m->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
+                gpu_withdraw(gpu);
+                g_hash_table_iter_remove(&iter);
+                gpu_free(gpu);
+        }
+        /* Jobs that are left belong to threads that have not come back. */
+        m->lanes = lanes_free(m->lanes);
+        m->records = records_free(m->records);
+        safe_close(m->runtime_fd);
+        g_hash_table_unref(m->gpus);
+        g_hash_table_unref(m->instances);
+        g_hash_table_unref(m->jobs);
+        sd_event_unref(m->event);
+        g_free(m);
+        return NULL;
+}
+
+sd_event *manager_event(Manager *m)
+{
+        return m->event;
+}
+
+const Config *manager_config(Manager *m)
+{
+        return m->config;
+}
+
+/* ---- discovery ---- */
+
+void manager_apply_inventory(Manager *m, const GPtrArray *facts)
+{
+        g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GList) all = NULL;
+
+        for (guint i = 0; i < facts->len; i++)
+                g_hash_table_add(seen, ((const GpuFacts *)facts->pdata[i])->name);
+        all = g_hash_table_get_values(m->gpus);
+        for (GList *l = all; l; l = l->next) {
+                Gpu *gpu = l->data;
+                if (g_hash_table_contains(seen, gpu_name(gpu)))
+                        continue;
+                log_info("GPU %s went away", gpu_name(gpu));
+                gpu_withdraw(gpu);
+                MANAGER_EMIT(m, gpu_removed, gpu);
+                g_hash_table_remove(m->gpus, gpu_name(gpu));
+                gpu_free(gpu);
+        }
+        for (guint i = 0; i < facts->len; i++) {
+                const GpuFacts *f = facts->pdata[i];
+                Gpu *gpu = g_hash_table_lookup(m->gpus, f->name);
+                if (gpu) {
+                        gpu_update_facts(gpu, f);
+                        continue;
+                }
+                gpu = gpu_new(m, f);
+                g_hash_table_insert(m->gpus, g_strdup(gpu_name(gpu)), gpu);
+                MANAGER_EMIT(m, gpu_added, gpu);
+                gpu_start(gpu);
+        }
+        m->inventory_known = true;
+        manager_check_ready(m);
+}
+
+/* ---- lookups ---- */
+
+GHashTable *manager_gpus(Manager *m)
+{
+        return m->gpus;
+}
+
+GHashTable *manager_jobs(Manager *m)
+{
+        return m->jobs;
+}
+
+GHashTable *manager_instances(Manager *m)
+{
+        return m->instances;
+}
+
+Gpu *manager_get_gpu(Manager *m, const char *name)
+{
+        return g_hash_table_lookup(m->gpus, name);
+}
+
+Instance *manager_get_instance(Manager *m, const char *uuid)
+{
+        return g_hash_table_lookup(m->instances, uuid);
+}
+
+Job *manager_get_job(Manager *m, uint32_t id)
+{
+        return g_hash_table_lookup(m->jobs, GUINT_TO_POINTER(id));
+}
+
+static int compare_names(const void *a, const void *b)
+{
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The GPUs in the order of their names, so that nothing depends on a hash. */
+static GPtrArray *sorted_gpu_names(Manager *m)
+{
+        GPtrArray *names = g_ptr_array_new();
+        GHashTableIter iter;
+        gpointer name;
+
+        g_hash_table_iter_init(&iter, m->gpus);
+        while (g_hash_table_iter_next(&iter, &name, NULL))
+                g_ptr_array_add(names, name);
+        g_ptr_array_sort(names, compare_names);
+        return names;
+}
+
+int manager_find_gpu(Manager *m, const char *what, Gpu **ret, VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) names = sorted_gpu_names(m);
+        const char *found = NULL;
+
+        if (!what[0])
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the name of a GPU is empty");
+        if (g_hash_table_contains(m->gpus, what)) {
+                *ret = manager_get_gpu(m, what);
+                return 0;
+        }
+        for (guint i = 0; i < names->len; i++) {
+                const char *name = names->pdata[i];
+                if (!g_str_has_prefix(name, what) && !g_str_has_suffix(name, what))
+                        continue;
+                if (found)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_AMBIGUOUS, "\"%s\" could be GPU %s or %s",
+                                                what, found, name);
+                found = name;
+        }
+        if (!found)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_GPU, "there is no GPU \"%s\"", what);
+        *ret = manager_get_gpu(m, found);
+        return 0;
+}
+
+int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudError *reterr)
+{
+        g_autofree char *lower = g_ascii_strdown(what, -1);
+        Instance *found = NULL, *instance;
+        GHashTableIter iter;
+
+        g_hash_table_iter_init(&iter, m->instances);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance)) {
+                if (g_strcmp0(instance->name, what) == 0) {
+                        *ret = instance;
+                        return 0;
+                }
+                if (!what[0] || !g_str_has_prefix(instance->desc->uuid, lower))
+                        continue;
+                if (found)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_AMBIGUOUS,
+                                                "more than one instance begins with \"%s\": %s and %s", what,
+                                                found->desc->uuid, instance->desc->uuid);
+                found = instance;
+        }
+        if (!found) {
+                if (!instance_name_is_valid(what) && !uuid_prefix_is_valid(what))
+                        return vgpud_error_setf(
+                                        reterr, VGPUD_ERROR_INVALID,
+                                        "\"%s\" is neither a UUID, nor the beginning of one, nor a name", what);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE, "there is no instance \"%s\"",
+                                        what);
+        }
+        *ret = found;
+        return 0;
+}
+
+/* ---- requests ---- */
+
+/* How many of this type are promised to jobs whose result the snapshot does not show yet. */
+static uint32_t pending_creates(Manager *m, const Gpu *gpu, const char *type_id)
+{
+        GHashTableIter iter;
+        uint32_t n = 0;
+        Job *job;
+
+        g_hash_table_iter_init(&iter, m->jobs);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
+                if (job->kind == JOB_CREATE && job->gpu == gpu && strcmp(job->type_id, type_id) == 0)
+                        n += job->uuids->len;
+        return n;
+}
+
+/* A GPU can be asked for instances: not stuck, with a back end, looked at at least once. */
+static int check_gpu(const Gpu *gpu, VgpudError *reterr)
+{
+        if (!gpu->driver)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s offers no virtual GPUs: %s",
+                                        gpu_name(gpu), gpu->reason);
+        if (gpu->state == GPU_STUCK)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_GPU_STUCK,
+                                        "GPU %s takes no work: %s; if it does not come back, only a reset of "
+                                        "the GPU or "
+                                        "of the host helps",
+                                        gpu_name(gpu), gpu->reason);
+        if (!gpu->snapshot)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED, "GPU %s could not be looked at yet%s%s",
+                                        gpu_name(gpu), gpu->reason ? ": " : "", gpu->reason ? gpu->reason : "");
+        return 0;
+}
+
+static int resolve_any_gpu(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
+                           VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) names = sorted_gpu_names(m);
+        g_autofree PlacementCandidate *candidates = g_new0(PlacementCandidate, names->len + 1);
+        g_autofree const VgpuType **types = g_new0(const VgpuType *, names->len + 1);
+        _cleanup_vgpud_error_ VgpudError why = VGPUD_ERROR_INIT;
+        g_autoptr(GString) offered = g_string_new(NULL);
+        int chosen;
+
+        for (guint i = 0; i < names->len; i++) {
+                _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+                Gpu *gpu = manager_get_gpu(m, names->pdata[i]);
+
+                candidates[i].gpu = names->pdata[i];
+                if (!gpu->driver || !gpu->snapshot)
+                        continue;
+                types[i] = gpu_snapshot_find_type(gpu->snapshot, request->type, &error);
+                if (!types[i]) {
+                        if (error.code == VGPUD_ERROR_AMBIGUOUS) {
+                                vgpud_error_move(reterr, &error);
+                                return -vgpud_error_code_to_errno(VGPUD_ERROR_AMBIGUOUS);
+                        }
+                        for (guint k = 0; k < gpu->snapshot->types->len; k++)
+                                g_string_append_printf(offered, "%s%s", offered->len > 0 ? ", " : "",
+                                                       ((const VgpuType *)gpu->snapshot->types->pdata[k])->id);
+                        continue;
+                }
+                if (check_gpu(gpu, &error) < 0) {
+                        vgpud_error_move(&why, &error);
+                        continue;
+                }
+                candidates[i].usable = true;
+                candidates[i].available = types[i]->available;
+                candidates[i].pending = pending_creates(m, gpu, types[i]->id);
+        }
+        chosen = placement_choose(candidates, names->len, request->count);
+        if (chosen >= 0) {
+                *ret_gpu = manager_get_gpu(m, candidates[chosen].gpu);
+                *ret_type = types[chosen];
+                return 0;
+        }
+        if (why.code != VGPUD_ERROR_NONE) {
+                VgpudErrorCode code = why.code;
+                vgpud_error_move(reterr, &why);
+                return -vgpud_error_code_to_errno(code);
+        }
+        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers a type \"%s\"; %s%s",
+                                request->type, offered->len > 0 ? "there are " : "none offers any type",
+                                offered->str);
+}
+
+/* Where a UUID is taken, in words; NULL when it is free. */
+static char *find_uuid(Manager *m, const char *uuid)
+{
+        const Instance *instance = manager_get_instance(m, uuid);
+        GHashTableIter iter;
+        Job *job;
+
+        if (instance)
+                return g_strdup_printf(
+                                "it is an instance of type %s on GPU %s%s%s",
+                                instance->desc->type_id ? instance->desc->type_id : "(not known yet)",
+                                gpu_name(instance->gpu),
+                                strcmp(instance->desc->parent, gpu_name(instance->gpu)) != 0 ? ", parent " : "",
+                                strcmp(instance->desc->parent, gpu_name(instance->gpu)) != 0
+                                                ? instance->desc->parent
+                                                : "");
+        g_hash_table_iter_init(&iter, m->jobs);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
+                if (job_makes(job, uuid))
+                        return g_strdup_printf("job %" PRIu32 " is making it on GPU %s", job->id,
+                                               job->gpu_name);
+        return NULL;
+}
+
+static int check_names(Manager *m, const CreateRequest *request, VgpudError *reterr)
+{
+        char uuid[UUID_STRLEN + 1];
+        const Record *record;
+
+        if (request->count < 1 || request->count > CREATE_COUNT_MAX)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the count is %" PRIu32 ", not 1 to %d",
+                                        request->count, CREATE_COUNT_MAX);
+        if (request->count > 1 && (request->uuid || request->name))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "a UUID or a name can be given to one instance only, not to %" PRIu32,
+                                        request->count);
+        if (request->uuid) {
+                if (uuid_normalize(request->uuid, uuid) < 0)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "\"%s\" is not a UUID (8-4-4-4-12 hexadecimal digits)",
+                                                request->uuid);
+                g_autofree char *where = find_uuid(m, uuid);
+                if (where)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "UUID %s is taken: %s", uuid,
+                                                where);
+        }
+        if (request->name) {
+                if (!instance_name_is_valid(request->name))
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "\"%s\" is not a name: 1 to 64 letters, digits, \"_\", \".\" "
+                                                "and \"-\", "
+                                                "beginning with a letter, not to be taken for a UUID",
+                                                request->name);
+                record = records_find_name(m->records, request->name);
+                if (record)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS,
+                                                "the name \"%s\" is taken by instance %s", request->name,
+                                                record->uuid);
+        }
+        return 0;
+}
+
+int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
+                           VgpudError *reterr)
+{
+        const VgpuType *type;
+        Gpu *gpu;
+        int r;
+
+        r = check_names(m, request, reterr);
+        if (r < 0)
+                return r;
+        for (guint i = 0; request->attributes && i < request->attributes->len; i++) {
+                const VgpuAttribute *a = request->attributes->pdata[i];
+                if (!vgpu_attribute_name_is_valid(a->name))
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "\"%s\" is not the name of a vendor attribute", a->name);
+                if (!a->value[0] || strlen(a->value) > VGPU_IO_ATTR_MAX)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "the value of attribute %s is empty or too long", a->name);
+        }
+        if (!request->gpu || !request->gpu[0]) {
+                if (request->parent)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "a parent can be chosen only with its GPU");
+                return resolve_any_gpu(m, request, ret_gpu, ret_type, reterr);
+        }
+        r = manager_find_gpu(m, request->gpu, &gpu, reterr);
+        if (r < 0)
+                return r;
+        r = check_gpu(gpu, reterr);
+        if (r < 0)
+                return r;
+        type = gpu_snapshot_find_type(gpu->snapshot, request->type, reterr);
+        if (!type)
+                return -ENOENT;
+        *ret_gpu = gpu;
+        *ret_type = type;
+        return 0;
+}
+
+static int check_queue(Manager *m, Gpu *gpu, uid_t requester, VgpudError *reterr)
+{
+        GHashTableIter iter;
+        uint32_t n = 0;
+        Job *job;
+
+        if (m->stopping)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_CANCELED, "the daemon stops");
+        if (g_queue_get_length(&gpu->waiting) >= m->config->jobs_per_gpu)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                                        "%" PRIu32 " jobs wait for GPU %s already", m->config->jobs_per_gpu,
+                                        gpu_name(gpu));
+        if (requester == 0)
+                return 0;
+        g_hash_table_iter_init(&iter, m->jobs);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
+                n += job->requester == requester;
+        if (n >= m->config->jobs_per_user)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                                        "user %u has %" PRIu32 " jobs already", (unsigned)requester, n);
+        return 0;
+}
+
+void manager_submit_job(Manager *m, Job *job)
+{
+        g_hash_table_insert(m->jobs, GUINT_TO_POINTER(job->id), job);
+        g_queue_push_tail(&job->gpu->waiting, job);
+        MANAGER_EMIT(m, job_added, job);
+        MANAGER_EMIT(m, gpu_changed, job->gpu, GPU_CHANGED_JOB);
+        lane_submit(job->gpu->lane, &job->work);
+}
+
+void manager_end_job(Manager *m, Job *job)
+{
+        MANAGER_EMIT(m, job_removed, job);
+        g_hash_table_remove(m->jobs, GUINT_TO_POINTER(job->id));
+        job_free(job);
+}
+
+/* Records come first: a daemon that is killed while the kernel makes the instance must know that it is ours. */
+static int write_intents(Manager *m, Job *job, VgpudError *reterr)
+{
+        for (guint i = 0; i < job->uuids->len; i++) {
+                const char *uuid = job->uuids->pdata[i];
+                Record record = {
+                        .gpu = job->gpu_name,
+                        .type_id = job->type_id,
+                        .name = job->name,
+                        .owner = job->requester,
+                        .created_usec = job->created_usec,
+                        .undo = job->uuids->len > 1 || (job->attributes && job->attributes->len > 0),
+                };
+                memcpy(record.uuid, uuid, sizeof record.uuid);
+                int r = records_put(m->records, &record);
+                if (r < 0) {
+                        for (guint k = 0; k < i; k++)
+                                records_forget(m->records, job->uuids->pdata[k]);
+                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                                      "cannot write the record of %s in %s: %s", uuid,
+                                                      m->config->runtime_directory, g_strerror(-r));
+                }
+        }
+        return 0;
+}
+
+int manager_create(Manager *m, const CreateRequest *request, Job **ret, VgpudError *reterr)
+{
+        char uuid[UUID_STRLEN + 1];
+        const VgpuType *type;
+        Gpu *gpu;
+        Job *job;
+        int r;
+
+        r = manager_resolve_create(m, request, &gpu, &type, reterr);
+        if (r < 0)
+                return r;
+        r = check_queue(m, gpu, request->requester, reterr);
+        if (r < 0)
+                return r;
+
+        job = job_new(m, JOB_CREATE, gpu, request->requester, request->timeout_usec);
+        job->type_id = g_strdup(type->id);
+        job->parent = g_strdup(request->parent);
+        job->name = g_strdup(request->name);
+        job->attributes = g_ptr_array_new_with_free_func(attribute_destroy);
+        for (guint i = 0; request->attributes && i < request->attributes->len; i++) {
+                const VgpuAttribute *a = request->attributes->pdata[i];
+                g_ptr_array_add(job->attributes, vgpu_attribute_new(a->name, a->value));
+        }
+        for (uint32_t i = 0; i < request->count; i++) {
+                if (request->uuid)
+                        g_assert(uuid_normalize(request->uuid, uuid) >= 0);
+                else
+                        uuid_generate(uuid);
+                g_ptr_array_add(job->uuids, g_strdup(uuid));
+        }
+        r = write_intents(m, job, reterr);
+        if (r < 0) {
+                job_free(job);
+                return r;
+        }
+        manager_submit_job(m, job);
+        *ret = job;
+        return 0;
+}
+
+int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
+                    Job **ret, VgpudError *reterr)
+{
+        Gpu *gpu = instance->gpu;
+        Job *job;
+        int r;
+
+        if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !foreign)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN,
+                                        "instance %s was not made by vgpud; to remove it all the same, say so "
+                                        "(--foreign)",
+                                        instance->desc->uuid);
+        if (instance->job)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "job %" PRIu32 " (%s) works on instance %s",
+                                        instance->job->id, job_kind_to_string(instance->job->kind),
+                                        instance->desc->uuid);
+        r = check_gpu(gpu, reterr);
+        if (r >= 0)
+                r = check_queue(m, gpu, requester, reterr);
+        if (r < 0)
+                return r;
+        job = job_new(m, JOB_DESTROY, gpu, requester, timeout_usec);
+        job->instance = instance_desc_copy(instance->desc);
+        g_ptr_array_add(job->uuids, g_strdup(instance->desc->uuid));
+        instance->job = job;
+        manager_submit_job(m, job);
+        MANAGER_EMIT(m, instance_changed, instance, INSTANCE_CHANGED_JOB);
+        *ret = job;
+        return 0;
+}
+
+int manager_rescan(Manager *m, Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
+{
+        Job *job;
+        int r;
+
+        r = check_gpu(gpu, reterr);
+        if (r < 0 && (!gpu->driver || gpu->state == GPU_STUCK))
+                return r;
+        vgpud_error_done(reterr);
+        r = check_queue(m, gpu, requester, reterr);
+        if (r < 0)
+                return r;
+        job = job_new(m, JOB_RESCAN, gpu, requester, 0);
+        manager_submit_job(m, job);
+        *ret = job;
+        return 0;
+}
