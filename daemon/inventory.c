@@ -38,7 +38,7 @@ typedef struct Discovery {
 
 /* ---- in the lane ---- */
 
-DEFINE_DESTROY_NOTIFY(facts_destroy, gpu_facts_destroy)
+DEFINE_DESTROY_NOTIFY(facts_destroy, gpu_facts_unref)
 
 static const char *below_sys(const char *syspath)
 {
