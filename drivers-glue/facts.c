@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/facts.h"
+
+#include <string.h>
+
+#include "base/parse-util.h"
+
+static void free_parent(gpointer p)
+{
+        mdev_parent_free(p);
+}
+
+GpuFacts *gpu_facts_new(const char *name, const char *path)
+{
+        GpuFacts *f = g_new0(GpuFacts, 1);
+
+        f->refs = 1;
+        f->name = g_strdup(name);
+        f->path = g_strdup(path);
+        f->subsystem = g_strdup("");
+        f->numa_node = -1;
+        f->iommu_group = -1;
+        f->mdev_parents = g_ptr_array_new_with_free_func(free_parent);
+        return f;
+}
+
+GpuFacts *gpu_facts_ref(const GpuFacts *f)
+{
+        if (f)
+                g_atomic_int_inc(&((GpuFacts *)f)->refs);
+        return (GpuFacts *)f;
+}
+
+GpuFacts *gpu_facts_unref(const GpuFacts *facts)
+{
+        GpuFacts *f = (GpuFacts *)facts;
+
+        if (!f || !g_atomic_int_dec_and_test(&f->refs))
+                return NULL;
+        g_free(f->name);
+        g_free(f->path);
+        g_free(f->subsystem);
+        g_free(f->vendor_name);
+        g_free(f->device_name);
+        g_free(f->driver);
+        g_free(f->link_speed);
+        g_free(f->link_speed_max);
+        g_ptr_array_unref(f->mdev_parents);
+        g_free(f);
+        return NULL;
+}
+
+static bool mdev_parents_equal(const GPtrArray *a, const GPtrArray *b)
+{
+        if (a->len != b->len)
+                return false;
+        for (guint i = 0; i < a->len; i++) {
+                const MdevParent *p = a->pdata[i], *q = b->pdata[i];
+                if (g_strcmp0(p->name, q->name) != 0 || g_strcmp0(p->path, q->path) != 0 ||
+                    g_strcmp0(p->physfn, q->physfn) != 0)
+                        return false;
+        }
+        return true;
+}
+
+bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b)
+{
+        return g_strcmp0(a->name, b->name) == 0 && g_strcmp0(a->path, b->path) == 0 &&
+               g_strcmp0(a->subsystem, b->subsystem) == 0 && a->is_pci == b->is_pci &&
+               pci_addr_compare(&a->address, &b->address) == 0 && a->vendor == b->vendor &&
+               a->device == b->device && a->subsystem_vendor == b->subsystem_vendor &&
+               a->subsystem_device == b->subsystem_device && a->class == b->class &&
+               g_strcmp0(a->vendor_name, b->vendor_name) == 0 &&
+               g_strcmp0(a->device_name, b->device_name) == 0 && g_strcmp0(a->driver, b->driver) == 0 &&
+               a->numa_node == b->numa_node && a->iommu_group == b->iommu_group &&
+               g_strcmp0(a->link_speed, b->link_speed) == 0 &&
+               g_strcmp0(a->link_speed_max, b->link_speed_max) == 0 && a->link_width == b->link_width &&
+               a->link_width_max == b->link_width_max && a->boot_display == b->boot_display &&
+               a->total_vfs == b->total_vfs && a->enabled_vfs == b->enabled_vfs &&
+               mdev_parents_equal(a->mdev_parents, b->mdev_parents);
+}
+
+MdevParent *mdev_parent_new(const char *name, const char *path, const char *physfn)
+{
+        MdevParent *p = g_new(MdevParent, 1);
+
+        *p = (MdevParent){ .name = g_strdup(name), .path = g_strdup(path), .physfn = g_strdup(physfn) };
+        return p;
+}
+
+MdevParent *mdev_parent_free(MdevParent *p)
+{
+        if (!p)
+                return NULL;
+        g_free(p->name);
+        g_free(p->path);
+        g_free(p->physfn);
+        g_free(p);
+        return NULL;
+}
+
+static gint compare_parents(gconstpointer a, gconstpointer b)
+{
+        const MdevParent *p = *(MdevParent *const *)a, *q = *(MdevParent *const *)b;
+
+        return strcmp(p->name, q->name);
+}
+
+static bool is_gone(int r)
+{
+        return r == -ENOENT || r == -ENODEV;
+}
+
+int mdev_parents_read(VgpuIo *io, GPtrArray **ret)
+{
+        g_autoptr(GPtrArray) parents = g_ptr_array_new_with_free_func(free_parent);
+        g_auto(GStrv) names = NULL;
+        int r = vgpu_io_list(io, "class/mdev_bus", &names);
+
+        if (r < 0 && r != -ENOENT)
+                return r;
+        for (char **n = names; n && *n; n++) {
+                g_autofree char *link = g_strconcat("class/mdev_bus/", *n, NULL);
+                g_autofree char *path = NULL, *physfn_link = NULL, *physfn = NULL;
+
+                r = vgpu_io_resolve_link(io, link, &path);
+                if (is_gone(r))
+                        continue;
+                if (r < 0)
+                        return r;
+                physfn_link = g_strconcat(path, "/physfn", NULL);
+                r = vgpu_io_read_link_name(io, physfn_link, &physfn);
+                if (r < 0 && !is_gone(r))
+                        return r;
+                g_ptr_array_add(parents, mdev_parent_new(*n, path, physfn));
+        }
+        g_ptr_array_sort(parents, compare_parents);
+        *ret = g_steal_pointer(&parents);
+        return 0;
+}
+
+int mdev_parent_is_gpu(VgpuIo *io, const MdevParent *p)
+{
+        g_autofree char *path = g_strconcat(p->path, "/mdev_supported_types", NULL);
+        g_auto(GStrv) types = NULL;
+        int r = vgpu_io_list(io, path, &types);
+
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        for (char **t = types; *t; t++) {
+                g_autofree char *api = NULL;
+                r = vgpu_io_readf(io, &api, "%s/%s/device_api", path, *t);
+                if (r < 0 && !is_gone(r))
+                        return r;
+                if (r >= 0 && strcmp(api, "vfio-pci") == 0)
+                        return 1;
+        }
+        return 0;
+}
+
+/* The text of an attribute of the device; NULL when it is not there or cannot be read. -ENODEV when the device
+ * is going. */
+static int read_attribute(VgpuIo *io, const GpuFacts *f, const char *name, char **ret)
+{
+        int r;
+
+        *ret = NULL;
+        r = vgpu_io_readf(io, ret, "%s/%s", f->path, name);
+        return r == -ENODEV ? r : 0;
+}
+
+static int read_hex(VgpuIo *io, const GpuFacts *f, const char *name, uint32_t *ret)
+{
+        g_autofree char *text = NULL;
+        int r = read_attribute(io, f, name, &text);
+
+        if (r < 0)
+                return r;
+        if (text && g_str_has_prefix(text, "0x"))
+                (void)parse_u32(text + strlen("0x"), 16, ret);
+        return 0;
+}
+
+static int read_hex_u16(VgpuIo *io, const GpuFacts *f, const char *name, uint16_t *ret)
+{
+        uint32_t v = 0;
+        int r = read_hex(io, f, name, &v);
+
+        if (r >= 0 && v <= UINT16_MAX)
+                *ret = (uint16_t)v;
+        return r;
+}
+
+static int read_number(VgpuIo *io, const GpuFacts *f, const char *name, uint32_t *ret)
+{
+        g_autofree char *text = NULL;
+        int r = read_attribute(io, f, name, &text);
+
+        if (r < 0)
+                return r;
+        if (text)
+                (void)parse_u32(text, 10, ret);
+        return 0;
+}
+
+static int read_link_name(VgpuIo *io, const GpuFacts *f, const char *name, char **ret)
+{
+        g_autofree char *path = g_strdup_printf("%s/%s", f->path, name);
+        int r = vgpu_io_read_link_name(io, path, ret);
+
+        return r == -ENODEV ? r : 0;
+}
+
+static int read_link_speed(VgpuIo *io, const GpuFacts *f, const char *name, char **ret)
+{
+        g_autofree char *text = NULL;
+        int r = read_attribute(io, f, name, &text);
+
+        if (r < 0)
+                return r;
+        /* "Unknown", "Unknown speed" by kernel version */
+        if (text && text[0] && !g_str_has_prefix(text, "Unknown"))
+                *ret = g_utf8_make_valid(text, -1);
+        return 0;
+}
+
+static int read_link_width(VgpuIo *io, const GpuFacts *f, const char *name, uint32_t *ret)
+{
+        uint32_t width = 0;
+        int r = read_number(io, f, name, &width);
+
+        /* PCIE_LNK_WIDTH_UNKNOWN is 255 (Linux include/linux/pci.h) */
+        *ret = width == 255 ? 0 : width;
+        return r;
+}
+
+static int read_pci_facts(VgpuIo *io, GpuFacts *f)
+{
+        uint32_t boot_display = 0;
+        int r;
+
+        f->is_pci = true;
+        r = pci_addr_parse(f->name, &f->address);
+        if (r < 0)
+                return r;
+        if ((r = read_hex_u16(io, f, "vendor", &f->vendor)) < 0 ||
+            (r = read_hex_u16(io, f, "device", &f->device)) < 0 ||
+            (r = read_hex_u16(io, f, "subsystem_vendor", &f->subsystem_vendor)) < 0 ||
+            (r = read_hex_u16(io, f, "subsystem_device", &f->subsystem_device)) < 0 ||
+            (r = read_hex(io, f, "class", &f->class)) < 0 ||
+            (r = read_link_speed(io, f, "current_link_speed", &f->link_speed)) < 0 ||
+            (r = read_link_speed(io, f, "max_link_speed", &f->link_speed_max)) < 0 ||
+            (r = read_link_width(io, f, "current_link_width", &f->link_width)) < 0 ||
+            (r = read_link_width(io, f, "max_link_width", &f->link_width_max)) < 0 ||
+            (r = read_number(io, f, "boot_vga", &boot_display)) < 0 ||
+            (r = read_number(io, f, "sriov_totalvfs", &f->total_vfs)) < 0)
+                return r;
+        f->boot_display = boot_display == 1;
+        return 0;
+}
+
+static uint32_t count_vfs(char **names)
+{
+        uint32_t n = 0, number;
+
+        for (; *names; names++)
+                if (g_str_has_prefix(*names, "virtfn") &&
+                    parse_u32(*names + strlen("virtfn"), 10, &number) >= 0)
+                        n++;
+        return n;
+}
+
+static int read_common_facts(VgpuIo *io, GpuFacts *f)
+{
+        g_autofree char *numa = NULL, *group = NULL, *subsystem = NULL;
+        int32_t number;
+        int r;
+
+        if ((r = read_link_name(io, f, "subsystem", &subsystem)) < 0 ||
+            (r = read_link_name(io, f, "driver", &f->driver)) < 0 ||
+            (r = read_link_name(io, f, "iommu_group", &group)) < 0 ||
+            (r = read_attribute(io, f, "numa_node", &numa)) < 0)
+                return r;
+        if (subsystem) {
+                g_free(f->subsystem);
+                f->subsystem = g_steal_pointer(&subsystem);
+        }
+        if (numa && parse_i32(numa, &number) >= 0 && number >= 0)
+                f->numa_node = number;
+        if (group && parse_i32(group, &number) >= 0 && number >= 0)
+                f->iommu_group = number;
+        return 0;
+}
+
+int gpu_facts_read(VgpuIo *io, const GpuSeed *seed, const GPtrArray *mdev_parents, GpuFacts **ret)
+{
+        g_auto(GStrv) names = NULL;
+        GpuFacts *f;
+        int r;
+
+        r = vgpu_io_list(io, seed->path, &names);
+        if (r < 0)
+                return r == -ENOENT ? -ENODEV : r;
+
+        f = gpu_facts_new(seed->name, seed->path);
+        f->vendor_name = g_strdup(seed->vendor_name);
+        f->device_name = g_strdup(seed->device_name);
+        f->enabled_vfs = count_vfs(names);
+        for (guint i = 0; mdev_parents && i < mdev_parents->len; i++) {
+                const MdevParent *p = mdev_parents->pdata[i];
+                if (strcmp(p->name, f->name) == 0 || g_strcmp0(p->physfn, f->name) == 0)
+                        g_ptr_array_add(f->mdev_parents, mdev_parent_new(p->name, p->path, p->physfn));
+        }
+        g_ptr_array_sort(f->mdev_parents, compare_parents);
+
+        r = read_common_facts(io, f);
+        if (r >= 0 && strcmp(f->subsystem, "pci") == 0)
+                r = read_pci_facts(io, f);
+        if (r < 0) {
+                gpu_facts_unref(f);
+                return r;
+        }
+        *ret = f;
+        return 0;
+}

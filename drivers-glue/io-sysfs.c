@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The real kernel behind VgpuIo. Everything is opened relative to the directories that the caller has opened,
+ * with openat2(2): no component may be a link, and nothing leads out of the directory. */
+
+#include "drivers-glue/io.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/fs-util.h"
+#include "base/log.h"
+#include "base/parse-util.h"
+#include "drivers-glue/writer.h"
+
+typedef struct SysfsIo {
+        VgpuIo io;
+        int sysfs_fd, dev_fd, proc_fd, keep_fd; /* borrowed */
+        char *writer_path;                      /* owned */
+        Writer *writer;                         /* owned; NULL until the first guarded write */
+        char *dev_path;                         /* owned; where dev_fd is; NULL until it is asked for */
+} SysfsIo;
+
+static SysfsIo *sysfs_io(VgpuIo *io)
+{
+        return (SysfsIo *)io;
+}
+
+/* glibc has no wrapper for openat2(2). */
+static int open_below(int dirfd, const char *path, int flags)
+{
+        struct open_how how = {
+                .flags = (uint64_t)(flags | O_CLOEXEC | O_NOCTTY),
+                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+        };
+        long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+
+        return fd < 0 ? -errno : (int)fd;
+}
+
+/* A link can be opened only as such. */
+static int read_link_below(int dirfd, const char *path, char **ret)
+{
+        _cleanup_close_ int fd = open_below(dirfd, path, O_PATH | O_NOFOLLOW);
+        char text[PATH_MAX];
+        ssize_t n;
+
+        if (fd < 0)
+                return fd;
+        n = readlinkat(fd, "", text, sizeof(text));
+        if (n < 0)
+                return errno == ENOENT ? -EINVAL
+                                       : -errno; /* that is what a descriptor of something else answers */
+        if ((size_t)n == sizeof(text))
+                return -ENAMETOOLONG;
+        *ret = g_strndup(text, (size_t)n);
+        return 0;
+}
+
+static int read_text(int fd, char **ret)
+{
+        char text[VGPU_IO_ATTR_MAX + 1];
+        size_t n = 0;
+
+        for (;;) {
+                ssize_t k = read(fd, text + n, sizeof(text) - n);
+                if (k < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                if (k == 0)
+                        break;
+                n += (size_t)k;
+                if (n > VGPU_IO_ATTR_MAX)
+                        return -EFBIG;
+        }
+        if (memchr(text, 0, n))
+                return -EINVAL; /* not a text attribute */
+        if (n > 0 && text[n - 1] == '\n')
+                n--;
+        *ret = g_strndup(text, n);
+        return 0;
+}
+
+static int sysfs_read(VgpuIo *io, const char *path, char **ret)
+{
+        _cleanup_close_ int fd = open_below(sysfs_io(io)->sysfs_fd, path, O_RDONLY);
+
+        return fd < 0 ? fd : read_text(fd, ret);
+}
+
+static int log_write(const char *path, const char *value, bool guarded, int64_t begin_usec, int r)
+{
+        if (log_get_max_level() >= LOG_DEBUG) {
+                g_autofree char *text = g_strescape(value, NULL);
+                (void)log_debug_errno(r, "%s \"%s\" to /sys/%s: %s, %" PRId64 " us",
+                                      guarded ? "Wrote, guarded," : "Wrote", text, path,
+                                      r < 0 ? g_strerror(-r) : "done", g_get_monotonic_time() - begin_usec);
+        }
+        return r;
+}
+
+static int sysfs_write(VgpuIo *io, const char *path, const char *value)
+{
+        int64_t begin_usec = g_get_monotonic_time();
+        _cleanup_close_ int fd = open_below(sysfs_io(io)->sysfs_fd, path, O_WRONLY);
+        size_t size = strlen(value);
+        int r = fd;
+
+        if (fd >= 0) {
+                ssize_t n = write(fd, value, size);
+                r = n < 0 ? -errno : (size_t)n < size ? -EIO : 0;
+        }
+        return log_write(path, value, false, begin_usec, r);
+}
+
+static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value)
+{
+        int64_t begin_usec = g_get_monotonic_time();
+        SysfsIo *s = sysfs_io(io);
+        _cleanup_close_ int fd = open_below(s->sysfs_fd, path, O_WRONLY);
+        int r = fd;
+
+        if (fd >= 0 && !s->writer)
+                r = writer_new(s->writer_path, s->keep_fd, &s->writer);
+        if (r >= 0) {
+                r = writer_write(s->writer, fd, value, strlen(value));
+                if (r == -EPROTO)
+                        s->writer = writer_free(s->writer);
+        }
+        return log_write(path, value, true, begin_usec, r);
+}
+
+static int sysfs_list(VgpuIo *io, const char *path, char ***ret)
+{
+        _cleanup_close_ int fd = open_below(sysfs_io(io)->sysfs_fd, path, O_RDONLY | O_DIRECTORY);
+
+        return fd < 0 ? fd : fs_list_at(fd, ".", ret);
+}
+
+static int sysfs_read_link(VgpuIo *io, const char *path, char **ret)
+{
+        return read_link_below(sysfs_io(io)->sysfs_fd, path, ret);
+}
+
+static int sysfs_open_group(VgpuIo *io, unsigned group)
+{
+        char path[sizeof("vfio/4294967295")];
+
+        (void)snprintf(path, sizeof(path), "vfio/%u", group);
+        return open_below(sysfs_io(io)->dev_fd, path, O_RDONLY | O_NONBLOCK);
+}
+
+static int sysfs_node_exists(VgpuIo *io, const char *path)
+{
+        _cleanup_close_ int fd = open_below(sysfs_io(io)->dev_fd, path, O_PATH | O_NOFOLLOW);
+
+        if (fd >= 0)
+                return 1;
+        return fd == -ENOENT || fd == -ENOTDIR ? 0 : fd;
+}
+
+/* Whether one process has one of the two names open. -ESRCH: it has ended. */
+static int process_has_open(int proc_fd, const char *pid, const char *name_a, const char *name_b)
+{
+        char path[64], target[PATH_MAX];
+        DIR *dir;
+        int fd, r = 0;
+
+        (void)snprintf(path, sizeof(path), "%s/fd", pid);
+        fd = open_below(proc_fd, path, O_RDONLY | O_DIRECTORY);
+        if (fd < 0)
+                return fd == -ENOENT ? -ESRCH : fd;
+        dir = fdopendir(fd);
+        if (!dir) {
+                r = -errno;
+                safe_close(fd);
+                return r;
+        }
+        for (;;) {
+                errno = 0;
+                struct dirent *e = readdir(dir);
+                if (!e) {
+                        r = -errno;
+                        break;
+                }
+                if (e->d_name[0] == '.')
+                        continue;
+                ssize_t n = readlinkat(fd, e->d_name, target, sizeof(target) - 1);
+                if (n < 0) {
+                        if (errno == ENOENT)
+                                continue; /* closed meanwhile */
+                        r = -errno;
+                        break;
+                }
+                target[n] = 0;
+                if (strcmp(target, name_a) == 0 || (name_b && strcmp(target, name_b) == 0)) {
+                        r = 1;
+                        break;
+                }
+        }
+        closedir(dir);
+        return r == -ENOENT ? -ESRCH : r;
+}
+
+/* A device node shows as "/dev/…" even when the process has a /dev of its own, and below the real place of
+ * dev_fd when ours is somewhere else. */
+static int sysfs_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command)
+{
+        SysfsIo *s = sysfs_io(io);
+        g_autofree char *name = g_strconcat("/dev/", path, NULL), *other = NULL;
+        g_auto(GStrv) pids = NULL;
+        bool denied = false;
+        int r;
+
+        if (!s->dev_path) {
+                char link[64], target[PATH_MAX];
+                (void)snprintf(link, sizeof(link), "self/fd/%d", s->dev_fd);
+                ssize_t n = readlinkat(s->proc_fd, link, target, sizeof(target));
+                s->dev_path = n > 0 && (size_t)n < sizeof(target) ? g_strndup(target, (size_t)n)
+                                                                  : g_strdup("/dev");
+        }
+        if (strcmp(s->dev_path, "/dev") != 0)
+                other = g_strconcat(s->dev_path, "/", path, NULL);
+
+        r = fs_list_at(s->proc_fd, ".", &pids);
+        if (r < 0)
+                return r;
+        for (char **p = pids; *p; p++) {
+                uint32_t pid;
+                if (parse_u32(*p, 10, &pid) < 0 || pid > INT_MAX)
+                        continue;
+                r = process_has_open(s->proc_fd, *p, name, other);
+                if (r == 0 || r == -ESRCH)
+                        continue;
+                if (r < 0) {
+                        denied = true;
+                        continue;
+                }
+                g_autofree char *comm_path = g_strconcat(*p, "/comm", NULL);
+                _cleanup_close_ int fd = open_below(s->proc_fd, comm_path, O_RDONLY);
+                g_autofree char *comm = NULL;
+                if (fd < 0 || read_text(fd, &comm) < 0)
+                        comm = g_strdup("?");
+                *ret_pid = (int)pid;
+                *ret_command = g_utf8_make_valid(comm, -1);
+                return 1;
+        }
+        return denied ? -EACCES : 0;
+}
+
+static void sysfs_free(VgpuIo *io)
+{
+        SysfsIo *s = sysfs_io(io);
+
+        s->writer = writer_free(s->writer);
+        g_free(s->writer_path);
+        g_free(s->dev_path);
+        g_free(s);
+}
+
+static const VgpuIoOps sysfs_ops = {
+        .read = sysfs_read,
+        .write = sysfs_write,
+        .write_guarded = sysfs_write_guarded,
+        .list = sysfs_list,
+        .read_link = sysfs_read_link,
+        .open_group = sysfs_open_group,
+        .node_exists = sysfs_node_exists,
+        .find_holder = sysfs_find_holder,
+        .free = sysfs_free,
+};
+
+VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config)
+{
+        SysfsIo *s = g_new(SysfsIo, 1);
+
+        *s = (SysfsIo){
+                .io.ops = &sysfs_ops,
+                .sysfs_fd = config->sysfs_fd,
+                .dev_fd = config->dev_fd,
+                .proc_fd = config->proc_fd,
+                .keep_fd = config->keep_fd,
+                .writer_path = g_strdup(config->writer_path),
+        };
+        return &s->io;
+}
+
+void vgpu_io_sysfs_release_writer(VgpuIo *io)
+{
+        if (io->ops == &sysfs_ops)
+                sysfs_io(io)->writer = writer_free(sysfs_io(io)->writer);
+}

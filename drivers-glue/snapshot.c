@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/snapshot.h"
+
+#include <string.h>
+
+/* More names than this help nobody in a message. */
+#define NAMES_IN_MESSAGE_MAX 40
+
+static void free_type(gpointer t)
+{
+        vgpu_type_free(t);
+}
+
+static void free_instance(gpointer d)
+{
+        instance_desc_free(d);
+}
+
+GpuSnapshot *gpu_snapshot_new(void)
+{
+        GpuSnapshot *s = g_new0(GpuSnapshot, 1);
+
+        s->refs = 1;
+        s->types = g_ptr_array_new_with_free_func(free_type);
+        s->instances = g_ptr_array_new_with_free_func(free_instance);
+        s->taken_usec = (uint64_t)g_get_real_time();
+        return s;
+}
+
+GpuSnapshot *gpu_snapshot_ref(const GpuSnapshot *s)
+{
+        if (s)
+                g_atomic_int_inc(&((GpuSnapshot *)s)->refs);
+        return (GpuSnapshot *)s;
+}
+
+GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *snapshot)
+{
+        GpuSnapshot *s = (GpuSnapshot *)snapshot;
+
+        if (!s || !g_atomic_int_dec_and_test(&s->refs))
+                return NULL;
+        g_ptr_array_unref(s->types);
+        g_ptr_array_unref(s->instances);
+        g_free(s);
+        return NULL;
+}
+
+/* Runs of digits are compared as numbers of any length; leading zeros count only when all else is equal. */
+static int compare_naturally(const char *a, const char *b)
+{
+        const char *whole_a = a, *whole_b = b;
+
+        while (*a && *b) {
+                if (!g_ascii_isdigit(*a) || !g_ascii_isdigit(*b)) {
+                        if (*a != *b)
+                                return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+                        a++;
+                        b++;
+                        continue;
+                }
+                a += strspn(a, "0");
+                b += strspn(b, "0");
+                size_t na = strspn(a, "0123456789"), nb = strspn(b, "0123456789");
+                if (na != nb)
+                        return na < nb ? -1 : 1;
+                int c = strncmp(a, b, na);
+                if (c != 0)
+                        return c;
+                a += na;
+                b += nb;
+        }
+        if (*a || *b)
+                return *a ? 1 : -1;
+        return strcmp(whole_a, whole_b);
+}
+
+static gint compare_types(gconstpointer a, gconstpointer b)
+{
+        return compare_naturally((*(VgpuType *const *)a)->id, (*(VgpuType *const *)b)->id);
+}
+
+static gint compare_instances(gconstpointer a, gconstpointer b)
+{
+        return strcmp((*(InstanceDesc *const *)a)->uuid, (*(InstanceDesc *const *)b)->uuid);
+}
+
+void gpu_snapshot_seal(GpuSnapshot *s)
+{
+        g_ptr_array_sort(s->types, compare_types);
+        g_ptr_array_sort(s->instances, compare_instances);
+}
+
+VgpuType *vgpu_type_new(const char *id)
+{
+        VgpuType *t = g_new0(VgpuType, 1);
+
+        t->id = g_strdup(id);
+        t->name = g_strdup(id);
+        return t;
+}
+
+VgpuType *vgpu_type_free(VgpuType *t)
+{
+        if (!t)
+                return NULL;
+        g_free(t->id);
+        g_free(t->name);
+        g_free(t->description);
+        g_free(t->device_api);
+        g_free(t);
+        return NULL;
+}
+
+bool vgpu_type_equal(const VgpuType *a, const VgpuType *b)
+{
+        return g_strcmp0(a->id, b->id) == 0 && g_strcmp0(a->name, b->name) == 0 &&
+               g_strcmp0(a->description, b->description) == 0 && g_strcmp0(a->device_api, b->device_api) == 0 &&
+               a->framebuffer_bytes == b->framebuffer_bytes && a->low_gm_bytes == b->low_gm_bytes &&
+               a->high_gm_bytes == b->high_gm_bytes && a->fences == b->fences && a->weight == b->weight &&
+               a->heads == b->heads && a->frame_rate_limit == b->frame_rate_limit && a->max_x == b->max_x &&
+               a->max_y == b->max_y && a->max_instances == b->max_instances && a->available == b->available;
+}
+
+char **vgpu_type_aliases(const VgpuType *t)
+{
+        const char *space = strrchr(t->name, ' '), *dash = strchr(t->id, '-');
+        const char *candidates[] = { t->name, space ? space + 1 : NULL, dash ? dash + 1 : NULL };
+        g_autoptr(GPtrArray) aliases = g_ptr_array_new();
+
+        for (size_t i = 0; i < G_N_ELEMENTS(candidates); i++)
+                if (candidates[i] && candidates[i][0] && strcmp(candidates[i], t->id) != 0 &&
+                    !g_ptr_array_find_with_equal_func(aliases, candidates[i], g_str_equal, NULL))
+                        g_ptr_array_add(aliases, g_strdup(candidates[i]));
+        g_ptr_array_add(aliases, NULL);
+        return (char **)g_ptr_array_free(g_steal_pointer(&aliases), FALSE);
+}
+
+static bool type_has_alias(const VgpuType *t, const char *name)
+{
+        g_auto(GStrv) aliases = vgpu_type_aliases(t);
+
+        return g_strv_contains((const char *const *)aliases, name);
+}
+
+bool vgpu_type_matches(const VgpuType *t, const char *name)
+{
+        return strcmp(t->id, name) == 0 || type_has_alias(t, name);
+}
+
+static char *join_ids(const GPtrArray *types)
+{
+        GString *text = g_string_new(NULL);
+
+        for (guint i = 0; i < types->len && i < NAMES_IN_MESSAGE_MAX; i++)
+                g_string_append_printf(text, "%s%s", i > 0 ? ", " : "",
+                                       ((const VgpuType *)types->pdata[i])->id);
+        if (types->len > NAMES_IN_MESSAGE_MAX)
+                g_string_append_printf(text, " and %u more", types->len - NAMES_IN_MESSAGE_MAX);
+        return g_string_free(text, FALSE);
+}
+
+const VgpuType *gpu_snapshot_find_type(const GpuSnapshot *s, const char *name, VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+        g_autofree char *ids = NULL;
+
+        for (guint i = 0; i < s->types->len; i++) {
+                VgpuType *t = s->types->pdata[i];
+                if (strcmp(t->id, name) == 0)
+                        return t;
+                if (type_has_alias(t, name))
+                        g_ptr_array_add(found, t);
+        }
+        if (found->len == 1)
+                return found->pdata[0];
+        if (found->len > 1) {
+                ids = join_ids(found);
+                (void)vgpud_error_setf(reterr, VGPUD_ERROR_AMBIGUOUS, "\"%s\" may mean any of %s; say which",
+                                       name, ids);
+        } else if (s->types->len > 0) {
+                ids = join_ids(s->types);
+                (void)vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
+                                       "there is no type \"%s\"; offered are %s", name, ids);
+        } else
+                (void)vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
+                                       "there is no type \"%s\"; at present the GPU offers none at all", name);
+        return NULL;
+}
+
+const InstanceDesc *gpu_snapshot_find_instance(const GpuSnapshot *s, const char *uuid)
+{
+        for (guint i = 0; i < s->instances->len; i++) {
+                const InstanceDesc *d = s->instances->pdata[i];
+                if (g_ascii_strcasecmp(d->uuid, uuid) == 0)
+                        return d;
+        }
+        return NULL;
+}
+
+InstanceDesc *instance_desc_new(const char *uuid)
+{
+        InstanceDesc *d = g_new0(InstanceDesc, 1);
+
+        g_assert(uuid_normalize(uuid, d->uuid) >= 0);
+        d->iommu_group = -1;
+        return d;
+}
+
+InstanceDesc *instance_desc_copy(const InstanceDesc *d)
+{
+        InstanceDesc *copy = g_new(InstanceDesc, 1);
+
+        *copy = *d;
+        copy->type_id = g_strdup(d->type_id);
+        copy->parent = g_strdup(d->parent);
+        copy->path = g_strdup(d->path);
+        copy->device_api = g_strdup(d->device_api);
+        copy->driver = g_strdup(d->driver);
+        copy->cdev = g_strdup(d->cdev);
+        return copy;
+}
+
+InstanceDesc *instance_desc_free(InstanceDesc *d)
+{
+        if (!d)
+                return NULL;
+        g_free(d->type_id);
+        g_free(d->parent);
+        g_free(d->path);
+        g_free(d->device_api);
+        g_free(d->driver);
+        g_free(d->cdev);
+        g_free(d);
+        return NULL;
+}
+
+bool instance_desc_equal(const InstanceDesc *a, const InstanceDesc *b)
+{
+        return strcmp(a->uuid, b->uuid) == 0 && g_strcmp0(a->type_id, b->type_id) == 0 &&
+               g_strcmp0(a->parent, b->parent) == 0 && g_strcmp0(a->path, b->path) == 0 &&
+               g_strcmp0(a->device_api, b->device_api) == 0 && g_strcmp0(a->driver, b->driver) == 0 &&
+               a->iommu_group == b->iommu_group && g_strcmp0(a->cdev, b->cdev) == 0;
+}
