@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* org.vgpud1.Gpu */
+
+#include <string.h>
+
+#include "dbus/bus-error.h"
+#include "dbus/bus-internal.h"
+#include "dbus/bus-util.h"
+
+BUS_DEFINE_TEXT_GETTER(property_get_name, Gpu, gpu, gpu_name(gpu))
+BUS_DEFINE_TEXT_GETTER(property_get_subsystem, Gpu, gpu, gpu->facts->subsystem)
+BUS_DEFINE_GETTER(property_get_vendor_id, Gpu, gpu, "q", gpu->facts->vendor)
+BUS_DEFINE_GETTER(property_get_device_id, Gpu, gpu, "q", gpu->facts->device)
+BUS_DEFINE_GETTER(property_get_subsystem_vendor_id, Gpu, gpu, "q", gpu->facts->subsystem_vendor)
+BUS_DEFINE_GETTER(property_get_subsystem_device_id, Gpu, gpu, "q", gpu->facts->subsystem_device)
+BUS_DEFINE_GETTER(property_get_class, Gpu, gpu, "u", gpu->facts->class)
+BUS_DEFINE_TEXT_GETTER(property_get_vendor_name, Gpu, gpu, gpu->facts->vendor_name)
+BUS_DEFINE_TEXT_GETTER(property_get_device_name, Gpu, gpu, gpu->facts->device_name)
+BUS_DEFINE_TEXT_GETTER(property_get_driver, Gpu, gpu, gpu->facts->driver)
+BUS_DEFINE_TEXT_GETTER(property_get_back_end, Gpu, gpu, gpu->driver ? gpu->driver->name : NULL)
+BUS_DEFINE_TEXT_GETTER(property_get_state, Gpu, gpu, gpu_state_to_string(gpu->state))
+BUS_DEFINE_TEXT_GETTER(property_get_reason, Gpu, gpu, gpu->reason)
+BUS_DEFINE_GETTER(property_get_stale, Gpu, gpu, "b", gpu_is_stale(gpu))
+BUS_DEFINE_GETTER(property_get_numa_node, Gpu, gpu, "i", gpu->facts->numa_node)
+BUS_DEFINE_GETTER(property_get_iommu_group, Gpu, gpu, "i", gpu->facts->iommu_group)
+BUS_DEFINE_TEXT_GETTER(property_get_link_speed, Gpu, gpu, gpu->facts->link_speed)
+BUS_DEFINE_TEXT_GETTER(property_get_link_speed_max, Gpu, gpu, gpu->facts->link_speed_max)
+BUS_DEFINE_GETTER(property_get_link_width, Gpu, gpu, "u", gpu->facts->link_width)
+BUS_DEFINE_GETTER(property_get_link_width_max, Gpu, gpu, "u", gpu->facts->link_width_max)
+BUS_DEFINE_GETTER(property_get_boot_display, Gpu, gpu, "b", gpu->facts->boot_display)
+BUS_DEFINE_GETTER(property_get_total_vfs, Gpu, gpu, "u", gpu->facts->total_vfs)
+BUS_DEFINE_GETTER(property_get_enabled_vfs, Gpu, gpu, "u", gpu->facts->enabled_vfs)
+BUS_DEFINE_PATH_GETTER(property_get_job, Gpu, gpu, gpu->current ? bus_path_job(gpu->current->id) : NULL)
+BUS_DEFINE_GETTER(property_get_queued_jobs, Gpu, gpu, "u", gpu->waiting.length)
+BUS_DEFINE_GETTER(property_get_scanned_usec, Gpu, gpu, "t",
+                  gpu->snapshot ? gpu->snapshot->taken_usec : (uint64_t)0)
+
+static int property_get_sysfs_path(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                   sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        const Gpu *gpu = userdata;
+        g_autofree char *sysfs_path = g_strconcat("/sys/", gpu->facts->path, NULL);
+
+        return bus_append_text(reply, sysfs_path);
+}
+
+static int property_get_parents(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        const Gpu *gpu = userdata;
+        const GPtrArray *parents = gpu->facts->mdev_parents;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "s");
+        for (guint i = 0; r >= 0 && parents && i < parents->len; i++)
+                r = bus_append_text(reply, ((const MdevParent *)parents->pdata[i])->name);
+        if (r < 0)
+                return r;
+        return sd_bus_message_close_container(reply);
+}
+
+static int append_aliases(sd_bus_message *reply, const VgpuType *type)
+{
+        g_auto(GStrv) aliases = vgpu_type_aliases(type);
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'e', "sv");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append_basic(reply, 's', "Aliases");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(reply, 'v', "as");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(reply, 'a', "s");
+        for (char **a = aliases; r >= 0 && *a; a++)
+                r = bus_append_text(reply, *a);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_close_container(reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_close_container(reply);
+        if (r < 0)
+                return r;
+        return sd_bus_message_close_container(reply);
+}
+
+static int append_type(sd_bus_message *reply, const VgpuType *type)
+{
+        const struct {
+                const char *key;
+                uint32_t value;
+        } numbers[] = {
+                { "Fences", type->fences },
+                { "Weight", type->weight },
+                { "Heads", type->heads },
+                { "FrameRateLimit", type->frame_rate_limit },
+                { "MaxX", type->max_x },
+                { "MaxY", type->max_y },
+                { "MaxInstances", type->max_instances },
+        };
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
+        if (r < 0)
+                return r;
+        r = bus_append_text(reply, type->id);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "Name", type->name ? type->name : type->id);
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "Description", type->description ? type->description : "");
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "DeviceApi", type->device_api ? type->device_api : "");
+        if (r >= 0)
+                r = append_aliases(reply, type);
+        if (r >= 0)
+                r = bus_append_entry(reply, "Available", "u", type->available);
+        if (r >= 0)
+                r = bus_append_entry_u64(reply, "FramebufferBytes", type->framebuffer_bytes);
+        if (r >= 0)
+                r = bus_append_entry_u64(reply, "LowGmBytes", type->low_gm_bytes);
+        if (r >= 0)
+                r = bus_append_entry_u64(reply, "HighGmBytes", type->high_gm_bytes);
+        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(numbers); i++)
+                r = bus_append_entry_u32(reply, numbers[i].key, numbers[i].value);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r;
+}
+
+static int property_get_types(sd_bus *bus, const char *path, const char *interface, const char *property,
+                              sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        const Gpu *gpu = userdata;
+        const GPtrArray *types = gpu->snapshot ? gpu->snapshot->types : NULL;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{sa{sv}}");
+        for (guint i = 0; r >= 0 && types && i < types->len; i++)
+                r = append_type(reply, types->pdata[i]);
+        if (r < 0)
+                return r;
+        return sd_bus_message_close_container(reply);
+}
+
+static int method_rescan(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        Gpu *gpu = userdata;
+        Bus *b = bus_of_call(call);
+        bool wait = false;
+        const BusOption options[] = {
+                { "wait", "b", &wait },
+        };
+        const char *details[] = { "gpu", gpu_name(gpu), NULL };
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        uid_t uid;
+        Job *job;
+        int r;
+
+        r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        r = bus_authz_check(b->authz, call, POLKIT_RESCAN, details, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        if (r == 0)
+                return 1;
+        r = bus_authz_caller(call, &uid, &e);
+        if (r >= 0)
+                r = manager_rescan(b->manager, gpu, uid, &job, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        return bus_answer_with_job(b, call, job, wait);
+}
+
+static const struct {
+        unsigned change;
+        const char *property;
+} change_table[] = {
+        { GPU_CHANGED_FACTS, "VendorName" },   { GPU_CHANGED_FACTS, "DeviceName" },
+        { GPU_CHANGED_FACTS, "Driver" },       { GPU_CHANGED_FACTS, "NumaNode" },
+        { GPU_CHANGED_FACTS, "IommuGroup" },   { GPU_CHANGED_FACTS, "LinkSpeed" },
+        { GPU_CHANGED_FACTS, "LinkSpeedMax" }, { GPU_CHANGED_FACTS, "LinkWidth" },
+        { GPU_CHANGED_FACTS, "LinkWidthMax" }, { GPU_CHANGED_FACTS, "TotalVfs" },
+        { GPU_CHANGED_FACTS, "EnabledVfs" },   { GPU_CHANGED_FACTS, "Parents" },
+        { GPU_CHANGED_BACK_END, "BackEnd" },   { GPU_CHANGED_STATE, "State" },
+        { GPU_CHANGED_STATE, "Reason" },       { GPU_CHANGED_STATE, "Stale" },
+        { GPU_CHANGED_TYPES, "Types" },        { GPU_CHANGED_JOB, "Job" },
+        { GPU_CHANGED_JOB, "QueuedJobs" },
+        /* GPU_CHANGED_SCANNED: ScannedUsec is not announced, it would wake up everybody after each event */
+};
+
+char **bus_gpu_properties(unsigned changes)
+{
+        char **names = g_new0(char *, G_N_ELEMENTS(change_table) + 1);
+        size_t n = 0;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(change_table); i++)
+                if (changes & change_table[i].change)
+                        names[n++] = (char *)change_table[i].property;
+        return names;
+}
+
+const sd_bus_vtable bus_gpu_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        BUS_PROPERTY_CONST("Name", "s", property_get_name),
+        BUS_PROPERTY_CONST("SysfsPath", "s", property_get_sysfs_path),
+        BUS_PROPERTY_CONST("Subsystem", "s", property_get_subsystem),
+        BUS_PROPERTY_CONST("VendorId", "q", property_get_vendor_id),
+        BUS_PROPERTY_CONST("DeviceId", "q", property_get_device_id),
+        BUS_PROPERTY_CONST("SubsystemVendorId", "q", property_get_subsystem_vendor_id),
+        BUS_PROPERTY_CONST("SubsystemDeviceId", "q", property_get_subsystem_device_id),
+        BUS_PROPERTY_CONST("Class", "u", property_get_class),
+        BUS_PROPERTY_CHANGES("VendorName", "s", property_get_vendor_name),
+        BUS_PROPERTY_CHANGES("DeviceName", "s", property_get_device_name),
+        BUS_PROPERTY_CHANGES("Driver", "s", property_get_driver),
+        BUS_PROPERTY_CHANGES("BackEnd", "s", property_get_back_end),
+        BUS_PROPERTY_CHANGES("State", "s", property_get_state),
+        BUS_PROPERTY_CHANGES("Reason", "s", property_get_reason),
+        BUS_PROPERTY_CHANGES("Stale", "b", property_get_stale),
+        BUS_PROPERTY_CHANGES("NumaNode", "i", property_get_numa_node),
+        BUS_PROPERTY_CHANGES("IommuGroup", "i", property_get_iommu_group),
+        BUS_PROPERTY_CHANGES("LinkSpeed", "s", property_get_link_speed),
+        BUS_PROPERTY_CHANGES("LinkSpeedMax", "s", property_get_link_speed_max),
+        BUS_PROPERTY_CHANGES("LinkWidth", "u", property_get_link_width),
+        BUS_PROPERTY_CHANGES("LinkWidthMax", "u", property_get_link_width_max),
+        BUS_PROPERTY_CONST("BootDisplay", "b", property_get_boot_display),
+        BUS_PROPERTY_CHANGES("TotalVfs", "u", property_get_total_vfs),
+        BUS_PROPERTY_CHANGES("EnabledVfs", "u", property_get_enabled_vfs),
+        BUS_PROPERTY_CHANGES("Parents", "as", property_get_parents),
+        BUS_PROPERTY_CHANGES("Types", "a{sa{sv}}", property_get_types),
+        BUS_PROPERTY_CHANGES("Job", "o", property_get_job),
+        BUS_PROPERTY_CHANGES("QueuedJobs", "u", property_get_queued_jobs),
+        BUS_PROPERTY("ScannedUsec", "t", property_get_scanned_usec),
+        SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_rescan,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* org.vgpud1.Instance */
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "dbus/bus-error.h"
+#include "dbus/bus-internal.h"
+#include "dbus/bus-util.h"
+
+BUS_DEFINE_TEXT_GETTER(property_get_uuid, Instance, instance, instance->desc->uuid)
+BUS_DEFINE_TEXT_GETTER(property_get_name, Instance, instance, instance->name)
+BUS_DEFINE_PATH_GETTER(property_get_gpu, Instance, instance, bus_path_gpu(gpu_name(instance->gpu)))
+BUS_DEFINE_TEXT_GETTER(property_get_parent, Instance, instance, instance->desc->parent)
+BUS_DEFINE_TEXT_GETTER(property_get_type, Instance, instance, instance->desc->type_id)
+BUS_DEFINE_TEXT_GETTER(property_get_device_api, Instance, instance, instance->desc->device_api)
+BUS_DEFINE_TEXT_GETTER(property_get_driver, Instance, instance, instance->desc->driver)
+BUS_DEFINE_TEXT_GETTER(property_get_origin, Instance, instance, instance_origin_to_string(instance->origin))
+BUS_DEFINE_TEXT_GETTER(property_get_state, Instance, instance, instance_state_to_string(instance->state))
+BUS_DEFINE_GETTER(property_get_owner, Instance, instance, "u", instance->owner)
+BUS_DEFINE_GETTER(property_get_created_usec, Instance, instance, "t", instance->created_usec)
+BUS_DEFINE_GETTER(property_get_iommu_group, Instance, instance, "i", instance->desc->iommu_group)
+BUS_DEFINE_PATH_GETTER(property_get_job, Instance, instance,
+                       instance->job ? bus_path_job(instance->job->id) : NULL)
+
+/* The type by its exact id: an alias could be another type's id. */
+static const VgpuType *type_of(const Instance *instance)
+{
+        const GPtrArray *types = instance->gpu->snapshot ? instance->gpu->snapshot->types : NULL;
+
+        for (guint i = 0; types && i < types->len; i++) {
+                const VgpuType *type = types->pdata[i];
+
+                if (g_strcmp0(type->id, instance->desc->type_id) == 0)
+                        return type;
+        }
+        return NULL;
+}
+
+static int property_get_type_name(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                  sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        const Instance *instance = userdata;
+        const VgpuType *type = type_of(instance);
+
+        return bus_append_text(reply, type && type->name ? type->name : instance->desc->type_id);
+}
+
+static int property_get_sysfs_path(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                   sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        const Instance *instance = userdata;
+        g_autofree char *sysfs_path = g_strconcat("/sys/", instance->desc->path, NULL);
+
+        return bus_append_text(reply, sysfs_path);
+}
+
+static int append_handover(sd_bus_message *reply, const Handover *h)
+{
+        int r;
+
+        r = bus_append_entry_string(reply, "sysfs_path", h->sysfs_path);
+        if (r >= 0 && h->iommu_group >= 0)
+                r = bus_append_entry(reply, "iommu_group", "i", h->iommu_group);
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "group_node", h->group_node);
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "cdev_node", h->cdev_node);
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "libvirt_xml", h->libvirt_xml);
+        if (r < 0 || !h->qemu_args)
+                return r;
+        r = sd_bus_message_open_container(reply, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(reply, 's', "qemu_args");
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'v', "as");
+        if (r >= 0)
+                r = sd_bus_message_append_strv(reply, h->qemu_args);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r;
+}
+
+static int property_get_hand_over(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                  sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        const Instance *instance = userdata;
+        const VgpuDriver *driver = instance->gpu->driver;
+        Handover *h = driver ? driver->handover(instance->desc) : NULL;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0 && h)
+                r = append_handover(reply, h);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        handover_free(h);
+        return r;
+}
+
+int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bus_error *error)
+{
+        bool wait = false, foreign = false, is_foreign = instance->origin == INSTANCE_ORIGIN_FOREIGN;
+        uint64_t timeout_usec = 0;
+        const BusOption options[] = {
+                { "foreign", "b", &foreign },
+                { "wait", "b", &wait },
+                BUS_TIMEOUT_OPTION(timeout_usec),
+        };
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autofree char *owner = NULL;
+        uid_t uid;
+        Job *job;
+        int r;
+
+        r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        if (is_foreign && !foreign) { /* said before a password is asked for in vain */
+                r = vgpud_error_setf(&e, VGPUD_ERROR_FOREIGN,
+                                     "vgpud did not make instance %s; to remove it all the same, say so with "
+                                     "the option "
+                                     "'foreign'",
+                                     instance->desc->uuid);
+                return bus_error_set(error, r, &e);
+        }
+        r = bus_authz_caller(call, &uid, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+
+        owner = g_strdup_printf("%" PRIu32, (uint32_t)instance->owner);
+        r = bus_authz_check(b->authz, call, is_foreign ? POLKIT_DESTROY_FOREIGN : POLKIT_DESTROY,
+                            (const char *const[]){
+                                            "gpu",
+                                            gpu_name(instance->gpu),
+                                            "type",
+                                            instance->desc->type_id ? instance->desc->type_id : "",
+                                            "instance",
+                                            instance->desc->uuid,
+                                            "name",
+                                            instance->name ? instance->name : "",
+                                            "owner",
+                                            owner,
+                                            "mine",
+                                            !is_foreign && instance->owner == uid ? "yes" : "no",
+                                            NULL,
+                            },
+                            &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        if (r == 0)
+                return 1;
+
+        r = manager_destroy(b->manager, instance, is_foreign, uid, timeout_usec, &job, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        return bus_answer_with_job(b, call, job, wait);
+}
+
+static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        return bus_instance_destroy(bus_of_call(call), call, userdata, error);
+}
+
+static const struct {
+        unsigned change;
+        const char *property;
+} change_table[] = {
+        { INSTANCE_CHANGED_DESC, "Parent" },     { INSTANCE_CHANGED_DESC, "Type" },
+        { INSTANCE_CHANGED_DESC, "TypeName" },   { INSTANCE_CHANGED_DESC, "DeviceApi" },
+        { INSTANCE_CHANGED_DESC, "Driver" },     { INSTANCE_CHANGED_DESC, "SysfsPath" },
+        { INSTANCE_CHANGED_DESC, "IommuGroup" }, { INSTANCE_CHANGED_DESC, "HandOver" },
+        { INSTANCE_CHANGED_ORIGIN, "Name" },     { INSTANCE_CHANGED_ORIGIN, "Origin" },
+        { INSTANCE_CHANGED_ORIGIN, "Owner" },    { INSTANCE_CHANGED_ORIGIN, "CreatedUsec" },
+        { INSTANCE_CHANGED_STATE, "State" },     { INSTANCE_CHANGED_JOB, "Job" },
+};
+
+char **bus_instance_properties(unsigned changes)
+{
+        char **names = g_new0(char *, G_N_ELEMENTS(change_table) + 1);
+        size_t n = 0;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(change_table); i++)
+                if (changes & change_table[i].change)
+                        names[n++] = (char *)change_table[i].property;
+        return names;
+}
+
+const sd_bus_vtable bus_instance_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        BUS_PROPERTY_CONST("Uuid", "s", property_get_uuid),
+        BUS_PROPERTY_CHANGES("Name", "s", property_get_name),
+        BUS_PROPERTY_CONST("Gpu", "o", property_get_gpu),
+        BUS_PROPERTY_CHANGES("Parent", "s", property_get_parent),
+        BUS_PROPERTY_CHANGES("Type", "s", property_get_type),
+        BUS_PROPERTY_CHANGES("TypeName", "s", property_get_type_name),
+        BUS_PROPERTY_CHANGES("DeviceApi", "s", property_get_device_api),
+        BUS_PROPERTY_CHANGES("Driver", "s", property_get_driver),
+        BUS_PROPERTY_CHANGES("Origin", "s", property_get_origin),
+        BUS_PROPERTY_CHANGES("State", "s", property_get_state),
+        BUS_PROPERTY_CHANGES("Owner", "u", property_get_owner),
+        BUS_PROPERTY_CHANGES("CreatedUsec", "t", property_get_created_usec),
+        BUS_PROPERTY_CHANGES("SysfsPath", "s", property_get_sysfs_path),
+        BUS_PROPERTY_CHANGES("IommuGroup", "i", property_get_iommu_group),
+        BUS_PROPERTY_CHANGES("HandOver", "a{sv}", property_get_hand_over),
+        BUS_PROPERTY_CHANGES("Job", "o", property_get_job),
+        SD_BUS_METHOD_WITH_ARGS("Destroy", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
+                                method_destroy, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of dbus/ share. */
+
+#include <systemd/sd-bus.h>
+
+#include "base/error.h"
+#include "daemon/manager.h"
+#include "dbus/bus-authz.h"
+#include "dbus/bus.h"
+
+struct Bus {
+        sd_bus *bus;            /* ref */
+        Manager *manager;       /* borrowed */
+        BusAuthz *authz;        /* owned */
+        bool attached;          /* to the event loop, by us */
+        GPtrArray *slots;       /* owned: what is registered on the connection */
+        GHashTable *gpus;       /* Gpu -> changes not announced yet */
+        GHashTable *instances;  /* Instance -> changes not announced yet */
+        GHashTable *jobs;       /* Job, changed and not announced yet */
+        sd_event_source *flush; /* owned; announces them once per turn of the loop */
+        GHashTable *waiting;    /* id of a job -> the call that waits for it, ref */
+};
+
+extern const sd_bus_vtable bus_manager_vtable[];
+extern const sd_bus_vtable bus_gpu_vtable[];
+extern const sd_bus_vtable bus_instance_vtable[];
+extern const sd_bus_vtable bus_job_vtable[];
+
+/* The properties that these changes concern: a newly allocated NULL-terminated list of borrowed names. */
+char **bus_gpu_properties(unsigned changes);
+char **bus_instance_properties(unsigned changes);
+char **bus_job_properties(void);
+
+/* The Bus whose method is being called. */
+Bus *bus_of_call(sd_bus_message *call);
+
+/* Announce all changes of properties now. */
+void bus_flush_changes(Bus *b);
+
+/* The end of a handler that has queued a job: the answer, now or (`wait`) when the job has ended. */
+int bus_answer_with_job(Bus *b, sd_bus_message *call, Job *job, bool wait);
+
+/* Instance.Destroy and Manager.Destroy, after the instance has been found; reads the options. */
+int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bus_error *error);
+
+/* The option timeout_usec of everything that makes jobs. */
+#define BUS_TIMEOUT_OPTION(variable)                                                \
+        {                                                                           \
+                "timeout_usec", "t", &(variable), USEC_PER_SEC, 3600 * USEC_PER_SEC \
+        }

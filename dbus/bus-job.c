@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* org.vgpud1.Job */
+
+#include <inttypes.h>
+
+#include "dbus/bus-error.h"
+#include "dbus/bus-internal.h"
+#include "dbus/bus-util.h"
+
+BUS_DEFINE_GETTER(property_get_id, Job, job, "u", job->id)
+BUS_DEFINE_TEXT_GETTER(property_get_kind, Job, job, job_kind_to_string(job->kind))
+BUS_DEFINE_TEXT_GETTER(property_get_state, Job, job, job_state_to_string(job->state))
+BUS_DEFINE_TEXT_GETTER(property_get_gpu, Job, job, job->gpu_name)
+BUS_DEFINE_TEXT_GETTER(property_get_type, Job, job, job->type_id)
+BUS_DEFINE_GETTER(property_get_requester, Job, job, "u", job->requester)
+BUS_DEFINE_GETTER(property_get_created_usec, Job, job, "t", job->created_usec)
+BUS_DEFINE_GETTER(property_get_started_usec, Job, job, "t", job->started_usec)
+BUS_DEFINE_GETTER(property_get_timeout_usec, Job, job, "t", job->timeout_usec)
+
+static int property_get_instances(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                  sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        const Job *job = userdata;
+
+        return bus_append_instance_paths(reply, job->uuids);
+}
+
+static int method_cancel(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        Job *job = userdata;
+        Bus *b = bus_of_call(call);
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        uid_t uid;
+        int r;
+
+        r = bus_read_options(call, NULL, 0, &e);
+        if (r >= 0)
+                r = bus_authz_caller(call, &uid, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+
+        if (uid != job->requester) {
+                g_autofree char *id = g_strdup_printf("%" PRIu32, job->id);
+                g_autofree char *owner = g_strdup_printf("%" PRIu32, (uint32_t)job->requester);
+                const char *details[] = {
+                        "gpu",   job->gpu_name, "type", job->type_id ? job->type_id : "", "job", id,
+                        "owner", owner,         NULL
+                };
+
+                r = bus_authz_check(b->authz, call, POLKIT_CANCEL_JOB, details, &e);
+                if (r < 0)
+                        return bus_error_set(error, r, &e);
+                if (r == 0)
+                        return 1;
+        }
+        r = job_cancel(job, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+char **bus_job_properties(void)
+{
+        char **names = g_new0(char *, 3);
+
+        names[0] = (char *)"State";
+        names[1] = (char *)"StartedUsec";
+        return names;
+}
+
+const sd_bus_vtable bus_job_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        BUS_PROPERTY_CONST("Id", "u", property_get_id),
+        BUS_PROPERTY_CONST("Kind", "s", property_get_kind),
+        BUS_PROPERTY_CHANGES("State", "s", property_get_state),
+        BUS_PROPERTY_CONST("Gpu", "s", property_get_gpu),
+        BUS_PROPERTY_CONST("Instances", "ao", property_get_instances),
+        BUS_PROPERTY_CONST("Type", "s", property_get_type),
+        BUS_PROPERTY_CONST("Requester", "u", property_get_requester),
+        BUS_PROPERTY_CONST("CreatedUsec", "t", property_get_created_usec),
+        BUS_PROPERTY_CHANGES("StartedUsec", "t", property_get_started_usec),
+        BUS_PROPERTY_CONST("TimeoutUsec", "t", property_get_timeout_usec),
+        SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_cancel,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* org.vgpud1.Manager */
+
+#include <inttypes.h>
+
+#include "dbus/bus-error.h"
+#include "dbus/bus-internal.h"
+#include "dbus/bus-util.h"
+
+BUS_DEFINE_TEXT_GETTER(property_get_version, Bus, b, b ? PROJECT_VERSION : NULL)
+
+static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        Bus *b = userdata;
+        CreateRequest request = { .count = 1 };
+        g_autoptr(GPtrArray) attributes = NULL;
+        g_autofree char *gpu_name_owned = NULL, *type_id = NULL, *count = NULL;
+        bool wait = false;
+        const BusOption options[] = {
+                { "uuid", "s", &request.uuid },
+                { "name", "s", &request.name },
+                { "parent", "s", &request.parent },
+                { "attributes", "a(ss)", &attributes },
+                { "count", "u", &request.count, 1, 1024 },
+                { "wait", "b", &wait },
+                BUS_TIMEOUT_OPTION(request.timeout_usec),
+        };
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        const VgpuType *type;
+        const char *asked;
+        Gpu *gpu;
+        Job *job;
+        int r;
+
+        r = sd_bus_message_read(call, "ss", &request.gpu, &request.type);
+        if (r >= 0)
+                r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0)
+                r = bus_authz_caller(call, &request.requester, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        request.attributes = attributes;
+
+        /* "Any GPU" may mean another one after polkit has been asked than before: stay with the one it was
+         * asked about. */
+        asked = bus_authz_detail(b->authz, call, "gpu");
+        if (asked && request.gpu[0] == '\0')
+                request.gpu = asked;
+        r = manager_resolve_create(b->manager, &request, &gpu, &type, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        /* And what is permitted is what is done. `asked` does not outlive the check, these do. */
+        request.gpu = gpu_name_owned = g_strdup(gpu_name(gpu));
+        request.type = type_id = g_strdup(type->id);
+
+        count = g_strdup_printf("%" PRIu32, request.count);
+        r = bus_authz_check(
+                        b->authz, call, POLKIT_CREATE,
+                        (const char *const[]){ "gpu", request.gpu, "type", request.type, "count", count, NULL },
+                        &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        if (r == 0)
+                return 1;
+
+        r = manager_create(b->manager, &request, &job, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        return bus_answer_with_job(b, call, job, wait);
+}
+
+static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        Bus *b = userdata;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        const char *what;
+        Instance *instance;
+        int r;
+
+        r = sd_bus_message_read(call, "s", &what);
+        if (r >= 0)
+                r = manager_find_instance(b->manager, what, &instance, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        return bus_instance_destroy(b, call, instance, error);
+}
+
+static int method_get_gpu(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        Bus *b = userdata;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autofree char *path = NULL;
+        const char *what;
+        Gpu *gpu;
+        int r;
+
+        r = sd_bus_message_read(call, "s", &what);
+        if (r >= 0)
+                r = bus_read_options(call, NULL, 0, &e);
+        if (r >= 0)
+                r = manager_find_gpu(b->manager, what, &gpu, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        path = bus_path_gpu(gpu_name(gpu));
+        return sd_bus_reply_method_return(call, "o", path);
+}
+
+static int method_get_instance(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        Bus *b = userdata;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autofree char *path = NULL;
+        const char *what;
+        Instance *instance;
+        int r;
+
+        r = sd_bus_message_read(call, "s", &what);
+        if (r >= 0)
+                r = bus_read_options(call, NULL, 0, &e);
+        if (r >= 0)
+                r = manager_find_instance(b->manager, what, &instance, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        path = bus_path_instance(instance->desc->uuid);
+        return sd_bus_reply_method_return(call, "o", path);
+}
+
+const sd_bus_vtable bus_manager_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        BUS_PROPERTY_CONST("Version", "s", property_get_version),
+        SD_BUS_METHOD_WITH_ARGS("Create", SD_BUS_ARGS("s", gpu, "s", type, "a{sv}", options),
+                                SD_BUS_RESULT("o", job, "ao", instances), method_create,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Destroy", SD_BUS_ARGS("s", instance, "a{sv}", options),
+                                SD_BUS_RESULT("o", job), method_destroy, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetGpu", SD_BUS_ARGS("s", name, "a{sv}", options), SD_BUS_RESULT("o", gpu),
+                                method_get_gpu, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetInstance", SD_BUS_ARGS("s", name, "a{sv}", options),
+                                SD_BUS_RESULT("o", instance), method_get_instance, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_SIGNAL_WITH_ARGS("JobRemoved",
+                                SD_BUS_ARGS("u", id, "o", job, "s", result, "s", error_name, "s", message, "ao",
+                                            instances),
+                                0),
+        SD_BUS_VTABLE_END,
+};

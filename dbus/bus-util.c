@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Paths, the strict reader of options, and writers of dictionaries. */
+
+#include "dbus/bus-util.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/parse-util.h"
+#include "base/uuid.h"
+#include "dbus/bus-names.h"
+#include "drivers-glue/driver.h"
+
+DEFINE_DESTROY_NOTIFY(attribute_destroy, vgpu_attribute_free)
+
+char *bus_path_gpu(const char *name)
+{
+        char *path = NULL;
+        int r = sd_bus_path_encode(VGPUD_PATH_GPU, name, &path);
+
+        g_assert(r >= 0); /* it fails for a prefix that is no path, and without memory */
+        return path;
+}
+
+char *bus_path_instance(const char *uuid)
+{
+        return g_strdelimit(g_strconcat(VGPUD_PATH_INSTANCE "/", uuid, NULL), "-", '_');
+}
+
+char *bus_path_job(uint32_t id)
+{
+        return g_strdup_printf(VGPUD_PATH_JOB "/%" PRIu32, id);
+}
+
+char *bus_path_to_gpu(const char *path)
+{
+        g_autofree char *name = NULL, *back = NULL;
+
+        if (sd_bus_path_decode(path, VGPUD_PATH_GPU, &name) <= 0)
+                return NULL;
+        back = bus_path_gpu(name);
+        return strcmp(back, path) == 0 ? g_steal_pointer(&name) : NULL;
+}
+
+bool bus_path_to_instance(const char *path, char uuid[static 37])
+{
+        g_autofree char *text = NULL, *back = NULL;
+
+        if (!g_str_has_prefix(path, VGPUD_PATH_INSTANCE "/"))
+                return false;
+        text = g_strdelimit(g_strdup(path + strlen(VGPUD_PATH_INSTANCE "/")), "_", '-');
+        if (uuid_normalize(text, uuid) < 0)
+                return false;
+        back = bus_path_instance(uuid);
+        return strcmp(back, path) == 0;
+}
+
+uint32_t bus_path_to_job(const char *path)
+{
+        g_autofree char *back = NULL;
+        uint32_t id;
+
+        if (!g_str_has_prefix(path, VGPUD_PATH_JOB "/") ||
+            parse_u32(path + strlen(VGPUD_PATH_JOB "/"), 10, &id) < 0)
+                return 0;
+        back = bus_path_job(id);
+        return strcmp(back, path) == 0 ? id : 0;
+}
+
+static int read_attributes(sd_bus_message *m, const char *option, GPtrArray **ret, VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) attributes = g_ptr_array_new_with_free_func(attribute_destroy);
+        const char *name, *value;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "(ss)");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_read(m, "(ss)", &name, &value)) > 0) {
+                if (attributes->len == BUS_ATTRIBUTES_MAX)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "option '%s' has more than %u entries", option,
+                                                BUS_ATTRIBUTES_MAX);
+                g_ptr_array_add(attributes, vgpu_attribute_new(name, value));
+        }
+        if (r < 0)
+                return r;
+        r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return r;
+        *ret = g_steal_pointer(&attributes);
+        return 0;
+}
+
+static int read_number(sd_bus_message *m, const BusOption *o, VgpudError *reterr)
+{
+        union {
+                uint32_t u;
+                uint64_t t;
+        } number;
+        uint64_t value;
+        int r;
+
+        g_assert(strcmp(o->signature, "u") == 0 || strcmp(o->signature, "t") == 0);
+        r = sd_bus_message_read_basic(m, o->signature[0], &number);
+        if (r < 0)
+                return r;
+        value = o->signature[0] == 'u' ? number.u : number.t;
+        if ((o->min > 0 || o->max > 0) && (value < o->min || value > o->max))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "option '%s' must be from %" PRIu64 " to %" PRIu64 ", not %" PRIu64,
+                                        o->name, o->min, o->max, value);
+        if (o->signature[0] == 'u')
+                *(uint32_t *)o->target = number.u;
+        else
+                *(uint64_t *)o->target = number.t;
+        return r;
+}
+
+static int read_value(sd_bus_message *m, const BusOption *o, VgpudError *reterr)
+{
+        int r;
+
+        if (strcmp(o->signature, "a(ss)") == 0)
+                return read_attributes(m, o->name, o->target, reterr);
+        if (strcmp(o->signature, "b") == 0) {
+                int b; /* what sd-bus reads is an int, what we keep is a bool */
+
+                r = sd_bus_message_read_basic(m, 'b', &b);
+                if (r >= 0)
+                        *(bool *)o->target = b;
+                return r;
+        }
+        if (strcmp(o->signature, "s") == 0)
+                return sd_bus_message_read_basic(m, 's', o->target);
+        return read_number(m, o, reterr);
+}
+
+static int read_option(sd_bus_message *m, const BusOption *options, size_t n_options, bool *seen,
+                       VgpudError *reterr)
+{
+        const char *key, *signature;
+        size_t i;
+        int r;
+
+        r = sd_bus_message_read_basic(m, 's', &key);
+        if (r < 0)
+                return r;
+        for (i = 0; i < n_options; i++)
+                if (strcmp(options[i].name, key) == 0)
+                        break;
+        if (i == n_options)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no option '%s'", key);
+        if (seen[i])
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "option '%s' is given twice", key);
+        seen[i] = true;
+
+        r = sd_bus_message_peek_type(m, NULL, &signature);
+        if (r < 0)
+                return r;
+        if (strcmp(signature, options[i].signature) != 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "option '%s' must have the D-Bus type %s, not %s", key,
+                                        options[i].signature, signature);
+        r = sd_bus_message_enter_container(m, 'v', options[i].signature);
+        if (r < 0)
+                return r;
+        r = read_value(m, &options[i], reterr);
+        if (r < 0)
+                return r;
+        return sd_bus_message_exit_container(m);
+}
+
+int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_options, VgpudError *reterr)
+{
+        g_autofree bool *seen = g_new0(bool, n_options + 1);
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                r = read_option(m, options, n_options, seen, reterr);
+                if (r < 0)
+                        return r;
+                r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return r;
+        }
+        if (r < 0)
+                return r;
+        return sd_bus_message_exit_container(m);
+}
+
+int bus_append_text(sd_bus_message *m, const char *text)
+{
+        g_autofree char *valid = NULL;
+
+        if (text && !g_utf8_validate(text, -1, NULL))
+                text = valid = g_utf8_make_valid(text, -1);
+        return sd_bus_message_append_basic(m, 's', text);
+}
+
+int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, ...)
+{
+        va_list ap;
+        int r;
+
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append_basic(m, 's', key);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(m, 'v', signature);
+        if (r < 0)
+                return r;
+        va_start(ap, signature);
+        r = sd_bus_message_appendv(m, signature, ap);
+        va_end(ap);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_close_container(m);
+        if (r < 0)
+                return r;
+        return sd_bus_message_close_container(m);
+}
+
+int bus_append_entry_string(sd_bus_message *m, const char *key, const char *value)
+{
+        int r;
+
+        if (!value)
+                return 0;
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append_basic(m, 's', key);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(m, 'v', "s");
+        if (r < 0)
+                return r;
+        r = bus_append_text(m, value);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_close_container(m);
+        if (r < 0)
+                return r;
+        return sd_bus_message_close_container(m);
+}
+
+int bus_append_entry_u32(sd_bus_message *m, const char *key, uint32_t value)
+{
+        return value > 0 ? bus_append_entry(m, key, "u", value) : 0;
+}
+
+int bus_append_entry_u64(sd_bus_message *m, const char *key, uint64_t value)
+{
+        return value > 0 ? bus_append_entry(m, key, "t", value) : 0;
+}
+
+int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids)
+{
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "o");
+        if (r < 0)
+                return r;
+        for (guint i = 0; uuids && i < uuids->len; i++) {
+                g_autofree char *path = bus_path_instance(uuids->pdata[i]);
+
+                r = sd_bus_message_append_basic(m, 'o', path);
+                if (r < 0)
+                        return r;
+        }
+        return sd_bus_message_close_container(m);
+}

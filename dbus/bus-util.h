@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What all objects on the bus need: paths, the reader of options, writers of dictionaries, getters of plain
+ * properties. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-bus.h>
+
+#include "base/error.h"
+#include "base/macros.h"
+
+/* Paths; the caller frees them. */
+char *bus_path_gpu(const char *name);
+char *bus_path_instance(const char *uuid);
+char *bus_path_job(uint32_t id);
+
+/* The way back. Only the exact path that the functions above would make is accepted, so that no object has two
+ * names; NULL, false or 0 for everything else. The caller frees the string. */
+char *bus_path_to_gpu(const char *path);
+bool bus_path_to_instance(const char *path, char uuid[static 37]);
+uint32_t bus_path_to_job(const char *path);
+
+/* One option that a method knows. `target` is written when the option is there, by signature:
+ *   "b" bool *    "u" uint32_t *    "t" uint64_t *    "s" const char ** (borrowed from the message)
+ *   "a(ss)" GPtrArray ** of VgpuAttribute, which the caller frees
+ * min and max are for numbers. */
+typedef struct BusOption {
+        const char *name;
+        const char *signature;
+        void *target;
+        uint64_t min, max; /* both 0: anything */
+} BusOption;
+
+/* Read a{sv}. An option that is not in the table, has another type, comes twice or is out of range: INVALID,
+ * with its name. */
+int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_options, VgpudError *reterr);
+
+/* Entries of an option of attributes. Each becomes a write to the kernel. */
+#define BUS_ATTRIBUTES_MAX 64U
+
+/* Append a string. What is no UTF-8 (the kernel promises nothing) gets replacement characters: the bus would
+ * cut the connection. NULL is "". */
+int bus_append_text(sd_bus_message *m, const char *text);
+
+/* Append {key: <value>} to an open a{sv}. The second leaves out what is NULL, the third what is 0. */
+int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, ...);
+int bus_append_entry_string(sd_bus_message *m, const char *key, const char *value);
+int bus_append_entry_u32(sd_bus_message *m, const char *key, uint32_t value);
+int bus_append_entry_u64(sd_bus_message *m, const char *key, uint64_t value);
+
+/* Append an array of object paths of these instances (char *: UUIDs). */
+int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids);
+
+/* A getter: `expression` is what the property is worth, in terms of `object`. Strings have one of their own,
+ * and may be NULL. */
+#define BUS_DEFINE_GETTER(function, Type, object, signature, expression)                                \
+        static int function(sd_bus *bus, const char *path, const char *interface, const char *property, \
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error)                 \
+        {                                                                                               \
+                const Type *object = userdata;                                                          \
+                return sd_bus_message_append(reply, signature, expression);                             \
+        }
+
+#define BUS_DEFINE_TEXT_GETTER(function, Type, object, expression)                                      \
+        static int function(sd_bus *bus, const char *path, const char *interface, const char *property, \
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error)                 \
+        {                                                                                               \
+                const Type *object = userdata;                                                          \
+                return bus_append_text(reply, expression);                                              \
+        }
+
+/* The same for an object path that has to be made: `expression` is a newly allocated string, NULL for "/". */
+#define BUS_DEFINE_PATH_GETTER(function, Type, object, expression)                                      \
+        static int function(sd_bus *bus, const char *path, const char *interface, const char *property, \
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error)                 \
+        {                                                                                               \
+                const Type *object = userdata;                                                          \
+                g_autofree char *made = expression;                                                     \
+                return sd_bus_message_append(reply, "o", made ? made : "/");                            \
+        }
+
+/* Short names for the tables of members. */
+#define BUS_PROPERTY(name, signature, getter) SD_BUS_PROPERTY(name, signature, getter, 0, 0)
+#define BUS_PROPERTY_CONST(name, signature, getter) \
+        SD_BUS_PROPERTY(name, signature, getter, 0, SD_BUS_VTABLE_PROPERTY_CONST)
+#define BUS_PROPERTY_CHANGES(name, signature, getter) \
+        SD_BUS_PROPERTY(name, signature, getter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
