@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The control socket: a test tells the host what to do while the command runs. One command per line; each is
+ * answered by "ok", "ok TEXT", "ok +N" and N lines, or "error NAME[: TEXT]". A command that blocks, such as the
+ * removal of an open device, blocks only its own connection. Also the client.
+ */
+
+#include <glib.h>
+
+/* environment: "NAME=VALUE" that a process needs to be inside, told by the command "where". */
+int control_listen(const char *path, const char *const *environment);
+/* Sends one command; ret_text (free it) holds the lines of the answer without "ok" or "error". -EREMOTEIO: the
+ * host said "error". */
+int control_call(const char *path, const char *command, char **ret_text);

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * An NVIDIA A2 with vGPU software 13 to 16: SR-IOV is on, each of the 16 virtual functions is a parent that
+ * takes one instance, and all instances of the GPU have the same framebuffer size. Types and figures are those
+ * of a real node.
+ */
+
+#include "simhost/model.h"
+
+#include <errno.h>
+
+enum { SIZE_MIB, MAX_INSTANCES };
+
+static unsigned nvidia_available(const MdevType *type)
+{
+        const NvidiaGpu *gpu = type->parent->state;
+        unsigned size = type->spec->amount[SIZE_MIB], most = type->spec->amount[MAX_INSTANCES];
+
+        if (gpu->on_functions && type->parent->mdevs->len > 0)
+                return 0;
+        if (gpu->size_mib != 0 && gpu->size_mib != size)
+                return 0;
+        most = MIN(most, gpu->memory_mib / size);
+        if (gpu->count >= most)
+                return 0;
+        return gpu->on_functions ? 1 : most - gpu->count;
+}
+
+/* The instance that asks is already in the kernel's list, so the parent's own count does not matter here. */
+static int nvidia_probe(Mdev *mdev)
+{
+        NvidiaGpu *gpu = mdev->type->parent->state;
+        unsigned size = mdev->type->spec->amount[SIZE_MIB], most = mdev->type->spec->amount[MAX_INSTANCES];
+
+        if (gpu->on_functions && mdev->type->parent->mdevs->len > 1)
+                return -EIO;
+        if ((gpu->size_mib != 0 && gpu->size_mib != size) || gpu->count >= MIN(most, gpu->memory_mib / size))
+                return -EIO; /* the resource manager refuses; it has no other errno */
+        gpu->size_mib = size;
+        gpu->count++;
+        return 0;
+}
+
+static void nvidia_release(Mdev *mdev)
+{
+        NvidiaGpu *gpu = mdev->type->parent->state;
+
+        if (--gpu->count == 0)
+                gpu->size_mib = 0;
+}
+
+/* The device directory's name is the UUID: an instance is looked up by it, since it may go while a write waits.
+ */
+static Mdev *mdev_of(const Node *node)
+{
+        return node->removed ? NULL : mdev_find(node->parent->parent->name);
+}
+
+static int show_parameters(Node *node, GString *text)
+{
+        const Mdev *mdev = mdev_of(node);
+
+        g_string_append(text, mdev && mdev->parameters ? mdev->parameters : "\n");
+        return 0;
+}
+
+static int store_parameters(Node *node, const char *bytes, size_t length)
+{
+        Mdev *mdev;
+        int r = 0;
+
+        if (length >= 1024)
+                return -E2BIG;
+        tree_lock();
+        mdev = mdev_of(node);
+        if (!mdev)
+                r = -ENODEV;
+        else if (mdev->holds > 0)
+                r = -EPERM;
+        else {
+                g_free(mdev->parameters);
+                mdev->parameters = g_strdup_printf("%s%s", bytes, g_str_has_suffix(bytes, "\n") ? "" : "\n");
+        }
+        tree_unlock();
+        return r;
+}
+
+static const NodeOps parameters_ops = { .show = show_parameters, .store = store_parameters };
+
+static void nvidia_add_attributes(Mdev *mdev, Node *directory)
+{
+        Node *group = node_add_directory(directory, "nvidia");
+
+        node_add_attribute(group, "vgpu_params", 0644, &parameters_ops, NULL);
+        node_add_text(group, "vm_name", 0444, NULL, "\n");
+}
+
+const MdevParentOps nvidia_ops = {
+        .driver = "nvidia-vgpu-vfio",
+        .module = "nvidia_vgpu_vfio",
+        .available = nvidia_available,
+        .probe = nvidia_probe,
+        .release = nvidia_release,
+        .add_attributes = nvidia_add_attributes,
+};
+
+#define DESCRIPTION(heads, limit, size, resolution, most)                                                 \
+        "num_heads=" #heads ", frl_config=" #limit ", framebuffer=" #size "M, max_resolution=" resolution \
+        ", max_instance=" #most
+#define TYPE(id, name, heads, limit, size, resolution, most)                               \
+        {                                                                                  \
+#id, "NVIDIA A2-" name, DESCRIPTION(heads, limit, size, resolution, most), \
+                {                                                                          \
+                        size, most                                                         \
+                }                                                                          \
+        }
+
+static const MdevTypeSpec types[] = {
+        TYPE(742, "1B", 4, 45, 1024, "5120x2880", 16),  TYPE(743, "2B", 4, 45, 2048, "5120x2880", 8),
+        TYPE(744, "1Q", 4, 60, 1024, "5120x2880", 16),  TYPE(745, "2Q", 4, 60, 2048, "7680x4320", 8),
+        TYPE(746, "4Q", 4, 60, 4096, "7680x4320", 4),   TYPE(747, "8Q", 4, 60, 8192, "7680x4320", 2),
+        TYPE(748, "16Q", 4, 60, 16384, "7680x4320", 1), TYPE(749, "1A", 1, 60, 1024, "1280x1024", 16),
+        TYPE(750, "2A", 1, 60, 2048, "1280x1024", 8),   TYPE(751, "4A", 1, 60, 4096, "1280x1024", 4),
+        TYPE(752, "8A", 1, 60, 8192, "1280x1024", 2),   TYPE(753, "16A", 1, 60, 16384, "1280x1024", 1),
+        TYPE(754, "4C", 1, 60, 4096, "4096x2400", 4),   TYPE(755, "8C", 1, 60, 8192, "4096x2400", 2),
+        TYPE(756, "16C", 1, 60, 16384, "4096x2400", 1),
+};
+
+static void build(const ModelOptions *options)
+{
+        static NvidiaGpu state = { .memory_mib = 16384, .on_functions = true };
+        static const PciSpec spec = {
+                .address = "0000:08:00.0",
+                .bridge = "pci0000:00/0000:00:03.0",
+                .vendor = 0x10de,
+                .device = 0x25b6,
+                .subsystem_vendor = 0x10de,
+                .subsystem_device = 0x157e,
+                .class = 0x030200,
+                .revision = 0xa1,
+                .numa_node = 0,
+                .link_speed = "16.0 GT/s",
+                .link_width = 8,
+                .is_display = true,
+        };
+        Gpu *gpu = gpu_new(&spec, "nvidia", false, 16, 0x25b6, 4, 1);
+
+        for (unsigned i = 1; i < gpu->n_functions; i++)
+                gpu->functions[i].parent = mdev_parent_new(gpu->functions[i].spec.address, "nvidia",
+                                                           &nvidia_ops, types, G_N_ELEMENTS(types), &state);
+        (void)gpu_plug(gpu);
+}
+
+const Model model_nvidia_a2 = {
+        .name = "nvidia-a2",
+        .summary = "NVIDIA A2: 0000:08:00.0 with 16 virtual functions, 15 types, one framebuffer size at a "
+                   "time",
+        .build = build,
+};

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The models of hosts. Each has a file of its own, which describes hardware and driver and says what an
+ * instance costs; everything that the kernel does is in mdev.c and gpu.c. Several models may be in one host.
+ */
+
+#include "simhost/gpu.h"
+
+typedef struct ModelOptions {
+        unsigned gpus; /* of the scalable model */
+        unsigned vfs;  /* per GPU; 0: the types are on the GPU itself */
+        unsigned types;
+} ModelOptions;
+
+typedef struct Model {
+        const char *name;
+        const char *summary;
+        /* Adds it to the host; with the lock held. */
+        void (*build)(const ModelOptions *options);
+} Model;
+
+extern const Model model_gvt_g;
+extern const Model model_nvidia_a2;
+extern const Model model_plain;
+extern const Model model_samples;
+extern const Model model_scalable;
+
+/* NULL: unknown. */
+const Model *model_find(const char *name);
+/* By index; NULL after the last. */
+const Model *model_get(unsigned index);
+
+/* What the two NVIDIA models share: a GPU whose instances must all have the same framebuffer size. amount[] of
+ * a type is framebuffer in MiB and the most instances per GPU. */
+typedef struct NvidiaGpu {
+        unsigned memory_mib;
+        unsigned size_mib; /* of the instances there are; 0: none */
+        unsigned count;
+        bool on_functions; /* types are on virtual functions, one instance each */
+} NvidiaGpu;
+
+extern const MdevParentOps nvidia_ops;

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Namespaces and the guard; see sandbox.h. */
+
+#include "simhost/sandbox.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int guard_fd = -1;
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *position)
+{
+        (void)remove(path);
+        return 0;
+}
+
+static void unmount(const char *path)
+{
+        const char *const arguments[] = { "fusermount3", "-u", "-z", "-q", "--", path, NULL };
+
+        if (umount2(path, MNT_DETACH) == 0 || errno != EPERM)
+                return;
+        /* Not root: the helper that mounted it may unmount it. */
+        (void)g_spawn_sync(NULL, (char **)arguments, NULL,
+                           G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+                           NULL, NULL, NULL, NULL, NULL);
+}
+
+/* The mount points below a directory, the last one first. */
+static void unmount_below(const char *directory)
+{
+        g_autofree char *table = NULL, *prefix = g_strdup_printf("%s/", directory);
+        g_auto(GStrv) lines = NULL;
+
+        if (!g_file_get_contents("/proc/self/mountinfo", &table, NULL, NULL))
+                return;
+        lines = g_strsplit(table, "\n", -1);
+        for (guint i = g_strv_length(lines); i > 0; i--) {
+                g_auto(GStrv) fields = g_strsplit(lines[i - 1], " ", 6);
+
+                if (g_strv_length(fields) == 6 && g_str_has_prefix(fields[4], prefix))
+                        unmount(fields[4]);
+        }
+}
+
+void sandbox_remove_directory(const char *directory)
+{
+        unmount_below(directory);
+        (void)nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+static void guard(int fd, const char *directory)
+{
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        char byte;
+        ssize_t n;
+
+        /* Not in the terminal's process group, and no pipe of the caller's kept open. */
+        (void)setsid();
+        for (int i = 0; i < 3 && null >= 0; i++)
+                (void)dup2(null, i);
+        do
+                n = read(fd, &byte, 1);
+        while (n < 0 && errno == EINTR);
+        if (n == 0)
+                sandbox_remove_directory(directory);
+        _exit(EXIT_SUCCESS);
+}
+
+int sandbox_guard(const char *directory)
+{
+        int pipes[2];
+        pid_t pid;
+
+        if (pipe2(pipes, O_CLOEXEC) < 0)
+                return -errno;
+        pid = fork();
+        if (pid < 0)
+                return -errno;
+        if (pid == 0) {
+                /* Not a child of the host, which ends all its children. */
+                pid_t grandchild = fork();
+
+                if (grandchild == 0) {
+                        close(pipes[1]);
+                        guard(pipes[0], directory);
+                }
+                _exit(grandchild > 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+        }
+        close(pipes[0]);
+        guard_fd = pipes[1];
+        (void)waitpid(pid, NULL, 0);
+        return 0;
+}
+
+void sandbox_guard_dismiss(void)
+{
+        if (guard_fd >= 0 && write(guard_fd, "", 1) < 0)
+                perror("simhost: guard");
+}
+
+static int write_text(const char *path, const char *text)
+{
+        int fd = open(path, O_WRONLY | O_CLOEXEC), r = 0;
+
+        if (fd < 0)
+                return -errno;
+        if (write(fd, text, strlen(text)) < 0)
+                r = -errno;
+        close(fd);
+        return r;
+}
+
+static int map_ids(uid_t uid, gid_t gid)
+{
+        g_autofree char *uids = g_strdup_printf("0 %u 1", uid), *gids = g_strdup_printf("0 %u 1", gid);
+        int r = write_text("/proc/self/setgroups", "deny");
+
+        if (r < 0 && r != -ENOENT)
+                return r;
+        r = write_text("/proc/self/uid_map", uids);
+        return r < 0 ? r : write_text("/proc/self/gid_map", gids);
+}
+
+static void loopback_up(void)
+{
+        struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        if (fd < 0)
+                return;
+        (void)ioctl(fd, SIOCSIFFLAGS, &request);
+        close(fd);
+}
+
+int sandbox_unshare(void)
+{
+        uid_t uid = geteuid();
+        gid_t gid = getegid();
+        int r;
+
+        if (unshare(CLONE_NEWNS | CLONE_NEWNET | (uid == 0 ? 0 : CLONE_NEWUSER)) < 0)
+                return -errno;
+        if (uid != 0) {
+                r = map_ids(uid, gid);
+                if (r < 0)
+                        return r;
+        }
+        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+                return -errno;
+        loopback_up();
+        return 0;
+}
+
+static int bind_entry(const char *from, const char *to, const struct stat *status)
+{
+        if (S_ISLNK(status->st_mode)) {
+                g_autofree char *target = g_file_read_link(from, NULL);
+
+                return target && symlink(target, to) == 0 ? 0 : -errno;
+        }
+        if (S_ISDIR(status->st_mode)) {
+                if (mkdir(to, 0755) < 0)
+                        return -errno;
+        } else {
+                int fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+                if (fd < 0)
+                        return -errno;
+                close(fd);
+        }
+        return mount(from, to, NULL, MS_BIND | MS_REC, NULL) < 0 ? -errno : 0;
+}
+
+/* A copy of a directory in memory, its entries bound to the real ones: a place where a name can be added that
+ * the machine will never see. */
+static int mirror_directory(const char *path, const char *scratch)
+{
+        DIR *directory;
+        const struct dirent *entry;
+        int r = 0;
+
+        if (mkdir(scratch, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        if (mount("tmpfs", scratch, "tmpfs", 0, "mode=755") < 0)
+                return -errno;
+        directory = opendir(path);
+        if (!directory)
+                return -errno;
+        while (r == 0 && (entry = readdir(directory))) {
+                g_autofree char *from = g_build_filename(path, entry->d_name, NULL),
+                                *to = g_build_filename(scratch, entry->d_name, NULL);
+                struct stat status;
+
+                if (g_str_equal(entry->d_name, ".") || g_str_equal(entry->d_name, "..") ||
+                    lstat(from, &status) < 0)
+                        continue;
+                r = bind_entry(from, to, &status);
+        }
+        closedir(directory);
+        if (r == 0 && mount(scratch, path, NULL, MS_MOVE, NULL) < 0)
+                r = -errno;
+        return r;
+}
+
+static int need_directory(const char *parent, const char *name, const char *scratch)
+{
+        g_autofree char *path = g_build_filename(parent, name, NULL);
+        struct stat status;
+        int r;
+
+        if (stat(path, &status) == 0)
+                return S_ISDIR(status.st_mode) ? 0 : -ENOTDIR;
+        r = mirror_directory(parent, scratch);
+        if (r == 0 && mkdir(path, 0755) < 0)
+                r = -errno;
+        return r;
+}
+
+/* libudev listens to udev only where udev's control socket is, and believes what udev has noted about devices.
+ */
+static int hide_udev(const char *scratch)
+{
+        int fd, r = need_directory("/run", "udev", scratch);
+
+        if (r < 0)
+                return r;
+        if (mount("tmpfs", "/run/udev", "tmpfs", 0, "mode=755") < 0)
+                return -errno;
+        fd = open("/run/udev/control", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return -errno;
+        close(fd);
+        return mkdir("/run/udev/data", 0755) < 0 ? -errno : 0;
+}
+
+int sandbox_prepare(const char *directory)
+{
+        g_autofree char *scratch = g_build_filename(directory, "scratch", NULL),
+                        *fs = g_build_filename(directory, "fs", NULL);
+        int r = need_directory("/dev", "vfio", scratch);
+
+        if (r == 0)
+                r = hide_udev(scratch);
+        if (r < 0)
+                return r;
+        if (mkdir(fs, 0755) < 0)
+                return -errno;
+        /* Control groups: without them the command runs as well. */
+        (void)mount("/sys/fs", fs, NULL, MS_BIND | MS_REC, NULL);
+        return 0;
+}
+
+void sandbox_finish(const char *directory)
+{
+        g_autofree char *fs = g_build_filename(directory, "fs", NULL);
+
+        (void)mount(fs, "/sys/fs", NULL, MS_MOVE, NULL);
+}
+
+int sandbox_join(pid_t pid)
+{
+        static const struct {
+                const char *name;
+                int type;
+        } namespaces[] = { { "user", CLONE_NEWUSER }, { "net", CLONE_NEWNET }, { "mnt", CLONE_NEWNS } };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(namespaces); i++) {
+                g_autofree char *theirs = g_strdup_printf("/proc/%d/ns/%s", pid, namespaces[i].name),
+                                *ours = g_strdup_printf("/proc/self/ns/%s", namespaces[i].name);
+                struct stat their_status, our_status;
+                int fd, r = 0;
+
+                if (stat(theirs, &their_status) < 0 || stat(ours, &our_status) < 0)
+                        return -errno;
+                if (their_status.st_ino == our_status.st_ino)
+                        continue;
+                fd = open(theirs, O_RDONLY | O_CLOEXEC);
+                if (fd < 0)
+                        return -errno;
+                if (setns(fd, namespaces[i].type) < 0)
+                        r = -errno;
+                close(fd);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
