@@ -339,6 +339,30 @@ def make_initrd(work, release, target):
         raise BuildError(f"kernel {release} has no virtio_blk module")
     (tree / "modules/order").write_text("\n".join(order) + "\n")
     shell(f"find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 | gzip -9 >{target}", cwd=tree)
+    shutil.rmtree(tree)
+
+
+# ---- the root disk -----------------------------------------------------------------------------------------
+
+
+def make_base(target):
+    shutil.rmtree(target, ignore_errors=True)
+    unwanted = ("doc", "man", "locale", "info", "lintian")
+    call(
+        "mmdebstrap",
+        "--quiet",
+        "--mode=root",
+        "--variant=essential",
+        "--format=directory",
+        f"--include={','.join(PACKAGES)}",
+        '--aptopt=APT::Install-Recommends "false"',
+        '--aptopt=Acquire::Languages "none"',
+        *[f"--aptopt={line}" for line in network_options()],
+        *[f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in unwanted],
+        SUITE,
+        target,
+        *sources(),
+    )
 
 
 def write(root, path, text, mode=0o644):
@@ -414,17 +438,23 @@ def make_disk(base, kernels):
 # ---- the stages --------------------------------------------------------------------------------------------
 
 
+def kernel_key(kernel):
+    return store.digest(json.dumps(kernel), " ".join(MODULES), " ".join(SAMPLES))
+
+
 def build(refresh=False):
     """Brings the image up to date with these files and, if refresh, with what Debian offers today."""
     store.WORK.mkdir(parents=True, exist_ok=True)
     chosen = store.WORK / "kernels.json"
+    kernels = json.loads(chosen.read_text()) if chosen.exists() else []
     apt = None
-    if refresh or not chosen.exists():
+    # A mirror forgets old versions: whenever one has to be fetched, it is one of today's.
+    if refresh or not kernels or any(store.stamp(f"kernel-{it['name']}") != kernel_key(it) for it in kernels):
         log("asking the mirror which kernels there are")
         apt = Apt(store.WORK / "apt")
         apt.update()
-        chosen.write_text(json.dumps(choose_kernels(apt), indent=2) + "\n")
-    kernels = json.loads(chosen.read_text())
+        kernels = choose_kernels(apt)
+        chosen.write_text(json.dumps(kernels, indent=2) + "\n")
 
     # A refresh makes the base again too: its packages may have had security updates.
     key = store.digest(SUITE, *PACKAGES)
@@ -433,13 +463,9 @@ def build(refresh=False):
         with store.making("base", key, "image"):
             make_base(store.WORK / "base")
     for kernel in kernels:
-        key = store.digest(json.dumps(kernel), " ".join(MODULES), " ".join(SAMPLES))
-        if store.stamp(f"kernel-{kernel['name']}") != key:
-            if apt is None:
-                apt = Apt(store.WORK / "apt")
-                apt.update()
+        if store.stamp(f"kernel-{kernel['name']}") != kernel_key(kernel):
             log(f"kernel {kernel['name']}: {kernel['release']} ({kernel['version']})")
-            with store.making(f"kernel-{kernel['name']}", key, "image"):
+            with store.making(f"kernel-{kernel['name']}", kernel_key(kernel), "image"):
                 make_kernel(kernel, apt)
     parts = [store.stamp(part) for part in ["base", *[f"kernel-{kernel['name']}" for kernel in kernels]]]
     guest = [store.GUEST / name for name in ("agent", "agent.service", "initrd-init")]
