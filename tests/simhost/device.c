@@ -100,12 +100,8 @@ void device_init(void)
                 node_make_path(sys, directories[i]);
         for (size_t i = 0; i < G_N_ELEMENTS(machine_files); i++)
                 copy_from_machine(machine_files[i]);
+        node_add_attribute(dev_vfio, "vfio", 0666, NULL, NULL); /* the container; nothing can be done with it */
         node_add_attribute(node_make_path(sys, "kernel"), "uevent_seqnum", 0444, &sequence_number_ops, NULL);
-}
-
-void device_set_node_directory(const char *directory)
-{
-        node_directory = g_strdup(directory);
 }
 
 Node *device_sys(void)
@@ -389,9 +385,32 @@ static void release_group(Node *node, const void *opener)
 
 static const NodeOps group_ops = { .open = open_group, .release = release_group };
 
-static char *node_number_path(const char *name)
+static char *node_number_path(const Device *device)
 {
-        return g_strdup_printf("%s/vfio_%s", node_directory, name);
+        return g_strdup_printf("%s/vfio_%s", node_directory, device->name);
+}
+
+static void write_node_number(const Device *device)
+{
+        g_autofree char *path = NULL, *target = device_number(device);
+
+        if (!node_directory)
+                return;
+        path = node_number_path(device);
+        (void)unlink(path);
+        if (symlink(target, path) < 0)
+                perror("simhost: device number");
+}
+
+void device_set_node_directory(const char *directory)
+{
+        GHashTableIter iterator;
+        void *group;
+
+        node_directory = g_strdup(directory);
+        g_hash_table_iter_init(&iterator, vfio_groups);
+        while (g_hash_table_iter_next(&iterator, NULL, &group))
+                write_node_number(((const VfioGroup *)group)->device);
 }
 
 Device *vfio_group_add(unsigned number)
@@ -411,13 +430,7 @@ Device *vfio_group_add(unsigned number)
         group->device = device_add(&spec);
         group->node = node_add_attribute(dev_vfio, name, 0600, &group_ops, group);
         g_hash_table_insert(vfio_groups, GUINT_TO_POINTER(number), group);
-        if (node_directory) {
-                g_autofree char *path = node_number_path(name), *target = device_number(group->device);
-
-                (void)unlink(path);
-                if (symlink(target, path) < 0)
-                        perror("simhost: device number");
-        }
+        write_node_number(group->device);
         return group->device;
 }
 
@@ -427,7 +440,7 @@ void vfio_group_del(Device *device)
         VfioGroup *group = g_hash_table_lookup(vfio_groups, GUINT_TO_POINTER((guint)number));
 
         if (node_directory) {
-                g_autofree char *path = node_number_path(device->name);
+                g_autofree char *path = node_number_path(device);
 
                 (void)unlink(path);
         }

@@ -338,6 +338,7 @@ static void on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *i
         Node *node = node_of(request, ino);
         g_autofree char *path = NULL;
         struct fuse_open_out reply = { .open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES };
+        bool is_device = node->ops && node->ops->release;
         Handle *handle;
         int r;
 
@@ -347,7 +348,7 @@ static void on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *i
         tree_unlock();
 
         r = fault_apply(FAULT_OPEN, path);
-        if (node->ops && node->ops->release)
+        if (is_device)
                 handle->opener = process_of(fuse_req_ctx(request)->pid);
         if (r == 0) {
                 tree_lock();
