@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "base/macros.h"
+
+#define AGENT_BINARY "/usr/bin/pkttyagent"
+
+void agent_init(Agent *a)
+{
+        *a = (Agent){ 0 };
+}
+
+static void agent_run(int ready_fd, pid_t parent) __attribute__((noreturn));
+static void agent_run(int ready_fd, pid_t parent)
+{
+        char number[16];
+        sigset_t none;
+
+        /* It must not outlive us: without us it would sit on the terminal. */
+        if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
+                _exit(EXIT_FAILURE);
+        (void)sigemptyset(&none);
+        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+        if (fcntl(ready_fd, F_SETFD, 0) < 0)
+                _exit(EXIT_FAILURE);
+        (void)snprintf(number, sizeof(number), "%d", ready_fd);
+        (void)execl(AGENT_BINARY, AGENT_BINARY, "--notify-fd", number, "--fallback", (char *)NULL);
+        _exit(EXIT_FAILURE);
+}
+
+void agent_open(Agent *a)
+{
+        _cleanup_close_ int ready = -EBADF, notify = -EBADF;
+        pid_t self = getpid();
+        int ends[2];
+
+        if (a->pid > 0 || geteuid() == 0 || isatty(STDIN_FILENO) != 1 || access(AGENT_BINARY, X_OK) < 0)
+                return;
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return;
+        ready = ends[0];
+        notify = ends[1];
+
+        a->pid = fork();
+        if (a->pid < 0) {
+                a->pid = 0;
+                return;
+        }
+        if (a->pid == 0)
+                agent_run(notify, self);
+
+        /* The agent closes its end when polkit knows it; so does the kernel when the agent fails. */
+        notify = safe_close(notify);
+        struct pollfd p = { .fd = ready, .events = POLLIN };
+        while (poll(&p, 1, -1) < 0 && errno == EINTR)
+                ;
+}
+
+void agent_close(Agent *a)
+{
+        if (a->pid <= 0)
+                return;
+        (void)kill(a->pid, SIGTERM);
+        (void)kill(a->pid, SIGCONT);
+        while (waitpid(a->pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+        a->pid = 0;
+}

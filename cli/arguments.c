@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/arguments.h"
+
+#include <getopt.h>
+#include <string.h>
+
+#include "base/parse-util.h"
+#include "base/uuid.h"
+#include "cli/output.h"
+
+enum {
+        ARG_VERSION = 0x100,
+        ARG_JSON,
+        ARG_NO_LEGEND,
+        ARG_NO_ASK_PASSWORD,
+        ARG_NO_BLOCK,
+        ARG_TYPE,
+        ARG_GPU,
+        ARG_UUID,
+        ARG_NAME,
+        ARG_PARENT,
+        ARG_COUNT,
+        ARG_ATTR,
+        ARG_TIMEOUT,
+        ARG_FOREIGN,
+};
+
+static const OptionInfo options[] = {
+        { "--help", "-h", NULL, 0, "Show this text" },
+        { "--version", NULL, NULL, 0, "Show the version" },
+        { "--host", "-H", "[USER@]HOST", 0, "Ask the daemon of another host, over ssh" },
+        { "--json", NULL, NULL, 0, "Print JSON, for programs" },
+        { "--quiet", "-q", NULL, 0, "Print only ids, and no remarks" },
+        { "--no-legend", NULL, NULL, 0, "Print no column headers" },
+        { "--no-ask-password", NULL, NULL, 0, "Do not let polkit ask for a password" },
+        { "--no-block", NULL, NULL, OPTION_NO_BLOCK, "Do not wait for the job; print its number" },
+        { "--type", NULL, "TYPE", OPTION_TYPE, "Make this type (also as the first word)" },
+        { "--gpu", NULL, "GPU", OPTION_GPU, "Make it on this GPU, not on any that has room" },
+        { "--uuid", NULL, "UUID", OPTION_UUID, "Use this UUID" },
+        { "--name", NULL, "NAME", OPTION_NAME, "Give it a name" },
+        { "--parent", NULL, "DEVICE", OPTION_PARENT, "Use this parent device: the GPU or one of its VFs" },
+        { "--count", NULL, "N", OPTION_COUNT, "Make so many, all or none" },
+        { "--attr", NULL, "NAME=VALUE", OPTION_ATTR,
+          "Write this vendor attribute afterwards; may be repeated" },
+        { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "How long it may take: 30, 30s, 2min" },
+        { "--foreign", NULL, NULL, OPTION_FOREIGN, "Also an instance that vgpud did not make" },
+        { NULL },
+};
+
+const OptionInfo *option_table(void)
+{
+        return options;
+}
+
+static void attribute_clear(void *p)
+{
+        g_free(((Attribute *)p)->name);
+}
+
+/* Errors in the options have to be told in the form that is asked for, also when --json comes after them. */
+static bool json_is_wanted(char **argv)
+{
+        for (size_t i = 1; argv[i] && strcmp(argv[i], "--") != 0; i++)
+                if (strcmp(argv[i], "--json") == 0)
+                        return true;
+        return false;
+}
+
+static int add_attribute(Arguments *a, const char *text)
+{
+        const char *equals = strchr(text, '=');
+
+        if (!equals || equals == text)
+                return fail_usage(a, "--attr needs NAME=VALUE, not \"%s\"", text);
+        Attribute attribute = { .name = g_strndup(text, (size_t)(equals - text)), .value = equals + 1 };
+        g_array_append_val(a->attributes, attribute);
+        return 0;
+}
+
+static int take_option(Arguments *a, int option, char **argv)
+{
+        switch (option) {
+        case 'h':
+                a->help = true;
+                return 0;
+        case ARG_VERSION:
+                a->version = true;
+                return 0;
+        case 'H':
+                if (!*optarg)
+                        return fail_usage(a, "--host needs the name of a host");
+                a->host = optarg;
+                return 0;
+        case ARG_JSON:
+                a->json = true;
+                return 0;
+        case 'q':
+                a->quiet = true;
+                return 0;
+        case ARG_NO_LEGEND:
+                a->legend = false;
+                return 0;
+        case ARG_NO_ASK_PASSWORD:
+                a->ask_password = false;
+                return 0;
+        case ARG_NO_BLOCK:
+                a->given |= OPTION_NO_BLOCK;
+                a->block = false;
+                return 0;
+        case ARG_TYPE:
+                a->given |= OPTION_TYPE;
+                a->type = optarg;
+                return 0;
+        case ARG_GPU:
+                a->given |= OPTION_GPU;
+                a->gpu = optarg;
+                return 0;
+        case ARG_UUID:
+                a->given |= OPTION_UUID;
+                if (!uuid_is_valid(optarg))
+                        return fail_usage(a,
+                                          "--uuid needs a UUID like b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69, not "
+                                          "\"%s\"",
+                                          optarg);
+                a->uuid = optarg;
+                return 0;
+        case ARG_NAME:
+                a->given |= OPTION_NAME;
+                a->name = optarg;
+                return 0;
+        case ARG_PARENT:
+                a->given |= OPTION_PARENT;
+                a->parent = optarg;
+                return 0;
+        case ARG_COUNT:
+                a->given |= OPTION_COUNT;
+                if (parse_u32(optarg, 10, &a->count) < 0 || a->count < 1 || a->count > 1024)
+                        return fail_usage(a, "--count needs a number from 1 to 1024, not \"%s\"", optarg);
+                return 0;
+        case ARG_ATTR:
+                a->given |= OPTION_ATTR;
+                return add_attribute(a, optarg);
+        case ARG_TIMEOUT:
+                a->given |= OPTION_TIMEOUT;
+                if (parse_seconds(optarg, &a->timeout_usec) < 0 || a->timeout_usec < USEC_PER_SEC ||
+                    a->timeout_usec > 3600 * USEC_PER_SEC)
+                        return fail_usage(a, "--timeout needs a time from 1s to 60min, not \"%s\"", optarg);
+                return 0;
+        case ARG_FOREIGN:
+                a->given |= OPTION_FOREIGN;
+                a->foreign = true;
+                return 0;
+        case ':':
+                return fail_usage(a, "%s needs a value", argv[optind - 1]);
+        default:
+                if (optopt > 0 && optopt < 0x100)
+                        return fail_usage(a, "There is no option -%c", optopt);
+                return fail_usage(a, "There is no option %s, or it takes no value", argv[optind - 1]);
+        }
+}
+
+int arguments_parse(Arguments *a, int argc, char **argv)
+{
+        static const struct option table[] = {
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, ARG_VERSION },
+                { "host", required_argument, NULL, 'H' },
+                { "json", no_argument, NULL, ARG_JSON },
+                { "quiet", no_argument, NULL, 'q' },
+                { "no-legend", no_argument, NULL, ARG_NO_LEGEND },
+                { "no-ask-password", no_argument, NULL, ARG_NO_ASK_PASSWORD },
+                { "no-block", no_argument, NULL, ARG_NO_BLOCK },
+                { "type", required_argument, NULL, ARG_TYPE },
+                { "gpu", required_argument, NULL, ARG_GPU },
+                { "uuid", required_argument, NULL, ARG_UUID },
+                { "name", required_argument, NULL, ARG_NAME },
+                { "parent", required_argument, NULL, ARG_PARENT },
+                { "count", required_argument, NULL, ARG_COUNT },
+                { "attr", required_argument, NULL, ARG_ATTR },
+                { "timeout", required_argument, NULL, ARG_TIMEOUT },
+                { "foreign", no_argument, NULL, ARG_FOREIGN },
+                { NULL },
+        };
+        int option;
+
+        *a = (Arguments){
+                .json = json_is_wanted(argv),
+                .legend = true,
+                .ask_password = true,
+                .block = true,
+                .count = 1,
+                .attributes = g_array_new(false, false, sizeof(Attribute)),
+        };
+        g_array_set_clear_func(a->attributes, attribute_clear);
+
+        for (int i = 1; i < argc; i++)
+                if (!g_utf8_validate(argv[i], -1, NULL)) /* D-Bus carries nothing else */
+                        return fail_usage(a, "\"%s\" is not UTF-8", argv[i]);
+
+        opterr = 0;
+        while ((option = getopt_long(argc, argv, ":hH:q", table, NULL)) >= 0) {
+                int status = take_option(a, option, argv);
+
+                if (status != 0)
+                        return status;
+        }
+        a->words = argv + optind;
+        a->n_words = (unsigned)(argc - optind);
+        return 0;
+}
+
+void arguments_done(Arguments *a)
+{
+        if (a->attributes)
+                g_array_unref(a->attributes);
+        *a = (Arguments){ 0 };
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What stands on the command line, read once into plain values. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/macros.h"
+
+/* Options of single verbs, as bits; those that every verb takes have none. */
+typedef enum OptionBits {
+        OPTION_TYPE = 1 << 0,
+        OPTION_GPU = 1 << 1,
+        OPTION_UUID = 1 << 2,
+        OPTION_NAME = 1 << 3,
+        OPTION_PARENT = 1 << 4,
+        OPTION_COUNT = 1 << 5,
+        OPTION_ATTR = 1 << 6,
+        OPTION_TIMEOUT = 1 << 7,
+        OPTION_FOREIGN = 1 << 8,
+        OPTION_NO_BLOCK = 1 << 9,
+} OptionBits;
+
+typedef struct Attribute {
+        char *name;
+        const char *value; /* borrowed from argv */
+} Attribute;
+
+typedef struct Arguments {
+        /* every verb */
+        const char *host; /* NULL: this one */
+        bool json;
+        bool quiet;
+        bool legend;
+        bool ask_password;
+        bool help;
+        bool version;
+
+        /* single verbs */
+        unsigned given; /* OptionBits */
+        bool block;
+        bool foreign;
+        const char *type;
+        const char *gpu;
+        const char *uuid;
+        const char *name;
+        const char *parent;
+        uint32_t count;
+        uint64_t timeout_usec; /* 0: not given */
+        GArray *attributes;    /* Attribute, in the order given */
+
+        /* what is left; NULL-terminated, borrowed from argv */
+        char **words;
+        unsigned n_words;
+} Arguments;
+
+/* Returns 0, or the exit status after having said what is wrong. *a is to be released in both cases. */
+int arguments_parse(Arguments *a, int argc, char **argv);
+void arguments_done(Arguments *a);
+
+/* One row per option, for help, completion and the check of what a verb takes. */
+typedef struct OptionInfo {
+        const char *name;     /* "--gpu" */
+        const char *letter;   /* "-H" or NULL */
+        const char *argument; /* "GPU" or NULL */
+        unsigned bit;         /* 0: every verb takes it */
+        const char *text;
+} OptionInfo;
+
+const OptionInfo *option_table(void); /* ends with a row without name */

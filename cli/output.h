@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What goes to the terminal: tables, JSON, values as people read them, and the one form in which errors are
+ * told.
+ *
+ * JSON is written here and not by json-glib: vgpuctl only writes it, and json-glib brings GObject and GIO,
+ * whose start-up takes longer than all the rest of a vgpuctl call. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "cli/arguments.h"
+
+/* Terminal. */
+bool output_is_terminal(void);           /* stdout */
+bool remarks_wanted(const Arguments *a); /* stderr is a terminal, and neither -q nor --json was given */
+unsigned terminal_columns(int fd);       /* its width; 0 when it is none */
+char *text_fit(const char *text, unsigned columns); /* cut to so many columns */
+/* End of the program: flush stdout; a write that failed is an error, except that a reader who has gone is none
+ * of our business and ends silently with status 1. */
+int output_finish(int status);
+
+typedef enum Tone {
+        TONE_PLAIN,
+        TONE_HEAD,
+        TONE_GOOD,
+        TONE_DIM,
+        TONE_WARN,
+        TONE_BAD,
+        _TONE_MAX,
+} Tone;
+
+/* The escape sequence that begins or ends a tone on stdout; "" when it is no terminal or NO_COLOR is set. */
+const char *tone_begin(Tone tone);
+const char *tone_end(Tone tone);
+
+/* Tables. A cell that is NULL or "" is shown as "-". On a terminal that is too narrow the columns marked with
+ * COLUMN_SHRINK give way; elsewhere nothing is cut. */
+typedef enum ColumnFlags {
+        COLUMN_RIGHT = 1 << 0,
+        COLUMN_SHRINK = 1 << 1,
+} ColumnFlags;
+
+typedef struct Column {
+        const char *title;
+        unsigned flags;
+} Column;
+
+typedef struct Table Table;
+
+Table *table_new(const Column *columns, unsigned n_columns);
+void table_add(Table *t, const char *cell, Tone tone);
+void table_take(Table *t, char *cell, Tone tone); /* the same, and frees the text */
+void table_print(const Table *t, unsigned indent, bool legend);
+unsigned table_rows(const Table *t);
+Table *table_free(Table *t);
+static inline void table_freep(Table **t)
+{
+        *t = table_free(*t);
+}
+#define _cleanup_table_ _cleanup_(table_freep)
+
+/* JSON. Keys are NULL inside arrays. */
+typedef struct Json {
+        GString *text;
+        unsigned depth;
+        bool compact;
+        bool more; /* something stands before, at this depth */
+} Json;
+
+Json json_new(bool compact);
+void json_object(Json *j, const char *key);
+void json_object_end(Json *j);
+void json_array(Json *j, const char *key);
+void json_array_end(Json *j);
+void json_string(Json *j, const char *key, const char *value); /* NULL is null */
+void json_u64(Json *j, const char *key, uint64_t value);
+void json_i64(Json *j, const char *key, int64_t value);
+void json_bool(Json *j, const char *key, bool value);
+void json_null(Json *j, const char *key);
+void json_print(Json *j, FILE *f); /* with a new line, and releases it */
+
+/* Values. All return new text. */
+char *format_bytes(uint64_t bytes);                  /* "4 GiB" */
+char *format_duration(uint64_t usec);                /* "12 s", "3 min", "5 h", "4 d" */
+char *format_age(uint64_t usec);                     /* how long ago this moment was; NULL for 0 */
+char *format_moment(uint64_t usec);                  /* "2026-01-31 18:03:04" */
+char *format_user(const Arguments *a, uint32_t uid); /* name of a user of this host; NULL for none */
+char *format_printable(const char *text);            /* control characters become "?" */
+uint64_t now_usec(void);                             /* CLOCK_REALTIME */
+
+/* Errors: say it on stderr, as text or as one line of JSON, and return the exit status. */
+int fail_named(const Arguments *a, const char *name, int status, const char *object, const char *hint,
+               const char *message);
+int fail(const Arguments *a, VgpudErrorCode code, const char *object, const char *format, ...) _printf_(4, 5);
+int fail_usage(const Arguments *a, const char *format, ...) _printf_(2, 3);
+/* The error object itself, for results that carry one. */
+void json_error(Json *j, const char *key, const char *name, int status, const char *object, const char *hint,
+                const char *message);
+/* What can be done about it; NULL when there is nothing general to say. */
+const char *error_hint(VgpudErrorCode code);
+
+/* Something people should know, on stderr; programs are not told. */
+void remark(const Arguments *a, const char *format, ...) _printf_(2, 3);

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/report.h"
+
+#include <string.h>
+
+char *gpu_title(const GpuInfo *g)
+{
+        if (!*g->vendor_name && !*g->device_name)
+                return g->vendor_id != 0 ? g_strdup_printf("PCI device %04x:%04x", g->vendor_id, g->device_id)
+                                         : NULL;
+        return g_strdup_printf("%s%s%s", g->vendor_name, *g->vendor_name && *g->device_name ? " " : "",
+                               g->device_name);
+}
+
+char *gpu_state_text(const GpuInfo *g)
+{
+        g_autofree char *age = format_age(g->scanned_usec);
+
+        if (!g->stale)
+                return g_strdup(g->state);
+        return age ? g_strdup_printf("%s, as of %s ago", g->state, age)
+                   : g_strdup_printf("%s, stale", g->state);
+}
+
+Tone gpu_state_tone(const GpuInfo *g)
+{
+        if (strcmp(g->state, "ready") == 0)
+                return g->stale ? TONE_WARN : TONE_GOOD;
+        if (strcmp(g->state, "unsupported") == 0 || strcmp(g->state, "new") == 0)
+                return TONE_DIM;
+        return TONE_BAD;
+}
+
+Tone instance_state_tone(const InstanceInfo *i)
+{
+        return strcmp(i->state, "active") == 0 ? TONE_GOOD : TONE_BAD;
+}
+
+Tone job_state_tone(const JobInfo *j)
+{
+        return strcmp(j->state, "stuck") == 0     ? TONE_BAD
+               : strcmp(j->state, "running") == 0 ? TONE_GOOD
+                                                  : TONE_PLAIN;
+}
+
+char *number_text(int64_t value)
+{
+        return value < 0 ? NULL : g_strdup_printf("%" G_GINT64_FORMAT, value);
+}
+
+char *type_available_text(const TypeInfo *t)
+{
+        if (t->available < 0)
+                return NULL;
+        if (t->max_instances > 0)
+                return g_strdup_printf("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT, t->available,
+                                       t->max_instances);
+        return number_text(t->available);
+}
+
+char *type_memory_text(const TypeInfo *t)
+{
+        return t->framebuffer_bytes < 0 ? NULL : format_bytes((uint64_t)t->framebuffer_bytes);
+}
+
+char *type_resolution_text(const TypeInfo *t)
+{
+        if (t->max_x < 0 || t->max_y < 0)
+                return NULL;
+        return g_strdup_printf("%" G_GINT64_FORMAT "x%" G_GINT64_FORMAT, t->max_x, t->max_y);
+}
+
+#define NESTED_INDENT 4
+
+static unsigned finish_table(const Arguments *a, const Table *t, bool nested)
+{
+        if (table_rows(t) > 0)
+                table_print(t, nested ? NESTED_INDENT : 0, a->legend);
+        return table_rows(t);
+}
+
+unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, bool nested)
+{
+        static const Column columns[] = {
+                { "TYPE", 0 },
+                { "NAME", COLUMN_SHRINK },
+                { "AVAILABLE", 0 },
+                { "MEMORY", COLUMN_RIGHT },
+                { "RESOLUTION", 0 },
+                { "HEADS", COLUMN_RIGHT },
+                { "FPS", COLUMN_RIGHT },
+                { "API", COLUMN_SHRINK },
+                { "GPU", 0 },
+        };
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (nested ? 1 : 0));
+
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
+                const GpuInfo *g = host_gpu(h, i);
+
+                for (unsigned n = 0; (!only || only == g) && n < g->types->len; n++) {
+                        const TypeInfo *type = g->types->pdata[n];
+                        Tone tone = type->available == 0 ? TONE_DIM : TONE_PLAIN;
+
+                        table_add(t, type->id, tone);
+                        table_add(t, g_strcmp0(type->name, type->id) == 0 ? NULL : type->name, tone);
+                        table_take(t, type_available_text(type), type->available > 0 ? TONE_GOOD : tone);
+                        table_take(t, type_memory_text(type), tone);
+                        table_take(t, type_resolution_text(type), tone);
+                        table_take(t, number_text(type->heads), tone);
+                        table_take(t, number_text(type->frame_rate_limit), tone);
+                        table_add(t, type->device_api, tone);
+                        if (!nested)
+                                table_add(t, g->name, tone);
+                }
+        }
+        return finish_table(a, t, nested);
+}
+
+unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, bool nested)
+{
+        static const Column columns[] = {
+                { "UUID", 0 },  { "NAME", COLUMN_SHRINK }, { "TYPE", COLUMN_SHRINK },
+                { "STATE", 0 }, { "ORIGIN", 0 },           { "OWNER", COLUMN_SHRINK },
+                { "AGE", 0 },   { "PARENT", 0 },           { "GPU", 0 },
+        };
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (nested ? 1 : 0));
+
+        for (unsigned n = 0; n < host_n(h, OBJECT_INSTANCE); n++) {
+                const InstanceInfo *i = host_instance(h, n);
+
+                if (only && strcmp(i->gpu, only->path) != 0)
+                        continue;
+                table_add(t, i->uuid, TONE_PLAIN);
+                table_add(t, i->name, TONE_PLAIN);
+                table_add(t, i->type, TONE_PLAIN);
+                table_add(t, i->state, instance_state_tone(i));
+                table_add(t, i->origin, strcmp(i->origin, "foreign") == 0 ? TONE_WARN : TONE_PLAIN);
+                table_take(t, format_user(a, i->owner), TONE_PLAIN);
+                table_take(t, format_age(i->created_usec), TONE_PLAIN);
+                table_add(t, strcmp(i->parent, i->gpu_name) == 0 ? NULL : i->parent, TONE_PLAIN);
+                if (!nested)
+                        table_add(t, i->gpu_name, TONE_PLAIN);
+        }
+        return finish_table(a, t, nested);
+}
+
+char *job_target_text(const JobInfo *j)
+{
+        unsigned n = g_strv_length(j->instances);
+
+        if (strcmp(j->kind, "create") == 0)
+                return n > 1 ? g_strdup_printf("%u of %s", n, j->type) : g_strdup(j->type);
+        return n > 0 ? uuid_from_path(j->instances[0]) : NULL;
+}
+
+unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, bool nested)
+{
+        static const Column columns[] = {
+                { "JOB", COLUMN_RIGHT },       { "KIND", 0 },   { "STATE", 0 },    { "TARGET", COLUMN_SHRINK },
+                { "ASKED BY", COLUMN_SHRINK }, { "WAITED", 0 }, { "RUNS FOR", 0 }, { "GPU", 0 },
+        };
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (nested ? 1 : 0));
+
+        for (unsigned n = 0; n < host_n(h, OBJECT_JOB); n++) {
+                const JobInfo *j = host_job(h, n);
+                uint64_t until = j->started_usec != 0 ? j->started_usec : now_usec();
+
+                if (only && strcmp(only->name, j->gpu) != 0)
+                        continue;
+                table_take(t, number_text(j->id), TONE_PLAIN);
+                table_add(t, j->kind, TONE_PLAIN);
+                table_add(t, j->state, job_state_tone(j));
+                table_take(t, job_target_text(j), TONE_PLAIN);
+                table_take(t, format_user(a, j->requester), TONE_PLAIN);
+                table_take(t,
+                           until > j->created_usec ? format_duration(until - j->created_usec)
+                                                   : format_duration(0),
+                           TONE_PLAIN);
+                table_take(t, format_age(j->started_usec), TONE_PLAIN);
+                if (!nested)
+                        table_add(t, j->gpu, TONE_PLAIN);
+        }
+        return finish_table(a, t, nested);
+}

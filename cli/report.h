@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Pieces of text that several verbs show. All return new text. */
+
+#include "cli/host.h"
+
+char *gpu_title(const GpuInfo *g);      /* "Intel Corporation HD Graphics 530"; NULL when nothing is known */
+char *gpu_state_text(const GpuInfo *g); /* "ready", "stuck, as of 3 min ago" */
+Tone gpu_state_tone(const GpuInfo *g);
+Tone instance_state_tone(const InstanceInfo *i);
+Tone job_state_tone(const JobInfo *j);
+char *type_available_text(const TypeInfo *t);  /* "3 of 4", "3" */
+char *type_memory_text(const TypeInfo *t);     /* "4 GiB"; NULL when unknown, as all below */
+char *type_resolution_text(const TypeInfo *t); /* "3840x2160" */
+char *number_text(int64_t value);              /* NULL for -1 */
+char *job_target_text(const JobInfo *j);       /* type and how many, or the instance, or NULL */
+
+/* Tables of a host, or of what is on one GPU only (NULL: all). A nested table stands below a line about its
+ * GPU: it is indented and does not repeat the GPU. They return the number of rows, and print nothing when there
+ * is none. */
+unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, bool nested);
+unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, bool nested);
+unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, bool nested);
