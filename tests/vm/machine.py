@@ -31,12 +31,14 @@ KERNEL_ARGUMENTS = (
     "panic=-1 oops=panic systemd.show_status=0"
 )
 
-# An emulated IOMMU gives every PCI function its IOMMU group. The bochs-display is a GPU that has a driver and
-# no virtual GPUs. The root ports are free, for what is plugged in later.
+# An emulated IOMMU gives every PCI function its IOMMU group. The two displays are GPUs that have drivers and no
+# virtual GPUs; udev's database knows the name of the second. The root ports are free, for what is plugged in
+# later.
 DEVICES = """
     -nodefaults -no-user-config -display none -machine q35 -smp 2 -m 1024 -rtc base=utc -no-reboot
     -device intel-iommu,intremap=on,caching-mode=on
-    -device virtio-serial-pci -device virtio-rng-pci -device bochs-display
+    -device virtio-serial-pci -device virtio-rng-pci
+    -device bochs-display -device virtio-gpu-pci
     -device pcie-root-port,id=rp0,chassis=1,slot=1 -device pcie-root-port,id=rp1,chassis=2,slot=2
 """.split()
 

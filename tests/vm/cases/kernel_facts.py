@@ -223,15 +223,18 @@ class Environment(vmcase.Case):
         vmcase.run("systemd-run", "--quiet", "--wait", "--unit=speaker", "echo", "a word")
         self.assertIn("a word", [entry["MESSAGE"] for entry in vmcase.journal("speaker.service")])
 
-    def test_gpu_without_virtual_gpus(self):
-        gpus = [
-            path
+    def test_gpus_without_virtual_gpus(self):
+        gpus = {
+            (path / "driver").resolve().name: path
             for path in vmcase.Path("/sys/bus/pci/devices").glob("*")
             if (path / "class").read_text().startswith("0x03")
-        ]
-        self.assertEqual(len(gpus), 1)
-        self.assertEqual((gpus[0] / "driver").resolve().name, "bochs-drm")
-        self.assertTrue((gpus[0] / "iommu_group").exists())
+        }
+        self.assertEqual(set(gpus), {"bochs-drm", "virtio-pci"})
+        for path in gpus.values():
+            self.assertTrue((path / "iommu_group").exists())
+        properties = vmcase.run("udevadm", "info", "--query=property", gpus["virtio-pci"]).out.splitlines()
+        self.assertIn("ID_VENDOR_FROM_DATABASE=Red Hat, Inc.", properties)
+        self.assertIn("ID_MODEL_FROM_DATABASE=Virtio 1.0 GPU", properties)
 
     def test_mdevctl_sees_the_same(self):
         self.load("mdpy")
