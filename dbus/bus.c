@@ -232,9 +232,7 @@ static void on_job_removed(Job *job, void *userdata)
         Bus *b = userdata;
         g_autofree char *path = bus_path_job(job->id);
 
-        g_hash_table_remove(
-                        b->waiting,
-                        GUINT_TO_POINTER(job->id)); /* it has been answered before, this is for order's sake */
+        on_job_finished(job, &job->error, b); /* nobody shall wait for a job that is no more */
         bus_flush_changes(b);
         emitted(sd_bus_emit_object_removed(b->bus, path), path);
         emitted(emit_job_removed(b, job, path), "JobRemoved");
@@ -253,13 +251,6 @@ static const ManagerEvents manager_events = {
 };
 
 /* --- the tree --- */
-
-static int find_manager(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
-                        sd_bus_error *error)
-{
-        *ret = userdata;
-        return 1;
-}
 
 static int find_gpu(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
                     sd_bus_error *error)
@@ -349,10 +340,10 @@ static const struct {
         const char *path;
         const char *interface;
         const sd_bus_vtable *vtable;
-        sd_bus_object_find_t find;
-        sd_bus_node_enumerator_t enumerate; /* NULL: it is one object, not a folder of them */
+        sd_bus_object_find_t find; /* NULL: it is one object, not a folder of them */
+        sd_bus_node_enumerator_t enumerate;
 } object_table[] = {
-        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, bus_manager_vtable, find_manager, NULL },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, bus_manager_vtable, NULL, NULL },
         { VGPUD_PATH_GPU, VGPUD_INTERFACE_GPU, bus_gpu_vtable, find_gpu, enumerate_gpus },
         { VGPUD_PATH_INSTANCE, VGPUD_INTERFACE_INSTANCE, bus_instance_vtable, find_instance,
           enumerate_instances },
@@ -364,10 +355,11 @@ Bus *bus_of_call(sd_bus_message *call)
         return sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(call)));
 }
 
-static int keep_slot(Bus *b, int r, sd_bus_slot *slot)
+/* Keeps the slot if the registration went well. */
+static int keep_slot(Bus *b, int r, sd_bus_slot **slot)
 {
         if (r >= 0)
-                g_ptr_array_add(b->slots, slot);
+                g_ptr_array_add(b->slots, g_steal_pointer(slot));
         return r;
 }
 
@@ -376,22 +368,23 @@ static int register_objects(Bus *b)
         sd_bus_slot *slot = NULL;
         int r;
 
-        r = keep_slot(b, sd_bus_add_object_manager(b->bus, &slot, VGPUD_PATH_ROOT), slot);
+        r = sd_bus_add_object_manager(b->bus, &slot, VGPUD_PATH_ROOT);
+        r = keep_slot(b, r, &slot);
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(object_table); i++) {
                 const char *path = object_table[i].path, *interface = object_table[i].interface;
 
-                if (!object_table[i].enumerate) {
+                if (!object_table[i].find) {
                         r = sd_bus_add_object_vtable(b->bus, &slot, path, interface, object_table[i].vtable, b);
-                        r = keep_slot(b, r, slot);
+                        r = keep_slot(b, r, &slot);
                         continue;
                 }
                 r = sd_bus_add_fallback_vtable(b->bus, &slot, path, interface, object_table[i].vtable,
                                                object_table[i].find, b);
-                r = keep_slot(b, r, slot);
+                r = keep_slot(b, r, &slot);
                 if (r < 0)
                         break;
-                r = keep_slot(b, sd_bus_add_node_enumerator(b->bus, &slot, path, object_table[i].enumerate, b),
-                              slot);
+                r = sd_bus_add_node_enumerator(b->bus, &slot, path, object_table[i].enumerate, b);
+                r = keep_slot(b, r, &slot);
         }
         return r < 0 ? r : 0;
 }

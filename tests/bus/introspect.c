@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Prints what the objects of vgpud say of themselves: one <node name="PATH"> per kind of object, in one
+ * <nodes>. Reads no arguments. tests/checks/api-in-step.py holds it against dbus/ *.xml. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "fixture.h"
+
+int main(void)
+{
+        static const char *const objects[] = { VGPUD_PATH_ROOT, PATH_GPU, PATH_A, VGPUD_PATH_JOB "/1" };
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        model_add_job(f->gpu, JOB_RESCAN, 0);
+        puts("<nodes>");
+        for (size_t i = 0; i < G_N_ELEMENTS(objects); i++) {
+                g_autoptr(Call) c = call_start(f, 0, objects[i], "org.freedesktop.DBus.Introspectable",
+                                               "Introspect", "");
+                const char *xml;
+
+                fixture_settle(f);
+                g_assert_cmpint(sd_bus_message_read_basic(c->reply, 's', &xml), >, 0);
+                xml = strstr(xml, "<node>");
+                g_assert_nonnull(xml);
+                printf("<node name=\"%s\">%s", objects[i], xml + strlen("<node>"));
+        }
+        puts("</nodes>");
+        return 0;
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "model-fake.h"
+
+#include <string.h>
+
+DEFINE_DESTROY_NOTIFY(type_destroy, vgpu_type_free)
+DEFINE_DESTROY_NOTIFY(parent_destroy, mdev_parent_free)
+
+static Handover *fake_handover(const InstanceDesc *desc)
+{
+        Handover *h = g_new0(Handover, 1);
+
+        h->sysfs_path = g_strdup_printf("/sys/bus/mdev/devices/%s", desc->uuid);
+        h->iommu_group = desc->iommu_group;
+        if (desc->iommu_group >= 0)
+                h->group_node = g_strdup_printf("/dev/vfio/%d", desc->iommu_group);
+        if (desc->cdev)
+                h->cdev_node = g_strdup_printf("/dev/vfio/devices/%s", desc->cdev);
+        h->libvirt_xml = g_strdup("<hostdev/>");
+        h->qemu_args = g_strsplit("-device vfio-pci", " ", -1);
+        return h;
+}
+
+const VgpuDriver fake_driver = { .name = "fake", .handover = fake_handover };
+
+/* --- what a test does --- */
+
+static void gpu_destroy(gpointer p)
+{
+        Gpu *gpu = p;
+
+        gpu_facts_unref(gpu->facts);
+        gpu_snapshot_unref(gpu->snapshot);
+        g_hash_table_unref(gpu->instances);
+        g_queue_clear(&gpu->waiting);
+        g_free(gpu->reason);
+        g_free(gpu);
+}
+
+static void instance_destroy(gpointer p)
+{
+        Instance *instance = p;
+
+        instance_desc_free(instance->desc);
+        g_free(instance->name);
+        g_free(instance);
+}
+
+static void job_destroy(gpointer p)
+{
+        Job *job = p;
+
+        if (job->gpu)
+                g_queue_remove(&job->gpu->waiting, job);
+        g_free(job->gpu_name);
+        g_free(job->type_id);
+        g_ptr_array_unref(job->uuids);
+        vgpud_error_done(&job->error);
+        g_free(job);
+}
+
+Manager *model_new(void)
+{
+        Manager *m = g_new0(Manager, 1);
+
+        m->gpus = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gpu_destroy);
+        m->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_destroy);
+        m->jobs = g_hash_table_new_full(NULL, NULL, NULL, job_destroy);
+        return m;
+}
+
+Manager *model_free(Manager *m)
+{
+        g_hash_table_unref(m->jobs);
+        g_hash_table_unref(m->instances);
+        g_hash_table_unref(m->gpus);
+        g_free(m->gpu);
+        g_free(m->type);
+        g_free(m->uuid);
+        g_free(m->name);
+        g_free(m->parent);
+        g_free(m->attributes);
+        g_free(m);
+        return NULL;
+}
+
+Gpu *model_add_gpu(Manager *m, const char *name)
+{
+        Gpu *gpu = g_new0(Gpu, 1);
+        g_autofree char *path = g_strdup_printf("devices/virtual/%s", name);
+        VgpuType *full = vgpu_type_new("mdpy-xga"), *bare = vgpu_type_new("bare");
+
+        gpu->manager = m;
+        gpu->facts = gpu_facts_new(name, path);
+        gpu->driver = &fake_driver;
+        gpu->state = GPU_READY;
+        gpu->instances = g_hash_table_new(g_str_hash, g_str_equal);
+        g_queue_init(&gpu->waiting);
+        if (!gpu->facts->mdev_parents)
+                gpu->facts->mdev_parents = g_ptr_array_new_with_free_func(parent_destroy);
+        g_ptr_array_add(gpu->facts->mdev_parents, mdev_parent_new(name, path, NULL));
+
+        g_free(full->name);
+        full->name = g_strdup("Virtual XGA");
+        g_free(full->description);
+        full->description = g_strdup("resolution: 1024x768\nand more");
+        g_free(full->device_api);
+        full->device_api = g_strdup("vfio-pci");
+        full->framebuffer_bytes = 3145728;
+        full->low_gm_bytes = 64;
+        full->high_gm_bytes = 384;
+        full->fences = 4;
+        full->weight = 2;
+        full->heads = 1;
+        full->frame_rate_limit = 60;
+        full->max_x = 1024;
+        full->max_y = 768;
+        full->max_instances = 8;
+        full->available = 3;
+        gpu->snapshot = gpu_snapshot_new();
+        gpu->snapshot->taken_usec = 1700000000000000;
+        if (!gpu->snapshot->types)
+                gpu->snapshot->types = g_ptr_array_new_with_free_func(type_destroy);
+        g_ptr_array_add(gpu->snapshot->types, full);
+        g_ptr_array_add(gpu->snapshot->types, bare);
+        gpu_snapshot_seal(gpu->snapshot);
+
+        g_hash_table_insert(m->gpus, gpu->facts->name, gpu);
+        return gpu;
+}
+
+Instance *model_add_instance(Gpu *gpu, const char *uuid, InstanceOrigin origin, uid_t owner, const char *name)
+{
+        Instance *instance = g_new0(Instance, 1);
+
+        instance->gpu = gpu;
+        instance->desc = instance_desc_new(uuid);
+        instance->desc->type_id = g_strdup("mdpy-xga");
+        instance->desc->parent = g_strdup(gpu_name(gpu));
+        instance->desc->path = g_strdup_printf("%s/%s", gpu->facts->path, uuid);
+        instance->desc->device_api = g_strdup("vfio-pci");
+        instance->desc->driver = g_strdup("vfio_mdev");
+        instance->desc->iommu_group = 12;
+        instance->desc->cdev = g_strdup("vfio3");
+        instance->origin = origin;
+        instance->owner = owner;
+        instance->name = g_strdup(name);
+        instance->created_usec = origin == INSTANCE_ORIGIN_VGPUD ? 1700000001000000 : 0;
+        g_hash_table_insert(gpu->instances, instance->desc->uuid, instance);
+        g_hash_table_insert(gpu->manager->instances, instance->desc->uuid, instance);
+        return instance;
+}
+
+Job *model_add_job(Gpu *gpu, JobKind kind, uid_t requester)
+{
+        Job *job = g_new0(Job, 1);
+
+        job->manager = gpu->manager;
+        job->id = ++gpu->manager->last_job;
+        job->kind = kind;
+        job->gpu = gpu;
+        job->gpu_name = g_strdup(gpu_name(gpu));
+        job->requester = requester;
+        job->created_usec = 1700000002000000;
+        job->timeout_usec = 120000000;
+        job->uuids = g_ptr_array_new_with_free_func(g_free);
+        g_hash_table_insert(gpu->manager->jobs, GUINT_TO_POINTER(job->id), job);
+        g_queue_push_tail(&gpu->waiting, job);
+        return job;
+}
+
+static Job *queue_job(Gpu *gpu, JobKind kind, uid_t requester)
+{
+        Manager *m = gpu->manager;
+        Job *job = model_add_job(gpu, kind, requester);
+
+        if (m->events)
+                m->events->job_added(job, m->events_userdata);
+        return job;
+}
+
+void model_remove_instance(Instance *instance)
+{
+        Manager *m = instance->gpu->manager;
+
+        m->events->instance_removed(instance, m->events_userdata);
+        g_hash_table_remove(instance->gpu->instances, instance->desc->uuid);
+        g_hash_table_remove(m->instances, instance->desc->uuid);
+}
+
+void model_remove_gpu(Gpu *gpu)
+{
+        Manager *m = gpu->manager;
+
+        m->events->gpu_removed(gpu, m->events_userdata);
+        g_hash_table_remove(m->gpus, gpu_name(gpu));
+}
+
+void model_end_job(Job *job, JobState state, VgpudErrorCode code, const char *message)
+{
+        Manager *m = job->manager;
+        JobFinished finished = job->finished;
+
+        job->state = state;
+        if (code != VGPUD_ERROR_NONE)
+                vgpud_error_setf(&job->error, code, "%s", message);
+        job->finished = NULL;
+        if (finished)
+                finished(job, &job->error, job->finished_userdata);
+        if (m->events)
+                m->events->job_removed(job, m->events_userdata);
+        g_hash_table_remove(m->jobs, GUINT_TO_POINTER(job->id));
+}
+
+/* --- manager.h --- */
+
+void manager_set_events(Manager *m, const ManagerEvents *events, void *userdata)
+{
+        m->events = events;
+        m->events_userdata = userdata;
+}
+
+GHashTable *manager_gpus(Manager *m)
+{
+        return m->gpus;
+}
+
+GHashTable *manager_jobs(Manager *m)
+{
+        return m->jobs;
+}
+
+GHashTable *manager_instances(Manager *m)
+{
+        return m->instances;
+}
+
+Gpu *manager_get_gpu(Manager *m, const char *name)
+{
+        return g_hash_table_lookup(m->gpus, name);
+}
+
+Instance *manager_get_instance(Manager *m, const char *uuid)
+{
+        return g_hash_table_lookup(m->instances, uuid);
+}
+
+Job *manager_get_job(Manager *m, uint32_t id)
+{
+        return g_hash_table_lookup(m->jobs, GUINT_TO_POINTER(id));
+}
+
+int manager_find_gpu(Manager *m, const char *what, Gpu **ret, VgpudError *reterr)
+{
+        *ret = manager_get_gpu(m, what);
+        return *ret ? 0 : vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_GPU, "there is no GPU '%s'", what);
+}
+
+int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudError *reterr)
+{
+        *ret = manager_get_instance(m, what);
+        return *ret ? 0
+                    : vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE, "there is no instance '%s'", what);
+}
+
+static int fail(Manager *m, VgpudError *reterr)
+{
+        VgpudErrorCode code = m->fail_next;
+
+        m->fail_next = VGPUD_ERROR_NONE;
+        return code == VGPUD_ERROR_NONE ? 0 : vgpud_error_setf(reterr, code, "%s", m->fail_message);
+}
+
+int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
+                           VgpudError *reterr)
+{
+        Gpu *gpu;
+        int r;
+
+        r = manager_find_gpu(m, request->gpu && request->gpu[0] ? request->gpu : m->any_gpu, &gpu, reterr);
+        if (r < 0)
+                return r;
+        *ret_type = gpu_snapshot_find_type(gpu->snapshot, request->type, reterr);
+        if (!*ret_type)
+                return -vgpud_error_code_to_errno(VGPUD_ERROR_NO_SUCH_TYPE);
+        *ret_gpu = gpu;
+        return 0;
+}
+
+static void keep(char **where, const char *what)
+{
+        g_free(*where);
+        *where = g_strdup(what);
+}
+
+int manager_create(Manager *m, const CreateRequest *request, Job **ret, VgpudError *reterr)
+{
+        g_autoptr(GString) attributes = g_string_new(NULL);
+        const VgpuType *type;
+        Gpu *gpu;
+        int r;
+
+        m->creates++;
+        keep(&m->gpu, request->gpu);
+        keep(&m->type, request->type);
+        keep(&m->uuid, request->uuid);
+        keep(&m->name, request->name);
+        keep(&m->parent, request->parent);
+        for (guint i = 0; request->attributes && i < request->attributes->len; i++) {
+                const VgpuAttribute *a = request->attributes->pdata[i];
+
+                g_string_append_printf(attributes, "%s=%s;", a->name, a->value);
+        }
+        keep(&m->attributes, attributes->str);
+        m->count = request->count;
+        m->timeout_usec = request->timeout_usec;
+        m->requester = request->requester;
+
+        r = fail(m, reterr);
+        if (r >= 0)
+                r = manager_resolve_create(m, request, &gpu, &type, reterr);
+        if (r < 0)
+                return r;
+        *ret = queue_job(gpu, JOB_CREATE, request->requester);
+        (*ret)->type_id = g_strdup(type->id);
+        for (uint32_t i = 0; i < request->count; i++)
+                g_ptr_array_add((*ret)->uuids, g_strdup_printf("00000000-0000-4000-8000-%012x", i + 1));
+        return 0;
+}
+
+int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
+                    Job **ret, VgpudError *reterr)
+{
+        int r;
+
+        m->destroys++;
+        m->foreign = foreign;
+        m->requester = requester;
+        m->timeout_usec = timeout_usec;
+        keep(&m->uuid, instance->desc->uuid);
+        r = fail(m, reterr);
+        if (r < 0)
+                return r;
+        *ret = queue_job(instance->gpu, JOB_DESTROY, requester);
+        g_ptr_array_add((*ret)->uuids, g_strdup(instance->desc->uuid));
+        return 0;
+}
+
+int manager_rescan(Manager *m, Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
+{
+        int r;
+
+        m->rescans++;
+        m->requester = requester;
+        keep(&m->gpu, gpu_name(gpu));
+        r = fail(m, reterr);
+        if (r < 0)
+                return r;
+        *ret = queue_job(gpu, JOB_RESCAN, requester);
+        return 0;
+}
+
+/* --- job.h, gpu.h, instance.h --- */
+
+static const char *const job_kind_table[_JOB_KIND_MAX] = {
+        [JOB_CREATE] = "create",
+        [JOB_DESTROY] = "destroy",
+        [JOB_RESCAN] = "rescan",
+};
+DEFINE_STRING_TABLE_TO_STRING(job_kind, JobKind)
+
+static const char *const job_state_table[_JOB_STATE_MAX] = {
+        [JOB_WAITING] = "waiting", [JOB_RUNNING] = "running", [JOB_STUCK] = "stuck",
+        [JOB_DONE] = "done",       [JOB_FAILED] = "failed",   [JOB_CANCELED] = "canceled",
+};
+DEFINE_STRING_TABLE_TO_STRING(job_state, JobState)
+
+static const char *const gpu_state_table[_GPU_STATE_MAX] = {
+        [GPU_NEW] = "new",       [GPU_READY] = "ready", [GPU_UNSUPPORTED] = "unsupported",
+        [GPU_FAILED] = "failed", [GPU_STUCK] = "stuck",
+};
+DEFINE_STRING_TABLE_TO_STRING(gpu_state, GpuState)
+
+static const char *const instance_origin_table[_INSTANCE_ORIGIN_MAX] = {
+        [INSTANCE_ORIGIN_VGPUD] = "vgpud",
+        [INSTANCE_ORIGIN_FOREIGN] = "foreign",
+};
+DEFINE_STRING_TABLE_TO_STRING(instance_origin, InstanceOrigin)
+
+static const char *const instance_state_table[_INSTANCE_STATE_MAX] = {
+        [INSTANCE_ACTIVE] = "active",
+        [INSTANCE_STUCK] = "stuck",
+};
+DEFINE_STRING_TABLE_TO_STRING(instance_state, InstanceState)
+
+bool gpu_is_stale(const Gpu *gpu)
+{
+        return gpu->state == GPU_STUCK || gpu->state == GPU_FAILED;
+}
+
+void job_on_finished(Job *job, JobFinished finished, void *userdata)
+{
+        job->finished = finished;
+        job->finished_userdata = userdata;
+}
+
+int job_cancel(Job *job, VgpudError *reterr)
+{
+        Manager *m = job->manager;
+        int r;
+
+        m->cancels++;
+        r = fail(m, reterr);
+        if (r < 0)
+                return r;
+        model_end_job(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, "it was cancelled");
+        return 0;
+}

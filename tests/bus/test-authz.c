@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The gate before the methods, with a polkit that the test plays. */
+
+#include <string.h>
+
+#include "fixture.h"
+
+#define JOB1   VGPUD_PATH_JOB "/1"
+#define DENIED "org.vgpud1.Error.NotAuthorized: "
+
+/* The Bus keeps its gate to itself; what is kept shows in the references to the connection, which
+ * fixture_free() checks under the address sanitizer, and in the number of questions that polkit gets. */
+
+static Call *rescan(Fixture *f, CallFlags flags)
+{
+        Call *c = call_start(f, flags, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}", 0);
+
+        fixture_settle(f);
+        return c;
+}
+
+static void assert_rescan(Fixture *f, CallFlags flags, const char *expected)
+{
+        g_autoptr(Call) c = rescan(f, flags);
+        g_autofree char *got = call_text(c);
+
+        g_assert_cmpstr(got, ==, expected);
+}
+
+static void test_allow(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        f->polkit = POLKIT_SAYS_YES;
+        assert_rescan(f, 0, "\"" JOB1 "\"");
+        g_assert_cmpuint(f->asked, ==, 1);
+        g_assert_cmpstr(f->question, ==, "org.vgpud1.rescan :1.7 0 gpu=mdpy");
+        g_assert_cmpuint(f->manager->requester, ==, f->uid);
+        assert_rescan(f, CALL_INTERACTIVE, "\"" VGPUD_PATH_JOB "/2\"");
+        g_assert_cmpstr(f->question, ==, "org.vgpud1.rescan :1.7 1 gpu=mdpy");
+        g_assert_cmpuint(f->manager->rescans, ==, 2);
+}
+
+static void test_refusals(void)
+{
+        static const struct {
+                PolkitPlay play;
+                CallFlags flags;
+                const char *expected;
+        } cases[] = {
+                { POLKIT_SAYS_NO, 0, DENIED "polkit does not allow org.vgpud1.rescan" },
+                { POLKIT_SAYS_CHALLENGE, 0,
+                  DENIED "org.vgpud1.rescan needs authentication, and the call did not allow that a password "
+                         "is asked for" },
+                { POLKIT_SAYS_CHALLENGE, CALL_INTERACTIVE,
+                  DENIED "org.vgpud1.rescan needs authentication, and no authentication agent is there to ask "
+                         "for a password" },
+                { POLKIT_SAYS_DISMISSED, CALL_INTERACTIVE,
+                  DENIED "org.vgpud1.rescan: the authentication was dismissed" },
+                { POLKIT_SAYS_NONSENSE, 0,
+                  DENIED "polkit could not be asked for org.vgpud1.rescan: its answer cannot be read" },
+                { POLKIT_FAILS, 0,
+                  DENIED "polkit could not be asked for org.vgpud1.rescan: The name org.freedesktop.PolicyKit1 "
+                         "was not provided" },
+        };
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                f->polkit = cases[i].play;
+                assert_rescan(f, cases[i].flags, cases[i].expected);
+        }
+        g_assert_cmpuint(f->asked, ==, G_N_ELEMENTS(cases));
+        g_assert_cmpuint(f->manager->rescans, ==, 0);
+}
+
+/* Whom polkit cannot be told about is refused. */
+static void test_nameless(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        f->polkit = POLKIT_SAYS_YES;
+        assert_rescan(f, CALL_NAMELESS,
+                      DENIED
+                      "polkit could not be asked for org.vgpud1.rescan: the caller has no name on the bus");
+        g_assert_cmpuint(f->asked, ==, 0);
+}
+
+static void test_root(void)
+{
+        g_autoptr(Fixture) f = fixture_new(0);
+
+        if (f->uid != 0) {
+                g_test_skip("needs root");
+                return;
+        }
+        f->polkit = POLKIT_FAILS;
+        assert_rescan(f, 0, "\"" JOB1 "\"");
+        g_assert_cmpuint(f->asked, ==, 0);
+}
+
+static void test_delay(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autoptr(Call) c = NULL;
+        g_autofree char *got = NULL;
+
+        f->polkit = POLKIT_THINKS;
+        c = rescan(f, 0);
+        g_assert_null(c->reply);
+        g_assert_cmpuint(f->manager->rescans, ==, 0);
+        /* Nothing else has to wait for it. */
+        assert_call("\"" PATH_GPU "\"", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", "sa{sv}",
+                    "mdpy", 0);
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        got = call_text(c);
+        g_assert_cmpstr(got, ==, "\"" JOB1 "\"");
+        g_assert_cmpuint(f->manager->rescans, ==, 1);
+        g_assert_cmpuint(f->asked, ==, 1);
+}
+
+/* The object goes away while polkit thinks: the second dispatch does not find it. */
+static void test_object_removed(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autoptr(Call) c = NULL, by_name = NULL;
+        g_autofree char *got = NULL, *got_by_name = NULL;
+
+        f->polkit = POLKIT_THINKS;
+        c = call_start(f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
+        by_name = call_start(f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy", "sa{sv}", UUID_A, 0);
+        fixture_settle(f);
+        g_assert_cmpuint(f->asked, ==, 2);
+        model_remove_instance(f->a);
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        got = call_text(c);
+        got_by_name = call_text(by_name);
+        g_assert_cmpstr(got, ==, "org.freedesktop.DBus.Error.UnknownObject: Unknown object '" PATH_A "'.");
+        g_assert_cmpstr(got_by_name, ==, "org.vgpud1.Error.NoSuchInstance: there is no instance '" UUID_A "'");
+        g_assert_cmpuint(f->manager->destroys, ==, 0);
+}
+
+/* An instance of the same UUID on another GPU is not what polkit was asked about. */
+static void test_object_replaced(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autoptr(Call) c = NULL;
+        g_autofree char *got = NULL;
+
+        f->polkit = POLKIT_THINKS;
+        c = call_start(f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
+        fixture_settle(f);
+        model_remove_instance(f->a);
+        f->a = model_add_instance(model_add_gpu(f->manager, "mtty"), UUID_A, INSTANCE_ORIGIN_VGPUD, f->uid,
+                                  "desk");
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        got = call_text(c);
+        g_assert_cmpstr(got, ==,
+                        "org.vgpud1.Error.Failed: what the call would do changed while polkit was asked about "
+                        "it; call again");
+        g_assert_cmpuint(f->manager->destroys, ==, 0);
+}
+
+/* Nor is an instance that has become foreign. */
+static void test_action_changed(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autoptr(Call) c = NULL;
+        g_autofree char *got = NULL;
+
+        f->polkit = POLKIT_THINKS;
+        c = call_start(f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 1, "foreign", "b", true);
+        fixture_settle(f);
+        f->a->origin = INSTANCE_ORIGIN_FOREIGN;
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        got = call_text(c);
+        g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Failed: what the call would do changed"));
+        g_assert_cmpuint(f->manager->destroys, ==, 0);
+}
+
+static void test_client_leaves(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autoptr(Call) c = NULL;
+
+        f->polkit = POLKIT_THINKS;
+        c = rescan(f, 0);
+        fixture_client_leaves(f);
+        g_assert_cmpuint(f->manager->rescans, ==, 0);
+}
+
+/* Questions that nobody has answered must not keep the connection alive. */
+static void test_daemon_stops(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autoptr(Call) c = NULL;
+
+        f->polkit = POLKIT_THINKS;
+        c = rescan(f, 0);
+        f->bus = bus_free(f->bus);
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        g_assert_null(c->reply);
+        g_assert_cmpuint(f->manager->rescans, ==, 0);
+}
+
+static void test_limit(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autoptr(GPtrArray) calls = g_ptr_array_new();
+
+        f->polkit = POLKIT_THINKS;
+        for (unsigned i = 0; i < BUS_AUTHZ_QUERIES_PER_UID_MAX; i++)
+                g_ptr_array_add(calls, rescan(f, 0));
+        g_assert_cmpuint(f->asked, ==, BUS_AUTHZ_QUERIES_PER_UID_MAX);
+        assert_rescan(f, 0,
+                      "org.vgpud1.Error.TooManyJobs: polkit is being asked about 64 calls of this user "
+                      "already");
+        g_assert_cmpuint(f->asked, ==, BUS_AUTHZ_QUERIES_PER_UID_MAX);
+        fixture_polkit_answers(f, POLKIT_SAYS_NO);
+        for (guint i = 0; i < calls->len; i++) {
+                g_autoptr(Call) c = calls->pdata[i];
+                g_autofree char *got = call_text(c);
+
+                g_assert_cmpstr(got, ==, DENIED "polkit does not allow org.vgpud1.rescan");
+        }
+        /* And there is room again. */
+        f->polkit = POLKIT_SAYS_YES;
+        assert_rescan(f, 0, "\"" JOB1 "\"");
+}
+
+/* "Any GPU" stays the one that polkit was asked about, whatever would be chosen now. */
+static void test_any_gpu_stays(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autoptr(Call) c = NULL;
+        g_autofree char *got = NULL;
+
+        model_add_gpu(f->manager, "mtty");
+        f->polkit = POLKIT_THINKS;
+        f->manager->any_gpu = "mdpy";
+        c = call_start(f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", "", "mdpy-xga", 0);
+        fixture_settle(f);
+        g_assert_cmpstr(f->question, ==, "org.vgpud1.create :1.7 0 gpu=mdpy type=mdpy-xga count=1");
+        f->manager->any_gpu = "mtty";
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        got = call_text(c);
+        g_assert_true(g_str_has_prefix(got, "\"" JOB1 "\" "));
+        g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
+}
+
+/* Nobody types a password for what cannot be. */
+static void test_errors_come_first(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autofree char *got = NULL;
+
+        assert_call("org.vgpud1.Error.NoSuchGpu: there is no GPU 'x'", f, 0, VGPUD_PATH_ROOT,
+                    VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", "x", "mdpy-xga", 0);
+        got = CALL_TEXT(f, 0, PATH_B, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
+        g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Foreign: "));
+        g_assert_cmpuint(f->asked, ==, 0);
+}
+
+static void test_details(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autofree char *of_a =
+                        g_strdup_printf("org.vgpud1.destroy :1.7 0 gpu=mdpy type=mdpy-xga instance=" UUID_A
+                                        " name=desk owner=%u mine=yes",
+                                        (unsigned)f->uid);
+        g_autofree char *of_others =
+                        g_strdup_printf("org.vgpud1.destroy :1.7 0 gpu=mdpy type=mdpy-xga instance=" UUID_A
+                                        " name=desk owner=%u mine=no",
+                                        (unsigned)f->uid + 1);
+
+        f->polkit = POLKIT_SAYS_YES;
+        assert_call("\"" JOB1 "\"", f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
+        g_assert_cmpstr(f->question, ==, of_a);
+        f->a->owner = f->uid + 1;
+        assert_call("\"" VGPUD_PATH_JOB "/2\"", f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
+        g_assert_cmpstr(f->question, ==, of_others);
+
+        g_clear_pointer(&f->b->desc->type_id, g_free);
+        assert_call("\"" VGPUD_PATH_JOB "/3\"", f, 0, PATH_B, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 1,
+                    "foreign", "b", true);
+        g_assert_cmpstr(f->question, ==,
+                        "org.vgpud1.destroy-foreign :1.7 0 gpu=mdpy type= instance=" UUID_B
+                        " name= owner=4294967295 mine=no");
+
+        model_add_job(f->gpu, JOB_RESCAN, f->uid + 1);
+        g_autofree char *cancel = g_strdup_printf("org.vgpud1.cancel-job :1.7 0 gpu=mdpy type= job=4 owner=%u",
+                                                  (unsigned)f->uid + 1);
+        assert_call("", f, 0, VGPUD_PATH_JOB "/4", VGPUD_INTERFACE_JOB, "Cancel", "a{sv}", 0);
+        g_assert_cmpstr(f->question, ==, cancel);
+}
+
+static void test_own_job(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        f->polkit = POLKIT_SAYS_NO;
+        model_add_job(f->gpu, JOB_RESCAN, f->uid);
+        assert_call("", f, 0, JOB1, VGPUD_INTERFACE_JOB, "Cancel", "a{sv}", 0);
+        g_assert_cmpuint(f->asked, ==, 0);
+}
+
+/* --- no way around it --- */
+
+/* Every method of ours, with the beginning of a call that would succeed, and the action that polkit must be
+ * asked for. */
+static const struct {
+        const char *path, *interface, *method, *action; /* action NULL: it only looks */
+} method_table[] = {
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "org.vgpud1.create" },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy", "org.vgpud1.destroy" },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", NULL },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetInstance", NULL },
+        { PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "org.vgpud1.rescan" },
+        { PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "org.vgpud1.destroy" },
+        { JOB1, VGPUD_INTERFACE_JOB, "Cancel", "org.vgpud1.cancel-job" },
+};
+
+/* How many methods of ours the objects have, by introspection. */
+static unsigned count_methods(Fixture *f)
+{
+        static const char *const objects[] = { VGPUD_PATH_ROOT, PATH_GPU, PATH_A, JOB1 };
+        unsigned n = 0;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(objects); i++) {
+                g_autoptr(Call) c = call_start(f, 0, objects[i], "org.freedesktop.DBus.Introspectable",
+                                               "Introspect", "");
+                const char *xml, *p, *end;
+
+                fixture_settle(f);
+                g_assert_cmpint(sd_bus_message_read_basic(c->reply, 's', &xml), >, 0);
+                p = strstr(xml, "<interface name=\"org.vgpud1.");
+                g_assert_nonnull(p);
+                end = strstr(p, "</interface>");
+                while ((p = strstr(p, "<method name=")) && p < end) {
+                        n++;
+                        p++;
+                }
+                g_assert_null(strstr(xml, "access=\"readwrite\"")); /* a setter could not wait for polkit */
+                g_assert_null(strstr(xml, "access=\"write\""));
+        }
+        return n;
+}
+
+static void test_every_method(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        f->polkit = POLKIT_SAYS_NO;
+        model_add_job(f->gpu, JOB_RESCAN, f->uid + 1);
+        g_assert_cmpuint(count_methods(f), ==, G_N_ELEMENTS(method_table));
+        for (size_t i = 0; i < G_N_ELEMENTS(method_table); i++) {
+                const char *path = method_table[i].path, *interface = method_table[i].interface;
+                const char *method = method_table[i].method, *action = method_table[i].action;
+                g_autofree char *got = NULL, *denied = NULL;
+
+                f->asked = 0;
+                if (strcmp(method, "Create") == 0)
+                        got = CALL_TEXT(f, 0, path, interface, method, "ssa{sv}", "mdpy", "mdpy-xga", 0);
+                else if (strcmp(path, VGPUD_PATH_ROOT) != 0)
+                        got = CALL_TEXT(f, 0, path, interface, method, "a{sv}", 0);
+                else
+                        got = CALL_TEXT(f, 0, path, interface, method, "sa{sv}",
+                                        strcmp(method, "GetGpu") == 0 ? "mdpy" : UUID_A, 0);
+                if (!action) {
+                        g_assert_cmpuint(f->asked, ==, 0);
+                        g_assert_true(got[0] == '"');
+                        continue;
+                }
+                g_assert_cmpuint(f->asked, ==, 1);
+                denied = g_strdup_printf(DENIED "polkit does not allow %s", action);
+                g_assert_cmpstr(got, ==, denied);
+        }
+        g_assert_cmpuint(f->manager->creates + f->manager->destroys + f->manager->rescans + f->manager->cancels,
+                         ==, 0);
+}
+
+int main(int argc, char *argv[])
+{
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/authz/allow", test_allow);
+        g_test_add_func("/authz/refusals", test_refusals);
+        g_test_add_func("/authz/nameless", test_nameless);
+        g_test_add_func("/authz/root", test_root);
+        g_test_add_func("/authz/delay", test_delay);
+        g_test_add_func("/authz/object-removed", test_object_removed);
+        g_test_add_func("/authz/object-replaced", test_object_replaced);
+        g_test_add_func("/authz/action-changed", test_action_changed);
+        g_test_add_func("/authz/client-leaves", test_client_leaves);
+        g_test_add_func("/authz/daemon-stops", test_daemon_stops);
+        g_test_add_func("/authz/limit", test_limit);
+        g_test_add_func("/authz/any-gpu-stays", test_any_gpu_stays);
+        g_test_add_func("/authz/errors-come-first", test_errors_come_first);
+        g_test_add_func("/authz/details", test_details);
+        g_test_add_func("/authz/own-job", test_own_job);
+        g_test_add_func("/authz/every-method", test_every_method);
+        return g_test_run();
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What methods ask of the model, and what they answer. Everything here is called by root, whom nobody asks
+ * about. */
+
+#include <string.h>
+
+#include "fixture.h"
+
+#define CREATE(f, ...) \
+        CALL_TEXT(f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", __VA_ARGS__)
+#define JOB1 VGPUD_PATH_JOB "/1"
+
+static Fixture *root_fixture(void)
+{
+        Fixture *f = fixture_new(0);
+
+        f->polkit = POLKIT_SAYS_YES; /* when the tests do not run as root */
+        return f;
+}
+
+static void assert_text(char *got, const char *expected)
+{
+        g_assert_cmpstr(got, ==, expected);
+        g_free(got);
+}
+
+static void test_create(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        Manager *m = f->manager;
+
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 0),
+                    "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
+        g_assert_cmpstr(m->gpu, ==, "mdpy");
+        g_assert_cmpstr(m->type, ==, "mdpy-xga");
+        g_assert_null(m->uuid);
+        g_assert_null(m->name);
+        g_assert_null(m->parent);
+        g_assert_cmpstr(m->attributes, ==, "");
+        g_assert_cmpuint(m->count, ==, 1);
+        g_assert_cmpuint(m->timeout_usec, ==, 0);
+        g_assert_cmpuint(m->requester, ==, f->uid);
+        g_assert_cmpstr(f->log->str, ==, "+" JOB1 " reply ");
+}
+
+static void test_create_options(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        Manager *m = f->manager;
+
+        assert_text(CREATE(f, "mdpy", "Virtual XGA", 6, "name", "s", "desk2", "uuid", "s", UUID_A, "parent",
+                           "s", "mdpy", "attributes", "a(ss)", 2, "a", "1", "b/c", "", "timeout_usec", "t",
+                           (uint64_t)1000000, "wait", "b", false),
+                    "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
+        g_assert_cmpstr(m->type, ==, "mdpy-xga"); /* the id, which is what polkit was asked about */
+        g_assert_cmpstr(m->uuid, ==, UUID_A);
+        g_assert_cmpstr(m->name, ==, "desk2");
+        g_assert_cmpstr(m->parent, ==, "mdpy");
+        g_assert_cmpstr(m->attributes, ==, "a=1;b/c=;");
+        g_assert_cmpuint(m->timeout_usec, ==, 1000000);
+
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "count", "u", 2),
+                    "\"" VGPUD_PATH_JOB "/2\" [\"" VGPUD_PATH_INSTANCE
+                    "/00000000_0000_4000_8000_000000000001\", \"" VGPUD_PATH_INSTANCE
+                    "/00000000_0000_4000_8000_000000000002\"]");
+        g_assert_cmpuint(m->count, ==, 2);
+}
+
+static void test_create_any_gpu(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+
+        f->manager->any_gpu = "mdpy";
+        assert_text(CREATE(f, "", "mdpy-xga", 0),
+                    "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
+        g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
+}
+
+static void test_bad_options(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autoptr(Call) many = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+#define INVALID "org.vgpud1.Error.InvalidArgs: "
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "colour", "s", "red"),
+                    INVALID "there is no option 'colour'");
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "", "s", "red"), INVALID "there is no option ''");
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "wait", "s", "yes"),
+                    INVALID "option 'wait' must have the D-Bus type b, not s");
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "count", "t", (uint64_t)1),
+                    INVALID "option 'count' must have the D-Bus type u, not t");
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "attributes", "as", 0),
+                    INVALID "option 'attributes' must have the D-Bus type a(ss), not as");
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 2, "name", "s", "a", "name", "s", "b"),
+                    INVALID "option 'name' is given twice");
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "count", "u", 0),
+                    INVALID "option 'count' must be from 1 to 1024, not 0");
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "count", "u", 1025),
+                    INVALID "option 'count' must be from 1 to 1024, not 1025");
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "timeout_usec", "t", (uint64_t)0),
+                    INVALID "option 'timeout_usec' must be from 1000000 to 3600000000, not 0");
+        assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "timeout_usec", "t", (uint64_t)3600000001),
+                    INVALID "option 'timeout_usec' must be from 1000000 to 3600000000, not 3600000001");
+        assert_call(INVALID "there is no option 'wait'", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
+                    "GetGpu", "sa{sv}", "mdpy", 1, "wait", "b", true);
+        assert_call(INVALID "there is no option 'wait'", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
+                    "GetInstance", "sa{sv}", UUID_A, 1, "wait", "b", true);
+        assert_call(INVALID "there is no option 'name'", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}",
+                    1, "name", "s", "x");
+        assert_call(INVALID "there is no option 'name'", f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy",
+                    "a{sv}", 1, "name", "s", "x");
+        model_add_job(f->gpu, JOB_RESCAN, f->uid);
+        assert_call(INVALID "there is no option 'wait'", f, 0, JOB1, VGPUD_INTERFACE_JOB, "Cancel", "a{sv}", 1,
+                    "wait", "b", true);
+
+        g_assert_cmpint(sd_bus_message_new_method_call(f->client, &m, NULL, VGPUD_PATH_ROOT,
+                                                       VGPUD_INTERFACE_MANAGER, "Create"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_set_sender(m, ":1.7"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "ss", "mdpy", "mdpy-xga"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "{sv}"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'e', "sv"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", "attributes"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'v', "a(ss)"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "(ss)"), >=, 0);
+        for (unsigned i = 0; i < 65; i++)
+                g_assert_cmpint(sd_bus_message_append(m, "(ss)", "a", "1"), >=, 0);
+        for (unsigned i = 0; i < 4; i++)
+                g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        many = call_send(f, m);
+        fixture_settle(f);
+        assert_text(call_text(many), INVALID "option 'attributes' has more than 64 entries");
+
+        g_assert_cmpuint(f->manager->creates + f->manager->destroys + f->manager->rescans + f->manager->cancels,
+                         ==, 0);
+        g_assert_cmpuint(f->asked, ==, 0);
+}
+
+/* The words of the model reach the caller, under the name of the code. */
+static void test_errors_of_the_model(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+
+        f->manager->fail_message = "\xff is full";
+        for (VgpudErrorCode code = VGPUD_ERROR_NONE + 1; code < _VGPUD_ERROR_MAX; code++) {
+                g_autofree char *expected =
+                                g_strdup_printf("%s: \xef\xbf\xbd is full", vgpud_error_code_to_dbus(code));
+                g_autofree char *got = NULL;
+
+                f->manager->fail_next = code;
+                got = CREATE(f, "mdpy", "mdpy-xga", 0);
+                g_assert_cmpstr(got, ==, expected);
+        }
+        assert_text(CREATE(f, "nothing", "mdpy-xga", 0),
+                    "org.vgpud1.Error.NoSuchGpu: there is no GPU 'nothing'");
+        assert_call("org.vgpud1.Error.NoSuchInstance: there is no instance 'x'", f, 0, VGPUD_PATH_ROOT,
+                    VGPUD_INTERFACE_MANAGER, "Destroy", "sa{sv}", "x", 0);
+        assert_call("org.vgpud1.Error.NoSuchInstance: there is no instance 'x'", f, 0, VGPUD_PATH_ROOT,
+                    VGPUD_INTERFACE_MANAGER, "GetInstance", "sa{sv}", "x", 0);
+        assert_call("org.vgpud1.Error.NoSuchGpu: there is no GPU 'x'", f, 0, VGPUD_PATH_ROOT,
+                    VGPUD_INTERFACE_MANAGER, "GetGpu", "sa{sv}", "x", 0);
+}
+
+static void test_get(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+
+        assert_call("\"" PATH_GPU "\"", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", "sa{sv}",
+                    "mdpy", 0);
+        assert_call("\"" PATH_A "\"", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetInstance", "sa{sv}",
+                    UUID_A, 0);
+}
+
+static void test_destroy(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        Manager *m = f->manager;
+
+        assert_call("\"" JOB1 "\"", f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 1,
+                    "timeout_usec", "t", (uint64_t)3600000000);
+        g_assert_cmpstr(m->uuid, ==, UUID_A);
+        g_assert_false(m->foreign);
+        g_assert_cmpuint(m->timeout_usec, ==, 3600000000);
+        g_assert_cmpuint(m->requester, ==, f->uid);
+
+        /* "foreign" allows what is foreign, it does not make it so. */
+        assert_call("\"" VGPUD_PATH_JOB "/2\"", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy",
+                    "sa{sv}", UUID_A, 1, "foreign", "b", true);
+        g_assert_false(m->foreign);
+}
+
+static void test_destroy_foreign(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autofree char *got = CALL_TEXT(f, 0, PATH_B, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
+
+        g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Foreign: vgpud did not make instance " UUID_B));
+        g_assert_cmpuint(f->manager->destroys, ==, 0);
+        assert_call("\"" JOB1 "\"", f, 0, PATH_B, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 1, "foreign",
+                    "b", true);
+        g_assert_true(f->manager->foreign);
+        g_assert_cmpstr(f->manager->uuid, ==, UUID_B);
+}
+
+static void test_rescan(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+
+        assert_call("\"" JOB1 "\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}", 0);
+        g_assert_cmpuint(f->manager->rescans, ==, 1);
+        g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
+}
+
+static void test_cancel(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+
+        model_add_job(f->gpu, JOB_RESCAN, f->uid);
+        assert_call("", f, 0, JOB1, VGPUD_INTERFACE_JOB, "Cancel", "a{sv}", 0);
+        g_assert_cmpuint(f->manager->cancels, ==, 1);
+        model_add_job(f->gpu, JOB_RESCAN, f->uid);
+        f->manager->fail_next = VGPUD_ERROR_FAILED;
+        f->manager->fail_message = "it runs already";
+        assert_call("org.vgpud1.Error.Failed: it runs already", f, 0, VGPUD_PATH_JOB "/2", VGPUD_INTERFACE_JOB,
+                    "Cancel", "a{sv}", 0);
+}
+
+/* --- the option "wait" --- */
+
+static Call *create_waiting(Fixture *f)
+{
+        Call *c = call_start(f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", "mdpy",
+                             "mdpy-xga", 1, "wait", "b", true);
+
+        fixture_settle(f);
+        g_assert_null(c->reply);
+        g_assert_nonnull(manager_get_job(f->manager, f->manager->last_job));
+        return c;
+}
+
+static void test_wait(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autoptr(Call) c = create_waiting(f);
+
+        g_string_truncate(f->log, 0);
+        f->manager->events->gpu_changed(f->gpu, GPU_CHANGED_TYPES, f->manager->events_userdata);
+        model_end_job(manager_get_job(f->manager, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        fixture_settle(f);
+        assert_text(call_text(c),
+                    "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
+        /* What it changed is known before the answer; the answer comes before the job is forgotten. */
+        g_assert_true(g_str_has_prefix(f->log->str, "~" PATH_GPU ".Types reply -" JOB1 " JobRemoved("));
+}
+
+static void test_wait_for_failure(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autoptr(Call) c = create_waiting(f);
+
+        model_end_job(manager_get_job(f->manager, 1), JOB_FAILED, VGPUD_ERROR_NO_CAPACITY, "there is no room");
+        fixture_settle(f);
+        assert_text(call_text(c), "org.vgpud1.Error.NoCapacity: there is no room");
+}
+
+/* A job that is stuck answers, lives on, and ends later without another answer. */
+static void test_wait_for_stuck(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autoptr(Call) c = create_waiting(f);
+        const VgpudError e = { .code = VGPUD_ERROR_GPU_STUCK, .message = (char *)"no answer from the kernel" };
+        Job *job = manager_get_job(f->manager, 1);
+        JobFinished finished = job->finished;
+
+        job->state = JOB_STUCK;
+        job->finished = NULL;
+        finished(job, &e, job->finished_userdata);
+        fixture_settle(f);
+        assert_text(call_text(c), "org.vgpud1.Error.GpuStuck: no answer from the kernel");
+        g_string_truncate(f->log, 0);
+        model_end_job(job, JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        fixture_settle(f);
+        g_assert_true(g_str_has_prefix(f->log->str, "-" JOB1 " JobRemoved("));
+}
+
+static void test_wait_other_methods(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autoptr(Call) destroy = call_start(f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 1,
+                                             "wait", "b", true);
+        g_autoptr(Call) rescan = call_start(f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}", 1, "wait",
+                                            "b", true);
+
+        fixture_settle(f);
+        g_assert_null(destroy->reply);
+        g_assert_null(rescan->reply);
+        model_end_job(manager_get_job(f->manager, 2), JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        model_end_job(manager_get_job(f->manager, 1), JOB_CANCELED, VGPUD_ERROR_CANCELED, "not wanted");
+        fixture_settle(f);
+        assert_text(call_text(rescan), "\"" VGPUD_PATH_JOB "/2\"");
+        assert_text(call_text(destroy), "org.vgpud1.Error.Canceled: not wanted");
+}
+
+/* If the model drops a job without a word, the caller is told all the same. */
+static void test_wait_for_removed(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autoptr(Call) c = create_waiting(f);
+        Job *job = manager_get_job(f->manager, 1);
+
+        job->finished = NULL;
+        model_end_job(job, JOB_FAILED, VGPUD_ERROR_GPU_GONE, "it went away");
+        fixture_settle(f);
+        assert_text(call_text(c), "org.vgpud1.Error.GpuGone: it went away");
+}
+
+static void test_wait_client_leaves(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autoptr(Call) c = create_waiting(f);
+
+        fixture_client_leaves(f);
+        model_end_job(manager_get_job(f->manager, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        g_assert_cmpuint(g_hash_table_size(f->manager->jobs), ==, 0);
+}
+
+static void test_wait_daemon_stops(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autoptr(Call) c = create_waiting(f);
+        g_autofree char *got = NULL;
+
+        f->bus = bus_free(f->bus);
+        fixture_settle(f);
+        got = call_text(c);
+        g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Canceled: "));
+        /* The job does not know the bus any more. */
+        model_end_job(manager_get_job(f->manager, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        /* And the objects are no more. */
+        assert_call("org.freedesktop.DBus.Error.UnknownObject: Unknown object '" VGPUD_PATH_ROOT "'.", f, 0,
+                    VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", "sa{sv}", "mdpy", 0);
+}
+
+int main(int argc, char *argv[])
+{
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/methods/create", test_create);
+        g_test_add_func("/methods/create-options", test_create_options);
+        g_test_add_func("/methods/create-any-gpu", test_create_any_gpu);
+        g_test_add_func("/methods/bad-options", test_bad_options);
+        g_test_add_func("/methods/errors", test_errors_of_the_model);
+        g_test_add_func("/methods/get", test_get);
+        g_test_add_func("/methods/destroy", test_destroy);
+        g_test_add_func("/methods/destroy-foreign", test_destroy_foreign);
+        g_test_add_func("/methods/rescan", test_rescan);
+        g_test_add_func("/methods/cancel", test_cancel);
+        g_test_add_func("/wait/done", test_wait);
+        g_test_add_func("/wait/failed", test_wait_for_failure);
+        g_test_add_func("/wait/stuck", test_wait_for_stuck);
+        g_test_add_func("/wait/other-methods", test_wait_other_methods);
+        g_test_add_func("/wait/removed", test_wait_for_removed);
+        g_test_add_func("/wait/client-leaves", test_wait_client_leaves);
+        g_test_add_func("/wait/daemon-stops", test_wait_daemon_stops);
+        return g_test_run();
+}

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What clients read: properties, the tree, and the signals that say what changed. */
+
+#include <string.h>
+
+#include "fixture.h"
+
+#define PROPERTIES "org.freedesktop.DBus.Properties"
+
+static void assert_properties(Fixture *f, const char *path, const char *interface, const char *expected[][2])
+{
+        for (size_t i = 0; expected[i][0]; i++) {
+                g_autofree char *got =
+                                CALL_TEXT(f, 0, path, PROPERTIES, "Get", "ss", interface, expected[i][0]);
+                g_autofree char *want = g_strdup_printf("<%s>", expected[i][1]);
+
+                if (strcmp(got, want) != 0)
+                        g_error("%s: got %s, not %s", expected[i][0], got, want);
+        }
+}
+
+static void test_gpu_properties(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        const char *bare[][2] = {
+                { "Name", "s \"mdpy\"" },
+                { "SysfsPath", "s \"/sys/devices/virtual/mdpy\"" },
+                { "Subsystem", "s \"\"" },
+                { "VendorId", "q 0" },
+                { "Class", "u 0" },
+                { "VendorName", "s \"\"" },
+                { "DeviceName", "s \"\"" },
+                { "Driver", "s \"\"" },
+                { "BackEnd", "s \"fake\"" },
+                { "State", "s \"ready\"" },
+                { "Reason", "s \"\"" },
+                { "Stale", "b false" },
+                { "NumaNode", "i -1" },
+                { "IommuGroup", "i -1" },
+                { "LinkSpeed", "s \"\"" },
+                { "LinkWidth", "u 0" },
+                { "BootDisplay", "b false" },
+                { "Parents", "as [\"mdpy\"]" },
+                { "Types",
+                  "a{sa{sv}} [{\"bare\", [{\"Name\", <s \"bare\">}, {\"Description\", <s \"\">}, "
+                  "{\"DeviceApi\", <s \"\">}, "
+                  "{\"Aliases\", <as []>}, {\"Available\", <u 0>}]}, {\"mdpy-xga\", [{\"Name\", <s \"Virtual "
+                  "XGA\">}, "
+                  "{\"Description\", <s \"resolution: 1024x768\nand more\">}, {\"DeviceApi\", <s "
+                  "\"vfio-pci\">}, "
+                  "{\"Aliases\", <as ALIASES>}, {\"Available\", <u 3>}, {\"FramebufferBytes\", <t 3145728>}, "
+                  "{\"LowGmBytes\", <t 64>}, {\"HighGmBytes\", <t 384>}, {\"Fences\", <u 4>}, {\"Weight\", <u "
+                  "2>}, "
+                  "{\"Heads\", <u 1>}, {\"FrameRateLimit\", <u 60>}, {\"MaxX\", <u 1024>}, {\"MaxY\", <u "
+                  "768>}, "
+                  "{\"MaxInstances\", <u 8>}]}]" },
+                { "Job", "o \"/\"" },
+                { "QueuedJobs", "u 0" },
+                { "ScannedUsec", "t 1700000000000000" },
+                { NULL, NULL },
+        };
+        g_autoptr(GString) types = g_string_new(NULL);
+        g_autoptr(GString) aliases = g_string_new("[");
+        g_auto(GStrv) names = vgpu_type_aliases(f->gpu->snapshot->types->pdata[1]);
+
+        for (size_t i = 0; names[i]; i++)
+                g_string_append_printf(aliases, "%s\"%s\"", i > 0 ? ", " : "", names[i]);
+        g_string_append_c(aliases, ']');
+        for (size_t i = 0; bare[i][0]; i++)
+                if (strcmp(bare[i][0], "Types") == 0) {
+                        g_string_assign(types, bare[i][1]);
+                        g_assert_cmpint(g_string_replace(types, "ALIASES", aliases->str, 0), ==, 1);
+                        bare[i][1] = types->str;
+                }
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, bare);
+}
+
+static void test_pci_gpu_properties(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        GpuFacts *facts = model_add_gpu(f->manager, "0000:3b:00.0")->facts;
+        Gpu *gpu = manager_get_gpu(f->manager, "0000:3b:00.0");
+        const char *expected[][2] = {
+                { "Name", "s \"0000:3b:00.0\"" },
+                { "VendorId", "q 4318" },
+                { "DeviceId", "q 9654" },
+                { "SubsystemVendorId", "q 65535" },
+                { "SubsystemDeviceId", "q 5377" },
+                { "Class", "u 197120" },
+                { "VendorName", "s \"NVIDIA Corporation\"" },
+                { "DeviceName", "s \"GA107GL [A2]\"" },
+                { "Driver", "s \"nvidia\"" },
+                { "BackEnd", "s \"\"" },
+                { "State", "s \"unsupported\"" },
+                { "Reason", "s \"no driver of it\"" },
+                { "NumaNode", "i 1" },
+                { "IommuGroup", "i 40" },
+                { "LinkSpeed", "s \"8.0 GT/s PCIe\"" },
+                { "LinkSpeedMax", "s \"16.0 GT/s PCIe\"" },
+                { "LinkWidth", "u 4" },
+                { "LinkWidthMax", "u 8" },
+                { "BootDisplay", "b true" },
+                { "TotalVfs", "u 16" },
+                { "EnabledVfs", "u 2" },
+                { "Types", "a{sa{sv}} []" },
+                { "ScannedUsec", "t 0" },
+                { NULL, NULL },
+        };
+
+        facts->vendor = 0x10de;
+        facts->device = 0x25b6;
+        facts->subsystem_vendor = 0xffff;
+        facts->subsystem_device = 0x1501;
+        facts->class = 0x030200;
+        facts->vendor_name = g_strdup("NVIDIA Corporation");
+        facts->device_name = g_strdup("GA107GL [A2]");
+        facts->driver = g_strdup("nvidia");
+        facts->numa_node = 1;
+        facts->iommu_group = 40;
+        facts->link_speed = g_strdup("8.0 GT/s PCIe");
+        facts->link_speed_max = g_strdup("16.0 GT/s PCIe");
+        facts->link_width = 4;
+        facts->link_width_max = 8;
+        facts->boot_display = true;
+        facts->total_vfs = 16;
+        facts->enabled_vfs = 2;
+        gpu->driver = NULL;
+        gpu->state = GPU_UNSUPPORTED;
+        gpu->reason = g_strdup("no driver of it");
+        gpu_snapshot_unref(g_steal_pointer(&gpu->snapshot));
+        assert_properties(f, VGPUD_PATH_GPU "/_30000_3a3b_3a00_2e0", VGPUD_INTERFACE_GPU, expected);
+}
+
+static void test_busy_gpu_properties(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        const char *expected[][2] = {
+                { "State", "s \"stuck\"" }, { "Reason", "s \"the kernel is silent\"" },
+                { "Stale", "b true" },      { "Job", "o \"" VGPUD_PATH_JOB "/1\"" },
+                { "QueuedJobs", "u 1" },    { NULL, NULL },
+        };
+
+        f->gpu->state = GPU_STUCK;
+        f->gpu->reason = g_strdup("the kernel is silent");
+        f->gpu->current = model_add_job(f->gpu, JOB_RESCAN, 0);
+        g_queue_remove(&f->gpu->waiting, f->gpu->current);
+        model_add_job(f->gpu, JOB_RESCAN, 0);
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, expected);
+}
+
+static void test_instance_properties(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autofree char *owner = g_strdup_printf("u %u", (unsigned)f->uid);
+        const char *ours[][2] = {
+                { "Uuid", "s \"" UUID_A "\"" },
+                { "Name", "s \"desk\"" },
+                { "Gpu", "o \"" PATH_GPU "\"" },
+                { "Parent", "s \"mdpy\"" },
+                { "Type", "s \"mdpy-xga\"" },
+                { "TypeName", "s \"Virtual XGA\"" },
+                { "DeviceApi", "s \"vfio-pci\"" },
+                { "Driver", "s \"vfio_mdev\"" },
+                { "Origin", "s \"vgpud\"" },
+                { "State", "s \"active\"" },
+                { "Owner", owner },
+                { "CreatedUsec", "t 1700000001000000" },
+                { "SysfsPath", "s \"/sys/devices/virtual/mdpy/" UUID_A "\"" },
+                { "IommuGroup", "i 12" },
+                { "HandOver",
+                  "a{sv} [{\"sysfs_path\", <s \"/sys/bus/mdev/devices/" UUID_A
+                  "\">}, {\"iommu_group\", <i 12>}, "
+                  "{\"group_node\", <s \"/dev/vfio/12\">}, {\"cdev_node\", <s \"/dev/vfio/devices/vfio3\">}, "
+                  "{\"libvirt_xml\", <s \"<hostdev/>\">}, {\"qemu_args\", <as [\"-device\", \"vfio-pci\"]>}]" },
+                { "Job", "o \"/\"" },
+                { NULL, NULL },
+        };
+        const char *foreign[][2] = {
+                { "Name", "s \"\"" },
+                { "Type", "s \"\"" },
+                { "TypeName", "s \"\"" },
+                { "Driver", "s \"\"" },
+                { "Origin", "s \"foreign\"" },
+                { "State", "s \"stuck\"" },
+                { "Owner", "u 4294967295" },
+                { "CreatedUsec", "t 0" },
+                { "IommuGroup", "i -1" },
+                { "HandOver", "a{sv} [{\"sysfs_path\", <s \"/sys/bus/mdev/devices/" UUID_B
+                              "\">}, {\"libvirt_xml\", <s \"<hostdev/>\">}, "
+                              "{\"qemu_args\", <as [\"-device\", \"vfio-pci\"]>}]" },
+                { "Job", "o \"" VGPUD_PATH_JOB "/1\"" },
+                { NULL, NULL },
+        };
+        InstanceDesc *d = f->b->desc;
+
+        assert_properties(f, PATH_A, VGPUD_INTERFACE_INSTANCE, ours);
+        g_clear_pointer(&d->type_id, g_free);
+        g_clear_pointer(&d->driver, g_free);
+        g_clear_pointer(&d->cdev, g_free);
+        d->iommu_group = -1;
+        f->b->state = INSTANCE_STUCK;
+        f->b->job = model_add_job(f->gpu, JOB_DESTROY, 0);
+        assert_properties(f, PATH_B, VGPUD_INTERFACE_INSTANCE, foreign);
+}
+
+static void test_job_properties(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        Job *job = model_add_job(f->gpu, JOB_CREATE, 1000);
+        const char *expected[][2] = {
+                { "Id", "u 1" },
+                { "Kind", "s \"create\"" },
+                { "State", "s \"running\"" },
+                { "Gpu", "s \"mdpy\"" },
+                { "Instances", "ao [\"" PATH_A "\"]" },
+                { "Type", "s \"mdpy-xga\"" },
+                { "Requester", "u 1000" },
+                { "CreatedUsec", "t 1700000002000000" },
+                { "StartedUsec", "t 1700000003000000" },
+                { "TimeoutUsec", "t 120000000" },
+                { NULL, NULL },
+        };
+
+        job->state = JOB_RUNNING;
+        job->type_id = g_strdup("mdpy-xga");
+        job->started_usec = 1700000003000000;
+        g_ptr_array_add(job->uuids, g_strdup(UUID_A));
+        assert_properties(f, VGPUD_PATH_JOB "/1", VGPUD_INTERFACE_JOB, expected);
+}
+
+static void test_version(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        assert_call("<s \"" PROJECT_VERSION "\">", f, 0, VGPUD_PATH_ROOT, PROPERTIES, "Get", "ss",
+                    VGPUD_INTERFACE_MANAGER, "Version");
+}
+
+/* A driver may write anything into its description. On the bus it must be UTF-8, or the bus daemon cuts us off.
+ */
+static void test_not_utf8(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        VgpuType *type = f->gpu->snapshot->types->pdata[0];
+        g_autofree char *got = NULL;
+
+        g_free(type->description);
+        type->description = g_strdup("caf\xe9");
+        f->gpu->reason = g_strdup("\xff");
+        got = CALL_TEXT(f, 0, PATH_GPU, PROPERTIES, "GetAll", "s", VGPUD_INTERFACE_GPU);
+        g_assert_nonnull(strstr(got, "<s \"caf\xef\xbf\xbd\">"));
+        g_assert_nonnull(strstr(got, "{\"Reason\", <s \"\xef\xbf\xbd\">}"));
+}
+
+/* One object has one path; nothing else is found. */
+static void test_paths(void)
+{
+        static const char *const nothing[][2] = {
+                { VGPUD_PATH_GPU "/nothing", VGPUD_INTERFACE_GPU },
+                { VGPUD_PATH_GPU "/_6ddpy", VGPUD_INTERFACE_GPU }, /* "mdpy", needlessly escaped */
+                { VGPUD_PATH_GPU "/_", VGPUD_INTERFACE_GPU },
+                { VGPUD_PATH_GPU, VGPUD_INTERFACE_GPU },
+                { VGPUD_PATH_GPU "/mdpy/mdpy", VGPUD_INTERFACE_GPU },
+                { VGPUD_PATH_INSTANCE "/AAAAAAAA_0000_4000_8000_00000000000a", VGPUD_INTERFACE_INSTANCE },
+                { VGPUD_PATH_INSTANCE "/cccccccc_0000_4000_8000_00000000000c", VGPUD_INTERFACE_INSTANCE },
+                { VGPUD_PATH_INSTANCE "/aaaaaaaa", VGPUD_INTERFACE_INSTANCE },
+                { VGPUD_PATH_INSTANCE "/mdpy", VGPUD_INTERFACE_INSTANCE },
+                { VGPUD_PATH_JOB "/0", VGPUD_INTERFACE_JOB },
+                { VGPUD_PATH_JOB "/01", VGPUD_INTERFACE_JOB },
+                { VGPUD_PATH_JOB "/2", VGPUD_INTERFACE_JOB },
+                { VGPUD_PATH_JOB "/4294967297", VGPUD_INTERFACE_JOB },
+        };
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        model_add_job(f->gpu, JOB_RESCAN, 0);
+        for (size_t i = 0; i < G_N_ELEMENTS(nothing); i++) {
+                g_autofree char *got = CALL_TEXT(f, 0, nothing[i][0], PROPERTIES, "GetAll", "s", nothing[i][1]);
+
+                /* A folder is an object without our interfaces. */
+                if (!g_str_has_prefix(got, "org.freedesktop.DBus.Error.UnknownObject") &&
+                    !g_str_has_prefix(got, "org.freedesktop.DBus.Error.UnknownInterface"))
+                        g_error("%s: %s", nothing[i][0], got);
+        }
+}
+
+static void test_managed_objects(void)
+{
+        static const char *const paths[] = { PATH_GPU, PATH_A, PATH_B, VGPUD_PATH_JOB "/1" };
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autofree char *got = NULL;
+
+        model_add_job(f->gpu, JOB_RESCAN, 0);
+        got = CALL_TEXT(f, 0, VGPUD_PATH_ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "");
+        for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+                g_autofree char *key = g_strdup_printf("{\"%s\", [", paths[i]);
+
+                g_assert_nonnull(strstr(got, key));
+        }
+        g_assert_null(strstr(got, "{\"" VGPUD_PATH_GPU "\","));
+        g_assert_nonnull(strstr(got, "{\"Uuid\", <s \"" UUID_B "\">}"));
+}
+
+/* --- signals --- */
+
+static void change_gpu(Fixture *f, unsigned changes)
+{
+        f->manager->events->gpu_changed(f->gpu, changes, f->manager->events_userdata);
+}
+
+static void change_instance(Fixture *f, unsigned changes)
+{
+        f->manager->events->instance_changed(f->a, changes, f->manager->events_userdata);
+}
+
+/* The properties that the introspection of a path says are announced, in its order, as in the log: ".A.B" */
+static char *announced(Fixture *f, const char *path, const char *interface)
+{
+        g_autoptr(Call) c = call_start(f, 0, path, "org.freedesktop.DBus.Introspectable", "Introspect", "");
+        GString *s = g_string_new(NULL);
+        const char *xml, *p, *end;
+
+        fixture_settle(f);
+        g_assert_cmpint(sd_bus_message_read_basic(c->reply, 's', &xml), >, 0);
+        g_autofree char *begin = g_strdup_printf("<interface name=\"%s\">", interface);
+        p = strstr(xml, begin);
+        g_assert_nonnull(p);
+        end = strstr(p, "</interface>");
+        while ((p = strstr(p, "<property name=\"")) && p < end) {
+                const char *name = p + strlen("<property name=\""), *close = strstr(p, "</property>");
+                g_autofree char *property = g_strndup(p, (size_t)(close - p));
+
+                if (!strstr(property, "EmitsChangedSignal")) /* "true" is what goes without saying */
+                        g_string_append_printf(s, ".%.*s", (int)(strchr(name, '"') - name), name);
+                p = close;
+        }
+        return g_string_free(s, false);
+}
+
+static void assert_same_words(const char *a, const char *b)
+{
+        g_auto(GStrv) x = g_strsplit(a, ".", -1), y = g_strsplit(b, ".", -1);
+
+        g_assert_cmpuint(g_strv_length(x), ==, g_strv_length(y));
+        g_assert_cmpuint(g_strv_length(x), >, 2);
+        for (size_t i = 0; x[i]; i++)
+                if (!g_strv_contains((const char *const *)y, x[i]))
+                        g_error("%s: in '%s', not in '%s'", x[i], a, b);
+}
+
+/* All bits together announce every property that says it is announced, and nothing else; no property belongs to
+ * two bits. */
+static void test_every_property_is_announced(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        Job *job = model_add_job(f->gpu, JOB_RESCAN, 0);
+        g_autoptr(GString) single = g_string_new(NULL);
+        g_autofree char *gpu = announced(f, PATH_GPU, VGPUD_INTERFACE_GPU);
+        g_autofree char *instance = announced(f, PATH_A, VGPUD_INTERFACE_INSTANCE);
+        g_autofree char *of_job = announced(f, VGPUD_PATH_JOB "/1", VGPUD_INTERFACE_JOB);
+
+        g_string_truncate(f->log, 0);
+        for (unsigned bit = GPU_CHANGED_FACTS; bit <= GPU_CHANGED_SCANNED; bit <<= 1) {
+                change_gpu(f, bit);
+                fixture_settle(f);
+        }
+        g_string_replace(f->log, "~" PATH_GPU, "", 0);
+        g_string_replace(f->log, " ", "", 0);
+        assert_same_words(f->log->str, gpu);
+
+        g_string_truncate(f->log, 0);
+        for (unsigned bit = INSTANCE_CHANGED_DESC; bit <= INSTANCE_CHANGED_JOB; bit <<= 1) {
+                change_instance(f, bit);
+                fixture_settle(f);
+        }
+        g_string_replace(f->log, "~" PATH_A, "", 0);
+        g_string_replace(f->log, " ", "", 0);
+        assert_same_words(f->log->str, instance);
+
+        g_string_truncate(f->log, 0);
+        f->manager->events->job_changed(job, f->manager->events_userdata);
+        fixture_settle(f);
+        g_string_replace(f->log, "~" VGPUD_PATH_JOB "/1", "", 0);
+        g_string_replace(f->log, " ", "", 0);
+        assert_same_words(f->log->str, of_job);
+}
+
+static void test_changes_are_collected(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        change_gpu(f, GPU_CHANGED_STATE);
+        change_gpu(f, GPU_CHANGED_JOB);
+        change_gpu(f, GPU_CHANGED_STATE);
+        change_gpu(f, GPU_CHANGED_SCANNED);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".State.Reason.Stale.Job.QueuedJobs ");
+
+        g_string_truncate(f->log, 0);
+        change_gpu(f, GPU_CHANGED_SCANNED);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "");
+}
+
+/* Somebody who sees that a thing is gone has seen all that changed before. */
+static void test_changes_come_before_removals(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        change_gpu(f, GPU_CHANGED_TYPES);
+        change_instance(f, INSTANCE_CHANGED_STATE);
+        model_remove_instance(f->a);
+        f->a = NULL;
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".Types ~" PATH_A ".State -" PATH_A " ");
+
+        g_string_truncate(f->log, 0);
+        model_remove_instance(f->b);
+        change_gpu(f, GPU_CHANGED_JOB);
+        model_remove_gpu(f->gpu);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "-" PATH_B " ~" PATH_GPU ".Job.QueuedJobs -" PATH_GPU " ");
+}
+
+static void test_additions(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        const ManagerEvents *events = f->manager->events;
+
+        events->gpu_added(model_add_gpu(f->manager, "mtty"), f->manager->events_userdata);
+        events->instance_added(f->a, f->manager->events_userdata);
+        events->job_added(model_add_job(f->gpu, JOB_RESCAN, 0), f->manager->events_userdata);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "+" VGPUD_PATH_GPU "/mtty +" PATH_A " +" VGPUD_PATH_JOB "/1 ");
+}
+
+static void test_job_removed(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        Job *job = model_add_job(f->gpu, JOB_DESTROY, 0);
+
+        g_ptr_array_add(job->uuids, g_strdup(UUID_A));
+        f->manager->events->job_changed(job, f->manager->events_userdata);
+        model_end_job(job, JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==,
+                        "~" VGPUD_PATH_JOB "/1.State.StartedUsec -" VGPUD_PATH_JOB
+                        "/1 JobRemoved(1 \"" VGPUD_PATH_JOB "/1\" \"done\" \"\" \"\" [\"" PATH_A "\"]) ");
+
+        g_string_truncate(f->log, 0);
+        model_end_job(model_add_job(f->gpu, JOB_RESCAN, 0), JOB_FAILED, VGPUD_ERROR_GPU_GONE, "it went away");
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==,
+                        "-" VGPUD_PATH_JOB "/2 JobRemoved(2 \"" VGPUD_PATH_JOB
+                        "/2\" \"failed\" \"org.vgpud1.Error.GpuGone\" \"it went away\" []) ");
+}
+
+int main(int argc, char *argv[])
+{
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/objects/gpu", test_gpu_properties);
+        g_test_add_func("/objects/gpu-pci", test_pci_gpu_properties);
+        g_test_add_func("/objects/gpu-busy", test_busy_gpu_properties);
+        g_test_add_func("/objects/instance", test_instance_properties);
+        g_test_add_func("/objects/job", test_job_properties);
+        g_test_add_func("/objects/version", test_version);
+        g_test_add_func("/objects/not-utf8", test_not_utf8);
+        g_test_add_func("/objects/paths", test_paths);
+        g_test_add_func("/objects/managed", test_managed_objects);
+        g_test_add_func("/signals/every-property", test_every_property_is_announced);
+        g_test_add_func("/signals/collected", test_changes_are_collected);
+        g_test_add_func("/signals/removals", test_changes_come_before_removals);
+        g_test_add_func("/signals/additions", test_additions);
+        g_test_add_func("/signals/job-removed", test_job_removed);
+        return g_test_run();
+}
