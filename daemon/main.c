@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
@@ -238,7 +237,6 @@ int main(int argc, char *argv[])
         int r;
 
         g_set_prgname("vgpud");
-        umask(0022);
         r = parse_arguments(argc, argv, &config_directory, d.config);
         if (r <= 0) {
                 d.config = config_free(d.config);
