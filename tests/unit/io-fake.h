@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* An in-memory kernel behind VgpuIo: a tree of directories, attributes and links with the rules of io.h, device
+ * nodes of VFIO, faults on demand, and a log of everything that was written. fake-gpus.h puts GPUs into it that
+ * behave like the real ones. Any number of threads may use it. */
+
+#include "drivers-glue/io.h"
+
+typedef struct FakeKernel FakeKernel;
+
+FakeKernel *fake_kernel_new(void);
+FakeKernel *fake_kernel_free(FakeKernel *k);
+/* One of any number of accesses to it; freed with vgpu_io_free(), before the kernel. */
+VgpuIo *fake_kernel_io(FakeKernel *k);
+
+/* The tree. Directories above a path are made as needed. A link is given the path that it leads to, and shows a
+ * relative text as sysfs' links do. Removing takes everything below with it. */
+void fake_add_directory(FakeKernel *k, const char *path);
+void fake_add_file(FakeKernel *k, const char *path, const char *text);
+void fake_add_link(FakeKernel *k, const char *path, const char *target);
+void fake_remove(FakeKernel *k, const char *path);
+bool fake_exists(FakeKernel *k, const char *path);
+
+/* An attribute with behaviour. Called with the kernel unlocked; show() returns an owned text in *ret. */
+typedef int (*FakeShow)(FakeKernel *k, const char *path, void *data, char **ret);
+typedef int (*FakeStore)(FakeKernel *k, const char *path, void *data, const char *value);
+void fake_add_attribute(FakeKernel *k, const char *path, FakeShow show, FakeStore store, void *data);
+
+/* Device nodes of VFIO groups and cdevs: "vfio/12", "vfio/devices/vfio3". */
+void fake_add_node(FakeKernel *k, const char *node);
+void fake_remove_node(FakeKernel *k, const char *node);
+/* A process has it open, until pid 0 says that nobody has. */
+void fake_hold_node(FakeKernel *k, const char *node, int pid, const char *command);
+/* Somebody has it open, but cannot be seen by looking through the processes. */
+void fake_hold_node_invisibly(FakeKernel *k, const char *node);
+/* Not every process can be looked at from now on. */
+void fake_deny_processes(FakeKernel *k);
+/* Whether a descriptor that open_group() gave out is still open. */
+bool fake_node_is_kept(FakeKernel *k, const char *node);
+/* Whether anybody has it open, we or others: what makes a removal wait. */
+bool fake_node_is_held(FakeKernel *k, const char *node);
+
+/* Faults. op is "read", "write" (of both kinds), "list", "link" or "group" (with the number for a path). The
+ * hook is called before the operation, with the kernel unlocked; a negative result is answered instead of doing
+ * it. */
+typedef int (*FakeHook)(FakeKernel *k, const char *path, void *data);
+void fake_before(FakeKernel *k, const char *op, const char *path, FakeHook hook, void *data);
+void fake_fail(FakeKernel *k, const char *op, const char *path, int eno);
+/* Do it, and then answer that errno. */
+void fake_fail_after(FakeKernel *k, const char *op, const char *path, int eno);
+void fake_delay(FakeKernel *k, const char *op, const char *path, unsigned usec);
+/* Block whoever comes, until fake_release(); fake_wait_hanging() waits until somebody has come. */
+void fake_hang(FakeKernel *k, const char *op, const char *path);
+void fake_wait_hanging(FakeKernel *k);
+void fake_release(FakeKernel *k);
+/* No faults any more. */
+void fake_heal(FakeKernel *k);
+
+/* Every write so far, a line each: "write|guarded PATH = VALUE: ok|ERRNO", with " (keeping vfio/12)" when a
+ * descriptor of that group was open meanwhile. Free it. */
+char *fake_writes(FakeKernel *k);
+/* Number of operations so far: "read", "list", "link". */
+unsigned fake_count(FakeKernel *k, const char *op);

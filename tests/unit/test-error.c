@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/error.h"
+
+#include "tests.h"
+
+static void test_table(void)
+{
+        for (VgpudErrorCode c = VGPUD_ERROR_NONE + 1; c < _VGPUD_ERROR_MAX; c++) {
+                const char *name = vgpud_error_code_to_dbus(c);
+                ASSERT_NOT_NULL(name);
+                ASSERT_EQ(strncmp(name, VGPUD_ERROR_DBUS_PREFIX, strlen(VGPUD_ERROR_DBUS_PREFIX)), 0);
+                ASSERT_EQ(vgpud_error_code_from_dbus(name), c);
+                ASSERT_TRUE(vgpud_error_code_to_errno(c) > 0);
+                ASSERT_EQ(vgpud_error_code_from_errno(-vgpud_error_code_to_errno(c)), c);
+                ASSERT_TRUE(vgpud_error_code_to_exit_status(c) >= 1 && vgpud_error_code_to_exit_status(c) <= 7);
+                ASSERT_TRUE(strlen(vgpud_error_code_to_text(c)) > 10);
+        }
+}
+
+static void test_out_of_table(void)
+{
+        ASSERT_NULL(vgpud_error_code_to_dbus(VGPUD_ERROR_NONE));
+        ASSERT_NULL(vgpud_error_code_to_dbus(_VGPUD_ERROR_MAX));
+        ASSERT_NULL(vgpud_error_code_to_text(_VGPUD_ERROR_MAX));
+        ASSERT_EQ(vgpud_error_code_to_errno(VGPUD_ERROR_NONE), 0);
+        ASSERT_EQ(vgpud_error_code_to_exit_status(VGPUD_ERROR_NONE), 0);
+        ASSERT_EQ(vgpud_error_code_from_dbus("org.vgpud1.Error.Nothing"), VGPUD_ERROR_NONE);
+        ASSERT_EQ(vgpud_error_code_from_dbus("NoCapacity"), VGPUD_ERROR_NONE);
+        ASSERT_EQ(vgpud_error_code_from_dbus(NULL), VGPUD_ERROR_NONE);
+        ASSERT_EQ(vgpud_error_code_from_errno(-EXDEV), VGPUD_ERROR_FAILED);
+}
+
+static void test_set(void)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+
+        ASSERT_ERROR(vgpud_error_setf(&e, VGPUD_ERROR_NO_CAPACITY, "no room for %d", 5), ENOSPC);
+        ASSERT_EQ(e.code, VGPUD_ERROR_NO_CAPACITY);
+        ASSERT_EQ(e.errnum, 0);
+        ASSERT_STREQ(e.message, "no room for 5");
+        vgpud_error_done(&e);
+        ASSERT_EQ(e.code, VGPUD_ERROR_NONE);
+        ASSERT_NULL(e.message);
+
+        /* The result is the errno of the code, the kernel's word is kept beside it. */
+        ASSERT_ERROR(vgpud_error_set_errnof(&e, VGPUD_ERROR_NO_CAPACITY, -EUSERS, "full"), ENOSPC);
+        ASSERT_EQ(e.errnum, EUSERS);
+}
+
+static void test_nobody_asks(void)
+{
+        ASSERT_ERROR(vgpud_error_setf(NULL, VGPUD_ERROR_IN_USE, "x"), EBUSY);
+        ASSERT_ERROR(vgpud_error_set_errnof(NULL, VGPUD_ERROR_FAILED, -EPERM, "x"), EIO);
+        vgpud_error_done(NULL);
+}
+
+static void test_move(void)
+{
+        _cleanup_vgpud_error_ VgpudError a = VGPUD_ERROR_INIT, b = VGPUD_ERROR_INIT;
+
+        (void)vgpud_error_setf(&a, VGPUD_ERROR_EXISTS, "a");
+        (void)vgpud_error_setf(&b, VGPUD_ERROR_FAILED, "b");
+        vgpud_error_move(&b, &a);
+        ASSERT_EQ(b.code, VGPUD_ERROR_EXISTS);
+        ASSERT_STREQ(b.message, "a");
+        ASSERT_EQ(a.code, VGPUD_ERROR_NONE);
+        ASSERT_NULL(a.message);
+        vgpud_error_move(NULL, &b);
+        ASSERT_EQ(b.code, VGPUD_ERROR_NONE);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_table);
+        TEST(test_out_of_table);
+        TEST(test_set);
+        TEST(test_nobody_asks);
+        TEST(test_move);
+        return tests_end();
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/facts.h"
+
+#include "fake-gpus.h"
+#include "tests.h"
+
+#define GPU "devices/pci0000:3a/0000:3a:00.0/0000:3b:00.0"
+
+static GpuSeed seed = { .name = "0000:3b:00.0", .path = GPU, .vendor_name = "ACME", .device_name = "Painter" };
+
+static void add(FakeKernel *k, const char *name, const char *text)
+{
+        g_autofree char *path = g_strconcat(GPU "/", name, NULL), *line = g_strconcat(text, "\n", NULL);
+
+        fake_add_file(k, path, line);
+}
+
+static void test_full(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        VgpuIo *io = fake_kernel_io(k);
+        GpuFacts *f = NULL;
+
+        fake_add_link(k, GPU "/subsystem", "bus/pci");
+        fake_add_link(k, GPU "/driver", "bus/pci/drivers/painter");
+        fake_add_link(k, GPU "/iommu_group", "kernel/iommu_groups/42");
+        add(k, "vendor", "0x10de");
+        add(k, "device", "0x25b6");
+        add(k, "subsystem_vendor", "0x1028");
+        add(k, "subsystem_device", "0x157e");
+        add(k, "class", "0x030200");
+        add(k, "numa_node", "1");
+        add(k, "current_link_speed", "8.0 GT/s PCIe");
+        add(k, "max_link_speed", "16.0 GT/s PCIe");
+        add(k, "current_link_width", "8");
+        add(k, "max_link_width", "16");
+        add(k, "boot_vga", "1");
+        add(k, "sriov_totalvfs", "16");
+        /* Reading this waits for the device lock: it must not be read. */
+        add(k, "sriov_numvfs", "2");
+        fake_fail(k, "read", GPU "/sriov_numvfs", EDEADLK);
+        /* Reading these does damage with some drivers. */
+        fake_fail(k, "read", GPU "/reset_gpu", EDEADLK);
+        fake_add_link(k, GPU "/virtfn0", "devices/pci0000:3a/0000:3a:00.0/0000:3b:00.1");
+        fake_add_link(k, GPU "/virtfn1", "devices/pci0000:3a/0000:3a:00.0/0000:3b:00.2");
+        add(k, "virtfnx", "no link");
+        ASSERT_OK(gpu_facts_read(io, &seed, NULL, &f));
+
+        ASSERT_STREQ(f->name, "0000:3b:00.0");
+        ASSERT_STREQ(f->path, GPU);
+        ASSERT_STREQ(f->subsystem, "pci");
+        ASSERT_TRUE(f->is_pci);
+        ASSERT_EQ(f->address.bus, 0x3b);
+        ASSERT_EQ(f->vendor, 0x10de);
+        ASSERT_EQ(f->device, 0x25b6);
+        ASSERT_EQ(f->subsystem_vendor, 0x1028);
+        ASSERT_EQ(f->subsystem_device, 0x157e);
+        ASSERT_EQ(f->class, 0x030200);
+        ASSERT_STREQ(f->vendor_name, "ACME");
+        ASSERT_STREQ(f->device_name, "Painter");
+        ASSERT_STREQ(f->driver, "painter");
+        ASSERT_EQ(f->numa_node, 1);
+        ASSERT_EQ(f->iommu_group, 42);
+        ASSERT_STREQ(f->link_speed, "8.0 GT/s PCIe");
+        ASSERT_STREQ(f->link_speed_max, "16.0 GT/s PCIe");
+        ASSERT_EQ(f->link_width, 8);
+        ASSERT_EQ(f->link_width_max, 16);
+        ASSERT_TRUE(f->boot_display);
+        ASSERT_EQ(f->total_vfs, 16);
+        ASSERT_EQ(f->enabled_vfs, 2);
+        ASSERT_EQ(f->mdev_parents->len, 0);
+        gpu_facts_unref(f);
+        vgpu_io_free(io);
+        fake_kernel_free(k);
+}
+
+/* What is not there, or makes no sense, is unknown. */
+static void test_bare(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        VgpuIo *io = fake_kernel_io(k);
+        GpuFacts *f = NULL;
+        GpuSeed bare = { .name = "0000:3b:00.0", .path = GPU };
+
+        fake_add_link(k, GPU "/subsystem", "bus/pci");
+        add(k, "vendor", "10de");
+        add(k, "device", "0x125b6");
+        add(k, "numa_node", "-1");
+        add(k, "current_link_speed", "Unknown");
+        add(k, "current_link_width", "255");
+        add(k, "max_link_width", "many");
+        fake_add_link(k, GPU "/iommu_group", "kernel/iommu_groups/none");
+        add(k, "class", "0x030000");
+        fake_fail(k, "read", GPU "/class", EIO);
+        ASSERT_OK(gpu_facts_read(io, &bare, NULL, &f));
+        ASSERT_EQ(f->vendor, 0);
+        ASSERT_EQ(f->device, 0);
+        ASSERT_EQ(f->class, 0);
+        ASSERT_NULL(f->vendor_name);
+        ASSERT_NULL(f->driver);
+        ASSERT_EQ(f->numa_node, -1);
+        ASSERT_EQ(f->iommu_group, -1);
+        ASSERT_NULL(f->link_speed);
+        ASSERT_NULL(f->link_speed_max);
+        ASSERT_EQ(f->link_width, 0);
+        ASSERT_EQ(f->link_width_max, 0);
+        ASSERT_FALSE(f->boot_display);
+        ASSERT_EQ(f->total_vfs, 0);
+        gpu_facts_unref(f);
+        vgpu_io_free(io);
+        fake_kernel_free(k);
+}
+
+static void test_gone(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        VgpuIo *io = fake_kernel_io(k);
+        GpuFacts *f = NULL;
+
+        ASSERT_ERROR(gpu_facts_read(io, &seed, NULL, &f), ENODEV);
+        fake_add_link(k, GPU "/subsystem", "bus/pci");
+        add(k, "vendor", "0x10de");
+        fake_fail(k, "read", GPU "/device", ENODEV);
+        ASSERT_ERROR(gpu_facts_read(io, &seed, NULL, &f), ENODEV);
+        ASSERT_NULL(f);
+        vgpu_io_free(io);
+        fake_kernel_free(k);
+}
+
+static void test_parents(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        VgpuIo *io = fake_kernel_io(k);
+        GPtrArray *parents = NULL;
+
+        ASSERT_OK(mdev_parents_read(io, &parents));
+        ASSERT_EQ(parents->len, 0);
+        g_ptr_array_unref(parents);
+
+        FakeGpu *intel = fake_add_gvt_g(k, "0000:00:02.0"), *nvidia = fake_add_nvidia_a2(k, "0000:08:00.0", 6);
+        FakeGpu *mdpy = fake_add_mdpy(k);
+        /* One that went away between being listed and being looked at. */
+        fake_add_link(k, "class/mdev_bus/0000:09:00.0", "devices/gone");
+        fake_fail(k, "link", "class/mdev_bus/0000:09:00.0", ENOENT);
+        ASSERT_OK(mdev_parents_read(io, &parents));
+        ASSERT_EQ(parents->len, 1 + 6 + 1);
+        for (guint i = 0; i < parents->len; i++) {
+                const MdevParent *p = parents->pdata[i];
+                ASSERT_EQ(mdev_parent_is_gpu(io, p), 1);
+        }
+        g_ptr_array_unref(parents);
+
+        GpuFacts *f = fake_gpu_facts(nvidia);
+        ASSERT_EQ(f->mdev_parents->len, 6);
+        ASSERT_EQ(f->enabled_vfs, 6);
+        ASSERT_EQ(f->total_vfs, 6);
+        const MdevParent *first = f->mdev_parents->pdata[0], *fifth = f->mdev_parents->pdata[4];
+        ASSERT_STREQ(first->name, "0000:08:00.4");
+        ASSERT_STREQ(first->physfn, "0000:08:00.0");
+        ASSERT_STREQ(fifth->name, "0000:08:01.0");
+        gpu_facts_unref(f);
+        f = fake_gpu_facts(intel);
+        ASSERT_EQ(f->mdev_parents->len, 1);
+        ASSERT_NULL(((const MdevParent *)f->mdev_parents->pdata[0])->physfn);
+        gpu_facts_unref(f);
+        f = fake_gpu_facts(mdpy);
+        ASSERT_FALSE(f->is_pci);
+        ASSERT_STREQ(f->subsystem, "mdpy");
+        ASSERT_EQ(f->mdev_parents->len, 1);
+        gpu_facts_unref(f);
+
+        fake_gpu_free(intel);
+        fake_gpu_free(nvidia);
+        fake_gpu_free(mdpy);
+        vgpu_io_free(io);
+        fake_kernel_free(k);
+}
+
+static void test_parent_is_gpu(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        VgpuIo *io = fake_kernel_io(k);
+        MdevParent *p = mdev_parent_new("css0", "devices/css0", NULL);
+
+        ASSERT_EQ(mdev_parent_is_gpu(io, p), 0);
+        fake_add_file(k, "devices/css0/mdev_supported_types/vfio_ccw-io/device_api", "vfio-ccw\n");
+        ASSERT_EQ(mdev_parent_is_gpu(io, p), 0);
+        fake_add_file(k, "devices/css0/mdev_supported_types/zz-1/device_api", "vfio-pci\n");
+        ASSERT_EQ(mdev_parent_is_gpu(io, p), 1);
+        fake_fail(k, "read", "devices/css0/mdev_supported_types/zz-1/device_api", ENODEV);
+        ASSERT_EQ(mdev_parent_is_gpu(io, p), 0);
+        fake_fail(k, "list", "devices/css0/mdev_supported_types", EACCES);
+        ASSERT_ERROR(mdev_parent_is_gpu(io, p), EACCES);
+        mdev_parent_free(p);
+        vgpu_io_free(io);
+        fake_kernel_free(k);
+}
+
+static void test_equal(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        FakeGpu *g = fake_add_nvidia_a2(k, "0000:08:00.0", 2);
+        GpuFacts *a = fake_gpu_facts(g), *b = fake_gpu_facts(g);
+        bool equal = gpu_facts_equal(a, b), differs = true;
+
+        b->numa_node = 0;
+        differs = differs && !gpu_facts_equal(a, b);
+        b->numa_node = -1;
+        b->link_speed = g_strdup("2.5 GT/s PCIe");
+        differs = differs && !gpu_facts_equal(a, b);
+        g_clear_pointer(&b->link_speed, g_free);
+        b->enabled_vfs++;
+        differs = differs && !gpu_facts_equal(a, b);
+        b->enabled_vfs--;
+        g_ptr_array_set_size(b->mdev_parents, 1);
+        differs = differs && !gpu_facts_equal(a, b);
+        g_ptr_array_add(b->mdev_parents, mdev_parent_new("0000:08:00.5", "devices/elsewhere", "0000:08:00.0"));
+        differs = differs && !gpu_facts_equal(a, b);
+
+        GpuFacts *c = gpu_facts_ref(a);
+        ASSERT_TRUE(c == a);
+        gpu_facts_unref(a);
+        ASSERT_NULL(gpu_facts_unref(c));
+        ASSERT_NULL(gpu_facts_unref(NULL));
+        gpu_facts_unref(b);
+        fake_gpu_free(g);
+        fake_kernel_free(k);
+        ASSERT_TRUE(equal);
+        ASSERT_TRUE(differs);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_full);
+        TEST(test_bare);
+        TEST(test_gone);
+        TEST(test_parents);
+        TEST(test_parent_is_gpu);
+        TEST(test_equal);
+        return tests_end();
+}

@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* io-sysfs.c, writer.c and the program vgpud-write, on real files: a directory in the place of /sys, and the
+ * kernel's own files that answer with an errno. */
+
+#include "drivers-glue/io.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "base/parse-util.h"
+#include "drivers-glue/writer.h"
+#include "scratch.h"
+#include "tests.h"
+
+static const char *writer_path; /* from the command line: the program under test */
+
+typedef struct Fixture {
+        Scratch root;
+        int dev_fd, proc_fd;
+        VgpuIo *io;
+} Fixture;
+
+static VgpuIo *io_on(int sysfs_fd, int dev_fd, int proc_fd, int keep_fd)
+{
+        return vgpu_io_sysfs_new(&(VgpuIoSysfsConfig){ .sysfs_fd = sysfs_fd,
+                                                       .dev_fd = dev_fd,
+                                                       .proc_fd = proc_fd,
+                                                       .keep_fd = keep_fd,
+                                                       .writer_path = writer_path });
+}
+
+static int open_directory(const char *path)
+{
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        g_assert(fd >= 0);
+        return fd;
+}
+
+static Fixture fixture_new(void)
+{
+        Fixture f = { .root = scratch_new(),
+                      .dev_fd = open_directory("/dev"),
+                      .proc_fd = open_directory("/proc") };
+
+        f.io = io_on(f.root.fd, f.dev_fd, f.proc_fd, -EBADF);
+        return f;
+}
+
+static void fixture_free(Fixture *f)
+{
+        vgpu_io_free(f->io);
+        safe_close(f->dev_fd);
+        safe_close(f->proc_fd);
+        scratch_free(&f->root);
+}
+#define _cleanup_fixture_ _cleanup_(fixture_free)
+
+static void test_read(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *text = NULL, *page = g_strnfill(VGPU_IO_ATTR_MAX, 'x'),
+                        *more = g_strnfill(VGPU_IO_ATTR_MAX + 1, 'x');
+
+        scratch_directory(&f.root, "device");
+        scratch_file(&f.root, "device/name", "NVIDIA A2-4Q\n");
+        scratch_file(&f.root, "device/lines", "a\n\nb\n\n");
+        scratch_file(&f.root, "device/empty", "");
+        scratch_file(&f.root, "device/page", page);
+        scratch_file(&f.root, "device/more", more);
+        ASSERT_OK(vgpu_io_read(f.io, "device/name", &text));
+        ASSERT_STREQ(text, "NVIDIA A2-4Q");
+        g_clear_pointer(&text, g_free);
+        ASSERT_OK(vgpu_io_read(f.io, "device/lines", &text));
+        ASSERT_STREQ(text, "a\n\nb\n");
+        g_clear_pointer(&text, g_free);
+        ASSERT_OK(vgpu_io_read(f.io, "device/empty", &text));
+        ASSERT_STREQ(text, "");
+        g_clear_pointer(&text, g_free);
+        ASSERT_OK(vgpu_io_read(f.io, "device/page", &text));
+        ASSERT_STREQ(text, page);
+        g_clear_pointer(&text, g_free);
+        ASSERT_ERROR(vgpu_io_read(f.io, "device/more", &text), EFBIG);
+        ASSERT_ERROR(vgpu_io_read(f.io, "device", &text), EISDIR);
+        ASSERT_ERROR(vgpu_io_read(f.io, "device/nothing", &text), ENOENT);
+        ASSERT_ERROR(vgpu_io_read(f.io, "device/name/x", &text), ENOTDIR);
+        ASSERT_NULL(text);
+}
+
+static void test_binary(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        _cleanup_close_ int fd = openat(f.root.fd, "config", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        char *text = NULL;
+
+        ASSERT_EQ(write(fd, "a\0b", 3), 3);
+        ASSERT_ERROR(vgpu_io_read(f.io, "config", &text), EINVAL);
+        ASSERT_NULL(text);
+}
+
+static void test_links_refused(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *text = NULL, *before = NULL;
+        char **names = NULL;
+
+        scratch_directory(&f.root, "devices");
+        scratch_directory(&f.root, "devices/gpu");
+        scratch_file(&f.root, "devices/gpu/class", "0x030000\n");
+        scratch_directory(&f.root, "class");
+        scratch_link(&f.root, "class/gpu", "../devices/gpu");
+        scratch_link(&f.root, "devices/gpu/alias", "class");
+        scratch_link(&f.root, "devices/gpu/out", "/etc/passwd");
+        ASSERT_ERROR(vgpu_io_read(f.io, "class/gpu/class", &text), ELOOP);
+        ASSERT_ERROR(vgpu_io_read(f.io, "devices/gpu/alias", &text), ELOOP);
+        ASSERT_ERROR(vgpu_io_read(f.io, "devices/gpu/out", &text), ELOOP);
+        ASSERT_ERROR(vgpu_io_write(f.io, "class/gpu/class", "x"), ELOOP);
+        ASSERT_ERROR(vgpu_io_write(f.io, "devices/gpu/alias", "x"), ELOOP);
+        ASSERT_ERROR(vgpu_io_write_guarded(f.io, "devices/gpu/alias", "x"), ELOOP);
+        ASSERT_ERROR(vgpu_io_list(f.io, "class/gpu", &names), ELOOP);
+        ASSERT_ERROR(vgpu_io_read_link(f.io, "class/gpu/alias", &text), ELOOP);
+        ASSERT_NULL(text);
+        ASSERT_OK(vgpu_io_read(f.io, "devices/gpu/class", &before));
+        ASSERT_STREQ(before, "0x030000");
+}
+
+static void test_read_links(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *text = NULL, *path = NULL, *name = NULL;
+
+        scratch_directory(&f.root, "class");
+        scratch_file(&f.root, "class/file", "");
+        scratch_link(&f.root, "class/gpu", "../devices/pci0000:00/0000:00:02.0");
+        ASSERT_OK(vgpu_io_read_link(f.io, "class/gpu", &text));
+        ASSERT_STREQ(text, "../devices/pci0000:00/0000:00:02.0");
+        ASSERT_OK(vgpu_io_resolve_link(f.io, "class/gpu", &path));
+        ASSERT_STREQ(path, "devices/pci0000:00/0000:00:02.0");
+        ASSERT_OK(vgpu_io_read_link_name(f.io, "class/gpu", &name));
+        ASSERT_STREQ(name, "0000:00:02.0");
+        g_clear_pointer(&text, g_free);
+        ASSERT_ERROR(vgpu_io_read_link(f.io, "class/file", &text), EINVAL);
+        ASSERT_ERROR(vgpu_io_read_link(f.io, "class", &text), EINVAL);
+        ASSERT_ERROR(vgpu_io_read_link(f.io, "class/nothing", &text), ENOENT);
+        ASSERT_NULL(text);
+}
+
+static void test_list(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_auto(GStrv) names = NULL;
+        g_autofree char *joined = NULL;
+
+        scratch_directory(&f.root, "types");
+        scratch_directory(&f.root, "types/b");
+        scratch_directory(&f.root, "types/a");
+        scratch_file(&f.root, "types/a/create", "");
+        ASSERT_OK(vgpu_io_list(f.io, "types", &names));
+        joined = g_strjoinv(" ", names);
+        ASSERT_STREQ(joined, "a b");
+        g_clear_pointer(&names, g_strfreev);
+        ASSERT_ERROR(vgpu_io_list(f.io, "types/a/create", &names), ENOTDIR);
+        ASSERT_ERROR(vgpu_io_list(f.io, "nothing", &names), ENOENT);
+        ASSERT_NULL(names);
+}
+
+static void test_write(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *plain = NULL, *guarded = NULL;
+
+        scratch_file(&f.root, "a", "");
+        scratch_file(&f.root, "b", "");
+        ASSERT_OK(vgpu_io_write(f.io, "a", "value"));
+        ASSERT_OK(vgpu_io_write_guarded(f.io, "b", "another value\n"));
+        ASSERT_OK(vgpu_io_read(f.io, "a", &plain));
+        ASSERT_STREQ(plain, "value");
+        ASSERT_OK(vgpu_io_read(f.io, "b", &guarded));
+        ASSERT_STREQ(guarded, "another value");
+        ASSERT_ERROR(vgpu_io_write(f.io, "nothing", "x"), ENOENT);
+        ASSERT_ERROR(vgpu_io_write_guarded(f.io, "nothing", "x"), ENOENT);
+        ASSERT_ERROR(vgpu_io_write_guarded(f.io, "a/b", "x"), ENOTDIR);
+}
+
+/* The errno of write(2), from files of the kernel, both ways. */
+static void test_errno(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        _cleanup_close_ int self = open_directory("/proc/self");
+        VgpuIo *dev = io_on(f.dev_fd, f.dev_fd, f.proc_fd, -EBADF),
+               *proc = io_on(self, f.dev_fd, f.proc_fd, -EBADF);
+
+        int full = vgpu_io_write(dev, "full", "x"), full_guarded = vgpu_io_write_guarded(dev, "full", "x");
+        int bad = vgpu_io_write(proc, "oom_score_adj", "x"),
+            bad_guarded = vgpu_io_write_guarded(proc, "oom_score_adj", "x");
+        int good_guarded = vgpu_io_write_guarded(dev, "null", "x");
+        vgpu_io_free(dev);
+        vgpu_io_free(proc);
+        ASSERT_ERROR(full, ENOSPC);
+        ASSERT_ERROR(full_guarded, ENOSPC);
+        ASSERT_ERROR(bad, EINVAL);
+        ASSERT_ERROR(bad_guarded, EINVAL);
+        ASSERT_OK(good_guarded);
+}
+
+/* The guarded writer by itself */
+
+static void test_writer_many(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        GString *expected = g_string_new(NULL), *got = g_string_new(NULL);
+        Writer *w = NULL;
+        int failed = 0, r;
+
+        r = writer_new(writer_path, -EBADF, &w);
+        scratch_file(&s, "file", "");
+        for (int i = 0; r >= 0 && i < 256; i++) {
+                /* A new descriptor each time: a child that kept them would run out. */
+                _cleanup_close_ int fd = openat(s.fd, "file", O_WRONLY | O_APPEND | O_CLOEXEC);
+                g_autofree char *line = g_strdup_printf("%d\n", i);
+                g_string_append(expected, line);
+                failed += writer_write(w, fd, line, strlen(line)) < 0;
+        }
+        writer_free(w);
+        _cleanup_close_ int fd = openat(s.fd, "file", O_RDONLY | O_CLOEXEC);
+        char block[4096];
+        for (ssize_t n; (n = read(fd, block, sizeof(block))) > 0;)
+                g_string_append_len(got, block, n);
+        g_autofree char *a = g_string_free(got, FALSE), *b = g_string_free(expected, FALSE);
+        ASSERT_OK(r);
+        ASSERT_EQ(failed, 0);
+        ASSERT_STREQ(a, b);
+}
+
+/* What the child has open: /dev/null three times, its socket, and what it shall keep. */
+static void test_writer_descriptors(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        _cleanup_close_ int keep = openat(s.fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600), probe = -EBADF;
+        int leak = openat(s.fd, "leak", O_RDWR | O_CREAT, 0600); /* not close-on-exec */
+        Writer *w = NULL;
+        GString *children = g_string_new(NULL);
+        unsigned seen = 0;
+
+        /* Numbers that the child's own descriptors take must not hurt. */
+        g_assert(keep >= 0 && leak >= 0);
+        int r = writer_new(writer_path, keep, &w);
+        close(leak);
+        g_auto(GStrv) pids = NULL;
+        g_autofree char *all = NULL;
+        ASSERT_OK(r);
+        probe = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        ASSERT_OK(writer_write(w, probe, "x", 1)); /* it runs by now */
+
+        g_assert(g_file_get_contents("/proc/thread-self/children", &all, NULL, NULL));
+        pids = g_strsplit(all, " ", -1);
+        for (char **p = pids; *p; p++) {
+                g_autofree char *path = g_strdup_printf("/proc/%s/fd", *p), *stat = NULL;
+                GDir *d = **p ? g_dir_open(path, 0, NULL) : NULL;
+                if (!d)
+                        continue;
+                for (const char *name; (name = g_dir_read_name(d));) {
+                        g_autofree char *link = g_strdup_printf("%s/%s", path, name);
+                        g_autofree char *target = g_file_read_link(link, NULL);
+                        if (strcmp(name, "3") == 0 && target && g_str_has_prefix(target, "socket:"))
+                                target[strlen("socket:")] = 0;
+                        g_string_append_printf(children, "%s %s\n", name,
+                                               target ? strrchr(target, '/') ?: target : "?");
+                        seen++;
+                }
+                g_dir_close(d);
+        }
+        writer_free(w);
+        g_autofree char *text = g_string_free(children, FALSE);
+        g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+        ASSERT_EQ(seen, 5);
+        ASSERT_TRUE(g_strv_contains((const char *const *)lines, "0 /null"));
+        ASSERT_TRUE(g_strv_contains((const char *const *)lines, "1 /null"));
+        ASSERT_TRUE(g_strv_contains((const char *const *)lines, "2 /null"));
+        ASSERT_TRUE(g_strv_contains((const char *const *)lines, "3 socket:"));
+        ASSERT_TRUE(g_strv_contains((const char *const *)lines, "4 /lock"));
+}
+
+static void test_writer_refuses(void)
+{
+        g_autofree char *more = g_strnfill(VGPU_IO_ATTR_MAX + 1, 'x');
+        _cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC),
+                            readable = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        Writer *w = NULL;
+
+        ASSERT_ERROR(writer_new("/nonexistent/vgpud-write", -EBADF, &w), ENOENT);
+        ASSERT_NULL(w);
+        ASSERT_OK(writer_new(writer_path, -EBADF, &w));
+        int empty = writer_write(w, null, "", 0), large = writer_write(w, null, more, strlen(more));
+        int not_writable = writer_write(w, readable, "x", 1),
+            page = writer_write(w, null, more, VGPU_IO_ATTR_MAX);
+        writer_free(w);
+        ASSERT_ERROR(empty, EINVAL);
+        ASSERT_ERROR(large, EINVAL);
+        ASSERT_ERROR(not_writable, EBADF);
+        ASSERT_OK(page);
+}
+
+/* One write(2) per value: what was taken only in part is an error, not something to go on with. */
+static void test_short_write(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *text = NULL;
+        struct rlimit before, ten;
+
+        scratch_file(&f.root, "a", "");
+        scratch_file(&f.root, "b", "");
+        g_assert(getrlimit(RLIMIT_FSIZE, &before) == 0);
+        ten = before;
+        ten.rlim_cur = 10;
+        g_assert(setrlimit(RLIMIT_FSIZE, &ten) == 0);
+        int r = vgpu_io_write(f.io, "a", "0123456789abcdef"),
+            guarded = vgpu_io_write_guarded(f.io, "b", "0123456789abcdef");
+        g_assert(setrlimit(RLIMIT_FSIZE, &before) == 0);
+        ASSERT_ERROR(r, EIO);
+        ASSERT_ERROR(guarded, EIO);
+        ASSERT_OK(vgpu_io_read(f.io, "b", &text));
+        ASSERT_STREQ(text, "0123456789");
+}
+
+/* 0: none. */
+static pid_t only_child_of(pid_t parent)
+{
+        g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/children", parent, parent), *text = NULL;
+        uint32_t pid = 0;
+
+        if (g_file_get_contents(path, &text, NULL, NULL))
+                (void)parse_u32(g_strstrip(text), 10, &pid);
+        return (pid_t)pid;
+}
+
+static pid_t only_child(void)
+{
+        return only_child_of(getpid());
+}
+
+/* A writer that dies is an error of its own; the next write has a new one. */
+static void test_writer_killed(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        _cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+        scratch_file(&f.root, "a", "");
+        ASSERT_OK(vgpu_io_write_guarded(f.io, "a", "one"));
+        pid_t pid = only_child();
+        ASSERT_TRUE(pid > 0);
+        ASSERT_EQ(kill(pid, SIGKILL), 0);
+        /* It is dead when it can be waited for; leave that to the code under test. */
+        siginfo_t info;
+        ASSERT_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+        ASSERT_ERROR(vgpu_io_write_guarded(f.io, "a", "two"), EPROTO);
+        ASSERT_EQ(only_child(), 0); /* reaped */
+        ASSERT_OK(vgpu_io_write_guarded(f.io, "a", "3!!"));
+        g_autofree char *text = NULL;
+        ASSERT_OK(vgpu_io_read(f.io, "a", &text));
+        ASSERT_STREQ(text, "3!!");
+}
+
+static void test_release_writer(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+
+        scratch_file(&f.root, "a", "");
+        vgpu_io_sysfs_release_writer(f.io);
+        ASSERT_EQ(only_child(), 0);
+        ASSERT_OK(vgpu_io_write_guarded(f.io, "a", "x"));
+        ASSERT_TRUE(only_child() > 0);
+        vgpu_io_sysfs_release_writer(f.io);
+        ASSERT_EQ(only_child(), 0);
+        ASSERT_OK(vgpu_io_write_guarded(f.io, "a", "x"));
+}
+
+/* A child of the test does the write that hangs: into a pipe that is full. It stands for the daemon. */
+static void write_into_full_pipe(int out, int lock)
+{
+        g_autofree char *page = g_strnfill(VGPU_IO_ATTR_MAX, 'y');
+        Writer *w = NULL;
+
+        if (writer_new(writer_path, lock, &w) < 0)
+                _exit(1);
+        (void)writer_write(w, out, page, VGPU_IO_ATTR_MAX);
+        _exit(2); /* only if the write came back */
+}
+
+/* It runs, and the descriptor that came with the request is open. */
+static bool writer_has_request(pid_t pid)
+{
+        g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", pid), *comm = NULL;
+        g_autofree char *fd_path = g_strdup_printf("/proc/%d/fd/%d", pid, WRITER_KEEP_FD + 1), *target = NULL;
+
+        if (!g_file_get_contents(comm_path, &comm, NULL, NULL) || strcmp(comm, "vgpud-write\n") != 0)
+                return false;
+        target = g_file_read_link(fd_path, NULL);
+        return target && g_str_has_prefix(target, "pipe:");
+}
+
+/* SIGKILL ends the daemon at once although its write hangs; the write is finished all the same, and the lock
+ * that the writer inherited says how long that takes. */
+static void test_hang(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        _cleanup_close_ int lock = openat(s.fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600), again = -EBADF;
+        char block[4096];
+        int fds[2], status;
+        size_t before = 0, after = 0;
+
+        g_assert(pipe2(fds, O_CLOEXEC) == 0);
+        _cleanup_close_ int in = fds[0], out = fds[1];
+        ASSERT_EQ(flock(lock, LOCK_EX | LOCK_NB), 0);
+        /* Fill it. */
+        g_assert(fcntl(out, F_SETFL, O_NONBLOCK) == 0);
+        memset(block, 'x', sizeof(block));
+        for (ssize_t n; (n = write(out, block, sizeof(block))) > 0;)
+                before += (size_t)n;
+        g_assert(fcntl(out, F_SETFL, 0) == 0);
+
+        pid_t daemon = fork();
+        if (daemon == 0)
+                write_into_full_pipe(out, lock);
+        ASSERT_TRUE(daemon > 0);
+        lock = safe_close(lock);
+        out = safe_close(out);
+
+        while (!writer_has_request(only_child_of(daemon)))
+                sched_yield();
+        ASSERT_EQ(waitpid(daemon, &status, WNOHANG), 0); /* it waits */
+        ASSERT_EQ(kill(daemon, SIGKILL), 0);
+        ASSERT_EQ(waitpid(daemon, &status, 0), daemon);
+        ASSERT_TRUE(WIFSIGNALED(status));
+
+        /* A new daemon sees that the old one's write is not over. */
+        again = openat(s.fd, "lock", O_RDWR | O_CLOEXEC);
+        ASSERT_TRUE(flock(again, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK);
+
+        /* Now the "driver" goes on: everything arrives, and the lock becomes free. */
+        for (ssize_t n; (n = read(in, block, sizeof(block))) > 0;)
+                for (ssize_t i = 0; i < n; i++)
+                        after += block[i] == 'y';
+        ASSERT_EQ(flock(again, LOCK_EX), 0);
+        ASSERT_TRUE(before > 0);
+        ASSERT_EQ(after, VGPU_IO_ATTR_MAX);
+}
+
+/* Others are not held up by one that hangs. */
+static void *write_guarded_in_thread(void *p)
+{
+        return GINT_TO_POINTER(vgpu_io_write_guarded(p, "pipe", "x"));
+}
+
+static void test_hang_blocks_only_the_caller(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        VgpuIo *other = io_on(f.root.fd, f.dev_fd, f.proc_fd, -EBADF);
+        char block[4096] = { 0 };
+        pthread_t thread;
+        void *result;
+
+        scratch_fifo(&f.root, "pipe");
+        scratch_file(&f.root, "file", "");
+        _cleanup_close_ int fifo = openat(f.root.fd, "pipe", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        while (write(fifo, block, sizeof(block)) > 0)
+                ;
+        g_assert(pthread_create(&thread, NULL, write_guarded_in_thread, f.io) == 0);
+        int r = vgpu_io_write_guarded(other, "file", "x");
+        while (read(fifo, block, sizeof(block)) > 0)
+                ;
+        g_assert(pthread_join(thread, &result) == 0);
+        vgpu_io_free(other);
+        ASSERT_OK(r);
+        ASSERT_OK(GPOINTER_TO_INT(result));
+}
+
+/* Nodes and processes */
+
+static void test_nodes(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        VgpuIo *io = io_on(f.root.fd, f.root.fd, f.proc_fd, -EBADF);
+
+        scratch_directory(&f.root, "vfio");
+        scratch_file(&f.root, "vfio/12", "");
+        scratch_link(&f.root, "vfio/13", "12");
+        int exists = vgpu_io_node_exists(io, "vfio/12"), missing = vgpu_io_node_exists(io, "vfio/14");
+        int no_folder = vgpu_io_node_exists(io, "nothing/14");
+        int fd = vgpu_io_open_group(io, 12), link = vgpu_io_open_group(io, 13),
+            no_node = vgpu_io_open_group(io, 14);
+        int flags = fcntl(fd, F_GETFD), mode = fcntl(fd, F_GETFL);
+        safe_close(fd);
+        vgpu_io_free(io);
+        ASSERT_EQ(exists, 1);
+        ASSERT_EQ(missing, 0);
+        ASSERT_EQ(no_folder, 0);
+        ASSERT_TRUE(fd >= 0);
+        ASSERT_TRUE(flags & FD_CLOEXEC);
+        ASSERT_EQ(mode & O_ACCMODE, O_RDONLY);
+        ASSERT_TRUE(mode & O_NONBLOCK);
+        ASSERT_ERROR(link, ELOOP);
+        ASSERT_ERROR(no_node, ENOENT);
+}
+
+/* A made-up /proc: links there are texts, as they are for a reader of the real one. */
+static void test_find_holder(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        _cleanup_scratch_ Scratch proc = scratch_new();
+        VgpuIo *io = io_on(f.root.fd, f.dev_fd, proc.fd, -EBADF);
+        g_autofree char *command = NULL;
+        int pid = 0;
+
+        scratch_directory(&proc, "1");
+        scratch_directory(&proc, "1/fd");
+        scratch_link(&proc, "1/fd/0", "/dev/null");
+        scratch_directory(&proc, "99"); /* ended while it was looked at */
+        scratch_directory(&proc, "4711");
+        scratch_directory(&proc, "4711/fd");
+        scratch_link(&proc, "4711/fd/17", "/dev/vfio/12");
+        scratch_link(&proc, "4711/fd/18", "anon_inode:[vfio-device]");
+        scratch_file(&proc, "4711/comm", "qemu-system-x86\n");
+        scratch_directory(&proc, "self");
+        scratch_file(&proc, "uptime", "1 2\n");
+
+        int found = vgpu_io_find_holder(io, "vfio/12", &pid, &command);
+        int found_pid = pid;
+        char *none = NULL;
+        int not_found = vgpu_io_find_holder(io, "vfio/1", &pid, &none);
+        vgpu_io_free(io);
+        ASSERT_EQ(found, 1);
+        ASSERT_EQ(found_pid, 4711);
+        ASSERT_STREQ(command, "qemu-system-x86");
+        ASSERT_EQ(not_found, 0);
+        ASSERT_NULL(none);
+}
+
+/* The real /proc, with a /dev that is somewhere else. */
+static void test_find_holder_real(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        VgpuIo *io = io_on(f.root.fd, f.root.fd, f.proc_fd, -EBADF);
+        g_autofree char *command = NULL, *comm = NULL;
+        char *nobody = NULL;
+        int pid = 0, other = 0;
+
+        scratch_directory(&f.root, "vfio");
+        scratch_file(&f.root, "vfio/12", "");
+        int before = vgpu_io_find_holder(io, "vfio/12", &other, &nobody);
+        int fd = openat(f.root.fd, "vfio/12", O_RDONLY | O_CLOEXEC);
+        int during = vgpu_io_find_holder(io, "vfio/12", &pid, &command);
+        safe_close(fd);
+        vgpu_io_free(io);
+        g_assert(g_file_get_contents("/proc/self/comm", &comm, NULL, NULL));
+        ASSERT_TRUE(before == 0 || before == -EACCES);
+        ASSERT_NULL(nobody);
+        ASSERT_EQ(during, 1);
+        ASSERT_EQ(pid, getpid());
+        ASSERT_STREQ(command, g_strchomp(comm));
+}
+
+int main(int argc, char **argv)
+{
+        g_assert(argc > 1);
+        writer_path = argv[1];
+        tests_begin(argc - 1, argv + 1);
+        TEST(test_read);
+        TEST(test_binary);
+        TEST(test_links_refused);
+        TEST(test_read_links);
+        TEST(test_list);
+        TEST(test_write);
+        TEST(test_errno);
+        TEST(test_writer_many);
+        TEST(test_writer_descriptors);
+        TEST(test_writer_refuses);
+        TEST(test_short_write);
+        TEST(test_writer_killed);
+        TEST(test_release_writer);
+        TEST(test_hang);
+        TEST(test_hang_blocks_only_the_caller);
+        TEST(test_nodes);
+        TEST(test_find_holder);
+        TEST(test_find_holder_real);
+        return tests_end();
+}
