@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The real kernel behind VgpuIo. Everything is opened relative to the directories that the caller has opened,
- * with openat2(2): no component may be a link, and nothing leads out of the directory. */
+ * component by component: none may be a link, and so nothing leads out of the directory. */
 
 #include "drivers-glue/io.h"
 
@@ -9,12 +9,10 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "base/fs-util.h"
 #include "base/log.h"
@@ -34,23 +32,48 @@ static SysfsIo *sysfs_io(VgpuIo *io)
         return (SysfsIo *)io;
 }
 
-/* glibc has no wrapper for openat2(2). */
+/* One component. The kernel calls a link that should be a directory ENOTDIR; for us it is a link before all. */
+static int open_component(int dirfd, const char *name, int flags)
+{
+        struct stat st;
+        int fd = openat(dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC);
+
+        if (fd >= 0)
+                return fd;
+        if (errno == ENOTDIR && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0)
+                return S_ISLNK(st.st_mode) ? -ELOOP : -ENOTDIR;
+        return -errno;
+}
+
+/* Component by component: openat2(2) could do it in one call, but seccomp filters cannot look into its
+ * arguments, so systemd's RestrictSUIDSGID= answers it with ENOSYS. The path has been checked: it is relative
+ * and has no "..". */
 static int open_below(int dirfd, const char *path, int flags)
 {
-        struct open_how how = {
-                /* openat2(2) takes no flag that means nothing together with O_PATH */
-                .flags = (uint64_t)(flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY)),
-                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-        };
-        long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+        _cleanup_close_ int at = -EBADF;
+        char name[NAME_MAX + 1];
+        const char *slash;
 
-        return fd < 0 ? -errno : (int)fd;
+        while ((slash = strchr(path, '/'))) {
+                size_t n = (size_t)(slash - path);
+                if (n > NAME_MAX)
+                        return -ENAMETOOLONG;
+                memcpy(name, path, n);
+                name[n] = 0;
+                int next = open_component(at >= 0 ? at : dirfd, name, O_PATH | O_DIRECTORY);
+                if (next < 0)
+                        return next;
+                safe_close(at);
+                at = next;
+                path = slash + 1;
+        }
+        return open_component(at >= 0 ? at : dirfd, path, flags | O_NOCTTY);
 }
 
 /* A link can be opened only as such. */
 static int read_link_below(int dirfd, const char *path, char **ret)
 {
-        _cleanup_close_ int fd = open_below(dirfd, path, O_PATH | O_NOFOLLOW);
+        _cleanup_close_ int fd = open_below(dirfd, path, O_PATH);
         char text[PATH_MAX];
         ssize_t n;
 
@@ -163,7 +186,7 @@ static int sysfs_open_group(VgpuIo *io, unsigned group)
 
 static int sysfs_node_exists(VgpuIo *io, const char *path)
 {
-        _cleanup_close_ int fd = open_below(sysfs_io(io)->dev_fd, path, O_PATH | O_NOFOLLOW);
+        _cleanup_close_ int fd = open_below(sysfs_io(io)->dev_fd, path, O_PATH);
 
         if (fd >= 0)
                 return 1;
