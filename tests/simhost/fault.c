@@ -41,6 +41,7 @@ static const struct {
         { ERANGE, "ERANGE" },       { EUSERS, "EUSERS" },       { EOPNOTSUPP, "EOPNOTSUPP" },
         { ETIMEDOUT, "ETIMEDOUT" }, { ECANCELED, "ECANCELED" }, { EUCLEAN, "EUCLEAN" },
         { EINTR, "EINTR" },         { EMFILE, "EMFILE" },       { EROFS, "EROFS" },
+        { EISDIR, "EISDIR" },       { ENOTDIR, "ENOTDIR" },
 };
 
 static GMutex lock;

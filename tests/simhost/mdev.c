@@ -128,7 +128,8 @@ static int parse_unsigned(const char *text, unsigned long *ret)
         g_autofree char *line = g_strdup(text);
         char *end;
 
-        line[strcspn(line, "\n")] = '\0';
+        if (g_str_has_suffix(line, "\n"))
+                line[strlen(line) - 1] = '\0';
         if (!g_ascii_isdigit(line[line[0] == '+']))
                 return -EINVAL;
         errno = 0;

@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 static int guard_fd = -1;
+static int helper_fd = -1;
+static pid_t helper_pid;
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *position)
 {
@@ -248,55 +250,112 @@ static int hide_udev(const char *scratch)
         return mkdir("/run/udev/data", 0755) < 0 ? -errno : 0;
 }
 
-int sandbox_prepare(const char *directory)
+static int bind_directory(const char *directory, const char *name, const char *over)
+{
+        g_autofree char *path = g_build_filename(directory, name, NULL);
+
+        return mount(path, over, NULL, MS_BIND | MS_REC, NULL) < 0 ? -errno : 0;
+}
+
+/* Makes the command's view, in a mount namespace of its own. */
+static int make_view(const char *directory)
 {
         g_autofree char *scratch = g_build_filename(directory, "scratch", NULL),
                         *fs = g_build_filename(directory, "fs", NULL);
-        int r = need_directory("/dev", "vfio", scratch);
+        int r;
 
+        if (unshare(CLONE_NEWNS) < 0)
+                return -errno;
+        r = need_directory("/dev", "vfio", scratch);
         if (r == 0)
                 r = hide_udev(scratch);
+        if (r == 0 && mkdir(fs, 0755) < 0)
+                r = -errno;
         if (r < 0)
                 return r;
-        if (mkdir(fs, 0755) < 0)
-                return -errno;
-        /* Control groups: without them the command runs as well. */
+        /* Control groups: a command does without them where this fails. */
         (void)mount("/sys/fs", fs, NULL, MS_BIND | MS_REC, NULL);
-        return 0;
-}
-
-void sandbox_finish(const char *directory)
-{
-        g_autofree char *fs = g_build_filename(directory, "fs", NULL);
-
+        r = bind_directory(directory, "sys", "/sys");
+        if (r == 0)
+                r = bind_directory(directory, "vfio", "/dev/vfio");
         (void)mount(fs, "/sys/fs", NULL, MS_MOVE, NULL);
+        return r;
 }
 
-int sandbox_join(pid_t pid)
+int sandbox_prepare(const char *directory)
 {
-        static const struct {
-                const char *name;
-                int type;
-        } namespaces[] = { { "user", CLONE_NEWUSER }, { "net", CLONE_NEWNET }, { "mnt", CLONE_NEWNS } };
+        int sockets[2], r;
 
-        for (size_t i = 0; i < G_N_ELEMENTS(namespaces); i++) {
-                g_autofree char *theirs = g_strdup_printf("/proc/%d/ns/%s", pid, namespaces[i].name),
-                                *ours = g_strdup_printf("/proc/self/ns/%s", namespaces[i].name);
-                struct stat their_status, our_status;
-                int fd, r = 0;
-
-                if (stat(theirs, &their_status) < 0 || stat(ours, &our_status) < 0)
-                        return -errno;
-                if (their_status.st_ino == our_status.st_ino)
-                        continue;
-                fd = open(theirs, O_RDONLY | O_CLOEXEC);
-                if (fd < 0)
-                        return -errno;
-                if (setns(fd, namespaces[i].type) < 0)
-                        r = -errno;
-                close(fd);
-                if (r < 0)
-                        return r;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+                return -errno;
+        helper_pid = fork();
+        if (helper_pid < 0)
+                return -errno;
+        if (helper_pid == 0) {
+                close(sockets[0]);
+                if (recv(sockets[1], &r, sizeof(r), 0) == sizeof(r)) {
+                        r = make_view(directory);
+                        (void)send(sockets[1], &r, sizeof(r), MSG_NOSIGNAL);
+                        /* The namespace lives until the host has a descriptor of it. */
+                        (void)recv(sockets[1], &r, sizeof(r), 0);
+                }
+                _exit(EXIT_SUCCESS);
         }
+        close(sockets[1]);
+        helper_fd = sockets[0];
         return 0;
+}
+
+int sandbox_finish(void)
+{
+        g_autofree char *path = g_strdup_printf("/proc/%d/ns/mnt", helper_pid);
+        int fd = -1, r = 0;
+
+        if (send(helper_fd, &r, sizeof(r), MSG_NOSIGNAL) < 0 || recv(helper_fd, &r, sizeof(r), 0) != sizeof(r))
+                r = -EPIPE;
+        if (r == 0) {
+                fd = open(path, O_RDONLY | O_CLOEXEC);
+                if (fd < 0)
+                        r = -errno;
+        }
+        close(helper_fd);
+        (void)waitpid(helper_pid, NULL, 0);
+        return r < 0 ? r : fd;
+}
+
+/* setns(2) leads to the root directory. */
+int sandbox_enter_mounts(int fd)
+{
+        g_autofree char *directory = g_get_current_dir();
+
+        if (setns(fd, CLONE_NEWNS) < 0)
+                return -errno;
+        return chdir(directory) < 0 ? -errno : 0;
+}
+
+/* -1 where the caller is in that namespace already: joining one's own user namespace is an error. */
+static int open_namespace(pid_t pid, const char *name)
+{
+        g_autofree char *theirs = g_strdup_printf("/proc/%d/ns/%s", pid, name),
+                        *ours = g_strdup_printf("/proc/self/ns/%s", name);
+        struct stat their_status, our_status;
+
+        if (stat(theirs, &their_status) < 0 || stat(ours, &our_status) < 0 ||
+            their_status.st_ino == our_status.st_ino)
+                return -1;
+        return open(theirs, O_RDONLY | O_CLOEXEC);
+}
+
+int sandbox_join(pid_t pid, const char *mounts)
+{
+        int user = open_namespace(pid, "user"), net = open_namespace(pid, "net"),
+            mnt = open(mounts, O_RDONLY | O_CLOEXEC), r = 0;
+
+        if (mnt < 0)
+                return -errno;
+        if ((user >= 0 && setns(user, CLONE_NEWUSER) < 0) || (net >= 0 && setns(net, CLONE_NEWNET) < 0))
+                r = -errno;
+        if (r == 0)
+                r = sandbox_enter_mounts(mnt);
+        return r;
 }

@@ -3,7 +3,7 @@
 
 /*
  * Where the command runs. In a testbed, umockdev's preload library leads it to the tree; in a namespace of its
- * own, the tree is /sys itself, and uevents come over real netlink. Also the guard: a process that cleans up if
+ * own, the tree lies over /sys, and uevents come over real netlink. Also the guard: a process that cleans up if
  * the host is killed.
  */
 
@@ -21,9 +21,13 @@ void sandbox_remove_directory(const char *directory);
 
 /* A new mount and network namespace, and a user namespace where the caller is not root. Before any thread. */
 int sandbox_unshare(void);
-/* Makes sure that /dev/vfio can be mounted over, hides udev's state, keeps /sys/fs. */
+/* The host itself must not see its tree as /sys: the C library reads there how many processors there are, and
+ * would wait for the host. So the tree is mounted in the host's directory, and put over /sys in one more mount
+ * namespace, by a process that is forked here, before any thread, and does it when told to. */
 int sandbox_prepare(const char *directory);
-/* When the tree is at /sys. */
-void sandbox_finish(const char *directory);
-/* Joins the namespaces of a process. */
-int sandbox_join(pid_t pid);
+/* The tree is at DIRECTORY/sys and DIRECTORY/vfio. Returns a descriptor of the command's mount namespace. */
+int sandbox_finish(void);
+/* Enters a mount namespace. */
+int sandbox_enter_mounts(int fd);
+/* Joins a host's namespaces; mounts is the path of the descriptor of the last one. */
+int sandbox_join(pid_t pid, const char *mounts);

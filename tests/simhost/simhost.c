@@ -48,6 +48,7 @@ typedef struct Host {
         char *control;
         UMockdevTestbed *testbed;
         GPtrArray *environment; /* "NAME=VALUE", ends with NULL */
+        int mounts_fd;          /* -1: a testbed */
         pid_t child;
 } Host;
 
@@ -257,25 +258,32 @@ static void start_testbed(Host *host)
 
 static void start_namespace(Host *host)
 {
-        int r = sandbox_prepare(host->directory);
+        g_autofree char *sys = g_build_filename(host->directory, "sys", NULL),
+                        *vfio = g_build_filename(host->directory, "vfio", NULL), *mounts = NULL;
+        int r;
 
-        if (r < 0)
-                fail(r, "cannot prepare the namespace");
-        mount_tree(device_sys(), "/sys");
-        mount_tree(device_dev_vfio(), "/dev/vfio");
-        sandbox_finish(host->directory);
+        mount_tree(device_sys(), sys);
+        mount_tree(device_dev_vfio(), vfio);
+        host->mounts_fd = sandbox_finish();
+        if (host->mounts_fd < 0)
+                fail(host->mounts_fd, "cannot put the tree over /sys");
         r = event_use_netlink();
         if (r < 0)
                 fail(r, "netlink");
+        mounts = g_strdup_printf("/proc/%d/fd/%d", getpid(), host->mounts_fd);
+        add_variable(host, "SIMHOST_MOUNTS", mounts);
 }
 
-static void take_down(Host *host)
+/* The host that exit(3) takes down, if something fails before the command runs. */
+static Host *started;
+
+static void take_down(void)
 {
         fault_shutdown();
         mdev_shutdown();
         fs_unmount_all();
-        g_clear_object(&host->testbed);
-        sandbox_remove_directory(host->directory);
+        g_clear_object(&started->testbed);
+        sandbox_remove_directory(started->directory);
         sandbox_guard_dismiss();
 }
 
@@ -290,6 +298,8 @@ static void start(Host *host, const Options *options)
                         g_strdup_printf("%s/simhost.XXXXXX", g_getenv("TMPDIR") ? g_getenv("TMPDIR") : "/tmp");
         if (!mkdtemp(host->directory))
                 fail(-errno, "no temporary directory");
+        started = host;
+        (void)atexit(take_down);
         host->control = options->control ? g_strdup(options->control)
                                          : g_build_filename(host->directory, "control", NULL);
         r = sandbox_guard(host->directory);
@@ -299,6 +309,9 @@ static void start(Host *host, const Options *options)
                 r = sandbox_unshare();
                 if (r < 0)
                         fail(r, "no namespace (root, or user namespaces, needed)");
+                r = sandbox_prepare(host->directory);
+                if (r < 0)
+                        fail(r, "fork");
         }
 
         build_models(options);
@@ -345,7 +358,7 @@ static void run_command(Host *host, char **command)
                 (void)sigemptyset(&none);
                 (void)sigprocmask(SIG_SETMASK, &none, NULL);
                 (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-                if (getppid() != parent)
+                if (getppid() != parent || (host->mounts_fd >= 0 && sandbox_enter_mounts(host->mounts_fd) < 0))
                         _exit(EXIT_CANNOT_RUN);
                 execute(command, (char **)host->environment->pdata);
         }
@@ -432,7 +445,7 @@ static void end_leftovers(Host *host)
 
 static int run_host(int argc, char **argv)
 {
-        Host host = { 0 };
+        Host host = { .mounts_fd = -1 };
         Options options;
         sigset_t signals;
         int status;
@@ -461,7 +474,7 @@ static int run_host(int argc, char **argv)
         fault_shutdown();
         mdev_shutdown();
         end_leftovers(&host);
-        take_down(&host);
+        take_down();
         if (options.control)
                 (void)unlink(options.control);
         /* Threads that serve a file system still mounted by somebody's working directory end here. */
@@ -512,8 +525,8 @@ static int run_enter(int argc, char **argv)
         int first = parse_client(argc, argv, &control), r;
         g_autofree char *text = NULL;
         g_auto(GStrv) lines = NULL;
+        const char *mounts = NULL;
         pid_t pid = 0;
-        bool in_namespace = false;
 
         r = control_call(control, "where", &text);
         if (r < 0)
@@ -522,10 +535,11 @@ static int run_enter(int argc, char **argv)
         for (char **line = lines; *line; line++) {
                 if (g_str_has_prefix(*line, "SIMHOST_PID="))
                         pid = (pid_t)g_ascii_strtoll(*line + strlen("SIMHOST_PID="), NULL, 10);
-                in_namespace = in_namespace || g_str_equal(*line, "SIMHOST_MODE=namespace");
+                if (g_str_has_prefix(*line, "SIMHOST_MOUNTS="))
+                        mounts = *line + strlen("SIMHOST_MOUNTS=");
         }
-        if (in_namespace) {
-                r = sandbox_join(pid);
+        if (mounts) {
+                r = sandbox_join(pid, mounts);
                 if (r < 0)
                         fail(r, "cannot join the namespaces of process %d", pid);
         }

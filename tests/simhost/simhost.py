@@ -23,6 +23,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -37,10 +38,24 @@ def program():
     return max(found, key=os.path.getmtime)
 
 
+def use_namespace():
+    """Which mode a host has that is not told: $SIMHOST_NAMESPACE, "0" or "1", else the namespace where it can be had."""
+    wanted = os.environ.get("SIMHOST_NAMESPACE")
+    return can_unshare() if wanted is None else wanted == "1"
+
+
 def can_unshare():
     """Whether this user may have namespaces."""
     command = ["unshare", "--mount", "--net"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
     return subprocess.run(command + ["true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def wait_until(condition, seconds=30):
+    """Asks until the condition holds; TimeoutError after that time. Each question should be a round trip to something."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not in {seconds} s")
 
 
 class ControlError(Exception):
@@ -100,22 +115,26 @@ class Agent:
             return errno.errorcode[failure.errno]
         return None
 
-    def stop(self):
-        if self.process.poll() is None:
+    def let_go(self):
+        """It ends as soon as it has done what it is doing."""
+        if not self.process.stdin.closed:
             self.process.stdin.close()
-            self.process.wait()
+
+    def stop(self):
+        self.let_go()
+        self.process.wait()
         self.process.stdout.close()
 
 
 class Host:
     """A running host; use it in a "with" statement.
 
-    models: names; faults: specifications; options: more of simhost's options, as scalable(); namespace: None chooses the
-    namespace where it can be had.
+    models: names; faults: specifications; options: more of simhost's options, as scalable(); namespace: whether the
+    tree lies over /sys in a namespace; None: see use_namespace().
     """
 
     def __init__(self, models, faults=(), options=(), namespace=None):
-        self.namespace = can_unshare() if namespace is None else namespace
+        self.namespace = use_namespace() if namespace is None else namespace
         self.command = [program()]
         self.command += [f"--model={model}" for model in models]
         self.command += [f"--fault={fault}" for fault in faults]
@@ -143,8 +162,7 @@ class Host:
 
     def __exit__(self, *exception):
         for agent in self.agents:
-            if agent.process.poll() is None and not agent.process.stdin.closed:
-                agent.process.stdin.close()
+            agent.let_go()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait()
