@@ -133,23 +133,16 @@ int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bu
                 return bus_error_set(error, r, &e);
 
         owner = g_strdup_printf("%" PRIu32, (uint32_t)instance->owner);
-        r = bus_authz_check(b->authz, call, is_foreign ? POLKIT_DESTROY_FOREIGN : POLKIT_DESTROY,
-                            (const char *const[]){
-                                            "gpu",
-                                            gpu_name(instance->gpu),
-                                            "type",
-                                            instance->desc->type_id ? instance->desc->type_id : "",
-                                            "instance",
-                                            instance->desc->uuid,
-                                            "name",
-                                            instance->name ? instance->name : "",
-                                            "owner",
-                                            owner,
-                                            "mine",
-                                            !is_foreign && instance->owner == uid ? "yes" : "no",
-                                            NULL,
-                            },
-                            &e);
+        const char *details[] = {
+                "gpu",      gpu_name(instance->gpu),
+                "type",     instance->desc->type_id ? instance->desc->type_id : "",
+                "instance", instance->desc->uuid,
+                "name",     instance->name ? instance->name : "",
+                "owner",    owner,
+                "mine",     !is_foreign && instance->owner == uid ? "yes" : "no",
+                NULL,
+        };
+        r = bus_authz_check(b->authz, call, is_foreign ? POLKIT_DESTROY_FOREIGN : POLKIT_DESTROY, details, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         if (r == 0)

@@ -45,7 +45,7 @@ static int method_cancel(sd_bus_message *call, void *userdata, sd_bus_error *err
                 g_autofree char *owner = g_strdup_printf("%" PRIu32, (uint32_t)job->requester);
                 const char *details[] = {
                         "gpu",   job->gpu_name, "type", job->type_id ? job->type_id : "", "job", id,
-                        "owner", owner,         NULL
+                        "owner", owner,         NULL,
                 };
 
                 r = bus_authz_check(b->authz, call, POLKIT_CANCEL_JOB, details, &e);

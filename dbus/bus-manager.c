@@ -55,10 +55,8 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *err
         request.type = type_id = g_strdup(type->id);
 
         count = g_strdup_printf("%" PRIu32, request.count);
-        r = bus_authz_check(
-                        b->authz, call, POLKIT_CREATE,
-                        (const char *const[]){ "gpu", request.gpu, "type", request.type, "count", count, NULL },
-                        &e);
+        const char *details[] = { "gpu", request.gpu, "type", request.type, "count", count, NULL };
+        r = bus_authz_check(b->authz, call, POLKIT_CREATE, details, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         if (r == 0)

@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Holds dbus/*.xml against what the daemon's objects say of themselves, in both directions, and the options described
+there against those that the code knows. That every member is described at all, with a version, is seen to when the XML is read."""
+
+import re
+import subprocess
+import xml.etree.ElementTree as ET
+
+import common
+
+import api
+
+# Whose options are read where. Manager.Destroy is Instance.Destroy under another name.
+OPTIONS = {
+    ("org.vgpud1.Manager", "Create"): ("bus-manager.c", "method_create"),
+    ("org.vgpud1.Instance", "Destroy"): ("bus-instance.c", "bus_instance_destroy"),
+    ("org.vgpud1.Gpu", "Rescan"): ("bus-gpu.c", "method_rescan"),
+}
+
+
+def read_introspection(program):
+    if program.suffix == ".xml":
+        text = program.read_text()
+    else:
+        text = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True).stdout
+    interfaces = {}
+    for node in ET.fromstring(text):
+        for element in node.findall("interface"):
+            if element.get("name").startswith("org.vgpud1."):
+                interfaces[element.get("name")] = api.read_interface(element)
+    return interfaces
+
+
+def compare(described, real, complaints):
+    for name in sorted(described.keys() - real.keys()):
+        complaints.append(f"{name}: in the XML, not in the daemon")
+    for name in sorted(real.keys() - described.keys()):
+        complaints.append(f"{name}: in the daemon, not in the XML")
+    for name in sorted(described.keys() & real.keys()):
+        a = {(m.kind, m.name): m.shape() for m in described[name].members}
+        b = {(m.kind, m.name): m.shape() for m in real[name].members}
+        for kind, member in sorted(a.keys() | b.keys()):
+            one, other = a.get((kind, member)), b.get((kind, member))
+            if one != other:
+                complaints.append(f"{name}.{member}: {kind} in the XML is {one}, in the daemon {other}")
+
+
+def options_in_code(root, file, function):
+    source = (root / "dbus" / file).read_text()
+    body = re.search(rf"^[\w ]+\b{function}\(.*?\n}}\n", source, re.S | re.M).group(0)
+    table = re.search(r"const BusOption options\[\] = \{(.*?)\n        \};", body, re.S).group(1)
+    options = dict(re.findall(r'\{ "(\w+)", "([^"]+)"', table))
+    if "BUS_TIMEOUT_OPTION" in table:
+        options["timeout_usec"] = "t"
+    return options
+
+
+def check_options(root, interfaces, complaints):
+    for interface in interfaces:
+        for member in interface.members:
+            if member.kind != "method":
+                continue
+            if ("in", "a{sv}", "options") != [a for a in member.arguments if a[0] == "in"][-1]:
+                complaints.append(f"{interface.name}.{member.name}: its last argument must be a{{sv}} options")
+            described = {key: kind for key, kind, _ in member.doc.items()}
+            where = OPTIONS.get((interface.name, member.name))
+            known = options_in_code(root, *where) if where else {}
+            if described != known:
+                complaints.append(f"{interface.name}.{member.name}: options described {described}, in the code {known}")
+
+
+def main():
+    arguments = common.options(__doc__, ("introspect", "tests/bus/introspect of the build, or a file with what it printed"))
+    complaints = []
+    try:
+        interfaces = api.read_all(arguments.root)
+    except api.Wrong as e:
+        common.finish([str(e)])
+    compare({i.name: i for i in interfaces}, read_introspection(arguments.introspect), complaints)
+    check_options(arguments.root, interfaces, complaints)
+    common.finish(complaints)
+
+
+main()
