@@ -1,4 +1,936 @@
-int main(void)
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The mdev back end on the in-memory kernel. What it writes is compared with tests/golden/mdev-NAME.txt. */
+
+#include "drivers-glue/driver.h"
+
+#include <fcntl.h>
+
+#include "base/fs-util.h"
+#include "fake-gpus.h"
+#include "tests.h"
+
+#define UUID_A "11111111-0000-4000-8000-000000000001"
+#define UUID_B "22222222-0000-4000-8000-000000000002"
+#define UUID_C "33333333-0000-4000-8000-000000000003"
+
+typedef struct Fixture {
+        FakeKernel *k;
+        FakeGpu *gpu;
+        GpuFacts *facts;
+        VgpuIo *io;
+        VgpuTarget t;
+        VgpudError e;
+        InstanceDesc *made; /* of the last create() */
+        GPtrArray *attributes;
+} Fixture;
+
+static void attribute_free(gpointer p)
+{
+        vgpu_attribute_free(p);
+}
+
+static void fixture_init(Fixture *f, FakeKernel *k, FakeGpu *gpu)
+{
+        *f = (Fixture){ .k = k, .gpu = gpu, .facts = fake_gpu_facts(gpu), .io = fake_kernel_io(k) };
+        f->t = (VgpuTarget){ .facts = f->facts, .io = f->io };
+        f->attributes = g_ptr_array_new_with_free_func(attribute_free);
+}
+
+static void fixture_free(Fixture *f)
+{
+        instance_desc_free(f->made);
+        g_ptr_array_unref(f->attributes);
+        vgpud_error_done(&f->e);
+        vgpu_io_free(f->io);
+        gpu_facts_unref(f->facts);
+        fake_gpu_free(f->gpu);
+        fake_kernel_free(f->k);
+}
+#define _cleanup_fixture_ _cleanup_(fixture_free)
+
+static Fixture with_gvt_g(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        Fixture f;
+
+        fixture_init(&f, k, fake_add_gvt_g(k, "0000:00:02.0"));
+        return f;
+}
+
+static Fixture with_nvidia(unsigned n_vfs)
+{
+        FakeKernel *k = fake_kernel_new();
+        Fixture f;
+
+        fixture_init(&f, k, fake_add_nvidia_a2(k, "0000:08:00.0", n_vfs));
+        return f;
+}
+
+static Fixture with_mdpy(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        Fixture f;
+
+        fixture_init(&f, k, fake_add_mdpy(k));
+        return f;
+}
+
+static int create_on(Fixture *f, const char *uuid, const char *type_id, const char *parent)
+{
+        CreateArgs args = { .uuid = uuid, .type_id = type_id, .parent = parent, .attributes = f->attributes };
+
+        /* What is returned and what is explained must agree. */
+        vgpud_error_done(&f->e);
+        f->made = instance_desc_free(f->made);
+        int r = mdev_driver.create(&f->t, &args, &f->made, &f->e);
+        if (r < 0) {
+                ASSERT_NULL(f->made);
+                ASSERT_NOT_NULL(f->e.message);
+                ASSERT_EQ(r, -vgpud_error_code_to_errno(f->e.code));
+                ASSERT_TRUE(f->e.message[strlen(f->e.message) - 1] != '.');
+        } else
+                ASSERT_EQ(f->e.code, VGPUD_ERROR_NONE);
+        return r;
+}
+
+static int create(Fixture *f, const char *uuid, const char *type_id)
+{
+        return create_on(f, uuid, type_id, NULL);
+}
+
+static int destroy(Fixture *f, const InstanceDesc *d)
+{
+        vgpud_error_done(&f->e);
+        int r = mdev_driver.destroy(&f->t, d, &f->e);
+        if (r < 0) {
+                ASSERT_NOT_NULL(f->e.message);
+                ASSERT_EQ(r, -vgpud_error_code_to_errno(f->e.code));
+        } else
+                ASSERT_EQ(f->e.code, VGPUD_ERROR_NONE);
+        return r;
+}
+
+static void add_attribute(Fixture *f, const char *name, const char *value)
+{
+        g_ptr_array_add(f->attributes, vgpu_attribute_new(name, value));
+}
+
+/* How many of a type a scan says can be made; -1 when it is not offered. */
+static int64_t available(Fixture *f, const char *type_id)
+{
+        GpuSnapshot *s = NULL;
+        int64_t n = -1;
+
+        ASSERT_OK(mdev_driver.scan(&f->t, &s, &f->e));
+        for (guint i = 0; i < s->types->len; i++) {
+                const VgpuType *t = s->types->pdata[i];
+                if (strcmp(t->id, type_id) == 0)
+                        n = t->available;
+        }
+        gpu_snapshot_unref(s);
+        return n;
+}
+
+static void check_golden(Fixture *f, const char *name)
+{
+        g_autofree char *writes = fake_writes(f->k), *file = g_strdup_printf("mdev-%s.txt", name),
+                        *expected = NULL;
+        _cleanup_close_ int fd = open(GOLDEN_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        ASSERT_OK(fs_read_file_at(fd, file, 65536, &expected, NULL));
+        ASSERT_STREQ(writes, expected);
+}
+
+/* scan */
+
+static void test_scan_gvt_g(void)
+{
+        _cleanup_fixture_ Fixture f = with_gvt_g();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        ASSERT_OK(create(&f, UUID_B, "i915-GVTg_V5_8"));
+        ASSERT_OK(create(&f, UUID_A, "i915-GVTg_V5_4"));
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+        ASSERT_EQ(s->types->len, 4);
+        const VgpuType *t = s->types->pdata[2];
+        ASSERT_STREQ(t->id, "i915-GVTg_V5_4");
+        ASSERT_STREQ(t->name, "GVTg_V5_4");
+        ASSERT_STREQ(t->device_api, "vfio-pci");
+        ASSERT_STREQ(t->description,
+                     "low_gm_size: 128MB\nhigh_gm_size: 512MB\nfence: 4\nresolution: 1920x1200\nweight: 4");
+        ASSERT_EQ(t->framebuffer_bytes, 640 << 20);
+        ASSERT_EQ(t->fences, 4);
+        ASSERT_EQ(t->max_x, 1920);
+        ASSERT_EQ(t->max_instances, 0);
+
+        ASSERT_EQ(s->instances->len, 2);
+        const InstanceDesc *d = s->instances->pdata[0];
+        ASSERT_STREQ(d->uuid, UUID_A);
+        ASSERT_STREQ(d->type_id, "i915-GVTg_V5_4");
+        ASSERT_STREQ(d->parent, "0000:00:02.0");
+        ASSERT_STREQ(d->path, "devices/pci0000:00/0000:00:02.0/" UUID_A);
+        ASSERT_STREQ(d->device_api, "vfio-pci");
+        ASSERT_STREQ(d->driver, "intel_vgpu_mdev");
+        ASSERT_EQ(d->iommu_group, 11);
+        ASSERT_NULL(d->cdev);
+        ASSERT_TRUE(instance_desc_equal(d, f.made));
+}
+
+/* All types draw on one budget of graphics memory and fences. */
+static void test_budget_gvt_g(void)
+{
+        _cleanup_fixture_ Fixture f = with_gvt_g();
+
+        ASSERT_EQ(available(&f, "i915-GVTg_V5_1"), 0);
+        ASSERT_EQ(available(&f, "i915-GVTg_V5_2"), 1);
+        ASSERT_EQ(available(&f, "i915-GVTg_V5_4"), 3);
+        ASSERT_EQ(available(&f, "i915-GVTg_V5_8"), 4);
+        ASSERT_OK(create(&f, UUID_A, "i915-GVTg_V5_4"));
+        ASSERT_EQ(available(&f, "i915-GVTg_V5_2"), 1);
+        ASSERT_EQ(available(&f, "i915-GVTg_V5_4"), 2);
+        ASSERT_EQ(available(&f, "i915-GVTg_V5_8"), 2);
+        ASSERT_OK(create(&f, UUID_B, "i915-GVTg_V5_2"));
+        ASSERT_EQ(available(&f, "i915-GVTg_V5_2"), 0);
+        ASSERT_EQ(available(&f, "i915-GVTg_V5_4"), 0);
+        ASSERT_EQ(available(&f, "i915-GVTg_V5_8"), 0);
+
+        ASSERT_ERROR(create(&f, UUID_C, "i915-GVTg_V5_8"), ENOSPC);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_CAPACITY);
+        ASSERT_EQ(f.e.errnum, 0); /* nobody was asked in vain */
+        ASSERT_CONTAINS(f.e.message, "2 instances");
+        ASSERT_CONTAINS(f.e.message, "384 MB of aperture, 1536 MB of other graphics memory and 8 fences");
+        ASSERT_CONTAINS(f.e.message, "destroy one first");
+}
+
+/* One framebuffer size for the whole GPU. */
+static void test_size_rule_nvidia(void)
+{
+        static const char *const four[] = { "nvidia-746", "nvidia-751", "nvidia-754" };
+        _cleanup_fixture_ Fixture f = with_nvidia(16);
+
+        /* Sixteen functions have room for one each, but the memory is enough for four. */
+        ASSERT_EQ(available(&f, "nvidia-742"), 16);
+        ASSERT_EQ(available(&f, "nvidia-745"), 8);
+        ASSERT_EQ(available(&f, "nvidia-746"), 4);
+        ASSERT_EQ(available(&f, "nvidia-748"), 1);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-746"));
+        ASSERT_STREQ(f.made->parent, "0000:08:00.4");
+        ASSERT_EQ(available(&f, "nvidia-742"), 0);
+        ASSERT_EQ(available(&f, "nvidia-745"), 0);
+        ASSERT_EQ(available(&f, "nvidia-748"), 0);
+        for (size_t i = 0; i < G_N_ELEMENTS(four); i++)
+                ASSERT_EQ(available(&f, four[i]), 3);
+
+        ASSERT_ERROR(create(&f, UUID_B, "nvidia-742"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "committed to 4096 MB, not 1024 MB");
+        ASSERT_CONTAINS(f.e.message, "still possible: nvidia-746 (3), nvidia-751 (3), nvidia-754 (3)");
+
+        /* Another type of the same size goes to the next function, or to the one that was asked for. */
+        ASSERT_OK(create(&f, UUID_B, "nvidia-754"));
+        ASSERT_STREQ(f.made->parent, "0000:08:00.5");
+        ASSERT_OK(create_on(&f, UUID_C, "nvidia-746", "0000:08:02.3"));
+        ASSERT_STREQ(f.made->parent, "0000:08:02.3");
+        ASSERT_ERROR(create_on(&f, "44444444-0000-4000-8000-000000000004", "nvidia-746", "0000:08:00.4"),
+                     ENOSPC);
+        ASSERT_OK(create(&f, "44444444-0000-4000-8000-000000000004", "nvidia-746"));
+        ASSERT_STREQ(f.made->parent, "0000:08:00.6");
+        for (size_t i = 0; i < G_N_ELEMENTS(four); i++)
+                ASSERT_EQ(available(&f, four[i]), 0);
+        ASSERT_ERROR(create(&f, "55555555-0000-4000-8000-000000000005", "nvidia-746"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "the GPU takes 4 of that type");
+}
+
+static void test_shared_budget_mdpy(void)
+{
+        static const char *const types[] = { "mdpy-vga", "mdpy-xga", "mdpy-hd", "mdpy-xga" };
+        _cleanup_fixture_ Fixture f = with_mdpy();
+
+        for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
+                g_autofree char *uuid = g_strdup_printf("11111111-0000-4000-8000-00000000000%u", i);
+                ASSERT_EQ(available(&f, "mdpy-hd"), 4 - i);
+                ASSERT_OK(create(&f, uuid, types[i]));
+        }
+        ASSERT_EQ(available(&f, "mdpy-vga"), 0);
+        ASSERT_ERROR(create(&f, UUID_B, "mdpy-vga"), ENOSPC);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_CAPACITY);
+        ASSERT_CONTAINS(f.e.message, "4 instances");
+}
+
+static void test_no_description(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f, k, fake_add_mtty(k));
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+        const VgpuType *t = s->types->pdata[1];
+        ASSERT_STREQ(t->id, "mtty-2");
+        ASSERT_STREQ(t->name, "Dual port serial");
+        ASSERT_NULL(t->description);
+        ASSERT_EQ(t->available, 12);
+        fake_remove(k, "devices/virtual/mtty/mtty/mdev_supported_types/mtty-2/name");
+        fake_add_file(k, "devices/virtual/mtty/mtty/mdev_supported_types/mtty-1/name", "\xff\xfe\n");
+        gpu_snapshot_unref(g_steal_pointer(&s));
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+        ASSERT_STREQ(((const VgpuType *)s->types->pdata[1])->name, "mtty-2");
+        ASSERT_TRUE(g_utf8_validate(((const VgpuType *)s->types->pdata[0])->name, -1, NULL));
+}
+
+/* Types of other kinds of mediated devices are not ours, nor are their instances. */
+static void test_other_api(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        ASSERT_OK(create(&f, UUID_A, "mdpy-vga"));
+        ASSERT_OK(create(&f, UUID_B, "mdpy-xga"));
+        fake_add_file(f.k, "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-vga/device_api", "vfio-ccw\n");
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+        ASSERT_EQ(s->types->len, 2);
+        ASSERT_EQ(s->instances->len, 1);
+        ASSERT_STREQ(((const InstanceDesc *)s->instances->pdata[0])->uuid, UUID_B);
+        ASSERT_ERROR(create(&f, UUID_C, "mdpy-vga"), ENOENT);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
+}
+
+/* On "add" the link to the type may be missing; and not every folder is an instance. */
+static void test_half_made(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        fake_add_directory(f.k, "devices/virtual/mdpy/mdpy/" UUID_A);
+        fake_add_link(f.k, "devices/virtual/mdpy/mdpy/" UUID_B "/subsystem", "bus/other");
+        fake_add_directory(f.k, "devices/virtual/mdpy/mdpy/power");
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+        ASSERT_EQ(s->instances->len, 1);
+        const InstanceDesc *d = s->instances->pdata[0];
+        ASSERT_STREQ(d->uuid, UUID_A);
+        ASSERT_NULL(d->type_id);
+        ASSERT_NULL(d->driver);
+        ASSERT_EQ(d->iommu_group, -1);
+        ASSERT_STREQ(d->parent, "mdpy");
+}
+
+static void test_cdev(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+
+        fake_gpu_set_cdev(f.gpu, true);
+        ASSERT_OK(create(&f, UUID_A, "mdpy-vga"));
+        ASSERT_STREQ(f.made->cdev, "vfio0");
+}
+
+/* 64 functions with 40 types each: the texts are read once, the counts once each, and the folders are listed
+ * twice per function and no more. */
+static void test_cost(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f, k, fake_add_large(k, "0000:08:00.0", 64, 40));
+        unsigned reads = fake_count(k, "read"), lists = fake_count(k, "list"), links = fake_count(k, "link");
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+        ASSERT_EQ(s->types->len, 40);
+        ASSERT_EQ(((const VgpuType *)s->types->pdata[0])->available, 64);
+        ASSERT_EQ(fake_count(k, "read") - reads, 40 * 3 + 64 * 40);
+        ASSERT_EQ(fake_count(k, "list") - lists, 64 * 2);
+        ASSERT_EQ(fake_count(k, "link") - links, 0);
+}
+
+/* Scanning while things go */
+
+static int remove_parent(FakeKernel *k, const char *path, void *data)
+{
+        fake_remove(k, data);
+        return 0;
+}
+
+static void test_parent_vanishes(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(3);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+        g_autofree char *first = g_strdup(fake_gpu_parent_path(f.gpu, 0));
+        g_autofree char *name = g_strconcat(first, "/mdev_supported_types/nvidia-742/name", NULL);
+
+        /* The first function goes while its first type is being read: the other two have the texts as well. */
+        fake_before(f.k, "read", name, remove_parent, first);
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+        ASSERT_EQ(s->types->len, 15);
+        ASSERT_EQ(((const VgpuType *)s->types->pdata[0])->available, 2);
+}
+
+static void test_type_vanishes(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(2);
+        g_autofree char *api = g_strconcat(fake_gpu_parent_path(f.gpu, 0),
+                                           "/mdev_supported_types/nvidia-742/device_api", NULL);
+        g_autofree char *count = g_strconcat(fake_gpu_parent_path(f.gpu, 0),
+                                             "/mdev_supported_types/nvidia-743/available_instances", NULL);
+        g_autofree char *text = g_strconcat(fake_gpu_parent_path(f.gpu, 0),
+                                            "/mdev_supported_types/nvidia-744/description", NULL);
+
+        fake_fail(f.k, "read", api, ENODEV);
+        fake_fail(f.k, "read", count, EIO);
+        fake_fail(f.k, "read", text, ENODEV);
+        ASSERT_EQ(available(&f, "nvidia-742"), 1);
+        ASSERT_EQ(available(&f, "nvidia-743"), 1);
+        ASSERT_EQ(available(&f, "nvidia-744"), 1);
+        ASSERT_EQ(available(&f, "nvidia-745"), 2);
+}
+
+static void test_odd_counts(void)
+{
+        static const struct {
+                const char *text;
+                int64_t expected;
+        } table[] = { { "-1\n", 0 },
+                      { "\n", 0 },
+                      { "many\n", 0 },
+                      { "4294967296\n", 0 },
+                      { "4294967295\n", UINT32_MAX } };
+        _cleanup_fixture_ Fixture f = with_mdpy();
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                fake_add_file(f.k,
+                              "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-vga/available_instances",
+                              table[i].text);
+                ASSERT_EQ(available(&f, "mdpy-vga"), table[i].expected);
+        }
+}
+
+static void test_unloading(void)
+{
+        _cleanup_fixture_ Fixture f = with_gvt_g();
+        GpuSnapshot *s = NULL;
+
+        /* The types go first … */
+        fake_remove(f.k, "devices/pci0000:00/0000:00:02.0/mdev_supported_types");
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+        ASSERT_EQ(s->types->len, 0);
+        gpu_snapshot_unref(s);
+        ASSERT_ERROR(create(&f, UUID_A, "i915-GVTg_V5_4"), ENOENT);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
+        ASSERT_CONTAINS(f.e.message, "at present");
+        /* … then all of it. */
+        vgpud_error_done(&f.e);
+        fake_gpu_unload(f.gpu);
+        ASSERT_ERROR(mdev_driver.scan(&f.t, &s, &f.e), ENOLINK);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+        ASSERT_ERROR(create(&f, UUID_A, "i915-GVTg_V5_4"), ENOLINK);
+}
+
+static void test_scan_fails(void)
+{
+        _cleanup_fixture_ Fixture f = with_gvt_g();
+        GpuSnapshot *s = NULL;
+
+        fake_fail(f.k, "list", "devices/pci0000:00/0000:00:02.0", EACCES);
+        ASSERT_ERROR(mdev_driver.scan(&f.t, &s, &f.e), EIO);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+        ASSERT_EQ(f.e.errnum, EACCES);
+        ASSERT_CONTAINS(f.e.message, "/sys/devices/pci0000:00/0000:00:02.0");
+        ASSERT_NULL(s);
+}
+
+/* create */
+
+static void test_writes_gvt_g(void)
+{
+        _cleanup_fixture_ Fixture f = with_gvt_g();
+
+        ASSERT_OK(create(&f, UUID_A, "i915-GVTg_V5_4"));
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
+        ASSERT_EQ(destroy(&f, f.made), 0); /* and nothing is written any more */
+        check_golden(&f, "gvt-g");
+}
+
+static void test_writes_nvidia(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(4);
+
+        add_attribute(&f, "nvidia/vgpu_params", "disable_vnc=1");
+        add_attribute(&f, "nvidia/vgpu_params", "frame_rate_limiter=0");
+        ASSERT_OK(create(&f, UUID_A, "nvidia-747"));
+        ASSERT_OK(create(&f, UUID_B, "nvidia-747"));
+        ASSERT_ERROR(create(&f, UUID_C, "nvidia-747"), ENOSPC);
+        check_golden(&f, "nvidia");
+}
+
+static void test_arguments(void)
+{
+        static const char *const uuids[] = { "", "nonsense", "11111111-0000-4000-8000-00000000000A",
+                                             "{11111111-0000-4000-8000-000000000001}" };
+        static const char *const types[] = { "", "..", "a/b", "mdpy-xga/../mdpy-hd", "a\nb" };
+        static const char *const names[] = { "remove", "../x", "driver", "" };
+        _cleanup_fixture_ Fixture f = with_mdpy();
+        g_autofree char *large = g_strnfill(VGPU_IO_ATTR_MAX + 1, 'x'), *writes = NULL;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(uuids); i++) {
+                ASSERT_ERROR(create(&f, uuids[i], "mdpy-xga"), EINVAL);
+                ASSERT_EQ(f.e.code, VGPUD_ERROR_INVALID);
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(types); i++)
+                ASSERT_ERROR(create(&f, UUID_A, types[i]), EINVAL);
+        ASSERT_ERROR(create_on(&f, UUID_A, "mdpy-xga", "mtty"), EINVAL);
+        ASSERT_CONTAINS(f.e.message, "mtty");
+        add_attribute(&f, "vendor/x", "");
+        ASSERT_ERROR(create(&f, UUID_A, "mdpy-xga"), EINVAL);
+        g_ptr_array_set_size(f.attributes, 0);
+        add_attribute(&f, "vendor/x", large);
+        ASSERT_ERROR(create(&f, UUID_A, "mdpy-xga"), EINVAL);
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+                g_ptr_array_set_size(f.attributes, 0);
+                add_attribute(&f, "vendor/fine", "1");
+                add_attribute(&f, names[i], "1");
+                ASSERT_ERROR(create(&f, UUID_A, "mdpy-xga"), EINVAL);
+                ASSERT_CONTAINS(f.e.message, "attribute 2");
+        }
+        writes = fake_writes(f.k);
+        ASSERT_STREQ(writes, "");
+}
+
+static void test_no_such_type(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(2);
+        g_autofree char *only =
+                        g_strconcat(fake_gpu_parent_path(f.gpu, 1), "/mdev_supported_types/nvidia-746", NULL);
+
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1"), ENOENT);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
+        ASSERT_CONTAINS(f.e.message, "nvidia-742, nvidia-743");
+        /* An alias is for people and bus, not for here. */
+        ASSERT_ERROR(create(&f, UUID_A, "A2-4Q"), ENOENT);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
+        /* One function lost it. */
+        fake_remove(f.k, only);
+        ASSERT_ERROR(create_on(&f, UUID_A, "nvidia-746", "0000:08:00.5"), ENOENT);
+        ASSERT_CONTAINS(f.e.message, "0000:08:00.5");
+        ASSERT_OK(create(&f, UUID_A, "nvidia-746"));
+}
+
+static void test_exists(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        FakeGpu *other = fake_add_gvt_g(k, "0000:00:02.0");
+        VgpuIo *io = fake_kernel_io(k);
+        GpuFacts *facts = fake_gpu_facts(other);
+        InstanceDesc *d = NULL;
+        CreateArgs args = { .uuid = UUID_A, .type_id = "i915-GVTg_V5_8" };
+        int r = mdev_driver.create(&(VgpuTarget){ .facts = facts, .io = io }, &args, &d, NULL);
+        _cleanup_fixture_ Fixture f;
+
+        instance_desc_free(d);
+        gpu_facts_unref(facts);
+        vgpu_io_free(io);
+        fixture_init(&f, k, fake_add_mdpy(k));
+        int refused = create(&f, UUID_A, "mdpy-xga");
+        g_autofree char *before = g_strdup(f.e.message), *writes = fake_writes(k);
+        /* The same in a race that only the kernel sees. */
+        fake_fail(k, "link", "bus/mdev/devices/" UUID_A, ENOENT);
+        int raced = create(&f, UUID_A, "mdpy-xga");
+        VgpudErrorCode code = f.e.code;
+        int errnum = f.e.errnum;
+        fake_gpu_free(other);
+        ASSERT_OK(r);
+        ASSERT_ERROR(refused, EEXIST);
+        ASSERT_CONTAINS(before, "of type i915-GVTg_V5_8 on 0000:00:02.0");
+        ASSERT_FALSE(strstr(writes, "mdpy"));
+        ASSERT_ERROR(raced, EEXIST);
+        ASSERT_EQ(code, VGPUD_ERROR_EXISTS);
+        ASSERT_EQ(errnum, EEXIST);
+}
+
+/* Every errno that the write to `create` answers (Linux drivers/vfio/mdev, and the drivers), with room to be
+ * had. */
+static void test_create_errno(void)
+{
+        static const struct {
+                int eno;
+                VgpudErrorCode code;
+                const char *words;
+        } table[] = {
+                { EINVAL, VGPUD_ERROR_FAILED, "refused to make a mdpy-xga" },
+                { EEXIST, VGPUD_ERROR_EXISTS, "does not show where" },
+                { EUSERS, VGPUD_ERROR_NO_CAPACITY, "no room" },
+                { ENOSPC, VGPUD_ERROR_NO_CAPACITY, "no room" },
+                { ENODEV, VGPUD_ERROR_GPU_GONE, "went away" },
+                { ENOMEM, VGPUD_ERROR_FAILED, "no memory" },
+                { EIO, VGPUD_ERROR_FAILED, "although it says that there is room" },
+                { EAGAIN, VGPUD_ERROR_FAILED, "try again" },
+                { ENOENT, VGPUD_ERROR_NO_SUCH_TYPE, "mdpy-xga" },
+                { EACCES, VGPUD_ERROR_FAILED, "security module" },
+                { EPERM, VGPUD_ERROR_FAILED, "security module" },
+                { EPROTO, VGPUD_ERROR_FAILED, "died before the answer" },
+                { EFAULT, VGPUD_ERROR_FAILED, "Bad address" },
+                { EXDEV, VGPUD_ERROR_FAILED, "Invalid cross-device link" },
+        };
+        const char *path = "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-xga/create";
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_mdpy();
+                fake_fail(f.k, "write", path, table[i].eno);
+                ASSERT_ERROR(create(&f, UUID_A, "mdpy-xga"), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                if (table[i].eno != ENOENT)
+                        ASSERT_EQ(f.e.errnum, table[i].eno);
+                ASSERT_FALSE(fake_exists(f.k, "devices/virtual/mdpy/mdpy/" UUID_A));
+                fake_heal(f.k);
+                ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
+        }
+}
+
+/* Somebody takes the last one between our look and our write. */
+static int take_last(FakeKernel *k, const char *path, void *data)
+{
+        fake_add_file(k, "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-xga/available_instances", "0\n");
+        return 0;
+}
+
+static void test_race_for_last(void)
+{
+        static const int answers[] = { EUSERS, ENOSPC, ENOMEM, EIO };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(answers); i++) {
+                _cleanup_fixture_ Fixture f = with_mdpy();
+                const char *path = "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-xga/create";
+                fake_before(f.k, "write", path, take_last, NULL);
+                fake_fail(f.k, "write", path, answers[i]);
+                ASSERT_ERROR(create(&f, UUID_A, "mdpy-xga"), ENOSPC);
+                ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_CAPACITY);
+                ASSERT_EQ(f.e.errnum, answers[i]);
+        }
+}
+
+static int unload(FakeKernel *k, const char *path, void *data)
+{
+        fake_gpu_unload(data);
+        return 0;
+}
+
+static void test_gone_while_creating(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+
+        fake_before(f.k, "write", "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-xga/create", unload,
+                    f.gpu);
+        ASSERT_ERROR(create(&f, UUID_A, "mdpy-xga"), ENOLINK);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+        ASSERT_EQ(f.e.errnum, ENOENT);
+}
+
+/* The writer died after the kernel had made it. */
+static void test_writer_died_after(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+
+        fake_fail_after(f.k, "write", "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-xga/create", EPROTO);
+        ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
+        ASSERT_STREQ(f.made->type_id, "mdpy-xga");
+}
+
+/* "Success", and nothing there. */
+static int store_nothing(FakeKernel *k, const char *path, void *data, const char *value)
 {
         return 0;
+}
+
+static void test_not_made(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+
+        fake_add_attribute(f.k, "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-xga/create", NULL,
+                           store_nothing, NULL);
+        ASSERT_ERROR(create(&f, UUID_A, "mdpy-xga"), EIO);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+        ASSERT_CONTAINS(f.e.message, "not there");
+}
+
+static int spoil_type(FakeKernel *k, const char *path, void *data)
+{
+        fake_add_link(k, "devices/virtual/mdpy/mdpy/" UUID_A "/mdev_type",
+                      "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-hd");
+        return 0;
+}
+
+static void test_wrong_type(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+
+        fake_before(f.k, "link", "devices/virtual/mdpy/mdpy/" UUID_A "/mdev_type", spoil_type, NULL);
+        ASSERT_ERROR(create(&f, UUID_A, "mdpy-xga"), EIO);
+        ASSERT_CONTAINS(f.e.message, "not of type mdpy-xga but of type mdpy-hd");
+        ASSERT_FALSE(fake_exists(f.k, "devices/virtual/mdpy/mdpy/" UUID_A));
+        ASSERT_EQ(available(&f, "mdpy-hd"), 4);
+}
+
+/* Attributes */
+
+static void test_attribute_rollback(void)
+{
+        static const struct {
+                const char *name;
+                int eno; /* 0: what the fake says by itself */
+                VgpudErrorCode code;
+                int errnum;
+        } table[] = {
+                { "nvidia/nothing", 0, VGPUD_ERROR_INVALID, ENOENT },
+                { "nothing", 0, VGPUD_ERROR_INVALID, ENOENT },
+                { "nvidia/vm_name", 0, VGPUD_ERROR_INVALID, EACCES },
+                { "nvidia", 0, VGPUD_ERROR_INVALID, EISDIR },
+                { "nvidia/vgpu_params", EINVAL, VGPUD_ERROR_INVALID, EINVAL },
+                { "nvidia/vgpu_params", E2BIG, VGPUD_ERROR_INVALID, E2BIG },
+                { "nvidia/vgpu_params", ERANGE, VGPUD_ERROR_INVALID, ERANGE },
+                { "nvidia/vgpu_params", EPERM, VGPUD_ERROR_FAILED, EPERM },
+                { "nvidia/vgpu_params", EIO, VGPUD_ERROR_FAILED, EIO },
+                { "nvidia/vgpu_params", ENXIO, VGPUD_ERROR_FAILED, ENXIO },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_nvidia(2);
+                g_autofree char *path = g_strdup_printf("%s/" UUID_A "/%s", fake_gpu_parent_path(f.gpu, 0),
+                                                        table[i].name);
+                if (table[i].eno > 0)
+                        fake_fail(f.k, "write", path, table[i].eno);
+                add_attribute(&f, table[i].name, "a=1");
+                ASSERT_ERROR(create(&f, UUID_A, "nvidia-746"), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_EQ(f.e.errnum, table[i].errnum);
+                ASSERT_CONTAINS(f.e.message, table[i].name);
+                ASSERT_EQ(available(&f, "nvidia-746"), 2);
+        }
+}
+
+static void test_attribute_link(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(2);
+        g_autofree char *path =
+                        g_strconcat(fake_gpu_parent_path(f.gpu, 0), "/" UUID_A "/nvidia/vgpu_params", NULL);
+
+        add_attribute(&f, "nvidia/vgpu_params", "a=1");
+        fake_fail(f.k, "write", path, ELOOP);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-746"), EINVAL);
+        ASSERT_EQ(f.e.errnum, ELOOP);
+}
+
+static void test_writes_rollback(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(2);
+
+        add_attribute(&f, "nvidia/vgpu_params", "disable_vnc=1");
+        add_attribute(&f, "nvidia/nothing", "1");
+        add_attribute(&f, "nvidia/vgpu_params", "never=1");
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-746"), EINVAL);
+        check_golden(&f, "rollback");
+}
+
+static void test_inconsistent(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(2);
+        g_autofree char *remove = g_strconcat(fake_gpu_parent_path(f.gpu, 0), "/" UUID_A "/remove", NULL);
+
+        add_attribute(&f, "nvidia/nothing", "1");
+        fake_fail(f.k, "write", remove, EAGAIN);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-746"), ENOTRECOVERABLE);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
+        ASSERT_EQ(f.e.errnum, ENOENT);
+        ASSERT_CONTAINS(f.e.message, "no attribute nvidia/nothing");
+        ASSERT_CONTAINS(f.e.message, "could not be removed");
+        check_golden(&f, "inconsistent");
+}
+
+/* destroy */
+
+static void test_destroy_in_use(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+        g_autofree char *writes = NULL;
+
+        ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
+        fake_hold_node(f.k, "vfio/10", 4711, "qemu-system-x86");
+        ASSERT_ERROR(destroy(&f, f.made), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
+        writes = fake_writes(f.k);
+        ASSERT_FALSE(strstr(writes, "remove"));
+        ASSERT_TRUE(fake_exists(f.k, f.made->path));
+        fake_hold_node(f.k, "vfio/10", 0, NULL);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+}
+
+/* What was known of the instance when it was new says nothing about its group. */
+static void test_destroy_reads_again(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+
+        ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
+        f.made->iommu_group = -1;
+        fake_hold_node(f.k, "vfio/10", 4711, "qemu");
+        ASSERT_ERROR(destroy(&f, f.made), EBUSY);
+}
+
+static void test_destroy_without_nodes(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+
+        /* A group without a node, and no cdev: nobody can tell … */
+        fake_gpu_set_group_nodes(f.gpu, false);
+        ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
+        ASSERT_ERROR(destroy(&f, f.made), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "nobody can tell");
+        /* … unless no driver has taken it, so that there is nothing to use. */
+        fake_remove(f.k, "devices/virtual/mdpy/mdpy/" UUID_A "/driver");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        /* With a cdev one can look for who has it. */
+        fake_gpu_set_cdev(f.gpu, true);
+        ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
+        g_autofree char *node = g_strconcat("vfio/devices/", f.made->cdev, NULL);
+        fake_hold_node(f.k, node, 4711, "qemu");
+        ASSERT_ERROR(destroy(&f, f.made), EBUSY);
+        fake_hold_node(f.k, node, 0, NULL);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+}
+
+static void test_destroy_errno(void)
+{
+        static const struct {
+                int eno;
+                VgpudErrorCode code;
+                const char *words;
+        } table[] = {
+                { EPERM, VGPUD_ERROR_IN_USE, "in use" },
+                { EBUSY, VGPUD_ERROR_IN_USE, "in use" },
+                { ENODEV, VGPUD_ERROR_GPU_GONE, "unloaded" },
+                { EAGAIN, VGPUD_ERROR_FAILED, "try again" },
+                { ENOENT, VGPUD_ERROR_FAILED, "offers no way" },
+                { EINVAL, VGPUD_ERROR_FAILED, "Invalid argument" },
+                { EIO, VGPUD_ERROR_FAILED, "Input/output error" },
+                { EPROTO, VGPUD_ERROR_FAILED, "still exists" },
+        };
+        const char *path = "devices/virtual/mdpy/mdpy/" UUID_A "/remove";
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_mdpy();
+                ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
+                fake_fail(f.k, "write", path, table[i].eno);
+                ASSERT_ERROR(destroy(&f, f.made), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_EQ(f.e.errnum, table[i].eno);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_CONTAINS(f.e.message, UUID_A);
+                ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
+                /* The same answer, but it is gone: that is what counts. */
+                fake_heal(f.k);
+                fake_fail_after(f.k, "write", path, table[i].eno);
+                ASSERT_EQ(destroy(&f, f.made), 1);
+        }
+}
+
+static void test_destroy_lost_race(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+
+        /* Who comes second while somebody else removes it is told "success". */
+        ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
+        fake_add_attribute(f.k, "devices/virtual/mdpy/mdpy/" UUID_A "/remove", NULL, store_nothing, NULL);
+        ASSERT_ERROR(destroy(&f, f.made), EIO);
+        ASSERT_CONTAINS(f.e.message, "somebody else");
+        ASSERT_EQ(f.e.errnum, 0);
+}
+
+static void test_destroy_gone_meanwhile(void)
+{
+        _cleanup_fixture_ Fixture f = with_mdpy();
+
+        ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
+        fake_before(f.k, "link", "devices/virtual/mdpy/mdpy/" UUID_A "/iommu_group", unload, f.gpu);
+        ASSERT_OK(destroy(&f, f.made));
+        ASSERT_FALSE(fake_exists(f.k, f.made->path));
+        ASSERT_EQ(destroy(&f, f.made), 0);
+}
+
+/* handover */
+
+static void test_handover(void)
+{
+        InstanceDesc d = { .uuid = UUID_A,
+                           .path = (char *)"devices/virtual/mdpy/mdpy/" UUID_A,
+                           .iommu_group = 12,
+                           .cdev = (char *)"vfio3" };
+        Handover *h = mdev_driver.handover(&d);
+        g_autofree char *args = g_strjoinv(" ", h->qemu_args), *path = g_strdup(h->sysfs_path);
+        g_autofree char *group = g_strdup(h->group_node), *cdev = g_strdup(h->cdev_node),
+                        *xml = g_strdup(h->libvirt_xml);
+        int number = h->iommu_group;
+
+        handover_free(h);
+        ASSERT_STREQ(path, "/sys/devices/virtual/mdpy/mdpy/" UUID_A);
+        ASSERT_EQ(number, 12);
+        ASSERT_STREQ(group, "/dev/vfio/12");
+        ASSERT_STREQ(cdev, "/dev/vfio/devices/vfio3");
+        ASSERT_STREQ(args, "-device vfio-pci,sysfsdev=/sys/bus/mdev/devices/" UUID_A);
+        ASSERT_STREQ(xml, "<hostdev mode='subsystem' type='mdev' model='vfio-pci'>\n"
+                          "  <source>\n"
+                          "    <address uuid='" UUID_A "'/>\n"
+                          "  </source>\n"
+                          "</hostdev>\n");
+}
+
+static void test_handover_bare(void)
+{
+        InstanceDesc d = { .uuid = UUID_A, .path = (char *)"devices/x", .iommu_group = -1 };
+        Handover *h = mdev_driver.handover(&d);
+        bool bare = !h->group_node && !h->cdev_node && h->iommu_group == -1;
+
+        handover_free(h);
+        ASSERT_NULL(handover_free(NULL));
+        ASSERT_TRUE(bare);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_scan_gvt_g);
+        TEST(test_budget_gvt_g);
+        TEST(test_size_rule_nvidia);
+        TEST(test_shared_budget_mdpy);
+        TEST(test_no_description);
+        TEST(test_other_api);
+        TEST(test_half_made);
+        TEST(test_cdev);
+        TEST(test_cost);
+        TEST(test_parent_vanishes);
+        TEST(test_type_vanishes);
+        TEST(test_odd_counts);
+        TEST(test_unloading);
+        TEST(test_scan_fails);
+        TEST(test_writes_gvt_g);
+        TEST(test_writes_nvidia);
+        TEST(test_arguments);
+        TEST(test_no_such_type);
+        TEST(test_exists);
+        TEST(test_create_errno);
+        TEST(test_race_for_last);
+        TEST(test_gone_while_creating);
+        TEST(test_writer_died_after);
+        TEST(test_not_made);
+        TEST(test_wrong_type);
+        TEST(test_attribute_rollback);
+        TEST(test_attribute_link);
+        TEST(test_writes_rollback);
+        TEST(test_inconsistent);
+        TEST(test_destroy_in_use);
+        TEST(test_destroy_reads_again);
+        TEST(test_destroy_without_nodes);
+        TEST(test_destroy_errno);
+        TEST(test_destroy_lost_race);
+        TEST(test_destroy_gone_meanwhile);
+        TEST(test_handover);
+        TEST(test_handover_bare);
+        return tests_end();
 }

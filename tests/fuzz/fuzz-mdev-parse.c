@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Any text may come as a type's description; what is understood of it must make sense. */
+
+#include "fuzz.h"
+
+#include "drivers-glue/mdev-parse.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        g_autofree char *text = g_strndup((const char *)data, size);
+        VgpuType *t = vgpu_type_new("x-1"), *again = vgpu_type_new("x-1");
+
+        mdev_parse_description(text, t);
+        mdev_parse_description(text, again);
+        g_assert(vgpu_type_equal(t, again));
+        /* Never less than its parts. */
+        g_assert(t->framebuffer_bytes > 0 || t->low_gm_bytes > UINT64_MAX - t->high_gm_bytes ||
+                 t->low_gm_bytes + t->high_gm_bytes == 0);
+        vgpu_type_free(t);
+        vgpu_type_free(again);
+        return 0;
+}
