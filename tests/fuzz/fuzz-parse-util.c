@@ -5,6 +5,7 @@
 #include "fuzz.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/parse-util.h"
