@@ -13,7 +13,15 @@
 
 static int set_usec(void *target, const char *value)
 {
-        return parse_seconds(value, target);
+        uint64_t v;
+        int r = parse_seconds(value, &v);
+
+        if (r < 0)
+                return r;
+        if (v == 0)
+                return -ERANGE;
+        *(uint64_t *)target = v;
+        return 0;
 }
 
 static int set_count(void *target, const char *value)

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "fixture.h"
+
+#include "base/log.h"
+
+static void on_gpu_added(Gpu *gpu, void *userdata)
+{
+        g_string_append_printf(userdata, "gpu+ %s\n", gpu_name(gpu));
+}
+
+static void on_gpu_changed(Gpu *gpu, unsigned changes, void *userdata)
+{
+        g_string_append_printf(userdata, "gpu~ %s%s%s%s%s\n", gpu_name(gpu),
+                               changes & GPU_CHANGED_TYPES ? " types" : "",
+                               changes & GPU_CHANGED_STATE ? " state=" : "",
+                               changes & GPU_CHANGED_STATE ? gpu_state_to_string(gpu->state) : "",
+                               changes & GPU_CHANGED_FACTS ? " facts" : "");
+}
+
+static void on_gpu_removed(Gpu *gpu, void *userdata)
+{
+        g_string_append_printf(userdata, "gpu- %s\n", gpu_name(gpu));
+}
+
+static void on_instance_added(Instance *i, void *userdata)
+{
+        /* The object can be found already. */
+        g_assert(manager_get_instance(i->gpu->manager, i->desc->uuid) == i);
+        g_string_append_printf(userdata, "instance+ %s %s\n", i->desc->uuid,
+                               instance_origin_to_string(i->origin));
+}
+
+static void on_instance_changed(Instance *i, unsigned changes, void *userdata)
+{
+        g_string_append_printf(userdata, "instance~ %s%s%s\n", i->desc->uuid,
+                               changes & INSTANCE_CHANGED_STATE ? " state=" : "",
+                               changes & INSTANCE_CHANGED_STATE ? instance_state_to_string(i->state) : "");
+}
+
+static void on_instance_removed(Instance *i, void *userdata)
+{
+        g_assert(manager_get_instance(i->gpu->manager, i->desc->uuid) == i);
+        g_string_append_printf(userdata, "instance- %s\n", i->desc->uuid);
+}
+
+static void on_job_added(Job *job, void *userdata)
+{
+        g_string_append_printf(userdata, "job+ %u %s\n", job->id, job_kind_to_string(job->kind));
+}
+
+static void on_job_removed(Job *job, void *userdata)
+{
+        g_string_append_printf(userdata, "job- %u %s\n", job->id, job_state_to_string(job->state));
+}
+
+static const ManagerEvents recorder = {
+        .gpu_added = on_gpu_added,
+        .gpu_changed = on_gpu_changed,
+        .gpu_removed = on_gpu_removed,
+        .instance_added = on_instance_added,
+        .instance_changed = on_instance_changed,
+        .instance_removed = on_instance_removed,
+        .job_added = on_job_added,
+        .job_removed = on_job_removed,
+};
+
+static VgpuIo *make_io(int keep_fd, void *userdata)
+{
+        return fake_kernel_io(userdata);
+}
+
+void fixture_init(Fixture *f)
+{
+        *f = (Fixture){
+                .scratch = scratch_new(),
+                .config = config_new(),
+                .kernel = fake_kernel_new(),
+                .fake_gpus = g_ptr_array_new(),
+                .log = g_string_new(NULL),
+        };
+        log_set_max_level(LOG_CRIT);
+        g_free(f->config->runtime_directory);
+        f->config->runtime_directory = g_strdup(f->scratch.path);
+        g_assert(sd_event_new(&f->event) >= 0);
+}
+
+void fixture_add(Fixture *f, FakeGpu *g)
+{
+        g_ptr_array_add(f->fake_gpus, g);
+}
+
+void fixture_discover(Fixture *f)
+{
+        g_autoptr(GPtrArray) facts = g_ptr_array_new();
+
+        for (guint i = 0; i < f->fake_gpus->len; i++)
+                g_ptr_array_add(facts, fake_gpu_facts(f->fake_gpus->pdata[i]));
+        manager_apply_inventory(f->manager, facts);
+        for (guint i = 0; i < facts->len; i++)
+                gpu_facts_unref(facts->pdata[i]);
+}
+
+static bool all_are_known(Fixture *f, void *data)
+{
+        GHashTableIter iter;
+        Gpu *gpu;
+
+        g_hash_table_iter_init(&iter, manager_gpus(f->manager));
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
+                if (gpu->state == GPU_NEW)
+                        return false;
+        return true;
+}
+
+void fixture_start(Fixture *f)
+{
+        f->manager = manager_new(f->event, f->config, make_io, f->kernel);
+        manager_set_events(f->manager, &recorder, f->log);
+        g_assert(manager_open(f->manager) >= 0);
+        fixture_discover(f);
+        g_assert(fixture_wait(f, all_are_known, NULL));
+}
+
+void fixture_stop(Fixture *f)
+{
+        if (f->manager)
+                manager_stop(f->manager, f->config->stop_timeout_usec);
+        f->manager = manager_free(f->manager);
+}
+
+void fixture_done(Fixture *f)
+{
+        fake_heal(f->kernel);
+        fake_release(f->kernel);
+        fixture_stop(f);
+        for (guint i = 0; i < f->fake_gpus->len; i++)
+                fake_gpu_free(f->fake_gpus->pdata[i]);
+        g_ptr_array_unref(f->fake_gpus);
+        fake_kernel_free(f->kernel);
+        g_string_free(f->log, TRUE);
+        sd_event_unref(f->event);
+        config_free(f->config);
+        scratch_free(&f->scratch);
+}
+
+bool fixture_wait(Fixture *f, Condition condition, void *data)
+{
+        gint64 end = g_get_monotonic_time() + (gint64)WAIT_USEC;
+
+        while (!condition(f, data)) {
+                gint64 left = end - g_get_monotonic_time();
+                if (left <= 0)
+                        return false;
+                g_assert(sd_event_run(f->event, (uint64_t)left) >= 0);
+        }
+        return true;
+}
+
+static void on_finished(Job *job, const VgpudError *error, void *userdata)
+{
+        Outcome *o = userdata;
+
+        o->told++;
+        o->code = error->code;
+        g_free(o->message);
+        o->message = g_strdup(error->message);
+}
+
+void outcome_of(Outcome *o, Job *job)
+{
+        job_on_finished(job, on_finished, o);
+}
+
+void outcome_done(Outcome *o)
+{
+        g_free(o->message);
+}
+
+bool outcome_is_known(Fixture *f, void *outcome)
+{
+        return ((Outcome *)outcome)->told > 0;
+}
+
+VgpudErrorCode fixture_create(Fixture *f, const CreateRequest *request, char uuid[static UUID_STRLEN + 1])
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        _cleanup_outcome_ Outcome o = { 0 };
+        Job *job;
+
+        if (manager_create(f->manager, request, &job, &error) < 0)
+                return error.code;
+        memcpy(uuid, job->uuids->pdata[0], UUID_STRLEN + 1);
+        outcome_of(&o, job);
+        g_assert(fixture_wait(f, outcome_is_known, &o));
+        return o.code;
+}
+
+VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, bool foreign)
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        _cleanup_outcome_ Outcome o = { 0 };
+        Instance *instance;
+        Job *job;
+
+        if (manager_find_instance(f->manager, uuid, &instance, &error) < 0 ||
+            manager_destroy(f->manager, instance, foreign, 0, 0, &job, &error) < 0)
+                return error.code;
+        outcome_of(&o, job);
+        g_assert(fixture_wait(f, outcome_is_known, &o));
+        return o.code;
+}
+
+bool fixture_saw(Fixture *f, const char *line)
+{
+        g_autofree char *whole = g_strconcat(line, "\n", NULL);
+
+        return strstr(f->log->str, whole) != NULL;
+}
+
+bool saw(Fixture *f, void *line)
+{
+        return fixture_saw(f, line);
+}
+
+void fixture_forget(Fixture *f)
+{
+        g_string_truncate(f->log, 0);
+}

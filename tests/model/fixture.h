@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The model on the in-memory kernel, with a recorder of everything it announces. No udev, no bus. */
+
+#include "daemon/manager-private.h"
+#include "fake-gpus.h"
+#include "scratch.h"
+#include "tests.h"
+
+#define WAIT_USEC (20 * USEC_PER_SEC) /* nothing here takes that long unless something is wrong */
+
+typedef struct Fixture {
+        Scratch scratch;
+        sd_event *event;
+        Config *config;
+        Manager *manager;
+        FakeKernel *kernel;
+        GPtrArray *fake_gpus; /* FakeGpu, those that discovery finds */
+        GString *log;         /* one line per announcement */
+} Fixture;
+
+/* A model with the given GPUs is up when model_start() returns: all have been scanned. */
+void fixture_init(Fixture *f);
+void fixture_start(Fixture *f);
+void fixture_add(Fixture *f, FakeGpu *g); /* before fixture_start(), or followed by fixture_discover() */
+void fixture_discover(Fixture *f);        /* what a discovery finds now */
+/* Stop the daemon as SIGTERM does, or as SIGKILL would: what it had in its files stays. */
+void fixture_stop(Fixture *f);
+void fixture_done(Fixture *f);
+#define _cleanup_fixture_ _cleanup_(fixture_done)
+
+/* Run the loop until the condition holds; the test fails when it does not in time. */
+typedef bool (*Condition)(Fixture *f, void *data);
+bool fixture_wait(Fixture *f, Condition condition, void *data);
+
+/* What became of a job, for job_on_finished(). */
+typedef struct Outcome {
+        unsigned told; /* how often */
+        VgpudErrorCode code;
+        char *message;
+} Outcome;
+void outcome_done(Outcome *o);
+#define _cleanup_outcome_ _cleanup_(outcome_done)
+void outcome_of(Outcome *o, Job *job);
+bool outcome_is_known(Fixture *f, void *outcome);
+
+/* Create and wait; the code of the error (NONE when all went well), the UUID of the first instance in uuid. */
+VgpudErrorCode fixture_create(Fixture *f, const CreateRequest *request, char uuid[static UUID_STRLEN + 1]);
+VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, bool foreign);
+#define REQUEST(...)      REQUEST_N(1, __VA_ARGS__)
+#define REQUEST_N(n, ...) (&(CreateRequest){ .count = (n), __VA_ARGS__ })
+
+/* Is the announcement in the log? */
+bool fixture_saw(Fixture *f, const char *line);
+bool saw(Fixture *f, void *line);
+void fixture_forget(Fixture *f);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/log.h"
+#include "daemon/config.h"
+#include "scratch.h"
+#include "tests.h"
+
+static void test_defaults(void)
+{
+        Config *c = config_new();
+
+        config_read(c, "/nonexistent/vgpud");
+        ASSERT_EQ(c->job_timeout_usec, 120 * USEC_PER_SEC);
+        ASSERT_EQ(c->jobs_per_gpu, 256);
+        ASSERT_EQ(c->jobs_per_user, 256);
+        ASSERT_EQ(c->start_timeout_usec, 5 * USEC_PER_SEC);
+        ASSERT_EQ(c->stop_timeout_usec, 5 * USEC_PER_SEC);
+        config_free(c);
+}
+
+/* Drop-ins come after the file, in the order of their names; what is wrong is ignored and the rest is not. */
+static void test_files(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Config *c = config_new();
+
+        log_set_max_level(LOG_CRIT);
+        scratch_file(&s, "vgpud.conf",
+                     "# a comment\n[jobs]\ntimeout = "
+                     "30s\nper-gpu=0\nper-user=-3\nnonsense=1\n[start]\ntimeout=0\n[stop]\ntimeout=2min\n[what]"
+                     "\nx=y\n");
+        scratch_directory(&s, "vgpud.conf.d");
+        scratch_file(&s, "vgpud.conf.d/20.conf", "[jobs]\ntimeout=500ms\nper-gpu=7\n");
+        scratch_file(&s, "vgpud.conf.d/10.conf", "[jobs]\ntimeout=1s\nper-gpu=3\n");
+        scratch_file(&s, "vgpud.conf.d/30.conf", "this is no key file\n");
+        scratch_file(&s, "vgpud.conf.d/40.conf.dpkg-old", "[jobs]\nper-gpu=9\n");
+        config_read(c, s.path);
+        ASSERT_EQ(c->job_timeout_usec, 500 * USEC_PER_MSEC);
+        ASSERT_EQ(c->jobs_per_gpu, 7);
+        ASSERT_EQ(c->jobs_per_user, 256);
+        ASSERT_EQ(c->start_timeout_usec, 5 * USEC_PER_SEC);
+        ASSERT_EQ(c->stop_timeout_usec, 120 * USEC_PER_SEC);
+        config_free(c);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_defaults);
+        TEST(test_files);
+        return tests_end();
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/file.h>
+
+#include "daemon/lane.h"
+#include "io-fake.h"
+#include "scratch.h"
+#include "tests.h"
+
+#define WAIT_USEC (20 * USEC_PER_SEC)
+
+typedef struct Piece {
+        LaneWork work;
+        GString *log; /* touched in the main thread only */
+        char name;
+        const char *path; /* what it writes to */
+        int result;
+        unsigned *left;
+        bool started;
+} Piece;
+
+typedef struct Setup {
+        Scratch scratch;
+        sd_event *event;
+        FakeKernel *kernel;
+        Lanes *lanes;
+        GString *log;
+        unsigned left;
+} Setup;
+
+static VgpuIo *make_io(int keep_fd, void *userdata)
+{
+        return fake_kernel_io(userdata);
+}
+
+static void piece_run(LaneWork *w, VgpuIo *io)
+{
+        Piece *p = (Piece *)w;
+
+        p->result = vgpu_io_write_guarded(io, p->path, "1");
+}
+
+static void piece_started(LaneWork *w)
+{
+        ((Piece *)w)->started = true;
+}
+
+static void piece_done(LaneWork *w)
+{
+        Piece *p = (Piece *)w;
+
+        g_string_append_c(p->log, p->name);
+        (*p->left)--;
+}
+
+static Piece piece(Setup *s, char name, const char *path)
+{
+        return (Piece){
+                .work = { .run = piece_run, .done = piece_done, .started = piece_started },
+                .log = s->log,
+                .name = name,
+                .path = path,
+                .left = &s->left,
+        };
+}
+
+static void submit(Setup *s, Lane *lane, Piece *p)
+{
+        s->left++;
+        lane_submit(lane, &p->work);
+}
+
+static Setup setup_new(void)
+{
+        Setup s = { .scratch = scratch_new(), .kernel = fake_kernel_new(), .log = g_string_new(NULL) };
+
+        g_assert(sd_event_new(&s.event) >= 0);
+        g_assert(lanes_new(s.event, s.scratch.fd, make_io, s.kernel, &s.lanes) >= 0);
+        fake_add_file(s.kernel, "a", "");
+        fake_add_file(s.kernel, "b", "");
+        return s;
+}
+
+static void setup_free(Setup *s)
+{
+        lanes_free(s->lanes);
+        fake_kernel_free(s->kernel);
+        g_string_free(s->log, TRUE);
+        sd_event_unref(s->event);
+        scratch_free(&s->scratch);
+}
+
+static bool run_until(Setup *s, unsigned left)
+{
+        gint64 end = g_get_monotonic_time() + (gint64)WAIT_USEC;
+
+        while (s->left > left && g_get_monotonic_time() < end)
+                g_assert(sd_event_run(s->event, USEC_PER_SEC) >= 0);
+        return s->left == left;
+}
+
+static void test_order(void)
+{
+        Setup s = setup_new();
+        Lane *lane = lane_new(s.lanes, "gpu");
+        Piece p[26];
+
+        for (size_t i = 0; i < G_N_ELEMENTS(p); i++) {
+                p[i] = piece(&s, (char)('a' + i), "a");
+                submit(&s, lane, &p[i]);
+        }
+        ASSERT_TRUE(run_until(&s, 0));
+        ASSERT_STREQ(s.log->str, "abcdefghijklmnopqrstuvwxyz");
+        lane_release(lane);
+        setup_free(&s);
+}
+
+/* A lane that hangs holds up nobody else, and what it hangs in comes back later. */
+static void test_hang(void)
+{
+        Setup s = setup_new();
+        Lane *slow = lane_new(s.lanes, "slow"), *fast = lane_new(s.lanes, "fast");
+        Piece a = piece(&s, 'a', "a"), b = piece(&s, 'b', "b"), c = piece(&s, 'c', "b");
+
+        fake_hang(s.kernel, "write", "a");
+        submit(&s, slow, &a);
+        fake_wait_hanging(s.kernel);
+        submit(&s, fast, &b);
+        submit(&s, fast, &c);
+        ASSERT_TRUE(run_until(&s, 1));
+        ASSERT_STREQ(s.log->str, "bc");
+        ASSERT_TRUE(a.started);
+        ASSERT_EQ(lanes_stop(s.lanes, 0), 1);
+        fake_release(s.kernel);
+        ASSERT_TRUE(run_until(&s, 0));
+        ASSERT_STREQ(s.log->str, "bca");
+        ASSERT_EQ(lanes_stop(s.lanes, WAIT_USEC), 0);
+        lane_release(slow);
+        lane_release(fast);
+        setup_free(&s);
+}
+
+static void test_cancel(void)
+{
+        Setup s = setup_new();
+        Lane *lane = lane_new(s.lanes, "gpu");
+        Piece a = piece(&s, 'a', "a"), b = piece(&s, 'b', "b"), c = piece(&s, 'c', "b");
+
+        fake_hang(s.kernel, "write", "a");
+        submit(&s, lane, &a);
+        fake_wait_hanging(s.kernel);
+        submit(&s, lane, &b);
+        submit(&s, lane, &c);
+        ASSERT_FALSE(lane_cancel(lane, &a.work));
+        ASSERT_TRUE(lane_cancel(lane, &c.work));
+        ASSERT_FALSE(lane_cancel(lane, &c.work));
+        s.left--;
+        fake_release(s.kernel);
+        ASSERT_TRUE(run_until(&s, 0));
+        ASSERT_STREQ(s.log->str, "ab");
+        lane_release(lane);
+        setup_free(&s);
+}
+
+/* Released while it runs something: that still comes back. */
+static void test_release_while_running(void)
+{
+        Setup s = setup_new();
+        Lane *lane = lane_new(s.lanes, "gpu");
+        Piece a = piece(&s, 'a', "a");
+
+        fake_hang(s.kernel, "write", "a");
+        submit(&s, lane, &a);
+        fake_wait_hanging(s.kernel);
+        lane_release(lane);
+        fake_release(s.kernel);
+        ASSERT_TRUE(run_until(&s, 0));
+        ASSERT_EQ(a.result, 0);
+        setup_free(&s);
+}
+
+/* What an earlier daemon has left behind still holds the lock: the lane waits for it, and its work counts as
+ * begun. */
+static void test_lock(void)
+{
+        Setup s = setup_new();
+        Lane *lane = lane_new(s.lanes, "gpu");
+        Piece a = piece(&s, 'a', "a");
+        int other = openat(s.scratch.fd, "gpu", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        gint64 end = g_get_monotonic_time() + (gint64)WAIT_USEC;
+
+        ASSERT_OK(other);
+        ASSERT_OK(flock(other, LOCK_EX));
+        submit(&s, lane, &a);
+        while (!a.started && g_get_monotonic_time() < end)
+                g_assert(sd_event_run(s.event, USEC_PER_SEC) >= 0);
+        ASSERT_TRUE(a.started);
+        g_autofree char *writes = fake_writes(s.kernel);
+        ASSERT_STREQ(writes, "");
+        safe_close(other);
+        ASSERT_TRUE(run_until(&s, 0));
+        lane_release(lane);
+        setup_free(&s);
+}
+
+/* Many lanes, many pieces, from one thread each: for the thread sanitizer. */
+static void test_many(void)
+{
+        Setup s = setup_new();
+        Lane *lanes[16];
+        g_autofree Piece *p = g_new0(Piece, 16 * 64);
+
+        for (unsigned i = 0; i < 16; i++) {
+                g_autofree char *name = g_strdup_printf("gpu%u", i);
+                lanes[i] = lane_new(s.lanes, name);
+        }
+        for (unsigned k = 0; k < 16 * 64; k++) {
+                p[k] = piece(&s, 'x', k % 2 ? "a" : "b");
+                submit(&s, lanes[k % 16], &p[k]);
+        }
+        ASSERT_TRUE(run_until(&s, 0));
+        ASSERT_EQ(s.log->len, 16 * 64);
+        for (unsigned i = 0; i < 16; i++)
+                lane_release(lanes[i]);
+        setup_free(&s);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_order);
+        TEST(test_hang);
+        TEST(test_cancel);
+        TEST(test_release_while_running);
+        TEST(test_lock);
+        TEST(test_many);
+        return tests_end();
+}

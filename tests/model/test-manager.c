@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/fs-util.h"
+#include "fixture.h"
+
+#define GVT_G "0000:00:02.0"
+#define A2    "0000:08:00.0"
+#define UUID1 "11111111-2222-4333-8444-555555555555"
+#define UUID2 "22222222-2222-4333-8444-555555555555"
+
+static Instance *get(Fixture *f, const char *uuid)
+{
+        return manager_get_instance(f->manager, uuid);
+}
+
+static uint32_t available(Fixture *f, const char *gpu, const char *type)
+{
+        const VgpuType *t = gpu_snapshot_find_type(manager_get_gpu(f->manager, gpu)->snapshot, type, NULL);
+
+        g_assert(t);
+        return t->available;
+}
+
+static unsigned records_left(Fixture *f)
+{
+        g_auto(GStrv) names = NULL;
+
+        g_assert(fs_list_at(f->scratch.fd, "instance", &names) >= 0);
+        return g_strv_length(names);
+}
+
+static void test_discovery(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        ASSERT_TRUE(fixture_saw(&f, "gpu+ " GVT_G));
+        ASSERT_TRUE(fixture_saw(&f, "gpu~ " GVT_G " state=ready"));
+        ASSERT_EQ(available(&f, GVT_G, "i915-GVTg_V5_4"), 3);
+
+        fixture_forget(&f);
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ mdpy state=ready"));
+        /* nothing has changed on the other one, so nothing is said of it */
+        ASSERT_FALSE(fixture_saw(&f, "gpu~ " GVT_G " types"));
+}
+
+static void test_life(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        g_autofree char *line = NULL;
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        fixture_forget(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4", .name = "hugo", .requester = 1000), uuid),
+                  VGPUD_ERROR_NONE);
+        Instance *i = get(&f, uuid);
+        ASSERT_NOT_NULL(i);
+        ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_EQ(i->owner, 1000);
+        ASSERT_STREQ(i->name, "hugo");
+        ASSERT_STREQ(i->desc->type_id, "i915-GVTg_V5_4");
+        ASSERT_TRUE(i->created_usec > 0);
+        ASSERT_EQ(available(&f, GVT_G, "i915-GVTg_V5_4"), 2);
+        /* job, then the instance, then the types, then the end of the job */
+        line = g_strdup_printf("job+ 1 create\n");
+        ASSERT_TRUE(g_str_has_prefix(f.log->str, line));
+        const char *added = strstr(f.log->str, "instance+"), *types = strstr(f.log->str, " types"),
+                   *end = strstr(f.log->str, "job- 1 done");
+        ASSERT_TRUE(added && types && end && added < types && types < end);
+
+        /* by name, and by a beginning of the UUID in capitals */
+        Instance *found;
+        g_autofree char *upper = g_ascii_strup(uuid, 8);
+        ASSERT_OK(manager_find_instance(f.manager, "hugo", &found, NULL));
+        ASSERT_TRUE(found == i);
+        ASSERT_OK(manager_find_instance(f.manager, upper, &found, NULL));
+        ASSERT_TRUE(found == i);
+
+        ASSERT_EQ(fixture_destroy(&f, "hugo", false), VGPUD_ERROR_NONE);
+        ASSERT_NULL(get(&f, uuid));
+        ASSERT_EQ(records_left(&f), 0);
+        ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 0);
+        ASSERT_EQ(available(&f, GVT_G, "i915-GVTg_V5_4"), 3);
+}
+
+static void test_refusals(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        g_autoptr(GPtrArray) attributes = g_ptr_array_new();
+        VgpuAttribute bad = { (char *)"../remove", (char *)"1" };
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fixture_start(&f);
+        g_ptr_array_add(attributes, &bad);
+        static const struct {
+                CreateRequest request;
+                VgpudErrorCode code;
+        } cases[] = {
+                { { .count = 1, .type = "nonsense" }, VGPUD_ERROR_NO_SUCH_TYPE },
+                { { .count = 1, .type = "mdpy-xga", .gpu = GVT_G }, VGPUD_ERROR_NO_SUCH_TYPE },
+                { { .count = 1, .type = "mdpy-xga", .gpu = "0000:99:00.0" }, VGPUD_ERROR_NO_SUCH_GPU },
+                { { .count = 0, .type = "mdpy-xga" }, VGPUD_ERROR_INVALID },
+                { { .count = 1025, .type = "mdpy-xga" }, VGPUD_ERROR_INVALID },
+                { { .count = 2, .type = "mdpy-xga", .uuid = UUID1 }, VGPUD_ERROR_INVALID },
+                { { .count = 2, .type = "mdpy-xga", .name = "x" }, VGPUD_ERROR_INVALID },
+                { { .count = 1, .type = "mdpy-xga", .uuid = "not-a-uuid" }, VGPUD_ERROR_INVALID },
+                { { .count = 1, .type = "mdpy-xga", .uuid = "{" UUID1 "}" }, VGPUD_ERROR_INVALID },
+                { { .count = 1, .type = "mdpy-xga", .name = "abc" },
+                  VGPUD_ERROR_INVALID }, /* could begin a UUID */
+                { { .count = 1, .type = "mdpy-xga", .name = "-x" }, VGPUD_ERROR_INVALID },
+                { { .count = 1, .type = "mdpy-xga", .name = "a/b" }, VGPUD_ERROR_INVALID },
+                { { .count = 1, .type = "mdpy-xga", .parent = "mdpy" },
+                  VGPUD_ERROR_INVALID }, /* without its GPU */
+        };
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
+                ASSERT_EQ(fixture_create(&f, &cases[i].request, uuid), cases[i].code);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-xga", .attributes = attributes), uuid),
+                  VGPUD_ERROR_INVALID);
+        g_autofree char *writes = fake_writes(f.kernel);
+        ASSERT_STREQ(writes, "");
+        ASSERT_EQ(records_left(&f), 0);
+
+        /* taken */
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-xga", .uuid = UUID1, .name = "hugo"), uuid),
+                  VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .name = "hugo"), uuid), VGPUD_ERROR_EXISTS);
+        ASSERT_EQ(fixture_destroy(&f, "emil", false), VGPUD_ERROR_NO_SUCH_INSTANCE);
+        ASSERT_EQ(fixture_destroy(&f, "a/b", false), VGPUD_ERROR_INVALID);
+        ASSERT_EQ(fixture_destroy(&f, "", false), VGPUD_ERROR_INVALID);
+
+        /* ambiguous */
+        ASSERT_EQ(fixture_create(&f,
+                                 REQUEST(.type = "mdpy-xga", .uuid = "11111111-0000-4333-8444-555555555555"),
+                                 uuid),
+                  VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, "1111", false), VGPUD_ERROR_AMBIGUOUS);
+        ASSERT_NOT_NULL(get(&f, UUID1));
+}
+
+static void test_capacity(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        unsigned made = 0, full = 0;
+        Outcome o[32] = { 0 };
+        unsigned left = 32;
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fixture_start(&f);
+        for (size_t i = 0; i < 32; i++) {
+                Job *job;
+                ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-vga"), &job, NULL));
+                outcome_of(&o[i], job);
+        }
+        while (left > 0) {
+                ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o[32 - left]));
+                left--;
+        }
+        for (size_t i = 0; i < 32; i++) {
+                made += o[i].code == VGPUD_ERROR_NONE;
+                full += o[i].code == VGPUD_ERROR_NO_CAPACITY;
+                ASSERT_EQ(o[i].told, 1);
+                outcome_done(&o[i]);
+        }
+        ASSERT_EQ(made, 4);
+        ASSERT_EQ(full, 28);
+        ASSERT_EQ(records_left(&f), 4);
+
+        /* all or none */
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " GVT_G " state=ready"));
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(4, .type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NO_CAPACITY);
+        ASSERT_EQ(available(&f, GVT_G, "GVTg_V5_4"), 3);
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 4);
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 7);
+        ASSERT_EQ(records_left(&f), 7);
+}
+
+/* Creates without a GPU go where there is room, and the promises of jobs that wait count. */
+static void test_placement(void)
+{
+        _cleanup_fixture_ Fixture f;
+        Outcome o[8] = { 0 };
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_add(&f, fake_add_gvt_g(f.kernel, "0001:00:02.0"));
+        fixture_start(&f);
+        for (size_t i = 0; i < 6; i++) {
+                Job *job;
+                ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_4"), &job, NULL));
+                ASSERT_STREQ(job->gpu_name, i < 3 ? GVT_G : "0001:00:02.0");
+                outcome_of(&o[i], job);
+        }
+        for (size_t i = 0; i < 6; i++) {
+                ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o[i]));
+                ASSERT_EQ(o[i].code, VGPUD_ERROR_NONE);
+                outcome_done(&o[i]);
+        }
+}
+
+static void test_foreign(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakeGpu *mdpy;
+        VgpuIo *io;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        io = fake_kernel_io(f.kernel);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        ASSERT_OK(vgpu_io_write(io, create, UUID1));
+        vgpu_io_free(io);
+        gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), false); /* what an event does */
+        ASSERT_TRUE(fixture_wait(&f, saw, (void *)"instance+ " UUID1 " foreign"));
+        ASSERT_EQ(get(&f, UUID1)->owner, UID_INVALID);
+        ASSERT_EQ(fixture_destroy(&f, UUID1, false), VGPUD_ERROR_FOREIGN);
+        ASSERT_NOT_NULL(get(&f, UUID1));
+        ASSERT_EQ(fixture_destroy(&f, UUID1, true), VGPUD_ERROR_NONE);
+        ASSERT_NULL(get(&f, UUID1));
+        ASSERT_TRUE(fixture_saw(&f, "instance- " UUID1));
+}
+
+/* A failed create does not make an instance of somebody else ours. */
+static void test_foreign_first(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        FakeGpu *mdpy;
+        VgpuIo *io;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        io = fake_kernel_io(f.kernel);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        ASSERT_OK(vgpu_io_write(io, create, UUID1)); /* nobody has told the daemon yet */
+        vgpu_io_free(io);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
+        ASSERT_NOT_NULL(get(&f, UUID1));
+        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_FOREIGN);
+        ASSERT_EQ(records_left(&f), 0);
+}
+
+static void test_in_use(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd"), uuid), VGPUD_ERROR_NONE);
+        g_autofree char *node = g_strdup_printf("vfio/%d", get(&f, uuid)->desc->iommu_group);
+        fake_hold_node(f.kernel, node, 42, "qemu-system-x86");
+        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_IN_USE);
+        ASSERT_NOT_NULL(get(&f, uuid));
+        ASSERT_EQ(records_left(&f), 1);
+        fake_hold_node(f.kernel, node, 0, NULL);
+        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
+}
+
+static bool is_stuck(Fixture *f, void *gpu)
+{
+        return manager_get_gpu(f->manager, gpu)->state == GPU_STUCK;
+}
+
+static bool is_ready(Fixture *f, void *gpu)
+{
+        return manager_get_gpu(f->manager, gpu)->state == GPU_READY;
+}
+
+/* A create that does not come back: its caller and those who wait are told, the others go on, and when it comes
+ * back all is well. */
+static void test_stuck(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome first = { 0 }, second = { 0 };
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        char uuid[UUID_STRLEN + 1];
+        FakeGpu *mdpy;
+        Job *job;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        fake_hang(f.kernel, "write", create);
+
+        ASSERT_OK(manager_create(f.manager,
+                                 REQUEST(.type = "mdpy-hd", .uuid = UUID1, .timeout_usec = USEC_PER_SEC), &job,
+                                 NULL));
+        outcome_of(&first, job);
+        fake_wait_hanging(f.kernel);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .uuid = UUID2), &job, NULL));
+        outcome_of(&second, job);
+        /* another GPU does not notice */
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8"), uuid), VGPUD_ERROR_NONE);
+        ASSERT_EQ(first.told, 0);
+
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
+        ASSERT_EQ(first.code, VGPUD_ERROR_GPU_STUCK);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &second));
+        ASSERT_EQ(second.code, VGPUD_ERROR_GPU_STUCK);
+        ASSERT_TRUE(is_stuck(&f, (void *)"mdpy"));
+        ASSERT_TRUE(gpu_is_stale(manager_get_gpu(f.manager, "mdpy")));
+        ASSERT_EQ(available(&f, "mdpy", "mdpy-hd"), 4); /* what was known stays visible */
+        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, &error), ETIMEDOUT);
+        ASSERT_EQ(error.code, VGPUD_ERROR_GPU_STUCK);
+        gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
+        ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 1);
+
+        fake_heal(f.kernel);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, is_ready, (void *)"mdpy"));
+        ASSERT_EQ(first.told, 1);
+        ASSERT_NOT_NULL(get(&f, UUID1));
+        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_NULL(get(&f, UUID2));
+        ASSERT_EQ(records_left(&f), 2);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID2), uuid), VGPUD_ERROR_NONE);
+}
+
+/* The same with a scan. */
+static void test_stuck_scan(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        f.config->job_timeout_usec = USEC_PER_SEC;
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        g_autofree char *path = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                            "/mdev_supported_types/mdpy-hd/available_instances", NULL);
+        fake_hang(f.kernel, "read", path);
+        gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
+        ASSERT_TRUE(fixture_wait(&f, is_stuck, (void *)"mdpy"));
+        fake_heal(f.kernel);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, is_ready, (void *)"mdpy"));
+}
+
+static void test_cancel(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome first = { 0 }, second = { 0 };
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        FakeGpu *mdpy;
+        Job *a, *b;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .uuid = UUID1), &a, NULL));
+        outcome_of(&first, a);
+        fake_wait_hanging(f.kernel);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .uuid = UUID2), &b, NULL));
+        outcome_of(&second, b);
+        ASSERT_ERROR(job_cancel(a, &error), EBUSY);
+        ASSERT_OK(job_cancel(b, NULL));
+        ASSERT_EQ(second.code, VGPUD_ERROR_CANCELED);
+        ASSERT_TRUE(fixture_saw(&f, "job- 2 canceled"));
+        ASSERT_EQ(records_left(&f), 1);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
+        ASSERT_EQ(first.code, VGPUD_ERROR_NONE);
+        ASSERT_NULL(get(&f, UUID2));
+}
+
+static void test_limits(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        FakeGpu *mdpy;
+        Job *job;
+
+        fixture_init(&f);
+        f.config->jobs_per_gpu = 4;
+        f.config->jobs_per_user = 2;
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .requester = 1000), &job, NULL));
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .requester = 1000), &job, NULL));
+        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .requester = 1000), &job, &error),
+                     EDQUOT);
+        ASSERT_EQ(error.code, VGPUD_ERROR_TOO_MANY_JOBS);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .requester = 1001), &job, NULL));
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL), EDQUOT);
+        fake_release(f.kernel);
+}
+
+/* The GPU goes while one job runs and another waits. */
+static void test_gone(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome first = { 0 }, second = { 0 };
+        char uuid[UUID_STRLEN + 1];
+        FakeGpu *mdpy;
+        Job *job;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1), uuid), VGPUD_ERROR_NONE);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        outcome_of(&first, job);
+        fake_wait_hanging(f.kernel);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        outcome_of(&second, job);
+
+        fake_gpu_unload(mdpy);
+        g_ptr_array_remove(f.fake_gpus, mdpy);
+        fixture_discover(&f);
+        ASSERT_NULL(manager_get_gpu(f.manager, "mdpy"));
+        ASSERT_NULL(get(&f, UUID1));
+        ASSERT_TRUE(fixture_saw(&f, "instance- " UUID1));
+        ASSERT_TRUE(fixture_saw(&f, "gpu- mdpy"));
+        ASSERT_EQ(second.code, VGPUD_ERROR_GPU_GONE);
+        fake_heal(f.kernel);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
+        ASSERT_EQ(first.code, VGPUD_ERROR_GPU_GONE);
+        ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 0);
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        ASSERT_EQ(records_left(&f), 0);
+        fake_gpu_free(mdpy);
+}
+
+/* A daemon that comes after another knows what that one made. */
+static void test_restart(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .name = "hugo", .requester = 1000), uuid),
+                  VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+        fixture_start(&f);
+        Instance *i = get(&f, uuid);
+        ASSERT_NOT_NULL(i);
+        ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_STREQ(i->name, "hugo");
+        ASSERT_EQ(i->owner, 1000);
+}
+
+/* Killed between the intent and the end. */
+static void interrupted(bool undo, bool device)
+{
+        _cleanup_fixture_ Fixture f;
+        Record record = { .uuid = UUID1,
+                          .gpu = (char *)"mdpy",
+                          .type_id = (char *)"mdpy-hd",
+                          .owner = 1000,
+                          .created_usec = 1,
+                          .undo = undo };
+        Records *records;
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        ASSERT_OK(records_open(f.scratch.fd, &records));
+        ASSERT_OK(records_put(records, &record));
+        records_free(records);
+        if (device) {
+                VgpuIo *io = fake_kernel_io(f.kernel);
+                g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                                      "/mdev_supported_types/mdpy-hd/create", NULL);
+                ASSERT_OK(vgpu_io_write(io, create, UUID1));
+                vgpu_io_free(io);
+        }
+        fixture_start(&f);
+        if (device && undo)
+                ASSERT_TRUE(fixture_wait(&f, saw, (void *)"instance- " UUID1));
+        if (device && !undo) {
+                ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+                ASSERT_EQ(records_left(&f), 1);
+        } else {
+                ASSERT_NULL(get(&f, UUID1));
+                ASSERT_EQ(records_left(&f), 0);
+        }
+}
+
+static void test_interrupted(void)
+{
+        interrupted(false, false);
+        interrupted(false, true);
+        interrupted(true, false);
+        interrupted(true, true);
+}
+
+/* A stop does not wait for what is stuck, drops what waits, and answers everybody. */
+static void test_stop(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome first = { 0 }, second = { 0 };
+        FakeGpu *mdpy;
+        Job *job;
+
+        fixture_init(&f);
+        f.config->stop_timeout_usec = 50 * USEC_PER_MSEC;
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        outcome_of(&first, job);
+        fake_wait_hanging(f.kernel);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        outcome_of(&second, job);
+        manager_stop(f.manager, f.config->stop_timeout_usec);
+        ASSERT_EQ(first.code, VGPUD_ERROR_CANCELED);
+        ASSERT_EQ(second.code, VGPUD_ERROR_CANCELED);
+        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL), ECANCELED);
+        ASSERT_EQ(records_left(&f), 1); /* of the one that runs: it may still come to be */
+        fake_heal(f.kernel);
+        fake_release(f.kernel);
+        ASSERT_EQ(lanes_stop(f.manager->lanes, WAIT_USEC), 0);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_discovery);
+        TEST(test_life);
+        TEST(test_refusals);
+        TEST(test_capacity);
+        TEST(test_placement);
+        TEST(test_foreign);
+        TEST(test_foreign_first);
+        TEST(test_in_use);
+        TEST(test_stuck);
+        TEST(test_stuck_scan);
+        TEST(test_cancel);
+        TEST(test_limits);
+        TEST(test_gone);
+        TEST(test_restart);
+        TEST(test_interrupted);
+        TEST(test_stop);
+        return tests_end();
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/fs-util.h"
+#include "base/log.h"
+#include "daemon/records.h"
+#include "scratch.h"
+#include "tests.h"
+
+#define A "aaaaaaaa-0000-4000-8000-000000000001"
+#define B "bbbbbbbb-0000-4000-8000-000000000002"
+
+static Record record(const char *uuid)
+{
+        Record r = { .gpu = (char *)"0000:00:02.0",
+                     .type_id = (char *)"i915-GVTg_V5_4",
+                     .name = (char *)"x y=\n\t;#[]",
+                     .owner = 1000,
+                     .created_usec = 1234567890123456,
+                     .undo = true };
+
+        memcpy(r.uuid, uuid, sizeof r.uuid);
+        return r;
+}
+
+static void test_life(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Records *records;
+        Record a = record(A), b = record(B);
+
+        a.name = NULL;
+        b.name = (char *)"hugo";
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_NULL(records_get(records, A));
+        ASSERT_OK(records_put(records, &a));
+        ASSERT_OK(records_put(records, &b));
+        ASSERT_OK(records_commit(records, B));
+        ASSERT_ERROR(records_commit(records, "cccccccc-0000-4000-8000-000000000003"), ENOENT);
+        ASSERT_STREQ(records_find_name(records, "hugo")->uuid, B);
+        ASSERT_NULL(records_find_name(records, "emil"));
+        ASSERT_FALSE(records_get(records, A)->interrupted);
+        records_free(records);
+
+        /* The next daemon: A was never finished. */
+        ASSERT_OK(records_open(s.fd, &records));
+        const Record *r = records_get(records, A);
+        ASSERT_NOT_NULL(r);
+        ASSERT_STREQ(r->gpu, "0000:00:02.0");
+        ASSERT_STREQ(r->type_id, "i915-GVTg_V5_4");
+        ASSERT_NULL(r->name);
+        ASSERT_EQ(r->owner, 1000);
+        ASSERT_EQ(r->created_usec, 1234567890123456);
+        ASSERT_FALSE(r->made);
+        ASSERT_TRUE(r->undo);
+        ASSERT_TRUE(r->interrupted);
+        r = records_get(records, B);
+        ASSERT_TRUE(r->made);
+        ASSERT_FALSE(r->undo);
+        ASSERT_FALSE(r->interrupted);
+        ASSERT_STREQ(r->name, "hugo");
+        records_forget(records, B);
+        records_forget(records, B);
+        ASSERT_NULL(records_get(records, B));
+        records_free(records);
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_NULL(records_get(records, B));
+        ASSERT_NOT_NULL(records_get(records, A));
+        records_free(records);
+}
+
+/* What cannot be understood is removed, and what a killed daemon left of a half-written file. */
+static void test_damage(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        static const char good[] = "[Instance]\nGpu=mdpy\nType=mdpy-xga\nOwner=0\nCreated=1\nMade=true\n";
+        static const char *const bad[] = {
+                "",
+                "Gpu",
+                "[Instance]\n",
+                "[Instance]\nGpu=mdpy\nType=mdpy-xga\nOwner=-1\nCreated=1\nMade=true\n",
+                "[Instance]\nGpu=mdpy\nType=mdpy-xga\nOwner=0\nCreated=x\nMade=true\n",
+                "[Instance]\nGpu=mdpy\nType=mdpy-xga\nOwner=0\nCreated=1\nMade=perhaps\n",
+                "[Instance]\nGpu=mdpy\nType=mdpy-xga\nName=../x\nOwner=0\nCreated=1\nMade=true\n",
+                "[Instance]\nType=mdpy-xga\nOwner=0\nCreated=1\nMade=true\n",
+        };
+        g_auto(GStrv) names = NULL;
+        Records *records;
+
+        log_set_max_level(LOG_CRIT);
+        scratch_directory(&s, "instance");
+        scratch_file(&s, "instance/" A, good);
+        scratch_file(&s, "instance/." B ".tmp", "[Inst");
+        scratch_file(&s, "instance/not-a-uuid", good);
+        scratch_file(&s, "instance/BBBBBBBB-0000-4000-8000-000000000002", good);
+        scratch_link(&s, "instance/cccccccc-0000-4000-8000-000000000003", "/etc/passwd");
+        for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+                g_autofree char *name = g_strdup_printf("instance/dddddddd-0000-4000-8000-%012zx", i);
+                scratch_file(&s, name, bad[i]);
+        }
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_NOT_NULL(records_get(records, A));
+        records_free(records);
+        ASSERT_OK(fs_list_at(s.fd, "instance", &names));
+        ASSERT_STREQ(names[0], A);
+        ASSERT_NULL(names[1]);
+}
+
+static void test_of_gpu(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Record a = record(A), b = record(B);
+        Records *records;
+
+        a.name = b.name = NULL;
+        b.gpu = (char *)"mdpy";
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_OK(records_put(records, &a));
+        ASSERT_OK(records_put(records, &b));
+        g_autoptr(GPtrArray) uuids = records_of_gpu(records, "mdpy");
+        ASSERT_EQ(uuids->len, 1);
+        ASSERT_STREQ(uuids->pdata[0], B);
+        records_free(records);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_life);
+        TEST(test_damage);
+        TEST(test_of_gpu);
+        return tests_end();
+}
