@@ -146,6 +146,7 @@ int main(int argc, char **argv)
         Arguments a;
         int status;
 
+        output_begin();
         status = arguments_parse(&a, argc, argv);
         if (status == 0)
                 status = run(&a);

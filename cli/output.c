@@ -41,18 +41,42 @@ unsigned terminal_columns(int fd)
         return 80;
 }
 
+static int write_error; /* errno of the first write to stdout that failed */
+
+static ssize_t write_output(void *cookie, const char *data, size_t size)
+{
+        for (size_t done = 0; done < size;) {
+                ssize_t n = write(STDOUT_FILENO, data + done, size - done);
+
+                if (n >= 0)
+                        done += (size_t)n;
+                else if (errno != EINTR) {
+                        if (write_error == 0)
+                                write_error = errno;
+                        return 0; /* as stdio wants it */
+                }
+        }
+        return (ssize_t)size;
+}
+
+/* stdio forgets why a write has failed if that is not the last one. */
+void output_begin(void)
+{
+        FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = write_output });
+
+        if (!f)
+                return;
+        (void)setvbuf(f, NULL, output_is_terminal() ? _IOLBF : _IOFBF, 32768);
+        stdout = f;
+}
+
 int output_finish(int status)
 {
-        bool failed = ferror(stdout) != 0;
-
-        errno = 0;
-        if (fflush(stdout) != 0)
-                failed = true;
-        if (!failed)
+        if (fflush(stdout) == 0 && !ferror(stdout))
                 return status;
-        if (errno != EPIPE)
-                (void)fprintf(stderr, "vgpuctl: could not write the output: %s\n",
-                              errno ? strerror(errno) : "unknown error");
+        if (write_error != EPIPE)
+                (void)fprintf(stderr, "vgpuctl: Could not write the output: %s.\n",
+                              strerror(write_error ?: EIO));
         return status != 0 ? status : EXIT_FAILURE;
 }
 

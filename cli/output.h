@@ -20,8 +20,9 @@ bool output_is_terminal(void);           /* stdout */
 bool remarks_wanted(const Arguments *a); /* stderr is a terminal, and neither -q nor --json was given */
 unsigned terminal_columns(int fd);       /* its width; 0 when it is none */
 char *text_fit(const char *text, unsigned columns); /* cut to so many columns */
-/* End of the program: flush stdout; a write that failed is an error, except that a reader who has gone is none
- * of our business and ends silently with status 1. */
+/* Beginning and end of the program: flush stdout; a write that failed is an error, except that a reader who has
+ * gone is none of our business and ends silently with status 1. */
+void output_begin(void);
 int output_finish(int status);
 
 typedef enum Tone {

@@ -73,14 +73,14 @@ char *type_resolution_text(const TypeInfo *t)
 
 #define NESTED_INDENT 4
 
-static unsigned finish_table(const Arguments *a, const Table *t, bool nested)
+static unsigned finish_table(const Arguments *a, const Table *t, unsigned flags)
 {
         if (table_rows(t) > 0)
-                table_print(t, nested ? NESTED_INDENT : 0, a->legend);
+                table_print(t, flags & PRINT_NESTED ? NESTED_INDENT : 0, a->legend);
         return table_rows(t);
 }
 
-unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, bool nested)
+unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
 {
         static const Column columns[] = {
                 { "TYPE", 0 },
@@ -93,7 +93,7 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, boo
                 { "API", COLUMN_SHRINK },
                 { "GPU", 0 },
         };
-        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (nested ? 1 : 0));
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (flags & PRINT_NESTED ? 1 : 0));
 
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 const GpuInfo *g = host_gpu(h, i);
@@ -102,6 +102,8 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, boo
                         const TypeInfo *type = g->types->pdata[n];
                         Tone tone = type->available == 0 ? TONE_DIM : TONE_PLAIN;
 
+                        if ((flags & PRINT_AVAILABLE) && type->available <= 0)
+                                continue;
                         table_add(t, type->id, tone);
                         table_add(t, g_strcmp0(type->name, type->id) == 0 ? NULL : type->name, tone);
                         table_take(t, type_available_text(type), type->available > 0 ? TONE_GOOD : tone);
@@ -110,21 +112,21 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, boo
                         table_take(t, number_text(type->heads), tone);
                         table_take(t, number_text(type->frame_rate_limit), tone);
                         table_add(t, type->device_api, tone);
-                        if (!nested)
+                        if (!(flags & PRINT_NESTED))
                                 table_add(t, g->name, tone);
                 }
         }
-        return finish_table(a, t, nested);
+        return finish_table(a, t, flags);
 }
 
-unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, bool nested)
+unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
 {
         static const Column columns[] = {
                 { "UUID", 0 },  { "NAME", COLUMN_SHRINK }, { "TYPE", COLUMN_SHRINK },
                 { "STATE", 0 }, { "ORIGIN", 0 },           { "OWNER", COLUMN_SHRINK },
                 { "AGE", 0 },   { "PARENT", 0 },           { "GPU", 0 },
         };
-        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (nested ? 1 : 0));
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (flags & PRINT_NESTED ? 1 : 0));
 
         for (unsigned n = 0; n < host_n(h, OBJECT_INSTANCE); n++) {
                 const InstanceInfo *i = host_instance(h, n);
@@ -139,10 +141,10 @@ unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only,
                 table_take(t, format_user(a, i->owner), TONE_PLAIN);
                 table_take(t, format_age(i->created_usec), TONE_PLAIN);
                 table_add(t, strcmp(i->parent, i->gpu_name) == 0 ? NULL : i->parent, TONE_PLAIN);
-                if (!nested)
+                if (!(flags & PRINT_NESTED))
                         table_add(t, i->gpu_name, TONE_PLAIN);
         }
-        return finish_table(a, t, nested);
+        return finish_table(a, t, flags);
 }
 
 char *job_target_text(const JobInfo *j)
@@ -154,13 +156,13 @@ char *job_target_text(const JobInfo *j)
         return n > 0 ? uuid_from_path(j->instances[0]) : NULL;
 }
 
-unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, bool nested)
+unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
 {
         static const Column columns[] = {
                 { "JOB", COLUMN_RIGHT },       { "KIND", 0 },   { "STATE", 0 },    { "TARGET", COLUMN_SHRINK },
                 { "ASKED BY", COLUMN_SHRINK }, { "WAITED", 0 }, { "RUNS FOR", 0 }, { "GPU", 0 },
         };
-        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (nested ? 1 : 0));
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (flags & PRINT_NESTED ? 1 : 0));
 
         for (unsigned n = 0; n < host_n(h, OBJECT_JOB); n++) {
                 const JobInfo *j = host_job(h, n);
@@ -178,8 +180,8 @@ unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, bool
                                                    : format_duration(0),
                            TONE_PLAIN);
                 table_take(t, format_age(j->started_usec), TONE_PLAIN);
-                if (!nested)
+                if (!(flags & PRINT_NESTED))
                         table_add(t, j->gpu, TONE_PLAIN);
         }
-        return finish_table(a, t, nested);
+        return finish_table(a, t, flags);
 }

@@ -16,9 +16,13 @@ char *type_resolution_text(const TypeInfo *t); /* "3840x2160" */
 char *number_text(int64_t value);              /* NULL for -1 */
 char *job_target_text(const JobInfo *j);       /* type and how many, or the instance, or NULL */
 
-/* Tables of a host, or of what is on one GPU only (NULL: all). A nested table stands below a line about its
- * GPU: it is indented and does not repeat the GPU. They return the number of rows, and print nothing when there
- * is none. */
-unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, bool nested);
-unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, bool nested);
-unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, bool nested);
+/* Tables of a host, or of what is on one GPU only (NULL: all). They return the number of rows, and print
+ * nothing when there is none. */
+typedef enum PrintFlags {
+        PRINT_NESTED = 1 << 0,    /* below a line about its GPU: indented, and the GPU is not repeated */
+        PRINT_AVAILABLE = 1 << 1, /* only types that there is room for */
+} PrintFlags;
+
+unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);
+unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);
+unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);

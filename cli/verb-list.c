@@ -26,26 +26,61 @@ static int get_host_and_gpu(const Arguments *a, Client *c, Host **ret, GpuInfo *
         return status;
 }
 
+/* ", driver i915": the first piece begins the line. */
+static void piece(GString *s, const char *format, ...) _printf_(2, 3);
+static void piece(GString *s, const char *format, ...)
+{
+        va_list ap;
+
+        if (s->len > 0)
+                g_string_append(s, ", ");
+        va_start(ap, format);
+        g_string_append_vprintf(s, format, ap);
+        va_end(ap);
+}
+
 static void overview_facts(const GpuInfo *g)
 {
         GString *s = g_string_new(NULL);
         g_autofree char *text = NULL;
 
         if (*g->driver)
-                g_string_append_printf(s, "driver %s", g->driver);
-        else
-                g_string_append(s, "no driver");
+                piece(s, "driver %s", g->driver);
         if (*g->back_end)
-                g_string_append_printf(s, ", managed as %s", g->back_end);
+                piece(s, "managed as %s", g->back_end);
         if (g->numa_node >= 0)
-                g_string_append_printf(s, ", NUMA node %d", g->numa_node);
+                piece(s, "NUMA node %" G_GINT32_FORMAT, g->numa_node);
         if (g->total_vfs > 0)
-                g_string_append_printf(s, ", %u of %u virtual functions", g->enabled_vfs, g->total_vfs);
+                piece(s, "%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT " virtual functions", g->enabled_vfs,
+                      g->total_vfs);
         if (g->boot_display)
-                g_string_append(s, ", display of the host");
+                piece(s, "display of the host");
+        if (g->queued_jobs > 0)
+                piece(s, "%" G_GUINT32_FORMAT " jobs wait for it", g->queued_jobs);
         text = format_printable(s->str);
-        (void)printf("  %s%s%s\n", tone_begin(TONE_DIM), text, tone_end(TONE_DIM));
+        if (*text)
+                (void)printf("  %s%s%s\n", tone_begin(TONE_DIM), text, tone_end(TONE_DIM));
         g_string_free(s, true);
+}
+
+/* What there is room for; the rest is only counted. */
+static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
+{
+        unsigned n_full = 0;
+
+        if (g->types->len > 0 && strcmp(g->state, "ready") != 0) {
+                (void)printf("  Nothing can be made on it while it is %s.\n", g->state);
+                return;
+        }
+        for (unsigned i = 0; i < g->types->len; i++)
+                n_full += ((const TypeInfo *)g->types->pdata[i])->available <= 0;
+        if (n_full < g->types->len) {
+                (void)puts("  Can be made:");
+                (void)print_types(a, h, g, PRINT_NESTED | PRINT_AVAILABLE);
+        }
+        if (n_full > 0)
+                (void)printf("  %sNo room for %u of %u types.%s\n", tone_begin(TONE_DIM), n_full, g->types->len,
+                             tone_end(TONE_DIM));
 }
 
 static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
@@ -66,12 +101,9 @@ static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
                 on_it = on_it || strcmp(host_instance(h, i)->gpu, g->path) == 0;
         if (on_it) {
                 (void)puts("  Instances:");
-                (void)print_instances(a, h, g, true);
+                (void)print_instances(a, h, g, PRINT_NESTED);
         }
-        if (g->types->len > 0) {
-                (void)puts("  Types:");
-                (void)print_types(a, h, g, true);
-        }
+        overview_types(a, h, g);
 }
 
 int verb_overview(const Arguments *a)
@@ -104,7 +136,7 @@ int verb_overview(const Arguments *a)
         }
         if (!a->quiet && host_n(h, OBJECT_JOB) > 0) {
                 (void)puts("\nJobs:");
-                (void)print_jobs(a, h, NULL, false);
+                (void)print_jobs(a, h, NULL, 0);
         }
         if (host_n(h, OBJECT_GPU) == 0)
                 remark(a, "This host has no GPU.");
@@ -216,7 +248,7 @@ int verb_types(const Arguments *a)
                 types_quiet(h, only);
                 return 0;
         }
-        if (print_types(a, h, only, false) > 0)
+        if (print_types(a, h, only, 0) > 0)
                 return 0;
         if (!only)
                 remark(a, "No GPU of this host offers types.");
@@ -244,7 +276,7 @@ int verb_list(const Arguments *a)
                                 (void)puts(host_instance(h, i)->uuid);
                 return 0;
         }
-        if (print_instances(a, h, only, false) == 0)
+        if (print_instances(a, h, only, 0) == 0)
                 remark(a, "There are no instances%s%s. \"vgpuctl types\" lists what can be made.",
                        only ? " on " : "", only ? only->name : "");
         return 0;
@@ -265,7 +297,7 @@ int verb_jobs(const Arguments *a)
                         (void)printf("%" G_GUINT32_FORMAT "\n", host_job(h, i)->id);
                 return 0;
         }
-        if (print_jobs(a, h, NULL, false) == 0)
+        if (print_jobs(a, h, NULL, 0) == 0)
                 remark(a, "Nothing is being done.");
         return 0;
 }

@@ -76,7 +76,7 @@ static void show_gpu_pci(const GpuInfo *g)
                              TONE_PLAIN);
                 line("PCI class", g_strdup_printf("%06" G_GINT32_MODIFIER "x", g->class), TONE_PLAIN);
         } else
-                line_copy("Bus", g->subsystem);
+                line_copy("Subsystem", g->subsystem);
         if (now && most && strcmp(now, most) != 0)
                 line("PCIe link", g_strdup_printf("%s (at most %s)", now, most), TONE_PLAIN);
         else
@@ -134,15 +134,11 @@ static void show_type(const TypeInfo *t)
         (void)puts(s->str);
         g_string_free(s, true);
         if (t->description && *t->description) {
-                g_auto(GStrv) lines = g_strsplit(t->description, "\n", -1);
+                g_autofree char *stripped = g_strstrip(g_strdup(t->description));
+                g_auto(GStrv) lines = g_strsplit(stripped, "\n", -1);
+                g_autofree char *text = g_strjoinv("; ", lines), *printable = format_printable(text);
 
-                for (char **p = lines; *p; p++) {
-                        g_autofree char *printable = format_printable(*p);
-
-                        if (*printable)
-                                (void)printf("    %s%s%s\n", tone_begin(TONE_DIM), printable,
-                                             tone_end(TONE_DIM));
-                }
+                (void)printf("    %sdriver: %s%s\n", tone_begin(TONE_DIM), printable, tone_end(TONE_DIM));
         }
 }
 
@@ -154,7 +150,7 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
         line("Device", gpu_title(g), TONE_PLAIN);
         line("State", gpu_state_text(g), gpu_state_tone(g));
         line_copy("Reason", g->reason);
-        line("Driver", g_strdup(*g->driver ? g->driver : "none"), TONE_PLAIN);
+        line("Driver", g_strdup(*g->driver ? g->driver : g->vendor_id != 0 ? "none" : ""), TONE_PLAIN);
         line_copy("Managed as", g->back_end);
         show_gpu_pci(g);
         line_number("NUMA node", g->numa_node);
@@ -177,7 +173,7 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
                 n_instances += strcmp(host_instance(h, i)->gpu, g->path) == 0;
         if (n_instances > 0) {
                 (void)puts("\nInstances:");
-                (void)print_instances(a, h, g, true);
+                (void)print_instances(a, h, g, PRINT_NESTED);
         }
         if (g->types->len > 0) {
                 (void)puts("\nTypes:");
@@ -267,39 +263,28 @@ static void show_job(const Arguments *a, const JobInfo *j)
         line("May take", format_duration(j->timeout_usec), TONE_PLAIN);
 }
 
-static void *find_job(const Arguments *a, const Host *h, int *status)
-{
-        JobInfo *job;
-        uint32_t id;
-
-        if (parse_u32(a->words[1], 10, &id) < 0 || id == 0) {
-                *status = fail_usage(a, "show job needs the number of a job, not \"%s\"", a->words[1]);
-                return NULL;
-        }
-        job = host_find_job(h, id);
-        if (!job)
-                *status = fail(a, VGPUD_ERROR_NO_SUCH_JOB, a->words[1], "There is no job %s, or it has ended",
-                               a->words[1]);
-        return job;
-}
-
 int verb_show(const Arguments *a)
 {
         _cleanup_client_ Client c = { 0 };
         _cleanup_host_ Host *h = NULL;
         ObjectKind kind = OBJECT_JOB;
         void *object;
+        uint32_t id = 0;
         int status;
 
         if (a->n_words == 2 && strcmp(a->words[0], "job") != 0)
                 return fail_usage(a, "show takes one object, or \"job\" and a number");
+        if (a->n_words == 2 && (parse_u32(a->words[1], 10, &id) < 0 || id == 0))
+                return fail_usage(a, "show job needs the number of a job, not \"%s\"", a->words[1]);
         status = client_open(&c, a);
         if (status == 0)
                 status = client_get_host(&c, &h);
         if (status != 0)
                 return status;
-        object = a->n_words == 2 ? find_job(a, h, &status)
-                                 : host_find_object(h, a, a->words[0], &kind, &status);
+        object = id > 0 ? host_find_job(h, id) : host_find_object(h, a, a->words[0], &kind, &status);
+        if (!object && id > 0)
+                return fail(a, VGPUD_ERROR_NO_SUCH_JOB, a->words[1], "There is no job %s, or it has ended",
+                            a->words[1]);
         if (!object)
                 return status;
         if (a->json) {

@@ -29,10 +29,9 @@ typedef struct Waiter {
         CallFinished finished;
         void *userdata;
 
-        uint64_t started_usec; /* CLOCK_REALTIME */
-        bool show;             /* the line is wanted */
-        bool shown;            /* it stands there now */
-        Host *host;            /* owned; what was last asked; NULL: not yet */
+        bool show;  /* the line is wanted */
+        bool shown; /* it stands there now */
+        Host *host; /* owned; what was last asked; NULL: not yet */
         unsigned ticks;
         sd_bus_slot *question; /* owned; asks for the host */
         sd_event_source *tick;
@@ -99,8 +98,9 @@ static char *job_object(const JobInfo *job)
 
 static char *job_describe(const Waiter *w, const JobInfo *job)
 {
-        g_autofree char *object = job_object(job);
+        g_autofree char *object = job_object(job), *waited = NULL;
         const JobInfo *first = NULL;
+        GString *s;
         unsigned before = 0;
 
         if (strcmp(job->state, "waiting") != 0) {
@@ -121,23 +121,23 @@ static char *job_describe(const Waiter *w, const JobInfo *job)
                                 first = other;
                 }
         }
+        waited = format_age(job->created_usec);
+        s = g_string_new(NULL);
+        g_string_append_printf(s, "job %" G_GUINT32_FORMAT " waits for %s, for %s now; %u before it", job->id,
+                               job->gpu, waited ? waited : "0 s", before);
         if (first) {
                 g_autofree char *since = format_age(first->started_usec), *what = job_object(first);
 
-                return g_strdup_printf("job %" G_GUINT32_FORMAT
-                                       " waits for %s: %u before it, now job %" G_GUINT32_FORMAT
-                                       ", which %s %s, for %s now",
-                                       job->id, job->gpu, before, first->id, job_doing(first),
-                                       what ? what : "?", since ? since : "0 s");
+                g_string_append_printf(s, ": job %" G_GUINT32_FORMAT " %s %s, for %s now", first->id,
+                                       job_doing(first), what ? what : "?", since ? since : "0 s");
         }
-        return g_strdup_printf("job %" G_GUINT32_FORMAT " waits for %s: %u before it", job->id, job->gpu,
-                               before);
+        return g_string_free(s, false);
 }
 
 static void show_progress(Waiter *w)
 {
         g_autoptr(GPtrArray) jobs = own_jobs(w);
-        g_autofree char *waited = NULL, *text = NULL, *line = NULL;
+        g_autofree char *text = NULL, *line = NULL;
 
         /* No job: it is about to begin or to end, or a password is being asked for, and then the terminal is
          * not ours. */
@@ -145,11 +145,10 @@ static void show_progress(Waiter *w)
                 line_clear(w);
                 return;
         }
-        waited = format_age(w->started_usec);
         text = job_describe(w, jobs->pdata[0]);
-        line = w->n_calls > 1 ? g_strdup_printf("%s, %zu of %zu done: %s", waited, w->n_done, w->n_calls, text)
-                              : g_strdup_printf("%s: %s", waited, text);
-        line_show(w, line);
+        if (w->n_calls > 1)
+                line = g_strdup_printf("%zu of %zu done: %s", w->n_done, w->n_calls, text);
+        line_show(w, line ? line : text);
 }
 
 static int on_host(sd_bus_message *answer, void *userdata, sd_bus_error *reterr)
@@ -371,7 +370,6 @@ int calls_run(Client *c, Call *calls, size_t n_calls, CallFinished finished, voi
                 .n_allowed = 1,
                 .finished = finished,
                 .userdata = userdata,
-                .started_usec = now_usec(),
                 .show = remarks_wanted(c->args),
         };
         int r, status;

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# Completion of vgpuctl(1) for bash. What can be completed is asked from the running daemon; names of GPUs hold colons
+# and bash ends words at these, so the words are put together again here, without help from other files.
+
+# The words up to the cursor as the user sees them: __vgpuctl_words, and the last one in __vgpuctl_cur.
+__vgpuctl_split() {
+        local line=${COMP_LINE:0:COMP_POINT} part glue=no
+        __vgpuctl_words=()
+        for part in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+                # A part that follows the one before without a blank belongs to it.
+                if [[ $glue == yes ]]; then
+                        __vgpuctl_words[-1]+=$part
+                else
+                        __vgpuctl_words+=("$part")
+                fi
+                line=${line#"$part"}
+                glue=yes
+                if [[ $line == [[:space:]]* ]]; then
+                        glue=no
+                        line=${line#"${line%%[![:space:]]*}"}
+                fi
+        done
+        __vgpuctl_cur=${__vgpuctl_words[-1]}
+}
+
+# Candidates of a kind, one per line, without what explains them.
+__vgpuctl_ask() {
+        local program=${__vgpuctl_words[0]}
+        "$program" __complete "$@" 2>/dev/null | cut -f1
+}
+
+# Offer the lines of stdin that begin with $1; the part of a word up to the last colon stands on the command line
+# already, and "=" likewise ends what bash takes for a word.
+__vgpuctl_offer() {
+        local cur=$1 strip="" word
+        COMPREPLY=()
+        if [[ $COMP_WORDBREAKS == *:* && $cur == *:* ]]; then
+                strip=${cur%"${cur##*:}"}
+        fi
+        while IFS= read -r word; do
+                [[ $word == "$cur"* ]] || continue
+                printf -v word '%q' "$word"
+                COMPREPLY+=("${word#"$strip"}")
+        done
+}
+
+_vgpuctl() {
+        local __vgpuctl_words=() __vgpuctl_cur=""
+        local cur option="" verb="" gpu="" word i
+        local -a ask_gpu=()
+        COMPREPLY=()
+        __vgpuctl_split
+        cur=$__vgpuctl_cur
+
+        # Where we are: the verb, the GPU that was named, and the option whose value stands at the cursor.
+        for ((i = 1; i < ${#__vgpuctl_words[@]} - 1; i++)); do
+                word=${__vgpuctl_words[i]}
+                case $word in
+                --gpu) gpu=${__vgpuctl_words[i + 1]} ;;&
+                --gpu=*) gpu=${word#*=} ;;
+                -H | --host | --type | --gpu | --uuid | --name | --parent | --count | --attr | --timeout)
+                        if ((i + 1 == ${#__vgpuctl_words[@]} - 1)); then
+                                option=$word
+                        fi
+                        i=$((i + 1))
+                        ;;
+                -*) ;;
+                *) verb=${verb:-$word} ;;
+                esac
+        done
+        if [[ $cur == --*=* ]]; then
+                option=${cur%%=*}
+                cur=${cur#*=}
+        fi
+        if [[ -n $gpu ]]; then
+                ask_gpu=(--gpu "$gpu")
+        fi
+
+        case $option in
+        --gpu) __vgpuctl_offer "$cur" < <(__vgpuctl_ask gpus) ;;
+        --type) __vgpuctl_offer "$cur" < <(__vgpuctl_ask types "${ask_gpu[@]}") ;;
+        --parent) __vgpuctl_offer "$cur" < <(__vgpuctl_ask parents "${ask_gpu[@]}") ;;
+        -H | --host) __vgpuctl_offer "$cur" < <(compgen -A hostname) ;;
+        ?*) ;;
+        *)
+                if [[ $cur == -* ]]; then
+                        __vgpuctl_offer "$cur" < <(__vgpuctl_ask options "$verb")
+                        return
+                fi
+                case $verb in
+                "") __vgpuctl_offer "$cur" < <(__vgpuctl_ask verbs) ;;
+                help) __vgpuctl_offer "$cur" < <(__vgpuctl_ask verbs) ;;
+                types | list | rescan) __vgpuctl_offer "$cur" < <(__vgpuctl_ask gpus) ;;
+                show)
+                        if [[ ${__vgpuctl_words[-2]} == job ]]; then
+                                __vgpuctl_offer "$cur" < <(__vgpuctl_ask jobs)
+                        else
+                                __vgpuctl_offer "$cur" < <(
+                                        __vgpuctl_ask objects
+                                        echo job
+                                )
+                        fi
+                        ;;
+                create) __vgpuctl_offer "$cur" < <(__vgpuctl_ask types "${ask_gpu[@]}") ;;
+                destroy) __vgpuctl_offer "$cur" < <(__vgpuctl_ask instances) ;;
+                cancel) __vgpuctl_offer "$cur" < <(__vgpuctl_ask jobs) ;;
+                esac
+                ;;
+        esac
+} && complete -F _vgpuctl vgpuctl
