@@ -1,0 +1,1159 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Tests of vgpuctl alone, against a mock of vgpud on a private bus.
+
+test_vgpuctl.py PROGRAM [--update] [NAME...]: --update writes golden/ anew, to be looked at with git diff."""
+
+import errno
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+import xml.etree.ElementTree
+
+import dbus
+
+import harness
+import mock_vgpud
+from harness import Bus, Program, TOP, run, wait_for
+from mock_vgpud import FIRST, FOREIGN, GPU, GVT, INSTANCE, JOB, MANAGER, NVIDIA, OLD, SAMPLE, SECOND, gpu_path, instance_path
+
+GOLDEN = pathlib.Path(__file__).resolve().parent / "golden"
+MANUAL = (TOP / "man/vgpuctl.1.rst").read_text()
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+PROGRAM = ""
+UPDATE = False
+
+
+def error_table():
+    """D-Bus name, exit status, from the one table."""
+    text = (TOP / "daemon/base/error.h").read_text()
+    rows = re.findall(r'X\((\w+), "(\w+)", (\w+), (\d),', text)
+    assert len(rows) >= 18
+    return [(name, int(status)) for _, name, _, status in rows]
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+    bus = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.bus = Bus()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.bus.close()
+
+    def setUp(self):
+        self.bus.start_mock()
+        self.bus.control("Reset")
+
+    def vgpuctl(self, *args, **more):
+        """Run it; what it says on stderr is only what the test expects."""
+        return run([PROGRAM, *args], dict(self.bus.environment, **more.pop("environment", {})), **more)
+
+    def good(self, *args, **more):
+        result = self.vgpuctl(*args, **more)
+        self.assertEqual((result.status, result.err), (0, ""), args)
+        return result.out
+
+    def bad(self, status, *args, **more):
+        result = self.vgpuctl(*args, **more)
+        self.assertEqual(result.status, status, f"{args}: {result.out}{result.err}")
+        self.assertRegex(result.err, r"^vgpuctl: .*\.\n")
+        return result.err
+
+    def data(self, *args):
+        return json.loads(self.good(*args, "--json"))
+
+    def program(self, *args, argv=(), **more):
+        p = Program([*argv, PROGRAM, *args], dict(self.bus.environment, **more.pop("environment", {})), **more)
+        self.addCleanup(p.close)
+        return p
+
+    def calls(self, member=None):
+        """What the mock was asked since last time."""
+        calls = json.loads(self.bus.control("Calls"))
+        return [c for c in calls if member in (None, c["member"])]
+
+    def change(self, path, interface, **values):
+        self.bus.control("Change", path, interface, values, signature="ssa{sv}")
+
+    def golden(self, name, text):
+        text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD HH:MM:SS", text)
+        text = re.sub(r"\b\d+ s ago", "N s ago", text)
+        text = re.sub(r'("\w+_usec": )[1-9]\d{12,}', r"\g<1>1700000000000000", text)
+        path = GOLDEN / name
+        if UPDATE:
+            path.write_text(text)
+        self.assertEqual(text, path.read_text(), f"not as in {path}")
+
+
+class Mock(Case):
+    """The mock is what the XML says: else the other tests say nothing."""
+
+    def test_objects_are_those_of_the_xml(self):
+        self.bus.control("Hold", True)
+        self.good("rescan", SAMPLE, "--no-block")
+        answer = self.bus.connection.call_blocking("org.vgpud1", "/org/vgpud1", "org.freedesktop.DBus.ObjectManager",
+                                                   "GetManagedObjects", "", ())
+        seen = set()
+        for path, interfaces in answer.items():
+            for interface, properties in interfaces.items():
+                node = xml.etree.ElementTree.parse(TOP / f"dbus/{interface}.xml")
+                wanted = {p.get("name"): p.get("type") for p in node.iter("property")}
+                self.assertEqual(set(properties), set(wanted), path)
+                for name, value in properties.items():
+                    self.assertEqual(self.signature(value), wanted[name], f"{path} {name}")
+                seen.add(interface)
+        self.assertEqual(seen, {GPU, INSTANCE, JOB})
+
+    @staticmethod
+    def signature(value):
+        simple = {dbus.String: "s", dbus.ObjectPath: "o", dbus.Boolean: "b", dbus.UInt16: "q", dbus.UInt32: "u",
+                  dbus.Int32: "i", dbus.UInt64: "t"}
+        if isinstance(value, dbus.Dictionary):
+            return f"a{{{value.signature}}}"
+        return f"a{value.signature}" if isinstance(value, dbus.Array) else simple[type(value)]
+
+    def test_methods_are_those_of_the_xml(self):
+        for interface in (MANAGER, GPU, INSTANCE, JOB):
+            node = xml.etree.ElementTree.parse(TOP / f"dbus/{interface}.xml")
+            for method in node.iter("method"):
+                function = getattr(mock_vgpud.Mock, method.get("name"), None)
+                if interface == INSTANCE or function is None:  # those that vgpuctl does not call
+                    continue
+                wanted = "".join(a.get("type") for a in method.iter("arg") if a.get("direction") == "in")
+                self.assertEqual(function._dbus_in_signature, wanted, method.get("name"))
+
+
+class Tables(Case):
+    """What people see, on a pipe."""
+
+    def test_tables(self):
+        for name, args in {"overview": (), "gpus": ("gpus",), "types": ("types",), "types-gpu": ("types", "41:00.0"),
+                           "list": ("list",), "list-gpu": ("list", "00:02.0"), "show-instance": ("show", "desk"),
+                           "show-instance-vf": ("show", SECOND), "show-foreign": ("show", "c2c1"),
+                           "show-gpu": ("show", GVT), "show-gpu-vfs": ("show", NVIDIA), "show-unsupported": ("show", OLD),
+                           "show-sample": ("show", "mdpy"), "jobs-none": ("jobs",)}.items():
+            with self.subTest(name):
+                self.golden(f"{name}.txt", self.good(*args))
+
+    def test_jobs(self):
+        self.bus.control("Hold", True)
+        self.assertEqual(self.good("create", "mdpy-xga", "--uuid", "00000000-0000-4000-8000-000000000001", "--no-block"), "17\n")
+        self.assertEqual(self.good("destroy", "desk", "4f0cd", "--no-block"), "18\n19\n")
+        self.assertEqual(self.good("rescan", "mdpy", "--no-block"), "20\n")
+        text = re.sub(r"\b\d s\b", "N s", self.good("jobs"))
+        self.golden("jobs.txt", text)
+        self.golden("show-job.txt", self.good("show", "job", "17"))
+        self.golden("overview-jobs.txt", re.sub(r"\b\d s\b", "N s", self.good()))
+        self.assertEqual(self.good("jobs", "-q"), "17\n18\n19\n20\n")
+        self.assertEqual(self.data("jobs")["jobs"][0]["instances"], ["00000000-0000-4000-8000-000000000001"])
+        self.assertEqual(self.data("show", "job", "20")["job"]["kind"], "rescan")
+        self.assertEqual(self.data("show", "mdpy")["gpu"]["job"], 17)
+
+    def test_stale_and_stuck(self):
+        self.change(gpu_path(NVIDIA), GPU, State="stuck", Reason="the removal of 4f0cd9e1 has not come back", Stale=True,
+                    ScannedUsec=dbus.UInt64(mock_vgpud.now() - 5 * mock_vgpud.HOUR - 1000000))
+        self.change(instance_path(SECOND), INSTANCE, State="stuck")
+        self.golden("overview-stuck.txt", self.good())
+        self.assertIn("stuck, as of 5 h ago", self.good("gpus"))
+
+    def test_quiet(self):
+        self.assertEqual(self.good("-q"), f"{GVT}\n{NVIDIA}\n{OLD}\n{SAMPLE}\n")
+        self.assertEqual(self.good("gpus", "-q"), f"{GVT}\n{NVIDIA}\n{OLD}\n{SAMPLE}\n")
+        self.assertEqual(self.good("list", "-q"), f"{FIRST}\n{FOREIGN}\n{SECOND}\n")
+        self.assertEqual(self.good("list", "mdpy", "-q"), "")
+        self.assertEqual(self.good("types", "--quiet", "mdpy"), "mdpy-vga\nmdpy-xga\n")
+        self.assertEqual(self.good("show", "desk", "-q"), f"{FIRST}\n")
+        self.assertEqual(self.good("show", "02.0", "-q"), f"{GVT}\n")
+        self.assertEqual(self.good("jobs", "-q"), "")
+
+    def test_quiet_types_once(self):
+        """Two GPUs of one kind offer the same types: each id is printed once."""
+        twin = mock_vgpud.world()[gpu_path(SAMPLE)]
+        twin[GPU]["Name"] = "mdpy2"
+        self.bus.control("Add", dbus.ObjectPath(gpu_path("mdpy2")), twin, signature="oa{sa{sv}}")
+        self.assertEqual(self.good("types", "-q").split().count("mdpy-xga"), 1)
+        self.assertEqual(len(re.findall("^mdpy-xga ", self.good("types"), re.M)), 2)
+
+    def test_no_legend(self):
+        for verb in ("gpus", "types", "list"):
+            with_legend, without = self.good(verb).splitlines(), self.good(verb, "--no-legend").splitlines()
+            self.assertEqual([line.split() for line in with_legend[1:]], [line.split() for line in without])
+
+    def test_one_call_each(self):
+        for args in ((), ("gpus",), ("types",), ("list",), ("show", "desk"), ("jobs",)):
+            self.calls()
+            self.good(*args)
+            self.assertEqual([c["member"] for c in self.calls()], ["GetManagedObjects"])
+
+    def test_empty_host(self):
+        for path in (instance_path(FIRST), instance_path(SECOND), instance_path(FOREIGN), gpu_path(GVT), gpu_path(NVIDIA),
+                     gpu_path(OLD), gpu_path(SAMPLE)):
+            self.bus.control("Remove", dbus.ObjectPath(path), signature="o")
+        for args in ((), ("gpus",), ("types",), ("list",), ("jobs",), ("rescan",)):
+            self.assertEqual(self.good(*args), "")
+        self.assertEqual(self.data(), {"gpus": [], "instances": [], "jobs": []})
+        self.assertEqual(self.data("rescan"), {"results": []})
+
+    def test_a_newer_daemon(self):
+        """Properties and interfaces that this vgpuctl does not know, or of another type than it knows, do no harm."""
+        self.change(gpu_path(SAMPLE), GPU, Colour="blue", NumaNode=dbus.String("seven"), Reason=dbus.UInt32(3))
+        new = {"org.vgpud1.Display": {"Width": dbus.UInt32(3)}, INSTANCE: mock_vgpud.make_instance(
+            "00000000-0000-4000-8000-00000000000a", SAMPLE, "mdpy-xga", "1024x768")}
+        self.bus.control("Add", dbus.ObjectPath(instance_path("00000000-0000-4000-8000-00000000000a")), new,
+                         signature="oa{sa{sv}}")
+        self.assertIn("00000000-0000-4000-8000-00000000000a", self.good("list", "-q"))
+        gpu = self.data("show", "mdpy")["gpu"]
+        self.assertEqual((gpu["numa_node"], gpu["reason"], gpu["state"]), (None, None, "ready"))
+
+    def test_a_type_not_known_yet(self):
+        self.change(instance_path(FIRST), INSTANCE, Type="", TypeName="", Driver="", IommuGroup=dbus.Int32(-1),
+                    HandOver=dbus.Dictionary({}, signature="sv"))
+        self.golden("show-instance-bare.txt", self.good("show", "desk"))
+        shown = self.data("show", "desk")["instance"]
+        self.assertEqual((shown["type"], shown["iommu_group"], shown["hand_over"]["libvirt_xml"]), (None, None, None))
+
+
+class Json(Case):
+    """What programs read."""
+
+    def test_all_of_it(self):
+        self.bus.control("Hold", True)
+        self.good("create", "mdpy-xga", "--uuid", "00000000-0000-4000-8000-000000000001", "--no-block")
+        self.golden("overview.json", self.good("--json"))
+
+    def test_the_same_everywhere(self):
+        everything = self.data()
+        self.assertEqual(self.data("gpus"), {"gpus": everything["gpus"]})
+        self.assertEqual(self.data("list"), {"instances": everything["instances"]})
+        self.assertEqual(self.data("list", "41:00.0")["instances"], [i for i in everything["instances"] if i["gpu"] == NVIDIA])
+        self.assertEqual(self.data("show", NVIDIA), {"gpu": everything["gpus"][1]})
+        self.assertEqual(self.data("show", "desk"), {"instance": everything["instances"][0]})
+        types = self.data("types")["types"]
+        self.assertEqual(len(types), 5)
+        for t in types:
+            name = t.pop("gpu")
+            self.assertIn(t, next(g["types"] for g in everything["gpus"] if g["name"] == name))
+        self.assertEqual([t["id"] for t in self.data("types", "mdpy")["types"]], ["mdpy-vga", "mdpy-xga"])
+
+    def test_keys_are_the_properties(self):
+        self.bus.control("Hold", True)
+        self.good("rescan", "mdpy", "--no-block")
+        everything = self.data()
+        for interface, key in ((GPU, "gpus"), (INSTANCE, "instances"), (JOB, "jobs")):
+            node = xml.etree.ElementTree.parse(TOP / f"dbus/{interface}.xml")
+            wanted = {re.sub(r"(?<!^)(?=[A-Z])", "_", p.get("name")).lower() for p in node.iter("property")}
+            self.assertEqual(set(everything[key][0]), wanted | {"object_path"})
+        self.assertEqual(set(everything["gpus"][0]["types"][0]), self.keys_of_prose(GPU, "Types") | {"id"})
+        self.assertEqual(set(everything["instances"][0]["hand_over"]), self.keys_of_prose(INSTANCE, "HandOver"))
+
+    @staticmethod
+    def keys_of_prose(interface, name):
+        """The keys of a dictionary, which the XML tells as "Key (s)" in the text about a property."""
+        text = (TOP / f"dbus/{interface}.xml").read_text()
+        prose = re.search(rf"(?s)\b{name}: (.*?)Since", text)[1]
+        names = re.findall(r"\b(\w+) \((?:s|as|u|t|i)[,)]", prose)
+        assert len(names) > 5
+        return {re.sub(r"(?<!^)(?=[A-Z])", "_", n).lower() for n in names}
+
+    def test_keys_stand_in_the_manual(self):
+        self.bus.control("Hold", True)
+        self.good("create", "mdpy-xga", "--no-block")
+        section = MANUAL[MANUAL.index("\nJSON\n"):MANUAL.index("\nEXIT STATUS\n")]
+        words = set(re.findall(r"[a-z_]+", section))
+
+        def keys(value):
+            if isinstance(value, dict):
+                for key, inner in value.items():
+                    yield key
+                    yield from keys(inner)
+            elif isinstance(value, list):
+                for inner in value:
+                    yield from keys(inner)
+
+        documents = [self.data(), self.data("types"), json.loads(self.vgpuctl("destroy", "nothing", "--json").out)]
+        self.assertEqual(set(k for d in documents for k in keys(d)) - words, set())
+
+    def test_text_is_kept(self):
+        text = 'a "quoted" \\ line\nanother\ttab \u00e9\u4e16\x01\x7f'
+        self.change(gpu_path(SAMPLE), GPU, Reason=text)
+        self.assertEqual(self.data("show", "mdpy")["gpu"]["reason"], text)
+
+    def test_usage_errors(self):
+        for args in (("--json", "--nonsense"), ("--nonsense", "--json"), ("frobnicate", "--json"), ("create", "--json")):
+            result = self.vgpuctl(*args)
+            self.assertEqual((result.status, result.out), (2, ""))
+            error = json.loads(result.err)["error"]
+            self.assertEqual((error["name"], error["exit_status"]), ("org.vgpud1.Error.InvalidArgs", 2))
+            self.assertEqual(list(error), ["name", "message", "hint", "object", "exit_status"])
+        self.assertTrue(self.vgpuctl("frobnicate", "--", "--json").err.startswith("vgpuctl: "))
+
+
+class Errors(Case):
+    """Every error has its exit status and plain words."""
+
+    def test_each_error_of_the_table(self):
+        for name, status in error_table():
+            for args in (("create", "mdpy-xga"), ("destroy", "desk"), ("rescan", "mdpy"), ("cancel", "3")):
+                with self.subTest(name=name, verb=args[0]):
+                    full = f"org.vgpud1.Error.{name}"
+                    if args[0] == "rescan":  # it asks for the GPUs first
+                        self.bus.control("Fail", full, "unused", signature="ss")
+                        self.assertIn("unused", self.bad(status, "gpus"))
+                    self.bus.control("Hold", True)
+                    p = None
+                    if args[0] != "rescan":
+                        self.bus.control("Fail", full, "the very reason", signature="ss")
+                        said = self.bad(status, *args)
+                    else:
+                        p = self.program(*args)
+                        wait_for(lambda: self.data("jobs")["jobs"], "the job")
+                        number = self.data("jobs")["jobs"][0]["id"]
+                        self.bus.control("End", dbus.UInt32(number), "failed", full, "the very reason", signature="usss")
+                        self.assertEqual(p.finish(), status)
+                        said = p.errors
+                    self.assertIn("the very reason", said)
+                    self.assertTrue(said.startswith("vgpuctl: Could not "), said)
+                    self.bus.control("Fail", full, "the very reason", signature="ss")
+                    result = self.vgpuctl("destroy", "desk", "--json")
+                    error = json.loads(result.err)["error"]
+                    self.assertEqual((result.status, error["exit_status"], error["name"], error["object"]),
+                                     (status, status, full, "desk"))
+
+    def test_statuses_stand_in_the_manual(self):
+        section = MANUAL[MANUAL.index("\nEXIT STATUS\n"):MANUAL.index("\nENVIRONMENT\n")]
+        for name, status in error_table():
+            entry = re.search(rf"^\*{status}\*\n((?: .*\n)+)", section, re.M)[1]
+            self.assertIn(name, re.split(r"\W+", entry), f"{name} under {status}")
+
+    def test_errors_of_the_bus(self):
+        for name, status, words in (
+                ("org.freedesktop.DBus.Error.AccessDenied", 4, "not permitted"),
+                ("org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", 4, "not permitted"),
+                ("org.freedesktop.DBus.Error.NoReply", 1, "went away or did not answer"),
+                ("org.freedesktop.DBus.Error.Timeout", 1, "went away or did not answer"),
+                ("org.freedesktop.DBus.Error.ServiceUnknown", 1, "systemctl status vgpud"),
+                ("org.freedesktop.DBus.Error.Spawn.ChildExited", 1, "systemctl status vgpud"),
+                ("org.freedesktop.systemd1.LoadFailed", 1, "systemctl status vgpud"),
+                ("org.freedesktop.DBus.Error.UnknownMethod", 1, "does not know this call"),
+                ("org.freedesktop.DBus.Error.InvalidArgs", 2, "the very reason"),
+                ("org.example.Error.Strange", 1, "the very reason")):
+            for args in (("list",), ("create", "mdpy-xga"), ("destroy", "desk")):
+                self.bus.control("Fail", name, "the very reason", signature="ss")
+                said = self.bad(status, *args)
+                self.assertIn(words, said)
+                self.assertIn("the very reason", said)
+
+    def test_no_daemon(self):
+        self.bus.stop_mock()
+        for args in ((), ("list",), ("create", "x"), ("destroy", "x", "y"), ("cancel", "1"), ("rescan",)):
+            self.assertIn("vgpud does not run, and could not be started", self.bad(1, *args))
+
+    def test_no_bus(self):
+        for verb in (("list",), ("create", "x"), ("monitor",)):
+            said = self.bad(1, *verb, environment={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent/bus"})
+            self.assertIn("system bus", said)
+
+    def test_daemon_dies_meanwhile(self):
+        self.bus.control("Hold", True)
+        p = self.program("destroy", "desk", "4f0cd", "c2c1")
+        wait_for(lambda: self.calls("Destroy"), "the call")
+        self.bus.stop_mock(signal.SIGKILL)
+        self.assertEqual(p.finish(), 1)
+        self.assertIn("vgpud went away", p.errors)
+        self.assertEqual(len(re.findall("^vgpuctl: Could not destroy ", p.errors, re.M)), 3)
+
+    def test_usage(self):
+        self.calls()
+        for args in (("frobnicate",), ("--frobnicate",), ("-x",), ("list", "--count", "3"), ("gpus", "more"),
+                     ("types", "a", "b"), ("create",), ("create", ""), ("create", "a", "b"), ("create", "a", "--type", "b"),
+                     ("create", "a", "--uuid", "zz"), ("create", "a", "--uuid"), ("create", "a", "--count", "0"),
+                     ("create", "a", "--count", "1025"), ("create", "a", "--count", "-1"), ("create", "a", "--count", "2x"),
+                     ("create", "a", "--count", "2", "--name", "n"), ("create", "a", "--attr", "novalue"),
+                     ("create", "a", "--count", "2", "--uuid", "00000000-0000-4000-8000-000000000001"),
+                     ("create", "a", "--attr", "=value"), ("create", "a", "--timeout", "soon"),
+                     ("create", "a", "--timeout", "500ms"), ("create", "a", "--timeout", "2h"),
+                     ("create", "a", "--timeout", "3601s"), ("create", "a", "--foreign"), ("destroy",), ("destroy", ""),
+                     ("destroy", "a", "--gpu", "b"), ("cancel",), ("cancel", "x"), ("cancel", "0"), ("cancel", "-1"),
+                     ("cancel", "1", "2"), ("show",), ("show", "a", "b"), ("show", "job", "x"), ("show", "job", "0"),
+                     ("rescan", "a", "b"), ("monitor", "x"), ("help", "frobnicate"), ("--host", ""), ("list", "--json=3"),
+                     ("list", "--name", "x"), ("jobs", "--no-block"), ("create", b"\xff\xfe")):
+            with self.subTest(args):
+                self.assertIn("help", self.bad(2, *args))
+        self.assertEqual(self.calls(), [])
+
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "wb") as full:
+            for args in (("list",), ("gpus", "--json"), ("help",), ("--version",), ("create", "mdpy-xga")):
+                done = subprocess.run([PROGRAM, *args], stdout=full, stderr=subprocess.PIPE, env=self.bus.environment,
+                                      timeout=harness.LIMIT_S, check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(os.strerror(errno.ENOSPC), done.stderr.decode())
+
+
+class Names(Case):
+    """An object by what a person types."""
+
+    def test_instances(self):
+        for what in (FIRST, FIRST.upper(), "4f0c2", "4F0C2", "desk", FIRST[:35]):
+            self.assertEqual(self.good("show", what, "-q"), f"{FIRST}\n")
+        said = self.bad(2, "show", "4f0c")
+        self.assertIn(FIRST, said)
+        self.assertIn(SECOND, said)
+        for what in ("4f0c3", "des", "", "4f0c2ab6-8d0e-4c53-9d61-0f4f4a1d2c01x", "%"):
+            self.assertIn(f'"{what}"', self.bad(3, "show", what))
+
+    def test_gpus(self):
+        for what in (GVT, "0000:00", "02.0", "00:02.0"):
+            self.assertEqual(self.good("show", what, "-q"), f"{GVT}\n")
+        for verb in ("types", "list", "rescan", "show"):
+            self.assertIn(NVIDIA, self.bad(2, verb, "0000:"))
+            self.assertIn("no ", self.bad(3, verb, "0000:7f"))
+        self.assertEqual(self.good("show", "MDPY", "-q"), f"{SAMPLE}\n")
+
+    def test_a_gpu_and_an_instance(self):
+        """A word that may be either is refused; the exact name of one of them wins."""
+        self.assertIn(FIRST, self.bad(2, "show", "4"))  # two instances
+        self.change(instance_path(FIRST), INSTANCE, Name="mdp")
+        self.assertEqual(self.good("show", "mdp", "-q"), f"{FIRST}\n")
+        both = mock_vgpud.make_instance("10000000-0000-4000-8000-000000000001", SAMPLE, "mdpy-xga", "1024x768")
+        self.bus.control("Add", dbus.ObjectPath(instance_path(both["Uuid"])), {INSTANCE: both}, signature="oa{sa{sv}}")
+        said = self.bad(2, "show", "1000")
+        self.assertIn(OLD, said)
+        self.assertIn(both["Uuid"], said)
+
+    def test_jobs(self):
+        self.assertIn("99", self.bad(3, "show", "job", "99"))
+        self.assertIn("99", self.bad(3, "cancel", "99"))
+        self.change(instance_path(FIRST), INSTANCE, Name="job")
+        self.assertEqual(self.good("show", "job", "-q"), f"{FIRST}\n")
+
+    def test_many_candidates(self):
+        self.bus.control("ManyInstances", dbus.UInt32(100), signature="u")
+        said = self.bad(2, "show", "abcd")
+        self.assertEqual(len(UUID.findall(said)) + said.count("abcd0000"), said.count("abcd0000") or 8)
+        self.assertIn("\u2026", said)
+        self.assertLess(len(said), 600)
+
+
+class Create(Case):
+    def asked(self):
+        calls = self.calls("Create")
+        self.assertEqual(len(calls), 1)
+        return calls[0]["args"]
+
+    def test_plain(self):
+        self.calls()
+        out = self.good("create", "mdpy-xga")
+        self.assertRegex(out, f"^{UUID.pattern}\n$")
+        calls = self.calls()
+        self.assertEqual([c["member"] for c in calls], ["Create"], "one call, and no other")
+        self.assertEqual(calls[0]["args"], ["", "mdpy-xga", {"uuid": out.strip(), "wait": 1}])
+        self.assertIn(out, self.good("list", "-q"))
+
+    def test_all_options(self):
+        out = self.good("create", "--type", "mdpy-xga", "--gpu", "mdpy", "--uuid", "B7AE9BC4-5D6E-4F1C-9A1E-2F0D3C4B5A69",
+                        "--name", "desk2", "--parent", "mdpy", "--attr", "b=2=3", "--attr", "a=", "--timeout", "2min")
+        self.assertEqual(out, "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69\n")
+        self.assertEqual(self.asked(), ["mdpy", "mdpy-xga", {
+            "uuid": "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69", "name": "desk2", "parent": "mdpy",
+            "attributes": [["b", "2=3"], ["a", ""]], "wait": 1, "timeout_usec": 120000000}])
+
+    def test_count(self):
+        out = self.good("create", "mdpy-xga", "--count=3", "--gpu=mdpy")
+        self.assertEqual(len(UUID.findall(out)), 3)
+        self.assertEqual(self.asked(), ["mdpy", "mdpy-xga", {"count": 3, "wait": 1}])
+        self.assertEqual(sorted(out.split()), sorted(self.good("list", "mdpy", "-q").split()))
+
+    def test_count_of_one(self):
+        self.good("create", "mdpy-xga", "--count", "1", "--name", "single")
+        self.assertNotIn("count", self.asked()[2])
+
+    def test_no_block(self):
+        self.bus.control("Hold", True)
+        self.assertEqual(self.good("create", "mdpy-xga", "--no-block"), "17\n")
+        self.assertNotIn("wait", self.asked()[2])
+        answer = self.data("create", "mdpy-xga", "--no-block", "--uuid", "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69")
+        self.assertEqual(answer, {"job": 18, "result": "queued", "instances": ["b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69"]})
+
+    def test_json(self):
+        answer = self.data("create", "mdpy-xga")
+        self.assertEqual(answer, {"job": 17, "result": "done", "instances": [self.good("list", "mdpy", "-q").strip()]})
+
+    def test_a_type_with_blanks(self):
+        self.bus.control("Fail", "org.vgpud1.Error.NoSuchType", "mdpy offers mdpy-vga and mdpy-xga", signature="ss")
+        self.assertIn("Could not create NVIDIA A2-4Q on 41:00.0: mdpy offers",
+                      self.bad(3, "create", "NVIDIA A2-4Q", "--gpu", "41:00.0"))
+        self.assertEqual(self.asked()[:2], ["41:00.0", "NVIDIA A2-4Q"])
+
+
+class Destroy(Case):
+    def test_by_what_is_typed(self):
+        self.calls()
+        self.assertEqual(self.good("destroy", "desk"), "")
+        self.assertEqual([(c["member"], c["args"]) for c in self.calls()], [("Destroy", ["desk", {"wait": 1}])])
+        self.assertNotIn(FIRST, self.good("list", "-q"))
+
+    def test_foreign(self):
+        self.assertIn("--foreign", self.bad(4, "destroy", FOREIGN))
+        self.calls()
+        self.good("destroy", FOREIGN, "--foreign", "--timeout", "30")
+        self.assertEqual(self.calls("Destroy")[0]["args"], [FOREIGN, {"wait": 1, "foreign": 1, "timeout_usec": 30000000}])
+        self.assertNotIn(FOREIGN, self.good("list", "-q"))
+
+    def test_all_are_tried(self):
+        """The status is that of the first that failed, in the order of the command line."""
+        said = self.bad(3, "destroy", "nope", "desk", FOREIGN, "4f0cd")
+        self.assertEqual(self.good("list", "-q"), f"{FOREIGN}\n")
+        self.assertEqual(len(re.findall("^vgpuctl: ", said, re.M)), 2)
+        self.assertEqual(self.vgpuctl("destroy", FOREIGN, "nope").status, 4)
+
+    def test_json(self):
+        result = self.vgpuctl("destroy", "desk", FOREIGN, "--json")
+        self.assertEqual(result.status, 4)
+        results = json.loads(result.out)["results"]
+        self.assertEqual(results[0], {"instance": "desk", "job": 17, "result": "done", "error": None})
+        self.assertEqual((results[1]["instance"], results[1]["job"], results[1]["result"]), (FOREIGN, None, "failed"))
+        self.assertEqual(results[1]["error"], json.loads(result.err)["error"])
+        self.assertEqual(self.data("destroy", "4f0cd", "--no-block"),
+                         {"results": [{"instance": "4f0cd", "job": 18, "result": "queued", "error": None}]})
+
+    def test_many(self):
+        self.bus.control("ManyInstances", dbus.UInt32(200), signature="u")
+        uuids = [u for u in self.good("list", "-q").split() if u.startswith("abcd")]
+        self.assertEqual(len(uuids), 200)
+        self.good("destroy", *uuids)
+        self.assertEqual(len(self.good("list", "-q").split()), 3)
+
+    def test_rescan_and_cancel(self):
+        self.calls()
+        self.good("rescan")
+        self.assertEqual([c["path"] for c in self.calls("Rescan")], [gpu_path(g) for g in (GVT, NVIDIA, SAMPLE)])
+        self.assertEqual(self.data("rescan", "mdpy", "--no-block")["results"],
+                         [{"gpu": "mdpy", "job": 20, "result": "queued", "error": None}])
+        self.bus.control("Hold", True)
+        self.good("create", "mdpy-xga", "--no-block")
+        self.good("create", "mdpy-xga", "--no-block")
+        self.assertEqual(self.good("cancel", "22"), "")
+        self.assertEqual(self.data("cancel", "21"), {"job": 21, "result": "canceled"})
+        self.assertEqual(self.good("jobs", "-q"), "")
+
+    def test_cancelled_by_another(self):
+        self.bus.control("Hold", True)
+        p = self.program("create", "mdpy-xga")
+        wait_for(lambda: self.good("jobs", "-q"), "the job")
+        self.good("cancel", "17")
+        self.assertEqual(p.finish(), 1)
+        self.assertIn("the job was cancelled", p.errors)
+
+
+class Waiting(Case):
+    """A terminal is told what is waited for; Ctrl-C names what goes on."""
+
+    def setUp(self):
+        super().setUp()
+        self.bus.control("Hold", True)
+
+    def end(self, number):
+        self.bus.control("End", dbus.UInt32(number), "done", "", "", signature="usss")
+
+    def test_a_running_job(self):
+        p = self.program("create", "mdpy-xga", terminal=True)
+        p.expect("job 17 makes mdpy-xga on mdpy, for")
+        self.end(17)
+        self.assertEqual(p.finish(), 0)
+        line = p.text.replace("\r\n", "\n").split("\033[K")[-1]
+        self.assertRegex(line, f"^{UUID.pattern}\n$", "the line is gone before the result comes")
+
+    def test_a_waiting_job(self):
+        self.good("create", "mdpy-xga", "--count", "2", "--no-block")
+        p = self.program("create", "mdpy-vga", terminal=True, columns=150)
+        p.expect("job 18 waits for mdpy, for ")
+        p.expect(" now; 1 before it: job 17 makes 2 of mdpy-xga on mdpy, for ")
+        self.end(17)
+        self.change("/org/vgpud1/job/18", JOB, State="running", StartedUsec=dbus.UInt64(mock_vgpud.now()))
+        p.expect("job 18 makes mdpy-vga on mdpy, for")
+        self.end(18)
+        self.assertEqual(p.finish(), 0)
+
+    def test_several(self):
+        p = self.program("destroy", "desk", "4f0cd", terminal=True)
+        p.expect(f"0 of 2 done: job 17 removes {FIRST}")
+        self.end(17)
+        p.expect(f"1 of 2 done: job 18 removes {SECOND}")
+        self.end(18)
+        self.assertEqual(p.finish(), 0)
+
+    def test_nothing_without_a_terminal(self):
+        p = self.program("create", "mdpy-xga")
+        wait_for(lambda: self.good("jobs", "-q"), "the first job")
+        watch = self.program("create", "mdpy-xga", terminal=True)
+        watch.expect("job 18 ")  # by then the first has had its second as well
+        q = self.program("create", "mdpy-xga", "-q", terminal=True)
+        wait_for(lambda: "19" in self.good("jobs", "-q"), "the third job")
+        for number in (17, 18, 19):
+            self.end(number)
+        self.assertEqual((p.finish(), q.finish()), (0, 0))
+        self.assertEqual(p.errors, "")
+        self.assertRegex(q.text, f"^{UUID.pattern}\r\n$")
+
+    def test_the_line_fits(self):
+        p = self.program("create", "mdpy-xga", terminal=True, columns=40)
+        p.expect("job 17 makes")
+        self.end(17)
+        p.finish()
+        for piece in re.split(r"\r\033\[K|\r\n", p.text)[:-2]:
+            self.assertLess(len(piece), 40)
+
+    def test_interrupt(self):
+        for sent, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            p = self.program("create", "mdpy-xga")
+            wait_for(lambda: self.calls("Create"), "the call")
+            wait_for(lambda: self.good("jobs", "-q"), "the job")
+            number = self.good("jobs", "-q").strip()
+            p.process.send_signal(sent)
+            self.assertEqual(p.finish(), status)
+            self.assertEqual(p.text, "")
+            self.assertIn(f"Interrupted, but the job goes on: job {number} makes mdpy-xga on mdpy", p.errors)
+            self.assertEqual(self.good("jobs", "-q").strip(), number)
+            self.end(int(number))
+
+    def test_interrupt_on_a_terminal(self):
+        p = self.program("destroy", "desk", terminal=True, preexec=lambda: __import__("fcntl").ioctl(0, 0x540E, 0))
+        p.expect("job 17 removes")
+        os.write(p.master, b"\x03")
+        self.assertEqual(p.finish(), 130)
+        self.assertIn(f"the job goes on: job 17 removes {FIRST}", p.text)
+
+    def test_interrupt_while_it_waits(self):
+        self.good("create", "mdpy-xga", "--no-block")
+        p = self.program("create", "mdpy-vga", "--count", "2")
+        wait_for(lambda: "18" in self.good("jobs", "-q"), "the job")
+        p.process.send_signal(signal.SIGINT)
+        self.assertEqual(p.finish(), 130)
+        self.assertIn('"vgpuctl cancel 18" takes it out of the queue', p.errors)
+
+    def test_interrupt_in_json(self):
+        p = self.program("destroy", "desk", "4f0cd", "--json")
+        wait_for(lambda: self.good("jobs", "-q"), "the job")
+        p.process.send_signal(signal.SIGINT)
+        self.assertEqual(p.finish(), 130)
+        error = json.loads(p.errors)["error"]
+        self.assertEqual((error["name"], error["jobs"], error["exit_status"]), ("vgpuctl.Interrupted", [17], 130))
+        self.assertEqual([r["result"] for r in json.loads(p.text)["results"]], ["unknown", "unknown"])
+
+    def test_interrupt_when_nobody_answers(self):
+        """The second Ctrl-C does not wait for the daemon."""
+        p = self.program("create", "mdpy-xga")
+        wait_for(lambda: self.calls("Create"), "the call")
+        self.bus.mock.send_signal(signal.SIGSTOP)
+        try:
+            p.process.send_signal(signal.SIGINT)
+            wait_for(lambda: p.read(0) or self.pending_signals(p.process.pid) == 0, "the first signal")
+            p.process.send_signal(signal.SIGINT)
+            self.assertEqual(p.finish(), 130)
+        finally:
+            self.bus.mock.send_signal(signal.SIGCONT)
+        self.assertIn("Interrupted", p.errors)
+
+    @staticmethod
+    def pending_signals(pid):
+        try:
+            status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        except FileNotFoundError:
+            return 0
+        return int(re.search(r"^ShdPnd:\s*(\w+)", status, re.M)[1], 16)
+
+
+class Terminal(Case):
+    def lines(self, *args, columns=80, **more):
+        p = self.program(*args, terminal=True, columns=columns, **more)
+        self.assertEqual(p.finish(), 0)
+        return p.text.replace("\r\n", "\n")
+
+    def test_tables_fit(self):
+        for columns in (120, 90):
+            for line in self.lines("gpus", columns=columns).splitlines():
+                self.assertLessEqual(len(re.sub(r"\033\[[0-9;]*m", "", line)), columns)
+        self.assertIn("\u2026", self.lines("gpus", columns=90))
+        self.assertNotIn("\u2026", self.good("gpus", environment={"COLUMNS": "40"}))
+        self.assertIn("~", self.lines("gpus", columns=90, environment={"LC_ALL": "C"}))
+
+    def test_colours(self):
+        self.assertIn("\033[32mready\033[0m", self.lines("gpus"))
+        self.assertNotIn("\033", self.lines("gpus", environment={"NO_COLOR": "1"}))
+        self.assertNotIn("\033", self.lines("gpus", environment={"TERM": "dumb"}))
+        self.assertNotIn("\033", self.good("gpus"))
+
+    def test_texts_cannot_steer_the_terminal(self):
+        evil = "\033]0;title\007 \033[2J\u009b31m\nline"
+        self.change(gpu_path(OLD), GPU, Reason=evil, DeviceName=evil, VendorName=evil)
+        self.change(instance_path(FIRST), INSTANCE, Name=evil, TypeName=evil)
+        for args in ((), ("gpus",), ("list",), ("show", OLD), ("show", FIRST), ("types", OLD)):
+            text = re.sub(r"\033\[(\d+;)*\d*m", "", self.lines(*args, columns=500))
+            self.assertNotRegex(text, "[\x00-\x09\x0b-\x1f\x7f-\x9f]", args)
+        self.bus.control("Fail", "org.vgpud1.Error.Failed", evil, signature="ss")
+        self.assertNotIn("\033", self.bad(1, "create", "mdpy-xga"))
+
+    def test_remarks(self):
+        self.assertIn("There are no instances on mdpy", self.lines("list", "mdpy"))
+        self.assertIn("no driver is bound to it", self.lines("types", OLD))
+        self.assertIn("Nothing is being done.", self.lines("jobs"))
+        self.assertEqual(self.lines("jobs", "-q"), "")
+        self.assertEqual(json.loads(self.lines("jobs", "--json")), {"jobs": []})
+
+    def test_wide_characters(self):
+        self.change(gpu_path(OLD), GPU, DeviceName="\u30b0\u30e9\u30d5\u30a3\u30c3\u30af", VendorName="\u00e9\u00e9")
+        rows = self.good("gpus").splitlines()
+        cells = lambda s: sum(2 if "\u3000" < c < "\uffff" else 1 for c in s)  # noqa: E731
+        self.assertEqual(len({cells(row[:row.index(state)]) for row, state in zip(rows[1:], ("ready", "ready", "unsupported",
+                                                                                            "ready"))}), 1)
+
+
+class Pipes(Case):
+    def test_reader_has_gone(self):
+        self.bus.control("ManyInstances", dbus.UInt32(2000), signature="u")
+        for args in (("list",), ("list", "--json"), ("list", "-q"), ()):
+            # As a shell runs it: SIGPIPE ends it, silently. (Python ignores the signal, and children inherit that.)
+            p = Program([PROGRAM, *args], self.bus.environment, preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL))
+            self.addCleanup(p.close)
+            os.read(p.process.stdout.fileno(), 1)
+            del p.fds[p.process.stdout.fileno()]
+            p.process.stdout.close()
+            self.assertIn(p.process.wait(harness.LIMIT_S), (-signal.SIGPIPE,))
+            self.assertEqual(p.process.stderr.read(), b"")
+            # With SIGPIPE ignored: status 1, and silent as well.
+            p = Program([PROGRAM, *args], self.bus.environment, preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
+                        restore_signals=False)
+            self.addCleanup(p.close)
+            os.read(p.process.stdout.fileno(), 1)
+            del p.fds[p.process.stdout.fileno()]
+            p.process.stdout.close()
+            self.assertEqual(p.process.wait(harness.LIMIT_S), 1)
+            self.assertEqual(p.process.stderr.read(), b"")
+
+    def test_monitor_ends_with_its_reader(self):
+        p = self.program("monitor", preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN), restore_signals=False)
+        p.expect("vgpud is there")
+        del p.fds[p.process.stdout.fileno()]
+        p.process.stdout.close()
+        self.change(gpu_path(SAMPLE), GPU, State="failed")
+        self.assertEqual(p.process.wait(harness.LIMIT_S), 1)
+
+
+class Monitor(Case):
+    def watch(self, *args):
+        p = self.program("monitor", *args)
+        p.expect("daemon-present" if "--json" in args else "vgpud is there")
+        return p
+
+    def ends(self, p, sent=signal.SIGINT):
+        p.process.send_signal(sent)
+        self.assertEqual(p.finish(), 0)
+        self.assertEqual(p.errors, "")
+
+    def test_text(self):
+        p = self.watch()
+        out = self.good("create", "mdpy-xga", "--uuid", "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69")
+        self.good("destroy", out.strip())
+        self.change(gpu_path(NVIDIA), GPU, State="stuck", Reason="no answer", Stale=True)
+        self.change(gpu_path(NVIDIA), GPU, State="stuck")  # nothing new: no line
+        self.bus.control("Remove", dbus.ObjectPath(gpu_path(OLD)), signature="o")
+        self.bus.control("Add", dbus.ObjectPath(gpu_path(OLD)), mock_vgpud.world()[gpu_path(OLD)], signature="oa{sa{sv}}")
+        p.expect(f"{OLD} added")
+        self.ends(p, signal.SIGTERM)
+        text = re.sub(r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  ", "TIME  ", p.text)
+        self.golden("monitor.txt", text)
+
+    def test_json(self):
+        p = self.watch("--json")
+        self.good("create", "mdpy-xga", "--name", "n1")
+        self.bus.control("Fail", "org.vgpud1.Error.Failed", "no", signature="ss")
+        self.vgpuctl("create", "mdpy-xga")
+        self.change(instance_path(FIRST), INSTANCE, State="stuck")
+        p.expect("instance-changed")
+        self.ends(p)
+        events = [json.loads(line) for line in p.text.splitlines()]
+        self.assertEqual([e["event"] for e in events], ["daemon-present", "job-added", "gpu-changed", "instance-added",
+                                                        "gpu-changed", "gpu-changed", "job-ended", "instance-changed"])
+        for e in events:
+            self.assertIsInstance(e["time_usec"], int)
+        present = self.data()
+        self.assertEqual(set(events[0]), {"time_usec", "event", *present})
+        self.assertEqual(len(events[0]["gpus"]), 4)
+        self.assertEqual(events[1]["job"]["kind"], "create")
+        self.assertEqual((events[2]["changed"], events[2]["gpu"]["job"]), (["job"], 17))
+        self.assertEqual(events[3]["instance"]["name"], "n1")
+        self.assertEqual(events[4]["changed"], ["types"])
+        self.assertEqual({k: v for k, v in events[6].items() if k != "time_usec"}, {
+            "event": "job-ended", "id": 17, "result": "done", "error_name": None, "message": None,
+            "instances": [events[3]["instance"]["uuid"]]})
+        self.assertEqual((events[7]["changed"], events[7]["instance"]["state"]), (["state"], "stuck"))
+        named = set(re.findall(r"[a-z]+-[a-z]+", MANUAL[MANUAL.index("Each line of **monitor**"):]))
+        self.assertEqual({e["event"] for e in events} - named, set())
+
+    def test_failed_job(self):
+        p = self.watch()
+        self.bus.control("Hold", True)
+        self.good("create", "mdpy-xga", "--no-block")
+        self.bus.control("End", dbus.UInt32(17), "failed", "org.vgpud1.Error.NoCapacity", "there is no room", signature="usss")
+        p.expect("job 17 ended: failed: there is no room")
+        self.ends(p)
+
+    def test_daemon_leaves_and_comes_back(self):
+        for args, gone, back in (((), "vgpud is not there", "vgpud is there"),
+                                 (("--json",), '"daemon-absent"', '"daemon-present"')):
+            self.bus.start_mock()
+            p = self.watch(*args)
+            self.bus.stop_mock()
+            p.expect(gone)
+            self.bus.start_mock()
+            wait_for(lambda: p.read(0.1) or p.text.count(back) == 2, "its return")
+            self.good("create", "mdpy-xga")
+            p.expect("instance-added" if args else "mdpy-xga on mdpy, made by vgpud")
+            self.ends(p)
+            self.assertEqual((p.text.count(gone), p.text.count(back)), (1, 2))
+
+    def test_starts_before_the_daemon(self):
+        self.bus.stop_mock()
+        p = self.program("monitor")
+        p.expect("vgpud is not there")
+        self.bus.start_mock()
+        p.expect("vgpud is there")
+        self.ends(p)
+
+    def test_not_permitted(self):
+        self.bus.control("Fail", "org.freedesktop.DBus.Error.AccessDenied", "the bus forbids it", signature="ss")
+        self.assertIn("not permitted", self.bad(4, "monitor"))
+
+    def test_bus_goes(self):
+        bus = Bus()
+        self.addCleanup(bus.folder.cleanup)
+        p = Program([PROGRAM, "monitor"], bus.environment)
+        self.addCleanup(p.close)
+        p.expect("vgpud is not there")
+        bus.daemon.kill()
+        bus.daemon.wait()
+        bus.daemon.stdout.close()
+        self.assertEqual(p.finish(), 1)
+        self.assertIn("bus has gone", p.errors)
+
+
+class Password(Case):
+    def flags(self, *args):
+        """The flags in the header of the call that this command sends."""
+        monitor = subprocess.Popen(["dbus-monitor", "--address", self.bus.address, "--binary",
+                                    "type='method_call',interface='org.vgpud1.Manager'"], stdout=subprocess.PIPE)
+        try:
+            # It has become a monitor when its name is gone: NameLost is what it prints then.
+            data = b""
+            while b"NameLost" not in data:
+                data += os.read(monitor.stdout.fileno(), 65536)
+            self.good(*args)
+            while b"Create" not in data:
+                data += os.read(monitor.stdout.fileno(), 65536)
+        finally:
+            monitor.kill()
+            monitor.wait()
+            monitor.stdout.close()
+        while data:
+            body, fields = int.from_bytes(data[4:8], "little"), int.from_bytes(data[12:16], "little")
+            size = 16 + (fields + 7) // 8 * 8 + body
+            if b"Create" in data[:size]:
+                return data[2]
+            data = data[size:]
+        raise AssertionError("no such call")
+
+    def test_interactive_flag(self):
+        self.assertEqual(self.flags("create", "mdpy-xga") & 4, 4)
+        self.assertEqual(self.flags("create", "mdpy-xga", "--no-ask-password") & 4, 0)
+
+    def test_agent_of_the_terminal(self):
+        """As a user on a terminal: the agent starts, finds no polkit on this bus, and nothing hangs."""
+        if os.getuid() != 0 or not shutil.which("setpriv") or not os.access("/usr/bin/pkttyagent", os.X_OK):
+            self.skipTest("needs root, setpriv and pkttyagent")
+        user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        if subprocess.run([*user, PROGRAM, "--version"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("other users cannot run the program from where it is built")
+        trace = pathlib.Path(self.bus.folder.name) / "agent"
+        p = self.program("create", "mdpy-xga", argv=user, terminal=True)
+        self.assertEqual(p.finish(), 0, p.text)
+        self.assertRegex(p.text, UUID)
+        p = self.program("create", "mdpy-xga", "--no-ask-password", argv=user, terminal=True)
+        self.assertEqual(p.finish(), 0)
+        self.assertRegex(p.text, f"^{UUID.pattern}\r\n$")
+        self.assertFalse(trace.exists())
+
+
+class Remote(Case):
+    def setUp(self):
+        super().setUp()
+        bridge = shutil.which("systemd-stdio-bridge")
+        if not bridge:
+            self.skipTest("needs systemd-stdio-bridge")
+        folder = pathlib.Path(self.bus.folder.name) / "bin"
+        folder.mkdir(exist_ok=True)
+        # What stands in for ssh: notes how it is called, and connects to the private bus.
+        (folder / "ssh").write_text(f"#!/bin/sh\necho \"$@\" >>{folder}/log\n"
+                                    f"[ \"$FAIL\" ] && exit 255\nexec {bridge} -p \"$DBUS_SYSTEM_BUS_ADDRESS\"\n")
+        (folder / "ssh").chmod(0o755)
+        self.log = folder / "log"
+        self.path = {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+    def test_host(self):
+        out = self.good("-H", "root@elsewhere", "list", environment=self.path)
+        self.assertIn("root@elsewhere", self.log.read_text())
+        owners = [line.split()[5] for line in out.splitlines()[1:]]
+        self.assertEqual(owners, ["0", "-", "65534"], "names of this host's users are not those of the other one")
+        self.assertRegex(self.good("--host=elsewhere", "create", "mdpy-xga", environment=self.path), UUID)
+
+    def test_no_way(self):
+        said = self.bad(1, "-H", "elsewhere", "list", environment=dict(self.path, FAIL="1"))
+        self.assertIn("elsewhere", said)
+        self.assertIn("ssh", said)
+
+
+class Activation(Case):
+    def test_completion_does_not_start_the_daemon(self):
+        self.bus.stop_mock()
+        marker = pathlib.Path(self.bus.folder.name) / "started"
+        service = self.bus.services / "org.vgpud1.service"
+        service.write_text(f"[D-BUS Service]\nName=org.vgpud1\nExec=/bin/sh -c 'touch {marker}; exit 7'\n")
+        self.addCleanup(service.unlink)
+        self.bus.connection.call_blocking("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                          "ReloadConfig", "", ())
+        for kind in ("gpus", "types", "instances", "jobs", "objects", "parents"):
+            self.assertEqual(self.good("__complete", kind), "")
+        self.assertFalse(marker.exists())
+        self.assertIn("could not be started", self.bad(1, "list"))
+        self.assertTrue(marker.exists())
+
+
+class Completion(Case):
+    def candidates(self, *args):
+        return dict(line.split("\t") if "\t" in line else (line, "") for line in self.good("__complete", *args).splitlines())
+
+    def test_kinds(self):
+        self.assertEqual(list(self.candidates("gpus")), [GVT, NVIDIA, OLD, SAMPLE])
+        self.assertEqual(self.candidates("gpus")[GVT], "Intel Corporation HD Graphics 530")
+        self.assertEqual(list(self.candidates("types")), ["i915-GVTg_V5_4", "i915-GVTg_V5_8", "nvidia-746", "mdpy-vga",
+                                                          "mdpy-xga"])
+        self.assertEqual(self.candidates("types", "--gpu", "41:00.0"), {"nvidia-746": "NVIDIA A2-4Q, available 3 of 4"})
+        self.assertEqual(list(self.candidates("instances")), [FIRST, "desk", FOREIGN, SECOND])
+        self.assertEqual(list(self.candidates("parents", "--gpu", NVIDIA)), ["0000:41:00.4", "0000:41:00.5"])
+        self.assertEqual(list(self.candidates("objects")), [GVT, NVIDIA, OLD, SAMPLE, FIRST, "desk", FOREIGN, SECOND])
+        self.assertEqual(self.candidates("jobs"), {})
+        self.bus.control("Hold", True)
+        self.good("create", "mdpy-xga", "--no-block")
+        self.assertEqual(self.candidates("jobs"), {"17": "create on mdpy, running"})
+        self.assertEqual(self.candidates("nonsense"), {})
+
+    def test_silent_without_bus(self):
+        self.assertEqual(self.good("__complete", "gpus", environment={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}), "")
+
+    def bash(self, line):
+        """What bash offers at the end of this line, with its own way of splitting words."""
+        script = f"""
+        set -u
+        source {TOP}/cli/completion/vgpuctl.bash
+        line=$1
+        # Split as readline does: at blanks, and around the characters of COMP_WORDBREAKS.
+        COMP_WORDS=()
+        word=
+        for ((i = 0; i < ${{#line}}; i++)); do
+                c=${{line:i:1}}
+                case $c in
+                ' ') [[ -n $word ]] && COMP_WORDS+=("$word"); word= ;;
+                [:=]) [[ -n $word ]] && COMP_WORDS+=("$word"); COMP_WORDS+=("$c"); word= ;;
+                *) word+=$c ;;
+                esac
+        done
+        [[ -n $word || $line == *' ' ]] && COMP_WORDS+=("$word")
+        COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        COMP_LINE=$line
+        COMP_POINT=${{#line}}
+        COMP_WORDBREAKS=$' \\t\\n"\\'@><=;|&(:'
+        _vgpuctl
+        ((${{#COMPREPLY[@]}})) && printf '%s\\n' "${{COMPREPLY[@]}}"
+        exit 0
+        """
+        path = pathlib.Path(PROGRAM).parent
+        result = run(["bash", "-c", script, "bash", line], dict(self.bus.environment, PATH=f"{path}:{os.environ['PATH']}"))
+        self.assertEqual((result.status, result.err), (0, ""), line)
+        return result.out.splitlines()
+
+    def test_bash(self):
+        verbs = list(self.candidates("verbs"))
+        self.assertEqual(self.bash("vgpuctl "), verbs)
+        self.assertEqual(self.bash("vgpuctl cr"), ["create"])
+        self.assertEqual(self.bash("vgpuctl --json c"), ["create", "cancel"])
+        self.assertEqual(self.bash("vgpuctl create mdpy-"), ["mdpy-vga", "mdpy-xga"])
+        self.assertEqual(self.bash("vgpuctl create --type n"), ["nvidia-746"])
+        self.assertEqual(self.bash("vgpuctl create --type=n"), ["nvidia-746"])
+        self.assertEqual(self.bash("vgpuctl create --gpu m"), ["mdpy"])
+        self.assertEqual(self.bash("vgpuctl create --gpu 0000:41:00.0 "), ["nvidia-746"])
+        self.assertEqual(self.bash("vgpuctl create --gpu=0000:41:00.0 "), ["nvidia-746"])
+        self.assertEqual(self.bash("vgpuctl create --gpu 0000:41:00.0 --parent 0000:41:00.5"), ["00.5"])
+        self.assertEqual(self.bash("vgpuctl create --name "), [])
+        self.assertEqual(self.bash("vgpuctl destroy 4f0c"), [FIRST, SECOND])
+        self.assertEqual(self.bash("vgpuctl destroy desk c"), [FOREIGN])
+        self.assertEqual(self.bash("vgpuctl show d"), ["desk"])
+        self.assertEqual(self.bash("vgpuctl show j"), ["job"])
+        self.assertEqual(self.bash("vgpuctl destroy --f"), ["--foreign"])
+        self.assertEqual(self.bash("vgpuctl list --f"), [])
+        self.assertEqual(self.bash("vgpuctl help cre"), ["create"])
+
+    def test_bash_colons(self):
+        """bash replaces only what follows the last colon."""
+        self.assertEqual(self.bash("vgpuctl types "), [GVT, NVIDIA, OLD, SAMPLE])
+        self.assertEqual(self.bash("vgpuctl types 0000"), [GVT, NVIDIA])
+        self.assertEqual(self.bash("vgpuctl types 0000:"), ["00:02.0", "41:00.0"])
+        self.assertEqual(self.bash("vgpuctl types 0000:4"), ["41:00.0"])
+        self.assertEqual(self.bash("vgpuctl types 0000:41:"), ["00.0"])
+        self.assertEqual(self.bash("vgpuctl create --gpu=0000:0"), ["00:02.0"])
+
+    def test_bash_jobs(self):
+        self.bus.control("Hold", True)
+        self.good("create", "mdpy-xga", "--no-block")
+        self.assertEqual(self.bash("vgpuctl cancel "), ["17"])
+        self.assertEqual(self.bash("vgpuctl show job "), ["17"])
+
+    def test_shellcheck(self):
+        if not shutil.which("shellcheck"):
+            self.skipTest("needs shellcheck")
+        result = run(["shellcheck", str(TOP / "cli/completion/vgpuctl.bash")], self.bus.environment)
+        self.assertEqual((result.status, result.out), (0, ""))
+
+    def zsh(self, line):
+        """What zsh shows for this line: a zsh of its own on a terminal of zpty, where Tab is pressed."""
+        script = f"""
+        zmodload zsh/zpty
+        zpty z 'PS1= PS2= zsh -f -i'
+        zpty -w z 'fpath=({TOP}/cli/completion $fpath); autoload -Uz compinit; compinit -u -D; PS1="<P>"; setopt nolistbeep'
+        zpty -w z 'zstyle ":completion:*" list-prompt ""; zstyle ":completion:*" verbose no; LISTMAX=1000; bindkey "^I" list-choices'
+        zpty -w z 'print re"ady"'
+        zpty -r z out $'*ready*' || exit 1
+        zpty -n -w z "$1"$'\\t'
+        zpty -n -w z $'\\C-u'
+        zpty -w z 'print fin"ished"'
+        zpty -r z out $'*finished*' || exit 1
+        print -r -- "$out"
+        """
+        path = pathlib.Path(PROGRAM).parent
+        environment = dict(self.bus.environment, PATH=f"{path}:{os.environ['PATH']}", COLUMNS="200", LINES="100")
+        result = run(["zsh", "-f", "-c", script, "zsh", line], environment)
+        self.assertEqual(result.status, 0, result.err)
+        return result.out
+
+    def test_zsh(self):
+        if not shutil.which("zsh"):
+            self.skipTest("needs zsh")
+        result = run(["zsh", "-n", str(TOP / "cli/completion/_vgpuctl")], self.bus.environment)
+        self.assertEqual((result.status, result.err), (0, ""))
+        for line, wanted, unwanted in (("vgpuctl ", ["create", "monitor"], ["nvidia-746"]),
+                                       ("vgpuctl types ", [GVT, NVIDIA], ["desk"]),
+                                       ("vgpuctl create --gpu 0000:41:00.0 ", ["nvidia-746"], ["mdpy-xga"]),
+                                       ("vgpuctl create mdpy", ["mdpy-vga", "mdpy-xga"], ["nvidia-746"]),
+                                       ("vgpuctl destroy ", [FIRST, "desk"], [GVT]),
+                                       ("vgpuctl create --", ["--parent", "--timeout", "--json"], ["--foreign"])):
+            with self.subTest(line):
+                shown = self.zsh(line)
+                for word in wanted:
+                    self.assertIn(word, shown)
+                for word in unwanted:
+                    self.assertNotIn(word, shown)
+
+
+class Texts(Case):
+    """Help, manual and completion say the same."""
+
+    def setUp(self):
+        pass
+
+    def options_of_help(self):
+        return set(re.findall(r"(?m)^  (?:-\w, |    )(--[\w-]+)", self.good("--help")))
+
+    def verbs_of_help(self):
+        text = self.good("--help")
+        return re.findall(r"(?m)^  ([a-z]+)\b", text[text.index("Verbs:"):text.index("Options:")])
+
+    def test_options(self):
+        in_help = self.options_of_help()
+        self.assertGreater(len(in_help), 14)
+        section = MANUAL[MANUAL.index("\nOPTIONS\n"):MANUAL.index("\nWHAT IS PRINTED\n")]
+        in_manual = set(re.findall(r"(?m)^(?:\*\*-\w\*\*, )?\*\*(--[\w-]+)\*\*", section))
+        self.assertEqual(in_help, in_manual)
+        letters = set(re.findall(r"(?m)^\*\*(-\w)\*\*", section))
+        self.assertEqual(set(re.findall(r"(?m)^  (-\w), --", self.good("--help"))), letters)
+
+    def test_verbs(self):
+        in_help = self.verbs_of_help()
+        section = MANUAL[MANUAL.index("\nVERBS\n"):MANUAL.index("\nOPTIONS\n")]
+        self.assertEqual(["vgpuctl", *in_help], re.findall(r"(?m)^\*\*([a-z]+)\*\*", section))
+        self.assertEqual(in_help, [line.split("\t")[0] for line in self.good("__complete", "verbs").splitlines()])
+
+    def test_options_of_verbs(self):
+        """What the manual says of each option is what the verb takes, and what shells offer."""
+        section = MANUAL[MANUAL.index("\nOptions of create, destroy and rescan\n"):MANUAL.index("\nWHAT IS PRINTED\n")]
+        for option, text in re.findall(r"(?m)^\*\*(--[\w-]+)\*\*.*\n((?: .*\n)+)", section):
+            verbs = set(re.findall(r"\*(create|destroy|rescan)\*", text))
+            self.assertTrue(verbs, option)
+            for verb in self.verbs_of_help():
+                offered = [line.split("\t")[0] for line in self.good("__complete", "options", verb).splitlines()]
+                self.assertEqual(option in offered, verb in verbs, f"{option} of {verb}")
+                self.assertEqual(f" {option}" in self.good("help", verb), verb in verbs, f"help {verb}: {option}")
+        zsh = (TOP / "cli/completion/_vgpuctl").read_text()
+        for option in self.options_of_help():
+            self.assertIn(option, zsh)
+
+    def test_help(self):
+        self.assertEqual(self.good("--help"), self.good("help"))
+        self.assertEqual(self.good("-h"), self.good("help"))
+        self.assertEqual(self.good("create", "--help"), self.good("help", "create"))
+        for line in self.good("help").splitlines():
+            self.assertLessEqual(len(line), 110)
+
+    def test_version(self):
+        version = re.search(r"version: '([\d.]+)'", (TOP / "meson.build").read_text())[1]
+        self.assertEqual(self.good("--version"), f"vgpuctl {version}\n")
+
+    def test_nvidia_vgpud(self):
+        """The manual says at its beginning that NVIDIA's daemon is another program."""
+        self.assertIn("nvidia-vgpud", MANUAL[MANUAL.index("DESCRIPTION"):][:600])
+
+    def test_manual_can_be_read(self):
+        if not shutil.which("rst2man"):
+            self.skipTest("needs rst2man")
+        result = run(["rst2man", "--halt=2", str(TOP / "man/vgpuctl.1.rst")], self.bus.environment)
+        self.assertEqual((result.status, result.err), (0, ""))
+
+
+def main():
+    global PROGRAM, UPDATE
+    words = [w for w in sys.argv[1:] if w != "--update"]
+    if not words:
+        sys.exit(__doc__)
+    PROGRAM, UPDATE = str(pathlib.Path(words[0]).resolve()), "--update" in sys.argv
+    loader = unittest.TestLoader()
+    loader.testNamePatterns = [f"*{w}*" for w in words[1:]] or None
+    start = time.monotonic()
+    result = unittest.TextTestRunner(verbosity=2, buffer=False).run(loader.loadTestsFromModule(sys.modules["__main__"]))
+    bad = len({str(getattr(test, "test_case", test)) for test, _ in result.failures + result.errors})
+    skipped = len(result.skipped)
+    print(f"{time.monotonic() - start:.1f} s", file=sys.stderr)
+    print(f"{result.testsRun - bad - skipped} passed, {bad} failed, {skipped} skipped", flush=True)
+    sys.exit(1 if bad or not result.testsRun else 0)
+
+
+if __name__ == "__main__":
+    main()
