@@ -261,7 +261,7 @@ static void test_writer_descriptors(void)
         g_assert(g_file_get_contents("/proc/thread-self/children", &all, NULL, NULL));
         pids = g_strsplit(all, " ", -1);
         for (char **p = pids; *p; p++) {
-                g_autofree char *path = g_strdup_printf("/proc/%s/fd", *p), *stat = NULL;
+                g_autofree char *path = g_strdup_printf("/proc/%s/fd", *p);
                 GDir *d = **p ? g_dir_open(path, 0, NULL) : NULL;
                 if (!d)
                         continue;
@@ -349,7 +349,6 @@ static pid_t only_child(void)
 static void test_writer_killed(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
-        _cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
         scratch_file(&f.root, "a", "");
         ASSERT_OK(vgpu_io_write_guarded(f.io, "a", "one"));
