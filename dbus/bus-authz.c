@@ -112,7 +112,7 @@ static unsigned open_questions(BusAuthz *a, uid_t uid)
         while (g_hash_table_iter_next(&i, NULL, &value)) {
                 const Query *q = value;
 
-                n += q->uid == uid && q->pending;
+                n += q->uid == uid;
         }
         return n;
 }

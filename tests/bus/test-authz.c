@@ -161,13 +161,14 @@ static void test_object_replaced(void)
         g_assert_cmpuint(f->manager->destroys, ==, 0);
 }
 
-/* Nor is an instance that has become foreign. */
+/* Nor is an instance that has become foreign, even if everything else about it is the same. */
 static void test_action_changed(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
         g_autoptr(Call) c = NULL;
         g_autofree char *got = NULL;
 
+        f->a->owner = f->uid + 1;
         f->polkit = POLKIT_THINKS;
         c = call_start(f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 1, "foreign", "b", true);
         fixture_settle(f);
