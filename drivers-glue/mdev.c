@@ -746,7 +746,7 @@ static Handover *mdev_handover(const InstanceDesc *instance)
         Handover *h = g_new0(Handover, 1);
         GPtrArray *args = g_ptr_array_new();
 
-        h->sysfs_path = g_strconcat("/sys/", instance->path, NULL);
+        h->sysfs_path = g_strconcat("/sys/bus/mdev/devices/", instance->uuid, NULL);
         h->iommu_group = instance->iommu_group;
         if (instance->iommu_group >= 0)
                 h->group_node = g_strdup_printf("/dev/vfio/%d", instance->iommu_group);

@@ -869,7 +869,7 @@ static void test_handover(void)
         int number = h->iommu_group;
 
         handover_free(h);
-        ASSERT_STREQ(path, "/sys/devices/virtual/mdpy/mdpy/" UUID_A);
+        ASSERT_STREQ(path, "/sys/bus/mdev/devices/" UUID_A);
         ASSERT_EQ(number, 12);
         ASSERT_STREQ(group, "/dev/vfio/12");
         ASSERT_STREQ(cdev, "/dev/vfio/devices/vfio3");
