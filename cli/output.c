@@ -402,17 +402,21 @@ void json_print(Json *j, FILE *f)
 
 char *format_bytes(uint64_t bytes)
 {
-        static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-        uint64_t unit = 1;
-        unsigned i = 0;
+        static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+        unsigned i = G_N_ELEMENTS(units) - 1;
 
-        while (i + 1 < G_N_ELEMENTS(units) && bytes / unit >= 1024) {
-                unit *= 1024;
-                i++;
+        /* The largest unit in which it is exact, with at most one digit after the point: "1.5 GiB", but "1216
+         * MiB". */
+        for (; i > 0; i--) {
+                uint64_t unit = UINT64_C(1) << (10 * i), rest = bytes % unit;
+
+                if (bytes >= unit && rest == 0)
+                        return g_strdup_printf("%" G_GUINT64_FORMAT " %s", bytes / unit, units[i]);
+                if (bytes >= unit && rest * 10 % unit == 0)
+                        return g_strdup_printf("%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT " %s", bytes / unit,
+                                               rest * 10 / unit, units[i]);
         }
-        if (bytes % unit == 0)
-                return g_strdup_printf("%" G_GUINT64_FORMAT " %s", bytes / unit, units[i]);
-        return g_strdup_printf("%.1f %s", (double)bytes / (double)unit, units[i]);
+        return g_strdup_printf("%" G_GUINT64_FORMAT " B", bytes);
 }
 
 char *format_duration(uint64_t usec)

@@ -179,6 +179,13 @@ static GHashTable *availability(const GpuInfo *g)
         return table;
 }
 
+/* The lines of jobs tell already who works on what, and the line has a time itself. */
+static bool is_told_elsewhere(ObjectKind kind, const char *key)
+{
+        return g_str_has_suffix(key, "_usec") ||
+               (kind != OBJECT_JOB && (strcmp(key, "job") == 0 || strcmp(key, "queued_jobs") == 0));
+}
+
 static void changed(Monitor *m, ObjectKind kind, const void *object, const GPtrArray *keys,
                     GHashTable *types_before)
 {
@@ -193,13 +200,16 @@ static void changed(Monitor *m, ObjectKind kind, const void *object, const GPtrA
         s = g_string_new(NULL);
         for (unsigned i = 0; i < keys->len; i++) {
                 const char *key = keys->pdata[i];
-                g_autofree char *value = kind == OBJECT_GPU && strcmp(key, "types") == 0
-                                                         ? types_text(object, types_before)
-                                                         : object_value_text(kind, object, key);
+                g_autofree char *value = NULL;
 
-                g_string_append_printf(s, "%s%s: %s", i > 0 ? "; " : "", key, value);
+                if (is_told_elsewhere(kind, key))
+                        continue;
+                value = kind == OBJECT_GPU && strcmp(key, "types") == 0 ? types_text(object, types_before)
+                                                                        : object_value_text(kind, object, key);
+                g_string_append_printf(s, "%s%s: %s", s->len > 0 ? "; " : "", key, value);
         }
-        say(m, "%s %s changed: %s", object_kind_to_string(kind), id, s->str);
+        if (s->len > 0)
+                say(m, "%s %s changed: %s", object_kind_to_string(kind), id, s->str);
         g_string_free(s, true);
 }
 
