@@ -154,8 +154,14 @@ static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value)
         _cleanup_close_ int fd = open_below(s->sysfs_fd, path, O_WRONLY);
         int r = fd;
 
-        if (fd >= 0 && !s->writer)
+        if (fd >= 0 && !s->writer) {
                 r = writer_new(s->writer_path, s->keep_fd, &s->writer);
+                if (r < 0) {
+                        /* Not what the kernel says of the attribute, and must not be taken for it. */
+                        (void)log_error_errno(r, "Cannot start %s: %m", s->writer_path);
+                        r = -EPROTO;
+                }
+        }
         if (r >= 0) {
                 r = writer_write(s->writer, fd, value, strlen(value));
                 if (r == -EPROTO)

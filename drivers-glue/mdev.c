@@ -516,9 +516,9 @@ static int explain_create(VgpuTarget *t, const CreateArgs *args, const MdevParen
                                 args->type_id, p->name, g_strerror(-r));
         case EPROTO:
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the process that asked the kernel to make a %s on %s died "
-                                              "before the answer, and "
-                                              "the instance does not exist",
+                                              "the process that asks the kernel to make a %s on %s could not "
+                                              "be started or died before the answer (the daemon's log has "
+                                              "more), and the instance does not exist",
                                               args->type_id, p->name);
         default:
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
@@ -687,11 +687,12 @@ static int explain_remove(const char *path, int r, VgpudError *reterr)
                                 "has not come back; if it stays, only unloading the GPU's driver removes it",
                                 uuid);
         case EPROTO:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the process that asked the kernel to remove instance %s died before the "
-                                "answer, and the instance still exists",
-                                uuid);
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "the process that asks the kernel to remove instance %s could "
+                                              "not be started or "
+                                              "died before the answer (the daemon's log has more), and the "
+                                              "instance still exists",
+                                              uuid);
         default:
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                               "the kernel refused to remove instance %s: %s", uuid,
