@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Clients of the bus for tests: calls whose types come from the XML that is installed, and a mirror of the daemon's
+objects that is kept by signals alone.
+
+Everything waits in wait(), which turns GLib's main loop, so signals are taken in the order in which they arrive."""
+
+import contextlib
+import os
+import pathlib
+import time
+
+from gi.repository import Gio, GLib
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+SERVICE = "org.vgpud1"
+ROOT = "/org/vgpud1"
+MANAGER = "org.vgpud1.Manager"
+GPU = "org.vgpud1.Gpu"
+INSTANCE = "org.vgpud1.Instance"
+JOB = "org.vgpud1.Job"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
+EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
+
+# How long anything may take before a test gives up. It only ever passes in full when a test fails.
+DEADLINE = 60.0
+
+INFINITE = GLib.MAXINT
+
+
+def _load():
+    nodes = [Gio.DBusNodeInfo.new_for_xml(p.read_text("utf-8")) for p in sorted((TOP / "dbus").glob("*.xml"))]
+    return nodes, {interface.name: interface for node in nodes for interface in node.interfaces}
+
+
+_NODES, INTERFACES = _load()
+
+
+def emits(property_info):
+    """What EmitsChangedSignal says of a property."""
+    return Gio.DBusAnnotationInfo.lookup(property_info.annotations, EMITS) or "true"
+
+
+ANNOUNCED = {
+    name: {p.name for p in interface.properties if emits(p) in ("true", "const")}
+    for name, interface in INTERFACES.items()
+}
+
+
+class Timeout(AssertionError):
+    pass
+
+
+def wait(condition, what="that", seconds=DEADLINE):
+    """Turns the main loop until the condition holds, and returns what it is worth."""
+    context = GLib.MainContext.default()
+    end = time.monotonic() + seconds
+    tick = GLib.timeout_add(10, lambda: True)
+    try:
+        while True:
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > end:
+                raise Timeout(f"not in {seconds:g} s: {what}")
+            context.iteration(True)
+    finally:
+        GLib.source_remove(tick)
+
+
+class Error(Exception):
+    """An error that came by the bus; name is its D-Bus name, less the prefix of vgpud's own."""
+
+    def __init__(self, failure):
+        remote = Gio.DBusError.get_remote_error(failure)
+        self.name = (remote or failure.domain).removeprefix("org.vgpud1.Error.")
+        self.message = failure.message.removeprefix(f"GDBus.Error:{remote}: ")
+        super().__init__(f"{self.name}: {self.message}")
+
+
+class Pending:
+    """A call on its way."""
+
+    def __init__(self, what, then=None):
+        self.what = what
+        self.then = then  # called with the answer, before anything that came after it is looked at
+        self.done = False
+        self.value = None
+        self.failure = None
+
+    def finish(self, connection, result, _data=None):
+        try:
+            self.value = connection.call_finish(result)
+            if self.then:
+                self.then(self.value)
+        except GLib.Error as failure:
+            self.failure = Error(failure)
+        self.done = True
+
+    def result(self, seconds=DEADLINE):
+        wait(lambda: self.done, f"an answer to {self.what}", seconds)
+        if self.failure:
+            raise self.failure
+        values = self.value.unpack()
+        return values[0] if len(values) == 1 else values
+
+    def error(self, seconds=DEADLINE):
+        """The name of the error that it ended with, None when it went well."""
+        wait(lambda: self.done, f"an answer to {self.what}", seconds)
+        return self.failure.name if self.failure else None
+
+
+@contextlib.contextmanager
+def effective_user(uid):
+    """The bus asks the kernel who connects: the effective user of that moment."""
+    before = os.geteuid()
+    if uid not in (None, before):
+        os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+class Connection:
+    def __init__(self, address, uid=None):
+        flags = Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
+        with effective_user(uid):
+            self.gio = Gio.DBusConnection.new_for_address_sync(address, flags, None, None)
+        self.gio.set_exit_on_close(False)
+        self.name = self.gio.get_unique_name()
+        self.manager = Object(self, ROOT, MANAGER)
+
+    def start(self, path, interface, member, parameters=None, reply_type=None, service=SERVICE, interactive=False,
+              then=None):
+        pending = Pending(f"{interface}.{member} of {path}", then)
+        flags = Gio.DBusCallFlags.ALLOW_INTERACTIVE_AUTHORIZATION if interactive else Gio.DBusCallFlags.NONE
+        reply = GLib.VariantType.new(reply_type) if reply_type else None
+        self.gio.call(service, path, interface, member, parameters, reply, flags, INFINITE, None, pending.finish, None)
+        return pending
+
+    def call(self, *arguments, **more):
+        return self.start(*arguments, **more).result()
+
+    def managed(self):
+        """{path: {interface: {property: value}}} of the interfaces of vgpud."""
+        objects = self.call(ROOT, OBJECT_MANAGER, "GetManagedObjects", None, "(a{oa{sa{sv}}})")
+        return {p: {i: v for i, v in c.items() if i in INTERFACES} for p, c in objects.items()}
+
+    def objects(self, interface):
+        """{path: properties} of those that have this interface."""
+        return {p: c[interface] for p, c in self.managed().items() if interface in c}
+
+    def instances(self):
+        """{UUID: properties}"""
+        return {i["Uuid"]: i for i in self.objects(INSTANCE).values()}
+
+    def gpus(self):
+        return {g["Name"]: g for g in self.objects(GPU).values()}
+
+    def jobs(self):
+        return {j["Id"]: j for j in self.objects(JOB).values()}
+
+    def gpu(self, name):
+        return Object(self, gpu_path(name), GPU)
+
+    def instance(self, uuid):
+        return Object(self, instance_path(uuid), INSTANCE)
+
+    def job(self, path):
+        return Object(self, path, JOB)
+
+    def create(self, gpu, type_name, **options):
+        """Waits; the UUIDs."""
+        return uuids_of(self.manager.call("Create", gpu, type_name, wait=True, **options)[1])
+
+    def start_create(self, gpu, type_name, **options):
+        return self.manager.start("Create", gpu, type_name, wait=True, **options)
+
+    def queue_create(self, gpu, type_name, **options):
+        """Does not wait; the path of the job."""
+        return self.manager.call("Create", gpu, type_name, **options)[0]
+
+    def destroy(self, what, **options):
+        return self.manager.call("Destroy", what, wait=True, **options)
+
+    def name_owner(self, name):
+        try:
+            return self.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "GetNameOwner",
+                             GLib.Variant("(s)", (name,)), "(s)", service="org.freedesktop.DBus")
+        except Error as error:
+            if error.name.endswith("NameHasNoOwner"):
+                return None
+            raise
+
+    def await_name(self, name, alive=lambda: True):
+        """Waits for the signal that the name has an owner, which it returns; None when alive() no longer holds."""
+        owners = []
+        subscription = self.gio.signal_subscribe(
+            "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged", "/org/freedesktop/DBus", name,
+            Gio.DBusSignalFlags.NONE, lambda *a: owners.append(a[5].unpack()[2]))
+        try:
+            owner = self.name_owner(name)
+            if not owner:
+                wait(lambda: (owners and owners[-1]) or not alive(), f"{name} on the bus")
+                owner = owners[-1] if owners else None
+            return owner
+        finally:
+            self.gio.signal_unsubscribe(subscription)
+
+    def close(self):
+        if not self.gio.is_closed():
+            self.gio.close_sync(None)
+
+
+def option(name, value):
+    """A D-Bus value of the type that the option of this name has."""
+    if isinstance(value, GLib.Variant):
+        return value
+    if isinstance(value, bool):
+        return GLib.Variant("b", value)
+    if isinstance(value, int):
+        return GLib.Variant("t" if name.endswith("_usec") else "u", value)
+    if isinstance(value, str):
+        return GLib.Variant("s", value)
+    return GLib.Variant("a(ss)", value)
+
+
+class Object:
+    """An object behind one of vgpud's interfaces, as the XML describes it."""
+
+    def __init__(self, connection, path, interface):
+        self.connection = connection
+        self.path = path
+        self.interface = interface
+
+    def start(self, member, *arguments, interactive=False, **options):
+        method = INTERFACES[self.interface].lookup_method(member)
+        signature = "".join(a.signature for a in method.in_args)
+        reply = "".join(a.signature for a in method.out_args)
+        values = GLib.Variant(f"({signature})", (*arguments, {k: option(k, v) for k, v in options.items()}))
+        return self.connection.start(self.path, self.interface, member, values, f"({reply})", interactive=interactive)
+
+    def call(self, member, *arguments, **options):
+        return self.start(member, *arguments, **options).result()
+
+    def get(self, name):
+        return self.connection.call(self.path, PROPERTIES, "Get", GLib.Variant("(ss)", (self.interface, name)), "(v)")
+
+    def all(self):
+        return self.connection.call(self.path, PROPERTIES, "GetAll", GLib.Variant("(s)", (self.interface,)), "(a{sv})")
+
+
+def gpu_path(name):
+    """As sd_bus_path_encode(3) does."""
+    plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    encoded = "".join(c if c in plain or (c.isdigit() and i > 0) else f"_{ord(c):02x}" for i, c in enumerate(name))
+    return f"{ROOT}/gpu/{encoded}"
+
+
+def instance_path(uuid):
+    return f"{ROOT}/instance/{uuid.replace('-', '_')}"
+
+
+def uuid_of(path):
+    return path.removeprefix(f"{ROOT}/instance/").replace("_", "-")
+
+
+def uuids_of(paths):
+    return [uuid_of(p) for p in paths]
+
+
+class Mirror:
+    """The daemon's objects, known from one GetManagedObjects and the signals since.
+
+    objects: {path: {interface: {property: value}}} without properties that are not announced; log: what came, as
+    tuples: ("added", path), ("removed", path), ("changed", path, {property: value}), ("ended", id, result, error,
+    [UUID]). Every signal is held against the XML; what does not fit is in `complaints`."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.objects = {}
+        self.log = []
+        self.ended = {}  # job's id -> (result, error name, message, [UUID])
+        self.complaints = []
+        self.watchers = []  # called with each entry of the log
+        self.began = False  # what is signalled before the first answer is in it
+        self.subscription = connection.gio.signal_subscribe(
+            SERVICE, None, None, None, None, Gio.DBusSignalFlags.NONE, self.on_signal)
+        connection.start(ROOT, OBJECT_MANAGER, "GetManagedObjects", None, "(a{oa{sa{sv}}})", then=self.begin).result()
+
+    def close(self):
+        if self.subscription:
+            self.connection.gio.signal_unsubscribe(self.subscription)
+            self.subscription = None
+
+    def begin(self, answer):
+        for path, interfaces in unpack_dict(answer.get_child_value(0)):
+            self.take_object(path, interfaces)
+        self.began = True
+
+    def complain(self, text):
+        self.complaints.append(text)
+
+    def take_object(self, path, interfaces):
+        for interface, properties in unpack_dict(interfaces):
+            if interface not in INTERFACES:
+                if not interface.startswith("org.freedesktop.DBus."):
+                    self.complain(f"{path} has an interface {interface}")
+                continue
+            wanted = {p.name: p.signature for p in INTERFACES[interface].properties}
+            got = {name: value.get_variant() for name, value in unpack_dict(properties)}
+            types = {name: value.get_type_string() for name, value in got.items()}
+            if types != wanted:
+                self.complain(f"{path}: {interface} has {types}, the XML says {wanted}")
+            self.objects.setdefault(path, {})[interface] = {
+                name: value.unpack() for name, value in got.items() if name in ANNOUNCED[interface]}
+
+    def note(self, *entry):
+        self.log.append(entry)
+        for watcher in self.watchers:
+            watcher(entry)
+
+    def on_signal(self, _gio, _sender, path, interface, member, parameters, *_data):
+        if not self.began:
+            return
+        if (interface, member) == (OBJECT_MANAGER, "InterfacesAdded"):
+            added = parameters.get_child_value(0).get_string()
+            if added in self.objects:
+                self.complain(f"{added} was added twice")
+            self.take_object(added, parameters.get_child_value(1))
+            self.note("added", added)
+        elif (interface, member) == (OBJECT_MANAGER, "InterfacesRemoved"):
+            removed, interfaces = parameters.unpack()
+            known = self.objects.pop(removed, None)
+            if known is None:
+                self.complain(f"{removed} was removed, and not known")
+            elif not set(known) <= set(interfaces):
+                self.complain(f"{removed} lost {interfaces}, and had {sorted(known)}")
+            self.note("removed", removed)
+        elif (interface, member) == (PROPERTIES, "PropertiesChanged"):
+            self.take_changes(path, parameters)
+        elif interface in INTERFACES and INTERFACES[interface].lookup_signal(member):
+            signature = "".join(a.signature for a in INTERFACES[interface].lookup_signal(member).args)
+            if parameters.get_type_string() != f"({signature})" or path != ROOT:
+                self.complain(f"{interface}.{member} of {path} has {parameters.get_type_string()}")
+            job, job_path, result, error, message, instances = parameters.unpack()
+            if job_path in self.objects:
+                self.complain(f"{job_path} is still there when its end is told")
+            if (result == "done") != (error == "") or (result == "done") != (message == ""):
+                self.complain(f"job {job}: {result}, {error}, {message}")
+            self.ended[job] = (result, error.removeprefix("org.vgpud1.Error."), message, uuids_of(instances))
+            self.note("ended", job, result, error.removeprefix("org.vgpud1.Error."), uuids_of(instances))
+        else:
+            self.complain(f"signal {interface}.{member} of {path} is not in the XML")
+
+    def take_changes(self, path, parameters):
+        interface = parameters.get_child_value(0).get_string()
+        changed = {name: value.get_variant() for name, value in unpack_dict(parameters.get_child_value(1))}
+        if parameters.get_child_value(2).n_children():
+            self.complain(f"{path}: {parameters.get_child_value(2).unpack()} were made invalid, not told")
+        if interface not in INTERFACES or path not in self.objects:
+            self.complain(f"{interface} of {path} changed, which is not known")
+            return
+        for name, value in changed.items():
+            info = INTERFACES[interface].lookup_property(name)
+            if not info or emits(info) != "true" or value.get_type_string() != info.signature:
+                self.complain(f"{path}: {interface}.{name} of type {value.get_type_string()} changed")
+        values = {name: value.unpack() for name, value in changed.items()}
+        self.objects[path].setdefault(interface, {}).update(values)
+        self.note("changed", path, values)
+
+    def is_true(self):
+        """Asks the daemon for everything and compares."""
+        now = {path: {i: {n: v for n, v in p.items() if n in ANNOUNCED[i]} for i, p in interfaces.items()}
+               for path, interfaces in self.connection.managed().items()}
+        return now == self.mine()
+
+    def mine(self):
+        return {path: interfaces for path, interfaces in self.objects.items() if interfaces}
+
+    def differences(self):
+        """For people, when is_true() does not become true."""
+        now = self.connection.managed()
+        lines = []
+        for path in sorted(set(now) | set(self.mine())):
+            if path not in now or path not in self.objects:
+                lines.append(f"{path}: {'only by signals' if path not in now else 'no signal of it'}")
+                continue
+            for interface, properties in now[path].items():
+                for name, value in properties.items():
+                    told = self.objects[path].get(interface, {}).get(name)
+                    if name in ANNOUNCED[interface] and told != value:
+                        lines.append(f"{path}: {name} is {value!r}, was told {told!r}")
+        return lines
+
+    def await_end(self, job):
+        """(result, error name, message, [UUID]) of a job, by its number or path."""
+        number = job if isinstance(job, int) else int(job.rpartition("/")[2])
+        return wait(lambda: self.ended.get(number), f"the end of job {number}")
+
+    def gpu(self, name):
+        return self.objects.get(gpu_path(name), {}).get(GPU)
+
+    def instance(self, uuid):
+        return self.objects.get(instance_path(uuid), {}).get(INSTANCE)
+
+    def instances(self):
+        return {i["Uuid"]: i for i in (o.get(INSTANCE) for o in self.objects.values()) if i}
+
+    def jobs(self):
+        return {j["Id"]: j for j in (o.get(JOB) for o in self.objects.values()) if j}
+
+
+def unpack_dict(variant):
+    """(key, value as a GLib.Variant) of a dictionary."""
+    for i in range(variant.n_children()):
+        entry = variant.get_child_value(i)
+        yield entry.get_child_value(0).get_string(), entry.get_child_value(1)

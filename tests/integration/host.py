@@ -1,0 +1,532 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The whole program for a test: a private system bus with the project's policy, a simulated host, vgpud in it, and a mock
+polkitd if wanted. After each test nothing may be left: no process, mount or directory, no complaint of a sanitizer, no
+signal that contradicts the XML or what the daemon itself says.
+
+$VGPUD_BUILD names the build folder; without it the newest one is taken."""
+
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+from gi.repository import GLib
+
+import bus
+
+TOP = bus.TOP
+sys.path.insert(0, str(TOP / "tests" / "simhost"))
+
+import simhost  # noqa: E402  pylint: disable=wrong-import-position
+
+NOBODY = 65534
+DAEMON = 1  # the user of that name, which Debian has had for ever
+PR_SET_CHILD_SUBREAPER = 36
+SANITIZER = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:|== ?ERROR")
+POLKIT = "org.freedesktop.PolicyKit1"
+POLKIT_PATH = "/org/freedesktop/PolicyKit1/Authority"
+
+# What the GPUs of the models are called.
+GVT = "0000:00:02.0"
+A2 = "0000:08:00.0"
+S0 = "0000:11:00.0"
+S1 = "0000:21:00.0"
+V5_8, V5_4, V5_2, V5_1 = (f"i915-GVTg_V5_{n}" for n in (8, 4, 2, 1))
+
+
+def build_directory():
+    if os.environ.get("VGPUD_BUILD"):
+        return pathlib.Path(os.environ["VGPUD_BUILD"]).resolve()
+    found = [p for p in TOP.glob("build*/vgpud") if p.is_file()]
+    if not found:
+        sys.exit("no build folder has vgpud; set VGPUD_BUILD, or run 'meson setup build && ninja -C build'")
+    return max(found, key=lambda p: p.stat().st_mtime).parent
+
+
+BUILD = build_directory()
+os.environ.setdefault("SIMHOST", str(BUILD / "tests" / "simhost" / "simhost"))
+
+
+def sanitizers():
+    options = json.loads((BUILD / "meson-info" / "intro-buildoptions.json").read_text("utf-8"))
+    return next(o["value"] for o in options if o["name"] == "b_sanitize").split(",")
+
+
+IS_ASAN = "address" in sanitizers()
+
+
+def asan_library():
+    """The address sanitizer must be the first library; what preloads others has to name it before them."""
+    listing = subprocess.run(["ldd", str(BUILD / "vgpud")], capture_output=True, text=True, check=True).stdout
+    return re.search(r"=> (\S*libasan\S*)", listing).group(1)
+
+
+def uuid(number):
+    """A UUID that one recognises; the same number gives the same one."""
+    return f"{number:08x}-1111-4222-8333-{number:012x}"
+
+
+def children():
+    found = []
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError):
+            found += pathlib.Path(f"/proc/self/task/{task}/children").read_text("ascii").split()
+    return [int(pid) for pid in found]
+
+
+def command_of(pid):
+    with contextlib.suppress(OSError):
+        status = pathlib.Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
+        text = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        return f"{pid} ({status}) {text}"
+    return None
+
+
+def reap():
+    """Waits for orphans that have ended; processes that belong to a Popen are not among those it is called with."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def bus_configuration(directory):
+    """The machine's own system bus, with another address and nothing but our policy and that of the mock polkitd."""
+    tree = ElementTree.parse("/usr/share/dbus-1/system.conf")
+    root = tree.getroot()
+    for name in ("user", "fork", "keep_umask", "syslog", "pidfile", "listen", "standard_system_servicedirs", "servicedir",
+                 "servicehelper", "include", "includedir"):
+        for element in root.findall(name):
+            root.remove(element)
+    ElementTree.SubElement(root, "listen").text = f"unix:path={directory}/bus"
+    ElementTree.SubElement(root, "include").text = str(TOP / "dbus" / "org.vgpud1.conf")
+    # As polkitd's own policy has it.
+    owner = ElementTree.SubElement(root, "policy", user="root")
+    ElementTree.SubElement(owner, "allow", own=POLKIT)
+    everybody = ElementTree.SubElement(root, "policy", context="default")
+    ElementTree.SubElement(everybody, "allow", send_destination=POLKIT)
+    header = ('<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN" '
+              '"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">\n')
+    path = pathlib.Path(directory) / "bus.conf"
+    path.write_text(header + ElementTree.tostring(root, encoding="unicode"), "utf-8")
+    return path
+
+
+class Result:
+    """How a run of vgpuctl ended."""
+
+    def __init__(self, status, out, err):
+        self.status = status
+        self.out = out
+        self.err = err
+
+    def json(self):
+        return json.loads(self.out)
+
+    def __repr__(self):
+        return f"vgpuctl: {self.status}\n{self.out}{self.err}"
+
+
+class Polkit:
+    """python-dbusmock's polkitd, on a host's bus. Without a word it refuses everything."""
+
+    def __init__(self, host):
+        self.host = host
+        self.process = host.spawn(
+            ["/usr/bin/python3", "-m", "dbusmock", "--system", "--template", "polkitd"], "polkitd.log")
+        if not host.bus.await_name(POLKIT, lambda: self.process.poll() is None):
+            raise AssertionError(f"the mock polkitd ended: {host.read('polkitd.log')}")
+
+    def mock(self, member, signature, *arguments, reply=None):
+        return self.host.bus.call(POLKIT_PATH, "org.freedesktop.DBus.Mock", member,
+                                  GLib.Variant(signature, arguments), reply, service=POLKIT)
+
+    def allow(self, *actions):
+        self.mock("SetAllowed", "(as)", [f"org.vgpud1.{a}" for a in actions])
+
+    def allow_unknown(self, yes):
+        self.mock("AllowUnknown", "(b)", yes)
+
+    def delay(self, seconds):
+        self.mock("SetDelay", "(d)", seconds)
+
+    def hang(self, yes=True):
+        self.mock("SimulateHang", "(b)", yes)
+
+    def is_hanging(self):
+        return bool(self.mock("HaveHangingCalls", "()", reply="(b)"))
+
+    def release(self):
+        self.mock("ReleaseHangingCalls", "()")
+
+    def stop(self):
+        self.host.end(self.process)
+
+
+class Monitor:
+    """What goes over the bus to polkit: busctl's monitor. messages(): as busctl writes them in JSON."""
+
+    def __init__(self, host):
+        self.host = host
+        self.process = host.spawn(
+            ["busctl", f"--address={host.address}", "--json=short", "--match",
+             f"type='method_call',destination='{POLKIT}'", "monitor"], "monitor.log", "monitor.json")
+        bus.wait(lambda: "Monitoring" in host.read("monitor.log") or self.process.poll() is not None, "the monitor")
+
+    def messages(self, member):
+        """Each line is complete when its newline is there."""
+        lines = self.host.read("monitor.json").split("\n")[:-1]
+        return [m for m in map(json.loads, lines) if m.get("member") == member]
+
+    def questions(self):
+        """What polkit was asked: {action, details, flags, cancellation}."""
+        keys = ("subject", "action", "details", "flags", "cancellation")
+        return [dict(zip(keys, m["payload"]["data"])) for m in self.messages("CheckAuthorization")]
+
+    def cancelled(self):
+        return [m["payload"]["data"][0] for m in self.messages("CancelCheckAuthorization")]
+
+
+class Host:
+    """A running host.
+
+    models, faults, options: of simhost; config: {"jobs": {"timeout": "1s"}}, or the text of vgpud.conf; dropins: {name:
+    text}; polkit: whether there is a mock polkitd; start: whether vgpud is started."""
+
+    def __init__(self, models=("gvt-g",), faults=(), config=None, dropins=None, options=(), polkit=False, start=True):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="vgpud-test-", dir="/tmp"))
+        self.address = f"unix:path={self.directory}/bus"
+        self.runtime = self.directory / "run"
+        self.config = self.directory / "etc"
+        self.environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.address, TMPDIR=str(self.directory), LC_ALL="C.UTF-8")
+        self.environment.pop("LISTEN_FDS", None)
+        self.environment.pop("JOURNAL_STREAM", None)
+        options_of = {"ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
+                      "UBSAN_OPTIONS": "print_stacktrace=1", "LSAN_OPTIONS": "report_objects=1"}
+        for name, value in options_of.items():
+            self.environment[name] = ":".join(filter(None, [value, os.environ.get(name)]))
+        self.processes = []
+        self.clients = []
+        self.sim = None
+        self.bus = None
+        self.mirror = None
+        self.vgpud = None
+        self.polkit = None
+        self.runs = 0
+        self.texts = []  # logs of daemons that have ended
+        self.closed = False
+        self.use_log = True
+        try:
+            self.set_up(models, faults, config, dropins or {}, options, polkit, start)
+        except BaseException:
+            print(self.describe())
+            self.discard()
+            raise
+
+    # ---- beginning and end ----
+
+    def set_up(self, models, faults, config, dropins, options, polkit, start):
+        if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+            raise OSError("prctl")
+        os.chmod(self.directory, 0o755)
+        self.configure(config, dropins)
+        daemon = self.spawn(["dbus-daemon", f"--config-file={bus_configuration(self.directory)}", "--nofork", "--nopidfile",
+                             "--print-address=1"], "bus.log", "bus.address")
+        bus.wait(lambda: self.read("bus.address") or daemon.poll() is not None, "the bus")
+        self.bus_process = daemon
+        self.bus = self.client()
+        before = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = str(self.directory)
+        try:
+            self.sim = simhost.Host(list(models), list(faults), list(options))
+            self.sim.__enter__()
+        finally:
+            if before is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before
+        if polkit:
+            self.polkit = Polkit(self)
+        if start:
+            self.start()
+
+    def configure(self, config, dropins=None):
+        """vgpud reads it when it starts."""
+        if isinstance(config, dict):
+            config = "".join(f"[{section}]\n" + "".join(f"{k}={v}\n" for k, v in keys.items())
+                             for section, keys in config.items())
+        (self.config / "vgpud.conf.d").mkdir(parents=True, exist_ok=True)
+        if config is not None:
+            (self.config / "vgpud.conf").write_text(config, "utf-8")
+        for name, text in (dropins or {}).items():
+            (self.config / "vgpud.conf.d" / name).write_text(text, "utf-8")
+
+    def spawn(self, command, log, out=None, environment=None, popen=subprocess.Popen):
+        """Starts a process that end() or the end of the host ends; its output goes to files of the host."""
+        with contextlib.ExitStack() as files:
+            error = files.enter_context(open(self.directory / log, "ab"))
+            output = files.enter_context(open(self.directory / out, "ab")) if out else error
+            process = popen(command, env=environment or self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=error)
+        self.processes.append(process)
+        return process
+
+    def daemon_command(self, *more):
+        command = [str(BUILD / "vgpud"), f"--config-directory={self.config}", f"--runtime-directory={self.runtime}",
+                   f"--writer={BUILD}/drivers-glue/vgpud-write", *more]
+        preload = self.sim.environment.get("LD_PRELOAD")
+        if IS_ASAN and preload:
+            command = ["env", f"LD_PRELOAD={asan_library()}:{preload}", *command]
+        return command
+
+    def launch(self, *more):
+        """Starts vgpud and does not wait."""
+        self.runs += 1
+        self.vgpud = self.spawn(self.daemon_command(*more), f"vgpud-{self.runs}.log", popen=self.sim.popen)
+        return self.vgpud
+
+    def start(self, *more, mirror=True):
+        """Starts vgpud and waits until it has its name."""
+        process = self.launch(*more)
+        if not self.bus.await_name(bus.SERVICE, lambda: process.poll() is None):
+            raise AssertionError(f"vgpud ended with {process.returncode}")
+        if mirror:
+            self.mirror = bus.Mirror(self.bus)
+        return process
+
+    def end(self, process, number=signal.SIGTERM, seconds=bus.DEADLINE):
+        """Ends a process of spawn(); its status."""
+        if process.poll() is None:
+            process.send_signal(number)
+        bus.wait(lambda: process.poll() is not None, f"the end of {process.args[0]}", seconds)
+        if process in self.processes:
+            self.processes.remove(process)
+        return process.returncode
+
+    def stop(self, seconds=bus.DEADLINE):
+        """Ends vgpud as systemd would; fails when that is not clean."""
+        process = self.vgpud
+        status = self.end(process, seconds=seconds)
+        self.check_log()
+        self.forget()
+        if status != 0:
+            raise AssertionError(f"vgpud ended with {status}")
+
+    def kill(self):
+        """SIGKILL, without a word."""
+        self.end(self.vgpud, signal.SIGKILL)
+        self.forget()
+
+    def forget(self):
+        self.vgpud = None
+        if self.mirror:
+            self.mirror.close()
+            self.check_mirror()
+            self.mirror = None
+
+    def check_mirror(self):
+        if self.mirror.complaints:
+            raise AssertionError("signals are not as the XML says:\n" + "\n".join(self.mirror.complaints))
+
+    def check_log(self):
+        if SANITIZER.search(self.log()):
+            raise AssertionError("a sanitizer complains")
+
+    def settle(self):
+        """Waits until what the signals told is what the daemon says."""
+        try:
+            bus.wait(self.mirror.is_true, "signals and objects agree", 20)
+        except bus.Timeout as error:
+            raise AssertionError("\n".join(["signals and objects differ:", *self.mirror.differences()])) from error
+
+    def close(self):
+        """Takes everything down; raises when something is wrong with what is found."""
+        if self.closed:
+            return
+        self.closed = True
+        wrong = []
+
+        def attempt(step):
+            try:
+                step()
+            except Exception as error:  # pylint: disable=broad-except
+                wrong.append(f"{type(error).__name__}: {error}")
+
+        with contextlib.suppress(Exception):
+            self.sim.ctl("fault", "clear")
+            self.sim.ctl("release")
+        if self.vgpud and self.vgpud.poll() is None and self.bus_process.poll() is None and self.mirror:
+            attempt(self.settle)
+        if self.vgpud:
+            attempt(self.stop)
+        attempt(self.check_log)
+        for client in self.clients:
+            attempt(client.close)
+        attempt(self.discard)
+        if wrong:
+            raise AssertionError("\n".join(wrong))
+
+    def discard(self):
+        """Ends what is left, whatever it is."""
+        wrong = []
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    wrong.append(f"does not end: {command_of(process.pid)}")
+                    process.kill()
+        if self.sim and self.sim.process:
+            self.sim.__exit__()
+        for process in self.processes:
+            process.wait()
+        wrong += self.leftovers()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if wrong:
+            raise AssertionError("\n".join(wrong))
+
+    def leftovers(self):
+        """Orphans are children of ours: of everything that was started here we are the reaper."""
+        wrong = []
+
+        def are_gone():
+            reap()
+            return not children()
+
+        try:
+            bus.wait(are_gone, seconds=10)
+        except bus.Timeout:
+            for pid in children():
+                wrong.append(f"left: {command_of(pid)}")
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+        if str(self.directory) in pathlib.Path("/proc/self/mountinfo").read_text("utf-8"):
+            wrong.append(f"something is mounted below {self.directory}")
+        known = {"bus", "bus.conf", "etc", "run", "vgpuctl"}
+        for name in os.listdir(self.directory):
+            if name not in known and not name.endswith((".log", ".json", ".address")):
+                wrong.append(f"left: {self.directory}/{name}")
+        left = [p for p in self.runtime.rglob("*") if p.is_file() and p.parent.name == "instance" and p.name.startswith(".")]
+        wrong += [f"left: {p}" for p in left]
+        return wrong
+
+    # ---- what is used in tests ----
+
+    def client(self, uid=None):
+        connection = bus.Connection(self.address, uid)
+        self.clients.append(connection)
+        return connection
+
+    def read(self, name):
+        try:
+            return (self.directory / name).read_text("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def log(self):
+        """Of all daemons of this host, the last one last."""
+        return "".join(self.read(f"vgpud-{i}.log") for i in range(1, self.runs + 1))
+
+    def await_log(self, text):
+        bus.wait(lambda: text in self.log(), f"\"{text}\" in the log")
+
+    def records(self):
+        """{UUID: text} of what is noted about instances."""
+        directory = self.runtime / "instance"
+        return {p.name: p.read_text("utf-8") for p in directory.iterdir()} if directory.exists() else {}
+
+    def program(self):
+        """vgpuctl where every user can run it."""
+        path = self.directory / "vgpuctl"
+        if not path.exists():
+            shutil.copy(BUILD / "cli" / "vgpuctl", path)
+            os.chmod(path, 0o755)
+        return path
+
+    def start_vgpuctl(self, *words, uid=None):
+        return subprocess.Popen([str(self.program()), *words], env=self.environment, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, user=uid, cwd="/")
+
+    @staticmethod
+    def end_vgpuctl(process, seconds=bus.DEADLINE):
+        out, err = process.communicate(timeout=seconds)
+        if SANITIZER.search(err):
+            raise AssertionError(err)
+        return Result(process.returncode, out, err)
+
+    def vgpuctl(self, *words, uid=None):
+        return self.end_vgpuctl(self.start_vgpuctl(*words, uid=uid))
+
+    def foreign(self, parent, type_name, number):
+        """Makes a device behind vgpud's back."""
+        self.sim.ctl("create", parent, type_name, uuid(number))
+        return uuid(number)
+
+    def hanging(self, count):
+        bus.wait(lambda: self.sim.ctl("hanging") == [str(count)], f"{count} requests hang")
+
+    def tree(self):
+        """The UUIDs of all devices that the kernel has."""
+        return set(self.sim.run(["ls", "/sys/bus/mdev/devices"], capture_output=True).stdout.split())
+
+    def writes(self, *names):
+        """Writes so far to attributes of these names, as (result, path from the device or type on, value)."""
+        found = []
+        for result, path, value in self.sim.writes():
+            if path.rpartition("/")[2] in names:
+                found.append((result, "/".join(path.split("/")[-2:]), value))
+        return found
+
+    def resident_kib(self):
+        text = pathlib.Path(f"/proc/{self.vgpud.pid}/status").read_text("ascii")
+        return int(re.search(r"VmRSS:\s+(\d+) kB", text).group(1))
+
+    def open_files(self):
+        return len(os.listdir(f"/proc/{self.vgpud.pid}/fd"))
+
+    def threads(self):
+        return len(os.listdir(f"/proc/{self.vgpud.pid}/task"))
+
+    def describe(self):
+        """For whoever looks for the cause of a failure."""
+        parts = []
+        for name in [*(f"vgpud-{i}.log" for i in range(1, self.runs + 1)), "polkitd.log", "bus.log"]:
+            text = self.read(name)
+            if text:
+                parts.append(f"---- {name}\n" + "\n".join(text.splitlines()[-200:]))
+        if self.mirror and self.mirror.complaints:
+            parts.append("---- complaints\n" + "\n".join(self.mirror.complaints))
+        return "\n".join(parts)
+
+
+class HostTest(unittest.TestCase):
+    """A test with hosts, which are taken down, and looked at, after it."""
+
+    def setUp(self):
+        self.hosts = []
+
+    def host(self, *models, **more):
+        host = Host(models or ("gvt-g",), **more)
+        self.hosts.append(host)
+        self.addCleanup(host.close)
+        return host
+
+    def assert_error(self, name, pending_or_call, *words):
+        """A call that ends with this error; its explanation has these words."""
+        with self.assertRaises(bus.Error) as caught:
+            if callable(pending_or_call):
+                pending_or_call()
+            else:
+                pending_or_call.result()
+        self.assertEqual(caught.exception.name, name, caught.exception.message)
+        for word in words:
+            self.assertIn(word, caught.exception.message)
+        return caught.exception.message

@@ -1,0 +1,231 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Every errno that the kernel gives out of create and remove: which D-Bus error it becomes, with which exit status vgpuctl
+ends, and that the explanation says what a person can use."""
+
+import bus
+import host
+import runner
+import simhost
+from host import A2, GVT, S0, V5_1, V5_4, V5_8, uuid
+
+# D-Bus error -> exit status of vgpuctl. A promise to scripts, so it stands here a second time.
+STATUS = {"Failed": 1, "GpuGone": 1, "Canceled": 1, "Inconsistent": 1, "InvalidArgs": 2, "Ambiguous": 2, "NoSuchGpu": 3,
+          "NoSuchType": 3, "NoSuchInstance": 3, "NoSuchJob": 3, "NotAuthorized": 4, "Foreign": 4, "NoCapacity": 5,
+          "TooManyJobs": 6, "Exists": 6, "InUse": 6, "GpuStuck": 6, "NotSupported": 7}
+
+CREATE = {
+    "EINVAL": ("Failed", "refused to make a i915-GVTg_V5_4", "the UUID is well-formed"),
+    "EEXIST": ("Exists", "exists", "on its way out"),
+    "EUSERS": ("NoCapacity", "no room for another i915-GVTg_V5_4", "still possible"),
+    "ENODEV": ("GpuGone", GVT, "went away"),
+    "ENOMEM": ("Failed", "no memory", GVT),
+    "ENOSPC": ("NoCapacity", "no room for another i915-GVTg_V5_4", "still possible"),
+    "EIO": ("Failed", "refused to make a i915-GVTg_V5_4", "kernel's log"),
+    "EAGAIN": ("Failed", "not ready", "try again"),
+    "EPERM": ("Failed", "does not let us", "security module"),
+    "EACCES": ("Failed", "does not let us", "security module"),
+    "EBUSY": ("Failed", "refused to make a i915-GVTg_V5_4", "Device or resource busy"),
+    "EOPNOTSUPP": ("Failed", "refused to make a i915-GVTg_V5_4", "Operation not supported"),
+    "ETIMEDOUT": ("Failed", "refused to make a i915-GVTg_V5_4", "Connection timed out"),
+    "EUCLEAN": ("Failed", "refused to make a i915-GVTg_V5_4", "Structure needs cleaning"),
+}
+
+REMOVE = {
+    "EBUSY": ("InUse", "in use"),
+    "EPERM": ("InUse", "in use"),
+    "ENODEV": ("GpuGone", "being unloaded"),
+    "EAGAIN": ("Failed", "try again"),
+    "EIO": ("Failed", "refused to remove", "Input/output error"),
+    "EINVAL": ("Failed", "refused to remove", "Invalid argument"),
+}
+
+
+class ErrorTest(host.HostTest):
+    def assert_vgpuctl(self, result, name, *words):
+        self.assertEqual((result.status, result.out), (STATUS[name], ""), result)
+        for word in words:
+            self.assertIn(word, " ".join(result.err.split()))  # its lines are broken where the terminal ends
+
+
+class Create(ErrorTest):
+    def test_every_errno(self):
+        h = self.host()
+        for errno, (name, *words) in CREATE.items():
+            with self.subTest(errno=errno):
+                h.sim.fault(f"create:*:errno={errno}:3")
+                message = self.assert_error(name, h.bus.start_create(GVT, V5_4, uuid=uuid(1)), *words)
+                self.assertNotIn("\n", message)
+                self.assertFalse(message.endswith("."), message)
+                self.assert_vgpuctl(h.vgpuctl("create", V5_4, "--uuid", uuid(1)), name, *words)
+                result = h.vgpuctl("create", V5_4, "--json")
+                self.assertEqual(result.status, STATUS[name])
+                # Who did not wait hears the same from the signal. The fault is used up by now.
+                h.sim.fault(f"create:*:errno={errno}:1")
+                job = h.bus.queue_create(GVT, V5_4, uuid=uuid(2))
+                ended = h.mirror.await_end(job)
+                self.assertEqual((ended[0], ended[1], ended[3]), ("failed", name, [uuid(2)]))
+                for word in words:
+                    self.assertIn(word, ended[2])
+                self.assertEqual((h.tree(), h.records()), (set(), {}))
+                # Nothing of it stays.
+                bus.wait(lambda: h.bus.gpu(GVT).get("State") == "ready", "the GPU is ready again")
+                h.bus.create(GVT, V5_4, uuid=uuid(1))
+                h.bus.destroy(uuid(1))
+        self.assertEqual(h.mirror.instances(), {})
+
+    def test_full_budget(self):
+        h = self.host()
+        h.bus.create(GVT, V5_1)
+        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_1), "1 instance,", "512 MB of aperture", "4 fences",
+                          f"still possible: {V5_4} (1), {V5_8} (1)")
+        h.bus.create(GVT, V5_4)
+        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_8), "2 instances", "destroy one first")
+        self.assert_vgpuctl(h.vgpuctl("create", V5_1), "NoCapacity", "destroy one first")
+        # It was known before the kernel was asked.
+        self.assertEqual({w[0] for w in h.writes("create")}, {"ok"})
+
+    def test_one_size_per_gpu(self):
+        h = self.host("nvidia-a2")
+        h.bus.create(A2, "A2-4Q")
+        types = h.bus.gpu(A2).get("Types")
+        self.assertEqual((types["nvidia-746"]["Available"], types["nvidia-747"]["Available"]), (3, 0))
+        self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-8Q"), "same framebuffer size", "4096 MB", "8192 MB")
+        h.bus.create(A2, "A2-4Q", count=3)
+        self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-4Q"), "the GPU takes 4 of that type")
+
+    def test_a_driver_that_promises_too_much(self):
+        h = self.host("samples")
+        h.bus.create("mdpy", "mdpy-xga", count=4)
+        self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-vga"), "no room for another mdpy-vga")
+        self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4)  # seen without asking
+        h.sim.ctl("set", "/sys/class/mdev_bus/mdpy/mdev_supported_types/mdpy-hd/available_instances", 2)
+        self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-hd"), "no room for another mdpy-hd", "4 instances")
+        self.assert_vgpuctl(h.vgpuctl("create", "mdpy-hd"), "NoCapacity", "mdpy-hd")
+        self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4 + ["EUSERS"] * 2)
+
+    def test_vendor_without_errno(self):
+        # NVIDIA answers EIO to everything: where the type has no room any more, that is the reason.
+        h = self.host("scalable", options=simhost.scalable(1, 0, 3))
+        h.bus.create(S0, "nvidia-1000")
+        h.sim.fault("create:*:errno=EIO:1")
+        self.assert_error("Failed", h.bus.start_create(S0, "nvidia-1000"), "kernel's log")
+        self.assert_error("NoCapacity", h.bus.start_create(S0, "nvidia-1001"))
+
+    def test_uuid_in_use(self):
+        h = self.host("gvt-g", "samples")
+        h.bus.create(GVT, V5_4, uuid=uuid(1))
+        for gpu, type_name in ((GVT, V5_4), ("mdpy", "mdpy-vga")):
+            self.assert_error("Exists", h.bus.start_create(gpu, type_name, uuid=uuid(1)), uuid(1), GVT, V5_4)
+            self.assert_error("Exists", h.bus.start_create(gpu, type_name, uuid=uuid(1).upper()), uuid(1), GVT, V5_4)
+        self.assert_vgpuctl(h.vgpuctl("create", "mdpy-vga", "--uuid", uuid(1)), "Exists", GVT)
+        self.assertEqual(len(h.writes("create")), 1)
+
+    def test_uuid_being_made(self):
+        h = self.host(faults=["create:*:hang:1"])
+        first = h.bus.start_create(GVT, V5_4, uuid=uuid(1), name="one")
+        h.hanging(1)
+        self.assert_error("Exists", h.bus.start_create(GVT, V5_4, uuid=uuid(1)), "job 1", GVT)
+        self.assert_error("Exists", h.bus.start_create(GVT, V5_4, name="one"), "one", uuid(1))
+        h.sim.ctl("release")
+        self.assertIsNone(first.error())
+
+    def test_uuid_taken_behind_our_back(self):
+        # The kernel has it before the daemon has seen it: no event comes through.
+        h = self.host("gvt-g", "samples")
+        h.sim.ctl("drop-events", 1000)
+        h.foreign("mdpy", "mdpy-xga", 1)
+        self.assert_error("Exists", h.bus.start_create(GVT, V5_4, uuid=uuid(1)), "mdpy-xga", "mdpy")
+        h.sim.ctl("drop-events", 0)
+        h.bus.gpu("mdpy").call("Rescan", wait=True)
+
+    def test_the_writer_cannot_be_started(self):
+        h = self.host(start=False)
+        command = h.daemon_command()
+        h.daemon_command = lambda *more: [*(c for c in command if not c.startswith("--writer")), "--writer=/nonexistent/writer"]
+        h.start()
+        self.assert_error("Failed", h.bus.start_create(GVT, V5_4), "could not be started")
+        self.assertIn("Cannot start /nonexistent/writer: No such file", h.log())
+        self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+
+    def test_the_writer_dies(self):
+        h = self.host(start=False)
+        script = h.config / "writer"
+        script.write_text("#!/bin/sh\nexit 0\n", "ascii")
+        script.chmod(0o755)
+        command = h.daemon_command()
+        h.daemon_command = lambda *more: [*(c for c in command if not c.startswith("--writer")), f"--writer={script}"]
+        h.start()
+        self.assert_error("Failed", h.bus.start_create(GVT, V5_4), "died", "does not exist")
+        self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+
+
+class Remove(ErrorTest):
+    def test_every_errno(self):
+        for errno, (name, *words) in REMOVE.items():
+            with self.subTest(errno=errno):
+                h = self.host()
+                h.bus.create(GVT, V5_4, uuid=uuid(1))
+                h.bus.create(GVT, V5_4, uuid=uuid(2))
+                h.sim.fault(f"remove:*:errno={errno}:2")
+                self.assert_error(name, h.bus.instance(uuid(1)).start("Destroy", wait=True), uuid(1), *words)
+                self.assert_vgpuctl(h.vgpuctl("destroy", uuid(2)), name, uuid(2), *words)
+                # It is still there and ours, and the kernel has taken its "remove" file away.
+                self.assertEqual((h.tree(), set(h.records())), ({uuid(1), uuid(2)},) * 2)
+                self.assertEqual(h.bus.instances()[uuid(1)]["Origin"], "vgpud")
+                self.assert_error("Failed", h.bus.instance(uuid(1)).start("Destroy", wait=True), "no way to remove",
+                                  "unloading")
+                h.sim.ctl("fault", "clear")
+                h.sim.ctl("unregister", GVT)
+                bus.wait(lambda h=h: not h.mirror.instances(), "both are gone")
+                h.close()
+
+    def test_in_use(self):
+        h = self.host("gvt-g", "samples")
+        for number, (gpu, type_name) in enumerate(((GVT, V5_4), ("mdpy", "mdpy-vga")), 1):
+            h.bus.create(gpu, type_name, uuid=uuid(number))
+            h.sim.ctl("hold-device", uuid(number))
+            self.assert_error("InUse", h.bus.instance(uuid(number)).start("Destroy", wait=True))
+            self.assert_vgpuctl(h.vgpuctl("destroy", uuid(number)), "InUse")
+            self.assertNotIn(f"{uuid(number)}/remove", [w[1] for w in h.writes("remove")])  # which would have blocked
+            self.assertEqual(h.bus.instances()[uuid(number)]["State"], "active")
+            h.sim.ctl("drop-device", uuid(number))
+            h.bus.instance(uuid(number)).call("Destroy", wait=True)
+        self.assertEqual(h.tree(), set())
+
+    def test_gone_already(self):
+        h = self.host()
+        h.bus.create(GVT, V5_4, uuid=uuid(1))
+        h.sim.ctl("drop-events", 1000)
+        h.sim.ctl("remove", uuid(1))
+        h.bus.instance(uuid(1)).call("Destroy", wait=True)  # that it be gone is what was asked for
+        self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+
+    def test_unknown(self):
+        h = self.host()
+        h.bus.create(GVT, V5_4, uuid=uuid(0x11))
+        h.bus.create(GVT, V5_4, uuid=uuid(0x12))
+        for what, name in ((uuid(9), "NoSuchInstance"), ("nobody", "NoSuchInstance"), ("0000001", "Ambiguous"), ("", "InvalidArgs"),
+                           ("../x", "InvalidArgs"), ("-", "InvalidArgs")):
+            self.assert_error(name, h.bus.manager.start("GetInstance", what))
+            self.assert_error(name, h.bus.manager.start("Destroy", what))
+            if what:
+                self.assert_vgpuctl(h.vgpuctl("destroy", "--", what), name)
+        self.assert_error("org.freedesktop.DBus.Error.UnknownObject", h.bus.instance(uuid(9)).start("Destroy"))
+        self.assertEqual(len(h.bus.instances()), 2)
+
+    def test_two_at_once(self):
+        h = self.host()
+        h.bus.create(GVT, V5_4, uuid=uuid(1))
+        h.sim.fault("remove:*:hang:1")
+        first = h.bus.instance(uuid(1)).start("Destroy", wait=True)
+        h.hanging(1)
+        bus.wait(lambda: h.mirror.instance(uuid(1))["Job"] != "/", "the instance has a job")
+        self.assert_error("InUse", h.bus.instance(uuid(1)).start("Destroy", wait=True), "job 2", "destroy")
+        h.sim.ctl("release")
+        self.assertIsNone(first.error())
+        self.assertEqual(h.bus.instances(), {})
+
+
+if __name__ == "__main__":
+    runner.main()
