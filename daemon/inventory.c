@@ -342,6 +342,11 @@ int inventory_start(Manager *m, Inventory **ret)
         return 0;
 }
 
+bool inventory_is_busy(const Inventory *inventory)
+{
+        return inventory && inventory->running;
+}
+
 void inventory_stop(Inventory *inventory)
 {
         if (!inventory)

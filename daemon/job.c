@@ -80,8 +80,10 @@ static void job_run(LaneWork *w, VgpuIo *io)
         case _JOB_KIND_INVALID:
                 g_assert_not_reached();
         }
-        /* The answer goes out when the model shows the result, so look again in the same piece of work. */
-        if (job->driver->scan(&t, &job->snapshot, &scan_error) < 0 && job->kind == JOB_RESCAN)
+        /* The answer goes out when the model shows the result, so look again in the same piece of work. When
+         * the driver goes at this moment, it takes with it what was made. */
+        if (job->driver->scan(&t, &job->snapshot, &scan_error) < 0 && job->error.code == VGPUD_ERROR_NONE &&
+            (job->kind == JOB_RESCAN || (job->kind == JOB_CREATE && scan_error.code == VGPUD_ERROR_GPU_GONE)))
                 vgpud_error_move(&job->error, &scan_error);
 }
 

@@ -74,4 +74,5 @@ bool job_makes(const Job *job, const char *uuid);
 int inventory_start(Manager *m, Inventory **ret);
 void inventory_request(Inventory *inventory); /* look for GPUs again soon */
 Inventory *inventory_free(Inventory *inventory);
-void inventory_stop(Inventory *inventory); /* no more events; its lane is released */
+bool inventory_is_busy(const Inventory *inventory); /* it looks for GPUs at this moment */
+void inventory_stop(Inventory *inventory);          /* no more events; its lane is released */

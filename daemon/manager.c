@@ -115,7 +115,7 @@ void manager_check_ready(Manager *m)
 
 void manager_stop(Manager *m, uint64_t timeout_usec)
 {
-        bool busy = false;
+        bool busy = inventory_is_busy(m->inventory);
         GHashTableIter iter;
         Gpu *gpu;
         Job *job;
@@ -184,6 +184,20 @@ const Config *manager_config(Manager *m)
 
 /* ---- discovery ---- */
 
+/* No driver, no instances: what there is a record of went with it, perhaps while no daemon was running or
+ * before a scan had seen it. What a job is making is left to the job. */
+static void forget_instances_without_driver(Manager *m)
+{
+        g_autoptr(GPtrArray) uuids = records_of_gpu(m->records, NULL);
+
+        for (guint i = 0; i < uuids->len; i++) {
+                const Record *record = records_get(m->records, uuids->pdata[i]);
+                const Gpu *gpu = manager_get_gpu(m, record->gpu);
+                if ((!gpu || !gpu->driver) && (record->made || record->interrupted))
+                        records_forget(m->records, uuids->pdata[i]);
+        }
+}
+
 void manager_apply_inventory(Manager *m, const GPtrArray *facts)
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -214,6 +228,7 @@ void manager_apply_inventory(Manager *m, const GPtrArray *facts)
                 MANAGER_EMIT(m, gpu_added, gpu);
                 gpu_start(gpu);
         }
+        forget_instances_without_driver(m);
         m->inventory_known = true;
         manager_check_ready(m);
 }

@@ -209,7 +209,7 @@ GPtrArray *records_of_gpu(Records *r, const char *gpu)
 
         g_hash_table_iter_init(&iter, r->by_uuid);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
-                if (strcmp(record->gpu, gpu) == 0)
+                if (!gpu || strcmp(record->gpu, gpu) == 0)
                         g_ptr_array_add(uuids, record->uuid);
         return uuids;
 }

@@ -44,5 +44,5 @@ int records_put(Records *r, const Record *record);
 int records_commit(Records *r, const char *uuid);
 void records_forget(Records *r, const char *uuid);
 
-/* The UUIDs of all records of a GPU (borrowed strings). */
+/* The UUIDs of all records of a GPU, or of all GPUs (NULL); borrowed strings. */
 GPtrArray *records_of_gpu(Records *r, const char *gpu);

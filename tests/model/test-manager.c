@@ -463,6 +463,54 @@ static void test_gone(void)
         fake_gpu_free(mdpy);
 }
 
+/* The driver goes between the creation and the look at what came of it, and takes the instance with it. */
+static void test_gone_at_once(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        fake_fail(f.kernel, "list", fake_gpu_parent_path(mdpy, 0), ENODEV);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .name = "hugo"), uuid), VGPUD_ERROR_GPU_GONE);
+        ASSERT_EQ(records_left(&f), 0);
+        fake_heal(f.kernel);
+        fake_gpu_unload(mdpy);
+        g_ptr_array_remove(f.fake_gpus, mdpy);
+        fixture_discover(&f);
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        ASSERT_EQ(records_left(&f), 0);
+        fake_gpu_free(mdpy);
+}
+
+/* The driver goes while no daemon is there to see it. */
+static void test_gone_meanwhile(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_add(&f, fake_add_mtty(f.kernel));
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1", .name = "emil"), uuid), VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+        fake_gpu_unload(mdpy);
+        g_ptr_array_remove(f.fake_gpus, mdpy);
+        fixture_start(&f);
+        ASSERT_EQ(records_left(&f), 1);
+        ASSERT_STREQ(get(&f, uuid)->name, "emil");
+        /* so its name is free */
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
+        fake_gpu_free(mdpy);
+}
+
 /* A daemon that comes after another knows what that one made. */
 static void test_restart(void)
 {
@@ -576,6 +624,8 @@ int main(int argc, char **argv)
         TEST(test_cancel);
         TEST(test_limits);
         TEST(test_gone);
+        TEST(test_gone_at_once);
+        TEST(test_gone_meanwhile);
         TEST(test_restart);
         TEST(test_interrupted);
         TEST(test_stop);
