@@ -72,7 +72,8 @@ int vgpu_io_readf(VgpuIo *io, char **ret, const char *format, ...) _printf_(3, 4
 
 /* True for a path that fits the rules above. */
 bool vgpu_io_path_is_valid(const char *path);
-/* True for a name that may be one component of such a path: 1..255 characters, no "/", not "." or "..", no control characters. */
+/* True for a name that may be one component of such a path: 1..255 bytes of UTF-8, no "/", not "." or "..", no
+ * control characters. */
 bool vgpu_io_name_is_valid(const char *name);
 
 VgpuIo *vgpu_io_free(VgpuIo *io);

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "base/log.h"
 #include "base/parse-util.h"
 #include "drivers-glue/writer.h"
 #include "scratch.h"
@@ -366,6 +367,53 @@ static void test_writer_killed(void)
         ASSERT_STREQ(text, "3!!");
 }
 
+/* That is not the kernel's word on the attribute. */
+static void test_writer_missing(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        VgpuIo *io = vgpu_io_sysfs_new(&(VgpuIoSysfsConfig){ .sysfs_fd = f.root.fd,
+                                                             .dev_fd = f.dev_fd,
+                                                             .proc_fd = f.proc_fd,
+                                                             .keep_fd = -EBADF,
+                                                             .writer_path = "/nonexistent/vgpud-write" });
+
+        scratch_file(&f.root, "a", "");
+        int r = vgpu_io_write_guarded(io, "a", "x"), again = vgpu_io_write_guarded(io, "a", "x");
+        vgpu_io_free(io);
+        ASSERT_ERROR(r, EPROTO);
+        ASSERT_ERROR(again, EPROTO);
+}
+
+/* One line for each write: path, value, result, microseconds. */
+static void test_debug_lines(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *text = NULL;
+        int level = log_get_max_level();
+
+        scratch_file(&f.root, "a", "");
+        scratch_file(&f.root, "log", "");
+        _cleanup_close_ int log = openat(f.root.fd, "log", O_WRONLY | O_APPEND | O_CLOEXEC);
+        _cleanup_close_ int before = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+        g_assert(log >= 0 && before >= 0 && dup2(log, STDERR_FILENO) >= 0);
+        log_set_max_level(LOG_DEBUG);
+        int r = vgpu_io_write(f.io, "a", "plain\n"), guarded = vgpu_io_write_guarded(f.io, "a", "guarded");
+        int failed = vgpu_io_write_guarded(f.io, "b", "x");
+        log_set_max_level(level);
+        g_assert(dup2(before, STDERR_FILENO) >= 0);
+        ASSERT_OK(r);
+        ASSERT_OK(guarded);
+        ASSERT_ERROR(failed, ENOENT);
+        ASSERT_OK(vgpu_io_read(f.io, "log", &text));
+        g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+        ASSERT_EQ(g_strv_length(lines), 3);
+        ASSERT_CONTAINS(lines[0], "\"plain\\n\" to /sys/a: done, ");
+        ASSERT_CONTAINS(lines[1], "guarded, \"guarded\" to /sys/a: done, ");
+        ASSERT_CONTAINS(lines[2], "\"x\" to /sys/b: No such file or directory, ");
+        for (size_t i = 0; i < 3; i++)
+                ASSERT_TRUE(g_str_has_suffix(lines[i], " us"));
+}
+
 static void test_release_writer(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -569,6 +617,7 @@ int main(int argc, char **argv)
 {
         g_assert(argc > 1);
         writer_path = argv[1];
+        g_unsetenv("JOURNAL_STREAM"); /* log lines go to stderr */
         tests_begin(argc - 1, argv + 1);
         TEST(test_read);
         TEST(test_binary);
@@ -582,6 +631,8 @@ int main(int argc, char **argv)
         TEST(test_writer_refuses);
         TEST(test_short_write);
         TEST(test_writer_killed);
+        TEST(test_writer_missing);
+        TEST(test_debug_lines);
         TEST(test_release_writer);
         TEST(test_hang);
         TEST(test_hang_blocks_only_the_caller);

@@ -49,6 +49,17 @@ static void test_order(void)
         ASSERT_NULL(gpu_snapshot_find_instance(s, "33333333-0000-4000-8000-000000000000"));
 }
 
+/* Zeros before a number do not make it larger, whichever comes first. */
+static void test_leading_zeros(void)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *a = make("x-002", "x-10", NULL);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *b = make("x-10", "x-002", NULL);
+        g_autofree char *order_a = ids(a), *order_b = ids(b);
+
+        ASSERT_STREQ(order_a, "x-002 x-10");
+        ASSERT_STREQ(order_b, "x-002 x-10");
+}
+
 static void check_aliases(const char *id, const char *name, const char *expected)
 {
         VgpuType *t = vgpu_type_new(id);
@@ -191,6 +202,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_order);
+        TEST(test_leading_zeros);
         TEST(test_aliases);
         TEST(test_find_type);
         TEST(test_id_first);
