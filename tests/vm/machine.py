@@ -7,6 +7,7 @@ whoever names one puts `fingerprint()` into its key.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -277,13 +278,19 @@ class Machine:
         # is a running one that is resumed.
         self._qmp("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
         self._qmp("migrate-set-parameters", **{"max-bandwidth": 10**10})
-        self._qmp("migrate", uri=f"exec:zstd -q -3 -T2 -f -o {shlex.quote(str(memory))}")
+        # QEMU is done before zstd is: whoever gets the lock after it finds the file whole.
+        lock = self.work / "memory.lock"
+        command = f"flock {shlex.quote(str(lock))} zstd -q -3 -T2 -f -o {shlex.quote(str(memory))}"
+        self._qmp("migrate", uri=f"exec:{command}")
         while (status := self._qmp("query-migrate")["status"]) not in ("completed", "failed"):
             self._migration_event()
         if status == "failed":
             raise MachineError("QEMU could not save the machine")
         self._qmp("quit")
         self.qemu.wait()
+        with lock.open() as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+        subprocess.run(["zstd", "-tq", str(memory)], check=True)
         # The layer below is named relative to the folder both will be in, so that the cache can be moved.
         base = f"{self.state}.qcow2" if self.state else "../image/root.qcow2"
         target = store.STATES / name
