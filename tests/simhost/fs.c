@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
-#include <linux/fuse.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,10 +31,6 @@
 
 /* A write log that a long benchmark cannot let grow without end. */
 #define WRITE_LOG_MAX (4U * 1024 * 1024)
-
-#ifndef FOPEN_PARALLEL_DIRECT_WRITES
-#define FOPEN_PARALLEL_DIRECT_WRITES (1 << 6) /* Linux 6.2; older kernels ignore it */
-#endif
 
 typedef struct Mount {
         struct fuse_session *session;
@@ -86,17 +81,28 @@ static void fill_stat(const Node *node, struct stat *ret)
         };
 }
 
-/* Counts as a lookup: only for a reply that is sent. */
-static void fill_entry(Node *node, struct fuse_entry_param *ret)
+/* Files that are only written, such as "create", have a new inode whenever they are looked up. The kernel holds
+ * a FUSE file's inode during a write (before Linux 6.2 without exception), and a second creation must not wait
+ * for a first one that hangs. */
+static bool wants_alias(const Node *node)
 {
+        return S_ISREG(node->mode) && !(node->mode & 0444);
+}
+
+/* Gives the node that the kernel gets to know. Counts as a lookup: only for a reply that is sent. */
+static Node *fill_entry(Node *node, struct fuse_entry_param *ret)
+{
+        bool alias = wants_alias(node);
+        Node *known = alias ? node_new_alias(node) : node_ref(node);
+
         *ret = (struct fuse_entry_param){
-                .ino = (fuse_ino_t)(uintptr_t)node,
+                .ino = (fuse_ino_t)(uintptr_t)known,
                 .attr_timeout = CACHE_SECONDS,
-                .entry_timeout = CACHE_SECONDS,
+                .entry_timeout = alias ? 0 : CACHE_SECONDS,
         };
-        fill_stat(node, &ret->attr);
-        node->lookups++;
-        node_ref(node);
+        fill_stat(known, &ret->attr);
+        known->lookups++;
+        return known;
 }
 
 static void forget_locked(Node *node, uint64_t lookups)
@@ -122,7 +128,7 @@ static void on_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
         tree_lock();
         node = directory->removed ? NULL : node_child(directory, name);
         if (node)
-                fill_entry(node, &entry);
+                node = fill_entry(node, &entry);
         tree_unlock();
 
         if (!node) {
@@ -246,7 +252,7 @@ static size_t add_entry(fuse_req_t request, char *buffer, size_t size, Node *nod
                 return fuse_add_direntry(request, buffer, size, node->name, &attributes, next);
         }
 
-        fill_entry(node, &entry);
+        node = fill_entry(node, &entry);
         needed = fuse_add_direntry_plus(request, buffer, size, node->name, &entry, next);
         if (needed > size)
                 forget_locked(node, 1);
@@ -337,10 +343,9 @@ static int open_locked(Node *node, int flags, Handle *handle)
 
 static void on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
 {
-        Node *node = node_of(request, ino);
-        g_autofree char *path = NULL;
-        struct fuse_open_out reply = { .open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES };
+        Node *known = node_of(request, ino), *node = known->original ? known->original : known;
         bool is_device = node->ops && node->ops->release;
+        g_autofree char *path = NULL;
         Handle *handle;
         int r;
 
@@ -364,10 +369,10 @@ static void on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *i
                 return;
         }
 
-        /* Written by hand because this libfuse does not know parallel direct writes: without them a second
-         * create on the same type would wait in the kernel until a hanging first one is over. */
-        reply.fh = (uintptr_t)handle;
-        if (fuse_reply_buf(request, (const char *)&reply, sizeof(reply)) < 0)
+        info->fh = (uintptr_t)handle;
+        info->direct_io = 1;
+        info->noflush = !is_device;
+        if (fuse_reply_open(request, info) < 0)
                 handle_free(handle);
 }
 

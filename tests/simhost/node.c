@@ -109,6 +109,7 @@ Node *node_unref(Node *node)
                 return NULL;
         if (node->children)
                 g_ptr_array_free(node->children, TRUE);
+        node_unref(node->original);
         g_free(node->text);
         g_slice_free(Node, node);
         return NULL;
@@ -126,6 +127,14 @@ static Node *node_new(const char *name, mode_t mode, const NodeOps *ops, void *d
         node->data = data;
         if (S_ISDIR(mode))
                 node->children = g_ptr_array_new();
+        return node;
+}
+
+Node *node_new_alias(Node *original)
+{
+        Node *node = node_new(original->name, original->mode, NULL, NULL);
+
+        node->original = node_ref(original);
         return node;
 }
 

@@ -40,6 +40,7 @@ struct Node {
         char *text;          /* owned: target of a link; content of an attribute, which then hides show() */
         const NodeOps *ops;  /* borrowed; may be NULL */
         void *data;          /* borrowed; meaning is the owner's */
+        Node *original;      /* holds a reference; NULL: not an alias */
 };
 
 /* The host has one lock. Unlocking tells the kernel which names have gone, then does what was put off, in
@@ -83,6 +84,9 @@ void node_populate(Node *node);
 void node_set_text(Node *node, const char *text);
 /* "/sys/devices/…": from the root. Free it. */
 char *node_path(const Node *node);
+
+/* Another face of a node, which is not in the tree; lives as long as it is referenced. */
+Node *node_new_alias(Node *original);
 
 Node *node_ref(Node *node);
 Node *node_unref(Node *node);

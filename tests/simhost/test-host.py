@@ -57,12 +57,12 @@ class HostTest(unittest.TestCase):
             self.arguments("sh", "-c", "pwd; cat; echo err >&2"),
             env=self.environment,
             cwd="/usr/share",
-            input="in",
+            input="text",
             capture_output=True,
             text=True,
             check=False,
         )
-        self.assertEqual((result.stdout, result.stderr), ("/usr/share\nin", "err\n"))
+        self.assertEqual((result.stdout, result.stderr), ("/usr/share\ntext", "err\n"))
 
     def test_usage_errors(self):
         for options in (
