@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""More device events than the kernel keeps for a listener: vgpud looks at everything again and misses nothing."""
+
+import os
+import signal
+
+import vmcase
+
+UUID = "33333333-2222-4333-8444-555555555555"
+CATALOGUE_ID = "ba084163c941464581c2580acd4c0e11"
+ROUNDS = 8
+
+
+class EventsLost(vmcase.VgpudCase):
+    def test_more_than_fit(self):
+        self.load("mdpy")
+        self.bus.until(lambda objects: objects.ready("mdpy"))
+        pid = vmcase.main_pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            # The socket of the listener holds two hundred kilobytes, of which one event takes about one.
+            for _ in range(ROUNDS):
+                vmcase.run("udevadm", "trigger", "--subsystem-match=tty", "--settle", deadline_sec=60)
+            vmcase.create("mdpy-xga", UUID)  # whose events find no room any more
+            vmcase.run("udevadm", "settle")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        self.bus.until(lambda objects: UUID in objects.instances)
+        self.assertIn(CATALOGUE_ID, vmcase.run("journalctl", "-u", "vgpud", "-o", "export").out)
+        vmcase.remove(UUID)
+        self.bus.until(lambda objects: UUID not in objects.instances)
+
+
+vmcase.main()
