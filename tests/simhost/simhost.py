@@ -24,6 +24,7 @@ import subprocess
 import sys
 import threading
 import time
+import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -221,6 +222,14 @@ class Host:
 def scalable(gpus, vfs, types, populate=0):
     """The options of the model "scalable"."""
     return [f"--gpus={gpus}", f"--vfs={vfs}", f"--types={types}", f"--populate={populate}"]
+
+
+def test_main():
+    """Runs the tests of the program and says, in its last line, how many passed, failed and were skipped."""
+    result = unittest.main(module="__main__", exit=False, verbosity=2).result
+    failed, skipped = len(result.failures) + len(result.errors), len(result.skipped)
+    print(f"{result.testsRun - failed - skipped} passed, {failed} failed, {skipped} skipped")
+    sys.exit(0 if result.wasSuccessful() and result.testsRun > 0 else 1)
 
 
 class _Udev:

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a libudev monitor inside the host hears, and in which order. The order of mdev events is that of 6.1 and 6.12."""
 
-import sys
 import unittest
 
 import simhost
@@ -168,4 +167,4 @@ class EventTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    simhost.test_main()

@@ -4,7 +4,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 import unittest
 
@@ -174,4 +173,4 @@ class FaultTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    simhost.test_main()

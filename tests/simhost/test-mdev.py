@@ -3,7 +3,6 @@
 """The mediated device core answers as the kernel does: every errno of create and remove, links, groups, in-use rules."""
 
 import os
-import sys
 import unittest
 
 import simhost
@@ -296,4 +295,4 @@ class MdevTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    simhost.test_main()

@@ -3,7 +3,6 @@
 """A program that knows nothing of us, mdevctl, finds a host that it can work on."""
 
 import json
-import sys
 import unittest
 
 import simhost
@@ -45,4 +44,4 @@ class MdevctlTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    simhost.test_main()

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Each model is the hardware it says: files, links, arithmetic, refusals."""
 
-import sys
 import unittest
 
 import simhost
@@ -290,4 +289,4 @@ class OtherTest(ModelTest):
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    simhost.test_main()
