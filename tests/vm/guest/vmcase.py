@@ -395,6 +395,28 @@ class Signal(typing.NamedTuple):
     interface: str
     member: str
     args: list
+    received: float  # time.monotonic()
+
+
+class Answer:
+    """What comes back from Bus.begin()."""
+
+    def __init__(self):
+        self.done = False
+        self.value = None  # what the method returned
+        self.error = None  # or the dbus.DBusException
+
+    def succeeded(self, *values):
+        self.done = True
+        self.value = plain(values[0] if len(values) == 1 else values)
+
+    def failed(self, error):
+        self.done = True
+        self.error = error
+
+    def word(self):
+        """ "done", or the last part of the error's name: for counting."""
+        return "done" if self.error is None else self.error.get_dbus_name().rsplit(".", 1)[-1]
 
 
 class Bus:
@@ -432,6 +454,12 @@ class Bus:
         self.bus.add_match_string(f"type='signal',sender='{self.name}'")
         return self
 
+    def forget(self):
+        """Takes all signals that were sent before the last answer came."""
+        while GLib.MainContext.default().iteration(False):
+            pass
+        self.signals.clear()
+
     def _filter(self, _, message):
         # The bus's own signals (NameAcquired) come unasked.
         if (
@@ -444,6 +472,7 @@ class Bus:
                     message.get_interface(),
                     message.get_member(),
                     plain(message.get_args_list()),
+                    time.monotonic(),
                 )
             )
         return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
@@ -451,30 +480,132 @@ class Bus:
     def wait(self, wanted, deadline_sec=DEADLINE_SEC):
         """The first signal, of those not yet taken, for which wanted(signal) is true. It and all before it
         are taken."""
-        context = GLib.MainContext.default()
-        expired = []
-        timer = GLib.timeout_add(int(deadline_sec * 1000), lambda: expired.append(True) or GLib.SOURCE_REMOVE)
         looked_at = 0
-        try:
-            while True:
-                for index in range(looked_at, len(self.signals)):
-                    found = self.signals[index]
-                    if wanted(found):
-                        del self.signals[: index + 1]
-                        return found
-                looked_at = len(self.signals)
-                if expired:
-                    raise AssertionError(f"no such signal in {deadline_sec} s; there were {self.signals}")
-                context.iteration(True)
-        finally:
-            if not expired:
-                GLib.source_remove(timer)
+
+        def look():
+            nonlocal looked_at
+            for index in range(looked_at, len(self.signals)):
+                found = self.signals[index]
+                if wanted(found):
+                    del self.signals[: index + 1]
+                    return found
+            looked_at = len(self.signals)
+            return None
+
+        return _iterate(look, lambda: f"no such signal; there were {self.signals}", deadline_sec)
+
+    def begin(self, path, interface, member, signature="", *args, deadline_sec=DEADLINE_SEC):
+        """Sends a method call and returns its Answer, which comes in wait_answers()."""
+        answer = Answer()
+        self.bus.call_async(
+            self.name,
+            path,
+            interface,
+            member,
+            signature,
+            args,
+            answer.succeeded,
+            answer.failed,
+            timeout=deadline_sec,
+        )
+        return answer
+
+    def wait_answers(self, answers, number=None, deadline_sec=DEADLINE_SEC):
+        """Waits until so many (None: all) of these have come."""
+        wanted = len(answers) if number is None else number
+        _iterate(
+            lambda: sum(answer.done for answer in answers) >= wanted,
+            lambda: f"{sum(answer.done for answer in answers)} of {wanted} answers",
+            deadline_sec,
+        )
+
+    def until(self, holds, deadline_sec=DEADLINE_SEC):
+        """Waits until holds(Objects) is true, looking when called and after each signal; needs listen().
+        Returns the Objects."""
+        end = time.monotonic() + deadline_sec
+        while True:
+            self.signals.clear()
+            found = Objects(self.objects())
+            if holds(found):
+                return found
+            left = end - time.monotonic()
+            if left <= 0:
+                raise AssertionError(f"it did not come to be in {deadline_sec} s; there is {found}")
+            with contextlib.suppress(AssertionError):
+                self.wait(lambda signal: True, left)
+
+
+def _iterate(look, describe, deadline_sec):
+    """Runs the main loop until look() returns something; that is returned."""
+    context = GLib.MainContext.default()
+    expired = []
+    timer = GLib.timeout_add(int(deadline_sec * 1000), lambda: expired.append(True) or GLib.SOURCE_REMOVE)
+    try:
+        while True:
+            found = look()
+            if found:
+                return found
+            if expired:
+                raise AssertionError(f"after {deadline_sec} s: {describe()}")
+            context.iteration(True)
+    finally:
+        if not expired:
+            GLib.source_remove(timer)
+
+
+# ---- vgpud -------------------------------------------------------------------------------------------------
+
+MANAGER = (ROOT_PATH, "org.vgpud1.Manager")
+RECORDS = Path("/run/vgpud/instance")
+DROP_INS = Path("/run/systemd/system/vgpud.service.d")
+
+
+class Objects:
+    """vgpud's objects at one moment: gpus and instances by name and UUID, jobs by number, each a dictionary of
+    its properties."""
+
+    def __init__(self, managed):
+        def of(interface, key):
+            return {
+                interfaces[interface][key]: {**interfaces[interface], "Path": path}
+                for path, interfaces in managed.items()
+                if interface in interfaces
+            }
+
+        self.gpus = of("org.vgpud1.Gpu", "Name")
+        self.instances = of("org.vgpud1.Instance", "Uuid")
+        self.jobs = of("org.vgpud1.Job", "Id")
+
+    def __str__(self):
+        return f"GPUs {self.gpus}, instances {self.instances}, jobs {self.jobs}"
+
+    def ready(self, *gpus):
+        return all(self.gpus.get(name, {}).get("State") == "ready" for name in gpus)
+
+
+def instance_path(uuid):
+    return f"{ROOT_PATH}/instance/{uuid.replace('-', '_')}"
+
+
+def error(name):
+    """The D-Bus name of one of vgpud's errors."""
+    return f"org.vgpud1.Error.{name}"
+
+
+def records():
+    """The UUIDs that vgpud has a record of."""
+    return sorted(os.listdir(RECORDS)) if RECORDS.exists() else []
 
 
 # ---- services ----------------------------------------------------------------------------------------------
 
 
-def journal(unit):
+def drop_in(name, text):
+    """Adds settings to vgpud's unit; they are used from its next start."""
+    DROP_INS.mkdir(parents=True, exist_ok=True)
+    (DROP_INS / f"{name}.conf").write_text(text, encoding="utf-8")
+    run("systemctl", "daemon-reload")
+def journal(unit="vgpud.service"):
     """The journal's entries of a unit since the start, as dictionaries."""
     run("journalctl", "--sync")
     return [
@@ -520,6 +651,55 @@ class Case(unittest.TestCase):
             yield caught
         caught.append(context.exception)
         self.assertEqual(context.exception.get_dbus_name(), name, context.exception.get_dbus_message())
+
+
+class VgpudCase(Case):
+    """Tests of a running vgpud, with these drivers loaded. Each test begins and ends without devices."""
+
+    drivers = SAMPLES
+
+    @classmethod
+    def setUpClass(cls):
+        load(*cls.drivers)
+        cls.addClassCleanup(unload, *cls.drivers)
+        # A start that waits for the GPUs to be known; one that ran before may still have old ones.
+        run("systemctl", "restart", "vgpud")
+        cls.bus = cls.enterClassContext(Bus()).listen()
+        cls.bus.until(lambda objects: objects.ready(*cls.drivers))
+
+    def tearDown(self):
+        for uuid in devices():
+            remove(uuid)
+        self.bus.until(lambda objects: not objects.instances and not objects.jobs)
+
+    def objects(self):
+        return Objects(self.bus.objects())
+
+    def create(self, type_id, gpu="", **options):
+        """Makes an instance by D-Bus and returns its UUID."""
+        _, paths = self.bus.call(*MANAGER, "Create", "ssa{sv}", gpu, type_id, {"wait": True, **options})
+        return self.bus.get(paths[0], "org.vgpud1.Instance", "Uuid")
+
+    def destroy(self, uuid, **options):
+        return self.bus.call(*MANAGER, "Destroy", "sa{sv}", uuid, {"wait": True, **options})
+
+    def assertVgpuctlFails(self, status, name, *argv, user=None):  # pylint: disable=invalid-name
+        """vgpuctl must fail with this exit status and D-Bus error; returns the message."""
+        done = vgpuctl("--json", *argv, status=status, user=user)
+        told = [json.loads(line)["error"] for line in done.err.splitlines()]
+        self.assertEqual([item["name"] for item in told], [error(name)], str(done))
+        self.assertEqual(told[0]["exit_status"], status)
+        return told[0]["message"]
+
+    def assertTruth(self):  # pylint: disable=invalid-name
+        """vgpud shows what the kernel has: all instances, and how many more there can be."""
+        objects = self.objects()
+        self.assertEqual({uuid: item["Type"] for uuid, item in objects.instances.items()}, devices())
+        self.assertEqual(
+            {name: kind["Available"] for gpu in objects.gpus.values() for name, kind in gpu["Types"].items()},
+            {name: kind.available for name, kind in types().items()},
+        )
+        return objects
 
 
 class _Loader(unittest.TestLoader):

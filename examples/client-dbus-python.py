@@ -1,0 +1,27 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vgpud from Python with dbus-python:  client-dbus-python.py list | types | create TYPE | destroy UUID"""
+
+import sys
+
+import dbus
+
+NO_TIMEOUT = 0x7FFFFFFF  # a job has a deadline of its own
+vgpud = dbus.SystemBus().get_object("org.vgpud1", "/org/vgpud1")
+manager = dbus.Interface(vgpud, "org.vgpud1.Manager")
+objects = dbus.Interface(vgpud, "org.freedesktop.DBus.ObjectManager").GetManagedObjects()
+verb, *words = sys.argv[1:]
+
+if verb == "list":
+    for instance in (item["org.vgpud1.Instance"] for item in objects.values() if "org.vgpud1.Instance" in item):
+        print(instance["Uuid"], instance["Type"], instance["Origin"])
+elif verb == "types":
+    for gpu in (item["org.vgpud1.Gpu"] for item in objects.values() if "org.vgpud1.Gpu" in item):
+        for type_id, kind in gpu["Types"].items():
+            print(gpu["Name"], type_id, kind["Available"])
+elif verb == "create":
+    job, paths = manager.Create("", words[0], {"wait": True}, timeout=NO_TIMEOUT)
+    instance = dbus.Interface(vgpud.bus.get_object("org.vgpud1", paths[0]), "org.freedesktop.DBus.Properties")
+    print(instance.Get("org.vgpud1.Instance", "Uuid"))
+elif verb == "destroy":
+    manager.Destroy(words[0], {"wait": True}, timeout=NO_TIMEOUT)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What vgpud refuses: each reason has its own D-Bus error and exit status, and nothing changes."""
+
+import os
+import time
+
+import vmcase
+
+UUID = "abcdef01-2222-4333-8444-555555555555"
+OTHER = "abcdef01-2222-4333-8444-666666666666"
+NOBODY = "99999999-2222-4333-8444-555555555555"
+
+
+class Requests(vmcase.VgpudCase):
+    def assertRefused(  # pylint: disable=invalid-name
+        self, status, error, type_id, gpu="", **options
+    ):
+        """Creation fails by D-Bus and with vgpuctl; nothing changes. Returns the message of the daemon."""
+        before = vmcase.devices(), vmcase.types(), vmcase.records()
+        with self.assertBusError(vmcase.error(error)) as caught:
+            self.create(type_id, gpu, **options)
+        argv = ["--gpu", gpu] if gpu else []
+        for key, value in options.items():
+            argv.append(f"--{key}={value}")
+        self.assertVgpuctlFails(status, error, "create", type_id, *argv)
+        self.assertEqual((vmcase.devices(), vmcase.types(), vmcase.records()), before)
+        message = caught[0].get_dbus_message()
+        print(f"{error}: {message}")
+        return message
+
+    def test_the_fifth(self):
+        for kind in ("mdpy-xga", "mdpy-vga", "mdpy-hd", "mdpy-xga"):
+            vmcase.vgpuctl("create", kind)
+        for kind in ("mdpy-xga", "mdpy-vga", "mdpy-hd"):
+            self.assertRefused(5, "NoCapacity", kind)
+            self.assertIn("no room", self.assertRefused(5, "NoCapacity", kind, "mdpy"))
+        # Others have room.
+        vmcase.vgpuctl("create", "mbochs-large")
+
+    def test_the_last_of_other_drivers(self):
+        for kind, count in (("mbochs-large", 4), ("mtty-2", 12)):
+            vmcase.vgpuctl("create", kind, "--count", count)
+            self.assertRefused(5, "NoCapacity", kind)
+
+    def test_a_uuid_that_is_taken(self):
+        vmcase.vgpuctl("create", "mdpy-xga", "--uuid", UUID)
+        for kind in ("mdpy-xga", "mtty-1", "mbochs-small"):
+            message = self.assertRefused(6, "Exists", kind, uuid=UUID)
+            self.assertIn(UUID, message)
+            self.assertIn("mdpy", message)
+        self.assertRefused(6, "Exists", "mdpy-xga", uuid=UUID.upper())
+        vmcase.create("mtty-2", OTHER)
+        # Also when vgpud has not heard of it yet.
+        self.assertIn(OTHER, self.assertRefused(6, "Exists", "mdpy-xga", uuid=OTHER))
+
+    def test_malformed_names(self):
+        for text in ("hello", UUID[:-1], f"{{{UUID}}}", UUID.replace("-", ""), UUID.replace("a", "g"), ""):
+            with self.subTest(uuid=text):
+                self.assertRefused(2, "InvalidArgs", "mdpy-xga", uuid=text)
+        for text in ("", "a/b", "../x", "-", "a b", "x" * 65, "beef"):
+            with self.subTest(name=text):
+                self.assertRefused(2, "InvalidArgs", "mdpy-xga", name=text)
+
+    def test_what_there_is_not(self):
+        self.assertIn("mdpy-xga", self.assertRefused(3, "NoSuchType", "mdpy-9"))
+        self.assertRefused(3, "NoSuchType", "mtty-1", "mdpy")
+        self.assertRefused(3, "NoSuchType", "../../mdpy-xga", "mdpy")
+        self.assertRefused(3, "NoSuchGpu", "mdpy-xga", "nothing")
+        self.assertRefused(7, "NotSupported", "mdpy-xga", "0000:00:03.0")
+
+    def test_instances_there_are_not(self):
+        vmcase.vgpuctl("create", "mdpy-xga", "--uuid", UUID)
+        vmcase.vgpuctl("create", "mdpy-xga", "--uuid", OTHER)
+        for verb in ("destroy", "show"):
+            with self.subTest(verb=verb):
+                self.assertVgpuctlFails(3, "NoSuchInstance", verb, NOBODY)
+                self.assertVgpuctlFails(2, "Ambiguous", verb, UUID[:8])
+        self.assertVgpuctlFails(2, "InvalidArgs", "destroy", "a/b")
+        for name, text in (
+            ("NoSuchInstance", NOBODY),
+            ("NoSuchInstance", "nobody"),
+            ("Ambiguous", UUID[:8]),
+            ("InvalidArgs", "a/b"),
+        ):
+            with self.subTest(text=text), self.assertBusError(vmcase.error(name)):
+                self.destroy(text)
+        with self.assertBusError("org.freedesktop.DBus.Error.UnknownObject"):
+            self.bus.call(vmcase.instance_path(NOBODY), "org.vgpud1.Instance", "Destroy", "a{sv}", {})
+        self.assertEqual(set(vmcase.devices()), {UUID, OTHER})
+
+    def test_what_people_are_told(self):
+        for status, words, argv in (
+            (2, "not a name|--name", ("create", "mdpy-xga", "--name", "a/b")),
+            (3, "mdpy-9.*(\n.*)*vgpuctl types", ("create", "mdpy-9")),
+            (3, "there is no instance", ("destroy", NOBODY)),
+        ):
+            done = vmcase.vgpuctl(*argv, status=status)
+            self.assertEqual(done.out, "")
+            self.assertRegex(done.err, words)
+
+    def test_options_there_are_not(self):
+        for options in ({"no_such": True}, {"uuid": 7}, {"wait": "yes"}):
+            with self.subTest(options=options), self.assertBusError(vmcase.error("InvalidArgs")):
+                self.create("mdpy-xga", **options)
+        self.assertEqual(vmcase.devices(), {})
+
+
+class InUse(vmcase.VgpudCase):
+    drivers = ("mdpy",)
+
+    def assertInUse(self, uuid, user):  # pylint: disable=invalid-name
+        """Destroy is refused at once, says who has it, and changes nothing."""
+        command = vmcase.Path(f"/proc/{user.pid}/comm").read_text(encoding="utf-8").strip()
+        node = vmcase.group_node(uuid)
+        available = vmcase.types()["mdpy-xga"].available
+        began = time.monotonic()
+        with self.assertBusError(vmcase.error("InUse")) as caught:
+            self.destroy(uuid)
+        took = time.monotonic() - began
+        message = self.assertVgpuctlFails(6, "InUse", "destroy", uuid)
+        print(f"refused after {took * 1000:.0f} ms: {message}")
+        self.assertIn(caught[0].get_dbus_message(), message)
+        self.assertIn(f"process {user.pid} ({command})", message)
+        self.assertIn(node, message)
+        self.assertEqual(vmcase.devices(), {uuid: "mdpy-xga"})
+        self.assertEqual(vmcase.types()["mdpy-xga"].available, available)
+        self.assertEqual(self.assertTruth().instances[uuid]["State"], "active")
+
+    def test_the_group_is_open(self):
+        uuid = vmcase.vgpuctl("create", "mdpy-xga").out.strip()
+        with vmcase.VfioProcess(uuid) as user:
+            self.assertInUse(uuid, user)
+        vmcase.vgpuctl("destroy", uuid)
+        self.assertEqual(vmcase.devices(), {})
+
+    def test_the_device_is_open(self):
+        uuid = vmcase.vgpuctl("create", "mdpy-xga").out.strip()
+        with vmcase.VfioProcess(uuid, device=True) as user:
+            self.assertInUse(uuid, user)
+        vmcase.vgpuctl("destroy", uuid)
+        self.assertEqual(vmcase.devices(), {})
+
+    def test_a_foreign_one_is_open(self):
+        vmcase.create("mdpy-xga", UUID)
+        self.bus.until(lambda objects: UUID in objects.instances)
+        with vmcase.VfioProcess(UUID, device=True):
+            self.assertVgpuctlFails(6, "InUse", "destroy", "--foreign", UUID)
+            self.assertEqual(vmcase.devices(), {UUID: "mdpy-xga"})
+        vmcase.vgpuctl("destroy", "--foreign", UUID)
+
+    def test_nothing_is_written(self):
+        """Not even for a moment: a removal of an open device would hang, and could not be called back."""
+        vmcase.drop_in("debug", "[Service]\nExecStart=\nExecStart=/usr/libexec/vgpud --debug\n")
+        vmcase.run("systemctl", "restart", "vgpud")
+
+        def writes():
+            return [
+                entry["MESSAGE"] for entry in vmcase.journal() if f"{uuid}/remove" in entry["MESSAGE"]
+            ]
+
+        uuid = vmcase.vgpuctl("create", "mdpy-xga").out.strip()
+        with vmcase.VfioProcess(uuid, device=True):
+            for _ in range(3):
+                self.assertVgpuctlFails(6, "InUse", "destroy", uuid)
+            self.assertEqual(writes(), [])
+        vmcase.vgpuctl("destroy", uuid)
+        # So the test would have seen one.
+        self.assertEqual(len(writes()), 1)
+
+    def test_nobody_opens_what_is_being_removed(self):
+        """While vgpud removes an instance nobody gets in: a user either is there before, and vgpud is
+        refused, or finds it gone or busy."""
+        outcomes = {"removed": 0, "in use": 0}
+        for _ in range(20):
+            uuid = self.create("mdpy-xga")
+            node = vmcase.group_node(uuid)
+            answer = self.bus.begin(*vmcase.MANAGER, "Destroy", "sa{sv}", uuid, {"wait": True})
+            user = vmcase.in_child(lambda uuid=uuid: try_to_use(uuid))
+            self.bus.wait_answers([answer])
+            if answer.error is None:
+                outcomes["removed"] += 1
+                self.assertFalse(os.path.exists(node))
+                self.assertNotEqual(user, "used")
+            else:
+                outcomes["in use"] += 1
+                self.assertEqual(answer.word(), "InUse")
+                self.destroy(uuid)
+        print(outcomes)
+
+
+def try_to_use(uuid):
+    try:
+        with vmcase.VfioUser(uuid, device=True):
+            return "used"
+    except (OSError, AssertionError) as error:
+        return str(error)
+
+
+vmcase.main()
