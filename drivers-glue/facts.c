@@ -124,15 +124,12 @@ int mdev_parents_read(VgpuIo *io, GPtrArray **ret)
                 g_autofree char *link = g_strconcat("class/mdev_bus/", *n, NULL);
                 g_autofree char *path = NULL, *physfn_link = NULL, *physfn = NULL;
 
-                r = vgpu_io_resolve_link(io, link, &path);
-                if (is_gone(r))
+                /* One odd entry must not hide all the others. */
+                if (vgpu_io_resolve_link(io, link, &path) < 0)
                         continue;
-                if (r < 0)
-                        return r;
                 physfn_link = g_strconcat(path, "/physfn", NULL);
-                r = vgpu_io_read_link_name(io, physfn_link, &physfn);
-                if (r < 0 && !is_gone(r))
-                        return r;
+                if (vgpu_io_read_link_name(io, physfn_link, &physfn) < 0)
+                        physfn = NULL;
                 g_ptr_array_add(parents, mdev_parent_new(*n, path, physfn));
         }
         g_ptr_array_sort(parents, compare_parents);

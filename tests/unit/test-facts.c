@@ -143,6 +143,10 @@ static void test_parents(void)
         /* One that went away between being listed and being looked at. */
         fake_add_link(k, "class/mdev_bus/0000:09:00.0", "devices/gone");
         fake_fail(k, "link", "class/mdev_bus/0000:09:00.0", ENOENT);
+        /* Odd ones hide none of the others. */
+        fake_add_file(k, "class/mdev_bus/no-link", "x");
+        fake_add_link(k, "class/mdev_bus/refused", "devices/refused");
+        fake_fail(k, "link", "class/mdev_bus/refused", EIO);
         ASSERT_OK(mdev_parents_read(io, &parents));
         ASSERT_EQ(parents->len, 1 + 6 + 1);
         for (guint i = 0; i < parents->len; i++) {
