@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -38,13 +39,24 @@ static void agent_run(int ready_fd, pid_t parent)
         _exit(EXIT_FAILURE);
 }
 
+static bool has_terminal(void)
+{
+        _cleanup_close_ int tty = -EBADF;
+
+        if (isatty(STDIN_FILENO) != 1)
+                return false;
+        /* What the agent talks to is the controlling terminal, which may be another or missing. */
+        tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+        return tty >= 0;
+}
+
 void agent_open(Agent *a)
 {
         _cleanup_close_ int ready = -EBADF, notify = -EBADF;
         pid_t self = getpid();
         int ends[2];
 
-        if (a->pid > 0 || geteuid() == 0 || isatty(STDIN_FILENO) != 1 || access(AGENT_BINARY, X_OK) < 0)
+        if (a->pid > 0 || geteuid() == 0 || !has_terminal() || access(AGENT_BINARY, X_OK) < 0)
                 return;
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return;

@@ -168,20 +168,13 @@ static int read_string(sd_bus_message *m, char type, char **value)
 /* At a variant: enter it when it holds this signature; else skip it and return 0. */
 static int enter_variant(sd_bus_message *m, const char *signature)
 {
-        const char *contents;
-        char type;
         int r;
 
-        r = sd_bus_message_peek_type(m, &type, &contents);
-        if (r < 0)
-                return r;
-        if (r == 0 || type != 'v')
-                return -EBADMSG;
-        if (strcmp(contents, signature) != 0) {
+        r = sd_bus_message_enter_container(m, 'v', signature);
+        if (r == -ENXIO) { /* holds something else; the message is where it was */
                 r = sd_bus_message_skip(m, "v");
                 return r < 0 ? r : 0;
         }
-        r = sd_bus_message_enter_container(m, 'v', signature);
         return r < 0 ? r : 1;
 }
 

@@ -122,10 +122,22 @@ struct Table {
         GArray *cells; /* Cell */
 };
 
+/* Most texts are: no need to look at their characters. */
+static bool is_plain(const char *text)
+{
+        const unsigned char *p = (const unsigned char *)text;
+
+        while (*p >= 0x20 && *p < 0x7f)
+                p++;
+        return !*p;
+}
+
 static unsigned text_width(const char *text)
 {
         unsigned width = 0;
 
+        if (is_plain(text))
+                return (unsigned)strlen(text);
         for (const char *p = text; *p; p = g_utf8_next_char(p)) {
                 gunichar c = g_utf8_get_char(p);
 
@@ -209,6 +221,15 @@ static void table_shrink(const Table *t, unsigned *widths, unsigned indent)
         }
 }
 
+static void print_blanks(unsigned n)
+{
+        static const char blanks[] = "                                                                ";
+
+        for (; n > sizeof(blanks) - 1; n -= sizeof(blanks) - 1)
+                (void)fwrite(blanks, 1, sizeof(blanks) - 1, stdout);
+        (void)fwrite(blanks, 1, n, stdout);
+}
+
 static void print_cell(const Column *column, const char *text, unsigned width, unsigned room, Tone tone,
                        bool last)
 {
@@ -218,8 +239,13 @@ static void print_cell(const Column *column, const char *text, unsigned width, u
         if (cut)
                 width = text_width(cut);
         pad = room > width ? room - width : 0;
-        (void)printf("%*s%s%s%s%*s", column->flags & COLUMN_RIGHT ? (int)pad : 0, "", tone_begin(tone),
-                     cut ? cut : text, tone_end(tone), column->flags & COLUMN_RIGHT || last ? 0 : (int)pad, "");
+        if (column->flags & COLUMN_RIGHT)
+                print_blanks(pad);
+        (void)fputs(tone_begin(tone), stdout);
+        (void)fputs(cut ? cut : text, stdout);
+        (void)fputs(tone_end(tone), stdout);
+        if (!(column->flags & COLUMN_RIGHT) && !last)
+                print_blanks(pad);
         (void)fputs(last ? "\n" : "  ", stdout);
 }
 
@@ -237,7 +263,7 @@ void table_print(const Table *t, unsigned indent, bool legend)
         table_shrink(t, widths, indent);
 
         if (legend) {
-                (void)printf("%*s", (int)indent, "");
+                print_blanks(indent);
                 for (unsigned i = 0; i < t->n_columns; i++)
                         print_cell(&t->columns[i], t->columns[i].title, (unsigned)strlen(t->columns[i].title),
                                    widths[i], TONE_HEAD, i + 1 == t->n_columns);
@@ -247,7 +273,7 @@ void table_print(const Table *t, unsigned indent, bool legend)
                 unsigned column = i % t->n_columns;
 
                 if (column == 0)
-                        (void)printf("%*s", (int)indent, "");
+                        print_blanks(indent);
                 print_cell(&t->columns[column], c->text, c->width, widths[column], c->tone,
                            column + 1 == t->n_columns);
         }
@@ -487,9 +513,13 @@ char *format_user(const Arguments *a, uint32_t uid)
 /* Texts of drivers and of other users must not be able to steer the terminal. */
 char *format_printable(const char *text)
 {
-        GString *s = g_string_new(NULL);
-        g_autofree char *valid = g_utf8_make_valid(text, -1);
+        g_autofree char *valid = NULL;
+        GString *s;
 
+        if (is_plain(text))
+                return g_strdup(text);
+        s = g_string_new(NULL);
+        valid = g_utf8_make_valid(text, -1);
         for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
                 gunichar c = g_utf8_get_char(p);
 

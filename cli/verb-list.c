@@ -56,7 +56,7 @@ static void overview_facts(const GpuInfo *g)
         if (g->boot_display)
                 piece(s, "display of the host");
         if (g->queued_jobs > 0)
-                piece(s, "%" G_GUINT32_FORMAT " jobs wait for it", g->queued_jobs);
+                piece(s, "jobs in its queue: %" G_GUINT32_FORMAT, g->queued_jobs);
         text = format_printable(s->str);
         if (*text)
                 (void)printf("  %s%s%s\n", tone_begin(TONE_DIM), text, tone_end(TONE_DIM));

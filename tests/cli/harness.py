@@ -117,7 +117,7 @@ class Bus:
 class Program:
     """vgpuctl, or another program, running: on pipes or on a terminal."""
 
-    def __init__(self, argv, environment, terminal=False, columns=100, stdin_terminal=False, preexec=None, **popen):
+    def __init__(self, argv, environment, terminal=False, columns=100, stdin_terminal=False, echo=False, preexec=None, **popen):
         self.text = ""  # what came from stdout (and from stderr, on a terminal)
         self.errors = ""
         self.master = None
@@ -125,7 +125,8 @@ class Program:
             self.master, slave = pty.openpty()
             fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
             attributes = termios.tcgetattr(slave)
-            attributes[3] &= ~termios.ECHO
+            if not echo:
+                attributes[3] &= ~termios.ECHO
             termios.tcsetattr(slave, termios.TCSANOW, attributes)
         if terminal:
             self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environment,

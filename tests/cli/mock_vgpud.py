@@ -166,6 +166,7 @@ class Mock(dbus.service.FallbackObject):
         self.fail = []  # (name, message) of the next calls, in order
         self.hold = False  # jobs do not end by themselves
         self.next_job = 17
+        self.requester = 0  # who asks, whoever runs the tests
         self.waiting = {}  # job number -> what to do when it ends
         self.calls = []  # what was asked, for LastCalls
 
@@ -198,7 +199,7 @@ class Mock(dbus.service.FallbackObject):
     def start_job(self, kind, gpu, instances, type_id, effect, options, reply, error, answer):
         number, self.next_job = self.next_job, self.next_job + 1
         path = f"{ROOT}/job/{number}"
-        job = make_job(number, kind, gpu, instances, type_id, os.getuid())
+        job = make_job(number, kind, gpu, instances, type_id, self.requester)
         others = [o[JOB] for o in self.objects.values() if JOB in o and o[JOB]["Gpu"] == gpu]
         if others:
             job["State"], job["StartedUsec"] = "waiting", dbus.UInt64(0)
@@ -305,6 +306,10 @@ class Control(dbus.service.Object):
     @dbus.service.method(MOCK, in_signature="b")
     def Hold(self, hold):
         self.mock.hold = bool(hold)
+
+    @dbus.service.method(MOCK, in_signature="u")
+    def Requester(self, uid):
+        self.mock.requester = int(uid)
 
     @dbus.service.method(MOCK, in_signature="usss")
     def End(self, number, result, error_name, message):

@@ -5,6 +5,7 @@
 test_vgpuctl.py PROGRAM [--update] [NAME...]: --update writes golden/ anew, to be looked at with git diff."""
 
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 import unittest
 import xml.etree.ElementTree
@@ -37,6 +39,11 @@ def error_table():
     rows = re.findall(r'X\((\w+), "(\w+)", (\w+), (\d),', text)
     assert len(rows) >= 18
     return [(name, int(status)) for _, name, _, status in rows]
+
+
+def take_terminal():
+    """In a child: make its terminal the controlling one, so that Ctrl-C reaches it."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Case(unittest.TestCase):
@@ -189,6 +196,16 @@ class Tables(Case):
         for verb in ("gpus", "types", "list"):
             with_legend, without = self.good(verb).splitlines(), self.good(verb, "--no-legend").splitlines()
             self.assertEqual([line.split() for line in with_legend[1:]], [line.split() for line in without])
+
+    def test_sizes(self):
+        """Exact, in the largest unit that can say it."""
+        for size, text in ((1216 << 20, "1216 MiB"), (1536 << 20, "1.5 GiB"), (48 << 30, "48 GiB"), (1 << 40, "1 TiB"),
+                           (3 << 10, "3 KiB"), (1000, "1000 B"), (1025, "1025 B"), (0, "0 B")):
+            kinds = dbus.Dictionary({"x": mock_vgpud.make_type("x", "", "vfio-pci", [], 1, FramebufferBytes=size)},
+                                    signature="sa{sv}")
+            self.change(gpu_path(SAMPLE), GPU, Types=kinds)
+            row = self.good("types", SAMPLE, "--no-legend")
+            self.assertEqual(re.split("  +", row)[3], text)
 
     def test_one_call_each(self):
         for args in ((), ("gpus",), ("types",), ("list",), ("show", "desk"), ("jobs",)):
@@ -563,6 +580,7 @@ class Waiting(Case):
     def setUp(self):
         super().setUp()
         self.bus.control("Hold", True)
+        self.bus.control("Requester", dbus.UInt32(os.getuid()), signature="u")
 
     def end(self, number):
         self.bus.control("End", dbus.UInt32(number), "done", "", "", signature="usss")
@@ -629,7 +647,7 @@ class Waiting(Case):
             self.end(int(number))
 
     def test_interrupt_on_a_terminal(self):
-        p = self.program("destroy", "desk", terminal=True, preexec=lambda: __import__("fcntl").ioctl(0, 0x540E, 0))
+        p = self.program("destroy", "desk", terminal=True, preexec=take_terminal)
         p.expect("job 17 removes")
         os.write(p.master, b"\x03")
         self.assertEqual(p.finish(), 130)
@@ -885,14 +903,14 @@ class Password(Case):
         user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
         if subprocess.run([*user, PROGRAM, "--version"], capture_output=True, check=False).returncode != 0:
             self.skipTest("other users cannot run the program from where it is built")
-        trace = pathlib.Path(self.bus.folder.name) / "agent"
-        p = self.program("create", "mdpy-xga", argv=user, terminal=True)
+        p = self.program("create", "mdpy-xga", argv=user, terminal=True, preexec=take_terminal)
         self.assertEqual(p.finish(), 0, p.text)
         self.assertRegex(p.text, UUID)
-        p = self.program("create", "mdpy-xga", "--no-ask-password", argv=user, terminal=True)
-        self.assertEqual(p.finish(), 0)
-        self.assertRegex(p.text, f"^{UUID.pattern}\r\n$")
-        self.assertFalse(trace.exists())
+        self.assertIn("rror", p.text, "the agent has not been started: nobody complains about the missing polkit")
+        for args, preexec in ((("--no-ask-password",), take_terminal), ((), None)):  # None: not the controlling terminal
+            p = self.program("create", "mdpy-xga", *args, argv=user, terminal=True, preexec=preexec)
+            self.assertEqual(p.finish(), 0)
+            self.assertRegex(p.text, f"^{UUID.pattern}\r\n$")
 
 
 class Remote(Case):
@@ -1021,6 +1039,25 @@ class Completion(Case):
         self.assertEqual(self.bash("vgpuctl types 0000:4"), ["41:00.0"])
         self.assertEqual(self.bash("vgpuctl types 0000:41:"), ["00.0"])
         self.assertEqual(self.bash("vgpuctl create --gpu=0000:0"), ["00:02.0"])
+
+    def test_bash_on_a_terminal(self):
+        """A real bash, and Tab: what stands on its line then."""
+        path = pathlib.Path(PROGRAM).parent
+        p = Program(["bash", "--norc", "--noprofile", "-i"],
+                    dict(self.bus.environment, PATH=f"{path}:{os.environ['PATH']}", INPUTRC="/dev/null"), terminal=True,
+                    columns=200, echo=True)
+        self.addCleanup(p.close)
+        os.write(p.master, f"PS1='>''> '; source {TOP}/cli/completion/vgpuctl.bash\r".encode())
+        p.expect(">> ")
+        for typed, line in (("vgpuctl types 0000:4", "vgpuctl types 0000:41:00.0 "),
+                            ("vgpuctl create --gpu=0000:4", "vgpuctl create --gpu=0000:41:00.0 "),
+                            ("vgpuctl create --gpu=0000:41:00.0 n", "vgpuctl create --gpu=0000:41:00.0 nvidia-746 "),
+                            ("vgpuctl create --ty", "vgpuctl create --type "), ("vgpuctl show d", "vgpuctl show desk "),
+                            ("vgpuctl destroy 4f0c2", f"vgpuctl destroy {FIRST} ")):
+            p.text = ""
+            os.write(p.master, typed.encode() + b"\t")
+            p.expect(line)
+            os.write(p.master, b"\x15")
 
     def test_bash_jobs(self):
         self.bus.control("Hold", True)
