@@ -306,23 +306,18 @@ static int query_start(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitActio
         return 0;
 }
 
-int bus_authz_check(BusAuthz *a, sd_bus_message *call, PolkitAction action, const char *const *details,
-                    VgpudError *reterr)
+int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitAction action,
+                    const char *const *details, VgpudError *reterr)
 {
         Query *q = g_hash_table_lookup(a->queries, call);
-        uid_t uid;
         int r;
 
         g_assert(action >= 0 && action < _POLKIT_ACTION_MAX);
 
-        if (!q) {
-                r = bus_authz_caller(call, &uid, reterr);
-                if (r < 0)
-                        return r;
-                if (uid == 0)
-                        return 1;
+        if (!q && uid == 0)
+                return 1;
+        if (!q)
                 return query_start(a, call, uid, action, details, reterr);
-        }
 
         g_assert(!q->pending); /* the call is dispatched again only after polkit has answered */
         if (q->action != action || !g_strv_equal((const char *const *)q->details, details))

@@ -39,12 +39,12 @@ BusAuthz *bus_authz_free(BusAuthz *a);
 /* Effective uid of the caller. On a connection without a bus daemon the peer is the caller. */
 int bus_authz_caller(sd_bus_message *call, uid_t *ret, VgpudError *reterr);
 
-/* 1: go on. 0: polkit is being asked; the handler must return 1 and will be called again.
+/* uid: what bus_authz_caller() says. details: key, value, key, value, …, NULL: what rules and the text of the
+ * dialogue may use. 1: go on. 0: polkit is being asked; the handler must return 1 and will be called again.
  * Errors: NOT_AUTHORIZED; TOO_MANY_JOBS (too many open questions); FAILED (what the call means has changed
- * since polkit was asked). details: key, value, key, value, …, NULL: what rules and the text of the dialogue
- * may use. */
-int bus_authz_check(BusAuthz *a, sd_bus_message *call, PolkitAction action, const char *const *details,
-                    VgpudError *reterr);
+ * since polkit was asked). */
+int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitAction action,
+                    const char *const *details, VgpudError *reterr);
 
 /* What polkit was told about this call when it was asked; NULL when it has not been asked. With it a handler
  * that has a choice makes the same choice the second time. */

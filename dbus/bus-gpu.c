@@ -166,16 +166,16 @@ static int method_rescan(sd_bus_message *call, void *userdata, sd_bus_error *err
         int r;
 
         r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0)
+                r = bus_authz_caller(call, &uid, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
-        r = bus_authz_check(b->authz, call, POLKIT_RESCAN, details, &e);
+        r = bus_authz_check(b->authz, call, uid, POLKIT_RESCAN, details, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         if (r == 0)
                 return 1;
-        r = bus_authz_caller(call, &uid, &e);
-        if (r >= 0)
-                r = manager_rescan(b->manager, gpu, uid, &job, &e);
+        r = manager_rescan(b->manager, gpu, uid, &job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         return bus_answer_with_job(b, call, job, wait);

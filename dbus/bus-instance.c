@@ -142,7 +142,8 @@ int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bu
                 "mine",     !is_foreign && instance->owner == uid ? "yes" : "no",
                 NULL,
         };
-        r = bus_authz_check(b->authz, call, is_foreign ? POLKIT_DESTROY_FOREIGN : POLKIT_DESTROY, details, &e);
+        r = bus_authz_check(b->authz, call, uid, is_foreign ? POLKIT_DESTROY_FOREIGN : POLKIT_DESTROY, details,
+                            &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         if (r == 0)

@@ -48,7 +48,7 @@ static int method_cancel(sd_bus_message *call, void *userdata, sd_bus_error *err
                         "owner", owner,         NULL,
                 };
 
-                r = bus_authz_check(b->authz, call, POLKIT_CANCEL_JOB, details, &e);
+                r = bus_authz_check(b->authz, call, uid, POLKIT_CANCEL_JOB, details, &e);
                 if (r < 0)
                         return bus_error_set(error, r, &e);
                 if (r == 0)

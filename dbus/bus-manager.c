@@ -56,7 +56,7 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *err
 
         count = g_strdup_printf("%" PRIu32, request.count);
         const char *details[] = { "gpu", request.gpu, "type", request.type, "count", count, NULL };
-        r = bus_authz_check(b->authz, call, POLKIT_CREATE, details, &e);
+        r = bus_authz_check(b->authz, call, request.requester, POLKIT_CREATE, details, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         if (r == 0)

@@ -322,6 +322,7 @@ static void test_wait_client_leaves(void)
         g_autoptr(Call) c = create_waiting(f);
 
         fixture_client_leaves(f);
+        g_assert_null(c->reply);
         model_end_job(manager_get_job(f->manager, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
         g_assert_cmpuint(g_hash_table_size(f->manager->jobs), ==, 0);
 }

@@ -354,7 +354,6 @@ static void test_every_property_is_announced(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
         Job *job = model_add_job(f->gpu, JOB_RESCAN, 0);
-        g_autoptr(GString) single = g_string_new(NULL);
         g_autofree char *gpu = announced(f, PATH_GPU, VGPUD_INTERFACE_GPU);
         g_autofree char *instance = announced(f, PATH_A, VGPUD_INTERFACE_INSTANCE);
         g_autofree char *of_job = announced(f, VGPUD_PATH_JOB "/1", VGPUD_INTERFACE_JOB);
