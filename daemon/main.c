@@ -28,7 +28,8 @@ typedef struct Daemon {
         Bus *bus;
         int lock_fd;
         VgpuIoSysfsConfig io; /* keep_fd is filled in per lane */
-        int exit_status;
+        sd_event_source *exit_source;
+        bool stopped;
 } Daemon;
 
 static void print_help(void)
@@ -151,6 +152,25 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
         return sd_event_exit(d->event, 1);
 }
 
+/* Refuse what waits and give the lanes time, then let go of the bus. Once. */
+static void stop(Daemon *d)
+{
+        if (!d->manager || d->stopped)
+                return;
+        d->stopped = true;
+        manager_stop(d->manager, d->config->stop_timeout_usec);
+        d->bus = bus_free(d->bus);
+        if (d->connection)
+                (void)sd_bus_flush(d->connection);
+}
+
+/* Comes before sd-bus's own source of this kind, which closes the connection: whoever waits is answered. */
+static int on_exit_loop(sd_event_source *source, void *userdata)
+{
+        stop(userdata);
+        return 0;
+}
+
 /* The name is taken last: whoever is answered under it finds the GPUs. */
 static void on_ready(Manager *m, void *userdata)
 {
@@ -185,6 +205,10 @@ static int set_up(Daemon *d)
         if (r >= 0)
                 r = sd_event_add_signal(d->event, NULL, SIGINT, on_signal, d);
         if (r >= 0)
+                r = sd_event_add_exit(d->event, &d->exit_source, on_exit_loop, d);
+        if (r >= 0)
+                r = sd_event_source_set_priority(d->exit_source, SD_EVENT_PRIORITY_IMPORTANT);
+        if (r >= 0)
                 r = sd_event_set_watchdog(d->event, true);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the event loop: %m");
@@ -213,11 +237,10 @@ static int set_up(Daemon *d)
 
 static void tear_down(Daemon *d)
 {
-        if (d->manager)
-                manager_stop(d->manager, d->config->stop_timeout_usec);
-        d->bus = bus_free(d->bus);
+        stop(d);
         d->manager = manager_free(d->manager);
         d->connection = sd_bus_flush_close_unref(d->connection);
+        d->exit_source = sd_event_source_disable_unref(d->exit_source);
         d->event = sd_event_unref(d->event);
         safe_close(d->io.sysfs_fd);
         safe_close(d->io.dev_fd);
