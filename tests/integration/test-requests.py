@@ -1,0 +1,301 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is refused before the kernel is asked, vendor attributes, and 32 creates for 8 places."""
+
+from gi.repository import GLib
+
+import bus
+import host
+import runner
+import simhost
+from host import A2, GVT, NOBODY, S0, V5_4, V5_8, uuid
+
+LONG = "x" * 100_000
+
+
+class Refused(host.HostTest):
+    """None of these reaches the kernel, and the daemon says what is wrong."""
+
+    def setUp(self):
+        super().setUp()
+        self.h = self.host("gvt-g", "nvidia-a2")
+        self.vf = self.h.bus.gpu(A2).get("Parents")[0]
+
+    def tearDown(self):
+        self.assertEqual(self.h.writes("create", "remove", "vgpu_params"), [])
+        self.assertEqual((self.h.bus.instances(), self.h.bus.jobs(), self.h.records()), ({}, {}, {}))
+
+    def refused(self, error, gpu, type_name, *words, **options):
+        return self.assert_error(error, self.h.bus.start_create(gpu, type_name, **options), *words)
+
+    def test_uuid(self):
+        bad = ["", "x", uuid(1)[:-1], uuid(1) + "0", uuid(1).replace("-", ""), "{" + uuid(1) + "}", uuid(1) + "\n",
+               " " + uuid(1), uuid(1).replace("1", "g"), "../" + uuid(1), uuid(1).replace("-", "_"), LONG]
+        for text in bad:
+            self.refused("InvalidArgs", GVT, V5_4, "UUID", uuid=text)
+            if len(text) < 1000:
+                result = self.h.vgpuctl("create", V5_4, "--uuid", text)
+                self.assertEqual((result.status, result.out), (2, ""), text)
+
+    def test_type(self):
+        for text in ["", "no-such", "../i915-GVTg_V5_4", "i915-GVTg_V5_4/", "i915-GVTg_V5_4/../i915-GVTg_V5_4", ".", "..", "/",
+                     V5_4.lower(), V5_4 + "\n", "\x01\x7fü\u2028", LONG]:
+            for gpu in (GVT, ""):
+                message = self.refused("NoSuchType", gpu, text)
+                self.assertIn(V5_4, message)  # says what there is
+                self.assertLess(len(message), len(text) + 4000)
+        self.assertEqual(self.h.vgpuctl("create", "no-such").status, 3)
+        self.refused("NoSuchType", GVT, "A2-4Q")
+
+    def test_gpu(self):
+        for text in ["nothing", "0000:00:02.1", "../" + GVT, GVT + "/", "/", "\x01", LONG]:
+            self.refused("NoSuchGpu", text, V5_4)
+        self.refused("Ambiguous", "0000:0", V5_4, GVT, A2)
+        self.assertEqual(self.h.vgpuctl("create", V5_4, "--gpu", "0000:0").status, 2)
+        self.assertEqual(self.h.vgpuctl("create", V5_4, "--gpu", "nothing").status, 3)
+        self.assert_error("InvalidArgs", self.h.bus.manager.start("GetGpu", ""))
+
+    def test_parent(self):
+        for text in ["", "nothing", GVT, "../" + self.vf, self.vf + "/", "/", ".", "\x01\x02", LONG]:
+            self.refused("InvalidArgs", A2, "A2-4Q", parent=text)
+        self.refused("InvalidArgs", "", "A2-4Q", "only with its GPU", parent=self.vf)
+        self.assertEqual(self.h.vgpuctl("create", "A2-4Q", "--parent", self.vf).status, 2)
+
+    def test_count(self):
+        for count in (0, 1025, 0xffffffff):
+            self.refused("InvalidArgs", GVT, V5_8, "1024", str(count), count=count)
+            self.assertEqual(self.h.vgpuctl("create", V5_8, "--count", str(count)).status, 2)
+        self.refused("InvalidArgs", GVT, V5_8, "count", count=GLib.Variant("i", 2))
+        self.refused("InvalidArgs", GVT, V5_8, "one instance", count=2, uuid=uuid(1))
+        self.refused("InvalidArgs", GVT, V5_8, "one instance", count=2, name="x")
+
+    def test_name(self):
+        for name in ["", "1", "-x", ".x", "_x", "a b", "a/b", "ä", "x" * 65, "a\nb", "deadbeef", "a", "abc", "deadbeef-", uuid(1), LONG]:
+            self.refused("InvalidArgs", GVT, V5_4, "name", name=name)
+
+    def test_options(self):
+        self.refused("InvalidArgs", GVT, V5_4, "'nonsense'", nonsense=True)
+        for name, value in {"uuid": ("b", True), "name": ("u", 1), "parent": ("o", "/"), "attributes": ("as", ["x=y"]),
+                            "count": ("t", 1), "timeout_usec": ("u", 2_000_000), "attribute": ("s", "")}.items():
+            self.refused("InvalidArgs", GVT, V5_4, f"'{name}'", **{name: GLib.Variant(*value)})
+        wait = self.h.bus.manager.start("Create", GVT, V5_4, wait=GLib.Variant("i", 1))
+        self.assert_error("InvalidArgs", wait, "'wait'", "type b, not i")
+        for usec in (0, 999_999, 3_600_000_001, (1 << 64) - 1):
+            self.refused("InvalidArgs", GVT, V5_4, "timeout_usec", timeout_usec=usec)
+        # A key that comes twice is not a Python dictionary, but a message can have it.
+        twice = self.h.bus.start(bus.ROOT, bus.MANAGER, "Create", self.twice())
+        self.assert_error("InvalidArgs", twice, "'count'", "twice")
+        for member, arguments in {"GetGpu": (GVT,), "GetInstance": ("x",), "Destroy": ("x",)}.items():
+            with self.assertRaises(bus.Error):
+                self.h.bus.manager.call(member, *arguments, nonsense=True)
+        self.assert_error("InvalidArgs", self.h.bus.gpu(GVT).start("Rescan", foreign=True), "'foreign'")
+
+    @staticmethod
+    def twice():
+        entry = [GLib.Variant.new_dict_entry(GLib.Variant("s", "count"), GLib.Variant("v", GLib.Variant("u", n))) for n in (1, 2)]
+        options = GLib.Variant.new_array(GLib.VariantType("{sv}"), entry)
+        return GLib.Variant.new_tuple(GLib.Variant("s", GVT), GLib.Variant("s", V5_4), options)
+
+    def test_wrong_signatures(self):
+        for member, arguments in {"Create": ("(ss)", ("", V5_4)), "Destroy": ("(s)", ("x",)), "GetGpu": ("(u)", (1,)),
+                                  "Nonsense": ("()", ())}.items():
+            pending = self.h.bus.start(bus.ROOT, bus.MANAGER, member, GLib.Variant(*arguments))
+            self.assertIn(pending.error(), ("org.freedesktop.DBus.Error.InvalidArgs", "org.freedesktop.DBus.Error.UnknownMethod"))
+
+    def test_properties_cannot_be_set(self):
+        value = GLib.Variant("(ssv)", (bus.GPU, "Name", GLib.Variant("s", "x")))
+        pending = self.h.bus.start(bus.gpu_path(GVT), bus.PROPERTIES, "Set", value)
+        self.assertEqual(pending.error(), "org.freedesktop.DBus.Error.PropertyReadOnly")
+
+    def test_objects_have_one_path(self):
+        for path in (f"{bus.ROOT}/gpu/nothing", f"{bus.ROOT}/gpu", f"{bus.gpu_path(GVT)}/x", f"{bus.ROOT}/gpu/_0000",
+                     f"{bus.ROOT}/instance/{'0' * 36}", bus.instance_path(uuid(1)), f"{bus.ROOT}/job/0", f"{bus.ROOT}/job/01"):
+            for interface in (bus.GPU, bus.INSTANCE, bus.JOB):
+                with self.assertRaises(bus.Error):
+                    bus.Object(self.h.bus, path, interface).all()
+
+
+class Accepted(host.HostTest):
+    def test_names(self):
+        h = self.host()
+        names = ["one", "Two", "x.y_z-1", "x" * 64, "zz", "g0"]
+        for name in names:
+            h.bus.create(GVT, V5_8, name=name)
+        self.assertEqual(sorted(i["Name"] for i in h.mirror.instances().values()), sorted(names))
+        self.assert_error("Exists", h.bus.start_create(GVT, V5_8, name="one"), "one")
+        self.assertEqual(h.vgpuctl("create", V5_8, "--name", "one").status, 6)
+        h.bus.destroy("one")
+        h.bus.create(GVT, V5_8, name="one")
+
+    def test_uuid_in_capitals(self):
+        h = self.host()
+        name = "ABCDEFAB-cdef-4ABC-8DEF-ABCDEFABCDEF"
+        self.assertEqual(h.bus.create(GVT, V5_4, uuid=name), [name.lower()])
+        self.assertEqual(h.tree(), {name.lower()})
+        self.assertEqual(set(h.records()), {name.lower()})
+        h.bus.destroy(name)
+
+    def test_parents(self):
+        h = self.host("nvidia-a2")
+        parents = h.bus.gpu(A2).get("Parents")
+        for parent in (parents[5], parents[0]):
+            made = h.bus.create(A2, "A2-4Q", parent=parent)[0]
+            self.assertEqual(h.mirror.instance(made)["Parent"], parent)
+        self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-4Q", parent=parents[0]))
+        self.assertEqual(h.vgpuctl("create", "A2-4Q", "--gpu", A2, "--parent", parents[5]).status, 5)
+        made = h.bus.create(A2, "A2-4Q")[0]
+        self.assertEqual(h.mirror.instance(made)["Parent"], parents[1])
+
+
+class Attributes(host.HostTest):
+    def setUp(self):
+        super().setUp()
+        self.h = self.host("nvidia-a2")
+
+    def steps(self):
+        """The writes, without the devices' names."""
+        return [(result, path.rpartition("/")[2], value) for result, path, value in
+                self.h.writes("create", "remove", "vgpu_params", "vm_name", "nothing")]
+
+    def test_in_order(self):
+        values = ["frame_rate_limiter=0", "plugin0.enable_uvm=1", "x" * 1000]
+        made = self.h.bus.create(A2, "A2-4Q", uuid=uuid(1), attributes=[("nvidia/vgpu_params", v) for v in values])
+        self.assertEqual(made, [uuid(1)])
+        self.assertEqual(self.steps(), [("ok", "create", uuid(1))] + [("ok", "vgpu_params", v) for v in values])
+        path = self.h.bus.instance(uuid(1)).get("SysfsPath")
+        read = self.h.sim.run(["cat", f"{path}/nvidia/vgpu_params"], capture_output=True).stdout
+        self.assertEqual(read, values[-1] + "\n")
+
+    def test_vgpuctl(self):
+        result = self.h.vgpuctl("create", "A2-4Q", "--attr", "nvidia/vgpu_params=a=1", "--attr", "nvidia/vgpu_params=b,c=2",
+                                "--count", "2")
+        self.assertEqual(result.status, 0, result)
+        self.assertEqual([s[2] for s in self.steps() if s[1] == "vgpu_params"], ["a=1", "b,c=2"] * 2)
+
+    def test_rolled_back(self):
+        good = ("nvidia/vgpu_params", "a=1")
+        for number, (bad, name, *words) in enumerate((
+                (("nvidia/nothing", "1"), "InvalidArgs", "no attribute nvidia/nothing"),
+                (("nothing", "1"), "InvalidArgs", "no attribute nothing"),
+                (("nvidia", "1"), "InvalidArgs", "no attribute nvidia"),
+                (("nvidia/vgpu_params", "x" * 2000), "InvalidArgs", "nvidia/vgpu_params", "Argument list too long"),
+        ), 1):
+            before = len(self.steps())
+            job = self.h.bus.queue_create(A2, "A2-4Q", uuid=uuid(number), attributes=[good, bad, good])
+            result, error, message, _ = self.h.mirror.await_end(job)
+            self.assertEqual((result, error), ("failed", name), message)
+            for word in words:
+                self.assertIn(word, message)
+            steps = self.steps()[before:]
+            self.assertEqual((steps[0], steps[1], steps[-1]),
+                             (("ok", "create", uuid(number)), ("ok", "vgpu_params", "a=1"), ("ok", "remove", "1")))
+            self.assertLessEqual(len(steps), 4)
+            self.assertEqual((self.h.tree(), self.h.records()), (set(), {}))
+        self.h.settle()
+        self.assertNotIn("made by somebody else", self.h.log())
+
+    def test_rolled_back_with_all_its_siblings(self):
+        self.h.sim.fault("open:*/vgpu_params:delay=0:2")
+        self.h.sim.fault("open:*/vgpu_params:errno=EIO:1")  # the third one
+        self.assert_error("Failed", self.h.bus.start_create(A2, "A2-4Q", count=3, attributes=[("nvidia/vgpu_params", "a=1")]),
+                          "nvidia/vgpu_params")
+        self.assertEqual([s[1] for s in self.steps()],
+                         ["create", "vgpu_params"] * 2 + ["create"] + ["remove"] * 3)
+        self.assertEqual((self.h.tree(), self.h.records()), (set(), {}))
+
+    def test_roll_back_fails(self):
+        self.h.sim.fault("remove:*:errno=EBUSY:1")
+        call = self.h.bus.start_create(A2, "A2-4Q", uuid=uuid(1), attributes=[("nvidia/nothing", "1")])
+        self.assert_error("Inconsistent", call, "no attribute", "could not be removed")
+        # What is left is ours, so that it can be seen and dealt with.
+        self.assertEqual(self.h.bus.instances()[uuid(1)]["Origin"], "vgpud")
+        self.assertEqual(set(self.h.records()), {uuid(1)})
+        self.assertEqual(self.h.tree(), {uuid(1)})
+
+    def test_names_that_lead_elsewhere(self):
+        bad = ["", "/", "..", ".", "../x", "nvidia/../remove", "nvidia/..", "/nvidia/vgpu_params", "nvidia//vgpu_params",
+               "nvidia/vgpu_params/", "a/b/c", "remove", "driver/unbind", "driver_override", "power/control", "mdev_type/create",
+               "iommu_group/type", "subsystem/drivers_probe", "uevent", "vfio-dev/x", "nvidia/ü", "nvidia\nremove",
+               "nvidia/vgpu params", "\x01\x02", "x" * 256, "x/" + "y" * 256, LONG, ".hidden", "nvidia/.hidden"]
+        for name in bad:
+            self.assert_error("InvalidArgs", self.h.bus.start_create(A2, "A2-4Q", attributes=[(name, "1")]))
+        self.assertEqual(self.steps(), [])
+
+    def test_values(self):
+        for value in ["", "x" * 4097, LONG]:
+            self.assert_error("InvalidArgs", self.h.bus.start_create(A2, "A2-4Q", attributes=[("nvidia/vgpu_params", value)]))
+        self.assert_error("InvalidArgs", self.h.bus.start_create(
+            A2, "A2-4Q", attributes=[("nvidia/vgpu_params", "a")] * 65), "64")
+        self.assertEqual(self.steps(), [])
+        odd = "\x01\x7f\t=;'\"\\$(reboot) ü\u2028"
+        self.h.bus.create(A2, "A2-4Q", attributes=[("nvidia/vgpu_params", odd)] * 64)
+        self.assertEqual(len(self.steps()), 65)
+        self.assertTrue(all(s[0] == "ok" for s in self.steps()))
+
+
+class Parallel(host.HostTest):
+    """32 creates for 8 places."""
+
+    def setUp(self):
+        super().setUp()
+        self.h = self.host("scalable", options=simhost.scalable(1, 8, 4))
+        self.assertEqual(self.h.bus.gpu(S0).get("Types")["nvidia-1000"]["Available"], 8)
+
+    def check(self, errors):
+        self.assertEqual((errors.count(None), errors.count("NoCapacity"), len(errors)), (8, 24, 32), errors)
+        self.assertEqual(len(self.h.tree()), 8)
+        self.assertEqual(set(self.h.bus.instances()), self.h.tree())
+        self.assertEqual(set(self.h.records()), self.h.tree())
+        self.assertEqual(sorted(i["Parent"] for i in self.h.bus.instances().values()), sorted(self.h.bus.gpu(S0).get("Parents")))
+
+    def test_dbus(self):
+        clients = [self.h.client() for _ in range(32)]
+        self.check([c.error() for c in [c.start_create(S0, "nvidia-1000") for c in clients]])
+
+    def test_any_gpu(self):
+        self.check([c.error() for c in [self.h.bus.start_create("", "S64-1Q") for _ in range(32)]])
+
+    def test_slow(self):
+        self.h.sim.fault("create:*:delay=20")
+        self.check([c.error() for c in [self.h.bus.start_create(S0, "nvidia-1000") for _ in range(32)]])
+
+    def test_without_waiting(self):
+        jobs = [self.h.bus.queue_create(S0, "nvidia-1000") for _ in range(32)]
+        self.check([self.h.mirror.await_end(j)[1] or None for j in jobs])
+
+    def test_vgpuctl(self):
+        processes = [self.h.start_vgpuctl("create", "nvidia-1000", "--gpu", S0) for _ in range(32)]
+        names = {0: None, 5: "NoCapacity"}
+        self.check([names.get(self.h.end_vgpuctl(p).status, "?") for p in processes])
+
+
+class Policy(host.HostTest):
+    """The policy of the bus: everybody may ask, only root may be org.vgpud1."""
+
+    def test_everybody_may_call(self):
+        h = self.host()
+        h.bus.create(GVT, V5_4, uuid=uuid(1))
+        user = h.client(NOBODY)
+        self.assertEqual(set(user.instances()), {uuid(1)})
+        self.assertEqual(user.manager.get("Version"), h.bus.manager.get("Version"))
+        self.assertEqual(user.manager.call("GetGpu", GVT), bus.gpu_path(GVT))
+        xml = user.call(bus.ROOT, "org.freedesktop.DBus.Introspectable", "Introspect", None, "(s)")
+        self.assertIn(bus.MANAGER, xml)
+        user.call(bus.ROOT, "org.freedesktop.DBus.Peer", "Ping")
+        self.assertEqual(h.vgpuctl("list", uid=NOBODY).status, 0)
+
+    def test_nobody_else_may_own_the_name(self):
+        h = self.host(start=False)
+        user = h.client(NOBODY)
+        request = ("/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName")
+        pending = user.start(*request, GLib.Variant("(su)", (bus.SERVICE, 4)), service="org.freedesktop.DBus")
+        self.assertEqual(pending.error(), "org.freedesktop.DBus.Error.AccessDenied")
+
+    def test_interfaces_that_are_not_ours(self):
+        h = self.host()
+        pending = h.client(NOBODY).start(bus.ROOT, "org.example.Nonsense", "Nonsense")
+        self.assertEqual(pending.error(), "org.freedesktop.DBus.Error.AccessDenied")
+
+
+if __name__ == "__main__":
+    runner.main()

@@ -1,0 +1,272 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The kernel does not come back: one GPU is lost for the time being, everything else goes on, and nothing is killed."""
+
+import bus
+import host
+import runner
+from host import A2, GVT, V5_4, V5_8, uuid
+
+SOON = {"jobs": {"timeout": "2s"}, "start": {"timeout": "2s"}}
+
+# What systemd gives a service that is to stop, less a good deal (the unit's TimeoutStopSec= is longer).
+STOP_SECONDS = 10
+
+
+class StuckTest(host.HostTest):
+    def stuck(self, h, gpu=GVT):
+        return bus.wait(lambda: h.mirror.gpu(gpu)["State"] == "stuck", f"{gpu} is stuck")
+
+    def ready(self, h, gpu=GVT):
+        return bus.wait(lambda: h.mirror.gpu(gpu) and h.mirror.gpu(gpu)["State"] == "ready", f"{gpu} is ready")
+
+    def writers(self):
+        return [c for c in map(host.command_of, host.children()) if c and "vgpud-write" in c]
+
+
+class Create(StuckTest):
+    def test_others_go_on(self):
+        h = self.host("gvt-g", "nvidia-a2", "samples")
+        h.bus.create(GVT, V5_8, uuid=uuid(1))
+        before = h.bus.instances()
+        listed = h.vgpuctl("list", "--json").json()
+        h.sim.fault(f"create:{GVT}:hang:1")
+        hung = h.bus.start_create(GVT, V5_4, uuid=uuid(2))
+        h.hanging(1)
+        self.assertEqual(h.bus.instances(), before)
+        self.assertEqual(h.vgpuctl("list", "--json").json(), listed)
+        for words in ([], ["gpus"], ["types"], ["show", GVT], ["jobs"], ["show", uuid(1)]):
+            self.assertEqual(h.vgpuctl(*words).status, 0, words)
+        for number, (gpu, type_name) in enumerate(((A2, "A2-4Q"), ("mdpy", "mdpy-xga"), ("mtty", "mtty-1")), 3):
+            h.bus.create(gpu, type_name, uuid=uuid(number))
+            h.bus.destroy(uuid(number))
+        self.assertFalse(hung.done)
+        self.assertFalse(h.bus.gpu(GVT).get("Stale"))
+        h.sim.ctl("release")
+        self.assertIsNone(hung.error())
+        self.assertEqual(set(h.bus.instances()), {uuid(1), uuid(2)})
+
+    def test_past_the_deadline(self):
+        h = self.host("gvt-g", "nvidia-a2", config=SOON)
+        h.bus.create(GVT, V5_8, uuid=uuid(1))
+        h.sim.fault(f"create:{GVT}:hang:1")
+        hung = h.bus.start_create(GVT, V5_4, uuid=uuid(2))
+        h.hanging(1)
+        waiting = [h.bus.start_create(GVT, V5_4), h.bus.start_create(GVT, V5_4, name="x"),
+                   h.bus.instance(uuid(1)).start("Destroy", wait=True)]
+        queued = h.bus.queue_create(GVT, V5_4, uuid=uuid(3))
+        bus.wait(lambda: h.mirror.gpu(GVT)["QueuedJobs"] == 4, "four jobs wait")
+        self.assertEqual(h.mirror.instance(uuid(1))["Job"], f"{bus.ROOT}/job/5")
+
+        for call in (hung, *waiting):
+            self.assert_error("GpuStuck", call, GVT, "job 2", "create")
+        self.assertEqual(h.mirror.await_end(queued)[:2], ("failed", "GpuStuck"))
+        self.stuck(h)
+        gpu = h.bus.gpu(GVT).all()
+        self.assertEqual((gpu["State"], gpu["Stale"], gpu["QueuedJobs"], gpu["Job"]), ("stuck", True, 0, f"{bus.ROOT}/job/2"))
+        self.assertIn("job 2", gpu["Reason"])
+        self.assertEqual({j: (v["State"], v["Kind"]) for j, v in h.bus.jobs().items()}, {2: ("stuck", "create")})
+        self.assertEqual(set(h.records()), {uuid(1), uuid(2)})  # of what may still be made, and of nothing else
+
+        # What was known stays to be seen, nothing more is begun.
+        self.assertEqual(set(h.bus.instances()), {uuid(1)})
+        self.assertEqual(h.bus.instances()[uuid(1)]["Job"], "/")
+        self.assertEqual(len(gpu["Types"]), 4)
+        for call in (h.bus.start_create(GVT, V5_4), h.bus.start_create("", V5_4), h.bus.gpu(GVT).start("Rescan"),
+                     h.bus.instance(uuid(1)).start("Destroy")):
+            self.assert_error("GpuStuck", call, GVT)
+        result = h.vgpuctl("create", V5_4)
+        self.assertEqual(result.status, 6)
+        self.assertIn("stuck", h.vgpuctl("gpus").out)
+        self.assertIn("stuck", h.vgpuctl("jobs").out)
+        self.assert_error("InUse", h.bus.job(f"{bus.ROOT}/job/2").start("Cancel"), "call the kernel back")
+        h.bus.create(A2, "A2-4Q")
+
+        h.sim.ctl("release")
+        self.assertEqual(h.mirror.await_end(2), ("done", "", "", [uuid(2)]))
+        self.ready(h)
+        self.assertEqual((h.mirror.gpu(GVT)["Stale"], h.mirror.gpu(GVT)["Reason"], h.mirror.gpu(GVT)["Job"]), (False, "", "/"))
+        self.assertEqual(h.bus.instances()[uuid(2)]["Origin"], "vgpud")
+        h.bus.create(GVT, V5_4, uuid=uuid(3))
+        self.assertIn("answers again", h.log())
+
+    def test_a_deadline_of_its_own(self):
+        h = self.host(faults=["create:*:hang:1"])
+        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4, timeout_usec=1_000_000), "for 1 s")
+        h.sim.ctl("release")
+        self.ready(h)
+
+    def test_events_meanwhile(self):
+        h = self.host("gvt-g", config=SOON)
+        h.sim.fault("create:*:hang:1")
+        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4, uuid=uuid(1)))
+        h.foreign(GVT, V5_8, 2)
+        h.sim.ctl("release")
+        self.ready(h)
+        bus.wait(lambda: set(h.mirror.instances()) == {uuid(1), uuid(2)}, "both are seen")
+        self.assertEqual(h.mirror.instance(uuid(2))["Origin"], "foreign")
+
+    def test_several_gpus(self):
+        h = self.host("gvt-g", "nvidia-a2", "samples", config=SOON)
+        h.sim.fault("create:*:hang:5")
+        calls = [h.bus.start_create(*w) for w in ((GVT, V5_4), (A2, "A2-4Q"), ("mdpy", "mdpy-xga"), ("mtty", "mtty-1"),
+                                                  ("mbochs", "mbochs-small"))]
+        for call in calls:
+            self.assert_error("GpuStuck", call)
+        self.assertEqual({g["State"] for g in h.bus.gpus().values()}, {"stuck"})
+        h.sim.ctl("release")
+        for gpu in (GVT, A2, "mdpy", "mtty", "mbochs"):
+            self.ready(h, gpu)
+        h.settle()
+        self.assertEqual(set(h.mirror.instances()), h.tree())
+
+
+class Destroy(StuckTest):
+    def test_past_the_deadline(self):
+        h = self.host(config=SOON)
+        h.bus.create(GVT, V5_4, uuid=uuid(1))
+        h.sim.fault("remove:*:hang:1")
+        self.assert_error("GpuStuck", h.bus.instance(uuid(1)).start("Destroy", wait=True), "destroy")
+        bus.wait(lambda: h.mirror.instance(uuid(1))["State"] == "stuck", "the instance is stuck")
+        self.assertEqual(h.vgpuctl("list", "--json").json()["instances"][0]["state"], "stuck")
+        h.sim.ctl("release")
+        self.ready(h)
+        bus.wait(lambda: not h.mirror.instances(), "it goes")
+        self.assertEqual((h.tree(), h.records()), (set(), {}))
+
+
+class Stop(StuckTest):
+    def test_the_writer_is_left_alone(self):
+        h = self.host("gvt-g", "nvidia-a2", faults=[f"create:{GVT}:hang:1"])
+        hung = h.bus.start_create(GVT, V5_4, uuid=uuid(1))
+        queued = h.bus.start_create(GVT, V5_4, uuid=uuid(2))
+        h.hanging(1)
+        h.stop(STOP_SECONDS)
+        self.assertEqual((hung.error(), queued.error()), ("Canceled", "Canceled"))
+        self.assertEqual(len(self.writers()), 1)
+        self.assertEqual(set(h.records()), {uuid(1)})
+
+        # The next one waits for that write, with that GPU only.
+        h.configure({"start": {"timeout": "2s"}})
+        h.start()
+        self.assertNotEqual(h.bus.gpu(GVT).get("State"), "ready")
+        self.assert_error("Failed", h.bus.start_create(GVT, V5_4), "could not be looked at yet")
+        h.bus.create(A2, "A2-4Q")
+        self.assertEqual(h.vgpuctl("list").status, 0)
+        self.assertEqual(h.sim.ctl("hanging"), ["1"])
+        h.sim.ctl("release")
+        self.ready(h)
+        bus.wait(lambda: h.mirror.instance(uuid(1)), "the instance is seen")
+        self.assertEqual(h.mirror.instance(uuid(1))["Origin"], "vgpud")
+        bus.wait(lambda: host.reap() or not self.writers(), "the writer ends by itself")
+        h.bus.create(GVT, V5_8)
+
+    def test_after_it_is_known_to_be_stuck(self):
+        h = self.host(faults=["create:*:hang:1"], config=SOON)
+        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4))
+        h.stop(STOP_SECONDS)
+        self.assertEqual(len(self.writers()), 1)
+        self.assertIn("Leaving 1 operations to the kernel", h.log())
+
+    def test_a_write_that_ends_in_time(self):
+        h = self.host(faults=["create:*:hang:1"])
+        call = h.bus.start_create(GVT, V5_4, uuid=uuid(1))
+        h.hanging(1)
+        h.vgpud.terminate()
+        h.await_log("stopping")
+        h.sim.ctl("release")
+        self.assertIsNone(call.error())
+        h.stop()
+        h.start()
+        self.assertEqual(h.mirror.instance(uuid(1))["Origin"], "vgpud")
+
+    def test_with_a_removal(self):
+        h = self.host()
+        h.bus.create(GVT, V5_4, uuid=uuid(1))
+        h.sim.fault("remove:*:hang:1")
+        call = h.bus.instance(uuid(1)).start("Destroy", wait=True)
+        h.hanging(1)
+        h.stop(STOP_SECONDS)
+        self.assertEqual(call.error(), "Canceled")
+        h.launch()
+        h.sim.ctl("release")
+        h.bus.await_name(bus.SERVICE)
+        bus.wait(lambda: not h.bus.instances() and not h.records(), "it has gone")
+        self.assertEqual(h.tree(), set())
+
+
+class Read(StuckTest):
+    def test_a_scan(self):
+        h = self.host("gvt-g", "nvidia-a2", config=SOON)
+        h.bus.create(GVT, V5_8, uuid=uuid(1))
+        h.sim.fault(f"read:{GVT}/available_instances:hang:1")
+        h.foreign(GVT, V5_8, 2)
+        self.stuck(h)
+        self.assertTrue(h.mirror.gpu(GVT)["Stale"])
+        self.assertIn("looking at it", h.mirror.gpu(GVT)["Reason"])
+        self.assertIn(uuid(1), h.bus.instances())
+        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4))
+        h.bus.create(A2, "A2-4Q")
+        h.sim.ctl("release")
+        self.ready(h)
+        bus.wait(lambda: h.mirror.instance(uuid(2)), "the foreign one is seen")
+        h.bus.create(GVT, V5_8)
+
+    def test_a_scan_with_jobs_behind_it(self):
+        h = self.host("gvt-g", config=SOON)
+        h.sim.fault(f"read:{GVT}/available_instances:hang:1")
+        h.foreign(GVT, V5_8, 2)
+        h.hanging(1)
+        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4), "looking at it")
+        h.sim.ctl("release")
+        self.ready(h)
+
+    def test_in_a_job(self):
+        h = self.host("gvt-g", config=SOON)
+        h.sim.fault("read:*/device_api:hang:1")
+        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4, uuid=uuid(1)))
+        h.sim.ctl("release")
+        self.ready(h)
+        self.assertEqual(set(h.bus.instances()), {uuid(1)})
+
+    def test_a_read_that_fails(self):
+        h = self.host("gvt-g", "nvidia-a2")
+        h.sim.fault(f"open:{GVT}/mdev_type:errno=EIO")
+        h.foreign(GVT, V5_8, 1)
+        bus.wait(lambda: h.mirror.instances(), "it is seen")
+        h.sim.ctl("fault", "clear")
+        h.bus.gpu(GVT).call("Rescan", wait=True)
+        self.assertEqual(h.mirror.gpu(GVT)["State"], "ready")
+
+    def test_at_the_start(self):
+        for attribute in (f"{GVT}/available_instances", f"{GVT}/device_api"):
+            h = self.host("gvt-g", "nvidia-a2", "samples", faults=[f"read:{attribute}:hang:1"], config=SOON)
+            self.assertIn("Not all GPUs have answered in time", h.log())
+            self.assertNotEqual(h.bus.gpu(GVT).get("State"), "ready")
+            self.assertEqual({n for n, g in h.bus.gpus().items() if g["State"] == "ready"}, {A2, "mbochs", "mdpy", "mtty"})
+            h.bus.create(A2, "A2-4Q")
+            self.assertEqual(h.vgpuctl().status, 0)
+            h.sim.ctl("release")
+            self.ready(h)
+            h.bus.create(GVT, V5_4)
+            h.close()
+
+    def test_the_discovery(self):
+        # An attribute that is read to find out what there is.
+        h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{GVT}/vendor:hang:1"], config=SOON)
+        self.assertIn("Not all GPUs have answered in time", h.log())
+        self.assertEqual(h.vgpuctl("gpus").status, 0)
+        h.sim.ctl("release")
+        self.ready(h)
+        self.ready(h, A2)
+        # And while it runs: what is known goes on.
+        h.sim.fault(f"read:{GVT}/vendor:hang:1")
+        h.sim.ctl("unregister", GVT)
+        h.hanging(1)
+        h.bus.create(A2, "A2-4Q")
+        h.sim.ctl("release")
+        bus.wait(lambda: h.mirror.gpu(GVT)["State"] == "unsupported", "the discovery goes on")
+
+
+if __name__ == "__main__":
+    runner.main()
