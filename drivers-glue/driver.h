@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The back-end vector. A back end turns one kernel interface into a few verbs; callers hold the vector and never
- * branch on the vendor.
+/* The back-end vector. A back end turns one kernel interface into a few verbs; callers hold the vector and
+ * never branch on the vendor.
  *
- * match() and handover() are pure. Every other function is called in the lane of its GPU, never two at a time for
- * one GPU, and may block. A back end has no memory of what exists: that is what scan() finds, so a restart of the
- * daemon and a change made by somebody else need no special case. It reaches the kernel through t->io only, logs
- * nothing above debug, and has no static state. */
+ * match() and handover() are pure. Every other function is called in the lane of its GPU, never two at a time
+ * for one GPU, and may block. A back end has no memory of what exists: that is what scan() finds, so a restart
+ * of the daemon and a change made by somebody else need no special case. It reaches the kernel through t->io
+ * only, logs nothing above debug, and has no static state. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,8 +28,8 @@ typedef struct VgpuTarget {
         VgpuIo *io;            /* borrowed */
 } VgpuTarget;
 
-/* A vendor attribute, written after creation in the order given. The name is a path below the instance's folder of
- * at most two components ("nvidia/vgpu_params"); vgpu_attribute_name_is_valid() says what is allowed. */
+/* A vendor attribute, written after creation in the order given. The name is a path below the instance's folder
+ * of at most two components ("nvidia/vgpu_params"); vgpu_attribute_name_is_valid() says what is allowed. */
 typedef struct VgpuAttribute {
         char *name;
         char *value;
@@ -61,14 +61,14 @@ typedef struct VgpuDriver {
         /* Lane. Reads everything again; may not write. */
         int (*scan)(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr);
 
-        /* Lane. All or nothing: on failure the kernel is as before, or the error is INCONSISTENT. *ret is what was
-         * verified to exist. Errors: NO_SUCH_TYPE, NO_CAPACITY, EXISTS (says where it is), INVALID, GPU_GONE,
-         * FAILED, INCONSISTENT. */
+        /* Lane. All or nothing: on failure the kernel is as before, or the error is INCONSISTENT. *ret is what
+         * was verified to exist. Errors: NO_SUCH_TYPE, NO_CAPACITY, EXISTS (says where it is), INVALID,
+         * GPU_GONE, FAILED, INCONSISTENT. */
         int (*create)(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr);
 
-        /* Lane. Tests use before it removes and keeps others out while it does. 1: it was there and is gone now;
-         * 0: it was gone already. Errors: IN_USE (says who holds it, if that can be seen; also when nobody can
-         * tell), GPU_GONE, FAILED. */
+        /* Lane. Tests use before it removes and keeps others out while it does. 1: it was there and is gone
+         * now; 0: it was gone already. Errors: IN_USE (says who holds it, if that can be seen; also when nobody
+         * can tell), GPU_GONE, FAILED. */
         int (*destroy)(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr);
 
         /* Any thread. No I/O. */
@@ -79,12 +79,12 @@ extern const VgpuDriver mdev_driver;
 
 VgpuAttribute *vgpu_attribute_new(const char *name, const char *value);
 VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a);
-/* One or two components of [A-Za-z0-9_.-], not beginning with a dot, and none of the kernel's own files of a device
- * (remove, uevent, driver, driver_override, subsystem, iommu_group, mdev_type, power, …). */
+/* One or two components of [A-Za-z0-9_.-], not beginning with a dot, and none of the kernel's own files of a
+ * device (remove, uevent, driver, driver_override, subsystem, iommu_group, mdev_type, power, …). */
 bool vgpu_attribute_name_is_valid(const char *name);
 
 Handover *handover_free(Handover *h);
 
-/* registry.c: the back end for these facts. NULL, with *ret_reason (owned by the caller) saying in words why there is
- * none and what could be done. */
+/* registry.c: the back end for these facts. NULL, with *ret_reason (owned by the caller) saying in words why
+ * there is none and what could be done. */
 const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason);

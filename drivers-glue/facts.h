@@ -22,24 +22,25 @@ typedef struct MdevParent {
 typedef struct GpuFacts {
         int refs;
 
-        char *name;        /* sysfs name: "0000:00:02.0", "mdpy"; the GPU's name everywhere */
-        char *path;        /* below /sys, no links in it: "devices/pci0000:00/0000:00:02.0" */
-        char *subsystem;   /* "pci", "mdpy", …; "" if it has none */
-        bool is_pci;       /* then the following six hold */
+        char *name;      /* sysfs name: "0000:00:02.0", "mdpy"; the GPU's name everywhere */
+        char *path;      /* below /sys, no links in it: "devices/pci0000:00/0000:00:02.0" */
+        char *subsystem; /* "pci", "mdpy", …; "" if it has none */
+        bool is_pci;     /* then the following six hold */
         PciAddr address;
         uint16_t vendor, device, subsystem_vendor, subsystem_device;
-        uint32_t class;    /* 24 bits: 0x030000 VGA, 0x030200 3D, 0x038000 other display, 0x12.... accelerator */
-        char *vendor_name; /* from udev's hwdb; NULL if unknown */
-        char *device_name; /* from udev's hwdb; NULL if unknown */
-        char *driver;      /* kernel driver bound to it; NULL if none */
-        int numa_node;     /* -1: unknown, or the machine has none (never 0 for unknown) */
-        int iommu_group;   /* -1: none */
-        char *link_speed, *link_speed_max; /* "8.0 GT/s PCIe"; NULL if unknown */
+        uint32_t class; /* 24 bits: 0x030000 VGA, 0x030200 3D, 0x038000 other display, 0x12.... accelerator */
+        char *vendor_name;                   /* from udev's hwdb; NULL if unknown */
+        char *device_name;                   /* from udev's hwdb; NULL if unknown */
+        char *driver;                        /* kernel driver bound to it; NULL if none */
+        int numa_node;                       /* -1: unknown, or the machine has none (never 0 for unknown) */
+        int iommu_group;                     /* -1: none */
+        char *link_speed, *link_speed_max;   /* "8.0 GT/s PCIe"; NULL if unknown */
         uint32_t link_width, link_width_max; /* lanes; 0 if unknown */
-        bool boot_display; /* boot_vga */
-        uint32_t total_vfs;   /* sriov_totalvfs; 0 without SR-IOV */
+        bool boot_display;                   /* boot_vga */
+        uint32_t total_vfs;                  /* sriov_totalvfs; 0 without SR-IOV */
         uint32_t enabled_vfs; /* number of virtfn links (reading sriov_numvfs would wait for the device lock) */
-        GPtrArray *mdev_parents; /* owned: MdevParent, sorted by name; the GPU itself and its VFs, as far as registered */
+        GPtrArray *mdev_parents; /* owned: MdevParent, sorted by name; the GPU itself and its VFs, as far as
+                                    registered */
 } GpuFacts;
 
 /* What whoever found the device knows already. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The only way to the kernel for back ends. All paths are relative to /sys ("devices/pci0000:00/0000:00:02.0/class"),
- * built from validated parts; a path that is absolute, has an empty, "." or ".." component or is longer than
- * VGPU_IO_PATH_MAX is refused with -EINVAL, and no component may be a symbolic link (-ELOOP): use
- * vgpu_io_resolve_link() and go on from what it names.
+/* The only way to the kernel for back ends. All paths are relative to /sys
+ * ("devices/pci0000:00/0000:00:02.0/class"), built from validated parts; a path that is absolute, has an empty,
+ * "." or ".." component or is longer than VGPU_IO_PATH_MAX is refused with -EINVAL, and no component may be a
+ * symbolic link (-ELOOP): use vgpu_io_resolve_link() and go on from what it names.
  *
- * Every function may block and is called in a lane, never in the main thread. Results are 0 or a negative errno:
- * -ENOENT from a read means no such attribute, -ENODEV a device that is going away (abi.md has the rest).
- * There is one VgpuIo per lane; it is not shared between threads.
+ * Every function may block and is called in a lane, never in the main thread. Results are 0 or a negative
+ * errno: -ENOENT from a read means no such attribute, -ENODEV a device that is going away (abi.md has the
+ * rest). There is one VgpuIo per lane; it is not shared between threads.
  *
  * io-sysfs.c is the real one; tests/unit/io-fake.c an in-memory kernel. */
 
@@ -41,7 +41,8 @@ struct VgpuIo {
 /* The whole text of an attribute, less one newline at its end. */
 int vgpu_io_read(VgpuIo *io, const char *path, char **ret);
 
-/* One write(2) of the whole value, as it is, in the calling thread. For attributes that cannot block for long. */
+/* One write(2) of the whole value, as it is, in the calling thread. For attributes that cannot block for long.
+ */
 int vgpu_io_write(VgpuIo *io, const char *path, const char *value);
 
 /* The same in a child process that outlives us, for writes that may never return (create, remove, numvfs, bind,
@@ -56,15 +57,16 @@ int vgpu_io_read_link(VgpuIo *io, const char *path, char **ret);
 int vgpu_io_read_link_name(VgpuIo *io, const char *path, char **ret);
 int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret);
 
-/* Open /dev/vfio/GROUP read-only and close-on-exec: a file descriptor, which keeps everybody else out until it is
- * closed; -EBUSY when somebody holds the group or a device of it, -ENOENT when there is no such node. */
+/* Open /dev/vfio/GROUP read-only and close-on-exec: a file descriptor, which keeps everybody else out until it
+ * is closed; -EBUSY when somebody holds the group or a device of it, -ENOENT when there is no such node. */
 int vgpu_io_open_group(VgpuIo *io, unsigned group);
 
 /* 1 when the node ("vfio/devices/vfio3") exists below /dev, 0 when not. */
 int vgpu_io_node_exists(VgpuIo *io, const char *path);
 
 /* Look through /proc for a process that has the node ("vfio/12") below /dev open. 1: found, *ret_pid and
- * *ret_command (its comm) are set; 0: nobody has; -EACCES: nobody seen, but not every process could be looked at. */
+ * *ret_command (its comm) are set; 0: nobody has; -EACCES: nobody seen, but not every process could be looked
+ * at. */
 int vgpu_io_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
 
 /* Convenience: a path made of parts, then the function of the same name; -EINVAL when it gets too long. */
@@ -83,11 +85,11 @@ static inline void vgpu_io_freep(VgpuIo **io)
 }
 
 typedef struct VgpuIoSysfsConfig {
-        int sysfs_fd;            /* borrowed; a directory fd of /sys */
-        int dev_fd;              /* borrowed; a directory fd of /dev */
-        int proc_fd;             /* borrowed; a directory fd of /proc */
-        int keep_fd;             /* borrowed, or -EBADF: inherited by the child that writes, so that what it locks
-                                  * stays locked for as long as the child lives (daemon/lane.h) */
+        int sysfs_fd; /* borrowed; a directory fd of /sys */
+        int dev_fd;   /* borrowed; a directory fd of /dev */
+        int proc_fd;  /* borrowed; a directory fd of /proc */
+        int keep_fd;  /* borrowed, or -EBADF: inherited by the child that writes, so that what it locks
+                       * stays locked for as long as the child lives (daemon/lane.h) */
         const char *writer_path; /* borrowed; the program vgpud-write */
 } VgpuIoSysfsConfig;
 

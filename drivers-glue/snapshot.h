@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What one scan of one GPU found. Made in the lane, published once, immutable from then on, reference counted; the
- * main thread takes the difference of two snapshots and announces it. */
+/* What one scan of one GPU found. Made in the lane, published once, immutable from then on, reference counted;
+ * the main thread takes the difference of two snapshots and announces it. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,12 +38,13 @@ typedef struct InstanceDesc {
         char *device_api;           /* "vfio-pci" */
         char *driver;               /* driver of the instance itself, NULL if none is bound */
         int iommu_group;            /* -1: none */
-        char *cdev;                 /* name of the VFIO character device, "vfio3"; NULL when the kernel has none */
+        char *cdev; /* name of the VFIO character device, "vfio3"; NULL when the kernel has none */
 } InstanceDesc;
 
 typedef struct GpuSnapshot {
         int refs;
-        GPtrArray *types;     /* VgpuType, owned, sorted by id (numbers in it by value: nvidia-9 before nvidia-10) */
+        GPtrArray *types; /* VgpuType, owned, sorted by id (numbers in it by value: nvidia-9 before nvidia-10)
+                           */
         GPtrArray *instances; /* InstanceDesc, owned, sorted by UUID */
         uint64_t taken_usec;  /* CLOCK_REALTIME */
 } GpuSnapshot;

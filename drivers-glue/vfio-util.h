@@ -9,13 +9,13 @@
 /* Number of the IOMMU group of the device at this path; -1 in *ret when it has none. */
 int vfio_read_group(VgpuIo *io, const char *device_path, int *ret);
 
-/* Name of the VFIO character device ("vfio3"); NULL in *ret when there is no cdev (it has no `dev` attribute then,
- * kernels below 6.6 or built without VFIO_DEVICE_CDEV). */
+/* Name of the VFIO character device ("vfio3"); NULL in *ret when there is no cdev (it has no `dev` attribute
+ * then, kernels below 6.6 or built without VFIO_DEVICE_CDEV). */
 int vfio_read_cdev(VgpuIo *io, const char *device_path, char **ret);
 
-/* Keep everybody out: a file descriptor of the group, or of nothing (-EBADF in *ret_fd) when the device has neither
- * group nor cdev, or only a cdev (kernels without VFIO_GROUP): opening that keeps nobody out, so it is only tested.
- * IN_USE when somebody holds it, naming the process if it can be seen, or when nobody can tell. While the descriptor is
- * open nobody else can open the group, and removing the device does not block (only an open device makes it block: Linux
- * drivers/vfio/vfio_main.c, vfio_unregister_group_dev). */
+/* Keep everybody out: a file descriptor of the group, or of nothing (-EBADF in *ret_fd) when the device has
+ * neither group nor cdev, or only a cdev (kernels without VFIO_GROUP): opening that keeps nobody out, so it is
+ * only tested. IN_USE when somebody holds it, naming the process if it can be seen, or when nobody can tell.
+ * While the descriptor is open nobody else can open the group, and removing the device does not block (only an
+ * open device makes it block: Linux drivers/vfio/vfio_main.c, vfio_unregister_group_dev). */
 int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudError *reterr);
