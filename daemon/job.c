@@ -26,11 +26,33 @@ DEFINE_DESTROY_NOTIFY(desc_destroy, instance_desc_free)
 
 /* ---- in the lane ---- */
 
+/* Several at once are not begun when there is no room for all. */
+static int check_room(Job *job, VgpuTarget *t)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = NULL;
+        const VgpuType *type;
+        int r;
+
+        if (job->uuids->len == 1)
+                return 0; /* the back end says it better */
+        r = job->driver->scan(t, &snapshot, &job->error);
+        if (r < 0)
+                return r;
+        type = gpu_snapshot_find_type(snapshot, job->type_id, &job->error);
+        if (!type)
+                return -ENOENT;
+        if (type->available < job->uuids->len)
+                return vgpud_error_setf(&job->error, VGPUD_ERROR_NO_CAPACITY,
+                                        "there is room for %" PRIu32 " of %s on GPU %s, not for %u",
+                                        type->available, type->id, job->gpu_name, job->uuids->len);
+        return 0;
+}
+
 /* All or none: what stands when one cannot be made is removed again. */
 static int run_create(Job *job, VgpuTarget *t)
 {
         g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(desc_destroy);
-        int r = 0;
+        int r = check_room(job, t);
 
         for (guint i = 0; i < job->uuids->len && r >= 0; i++) {
                 CreateArgs args = {

@@ -12,6 +12,8 @@
 
 #include <systemd/sd-journal.h>
 
+#include "base/parse-util.h"
+
 static atomic_int max_level = LOG_INFO;
 
 /* How a line leaves: known once, at the first line. */
@@ -24,16 +26,19 @@ typedef enum LogTarget {
 
 static atomic_int target = LOG_TARGET_UNKNOWN;
 
+/* systemd says in JOURNAL_STREAM which device and inode stderr had when it was connected to the journal. */
 static LogTarget find_target(void)
 {
-        struct stat st;
-        unsigned long long dev, ino;
         const char *stream = g_getenv("JOURNAL_STREAM");
+        g_auto(GStrv) parts = stream ? g_strsplit(stream, ":", 2) : NULL;
+        uint64_t dev, ino;
+        struct stat st;
 
-        if (!stream)
+        if (!parts)
                 return LOG_TARGET_STDERR;
-        if (sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
-            st.st_dev == dev && st.st_ino == ino)
+        if (g_strv_length(parts) == 2 && parse_u64(parts[0], 10, &dev) >= 0 &&
+            parse_u64(parts[1], 10, &ino) >= 0 && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev &&
+            st.st_ino == ino)
                 return LOG_TARGET_JOURNAL;
         return LOG_TARGET_PREFIX;
 }

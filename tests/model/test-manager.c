@@ -177,17 +177,44 @@ static void test_capacity(void)
         ASSERT_EQ(made, 4);
         ASSERT_EQ(full, 28);
         ASSERT_EQ(records_left(&f), 4);
+}
 
-        /* all or none */
-        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
-        fixture_discover(&f);
-        ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " GVT_G " state=ready"));
+static int fail_third(FakeKernel *k, const char *path, void *data)
+{
+        return ++*(unsigned *)data == 3 ? -EIO : 0;
+}
+
+/* Several at once: all or none. */
+static void test_several(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        unsigned calls = 0;
+        FakeGpu *gpu;
+
+        fixture_init(&f);
+        gpu = fake_add_gvt_g(f.kernel, GVT_G);
+        fixture_add(&f, gpu);
+        fixture_start(&f);
+        /* no room for all: nothing is begun */
         ASSERT_EQ(fixture_create(&f, REQUEST_N(4, .type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NO_CAPACITY);
+        g_autofree char *writes = fake_writes(f.kernel);
+        ASSERT_STREQ(writes, "");
+
+        /* the third is refused: the first two go */
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(gpu, 0),
+                                              "/mdev_supported_types/i915-GVTg_V5_4/create", NULL);
+        fake_before(f.kernel, "write", create, fail_third, &calls);
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4"), uuid), VGPUD_ERROR_FAILED);
+        ASSERT_EQ(calls, 3);
         ASSERT_EQ(available(&f, GVT_G, "GVTg_V5_4"), 3);
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 4);
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        ASSERT_EQ(records_left(&f), 0);
+        fake_heal(f.kernel);
+
         ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 7);
-        ASSERT_EQ(records_left(&f), 7);
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 3);
+        ASSERT_EQ(records_left(&f), 3);
 }
 
 /* Creates without a GPU go where there is room, and the promises of jobs that wait count. */
@@ -615,6 +642,7 @@ int main(int argc, char **argv)
         TEST(test_life);
         TEST(test_refusals);
         TEST(test_capacity);
+        TEST(test_several);
         TEST(test_placement);
         TEST(test_foreign);
         TEST(test_foreign_first);
