@@ -71,12 +71,16 @@ static const char *hwdb_value(struct udev_hwdb *hwdb, struct udev_device *device
         return list ? udev_list_entry_get_value(list) : NULL;
 }
 
-static void add_facts(Discovery *d, VgpuIo *io, const GpuSeed *seed, const GPtrArray *parents)
+static void add_facts(Discovery *d, VgpuIo *io, const GpuSeed *seed, const GPtrArray *parents, bool on_pci)
 {
         GpuFacts *facts = NULL;
 
-        /* A device that goes away meanwhile is not worth a word. */
-        if (gpu_facts_read(io, seed, parents, &facts) >= 0)
+        /* A device that goes away meanwhile is not worth a word. It loses its links before its folder goes. */
+        if (gpu_facts_read(io, seed, parents, &facts) < 0)
+                return;
+        if (on_pci && !facts->is_pci)
+                gpu_facts_unref(facts);
+        else
                 g_ptr_array_add(d->facts, facts);
 }
 
@@ -110,7 +114,7 @@ static void find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArra
                                 .vendor_name = vendor,
                                 .device_name = model,
                         };
-                        add_facts(d, io, &seed, parents);
+                        add_facts(d, io, &seed, parents, true);
                 }
                 udev_device_unref(device);
         }
@@ -134,7 +138,7 @@ static void find_other_parents(Discovery *d, VgpuIo *io, const GPtrArray *parent
                 } else
                         path = g_strdup(p->path);
                 GpuSeed seed = { .name = p->physfn ? p->physfn : p->name, .path = path };
-                add_facts(d, io, &seed, parents);
+                add_facts(d, io, &seed, parents, p->physfn);
         }
 }
 

@@ -184,6 +184,16 @@ const Config *manager_config(Manager *m)
 
 /* ---- discovery ---- */
 
+/* Whether it is still the device of which clients were told once and for all what it is: another one may have
+ * been put in its place between two looks. */
+static bool same_device(const GpuFacts *a, const GpuFacts *b)
+{
+        return strcmp(a->path, b->path) == 0 && strcmp(a->subsystem, b->subsystem) == 0 &&
+               a->vendor == b->vendor && a->device == b->device && a->subsystem_vendor == b->subsystem_vendor &&
+               a->subsystem_device == b->subsystem_device && a->class == b->class &&
+               a->boot_display == b->boot_display;
+}
+
 /* No driver, no instances: what there is a record of went with it, perhaps while no daemon was running or
  * before a scan had seen it. What a job is making is left to the job. */
 static void forget_instances_without_driver(Manager *m)
@@ -204,11 +214,12 @@ void manager_apply_inventory(Manager *m, const GPtrArray *facts)
         g_autoptr(GList) all = NULL;
 
         for (guint i = 0; i < facts->len; i++)
-                g_hash_table_add(seen, ((const GpuFacts *)facts->pdata[i])->name);
+                g_hash_table_insert(seen, ((const GpuFacts *)facts->pdata[i])->name, facts->pdata[i]);
         all = g_hash_table_get_values(m->gpus);
         for (GList *l = all; l; l = l->next) {
                 Gpu *gpu = l->data;
-                if (g_hash_table_contains(seen, gpu_name(gpu)))
+                const GpuFacts *now = g_hash_table_lookup(seen, gpu_name(gpu));
+                if (now && same_device(gpu->facts, now))
                         continue;
                 log_info("GPU %s went away", gpu_name(gpu));
                 gpu_withdraw(gpu);
@@ -647,13 +658,15 @@ int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requeste
                                         "instance %s was not made by vgpud; to remove it all the same, say so "
                                         "(--foreign)",
                                         instance->desc->uuid);
+        r = check_gpu(gpu,
+                      reterr); /* of a stuck GPU, a job that does not end is the lesser half of the truth */
+        if (r < 0)
+                return r;
         if (instance->job)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "job %" PRIu32 " (%s) works on instance %s",
                                         instance->job->id, job_kind_to_string(instance->job->kind),
                                         instance->desc->uuid);
-        r = check_gpu(gpu, reterr);
-        if (r >= 0)
-                r = check_queue(m, gpu, requester, reterr);
+        r = check_queue(m, gpu, requester, reterr);
         if (r < 0)
                 return r;
         job = job_new(m, JOB_DESTROY, gpu, requester, timeout_usec);
