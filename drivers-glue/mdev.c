@@ -425,7 +425,8 @@ static int read_available(VgpuIo *io, const MdevParent *p, const char *type_id, 
 /* The first parent with room, or the one that was asked for if that has. */
 static int choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent **ret, VgpudError *reterr)
 {
-        bool offered = false;
+        bool offered = false, readable = false;
+        int problem = 0;
 
         if (args->parent && !find_parent(t->facts, args->parent))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is no parent of instances of GPU %s",
@@ -442,11 +443,22 @@ static int choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent
                 if (r < 0 || strcmp(api, DEVICE_API) != 0)
                         continue;
                 offered = true;
-                if (read_available(t->io, p, args->type_id, &available) >= 0 && available > 0) {
+                r = read_available(t->io, p, args->type_id, &available);
+                if (r < 0)
+                        problem = r;
+                else
+                        readable = true;
+                if (available > 0) {
                         *ret = p;
                         return 0;
                 }
         }
+        if (offered && !readable && is_gone(problem))
+                return gpu_gone(t->facts, problem, reterr);
+        if (offered && !readable)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, problem,
+                                              "how many %s GPU %s has room for cannot be read: %s",
+                                              args->type_id, t->facts->name, g_strerror(-problem));
         return offered ? no_capacity(t, args->type_id, 0, reterr) : no_such_type(t, args, reterr);
 }
 
