@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
+#include <unistd.h>
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
@@ -128,10 +128,12 @@ static int take_lock(Daemon *d)
         d->lock_fd = openat(dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (d->lock_fd < 0)
                 return log_error_errno(-errno, "Cannot open %s/lock: %m", d->config->runtime_directory);
-        if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
-                return errno == EWOULDBLOCK ? log_error_errno(-EBUSY, "Another vgpud is running")
-                                            : log_error_errno(-errno, "Cannot lock %s/lock: %m",
-                                                              d->config->runtime_directory);
+        /* A lock of the process, not of the open file: a child that is just being made when this one is killed
+         * would keep the latter for a moment, and the next daemon would not start. */
+        if (lockf(d->lock_fd, F_TLOCK, 0) < 0)
+                return errno == EAGAIN || errno == EACCES ? log_error_errno(-EBUSY, "Another vgpud is running")
+                                                          : log_error_errno(-errno, "Cannot lock %s/lock: %m",
+                                                                            d->config->runtime_directory);
         return 0;
 }
 
