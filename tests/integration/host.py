@@ -326,6 +326,8 @@ class Host:
 
     def forget(self):
         self.vgpud = None
+        if not self.bus.gio.is_closed():
+            bus.wait(lambda: not self.bus.name_owner(bus.SERVICE), "the bus has noticed that vgpud has gone")
         if self.mirror:
             self.mirror.close()
             self.check_mirror()

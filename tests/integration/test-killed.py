@@ -1,0 +1,193 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""SIGKILL at any moment, and a new daemon: an instance is whole, ours and noted, or it is not there, and not noted."""
+
+import random
+import time
+
+import bus
+import host
+import runner
+from host import A2, GVT, V5_1, V5_4, V5_8, uuid
+
+PARAMETERS = [("nvidia/vgpu_params", f"a={i}") for i in range(8)]
+
+
+class Killed(host.HostTest):
+    def check(self, h):
+        """The kernel's devices, the daemon's, and its records are the same, and all are ours."""
+        bus.wait(lambda: not h.bus.jobs() and all(g["State"] == "ready" for g in h.bus.gpus().values()), "all is quiet")
+        h.settle()
+        tree = h.tree()
+        self.assertEqual(set(h.mirror.instances()), tree)
+        self.assertEqual({i["Origin"] for i in h.mirror.instances().values()}, {"vgpud"} if tree else set())
+        self.assertEqual(set(h.records()), tree)
+        for text in h.records().values():
+            self.assertIn("Made=true", text)
+        return tree
+
+    def restart(self, h):
+        """Kills, starts anew, lets go what hangs."""
+        h.kill()
+        h.launch()
+        h.sim.ctl("release")
+        self.assertTrue(h.bus.await_name(bus.SERVICE, lambda: h.vgpud.poll() is None))
+        h.mirror = bus.Mirror(h.bus)
+
+    def test_before_the_driver_has_begun(self):
+        h = self.host(faults=["create:*:hang:1"])
+        h.bus.start_create(GVT, V5_4, uuid=uuid(1), name="one")
+        h.hanging(1)
+        self.restart(h)
+        self.assertEqual(self.check(h), {uuid(1)})
+        self.assertEqual(h.mirror.instance(uuid(1))["Name"], "one")
+        self.assertIn("was being made when the daemon ended, and stands", h.log())
+        h.bus.destroy("one")
+
+    def test_before_the_links_are_made(self):
+        h = self.host(faults=["link:*:hang:1"])
+        h.bus.start_create(GVT, V5_4, uuid=uuid(1))
+        h.hanging(1)
+        self.restart(h)
+        self.assertEqual(self.check(h), {uuid(1)})
+        self.assertEqual(h.mirror.instance(uuid(1))["Type"], V5_4)
+
+    def test_before_the_answer(self):
+        # The kernel has made it, the daemon looks whether it did.
+        h = self.host(faults=["open:*/mdev_supported_types:delay=0:1"])
+        h.sim.fault("read:*/available_instances:delay=0:1")
+        h.sim.fault("read:*/available_instances:hang:1")
+        h.bus.start_create(GVT, V5_4, uuid=uuid(1))
+        h.hanging(1)
+        self.assertEqual([w[0] for w in h.writes("create")], ["ok"])
+        # A thread waits in the kernel, so the process stays until that comes back.
+        h.vgpud.kill()
+        h.sim.ctl("release")
+        h.kill()
+        h.start()
+        self.assertEqual(self.check(h), {uuid(1)})
+
+    def test_the_driver_refuses_afterwards(self):
+        h = self.host(faults=["create:*:hang:1"])
+        h.bus.start_create(GVT, V5_1, uuid=uuid(1), name="one")
+        h.hanging(1)
+        h.foreign(GVT, V5_1, 2)  # takes the place meanwhile
+        h.kill()
+        self.assertEqual(set(h.records()), {uuid(1)})
+        h.launch()
+        h.sim.ctl("release")
+        h.bus.await_name(bus.SERVICE)
+        bus.wait(lambda: set(h.bus.instances()) == {uuid(2)} and not h.records(), "only the foreign one")
+        self.assertEqual([w[0] for w in h.writes("create")], ["ENOSPC"])
+        h.bus.destroy(uuid(2), foreign=True)
+        h.bus.create(GVT, V5_4, uuid=uuid(1), name="one")
+
+    def test_with_attributes(self):
+        h = self.host("nvidia-a2", faults=["create:*:hang:1"])
+        h.bus.start_create(A2, "A2-4Q", uuid=uuid(1), attributes=PARAMETERS)
+        h.hanging(1)
+        self.restart(h)
+        self.assertEqual(self.check(h), set())
+        self.assertIn("may be half made: removing it", h.log())
+
+    def test_between_attributes(self):
+        h = self.host("nvidia-a2", faults=["open:*/vgpu_params:delay=0:3", "open:*/vgpu_params:hang:1"])
+        h.bus.start_create(A2, "A2-4Q", uuid=uuid(1), attributes=PARAMETERS)
+        h.hanging(1)
+        h.vgpud.kill()
+        h.sim.ctl("release")
+        h.kill()
+        h.start()
+        self.assertEqual(self.check(h), set())
+        self.assertEqual([w[1].rpartition("/")[2] for w in h.writes("create", "remove")], ["create", "remove"])
+
+    def test_several_at_once(self):
+        h = self.host(faults=["create:*:delay=0:3", "create:*:hang:1"])
+        h.bus.start_create(GVT, V5_8, count=6)
+        h.hanging(1)
+        self.assertEqual(len(h.tree()), 4)
+        self.restart(h)
+        self.assertEqual(self.check(h), set())
+
+    def test_what_has_been_made_before_stays(self):
+        h = self.host("nvidia-a2", faults=["create:*:delay=0:2", "create:*:hang:1"])
+        made = h.bus.create(A2, "A2-4Q", name="one", attributes=PARAMETERS) + h.bus.create(A2, "A2-4Q", uuid=uuid(2))
+        h.bus.start_create(A2, "A2-4Q", attributes=PARAMETERS)
+        h.hanging(1)
+        self.restart(h)
+        self.assertEqual(self.check(h), set(made))
+        self.assertEqual(sorted(i["Name"] for i in h.mirror.instances().values()), ["", "one"])
+
+    def test_jobs_that_waited(self):
+        h = self.host(faults=["create:*:hang:1"])
+        h.bus.start_create(GVT, V5_8, uuid=uuid(1))
+        h.hanging(1)
+        for number in range(2, 6):
+            h.bus.queue_create(GVT, V5_8, uuid=uuid(number), name=f"n{number}")
+        self.assertEqual(len(h.records()), 5)
+        self.restart(h)
+        self.assertEqual(self.check(h), {uuid(1)})
+        h.bus.create(GVT, V5_8, uuid=uuid(2), name="n3")
+
+    def test_a_removal(self):
+        h = self.host()
+        h.bus.create(GVT, V5_4, uuid=uuid(1))
+        h.sim.fault("remove:*:hang:1")
+        h.bus.instance(uuid(1)).start("Destroy", wait=True)
+        h.hanging(1)
+        self.restart(h)
+        bus.wait(lambda: not h.bus.instances(), "it goes")
+        self.assertEqual(self.check(h), set())
+
+    def test_a_removal_that_is_refused_afterwards(self):
+        h = self.host(config={"jobs": {"timeout": "60s"}})
+        h.bus.create(GVT, V5_4, uuid=uuid(1))
+        h.bus.create(GVT, V5_4, uuid=uuid(2))
+        h.sim.fault("remove:*:hang:1")
+        h.bus.start(bus.instance_path(uuid(1)), bus.INSTANCE, "Destroy", None)
+        h.bus.instance(uuid(2)).start("Destroy")
+        h.hanging(1)
+        self.restart(h)
+        self.check(h)
+
+    def test_at_any_moment(self):
+        h = self.host("gvt-g", "nvidia-a2")
+        chance = random.Random(1)
+        h.sim.fault("create:*:delay=5")
+        h.sim.fault("open:*/vgpu_params:delay=3")
+        h.sim.fault("remove:*:delay=5")
+        for turn in range(25):
+            number = 10 * turn
+            stay = {i for i in h.bus.instances() if chance.random() < 0.5}
+            for name in set(h.bus.instances()) - stay:
+                h.bus.instance(name).start("Destroy")
+            h.bus.start_create(GVT, V5_8, uuid=uuid(number + 1), name=f"n{number}")
+            h.bus.start_create(A2, "A2-1Q", uuid=uuid(number + 2), attributes=PARAMETERS[:2])
+            h.bus.start_create(GVT, V5_8, count=2)
+            moment = time.monotonic() + chance.uniform(0, 0.08)
+            bus.wait(lambda m=moment: time.monotonic() > m, "a moment")
+            h.kill()
+            h.start()
+            self.assertLessEqual(stay, self.check(h))
+        self.assertNotIn("made by somebody else", h.log())
+
+    def test_records_that_are_not_ours(self):
+        h = self.host()
+        h.bus.create(GVT, V5_4, uuid=uuid(1), name="one")
+        h.bus.create(GVT, V5_4, uuid=uuid(2), name="two")
+        h.kill()
+        directory = h.runtime / "instance"
+        (directory / uuid(1)).write_text("[Instance\nnonsense", "utf-8")
+        (directory / uuid(3)).write_bytes(b"\0" * 10_000)
+        (directory / uuid(4)).write_text((directory / uuid(2)).read_text("utf-8").replace("two", "../x"), "utf-8")
+        (directory / "nonsense").write_text("", "utf-8")
+        (directory / f".{uuid(5)}.tmp").write_text("half", "utf-8")
+        h.start()
+        self.assertEqual({u: (i["Origin"], i["Name"]) for u, i in h.bus.instances().items()},
+                         {uuid(1): ("foreign", ""), uuid(2): ("vgpud", "two")})
+        self.assertEqual(set(h.records()), {uuid(2)})
+        self.assertEqual(h.log().count("cannot be understood, removing it"), 4)
+
+
+if __name__ == "__main__":
+    runner.main()
