@@ -151,7 +151,6 @@ static void test_refusals(void)
 static void test_capacity(void)
 {
         _cleanup_fixture_ Fixture f;
-        char uuid[UUID_STRLEN + 1];
         unsigned made = 0, full = 0;
         Outcome o[32] = { 0 };
         unsigned left = 32;
@@ -371,6 +370,39 @@ static void test_stuck(void)
 }
 
 /* The same with a scan. */
+static bool is_gone(Fixture *f, void *uuid)
+{
+        return !get(f, uuid);
+}
+
+/* A removal that does not come back: who asks again hears of the GPU, not of a job that will not end. */
+static void test_stuck_removal(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome outcome = { 0 };
+        char uuid[UUID_STRLEN + 1];
+        Job *job;
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd"), uuid), VGPUD_ERROR_NONE);
+        g_autofree char *attribute = g_strconcat(get(&f, uuid)->desc->path, "/remove", NULL);
+        fake_hang(f.kernel, "write", attribute);
+        ASSERT_OK(manager_destroy(f.manager, get(&f, uuid), false, 0, USEC_PER_SEC, &job, NULL));
+        outcome_of(&outcome, job);
+        fake_wait_hanging(f.kernel);
+        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_IN_USE); /* a job works on it */
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &outcome));
+        ASSERT_EQ(outcome.code, VGPUD_ERROR_GPU_STUCK);
+        ASSERT_EQ(get(&f, uuid)->state, INSTANCE_STUCK);
+        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_GPU_STUCK);
+        fake_heal(f.kernel);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, is_gone, uuid));
+        ASSERT_EQ(records_left(&f), 0);
+}
+
 static void test_stuck_scan(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -648,6 +680,7 @@ int main(int argc, char **argv)
         TEST(test_foreign_first);
         TEST(test_in_use);
         TEST(test_stuck);
+        TEST(test_stuck_removal);
         TEST(test_stuck_scan);
         TEST(test_cancel);
         TEST(test_limits);
