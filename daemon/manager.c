@@ -658,8 +658,8 @@ int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requeste
                                         "instance %s was not made by vgpud; to remove it all the same, say so "
                                         "(--foreign)",
                                         instance->desc->uuid);
-        r = check_gpu(gpu,
-                      reterr); /* of a stuck GPU, a job that does not end is the lesser half of the truth */
+        /* First the GPU: when it is stuck, that a job works on the instance is the lesser half of the truth. */
+        r = check_gpu(gpu, reterr);
         if (r < 0)
                 return r;
         if (instance->job)

@@ -369,7 +369,6 @@ static void test_stuck(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID2), uuid), VGPUD_ERROR_NONE);
 }
 
-/* The same with a scan. */
 static bool is_gone(Fixture *f, void *uuid)
 {
         return !get(f, uuid);
@@ -403,6 +402,7 @@ static void test_stuck_removal(void)
         ASSERT_EQ(records_left(&f), 0);
 }
 
+/* The same with a scan. */
 static void test_stuck_scan(void)
 {
         _cleanup_fixture_ Fixture f;
