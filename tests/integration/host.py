@@ -199,9 +199,15 @@ class Host:
     """A running host.
 
     models, faults, options: of simhost; config: {"jobs": {"timeout": "1s"}}, or the text of vgpud.conf; dropins: {name:
-    text}; polkit: whether there is a mock polkitd; start: whether vgpud is started."""
+    text}; polkit: whether there is a mock polkitd; start: whether vgpud is started. One at a time: what is left of it is
+    found among the children of this process."""
+
+    is_open = False
 
     def __init__(self, models=("gvt-g",), faults=(), config=None, dropins=None, options=(), polkit=False, start=True):
+        if Host.is_open:
+            raise RuntimeError("close the other host first")
+        Host.is_open = True
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="vgpud-test-", dir="/tmp"))
         self.address = f"unix:path={self.directory}/bus"
         self.runtime = self.directory / "run"
@@ -223,7 +229,6 @@ class Host:
         self.runs = 0
         self.texts = []  # logs of daemons that have ended
         self.closed = False
-        self.use_log = True
         try:
             self.set_up(models, faults, config, dropins or {}, options, polkit, start)
         except BaseException:
@@ -377,6 +382,7 @@ class Host:
 
     def discard(self):
         """Ends what is left, whatever it is."""
+        Host.is_open = False
         wrong = []
         for process in reversed(self.processes):
             if process.poll() is None:

@@ -1,0 +1,245 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vgpud as a process: arguments, configuration, a second one, the bus that goes away, signals."""
+
+import os
+import signal
+import socket
+import subprocess
+
+import bus
+import host
+import runner
+from host import GVT, V5_4, V5_8, uuid
+
+DEFAULT_TIMEOUT_USEC = 120_000_000
+
+
+class Arguments(host.HostTest):
+    def run_daemon(self, *arguments):
+        environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS="unix:path=/nonexistent")
+        return subprocess.run([str(host.BUILD / "vgpud"), *arguments], capture_output=True, text=True, check=False,
+                              env=environment, timeout=bus.DEADLINE)
+
+    def test_version(self):
+        result = self.run_daemon("--version")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertRegex(result.stdout, r"^vgpud \d+\.\d+\n$")
+
+    def test_help(self):
+        for word in ("--help", "-h"):
+            result = self.run_daemon(word)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            for option in ("--version", "--config-directory", "--runtime-directory", "--writer", "--debug"):
+                self.assertIn(option, result.stdout)
+
+    def test_wrong(self):
+        for words in (["--nonsense"], ["word"], ["--writer"], ["--version=1"]):
+            result = self.run_daemon(*words)
+            self.assertEqual((result.returncode, result.stdout), (2, ""), words)
+            self.assertTrue(result.stderr)
+
+    def test_no_bus(self):
+        h = self.host(start=False)
+        result = self.run_daemon(f"--runtime-directory={h.runtime}")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("Cannot connect to the system bus", result.stderr)
+
+    def test_debug(self):
+        h = self.host(start=False)
+        h.start("--debug")
+        h.bus.create(GVT, V5_4, uuid=uuid(1))
+        self.assertIn(f"Wrote, guarded, \"{uuid(1)}\" to /sys/", h.log())
+
+
+class Configuration(host.HostTest):
+    def timeout_usec(self, h):
+        h.sim.fault("create:*:hang:1")
+        job = h.bus.queue_create(GVT, V5_8)
+        value = h.bus.job(job).get("TimeoutUsec")
+        h.sim.ctl("release")
+        h.mirror.await_end(job)
+        return value
+
+    def test_none(self):
+        h = self.host()
+        self.assertEqual(self.timeout_usec(h), DEFAULT_TIMEOUT_USEC)
+        self.assertEqual(h.log().count("ignoring"), 0)
+
+    def test_units(self):
+        for text, usec in (("90", 90_000_000), ("90s", 90_000_000), ("5000ms", 5_000_000), ("2min", 120_000_000), ("1h", 3_600_000_000)):
+            h = self.host(config={"jobs": {"timeout": text}})
+            self.assertEqual(self.timeout_usec(h), usec, text)
+            h.close()
+
+    def test_dropins(self):
+        dropins = {"10-a.conf": "[jobs]\ntimeout=10s\nper-gpu=1\n", "20-b.conf": "[jobs]\ntimeout=20s\n",
+                   "30-c.txt": "[jobs]\ntimeout=30s\n", ".40.conf": "[jobs]\ntimeout=40s\n"}
+        h = self.host(config={"jobs": {"timeout": "5s"}}, dropins=dropins)
+        self.assertEqual(self.timeout_usec(h), 20_000_000)
+        h.sim.fault("create:*:hang:1")
+        h.bus.queue_create(GVT, V5_8)
+        h.hanging(1)
+        bus.wait(lambda: h.mirror.gpu(GVT)["QueuedJobs"] == 0, "the first runs")
+        h.bus.queue_create(GVT, V5_8)
+        self.assert_error("TooManyJobs", h.bus.start_create(GVT, V5_8), "1 jobs")
+        h.sim.ctl("release")
+
+    def test_wrong_values(self):
+        bad = {"jobs": {"timeout": "soon", "per-gpu": "0", "per-user": "-1", "nonsense": "1"}, "start": {"timeout": ""},
+               "stop": {"timeout": "99999999999999999999"}, "Nonsense": {"x": "y"}}
+        h = self.host(config=bad)
+        self.assertEqual(self.timeout_usec(h), DEFAULT_TIMEOUT_USEC)
+        for text in ("[jobs] timeout=soon is not valid", "[jobs] per-gpu=0 is not valid", "[jobs] per-user=-1 is not valid",
+                     "[jobs] nonsense= is not known", "[start] timeout= is not valid", "[Nonsense] x= is not known",
+                     "[stop] timeout=99999999999999999999 is not valid"):
+            self.assertIn(text, h.log())
+
+    def test_files_that_are_none(self):
+        h = self.host(config="nonsense\n", dropins={"10-good.conf": "[jobs]\ntimeout=7s\n", "20-bad.conf": "[jobs\ntimeout=1s\n"})
+        self.assertEqual(self.timeout_usec(h), 7_000_000)
+        self.assertIn("vgpud.conf cannot be understood, ignoring it", h.log())
+        self.assertIn("20-bad.conf cannot be understood, ignoring it", h.log())
+
+    def test_a_file_that_cannot_be_read(self):
+        h = self.host(start=False)
+        (h.config / "vgpud.conf").mkdir()
+        h.start()
+        self.assertIn("Cannot read vgpud.conf", h.log())
+        h.bus.create(GVT, V5_4)
+
+
+class Process(host.HostTest):
+    def test_a_second_one(self):
+        h = self.host()
+        first = h.vgpud
+        second = h.launch()
+        bus.wait(lambda: second.poll() is not None, "the second one ends")
+        self.assertEqual(second.returncode, 1)
+        self.assertIn("Another vgpud is running", h.log())
+        h.vgpud = first
+        h.bus.create(GVT, V5_4)
+
+    def test_a_name_that_is_taken(self):
+        # Another runtime directory, so the lock is free, but not the name.
+        h = self.host()
+        first = h.vgpud
+        h.runtime = h.directory / "etc" / "run2"
+        second = h.launch()
+        bus.wait(lambda: second.poll() is not None, "the second one ends")
+        self.assertEqual(second.returncode, 1)
+        self.assertIn("Cannot take the name org.vgpud1", h.log())
+        h.runtime = h.directory / "run"
+        h.vgpud = first
+        h.bus.create(GVT, V5_4)
+
+    def test_the_bus_goes_away(self):
+        h = self.host()
+        h.bus.create(GVT, V5_4, uuid=uuid(1))
+        h.bus_process.kill()
+        bus.wait(lambda: h.vgpud.poll() is not None, "vgpud ends")
+        self.assertEqual(h.vgpud.returncode, 1)
+        self.assertIn("The system bus is gone", h.log())
+        self.assertEqual(set(h.records()), {uuid(1)})
+        h.check_log()
+        h.vgpud = None
+
+    def test_the_bus_goes_away_with_a_job(self):
+        h = self.host(faults=["create:*:hang:1"], config={"stop": {"timeout": "500ms"}})
+        h.bus.start_create(GVT, V5_4, uuid=uuid(1))
+        h.hanging(1)
+        h.bus_process.kill()
+        bus.wait(lambda: h.vgpud.poll() is not None, "vgpud ends")
+        self.assertEqual(h.vgpud.returncode, 1)
+        h.vgpud = None
+
+    def test_signals(self):
+        h = self.host()
+        for number, name in ((signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT")):
+            process = h.vgpud
+            self.assertEqual(h.end(process, number), 0)
+            self.assertIn(f"Received {name}, stopping", h.log())
+            h.forget()
+            h.start()
+        os.kill(h.vgpud.pid, signal.SIGPIPE)
+        self.assertEqual(h.vgpuctl("list").status, 0)
+
+    def test_it_tells_systemd(self):
+        h = self.host(start=False)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            path = h.config / "notify"
+            listener.bind(str(path))
+            listener.settimeout(bus.DEADLINE)
+            h.environment["NOTIFY_SOCKET"] = str(path)
+            h.start()
+            message = listener.recv(4096).decode()
+            self.assertIn("READY=1", message)
+            self.assertIn("STATUS=1 GPUs, 0 instances", message)
+            h.stop()
+            self.assertIn("STOPPING=1", listener.recv(4096).decode())
+
+    def test_the_watchdog(self):
+        h = self.host(start=False)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            path = h.config / "notify"
+            listener.bind(str(path))
+            listener.settimeout(bus.DEADLINE)
+            h.environment.update(NOTIFY_SOCKET=str(path), WATCHDOG_USEC="1000000")
+            h.start()
+            h.sim.fault("create:*:hang:1")
+            h.bus.queue_create(GVT, V5_4)
+            h.hanging(1)
+            for _ in range(3):  # also while the kernel does not come back
+                bus.wait(lambda: "WATCHDOG=1" in listener.recv(4096).decode(), "the watchdog is fed")
+            h.sim.ctl("release")
+
+    def test_start_again_and_again(self):
+        h = self.host()
+        made = h.bus.create(GVT, V5_4, name="one")
+        for _ in range(10):
+            h.stop()
+            h.start()
+            self.assertEqual([(u, i["Name"], i["Origin"]) for u, i in h.bus.instances().items()], [(made[0], "one", "vgpud")])
+        self.assertEqual(h.writes("remove"), [])
+
+    def test_nothing_to_manage(self):
+        # No GPU, no mdev module: still there for what comes.
+        h = self.host("samples")
+        for parent in ("mdpy", "mbochs", "mtty"):
+            h.sim.ctl("unregister", parent)
+        h.stop()
+        h.start()
+        self.assertEqual((h.bus.managed().keys() - {bus.ROOT}, h.vgpuctl().status), (set(), 0))
+        self.assert_error("NoSuchType", h.bus.start_create("", V5_4))
+        h.sim.ctl("register", "mtty")
+        bus.wait(lambda: h.mirror.gpu("mtty") and h.mirror.gpu("mtty")["State"] == "ready", "a GPU")
+        h.bus.create("mtty", "mtty-1")
+
+    def test_runtime_directory_that_cannot_be_used(self):
+        h = self.host(start=False)
+        h.runtime.write_text("a file", "ascii")
+        process = h.launch()
+        bus.wait(lambda: process.poll() is not None, "it ends")
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("Cannot open", h.log())
+        h.vgpud = None
+
+    def test_records_that_cannot_be_written(self):
+        h = self.host()
+        # Not by permissions, which root does not mind.
+        records = h.runtime / "instance"
+        os.rename(records, h.runtime / "away")
+        records.write_text("", "ascii")
+        h.bus.create(GVT, V5_4, uuid=uuid(1))  # the folder is open
+        h.stop()
+        process = h.launch()
+        bus.wait(lambda: process.poll() is not None, "it ends")
+        self.assertEqual(process.returncode, 1)
+        records.unlink()
+        os.rename(h.runtime / "away", records)
+        h.start()
+        self.assertEqual(h.bus.instances()[uuid(1)]["Origin"], "vgpud")
+
+
+if __name__ == "__main__":
+    runner.main()

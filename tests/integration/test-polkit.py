@@ -1,0 +1,271 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""polkit that allows, denies, takes its time, hangs or is not there; what it is told; and what happens meanwhile."""
+
+import bus
+import host
+import runner
+import simhost
+from host import A2, DAEMON, GVT, NOBODY, V5_4, V5_8, uuid
+
+
+class Polkit(host.HostTest):
+    def setUp(self):
+        super().setUp()
+        self.h = self.host("gvt-g", "nvidia-a2", polkit=True)
+        self.polkit = self.h.polkit
+        self.user = self.h.client(NOBODY)
+
+    def hang(self, count=1):
+        """Starts `count` creates that polkit keeps to itself."""
+        self.polkit.hang()
+        calls = [self.user.start_create(GVT, V5_4, uuid=uuid(n)) for n in range(1, count + 1)]
+        bus.wait(self.polkit.is_hanging, "polkit has the question")
+        return calls
+
+    def test_denied(self):
+        for call, action in ((self.user.start_create(GVT, V5_4), "create"), (self.user.gpu(GVT).start("Rescan"), "rescan")):
+            self.assert_error("NotAuthorized", call, f"polkit does not allow org.vgpud1.{action}")
+        self.h.bus.create(GVT, V5_4, uuid=uuid(1))
+        self.assert_error("NotAuthorized", self.user.instance(uuid(1)).start("Destroy"), "org.vgpud1.destroy")
+        self.assert_error("NotAuthorized", self.user.manager.start("Destroy", uuid(1)), "org.vgpud1.destroy")
+        for words in (("create", V5_4), ("destroy", uuid(1)), ("rescan", GVT)):
+            result = self.h.vgpuctl(*words, uid=NOBODY)
+            self.assertEqual((result.status, result.out), (4, ""), result)
+            self.assertIn("polkit", result.err)
+        self.assertEqual(set(self.h.tree()), {uuid(1)})
+        for words in ((), ("gpus",), ("types",), ("list",), ("show", uuid(1)), ("jobs",)):
+            self.assertEqual(self.h.vgpuctl(*words, uid=NOBODY).status, 0, words)
+
+    def test_allowed(self):
+        self.polkit.allow("create", "destroy", "rescan")
+        made = self.user.create(GVT, V5_4, name="mine")
+        self.assertEqual(self.h.bus.instances()[made[0]]["Owner"], NOBODY)
+        self.user.gpu(GVT).call("Rescan", wait=True)
+        self.user.destroy("mine")
+        result = self.h.vgpuctl("create", V5_4, uid=DAEMON)
+        self.assertEqual(result.status, 0, result)
+        self.assertEqual(self.h.bus.instances()[result.out.strip()]["Owner"], DAEMON)
+        self.assertEqual(self.h.vgpuctl("destroy", result.out.strip(), uid=NOBODY).status, 0)
+        self.assertEqual(self.h.tree(), set())
+
+    def test_one_action_is_not_another(self):
+        self.polkit.allow("create", "destroy")
+        self.h.foreign(GVT, V5_4, 1)
+        bus.wait(lambda: self.h.mirror.instance(uuid(1)), "it is seen")
+        destroy = self.user.instance(uuid(1)).start("Destroy", foreign=True)
+        self.assert_error("NotAuthorized", destroy, "org.vgpud1.destroy-foreign")
+        self.polkit.allow("destroy-foreign")
+        self.user.instance(uuid(1)).call("Destroy", foreign=True, wait=True)
+        self.assert_error("NotAuthorized", self.user.start_create(GVT, V5_4), "org.vgpud1.create")
+
+    def test_root_is_not_asked_about(self):
+        monitor = host.Monitor(self.h)
+        self.h.bus.create(GVT, V5_4, name="one")
+        self.h.bus.destroy("one")
+        self.user.start_create(GVT, V5_4).error()
+        bus.wait(monitor.questions, "a question")
+        self.assertEqual(len(monitor.questions()), 1)
+
+    def test_what_polkit_is_told(self):
+        monitor = host.Monitor(self.h)
+        self.polkit.allow_unknown(True)
+        made = self.user.create("", "GVTg_V5_8", name="mine")[0]
+        self.user.create(A2, "A2-4Q", count=2)
+        self.user.instance(made).call("Destroy", wait=True)
+        self.h.bus.create(GVT, V5_4, uuid=uuid(1))
+        self.user.manager.call("Destroy", uuid(1), wait=True)
+        self.h.foreign(GVT, V5_4, 2)
+        bus.wait(lambda: self.h.mirror.instance(uuid(2)), "it is seen")
+        self.user.instance(uuid(2)).call("Destroy", foreign=True, wait=True, interactive=True)
+        self.user.gpu(GVT).call("Rescan", wait=True)
+        bus.wait(lambda: len(monitor.questions()) == 6, "six questions")
+        me = str(NOBODY)
+        expected = [
+            ("create", {"gpu": GVT, "type": V5_8, "count": "1"}, 0),
+            ("create", {"gpu": A2, "type": "nvidia-746", "count": "2"}, 0),
+            ("destroy", {"gpu": GVT, "type": V5_8, "instance": made, "name": "mine", "owner": me, "mine": "yes"}, 0),
+            ("destroy", {"gpu": GVT, "type": V5_4, "instance": uuid(1), "name": "", "owner": "0", "mine": "no"}, 0),
+            ("destroy-foreign", {"gpu": GVT, "type": V5_4, "instance": uuid(2), "name": "", "owner": "4294967295", "mine": "no"}, 1),
+            ("rescan", {"gpu": GVT}, 0),
+        ]
+        asked = monitor.questions()
+        self.assertEqual([(q["action"].removeprefix("org.vgpud1."), q["details"], q["flags"]) for q in asked], expected)
+        for question in asked:
+            self.assertEqual(question["subject"][0], "system-bus-name")
+            self.assertEqual(question["subject"][1]["name"]["data"], self.user.name)
+        self.assertEqual(len({q["cancellation"] for q in asked}), 6)
+
+    def test_details_of_cancel(self):
+        self.polkit.allow("create")
+        self.h.sim.fault("create:*:hang:1")
+        running = self.user.start_create(GVT, V5_4)
+        self.h.hanging(1)
+        job = self.user.queue_create(GVT, V5_8)
+        other = self.h.client(DAEMON)
+        monitor = host.Monitor(self.h)
+        self.assert_error("NotAuthorized", other.job(job).start("Cancel"), "org.vgpud1.cancel-job")
+        question = bus.wait(monitor.questions, "a question")[0]
+        self.assertEqual(question["details"], {"gpu": GVT, "type": V5_8, "job": "2", "owner": str(NOBODY)})
+        # One's own job can be cancelled without a question.
+        self.user.job(job).call("Cancel")
+        self.assertEqual(self.h.mirror.await_end(job)[:2], ("canceled", "Canceled"))
+        self.h.sim.ctl("release")
+        self.assertIsNone(running.error())
+        self.assertEqual(len(monitor.questions()), 1)
+
+    def test_others_are_served_while_polkit_takes_its_time(self):
+        self.polkit.allow("create")
+        self.polkit.delay(1.0)
+        slow = self.user.start_create(GVT, V5_4, uuid=uuid(1))
+        other = self.h.client(DAEMON)
+        for _ in range(5):
+            self.assertEqual(other.instances(), {})
+            self.h.bus.create(A2, "A2-4Q", name="x")
+            self.h.bus.destroy("x")
+        self.assertFalse(slow.done)
+        self.assertIsNone(slow.error())
+        self.assertEqual(set(self.h.bus.instances()), {uuid(1)})
+
+    def test_a_hang(self):
+        calls = self.hang(3)
+        other = self.h.client(DAEMON)
+        self.assertEqual(other.instances(), {})
+        self.assertEqual(self.h.vgpuctl("list", uid=NOBODY).status, 0)
+        self.h.bus.create(GVT, V5_4, uuid=uuid(9))
+        self.assertFalse(any(c.done for c in calls))
+        self.polkit.allow_unknown(True)  # too late for those that hang
+        self.polkit.release()
+        for call in calls:
+            self.assert_error("NotAuthorized", call)
+
+    def test_a_client_that_leaves(self):
+        files = self.h.open_files()
+        monitor = host.Monitor(self.h)
+        self.polkit.allow("create")
+        for turn in range(10):  # the bus lets a connection wait for 128 answers, and the mock gives none when called off
+            self.polkit.hang()
+            client = self.h.client(NOBODY)
+            for number in range(10):
+                client.start_create(GVT, V5_4, uuid=uuid(number + 1))
+            bus.wait(lambda t=turn: len(monitor.questions()) == 10 * (t + 1), "ten questions")
+            client.close()
+        bus.wait(lambda: len(monitor.cancelled()) == 100, "all are called off")
+        self.assertEqual(sorted(monitor.cancelled()), sorted(q["cancellation"] for q in monitor.questions()))
+        self.polkit.release()
+        self.polkit.hang(False)
+        self.user.create(GVT, V5_4, uuid=uuid(20))
+        self.assertEqual(set(self.h.bus.instances()), {uuid(20)})  # nothing was done for those that left
+        self.assertLessEqual(self.h.open_files(), files + 2)
+
+    def test_too_many_questions(self):
+        calls = self.hang(70)
+        failed = [c for c in calls if bus.wait(lambda: sum(c.done for c in calls) == 6) and c.done]
+        self.assertEqual({c.error() for c in failed}, {"TooManyJobs"})
+        other = self.h.client(DAEMON)
+        self.polkit.hang(False)
+        self.polkit.allow("create")
+        other.create(GVT, V5_4, uuid=uuid(100))
+        self.polkit.release()
+        self.assertEqual({c.error() for c in calls}, {"TooManyJobs", "NotAuthorized"})
+
+    def test_an_object_that_goes_meanwhile(self):
+        self.h.bus.create(GVT, V5_4, uuid=uuid(1))
+        self.polkit.allow("destroy")
+        self.polkit.hang()
+        calls = [self.user.instance(uuid(1)).start("Destroy"), self.user.manager.start("Destroy", uuid(1))]
+        bus.wait(self.polkit.is_hanging, "polkit has the question")
+        self.h.bus.destroy(uuid(1))
+        self.polkit.release()
+        self.assertEqual(calls[0].error(), "org.freedesktop.DBus.Error.UnknownObject")
+        self.assertEqual(calls[1].error(), "NoSuchInstance")
+
+    def test_an_object_that_changes_meanwhile(self):
+        # Permission to remove one is not permission to remove another of the same UUID.
+        self.h.bus.create(GVT, V5_4, uuid=uuid(1))
+        self.polkit.allow("destroy", "destroy-foreign")
+        self.polkit.hang()
+        call = self.user.manager.start("Destroy", uuid(1), foreign=True)
+        bus.wait(self.polkit.is_hanging, "polkit has the question")
+        self.h.bus.destroy(uuid(1))
+        self.h.foreign(GVT, V5_8, 1)
+        bus.wait(lambda: self.h.mirror.instance(uuid(1)) and self.h.mirror.instance(uuid(1))["Type"] == V5_8, "another")
+        self.polkit.release()
+        self.assert_error("Failed", call, "changed")
+        self.assertEqual(self.h.tree(), {uuid(1)})
+
+    def test_a_gpu_that_goes_meanwhile(self):
+        self.polkit.allow("create", "rescan")
+        self.polkit.hang()
+        calls = [self.user.start_create(GVT, V5_4), self.user.gpu(GVT).start("Rescan"), self.user.start_create("", V5_4)]
+        bus.wait(self.polkit.is_hanging, "polkit has the question")
+        self.h.sim.ctl("unplug", GVT)
+        bus.wait(lambda: self.h.mirror.gpu(GVT) is None, "the GPU goes")
+        self.polkit.release()
+        self.assertEqual([c.error() for c in calls], ["NoSuchGpu", "org.freedesktop.DBus.Error.UnknownObject", "NoSuchGpu"])
+
+    def test_a_job_that_ends_meanwhile(self):
+        self.polkit.allow("cancel-job", "create")
+        self.h.sim.fault("create:*:hang:1")
+        first = self.h.bus.start_create(GVT, V5_4)
+        self.h.hanging(1)
+        job = self.h.bus.queue_create(GVT, V5_4)
+        self.polkit.hang()
+        call = self.user.job(job).start("Cancel")
+        bus.wait(self.polkit.is_hanging, "polkit has the question")
+        self.h.sim.ctl("release")
+        self.assertIsNone(first.error())
+        self.h.mirror.await_end(job)
+        self.polkit.release()
+        self.assertEqual(call.error(), "org.freedesktop.DBus.Error.UnknownObject")
+
+    def test_stop_while_polkit_thinks(self):
+        calls = self.hang(2)
+        self.h.stop()
+        self.assertTrue(all(c.error() for c in calls))
+        self.polkit.release()
+
+    def test_polkit_goes_and_comes(self):
+        calls = self.hang(2)
+        self.polkit.stop()
+        for call in calls:
+            self.assert_error("NotAuthorized", call, "polkit could not be asked")
+        self.assert_error("NotAuthorized", self.user.start_create(GVT, V5_4), "polkit could not be asked")
+        self.h.polkit = host.Polkit(self.h)
+        self.h.polkit.allow("create")
+        self.user.create(GVT, V5_4)
+
+
+class AnyGpu(host.HostTest):
+    def test_it_stays_the_one_that_was_asked_about(self):
+        h = self.host("scalable", options=simhost.scalable(2, 4, 4), polkit=True)
+        first, second = sorted(h.bus.gpus())
+        user = h.client(NOBODY)
+        h.polkit.allow("create")
+        h.polkit.hang()
+        call = user.start_create("", "nvidia-1000", uuid=uuid(1))
+        bus.wait(h.polkit.is_hanging, "polkit has the question")
+        h.bus.create(first, "nvidia-1000", count=4)
+        h.polkit.release()
+        self.assert_error("NoCapacity", call, first)
+        h.polkit.hang(False)
+        user.create("", "nvidia-1000", uuid=uuid(2))
+        self.assertEqual(h.bus.instances()[uuid(2)]["Gpu"], bus.gpu_path(second))
+
+
+class Absent(host.HostTest):
+    def test_no_polkit(self):
+        h = self.host()
+        user = h.client(NOBODY)
+        made = h.bus.create(GVT, V5_4, uuid=uuid(1))
+        for call in (user.start_create(GVT, V5_4), user.instance(made[0]).start("Destroy"), user.gpu(GVT).start("Rescan")):
+            self.assert_error("NotAuthorized", call, "polkit could not be asked", "org.vgpud1.")
+        result = h.vgpuctl("create", V5_4, uid=NOBODY)
+        self.assertEqual(result.status, 4)
+        self.assertIn("polkit could not be asked", " ".join(result.err.split()))
+        self.assertEqual(set(user.instances()), {uuid(1)})
+        h.bus.destroy(uuid(1))
+
+
+if __name__ == "__main__":
+    runner.main()
