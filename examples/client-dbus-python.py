@@ -6,8 +6,9 @@ import sys
 
 import dbus
 
-NO_TIMEOUT = 0x7FFFFFFF  # a job has a deadline of its own
-vgpud = dbus.SystemBus().get_object("org.vgpud1", "/org/vgpud1")
+ENDLESS_SEC = 2147483  # the most that D-Bus knows; a job has a deadline of its own
+bus = dbus.SystemBus()
+vgpud = bus.get_object("org.vgpud1", "/org/vgpud1")
 manager = dbus.Interface(vgpud, "org.vgpud1.Manager")
 objects = dbus.Interface(vgpud, "org.freedesktop.DBus.ObjectManager").GetManagedObjects()
 verb, *words = sys.argv[1:]
@@ -20,8 +21,8 @@ elif verb == "types":
         for type_id, kind in gpu["Types"].items():
             print(gpu["Name"], type_id, kind["Available"])
 elif verb == "create":
-    job, paths = manager.Create("", words[0], {"wait": True}, timeout=NO_TIMEOUT)
-    instance = dbus.Interface(vgpud.bus.get_object("org.vgpud1", paths[0]), "org.freedesktop.DBus.Properties")
-    print(instance.Get("org.vgpud1.Instance", "Uuid"))
+    job, paths = manager.Create("", words[0], {"wait": True}, timeout=ENDLESS_SEC)
+    instance = bus.get_object("org.vgpud1", paths[0])
+    print(instance.Get("org.vgpud1.Instance", "Uuid", dbus_interface=dbus.PROPERTIES_IFACE))
 elif verb == "destroy":
-    manager.Destroy(words[0], {"wait": True}, timeout=NO_TIMEOUT)
+    manager.Destroy(words[0], {"wait": True}, timeout=ENDLESS_SEC)

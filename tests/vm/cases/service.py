@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vgpud as a service: stopped, started, activated, restarted, in its sandbox, in the journal, and idle."""
+
+import os
+import re
+import select
+import time
+
+import vmcase
+
+UUID = "11111111-2222-4333-8444-555555555555"
+CAP_DAC_READ_SEARCH = 1 << 2
+CAP_SYS_PTRACE = 1 << 19
+SECCOMP_MODE_FILTER = 2
+IDLE_SEC = 5
+
+
+def status_fields(pid):
+    text = vmcase.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return dict(line.split(":\t", 1) for line in text.splitlines())
+
+
+class Restart(vmcase.VgpudCase):
+    def make(self):
+        """Instances of all kinds; returns them as vgpud shows them."""
+        self.create("mdpy-xga", name="desk")
+        self.create("mtty-2")
+        vmcase.create("mbochs-small", UUID)
+        objects = self.bus.until(lambda objects: objects.instances.get(UUID, {}).get("Type"))
+        self.assertEqual(
+            sorted((item["Type"], item["Origin"], item["Name"]) for item in objects.instances.values()),
+            [("mbochs-small", "foreign", ""), ("mdpy-xga", "vgpud", "desk"), ("mtty-2", "vgpud", "")],
+        )
+        return objects.instances
+
+    def test_instances_survive_a_restart(self):
+        before = self.make()
+        began = time.monotonic()
+        vmcase.run("systemctl", "restart", "vgpud")
+        print(f"restart: {time.monotonic() - began:.2f} s")
+        self.assertEqual(self.objects().instances, before)
+        self.assertTruth()
+        vmcase.vgpuctl("destroy", "desk")
+
+    def test_stop_and_activation(self):
+        before = self.make()
+        pid = vmcase.main_pid()
+        began = time.monotonic()
+        vmcase.run("systemctl", "stop", "vgpud")
+        print(f"stop: {time.monotonic() - began:.2f} s")
+        self.assertFalse(os.path.exists(f"/proc/{pid}"))
+        self.assertEqual(set(vmcase.devices()), set(before))
+        self.assertEqual(vmcase.run("systemctl", "is-active", "vgpud", status=None).out, "inactive\n")
+        began = time.monotonic()
+        self.assertIn("desk", vmcase.vgpuctl("list", user="alice").out)
+        print(f"list, with activation: {time.monotonic() - began:.2f} s")
+        self.assertEqual(vmcase.run("systemctl", "is-active", "vgpud").out, "active\n")
+        self.assertEqual(self.objects().instances, before)
+
+    def test_what_changed_meanwhile(self):
+        before = self.make()
+        vmcase.run("systemctl", "stop", "vgpud")
+        gone = next(uuid for uuid, item in before.items() if item["Name"] == "desk")
+        vmcase.remove(gone)
+        vmcase.create("mdpy-vga", UUID.replace("5", "6"))
+        vmcase.run("systemctl", "start", "vgpud")
+        objects = self.assertTruth()
+        self.assertNotIn(gone, objects.instances)
+        self.assertEqual(objects.instances[UUID.replace("5", "6")]["Origin"], "foreign")
+        self.assertNotIn(gone, vmcase.records())
+        self.create("mdpy-xga", name="desk")
+
+    def test_systemd_starts_it_again_when_it_dies(self):
+        before = self.make()
+        pid = vmcase.main_pid()
+        with vmcase.Bus("org.freedesktop.systemd1") as systemd:
+            systemd.listen()
+            systemd.call("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "Subscribe")
+            vmcase.run("systemctl", "kill", "-s", "KILL", "vgpud")
+            # Not by a call of ours, which would activate it.
+            systemd.wait(
+                lambda signal: signal.member == "JobRemoved" and signal.args[2:] == ["vgpud.service", "done"]
+            )
+        self.assertNotIn(vmcase.main_pid(), (0, pid))
+        self.assertEqual(self.objects().instances, before)
+
+    def test_there_is_one(self):
+        done = vmcase.run("/usr/libexec/vgpud", status=1)
+        self.assertIn("Another vgpud is running", done.err)
+        self.assertTrue(self.objects().ready(*self.drivers))
+
+
+class Unit(vmcase.VgpudCase):
+    def test_the_sandbox(self):
+        self.create("mdpy-xga")
+        pid = vmcase.main_pid()
+        writer = int(vmcase.run("pgrep", "-x", "vgpud-write").out)
+        for name, number in (("vgpud", pid), ("vgpud-write", writer)):
+            fields = status_fields(number)
+            for key in ("CapBnd", "CapPrm", "CapEff"):
+                self.assertEqual(int(fields[key], 16), CAP_DAC_READ_SEARCH | CAP_SYS_PTRACE, f"{name} {key}")
+            self.assertEqual(int(fields["CapInh"], 16), 0)
+            self.assertEqual(int(fields["CapAmb"], 16), 0)
+            self.assertEqual(int(fields["Seccomp"]), SECCOMP_MODE_FILTER)
+            self.assertEqual(int(fields["NoNewPrivs"]), 1)
+            mounts = {
+                line.split()[4]: line.split()[5].split(",")
+                for line in vmcase.Path(f"/proc/{number}/mountinfo").read_text(encoding="utf-8").splitlines()
+            }
+            self.assertIn("ro", mounts["/"])
+            self.assertIn("ro", mounts["/sys"])
+            self.assertIn("rw", mounts["/sys/devices"])
+            self.assertIn("rw", mounts["/run/vgpud"])
+
+    def test_security_score(self):
+        told = vmcase.run("systemd-analyze", "security", "--no-pager", "vgpud.service").out
+        score = re.search(r"Overall exposure level for vgpud.service: ([0-9.]+)", told)
+        print(score.group(0))
+        self.assertLessEqual(float(score.group(1)), 2.0)
+
+    def test_verify(self):
+        self.assertEqual(
+            vmcase.run("systemd-analyze", "verify", "--man=no", "vgpud.service").err.strip(), ""
+        )
+
+    def test_journal(self):
+        uuid = self.create("mdpy-xga")
+        with self.assertBusError(vmcase.error("NoCapacity")):
+            self.create("mdpy-xga", "mdpy", count=vmcase.dbus.UInt32(4))
+        self.destroy(uuid)
+        vmcase.create("mtty-1", UUID)
+        self.bus.until(lambda objects: UUID in objects.instances)
+        entries = [
+            entry
+            for entry in vmcase.journal()
+            if "MESSAGE_ID" in entry and entry.get("_SYSTEMD_UNIT") == "vgpud.service"
+        ]
+        by_text = {entry["MESSAGE"].split()[0]: entry for entry in entries}
+        self.assertLessEqual({"vgpud", "GPU", "Created", "Destroyed", "Job", "Instance"}, set(by_text))
+        created = by_text["Created"]
+        self.assertEqual(
+            (created["VGPUD_INSTANCE"], created["VGPUD_GPU"], created["VGPUD_REQUESTER"]), (uuid, "mdpy", "0")
+        )
+        self.assertEqual(by_text["Instance"]["VGPUD_INSTANCE"], UUID)
+        self.assertEqual(by_text["Job"]["VGPUD_JOB"], str(int(by_text["Job"]["VGPUD_JOB"])))
+
+        for word, subject in (
+            ("Created", f"Virtual GPU {uuid} was created"),
+            ("Destroyed", f"Virtual GPU {uuid} was destroyed"),
+            ("Instance", f"Virtual GPU {UUID} was made by somebody else"),
+            ("Job", f"Job {by_text['Job']['VGPUD_JOB']} failed"),
+            ("vgpud", "vgpud is ready"),
+        ):
+            explained = vmcase.run(
+                "journalctl", "--no-pager", "-x", "-u", "vgpud", f"MESSAGE_ID={by_text[word]['MESSAGE_ID']}"
+            ).out
+            self.assertIn(f"Subject: {subject}", explained)
+            # No field of the text was left open.
+            self.assertNotIn("@VGPUD", explained)
+        vmcase.vgpuctl("destroy", "--foreign", UUID)
+
+    def test_nothing_is_left_open(self):
+        """The number of open files and threads does not grow with the work done."""
+
+        def used():
+            pid = vmcase.main_pid()
+            return len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))
+
+        self.destroy(self.create("mdpy-xga"))
+        before = used()
+        for _ in range(20):
+            self.destroy(self.create("mdpy-xga"))
+            with self.assertBusError(vmcase.error("NoSuchType")):
+                self.create("mdpy-9")
+        after = used()
+        self.assertLessEqual(after[0], before[0])
+        self.assertLessEqual(after[1], before[1])
+        print("files and threads:", after)
+
+
+class Idle(vmcase.VgpudCase):
+    def switches(self):
+        """How often each thread has gone to sleep so far; it did so once more for each time it was woken."""
+        pid = vmcase.main_pid()
+        return {
+            task: int(status_fields(f"{pid}/task/{task}")["voluntary_ctxt_switches"])
+            for task in os.listdir(f"/proc/{pid}/task")
+        }
+
+    def test_no_wake_ups(self):
+        # The watchdog is answered every 90 s at the earliest; this begins anew.
+        vmcase.run("systemctl", "restart", "vgpud")
+        self.create("mdpy-xga")
+        writer = int(vmcase.run("pgrep", "-x", "vgpud-write").out)
+        ended = os.pidfd_open(writer)
+        # It is let go when it has not been needed for a while.
+        self.assertTrue(select.select([ended], [], [], vmcase.DEADLINE_SEC)[0])
+        os.close(ended)
+        vmcase.run("udevadm", "settle")
+        self.objects()
+        before = self.switches()
+        # That nothing happens cannot be seen from anything but time going by.
+        select.select([], [], [], IDLE_SEC)
+        after = self.switches()
+        print(f"context switches in {IDLE_SEC} s: {sum(after.values()) - sum(before.values())}")
+        self.assertEqual(after, before)
+
+
+vmcase.main()

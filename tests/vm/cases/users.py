@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""An ordinary user: she may look; what she may do is polkit's to say, with the real polkitd and its rules."""
+
+import shutil
+
+import vmcase
+
+EXAMPLE = vmcase.Path("/usr/share/doc/vgpud/org.vgpud1.rules.example")
+RULES = vmcase.Path("/etc/polkit-1/rules.d")
+ALICE = 1000
+UUID = "11111111-2222-4333-8444-555555555555"
+
+
+class Users(vmcase.VgpudCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        vmcase.run("groupadd", "vgpu")
+        cls.polkit = cls.enterClassContext(vmcase.Bus("org.freedesktop.PolicyKit1")).listen()
+
+    def rule(self, name, text=None):
+        """Adds a file of rules (without a text: the example) until the test ends, and waits for polkitd."""
+        path = RULES / name
+
+        def changed(change, *args):
+            self.polkit.forget()
+            change(*args)
+            self.polkit.wait(lambda signal: signal.member == "Changed")
+
+        # Written beside and moved, so that polkitd sees it whole, once.
+        source = vmcase.Path("/etc/polkit-1/new")
+        if text is None:
+            shutil.copy(EXAMPLE, source)
+        else:
+            source.write_text(text, encoding="utf-8")
+        source.chmod(0o644)
+        changed(source.rename, path)
+        self.addCleanup(changed, path.unlink)
+
+    def join(self):
+        vmcase.run("usermod", "-aG", "vgpu", "alice")
+        self.addCleanup(vmcase.run, "gpasswd", "-d", "alice", "vgpu")
+
+    def assertRefused(self, *argv):  # pylint: disable=invalid-name
+        before = vmcase.devices()
+        message = self.assertVgpuctlFails(4, "NotAuthorized", *argv, user="alice")
+        print(message)
+        self.assertEqual(vmcase.devices(), before)
+
+    def test_looking_is_free(self):
+        uuid = self.create("mdpy-xga", name="desk")
+        for verb in (["types"], ["list"], ["gpus"], ["jobs"], ["show", "desk"], ["show", "mdpy"], []):
+            self.assertEqual(
+                vmcase.vgpuctl("--json", *verb, user="alice").out, vmcase.vgpuctl("--json", *verb).out
+            )
+        self.assertIn(uuid, vmcase.vgpuctl("list", user="alice").out)
+        # The device nodes stay root's; handing them over is libvirt's or the administrator's work.
+        self.assertTrue(vmcase.vgpuctl_json("show", "desk")["instance"]["hand_over"]["group_node"])
+
+    def test_without_a_rule(self):
+        """No agent, nobody who could authenticate: refused, also with --no-ask-password."""
+        self.assertRefused("create", "mdpy-xga")
+        self.assertRefused("create", "mdpy-xga", "--no-ask-password")
+        uuid = self.create("mdpy-xga")
+        self.assertRefused("destroy", uuid)
+        self.assertRefused("rescan", "mdpy")
+        vmcase.create("mtty-1", UUID)
+        self.bus.until(lambda objects: UUID in objects.instances)
+        self.assertRefused("destroy", "--foreign", UUID)
+
+    def test_by_dbus(self):
+        def attempt():
+            with vmcase.Bus() as bus:
+                try:
+                    bus.call(*vmcase.MANAGER, "Create", "ssa{sv}", "", "mdpy-xga", {"wait": True})
+                except vmcase.dbus.DBusException as error:
+                    return error.get_dbus_name()
+            return "done"
+
+        self.assertEqual(vmcase.in_child(attempt, user="alice"), vmcase.error("NotAuthorized"))
+        self.assertEqual(vmcase.in_child(attempt), "done")
+
+    def test_with_the_example(self):
+        self.rule("50-vgpud.rules")
+        # Not yet of the group.
+        self.assertRefused("create", "mdpy-xga")
+        self.join()
+        uuid = vmcase.vgpuctl("create", "mdpy-xga", "--name", "hers", user="alice").out.strip()
+        self.assertEqual(vmcase.devices(), {uuid: "mdpy-xga"})
+        self.assertEqual(self.objects().instances[uuid]["Owner"], ALICE)
+        self.assertIn("alice", vmcase.vgpuctl("list", user="alice").out)
+        # What the rule says besides: types, number, own instances only.
+        self.assertRefused("create", "mtty-1")
+        self.assertRefused("create", "mdpy-xga", "--count", "2")
+        roots = self.create("mdpy-xga")
+        self.assertRefused("destroy", roots)
+        vmcase.vgpuctl("destroy", "hers", user="alice")
+        self.assertEqual(vmcase.devices(), {roots: "mdpy-xga"})
+
+    def test_owner_survives_a_restart(self):
+        self.rule("50-vgpud.rules")
+        self.join()
+        uuid = vmcase.vgpuctl("create", "mdpy-xga", user="alice").out.strip()
+        roots = self.create("mdpy-xga")
+        vmcase.run("systemctl", "restart", "vgpud")
+        self.assertEqual(self.objects().instances[uuid]["Owner"], ALICE)
+        self.assertRefused("destroy", roots)
+        vmcase.vgpuctl("destroy", uuid, user="alice")
+
+    def test_foreign_has_an_action_of_its_own(self):
+        self.rule("60-destroy.rules", allow("org.vgpud1.destroy"))
+        roots = self.create("mdpy-xga")
+        vmcase.create("mtty-1", UUID)
+        self.bus.until(lambda objects: objects.instances.get(UUID, {}).get("Type"))
+        self.assertRefused("destroy", "--foreign", UUID)
+        vmcase.vgpuctl("destroy", roots, user="alice")
+        self.assertEqual(vmcase.devices(), {UUID: "mtty-1"})
+        self.rule("61-foreign.rules", allow("org.vgpud1.destroy-foreign"))
+        self.assertVgpuctlFails(4, "Foreign", "destroy", UUID, user="alice")
+        vmcase.vgpuctl("destroy", "--foreign", UUID, user="alice")
+        self.assertEqual(vmcase.devices(), {})
+
+    def test_rules_see_the_details(self):
+        """Each detail of a call must be as it is here, or the rule does not allow it."""
+        uuid = self.create("mdpy-xga", name="desk")
+        self.rule(
+            "60-details.rules",
+            allow("org.vgpud1.create", gpu="mdpy", type="mdpy-vga", count="2")
+            + allow(
+                "org.vgpud1.destroy",
+                gpu="mdpy",
+                type="mdpy-xga",
+                instance=uuid,
+                name="desk",
+                mine="no",
+                owner="0",
+            )
+            + allow("org.vgpud1.rescan", gpu="mtty"),
+        )
+        self.assertRefused("create", "mdpy-vga", "--count", "3")
+        self.assertRefused("create", "mdpy-hd", "--count", "2")
+        self.assertRefused("rescan", "mdpy")
+        # The GPU that vgpud chooses is told, too.
+        uuids = vmcase.vgpuctl("create", "mdpy-vga", "--count", "2", user="alice").out.split()
+        vmcase.vgpuctl("rescan", "mtty", user="alice")
+        # Neither the type nor the name, and her own.
+        self.assertRefused("destroy", uuids[0])
+        vmcase.vgpuctl("destroy", uuid, user="alice")
+        self.assertEqual(set(vmcase.devices()), set(uuids))
+
+    def test_without_polkit(self):
+        vmcase.run("systemctl", "mask", "--runtime", "--now", "polkit")
+        self.addCleanup(vmcase.run, "systemctl", "start", "polkit")
+        self.addCleanup(vmcase.run, "systemctl", "unmask", "--runtime", "polkit")
+        self.assertRefused("create", "mdpy-xga")
+        uuid = vmcase.vgpuctl("create", "mdpy-xga").out.strip()
+        self.assertIn(uuid, vmcase.vgpuctl("list", user="alice").out)
+
+
+def allow(action, **details):
+    """A rule that lets alice do this, if all details are these."""
+    conditions = [f'action.id == "{action}"', 'subject.user == "alice"']
+    conditions += [f'action.lookup("{key}") == "{value}"' for key, value in details.items()]
+    return (
+        "polkit.addRule(function(action, subject) {"
+        f" if ({' && '.join(conditions)}) return polkit.Result.YES; }});\n"
+    )
+
+
+vmcase.main()
