@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Compares vgpud with mdevctl, and with its own budgets. Run by tests/bench.
+
+Both tools work on the same tree in one run, in turn, with warm caches; a figure is the median of all rounds. Ratios
+mean something, the times themselves belong to this machine."""
+
+import argparse
+import json
+import math
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+import places
+from places import Files, Simulated, VGPUCTL, simhost
+
+BOLTD = "/usr/libexec/boltd"
+IDLE_AFTER_SECONDS = 7  # idle writers are let go after 5 s
+
+GVT = "0000:00:02.0"
+GVT_TYPE = "i915-GVTg_V5_8"
+GPU = "0000:11:00.0"
+OTHER_GPU = "0000:21:00.0"
+TYPE = "nvidia-1000"
+OURS = "11111111-1111-4111-8111-111111111111"
+THEIRS = "22222222-2222-4222-8222-222222222222"
+RAW = "33333333-3333-4333-8333-333333333333"
+
+BATCH = 240  # the most that the simulated host has
+
+ROWS = []
+COUNTS = []
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def median(samples, column=0):
+    """In milliseconds."""
+    return statistics.median(sample[column] for sample in samples) / 1e6
+
+
+def milliseconds(value):
+    if value is None:
+        return "-"
+    return f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def row(what, ours=None, theirs=None, figure=None, budget=None, kept=None, form=milliseconds, **more):
+    """figure: what the budget is about; kept: whether it is, None where there is no budget."""
+    ROWS.append({"what": what, "vgpud": ours, "mdevctl": theirs, "figure": figure, "budget": budget, "kept": kept, **more,
+                 "text": [what, form(ours), form(theirs), figure or "-", budget or "-",
+                          {None: "-", True: "ok", False: "missed"}[kept]]})
+    say("  " + "; ".join(ROWS[-1]["text"]))
+
+
+def times(ratio):
+    return f"{ratio:.1f} times" if math.isfinite(ratio) else "-"
+
+
+# ---- the same rows for both ----
+
+def count(place, what):
+    """What both tools see. They must agree: on an empty tree everything is fast."""
+    parents = [entry for entry in json.loads(place.run("mdevctl", "types", "--dumpjson") or "[]")]
+    offers = {name: sum(len(entry) for entry in types) for parent in parents for name, types in parent.items()}
+    gpus = json.loads(place.run(VGPUCTL, "gpus", "--json"))["gpus"]
+    ours = {"parents": sum(len(gpu["parents"]) for gpu in gpus),
+            "types on parents": sum(len(gpu["parents"]) * len(gpu["types"]) for gpu in gpus),
+            "instances": len(place.run(VGPUCTL, "list", "-q").splitlines())}
+    theirs = {"parents": len(offers), "types on parents": sum(offers.values()),
+              "instances": len(place.run("mdevctl", "list").split()) // 4}
+    COUNTS.append({"tree": what, "vgpud": ours, "mdevctl": theirs})
+    say(f"{what}: vgpud sees {ours}, mdevctl {theirs}")
+    if ours != theirs or not ours["types on parents"]:
+        sys.exit("bench: the two tools do not see the same; nothing that follows would mean anything")
+
+
+def compare(what, samples, ours, theirs, least, budget):
+    mine, other = median(samples[ours]), median(samples[theirs])
+    row(what, mine, other, times(other / mine), budget, other / mine >= least,
+        cpu={"vgpuctl": median(samples[ours], 1), "vgpud and bus": median(samples[ours], 2), "mdevctl": median(samples[theirs], 1)})
+
+
+def measure_queries(rounds):
+    """Listing, on the tree of files."""
+    with Files(8, 32, 23, 256) as place:
+        place.start_vgpud()
+        count(place, "8 GPUs, 32 VFs, 23 types, 256 instances, files")
+        samples = place.rounds(rounds, {
+            "our-types": [VGPUCTL, "types"], "their-types": ["mdevctl", "types"],
+            "our-list": [VGPUCTL, "list"], "their-list": ["mdevctl", "list"], "floor": ["/bin/true"],
+        })
+        attribute = "/sys/bus/pci/devices/0000:11:00.4/mdev_supported_types/nvidia-1000/available_instances"
+        read = median(place.measure("read", 2000, attribute)["read"])
+        compare("list all types, 256 parents with 23 types each", samples, "our-types", "their-types", 20, "20 times faster")
+        compare("list 256 instances", samples, "our-list", "their-list", 2, "twice as fast")
+        row("for comparison: starting a program that does nothing", median(samples["floor"]), form=milliseconds)
+        objects = place.measure("objects", 4 * rounds)["objects"]
+        measure_idle(place)
+    return read, objects
+
+
+def measure_idle(place):
+    """With 256 instances, after everything has come to rest."""
+    say("waiting for idle writers to go")
+    time.sleep(IDLE_AFTER_SECONDS)
+    begin = switches(place.vgpud.pid)
+    time.sleep(SECONDS_IDLE)
+    woken = switches(place.vgpud.pid) - begin
+    row(f"idle for {SECONDS_IDLE} s: context switches", woken, None, f"{woken}", "none", woken == 0,
+        form=lambda n: "-" if n is None else str(n))
+    mine, other, whose = memory(place.vgpud.pid), None, "boltd is not installed"
+    if os.path.exists(BOLTD):
+        other, whose = bolt_memory(place), "boltd, started beside it"
+    else:
+        other, whose = (7.6, 0.84), "boltd as measured earlier: it is not installed here"
+    row("resident memory with 256 instances", mine[0], None, f"boltd {other[0]:.1f} MB", "not above boltd's",
+        mine[0] <= other[0], form=lambda n: "-" if n is None else f"{n:.1f} MB",
+        anonymous={"vgpud": mine[1], "boltd": other[1]}, note=whose)
+
+
+def switches(pid):
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as stream:
+            total += sum(int(n) for n in re.findall(r"ctxt_switches:\s+(\d+)", stream.read()))
+    return total
+
+
+def memory(pid):
+    """All that is resident, and what of it is anonymous, in MB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as stream:
+        text = stream.read()
+    return tuple(int(re.search(rf"{name}:\s+(\d+)", text).group(1)) / 1024 for name in ("VmRSS", "RssAnon"))
+
+
+def bolt_memory(place):
+    """On the same bus, which allows every name."""
+    state = place.directory / "bolt"
+    state.mkdir()
+    environment = dict(place.environment, STATE_DIRECTORY=str(state), RUNTIME_DIRECTORY=str(state))
+    process = subprocess.Popen([BOLTD], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        subprocess.run(["gdbus", "wait", "--system", "--timeout=20", "org.freedesktop.bolt"], env=environment, check=True)
+        time.sleep(1)
+        return memory(process.pid)
+    finally:
+        place.end(process)
+
+
+def measure_objects(few, rounds):
+    """The size that is promised: 1 024 instances on 16 GPUs with 40 types each."""
+    with Files(16, 64, 40, 1024) as place:
+        starts = place.measure("start", max(2, rounds // 8), *place.daemon_command())["start"]
+        place.start_vgpud()
+        count(place, "16 GPUs, 64 VFs, 40 types, 1 024 instances, files")
+        many = place.measure("objects", 4 * rounds)["objects"]
+        large, small = median(many), median(few)
+        row("GetManagedObjects with 1 024 instances", large, None, milliseconds(large), "under 20 ms", large < 20,
+            objects=many[0][1], best=min(sample[0] for sample in many) / 1e6)
+        growth = large / small
+        row("the same with 256, on half the GPUs", small, None, f"{growth:.1f} times less", "linear: at most 4.5", growth <= 4.5,
+            objects=few[0][1], best=min(sample[0] for sample in few) / 1e6)
+        row("start with 1 024 instances, until the name is taken", median(starts),
+            figure=f"CPU {milliseconds(median(starts, 1))}, {median(starts, 2) * 1e6 / 1024:.1f} MB resident")
+
+
+def change_commands(device, gpu, kind):
+    """One creation and one removal each: bare, by vgpud, by mdevctl."""
+    return {
+        "raw-create": ["=write", f"{device}/mdev_supported_types/{kind}/create", RAW],
+        "raw-destroy": ["=write", f"{device}/{RAW}/remove", "1"],
+        "our-create": [VGPUCTL, "create", "--type", kind, "--gpu", gpu, "--uuid", OURS],
+        "our-destroy": [VGPUCTL, "destroy", OURS],
+        "their-create": ["mdevctl", "start", "-u", THEIRS, "-p", device.rpartition("/")[2], "-t", kind],
+        "their-destroy": ["mdevctl", "stop", "-u", THEIRS],
+    }
+
+
+def report_changes(samples, where):
+    for verb, theirs in (("create", "start"), ("destroy", "stop")):
+        raw = median(samples[f"raw-{verb}"])
+        ours, other = median(samples[f"our-{verb}"]) - raw, median(samples[f"their-{verb}"]) - raw
+        row(f"{verb} one, {where}, beyond the write itself ({milliseconds(raw)})", ours, other,
+            f"{ours / other:.2f} of mdevctl {theirs}", "no slower", ours <= other,
+            cpu={"vgpuctl": median(samples[f"our-{verb}"], 1), "vgpud and bus": median(samples[f"our-{verb}"], 2),
+                 "mdevctl": median(samples[f"their-{verb}"], 1),
+                 "vgpud and bus after mdevctl": median(samples[f"their-{verb}"], 2)})
+
+
+def report_signals(place, device, kind, rounds, where):
+    samples = place.measure("signals", rounds, f"{device}/mdev_supported_types/{kind}/create", device)
+    for name, what in (("added", "made"), ("removed", "removed")):
+        value = median(samples[name])
+        row(f"instance {what} by somebody else, until the signal, {where}", value, None, milliseconds(value), "under 100 ms",
+            value < 100)
+
+
+def measure_changes_gvt(rounds):
+    """A GPU with four types."""
+    device = f"/sys/bus/pci/devices/{GVT}"
+    with Simulated("gvt-g") as place:
+        place.start_vgpud()
+        count(place, "one GPU with GVT-g, simulated")
+        report_changes(place.rounds(rounds, change_commands(device, GVT, GVT_TYPE)), "4 types")
+        report_signals(place, device, GVT_TYPE, rounds, "4 types")
+
+
+def measure_changes_large(rounds):
+    """GPUs with virtual functions; then with one of them hung."""
+    device = "/sys/bus/pci/devices/0000:11:00.4"
+    with Simulated("scalable", simhost.scalable(4, 32, 23)) as place:
+        place.start_vgpud()
+        count(place, "4 GPUs, 32 VFs, 23 types, simulated")
+        report_changes(place.rounds(rounds, change_commands(device, GPU, TYPE)), "32 VFs with 23 types")
+        report_signals(place, device, TYPE, rounds, "32 VFs with 23 types")
+        measure_hang(place, rounds)
+
+
+def measure_hang(place, rounds):
+    commands = {
+        "list": [VGPUCTL, "list"],
+        "create": [VGPUCTL, "create", "--type", TYPE, "--gpu", GPU, "--uuid", OURS],
+        "destroy": [VGPUCTL, "destroy", OURS],
+    }
+    count_half = max(3, rounds // 2)
+    free = place.rounds(count_half, commands)
+    place.host.fault(f"create:{OTHER_GPU}:hang")
+    place.run(VGPUCTL, "create", "--no-block", "--timeout", "1h", "--type", TYPE, "--gpu", OTHER_GPU)
+    hung = place.rounds(rounds, commands)
+    place.host.ctl("fault", "clear")
+    place.host.ctl("release")
+    for name, samples in place.rounds(count_half, commands).items():
+        free[name] += samples
+    for name, what in (("list", "list"), ("create", "create on another GPU"), ("destroy", "destroy on another GPU")):
+        before, after = median(free[name]), median(hung[name])
+        ratio = after / before
+        row(f"{what} while a GPU hangs", after, None, f"{ratio:.2f} of without", "no effect (0.8 to 1.25)", ratio <= 1.25, free=before)
+
+
+def measure_batch(rounds):
+    """As many at once as a simulated GPU can have virtual functions; no model has room for that many on the GPU itself."""
+    device = "/sys/bus/pci/devices/0000:11:00.4"
+    with Simulated("scalable", simhost.scalable(1, BATCH, 23)) as place:
+        place.start_vgpud()
+        count(place, f"one GPU, {BATCH} VFs, 23 types, simulated")
+        single = place.rounds(rounds, {name: words for name, words in change_commands(device, GPU, TYPE).items()
+                                       if not name.startswith("our-")})
+        raw = median(single["raw-create"])
+        theirs = BATCH * (median(single["their-create"]) - raw)
+        batch = place.rounds(max(2, rounds // 8), {
+            "create": [VGPUCTL, "create", "--type", TYPE, "--gpu", GPU, "--count", str(BATCH)],
+            "destroy": ["/bin/sh", "-c", f"{VGPUCTL} list -q | xargs {VGPUCTL} destroy"],
+        })
+        ours = median(batch["create"]) - BATCH * raw
+        row(f"{BATCH} creates in one call, beyond the writes ({milliseconds(BATCH * raw)})", ours, theirs,
+            f"1/{theirs / ours:.1f} of {BATCH} mdevctl start" if ours > 0 else "nothing", "at most 1/20", ours <= theirs / 20,
+            cpu={"vgpuctl": median(batch["create"], 1), "vgpud and bus": median(batch["create"], 2)})
+
+
+# ---- the table ----
+
+def print_table(details):
+    head = ["what", "vgpud", "mdevctl", "figure", "budget", ""]
+    lines = [head] + [entry["text"] for entry in ROWS]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    for entry in COUNTS:
+        seen = ", ".join(f"{number} {what}" for what, number in entry["vgpud"].items())
+        print(f"{entry['tree']}: both see {seen}")
+    print()
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+    print()
+    for entry in ROWS:
+        if "cpu" in entry:
+            used = ", ".join(f"{who} {milliseconds(value)}" for who, value in entry["cpu"].items())
+            print(f"CPU, {entry['what']}: {used}")
+    print()
+    for line in details:
+        print(line)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests/bench", description="Measures vgpud against mdevctl and its own budgets.")
+    parser.add_argument("--quick", action="store_true", help="few rounds")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch")
+    arguments = parser.parse_args()
+    rounds = 6 if arguments.quick else 30
+    global SECONDS_IDLE  # pylint: disable=global-variable-undefined
+    SECONDS_IDLE = 5 if arguments.quick else 20
+    wanted = {arguments.only} if arguments.only else {"queries", "objects", "gvt", "large", "batch"}
+
+    load = os.getloadavg()[0]
+    read = objects = None
+    if wanted & {"queries", "objects"}:
+        read, objects = measure_queries(rounds)
+    if "objects" in wanted:
+        measure_objects(objects, rounds)
+    if "gvt" in wanted:
+        measure_changes_gvt(rounds)
+    if "large" in wanted:
+        measure_changes_large(rounds)
+    if "batch" in wanted:
+        measure_batch(rounds)
+    details = [f"medians of {rounds} rounds, the tools in turn; load of the machine when it began: {load:.1f} on "
+               f"{len(os.sched_getaffinity(0))} processors"]
+    if read is not None:
+        details.append(f"reading one attribute costs {read * 1000:.1f} us in the tree of files")
+    if arguments.json:
+        json.dump({"counts": COUNTS, "rows": [{k: v for k, v in entry.items() if k != "text"} for entry in ROWS],
+                   "rounds": rounds, "load": load}, sys.stdout, indent=2)
+        print()
+    else:
+        print_table(details)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
