@@ -45,18 +45,23 @@ static const char *below_sys(const char *syspath)
         return syspath && g_str_has_prefix(syspath, "/sys/") ? syspath + strlen("/sys/") : NULL;
 }
 
-/* Display controllers (0x03) and processing accelerators (0x12), as far as they are physical functions. */
+/* Display controllers (0x03) and processing accelerators (0x12), as far as they are physical functions. The
+ * kernel makes the link "physfn" after a virtual function has been added, and takes it away before it removes
+ * it; the other mark is there as long as the device, since Linux 5.13. */
 static bool pci_is_gpu(struct udev_device *device, VgpuIo *io, const char *path)
 {
         const char *text = udev_device_get_sysattr_value(device, "class");
-        g_autofree char *physfn = NULL, *physfn_path = g_strconcat(path, "/physfn", NULL);
+        g_auto(GStrv) names = NULL;
         uint32_t class;
 
         if (!text || !g_str_has_prefix(text, "0x") || parse_u32(text + 2, 16, &class) < 0)
                 return false;
         if (class >> 16 != 0x03 && class >> 16 != 0x12)
                 return false;
-        return vgpu_io_read_link(io, physfn_path, &physfn) == -ENOENT;
+        if (vgpu_io_list(io, path, &names) < 0)
+                return false;
+        return !g_strv_contains((const char *const *)names, "physfn") &&
+               !g_strv_contains((const char *const *)names, "sriov_vf_msix_count");
 }
 
 static const char *hwdb_value(struct udev_hwdb *hwdb, struct udev_device *device, const char *key)
