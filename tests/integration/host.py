@@ -481,6 +481,14 @@ class Host:
     def hanging(self, count):
         bus.wait(lambda: self.sim.ctl("hanging") == [str(count)], f"{count} requests hang")
 
+    def pass_barrier(self):
+        """Waits until the daemon has looked at all that is there now. For hosts with the model "samples": that mbochs has
+        gone can be known only to a discovery that began after what came before."""
+        for command, is_there in (("unregister", False), ("register", True)):
+            self.sim.ctl(command, "mbochs")
+            bus.wait(lambda t=is_there: bool(self.mirror.gpu("mbochs")) == t, f"{command} is seen")
+        bus.wait(lambda: all(g["State"] != "new" and g["Job"] == "/" for g in self.bus.gpus().values()), "all is looked at")
+
     def tree(self):
         """The UUIDs of all devices that the kernel has."""
         return set(self.sim.run(["ls", "/sys/bus/mdev/devices"], capture_output=True).stdout.split())
@@ -509,7 +517,7 @@ class Host:
         for name in [*(f"vgpud-{i}.log" for i in range(1, self.runs + 1)), "polkitd.log", "bus.log"]:
             text = self.read(name)
             if text:
-                parts.append(f"---- {name}\n" + "\n".join(text.splitlines()[-200:]))
+                parts.append(f"---- {name}\n" + "\n".join(text.splitlines()[-60:]))
         if self.mirror and self.mirror.complaints:
             parts.append("---- complaints\n" + "\n".join(self.mirror.complaints))
         return "\n".join(parts)

@@ -152,7 +152,7 @@ class HotPlug(host.HostTest):
         self.assertEqual((set(h.mirror.instances()), h.records()), (set(), {}))
 
     def test_a_burst(self):
-        h = self.host("scalable", options=simhost.scalable(2, 16, 4))
+        h = self.host("scalable", "samples", options=simhost.scalable(2, 16, 4))
         for turn in range(5):
             h.sim.ctl("unplug", S0)
             h.sim.ctl("unplug", S1)
@@ -161,9 +161,10 @@ class HotPlug(host.HostTest):
             h.sim.ctl("bind", S0)
             h.sim.ctl("plug", S1)
             h.bus.start_create(S0, "nvidia-1000", uuid=uuid(turn + 1)).error()
+        h.pass_barrier()
         for gpu in (S0, S1):
-            bus.wait(lambda g=gpu: len((h.mirror.gpu(g) or {"Parents": ()})["Parents"]) == 16, "all parents")
             self.state(h, gpu, "ready")
+            self.assertEqual(len(h.bus.gpu(gpu).get("Parents")), 16)
         h.settle()
         bus.wait(lambda: set(h.bus.instances()) == h.tree(), "the instances are the kernel's")
         self.assertEqual(set(h.records()), h.tree())
