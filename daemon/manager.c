@@ -593,6 +593,8 @@ static int write_intents(Manager *m, Job *job, VgpudError *reterr)
                         .undo = job->uuids->len > 1 || (job->attributes && job->attributes->len > 0),
                 };
                 memcpy(record.uuid, uuid, sizeof record.uuid);
+                if (job->uuids->len > 1)
+                        memcpy(record.first, job->uuids->pdata[0], sizeof record.first);
                 int r = records_put(m->records, &record);
                 if (r < 0) {
                         for (guint k = 0; k < i; k++)

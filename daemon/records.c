@@ -51,6 +51,8 @@ static int record_write(Records *r, const Record *record)
         g_key_file_set_boolean(file, RECORD_GROUP, "Made", record->made);
         if (record->undo)
                 g_key_file_set_boolean(file, RECORD_GROUP, "Undo", true);
+        if (record->first[0])
+                g_key_file_set_string(file, RECORD_GROUP, "First", record->first);
         g_autofree char *text = g_key_file_to_data(file, &size, NULL);
         return fs_replace_file_at(r->dirfd, record->uuid, text, size, 0600);
 }
@@ -73,6 +75,7 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
 {
         g_autoptr(GKeyFile) file = g_key_file_new();
         g_autofree char *text = NULL;
+        char first[UUID_STRLEN + 1] = "";
         uint64_t owner, created;
         size_t size;
         bool made, undo = false;
@@ -91,6 +94,9 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
             !read_number(file, "Created", &created) || !read_flag(file, "Made", &made))
                 return -EBADMSG;
         (void)read_flag(file, "Undo", &undo);
+        g_autofree char *first_text = g_key_file_get_string(file, RECORD_GROUP, "First", NULL);
+        if (first_text && uuid_normalize(first_text, first) < 0)
+                return -EBADMSG;
 
         Record *record = g_new0(Record, 1);
         memcpy(record->uuid, uuid, sizeof record->uuid);
@@ -101,9 +107,25 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         record->created_usec = created;
         record->made = made;
         record->undo = undo;
+        memcpy(record->first, first, sizeof record->first);
         record->interrupted = !made;
         *ret = record;
         return 0;
+}
+
+/* A daemon that was killed between the commits of several that belong together had finished making them: none
+ * of them is half made. */
+static void settle_groups(Records *r)
+{
+        GHashTableIter iter;
+        Record *record;
+
+        g_hash_table_iter_init(&iter, r->by_uuid);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record)) {
+                const Record *first = record->first[0] ? records_get(r, record->first) : NULL;
+                if (first && first->made)
+                        record->undo = false;
+        }
 }
 
 int records_open(int runtime_fd, Records **ret)
@@ -136,6 +158,7 @@ int records_open(int runtime_fd, Records **ret)
                         log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
                 (void)unlinkat(dirfd, *n, 0);
         }
+        settle_groups(records);
         records->dirfd = TAKE_FD(dirfd);
         *ret = records;
         return 0;

@@ -24,6 +24,8 @@ typedef struct Record {
         uint64_t created_usec; /* CLOCK_REALTIME */
         bool made;             /* it stands; otherwise it is, or was, being made */
         bool undo; /* not made: what stands of it must go, because more than the bare device was asked for */
+        char first[UUID_STRLEN + 1]; /* of several that were asked for together the first, whose record is
+                                        committed first; else empty */
         bool interrupted; /* not made, and read from a file at start-up: nobody is at work on it. Not in the
                              file */
 } Record;

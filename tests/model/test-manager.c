@@ -636,6 +636,54 @@ static void test_interrupted(void)
         interrupted(true, true);
 }
 
+/* Killed between the commits of two that were asked for together: both are made. Before the first of them:
+ * neither is. */
+static void interrupted_pair(bool first_made)
+{
+        _cleanup_fixture_ Fixture f;
+        Record record = { .gpu = (char *)"mdpy",
+                          .type_id = (char *)"mdpy-hd",
+                          .owner = 1000,
+                          .created_usec = 1,
+                          .first = UUID1,
+                          .undo = true };
+        static const char *const uuids[] = { UUID1, UUID2 };
+        Records *records;
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        VgpuIo *io = fake_kernel_io(f.kernel);
+        ASSERT_OK(records_open(f.scratch.fd, &records));
+        for (size_t i = 0; i < G_N_ELEMENTS(uuids); i++) {
+                memcpy(record.uuid, uuids[i], sizeof record.uuid);
+                ASSERT_OK(records_put(records, &record));
+                ASSERT_OK(vgpu_io_write(io, create, uuids[i]));
+        }
+        if (first_made)
+                ASSERT_OK(records_commit(records, UUID1));
+        records_free(records);
+        vgpu_io_free(io);
+
+        fixture_start(&f);
+        for (size_t i = 0; i < G_N_ELEMENTS(uuids); i++)
+                if (first_made) {
+                        ASSERT_EQ(get(&f, uuids[i])->origin, INSTANCE_ORIGIN_VGPUD);
+                        ASSERT_NULL(get(&f, uuids[i])->job);
+                } else
+                        ASSERT_TRUE(fixture_wait(&f, is_gone, (void *)uuids[i]));
+        ASSERT_EQ(records_left(&f), first_made ? 2 : 0);
+}
+
+static void test_interrupted_pair(void)
+{
+        interrupted_pair(true);
+        interrupted_pair(false);
+}
+
 /* A stop does not wait for what is stuck, drops what waits, and answers everybody. */
 static void test_stop(void)
 {
@@ -689,6 +737,7 @@ int main(int argc, char **argv)
         TEST(test_gone_meanwhile);
         TEST(test_restart);
         TEST(test_interrupted);
+        TEST(test_interrupted_pair);
         TEST(test_stop);
         return tests_end();
 }
