@@ -18,11 +18,18 @@ def call(path, method, arguments=None):
 
 wait = {"wait": GLib.Variant("b", True)}
 (objects,) = call("/org/vgpud1", "org.freedesktop.DBus.ObjectManager.GetManagedObjects")
+
+
+def all_with(interface):
+    """The properties of all objects that have this interface."""
+    return [item[interface] for item in objects.values() if interface in item]
+
+
 if verb == "list":
-    for instance in (item["org.vgpud1.Instance"] for item in objects.values() if "org.vgpud1.Instance" in item):
+    for instance in all_with("org.vgpud1.Instance"):
         print(instance["Uuid"], instance["Type"], instance["Origin"])
 elif verb == "types":
-    for gpu in (item["org.vgpud1.Gpu"] for item in objects.values() if "org.vgpud1.Gpu" in item):
+    for gpu in all_with("org.vgpud1.Gpu"):
         for type_id, kind in gpu["Types"].items():
             print(gpu["Name"], type_id, kind["Available"])
 elif verb == "create":

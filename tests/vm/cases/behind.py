@@ -10,14 +10,12 @@ UUID = "11111111-2222-4333-8444-555555555555"
 
 
 def appeared(uuid):
-    return (
-        lambda signal: signal.member == "InterfacesAdded" and signal.args[0] == vmcase.instance_path(uuid)
-    )
+    return lambda signal: signal.member == "InterfacesAdded" and signal.args[0] == vmcase.instance_path(uuid)
 
 
 def vanished(uuid):
-    return (
-        lambda signal: signal.member == "InterfacesRemoved" and signal.args[0] == vmcase.instance_path(uuid)
+    return lambda signal: signal.member == "InterfacesRemoved" and signal.args[0] == vmcase.instance_path(
+        uuid
     )
 
 
@@ -36,7 +34,7 @@ class Others(vmcase.VgpudCase):
         self.assertEqual((properties["Owner"], properties["CreatedUsec"]), (0xFFFFFFFF, 0))
         self.assertIn("foreign", vmcase.vgpuctl("list", "--no-legend").out)
         self.assertIn("foreign", self.assertVgpuctlFails(4, "Foreign", "destroy", uuid))
-        with self.assertBusError(vmcase.error("Foreign")):
+        with self.assertBusError(vmcase.error_name("Foreign")):
             self.destroy(uuid)
         self.assertEqual(vmcase.devices(), {uuid: kind})
         vmcase.vgpuctl("destroy", "--foreign", uuid)

@@ -44,22 +44,48 @@ class Busctl(vmcase.VgpudCase):
 
     def test_create_and_destroy(self):
         call = ("busctl", "call", *MANAGER)
-        told = vmcase.run(*call, "Create", "ssa{sv}", "mdpy", "mdpy-xga", 2, "wait", "b", "true", "name", "s", "desk").out
+        told = vmcase.run(
+            *call, "Create", "ssa{sv}", "mdpy", "mdpy-xga", 2, "wait", "b", "true", "name", "s", "desk"
+        ).out
         job, path = re.fullmatch(r'oao "([^"]+)" 1 "([^"]+)"\n', told).groups()
         self.assertTrue(job.startswith("/org/vgpud1/job/"))
         (uuid,) = vmcase.devices()
         self.assertEqual(path, vmcase.instance_path(uuid))
         # The same properties as those of vgpuctl.
         (data,) = json.loads(
-            vmcase.run("busctl", "--json=short", "call", "org.vgpud1", path, "org.freedesktop.DBus.Properties", "GetAll", "s", "org.vgpud1.Instance").out
+            vmcase.run(
+                "busctl",
+                "--json=short",
+                "call",
+                "org.vgpud1",
+                path,
+                "org.freedesktop.DBus.Properties",
+                "GetAll",
+                "s",
+                "org.vgpud1.Instance",
+            ).out
         )["data"]
         shown = vmcase.vgpuctl_json("show", "desk")["instance"]
         for name in ("Uuid", "Name", "Type", "Parent", "Origin", "Owner", "SysfsPath", "IommuGroup"):
             key = re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
             self.assertEqual(data[name]["data"], shown[key], name)
-        refused = vmcase.run(*call, "Create", "ssa{sv}", "mdpy", "mdpy-xga", 1, "name", "s", "desk", status=1).err
+        refused = vmcase.run(
+            *call, "Create", "ssa{sv}", "mdpy", "mdpy-xga", 1, "name", "s", "desk", status=1
+        ).err
         self.assertIn("desk", refused)
-        vmcase.run("busctl", "call", "org.vgpud1", path, "org.vgpud1.Instance", "Destroy", "a{sv}", 1, "wait", "b", "true")
+        vmcase.run(
+            "busctl",
+            "call",
+            "org.vgpud1",
+            path,
+            "org.vgpud1.Instance",
+            "Destroy",
+            "a{sv}",
+            1,
+            "wait",
+            "b",
+            "true",
+        )
         self.assertEqual(vmcase.devices(), {})
 
     def test_without_waiting(self):
@@ -84,10 +110,10 @@ class Python(vmcase.VgpudCase):
             sorted(run("types").out.splitlines()),
             sorted(f"{kind.parent} {name} {kind.available}" for name, kind in vmcase.types().items()),
         )
-        self.assertIn(vmcase.error("NoSuchType"), run("create", "mdpy-9", status=1).err)
+        self.assertIn(vmcase.error_name("NoSuchType"), run("create", "mdpy-9", status=1).err)
         run("destroy", uuid)
         self.assertEqual(vmcase.devices(), {})
-        self.assertIn(vmcase.error("NoSuchInstance"), run("destroy", uuid, status=1).err)
+        self.assertIn(vmcase.error_name("NoSuchInstance"), run("destroy", uuid, status=1).err)
 
     def test_dbus_python(self):
         self.client("client-dbus-python.py")

@@ -25,8 +25,8 @@ class Killed(vmcase.VgpudCase):
         print("seed", seed)
 
     def kill(self, begin, margin_ms):
-        """Begins what begin() begins, kills vgpud after a random number of answers and a random moment more, and
-        starts its successor. Returns what begin() returned."""
+        """Begins what begin() begins, kills vgpud after a random number of answers and a random moment more,
+        and starts its successor. Returns what begin() returned."""
         pid = vmcase.main_pid()
         ended = os.pidfd_open(pid)
         begun = begin()

@@ -104,14 +104,12 @@ class Life(vmcase.VgpudCase):
         uuid = vmcase.vgpuctl("create", "mdpy-vga").out.strip()
         told = vmcase.vgpuctl_json("show", uuid)["instance"]["hand_over"]
         print("hand-over:", told)
-        self.assertEqual(told["sysfs_path"], os.path.realpath(vmcase.MDEV_DEVICES / uuid))
+        self.assertEqual(told["sysfs_path"], str(vmcase.MDEV_DEVICES / uuid))
         self.assertEqual(told["group_node"], vmcase.group_node(uuid))
         self.assertEqual(told["group_node"], f"/dev/vfio/{told['iommu_group']}")
         # Only some kernels have such nodes.
         nodes = glob.glob(f"{vmcase.MDEV_DEVICES}/{uuid}/vfio-dev/vfio*/dev")
-        self.assertEqual(
-            told["cdev_node"], f"/dev/vfio/devices/{nodes[0].split('/')[-2]}" if nodes else None
-        )
+        self.assertEqual(told["cdev_node"], f"/dev/vfio/devices/{nodes[0].split('/')[-2]}" if nodes else None)
         self.assertEqual(glob.glob("/dev/vfio/devices/*"), [told["cdev_node"]] if nodes else [])
         hostdev = xml.etree.ElementTree.fromstring(told["libvirt_xml"])
         self.assertEqual(hostdev.tag, "hostdev")
@@ -121,7 +119,8 @@ class Life(vmcase.VgpudCase):
         self.assertEqual(option, "-device")
         device, _, path = value.partition(",sysfsdev=")
         self.assertEqual(device, "vfio-pci")
-        self.assertEqual(os.path.realpath(path), os.path.realpath(vmcase.MDEV_DEVICES / uuid))
+        self.assertEqual(path, told["sysfs_path"])
+        self.assertTrue(os.path.isdir(path))
         # What was handed over can be used.
         vmcase.VfioProcess(uuid, device=True).kill()
 
@@ -142,9 +141,7 @@ class Life(vmcase.VgpudCase):
         self.assertEqual(vmcase.devices(), {})
 
     def test_upper_case_uuid(self):
-        self.assertEqual(
-            vmcase.vgpuctl("create", "mbochs-small", "--uuid", UUID.upper()).out, f"{UUID}\n"
-        )
+        self.assertEqual(vmcase.vgpuctl("create", "mbochs-small", "--uuid", UUID.upper()).out, f"{UUID}\n")
         self.assertEqual(vmcase.devices(), {UUID: "mbochs-small"})
         vmcase.vgpuctl("destroy", UUID.upper()[:8])
         self.assertEqual(vmcase.devices(), {})

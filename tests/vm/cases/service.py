@@ -119,13 +119,11 @@ class Unit(vmcase.VgpudCase):
         self.assertLessEqual(float(score.group(1)), 2.0)
 
     def test_verify(self):
-        self.assertEqual(
-            vmcase.run("systemd-analyze", "verify", "--man=no", "vgpud.service").err.strip(), ""
-        )
+        self.assertEqual(vmcase.run("systemd-analyze", "verify", "--man=no", "vgpud.service").err.strip(), "")
 
     def test_journal(self):
         uuid = self.create("mdpy-xga")
-        with self.assertBusError(vmcase.error("NoCapacity")):
+        with self.assertBusError(vmcase.error_name("NoCapacity")):
             self.create("mdpy-xga", "mdpy", count=vmcase.dbus.UInt32(4))
         self.destroy(uuid)
         vmcase.create("mtty-1", UUID)
@@ -170,7 +168,7 @@ class Unit(vmcase.VgpudCase):
         before = used()
         for _ in range(20):
             self.destroy(self.create("mdpy-xga"))
-            with self.assertBusError(vmcase.error("NoSuchType")):
+            with self.assertBusError(vmcase.error_name("NoSuchType")):
                 self.create("mdpy-9")
         after = used()
         self.assertLessEqual(after[0], before[0])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A write to the kernel that does not come back: vgpud-write is stopped with SIGSTOP before its next write. The
-kernel's samples offer nothing that hangs by itself, as vgpud does not remove what is open."""
+"""A write to the kernel that does not come back: vgpud-write is stopped with SIGSTOP before its next write.
+The kernel's samples offer nothing that hangs by itself, as vgpud does not remove what is open."""
 
 import contextlib
 import errno
@@ -55,9 +55,13 @@ class Stuck(vmcase.VgpudCase):
     def hang(self, member, signature, *args):
         """Asks for something with a deadline of a second; it does not come back."""
         began = time.monotonic()
-        with self.assertBusError(vmcase.error("GpuStuck")) as caught:
+        with self.assertBusError(vmcase.error_name("GpuStuck")) as caught:
             self.bus.call(
-                *vmcase.MANAGER, member, signature, *args, {"wait": True, "timeout_usec": vmcase.dbus.UInt64(1_000_000)}
+                *vmcase.MANAGER,
+                member,
+                signature,
+                *args,
+                {"wait": True, "timeout_usec": vmcase.dbus.UInt64(1_000_000)},
             )
         print(f"after {time.monotonic() - began:.2f} s: {caught[0].get_dbus_message()}")
 
@@ -108,7 +112,8 @@ class Stuck(vmcase.VgpudCase):
         uuid, pid = self.stop_writer()
         options = {"wait": True, "timeout_usec": vmcase.dbus.UInt64(1_000_000)}
         answers = [
-            self.bus.begin(*vmcase.MANAGER, "Create", "ssa{sv}", "mdpy", "mdpy-vga", options) for _ in range(3)
+            self.bus.begin(*vmcase.MANAGER, "Create", "ssa{sv}", "mdpy", "mdpy-vga", options)
+            for _ in range(3)
         ]
         self.bus.wait_answers(answers)
         self.assertEqual([answer.word() for answer in answers], ["GpuStuck"] * 3)

@@ -77,7 +77,7 @@ class Users(vmcase.VgpudCase):
                     return error.get_dbus_name()
             return "done"
 
-        self.assertEqual(vmcase.in_child(attempt, user="alice"), vmcase.error("NotAuthorized"))
+        self.assertEqual(vmcase.in_child(attempt, user="alice"), vmcase.error_name("NotAuthorized"))
         self.assertEqual(vmcase.in_child(attempt), "done")
 
     def test_with_the_example(self):

@@ -561,8 +561,8 @@ DROP_INS = Path("/run/systemd/system/vgpud.service.d")
 
 
 class Objects:
-    """vgpud's objects at one moment: gpus and instances by name and UUID, jobs by number, each a dictionary of
-    its properties."""
+    """vgpud's objects at one moment: gpus and instances by name and UUID, jobs by number, each a dictionary
+    of its properties."""
 
     def __init__(self, managed):
         def of(interface, key):
@@ -587,7 +587,7 @@ def instance_path(uuid):
     return f"{ROOT_PATH}/instance/{uuid.replace('-', '_')}"
 
 
-def error(name):
+def error_name(name):
     """The D-Bus name of one of vgpud's errors."""
     return f"org.vgpud1.Error.{name}"
 
@@ -605,6 +605,8 @@ def drop_in(name, text):
     DROP_INS.mkdir(parents=True, exist_ok=True)
     (DROP_INS / f"{name}.conf").write_text(text, encoding="utf-8")
     run("systemctl", "daemon-reload")
+
+
 def journal(unit="vgpud.service"):
     """The journal's entries of a unit since the start, as dictionaries."""
     run("journalctl", "--sync")
@@ -687,7 +689,7 @@ class VgpudCase(Case):
         """vgpuctl must fail with this exit status and D-Bus error; returns the message."""
         done = vgpuctl("--json", *argv, status=status, user=user)
         told = [json.loads(line)["error"] for line in done.err.splitlines()]
-        self.assertEqual([item["name"] for item in told], [error(name)], str(done))
+        self.assertEqual([item["name"] for item in told], [error_name(name)], str(done))
         self.assertEqual(told[0]["exit_status"], status)
         return told[0]["message"]
 
