@@ -157,12 +157,16 @@ class LifeCycle(host.HostTest):
 
     def test_all_or_none(self):
         h = self.host()
-        message = self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_4, count=6))
-        self.assertIn(V5_4, message)
-        self.assertEqual((h.tree(), h.mirror.instances(), h.records()), (set(), {}, {}))
+        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_4, count=6), "5", V5_4)
+        self.assertEqual(h.writes("create"), [])  # known before one is made
+
+        # And when it is the kernel that knows.
+        h.sim.ctl("set", f"/sys/class/mdev_bus/{GVT}/mdev_supported_types/{V5_4}/available_instances", 9)
+        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_4, count=6), V5_4)
+        self.assertEqual((h.tree(), h.bus.instances(), h.records()), (set(), {}, {}))
         writes = h.writes("create", "remove")
-        self.assertEqual([w[1].rpartition("/")[2] for w in writes], ["create"] * 5 + ["remove"] * 5)
-        self.assertEqual({w[0] for w in writes}, {"ok"})
+        self.assertEqual([(w[0], w[1].rpartition("/")[2]) for w in writes],
+                         [("ok", "create")] * 5 + [("ENOSPC", "create")] + [("ok", "remove")] * 5)
         self.assertEqual(len(h.bus.create(GVT, V5_4, count=5)), 5)
 
     def test_any_gpu(self):
