@@ -27,9 +27,11 @@ QEMU = "qemu-system-x86_64"
 # Emulation is the rule: it works everywhere, and the cases must not depend on more.
 ACCEL = os.environ.get("VGPUD_VM_ACCEL", "tcg,thread=multi")
 
+# no_timer_check: at boot the kernel wants to see ten timer interrupts in the time that it counts off by the TSC, which
+# goes on when a busy machine does not let QEMU run, and it panics without them.
 KERNEL_ARGUMENTS = (
     "console=ttyS0 root=/dev/vda rw quiet loglevel=4 mitigations=off net.ifnames=0 audit=0 random.trust_cpu=on "
-    "panic=-1 oops=panic systemd.show_status=0"
+    "panic=-1 oops=panic systemd.show_status=0 no_timer_check"
 )
 
 # An emulated IOMMU gives every PCI function its IOMMU group. The two displays are GPUs that have drivers and no
