@@ -1079,7 +1079,8 @@ class Completion(Case):
         zpty -w z 'fpath=({TOP}/cli/completion $fpath); autoload -Uz compinit; compinit -u -D; PS1="<P>"; setopt nolistbeep'
         zpty -w z 'zstyle ":completion:*" list-prompt ""; zstyle ":completion:*" verbose no; LISTMAX=1000; bindkey "^I" list-choices'
         zpty -w z 'print re"ady"'
-        zpty -r z out $'*ready*' || exit 1
+        # Not before its prompt: until then the terminal edits lines itself, and Ctrl-U would take the Tab away.
+        zpty -r z out $'*ready*<P>*' || exit 1
         zpty -n -w z "$1"$'\\t'
         zpty -n -w z $'\\C-u'
         zpty -w z 'print fin"ished"'
