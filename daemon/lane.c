@@ -117,7 +117,7 @@ static LaneWork *next_work(Lane *lane, VgpuIo *io)
                 if (pthread_cond_timedwait(&lane->wake, &lanes->mutex, &until) == ETIMEDOUT && !lane->head) {
                         idle_done = true;
                         pthread_mutex_unlock(&lanes->mutex);
-                        vgpu_io_sysfs_release_writer(io);
+                        vgpu_io_sysfs_rest(io);
                         pthread_mutex_lock(&lanes->mutex);
                 }
         }

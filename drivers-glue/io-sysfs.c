@@ -19,8 +19,24 @@
 #include "base/parse-util.h"
 #include "drivers-glue/writer.h"
 
+/* Deeper paths are walked from the root each time. */
+#define TRAIL_MAX 24
+
+/* The folders that the last path below /sys led through, open: most paths begin as the one before did, and a
+ * scan opens thousands. A folder that is removed and made again under its name is a new one; see open_sysfs().
+ */
+typedef struct Trail {
+        char *path; /* owned; of the last folder; NULL when there is none */
+        struct {
+                int fd;     /* owned */
+                size_t end; /* where its name ends in path */
+        } folders[TRAIL_MAX];
+        size_t n;
+} Trail;
+
 typedef struct SysfsIo {
         VgpuIo io;
+        Trail trail;
         int sysfs_fd, dev_fd, proc_fd, keep_fd; /* borrowed */
         char *writer_path;                      /* owned */
         Writer *writer;                         /* owned; NULL until the first guarded write */
@@ -70,10 +86,84 @@ static int open_below(int dirfd, const char *path, int flags)
         return open_component(at >= 0 ? at : dirfd, path, flags | O_NOCTTY);
 }
 
-/* A link can be opened only as such. */
-static int read_link_below(int dirfd, const char *path, char **ret)
+static void trail_cut(Trail *t, size_t n)
 {
-        _cleanup_close_ int fd = open_below(dirfd, path, O_PATH);
+        while (t->n > n)
+                safe_close(t->folders[--t->n].fd);
+        if (t->n == 0)
+                g_clear_pointer(&t->path, g_free);
+}
+
+/* How many of the folders on the trail path leads through. */
+static size_t trail_common(const Trail *t, const char *path)
+{
+        size_t n = 0;
+
+        while (n < t->n && strncmp(path, t->path, t->folders[n].end) == 0 && path[t->folders[n].end] == '/')
+                n++;
+        return n;
+}
+
+/* Lets the trail lead to the folder that the first `size` bytes of path name. Returns its descriptor, which is
+ * the trail's. */
+static int trail_walk(Trail *t, int dirfd, const char *path, size_t size)
+{
+        char name[NAME_MAX + 1];
+        size_t begin;
+
+        trail_cut(t, trail_common(t, path));
+        begin = t->n > 0 ? t->folders[t->n - 1].end + 1 : 0;
+        g_free(t->path);
+        t->path = g_strndup(path, size);
+        while (begin < size) {
+                const char *slash = strchr(t->path + begin, '/');
+                size_t end = slash ? (size_t)(slash - t->path) : size, n = end - begin;
+                int at = t->n > 0 ? t->folders[t->n - 1].fd : dirfd, fd;
+
+                if (n > NAME_MAX)
+                        return -ENAMETOOLONG;
+                g_assert(t->n < TRAIL_MAX);
+                memcpy(name, t->path + begin, n);
+                name[n] = 0;
+                fd = open_component(at, name, O_PATH | O_DIRECTORY);
+                if (fd < 0)
+                        return fd;
+                t->folders[t->n].fd = fd;
+                t->folders[t->n++].end = end;
+                begin = end + 1;
+        }
+        return t->folders[t->n - 1].fd;
+}
+
+/* As open_below(), below /sys. */
+static int open_sysfs(VgpuIo *io, const char *path, int flags)
+{
+        SysfsIo *s = sysfs_io(io);
+        const char *slash = strrchr(path, '/');
+        size_t depth = 0;
+        bool known;
+        int fd;
+
+        for (const char *c = path; *c; c++)
+                depth += *c == '/';
+        if (depth == 0 || depth > TRAIL_MAX)
+                return open_below(s->sysfs_fd, path, flags);
+        do {
+                known = trail_common(&s->trail, path) > 0;
+                fd = trail_walk(&s->trail, s->sysfs_fd, path, (size_t)(slash - path));
+                if (fd >= 0)
+                        fd = open_component(fd, slash + 1, flags | O_NOCTTY);
+                /* In a folder that has been removed nothing is found: look whether there is a new one. */
+                if (fd < 0)
+                        trail_cut(&s->trail, 0);
+        } while (fd < 0 && known);
+        return fd;
+}
+
+/* A link can be opened only as such. Takes the descriptor. */
+static int read_link_fd(int link_fd, char **ret)
+{
+        _cleanup_close_ int fd = link_fd;
         char text[PATH_MAX];
         ssize_t n;
 
@@ -117,7 +207,7 @@ static int read_text(int fd, char **ret)
 
 static int sysfs_read(VgpuIo *io, const char *path, char **ret)
 {
-        _cleanup_close_ int fd = open_below(sysfs_io(io)->sysfs_fd, path, O_RDONLY);
+        _cleanup_close_ int fd = open_sysfs(io, path, O_RDONLY);
 
         return fd < 0 ? fd : read_text(fd, ret);
 }
@@ -136,7 +226,7 @@ static int log_write(const char *path, const char *value, bool guarded, int64_t 
 static int sysfs_write(VgpuIo *io, const char *path, const char *value)
 {
         int64_t begin_usec = g_get_monotonic_time();
-        _cleanup_close_ int fd = open_below(sysfs_io(io)->sysfs_fd, path, O_WRONLY);
+        _cleanup_close_ int fd = open_sysfs(io, path, O_WRONLY);
         size_t size = strlen(value);
         int r = fd;
 
@@ -151,7 +241,7 @@ static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value)
 {
         int64_t begin_usec = g_get_monotonic_time();
         SysfsIo *s = sysfs_io(io);
-        _cleanup_close_ int fd = open_below(s->sysfs_fd, path, O_WRONLY);
+        _cleanup_close_ int fd = open_sysfs(io, path, O_WRONLY);
         int r = fd;
 
         if (fd >= 0 && !s->writer) {
@@ -172,14 +262,14 @@ static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value)
 
 static int sysfs_list(VgpuIo *io, const char *path, char ***ret)
 {
-        _cleanup_close_ int fd = open_below(sysfs_io(io)->sysfs_fd, path, O_RDONLY | O_DIRECTORY);
+        _cleanup_close_ int fd = open_sysfs(io, path, O_RDONLY | O_DIRECTORY);
 
         return fd < 0 ? fd : fs_list_at(fd, ".", ret);
 }
 
 static int sysfs_read_link(VgpuIo *io, const char *path, char **ret)
 {
-        return read_link_below(sysfs_io(io)->sysfs_fd, path, ret);
+        return read_link_fd(open_sysfs(io, path, O_PATH), ret);
 }
 
 static int sysfs_open_group(VgpuIo *io, unsigned group)
@@ -292,6 +382,7 @@ static void sysfs_free(VgpuIo *io)
 {
         SysfsIo *s = sysfs_io(io);
 
+        trail_cut(&s->trail, 0);
         s->writer = writer_free(s->writer);
         g_free(s->writer_path);
         g_free(s->dev_path);
@@ -325,8 +416,10 @@ VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config)
         return &s->io;
 }
 
-void vgpu_io_sysfs_release_writer(VgpuIo *io)
+void vgpu_io_sysfs_rest(VgpuIo *io)
 {
-        if (io->ops == &sysfs_ops)
-                sysfs_io(io)->writer = writer_free(sysfs_io(io)->writer);
+        if (io->ops != &sysfs_ops)
+                return;
+        trail_cut(&sysfs_io(io)->trail, 0);
+        sysfs_io(io)->writer = writer_free(sysfs_io(io)->writer);
 }

@@ -95,5 +95,6 @@ typedef struct VgpuIoSysfsConfig {
 
 VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config);
 
-/* Let the idle child go; the next guarded write starts a new one. No-op for other implementations. */
-void vgpu_io_sysfs_release_writer(VgpuIo *io);
+/* Let go what is kept for the next work: the idle child, open folders. The next work gets them anew. No-op for other
+ * implementations. */
+void vgpu_io_sysfs_rest(VgpuIo *io);

@@ -94,6 +94,69 @@ static void test_read(void)
         ASSERT_NULL(text);
 }
 
+/* Folders are kept open from one path to the next; what is found must be what is there now. */
+static void test_folders_change(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *text = NULL;
+
+        scratch_directory(&f.root, "a");
+        scratch_directory(&f.root, "a/b");
+        scratch_directory(&f.root, "a/bb");
+        scratch_file(&f.root, "a/b/x", "first");
+        scratch_file(&f.root, "a/bb/x", "other");
+        ASSERT_OK(vgpu_io_read(f.io, "a/b/x", &text));
+        ASSERT_STREQ(text, "first");
+        g_clear_pointer(&text, g_free);
+        ASSERT_OK(vgpu_io_read(f.io, "a/bb/x", &text));
+        ASSERT_STREQ(text, "other");
+        g_clear_pointer(&text, g_free);
+        ASSERT_OK(vgpu_io_read(f.io, "a/b/x", &text));
+        g_clear_pointer(&text, g_free);
+
+        /* Made again under its name. */
+        ASSERT_EQ(unlinkat(f.root.fd, "a/b/x", 0), 0);
+        ASSERT_ERROR(vgpu_io_read(f.io, "a/b/x", &text), ENOENT);
+        ASSERT_EQ(unlinkat(f.root.fd, "a/b", AT_REMOVEDIR), 0);
+        ASSERT_ERROR(vgpu_io_read(f.io, "a/b/x", &text), ENOENT);
+        scratch_directory(&f.root, "a/b");
+        scratch_file(&f.root, "a/b/x", "second");
+        ASSERT_OK(vgpu_io_read(f.io, "a/b/x", &text));
+        ASSERT_STREQ(text, "second");
+        g_clear_pointer(&text, g_free);
+        ASSERT_EQ(unlinkat(f.root.fd, "a/b/x", 0), 0);
+        ASSERT_EQ(unlinkat(f.root.fd, "a/b", AT_REMOVEDIR), 0);
+        scratch_directory(&f.root, "a/b");
+        scratch_file(&f.root, "a/b/x", "third");
+        ASSERT_OK(vgpu_io_read(f.io, "a/b/x", &text));
+        ASSERT_STREQ(text, "third");
+        g_clear_pointer(&text, g_free);
+
+        /* A link in its place. */
+        ASSERT_EQ(unlinkat(f.root.fd, "a/b/x", 0), 0);
+        ASSERT_EQ(unlinkat(f.root.fd, "a/b", AT_REMOVEDIR), 0);
+        scratch_link(&f.root, "a/b", "bb");
+        ASSERT_ERROR(vgpu_io_read(f.io, "a/b/x", &text), ELOOP);
+        ASSERT_NULL(text);
+}
+
+static void test_deep(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autoptr(GString) path = g_string_new("d");
+        g_autofree char *text = NULL;
+
+        for (unsigned i = 0; i < 60; i++) {
+                g_autofree char *file = g_strconcat(path->str, "/file", NULL);
+                scratch_directory(&f.root, path->str);
+                scratch_file(&f.root, file, "deep");
+                ASSERT_OK(vgpu_io_read(f.io, file, &text));
+                ASSERT_STREQ(text, "deep");
+                g_clear_pointer(&text, g_free);
+                g_string_append(path, "/d");
+        }
+}
+
 static void test_binary(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -419,11 +482,11 @@ static void test_release_writer(void)
         _cleanup_fixture_ Fixture f = fixture_new();
 
         scratch_file(&f.root, "a", "");
-        vgpu_io_sysfs_release_writer(f.io);
+        vgpu_io_sysfs_rest(f.io);
         ASSERT_EQ(only_child(), 0);
         ASSERT_OK(vgpu_io_write_guarded(f.io, "a", "x"));
         ASSERT_TRUE(only_child() > 0);
-        vgpu_io_sysfs_release_writer(f.io);
+        vgpu_io_sysfs_rest(f.io);
         ASSERT_EQ(only_child(), 0);
         ASSERT_OK(vgpu_io_write_guarded(f.io, "a", "x"));
 }
@@ -620,6 +683,8 @@ int main(int argc, char **argv)
         g_unsetenv("JOURNAL_STREAM"); /* log lines go to stderr */
         tests_begin(argc - 1, argv + 1);
         TEST(test_read);
+        TEST(test_folders_change);
+        TEST(test_deep);
         TEST(test_binary);
         TEST(test_links_refused);
         TEST(test_read_links);
