@@ -26,6 +26,7 @@ typedef enum VgpuMatch {
 typedef struct VgpuTarget {
         const GpuFacts *facts; /* borrowed for the length of the call */
         VgpuIo *io;            /* borrowed */
+        unsigned parent_hint;  /* the back end's, from one create() of a job to the next; 0 at first */
 } VgpuTarget;
 
 /* A vendor attribute, written after creation in the order given. The name is a path below the instance's folder

@@ -425,14 +425,18 @@ static int read_available(VgpuIo *io, const MdevParent *p, const char *type_id, 
 /* The first parent with room, or the one that was asked for if that has. */
 static int choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent **ret, VgpudError *reterr)
 {
+        const GPtrArray *parents = t->facts->mdev_parents;
         bool offered = false, readable = false;
         int problem = 0;
 
         if (args->parent && !find_parent(t->facts, args->parent))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is no parent of instances of GPU %s",
                                         args->parent, t->facts->name);
-        for (guint i = 0; i < t->facts->mdev_parents->len; i++) {
-                const MdevParent *p = t->facts->mdev_parents->pdata[i];
+        /* From where the last one of the same job found room: those before had none a moment ago, and a virtual
+         * function takes only one. */
+        for (guint i = 0; i < parents->len; i++) {
+                guint at = (t->parent_hint + i) % parents->len;
+                const MdevParent *p = parents->pdata[at];
                 g_autofree char *api = NULL;
                 uint32_t available = 0;
                 int r;
@@ -449,6 +453,7 @@ static int choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent
                 else
                         readable = true;
                 if (available > 0) {
+                        t->parent_hint = at;
                         *ret = p;
                         return 0;
                 }
