@@ -16,6 +16,10 @@
  * times. */
 #define UNTYPED_RETRY_USEC (100 * USEC_PER_MSEC)
 #define UNTYPED_RETRIES    50
+/* Each parent says of each type how many it can make. So many of these attributes are read within about a
+ * millisecond where they are plain; of a GPU with more (32 virtual functions with 23 types have 736) the answer
+ * to a request does not wait for all of them. */
+#define SCAN_AT_ONCE_MAX 256
 
 static const char *const gpu_state_table[_GPU_STATE_MAX] = {
         [GPU_NEW] = "new",       [GPU_READY] = "ready", [GPU_UNSUPPORTED] = "unsupported",
@@ -31,6 +35,12 @@ bool gpu_is_stale(const Gpu *gpu)
 bool gpu_is_busy(Gpu *gpu)
 {
         return gpu->state != GPU_STUCK && (gpu->current || gpu->scan || !g_queue_is_empty(&gpu->waiting));
+}
+
+bool gpu_scan_is_long(const Gpu *gpu)
+{
+        return gpu->state == GPU_READY && gpu->snapshot && gpu->facts->mdev_parents &&
+               (uint64_t)gpu->facts->mdev_parents->len * gpu->snapshot->types->len > SCAN_AT_ONCE_MAX;
 }
 
 void gpu_set_state(Gpu *gpu, GpuState state, const char *reason)

@@ -35,6 +35,9 @@ static int check_room(Job *job, VgpuTarget *t)
 
         if (job->uuids->len == 1)
                 return 0; /* the back end says it better */
+        type = job->known ? gpu_snapshot_find_type(job->known, job->type_id, NULL) : NULL;
+        if (type && type->available >= job->uuids->len)
+                return 0;
         r = job->driver->scan(t, &snapshot, &job->error);
         if (r < 0)
                 return r;
@@ -66,8 +69,10 @@ static int run_create(Job *job, VgpuTarget *t)
                 if (desc)
                         g_ptr_array_add(made, desc);
         }
-        if (r >= 0)
+        if (r >= 0) {
+                job->made = g_steal_pointer(&made);
                 return 0;
+        }
 
         for (guint i = 0; i < made->len; i++) {
                 _cleanup_vgpud_error_ VgpudError undo = VGPUD_ERROR_INIT;
@@ -102,8 +107,11 @@ static void job_run(LaneWork *w, VgpuIo *io)
         case _JOB_KIND_INVALID:
                 g_assert_not_reached();
         }
-        /* The answer goes out when the model shows the result, so look again in the same piece of work. When
-         * the driver goes at this moment, it takes with it what was made. */
+        /* The answer goes out when the model shows the result, so look again in the same piece of work, or let
+         * the main thread work out what a look would show. When the driver goes at this moment, it takes with
+         * it what was made. */
+        if (job->known && job->error.code == VGPUD_ERROR_NONE)
+                return;
         if (job->driver->scan(&t, &job->snapshot, &scan_error) < 0 && job->error.code == VGPUD_ERROR_NONE &&
             (job->kind == JOB_RESCAN || (job->kind == JOB_CREATE && scan_error.code == VGPUD_ERROR_GPU_GONE)))
                 vgpud_error_move(&job->error, &scan_error);
@@ -176,6 +184,19 @@ static void job_started(LaneWork *w)
         if (r < 0)
                 LOG_FIELDS(LOG_WARNING, (.job = job->id, .error = r),
                            "Cannot set the deadline of job %" PRIu32 ": %m", job->id);
+}
+
+/* Puts what was made or removed into the model when the job has not looked at the GPU. The rest, as how many of
+ * other types there is room for now, follows with the scan that is asked for here. */
+static void job_amend_snapshot(Job *job)
+{
+        Gpu *gpu = job->gpu;
+
+        if (job->snapshot || !job->known || job->error.code != VGPUD_ERROR_NONE || !gpu->snapshot)
+                return;
+        job->snapshot = gpu_snapshot_amend(gpu->snapshot, job->made,
+                                           job->instance ? job->instance->uuid : NULL);
+        gpu_request_scan(gpu, false);
 }
 
 /* Records follow what became of it, before the snapshot is applied: whether an instance is ours depends on
@@ -258,6 +279,7 @@ static void job_done(LaneWork *w)
         }
         if (gpu) {
                 gpu->current = NULL;
+                job_amend_snapshot(job);
                 if (job->snapshot)
                         gpu_apply_snapshot(gpu, job->snapshot);
                 else {
@@ -289,6 +311,7 @@ Job *job_new(Manager *m, JobKind kind, Gpu *gpu, uid_t requester, uint64_t timeo
                 .driver = gpu->driver,
                 .facts = gpu_facts_ref(gpu->facts),
                 .uuids = g_ptr_array_new_with_free_func(g_free),
+                .known = kind != JOB_RESCAN && gpu_scan_is_long(gpu) ? gpu_snapshot_ref(gpu->snapshot) : NULL,
         };
         return job;
 }
@@ -307,7 +330,10 @@ Job *job_free(Job *job)
         if (job->attributes)
                 g_ptr_array_unref(job->attributes);
         instance_desc_free(job->instance);
+        gpu_snapshot_unref(job->known);
         gpu_snapshot_unref(job->snapshot);
+        if (job->made)
+                g_ptr_array_unref(job->made);
         vgpud_error_done(&job->error);
         g_free(job);
         return NULL;

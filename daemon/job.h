@@ -67,8 +67,13 @@ struct Job {
         GPtrArray *attributes;  /* create: VgpuAttribute */
         InstanceDesc *instance; /* destroy */
 
+        /* Set where looking at all of the GPU takes long, so that it is not done while somebody waits for the
+         * answer: what was known when the job was made; ref. */
+        GpuSnapshot *known;
+
         /* what came of it: written by the lane, read after it has come back */
-        GpuSnapshot *snapshot; /* the scan that ended it; NULL if that failed */
+        GpuSnapshot *snapshot; /* the scan that ended it; NULL if there was none or it failed */
+        GPtrArray *made;       /* create: InstanceDesc; NULL if it failed */
         VgpudError error;
 
         JobFinished finished; /* may be NULL */

@@ -58,7 +58,8 @@ void gpu_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message);
 void gpu_apply_snapshot(Gpu *gpu, const GpuSnapshot *snapshot);
 void gpu_set_state(Gpu *gpu, GpuState state, const char *reason);
 void gpu_scan_failed(Gpu *gpu, const VgpudError *error);
-bool gpu_is_busy(Gpu *gpu); /* its lane runs something that is not known to be stuck */
+bool gpu_scan_is_long(const Gpu *gpu); /* longer than anybody should wait who has asked for something else */
+bool gpu_is_busy(Gpu *gpu);            /* its lane runs something that is not known to be stuck */
 
 /* job.c */
 Job *job_new(Manager *m, JobKind kind, Gpu *gpu, uid_t requester, uint64_t timeout_usec);

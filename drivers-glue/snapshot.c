@@ -101,6 +101,17 @@ VgpuType *vgpu_type_new(const char *id)
         return t;
 }
 
+VgpuType *vgpu_type_copy(const VgpuType *t)
+{
+        VgpuType *copy = g_memdup2(t, sizeof *t);
+
+        copy->id = g_strdup(t->id);
+        copy->name = g_strdup(t->name);
+        copy->description = g_strdup(t->description);
+        copy->device_api = g_strdup(t->device_api);
+        return copy;
+}
+
 VgpuType *vgpu_type_free(VgpuType *t)
 {
         if (!t)
@@ -191,12 +202,59 @@ const VgpuType *gpu_snapshot_find_type(const GpuSnapshot *s, const char *name, V
 
 const InstanceDesc *gpu_snapshot_find_instance(const GpuSnapshot *s, const char *uuid)
 {
-        for (guint i = 0; i < s->instances->len; i++) {
-                const InstanceDesc *d = s->instances->pdata[i];
-                if (g_ascii_strcasecmp(d->uuid, uuid) == 0)
+        guint low = 0, high = s->instances->len;
+
+        /* They are sorted, and hexadecimal digits have the same order in either case. */
+        while (low < high) {
+                guint middle = low + (high - low) / 2;
+                const InstanceDesc *d = s->instances->pdata[middle];
+                int c = g_ascii_strcasecmp(uuid, d->uuid);
+                if (c == 0)
                         return d;
+                if (c < 0)
+                        high = middle;
+                else
+                        low = middle + 1;
         }
         return NULL;
+}
+
+static void count_instance(GpuSnapshot *s, const InstanceDesc *d, bool made)
+{
+        for (guint i = 0; i < s->types->len; i++) {
+                VgpuType *t = s->types->pdata[i];
+                if (g_strcmp0(t->id, d->type_id) != 0)
+                        continue;
+                if (!made)
+                        t->available += t->available < UINT32_MAX;
+                else if (t->available > 0)
+                        t->available--;
+        }
+}
+
+GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *base, const GPtrArray *made, const char *removed)
+{
+        GpuSnapshot *s = gpu_snapshot_new();
+
+        s->taken_usec = base->taken_usec;
+        for (guint i = 0; i < base->types->len; i++)
+                g_ptr_array_add(s->types, vgpu_type_copy(base->types->pdata[i]));
+        for (guint i = 0; i < base->instances->len; i++) {
+                const InstanceDesc *d = base->instances->pdata[i];
+                if (g_strcmp0(d->uuid, removed) == 0)
+                        count_instance(s, d, false);
+                else
+                        g_ptr_array_add(s->instances, instance_desc_copy(d));
+        }
+        for (guint i = 0; made && i < made->len; i++) {
+                const InstanceDesc *d = made->pdata[i];
+                if (gpu_snapshot_find_instance(base, d->uuid))
+                        continue;
+                count_instance(s, d, true);
+                g_ptr_array_add(s->instances, instance_desc_copy(d));
+        }
+        gpu_snapshot_seal(s);
+        return s;
 }
 
 InstanceDesc *instance_desc_new(const char *uuid)

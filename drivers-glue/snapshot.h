@@ -52,10 +52,14 @@ typedef struct GpuSnapshot {
 GpuSnapshot *gpu_snapshot_new(void);
 GpuSnapshot *gpu_snapshot_ref(const GpuSnapshot *s);
 GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *s);
+/* What a scan would find if nothing but this had changed: the instances `made` (InstanceDesc) are there, that
+ * of the UUID `removed` is not. Either may be NULL. Availability follows for their own types only. */
+GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *s, const GPtrArray *made, const char *removed);
 /* Sort both arrays; called by the back end when it has filled them. */
 void gpu_snapshot_seal(GpuSnapshot *s);
 
 VgpuType *vgpu_type_new(const char *id);
+VgpuType *vgpu_type_copy(const VgpuType *t);
 VgpuType *vgpu_type_free(VgpuType *t);
 bool vgpu_type_equal(const VgpuType *a, const VgpuType *b);
 /* Other names of a type: the pretty name, its last word ("A2-4Q"), the id without its prefix ("GVTg_V5_4").

@@ -217,6 +217,67 @@ static void test_several(void)
 }
 
 /* Creates without a GPU go where there is room, and the promises of jobs that wait count. */
+typedef struct Wanted {
+        const char *gpu, *type;
+        uint32_t available;
+} Wanted;
+
+static bool is_available(Fixture *f, void *data)
+{
+        const Wanted *w = data;
+
+        return available(f, w->gpu, w->type) == w->available;
+}
+
+/* Of a GPU with many parents and types not every attribute is read before the answer. */
+static void test_large(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        unsigned before, reads;
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_large(f.kernel, A2, 32, 20));
+        fixture_start(&f);
+        const GpuSnapshot *s = manager_get_gpu(f.manager, A2)->snapshot;
+        ASSERT_EQ(s->types->len, 20);
+        const VgpuType *first = s->types->pdata[0], *last = s->types->pdata[19];
+        g_autofree char *type = g_strdup(first->id), *other = g_strdup(last->id);
+        uint32_t room = first->available, other_room = last->available;
+        ASSERT_TRUE(room >= 3 && other_room > 0);
+
+        before = fake_count(f.kernel, "read");
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = type), uuid), VGPUD_ERROR_NONE);
+        reads = fake_count(f.kernel, "read") - before;
+        ASSERT_TRUE(reads < 32);
+        Instance *i = get(&f, uuid);
+        ASSERT_NOT_NULL(i);
+        ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_STREQ(i->desc->type_id, type);
+        ASSERT_EQ(available(&f, A2, type), room - 1);
+        /* The others are looked at soon after: the first one has fixed the size of all. */
+        ASSERT_TRUE(fixture_wait(&f, is_available, &(Wanted){ A2, other, 0 }));
+        ASSERT_EQ(available(&f, A2, type), room - 1);
+
+        before = fake_count(f.kernel, "read");
+        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
+        reads = fake_count(f.kernel, "read") - before;
+        ASSERT_TRUE(reads < 32);
+        ASSERT_NULL(get(&f, uuid));
+        ASSERT_EQ(records_left(&f), 0);
+        ASSERT_EQ(available(&f, A2, type), room);
+        ASSERT_TRUE(fixture_wait(&f, is_available, &(Wanted){ A2, other, other_room }));
+
+        /* Several at once go from one virtual function to the next, and do not begin with the first each time.
+         */
+        before = fake_count(f.kernel, "read");
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(room, .type = type), uuid), VGPUD_ERROR_NONE);
+        reads = fake_count(f.kernel, "read") - before;
+        ASSERT_TRUE(reads < 8 * room);
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), room);
+        ASSERT_EQ(available(&f, A2, type), 0);
+}
+
 static void test_placement(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -723,6 +784,7 @@ int main(int argc, char **argv)
         TEST(test_refusals);
         TEST(test_capacity);
         TEST(test_several);
+        TEST(test_large);
         TEST(test_placement);
         TEST(test_foreign);
         TEST(test_foreign_first);
