@@ -92,10 +92,9 @@ class Restart(vmcase.VgpudCase):
 
 class Unit(vmcase.VgpudCase):
     def test_the_sandbox(self):
-        self.create("mdpy-xga")
         pid = vmcase.main_pid()
-        writer = int(vmcase.run("pgrep", "-x", "vgpud-write").out)
-        for name, number in (("vgpud", pid), ("vgpud-write", writer)):
+        _, writer = self.create_with_writer("mdpy-xga", "mdpy")
+        for name, number in (("vgpud-write", writer), ("vgpud", pid)):
             fields = status_fields(number)
             for key in ("CapBnd", "CapPrm", "CapEff"):
                 self.assertEqual(int(fields[key], 16), CAP_DAC_READ_SEARCH | CAP_SYS_PTRACE, f"{name} {key}")
@@ -188,8 +187,7 @@ class Idle(vmcase.VgpudCase):
     def test_no_wake_ups(self):
         # The watchdog is answered every 90 s at the earliest; this begins anew.
         vmcase.run("systemctl", "restart", "vgpud")
-        self.create("mdpy-xga")
-        writer = int(vmcase.run("pgrep", "-x", "vgpud-write").out)
+        _, writer = self.create_with_writer("mdpy-xga", "mdpy")
         ended = os.pidfd_open(writer)
         # It is let go when it has not been needed for a while.
         self.assertTrue(select.select([ended], [], [], vmcase.DEADLINE_SEC)[0])

@@ -12,18 +12,6 @@ import time
 import vmcase
 
 
-def writers(gpu):
-    """The processes of vgpud-write that work for this GPU: each keeps the lock of its lane."""
-    found = []
-    for path in vmcase.Path("/proc").glob("[0-9]*/comm"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if path.read_text(encoding="utf-8") == "vgpud-write\n":
-                kept = [os.readlink(fd) for fd in path.parent.glob("fd/*")]
-                if f"/run/vgpud/lane/{gpu}" in kept:
-                    found.append(int(path.parent.name))
-    return found
-
-
 class Stuck(vmcase.VgpudCase):
     drivers = ("mdpy", "mtty")
 
@@ -41,8 +29,7 @@ class Stuck(vmcase.VgpudCase):
 
     def stop_writer(self):
         """Makes an instance, which starts a writer, and stops that; returns the UUID and the writer's pid."""
-        uuid = self.create("mdpy-xga", name="first")
-        (pid,) = writers("mdpy")
+        uuid, pid = self.create_with_writer("mdpy-xga", "mdpy", name="first")
         os.kill(pid, signal.SIGSTOP)
         self.addCleanup(self.go_on, pid)
         return uuid, pid
@@ -130,11 +117,11 @@ class Stuck(vmcase.VgpudCase):
         began = time.monotonic()
         vmcase.run("systemctl", "stop", "vgpud")
         print(f"stopped after {time.monotonic() - began:.2f} s")
-        self.assertEqual(writers("mdpy"), [pid])
+        self.assertEqual(vmcase.writers("mdpy"), [pid])
         began = time.monotonic()
         vmcase.run("systemctl", "start", "vgpud")
         print(f"started after {time.monotonic() - began:.2f} s")
-        self.assertEqual(writers("mdpy"), [pid])
+        self.assertEqual(vmcase.writers("mdpy"), [pid])
         vmcase.vgpuctl("destroy", vmcase.vgpuctl("create", "mtty-1").out.strip())
         self.assertNotEqual(self.objects().gpus["mdpy"]["State"], "ready")
         ended = os.pidfd_open(pid)
