@@ -171,7 +171,7 @@ static void *lane_thread(void *userdata)
         return NULL;
 }
 
-/* Main thread: tell what has begun and what has ended. */
+/* Main thread: tell what has ended and what has begun. */
 static void dispatch(Lanes *lanes)
 {
         g_autoptr(GPtrArray) begun = g_ptr_array_new();
@@ -190,17 +190,17 @@ static void dispatch(Lanes *lanes)
         lanes->done_tail = &lanes->done;
         pthread_mutex_unlock(&lanes->mutex);
 
-        /* Work that was running a moment ago may have ended since, but its done() comes with the next dispatch.
-         */
-        for (guint i = 0; i < begun->len; i++) {
-                LaneWork *w = begun->pdata[i];
-                w->started(w);
-        }
+        /* What has ended comes first: it ended before what the same lane runs now had begun. The latter may
+         * have ended since, but its done() comes with the next dispatch. */
         while (done) {
                 LaneWork *w = done;
                 done = w->next;
                 w->next = NULL;
                 w->done(w);
+        }
+        for (guint i = 0; i < begun->len; i++) {
+                LaneWork *w = begun->pdata[i];
+                w->started(w);
         }
 }
 

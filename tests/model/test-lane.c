@@ -19,6 +19,7 @@ typedef struct Piece {
         int result;
         unsigned *left;
         bool started;
+        size_t done_before; /* how many others were done when it started */
 } Piece;
 
 typedef struct Setup {
@@ -44,7 +45,10 @@ static void piece_run(LaneWork *w, VgpuIo *io)
 
 static void piece_started(LaneWork *w)
 {
-        ((Piece *)w)->started = true;
+        Piece *p = (Piece *)w;
+
+        p->started = true;
+        p->done_before = p->log->len;
 }
 
 static void piece_done(LaneWork *w)
@@ -113,6 +117,28 @@ static void test_order(void)
         }
         ASSERT_TRUE(run_until(&s, 0));
         ASSERT_STREQ(s.log->str, "abcdefghijklmnopqrstuvwxyz");
+        lane_release(lane);
+        setup_free(&s);
+}
+
+/* The main thread hears of the end of one before it hears of the beginning of the next, also when it hears of
+ * both at once. */
+static void test_end_before_beginning(void)
+{
+        Setup s = setup_new();
+        Lane *lane = lane_new(s.lanes, "gpu");
+        Piece a = piece(&s, 'a', "a"), b = piece(&s, 'b', "b");
+
+        fake_hang(s.kernel, "write", "b");
+        submit(&s, lane, &a);
+        submit(&s, lane, &b);
+        fake_wait_hanging(s.kernel);
+        ASSERT_TRUE(run_until(&s, 1));
+        ASSERT_TRUE(b.started);
+        ASSERT_EQ(b.done_before, 1);
+        fake_release(s.kernel);
+        ASSERT_TRUE(run_until(&s, 0));
+        ASSERT_STREQ(s.log->str, "ab");
         lane_release(lane);
         setup_free(&s);
 }
@@ -231,6 +257,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_order);
+        TEST(test_end_before_beginning);
         TEST(test_hang);
         TEST(test_cancel);
         TEST(test_release_while_running);
