@@ -34,8 +34,9 @@ MDEV_PARENTS = Path("/sys/class/mdev_bus")
 MDEV_DEVICES = Path("/sys/bus/mdev/devices")
 SAMPLES = ("mtty", "mdpy", "mbochs")
 
-# Long enough for anything that works, even where every instruction is emulated by a busy machine.
-DEADLINE_SEC = 30.0
+# Long enough for anything that works, even where every instruction is emulated by a busy machine; and longer than
+# systemd gives a service to stop (90 s).
+DEADLINE_SEC = 120.0
 
 
 # ---- programs ----------------------------------------------------------------------------------------------
