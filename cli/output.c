@@ -552,11 +552,11 @@ const char *error_hint(VgpudErrorCode code)
         case VGPUD_ERROR_TOO_MANY_JOBS:
                 return "wait until some of the jobs that \"vgpuctl jobs\" lists have ended";
         case VGPUD_ERROR_EXISTS:
-                return "\"vgpuctl show\" tells what is there";
+                return "\"vgpuctl list\" shows what is there";
         case VGPUD_ERROR_IN_USE:
-                return "end the virtual machine or program that holds it first";
+                return "wait for, or end, whatever holds it or works on it";
         case VGPUD_ERROR_GPU_STUCK:
-                return "\"vgpuctl jobs\" shows what has not come back; often only a restart of the host helps";
+                return "\"vgpuctl jobs\" and the kernel's log show what has not come back";
         case VGPUD_ERROR_INCONSISTENT:
                 return "look at \"vgpuctl list\" and at the journal of vgpud: journalctl -u vgpud";
         case VGPUD_ERROR_FAILED:

@@ -79,15 +79,18 @@ static void config_set(Config *c, const char *file, const char *section, const c
         log_warning("%s: [%s] %s= is not known, ignoring it", file, section, key);
 }
 
-static void config_read_file(Config *c, int dirfd, const char *name)
+/* A configuration file may be a link: that is how many put it there. Messages name it by its whole path. */
+static void config_read_file(Config *c, const char *directory, const char *file_name)
 {
+        g_autofree char *name = g_build_filename(directory, file_name, NULL);
+        _cleanup_close_ int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         g_autoptr(GKeyFile) file = g_key_file_new();
         g_autoptr(GError) error = NULL;
         g_autofree char *text = NULL;
         size_t size;
         int r;
 
-        r = fs_read_file_at(dirfd, name, CONFIG_FILE_MAX, &text, &size);
+        r = fd < 0 ? -errno : fs_read_file(fd, CONFIG_FILE_MAX, &text, &size);
         if (r == -ENOENT)
                 return;
         if (r < 0) {
@@ -110,18 +113,12 @@ static void config_read_file(Config *c, int dirfd, const char *name)
 
 void config_read(Config *c, const char *directory)
 {
-        _cleanup_close_ int dirfd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        g_autofree char *dropins = g_build_filename(directory, "vgpud.conf.d", NULL);
+        _cleanup_close_ int dropins_fd = open(dropins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         g_auto(GStrv) names = NULL;
 
-        if (dirfd < 0) {
-                if (errno != ENOENT)
-                        log_warning_errno(-errno, "Cannot open %s, going on with the defaults: %m", directory);
-                return;
-        }
-        config_read_file(c, dirfd, "vgpud.conf");
-
-        _cleanup_close_ int dropins = openat(dirfd, "vgpud.conf.d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (dropins < 0 || fs_list_at(dropins, ".", &names) < 0)
+        config_read_file(c, directory, "vgpud.conf");
+        if (dropins_fd < 0 || fs_list_at(dropins_fd, ".", &names) < 0)
                 return;
         for (char **n = names; *n; n++)
                 if (g_str_has_suffix(*n, ".conf") && (*n)[0] != '.')

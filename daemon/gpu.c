@@ -283,6 +283,14 @@ static void gpu_remove_instance(Instance *instance)
         Manager *m = gpu->manager;
         const Record *record = records_get(m->records, instance->desc->uuid);
 
+        if (!instance->leaving)
+                LOG_FIELDS(LOG_NOTICE,
+                           (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
+                            .message_id = VGPUD_MESSAGE_INSTANCE_GONE),
+                           "Instance %s of type %s on GPU %s has gone: somebody else removed it, or its driver "
+                           "went away",
+                           instance->desc->uuid,
+                           instance->desc->type_id ? instance->desc->type_id : "(not known)", gpu_name(gpu));
         MANAGER_EMIT(m, instance_removed, instance);
         /* An instance of this UUID may be on its way again: its record is not of the one that goes. */
         if (record && record->made)

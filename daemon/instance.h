@@ -3,6 +3,7 @@
 
 /* An instance of a vGPU: what the kernel shows (desc) and what only we know (origin, owner, name). */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -31,6 +32,7 @@ struct Instance {
         char *name;            /* NULL: none */
         uid_t owner;           /* who had it made; UID_INVALID for foreign ones */
         uint64_t created_usec; /* CLOCK_REALTIME; 0: unknown */
+        bool leaving;          /* we have removed it: its end is no news */
         Job *job; /* borrowed; the job that works on it, NULL: none. What it is and what is done to it are two
                      variables */
 };

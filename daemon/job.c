@@ -264,13 +264,16 @@ static void job_done(LaneWork *w)
         job->deadline = sd_event_source_disable_unref(job->deadline);
         if (job->state == JOB_WAITING && gpu)
                 g_queue_remove(&gpu->waiting, job); /* it began and ended between two turns of the loop */
+        /* What has been made is ours also when its GPU has left the model meanwhile: it may be back already,
+         * with the instance. */
+        job_settle_records(job);
         if (!gpu && job->error.code == VGPUD_ERROR_NONE && job->kind != JOB_DESTROY)
                 (void)vgpud_error_setf(&job->error, VGPUD_ERROR_GPU_GONE, "GPU %s went away", job->gpu_name);
 
-        job_settle_records(job);
         if (instance && instance->job == job) {
                 unsigned changes = INSTANCE_CHANGED_JOB;
                 instance->job = NULL;
+                instance->leaving = job->error.code == VGPUD_ERROR_NONE;
                 if (instance->state == INSTANCE_STUCK) {
                         instance->state = INSTANCE_ACTIVE;
                         changes |= INSTANCE_CHANGED_STATE;

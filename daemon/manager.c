@@ -74,9 +74,17 @@ static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userda
 {
         Manager *m = userdata;
         void (*ready)(Manager *, void *) = g_steal_pointer(&m->ready);
+        GHashTableIter iter;
+        Gpu *gpu;
 
         m->start_timer = sd_event_source_disable_unref(m->start_timer);
         log_warning("Not all GPUs have answered in time, going on without them");
+        g_hash_table_iter_init(&iter, m->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
+                if (gpu->state == GPU_NEW)
+                        gpu_set_state(gpu, GPU_STUCK,
+                                      "it has not answered since vgpud was started; what an earlier vgpud was "
+                                      "doing to it may still be under way in the kernel");
         if (ready)
                 ready(m, m->ready_userdata);
         return 0;
@@ -325,6 +333,8 @@ int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudErr
 {
         g_autofree char *lower = g_ascii_strdown(what, -1);
         Instance *found = NULL, *instance;
+        char uuid[UUID_STRLEN + 1];
+        const Record *record;
         GHashTableIter iter;
 
         g_hash_table_iter_init(&iter, m->instances);
@@ -346,6 +356,13 @@ int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudErr
                         return vgpud_error_setf(
                                         reterr, VGPUD_ERROR_INVALID,
                                         "\"%s\" is neither a UUID, nor the beginning of one, nor a name", what);
+                record = records_find_name(m->records, what);
+                if (!record && uuid_normalize(what, uuid) >= 0)
+                        record = records_get(m->records, uuid);
+                if (record)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_GPU_STUCK,
+                                                "instance %s is on GPU %s, which has not answered yet",
+                                                record->uuid, record->gpu);
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE, "there is no instance \"%s\"",
                                         what);
         }
@@ -402,8 +419,14 @@ static int resolve_any_gpu(Manager *m, const CreateRequest *request, Gpu **ret_g
                 Gpu *gpu = manager_get_gpu(m, names->pdata[i]);
 
                 candidates[i].gpu = names->pdata[i];
-                if (!gpu->driver || !gpu->snapshot)
+                if (!gpu->driver)
                         continue;
+                if (!gpu->snapshot) {
+                        /* It may be the one that offers the type. */
+                        if (check_gpu(gpu, &error) < 0)
+                                vgpud_error_move(&why, &error);
+                        continue;
+                }
                 types[i] = gpu_snapshot_find_type(gpu->snapshot, request->type, &error);
                 if (!types[i]) {
                         if (error.code == VGPUD_ERROR_AMBIGUOUS) {
@@ -443,6 +466,7 @@ static int resolve_any_gpu(Manager *m, const CreateRequest *request, Gpu **ret_g
 static char *find_uuid(Manager *m, const char *uuid)
 {
         const Instance *instance = manager_get_instance(m, uuid);
+        const Record *record;
         GHashTableIter iter;
         Job *job;
 
@@ -460,6 +484,11 @@ static char *find_uuid(Manager *m, const char *uuid)
                 if (job_makes(job, uuid))
                         return g_strdup_printf("job %" PRIu32 " is making it on GPU %s", job->id,
                                                job->gpu_name);
+        /* Its GPU has not been looked at: whose it is must not be forgotten. */
+        record = records_get(m->records, uuid);
+        if (record)
+                return g_strdup_printf("an instance of type %s on GPU %s, which has not answered yet, has it",
+                                       record->type_id, record->gpu);
         return NULL;
 }
 
@@ -490,7 +519,11 @@ static int check_names(Manager *m, const CreateRequest *request, VgpudError *ret
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "\"%s\" is not a name: 1 to 64 letters, digits, \"_\", \".\" "
                                                 "and \"-\", "
-                                                "beginning with a letter, not to be taken for a UUID",
+                                                "beginning with a letter, and not what a UUID may begin with "
+                                                "(hexadecimal digits only)",
+                                                request->name);
+                if (manager_get_gpu(m, request->name))
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "the name \"%s\" is that of a GPU",
                                                 request->name);
                 record = records_find_name(m->records, request->name);
                 if (record)
@@ -599,6 +632,9 @@ static int write_intents(Manager *m, Job *job, VgpudError *reterr)
                 if (r < 0) {
                         for (guint k = 0; k < i; k++)
                                 records_forget(m->records, job->uuids->pdata[k]);
+                        LOG_FIELDS(LOG_WARNING, (.gpu = job->gpu_name, .instance = uuid, .error = r),
+                                   "Cannot write the record of %s in %s: %m", uuid,
+                                   m->config->runtime_directory);
                         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                                       "cannot write the record of %s in %s: %s", uuid,
                                                       m->config->runtime_directory, g_strerror(-r));

@@ -12,11 +12,15 @@
 int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, size_t *ret_size)
 {
         _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+        return fd < 0 ? -errno : fs_read_file(fd, max_size, ret, ret_size);
+}
+
+int fs_read_file(int fd, size_t max_size, char **ret, size_t *ret_size)
+{
         struct stat st;
         size_t n = 0;
 
-        if (fd < 0)
-                return -errno;
         if (fstat(fd, &st) < 0)
                 return -errno;
         if (!S_ISREG(st.st_mode))

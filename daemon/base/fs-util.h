@@ -11,6 +11,9 @@
  * NUL-terminated; *ret_size may be NULL. A symbolic link as last component is refused (-ELOOP). */
 int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, size_t *ret_size);
 
+/* The same of an open file. */
+int fs_read_file(int fd, size_t max_size, char **ret, size_t *ret_size);
+
 /* Replace the file `name` in the directory dirfd by this content, all or nothing: temporary file in the same
  * directory, fsync, rename, fsync of the directory. */
 int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t size, unsigned mode);

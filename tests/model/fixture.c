@@ -65,7 +65,7 @@ static const ManagerEvents recorder = {
         .job_removed = on_job_removed,
 };
 
-static VgpuIo *make_io(int keep_fd, void *userdata)
+VgpuIo *fixture_io(int keep_fd, void *userdata)
 {
         return fake_kernel_io(userdata);
 }
@@ -115,7 +115,7 @@ static bool all_are_known(Fixture *f, void *data)
 
 void fixture_start(Fixture *f)
 {
-        f->manager = manager_new(f->event, f->config, make_io, f->kernel);
+        f->manager = manager_new(f->event, f->config, fixture_io, f->kernel);
         manager_set_events(f->manager, &recorder, f->log);
         g_assert(manager_open(f->manager) >= 0);
         fixture_discover(f);

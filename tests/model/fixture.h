@@ -23,8 +23,9 @@ typedef struct Fixture {
 /* A model with the given GPUs is up when model_start() returns: all have been scanned. */
 void fixture_init(Fixture *f);
 void fixture_start(Fixture *f);
-void fixture_add(Fixture *f, FakeGpu *g); /* before fixture_start(), or followed by fixture_discover() */
-void fixture_discover(Fixture *f);        /* what a discovery finds now */
+void fixture_add(Fixture *f, FakeGpu *g);      /* before fixture_start(), or followed by fixture_discover() */
+VgpuIo *fixture_io(int keep_fd, void *kernel); /* what the lanes get */
+void fixture_discover(Fixture *f);             /* what a discovery finds now */
 /* Stop the daemon as SIGTERM does, or as SIGKILL would: what it had in its files stays. */
 void fixture_stop(Fixture *f);
 void fixture_done(Fixture *f);

@@ -43,10 +43,24 @@ static void test_files(void)
         config_free(c);
 }
 
+/* Links are followed, as of everything below /etc. */
+static void test_link(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Config *c = config_new();
+
+        scratch_file(&s, "elsewhere", "[jobs]\nper-gpu=5\n");
+        scratch_link(&s, "vgpud.conf", "elsewhere");
+        config_read(c, s.path);
+        ASSERT_EQ(c->jobs_per_gpu, 5);
+        config_free(c);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_defaults);
         TEST(test_files);
+        TEST(test_link);
         return tests_end();
 }

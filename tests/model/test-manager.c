@@ -135,6 +135,7 @@ static void test_refusals(void)
                   VGPUD_ERROR_NONE);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .name = "hugo"), uuid), VGPUD_ERROR_EXISTS);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .name = "mdpy"), uuid), VGPUD_ERROR_EXISTS);
         ASSERT_EQ(fixture_destroy(&f, "emil", false), VGPUD_ERROR_NO_SUCH_INSTANCE);
         ASSERT_EQ(fixture_destroy(&f, "a/b", false), VGPUD_ERROR_INVALID);
         ASSERT_EQ(fixture_destroy(&f, "", false), VGPUD_ERROR_INVALID);
@@ -745,6 +746,51 @@ static void test_interrupted_pair(void)
         interrupted_pair(false);
 }
 
+/* A GPU that does not answer after a restart: what it has is not forgotten, and nobody else gets it. */
+static void test_restart_unanswered(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        char uuid[UUID_STRLEN + 1];
+        Instance *instance;
+        FakeGpu *mdpy;
+        Job *job;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .name = "hugo"), uuid),
+                  VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+
+        g_autofree char *path = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                            "/mdev_supported_types/mdpy-hd/available_instances", NULL);
+        fake_hang(f.kernel, "read", path);
+        f.manager = manager_new(f.event, f.config, fixture_io, f.kernel);
+        ASSERT_OK(manager_open(f.manager));
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, is_ready, (void *)GVT_G));
+        fake_wait_hanging(f.kernel);
+
+        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), &job, &error),
+                     EEXIST);
+        vgpud_error_done(&error);
+        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8", .name = "hugo"), &job, &error),
+                     EEXIST);
+        vgpud_error_done(&error);
+        ASSERT_ERROR(manager_find_instance(f.manager, "hugo", &instance, &error), ETIMEDOUT);
+        vgpud_error_done(&error);
+        ASSERT_ERROR(manager_find_instance(f.manager, UUID1, &instance, &error), ETIMEDOUT);
+        ASSERT_EQ(records_left(&f), 1);
+        fake_heal(f.kernel);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, is_ready, (void *)"mdpy"));
+        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_STREQ(get(&f, UUID1)->name, "hugo");
+}
+
 /* A stop does not wait for what is stuck, drops what waits, and answers everybody. */
 static void test_stop(void)
 {
@@ -798,6 +844,7 @@ int main(int argc, char **argv)
         TEST(test_gone_at_once);
         TEST(test_gone_meanwhile);
         TEST(test_restart);
+        TEST(test_restart_unanswered);
         TEST(test_interrupted);
         TEST(test_interrupted_pair);
         TEST(test_stop);
