@@ -291,13 +291,13 @@ static void append_budget(GString *text, const GpuFacts *facts, const GpuSnapsho
                 g_string_append_printf(text, "; the GPU takes %" PRIu32 " of that type", wanted->max_instances);
 }
 
-static void append_still_possible(GString *text, const GpuSnapshot *s)
+static void append_still_possible(GString *text, const GpuSnapshot *s, const char *refused)
 {
         guint n = 0;
 
         for (guint i = 0; i < s->types->len; i++) {
                 const VgpuType *t = s->types->pdata[i];
-                if (t->available == 0 || n == NAMES_IN_MESSAGE_MAX)
+                if (t->available == 0 || n == NAMES_IN_MESSAGE_MAX || strcmp(t->id, refused) == 0)
                         continue;
                 g_string_append_printf(text, "%s%s (%" PRIu32 ")", n > 0 ? ", " : "; still possible: ", t->id,
                                        t->available);
@@ -309,8 +309,10 @@ static void append_still_possible(GString *text, const GpuSnapshot *s)
 }
 
 /* r: what the kernel answered, 0 when it was not asked. */
-static int no_capacity(VgpuTarget *t, const char *type_id, int r, VgpudError *reterr)
+static int no_capacity(VgpuTarget *t, const CreateArgs *args, int r, VgpudError *reterr)
 {
+        const char *type_id = args->type_id;
+        const VgpuType *wanted;
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
         GString *text;
         int q;
@@ -319,14 +321,25 @@ static int no_capacity(VgpuTarget *t, const char *type_id, int r, VgpudError *re
         if (q < 0)
                 return q;
         text = g_string_new(NULL);
+        wanted = find_type_by_id(s, type_id);
+        if (args->parent && wanted && wanted->available > 0) {
+                g_string_printf(text,
+                                "there is no room for another %s on %s, but other parents of GPU %s have room "
+                                "for "
+                                "%" PRIu32,
+                                type_id, args->parent, t->facts->name, wanted->available);
+                q = fail(reterr, VGPUD_ERROR_NO_CAPACITY, r, text->str);
+                (void)g_string_free(text, TRUE);
+                return q;
+        }
         g_string_printf(text, "there is no room for another %s on GPU %s", type_id, t->facts->name);
         if (s->instances->len == 0)
                 g_string_append(text, ", although it has no instance");
         else
                 g_string_append_printf(text, ": it has %u instance%s", s->instances->len,
                                        s->instances->len > 1 ? "s" : "");
-        append_budget(text, t->facts, s, find_type_by_id(s, type_id));
-        append_still_possible(text, s);
+        append_budget(text, t->facts, s, wanted);
+        append_still_possible(text, s, type_id);
         q = fail(reterr, VGPUD_ERROR_NO_CAPACITY, r, text->str);
         (void)g_string_free(text, TRUE);
         return q;
@@ -464,7 +477,7 @@ static int choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, problem,
                                               "how many %s GPU %s has room for cannot be read: %s",
                                               args->type_id, t->facts->name, g_strerror(-problem));
-        return offered ? no_capacity(t, args->type_id, 0, reterr) : no_such_type(t, args, reterr);
+        return offered ? no_capacity(t, args, 0, reterr) : no_such_type(t, args, reterr);
 }
 
 static bool device_exists(VgpuIo *io, const char *path)
@@ -481,7 +494,7 @@ static int explain_vague_refusal(VgpuTarget *t, const CreateArgs *args, const Md
         uint32_t available = 0;
 
         if (read_available(t->io, p, args->type_id, &available) >= 0 && available == 0)
-                return no_capacity(t, args->type_id, r, reterr);
+                return no_capacity(t, args, r, reterr);
         if (r == -ENOMEM)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                               "the kernel has no memory for another %s on %s: %s",
@@ -503,7 +516,7 @@ static int explain_create(VgpuTarget *t, const CreateArgs *args, const MdevParen
                 return refuse_existing(t->io, args->uuid, r, reterr);
         case EUSERS:
         case ENOSPC:
-                return no_capacity(t, args->type_id, r, reterr);
+                return no_capacity(t, args, r, reterr);
         case ENOMEM:
         case EIO:
                 return explain_vague_refusal(t, args, p, r, reterr);

@@ -233,6 +233,7 @@ static void test_size_rule_nvidia(void)
         ASSERT_STREQ(f.made->parent, "0000:08:02.3");
         ASSERT_ERROR(create_on(&f, "44444444-0000-4000-8000-000000000004", "nvidia-746", "0000:08:00.4"),
                      ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "on 0000:08:00.4, but other parents of GPU 0000:08:00.0 have room for 1");
         ASSERT_OK(create(&f, "44444444-0000-4000-8000-000000000004", "nvidia-746"));
         ASSERT_STREQ(f.made->parent, "0000:08:00.6");
         for (size_t i = 0; i < G_N_ELEMENTS(four); i++)
