@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 
-import places
 from places import Files, Simulated, VGPUCTL, simhost
 
 BOLTD = "/usr/libexec/boltd"
