@@ -27,7 +27,7 @@ QEMU = "qemu-system-x86_64"
 # Emulation is the rule: it works everywhere, and the cases must not depend on more.
 ACCEL = os.environ.get("VGPUD_VM_ACCEL", "tcg,thread=multi")
 # Without cmpxchg16b, which the kernel's allocator uses where there is one: QEMU 7.2 leaves bits that do not exist in the
-# flags after it, and an interrupt at that moment makes them real. The kernel then dies once in some dozen guests.
+# flags after it, and an interrupt at that moment makes them real: seldom, but then the guest dies.
 CPU = "max,-cx16" if ACCEL.startswith("tcg") else "host"
 
 # no_timer_check: at boot the kernel wants to see ten timer interrupts in the time that it counts off by the TSC, which
