@@ -289,12 +289,17 @@ class Host:
         preload = self.sim.environment.get("LD_PRELOAD")
         if IS_ASAN and preload:
             command = ["env", f"LD_PRELOAD={asan_library()}:{preload}", *command]
+        if preload and self.runs > 0:
+            # umockdev sends what is for the monitor of a daemon to the first that had one of that descriptor number.
+            files = " ".join(f"{fd}</dev/null" for fd in range(3, 3 + self.runs))
+            command = ["bash", "-c", f"exec {files}; exec \"$@\"", "vgpud", *command]
         return command
 
     def launch(self, *more):
         """Starts vgpud and does not wait."""
+        command = self.daemon_command(*more)
         self.runs += 1
-        self.vgpud = self.spawn(self.daemon_command(*more), f"vgpud-{self.runs}.log", popen=self.sim.popen)
+        self.vgpud = self.spawn(command, f"vgpud-{self.runs}.log", popen=self.sim.popen)
         return self.vgpud
 
     def start(self, *more, mirror=True):
@@ -517,7 +522,9 @@ class Host:
         for name in [*(f"vgpud-{i}.log" for i in range(1, self.runs + 1)), "polkitd.log", "bus.log"]:
             text = self.read(name)
             if text:
-                parts.append(f"---- {name}\n" + "\n".join(text.splitlines()[-60:]))
+                found = SANITIZER.search(text)
+                lines = text[found.start():].splitlines()[:80] if found else text.splitlines()[-60:]
+                parts.append(f"---- {name}\n" + "\n".join(lines))
         if self.mirror and self.mirror.complaints:
             parts.append("---- complaints\n" + "\n".join(self.mirror.complaints))
         return "\n".join(parts)

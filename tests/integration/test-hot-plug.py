@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """GPUs, drivers and parents that come and go, at rest and while jobs wait or run."""
 
+import threading
+
 import bus
 import host
 import runner
@@ -104,9 +106,10 @@ class HotPlug(host.HostTest):
         h.hanging(1)
         waiting = [h.bus.start_create(GVT, V5_8) for _ in range(3)]
         # The kernel waits for the creation before it lets the GPU go.
-        remover = h.sim.popen([host.simhost.program(), "ctl", "unplug", GVT])
+        remover = threading.Thread(target=h.sim.ctl, args=("unplug", GVT))
+        remover.start()
         h.sim.ctl("release")
-        bus.wait(lambda: remover.poll() is not None, "unplugged")
+        bus.wait(lambda: not remover.is_alive(), "unplugged")
         self.gone(h, GVT)
         for call in (running, *waiting):
             self.assertIn(call.error(), (None, "GpuGone", "NoSuchGpu", "NoSuchType", "Failed"))
@@ -142,9 +145,10 @@ class HotPlug(host.HostTest):
         running = h.bus.start_create(A2, "A2-4Q", uuid=uuid(1))
         h.hanging(1)
         waiting = [h.bus.start_create(A2, "A2-4Q") for _ in range(3)]
-        remover = h.sim.popen([host.simhost.program(), "ctl", "unbind", A2])
+        remover = threading.Thread(target=h.sim.ctl, args=("unbind", A2))
+        remover.start()
         h.sim.ctl("release")
-        bus.wait(lambda: remover.poll() is not None, "unbound")
+        bus.wait(lambda: not remover.is_alive(), "unbound")
         self.state(h, A2, "unsupported")
         for call in (running, *waiting):
             self.assertIn(call.error(), (None, "GpuGone", "NotSupported", "NoSuchType", "Failed"))
