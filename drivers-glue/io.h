@@ -95,6 +95,6 @@ typedef struct VgpuIoSysfsConfig {
 
 VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config);
 
-/* Let go what is kept for the next work: the idle child, open folders. The next work gets them anew. No-op for other
- * implementations. */
+/* Let go what is kept for the next work: the idle child, open folders. The next work gets them anew. No-op for
+ * other implementations. */
 void vgpu_io_sysfs_rest(VgpuIo *io);
