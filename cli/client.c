@@ -63,26 +63,43 @@ sd_bus_message *client_call_new(Client *c, const char *path, const char *interfa
         return m;
 }
 
-int client_get_host(Client *c, Host **ret)
+/* `options`: whether the call takes an empty dictionary of them. */
+static int get_host(Client *c, const char *interface, const char *member, bool options,
+                    int (*reader)(Host *h, sd_bus_message *answer), Host **ret)
 {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
         _cleanup_host_ Host *h = host_new();
         int r;
 
-        r = sd_bus_call_method(c->bus, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, "org.freedesktop.DBus.ObjectManager",
-                               "GetManagedObjects", &error, &answer, NULL);
+        r = sd_bus_call_method(c->bus, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, interface, member, &error, &answer,
+                               options ? "a{sv}" : NULL, 0);
         if (r < 0) {
                 if (!sd_bus_error_is_set(&error))
                         (void)sd_bus_error_set_errno(&error, r);
                 return client_failed(c, &error, NULL, "Could not ask vgpud");
         }
-        r = host_read(h, answer);
+        r = reader(h, answer);
         if (r < 0)
                 return fail(c->args, VGPUD_ERROR_FAILED, NULL,
                             "Could not read the answer of vgpud (is it of another version?): %s", strerror(-r));
         *ret = g_steal_pointer(&h);
         return 0;
+}
+
+int client_get_host(Client *c, Host **ret)
+{
+        return get_host(c, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", false, host_read, ret);
+}
+
+int client_get_instances(Client *c, Host **ret)
+{
+        return get_host(c, VGPUD_INTERFACE_MANAGER, "ListInstances", true, host_read_instances, ret);
+}
+
+int client_get_types(Client *c, Host **ret)
+{
+        return get_host(c, VGPUD_INTERFACE_MANAGER, "ListTypes", true, host_read_types, ret);
 }
 
 static bool is_one_of(const char *name, const char *const *list)

@@ -35,7 +35,7 @@ static int compare_gpus(const void *a, const void *b)
 static int compare_instances(const void *a, const void *b)
 {
         const InstanceInfo *x = *(const InstanceInfo *const *)a, *y = *(const InstanceInfo *const *)b;
-        int r = strcmp(x->gpu, y->gpu);
+        int r = strcmp(x->gpu_name, y->gpu_name);
 
         if (r != 0)
                 r = compare_gpu_names(x->gpu_name, y->gpu_name);

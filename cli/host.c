@@ -588,3 +588,92 @@ int host_read(Host *h, sd_bus_message *answer)
         host_sort(h);
         return sd_bus_message_exit_container(answer);
 }
+
+/* Takes the value. */
+static void set_text(char **field, const char *value)
+{
+        g_free(*field);
+        *field = g_strdup(value);
+}
+
+int host_read_instances(Host *h, sd_bus_message *m)
+{
+        const char *path, *uuid, *name, *type, *state, *origin, *parent, *gpu;
+        uint64_t created_usec;
+        uint32_t owner;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "(osssssssut)");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_read(m, "(osssssssut)", &path, &uuid, &name, &type, &state, &origin, &parent,
+                                        &gpu, &owner, &created_usec)) > 0) {
+                InstanceInfo *i = object_new(OBJECT_INSTANCE, path);
+
+                g_ptr_array_add(h->objects[OBJECT_INSTANCE], i);
+                set_text(&i->uuid, uuid);
+                set_text(&i->name, name);
+                set_text(&i->type, type);
+                set_text(&i->state, state);
+                set_text(&i->origin, origin);
+                set_text(&i->parent, parent);
+                set_text(&i->gpu_name, gpu);
+                i->owner = owner;
+                i->created_usec = created_usec;
+        }
+        if (r < 0)
+                return r;
+        host_sort(h);
+        return sd_bus_message_exit_container(m);
+}
+
+/* 0 stands for what the driver does not tell. */
+static int64_t known(uint64_t value)
+{
+        return value > 0 ? (int64_t)MIN(value, (uint64_t)INT64_MAX) : -1;
+}
+
+int host_read_types(Host *h, sd_bus_message *m)
+{
+        const char *gpu, *id, *name, *api;
+        uint32_t available, most, heads, rate, x, y;
+        uint64_t framebuffer_bytes;
+        GpuInfo *g = NULL;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "(ssssuutuuuu)");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_read(m, "(ssssuutuuuu)", &gpu, &id, &name, &api, &available, &most,
+                                        &framebuffer_bytes, &heads, &rate, &x, &y)) > 0) {
+                TypeInfo *t = g_new(TypeInfo, 1);
+
+                if (!g || strcmp(g->name, gpu) != 0) {
+                        g = object_new(OBJECT_GPU, "");
+                        set_text(&g->name, gpu);
+                        g_ptr_array_add(h->objects[OBJECT_GPU], g);
+                }
+                g_ptr_array_add(g->types, t);
+                *t = (TypeInfo){
+                        .id = g_strdup(id),
+                        .name = g_strdup(name),
+                        .device_api = g_strdup(api),
+                        .aliases = g_new0(char *, 1),
+                        .available = available,
+                        .framebuffer_bytes = known(framebuffer_bytes),
+                        .low_gm_bytes = -1,
+                        .high_gm_bytes = -1,
+                        .fences = -1,
+                        .weight = -1,
+                        .heads = known(heads),
+                        .frame_rate_limit = known(rate),
+                        .max_x = known(x),
+                        .max_y = known(y),
+                        .max_instances = known(most),
+                };
+        }
+        if (r < 0)
+                return r;
+        host_sort(h);
+        return sd_bus_message_exit_container(m);
+}

@@ -135,6 +135,9 @@ static inline void host_freep(Host **h)
 
 /* Read the answer of GetManagedObjects. A negative errno when it is not what it should be. */
 int host_read(Host *h, sd_bus_message *answer);
+/* Read the answers of ListInstances and ListTypes: the host has only these then, with what is in the answer. */
+int host_read_instances(Host *h, sd_bus_message *answer);
+int host_read_types(Host *h, sd_bus_message *answer);
 /* GPUs by address, instances by GPU and UUID, jobs by number. */
 void host_sort(Host *h);
 

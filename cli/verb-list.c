@@ -16,11 +16,17 @@ static int get_host(const Arguments *a, Client *c, Host **ret)
         return status != 0 ? status : client_get_host(c, ret);
 }
 
-/* The GPU of the first word, if there is one. */
-static int get_host_and_gpu(const Arguments *a, Client *c, Host **ret, GpuInfo **ret_gpu)
+/* All there is and the GPU of the first word; without a word, and for a table, what `get_table` gives. */
+static int get_host_and_gpu(const Arguments *a, Client *c, int (*get_table)(Client *c, Host **ret), Host **ret,
+                            GpuInfo **ret_gpu)
 {
-        int status = get_host(a, c, ret);
+        int status = client_open(c, a);
 
+        if (status != 0)
+                return status;
+        if (a->n_words == 0 && !a->json)
+                return get_table(c, ret);
+        status = client_get_host(c, ret);
         if (status == 0 && a->n_words > 0)
                 *ret_gpu = host_find_gpu(*ret, a, a->words[0], &status);
         return status;
@@ -226,7 +232,7 @@ int verb_types(const Arguments *a)
         _cleanup_client_ Client c = { 0 };
         _cleanup_host_ Host *h = NULL;
         GpuInfo *only = NULL;
-        int status = get_host_and_gpu(a, &c, &h, &only);
+        int status = get_host_and_gpu(a, &c, client_get_types, &h, &only);
 
         if (status != 0)
                 return status;
@@ -264,7 +270,7 @@ int verb_list(const Arguments *a)
         _cleanup_client_ Client c = { 0 };
         _cleanup_host_ Host *h = NULL;
         GpuInfo *only = NULL;
-        int status = get_host_and_gpu(a, &c, &h, &only);
+        int status = get_host_and_gpu(a, &c, client_get_instances, &h, &only);
 
         if (status != 0)
                 return status;

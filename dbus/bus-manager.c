@@ -124,6 +124,95 @@ static int method_get_instance(sd_bus_message *call, void *userdata, sd_bus_erro
         return sd_bus_reply_method_return(call, "o", path);
 }
 
+static int append_instance(sd_bus_message *reply, const Instance *i)
+{
+        const InstanceDesc *d = i->desc;
+        g_autofree char *path = bus_path_instance(d->uuid);
+        const char *texts[] = {
+                d->uuid,
+                i->name,
+                d->type_id,
+                instance_state_to_string(i->state),
+                instance_origin_to_string(i->origin),
+                d->parent,
+                gpu_name(i->gpu),
+        };
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'r', "osssssssut");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(reply, 'o', path);
+        for (size_t n = 0; r >= 0 && n < G_N_ELEMENTS(texts); n++)
+                r = bus_append_text(reply, texts[n]);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "ut", (uint32_t)i->owner, i->created_usec);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int method_list_instances(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        Bus *b = userdata;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        GHashTableIter iter;
+        void *instance;
+        int r;
+
+        r = bus_read_options(call, NULL, 0, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(osssssssut)");
+        g_hash_table_iter_init(&iter, manager_instances(b->manager));
+        while (r >= 0 && g_hash_table_iter_next(&iter, NULL, &instance))
+                r = append_instance(reply, instance);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int append_type(sd_bus_message *reply, const Gpu *gpu, const VgpuType *t)
+{
+        const char *texts[] = { gpu_name(gpu), t->id, t->name, t->device_api };
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'r', "ssssuutuuuu");
+        for (size_t n = 0; r >= 0 && n < G_N_ELEMENTS(texts); n++)
+                r = bus_append_text(reply, texts[n]);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "uutuuuu", t->available, t->max_instances,
+                                          t->framebuffer_bytes, t->heads, t->frame_rate_limit, t->max_x,
+                                          t->max_y);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int method_list_types(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        Bus *b = userdata;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        GHashTableIter iter;
+        void *value;
+        int r;
+
+        r = bus_read_options(call, NULL, 0, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(ssssuutuuuu)");
+        g_hash_table_iter_init(&iter, manager_gpus(b->manager));
+        while (r >= 0 && g_hash_table_iter_next(&iter, NULL, &value)) {
+                const Gpu *gpu = value;
+                for (guint i = 0; r >= 0 && gpu->snapshot && i < gpu->snapshot->types->len; i++)
+                        r = append_type(reply, gpu, gpu->snapshot->types->pdata[i]);
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
 const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         BUS_PROPERTY_CONST("Version", "s", property_get_version),
@@ -136,6 +225,12 @@ const sd_bus_vtable bus_manager_vtable[] = {
                                 method_get_gpu, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetInstance", SD_BUS_ARGS("s", name, "a{sv}", options),
                                 SD_BUS_RESULT("o", instance), method_get_instance, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListInstances", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("a(osssssssut)", instances), method_list_instances,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListTypes", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("a(ssssuutuuuu)", types), method_list_types,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved",
                                 SD_BUS_ARGS("u", id, "o", job, "s", result, "s", error_name, "s", message, "ao",
                                             instances),

@@ -173,6 +173,25 @@ static void test_get(void)
                     UUID_A, 0);
 }
 
+static void test_list(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+
+        assert_call("[(\"" PATH_A "\", \"" UUID_A
+                    "\", \"desk\", \"mdpy-xga\", \"active\", \"vgpud\", \"mdpy\", "
+                    "\"mdpy\", 0, 1700000001000000), "
+                    "(\"" PATH_B "\", \"" UUID_B "\", \"\", \"mdpy-xga\", \"active\", \"foreign\", \"mdpy\", "
+                    "\"mdpy\", 4294967295, 0)]",
+                    f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListInstances", "a{sv}", 0);
+        assert_call("[(\"mdpy\", \"bare\", \"bare\", \"\", 0, 0, 0, 0, 0, 0, 0), "
+                    "(\"mdpy\", \"mdpy-xga\", \"Virtual XGA\", \"vfio-pci\", 3, 8, 3145728, 1, 60, 1024, 768)]",
+                    f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListTypes", "a{sv}", 0);
+        assert_call(INVALID "there is no option 'gpu'", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
+                    "ListInstances", "a{sv}", 1, "gpu", "s", "mdpy");
+        assert_call(INVALID "there is no option 'gpu'", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
+                    "ListTypes", "a{sv}", 1, "gpu", "s", "mdpy");
+}
+
 static void test_destroy(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -353,6 +372,7 @@ int main(int argc, char *argv[])
         g_test_add_func("/methods/bad-options", test_bad_options);
         g_test_add_func("/methods/errors", test_errors_of_the_model);
         g_test_add_func("/methods/get", test_get);
+        g_test_add_func("/methods/list", test_list);
         g_test_add_func("/methods/destroy", test_destroy);
         g_test_add_func("/methods/destroy-foreign", test_destroy_foreign);
         g_test_add_func("/methods/rescan", test_rescan);

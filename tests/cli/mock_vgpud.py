@@ -235,6 +235,24 @@ class Mock(dbus.service.FallbackObject):
         self.enter("GetManagedObjects", message)
         return dbus.Dictionary(self.objects, signature="oa{sa{sv}}")
 
+    @dbus.service.method(MANAGER, in_signature="a{sv}", out_signature="a(osssssssut)", message_keyword="message",
+                         path_keyword="path")
+    def ListInstances(self, options, message=None, path=None):
+        self.enter("ListInstances", message, options)
+        found = [(p, o[INSTANCE]) for p, o in self.objects.items() if INSTANCE in o]
+        names = {gpu_path(o[GPU]["Name"]): o[GPU]["Name"] for o in self.objects.values() if GPU in o}
+        return dbus.Array([(dbus.ObjectPath(p), i["Uuid"], i["Name"], i["Type"], i["State"], i["Origin"], i["Parent"],
+                            names[i["Gpu"]], i["Owner"], i["CreatedUsec"]) for p, i in found], signature="(osssssssut)")
+
+    @dbus.service.method(MANAGER, in_signature="a{sv}", out_signature="a(ssssuutuuuu)", message_keyword="message",
+                         path_keyword="path")
+    def ListTypes(self, options, message=None, path=None):
+        self.enter("ListTypes", message, options)
+        keys = ("Available", "MaxInstances", "FramebufferBytes", "Heads", "FrameRateLimit", "MaxX", "MaxY")
+        return dbus.Array([(g["Name"], i, t["Name"], t["DeviceApi"], *(t.get(k, 0) for k in keys))
+                           for g in (o[GPU] for o in self.objects.values() if GPU in o) for i, t in g["Types"].items()],
+                          signature="(ssssuutuuuu)")
+
     @dbus.service.method(MANAGER, in_signature="ssa{sv}", out_signature="oao", message_keyword="message",
                          path_keyword="path", async_callbacks=("reply", "error"))
     def Create(self, gpu, type_id, options, message=None, path=None, reply=None, error=None):

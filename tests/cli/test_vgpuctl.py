@@ -208,10 +208,14 @@ class Tables(Case):
             self.assertEqual(re.split("  +", row)[3], text)
 
     def test_one_call_each(self):
-        for args in ((), ("gpus",), ("types",), ("list",), ("show", "desk"), ("jobs",)):
+        everything = "GetManagedObjects"
+        for args, member in (((), everything), (("gpus",), everything), (("types",), "ListTypes"), (("types", "-q"), "ListTypes"),
+                             (("types", SAMPLE), everything), (("types", "--json"), everything), (("list",), "ListInstances"),
+                             (("list", "-q"), "ListInstances"), (("list", SAMPLE), everything), (("list", "--json"), everything),
+                             (("show", "desk"), everything), (("jobs",), everything)):
             self.calls()
             self.good(*args)
-            self.assertEqual([c["member"] for c in self.calls()], ["GetManagedObjects"])
+            self.assertEqual([c["member"] for c in self.calls()], [member])
 
     def test_empty_host(self):
         for path in (instance_path(FIRST), instance_path(SECOND), instance_path(FOREIGN), gpu_path(GVT), gpu_path(NVIDIA),
