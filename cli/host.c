@@ -589,9 +589,11 @@ int host_read(Host *h, sd_bus_message *answer)
         return sd_bus_message_exit_container(answer);
 }
 
-/* Takes the value. */
+/* The field of a new object, which has the empty text. */
 static void set_text(char **field, const char *value)
 {
+        if (!*value)
+                return;
         g_free(*field);
         *field = g_strdup(value);
 }

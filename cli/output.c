@@ -221,17 +221,16 @@ static void table_shrink(const Table *t, unsigned *widths, unsigned indent)
         }
 }
 
-static void print_blanks(unsigned n)
+static void append_blanks(GString *s, unsigned n)
 {
-        static const char blanks[] = "                                                                ";
+        gsize begin = s->len;
 
-        for (; n > sizeof(blanks) - 1; n -= sizeof(blanks) - 1)
-                (void)fwrite(blanks, 1, sizeof(blanks) - 1, stdout);
-        (void)fwrite(blanks, 1, n, stdout);
+        g_string_set_size(s, begin + n);
+        memset(s->str + begin, ' ', n);
 }
 
-static void print_cell(const Column *column, const char *text, unsigned width, unsigned room, Tone tone,
-                       bool last)
+static void append_cell(GString *s, const Column *column, const char *text, unsigned width, unsigned room,
+                        Tone tone, bool last)
 {
         g_autofree char *cut = width > room ? text_fit(text, room) : NULL;
         unsigned pad;
@@ -240,18 +239,19 @@ static void print_cell(const Column *column, const char *text, unsigned width, u
                 width = text_width(cut);
         pad = room > width ? room - width : 0;
         if (column->flags & COLUMN_RIGHT)
-                print_blanks(pad);
-        (void)fputs(tone_begin(tone), stdout);
-        (void)fputs(cut ? cut : text, stdout);
-        (void)fputs(tone_end(tone), stdout);
+                append_blanks(s, pad);
+        g_string_append(s, tone_begin(tone));
+        g_string_append(s, cut ? cut : text);
+        g_string_append(s, tone_end(tone));
         if (!(column->flags & COLUMN_RIGHT) && !last)
-                print_blanks(pad);
-        (void)fputs(last ? "\n" : "  ", stdout);
+                append_blanks(s, pad);
+        g_string_append(s, last ? "\n" : "  ");
 }
 
 void table_print(const Table *t, unsigned indent, bool legend)
 {
         g_autofree unsigned *widths = g_new0(unsigned, t->n_columns);
+        g_autoptr(GString) s = g_string_sized_new(4096);
 
         for (unsigned i = 0; i < t->n_columns; i++)
                 widths[i] = legend ? (unsigned)strlen(t->columns[i].title) : 1;
@@ -263,20 +263,22 @@ void table_print(const Table *t, unsigned indent, bool legend)
         table_shrink(t, widths, indent);
 
         if (legend) {
-                print_blanks(indent);
+                append_blanks(s, indent);
                 for (unsigned i = 0; i < t->n_columns; i++)
-                        print_cell(&t->columns[i], t->columns[i].title, (unsigned)strlen(t->columns[i].title),
-                                   widths[i], TONE_HEAD, i + 1 == t->n_columns);
+                        append_cell(s, &t->columns[i], t->columns[i].title,
+                                    (unsigned)strlen(t->columns[i].title), widths[i], TONE_HEAD,
+                                    i + 1 == t->n_columns);
         }
         for (unsigned i = 0; i < t->cells->len; i++) {
                 const Cell *c = &g_array_index(t->cells, Cell, i);
                 unsigned column = i % t->n_columns;
 
                 if (column == 0)
-                        print_blanks(indent);
-                print_cell(&t->columns[column], c->text, c->width, widths[column], c->tone,
-                           column + 1 == t->n_columns);
+                        append_blanks(s, indent);
+                append_cell(s, &t->columns[column], c->text, c->width, widths[column], c->tone,
+                            column + 1 == t->n_columns);
         }
+        (void)fwrite(s->str, 1, s->len, stdout);
 }
 
 Table *table_free(Table *t)
