@@ -154,7 +154,7 @@ static int open_sysfs(VgpuIo *io, const char *path, int flags)
                 if (fd >= 0)
                         fd = open_component(fd, slash + 1, flags | O_NOCTTY);
                 /* In a folder that has been removed nothing is found: look whether there is a new one. */
-                if (fd < 0)
+                if (fd < 0 && known)
                         trail_cut(&s->trail, 0);
         } while (fd < 0 && known);
         return fd;
