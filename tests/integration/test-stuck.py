@@ -149,8 +149,9 @@ class Stop(StuckTest):
         # The next one waits for that write, with that GPU only.
         h.configure({"start": {"timeout": "2s"}})
         h.start()
-        self.assertNotEqual(h.bus.gpu(GVT).get("State"), "ready")
-        self.assert_error("Failed", h.bus.start_create(GVT, V5_4), "could not be looked at yet")
+        self.assertEqual(h.bus.gpu(GVT).get("State"), "stuck")
+        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4), "has not answered since vgpud was started")
+        self.assert_error("Exists", h.bus.start_create(A2, "A2-4Q", uuid=uuid(1)), "has not answered yet")
         h.bus.create(A2, "A2-4Q")
         self.assertEqual(h.vgpuctl("list").status, 0)
         self.assertEqual(h.sim.ctl("hanging"), ["1"])
