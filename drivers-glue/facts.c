@@ -290,6 +290,15 @@ static int read_common_facts(VgpuIo *io, GpuFacts *f)
         return 0;
 }
 
+/* "uevent" is the first thing that a device loses when it is removed (Linux drivers/base/core.c, device_del):
+ * what was read while it was there is whole. */
+static bool is_going(VgpuIo *io, const char *path)
+{
+        g_auto(GStrv) names = NULL;
+
+        return vgpu_io_list(io, path, &names) < 0 || !g_strv_contains((const char *const *)names, "uevent");
+}
+
 int gpu_facts_read(VgpuIo *io, const GpuSeed *seed, const GPtrArray *mdev_parents, GpuFacts **ret)
 {
         g_auto(GStrv) names = NULL;
@@ -314,6 +323,8 @@ int gpu_facts_read(VgpuIo *io, const GpuSeed *seed, const GPtrArray *mdev_parent
         r = read_common_facts(io, f);
         if (r >= 0 && strcmp(f->subsystem, "pci") == 0)
                 r = read_pci_facts(io, f);
+        if (r >= 0 && g_strv_contains((const char *const *)names, "uevent") && is_going(io, seed->path))
+                r = -ENODEV;
         if (r < 0) {
                 gpu_facts_unref(f);
                 return r;

@@ -229,6 +229,8 @@ Device *device_add(const DeviceSpec *spec)
         device->devpath = g_strdup(path + strlen("/sys"));
 
         node_add_attribute(device->directory, "uevent", 0644, &uevent_ops, device);
+        if (spec->add_files)
+                spec->add_files(device, spec->data);
         node_add_link(device->directory, "subsystem", subsystem_directory(device));
         node_add_link(subsystem_list(device), device->name, device->directory);
         if (device->devname) {

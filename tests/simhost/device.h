@@ -23,6 +23,9 @@ struct DeviceSpec {
         unsigned major;
         unsigned minor;
         const char *properties; /* more lines of "uevent", or NULL */
+        /* Its attributes, which are there before its bus or class lists it; or NULL. */
+        void (*add_files)(Device *device, const void *data);
+        const void *data;
 };
 
 struct Device {

@@ -156,8 +156,6 @@ static void function_plug(GpuFunction *function)
         function->device = pci_add(&function->spec);
         if (physical && gpu->n_functions > 1)
                 add_sriov_files(gpu);
-        if (!physical)
-                node_add_text(function->device->directory, "sriov_vf_msix_count", 0200, NULL, "");
         device_event(function->device, "add", NULL);
         if (!physical)
                 device_event(function->device, "change", NULL);

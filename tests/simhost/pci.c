@@ -71,10 +71,13 @@ static void add_link_files(Node *directory, const PciSpec *spec)
         node_add_format(directory, "max_link_width", 0444, "%u\n", spec->link_width);
 }
 
-static void add_files(Device *device)
+static void add_files(Device *device, const void *data)
 {
-        const PciSpec *spec = device->pci;
+        const PciSpec *spec = data;
         Node *directory = device->directory;
+
+        device->pci = g_new(PciSpec, 1);
+        *device->pci = *spec;
 
         node_add_format(directory, "vendor", 0444, "0x%04x\n", spec->vendor);
         node_add_format(directory, "device", 0444, "0x%04x\n", spec->device);
@@ -99,6 +102,8 @@ static void add_files(Device *device)
                         strstr(device->properties, "MODALIAS=") + strlen("MODALIAS="));
         if (spec->link_speed)
                 add_link_files(directory, spec);
+        if (spec->physical)
+                node_add_text(directory, "sriov_vf_msix_count", 0200, NULL, "");
         if (spec->is_display && (spec->class >> 8) == 0x0300) {
                 if (!boot_display)
                         boot_display = g_intern_string(spec->address);
@@ -132,10 +137,9 @@ Device *pci_add(const PciSpec *spec)
                         spec->class & 0xff);
         device_spec.parent = node_make_path(device_sys(), path);
         device_spec.properties = properties;
+        device_spec.add_files = add_files;
+        device_spec.data = spec;
         device = device_add(&device_spec);
-        device->pci = g_new(PciSpec, 1);
-        *device->pci = *spec;
-        add_files(device);
         device->group = iommu_group_add(device);
         if (spec->physical)
                 add_virtual_links(device);

@@ -128,6 +128,35 @@ static void test_gone(void)
         fake_kernel_free(k);
 }
 
+static int begin_removal(FakeKernel *k, const char *path, void *data)
+{
+        fake_remove(k, GPU "/uevent");
+        fake_remove(k, GPU "/subsystem_vendor");
+        return 0;
+}
+
+/* Removed while it is read: half of it is not taken for another device. */
+static void test_going(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        VgpuIo *io = fake_kernel_io(k);
+        GpuFacts *f = NULL;
+
+        fake_add_link(k, GPU "/subsystem", "bus/pci");
+        add(k, "uevent", "");
+        add(k, "vendor", "0x10de");
+        add(k, "device", "0x25b6");
+        add(k, "subsystem_vendor", "0x10de");
+        add(k, "class", "0x030200");
+        ASSERT_OK(gpu_facts_read(io, &seed, NULL, &f));
+        f = gpu_facts_unref(f);
+        fake_before(k, "read", GPU "/device", begin_removal, NULL);
+        ASSERT_ERROR(gpu_facts_read(io, &seed, NULL, &f), ENODEV);
+        ASSERT_NULL(f);
+        vgpu_io_free(io);
+        fake_kernel_free(k);
+}
+
 static void test_parents(void)
 {
         FakeKernel *k = fake_kernel_new();
@@ -240,6 +269,7 @@ int main(int argc, char **argv)
         TEST(test_full);
         TEST(test_bare);
         TEST(test_gone);
+        TEST(test_going);
         TEST(test_parents);
         TEST(test_parent_is_gpu);
         TEST(test_equal);
