@@ -12,6 +12,7 @@ import simhost
 from host import A2, GVT, S0, S1, V5_8, uuid
 
 CYCLES = 2000
+FOLDERS = 32  # the lanes keep the folders open that their last path led through; a leak would be hundreds
 WARM_UP = 200
 GROWTH_KIB = 8 * 1024
 
@@ -105,7 +106,7 @@ class Storm(host.HostTest):
                 self.assertIsNone(call.error())
             for client in clients:
                 client.close()
-        self.assertLessEqual(h.open_files(), files)
+        self.assertLessEqual(h.open_files(), files + FOLDERS)
 
 
 class Cycles(host.HostTest):
@@ -129,7 +130,7 @@ class Cycles(host.HostTest):
               f"{h.open_files()} files, {h.threads()} threads")
         if not host.IS_ASAN:  # which keeps what is freed, and tells of leaks by itself
             self.assertLess(after - before, GROWTH_KIB)
-        self.assertLessEqual(h.open_files(), files)
+        self.assertLessEqual(h.open_files(), files + FOLDERS)
         self.assertLessEqual(h.threads(), threads)
         self.assertEqual((h.bus.instances(), h.bus.jobs(), h.records()), ({}, {}, {}))
         self.assertEqual(len(h.bus.managed()), 3)  # nothing but the host's GPUs
@@ -152,7 +153,7 @@ class Cycles(host.HostTest):
         print(f"     resident: {before} KiB, {after} KiB after 450 times more")
         if not host.IS_ASAN:
             self.assertLess(after - before, GROWTH_KIB)
-        self.assertLessEqual(h.open_files(), files)
+        self.assertLessEqual(h.open_files(), files + FOLDERS)
 
 
 if __name__ == "__main__":
