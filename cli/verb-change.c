@@ -165,6 +165,11 @@ static int create_answered(const Arguments *a, sd_bus_message *answer)
                         (void)puts(uuids->pdata[i]);
         else
                 (void)printf("%" G_GUINT32_FORMAT "\n", job);
+        /* Whoever cannot be told where it should be must not make another because of that. */
+        if (fflush(stdout) != 0)
+                for (unsigned i = 0; i < uuids->len; i++)
+                        (void)fprintf(stderr, "vgpuctl: Instance %s %s.\n", (const char *)uuids->pdata[i],
+                                      a->block ? "was created" : "is being created");
         return 0;
 }
 

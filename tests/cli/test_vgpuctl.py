@@ -420,6 +420,8 @@ class Errors(Case):
                                       timeout=harness.LIMIT_S, check=False)
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(os.strerror(errno.ENOSPC), done.stderr.decode())
+                if args[0] == "create":  # what has been made must not get lost
+                    self.assertRegex(done.stderr.decode(), "Instance [0-9a-f-]{36} was created")
 
 
 class Names(Case):
