@@ -156,7 +156,7 @@ class Polkit(host.HostTest):
         self.polkit.hang(False)
         self.user.create(GVT, V5_4, uuid=uuid(20))
         self.assertEqual(set(self.h.bus.instances()), {uuid(20)})  # nothing was done for those that left
-        self.assertLessEqual(self.h.open_files(), files + 2)
+        self.assertLessEqual(self.h.open_files(), files + 32)  # a leak would be one for each of a hundred
 
     def test_too_many_questions(self):
         calls = self.hang(70)
