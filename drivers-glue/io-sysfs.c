@@ -153,8 +153,8 @@ static int open_sysfs(VgpuIo *io, const char *path, int flags)
                 fd = trail_walk(&s->trail, s->sysfs_fd, path, (size_t)(slash - path));
                 if (fd >= 0)
                         fd = open_component(fd, slash + 1, flags | O_NOCTTY);
-                /* In a folder that has been removed nothing is found: look whether there is a new one. Any other
-                 * answer is the attribute's own, and is not asked for twice. */
+                /* In a folder that has been removed nothing is found: look whether there is a new one. Any
+                 * other answer is the attribute's own, and is not asked for twice. */
                 if (fd == -ENOENT && known)
                         trail_cut(&s->trail, 0);
         } while (fd == -ENOENT && known);
