@@ -45,23 +45,25 @@ static const char *below_sys(const char *syspath)
         return syspath && g_str_has_prefix(syspath, "/sys/") ? syspath + strlen("/sys/") : NULL;
 }
 
-/* Display controllers (0x03) and processing accelerators (0x12), as far as they are physical functions. The
- * kernel makes the link "physfn" after a virtual function has been added, and takes it away before it removes
- * it; the other mark is there as long as the device, since Linux 5.13. */
+/* The kernel makes the link "physfn" after a virtual function has been added, and takes it away before it
+ * removes it; the other mark is there as long as the device, since Linux 5.13. */
+static bool is_physical_function(VgpuIo *io, const char *path)
+{
+        g_auto(GStrv) names = NULL;
+
+        return vgpu_io_list(io, path, &names) >= 0 && !g_strv_contains((const char *const *)names, "physfn") &&
+               !g_strv_contains((const char *const *)names, "sriov_vf_msix_count");
+}
+
+/* Display controllers (0x03) and processing accelerators (0x12). */
 static bool pci_is_gpu(struct udev_device *device, VgpuIo *io, const char *path)
 {
         const char *text = udev_device_get_sysattr_value(device, "class");
-        g_auto(GStrv) names = NULL;
         uint32_t class;
 
         if (!text || !g_str_has_prefix(text, "0x") || parse_u32(text + 2, 16, &class) < 0)
                 return false;
-        if (class >> 16 != 0x03 && class >> 16 != 0x12)
-                return false;
-        if (vgpu_io_list(io, path, &names) < 0)
-                return false;
-        return !g_strv_contains((const char *const *)names, "physfn") &&
-               !g_strv_contains((const char *const *)names, "sriov_vf_msix_count");
+        return (class >> 16 == 0x03 || class >> 16 == 0x12) && is_physical_function(io, path);
 }
 
 static const char *hwdb_value(struct udev_hwdb *hwdb, struct udev_device *device, const char *key)
@@ -83,7 +85,8 @@ static void add_facts(Discovery *d, VgpuIo *io, const GpuSeed *seed, const GPtrA
         /* A device that goes away meanwhile is not worth a word. It loses its links before its folder goes. */
         if (gpu_facts_read(io, seed, parents, &facts) < 0)
                 return;
-        if (on_pci && !facts->is_pci)
+        /* What was not seen of a virtual function while it came or went may be seen now. */
+        if ((on_pci && !facts->is_pci) || (facts->is_pci && !is_physical_function(io, facts->path)))
                 gpu_facts_unref(facts);
         else
                 g_ptr_array_add(d->facts, facts);
