@@ -22,7 +22,7 @@
 #define SCAN_AT_ONCE_MAX 256
 
 static const char *const gpu_state_table[_GPU_STATE_MAX] = {
-        [GPU_NEW] = "new",       [GPU_READY] = "ready", [GPU_UNSUPPORTED] = "unsupported",
+        [GPU_NEW] = "new",       [GPU_READY] = "ready", [GPU_UNPREPARED] = "unprepared", [GPU_UNSUPPORTED] = "unsupported",
         [GPU_FAILED] = "failed", [GPU_STUCK] = "stuck",
 };
 DEFINE_STRING_TABLE_TO_STRING(gpu_state, GpuState)

@@ -13,6 +13,7 @@
 typedef enum GpuState {
         GPU_NEW, /* found, not scanned yet */
         GPU_READY,
+        GPU_UNPREPARED, /* scanned, but it can make nothing before something is done to it; gpu->reason says what */
         GPU_UNSUPPORTED, /* no back end; gpu->reason says why */
         GPU_FAILED,      /* the last scan failed; gpu->reason says why */
         GPU_STUCK,       /* something has not come back from the kernel; gpu->reason says what */
@@ -39,7 +40,7 @@ struct Gpu {
         GPtrArray *undo;          /* owned: UUIDs of instances an earlier daemon left half made */
 };
 
-const char *gpu_state_to_string(GpuState state); /* "new", "ready", "unsupported", "failed", "stuck" */
+const char *gpu_state_to_string(GpuState state); /* "new", "ready", "unprepared", "unsupported", "failed", "stuck" */
 
 static inline const char *gpu_name(const Gpu *gpu)
 {

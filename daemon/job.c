@@ -12,6 +12,8 @@
 static const char *const job_kind_table[_JOB_KIND_MAX] = {
         [JOB_CREATE] = "create",
         [JOB_DESTROY] = "destroy",
+        [JOB_SET_VFS] = "set-vfs",
+        [JOB_CONFIGURE] = "configure",
         [JOB_RESCAN] = "rescan",
 };
 DEFINE_STRING_TABLE_TO_STRING(job_kind, JobKind)
@@ -101,6 +103,8 @@ static void job_run(LaneWork *w, VgpuIo *io)
         case JOB_DESTROY:
                 (void)job->driver->destroy(&t, job->instance, &job->error);
                 break;
+        case JOB_SET_VFS:
+        case JOB_CONFIGURE:
         case JOB_RESCAN:
                 break;
         case _JOB_KIND_MAX:

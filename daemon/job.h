@@ -22,6 +22,8 @@ typedef struct Job Job;
 typedef enum JobKind {
         JOB_CREATE,
         JOB_DESTROY,
+        JOB_SET_VFS,
+        JOB_CONFIGURE,
         JOB_RESCAN, /* asked for by a user; the scans that events cause are no jobs */
         _JOB_KIND_MAX,
         _JOB_KIND_INVALID = -EINVAL,
@@ -66,6 +68,8 @@ struct Job {
         char *name;             /* create; NULL: none */
         GPtrArray *attributes;  /* create: VgpuAttribute */
         InstanceDesc *instance; /* destroy */
+        uint32_t vfs;           /* set-vfs: how many */
+        char *mode, *value;     /* configure */
 
         /* Set where looking at all of the GPU takes long, so that it is not done while somebody waits for the
          * answer: what was known when the job was made; ref. */
@@ -80,7 +84,7 @@ struct Job {
         void *finished_userdata;
 };
 
-const char *job_kind_to_string(JobKind kind); /* "create", "destroy", "rescan" */
+const char *job_kind_to_string(JobKind kind); /* "create", "destroy", "set-vfs", "configure", "rescan" */
 const char *job_state_to_string(
                 JobState state); /* "waiting", "running", "stuck", "done", "failed", "canceled" */
 

@@ -19,6 +19,7 @@ typedef enum GpuChange {
         GPU_CHANGED_JOB = 1 << 3, /* current job, length of the queue */
         GPU_CHANGED_BACK_END = 1 << 4,
         GPU_CHANGED_SCANNED = 1 << 5, /* the time of the last scan only */
+        GPU_CHANGED_MODES = 1 << 6,
 } GpuChange;
 
 typedef enum InstanceChange {
@@ -95,4 +96,10 @@ int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_g
 int manager_create(Manager *m, const CreateRequest *request, Job **ret, VgpudError *reterr);
 int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
                     Job **ret, VgpudError *reterr);
+/* So many virtual functions (0: none). Errors besides: UNSUPPORTED, INVALID (more than it can have), IN_USE. */
+int manager_set_vfs(Manager *m, Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_usec, Job **ret,
+                    VgpudError *reterr);
+/* Set a mode of the GPU (GpuSnapshot.modes). Errors besides: UNSUPPORTED, INVALID (no such mode or value). */
+int manager_configure(Manager *m, Gpu *gpu, const char *mode, const char *value, uid_t requester,
+                      uint64_t timeout_usec, Job **ret, VgpudError *reterr);
 int manager_rescan(Manager *m, Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr);

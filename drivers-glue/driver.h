@@ -19,6 +19,7 @@
 
 typedef enum VgpuMatch {
         VGPU_MATCH_NO = 0,
+        VGPU_MATCH_PLAIN = 5,    /* nothing but SR-IOV */
         VGPU_MATCH_GENERIC = 10, /* a standard interface is there: mdev */
         VGPU_MATCH_VENDOR = 20,  /* this vendor's own interface is there */
 } VgpuMatch;
@@ -27,20 +28,22 @@ typedef struct VgpuTarget {
         const GpuFacts *facts; /* borrowed for the length of the call */
         VgpuIo *io;            /* borrowed */
         unsigned parent_hint;  /* the back end's, from one create() of a job to the next; 0 at first */
+        const GPtrArray *known_types; /* borrowed: VgpuType that GPUs of this model were seen to offer at any time;
+                                       * NULL: none. NVIDIA's lists leave out what cannot be made now */
 } VgpuTarget;
-
-/* A vendor attribute, written after creation in the order given. The name is a path below the instance's folder
- * of at most two components ("nvidia/vgpu_params"); vgpu_attribute_name_is_valid() says what is allowed. */
-typedef struct VgpuAttribute {
-        char *name;
-        char *value;
-} VgpuAttribute;
 
 typedef struct CreateArgs {
         const char *uuid;            /* lower case */
         const char *type_id;         /* an id, not an alias */
         const char *parent;          /* sysfs name of the parent to use; NULL: any that has room */
         const GPtrArray *attributes; /* VgpuAttribute; may be NULL */
+
+        /* Back ends whose kernel has no UUIDs call it before their first write, with the slot they have chosen and
+         * what destroy() will need to put back (NULL: nothing): it is on disk when claim() returns, so that whoever
+         * comes after a crash knows whose it is. When it fails, so does create(), with nothing done. NULL: nobody
+         * keeps it. */
+        int (*claim)(const char *slot, const char *restore, void *userdata);
+        void *claim_userdata;
 } CreateArgs;
 
 /* How a virtual machine monitor takes an instance. */
@@ -72,17 +75,24 @@ typedef struct VgpuDriver {
          * can tell), GPU_GONE, FAILED. */
         int (*destroy)(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr);
 
+        /* Lane. As many virtual functions as that, 0 for none, through 0 where the kernel wants it. Refuses while
+         * one of them carries an instance or is in use (IN_USE, naming the holder). *ret is what the kernel says
+         * afterwards. t->facts are out of date then. NULL: this back end has no virtual functions to enable.
+         * Errors: INVALID (more than there can be), IN_USE, UNSUPPORTED, NO_CAPACITY, GPU_GONE, FAILED. */
+        int (*set_vfs)(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr);
+
+        /* Lane. Set a mode of the GPU (GpuSnapshot.modes) and verify that it is set. NULL: there are none. Errors:
+         * INVALID, IN_USE (says what has to go first), UNSUPPORTED, GPU_GONE, FAILED. */
+        int (*configure)(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr);
+
         /* Any thread. No I/O. */
         Handover *(*handover)(const InstanceDesc *instance);
 } VgpuDriver;
 
-extern const VgpuDriver mdev_driver;
-
-VgpuAttribute *vgpu_attribute_new(const char *name, const char *value);
-VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a);
-/* One or two components of [A-Za-z0-9_.-], not beginning with a dot, and none of the kernel's own files of a
- * device (remove, uevent, driver, driver_override, subsystem, iommu_group, mdev_type, power, …). */
-bool vgpu_attribute_name_is_valid(const char *name);
+extern const VgpuDriver mdev_driver;        /* mdev.c */
+extern const VgpuDriver nvidia_vfio_driver; /* nvidia-vfio.c */
+extern const VgpuDriver sriov_driver;       /* sriov.c */
+extern const VgpuDriver xengt_driver;       /* xengt.c */
 
 Handover *handover_free(Handover *h);
 

@@ -11,6 +11,39 @@ static void free_parent(gpointer p)
         mdev_parent_free(p);
 }
 
+static void free_vf(gpointer v)
+{
+        vgpu_vf_free(v);
+}
+
+VgpuVf *vgpu_vf_new(uint32_t index, const char *name, const char *path)
+{
+        VgpuVf *v = g_new(VgpuVf, 1);
+
+        *v = (VgpuVf){ .index = index, .name = g_strdup(name), .path = g_strdup(path) };
+        return v;
+}
+
+VgpuVf *vgpu_vf_free(VgpuVf *v)
+{
+        if (!v)
+                return NULL;
+        g_free(v->name);
+        g_free(v->path);
+        g_free(v);
+        return NULL;
+}
+
+const VgpuVf *gpu_facts_find_vf(const GpuFacts *f, const char *name)
+{
+        for (guint i = 0; i < f->vfs->len; i++) {
+                const VgpuVf *v = f->vfs->pdata[i];
+                if (strcmp(v->name, name) == 0)
+                        return v;
+        }
+        return NULL;
+}
+
 GpuFacts *gpu_facts_new(const char *name, const char *path)
 {
         GpuFacts *f = g_new0(GpuFacts, 1);
@@ -21,6 +54,7 @@ GpuFacts *gpu_facts_new(const char *name, const char *path)
         f->subsystem = g_strdup("");
         f->numa_node = -1;
         f->iommu_group = -1;
+        f->vfs = g_ptr_array_new_with_free_func(free_vf);
         f->mdev_parents = g_ptr_array_new_with_free_func(free_parent);
         return f;
 }
@@ -46,6 +80,8 @@ GpuFacts *gpu_facts_unref(const GpuFacts *facts)
         g_free(f->driver);
         g_free(f->link_speed);
         g_free(f->link_speed_max);
+        g_free(f->iov_path);
+        g_ptr_array_unref(f->vfs);
         g_ptr_array_unref(f->mdev_parents);
         g_free(f);
         return NULL;
@@ -64,6 +100,18 @@ static bool mdev_parents_equal(const GPtrArray *a, const GPtrArray *b)
         return true;
 }
 
+static bool vfs_equal(const GPtrArray *a, const GPtrArray *b)
+{
+        if (a->len != b->len)
+                return false;
+        for (guint i = 0; i < a->len; i++) {
+                const VgpuVf *v = a->pdata[i], *w = b->pdata[i];
+                if (v->index != w->index || strcmp(v->name, w->name) != 0 || strcmp(v->path, w->path) != 0)
+                        return false;
+        }
+        return true;
+}
+
 bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b)
 {
         return g_strcmp0(a->name, b->name) == 0 && g_strcmp0(a->path, b->path) == 0 &&
@@ -77,7 +125,8 @@ bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b)
                g_strcmp0(a->link_speed, b->link_speed) == 0 &&
                g_strcmp0(a->link_speed_max, b->link_speed_max) == 0 && a->link_width == b->link_width &&
                a->link_width_max == b->link_width_max && a->boot_display == b->boot_display &&
-               a->total_vfs == b->total_vfs && a->enabled_vfs == b->enabled_vfs &&
+               a->total_vfs == b->total_vfs && a->enabled_vfs == b->enabled_vfs && a->features == b->features &&
+               g_strcmp0(a->iov_path, b->iov_path) == 0 && vfs_equal(a->vfs, b->vfs) &&
                mdev_parents_equal(a->mdev_parents, b->mdev_parents);
 }
 
@@ -257,15 +306,31 @@ static int read_pci_facts(VgpuIo *io, GpuFacts *f)
         return 0;
 }
 
-static uint32_t count_vfs(char **names)
+static gint compare_vfs(gconstpointer a, gconstpointer b)
 {
-        uint32_t n = 0, number;
+        const VgpuVf *v = *(VgpuVf *const *)a, *w = *(VgpuVf *const *)b;
 
-        for (; *names; names++)
-                if (g_str_has_prefix(*names, "virtfn") &&
-                    parse_u32(*names + strlen("virtfn"), 10, &number) >= 0)
-                        n++;
-        return n;
+        return v->index < w->index ? -1 : v->index > w->index;
+}
+
+/* A link that goes while it is read counts, but leads nowhere: what follows it has its own way to notice. */
+static void read_vfs(VgpuIo *io, GpuFacts *f, char **names)
+{
+        uint32_t index;
+
+        for (; *names; names++) {
+                g_autofree char *link = NULL, *path = NULL, *name = NULL;
+
+                if (!g_str_has_prefix(*names, "virtfn") || parse_u32(*names + strlen("virtfn"), 10, &index) < 0)
+                        continue;
+                f->enabled_vfs++;
+                link = g_strdup_printf("%s/%s", f->path, *names);
+                if (vgpu_io_resolve_link(io, link, &path) < 0)
+                        continue;
+                name = g_path_get_basename(path);
+                g_ptr_array_add(f->vfs, vgpu_vf_new(index, name, path));
+        }
+        g_ptr_array_sort(f->vfs, compare_vfs);
 }
 
 static int read_common_facts(VgpuIo *io, GpuFacts *f)
@@ -312,7 +377,9 @@ int gpu_facts_read(VgpuIo *io, const GpuSeed *seed, const GPtrArray *mdev_parent
         f = gpu_facts_new(seed->name, seed->path);
         f->vendor_name = g_strdup(seed->vendor_name);
         f->device_name = g_strdup(seed->device_name);
-        f->enabled_vfs = count_vfs(names);
+        read_vfs(io, f, names);
+        if (seed->admitted)
+                f->features |= VGPU_FEATURE_ADMITTED;
         for (guint i = 0; mdev_parents && i < mdev_parents->len; i++) {
                 const MdevParent *p = mdev_parents->pdata[i];
                 if (strcmp(p->name, f->name) == 0 || g_strcmp0(p->physfn, f->name) == 0)

@@ -154,6 +154,18 @@ int vgpu_io_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_c
         return vgpu_io_path_is_valid(path) ? io->ops->find_holder(io, path, ret_pid, ret_command) : -EINVAL;
 }
 
+int vgpu_io_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output)
+{
+        *ret_output = NULL;
+        return io->ops->run ? io->ops->run(io, program, arguments, ret_output) : -ENOENT;
+}
+
+void vgpu_io_pause(VgpuIo *io, uint64_t usec)
+{
+        if (io->ops->pause)
+                io->ops->pause(io, MIN(usec, 10 * USEC_PER_SEC));
+}
+
 VgpuIo *vgpu_io_free(VgpuIo *io)
 {
         if (io)

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/macros.h"
 
@@ -21,6 +22,13 @@
 #define VGPU_IO_ATTR_MAX 4096 /* one page: no sysfs text attribute is larger (Linux fs/sysfs/file.c) */
 
 typedef struct VgpuIo VgpuIo;
+
+/* Programs that a back end may have run. */
+typedef enum VgpuProgram {
+        VGPU_PROGRAM_SYSTEMCTL, /* "start UNIT": what must not happen in our sandbox or end with us */
+        VGPU_PROGRAM_NVML,      /* vgpud-nvml: what only NVIDIA's library knows; protocol in vgpud-nvml.c */
+        _VGPU_PROGRAM_MAX,
+} VgpuProgram;
 
 typedef struct VgpuIoOps {
         int (*read)(VgpuIo *io, const char *path, char **ret);
@@ -31,6 +39,8 @@ typedef struct VgpuIoOps {
         int (*open_group)(VgpuIo *io, unsigned group);
         int (*node_exists)(VgpuIo *io, const char *path);
         int (*find_holder)(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
+        int (*run)(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output);
+        void (*pause)(VgpuIo *io, uint64_t usec);
         void (*free)(VgpuIo *io);
 } VgpuIoOps;
 
@@ -69,6 +79,16 @@ int vgpu_io_node_exists(VgpuIo *io, const char *path);
  * at. */
 int vgpu_io_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
 
+/* Run the program with these arguments (NULL-terminated, without its own name) and wait until it ends. Its exit
+ * status (0..255; 128 + N after signal N), and what it wrote to its standard output, at most 1 MiB of it; what it
+ * writes to standard error goes to the journal. -ENOENT when it is not installed. Like the writing child it
+ * outlives us and keeps the lane locked. */
+#define VGPU_IO_OUTPUT_MAX (1024 * 1024)
+int vgpu_io_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output);
+
+/* Wait before the next try of something that tells nobody when it is ready. At most 10 s. */
+void vgpu_io_pause(VgpuIo *io, uint64_t usec);
+
 /* Convenience: a path made of parts, then the function of the same name; -EINVAL when it gets too long. */
 int vgpu_io_readf(VgpuIo *io, char **ret, const char *format, ...) _printf_(3, 4);
 
@@ -91,6 +111,7 @@ typedef struct VgpuIoSysfsConfig {
         int keep_fd;  /* borrowed, or -EBADF: inherited by the child that writes, so that what it locks
                        * stays locked for as long as the child lives (daemon/lane.h) */
         const char *writer_path; /* borrowed; the program vgpud-write */
+        const char *programs[_VGPU_PROGRAM_MAX]; /* borrowed; absolute paths; NULL: not there */
 } VgpuIoSysfsConfig;
 
 VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config);

@@ -2,6 +2,7 @@
 
 #include "drivers-glue/snapshot.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* More names than this help nobody in a message. */
@@ -17,6 +18,21 @@ static void free_instance(gpointer d)
         instance_desc_free(d);
 }
 
+static void free_mode(gpointer m)
+{
+        vgpu_mode_free(m);
+}
+
+static void free_option(gpointer o)
+{
+        vgpu_type_option_free(o);
+}
+
+static void free_attribute(gpointer a)
+{
+        vgpu_attribute_free(a);
+}
+
 GpuSnapshot *gpu_snapshot_new(void)
 {
         GpuSnapshot *s = g_new0(GpuSnapshot, 1);
@@ -24,6 +40,7 @@ GpuSnapshot *gpu_snapshot_new(void)
         s->refs = 1;
         s->types = g_ptr_array_new_with_free_func(free_type);
         s->instances = g_ptr_array_new_with_free_func(free_instance);
+        s->modes = g_ptr_array_new_with_free_func(free_mode);
         s->taken_usec = (uint64_t)g_get_real_time();
         return s;
 }
@@ -43,6 +60,8 @@ GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *snapshot)
                 return NULL;
         g_ptr_array_unref(s->types);
         g_ptr_array_unref(s->instances);
+        g_ptr_array_unref(s->modes);
+        g_free(s->unprepared);
         g_free(s);
         return NULL;
 }
@@ -86,8 +105,14 @@ static gint compare_instances(gconstpointer a, gconstpointer b)
         return strcmp((*(InstanceDesc *const *)a)->uuid, (*(InstanceDesc *const *)b)->uuid);
 }
 
+static gint compare_modes(gconstpointer a, gconstpointer b)
+{
+        return strcmp((*(VgpuMode *const *)a)->name, (*(VgpuMode *const *)b)->name);
+}
+
 void gpu_snapshot_seal(GpuSnapshot *s)
 {
+        g_ptr_array_sort(s->modes, compare_modes);
         g_ptr_array_sort(s->types, compare_types);
         g_ptr_array_sort(s->instances, compare_instances);
 }
@@ -101,6 +126,96 @@ VgpuType *vgpu_type_new(const char *id)
         return t;
 }
 
+VgpuTypeOption *vgpu_type_option_new(const char *name, const char *help)
+{
+        VgpuTypeOption *o = g_new(VgpuTypeOption, 1);
+
+        *o = (VgpuTypeOption){ .name = g_strdup(name), .help = g_strdup(help) };
+        return o;
+}
+
+VgpuTypeOption *vgpu_type_option_free(VgpuTypeOption *o)
+{
+        if (!o)
+                return NULL;
+        g_free(o->name);
+        g_free(o->help);
+        g_free(o);
+        return NULL;
+}
+
+VgpuMode *vgpu_mode_new(const char *name, const char *value, const char *const *choices, const char *help)
+{
+        VgpuMode *m = g_new(VgpuMode, 1);
+
+        *m = (VgpuMode){
+                .name = g_strdup(name),
+                .value = g_strdup(value),
+                .choices = g_strdupv((char **)choices),
+                .help = g_strdup(help),
+        };
+        return m;
+}
+
+VgpuMode *vgpu_mode_free(VgpuMode *m)
+{
+        if (!m)
+                return NULL;
+        g_free(m->name);
+        g_free(m->value);
+        g_strfreev(m->choices);
+        g_free(m->help);
+        g_free(m);
+        return NULL;
+}
+
+static gpointer copy_option(gconstpointer o, gpointer userdata)
+{
+        return vgpu_type_option_new(((const VgpuTypeOption *)o)->name, ((const VgpuTypeOption *)o)->help);
+}
+
+static gpointer copy_attribute(gconstpointer a, gpointer userdata)
+{
+        return vgpu_attribute_new(((const VgpuAttribute *)a)->name, ((const VgpuAttribute *)a)->value);
+}
+
+/* g_ptr_array_copy() leaves the copy without a way to free its elements where the original has none. */
+static GPtrArray *copy_array(const GPtrArray *a, GCopyFunc copy, GDestroyNotify destroy)
+{
+        GPtrArray *c;
+
+        if (!a)
+                return NULL;
+        c = g_ptr_array_new_with_free_func(destroy);
+        for (guint i = 0; i < a->len; i++)
+                g_ptr_array_add(c, copy(a->pdata[i], NULL));
+        return c;
+}
+
+static bool options_equal(const GPtrArray *a, const GPtrArray *b)
+{
+        if ((a ? a->len : 0) != (b ? b->len : 0))
+                return false;
+        for (guint i = 0; a && i < a->len; i++) {
+                const VgpuTypeOption *o = a->pdata[i], *p = b->pdata[i];
+                if (strcmp(o->name, p->name) != 0 || g_strcmp0(o->help, p->help) != 0)
+                        return false;
+        }
+        return true;
+}
+
+static bool attributes_equal(const GPtrArray *a, const GPtrArray *b)
+{
+        if ((a ? a->len : 0) != (b ? b->len : 0))
+                return false;
+        for (guint i = 0; a && i < a->len; i++) {
+                const VgpuAttribute *v = a->pdata[i], *w = b->pdata[i];
+                if (strcmp(v->name, w->name) != 0 || g_strcmp0(v->value, w->value) != 0)
+                        return false;
+        }
+        return true;
+}
+
 VgpuType *vgpu_type_copy(const VgpuType *t)
 {
         VgpuType *copy = g_memdup2(t, sizeof *t);
@@ -109,6 +224,12 @@ VgpuType *vgpu_type_copy(const VgpuType *t)
         copy->name = g_strdup(t->name);
         copy->description = g_strdup(t->description);
         copy->device_api = g_strdup(t->device_api);
+        copy->why_not = g_strdup(t->why_not);
+        copy->product = g_strdup(t->product);
+        copy->class = g_strdup(t->class);
+        copy->options = copy_array(t->options, copy_option, free_option);
+        copy->key = g_strdup(t->key);
+        copy->earlier_name = g_strdup(t->earlier_name);
         return copy;
 }
 
@@ -120,6 +241,13 @@ VgpuType *vgpu_type_free(VgpuType *t)
         g_free(t->name);
         g_free(t->description);
         g_free(t->device_api);
+        g_free(t->why_not);
+        g_free(t->product);
+        g_free(t->class);
+        if (t->options)
+                g_ptr_array_unref(t->options);
+        g_free(t->key);
+        g_free(t->earlier_name);
         g_free(t);
         return NULL;
 }
@@ -131,7 +259,10 @@ bool vgpu_type_equal(const VgpuType *a, const VgpuType *b)
                a->framebuffer_bytes == b->framebuffer_bytes && a->low_gm_bytes == b->low_gm_bytes &&
                a->high_gm_bytes == b->high_gm_bytes && a->fences == b->fences && a->weight == b->weight &&
                a->heads == b->heads && a->frame_rate_limit == b->frame_rate_limit && a->max_x == b->max_x &&
-               a->max_y == b->max_y && a->max_instances == b->max_instances && a->available == b->available;
+               a->max_y == b->max_y && a->max_instances == b->max_instances && a->available == b->available &&
+               g_strcmp0(a->why_not, b->why_not) == 0 && g_strcmp0(a->product, b->product) == 0 &&
+               g_strcmp0(a->class, b->class) == 0 && a->mig == b->mig && options_equal(a->options, b->options) &&
+               g_strcmp0(a->key, b->key) == 0 && g_strcmp0(a->earlier_name, b->earlier_name) == 0;
 }
 
 char **vgpu_type_aliases(const VgpuType *t)
@@ -237,6 +368,11 @@ GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *base, const GPtrArray *made, 
         GpuSnapshot *s = gpu_snapshot_new();
 
         s->taken_usec = base->taken_usec;
+        s->unprepared = g_strdup(base->unprepared);
+        for (guint i = 0; i < base->modes->len; i++) {
+                const VgpuMode *m = base->modes->pdata[i];
+                g_ptr_array_add(s->modes, vgpu_mode_new(m->name, m->value, (const char *const *)m->choices, m->help));
+        }
         for (guint i = 0; i < base->types->len; i++)
                 g_ptr_array_add(s->types, vgpu_type_copy(base->types->pdata[i]));
         for (guint i = 0; i < base->instances->len; i++) {
@@ -257,11 +393,42 @@ GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *base, const GPtrArray *made, 
         return s;
 }
 
+/* A part of a key may not look like two. */
+static void append_key_part(GString *key, const char *part)
+{
+        if (key->len > 0)
+                g_string_append_c(key, '/');
+        if (!part || !part[0])
+                part = "-";
+        for (; *part; part++)
+                g_string_append_c(key, *part == '/' || *part == ' ' ? '_' : *part);
+}
+
+char *vgpu_type_make_key(const VgpuType *t, uint16_t vendor)
+{
+        const char *space = strrchr(t->name, ' ');
+        GString *key = g_string_new(NULL);
+
+        if (vendor != 0)
+                g_string_printf(key, "%04x", vendor);
+        else
+                g_string_append_c(key, '-');
+        append_key_part(key, t->product);
+        append_key_part(key, t->class);
+        if (t->framebuffer_bytes > 0)
+                g_string_append_printf(key, "/%" PRIu64, t->framebuffer_bytes >> 20);
+        else
+                append_key_part(key, NULL);
+        /* Releases of a driver differ in the words before: "GRID A2-4Q", "NVIDIA A2-4Q". */
+        append_key_part(key, t->product && space ? space + 1 : t->name);
+        return g_string_free(key, FALSE);
+}
+
 InstanceDesc *instance_desc_new(const char *uuid)
 {
         InstanceDesc *d = g_new0(InstanceDesc, 1);
 
-        g_assert(uuid_normalize(uuid, d->uuid) >= 0);
+        g_assert(!uuid || uuid_normalize(uuid, d->uuid) >= 0);
         d->iommu_group = -1;
         return d;
 }
@@ -277,6 +444,9 @@ InstanceDesc *instance_desc_copy(const InstanceDesc *d)
         copy->device_api = g_strdup(d->device_api);
         copy->driver = g_strdup(d->driver);
         copy->cdev = g_strdup(d->cdev);
+        copy->slot = g_strdup(d->slot);
+        copy->attributes = copy_array(d->attributes, copy_attribute, free_attribute);
+        copy->restore = g_strdup(d->restore);
         return copy;
 }
 
@@ -290,6 +460,10 @@ InstanceDesc *instance_desc_free(InstanceDesc *d)
         g_free(d->device_api);
         g_free(d->driver);
         g_free(d->cdev);
+        g_free(d->slot);
+        if (d->attributes)
+                g_ptr_array_unref(d->attributes);
+        g_free(d->restore);
         g_free(d);
         return NULL;
 }
@@ -299,5 +473,7 @@ bool instance_desc_equal(const InstanceDesc *a, const InstanceDesc *b)
         return strcmp(a->uuid, b->uuid) == 0 && g_strcmp0(a->type_id, b->type_id) == 0 &&
                g_strcmp0(a->parent, b->parent) == 0 && g_strcmp0(a->path, b->path) == 0 &&
                g_strcmp0(a->device_api, b->device_api) == 0 && g_strcmp0(a->driver, b->driver) == 0 &&
-               a->iommu_group == b->iommu_group && g_strcmp0(a->cdev, b->cdev) == 0;
+               a->iommu_group == b->iommu_group && g_strcmp0(a->cdev, b->cdev) == 0 &&
+               g_strcmp0(a->slot, b->slot) == 0 && attributes_equal(a->attributes, b->attributes) &&
+               g_strcmp0(a->restore, b->restore) == 0;
 }

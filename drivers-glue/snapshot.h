@@ -11,6 +11,20 @@
 #include "base/macros.h"
 #include "base/uuid.h"
 
+/* A vendor attribute: of a request, written after creation in the order given; of an instance, as read back. The
+ * name is a path below the instance's folder of at most two components ("nvidia/vgpu_params"), or one of the
+ * options of the type; vgpu_attribute_name_is_valid() says what is allowed. */
+typedef struct VgpuAttribute {
+        char *name;
+        char *value;
+} VgpuAttribute;
+
+VgpuAttribute *vgpu_attribute_new(const char *name, const char *value);
+VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a);
+/* One or two components of [A-Za-z0-9_.-], not beginning with a dot, and none of the kernel's own files of a
+ * device (remove, uevent, driver, driver_override, subsystem, iommu_group, mdev_type, power, …). */
+bool vgpu_attribute_name_is_valid(const char *name);
+
 /* A type of vGPU that a GPU offers. Numbers that the driver does not tell are 0. */
 typedef struct VgpuType {
         char *id;                   /* kernel's name: "i915-GVTg_V5_4", "nvidia-746", "mdpy-xga" */
@@ -27,11 +41,40 @@ typedef struct VgpuType {
         uint32_t max_x, max_y;      /* largest resolution, per head */
         uint32_t max_instances;     /* per physical GPU */
         uint32_t available;         /* how many can be made now on the GPU, over all its parents */
+        char *why_not;  /* why no more than that, or none, can be made now, in words; NULL: nothing stands in the way */
+        char *product;  /* board the type is of: "A2", "L40S"; NULL if not known */
+        char *class;    /* NVIDIA's series: "Q", "B", "A", "C"; NULL if there is none */
+        bool mig;       /* NVIDIA: it is a slice of a partitioned GPU (MIG) */
+        GPtrArray *options; /* owned: VgpuTypeOption; NULL: create() takes no options for it */
+        /* by the model, before the snapshot is published */
+        char *key;          /* the same for the same type on every host and with every driver (vgpu_type_make_key()) */
+        char *earlier_name; /* what this id meant when it was seen before, where that was something else; NULL */
 } VgpuType;
+
+/* An option that create() takes for a type, as an attribute of that name. */
+typedef struct VgpuTypeOption {
+        char *name; /* "vram_quota" */
+        char *help; /* unit, range and meaning, for people: "bytes (K, M, G allowed), rounded up by the GPU" */
+} VgpuTypeOption;
+VgpuTypeOption *vgpu_type_option_new(const char *name, const char *help);
+VgpuTypeOption *vgpu_type_option_free(VgpuTypeOption *o);
+
+/* A setting of the whole GPU that decides what it offers: NVIDIA's "heterogeneous" and "mig", AMD's partitions. */
+typedef struct VgpuMode {
+        char *name;     /* "heterogeneous" */
+        char *value;    /* now: "yes", "no", "NPS1", … */
+        char **choices; /* what may be set; NULL: it is only shown */
+        char *help;     /* for people */
+} VgpuMode;
+VgpuMode *vgpu_mode_new(const char *name, const char *value, const char *const *choices, const char *help);
+VgpuMode *vgpu_mode_free(VgpuMode *m);
 
 /* An instance as the kernel shows it. */
 typedef struct InstanceDesc {
-        char uuid[UUID_STRLEN + 1]; /* lower case */
+        char uuid[UUID_STRLEN + 1]; /* lower case. Empty in the result of scan() where the kernel has none: then the
+                                     * model gives it one, by `slot` */
+        char *slot; /* where the kernel has no UUIDs: what tells it from the others of the GPU, the sysfs name of its
+                     * virtual function, or "vm3" (XenGT); else NULL */
         char *type_id;              /* NULL while the kernel has not made the link yet */
         char *parent;               /* sysfs name of the parent: the GPU or one of its VFs */
         char *path;                 /* below /sys, no links in it */
@@ -39,6 +82,8 @@ typedef struct InstanceDesc {
         char *driver;               /* driver of the instance itself, NULL if none is bound */
         int iommu_group;            /* -1: none */
         char *cdev; /* name of the VFIO character device, "vfio3"; NULL when the kernel has none */
+        GPtrArray *attributes; /* owned: VgpuAttribute: options as the kernel shows them now; NULL: none */
+        char *restore; /* what destroy() has to put back, the back end's own text (CreateArgs.claim); NULL: nothing known */
 } InstanceDesc;
 
 typedef struct GpuSnapshot {
@@ -46,6 +91,8 @@ typedef struct GpuSnapshot {
         GPtrArray *types; /* VgpuType, owned, sorted by id (numbers in it by value: nvidia-9 before nvidia-10)
                            */
         GPtrArray *instances; /* InstanceDesc, owned, sorted by UUID */
+        GPtrArray *modes;     /* VgpuMode, owned, sorted by name */
+        char *unprepared;     /* why it can make nothing as it is now and what to do, in words; NULL: it is prepared */
         uint64_t taken_usec;  /* CLOCK_REALTIME */
 } GpuSnapshot;
 
@@ -55,7 +102,7 @@ GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *s);
 /* What a scan would find if nothing but this had changed: the instances `made` (InstanceDesc) are there, that
  * of the UUID `removed` is not. Either may be NULL. Availability follows for their own types only. */
 GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *s, const GPtrArray *made, const char *removed);
-/* Sort both arrays; called by the back end when it has filled them. */
+/* Sort the arrays; called by the back end when it has filled them, and by the model when it has given UUIDs. */
 void gpu_snapshot_seal(GpuSnapshot *s);
 
 VgpuType *vgpu_type_new(const char *id);
@@ -72,7 +119,11 @@ bool vgpu_type_matches(const VgpuType *t, const char *name);
 const VgpuType *gpu_snapshot_find_type(const GpuSnapshot *s, const char *name, VgpudError *reterr);
 const InstanceDesc *gpu_snapshot_find_instance(const GpuSnapshot *s, const char *uuid);
 
-InstanceDesc *instance_desc_new(const char *uuid); /* uuid must be valid */
+/* The canonical key of a type, "vendor/product/class/framebuffer in MiB/name" with "-" for what is not known:
+ * "10de/A2/Q/4096/A2-4Q", "8086/-/-/512/GVTg_V5_4". `vendor` is that of the GPU, 0 for none. */
+char *vgpu_type_make_key(const VgpuType *t, uint16_t vendor);
+
+InstanceDesc *instance_desc_new(const char *uuid); /* uuid must be valid, or NULL for none yet */
 InstanceDesc *instance_desc_copy(const InstanceDesc *d);
 InstanceDesc *instance_desc_free(InstanceDesc *d);
 bool instance_desc_equal(const InstanceDesc *a, const InstanceDesc *b);

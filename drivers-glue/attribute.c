@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Vendor attributes; see snapshot.h. */
+
+#include "drivers-glue/snapshot.h"
+
+#include <string.h>
+
+VgpuAttribute *vgpu_attribute_new(const char *name, const char *value)
+{
+        VgpuAttribute *a = g_new(VgpuAttribute, 1);
+
+        *a = (VgpuAttribute){ .name = g_strdup(name), .value = g_strdup(value) };
+        return a;
+}
+
+VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a)
+{
+        if (!a)
+                return NULL;
+        g_free(a->name);
+        g_free(a->value);
+        g_free(a);
+        return NULL;
+}
+
+/* The length of a component of an attribute's name; 0 when it is none. */
+static size_t component_length(const char *s)
+{
+        size_t n = 0;
+
+        if (s[0] == '.')
+                return 0;
+        while (g_ascii_isalnum(s[n]) || s[n] == '_' || s[n] == '.' || s[n] == '-')
+                n++;
+        return n <= 255 ? n : 0;
+}
+
+bool vgpu_attribute_name_is_valid(const char *name)
+{
+        /* Files, folders and links that the driver core, the mdev core and VFIO make in the folder of a device.
+         */
+        static const char *const kernel[] = {
+                "driver",   "driver_override",      "firmware_node", "iommu",  "iommu_group", "mdev_type",
+                "of_node",  "physical_location",    "power",         "remove", "subsystem",   "uevent",
+                "vfio-dev", "waiting_for_supplier",
+        };
+        size_t first, second;
+
+        if (!name)
+                return false;
+        first = component_length(name);
+        if (first == 0)
+                return false;
+        for (size_t i = 0; i < G_N_ELEMENTS(kernel); i++)
+                if (strlen(kernel[i]) == first && strncmp(kernel[i], name, first) == 0)
+                        return false;
+        if (!name[first])
+                return true;
+        if (name[first] != '/')
+                return false;
+        second = component_length(name + first + 1);
+        return second > 0 && !name[first + 1 + second];
+}
