@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* vgpud-nvml: asks NVIDIA's management library (libnvidia-ml.so.1) what only that knows, and sets the two modes
+ * of a GPU that have no file in sysfs. A process of its own, because the library is big, foreign, may hang or
+ * crash, and keeps the GPU open for as long as it is initialized, which is what sriov-manage must not meet: it
+ * is shut down before this program ends, and ends with it in any case.
+ *
+ *     vgpud-nvml query ADDRESS
+ *     vgpud-nvml set-heterogeneous ADDRESS 0|1
+ *     vgpud-nvml set-mig ADDRESS 0|1
+ *
+ * ADDRESS is that of the GPU, "0000:41:00.0". vgpud starts it only where the node /dev/nvidiactl exists:
+ * without it the library cannot reach the driver, and vgpud's own files show what they show.
+ *
+ * Exit status: 0, or the library's code (nvmlReturn_t; 255 for those above, which is 999, unknown), or
+ * VGPUD_NVML_NO_LIBRARY (200) when the library is not there. 13 (function not found) when this release of the
+ * library cannot do what was asked. What went wrong is said on standard error.
+ *
+ * Output of query, one KEY=VALUE a line, `end` last (without it the output is not whole). What the library does
+ * not know or refuses to say is left out; nothing of it is an error but that the GPU cannot be found.
+ *
+ *     virtualization-mode=3                  nvmlDeviceGetVirtualizationMode: 3 is a host of vGPUs
+ *     host-vgpu-mode=1                       nvmlDeviceGetHostVgpuMode: 1 is SR-IOV
+ *     heterogeneous=0                        nvmlDeviceGetVgpuHeterogeneousMode
+ *     mig=0                                  nvmlDeviceGetMigMode: now
+ *     mig-pending=0                            and after the next reset of the GPU
+ *     framebuffer=48305799168                nvmlDeviceGetMemoryInfo: total, bytes
+ *     type=1150                              of nvmlDeviceGetSupportedVgpus: begins a type, decimal as in
+ * sysfs; of it: type.name=NVIDIA L40S-4Q               nvmlVgpuTypeGetName type.class=Quadro
+ * nvmlVgpuTypeGetClass type.framebuffer=4294967296            nvmlVgpuTypeGetFramebufferSize, bytes
+ *     type.heads=4                           nvmlVgpuTypeGetNumDisplayHeads
+ *     type.resolution=7680x4320              nvmlVgpuTypeGetResolution, of display 0
+ *     type.frame-rate-limit=60               nvmlVgpuTypeGetFrameRateLimit
+ *     type.max-instances=12                  nvmlVgpuTypeGetMaxInstances, per GPU
+ *     type.gpu-instance-profile=19           nvmlVgpuTypeGetGpuInstanceProfileId; left out where it is
+ * 0xffffffff, which says that the type needs no GPU instance (MIG) creatable=1150                         of
+ * nvmlDeviceGetCreatableVgpus, a line each end
+ *
+ * Every function of the library is looked up by name and may be missing. Used besides those above: nvmlInit_v2
+ * (or nvmlInit), nvmlDeviceGetHandleByPciBusId_v2 (or without _v2), nvmlShutdown, nvmlErrorString,
+ * nvmlDeviceSetVgpuHeterogeneousMode, nvmlDeviceSetMigMode. Declared here is only what is called, with the
+ * types of the library's public interface: enums, ids and return codes are 32 bits, a device is one pointer. */
+
+#include <ctype.h>
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "drivers-glue/nvml-text.h"
+
+#define LIBRARY "libnvidia-ml.so.1"
+
+#define NVML_INVALID_ARGUMENT   2
+#define NVML_NOT_SUPPORTED      3
+#define NVML_INSUFFICIENT_SIZE  7
+#define NVML_FUNCTION_NOT_FOUND 13
+#define NVML_UNKNOWN            999
+
+#define NVML_NAME_SIZE  64 /* NVML_DEVICE_NAME_BUFFER_SIZE */
+#define NVML_NO_PROFILE UINT32_MAX
+
+typedef struct nvmlDevice *NvmlDevice;
+
+typedef struct NvmlMemory {
+        unsigned long long total, free, used; /* bytes */
+} NvmlMemory;
+
+typedef struct NvmlHeterogeneousMode {
+        unsigned version; /* size of the struct, and 1 << 24 */
+        unsigned mode;
+} NvmlHeterogeneousMode;
+#define NVML_HETEROGENEOUS_MODE_V1 ((unsigned)sizeof(NvmlHeterogeneousMode) | 1U << 24)
+
+/* All functions but the ones that start and end; NULL for one that the library does not have. */
+typedef struct Nvml {
+        const char *(*error_string)(int code);
+        int (*get_handle)(const char *address, NvmlDevice *ret);
+        int (*get_virtualization_mode)(NvmlDevice d, int *ret);
+        int (*get_host_vgpu_mode)(NvmlDevice d, int *ret);
+        int (*get_heterogeneous)(NvmlDevice d, NvmlHeterogeneousMode *ret);
+        int (*set_heterogeneous)(NvmlDevice d, const NvmlHeterogeneousMode *mode);
+        int (*get_mig)(NvmlDevice d, unsigned *ret_current, unsigned *ret_pending);
+        int (*set_mig)(NvmlDevice d, unsigned mode, int *ret_activation);
+        int (*get_memory)(NvmlDevice d, NvmlMemory *ret);
+        int (*get_supported)(NvmlDevice d, unsigned *count, unsigned *ids);
+        int (*get_creatable)(NvmlDevice d, unsigned *count, unsigned *ids);
+        int (*type_name)(unsigned id, char *name, unsigned *size);
+        int (*type_class)(unsigned id, char *name, unsigned *size);
+        int (*type_framebuffer)(unsigned id, unsigned long long *ret);
+        int (*type_heads)(unsigned id, unsigned *ret);
+        int (*type_resolution)(unsigned id, unsigned display, unsigned *ret_x, unsigned *ret_y);
+        int (*type_frame_rate_limit)(unsigned id, unsigned *ret);
+        int (*type_max_instances)(NvmlDevice d, unsigned id, unsigned *ret);
+        int (*type_profile)(unsigned id, unsigned *ret);
+} Nvml;
+
+static void *find(void *library, const char *name, const char *older_name)
+{
+        void *f = dlsym(library, name);
+
+        return f || !older_name ? f : dlsym(library, older_name);
+}
+
+static void find_all(void *library, Nvml *n)
+{
+        const struct {
+                void *slot;
+                const char *name, *older_name;
+        } table[] = {
+                { &n->error_string, "nvmlErrorString", NULL },
+                { &n->get_handle, "nvmlDeviceGetHandleByPciBusId_v2", "nvmlDeviceGetHandleByPciBusId" },
+                { &n->get_virtualization_mode, "nvmlDeviceGetVirtualizationMode", NULL },
+                { &n->get_host_vgpu_mode, "nvmlDeviceGetHostVgpuMode", NULL },
+                { &n->get_heterogeneous, "nvmlDeviceGetVgpuHeterogeneousMode", NULL },
+                { &n->set_heterogeneous, "nvmlDeviceSetVgpuHeterogeneousMode", NULL },
+                { &n->get_mig, "nvmlDeviceGetMigMode", NULL },
+                { &n->set_mig, "nvmlDeviceSetMigMode", NULL },
+                { &n->get_memory, "nvmlDeviceGetMemoryInfo", NULL },
+                { &n->get_supported, "nvmlDeviceGetSupportedVgpus", NULL },
+                { &n->get_creatable, "nvmlDeviceGetCreatableVgpus", NULL },
+                { &n->type_name, "nvmlVgpuTypeGetName", NULL },
+                { &n->type_class, "nvmlVgpuTypeGetClass", NULL },
+                { &n->type_framebuffer, "nvmlVgpuTypeGetFramebufferSize", NULL },
+                { &n->type_heads, "nvmlVgpuTypeGetNumDisplayHeads", NULL },
+                { &n->type_resolution, "nvmlVgpuTypeGetResolution", NULL },
+                { &n->type_frame_rate_limit, "nvmlVgpuTypeGetFrameRateLimit", NULL },
+                { &n->type_max_instances, "nvmlVgpuTypeGetMaxInstances", NULL },
+                { &n->type_profile, "nvmlVgpuTypeGetGpuInstanceProfileId", NULL },
+        };
+
+        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+                void *f = find(library, table[i].name, table[i].older_name);
+                memcpy(table[i].slot, &f, sizeof(f));
+        }
+}
+
+static int complain(const Nvml *n, const char *what, int code)
+{
+        const char *text = n->error_string ? n->error_string(code) : NULL;
+
+        (void)fprintf(stderr, "%s: %s (%d)\n", what, text ? text : "NVML refused", code);
+        return code;
+}
+
+/* The library's text is one line for us, whatever it holds. */
+static void print_text(const char *key, const char *text)
+{
+        printf("%s=", key);
+        for (const char *p = text; *p; p++)
+                putchar((unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p);
+        putchar('\n');
+}
+
+static void print_type(const Nvml *n, NvmlDevice d, unsigned id)
+{
+        unsigned size, number, x, y;
+        char text[NVML_NAME_SIZE + 1] = "";
+        unsigned long long bytes;
+
+        printf("type=%u\n", id);
+        size = NVML_NAME_SIZE;
+        if (n->type_name && n->type_name(id, text, &size) == 0)
+                print_text("type.name", text);
+        memset(text, 0, sizeof(text));
+        size = NVML_NAME_SIZE;
+        if (n->type_class && n->type_class(id, text, &size) == 0)
+                print_text("type.class", text);
+        if (n->type_framebuffer && n->type_framebuffer(id, &bytes) == 0)
+                printf("type.framebuffer=%llu\n", bytes);
+        if (n->type_heads && n->type_heads(id, &number) == 0)
+                printf("type.heads=%u\n", number);
+        if (n->type_resolution && n->type_resolution(id, 0, &x, &y) == 0)
+                printf("type.resolution=%ux%u\n", x, y);
+        if (n->type_frame_rate_limit && n->type_frame_rate_limit(id, &number) == 0)
+                printf("type.frame-rate-limit=%u\n", number);
+        if (n->type_max_instances && n->type_max_instances(d, id, &number) == 0)
+                printf("type.max-instances=%u\n", number);
+        if (n->type_profile && n->type_profile(id, &number) == 0 && number != NVML_NO_PROFILE)
+                printf("type.gpu-instance-profile=%u\n", number);
+}
+
+/* The ids that one of the two functions lists; their number, 0 when it cannot say. */
+static unsigned get_ids(int (*get)(NvmlDevice d, unsigned *count, unsigned *ids), NvmlDevice d,
+                        unsigned ids[static NVML_TYPES_MAX])
+{
+        unsigned count = NVML_TYPES_MAX;
+
+        if (!get || get(d, &count, ids) != 0)
+                return 0;
+        return count < NVML_TYPES_MAX ? count : NVML_TYPES_MAX;
+}
+
+static int query(const Nvml *n, NvmlDevice d)
+{
+        NvmlHeterogeneousMode heterogeneous = { .version = NVML_HETEROGENEOUS_MODE_V1 };
+        unsigned ids[NVML_TYPES_MAX], count, current, pending;
+        NvmlMemory memory;
+        int mode;
+
+        if (n->get_virtualization_mode && n->get_virtualization_mode(d, &mode) == 0)
+                printf("virtualization-mode=%d\n", mode);
+        if (n->get_host_vgpu_mode && n->get_host_vgpu_mode(d, &mode) == 0)
+                printf("host-vgpu-mode=%d\n", mode);
+        if (n->get_heterogeneous && n->get_heterogeneous(d, &heterogeneous) == 0)
+                printf("heterogeneous=%u\n", heterogeneous.mode);
+        if (n->get_mig && n->get_mig(d, &current, &pending) == 0)
+                printf("mig=%u\nmig-pending=%u\n", current, pending);
+        if (n->get_memory && n->get_memory(d, &memory) == 0)
+                printf("framebuffer=%llu\n", memory.total);
+        count = get_ids(n->get_supported, d, ids);
+        for (unsigned i = 0; i < count; i++)
+                print_type(n, d, ids[i]);
+        count = get_ids(n->get_creatable, d, ids);
+        for (unsigned i = 0; i < count; i++)
+                printf("creatable=%u\n", ids[i]);
+        printf("end\n");
+        return 0;
+}
+
+static int set_heterogeneous(const Nvml *n, NvmlDevice d, unsigned value)
+{
+        NvmlHeterogeneousMode mode = { .version = NVML_HETEROGENEOUS_MODE_V1, .mode = value };
+
+        return n->set_heterogeneous ? n->set_heterogeneous(d, &mode) : NVML_FUNCTION_NOT_FOUND;
+}
+
+static int set_mig(const Nvml *n, NvmlDevice d, unsigned value)
+{
+        int r, activation = 0;
+
+        if (!n->set_mig)
+                return NVML_FUNCTION_NOT_FOUND;
+        r = n->set_mig(d, value, &activation);
+        /* Set, but not in effect, for the reason that the second code says. */
+        return r != 0 ? r : activation;
+}
+
+static bool address_is_valid(const char *s)
+{
+        size_t n = strspn(s, "0123456789abcdefABCDEF:.");
+
+        return n >= strlen("0000:00:00.0") && n <= strlen("00000000:00:00.0") && !s[n];
+}
+
+static int usage(void)
+{
+        (void)fprintf(stderr, "Usage: vgpud-nvml query ADDRESS\n"
+                              "       vgpud-nvml set-heterogeneous ADDRESS 0|1\n"
+                              "       vgpud-nvml set-mig ADDRESS 0|1\n");
+        return NVML_INVALID_ARGUMENT;
+}
+
+int main(int argc, char *argv[])
+{
+        bool is_query, is_heterogeneous, is_mig;
+        int (*init)(void), (*shut_down)(void);
+        Nvml n = { 0 };
+        NvmlDevice d = NULL;
+        void *library, *f;
+        int r;
+
+        is_query = argc == 3 && strcmp(argv[1], "query") == 0;
+        is_heterogeneous = argc == 4 && strcmp(argv[1], "set-heterogeneous") == 0;
+        is_mig = argc == 4 && strcmp(argv[1], "set-mig") == 0;
+        if ((!is_query && !is_heterogeneous && !is_mig) || !address_is_valid(argv[2]) ||
+            (!is_query && strcmp(argv[3], "0") != 0 && strcmp(argv[3], "1") != 0))
+                return usage();
+
+        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+        if (!library)
+                return VGPUD_NVML_NO_LIBRARY;
+        find_all(library, &n);
+        f = find(library, "nvmlInit_v2", "nvmlInit");
+        memcpy(&init, &f, sizeof(f));
+        f = find(library, "nvmlShutdown", NULL);
+        memcpy(&shut_down, &f, sizeof(f));
+        r = init && n.get_handle ? init() : NVML_FUNCTION_NOT_FOUND;
+        if (r != 0)
+                r = complain(&n, "NVML cannot be used", r);
+        else {
+                r = n.get_handle(argv[2], &d);
+                if (r != 0)
+                        r = complain(&n, argv[2], r);
+                else if (is_query)
+                        r = query(&n, d);
+                else {
+                        unsigned value = argv[3][0] == '1';
+                        r = is_mig ? set_mig(&n, d, value) : set_heterogeneous(&n, d, value);
+                        if (r != 0)
+                                r = complain(&n, argv[1], r);
+                }
+                if (shut_down)
+                        (void)shut_down();
+        }
+        if (fflush(stdout) != 0 && r == 0)
+                r = NVML_UNKNOWN;
+        return r < 0 || r > 255 ? 255 : r;
+}
