@@ -37,11 +37,38 @@ static int set_count(void *target, const char *value)
         return 0;
 }
 
+/* "8086:10c9, 1d55:1000" */
+static int set_pci_ids(void *target, const char *value)
+{
+        g_auto(GStrv) words = g_strsplit_set(value, " \t,;", -1);
+        g_autoptr(GArray) ids = g_array_new(false, false, sizeof(uint32_t));
+
+        for (char **w = words; *w; w++) {
+                g_auto(GStrv) parts = g_strsplit(*w, ":", -1);
+                uint16_t vendor, device;
+                uint32_t id;
+                int r;
+
+                if (!**w)
+                        continue;
+                if (g_strv_length(parts) != 2)
+                        return -EINVAL;
+                if ((r = parse_u16(parts[0], 16, &vendor)) < 0 || (r = parse_u16(parts[1], 16, &device)) < 0)
+                        return r;
+                id = (uint32_t)vendor << 16 | device;
+                g_array_append_val(ids, id);
+        }
+        g_array_unref(*(GArray **)target);
+        *(GArray **)target = g_steal_pointer(&ids);
+        return 0;
+}
+
 static const struct {
         const char *section, *key;
         int (*set)(void *target, const char *value);
         size_t offset;
 } settings[] = {
+        { "discovery", "also", set_pci_ids, offsetof(Config, also) },
         { "jobs", "timeout", set_usec, offsetof(Config, job_timeout_usec) },
         { "jobs", "per-gpu", set_count, offsetof(Config, jobs_per_gpu) },
         { "jobs", "per-user", set_count, offsetof(Config, jobs_per_user) },
@@ -59,7 +86,9 @@ Config *config_new(void)
                 .jobs_per_user = 256,
                 .start_timeout_usec = 5 * USEC_PER_SEC,
                 .stop_timeout_usec = 5 * USEC_PER_SEC,
+                .also = g_array_new(false, false, sizeof(uint32_t)),
                 .runtime_directory = g_strdup(VGPUD_RUNTIME_DIR),
+                .state_directory = g_strdup(VGPUD_STATE_DIR),
                 .writer_path = g_strdup(VGPUD_LIBEXEC_DIR "/vgpud-write"),
         };
         return c;
@@ -129,7 +158,9 @@ Config *config_free(Config *c)
 {
         if (!c)
                 return NULL;
+        g_array_unref(c->also);
         g_free(c->runtime_directory);
+        g_free(c->state_directory);
         g_free(c->writer_path);
         g_free(c);
         return NULL;

@@ -12,6 +12,9 @@
  *     timeout=5s          how long start-up waits for GPUs that do not answer
  *     [stop]
  *     timeout=5s          how long a stop waits for operations that run
+ *     [discovery]
+ *     also=8086:10c9 …    PCI functions that are no GPUs by their class, but are to be managed like one: vendor
+ * and device in hexadecimal, blanks or commas between several
  *
  * An unknown section or key, or a bad value, is warned about with file and key and otherwise ignored: a typing
  * error must not keep the daemon from starting. */
@@ -26,7 +29,9 @@ typedef struct Config {
         uint32_t jobs_per_user;
         uint64_t start_timeout_usec;
         uint64_t stop_timeout_usec;
+        GArray *also;            /* ref, never changed once read: uint32_t, vendor << 16 | device */
         char *runtime_directory; /* owned: "/run/vgpud" */
+        char *state_directory;   /* owned: "/var/lib/vgpud" */
         char *writer_path;       /* owned: the program vgpud-write */
 } Config;
 

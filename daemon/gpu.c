@@ -22,8 +22,12 @@
 #define SCAN_AT_ONCE_MAX 256
 
 static const char *const gpu_state_table[_GPU_STATE_MAX] = {
-        [GPU_NEW] = "new",       [GPU_READY] = "ready", [GPU_UNPREPARED] = "unprepared", [GPU_UNSUPPORTED] = "unsupported",
-        [GPU_FAILED] = "failed", [GPU_STUCK] = "stuck",
+        [GPU_NEW] = "new",
+        [GPU_READY] = "ready",
+        [GPU_UNPREPARED] = "unprepared",
+        [GPU_UNSUPPORTED] = "unsupported",
+        [GPU_FAILED] = "failed",
+        [GPU_STUCK] = "stuck",
 };
 DEFINE_STRING_TABLE_TO_STRING(gpu_state, GpuState)
 
@@ -47,7 +51,7 @@ void gpu_set_state(Gpu *gpu, GpuState state, const char *reason)
 {
         if (gpu->state == state && g_strcmp0(gpu->reason, reason) == 0)
                 return;
-        if (gpu->state == GPU_STUCK && state == GPU_READY)
+        if (gpu->state == GPU_STUCK && (state == GPU_READY || state == GPU_UNPREPARED))
                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_RECOVERED),
                            "GPU %s answers again", gpu_name(gpu));
         gpu->state = state;
@@ -65,6 +69,7 @@ typedef struct Scan {
         Gpu *gpu; /* borrowed; NULL once the GPU has gone */
         const VgpuDriver *driver;
         GpuFacts *facts;
+        GPtrArray *known_types; /* ref */
         GpuSnapshot *snapshot;
         VgpudError error;
         sd_event_source *deadline;
@@ -74,6 +79,7 @@ static void scan_free(Scan *s)
 {
         sd_event_source_disable_unref(s->deadline);
         gpu_facts_unref(s->facts);
+        g_ptr_array_unref(s->known_types);
         gpu_snapshot_unref(s->snapshot);
         vgpud_error_done(&s->error);
         g_free(s);
@@ -82,7 +88,7 @@ static void scan_free(Scan *s)
 static void scan_run(LaneWork *w, VgpuIo *io)
 {
         Scan *s = (Scan *)w;
-        VgpuTarget t = { .facts = s->facts, .io = io };
+        VgpuTarget t = { .facts = s->facts, .io = io, .known_types = s->known_types };
 
         (void)s->driver->scan(&t, &s->snapshot, &s->error);
 }
@@ -161,6 +167,7 @@ static void gpu_submit_scan(Gpu *gpu)
                 .gpu = gpu,
                 .driver = gpu->driver,
                 .facts = gpu_facts_ref(gpu->facts),
+                .known_types = known_types_get(gpu->manager->known_types, gpu->facts),
         };
         gpu->scan = (struct Scan *)s;
         lane_submit(gpu->lane, &s->work);
@@ -320,7 +327,7 @@ static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 }
                 if (!record->interrupted)
                         continue;
-                bool undo = record->undo;
+                bool undo = record->undo || desc->half_made;
                 r = records_commit(m->records, uuid);
                 if (r < 0)
                         log_warning_errno(r, "Cannot write the record of %s: %m", uuid);
@@ -354,6 +361,57 @@ static void gpu_undo_interrupted(Gpu *gpu)
         }
 }
 
+/* Where the kernel has no UUIDs: the one under which we made it, or one that is the same for as long as the
+ * host runs and this type is in this slot. */
+static void name_instance(Gpu *gpu, InstanceDesc *desc)
+{
+        const Record *record = records_find_slot(gpu->manager->records, gpu_name(gpu), desc->slot);
+        g_autofree char *text = NULL;
+
+        if (record && desc->type_guessed) {
+                g_free(desc->type_id);
+                desc->type_id = g_strdup(record->type_id);
+        }
+        if (record && g_strcmp0(record->type_id, desc->type_id) == 0) {
+                memcpy(desc->uuid, record->uuid, sizeof desc->uuid);
+                return;
+        }
+        text = g_strdup_printf("%s/%s/%s/%s", gpu->manager->boot_id, gpu_name(gpu), desc->slot,
+                               desc->type_id ? desc->type_id : "");
+        uuid_derive(text, desc->uuid);
+}
+
+static void gpu_finish_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
+{
+        for (guint i = 0; i < snapshot->instances->len; i++) {
+                InstanceDesc *desc = snapshot->instances->pdata[i];
+                if (!desc->uuid[0])
+                        name_instance(gpu, desc);
+        }
+        for (guint i = 0; i < snapshot->types->len; i++) {
+                VgpuType *t = snapshot->types->pdata[i];
+                if (!t->key)
+                        t->key = vgpu_type_make_key(t, gpu->facts->vendor);
+        }
+        gpu_snapshot_seal(snapshot);
+        known_types_learn(gpu->manager->known_types, gpu->facts, snapshot);
+}
+
+static bool modes_equal(const GpuSnapshot *a, const GpuSnapshot *b)
+{
+        if (!a || a->modes->len != b->modes->len)
+                return a ? false : b->modes->len == 0;
+        for (guint i = 0; i < a->modes->len; i++) {
+                const VgpuMode *v = a->modes->pdata[i], *w = b->modes->pdata[i];
+                if (strcmp(v->name, w->name) != 0 || g_strcmp0(v->value, w->value) != 0 ||
+                    g_strcmp0(v->help, w->help) != 0 || !v->choices != !w->choices ||
+                    (v->choices &&
+                     !g_strv_equal((const char *const *)v->choices, (const char *const *)w->choices)))
+                        return false;
+        }
+        return true;
+}
+
 static bool types_equal(const GpuSnapshot *a, const GpuSnapshot *b)
 {
         if (!a || a->types->len != b->types->len)
@@ -364,7 +422,7 @@ static bool types_equal(const GpuSnapshot *a, const GpuSnapshot *b)
         return true;
 }
 
-void gpu_apply_snapshot(Gpu *gpu, const GpuSnapshot *snapshot)
+void gpu_apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
 {
         GpuSnapshot *old = gpu->snapshot;
         g_autoptr(GPtrArray) gone = g_ptr_array_new();
@@ -373,8 +431,11 @@ void gpu_apply_snapshot(Gpu *gpu, const GpuSnapshot *snapshot)
         GHashTableIter iter;
         Instance *instance;
 
+        gpu_finish_snapshot(gpu, snapshot);
         if (!types_equal(old, snapshot))
                 changes |= GPU_CHANGED_TYPES;
+        if (!modes_equal(old, snapshot))
+                changes |= GPU_CHANGED_MODES;
         gpu->snapshot = gpu_snapshot_ref(snapshot);
         gpu_settle_interrupted(gpu, snapshot);
 
@@ -395,7 +456,7 @@ void gpu_apply_snapshot(Gpu *gpu, const GpuSnapshot *snapshot)
         }
         gpu_snapshot_unref(old);
         MANAGER_EMIT(gpu->manager, gpu_changed, gpu, changes);
-        gpu_set_state(gpu, GPU_READY, NULL);
+        gpu_set_state(gpu, snapshot->unprepared ? GPU_UNPREPARED : GPU_READY, snapshot->unprepared);
         gpu_undo_interrupted(gpu);
 
         if (!untyped)
@@ -515,6 +576,11 @@ void gpu_update_facts(Gpu *gpu, const GpuFacts *facts)
 
         if (gpu_facts_equal(gpu->facts, facts)) {
                 gpu_request_scan(gpu, false);
+                return;
+        }
+        /* Virtual functions come and go one by one; what stands in the end is looked up when the job ends. */
+        if (gpu->current && gpu->current->kind == JOB_SET_VFS) {
+                gpu->facts_later = true;
                 return;
         }
         gpu_facts_unref(gpu->facts);

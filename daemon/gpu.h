@@ -13,7 +13,8 @@
 typedef enum GpuState {
         GPU_NEW, /* found, not scanned yet */
         GPU_READY,
-        GPU_UNPREPARED, /* scanned, but it can make nothing before something is done to it; gpu->reason says what */
+        GPU_UNPREPARED,  /* scanned, but it can make nothing before something is done to it; gpu->reason says
+                            what */
         GPU_UNSUPPORTED, /* no back end; gpu->reason says why */
         GPU_FAILED,      /* the last scan failed; gpu->reason says why */
         GPU_STUCK,       /* something has not come back from the kernel; gpu->reason says what */
@@ -32,6 +33,7 @@ struct Gpu {
         Lane *lane;            /* owned; NULL without a back end */
         Job *current;          /* borrowed; what runs now (also when stuck) */
         GQueue waiting;        /* borrowed: Job, in the order of the lane */
+        bool facts_later;      /* they changed while a job was changing them */
         /* scans that events ask for; private to gpu.c */
         struct Scan *scan;        /* the one that waits or runs; NULL: none */
         bool scan_again;          /* asked for once more while one was running */
@@ -40,7 +42,8 @@ struct Gpu {
         GPtrArray *undo;          /* owned: UUIDs of instances an earlier daemon left half made */
 };
 
-const char *gpu_state_to_string(GpuState state); /* "new", "ready", "unprepared", "unsupported", "failed", "stuck" */
+const char *gpu_state_to_string(
+                GpuState state); /* "new", "ready", "unprepared", "unsupported", "failed", "stuck" */
 
 static inline const char *gpu_name(const Gpu *gpu)
 {

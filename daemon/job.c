@@ -10,11 +10,8 @@
 #include "daemon/manager-private.h"
 
 static const char *const job_kind_table[_JOB_KIND_MAX] = {
-        [JOB_CREATE] = "create",
-        [JOB_DESTROY] = "destroy",
-        [JOB_SET_VFS] = "set-vfs",
-        [JOB_CONFIGURE] = "configure",
-        [JOB_RESCAN] = "rescan",
+        [JOB_CREATE] = "create",       [JOB_DESTROY] = "destroy", [JOB_SET_VFS] = "set-vfs",
+        [JOB_CONFIGURE] = "configure", [JOB_RESCAN] = "rescan",
 };
 DEFINE_STRING_TABLE_TO_STRING(job_kind, JobKind)
 
@@ -53,6 +50,45 @@ static int check_room(Job *job, VgpuTarget *t)
         return 0;
 }
 
+static void claim_free(gpointer p)
+{
+        JobClaim *c = p;
+
+        g_free(c->slot);
+        g_free(c->restore);
+        g_free(c);
+}
+
+typedef struct Claimant {
+        Job *job;
+        const char *uuid;
+} Claimant;
+
+static int on_claim(const char *slot, const char *restore, void *userdata)
+{
+        const Claimant *claimant = userdata;
+        JobClaim *c = g_new(JobClaim, 1);
+
+        if (!claimant->job->claims)
+                claimant->job->claims = g_ptr_array_new_with_free_func(claim_free);
+        *c = (JobClaim){ .uuid = claimant->uuid, .slot = g_strdup(slot), .restore = g_strdup(restore) };
+        g_ptr_array_add(claimant->job->claims, c);
+        return records_claim(claimant->job->records_fd, claimant->uuid, slot, restore);
+}
+
+static const JobClaim *find_claim(const Job *job, const char *uuid)
+{
+        const JobClaim *found = NULL;
+
+        /* The last one counts: a back end that was refused may have tried another slot. */
+        for (guint i = 0; job->claims && i < job->claims->len; i++) {
+                const JobClaim *c = job->claims->pdata[i];
+                if (strcmp(c->uuid, uuid) == 0)
+                        found = c;
+        }
+        return found;
+}
+
 /* All or none: what stands when one cannot be made is removed again. */
 static int run_create(Job *job, VgpuTarget *t)
 {
@@ -60,11 +96,14 @@ static int run_create(Job *job, VgpuTarget *t)
         int r = check_room(job, t);
 
         for (guint i = 0; i < job->uuids->len && r >= 0; i++) {
+                Claimant claimant = { .job = job, .uuid = job->uuids->pdata[i] };
                 CreateArgs args = {
                         .uuid = job->uuids->pdata[i],
                         .type_id = job->type_id,
                         .parent = job->parent,
                         .attributes = job->attributes,
+                        .claim = on_claim,
+                        .claim_userdata = &claimant,
                 };
                 InstanceDesc *desc = NULL;
                 r = job->driver->create(t, &args, &desc, &job->error);
@@ -78,7 +117,10 @@ static int run_create(Job *job, VgpuTarget *t)
 
         for (guint i = 0; i < made->len; i++) {
                 _cleanup_vgpud_error_ VgpudError undo = VGPUD_ERROR_INIT;
-                const InstanceDesc *desc = made->pdata[i];
+                InstanceDesc *desc = made->pdata[i];
+                const JobClaim *claim = find_claim(job, desc->uuid);
+                if (claim && !desc->restore)
+                        desc->restore = g_strdup(claim->restore);
                 if (job->driver->destroy(t, desc, &undo) >= 0)
                         continue;
                 _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
@@ -90,10 +132,30 @@ static int run_create(Job *job, VgpuTarget *t)
         return r;
 }
 
+/* Which functions there are now, and with them perhaps another back end. */
+static void read_facts_again(Job *job, VgpuIo *io)
+{
+        const GpuFacts *f = job->facts;
+        GpuSeed seed = {
+                .name = f->name,
+                .path = f->path,
+                .vendor_name = f->vendor_name,
+                .device_name = f->device_name,
+                .admitted = f->features & VGPU_FEATURE_ADMITTED,
+        };
+        g_autoptr(GPtrArray) parents = NULL;
+        g_autofree char *reason = NULL;
+
+        if (mdev_parents_read(io, &parents) < 0 || gpu_facts_read(io, &seed, parents, &job->facts_now) < 0)
+                return;
+        job->driver_now = registry_choose(job->facts_now, &reason);
+}
+
 static void job_run(LaneWork *w, VgpuIo *io)
 {
         Job *job = (Job *)w;
-        VgpuTarget t = { .facts = job->facts, .io = io };
+        VgpuTarget t = { .facts = job->facts, .io = io, .known_types = job->known_types };
+        const VgpuDriver *driver = job->driver;
         _cleanup_vgpud_error_ VgpudError scan_error = VGPUD_ERROR_INIT;
 
         switch (job->kind) {
@@ -104,7 +166,16 @@ static void job_run(LaneWork *w, VgpuIo *io)
                 (void)job->driver->destroy(&t, job->instance, &job->error);
                 break;
         case JOB_SET_VFS:
+                (void)job->driver->set_vfs(&t, job->vfs, &job->vfs_now, &job->error);
+                read_facts_again(job, io);
+                if (!job->facts_now || !job->driver_now)
+                        return;
+                t.facts = job->facts_now;
+                driver = job->driver_now;
+                break;
         case JOB_CONFIGURE:
+                (void)job->driver->configure(&t, job->mode, job->value, &job->error);
+                break;
         case JOB_RESCAN:
                 break;
         case _JOB_KIND_MAX:
@@ -116,7 +187,7 @@ static void job_run(LaneWork *w, VgpuIo *io)
          * it what was made. */
         if (job->known && job->error.code == VGPUD_ERROR_NONE)
                 return;
-        if (job->driver->scan(&t, &job->snapshot, &scan_error) < 0 && job->error.code == VGPUD_ERROR_NONE &&
+        if (driver->scan(&t, &job->snapshot, &scan_error) < 0 && job->error.code == VGPUD_ERROR_NONE &&
             (job->kind == JOB_RESCAN || (job->kind == JOB_CREATE && scan_error.code == VGPUD_ERROR_GPU_GONE)))
                 vgpud_error_move(&job->error, &scan_error);
 }
@@ -203,6 +274,14 @@ static void job_amend_snapshot(Job *job)
         gpu_request_scan(gpu, false);
 }
 
+static bool find_slot(const GpuSnapshot *s, const char *slot)
+{
+        for (guint i = 0; i < s->instances->len; i++)
+                if (g_strcmp0(((const InstanceDesc *)s->instances->pdata[i])->slot, slot) == 0)
+                        return true;
+        return false;
+}
+
 /* Records follow what became of it, before the snapshot is applied: whether an instance is ours depends on
  * them. */
 static void job_settle_records(Job *job)
@@ -214,9 +293,13 @@ static void job_settle_records(Job *job)
         for (guint i = 0; i < job->uuids->len; i++) {
                 const char *uuid = job->uuids->pdata[i];
                 /* After a failed undo what is left is ours all the same, and can be destroyed as such. */
+                const JobClaim *claim = find_claim(job, uuid);
+                if (claim)
+                        records_note_slot(records, uuid, claim->slot, claim->restore);
                 bool ours = job->error.code == VGPUD_ERROR_NONE ||
                             (job->error.code == VGPUD_ERROR_INCONSISTENT && job->snapshot &&
-                             gpu_snapshot_find_instance(job->snapshot, uuid));
+                             (gpu_snapshot_find_instance(job->snapshot, uuid) ||
+                              (claim && find_slot(job->snapshot, claim->slot))));
                 int r = 0;
                 if (ours)
                         r = records_commit(records, uuid);
@@ -227,6 +310,19 @@ static void job_settle_records(Job *job)
                                    "Cannot write the record of %s, it will count as foreign after a restart: "
                                    "%m",
                                    uuid);
+        }
+}
+
+static void job_log_setting(const Job *job, LogFields *fields)
+{
+        if (job->kind == JOB_SET_VFS) {
+                fields->message_id = VGPUD_MESSAGE_VFS_SET;
+                LOG_FULL(LOG_INFO, fields, "GPU %s has %" PRIu32 " virtual functions now", job->gpu_name,
+                         job->vfs_now);
+        } else if (job->kind == JOB_CONFIGURE) {
+                fields->message_id = VGPUD_MESSAGE_MODE_SET;
+                LOG_FULL(LOG_INFO, fields, "Mode \"%s\" of GPU %s is \"%s\" now", job->mode, job->gpu_name,
+                         job->value);
         }
 }
 
@@ -246,6 +342,7 @@ static void job_log_end(const Job *job)
                          job_kind_to_string(job->kind), job->gpu_name, job->error.message);
                 return;
         }
+        job_log_setting(job, &fields);
         for (guint i = 0; i < job->uuids->len; i++) {
                 fields.instance = job->uuids->pdata[i];
                 fields.message_id = job->kind == JOB_CREATE ? VGPUD_MESSAGE_INSTANCE_CREATED
@@ -257,6 +354,18 @@ static void job_log_end(const Job *job)
                         LOG_FULL(LOG_INFO, &fields, "Destroyed instance %s on GPU %s", fields.instance,
                                  job->gpu_name);
         }
+}
+
+/* The virtual functions come and go before their GPU's snapshot changes with them. */
+static void job_apply_facts(Job *job, Gpu *gpu)
+{
+        if (job->facts_now)
+                gpu_update_facts(gpu, job->facts_now);
+        if (job->snapshot && gpu->driver != job->driver_now)
+                job->snapshot = gpu_snapshot_unref(job->snapshot);
+        if (!job->facts_now || gpu->facts_later)
+                inventory_request(job->manager->inventory);
+        gpu->facts_later = false;
 }
 
 static void job_done(LaneWork *w)
@@ -286,6 +395,8 @@ static void job_done(LaneWork *w)
         }
         if (gpu) {
                 gpu->current = NULL;
+                if (job->kind == JOB_SET_VFS)
+                        job_apply_facts(job, gpu);
                 job_amend_snapshot(job);
                 if (job->snapshot)
                         gpu_apply_snapshot(gpu, job->snapshot);
@@ -318,7 +429,11 @@ Job *job_new(Manager *m, JobKind kind, Gpu *gpu, uid_t requester, uint64_t timeo
                 .driver = gpu->driver,
                 .facts = gpu_facts_ref(gpu->facts),
                 .uuids = g_ptr_array_new_with_free_func(g_free),
-                .known = kind != JOB_RESCAN && gpu_scan_is_long(gpu) ? gpu_snapshot_ref(gpu->snapshot) : NULL,
+                .known_types = known_types_get(m->known_types, gpu->facts),
+                .records_fd = records_dirfd(m->records),
+                .known = (kind == JOB_CREATE || kind == JOB_DESTROY) && gpu_scan_is_long(gpu)
+                                         ? gpu_snapshot_ref(gpu->snapshot)
+                                         : NULL,
         };
         return job;
 }
@@ -334,6 +449,12 @@ Job *job_free(Job *job)
         g_free(job->type_id);
         g_free(job->parent);
         g_free(job->name);
+        g_free(job->mode);
+        g_free(job->value);
+        g_ptr_array_unref(job->known_types);
+        if (job->claims)
+                g_ptr_array_unref(job->claims);
+        gpu_facts_unref(job->facts_now);
         if (job->attributes)
                 g_ptr_array_unref(job->attributes);
         instance_desc_free(job->instance);

@@ -40,6 +40,13 @@ typedef enum JobState {
         _JOB_STATE_INVALID = -EINVAL,
 } JobState;
 
+/* Which slot an instance is made in; written down before it is touched. */
+typedef struct JobClaim {
+        const char *uuid; /* borrowed from the job */
+        char *slot;
+        char *restore; /* NULL: nothing */
+} JobClaim;
+
 /* Told once, when the job has ended, has become stuck, or the daemon stops without it. error->code is
  * VGPUD_ERROR_NONE when all went well; it need not be job->error, which belongs to the lane for as long as the
  * job runs. */
@@ -71,13 +78,20 @@ struct Job {
         uint32_t vfs;           /* set-vfs: how many */
         char *mode, *value;     /* configure */
 
+        GPtrArray *known_types; /* VgpuType; ref */
+        int records_fd;         /* borrowed; the folder of the records, for records_claim() */
+
         /* Set where looking at all of the GPU takes long, so that it is not done while somebody waits for the
          * answer: what was known when the job was made; ref. */
         GpuSnapshot *known;
 
         /* what came of it: written by the lane, read after it has come back */
-        GpuSnapshot *snapshot; /* the scan that ended it; NULL if there was none or it failed */
-        GPtrArray *made;       /* create: InstanceDesc; NULL if it failed */
+        GpuSnapshot *snapshot;        /* the scan that ended it; NULL if there was none or it failed */
+        GPtrArray *made;              /* create: InstanceDesc; NULL if it failed */
+        GPtrArray *claims;            /* create: JobClaim; NULL if there were none */
+        GpuFacts *facts_now;          /* set-vfs: read afterwards; NULL if that failed */
+        const VgpuDriver *driver_now; /* set-vfs: the back end for these facts; the snapshot is of it */
+        uint32_t vfs_now;             /* set-vfs: how many there are */
         VgpudError error;
 
         JobFinished finished; /* may be NULL */

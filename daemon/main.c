@@ -40,22 +40,24 @@ static void print_help(void)
                "     --version                  Show the version\n"
                "     --config-directory=PATH    Read vgpud.conf and vgpud.conf.d/ there (%s)\n"
                "     --runtime-directory=PATH   Keep run-time state there (%s)\n"
+               "     --state-directory=PATH     Keep lasting state there (%s)\n"
                "     --writer=PATH              The program that does guarded writes\n"
                "                                (%s/vgpud-write)\n"
                "     --debug                    Log every write to the kernel\n\n"
                "See vgpud(8), vgpuctl(1) and org.vgpud1(5). Not to be confused with NVIDIA's nvidia-vgpud.\n",
-               g_get_prgname(), VGPUD_CONFIG_DIR, VGPUD_RUNTIME_DIR, VGPUD_LIBEXEC_DIR);
+               g_get_prgname(), VGPUD_CONFIG_DIR, VGPUD_RUNTIME_DIR, VGPUD_STATE_DIR, VGPUD_LIBEXEC_DIR);
 }
 
 /* 1: go on; 0: done; negative: usage. */
 static int parse_arguments(int argc, char *argv[], char **config_directory, Config *config)
 {
-        enum { ARG_VERSION = 0x100, ARG_CONFIG, ARG_RUNTIME, ARG_WRITER, ARG_DEBUG };
+        enum { ARG_VERSION = 0x100, ARG_CONFIG, ARG_RUNTIME, ARG_STATE, ARG_WRITER, ARG_DEBUG };
         static const struct option options[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, ARG_VERSION },
                 { "config-directory", required_argument, NULL, ARG_CONFIG },
                 { "runtime-directory", required_argument, NULL, ARG_RUNTIME },
+                { "state-directory", required_argument, NULL, ARG_STATE },
                 { "writer", required_argument, NULL, ARG_WRITER },
                 { "debug", no_argument, NULL, ARG_DEBUG },
                 { 0 },
@@ -77,6 +79,10 @@ static int parse_arguments(int argc, char *argv[], char **config_directory, Conf
                 case ARG_RUNTIME:
                         g_free(config->runtime_directory);
                         config->runtime_directory = g_strdup(optarg);
+                        break;
+                case ARG_STATE:
+                        g_free(config->state_directory);
+                        config->state_directory = g_strdup(optarg);
                         break;
                 case ARG_WRITER:
                         g_free(config->writer_path);

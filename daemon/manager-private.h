@@ -4,6 +4,7 @@
 /* What the files of the model share: manager.c owns the tables and the requests, gpu.c a GPU and its instances,
  * job.c the life of a job, inventory.c the discovery. */
 
+#include "daemon/known-types.h"
 #include "daemon/lane.h"
 #include "daemon/manager.h"
 #include "daemon/records.h"
@@ -15,14 +16,16 @@ struct Manager {
         const Config *config; /* borrowed */
         LaneIoFactory factory;
         void *factory_userdata;
-        int runtime_fd;        /* owned */
-        Records *records;      /* owned */
-        Lanes *lanes;          /* owned */
-        Inventory *inventory;  /* owned */
-        GHashTable *gpus;      /* owned: sysfs name (owned) -> Gpu */
-        GHashTable *instances; /* borrowed from their GPUs: UUID in the desc -> Instance */
-        GHashTable *jobs;      /* owned: id -> Job */
+        int runtime_fd;          /* owned */
+        Records *records;        /* owned */
+        KnownTypes *known_types; /* owned */
+        Lanes *lanes;            /* owned */
+        Inventory *inventory;    /* owned */
+        GHashTable *gpus;        /* owned: sysfs name (owned) -> Gpu */
+        GHashTable *instances;   /* borrowed from their GPUs: UUID in the desc -> Instance */
+        GHashTable *jobs;        /* owned: id -> Job */
         uint32_t last_job_id;
+        char boot_id[UUID_STRLEN + 1];
         bool stopping;
         const ManagerEvents *events; /* never NULL */
         void *events_userdata;
@@ -55,7 +58,9 @@ void gpu_start(Gpu *gpu); /* after it has been announced */
 void gpu_update_facts(Gpu *gpu, const GpuFacts *facts);
 void gpu_withdraw(Gpu *gpu); /* the device has gone: ends jobs and instances */
 void gpu_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message);
-void gpu_apply_snapshot(Gpu *gpu, const GpuSnapshot *snapshot);
+/* Gives UUIDs to instances that have none of the kernel, and takes a ref; nobody else has seen the snapshot
+ * yet. */
+void gpu_apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot);
 void gpu_set_state(Gpu *gpu, GpuState state, const char *reason);
 void gpu_scan_failed(Gpu *gpu, const VgpudError *error);
 bool gpu_scan_is_long(const Gpu *gpu); /* longer than anybody should wait who has asked for something else */

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <systemd/sd-id128.h>
 #include <time.h>
 
 #include "base/fs-util.h"
@@ -31,6 +32,8 @@ Manager *manager_new(sd_event *event, const Config *config, LaneIoFactory factor
 {
         Manager *m = g_new0(Manager, 1);
 
+        sd_id128_t boot_id;
+
         *m = (Manager){
                 .event = sd_event_ref(event),
                 .config = config,
@@ -42,6 +45,9 @@ Manager *manager_new(sd_event *event, const Config *config, LaneIoFactory factor
                 .jobs = g_hash_table_new(g_direct_hash, g_direct_equal),
                 .events = &no_events,
         };
+        /* Fails only without /proc, where nothing of all this works. */
+        if (sd_id128_get_boot(&boot_id) >= 0)
+                sd_id128_to_uuid_string(boot_id, m->boot_id);
         return m;
 }
 
@@ -61,6 +67,7 @@ int manager_open(Manager *m)
         r = records_open(m->runtime_fd, &m->records);
         if (r < 0)
                 return log_error_errno(r, "Cannot read the records in %s: %m", m->config->runtime_directory);
+        m->known_types = known_types_new(m->config->state_directory);
         _cleanup_close_ int lane_fd = fs_open_directory_at(m->runtime_fd, "lane", 0700);
         if (lane_fd < 0)
                 return log_error_errno(lane_fd, "Cannot open %s/lane: %m", m->config->runtime_directory);
@@ -171,6 +178,7 @@ Manager *manager_free(Manager *m)
         /* Jobs that are left belong to threads that have not come back. */
         m->lanes = lanes_free(m->lanes);
         m->records = records_free(m->records);
+        m->known_types = known_types_free(m->known_types);
         safe_close(m->runtime_fd);
         g_hash_table_unref(m->gpus);
         g_hash_table_unref(m->instances);
@@ -386,8 +394,8 @@ static uint32_t pending_creates(Manager *m, const Gpu *gpu, const char *type_id)
         return n;
 }
 
-/* A GPU can be asked for instances: not stuck, with a back end, looked at at least once. */
-static int check_gpu(const Gpu *gpu, VgpudError *reterr)
+/* A GPU can be given work: not stuck, with a back end, looked at at least once. */
+static int check_driven(const Gpu *gpu, VgpudError *reterr)
 {
         if (!gpu->driver)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s offers no virtual GPUs: %s",
@@ -401,6 +409,19 @@ static int check_gpu(const Gpu *gpu, VgpudError *reterr)
         if (!gpu->snapshot)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED, "GPU %s could not be looked at yet%s%s",
                                         gpu_name(gpu), gpu->reason ? ": " : "", gpu->reason ? gpu->reason : "");
+        return 0;
+}
+
+/* It can also be asked for instances. */
+static int check_gpu(const Gpu *gpu, VgpudError *reterr)
+{
+        int r = check_driven(gpu, reterr);
+
+        if (r < 0)
+                return r;
+        if (gpu->state == GPU_UNPREPARED)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                        "GPU %s offers no virtual GPUs yet: %s", gpu_name(gpu), gpu->reason);
         return 0;
 }
 
@@ -697,7 +718,7 @@ int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requeste
                                         "(--foreign)",
                                         instance->desc->uuid);
         /* First the GPU: when it is stuck, that a job works on the instance is the lesser half of the truth. */
-        r = check_gpu(gpu, reterr);
+        r = check_driven(gpu, reterr);
         if (r < 0)
                 return r;
         if (instance->job)
@@ -708,11 +729,102 @@ int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requeste
         if (r < 0)
                 return r;
         job = job_new(m, JOB_DESTROY, gpu, requester, timeout_usec);
+        const Record *record = records_get(m->records, instance->desc->uuid);
         job->instance = instance_desc_copy(instance->desc);
+        if (record && !job->instance->restore)
+                job->instance->restore = g_strdup(record->restore);
         g_ptr_array_add(job->uuids, g_strdup(instance->desc->uuid));
         instance->job = job;
         manager_submit_job(m, job);
         MANAGER_EMIT(m, instance_changed, instance, INSTANCE_CHANGED_JOB);
+        *ret = job;
+        return 0;
+}
+
+int manager_set_vfs(Manager *m, Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_usec, Job **ret,
+                    VgpudError *reterr)
+{
+        Job *job;
+        int r;
+
+        r = check_driven(gpu, reterr);
+        if (r < 0)
+                return r;
+        if (!gpu->driver->set_vfs || gpu->facts->total_vfs == 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_UNSUPPORTED,
+                                "GPU %s has no virtual functions to enable or disable%s", gpu_name(gpu),
+                                gpu->facts->is_pci && gpu->driver->set_vfs
+                                                ? "; where the hardware has SR-IOV, it may be switched off in "
+                                                  "the firmware setup"
+                                                : "");
+        if (count > gpu->facts->total_vfs)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "GPU %s can have %" PRIu32 " virtual functions, not %" PRIu32,
+                                        gpu_name(gpu), gpu->facts->total_vfs, count);
+        r = check_queue(m, gpu, requester, reterr);
+        if (r < 0)
+                return r;
+        job = job_new(m, JOB_SET_VFS, gpu, requester, timeout_usec);
+        job->vfs = count;
+        manager_submit_job(m, job);
+        *ret = job;
+        return 0;
+}
+
+static const VgpuMode *find_mode(const GpuSnapshot *s, const char *name)
+{
+        for (guint i = 0; i < s->modes->len; i++) {
+                const VgpuMode *mode = s->modes->pdata[i];
+                if (strcmp(mode->name, name) == 0)
+                        return mode;
+        }
+        return NULL;
+}
+
+static int no_such_mode(const Gpu *gpu, const char *name, VgpudError *reterr)
+{
+        g_autoptr(GString) names = g_string_new(NULL);
+
+        for (guint i = 0; i < gpu->snapshot->modes->len; i++)
+                g_string_append_printf(names, "%s%s", i > 0 ? ", " : "",
+                                       ((const VgpuMode *)gpu->snapshot->modes->pdata[i])->name);
+        if (names->len == 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s has no modes to set",
+                                        gpu_name(gpu));
+        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"; it has %s",
+                                gpu_name(gpu), name, names->str);
+}
+
+int manager_configure(Manager *m, Gpu *gpu, const char *mode_name, const char *value, uid_t requester,
+                      uint64_t timeout_usec, Job **ret, VgpudError *reterr)
+{
+        const VgpuMode *mode;
+        Job *job;
+        int r;
+
+        r = check_driven(gpu, reterr);
+        if (r < 0)
+                return r;
+        mode = find_mode(gpu->snapshot, mode_name);
+        if (!mode || !gpu->driver->configure)
+                return no_such_mode(gpu, mode_name, reterr);
+        if (!mode->choices)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "mode \"%s\" of GPU %s cannot be set",
+                                        mode_name, gpu_name(gpu));
+        if (!g_strv_contains((const char *const *)mode->choices, value)) {
+                g_autofree char *choices = g_strjoinv(", ", mode->choices);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "mode \"%s\" of GPU %s cannot be \"%s\"; it can be %s", mode_name,
+                                        gpu_name(gpu), value, choices);
+        }
+        r = check_queue(m, gpu, requester, reterr);
+        if (r < 0)
+                return r;
+        job = job_new(m, JOB_CONFIGURE, gpu, requester, timeout_usec);
+        job->mode = g_strdup(mode_name);
+        job->value = g_strdup(value);
+        manager_submit_job(m, job);
         *ret = job;
         return 0;
 }
@@ -722,7 +834,7 @@ int manager_rescan(Manager *m, Gpu *gpu, uid_t requester, Job **ret, VgpudError 
         Job *job;
         int r;
 
-        r = check_gpu(gpu, reterr);
+        r = check_driven(gpu, reterr);
         if (r < 0 && (!gpu->driver || gpu->state == GPU_STUCK))
                 return r;
         vgpud_error_done(reterr);

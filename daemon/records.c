@@ -11,6 +11,8 @@
 
 #define RECORD_FILE_MAX 4096
 #define RECORD_GROUP    "Instance"
+#define SLOT_SUFFIX     ".slot"
+#define SLOT_GROUP      "Slot"
 
 struct Records {
         int dirfd;           /* owned */
@@ -24,6 +26,8 @@ static void record_free(gpointer p)
         g_free(r->gpu);
         g_free(r->type_id);
         g_free(r->name);
+        g_free(r->slot);
+        g_free(r->restore);
         g_free(r);
 }
 
@@ -34,6 +38,8 @@ static Record *record_copy(const Record *r)
         c->gpu = g_strdup(r->gpu);
         c->type_id = g_strdup(r->type_id);
         c->name = g_strdup(r->name);
+        c->slot = g_strdup(r->slot);
+        c->restore = g_strdup(r->restore);
         return c;
 }
 
@@ -53,8 +59,46 @@ static int record_write(Records *r, const Record *record)
                 g_key_file_set_boolean(file, RECORD_GROUP, "Undo", true);
         if (record->first[0])
                 g_key_file_set_string(file, RECORD_GROUP, "First", record->first);
+        if (record->slot)
+                g_key_file_set_string(file, RECORD_GROUP, "Slot", record->slot);
+        if (record->restore)
+                g_key_file_set_string(file, RECORD_GROUP, "Restore", record->restore);
         g_autofree char *text = g_key_file_to_data(file, &size, NULL);
         return fs_replace_file_at(r->dirfd, record->uuid, text, size, 0600);
+}
+
+static char *slot_file_name(const char *uuid)
+{
+        return g_strconcat(uuid, SLOT_SUFFIX, NULL);
+}
+
+int records_claim(int dirfd, const char *uuid, const char *slot, const char *restore)
+{
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        g_autofree char *name = slot_file_name(uuid);
+        gsize size;
+
+        g_key_file_set_string(file, SLOT_GROUP, "Slot", slot);
+        if (restore)
+                g_key_file_set_string(file, SLOT_GROUP, "Restore", restore);
+        g_autofree char *text = g_key_file_to_data(file, &size, NULL);
+        return fs_replace_file_at(dirfd, name, text, size, 0600);
+}
+
+static void remove_slot_file(int dirfd, const char *uuid)
+{
+        g_autofree char *name = slot_file_name(uuid);
+
+        if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+                log_warning_errno(-errno, "Cannot remove record %s: %m", name);
+}
+
+static void set_slot(Record *record, const char *slot, const char *restore)
+{
+        g_free(record->slot);
+        g_free(record->restore);
+        record->slot = g_strdup(slot);
+        record->restore = g_strdup(restore);
 }
 
 static bool read_number(GKeyFile *file, const char *key, uint64_t *ret)
@@ -99,6 +143,8 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
                 return -EBADMSG;
 
         Record *record = g_new0(Record, 1);
+        record->slot = g_key_file_get_string(file, RECORD_GROUP, "Slot", NULL);
+        record->restore = g_key_file_get_string(file, RECORD_GROUP, "Restore", NULL);
         memcpy(record->uuid, uuid, sizeof record->uuid);
         record->gpu = g_steal_pointer(&gpu);
         record->type_id = g_steal_pointer(&type_id);
@@ -128,6 +174,30 @@ static void settle_groups(Records *r)
         }
 }
 
+/* Which slot was chosen, as long as the record does not say so itself. */
+static int slot_file_read(Records *r, int dirfd, const char *name)
+{
+        g_autofree char *uuid = g_strndup(name, strlen(name) - strlen(SLOT_SUFFIX)), *text = NULL;
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+        size_t size;
+        int k;
+
+        if (!record || record->made)
+                return -ENOENT;
+        k = fs_read_file_at(dirfd, name, RECORD_FILE_MAX, &text, &size);
+        if (k < 0)
+                return k;
+        if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL))
+                return -EBADMSG;
+        g_autofree char *slot = g_key_file_get_string(file, SLOT_GROUP, "Slot", NULL);
+        g_autofree char *restore = g_key_file_get_string(file, SLOT_GROUP, "Restore", NULL);
+        if (!slot)
+                return -EBADMSG;
+        set_slot(record, slot, restore);
+        return 0;
+}
+
 int records_open(int runtime_fd, Records **ret)
 {
         _cleanup_close_ int dirfd = fs_open_directory_at(runtime_fd, "instance", 0700);
@@ -146,6 +216,8 @@ int records_open(int runtime_fd, Records **ret)
                 char uuid[UUID_STRLEN + 1];
                 Record *record = NULL;
 
+                if (g_str_has_suffix(*n, SLOT_SUFFIX))
+                        continue;
                 r = uuid_normalize(*n, uuid);
                 if (r >= 0)
                         r = strcmp(uuid, *n) == 0 ? record_read(dirfd, uuid, &record) : -EBADMSG;
@@ -155,6 +227,16 @@ int records_open(int runtime_fd, Records **ret)
                 }
                 /* A temporary file is what a killed daemon leaves and nothing to speak of. */
                 if ((*n)[0] != '.')
+                        log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
+                (void)unlinkat(dirfd, *n, 0);
+        }
+        for (char **n = names; *n; n++) {
+                if (!g_str_has_suffix(*n, SLOT_SUFFIX))
+                        continue;
+                r = slot_file_read(records, dirfd, *n);
+                if (r >= 0)
+                        continue;
+                if (r != -ENOENT)
                         log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
                 (void)unlinkat(dirfd, *n, 0);
         }
@@ -191,6 +273,31 @@ const Record *records_find_name(Records *r, const char *name)
         return NULL;
 }
 
+const Record *records_find_slot(Records *r, const char *gpu, const char *slot)
+{
+        GHashTableIter iter;
+        Record *record;
+
+        g_hash_table_iter_init(&iter, r->by_uuid);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
+                if (g_strcmp0(record->slot, slot) == 0 && strcmp(record->gpu, gpu) == 0)
+                        return record;
+        return NULL;
+}
+
+int records_dirfd(Records *r)
+{
+        return r->dirfd;
+}
+
+void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+
+        if (record)
+                set_slot(record, slot, restore);
+}
+
 int records_put(Records *r, const Record *record)
 {
         int k = record_write(r, record);
@@ -210,7 +317,10 @@ int records_commit(Records *r, const char *uuid)
                 return -ENOENT;
         record->made = true;
         record->undo = record->interrupted = false;
-        return record_write(r, record);
+        int k = record_write(r, record);
+        if (k >= 0 && record->slot)
+                remove_slot_file(r->dirfd, uuid);
+        return k;
 }
 
 void records_forget(Records *r, const char *uuid)
@@ -221,6 +331,8 @@ void records_forget(Records *r, const char *uuid)
                 return;
         if (unlinkat(r->dirfd, record->uuid, 0) < 0 && errno != ENOENT)
                 log_warning_errno(-errno, "Cannot remove record %s: %m", record->uuid);
+        /* Also when a claim was made that the record has not heard of: its job failed. */
+        remove_slot_file(r->dirfd, record->uuid);
         g_hash_table_remove(r->by_uuid, uuid);
 }
 

@@ -6,7 +6,9 @@
  * its record.
  *
  * A record is written before the instance is made (made = false) and again when it stands, so that a daemon
- * that was killed in between leaves something its successor can finish or undo. */
+ * that was killed in between leaves something its successor can finish or undo. Where the kernel has no UUIDs,
+ * which virtual function was chosen is written to a file beside it, UUID.slot, before that function is touched.
+ */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,7 +25,9 @@ typedef struct Record {
         uid_t owner;
         uint64_t created_usec; /* CLOCK_REALTIME */
         bool made;             /* it stands; otherwise it is, or was, being made */
-        bool undo; /* not made: what stands of it must go, because more than the bare device was asked for */
+        bool undo;  /* not made: what stands of it must go, because more than the bare device was asked for */
+        char *slot; /* where the kernel has no UUIDs: what tells it on its GPU; NULL: none, or not chosen yet */
+        char *restore; /* what its removal has to put back, the back end's own text; NULL: nothing */
         char first[UUID_STRLEN + 1]; /* of several that were asked for together the first, whose record is
                                         committed first; else empty */
         bool interrupted; /* not made, and read from a file at start-up: nobody is at work on it. Not in the
@@ -39,6 +43,17 @@ Records *records_free(Records *r);
 
 const Record *records_get(Records *r, const char *uuid);
 const Record *records_find_name(Records *r, const char *name);
+
+/* The record of what is in this slot of a GPU; NULL: none. */
+const Record *records_find_slot(Records *r, const char *gpu, const char *slot);
+
+/* Put slot and what is to be restored beside the record of an instance that is being made, on disk. Of all
+ * functions here the only one that any thread may call: it changes nothing but that file. records_note_slot()
+ * says it to the record afterwards, and records_open() when a crash came between. The descriptor is that of the
+ * folder. */
+int records_claim(int dirfd, const char *uuid, const char *slot, const char *restore);
+int records_dirfd(Records *r);
+void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore);
 
 /* Write a copy of it. */
 int records_put(Records *r, const Record *record);

@@ -261,8 +261,9 @@ bool vgpu_type_equal(const VgpuType *a, const VgpuType *b)
                a->heads == b->heads && a->frame_rate_limit == b->frame_rate_limit && a->max_x == b->max_x &&
                a->max_y == b->max_y && a->max_instances == b->max_instances && a->available == b->available &&
                g_strcmp0(a->why_not, b->why_not) == 0 && g_strcmp0(a->product, b->product) == 0 &&
-               g_strcmp0(a->class, b->class) == 0 && a->mig == b->mig && options_equal(a->options, b->options) &&
-               g_strcmp0(a->key, b->key) == 0 && g_strcmp0(a->earlier_name, b->earlier_name) == 0;
+               g_strcmp0(a->class, b->class) == 0 && a->mig == b->mig &&
+               options_equal(a->options, b->options) && g_strcmp0(a->key, b->key) == 0 &&
+               g_strcmp0(a->earlier_name, b->earlier_name) == 0;
 }
 
 char **vgpu_type_aliases(const VgpuType *t)
@@ -272,7 +273,8 @@ char **vgpu_type_aliases(const VgpuType *t)
         g_autoptr(GPtrArray) aliases = g_ptr_array_new();
 
         for (size_t i = 0; i < G_N_ELEMENTS(candidates); i++)
-                if (candidates[i] && candidates[i][0] && strcmp(candidates[i], t->id) != 0 &&
+                if (candidates[i] && candidates[i][strspn(candidates[i], "0123456789")] &&
+                    strcmp(candidates[i], t->id) != 0 &&
                     !g_ptr_array_find_with_equal_func(aliases, candidates[i], g_str_equal, NULL))
                         g_ptr_array_add(aliases, g_strdup(candidates[i]));
         g_ptr_array_add(aliases, NULL);
@@ -371,7 +373,8 @@ GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *base, const GPtrArray *made, 
         s->unprepared = g_strdup(base->unprepared);
         for (guint i = 0; i < base->modes->len; i++) {
                 const VgpuMode *m = base->modes->pdata[i];
-                g_ptr_array_add(s->modes, vgpu_mode_new(m->name, m->value, (const char *const *)m->choices, m->help));
+                g_ptr_array_add(s->modes,
+                                vgpu_mode_new(m->name, m->value, (const char *const *)m->choices, m->help));
         }
         for (guint i = 0; i < base->types->len; i++)
                 g_ptr_array_add(s->types, vgpu_type_copy(base->types->pdata[i]));
@@ -474,6 +477,7 @@ bool instance_desc_equal(const InstanceDesc *a, const InstanceDesc *b)
                g_strcmp0(a->parent, b->parent) == 0 && g_strcmp0(a->path, b->path) == 0 &&
                g_strcmp0(a->device_api, b->device_api) == 0 && g_strcmp0(a->driver, b->driver) == 0 &&
                a->iommu_group == b->iommu_group && g_strcmp0(a->cdev, b->cdev) == 0 &&
-               g_strcmp0(a->slot, b->slot) == 0 && attributes_equal(a->attributes, b->attributes) &&
+               g_strcmp0(a->slot, b->slot) == 0 && a->type_guessed == b->type_guessed &&
+               a->half_made == b->half_made && attributes_equal(a->attributes, b->attributes) &&
                g_strcmp0(a->restore, b->restore) == 0;
 }

@@ -11,9 +11,9 @@
 #include "base/macros.h"
 #include "base/uuid.h"
 
-/* A vendor attribute: of a request, written after creation in the order given; of an instance, as read back. The
- * name is a path below the instance's folder of at most two components ("nvidia/vgpu_params"), or one of the
- * options of the type; vgpu_attribute_name_is_valid() says what is allowed. */
+/* A vendor attribute: of a request, written after creation in the order given; of an instance, as read back.
+ * The name is a path below the instance's folder of at most two components ("nvidia/vgpu_params"), or one of
+ * the options of the type; vgpu_attribute_name_is_valid() says what is allowed. */
 typedef struct VgpuAttribute {
         char *name;
         char *value;
@@ -41,14 +41,16 @@ typedef struct VgpuType {
         uint32_t max_x, max_y;      /* largest resolution, per head */
         uint32_t max_instances;     /* per physical GPU */
         uint32_t available;         /* how many can be made now on the GPU, over all its parents */
-        char *why_not;  /* why no more than that, or none, can be made now, in words; NULL: nothing stands in the way */
-        char *product;  /* board the type is of: "A2", "L40S"; NULL if not known */
-        char *class;    /* NVIDIA's series: "Q", "B", "A", "C"; NULL if there is none */
-        bool mig;       /* NVIDIA: it is a slice of a partitioned GPU (MIG) */
+        char *why_not; /* why no more than that, or none, can be made now, in words; NULL: nothing stands in the
+                          way */
+        char *product; /* board the type is of: "A2", "L40S"; NULL if not known */
+        char *class;   /* NVIDIA's series: "Q", "B", "A", "C"; NULL if there is none */
+        bool mig;      /* NVIDIA: it is a slice of a partitioned GPU (MIG) */
         GPtrArray *options; /* owned: VgpuTypeOption; NULL: create() takes no options for it */
         /* by the model, before the snapshot is published */
-        char *key;          /* the same for the same type on every host and with every driver (vgpu_type_make_key()) */
-        char *earlier_name; /* what this id meant when it was seen before, where that was something else; NULL */
+        char *key; /* the same for the same type on every host and with every driver (vgpu_type_make_key()) */
+        char *earlier_name; /* what this id meant when it was seen before, where that was something else; NULL
+                             */
 } VgpuType;
 
 /* An option that create() takes for a type, as an attribute of that name. */
@@ -59,7 +61,8 @@ typedef struct VgpuTypeOption {
 VgpuTypeOption *vgpu_type_option_new(const char *name, const char *help);
 VgpuTypeOption *vgpu_type_option_free(VgpuTypeOption *o);
 
-/* A setting of the whole GPU that decides what it offers: NVIDIA's "heterogeneous" and "mig", AMD's partitions. */
+/* A setting of the whole GPU that decides what it offers: NVIDIA's "heterogeneous" and "mig", AMD's partitions.
+ */
 typedef struct VgpuMode {
         char *name;     /* "heterogeneous" */
         char *value;    /* now: "yes", "no", "NPS1", … */
@@ -71,19 +74,23 @@ VgpuMode *vgpu_mode_free(VgpuMode *m);
 
 /* An instance as the kernel shows it. */
 typedef struct InstanceDesc {
-        char uuid[UUID_STRLEN + 1]; /* lower case. Empty in the result of scan() where the kernel has none: then the
-                                     * model gives it one, by `slot` */
-        char *slot; /* where the kernel has no UUIDs: what tells it from the others of the GPU, the sysfs name of its
-                     * virtual function, or "vm3" (XenGT); else NULL */
-        char *type_id;              /* NULL while the kernel has not made the link yet */
-        char *parent;               /* sysfs name of the parent: the GPU or one of its VFs */
-        char *path;                 /* below /sys, no links in it */
-        char *device_api;           /* "vfio-pci" */
-        char *driver;               /* driver of the instance itself, NULL if none is bound */
-        int iommu_group;            /* -1: none */
-        char *cdev; /* name of the VFIO character device, "vfio3"; NULL when the kernel has none */
+        char uuid[UUID_STRLEN + 1]; /* lower case. Empty in the result of scan() where the kernel has none: then
+                                     * the model gives it one, by `slot` */
+        char *slot; /* where the kernel has no UUIDs: what tells it from the others of the GPU, the sysfs name
+                     * of its virtual function, or "vm3" (XenGT); else NULL */
+        char *type_id;     /* NULL while the kernel has not made the link yet */
+        bool half_made;    /* making it has begun and not ended: whoever began it may have been killed */
+        bool type_guessed; /* the kernel does not tell by which of the GPU's types it was made; the model puts
+                            * in what it has on record */
+        char *parent;      /* sysfs name of the parent: the GPU or one of its VFs */
+        char *path;        /* below /sys, no links in it */
+        char *device_api;  /* "vfio-pci" */
+        char *driver;      /* driver of the instance itself, NULL if none is bound */
+        int iommu_group;   /* -1: none */
+        char *cdev;        /* name of the VFIO character device, "vfio3"; NULL when the kernel has none */
         GPtrArray *attributes; /* owned: VgpuAttribute: options as the kernel shows them now; NULL: none */
-        char *restore; /* what destroy() has to put back, the back end's own text (CreateArgs.claim); NULL: nothing known */
+        char *restore; /* what destroy() has to put back, the back end's own text (CreateArgs.claim); NULL:
+                          nothing known */
 } InstanceDesc;
 
 typedef struct GpuSnapshot {
@@ -92,8 +99,9 @@ typedef struct GpuSnapshot {
                            */
         GPtrArray *instances; /* InstanceDesc, owned, sorted by UUID */
         GPtrArray *modes;     /* VgpuMode, owned, sorted by name */
-        char *unprepared;     /* why it can make nothing as it is now and what to do, in words; NULL: it is prepared */
-        uint64_t taken_usec;  /* CLOCK_REALTIME */
+        char *unprepared; /* why it can make nothing as it is now and what to do, in words; NULL: it is prepared
+                           */
+        uint64_t taken_usec; /* CLOCK_REALTIME */
 } GpuSnapshot;
 
 GpuSnapshot *gpu_snapshot_new(void);

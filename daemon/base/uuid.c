@@ -45,3 +45,18 @@ const char *uuid_generate(char buf[static UUID_STRLEN + 1])
         g_assert(sd_id128_randomize(&id) >= 0);
         return sd_id128_to_uuid_string(id, buf);
 }
+
+const char *uuid_derive(const char *text, char buf[static UUID_STRLEN + 1])
+{
+        g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+        guint8 digest[32];
+        gsize size = sizeof digest;
+        sd_id128_t id;
+
+        g_checksum_update(sum, (const guint8 *)text, -1);
+        g_checksum_get_digest(sum, digest, &size);
+        memcpy(id.bytes, digest, sizeof id.bytes);
+        id.bytes[6] = (id.bytes[6] & 0x0f) | 0x80;
+        id.bytes[8] = (id.bytes[8] & 0x3f) | 0x80;
+        return sd_id128_to_uuid_string(id, buf);
+}

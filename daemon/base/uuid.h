@@ -18,6 +18,9 @@ int uuid_normalize(const char *s, char buf[static UUID_STRLEN + 1]);
 /* A random UUID (version 4). */
 const char *uuid_generate(char buf[static UUID_STRLEN + 1]);
 
+/* The same UUID (version 8: name-based by SHA-256) for the same text, always. */
+const char *uuid_derive(const char *text, char buf[static UUID_STRLEN + 1]);
+
 /* True when s may be the beginning of a UUID: 1 to 36 characters, hexadecimal digits with "-" where a UUID has
  * them. */
 bool uuid_prefix_is_valid(const char *s);

@@ -63,7 +63,7 @@ class Place(contextlib.ExitStack):
 
     def daemon_command(self):
         return [str(VGPUD), f"--config-directory={self.directory}/etc", f"--runtime-directory={self.directory}/run",
-                f"--writer={WRITER}"]
+                f"--state-directory={self.directory}/state", f"--writer={WRITER}"]
 
     def start_vgpud(self):
         self.runs += 1

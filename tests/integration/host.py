@@ -211,6 +211,7 @@ class Host:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="vgpud-test-", dir="/tmp"))
         self.address = f"unix:path={self.directory}/bus"
         self.runtime = self.directory / "run"
+        self.state = self.directory / "state"
         self.config = self.directory / "etc"
         self.environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.address, TMPDIR=str(self.directory), LC_ALL="C.UTF-8")
         self.environment.pop("LISTEN_FDS", None)
@@ -285,6 +286,7 @@ class Host:
 
     def daemon_command(self, *more):
         command = [str(BUILD / "vgpud"), f"--config-directory={self.config}", f"--runtime-directory={self.runtime}",
+                   f"--state-directory={self.state}",
                    f"--writer={BUILD}/drivers-glue/vgpud-write", *more]
         preload = self.sim.environment.get("LD_PRELOAD")
         if IS_ASAN and preload:

@@ -30,7 +30,7 @@ class Arguments(host.HostTest):
         for word in ("--help", "-h"):
             result = self.run_daemon(word)
             self.assertEqual((result.returncode, result.stderr), (0, ""))
-            for option in ("--version", "--config-directory", "--runtime-directory", "--writer", "--debug"):
+            for option in ("--version", "--config-directory", "--runtime-directory", "--state-directory", "--writer", "--debug"):
                 self.assertIn(option, result.stdout)
 
     def test_wrong(self):

@@ -82,6 +82,8 @@ void fixture_init(Fixture *f)
         log_set_max_level(LOG_CRIT);
         g_free(f->config->runtime_directory);
         f->config->runtime_directory = g_strdup(f->scratch.path);
+        g_free(f->config->state_directory);
+        f->config->state_directory = g_build_filename(f->scratch.path, "state", NULL);
         g_assert(sd_event_new(&f->event) >= 0);
 }
 
