@@ -88,6 +88,7 @@ Config *config_new(void)
                 .stop_timeout_usec = 5 * USEC_PER_SEC,
                 .also = g_array_new(false, false, sizeof(uint32_t)),
                 .runtime_directory = g_strdup(VGPUD_RUNTIME_DIR),
+                .state_directory = g_strdup(VGPUD_STATE_DIR),
                 .writer_path = g_strdup(VGPUD_LIBEXEC_DIR "/vgpud-write"),
         };
         return c;
@@ -159,6 +160,7 @@ Config *config_free(Config *c)
                 return NULL;
         g_array_unref(c->also);
         g_free(c->runtime_directory);
+        g_free(c->state_directory);
         g_free(c->writer_path);
         g_free(c);
         return NULL;

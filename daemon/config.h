@@ -31,6 +31,7 @@ typedef struct Config {
         uint64_t stop_timeout_usec;
         GArray *also;            /* ref, never changed once read: uint32_t, vendor << 16 | device */
         char *runtime_directory; /* owned: "/run/vgpud" */
+        char *state_directory;   /* owned: "/var/lib/vgpud" */
         char *writer_path;       /* owned: the program vgpud-write */
 } Config;
 

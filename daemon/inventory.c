@@ -2,7 +2,8 @@
 
 /* Which GPUs there are: libudev enumerates and tells of changes, drivers-glue/facts.c reads each. The reading
  * is done in a lane of its own, because attributes of a device that is busy can make the reader wait. Events of
- * mediated devices cause a scan of their GPU only, others a new discovery. */
+ * mediated devices, and of virtual functions that get or lose a driver, cause a scan of their GPU only, others
+ * a new discovery. */
 
 #include <libudev.h>
 #include <string.h>
@@ -17,6 +18,8 @@
 #define MONITOR_BUFFER_BYTES (16 * 1024 * 1024)
 #define LANE_NAME            "+inventory" /* no sysfs name begins like this */
 #define EVENTS_PER_TURN      64
+#define PCI_VENDOR_NVIDIA    0x10de
+#define XENGT_PATH           "kernel/vgt"
 
 struct Inventory {
         Manager *manager; /* borrowed */
@@ -27,11 +30,15 @@ struct Inventory {
         sd_event_source *settle;   /* owned */
         struct Discovery *running; /* borrowed; NULL: none */
         bool again;
+        /* As of the last discovery: path (owned) of a GPU, its virtual functions and its parents of mediated
+         * devices -> name (owned) of the GPU. */
+        GHashTable *names_by_path; /* owned */
 };
 
 typedef struct Discovery {
         LaneWork work;        /* first */
         Inventory *inventory; /* borrowed; NULL once it has gone */
+        GArray *also;         /* ref: Config.also */
         GPtrArray *facts;     /* GpuFacts */
         int result;
 } Discovery;
@@ -55,15 +62,50 @@ static bool is_physical_function(VgpuIo *io, const char *path)
                !g_strv_contains((const char *const *)names, "sriov_vf_msix_count");
 }
 
-/* Display controllers (0x03) and processing accelerators (0x12). */
-static bool pci_is_gpu(struct udev_device *device, VgpuIo *io, const char *path)
+/* "0x030000" */
+static bool read_hex(struct udev_device *device, const char *name, uint32_t *ret)
 {
-        const char *text = udev_device_get_sysattr_value(device, "class");
+        const char *text = udev_device_get_sysattr_value(device, name);
+
+        return text && g_str_has_prefix(text, "0x") && parse_u32(text + strlen("0x"), 16, ret) >= 0;
+}
+
+static bool class_is_gpu(uint32_t class)
+{
+        /* Display controllers and processing accelerators. */
+        return class >> 16 == 0x03 || class >> 16 == 0x12;
+}
+
+static bool id_is_admitted(const GArray *also, uint32_t id)
+{
+        for (guint i = 0; i < also->len; i++)
+                if (g_array_index(also, uint32_t, i) == id)
+                        return true;
+        return false;
+}
+
+static bool is_admitted(struct udev_device *device, const GArray *also)
+{
+        uint32_t vendor, product;
+
+        return also->len > 0 && read_hex(device, "vendor", &vendor) && read_hex(device, "device", &product) &&
+               vendor <= UINT16_MAX && product <= UINT16_MAX && id_is_admitted(also, vendor << 16 | product);
+}
+
+static bool pci_is_gpu(const Discovery *d, struct udev_device *device, VgpuIo *io, const char *path,
+                       bool *ret_admitted)
+{
         uint32_t class;
 
-        if (!text || !g_str_has_prefix(text, "0x") || parse_u32(text + 2, 16, &class) < 0)
+        *ret_admitted = false;
+        if (!read_hex(device, "class", &class))
                 return false;
-        return (class >> 16 == 0x03 || class >> 16 == 0x12) && is_physical_function(io, path);
+        if (!class_is_gpu(class)) {
+                if (!is_admitted(device, d->also))
+                        return false;
+                *ret_admitted = true;
+        }
+        return is_physical_function(io, path);
 }
 
 static const char *hwdb_value(struct udev_hwdb *hwdb, struct udev_device *device, const char *key)
@@ -113,7 +155,8 @@ static void find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArra
                 struct udev_device *device =
                                 udev_device_new_from_syspath(udev, udev_list_entry_get_name(entry));
                 const char *path = device ? below_sys(udev_device_get_syspath(device)) : NULL;
-                if (path && pci_is_gpu(device, io, path)) {
+                bool admitted;
+                if (path && pci_is_gpu(d, device, io, path, &admitted)) {
                         g_autofree char *vendor = g_strdup(hwdb_value(hwdb, device, "ID_VENDOR_FROM_DATABASE"));
                         g_autofree char *model = g_strdup(hwdb_value(hwdb, device, "ID_MODEL_FROM_DATABASE"));
                         GpuSeed seed = {
@@ -121,6 +164,7 @@ static void find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArra
                                 .path = path,
                                 .vendor_name = vendor,
                                 .device_name = model,
+                                .admitted = admitted,
                         };
                         add_facts(d, io, &seed, parents, true);
                 }
@@ -174,7 +218,26 @@ static void discovery_run(LaneWork *w, VgpuIo *io)
 static void discovery_free(Discovery *d)
 {
         g_ptr_array_unref(d->facts);
+        g_array_unref(d->also);
         g_free(d);
+}
+
+static void learn_path(Inventory *inventory, const char *path, const GpuFacts *facts)
+{
+        g_hash_table_replace(inventory->names_by_path, g_strdup(path), g_strdup(facts->name));
+}
+
+static void learn_paths(Inventory *inventory, const GPtrArray *all)
+{
+        g_hash_table_remove_all(inventory->names_by_path);
+        for (guint i = 0; i < all->len; i++) {
+                const GpuFacts *f = all->pdata[i];
+                learn_path(inventory, f->path, f);
+                for (guint j = 0; j < f->vfs->len; j++)
+                        learn_path(inventory, ((const VgpuVf *)f->vfs->pdata[j])->path, f);
+                for (guint j = 0; j < f->mdev_parents->len; j++)
+                        learn_path(inventory, ((const MdevParent *)f->mdev_parents->pdata[j])->path, f);
+        }
 }
 
 static void discovery_done(LaneWork *w)
@@ -186,8 +249,10 @@ static void discovery_done(LaneWork *w)
                 inventory->running = NULL;
                 if (d->result < 0)
                         log_warning_errno(d->result, "Cannot look for GPUs: %m");
-                else
+                else {
+                        learn_paths(inventory, d->facts);
                         manager_apply_inventory(inventory->manager, d->facts);
+                }
                 if (inventory->again) {
                         inventory->again = false;
                         inventory_request(inventory);
@@ -205,6 +270,7 @@ static void inventory_submit(Inventory *inventory)
         Discovery *d = g_new0(Discovery, 1);
         d->work = (LaneWork){ .run = discovery_run, .done = discovery_done };
         d->inventory = inventory;
+        d->also = g_array_ref(inventory->manager->config->also);
         d->facts = g_ptr_array_new_with_free_func(facts_destroy);
         inventory->running = d;
         lane_submit(inventory->lane, &d->work);
@@ -240,31 +306,97 @@ static bool path_is_below(const char *path, const char *folder)
         return strncmp(path, folder, n) == 0 && (path[n] == 0 || path[n] == '/');
 }
 
-/* The GPU that the device at this path belongs to: itself, one of its parents of mediated devices, or below
- * one. */
-static Gpu *find_gpu_of_path(Manager *m, const char *path)
+/* The GPU whose device, virtual function or parent of mediated devices is at exactly this path. */
+static Gpu *find_gpu_at(const Inventory *inventory, const char *path)
+{
+        const char *name = g_hash_table_lookup(inventory->names_by_path, path);
+
+        return name ? manager_get_gpu(inventory->manager, name) : NULL;
+}
+
+/* The same, or above that path. Paths have a dozen components, hosts have a thousand virtual functions. */
+static Gpu *find_gpu_above(const Inventory *inventory, const char *path)
+{
+        g_autofree char *rest = g_strdup(path);
+        char *slash;
+        Gpu *gpu;
+
+        for (;;) {
+                gpu = find_gpu_at(inventory, rest);
+                slash = strrchr(rest, '/');
+                if (gpu || !slash)
+                        return gpu;
+                *slash = 0;
+        }
+}
+
+static bool event_is_of_gpu(const Inventory *inventory, struct udev_device *device)
+{
+        const char *class = udev_device_get_property_value(device, "PCI_CLASS"),
+                   *id = udev_device_get_property_value(device, "PCI_ID");
+        uint16_t vendor, product;
+        uint32_t v;
+
+        /* The kernel writes them in capitals, the class without leading zeros: "30000", "8086:10C9". */
+        if (class && parse_u32(class, 16, &v) >= 0 && class_is_gpu(v))
+                return true;
+        if (!id)
+                return false;
+        g_auto(GStrv) parts = g_strsplit(id, ":", 2);
+        return parts[0] && parts[1] && parse_u16(parts[0], 16, &vendor) >= 0 &&
+               parse_u16(parts[1], 16, &product) >= 0 &&
+               id_is_admitted(inventory->manager->config->also, (uint32_t)vendor << 16 | product);
+}
+
+/* The device of this path has got or lost a driver, or a driver has taken it over for VFIO. What a virtual
+ * function is bound to is found by a scan of its GPU; but NVIDIA's driver may have shown or taken away its
+ * files with it, and by these the back end is chosen. */
+static void handle_driver_change(Inventory *inventory, Gpu *gpu, const char *path)
+{
+        if (strcmp(gpu->facts->path, path) == 0 || gpu->facts->vendor == PCI_VENDOR_NVIDIA)
+                inventory_request(inventory);
+        else
+                gpu_request_scan(gpu, false);
+}
+
+static void handle_pci_event(Inventory *inventory, struct udev_device *device, const char *path)
+{
+        const char *action = udev_device_get_action(device);
+        Gpu *gpu = find_gpu_at(inventory, path);
+
+        if (gpu && (g_strcmp0(action, "bind") == 0 || g_strcmp0(action, "unbind") == 0))
+                handle_driver_change(inventory, gpu, path);
+        else if (gpu || event_is_of_gpu(inventory, device) || find_gpu_above(inventory, path))
+                inventory_request(inventory);
+        /* A virtual function of an admitted one has other ids, and may be one that is being found. */
+        else if (inventory->running && inventory->manager->config->also->len > 0)
+                inventory_request(inventory);
+}
+
+/* PATH/vfio-dev/vfioN. Those of mediated devices come with events of these. */
+static void handle_vfio_event(Inventory *inventory, const char *path)
+{
+        g_autofree char *class = g_path_get_dirname(path), *device = g_path_get_dirname(class);
+        g_autofree char *name = g_path_get_basename(device);
+        Gpu *gpu = find_gpu_at(inventory, device);
+        PciAddr address;
+
+        if (gpu)
+                handle_driver_change(inventory, gpu, device);
+        /* It may be a virtual function that is being found at this moment. */
+        else if (inventory->running && pci_addr_parse(name, &address) >= 0)
+                inventory_request(inventory);
+}
+
+static void handle_xengt_event(Inventory *inventory)
 {
         GHashTableIter iter;
         Gpu *gpu;
 
-        g_hash_table_iter_init(&iter, m->gpus);
-        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
-                if (path_is_below(path, gpu->facts->path))
-                        return gpu;
-                for (guint i = 0; i < gpu->facts->mdev_parents->len; i++)
-                        if (path_is_below(path, ((const MdevParent *)gpu->facts->mdev_parents->pdata[i])->path))
-                                return gpu;
-        }
-        return NULL;
-}
-
-static bool event_is_of_gpu(struct udev_device *device)
-{
-        const char *class = udev_device_get_property_value(device, "PCI_CLASS");
-        uint32_t v;
-
-        /* The kernel writes it in capitals without leading zeros: "30000". */
-        return class && parse_u32(class, 16, &v) >= 0 && (v >> 16 == 0x03 || v >> 16 == 0x12);
+        g_hash_table_iter_init(&iter, inventory->manager->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
+                if (gpu->facts->features & VGPU_FEATURE_XENGT)
+                        gpu_request_scan(gpu, false);
 }
 
 static void handle_event(Inventory *inventory, struct udev_device *device)
@@ -280,16 +412,17 @@ static void handle_event(Inventory *inventory, struct udev_device *device)
                 return;
         }
         if (g_strcmp0(subsystem, "mdev") == 0) {
-                gpu = find_gpu_of_path(inventory->manager, path);
+                gpu = find_gpu_above(inventory, path);
                 if (gpu)
                         gpu_request_scan(gpu, false);
                 else
                         inventory_request(inventory);
-                return;
-        }
-        if (g_strcmp0(subsystem, "pci") == 0 &&
-            (event_is_of_gpu(device) || find_gpu_of_path(inventory->manager, path)))
-                inventory_request(inventory);
+        } else if (g_strcmp0(subsystem, "pci") == 0)
+                handle_pci_event(inventory, device, path);
+        else if (g_strcmp0(subsystem, "vfio-dev") == 0)
+                handle_vfio_event(inventory, path);
+        else if (path_is_below(path, XENGT_PATH))
+                handle_xengt_event(inventory);
 }
 
 static void rescan_everything(Inventory *inventory)
@@ -331,6 +464,7 @@ int inventory_start(Manager *m, Inventory **ret)
         int r;
 
         inventory->manager = m;
+        inventory->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         inventory->lane = lane_new(m->lanes, LANE_NAME);
         *ret = inventory; /* freed by the manager, also after an error */
 
@@ -381,6 +515,7 @@ Inventory *inventory_free(Inventory *inventory)
         inventory_stop(inventory);
         udev_monitor_unref(inventory->monitor);
         udev_unref(inventory->udev);
+        g_hash_table_unref(inventory->names_by_path);
         g_free(inventory);
         return NULL;
 }

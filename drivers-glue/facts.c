@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+/* What a device shows of itself. Vendors' interfaces are known by the names of their files: opening some of
+ * them does things (AMD's gim resets the GPU when reset_gpu is read), so none is opened here. */
+
 #include "drivers-glue/facts.h"
 
 #include <string.h>
 
 #include "base/parse-util.h"
+
+#define PCI_VENDOR_INTEL  0x8086
+#define PCI_VENDOR_NVIDIA 0x10de
 
 static void free_parent(gpointer p)
 {
@@ -333,6 +339,90 @@ static void read_vfs(VgpuIo *io, GpuFacts *f, char **names)
         g_ptr_array_sort(f->vfs, compare_vfs);
 }
 
+static bool contains(char **names, const char *name)
+{
+        return g_strv_contains((const char *const *)names, name);
+}
+
+/* An error is a folder that is not there; that of a device that is going is noticed at the end. */
+static bool folder_contains(VgpuIo *io, const char *path, const char *name)
+{
+        g_auto(GStrv) names = NULL;
+
+        return vgpu_io_list(io, path, &names) >= 0 && contains(names, name);
+}
+
+/* The kernel shows the same files on all virtual functions that its driver has taken. Where mediated devices
+ * are registered instead there are none of these. */
+static bool vfs_have_nvidia(VgpuIo *io, const GpuFacts *f)
+{
+        if (f->vendor != PCI_VENDOR_NVIDIA || f->mdev_parents->len > 0)
+                return false;
+        for (guint i = 0; i < f->vfs->len; i++) {
+                g_autofree char *path = g_strconcat(((const VgpuVf *)f->vfs->pdata[i])->path, "/nvidia", NULL);
+                g_auto(GStrv) names = NULL;
+                if (vgpu_io_list(io, path, &names) >= 0)
+                        return contains(names, "current_vgpu_type");
+        }
+        return false;
+}
+
+/* i915 out of tree shows its administration as "prelim_iov" or "iov", depending on the release (and some as
+ * both). */
+static char *find_i915_iov(VgpuIo *io, const GpuFacts *f)
+{
+        static const char *const folders[] = { "prelim_iov", "iov" };
+        g_autofree char *drm = g_strconcat(f->path, "/drm", NULL);
+        g_auto(GStrv) cards = NULL;
+        uint32_t number;
+
+        if (vgpu_io_list(io, drm, &cards) < 0)
+                return NULL;
+        for (char **c = cards; *c; c++) {
+                g_autofree char *card = g_strdup_printf("%s/%s", drm, *c);
+                g_auto(GStrv) names = NULL;
+
+                if (!g_str_has_prefix(*c, "card") || parse_u32(*c + strlen("card"), 10, &number) < 0 ||
+                    vgpu_io_list(io, card, &names) < 0)
+                        continue;
+                for (size_t i = 0; i < G_N_ELEMENTS(folders); i++) {
+                        g_autofree char *path = g_strdup_printf("%s/%s", card, folders[i]);
+                        g_auto(GStrv) inside = NULL;
+                        /* A link has no place here, and would lead nowhere (vgpu_io_list() follows none). */
+                        if (contains(names, folders[i]) && vgpu_io_list(io, path, &inside) >= 0)
+                                return g_steal_pointer(&path);
+                }
+        }
+        return NULL;
+}
+
+/* XenGT divides the one GPU that Intel puts into the processor. */
+static bool is_integrated_intel(const GpuFacts *f)
+{
+        return f->vendor == PCI_VENDOR_INTEL && f->class >> 16 == 0x03 && f->address.domain == 0 &&
+               f->address.bus == 0 && f->address.device == 2 && f->address.function == 0;
+}
+
+static void find_features(VgpuIo *io, GpuFacts *f, char **names)
+{
+        if (vfs_have_nvidia(io, f))
+                f->features |= VGPU_FEATURE_NVIDIA_VF;
+        if (contains(names, "sriov_admin"))
+                f->features |= VGPU_FEATURE_XE_ADMIN;
+        if (f->vendor == PCI_VENDOR_INTEL && contains(names, "drm")) {
+                f->iov_path = find_i915_iov(io, f);
+                if (f->iov_path)
+                        f->features |= VGPU_FEATURE_I915_IOV;
+        }
+        if (contains(names, "accelerator_partition_profile") || contains(names, "memory_partition_mode") ||
+            contains(names, "spatial_partition_mode"))
+                f->features |= VGPU_FEATURE_GIM;
+        if (contains(names, "getvf") && contains(names, "relvf"))
+                f->features |= VGPU_FEATURE_GIM_LEGACY;
+        if (is_integrated_intel(f) && folder_contains(io, "kernel/vgt", "control"))
+                f->features |= VGPU_FEATURE_XENGT;
+}
+
 static int read_common_facts(VgpuIo *io, GpuFacts *f)
 {
         g_autofree char *numa = NULL, *group = NULL, *subsystem = NULL;
@@ -361,7 +451,7 @@ static bool is_going(VgpuIo *io, const char *path)
 {
         g_auto(GStrv) names = NULL;
 
-        return vgpu_io_list(io, path, &names) < 0 || !g_strv_contains((const char *const *)names, "uevent");
+        return vgpu_io_list(io, path, &names) < 0 || !contains(names, "uevent");
 }
 
 int gpu_facts_read(VgpuIo *io, const GpuSeed *seed, const GPtrArray *mdev_parents, GpuFacts **ret)
@@ -390,7 +480,9 @@ int gpu_facts_read(VgpuIo *io, const GpuSeed *seed, const GPtrArray *mdev_parent
         r = read_common_facts(io, f);
         if (r >= 0 && strcmp(f->subsystem, "pci") == 0)
                 r = read_pci_facts(io, f);
-        if (r >= 0 && g_strv_contains((const char *const *)names, "uevent") && is_going(io, seed->path))
+        if (r >= 0 && f->is_pci)
+                find_features(io, f, names);
+        if (r >= 0 && contains(names, "uevent") && is_going(io, seed->path))
                 r = -ENODEV;
         if (r < 0) {
                 gpu_facts_unref(f);

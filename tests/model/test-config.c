@@ -43,6 +43,45 @@ static void test_files(void)
         config_free(c);
 }
 
+static void test_pci_ids(void)
+{
+        static const struct {
+                const char *text;
+                unsigned n;
+                uint32_t last;
+        } cases[] = {
+                { "8086:10c9", 1, 0x808610c9 },
+                { " 1d55:1000,  8086:10C9 ", 2, 0x808610c9 },
+                { "1:2 3:4;5:6", 3, 0x00050006 },
+                { "", 0, 0 },
+                /* Not valid: what was said before stands. */
+                { "8086", 1, 0xabcd1234 },
+                { "8086:10c9:1", 1, 0xabcd1234 },
+                { "8086:", 1, 0xabcd1234 },
+                { ":10c9", 1, 0xabcd1234 },
+                { "0x8086:10c9", 1, 0xabcd1234 },
+                { "18086:10c9", 1, 0xabcd1234 },
+                { "8086:10c9 nonsense", 1, 0xabcd1234 },
+        };
+
+        log_set_max_level(LOG_CRIT);
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                _cleanup_scratch_ Scratch s = scratch_new();
+                g_autofree char *text = g_strdup_printf("[discovery]\nalso=%s\n", cases[i].text);
+                Config *c = config_new();
+
+                ASSERT_EQ(c->also->len, 0);
+                scratch_file(&s, "vgpud.conf", "[discovery]\nalso=abcd:1234\n");
+                scratch_directory(&s, "vgpud.conf.d");
+                scratch_file(&s, "vgpud.conf.d/10.conf", text);
+                config_read(c, s.path);
+                ASSERT_EQ(c->also->len, cases[i].n);
+                if (cases[i].n > 0)
+                        ASSERT_EQ(g_array_index(c->also, uint32_t, cases[i].n - 1), cases[i].last);
+                config_free(c);
+        }
+}
+
 /* Links are followed, as of everything below /etc. */
 static void test_link(void)
 {
@@ -61,6 +100,7 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_defaults);
         TEST(test_files);
+        TEST(test_pci_ids);
         TEST(test_link);
         return tests_end();
 }

@@ -230,6 +230,163 @@ static void test_parent_is_gpu(void)
         fake_kernel_free(k);
 }
 
+/* What each way of dividing a GPU is known by. */
+typedef struct Way {
+        const char *vendor, *class, *paths[4]; /* of the GPU, below its folder */
+        const char *elsewhere;                 /* below /sys */
+        unsigned features;
+        const char *iov_path; /* below the GPU's folder */
+} Way;
+
+#define VF0 "devices/pci0000:00/0000:00:02.1"
+
+static void check_way(const Way *w)
+{
+        FakeKernel *k = fake_kernel_new();
+        VgpuIo *io = fake_kernel_io(k);
+        GpuSeed s = { .name = "0000:00:02.0", .path = "devices/pci0000:00/0000:00:02.0" };
+        /* Reading the first two does damage, and none of them is to be read for this. */
+        static const char *const closed[] = {
+                "reset_gpu", "psp_vbflash",           "psp_vbflash_status",           "getvf",
+                "relvf",     "memory_partition_mode", "accelerator_partition_profile"
+        };
+        g_autofree char *expected = w->iov_path ? g_strdup_printf("%s/%s", s.path, w->iov_path) : NULL;
+        GpuFacts *f = NULL;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(w->paths) && w->paths[i]; i++) {
+                g_autofree char *path = g_strdup_printf("%s/%s", s.path, w->paths[i]);
+                fake_add_file(k, path, "");
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(closed); i++) {
+                g_autofree char *path = g_strdup_printf("%s/%s", s.path, closed[i]);
+                fake_fail(k, "read", path, EDEADLK);
+        }
+        fake_add_file(k, "devices/pci0000:00/0000:00:02.0/uevent", "");
+        fake_add_file(k, "devices/pci0000:00/0000:00:02.0/vendor", w->vendor);
+        fake_add_file(k, "devices/pci0000:00/0000:00:02.0/class", w->class);
+        fake_add_link(k, "devices/pci0000:00/0000:00:02.0/subsystem", "bus/pci");
+        fake_add_link(k, "devices/pci0000:00/0000:00:02.0/virtfn0", VF0);
+        fake_add_link(k, "devices/pci0000:00/0000:00:02.0/virtfn1", "devices/pci0000:00/0000:00:02.2");
+        fake_add_directory(k, VF0);
+        fake_add_directory(k, "devices/pci0000:00/0000:00:02.2");
+        if (w->elsewhere)
+                fake_add_file(k, w->elsewhere, "");
+        unsigned before = fake_count(k, "read");
+        ASSERT_OK(gpu_facts_read(io, &s, NULL, &f));
+        ASSERT_EQ(f->features, w->features);
+        ASSERT_STREQ(f->iov_path, expected);
+        ASSERT_EQ(f->vfs->len, 2);
+        ASSERT_STREQ(((const VgpuVf *)f->vfs->pdata[0])->path, VF0);
+        ASSERT_EQ(fake_count(k, "read") - before, 12); /* the attributes of every PCI device */
+        gpu_facts_unref(f);
+        vgpu_io_free(io);
+        fake_kernel_free(k);
+}
+
+static void test_features(void)
+{
+        static const Way ways[] = {
+                { "0x8086", "0x030000", { "drm/card0/dev", "drm/renderD128/dev" }, NULL, 0, NULL },
+                { "0x8086", "0x030000", { "sriov_admin/pf/profile/x" }, NULL, VGPU_FEATURE_XE_ADMIN, NULL },
+                { "0x8086",
+                  "0x030000",
+                  { "drm/renderD128/dev", "drm/card1/card1-DP-1/status", "drm/card1/prelim_iov/mode" },
+                  NULL,
+                  VGPU_FEATURE_I915_IOV,
+                  "drm/card1/prelim_iov" },
+                { "0x8086",
+                  "0x030000",
+                  { "drm/card0/iov/mode" },
+                  NULL,
+                  VGPU_FEATURE_I915_IOV,
+                  "drm/card0/iov" },
+                { "0x8086",
+                  "0x030000",
+                  { "drm/card0/iov/mode", "drm/card0/prelim_iov/mode" },
+                  NULL,
+                  VGPU_FEATURE_I915_IOV,
+                  "drm/card0/prelim_iov" },
+                { "0x8086", "0x030000", { "drm/cardX/iov/mode", "drm/card0/iov" }, NULL, 0, NULL },
+                { "0x1002", "0x120000", { "reset_gpu", "psp_vbflash", "guard_status" }, NULL, 0, NULL },
+                { "0x1002",
+                  "0x120000",
+                  { "reset_gpu", "memory_partition_mode" },
+                  NULL,
+                  VGPU_FEATURE_GIM,
+                  NULL },
+                { "0x1002", "0x120000", { "accelerator_partition_profile" }, NULL, VGPU_FEATURE_GIM, NULL },
+                { "0x1002", "0x120000", { "spatial_partition_mode" }, NULL, VGPU_FEATURE_GIM, NULL },
+                { "0x1002", "0x030000", { "getvf", "relvf", "gpuvf" }, NULL, VGPU_FEATURE_GIM_LEGACY, NULL },
+                { "0x1002", "0x030000", { "getvf" }, NULL, 0, NULL },
+                { "0x10de",
+                  "0x030200",
+                  { "x" },
+                  VF0 "/nvidia/current_vgpu_type",
+                  VGPU_FEATURE_NVIDIA_VF,
+                  NULL },
+                /* The first that shows the folder is asked, not the first of all. */
+                { "0x10de",
+                  "0x030200",
+                  { "x" },
+                  "devices/pci0000:00/0000:00:02.2/nvidia/current_vgpu_type",
+                  VGPU_FEATURE_NVIDIA_VF,
+                  NULL },
+                { "0x10de", "0x030200", { "x" }, VF0 "/nvidia/something", 0, NULL },
+                { "0x10de", "0x030200", { "nvidia/current_vgpu_type" }, NULL, 0, NULL },
+                { "0x8086",
+                  "0x030000",
+                  { "x" },
+                  "kernel/vgt/control/create_vgt_instance",
+                  VGPU_FEATURE_XENGT,
+                  NULL },
+                { "0x8086", "0x020000", { "x" }, "kernel/vgt/control/create_vgt_instance", 0, NULL },
+                { "0x1002", "0x030000", { "x" }, "kernel/vgt/control/create_vgt_instance", 0, NULL },
+                { "0x8086", "0x030000", { "x" }, "kernel/vgt/something", 0, NULL },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(ways); i++)
+                check_way(&ways[i]);
+}
+
+/* XenGT divides the GPU in the processor, not another one of Intel. */
+static void test_features_of_others(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        VgpuIo *io = fake_kernel_io(k);
+        GpuFacts *f = NULL;
+        GpuSeed admitted = seed;
+
+        admitted.admitted = true;
+        fake_add_link(k, GPU "/subsystem", "bus/pci");
+        add(k, "vendor", "0x8086");
+        add(k, "class", "0x030000");
+        fake_add_file(k, "kernel/vgt/control/create_vgt_instance", "");
+        ASSERT_OK(gpu_facts_read(io, &seed, NULL, &f));
+        ASSERT_EQ(f->features, 0);
+        f = gpu_facts_unref(f);
+        ASSERT_OK(gpu_facts_read(io, &admitted, NULL, &f));
+        ASSERT_EQ(f->features, VGPU_FEATURE_ADMITTED);
+        gpu_facts_unref(f);
+        vgpu_io_free(io);
+        fake_kernel_free(k);
+}
+
+/* Where mediated devices are registered, a thousand virtual functions are not looked at for something else. */
+static void test_features_mdev(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        FakeGpu *g = fake_add_nvidia_a2(k, "0000:08:00.0", 16);
+        unsigned before = fake_count(k, "list");
+        GpuFacts *f = fake_gpu_facts(g);
+
+        ASSERT_EQ(f->features, 0);
+        ASSERT_EQ(f->vfs->len, 16);
+        ASSERT_TRUE(fake_count(k, "list") - before < 16);
+        gpu_facts_unref(f);
+        fake_gpu_free(g);
+        fake_kernel_free(k);
+}
+
 static void test_equal(void)
 {
         FakeKernel *k = fake_kernel_new();
@@ -246,6 +403,17 @@ static void test_equal(void)
         b->enabled_vfs++;
         differs = differs && !gpu_facts_equal(a, b);
         b->enabled_vfs--;
+        b->features = VGPU_FEATURE_ADMITTED;
+        differs = differs && !gpu_facts_equal(a, b);
+        b->features = 0;
+        b->iov_path = g_strdup("devices/x/drm/card0/iov");
+        differs = differs && !gpu_facts_equal(a, b);
+        g_clear_pointer(&b->iov_path, g_free);
+        equal = equal && gpu_facts_equal(a, b);
+        g_ptr_array_set_size(b->vfs, 1);
+        differs = differs && !gpu_facts_equal(a, b);
+        g_ptr_array_add(b->vfs, vgpu_vf_new(1, "0000:08:00.6", "devices/elsewhere"));
+        differs = differs && !gpu_facts_equal(a, b);
         g_ptr_array_set_size(b->mdev_parents, 1);
         differs = differs && !gpu_facts_equal(a, b);
         g_ptr_array_add(b->mdev_parents, mdev_parent_new("0000:08:00.5", "devices/elsewhere", "0000:08:00.0"));
@@ -272,6 +440,9 @@ int main(int argc, char **argv)
         TEST(test_going);
         TEST(test_parents);
         TEST(test_parent_is_gpu);
+        TEST(test_features);
+        TEST(test_features_of_others);
+        TEST(test_features_mdev);
         TEST(test_equal);
         return tests_end();
 }
