@@ -80,8 +80,8 @@ int vgpu_io_node_exists(VgpuIo *io, const char *path);
 int vgpu_io_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
 
 /* Run the program with these arguments (NULL-terminated, without its own name) and wait until it ends. Its exit
- * status (0..255; 128 + N after signal N), and what it wrote to its standard output, at most 1 MiB of it; what it
- * writes to standard error goes to the journal. -ENOENT when it is not installed. Like the writing child it
+ * status (0..255; 128 + N after signal N), and what it wrote to its standard output, at most 1 MiB of it; what
+ * it writes to standard error goes to the journal. -ENOENT when it is not installed. Like the writing child it
  * outlives us and keeps the lane locked. */
 #define VGPU_IO_OUTPUT_MAX (1024 * 1024)
 int vgpu_io_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output);
@@ -110,7 +110,7 @@ typedef struct VgpuIoSysfsConfig {
         int proc_fd;  /* borrowed; a directory fd of /proc */
         int keep_fd;  /* borrowed, or -EBADF: inherited by the child that writes, so that what it locks
                        * stays locked for as long as the child lives (daemon/lane.h) */
-        const char *writer_path; /* borrowed; the program vgpud-write */
+        const char *writer_path;                 /* borrowed; the program vgpud-write */
         const char *programs[_VGPU_PROGRAM_MAX]; /* borrowed; absolute paths; NULL: not there */
 } VgpuIoSysfsConfig;
 

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Virtual functions of PCI (Linux Documentation/PCI/pci-iov-howto.rst, Documentation/ABI/testing/sysfs-bus-pci):
- * how many a GPU has, and which driver each is bound to. What back ends whose instances are virtual functions, or
- * live on them, share. Everything blocks, and is called in the lane of the GPU. */
+/* Virtual functions of PCI (Linux Documentation/PCI/pci-iov-howto.rst,
+ * Documentation/ABI/testing/sysfs-bus-pci): how many a GPU has, and which driver each is bound to. What back
+ * ends whose instances are virtual functions, or live on them, share. Everything blocks, and is called in the
+ * lane of the GPU. */
 
 #include <stdint.h>
 
 #include "base/error.h"
 #include "drivers-glue/driver.h"
 
-/* VgpuDriver.set_vfs of every back end that has virtual functions. By what is there it writes sriov_numvfs, or has
- * NVIDIA's sriov-manage run (nvidia_run_sriov_manage()), or says that they are fixed when the driver is loaded (AMD's
- * gim). What it returns was looked up afterwards. */
+/* VgpuDriver.set_vfs of every back end that has virtual functions. By what is there it writes sriov_numvfs, or
+ * has NVIDIA's sriov-manage run (nvidia_run_sriov_manage()), or says that they are fixed when the driver is
+ * loaded (AMD's gim). What it returns was looked up afterwards. */
 int vfs_set(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr);
 
 /* The kernel driver that the function at this path is bound to; NULL in *ret when there is none. */
@@ -23,13 +24,13 @@ int vfs_read_override(VgpuIo *io, const char *path, char **ret);
  * "nvgrace_gpu_vfio_pci"). */
 bool vfs_driver_is_vfio(const char *driver);
 
-/* Bind the function to this driver by its driver_override, or, with driver NULL, leave it without one; what it is
- * bound to is unbound first, with everybody kept out (vfio_keep_out()). Done is what the link `driver` says, not what
- * write(2) said. `override`: what driver_override is to say when all is done, NULL for nothing. Errors: IN_USE,
- * UNSUPPORTED (there is no such driver: its module is not loaded), GPU_GONE, FAILED. */
+/* Bind the function to this driver by its driver_override, or, with driver NULL, leave it without one; what it
+ * is bound to is unbound first, with everybody kept out (vfio_keep_out()). Done is what the link `driver` says,
+ * not what write(2) said. `override`: what driver_override is to say when all is done, NULL for nothing.
+ * Errors: IN_USE, UNSUPPORTED (there is no such driver: its module is not loaded), GPU_GONE, FAILED. */
 int vfs_bind(VgpuIo *io, const VgpuVf *vf, const char *driver, const char *override, VgpudError *reterr);
 
-/* nvidia-sriov.c: have /usr/lib/nvidia/sriov-manage -e or -d run for the GPU, in the unit vgpud-sriov@.service. Says
- * only whether it was run; what came of it is for the caller to look up. Errors: UNSUPPORTED (it is not installed),
- * FAILED (with what the unit left in the journal, if it can be had). */
+/* nvidia-sriov.c: have /usr/lib/nvidia/sriov-manage -e or -d run for the GPU, in the unit vgpud-sriov@.service.
+ * Says only whether it was run; what came of it is for the caller to look up. Errors: UNSUPPORTED (it is not
+ * installed), FAILED (with what the unit left in the journal, if it can be had). */
 int nvidia_run_sriov_manage(VgpuTarget *t, bool enable, VgpudError *reterr);
