@@ -117,8 +117,9 @@ VgpuType *vgpu_type_new(const char *id);
 VgpuType *vgpu_type_copy(const VgpuType *t);
 VgpuType *vgpu_type_free(VgpuType *t);
 bool vgpu_type_equal(const VgpuType *a, const VgpuType *b);
-/* Other names of a type: the pretty name, its last word ("A2-4Q"), the id without its prefix ("GVTg_V5_4").
- * A NULL-terminated list, without duplicates and without the id; never NULL. */
+/* Other names of a type: the pretty name, its last word ("A2-4Q"), the id without its prefix ("GVTg_V5_4"), none
+ * of which is a mere number ("create 1" is a slip of the hand). A NULL-terminated list, without duplicates and
+ * without the id; never NULL. */
 char **vgpu_type_aliases(const VgpuType *t);
 /* True when `name` is the id or an alias. */
 bool vgpu_type_matches(const VgpuType *t, const char *name);
