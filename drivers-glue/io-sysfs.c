@@ -13,10 +13,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/fs-util.h"
 #include "base/log.h"
 #include "base/parse-util.h"
+#include "drivers-glue/child.h"
 #include "drivers-glue/writer.h"
 
 /* Deeper paths are walked from the root each time. */
@@ -39,6 +41,7 @@ typedef struct SysfsIo {
         Trail trail;
         int sysfs_fd, dev_fd, proc_fd, keep_fd; /* borrowed */
         char *writer_path;                      /* owned */
+        char *programs[_VGPU_PROGRAM_MAX];      /* owned; NULL: not there */
         Writer *writer;                         /* owned; NULL until the first guarded write */
         char *dev_path;                         /* owned; where dev_fd is; NULL until it is asked for */
 } SysfsIo;
@@ -379,10 +382,91 @@ static int sysfs_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **
         return denied ? -EACCES : 0;
 }
 
+/* All that the child writes, so that it never waits for us; what is too much is dropped. */
+static int read_output(int fd, char **ret)
+{
+        g_autoptr(GString) text = g_string_new(NULL);
+        char buffer[4096];
+
+        for (;;) {
+                ssize_t n = read(fd, buffer, sizeof(buffer));
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                g_string_append_len(text, buffer, MIN(n, VGPU_IO_OUTPUT_MAX - (gssize)text->len));
+        }
+        *ret = g_string_free(g_steal_pointer(&text), FALSE);
+        return 0;
+}
+
+static int wait_for(pid_t pid)
+{
+        int status;
+
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int sysfs_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output)
+{
+        /* What a program of the system may count on; nothing of our own environment is its business. */
+        char *const environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LANG=C", NULL };
+        g_autoptr(GPtrArray) argv = g_ptr_array_new();
+        int64_t begin_usec = g_get_monotonic_time();
+        _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
+        g_autofree char *output = NULL, *line = NULL;
+        SysfsIo *s = sysfs_io(io);
+        const char *path = s->programs[program];
+        int fds[2], r, q;
+        pid_t pid;
+
+        if (!path)
+                return -ENOENT;
+        g_ptr_array_add(argv, (char *)path);
+        for (const char *const *a = arguments; *a; a++)
+                g_ptr_array_add(argv, (char *)*a);
+        g_ptr_array_add(argv, NULL);
+        line = g_strjoinv(" ", (char **)argv->pdata);
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        ours = fds[0];
+        theirs = fds[1];
+        r = child_start(&(ChildArgs){ .program = path,
+                                      .argv = (char **)argv->pdata,
+                                      .environ = environment,
+                                      .output_fd = theirs,
+                                      .keep_error = true,
+                                      .fds = { s->keep_fd },
+                                      .n_fds = s->keep_fd >= 0 ? 1 : 0 },
+                        &pid);
+        theirs = safe_close(theirs);
+        if (r < 0)
+                return log_debug_errno(r, "Cannot run %s: %m", line);
+        r = read_output(ours, &output);
+        q = wait_for(pid);
+        log_debug("Ran %s: exit status %d, %" PRId64 " us", line, q, g_get_monotonic_time() - begin_usec);
+        if (r < 0 || q < 0)
+                return r < 0 ? r : q;
+        *ret_output = g_steal_pointer(&output);
+        return q;
+}
+
+static void sysfs_pause(VgpuIo *io, uint64_t usec)
+{
+        g_usleep(usec);
+}
+
 static void sysfs_free(VgpuIo *io)
 {
         SysfsIo *s = sysfs_io(io);
 
+        for (size_t i = 0; i < G_N_ELEMENTS(s->programs); i++)
+                g_free(s->programs[i]);
         trail_cut(&s->trail, 0);
         s->writer = writer_free(s->writer);
         g_free(s->writer_path);
@@ -399,6 +483,8 @@ static const VgpuIoOps sysfs_ops = {
         .open_group = sysfs_open_group,
         .node_exists = sysfs_node_exists,
         .find_holder = sysfs_find_holder,
+        .run = sysfs_run,
+        .pause = sysfs_pause,
         .free = sysfs_free,
 };
 
@@ -414,6 +500,8 @@ VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config)
                 .keep_fd = config->keep_fd,
                 .writer_path = g_strdup(config->writer_path),
         };
+        for (size_t i = 0; i < G_N_ELEMENTS(s->programs); i++)
+                s->programs[i] = g_strdup(config->programs[i]);
         return &s->io;
 }
 

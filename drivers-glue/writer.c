@@ -4,70 +4,24 @@
 
 #include "drivers-glue/writer.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "drivers-glue/io.h"
+#include "drivers-glue/child.h"
 
 struct Writer {
         int fd; /* owned; our end of the socket */
         pid_t pid;
 };
 
-/* Above the numbers that the child's descriptors get, so that giving it one cannot overwrite another. */
-static int duplicate_high(int fd)
-{
-        int copy = fcntl(fd, F_DUPFD_CLOEXEC, WRITER_KEEP_FD + 1);
-
-        return copy < 0 ? -errno : copy;
-}
-
-static int spawn(const char *program, int socket_fd, int keep_fd, pid_t *ret)
-{
-        char *const argv[] = { (char *)"vgpud-write", NULL }, *const environment[] = { NULL };
-        posix_spawn_file_actions_t actions;
-        posix_spawnattr_t attributes;
-        sigset_t none, all;
-        int r;
-
-        (void)sigemptyset(&none);
-        (void)sigfillset(&all);
-        r = posix_spawn_file_actions_init(&actions);
-        if (r != 0)
-                return -r;
-        r = posix_spawnattr_init(&attributes);
-        if (r != 0) {
-                (void)posix_spawn_file_actions_destroy(&actions);
-                return -r;
-        }
-        /* What is open in the child stays open for as long as its write hangs: nothing of ours may be among it.
-         */
-        if ((r = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0)) == 0 &&
-            (r = posix_spawn_file_actions_adddup2(&actions, 0, 1)) == 0 &&
-            (r = posix_spawn_file_actions_adddup2(&actions, 0, 2)) == 0 &&
-            (r = posix_spawn_file_actions_adddup2(&actions, socket_fd, WRITER_SOCKET_FD)) == 0 &&
-            (r = keep_fd >= 0 ? posix_spawn_file_actions_adddup2(&actions, keep_fd, WRITER_KEEP_FD) : 0) == 0 &&
-            (r = posix_spawn_file_actions_addclosefrom_np(
-                             &actions, keep_fd >= 0 ? WRITER_KEEP_FD + 1 : WRITER_SOCKET_FD + 1)) == 0 &&
-            (r = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-                                                                       POSIX_SPAWN_SETSIGDEF)) == 0 &&
-            (r = posix_spawnattr_setsigmask(&attributes, &none)) == 0 &&
-            (r = posix_spawnattr_setsigdefault(&attributes, &all)) == 0)
-                r = posix_spawn(ret, program, &actions, &attributes, argv, environment);
-        (void)posix_spawnattr_destroy(&attributes);
-        (void)posix_spawn_file_actions_destroy(&actions);
-        return -r;
-}
-
 int writer_new(const char *program, int keep_fd, Writer **ret)
 {
-        _cleanup_close_ int ours = -EBADF, theirs = -EBADF, theirs_high = -EBADF, keep_high = -EBADF;
+        char *const argv[] = { (char *)"vgpud-write", NULL }, *const environment[] = { NULL };
+        _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
         int fds[2], r;
         pid_t pid;
 
@@ -75,15 +29,14 @@ int writer_new(const char *program, int keep_fd, Writer **ret)
                 return -errno;
         ours = fds[0];
         theirs = fds[1];
-        theirs_high = duplicate_high(theirs);
-        if (theirs_high < 0)
-                return theirs_high;
-        if (keep_fd >= 0) {
-                keep_high = duplicate_high(keep_fd);
-                if (keep_high < 0)
-                        return keep_high;
-        }
-        r = spawn(program, theirs_high, keep_high, &pid);
+        r = child_start(&(ChildArgs){ .program = program,
+                                      .argv = argv,
+                                      .environ = environment,
+                                      .output_fd = -EBADF,
+                                      .fds = { [WRITER_SOCKET_FD - CHILD_FIRST_FD] = theirs,
+                                               [WRITER_KEEP_FD - CHILD_FIRST_FD] = keep_fd },
+                                      .n_fds = keep_fd >= 0 ? 2 : 1 },
+                        &pid);
         if (r < 0)
                 return r;
 

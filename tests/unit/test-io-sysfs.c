@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
@@ -676,6 +677,117 @@ static void test_find_holder_real(void)
         ASSERT_STREQ(command, g_strchomp(comm));
 }
 
+/* A shell script in the place of a program. */
+static VgpuIo *io_with_program(Fixture *f, int keep_fd, const char *text)
+{
+        g_autofree char *script = g_strconcat("#!/bin/sh\n", text, "\n", NULL);
+        g_autofree char *path = g_strdup_printf("%s/program", f->root.path);
+
+        scratch_file(&f->root, "program", script);
+        g_assert(fchmodat(f->root.fd, "program", 0700, 0) == 0);
+        return vgpu_io_sysfs_new(&(VgpuIoSysfsConfig){ .sysfs_fd = f->root.fd,
+                                                       .dev_fd = f->dev_fd,
+                                                       .proc_fd = f->proc_fd,
+                                                       .keep_fd = keep_fd,
+                                                       .writer_path = writer_path,
+                                                       .programs = { [VGPU_PROGRAM_NVML] = path } });
+}
+
+static int run_program(Fixture *f, int keep_fd, const char *text, char **ret_output)
+{
+        VgpuIo *io = io_with_program(f, keep_fd, text);
+        int r = vgpu_io_run(io, VGPU_PROGRAM_NVML, (const char *const[]){ "query", "0000:41:00.0", NULL },
+                            ret_output);
+
+        vgpu_io_free(io);
+        return r;
+}
+
+static void test_run(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *output = NULL;
+
+        ASSERT_EQ(run_program(&f, -EBADF, "echo \"$# $1 $2\"; exit 7", &output), 7);
+        ASSERT_STREQ(output, "2 query 0000:41:00.0\n");
+        g_clear_pointer(&output, g_free);
+        ASSERT_EQ(run_program(&f, -EBADF, ":", &output), 0);
+        ASSERT_STREQ(output, "");
+        g_clear_pointer(&output, g_free);
+        ASSERT_EQ(run_program(&f, -EBADF, "kill -KILL $$", &output), 128 + SIGKILL);
+        ASSERT_EQ(only_child(), 0); /* reaped */
+}
+
+/* It sees a bare environment, nothing on its standard input, a session of its own and no signal blocked. */
+static void test_run_surroundings(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *output = NULL;
+        sigset_t blocked, before;
+
+        g_setenv("VGPUD_TEST_SECRET", "1", true);
+        sigemptyset(&blocked);
+        sigaddset(&blocked, SIGTERM);
+        g_assert(sigprocmask(SIG_BLOCK, &blocked, &before) == 0);
+        int r = run_program(
+                        &f, -EBADF,
+                        "unset PWD OLDPWD SHLVL _; export -p; cat; read -r _ _ _ _ _ session _ </proc/$$/stat; "
+                        "[ \"$session\" = $$ ] || echo session $session; grep SigBlk /proc/self/status",
+                        &output);
+        g_assert(sigprocmask(SIG_SETMASK, &before, NULL) == 0);
+        g_unsetenv("VGPUD_TEST_SECRET");
+        ASSERT_EQ(r, 0);
+        ASSERT_STREQ(output, "export LANG='C'\nexport PATH='/usr/sbin:/usr/bin:/sbin:/bin'\n"
+                             "SigBlk:\t0000000000000000\n");
+}
+
+/* Of our descriptors it has the lane's lock only, as number 3. */
+static void test_run_descriptors(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *output = NULL;
+        _cleanup_close_ int lock = openat(f.root.fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        _cleanup_close_ int loose = fcntl(lock, F_DUPFD, 60);
+
+        g_assert(lock >= 0 && loose >= 0);
+        ASSERT_EQ(run_program(&f, lock,
+                              "for n in 0 1 2 3 4 5 6 7 8 9 60; do [ ! -e /proc/$$/fd/$n ] || echo $n; done; "
+                              "readlink /proc/$$/fd/3 /proc/$$/fd/0",
+                              &output),
+                  0);
+        g_autofree char *expected = g_strdup_printf("0\n1\n2\n3\n%s/lock\n/dev/null\n", f.root.path);
+        ASSERT_STREQ(output, expected);
+}
+
+static void test_run_much(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *output = NULL;
+
+        ASSERT_EQ(run_program(&f, -EBADF, "head -c 3000000 /dev/zero | tr '\\0' x; exit 1", &output), 1);
+        ASSERT_EQ(strlen(output), VGPU_IO_OUTPUT_MAX);
+}
+
+static void test_run_missing(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *output = NULL;
+        VgpuIo *io = vgpu_io_sysfs_new(&(VgpuIoSysfsConfig){
+                        .sysfs_fd = f.root.fd,
+                        .dev_fd = f.dev_fd,
+                        .proc_fd = f.proc_fd,
+                        .keep_fd = -EBADF,
+                        .programs = { [VGPU_PROGRAM_SYSTEMCTL] = "/nonexistent/systemctl" } });
+        const char *const none[] = { NULL };
+
+        int missing = vgpu_io_run(io, VGPU_PROGRAM_SYSTEMCTL, none, &output);
+        int unset = vgpu_io_run(io, VGPU_PROGRAM_NVML, none, &output);
+        vgpu_io_free(io);
+        ASSERT_ERROR(missing, ENOENT);
+        ASSERT_ERROR(unset, ENOENT);
+        ASSERT_NULL(output);
+}
+
 int main(int argc, char **argv)
 {
         g_assert(argc > 1);
@@ -704,5 +816,10 @@ int main(int argc, char **argv)
         TEST(test_nodes);
         TEST(test_find_holder);
         TEST(test_find_holder_real);
+        TEST(test_run);
+        TEST(test_run_surroundings);
+        TEST(test_run_descriptors);
+        TEST(test_run_much);
+        TEST(test_run_missing);
         return tests_end();
 }
