@@ -3,6 +3,7 @@
 #include "io-fake.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -45,6 +46,12 @@ struct FakeKernel {
         GHashTable *faults; /* "op path" -> Fault */
         GHashTable *counts; /* op -> number */
         GString *writes;
+        struct {
+                FakeProgram run;
+                void *data;
+        } programs[_VGPU_PROGRAM_MAX];
+        void (*paused)(FakeKernel *k, void *data);
+        void *paused_data;
         unsigned hanging; /* threads in a hang now */
         bool processes_denied;
 };
@@ -266,6 +273,24 @@ bool fake_node_is_held(FakeKernel *k, const char *node)
         bool held = n && n->pid != 0;
         pthread_mutex_unlock(&k->lock);
         return held;
+}
+
+/* Programs */
+
+void fake_set_program(FakeKernel *k, VgpuProgram program, FakeProgram run, void *data)
+{
+        pthread_mutex_lock(&k->lock);
+        k->programs[program].run = run;
+        k->programs[program].data = data;
+        pthread_mutex_unlock(&k->lock);
+}
+
+void fake_on_pause(FakeKernel *k, void (*paused)(FakeKernel *k, void *data), void *data)
+{
+        pthread_mutex_lock(&k->lock);
+        k->paused = paused;
+        k->paused_data = data;
+        pthread_mutex_unlock(&k->lock);
 }
 
 /* Faults */
@@ -608,6 +633,52 @@ static int fake_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **r
         return r;
 }
 
+static int fake_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output)
+{
+        static const char *const names[] = {
+                [VGPU_PROGRAM_SYSTEMCTL] = "systemctl", [VGPU_PROGRAM_NVML] = "nvml"
+        };
+        g_autofree char *words = g_strjoinv(" ", (char **)arguments), *output = NULL;
+        FakeKernel *k = kernel(io);
+        int after, r = enter(k, "run", names[program], &after);
+
+        pthread_mutex_lock(&k->lock);
+        FakeProgram run = k->programs[program].run;
+        void *data = k->programs[program].data;
+        pthread_mutex_unlock(&k->lock);
+
+        if (r >= 0)
+                r = run ? run(k, arguments, data, &output) : -ENOENT;
+        if (r >= 0 && after < 0)
+                r = after;
+
+        pthread_mutex_lock(&k->lock);
+        g_string_append_printf(k->writes, "run %s %s: ", names[program], words);
+        if (r < 0)
+                g_string_append_printf(k->writes, "%s\n", strerrorname_np(-r));
+        else
+                g_string_append_printf(k->writes, "%d\n", r);
+        pthread_mutex_unlock(&k->lock);
+        if (r >= 0)
+                *ret_output = output ? g_steal_pointer(&output) : g_strdup("");
+        return r;
+}
+
+static void fake_pause(VgpuIo *io, uint64_t usec)
+{
+        FakeKernel *k = kernel(io);
+        int after;
+
+        (void)enter(k, "pause", "", &after);
+        pthread_mutex_lock(&k->lock);
+        g_string_append_printf(k->writes, "pause %" PRIu64 "\n", usec);
+        void (*paused)(FakeKernel * k, void *data) = k->paused;
+        void *data = k->paused_data;
+        pthread_mutex_unlock(&k->lock);
+        if (paused)
+                paused(k, data);
+}
+
 static void fake_free(VgpuIo *io)
 {
         g_free(io);
@@ -622,6 +693,8 @@ static const VgpuIoOps fake_ops = {
         .open_group = fake_open_group,
         .node_exists = fake_node_exists,
         .find_holder = fake_find_holder,
+        .run = fake_run,
+        .pause = fake_pause,
         .free = fake_free,
 };
 

@@ -41,6 +41,14 @@ bool fake_node_is_kept(FakeKernel *k, const char *node);
 /* Whether anybody has it open, we or others: what makes a removal wait. */
 bool fake_node_is_held(FakeKernel *k, const char *node);
 
+/* Programs: what run() does for one. Called with the kernel unlocked; its result is the exit status or a
+ * negative errno, *ret_output (may stay NULL) is owned by the caller. Without one the program is not there
+ * (ENOENT). */
+typedef int (*FakeProgram)(FakeKernel *k, const char *const *arguments, void *data, char **ret_output);
+void fake_set_program(FakeKernel *k, VgpuProgram program, FakeProgram run, void *data);
+/* Called when somebody waits for the next try; nobody is made to wait. NULL: nothing. */
+void fake_on_pause(FakeKernel *k, void (*paused)(FakeKernel *k, void *data), void *data);
+
 /* Faults. op is "read", "write" (of both kinds), "list", "link" or "group" (with the number for a path). The
  * hook is called before the operation, with the kernel unlocked; a negative result is answered instead of doing
  * it. */
@@ -58,7 +66,8 @@ void fake_release(FakeKernel *k);
 void fake_heal(FakeKernel *k);
 
 /* Every write so far, a line each: "write|guarded PATH = VALUE: ok|ERRNO", with " (keeping vfio/12)" when a
- * descriptor of that group was open meanwhile. Free it. */
+ * descriptor of that group was open meanwhile. Likewise "run systemctl|nvml ARGUMENTS: STATUS|ERRNO" and
+ * "pause USEC". Free it. */
 char *fake_writes(FakeKernel *k);
-/* Number of operations so far: "read", "list", "link". */
+/* Number of operations so far: "read", "list", "link", "run", "pause". */
 unsigned fake_count(FakeKernel *k, const char *op);
