@@ -90,6 +90,8 @@ Config *config_new(void)
                 .runtime_directory = g_strdup(VGPUD_RUNTIME_DIR),
                 .state_directory = g_strdup(VGPUD_STATE_DIR),
                 .writer_path = g_strdup(VGPUD_LIBEXEC_DIR "/vgpud-write"),
+                .nvml_path = g_strdup(VGPUD_LIBEXEC_DIR "/vgpud-nvml"),
+                .systemctl_path = g_strdup("/usr/bin/systemctl"),
         };
         return c;
 }
@@ -162,6 +164,8 @@ Config *config_free(Config *c)
         g_free(c->runtime_directory);
         g_free(c->state_directory);
         g_free(c->writer_path);
+        g_free(c->nvml_path);
+        g_free(c->systemctl_path);
         g_free(c);
         return NULL;
 }

@@ -33,6 +33,8 @@ typedef struct Config {
         char *runtime_directory; /* owned: "/run/vgpud" */
         char *state_directory;   /* owned: "/var/lib/vgpud" */
         char *writer_path;       /* owned: the program vgpud-write */
+        char *nvml_path;         /* owned: the program vgpud-nvml */
+        char *systemctl_path;    /* owned: "/usr/bin/systemctl" */
 } Config;
 
 /* The defaults, and what the files in this directory say ("/etc/vgpud"; a missing one is fine). */

@@ -43,15 +43,27 @@ static void print_help(void)
                "     --state-directory=PATH     Keep lasting state there (%s)\n"
                "     --writer=PATH              The program that does guarded writes\n"
                "                                (%s/vgpud-write)\n"
+               "     --nvml=PATH                The program that asks NVIDIA's library (%s/vgpud-nvml)\n"
+               "     --systemctl=PATH           The program systemctl (/usr/bin/systemctl)\n"
                "     --debug                    Log every write to the kernel\n\n"
                "See vgpud(8), vgpuctl(1) and org.vgpud1(5). Not to be confused with NVIDIA's nvidia-vgpud.\n",
-               g_get_prgname(), VGPUD_CONFIG_DIR, VGPUD_RUNTIME_DIR, VGPUD_STATE_DIR, VGPUD_LIBEXEC_DIR);
+               g_get_prgname(), VGPUD_CONFIG_DIR, VGPUD_RUNTIME_DIR, VGPUD_STATE_DIR, VGPUD_LIBEXEC_DIR,
+               VGPUD_LIBEXEC_DIR);
 }
 
 /* 1: go on; 0: done; negative: usage. */
 static int parse_arguments(int argc, char *argv[], char **config_directory, Config *config)
 {
-        enum { ARG_VERSION = 0x100, ARG_CONFIG, ARG_RUNTIME, ARG_STATE, ARG_WRITER, ARG_DEBUG };
+        enum {
+                ARG_VERSION = 0x100,
+                ARG_CONFIG,
+                ARG_RUNTIME,
+                ARG_STATE,
+                ARG_WRITER,
+                ARG_NVML,
+                ARG_SYSTEMCTL,
+                ARG_DEBUG
+        };
         static const struct option options[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, ARG_VERSION },
@@ -59,6 +71,8 @@ static int parse_arguments(int argc, char *argv[], char **config_directory, Conf
                 { "runtime-directory", required_argument, NULL, ARG_RUNTIME },
                 { "state-directory", required_argument, NULL, ARG_STATE },
                 { "writer", required_argument, NULL, ARG_WRITER },
+                { "nvml", required_argument, NULL, ARG_NVML },
+                { "systemctl", required_argument, NULL, ARG_SYSTEMCTL },
                 { "debug", no_argument, NULL, ARG_DEBUG },
                 { 0 },
         };
@@ -87,6 +101,14 @@ static int parse_arguments(int argc, char *argv[], char **config_directory, Conf
                 case ARG_WRITER:
                         g_free(config->writer_path);
                         config->writer_path = g_strdup(optarg);
+                        break;
+                case ARG_NVML:
+                        g_free(config->nvml_path);
+                        config->nvml_path = g_strdup(optarg);
+                        break;
+                case ARG_SYSTEMCTL:
+                        g_free(config->systemctl_path);
+                        config->systemctl_path = g_strdup(optarg);
                         break;
                 case ARG_DEBUG:
                         log_set_max_level(LOG_DEBUG);
@@ -121,6 +143,8 @@ static int open_roots(Daemon *d)
                         return log_error_errno(-errno, "Cannot open %s: %m", paths[i]);
         }
         d->io.writer_path = d->config->writer_path;
+        d->io.programs[VGPU_PROGRAM_NVML] = d->config->nvml_path;
+        d->io.programs[VGPU_PROGRAM_SYSTEMCTL] = d->config->systemctl_path;
         return 0;
 }
 

@@ -287,7 +287,9 @@ class Host:
     def daemon_command(self, *more):
         command = [str(BUILD / "vgpud"), f"--config-directory={self.config}", f"--runtime-directory={self.runtime}",
                    f"--state-directory={self.state}",
-                   f"--writer={BUILD}/drivers-glue/vgpud-write", *more]
+                   f"--writer={BUILD}/drivers-glue/vgpud-write", f"--nvml={BUILD}/drivers-glue/vgpud-nvml",
+                   "--systemctl=/nonexistent/systemctl",  # never this machine's
+                   *more]
         preload = self.sim.environment.get("LD_PRELOAD")
         if IS_ASAN and preload:
             command = ["env", f"LD_PRELOAD={asan_library()}:{preload}", *command]
