@@ -122,11 +122,82 @@ static void test_of_gpu(void)
         records_free(records);
 }
 
+static void test_slot(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        g_auto(GStrv) names = NULL;
+        Records *records;
+        Record a = record(A), b = record(B);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        a.name = b.name = NULL;
+        ASSERT_OK(records_put(records, &a));
+        ASSERT_OK(records_put(records, &b));
+        ASSERT_OK(records_claim(records_dirfd(records), A, "0000:08:00.4", "driver=xe; a=\n1"));
+        ASSERT_OK(records_claim(records_dirfd(records), B, "0000:08:00.5", NULL));
+        ASSERT_NULL(records_find_slot(records, "0000:00:02.0", "0000:08:00.4"));
+        records_free(records);
+
+        /* The next daemon finds what was claimed and never said to the record. */
+        ASSERT_OK(records_open(s.fd, &records));
+        const Record *r = records_find_slot(records, "0000:00:02.0", "0000:08:00.4");
+        ASSERT_NOT_NULL(r);
+        ASSERT_STREQ(r->uuid, A);
+        ASSERT_STREQ(r->restore, "driver=xe; a=\n1");
+        ASSERT_TRUE(r->interrupted);
+        ASSERT_NULL(records_get(records, B)->restore);
+        ASSERT_STREQ(records_get(records, B)->slot, "0000:08:00.5");
+        ASSERT_NULL(records_find_slot(records, "0000:08:00.0", "0000:08:00.4"));
+        ASSERT_OK(records_commit(records, A));
+        records_note_slot(records, A, "0000:08:00.6", "x");
+        ASSERT_OK(records_commit(records, A));
+        records_forget(records, B);
+        records_free(records);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_STREQ(records_get(records, A)->slot, "0000:08:00.6");
+        ASSERT_STREQ(records_get(records, A)->restore, "x");
+        ASSERT_OK(fs_list_at(records_dirfd(records), ".", &names));
+        ASSERT_EQ(g_strv_length(names), 1);
+        records_free(records);
+}
+
+/* Beside no record, beside one that is made, and with nothing to be understood in it. */
+static void test_bad_slots(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        g_auto(GStrv) names = NULL;
+        Records *records;
+        Record a = record(A), b = record(B);
+
+        log_set_max_level(LOG_CRIT);
+        ASSERT_OK(records_open(s.fd, &records));
+        a.name = b.name = NULL;
+        ASSERT_OK(records_put(records, &a));
+        ASSERT_OK(records_commit(records, A));
+        ASSERT_OK(records_put(records, &b));
+        ASSERT_OK(records_claim(records_dirfd(records), A, "0000:08:00.4", NULL));
+        ASSERT_OK(records_claim(records_dirfd(records), "cccccccc-0000-4000-8000-000000000003", "0000:08:00.4",
+                                NULL));
+        ASSERT_OK(fs_replace_file_at(records_dirfd(records), B ".slot", "[Slot]\n", 7, 0600));
+        ASSERT_OK(fs_replace_file_at(records_dirfd(records), ".slot", "x", 1, 0600));
+        records_free(records);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_NULL(records_get(records, A)->slot);
+        ASSERT_NULL(records_get(records, B)->slot);
+        ASSERT_OK(fs_list_at(records_dirfd(records), ".", &names));
+        ASSERT_EQ(g_strv_length(names), 2);
+        records_free(records);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_life);
         TEST(test_damage);
         TEST(test_of_gpu);
+        TEST(test_slot);
+        TEST(test_bad_slots);
         return tests_end();
 }

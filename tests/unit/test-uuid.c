@@ -54,6 +54,16 @@ static void test_generate(void)
         ASSERT_TRUE(strcmp(a, uuid_generate(b)) != 0);
 }
 
+static void test_derive(void)
+{
+        char a[UUID_STRLEN + 1], b[UUID_STRLEN + 1];
+
+        /* The first 16 bytes of SHA-256 of "abc", with version and variant put in. */
+        ASSERT_STREQ(uuid_derive("abc", a), "ba7816bf-8f01-8fea-8141-40de5dae2223");
+        ASSERT_STREQ(uuid_derive("abc", b), a);
+        ASSERT_TRUE(strcmp(uuid_derive("abd", b), a) != 0);
+}
+
 static void test_prefix(void)
 {
         for (size_t n = 1; n <= UUID_STRLEN; n++) {
@@ -76,6 +86,7 @@ int main(int argc, char **argv)
         TEST(test_valid);
         TEST(test_normalize);
         TEST(test_generate);
+        TEST(test_derive);
         TEST(test_prefix);
         return tests_end();
 }
