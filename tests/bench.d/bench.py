@@ -8,6 +8,7 @@ import argparse
 import json
 import math
 import os
+import pathlib
 import re
 import statistics
 import subprocess
@@ -18,6 +19,7 @@ from places import Files, MEASURE, Simulated, VGPUCTL, simhost
 
 BOLTD = "/usr/libexec/boltd"
 REAL_ATTRIBUTE = "/sys/kernel/uevent_seqnum"
+REST_SECONDS = 0.3  # longer than any pause between two parts of one piece of work
 IDLE_AFTER_SECONDS = 7  # idle writers are let go after 5 s
 
 GVT = "0000:00:02.0"
@@ -267,6 +269,37 @@ def measure_batch(rounds):
             cpu={"vgpuctl": median(batch["create"], 1), "vgpud and bus": median(batch["create"], 2)})
 
 
+def reads_of(place):
+    """How many read system calls vgpud has done, once it does no more."""
+    before, now = None, None
+    while before is None or before != now:
+        before = now
+        time.sleep(REST_SECONDS)
+        text = pathlib.Path(f"/proc/{place.vgpud.pid}/io").read_text("ascii")
+        now = int(re.search(r"^syscr: (\d+)$", text, re.M).group(1))
+    return now
+
+
+def measure_one_write(rounds):
+    """What one change on one virtual function has read again: that GPU, and no other."""
+    gpus, vfs, types = 16, 64, 40
+    with Simulated("scalable", simhost.scalable(gpus, vfs, types)) as place:
+        place.start_vgpud()
+        at_start = reads_of(place)
+        samples = []
+        for _ in range(max(3, rounds // 5)):
+            before = reads_of(place)
+            place.run(VGPUCTL, "create", "--type", TYPE, "--gpu", GPU, "--uuid", OURS)
+            made = reads_of(place)
+            place.run(VGPUCTL, "destroy", OURS)
+            samples += [made - before, reads_of(place) - made]
+        once = statistics.median(samples)
+        share = at_start / gpus
+        row(f"reads after one create or destroy, {gpus} GPUs with {vfs} VFs with {types} types", once, None,
+            f"{once / share:.2f} of a GPU's share of a start", "its own GPU only", once < 1.5 * share,
+            form=lambda value: "-" if value is None else f"{value:.0f}")
+
+
 # ---- the table ----
 
 def print_table(details):
@@ -293,12 +326,12 @@ def main():
     parser = argparse.ArgumentParser(prog="tests/bench", description="Measures vgpud against mdevctl and its own budgets.")
     parser.add_argument("--quick", action="store_true", help="few rounds")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch")
+    parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch reads")
     arguments = parser.parse_args()
     rounds = 6 if arguments.quick else 30
     global SECONDS_IDLE  # pylint: disable=global-variable-undefined
     SECONDS_IDLE = 5 if arguments.quick else 20
-    wanted = {arguments.only} if arguments.only else {"queries", "objects", "gvt", "large", "batch"}
+    wanted = {arguments.only} if arguments.only else {"queries", "objects", "gvt", "large", "batch", "reads"}
 
     load = os.getloadavg()[0]
     if "queries" in wanted:
@@ -311,6 +344,8 @@ def main():
         measure_changes_large(rounds)
     if "batch" in wanted:
         measure_batch(rounds)
+    if "reads" in wanted:
+        measure_one_write(rounds)
     details = [f"medians of {rounds} rounds, the tools in turn; load of the machine when it began: {load:.1f} on "
                f"{len(os.sched_getaffinity(0))} processors"]
     text = subprocess.run([MEASURE, "read", "2000", REAL_ATTRIBUTE], stdout=subprocess.PIPE, text=True, check=True).stdout
