@@ -13,14 +13,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "simhost/driver.h"
 #include "simhost/event.h"
 #include "simhost/fault.h"
 #include "simhost/fs.h"
 #include "simhost/gpu.h"
+#include "simhost/sriov.h"
 
 typedef struct Command {
         const char *name;
-        int arguments; /* -1: the rest of the line is one */
+        int arguments; /* -1: the rest of the line is one, -2: or there is none */
         const char *usage;
         /* 0, or a negative errno; text is what "ok" or "error" adds. Several lines become "+N". */
         int (*run)(char **arguments, GString *text);
@@ -85,14 +87,22 @@ static int run_drop_group(char **arguments, GString *text)
         return change_group(arguments[0], -1);
 }
 
+/* A mediated device by its UUID, a PCI function by its address. */
+static int hold(const char *name, int by)
+{
+        int r = mdev_hold(name, by);
+
+        return r == -ENODEV ? function_hold(name, by) : r;
+}
+
 static int run_hold_device(char **arguments, GString *text)
 {
-        return mdev_hold(arguments[0], 1);
+        return hold(arguments[0], 1);
 }
 
 static int run_drop_device(char **arguments, GString *text)
 {
-        return mdev_hold(arguments[0], -1);
+        return hold(arguments[0], -1);
 }
 
 static int run_create(char **arguments, GString *text)
@@ -125,12 +135,12 @@ static int run_unregister(char **arguments, GString *text)
 
 static int run_bind(char **arguments, GString *text)
 {
-        return gpu_bind_by_address(NULL, arguments[0]);
+        return driver_bind(NULL, arguments[0]);
 }
 
 static int run_unbind(char **arguments, GString *text)
 {
-        return gpu_unbind_by_address(NULL, arguments[0]);
+        return driver_unbind(NULL, arguments[0]);
 }
 
 static int run_plug(char **arguments, GString *text)
@@ -168,9 +178,30 @@ static int run_set(char **arguments, GString *text)
         return r;
 }
 
+static int run_set_vfs(char **arguments, GString *text)
+{
+        guint64 count;
+
+        if (!g_ascii_string_to_unsigned(arguments[1], 10, 0, G_MAXUINT, &count, NULL))
+                return -EINVAL;
+        return sriov_set_vfs(arguments[0], (unsigned)count);
+}
+
+static int run_load(char **arguments, GString *text)
+{
+        return driver_load(arguments[0]);
+}
+
+static int run_unload(char **arguments, GString *text)
+{
+        return driver_unload(arguments[0]);
+}
+
 static int run_writes(char **arguments, GString *text)
 {
-        fs_append_write_log(text);
+        if (arguments[0] && !g_str_equal(arguments[0], "--clear"))
+                return -EINVAL;
+        fs_append_write_log(text, arguments[0] != NULL);
         return 0;
 }
 
@@ -211,18 +242,21 @@ static const Command commands[] = {
         { "hanging", 0, "hanging: how many requests hang", run_hanging },
         { "hold-group", 1, "hold-group N: /dev/vfio/N is open elsewhere", run_hold_group },
         { "drop-group", 1, "drop-group N", run_drop_group },
-        { "hold-device", 1, "hold-device UUID: the device is open, its removal blocks", run_hold_device },
-        { "drop-device", 1, "drop-device UUID", run_drop_device },
+        { "hold-device", 1, "hold-device UUID|FUNCTION: it is open, its removal blocks", run_hold_device },
+        { "drop-device", 1, "drop-device UUID|FUNCTION", run_drop_device },
         { "create", 3, "create PARENT TYPE UUID", run_create },
         { "remove", 1, "remove UUID", run_remove },
         { "register", 1, "register PARENT", run_register },
         { "unregister", 1, "unregister PARENT: the driver's module goes", run_unregister },
-        { "bind", 1, "bind GPU", run_bind },
-        { "unbind", 1, "unbind GPU", run_unbind },
+        { "bind", 1, "bind FUNCTION: to its own driver", run_bind },
+        { "unbind", 1, "unbind FUNCTION", run_unbind },
         { "plug", 1, "plug GPU", run_plug },
         { "unplug", 1, "unplug GPU", run_unplug },
+        { "set-vfs", 2, "set-vfs GPU N: the driver itself makes so many virtual functions", run_set_vfs },
+        { "load", 1, "load DRIVER: of PCI", run_load },
+        { "unload", 1, "unload DRIVER", run_unload },
         { "set", -1, "set PATH VALUE: what an attribute reads from now on", run_set },
-        { "writes", 0, "writes: RESULT PATH VALUE of all writes", run_writes },
+        { "writes", -2, "writes [--clear]: RESULT PATH VALUE of all writes", run_writes },
         { "events", 0, "events: all events sent", run_events },
         { "drop-events", 1, "drop-events N: lose the next N events", run_drop_events },
         { "where", 0, "where: the environment of the command", run_where },
@@ -247,7 +281,7 @@ static int run_line(const char *line, GString *text)
                 if (!words[0] || !g_str_equal(words[0], command->name))
                         continue;
                 arguments = g_strsplit(words[1] ? words[1] : "", " ", command->arguments < 0 ? 1 : -1);
-                if (command->arguments < 0 ? !arguments[0]
+                if (command->arguments < 0 ? command->arguments == -1 && !arguments[0]
                                            : (int)g_strv_length(arguments) != command->arguments) {
                         g_string_append_printf(text, "usage: %s", command->usage);
                         return -EINVAL;

@@ -57,6 +57,37 @@ void number_give(GArray *set, unsigned number)
         g_array_index(set, guint8, number) = 0;
 }
 
+int kernel_parse_unsigned(const char *text, guint64 most, guint64 *ret)
+{
+        g_autofree char *line = g_strdup(text);
+        guint64 value;
+        char *end;
+
+        if (g_str_has_suffix(line, "\n"))
+                line[strlen(line) - 1] = '\0';
+        if (!g_ascii_isdigit(line[line[0] == '+']))
+                return -EINVAL;
+        errno = 0;
+        value = g_ascii_strtoull(line, &end, 0);
+        if (*end)
+                return -EINVAL;
+        if (errno != 0 || value > most)
+                return -ERANGE;
+        *ret = value;
+        return 0;
+}
+
+int kernel_parse_bool(const char *text, bool *ret)
+{
+        char first = text[0] == 'o' || text[0] == 'O' ? text[1] : text[0];
+
+        if (!first || !strchr(first == text[0] ? "yYtT1nNfF0" : "nNfF", first))
+                return -EINVAL;
+        /* "on" begins as "no" goes on */
+        *ret = first == text[0] ? strchr("yYtT1", first) != NULL : strchr("nN", first) != NULL;
+        return 0;
+}
+
 static int show_sequence_number(Node *node, GString *text)
 {
         g_string_append_printf(text, "%" G_GUINT64_FORMAT "\n", event_sequence_number());
@@ -266,11 +297,16 @@ void device_del(Device *device)
         g_free(device);
 }
 
+void device_remove_driver_links(Device *device)
+{
+        node_remove_child(device_driver(device->subsystem, device->driver), device->name);
+        node_remove_child(device->directory, "driver");
+}
+
 void device_set_driver(Device *device, const char *driver)
 {
         if (device->driver) {
-                node_remove_child(device_driver(device->subsystem, device->driver), device->name);
-                node_remove_child(device->directory, "driver");
+                device_remove_driver_links(device);
                 device->driver = NULL;
         }
         if (driver) {

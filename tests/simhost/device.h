@@ -59,6 +59,8 @@ void device_hide(Device *device);
 /* The whole of it; frees the device. */
 void device_del(Device *device);
 void device_set_driver(Device *device, const char *driver);
+/* The links between the two go, although the driver is not done with the device yet. */
+void device_remove_driver_links(Device *device);
 
 /* Announces it as soon as the lock is free. extra: more "KEY=VALUE\n" lines, or NULL. */
 void device_event(const Device *device, const char *action, const char *extra);
@@ -104,11 +106,21 @@ struct PciSpec {
 Device *pci_add(const PciSpec *spec);
 /* Also its links from and to virtual functions. Frees the device. */
 void pci_del(Device *device);
+/* virtfnN and physfn. */
+void pci_add_virtual_links(Device *device);
+void pci_remove_virtual_links(Device *device);
+/* As the file says it, with a newline; NULL: none is set. */
+const char *pci_driver_override(const Device *device);
 /* Root port and what else stands between the CPU and a slot; does nothing where it exists. */
 void pci_bridge_add(const char *path);
 /* Card and render node of a display driver, announced. The array takes them; drm_del() wants them back. */
 void drm_add(Device *gpu, GPtrArray *ret_devices);
 void drm_del(GPtrArray *devices);
+
+/* What the kernel's parsers make of a text with at most one newline at its end. kstrtoull(…, 0, …), up to
+ * `most`: -EINVAL, -ERANGE. kstrtobool(): -EINVAL. */
+int kernel_parse_unsigned(const char *text, guint64 most, guint64 *ret);
+int kernel_parse_bool(const char *text, bool *ret);
 
 /* The lowest number that is free; sets are made by g_array_new(FALSE, TRUE, 1). */
 unsigned number_take(GArray *set);

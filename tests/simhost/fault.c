@@ -26,7 +26,8 @@ typedef struct Fault {
 
 static const char *const op_names[_FAULT_OP_MAX] = {
         [FAULT_CREATE] = "create", [FAULT_REMOVE] = "remove", [FAULT_LINK] = "link",
-        [FAULT_READ] = "read",     [FAULT_OPEN] = "open",
+        [FAULT_READ] = "read",     [FAULT_WRITE] = "write",   [FAULT_OPEN] = "open",
+        [FAULT_PROBE] = "probe",   [FAULT_ENABLE] = "enable", [FAULT_DISABLE] = "disable",
 };
 
 static const struct {
@@ -41,7 +42,10 @@ static const struct {
         { ERANGE, "ERANGE" },       { EUSERS, "EUSERS" },       { EOPNOTSUPP, "EOPNOTSUPP" },
         { ETIMEDOUT, "ETIMEDOUT" }, { ECANCELED, "ECANCELED" }, { EUCLEAN, "EUCLEAN" },
         { EINTR, "EINTR" },         { EMFILE, "EMFILE" },       { EROFS, "EROFS" },
-        { EISDIR, "EISDIR" },       { ENOTDIR, "ENOTDIR" },
+        { EISDIR, "EISDIR" },       { ENOTDIR, "ENOTDIR" },     { ENOKEY, "ENOKEY" },
+        { EPROTO, "EPROTO" },       { ESTALE, "ESTALE" },       { EALREADY, "EALREADY" },
+        { EDQUOT, "EDQUOT" },       { ENODATA, "ENODATA" },     { EOVERFLOW, "EOVERFLOW" },
+        { ENOSYS, "ENOSYS" },       { ESRCH, "ESRCH" },
 };
 
 static GMutex lock;

@@ -5,7 +5,7 @@
  * Faults that a test injects: an errno, a delay or a hang for an operation on an object. It owns the list of
  * faults and the requests that hang.
  *
- * A fault is OP:OBJECT:ACTION[:COUNT]. OP is create, remove, link, read or open; OBJECT is "*", the name of a
+ * A fault is OP:OBJECT:ACTION[:COUNT]. OP is one of the words below; OBJECT is "*", the name of a
  * device or of anything else on the path (a GPU stands for its virtual functions too), or NAME/ATTRIBUTE;
  * ACTION is errno=NAME, delay=MILLISECONDS or hang; COUNT says how often, without it always.
  */
@@ -16,8 +16,12 @@ typedef enum FaultOp {
         FAULT_CREATE, /* in the vendor's part of a creation: after the "add" event, before "bind" */
         FAULT_REMOVE, /* after the "remove" file has gone, before anything else */
         FAULT_LINK,   /* after "bind", before the links mdev_type and devices/UUID are made */
-        FAULT_READ,
+        FAULT_READ,   /* before the attribute's content is made */
+        FAULT_WRITE,  /* before the attribute sees the write */
         FAULT_OPEN,
+        FAULT_PROBE,   /* in a PCI driver's probe: "bind", "drivers_probe", a new device */
+        FAULT_ENABLE,  /* of each virtual function, after its "add" event; an errno takes back all of them */
+        FAULT_DISABLE, /* of each virtual function, when its links have gone; cannot fail */
         _FAULT_OP_MAX,
         _FAULT_OP_INVALID = -22,
 } FaultOp;

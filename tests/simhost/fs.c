@@ -41,6 +41,7 @@ typedef struct Mount {
 /* An open file or directory. */
 typedef struct Handle {
         Node *node; /* referenced */
+        char *path; /* as it was when the file was opened */
         GString *content;
         GPtrArray *entries; /* directories: referenced nodes as of opendir() */
         pid_t opener;       /* process that opened a device node */
@@ -217,6 +218,7 @@ static void handle_free(Handle *handle)
         if (handle->content)
                 g_string_free(handle->content, TRUE);
         g_mutex_clear(&handle->lock);
+        g_free(handle->path);
         g_free(handle);
 }
 
@@ -345,16 +347,15 @@ static void on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *i
 {
         Node *known = node_of(request, ino), *node = known->original ? known->original : known;
         bool is_device = node->ops && node->ops->release;
-        g_autofree char *path = NULL;
         Handle *handle;
         int r;
 
         tree_lock();
-        path = node_path(node);
         handle = handle_new(node);
+        handle->path = node_path(node);
         tree_unlock();
 
-        r = fault_apply(FAULT_OPEN, path);
+        r = fault_apply(FAULT_OPEN, handle->path);
         if (is_device)
                 handle->opener = process_of(fuse_req_ctx(request)->pid);
         if (r == 0) {
@@ -488,9 +489,26 @@ static void on_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offse
                 fuse_reply_buf(request, part, length);
 }
 
-static void log_write(const char *path, const char *value, int result)
+/* What is not printable in ASCII becomes \n, \", \\ or three octal digits, so that a write is one line. */
+static char *escape(const char *bytes, size_t size)
 {
-        g_autofree char *escaped = g_strescape(value, NULL);
+        GString *text = g_string_sized_new(size);
+
+        for (size_t i = 0; i < size; i++)
+                if (bytes[i] == '\n')
+                        g_string_append(text, "\\n");
+                else if (bytes[i] == '"' || bytes[i] == '\\')
+                        g_string_append_printf(text, "\\%c", bytes[i]);
+                else if (g_ascii_isprint(bytes[i]))
+                        g_string_append_c(text, bytes[i]);
+                else
+                        g_string_append_printf(text, "\\%03o", (unsigned char)bytes[i]);
+        return g_string_free(text, FALSE);
+}
+
+static void log_write(const char *path, const char *bytes, size_t size, int result)
+{
+        g_autofree char *escaped = escape(bytes, size);
 
         g_mutex_lock(&write_log_lock);
         if (write_log->len < WRITE_LOG_MAX)
@@ -499,32 +517,42 @@ static void log_write(const char *path, const char *value, int result)
         g_mutex_unlock(&write_log_lock);
 }
 
-void fs_append_write_log(GString *text)
+void fs_append_write_log(GString *text, bool clear)
 {
         g_mutex_lock(&write_log_lock);
         g_string_append_len(text, write_log->str, (gssize)write_log->len);
+        if (clear)
+                g_string_truncate(write_log, 0);
         g_mutex_unlock(&write_log_lock);
+}
+
+static int store(Node *node, const char *value, size_t size)
+{
+        int r = -EIO;
+
+        tree_lock();
+        if (node->removed)
+                r = -ENODEV;
+        else if (node->ops && node->ops->store_locked)
+                r = node->ops->store_locked(node, value, size);
+        else if (node->ops && node->ops->store) {
+                tree_unlock();
+                return node->ops->store(node, value, size);
+        }
+        tree_unlock();
+        return r;
 }
 
 static void on_write(fuse_req_t request, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
                      struct fuse_file_info *info)
 {
-        Handle *handle = handle_of(info);
-        Node *node = handle->node;
-        g_autofree char *path = NULL, *value = g_strndup(bytes, size);
-        int r = 0;
-
-        tree_lock();
-        path = node_path(node);
-        if (node->removed)
-                r = -ENODEV;
-        else if (!node->ops || !node->ops->store)
-                r = -EIO;
-        tree_unlock();
+        const Handle *handle = handle_of(info);
+        g_autofree char *value = g_strndup(bytes, size);
+        int r = fault_apply(FAULT_WRITE, handle->path);
 
         if (r == 0)
-                r = node->ops->store(node, value, size);
-        log_write(path, value, r);
+                r = store(handle->node, value, size);
+        log_write(handle->path, bytes, size, r);
 
         if (r < 0)
                 fuse_reply_err(request, -r);

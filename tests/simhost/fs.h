@@ -14,5 +14,7 @@ int fs_mount(Node *root, const char *mount_point, bool everyone);
 /* Takes all mounts down; requests that still hang are answered by the kernel when the process ends. */
 void fs_unmount_all(void);
 
-/* The log of all writes since the start: "RESULT PATH VALUE" per line, RESULT is "ok" or the errno's name. */
-void fs_append_write_log(GString *text);
+/* The log of all writes since the start, or since it was cleared: "RESULT PATH VALUE" per line, in the order in
+ * which they ended. RESULT is "ok" or the errno's name, PATH begins with /sys/devices (no links), VALUE is
+ * escaped. */
+void fs_append_write_log(GString *text, bool clear);

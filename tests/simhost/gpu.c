@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "simhost/driver.h"
+#include "simhost/sriov.h"
+
 static GPtrArray *gpus;
 static GHashTable *functions;       /* address → GpuFunction, fixed once the models are built */
 static GHashTable *virtual_devices; /* name → Device or NULL */
@@ -26,21 +29,44 @@ static const char *virtual_address(const char *physical, unsigned distance)
         return g_intern_string(address);
 }
 
-Gpu *gpu_new(const PciSpec *spec, const char *driver, bool has_drm, unsigned n_vfs, unsigned vf_device_id,
-             unsigned vf_offset, unsigned vf_stride)
+/* Nothing is bound that is not loaded. */
+static void load_drivers(const GpuOps *ops)
+{
+        const char *const drivers[] = { ops->driver, ops->vf_driver, ops->vfio_driver };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(drivers); i++)
+                if (drivers[i]) {
+                        g_autofree char *module = g_strdelimit(g_strdup(drivers[i]), "-", '_');
+
+                        device_driver("pci", drivers[i]);
+                        device_module(module);
+                }
+}
+
+GPtrArray *gpu_all(void)
+{
+        if (!gpus)
+                gpus = g_ptr_array_new();
+        return gpus;
+}
+
+Gpu *gpu_new(const PciSpec *spec, const GpuOps *ops, unsigned n_vfs, unsigned vf_device_id, unsigned vf_offset,
+             unsigned vf_stride)
 {
         Gpu *gpu = g_new0(Gpu, 1);
 
-        if (!gpus) {
-                gpus = g_ptr_array_new();
+        if (!functions)
                 functions = g_hash_table_new(g_str_hash, g_str_equal);
+        if (g_hash_table_contains(functions, spec->address)) {
+                fprintf(stderr, "simhost: two models have a GPU at %s\n", spec->address);
+                exit(EXIT_FAILURE);
         }
-        gpu->driver = driver;
-        gpu->has_drm = has_drm;
+        load_drivers(ops);
+        gpu->ops = ops;
         gpu->vf_device_id = vf_device_id;
         gpu->vf_offset = vf_offset;
         gpu->vf_stride = vf_stride;
-        gpu->drm = g_ptr_array_new();
+        gpu->total_vfs = n_vfs;
         gpu->n_functions = 1 + n_vfs;
         gpu->functions = g_new0(GpuFunction, gpu->n_functions);
 
@@ -48,6 +74,8 @@ Gpu *gpu_new(const PciSpec *spec, const char *driver, bool has_drm, unsigned n_v
                 GpuFunction *function = &gpu->functions[i];
 
                 function->gpu = gpu;
+                function->index = i;
+                function->drm = g_ptr_array_new();
                 function->spec = *spec;
                 function->spec.is_display = i == 0 && spec->is_display;
                 if (i > 0) {
@@ -58,216 +86,76 @@ Gpu *gpu_new(const PciSpec *spec, const char *driver, bool has_drm, unsigned n_v
                 }
                 g_hash_table_insert(functions, (char *)function->spec.address, function);
         }
-        g_ptr_array_add(gpus, gpu);
+        g_ptr_array_add(gpu_all(), gpu);
         return gpu;
-}
-
-/* abi of sriov_numvfs: not a number, too many, no change; NVIDIA's driver has no sriov_configure(). */
-static int store_numvfs(Node *node, const char *bytes, size_t length)
-{
-        g_autofree char *text = g_strchomp(g_strdup(bytes));
-        char *end;
-        unsigned long wanted;
-        const Gpu *gpu;
-        int r;
-
-        errno = 0;
-        wanted = strtoul(text, &end, 0);
-        if (!g_ascii_isdigit(text[0]) || *end || errno != 0 || wanted > G_MAXUINT16)
-                return -EINVAL;
-
-        tree_lock();
-        gpu = node->data;
-        if (node->removed)
-                r = -ENODEV;
-        else if (wanted > gpu->n_functions - 1)
-                r = -ERANGE;
-        else
-                r = wanted == gpu->n_functions - 1 ? 0 : -ENOENT;
-        tree_unlock();
-        return r;
-}
-
-static int show_numvfs(Node *node, GString *text)
-{
-        g_string_append_printf(text, "%u\n", ((const Gpu *)node->data)->n_functions - 1);
-        return 0;
-}
-
-static const NodeOps numvfs_ops = { .show = show_numvfs, .store = store_numvfs };
-
-static int store_autoprobe(Node *node, const char *bytes, size_t length)
-{
-        if (!bytes[0] || !strchr("01yYnN", bytes[0]))
-                return -EINVAL;
-        tree_lock();
-        node_set_text(node, strchr("1yY", bytes[0]) ? "1\n" : "0\n");
-        tree_unlock();
-        return 0;
-}
-
-static const NodeOps autoprobe_ops = { .store = store_autoprobe };
-
-static void add_sriov_files(Gpu *gpu)
-{
-        Node *directory = gpu->functions[0].device->directory;
-
-        node_add_format(directory, "sriov_totalvfs", 0444, "%u\n", gpu->n_functions - 1);
-        node_add_attribute(directory, "sriov_numvfs", 0644, &numvfs_ops, gpu);
-        node_add_format(directory, "sriov_offset", 0444, "%u\n", gpu->vf_offset);
-        node_add_format(directory, "sriov_stride", 0444, "%u\n", gpu->vf_stride);
-        node_add_format(directory, "sriov_vf_device", 0444, "%x\n", gpu->vf_device_id);
-        node_add_text(directory, "sriov_drivers_autoprobe", 0644, &autoprobe_ops, "1\n");
-        node_add_text(directory, "sriov_vf_total_msix", 0444, NULL, "0\n");
-        node_add_text(directory, "ari_enabled", 0444, NULL, "1\n");
-}
-
-/* The driver's probe. */
-static void function_bind(GpuFunction *function)
-{
-        Gpu *gpu = function->gpu;
-
-        device_module(gpu->driver);
-        device_set_driver(function->device, gpu->driver);
-        function->bound = true;
-        if (function == gpu->functions && gpu->has_drm)
-                drm_add(function->device, gpu->drm);
-        if (function->parent && !function->parent->registered)
-                mdev_parent_register(function->parent, function->device);
-        device_event(function->device, "bind", NULL);
-
-        /* The virtual functions stay when the GPU's driver goes; what they offer comes back with it. */
-        if (function == gpu->functions)
-                for (unsigned i = 1; i < gpu->n_functions; i++) {
-                        GpuFunction *virtual = &gpu->functions[i];
-
-                        if (virtual->parent && virtual->bound && !virtual->parent->registered)
-                                mdev_parent_register(virtual->parent, virtual->device);
-                }
-}
-
-static void function_plug(GpuFunction *function)
-{
-        Gpu *gpu = function->gpu;
-        bool physical = function == gpu->functions;
-
-        if (!physical)
-                function->spec.physical = gpu->functions[0].device;
-        function->device = pci_add(&function->spec);
-        if (physical && gpu->n_functions > 1)
-                add_sriov_files(gpu);
-        device_event(function->device, "add", NULL);
-        if (!physical)
-                device_event(function->device, "change", NULL);
-        function_bind(function);
 }
 
 int gpu_plug(Gpu *gpu)
 {
-        if (gpu->functions[0].device)
-                return -EEXIST;
-        for (unsigned i = 0; i < gpu->n_functions; i++)
-                function_plug(&gpu->functions[i]);
-        if (gpu->n_functions > 1)
-                device_event(gpu->functions[0].device, "change", NULL);
-        return 0;
+        GpuFunction *physical = &gpu->functions[0];
+        int r = 0;
+
+        function_lock(physical);
+        if (physical->device)
+                r = -EEXIST;
+        else {
+                physical->device = pci_add(&physical->spec);
+                if (gpu->n_functions > 1)
+                        sriov_add_files(gpu);
+                device_event(physical->device, "add", NULL);
+                driver_attach(physical);
+                if (gpu->vfs_at_plug > 0 && function_is_bound_to(physical, gpu->ops->driver))
+                        (void)sriov_enable(gpu, gpu->vfs_at_plug);
+        }
+        function_unlock(physical);
+        return r;
 }
 
-static GpuFunction *find_function(const char *address)
+GpuFunction *gpu_find_function(const char *address)
 {
         return functions ? g_hash_table_lookup(functions, address) : NULL;
 }
 
-static void function_unregister(GpuFunction *function)
+static GpuFunction *find_physical(const char *address)
 {
-        if (function->parent)
-                (void)mdev_parent_unregister(function->parent); /* -ENODEV: it was not registered */
-}
+        GpuFunction *function = gpu_find_function(address);
 
-/* Without the lock: unregistering may wait for a guest. */
-static int function_unbind(GpuFunction *function)
-{
-        Gpu *gpu = function->gpu;
-
-        if (function == gpu->functions)
-                for (unsigned i = 1; i < gpu->n_functions; i++)
-                        function_unregister(&gpu->functions[i]);
-        function_unregister(function);
-
-        tree_lock();
-        if (function->bound) {
-                if (function == gpu->functions)
-                        drm_del(gpu->drm);
-                device_set_driver(function->device, NULL);
-                function->bound = false;
-                device_event(function->device, "unbind", NULL);
-        }
-        tree_unlock();
-        return 0;
+        return function && function->index == 0 ? function : NULL;
 }
 
 int gpu_plug_by_address(const char *address)
 {
-        GpuFunction *function = find_function(address);
+        GpuFunction *physical;
         int r;
 
-        if (!function || function != function->gpu->functions)
-                return -ENODEV;
         tree_lock();
-        r = gpu_plug(function->gpu);
+        physical = find_physical(address);
+        r = physical ? gpu_plug(physical->gpu) : -ENODEV;
         tree_unlock();
         return r;
 }
 
 int gpu_unplug_by_address(const char *address)
 {
-        GpuFunction *physical = find_function(address);
+        GpuFunction *physical;
+        int r = -ENODEV;
 
-        if (!physical || physical != physical->gpu->functions || !physical->device)
-                return -ENODEV;
-
-        for (unsigned i = physical->gpu->n_functions; i > 0; i--) {
-                GpuFunction *function = &physical->gpu->functions[i - 1];
-
-                (void)function_unbind(function);
-                tree_lock();
-                device_event(function->device, "remove", NULL);
-                pci_del(function->device);
-                function->device = NULL;
-                tree_unlock();
-        }
-        return 0;
-}
-
-int gpu_bind_by_address(const char *driver, const char *address)
-{
-        GpuFunction *function = find_function(address);
-        int r = 0;
-
-        if (!function)
-                return -ENODEV;
         tree_lock();
-        if (!function->device || (driver && !g_str_equal(driver, function->gpu->driver)))
-                r = -ENODEV;
-        else if (function->bound)
-                r = -EBUSY;
-        else
-                function_bind(function);
+        physical = find_physical(address);
+        if (physical) {
+                function_lock(physical);
+                if (physical->device) {
+                        sriov_unplug(physical->gpu);
+                        driver_release(physical);
+                        device_event(physical->device, "remove", NULL);
+                        pci_del(physical->device);
+                        physical->device = NULL;
+                        r = 0;
+                }
+                function_unlock(physical);
+        }
         tree_unlock();
         return r;
-}
-
-int gpu_unbind_by_address(const char *driver, const char *address)
-{
-        GpuFunction *function = find_function(address);
-        bool bound;
-
-        if (!function)
-                return -ENODEV;
-        tree_lock();
-        bound = function->device && function->bound && (!driver || g_str_equal(driver, function->gpu->driver));
-        tree_unlock();
-        return bound ? function_unbind(function) : -ENODEV;
 }
 
 static void add_virtual_device(MdevParent *parent)
@@ -297,7 +185,7 @@ void gpu_add_virtual_parent(MdevParent *parent)
  */
 int gpu_register_by_name(const char *name)
 {
-        const GpuFunction *function = find_function(name);
+        const GpuFunction *function = gpu_find_function(name);
         MdevParent *parent;
         int r = 0;
 
@@ -325,7 +213,7 @@ int gpu_unregister_by_name(const char *name)
         parent = mdev_parent_find(name);
         tree_unlock();
         r = parent ? mdev_parent_unregister(parent) : -ENODEV;
-        if (r < 0 || find_function(name))
+        if (r < 0 || gpu_find_function(name))
                 return r;
 
         tree_lock();
@@ -342,7 +230,7 @@ const char *gpu_alias(const char *path)
         g_auto(GStrv) parts = g_strsplit(path, "/", -1);
 
         for (char **part = parts; *part; part++) {
-                const GpuFunction *function = find_function(*part);
+                const GpuFunction *function = gpu_find_function(*part);
 
                 if (function)
                         return function->gpu->functions[0].spec.address;

@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "simhost/fault.h"
@@ -122,29 +121,12 @@ static const NodeOps available_ops = { .show = show_available };
 static const NodeOps device_api_ops = { .show = show_device_api };
 static const NodeOps create_ops = { .store = store_create };
 
-/* kstrtoul(…, 0, …): a sign, 0x or 0 in front, a newline behind. */
-static int parse_unsigned(const char *text, unsigned long *ret)
-{
-        g_autofree char *line = g_strdup(text);
-        char *end;
-
-        if (g_str_has_suffix(line, "\n"))
-                line[strlen(line) - 1] = '\0';
-        if (!g_ascii_isdigit(line[line[0] == '+']))
-                return -EINVAL;
-        errno = 0;
-        *ret = strtoul(line, &end, 0);
-        if (errno != 0)
-                return -ERANGE;
-        return *end ? -EINVAL : 0;
-}
-
 static int store_remove(Node *node, const char *bytes, size_t length)
 {
         g_autofree char *uuid = NULL;
-        unsigned long value;
+        guint64 value;
 
-        if (parse_unsigned(bytes, &value) < 0)
+        if (kernel_parse_unsigned(bytes, G_MAXULONG, &value) < 0)
                 return -EINVAL;
         if (value == 0)
                 return 0;

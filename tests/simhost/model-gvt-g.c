@@ -88,6 +88,8 @@ static const MdevParentOps ops = {
         .add_attributes = add_attributes,
 };
 
+static const GpuOps gpu_ops = { .driver = "i915", .has_drm = true };
+
 static void build(const ModelOptions *options)
 {
         static const PciSpec spec = {
@@ -114,7 +116,7 @@ static void build(const ModelOptions *options)
                 .revision = 0x21,
                 .numa_node = -1,
         };
-        Gpu *gpu = gpu_new(&spec, "i915", true, 0, 0, 0, 0);
+        Gpu *gpu = gpu_new(&spec, &gpu_ops, 0, 0, 0, 0);
 
         device_set_driver(pci_add(&network), "e1000e");
         node_add_text(node_add_directory(device_module("i915"), "parameters"), "enable_gvt", 0400, NULL, "Y\n");

@@ -96,6 +96,9 @@ static void nvidia_add_attributes(Mdev *mdev, Node *directory)
         node_add_text(group, "vm_name", 0444, NULL, "\n");
 }
 
+/* No sriov_configure: virtual functions are made by the driver when NVIDIA's sriov-manage asks it. */
+const GpuOps nvidia_gpu_ops = { .driver = "nvidia", .vf_driver = "nvidia", .keeps_vfs = true };
+
 const MdevParentOps nvidia_ops = {
         .driver = "nvidia-vgpu-vfio",
         .module = "nvidia_vgpu_vfio",
@@ -144,11 +147,12 @@ static void build(const ModelOptions *options)
                 .link_width = 8,
                 .is_display = true,
         };
-        Gpu *gpu = gpu_new(&spec, "nvidia", false, 16, 0x25b6, 4, 1);
+        Gpu *gpu = gpu_new(&spec, &nvidia_gpu_ops, 16, 0x25b6, 4, 1);
 
         for (unsigned i = 1; i < gpu->n_functions; i++)
                 gpu->functions[i].parent = mdev_parent_new(gpu->functions[i].spec.address, "nvidia",
                                                            &nvidia_ops, types, G_N_ELEMENTS(types), &state);
+        gpu->vfs_at_plug = 16;
         (void)gpu_plug(gpu);
 }
 

@@ -4,6 +4,8 @@
 
 #include "simhost/model.h"
 
+static const GpuOps gpu_ops = { .driver = "amdgpu", .has_drm = true };
+
 static void build(const ModelOptions *options)
 {
         static const PciSpec spec = {
@@ -21,7 +23,7 @@ static void build(const ModelOptions *options)
                 .is_display = true,
         };
 
-        (void)gpu_plug(gpu_new(&spec, "amdgpu", true, 0, 0, 0, 0));
+        (void)gpu_plug(gpu_new(&spec, &gpu_ops, 0, 0, 0, 0));
         model_samples.build(options);
 }
 

@@ -55,13 +55,14 @@ static void build_gpu(unsigned index, const ModelOptions *options, unsigned memo
                 .link_width = 16,
                 .is_display = true,
         };
-        Gpu *gpu = gpu_new(&spec, "nvidia", false, options->vfs, 0x26b5, 4, 1);
+        Gpu *gpu = gpu_new(&spec, &nvidia_gpu_ops, options->vfs, 0x26b5, 4, 1);
 
         state->memory_mib = memory_gib * MIB_PER_GIB;
         state->on_functions = options->vfs > 0;
         for (unsigned i = options->vfs > 0 ? 1 : 0; i < gpu->n_functions; i++)
                 gpu->functions[i].parent = mdev_parent_new(gpu->functions[i].spec.address, "nvidia",
                                                            &nvidia_ops, types, options->types, state);
+        gpu->vfs_at_plug = options->vfs;
         (void)gpu_plug(gpu);
 }
 

@@ -42,3 +42,4 @@ typedef struct NvidiaGpu {
 } NvidiaGpu;
 
 extern const MdevParentOps nvidia_ops;
+extern const GpuOps nvidia_gpu_ops;

@@ -21,6 +21,9 @@ struct NodeOps {
         /* One write(2). The bytes end with a NUL that is not counted. Called without the lock: it may block as
          * long as it likes. 0 or a negative errno. */
         int (*store)(Node *node, const char *bytes, size_t length);
+        /* The same for those that want the tree locked, and the node still in it (else the write fails with
+         * ENODEV). They may wait by tree_wait(). */
+        int (*store_locked)(Node *node, const char *bytes, size_t length);
         /* Fills a directory when somebody looks into it for the first time; called with the tree locked. */
         void (*populate)(Node *node);
         /* For device nodes: with the tree locked; opener is what identifies the open file. */

@@ -43,18 +43,14 @@ static const NodeOps config_ops = { .show = show_config };
 static int store_override(Node *node, const char *bytes, size_t length)
 {
         g_autofree char *line = g_strdup_printf("%.*s\n", (int)strcspn(bytes, "\n"), bytes);
-        int r = 0;
 
-        tree_lock();
-        if (node->removed)
-                r = -ENODEV;
-        else
-                node_set_text(node, g_str_equal(line, "\n") ? "(null)\n" : line);
-        tree_unlock();
-        return r;
+        if (length >= 4096 - 1)
+                return -EINVAL;
+        node_set_text(node, g_str_equal(line, "\n") ? "(null)\n" : line);
+        return 0;
 }
 
-static const NodeOps override_ops = { .store = store_override };
+static const NodeOps override_ops = { .store_locked = store_override };
 
 static int store_reset(Node *node, const char *bytes, size_t length)
 {
@@ -112,7 +108,7 @@ static void add_files(Device *device, const void *data)
         }
 }
 
-static void add_virtual_links(Device *device)
+void pci_add_virtual_links(Device *device)
 {
         const PciSpec *spec = device->pci;
         g_autofree char *name = g_strdup_printf("virtfn%u", spec->virtual_index);
@@ -141,20 +137,29 @@ Device *pci_add(const PciSpec *spec)
         device_spec.data = spec;
         device = device_add(&device_spec);
         device->group = iommu_group_add(device);
-        if (spec->physical)
-                add_virtual_links(device);
         return device;
+}
+
+void pci_remove_virtual_links(Device *device)
+{
+        const PciSpec *spec = device->pci;
+        g_autofree char *name = g_strdup_printf("virtfn%u", spec->virtual_index);
+
+        node_remove_child(spec->physical->directory, name);
+        node_remove_child(device->directory, "physfn");
+}
+
+const char *pci_driver_override(const Device *device)
+{
+        const Node *node = node_child(device->directory, "driver_override");
+
+        return g_str_equal(node->text, "(null)\n") ? NULL : node->text;
 }
 
 void pci_del(Device *device)
 {
-        const PciSpec *spec = device->pci;
-
-        if (spec->physical) {
-                g_autofree char *name = g_strdup_printf("virtfn%u", spec->virtual_index);
-
-                node_remove_child(spec->physical->directory, name);
-        }
+        if (device->pci->physical)
+                pci_remove_virtual_links(device);
         iommu_group_remove(device, device->group);
         device_del(device);
 }

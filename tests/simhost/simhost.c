@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "simhost/control.h"
+#include "simhost/driver.h"
 #include "simhost/event.h"
 #include "simhost/fault.h"
 #include "simhost/fs.h"
@@ -165,7 +166,7 @@ static void build_models(const Options *options)
 {
         tree_lock();
         device_init();
-        device_set_bind(gpu_bind_by_address, gpu_unbind_by_address);
+        driver_init();
         fault_set_alias(gpu_alias);
         for (guint i = 0; i < options->models->len; i++)
                 ((const Model *)options->models->pdata[i])->build(&options->model);
@@ -281,6 +282,7 @@ static void take_down(void)
 {
         fault_shutdown();
         mdev_shutdown();
+        driver_shutdown();
         fs_unmount_all();
         g_clear_object(&started->testbed);
         sandbox_remove_directory(started->directory);
@@ -473,6 +475,7 @@ static int run_host(int argc, char **argv)
         status = wait_for_end(&host, &signals);
         fault_shutdown();
         mdev_shutdown();
+        driver_shutdown();
         end_leftovers(&host);
         take_down();
         if (options.control)

@@ -206,9 +206,9 @@ class Host:
     def fault(self, specification):
         self.ctl("fault", specification)
 
-    def writes(self):
-        """All writes since the start: (result, path, value)."""
-        return [tuple(line.split(" ", 2)) for line in self.ctl("writes")]
+    def writes(self, clear=False):
+        """All writes since the start, or since they were last cleared: (result, path, value)."""
+        return [tuple(line.split(" ", 2)) for line in self.ctl("writes", *(["--clear"] if clear else []))]
 
     def events(self):
         """All events since the start: (action, devpath, subsystem, {property: value})."""
