@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the names of NVIDIA's types say: "[NVIDIA |GRID ]BOARD-[SLICES-]FRAMEBUFFER SERIES[ATTRIBUTE]", without
+ * the blank: "NVIDIA A2-4Q", "GRID M60-0B", "NVIDIA H200X-1-18CME", "NVIDIA RTX Pro 6000 Blackwell DC-48C".
+ *
+ *     BOARD        letters, digits and " ._+()-", neither beginning nor ending with a blank
+ *     SLICES       of a partitioned GPU (MIG): 1 or 2 digits
+ *     FRAMEBUFFER  GB (1024 MB); 0 stands for 512 MB
+ *     SERIES       Q workstation, B desktop, A applications, C compute
+ *     ATTRIBUTE    1 to 8 of A-Z and 0-9: of a slice ("ME", "NOME", "MEALL", "GFX"), of a desktop ("B4")
+ *
+ * Names of anything else, and any other text, are left alone. */
+
+#include "drivers-glue/snapshot.h"
+
+typedef struct TypeName {
+        char product[64];           /* "A2" */
+        char class[2];              /* "Q" */
+        char attribute[9];          /* ""; "ME" */
+        uint32_t slices;            /* 0: not of a partitioned GPU */
+        uint64_t framebuffer_bytes; /* never 0 */
+} TypeName;
+
+/* False, and *ret untouched, when the text is not such a name. */
+bool type_name_parse(const char *text, TypeName *ret);
+
+/* Fill in product, class and mig of a type by its name, and its framebuffer where the driver has not told it.
+ */
+void type_name_apply(VgpuType *t);
