@@ -2,6 +2,7 @@
 
 /* org.vgpud1.Gpu */
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "dbus/bus-error.h"
@@ -45,47 +46,148 @@ static int property_get_sysfs_path(sd_bus *bus, const char *path, const char *in
         return bus_append_text(reply, sysfs_path);
 }
 
+/* What registers mediated types; where nothing does, instances are on virtual functions, or on the GPU itself
+ * if it cannot have any. */
 static int property_get_parents(sd_bus *bus, const char *path, const char *interface, const char *property,
                                 sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
         const Gpu *gpu = userdata;
-        const GPtrArray *parents = gpu->facts->mdev_parents;
+        const GpuFacts *facts = gpu->facts;
+        guint n_mdev = facts->mdev_parents ? facts->mdev_parents->len : 0;
+        guint n_vfs = facts->vfs ? facts->vfs->len : 0;
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "s");
-        for (guint i = 0; r >= 0 && parents && i < parents->len; i++)
-                r = bus_append_text(reply, ((const MdevParent *)parents->pdata[i])->name);
+        for (guint i = 0; r >= 0 && i < n_mdev; i++)
+                r = bus_append_text(reply, ((const MdevParent *)facts->mdev_parents->pdata[i])->name);
+        for (guint i = 0; r >= 0 && gpu->driver && n_mdev == 0 && i < n_vfs; i++)
+                r = bus_append_text(reply, ((const VgpuVf *)facts->vfs->pdata[i])->name);
+        if (r >= 0 && gpu->driver && n_mdev == 0 && facts->total_vfs == 0 && gpu->state != GPU_UNPREPARED)
+                r = bus_append_text(reply, facts->name);
         if (r < 0)
                 return r;
         return sd_bus_message_close_container(reply);
 }
 
+static const VgpuVf *vf_of(const Instance *instance)
+{
+        const VgpuVf *vf = instance->desc->slot ? gpu_facts_find_vf(instance->gpu->facts, instance->desc->slot)
+                                                : NULL;
+
+        if (!vf && instance->desc->parent)
+                vf = gpu_facts_find_vf(instance->gpu->facts, instance->desc->parent);
+        return vf;
+}
+
+bool bus_gpu_instance_has_vf(const Instance *instance)
+{
+        return vf_of(instance);
+}
+
+/* By virtual function: the instance on it, of several the one whose UUID comes first. */
+static GHashTable *occupancy(const Gpu *gpu)
+{
+        GHashTable *table = g_hash_table_new(NULL, NULL);
+        GHashTableIter i;
+        void *value;
+
+        g_hash_table_iter_init(&i, gpu->instances);
+        while (g_hash_table_iter_next(&i, NULL, &value)) {
+                const VgpuVf *vf = vf_of(value);
+                const Instance *other = vf ? g_hash_table_lookup(table, vf) : NULL;
+
+                if (vf && (!other || strcmp(((const Instance *)value)->desc->uuid, other->desc->uuid) < 0))
+                        g_hash_table_insert(table, (void *)vf, value);
+        }
+        return table;
+}
+
+static int property_get_vfs(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        const Gpu *gpu = userdata;
+        const GPtrArray *vfs = gpu->facts->vfs;
+        g_autoptr(GHashTable) instances = occupancy(gpu);
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(uso)");
+        for (guint i = 0; r >= 0 && vfs && i < vfs->len; i++) {
+                const VgpuVf *vf = vfs->pdata[i];
+                const Instance *instance = g_hash_table_lookup(instances, vf);
+                g_autofree char *on_it = instance ? bus_path_instance(instance->desc->uuid) : NULL;
+
+                r = sd_bus_message_append(reply, "(uso)", vf->index, vf->name, on_it ? on_it : "/");
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int append_mode(sd_bus_message *reply, const VgpuMode *mode)
+{
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
+        if (r >= 0)
+                r = bus_append_text(reply, mode->name);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "Value", mode->value ? mode->value : "");
+        if (r >= 0)
+                r = bus_append_entry_strings(reply, "Choices", mode->choices);
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "Help", mode->help);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int property_get_modes(sd_bus *bus, const char *path, const char *interface, const char *property,
+                              sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        const Gpu *gpu = userdata;
+        const GPtrArray *modes = gpu->snapshot ? gpu->snapshot->modes : NULL;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{sa{sv}}");
+        for (guint i = 0; r >= 0 && modes && i < modes->len; i++)
+                r = append_mode(reply, modes->pdata[i]);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int append_aliases(sd_bus_message *reply, const VgpuType *type)
 {
         g_auto(GStrv) aliases = vgpu_type_aliases(type);
+
+        return bus_append_entry_strings(reply, "Aliases", aliases);
+}
+
+static int append_options(sd_bus_message *reply, const GPtrArray *options)
+{
         int r;
 
+        if (!options || options->len == 0)
+                return 0;
         r = sd_bus_message_open_container(reply, 'e', "sv");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append_basic(reply, 's', "Aliases");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(reply, 'v', "as");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(reply, 'a', "s");
-        for (char **a = aliases; r >= 0 && *a; a++)
-                r = bus_append_text(reply, *a);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_close_container(reply);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_close_container(reply);
-        if (r < 0)
-                return r;
-        return sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(reply, 's', "Options");
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'v', "a(ss)");
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(ss)");
+        for (guint i = 0; r >= 0 && i < options->len; i++) {
+                const VgpuTypeOption *o = options->pdata[i];
+
+                r = sd_bus_message_open_container(reply, 'r', "ss");
+                if (r >= 0)
+                        r = bus_append_text(reply, o->name);
+                if (r >= 0)
+                        r = bus_append_text(reply, o->help);
+                if (r >= 0)
+                        r = sd_bus_message_close_container(reply);
+        }
+        for (unsigned i = 0; r >= 0 && i < 3; i++)
+                r = sd_bus_message_close_container(reply);
+        return r;
 }
 
 static int append_type(sd_bus_message *reply, const VgpuType *type)
@@ -101,6 +203,14 @@ static int append_type(sd_bus_message *reply, const VgpuType *type)
                 { "MaxX", type->max_x },
                 { "MaxY", type->max_y },
                 { "MaxInstances", type->max_instances },
+        };
+        const struct {
+                const char *key;
+                const char *value;
+        } texts[] = {
+                { "WhyNot", type->why_not },           { "Key", type->key },
+                { "Product", type->product },          { "Class", type->class },
+                { "EarlierName", type->earlier_name },
         };
         int r;
 
@@ -129,6 +239,12 @@ static int append_type(sd_bus_message *reply, const VgpuType *type)
                 r = bus_append_entry_u64(reply, "HighGmBytes", type->high_gm_bytes);
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(numbers); i++)
                 r = bus_append_entry_u32(reply, numbers[i].key, numbers[i].value);
+        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(texts); i++)
+                r = bus_append_entry_string(reply, texts[i].key, texts[i].value);
+        if (r >= 0 && type->mig)
+                r = bus_append_entry(reply, "Mig", "b", true);
+        if (r >= 0)
+                r = append_options(reply, type->options);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         if (r >= 0)
@@ -181,20 +297,105 @@ static int method_rescan(sd_bus_message *call, void *userdata, sd_bus_error *err
         return bus_answer_with_job(b, call, job, wait);
 }
 
+static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        Gpu *gpu = userdata;
+        Bus *b = bus_of_call(call);
+        bool wait = false;
+        uint64_t timeout_usec = 0;
+        const BusOption options[] = {
+                { "wait", "b", &wait },
+                BUS_TIMEOUT_OPTION(timeout_usec),
+        };
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autofree char *count_text = NULL;
+        uint32_t count;
+        uid_t uid;
+        Job *job;
+        int r;
+
+        r = sd_bus_message_read(call, "u", &count);
+        if (r >= 0)
+                r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0)
+                r = bus_authz_caller(call, &uid, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+
+        count_text = g_strdup_printf("%" PRIu32, count);
+        const char *details[] = { "gpu", gpu_name(gpu), "count", count_text, NULL };
+        r = bus_authz_check(b->authz, call, uid, POLKIT_SET_VFS, details, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        if (r == 0)
+                return 1;
+        r = manager_set_vfs(b->manager, gpu, count, uid, timeout_usec, &job, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        return bus_answer_with_job(b, call, job, wait);
+}
+
+static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        Gpu *gpu = userdata;
+        Bus *b = bus_of_call(call);
+        bool wait = false;
+        uint64_t timeout_usec = 0;
+        const BusOption options[] = {
+                { "wait", "b", &wait },
+                BUS_TIMEOUT_OPTION(timeout_usec),
+        };
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        const char *mode, *value;
+        uid_t uid;
+        Job *job;
+        int r;
+
+        r = sd_bus_message_read(call, "ss", &mode, &value);
+        if (r >= 0)
+                r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0)
+                r = bus_authz_caller(call, &uid, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+
+        const char *details[] = { "gpu", gpu_name(gpu), "mode", mode, "value", value, NULL };
+        r = bus_authz_check(b->authz, call, uid, POLKIT_CONFIGURE, details, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        if (r == 0)
+                return 1;
+        r = manager_configure(b->manager, gpu, mode, value, uid, timeout_usec, &job, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        return bus_answer_with_job(b, call, job, wait);
+}
+
 static const struct {
         unsigned change;
         const char *property;
 } change_table[] = {
-        { GPU_CHANGED_FACTS, "VendorName" },   { GPU_CHANGED_FACTS, "DeviceName" },
-        { GPU_CHANGED_FACTS, "Driver" },       { GPU_CHANGED_FACTS, "NumaNode" },
-        { GPU_CHANGED_FACTS, "IommuGroup" },   { GPU_CHANGED_FACTS, "LinkSpeed" },
-        { GPU_CHANGED_FACTS, "LinkSpeedMax" }, { GPU_CHANGED_FACTS, "LinkWidth" },
-        { GPU_CHANGED_FACTS, "LinkWidthMax" }, { GPU_CHANGED_FACTS, "TotalVfs" },
-        { GPU_CHANGED_FACTS, "EnabledVfs" },   { GPU_CHANGED_FACTS, "Parents" },
-        { GPU_CHANGED_BACK_END, "BackEnd" },   { GPU_CHANGED_STATE, "State" },
-        { GPU_CHANGED_STATE, "Reason" },       { GPU_CHANGED_STATE, "Stale" },
-        { GPU_CHANGED_TYPES, "Types" },        { GPU_CHANGED_JOB, "Job" },
+        { GPU_CHANGED_FACTS, "VendorName" },
+        { GPU_CHANGED_FACTS, "DeviceName" },
+        { GPU_CHANGED_FACTS, "Driver" },
+        { GPU_CHANGED_FACTS, "NumaNode" },
+        { GPU_CHANGED_FACTS, "IommuGroup" },
+        { GPU_CHANGED_FACTS, "LinkSpeed" },
+        { GPU_CHANGED_FACTS, "LinkSpeedMax" },
+        { GPU_CHANGED_FACTS, "LinkWidth" },
+        { GPU_CHANGED_FACTS, "LinkWidthMax" },
+        { GPU_CHANGED_FACTS, "TotalVfs" },
+        { GPU_CHANGED_FACTS, "EnabledVfs" },
+        { GPU_CHANGED_FACTS, "Parents" },
+        { GPU_CHANGED_BACK_END, "BackEnd" },
+        { GPU_CHANGED_STATE, "State" },
+        { GPU_CHANGED_STATE, "Reason" },
+        { GPU_CHANGED_STATE, "Stale" },
+        { GPU_CHANGED_TYPES, "Types" },
+        { GPU_CHANGED_JOB, "Job" },
         { GPU_CHANGED_JOB, "QueuedJobs" },
+        { GPU_CHANGED_MODES, "Modes" },
+        { GPU_CHANGED_FACTS | BUS_GPU_CHANGED_OCCUPANCY, "Vfs" },
         /* GPU_CHANGED_SCANNED: ScannedUsec is not announced, it would wake up everybody after each event */
 };
 
@@ -235,11 +436,17 @@ const sd_bus_vtable bus_gpu_vtable[] = {
         BUS_PROPERTY_CONST("BootDisplay", "b", property_get_boot_display),
         BUS_PROPERTY_CHANGES("TotalVfs", "u", property_get_total_vfs),
         BUS_PROPERTY_CHANGES("EnabledVfs", "u", property_get_enabled_vfs),
+        BUS_PROPERTY_CHANGES("Vfs", "a(uso)", property_get_vfs),
         BUS_PROPERTY_CHANGES("Parents", "as", property_get_parents),
         BUS_PROPERTY_CHANGES("Types", "a{sa{sv}}", property_get_types),
+        BUS_PROPERTY_CHANGES("Modes", "a{sa{sv}}", property_get_modes),
         BUS_PROPERTY_CHANGES("Job", "o", property_get_job),
         BUS_PROPERTY_CHANGES("QueuedJobs", "u", property_get_queued_jobs),
         BUS_PROPERTY("ScannedUsec", "t", property_get_scanned_usec),
+        SD_BUS_METHOD_WITH_ARGS("SetVfs", SD_BUS_ARGS("u", count, "a{sv}", options), SD_BUS_RESULT("o", job),
+                                method_set_vfs, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Configure", SD_BUS_ARGS("s", mode, "s", value, "a{sv}", options),
+                                SD_BUS_RESULT("o", job), method_configure, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_rescan,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,

@@ -13,6 +13,7 @@ BUS_DEFINE_TEXT_GETTER(property_get_uuid, Instance, instance, instance->desc->uu
 BUS_DEFINE_TEXT_GETTER(property_get_name, Instance, instance, instance->name)
 BUS_DEFINE_PATH_GETTER(property_get_gpu, Instance, instance, bus_path_gpu(gpu_name(instance->gpu)))
 BUS_DEFINE_TEXT_GETTER(property_get_parent, Instance, instance, instance->desc->parent)
+BUS_DEFINE_TEXT_GETTER(property_get_slot, Instance, instance, instance->desc->slot)
 BUS_DEFINE_TEXT_GETTER(property_get_type, Instance, instance, instance->desc->type_id)
 BUS_DEFINE_TEXT_GETTER(property_get_device_api, Instance, instance, instance->desc->device_api)
 BUS_DEFINE_TEXT_GETTER(property_get_driver, Instance, instance, instance->desc->driver)
@@ -69,20 +70,31 @@ static int append_handover(sd_bus_message *reply, const Handover *h)
                 r = bus_append_entry_string(reply, "cdev_node", h->cdev_node);
         if (r >= 0)
                 r = bus_append_entry_string(reply, "libvirt_xml", h->libvirt_xml);
-        if (r < 0 || !h->qemu_args)
-                return r;
-        r = sd_bus_message_open_container(reply, 'e', "sv");
         if (r >= 0)
-                r = sd_bus_message_append_basic(reply, 's', "qemu_args");
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'v', "as");
-        if (r >= 0)
-                r = sd_bus_message_append_strv(reply, h->qemu_args);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
+                r = bus_append_entry_strings(reply, "qemu_args", h->qemu_args);
         return r;
+}
+
+static int property_get_attributes(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                   sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        const Instance *instance = userdata;
+        const GPtrArray *attributes = instance->desc->attributes;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{ss}");
+        for (guint i = 0; r >= 0 && attributes && i < attributes->len; i++) {
+                const VgpuAttribute *a = attributes->pdata[i];
+
+                r = sd_bus_message_open_container(reply, 'e', "ss");
+                if (r >= 0)
+                        r = bus_append_text(reply, a->name);
+                if (r >= 0)
+                        r = bus_append_text(reply, a->value);
+                if (r >= 0)
+                        r = sd_bus_message_close_container(reply);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 static int property_get_hand_over(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -168,6 +180,7 @@ static const struct {
         { INSTANCE_CHANGED_DESC, "TypeName" },   { INSTANCE_CHANGED_DESC, "DeviceApi" },
         { INSTANCE_CHANGED_DESC, "Driver" },     { INSTANCE_CHANGED_DESC, "SysfsPath" },
         { INSTANCE_CHANGED_DESC, "IommuGroup" }, { INSTANCE_CHANGED_DESC, "HandOver" },
+        { INSTANCE_CHANGED_DESC, "Slot" },       { INSTANCE_CHANGED_DESC, "Attributes" },
         { INSTANCE_CHANGED_ORIGIN, "Name" },     { INSTANCE_CHANGED_ORIGIN, "Origin" },
         { INSTANCE_CHANGED_ORIGIN, "Owner" },    { INSTANCE_CHANGED_ORIGIN, "CreatedUsec" },
         { INSTANCE_CHANGED_STATE, "State" },     { INSTANCE_CHANGED_JOB, "Job" },
@@ -190,6 +203,7 @@ const sd_bus_vtable bus_instance_vtable[] = {
         BUS_PROPERTY_CHANGES("Name", "s", property_get_name),
         BUS_PROPERTY_CONST("Gpu", "o", property_get_gpu),
         BUS_PROPERTY_CHANGES("Parent", "s", property_get_parent),
+        BUS_PROPERTY_CHANGES("Slot", "s", property_get_slot),
         BUS_PROPERTY_CHANGES("Type", "s", property_get_type),
         BUS_PROPERTY_CHANGES("TypeName", "s", property_get_type_name),
         BUS_PROPERTY_CHANGES("DeviceApi", "s", property_get_device_api),
@@ -200,6 +214,7 @@ const sd_bus_vtable bus_instance_vtable[] = {
         BUS_PROPERTY_CHANGES("CreatedUsec", "t", property_get_created_usec),
         BUS_PROPERTY_CHANGES("SysfsPath", "s", property_get_sysfs_path),
         BUS_PROPERTY_CHANGES("IommuGroup", "i", property_get_iommu_group),
+        BUS_PROPERTY_CHANGES("Attributes", "a{ss}", property_get_attributes),
         BUS_PROPERTY_CHANGES("HandOver", "a{sv}", property_get_hand_over),
         BUS_PROPERTY_CHANGES("Job", "o", property_get_job),
         SD_BUS_METHOD_WITH_ARGS("Destroy", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),

@@ -13,6 +13,9 @@ BUS_DEFINE_TEXT_GETTER(property_get_kind, Job, job, job_kind_to_string(job->kind
 BUS_DEFINE_TEXT_GETTER(property_get_state, Job, job, job_state_to_string(job->state))
 BUS_DEFINE_TEXT_GETTER(property_get_gpu, Job, job, job->gpu_name)
 BUS_DEFINE_TEXT_GETTER(property_get_type, Job, job, job->type_id)
+BUS_DEFINE_GETTER(property_get_vfs, Job, job, "u", job->kind == JOB_SET_VFS ? job->vfs : 0)
+BUS_DEFINE_TEXT_GETTER(property_get_mode, Job, job, job->mode)
+BUS_DEFINE_TEXT_GETTER(property_get_value, Job, job, job->value)
 BUS_DEFINE_GETTER(property_get_requester, Job, job, "u", job->requester)
 BUS_DEFINE_GETTER(property_get_created_usec, Job, job, "t", job->created_usec)
 BUS_DEFINE_GETTER(property_get_started_usec, Job, job, "t", job->started_usec)
@@ -77,6 +80,9 @@ const sd_bus_vtable bus_job_vtable[] = {
         BUS_PROPERTY_CONST("Gpu", "s", property_get_gpu),
         BUS_PROPERTY_CONST("Instances", "ao", property_get_instances),
         BUS_PROPERTY_CONST("Type", "s", property_get_type),
+        BUS_PROPERTY_CONST("Vfs", "u", property_get_vfs),
+        BUS_PROPERTY_CONST("Mode", "s", property_get_mode),
+        BUS_PROPERTY_CONST("Value", "s", property_get_value),
         BUS_PROPERTY_CONST("Requester", "u", property_get_requester),
         BUS_PROPERTY_CONST("CreatedUsec", "t", property_get_created_usec),
         BUS_PROPERTY_CHANGES("StartedUsec", "t", property_get_started_usec),

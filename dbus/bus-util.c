@@ -262,6 +262,26 @@ int bus_append_entry_u64(sd_bus_message *m, const char *key, uint64_t value)
         return value > 0 ? bus_append_entry(m, key, "t", value) : 0;
 }
 
+int bus_append_entry_strings(sd_bus_message *m, const char *key, char *const *list)
+{
+        int r;
+
+        if (!list)
+                return 0;
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', key);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "as");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "s");
+        for (char *const *p = list; r >= 0 && *p; p++)
+                r = bus_append_text(m, *p);
+        for (unsigned i = 0; r >= 0 && i < 3; i++)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
 int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids)
 {
         int r;

@@ -49,6 +49,7 @@ int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, 
 int bus_append_entry_string(sd_bus_message *m, const char *key, const char *value);
 int bus_append_entry_u32(sd_bus_message *m, const char *key, uint32_t value);
 int bus_append_entry_u64(sd_bus_message *m, const char *key, uint64_t value);
+int bus_append_entry_strings(sd_bus_message *m, const char *key, char *const *list); /* NULL is left out */
 
 /* Append an array of object paths of these instances (char *: UUIDs). */
 int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids);

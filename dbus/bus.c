@@ -94,6 +94,13 @@ static void note_change(Bus *b, GHashTable *table, void *object, unsigned change
                 emitted(sd_event_add_defer(sd_bus_get_event(b->bus), &b->flush, on_flush, b), "changes");
 }
 
+/* Which virtual function carries what is a property of the GPU that follows from its instances. */
+static void note_occupancy(Bus *b, const Instance *instance)
+{
+        if (bus_gpu_instance_has_vf(instance))
+                note_change(b, b->gpus, instance->gpu, BUS_GPU_CHANGED_OCCUPANCY);
+}
+
 /* --- ManagerEvents --- */
 
 static void on_gpu_added(Gpu *gpu, void *userdata)
@@ -126,6 +133,7 @@ static void on_instance_added(Instance *instance, void *userdata)
         g_autofree char *path = bus_path_instance(instance->desc->uuid);
 
         emitted(sd_bus_emit_object_added(b->bus, path), path);
+        note_occupancy(b, instance);
 }
 
 static void on_instance_changed(Instance *instance, unsigned changes, void *userdata)
@@ -133,6 +141,8 @@ static void on_instance_changed(Instance *instance, unsigned changes, void *user
         Bus *b = userdata;
 
         note_change(b, b->instances, instance, changes);
+        if (changes & INSTANCE_CHANGED_DESC)
+                note_occupancy(b, instance);
 }
 
 static void on_instance_removed(Instance *instance, void *userdata)
@@ -142,6 +152,7 @@ static void on_instance_removed(Instance *instance, void *userdata)
 
         bus_flush_changes(b);
         emitted(sd_bus_emit_object_removed(b->bus, path), path);
+        note_occupancy(b, instance);
 }
 
 static void on_job_added(Job *job, void *userdata)

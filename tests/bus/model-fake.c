@@ -6,6 +6,7 @@
 
 DEFINE_DESTROY_NOTIFY(type_destroy, vgpu_type_free)
 DEFINE_DESTROY_NOTIFY(parent_destroy, mdev_parent_free)
+DEFINE_DESTROY_NOTIFY(option_destroy, vgpu_type_option_free)
 
 static Handover *fake_handover(const InstanceDesc *desc)
 {
@@ -55,6 +56,8 @@ static void job_destroy(gpointer p)
                 g_queue_remove(&job->gpu->waiting, job);
         g_free(job->gpu_name);
         g_free(job->type_id);
+        g_free(job->mode);
+        g_free(job->value);
         g_ptr_array_unref(job->uuids);
         vgpud_error_done(&job->error);
         g_free(job);
@@ -81,6 +84,8 @@ Manager *model_free(Manager *m)
         g_free(m->name);
         g_free(m->parent);
         g_free(m->attributes);
+        g_free(m->mode);
+        g_free(m->value);
         g_free(m);
         return NULL;
 }
@@ -118,6 +123,14 @@ Gpu *model_add_gpu(Manager *m, const char *name)
         full->max_y = 768;
         full->max_instances = 8;
         full->available = 3;
+        full->why_not = g_strdup("no memory is left");
+        full->key = g_strdup("-/-/-/3/Virtual XGA");
+        full->product = g_strdup("A2");
+        full->class = g_strdup("Q");
+        full->earlier_name = g_strdup("Virtual VGA");
+        full->mig = true;
+        full->options = g_ptr_array_new_with_free_func(option_destroy);
+        g_ptr_array_add(full->options, vgpu_type_option_new("quota", "bytes"));
         gpu->snapshot = gpu_snapshot_new();
         gpu->snapshot->taken_usec = 1700000000000000;
         if (!gpu->snapshot->types)
@@ -347,6 +360,44 @@ int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requeste
         return 0;
 }
 
+int manager_set_vfs(Manager *m, Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_usec, Job **ret,
+                    VgpudError *reterr)
+{
+        int r;
+
+        m->vf_changes++;
+        m->count = count;
+        m->requester = requester;
+        m->timeout_usec = timeout_usec;
+        keep(&m->gpu, gpu_name(gpu));
+        r = fail(m, reterr);
+        if (r < 0)
+                return r;
+        *ret = queue_job(gpu, JOB_SET_VFS, requester);
+        (*ret)->vfs = count;
+        return 0;
+}
+
+int manager_configure(Manager *m, Gpu *gpu, const char *mode, const char *value, uid_t requester,
+                      uint64_t timeout_usec, Job **ret, VgpudError *reterr)
+{
+        int r;
+
+        m->configures++;
+        m->requester = requester;
+        m->timeout_usec = timeout_usec;
+        keep(&m->gpu, gpu_name(gpu));
+        keep(&m->mode, mode);
+        keep(&m->value, value);
+        r = fail(m, reterr);
+        if (r < 0)
+                return r;
+        *ret = queue_job(gpu, JOB_CONFIGURE, requester);
+        (*ret)->mode = g_strdup(mode);
+        (*ret)->value = g_strdup(value);
+        return 0;
+}
+
 int manager_rescan(Manager *m, Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
 {
         int r;
@@ -364,9 +415,8 @@ int manager_rescan(Manager *m, Gpu *gpu, uid_t requester, Job **ret, VgpudError 
 /* --- job.h, gpu.h, instance.h --- */
 
 static const char *const job_kind_table[_JOB_KIND_MAX] = {
-        [JOB_CREATE] = "create",
-        [JOB_DESTROY] = "destroy",
-        [JOB_RESCAN] = "rescan",
+        [JOB_CREATE] = "create",       [JOB_DESTROY] = "destroy", [JOB_SET_VFS] = "set-vfs",
+        [JOB_CONFIGURE] = "configure", [JOB_RESCAN] = "rescan",
 };
 DEFINE_STRING_TABLE_TO_STRING(job_kind, JobKind)
 
@@ -377,8 +427,12 @@ static const char *const job_state_table[_JOB_STATE_MAX] = {
 DEFINE_STRING_TABLE_TO_STRING(job_state, JobState)
 
 static const char *const gpu_state_table[_GPU_STATE_MAX] = {
-        [GPU_NEW] = "new",       [GPU_READY] = "ready", [GPU_UNSUPPORTED] = "unsupported",
-        [GPU_FAILED] = "failed", [GPU_STUCK] = "stuck",
+        [GPU_NEW] = "new",
+        [GPU_READY] = "ready",
+        [GPU_UNPREPARED] = "unprepared",
+        [GPU_UNSUPPORTED] = "unsupported",
+        [GPU_FAILED] = "failed",
+        [GPU_STUCK] = "stuck",
 };
 DEFINE_STRING_TABLE_TO_STRING(gpu_state, GpuState)
 

@@ -19,9 +19,10 @@ struct Manager {
         const char *fail_message;
 
         /* what was asked */
-        unsigned creates, destroys, rescans, cancels;
+        unsigned creates, destroys, rescans, cancels, vf_changes, configures;
         char *gpu, *type, *uuid, *name, *parent, *attributes; /* of the last create */
-        uint32_t count;
+        uint32_t count;                                       /* also of set_vfs */
+        char *mode, *value;                                   /* of configure */
         uint64_t timeout_usec;
         uid_t requester;
         bool foreign;

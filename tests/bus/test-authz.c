@@ -293,6 +293,12 @@ static void test_details(void)
                                                   (unsigned)f->uid + 1);
         assert_call("", f, 0, VGPUD_PATH_JOB "/4", VGPUD_INTERFACE_JOB, "Cancel", "a{sv}", 0);
         g_assert_cmpstr(f->question, ==, cancel);
+
+        assert_call("\"" VGPUD_PATH_JOB "/5\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 16, 0);
+        g_assert_cmpstr(f->question, ==, "org.vgpud1.set-vfs :1.7 0 gpu=mdpy count=16");
+        assert_call("\"" VGPUD_PATH_JOB "/6\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}",
+                    "mig", "yes", 0);
+        g_assert_cmpstr(f->question, ==, "org.vgpud1.configure :1.7 0 gpu=mdpy mode=mig value=yes");
 }
 
 static void test_own_job(void)
@@ -318,6 +324,8 @@ static const struct {
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetInstance", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListInstances", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListTypes", NULL },
+        { PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "org.vgpud1.set-vfs" },
+        { PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "org.vgpud1.configure" },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "org.vgpud1.rescan" },
         { PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "org.vgpud1.destroy" },
         { JOB1, VGPUD_INTERFACE_JOB, "Cancel", "org.vgpud1.cancel-job" },
@@ -364,6 +372,10 @@ static void test_every_method(void)
                 f->asked = 0;
                 if (strcmp(method, "Create") == 0)
                         got = CALL_TEXT(f, 0, path, interface, method, "ssa{sv}", "mdpy", "mdpy-xga", 0);
+                else if (strcmp(method, "SetVfs") == 0)
+                        got = CALL_TEXT(f, 0, path, interface, method, "ua{sv}", 2, 0);
+                else if (strcmp(method, "Configure") == 0)
+                        got = CALL_TEXT(f, 0, path, interface, method, "ssa{sv}", "mig", "yes", 0);
                 else if (strcmp(path, VGPUD_PATH_ROOT) != 0 || g_str_has_prefix(method, "List"))
                         got = CALL_TEXT(f, 0, path, interface, method, "a{sv}", 0);
                 else
@@ -378,7 +390,8 @@ static void test_every_method(void)
                 denied = g_strdup_printf(DENIED "polkit does not allow %s", action);
                 g_assert_cmpstr(got, ==, denied);
         }
-        g_assert_cmpuint(f->manager->creates + f->manager->destroys + f->manager->rescans + f->manager->cancels,
+        g_assert_cmpuint(f->manager->creates + f->manager->destroys + f->manager->rescans +
+                                         f->manager->cancels + f->manager->vf_changes + f->manager->configures,
                          ==, 0);
 }
 

@@ -232,6 +232,61 @@ static void test_rescan(void)
         g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
 }
 
+static void test_set_vfs(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autoptr(Call) waiting = NULL;
+
+        assert_call("\"" JOB1 "\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 16, 1,
+                    "timeout_usec", "t", (uint64_t)5000000);
+        g_assert_cmpuint(f->manager->vf_changes, ==, 1);
+        g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
+        g_assert_cmpuint(f->manager->count, ==, 16);
+        g_assert_cmpuint(f->manager->timeout_usec, ==, 5000000);
+        g_assert_cmpuint(f->manager->requester, ==, f->uid);
+        waiting = call_start(f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 0, 1, "wait", "b", true);
+        fixture_settle(f);
+        g_assert_null(waiting->reply);
+        g_assert_cmpuint(f->manager->count, ==, 0);
+        model_end_job(manager_get_job(f->manager, 2), JOB_FAILED, VGPUD_ERROR_IN_USE, "qemu holds it");
+        fixture_settle(f);
+        assert_text(call_text(waiting), "org.vgpud1.Error.InUse: qemu holds it");
+        f->manager->fail_next = VGPUD_ERROR_UNSUPPORTED;
+        f->manager->fail_message = "it has none";
+        assert_call("org.vgpud1.Error.NotSupported: it has none", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs",
+                    "ua{sv}", 1, 0);
+        assert_call(INVALID "there is no option 'foreign'", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs",
+                    "ua{sv}", 1, 1, "foreign", "b", true);
+}
+
+static void test_configure(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autoptr(Call) waiting = NULL;
+
+        assert_call("\"" JOB1 "\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}",
+                    "heterogeneous", "yes", 1, "timeout_usec", "t", (uint64_t)5000000);
+        g_assert_cmpuint(f->manager->configures, ==, 1);
+        g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
+        g_assert_cmpstr(f->manager->mode, ==, "heterogeneous");
+        g_assert_cmpstr(f->manager->value, ==, "yes");
+        g_assert_cmpuint(f->manager->timeout_usec, ==, 5000000);
+        g_assert_cmpuint(f->manager->requester, ==, f->uid);
+        waiting = call_start(f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}", "mig", "", 1, "wait",
+                             "b", true);
+        fixture_settle(f);
+        g_assert_null(waiting->reply);
+        model_end_job(manager_get_job(f->manager, 2), JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        fixture_settle(f);
+        assert_text(call_text(waiting), "\"" VGPUD_PATH_JOB "/2\"");
+        f->manager->fail_next = VGPUD_ERROR_INVALID;
+        f->manager->fail_message = "there is no such mode";
+        assert_call(INVALID "there is no such mode", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure",
+                    "ssa{sv}", "x", "y", 0);
+        assert_call(INVALID "option 'timeout_usec' must be from 1000000 to 3600000000, not 0", f, 0, PATH_GPU,
+                    VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}", "x", "y", 1, "timeout_usec", "t", (uint64_t)0);
+}
+
 static void test_cancel(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -376,6 +431,8 @@ int main(int argc, char *argv[])
         g_test_add_func("/methods/destroy", test_destroy);
         g_test_add_func("/methods/destroy-foreign", test_destroy_foreign);
         g_test_add_func("/methods/rescan", test_rescan);
+        g_test_add_func("/methods/set-vfs", test_set_vfs);
+        g_test_add_func("/methods/configure", test_configure);
         g_test_add_func("/methods/cancel", test_cancel);
         g_test_add_func("/wait/done", test_wait);
         g_test_add_func("/wait/failed", test_wait_for_failure);

@@ -54,7 +54,12 @@ static void test_gpu_properties(void)
                   "2>}, "
                   "{\"Heads\", <u 1>}, {\"FrameRateLimit\", <u 60>}, {\"MaxX\", <u 1024>}, {\"MaxY\", <u "
                   "768>}, "
-                  "{\"MaxInstances\", <u 8>}]}]" },
+                  "{\"MaxInstances\", <u 8>}, {\"WhyNot\", <s \"no memory is left\">}, "
+                  "{\"Key\", <s \"-/-/-/3/Virtual XGA\">}, {\"Product\", <s \"A2\">}, {\"Class\", <s \"Q\">}, "
+                  "{\"EarlierName\", <s \"Virtual VGA\">}, {\"Mig\", <b true>}, "
+                  "{\"Options\", <a(ss) [(\"quota\", \"bytes\")]>}]}]" },
+                { "Vfs", "a(uso) []" },
+                { "Modes", "a{sa{sv}} []" },
                 { "Job", "o \"/\"" },
                 { "QueuedJobs", "u 0" },
                 { "ScannedUsec", "t 1700000000000000" },
@@ -168,6 +173,8 @@ static void test_instance_properties(void)
                 { "CreatedUsec", "t 1700000001000000" },
                 { "SysfsPath", "s \"/sys/devices/virtual/mdpy/" UUID_A "\"" },
                 { "IommuGroup", "i 12" },
+                { "Slot", "s \"\"" },
+                { "Attributes", "a{ss} []" },
                 { "HandOver",
                   "a{sv} [{\"sysfs_path\", <s \"/sys/bus/mdev/devices/" UUID_A
                   "\">}, {\"iommu_group\", <i 12>}, "
@@ -215,6 +222,9 @@ static void test_job_properties(void)
                 { "Gpu", "s \"mdpy\"" },
                 { "Instances", "ao [\"" PATH_A "\"]" },
                 { "Type", "s \"mdpy-xga\"" },
+                { "Vfs", "u 0" },
+                { "Mode", "s \"\"" },
+                { "Value", "s \"\"" },
                 { "Requester", "u 1000" },
                 { "CreatedUsec", "t 1700000002000000" },
                 { "StartedUsec", "t 1700000003000000" },
@@ -227,6 +237,148 @@ static void test_job_properties(void)
         job->started_usec = 1700000003000000;
         g_ptr_array_add(job->uuids, g_strdup(UUID_A));
         assert_properties(f, VGPUD_PATH_JOB "/1", VGPUD_INTERFACE_JOB, expected);
+}
+
+static void test_other_jobs(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        Job *vfs = model_add_job(f->gpu, JOB_SET_VFS, 0), *mode = model_add_job(f->gpu, JOB_CONFIGURE, 0);
+        const char *of_vfs[][2] = {
+                { "Kind", "s \"set-vfs\"" }, { "Instances", "ao []" }, { "Vfs", "u 16" },
+                { "Mode", "s \"\"" },        { NULL, NULL },
+        };
+        const char *of_mode[][2] = {
+                { "Kind", "s \"configure\"" }, { "Vfs", "u 0" }, { "Mode", "s \"heterogeneous\"" },
+                { "Value", "s \"yes\"" },      { NULL, NULL },
+        };
+
+        vfs->vfs = 16;
+        mode->mode = g_strdup("heterogeneous");
+        mode->value = g_strdup("yes");
+        assert_properties(f, VGPUD_PATH_JOB "/1", VGPUD_INTERFACE_JOB, of_vfs);
+        assert_properties(f, VGPUD_PATH_JOB "/2", VGPUD_INTERFACE_JOB, of_mode);
+}
+
+DEFINE_DESTROY_NOTIFY(vf_destroy, vgpu_vf_free)
+DEFINE_DESTROY_NOTIFY(mode_destroy, vgpu_mode_free)
+DEFINE_DESTROY_NOTIFY(attribute_destroy, vgpu_attribute_free)
+
+/* The GPU of the fixture gets two virtual functions and registers nothing itself. */
+static void give_vfs(Fixture *f)
+{
+        GpuFacts *facts = f->gpu->facts;
+
+        g_ptr_array_set_size(facts->mdev_parents, 0);
+        if (!facts->vfs)
+                facts->vfs = g_ptr_array_new_with_free_func(vf_destroy);
+        g_ptr_array_add(facts->vfs, vgpu_vf_new(0, "0000:08:00.4", "devices/0000:08:00.4"));
+        g_ptr_array_add(facts->vfs, vgpu_vf_new(5, "0000:09:01.1", "devices/0000:09:01.1"));
+        facts->total_vfs = 16;
+        facts->enabled_vfs = 2;
+}
+
+static void put_on(Instance *instance, const char *slot, const char *parent)
+{
+        g_free(instance->desc->slot);
+        instance->desc->slot = g_strdup(slot);
+        g_free(instance->desc->parent);
+        instance->desc->parent = g_strdup(parent);
+}
+
+static void test_vfs(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        const char *expected[][2] = {
+                { "Vfs", "a(uso) [(0, \"0000:08:00.4\", \"" PATH_A "\"), (5, \"0000:09:01.1\", \"/\")]" },
+                { "Parents", "as [\"0000:08:00.4\", \"0000:09:01.1\"]" },
+                { NULL, NULL },
+        };
+        const char *both[][2] = {
+                { "Vfs", "a(uso) [(0, \"0000:08:00.4\", \"/\"), (5, \"0000:09:01.1\", \"" PATH_A "\")]" },
+                { NULL, NULL },
+        };
+        const char *slot[][2] = {
+                { "Slot", "s \"0000:08:00.4\"" },
+                { "Attributes", "a{ss} [{\"vram_quota\", \"1073741824\"}]" },
+                { NULL, NULL },
+        };
+
+        give_vfs(f);
+        put_on(f->a, "0000:08:00.4", "mdpy"); /* it is the function */
+        f->a->desc->attributes = g_ptr_array_new_with_free_func(attribute_destroy);
+        g_ptr_array_add(f->a->desc->attributes, vgpu_attribute_new("vram_quota", "1073741824"));
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, expected);
+        assert_properties(f, PATH_A, VGPUD_INTERFACE_INSTANCE, slot);
+        put_on(f->b, NULL, "0000:09:01.1"); /* on the function, and so is the other one */
+        put_on(f->a, NULL, "0000:09:01.1");
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, both);
+}
+
+/* What cannot have virtual functions carries its instances itself, once it can. */
+static void test_parents(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        const char *itself[][2] = { { "Parents", "as [\"mdpy\"]" }, { NULL, NULL } };
+        const char *none[][2] = { { "Parents", "as []" }, { NULL, NULL } };
+
+        g_ptr_array_set_size(f->gpu->facts->mdev_parents, 0);
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, itself);
+        f->gpu->facts->total_vfs = 2;
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, none);
+        f->gpu->facts->total_vfs = 0;
+        f->gpu->state = GPU_UNPREPARED;
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, none);
+        f->gpu->state = GPU_READY;
+        give_vfs(f);
+        f->gpu->driver = NULL;
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, none);
+}
+
+static void test_modes(void)
+{
+        static const char *const choices[] = { "no", "yes", NULL };
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        const char *expected[][2] = {
+                { "State", "s \"unprepared\"" },
+                { "Reason", "s \"no VFs\"" },
+                { "Modes",
+                  "a{sa{sv}} [{\"heterogeneous\", [{\"Value\", <s \"no\">}, {\"Choices\", <as [\"no\", "
+                  "\"yes\"]>}, {\"Help\", <s \"types of several sizes\">}]}, {\"partition\", [{\"Value\", "
+                  "<s \"NPS1\">}]}]" },
+                { NULL, NULL },
+        };
+
+        f->gpu->state = GPU_UNPREPARED;
+        f->gpu->reason = g_strdup("no VFs");
+        if (!f->gpu->snapshot->modes)
+                f->gpu->snapshot->modes = g_ptr_array_new_with_free_func(mode_destroy);
+        g_ptr_array_add(f->gpu->snapshot->modes,
+                        vgpu_mode_new("heterogeneous", "no", choices, "types of several sizes"));
+        g_ptr_array_add(f->gpu->snapshot->modes, vgpu_mode_new("partition", "NPS1", NULL, NULL));
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, expected);
+}
+
+/* Nothing to paste where a virtual machine monitor takes it in another way. */
+static Handover *bare_handover(const InstanceDesc *desc)
+{
+        Handover *h = g_new0(Handover, 1);
+
+        h->sysfs_path = g_strdup("/sys/kernel/vgt/vm3");
+        h->iommu_group = -1;
+        return h;
+}
+
+static void test_bare_handover(void)
+{
+        static const VgpuDriver bare = { .name = "bare", .handover = bare_handover };
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        const char *expected[][2] = {
+                { "HandOver", "a{sv} [{\"sysfs_path\", <s \"/sys/kernel/vgt/vm3\">}]" },
+                { NULL, NULL },
+        };
+
+        f->gpu->driver = &bare;
+        assert_properties(f, PATH_A, VGPUD_INTERFACE_INSTANCE, expected);
 }
 
 static void test_version(void)
@@ -359,7 +511,7 @@ static void test_every_property_is_announced(void)
         g_autofree char *of_job = announced(f, VGPUD_PATH_JOB "/1", VGPUD_INTERFACE_JOB);
 
         g_string_truncate(f->log, 0);
-        for (unsigned bit = GPU_CHANGED_FACTS; bit <= GPU_CHANGED_SCANNED; bit <<= 1) {
+        for (unsigned bit = GPU_CHANGED_FACTS; bit <= GPU_CHANGED_MODES; bit <<= 1) {
                 change_gpu(f, bit);
                 fixture_settle(f);
         }
@@ -421,6 +573,43 @@ static void test_changes_come_before_removals(void)
         g_assert_cmpstr(f->log->str, ==, "-" PATH_B " ~" PATH_GPU ".Job.QueuedJobs -" PATH_GPU " ");
 }
 
+/* Who is on which virtual function is announced with the instances, where there are any. */
+static void test_occupancy(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        give_vfs(f);
+        put_on(f->a, "0000:08:00.4", "0000:08:00.4");
+        f->manager->events->instance_added(f->a, f->manager->events_userdata);
+        f->manager->events->instance_added(f->b, f->manager->events_userdata); /* on the GPU itself */
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "+" PATH_A " +" PATH_B " ~" PATH_GPU ".Vfs ");
+
+        g_string_truncate(f->log, 0);
+        change_instance(f, INSTANCE_CHANGED_STATE);
+        fixture_settle(f);
+        g_assert_null(strstr(f->log->str, ".Vfs"));
+        change_instance(f, INSTANCE_CHANGED_DESC);
+        fixture_settle(f);
+        g_assert_nonnull(strstr(f->log->str, "~" PATH_GPU ".Vfs "));
+
+        g_string_truncate(f->log, 0);
+        model_remove_instance(f->a);
+        f->a = NULL;
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "-" PATH_A " ~" PATH_GPU ".Vfs ");
+
+        /* Once, also when the facts say so too; and before the GPU goes. */
+        g_string_truncate(f->log, 0);
+        put_on(f->b, "0000:08:00.4", "0000:08:00.4");
+        model_remove_instance(f->b);
+        change_gpu(f, GPU_CHANGED_FACTS);
+        model_remove_gpu(f->gpu);
+        fixture_settle(f);
+        g_assert_true(g_str_has_suffix(f->log->str, ".Vfs -" PATH_GPU " "));
+        g_assert_null(strstr(strstr(f->log->str, ".Vfs") + 1, ".Vfs"));
+}
+
 static void test_additions(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -462,6 +651,11 @@ int main(int argc, char *argv[])
         g_test_add_func("/objects/gpu-busy", test_busy_gpu_properties);
         g_test_add_func("/objects/instance", test_instance_properties);
         g_test_add_func("/objects/job", test_job_properties);
+        g_test_add_func("/objects/other-jobs", test_other_jobs);
+        g_test_add_func("/objects/vfs", test_vfs);
+        g_test_add_func("/objects/parents", test_parents);
+        g_test_add_func("/objects/modes", test_modes);
+        g_test_add_func("/objects/bare-handover", test_bare_handover);
         g_test_add_func("/objects/version", test_version);
         g_test_add_func("/objects/not-utf8", test_not_utf8);
         g_test_add_func("/objects/paths", test_paths);
@@ -469,6 +663,7 @@ int main(int argc, char *argv[])
         g_test_add_func("/signals/every-property", test_every_property_is_announced);
         g_test_add_func("/signals/collected", test_changes_are_collected);
         g_test_add_func("/signals/removals", test_changes_come_before_removals);
+        g_test_add_func("/signals/occupancy", test_occupancy);
         g_test_add_func("/signals/additions", test_additions);
         g_test_add_func("/signals/job-removed", test_job_removed);
         return g_test_run();

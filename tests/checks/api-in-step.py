@@ -16,6 +16,8 @@ OPTIONS = {
     ("org.vgpud1.Manager", "Create"): ("bus-manager.c", "method_create"),
     ("org.vgpud1.Instance", "Destroy"): ("bus-instance.c", "bus_instance_destroy"),
     ("org.vgpud1.Gpu", "Rescan"): ("bus-gpu.c", "method_rescan"),
+    ("org.vgpud1.Gpu", "SetVfs"): ("bus-gpu.c", "method_set_vfs"),
+    ("org.vgpud1.Gpu", "Configure"): ("bus-gpu.c", "method_configure"),
 }
 
 
