@@ -6,5 +6,34 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/macros.h"
+
 #define VGPUD_NVML_NO_LIBRARY 200 /* exit status: libnvidia-ml.so.1 is not there */
 #define NVML_TYPES_MAX        512 /* of one GPU; there are some 40 */
+
+/* A type that the GPU supports. What the library did not say is NULL or 0. */
+typedef struct NvmlType {
+        uint32_t id;
+        char *name, *class;
+        uint64_t framebuffer_bytes;
+        uint32_t heads, max_x, max_y, frame_rate_limit, max_instances;
+        bool mig; /* needs a GPU instance */
+} NvmlType;
+
+typedef struct NvmlAnswer {
+        /* -1: not known */
+        int virtualization_mode, host_vgpu_mode;
+        int heterogeneous, mig, mig_pending; /* 0 or 1 */
+        uint64_t framebuffer_bytes;          /* 0: not known */
+        GPtrArray *types;                    /* owned: NvmlType */
+        GArray *creatable;                   /* owned: uint32_t, ids */
+} NvmlAnswer;
+
+/* -EINVAL when the text is not whole or not in order; lines with other keys are fine. */
+int nvml_answer_parse(const char *text, NvmlAnswer **ret);
+NvmlAnswer *nvml_answer_free(NvmlAnswer *a);
+static inline void nvml_answer_freep(NvmlAnswer **a)
+{
+        *a = nvml_answer_free(*a);
+}
+const NvmlType *nvml_answer_find_type(const NvmlAnswer *a, uint32_t id);
