@@ -3,7 +3,8 @@
 boots.
 
 Only Debian packages are used, from the mirrors that this machine's own apt uses, through a private apt
-configuration: the machine's package database is neither read nor changed.
+configuration: the machine's package database is not changed, and read only to see what a newer QEMU would need
+besides what is installed.
 """
 
 import json
@@ -34,7 +35,7 @@ MODULES = (
     BOOT_MODULES
     + """
     virtio_console virtio_rng 9p 9pnet_virtio autofs4 configfs fuse loop efi_pstore qemu_fw_cfg dmi-sysfs
-    vfio vfio_iommu_type1 vfio-pci mdev udmabuf irqbypass bochs vgem pci-stub pci-pf-stub
+    vfio vfio_iommu_type1 vfio-pci mdev udmabuf irqbypass bochs vgem pci-stub pci-pf-stub nvme igb igbvf
 """.split()
 )
 
@@ -97,8 +98,9 @@ def clear(path):
 # ---- apt ---------------------------------------------------------------------------------------------------
 
 
-def sources():
-    """sources.list lines for Debian 12 main and its security suite, at the mirrors of this machine's apt."""
+def sources(*more):
+    """sources.list lines for Debian 12 main and its security suite, at the mirrors of this machine's apt, and for
+    more suites that are on the mirror of main."""
     targets = call(
         "apt-get",
         "indextargets",
@@ -117,9 +119,11 @@ def sources():
         raise BuildError(
             "apt knows no Debian mirror here: add one to /etc/apt/sources.list, then run apt-get update"
         )
-    names = {"main": SUITE, "security": f"{SUITE}-security"}
+    names = {"main": [SUITE, *more], "security": [f"{SUITE}-security"]}
     return [
-        f"deb [signed-by={key}] {uri} {names[which]} main" for which, (uri, key) in sorted(mirror.items())
+        f"deb [signed-by={key}] {uri} {name} main"
+        for which, (uri, key) in sorted(mirror.items())
+        for name in names[which]
     ]
 
 
@@ -131,9 +135,10 @@ def network_options():
 
 
 class Apt:
-    """apt-get and apt-cache on lists and settings of our own."""
+    """apt-get and apt-cache on lists and settings of our own; with status, a file of dpkg's that says what is
+    installed (otherwise nothing is)."""
 
-    def __init__(self, root):
+    def __init__(self, root, *suites, status=None):
         self.root = root
         for part in (
             "etc/apt.conf.d",
@@ -145,13 +150,14 @@ class Apt:
         ):
             (root / part).mkdir(parents=True, exist_ok=True)
         (root / "state/status").touch()
-        (root / "etc/sources.list").write_text("\n".join(sources()) + "\n")
+        status = status or root / "state/status"
+        (root / "etc/sources.list").write_text("\n".join(sources(*suites)) + "\n")
         (root / "apt.conf").write_text(
             "\n".join(
                 [
                     f'Dir::Etc "{root}/etc";',
                     f'Dir::State "{root}/state";',
-                    f'Dir::State::status "{root}/state/status";',
+                    f'Dir::State::status "{status}";',
                     f'Dir::Cache "{root}/cache";',
                     'APT::Architecture "amd64";',
                     'APT::Sandbox::User "root";',
@@ -435,6 +441,33 @@ def make_disk(base, kernels):
     (image / "id").write_text(store.digest(*sorted(image.glob("[!k]*"))))
 
 
+# ---- a newer QEMU ------------------------------------------------------------------------------------------
+
+
+def make_newer_qemu(refresh):
+    """Unpacks the QEMU of the distribution's backports into the cache, for the device igb that Debian 12's own does
+    not have yet. What is installed on this machine stays as it is, and is made use of."""
+    if store.stamp("qemu") and not refresh:
+        return
+    if call("qemu-system-x86_64", "-device", "igb,help").startswith("igb options"):
+        return
+    suite = f"{SUITE}-backports"
+    log(f"asking the mirror for the QEMU of {suite}")
+    apt = Apt(store.WORK / "apt-newer", suite, status=Path("/var/lib/dpkg/status"))
+    apt.update()
+    plan = apt("apt-get", "-s", "-t", suite, "--no-install-recommends", "install", "qemu-system-x86")
+    packages = dict(re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) ", plan, re.M))
+    key = store.digest(json.dumps(packages, sort_keys=True))
+    if "qemu-system-x86" not in packages or store.stamp("qemu") == key:
+        return
+    log(f"qemu-system-x86 {packages['qemu-system-x86']}")
+    with store.making("qemu", key):
+        target = clear(store.NEWER_QEMU)
+        for file in apt.download(store.WORK / "debs-newer", packages).values():
+            call("dpkg-deb", "-x", file, target)
+        shutil.rmtree(store.WORK / "debs-newer")
+
+
 # ---- the stages --------------------------------------------------------------------------------------------
 
 
@@ -475,3 +508,8 @@ def build(refresh=False):
         with store.making("image", key):
             make_disk(store.WORK / "base", kernels)
         log(f"root disk: {(store.IMAGE / 'root.qcow2').stat().st_size >> 20} MB")
+    try:
+        make_newer_qemu(refresh)
+    except BuildError as error:
+        # Most cases do without, and those that need it say what is missing.
+        log(f"no newer QEMU: {error}")

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""One guest: the QEMU process, the channel to the agent in it, and the saving and resuming of whole machines.
+"""One guest: the QEMU process, the channel to the agent in it, the devices that are plugged in and out, and the
+saving and resuming of whole machines.
 
 Booting takes about ten seconds where every instruction is emulated; resuming a saved machine takes one. A
-saved machine is two files (store.py), and can only be resumed by the same QEMU with the same devices, so
-whoever names one puts `fingerprint()` into its key.
+saved machine is two files (store.py), and can only be resumed with the same devices, by the same QEMU or, as the
+same version of the machine, by a newer one; so whoever names one puts `fingerprint()` into its key.
 """
 
 import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import select
 import shlex
@@ -39,14 +41,32 @@ KERNEL_ARGUMENTS = (
 
 # An emulated IOMMU gives every PCI function its IOMMU group. The two displays are GPUs that have drivers and no
 # virtual GPUs; udev's database knows the name of the second. The root ports are free, for what is plugged in
-# later.
+# later; an NVMe controller wants its subsystem to be there before.
 DEVICES = """
     -nodefaults -no-user-config -display none -machine q35 -smp 2 -m 1024 -rtc base=utc -no-reboot
     -device intel-iommu,intremap=on,caching-mode=on
     -device virtio-serial-pci -device virtio-rng-pci
     -device bochs-display -device virtio-gpu-pci
     -device pcie-root-port,id=rp0,chassis=1,slot=1 -device pcie-root-port,id=rp1,chassis=2,slot=2
+    -device nvme-subsys,id=subsystem
 """.split()
+
+# What a case may have plugged in, by name: arguments of device_add. Each has virtual functions: the controller four
+# at most, the network card seven as its driver says.
+HARDWARE = {
+    "nvme": {
+        "driver": "nvme",
+        "bus": "rp0",
+        "serial": "1",
+        "subsys": "subsystem",
+        "sriov_max_vfs": 4,
+        "sriov_vq_flexible": 8,
+        "sriov_vi_flexible": 4,
+        "max_ioqpairs": 12,
+        "msix_qsize": 8,
+    },
+    "igb": {"driver": "igb", "bus": "rp1"},
+}
 
 # The folders of this machine that a guest can be given; both devices are always there, as a saved machine
 # needs them.
@@ -77,15 +97,66 @@ def fingerprint():
     return store.digest(version, ACCEL, CPU, KERNEL_ARGUMENTS, *DEVICES, *TAGS)
 
 
+def _ask_qemu(qemu, *arguments):
+    done = subprocess.run(
+        [*qemu[0], *arguments],
+        check=False,
+        env=qemu[1],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise MachineError(f"{qemu[0][0]} ended with status {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _own_qemu():
+    """(argv, environment) of this machine's QEMU."""
+    return [QEMU], None
+
+
+def _newer_qemu():
+    """The same of the one that tests/vm/build has unpacked."""
+    root = store.NEWER_QEMU
+    argv = [str(root / "usr/bin" / QEMU)]
+    for part in ("qemu", "seabios"):
+        argv += ["-L", str(root / "usr/share" / part)]
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    return argv, {**os.environ, "QEMU_MODULE_DIR": str(libraries / "qemu"), "LD_LIBRARY_PATH": str(libraries)}
+
+
+def _qemu_that_has(hardware):
+    """(argv, environment, machine type) of the oldest QEMU at hand with this device (None: any)."""
+    own = _own_qemu()
+    driver = HARDWARE[hardware]["driver"] if hardware else ""
+
+    def fits(qemu):
+        # Not the list of all devices: for that a QEMU would load whatever modules it finds, also another one's.
+        return _ask_qemu(qemu, "-device", f"{driver},help").startswith(f"{driver} options")
+
+    if not driver or fits(own):
+        return *own, "q35"
+    newer = _newer_qemu()
+    if not store.stamp("qemu") or not fits(newer):
+        raise MachineError(
+            f"this machine's QEMU has no {driver} and there is no newer one in {store.NEWER_QEMU}: run tests/vm/build, "
+            "which says why it cannot have it"
+        )
+    # What the older one calls q35 for short: that machine has been saved.
+    return *newer, re.search(r"^q35 .*\(alias of (\S+)\)", _ask_qemu(own, "-machine", "help"), re.M)[1]
+
+
 class Machine:
     """A guest that runs until the end of the `with` block. Its disk is thrown away then, unless save() kept
     it.
 
     state names the saved machine to resume; without one the guest boots. folders maps tags (TAGS) to folders
-    of this machine, which the guest sees at /mnt/TAG while a command runs.
+    of this machine, which the guest sees at /mnt/TAG while a command runs. hardware names what will be plugged
+    in (HARDWARE), so that a QEMU runs that has it.
     """
 
-    def __init__(self, kernel, state=None, folders=None, timeout=300):
+    def __init__(self, kernel, state=None, folders=None, timeout=300, hardware=None):
         self.kernel = kernel
         self.state = state
         self.folders = {tag: str(Path(path).resolve()) for tag, path in (folders or {}).items()}
@@ -94,6 +165,9 @@ class Machine:
         self.busy = False
         self.answers = None
         self.disk = None
+        self.wishes = b""
+        self.leaving = set()
+        self.argv, self.environment, self.type = _qemu_that_has(hardware)
         with contextlib.ExitStack() as stack:
             # Not while the image is being made anew.
             stack.enter_context(store.lock(shared=True))
@@ -117,12 +191,13 @@ class Machine:
             ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, self.disk], check=True
         )
         self.agent, agent = socket.socketpair()
+        self.port, port = socket.socketpair()
         self.monitor, monitor = socket.socketpair()
-        for end in (self.agent, agent, self.monitor, monitor):
+        for end in (self.agent, agent, self.port, port, self.monitor, monitor):
             stack.enter_context(end)
         argv = [
-            QEMU,
-            *DEVICES,
+            *self.argv,
+            *[self.type if part == "q35" else part for part in DEVICES],
             "-accel",
             ACCEL,
             "-cpu",
@@ -139,6 +214,10 @@ class Machine:
             f"socket,id=agent,fd={agent.fileno()}",
             "-device",
             "virtserialport,chardev=agent,name=vm.agent",
+            "-chardev",
+            f"socket,id=hardware,fd={port.fileno()}",
+            "-device",
+            "virtserialport,chardev=hardware,name=vm.hardware",
             "-drive",
             f"file={self.disk},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap",
             "-device",
@@ -168,17 +247,18 @@ class Machine:
         self.log = stack.enter_context(open(self.work / "qemu.log", "w+", encoding="utf-8", errors="replace"))
         self.qemu = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *argv],
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
-            pass_fds=(agent.fileno(), monitor.fileno()),
+            pass_fds=(agent.fileno(), port.fileno(), monitor.fileno()),
         )
         _RUNNING.add(self.qemu)
         stack.callback(_RUNNING.discard, self.qemu)
         stack.callback(self.qemu.wait)
         stack.callback(self.qemu.kill)
-        agent.close()
-        monitor.close()
+        for end in (agent, port, monitor):
+            end.close()
 
     def _wait_ready(self):
         """A booted guest says so. A resumed one is ready already: it answers when it has been asked."""
@@ -200,8 +280,13 @@ class Machine:
     def _receive(self, size):
         while len(self.pending) < size:
             left = self.end - time.monotonic()
-            if left <= 0 or not select.select([self.agent], [], [], left)[0]:
+            ready = select.select([self.agent, self.port], [], [], left)[0] if left > 0 else []
+            if not ready:
                 self._fail(TimedOut, "the guest did not answer in time; its console:")
+            if self.port in ready:
+                self._grant_wishes()
+            if self.agent not in ready:
+                continue
             try:
                 data = self.agent.recv(1 << 20)
             except ConnectionResetError:
@@ -259,9 +344,41 @@ class Machine:
             parts.append(f"\n(no answer from the guest: {error})\n".encode())
         return b"".join(parts).decode(errors="replace")
 
-    # -- saving --
+    # -- what the guest has plugged in --
+
+    def _grant_wishes(self):
+        """Does what a case asks for through its port vm.hardware, a line of JSON each: {"plug": NAME} or {"unplug":
+        NAME}. The answer is a line, too: {} or {"error": text}. An unplugged device is gone when the guest has let
+        go of it, which the case can see by itself."""
+        data = self.port.recv(4096)
+        if not data:
+            self._fail(MachineError, "the guest has gone; QEMU and its console said:")
+        *lines, self.wishes = (self.wishes + data).split(b"\n")
+        for line in lines:
+            [(verb, name)] = json.loads(line).items()
+            answer = {}
+            try:
+                if verb == "plug":
+                    while name in self.leaving:
+                        self._event("DEVICE_DELETED")
+                    self._qmp("device_add", id=name, **HARDWARE[name])
+                else:
+                    self._qmp("device_del", id=name)
+                    self.leaving.add(name)
+            except MachineError as error:
+                answer = {"error": str(error)}
+            self.port.sendall(json.dumps(answer).encode() + b"\n")
+
+    # -- QEMU's monitor --
+
+    def _connect(self):
+        if self.answers is None:
+            self.monitor.settimeout(120)
+            self.answers = self.monitor.makefile("r", encoding="utf-8")
+            self._qmp("qmp_capabilities")
 
     def _qmp(self, command, **arguments):
+        self._connect()
         self.monitor.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
         for line in self.answers:
             answer = json.loads(line)
@@ -269,16 +386,29 @@ class Machine:
                 raise MachineError(f"QEMU refused {command}: {answer['error']['desc']}")
             if "return" in answer:
                 return answer["return"]
+            self._note(answer)
         return self._fail(MachineError, f"QEMU ended during {command}:")
+
+    def _note(self, event):
+        if event.get("event") == "DEVICE_DELETED":
+            self.leaving.discard(event["data"].get("device"))
+
+    def _event(self, name):
+        """Waits for the next event of this name."""
+        for line in self.answers:
+            event = json.loads(line)
+            self._note(event)
+            if event.get("event") == name:
+                return
+        self._fail(MachineError, f"QEMU ended before its {name}:")
+
+    # -- saving --
 
     def save(self, name):
         """Keeps this machine, as it is now, under a name, and ends it. Nothing may run in it and nothing be
         mounted."""
         store.STATES.mkdir(parents=True, exist_ok=True)
         memory = self.work / "memory.zst"
-        self.monitor.settimeout(120)
-        self.answers = self.monitor.makefile("r", encoding="utf-8")
-        self._qmp("qmp_capabilities")
         # Events tell when it is over. The machine goes on running until the last page is copied, so that it
         # is a running one that is resumed.
         self._qmp("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
@@ -288,7 +418,7 @@ class Machine:
         command = f"flock {shlex.quote(str(lock))} zstd -q -3 -T2 -f -o {shlex.quote(str(memory))}"
         self._qmp("migrate", uri=f"exec:{command}")
         while (status := self._qmp("query-migrate")["status"]) not in ("completed", "failed"):
-            self._migration_event()
+            self._event("MIGRATION")
         if status == "failed":
             raise MachineError("QEMU could not save the machine")
         self._qmp("quit")
@@ -306,9 +436,3 @@ class Machine:
         shutil.copy(memory, f"{target}.zst.new")
         os.rename(f"{target}.qcow2.new", f"{target}.qcow2")
         os.rename(f"{target}.zst.new", f"{target}.zst")
-
-    def _migration_event(self):
-        for line in self.answers:
-            if json.loads(line).get("event") == "MIGRATION":
-                return
-        self._fail(MachineError, "QEMU ended while it was saving:")

@@ -6,6 +6,7 @@ Everything lives below $XDG_CACHE_HOME/vgpud-vm (~/.cache/vgpud-vm):
     work/       what only the build needs: apt's lists, the unpacked base, the kernels' modules
     image/      the guest: root.qcow2, kernels.json, vmlinux-K and initrd-K.img for each kernel K
     states/     saved, booted machines: NAME.zst (memory and devices) and NAME.qcow2 (its disk layer)
+    qemu/       a newer QEMU than the distribution's own, unpacked
 
 A part that is made from other things carries the hash of those things as its stamp; a part whose stamp does
 not match is made again. The stamp is written last, so a build that was cut off starts that part anew.
@@ -22,6 +23,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vgpu
 WORK = CACHE / "work"
 IMAGE = CACHE / "image"
 STATES = CACHE / "states"
+NEWER_QEMU = CACHE / "qemu"
 GUEST = Path(__file__).resolve().parent / "guest"
 
 

@@ -7,6 +7,7 @@ vgpud's journal and of the kernel's log in its guest, follow its line.
 """
 
 import argparse
+import ast
 import concurrent.futures
 import signal
 import sys
@@ -28,16 +29,25 @@ def case_names():
     return sorted(path.stem for path in CASES.glob("*.py"))
 
 
+def hardware_of(source):
+    """What a case says that it plugs in: the value of its line `HARDWARE = "NAME"`, None without one."""
+    for item in ast.parse(source).body:
+        if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "HARDWARE":
+            return ast.literal_eval(item.value)
+    return None
+
+
 def run_case(kernel, state, name, arguments, timeout):
     """(whether it passed, seconds, what to show) of one case."""
     started = time.monotonic()
     said = []
     files = [
         (f"/run/vm/{path.name}", 0o644, path.read_text(encoding="utf-8"))
-        for path in (store.GUEST / "vmcase.py", CASES / f"{name}.py")
+        for path in (*store.GUEST.glob("vm*.py"), CASES / f"{name}.py")
     ]
     try:
-        with machine.Machine(kernel, state, timeout=timeout) as guest:
+        hardware = hardware_of(files[-1][2])
+        with machine.Machine(kernel, state, timeout=timeout, hardware=hardware) as guest:
             try:
                 status = guest.run(
                     [f"/run/vm/{name}.py", *arguments], said.append, said.append, python=True, files=files

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What cases use in the guest: sample drivers, programs, D-Bus, uevents, VFIO users, other users, the
-journal.
+"""What cases use in the guest: sample drivers, hardware that is plugged in, programs, D-Bus, uevents, VFIO users,
+other users, the journal.
 
 Everything that waits has a deadline and waits for the event itself; nothing here sleeps and looks again. What
 a function expects and does not find is an AssertionError that says what was there instead.
@@ -32,6 +32,7 @@ BUS_NAME = "org.vgpud1"
 ROOT_PATH = "/org/vgpud1"
 MDEV_PARENTS = Path("/sys/class/mdev_bus")
 MDEV_DEVICES = Path("/sys/bus/mdev/devices")
+PCI_DEVICES = Path("/sys/bus/pci/devices")
 SAMPLES = ("mtty", "mdpy", "mbochs")
 
 # Long enough for anything that works, even where every instruction is emulated by a busy machine; and longer than
@@ -235,9 +236,10 @@ def remove(uuid):
     write(MDEV_DEVICES / uuid / "remove", "1")
 
 
-def group_node(uuid):
-    """The path of the device's VFIO group, /dev/vfio/N."""
-    return "/dev/vfio/" + (MDEV_DEVICES / uuid / "iommu_group").resolve().name
+def group_node(name):
+    """The path of the VFIO group of a device, /dev/vfio/N; name is its UUID, or the address of a PCI function."""
+    folder = PCI_DEVICES if ":" in name else MDEV_DEVICES
+    return "/dev/vfio/" + (folder / name / "iommu_group").resolve().name
 
 
 # ---- VFIO users --------------------------------------------------------------------------------------------
@@ -257,11 +259,12 @@ VFIO_TYPE1V2_IOMMU = 3
 
 
 class VfioUser:
-    """Uses a device the way QEMU does: holds its group open and, with device, the device itself too."""
+    """Uses a device (UUID or PCI address) the way QEMU does: holds its group open and, with device, the device
+    itself too."""
 
-    def __init__(self, uuid, device=False):
+    def __init__(self, name, device=False):
         with contextlib.ExitStack() as stack:
-            self.group = self._open(stack, group_node(uuid))
+            self.group = self._open(stack, group_node(name))
             self.device = None
             if device:
                 # /dev/vfio/vfio loads this by itself, but does not wait for it.
@@ -271,7 +274,7 @@ class VfioUser:
                 fcntl.ioctl(self.container, VFIO_SET_IOMMU, VFIO_TYPE1V2_IOMMU)
                 # With a buffer that can be changed, the result is the ioctl's: the new descriptor.
                 self.device = fcntl.ioctl(
-                    self.group, VFIO_GROUP_GET_DEVICE_FD, bytearray(uuid.encode() + b"\0")
+                    self.group, VFIO_GROUP_GET_DEVICE_FD, bytearray(name.encode() + b"\0")
                 )
                 stack.callback(os.close, self.device)
             self.stack = stack.pop_all()
@@ -295,12 +298,12 @@ class VfioUser:
 class VfioProcess:
     """A VfioUser in a process of its own, which kill() ends as the kernel ends a crashed QEMU."""
 
-    def __init__(self, uuid, device=False):
+    def __init__(self, name, device=False):
         reader, writer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                VfioUser(uuid, device)
+                VfioUser(name, device)
                 os.write(writer, b"+")
             except BaseException:  # pylint: disable=broad-except
                 os.write(writer, traceback.format_exc().encode())
@@ -312,7 +315,7 @@ class VfioProcess:
             answer = pipe.read(65536)
         if answer != b"+":
             self.kill()
-            raise AssertionError(f"cannot open {uuid}: {answer.decode()}")
+            raise AssertionError(f"cannot open {name}: {answer.decode()}")
 
     def __enter__(self):
         return self
@@ -365,6 +368,47 @@ class Uevents:
             self.seen.append(event)
             if all(event.get(key) == value for key, value in wanted.items()):
                 return event
+
+
+# ---- hardware that comes and goes --------------------------------------------------------------------------
+
+PORT = "/dev/virtio-ports/vm.hardware"
+_PORT = []
+
+
+def _wish(verb, name):
+    """Has the machine outside do something (machine.py)."""
+    if not _PORT:
+        _PORT.append(os.open(PORT, os.O_RDWR | os.O_CLOEXEC))
+    os.write(_PORT[0], json.dumps({verb: name}).encode() + b"\n")
+    answer = b""
+    while not answer.endswith(b"\n"):
+        answer += os.read(_PORT[0], 4096)
+    error = json.loads(answer).get("error")
+    if error:
+        raise AssertionError(f"{verb} {name}: {error}")
+
+
+def plug(name):
+    """Plugs in hardware that the case has named as its HARDWARE, and returns its PCI address when its driver is
+    bound."""
+    with Uevents() as events:
+        _wish("plug", name)
+        address = events.wait(ACTION="bind", SUBSYSTEM="pci")["PCI_SLOT_NAME"]
+    run("udevadm", "settle")
+    return address
+
+
+def pull(name):
+    """Asks for that hardware to be unplugged, as an administrator does, and does not wait for it to be gone."""
+    _wish("unplug", name)
+
+
+def unplug(name, address):
+    """The same, and waits until the kernel has taken leave of it."""
+    with Uevents() as events:
+        pull(name)
+        events.wait(ACTION="remove", SUBSYSTEM="pci", PCI_SLOT_NAME=address)
 
 
 # ---- D-Bus -------------------------------------------------------------------------------------------------
@@ -728,11 +772,12 @@ class VgpudCase(Case):
 
 
 class _Loader(unittest.TestLoader):
-    """Keeps classes and tests in the order they are written in."""
+    """Keeps classes and tests in the order they are written in, inherited ones first."""
 
     def getTestCaseNames(self, testCaseClass):
         names = super().getTestCaseNames(testCaseClass)
-        return sorted(names, key=list(vars(testCaseClass)).index)
+        written = [name for item in reversed(testCaseClass.__mro__) for name in vars(item)]
+        return sorted(names, key=written.index)
 
     def loadTestsFromModule(self, module, *_, **__):
         return self.suiteClass(

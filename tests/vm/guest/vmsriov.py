@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What cases use of SR-IOV in the guest: functions of PCI straight from the kernel, and the facts that hold for
+every driver."""
+
+import errno
+import os
+import select
+
+import vmcase
+
+PCI = vmcase.PCI_DEVICES
+DRIVERS = vmcase.Path("/sys/bus/pci/drivers")
+PROBE = vmcase.Path("/sys/bus/pci/drivers_probe")
+
+
+def _link(path):
+    return path.resolve().name if path.exists() else None
+
+
+class Function:
+    """A function of PCI, physical or virtual, by its address."""
+
+    def __init__(self, address):
+        self.address = address
+        self.path = PCI / address
+
+    def __str__(self):
+        return self.address
+
+    def read(self, name):
+        return (self.path / name).read_text(encoding="ascii").rstrip("\n")
+
+    def write(self, name, value):
+        vmcase.write(self.path / name, str(value))
+
+    def there(self):
+        return self.path.exists()
+
+    def driver(self):
+        return _link(self.path / "driver")
+
+    def group(self):
+        """Its IOMMU group."""
+        return int(_link(self.path / "iommu_group"))
+
+    def override(self):
+        value = self.read("driver_override")
+        return None if value == "(null)" else value
+
+    def unbind(self):
+        vmcase.write(self.path / "driver/unbind", self.address)
+
+    def probe(self):
+        """Has the kernel look for a driver. Whether one was found is for the caller to see."""
+        vmcase.write(PROBE, self.address)
+
+    def bind(self, driver):
+        """Gives it to this driver, whatever others there are (None: to the one that the kernel finds)."""
+        if self.driver():
+            self.unbind()
+        self.write("driver_override", driver or "\n")
+        self.probe()
+
+    def vfs(self):
+        """Its virtual functions, in their order."""
+        links = sorted(self.path.glob("virtfn*"), key=lambda path: int(path.name[6:]))
+        return [Function(path.resolve().name) for path in links]
+
+    def numvfs(self):
+        return int(self.read("sriov_numvfs"))
+
+    def enable(self, count, autoprobe=False):
+        """Enables virtual functions and returns them; without autoprobe no driver takes them."""
+        self.write("sriov_drivers_autoprobe", int(autoprobe))
+        self.write("sriov_numvfs", count)
+        return self.vfs()
+
+    def disable(self):
+        self.write("sriov_numvfs", 0)
+
+    def vf_addresses(self, count):
+        """Where its virtual functions have to be."""
+        domain, bus, rest = self.address.split(":")
+        device, function = rest.split(".")
+        first = (int(bus, 16) << 8 | int(device, 16) << 3 | int(function)) + int(self.read("sriov_offset"))
+        numbers = [first + index * int(self.read("sriov_stride")) for index in range(count)]
+        return [f"{domain}:{it >> 8:02x}:{it >> 3 & 31:02x}.{it & 7}" for it in numbers]
+
+
+def start_write(path, value):
+    """Writes in a process of its own, which blocks as long as the kernel does: use vmcase.finish()."""
+    return vmcase.start("sh", "-c", 'printf %s "$1" >"$2"', "-", str(value), path)
+
+
+class Facts:
+    """What the kernel does by itself. For a vmcase.Case with the name of its hardware."""
+
+    hardware = ""
+    total = 0
+
+    @classmethod
+    def setUpClass(cls):
+        vmcase.load("vfio-pci", "pci-stub")
+        cls.pf = Function(vmcase.plug(cls.hardware))
+        cls.driver = cls.pf.driver()
+
+    def tearDown(self):
+        if self.pf.driver() != self.driver:
+            self.pf.bind(None)
+        self.pf.disable()
+        self.assertEqual((self.pf.driver(), self.pf.vfs()), (self.driver, []))
+
+    def assertRunning(self, process):  # pylint: disable=invalid-name
+        """It would have ended by now; that it has not cannot be seen from anything but time going by."""
+        ended = os.pidfd_open(process.pid)
+        try:
+            self.assertEqual(select.select([ended], [], [], 1.5)[0], [])
+        finally:
+            os.close(ended)
+
+    def test_where_virtual_functions_are(self):
+        self.assertEqual(int(self.pf.read("sriov_totalvfs")), self.total)
+        self.assertEqual((self.pf.numvfs(), self.pf.read("sriov_drivers_autoprobe")), (0, "1"))
+        vfs = self.pf.enable(3)
+        self.assertEqual(self.pf.numvfs(), 3)
+        self.assertEqual([vf.address for vf in vfs], self.pf.vf_addresses(3))
+        for vf in vfs:
+            self.assertEqual((vf.path / "physfn").resolve(), self.pf.path.resolve())
+            self.assertEqual((vf.driver(), vf.override()), (None, None))
+            self.assertEqual(vf.read("class"), self.pf.read("class"))
+            self.assertEqual(int(vf.read("device"), 16), int(self.pf.read("sriov_vf_device"), 16))
+            # Each has a group of its own.
+            members = vmcase.Path(f"/sys/kernel/iommu_groups/{vf.group()}/devices")
+            self.assertEqual([path.name for path in members.iterdir()], [vf.address])
+        self.assertFalse((self.pf.path / "physfn").exists())
+
+    def test_what_numvfs_accepts(self):
+        self.pf.enable(1)
+        for text, code in (
+            (self.total + 1, errno.ERANGE),
+            (65535, errno.ERANGE),
+            (65536, errno.EINVAL),
+            (-1, errno.EINVAL),
+            ("x", errno.EINVAL),
+            ("", 0),
+            (2, errno.EBUSY),
+        ):
+            if code:
+                with self.subTest(text=text), self.assertErrno(code):
+                    self.pf.write("sriov_numvfs", text)
+            self.assertEqual(self.pf.numvfs(), 1)
+        # The same number again is a success, and so it stays without a driver.
+        self.pf.write("sriov_numvfs", "1")
+        self.pf.disable()
+        self.pf.write("sriov_numvfs", "0x2\n")
+        self.assertEqual(len(self.pf.vfs()), 2)
+
+    def test_without_a_driver_that_can(self):
+        self.pf.unbind()
+        with self.assertErrno(errno.ENOENT):
+            self.pf.write("sriov_numvfs", 1)
+        self.pf.bind("pci-stub")
+        self.assertEqual(self.pf.driver(), "pci-stub")
+        with self.assertErrno(errno.ENOENT):
+            self.pf.write("sriov_numvfs", 1)
+        # This comes before the look at the driver.
+        with self.assertErrno(errno.ERANGE):
+            self.pf.write("sriov_numvfs", self.total + 8)
+        self.pf.write("sriov_numvfs", 0)
+
+    def test_events(self):
+        with vmcase.Uevents() as events:
+            vfs = self.pf.enable(2)
+            events.wait(ACTION="change", PCI_SLOT_NAME=self.pf.address)
+            self.assertEqual(
+                [(it["ACTION"], it["PCI_SLOT_NAME"]) for it in events.seen if it["SUBSYSTEM"] == "pci"],
+                [(action, vf.address) for vf in vfs for action in ("add", "change")]
+                + [("change", self.pf.address)],
+            )
+            vfs[0].bind("vfio-pci")
+            events.wait(ACTION="bind", PCI_SLOT_NAME=vfs[0].address, DRIVER="vfio-pci")
+            events.seen.clear()
+            self.pf.disable()
+            events.wait(ACTION="remove", PCI_SLOT_NAME=vfs[1].address)
+            # And no word of the physical function.
+            vmcase.write(self.pf.path / "uevent", "change")
+            events.wait(ACTION="change", PCI_SLOT_NAME=self.pf.address, SYNTH_UUID="0")
+            self.assertEqual(
+                [(it["ACTION"], it["PCI_SLOT_NAME"]) for it in events.seen if it["SUBSYSTEM"] == "pci"],
+                [
+                    ("unbind", vfs[0].address),
+                    ("remove", vfs[0].address),
+                    ("remove", vfs[1].address),
+                    ("change", self.pf.address),
+                ],
+            )
+
+    def test_binding(self):
+        [vf] = self.pf.enable(1)
+        # Without autoprobe nothing binds but what driver_override names, and only one way says so.
+        vf.probe()
+        self.assertIsNone(vf.driver())
+        with self.assertErrno(errno.ENODEV):
+            vmcase.write(DRIVERS / "vfio-pci/bind", vf.address)
+        with self.assertErrno(errno.ENODEV):
+            vmcase.write(DRIVERS / "vfio-pci/unbind", vf.address)
+        vf.bind("no-such-driver")
+        self.assertEqual((vf.driver(), vf.override()), (None, "no-such-driver"))
+        vf.bind("vfio-pci")
+        self.assertEqual((vf.driver(), vf.override()), ("vfio-pci", "vfio-pci"))
+        self.assertTrue(os.path.exists(vmcase.group_node(vf.address)))
+        self.assertEqual(len(list((vf.path / "vfio-dev").iterdir())), 1)
+        with self.assertErrno(errno.EBUSY):
+            vmcase.write(DRIVERS / "vfio-pci/bind", vf.address)
+        # To take the override away changes nothing; nor does to have the kernel look again.
+        vf.write("driver_override", "\n")
+        vf.probe()
+        self.assertEqual((vf.driver(), vf.override()), ("vfio-pci", None))
+        vf.unbind()
+        self.assertIsNone(vf.driver())
+        self.assertFalse((vf.path / "vfio-dev").exists())
+        with self.assertErrno(errno.ENODEV):
+            vmcase.write(PROBE, "0000:ff:1f.7")
+
+    def test_disabling_waits_for_what_is_open(self):
+        vfs = self.pf.enable(2)
+        for vf in vfs:
+            vf.bind("vfio-pci")
+        with vmcase.VfioUser(vfs[0].address, device=True):
+            writer = start_write(self.pf.path / "sriov_numvfs", 0)
+            reader = vmcase.start("cat", self.pf.path / "sriov_numvfs")
+            self.assertRunning(writer)
+            # Who asks how many there are waits (Linux 6.1), or is told what was (6.12).
+            waits = reader.poll() is None
+            # The first one's link has gone, the device not yet; it has not come to the second one.
+            self.assertEqual([vf.address for vf in self.pf.vfs()], [vfs[1].address])
+            self.assertTrue(vfs[0].there())
+            self.assertEqual(vfs[1].driver(), "vfio-pci")
+        self.assertEqual(vmcase.finish(writer).status, 0)
+        self.assertEqual(vmcase.finish(reader).out, "0\n" if waits else "2\n")
+        self.assertEqual(self.pf.vfs(), [])
+
+    def test_disabling_does_not_wait_for_an_open_group(self):
+        [vf] = self.pf.enable(1)
+        vf.bind("vfio-pci")
+        with vmcase.VfioUser(vf.address):
+            self.pf.disable()
+            self.assertFalse(vf.there())
+
+    def test_unbinding_waits_for_what_is_open(self):
+        [vf] = self.pf.enable(1)
+        vf.bind("vfio-pci")
+        with vmcase.VfioProcess(vf.address, device=True) as user:
+            writer = start_write(DRIVERS / "vfio-pci/unbind", vf.address)
+            self.assertRunning(writer)
+            # It looks as if it were unbound already; only its group tells.
+            self.assertIsNone(vf.driver())
+            with self.assertErrno(errno.EBUSY):
+                os.close(os.open(vmcase.group_node(vf.address), os.O_RDONLY))
+            user.kill()
+        self.assertEqual(vmcase.finish(writer).status, 0)
+        self.assertFalse(os.path.exists(vmcase.group_node(vf.address)))
+
+    def test_unplugged_while_it_enables(self):
+        """Whoever unplugs it waits for the write to get done, and takes all away."""
+        with vmcase.Uevents() as events:
+            self.pf.write("sriov_drivers_autoprobe", 1)
+            writer = start_write(self.pf.path / "sriov_numvfs", self.total)
+            events.wait(ACTION="add", SUBSYSTEM="pci")
+            vmcase.pull(self.hardware)
+            self.assertEqual(vmcase.finish(writer).status, 0)
+            events.wait(ACTION="remove", PCI_SLOT_NAME=self.pf.address)
+        self.assertEqual(list(PCI.glob(f"{self.pf.address[:7]}:*")), [])
+        self.assertEqual(vmcase.plug(self.hardware), self.pf.address)
