@@ -1,0 +1,840 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Virtual functions: how many there are, and what they are bound to. The rules are those of Linux
+ * drivers/pci/iov.c and pci-driver.c; what was written counts for nothing until it was looked up. */
+
+#include "drivers-glue/vfs.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/parse-util.h"
+#include "drivers-glue/vfio-util.h"
+
+/* A folder of a device that answers so has gone, or is going. */
+static bool is_gone(int r)
+{
+        return r == -ENOENT || r == -ENODEV;
+}
+
+static bool device_exists(VgpuIo *io, const char *path)
+{
+        g_auto(GStrv) names = NULL;
+
+        return !is_gone(vgpu_io_list(io, path, &names));
+}
+
+int vfs_read_driver(VgpuIo *io, const char *path, char **ret)
+{
+        g_autofree char *link = g_strconcat(path, "/driver", NULL);
+        int r;
+
+        *ret = NULL;
+        r = vgpu_io_read_link_name(io, link, ret);
+        return r == -ENOENT ? 0 : r;
+}
+
+int vfs_read_override(VgpuIo *io, const char *path, char **ret)
+{
+        g_autofree char *text = NULL;
+        int r;
+
+        *ret = NULL;
+        r = vgpu_io_readf(io, &text, "%s/driver_override", path);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        /* That is what printf() of the kernel makes of a NULL. */
+        if (text[0] && strcmp(text, "(null)") != 0)
+                *ret = g_steal_pointer(&text);
+        return 0;
+}
+
+bool vfs_driver_is_vfio(const char *driver)
+{
+        static const char *const ends[] = { "vfio-pci", "vfio_pci" };
+
+        for (size_t i = 0; driver && i < G_N_ELEMENTS(ends); i++) {
+                if (!g_str_has_suffix(driver, ends[i]))
+                        continue;
+                size_t n = strlen(driver) - strlen(ends[i]);
+                if (n == 0 || driver[n - 1] == '-' || driver[n - 1] == '_')
+                        return true;
+        }
+        return false;
+}
+
+/* Keeping out: file descriptors of VFIO groups, each opened once, for functions may share one. */
+
+typedef struct Kept {
+        int group;
+        int fd;
+} Kept;
+
+static void kept_clear(gpointer p)
+{
+        Kept *k = p;
+
+        k->fd = safe_close(k->fd);
+}
+
+static GArray *kept_new(void)
+{
+        GArray *a = g_array_new(FALSE, FALSE, sizeof(Kept));
+
+        g_array_set_clear_func(a, kept_clear);
+        return a;
+}
+
+/* Keep everybody out of the device until the array is freed. */
+static int keep_out(VgpuIo *io, const char *path, GArray *kept, VgpudError *reterr)
+{
+        g_autofree char *driver = NULL, *cdev = NULL;
+        Kept k = { .group = -1, .fd = -EBADF };
+        int r;
+
+        if ((r = vfio_read_group(io, path, &k.group)) < 0 || (r = vfio_read_cdev(io, path, &cdev)) < 0 ||
+            (r = vfs_read_driver(io, path, &driver)) < 0) {
+                if (!device_exists(io, path))
+                        return 0;
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_IN_USE, r,
+                                "nobody can tell whether somebody uses it: /sys/%s cannot be read: %s", path,
+                                g_strerror(-r));
+        }
+        for (guint i = 0; i < kept->len; i++)
+                if (k.group >= 0 && g_array_index(kept, Kept, i).group == k.group)
+                        return 0;
+        /* Where no driver of VFIO has the device and no other one of its group either, there is no node to
+         * open. */
+        if (!cdev && !vfs_driver_is_vfio(driver) && k.group >= 0) {
+                g_autofree char *node = g_strdup_printf("vfio/%d", k.group);
+                if (vgpu_io_node_exists(io, node) == 0)
+                        return 0;
+        }
+        r = vfio_keep_out(io, k.group, cdev, &k.fd, reterr);
+        if (r < 0)
+                return r;
+        g_array_append_val(kept, k);
+        return 0;
+}
+
+/* How many */
+
+typedef struct Change {
+        VgpuIo *io;
+        VgpuTarget *t;
+        const GpuFacts *facts;
+        char *driver; /* owned; of the GPU, now */
+        uint32_t total, before, wanted;
+        GPtrArray *vfs; /* owned: VgpuVf, now */
+} Change;
+
+DEFINE_DESTROY_NOTIFY(free_vf, vgpu_vf_free)
+
+static void change_done(Change *c)
+{
+        g_free(c->driver);
+        g_clear_pointer(&c->vfs, g_ptr_array_unref);
+}
+
+static int gpu_gone(const Change *c, int r, VgpudError *reterr)
+{
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
+                                      "GPU %s went away meanwhile", c->facts->name);
+}
+
+static int cannot_read(const Change *c, const char *name, int r, VgpudError *reterr)
+{
+        if (is_gone(r) && !device_exists(c->io, c->facts->path))
+                return gpu_gone(c, r, reterr);
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s/%s cannot be read: %s",
+                                      c->facts->path, name, g_strerror(-r));
+}
+
+static int read_number(const Change *c, const char *name, uint32_t *ret)
+{
+        g_autofree char *text = NULL;
+        int r = vgpu_io_readf(c->io, &text, "%s/%s", c->facts->path, name);
+
+        return r < 0 ? r : parse_u32(text, 10, ret);
+}
+
+/* The functions that there are now. One whose link goes while it is read is on its way out. */
+static int list_vfs(const Change *c, GPtrArray **ret)
+{
+        g_autoptr(GPtrArray) vfs = g_ptr_array_new_with_free_func(free_vf);
+        g_auto(GStrv) names = NULL;
+        int r = vgpu_io_list(c->io, c->facts->path, &names);
+
+        if (r < 0)
+                return r;
+        for (char **n = names; *n; n++) {
+                g_autofree char *link = g_strdup_printf("%s/%s", c->facts->path, *n), *path = NULL,
+                                *name = NULL;
+                uint32_t index;
+
+                if (!g_str_has_prefix(*n, "virtfn") || parse_u32(*n + strlen("virtfn"), 10, &index) < 0)
+                        continue;
+                r = vgpu_io_resolve_link(c->io, link, &path);
+                if (is_gone(r))
+                        continue;
+                if (r < 0)
+                        return r;
+                name = g_path_get_basename(path);
+                g_ptr_array_add(vfs, vgpu_vf_new(index, name, path));
+        }
+        *ret = g_steal_pointer(&vfs);
+        return 0;
+}
+
+static bool driver_is(const Change *c, const char *name)
+{
+        return g_strcmp0(c->driver, name) == 0;
+}
+
+static bool is_fixed_by_gim(const Change *c)
+{
+        return driver_is(c, "gim") || (c->facts->features & (VGPU_FEATURE_GIM | VGPU_FEATURE_GIM_LEGACY));
+}
+
+/* What there is to know before anything is touched. */
+static int look(Change *c, VgpudError *reterr)
+{
+        int r;
+
+        r = vfs_read_driver(c->io, c->facts->path, &c->driver);
+        if (r < 0)
+                return cannot_read(c, "driver", r, reterr);
+        r = read_number(c, "sriov_totalvfs", &c->total);
+        if (r == -ENOENT && device_exists(c->io, c->facts->path))
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_UNSUPPORTED, r,
+                                              "GPU %s has no SR-IOV, so it cannot have virtual functions",
+                                              c->facts->name);
+        if (r < 0)
+                return cannot_read(c, "sriov_totalvfs", r, reterr);
+        r = read_number(c, "sriov_numvfs", &c->before);
+        if (r < 0)
+                return cannot_read(c, "sriov_numvfs", r, reterr);
+        r = list_vfs(c, &c->vfs);
+        if (r < 0)
+                return cannot_read(c, "virtfn*", r, reterr);
+        return 0;
+}
+
+static int check_count(const Change *c, VgpudError *reterr)
+{
+        if (c->wanted > c->total && c->total == 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_UNSUPPORTED,
+                                "GPU %s can have no virtual functions as it is now: its driver %s allows "
+                                "none (xe and i915 take the limit from their parameter max_vfs, and need "
+                                "the GPU's firmware GuC)",
+                                c->facts->name, c->driver ? c->driver : "(none)");
+        if (c->wanted > c->total)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "GPU %s can have %" PRIu32 " virtual functions at most, not %" PRIu32,
+                                        c->facts->name, c->total, c->wanted);
+        return 0;
+}
+
+/* In words what makes a function more than idle; NULL: nothing. *ret_device is what would be held open. */
+static int find_load(VgpuIo *io, const VgpuVf *vf, char **ret_words, char **ret_device)
+{
+        g_autofree char *type = NULL, *driver = NULL, *override = NULL;
+        g_auto(GStrv) names = NULL;
+        int r;
+
+        *ret_words = NULL;
+        *ret_device = g_strdup(vf->path);
+        r = vgpu_io_list(io, vf->path, &names);
+        if (r < 0)
+                return r;
+        for (char **n = names; *n; n++) {
+                if (!uuid_is_valid(*n))
+                        continue;
+                *ret_words = g_strdup_printf("carries instance %s", *n);
+                g_free(*ret_device);
+                *ret_device = g_strdup_printf("%s/%s", vf->path, *n);
+                return 0;
+        }
+        if (g_strv_contains((const char *const *)names, "nvidia")) {
+                r = vgpu_io_readf(io, &type, "%s/nvidia/current_vgpu_type", vf->path);
+                if (r < 0 && r != -ENOENT)
+                        return r;
+                if (r >= 0 && strcmp(type, "0") != 0) {
+                        *ret_words = g_strdup_printf("carries an instance of type nvidia-%s", type);
+                        return 0;
+                }
+        }
+        if ((r = vfs_read_driver(io, vf->path, &driver)) < 0 ||
+            (r = vfs_read_override(io, vf->path, &override)) < 0)
+                return r;
+        if (vfs_driver_is_vfio(driver))
+                *ret_words = g_strdup_printf("is handed out (it is bound to %s)", driver);
+        else if (vfs_driver_is_vfio(override))
+                *ret_words = g_strdup_printf("is being handed out (its driver_override is %s)", override);
+        return 0;
+}
+
+static int refuse_load(const Change *c, const VgpuVf *vf, GArray *kept, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autofree char *words = NULL, *device = NULL;
+        int r = find_load(c->io, vf, &words, &device);
+
+        if (is_gone(r))
+                return 0;
+        if (r < 0)
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_IN_USE, r,
+                                "nobody can tell whether virtual function %s of GPU %s is in use: it "
+                                "cannot be read: %s",
+                                vf->name, c->facts->name, g_strerror(-r));
+        r = keep_out(c->io, device, kept, &e);
+        if (r < 0)
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_IN_USE, -e.errnum,
+                                "virtual function %s of GPU %s %s%sis in use, and all of them would "
+                                "go: %s",
+                                vf->name, c->facts->name, words ? words : "", words ? " and " : "", e.message);
+        if (words)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_IN_USE,
+                                "virtual function %s of GPU %s %s, and all of them would go; destroy the "
+                                "instance first",
+                                vf->name, c->facts->name, words);
+        return 0;
+}
+
+/* Errors of the write to sriov_numvfs: those of the PCI core and of pci_enable_sriov() (drivers/pci/iov.c), and
+ * what drivers add. */
+static int explain_no_sriov(const Change *c, int r, VgpudError *reterr)
+{
+        const char *advice = "";
+
+        if (!c->driver)
+                advice = "; bind the driver that divides it";
+        else if (driver_is(c, "i915"))
+                advice = "; i915 as it is in Linux never can: bind the GPU to xe (xe.force_probe=, "
+                         "i915.force_probe=!, "
+                         "with its device ID) or install Intel's i915 with SR-IOV and set its parameter "
+                         "max_vfs";
+        else if (vfs_driver_is_vfio(c->driver))
+                advice = "; vfio-pci can only when it is loaded with enable_sriov=1";
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_UNSUPPORTED, r,
+                                      "%s %s of GPU %s cannot switch virtual functions on and off%s",
+                                      c->driver ? "driver" : "no driver is bound, and without one the kernel",
+                                      c->driver ? c->driver : "", c->facts->name, advice);
+}
+
+static int explain_busy(const Change *c, uint32_t count, int r, VgpudError *reterr)
+{
+        uint32_t now = 0;
+
+        if (read_number(c, "sriov_numvfs", &now) >= 0 && now > 0 && count > 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, r,
+                                              "somebody else has enabled %" PRIu32
+                                              " virtual functions of GPU %s in "
+                                              "the meantime",
+                                              now, c->facts->name);
+        return vgpud_error_set_errnof(
+                        reterr, VGPUD_ERROR_FAILED, r,
+                        "driver %s of GPU %s is busy, resetting it perhaps; try again in a moment", c->driver,
+                        c->facts->name);
+}
+
+static int explain_write(const Change *c, uint32_t count, int r, VgpudError *reterr)
+{
+        const char *gpu = c->facts->name, *driver = c->driver ? c->driver : "(none)";
+        const char *after = c->before > 0 && count > 0 ? " (the earlier ones are disabled already)" : "";
+        VgpudErrorCode code = VGPUD_ERROR_FAILED;
+        const char *why;
+
+        if (!device_exists(c->io, c->facts->path))
+                return gpu_gone(c, r, reterr);
+        switch (-r) {
+        case ENOENT: /* of write(2): the file was there a moment ago */
+                return explain_no_sriov(c, r, reterr);
+        case EBUSY:
+                return explain_busy(c, count, r, reterr);
+        case ERANGE:
+                code = VGPUD_ERROR_INVALID;
+                why = "that is more than it can have; its driver has lowered the limit in the meantime";
+                break;
+        case ENOMEM:
+                code = VGPUD_ERROR_NO_CAPACITY;
+                why = "the firmware has reserved no address space or bus numbers for them; switch on SR-IOV, "
+                      "\"Above 4G "
+                      "decoding\" and ARI in the firmware setup, or boot with pci=realloc (and "
+                      "pci=assign-busses)";
+                break;
+        case ENOSPC:
+                code = VGPUD_ERROR_NO_CAPACITY;
+                why = "the GPU has not enough left to share out among so many; ask for fewer, lower the quotas "
+                      "that "
+                      "were set by hand, or end what uses the GPU's memory on the host";
+                break;
+        case EUSERS:
+                code = VGPUD_ERROR_IN_USE;
+                why = "a program has the GPU for itself; end it first";
+                break;
+        case EPERM:
+                why = "it is locked: by an open lockdown file of debugfs (xe), because automatic provisioning "
+                      "is "
+                      "switched off (i915), or because a guest has one of them (Xen)";
+                break;
+        case ENOKEY:
+                why = "only a part of what they need was provisioned by hand; provision all of it (memory, "
+                      "contexts "
+                      "and doorbells of each) or nothing, or the GPU's firmware (GuC) refused";
+                break;
+        case EPROTO:
+                why = "the GPU's firmware (GuC) refused, or the process that asks the kernel could not be "
+                      "started or "
+                      "died before the answer (the daemon's log would have that)";
+                break;
+        case ECANCELED:
+                why = "the driver has given the GPU up after an error (it is \"wedged\"); unbind and bind the "
+                      "driver, "
+                      "or reboot";
+                break;
+        case EIO:
+                why = "the GPU or its firmware does not answer as it should, or its SR-IOV capability is "
+                      "broken; the "
+                      "kernel's log has more";
+                break;
+        case ENODEV:
+                code = VGPUD_ERROR_UNSUPPORTED;
+                why = "the driver does not run it as a GPU with virtual functions (for xe: without the "
+                      "firmware GuC, or "
+                      "with max_vfs=0)";
+                break;
+        case ENOSYS:
+                code = VGPUD_ERROR_UNSUPPORTED;
+                why = "its SR-IOV depends on another function of the device that is not there";
+                break;
+        case EINVAL:
+                why = "the driver takes no such number, or has them enabled in another way; the kernel's log "
+                      "has more";
+                break;
+        case EACCES:
+                why = "the kernel does not let us; a security module or the service's own restrictions may "
+                      "forbid it";
+                break;
+        default:
+                why = "the kernel's log may have the reason";
+                break;
+        }
+        if (count == 0)
+                return vgpud_error_set_errnof(
+                                reterr, code, r,
+                                "driver %s refused to disable the virtual functions of GPU %s: %s: %s", driver,
+                                gpu, g_strerror(-r), why);
+        return vgpud_error_set_errnof(reterr, code, r,
+                                      "driver %s refused to enable %" PRIu32
+                                      " virtual functions of GPU %s%s: %s: %s",
+                                      driver, count, gpu, after, g_strerror(-r), why);
+}
+
+/* As many are to be enabled now as both the kernel's number and its links say; *ret is the number. */
+static int verify_count(const Change *c, uint32_t count, uint32_t *ret, VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) vfs = NULL;
+        uint32_t now;
+        int r;
+
+        r = read_number(c, "sriov_numvfs", &now);
+        if (r < 0)
+                return cannot_read(c, "sriov_numvfs", r, reterr);
+        r = list_vfs(c, &vfs);
+        if (r < 0)
+                return cannot_read(c, "virtfn*", r, reterr);
+        if (now == count && vfs->len == count) {
+                *ret = now;
+                return 0;
+        }
+        if (vfs->len < now)
+                now = vfs->len;
+        if (count == 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                        "the kernel reported success, but GPU %s still has %" PRIu32
+                                        " virtual functions",
+                                        c->facts->name, now);
+        return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                "GPU %s has %" PRIu32 " virtual functions now, not the %" PRIu32
+                                " asked for: its driver %s gave no more; the kernel's log may have the reason",
+                                c->facts->name, now, count, c->driver ? c->driver : "(none)");
+}
+
+static int write_count(const Change *c, uint32_t count, VgpudError *reterr)
+{
+        g_autofree char *path = g_strconcat(c->facts->path, "/sriov_numvfs", NULL);
+        g_autofree char *value = g_strdup_printf("%" PRIu32, count);
+        uint32_t now;
+        int r = vgpu_io_write_guarded(c->io, path, value);
+
+        /* A writer that died did so after its write(2), or before it: a process cannot end inside. */
+        if (r == -EPROTO && read_number(c, "sriov_numvfs", &now) >= 0 && now == count)
+                r = 0;
+        return r < 0 ? explain_write(c, count, r, reterr) : 0;
+}
+
+/* The drivers of the host leave the new functions alone: they are for virtual machines, and a driver that takes
+ * a function for itself can take seconds for each. The setting is evaluated when a function is probed, so it
+ * need not stay. Not for NVIDIA, whose functions the driver of the host must have. */
+static int enable(const Change *c, VgpudError *reterr)
+{
+        g_autofree char *path = g_strconcat(c->facts->path, "/sriov_drivers_autoprobe", NULL), *before = NULL;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        bool changed = false;
+        int r, q = 0;
+
+        r = vgpu_io_read(c->io, path, &before);
+        if (r < 0 && r != -ENOENT) /* kernels below 4.12 have none */
+                return cannot_read(c, "sriov_drivers_autoprobe", r, reterr);
+        if (r >= 0 && strcmp(before, "0") != 0) {
+                r = vgpu_io_write(c->io, path, "0");
+                if (r < 0)
+                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                                      "the host's drivers cannot be kept from the new virtual "
+                                                      "functions: \"0\" to /sys/%s: %s",
+                                                      path, g_strerror(-r));
+                changed = true;
+        }
+        r = write_count(c, c->wanted, &e);
+        if (changed)
+                q = vgpu_io_write(c->io, path, before);
+        if (q < 0 && device_exists(c->io, c->facts->path))
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_INCONSISTENT, r < 0 && e.errnum ? -e.errnum : q,
+                                "%s%ssriov_drivers_autoprobe of GPU %s could not be set to \"%s\" again: "
+                                "%s",
+                                r < 0 ? e.message : "", r < 0 ? "; and " : "", c->facts->name, before,
+                                g_strerror(-q));
+        if (r < 0)
+                vgpud_error_move(reterr, &e);
+        return r;
+}
+
+static int set_by_kernel(const Change *c, uint32_t count, VgpudError *reterr)
+{
+        uint32_t now;
+        int r;
+
+        r = count == 0 ? write_count(c, 0, reterr) : enable(c, reterr);
+        return r < 0 ? r : verify_count(c, count, &now, reterr);
+}
+
+/* The driver nvidia has no way by sriov_numvfs: its vendor's script unbinds the driver, enables all functions
+ * and binds it again. */
+static int set_by_nvidia(const Change *c, uint32_t count, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError run = VGPUD_ERROR_INIT, look = VGPUD_ERROR_INIT;
+        uint32_t now;
+        int r, q;
+
+        r = nvidia_run_sriov_manage(c->t, count > 0, &run);
+        /* Its exit status says little: what is there counts. */
+        q = verify_count(c, count, &now, &look);
+        if (q >= 0)
+                return 0;
+        vgpud_error_move(reterr, r < 0 ? &run : &look);
+        return r < 0 ? r : q;
+}
+
+static int set_count(const Change *c, uint32_t count, VgpudError *reterr)
+{
+        return driver_is(c, "nvidia") ? set_by_nvidia(c, count, reterr) : set_by_kernel(c, count, reterr);
+}
+
+int vfs_set(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
+{
+        _cleanup_(change_done) Change c = { .io = t->io, .t = t, .facts = t->facts, .wanted = count };
+        g_autoptr(GArray) kept = kept_new();
+        int r;
+
+        r = look(&c, reterr);
+        if (r < 0)
+                return r;
+        r = check_count(&c, reterr);
+        if (r < 0)
+                return r;
+        if (c.before == count && c.vfs->len == count) {
+                *ret = count;
+                return 0;
+        }
+        if (is_fixed_by_gim(&c))
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_UNSUPPORTED,
+                                "AMD's driver gim makes the virtual functions of GPU %s when it is loaded, and "
+                                "their number (%" PRIu32 ") stays as it is then; set its parameter vf_num (or "
+                                "vf_num= in /etc/gim_config), and load it again while no virtual machine uses "
+                                "one",
+                                t->facts->name, c.before);
+        if (driver_is(&c, "nvidia") && count > 0 && count != c.total)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "NVIDIA's sriov-manage enables all %" PRIu32
+                                        " virtual functions of GPU %s or "
+                                        "none, not %" PRIu32,
+                                        c.total, t->facts->name, count);
+        for (guint i = 0; i < c.vfs->len; i++) {
+                r = refuse_load(&c, c.vfs->pdata[i], kept, reterr);
+                if (r < 0)
+                        return r;
+        }
+        if (c.before > 0 || c.vfs->len > 0) {
+                r = set_count(&c, 0, reterr);
+                if (r < 0)
+                        return r;
+        }
+        g_array_set_size(kept, 0);
+        if (count > 0) {
+                r = set_count(&c, count, reterr);
+                if (r < 0)
+                        return r;
+        }
+        *ret = count;
+        return 0;
+}
+
+/* Which driver */
+
+typedef struct Binding {
+        VgpuIo *io;
+        const VgpuVf *vf;
+        const char *driver; /* wanted; NULL: none */
+        char *bound;        /* owned; now */
+} Binding;
+
+static void binding_done(Binding *b)
+{
+        g_free(b->bound);
+}
+
+static int vf_gone(const Binding *b, int r, VgpudError *reterr)
+{
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
+                                      "virtual function %s went away meanwhile", b->vf->name);
+}
+
+static int read_bound(Binding *b, VgpudError *reterr)
+{
+        int r;
+
+        g_clear_pointer(&b->bound, g_free);
+        r = vfs_read_driver(b->io, b->vf->path, &b->bound);
+        if (r >= 0 && !b->bound && !device_exists(b->io, b->vf->path))
+                r = -ENODEV;
+        if (is_gone(r))
+                return vf_gone(b, r, reterr);
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "/sys/%s/driver cannot be read: %s", b->vf->path, g_strerror(-r));
+        return 0;
+}
+
+static int set_override(const Binding *b, const char *override, VgpudError *reterr)
+{
+        g_autofree char *path = g_strconcat(b->vf->path, "/driver_override", NULL), *now = NULL;
+        int r;
+
+        if (vfs_read_override(b->io, b->vf->path, &now) >= 0 && g_strcmp0(now, override) == 0)
+                return 0;
+        /* It takes the lock of the device, behind which whoever probes it may take long. */
+        r = vgpu_io_write_guarded(b->io, path, override ? override : "\n");
+        if (r == -EPROTO && vfs_read_override(b->io, b->vf->path, &now) >= 0 && g_strcmp0(now, override) == 0)
+                r = 0;
+        if (r >= 0)
+                return 0;
+        if (is_gone(r) && !device_exists(b->io, b->vf->path))
+                return vf_gone(b, r, reterr);
+        if (!override)
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "the driver_override of virtual function %s cannot be cleared: %s", b->vf->name,
+                                g_strerror(-r));
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                      "virtual function %s cannot be reserved for driver %s: \"%s\" to its "
+                                      "driver_override: %s",
+                                      b->vf->name, override, override, g_strerror(-r));
+}
+
+/* Unbinding waits for whoever has the device open, for ever if need be: so test before. */
+static int unbind(Binding *b, VgpudError *reterr)
+{
+        g_autofree char *from = g_strdup(b->bound), *path = g_strdup_printf("bus/pci/drivers/%s/unbind", from);
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autoptr(GArray) kept = kept_new();
+        int r, q;
+
+        r = keep_out(b->io, b->vf->path, kept, &e);
+        if (r < 0)
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_IN_USE, -e.errnum,
+                                "virtual function %s cannot be taken from driver %s: it is in use: %s",
+                                b->vf->name, from, e.message);
+        r = vgpu_io_write_guarded(b->io, path, b->vf->name);
+        q = read_bound(b, reterr);
+        if (q < 0)
+                return q;
+        if (!b->bound)
+                return 0;
+        switch (-r) {
+        case 0:
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                        "virtual function %s was taken from driver %s, but is bound to %s now; "
+                                        "somebody "
+                                        "else works on it",
+                                        b->vf->name, from, b->bound);
+        case EPROTO:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "the process that asks driver %s to let virtual function %s go could not "
+                                "be started or died before the answer (the daemon's log has more)",
+                                from, b->vf->name);
+        case ENODEV: /* it was not bound to that driver any more */
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "virtual function %s is bound to %s by now, not to %s; somebody else works "
+                                "on it",
+                                b->vf->name, b->bound, from);
+        default:
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "driver %s does not let virtual function %s go: %s", from,
+                                              b->vf->name, g_strerror(-r));
+        }
+}
+
+static bool driver_exists(VgpuIo *io, const char *driver)
+{
+        g_autofree char *path = g_strconcat("bus/pci/drivers/", driver, NULL);
+
+        return vgpu_io_name_is_valid(driver) && device_exists(io, path);
+}
+
+static int no_such_driver(const Binding *b, VgpudError *reterr)
+{
+        return vgpud_error_setf(
+                        reterr, VGPUD_ERROR_UNSUPPORTED,
+                        "there is no driver %s for virtual function %s: its module is not loaded; load it "
+                        "(modprobe %s), and have it loaded at every boot",
+                        b->driver, b->vf->name, b->driver);
+}
+
+static int explain_bind(const Binding *b, int r, VgpudError *reterr)
+{
+        const char *vf = b->vf->name, *driver = b->driver, *why;
+        VgpudErrorCode code = VGPUD_ERROR_FAILED;
+        int group = -1;
+
+        switch (-r) {
+        case ENODEV:
+                code = VGPUD_ERROR_UNSUPPORTED;
+                why = "it is no device for that driver, or went away from it at once";
+                break;
+        case EBUSY:
+                why = "something else has taken it or a resource of it";
+                break;
+        case EAGAIN:
+                why = "the driver waits for something else to be ready; try again in a moment";
+                break;
+        case EINVAL:
+                if (vfs_driver_is_vfio(driver) && vfio_read_group(b->io, b->vf->path, &group) >= 0 &&
+                    group < 0) {
+                        code = VGPUD_ERROR_UNSUPPORTED;
+                        why = "it has no IOMMU group; switch the IOMMU on in the firmware setup (VT-d, AMD-Vi) "
+                              "and boot "
+                              "with intel_iommu=on on Intel";
+                } else
+                        why = "the driver refused it; the kernel's log has the reason";
+                break;
+        case EPERM:
+        case EACCES:
+                why = "the kernel is locked down, or a security module or the service's own restrictions "
+                      "forbid it";
+                break;
+        case ENOMEM:
+                why = "there is no memory or no address space for it";
+                break;
+        case EIO:
+        case ETIMEDOUT:
+                why = "the device does not answer as it should; the kernel's log has more";
+                break;
+        case EPROTO:
+                why = "the process that asks the kernel could not be started or died before the answer (the "
+                      "daemon's "
+                      "log has more)";
+                break;
+        default:
+                why = "the kernel's log may have the reason";
+                break;
+        }
+        return vgpud_error_set_errnof(reterr, code, r,
+                                      "virtual function %s cannot be bound to driver %s: %s: %s", vf, driver,
+                                      g_strerror(-r), why);
+}
+
+/* drivers_probe says "success" also when no driver has taken the device; then `bind` of the driver says why
+ * not. */
+static int bind(Binding *b, VgpudError *reterr)
+{
+        g_autofree char *path = g_strdup_printf("bus/pci/drivers/%s/bind", b->driver);
+        int r, q;
+
+        r = vgpu_io_write_guarded(b->io, "bus/pci/drivers_probe", b->vf->name);
+        q = read_bound(b, reterr);
+        if (q < 0)
+                return q;
+        if (!b->bound) {
+                r = vgpu_io_write_guarded(b->io, path, b->vf->name);
+                q = read_bound(b, reterr);
+                if (q < 0)
+                        return q;
+        }
+        if (g_strcmp0(b->bound, b->driver) == 0)
+                return 0;
+        if (b->bound)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                        "virtual function %s was to be bound to driver %s, but %s has it; "
+                                        "somebody else "
+                                        "works on it",
+                                        b->vf->name, b->driver, b->bound);
+        if (r == -ENOENT && !driver_exists(b->io, b->driver))
+                return no_such_driver(b, reterr);
+        if (r < 0)
+                return explain_bind(b, r, reterr);
+        return vgpud_error_setf(
+                        reterr, VGPUD_ERROR_FAILED,
+                        "the kernel reported success, but virtual function %s is not bound to driver %s",
+                        b->vf->name, b->driver);
+}
+
+int vfs_bind(VgpuIo *io, const VgpuVf *vf, const char *driver, const char *override, VgpudError *reterr)
+{
+        _cleanup_(binding_done) Binding b = { .io = io, .vf = vf, .driver = driver };
+        int r;
+
+        r = read_bound(&b, reterr);
+        if (r < 0)
+                return r;
+        if (g_strcmp0(b.bound, driver) == 0)
+                return set_override(&b, override, reterr);
+        if (driver && !driver_exists(io, driver))
+                return no_such_driver(&b, reterr);
+        /* First the unbinding, which is what may be refused; then nobody else may take the function, and where
+         * sriov_drivers_autoprobe is 0 nobody can without driver_override. */
+        if (b.bound) {
+                r = unbind(&b, reterr);
+                if (r < 0)
+                        return r;
+        }
+        if (driver) {
+                r = set_override(&b, driver, reterr);
+                if (r < 0)
+                        return r;
+                r = bind(&b, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return set_override(&b, override, reterr);
+}
