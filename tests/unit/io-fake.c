@@ -489,19 +489,39 @@ static int store(FakeKernel *k, const char *path, const char *value)
         return 0;
 }
 
-static int write_and_log(VgpuIo *io, const char *kind, const char *path, const char *value)
+static gint compare_names(gconstpointer a, gconstpointer b)
 {
-        FakeKernel *k = kernel(io);
-        g_autofree char *kept = NULL;
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* " (keeping vfio/12, vfio/13)", or nothing; with the lock. */
+static char *name_kept(FakeKernel *k)
+{
+        g_autoptr(GPtrArray) names = g_ptr_array_new();
+        g_autofree char *joined = NULL;
         GHashTableIter i;
         gpointer name, n;
-        int after, r = enter(k, "write", path, &after);
 
-        pthread_mutex_lock(&k->lock);
         g_hash_table_iter_init(&i, k->nodes);
         while (g_hash_table_iter_next(&i, &name, &n))
                 if (node_is_kept(n))
-                        kept = g_strdup_printf(" (keeping %s)", (const char *)name);
+                        g_ptr_array_add(names, name);
+        if (names->len == 0)
+                return g_strdup("");
+        g_ptr_array_sort(names, compare_names);
+        g_ptr_array_add(names, NULL);
+        joined = g_strjoinv(", ", (char **)names->pdata);
+        return g_strdup_printf(" (keeping %s)", joined);
+}
+
+static int write_and_log(VgpuIo *io, const char *kind, const char *path, const char *value)
+{
+        FakeKernel *k = kernel(io);
+        g_autofree char *kept = NULL, *shown = NULL;
+        int after, r = enter(k, "write", path, &after);
+
+        pthread_mutex_lock(&k->lock);
+        kept = name_kept(k);
         pthread_mutex_unlock(&k->lock);
 
         if (r >= 0)
@@ -509,9 +529,11 @@ static int write_and_log(VgpuIo *io, const char *kind, const char *path, const c
         if (r >= 0 && after < 0)
                 r = after;
 
+        /* One line each. */
+        shown = strchr(value, '\n') ? g_strescape(value, NULL) : g_strdup(value);
         pthread_mutex_lock(&k->lock);
-        g_string_append_printf(k->writes, "%s %s = %s: %s%s\n", kind, path, value,
-                               r < 0 ? strerrorname_np(-r) : "ok", kept ? kept : "");
+        g_string_append_printf(k->writes, "%s %s = %s: %s%s\n", kind, path, shown,
+                               r < 0 ? strerrorname_np(-r) : "ok", kept);
         pthread_mutex_unlock(&k->lock);
         return r;
 }
@@ -524,11 +546,6 @@ static int fake_write(VgpuIo *io, const char *path, const char *value)
 static int fake_write_guarded(VgpuIo *io, const char *path, const char *value)
 {
         return write_and_log(io, "guarded", path, value);
-}
-
-static gint compare_names(gconstpointer a, gconstpointer b)
-{
-        return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static int fake_list(VgpuIo *io, const char *path, char ***ret)
