@@ -113,12 +113,15 @@ static void unregister_parent(GpuFunction *function)
 static int bind_own(GpuFunction *function)
 {
         const GpuOps *ops = function->gpu->ops;
-        int r = ops->bind ? ops->bind(function) : 0;
+        int r;
 
-        if (r < 0)
-                return r;
         if (ops->has_drm)
                 drm_add(function->device, function->drm);
+        r = ops->bind ? ops->bind(function) : 0;
+        if (r < 0) {
+                drm_del(function->drm);
+                return r;
+        }
         if (function->index > 0 && ops->vf_is_vfio)
                 add_vfio(function);
         if (function->parent && !function->parent->registered)
@@ -138,9 +141,9 @@ static void release_own(GpuFunction *function)
         unregister_parent(function);
         if (function->vfio_dev)
                 remove_vfio(function);
-        drm_del(function->drm);
         if (gpu->ops->unbind)
                 gpu->ops->unbind(function);
+        drm_del(function->drm);
 }
 
 static int bind_vfio(GpuFunction *function)

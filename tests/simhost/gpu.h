@@ -32,9 +32,9 @@ struct GpuOps {
         bool keeps_vfs;           /* virtual functions stay when the driver leaves the physical one */
         bool vf_is_vfio; /* vf_driver registers virtual functions with VFIO while it is bound to them */
 
-        /* The probe of `driver` or `vf_driver` (function->index tells which): makes the vendor's files. A
-         * negative errno fails it. It may call sriov_enable(), as drivers do that have a fixed number of VFs.
-         */
+        /* The probe of `driver` or `vf_driver` (function->index tells which): makes the vendor's files; below
+         * the last element of function->drm, the card, they vanish with it. A negative errno fails it. It may
+         * call sriov_enable(), as drivers do that have a fixed number of VFs. */
         int (*bind)(GpuFunction *function);
         /* Its counterpart, which removes the files that bind() made. */
         void (*unbind)(GpuFunction *function);

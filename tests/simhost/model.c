@@ -4,8 +4,8 @@
 
 #include "simhost/model.h"
 
-static const Model *const models[] = { &model_gvt_g, &model_nvidia_a2, &model_scalable, &model_plain,
-                                       &model_samples };
+static const Model *const models[] = { &model_gvt_g,      &model_nvidia_a2, &model_xe,    &model_xe_igpu,
+                                       &model_i915_sriov, &model_scalable,  &model_plain, &model_samples };
 
 const Model *model_get(unsigned index)
 {

@@ -22,10 +22,13 @@ typedef struct Model {
 } Model;
 
 extern const Model model_gvt_g;
+extern const Model model_i915_sriov;
 extern const Model model_nvidia_a2;
 extern const Model model_plain;
 extern const Model model_samples;
 extern const Model model_scalable;
+extern const Model model_xe;
+extern const Model model_xe_igpu;
 
 /* NULL: unknown. */
 const Model *model_find(const char *name);

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The integrated GPU of an Alder Lake desktop with Intel's i915 for SR-IOV, which is not part of Linux. What
+ * virtual functions get is set below drm/cardN/prelim_iov/, in bytes of the global graphics address space
+ * (GGTT), contexts and doorbells. Enabling divides all three fairly, unless some were set by hand: then every
+ * function must have some of each. What was set by hand stays when the functions go.
+ *
+ * Files that can only be read or only be written have the mode 0644 all the same; what they lack gives EIO.
+ */
+
+#include "simhost/model.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define VFS_MAX 7
+#define MIB     (1024ULL * 1024)
+
+enum { GGTT, CONTEXTS, DOORBELLS, _RESOURCE_MAX };
+
+/* What all virtual functions may have together, and the steps in which they have it. */
+static const struct {
+        const char *name;
+        guint64 total;
+        guint64 granule;
+} resources[_RESOURCE_MAX] = {
+        [GGTT] = { "ggtt", 3840 * MIB, 64 * 1024 },
+        [CONTEXTS] = { "contexts", 64512, 128 },
+        [DOORBELLS] = { "doorbells", 240, 1 },
+};
+
+typedef struct IovFunction {
+        GpuFunction *function;
+        guint64 quota[_RESOURCE_MAX];
+        bool by_hand;
+} IovFunction;
+
+typedef struct IovGpu {
+        Gpu *gpu;
+        bool automatic;
+        IovFunction functions[1 + VFS_MAX];
+} IovGpu;
+
+static IovGpu state;
+
+static guint64 left(int resource)
+{
+        guint64 used = 0;
+
+        for (unsigned i = 1; i <= VFS_MAX; i++)
+                used += state.functions[i].quota[resource];
+        return resources[resource].total - used;
+}
+
+static bool any_by_hand(void)
+{
+        for (unsigned i = 1; i <= VFS_MAX; i++)
+                if (state.functions[i].by_hand)
+                        return true;
+        return false;
+}
+
+static int store_quota(Node *node, const char *bytes, int resource)
+{
+        IovFunction *iov = node->data;
+        guint64 granule = resources[resource].granule, value;
+        int r = kernel_parse_unsigned(bytes, G_MAXUINT64, &value);
+
+        if (r < 0)
+                return r;
+        if (iov->function->device)
+                return -EBUSY;
+        if (value > resources[resource].total)
+                return -EOVERFLOW;
+        value = (value + granule - 1) / granule * granule;
+        if (value > left(resource) + iov->quota[resource])
+                return -ENOSPC;
+        state.automatic = false;
+        iov->quota[resource] = value;
+        iov->by_hand = false;
+        for (int i = 0; i < _RESOURCE_MAX; i++)
+                iov->by_hand = iov->by_hand || iov->quota[i] > 0;
+        return 0;
+}
+
+static int show_number(GString *text, guint64 number)
+{
+        g_string_append_printf(text, "%" G_GUINT64_FORMAT "\n", number);
+        return 0;
+}
+
+#define RESOURCE_FILES(name, resource)                                                        \
+        static int show_##name##_quota(Node *node, GString *text)                             \
+        {                                                                                     \
+                return show_number(text, ((const IovFunction *)node->data)->quota[resource]); \
+        }                                                                                     \
+        static int store_##name##_quota(Node *node, const char *bytes, size_t length)         \
+        {                                                                                     \
+                return store_quota(node, bytes, resource);                                    \
+        }                                                                                     \
+        static int show_##name##_left(Node *node, GString *text)                              \
+        {                                                                                     \
+                return show_number(text, left(resource));                                     \
+        }
+
+RESOURCE_FILES(ggtt, GGTT)
+RESOURCE_FILES(contexts, CONTEXTS)
+RESOURCE_FILES(doorbells, DOORBELLS)
+
+static const NodeOps quota_ops[_RESOURCE_MAX] = {
+        [GGTT] = { .show = show_ggtt_quota, .store_locked = store_ggtt_quota },
+        [CONTEXTS] = { .show = show_contexts_quota, .store_locked = store_contexts_quota },
+        [DOORBELLS] = { .show = show_doorbells_quota, .store_locked = store_doorbells_quota },
+};
+
+static const NodeOps left_ops[_RESOURCE_MAX] = {
+        [GGTT] = { .show = show_ggtt_left },
+        [CONTEXTS] = { .show = show_contexts_left },
+        [DOORBELLS] = { .show = show_doorbells_left },
+};
+
+/* Scheduling, spares, policies and thresholds: numbers that nothing here depends on. */
+static int store_u32(Node *node, const char *bytes, size_t length)
+{
+        g_autofree char *line = NULL;
+        guint64 value;
+        int r = kernel_parse_unsigned(bytes, G_MAXUINT32, &value);
+
+        if (r < 0)
+                return r;
+        line = g_strdup_printf("%" G_GUINT64_FORMAT "\n", value);
+        node_set_text(node, line);
+        return 0;
+}
+
+static const NodeOps u32_ops = { .store_locked = store_u32 };
+
+static int show_automatic(Node *node, GString *text)
+{
+        return show_number(text, state.automatic);
+}
+
+static int store_automatic(Node *node, const char *bytes, size_t length)
+{
+        bool yes;
+
+        if (kernel_parse_bool(bytes, &yes) < 0)
+                return -EINVAL;
+        if (yes && !state.automatic && any_by_hand())
+                return -ESTALE;
+        state.automatic = yes;
+        return 0;
+}
+
+static const NodeOps automatic_ops = { .show = show_automatic, .store_locked = store_automatic };
+
+static int store_control(Node *node, const char *bytes, size_t length)
+{
+        static const char *const words[] = { "stop", "pause", "resume", "clear" };
+        const IovFunction *iov = node->data;
+        g_autofree char *word = g_strndup(bytes, strcspn(bytes, "\n"));
+
+        for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
+                if (g_str_equal(words[i], word))
+                        return iov->function->device ? 0 : -ENODEV;
+        return -EINVAL;
+}
+
+static const NodeOps control_ops = { .store_locked = store_control };
+
+static void add_numbers(Node *directory, const char *const *names)
+{
+        for (; *names; names++)
+                node_add_text(directory, *names, 0644, &u32_ops, "0\n");
+}
+
+static void add_physical_files(Node *iov)
+{
+        static const char *const scheduling[] = { "exec_quantum_ms", "preempt_timeout_us", "ggtt_spare",
+                                                  "contexts_spare",  "doorbells_spare",    NULL };
+        static const char *const policies[] = { "sched_if_idle", "engine_reset", "sample_period_ms", NULL };
+        Node *directory = node_add_directory(iov, "pf"), *gt = node_add_directory(directory, "gt0"),
+             *available = node_add_directory(gt, "available");
+
+        node_add_attribute(directory, "auto_provisioning", 0644, &automatic_ops, &state);
+        node_add_link(directory, "device", state.gpu->functions[0].device->directory);
+        add_numbers(gt, scheduling);
+        add_numbers(node_add_directory(gt, "policies"), policies);
+        for (int i = 0; i < _RESOURCE_MAX; i++) {
+                g_autofree char *free_name = g_strdup_printf("%s_free", resources[i].name);
+                g_autofree char *most_name = g_strdup_printf("%s_max_quota", resources[i].name);
+
+                node_add_attribute(available, free_name, 0644, &left_ops[i], &state);
+                node_add_attribute(available, most_name, 0644, &left_ops[i], &state);
+        }
+}
+
+static void add_virtual_files(Node *iov, unsigned number)
+{
+        static const char *const scheduling[] = { "exec_quantum_ms", "preempt_timeout_us", NULL };
+        static const char *const thresholds[] = { "cat_error_count",
+                                                  "engine_reset_count",
+                                                  "page_fault_count",
+                                                  "h2g_time_us",
+                                                  "irq_time_us",
+                                                  "doorbell_time_us",
+                                                  NULL };
+        g_autofree char *name = g_strdup_printf("vf%u", number);
+        Node *directory = node_add_directory(iov, name), *gt = node_add_directory(directory, "gt0");
+
+        node_add_format(directory, "id", 0644, "%u\n", number);
+        node_add_attribute(directory, "control", 0644, &control_ops, &state.functions[number]);
+        add_numbers(gt, scheduling);
+        add_numbers(node_add_directory(gt, "threshold"), thresholds);
+        for (int i = 0; i < _RESOURCE_MAX; i++) {
+                g_autofree char *quota_name = g_strdup_printf("%s_quota", resources[i].name);
+
+                node_add_attribute(gt, quota_name, 0644, &quota_ops[i], &state.functions[number]);
+        }
+}
+
+static Node *card_directory(void)
+{
+        const GPtrArray *drm = state.gpu->functions[0].drm;
+
+        return ((const Device *)drm->pdata[drm->len - 1])->directory;
+}
+
+static int bind(GpuFunction *function)
+{
+        Node *iov;
+
+        if (function->index > 0)
+                return 0;
+        iov = node_add_directory(card_directory(), "prelim_iov");
+        node_add_text(iov, "mode", 0644, NULL, "SR-IOV PF\n");
+        add_physical_files(iov);
+        state.automatic = true;
+        for (unsigned i = 0; i <= VFS_MAX; i++) {
+                state.functions[i] = (IovFunction){ .function = &function->gpu->functions[i] };
+                if (i > 0)
+                        add_virtual_files(iov, i);
+        }
+        return 0;
+}
+
+/* All, some or none of what a function needs. */
+static bool is_provisioned(const IovFunction *iov)
+{
+        for (int i = 0; i < _RESOURCE_MAX; i++)
+                if (iov->quota[i] == 0)
+                        return false;
+        return true;
+}
+
+static int vfs_enable(Gpu *gpu, unsigned count)
+{
+        if (any_by_hand()) {
+                for (unsigned i = 1; i <= count; i++)
+                        if (!is_provisioned(&state.functions[i]))
+                                return -ENOKEY;
+                return (int)count;
+        }
+        if (!state.automatic)
+                return -EPERM;
+        for (int i = 0; i < _RESOURCE_MAX; i++) {
+                guint64 share = resources[i].total / count / resources[i].granule * resources[i].granule;
+
+                for (unsigned j = 1; j <= count; j++)
+                        state.functions[j].quota[i] = share;
+        }
+        return (int)count;
+}
+
+static void vfs_disable(Gpu *gpu)
+{
+        for (unsigned i = 1; i <= VFS_MAX; i++)
+                if (!state.functions[i].by_hand)
+                        memset(state.functions[i].quota, 0, sizeof(state.functions[i].quota));
+}
+
+static Node *iov_directory(const GpuFunction *function)
+{
+        g_autofree char *path = g_strdup_printf("prelim_iov/vf%u", function->index);
+
+        return node_find(card_directory(), path);
+}
+
+static void vf_add(GpuFunction *function)
+{
+        node_add_link(iov_directory(function), "device", function->device->directory);
+}
+
+static void vf_remove(GpuFunction *function)
+{
+        node_remove_child(iov_directory(function), "device");
+}
+
+static const GpuOps ops = {
+        .driver = "i915",
+        .vf_driver = "i915",
+        .has_drm = true,
+        .has_sriov_configure = true,
+        .bind = bind,
+        .vfs_enable = vfs_enable,
+        .vfs_disable = vfs_disable,
+        .vf_add = vf_add,
+        .vf_remove = vf_remove,
+};
+
+static void build(const ModelOptions *options)
+{
+        static const PciSpec spec = {
+                .address = "0000:00:02.0",
+                .bridge = "pci0000:00",
+                .vendor = 0x8086,
+                .device = 0x4680,
+                .subsystem_vendor = 0x1462,
+                .subsystem_device = 0x7d25,
+                .class = 0x030000,
+                .revision = 0x0c,
+                .numa_node = -1,
+                .is_display = true,
+        };
+        Node *parameters = node_add_directory(device_module("i915"), "parameters");
+
+        node_add_text(parameters, "enable_guc", 0400, NULL, "3\n");
+        node_add_text(parameters, "max_vfs", 0400, NULL, "7\n");
+        state.gpu = gpu_new(&spec, &ops, VFS_MAX, spec.device, 1, 1);
+        (void)gpu_plug(state.gpu);
+}
+
+const Model model_i915_sriov = {
+        .name = "i915-sriov",
+        .summary = "Intel integrated GPU with i915 for SR-IOV (out of tree): 0000:00:02.0, up to 7 virtual "
+                   "functions",
+        .build = build,
+};
