@@ -18,6 +18,7 @@
 #include "simhost/fault.h"
 #include "simhost/fs.h"
 #include "simhost/gpu.h"
+#include "simhost/nvidia.h"
 #include "simhost/sriov.h"
 
 typedef struct Command {
@@ -197,6 +198,11 @@ static int run_unload(char **arguments, GString *text)
         return driver_unload(arguments[0]);
 }
 
+static int run_nvidia(char **arguments, GString *text)
+{
+        return nvidia_control(arguments[0], text);
+}
+
 static int run_writes(char **arguments, GString *text)
 {
         if (arguments[0] && !g_str_equal(arguments[0], "--clear"))
@@ -256,6 +262,8 @@ static const Command commands[] = {
         { "load", 1, "load DRIVER: of PCI", run_load },
         { "unload", 1, "unload DRIVER", run_unload },
         { "set", -1, "set PATH VALUE: what an attribute reads from now on", run_set },
+        { "nvidia", -1, "nvidia VERB…: as sriov-manage, NVML and their users do; see nvidia-control.c",
+          run_nvidia },
         { "writes", -2, "writes [--clear]: RESULT PATH VALUE of all writes", run_writes },
         { "events", 0, "events: all events sent", run_events },
         { "drop-events", 1, "drop-events N: lose the next N events", run_drop_events },

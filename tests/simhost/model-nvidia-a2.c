@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * An NVIDIA A2 with vGPU software 13 to 16: SR-IOV is on, each of the 16 virtual functions is a parent that
+ * An NVIDIA A2, with SR-IOV on. With vGPU software 13 to 16 each of the 16 virtual functions is a parent that
  * takes one instance, and all instances of the GPU have the same framebuffer size. Types and figures are those
- * of a real node.
+ * of a real node. What NVIDIA's mediated types have in common is here too. The second model is the card with
+ * vGPU software 17 or later.
  */
 
-#include "simhost/model.h"
+#include "simhost/nvidia.h"
 
 #include <errno.h>
 
@@ -108,52 +109,30 @@ const MdevParentOps nvidia_ops = {
         .add_attributes = nvidia_add_attributes,
 };
 
-#define DESCRIPTION(heads, limit, size, resolution, most)                                                 \
-        "num_heads=" #heads ", frl_config=" #limit ", framebuffer=" #size "M, max_resolution=" resolution \
-        ", max_instance=" #most
-#define TYPE(id, name, heads, limit, size, resolution, most)                               \
-        {                                                                                  \
-#id, "NVIDIA A2-" name, DESCRIPTION(heads, limit, size, resolution, most), \
-                {                                                                          \
-                        size, most                                                         \
-                }                                                                          \
-        }
-
-static const MdevTypeSpec types[] = {
-        TYPE(742, "1B", 4, 45, 1024, "5120x2880", 16),  TYPE(743, "2B", 4, 45, 2048, "5120x2880", 8),
-        TYPE(744, "1Q", 4, 60, 1024, "5120x2880", 16),  TYPE(745, "2Q", 4, 60, 2048, "7680x4320", 8),
-        TYPE(746, "4Q", 4, 60, 4096, "7680x4320", 4),   TYPE(747, "8Q", 4, 60, 8192, "7680x4320", 2),
-        TYPE(748, "16Q", 4, 60, 16384, "7680x4320", 1), TYPE(749, "1A", 1, 60, 1024, "1280x1024", 16),
-        TYPE(750, "2A", 1, 60, 2048, "1280x1024", 8),   TYPE(751, "4A", 1, 60, 4096, "1280x1024", 4),
-        TYPE(752, "8A", 1, 60, 8192, "1280x1024", 2),   TYPE(753, "16A", 1, 60, 16384, "1280x1024", 1),
-        TYPE(754, "4C", 1, 60, 4096, "4096x2400", 4),   TYPE(755, "8C", 1, 60, 8192, "4096x2400", 2),
-        TYPE(756, "16C", 1, 60, 16384, "4096x2400", 1),
+static const PciSpec spec = {
+        .address = "0000:08:00.0",
+        .bridge = "pci0000:00/0000:00:03.0",
+        .vendor = 0x10de,
+        .device = 0x25b6,
+        .subsystem_vendor = 0x10de,
+        .subsystem_device = 0x157e,
+        .class = 0x030200,
+        .revision = 0xa1,
+        .numa_node = 0,
+        .link_speed = "16.0 GT/s",
+        .link_width = 8,
+        .is_display = true,
 };
 
 static void build(const ModelOptions *options)
 {
-        static NvidiaGpu state = { .memory_mib = 16384, .on_functions = true };
-        static const PciSpec spec = {
-                .address = "0000:08:00.0",
-                .bridge = "pci0000:00/0000:00:03.0",
-                .vendor = 0x10de,
-                .device = 0x25b6,
-                .subsystem_vendor = 0x10de,
-                .subsystem_device = 0x157e,
-                .class = 0x030200,
-                .revision = 0xa1,
-                .numa_node = 0,
-                .link_speed = "16.0 GT/s",
-                .link_width = 8,
-                .is_display = true,
-        };
-        Gpu *gpu = gpu_new(&spec, &nvidia_gpu_ops, 16, 0x25b6, 4, 1);
+        static NvidiaCard card = { .types = &nvidia_a2_types,
+                                   .memory_mib = 16384,
+                                   .usable_mib = 15356,
+                                   .is_mdev = true,
+                                   .vfs_at_plug = 16 };
 
-        for (unsigned i = 1; i < gpu->n_functions; i++)
-                gpu->functions[i].parent = mdev_parent_new(gpu->functions[i].spec.address, "nvidia",
-                                                           &nvidia_ops, types, G_N_ELEMENTS(types), &state);
-        gpu->vfs_at_plug = 16;
-        (void)gpu_plug(gpu);
+        nvidia_add_card(&card, &spec, 16, 0x25b6);
 }
 
 const Model model_nvidia_a2 = {
@@ -161,4 +140,20 @@ const Model model_nvidia_a2 = {
         .summary = "NVIDIA A2: 0000:08:00.0 with 16 virtual functions, 15 types, one framebuffer size at a "
                    "time",
         .build = build,
+};
+
+static void build_vfio(const ModelOptions *options)
+{
+        static NvidiaCard card = {
+                .types = &nvidia_a2_types, .memory_mib = 16384, .usable_mib = 15356, .vfs_at_plug = 16
+        };
+
+        nvidia_add_card(&card, &spec, 16, 0x25b6);
+}
+
+const Model model_nvidia_a2_vfio = {
+        .name = "nvidia-a2-vfio",
+        .summary = "the same card with a newer driver: types are set on the virtual functions, no mediated "
+                   "devices",
+        .build = build_vfio,
 };

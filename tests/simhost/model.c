@@ -1,11 +1,42 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The list of models. */
+/* The list of models, and what they share. */
 
 #include "simhost/model.h"
 
-static const Model *const models[] = { &model_gvt_g,      &model_nvidia_a2, &model_xe,    &model_xe_igpu,
-                                       &model_i915_sriov, &model_scalable,  &model_plain, &model_samples };
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+static const Model *const models[] = {
+        &model_gvt_g,
+        &model_nvidia_a2,
+        &model_nvidia_a2_vfio,
+        &model_nvidia_l40s,
+        &model_nvidia_l40s_mdev,
+        &model_nvidia_h200,
+        &model_nvidia_t4,
+        &model_xengt,
+        &model_xe,
+        &model_xe_igpu,
+        &model_i915_sriov,
+        &model_scalable,
+        &model_plain,
+        &model_samples,
+};
+
+static int open_forbidden(Node *node, const void *opener)
+{
+        static const struct rlimit no_core;
+        g_autofree char *path = node_path(node);
+
+        fprintf(stderr, "simhost: %s was opened, which would have acted on the hardware: the host ends here\n",
+                path);
+        (void)setrlimit(RLIMIT_CORE, &no_core);
+        abort();
+}
+
+const NodeOps forbidden_ops = { .open = open_forbidden };
 
 const Model *model_get(unsigned index)
 {

@@ -24,9 +24,15 @@ typedef struct Model {
 extern const Model model_gvt_g;
 extern const Model model_i915_sriov;
 extern const Model model_nvidia_a2;
+extern const Model model_nvidia_a2_vfio;
+extern const Model model_nvidia_h200;
+extern const Model model_nvidia_l40s;
+extern const Model model_nvidia_l40s_mdev;
+extern const Model model_nvidia_t4;
 extern const Model model_plain;
 extern const Model model_samples;
 extern const Model model_scalable;
+extern const Model model_xengt;
 extern const Model model_xe;
 extern const Model model_xe_igpu;
 
@@ -35,8 +41,11 @@ const Model *model_find(const char *name);
 /* By index; NULL after the last. */
 const Model *model_get(unsigned index);
 
-/* What the two NVIDIA models share: a GPU whose instances must all have the same framebuffer size. amount[] of
- * a type is framebuffer in MiB and the most instances per GPU. */
+/* An attribute that nobody may open, because to read it is to act: the host ends then, and with it the test. */
+extern const NodeOps forbidden_ops;
+
+/* What NVIDIA's models of mediated types share: a GPU whose instances must all have the same framebuffer size.
+ * amount[] of a type is framebuffer in MiB and the most instances per GPU. */
 typedef struct NvidiaGpu {
         unsigned memory_mib;
         unsigned size_mib; /* of the instances there are; 0: none */

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * An NVIDIA T4, from before virtual functions: its mediated types are on the GPU itself. It advertises 16
+ * virtual functions all the same, which neither its driver nor sriov-manage makes.
+ */
+
+#include "simhost/nvidia.h"
+
+static void build(const ModelOptions *options)
+{
+        static const PciSpec spec = {
+                .address = "0000:5e:00.0",
+                .bridge = "pci0000:5d/0000:5d:00.0",
+                .vendor = 0x10de,
+                .device = 0x1eb8,
+                .subsystem_vendor = 0x10de,
+                .subsystem_device = 0x12a2,
+                .class = 0x030200,
+                .revision = 0xa1,
+                .numa_node = 0,
+                .link_speed = "8.0 GT/s",
+                .link_width = 16,
+                .is_display = true,
+        };
+        static NvidiaCard card = { .types = &nvidia_t4_types,
+                                   .memory_mib = 16384,
+                                   .usable_mib = 15360,
+                                   .is_mdev = true,
+                                   .has_no_vfs = true };
+
+        nvidia_add_card(&card, &spec, 16, 0x1eb8);
+}
+
+const Model model_nvidia_t4 = {
+        .name = "nvidia-t4",
+        .summary = "NVIDIA T4: 0000:5e:00.0, mediated types on the GPU; virtual functions that it never makes",
+        .build = build,
+};

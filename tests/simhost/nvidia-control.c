@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is done to NVIDIA's cards from outside sysfs; see nvidia.h. The command "nvidia" of the control socket
+ * is spoken by sriov-manage, by fake-nvml.c, and by tests, which are services that keep a GPU busy, or an
+ * administrator with nvidia-smi:
+ *
+ *     list                          addresses of all cards
+ *     query GPU                     what NVML knows, KEY=VALUE a line
+ *     sriov GPU enable|disable      what sriov-manage does; the text is what it prints
+ *     heterogeneous GPU 0|1         these answer with a code of NVML's
+ *     mig GPU 0|1
+ *     create-instance GPU PROFILE   "0 ID" where it succeeds
+ *     delete-instance GPU ID
+ *     nvml PID                      the process has initialized NVML and keeps all GPUs open while it lives
+ *     nvml-end PID
+ *     hold GPU, drop GPU            so does somebody else
+ *     linger VF N                   the next N times that its type is to be cleared, its plugin still runs
+ */
+
+#include "simhost/nvidia.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "simhost/driver.h"
+#include "simhost/sriov.h"
+
+#define DRIVER "nvidia"
+#define STUB   "pci-pf-stub"
+
+typedef struct Verb {
+        const char *name;
+        unsigned arguments;
+        bool on_card; /* the first argument is a GPU */
+        int (*run)(NvidiaCard *card, char **arguments, GString *text);
+} Verb;
+
+static int parse_number(const char *text, guint64 most, unsigned *ret)
+{
+        guint64 value;
+
+        if (!g_ascii_string_to_unsigned(text, 10, 0, most, &value, NULL))
+                return -EINVAL;
+        *ret = (unsigned)value;
+        return 0;
+}
+
+static int answer(GString *text, int code)
+{
+        g_string_append_printf(text, "%d", code);
+        return 0;
+}
+
+/* What the kernel module says to a write of 1 to unbindLock: not while anybody has the GPU open. */
+static bool lock_is_free(NvidiaCard *card)
+{
+        for (guint i = card->nvml_clients->len; i > 0; i--)
+                if (kill(g_array_index(card->nvml_clients, pid_t, i - 1), 0) < 0 && errno == ESRCH)
+                        g_array_remove_index_fast(card->nvml_clients, i - 1);
+        return card->holds == 0 && card->nvml_clients->len == 0 && !nvidia_card_is_used(card);
+}
+
+/* sriov-manage lets another driver change the number, since "nvidia" does not: everybody sees the GPU leave its
+ * driver, and come back. */
+static int change_vfs(NvidiaCard *card, unsigned count)
+{
+        GpuFunction *physical = &card->gpu->functions[0];
+        int r = 0;
+
+        function_lock(physical);
+        if (!physical->device) {
+                function_unlock(physical);
+                return -ENODEV;
+        }
+        driver_release(physical);
+        device_set_driver(physical->device, STUB);
+        device_event(physical->device, "bind", NULL);
+        sriov_disable(card->gpu);
+        nvidia_forget(card);
+        if (count > 0)
+                r = sriov_enable(card->gpu, count);
+        device_set_driver(physical->device, NULL);
+        device_event(physical->device, "unbind", NULL);
+        driver_attach(physical);
+        function_unlock(physical);
+        return r;
+}
+
+/* It does nothing to a card that it does not know, and is content. */
+static int run_sriov(NvidiaCard *card, char **arguments, GString *text)
+{
+        bool enable = g_str_equal(arguments[1], "enable");
+
+        if (!enable && !g_str_equal(arguments[1], "disable"))
+                return -EINVAL;
+        if (card->has_no_vfs || !card->gpu->functions[0].device)
+                return 0;
+        if (enable == (card->gpu->n_vfs > 0)) {
+                g_string_append_printf(text, "GPU at %s already has VFs %sd.", arguments[0], arguments[1]);
+                return 0;
+        }
+        if (!lock_is_free(card)) {
+                g_string_append_printf(text, "Cannot obtain unbindLock for %s", arguments[0]);
+                return -EBUSY;
+        }
+        return change_vfs(card, enable ? card->gpu->total_vfs : 0);
+}
+
+static int run_heterogeneous(NvidiaCard *card, char **arguments, GString *text)
+{
+        unsigned value;
+
+        if (parse_number(arguments[1], 1, &value) < 0)
+                return -EINVAL;
+        if (!card->can_mix || card->mig)
+                return answer(text, NVML_NOT_SUPPORTED);
+        if (card->gpu->n_vfs == 0)
+                return answer(text, NVML_INVALID_STATE);
+        if (nvidia_count_vgpus(card) > 0)
+                return answer(text, NVML_IN_USE);
+        card->heterogeneous = value == 1;
+        return answer(text, NVML_SUCCESS);
+}
+
+/* The order is: MIG, virtual functions, GPU instances, types. */
+static int run_mig(NvidiaCard *card, char **arguments, GString *text)
+{
+        unsigned value;
+
+        if (parse_number(arguments[1], 1, &value) < 0)
+                return -EINVAL;
+        if (!card->can_mig)
+                return answer(text, NVML_NOT_SUPPORTED);
+        if (card->gpu->n_vfs > 0 || card->holds > 0)
+                return answer(text, NVML_IN_USE);
+        card->mig = value == 1;
+        nvidia_forget(card);
+        return answer(text, NVML_SUCCESS);
+}
+
+/* Slices of computing power and of memory that a profile takes; a GPU has 7 and 8. */
+static const struct {
+        unsigned profile, slices, memory;
+} profiles[] = {
+        { 0, 7, 8 }, { 5, 4, 4 }, { 9, 3, 4 }, { 14, 2, 2 }, { 15, 1, 2 }, { 19, 1, 1 }, { 20, 1, 1 },
+};
+
+static int find_profile(unsigned profile)
+{
+        for (size_t i = 0; i < G_N_ELEMENTS(profiles); i++)
+                if (profiles[i].profile == profile)
+                        return (int)i;
+        return -1;
+}
+
+static int run_create_instance(NvidiaCard *card, char **arguments, GString *text)
+{
+        unsigned slices = 7, memory = 8, profile;
+        NvidiaInstance *free_one = NULL;
+        int wanted;
+
+        if (parse_number(arguments[1], G_MAXUINT, &profile) < 0)
+                return -EINVAL;
+        wanted = find_profile(profile);
+        if (!card->mig)
+                return answer(text, NVML_NOT_SUPPORTED);
+        if (wanted < 0)
+                return answer(text, NVML_NOT_FOUND);
+        for (unsigned i = 0; i < NVIDIA_INSTANCES_MAX; i++) {
+                NvidiaInstance *instance = &card->instances[i];
+
+                if (instance->id == 0) {
+                        free_one = free_one ? free_one : instance;
+                        continue;
+                }
+                slices -= profiles[find_profile(instance->profile)].slices;
+                memory -= profiles[find_profile(instance->profile)].memory;
+        }
+        if (!free_one || slices < profiles[wanted].slices || memory < profiles[wanted].memory)
+                return answer(text, NVML_INSUFFICIENT_RESOURCES);
+        *free_one = (NvidiaInstance){ .id = (unsigned)(free_one - card->instances) + 1, .profile = profile };
+        g_string_append_printf(text, "%d %u", NVML_SUCCESS, free_one->id);
+        return 0;
+}
+
+static int run_delete_instance(NvidiaCard *card, char **arguments, GString *text)
+{
+        unsigned id;
+
+        if (parse_number(arguments[1], NVIDIA_INSTANCES_MAX, &id) < 0 || id == 0)
+                return -EINVAL;
+        if (card->instances[id - 1].id == 0)
+                return answer(text, NVML_NOT_FOUND);
+        if (card->instances[id - 1].used)
+                return answer(text, NVML_IN_USE);
+        card->instances[id - 1] = (NvidiaInstance){ 0 };
+        return answer(text, NVML_SUCCESS);
+}
+
+static int run_hold(NvidiaCard *card, char **arguments, GString *text)
+{
+        card->holds++;
+        return 0;
+}
+
+static int run_drop(NvidiaCard *card, char **arguments, GString *text)
+{
+        if (card->holds == 0)
+                return -EINVAL;
+        card->holds--;
+        return 0;
+}
+
+static int run_nvml(NvidiaCard *card, char **arguments, GString *text)
+{
+        unsigned number;
+        pid_t pid;
+
+        if (parse_number(arguments[0], G_MAXINT, &number) < 0)
+                return -EINVAL;
+        pid = (pid_t)number;
+        for (guint i = 0; i < nvidia_cards()->len; i++)
+                g_array_append_val(((NvidiaCard *)nvidia_cards()->pdata[i])->nvml_clients, pid);
+        return 0;
+}
+
+static int run_nvml_end(NvidiaCard *card, char **arguments, GString *text)
+{
+        unsigned number;
+
+        if (parse_number(arguments[0], G_MAXINT, &number) < 0)
+                return -EINVAL;
+        for (guint i = 0; i < nvidia_cards()->len; i++) {
+                GArray *clients = ((NvidiaCard *)nvidia_cards()->pdata[i])->nvml_clients;
+
+                for (guint j = clients->len; j > 0; j--)
+                        if (g_array_index(clients, pid_t, j - 1) == (pid_t)number)
+                                g_array_remove_index_fast(clients, j - 1);
+        }
+        return 0;
+}
+
+static int run_linger(NvidiaCard *card, char **arguments, GString *text)
+{
+        const GpuFunction *function = gpu_find_function(arguments[0]);
+        unsigned count;
+
+        if (parse_number(arguments[1], G_MAXUINT, &count) < 0)
+                return -EINVAL;
+        if (!function || function->index == 0 || !nvidia_find_card(gpu_alias(arguments[0])))
+                return -ENODEV;
+        ((NvidiaVf *)function->state)->lingering = count;
+        return 0;
+}
+
+static int run_list(NvidiaCard *card, char **arguments, GString *text)
+{
+        for (guint i = 0; i < nvidia_cards()->len; i++)
+                g_string_append_printf(
+                                text, "%s\n",
+                                ((const NvidiaCard *)nvidia_cards()->pdata[i])->gpu->functions[0].spec.address);
+        return 0;
+}
+
+/* NVML's words for the series. */
+static const char *class_of(const NvidiaType *type)
+{
+        const char *figures = strrchr(type->name, '-') + 1;
+
+        switch (figures[strspn(figures, "0123456789")]) {
+        case 'Q':
+                return "Quadro";
+        case 'B':
+                return "NVS";
+        case 'A':
+                return "vApps";
+        default:
+                return "Compute";
+        }
+}
+
+static int run_query(NvidiaCard *card, char **arguments, GString *text)
+{
+        g_string_append_printf(text, "host-vgpu-mode=%d\nheterogeneous=%d\nmig=%d\nmemory-mib=%u\n",
+                               !card->has_no_vfs, card->can_mix && !card->mig ? card->heterogeneous : -1,
+                               card->can_mig ? card->mig : -1, card->usable_mib);
+        for (unsigned i = 0; i < card->types->count; i++) {
+                const NvidiaType *type = &card->types->types[i];
+
+                g_string_append_printf(text, "type=%u|%s|%s|%u|%u|%u|%u|%u|%u|%u|%d\n", type->id, type->name,
+                                       class_of(type), type->size_mib, type->heads, type->max_x, type->max_y,
+                                       type->frame_rate_limit, type->most, type->profile,
+                                       nvidia_is_creatable(card, type));
+        }
+        return 0;
+}
+
+static const Verb verbs[] = {
+        { "list", 0, false, run_list },
+        { "query", 1, true, run_query },
+        { "sriov", 2, true, run_sriov },
+        { "heterogeneous", 2, true, run_heterogeneous },
+        { "mig", 2, true, run_mig },
+        { "create-instance", 2, true, run_create_instance },
+        { "delete-instance", 2, true, run_delete_instance },
+        { "nvml", 1, false, run_nvml },
+        { "nvml-end", 1, false, run_nvml_end },
+        { "hold", 1, true, run_hold },
+        { "drop", 1, true, run_drop },
+        { "linger", 2, false, run_linger },
+};
+
+int nvidia_control(const char *line, GString *text)
+{
+        g_auto(GStrv) words = g_strsplit(line, " ", -1);
+        guint count = g_strv_length(words);
+
+        for (size_t i = 0; count > 0 && i < G_N_ELEMENTS(verbs); i++) {
+                const Verb *verb = &verbs[i];
+                NvidiaCard *card = NULL;
+                int r = -ENODEV;
+
+                if (!g_str_equal(verb->name, words[0]))
+                        continue;
+                if (count != 1 + verb->arguments)
+                        break;
+                tree_lock();
+                if (verb->on_card)
+                        card = nvidia_find_card(words[1]);
+                if (!verb->on_card || card)
+                        r = verb->run(card, words + 1, text);
+                tree_unlock();
+                return r;
+        }
+        g_string_append(text, "usage: see nvidia-control.c");
+        return -EINVAL;
+}
