@@ -33,6 +33,8 @@ struct Inventory {
         /* As of the last discovery: path (owned) of a GPU, its virtual functions and its parents of mediated
          * devices -> name (owned) of the GPU. */
         GHashTable *names_by_path; /* owned */
+        GHashTable *other_pci; /* owned: name (owned) of every other PCI device -> its path (owned), for whoever
+                                * wants to be near to one */
 };
 
 typedef struct Discovery {
@@ -40,6 +42,7 @@ typedef struct Discovery {
         Inventory *inventory; /* borrowed; NULL once it has gone */
         GArray *also;         /* ref: Config.also */
         GPtrArray *facts;     /* GpuFacts */
+        GPtrArray *pci;       /* char *: paths of all PCI devices */
         int result;
 } Discovery;
 
@@ -156,6 +159,8 @@ static void find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArra
                                 udev_device_new_from_syspath(udev, udev_list_entry_get_name(entry));
                 const char *path = device ? below_sys(udev_device_get_syspath(device)) : NULL;
                 bool admitted;
+                if (path)
+                        g_ptr_array_add(d->pci, g_strdup(path));
                 if (path && pci_is_gpu(d, device, io, path, &admitted)) {
                         g_autofree char *vendor = g_strdup(hwdb_value(hwdb, device, "ID_VENDOR_FROM_DATABASE"));
                         g_autofree char *model = g_strdup(hwdb_value(hwdb, device, "ID_MODEL_FROM_DATABASE"));
@@ -218,6 +223,7 @@ static void discovery_run(LaneWork *w, VgpuIo *io)
 static void discovery_free(Discovery *d)
 {
         g_ptr_array_unref(d->facts);
+        g_ptr_array_unref(d->pci);
         g_array_unref(d->also);
         g_free(d);
 }
@@ -227,7 +233,37 @@ static void learn_path(Inventory *inventory, const char *path, const GpuFacts *f
         g_hash_table_replace(inventory->names_by_path, g_strdup(path), g_strdup(facts->name));
 }
 
-static void learn_paths(Inventory *inventory, const GPtrArray *all)
+static void learn_other_pci(Inventory *inventory, const char *path)
+{
+        if (!g_hash_table_contains(inventory->names_by_path, path))
+                g_hash_table_replace(inventory->other_pci, g_path_get_basename(path), g_strdup(path));
+}
+
+static void forget_other_pci(Inventory *inventory, const char *path)
+{
+        g_autofree char *name = g_path_get_basename(path);
+
+        g_hash_table_remove(inventory->other_pci, name);
+}
+
+const char *inventory_find_pci(const Inventory *inventory, const char *name)
+{
+        GHashTableIter iter;
+        const char *path;
+
+        if (!inventory)
+                return NULL;
+        path = g_hash_table_lookup(inventory->other_pci, name);
+        if (path)
+                return path;
+        g_hash_table_iter_init(&iter, inventory->names_by_path);
+        while (g_hash_table_iter_next(&iter, (gpointer *)&path, NULL))
+                if (g_str_has_suffix(path, name) && path[strlen(path) - strlen(name) - 1] == '/')
+                        return path;
+        return NULL;
+}
+
+static void learn_paths(Inventory *inventory, const GPtrArray *all, const GPtrArray *pci)
 {
         g_hash_table_remove_all(inventory->names_by_path);
         for (guint i = 0; i < all->len; i++) {
@@ -238,6 +274,9 @@ static void learn_paths(Inventory *inventory, const GPtrArray *all)
                 for (guint j = 0; j < f->mdev_parents->len; j++)
                         learn_path(inventory, ((const MdevParent *)f->mdev_parents->pdata[j])->path, f);
         }
+        g_hash_table_remove_all(inventory->other_pci);
+        for (guint i = 0; i < pci->len; i++)
+                learn_other_pci(inventory, pci->pdata[i]);
 }
 
 static void discovery_done(LaneWork *w)
@@ -250,7 +289,7 @@ static void discovery_done(LaneWork *w)
                 if (d->result < 0)
                         log_warning_errno(d->result, "Cannot look for GPUs: %m");
                 else {
-                        learn_paths(inventory, d->facts);
+                        learn_paths(inventory, d->facts, d->pci);
                         manager_apply_inventory(inventory->manager, d->facts);
                 }
                 if (inventory->again) {
@@ -272,6 +311,7 @@ static void inventory_submit(Inventory *inventory)
         d->inventory = inventory;
         d->also = g_array_ref(inventory->manager->config->also);
         d->facts = g_ptr_array_new_with_free_func(facts_destroy);
+        d->pci = g_ptr_array_new_with_free_func(g_free);
         inventory->running = d;
         lane_submit(inventory->lane, &d->work);
 }
@@ -364,6 +404,10 @@ static void handle_pci_event(Inventory *inventory, struct udev_device *device, c
         const char *action = udev_device_get_action(device);
         Gpu *gpu = find_gpu_at(inventory, path);
 
+        if (g_strcmp0(action, "add") == 0)
+                learn_other_pci(inventory, path);
+        else if (g_strcmp0(action, "remove") == 0)
+                forget_other_pci(inventory, path);
         if (gpu && (g_strcmp0(action, "bind") == 0 || g_strcmp0(action, "unbind") == 0))
                 handle_driver_change(inventory, gpu, path);
         else if (gpu || event_is_of_gpu(inventory, device) || find_gpu_above(inventory, path))
@@ -465,6 +509,7 @@ int inventory_start(Manager *m, Inventory **ret)
 
         inventory->manager = m;
         inventory->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        inventory->other_pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         inventory->lane = lane_new(m->lanes, LANE_NAME);
         *ret = inventory; /* freed by the manager, also after an error */
 
@@ -516,6 +561,7 @@ Inventory *inventory_free(Inventory *inventory)
         udev_monitor_unref(inventory->monitor);
         udev_unref(inventory->udev);
         g_hash_table_unref(inventory->names_by_path);
+        g_hash_table_unref(inventory->other_pci);
         g_free(inventory);
         return NULL;
 }

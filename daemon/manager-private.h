@@ -50,6 +50,13 @@ void manager_check_ready(Manager *m);
 void manager_submit_job(Manager *m, Job *job); /* takes it over, announces it */
 void manager_end_job(Manager *m, Job *job);    /* it has ended: tell everybody, free it */
 uint64_t manager_now_realtime(void);
+int manager_check_gpu(const Gpu *gpu, VgpudError *reterr); /* it can be asked for instances */
+
+/* place.c: the GPU and the type for a request that names no GPU, and whether the configuration lets one that is
+ * named have the type */
+int place_resolve(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
+                  VgpudError *reterr);
+int place_check_type(Manager *m, const Gpu *gpu, const VgpuType *type, VgpudError *reterr);
 
 /* gpu.c */
 Gpu *gpu_new(Manager *m, const GpuFacts *facts);
@@ -81,4 +88,6 @@ int inventory_start(Manager *m, Inventory **ret);
 void inventory_request(Inventory *inventory); /* look for GPUs again soon */
 Inventory *inventory_free(Inventory *inventory);
 bool inventory_is_busy(const Inventory *inventory); /* it looks for GPUs at this moment */
+/* The path below /sys of any PCI device, borrowed; NULL: there is none of that name, or no inventory. */
+const char *inventory_find_pci(const Inventory *inventory, const char *name);
 void inventory_stop(Inventory *inventory);          /* no more events; its lane is released */

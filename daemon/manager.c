@@ -10,7 +10,6 @@
 #include "base/fs-util.h"
 #include "base/log.h"
 #include "daemon/manager-private.h"
-#include "policy/placement.h"
 
 #define CREATE_COUNT_MAX 1024
 
@@ -380,20 +379,6 @@ int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudErr
 
 /* ---- requests ---- */
 
-/* How many of this type are promised to jobs whose result the snapshot does not show yet. */
-static uint32_t pending_creates(Manager *m, const Gpu *gpu, const char *type_id)
-{
-        GHashTableIter iter;
-        uint32_t n = 0;
-        Job *job;
-
-        g_hash_table_iter_init(&iter, m->jobs);
-        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
-                if (job->kind == JOB_CREATE && job->gpu == gpu && strcmp(job->type_id, type_id) == 0)
-                        n += job->uuids->len;
-        return n;
-}
-
 /* A GPU can be given work: not stuck, with a back end, looked at at least once. */
 static int check_driven(const Gpu *gpu, VgpudError *reterr)
 {
@@ -413,7 +398,7 @@ static int check_driven(const Gpu *gpu, VgpudError *reterr)
 }
 
 /* It can also be asked for instances. */
-static int check_gpu(const Gpu *gpu, VgpudError *reterr)
+int manager_check_gpu(const Gpu *gpu, VgpudError *reterr)
 {
         int r = check_driven(gpu, reterr);
 
@@ -423,64 +408,6 @@ static int check_gpu(const Gpu *gpu, VgpudError *reterr)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
                                         "GPU %s offers no virtual GPUs yet: %s", gpu_name(gpu), gpu->reason);
         return 0;
-}
-
-static int resolve_any_gpu(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
-                           VgpudError *reterr)
-{
-        g_autoptr(GPtrArray) names = sorted_gpu_names(m);
-        g_autofree PlacementCandidate *candidates = g_new0(PlacementCandidate, names->len + 1);
-        g_autofree const VgpuType **types = g_new0(const VgpuType *, names->len + 1);
-        _cleanup_vgpud_error_ VgpudError why = VGPUD_ERROR_INIT;
-        g_autoptr(GString) offered = g_string_new(NULL);
-        int chosen;
-
-        for (guint i = 0; i < names->len; i++) {
-                _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
-                Gpu *gpu = manager_get_gpu(m, names->pdata[i]);
-
-                candidates[i].gpu = names->pdata[i];
-                if (!gpu->driver)
-                        continue;
-                if (!gpu->snapshot) {
-                        /* It may be the one that offers the type. */
-                        if (check_gpu(gpu, &error) < 0)
-                                vgpud_error_move(&why, &error);
-                        continue;
-                }
-                types[i] = gpu_snapshot_find_type(gpu->snapshot, request->type, &error);
-                if (!types[i]) {
-                        if (error.code == VGPUD_ERROR_AMBIGUOUS) {
-                                vgpud_error_move(reterr, &error);
-                                return -vgpud_error_code_to_errno(VGPUD_ERROR_AMBIGUOUS);
-                        }
-                        for (guint k = 0; k < gpu->snapshot->types->len; k++)
-                                g_string_append_printf(offered, "%s%s", offered->len > 0 ? ", " : "",
-                                                       ((const VgpuType *)gpu->snapshot->types->pdata[k])->id);
-                        continue;
-                }
-                if (check_gpu(gpu, &error) < 0) {
-                        vgpud_error_move(&why, &error);
-                        continue;
-                }
-                candidates[i].usable = true;
-                candidates[i].available = types[i]->available;
-                candidates[i].pending = pending_creates(m, gpu, types[i]->id);
-        }
-        chosen = placement_choose(candidates, names->len, request->count);
-        if (chosen >= 0) {
-                *ret_gpu = manager_get_gpu(m, candidates[chosen].gpu);
-                *ret_type = types[chosen];
-                return 0;
-        }
-        if (why.code != VGPUD_ERROR_NONE) {
-                VgpudErrorCode code = why.code;
-                vgpud_error_move(reterr, &why);
-                return -vgpud_error_code_to_errno(code);
-        }
-        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers a type \"%s\"; %s%s",
-                                request->type, offered->len > 0 ? "there are " : "none offers any type",
-                                offered->str);
 }
 
 /* Where a UUID is taken, in words; NULL when it is free. */
@@ -578,17 +505,24 @@ int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_g
                 if (request->parent)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "a parent can be chosen only with its GPU");
-                return resolve_any_gpu(m, request, ret_gpu, ret_type, reterr);
+                return place_resolve(m, request, ret_gpu, ret_type, reterr);
         }
+        if (request->hints)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "strategy, NUMA node, device to be near to and pool are for choosing a "
+                                        "GPU; one is named already");
         r = manager_find_gpu(m, request->gpu, &gpu, reterr);
         if (r < 0)
                 return r;
-        r = check_gpu(gpu, reterr);
+        r = manager_check_gpu(gpu, reterr);
         if (r < 0)
                 return r;
         type = gpu_snapshot_find_type(gpu->snapshot, request->type, reterr);
         if (!type)
                 return -ENOENT;
+        r = place_check_type(m, gpu, type, reterr);
+        if (r < 0)
+                return r;
         *ret_gpu = gpu;
         *ret_type = type;
         return 0;

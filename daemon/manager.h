@@ -10,6 +10,7 @@
 #include "daemon/gpu.h"
 #include "daemon/instance.h"
 #include "daemon/job.h"
+#include "policy/placement.h"
 
 /* What changed, as bits. */
 typedef enum GpuChange {
@@ -43,6 +44,16 @@ typedef struct ManagerEvents {
                             void *userdata); /* it has ended: state, error and uuids hold the result */
 } ManagerEvents;
 
+/* What somebody wants of the GPU that is chosen. */
+typedef struct PlaceHints {
+        const char *strategy;        /* see placement_strategy_from_string(); NULL: the configured one */
+        const char *near;            /* a PCI device, or a GPU: one as near to it as can be had; NULL: none */
+        const char *pool;            /* NULL: the default pool */
+        int32_t numa_node;           /* it must be of this node; -1: any */
+        int32_t preferred_numa_node; /* -1: none */
+} PlaceHints;
+#define PLACE_HINTS_NONE ((PlaceHints){ .numa_node = -1, .preferred_numa_node = -1 })
+
 typedef struct CreateRequest {
         const char *gpu;             /* sysfs name; NULL or "": any that offers the type */
         const char *type;            /* id or alias */
@@ -51,6 +62,7 @@ typedef struct CreateRequest {
         const char *parent;          /* sysfs name of the parent to use; NULL: any of the GPU */
         const GPtrArray *attributes; /* VgpuAttribute; NULL: none */
         uint32_t count;              /* 1..1024, all or nothing */
+        const PlaceHints *hints;     /* NULL: none. Only without gpu */
         uid_t requester;
         uint64_t timeout_usec; /* 0: the configured one */
 } CreateRequest;
@@ -89,6 +101,27 @@ int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudErr
  * Errors: INVALID, NO_SUCH_GPU, NO_SUCH_TYPE, AMBIGUOUS, UNSUPPORTED, EXISTS. */
 int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
                            VgpudError *reterr);
+
+/* Which GPU a request without one would get now, and why no other does; see policy/placement.h. Valid until
+ * control goes back to the event loop. */
+typedef struct Place {
+        Placement *placement; /* owned */
+        PlacementStrategy strategy;
+        /* for place.c */
+        PlacementCandidate *candidates; /* owned */
+        const VgpuType **types;         /* owned; of each candidate, NULL where it is not known to offer it */
+        GPtrArray *texts;               /* owned: lists of strings that candidates borrow */
+        VgpudError error;               /* why the first that may offer the type cannot be asked */
+} Place;
+/* Errors: INVALID, NO_SUCH_TYPE, AMBIGUOUS. That nothing is chosen is none. */
+int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
+                  VgpudError *reterr);
+Place *place_free(Place *place);
+static inline void place_freep(Place **place)
+{
+        *place = place_free(*place);
+}
+#define _cleanup_place_ _cleanup_(place_freep)
 
 /* Queue a job. On success *ret is valid until control goes back to the event loop (or as long as the job
  * lives). Errors besides those above: GPU_STUCK, TOO_MANY_JOBS, CANCELED (stopping), FOREIGN, IN_USE (another

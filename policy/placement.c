@@ -2,22 +2,340 @@
 
 #include "policy/placement.h"
 
-static bool has_room(const PlacementCandidate *c, uint32_t count)
+#include <glib.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* More than these help nobody in a message. */
+#define REASONS_IN_MESSAGE_MAX 8
+
+static const struct {
+        const char *name;
+        PlacementStrategy strategy;
+} strategy_names[] = {
+        { "breadth", PLACEMENT_BREADTH },       { "depth", PLACEMENT_DEPTH },
+        { "breadth-first", PLACEMENT_BREADTH }, { "depth-first", PLACEMENT_DEPTH },
+        { "breadth_first", PLACEMENT_BREADTH }, { "depth_first", PLACEMENT_DEPTH },
+        { "performance", PLACEMENT_BREADTH },   { "consolidation", PLACEMENT_DEPTH },
+        { "separated", PLACEMENT_BREADTH },     { "consolidated", PLACEMENT_DEPTH },
+};
+
+const char *placement_strategy_to_string(PlacementStrategy strategy)
 {
-        return c->available >= (uint64_t)c->pending + count;
+        for (size_t i = 0; i < G_N_ELEMENTS(strategy_names); i++)
+                if (strategy_names[i].strategy == strategy)
+                        return strategy_names[i].name;
+        return NULL;
 }
 
-int placement_choose(const PlacementCandidate *candidates, size_t n, uint32_t count)
+PlacementStrategy placement_strategy_from_string(const char *text)
 {
-        int first = -1;
+        for (size_t i = 0; text && i < G_N_ELEMENTS(strategy_names); i++)
+                if (strcmp(strategy_names[i].name, text) == 0)
+                        return strategy_names[i].strategy;
+        return _PLACEMENT_STRATEGY_INVALID;
+}
 
-        for (size_t i = 0; i < n; i++) {
-                if (!candidates[i].usable)
+/* ---- names and places ---- */
+
+static bool is_digit(char c, bool hexadecimal)
+{
+        return hexadecimal ? g_ascii_isxdigit(c) : g_ascii_isdigit(c);
+}
+
+int placement_compare_names(const char *a, const char *b)
+{
+        static const char address[] = "0123456789abcdef:.";
+        const char *whole_a = a, *whole_b = b;
+        bool hexadecimal = a[strspn(a, address)] == 0 && b[strspn(b, address)] == 0;
+
+        while (*a && *b) {
+                size_t na = 0, nb = 0;
+                int c;
+
+                if (!is_digit(*a, hexadecimal) || !is_digit(*b, hexadecimal)) {
+                        if (*a != *b)
+                                return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+                        a++;
+                        b++;
                         continue;
-                if (has_room(&candidates[i], count))
-                        return (int)i;
-                if (first < 0)
-                        first = (int)i;
+                }
+                while (*a == '0')
+                        a++;
+                while (*b == '0')
+                        b++;
+                while (is_digit(a[na], hexadecimal))
+                        na++;
+                while (is_digit(b[nb], hexadecimal))
+                        nb++;
+                if (na != nb)
+                        return na < nb ? -1 : 1;
+                c = strncmp(a, b, na);
+                if (c != 0)
+                        return c;
+                a += na;
+                b += nb;
         }
-        return first;
+        if (*a || *b)
+                return *a ? 1 : -1;
+        return strcmp(whole_a, whole_b);
+}
+
+static uint32_t count_components(const char *path)
+{
+        uint32_t n = *path != 0;
+
+        for (; *path; path++)
+                n += *path == '/';
+        return n;
+}
+
+uint32_t placement_distance(const char *path_a, const char *path_b)
+{
+        static const char devices[] = "devices/pci";
+        const char *a, *b;
+        size_t common = 0;
+
+        if (!g_str_has_prefix(path_a, devices) || !g_str_has_prefix(path_b, devices))
+                return strcmp(path_a, path_b) == 0 ? 0 : PLACEMENT_FAR;
+        /* What they share, in whole components; below "devices" it has to be something. */
+        for (size_t i = 0;; i++) {
+                bool end_a = path_a[i] == 0 || path_a[i] == '/', end_b = path_b[i] == 0 || path_b[i] == '/';
+                if (end_a && end_b)
+                        common = i;
+                if (path_a[i] != path_b[i] || path_a[i] == 0)
+                        break;
+        }
+        if (common < sizeof devices - 1)
+                return PLACEMENT_FAR;
+        a = path_a + common;
+        b = path_b + common;
+        return count_components(*a ? a + 1 : a) + count_components(*b ? b + 1 : b);
+}
+
+/* ---- rules ---- */
+
+static const char *find_pattern(const char *const *patterns, const char *const *names)
+{
+        for (; patterns && *patterns; patterns++)
+                for (const char *const *n = names; n && *n; n++)
+                        if (g_pattern_match_simple(*patterns, *n))
+                                return *patterns;
+        return NULL;
+}
+
+static const char *type_name(const PlacementCandidate *c)
+{
+        return c->type_names && c->type_names[0] ? c->type_names[0] : "the type";
+}
+
+char *placement_check_type(const PlacementCandidate *c)
+{
+        const char *pattern = find_pattern(c->forbid, c->type_names);
+
+        if (pattern)
+                return g_strdup_printf("its configuration has forbid=%s, which is %s", pattern, type_name(c));
+        if (c->allow && c->allow[0] && !find_pattern(c->allow, c->type_names)) {
+                g_autofree char *allowed = g_strjoinv(", ", (char **)c->allow);
+                return g_strdup_printf("its configuration has allow=%s, which leaves out %s", allowed,
+                                       type_name(c));
+        }
+        return NULL;
+}
+
+static char *check_pool(const PlacementCandidate *c, const char *wanted)
+{
+        static const char *const default_pools[] = { PLACEMENT_DEFAULT_POOL, NULL };
+        const char *const *pools = c->pools && c->pools[0] ? c->pools : default_pools;
+
+        if (g_strv_contains(pools, wanted ? wanted : PLACEMENT_DEFAULT_POOL))
+                return NULL;
+        g_autofree char *text = g_strjoinv(", ", (char **)pools);
+        if (!wanted)
+                return g_strdup_printf("it is kept for requests that name its pool, %s", text);
+        return pools == default_pools ? g_strdup_printf("it is in no pool, and \"%s\" is asked for", wanted)
+                                      : g_strdup_printf("its pool is %s, not \"%s\"", text, wanted);
+}
+
+static char *check_node(const PlacementCandidate *c, int wanted)
+{
+        if (wanted < 0 || c->numa_node == wanted)
+                return NULL;
+        return c->numa_node < 0 ? g_strdup_printf("its NUMA node is not known, and %d is asked for", wanted)
+                                : g_strdup_printf("it is on NUMA node %d, not %d", c->numa_node, wanted);
+}
+
+static char *explain_full(const PlacementCandidate *c, uint32_t room, uint32_t count)
+{
+        GString *text = g_string_new(NULL);
+
+        if (c->available == 0)
+                g_string_append(text, "it has no room for another one");
+        else {
+                g_string_append_printf(text, "it has room for %" PRIu32, room);
+                if (count > 1)
+                        g_string_append_printf(text, ", not for %" PRIu32, count);
+        }
+        if (c->available > 0 && (c->promised > 0 || c->spare > 0)) {
+                g_string_append_printf(text, ": %" PRIu32 " can be made", c->available);
+                if (c->promised > 0)
+                        g_string_append_printf(text, ", %" PRIu32 " of %s promised to jobs that wait",
+                                               MIN(c->promised, c->available),
+                                               c->promised == 1 ? "them is" : "them are");
+                if (c->spare > 0)
+                        g_string_append_printf(text, ", %" PRIu32 " %s kept spare", c->spare,
+                                               c->spare == 1 ? "is" : "are");
+        }
+        if (c->why_full)
+                g_string_append_printf(text, "; %s", c->why_full);
+        return g_string_free(text, FALSE);
+}
+
+static uint32_t room_of(const PlacementCandidate *c)
+{
+        uint64_t taken = (uint64_t)c->promised + c->spare;
+
+        return taken < c->available ? c->available - (uint32_t)taken : 0;
+}
+
+static void judge(PlacementRank *r, const PlacementRequest *request)
+{
+        const PlacementCandidate *c = r->candidate;
+
+        if (c->refusal) {
+                r->verdict = PLACEMENT_REFUSED;
+                r->reason = g_strdup(c->refusal);
+                return;
+        }
+        r->verdict = PLACEMENT_EXCLUDED;
+        r->reason = placement_check_type(c);
+        if (!r->reason)
+                r->reason = check_pool(c, request->pool);
+        if (!r->reason)
+                r->reason = check_node(c, request->numa_node);
+        if (r->reason)
+                return;
+        r->room = room_of(c);
+        r->verdict = r->room >= request->count ? PLACEMENT_FITS : PLACEMENT_FULL;
+        if (r->verdict == PLACEMENT_FULL)
+                r->reason = explain_full(c, r->room, request->count);
+}
+
+/* ---- order ---- */
+
+/* The node of the device is that of a GPU below the same host bridge: no other is known without asking the
+ * kernel. */
+static void measure(Placement *p, const char *near_path)
+{
+        int node = -1;
+        uint32_t best = PLACEMENT_FAR;
+
+        for (size_t i = 0; i < p->n; i++) {
+                PlacementRank *r = &p->ranks[i];
+                r->distance = near_path ? placement_distance(r->candidate->path, near_path) : PLACEMENT_FAR;
+                /* The nearest, and of several the lowest node: not the first that comes. */
+                if (r->distance == PLACEMENT_FAR || r->candidate->numa_node < 0 || r->distance > best)
+                        continue;
+                if (r->distance < best || r->candidate->numa_node < node)
+                        node = r->candidate->numa_node;
+                best = r->distance;
+        }
+        for (size_t i = 0; node >= 0 && i < p->n; i++)
+                if (p->ranks[i].distance == PLACEMENT_FAR && p->ranks[i].candidate->numa_node == node)
+                        p->ranks[i].distance = PLACEMENT_SAME_NODE;
+}
+
+#define BY(x, y)                                   \
+        do {                                       \
+                if ((x) != (y))                    \
+                        return (x) < (y) ? -1 : 1; \
+        } while (0)
+
+static int compare_ranks(const void *a, const void *b, void *userdata)
+{
+        const PlacementRank *x = a, *y = b;
+        const PlacementCandidate *c = x->candidate, *d = y->candidate;
+        const PlacementRequest *request = userdata;
+
+        BY(x->verdict, y->verdict);
+        if (x->verdict == PLACEMENT_FULL)
+                BY(!c->unsettled, !d->unsettled);
+        if (x->verdict <= PLACEMENT_FULL) {
+                if (request->preferred_numa_node >= 0)
+                        BY(c->numa_node != request->preferred_numa_node,
+                           d->numa_node != request->preferred_numa_node);
+                BY(x->distance, y->distance);
+                BY(d->priority, c->priority);
+                BY(c->crowded, d->crowded);
+                if (request->strategy == PLACEMENT_DEPTH) {
+                        BY(c->instances == 0, d->instances == 0);
+                        BY(x->room, y->room);
+                        BY(d->instances, c->instances);
+                } else {
+                        BY(y->room, x->room);
+                        BY(c->instances, d->instances);
+                }
+        }
+        return placement_compare_names(c->gpu, d->gpu);
+}
+
+Placement *placement_choose(const PlacementCandidate *candidates, size_t n, const PlacementRequest *request)
+{
+        Placement *p = g_new0(Placement, 1);
+
+        p->ranks = g_new0(PlacementRank, n + 1);
+        p->n = n;
+        for (size_t i = 0; i < n; i++) {
+                p->ranks[i].index = i;
+                p->ranks[i].candidate = &candidates[i];
+                judge(&p->ranks[i], request);
+        }
+        measure(p, request->near_path);
+        if (n > 1)
+                g_qsort_with_data(p->ranks, (gint)n, sizeof *p->ranks, compare_ranks, (void *)request);
+        if (n > 0 && p->ranks[0].verdict == PLACEMENT_FITS)
+                p->chosen = &p->ranks[0];
+        return p;
+}
+
+Placement *placement_free(Placement *p)
+{
+        if (!p)
+                return NULL;
+        for (size_t i = 0; i < p->n; i++)
+                g_free(p->ranks[i].reason);
+        g_free(p->ranks);
+        g_free(p);
+        return NULL;
+}
+
+const PlacementRank *placement_find_hope(const Placement *p)
+{
+        const PlacementRank *first = p->n > 0 ? &p->ranks[0] : NULL;
+
+        /* What is kept spare is not given away on a hope. */
+        if (!first || first->verdict != PLACEMENT_FULL || first->candidate->spare > 0)
+                return NULL;
+        if (first->candidate->unsettled)
+                return first;
+        return p->n == 1 || p->ranks[1].verdict == PLACEMENT_REFUSED ? first : NULL;
+}
+
+char *placement_explain(const Placement *p)
+{
+        GString *text = g_string_new(NULL);
+        size_t shown = 0, all = 0;
+
+        for (size_t i = 0; i < p->n; i++) {
+                const PlacementRank *r = &p->ranks[i];
+                if (!r->reason || !r->candidate->offers)
+                        continue;
+                if (all++ >= REASONS_IN_MESSAGE_MAX)
+                        continue;
+                g_string_append_printf(text, "%sGPU %s: %s", shown++ > 0 ? "; " : "", r->candidate->gpu,
+                                       r->reason);
+        }
+        if (all > shown)
+                g_string_append_printf(text, "; and %zu more", all - shown);
+        return g_string_free(text, FALSE);
 }

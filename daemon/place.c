@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What policy/placement.c has to know of the model and of the configuration, and what its answer means for a
+ * request. Nothing here decides. */
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "daemon/manager-private.h"
+
+DEFINE_DESTROY_NOTIFY(strings_destroy, g_strfreev)
+
+static gint compare_gpus(gconstpointer a, gconstpointer b)
+{
+        return placement_compare_names(gpu_name(a), gpu_name(b));
+}
+
+/* ---- rules ---- */
+
+static void apply_rules(const Config *config, PlacementCandidate *c)
+{
+        ConfigGpu rules = config_find_gpu(config, c->gpu);
+
+        c->pools = (const char *const *)rules.pools;
+        c->allow = (const char *const *)rules.allow;
+        c->forbid = (const char *const *)rules.forbid;
+        c->spare = rules.spare >= 0 ? (uint32_t)rules.spare : 0;
+        c->priority = rules.priority != CONFIG_PRIORITY_NOT_SAID ? (int32_t)rules.priority : 0;
+}
+
+/* Patterns may have any name of the type. */
+static bool needs_names(const PlacementCandidate *c)
+{
+        return (c->allow && c->allow[0]) || (c->forbid && c->forbid[0]);
+}
+
+static char **names_of(const VgpuType *type)
+{
+        g_auto(GStrv) aliases = vgpu_type_aliases(type);
+        g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+
+        g_strv_builder_add(names, type->id);
+        g_strv_builder_addv(names, (const char **)aliases);
+        return g_strv_builder_end(names);
+}
+
+int place_check_type(Manager *m, const Gpu *gpu, const VgpuType *type, VgpudError *reterr)
+{
+        PlacementCandidate c = { .gpu = gpu_name(gpu) };
+        g_autofree char *reason = NULL;
+        g_auto(GStrv) names = NULL;
+
+        apply_rules(m->config, &c);
+        if (!needs_names(&c))
+                return 0;
+        names = names_of(type);
+        c.type_names = (const char *const *)names;
+        reason = placement_check_type(&c);
+        return reason ? vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s is not to have %s: %s",
+                                         gpu_name(gpu), type->id, reason)
+                      : 0;
+}
+
+/* ---- candidates ---- */
+
+/* A job that has not run, or whose result the snapshot does not show yet. */
+static void count_job(const Job *job, const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
+{
+        uint64_t n = job->uuids->len, promised = c->promised;
+        const VgpuType *other;
+
+        if (job->kind != JOB_CREATE) {
+                c->unsettled = true;
+                return;
+        }
+        c->instances += (uint32_t)n;
+        if (strcmp(job->type_id, type->id) == 0)
+                promised += n;
+        else {
+                c->crowded = true;
+                /* A share of the GPU is a share of it in whichever type it is counted. */
+                other = gpu_snapshot_find_type(gpu->snapshot, job->type_id, NULL);
+                if (other && other->available > 0)
+                        promised += (n * type->available + other->available - 1) / other->available;
+        }
+        c->promised = (uint32_t)MIN(promised, UINT32_MAX);
+}
+
+static void fill_room(const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
+{
+        c->available = type->available;
+        c->why_full = type->why_not;
+        c->instances = g_hash_table_size(gpu->instances);
+        c->unsettled = gpu->scan != NULL;
+        if (gpu->current)
+                count_job(gpu->current, gpu, type, c);
+        for (const GList *l = gpu->waiting.head; l; l = l->next)
+                if (l->data != gpu->current)
+                        count_job(l->data, gpu, type, c);
+}
+
+/* "GPU 0000:08:00.0 takes no work: …" stands beside the name of the GPU here. */
+static const char *make_refusal(Place *place, const Gpu *gpu, const char *message)
+{
+        g_autofree char *subject = g_strdup_printf("GPU %s ", gpu_name(gpu));
+        char **list = g_new0(char *, 2);
+
+        list[0] = g_str_has_prefix(message, subject) ? g_strconcat("it ", message + strlen(subject), NULL)
+                                                     : g_strdup(message);
+        g_ptr_array_add(place->texts, list);
+        return list[0];
+}
+
+/* *ret_type is NULL where it is not offered, or where nobody knows. AMBIGUOUS is the only error. */
+static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *place, PlacementCandidate *c,
+                          const VgpuType **ret_type, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        const VgpuType *type = NULL;
+
+        *c = (PlacementCandidate){
+                .gpu = gpu_name(gpu),
+                .numa_node = gpu->facts->numa_node,
+                .path = gpu->facts->path,
+        };
+        apply_rules(m->config, c);
+        if (gpu->driver && gpu->snapshot) {
+                type = gpu_snapshot_find_type(gpu->snapshot, name, &error);
+                if (error.code == VGPUD_ERROR_AMBIGUOUS) {
+                        vgpud_error_move(reterr, &error);
+                        return -vgpud_error_code_to_errno(VGPUD_ERROR_AMBIGUOUS);
+                }
+        }
+        *ret_type = type;
+        /* One that has not been looked at may be the one that offers the type. */
+        c->offers = type || (gpu->driver && !gpu->snapshot);
+        if (type) {
+                fill_room(gpu, type, c);
+                if (needs_names(c)) {
+                        char **names = names_of(type);
+                        g_ptr_array_add(place->texts, names);
+                        c->type_names = (const char *const *)names;
+                }
+        }
+        vgpud_error_done(&error);
+        if (manager_check_gpu(gpu, &error) < 0) {
+                c->refusal = make_refusal(place, gpu, error.message);
+                if (c->offers && place->error.code == VGPUD_ERROR_NONE)
+                        vgpud_error_move(&place->error, &error);
+        } else if (!type)
+                c->refusal = "it does not offer that type";
+        return 0;
+}
+
+static int no_such_type(Manager *m, const char *name, VgpudError *reterr)
+{
+        g_autoptr(GList) gpus = g_list_sort(g_hash_table_get_values(m->gpus), compare_gpus);
+        g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GString) offered = g_string_new(NULL);
+
+        for (const GList *l = gpus; l; l = l->next) {
+                const Gpu *gpu = l->data;
+                for (guint i = 0; gpu->snapshot && i < gpu->snapshot->types->len; i++) {
+                        const VgpuType *t = gpu->snapshot->types->pdata[i];
+                        if (g_hash_table_add(seen, t->id))
+                                g_string_append_printf(offered, "%s%s", offered->len > 0 ? ", " : "", t->id);
+                }
+        }
+        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers a type \"%s\"; %s%s", name,
+                                offered->len > 0 ? "there are " : "none offers any type", offered->str);
+}
+
+/* ---- requests ---- */
+
+/* The path below /sys of a PCI device, or of a GPU of another bus: "0000:41:00.0", "41:00.0", "mdpy". */
+static const char *find_device(Manager *m, const char *what)
+{
+        g_autofree char *lower = g_ascii_strdown(what, -1), *whole = g_strconcat("0000:", lower, NULL);
+        const char *const names[] = { what, lower, whole };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+                const Gpu *gpu = manager_get_gpu(m, names[i]);
+                const char *path = gpu ? gpu->facts->path : inventory_find_pci(m->inventory, names[i]);
+                if (path)
+                        return path;
+        }
+        return NULL;
+}
+
+static bool pool_is_known(const Config *config, const char *pool)
+{
+        if (strcmp(pool, PLACEMENT_DEFAULT_POOL) == 0)
+                return true;
+        for (guint i = 0; i < config->gpus->len; i++) {
+                const ConfigGpu *g = config->gpus->pdata[i];
+                if (g->pools && g_strv_contains((const char *const *)g->pools, pool))
+                        return true;
+        }
+        return false;
+}
+
+static int read_hints(Manager *m, const PlaceHints *hints, PlacementRequest *request, VgpudError *reterr)
+{
+        if (!hints)
+                return 0;
+        if (hints->strategy) {
+                request->strategy = placement_strategy_from_string(hints->strategy);
+                if ((int)request->strategy < 0)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "there is no strategy \"%s\"; there are breadth (also called "
+                                                "performance or separated) and depth (consolidation, "
+                                                "consolidated)",
+                                                hints->strategy);
+        }
+        if (hints->numa_node < -1 || hints->preferred_numa_node < -1)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%d is no NUMA node",
+                                        MIN(hints->numa_node, hints->preferred_numa_node));
+        request->numa_node = hints->numa_node;
+        request->preferred_numa_node = hints->preferred_numa_node;
+        if (hints->pool && !pool_is_known(m->config, hints->pool))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "there is no pool \"%s\"; vgpud.conf says which there are",
+                                        hints->pool);
+        request->pool = hints->pool;
+        if (hints->near) {
+                request->near_path = find_device(m, hints->near);
+                if (!request->near_path)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "there is no PCI device \"%s\" to be near to", hints->near);
+        }
+        return 0;
+}
+
+int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
+                  VgpudError *reterr)
+{
+        PlacementRequest request = {
+                .count = count,
+                .strategy = m->config->strategy,
+                .numa_node = -1,
+                .preferred_numa_node = -1,
+        };
+        g_autoptr(GList) gpus = NULL;
+        bool offered = false;
+        Place *place;
+        size_t n = 0;
+        int r;
+
+        r = read_hints(m, hints, &request, reterr);
+        if (r < 0)
+                return r;
+        place = g_new(Place, 1);
+        *place = (Place){
+                .strategy = request.strategy,
+                .candidates = g_new0(PlacementCandidate, g_hash_table_size(m->gpus) + 1),
+                .types = g_new0(const VgpuType *, g_hash_table_size(m->gpus) + 1),
+                .texts = g_ptr_array_new_with_free_func(strings_destroy),
+        };
+        gpus = g_list_sort(g_hash_table_get_values(m->gpus), compare_gpus);
+        for (const GList *l = gpus; l; l = l->next, n++) {
+                r = fill_candidate(m, l->data, type, place, &place->candidates[n], &place->types[n], reterr);
+                if (r < 0) {
+                        place_free(place);
+                        return r;
+                }
+                offered = offered || place->candidates[n].offers;
+        }
+        if (!offered) {
+                place_free(place);
+                return no_such_type(m, type, reterr);
+        }
+        place->placement = placement_choose(place->candidates, n, &request);
+        *ret = place;
+        return 0;
+}
+
+Place *place_free(Place *place)
+{
+        if (!place)
+                return NULL;
+        placement_free(place->placement);
+        g_ptr_array_unref(place->texts);
+        vgpud_error_done(&place->error);
+        g_free(place->candidates);
+        g_free(place->types);
+        g_free(place);
+        return NULL;
+}
+
+/* Why nothing could be chosen. */
+static int refuse(const Place *place, const CreateRequest *request, VgpudError *reterr)
+{
+        g_autofree char *why = placement_explain(place->placement), *what = NULL;
+
+        what = request->count > 1 ? g_strdup_printf("%" PRIu32 " of %s", request->count, request->type)
+                                  : g_strdup(request->type);
+        switch (place->placement->ranks[0].verdict) {
+        case PLACEMENT_FULL:
+                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY, "no GPU has room for %s: %s", what,
+                                        why);
+        case PLACEMENT_EXCLUDED:
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                        "no GPU that offers %s may be taken: %s", what, why);
+        case PLACEMENT_REFUSED:
+                return vgpud_error_setf(reterr, place->error.code, "%s", place->error.message);
+        case PLACEMENT_FITS:
+        default:
+                g_assert_not_reached();
+        }
+}
+
+int place_resolve(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
+                  VgpudError *reterr)
+{
+        _cleanup_place_ Place *place = NULL;
+        const PlacementRank *rank;
+        int r;
+
+        r = manager_place(m, request->type, request->count, request->hints, &place, reterr);
+        if (r < 0)
+                return r;
+        rank = place->placement->chosen ? place->placement->chosen : placement_find_hope(place->placement);
+        if (!rank)
+                return refuse(place, request, reterr);
+        *ret_gpu = manager_get_gpu(m, rank->candidate->gpu);
+        *ret_type = place->types[rank->index];
+        return 0;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "fixture.h"
+
+#define A      "0000:08:00.0"
+#define B      "0000:09:00.0"
+#define C      "0000:0a:00.0"
+#define A_PATH "devices/pci0000:00/" A
+
+#define NODE_HINTS(node, preferred) (&(PlaceHints){ .numa_node = (node), .preferred_numa_node = (preferred) })
+#define HINTS(...)                  (&(PlaceHints){ .numa_node = -1, .preferred_numa_node = -1, __VA_ARGS__ })
+
+/* GPUs with GVT-g at these addresses and this configuration. */
+static void start(Fixture *f, const char *const *addresses, const char *config)
+{
+        fixture_init(f);
+        scratch_file(&f->scratch, "vgpud.conf", config);
+        config_read(f->config, f->scratch.path);
+        for (; *addresses; addresses++)
+                fixture_add(f, fake_add_gvt_g(f->kernel, *addresses));
+        fixture_start(f);
+}
+#define START(f, config, ...) start(f, (const char *const[]){ __VA_ARGS__, NULL }, config)
+
+/* "A B | C": in their order, the last letter but one of the bus, those that do not fit after the bar. */
+static char *place(Fixture *f, const char *type, uint32_t count, const PlaceHints *hints)
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        _cleanup_place_ Place *p = NULL;
+        GString *s = g_string_new(NULL);
+
+        if (manager_place(f->manager, type, count, hints, &p, &error) < 0) {
+                g_string_assign(s, error.message);
+                return g_string_free(s, FALSE);
+        }
+        for (size_t i = 0; i < p->placement->n; i++) {
+                const PlacementRank *r = &p->placement->ranks[i];
+                if (r->verdict != PLACEMENT_FITS && !strchr(s->str, '|'))
+                        g_string_append(s, s->len > 0 ? " |" : "|");
+                g_string_append_printf(s, "%s%s", s->len > 0 ? " " : "", r->candidate->gpu);
+        }
+        return g_string_free(s, FALSE);
+}
+
+#define ASSERT_PLACE(f, type, count, hints, expected)                   \
+        do {                                                            \
+                g_autofree char *_order = place(f, type, count, hints); \
+                ASSERT_STREQ(_order, expected);                         \
+        } while (0)
+
+static char *create_error(Fixture *f, const CreateRequest *request, VgpudErrorCode code)
+{
+        VgpudError error = VGPUD_ERROR_INIT;
+        Job *job;
+
+        if (manager_create(f->manager, request, &job, &error) >= 0)
+                FAIL("job %u was made on %s", job->id, job->gpu_name);
+        ASSERT_EQ(error.code, code);
+        return error.message;
+}
+
+#define ASSERT_CREATE_ERROR(f, request, code, words)                        \
+        do {                                                                \
+                g_autofree char *_message = create_error(f, request, code); \
+                ASSERT_CONTAINS(_message, words);                           \
+        } while (0)
+
+static void test_strategies(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+
+        START(&f, "", A, B, C);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .gpu = B), uuid), VGPUD_ERROR_NONE);
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, NULL, A " " C " " B);
+        ASSERT_PLACE(&f, "i915-GVTg_V5_8", 1, HINTS(.strategy = "consolidated"), B " " A " " C);
+        ASSERT_PLACE(&f, "GVTg_V5_8", 4, HINTS(.strategy = "depth"), A " " C " | " B);
+        ASSERT_PLACE(&f, "GVTg_V5_8", 5, HINTS(.strategy = "performance"), "| " A " " C " " B);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .hints = HINTS(.strategy = "depth")), uuid),
+                  VGPUD_ERROR_NONE);
+        ASSERT_STREQ(gpu_name(manager_get_instance(f.manager, uuid)->gpu), B);
+        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .hints = HINTS(.strategy = "deep")),
+                            VGPUD_ERROR_INVALID, "no strategy \"deep\"");
+        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .gpu = A, .hints = HINTS(.strategy = "depth")),
+                            VGPUD_ERROR_INVALID, "one is named already");
+}
+
+static void test_configured_strategy(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+
+        START(&f, "[placement]\nstrategy=depth\n", A, B);
+        for (size_t i = 0; i < 3; i++) {
+                ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
+                ASSERT_STREQ(gpu_name(manager_get_instance(f.manager, uuid)->gpu), A);
+        }
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
+        ASSERT_STREQ(gpu_name(manager_get_instance(f.manager, uuid)->gpu), B);
+}
+
+static void test_rules(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+
+        START(&f,
+              "[gpu *]\nspare=1\n[gpu 0000:08:00.0]\nforbid=GVTg_V5_4; nothing\npriority=1\n"
+              "[gpu 0000:0A:*]\npool=desk\nspare=0\n",
+              A, B, C);
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, NULL, A " " B " | " C);
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.pool = "desk"), C " | " A " " B);
+        ASSERT_PLACE(&f, "GVTg_V5_4", 2, NULL, B " | " A " " C);
+        ASSERT_PLACE(&f, "GVTg_V5_4", 3, NULL, "| " B " " A " " C);
+        ASSERT_PLACE(&f, "GVTg_V5_4", 3, HINTS(.pool = "desk"), C " | " A " " B);
+        ASSERT_PLACE(&f, "GVTg_V5_4", 3, HINTS(.pool = "dask"),
+                     "there is no pool \"dask\"; vgpud.conf says which there are");
+        ASSERT_CREATE_ERROR(&f, REQUEST_N(3, .type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY,
+                            "no GPU has room for 3 of GVTg_V5_4: GPU " B
+                            ": it has room for 2, not for 3: 3 can be made, 1 is kept spare; GPU " A
+                            ": its configuration has forbid=GVTg_V5_4, which is i915-GVTg_V5_4; GPU " C
+                            ": it is kept for requests that name its pool, desk");
+        /* The rule holds for who names the GPU, too; what is spare is for who does. */
+        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "i915-GVTg_V5_4", .gpu = A), VGPUD_ERROR_UNSUPPORTED,
+                            "forbid=GVTg_V5_4");
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4", .gpu = B), uuid), VGPUD_ERROR_NONE);
+        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY, "no room for another");
+}
+
+static void test_all_excluded(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        START(&f, "[gpu *]\nallow=*_8\n", A, B);
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, NULL, A " " B);
+        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_2"), VGPUD_ERROR_UNSUPPORTED,
+                            "no GPU that offers GVTg_V5_2 may be taken: GPU " A
+                            ": its configuration has allow=*_8");
+        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .hints = NODE_HINTS(1, -1)),
+                            VGPUD_ERROR_UNSUPPORTED, "its NUMA node is not known");
+}
+
+/* What waits in a queue is promised, also when it is of another type. */
+static void test_promises(void)
+{
+        _cleanup_fixture_ Fixture f;
+        Outcome o[3] = { 0 };
+        Job *job[3];
+
+        START(&f, "", A, B);
+        fake_hang(f.kernel, "write", A_PATH "/mdev_supported_types/i915-GVTg_V5_2/create");
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_2", .gpu = A), &job[0], NULL));
+        fake_wait_hanging(f.kernel);
+        /* half of the GPU is on its way; of the small type that is four of seven */
+        _cleanup_place_ Place *p = NULL;
+        ASSERT_OK(manager_place(f.manager, "GVTg_V5_8", 1, HINTS(.strategy = "depth"), &p, NULL));
+        ASSERT_STREQ(p->placement->chosen->candidate->gpu, B); /* what it will leave on A is a guess */
+        ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
+        ASSERT_EQ(p->candidates[0].instances, 1);
+        ASSERT_TRUE(p->candidates[0].crowded);
+        ASSERT_TRUE(p->candidates[0].promised > 0);
+        ASSERT_EQ(p->placement->ranks[1].room, p->candidates[0].available - p->candidates[0].promised);
+
+        ASSERT_OK(manager_create(f.manager, REQUEST_N(2, .type = "GVTg_V5_4"), &job[1], NULL));
+        ASSERT_STREQ(job[1]->gpu_name, B);
+        ASSERT_PLACE(&f, "GVTg_V5_4", 2, NULL, "| " B " " A);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_4"), &job[2], NULL));
+        ASSERT_STREQ(job[2]->gpu_name, B);
+        fake_release(f.kernel);
+        for (size_t i = 0; i < 3; i++)
+                outcome_of(&o[i], job[i]);
+        for (size_t i = 0; i < 3; i++) {
+                ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o[i]));
+                ASSERT_EQ(o[i].code, VGPUD_ERROR_NONE);
+                outcome_done(&o[i]);
+        }
+}
+
+/* Nothing has room, but an instance is being removed: the request waits behind it. */
+static void test_hope(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        char uuid[UUID_STRLEN + 1], other[UUID_STRLEN + 1];
+        Job *job;
+
+        START(&f, "", A, B);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_2", .gpu = A), other), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_2", .gpu = B), uuid), VGPUD_ERROR_NONE);
+        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_2"), VGPUD_ERROR_NO_CAPACITY,
+                            "no GPU has room for GVTg_V5_2: GPU " A ": ");
+        ASSERT_OK(manager_destroy(f.manager, manager_get_instance(f.manager, uuid), false, 0, 0, &job, NULL));
+        ASSERT_PLACE(&f, "GVTg_V5_2", 1, NULL, "| " B " " A);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_2"), &job, NULL));
+        ASSERT_STREQ(job->gpu_name, B);
+        outcome_of(&o, job);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_EQ(o.code, VGPUD_ERROR_NONE);
+}
+
+static void test_nodes_and_neighbours(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, A));
+        fixture_add(&f, fake_add_gvt_g(f.kernel, B));
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fake_add_file(f.kernel, A_PATH "/numa_node", "0");
+        fake_add_file(f.kernel, "devices/pci0000:00/" B "/numa_node", "1");
+        fixture_start(&f);
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, NODE_HINTS(1, -1), B " | " A " mdpy");
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, NODE_HINTS(-1, 1), B " " A " | mdpy");
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, NODE_HINTS(7, -1), "| " A " " B " mdpy");
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, NODE_HINTS(-2, -1), "-2 is no NUMA node");
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = B), B " " A " | mdpy");
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "09:00.0"), B " " A " | mdpy");
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "mdpy"), A " " B " | mdpy");
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "0000:77:00.0"),
+                     "there is no PCI device \"0000:77:00.0\" to be near to");
+        ASSERT_PLACE(&f, "mdpy-vga", 1, NULL, "mdpy | " A " " B);
+        ASSERT_PLACE(&f, "no-such", 1, NULL,
+                     "no GPU offers a type \"no-such\"; there are i915-GVTg_V5_1, i915-GVTg_V5_2, "
+                     "i915-GVTg_V5_4, "
+                     "i915-GVTg_V5_8, mdpy-hd, mdpy-vga, mdpy-xga");
+}
+
+/* A GPU that is stuck is not taken, and said to be so where that matters. */
+static void test_stuck(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_place_ Place *p = NULL;
+        Job *job;
+
+        START(&f, "[jobs]\ntimeout=50ms\n", A, B);
+        fake_hang(f.kernel, "write", A_PATH "/mdev_supported_types/i915-GVTg_V5_8/create");
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8"), &job, NULL));
+        ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " A " state=stuck"));
+        ASSERT_OK(manager_place(f.manager, "GVTg_V5_8", 1, NULL, &p, NULL));
+        ASSERT_STREQ(p->placement->chosen->candidate->gpu, B);
+        ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
+        ASSERT_CONTAINS(p->placement->ranks[1].reason, "it takes no work: ");
+        /* B is the only one that can be asked, and its driver has the answer */
+        ASSERT_OK(manager_create(f.manager, REQUEST_N(9, .type = "GVTg_V5_8"), &job, NULL));
+        ASSERT_STREQ(job->gpu_name, B);
+        fake_release(f.kernel);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_strategies);
+        TEST(test_configured_strategy);
+        TEST(test_rules);
+        TEST(test_all_excluded);
+        TEST(test_promises);
+        TEST(test_hope);
+        TEST(test_nodes_and_neighbours);
+        TEST(test_stuck);
+        return tests_end();
+}
