@@ -12,6 +12,8 @@
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
 #include "drivers-glue/mdev-parse.h"
+#include "drivers-glue/nvidia-capacity.h"
+#include "drivers-glue/type-name.h"
 #include "drivers-glue/vfio-util.h"
 
 #define DEVICE_API "vfio-pci"
@@ -84,6 +86,7 @@ static int read_type(VgpuIo *io, const char *path, const char *id, VgpuType **re
                 t->description = g_utf8_make_valid(description, -1);
                 mdev_parse_description(t->description, t);
         }
+        type_name_apply(t);
         *ret = t;
         return 0;
 }
@@ -196,19 +199,21 @@ static int scan_parent(Scan *s, const MdevParent *p)
         return 0;
 }
 
-/* Each virtual function says that it has room for one, also when the GPU has not that many: all vGPUs of a GPU
- * have one size, and max_instances of that size is what fits. */
+/* Each virtual function says that it has room for one, also when the GPU has not that many. Only NVIDIA's
+ * driver registers types on virtual functions, each of which takes one instance. */
 static void cap_available(const GpuFacts *facts, GpuSnapshot *s)
 {
-        if (!parents_are_vfs(facts))
-                return;
-        for (guint i = 0; i < s->types->len; i++) {
-                VgpuType *t = s->types->pdata[i];
-                if (t->max_instances == 0)
-                        continue;
-                uint32_t room = t->max_instances > s->instances->len ? t->max_instances - s->instances->len : 0;
-                t->available = MIN(t->available, room);
-        }
+        uint32_t n = facts->mdev_parents->len, used = s->instances->len;
+
+        if (parents_are_vfs(facts))
+                nvidia_capacity(&(NvidiaBudget){
+                                .types = s->types,
+                                .instances = s->instances,
+                                .n_vfs = n,
+                                .free_vfs = n > used ? n - used : 0,
+                                .heterogeneous = -1,
+                                .mig = -1,
+                });
 }
 
 static int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
@@ -261,9 +266,9 @@ static uint64_t to_mb(uint64_t bytes)
 }
 
 /* What the existing instances have taken of the budget that all types share. */
-static void append_budget(GString *text, const GpuFacts *facts, const GpuSnapshot *s, const VgpuType *wanted)
+static void append_budget(GString *text, const GpuSnapshot *s, const VgpuType *wanted)
 {
-        uint64_t low = 0, high = 0, fences = 0, framebuffer = 0;
+        uint64_t low = 0, high = 0, fences = 0;
 
         for (guint i = 0; i < s->instances->len; i++) {
                 const VgpuType *t = find_type_by_id(s, ((const InstanceDesc *)s->instances->pdata[i])->type_id);
@@ -272,23 +277,14 @@ static void append_budget(GString *text, const GpuFacts *facts, const GpuSnapsho
                 low += t->low_gm_bytes;
                 high += t->high_gm_bytes;
                 fences += t->fences;
-                framebuffer = MAX(framebuffer, t->framebuffer_bytes);
         }
         if (low > 0)
                 g_string_append_printf(text,
                                        ", which together use %" PRIu64 " MB of aperture, %" PRIu64
                                        " MB of other graphics memory and %" PRIu64 " fences",
                                        to_mb(low), to_mb(high), fences);
-        if (!parents_are_vfs(facts) || !wanted)
-                return;
-        if (framebuffer > 0 && wanted->framebuffer_bytes > 0 && framebuffer != wanted->framebuffer_bytes)
-                g_string_append_printf(text,
-                                       "; all vGPUs of one GPU have the same framebuffer size, and this GPU is "
-                                       "committed to "
-                                       "%" PRIu64 " MB, not %" PRIu64 " MB, until they are all destroyed",
-                                       to_mb(framebuffer), to_mb(wanted->framebuffer_bytes));
-        else if (wanted->max_instances > 0 && s->instances->len >= wanted->max_instances)
-                g_string_append_printf(text, "; the GPU takes %" PRIu32 " of that type", wanted->max_instances);
+        if (wanted && wanted->why_not)
+                g_string_append_printf(text, "; %s", wanted->why_not);
 }
 
 static void append_still_possible(GString *text, const GpuSnapshot *s, const char *refused)
@@ -338,7 +334,7 @@ static int no_capacity(VgpuTarget *t, const CreateArgs *args, int r, VgpudError 
         else
                 g_string_append_printf(text, ": it has %u instance%s", s->instances->len,
                                        s->instances->len > 1 ? "s" : "");
-        append_budget(text, t->facts, s, wanted);
+        append_budget(text, s, wanted);
         append_still_possible(text, s, type_id);
         q = fail(reterr, VGPUD_ERROR_NO_CAPACITY, r, text->str);
         (void)g_string_free(text, TRUE);

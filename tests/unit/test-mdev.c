@@ -239,7 +239,7 @@ static void test_size_rule_nvidia(void)
         for (size_t i = 0; i < G_N_ELEMENTS(four); i++)
                 ASSERT_EQ(available(&f, four[i]), 0);
         ASSERT_ERROR(create(&f, "55555555-0000-4000-8000-000000000005", "nvidia-746"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "the GPU takes 4 of that type");
+        ASSERT_CONTAINS(f.e.message, "the GPU takes 4 vGPUs of 4096 MB, and has 4");
 }
 
 static void test_shared_budget_mdpy(void)

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/nvidia-capacity.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "drivers-glue/type-name.h"
+
+/* What the instances have made of the GPU. */
+typedef struct Use {
+        uint64_t total_bytes;     /* 0: not known */
+        uint64_t used_bytes;      /* by instances whose size is known */
+        uint64_t committed_bytes; /* the largest size of one; 0: none, or none is known */
+        uint32_t n_instances;
+        bool heterogeneous;
+} Use;
+
+static uint64_t to_mb(uint64_t bytes)
+{
+        return bytes >> 20;
+}
+
+static const VgpuType *find_in(const GPtrArray *types, const char *id)
+{
+        for (guint i = 0; types && i < types->len; i++) {
+                const VgpuType *t = types->pdata[i];
+                if (strcmp(t->id, id) == 0)
+                        return t;
+        }
+        return NULL;
+}
+
+static const VgpuType *find_type(const NvidiaBudget *b, const InstanceDesc *d)
+{
+        const VgpuType *t = d->type_id ? find_in(b->types, d->type_id) : NULL;
+
+        return t || !d->type_id ? t : find_in(b->known_types, d->type_id);
+}
+
+static uint64_t largest(const GPtrArray *types, uint64_t bytes)
+{
+        for (guint i = 0; types && i < types->len; i++)
+                bytes = MAX(bytes, ((const VgpuType *)types->pdata[i])->framebuffer_bytes);
+        return bytes;
+}
+
+/* Where nobody says which mode it is in, the driver shows it: by what is there, or by what it offers beside it.
+ */
+static bool is_heterogeneous(const NvidiaBudget *b, uint64_t smallest, uint64_t committed)
+{
+        if (b->heterogeneous >= 0)
+                return b->heterogeneous > 0;
+        if (smallest != committed)
+                return true;
+        for (guint i = 0; committed > 0 && i < b->types->len; i++) {
+                const VgpuType *t = b->types->pdata[i];
+                if (t->available > 0 && !t->mig && t->framebuffer_bytes > 0 &&
+                    t->framebuffer_bytes != committed)
+                        return true;
+        }
+        return false;
+}
+
+static Use look_at(const NvidiaBudget *b)
+{
+        Use u = { .n_instances = b->instances->len };
+        uint64_t smallest = 0;
+
+        for (guint i = 0; i < b->instances->len; i++) {
+                const VgpuType *t = find_type(b, b->instances->pdata[i]);
+                uint64_t bytes = t ? t->framebuffer_bytes : 0;
+                if (bytes == 0)
+                        continue;
+                u.used_bytes += bytes;
+                u.committed_bytes = MAX(u.committed_bytes, bytes);
+                smallest = smallest > 0 ? MIN(smallest, bytes) : bytes;
+        }
+        /* What the driver says is less than the types divide: they count what ECC and the firmware take, too.
+         */
+        u.total_bytes = largest(b->known_types, largest(b->types, b->framebuffer_bytes));
+        u.heterogeneous = is_heterogeneous(b, smallest, u.committed_bytes);
+        return u;
+}
+
+static void set(VgpuType *t, uint32_t available, char *why_not)
+{
+        t->available = available;
+        g_free(t->why_not);
+        t->why_not = why_not;
+}
+
+/* How many of it an empty GPU takes; UINT32_MAX: not known. */
+static uint32_t most(const Use *u, const VgpuType *t)
+{
+        if (t->max_instances > 0)
+                return t->max_instances;
+        if (u->total_bytes == 0 || t->framebuffer_bytes == 0)
+                return UINT32_MAX;
+        return (uint32_t)MIN(u->total_bytes / t->framebuffer_bytes, UINT32_MAX - 1);
+}
+
+/* How many more the framebuffer holds; UINT32_MAX: not known. */
+static uint32_t room(const Use *u, const VgpuType *t)
+{
+        uint32_t n = most(u, t);
+
+        if (n == UINT32_MAX || u->n_instances == 0)
+                return n;
+        if (!u->heterogeneous)
+                return n > u->n_instances ? n - u->n_instances : 0;
+        if (t->framebuffer_bytes == 0)
+                return UINT32_MAX;
+        return u->total_bytes > u->used_bytes
+                               ? (uint32_t)MIN((u->total_bytes - u->used_bytes) / t->framebuffer_bytes, n)
+                               : 0;
+}
+
+static char *say_room(const Use *u, const VgpuType *t)
+{
+        if (u->heterogeneous)
+                return g_strdup_printf("its vGPUs have %" PRIu64 " of %" PRIu64 " MB of framebuffer",
+                                       to_mb(u->used_bytes), to_mb(u->total_bytes));
+        uint32_t n = most(u, t);
+        return g_strdup_printf("the GPU takes %" PRIu32 " vGPU%s of %" PRIu64 " MB, and has %" PRIu32, n,
+                               n > 1 ? "s" : "", to_mb(t->framebuffer_bytes), u->n_instances);
+}
+
+static char *say_vfs(const NvidiaBudget *b)
+{
+        if (b->free_vfs == 0)
+                return g_strdup_printf("each of its %" PRIu32
+                                       " virtual functions carries a vGPU already, and takes only one",
+                                       b->n_vfs);
+        return g_strdup_printf("only %" PRIu32 " of its %" PRIu32
+                               " virtual functions %s free, and each takes one",
+                               b->free_vfs, b->n_vfs, b->free_vfs > 1 ? "are" : "is");
+}
+
+static char *say_not_offered(const NvidiaBudget *b, const Use *u)
+{
+        if (u->n_instances == 0)
+                return g_strdup("the driver offers it on none of the virtual functions; the kernel's log and "
+                                "that of "
+                                "nvidia-vgpu-mgr may say why");
+        if (u->heterogeneous)
+                return g_strdup_printf(
+                                "its vGPUs have %" PRIu64 " of %" PRIu64
+                                " MB of framebuffer, and the driver finds no piece of the rest that is large "
+                                "enough in one; pieces are aligned to their size, so make large vGPUs first",
+                                to_mb(u->used_bytes), to_mb(u->total_bytes));
+        return g_strdup("the driver does not offer it on the virtual functions that are free; the kernel's log "
+                        "and "
+                        "that of nvidia-vgpu-mgr may say why");
+}
+
+static void decide_slice(const NvidiaBudget *b, VgpuType *t)
+{
+        TypeName n;
+
+        if (b->mig == 0) {
+                set(t, 0,
+                    g_strdup("it is made on a slice of the GPU (MIG), and the GPU is not in MIG mode, which is "
+                             "chosen before its virtual functions are enabled"));
+                return;
+        }
+        if (t->available > 0) {
+                set(t, MIN(t->available, b->free_vfs), NULL);
+                if (t->max_instances > 0)
+                        t->available = MIN(t->available, t->max_instances);
+                return;
+        }
+        if (type_name_parse(t->name, &n) && n.slices > 0)
+                set(t, 0,
+                    g_strdup_printf("it needs a GPU instance (MIG) of %" PRIu32
+                                    " slice%s that has room for it, and "
+                                    "there is none; nvidia-smi mig -cgi makes one",
+                                    n.slices, n.slices > 1 ? "s" : ""));
+        else
+                set(t, 0,
+                    g_strdup("it needs a GPU instance (MIG) of its size that has room for it, and there is "
+                             "none; "
+                             "nvidia-smi mig -cgi makes one"));
+}
+
+static void decide(const NvidiaBudget *b, const Use *u, VgpuType *t)
+{
+        uint32_t n = room(u, t), available, usual;
+
+        if (u->committed_bytes > 0 && !u->heterogeneous && t->framebuffer_bytes > 0 &&
+            t->framebuffer_bytes != u->committed_bytes) {
+                set(t, 0,
+                    g_strdup_printf("all vGPUs of one GPU have the same framebuffer size%s, and this GPU is "
+                                    "committed "
+                                    "to %" PRIu64 " MB, not %" PRIu64
+                                    " MB, until they are all destroyed (it has "
+                                    "%" PRIu32 ")",
+                                    b->heterogeneous == 0 ? " unless it is in heterogeneous mode" : "",
+                                    to_mb(u->committed_bytes), to_mb(t->framebuffer_bytes), u->n_instances));
+                return;
+        }
+        if (n == 0 && (t->available == 0 || (t->max_instances > 0 && !u->heterogeneous))) {
+                set(t, 0, say_room(u, t));
+                return;
+        }
+        if (t->available == 0) {
+                set(t, 0, say_not_offered(b, u));
+                return;
+        }
+        /* It offers one, and so there is room for one, whatever was worked out here. */
+        available = MIN(MIN(t->available, b->free_vfs), MAX(n, 1));
+        usual = MIN(b->n_vfs, most(u, t));
+        if (available >= usual)
+                set(t, available, NULL);
+        else if (available < MIN(b->free_vfs, n))
+                set(t, available,
+                    g_strdup_printf("the driver offers it on %" PRIu32 " of its virtual functions only",
+                                    available));
+        else
+                set(t, available, b->free_vfs <= n ? say_vfs(b) : say_room(u, t));
+}
+
+void nvidia_capacity(const NvidiaBudget *b)
+{
+        Use u = look_at(b);
+
+        for (guint i = 0; i < b->types->len; i++) {
+                VgpuType *t = b->types->pdata[i];
+                if (b->unprepared)
+                        set(t, 0, g_strdup(b->unprepared));
+                else if (b->free_vfs == 0)
+                        set(t, 0, say_vfs(b));
+                else if (t->mig)
+                        decide_slice(b, t);
+                else if (b->mig == 1)
+                        set(t, 0, g_strdup("the GPU is in MIG mode, and makes vGPUs on its slices only"));
+                else
+                        decide(b, &u, t);
+        }
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* How many vGPUs an NVIDIA GPU can still make, and why no more. */
+
+#include "drivers-glue/nvidia-capacity.h"
+
+#include "drivers-glue/type-name.h"
+#include "tests.h"
+
+#define GB(n) ((uint64_t)(n) << 30)
+
+typedef struct Case {
+        GPtrArray *types, *instances;
+        NvidiaBudget budget;
+} Case;
+
+static void free_type(gpointer t)
+{
+        vgpu_type_free(t);
+}
+
+static void free_instance(gpointer d)
+{
+        instance_desc_free(d);
+}
+
+static Case case_new(uint32_t n_vfs)
+{
+        Case c = { .types = g_ptr_array_new_with_free_func(free_type),
+                   .instances = g_ptr_array_new_with_free_func(free_instance) };
+
+        c.budget = (NvidiaBudget){ .types = c.types,
+                                   .instances = c.instances,
+                                   .n_vfs = n_vfs,
+                                   .free_vfs = n_vfs,
+                                   .heterogeneous = -1,
+                                   .mig = -1 };
+        return c;
+}
+
+static void case_free(Case *c)
+{
+        g_ptr_array_unref(c->types);
+        g_ptr_array_unref(c->instances);
+}
+#define _cleanup_case_ _cleanup_(case_free)
+
+static VgpuType *add(Case *c, const char *name, uint32_t offered)
+{
+        VgpuType *t = vgpu_type_new(strrchr(name, ' ') + 1);
+
+        g_free(t->name);
+        t->name = g_strdup(name);
+        t->available = offered;
+        type_name_apply(t);
+        g_ptr_array_add(c->types, t);
+        return t;
+}
+
+static void make(Case *c, const char *type)
+{
+        InstanceDesc *d = instance_desc_new(NULL);
+
+        d->type_id = g_strdup(type);
+        g_ptr_array_add(c->instances, d);
+        c->budget.free_vfs--;
+}
+
+/* An idle L40S: what fits by size, never more than there are functions. */
+static void test_idle(void)
+{
+        static const struct {
+                const char *name;
+                unsigned available;
+        } table[] = {
+                { "NVIDIA L40S-1Q", 32 }, { "NVIDIA L40S-2Q", 24 }, { "NVIDIA L40S-3Q", 16 },
+                { "NVIDIA L40S-4Q", 12 }, { "NVIDIA L40S-6Q", 8 },  { "NVIDIA L40S-8Q", 6 },
+                { "NVIDIA L40S-12Q", 4 }, { "NVIDIA L40S-16Q", 3 }, { "NVIDIA L40S-24Q", 2 },
+                { "NVIDIA L40S-48Q", 1 },
+        };
+        _cleanup_case_ Case c = case_new(32);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++)
+                (void)add(&c, table[i].name, 32);
+        /* What the driver says is less than the types divide. */
+        c.budget.framebuffer_bytes = GB(45);
+        nvidia_capacity(&c.budget);
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                const VgpuType *t = c.types->pdata[i];
+                ASSERT_EQ(t->available, table[i].available);
+                ASSERT_NULL(t->why_not);
+        }
+}
+
+static void test_homogeneous(void)
+{
+        _cleanup_case_ Case c = case_new(32);
+        VgpuType *q4 = add(&c, "NVIDIA L40S-4Q", 31), *a4 = add(&c, "NVIDIA L40S-4A", 31);
+        VgpuType *q8 = add(&c, "NVIDIA L40S-8Q", 0), *q48 = add(&c, "NVIDIA L40S-48Q", 0);
+
+        make(&c, "L40S-4Q");
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q4->available, 11);
+        ASSERT_STREQ(q4->why_not, "the GPU takes 12 vGPUs of 4096 MB, and has 1");
+        ASSERT_EQ(a4->available, 11); /* the series may differ */
+        ASSERT_EQ(q8->available, 0);
+        ASSERT_STREQ(q8->why_not,
+                     "all vGPUs of one GPU have the same framebuffer size, and this GPU is committed to "
+                     "4096 MB, not 8192 MB, until they are all destroyed (it has 1)");
+        ASSERT_EQ(q48->available, 0);
+        /* Where the mode is known, it is said that there is another. */
+        c.budget.heterogeneous = 0;
+        nvidia_capacity(&c.budget);
+        ASSERT_CONTAINS(q8->why_not, "unless it is in heterogeneous mode, and");
+}
+
+static void test_full(void)
+{
+        _cleanup_case_ Case c = case_new(32);
+        VgpuType *q24 = add(&c, "NVIDIA L40S-24Q", 0);
+        (void)add(&c, "NVIDIA L40S-48Q", 0);
+
+        make(&c, "L40S-24Q");
+        make(&c, "L40S-24Q");
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q24->available, 0);
+        ASSERT_STREQ(q24->why_not, "the GPU takes 2 vGPUs of 24576 MB, and has 2");
+}
+
+/* Each function offers one although the GPU takes no more: the driver's own limit counts. */
+static void test_limit_of_driver(void)
+{
+        _cleanup_case_ Case c = case_new(16);
+        VgpuType *q4 = add(&c, "NVIDIA A2-4Q", 12);
+
+        q4->max_instances = 4;
+        for (unsigned i = 0; i < 4; i++)
+                make(&c, "A2-4Q");
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q4->available, 0);
+        ASSERT_CONTAINS(q4->why_not, "takes 4 vGPUs of 4096 MB, and has 4");
+}
+
+/* Our arithmetic is not held against the driver, when it offers one. */
+static void test_driver_knows_better(void)
+{
+        _cleanup_case_ Case c = case_new(16);
+        VgpuType *q4 = add(&c, "NVIDIA X-4Q", 15);
+
+        make(&c, "X-4Q");
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q4->available, 1);
+}
+
+static void test_functions(void)
+{
+        _cleanup_case_ Case c = case_new(4);
+        VgpuType *q1 = add(&c, "NVIDIA L40S-1Q", 2);
+        (void)add(&c, "NVIDIA L40S-48Q", 0);
+
+        make(&c, "L40S-1Q");
+        make(&c, "L40S-1Q");
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q1->available, 2);
+        ASSERT_STREQ(q1->why_not, "only 2 of its 4 virtual functions are free, and each takes one");
+        make(&c, "L40S-1Q");
+        q1->available = 1;
+        nvidia_capacity(&c.budget);
+        ASSERT_STREQ(q1->why_not, "only 1 of its 4 virtual functions is free, and each takes one");
+        make(&c, "L40S-1Q");
+        q1->available = 0;
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q1->available, 0);
+        ASSERT_CONTAINS(q1->why_not, "each of its 4 virtual functions carries a vGPU already");
+        /* It offers fewer than are free, for a reason of its own. */
+        g_ptr_array_set_size(c.instances, 0);
+        c.budget.free_vfs = 4;
+        q1->available = 3;
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q1->available, 3);
+        ASSERT_STREQ(q1->why_not, "the driver offers it on 3 of its virtual functions only");
+}
+
+static void test_heterogeneous(void)
+{
+        for (int mode = -1; mode <= 1; mode += 2) { /* told, or seen by what it offers */
+                _cleanup_case_ Case c = case_new(32);
+                VgpuType *q4 = add(&c, "NVIDIA L40S-4Q", 31), *q8 = add(&c, "NVIDIA L40S-8Q", 31);
+                VgpuType *q48 = add(&c, "NVIDIA L40S-48Q", 0), *q24 = add(&c, "NVIDIA L40S-24Q", 0);
+
+                c.budget.heterogeneous = mode;
+                make(&c, "L40S-4Q");
+                nvidia_capacity(&c.budget);
+                ASSERT_EQ(q4->available, 11);
+                ASSERT_STREQ(q4->why_not, "its vGPUs have 4096 of 49152 MB of framebuffer");
+                ASSERT_EQ(q8->available, 5);
+                ASSERT_EQ(q48->available, 0);
+                ASSERT_STREQ(q48->why_not, "its vGPUs have 4096 of 49152 MB of framebuffer");
+                ASSERT_EQ(q24->available, 0);
+                ASSERT_CONTAINS(q24->why_not, "make large vGPUs first");
+        }
+}
+
+/* Two sizes side by side are the mode itself, whoever chose it. */
+static void test_mixed(void)
+{
+        _cleanup_case_ Case c = case_new(32);
+        VgpuType *q4 = add(&c, "NVIDIA L40S-4Q", 30);
+        (void)add(&c, "NVIDIA L40S-8Q", 0);
+        (void)add(&c, "NVIDIA L40S-48Q", 0);
+
+        make(&c, "L40S-4Q");
+        make(&c, "L40S-8Q");
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q4->available, 9);
+}
+
+static void test_slices(void)
+{
+        _cleanup_case_ Case c = case_new(16);
+        VgpuType *slice = add(&c, "NVIDIA H200X-1-18C", 0), *whole = add(&c, "NVIDIA H200X-141C", 16);
+
+        c.budget.mig = 0;
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(slice->available, 0);
+        ASSERT_CONTAINS(slice->why_not, "not in MIG mode");
+        ASSERT_EQ(whole->available, 1);
+
+        c.budget.mig = 1;
+        slice->available = 0;
+        nvidia_capacity(&c.budget);
+        ASSERT_CONTAINS(slice->why_not, "needs a GPU instance (MIG) of 1 slice that has room");
+        ASSERT_EQ(whole->available, 0);
+        ASSERT_CONTAINS(whole->why_not, "makes vGPUs on its slices only");
+
+        slice->available = 16;
+        slice->max_instances = 7;
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(slice->available, 7);
+        ASSERT_NULL(slice->why_not);
+}
+
+static void test_unprepared(void)
+{
+        _cleanup_case_ Case c = case_new(0);
+        VgpuType *t = add(&c, "NVIDIA L40S-4Q", 0);
+
+        c.budget.unprepared = "its virtual functions are not enabled";
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(t->available, 0);
+        ASSERT_STREQ(t->why_not, "its virtual functions are not enabled");
+}
+
+/* What is in use may be of a type that is not offered any more, or that nobody knows. */
+static void test_unknown_instance(void)
+{
+        _cleanup_case_ Case c = case_new(32);
+        g_autoptr(GPtrArray) known = g_ptr_array_new_with_free_func(free_type);
+        VgpuType *q8 = add(&c, "NVIDIA L40S-8Q", 0), *older = vgpu_type_new("nvidia-1150");
+
+        make(&c, "nvidia-1150");
+        nvidia_capacity(&c.budget);
+        ASSERT_CONTAINS(q8->why_not, "the GPU takes 1 vGPU of 8192 MB, and has 1");
+        older->framebuffer_bytes = GB(4);
+        g_ptr_array_add(known, older);
+        c.budget.known_types = known;
+        nvidia_capacity(&c.budget);
+        ASSERT_CONTAINS(q8->why_not, "committed to 4096 MB");
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_idle);
+        TEST(test_homogeneous);
+        TEST(test_full);
+        TEST(test_limit_of_driver);
+        TEST(test_driver_knows_better);
+        TEST(test_functions);
+        TEST(test_heterogeneous);
+        TEST(test_mixed);
+        TEST(test_slices);
+        TEST(test_unprepared);
+        TEST(test_unknown_instance);
+        return tests_end();
+}
