@@ -1,0 +1,754 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Virtual functions on the in-memory kernel: how many, and bound to what. What is written is compared with
+ * tests/golden/vfs-NAME.txt. */
+
+#include "drivers-glue/vfs.h"
+
+#include <fcntl.h>
+
+#include "base/fs-util.h"
+#include "fake-sriov.h"
+#include "tests.h"
+
+#define PF "devices/pci0000:00/0000:00:01.0/0000:03:00.0"
+
+/* What stands for NVIDIA's script: it unbinds the driver, sets the number, and binds the driver again. */
+static struct {
+        FakePf *pf;
+        unsigned made; /* by -e */
+        int result;
+        unsigned runs;
+} manage;
+
+int nvidia_run_sriov_manage(VgpuTarget *t, bool enable, VgpudError *reterr)
+{
+        manage.runs++;
+        if (manage.pf) {
+                fake_pf_set_driver(manage.pf, "accel");
+                g_assert(fake_pf_enable(manage.pf, enable ? manage.made : 0) >= 0);
+                fake_pf_set_driver(manage.pf, "nvidia");
+        }
+        if (manage.result < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, manage.result, "the script failed");
+        return 0;
+}
+
+typedef struct Fixture {
+        FakeKernel *k;
+        FakePci *pci;
+        FakePf *pf;
+        GpuFacts *facts;
+        VgpuIo *io;
+        VgpuTarget t;
+        VgpudError e;
+} Fixture;
+
+static void read_facts(Fixture *f)
+{
+        gpu_facts_unref(f->facts);
+        f->facts = fake_pf_facts(f->pf);
+        f->t = (VgpuTarget){ .facts = f->facts, .io = f->io };
+}
+
+static Fixture with_pf(FakePfModel model, unsigned total, unsigned offset)
+{
+        Fixture f = { .k = fake_kernel_new() };
+
+        f.pci = fake_pci_new(f.k);
+        f.pf = fake_pci_add_pf(f.pci, model, "0000:03:00.0", total, offset);
+        f.io = fake_kernel_io(f.k);
+        read_facts(&f);
+        memset(&manage, 0, sizeof manage);
+        return f;
+}
+
+static void fixture_free(Fixture *f)
+{
+        vgpud_error_done(&f->e);
+        gpu_facts_unref(f->facts);
+        vgpu_io_free(f->io);
+        fake_pci_free(f->pci);
+        fake_kernel_free(f->k);
+}
+#define _cleanup_fixture_ _cleanup_(fixture_free)
+
+/* What is returned and what is explained must agree. */
+static int checked(Fixture *f, int r)
+{
+        if (r < 0) {
+                ASSERT_NOT_NULL(f->e.message);
+                ASSERT_EQ(r, -vgpud_error_code_to_errno(f->e.code));
+                ASSERT_TRUE(f->e.message[strlen(f->e.message) - 1] != '.');
+        } else
+                ASSERT_EQ(f->e.code, VGPUD_ERROR_NONE);
+        return r;
+}
+
+static int set(Fixture *f, uint32_t count)
+{
+        uint32_t got = UINT32_MAX;
+
+        vgpud_error_done(&f->e);
+        int r = checked(f, vfs_set(&f->t, count, &got, &f->e));
+        ASSERT_EQ(got, r < 0 ? UINT32_MAX : count);
+        return r;
+}
+
+static int bind_vf(Fixture *f, unsigned n, const char *driver, const char *override)
+{
+        vgpud_error_done(&f->e);
+        return checked(f, vfs_bind(f->io, f->facts->vfs->pdata[n], driver, override, &f->e));
+}
+
+static void check_golden(Fixture *f, const char *name)
+{
+        g_autofree char *writes = fake_writes(f->k), *file = g_strdup_printf("vfs-%s.txt", name),
+                        *expected = NULL;
+        _cleanup_close_ int fd = open(GOLDEN_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        ASSERT_OK(fs_read_file_at(fd, file, 65536, &expected, NULL));
+        ASSERT_STREQ(writes, expected);
+}
+
+static char *read_text(Fixture *f, const char *path)
+{
+        char *text = NULL;
+
+        ASSERT_OK(vgpu_io_read(f->io, path, &text));
+        return text;
+}
+
+/* How many */
+
+static void test_life(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_OK(set(&f, 0)); /* nothing to do */
+        ASSERT_OK(set(&f, 2));
+        read_facts(&f);
+        ASSERT_EQ(f.facts->enabled_vfs, 2);
+        ASSERT_NULL(fake_vf_driver(f.pf, 0)); /* the host's driver was kept away */
+        ASSERT_OK(set(&f, 2));                /* nothing to do */
+        ASSERT_OK(set(&f, 3));                /* through 0, which the kernel wants */
+        ASSERT_OK(set(&f, 0));
+        check_golden(&f, "life");
+        g_autofree char *autoprobe = read_text(&f, PF "/sriov_drivers_autoprobe");
+        ASSERT_STREQ(autoprobe, "1");
+}
+
+/* sriov_drivers_autoprobe is put back to what it was, not to 1, and also when the kernel refuses. */
+static void test_autoprobe(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+        g_autofree char *off = NULL, *on = NULL;
+
+        ASSERT_OK(vgpu_io_write(f.io, PF "/sriov_drivers_autoprobe", "0"));
+        ASSERT_OK(set(&f, 2));
+        off = read_text(&f, PF "/sriov_drivers_autoprobe");
+        ASSERT_STREQ(off, "0");
+        ASSERT_OK(set(&f, 0));
+        ASSERT_OK(vgpu_io_write(f.io, PF "/sriov_drivers_autoprobe", "1"));
+        fake_fail(f.k, "write", PF "/sriov_numvfs", ENOMEM);
+        ASSERT_ERROR(set(&f, 2), ENOSPC);
+        on = read_text(&f, PF "/sriov_drivers_autoprobe");
+        ASSERT_STREQ(on, "1");
+        check_golden(&f, "autoprobe");
+}
+
+static int fail_next(FakeKernel *k, const char *path, void *data)
+{
+        fake_fail(k, "write", data, EIO);
+        return 0;
+}
+
+static void test_autoprobe_fails(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        fake_fail(f.k, "write", PF "/sriov_drivers_autoprobe", EIO);
+        ASSERT_ERROR(set(&f, 2), EIO);
+        ASSERT_CONTAINS(f.e.message, "cannot be kept from");
+        ASSERT_FALSE(fake_exists(f.k, PF "/virtfn0"));
+        fake_heal(f.k);
+        /* It stays as it was not meant to. */
+        fake_before(f.k, "write", PF "/sriov_numvfs", fail_next, (void *)PF "/sriov_drivers_autoprobe");
+        ASSERT_ERROR(set(&f, 2), ENOTRECOVERABLE);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
+        ASSERT_CONTAINS(f.e.message, "could not be set to \"1\" again");
+        fake_heal(f.k);
+        ASSERT_OK(set(&f, 0));
+        /* Kernels below 4.12 have none. */
+        fake_remove(f.k, PF "/sriov_drivers_autoprobe");
+        ASSERT_OK(set(&f, 2));
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), NULL);
+}
+
+static void test_count(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_ERROR(set(&f, 8), EINVAL);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_INVALID);
+        ASSERT_CONTAINS(f.e.message, "7 virtual functions at most, not 8");
+        /* What was known of it is old: the driver has lowered the limit. */
+        fake_add_file(f.k, PF "/sriov_totalvfs", "4\n");
+        ASSERT_ERROR(set(&f, 5), EINVAL);
+        fake_add_file(f.k, PF "/sriov_totalvfs", "0\n");
+        ASSERT_ERROR(set(&f, 1), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "max_vfs");
+        ASSERT_OK(set(&f, 0));
+        fake_remove(f.k, PF "/sriov_totalvfs");
+        ASSERT_ERROR(set(&f, 1), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "has no SR-IOV");
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_STREQ(writes, "");
+}
+
+static void test_fewer(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        fake_pf_set_limit(f.pf, 3);
+        ASSERT_ERROR(set(&f, 5), EIO);
+        ASSERT_CONTAINS(f.e.message, "has 3 virtual functions now, not the 5 asked for");
+}
+
+/* Every errno that enabling answers, from the PCI core, from pci_enable_sriov(), xe and i915. */
+static void test_enable_errno(void)
+{
+        static const struct {
+                int eno;
+                VgpudErrorCode code;
+                const char *words;
+        } table[] = {
+                { ENOENT, VGPUD_ERROR_UNSUPPORTED, "cannot switch virtual functions on and off" },
+                { ERANGE, VGPUD_ERROR_INVALID, "lowered the limit" },
+                { EBUSY, VGPUD_ERROR_FAILED, "try again" },
+                { ENOMEM, VGPUD_ERROR_NO_CAPACITY, "\"Above 4G decoding\" and ARI in the firmware setup" },
+                { ENOSPC, VGPUD_ERROR_NO_CAPACITY, "ask for fewer" },
+                { EUSERS, VGPUD_ERROR_IN_USE, "for itself" },
+                { EPERM, VGPUD_ERROR_FAILED, "locked" },
+                { ENOKEY, VGPUD_ERROR_FAILED, "provisioned by hand" },
+                { EPROTO, VGPUD_ERROR_FAILED, "GuC" },
+                { ECANCELED, VGPUD_ERROR_FAILED, "wedged" },
+                { EIO, VGPUD_ERROR_FAILED, "kernel's log" },
+                { ENODEV, VGPUD_ERROR_UNSUPPORTED, "max_vfs" },
+                { ENOSYS, VGPUD_ERROR_UNSUPPORTED, "another function" },
+                { EINVAL, VGPUD_ERROR_FAILED, "no such number" },
+                { EACCES, VGPUD_ERROR_FAILED, "security module" },
+                { EXDEV, VGPUD_ERROR_FAILED, "Invalid cross-device link" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+                fake_fail(f.k, "write", PF "/sriov_numvfs", table[i].eno);
+                ASSERT_ERROR(set(&f, 2), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_EQ(f.e.errnum, table[i].eno);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_CONTAINS(f.e.message, "0000:03:00.0");
+                fake_heal(f.k);
+                ASSERT_OK(set(&f, 2));
+                /* Disabling too, where nothing is lost. */
+                fake_fail(f.k, "write", PF "/sriov_numvfs", table[i].eno);
+                ASSERT_ERROR(set(&f, 0), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_TRUE(fake_exists(f.k, PF "/virtfn1"));
+        }
+}
+
+/* ENOENT: whose fault it is. */
+static void test_no_sriov(void)
+{
+        static const struct {
+                const char *driver, *words;
+        } table[] = {
+                { NULL, "bind the driver that divides it" },
+                { "i915", "xe.force_probe" },
+                { "vfio-pci", "enable_sriov=1" },
+                { "pci-stub", "driver pci-stub of GPU 0000:03:00.0 cannot" },
+        };
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                fake_pf_set_driver(f.pf, table[i].driver);
+                ASSERT_ERROR(set(&f, 2), EOPNOTSUPP);
+                ASSERT_EQ(f.e.errnum, ENOENT);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+        }
+}
+
+static void test_gim(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 1);
+
+        ASSERT_OK(fake_pf_enable(f.pf, 8));
+        fake_pf_set_driver(f.pf, "gim");
+        read_facts(&f);
+        ASSERT_OK(set(&f, 8));
+        ASSERT_ERROR(set(&f, 4), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "vf_num");
+        ASSERT_CONTAINS(f.e.message, "/etc/gim_config");
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_STREQ(writes, "");
+}
+
+/* A writer that died did so after its write(2), or before it. */
+static void test_writer_died(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        fake_fail_after(f.k, "write", PF "/sriov_numvfs", EPROTO);
+        ASSERT_OK(set(&f, 2));
+        ASSERT_OK(set(&f, 3));
+        ASSERT_OK(set(&f, 0));
+}
+
+static int store_nothing(FakeKernel *k, const char *path, void *data, const char *value)
+{
+        return 0;
+}
+
+static int show_two(FakeKernel *k, const char *path, void *data, char **ret)
+{
+        *ret = g_strdup("2\n");
+        return 0;
+}
+
+static void test_nothing_happens(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_OK(set(&f, 2));
+        fake_add_attribute(f.k, PF "/sriov_numvfs", show_two, store_nothing, NULL);
+        ASSERT_ERROR(set(&f, 0), EIO);
+        ASSERT_CONTAINS(f.e.message, "still has 2 virtual functions");
+}
+
+/* Somebody else is quicker. */
+static int enable_four(FakeKernel *k, const char *path, void *data)
+{
+        g_assert(fake_pf_enable(data, 4) >= 0);
+        return 0;
+}
+
+static void test_race(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        fake_before(f.k, "write", PF "/sriov_numvfs", enable_four, f.pf);
+        ASSERT_ERROR(set(&f, 2), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_EQ(f.e.errnum, EBUSY);
+        ASSERT_CONTAINS(f.e.message, "enabled 4 virtual functions");
+}
+
+static int unplug(FakeKernel *k, const char *path, void *data)
+{
+        fake_pf_unplug(data);
+        return 0;
+}
+
+static void test_gone(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        fake_before(f.k, "write", PF "/sriov_numvfs", unplug, f.pf);
+        ASSERT_ERROR(set(&f, 2), ENOLINK);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+        fake_heal(f.k);
+        ASSERT_ERROR(set(&f, 2), ENOLINK);
+}
+
+/* In use */
+
+static void test_in_use(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_OK(set(&f, 2));
+        read_facts(&f);
+        ASSERT_OK(bind_vf(&f, 1, "vfio-pci", "vfio-pci"));
+        fake_hold_node(f.k, "vfio/11", 4711, "qemu-system-x86");
+        g_autofree char *before = fake_writes(f.k);
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "0000:03:00.2");
+        ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
+        ASSERT_ERROR(set(&f, 3), EBUSY);
+        /* Not open any more, but still somebody's. */
+        fake_hold_node(f.k, "vfio/11", 0, NULL);
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "handed out (it is bound to vfio-pci)");
+        g_autofree char *after = fake_writes(f.k);
+        ASSERT_STREQ(after, before);
+        /* Half handed out. */
+        ASSERT_OK(bind_vf(&f, 1, NULL, "vfio-pci"));
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "its driver_override is vfio-pci");
+        ASSERT_OK(bind_vf(&f, 1, NULL, NULL));
+        ASSERT_OK(set(&f, 0));
+}
+
+static void test_carries(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+        g_autofree char *child = NULL, *type = NULL;
+
+        ASSERT_OK(set(&f, 2));
+        child = g_strconcat(fake_vf_path(f.pf, 0), "/11111111-0000-4000-8000-000000000001", NULL);
+        type = g_strconcat(fake_vf_path(f.pf, 0), "/nvidia/current_vgpu_type", NULL);
+        fake_add_directory(f.k, child);
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "carries instance 11111111-0000-4000-8000-000000000001");
+        fake_remove(f.k, child);
+        fake_add_file(f.k, type, "1155\n");
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "of type nvidia-1155");
+        fake_fail(f.k, "read", type, EIO);
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "nobody can tell");
+        fake_heal(f.k);
+        fake_add_file(f.k, type, "0\n");
+        ASSERT_OK(set(&f, 0));
+}
+
+/* A function that has a VFIO device of the host driver's own: its group is kept until the write has returned.
+ */
+static void test_keeps_out(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_OK(set(&f, 3));
+        fake_add_node(f.k, "vfio/10");
+        fake_add_node(f.k, "vfio/12");
+        ASSERT_OK(set(&f, 0));
+        ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
+        check_golden(&f, "kept");
+}
+
+/* One group for all of them is opened once. */
+static void test_shared_group(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        fake_pf_set_iommu(f.pf, true, true);
+        ASSERT_OK(set(&f, 3));
+        read_facts(&f);
+        fake_add_node(f.k, "vfio/10");
+        ASSERT_OK(set(&f, 0));
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_CONTAINS(writes, "sriov_numvfs = 0: ok (keeping vfio/10)");
+        fake_hold_node(f.k, "vfio/10", 4711, "qemu");
+        ASSERT_OK(set(&f, 3));
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "process 4711");
+}
+
+static void test_many(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 256, 128);
+
+        ASSERT_OK(set(&f, 256));
+        read_facts(&f);
+        /* Over devices and buses. */
+        ASSERT_STREQ(((const VgpuVf *)f.facts->vfs->pdata[0])->name, "0000:03:10.0");
+        ASSERT_STREQ(((const VgpuVf *)f.facts->vfs->pdata[128])->name, "0000:04:00.0");
+        ASSERT_EQ(f.facts->vfs->len, 256);
+        ASSERT_OK(bind_vf(&f, 200, "vfio-pci", "vfio-pci"));
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "0000:04:09.0");
+        ASSERT_OK(bind_vf(&f, 200, NULL, NULL));
+        ASSERT_OK(set(&f, 0));
+}
+
+/* NVIDIA */
+
+static void test_nvidia(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 16, 4);
+
+        fake_pf_set_driver(f.pf, "nvidia");
+        manage.pf = f.pf;
+        manage.made = 16;
+        ASSERT_ERROR(set(&f, 4), EINVAL);
+        ASSERT_CONTAINS(f.e.message, "all 16 virtual functions of GPU 0000:03:00.0 or none, not 4");
+        ASSERT_EQ(manage.runs, 0);
+        /* What it says when it ends counts for nothing. */
+        manage.result = -EIO;
+        ASSERT_OK(set(&f, 16));
+        ASSERT_OK(set(&f, 16));
+        ASSERT_EQ(manage.runs, 1);
+        ASSERT_OK(set(&f, 0));
+        manage.made = 4;
+        ASSERT_ERROR(set(&f, 16), EIO);
+        ASSERT_STREQ(f.e.message, "the script failed");
+        manage.result = 0;
+        ASSERT_ERROR(set(&f, 16), EIO);
+        ASSERT_CONTAINS(f.e.message, "has 4 virtual functions now, not the 16");
+        /* Its functions are for the host's driver: nobody touches autoprobe, and numvfs is the script's. */
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_STREQ(writes, "");
+}
+
+/* Binding */
+
+static void test_bind(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+        g_autofree char *driver = NULL, *override = NULL;
+
+        ASSERT_OK(fake_pf_enable(f.pf, 2));
+        read_facts(&f);
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
+        ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "vfio-pci");
+        ASSERT_STREQ(fake_vf_override(f.pf, 0), "vfio-pci");
+        ASSERT_OK(vfs_read_driver(f.io, fake_vf_path(f.pf, 0), &driver));
+        ASSERT_STREQ(driver, "vfio-pci");
+        ASSERT_OK(vfs_read_override(f.io, fake_vf_path(f.pf, 0), &override));
+        ASSERT_STREQ(override, "vfio-pci");
+        ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci")); /* nothing to do */
+        ASSERT_OK(bind_vf(&f, 0, "accelvf", NULL));
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        ASSERT_OK(bind_vf(&f, 0, NULL, "pci-stub"));
+        ASSERT_NULL(fake_vf_driver(f.pf, 0));
+        ASSERT_STREQ(fake_vf_override(f.pf, 0), "pci-stub");
+        ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
+        check_golden(&f, "bind");
+}
+
+/* With autoprobe off nothing but driver_override brings a driver to a function. */
+static void test_bind_without_autoprobe(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_OK(vgpu_io_write(f.io, PF "/sriov_drivers_autoprobe", "0"));
+        ASSERT_OK(set(&f, 1));
+        read_facts(&f);
+        ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
+        ASSERT_OK(bind_vf(&f, 0, "accelvf", NULL));
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
+}
+
+static void test_unbind_in_use(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_OK(set(&f, 1));
+        read_facts(&f);
+        ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
+        fake_hold_node(f.k, "vfio/10", 4711, "qemu");
+        g_autofree char *before = fake_writes(f.k);
+        ASSERT_ERROR(bind_vf(&f, 0, NULL, NULL), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "process 4711 (qemu)");
+        ASSERT_ERROR(bind_vf(&f, 0, "accelvf", NULL), EBUSY);
+        g_autofree char *after = fake_writes(f.k);
+        ASSERT_STREQ(after, before);
+        fake_hold_node(f.k, "vfio/10", 0, NULL);
+        ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
+        ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
+}
+
+static void test_bind_no_driver(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_OK(fake_pf_enable(f.pf, 1));
+        read_facts(&f);
+        fake_pci_remove_driver(f.pci, "vfio-pci");
+        ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EOPNOTSUPP);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_UNSUPPORTED);
+        ASSERT_CONTAINS(f.e.message, "modprobe vfio-pci");
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_STREQ(writes, "");
+}
+
+/* drivers_probe says "success" whatever the driver's probe said. */
+static void test_bind_errno(void)
+{
+        static const struct {
+                int eno;
+                VgpudErrorCode code;
+                const char *words;
+        } table[] = {
+                { ENODEV, VGPUD_ERROR_UNSUPPORTED, "no device for that driver" },
+                { EBUSY, VGPUD_ERROR_FAILED, "something else" },
+                { EAGAIN, VGPUD_ERROR_FAILED, "try again" },
+                { EINVAL, VGPUD_ERROR_FAILED, "refused" },
+                { EPERM, VGPUD_ERROR_FAILED, "locked down" },
+                { EACCES, VGPUD_ERROR_FAILED, "locked down" },
+                { ENOMEM, VGPUD_ERROR_FAILED, "no memory" },
+                { EIO, VGPUD_ERROR_FAILED, "does not answer" },
+                { ETIMEDOUT, VGPUD_ERROR_FAILED, "does not answer" },
+                { EPROTO, VGPUD_ERROR_FAILED, "daemon's log" },
+                { ENXIO, VGPUD_ERROR_FAILED, "No such device or address" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+                ASSERT_OK(set(&f, 1));
+                read_facts(&f);
+                fake_pci_fail_probe(f.pci, "vfio-pci", table[i].eno);
+                ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_EQ(f.e.errnum, table[i].eno);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_CONTAINS(f.e.message, "0000:03:00.1");
+                fake_pci_fail_probe(f.pci, "vfio-pci", 0);
+                ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
+        }
+}
+
+static void test_bind_no_iommu(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        fake_pf_set_iommu(f.pf, false, false);
+        ASSERT_OK(set(&f, 1));
+        read_facts(&f);
+        ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EOPNOTSUPP);
+        ASSERT_EQ(f.e.errnum, EINVAL);
+        ASSERT_CONTAINS(f.e.message, "intel_iommu=on");
+}
+
+static void test_unbind_errno(void)
+{
+        static const struct {
+                int eno;
+                const char *words;
+        } table[] = {
+                { ENODEV, "somebody else" },
+                { EIO, "does not let virtual function 0000:03:00.1 go: Input/output error" },
+                { EPROTO, "daemon's log" },
+        };
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_OK(fake_pf_enable(f.pf, 1));
+        read_facts(&f);
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                fake_fail(f.k, "write", "bus/pci/drivers/accelvf/unbind", table[i].eno);
+                ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EIO);
+                ASSERT_EQ(f.e.errnum, table[i].eno);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
+                ASSERT_NULL(fake_vf_override(f.pf, 0));
+        }
+        /* The same answer, but it is gone: that is what counts. */
+        fake_heal(f.k);
+        fake_fail_after(f.k, "write", "bus/pci/drivers/accelvf/unbind", EPROTO);
+        fake_fail_after(f.k, "write", "bus/pci/drivers_probe", EPROTO);
+        ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
+}
+
+static void test_override_errno(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+        g_autofree char *path = NULL;
+
+        ASSERT_OK(fake_pf_enable(f.pf, 1));
+        read_facts(&f);
+        path = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
+        fake_fail(f.k, "write", path, EINVAL);
+        ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EIO);
+        ASSERT_CONTAINS(f.e.message, "driver_override: Invalid argument");
+        fake_heal(f.k);
+        ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
+        fake_fail(f.k, "write", path, ENOMEM);
+        ASSERT_ERROR(bind_vf(&f, 0, NULL, NULL), EIO);
+        ASSERT_CONTAINS(f.e.message, "cannot be cleared");
+        fake_heal(f.k);
+        fake_fail_after(f.k, "write", path, EPROTO);
+        ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+}
+
+/* Somebody else binds it in the moment in between. */
+static int bind_to_accel(FakeKernel *k, const char *path, void *data)
+{
+        Fixture *f = data;
+
+        fake_heal(k);
+        (void)vgpu_io_write(f->io, path, "accelvf");
+        (void)vgpu_io_write(f->io, "bus/pci/drivers/accelvf/bind", "0000:03:00.1");
+        return -EIO;
+}
+
+static void test_bind_race(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+        g_autofree char *path = NULL;
+
+        ASSERT_OK(set(&f, 1));
+        read_facts(&f);
+        path = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
+        fake_before(f.k, "write", path, bind_to_accel, &f);
+        ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EIO);
+        ASSERT_CONTAINS(f.e.message, "driver_override");
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
+}
+
+static void test_bind_gone(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_OK(set(&f, 1));
+        read_facts(&f);
+        fake_before(f.k, "write", "bus/pci/drivers_probe", unplug, f.pf);
+        ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), ENOLINK);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+        ASSERT_ERROR(bind_vf(&f, 0, NULL, NULL), ENOLINK);
+}
+
+static void test_vfio_names(void)
+{
+        static const char *const yes[] = { "vfio-pci", "vfio_pci", "xe-vfio-pci", "nvgrace_gpu_vfio_pci" };
+        static const char *const no[] = {
+                "", "xe", "vfio", "myvfio-pci", "vfio-pci-stub", "nvidia", "pci-stub"
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(yes); i++)
+                ASSERT_TRUE(vfs_driver_is_vfio(yes[i]));
+        for (size_t i = 0; i < G_N_ELEMENTS(no); i++)
+                ASSERT_FALSE(vfs_driver_is_vfio(no[i]));
+        ASSERT_FALSE(vfs_driver_is_vfio(NULL));
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_life);
+        TEST(test_autoprobe);
+        TEST(test_autoprobe_fails);
+        TEST(test_count);
+        TEST(test_fewer);
+        TEST(test_enable_errno);
+        TEST(test_no_sriov);
+        TEST(test_gim);
+        TEST(test_writer_died);
+        TEST(test_nothing_happens);
+        TEST(test_race);
+        TEST(test_gone);
+        TEST(test_in_use);
+        TEST(test_carries);
+        TEST(test_keeps_out);
+        TEST(test_shared_group);
+        TEST(test_many);
+        TEST(test_nvidia);
+        TEST(test_bind);
+        TEST(test_bind_without_autoprobe);
+        TEST(test_unbind_in_use);
+        TEST(test_bind_no_driver);
+        TEST(test_bind_errno);
+        TEST(test_bind_no_iommu);
+        TEST(test_unbind_errno);
+        TEST(test_override_errno);
+        TEST(test_bind_race);
+        TEST(test_bind_gone);
+        TEST(test_vfio_names);
+        return tests_end();
+}
