@@ -10,10 +10,16 @@
 
 BUS_DEFINE_TEXT_GETTER(property_get_version, Bus, b, b ? PROJECT_VERSION : NULL)
 
+static bool hints_are_given(const PlaceHints *h)
+{
+        return h->strategy || h->near || h->pool || h->numa_node != -1 || h->preferred_numa_node != -1;
+}
+
 static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
         Bus *b = userdata;
         CreateRequest request = { .count = 1 };
+        PlaceHints hints = PLACE_HINTS_NONE;
         g_autoptr(GPtrArray) attributes = NULL;
         g_autofree char *gpu_name_owned = NULL, *type_id = NULL, *count = NULL;
         bool wait = false;
@@ -23,6 +29,11 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *err
                 { "parent", "s", &request.parent },
                 { "attributes", "a(ss)", &attributes },
                 { "count", "u", &request.count, 1, 1024 },
+                { "strategy", "s", &hints.strategy },
+                { "numa_node", "i", &hints.numa_node },
+                { "preferred_numa_node", "i", &hints.preferred_numa_node },
+                { "near", "s", &hints.near },
+                { "pool", "s", &hints.pool },
                 { "wait", "b", &wait },
                 BUS_TIMEOUT_OPTION(request.timeout_usec),
         };
@@ -41,17 +52,21 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *err
         if (r < 0)
                 return bus_error_set(error, r, &e);
         request.attributes = attributes;
+        request.hints = hints_are_given(&hints) ? &hints : NULL;
 
         /* "Any GPU" may mean another one after polkit has been asked than before: stay with the one it was
          * asked about. */
         asked = bus_authz_detail(b->authz, call, "gpu");
-        if (asked && request.gpu[0] == '\0')
+        if (asked && request.gpu[0] == '\0') {
                 request.gpu = asked;
+                request.hints = NULL; /* they have chosen it */
+        }
         r = manager_resolve_create(b->manager, &request, &gpu, &type, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         /* And what is permitted is what is done. `asked` does not outlive the check, these do. */
         request.gpu = gpu_name_owned = g_strdup(gpu_name(gpu));
+        request.hints = NULL;
         request.type = type_id = g_strdup(type->id);
 
         count = g_strdup_printf("%" PRIu32, request.count);
@@ -213,6 +228,88 @@ static int method_list_types(sd_bus_message *call, void *userdata, sd_bus_error 
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
+static int append_candidate(sd_bus_message *reply, const Place *place, const PlacementRank *rank)
+{
+        const PlacementCandidate *c = rank->candidate;
+        const VgpuType *type = place->types[rank->index];
+        g_autofree char *path = bus_path_gpu(c->gpu);
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'r', "oa{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(reply, 'o', path);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "name", c->gpu);
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "type", type ? type->id : NULL);
+        if (r >= 0)
+                r = bus_append_entry(reply, "fits", "b", rank->verdict == PLACEMENT_FITS);
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "reason", rank->reason);
+        if (r >= 0)
+                r = bus_append_entry(reply, "room", "u", rank->room);
+        if (r >= 0)
+                r = bus_append_entry(reply, "available", "u", c->available);
+        if (r >= 0)
+                r = bus_append_entry(reply, "promised", "u", c->promised);
+        if (r >= 0)
+                r = bus_append_entry(reply, "spare", "u", c->spare);
+        if (r >= 0)
+                r = bus_append_entry(reply, "instances", "u", c->instances);
+        if (r >= 0)
+                r = bus_append_entry(reply, "numa_node", "i", c->numa_node);
+        if (r >= 0 && rank->distance < PLACEMENT_SAME_NODE)
+                r = bus_append_entry(reply, "distance", "u", rank->distance);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        Bus *b = userdata;
+        PlaceHints hints = PLACE_HINTS_NONE;
+        uint32_t count = 1;
+        const BusOption options[] = {
+                { "count", "u", &count, 1, 1024 },
+                { "strategy", "s", &hints.strategy },
+                { "numa_node", "i", &hints.numa_node },
+                { "preferred_numa_node", "i", &hints.preferred_numa_node },
+                { "near", "s", &hints.near },
+                { "pool", "s", &hints.pool },
+        };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        _cleanup_place_ Place *place = NULL;
+        g_autofree char *path = NULL;
+        const Placement *p;
+        const char *type;
+        int r;
+
+        r = sd_bus_message_read(call, "s", &type);
+        if (r >= 0)
+                r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0)
+                r = manager_place(b->manager, type, count, &hints, &place, &e);
+        if (r < 0)
+                return bus_error_set(error, r, &e);
+        p = place->placement;
+        path = p->chosen ? bus_path_gpu(p->chosen->candidate->gpu) : NULL;
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "os", path ? path : "/",
+                                          placement_strategy_to_string(place->strategy));
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(oa{sv})");
+        for (size_t i = 0; r >= 0 && i < p->n; i++)
+                r = append_candidate(reply, place, &p->ranks[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
 const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         BUS_PROPERTY_CONST("Version", "s", property_get_version),
@@ -230,6 +327,9 @@ const sd_bus_vtable bus_manager_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListTypes", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("a(ssssuutuuuu)", types), method_list_types,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Place", SD_BUS_ARGS("s", type, "a{sv}", options),
+                                SD_BUS_RESULT("o", gpu, "s", strategy, "a(oa{sv})", candidates), method_place,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved",
                                 SD_BUS_ARGS("u", id, "o", job, "s", result, "s", error_name, "s", message, "ao",

@@ -133,8 +133,8 @@ static int read_value(sd_bus_message *m, const BusOption *o, VgpudError *reterr)
                         *(bool *)o->target = b;
                 return r;
         }
-        if (strcmp(o->signature, "s") == 0)
-                return sd_bus_message_read_basic(m, 's', o->target);
+        if (strcmp(o->signature, "s") == 0 || strcmp(o->signature, "i") == 0)
+                return sd_bus_message_read_basic(m, o->signature[0], o->target);
         return read_number(m, o, reterr);
 }
 

@@ -23,9 +23,8 @@ bool bus_path_to_instance(const char *path, char uuid[static 37]);
 uint32_t bus_path_to_job(const char *path);
 
 /* One option that a method knows. `target` is written when the option is there, by signature:
- *   "b" bool *    "u" uint32_t *    "t" uint64_t *    "s" const char ** (borrowed from the message)
- *   "a(ss)" GPtrArray ** of VgpuAttribute, which the caller frees
- * min and max are for numbers. */
+ *   "b" bool *    "u" uint32_t *    "t" uint64_t *    "i" int32_t *    "s" const char ** (borrowed from the
+ * message) "a(ss)" GPtrArray ** of VgpuAttribute, which the caller frees min and max are for "u" and "t". */
 typedef struct BusOption {
         const char *name;
         const char *signature;

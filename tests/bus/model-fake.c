@@ -84,6 +84,7 @@ Manager *model_free(Manager *m)
         g_free(m->name);
         g_free(m->parent);
         g_free(m->attributes);
+        g_free(m->hints);
         g_free(m->mode);
         g_free(m->value);
         g_free(m);
@@ -285,12 +286,77 @@ static int fail(Manager *m, VgpudError *reterr)
         return code == VGPUD_ERROR_NONE ? 0 : vgpud_error_setf(reterr, code, "%s", m->fail_message);
 }
 
+static void keep_hints(Manager *m, const PlaceHints *hints)
+{
+        if (!hints)
+                return;
+        g_free(m->hints);
+        m->hints = g_strdup_printf("%s %d %d %s %s", hints->strategy ? hints->strategy : "-", hints->numa_node,
+                                   hints->preferred_numa_node, hints->near ? hints->near : "-",
+                                   hints->pool ? hints->pool : "-");
+}
+
+/* Two GPUs, of which the one that does not fit needs to be no object. */
+int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
+                  VgpudError *reterr)
+{
+        PlacementRequest request = { .count = count, .numa_node = -1, .preferred_numa_node = -1 };
+        Gpu *gpu = manager_get_gpu(m, "mdpy");
+        const VgpuType *t = gpu_snapshot_find_type(gpu->snapshot, type, reterr);
+        Place *place;
+
+        m->places++;
+        keep_hints(m, hints);
+        if (!t)
+                return -vgpud_error_code_to_errno(VGPUD_ERROR_NO_SUCH_TYPE);
+        if (hints->near)
+                request.near_path = gpu->facts->path;
+        place = g_new(Place, 1);
+        *place = (Place){
+                .strategy = PLACEMENT_DEPTH,
+                .candidates = g_new0(PlacementCandidate, 2),
+                .types = g_new0(const VgpuType *, 2),
+        };
+        place->types[0] = t;
+        place->candidates[0] = (PlacementCandidate){
+                .gpu = "mdpy",
+                .offers = true,
+                .available = 5,
+                .promised = 2,
+                .spare = 1,
+                .instances = 7,
+                .numa_node = 3,
+                .path = gpu->facts->path,
+        };
+        place->candidates[1] = (PlacementCandidate){
+                .gpu = "mtty",
+                .refusal = "it is not there",
+                .numa_node = -1,
+                .path = "",
+        };
+        place->placement = placement_choose(place->candidates, 2, &request);
+        *ret = place;
+        return 0;
+}
+
+Place *place_free(Place *place)
+{
+        if (!place)
+                return NULL;
+        placement_free(place->placement);
+        g_free(place->candidates);
+        g_free(place->types);
+        g_free(place);
+        return NULL;
+}
+
 int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
                            VgpudError *reterr)
 {
         Gpu *gpu;
         int r;
 
+        keep_hints(m, request->hints);
         r = manager_find_gpu(m, request->gpu && request->gpu[0] ? request->gpu : m->any_gpu, &gpu, reterr);
         if (r < 0)
                 return r;
@@ -315,6 +381,7 @@ int manager_create(Manager *m, const CreateRequest *request, Job **ret, VgpudErr
         int r;
 
         m->creates++;
+        g_assert(!request->hints); /* a GPU is named by then */
         keep(&m->gpu, request->gpu);
         keep(&m->type, request->type);
         keep(&m->uuid, request->uuid);

@@ -19,10 +19,11 @@ struct Manager {
         const char *fail_message;
 
         /* what was asked */
-        unsigned creates, destroys, rescans, cancels, vf_changes, configures;
+        unsigned creates, destroys, rescans, cancels, vf_changes, configures, places;
         char *gpu, *type, *uuid, *name, *parent, *attributes; /* of the last create */
         uint32_t count;                                       /* also of set_vfs */
         char *mode, *value;                                   /* of configure */
+        char *hints;                                          /* the last that were given */
         uint64_t timeout_usec;
         uid_t requester;
         bool foreign;

@@ -324,6 +324,7 @@ static const struct {
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetInstance", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListInstances", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListTypes", NULL },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Place", NULL },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "org.vgpud1.set-vfs" },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "org.vgpud1.configure" },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "org.vgpud1.rescan" },
@@ -380,7 +381,10 @@ static void test_every_method(void)
                         got = CALL_TEXT(f, 0, path, interface, method, "a{sv}", 0);
                 else
                         got = CALL_TEXT(f, 0, path, interface, method, "sa{sv}",
-                                        strcmp(method, "GetGpu") == 0 ? "mdpy" : UUID_A, 0);
+                                        strcmp(method, "GetGpu") == 0  ? "mdpy"
+                                        : strcmp(method, "Place") == 0 ? "mdpy-xga"
+                                                                       : UUID_A,
+                                        0);
                 if (!action) {
                         g_assert_cmpuint(f->asked, ==, 0);
                         g_assert_true(got[0] == '"' || got[0] == '[');

@@ -192,6 +192,68 @@ static void test_list(void)
                     "ListTypes", "a{sv}", 1, "gpu", "s", "mdpy");
 }
 
+#define HINTS(strategy, node, preferred, near, pool)                                                           \
+        "strategy", "s", strategy, "numa_node", "i", node, "preferred_numa_node", "i", preferred, "near", "s", \
+                        near, "pool", "s", pool
+
+static void test_create_hints(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+
+        f->manager->any_gpu = "mdpy";
+        assert_text(CREATE(f, "", "mdpy-xga", 0),
+                    "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
+        g_assert_cmpstr(f->manager->hints, ==, NULL);
+        assert_text(CREATE(f, "", "mdpy-xga", 5, HINTS("depth", 1, 0, "0000:41:00.0", "ai")),
+                    "\"" VGPUD_PATH_JOB "/2\" [\"" VGPUD_PATH_INSTANCE
+                    "/00000000_0000_4000_8000_000000000001\"]");
+        g_assert_cmpstr(f->manager->hints, ==, "depth 1 0 0000:41:00.0 ai");
+        assert_text(CREATE(f, "", "mdpy-xga", 1, "numa_node", "i", -2),
+                    "\"" VGPUD_PATH_JOB "/3\" [\"" VGPUD_PATH_INSTANCE
+                    "/00000000_0000_4000_8000_000000000001\"]");
+        g_assert_cmpstr(f->manager->hints, ==, "- -2 -1 - -");
+        assert_text(CREATE(f, "", "mdpy-xga", 1, "numa_node", "u", 1),
+                    INVALID "option 'numa_node' must have the D-Bus type i, not u");
+}
+
+/* An entry of a dictionary. */
+#define E(key, value) "{\"" key "\", <" value ">}"
+
+static void test_place(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+
+#define PLACE(text, ...) \
+        assert_call(text, f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Place", "sa{sv}", __VA_ARGS__)
+#define NUMBERS(room, available, promised, spare, instances, node)                                   \
+        E("room", "u " room)                                                                         \
+        ", " E("available", "u " available) ", " E("promised", "u " promised) ", " E(                \
+                        "spare", "u " spare) ", " E("instances", "u " instances) ", " E("numa_node", \
+                                                                                        "i " node)
+#define FIRST "(\"" PATH_GPU "\", [" E("name", "s \"mdpy\"") ", " E("type", "s \"mdpy-xga\"") ", "
+#define SECOND                                                                                      \
+        "(\"" VGPUD_PATH_GPU "/mtty\", [" E("name", "s \"mtty\"") ", " E("fits", "b false") ", " E( \
+                        "reason", "s \"it is not there\"") ", " NUMBERS("0", "0", "0", "0", "0", "-1") "])"
+        PLACE("\"" PATH_GPU "\" \"depth\" [" FIRST E("fits", "b true") ", " NUMBERS("2", "5", "2", "1", "7",
+                                                                                    "3") "]), " SECOND "]",
+              "mdpy-xga", 0);
+        g_assert_cmpstr(f->manager->hints, ==, "- -1 -1 - -");
+        PLACE("\"/\" \"depth\" [" FIRST E("fits", "b false") ", " E(
+                              "reason", "s \"it has room for 2, not for 3: 5 can be made, 2 of them are "
+                                        "promised to jobs that "
+                                        "wait, 1 is kept spare\"") ", " NUMBERS("2", "5", "2", "1", "7",
+                                                                                "3") ", " E("distance",
+                                                                                            "u 0") "]), " SECOND
+                                                                                                   "]",
+              "mdpy-xga", 6, "count", "u", 3, HINTS("x", 1, 0, "a", "b"));
+        g_assert_cmpstr(f->manager->hints, ==, "x 1 0 a b");
+        PLACE(INVALID "option 'count' must be from 1 to 1024, not 0", "mdpy-xga", 1, "count", "u", 0);
+        PLACE(INVALID "there is no option 'wait'", "mdpy-xga", 1, "wait", "b", true);
+        PLACE("org.vgpud1.Error.NoSuchType: there is no type \"x\"; offered are bare, mdpy-xga", "x", 0);
+        g_assert_cmpuint(f->manager->places, ==, 3);
+        g_assert_cmpuint(f->manager->creates, ==, 0);
+}
+
 static void test_destroy(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -428,6 +490,8 @@ int main(int argc, char *argv[])
         g_test_add_func("/methods/errors", test_errors_of_the_model);
         g_test_add_func("/methods/get", test_get);
         g_test_add_func("/methods/list", test_list);
+        g_test_add_func("/methods/create-hints", test_create_hints);
+        g_test_add_func("/methods/place", test_place);
         g_test_add_func("/methods/destroy", test_destroy);
         g_test_add_func("/methods/destroy-foreign", test_destroy_foreign);
         g_test_add_func("/methods/rescan", test_rescan);

@@ -14,6 +14,7 @@ import api
 # Whose options are read where. Manager.Destroy is Instance.Destroy under another name.
 OPTIONS = {
     ("org.vgpud1.Manager", "Create"): ("bus-manager.c", "method_create"),
+    ("org.vgpud1.Manager", "Place"): ("bus-manager.c", "method_place"),
     ("org.vgpud1.Instance", "Destroy"): ("bus-instance.c", "bus_instance_destroy"),
     ("org.vgpud1.Gpu", "Rescan"): ("bus-gpu.c", "method_rescan"),
     ("org.vgpud1.Gpu", "SetVfs"): ("bus-gpu.c", "method_set_vfs"),
