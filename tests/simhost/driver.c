@@ -192,8 +192,9 @@ static int probe(GpuFunction *function, const char *driver)
 
 void driver_attach(GpuFunction *function)
 {
-        const char *override = pci_driver_override(function->device);
-        g_autofree char *driver = g_strchomp(g_strdup(override ? override : own_driver(function)));
+        const char *override = pci_driver_override(function->device),
+                   *wanted = override ? override : own_driver(function);
+        g_autofree char *driver = wanted ? g_strndup(wanted, strcspn(wanted, "\n")) : NULL;
 
         if (!function->device->driver && driver_is_loaded(driver))
                 (void)probe(function, driver);

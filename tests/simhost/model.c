@@ -23,6 +23,7 @@ static const Model *const models[] = {
         &model_scalable,
         &model_plain,
         &model_samples,
+        &model_sriov,
 };
 
 static int open_forbidden(Node *node, const void *opener)

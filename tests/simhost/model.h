@@ -33,6 +33,7 @@ extern const Model model_plain;
 extern const Model model_samples;
 extern const Model model_scalable;
 extern const Model model_xengt;
+extern const Model model_sriov;
 extern const Model model_xe;
 extern const Model model_xe_igpu;
 
