@@ -105,6 +105,7 @@ static int run_sriov(NvidiaCard *card, char **arguments, GString *text)
                 g_string_append_printf(text, "Cannot obtain unbindLock for %s", arguments[0]);
                 return -EBUSY;
         }
+        g_string_append_printf(text, "%sing VFs on %s", enable ? "Enabl" : "Disabl", arguments[0]);
         return change_vfs(card, enable ? card->gpu->total_vfs : 0);
 }
 

@@ -18,6 +18,7 @@ import glob
 import json
 import os
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -205,6 +206,27 @@ class Host:
 
     def fault(self, specification):
         self.ctl("fault", specification)
+
+    def tools(self):
+        """{name: path} of programs of an NVIDIA host that work on this one: "systemctl", "sriov-manage", and "vgpud-nvml" with
+        a libnvidia-ml.so.1 about its cards. They need nothing of the environment and vanish with the host."""
+        build = os.path.dirname(self.command[0])
+        library = f"LD_LIBRARY_PATH={shlex.quote(build)}"
+        tools = {}
+        for name, program_path, variables in (
+            ("systemctl", os.path.join(TOP, "tests", "simhost", "systemctl"), ""),
+            ("sriov-manage", os.path.join(TOP, "tests", "simhost", "sriov-manage"), ""),
+            ("vgpud-nvml", os.path.join(build, "..", "..", "drivers-glue", "vgpud-nvml"), library),
+        ):
+            tools[name] = os.path.join(os.path.dirname(self.control), name)
+            with open(tools[name], "w", encoding="utf-8") as file:
+                print("#!/bin/sh", file=file)
+                print(f"SIMHOST={shlex.quote(os.path.abspath(self.command[0]))}", file=file)
+                print(f"SIMHOST_CONTROL={shlex.quote(self.control)}", file=file)
+                print(f"export SIMHOST SIMHOST_CONTROL {variables}", file=file)
+                print(f'exec {shlex.quote(os.path.abspath(program_path))} "$@"', file=file)
+            os.chmod(tools[name], 0o755)
+        return tools
 
     def writes(self, clear=False):
         """All writes since the start, or since they were last cleared: (result, path, value)."""

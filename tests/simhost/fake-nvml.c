@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * A libnvidia-ml.so.1 for tests: as much of NVIDIA's management library as vgpud-nvml calls, about the cards of
+ * the simulated host whose control socket $SIMHOST_CONTROL names. As the real one it keeps all GPUs open from
+ * nvmlInit to nvmlShutdown, or to the end of the process. What it answers is made in nvidia-control.c.
+ */
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Of nvmlReturn_t. */
+enum {
+        SUCCESS = 0,
+        UNINITIALIZED = 1,
+        INVALID_ARGUMENT = 2,
+        NOT_SUPPORTED = 3,
+        NOT_FOUND = 6,
+        INSUFFICIENT_SIZE = 7,
+        DRIVER_NOT_LOADED = 9,
+        IN_USE = 19,
+        ARGUMENT_VERSION_MISMATCH = 25,
+        INVALID_STATE = 29,
+        UNKNOWN = 999,
+};
+
+#define CARDS_MAX   16
+#define TYPES_MAX   64
+#define NAME_SIZE   64
+#define ADDRESS_MAX 16
+
+typedef struct Type {
+        unsigned id;
+        char name[NAME_SIZE], class[NAME_SIZE];
+        unsigned size_mib, heads, max_x, max_y, frame_rate_limit, most, profile;
+        bool creatable;
+} Type;
+
+typedef struct Device {
+        char address[ADDRESS_MAX];
+        int host_mode, heterogeneous, mig; /* -1: not supported */
+        unsigned memory_mib;
+        Type types[TYPES_MAX];
+        unsigned n_types;
+} Device;
+
+typedef struct MemoryInfo {
+        unsigned long long total, free, used;
+} MemoryInfo;
+
+typedef struct HeterogeneousMode {
+        unsigned version, mode;
+} HeterogeneousMode;
+
+static Device devices[CARDS_MAX];
+static unsigned n_devices;
+static bool initialized;
+
+/* What every function of the library looks like: visible, and declared where nobody else does. */
+#define NVML(name, ...)                                               \
+        __attribute__((visibility("default"))) int name(__VA_ARGS__); \
+        int name(__VA_ARGS__)
+
+/* A stream that holds the answer to "nvidia COMMAND" from the second word on; NULL: the host said "error", or
+ * there is none. *ret_lines is 0 where the text is on the first line. */
+static FILE *ask(const char *command, char *text, size_t size, unsigned *ret_lines)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        const char *path = getenv("SIMHOST_CONTROL");
+        FILE *stream;
+        int fd;
+
+        if (!path || strlen(path) >= sizeof(address.sun_path))
+                return NULL;
+        memcpy(address.sun_path, path, strlen(path));
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return NULL;
+        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+            dprintf(fd, "nvidia %s\n", command) < 0) {
+                close(fd);
+                return NULL;
+        }
+        stream = fdopen(fd, "r");
+        *ret_lines = 0;
+        if (!fgets(text, (int)size, stream) || strncmp(text, "ok", 2) != 0) {
+                (void)fclose(stream);
+                return NULL;
+        }
+        if (sscanf(text, "ok +%u", ret_lines) != 1)
+                memmove(text, text + 2, strlen(text + 2) + 1);
+        return stream;
+}
+
+/* The code that a command is answered with. */
+static int ask_code(const char *command)
+{
+        char text[256];
+        unsigned lines;
+        int code;
+        FILE *stream = ask(command, text, sizeof(text), &lines);
+
+        if (!stream)
+                return UNKNOWN;
+        (void)fclose(stream);
+        return sscanf(text, "%d", &code) == 1 ? code : UNKNOWN;
+}
+
+static void parse_line(const char *line, Device *device)
+{
+        Type *type = &device->types[device->n_types];
+        int creatable;
+
+        (void)sscanf(line, "host-vgpu-mode=%d", &device->host_mode);
+        (void)sscanf(line, "heterogeneous=%d", &device->heterogeneous);
+        (void)sscanf(line, "mig=%d", &device->mig);
+        (void)sscanf(line, "memory-mib=%u", &device->memory_mib);
+        if (device->n_types < TYPES_MAX &&
+            sscanf(line, "type=%u|%63[^|]|%63[^|]|%u|%u|%u|%u|%u|%u|%u|%d", &type->id, type->name, type->class,
+                   &type->size_mib, &type->heads, &type->max_x, &type->max_y, &type->frame_rate_limit,
+                   &type->most, &type->profile, &creatable) == 11) {
+                type->creatable = creatable != 0;
+                device->n_types++;
+        }
+}
+
+/* How it is at this moment. */
+static int refresh(Device *device)
+{
+        char command[64], line[512];
+        unsigned lines;
+        FILE *stream;
+
+        if (!initialized)
+                return UNINITIALIZED;
+        (void)snprintf(command, sizeof(command), "query %s", device->address);
+        stream = ask(command, line, sizeof(line), &lines);
+        if (!stream)
+                return UNKNOWN;
+        device->n_types = 0;
+        for (; lines > 0 && fgets(line, sizeof(line), stream); lines--)
+                parse_line(line, device);
+        (void)fclose(stream);
+        return SUCCESS;
+}
+
+static int list_devices(void)
+{
+        char line[64];
+        unsigned lines;
+        FILE *stream = ask("list", line, sizeof(line), &lines);
+
+        if (!stream)
+                return DRIVER_NOT_LOADED;
+        for (n_devices = 0; lines > 0 && n_devices < CARDS_MAX && fgets(line, sizeof(line), stream); lines--)
+                if (sscanf(line, "%15s", devices[n_devices].address) == 1)
+                        n_devices++;
+        (void)fclose(stream);
+        return n_devices > 0 ? SUCCESS : DRIVER_NOT_LOADED;
+}
+
+static void tell_clients(const char *word)
+{
+        char command[64];
+
+        (void)snprintf(command, sizeof(command), "%s %d", word, getpid());
+        (void)ask_code(command);
+}
+
+NVML(nvmlInit_v2, void)
+{
+        int r = list_devices();
+
+        if (r != SUCCESS)
+                return r;
+        initialized = true;
+        tell_clients("nvml");
+        for (unsigned i = 0; i < n_devices; i++)
+                (void)refresh(&devices[i]);
+        return SUCCESS;
+}
+
+NVML(nvmlShutdown, void)
+{
+        if (!initialized)
+                return UNINITIALIZED;
+        tell_clients("nvml-end");
+        initialized = false;
+        return SUCCESS;
+}
+
+__attribute__((visibility("default"))) const char *nvmlErrorString(int code);
+const char *nvmlErrorString(int code)
+{
+        static const struct {
+                int code;
+                const char *text;
+        } texts[] = {
+                { SUCCESS, "Success" },
+                { UNINITIALIZED, "Uninitialized" },
+                { INVALID_ARGUMENT, "Invalid Argument" },
+                { NOT_SUPPORTED, "Not Supported" },
+                { NOT_FOUND, "Not Found" },
+                { INSUFFICIENT_SIZE, "Insufficient Size" },
+                { DRIVER_NOT_LOADED, "Driver Not Loaded" },
+                { IN_USE, "In use by another client" },
+                { ARGUMENT_VERSION_MISMATCH, "Argument Version Mismatch" },
+                { INVALID_STATE, "Invalid State" },
+        };
+
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+                if (texts[i].code == code)
+                        return texts[i].text;
+        return "Unknown Error";
+}
+
+/* With the domain in eight digits, in four, or not at all. */
+NVML(nvmlDeviceGetHandleByPciBusId_v2, const char *text, Device **ret)
+{
+        unsigned domain = 0, bus, slot, function;
+        char address[ADDRESS_MAX];
+
+        if (!initialized)
+                return UNINITIALIZED;
+        if (sscanf(text, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4) {
+                domain = 0;
+                if (sscanf(text, "%x:%x.%x", &bus, &slot, &function) != 3)
+                        return INVALID_ARGUMENT;
+        }
+        (void)snprintf(address, sizeof(address), "%04x:%02x:%02x.%x", domain & 0xffff, bus & 0xff, slot & 0x1f,
+                       function & 7);
+        for (unsigned i = 0; i < n_devices; i++)
+                if (strcmp(devices[i].address, address) == 0) {
+                        *ret = &devices[i];
+                        return SUCCESS;
+                }
+        return NOT_FOUND;
+}
+
+NVML(nvmlDeviceGetVirtualizationMode, Device *device, int *ret)
+{
+        int r = refresh(device);
+
+        *ret = 3; /* host of vGPUs */
+        return r;
+}
+
+NVML(nvmlDeviceGetHostVgpuMode, Device *device, int *ret)
+{
+        int r = refresh(device);
+
+        *ret = device->host_mode;
+        return r;
+}
+
+static bool version_is_right(const HeterogeneousMode *mode)
+{
+        return mode->version == (sizeof(*mode) | 1U << 24);
+}
+
+NVML(nvmlDeviceGetVgpuHeterogeneousMode, Device *device, HeterogeneousMode *ret)
+{
+        int r = refresh(device);
+
+        if (r != SUCCESS)
+                return r;
+        if (!version_is_right(ret))
+                return ARGUMENT_VERSION_MISMATCH;
+        if (device->heterogeneous < 0)
+                return NOT_SUPPORTED;
+        ret->mode = (unsigned)device->heterogeneous;
+        return SUCCESS;
+}
+
+static int set_mode(const Device *device, const char *mode, unsigned value)
+{
+        char command[64];
+
+        if (!initialized)
+                return UNINITIALIZED;
+        if (value > 1)
+                return INVALID_ARGUMENT;
+        (void)snprintf(command, sizeof(command), "%s %s %u", mode, device->address, value);
+        return ask_code(command);
+}
+
+NVML(nvmlDeviceSetVgpuHeterogeneousMode, Device *device, const HeterogeneousMode *mode)
+{
+        return version_is_right(mode) ? set_mode(device, "heterogeneous", mode->mode)
+                                      : ARGUMENT_VERSION_MISMATCH;
+}
+
+NVML(nvmlDeviceGetMigMode, Device *device, unsigned *ret_current, unsigned *ret_pending)
+{
+        int r = refresh(device);
+
+        if (r != SUCCESS)
+                return r;
+        if (device->mig < 0)
+                return NOT_SUPPORTED;
+        *ret_current = *ret_pending = (unsigned)device->mig;
+        return SUCCESS;
+}
+
+NVML(nvmlDeviceSetMigMode, Device *device, unsigned mode, int *ret_activation)
+{
+        *ret_activation = SUCCESS;
+        return set_mode(device, "mig", mode);
+}
+
+NVML(nvmlDeviceGetMemoryInfo, Device *device, MemoryInfo *ret)
+{
+        int r = refresh(device);
+
+        ret->total = (unsigned long long)device->memory_mib << 20;
+        ret->used = 1ULL << 29;
+        ret->free = ret->total - ret->used;
+        return r;
+}
+
+static int get_types(Device *device, bool only_creatable, unsigned *count, unsigned *ids)
+{
+        unsigned found = 0, room = *count;
+        int r = refresh(device);
+
+        if (r != SUCCESS)
+                return r;
+        for (unsigned i = 0; i < device->n_types; i++)
+                if (!only_creatable || device->types[i].creatable) {
+                        if (found < room)
+                                ids[found] = device->types[i].id;
+                        found++;
+                }
+        *count = found;
+        return found > room ? INSUFFICIENT_SIZE : SUCCESS;
+}
+
+NVML(nvmlDeviceGetSupportedVgpus, Device *device, unsigned *count, unsigned *ids)
+{
+        return get_types(device, false, count, ids);
+}
+
+NVML(nvmlDeviceGetCreatableVgpus, Device *device, unsigned *count, unsigned *ids)
+{
+        return get_types(device, true, count, ids);
+}
+
+/* What does not change is not asked for again. */
+static const Type *find_type(unsigned id)
+{
+        for (unsigned i = 0; initialized && i < n_devices; i++)
+                for (unsigned j = 0; j < devices[i].n_types; j++)
+                        if (devices[i].types[j].id == id)
+                                return &devices[i].types[j];
+        return NULL;
+}
+
+static int copy_text(const char *text, char *ret, unsigned *size)
+{
+        unsigned needed = (unsigned)strlen(text) + 1, room = *size;
+
+        *size = needed;
+        if (needed > room)
+                return INSUFFICIENT_SIZE;
+        memcpy(ret, text, needed);
+        return SUCCESS;
+}
+
+NVML(nvmlVgpuTypeGetName, unsigned id, char *name, unsigned *size)
+{
+        const Type *type = find_type(id);
+
+        return type ? copy_text(type->name, name, size) : INVALID_ARGUMENT;
+}
+
+NVML(nvmlVgpuTypeGetClass, unsigned id, char *name, unsigned *size)
+{
+        const Type *type = find_type(id);
+
+        return type ? copy_text(type->class, name, size) : INVALID_ARGUMENT;
+}
+
+NVML(nvmlVgpuTypeGetFramebufferSize, unsigned id, unsigned long long *ret)
+{
+        const Type *type = find_type(id);
+
+        if (!type)
+                return INVALID_ARGUMENT;
+        *ret = (unsigned long long)type->size_mib << 20;
+        return SUCCESS;
+}
+
+NVML(nvmlVgpuTypeGetNumDisplayHeads, unsigned id, unsigned *ret)
+{
+        const Type *type = find_type(id);
+
+        if (!type)
+                return INVALID_ARGUMENT;
+        *ret = type->heads;
+        return SUCCESS;
+}
+
+NVML(nvmlVgpuTypeGetResolution, unsigned id, unsigned display, unsigned *ret_x, unsigned *ret_y)
+{
+        const Type *type = find_type(id);
+
+        if (!type || display >= type->heads)
+                return INVALID_ARGUMENT;
+        *ret_x = type->max_x;
+        *ret_y = type->max_y;
+        return SUCCESS;
+}
+
+NVML(nvmlVgpuTypeGetFrameRateLimit, unsigned id, unsigned *ret)
+{
+        const Type *type = find_type(id);
+
+        if (!type)
+                return INVALID_ARGUMENT;
+        *ret = type->frame_rate_limit;
+        return SUCCESS;
+}
+
+NVML(nvmlVgpuTypeGetMaxInstances, Device *device, unsigned id, unsigned *ret)
+{
+        const Type *type = find_type(id);
+
+        if (!type)
+                return INVALID_ARGUMENT;
+        *ret = type->most;
+        return SUCCESS;
+}
+
+NVML(nvmlVgpuTypeGetGpuInstanceProfileId, unsigned id, unsigned *ret)
+{
+        const Type *type = find_type(id);
+
+        if (!type)
+                return INVALID_ARGUMENT;
+        *ret = type->profile;
+        return SUCCESS;
+}
