@@ -13,12 +13,11 @@
  *     [stop]
  *     timeout=5s          how long a stop waits for operations that run
  *     [discovery]
- *     also=8086:10c9 …    PCI functions that are no GPUs by their class, but are to be managed like one: vendor
- * and device in hexadecimal, blanks or commas between several
- *
+ *     also=8086:10c9 …    PCI functions that are no GPUs by their class, but are to be managed like
+ *                         one: vendor and device in hexadecimal, blanks or commas between several
  *     [placement]
  *     strategy=breadth    how a GPU is chosen for requests that do not say: breadth or depth
- * (policy/placement.h) [gpu 0000:41:00.0]  GPUs of that name, which may have * and ?; what comes later wins
+ *     [gpu 0000:41:00.0]  GPUs of that name, which may have * and ?; what comes later wins
  *     pool=ai, desk       only requests that name one of these get it; the pool "default" is that of all others
  *     allow=A2-4Q, *-8Q   only these types; ids or other names, which may have * and ?
  *     forbid=*-1B         not these

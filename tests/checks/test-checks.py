@@ -12,7 +12,7 @@ from pathlib import Path
 
 CHECKS = Path(__file__).resolve().parent
 ROOT = CHECKS.parent.parent
-FOLDERS = ["daemon", "dbus", "drivers-glue", "policy", "cli", "systemd"]
+FOLDERS = ["daemon", "dbus", "drivers-glue", "policy", "cli", "systemd", "man", "examples"]
 INTROSPECT = None  # the program, from the command line
 
 # check, file, what is replaced (a regular expression, its first place), by what, complaint
@@ -64,13 +64,17 @@ BREAKAGES = [
     ("api", "dbus/org.vgpud1.Manager.xml", r'direction="out"/>', 'direction="in"/>', "org.vgpud1.Manager.Create: method in the XML"),
     ("api", "dbus/org.vgpud1.Manager.xml", r'arg name="result"', 'arg name="outcome"', "JobRemoved: the arguments described"),
     ("api", "dbus/org.vgpud1.Manager.xml", r"- count \(u\)", "- count (t)", "org.vgpud1.Manager.Create: options described"),
+    ("config", "man/vgpud.conf.5.rst", r"^\*spare=", "*spares=", "man/vgpud.conf.5.rst: [gpu] spare= is missing"),
+    ("config", "examples/vgpud.conf", r"^#strategy=", "#strategies=", "daemon/config.c has no [placement] strategies="),
+    ("config", "daemon/config.h", r"^ \*     per-gpu=.*\n", "", "daemon/config.h: [jobs] per-gpu= is missing"),
+    ("config", "daemon/config.c", r'"forbid", set_types', '"avoid", set_types', "man/vgpud.conf.5.rst: [gpu] avoid= is missing"),
     ("api", "dbus/bus-instance.c", r'"foreign", "b"', '"alien", "b"', "org.vgpud1.Instance.Destroy: options described"),
 ]  # fmt: skip
 
 
 class Breakages(unittest.TestCase):
     def run_check(self, check, tree):
-        name = {"actions": "actions-in-step", "api": "api-in-step"}.get(check, check)
+        name = {"actions": "actions-in-step", "api": "api-in-step", "config": "config-in-step"}.get(check, check)
         command = [sys.executable, CHECKS / f"{name}.py", "--root", tree]
         if check == "api":
             command.append(self.introspection)
@@ -92,7 +96,7 @@ class Breakages(unittest.TestCase):
 
     def test_whole(self):
         tree = self.copy(self.folder.name)
-        for check in ("layers", "catalog", "spdx", "actions", "api"):
+        for check in ("layers", "catalog", "spdx", "actions", "config", "api"):
             with self.subTest(check):
                 self.assertEqual(self.run_check(check, tree), (0, ""))
 

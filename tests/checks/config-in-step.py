@@ -1,0 +1,48 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Holds the settings that daemon/config.c knows against the manual, the example and the comment of config.h."""
+
+import re
+
+import common
+
+
+def keys_of_code(text):
+    """(section, key); "gpu" stands for all sections of GPUs."""
+    rows = re.findall(r'^ *\{ (NULL|"\w+"), "([\w-]+)", set_\w+, offsetof', text, re.M)
+    return {("gpu" if section == "NULL" else section.strip('"'), key) for section, key in rows}
+
+
+def keys_of_file(text, section_line, key_line):
+    found, section = set(), None
+    for line in text.splitlines():
+        if match := re.match(section_line, line):
+            section = match.group(1).split()[0]
+        elif section and (match := re.match(key_line, line)):
+            found.add((section, match.group(1)))
+    return found
+
+
+FILES = {
+    "man/vgpud.conf.5.rst": (r"\[([\w ]+)\]$", r"\*([\w-]+)="),
+    "examples/vgpud.conf": (r"\[([^]]+)\]$", r"#([\w-]+)="),
+    "daemon/config.h": (r" \*     \[([^]]+)\]", r" \*     ([\w-]+)="),
+}
+
+
+def main():
+    root = common.options(__doc__).root
+    complaints = []
+    known = keys_of_code((root / "daemon/config.c").read_text())
+    if not known:
+        complaints.append("daemon/config.c: there are no settings")
+    for name, (section_line, key_line) in FILES.items():
+        told = keys_of_file((root / name).read_text(), section_line, key_line)
+        for section, key in sorted(known - told):
+            complaints.append(f"{name}: [{section}] {key}= is missing")
+        for section, key in sorted(told - known):
+            complaints.append(f"{name}: daemon/config.c has no [{section}] {key}=")
+    common.finish(complaints)
+
+
+main()
