@@ -24,6 +24,7 @@ enum {
         ARG_ATTR,
         ARG_TIMEOUT,
         ARG_FOREIGN,
+        ARG_WHY,
 };
 
 static const OptionInfo options[] = {
@@ -42,9 +43,10 @@ static const OptionInfo options[] = {
         { "--parent", NULL, "DEVICE", OPTION_PARENT, "Use this parent device: the GPU or one of its VFs" },
         { "--count", NULL, "N", OPTION_COUNT, "Make so many, all or none" },
         { "--attr", NULL, "NAME=VALUE", OPTION_ATTR,
-          "Write this vendor attribute afterwards; may be repeated" },
+          "Set this option of the type, or write this vendor attribute" },
         { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "How long it may take: 30, 30s, 2min" },
         { "--foreign", NULL, NULL, OPTION_FOREIGN, "Also an instance that vgpud did not make" },
+        { "--why", NULL, NULL, OPTION_WHY, "Say why no more can be made, and which options there are" },
         { NULL },
 };
 
@@ -151,6 +153,10 @@ static int take_option(Arguments *a, int option, char **argv)
                 a->given |= OPTION_FOREIGN;
                 a->foreign = true;
                 return 0;
+        case ARG_WHY:
+                a->given |= OPTION_WHY;
+                a->why = true;
+                return 0;
         case ':':
                 return fail_usage(a, "%s needs a value", argv[optind - 1]);
         default:
@@ -180,6 +186,7 @@ int arguments_parse(Arguments *a, int argc, char **argv)
                 { "attr", required_argument, NULL, ARG_ATTR },
                 { "timeout", required_argument, NULL, ARG_TIMEOUT },
                 { "foreign", no_argument, NULL, ARG_FOREIGN },
+                { "why", no_argument, NULL, ARG_WHY },
                 { NULL },
         };
         int option;

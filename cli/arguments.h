@@ -20,6 +20,7 @@ typedef enum OptionBits {
         OPTION_TIMEOUT = 1 << 7,
         OPTION_FOREIGN = 1 << 8,
         OPTION_NO_BLOCK = 1 << 9,
+        OPTION_WHY = 1 << 10,
 } OptionBits;
 
 typedef struct Attribute {
@@ -41,6 +42,7 @@ typedef struct Arguments {
         unsigned given; /* OptionBits */
         bool block;
         bool foreign;
+        bool why;
         const char *type;
         const char *gpu;
         const char *uuid;

@@ -72,6 +72,66 @@ static void complete_gpus(const Host *h)
         }
 }
 
+static void complete_vf_gpus(const Host *h)
+{
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
+                const GpuInfo *g = host_gpu(h, i);
+                g_autofree char *title = gpu_title(g), *text = NULL;
+
+                if (g->total_vfs == 0)
+                        continue;
+                text = g_strdup_printf("%s%s%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT " VFs",
+                                       title ? title : "", title ? ", " : "", g->enabled_vfs, g->total_vfs);
+                candidate(g->name, text);
+        }
+}
+
+/* The modes of a GPU that can be set, or what one of them can be. */
+static void complete_modes(const Host *h, const char *gpu, const char *only)
+{
+        int status;
+        const GpuInfo *g = gpu ? host_find_gpu(h, NULL, gpu, &status) : NULL;
+
+        for (unsigned i = 0; g && i < g->modes->len; i++) {
+                const ModeInfo *m = g->modes->pdata[i];
+
+                if (!m->choices)
+                        continue;
+                if (!only)
+                        candidate(m->name, m->help);
+                for (char **p = m->choices; only && strcmp(only, m->name) == 0 && *p; p++)
+                        candidate(*p, g_strcmp0(*p, m->value) == 0 ? "as it is now" : NULL);
+        }
+}
+
+/* "vram_quota=": the options of a type, by id or alias, or of all types. */
+static void complete_attributes(const Host *h, const char *gpu, const char *type)
+{
+        g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+        int status;
+
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
+                const GpuInfo *g = host_gpu(h, i);
+
+                if (gpu && host_find_gpu(h, NULL, gpu, &status) != g)
+                        continue;
+                for (unsigned n = 0; n < g->types->len; n++) {
+                        const TypeInfo *t = g->types->pdata[n];
+
+                        if (type && strcmp(t->id, type) != 0 &&
+                            !g_strv_contains((const char *const *)t->aliases, type))
+                                continue;
+                        for (unsigned k = 0; k < t->options->len; k++) {
+                                const PairInfo *option = t->options->pdata[k];
+                                g_autofree char *word = g_strconcat(option->name, "=", NULL);
+
+                                if (g_hash_table_add(seen, option->name))
+                                        candidate(word, option->text);
+                        }
+                }
+        }
+}
+
 static void complete_types(const Host *h, const char *gpu)
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -148,6 +208,14 @@ int verb_complete(const Arguments *a)
                 complete_gpus(h);
         else if (strcmp(kind, "types") == 0)
                 complete_types(h, a->gpu);
+        else if (strcmp(kind, "vf-gpus") == 0)
+                complete_vf_gpus(h);
+        else if (strcmp(kind, "modes") == 0)
+                complete_modes(h, a->gpu, NULL);
+        else if (strcmp(kind, "choices") == 0 && a->n_words > 1)
+                complete_modes(h, a->gpu, a->words[1]);
+        else if (strcmp(kind, "attributes") == 0)
+                complete_attributes(h, a->gpu, a->n_words > 1 ? a->words[1] : NULL);
         else if (strcmp(kind, "parents") == 0)
                 complete_parents(h, a->gpu);
         else if (strcmp(kind, "instances") == 0)

@@ -33,8 +33,10 @@ static const Field gpu_fields[] = {
         GPU("BootDisplay", boot_display, "b", 0),
         GPU("TotalVfs", total_vfs, "u", 0),
         GPU("EnabledVfs", enabled_vfs, "u", 0),
+        GPU("Vfs", vfs, "a(uso)", 0),
         GPU("Parents", parents, "as", 0),
         GPU("Types", types, "a{sa{sv}}", 0),
+        GPU("Modes", modes, "a{sa{sv}}", IS_MODES),
         GPU("Job", job, "o", IS_JOB),
         GPU("QueuedJobs", queued_jobs, "u", 0),
         GPU("ScannedUsec", scanned_usec, "t", NULL_IF_ZERO),
@@ -50,6 +52,7 @@ static const Field instance_fields[] = {
         INSTANCE("Name", name, "s", NULL_IF_EMPTY),
         INSTANCE("Gpu", gpu, "o", IS_GPU),
         INSTANCE("Parent", parent, "s", 0),
+        INSTANCE("Slot", slot, "s", NULL_IF_EMPTY),
         INSTANCE("Type", type, "s", NULL_IF_EMPTY),
         INSTANCE("TypeName", type_name, "s", NULL_IF_EMPTY),
         INSTANCE("DeviceApi", device_api, "s", NULL_IF_EMPTY),
@@ -60,6 +63,7 @@ static const Field instance_fields[] = {
         INSTANCE("CreatedUsec", created_usec, "t", NULL_IF_ZERO),
         INSTANCE("SysfsPath", sysfs_path, "s", 0),
         INSTANCE("IommuGroup", iommu_group, "i", NULL_IF_NEGATIVE),
+        INSTANCE("Attributes", attributes, "a{ss}", 0),
         INSTANCE("HandOver", hand_over, "a{sv}", 0),
         INSTANCE("Job", job, "o", IS_JOB),
 };
@@ -76,6 +80,9 @@ static const Field job_fields[] = {
         JOB("Gpu", gpu, "s", 0),
         JOB("Instances", instances, "ao", IS_INSTANCES),
         JOB("Type", type, "s", NULL_IF_EMPTY),
+        JOB("Vfs", vfs, "u", NULL_UNLESS_VFS),
+        JOB("Mode", mode, "s", NULL_IF_EMPTY),
+        JOB("Value", value, "s", NULL_IF_EMPTY),
         JOB("Requester", requester, "u", 0),
         JOB("CreatedUsec", created_usec, "t", NULL_IF_ZERO),
         JOB("StartedUsec", started_usec, "t", NULL_IF_ZERO),
@@ -87,11 +94,18 @@ static const Field job_fields[] = {
         {                                          \
                 p, #k, s, offsetof(TypeInfo, k), 0 \
         }
-static const Field type_text_fields[] = {
+static const Field type_value_fields[] = {
         TYPE("Name", name, "s"),
         TYPE("Description", description, "s"),
         TYPE("DeviceApi", device_api, "s"),
         TYPE("Aliases", aliases, "as"),
+        TYPE("WhyNot", why_not, "s"),
+        TYPE("Key", key, "s"),
+        TYPE("Product", product, "s"),
+        TYPE("Class", class, "s"),
+        TYPE("EarlierName", earlier_name, "s"),
+        TYPE("Mig", mig, "b"),
+        TYPE("Options", options, "a(ss)"),
 };
 static const Field type_number_fields[] = {
         TYPE("Available", available, "u"),
@@ -112,7 +126,7 @@ static const Field type_number_fields[] = {
         {                          \
                 t, G_N_ELEMENTS(t) \
         }
-const FieldTable type_texts = TABLE(type_text_fields);
+const FieldTable type_values = TABLE(type_value_fields);
 const FieldTable type_numbers = TABLE(type_number_fields);
 
 const ObjectKindInfo object_kinds[_OBJECT_KIND_MAX] = {

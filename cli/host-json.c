@@ -14,22 +14,74 @@ static void json_strings(Json *j, const char *key, char *const *list)
         json_array_end(j);
 }
 
+static void json_pairs(Json *j, const char *key, const GPtrArray *pairs, const char *text_key)
+{
+        json_array(j, key);
+        for (unsigned i = 0; i < pairs->len; i++) {
+                const PairInfo *pair = pairs->pdata[i];
+
+                json_object(j, NULL);
+                json_string(j, "name", pair->name);
+                json_string(j, text_key, pair->text);
+                json_object_end(j);
+        }
+        json_array_end(j);
+}
+
+static void json_vfs(Json *j, const char *key, const GPtrArray *vfs)
+{
+        json_array(j, key);
+        for (unsigned i = 0; i < vfs->len; i++) {
+                const VfInfo *vf = vfs->pdata[i];
+                g_autofree char *uuid = uuid_from_path(vf->instance);
+
+                json_object(j, NULL);
+                json_u64(j, "index", vf->index);
+                json_string(j, "name", vf->name);
+                json_string(j, "instance", uuid);
+                json_object_end(j);
+        }
+        json_array_end(j);
+}
+
+void json_modes(Json *j, const char *key, const GPtrArray *modes)
+{
+        json_array(j, key);
+        for (unsigned i = 0; i < modes->len; i++) {
+                const ModeInfo *mode = modes->pdata[i];
+
+                json_object(j, NULL);
+                json_string(j, "name", mode->name);
+                json_string(j, "value", mode->value);
+                if (mode->choices)
+                        json_strings(j, "choices", mode->choices);
+                else
+                        json_null(j, "choices");
+                json_string(j, "help", mode->help);
+                json_object_end(j);
+        }
+        json_array_end(j);
+}
+
 void json_type_info(Json *j, const char *key, const TypeInfo *t, const char *gpu)
 {
         json_object(j, key);
         if (gpu)
                 json_string(j, "gpu", gpu);
         json_string(j, "id", t->id);
-        for (size_t i = 0; i < type_texts.n_fields; i++) {
-                const Field *f = &type_texts.fields[i];
+        for (size_t i = 0; i < type_values.n_fields; i++) {
+                const Field *f = &type_values.fields[i];
                 const char *text;
 
                 if (is_list(f)) {
                         json_strings(j, f->key, *AT_CONST(char **, t, f));
-                        continue;
-                }
-                text = *AT_CONST(char *, t, f);
-                json_string(j, f->key, text && *text ? text : NULL);
+                } else if (field_rows(f)) {
+                        json_pairs(j, f->key, *AT_CONST(GPtrArray *, t, f), "help");
+                } else if (is_text(f)) {
+                        text = *AT_CONST(char *, t, f);
+                        json_string(j, f->key, text && *text ? text : NULL);
+                } else
+                        json_bool(j, f->key, *AT_CONST(bool, t, f));
         }
         for (size_t i = 0; i < type_numbers.n_fields; i++) {
                 const Field *f = &type_numbers.fields[i];
@@ -91,6 +143,14 @@ static void json_field(Json *j, const Field *f, const void *object)
                 json_string(j, f->key, (f->flags & NULL_IF_EMPTY) && !*text ? NULL : text);
         } else if (is_list(f)) {
                 json_strings(j, f->key, *AT_CONST(char **, object, f));
+        } else if (f->flags & IS_MODES) {
+                json_modes(j, f->key, *AT_CONST(GPtrArray *, object, f));
+        } else if (strcmp(f->signature, "a(uso)") == 0) {
+                json_vfs(j, f->key, *AT_CONST(GPtrArray *, object, f));
+        } else if (strcmp(f->signature, "a{ss}") == 0) {
+                json_pairs(j, f->key, *AT_CONST(GPtrArray *, object, f), "value");
+        } else if ((f->flags & NULL_UNLESS_VFS) && strcmp(((const JobInfo *)object)->kind, "set-vfs") != 0) {
+                json_null(j, f->key);
         } else if (strcmp(f->signature, "a{sa{sv}}") == 0) {
                 const GPtrArray *types = *AT_CONST(GPtrArray *, object, f);
 

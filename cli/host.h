@@ -12,6 +12,25 @@
 #include "base/error.h"
 #include "cli/output.h"
 
+/* A name and a text: an option of a type and its help, an attribute of an instance and its value. */
+typedef struct PairInfo {
+        char *name;
+        char *text;
+} PairInfo;
+
+typedef struct ModeInfo {
+        char *name;
+        char *value;
+        char **choices; /* NULL: it is only shown */
+        char *help;     /* NULL: none */
+} ModeInfo;
+
+typedef struct VfInfo {
+        uint32_t index;
+        char *name;
+        char *instance; /* path, "/" for none */
+} VfInfo;
+
 typedef struct TypeInfo {
         char *id;
         char *name;
@@ -29,6 +48,13 @@ typedef struct TypeInfo {
         int64_t max_x;
         int64_t max_y;
         int64_t max_instances;
+        char *why_not; /* these: NULL when there is nothing to say */
+        char *key;
+        char *product;
+        char *class;
+        char *earlier_name;
+        bool mig;
+        GPtrArray *options; /* PairInfo */
 } TypeInfo;
 
 typedef struct GpuInfo {
@@ -57,8 +83,10 @@ typedef struct GpuInfo {
         bool boot_display;
         uint32_t total_vfs;
         uint32_t enabled_vfs;
+        GPtrArray *vfs; /* VfInfo */
         char **parents;
         GPtrArray *types; /* TypeInfo, in the order of the daemon */
+        GPtrArray *modes; /* ModeInfo */
         char *job;        /* path, "/" for none */
         uint32_t queued_jobs;
         uint64_t scanned_usec;
@@ -80,6 +108,7 @@ typedef struct InstanceInfo {
         char *gpu;      /* path */
         char *gpu_name; /* taken from the path */
         char *parent;
+        char *slot;
         char *type;
         char *type_name;
         char *device_api;
@@ -90,6 +119,7 @@ typedef struct InstanceInfo {
         uint64_t created_usec;
         char *sysfs_path;
         int32_t iommu_group;
+        GPtrArray *attributes; /* PairInfo */
         HandOver hand_over;
         char *job; /* path, "/" for none */
 } InstanceInfo;
@@ -102,6 +132,9 @@ typedef struct JobInfo {
         char *gpu;
         char **instances; /* paths */
         char *type;
+        uint32_t vfs; /* set-vfs */
+        char *mode;   /* configure */
+        char *value;  /* configure */
         uint32_t requester;
         uint64_t created_usec;
         uint64_t started_usec;
@@ -179,6 +212,7 @@ uint32_t job_id_from_path(const char *path);
 /* JSON of one object. */
 void json_object_info(Json *j, const char *key, ObjectKind kind, const void *object);
 void json_type_info(Json *j, const char *key, const TypeInfo *t, const char *gpu);
+void json_modes(Json *j, const char *key, const GPtrArray *modes);
 /* The value under a key, for a line of text. */
 char *object_value_text(ObjectKind kind, const void *object, const char *key);
 void json_objects(Json *j, const char *key, const Host *h, ObjectKind kind);

@@ -14,7 +14,7 @@
 static const VerbInfo verbs[] = {
         { NULL, "", 0, 0, 0, verb_overview, "Show the GPUs, what is made on them, and what could be" },
         { "gpus", "", 0, 0, 0, verb_gpus, "List the GPUs" },
-        { "types", "[GPU]", 0, 1, 0, verb_types, "List what can be made, and how many of it" },
+        { "types", "[GPU]", 0, 1, OPTION_WHY, verb_types, "List what can be made, and how many of it" },
         { "list", "[GPU]", 0, 1, 0, verb_list, "List the instances" },
         { "show", "OBJECT", 1, 2, 0, verb_show, "Show all about a GPU, an instance, or \"job N\"" },
         { "create", "TYPE", 0, 1,
@@ -23,6 +23,12 @@ static const VerbInfo verbs[] = {
           verb_create, "Make instances; print their UUIDs" },
         { "destroy", "INSTANCE...", 1, ANY, OPTION_FOREIGN | OPTION_TIMEOUT | OPTION_NO_BLOCK, verb_destroy,
           "Remove instances" },
+        { "enable-vfs", "GPU [COUNT]", 1, 2, OPTION_TIMEOUT | OPTION_NO_BLOCK, verb_enable_vfs,
+          "Give a GPU virtual functions, as many as it can have" },
+        { "disable-vfs", "GPU", 1, 1, OPTION_TIMEOUT | OPTION_NO_BLOCK, verb_disable_vfs,
+          "Take the virtual functions of a GPU away" },
+        { "configure", "GPU [MODE VALUE]", 1, 3, OPTION_TIMEOUT | OPTION_NO_BLOCK, verb_configure,
+          "Set a mode of a GPU, or list its modes" },
         { "jobs", "", 0, 0, 0, verb_jobs, "List what is being done or waits to be done" },
         { "cancel", "JOB", 1, 1, 0, verb_cancel, "Take a job out of the queue" },
         { "rescan", "[GPU]", 0, 1, OPTION_NO_BLOCK, verb_rescan, "Look at a GPU again, or at all" },
@@ -84,7 +90,7 @@ static int print_help(const VerbInfo *verb)
         }
         (void)puts("\nOptions:");
         print_options(0);
-        (void)puts("\nOptions of create, destroy and rescan:");
+        (void)puts("\nOptions of single verbs:");
         print_options(UINT_MAX);
         (void)puts("\nAn instance is named by its UUID, a unique beginning of it, or its name; a GPU by its "
                    "address or sysfs "

@@ -426,6 +426,32 @@ void json_print(Json *j, FILE *f)
         *j = (Json){ 0 };
 }
 
+/* ---- Running text ---- */
+
+void print_wrapped(unsigned indent, const char *head, const char *text)
+{
+        g_autofree char *first = format_printable(head ? head : ""), *printable = format_printable(text);
+        g_auto(GStrv) words = g_strsplit(printable, " ", -1);
+        unsigned columns = output_is_terminal() ? terminal_columns(STDOUT_FILENO) : 0;
+        unsigned used = indent + text_width(first);
+
+        (void)printf("%*s%s%s%s", (int)indent, "", tone_begin(head ? TONE_HEAD : TONE_PLAIN), first,
+                     tone_end(head ? TONE_HEAD : TONE_PLAIN));
+        for (char **p = words; *p; p++) {
+                unsigned width = text_width(*p);
+                bool begins = p == words && !head;
+
+                if (!begins && columns > 0 && used + 1 + width > columns) {
+                        (void)printf("\n%*s%s", (int)indent + 4, "", *p);
+                        used = indent + 4 + width;
+                } else {
+                        (void)printf("%s%s", begins ? "" : " ", *p);
+                        used += width + !begins;
+                }
+        }
+        (void)putchar('\n');
+}
+
 /* ---- Values ---- */
 
 char *format_bytes(uint64_t bytes)
@@ -550,7 +576,8 @@ const char *error_hint(VgpudErrorCode code)
         case VGPUD_ERROR_FOREIGN:
                 return "--foreign removes it anyway; make sure first that whoever made it does not need it";
         case VGPUD_ERROR_NO_CAPACITY:
-                return "\"vgpuctl types\" shows what there is room for; destroying an instance makes room";
+                return "\"vgpuctl types --why\" shows what there is room for, and what stands in the way of "
+                       "the rest";
         case VGPUD_ERROR_TOO_MANY_JOBS:
                 return "wait until some of the jobs that \"vgpuctl jobs\" lists have ended";
         case VGPUD_ERROR_EXISTS:

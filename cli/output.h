@@ -65,6 +65,10 @@ static inline void table_freep(Table **t)
 }
 #define _cleanup_table_ _cleanup_(table_freep)
 
+/* A line of text, indented; on a terminal it goes on in further lines, indented by four more, where it is too
+ * long. `head` (may be NULL) is what it begins with, and stands out. */
+void print_wrapped(unsigned indent, const char *head, const char *text);
+
 /* JSON. Keys are NULL inside arrays. */
 typedef struct Json {
         GString *text;

@@ -27,6 +27,8 @@ Tone gpu_state_tone(const GpuInfo *g)
 {
         if (strcmp(g->state, "ready") == 0)
                 return g->stale ? TONE_WARN : TONE_GOOD;
+        if (strcmp(g->state, "unprepared") == 0)
+                return TONE_WARN;
         if (strcmp(g->state, "unsupported") == 0 || strcmp(g->state, "new") == 0)
                 return TONE_DIM;
         return TONE_BAD;
@@ -42,6 +44,19 @@ Tone job_state_tone(const JobInfo *j)
         return strcmp(j->state, "stuck") == 0     ? TONE_BAD
                : strcmp(j->state, "running") == 0 ? TONE_GOOD
                                                   : TONE_PLAIN;
+}
+
+char *mode_choices_text(const ModeInfo *m)
+{
+        return m->choices ? g_strjoinv(", ", m->choices) : NULL;
+}
+
+bool gpu_has_vf(const GpuInfo *g, const char *name)
+{
+        for (unsigned i = 0; i < g->vfs->len; i++)
+                if (strcmp(((const VfInfo *)g->vfs->pdata[i])->name, name) == 0)
+                        return true;
+        return false;
 }
 
 char *number_text(int64_t value)
@@ -119,6 +134,59 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, uns
         return finish_table(a, t, flags);
 }
 
+static void print_type_why(const GpuInfo *g, const TypeInfo *t)
+{
+        bool named = t->name && *t->name && strcmp(t->name, t->id) != 0;
+        g_autofree char *available = t->available > 0 ? number_text(t->available) : g_strdup("none");
+        g_autofree char *most = t->max_instances > 0 ? number_text(t->max_instances) : NULL;
+        g_autofree char *text = g_strdup_printf("%s%s%son %s: %s%s%s can be made now", named ? "(" : "",
+                                                named ? t->name : "", named ? ") " : "", g->name, available,
+                                                most ? " of " : "", most ? most : "");
+
+        print_wrapped(0, t->id, text);
+        if (t->why_not) {
+                g_autofree char *why = g_strdup_printf("%s: %s", t->available > 0 ? "No more, because" : "Why",
+                                                       t->why_not);
+
+                print_wrapped(4, NULL, why);
+        } else if (t->available <= 0)
+                print_wrapped(4, NULL, "Why: the driver does not tell");
+        for (unsigned i = 0; i < t->options->len; i++) {
+                const PairInfo *option = t->options->pdata[i];
+                g_autofree char *line = g_strdup_printf("Option %s: %s", option->name, option->text);
+
+                print_wrapped(4, NULL, line);
+        }
+        if (t->earlier_name) {
+                g_autofree char *careful = g_strdup_printf(
+                                "Careful: this id was \"%s\" when vgpud saw it before", t->earlier_name);
+
+                print_wrapped(4, NULL, careful);
+        }
+}
+
+unsigned print_types_why(const Host *h, const GpuInfo *only)
+{
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
+                const GpuInfo *g = host_gpu(h, i);
+
+                if (only && only != g)
+                        continue;
+                for (unsigned k = 0; k < g->types->len; k++, n++)
+                        print_type_why(g, g->types->pdata[k]);
+                if (g->types->len == 0) {
+                        g_autofree char *text = g_strdup_printf("%s offers no types%s%s", g->name,
+                                                                *g->reason ? ": " : "", g->reason);
+
+                        print_wrapped(0, NULL, text);
+                        n++;
+                }
+        }
+        return n;
+}
+
 unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
 {
         static const Column columns[] = {
@@ -153,6 +221,10 @@ char *job_target_text(const JobInfo *j)
 
         if (strcmp(j->kind, "create") == 0)
                 return n > 1 ? g_strdup_printf("%u of %s", n, j->type) : g_strdup(j->type);
+        if (strcmp(j->kind, "set-vfs") == 0)
+                return j->vfs > 0 ? g_strdup_printf("%" G_GUINT32_FORMAT " VFs", j->vfs) : g_strdup("no VFs");
+        if (strcmp(j->kind, "configure") == 0)
+                return g_strdup_printf("%s: %s", j->mode, j->value);
         return n > 0 ? uuid_from_path(j->instances[0]) : NULL;
 }
 

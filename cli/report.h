@@ -10,11 +10,13 @@ char *gpu_state_text(const GpuInfo *g); /* "ready", "stuck, as of 3 min ago" */
 Tone gpu_state_tone(const GpuInfo *g);
 Tone instance_state_tone(const InstanceInfo *i);
 Tone job_state_tone(const JobInfo *j);
+char *mode_choices_text(const ModeInfo *m); /* "no, yes"; NULL when it is only shown */
+bool gpu_has_vf(const GpuInfo *g, const char *name);
 char *type_available_text(const TypeInfo *t);  /* "3 of 4", "3" */
 char *type_memory_text(const TypeInfo *t);     /* "4 GiB"; NULL when unknown, as all below */
 char *type_resolution_text(const TypeInfo *t); /* "3840x2160" */
 char *number_text(int64_t value);              /* NULL for -1 */
-char *job_target_text(const JobInfo *j);       /* type and how many, or the instance, or NULL */
+char *job_target_text(const JobInfo *j);       /* type and how many, or the instance, or what is set; or NULL */
 
 /* Tables of a host, or of what is on one GPU only (NULL: all). They return the number of rows, and print
  * nothing when there is none. */
@@ -24,5 +26,7 @@ typedef enum PrintFlags {
 } PrintFlags;
 
 unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);
+/* In words, per type: how many, why no more, and its options; and GPUs without types. */
+unsigned print_types_why(const Host *h, const GpuInfo *only);
 unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);
 unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* create, destroy, rescan, cancel: the verbs that change something. */
+/* create, destroy, rescan, enable-vfs, disable-vfs, configure, cancel: the verbs that change something. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include "base/parse-util.h"
 #include "base/uuid.h"
 #include "cli/client.h"
+#include "cli/report.h"
 #include "cli/verbs.h"
 #include "cli/wait.h"
 #include "dbus/bus-names.h"
@@ -216,7 +217,12 @@ int verb_create(const Arguments *a)
         else if (status == 0) {
                 asked = a->gpu ? g_strdup_printf("Could not create %s on %s", type, a->gpu)
                                : g_strdup_printf("Could not create %s", type);
-                status = client_failed(&c, &call->error, type, asked);
+                _cleanup_failure_ Failure f = failure_from_error(&c, &call->error, asked);
+
+                if (!f.hint && a->attributes->len > 0 &&
+                    strcmp(f.name, vgpud_error_code_to_dbus(VGPUD_ERROR_INVALID)) == 0)
+                        f.hint = "\"vgpuctl types --why\" lists the options of each type";
+                status = fail_named(a, f.name, f.status, type, f.hint, f.message);
         }
         calls_done(call, 1);
         return status;
@@ -409,6 +415,161 @@ int verb_rescan(const Arguments *a)
                 remark(a, "No GPU of this host is managed by vgpud.");
         calls_done(b.calls, b.n_calls);
         return status;
+}
+
+/* ---- enable-vfs, disable-vfs, configure: one call for one GPU ---- */
+
+static int find_gpu(const Arguments *a, Client *c, Host **ret_host, GpuInfo **ret)
+{
+        int status = client_open(c, a);
+
+        if (status == 0)
+                status = client_get_host(c, ret_host);
+        if (status == 0)
+                *ret = host_find_gpu(*ret_host, a, a->words[0], &status);
+        return status;
+}
+
+/* The message has its arguments, r says whether they could be appended; this adds the options. */
+static int gpu_run(Batch *b, int r, int status)
+{
+        const Arguments *a = b->client->args;
+
+        if (status == 0 && r >= 0)
+                r = sd_bus_message_open_container(b->calls->message, 'a', "{sv}");
+        if (status == 0 && r >= 0)
+                r = append_common_options(b->calls->message, a);
+        if (status == 0 && r < 0)
+                status = not_sent(a, r);
+        if (status == 0)
+                status = batch_run(b);
+        calls_done(b->calls, b->n_calls);
+        return status;
+}
+
+static bool vfs_owns_job(const Call *call, const Host *h, const JobInfo *job)
+{
+        return strcmp(job->kind, "set-vfs") == 0 && strcmp(job->gpu, call->object) == 0 &&
+               job->vfs == call->count && job->requester == getuid();
+}
+
+static int set_vfs(Client *c, const GpuInfo *g, uint32_t count)
+{
+        Batch b = { .client = c, .key = "gpu", .calls = g_new0(Call, 1), .n_calls = 1 };
+        int r = 0, status = 0;
+
+        b.asked = count > 0 ? "Could not enable virtual functions of"
+                            : "Could not disable the virtual functions of";
+        b.calls->object = g->name;
+        b.calls->count = count;
+        b.calls->owns_job = vfs_owns_job;
+        b.calls->message = client_call_new(c, g->path, VGPUD_INTERFACE_GPU, "SetVfs", &status);
+        if (b.calls->message)
+                r = sd_bus_message_append(b.calls->message, "u", count);
+        return gpu_run(&b, r, status);
+}
+
+int verb_enable_vfs(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        GpuInfo *g = NULL;
+        uint32_t count = 0;
+        int status;
+
+        if (a->n_words > 1 && (parse_u32(a->words[1], 10, &count) < 0 || count == 0))
+                return fail_usage(a,
+                                  "enable-vfs needs a number of virtual functions from 1, not \"%s\"; "
+                                  "disable-vfs "
+                                  "takes them away",
+                                  a->words[1]);
+        status = find_gpu(a, &c, &h, &g);
+        if (status != 0)
+                return status;
+        if (count == 0 && g->total_vfs == 0)
+                return fail(a, VGPUD_ERROR_UNSUPPORTED, g->name,
+                            "Could not enable virtual functions of %s: it cannot have any (no SR-IOV, or it is "
+                            "switched off in the firmware setup)",
+                            g->name);
+        return set_vfs(&c, g, count > 0 ? count : g->total_vfs);
+}
+
+int verb_disable_vfs(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        GpuInfo *g = NULL;
+        int status = find_gpu(a, &c, &h, &g);
+
+        return status != 0 ? status : set_vfs(&c, g, 0);
+}
+
+static int list_modes(const Arguments *a, const GpuInfo *g)
+{
+        static const Column columns[] = {
+                { "MODE", 0 },
+                { "VALUE", 0 },
+                { "CAN BE", COLUMN_SHRINK },
+                { "MEANING", COLUMN_SHRINK },
+        };
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns));
+
+        if (a->json) {
+                Json j = json_new(false);
+
+                json_object(&j, NULL);
+                json_modes(&j, "modes", g->modes);
+                json_object_end(&j);
+                json_print(&j, stdout);
+                return 0;
+        }
+        for (unsigned i = 0; i < g->modes->len; i++) {
+                const ModeInfo *m = g->modes->pdata[i];
+
+                if (a->quiet) {
+                        (void)puts(m->name);
+                        continue;
+                }
+                table_add(t, m->name, TONE_PLAIN);
+                table_add(t, m->value, TONE_PLAIN);
+                table_take(t, mode_choices_text(m), TONE_PLAIN);
+                table_add(t, m->help, TONE_PLAIN);
+        }
+        if (table_rows(t) > 0)
+                table_print(t, 0, a->legend);
+        if (g->modes->len == 0)
+                remark(a, "%s has no modes to set.", g->name);
+        return 0;
+}
+
+static bool configure_owns_job(const Call *call, const Host *h, const JobInfo *job)
+{
+        return strcmp(job->kind, "configure") == 0 && strcmp(job->gpu, call->object) == 0 &&
+               job->requester == getuid();
+}
+
+int verb_configure(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        Batch b = { .client = &c, .asked = "Could not configure", .key = "gpu", .n_calls = 1 };
+        GpuInfo *g = NULL;
+        int r = 0, status;
+
+        if (a->n_words == 2)
+                return fail_usage(a, "configure needs a value for mode \"%s\"", a->words[1]);
+        status = find_gpu(a, &c, &h, &g);
+        if (status != 0)
+                return status;
+        if (a->n_words == 1)
+                return list_modes(a, g);
+        b.calls = g_new0(Call, 1);
+        b.calls->object = g->name;
+        b.calls->owns_job = configure_owns_job;
+        b.calls->message = client_call_new(&c, g->path, VGPUD_INTERFACE_GPU, "Configure", &status);
+        if (b.calls->message)
+                r = sd_bus_message_append(b.calls->message, "ss", a->words[1], a->words[2]);
+        return gpu_run(&b, r, status);
 }
 
 /* ---- cancel ---- */

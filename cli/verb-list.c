@@ -97,11 +97,8 @@ static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
 
         (void)printf("%s%s%s%s%s: %s%s%s\n", tone_begin(TONE_HEAD), g->name, title ? "  " : "", printable,
                      tone_end(TONE_HEAD), tone_begin(gpu_state_tone(g)), state, tone_end(gpu_state_tone(g)));
-        if (*g->reason) {
-                g_autofree char *reason = format_printable(g->reason);
-
-                (void)printf("  %s\n", reason);
-        }
+        if (*g->reason)
+                print_wrapped(2, NULL, g->reason);
         overview_facts(g);
         for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
                 on_it = on_it || strcmp(host_instance(h, i)->gpu, g->path) == 0;
@@ -232,7 +229,7 @@ int verb_types(const Arguments *a)
         _cleanup_client_ Client c = { 0 };
         _cleanup_host_ Host *h = NULL;
         GpuInfo *only = NULL;
-        int status = get_host_and_gpu(a, &c, client_get_types, &h, &only);
+        int status = get_host_and_gpu(a, &c, a->why ? client_get_host : client_get_types, &h, &only);
 
         if (status != 0)
                 return status;
@@ -254,7 +251,7 @@ int verb_types(const Arguments *a)
                 types_quiet(h, only);
                 return 0;
         }
-        if (print_types(a, h, only, 0) > 0)
+        if ((a->why ? print_types_why(h, only) : print_types(a, h, only, 0)) > 0)
                 return 0;
         if (!only)
                 remark(a, "No GPU of this host offers types.");

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-event.h>
+#include <unistd.h>
 
 #include "cli/client.h"
 #include "cli/report.h"
@@ -165,6 +166,30 @@ static char *types_text(const GpuInfo *g, GHashTable *before)
         return g_string_free(s, false);
 }
 
+/* Lists as a person wants to know them. */
+static char *gpu_value_text(const GpuInfo *g, const char *key, GHashTable *types_before)
+{
+        unsigned n_taken = 0;
+        GString *s;
+
+        if (strcmp(key, "types") == 0)
+                return types_text(g, types_before);
+        if (strcmp(key, "vfs") == 0) {
+                for (unsigned i = 0; i < g->vfs->len; i++)
+                        n_taken += strcmp(((const VfInfo *)g->vfs->pdata[i])->instance, "/") != 0;
+                return g_strdup_printf("%u, %u of them with an instance", g->vfs->len, n_taken);
+        }
+        if (strcmp(key, "modes") != 0)
+                return object_value_text(OBJECT_GPU, g, key);
+        s = g_string_new(NULL);
+        for (unsigned i = 0; i < g->modes->len; i++) {
+                const ModeInfo *mode = g->modes->pdata[i];
+
+                g_string_append_printf(s, "%s%s %s", i > 0 ? ", " : "", mode->name, mode->value);
+        }
+        return g_string_free(s, false);
+}
+
 static GHashTable *availability(const GpuInfo *g)
 {
         GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -204,8 +229,8 @@ static void changed(Monitor *m, ObjectKind kind, const void *object, const GPtrA
 
                 if (is_told_elsewhere(kind, key))
                         continue;
-                value = kind == OBJECT_GPU && strcmp(key, "types") == 0 ? types_text(object, types_before)
-                                                                        : object_value_text(kind, object, key);
+                value = kind == OBJECT_GPU ? gpu_value_text(object, key, types_before)
+                                           : object_value_text(kind, object, key);
                 g_string_append_printf(s, "%s%s: %s", s->len > 0 ? "; " : "", key, value);
         }
         if (s->len > 0)
@@ -464,6 +489,20 @@ static int on_end(sd_event_source *source, const struct signalfd_siginfo *si, vo
         return sd_event_exit(m->event, 0);
 }
 
+/* Nobody reads any more: seen also while there is nothing to say. */
+static int on_reader_gone(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        return give_up(userdata, EXIT_FAILURE);
+}
+
+static int watch_reader(Monitor *m)
+{
+        /* No events are asked for: errors and hang-ups are told anyway. */
+        int r = sd_event_add_io(m->event, NULL, STDOUT_FILENO, 0, on_reader_gone, m);
+
+        return r == -EPERM ? 0 : r; /* a file, which has no reader that could go */
+}
+
 static int subscribe(Monitor *m)
 {
         static const int signals[] = { SIGINT, SIGTERM };
@@ -480,6 +519,8 @@ static int subscribe(Monitor *m)
                 return -errno;
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(signals); i++)
                 r = sd_event_add_signal(m->event, NULL, signals[i], on_end, m);
+        if (r >= 0)
+                r = watch_reader(m);
         if (r >= 0)
                 r = sd_bus_attach_event(m->client.bus, m->event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)

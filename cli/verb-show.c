@@ -11,13 +11,15 @@
 #include "cli/report.h"
 #include "cli/verbs.h"
 
-/* "      Key: value"; left out when the value is NULL or empty. Frees the value. */
+/* "      Key: value", and one more of the same when the key is ""; left out when the value is NULL or empty.
+ * Frees the value. */
 static void line(const char *key, char *value, Tone tone)
 {
         if (value && *value) {
                 g_autofree char *printable = format_printable(value);
 
-                (void)printf("%14s: %s%s%s\n", key, tone_begin(tone), printable, tone_end(tone));
+                (void)printf("%14s%c %s%s%s\n", key, *key ? ':' : ' ', tone_begin(tone), printable,
+                             tone_end(tone));
         }
         g_free(value);
 }
@@ -82,11 +84,18 @@ static void show_gpu_pci(const GpuInfo *g)
         else
                 line_copy("PCIe link", now);
         g_free(now);
-        if (g->total_vfs > 0)
+        if (g->total_vfs > 0 || g->enabled_vfs > 0)
                 line("VFs",
                      g_strdup_printf("%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT, g->enabled_vfs,
                                      g->total_vfs),
                      TONE_PLAIN);
+}
+
+static void type_line(const char *key, const char *text)
+{
+        g_autofree char *printable = format_printable(text);
+
+        (void)printf("    %s%s: %s%s\n", tone_begin(TONE_DIM), key, printable, tone_end(TONE_DIM));
 }
 
 static void show_type(const TypeInfo *t)
@@ -129,17 +138,79 @@ static void show_type(const TypeInfo *t)
                 if (value >= 0)
                         g_string_append_printf(s, ", %s %" G_GINT64_FORMAT, numbers[i].key, value);
         }
+        if (t->mig)
+                g_string_append(s, ", a slice of the partitioned GPU (MIG)");
         if (t->device_api && *t->device_api)
                 g_string_append_printf(s, ", %s", t->device_api);
         (void)puts(s->str);
         g_string_free(s, true);
+        if (t->why_not)
+                print_wrapped(4, t->available > 0 ? "no more, because:" : "why:", t->why_not);
+        for (unsigned i = 0; i < t->options->len; i++) {
+                const PairInfo *option = t->options->pdata[i];
+                g_autofree char *head = g_strdup_printf("option %s:", option->name);
+
+                print_wrapped(4, head, option->text);
+        }
+        if (t->earlier_name)
+                print_wrapped(4, "careful: when vgpud saw this id before it was", t->earlier_name);
+        if (t->key)
+                type_line("key", t->key);
         if (t->description && *t->description) {
                 g_autofree char *stripped = g_strstrip(g_strdup(t->description));
                 g_auto(GStrv) lines = g_strsplit(stripped, "\n", -1);
-                g_autofree char *text = g_strjoinv("; ", lines), *printable = format_printable(text);
+                g_autofree char *text = g_strjoinv("; ", lines);
 
-                (void)printf("    %sdriver: %s%s\n", tone_begin(TONE_DIM), printable, tone_end(TONE_DIM));
+                type_line("driver", text);
         }
+}
+
+static void show_modes(const GpuInfo *g)
+{
+        (void)puts("\nModes:");
+        for (unsigned i = 0; i < g->modes->len; i++) {
+                const ModeInfo *m = g->modes->pdata[i];
+                g_autofree char *choices = mode_choices_text(m);
+                g_autofree char *text = g_strdup_printf(
+                                "%s: %s%s%s%s", m->name, m->value ? m->value : "unknown",
+                                choices ? " (can be " : "", choices ? choices : "", choices ? ")" : "");
+
+                print_wrapped(4, NULL, text);
+                if (m->help)
+                        print_wrapped(8, NULL, m->help);
+        }
+}
+
+static void show_vfs(const Arguments *a, const Host *h, const GpuInfo *g)
+{
+        static const Column columns[] = {
+                { "VF", COLUMN_RIGHT },
+                { "DEVICE", 0 },
+                { "INSTANCE", COLUMN_SHRINK },
+                { "TYPE", COLUMN_SHRINK },
+        };
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns));
+
+        for (unsigned i = 0; i < g->vfs->len; i++) {
+                const VfInfo *vf = g->vfs->pdata[i];
+                const InstanceInfo *on_it = host_find_path(h, OBJECT_INSTANCE, vf->instance);
+
+                table_take(t, number_text(vf->index), TONE_PLAIN);
+                table_add(t, vf->name, TONE_PLAIN);
+                table_take(t, uuid_from_path(vf->instance), TONE_PLAIN);
+                table_add(t, on_it ? on_it->type : NULL, TONE_PLAIN);
+        }
+        (void)puts("\nVirtual functions:");
+        table_print(t, 4, a->legend);
+}
+
+/* Worth a line when they are not the GPU itself, or what is listed as its virtual functions anyway. */
+static bool parents_are_news(const GpuInfo *g)
+{
+        for (char **p = g->parents; *p; p++)
+                if (strcmp(*p, g->name) != 0 && !gpu_has_vf(g, *p))
+                        return true;
+        return false;
 }
 
 static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
@@ -157,7 +228,7 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
         line_number("IOMMU group", g->iommu_group);
         if (g->boot_display)
                 line_copy("Boot display", "yes");
-        if (g_strv_length(g->parents) > 1 || (g->parents[0] && strcmp(g->parents[0], g->name) != 0))
+        if (parents_are_news(g))
                 line("Parents", g_strjoinv(" ", g->parents), TONE_PLAIN);
         line_copy("Path", g->sysfs_path);
         line_moment("Looked at", g->scanned_usec);
@@ -169,6 +240,10 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
                                         : number_text(job_id_from_path(g->job)),
                      TONE_PLAIN);
 
+        if (g->modes->len > 0)
+                show_modes(g);
+        if (g->vfs->len > 0)
+                show_vfs(a, h, g);
         for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
                 n_instances += strcmp(host_instance(h, i)->gpu, g->path) == 0;
         if (n_instances > 0) {
@@ -237,6 +312,13 @@ static void show_instance(const Arguments *a, const InstanceInfo *i)
         line_copy("GPU", i->gpu_name);
         if (strcmp(i->parent, i->gpu_name) != 0)
                 line_copy("Parent", i->parent);
+        line_copy("Slot", i->slot);
+        for (unsigned n = 0; n < i->attributes->len; n++) {
+                const PairInfo *attribute = i->attributes->pdata[n];
+
+                line(n == 0 ? "Options" : "", g_strdup_printf("%s = %s", attribute->name, attribute->text),
+                     TONE_PLAIN);
+        }
         line_copy("Interface", i->device_api);
         line("Driver", g_strdup(*i->driver ? i->driver : "none"), *i->driver ? TONE_PLAIN : TONE_WARN);
         line_copy("Path", i->sysfs_path);
@@ -255,6 +337,10 @@ static void show_job(const Arguments *a, const JobInfo *j)
         line("State", g_strdup(j->state), job_state_tone(j));
         line_copy("GPU", j->gpu);
         line_copy("Type", j->type);
+        if (strcmp(j->kind, "set-vfs") == 0)
+                line_number("VFs", j->vfs);
+        if (strcmp(j->kind, "configure") == 0)
+                line("Mode", g_strdup_printf("%s: %s", j->mode, j->value), TONE_PLAIN);
         for (char **p = j->instances; *p; p++)
                 line(p == j->instances ? "Instances" : "", uuid_from_path(*p), TONE_PLAIN);
         line("Asked by", user_text(a, j->requester), TONE_PLAIN);

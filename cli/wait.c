@@ -78,10 +78,12 @@ static GPtrArray *own_jobs(const Waiter *w)
 
 static const char *job_doing(const JobInfo *job)
 {
-        return strcmp(job->kind, "create") == 0    ? "makes"
-               : strcmp(job->kind, "destroy") == 0 ? "removes"
-               : strcmp(job->kind, "rescan") == 0  ? "looks at"
-                                                   : "works on";
+        return strcmp(job->kind, "create") == 0      ? "makes"
+               : strcmp(job->kind, "destroy") == 0   ? "removes"
+               : strcmp(job->kind, "rescan") == 0    ? "looks at"
+               : strcmp(job->kind, "set-vfs") == 0   ? job->vfs > 0 ? "enables" : "disables"
+               : strcmp(job->kind, "configure") == 0 ? "sets"
+                                                     : "works on";
 }
 
 static char *job_object(const JobInfo *job)
@@ -93,6 +95,12 @@ static char *job_object(const JobInfo *job)
                              : g_strdup_printf("%s on %s", job->type, job->gpu);
         if (strcmp(job->kind, "destroy") == 0 && n == 1)
                 return uuid_from_path(job->instances[0]);
+        if (strcmp(job->kind, "set-vfs") == 0)
+                return job->vfs > 0 ? g_strdup_printf("%" G_GUINT32_FORMAT " virtual functions of %s", job->vfs,
+                                                      job->gpu)
+                                    : g_strdup_printf("the virtual functions of %s", job->gpu);
+        if (strcmp(job->kind, "configure") == 0)
+                return g_strdup_printf("%s of %s to %s", job->mode, job->gpu, job->value);
         return g_strdup(job->gpu);
 }
 

@@ -18,7 +18,7 @@ struct Call {
         const char *object;      /* borrowed; what the user named */
         CallOwnsJob owns_job;
         const char *uuid; /* create: the UUID it will have, NULL if the daemon makes it up; borrowed */
-        uint32_t count;   /* create */
+        uint32_t count;   /* create: instances; virtual functions */
 
         /* what came of it */
         bool sent;

@@ -48,12 +48,13 @@ __vgpuctl_offer() {
 _vgpuctl() {
         local __vgpuctl_words=() __vgpuctl_cur=""
         local cur option="" verb="" gpu="" word i
-        local -a ask_gpu=()
+        local -a ask_gpu=() objects=()
         COMPREPLY=()
         __vgpuctl_split
         cur=$__vgpuctl_cur
 
-        # Where we are: the verb, the GPU that was named, and the option whose value stands at the cursor.
+        # Where we are: the verb, the words after it, the GPU that was named, and the option whose value stands at the
+        # cursor.
         for ((i = 1; i < ${#__vgpuctl_words[@]} - 1; i++)); do
                 word=${__vgpuctl_words[i]}
                 case $word in
@@ -66,7 +67,12 @@ _vgpuctl() {
                         i=$((i + 1))
                         ;;
                 -*) ;;
-                *) verb=${verb:-$word} ;;
+                *)
+                        if [[ -n $verb ]]; then
+                                objects+=("$word")
+                        fi
+                        verb=${verb:-$word}
+                        ;;
                 esac
         done
         if [[ $cur == --*=* ]]; then
@@ -81,6 +87,10 @@ _vgpuctl() {
         --gpu) __vgpuctl_offer "$cur" < <(__vgpuctl_ask gpus) ;;
         --type) __vgpuctl_offer "$cur" < <(__vgpuctl_ask types "${ask_gpu[@]}") ;;
         --parent) __vgpuctl_offer "$cur" < <(__vgpuctl_ask parents "${ask_gpu[@]}") ;;
+        --attr)
+                compopt -o nospace 2>/dev/null
+                __vgpuctl_offer "$cur" < <(__vgpuctl_ask attributes "${objects[@]:0:1}" "${ask_gpu[@]}")
+                ;;
         -H | --host) __vgpuctl_offer "$cur" < <(compgen -A hostname) ;;
         ?*) ;;
         *)
@@ -88,23 +98,27 @@ _vgpuctl() {
                         __vgpuctl_offer "$cur" < <(__vgpuctl_ask options "$verb")
                         return
                 fi
-                case $verb in
-                "") __vgpuctl_offer "$cur" < <(__vgpuctl_ask verbs) ;;
-                help) __vgpuctl_offer "$cur" < <(__vgpuctl_ask verbs) ;;
-                types | list | rescan) __vgpuctl_offer "$cur" < <(__vgpuctl_ask gpus) ;;
-                show)
-                        if [[ ${__vgpuctl_words[-2]} == job ]]; then
+                # The verb, and how many words stand after it already: nothing is offered beyond the last one.
+                case $verb:${#objects[@]} in
+                :0 | help:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask verbs) ;;
+                types:0 | list:0 | rescan:0 | configure:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask gpus) ;;
+                enable-vfs:0 | disable-vfs:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask vf-gpus) ;;
+                configure:1) __vgpuctl_offer "$cur" < <(__vgpuctl_ask modes --gpu "${objects[0]}") ;;
+                configure:2) __vgpuctl_offer "$cur" < <(__vgpuctl_ask choices "${objects[1]}" --gpu "${objects[0]}") ;;
+                show:0)
+                        __vgpuctl_offer "$cur" < <(
+                                __vgpuctl_ask objects
+                                echo job
+                        )
+                        ;;
+                show:1)
+                        if [[ ${objects[0]} == job ]]; then
                                 __vgpuctl_offer "$cur" < <(__vgpuctl_ask jobs)
-                        else
-                                __vgpuctl_offer "$cur" < <(
-                                        __vgpuctl_ask objects
-                                        echo job
-                                )
                         fi
                         ;;
-                create) __vgpuctl_offer "$cur" < <(__vgpuctl_ask types "${ask_gpu[@]}") ;;
-                destroy) __vgpuctl_offer "$cur" < <(__vgpuctl_ask instances) ;;
-                cancel) __vgpuctl_offer "$cur" < <(__vgpuctl_ask jobs) ;;
+                create:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask types "${ask_gpu[@]}") ;;
+                destroy:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask instances) ;;
+                cancel:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask jobs) ;;
                 esac
                 ;;
         esac

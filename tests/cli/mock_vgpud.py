@@ -58,8 +58,28 @@ def make_type(name, description, api, aliases, available, **more):
     t = {"Name": name, "Description": description, "DeviceApi": api,
          "Aliases": dbus.Array(aliases, signature="s"), "Available": dbus.UInt32(available)}
     for key, value in more.items():
-        t[key] = dbus.UInt64(value) if key.endswith("Bytes") else dbus.UInt32(value)
+        if isinstance(value, list):
+            t[key] = dbus.Array(value, signature="(ss)")
+        elif isinstance(value, (str, bool)):
+            t[key] = value
+        else:
+            t[key] = dbus.UInt64(value) if key.endswith("Bytes") else dbus.UInt32(value)
     return dbus.Dictionary(t, signature="sv", variant_level=0)
+
+
+def make_mode(value, choices=None, text=None):
+    m = {"Value": value}
+    if choices:
+        m["Choices"] = dbus.Array(choices, signature="s")
+    if text:
+        m["Help"] = text
+    return dbus.Dictionary(m, signature="sv")
+
+
+def make_vfs(names, taken=None):
+    """Virtual functions; `taken`: name -> path of the instance."""
+    return dbus.Array([(dbus.UInt32(i), name, dbus.ObjectPath((taken or {}).get(name, "/"))) for i, name in enumerate(names)],
+                      signature="(uso)")
 
 
 def make_gpu(name, types, **more):
@@ -68,8 +88,8 @@ def make_gpu(name, types, **more):
          "Class": dbus.UInt32(0), "VendorName": "", "DeviceName": "", "Driver": "", "BackEnd": "mdev", "State": "ready",
          "Reason": "", "Stale": False, "NumaNode": dbus.Int32(-1), "IommuGroup": dbus.Int32(-1), "LinkSpeed": "",
          "LinkSpeedMax": "", "LinkWidth": dbus.UInt32(0), "LinkWidthMax": dbus.UInt32(0), "BootDisplay": False,
-         "TotalVfs": dbus.UInt32(0), "EnabledVfs": dbus.UInt32(0), "Parents": dbus.Array([name], signature="s"),
-         "Types": dbus.Dictionary(types, signature="sa{sv}"), "Job": dbus.ObjectPath("/"), "QueuedJobs": dbus.UInt32(0),
+         "TotalVfs": dbus.UInt32(0), "EnabledVfs": dbus.UInt32(0), "Vfs": make_vfs([]), "Parents": dbus.Array([name], signature="s"),
+         "Types": dbus.Dictionary(types, signature="sa{sv}"), "Modes": dbus.Dictionary({}, signature="sa{sv}"), "Job": dbus.ObjectPath("/"), "QueuedJobs": dbus.UInt32(0),
          "ScannedUsec": dbus.UInt64(now())}
     p.update(more)
     return p
@@ -77,10 +97,10 @@ def make_gpu(name, types, **more):
 
 def make_instance(identity, gpu, type_id, type_name, **more):
     device = f"/sys/bus/mdev/devices/{identity}"
-    p = {"Uuid": identity, "Name": "", "Gpu": dbus.ObjectPath(gpu_path(gpu)), "Parent": gpu, "Type": type_id,
+    p = {"Uuid": identity, "Name": "", "Gpu": dbus.ObjectPath(gpu_path(gpu)), "Parent": gpu, "Slot": "", "Type": type_id,
          "TypeName": type_name, "DeviceApi": "vfio-pci", "Driver": "vfio_mdev", "Origin": "vgpud", "State": "active",
          "Owner": dbus.UInt32(0), "CreatedUsec": dbus.UInt64(now()), "SysfsPath": f"/sys/devices/virtual/{gpu}/{identity}",
-         "IommuGroup": dbus.Int32(12),
+         "IommuGroup": dbus.Int32(12), "Attributes": dbus.Dictionary({}, signature="ss"),
          "HandOver": dbus.Dictionary({
              "sysfs_path": device, "iommu_group": dbus.Int32(12), "group_node": "/dev/vfio/12",
              "libvirt_xml": "<hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'>\n  <source>\n"
@@ -92,10 +112,11 @@ def make_instance(identity, gpu, type_id, type_name, **more):
     return p
 
 
-def make_job(number, kind, gpu, instances, type_id, requester):
+def make_job(number, kind, gpu, instances, type_id, requester, about=None):
     return {"Id": dbus.UInt32(number), "Kind": kind, "State": "running", "Gpu": gpu,
             "Instances": dbus.Array([dbus.ObjectPath(i) for i in instances], signature="o"), "Type": type_id,
-            "Requester": dbus.UInt32(requester), "CreatedUsec": dbus.UInt64(now()), "StartedUsec": dbus.UInt64(now()),
+            "Vfs": dbus.UInt32((about or {}).get("Vfs", 0)), "Mode": (about or {}).get("Mode", ""),
+            "Value": (about or {}).get("Value", ""), "Requester": dbus.UInt32(requester), "CreatedUsec": dbus.UInt64(now()), "StartedUsec": dbus.UInt64(now()),
             "TimeoutUsec": dbus.UInt64(120 * 1000000)}
 
 
@@ -117,7 +138,7 @@ def world():
                                           Weight=4),
               "i915-GVTg_V5_8": make_type("GVTg_V5_8", gvt_text, "vfio-pci", ["GVTg_V5_8"], 0, LowGmBytes=64 * MIB,
                                           HighGmBytes=384 * MIB, FramebufferBytes=448 * MIB, Fences=4, MaxX=1024, MaxY=768,
-                                          Weight=2)},
+                                          Weight=2, Key="8086/-/-/448/GVTg_V5_8")},
         SysfsPath="/sys/devices/pci0000:00/0000:00:02.0", Subsystem="pci", VendorId=dbus.UInt16(0x8086),
         DeviceId=dbus.UInt16(0x1912), SubsystemVendorId=dbus.UInt16(0x1028), SubsystemDeviceId=dbus.UInt16(0x06b9),
         Class=dbus.UInt32(0x030000), VendorName="Intel Corporation", DeviceName="HD Graphics 530", Driver="i915",
@@ -126,12 +147,16 @@ def world():
         NVIDIA, {"nvidia-746": make_type("NVIDIA A2-4Q", "num_heads=4, frl_config=60, framebuffer=4096M, "
                                          "max_resolution=7680x4320, max_instance=4", "vfio-pci", ["NVIDIA A2-4Q", "A2-4Q"], 3,
                                          FramebufferBytes=4096 * MIB, Heads=4, FrameRateLimit=60, MaxX=7680, MaxY=4320,
-                                         MaxInstances=4)},
+                                         MaxInstances=4, Key="10de/A2/Q/4096/A2-4Q", Product="A2", Class="Q",
+                                         WhyNot="one vGPU of 4096 MB is there, and 12288 MB of framebuffer are left")},
         SysfsPath="/sys/devices/pci0000:40/0000:41:00.0", Subsystem="pci", VendorId=dbus.UInt16(0x10de),
         DeviceId=dbus.UInt16(0x25b6), Class=dbus.UInt32(0x030200), VendorName="NVIDIA Corporation",
         DeviceName="GA107GL [A2 / A16]", Driver="nvidia", NumaNode=dbus.Int32(1), IommuGroup=dbus.Int32(44),
         LinkSpeed="8.0 GT/s PCIe", LinkSpeedMax="16.0 GT/s PCIe", LinkWidth=dbus.UInt32(8), LinkWidthMax=dbus.UInt32(8),
-        TotalVfs=dbus.UInt32(16), EnabledVfs=dbus.UInt32(16),
+        TotalVfs=dbus.UInt32(16), EnabledVfs=dbus.UInt32(2),
+        Vfs=make_vfs(["0000:41:00.4", "0000:41:00.5"], {"0000:41:00.4": instance_path(SECOND)}),
+        Modes=dbus.Dictionary({"heterogeneous": make_mode("no", ["no", "yes"], "types of several sizes beside each other"),
+                               "mig": make_mode("no")}, signature="sa{sv}"),
         Parents=dbus.Array(["0000:41:00.4", "0000:41:00.5"], signature="s"))}
     objects[gpu_path(OLD)] = {GPU: make_gpu(
         OLD, {}, SysfsPath="/sys/devices/pci10000:00/10000:03:00.0", Subsystem="pci", VendorId=dbus.UInt16(0x1002),
@@ -150,6 +175,44 @@ def world():
     objects[instance_path(FOREIGN)] = {INSTANCE: make_instance(
         FOREIGN, GVT, "i915-GVTg_V5_4", "GVTg_V5_4", Origin="foreign", Owner=dbus.UInt32(NOBODY),
         CreatedUsec=dbus.UInt64(0))}
+    return objects
+
+
+XE = "0000:03:00.0"
+XE_VF = "0000:03:00.1"
+HANDED_OUT = "10000000-3333-4444-8555-666677778888"
+
+
+def xe_world(prepared):
+    """A GPU whose instances are virtual functions, and one of these; not part of world(): tests add it."""
+    reason = f"no virtual functions are enabled; enable some: vgpuctl enable-vfs {XE} [COUNT], 12 at most"
+    more = {} if prepared else {"WhyNot": reason}
+    types = {"vf": make_type("vf", "a virtual function as the driver makes it", "vfio-pci", [], 2 if prepared else 0,
+                             MaxInstances=12, **more),
+             "vf-profile": make_type("vf-profile", "a virtual function with quotas of your own", "vfio-pci", ["profile"],
+                                     2 if prepared else 0, MaxInstances=12, Key="8086/-/-/-/vf-profile", **more, Options=[("vram_quota", "bytes (K, M, G allowed), rounded up by the GPU"),
+                                              ("exec_quantum_ms", "milliseconds (0 to 100000); 0: no limit")])}
+    objects = {gpu_path(XE): {GPU: make_gpu(
+        XE, types, SysfsPath="/sys/devices/pci0000:00/0000:03:00.0", Subsystem="pci",
+        VendorId=dbus.UInt16(0x8086), DeviceId=dbus.UInt16(0xe211), Class=dbus.UInt32(0x030000), VendorName="Intel Corporation",
+        DeviceName="Battlemage G21", Driver="xe", BackEnd="sriov", TotalVfs=dbus.UInt32(12), EnabledVfs=dbus.UInt32(0),
+        Parents=dbus.Array([], signature="s"))}}
+    gpu = objects[gpu_path(XE)][GPU]
+    if not prepared:
+        gpu.update(State="unprepared", Reason=reason)
+        return objects
+    names = [XE_VF, "0000:03:00.2", "0000:03:00.3"]
+    gpu.update(EnabledVfs=dbus.UInt32(3), Vfs=make_vfs(names, {XE_VF: instance_path(HANDED_OUT)}),
+               Parents=dbus.Array(names, signature="s"))
+    device = f"/sys/devices/pci0000:00/{XE_VF}"
+    objects[instance_path(HANDED_OUT)] = {INSTANCE: make_instance(
+        HANDED_OUT, XE, "vf-profile", "vf-profile", Parent=XE_VF, Slot=XE_VF, Driver="xe-vfio-pci", SysfsPath=device,
+        Attributes=dbus.Dictionary({"exec_quantum_ms": "20", "vram_quota": "1073741824"}, signature="ss"),
+        CreatedUsec=dbus.UInt64(now() - 3 * HOUR - 30 * 1000000), IommuGroup=dbus.Int32(17), HandOver=dbus.Dictionary({
+            "sysfs_path": device, "iommu_group": dbus.Int32(17), "group_node": "/dev/vfio/17",
+            "libvirt_xml": "<hostdev mode='subsystem' type='pci' managed='no'>\n  <source>\n    <address domain='0x0000' "
+                           "bus='0x03' slot='0x00' function='0x1'/>\n  </source>\n</hostdev>\n",
+            "qemu_args": dbus.Array(["-device", f"vfio-pci,host={XE_VF}"], signature="s")}, signature="sv"))}
     return objects
 
 
@@ -196,10 +259,10 @@ class Mock(dbus.service.FallbackObject):
             name, text = self.fail.pop(0)
             raise dbus.exceptions.DBusException(text, name=name)
 
-    def start_job(self, kind, gpu, instances, type_id, effect, options, reply, error, answer):
+    def start_job(self, kind, gpu, instances, type_id, effect, options, reply, error, answer, about=None):
         number, self.next_job = self.next_job, self.next_job + 1
         path = f"{ROOT}/job/{number}"
-        job = make_job(number, kind, gpu, instances, type_id, self.requester)
+        job = make_job(number, kind, gpu, instances, type_id, self.requester, about)
         others = [o[JOB] for o in self.objects.values() if JOB in o and o[JOB]["Gpu"] == gpu]
         if others:
             job["State"], job["StartedUsec"] = "waiting", dbus.UInt64(0)
@@ -296,6 +359,30 @@ class Mock(dbus.service.FallbackObject):
         self.enter("Rescan", message, options)
         name = self.objects[message.get_path()][GPU]["Name"]
         self.start_job("rescan", name, [], "", lambda: None, options, reply, error, lambda job: (dbus.ObjectPath(job),))
+
+    @dbus.service.method(GPU, in_signature="ua{sv}", out_signature="o", message_keyword="message", path_keyword="path",
+                         async_callbacks=("reply", "error"))
+    def SetVfs(self, count, options, message=None, path=None, reply=None, error=None):
+        self.enter("SetVfs", message, count, options)
+        where = message.get_path()
+        name = self.objects[where][GPU]["Name"]
+        self.start_job("set-vfs", name, [], "", lambda: self.change(
+            where, GPU, EnabledVfs=dbus.UInt32(count), Vfs=make_vfs([f"{name[:-1]}{i + 1}" for i in range(count)])),
+                       options, reply, error, lambda job: (dbus.ObjectPath(job),), {"Vfs": count})
+
+    @dbus.service.method(GPU, in_signature="ssa{sv}", out_signature="o", message_keyword="message", path_keyword="path",
+                         async_callbacks=("reply", "error"))
+    def Configure(self, mode, value, options, message=None, path=None, reply=None, error=None):
+        self.enter("Configure", message, mode, value, options)
+        where = message.get_path()
+        gpu = self.objects[where][GPU]
+
+        def effect():
+            gpu["Modes"][mode]["Value"] = value
+            self.change(where, GPU, Modes=gpu["Modes"])
+
+        self.start_job("configure", gpu["Name"], [], "", effect, options, reply, error, lambda job: (dbus.ObjectPath(job),),
+                       {"Mode": mode, "Value": value})
 
     @dbus.service.method(JOB, in_signature="a{sv}", message_keyword="message", path_keyword="path")
     def Cancel(self, options, message=None, path=None):

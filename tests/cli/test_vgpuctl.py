@@ -24,7 +24,8 @@ import dbus
 import harness
 import mock_vgpud
 from harness import Bus, Program, TOP, run, wait_for
-from mock_vgpud import FIRST, FOREIGN, GPU, GVT, INSTANCE, JOB, MANAGER, NVIDIA, OLD, SAMPLE, SECOND, gpu_path, instance_path
+from mock_vgpud import (FIRST, FOREIGN, GPU, GVT, HANDED_OUT, INSTANCE, JOB, MANAGER, NVIDIA, OLD, SAMPLE, SECOND, XE, XE_VF,
+                        gpu_path, instance_path)
 
 GOLDEN = pathlib.Path(__file__).resolve().parent / "golden"
 MANUAL = (TOP / "man/vgpuctl.1.rst").read_text()
@@ -149,9 +150,52 @@ class Tables(Case):
                            "list": ("list",), "list-gpu": ("list", "00:02.0"), "show-instance": ("show", "desk"),
                            "show-instance-vf": ("show", SECOND), "show-foreign": ("show", "c2c1"),
                            "show-gpu": ("show", GVT), "show-gpu-vfs": ("show", NVIDIA), "show-unsupported": ("show", OLD),
-                           "show-sample": ("show", "mdpy"), "jobs-none": ("jobs",)}.items():
+                           "show-sample": ("show", "mdpy"), "jobs-none": ("jobs",), "types-why": ("types", "--why"),
+                           "types-why-gpu": ("types", "41:00.0", "--why"), "modes": ("configure", "41:00.0")}.items():
             with self.subTest(name):
                 self.golden(f"{name}.txt", self.good(*args))
+
+    def add_xe(self, prepared):
+        for path, interfaces in mock_vgpud.xe_world(prepared).items():
+            self.bus.control("Add", dbus.ObjectPath(path), interfaces, signature="oa{sa{sv}}")
+
+    def test_virtual_functions(self):
+        """Where instances are virtual functions: before any is there, and when one is handed out."""
+        self.add_xe(False)
+        self.golden("show-unprepared.txt", self.good("show", XE))
+        self.golden("types-why-unprepared.txt", self.good("types", XE, "--why"))
+        self.assertIn("Nothing can be made on it while it is unprepared.", self.good())
+        self.assertIn("unprepared", self.good("gpus"))
+        for path in mock_vgpud.xe_world(False):
+            self.bus.control("Remove", dbus.ObjectPath(path), signature="o")
+        self.add_xe(True)
+        self.golden("show-sriov.txt", self.good("show", XE))
+        self.golden("types-why-sriov.txt", self.good("types", XE, "--why"))
+        self.golden("show-instance-sriov.txt", self.good("show", HANDED_OUT))
+        gpu, instance = self.data("show", XE)["gpu"], self.data("show", HANDED_OUT)["instance"]
+        self.assertEqual(gpu["vfs"][:2], [{"index": 0, "name": XE_VF, "instance": HANDED_OUT},
+                                          {"index": 1, "name": "0000:03:00.2", "instance": None}])
+        self.assertEqual(instance["slot"], XE_VF)
+        self.assertEqual(sorted(a["name"] for a in instance["attributes"]), ["exec_quantum_ms", "vram_quota"])
+
+    def test_a_hand_over_without_anything_to_paste(self):
+        self.change(instance_path(FIRST), INSTANCE, Slot="vm3", HandOver=dbus.Dictionary(
+            {"sysfs_path": "/sys/kernel/vgt/vm3"}, signature="sv"))
+        shown = self.good("show", "desk")
+        self.assertIn("Slot: vm3\n", shown)
+        self.assertNotIn("libvirt", shown)
+        self.assertNotIn("QEMU", shown)
+        self.assertEqual((self.data("show", "desk")["instance"]["hand_over"]["libvirt_xml"]), None)
+
+    def test_an_id_that_has_changed(self):
+        kinds = dbus.Dictionary({"nvidia-746": mock_vgpud.make_type("NVIDIA L40S-4Q", "", "vfio-pci", [], 0, Mig=True,
+                                                                    EarlierName="NVIDIA A2-4Q")}, signature="sa{sv}")
+        self.change(gpu_path(NVIDIA), GPU, Types=kinds)
+        for args in (("types", "--why"), ("show", NVIDIA)):
+            self.assertIn("NVIDIA A2-4Q", self.good(*args))
+        self.assertIn("the driver does not tell", self.good("types", "--why"))
+        self.assertIn("(MIG)", self.good("show", NVIDIA))
+        self.assertIs(self.data("types", NVIDIA)["types"][0]["mig"], True)
 
     def test_jobs(self):
         self.bus.control("Hold", True)
@@ -163,6 +207,16 @@ class Tables(Case):
         self.golden("show-job.txt", self.good("show", "job", "17"))
         self.golden("overview-jobs.txt", re.sub(r"\b\d s\b", "N s", self.good()))
         self.assertEqual(self.good("jobs", "-q"), "17\n18\n19\n20\n")
+        self.good("enable-vfs", NVIDIA, "4", "--no-block")
+        self.good("disable-vfs", NVIDIA, "--no-block")
+        self.good("configure", NVIDIA, "heterogeneous", "yes", "--no-block")
+        self.golden("jobs-of-gpus.txt", re.sub(r"\b\d s\b", "N s", self.good("jobs", "--no-legend")))
+        self.golden("show-job-vfs.txt", self.good("show", "job", "21"))
+        self.golden("show-job-mode.txt", self.good("show", "job", "23"))
+        jobs = self.data("jobs")["jobs"]
+        self.assertEqual([(j["kind"], j["vfs"], j["mode"], j["value"]) for j in jobs[3:]], [
+            ("rescan", None, None, None), ("set-vfs", 4, None, None), ("set-vfs", 0, None, None),
+            ("configure", None, "heterogeneous", "yes")])
         self.assertEqual(self.data("jobs")["jobs"][0]["instances"], ["00000000-0000-4000-8000-000000000001"])
         self.assertEqual(self.data("show", "job", "20")["job"]["kind"], "rescan")
         self.assertEqual(self.data("show", "mdpy")["gpu"]["job"], 17)
@@ -212,7 +266,8 @@ class Tables(Case):
         for args, member in (((), everything), (("gpus",), everything), (("types",), "ListTypes"), (("types", "-q"), "ListTypes"),
                              (("types", SAMPLE), everything), (("types", "--json"), everything), (("list",), "ListInstances"),
                              (("list", "-q"), "ListInstances"), (("list", SAMPLE), everything), (("list", "--json"), everything),
-                             (("show", "desk"), everything), (("jobs",), everything)):
+                             (("show", "desk"), everything), (("jobs",), everything), (("types", "--why"), everything),
+                             (("configure", NVIDIA), everything)):
             self.calls()
             self.good(*args)
             self.assertEqual([c["member"] for c in self.calls()], [member])
@@ -283,7 +338,7 @@ class Json(Case):
         """The keys of a dictionary, which the XML tells as "Key (s)" in the text about a property."""
         text = (TOP / f"dbus/{interface}.xml").read_text()
         prose = re.search(rf"(?s)\b{name}: (.*?)Since", text)[1]
-        names = re.findall(r"\b(\w+) \((?:s|as|u|t|i)[,)]", prose)
+        names = re.findall(r"\b(\w+) \((?:s|as|u|t|i|b|a\(ss\))[,)]", prose)
         assert len(names) > 5
         return {re.sub(r"(?<!^)(?=[A-Z])", "_", n).lower() for n in names}
 
@@ -407,6 +462,9 @@ class Errors(Case):
                      ("create", "a", "--timeout", "3601s"), ("create", "a", "--foreign"), ("destroy",), ("destroy", ""),
                      ("destroy", "a", "--gpu", "b"), ("cancel",), ("cancel", "x"), ("cancel", "0"), ("cancel", "-1"),
                      ("cancel", "1", "2"), ("show",), ("show", "a", "b"), ("show", "job", "x"), ("show", "job", "0"),
+                     ("enable-vfs",), ("enable-vfs", "a", "0"), ("enable-vfs", "a", "-1"), ("enable-vfs", "a", "x"),
+                     ("enable-vfs", "a", "1", "2"), ("disable-vfs",), ("disable-vfs", "a", "1"), ("configure",),
+                     ("configure", "a", "b"), ("configure", "a", "b", "c", "d"), ("list", "--why"), ("types", "--foreign"),
                      ("rescan", "a", "b"), ("monitor", "x"), ("help", "frobnicate"), ("--host", ""), ("list", "--json=3"),
                      ("list", "--name", "x"), ("jobs", "--no-block"), ("create", b"\xff\xfe")):
             with self.subTest(args):
@@ -518,6 +576,76 @@ class Create(Case):
         self.assertIn("Could not create NVIDIA A2-4Q on 41:00.0: mdpy offers",
                       self.bad(3, "create", "NVIDIA A2-4Q", "--gpu", "41:00.0"))
         self.assertEqual(self.asked()[:2], ["41:00.0", "NVIDIA A2-4Q"])
+
+
+class Gpus(Case):
+    """enable-vfs, disable-vfs, configure."""
+
+    def asked(self, member):
+        calls = self.calls(member)
+        self.assertEqual(len(calls), 1)
+        self.assertEqual(calls[0]["path"], gpu_path(NVIDIA))
+        return calls[0]["args"]
+
+    def test_enable_all(self):
+        self.assertEqual(self.good("enable-vfs", "41:00.0"), "")
+        self.assertEqual(self.asked("SetVfs"), [16, {"wait": 1}])
+        self.assertEqual(self.data("show", NVIDIA)["gpu"]["enabled_vfs"], 16)
+
+    def test_enable_some(self):
+        self.assertEqual(self.good("enable-vfs", NVIDIA, "3", "--timeout", "2min"), "")
+        self.assertEqual(self.asked("SetVfs"), [3, {"wait": 1, "timeout_usec": 120000000}])
+        shown = self.good("show", NVIDIA)
+        self.assertIn("VFs: 3 of 16", shown)
+        self.assertEqual(self.good("enable-vfs", NVIDIA, "4", "--no-block"), "18\n")
+        self.assertEqual(self.asked("SetVfs"), [4, {}])
+        self.assertEqual(self.data("enable-vfs", NVIDIA, "5"),
+                         {"results": [{"gpu": NVIDIA, "job": 19, "result": "done", "error": None}]})
+
+    def test_disable(self):
+        self.assertEqual(self.good("disable-vfs", NVIDIA), "")
+        self.assertEqual(self.asked("SetVfs"), [0, {"wait": 1}])
+        self.assertEqual(self.data("show", NVIDIA)["gpu"]["vfs"], [])
+
+    def test_none_to_enable(self):
+        self.calls()
+        self.assertIn("it cannot have any", self.bad(7, "enable-vfs", "mdpy"))
+        self.assertEqual(self.calls("SetVfs"), [])
+
+    def test_configure(self):
+        self.assertEqual(self.good("configure", NVIDIA, "heterogeneous", "yes"), "")
+        self.assertEqual(self.asked("Configure"), ["heterogeneous", "yes", {"wait": 1}])
+        self.assertEqual(self.data("configure", NVIDIA), {"modes": [
+            {"name": "heterogeneous", "value": "yes", "choices": ["no", "yes"], "help": "types of several sizes beside each other"},
+            {"name": "mig", "value": "no", "choices": None, "help": None}]})
+        self.assertEqual(self.good("configure", NVIDIA, "-q"), "heterogeneous\nmig\n")
+        self.assertEqual(self.good("configure", "mdpy"), "")
+        self.assertEqual(self.data("configure", "mdpy"), {"modes": []})
+
+    def test_refused(self):
+        for args, words in ((("enable-vfs", NVIDIA, "3"), f"Could not enable virtual functions of {NVIDIA}: qemu holds"),
+                            (("disable-vfs", NVIDIA), f"Could not disable the virtual functions of {NVIDIA}: qemu holds"),
+                            (("configure", NVIDIA, "mig", "yes"), f"Could not configure {NVIDIA}: qemu holds")):
+            self.bus.control("Hold", True)
+            number = self.next_number(args)
+            p = self.program(*args)
+            wait_for(lambda n=number: str(n) in self.good("jobs", "-q").split(), "the job")
+            self.bus.control("End", dbus.UInt32(number), "failed", "org.vgpud1.Error.InUse", "qemu holds 0000:41:00.5",
+                             signature="usss")
+            self.assertEqual(p.finish(), 6)
+            self.assertIn(words, p.errors)
+
+    def next_number(self, args):
+        """Of the job that comes next."""
+        number = int(self.good(*args, "--no-block"))
+        self.bus.control("End", dbus.UInt32(number), "canceled", "org.vgpud1.Error.Canceled", "", signature="usss")
+        return number + 1
+
+    def test_options_of_a_type(self):
+        """An option that is wrong leads to where the right ones are listed."""
+        for attributes, hint in (((), False), (("--attr", "vram=1G"), True)):
+            self.bus.control("Fail", "org.vgpud1.Error.InvalidArgs", "type vf has no option vram", signature="ss")
+            self.assertEqual("types --why" in self.bad(2, "create", "vf", *attributes), hint)
 
 
 class Destroy(Case):
@@ -736,6 +864,29 @@ class Terminal(Case):
         self.assertEqual(self.lines("jobs", "-q"), "")
         self.assertEqual(json.loads(self.lines("jobs", "--json")), {"jobs": []})
 
+    def test_running_text(self):
+        """It is broken between words, and what goes on is indented."""
+        whole = self.good("types", "--why", NVIDIA)
+        for columns in (200, 60, 30, 5):
+            text = re.sub(r"\033\[[0-9;]*m", "", self.lines("types", "--why", NVIDIA, columns=columns))
+            for line in text.splitlines():
+                self.assertTrue(len(line) <= columns or " " not in line.strip(), (columns, line))
+            self.assertEqual(text.split(), whole.split())
+        self.assertEqual(len(self.lines("types", "--why", NVIDIA, columns=200).splitlines()), len(whole.splitlines()))
+        self.assertIn("\n        ", self.lines("types", "--why", NVIDIA, columns=60))
+
+    def test_progress_of_gpus(self):
+        """What is waited for is told in words."""
+        self.bus.control("Hold", True)
+        for args, words in ((("enable-vfs", NVIDIA, "4"), "enables 4 virtual functions of 0000:41:00.0"),
+                            (("disable-vfs", NVIDIA), "disables the virtual functions of 0000:41:00.0"),
+                            (("configure", NVIDIA, "heterogeneous", "yes"), "sets heterogeneous of 0000:41:00.0 to yes")):
+            p = self.program(*args, terminal=True, columns=200)
+            p.expect(words)
+            number = max(int(n) for n in self.good("jobs", "-q").split())
+            self.bus.control("End", dbus.UInt32(number), "done", "", "", signature="usss")
+            self.assertEqual(p.finish(), 0)
+
     def test_wide_characters(self):
         self.change(gpu_path(OLD), GPU, DeviceName="\u30b0\u30e9\u30d5\u30a3\u30c3\u30af", VendorName="\u00e9\u00e9")
         rows = self.good("gpus").splitlines()
@@ -775,6 +926,30 @@ class Pipes(Case):
         self.assertEqual(p.process.wait(harness.LIMIT_S), 1)
 
 
+    def test_monitor_notices_while_nothing_happens(self):
+        """"vgpuctl monitor | head -1" ends when head does, not when the next thing happens."""
+        for ignored, status in ((signal.SIG_IGN, 1), (signal.SIG_DFL, 1)):
+            p = self.program("monitor", preexec=lambda how=ignored: signal.signal(signal.SIGPIPE, how), restore_signals=False)
+            p.expect("vgpud is there")
+            del p.fds[p.process.stdout.fileno()]
+            p.process.stdout.close()
+            self.assertEqual(p.process.wait(harness.LIMIT_S), status)
+            self.assertEqual(p.process.stderr.read(), b"")
+
+    def test_monitor_into_a_file(self):
+        """A file has no reader that could go."""
+        path = pathlib.Path(self.bus.folder.name) / "events"
+        with open(path, "wb") as f:
+            process = subprocess.Popen([PROGRAM, "monitor"], stdout=f, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                       env=self.bus.environment)
+        try:
+            wait_for(lambda: "vgpud is there" in path.read_text(), "the first line")
+        finally:
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=harness.LIMIT_S)[1]
+        self.assertEqual((process.returncode, said), (0, b""))
+
+
 class Monitor(Case):
     def watch(self, *args):
         p = self.program("monitor", *args)
@@ -795,6 +970,9 @@ class Monitor(Case):
         self.bus.control("Remove", dbus.ObjectPath(gpu_path(OLD)), signature="o")
         self.bus.control("Add", dbus.ObjectPath(gpu_path(OLD)), mock_vgpud.world()[gpu_path(OLD)], signature="oa{sa{sv}}")
         p.expect(f"{OLD} added")
+        self.good("enable-vfs", NVIDIA, "3")
+        self.good("configure", NVIDIA, "heterogeneous", "yes")
+        p.expect("job 20 ended")
         self.ends(p, signal.SIGTERM)
         text = re.sub(r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  ", "TIME  ", p.text)
         self.golden("monitor.txt", text)
@@ -975,6 +1153,18 @@ class Completion(Case):
         self.assertEqual(self.candidates("types", "--gpu", "41:00.0"), {"nvidia-746": "NVIDIA A2-4Q, available 3 of 4"})
         self.assertEqual(list(self.candidates("instances")), [FIRST, "desk", FOREIGN, SECOND])
         self.assertEqual(list(self.candidates("parents", "--gpu", NVIDIA)), ["0000:41:00.4", "0000:41:00.5"])
+        self.assertEqual(self.candidates("vf-gpus"), {NVIDIA: "NVIDIA Corporation GA107GL [A2 / A16], 2 of 16 VFs"})
+        self.assertEqual(self.candidates("modes", "--gpu", NVIDIA), {"heterogeneous": "types of several sizes beside each other"})
+        self.assertEqual(self.candidates("choices", "heterogeneous", "--gpu", NVIDIA), {"no": "as it is now", "yes": ""})
+        for nothing in (("modes",), ("modes", "--gpu", SAMPLE), ("choices", "mig", "--gpu", NVIDIA), ("choices",),
+                        ("attributes",)):
+            self.assertEqual(self.candidates(*nothing), {})
+        for path, interfaces in mock_vgpud.xe_world(True).items():
+            self.bus.control("Add", dbus.ObjectPath(path), interfaces, signature="oa{sa{sv}}")
+        for what in (("vf-profile",), ("profile",), (), ("--gpu", XE)):
+            self.assertEqual(list(self.candidates("attributes", *what)), ["vram_quota=", "exec_quantum_ms="])
+        self.assertEqual(self.candidates("attributes", "vf"), {})
+        self.bus.control("Reset")
         self.assertEqual(list(self.candidates("objects")), [GVT, NVIDIA, OLD, SAMPLE, FIRST, "desk", FOREIGN, SECOND])
         self.assertEqual(self.candidates("jobs"), {})
         self.bus.control("Hold", True)
@@ -1020,7 +1210,7 @@ class Completion(Case):
         verbs = list(self.candidates("verbs"))
         self.assertEqual(self.bash("vgpuctl "), verbs)
         self.assertEqual(self.bash("vgpuctl cr"), ["create"])
-        self.assertEqual(self.bash("vgpuctl --json c"), ["create", "cancel"])
+        self.assertEqual(self.bash("vgpuctl --json c"), ["create", "configure", "cancel"])
         self.assertEqual(self.bash("vgpuctl create mdpy-"), ["mdpy-vga", "mdpy-xga"])
         self.assertEqual(self.bash("vgpuctl create --type n"), ["nvidia-746"])
         self.assertEqual(self.bash("vgpuctl create --type=n"), ["nvidia-746"])
@@ -1036,6 +1226,24 @@ class Completion(Case):
         self.assertEqual(self.bash("vgpuctl destroy --f"), ["--foreign"])
         self.assertEqual(self.bash("vgpuctl list --f"), [])
         self.assertEqual(self.bash("vgpuctl help cre"), ["create"])
+        self.assertEqual(self.bash("vgpuctl enable-vfs "), [NVIDIA])
+        self.assertEqual(self.bash("vgpuctl disable-vfs 0000:41:"), ["00.0"])
+        self.assertEqual(self.bash("vgpuctl configure m"), ["mdpy"])
+        self.assertEqual(self.bash("vgpuctl configure 0000:41:00.0 "), ["heterogeneous"])
+        self.assertEqual(self.bash("vgpuctl configure 0000:41:00.0 --no-block heterogeneous "), ["no", "yes"])
+        self.assertEqual(self.bash("vgpuctl types --w"), ["--why"])
+        for path, interfaces in mock_vgpud.xe_world(True).items():
+            self.bus.control("Add", dbus.ObjectPath(path), interfaces, signature="oa{sa{sv}}")
+        self.assertEqual(self.bash("vgpuctl create vf-profile --attr v"), ["vram_quota="])
+        self.assertEqual(self.bash("vgpuctl create vf --attr v"), [])
+
+    def test_bash_knows_when_it_is_enough(self):
+        for line in ("gpus ", "jobs ", "monitor ", "types mdpy ", "list mdpy ", "rescan mdpy ", "cancel 17 ", "help create ",
+                     "show desk ", "show job 17 ", "create mdpy-xga ", "enable-vfs 0000:41:00.0 ", "enable-vfs 0000:41:00.0 4 ",
+                     "disable-vfs 0000:41:00.0 ", "configure 0000:41:00.0 heterogeneous yes ", "types --json mdpy ",
+                     "create --gpu mdpy mdpy-xga "):
+            self.assertEqual(self.bash(f"vgpuctl {line}"), [], line)
+        self.assertEqual(self.bash("vgpuctl destroy desk c2 4f0c"), [FIRST, SECOND])
 
     def test_bash_colons(self):
         """bash replaces only what follows the last colon."""
@@ -1109,6 +1317,9 @@ class Completion(Case):
                                        ("vgpuctl create --gpu 0000:41:00.0 ", ["nvidia-746"], ["mdpy-xga"]),
                                        ("vgpuctl create mdpy", ["mdpy-vga", "mdpy-xga"], ["nvidia-746"]),
                                        ("vgpuctl destroy ", [FIRST, "desk"], [GVT]),
+                                       ("vgpuctl enable-vfs ", [NVIDIA], [GVT]),
+                                       ("vgpuctl configure 0000:41:00.0 ", ["heterogeneous"], ["mig", "yes"]),
+                                       ("vgpuctl configure 0000:41:00.0 heterogeneous ", ["no", "yes"], ["mig"]),
                                        ("vgpuctl create --", ["--parent", "--timeout", "--json"], ["--foreign"])):
             with self.subTest(line):
                 shown = self.zsh(line)
@@ -1129,7 +1340,7 @@ class Texts(Case):
 
     def verbs_of_help(self):
         text = self.good("--help")
-        return re.findall(r"(?m)^  ([a-z]+)\b", text[text.index("Verbs:"):text.index("Options:")])
+        return re.findall(r"(?m)^  ([a-z-]+)\b", text[text.index("Verbs:"):text.index("Options:")])
 
     def test_options(self):
         in_help = self.options_of_help()
@@ -1143,14 +1354,14 @@ class Texts(Case):
     def test_verbs(self):
         in_help = self.verbs_of_help()
         section = MANUAL[MANUAL.index("\nVERBS\n"):MANUAL.index("\nOPTIONS\n")]
-        self.assertEqual(["vgpuctl", *in_help], re.findall(r"(?m)^\*\*([a-z]+)\*\*", section))
+        self.assertEqual(["vgpuctl", *in_help], re.findall(r"(?m)^\*\*([a-z-]+)\*\*", section))
         self.assertEqual(in_help, [line.split("\t")[0] for line in self.good("__complete", "verbs").splitlines()])
 
     def test_options_of_verbs(self):
         """What the manual says of each option is what the verb takes, and what shells offer."""
-        section = MANUAL[MANUAL.index("\nOptions of create, destroy and rescan\n"):MANUAL.index("\nWHAT IS PRINTED\n")]
+        section = MANUAL[MANUAL.index("\nOptions of single verbs\n"):MANUAL.index("\nWHAT IS PRINTED\n")]
         for option, text in re.findall(r"(?m)^\*\*(--[\w-]+)\*\*.*\n((?: .*\n)+)", section):
-            verbs = set(re.findall(r"\*(create|destroy|rescan)\*", text))
+            verbs = set(re.findall(r"\*(create|destroy|rescan|enable-vfs|disable-vfs|configure|types)\*", text))
             self.assertTrue(verbs, option)
             for verb in self.verbs_of_help():
                 offered = [line.split("\t")[0] for line in self.good("__complete", "options", verb).splitlines()]
