@@ -15,6 +15,7 @@
 #include "drivers-glue/nvidia-capacity.h"
 #include "drivers-glue/type-name.h"
 #include "drivers-glue/vfio-util.h"
+#include "drivers-glue/vfs.h"
 
 #define DEVICE_API "vfio-pci"
 /* Types named in one message. */
@@ -798,5 +799,6 @@ const VgpuDriver mdev_driver = {
         .scan = mdev_scan,
         .create = mdev_create,
         .destroy = mdev_destroy,
+        .set_vfs = vfs_set,
         .handover = mdev_handover,
 };

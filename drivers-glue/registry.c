@@ -9,6 +9,7 @@
 
 static const VgpuDriver *const drivers[] = {
         &mdev_driver,
+        &sriov_driver,
 };
 
 #define PCI_VENDOR_INTEL  0x8086
