@@ -243,6 +243,12 @@ static int write_one(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, char 
         for (char **f = folders; *f; f++) {
                 g_autofree char *path = g_strdup_printf("%s/%s", *f, q->name), *now = NULL;
 
+                /* So that putting back what could not be changed is no second failure. */
+                if (read_one(t, *f, q, &now) >= 0 && strcmp(now, value) == 0) {
+                        written = true;
+                        continue;
+                }
+                g_clear_pointer(&now, g_free);
                 /* The firmware of the GPU has to answer, and may take long or not do it at all. */
                 r = vgpu_io_write_guarded(t->io, path, value);
                 if (r == -ENOENT || (r < 0 && p->is_elsewhere && p->is_elsewhere(r))) {

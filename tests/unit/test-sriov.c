@@ -1,0 +1,976 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The back end "sriov" on the in-memory kernel. What it writes is compared with tests/golden/sriov-NAME.txt. */
+
+#include "drivers-glue/driver.h"
+
+#include <fcntl.h>
+
+#include "base/fs-util.h"
+#include "drivers-glue/vfs.h"
+#include "fake-sriov.h"
+#include "tests.h"
+
+#define UUID_A "11111111-0000-4000-8000-000000000001"
+#define UUID_B "22222222-0000-4000-8000-000000000002"
+#define UUID_C "33333333-0000-4000-8000-000000000003"
+#define XE     "devices/pci0000:00/0000:00:01.0/0000:03:00.0"
+#define I915   "devices/pci0000:00/0000:00:02.0"
+
+typedef struct Fixture {
+        FakeKernel *k;
+        FakePci *pci;
+        FakePf *pf;
+        GpuFacts *facts;
+        VgpuIo *io;
+        VgpuTarget t;
+        VgpudError e;
+        InstanceDesc *made; /* of the last create() */
+        GPtrArray *attributes;
+        char *slot, *restore; /* of the last claim */
+        int claim_result;
+} Fixture;
+
+DEFINE_DESTROY_NOTIFY(attribute_free, vgpu_attribute_free)
+
+static void read_facts(Fixture *f)
+{
+        gpu_facts_unref(f->facts);
+        f->facts = fake_pf_facts(f->pf);
+        f->t = (VgpuTarget){ .facts = f->facts, .io = f->io };
+}
+
+static Fixture with_pf(FakePfModel model, unsigned total, unsigned enabled)
+{
+        Fixture f = { .k = fake_kernel_new() };
+        uint32_t got;
+
+        f.pci = fake_pci_new(f.k);
+        f.pf = fake_pci_add_pf(f.pci, model, model == FAKE_PF_I915 ? "0000:00:02.0" : "0000:03:00.0", total, 1);
+        f.io = fake_kernel_io(f.k);
+        f.attributes = g_ptr_array_new_with_free_func(attribute_free);
+        read_facts(&f);
+        g_assert(vfs_set(&f.t, enabled, &got, NULL) >= 0);
+        read_facts(&f);
+        return f;
+}
+
+static void fixture_free(Fixture *f)
+{
+        instance_desc_free(f->made);
+        g_ptr_array_unref(f->attributes);
+        g_free(f->slot);
+        g_free(f->restore);
+        vgpud_error_done(&f->e);
+        gpu_facts_unref(f->facts);
+        vgpu_io_free(f->io);
+        fake_pci_free(f->pci);
+        fake_kernel_free(f->k);
+}
+#define _cleanup_fixture_ _cleanup_(fixture_free)
+
+static int claim(const char *slot, const char *restore, void *userdata)
+{
+        Fixture *f = userdata;
+
+        g_free(f->slot);
+        g_free(f->restore);
+        f->slot = g_strdup(slot);
+        f->restore = g_strdup(restore);
+        return f->claim_result;
+}
+
+/* What is returned and what is explained must agree. */
+static int checked(Fixture *f, int r)
+{
+        if (r < 0) {
+                ASSERT_NOT_NULL(f->e.message);
+                ASSERT_EQ(r, -vgpud_error_code_to_errno(f->e.code));
+                ASSERT_TRUE(f->e.message[strlen(f->e.message) - 1] != '.');
+        } else
+                ASSERT_EQ(f->e.code, VGPUD_ERROR_NONE);
+        return r;
+}
+
+static int create_on(Fixture *f, const char *uuid, const char *type_id, const char *parent)
+{
+        CreateArgs args = { .uuid = uuid,
+                            .type_id = type_id,
+                            .parent = parent,
+                            .attributes = f->attributes,
+                            .claim = claim,
+                            .claim_userdata = f };
+
+        vgpud_error_done(&f->e);
+        f->made = instance_desc_free(f->made);
+        int r = checked(f, sriov_driver.create(&f->t, &args, &f->made, &f->e));
+        if (r < 0)
+                ASSERT_NULL(f->made);
+        else {
+                ASSERT_STREQ(f->made->uuid, uuid);
+                ASSERT_STREQ(f->made->type_id, type_id);
+                ASSERT_STREQ(f->made->slot, f->slot);
+                ASSERT_STREQ(f->made->restore, f->restore);
+        }
+        return r;
+}
+
+static int create(Fixture *f, const char *uuid, const char *type_id)
+{
+        return create_on(f, uuid, type_id, NULL);
+}
+
+static int destroy(Fixture *f, const InstanceDesc *d)
+{
+        vgpud_error_done(&f->e);
+        return checked(f, sriov_driver.destroy(&f->t, d, &f->e));
+}
+
+static void add_attribute(Fixture *f, const char *name, const char *value)
+{
+        g_ptr_array_add(f->attributes, vgpu_attribute_new(name, value));
+}
+
+static void set_attribute(Fixture *f, const char *name, const char *value)
+{
+        g_ptr_array_set_size(f->attributes, 0);
+        add_attribute(f, name, value);
+}
+
+static GpuSnapshot *scan(Fixture *f)
+{
+        GpuSnapshot *s = NULL;
+
+        vgpud_error_done(&f->e);
+        ASSERT_OK(checked(f, sriov_driver.scan(&f->t, &s, &f->e)));
+        return s;
+}
+
+static int64_t available(Fixture *f, const char *type_id)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(f);
+        const VgpuType *t = gpu_snapshot_find_type(s, type_id, NULL);
+
+        return t ? (int64_t)t->available : -1;
+}
+
+static const char *attribute(const InstanceDesc *d, const char *name)
+{
+        for (guint i = 0; d->attributes && i < d->attributes->len; i++) {
+                const VgpuAttribute *a = d->attributes->pdata[i];
+                if (strcmp(a->name, name) == 0)
+                        return a->value;
+        }
+        return NULL;
+}
+
+static char *read_text(Fixture *f, const char *path)
+{
+        char *text = NULL;
+
+        ASSERT_OK(vgpu_io_read(f->io, path, &text));
+        return text;
+}
+
+static void check_golden(Fixture *f, const char *name)
+{
+        g_autofree char *writes = fake_writes(f->k), *file = g_strdup_printf("sriov-%s.txt", name),
+                        *expected = NULL;
+        _cleanup_close_ int fd = open(GOLDEN_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        ASSERT_OK(fs_read_file_at(fd, file, 65536, &expected, NULL));
+        ASSERT_STREQ(writes, expected);
+}
+
+/* match */
+
+static void test_match(void)
+{
+        static const struct {
+                const char *driver;
+                uint32_t class, total_vfs, enabled_vfs;
+                unsigned features;
+                bool yes;
+        } table[] = {
+                { "xe", 0x030000, 7, 0, 0, true },
+                { "xe", 0x030000, 7, 0, VGPU_FEATURE_XE_ADMIN, true },
+                { "xe", 0x030000, 0, 0, VGPU_FEATURE_XE_ADMIN, false },
+                { "xe", 0x020000, 7, 0, 0, false },
+                { "xe-vfio-pci", 0x030000, 7, 0, 0, false },
+                { NULL, 0x030000, 7, 0, 0, false },
+                { "i915", 0x030000, 7, 0, 0, false },
+                { "i915", 0x030000, 7, 2, 0, true },
+                { "i915", 0x030000, 7, 0, VGPU_FEATURE_I915_IOV, true },
+                { "nvidia", 0x030200, 16, 16, VGPU_FEATURE_NVIDIA_VF, false },
+                { "nouveau", 0x030000, 16, 0, 0, false },
+                { "amdgpu", 0x120000, 8, 0, 0, false },
+                { "gim", 0x120000, 8, 8, VGPU_FEATURE_GIM, true },
+                { "vfio-pci", 0x030000, 7, 0, 0, false },
+                { "pci-stub", 0x030000, 7, 0, 0, false },
+                { "habanalabs", 0x120000, 4, 0, 0, true },
+                { "igb", 0x020000, 8, 0, 0, false },
+                { "igb", 0x020000, 8, 0, VGPU_FEATURE_ADMITTED, true },
+                { "nvme", 0x010802, 4, 0, VGPU_FEATURE_ADMITTED, true },
+                { "vfio-pci", 0x020000, 8, 0, VGPU_FEATURE_ADMITTED, false },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                GpuFacts *f = gpu_facts_new("0000:03:00.0", XE);
+                f->is_pci = true;
+                f->driver = g_strdup(table[i].driver);
+                f->class = table[i].class;
+                f->total_vfs = table[i].total_vfs;
+                f->enabled_vfs = table[i].enabled_vfs;
+                f->features = table[i].features;
+                VgpuMatch m = sriov_driver.match(f);
+                gpu_facts_unref(f);
+                if (m != (table[i].yes ? VGPU_MATCH_PLAIN : VGPU_MATCH_NO))
+                        FAIL("case %zu (%s)", i, table[i].driver ? table[i].driver : "none");
+        }
+}
+
+/* scan */
+
+static void test_scan_unprepared(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+
+        ASSERT_CONTAINS(s->unprepared, "vgpuctl enable-vfs 0000:03:00.0 [COUNT]");
+        ASSERT_CONTAINS(s->unprepared, "0 of 7");
+        ASSERT_EQ(s->types->len, 2);
+        const VgpuType *t = s->types->pdata[0];
+        ASSERT_STREQ(t->id, "vf");
+        ASSERT_EQ(t->available, 0);
+        ASSERT_STREQ(t->why_not, s->unprepared);
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), ENOSPC);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_CAPACITY);
+        ASSERT_CONTAINS(f.e.message, "enable-vfs");
+        ASSERT_NULL(f.slot);
+}
+
+static void test_scan_plain(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 3);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        s = scan(&f);
+        ASSERT_NULL(s->unprepared);
+        ASSERT_EQ(s->types->len, 1); /* without quotas there is no other */
+        const VgpuType *t = s->types->pdata[0];
+        ASSERT_STREQ(t->id, "vf");
+        ASSERT_STREQ(t->device_api, "vfio-pci");
+        ASSERT_EQ(t->available, 2);
+        ASSERT_EQ(t->max_instances, 8);
+        ASSERT_EQ(t->framebuffer_bytes, 0);
+        ASSERT_NULL(t->why_not);
+        ASSERT_NULL(t->options);
+        ASSERT_EQ(s->instances->len, 1);
+        const InstanceDesc *d = s->instances->pdata[0];
+        ASSERT_STREQ(d->uuid, "");
+        ASSERT_STREQ(d->slot, "0000:03:00.1");
+        ASSERT_STREQ(d->parent, "0000:03:00.1");
+        ASSERT_STREQ(d->type_id, "vf");
+        ASSERT_FALSE(d->type_guessed);
+        ASSERT_STREQ(d->path, fake_vf_path(f.pf, 0));
+        ASSERT_STREQ(d->driver, "vfio-pci");
+        ASSERT_EQ(d->iommu_group, 10);
+        ASSERT_NULL(d->cdev);
+        ASSERT_NULL(d->attributes);
+        /* Apart from what the model gives them they are one. */
+        InstanceDesc *made = instance_desc_copy(f.made);
+        made->uuid[0] = 0;
+        bool same = instance_desc_equal(made, d);
+        instance_desc_free(made);
+        ASSERT_TRUE(same);
+}
+
+static void test_scan_xe(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 2);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        s = scan(&f);
+        ASSERT_EQ(s->types->len, 2);
+        const VgpuType *t = s->types->pdata[1];
+        ASSERT_STREQ(t->id, "vf-profile");
+        ASSERT_EQ(t->available, 1);
+        ASSERT_EQ(t->framebuffer_bytes, (uint64_t)3 << 30);
+        ASSERT_EQ(t->options->len, 4);
+        const VgpuTypeOption *o = t->options->pdata[3];
+        ASSERT_STREQ(o->name, "vram_quota");
+        ASSERT_CONTAINS(o->help, "bytes");
+        const InstanceDesc *d = s->instances->pdata[0];
+        ASSERT_TRUE(d->type_guessed);
+        ASSERT_STREQ(attribute(d, "vram_quota"), "3221225472");
+        ASSERT_STREQ(attribute(d, "sched_priority"), "low");
+        ASSERT_STREQ(attribute(d, "exec_quantum_ms"), "0");
+}
+
+/* What others have bound or reserved. */
+static void test_scan_taken(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 4);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "vfio-pci", NULL, NULL));
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[1], NULL, "vfio-pci", NULL));
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[2], NULL, "pci-stub", NULL));
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[3], "accelvf", "accelvf", NULL));
+        s = scan(&f);
+        ASSERT_EQ(s->instances->len, 2);
+        const VgpuType *t = s->types->pdata[0];
+        ASSERT_EQ(t->available, 0);
+        ASSERT_CONTAINS(t->why_not, "of 4 virtual functions 2 are handed out and 2 reserved");
+        ASSERT_CONTAINS(t->why_not, "8 at most");
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "2 are handed out");
+        ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.1"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "handed out already: it is bound to vfio-pci");
+        ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.2"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "reserved for vfio-pci");
+        /* Whoever names one means it. */
+        ASSERT_OK(create_on(&f, UUID_A, "vf", "0000:03:00.3"));
+        ASSERT_STREQ(f.restore, "override=pci-stub");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_STREQ(fake_vf_override(f.pf, 2), "pci-stub");
+        ASSERT_NULL(fake_vf_driver(f.pf, 2));
+}
+
+static void test_no_vfio_driver(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        fake_pci_remove_driver(f.pci, "vfio-pci");
+        s = scan(&f);
+        ASSERT_CONTAINS(s->unprepared, "modprobe vfio-pci");
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "modprobe vfio-pci");
+        ASSERT_NULL(f.slot);
+}
+
+static int unplug(FakeKernel *k, const char *path, void *data)
+{
+        fake_pf_unplug(data);
+        return 0;
+}
+
+static int disable(FakeKernel *k, const char *path, void *data)
+{
+        g_assert(fake_pf_enable(data, 0) >= 0);
+        return 0;
+}
+
+static void test_scan_gone(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
+        g_autofree char *path = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
+        GpuSnapshot *s = NULL;
+
+        /* The functions go while they are read … */
+        fake_before(f.k, "read", path, disable, f.pf);
+        s = scan(&f);
+        bool empty = s->instances->len == 0 && s->unprepared;
+        gpu_snapshot_unref(s);
+        ASSERT_TRUE(empty);
+        /* … and then all of it. */
+        fake_pf_unplug(f.pf);
+        s = NULL;
+        ASSERT_ERROR(sriov_driver.scan(&f.t, &s, &f.e), ENOLINK);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+        ASSERT_NULL(s);
+}
+
+static void test_scan_fails(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
+        g_autofree char *path = g_strconcat(fake_vf_path(f.pf, 1), "/driver", NULL);
+        GpuSnapshot *s = NULL;
+
+        fake_fail(f.k, "link", path, EACCES);
+        ASSERT_ERROR(sriov_driver.scan(&f.t, &s, &f.e), EIO);
+        ASSERT_CONTAINS(f.e.message, "/sys/devices/pci0000:00/0000:00:01.0/0000:03:00.2");
+}
+
+/* A scan reads two things of each function, and two more of those that are handed out. */
+static void test_cost(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 64, 64);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        unsigned reads = fake_count(f.k, "read"), links = fake_count(f.k, "link");
+        s = scan(&f);
+        ASSERT_EQ(fake_count(f.k, "read") - reads, 64 + 1);
+        ASSERT_EQ(fake_count(f.k, "link") - links, 64 + 1);
+}
+
+/* create */
+
+static void test_writes_plain(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
+
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        ASSERT_STREQ(f.slot, "0000:03:00.1");
+        ASSERT_NULL(f.restore);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
+        ASSERT_EQ(destroy(&f, f.made), 0); /* and nothing is written any more */
+        ASSERT_NULL(fake_vf_driver(f.pf, 0));
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        check_golden(&f, "plain");
+}
+
+static void test_writes_xe(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 2);
+
+        fake_pci_add_driver(f.pci, "xe-vfio-pci");
+        add_attribute(&f, "vram_quota", "4097M");
+        add_attribute(&f, "exec_quantum_ms", "20");
+        add_attribute(&f, "preempt_timeout_us", "5000");
+        ASSERT_OK(create_on(&f, UUID_A, "vf-profile", "0000:03:00.2"));
+        ASSERT_STREQ(f.made->driver, "xe-vfio-pci");
+        ASSERT_STREQ(f.restore,
+                     "quota.exec_quantum_ms=0 quota.preempt_timeout_us=0 quota.vram_quota=3221225472");
+        /* Rounded up, as the GPU wants it. */
+        ASSERT_STREQ(attribute(f.made, "vram_quota"), "4297064448");
+        ASSERT_STREQ(attribute(f.made, "exec_quantum_ms"), "20");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        check_golden(&f, "xe");
+        g_autofree char *vram = read_text(&f, XE "/sriov_admin/vf2/profile/vram_quota");
+        ASSERT_STREQ(vram, "3221225472");
+}
+
+static void test_writes_i915(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
+
+        add_attribute(&f, "ggtt_quota", "256M");
+        add_attribute(&f, "contexts_quota", "1024");
+        add_attribute(&f, "exec_quantum_ms", "10");
+        ASSERT_OK(create(&f, UUID_A, "vf-profile"));
+        ASSERT_STREQ(attribute(f.made, "ggtt_quota"), "268435456");
+        ASSERT_STREQ(attribute(f.made, "exec_quantum_ms"), "10");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        check_golden(&f, "i915");
+        g_autofree char *media = read_text(&f, I915 "/drm/card1/iov/vf1/gt1/exec_quantum_ms");
+        ASSERT_STREQ(media, "0");
+}
+
+/* What the host's driver had is given back to it. */
+static void test_restores_driver(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
+
+        ASSERT_OK(fake_pf_enable(f.pf, 2)); /* by somebody who did not keep it away */
+        read_facts(&f);
+        ASSERT_EQ(available(&f, "vf"), 2);
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        ASSERT_STREQ(f.restore, "driver=xe");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "xe");
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        /* Quotas are not changed under its hands. */
+        set_attribute(&f, "exec_quantum_ms", "5");
+        f.t.parent_hint = 0;
+        ASSERT_OK(create(&f, UUID_A, "vf-profile"));
+        ASSERT_STREQ(f.restore, "driver=xe quota.exec_quantum_ms=0");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "xe");
+        check_golden(&f, "driver");
+        /* One that is not loaded any more left it. */
+        g_ptr_array_set_size(f.attributes, 0);
+        ASSERT_OK(create_on(&f, UUID_A, "vf", "0000:03:00.1"));
+        g_free(f.made->restore);
+        f.made->restore = g_strdup("driver=gone");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_NULL(fake_vf_driver(f.pf, 0));
+}
+
+/* Those that no driver has come first, also for several of one job. */
+static void test_chooses(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 3);
+
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "accelvf", NULL, NULL));
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        ASSERT_STREQ(f.slot, "0000:03:00.2");
+        ASSERT_OK(create(&f, UUID_B, "vf"));
+        ASSERT_STREQ(f.slot, "0000:03:00.3");
+        ASSERT_OK(create(&f, UUID_C, "vf"));
+        ASSERT_STREQ(f.slot, "0000:03:00.1");
+        ASSERT_STREQ(f.restore, "driver=accelvf");
+        ASSERT_EQ(available(&f, "vf"), 0);
+        ASSERT_ERROR(create(&f, "44444444-0000-4000-8000-000000000004", "vf"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "of 3 virtual functions 3 are handed out; destroy one first");
+}
+
+static void test_arguments(void)
+{
+        static const struct {
+                const char *uuid, *type, *parent, *name, *value;
+                VgpudErrorCode code;
+                const char *words;
+        } table[] = {
+                { "nonsense", "vf", NULL, NULL, NULL, VGPUD_ERROR_INVALID, "not a UUID" },
+                { UUID_A, "vf2", NULL, NULL, NULL, VGPUD_ERROR_NO_SUCH_TYPE, "vf-profile" },
+                { UUID_A, "vf", "0000:03:00.0", NULL, NULL, VGPUD_ERROR_INVALID, "no virtual function of GPU" },
+                { UUID_A, "vf", NULL, "vram_quota", "1G", VGPUD_ERROR_INVALID,
+                  "takes no options; vf-profile does" },
+                { UUID_A, "vf-profile", NULL, NULL, NULL, VGPUD_ERROR_INVALID, "at least one option" },
+                { UUID_A, "vf-profile", NULL, "ggtt_quota", "1G", VGPUD_ERROR_INVALID,
+                  "there are exec_quantum_ms, preempt_timeout_us, sched_priority, vram_quota" },
+                { UUID_A, "vf-profile", NULL, "vram_quota", "much", VGPUD_ERROR_INVALID, "bytes" },
+                { UUID_A, "vf-profile", NULL, "vram_quota", "-1", VGPUD_ERROR_INVALID, "bytes" },
+                { UUID_A, "vf-profile", NULL, "exec_quantum_ms", "100001", VGPUD_ERROR_INVALID, "0 to 100000" },
+                { UUID_A, "vf-profile", NULL, "exec_quantum_ms", "1K", VGPUD_ERROR_INVALID, "milliseconds" },
+                { UUID_A, "vf-profile", NULL, "sched_priority", "[low]", VGPUD_ERROR_INVALID, "normal" },
+        };
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 2);
+        g_autofree char *before = fake_writes(f.k);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                g_ptr_array_set_size(f.attributes, 0);
+                if (table[i].name)
+                        add_attribute(&f, table[i].name, table[i].value);
+                ASSERT_ERROR(create_on(&f, table[i].uuid, table[i].type, table[i].parent),
+                             vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_NULL(f.slot);
+        }
+        g_autofree char *after = fake_writes(f.k);
+        ASSERT_STREQ(after, before);
+}
+
+static void test_no_profile(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
+
+        ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), ENOENT);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
+        set_attribute(&f, "vram_quota", "1G");
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EINVAL);
+        ASSERT_FALSE(strstr(f.e.message, "vf-profile"));
+}
+
+static void test_claim_fails(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
+        g_autofree char *before = fake_writes(f.k), *after = NULL;
+
+        f.claim_result = -EROFS;
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EIO);
+        ASSERT_EQ(f.e.errnum, EROFS);
+        ASSERT_CONTAINS(f.e.message, "nothing was done");
+        after = fake_writes(f.k);
+        ASSERT_STREQ(after, before);
+        /* Nobody who keeps it. */
+        ASSERT_OK(sriov_driver.create(&f.t, &(CreateArgs){ .uuid = UUID_A, .type_id = "vf" }, &f.made, &f.e));
+}
+
+static void test_bind_fails(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 2);
+
+        add_attribute(&f, "exec_quantum_ms", "20");
+        fake_pci_fail_probe(f.pci, "vfio-pci", EIO);
+        ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EIO);
+        ASSERT_CONTAINS(f.e.message, "cannot be bound to driver vfio-pci");
+        check_golden(&f, "rollback");
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        g_autofree char *quantum = read_text(&f, XE "/sriov_admin/vf1/profile/exec_quantum_ms");
+        ASSERT_STREQ(quantum, "0");
+        ASSERT_EQ(available(&f, "vf"), 2);
+}
+
+static int spoil_override(FakeKernel *k, const char *path, void *data)
+{
+        fake_fail(k, "write", data, ENOMEM);
+        return -EIO;
+}
+
+static void test_inconsistent(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
+        g_autofree char *path = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
+
+        fake_before(f.k, "write", "bus/pci/drivers_probe", spoil_override, path);
+        fake_pci_fail_probe(f.pci, "vfio-pci", EIO);
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), ENOTRECOVERABLE);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_CONTAINS(f.e.message, "could not be returned to what it was");
+        /* The half handed out function is seen, and can be returned. */
+        fake_heal(f.k);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        const InstanceDesc *d = s->instances->pdata[0];
+        ASSERT_NULL(d->driver);
+        ASSERT_EQ(destroy(&f, d), 1);
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        ASSERT_EQ(available(&f, "vf"), 2);
+}
+
+static void test_no_iommu(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 0);
+
+        fake_pf_set_iommu(f.pf, false, false);
+        ASSERT_OK(fake_pf_enable(f.pf, 1));
+        read_facts(&f);
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "intel_iommu=on");
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
+}
+
+static void test_gone_while_creating(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
+
+        fake_before(f.k, "write", "bus/pci/drivers_probe", unplug, f.pf);
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), ENOLINK);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+}
+
+/* Quotas: every errno of xe and of i915. */
+
+typedef struct QuotaErrno {
+        int eno;
+        VgpudErrorCode code;
+        const char *words;
+} QuotaErrno;
+
+static int heal_after(FakeKernel *k, const char *path, void *data)
+{
+        int eno = *(int *)data;
+
+        /* The undoing works. */
+        if (eno == 0)
+                return 0;
+        *(int *)data = 0;
+        return -eno;
+}
+
+static void check_quota_errnos(FakePfModel model, const char *path, const char *name, const QuotaErrno *table,
+                               size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_fixture_ Fixture f = with_pf(model, 7, 1);
+                int eno = table[i].eno;
+
+                set_attribute(&f, name, "16");
+                fake_before(f.k, "write", path, heal_after, &eno);
+                ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_EQ(f.e.errnum, table[i].eno);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_CONTAINS(f.e.message, name);
+                ASSERT_NULL(fake_vf_override(f.pf, 0));
+                ASSERT_NULL(fake_vf_driver(f.pf, 0));
+                ASSERT_OK(create_on(&f, UUID_A, "vf-profile", fake_vf_name(f.pf, 0)));
+        }
+}
+
+static void test_quota_errno_xe(void)
+{
+        static const QuotaErrno table[] = {
+                { EINVAL, VGPUD_ERROR_INVALID, "no such value" },
+                { ERANGE, VGPUD_ERROR_INVALID, "no such value" },
+                { EPERM, VGPUD_ERROR_UNSUPPORTED, "single virtual function" },
+                { EACCES, VGPUD_ERROR_UNSUPPORTED, "single virtual function" },
+                { EOPNOTSUPP, VGPUD_ERROR_UNSUPPORTED, "does not have it" },
+                { ENODEV, VGPUD_ERROR_UNSUPPORTED, "does not have it" },
+                { ENOSPC, VGPUD_ERROR_NO_CAPACITY, "not that much left" },
+                { EIO, VGPUD_ERROR_FAILED, "GuC" },
+                { EUCLEAN, VGPUD_ERROR_FAILED, "do not agree" },
+                { ENODATA, VGPUD_ERROR_FAILED, "nothing is provisioned" },
+                { EBUSY, VGPUD_ERROR_FAILED, "in use or the GPU is being reset" },
+                { ECANCELED, VGPUD_ERROR_FAILED, "wedged" },
+                { ENOKEY, VGPUD_ERROR_FAILED, "GuC" },
+                { EPROTO, VGPUD_ERROR_FAILED, "GuC" },
+                { ENXIO, VGPUD_ERROR_FAILED, "No such device or address" },
+        };
+
+        check_quota_errnos(FAKE_PF_XE, XE "/sriov_admin/vf1/profile/exec_quantum_ms", "exec_quantum_ms", table,
+                           G_N_ELEMENTS(table));
+}
+
+static void test_quota_errno_i915(void)
+{
+        static const QuotaErrno table[] = {
+                { EINVAL, VGPUD_ERROR_INVALID, "no such value" },
+                { EDQUOT, VGPUD_ERROR_NO_CAPACITY, "pf/gt0/available" },
+                { E2BIG, VGPUD_ERROR_NO_CAPACITY, "pf/gt0/available" },
+                { EOVERFLOW, VGPUD_ERROR_NO_CAPACITY, "pf/gt0/available" },
+                { ENOSPC, VGPUD_ERROR_NO_CAPACITY, "pf/gt0/available" },
+                { EBUSY, VGPUD_ERROR_FAILED, "while virtual functions are enabled" },
+                { EOPNOTSUPP, VGPUD_ERROR_UNSUPPORTED, "does not have it" },
+                { ENOKEY, VGPUD_ERROR_FAILED, "only a part" },
+                { ESTALE, VGPUD_ERROR_FAILED, "only a part" },
+                { EPERM, VGPUD_ERROR_UNSUPPORTED, "does not let it be set" },
+                { EIO, VGPUD_ERROR_FAILED, "does not let it be set" },
+                { EPROTO, VGPUD_ERROR_FAILED, "GuC" },
+        };
+
+        check_quota_errnos(FAKE_PF_I915, I915 "/drm/card1/iov/vf1/gt0/contexts_quota", "contexts_quota", table,
+                           G_N_ELEMENTS(table));
+}
+
+/* No GT has it. */
+static void test_quota_nowhere(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 1);
+
+        set_attribute(&f, "ggtt_quota", "1M");
+        fake_fail(f.k, "write", I915 "/drm/card1/iov/vf1/gt0/ggtt_quota", ENODEV);
+        ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "ggtt_quota of virtual function 0000:00:02.1 cannot be set to 1048576");
+        ASSERT_EQ(f.e.errnum, ENODEV);
+}
+
+static void test_quota_priority(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 1);
+
+        set_attribute(&f, "sched_priority", "normal");
+        fake_fail(f.k, "write", XE "/sriov_admin/vf1/profile/sched_priority", EACCES);
+        ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EOPNOTSUPP);
+        ASSERT_EQ(f.e.errnum, EACCES);
+        ASSERT_CONTAINS(f.e.message, "sched_priority of virtual function 0000:03:00.1 cannot be set to normal");
+}
+
+static int store_nothing(FakeKernel *k, const char *path, void *data, const char *value)
+{
+        return 0;
+}
+
+static int show_seven(FakeKernel *k, const char *path, void *data, char **ret)
+{
+        *ret = g_strdup("7\n");
+        return 0;
+}
+
+/* A write that succeeds and does nothing. */
+static void test_quota_not_applied(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 1);
+
+        fake_add_attribute(f.k, XE "/sriov_admin/vf1/profile/exec_quantum_ms", show_seven, store_nothing, NULL);
+        set_attribute(&f, "exec_quantum_ms", "20");
+        ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EIO);
+        ASSERT_CONTAINS(f.e.message, "was set to 20 without complaint, but is 7");
+}
+
+static void test_quota_unreadable(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 1);
+
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        fake_fail(f.k, "read", XE "/sriov_admin/vf1/profile/preempt_timeout_us", EUCLEAN);
+        fake_fail(f.k, "read", XE "/sriov_admin/vf1/profile/vram_quota", ENODATA);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        const InstanceDesc *d = s->instances->pdata[0];
+        ASSERT_STREQ(attribute(d, "preempt_timeout_us"), "different on parts of the GPU");
+        ASSERT_NULL(attribute(d, "vram_quota"));
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        /* What cannot be read cannot be put back, and is not written down as if it could. */
+        set_attribute(&f, "exec_quantum_ms", "20");
+        add_attribute(&f, "preempt_timeout_us", "20");
+        ASSERT_ERROR(create_on(&f, UUID_A, "vf-profile", "0000:03:00.1"), EIO);
+        ASSERT_CONTAINS(f.e.message, "cannot be read back");
+        ASSERT_STREQ(f.restore, "quota.exec_quantum_ms=0");
+}
+
+static void test_quota_writer_died(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 1);
+
+        set_attribute(&f, "exec_quantum_ms", "20");
+        fake_fail_after(f.k, "write", XE "/sriov_admin/vf1/profile/exec_quantum_ms", EPROTO);
+        ASSERT_OK(create(&f, UUID_A, "vf-profile"));
+        ASSERT_STREQ(attribute(f.made, "exec_quantum_ms"), "20");
+}
+
+/* destroy */
+
+static void test_destroy_in_use(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 1);
+
+        set_attribute(&f, "exec_quantum_ms", "20");
+        ASSERT_OK(create(&f, UUID_A, "vf-profile"));
+        g_autofree char *before = fake_writes(f.k);
+        fake_hold_node(f.k, "vfio/10", 4711, "qemu-system-x86");
+        ASSERT_ERROR(destroy(&f, f.made), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
+        g_autofree char *after = fake_writes(f.k);
+        ASSERT_STREQ(after, before);
+        fake_hold_node(f.k, "vfio/10", 0, NULL);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+}
+
+/* Kernels without group nodes: who has the character device open. */
+static void test_destroy_cdev(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 0);
+
+        fake_pf_set_nodes(f.pf, false, true);
+        ASSERT_OK(fake_pf_enable(f.pf, 1));
+        read_facts(&f);
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        ASSERT_STREQ(f.made->cdev, "vfio0");
+        fake_hold_node(f.k, "vfio/devices/vfio0", 4711, "qemu");
+        ASSERT_ERROR(destroy(&f, f.made), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "process 4711");
+        fake_hold_node(f.k, "vfio/devices/vfio0", 0, NULL);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+}
+
+/* By somebody else, or of a daemon whose records are lost. */
+static void test_destroy_foreign(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
+
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[1], "vfio-pci", "vfio-pci", NULL));
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_EQ(destroy(&f, s->instances->pdata[0]), 1);
+        ASSERT_NULL(fake_vf_driver(f.pf, 1));
+        ASSERT_NULL(fake_vf_override(f.pf, 1));
+}
+
+static void test_destroy_restore_fails(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 1);
+
+        set_attribute(&f, "exec_quantum_ms", "20");
+        ASSERT_OK(create(&f, UUID_A, "vf-profile"));
+        fake_fail(f.k, "write", XE "/sriov_admin/vf1/profile/exec_quantum_ms", EIO);
+        ASSERT_ERROR(destroy(&f, f.made), EIO);
+        ASSERT_CONTAINS(f.e.message, "exec_quantum_ms of virtual function 0000:03:00.1 cannot be set to 0");
+        ASSERT_EQ(available(&f, "vf"), 1);
+        ASSERT_EQ(destroy(&f, f.made), 0);
+}
+
+/* Texts that nobody has written. */
+static void test_destroy_odd_restore(void)
+{
+        static const char *const texts[] = {
+                "",      "=",  "driver=",     "driver=../x", "driver", "quota.x=1 override=%00",
+                "%zz=1", "  ", "driver=a b=c"
+        };
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 1);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+                ASSERT_OK(create_on(&f, UUID_A, "vf", "0000:03:00.1"));
+                g_free(f.made->restore);
+                f.made->restore = g_strdup(texts[i]);
+                (void)destroy(&f, f.made);
+                ASSERT_NULL(fake_vf_driver(f.pf, 0));
+        }
+}
+
+static void test_destroy_gone(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
+
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], NULL, NULL, NULL));
+        ASSERT_EQ(destroy(&f, f.made), 0);
+        fake_pf_unplug(f.pf);
+        ASSERT_EQ(destroy(&f, f.made), 0);
+}
+
+/* A name that is another GPU's function by now. */
+static void test_destroy_other(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 1);
+
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        g_autofree char *link = g_strconcat(fake_vf_path(f.pf, 0), "/physfn", NULL);
+        fake_add_link(f.k, link, "devices/pci0000:00/0000:00:01.0/0000:03:00.4");
+        ASSERT_EQ(destroy(&f, f.made), 0);
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "vfio-pci");
+}
+
+/* The rest */
+
+static void test_configure(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 1);
+
+        ASSERT_ERROR(checked(&f, sriov_driver.configure(&f.t, "mig", "yes", &f.e)), EOPNOTSUPP);
+}
+
+static void test_handover(void)
+{
+        InstanceDesc d = { .uuid = UUID_A,
+                           .slot = (char *)"0001:3d:02.4",
+                           .path = (char *)"devices/pci0001:3c/0001:3d:02.4",
+                           .iommu_group = 12,
+                           .cdev = (char *)"vfio3" };
+        Handover *h = sriov_driver.handover(&d);
+        g_autofree char *args = g_strjoinv(" ", h->qemu_args), *path = g_strdup(h->sysfs_path);
+        g_autofree char *group = g_strdup(h->group_node), *cdev = g_strdup(h->cdev_node),
+                        *xml = g_strdup(h->libvirt_xml);
+
+        handover_free(h);
+        ASSERT_STREQ(path, "/sys/bus/pci/devices/0001:3d:02.4");
+        ASSERT_STREQ(group, "/dev/vfio/12");
+        ASSERT_STREQ(cdev, "/dev/vfio/devices/vfio3");
+        ASSERT_STREQ(args, "-device vfio-pci,host=0001:3d:02.4");
+        ASSERT_STREQ(xml, "<hostdev mode='subsystem' type='pci' managed='no'>\n"
+                          "  <source>\n"
+                          "    <address domain='0x0001' bus='0x3d' slot='0x02' function='0x4'/>\n"
+                          "  </source>\n"
+                          "</hostdev>\n");
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_match);
+        TEST(test_scan_unprepared);
+        TEST(test_scan_plain);
+        TEST(test_scan_xe);
+        TEST(test_scan_taken);
+        TEST(test_no_vfio_driver);
+        TEST(test_scan_gone);
+        TEST(test_scan_fails);
+        TEST(test_cost);
+        TEST(test_writes_plain);
+        TEST(test_writes_xe);
+        TEST(test_writes_i915);
+        TEST(test_restores_driver);
+        TEST(test_chooses);
+        TEST(test_arguments);
+        TEST(test_no_profile);
+        TEST(test_claim_fails);
+        TEST(test_bind_fails);
+        TEST(test_inconsistent);
+        TEST(test_no_iommu);
+        TEST(test_gone_while_creating);
+        TEST(test_quota_errno_xe);
+        TEST(test_quota_errno_i915);
+        TEST(test_quota_nowhere);
+        TEST(test_quota_priority);
+        TEST(test_quota_not_applied);
+        TEST(test_quota_unreadable);
+        TEST(test_quota_writer_died);
+        TEST(test_destroy_in_use);
+        TEST(test_destroy_cdev);
+        TEST(test_destroy_foreign);
+        TEST(test_destroy_restore_fails);
+        TEST(test_destroy_odd_restore);
+        TEST(test_destroy_gone);
+        TEST(test_destroy_other);
+        TEST(test_configure);
+        TEST(test_handover);
+        return tests_end();
+}
