@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -68,7 +69,7 @@ int kernel_parse_unsigned(const char *text, guint64 most, guint64 *ret)
         if (!g_ascii_isdigit(line[line[0] == '+']))
                 return -EINVAL;
         errno = 0;
-        value = g_ascii_strtoull(line, &end, 0);
+        value = strtoull(line, &end, 0); /* GLib's may set errno when it is called for the first time */
         if (*end)
                 return -EINVAL;
         if (errno != 0 || value > most)
