@@ -633,16 +633,23 @@ static int read_bound(Binding *b, VgpudError *reterr)
         return 0;
 }
 
+static bool override_is(const Binding *b, const char *override)
+{
+        g_autofree char *now = NULL;
+
+        return vfs_read_override(b->io, b->vf->path, &now) >= 0 && g_strcmp0(now, override) == 0;
+}
+
 static int set_override(const Binding *b, const char *override, VgpudError *reterr)
 {
-        g_autofree char *path = g_strconcat(b->vf->path, "/driver_override", NULL), *now = NULL;
+        g_autofree char *path = g_strconcat(b->vf->path, "/driver_override", NULL);
         int r;
 
-        if (vfs_read_override(b->io, b->vf->path, &now) >= 0 && g_strcmp0(now, override) == 0)
+        if (override_is(b, override))
                 return 0;
         /* It takes the lock of the device, behind which whoever probes it may take long. */
         r = vgpu_io_write_guarded(b->io, path, override ? override : "\n");
-        if (r == -EPROTO && vfs_read_override(b->io, b->vf->path, &now) >= 0 && g_strcmp0(now, override) == 0)
+        if (r == -EPROTO && override_is(b, override))
                 r = 0;
         if (r >= 0)
                 return 0;
