@@ -9,6 +9,7 @@
 
 static const VgpuDriver *const drivers[] = {
         &mdev_driver,
+        &nvidia_vfio_driver,
         &sriov_driver,
 };
 
@@ -73,19 +74,9 @@ static char *explain_xe(const GpuFacts *f)
                         "off in the firmware setup");
 }
 
+/* With SR-IOV it has a back end. */
 static char *explain_nvidia(const GpuFacts *f)
 {
-        if (f->total_vfs > 0 && f->enabled_vfs == 0)
-                return g_strdup_printf("its virtual functions are not enabled (0 of %u); with the vGPU manager "
-                                       "running, "
-                                       "enable them: /usr/lib/nvidia/sriov-manage -e %s",
-                                       f->total_vfs, f->name);
-        if (f->enabled_vfs > 0)
-                return g_strdup("its virtual functions have registered no mediated types; either the vGPU "
-                                "manager (module "
-                                "nvidia_vgpu_vfio) is not loaded, or this driver release offers vGPUs without "
-                                "mediated "
-                                "devices, which this version of vgpud does not drive");
         return g_strdup("its driver has registered no mediated types; it may be the driver for graphics and "
                         "compute: vGPUs "
                         "need the host driver of NVIDIA vGPU (the vGPU manager), a licence for it, and a GPU "

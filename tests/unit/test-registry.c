@@ -40,8 +40,6 @@ static void test_reasons(void)
                 { "i915", 0x8086, 7, 0, { "kvmgt", "SR-IOV", "7 virtual functions" } },
                 { "xe", 0x8086, 7, 2, { "SR-IOV", "2 of 7" } },
                 { "xe", 0x8086, 0, 0, { "no SR-IOV" } },
-                { "nvidia", 0x10de, 16, 0, { "0 of 16", "sriov-manage -e 0000:3b:00.0" } },
-                { "nvidia", 0x10de, 16, 16, { "nvidia_vgpu_vfio" } },
                 { "nvidia", 0x10de, 0, 0, { "vGPU manager" } },
                 { "nouveau", 0x10de, 0, 0, { "nouveau cannot", "vGPU manager" } },
                 { "amdgpu", 0x1002, 0, 0, { "amdgpu cannot", "gim" } },

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/nvidia-nvml.h"
+
+#include <string.h>
+
+#include "base/parse-util.h"
+
+/* Codes of the library (nvmlReturn_t) that mean something to us. */
+#define NVML_NOT_SUPPORTED      3
+#define NVML_NO_PERMISSION      4
+#define NVML_DRIVER_NOT_LOADED  9
+#define NVML_FUNCTION_NOT_FOUND 13
+#define NVML_GPU_IS_LOST        15
+#define NVML_RESET_REQUIRED     16
+#define NVML_IN_USE             19
+
+static bool is_there(VgpuTarget *t)
+{
+        return t->facts->is_pci && vgpu_io_node_exists(t->io, "nvidiactl") == 1;
+}
+
+NvmlAnswer *nvml_query(VgpuTarget *t)
+{
+        const char *const arguments[] = { "query", t->facts->name, NULL };
+        g_autofree char *output = NULL;
+        NvmlAnswer *a = NULL;
+
+        if (!is_there(t) || vgpu_io_run(t->io, VGPU_PROGRAM_NVML, arguments, &output) != 0 ||
+            nvml_answer_parse(output, &a) < 0)
+                return NULL;
+        return a;
+}
+
+void nvml_add_modes(const NvmlAnswer *a, GpuSnapshot *s)
+{
+        static const char *const choices[] = { "yes", "no", NULL };
+
+        if (a->heterogeneous >= 0)
+                g_ptr_array_add(s->modes,
+                                vgpu_mode_new("heterogeneous", a->heterogeneous ? "yes" : "no", choices,
+                                              "vGPUs of different framebuffer sizes beside each other; set "
+                                              "it after enabling virtual functions and before the first "
+                                              "vGPU, it ends when they are disabled"));
+        if (a->mig >= 0)
+                g_ptr_array_add(s->modes, vgpu_mode_new("mig", a->mig ? "yes" : "no", choices,
+                                                        a->mig_pending >= 0 && a->mig_pending != a->mig
+                                                                        ? "the GPU is divided into slices "
+                                                                          "(MIG); it changes with "
+                                                                          "the next reset of the GPU"
+                                                                        : "the GPU is divided into slices "
+                                                                          "(MIG); set it before "
+                                                                          "enabling virtual functions"));
+}
+
+/* The library lets only CAP_SYS_ADMIN set a mode, which vgpud does not have: then systemd starts the same
+ * program, in the unit vgpud-nvml@.service. Its exit status, or a negative errno. */
+static int set_by_unit(VgpuTarget *t, const char *mode, bool value)
+{
+        g_autofree char *unit =
+                        g_strdup_printf("vgpud-nvml@set\\x2d%s-%s-%d.service", mode, t->facts->name, value);
+        const char *const start[] = { "start", "--no-ask-password", unit, NULL };
+        const char *const show[] = { "show", "--value", "--property=ExecMainStatus", unit, NULL };
+        g_autofree char *output = NULL, *status = NULL;
+        uint32_t code;
+        int r;
+
+        r = vgpu_io_run(t->io, VGPU_PROGRAM_SYSTEMCTL, start, &output);
+        if (r <= 0)
+                return r;
+        r = vgpu_io_run(t->io, VGPU_PROGRAM_SYSTEMCTL, show, &status);
+        if (r != 0 || parse_u32(g_strstrip(status), 10, &code) < 0 || code == 0 || code > 255)
+                return NVML_NO_PERMISSION;
+        return (int)code;
+}
+
+static int explain(VgpuTarget *t, const char *mode, int code, VgpudError *reterr)
+{
+        const char *gpu = t->facts->name;
+
+        switch (code) {
+        case -ENOENT:
+        case VGPUD_NVML_NO_LIBRARY:
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_UNSUPPORTED,
+                                "mode \"%s\" of GPU %s is set by NVIDIA's library libnvidia-ml.so.1, which is "
+                                "not there",
+                                mode, gpu);
+        case NVML_NOT_SUPPORTED:
+        case NVML_FUNCTION_NOT_FOUND:
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                        "GPU %s or its driver has no mode \"%s\" (NVML error %d)", gpu, mode,
+                                        code);
+        case NVML_NO_PERMISSION:
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_FAILED,
+                                "NVIDIA's library does not let vgpud set mode \"%s\" of GPU %s (NVML error "
+                                "%d), nor did the unit vgpud-nvml@.service; the journal says more",
+                                mode, gpu, code);
+        case NVML_IN_USE:
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_IN_USE,
+                                "mode \"%s\" of GPU %s cannot be set while somebody else has the GPU open "
+                                "(NVML error %d); stop nvidia-persistenced, DCGM (nvidia-dcgm), exporters and "
+                                "whatever computes on it, and try again",
+                                mode, gpu, code);
+        case NVML_GPU_IS_LOST:
+                return vgpud_error_setf(reterr, VGPUD_ERROR_GPU_GONE,
+                                        "GPU %s does not answer NVIDIA's driver any more (NVML error %d)", gpu,
+                                        code);
+        case NVML_DRIVER_NOT_LOADED:
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_FAILED,
+                                "NVIDIA's library cannot reach the driver of GPU %s (NVML error %d); the "
+                                "journal says more",
+                                gpu, code);
+        case NVML_RESET_REQUIRED:
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_FAILED,
+                                "GPU %s must be reset before its mode \"%s\" can change (NVML error %d): end "
+                                "what uses it, and run nvidia-smi --gpu-reset -i %s, or boot again",
+                                gpu, mode, code, gpu);
+        default:
+                return code < 0 ? vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, code,
+                                                         "vgpud-nvml cannot be run: %s", g_strerror(-code))
+                                : vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                                   "NVIDIA's library refused to set mode \"%s\" of GPU %s "
+                                                   "(NVML error "
+                                                   "%d); the journal says more",
+                                                   mode, gpu, code);
+        }
+}
+
+static int verify(VgpuTarget *t, const char *mode, bool value, VgpudError *reterr)
+{
+        _cleanup_(nvml_answer_freep) NvmlAnswer *a = nvml_query(t);
+        bool mig = strcmp(mode, "mig") == 0;
+        int now = !a ? -1 : mig ? a->mig : a->heterogeneous;
+
+        if (now == (int)value)
+                return 0;
+        if (mig && a && a->mig_pending == (int)value)
+                return explain(t, mode, NVML_RESET_REQUIRED, reterr);
+        return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                "NVIDIA's library reported success, but mode \"%s\" of GPU %s is %s", mode,
+                                t->facts->name,
+                                now < 0 ? "not known now"
+                                : now   ? "still on"
+                                        : "still off");
+}
+
+int nvml_set_mode(VgpuTarget *t, const char *mode, bool value, VgpudError *reterr)
+{
+        g_autofree char *verb = g_strconcat("set-", mode, NULL), *output = NULL;
+        const char *const arguments[] = { verb, t->facts->name, value ? "1" : "0", NULL };
+        int r;
+
+        if (!is_there(t))
+                return explain(t, mode, VGPUD_NVML_NO_LIBRARY, reterr);
+        r = vgpu_io_run(t->io, VGPU_PROGRAM_NVML, arguments, &output);
+        if (r == NVML_NO_PERMISSION) {
+                r = set_by_unit(t, mode, value);
+                if (r < 0) /* no systemctl: what was said first is the reason */
+                        r = NVML_NO_PERMISSION;
+        }
+        if (r != 0 && r != NVML_RESET_REQUIRED)
+                return explain(t, mode, r, reterr);
+        return verify(t, mode, value, reterr);
+}

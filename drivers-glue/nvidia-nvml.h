@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What NVIDIA's library says of a GPU, by way of vgpud-nvml, and the modes of a GPU that only it can set.
+ *
+ * A query costs a process and the start of the library, which takes milliseconds where the driver is kept
+ * loaded and can take seconds where it is not. It is made once for each scan, never while somebody waits for a
+ * write, and only where /dev/nvidiactl exists: without that node the library cannot reach the driver, and
+ * looking for it is one fstatat(2). The library does not make the node for us, because vgpud may not make any.
+ */
+
+#include "drivers-glue/driver.h"
+#include "drivers-glue/nvml-text.h"
+
+/* NULL when there is nobody to ask, or no answer: then everything goes on without. */
+NvmlAnswer *nvml_query(VgpuTarget *t);
+
+/* The modes that it tells: "heterogeneous" and "mig", "yes" or "no". */
+void nvml_add_modes(const NvmlAnswer *a, GpuSnapshot *s);
+
+/* Set one and verify that it is set. What has to go first has been looked at before. Errors: those of
+ * VgpuDriver.configure. */
+int nvml_set_mode(VgpuTarget *t, const char *mode, bool value, VgpudError *reterr);

@@ -1,0 +1,907 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The back end for NVIDIA vGPU without mediated devices (vGPU 17 and later): a vGPU is a type that a virtual
+ * function has been given by a write to nvidia/current_vgpu_type, and 0 takes it away. The functions stay bound
+ * to nvidia, which is their VFIO driver. None of this is an interface that anybody has promised: files are
+ * looked for, not assumed.
+ *
+ * Order of things: MIG mode, virtual functions, heterogeneous mode, GPU instances, types; each step is refused
+ * by the one that needs it. */
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/parse-util.h"
+#include "base/pci-addr.h"
+#include "drivers-glue/nvidia-capacity.h"
+#include "drivers-glue/nvidia-nvml.h"
+#include "drivers-glue/nvidia-parse.h"
+#include "drivers-glue/type-name.h"
+#include "drivers-glue/vfio-util.h"
+#include "drivers-glue/vfs.h"
+
+#define DRIVER     "nvidia"
+#define DEVICE_API "vfio-pci"
+/* The plugin of a vGPU takes a moment to end after its virtual machine. */
+#define TRIES_MAX            10
+#define PAUSE_USEC           USEC_PER_SEC
+#define NAMES_IN_MESSAGE_MAX 8
+
+static const char *const params_names[] = { "vgpu_params", "nvidia/vgpu_params" };
+
+DEFINE_DESTROY_NOTIFY(free_option, vgpu_type_option_free)
+DEFINE_DESTROY_NOTIFY(free_attribute, vgpu_attribute_free)
+
+static bool is_gone(int r)
+{
+        return r == -ENOENT || r == -ENODEV;
+}
+
+static bool device_exists(VgpuIo *io, const char *path)
+{
+        g_auto(GStrv) names = NULL;
+
+        return !is_gone(vgpu_io_list(io, path, &names));
+}
+
+static int gpu_gone(VgpuTarget *t, int r, VgpudError *reterr)
+{
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
+                                      "GPU %s, its virtual functions or its driver went away", t->facts->name);
+}
+
+/* Also while it cannot be seen whether it is this one: functions that are not enabled, or show nothing, are
+ * what it explains, and mediated devices that are registered later make it the other one. */
+static VgpuMatch nvidia_match(const GpuFacts *f)
+{
+        return f->is_pci && g_strcmp0(f->driver, DRIVER) == 0 && f->total_vfs > 0 && f->mdev_parents->len == 0
+                               ? VGPU_MATCH_VENDOR
+                               : VGPU_MATCH_NO;
+}
+
+/* One virtual function */
+
+typedef enum VfState {
+        VF_GONE,
+        VF_READY,     /* it has nvidia/current_vgpu_type */
+        VF_NOT_READY, /* it is bound to nvidia, but the vGPU manager has not taken it */
+        VF_ELSEWHERE, /* it is bound to something else, or to nothing */
+} VfState;
+
+static char *vf_file(const char *vf_path, const char *name)
+{
+        return g_strdup_printf("%s/nvidia/%s", vf_path, name);
+}
+
+/* The type that the function has, 0 for none. */
+static int read_current(VgpuIo *io, const char *vf_path, uint32_t *ret)
+{
+        g_autofree char *path = vf_file(vf_path, "current_vgpu_type"), *text = NULL;
+        int r = vgpu_io_read(io, path, &text);
+
+        return r < 0 ? r : nvidia_parse_current(text, ret);
+}
+
+/* Its type, when it is ready. *ret_driver is what it is bound to otherwise. */
+static int read_vf(VgpuIo *io, const VgpuVf *vf, VfState *ret, uint32_t *ret_type, char **ret_driver)
+{
+        int r = read_current(io, vf->path, ret_type);
+
+        *ret = VF_READY;
+        if (r >= 0)
+                return 0;
+        *ret = VF_GONE;
+        if (r != -ENOENT)
+                return r == -ENODEV ? 0 : r;
+        if (!device_exists(io, vf->path))
+                return 0;
+        r = vfs_read_driver(io, vf->path, ret_driver);
+        if (r < 0)
+                return r == -ENODEV ? 0 : r;
+        *ret = g_strcmp0(*ret_driver, DRIVER) == 0 ? VF_NOT_READY : VF_ELSEWHERE;
+        return 0;
+}
+
+/* What can be made on it now; an empty list when that cannot be read. */
+static GPtrArray *read_creatable(VgpuIo *io, const char *vf_path)
+{
+        g_autofree char *path = vf_file(vf_path, "creatable_vgpu_types"), *text = NULL;
+
+        return nvidia_parse_creatable(vgpu_io_read(io, path, &text) < 0 ? "" : text);
+}
+
+static bool lists(const GPtrArray *creatable, uint32_t id)
+{
+        for (guint i = 0; i < creatable->len; i++)
+                if (((const NvidiaListed *)creatable->pdata[i])->id == id)
+                        return true;
+        return false;
+}
+
+/* scan */
+
+typedef struct Scan {
+        VgpuTarget *t;
+        GpuSnapshot *snapshot;
+        NvmlAnswer *nvml;  /* owned; NULL: nobody to ask */
+        GHashTable *types; /* id -> VgpuType of the snapshot */
+        uint32_t n_ready, n_free, n_not_ready, n_elsewhere, n_gone;
+        char *elsewhere; /* owned; a driver that a function is bound to instead */
+} Scan;
+
+static void scan_done(Scan *s)
+{
+        nvml_answer_free(s->nvml);
+        g_clear_pointer(&s->types, g_hash_table_unref);
+        g_free(s->elsewhere);
+}
+
+/* The type of the id, made when it is new; NULL for its name when nobody knows it. */
+static VgpuType *get_type(Scan *s, uint32_t id, const char *name)
+{
+        g_autofree char *type_id = nvidia_type_id(id);
+        VgpuType *t = g_hash_table_lookup(s->types, type_id);
+
+        if (t)
+                return t;
+        t = vgpu_type_new(type_id);
+        if (name) {
+                g_free(t->name);
+                t->name = g_strdup(name);
+        }
+        t->device_api = g_strdup(DEVICE_API);
+        type_name_apply(t);
+        t->options = g_ptr_array_new_with_free_func(free_option);
+        g_ptr_array_add(t->options,
+                        vgpu_type_option_new(params_names[0],
+                                             "NVIDIA's parameters of a vGPU, KEY=VALUE and commas between "
+                                             "them; a virtual machine that starts later gets them"));
+        g_ptr_array_add(s->snapshot->types, t);
+        g_hash_table_insert(s->types, t->id, t);
+        return t;
+}
+
+static void read_attribute(VgpuIo *io, InstanceDesc *d, const char *name)
+{
+        g_autofree char *path = vf_file(d->path, name), *text = NULL;
+
+        if (vgpu_io_read(io, path, &text) < 0 || !g_strstrip(text)[0])
+                return;
+        if (!d->attributes)
+                d->attributes = g_ptr_array_new_with_free_func(free_attribute);
+        g_autofree char *valid = g_utf8_make_valid(text, -1);
+        g_ptr_array_add(d->attributes, vgpu_attribute_new(name, valid));
+}
+
+/* The vGPU on this function. `uuid` may be NULL. */
+static int read_instance(VgpuIo *io, const VgpuVf *vf, uint32_t type, const char *uuid, InstanceDesc **ret)
+{
+        g_autofree char *driver = NULL, *cdev = NULL;
+        InstanceDesc *d;
+        int group, r;
+
+        if ((r = vfs_read_driver(io, vf->path, &driver)) < 0 ||
+            (r = vfio_read_group(io, vf->path, &group)) < 0 || (r = vfio_read_cdev(io, vf->path, &cdev)) < 0)
+                return r;
+        d = instance_desc_new(uuid);
+        d->slot = g_strdup(vf->name);
+        d->type_id = nvidia_type_id(type);
+        d->parent = g_strdup(vf->name);
+        d->path = g_strdup(vf->path);
+        d->device_api = g_strdup(DEVICE_API);
+        d->driver = g_steal_pointer(&driver);
+        d->iommu_group = group;
+        d->cdev = g_steal_pointer(&cdev);
+        read_attribute(io, d, "vgpu_params");
+        read_attribute(io, d, "placement_id");
+        read_attribute(io, d, "gpu_instance_id");
+        *ret = d;
+        return 0;
+}
+
+static int scan_vf(Scan *s, const VgpuVf *vf)
+{
+        g_autofree char *driver = NULL;
+        InstanceDesc *d = NULL;
+        uint32_t type = 0;
+        VfState state;
+        int r;
+
+        r = read_vf(s->t->io, vf, &state, &type, &driver);
+        if (r < 0)
+                return r;
+        switch (state) {
+        case VF_GONE:
+                s->n_gone++;
+                return 0;
+        case VF_NOT_READY:
+                s->n_not_ready++;
+                return 0;
+        case VF_ELSEWHERE:
+                s->n_elsewhere++;
+                if (!s->elsewhere)
+                        s->elsewhere = g_steal_pointer(&driver);
+                return 0;
+        case VF_READY:
+                break;
+        }
+        s->n_ready++;
+        if (type == 0) {
+                g_autoptr(GPtrArray) creatable = read_creatable(s->t->io, vf->path);
+                s->n_free++;
+                for (guint i = 0; i < creatable->len; i++) {
+                        const NvidiaListed *l = creatable->pdata[i];
+                        get_type(s, l->id, l->name)->available++;
+                }
+                return 0;
+        }
+        r = read_instance(s->t->io, vf, type, NULL, &d);
+        if (r < 0)
+                return is_gone(r) ? 0 : r;
+        g_ptr_array_add(s->snapshot->instances, d);
+        return 0;
+}
+
+/* Details that no file has; names as well, where the lists leave them out. */
+static void add_nvml_types(Scan *s)
+{
+        for (guint i = 0; s->nvml && i < s->nvml->types->len; i++) {
+                const NvmlType *n = s->nvml->types->pdata[i];
+                if (n->id == 0 || !n->name)
+                        continue;
+                VgpuType *t = get_type(s, n->id, n->name);
+                if (t->framebuffer_bytes == 0)
+                        t->framebuffer_bytes = n->framebuffer_bytes;
+                t->heads = n->heads;
+                t->max_x = n->max_x;
+                t->max_y = n->max_y;
+                t->frame_rate_limit = n->frame_rate_limit;
+                t->max_instances = n->max_instances;
+                t->mig |= n->mig;
+        }
+}
+
+/* What GPUs of this model were seen to offer before, and what this one leaves out now. The library's list is
+ * whole, and so is that of a GPU without vGPUs but for the slices; a type that is missing in it belongs to
+ * another driver. */
+static void add_known_types(Scan *s)
+{
+        const GPtrArray *known = s->t->known_types;
+        bool whole = s->snapshot->instances->len == 0 && s->snapshot->types->len > 0;
+
+        if (s->nvml && s->nvml->types->len > 0)
+                return;
+        for (guint i = 0; known && i < known->len; i++) {
+                const VgpuType *k = known->pdata[i];
+                uint32_t id;
+                if (nvidia_type_id_parse(k->id, &id) < 0 || (whole && !k->mig))
+                        continue;
+                VgpuType *t = get_type(s, id, k->name);
+                if (t->framebuffer_bytes == 0)
+                        t->framebuffer_bytes = k->framebuffer_bytes;
+        }
+}
+
+/* Types that are in use have the names they had before, or none. */
+static void add_used_types(Scan *s)
+{
+        const GPtrArray *known = s->t->known_types;
+
+        for (guint i = 0; i < s->snapshot->instances->len; i++) {
+                const InstanceDesc *d = s->snapshot->instances->pdata[i];
+                const char *name = NULL;
+                uint32_t id;
+
+                for (guint k = 0; known && k < known->len; k++)
+                        if (strcmp(((const VgpuType *)known->pdata[k])->id, d->type_id) == 0)
+                                name = ((const VgpuType *)known->pdata[k])->name;
+                if (nvidia_type_id_parse(d->type_id, &id) >= 0)
+                        (void)get_type(s, id, name);
+        }
+}
+
+static char *explain_unprepared(const Scan *s)
+{
+        const GpuFacts *f = s->t->facts;
+        uint32_t n = f->vfs->len - s->n_gone;
+
+        if (n == 0)
+                return g_strdup_printf(
+                                "its virtual functions, on which vGPUs are made, are not enabled (0 of %" PRIu32
+                                "): enable them (vgpuctl enable-vfs %s); GPUs older than Ampere, such as a T4, "
+                                "say that they have some but never make them: on those the vGPU manager "
+                                "registers types with the GPU itself as soon as it is loaded",
+                                f->total_vfs, f->name);
+        if (s->n_ready == 0 && s->n_elsewhere > 0 && s->elsewhere)
+                return g_strdup_printf(
+                                "%" PRIu32 " of its %" PRIu32 " virtual functions are bound to %s: vGPUs are "
+                                "made on functions that are bound to nvidia; bind them to it again, or disable "
+                                "and enable them",
+                                s->n_elsewhere, n, s->elsewhere);
+        if (s->n_ready == 0 && s->n_elsewhere > 0)
+                return g_strdup_printf(
+                                "%" PRIu32 " of its %" PRIu32 " virtual functions are bound to no driver: the "
+                                "driver nvidia refuses them when the IOMMU is off (boot with intel_iommu=on or "
+                                "amd_iommu=on), or was not asked to take them; disable and enable them",
+                                s->n_elsewhere, n);
+        if (s->n_ready == 0)
+                return g_strdup_printf("none of its %" PRIu32
+                                       " virtual functions has a ready vGPU manager: the module "
+                                       "nvidia_vgpu_vfio must be loaded and the services nvidia-vgpud and "
+                                       "nvidia-vgpu-mgr must have run; they are parts of NVIDIA's host driver "
+                                       "of vGPU, "
+                                       "which the driver for graphics and compute is not",
+                                       n);
+        if (s->snapshot->instances->len > 0)
+                return NULL;
+        for (guint i = 0; i < s->snapshot->types->len; i++)
+                if (((const VgpuType *)s->snapshot->types->pdata[i])->available > 0)
+                        return NULL;
+        if (s->nvml && s->nvml->mig == 1)
+                return g_strdup("it is in MIG mode and has no GPU instance that a vGPU could be made on: make "
+                                "some "
+                                "(nvidia-smi mig -cgi PROFILES -C), or end the mode");
+        return g_strdup("the driver offers no type on any of its virtual functions: nvidia-vgpu-mgr may not "
+                        "run, the "
+                        "GPU may not be one that vGPU supports, or be in MIG mode without GPU instances; the "
+                        "kernel's "
+                        "log may say why");
+}
+
+static int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
+        _cleanup_(scan_done) Scan s = { .t = t,
+                                        .snapshot = snapshot,
+                                        .types = g_hash_table_new(g_str_hash, g_str_equal) };
+        const GPtrArray *vfs = t->facts->vfs;
+        int r;
+
+        for (guint i = 0; i < vfs->len; i++) {
+                const VgpuVf *vf = vfs->pdata[i];
+                r = scan_vf(&s, vf);
+                if (r < 0)
+                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                                      "virtual function %s cannot be read (/sys/%s): %s",
+                                                      vf->name, vf->path, g_strerror(-r));
+        }
+        if (s.n_gone == vfs->len && !device_exists(t->io, t->facts->path))
+                return gpu_gone(t, -ENODEV, reterr);
+
+        s.nvml = nvml_query(t);
+        if (s.nvml)
+                nvml_add_modes(s.nvml, snapshot);
+        snapshot->unprepared = explain_unprepared(&s);
+        add_nvml_types(&s);
+        add_known_types(&s);
+        add_used_types(&s);
+        nvidia_capacity(&(NvidiaBudget){
+                        .types = snapshot->types,
+                        .instances = snapshot->instances,
+                        .known_types = t->known_types,
+                        .n_vfs = s.n_ready,
+                        .free_vfs = s.n_free,
+                        .framebuffer_bytes = s.nvml ? s.nvml->framebuffer_bytes : 0,
+                        .heterogeneous = s.nvml ? s.nvml->heterogeneous : -1,
+                        .mig = s.nvml ? s.nvml->mig : -1,
+                        .unprepared = snapshot->unprepared,
+        });
+        gpu_snapshot_seal(snapshot);
+        *ret = g_steal_pointer(&snapshot);
+        return 0;
+}
+
+/* Writing a type */
+
+/* What the kernel says at last: an errno that passes by itself is waited for. */
+static int write_type(VgpuIo *io, const VgpuVf *vf, uint32_t type)
+{
+        g_autofree char *path = vf_file(vf->path, "current_vgpu_type"),
+                        *value = g_strdup_printf("%" PRIu32, type);
+        uint32_t now;
+
+        for (unsigned tries = 1;; tries++) {
+                int r = vgpu_io_write_guarded(io, path, value);
+                /* A writer that died did so after its write(2), or before it: a process cannot end inside. */
+                if (r == -EPROTO && read_current(io, vf->path, &now) >= 0 && now == type)
+                        return 0;
+                /* The plugin of the vGPU that was there has not ended yet. Only then is EPERM more than "no".
+                 */
+                if ((r != -EBUSY && r != -EAGAIN && (r != -EPERM || type != 0)) || tries == TRIES_MAX)
+                        return r;
+                vgpu_io_pause(io, PAUSE_USEC);
+                if (read_current(io, vf->path, &now) >= 0 && now == type)
+                        return 0;
+        }
+}
+
+/* create */
+
+static const VgpuType *find_type(const GpuSnapshot *s, const char *id)
+{
+        for (guint i = 0; i < s->types->len; i++)
+                if (strcmp(((const VgpuType *)s->types->pdata[i])->id, id) == 0)
+                        return s->types->pdata[i];
+        return NULL;
+}
+
+static void append_still_possible(GString *text, const GpuSnapshot *s, const char *refused)
+{
+        guint n = 0;
+
+        for (guint i = 0; i < s->types->len && n < NAMES_IN_MESSAGE_MAX; i++) {
+                const VgpuType *t = s->types->pdata[i];
+                if (t->available == 0 || strcmp(t->id, refused) == 0)
+                        continue;
+                g_string_append_printf(text, "%s%s (%" PRIu32 ")", n > 0 ? ", " : "; still possible: ", t->name,
+                                       t->available);
+                n++;
+        }
+        if (n == 0 && s->instances->len > 0)
+                g_string_append(text, "; destroy one first");
+}
+
+/* No function takes it. r: what the kernel answered, 0 when it was not asked. */
+static int no_room(VgpuTarget *t, const CreateArgs *args, int r, VgpudError *reterr)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+        g_autoptr(GString) text = g_string_new(NULL);
+        const VgpuType *wanted;
+        int q = nvidia_scan(t, &s, reterr);
+
+        if (q < 0)
+                return q;
+        if (s->unprepared)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                        "GPU %s can make no vGPU as it is now: %s", t->facts->name,
+                                        s->unprepared);
+        wanted = find_type(s, args->type_id);
+        if (!wanted) {
+                _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+                if (!gpu_snapshot_find_type(s, args->type_id, &e) && e.code == VGPUD_ERROR_NO_SUCH_TYPE) {
+                        vgpud_error_move(reterr, &e);
+                        return -vgpud_error_code_to_errno(VGPUD_ERROR_NO_SUCH_TYPE);
+                }
+                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
+                                        "GPU %s does not offer a type of the id %s", t->facts->name,
+                                        args->type_id);
+        }
+        if (r == 0 && args->parent && wanted->available > 0)
+                g_string_printf(text,
+                                "virtual function %s takes no %s now, but others of GPU %s have room for "
+                                "%" PRIu32,
+                                args->parent, wanted->name, t->facts->name, wanted->available);
+        else {
+                g_string_printf(text, "there is no room for another %s on GPU %s", wanted->name,
+                                t->facts->name);
+                if (wanted->why_not && wanted->available == 0)
+                        g_string_append_printf(text, ": %s", wanted->why_not);
+                append_still_possible(text, s, args->type_id);
+        }
+        return r < 0 ? vgpud_error_set_errnof(reterr, VGPUD_ERROR_NO_CAPACITY, r, "%s", text->str)
+                     : vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY, "%s", text->str);
+}
+
+static int check_args(VgpuTarget *t, const CreateArgs *args, uint32_t *ret_type, VgpudError *reterr)
+{
+        char normal[UUID_STRLEN + 1];
+
+        if (uuid_normalize(args->uuid, normal) < 0 || strcmp(normal, args->uuid) != 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not a UUID in lower case",
+                                        args->uuid);
+        if (args->parent && !gpu_facts_find_vf(t->facts, args->parent))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is no virtual function of GPU %s",
+                                        args->parent, t->facts->name);
+        for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
+                const VgpuAttribute *a = args->attributes->pdata[i];
+                if (strcmp(a->name, params_names[0]) != 0 && strcmp(a->name, params_names[1]) != 0)
+                        return vgpud_error_setf(
+                                        reterr, VGPUD_ERROR_INVALID,
+                                        "NVIDIA's vGPUs have no attribute \"%s\" that could be set; they have "
+                                        "%s",
+                                        a->name, params_names[0]);
+                if (!a->value[0] || strlen(a->value) > VGPU_IO_ATTR_MAX)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "attribute %s: the value must have 1 to %d bytes", a->name,
+                                                VGPU_IO_ATTR_MAX);
+        }
+        return nvidia_type_id_parse(args->type_id, ret_type) < 0 ? no_room(t, args, 0, reterr) : 0;
+}
+
+/* The first function that carries nothing and offers the type, or the one that was asked for if it does. */
+static int choose_vf(VgpuTarget *t, const CreateArgs *args, uint32_t type, const VgpuVf **ret,
+                     VgpudError *reterr)
+{
+        const GPtrArray *vfs = t->facts->vfs;
+
+        /* From where the last one of the same job found room: those before have none any more. */
+        for (guint i = 0; i < vfs->len; i++) {
+                guint at = (t->parent_hint + i) % vfs->len;
+                const VgpuVf *vf = vfs->pdata[at];
+                uint32_t now = 0;
+
+                if ((args->parent && strcmp(args->parent, vf->name) != 0) ||
+                    read_current(t->io, vf->path, &now) < 0 || now != 0)
+                        continue;
+                g_autoptr(GPtrArray) creatable = read_creatable(t->io, vf->path);
+                if (!lists(creatable, type))
+                        continue;
+                t->parent_hint = at;
+                *ret = vf;
+                return 0;
+        }
+        return no_room(t, args, 0, reterr);
+}
+
+static bool still_offers(VgpuIo *io, const VgpuVf *vf, uint32_t type)
+{
+        g_autoptr(GPtrArray) creatable = read_creatable(io, vf->path);
+
+        return lists(creatable, type);
+}
+
+static int explain_create(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, uint32_t type, int r,
+                          VgpudError *reterr)
+{
+        uint32_t now = 0;
+
+        switch (-r) {
+        case ENODEV:
+        case ENOENT:
+                return gpu_gone(t, r, reterr);
+        case EIO:
+                if (!still_offers(t->io, vf, type))
+                        return no_room(t, args, r, reterr);
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "NVIDIA's resource manager refused to make a %s on %s although "
+                                              "the driver offers it: "
+                                              "%s; the GPU may be committed to another framebuffer size, or "
+                                              "lack a GPU instance "
+                                              "(MIG); the kernel's log (NVRM) has its reasons",
+                                              args->type_id, vf->name, g_strerror(-r));
+        case EPERM:
+                if (read_current(t->io, vf->path, &now) >= 0 && now != 0)
+                        return vgpud_error_set_errnof(
+                                        reterr, VGPUD_ERROR_FAILED, r,
+                                        "somebody else has given virtual function %s the type nvidia-%u "
+                                        "at this moment; try again, and another one is taken",
+                                        vf->name, now);
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "the driver does not let virtual function %s have a type: %s; it may be "
+                                "in use otherwise, or a security module forbids it",
+                                vf->name, g_strerror(-r));
+        case EBUSY:
+        case EAGAIN:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "the plugin of an earlier vGPU on %s had not ended after %d s: %s; try "
+                                "again, or see the log of nvidia-vgpu-mgr",
+                                vf->name, TRIES_MAX - 1, g_strerror(-r));
+        case EINVAL:
+        case ERANGE:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "the driver refused type %s on %s: %s; it does not know the number, or "
+                                "finds no VFIO device on the function: see the kernel's log",
+                                args->type_id, vf->name, g_strerror(-r));
+        case EACCES:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "/sys/%s/nvidia/current_vgpu_type cannot be written: %s; a security "
+                                "module or the service's own restrictions may forbid it",
+                                vf->path, g_strerror(-r));
+        case EPROTO:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "the process that asks the kernel to make a %s on %s could not be "
+                                "started or died before the answer (the daemon's log has more), and the "
+                                "instance does not exist",
+                                args->type_id, vf->name);
+        default:
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "the driver refused to make a %s on %s: %s", args->type_id,
+                                              vf->name, g_strerror(-r));
+        }
+}
+
+/* Take back what was made, because of *cause, which is emptied. */
+static int undo(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause, VgpudError *reterr)
+{
+        uint32_t now = 0;
+        int r = write_type(t->io, vf, 0), q = read_current(t->io, vf->path, &now);
+
+        if ((q >= 0 && now == 0) || is_gone(q)) {
+                r = -vgpud_error_code_to_errno(cause->code);
+                vgpud_error_move(reterr, cause);
+                return r;
+        }
+        r = vgpud_error_set_errnof(
+                        reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
+                        "%s; and the half-made vGPU on %s could not be removed: %s", cause->message, vf->name,
+                        r < 0 ? g_strerror(-r) : "the driver reported success, but it is still there");
+        vgpud_error_done(cause);
+        return r;
+}
+
+static int write_attributes(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, VgpudError *reterr)
+{
+        g_autofree char *path = vf_file(vf->path, params_names[0]);
+
+        for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
+                const VgpuAttribute *a = args->attributes->pdata[i];
+                int r = vgpu_io_write(t->io, path, a->value);
+
+                if (r >= 0)
+                        continue;
+                if (r == -ENOENT)
+                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_INVALID, r,
+                                                      "this release of the driver has no attribute %s: %s",
+                                                      a->name, g_strerror(-r));
+                return vgpud_error_set_errnof(reterr,
+                                              r == -EINVAL || r == -E2BIG || r == -ERANGE || r == -EACCES
+                                                              ? VGPUD_ERROR_INVALID
+                                                              : VGPUD_ERROR_FAILED,
+                                              r, "the driver refused the value of attribute %s: %s", a->name,
+                                              g_strerror(-r));
+        }
+        return 0;
+}
+
+static int verify(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, uint32_t type, VgpudError *reterr)
+{
+        uint32_t now = 0;
+        int r = read_current(t->io, vf->path, &now);
+
+        if (r >= 0 && now == type)
+                return 0;
+        if (is_gone(r))
+                return gpu_gone(t, r, reterr);
+        if (r < 0)
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_INCONSISTENT, r,
+                                "the driver reported success, but what virtual function %s has become "
+                                "cannot be read: %s",
+                                vf->name, g_strerror(-r));
+        return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                "the driver reported success, but virtual function %s has %s, not %s; somebody "
+                                "else may "
+                                "have changed it at once",
+                                vf->name, now == 0 ? "no type" : "another type", args->type_id);
+}
+
+static int nvidia_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
+        InstanceDesc *d = NULL;
+        const VgpuVf *vf = NULL;
+        uint32_t type = 0;
+        int r;
+
+        r = check_args(t, args, &type, reterr);
+        if (r < 0)
+                return r;
+        r = choose_vf(t, args, type, &vf, reterr);
+        if (r < 0)
+                return r;
+        if (args->claim) {
+                r = args->claim(vf->name, NULL, args->claim_userdata);
+                if (r < 0)
+                        return vgpud_error_set_errnof(
+                                        reterr, VGPUD_ERROR_FAILED, r,
+                                        "that virtual function %s is taken cannot be written down: %s",
+                                        vf->name, g_strerror(-r));
+        }
+        r = write_type(t->io, vf, type);
+        if (r < 0)
+                return explain_create(t, args, vf, type, r, reterr);
+        r = verify(t, args, vf, type, reterr);
+        if (r < 0)
+                return r;
+        r = write_attributes(t, args, vf, &cause);
+        if (r < 0)
+                return undo(t, vf, &cause, reterr);
+        r = read_instance(t->io, vf, type, args->uuid, &d);
+        if (r < 0) {
+                (void)vgpud_error_set_errnof(&cause, VGPUD_ERROR_FAILED, r,
+                                             "the new vGPU on %s cannot be read: %s", vf->name, g_strerror(-r));
+                return undo(t, vf, &cause, reterr);
+        }
+        *ret = d;
+        return 0;
+}
+
+/* destroy */
+
+static int explain_destroy(const VgpuVf *vf, int r, VgpudError *reterr)
+{
+        switch (-r) {
+        case 0:
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                        "the driver reported success, but the vGPU on %s is still there",
+                                        vf->name);
+        case EPERM:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_IN_USE, r,
+                                "the driver refused to remove the vGPU on %s for %d s because it is in "
+                                "use: a virtual machine has it, or is about to end",
+                                vf->name, TRIES_MAX - 1);
+        case EBUSY:
+        case EAGAIN:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_IN_USE, r,
+                                "the plugin of the vGPU on %s had not ended after %d s, as if a virtual "
+                                "machine still used it; see the log of nvidia-vgpu-mgr; a plugin that "
+                                "never ends is cleared by disabling the virtual functions",
+                                vf->name, TRIES_MAX - 1);
+        case EPROTO:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "the process that asks the kernel to remove the vGPU on %s could not be "
+                                "started or died before the answer (the daemon's log has more), and it "
+                                "still exists",
+                                vf->name);
+        default:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "the driver refused to remove the vGPU on %s: %s; the kernel's log (NVRM) "
+                                "has its reasons",
+                                vf->name, g_strerror(-r));
+        }
+}
+
+static int cannot_read(const VgpuVf *vf, int r, VgpudError *reterr)
+{
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                      "virtual function %s cannot be read (/sys/%s): %s", vf->name, vf->path,
+                                      g_strerror(-r));
+}
+
+static int nvidia_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
+{
+        const VgpuVf vf = { .name = instance->slot, .path = instance->path };
+        g_autofree char *cdev = NULL, *type_id = NULL;
+        _cleanup_close_ int keep_out_fd = -EBADF;
+        uint32_t now = 0;
+        int group, r, q;
+
+        r = read_current(t->io, vf.path, &now);
+        if (is_gone(r) || (r >= 0 && now == 0))
+                return 0;
+        if (r < 0)
+                return cannot_read(&vf, r, reterr);
+        type_id = nvidia_type_id(now);
+        if (instance->type_id && strcmp(type_id, instance->type_id) != 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_FOREIGN,
+                                "virtual function %s has type %s by now, not %s: somebody else made another "
+                                "vGPU there, which is left alone",
+                                vf.name, type_id, instance->type_id);
+
+        if ((r = vfio_read_group(t->io, vf.path, &group)) < 0 ||
+            (r = vfio_read_cdev(t->io, vf.path, &cdev)) < 0)
+                return is_gone(r) && !device_exists(t->io, vf.path) ? 0 : cannot_read(&vf, r, reterr);
+        r = vfio_keep_out(t->io, group, cdev, &keep_out_fd, reterr);
+        if (r < 0)
+                return r;
+        r = write_type(t->io, &vf, 0);
+        q = read_current(t->io, vf.path, &now);
+        keep_out_fd = safe_close(keep_out_fd);
+        if ((q >= 0 && now == 0) || is_gone(q))
+                return 1;
+        return q < 0 ? cannot_read(&vf, q, reterr) : explain_destroy(&vf, r, reterr);
+}
+
+/* configure */
+
+/* 1 when a function has a type, which is named in the error. */
+static int refuse_types(VgpuTarget *t, const char *mode, VgpudError *reterr)
+{
+        g_autoptr(GString) names = g_string_new(NULL);
+        guint n = 0, ready = 0;
+
+        for (guint i = 0; i < t->facts->vfs->len; i++) {
+                const VgpuVf *vf = t->facts->vfs->pdata[i];
+                uint32_t now = 0;
+                int r = read_current(t->io, vf->path, &now);
+
+                if (r < 0 && !is_gone(r))
+                        return cannot_read(vf, r, reterr);
+                ready += r >= 0;
+                if (r < 0 || now == 0)
+                        continue;
+                if (n++ < NAMES_IN_MESSAGE_MAX)
+                        g_string_append_printf(names, "%s%s (nvidia-%u)", n > 1 ? ", " : "", vf->name, now);
+        }
+        if (n > 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_IN_USE,
+                                "mode \"%s\" of GPU %s cannot change while it has vGPUs: destroy %s%s first",
+                                mode, t->facts->name, names->str,
+                                n > NAMES_IN_MESSAGE_MAX ? " and others" : "");
+        if (ready == 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_UNSUPPORTED,
+                                "mode \"%s\" of GPU %s is one of its virtual functions: enable them first "
+                                "(vgpuctl enable-vfs %s)",
+                                mode, t->facts->name, t->facts->name);
+        return 0;
+}
+
+static int refuse_vfs(VgpuTarget *t, const char *mode, VgpudError *reterr)
+{
+        g_auto(GStrv) names = NULL;
+        guint n = 0;
+        int r = vgpu_io_list(t->io, t->facts->path, &names);
+
+        if (r < 0)
+                return gpu_gone(t, r, reterr);
+        for (char **name = names; *name; name++)
+                n += g_str_has_prefix(*name, "virtfn");
+        if (n > 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_IN_USE,
+                                "mode \"%s\" of GPU %s cannot change while its virtual functions are enabled "
+                                "(%u): disable them first, set the mode, and enable them again",
+                                mode, t->facts->name, n);
+        return 0;
+}
+
+static int nvidia_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr)
+{
+        bool on = strcmp(value, "yes") == 0;
+        int r;
+
+        if (!on && strcmp(value, "no") != 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "mode \"%s\" is yes or no, not \"%s\"",
+                                        mode, value);
+        if (strcmp(mode, "heterogeneous") == 0)
+                r = refuse_types(t, mode, reterr);
+        else if (strcmp(mode, "mig") == 0)
+                r = refuse_vfs(t, mode, reterr);
+        else
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"",
+                                        t->facts->name, mode);
+        return r < 0 ? r : nvml_set_mode(t, mode, on, reterr);
+}
+
+/* handover */
+
+static Handover *nvidia_handover(const InstanceDesc *instance)
+{
+        Handover *h = g_new0(Handover, 1);
+        GPtrArray *args = g_ptr_array_new();
+        PciAddr a = { 0 };
+
+        (void)pci_addr_parse(instance->slot, &a);
+        h->sysfs_path = g_strconcat("/sys/bus/pci/devices/", instance->slot, NULL);
+        h->iommu_group = instance->iommu_group;
+        if (instance->iommu_group >= 0)
+                h->group_node = g_strdup_printf("/dev/vfio/%d", instance->iommu_group);
+        if (instance->cdev)
+                h->cdev_node = g_strconcat("/dev/vfio/devices/", instance->cdev, NULL);
+        /* managed='no': libvirt must leave the function with the driver nvidia, which makes it what it is. */
+        h->libvirt_xml = g_strdup_printf(
+                        "<hostdev mode='subsystem' type='pci' managed='no'>\n"
+                        "  <source>\n"
+                        "    <address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>\n"
+                        "  </source>\n"
+                        "</hostdev>\n",
+                        a.domain, a.bus, a.device, a.function);
+        g_ptr_array_add(args, g_strdup("-device"));
+        g_ptr_array_add(args, g_strdup_printf("vfio-pci,sysfsdev=/sys/bus/pci/devices/%s", instance->slot));
+        g_ptr_array_add(args, NULL);
+        h->qemu_args = (char **)g_ptr_array_free(args, FALSE);
+        return h;
+}
+
+const VgpuDriver nvidia_vfio_driver = {
+        .name = "nvidia-vfio",
+        .match = nvidia_match,
+        .scan = nvidia_scan,
+        .create = nvidia_create,
+        .destroy = nvidia_destroy,
+        .set_vfs = vfs_set,
+        .configure = nvidia_configure,
+        .handover = nvidia_handover,
+};
