@@ -9,6 +9,42 @@ import simhost
 from host import A2, DAEMON, GVT, NOBODY, V5_4, V5_8, uuid
 
 
+XE = "0000:03:00.0"
+
+
+class WholeGpus(host.HostTest):
+    """What changes a whole GPU has actions of its own."""
+
+    def setUp(self):
+        super().setUp()
+        self.h = self.host("xe", polkit=True)
+        self.user = self.h.client(NOBODY)
+
+    def test_denied(self):
+        self.h.polkit.allow("create", "destroy", "rescan")
+        self.assert_error("NotAuthorized", self.user.gpu(XE).start("SetVfs", 2), "polkit does not allow org.vgpud1.set-vfs")
+        self.assert_error("NotAuthorized", self.user.gpu(XE).start("Configure", "mig", "yes"),
+                          "polkit does not allow org.vgpud1.configure")
+        for words in (("enable-vfs", XE), ("enable-vfs", XE, "2"), ("disable-vfs", XE), ("configure", XE, "mig", "yes")):
+            result = self.h.vgpuctl(*words, uid=NOBODY)
+            self.assertEqual((result.status, result.out), (4, ""), result)
+            self.assertIn("polkit", result.err)
+        self.assertEqual(self.h.bus.gpu(XE).all()["EnabledVfs"], 0)
+        self.assertEqual(self.h.vgpuctl("configure", XE, uid=NOBODY).status, 0)  # it only looks
+
+    def test_allowed_and_told(self):
+        monitor = host.Monitor(self.h)
+        self.h.polkit.allow("set-vfs")
+        self.user.gpu(XE).call("SetVfs", 2, wait=True)
+        gpu = self.h.bus.gpu(XE).all()
+        self.assertEqual((gpu["EnabledVfs"], [v[:2] for v in gpu["Vfs"]]), (2, [(0, "0000:03:00.1"), (1, "0000:03:00.2")]))
+        self.assert_error("NotAuthorized", self.user.gpu(XE).start("Configure", "x", "y"), "org.vgpud1.configure")
+        self.assertEqual([(q["action"], q["details"]) for q in monitor.questions()], [
+            ("org.vgpud1.set-vfs", {"gpu": XE, "count": "2"}),
+            ("org.vgpud1.configure", {"gpu": XE, "mode": "x", "value": "y"})])
+        self.assertEqual(self.h.vgpuctl("disable-vfs", XE, uid=NOBODY).status, 0)
+
+
 class Polkit(host.HostTest):
     def setUp(self):
         super().setUp()
