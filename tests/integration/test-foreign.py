@@ -74,7 +74,7 @@ class Foreign(host.HostTest):
         self.h.bus.create(GVT, V5_4, uuid=uuid(1), name="one")
         self.h.sim.ctl("remove", uuid(1))
         bus.wait(lambda: not self.h.mirror.instances(), "it goes")
-        self.assertEqual(self.h.records(), {})
+        bus.wait(lambda: not self.h.records(), "its record goes right after")
         # Whoever makes one of that UUID now does not make ours.
         self.h.foreign(GVT, V5_4, 1)
         self.assertEqual((self.seen(1)["Origin"], self.seen(1)["Name"]), ("foreign", ""))
