@@ -59,6 +59,19 @@ static int store_reset(Node *node, const char *bytes, size_t length)
 
 static const NodeOps reset_ops = { .store = store_reset };
 
+/* No driver here lets the number of a function's interrupts be changed. */
+static int store_msix_count(Node *node, const char *bytes, size_t length)
+{
+        const Device *device = node->data;
+        guint64 count;
+
+        if (kernel_parse_unsigned(bytes, G_MAXINT, &count) < 0)
+                return -EINVAL;
+        return device->driver ? -EBUSY : -EOPNOTSUPP;
+}
+
+static const NodeOps msix_count_ops = { .store_locked = store_msix_count };
+
 static void add_link_files(Node *directory, const PciSpec *spec)
 {
         node_add_format(directory, "current_link_speed", 0444, "%s PCIe\n", spec->link_speed);
@@ -99,7 +112,7 @@ static void add_files(Device *device, const void *data)
         if (spec->link_speed)
                 add_link_files(directory, spec);
         if (spec->physical)
-                node_add_text(directory, "sriov_vf_msix_count", 0200, NULL, "");
+                node_add_attribute(directory, "sriov_vf_msix_count", 0200, &msix_count_ops, device);
         if (spec->is_display && (spec->class >> 8) == 0x0300) {
                 if (!boot_display)
                         boot_display = g_intern_string(spec->address);

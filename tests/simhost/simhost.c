@@ -452,6 +452,8 @@ static int run_host(int argc, char **argv)
         sigset_t signals;
         int status;
 
+        (void)g_ascii_strtoull("0", NULL,
+                               10); /* GLib gets its locale, which sets errno, before there are threads */
         parse_options(argc, argv, &options);
         (void)sigemptyset(&signals);
         (void)sigaddset(&signals, SIGCHLD);

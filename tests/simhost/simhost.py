@@ -114,7 +114,7 @@ class Agent:
         try:
             getattr(self, name)(*arguments)
         except OSError as failure:
-            return errno.errorcode[failure.errno]
+            return "EOPNOTSUPP" if failure.errno == errno.EOPNOTSUPP else errno.errorcode[failure.errno]
         return None
 
     def let_go(self):

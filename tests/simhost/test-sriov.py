@@ -163,7 +163,8 @@ class NumberTest(SriovTest):
         self.enable(2, autoprobe=False)
         heard = self.hear(5)
         self.assertEqual(
-            heard, [f"{action} pci {vf}" for vf in self.VFS[:2] for action in ("add", "change")] + [f"change pci {self.PF}"]
+            heard,
+            [f"{action} pci {vf}" for vf in self.VFS[:2] for action in ("add", "change")] + [f"change pci {self.PF}"],
         )
         self.assertEqual(self.events[0]["PCI_SLOT_NAME"], self.VFS[0])
         self.assertIn("iommu_group", self.inside.listdir(f"{PCI}/{self.VFS[0]}"))
@@ -217,18 +218,14 @@ class BindingTest(SriovTest):
         self.enable(2, autoprobe=False)
         self.listen()
         group = self.to_vfio(self.VFS[0])
-        self.assertEqual(
-            self.hear(3), [f"add vfio {group}", "add vfio-dev vfio0", f"bind pci {self.VFS[0]}"]
-        )
+        self.assertEqual(self.hear(3), [f"add vfio {group}", "add vfio-dev vfio0", f"bind pci {self.VFS[0]}"])
         self.assertEqual(self.inside.listdir("/dev/vfio"), [group, "vfio"])
         self.assertEqual(self.inside.listdir(f"{PCI}/{self.VFS[0]}/vfio-dev"), ["vfio0"])
         self.assertEqual(self.events[1]["DEVPATH"].rsplit("/", 3)[1:], [self.VFS[0], "vfio-dev", "vfio0"])
         self.assertIsNone(self.write("driver_override", "\n", self.VFS[0]))
         self.assertEqual(self.driver(self.VFS[0]), "vfio-pci")  # clearing unbinds nothing
         self.assertIsNone(self.write("driver/unbind", self.VFS[0], self.VFS[0]))
-        self.assertEqual(
-            self.hear(3), ["remove vfio-dev vfio0", f"remove vfio {group}", f"unbind pci {self.VFS[0]}"]
-        )
+        self.assertEqual(self.hear(3), ["remove vfio-dev vfio0", f"remove vfio {group}", f"unbind pci {self.VFS[0]}"])
         self.assertEqual(self.inside.listdir("/dev/vfio"), ["vfio"])
         self.assertFalse(self.inside.exists(f"{PCI}/{self.VFS[0]}/vfio-dev"))
 
@@ -461,11 +458,11 @@ class WritesTest(SriovTest):
     def test_log_of_writes(self):
         path = self.inside.realpath(f"{PCI}/{self.PF}")
         self.assertIsNone(self.write("sriov_numvfs", "1\n"))
-        self.assertEqual(self.write("sriov_numvfs", "a b\t\\\"\0é"), "EINVAL")
+        self.assertEqual(self.write("sriov_numvfs", 'a b\t\\"\0é'), "EINVAL")
         self.assertIsNone(self.probe(self.PF))
         expected = [
             ("ok", f"{path}/sriov_numvfs", "1\\n"),
-            ("EINVAL", f"{path}/sriov_numvfs", "a b\\011\\\\\\\"\\000\\303\\251"),
+            ("EINVAL", f"{path}/sriov_numvfs", 'a b\\011\\\\\\"\\000\\303\\251'),
             ("ok", f"{BUS}/drivers_probe", self.PF),
         ]
         self.assertEqual(self.host.writes(), expected)
