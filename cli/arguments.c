@@ -25,6 +25,12 @@ enum {
         ARG_TIMEOUT,
         ARG_FOREIGN,
         ARG_WHY,
+        ARG_STRATEGY,
+        ARG_NUMA_NODE,
+        ARG_PREFER_NUMA_NODE,
+        ARG_NEAR,
+        ARG_POOL,
+        ARG_DRY_RUN,
 };
 
 static const OptionInfo options[] = {
@@ -47,6 +53,13 @@ static const OptionInfo options[] = {
         { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "How long it may take: 30, 30s, 2min" },
         { "--foreign", NULL, NULL, OPTION_FOREIGN, "Also an instance that vgpud did not make" },
         { "--why", NULL, NULL, OPTION_WHY, "Say why no more can be made, and which options there are" },
+        { "--strategy", NULL, "STRATEGY", OPTION_STRATEGY,
+          "Choose the GPU by breadth (most room) or depth (least)" },
+        { "--numa-node", NULL, "N", OPTION_NUMA_NODE, "Only a GPU of this NUMA node" },
+        { "--prefer-numa-node", NULL, "N", OPTION_PREFER_NUMA_NODE, "Better a GPU of this NUMA node" },
+        { "--near", NULL, "DEVICE", OPTION_NEAR, "A GPU as near as can be to this PCI device" },
+        { "--pool", NULL, "POOL", OPTION_POOL, "A GPU of this pool of vgpud.conf" },
+        { "--dry-run", NULL, NULL, OPTION_DRY_RUN, "Only look, as place always does" },
         { NULL },
 };
 
@@ -77,6 +90,13 @@ static int add_attribute(Arguments *a, const char *text)
                 return fail_usage(a, "--attr needs NAME=VALUE, not \"%s\"", text);
         Attribute attribute = { .name = g_strndup(text, (size_t)(equals - text)), .value = equals + 1 };
         g_array_append_val(a->attributes, attribute);
+        return 0;
+}
+
+static int read_node(const Arguments *a, const char *option, const char *text, int32_t *ret)
+{
+        if (parse_i32(text, ret) < 0 || *ret < 0)
+                return fail_usage(a, "%s needs the number of a NUMA node, not \"%s\"", option, text);
         return 0;
 }
 
@@ -157,6 +177,27 @@ static int take_option(Arguments *a, int option, char **argv)
                 a->given |= OPTION_WHY;
                 a->why = true;
                 return 0;
+        case ARG_STRATEGY:
+                a->given |= OPTION_STRATEGY;
+                a->strategy = optarg;
+                return 0;
+        case ARG_NUMA_NODE:
+                a->given |= OPTION_NUMA_NODE;
+                return read_node(a, "--numa-node", optarg, &a->numa_node);
+        case ARG_PREFER_NUMA_NODE:
+                a->given |= OPTION_PREFER_NUMA_NODE;
+                return read_node(a, "--prefer-numa-node", optarg, &a->preferred_numa_node);
+        case ARG_NEAR:
+                a->given |= OPTION_NEAR;
+                a->near = optarg;
+                return 0;
+        case ARG_POOL:
+                a->given |= OPTION_POOL;
+                a->pool = optarg;
+                return 0;
+        case ARG_DRY_RUN:
+                a->given |= OPTION_DRY_RUN;
+                return 0;
         case ':':
                 return fail_usage(a, "%s needs a value", argv[optind - 1]);
         default:
@@ -187,6 +228,12 @@ int arguments_parse(Arguments *a, int argc, char **argv)
                 { "timeout", required_argument, NULL, ARG_TIMEOUT },
                 { "foreign", no_argument, NULL, ARG_FOREIGN },
                 { "why", no_argument, NULL, ARG_WHY },
+                { "strategy", required_argument, NULL, ARG_STRATEGY },
+                { "numa-node", required_argument, NULL, ARG_NUMA_NODE },
+                { "prefer-numa-node", required_argument, NULL, ARG_PREFER_NUMA_NODE },
+                { "near", required_argument, NULL, ARG_NEAR },
+                { "pool", required_argument, NULL, ARG_POOL },
+                { "dry-run", no_argument, NULL, ARG_DRY_RUN },
                 { NULL },
         };
         int option;
@@ -197,6 +244,8 @@ int arguments_parse(Arguments *a, int argc, char **argv)
                 .ask_password = true,
                 .block = true,
                 .count = 1,
+                .numa_node = -1,
+                .preferred_numa_node = -1,
                 .attributes = g_array_new(false, false, sizeof(Attribute)),
         };
         g_array_set_clear_func(a->attributes, attribute_clear);

@@ -21,6 +21,12 @@ typedef enum OptionBits {
         OPTION_FOREIGN = 1 << 8,
         OPTION_NO_BLOCK = 1 << 9,
         OPTION_WHY = 1 << 10,
+        OPTION_STRATEGY = 1 << 11,
+        OPTION_NUMA_NODE = 1 << 12,
+        OPTION_PREFER_NUMA_NODE = 1 << 13,
+        OPTION_NEAR = 1 << 14,
+        OPTION_POOL = 1 << 15,
+        OPTION_DRY_RUN = 1 << 16,
 } OptionBits;
 
 typedef struct Attribute {
@@ -48,6 +54,11 @@ typedef struct Arguments {
         const char *uuid;
         const char *name;
         const char *parent;
+        const char *strategy;
+        const char *near;
+        const char *pool;
+        int32_t numa_node;           /* -1: not given */
+        int32_t preferred_numa_node; /* -1: not given */
         uint32_t count;
         uint64_t timeout_usec; /* 0: not given */
         GArray *attributes;    /* Attribute, in the order given */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/output.h"
+#include "cli/place.h"
 #include "cli/verbs.h"
 
 #define ANY UINT_MAX
@@ -19,8 +20,10 @@ static const VerbInfo verbs[] = {
         { "show", "OBJECT", 1, 2, 0, verb_show, "Show all about a GPU, an instance, or \"job N\"" },
         { "create", "TYPE", 0, 1,
           OPTION_TYPE | OPTION_GPU | OPTION_UUID | OPTION_NAME | OPTION_PARENT | OPTION_COUNT | OPTION_ATTR |
-                          OPTION_TIMEOUT | OPTION_NO_BLOCK,
+                          OPTION_TIMEOUT | OPTION_NO_BLOCK | PLACE_OPTIONS,
           verb_create, "Make instances; print their UUIDs" },
+        { "place", "TYPE", 0, 1, OPTION_TYPE | OPTION_COUNT | OPTION_DRY_RUN | PLACE_OPTIONS, verb_place,
+          "Show where create would make it, and why not elsewhere" },
         { "destroy", "INSTANCE...", 1, ANY, OPTION_FOREIGN | OPTION_TIMEOUT | OPTION_NO_BLOCK, verb_destroy,
           "Remove instances" },
         { "enable-vfs", "GPU [COUNT]", 1, 2, OPTION_TIMEOUT | OPTION_NO_BLOCK, verb_enable_vfs,

@@ -10,6 +10,7 @@
 #include "base/parse-util.h"
 #include "base/uuid.h"
 #include "cli/client.h"
+#include "cli/place.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
 #include "cli/wait.h"
@@ -111,6 +112,8 @@ static int build_create(sd_bus_message *m, const Arguments *a, const char *type,
                 r = append_option(m, "parent", "s", a->parent);
         if (r >= 0 && a->count > 1)
                 r = append_option(m, "count", "u", &a->count);
+        if (r >= 0)
+                r = append_place_options(m, a);
         if (r >= 0)
                 r = append_attributes(m, a);
         return r < 0 ? r : append_common_options(m, a);

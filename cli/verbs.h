@@ -12,6 +12,7 @@ int verb_list(const Arguments *a);
 int verb_jobs(const Arguments *a);
 int verb_show(const Arguments *a);
 int verb_create(const Arguments *a);
+int verb_place(const Arguments *a);
 int verb_destroy(const Arguments *a);
 int verb_cancel(const Arguments *a);
 int verb_rescan(const Arguments *a);

@@ -60,7 +60,8 @@ _vgpuctl() {
                 case $word in
                 --gpu) gpu=${__vgpuctl_words[i + 1]} ;;&
                 --gpu=*) gpu=${word#*=} ;;
-                -H | --host | --type | --gpu | --uuid | --name | --parent | --count | --attr | --timeout)
+                -H | --host | --type | --gpu | --uuid | --name | --parent | --count | --attr | --timeout | --strategy | \
+                        --numa-node | --prefer-numa-node | --near | --pool)
                         if ((i + 1 == ${#__vgpuctl_words[@]} - 1)); then
                                 option=$word
                         fi
@@ -91,6 +92,8 @@ _vgpuctl() {
                 compopt -o nospace 2>/dev/null
                 __vgpuctl_offer "$cur" < <(__vgpuctl_ask attributes "${objects[@]:0:1}" "${ask_gpu[@]}")
                 ;;
+        --strategy) __vgpuctl_offer "$cur" < <(printf '%s\n' breadth depth) ;;
+        --near) __vgpuctl_offer "$cur" < <(__vgpuctl_ask gpus) ;;
         -H | --host) __vgpuctl_offer "$cur" < <(compgen -A hostname) ;;
         ?*) ;;
         *)
@@ -116,7 +119,7 @@ _vgpuctl() {
                                 __vgpuctl_offer "$cur" < <(__vgpuctl_ask jobs)
                         fi
                         ;;
-                create:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask types "${ask_gpu[@]}") ;;
+                create:0 | place:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask types "${ask_gpu[@]}") ;;
                 destroy:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask instances) ;;
                 cancel:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask jobs) ;;
                 esac

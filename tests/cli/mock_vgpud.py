@@ -316,6 +316,27 @@ class Mock(dbus.service.FallbackObject):
                            for g in (o[GPU] for o in self.objects.values() if GPU in o) for i, t in g["Types"].items()],
                           signature="(ssssuutuuuu)")
 
+    @dbus.service.method(MANAGER, in_signature="sa{sv}", out_signature="osa(oa{sv})", message_keyword="message",
+                         path_keyword="path")
+    def Place(self, type_id, options, message=None, path=None):
+        self.enter("Place", message, type_id, options)
+        count, candidates = int(options.get("count", 1)), []
+        for g in (o[GPU] for o in self.objects.values() if GPU in o):
+            n = int(g["Types"].get(type_id, {}).get("Available", 0))
+            c = {"name": g["Name"], "fits": n >= count, "room": dbus.UInt32(n), "available": dbus.UInt32(n + 1),
+                 "promised": dbus.UInt32(1), "spare": dbus.UInt32(0), "instances": dbus.UInt32(2), "numa_node": g["NumaNode"],
+                 "a_newer_key": dbus.Array(["x"], signature="s")}
+            if type_id in g["Types"]:
+                c["type"] = type_id
+            if "near" in options:
+                c["distance"] = dbus.UInt32(4)
+            if n < count:
+                c["reason"] = "it has no room for another one" if type_id in g["Types"] else "it does not offer that type"
+            candidates.append((-n, (dbus.ObjectPath(gpu_path(g["Name"])), dbus.Dictionary(c, signature="sv"))))
+        candidates = [c for _, c in sorted(candidates, key=lambda c: c[0])]
+        best = candidates[0][0] if candidates[0][1]["fits"] else "/"
+        return dbus.ObjectPath(best), options.get("strategy", "breadth"), dbus.Array(candidates, signature="(oa{sv})")
+
     @dbus.service.method(MANAGER, in_signature="ssa{sv}", out_signature="oao", message_keyword="message",
                          path_keyword="path", async_callbacks=("reply", "error"))
     def Create(self, gpu, type_id, options, message=None, path=None, reply=None, error=None):

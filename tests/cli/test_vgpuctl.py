@@ -648,6 +648,57 @@ class Gpus(Case):
             self.assertEqual("types --why" in self.bad(2, "create", "vf", *attributes), hint)
 
 
+class Place(Case):
+    def test_table(self):
+        self.golden("place.txt", self.good("place", "mdpy-xga"))
+        self.assertEqual([c["args"] for c in self.calls()], [["mdpy-xga", {}]], "one call, and no other")
+        self.golden("place-none.txt", self.vgpuctl("place", "i915-GVTg_V5_4", "--count", "2", "--near", "41:00.0").out)
+
+    def test_options(self):
+        self.good("place", "--dry-run", "--type=mdpy-xga", "--count=3", "--strategy=depth", "--numa-node=1",
+                  "--prefer-numa-node", "0", "--near=0000:41:00.0", "--pool=ai")
+        self.assertEqual(self.calls("Place")[0]["args"],
+                         ["mdpy-xga", {"count": 3, "strategy": "depth", "near": "0000:41:00.0", "pool": "ai", "numa_node": 1,
+                                       "preferred_numa_node": 0}])
+        self.good("create", "mdpy-xga", "--strategy=separated", "--numa-node=0", "--near=mdpy", "--pool=ai")
+        options = self.calls("Create")[0]["args"][2]
+        self.assertEqual({k: options[k] for k in ("strategy", "numa_node", "near", "pool")},
+                         {"strategy": "separated", "numa_node": 0, "near": "mdpy", "pool": "ai"})
+        self.assertNotIn("preferred_numa_node", options)
+
+    def test_json(self):
+        place = self.data("place", "mdpy-xga", "--near", "mdpy")
+        self.assertEqual([place[k] for k in ("gpu", "type", "count", "strategy")], [SAMPLE, "mdpy-xga", 1, "breadth"])
+        self.assertEqual(place["candidates"][0],
+                         {"gpu": SAMPLE, "type": "mdpy-xga", "fits": True, "reason": None, "room": 4, "available": 5,
+                          "promised": 1, "spare": 0, "instances": 2, "numa_node": None, "distance": 4})
+        other = next(c for c in place["candidates"] if c["gpu"] == NVIDIA)
+        self.assertEqual((other["type"], other["fits"], other["reason"], other["numa_node"]),
+                         (None, False, "it does not offer that type", 1))
+        section = MANUAL[MANUAL.index("\n*place*\n"):MANUAL.index("\n*destroy*\n")]
+        self.assertEqual(set(place) - set(re.findall(r"\w+", section)), set())
+        self.assertEqual(set(other) - set(re.findall(r"\w+", section)), set())
+
+    def test_quiet(self):
+        self.assertEqual(self.good("place", "-q", "mdpy-xga"), SAMPLE + "\n")
+        self.assertEqual(self.vgpuctl("place", "-q", "mdpy-xga", "--count=9").out, "")
+
+    def test_none(self):
+        self.assertIn("No GPU can take 9 of mdpy-xga", self.bad(5, "place", "mdpy-xga", "--count", "9"))
+        result = self.vgpuctl("place", "mdpy-xga", "--count", "9", "--json")
+        self.assertEqual((result.status, json.loads(result.out)["gpu"]), (5, None))
+        self.assertEqual(json.loads(result.err)["error"]["name"], "org.vgpud1.Error.NoCapacity")
+
+    def test_errors(self):
+        self.bus.control("Fail", "org.vgpud1.Error.NoSuchType", "no GPU offers a type \"x\"")
+        self.assertIn("Could not find a GPU for x: no GPU offers a type", self.bad(3, "place", "x"))
+        for words in (["place"], ["place", ""], ["place", "a", "--type=b"], ["place", "a", "b"], ["place", "a", "--gpu=x"],
+                      ["place", "a", "--numa-node=-1"], ["place", "a", "--prefer-numa-node=x"], ["place", "a", "--count=0"],
+                      ["list", "--near=x"], ["create", "a", "--dry-run"]):
+            self.bad(2, *words)
+        self.assertEqual(self.calls("Place")[1:], [])
+
+
 class Destroy(Case):
     def test_by_what_is_typed(self):
         self.calls()
@@ -1361,7 +1412,7 @@ class Texts(Case):
         """What the manual says of each option is what the verb takes, and what shells offer."""
         section = MANUAL[MANUAL.index("\nOptions of single verbs\n"):MANUAL.index("\nWHAT IS PRINTED\n")]
         for option, text in re.findall(r"(?m)^\*\*(--[\w-]+)\*\*.*\n((?: .*\n)+)", section):
-            verbs = set(re.findall(r"\*(create|destroy|rescan|enable-vfs|disable-vfs|configure|types)\*", text))
+            verbs = set(re.findall(r"\*(create|place|destroy|rescan|enable-vfs|disable-vfs|configure|types)\*", text))
             self.assertTrue(verbs, option)
             for verb in self.verbs_of_help():
                 offered = [line.split("\t")[0] for line in self.good("__complete", "options", verb).splitlines()]
