@@ -246,6 +246,8 @@ static void add_type(GpuSnapshot *s, const GpuFacts *f, const char *id, const ch
 
         t->description = g_strdup(description);
         t->device_api = g_strdup(DEVICE_API);
+        /* How much memory a function gets depends on how many there are, and makes no other type of it. */
+        t->key = vgpu_type_make_key(t, f->vendor);
         t->framebuffer_bytes = count->framebuffer_bytes;
         t->max_instances = f->total_vfs;
         t->available = unprepared ? 0 : count->free;
