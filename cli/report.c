@@ -151,17 +151,68 @@ static void print_type_why(const GpuInfo *g, const TypeInfo *t)
                 print_wrapped(4, NULL, why);
         } else if (t->available <= 0)
                 print_wrapped(4, NULL, "Why: the driver does not tell");
-        for (unsigned i = 0; i < t->options->len; i++) {
-                const PairInfo *option = t->options->pdata[i];
-                g_autofree char *line = g_strdup_printf("Option %s: %s", option->name, option->text);
-
-                print_wrapped(4, NULL, line);
-        }
         if (t->earlier_name) {
                 g_autofree char *careful = g_strdup_printf(
                                 "Careful: this id was \"%s\" when vgpud saw it before", t->earlier_name);
 
                 print_wrapped(4, NULL, careful);
+        }
+}
+
+static const PairInfo *find_option(const TypeInfo *t, const PairInfo *wanted)
+{
+        for (unsigned i = 0; i < t->options->len; i++) {
+                const PairInfo *option = t->options->pdata[i];
+
+                if (strcmp(option->name, wanted->name) == 0 && strcmp(option->text, wanted->text) == 0)
+                        return option;
+        }
+        return NULL;
+}
+
+/* "vram_quota (vf-profile): …", for an option that no type before `first` has. */
+static void print_option(const GpuInfo *g, unsigned first, const PairInfo *option, unsigned indent)
+{
+        GString *ids = g_string_new(NULL);
+        unsigned n = 0;
+
+        for (unsigned i = first; i < g->types->len; i++) {
+                const TypeInfo *t = g->types->pdata[i];
+
+                if (find_option(t, option))
+                        g_string_append_printf(ids, "%s%s", n++ > 0 ? ", " : "", t->id);
+        }
+        g_string_prepend(ids, "(");
+        if (n == g->types->len && n > 1)
+                g_string_assign(ids, "(all types");
+        g_string_append_printf(ids, "): %s", option->text);
+        print_wrapped(indent, option->name, ids->str);
+        g_string_free(ids, true);
+}
+
+static bool seen_before(const GpuInfo *g, unsigned n, const PairInfo *option)
+{
+        for (unsigned i = 0; i < n; i++)
+                if (find_option(g->types->pdata[i], option))
+                        return true;
+        return false;
+}
+
+void print_type_options(const GpuInfo *g, const char *title, unsigned indent)
+{
+        bool titled = false;
+
+        for (unsigned i = 0; i < g->types->len; i++) {
+                const TypeInfo *t = g->types->pdata[i];
+
+                for (unsigned k = 0; k < t->options->len; k++) {
+                        if (seen_before(g, i, t->options->pdata[k]))
+                                continue;
+                        if (!titled)
+                                (void)printf("%s\n", title);
+                        titled = true;
+                        print_option(g, i, t->options->pdata[k], indent);
+                }
         }
 }
 
@@ -171,11 +222,14 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
 
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 const GpuInfo *g = host_gpu(h, i);
+                g_autofree char *title = NULL;
 
                 if (only && only != g)
                         continue;
                 for (unsigned k = 0; k < g->types->len; k++, n++)
                         print_type_why(g, g->types->pdata[k]);
+                title = g_strdup_printf("Options on %s:", g->name);
+                print_type_options(g, title, 4);
                 if (g->types->len == 0) {
                         g_autofree char *text = g_strdup_printf("%s offers no types%s%s", g->name,
                                                                 *g->reason ? ": " : "", g->reason);

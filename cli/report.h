@@ -26,6 +26,8 @@ typedef enum PrintFlags {
 } PrintFlags;
 
 unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);
+/* The options of the types of a GPU, below the title; nothing if there are none. */
+void print_type_options(const GpuInfo *g, const char *title, unsigned indent);
 /* In words, per type: how many, why no more, and its options; and GPUs without types. */
 unsigned print_types_why(const Host *h, const GpuInfo *only);
 unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);

@@ -146,12 +146,6 @@ static void show_type(const TypeInfo *t)
         g_string_free(s, true);
         if (t->why_not)
                 print_wrapped(4, t->available > 0 ? "no more, because:" : "why:", t->why_not);
-        for (unsigned i = 0; i < t->options->len; i++) {
-                const PairInfo *option = t->options->pdata[i];
-                g_autofree char *head = g_strdup_printf("option %s:", option->name);
-
-                print_wrapped(4, head, option->text);
-        }
         if (t->earlier_name)
                 print_wrapped(4, "careful: when vgpud saw this id before it was", t->earlier_name);
         if (t->key)
@@ -255,6 +249,7 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
                 for (unsigned i = 0; i < g->types->len; i++)
                         show_type(g->types->pdata[i]);
         }
+        print_type_options(g, "\nOptions of create (--attr):", 4);
 }
 
 /* As one word for a shell, quoted only when it has to be. */
