@@ -66,8 +66,6 @@ static const char *i915_explain(int r, VgpudErrorCode *code)
                 return "the GPU has not that much left (pf/gt0/available in the driver's tree says how much); "
                        "the other "
                        "virtual functions have their share already";
-        case EBUSY:
-                return "it cannot be changed while virtual functions are enabled";
         case ENODEV:
         case EOPNOTSUPP:
                 *code = VGPUD_ERROR_UNSUPPORTED;

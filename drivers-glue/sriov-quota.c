@@ -203,12 +203,21 @@ int vf_quota_check(VgpuTarget *t, const VfProvider *p, const GPtrArray *attribut
         return 0;
 }
 
-static int explain_write(const VfProvider *p, const VgpuVf *vf, const VfQuota *q, const char *value, int r,
-                         VgpudError *reterr)
+static int explain_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const VfQuota *q,
+                         const char *folder, const char *value, int r, VgpudError *reterr)
 {
         VgpudErrorCode code = VGPUD_ERROR_FAILED;
         const char *why = p->explain ? p->explain(r, &code) : NULL;
 
+        if (r == -EBUSY)
+                return vgpud_error_set_errnof(
+                                reterr, code, r,
+                                "%s of virtual function %s cannot be set to %s: %s: the GPU is being "
+                                "reset, or the driver takes it only while no virtual function is "
+                                "enabled; then disable them (vgpuctl disable-vfs %s), write it to "
+                                "/sys/%s/%s for each that is to have it, enable them again, and ask "
+                                "for the same",
+                                q->name, vf->name, value, g_strerror(-r), t->facts->name, folder, q->name);
         if (!why && (r == -EINVAL || r == -ERANGE)) {
                 code = VGPUD_ERROR_INVALID;
                 why = "the driver takes no such value";
@@ -260,7 +269,7 @@ static int write_one(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, char 
                 if (r == -EPROTO && k >= 0 && is_applied(q, value, number, now))
                         r = 0;
                 if (r < 0)
-                        return explain_write(p, vf, q, value, r, reterr);
+                        return explain_write(t, p, vf, q, *f, value, r, reterr);
                 if (k < 0)
                         return vgpud_error_set_errnof(
                                         reterr, VGPUD_ERROR_FAILED, k,
@@ -274,7 +283,7 @@ static int write_one(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, char 
                                         q->name, vf->name, value, now);
                 written = true;
         }
-        return written ? 0 : explain_write(p, vf, q, value, problem, reterr);
+        return written ? 0 : explain_write(t, p, vf, q, folders[0], value, problem, reterr);
 }
 
 int vf_quota_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const GPtrArray *attributes,
@@ -314,4 +323,27 @@ GPtrArray *vf_quota_save(VgpuTarget *t, const VfProvider *p, uint32_t vf_index, 
                         g_ptr_array_add(saved, vgpu_attribute_new(v->name, v->value));
         }
         return saved;
+}
+
+bool vf_quota_has(VgpuTarget *t, const VfProvider *p, uint32_t vf_index, const GPtrArray *attributes)
+{
+        g_autoptr(GPtrArray) values = vf_quota_read_all(t, p, vf_index);
+
+        for (guint i = 0; i < attributes->len; i++) {
+                const VgpuAttribute *a = attributes->pdata[i];
+                const VfQuota *q = find_quota(p, a->name);
+                g_autofree char *value = NULL;
+                bool has = false;
+                uint64_t number;
+
+                if (!q || parse_value(q, a->value, &number, &value) < 0)
+                        return false;
+                for (guint j = 0; values && j < values->len; j++) {
+                        const VgpuAttribute *v = values->pdata[j];
+                        has |= strcmp(v->name, a->name) == 0 && strcmp(v->value, value) == 0;
+                }
+                if (!has)
+                        return false;
+        }
+        return true;
 }

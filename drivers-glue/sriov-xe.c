@@ -50,8 +50,6 @@ static const char *xe_explain(int r, VgpudErrorCode *code)
                 return "the GPU has not that much left; the other virtual functions, also idle ones, have "
                        "their share "
                        "already";
-        case EBUSY:
-                return "it cannot be changed while the virtual function is in use or the GPU is being reset";
         case ENODATA:
                 return "nothing is provisioned for it";
         case EUCLEAN:

@@ -429,59 +429,66 @@ static int refuse_parent(VgpuTarget *t, const VgpuVf *vf, const VfState *s, Vgpu
                                 s->driver ? s->driver : s->override);
 }
 
-/* The one that was asked for; else the first that no driver has; else the first that a driver of the host has,
- * which is there for virtual machines all the same unless somebody has reserved it. */
-static int choose_vf(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, VfState *ret_state,
-                     VgpudError *reterr)
+static int read_state_or_explain(VgpuTarget *t, const VgpuVf *vf, VfState *ret, VgpudError *reterr)
+{
+        int r = read_state(t->io, vf->path, ret);
+
+        if (is_gone(r))
+                return gpu_gone(t->facts, r, reterr);
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
+                                              vf->path, g_strerror(-r));
+        return 0;
+}
+
+/* How well a function fits: 0 not at all, because it is taken or cannot be read. One that no driver has is
+ * better than one that a driver of the host has, which is there for virtual machines all the same unless
+ * somebody has reserved it; and best is one that has the quotas already, because a driver may refuse to change
+ * them. */
+static int rate_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, const VgpuVf *vf)
+{
+        _cleanup_(vf_state_done) VfState state = { 0 };
+        bool options = args->attributes && args->attributes->len > 0;
+
+        if (read_state(t->io, vf->path, &state) < 0 || is_handed_out(&state) || is_reserved(&state))
+                return 0;
+        return (state.driver ? 1 : 2) + (!options || vf_quota_has(t, p, vf->index, args->attributes) ? 2 : 0);
+}
+#define RATE_MAX 4
+
+static int choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, const VgpuVf **ret,
+                     VfState *ret_state, VgpudError *reterr)
 {
         const GPtrArray *vfs = t->facts->vfs;
-        _cleanup_(vf_state_done) VfState state = { 0 };
-        const VgpuVf *second = NULL;
-        guint second_at = 0;
-        int r;
+        guint best_at = 0;
+        int best = 0, r;
 
         if (args->parent) {
-                const VgpuVf *vf = gpu_facts_find_vf(t->facts, args->parent);
-                if (!vf)
+                *ret = gpu_facts_find_vf(t->facts, args->parent);
+                if (!*ret)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "%s is no virtual function of GPU %s", args->parent,
                                                 t->facts->name);
-                r = read_state(t->io, vf->path, ret_state);
+                r = read_state_or_explain(t, *ret, ret_state, reterr);
                 if (r < 0)
-                        return is_gone(r) ? gpu_gone(t->facts, r, reterr)
-                                          : vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                                                   "/sys/%s cannot be read: %s", vf->path,
-                                                                   g_strerror(-r));
-                if (is_handed_out(ret_state))
-                        return refuse_parent(t, vf, ret_state, reterr);
-                *ret = vf;
-                return 0;
+                        return r;
+                return is_handed_out(ret_state) ? refuse_parent(t, *ret, ret_state, reterr) : 0;
         }
         /* From where the last one of the same job was found on: those before are taken. */
-        for (guint i = 0; i < vfs->len; i++) {
+        for (guint i = 0; i < vfs->len && best < RATE_MAX; i++) {
                 guint at = (t->parent_hint + i) % vfs->len;
-                const VgpuVf *vf = vfs->pdata[at];
+                int rate = rate_vf(t, p, args, vfs->pdata[at]);
 
-                if (read_state(t->io, vf->path, &state) < 0 || is_handed_out(&state) || is_reserved(&state))
-                        continue;
-                if (state.driver) {
-                        if (!second) {
-                                second = vf;
-                                second_at = at;
-                        }
-                        continue;
+                if (rate > best) {
+                        best = rate;
+                        best_at = at;
                 }
-                t->parent_hint = at + 1;
-                *ret_state = state;
-                state = (VfState){ 0 };
-                *ret = vf;
-                return 0;
         }
-        if (!second || read_state(t->io, second->path, ret_state) < 0)
+        if (best == 0)
                 return none_free(t, reterr);
-        t->parent_hint = second_at + 1;
-        *ret = second;
-        return 0;
+        t->parent_hint = best_at + 1;
+        *ret = vfs->pdata[best_at];
+        return read_state_or_explain(t, *ret, ret_state, reterr);
 }
 
 /* Make the function what was asked for. */
@@ -564,7 +571,7 @@ static int sriov_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
         r = check_args(t, p, args, reterr);
         if (r < 0)
                 return r;
-        r = choose_vf(t, args, &vf, &was.state, reterr);
+        r = choose_vf(t, p, args, &vf, &was.state, reterr);
         if (r < 0)
                 return r;
         driver = find_vfio_driver(t);

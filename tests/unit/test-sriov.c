@@ -510,6 +510,23 @@ static void test_chooses(void)
         ASSERT_CONTAINS(f.e.message, "of 3 virtual functions 3 are handed out; destroy one first");
 }
 
+/* Best is the one that has the quotas already: nothing has to be written, which the driver might refuse. */
+static void test_chooses_quota(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 3);
+
+        ASSERT_OK(vgpu_io_write(f.io, XE "/sriov_admin/vf2/profile/vram_quota", "1073741824"));
+        fake_fail(f.k, "write", XE "/sriov_admin/vf2/profile/vram_quota", EBUSY);
+        set_attribute(&f, "vram_quota", "1G");
+        ASSERT_OK(create(&f, UUID_A, "vf-profile"));
+        ASSERT_STREQ(f.slot, "0000:03:00.2");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        /* As long as there is one. */
+        ASSERT_OK(create(&f, UUID_A, "vf-profile"));
+        ASSERT_OK(create(&f, UUID_B, "vf-profile"));
+        ASSERT_STREQ(f.slot, "0000:03:00.3");
+}
+
 static void test_arguments(void)
 {
         static const struct {
@@ -690,7 +707,7 @@ static void test_quota_errno_xe(void)
                 { EIO, VGPUD_ERROR_FAILED, "GuC" },
                 { EUCLEAN, VGPUD_ERROR_FAILED, "do not agree" },
                 { ENODATA, VGPUD_ERROR_FAILED, "nothing is provisioned" },
-                { EBUSY, VGPUD_ERROR_FAILED, "in use or the GPU is being reset" },
+                { EBUSY, VGPUD_ERROR_FAILED, "/profile/exec_quantum_ms for each that is to have it" },
                 { ECANCELED, VGPUD_ERROR_FAILED, "wedged" },
                 { ENOKEY, VGPUD_ERROR_FAILED, "GuC" },
                 { EPROTO, VGPUD_ERROR_FAILED, "GuC" },
@@ -709,7 +726,7 @@ static void test_quota_errno_i915(void)
                 { E2BIG, VGPUD_ERROR_NO_CAPACITY, "pf/gt0/available" },
                 { EOVERFLOW, VGPUD_ERROR_NO_CAPACITY, "pf/gt0/available" },
                 { ENOSPC, VGPUD_ERROR_NO_CAPACITY, "pf/gt0/available" },
-                { EBUSY, VGPUD_ERROR_FAILED, "while virtual functions are enabled" },
+                { EBUSY, VGPUD_ERROR_FAILED, "only while no virtual function is " },
                 { EOPNOTSUPP, VGPUD_ERROR_UNSUPPORTED, "does not have it" },
                 { ENOKEY, VGPUD_ERROR_FAILED, "only a part" },
                 { ESTALE, VGPUD_ERROR_FAILED, "only a part" },
@@ -949,6 +966,7 @@ int main(int argc, char **argv)
         TEST(test_writes_i915);
         TEST(test_restores_driver);
         TEST(test_chooses);
+        TEST(test_chooses_quota);
         TEST(test_arguments);
         TEST(test_no_profile);
         TEST(test_claim_fails);
