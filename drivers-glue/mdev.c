@@ -200,6 +200,69 @@ static int scan_parent(Scan *s, const MdevParent *p)
         return 0;
 }
 
+static const VgpuType *find_type_by_id(const GpuSnapshot *s, const char *id)
+{
+        for (guint i = 0; id && i < s->types->len; i++) {
+                const VgpuType *t = s->types->pdata[i];
+                if (strcmp(t->id, id) == 0)
+                        return t;
+        }
+        return NULL;
+}
+
+static uint64_t to_mb(uint64_t bytes)
+{
+        return bytes >> 20;
+}
+
+/* What the existing instances have taken of the budget that all types share. */
+static void append_use(GString *text, const GpuSnapshot *s)
+{
+        uint64_t low = 0, high = 0, fences = 0;
+
+        for (guint i = 0; i < s->instances->len; i++) {
+                const VgpuType *t = find_type_by_id(s, ((const InstanceDesc *)s->instances->pdata[i])->type_id);
+                if (!t)
+                        continue;
+                low += t->low_gm_bytes;
+                high += t->high_gm_bytes;
+                fences += t->fences;
+        }
+        g_string_append_printf(text, "it has %u instance%s", s->instances->len,
+                               s->instances->len > 1 ? "s" : "");
+        if (low > 0)
+                g_string_append_printf(text,
+                                       ", which together use %" PRIu64 " MB of aperture, %" PRIu64
+                                       " MB of other graphics memory and %" PRIu64 " fences",
+                                       to_mb(low), to_mb(high), fences);
+}
+
+/* Where the parents are not virtual functions, available_instances is the whole truth; why it is 0 the drivers
+ * do not say, but what takes the room can be seen. */
+static void say_why_not(GpuSnapshot *s)
+{
+        for (guint i = 0; i < s->types->len; i++) {
+                VgpuType *t = s->types->pdata[i];
+                GString *text;
+
+                if (t->available > 0 || t->why_not)
+                        continue;
+                text = g_string_new(NULL);
+                if (s->instances->len == 0)
+                        g_string_append(text,
+                                        "the driver says that it has no room for one, although there is no "
+                                        "instance; see the kernel's log for why");
+                else
+                        append_use(text, s);
+                if (t->low_gm_bytes > 0)
+                        g_string_append_printf(text,
+                                               "; one more needs %" PRIu64 " MB of aperture, %" PRIu64
+                                               " MB of other graphics memory and %" PRIu32 " fences",
+                                               to_mb(t->low_gm_bytes), to_mb(t->high_gm_bytes), t->fences);
+                t->why_not = g_string_free(text, FALSE);
+        }
+}
+
 /* Each virtual function says that it has room for one, also when the GPU has not that many. Only NVIDIA's
  * driver registers types on virtual functions, each of which takes one instance. */
 static void cap_available(const GpuFacts *facts, GpuSnapshot *s)
@@ -238,6 +301,7 @@ static int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         if (alive == 0)
                 return gpu_gone(t->facts, r, reterr);
         cap_available(t->facts, snapshot);
+        say_why_not(snapshot);
         gpu_snapshot_seal(snapshot);
         *ret = g_steal_pointer(&snapshot);
         return 0;
@@ -249,43 +313,6 @@ static int fail(VgpudError *reterr, VgpudErrorCode code, int r, const char *text
 {
         return r < 0 ? vgpud_error_set_errnof(reterr, code, r, "%s", text)
                      : vgpud_error_setf(reterr, code, "%s", text);
-}
-
-static const VgpuType *find_type_by_id(const GpuSnapshot *s, const char *id)
-{
-        for (guint i = 0; id && i < s->types->len; i++) {
-                const VgpuType *t = s->types->pdata[i];
-                if (strcmp(t->id, id) == 0)
-                        return t;
-        }
-        return NULL;
-}
-
-static uint64_t to_mb(uint64_t bytes)
-{
-        return bytes >> 20;
-}
-
-/* What the existing instances have taken of the budget that all types share. */
-static void append_budget(GString *text, const GpuSnapshot *s, const VgpuType *wanted)
-{
-        uint64_t low = 0, high = 0, fences = 0;
-
-        for (guint i = 0; i < s->instances->len; i++) {
-                const VgpuType *t = find_type_by_id(s, ((const InstanceDesc *)s->instances->pdata[i])->type_id);
-                if (!t)
-                        continue;
-                low += t->low_gm_bytes;
-                high += t->high_gm_bytes;
-                fences += t->fences;
-        }
-        if (low > 0)
-                g_string_append_printf(text,
-                                       ", which together use %" PRIu64 " MB of aperture, %" PRIu64
-                                       " MB of other graphics memory and %" PRIu64 " fences",
-                                       to_mb(low), to_mb(high), fences);
-        if (wanted && wanted->why_not)
-                g_string_append_printf(text, "; %s", wanted->why_not);
 }
 
 static void append_still_possible(GString *text, const GpuSnapshot *s, const char *refused)
@@ -332,10 +359,12 @@ static int no_capacity(VgpuTarget *t, const CreateArgs *args, int r, VgpudError 
         g_string_printf(text, "there is no room for another %s on GPU %s", type_id, t->facts->name);
         if (s->instances->len == 0)
                 g_string_append(text, ", although it has no instance");
-        else
-                g_string_append_printf(text, ": it has %u instance%s", s->instances->len,
-                                       s->instances->len > 1 ? "s" : "");
-        append_budget(text, s, wanted);
+        else {
+                g_string_append(text, ": ");
+                append_use(text, s);
+        }
+        if (parents_are_vfs(t->facts) && wanted && wanted->why_not)
+                g_string_append_printf(text, "; %s", wanted->why_not);
         append_still_possible(text, s, type_id);
         q = fail(reterr, VGPUD_ERROR_NO_CAPACITY, r, text->str);
         (void)g_string_free(text, TRUE);

@@ -285,10 +285,11 @@ class Host:
         return process
 
     def daemon_command(self, *more):
+        tools = self.sim.tools()
         command = [str(BUILD / "vgpud"), f"--config-directory={self.config}", f"--runtime-directory={self.runtime}",
                    f"--state-directory={self.state}",
-                   f"--writer={BUILD}/drivers-glue/vgpud-write", f"--nvml={BUILD}/drivers-glue/vgpud-nvml",
-                   "--systemctl=/nonexistent/systemctl",  # never this machine's
+                   f"--writer={BUILD}/drivers-glue/vgpud-write", f"--nvml={tools['vgpud-nvml']}",
+                   f"--systemctl={tools['systemctl']}",  # never this machine's
                    *more]
         preload = self.sim.environment.get("LD_PRELOAD")
         if IS_ASAN and preload:
@@ -427,7 +428,7 @@ class Host:
                     os.kill(pid, signal.SIGKILL)
         if str(self.directory) in pathlib.Path("/proc/self/mountinfo").read_text("utf-8"):
             wrong.append(f"something is mounted below {self.directory}")
-        known = {"bus", "bus.conf", "etc", "run", "vgpuctl"}
+        known = {"bus", "bus.conf", "etc", "run", "state", "vgpuctl"}
         for name in os.listdir(self.directory):
             if name not in known and not name.endswith((".log", ".json", ".address")):
                 wrong.append(f"left: {self.directory}/{name}")

@@ -1,0 +1,300 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Every vendor's way: types, create, show, list, destroy, types again on each model of the simulated host, what was
+written to the kernel on the way, held against tests/golden/vendor-MODEL.txt, and each errno of it with its explanation.
+
+VGPUD_UPDATE_GOLDEN=1 writes the golden files anew."""
+
+import dataclasses
+import os
+import pathlib
+
+import bus
+import host
+import runner
+from host import uuid
+
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
+L40S = "0000:41:00.0"
+H200 = "0000:19:00.0"
+A2 = "0000:08:00.0"
+XE = "0000:03:00.0"
+IGPU = "0000:00:02.0"
+
+
+@dataclasses.dataclass
+class Case:
+    model: str
+    gpu: str
+    back_end: str
+    type: str  # what is asked for, perhaps by another name
+    id: str  # which type that is
+    before: int  # how many can be made at first
+    after: int  # and once one is there
+    slot: str = ""  # where it is then; "": the kernel has UUIDs
+    enable: tuple = ()  # arguments of enable-vfs; none: there is nothing to enable
+    words: tuple = ()  # more arguments of create
+    attributes: dict = dataclasses.field(default_factory=dict)  # read back
+    api: str = "vfio-pci"
+    disables: bool = True  # disable-vfs is possible in the end
+
+
+CASES = [
+    Case("nvidia-l40s", L40S, "nvidia-vfio", "NVIDIA L40S-4Q", "nvidia-1150", 12, 11, "0000:41:00.4", (L40S,)),
+    Case("nvidia-l40s-mdev", L40S, "mdev", "L40S-4Q", "nvidia-1150", 12, 11, "", (L40S,)),
+    Case("nvidia-h200", H200, "nvidia-vfio", "H200X-141C", "nvidia-1428", 1, 0, "0000:19:00.4", (H200,)),
+    Case("nvidia-a2", A2, "mdev", "A2-4Q", "nvidia-746", 4, 3),
+    Case("nvidia-a2-vfio", A2, "nvidia-vfio", "A2-4Q", "nvidia-746", 4, 3, "0000:08:00.4"),
+    Case("nvidia-t4", "0000:5e:00.0", "mdev", "T4-4Q", "nvidia-232", 4, 3, disables=False),
+    Case("xe", XE, "sriov", "vf", "vf", 2, 1, "0000:03:00.1", (XE, "2")),
+    Case("xe-igpu", IGPU, "sriov", "vf-profile", "vf-profile", 3, 2, "0000:00:02.1", (IGPU, "3"),
+         ("--attr", "exec_quantum_ms=20"), {"exec_quantum_ms": "20"}),
+    Case("gvt-g", IGPU, "mdev", "GVTg_V5_4", "i915-GVTg_V5_4", 5, 4, disables=False),
+    Case("i915-sriov", IGPU, "sriov", "vf", "vf", 2, 1, "0000:00:02.1", (IGPU, "2")),
+]
+
+
+def expand(cls):
+    """Each method each_X becomes a test X for every case."""
+    for name, function in [(n, f) for n, f in vars(cls).items() if n.startswith("each_")]:
+        for case in CASES:
+            def test(self, function=function, case=case):
+                function(self, self.host(case.model), case)
+
+            setattr(cls, f"test_{name.removeprefix('each_')}_{case.model}", test)
+    return cls
+
+
+def available(h, case, type_name=None):
+    return {t["id"]: t["available"] for t in h.vgpuctl("types", case.gpu, "--json").json()["types"]}[type_name or case.id]
+
+
+@expand
+class Ways(host.HostTest):
+    def run_vgpuctl(self, h, *words):
+        result = h.vgpuctl(*words)
+        self.assertEqual((result.status, result.err), (0, ""), words)
+        return result
+
+    def each_way(self, h, case):
+        if case.enable:
+            unprepared = h.bus.gpu(case.gpu).all()
+            self.assertEqual((unprepared["State"], unprepared["EnabledVfs"]), ("unprepared", 0))
+            self.assertIn("enable-vfs", unprepared["Reason"])
+            self.assertEqual(h.vgpuctl("create", case.type, "--gpu", case.gpu).status, 7)
+            self.run_vgpuctl(h, "enable-vfs", *case.enable)
+        gpu = h.bus.gpu(case.gpu).all()
+        self.assertEqual((gpu["State"], gpu["Reason"], gpu["BackEnd"]), ("ready", "", case.back_end))
+        types = h.vgpuctl("types", case.gpu, "--json").json()["types"]
+        self.assertEqual(available(h, case), case.before)
+
+        made = self.run_vgpuctl(h, "create", case.type, "--gpu", case.gpu, "--uuid", uuid(1), "--name", "one", *case.words)
+        self.assertEqual(made.out.strip(), uuid(1))
+        self.assertEqual(available(h, case), case.after)
+        listed = h.vgpuctl("list", "--json").json()["instances"]
+        self.assertEqual([(i["uuid"], i["name"], i["type"], i["gpu"], i["origin"]) for i in listed],
+                         [(uuid(1), "one", case.id, case.gpu, "vgpud")])
+        shown = h.bus.instance(uuid(1)).all()
+        self.assertEqual(shown["Slot"], case.slot)
+        give = shown["HandOver"]
+        if case.slot:
+            self.assertEqual(shown["Parent"], case.slot)
+            domain, number, device = case.slot.split(":")
+            device, function = device.split(".")
+            self.assertIn(f"<address domain='0x{domain}' bus='0x{number}' slot='0x{device}' function='0x{function}'/>",
+                          give["libvirt_xml"])
+            self.assertIn("managed='no'", give["libvirt_xml"])
+        else:
+            self.assertIn(f"<address uuid='{uuid(1)}'/>", give["libvirt_xml"])
+        self.assertEqual(give["group_node"], f"/dev/vfio/{shown['IommuGroup']}")
+        self.assertEqual(h.sim.run(["test", "-e", give["group_node"]]).returncode, 0)
+        for name, value in case.attributes.items():
+            self.assertEqual(shown["Attributes"][name], value)
+        self.assertEqual(self.run_vgpuctl(h, "show", "one", "--json").json()["instance"], listed[0])
+        if case.enable and case.disables:
+            busy = h.vgpuctl("disable-vfs", case.gpu)
+            self.assertEqual(busy.status, 6, busy.err)
+
+        self.run_vgpuctl(h, "destroy", "one")
+        self.assertEqual(h.vgpuctl("list", "--json").json()["instances"], [])
+        # Of large GPUs the room for other types follows the answer by one look.
+        bus.wait(lambda: h.vgpuctl("types", case.gpu, "--json").json()["types"] == types, "types are as before")
+        self.assertEqual(h.records(), {})
+        if case.disables and case.enable:
+            self.run_vgpuctl(h, "disable-vfs", case.gpu)
+            gone = h.bus.gpu(case.gpu).all()
+            self.assertEqual((gone["State"], gone["EnabledVfs"], gone["Vfs"]), ("unprepared", 0, []))
+        self.check_golden(h, case.model)
+
+    def check_golden(self, h, name):
+        text = "".join(f"{result} {path} {value}\n" for result, path, value in h.sim.writes())
+        path = GOLDEN / f"vendor-{name}.txt"
+        if os.environ.get("VGPUD_UPDATE_GOLDEN"):
+            path.write_text(text, "utf-8")
+        self.assertEqual(text, path.read_text("utf-8"), path)
+
+    def each_restart(self, h, case):
+        """What vgpud made is its own after a restart, also after it was killed, and can be destroyed."""
+        if case.enable:
+            self.run_vgpuctl(h, "enable-vfs", *case.enable)
+        h.bus.create(case.gpu, case.type, uuid=uuid(1), name="one", **self.attributes(case))
+        before = h.bus.instance(uuid(1)).all()
+        h.kill()
+        h.start()
+        self.assertEqual(h.bus.instances(), {uuid(1): {**before, "Job": "/"}})
+        h.bus.destroy("one")
+        self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+
+    @staticmethod
+    def attributes(case):
+        pairs = [tuple(word.split("=", 1)) for word in case.words if "=" in word]
+        return {"attributes": pairs} if pairs else {}
+
+    def each_count(self, h, case):
+        """As many as there is room for; then none more, with a reason, and all sorts of others."""
+        if case.enable:
+            self.run_vgpuctl(h, "enable-vfs", *case.enable)
+        made = h.bus.create(case.gpu, case.type, count=case.before, **self.attributes(case))
+        self.assertEqual(len(made), case.before)
+        self.assertEqual(h.bus.gpu(case.gpu).get("Types")[case.id]["Available"], 0)
+        bus.wait(lambda: "WhyNot" in h.bus.gpu(case.gpu).get("Types")[case.id], "it is said why there is no room")
+        self.assert_error("NoCapacity", h.bus.start_create(case.gpu, case.type, **self.attributes(case)))
+        for name in made:
+            h.bus.destroy(name)
+        self.assertEqual(available(h, case), case.before)
+
+
+class Nvidia(host.HostTest):
+    def l40s(self):
+        h = self.host("nvidia-l40s")
+        h.vgpuctl("enable-vfs", L40S)
+        return h
+
+    def types(self, h):
+        return {t["Name"].rpartition("-")[2]: (t["Available"], t.get("WhyNot", ""))
+                for t in h.bus.gpu(L40S).get("Types").values()}
+
+    def test_homogeneous(self):
+        h = self.l40s()
+        before = self.types(h)
+        self.assertEqual({k: before[k][0] for k in ("1Q", "2Q", "3Q", "4Q", "6Q", "8Q", "12Q", "16Q", "24Q", "48Q")},
+                         {"1Q": 32, "2Q": 24, "3Q": 16, "4Q": 12, "6Q": 8, "8Q": 6, "12Q": 4, "16Q": 3, "24Q": 2, "48Q": 1})
+        h.bus.create(L40S, "L40S-4Q", uuid=uuid(1))
+        now = self.types(h)
+        self.assertEqual({k: v[0] for k, v in now.items() if v[0]}, {"4Q": 11, "4A": 11})
+        self.assertEqual(set(now), set(before))
+        self.assertIn("4096 MB", now["8Q"][1])
+        why = h.vgpuctl("types", L40S, "--why").out
+        self.assertIn("L40S-8Q", why)
+        self.assertIn("4096 MB", " ".join(why.split()))
+        self.assert_error("NoCapacity", h.bus.start_create(L40S, "L40S-8Q"), "4096 MB")
+        h.bus.destroy(uuid(1))
+        self.assertEqual(self.types(h), before)
+
+    def test_names_are_remembered(self):
+        """NVIDIA's lists leave out what is in use; what it is called is known from before, also by the next daemon."""
+        h = self.l40s()
+        h.bus.create(L40S, "L40S-48Q", uuid=uuid(1))
+        self.assertEqual(h.bus.instance(uuid(1)).get("TypeName"), "NVIDIA L40S-48Q")
+        h.stop()
+        h.start()
+        self.assertEqual(h.bus.instance(uuid(1)).get("TypeName"), "NVIDIA L40S-48Q")
+        self.assertEqual(len(h.bus.gpu(L40S).get("Types")), 23)
+
+    def test_heterogeneous(self):
+        h = self.l40s()
+        self.assertEqual(h.bus.gpu(L40S).get("Modes")["heterogeneous"]["Value"], "no")
+        h.bus.create(L40S, "L40S-4Q", uuid=uuid(1))
+        self.assert_error("InUse", h.bus.gpu(L40S).start("Configure", "heterogeneous", "yes", wait=True))
+        h.bus.destroy(uuid(1))
+        result = h.vgpuctl("configure", L40S, "heterogeneous", "yes")
+        self.assertEqual((result.status, result.err), (0, ""))
+        self.assertEqual(h.bus.gpu(L40S).get("Modes")["heterogeneous"]["Value"], "yes")
+        h.bus.create(L40S, "L40S-16Q", uuid=uuid(1))
+        h.bus.create(L40S, "L40S-8Q", uuid=uuid(2))
+        self.assertEqual(set(h.bus.instances()), {uuid(1), uuid(2)})
+
+    def test_somebody_else_sets_a_type(self):
+        h = self.l40s()
+        path = f"/sys/bus/pci/devices/{L40S}/virtfn3/nvidia/current_vgpu_type"
+        self.assertEqual(h.sim.run(["sh", "-c", f"echo 1150 > {path}"]).returncode, 0)
+        h.bus.gpu(L40S).call("Rescan", wait=True)
+        (found,) = h.bus.instances().values()
+        self.assertEqual((found["Origin"], found["Slot"], found["Type"]), ("foreign", "0000:41:00.7", "nvidia-1150"))
+        h.stop()
+        h.start()
+        self.assertEqual(list(h.bus.instances()), [found["Uuid"]])
+        self.assert_error("Foreign", h.bus.manager.start("Destroy", found["Uuid"], wait=True))
+        h.bus.destroy(found["Uuid"], foreign=True)
+        self.assertEqual(h.bus.instances(), {})
+
+    def test_busy_gpu(self):
+        """sriov-manage wants the GPU for itself."""
+        h = self.host("nvidia-l40s")
+        h.sim.ctl("nvidia", "hold", L40S)
+        result = h.vgpuctl("enable-vfs", L40S)
+        self.assertEqual(result.status, 6 if "InUse" in result.err else 1, result.err)
+        self.assertIn("nvidia-persistenced", " ".join(result.err.split()))
+        self.assertEqual(h.bus.gpu(L40S).get("EnabledVfs"), 0)
+
+    def test_t4(self):
+        """It says that it can have virtual functions, and never has any."""
+        h = self.host("nvidia-t4")
+        gpu = h.bus.gpu("0000:5e:00.0").all()
+        self.assertEqual((gpu["BackEnd"], gpu["State"], gpu["TotalVfs"], gpu["Parents"]),
+                         ("mdev", "ready", 16, ["0000:5e:00.0"]))
+
+
+class Errors(host.HostTest):
+    """(model, enable-vfs, type, fault, errno, error, words): the write that fails and what is said."""
+
+    CREATE = [
+        ("nvidia-l40s", (L40S,), "L40S-4Q", "0000:41:00.4/current_vgpu_type", {
+            "EINVAL": ("Failed", "1150"), "ERANGE": ("Failed",), "EPERM": ("Failed",), "EBUSY": ("Failed",),
+            "EIO": ("Failed",), "ENODEV": ("GpuGone",)}),
+        ("xe", (XE, "2"), "vf", "drivers_probe", {}),
+    ]
+    ENABLE = [
+        ("xe", XE, 2, {
+            "EINVAL": ("Failed",), "ENODEV": ("NotSupported", "GuC"), "ENOMEM": ("NoCapacity", "Above 4G"), "ENOSPC": ("NoCapacity",),
+            "EIO": ("Failed",), "EBUSY": ("Failed", "try again"), "ECANCELED": ("Failed",), "EUSERS": ("InUse",),
+            "EPERM": ("Failed",), "ENOKEY": ("Failed",), "EPROTO": ("Failed",), "ENOENT": ("NotSupported", "xe"),
+            "ERANGE": ("InvalidArgs",)}),
+    ]
+
+    def test_create(self):
+        for model, enable, type_name, where, errors in self.CREATE:
+            h = self.host(model)
+            h.vgpuctl("enable-vfs", *enable)
+            before = h.bus.gpu(enable[0]).get("Types")
+            for errno, (name, *words) in errors.items():
+                with self.subTest(model=model, errno=errno):
+                    h.sim.fault(f"write:{where}:errno={errno}")
+                    message = self.assert_error(name, h.bus.start_create(enable[0], type_name, uuid=uuid(1)), *words)
+                    self.assertGreater(len(message), 40)
+                    h.sim.ctl("fault", "clear")
+                    self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+                    bus.wait(lambda: h.bus.gpu(enable[0]).get("Types") == before, "all is as before")
+            h.close()
+
+    def test_enable(self):
+        for model, gpu, count, errors in self.ENABLE:
+            h = self.host(model)
+            for errno, (name, *words) in errors.items():
+                with self.subTest(model=model, errno=errno):
+                    h.sim.fault(f"write:{gpu}/sriov_numvfs:errno={errno}:1")
+                    message = self.assert_error(name, h.bus.gpu(gpu).start("SetVfs", count, wait=True), *words)
+                    self.assertGreater(len(message), 40)
+                    self.assertEqual(h.bus.gpu(gpu).get("EnabledVfs"), 0)
+            h.close()
+
+    def test_too_many(self):
+        h = self.host("xe")
+        total = h.bus.gpu(XE).get("TotalVfs")
+        self.assert_error("InvalidArgs", h.bus.gpu(XE).start("SetVfs", total + 1, wait=True), str(total))
+        result = h.vgpuctl("enable-vfs", XE, str(total + 1))
+        self.assertEqual(result.status, 2)
+
+
+if __name__ == "__main__":
+    runner.main()
