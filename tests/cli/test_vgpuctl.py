@@ -178,6 +178,16 @@ class Tables(Case):
         self.assertEqual(instance["slot"], XE_VF)
         self.assertEqual(sorted(a["name"] for a in instance["attributes"]), ["exec_quantum_ms", "vram_quota"])
 
+    def test_options_that_types_share(self):
+        """Each is listed once, with the types that have it."""
+        make = lambda *options: mock_vgpud.make_type("x", "", "vfio-pci", [], 1, Options=list(options))  # noqa: E731
+        shared, one, other = ("params", "for all"), ("quota", "bytes"), ("quota", "blocks")
+        kinds = {"a": make(shared, one), "b": make(shared, other), "c": make(shared, one)}
+        self.change(gpu_path(SAMPLE), GPU, Types=dbus.Dictionary(kinds, signature="sa{sv}"))
+        for args in (("types", SAMPLE, "--why"), ("show", SAMPLE)):
+            self.assertTrue(self.good(*args).endswith(
+                ":\n    params (all types): for all\n    quota (a, c): bytes\n    quota (b): blocks\n"), args)
+
     def test_a_hand_over_without_anything_to_paste(self):
         self.change(instance_path(FIRST), INSTANCE, Slot="vm3", HandOver=dbus.Dictionary(
             {"sysfs_path": "/sys/kernel/vgt/vm3"}, signature="sv"))
