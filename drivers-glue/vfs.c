@@ -276,7 +276,9 @@ static int find_load(VgpuIo *io, const VgpuVf *vf, char **ret_words, char **ret_
         return 0;
 }
 
-static int refuse_load(const Change *c, const VgpuVf *vf, GArray *kept, VgpudError *reterr)
+/* 1 and an explanation in *reterr when it carries something, which nobody has open; IN_USE when somebody has.
+ */
+static int check_load(const Change *c, const VgpuVf *vf, GArray *kept, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         g_autofree char *words = NULL, *device = NULL;
@@ -297,13 +299,39 @@ static int refuse_load(const Change *c, const VgpuVf *vf, GArray *kept, VgpudErr
                                 "virtual function %s of GPU %s %s%sis in use, and all of them would "
                                 "go: %s",
                                 vf->name, c->facts->name, words ? words : "", words ? " and " : "", e.message);
-        if (words)
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_IN_USE,
-                                "virtual function %s of GPU %s %s, and all of them would go; destroy the "
-                                "instance first",
-                                vf->name, c->facts->name, words);
-        return 0;
+        if (!words)
+                return 0;
+        (void)vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                               "virtual function %s of GPU %s %s, and all of them would go; destroy the "
+                               "instance first",
+                               vf->name, c->facts->name, words);
+        return 1;
+}
+
+/* Whoever has one open is told of first: that is the more urgent thing. */
+static int refuse_loads(const Change *c, GArray *kept, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
+        guint n = 0;
+
+        for (guint i = 0; i < c->vfs->len; i++) {
+                _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+                int r = check_load(c, c->vfs->pdata[i], kept, &e);
+
+                if (r < 0) {
+                        vgpud_error_move(reterr, &e);
+                        return r;
+                }
+                if (r > 0 && n++ == 0)
+                        vgpud_error_move(&first, &e);
+        }
+        if (n > 1)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "%s (%u more %s one)", first.message, n - 1,
+                                        n > 2 ? "carry" : "carries");
+        if (n == 0)
+                return 0;
+        vgpud_error_move(reterr, &first);
+        return -vgpud_error_code_to_errno(VGPUD_ERROR_IN_USE);
 }
 
 /* Errors of the write to sriov_numvfs: those of the PCI core and of pci_enable_sriov() (drivers/pci/iov.c), and
@@ -577,11 +605,9 @@ int vfs_set(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
                                         " virtual functions of GPU %s or "
                                         "none, not %" PRIu32,
                                         c.total, t->facts->name, count);
-        for (guint i = 0; i < c.vfs->len; i++) {
-                r = refuse_load(&c, c.vfs->pdata[i], kept, reterr);
-                if (r < 0)
-                        return r;
-        }
+        r = refuse_loads(&c, kept, reterr);
+        if (r < 0)
+                return r;
         if (c.before > 0 || c.vfs->len > 0) {
                 r = set_count(&c, 0, reterr);
                 if (r < 0)

@@ -377,6 +377,19 @@ static void test_in_use(void)
         ASSERT_CONTAINS(f.e.message, "0000:03:00.2");
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
         ASSERT_ERROR(set(&f, 3), EBUSY);
+        /* Also when another one, which nobody has open, comes before it. */
+        ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
+        g_free(before);
+        before = fake_writes(f.k);
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
+        fake_hold_node(f.k, "vfio/11", 0, NULL);
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "0000:03:00.1");
+        ASSERT_CONTAINS(f.e.message, "(1 more carries one)");
+        ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
+        g_free(before);
+        before = fake_writes(f.k);
         /* Not open any more, but still somebody's. */
         fake_hold_node(f.k, "vfio/11", 0, NULL);
         ASSERT_ERROR(set(&f, 0), EBUSY);
