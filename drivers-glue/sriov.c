@@ -149,6 +149,7 @@ static int read_instance(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, V
             (r = vfio_read_cdev(t->io, vf->path, &d->cdev)) < 0)
                 return r;
         d->slot = g_strdup(vf->name);
+        d->half_made = !vfs_driver_is_vfio(s->driver);
         d->type_id = g_strdup(TYPE_PLAIN);
         /* A function that was given quotas looks like one that the driver gave its share. */
         d->type_guessed = p && p->n_quotas > 0;
@@ -364,10 +365,13 @@ static void restore_from_text(const char *text, Restore *ret)
 static int put_back(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const Restore *was,
                     VgpudError *reterr)
 {
+        g_autofree char *mark = NULL;
         int r;
 
         if (was->quotas && was->quotas->len > 0) {
-                r = vfs_bind(t->io, vf, NULL, was->state.override, reterr);
+                /* As long as its quotas are not what they were, it can be seen that it was handed out. */
+                (void)vfs_read_override(t->io, vf->path, &mark);
+                r = vfs_bind(t->io, vf, NULL, vfs_driver_is_vfio(mark) ? mark : was->state.override, reterr);
                 if (r < 0)
                         return r;
                 r = vf_quota_write(t, p, vf, was->quotas, reterr);
@@ -500,12 +504,11 @@ static int hand_out(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, 
         int r;
 
         if (args->attributes && args->attributes->len > 0) {
-                /* Not under the hands of a driver of the host. */
-                if (was->driver) {
-                        r = vfs_bind(t->io, vf, NULL, driver, reterr);
-                        if (r < 0)
-                                return r;
-                }
+                /* Not under the hands of a driver of the host; and reserved first, so that whoever comes after a
+                 * crash sees that something was begun. */
+                r = vfs_bind(t->io, vf, NULL, driver, reterr);
+                if (r < 0)
+                        return r;
                 r = vf_quota_write(t, p, vf, args->attributes, reterr);
                 if (r < 0)
                         return r;
