@@ -1,0 +1,189 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Which GPU a request without one goes to, and what Place and vgpuctl place say about it."""
+
+from gi.repository import GLib
+
+import bus
+import host
+import runner
+import simhost
+from host import NOBODY, S0, S1, uuid
+
+S2, S3 = "0000:31:00.0", "0000:41:00.0"
+Q1, Q2 = "nvidia-1000", "nvidia-1001"
+FOUR = simhost.scalable(4, 4, 4)  # GPUs 0 and 2 are on NUMA node 0, 1 and 3 on node 1; four instances fit on each
+
+
+def node(number):
+    return GLib.Variant("i", number)
+
+
+class Place(host.HostTest):
+    def place(self, h, type_name, **options):
+        """The names of those that fit, in their order; a dictionary of all."""
+        path, _, candidates = h.bus.manager.call("Place", type_name, **options)
+        fitting = [c["name"] for _, c in candidates if c["fits"]]
+        self.assertEqual(path, bus.gpu_path(fitting[0]) if fitting else "/")
+        self.assertEqual([p for p, _ in candidates], [bus.gpu_path(c["name"]) for _, c in candidates])
+        self.assertEqual([c["name"] for _, c in candidates][:len(fitting)], fitting)
+        self.assertEqual({c["name"] for _, c in candidates}, set(h.bus.gpus()))
+        for _, c in candidates:
+            self.assertEqual(c["fits"], not c.get("reason"), c)
+            self.assertLessEqual(c["room"], max(0, c["available"] - c["promised"] - c["spare"]))
+        return fitting, {c["name"]: c for _, c in candidates}
+
+    def where(self, h, **instance):
+        """The GPU of a new instance."""
+        made = h.bus.create("", instance.pop("type_name", Q1), **instance)[0]
+        return h.bus.instances()[made]["Gpu"].rpartition("/")[2], made
+
+    def test_create_does_what_place_says(self):
+        h = self.host("scalable", "gvt-g", options=FOUR)
+        for strategy, turns in (("breadth", 6), ("depth", 6), ("separated", 2)):
+            for turn in range(turns):
+                fitting, _ = self.place(h, Q1, strategy=strategy)
+                gpu, _ = self.where(h, strategy=strategy)
+                self.assertEqual(gpu, bus.gpu_path(fitting[0]).rpartition("/")[2], f"{strategy} {turn}")
+        counts = sorted(c["instances"] for c in self.place(h, Q1)[1].values())
+        self.assertEqual(sum(counts), 14)
+        fitting, candidates = self.place(h, Q1, count=3)
+        self.assertEqual(fitting, [])
+        self.assertIn("it does not offer that type", candidates[host.GVT]["reason"])
+        # Two GPUs have one left each; nobody has two, and nothing is going to change that.
+        message = self.assert_error("NoCapacity", h.bus.start_create("", Q1, count=3), "no GPU has room for 3 of")
+        self.assertEqual(message.count("GPU 0000:"), 4)
+        self.assertNotIn(host.GVT, message)
+        self.assertEqual(len(h.writes("create")), 14)
+
+    def test_breadth_and_depth(self):
+        h = self.host("scalable", options=FOUR)
+        self.assertEqual([bus.gpu_path(g).rpartition("/")[2] for g in (S0, S1, S2, S3)],
+                         [self.where(h)[0] for _ in range(4)])
+        for made in list(h.bus.instances()):
+            h.bus.destroy(made)
+        gpu, _ = self.where(h, strategy="consolidation")
+        for _ in range(3):
+            self.assertEqual(self.where(h, strategy="depth")[0], gpu)
+        # The first is full now; the other three are empty, and fit for another size.
+        self.assertEqual(self.place(h, Q2)[0], [S1, S2, S3])
+        self.assertNotEqual(self.where(h, strategy="depth")[0], gpu)
+
+    def test_nodes(self):
+        h = self.host("scalable", options=FOUR)
+        self.assertEqual(self.place(h, Q1, numa_node=node(1))[0], [S1, S3])
+        self.assertEqual(self.place(h, Q1, preferred_numa_node=node(1))[0], [S1, S3, S0, S2])
+        self.assertEqual(self.place(h, Q1, numa_node=node(-1))[0], [S0, S1, S2, S3])
+        _, candidates = self.place(h, Q1, numa_node=node(1))
+        self.assertEqual((candidates[S0]["reason"], candidates[S0]["numa_node"]), ("it is on NUMA node 0, not 1", 0))
+        self.assert_error("NotSupported", h.bus.start_create("", Q1, numa_node=node(7)), "NUMA node 0, not 7")
+        self.assert_error("InvalidArgs", h.bus.start_create("", Q1, numa_node=node(-2)), "-2 is no NUMA node")
+        self.assert_error("InvalidArgs", h.bus.start_create(S0, Q1, numa_node=node(0)), "one is named already")
+
+    def test_neighbours(self):
+        h = self.host("scalable", "sriov", options=FOUR)
+        # a virtual function of the second, then its NUMA node, then the rest
+        fitting, candidates = self.place(h, Q1, near="0000:21:00.4")
+        self.assertEqual(fitting, [S1, S3, S0, S2])
+        self.assertEqual((candidates[S1]["distance"], "distance" in candidates[S3]), (2, False))
+        self.assertEqual(self.place(h, Q1, near="31:00.0")[0], [S2, S0, S1, S3])
+        self.assertEqual(self.place(h, Q1, near=S3.upper())[0], [S3, S1, S0, S2])
+        # a device that is no GPU; it is known as long as it is there
+        other = "0001:41:00.0"
+        self.assertEqual(self.place(h, Q1, near=other)[0], [S0, S1, S2, S3])
+        h.sim.ctl("unplug", other)
+        bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() == "InvalidArgs", "it has gone")
+        h.sim.ctl("plug", other)
+        bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() is None, "it is back")
+        self.assert_error("InvalidArgs", h.bus.start_create("", Q1, near="0000:99:00.0"), "no PCI device", "0000:99:00.0")
+
+    def test_rules(self):
+        config = {"placement": {"strategy": "depth"}, "gpu *": {"spare": "1"}, f"gpu {S0}": {"forbid": "S64-1Q, *-3?"},
+                  "gpu 0000:21:*": {"pool": "desk", "spare": "0"}, f"gpu {S3}": {"priority": "1", "allow": "*Q"}}
+        h = self.host("scalable", options=FOUR, config=config)
+        self.assertEqual(self.place(h, Q1)[0], [S3, S2])
+        self.assertEqual(self.place(h, Q2)[0], [S3, S0, S2])
+        self.assertEqual(self.place(h, Q1, pool="desk")[0], [S1])
+        self.assertEqual(self.place(h, Q1, count=4)[0], [])
+        self.assertEqual(self.place(h, Q1, count=4, pool="desk")[0], [S1])
+        _, candidates = self.place(h, Q1, count=4)
+        self.assertEqual({g: c["reason"] for g, c in candidates.items()}, {
+            S0: "its configuration has forbid=S64-1Q, which is nvidia-1000",
+            S1: "it is kept for requests that name its pool, desk",
+            S2: "it has room for 3, not for 4: 4 can be made, 1 is kept spare",
+            S3: "it has room for 3, not for 4: 4 can be made, 1 is kept spare"})
+        self.assert_error("NoCapacity", h.bus.start_create("", Q1, count=4), S2, "1 is kept spare", "forbid=S64-1Q", "desk")
+        self.assert_error("NotSupported", h.bus.start_create(S0, Q1), "forbid=S64-1Q")
+        self.assert_error("InvalidArgs", h.bus.start_create("", Q1, pool="dusk"), "no pool \"dusk\"")
+        self.assertEqual(h.writes("create"), [])
+        self.assertEqual(len(h.bus.create(S2, Q1, count=4)), 4)  # what is spare is for who names the GPU
+        self.assertEqual(self.where(h, pool="desk")[0], bus.gpu_path(S1).rpartition("/")[2])
+        self.assertNotIn("ignoring", h.log())
+
+    def test_bad_configuration(self):
+        config = (f"[placement]\nstrategy=width\nspread=1\n[gpu {S0}]\nspare=-1\npriority=high\npools=x\n[gpu]\npool=x\n"
+                  f"[gpu {S1}]\npriority=1\n")
+        h = self.host("scalable", options=FOUR, config=config)
+        self.assertEqual(self.place(h, Q1)[0], [S1, S0, S2, S3])
+        for text in ("[placement] strategy=width is not valid", "[placement] spread= is not known",
+                     f"[gpu {S0}] spare=-1 is not valid", f"[gpu {S0}] priority=high is not valid",
+                     f"[gpu {S0}] pools= is not known", "[gpu] pool= is not known"):
+            self.assertIn(text, h.log())
+
+    def test_promises(self):
+        """What waits counts as taken, until it has failed or been made."""
+        h = self.host("scalable", options=FOUR)
+        h.sim.fault(f"create:{S0}:hang")
+        waiting = h.bus.start_create(S0, Q1, count=3)
+        h.hanging(1)
+        self.assertEqual(self.place(h, Q1)[0], [S1, S2, S3, S0])
+        _, candidates = self.place(h, Q1, count=2)
+        self.assertEqual((candidates[S0]["promised"], candidates[S0]["room"], candidates[S0]["instances"]), (3, 1, 3))
+        self.assertIn("3 of them are promised", candidates[S0]["reason"])
+        # Another size comes last there: it may find nothing.
+        self.assertEqual(self.place(h, Q2, strategy="depth")[0][-1:], [S0])
+        h.sim.ctl("fault", "clear")
+        h.sim.ctl("release")
+        self.assertEqual(len(bus.uuids_of(waiting.result()[1])), 3)
+        self.assertEqual(self.place(h, Q1)[1][S0]["promised"], 0)
+
+    def test_behind_a_removal(self):
+        """All are full, but one is about to have room again."""
+        h = self.host("scalable", options=simhost.scalable(2, 1, 4))
+        made = [self.where(h)[1] for _ in range(2)]
+        self.assert_error("NoCapacity", h.bus.start_create("", Q1), S0, S1)
+        h.sim.fault(f"remove:{S1}:delay=300")
+        on_second = next(i for i in made if h.bus.instances()[i]["Gpu"] == bus.gpu_path(S1))
+        going = h.bus.manager.start("Destroy", on_second, wait=True)
+        bus.wait(lambda: h.bus.jobs(), "the job")
+        self.assertEqual(self.place(h, Q1)[0], [])
+        self.assertEqual(len(h.bus.create("", Q1, uuid=uuid(7))), 1)
+        self.assertEqual(h.bus.instances()[uuid(7)]["Gpu"], bus.gpu_path(S1))
+        going.result()
+
+    def test_everybody_may_ask(self):
+        h = self.host("scalable", options=FOUR)
+        user = h.client(NOBODY)
+        self.assertEqual(user.manager.call("Place", Q1)[0], bus.gpu_path(S0))
+        self.assert_error("NoSuchType", user.manager.start("Place", "no-such"), "nvidia-1000")
+        self.assert_error("InvalidArgs", user.manager.start("Place", Q1, strategy="sideways"), "sideways", "breadth")
+        self.assert_error("InvalidArgs", user.manager.start("Place", Q1, wait=True), "wait")
+
+    def test_vgpuctl(self):
+        h = self.host("scalable", options=FOUR, config={f"gpu {S1}": {"pool": "desk"}})
+        result = h.vgpuctl("place", "S64-1Q", "--count=2", "--near", "31:00.0", uid=NOBODY)
+        self.assertEqual((result.status, result.err), (0, ""))
+        self.assertEqual([line.split()[0] for line in result.out.splitlines()], ["GPU", S2, S0, S3, S1])
+        self.assertEqual(h.vgpuctl("place", "-q", Q1, "--prefer-numa-node=1").out, S3 + "\n")
+        data = h.vgpuctl("place", "--dry-run", Q1, "--pool", "desk", "--strategy=consolidated", "--json").json()
+        self.assertEqual((data["gpu"], data["strategy"], data["candidates"][0]["type"]), (S1, "depth", Q1))
+        result = h.vgpuctl("place", Q1, "--count", "5")
+        self.assertEqual((result.status, len(result.out.splitlines())), (5, 5))
+        self.assertEqual(h.vgpuctl("place", "no-such").status, 3)
+        self.assertEqual(h.vgpuctl("create", Q1, "--pool", "desk").status, 0)
+        self.assertEqual([i["Gpu"] for i in h.bus.instances().values()], [bus.gpu_path(S1)])
+        self.assertEqual(h.vgpuctl("create", Q1, "--numa-node", "3").status, 7)
+
+
+if __name__ == "__main__":
+    runner.main()
