@@ -366,7 +366,7 @@ static int put_back(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const 
                     VgpudError *reterr)
 {
         g_autofree char *mark = NULL;
-        int r;
+        int q = 0, r;
 
         if (was->quotas && was->quotas->len > 0) {
                 /* As long as its quotas are not what they were, it can be seen that it was handed out. */
@@ -374,11 +374,11 @@ static int put_back(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const 
                 r = vfs_bind(t->io, vf, NULL, vfs_driver_is_vfio(mark) ? mark : was->state.override, reterr);
                 if (r < 0)
                         return r;
-                r = vf_quota_write(t, p, vf, was->quotas, reterr);
-                if (r < 0)
-                        return r;
+                q = vf_quota_write(t, p, vf, was->quotas, reterr);
         }
-        return vfs_bind(t->io, vf, was->state.driver, was->state.override, reterr);
+        /* A quota that cannot be set back must not keep the function from anybody. */
+        r = vfs_bind(t->io, vf, was->state.driver, was->state.override, q < 0 ? NULL : reterr);
+        return q < 0 ? q : r;
 }
 
 /* create */
