@@ -80,6 +80,10 @@ static Use look_at(const NvidiaBudget *b)
          */
         u.total_bytes = largest(b->known_types, largest(b->types, b->framebuffer_bytes));
         u.heterogeneous = is_heterogeneous(b, smallest, u.committed_bytes);
+        /* While a GPU is committed to a size, larger ones are not listed: the largest that is says nothing. */
+        if (b->framebuffer_bytes == 0 && u.n_instances > 0 && !u.heterogeneous &&
+            (u.committed_bytes == 0 || u.total_bytes <= u.committed_bytes))
+                u.total_bytes = 0;
         return u;
 }
 
@@ -205,6 +209,13 @@ static void decide(const NvidiaBudget *b, const Use *u, VgpuType *t)
         }
         if (t->available == 0) {
                 set(t, 0, say_not_offered(b, u));
+                return;
+        }
+        if (n == UINT32_MAX && u->n_instances > 0) {
+                set(t, 1,
+                    g_strdup("the driver says that there is room for one; how many fit is not known as long as "
+                             "neither "
+                             "NVIDIA's library nor an idle GPU of this model has said how large it is"));
                 return;
         }
         /* It offers one, and so there is room for one, whatever was worked out here. */

@@ -150,6 +150,16 @@ static void test_driver_knows_better(void)
         make(&c, "X-4Q");
         nvidia_capacity(&c.budget);
         ASSERT_EQ(q4->available, 1);
+        ASSERT_CONTAINS(q4->why_not, "how many fit is not known");
+        /* With its size from elsewhere. */
+        c.budget.framebuffer_bytes = GB(16);
+        q4->available = 15;
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q4->available, 3);
+        c.budget.framebuffer_bytes = GB(4);
+        q4->available = 15;
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q4->available, 1);
 }
 
 static void test_functions(void)
@@ -260,7 +270,7 @@ static void test_unknown_instance(void)
 
         make(&c, "nvidia-1150");
         nvidia_capacity(&c.budget);
-        ASSERT_CONTAINS(q8->why_not, "the GPU takes 1 vGPU of 8192 MB, and has 1");
+        ASSERT_CONTAINS(q8->why_not, "does not offer it");
         older->framebuffer_bytes = GB(4);
         g_ptr_array_add(known, older);
         c.budget.known_types = known;

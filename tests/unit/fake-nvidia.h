@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* NVIDIA GPUs without mediated devices for the in-memory kernel: virtual functions with
+ * nvidia/current_vgpu_type and nvidia/creatable_vgpu_types, NVIDIA's library behind vgpud-nvml, and
+ * sriov-manage behind systemctl. */
+
+#include "drivers-glue/driver.h"
+#include "io-fake.h"
+
+typedef struct FakeVf FakeVf;
+
+typedef struct FakeNvidia {
+        FakeKernel *k;
+        char *name, *path;       /* owned */
+        const void *types;       /* private */
+        unsigned n_types, n_vfs; /* of the model */
+        uint64_t framebuffer_mb;
+        unsigned group; /* of the first function */
+        bool enabled;
+        GPtrArray *vfs; /* owned: FakeVf */
+
+        /* The GPU's modes. */
+        bool heterogeneous, mig, mig_pending;
+        unsigned gpu_instances; /* MIG */
+
+        /* What goes wrong. */
+        unsigned plugin_pauses;  /* so often a clear is answered with plugin_errno, one less after each pause */
+        int plugin_errno;        /* EBUSY or EPERM */
+        unsigned sriov_failures; /* so often sriov-manage fails */
+        bool sriov_missing;      /* sriov-manage is not installed */
+        bool sriov_unit_missing; /* nor is the unit */
+        int nvml_set_code;       /* 0, or what a set answers with */
+        bool nvml_set_needs_unit;   /* it answers 4 (no permission), but not when systemd starts it */
+        bool nvml_set_does_nothing; /* it reports success */
+        bool nvml_needs_reset;      /* MIG stays pending */
+        bool nvml_knows_nothing;    /* no types, no modes */
+} FakeNvidia;
+
+/* 48 GB, 32 virtual functions, types 1145 to 1166 and 2164. */
+FakeNvidia *fake_add_l40s(FakeKernel *k, const char *address, bool enabled);
+/* 141 GB, 16 virtual functions, type 1428 and the slice 1414. */
+FakeNvidia *fake_add_h200(FakeKernel *k, const char *address, bool enabled);
+FakeNvidia *fake_nvidia_free(FakeNvidia *g);
+
+GpuFacts *fake_nvidia_facts(FakeNvidia *g);
+/* As sriov-manage does. */
+void fake_nvidia_enable(FakeNvidia *g, bool enable);
+/* The library is there. */
+void fake_nvidia_add_nvml(FakeNvidia *g);
+/* The vGPU manager lets go of the function number n, or it is bound to another driver (NULL: none). */
+void fake_nvidia_unready(FakeNvidia *g, unsigned n, const char *driver);
+/* Somebody else gives the function number n a type, 0 for none. */
+void fake_nvidia_set(FakeNvidia *g, unsigned n, unsigned type);
+const char *fake_nvidia_vf_name(FakeNvidia *g, unsigned n);
+const char *fake_nvidia_vf_path(FakeNvidia *g, unsigned n);
+/* "vfio/N" of the function number n. */
+const char *fake_nvidia_node(FakeNvidia *g, unsigned n);

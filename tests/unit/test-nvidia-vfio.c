@@ -1,0 +1,1098 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The nvidia-vfio back end on the in-memory kernel. What it writes and runs is compared with
+ * tests/golden/nvidia-vfio-NAME.txt. */
+
+#include "drivers-glue/driver.h"
+
+#include <fcntl.h>
+
+#include "base/fs-util.h"
+#include "fake-nvidia.h"
+#include "tests.h"
+
+#define GPU    "0000:3d:00.0"
+#define UUID_A "11111111-0000-4000-8000-000000000001"
+#define UUID_B "22222222-0000-4000-8000-000000000002"
+#define UUID_C "33333333-0000-4000-8000-000000000003"
+
+typedef struct Fixture {
+        FakeKernel *k;
+        FakeNvidia *gpu;
+        GpuFacts *facts;
+        VgpuIo *io;
+        VgpuTarget t;
+        VgpudError e;
+        InstanceDesc *made;    /* of the last create() */
+        GPtrArray *known;      /* VgpuType; what was learned */
+        GPtrArray *attributes; /* for the next create() */
+        GString *claims;       /* what was claimed, "SLOT RESTORE;" */
+        int claim_result;
+        GpuSnapshot *s; /* of the last scan() */
+} Fixture;
+
+static void attribute_free(gpointer p)
+{
+        vgpu_attribute_free(p);
+}
+
+static void type_free(gpointer p)
+{
+        vgpu_type_free(p);
+}
+
+/* As the daemon does when functions came or went. */
+static void read_facts(Fixture *f)
+{
+        gpu_facts_unref(f->facts);
+        f->facts = fake_nvidia_facts(f->gpu);
+        f->t.facts = f->facts;
+}
+
+static Fixture fixture_of(FakeKernel *k, FakeNvidia *gpu)
+{
+        Fixture f = { .k = k, .gpu = gpu, .io = fake_kernel_io(k), .claims = g_string_new(NULL) };
+
+        f.t.io = f.io;
+        f.known = g_ptr_array_new_with_free_func(type_free);
+        f.attributes = g_ptr_array_new_with_free_func(attribute_free);
+        read_facts(&f);
+        return f;
+}
+
+static Fixture with_l40s(bool enabled)
+{
+        FakeKernel *k = fake_kernel_new();
+
+        return fixture_of(k, fake_add_l40s(k, GPU, enabled));
+}
+
+static Fixture with_h200(bool enabled)
+{
+        FakeKernel *k = fake_kernel_new();
+
+        return fixture_of(k, fake_add_h200(k, GPU, enabled));
+}
+
+static void fixture_free(Fixture *f)
+{
+        gpu_snapshot_unref(f->s);
+        instance_desc_free(f->made);
+        g_ptr_array_unref(f->known);
+        g_ptr_array_unref(f->attributes);
+        g_string_free(f->claims, TRUE);
+        vgpud_error_done(&f->e);
+        vgpu_io_free(f->io);
+        gpu_facts_unref(f->facts);
+        fake_nvidia_free(f->gpu);
+        fake_kernel_free(f->k);
+}
+#define _cleanup_fixture_ _cleanup_(fixture_free)
+
+/* What is returned and what is explained must agree. */
+static int checked(Fixture *f, int r)
+{
+        if (r < 0) {
+                ASSERT_NOT_NULL(f->e.message);
+                ASSERT_EQ(r, -vgpud_error_code_to_errno(f->e.code));
+                ASSERT_TRUE(f->e.message[strlen(f->e.message) - 1] != '.');
+        } else
+                ASSERT_EQ(f->e.code, VGPUD_ERROR_NONE);
+        return r;
+}
+
+static int scan(Fixture *f)
+{
+        vgpud_error_done(&f->e);
+        f->s = gpu_snapshot_unref(f->s);
+        return checked(f, nvidia_vfio_driver.scan(&f->t, &f->s, &f->e));
+}
+
+static int on_claim(const char *slot, const char *restore, void *userdata)
+{
+        Fixture *f = userdata;
+
+        g_string_append_printf(f->claims, "%s %s;", slot, restore ? restore : "-");
+        return f->claim_result;
+}
+
+static int create_on(Fixture *f, const char *uuid, const char *type_id, const char *parent)
+{
+        CreateArgs args = { .uuid = uuid,
+                            .type_id = type_id,
+                            .parent = parent,
+                            .attributes = f->attributes,
+                            .claim = on_claim,
+                            .claim_userdata = f };
+
+        vgpud_error_done(&f->e);
+        f->made = instance_desc_free(f->made);
+        int r = nvidia_vfio_driver.create(&f->t, &args, &f->made, &f->e);
+        if (r < 0)
+                ASSERT_NULL(f->made);
+        return checked(f, r);
+}
+
+static int create(Fixture *f, const char *uuid, const char *type_id)
+{
+        return create_on(f, uuid, type_id, NULL);
+}
+
+static int destroy(Fixture *f, const InstanceDesc *d)
+{
+        vgpud_error_done(&f->e);
+        return checked(f, nvidia_vfio_driver.destroy(&f->t, d, &f->e));
+}
+
+static int set_vfs(Fixture *f, uint32_t count)
+{
+        uint32_t now = UINT32_MAX;
+
+        vgpud_error_done(&f->e);
+        int r = checked(f, nvidia_vfio_driver.set_vfs(&f->t, count, &now, &f->e));
+        if (r >= 0)
+                ASSERT_EQ(now, count);
+        read_facts(f);
+        return r;
+}
+
+static int configure(Fixture *f, const char *mode, const char *value)
+{
+        vgpud_error_done(&f->e);
+        return checked(f, nvidia_vfio_driver.configure(&f->t, mode, value, &f->e));
+}
+
+/* Of the last scan. */
+static const VgpuType *type(Fixture *f, const char *id)
+{
+        for (guint i = 0; i < f->s->types->len; i++)
+                if (strcmp(((const VgpuType *)f->s->types->pdata[i])->id, id) == 0)
+                        return f->s->types->pdata[i];
+        return NULL;
+}
+
+static int64_t available(Fixture *f, const char *id)
+{
+        const VgpuType *t;
+
+        ASSERT_OK(scan(f));
+        t = type(f, id);
+        return t ? (int64_t)t->available : -1;
+}
+
+static const char *mode(Fixture *f, const char *name)
+{
+        for (guint i = 0; i < f->s->modes->len; i++) {
+                const VgpuMode *m = f->s->modes->pdata[i];
+                if (strcmp(m->name, name) == 0)
+                        return m->value;
+        }
+        return NULL;
+}
+
+/* What the daemon remembers of an idle GPU. */
+static void learn(Fixture *f)
+{
+        ASSERT_OK(scan(f));
+        g_ptr_array_set_size(f->known, 0);
+        for (guint i = 0; i < f->s->types->len; i++)
+                g_ptr_array_add(f->known, vgpu_type_copy(f->s->types->pdata[i]));
+        f->t.known_types = f->known;
+}
+
+static char *current_path(Fixture *f, unsigned n)
+{
+        return g_strconcat(fake_nvidia_vf_path(f->gpu, n), "/nvidia/current_vgpu_type", NULL);
+}
+
+static void check_golden(Fixture *f, const char *name)
+{
+        g_autofree char *writes = fake_writes(f->k), *file = g_strdup_printf("nvidia-vfio-%s.txt", name),
+                        *expected = NULL;
+        _cleanup_close_ int fd = open(GOLDEN_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        ASSERT_OK(fs_read_file_at(fd, file, 65536, &expected, NULL));
+        ASSERT_STREQ(writes, expected);
+}
+
+/* scan */
+
+static void test_scan(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        ASSERT_OK(scan(&f));
+        ASSERT_NULL(f.s->unprepared);
+        ASSERT_EQ(f.s->modes->len, 0);
+        ASSERT_EQ(f.s->instances->len, 0);
+        ASSERT_EQ(f.s->types->len, 23);
+        const VgpuType *t = f.s->types->pdata[5];
+        ASSERT_STREQ(t->id, "nvidia-1150");
+        ASSERT_STREQ(t->name, "NVIDIA L40S-4Q");
+        ASSERT_STREQ(t->device_api, "vfio-pci");
+        ASSERT_STREQ(t->product, "L40S");
+        ASSERT_STREQ(t->class, "Q");
+        ASSERT_FALSE(t->mig);
+        ASSERT_EQ(t->framebuffer_bytes, UINT64_C(4) << 30);
+        ASSERT_EQ(t->available, 12);
+        ASSERT_NULL(t->why_not);
+        ASSERT_EQ(t->options->len, 1);
+        ASSERT_STREQ(((const VgpuTypeOption *)t->options->pdata[0])->name, "vgpu_params");
+        ASSERT_EQ(type(&f, "nvidia-1147")->available, 32);
+        ASSERT_EQ(type(&f, "nvidia-1156")->available, 1);
+        ASSERT_EQ(fake_count(f.k, "run"), 0); /* without the library's node nobody is started */
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_STREQ(writes, "");
+}
+
+/* A header or not, an odd file: what is no type is left out. */
+static void test_scan_h200(void)
+{
+        _cleanup_fixture_ Fixture f = with_h200(true);
+
+        ASSERT_OK(scan(&f));
+        ASSERT_EQ(f.s->types->len, 1);
+        ASSERT_STREQ(type(&f, "nvidia-1428")->product, "H200X");
+        ASSERT_EQ(type(&f, "nvidia-1428")->available, 1);
+}
+
+static void test_instance(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_STREQ(f.made->uuid, UUID_A);
+        ASSERT_STREQ(f.made->slot, "0000:3d:00.4");
+        ASSERT_STREQ(f.made->type_id, "nvidia-1150");
+        ASSERT_STREQ(f.claims->str, "0000:3d:00.4 -;");
+        ASSERT_OK(scan(&f));
+        ASSERT_EQ(f.s->instances->len, 1);
+        const InstanceDesc *d = f.s->instances->pdata[0];
+        ASSERT_STREQ(d->uuid, "");
+        ASSERT_STREQ(d->slot, "0000:3d:00.4");
+        ASSERT_STREQ(d->parent, "0000:3d:00.4");
+        ASSERT_STREQ(d->type_id, "nvidia-1150");
+        ASSERT_STREQ(d->path, fake_nvidia_vf_path(f.gpu, 0));
+        ASSERT_STREQ(d->device_api, "vfio-pci");
+        ASSERT_STREQ(d->driver, "nvidia");
+        ASSERT_EQ(d->iommu_group, 100);
+        ASSERT_STREQ(d->cdev, "vfio0");
+        ASSERT_EQ(d->attributes->len, 2); /* vgpu_params is empty */
+        ASSERT_STREQ(((const VgpuAttribute *)d->attributes->pdata[0])->name, "placement_id");
+        ASSERT_STREQ(((const VgpuAttribute *)d->attributes->pdata[0])->value, "Not Applicable");
+}
+
+/* After one of 4 GB all functions take 4 GB, and nothing else. */
+static void test_homogeneous(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        learn(&f);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_EQ(available(&f, "nvidia-1150"), 11);
+        ASSERT_STREQ(type(&f, "nvidia-1150")->why_not, "the GPU takes 12 vGPUs of 4096 MB, and has 1");
+        ASSERT_EQ(available(&f, "nvidia-1160"), 11);
+        ASSERT_EQ(f.s->types->len, 23);
+        ASSERT_EQ(available(&f, "nvidia-1152"), 0);
+        ASSERT_STREQ(type(&f, "nvidia-1152")->name, "NVIDIA L40S-8Q");
+        ASSERT_EQ(type(&f, "nvidia-1152")->framebuffer_bytes, UINT64_C(8) << 30);
+        ASSERT_CONTAINS(type(&f, "nvidia-1152")->why_not,
+                        "same framebuffer size, and this GPU is committed to 4096 MB, not 8192 MB");
+        ASSERT_ERROR(create(&f, UUID_B, "nvidia-1152"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message,
+                        "no room for another NVIDIA L40S-8Q on GPU 0000:3d:00.0: all vGPUs of one GPU");
+        ASSERT_CONTAINS(f.e.message, "still possible: NVIDIA L40S-4Q (11), NVIDIA L40S-4A (11)");
+        ASSERT_STREQ(f.claims->str, "0000:3d:00.4 -;"); /* not for what was not begun */
+        for (unsigned i = 1; i < 12; i++) {
+                g_autofree char *uuid = g_strdup_printf("44444444-0000-4000-8000-0000000000%02u", i);
+                ASSERT_EQ(available(&f, "nvidia-1150"), 12 - i);
+                ASSERT_OK(create(&f, uuid, i % 2 > 0 ? "nvidia-1160" : "nvidia-1150"));
+        }
+        ASSERT_EQ(available(&f, "nvidia-1150"), 0);
+        ASSERT_STREQ(type(&f, "nvidia-1150")->why_not, "the GPU takes 12 vGPUs of 4096 MB, and has 12");
+}
+
+/* Without memory and library, sizes that are not listed are not known. */
+static void test_homogeneous_unknown(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_EQ(available(&f, "nvidia-1150"), 1);
+        ASSERT_CONTAINS(type(&f, "nvidia-1150")->why_not, "how many fit is not known");
+        ASSERT_EQ(available(&f, "nvidia-1152"), -1);
+}
+
+/* What the last one has left is known again when all are gone; a type of another driver is not. */
+static void test_known_types_idle(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autoptr(GPtrArray) known = g_ptr_array_new_with_free_func(type_free);
+        VgpuType *slice = vgpu_type_new("nvidia-1414"), *foreign = vgpu_type_new("mdpy-xga");
+
+        slice->mig = true;
+        g_ptr_array_add(known, vgpu_type_new("nvidia-999"));
+        g_ptr_array_add(known, slice);
+        g_ptr_array_add(known, foreign);
+        f.t.known_types = known;
+        ASSERT_EQ(available(&f, "nvidia-999"), -1);
+        ASSERT_EQ(available(&f, "mdpy-xga"), -1);
+        ASSERT_EQ(available(&f, "nvidia-1414"), 0);
+        ASSERT_EQ(available(&f, "nvidia-1145"), 32);
+}
+
+/* A full GPU lists nothing at all; the types that are in use are shown by their ids at least. */
+static void test_full(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1155"));
+        ASSERT_OK(create(&f, UUID_B, "nvidia-1165"));
+        ASSERT_STREQ(f.made->slot, "0000:3d:00.5");
+        ASSERT_OK(scan(&f));
+        ASSERT_NULL(f.s->unprepared);
+        ASSERT_EQ(f.s->types->len, 2);
+        ASSERT_STREQ(((const VgpuType *)f.s->types->pdata[0])->id, "nvidia-1155");
+        ASSERT_EQ(((const VgpuType *)f.s->types->pdata[0])->available, 0);
+        ASSERT_NOT_NULL(((const VgpuType *)f.s->types->pdata[0])->why_not);
+        ASSERT_ERROR(create(&f, UUID_C, "nvidia-1155"), ENOSPC);
+        ASSERT_EQ(f.e.errnum, 0);
+        ASSERT_CONTAINS(f.e.message, "destroy one first");
+}
+
+static void test_no_such_type(void)
+{
+        static const char *const ids[] = { "nvidia-7", "nvidia-0", "nvidia-x", "i915-GVTg_V5_4", "x" };
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(ids); i++) {
+                ASSERT_ERROR(create(&f, UUID_A, ids[i]), ENOENT);
+                ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
+        }
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_STREQ(writes, "");
+}
+
+static void test_bad_arguments(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        ASSERT_ERROR(create(&f, "11111111-0000-4000-8000-00000000000X", "nvidia-1150"), EINVAL);
+        ASSERT_ERROR(create_on(&f, UUID_A, "nvidia-1150", "0000:3d:00.0"), EINVAL);
+        g_ptr_array_add(f.attributes, vgpu_attribute_new("nvidia/current_vgpu_type", "0"));
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EINVAL);
+        ASSERT_CONTAINS(f.e.message, "no attribute \"nvidia/current_vgpu_type\"");
+        g_ptr_array_set_size(f.attributes, 0);
+        g_ptr_array_add(f.attributes, vgpu_attribute_new("vgpu_params", ""));
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EINVAL);
+}
+
+static void test_parent(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        learn(&f);
+        ASSERT_OK(create_on(&f, UUID_A, "nvidia-1150", "0000:3d:02.3"));
+        ASSERT_STREQ(f.made->slot, "0000:3d:02.3");
+        ASSERT_ERROR(create_on(&f, UUID_B, "nvidia-1150", "0000:3d:02.3"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message,
+                        "virtual function 0000:3d:02.3 takes no NVIDIA L40S-4Q now, but others of GPU "
+                        "0000:3d:00.0 have room for 11");
+        ASSERT_OK(create(&f, UUID_B, "nvidia-1150"));
+        ASSERT_STREQ(f.made->slot, "0000:3d:02.4"); /* from where the last one was */
+}
+
+/* What was claimed is on disk before the first write, or nothing is written. */
+static void test_claim_fails(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        f.claim_result = -EROFS;
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EIO);
+        ASSERT_EQ(f.e.errnum, EROFS);
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_STREQ(writes, "");
+}
+
+/* The whole life, through the two names of the parameters. */
+static void test_life(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(false);
+
+        ASSERT_OK(set_vfs(&f, 32));
+        g_ptr_array_add(f.attributes, vgpu_attribute_new("vgpu_params", "disable_vnc=1"));
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        const VgpuAttribute *a = f.made->attributes->pdata[0];
+        ASSERT_STREQ(a->name, "vgpu_params");
+        ASSERT_STREQ(a->value, "disable_vnc=1");
+        _cleanup_(instance_desc_freep) InstanceDesc *first = instance_desc_copy(f.made);
+        g_ptr_array_set_size(f.attributes, 0);
+        g_ptr_array_add(f.attributes, vgpu_attribute_new("nvidia/vgpu_params", "frame_rate_limiter=0"));
+        ASSERT_OK(create(&f, UUID_B, "nvidia-1160"));
+        ASSERT_EQ(destroy(&f, first), 1);
+        ASSERT_EQ(destroy(&f, first), 0);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_EQ(available(&f, "nvidia-1156"), 1);
+        ASSERT_OK(set_vfs(&f, 0));
+        check_golden(&f, "life");
+}
+
+/* Each errno that the driver answers a new type with. */
+static void test_create_errno(void)
+{
+        static const struct {
+                int eno;
+                VgpudErrorCode code;
+                const char *text;
+        } table[] = {
+                { EINVAL, VGPUD_ERROR_FAILED, "does not know the number" },
+                { ERANGE, VGPUD_ERROR_FAILED, "does not know the number" },
+                { EPERM, VGPUD_ERROR_FAILED, "does not let virtual function 0000:3d:00.4 have a type" },
+                { EBUSY, VGPUD_ERROR_FAILED, "plugin of an earlier vGPU on 0000:3d:00.4" },
+                { EAGAIN, VGPUD_ERROR_FAILED, "had not ended after 9 s" },
+                { EIO, VGPUD_ERROR_FAILED, "resource manager refused to make a nvidia-1150 on 0000:3d:00.4" },
+                { ENODEV, VGPUD_ERROR_GPU_GONE, "went away" },
+                { ENOENT, VGPUD_ERROR_GPU_GONE, "went away" },
+                { EACCES, VGPUD_ERROR_FAILED, "cannot be written" },
+                { EPROTO, VGPUD_ERROR_FAILED, "died before the answer" },
+                { ENOMEM, VGPUD_ERROR_FAILED, "the driver refused to make a nvidia-1150" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_l40s(true);
+                g_autofree char *path = current_path(&f, 0);
+                fake_fail(f.k, "write", path, table[i].eno);
+                ASSERT_TRUE(create(&f, UUID_A, "nvidia-1150") < 0);
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_EQ(f.e.errnum, table[i].eno);
+                ASSERT_CONTAINS(f.e.message, table[i].text);
+                unsigned pauses = table[i].eno == EBUSY || table[i].eno == EAGAIN ? 9 : 0;
+                ASSERT_EQ(fake_count(f.k, "pause"), pauses);
+                fake_heal(f.k);
+                ASSERT_EQ(available(&f, "nvidia-1150"), 12);
+        }
+}
+
+/* The plugin of an earlier vGPU goes while it is waited for. */
+static int forgive(FakeKernel *k, const char *path, void *data)
+{
+        unsigned *times = data;
+
+        return (*times)++ < 2 ? -EBUSY : 0;
+}
+
+static void test_create_retries(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *path = current_path(&f, 0);
+        unsigned times = 0;
+
+        fake_before(f.k, "write", path, forgive, &times);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_EQ(fake_count(f.k, "pause"), 2);
+        check_golden(&f, "create-retries");
+}
+
+/* EIO while others take the room: then it is a matter of capacity, and said so. */
+static int take_room(FakeKernel *k, const char *path, void *data)
+{
+        fake_nvidia_set(data, 5, 1155);
+        fake_nvidia_set(data, 6, 1155);
+        return 0;
+}
+
+static void test_create_races_capacity(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *path = current_path(&f, 0);
+
+        fake_before(f.k, "write", path, take_room, f.gpu);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1155"), ENOSPC);
+        ASSERT_EQ(f.e.errnum, EIO);
+}
+
+/* EPERM because somebody was quicker: theirs is left alone. */
+static int take_function(FakeKernel *k, const char *path, void *data)
+{
+        fake_nvidia_set(data, 0, 1160);
+        return 0;
+}
+
+static void test_create_races_function(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *path = current_path(&f, 0);
+
+        learn(&f);
+        fake_before(f.k, "write", path, take_function, f.gpu);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EIO);
+        ASSERT_CONTAINS(f.e.message,
+                        "somebody else has given virtual function 0000:3d:00.4 the type nvidia-1160");
+        ASSERT_EQ(available(&f, "nvidia-1150"), 11);
+}
+
+/* Success is what the driver shows afterwards. */
+static int say_yes(FakeKernel *k, const char *path, void *data, char **ret)
+{
+        *ret = g_strdup("0\n");
+        return 0;
+}
+
+static int do_nothing(FakeKernel *k, const char *path, void *data, const char *value)
+{
+        return 0;
+}
+
+static void test_create_lies(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *path = current_path(&f, 0);
+
+        fake_add_attribute(f.k, path, say_yes, do_nothing, NULL);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EIO);
+        ASSERT_CONTAINS(f.e.message, "reported success, but virtual function 0000:3d:00.4 has no type");
+}
+
+/* A writer that dies after its write(2) has done it. */
+static void test_writer_dies(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *path = current_path(&f, 0);
+
+        fake_fail_after(f.k, "write", path, EPROTO);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_EQ(destroy(&f, f.made), 1);
+}
+
+static void test_attribute_rollback(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *path = g_strconcat(fake_nvidia_vf_path(f.gpu, 0), "/nvidia/vgpu_params", NULL);
+
+        g_ptr_array_add(f.attributes, vgpu_attribute_new("vgpu_params", "nonsense"));
+        fake_fail(f.k, "write", path, E2BIG);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EINVAL);
+        ASSERT_CONTAINS(f.e.message, "refused the value of attribute vgpu_params");
+        fake_fail(f.k, "write", path, EPERM);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EIO);
+        fake_remove(f.k, path);
+        fake_heal(f.k);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EINVAL);
+        ASSERT_CONTAINS(f.e.message, "has no attribute vgpu_params");
+        ASSERT_EQ(available(&f, "nvidia-1150"), 12);
+        check_golden(&f, "rollback");
+}
+
+static void test_inconsistent(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *path = g_strconcat(fake_nvidia_vf_path(f.gpu, 0), "/nvidia/vgpu_params", NULL);
+
+        g_ptr_array_add(f.attributes, vgpu_attribute_new("vgpu_params", "nonsense"));
+        fake_fail(f.k, "write", path, EINVAL);
+        f.gpu->plugin_pauses = 100;
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), ENOTRECOVERABLE);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
+        ASSERT_CONTAINS(f.e.message, "refused the value of attribute vgpu_params");
+        ASSERT_CONTAINS(f.e.message, "could not be removed: Device or resource busy");
+}
+
+/* destroy */
+
+static void test_in_use(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        learn(&f);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        fake_hold_node(f.k, fake_nvidia_node(f.gpu, 0), 4711, "qemu-system-x86");
+        ASSERT_ERROR(destroy(&f, f.made), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86) has it open through /dev/vfio/100");
+        ASSERT_EQ(available(&f, "nvidia-1150"), 11);
+        fake_hold_node(f.k, fake_nvidia_node(f.gpu, 0), 0, NULL);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+}
+
+/* The plugin ends a moment after its virtual machine; meanwhile nobody can take the device. */
+static void test_destroy_waits(void)
+{
+        static const int errnos[] = { EBUSY, EPERM };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(errnos); i++) {
+                _cleanup_fixture_ Fixture f = with_l40s(true);
+                ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+                f.gpu->plugin_errno = errnos[i];
+                f.gpu->plugin_pauses = 2;
+                ASSERT_EQ(destroy(&f, f.made), 1);
+                ASSERT_EQ(fake_count(f.k, "pause"), 2);
+                ASSERT_FALSE(fake_node_is_kept(f.k, fake_nvidia_node(f.gpu, 0)));
+                check_golden(&f, i == 0 ? "destroy-busy" : "destroy-perm");
+        }
+}
+
+static void test_destroy_errno(void)
+{
+        static const struct {
+                int eno;
+                VgpudErrorCode code;
+                unsigned pauses;
+                const char *text;
+        } table[] = {
+                { EBUSY, VGPUD_ERROR_IN_USE, 9,
+                  "the plugin of the vGPU on 0000:3d:00.4 had not ended after 9 s" },
+                { EPERM, VGPUD_ERROR_IN_USE, 9, "because it is in use" },
+                { EIO, VGPUD_ERROR_FAILED, 0, "the kernel's log (NVRM)" },
+                { EPROTO, VGPUD_ERROR_FAILED, 0, "died before the answer" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_l40s(true);
+                g_autofree char *path = current_path(&f, 0);
+                ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+                fake_fail(f.k, "write", path, table[i].eno);
+                ASSERT_TRUE(destroy(&f, f.made) < 0);
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_CONTAINS(f.e.message, table[i].text);
+                ASSERT_EQ(fake_count(f.k, "pause"), table[i].pauses);
+        }
+}
+
+static int show_1150(FakeKernel *k, const char *path, void *data, char **ret)
+{
+        *ret = g_strdup("1150\n");
+        return 0;
+}
+
+static void test_destroy_lies(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *path = current_path(&f, 0);
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        fake_add_attribute(f.k, path, show_1150, do_nothing, NULL);
+        ASSERT_ERROR(destroy(&f, f.made), EIO);
+        ASSERT_CONTAINS(f.e.message, "reported success, but the vGPU on 0000:3d:00.4 is still there");
+}
+
+/* Somebody else has put another type there since. */
+static void test_destroy_foreign(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        fake_nvidia_set(f.gpu, 0, 1160);
+        ASSERT_ERROR(destroy(&f, f.made), EPERM);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FOREIGN);
+        ASSERT_CONTAINS(f.e.message, "has type nvidia-1160 by now, not nvidia-1150");
+}
+
+static void test_destroy_gone(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        fake_nvidia_enable(f.gpu, false);
+        ASSERT_EQ(destroy(&f, f.made), 0);
+}
+
+/* Not ready */
+
+static void test_not_enabled(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(false);
+        g_autoptr(GPtrArray) known = g_ptr_array_new_with_free_func(type_free);
+
+        ASSERT_OK(scan(&f));
+        ASSERT_CONTAINS(f.s->unprepared,
+                        "are not enabled (0 of 32): enable them (vgpuctl enable-vfs 0000:3d:00.0)");
+        ASSERT_CONTAINS(f.s->unprepared, "T4");
+        ASSERT_EQ(f.s->types->len, 0);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "GPU 0000:3d:00.0 can make no vGPU as it is now: its virtual functions");
+        /* What it could make is known from before. */
+        g_ptr_array_add(known, vgpu_type_new("nvidia-1150"));
+        f.t.known_types = known;
+        ASSERT_EQ(available(&f, "nvidia-1150"), 0);
+        ASSERT_STREQ(type(&f, "nvidia-1150")->why_not, f.s->unprepared);
+}
+
+static void test_not_ready(void)
+{
+        static const struct {
+                const char *driver, *text;
+        } table[] = {
+                { "nvidia", "none of its 32 virtual functions has a ready vGPU manager" },
+                { "vfio-pci", "32 of its 32 virtual functions are bound to vfio-pci" },
+                { NULL, "32 of its 32 virtual functions are bound to no driver" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_l40s(true);
+                for (unsigned n = 0; n < 32; n++)
+                        fake_nvidia_unready(f.gpu, n, table[i].driver);
+                ASSERT_OK(scan(&f));
+                ASSERT_CONTAINS(f.s->unprepared, table[i].text);
+                ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EOPNOTSUPP);
+        }
+}
+
+/* Those that are ready count. */
+static void test_some_ready(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        for (unsigned n = 0; n < 30; n++)
+                fake_nvidia_unready(f.gpu, n, n % 2 > 0 ? "nvidia" : "vfio-pci");
+        ASSERT_EQ(available(&f, "nvidia-1150"), 2);
+        ASSERT_NULL(f.s->unprepared);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_STREQ(f.made->slot, fake_nvidia_vf_name(f.gpu, 30));
+}
+
+static void test_scan_cannot_read(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *path = current_path(&f, 7);
+
+        fake_fail(f.k, "read", path, EIO);
+        ASSERT_ERROR(scan(&f), EIO);
+        ASSERT_CONTAINS(f.e.message, "virtual function 0000:3d:01.3 cannot be read");
+        fake_heal(f.k);
+        fake_remove(f.k, path);
+        fake_add_file(f.k, path, "Not Applicable\n");
+        ASSERT_ERROR(scan(&f), EIO);
+        fake_fail(f.k, "read", path, ENODEV);
+        ASSERT_EQ(available(&f, "nvidia-1150"), 12);
+}
+
+static void test_gone(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        fake_nvidia_enable(f.gpu, false);
+        ASSERT_OK(scan(&f)); /* with the facts of before */
+        ASSERT_CONTAINS(f.s->unprepared, "not enabled");
+        fake_remove(f.k, f.gpu->path);
+        ASSERT_ERROR(scan(&f), ENOLINK);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), ENOLINK);
+}
+
+/* sriov-manage */
+
+static void test_sriov_failure(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(false);
+
+        f.gpu->sriov_failures = 2;
+        ASSERT_OK(set_vfs(&f, 32));
+        ASSERT_EQ(fake_count(f.k, "pause"), 2);
+        ASSERT_OK(set_vfs(&f, 0));
+        f.gpu->sriov_failures = 100;
+        ASSERT_ERROR(set_vfs(&f, 32), EIO);
+        ASSERT_CONTAINS(f.e.message, "could not enable the virtual functions of GPU 0000:3d:00.0");
+        ASSERT_CONTAINS(f.e.message,
+                        "result \"exit-code\"): Cannot obtain unbindLock for 0000:3d:00.0; it needs the "
+                        "GPU for itself: stop nvidia-persistenced, DCGM");
+        check_golden(&f, "sriov-failure");
+}
+
+static void test_sriov_missing(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(false);
+
+        f.gpu->sriov_missing = true;
+        ASSERT_ERROR(set_vfs(&f, 32), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "/usr/lib/nvidia/sriov-manage is not installed");
+        f.gpu->sriov_unit_missing = true;
+        ASSERT_ERROR(set_vfs(&f, 32), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "vgpud-sriov@.service");
+        fake_set_program(f.k, VGPU_PROGRAM_SYSTEMCTL, NULL, NULL);
+        ASSERT_ERROR(set_vfs(&f, 32), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "systemctl");
+        ASSERT_EQ(fake_count(f.k, "pause"), 0);
+}
+
+/* A vGPU stands in the way of disabling. */
+static void test_sriov_in_use(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_ERROR(set_vfs(&f, 0), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_EQ(fake_count(f.k, "run"), 0);
+}
+
+/* The library */
+
+static void test_nvml_details(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        fake_nvidia_add_nvml(f.gpu);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_EQ(fake_count(f.k, "run"), 0); /* nobody waits for it */
+        ASSERT_OK(scan(&f));
+        ASSERT_EQ(fake_count(f.k, "run"), 1);
+        ASSERT_EQ(f.s->types->len, 23);
+        const VgpuType *t = type(&f, "nvidia-1152");
+        ASSERT_STREQ(t->name, "NVIDIA L40S-8Q");
+        ASSERT_STREQ(t->class, "Q");
+        ASSERT_EQ(t->heads, 4);
+        ASSERT_EQ(t->max_x, 7680);
+        ASSERT_EQ(t->frame_rate_limit, 60);
+        ASSERT_EQ(t->max_instances, 6);
+        ASSERT_EQ(t->available, 0);
+        ASSERT_CONTAINS(t->why_not, "unless it is in heterogeneous mode");
+        ASSERT_STREQ(mode(&f, "heterogeneous"), "no");
+        ASSERT_STREQ(mode(&f, "mig"), "no");
+}
+
+static void test_nvml_broken(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        fake_nvidia_add_nvml(f.gpu);
+        f.gpu->nvml_knows_nothing = true;
+        ASSERT_EQ(available(&f, "nvidia-1150"), 12);
+        ASSERT_EQ(f.s->modes->len, 0);
+        fake_fail(f.k, "run", "nvml", ENOENT);
+        ASSERT_EQ(available(&f, "nvidia-1150"), 12);
+}
+
+static void test_heterogeneous(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        fake_nvidia_add_nvml(f.gpu);
+        ASSERT_OK(configure(&f, "heterogeneous", "yes"));
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_EQ(available(&f, "nvidia-1152"), 5);
+        ASSERT_STREQ(mode(&f, "heterogeneous"), "yes");
+        ASSERT_OK(create(&f, UUID_B, "nvidia-1152"));
+        ASSERT_EQ(available(&f, "nvidia-1150"), 9);
+        ASSERT_EQ(available(&f, "nvidia-1155"), 1);
+        ASSERT_EQ(available(&f, "nvidia-1156"), 0);
+        ASSERT_STREQ(type(&f, "nvidia-1156")->why_not, "its vGPUs have 12288 of 49152 MB of framebuffer");
+        check_golden(&f, "heterogeneous");
+
+        ASSERT_ERROR(configure(&f, "heterogeneous", "no"), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "destroy 0000:3d:00.4 (nvidia-1150), 0000:3d:00.5 (nvidia-1152) first");
+}
+
+static void test_heterogeneous_order(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(false);
+
+        fake_nvidia_add_nvml(f.gpu);
+        ASSERT_ERROR(configure(&f, "heterogeneous", "yes"), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "enable them first (vgpuctl enable-vfs 0000:3d:00.0)");
+        ASSERT_ERROR(configure(&f, "heterogeneous", "maybe"), EINVAL);
+        ASSERT_ERROR(configure(&f, "NPS", "yes"), EINVAL);
+}
+
+static void test_mig(void)
+{
+        _cleanup_fixture_ Fixture f = with_h200(true);
+
+        fake_nvidia_add_nvml(f.gpu);
+        ASSERT_EQ(available(&f, "nvidia-1414"), 0);
+        ASSERT_TRUE(type(&f, "nvidia-1414")->mig);
+        ASSERT_CONTAINS(type(&f, "nvidia-1414")->why_not, "not in MIG mode");
+        ASSERT_ERROR(configure(&f, "mig", "yes"), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "while its virtual functions are enabled (16): disable them first");
+        ASSERT_OK(set_vfs(&f, 0));
+        ASSERT_OK(configure(&f, "mig", "yes"));
+        ASSERT_OK(scan(&f));
+        ASSERT_STREQ(mode(&f, "mig"), "yes");
+        ASSERT_OK(set_vfs(&f, 16));
+        ASSERT_OK(scan(&f));
+        ASSERT_CONTAINS(f.s->unprepared, "has no GPU instance");
+        f.gpu->gpu_instances = 2;
+        ASSERT_EQ(available(&f, "nvidia-1414"), 7);
+        ASSERT_CONTAINS(type(&f, "nvidia-1428")->why_not, "MIG mode");
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1414"));
+        ASSERT_OK(create(&f, UUID_B, "nvidia-1414"));
+        ASSERT_EQ(available(&f, "nvidia-1414"), 0);
+        ASSERT_CONTAINS(type(&f, "nvidia-1414")->why_not, "needs a GPU instance (MIG) of 1 slice");
+}
+
+static void test_mig_needs_reset(void)
+{
+        _cleanup_fixture_ Fixture f = with_h200(false);
+
+        fake_nvidia_add_nvml(f.gpu);
+        f.gpu->nvml_needs_reset = true;
+        ASSERT_ERROR(configure(&f, "mig", "yes"), EIO);
+        ASSERT_CONTAINS(f.e.message, "must be reset before its mode \"mig\" can change");
+        ASSERT_OK(scan(&f));
+        ASSERT_STREQ(mode(&f, "mig"), "no");
+        ASSERT_CONTAINS(((const VgpuMode *)f.s->modes->pdata[1])->help, "next reset");
+}
+
+static void test_mode_errno(void)
+{
+        static const struct {
+                int nvml;
+                VgpudErrorCode code;
+                const char *text;
+        } table[] = {
+                { 3, VGPUD_ERROR_UNSUPPORTED, "has no mode" },
+                { 13, VGPUD_ERROR_UNSUPPORTED, "has no mode" },
+                { 200, VGPUD_ERROR_UNSUPPORTED, "libnvidia-ml.so.1" },
+                { 9, VGPUD_ERROR_FAILED, "cannot reach the driver" },
+                { 15, VGPUD_ERROR_GPU_GONE, "does not answer" },
+                { 19, VGPUD_ERROR_IN_USE, "stop nvidia-persistenced" },
+                { 255, VGPUD_ERROR_FAILED, "(NVML error 255)" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_l40s(true);
+                fake_nvidia_add_nvml(f.gpu);
+                f.gpu->nvml_set_code = table[i].nvml;
+                ASSERT_TRUE(configure(&f, "heterogeneous", "yes") < 0);
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_CONTAINS(f.e.message, table[i].text);
+        }
+}
+
+static void test_mode_lies(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        fake_nvidia_add_nvml(f.gpu);
+        f.gpu->nvml_set_does_nothing = true;
+        ASSERT_ERROR(configure(&f, "heterogeneous", "yes"), EIO);
+        ASSERT_CONTAINS(f.e.message,
+                        "reported success, but mode \"heterogeneous\" of GPU 0000:3d:00.0 is still off");
+}
+
+/* vgpud may not set it; systemd starts the program that may. */
+static void test_mode_by_unit(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        fake_nvidia_add_nvml(f.gpu);
+        f.gpu->nvml_set_needs_unit = true;
+        ASSERT_OK(configure(&f, "heterogeneous", "yes"));
+        check_golden(&f, "mode-by-unit");
+        f.gpu->nvml_set_code = 19;
+        ASSERT_ERROR(configure(&f, "heterogeneous", "no"), EBUSY);
+        fake_set_program(f.k, VGPU_PROGRAM_SYSTEMCTL, NULL, NULL);
+        ASSERT_ERROR(configure(&f, "heterogeneous", "no"), EIO);
+        ASSERT_CONTAINS(f.e.message, "does not let vgpud set mode");
+}
+
+static void test_mode_without_library(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        ASSERT_ERROR(configure(&f, "heterogeneous", "yes"), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "libnvidia-ml.so.1");
+        ASSERT_EQ(fake_count(f.k, "run"), 0);
+}
+
+/* match and hand-over */
+
+static void test_match(void)
+{
+        static const struct {
+                const char *driver;
+                uint32_t total_vfs;
+                bool mdev;
+                VgpuMatch expected;
+        } table[] = {
+                { "nvidia", 32, false, VGPU_MATCH_VENDOR }, { "nvidia", 0, false, VGPU_MATCH_NO },
+                { "nvidia", 32, true, VGPU_MATCH_NO },      { "vfio-pci", 32, false, VGPU_MATCH_NO },
+                { NULL, 32, false, VGPU_MATCH_NO },         { "nouveau", 32, false, VGPU_MATCH_NO },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                GpuFacts *facts = gpu_facts_new(GPU, "devices/pci0000:3a/" GPU);
+                facts->is_pci = true;
+                facts->vendor = 0x10de;
+                facts->driver = g_strdup(table[i].driver);
+                facts->total_vfs = table[i].total_vfs;
+                if (table[i].mdev)
+                        g_ptr_array_add(facts->mdev_parents, mdev_parent_new("0000:3d:00.4", "devices/x", GPU));
+                ASSERT_EQ(nvidia_vfio_driver.match(facts), table[i].expected);
+                gpu_facts_unref(facts);
+        }
+}
+
+static void test_handover(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        Handover *h = nvidia_vfio_driver.handover(f.made);
+        g_autofree char *args = g_strjoinv(" ", h->qemu_args);
+        g_autofree char *xml = g_strdup(h->libvirt_xml), *path = g_strdup(h->sysfs_path);
+        g_autofree char *group = g_strdup(h->group_node), *cdev = g_strdup(h->cdev_node);
+        int number = h->iommu_group;
+        handover_free(h);
+        ASSERT_STREQ(path, "/sys/bus/pci/devices/0000:3d:00.4");
+        ASSERT_STREQ(args, "-device vfio-pci,sysfsdev=/sys/bus/pci/devices/0000:3d:00.4");
+        ASSERT_STREQ(xml, "<hostdev mode='subsystem' type='pci' managed='no'>\n"
+                          "  <source>\n"
+                          "    <address domain='0x0000' bus='0x3d' slot='0x00' function='0x4'/>\n"
+                          "  </source>\n"
+                          "</hostdev>\n");
+        ASSERT_EQ(number, 100);
+        ASSERT_STREQ(group, "/dev/vfio/100");
+        ASSERT_STREQ(cdev, "/dev/vfio/devices/vfio0");
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_scan);
+        TEST(test_scan_h200);
+        TEST(test_instance);
+        TEST(test_homogeneous);
+        TEST(test_homogeneous_unknown);
+        TEST(test_known_types_idle);
+        TEST(test_full);
+        TEST(test_no_such_type);
+        TEST(test_bad_arguments);
+        TEST(test_parent);
+        TEST(test_claim_fails);
+        TEST(test_life);
+        TEST(test_create_errno);
+        TEST(test_create_retries);
+        TEST(test_create_races_capacity);
+        TEST(test_create_races_function);
+        TEST(test_create_lies);
+        TEST(test_writer_dies);
+        TEST(test_attribute_rollback);
+        TEST(test_inconsistent);
+        TEST(test_in_use);
+        TEST(test_destroy_waits);
+        TEST(test_destroy_errno);
+        TEST(test_destroy_lies);
+        TEST(test_destroy_foreign);
+        TEST(test_destroy_gone);
+        TEST(test_not_enabled);
+        TEST(test_not_ready);
+        TEST(test_some_ready);
+        TEST(test_scan_cannot_read);
+        TEST(test_gone);
+        TEST(test_sriov_failure);
+        TEST(test_sriov_missing);
+        TEST(test_sriov_in_use);
+        TEST(test_nvml_details);
+        TEST(test_nvml_broken);
+        TEST(test_heterogeneous);
+        TEST(test_heterogeneous_order);
+        TEST(test_mig);
+        TEST(test_mig_needs_reset);
+        TEST(test_mode_errno);
+        TEST(test_mode_lies);
+        TEST(test_mode_by_unit);
+        TEST(test_mode_without_library);
+        TEST(test_match);
+        TEST(test_handover);
+        return tests_end();
+}
