@@ -21,6 +21,8 @@ typedef struct Model {
         void (*build)(const ModelOptions *options);
 } Model;
 
+extern const Model model_gim_mi300x;
+extern const Model model_gim_s7150;
 extern const Model model_gvt_g;
 extern const Model model_i915_sriov;
 extern const Model model_nvidia_a2;
