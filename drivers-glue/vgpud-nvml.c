@@ -9,6 +9,10 @@
  *     vgpud-nvml set-heterogeneous ADDRESS 0|1
  *     vgpud-nvml set-mig ADDRESS 0|1
  *
+ * The words may also come as one, with slashes between them: "set-mig/0000:41:00.0/1". So the unit
+ * vgpud-nvml@.service passes them on, which vgpud has started when the library does not let it set a mode
+ * itself (code 4, no permission: only CAP_SYS_ADMIN may).
+ *
  * ADDRESS is that of the GPU, "0000:41:00.0". vgpud starts it only where the node /dev/nvidiactl exists:
  * without it the library cannot reach the driver, and vgpud's own files show what they show.
  *
@@ -55,10 +59,10 @@
 #define LIBRARY "libnvidia-ml.so.1"
 
 #define NVML_INVALID_ARGUMENT   2
-#define NVML_NOT_SUPPORTED      3
-#define NVML_INSUFFICIENT_SIZE  7
 #define NVML_FUNCTION_NOT_FOUND 13
 #define NVML_UNKNOWN            999
+
+#define WORDS_MAX 3
 
 #define NVML_NAME_SIZE  64 /* NVML_DEVICE_NAME_BUFFER_SIZE */
 #define NVML_NO_PROFILE UINT32_MAX
@@ -254,25 +258,29 @@ static int usage(void)
         return NVML_INVALID_ARGUMENT;
 }
 
-int main(int argc, char *argv[])
+/* Takes "a/b/c" apart, in place. */
+static int split(char *text, char *words[static WORDS_MAX + 1])
 {
-        bool is_query, is_heterogeneous, is_mig;
+        int n = 0;
+
+        for (char *word = strtok(text, "/"); word; word = strtok(NULL, "/")) {
+                if (n == WORDS_MAX)
+                        return 0;
+                words[n++] = word;
+        }
+        words[n] = NULL;
+        return n;
+}
+
+/* The library is there; what it is asked for. */
+static int ask(void *library, char *words[], bool is_query)
+{
         int (*init)(void), (*shut_down)(void);
         Nvml n = { 0 };
         NvmlDevice d = NULL;
-        void *library, *f;
+        void *f;
         int r;
 
-        is_query = argc == 3 && strcmp(argv[1], "query") == 0;
-        is_heterogeneous = argc == 4 && strcmp(argv[1], "set-heterogeneous") == 0;
-        is_mig = argc == 4 && strcmp(argv[1], "set-mig") == 0;
-        if ((!is_query && !is_heterogeneous && !is_mig) || !address_is_valid(argv[2]) ||
-            (!is_query && strcmp(argv[3], "0") != 0 && strcmp(argv[3], "1") != 0))
-                return usage();
-
-        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-        if (!library)
-                return VGPUD_NVML_NO_LIBRARY;
         find_all(library, &n);
         f = find(library, "nvmlInit_v2", "nvmlInit");
         memcpy(&init, &f, sizeof(f));
@@ -280,22 +288,46 @@ int main(int argc, char *argv[])
         memcpy(&shut_down, &f, sizeof(f));
         r = init && n.get_handle ? init() : NVML_FUNCTION_NOT_FOUND;
         if (r != 0)
-                r = complain(&n, "NVML cannot be used", r);
+                return complain(&n, "NVML cannot be used", r);
+        r = n.get_handle(words[1], &d);
+        if (r != 0)
+                r = complain(&n, words[1], r);
+        else if (is_query)
+                r = query(&n, d);
         else {
-                r = n.get_handle(argv[2], &d);
+                unsigned value = words[2][0] == '1';
+                r = strcmp(words[0], "set-mig") == 0 ? set_mig(&n, d, value) : set_heterogeneous(&n, d, value);
                 if (r != 0)
-                        r = complain(&n, argv[2], r);
-                else if (is_query)
-                        r = query(&n, d);
-                else {
-                        unsigned value = argv[3][0] == '1';
-                        r = is_mig ? set_mig(&n, d, value) : set_heterogeneous(&n, d, value);
-                        if (r != 0)
-                                r = complain(&n, argv[1], r);
-                }
-                if (shut_down)
-                        (void)shut_down();
+                        r = complain(&n, words[0], r);
         }
+        if (shut_down)
+                (void)shut_down();
+        return r;
+}
+
+int main(int argc, char *argv[])
+{
+        char *split_words[WORDS_MAX + 1], **words = argv + 1;
+        int n = argc - 1, r;
+        bool is_query;
+        void *library;
+
+        if (n == 1) {
+                n = split(argv[1], split_words);
+                words = split_words;
+        }
+        is_query = n == 2 && strcmp(words[0], "query") == 0;
+        if (!is_query &&
+            (n != 3 || (strcmp(words[0], "set-heterogeneous") != 0 && strcmp(words[0], "set-mig") != 0) ||
+             (strcmp(words[2], "0") != 0 && strcmp(words[2], "1") != 0)))
+                return usage();
+        if (!address_is_valid(words[1]))
+                return usage();
+
+        library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+        if (!library)
+                return VGPUD_NVML_NO_LIBRARY;
+        r = ask(library, words, is_query);
         if (fflush(stdout) != 0 && r == 0)
                 r = NVML_UNKNOWN;
         return r < 0 || r > 255 ? 255 : r;
