@@ -2,8 +2,8 @@
 
 /*
  * A device that is no GPU by its class, with nothing but SR-IOV: bound to pci-pf-stub, whose sriov_configure is
- * pci_sriov_configure_simple(). Its 64 virtual functions have no driver of their own, and the last of them are on the
- * next bus; all of it is in a PCI domain other than 0.
+ * pci_sriov_configure_simple(). Its 64 virtual functions have no driver of their own, and the last of them are
+ * on the next bus; all of it is in a PCI domain other than 0.
  */
 
 #include "simhost/model.h"
@@ -31,6 +31,7 @@ static void build(const ModelOptions *options)
 
 const Model model_sriov = {
         .name = "sriov",
-        .summary = "no GPU: 0001:41:00.0 with up to 64 virtual functions, some on bus 42, without a driver of their own",
+        .summary = "no GPU: 0001:41:00.0 with up to 64 virtual functions, some on bus 42, without a driver of "
+                   "their own",
         .build = build,
 };
