@@ -7,6 +7,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "daemon/autoprobe.h"
 #include "daemon/manager-private.h"
 
 /* Events come in bunches (an mdev sends four, a virtual function three): look once, when the first is this old.
@@ -70,6 +71,7 @@ typedef struct Scan {
         const VgpuDriver *driver;
         GpuFacts *facts;
         GPtrArray *known_types; /* ref */
+        bool probe_again;       /* an earlier daemon left sriov_drivers_autoprobe switched off */
         GpuSnapshot *snapshot;
         VgpudError error;
         sd_event_source *deadline;
@@ -90,6 +92,10 @@ static void scan_run(LaneWork *w, VgpuIo *io)
         Scan *s = (Scan *)w;
         VgpuTarget t = { .facts = s->facts, .io = io, .known_types = s->known_types };
 
+        if (s->probe_again) {
+                g_autofree char *path = g_strconcat(s->facts->path, "/sriov_drivers_autoprobe", NULL);
+                (void)vgpu_io_write(io, path, "1");
+        }
         (void)s->driver->scan(&t, &s->snapshot, &s->error);
 }
 
@@ -129,6 +135,10 @@ static void scan_done(LaneWork *w)
 
         if (gpu) {
                 gpu->scan = NULL;
+                if (s->probe_again) {
+                        gpu->probe_again = false;
+                        autoprobe_unmark(gpu->manager->runtime_fd, gpu_name(gpu));
+                }
                 if (s->snapshot)
                         gpu_apply_snapshot(gpu, s->snapshot);
                 else
@@ -168,6 +178,7 @@ static void gpu_submit_scan(Gpu *gpu)
                 .driver = gpu->driver,
                 .facts = gpu_facts_ref(gpu->facts),
                 .known_types = known_types_get(gpu->manager->known_types, gpu->facts),
+                .probe_again = gpu->probe_again,
         };
         gpu->scan = (struct Scan *)s;
         lane_submit(gpu->lane, &s->work);
@@ -490,6 +501,7 @@ Gpu *gpu_new(Manager *m, const GpuFacts *facts)
         gpu->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_free);
         gpu->undo = g_ptr_array_new_with_free_func(g_free);
         g_queue_init(&gpu->waiting);
+        gpu->probe_again = facts->total_vfs > 0 && autoprobe_is_marked(m->runtime_fd, facts->name);
         gpu_choose_driver(gpu);
         return gpu;
 }

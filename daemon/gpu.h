@@ -33,6 +33,7 @@ struct Gpu {
         Lane *lane;            /* owned; NULL without a back end */
         Job *current;          /* borrowed; what runs now (also when stuck) */
         GQueue waiting;        /* borrowed: Job, in the order of the lane */
+        bool probe_again;      /* see autoprobe.h */
         bool facts_later;      /* they changed while a job was changing them */
         /* scans that events ask for; private to gpu.c */
         struct Scan *scan;        /* the one that waits or runs; NULL: none */

@@ -7,6 +7,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "daemon/autoprobe.h"
 #include "daemon/manager-private.h"
 
 static const char *const job_kind_table[_JOB_KIND_MAX] = {
@@ -282,12 +283,27 @@ static bool find_slot(const GpuSnapshot *s, const char *slot)
         return false;
 }
 
+/* Another job that sets the number of virtual functions of the same GPU. */
+static bool another_waits(const Job *job)
+{
+        GHashTableIter iter;
+        const Job *other;
+
+        g_hash_table_iter_init(&iter, job->manager->jobs);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&other))
+                if (other != job && other->kind == JOB_SET_VFS && strcmp(other->gpu_name, job->gpu_name) == 0)
+                        return true;
+        return false;
+}
+
 /* Records follow what became of it, before the snapshot is applied: whether an instance is ours depends on
  * them. */
 static void job_settle_records(Job *job)
 {
         Records *records = job->manager->records;
 
+        if (job->kind == JOB_SET_VFS && !another_waits(job))
+                autoprobe_unmark(job->manager->runtime_fd, job->gpu_name);
         if (job->kind != JOB_CREATE)
                 return;
         for (guint i = 0; i < job->uuids->len; i++) {

@@ -90,4 +90,4 @@ Inventory *inventory_free(Inventory *inventory);
 bool inventory_is_busy(const Inventory *inventory); /* it looks for GPUs at this moment */
 /* The path below /sys of any PCI device, borrowed; NULL: there is none of that name, or no inventory. */
 const char *inventory_find_pci(const Inventory *inventory, const char *name);
-void inventory_stop(Inventory *inventory);          /* no more events; its lane is released */
+void inventory_stop(Inventory *inventory); /* no more events; its lane is released */

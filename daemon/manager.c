@@ -9,6 +9,7 @@
 
 #include "base/fs-util.h"
 #include "base/log.h"
+#include "daemon/autoprobe.h"
 #include "daemon/manager-private.h"
 
 #define CREATE_COUNT_MAX 1024
@@ -675,10 +676,8 @@ int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requeste
         return 0;
 }
 
-int manager_set_vfs(Manager *m, Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_usec, Job **ret,
-                    VgpudError *reterr)
+int manager_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr)
 {
-        Job *job;
         int r;
 
         r = check_driven(gpu, reterr);
@@ -696,11 +695,25 @@ int manager_set_vfs(Manager *m, Gpu *gpu, uint32_t count, uid_t requester, uint6
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "GPU %s can have %" PRIu32 " virtual functions, not %" PRIu32,
                                         gpu_name(gpu), gpu->facts->total_vfs, count);
+        return 0;
+}
+
+int manager_set_vfs(Manager *m, Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_usec, Job **ret,
+                    VgpudError *reterr)
+{
+        Job *job;
+        int r;
+
+        r = manager_check_set_vfs(gpu, count, reterr);
+        if (r < 0)
+                return r;
         r = check_queue(m, gpu, requester, reterr);
         if (r < 0)
                 return r;
         job = job_new(m, JOB_SET_VFS, gpu, requester, timeout_usec);
         job->vfs = count;
+        if (gpu->facts->autoprobe)
+                autoprobe_mark(m->runtime_fd, gpu_name(gpu));
         manager_submit_job(m, job);
         *ret = job;
         return 0;
@@ -730,11 +743,9 @@ static int no_such_mode(const Gpu *gpu, const char *name, VgpudError *reterr)
                                 gpu_name(gpu), name, names->str);
 }
 
-int manager_configure(Manager *m, Gpu *gpu, const char *mode_name, const char *value, uid_t requester,
-                      uint64_t timeout_usec, Job **ret, VgpudError *reterr)
+int manager_check_configure(const Gpu *gpu, const char *mode_name, const char *value, VgpudError *reterr)
 {
         const VgpuMode *mode;
-        Job *job;
         int r;
 
         r = check_driven(gpu, reterr);
@@ -752,6 +763,18 @@ int manager_configure(Manager *m, Gpu *gpu, const char *mode_name, const char *v
                                         "mode \"%s\" of GPU %s cannot be \"%s\"; it can be %s", mode_name,
                                         gpu_name(gpu), value, choices);
         }
+        return 0;
+}
+
+int manager_configure(Manager *m, Gpu *gpu, const char *mode_name, const char *value, uid_t requester,
+                      uint64_t timeout_usec, Job **ret, VgpudError *reterr)
+{
+        Job *job;
+        int r;
+
+        r = manager_check_configure(gpu, mode_name, value, reterr);
+        if (r < 0)
+                return r;
         r = check_queue(m, gpu, requester, reterr);
         if (r < 0)
                 return r;

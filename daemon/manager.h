@@ -135,4 +135,7 @@ int manager_set_vfs(Manager *m, Gpu *gpu, uint32_t count, uid_t requester, uint6
 /* Set a mode of the GPU (GpuSnapshot.modes). Errors besides: UNSUPPORTED, INVALID (no such mode or value). */
 int manager_configure(Manager *m, Gpu *gpu, const char *mode, const char *value, uid_t requester,
                       uint64_t timeout_usec, Job **ret, VgpudError *reterr);
+/* What is wrong with such a request, apart from queues. For whoever has to ask for permission first. */
+int manager_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr);
+int manager_check_configure(const Gpu *gpu, const char *mode, const char *value, VgpudError *reterr);
 int manager_rescan(Manager *m, Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr);

@@ -131,7 +131,8 @@ bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b)
                g_strcmp0(a->link_speed, b->link_speed) == 0 &&
                g_strcmp0(a->link_speed_max, b->link_speed_max) == 0 && a->link_width == b->link_width &&
                a->link_width_max == b->link_width_max && a->boot_display == b->boot_display &&
-               a->total_vfs == b->total_vfs && a->enabled_vfs == b->enabled_vfs && a->features == b->features &&
+               a->total_vfs == b->total_vfs && a->enabled_vfs == b->enabled_vfs &&
+               a->autoprobe == b->autoprobe && a->features == b->features &&
                g_strcmp0(a->iov_path, b->iov_path) == 0 && vfs_equal(a->vfs, b->vfs) &&
                mdev_parents_equal(a->mdev_parents, b->mdev_parents);
 }
@@ -289,7 +290,7 @@ static int read_link_width(VgpuIo *io, const GpuFacts *f, const char *name, uint
 
 static int read_pci_facts(VgpuIo *io, GpuFacts *f)
 {
-        uint32_t boot_display = 0;
+        uint32_t boot_display = 0, autoprobe = 0;
         int r;
 
         f->is_pci = true;
@@ -306,8 +307,10 @@ static int read_pci_facts(VgpuIo *io, GpuFacts *f)
             (r = read_link_width(io, f, "current_link_width", &f->link_width)) < 0 ||
             (r = read_link_width(io, f, "max_link_width", &f->link_width_max)) < 0 ||
             (r = read_number(io, f, "boot_vga", &boot_display)) < 0 ||
-            (r = read_number(io, f, "sriov_totalvfs", &f->total_vfs)) < 0)
+            (r = read_number(io, f, "sriov_totalvfs", &f->total_vfs)) < 0 ||
+            (r = read_number(io, f, "sriov_drivers_autoprobe", &autoprobe)) < 0)
                 return r;
+        f->autoprobe = autoprobe == 1;
         f->boot_display = boot_display == 1;
         return 0;
 }

@@ -22,19 +22,21 @@ typedef struct MdevParent {
 /* A virtual function of the GPU. */
 typedef struct VgpuVf {
         uint32_t index; /* virtfnINDEX, from 0 */
-        char *name;     /* sysfs name: "0000:08:00.4"; may be on another bus than the GPU, never in another domain */
-        char *path;     /* below /sys, no links in it */
+        char *name; /* sysfs name: "0000:08:00.4"; may be on another bus than the GPU, never in another domain
+                     */
+        char *path; /* below /sys, no links in it */
 } VgpuVf;
 
 /* Which interfaces of vendors are there, by the names of files alone: nothing is opened to find out. */
 typedef enum VgpuFeature {
-        VGPU_FEATURE_NVIDIA_VF = 1 << 0,  /* a virtual function has nvidia/current_vgpu_type */
-        VGPU_FEATURE_XE_ADMIN = 1 << 1,   /* the GPU has sriov_admin/ (xe, Linux 6.19) */
-        VGPU_FEATURE_I915_IOV = 1 << 2,   /* below drm/cardN is iov/ or prelim_iov/ (i915 out of tree); see iov_path */
-        VGPU_FEATURE_GIM = 1 << 3,        /* partition files of AMD's gim 8 */
+        VGPU_FEATURE_NVIDIA_VF = 1 << 0, /* a virtual function has nvidia/current_vgpu_type */
+        VGPU_FEATURE_XE_ADMIN = 1 << 1,  /* the GPU has sriov_admin/ (xe, Linux 6.19) */
+        VGPU_FEATURE_I915_IOV =
+                        1 << 2,    /* below drm/cardN is iov/ or prelim_iov/ (i915 out of tree); see iov_path */
+        VGPU_FEATURE_GIM = 1 << 3, /* partition files of AMD's gim 8 */
         VGPU_FEATURE_GIM_LEGACY = 1 << 4, /* getvf and relvf of AMD's first gim */
         VGPU_FEATURE_XENGT = 1 << 5,      /* /sys/kernel/vgt/control, and it is the integrated Intel GPU */
-        VGPU_FEATURE_ADMITTED = 1 << 6,   /* no GPU by its class, but the configuration says also=VENDOR:DEVICE */
+        VGPU_FEATURE_ADMITTED = 1 << 6, /* no GPU by its class, but the configuration says also=VENDOR:DEVICE */
 } VgpuFeature;
 
 typedef struct GpuFacts {
@@ -57,9 +59,11 @@ typedef struct GpuFacts {
         bool boot_display;                   /* boot_vga */
         uint32_t total_vfs;                  /* sriov_totalvfs; 0 without SR-IOV */
         uint32_t enabled_vfs; /* number of virtfn links (reading sriov_numvfs would wait for the device lock) */
-        GPtrArray *vfs;       /* owned: VgpuVf, sorted by index; those whose link could be read */
-        unsigned features;    /* VgpuFeature */
-        char *iov_path;       /* i915: the admin tree below /sys, no links in it; NULL without I915_IOV */
+        bool autoprobe; /* sriov_drivers_autoprobe: the kernel looks for drivers of virtual functions by itself
+                         */
+        GPtrArray *vfs; /* owned: VgpuVf, sorted by index; those whose link could be read */
+        unsigned features;       /* VgpuFeature */
+        char *iov_path;          /* i915: the admin tree below /sys, no links in it; NULL without I915_IOV */
         GPtrArray *mdev_parents; /* owned: MdevParent, sorted by name; the GPU itself and its VFs, as far as
                                     registered */
 } GpuFacts;

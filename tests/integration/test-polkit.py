@@ -23,14 +23,19 @@ class WholeGpus(host.HostTest):
     def test_denied(self):
         self.h.polkit.allow("create", "destroy", "rescan")
         self.assert_error("NotAuthorized", self.user.gpu(XE).start("SetVfs", 2), "polkit does not allow org.vgpud1.set-vfs")
-        self.assert_error("NotAuthorized", self.user.gpu(XE).start("Configure", "mig", "yes"),
-                          "polkit does not allow org.vgpud1.configure")
-        for words in (("enable-vfs", XE), ("enable-vfs", XE, "2"), ("disable-vfs", XE), ("configure", XE, "mig", "yes")):
+        for words in (("enable-vfs", XE), ("enable-vfs", XE, "2"), ("disable-vfs", XE)):
             result = self.h.vgpuctl(*words, uid=NOBODY)
             self.assertEqual((result.status, result.out), (4, ""), result)
             self.assertIn("polkit", result.err)
         self.assertEqual(self.h.bus.gpu(XE).all()["EnabledVfs"], 0)
         self.assertEqual(self.h.vgpuctl("configure", XE, uid=NOBODY).status, 0)  # it only looks
+
+    def test_what_cannot_be_is_not_asked_about(self):
+        monitor = host.Monitor(self.h)
+        self.assert_error("InvalidArgs", self.user.gpu(XE).start("SetVfs", 500), "can have 12 virtual functions")
+        self.assert_error("NotSupported", self.user.gpu(XE).start("Configure", "mig", "yes"), "no modes")
+        self.assert_error("NotAuthorized", self.user.gpu(XE).start("SetVfs", 1), "org.vgpud1.set-vfs")
+        self.assertEqual([q["details"] for q in monitor.questions()], [{"gpu": XE, "count": "1"}])
 
     def test_allowed_and_told(self):
         monitor = host.Monitor(self.h)
@@ -38,10 +43,8 @@ class WholeGpus(host.HostTest):
         self.user.gpu(XE).call("SetVfs", 2, wait=True)
         gpu = self.h.bus.gpu(XE).all()
         self.assertEqual((gpu["EnabledVfs"], [v[:2] for v in gpu["Vfs"]]), (2, [(0, "0000:03:00.1"), (1, "0000:03:00.2")]))
-        self.assert_error("NotAuthorized", self.user.gpu(XE).start("Configure", "x", "y"), "org.vgpud1.configure")
-        self.assertEqual([(q["action"], q["details"]) for q in monitor.questions()], [
-            ("org.vgpud1.set-vfs", {"gpu": XE, "count": "2"}),
-            ("org.vgpud1.configure", {"gpu": XE, "mode": "x", "value": "y"})])
+        self.assertEqual([(q["action"], q["details"]) for q in monitor.questions()],
+                         [("org.vgpud1.set-vfs", {"gpu": XE, "count": "2"})])
         self.assertEqual(self.h.vgpuctl("disable-vfs", XE, uid=NOBODY).status, 0)
 
 

@@ -296,5 +296,82 @@ class Errors(host.HostTest):
         self.assertEqual(result.status, 2)
 
 
+class Killed(host.HostTest):
+    """What a daemon leaves that is killed in the middle, and what the next one makes of it."""
+
+    def read(self, h, path):
+        result = h.sim.run(["cat", f"/sys/bus/pci/devices/{path}"], capture_output=True)
+        self.assertEqual(result.returncode, 0, path)
+        return result.stdout.strip()
+
+    def kill_in(self, h, fault, start):
+        """Kills vgpud when what start() asks for hangs in the kernel, lets the kernel go on, and starts another one."""
+        h.sim.fault(f"{fault}:hang:1")
+        start()
+        h.hanging(1)
+        h.kill()
+        h.sim.ctl("fault", "clear")
+        h.sim.ctl("release")
+        h.start()
+        bus.wait(lambda: all(g["State"] not in ("new", "stuck") and g["Job"] == "/" and not g["QueuedJobs"]
+                             for g in h.bus.gpus().values()), "vgpud has looked at all GPUs")
+
+    def test_enable(self):
+        h = self.host("xe")
+        self.kill_in(h, f"write:{XE}/sriov_numvfs", lambda: h.bus.gpu(XE).call("SetVfs", 2))
+        gpu = h.bus.gpu(XE).all()
+        self.assertEqual((gpu["State"], gpu["EnabledVfs"]), ("ready", 2))
+        self.assertEqual(self.read(h, f"{XE}/sriov_drivers_autoprobe"), "1")
+        self.assertEqual([p.name for p in (h.runtime / "autoprobe").iterdir()], [])
+        h.bus.create(XE, "vf", uuid=uuid(1))
+        h.bus.destroy(uuid(1))
+
+    def test_create_with_quotas(self):
+        """Reserved, with quotas, not bound: nobody knows how far it got, so it goes, and the quotas are what they were."""
+        for fault in ("write:0000:00:02.1/driver_override", "write:vf1/exec_quantum_ms", "write:drivers_probe"):
+            with self.subTest(fault=fault):
+                h = self.host("xe-igpu")
+                h.vgpuctl("enable-vfs", IGPU, "2")
+                before = h.bus.gpu(IGPU).get("Types")
+                self.kill_in(h, fault, lambda h=h: h.bus.queue_create(
+                    IGPU, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")]))
+                bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "what was half made has gone")
+                self.assertEqual(self.read(h, f"{IGPU}/sriov_admin/vf1/profile/exec_quantum_ms"), "0")
+                self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
+                self.assertEqual((h.bus.gpu(IGPU).get("Types"), h.records()), (before, {}))
+                h.close()
+
+    def test_create_plain(self):
+        h = self.host("xe-igpu")
+        h.vgpuctl("enable-vfs", IGPU, "2")
+        self.kill_in(h, "write:drivers_probe", lambda: h.bus.queue_create(IGPU, "vf", uuid=uuid(1), name="one"))
+        # The kernel bound it in the end: it stands as it was asked for.
+        bus.wait(lambda: not h.bus.jobs(), "vgpud has come to rest")
+        (one,) = h.bus.instances().values()
+        self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["Slot"]), (uuid(1), "one", "vgpud", "0000:00:02.1"))
+        h.bus.destroy("one")
+        self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
+
+    def test_destroy_with_quotas(self):
+        h = self.host("xe-igpu")
+        h.vgpuctl("enable-vfs", IGPU, "2")
+        h.bus.create(IGPU, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")])
+        self.kill_in(h, "write:xe-vfio-pci/unbind", lambda: h.bus.manager.call("Destroy", uuid(1)))
+        self.assertEqual(set(h.bus.instances()), {uuid(1)})
+        h.bus.destroy(uuid(1))
+        self.assertEqual(self.read(h, f"{IGPU}/sriov_admin/vf1/profile/exec_quantum_ms"), "0")
+        self.assertEqual(h.records(), {})
+
+    def test_nvidia(self):
+        h = self.host("nvidia-l40s")
+        h.vgpuctl("enable-vfs", L40S)
+        self.kill_in(h, "write:0000:41:00.4/current_vgpu_type",
+                     lambda: h.bus.queue_create(L40S, "L40S-4Q", uuid=uuid(1), name="one"))
+        (one,) = h.bus.instances().values()
+        self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["Type"]), (uuid(1), "one", "vgpud", "nvidia-1150"))
+        self.kill_in(h, "write:0000:41:00.4/current_vgpu_type", lambda: h.bus.manager.call("Destroy", uuid(1)))
+        self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+
+
 if __name__ == "__main__":
     runner.main()

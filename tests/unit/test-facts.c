@@ -37,6 +37,7 @@ static void test_full(void)
         add(k, "max_link_width", "16");
         add(k, "boot_vga", "1");
         add(k, "sriov_totalvfs", "16");
+        add(k, "sriov_drivers_autoprobe", "1");
         /* Reading this waits for the device lock: it must not be read. */
         add(k, "sriov_numvfs", "2");
         fake_fail(k, "read", GPU "/sriov_numvfs", EDEADLK);
@@ -69,6 +70,7 @@ static void test_full(void)
         ASSERT_TRUE(f->boot_display);
         ASSERT_EQ(f->total_vfs, 16);
         ASSERT_EQ(f->enabled_vfs, 2);
+        ASSERT_TRUE(f->autoprobe);
         ASSERT_EQ(f->mdev_parents->len, 0);
         gpu_facts_unref(f);
         vgpu_io_free(io);
@@ -277,7 +279,7 @@ static void check_way(const Way *w)
         ASSERT_STREQ(f->iov_path, expected);
         ASSERT_EQ(f->vfs->len, 2);
         ASSERT_STREQ(((const VgpuVf *)f->vfs->pdata[0])->path, VF0);
-        ASSERT_EQ(fake_count(k, "read") - before, 12); /* the attributes of every PCI device */
+        ASSERT_EQ(fake_count(k, "read") - before, 13); /* the attributes of every PCI device */
         gpu_facts_unref(f);
         vgpu_io_free(io);
         fake_kernel_free(k);
