@@ -428,28 +428,37 @@ void json_print(Json *j, FILE *f)
 
 /* ---- Running text ---- */
 
-void print_wrapped(unsigned indent, const char *head, const char *text)
+static void print_words(unsigned indent, unsigned hang, const char *head, Tone tone, const char *text)
 {
         g_autofree char *first = format_printable(head ? head : ""), *printable = format_printable(text);
         g_auto(GStrv) words = g_strsplit(printable, " ", -1);
         unsigned columns = output_is_terminal() ? terminal_columns(STDOUT_FILENO) : 0;
         unsigned used = indent + text_width(first);
 
-        (void)printf("%*s%s%s%s", (int)indent, "", tone_begin(head ? TONE_HEAD : TONE_PLAIN), first,
-                     tone_end(head ? TONE_HEAD : TONE_PLAIN));
+        (void)printf("%*s%s%s%s", (int)indent, "", tone_begin(tone), first, tone_end(tone));
         for (char **p = words; *p; p++) {
                 unsigned width = text_width(*p);
                 bool begins = p == words && !head;
 
                 if (!begins && columns > 0 && used + 1 + width > columns) {
-                        (void)printf("\n%*s%s", (int)indent + 4, "", *p);
-                        used = indent + 4 + width;
+                        (void)printf("\n%*s%s", (int)hang, "", *p);
+                        used = hang + width;
                 } else {
                         (void)printf("%s%s", begins ? "" : " ", *p);
                         used += width + !begins;
                 }
         }
         (void)putchar('\n');
+}
+
+void print_wrapped(unsigned indent, const char *head, const char *text)
+{
+        print_words(indent, indent + 4, head, head ? TONE_HEAD : TONE_PLAIN, text);
+}
+
+void print_hanging(unsigned hang, const char *head, const char *text)
+{
+        print_words(0, hang, head, TONE_PLAIN, text);
 }
 
 /* ---- Values ---- */

@@ -68,6 +68,8 @@ static inline void table_freep(Table **t)
 /* A line of text, indented; on a terminal it goes on in further lines, indented by four more, where it is too
  * long. `head` (may be NULL) is what it begins with, and stands out. */
 void print_wrapped(unsigned indent, const char *head, const char *text);
+/* The same with a plain head, and further lines indented by `hang`. */
+void print_hanging(unsigned hang, const char *head, const char *text);
 
 /* JSON. Keys are NULL inside arrays. */
 typedef struct Json {

@@ -29,6 +29,15 @@ static void line_copy(const char *key, const char *value)
         line(key, g_strdup(value), TONE_PLAIN);
 }
 
+/* A sentence, which may be long. */
+static void line_text(const char *key, const char *text)
+{
+        g_autofree char *head = g_strdup_printf("%14s:", key);
+
+        if (*text)
+                print_hanging(16, head, text);
+}
+
 static void line_number(const char *key, int64_t value)
 {
         line(key, number_text(value), TONE_PLAIN);
@@ -214,7 +223,7 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
         line_copy("GPU", g->name);
         line("Device", gpu_title(g), TONE_PLAIN);
         line("State", gpu_state_text(g), gpu_state_tone(g));
-        line_copy("Reason", g->reason);
+        line_text("Reason", g->reason);
         line("Driver", g_strdup(*g->driver ? g->driver : g->vendor_id != 0 ? "none" : ""), TONE_PLAIN);
         line_copy("Managed as", g->back_end);
         show_gpu_pci(g);

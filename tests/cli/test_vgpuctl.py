@@ -936,6 +936,15 @@ class Terminal(Case):
         self.assertEqual(len(self.lines("types", "--why", NVIDIA, columns=200).splitlines()), len(whole.splitlines()))
         self.assertIn("\n        ", self.lines("types", "--why", NVIDIA, columns=60))
 
+    def test_a_long_reason(self):
+        reason = "word " * 30 + "end"
+        self.change(gpu_path(OLD), GPU, Reason=reason)
+        lines = self.lines("show", OLD, columns=60).splitlines()
+        first = next(i for i, line in enumerate(lines) if line.startswith("        Reason: word"))
+        self.assertTrue(all(line.startswith("                word ") for line in lines[first + 1:first + 3]))
+        self.assertLessEqual(max(map(len, lines[first:first + 4])), 60)
+        self.assertIn(f"Reason: {reason}\n", self.good("show", OLD))
+
     def test_progress_of_gpus(self):
         """What is waited for is told in words."""
         self.bus.control("Hold", True)
