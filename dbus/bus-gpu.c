@@ -318,6 +318,8 @@ static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *er
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)
+                r = manager_check_set_vfs(gpu, count, &e); /* before a password is asked for in vain */
+        if (r >= 0)
                 r = bus_authz_caller(call, &uid, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
@@ -354,6 +356,8 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
         r = sd_bus_message_read(call, "ss", &mode, &value);
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0) /* also keeps texts of the caller out of the dialogue that asks for the password */
+                r = manager_check_configure(gpu, mode, value, &e);
         if (r >= 0)
                 r = bus_authz_caller(call, &uid, &e);
         if (r < 0)

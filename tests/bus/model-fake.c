@@ -427,6 +427,17 @@ int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requeste
         return 0;
 }
 
+int manager_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr)
+{
+        return gpu->manager->wrong ? vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s", gpu->manager->wrong)
+                                   : 0;
+}
+
+int manager_check_configure(const Gpu *gpu, const char *mode, const char *value, VgpudError *reterr)
+{
+        return manager_check_set_vfs(gpu, 0, reterr);
+}
+
 int manager_set_vfs(Manager *m, Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_usec, Job **ret,
                     VgpudError *reterr)
 {

@@ -23,7 +23,8 @@ struct Manager {
         char *gpu, *type, *uuid, *name, *parent, *attributes; /* of the last create */
         uint32_t count;                                       /* also of set_vfs */
         char *mode, *value;                                   /* of configure */
-        char *hints;                                          /* the last that were given */
+        const char *wrong; /* what the checks before permission say; NULL: nothing */
+        char *hints;       /* the last that were given */
         uint64_t timeout_usec;
         uid_t requester;
         bool foreign;

@@ -259,6 +259,11 @@ static void test_errors_come_first(void)
                     VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", "x", "mdpy-xga", 0);
         got = CALL_TEXT(f, 0, PATH_B, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
         g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Foreign: "));
+        f->manager->wrong = "there is no such thing";
+        assert_call("org.vgpud1.Error.InvalidArgs: there is no such thing", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU,
+                    "SetVfs", "ua{sv}", 99, 0);
+        assert_call("org.vgpud1.Error.InvalidArgs: there is no such thing", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU,
+                    "Configure", "ssa{sv}", "x", "y", 0);
         g_assert_cmpuint(f->asked, ==, 0);
 }
 
