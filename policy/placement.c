@@ -38,36 +38,46 @@ PlacementStrategy placement_strategy_from_string(const char *text)
 
 /* ---- names and places ---- */
 
-static bool is_digit(char c, bool hexadecimal)
+/* A PCI address ("0000:41:00.0", domains of up to eight digits) as a number greater than 0; 0 for other names.
+ */
+static uint64_t read_address(const char *name)
 {
-        return hexadecimal ? g_ascii_isxdigit(c) : g_ascii_isdigit(c);
+        size_t n = 0;
+        uint64_t v = 0;
+
+        while (n < 9 && g_ascii_isxdigit(name[n]) && !g_ascii_isupper(name[n]))
+                n++;
+        if (n < 4 || n > 8)
+                return 0;
+        for (const char *form = "xxxxxxxx:xx:xx.x" + 8 - n; *form; form++, name++) {
+                if (*form != 'x' ? *name != *form : !g_ascii_isxdigit(*name) || g_ascii_isupper(*name))
+                        return 0;
+                if (*form == 'x')
+                        v = v << 4 | (uint64_t)g_ascii_xdigit_value(*name);
+        }
+        return *name ? 0 : v + 1;
 }
 
-int placement_compare_names(const char *a, const char *b)
+/* Runs of digits by their value, whatever their length. */
+static int compare_texts(const char *a, const char *b)
 {
-        static const char address[] = "0123456789abcdef:.";
         const char *whole_a = a, *whole_b = b;
-        bool hexadecimal = a[strspn(a, address)] == 0 && b[strspn(b, address)] == 0;
 
         while (*a && *b) {
-                size_t na = 0, nb = 0;
+                size_t na, nb;
                 int c;
 
-                if (!is_digit(*a, hexadecimal) || !is_digit(*b, hexadecimal)) {
+                if (!g_ascii_isdigit(*a) || !g_ascii_isdigit(*b)) {
                         if (*a != *b)
                                 return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
                         a++;
                         b++;
                         continue;
                 }
-                while (*a == '0')
-                        a++;
-                while (*b == '0')
-                        b++;
-                while (is_digit(a[na], hexadecimal))
-                        na++;
-                while (is_digit(b[nb], hexadecimal))
-                        nb++;
+                a += strspn(a, "0");
+                b += strspn(b, "0");
+                na = strspn(a, "0123456789");
+                nb = strspn(b, "0123456789");
                 if (na != nb)
                         return na < nb ? -1 : 1;
                 c = strncmp(a, b, na);
@@ -79,6 +89,24 @@ int placement_compare_names(const char *a, const char *b)
         if (*a || *b)
                 return *a ? 1 : -1;
         return strcmp(whole_a, whole_b);
+}
+
+#define BY(x, y)                                   \
+        do {                                       \
+                if ((x) != (y))                    \
+                        return (x) < (y) ? -1 : 1; \
+        } while (0)
+
+static int compare_addressed(uint64_t address_a, const char *a, uint64_t address_b, const char *b)
+{
+        BY(!address_a, !address_b);
+        BY(address_a, address_b);
+        return compare_texts(a, b);
+}
+
+int placement_compare_names(const char *a, const char *b)
+{
+        return compare_addressed(read_address(a), a, read_address(b), b);
 }
 
 static uint32_t count_components(const char *path)
@@ -115,11 +143,41 @@ uint32_t placement_distance(const char *path_a, const char *path_b)
 
 /* ---- rules ---- */
 
+/* "*" is any text, "?" any character. */
+static bool matches(const char *pattern, const char *text)
+{
+        const char *star = NULL, *again = NULL;
+
+        while (*text) {
+                if (*pattern == '*') {
+                        star = ++pattern;
+                        again = text;
+                } else if (*pattern == '?') {
+                        pattern++;
+                        /* All bytes of it: the kernel's names need not be UTF-8, so nothing relies on their
+                         * number. */
+                        do
+                                text++;
+                        while (((unsigned char)*text & 0xc0) == 0x80);
+                } else if (*pattern == *text) {
+                        pattern++;
+                        text++;
+                } else if (star) {
+                        pattern = star;
+                        text = ++again;
+                } else
+                        return false;
+        }
+        while (*pattern == '*')
+                pattern++;
+        return !*pattern;
+}
+
 static const char *find_pattern(const char *const *patterns, const char *const *names)
 {
         for (; patterns && *patterns; patterns++)
                 for (const char *const *n = names; n && *n; n++)
-                        if (g_pattern_match_simple(*patterns, *n))
+                        if (matches(*patterns, *n))
                                 return *patterns;
         return NULL;
 }
@@ -245,12 +303,6 @@ static void measure(Placement *p, const char *near_path)
                         p->ranks[i].distance = PLACEMENT_SAME_NODE;
 }
 
-#define BY(x, y)                                   \
-        do {                                       \
-                if ((x) != (y))                    \
-                        return (x) < (y) ? -1 : 1; \
-        } while (0)
-
 static int compare_ranks(const void *a, const void *b, void *userdata)
 {
         const PlacementRank *x = a, *y = b;
@@ -276,7 +328,7 @@ static int compare_ranks(const void *a, const void *b, void *userdata)
                         BY(c->instances, d->instances);
                 }
         }
-        return placement_compare_names(c->gpu, d->gpu);
+        return compare_addressed(x->address, c->gpu, y->address, d->gpu);
 }
 
 Placement *placement_choose(const PlacementCandidate *candidates, size_t n, const PlacementRequest *request)
@@ -288,6 +340,7 @@ Placement *placement_choose(const PlacementCandidate *candidates, size_t n, cons
         for (size_t i = 0; i < n; i++) {
                 p->ranks[i].index = i;
                 p->ranks[i].candidate = &candidates[i];
+                p->ranks[i].address = read_address(candidates[i].gpu);
                 judge(&p->ranks[i], request);
         }
         measure(p, request->near_path);

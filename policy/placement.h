@@ -94,6 +94,7 @@ typedef struct PlacementRank {
         PlacementVerdict verdict;
         uint32_t room;     /* how many it has room for; 0 when it is excluded or refused */
         uint32_t distance; /* steps along the tree of PCI to near_path; PLACEMENT_FAR when none was given */
+        uint64_t address;  /* for placement.c */
         char *reason;      /* owned; why it is not taken, in words; NULL: it fits */
 } PlacementRank;
 
@@ -123,7 +124,7 @@ char *placement_explain(const Placement *p);
  * they are for choosing. */
 char *placement_check_type(const PlacementCandidate *candidate);
 
-/* Numbers in names by their value, those of PCI addresses as hexadecimal ones. */
+/* PCI addresses in their order, then other names, with numbers in them by their value. */
 int placement_compare_names(const char *a, const char *b);
 
 /* Steps up and down the tree of devices from one to the other; PLACEMENT_FAR when they share no host bridge. */

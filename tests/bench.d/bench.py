@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from places import Files, MEASURE, Simulated, VGPUCTL, simhost
+from places import Files, MEASURE, MEASURE_PLACE, Simulated, VGPUCTL, simhost
 
 BOLTD = "/usr/libexec/boltd"
 REAL_ATTRIBUTE = "/sys/kernel/uevent_seqnum"
@@ -31,6 +31,7 @@ OURS = "11111111-1111-4111-8111-111111111111"
 THEIRS = "22222222-2222-4222-8222-222222222222"
 RAW = "33333333-3333-4333-8333-333333333333"
 
+CANDIDATES = 1024
 BATCH = 240  # the most that the simulated host has
 
 ROWS = []
@@ -300,6 +301,19 @@ def measure_one_write(rounds):
             form=lambda value: "-" if value is None else f"{value:.0f}")
 
 
+def measure_placement(rounds):
+    """The choice alone: a function that reads nothing."""
+    text = subprocess.run([MEASURE_PLACE, str(20 * rounds), str(CANDIDATES)], stdout=subprocess.PIPE, text=True, check=True).stdout
+    samples = {}
+    for line in text.splitlines():
+        name, nanoseconds = line.split()
+        samples.setdefault(name, []).append([int(nanoseconds)])
+    for name, what in (("alike", "all alike"), ("rules", "with rules, half of them full")):
+        value = median(samples[name])
+        row(f"choose one of 1 024 GPUs, {what}", value, None, milliseconds(value), "under 1 ms", value < 1,
+            best=min(sample[0] for sample in samples[name]) / 1e6)
+
+
 # ---- the table ----
 
 def print_table(details):
@@ -326,12 +340,12 @@ def main():
     parser = argparse.ArgumentParser(prog="tests/bench", description="Measures vgpud against mdevctl and its own budgets.")
     parser.add_argument("--quick", action="store_true", help="few rounds")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch reads")
+    parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch reads place")
     arguments = parser.parse_args()
     rounds = 6 if arguments.quick else 30
     global SECONDS_IDLE  # pylint: disable=global-variable-undefined
     SECONDS_IDLE = 5 if arguments.quick else 20
-    wanted = {arguments.only} if arguments.only else {"queries", "objects", "gvt", "large", "batch", "reads"}
+    wanted = {arguments.only} if arguments.only else {"queries", "objects", "gvt", "large", "batch", "reads", "place"}
 
     load = os.getloadavg()[0]
     if "queries" in wanted:
@@ -346,6 +360,8 @@ def main():
         measure_batch(rounds)
     if "reads" in wanted:
         measure_one_write(rounds)
+    if "place" in wanted:
+        measure_placement(rounds)
     details = [f"medians of {rounds} rounds, the tools in turn; load of the machine when it began: {load:.1f} on "
                f"{len(os.sched_getaffinity(0))} processors"]
     text = subprocess.run([MEASURE, "read", "2000", REAL_ATTRIBUTE], stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -17,6 +17,7 @@ import tempfile
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ["VGPUD_BUILD"]).resolve()
 MEASURE = BUILD / "bench-measure"
+MEASURE_PLACE = BUILD / "bench-place"
 VGPUD = BUILD / "vgpud"
 VGPUCTL = BUILD / "cli" / "vgpuctl"
 WRITER = BUILD / "drivers-glue" / "vgpud-write"

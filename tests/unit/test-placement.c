@@ -247,6 +247,35 @@ static void test_types(void)
                      "its configuration has allow=A2-8Q, A2-16Q, which leaves out nvidia-746");
 }
 
+static void test_patterns(void)
+{
+        static const struct {
+                const char *pattern, *name;
+                bool matches;
+        } cases[] = {
+                { "A2-4Q", "A2-4Q", true },   { "A2-4Q", "A2-4QX", false }, { "A2-4QX", "A2-4Q", false },
+                { "a2-4q", "A2-4Q", false },  { "*", "A2-4Q", true },       { "*", "", true },
+                { "**", "x", true },          { "", "x", false },           { "?", "", false },
+                { "*Q", "A2-4Q", true },      { "*Q", "A2-4QB", false },    { "*4*", "A2-4Q", true },
+                { "*-*-*", "A2-4Q", false },  { "A*-*Q", "A2-4Q", true },   { "*ab", "aab", true },
+                { "a*ab*b", "aabb", true },   { "a*ab*b", "abab", false },  { "A2-?Q", "A2-4Q", true },
+                { "A2-?Q", "A2-16Q", false }, { "A2-??Q", "A2-16Q", true }, { "?x", "\u00e4x", true },
+                { "??x", "\u00e4x", false },  { "?", "\xc3", true }, /* no UTF-8: one is as good as the other,
+                                                                        but nothing is read beyond it */
+                { "[A-Z]*", "A2", false },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                const char *const *names = LIST("nvidia-746", cases[i].name), *const *patterns = LIST(
+                                                                                              cases[i].pattern);
+                PlacementCandidate c = { .gpu = "x", .type_names = names + 1, .forbid = patterns };
+                g_autofree char *reason = placement_check_type(&c);
+
+                if ((reason != NULL) != cases[i].matches)
+                        FAIL("\"%s\" and \"%s\"", cases[i].pattern, cases[i].name);
+        }
+}
+
 static void test_pools(void)
 {
         const PlacementCandidate candidates[] = {
@@ -536,6 +565,7 @@ int main(int argc, char **argv)
         TEST(test_distance);
         TEST(test_near);
         TEST(test_types);
+        TEST(test_patterns);
         TEST(test_pools);
         TEST(test_priority);
         TEST(test_hope);
