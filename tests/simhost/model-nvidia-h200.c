@@ -36,5 +36,6 @@ static void build(const ModelOptions *options)
 const Model model_nvidia_h200 = {
         .name = "nvidia-h200",
         .summary = "NVIDIA H200: 0000:19:00.0, 141 GiB, 32 virtual functions, off at first; MIG",
+        .node = NVIDIA_NODE,
         .build = build,
 };

@@ -36,6 +36,7 @@ const Model model_nvidia_l40s = {
         .name = "nvidia-l40s",
         .summary = "NVIDIA L40S: 0000:41:00.0, 48 GiB, 32 virtual functions, off at first; 23 types set on "
                    "them",
+        .node = NVIDIA_NODE,
         .build = build,
 };
 
@@ -51,5 +52,6 @@ static void build_mdev(const ModelOptions *options)
 const Model model_nvidia_l40s_mdev = {
         .name = "nvidia-l40s-mdev",
         .summary = "the same card with mediated types on its virtual functions",
+        .node = NVIDIA_NODE,
         .build = build_mdev,
 };

@@ -35,5 +35,6 @@ static void build(const ModelOptions *options)
 const Model model_nvidia_t4 = {
         .name = "nvidia-t4",
         .summary = "NVIDIA T4: 0000:5e:00.0, mediated types on the GPU; virtual functions that it never makes",
+        .node = NVIDIA_NODE,
         .build = build,
 };

@@ -17,6 +17,7 @@ typedef struct ModelOptions {
 typedef struct Model {
         const char *name;
         const char *summary;
+        const char *node; /* below /dev, beside that of VFIO: its driver makes it; NULL: none */
         /* Adds it to the host; with the lock held. */
         void (*build)(const ModelOptions *options);
 } Model;

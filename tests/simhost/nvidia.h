@@ -14,6 +14,9 @@
 
 #define NVIDIA_NO_PROFILE G_MAXUINT
 
+/* Where NVML reaches the driver. Models without it are hosts where NVML is of no use. */
+#define NVIDIA_NODE "nvidiactl"
+
 /* Of nvmlReturn_t. */
 enum {
         NVML_SUCCESS = 0,

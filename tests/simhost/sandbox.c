@@ -22,6 +22,7 @@
 
 static int guard_fd = -1;
 static int helper_fd = -1;
+static bool dev_is_ours; /* /dev is a copy by now, to which names can be added */
 static pid_t helper_pid;
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *position)
@@ -233,6 +234,29 @@ static int need_directory(const char *parent, const char *name, const char *scra
         return r;
 }
 
+/* Files that stand for device nodes: whether a driver has one is all that anybody looks for. */
+static int add_nodes(const char *const *nodes, const char *scratch)
+{
+        for (; *nodes; nodes++) {
+                g_autofree char *path = g_build_filename("/dev", *nodes, NULL);
+                int fd, r;
+
+                if (access(path, F_OK) == 0)
+                        continue;
+                if (!dev_is_ours) {
+                        r = mirror_directory("/dev", scratch);
+                        if (r < 0)
+                                return r;
+                        dev_is_ours = true;
+                }
+                fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+                if (fd < 0)
+                        return -errno;
+                close(fd);
+        }
+        return 0;
+}
+
 /* libudev listens to udev only where udev's control socket is, and believes what udev has noted about devices.
  */
 static int hide_udev(const char *scratch)
@@ -258,7 +282,7 @@ static int bind_directory(const char *directory, const char *name, const char *o
 }
 
 /* Makes the command's view, in a mount namespace of its own. */
-static int make_view(const char *directory)
+static int make_view(const char *directory, const char *const *nodes)
 {
         g_autofree char *scratch = g_build_filename(directory, "scratch", NULL),
                         *fs = g_build_filename(directory, "fs", NULL);
@@ -266,7 +290,10 @@ static int make_view(const char *directory)
 
         if (unshare(CLONE_NEWNS) < 0)
                 return -errno;
+        dev_is_ours = access("/dev/vfio", F_OK) < 0;
         r = need_directory("/dev", "vfio", scratch);
+        if (r == 0)
+                r = add_nodes(nodes, scratch);
         if (r == 0)
                 r = hide_udev(scratch);
         if (r == 0 && mkdir(fs, 0755) < 0)
@@ -282,7 +309,7 @@ static int make_view(const char *directory)
         return r;
 }
 
-int sandbox_prepare(const char *directory)
+int sandbox_prepare(const char *directory, const char *const *nodes)
 {
         int sockets[2], r;
 
@@ -294,7 +321,7 @@ int sandbox_prepare(const char *directory)
         if (helper_pid == 0) {
                 close(sockets[0]);
                 if (recv(sockets[1], &r, sizeof(r), 0) == sizeof(r)) {
-                        r = make_view(directory);
+                        r = make_view(directory, nodes);
                         (void)send(sockets[1], &r, sizeof(r), MSG_NOSIGNAL);
                         /* The namespace lives until the host has a descriptor of it. */
                         (void)recv(sockets[1], &r, sizeof(r), 0);

@@ -23,8 +23,9 @@ void sandbox_remove_directory(const char *directory);
 int sandbox_unshare(void);
 /* The host itself must not see its tree as /sys: the C library reads there how many processors there are, and
  * would wait for the host. So the tree is mounted in the host's directory, and put over /sys in one more mount
- * namespace, by a process that is forked here, before any thread, and does it when told to. */
-int sandbox_prepare(const char *directory);
+ * namespace, by a process that is forked here, before any thread, and does it when told to. nodes: names below
+ * /dev that are there, NULL at the end. */
+int sandbox_prepare(const char *directory, const char *const *nodes);
 /* The tree is at DIRECTORY/sys and DIRECTORY/vfio. Returns a descriptor of the command's mount namespace. */
 int sandbox_finish(void);
 /* Enters a mount namespace. */

@@ -37,6 +37,7 @@
 
 typedef struct Options {
         GPtrArray *models; /* borrowed Model */
+        GPtrArray *nodes;  /* borrowed names below /dev, ends with NULL */
         ModelOptions model;
         unsigned populate;
         bool in_namespace;
@@ -72,7 +73,7 @@ static void usage(FILE *stream)
               "Models:\n",
               stream);
         for (unsigned i = 0; model_get(i); i++)
-                fprintf(stream, "  %-10s %s\n", model_get(i)->name, model_get(i)->summary);
+                fprintf(stream, "  %-16s %s\n", model_get(i)->name, model_get(i)->summary);
 }
 
 static G_GNUC_PRINTF(2, 3) G_GNUC_NORETURN void fail(int error, const char *format, ...)
@@ -162,6 +163,20 @@ static void parse_options(int argc, char **argv, Options *ret)
         ret->command = optind < argc ? argv + optind : NULL;
 }
 
+static GPtrArray *collect_nodes(const GPtrArray *models)
+{
+        GPtrArray *nodes = g_ptr_array_new();
+
+        for (guint i = 0; i < models->len; i++) {
+                const Model *model = models->pdata[i];
+
+                if (model->node && !g_ptr_array_find_with_equal_func(nodes, model->node, g_str_equal, NULL))
+                        g_ptr_array_add(nodes, (void *)model->node);
+        }
+        g_ptr_array_add(nodes, NULL);
+        return nodes;
+}
+
 static void build_models(const Options *options)
 {
         tree_lock();
@@ -227,7 +242,7 @@ static void mount_tree(Node *root, const char *path)
                 fail(r, "cannot mount the tree at %s (is /dev/fuse there and usable?)", path);
 }
 
-static void start_testbed(Host *host)
+static void start_testbed(Host *host, const Options *options)
 {
         g_autofree char *temporary = g_strdup(g_getenv("TMPDIR")), *root = NULL, *sys = NULL, *vfio = NULL,
                         *nodes = NULL, *preload = preload_value();
@@ -248,6 +263,12 @@ static void start_testbed(Host *host)
         mount_tree(device_dev_vfio(), vfio);
         if (g_mkdir_with_parents(nodes, 0755) < 0)
                 fail(-errno, "%s", nodes);
+        for (guint i = 0; options->nodes->pdata[i]; i++) {
+                g_autofree char *path = g_build_filename(root, "dev", options->nodes->pdata[i], NULL);
+
+                if (!g_file_set_contents(path, "", 0, NULL))
+                        fail(0, "%s", path);
+        }
         tree_lock();
         device_set_node_directory(nodes);
         tree_unlock();
@@ -311,7 +332,7 @@ static void start(Host *host, const Options *options)
                 r = sandbox_unshare();
                 if (r < 0)
                         fail(r, "no namespace (root, or user namespaces, needed)");
-                r = sandbox_prepare(host->directory);
+                r = sandbox_prepare(host->directory, (const char *const *)options->nodes->pdata);
                 if (r < 0)
                         fail(r, "fork");
         }
@@ -321,7 +342,7 @@ static void start(Host *host, const Options *options)
         if (options->in_namespace)
                 start_namespace(host);
         else
-                start_testbed(host);
+                start_testbed(host, options);
 
         add_variable(host, "SIMHOST_CONTROL", host->control);
         add_variable(host, "SIMHOST_MODE", options->in_namespace ? "namespace" : "testbed");
@@ -455,6 +476,7 @@ static int run_host(int argc, char **argv)
         (void)g_ascii_strtoull("0", NULL,
                                10); /* GLib gets its locale, which sets errno, before there are threads */
         parse_options(argc, argv, &options);
+        options.nodes = collect_nodes(options.models);
         (void)sigemptyset(&signals);
         (void)sigaddset(&signals, SIGCHLD);
         (void)sigaddset(&signals, SIGHUP);
