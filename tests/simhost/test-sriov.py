@@ -3,6 +3,8 @@
 """Virtual functions come and go as in the kernel (drivers/pci/iov.c, drivers/base/dd.c): checks, errno, order of events,
 what waits for what."""
 
+import concurrent.futures
+import random
 import sys
 import time
 import unittest
@@ -452,6 +454,77 @@ class DriverItselfTest(SriovTest):
         self.assertEqual(heard[-1], "remove pci 0000:08:02.3")
         self.host.ctl("set-vfs", self.PF, 16)
         self.host.ctl("create", "0000:08:00.5", "nvidia-748", self.UUID)
+
+
+class StormTest(SriovTest):
+    """All at once, and functions that are open now and then; afterwards everything fits together."""
+
+    WORKERS = 6
+    STEPS = 200
+    SEED = 1
+
+    def step(self, rng, agent):
+        vf = rng.choice(self.VFS[:3])
+        pf = f"{PCI}/{self.PF}"
+        path, values = rng.choice(
+            [
+                (f"{pf}/sriov_numvfs", ["0", "1", "3"]),
+                (f"{pf}/sriov_drivers_autoprobe", ["0", "1"]),
+                (f"{pf}/sriov_admin/vf1/profile/vram_quota", ["0", "1048576"]),
+                (f"{PCI}/{vf}/driver_override", ["vfio-pci", "xe-vfio-pci", "pci-stub", "\n"]),
+                (f"{PCI}/{vf}/driver/unbind", [vf]),
+                (f"{BUS}/drivers_probe", [vf]),
+                (f"{BUS}/drivers/xe/bind", [vf, self.PF]),
+            ]
+        )
+        agent.error("write", path, rng.choice(values))
+        agent.error("read", f"{pf}/sriov_numvfs")
+        words = rng.choice(
+            [("hold-device", vf), ("unplug", self.PF), ("unbind", self.PF), ("unload", "vfio-pci")]
+            if rng.random() < 0.1
+            else [("plug", self.PF), ("bind", self.PF), ("load", "vfio-pci")]
+        )
+        held = self.ctl(*words) and words[0] == "hold-device"
+        agent.error("read", f"{PCI}/{vf}/vendor")
+        if held:
+            self.ctl("drop-device", vf)
+
+    def ctl(self, *words):
+        """Whether the host did it."""
+        try:
+            self.host.ctl(*words)
+        except simhost.ControlError:
+            return False
+        return True
+
+    def work(self, number):
+        rng = random.Random(self.SEED * 100 + number)
+        agent = self.host.agent()
+        for _ in range(self.STEPS):
+            self.step(rng, agent)
+
+    def test_storm(self):
+        with concurrent.futures.ThreadPoolExecutor(self.WORKERS) as pool:
+            list(pool.map(self.work, range(self.WORKERS)))
+        for words in (("plug", self.PF), ("load", "vfio-pci"), ("bind", self.PF)):
+            self.ctl(*words)
+        self.assertEqual(self.driver(self.PF), "xe")
+        links = self.virtual_links()
+        self.assertEqual(self.read("sriov_numvfs"), f"{len(links)}\n")
+        there = [name for name in self.inside.listdir(PCI) if name.startswith("0000:03:")]
+        self.assertEqual(there, [self.PF] + self.VFS[: len(links)])
+        groups = ["vfio"]
+        for vf in self.VFS[: len(links)]:
+            driver = self.driver(vf)
+            self.assertEqual(
+                self.inside.exists(f"{PCI}/{vf}/vfio-dev"), bool(driver) and driver.endswith("vfio-pci"), vf
+            )
+            if self.inside.exists(f"{PCI}/{vf}/vfio-dev"):
+                groups.append(self.inside.readlink(f"{PCI}/{vf}/iommu_group").rsplit("/", 1)[1])
+        self.assertEqual(self.inside.listdir("/dev/vfio"), sorted(groups))
+        self.enable(0)
+        self.assertEqual(self.inside.listdir("/dev/vfio"), ["vfio"])
+        self.assertIsNone(self.inside.error("write", f"{PCI}/{self.PF}/sriov_numvfs", "12"))
 
 
 class WritesTest(SriovTest):
