@@ -85,8 +85,8 @@ static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
                 (void)print_types(a, h, g, PRINT_NESTED | PRINT_AVAILABLE);
         }
         if (n_full > 0)
-                (void)printf("  %sNo room for %u of %u types.%s\n", tone_begin(TONE_DIM), n_full, g->types->len,
-                             tone_end(TONE_DIM));
+                (void)printf("  %sNo room for %u of %u types; \"vgpuctl types --why\" tells why.%s\n",
+                             tone_begin(TONE_DIM), n_full, g->types->len, tone_end(TONE_DIM));
 }
 
 static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
