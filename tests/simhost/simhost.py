@@ -210,21 +210,23 @@ class Host:
     def tools(self):
         """{name: path} of programs of an NVIDIA host that work on this one: "systemctl", "sriov-manage", and "vgpud-nvml" with
         a libnvidia-ml.so.1 about its cards. They need nothing of the environment and vanish with the host."""
-        build = os.path.dirname(self.command[0])
-        library = f"LD_LIBRARY_PATH={shlex.quote(build)}"
+        build = os.path.dirname(os.path.abspath(self.command[0]))
+        here = os.path.join(TOP, "tests", "simhost")
+        nvml = os.path.join(os.path.dirname(os.path.dirname(build)), "drivers-glue", "vgpud-nvml")
         tools = {}
         for name, program_path, variables in (
-            ("systemctl", os.path.join(TOP, "tests", "simhost", "systemctl"), ""),
-            ("sriov-manage", os.path.join(TOP, "tests", "simhost", "sriov-manage"), ""),
-            ("vgpud-nvml", os.path.join(build, "..", "..", "drivers-glue", "vgpud-nvml"), library),
+            ("systemctl", os.path.join(here, "systemctl"), {"SIMHOST_NVML": nvml, "LD_LIBRARY_PATH": build}),
+            ("sriov-manage", os.path.join(here, "sriov-manage"), {}),
+            # vgpud is not allowed to set modes itself; its units are.
+            ("vgpud-nvml", nvml, {"LD_LIBRARY_PATH": build, "SIMHOST_NVML_UNPRIVILEGED": "1"}),
         ):
+            variables = {"SIMHOST": os.path.abspath(self.command[0]), "SIMHOST_CONTROL": self.control, **variables}
             tools[name] = os.path.join(os.path.dirname(self.control), name)
             with open(tools[name], "w", encoding="utf-8") as file:
                 print("#!/bin/sh", file=file)
-                print(f"SIMHOST={shlex.quote(os.path.abspath(self.command[0]))}", file=file)
-                print(f"SIMHOST_CONTROL={shlex.quote(self.control)}", file=file)
-                print(f"export SIMHOST SIMHOST_CONTROL {variables}", file=file)
-                print(f'exec {shlex.quote(os.path.abspath(program_path))} "$@"', file=file)
+                for variable, value in variables.items():
+                    print(f"export {variable}={shlex.quote(value)}", file=file)
+                print(f'exec {shlex.quote(program_path)} "$@"', file=file)
             os.chmod(tools[name], 0o755)
         return tools
 
