@@ -222,11 +222,6 @@ static void print_json(const Arguments *a, const char *type, const char *strateg
         json_print(&j, stdout);
 }
 
-static void add_number(Table *t, int64_t value, Tone tone)
-{
-        table_take(t, number_text(value), tone);
-}
-
 /* Numbers of a GPU that cannot be asked for the type mean nothing. */
 static void print_place(const Arguments *a, const GArray *candidates)
 {
@@ -239,36 +234,33 @@ static void print_place(const Arguments *a, const GArray *candidates)
                 { "SPARE", COLUMN_RIGHT },
                 { "INSTANCES", COLUMN_RIGHT },
                 { "NUMA", COLUMN_RIGHT },
-                { "WHY NOT", COLUMN_SHRINK },
+                { "STEPS", COLUMN_RIGHT }, /* the last: shown only when there is something to count them to */
         };
-        static const Column near[] = { { "STEPS", COLUMN_RIGHT } };
-        Column shown[G_N_ELEMENTS(columns) + G_N_ELEMENTS(near)];
-        unsigned n = G_N_ELEMENTS(columns);
-
-        memcpy(shown, columns, sizeof columns);
-        if (a->near) {
-                shown[n - 1] = near[0];
-                shown[n++] = columns[G_N_ELEMENTS(columns) - 1];
-        }
-        _cleanup_table_ Table *t = table_new(shown, n);
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (a->near ? 0 : 1));
 
         for (unsigned i = 0; i < candidates->len; i++) {
                 const Candidate *c = &g_array_index(candidates, Candidate, i);
+                const int64_t numbers[] = { c->room, c->available, c->promised, c->spare, c->instances };
                 Tone tone = c->fits ? i == 0 ? TONE_GOOD : TONE_PLAIN : TONE_DIM;
 
                 table_add(t, c->gpu, tone);
-                add_number(t, c->fits ? (int64_t)i + 1 : -1, tone);
-                add_number(t, c->type ? c->room : -1, tone);
-                add_number(t, c->type ? c->available : -1, tone);
-                add_number(t, c->type ? c->promised : -1, tone);
-                add_number(t, c->type ? c->spare : -1, tone);
-                add_number(t, c->type ? c->instances : -1, tone);
-                add_number(t, c->numa_node, tone);
+                table_take(t, number_text(c->fits ? (int64_t)i + 1 : -1), tone);
+                for (size_t n = 0; n < G_N_ELEMENTS(numbers); n++)
+                        table_take(t, number_text(c->type ? numbers[n] : -1), tone);
+                table_take(t, number_text(c->numa_node), tone);
                 if (a->near)
-                        add_number(t, c->distance, tone);
-                table_add(t, c->fits ? NULL : c->reason, tone);
+                        table_take(t, number_text(c->distance), tone);
         }
         table_print(t, 0, a->legend);
+
+        /* Too long for a column, and on a terminal not to be cut: they are what is looked for. */
+        for (unsigned i = 0; i < candidates->len; i++) {
+                const Candidate *c = &g_array_index(candidates, Candidate, i);
+                g_autofree char *head = g_strconcat(c->gpu, ":", NULL);
+
+                if (!c->fits)
+                        print_wrapped(2, head, c->reason ? c->reason : "no reason is told");
+        }
 }
 
 static int place_answered(const Arguments *a, sd_bus_message *answer, const char *type)

@@ -157,17 +157,22 @@ static int no_such_type(Manager *m, const char *name, VgpudError *reterr)
         g_autoptr(GList) gpus = g_list_sort(g_hash_table_get_values(m->gpus), compare_gpus);
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
         g_autoptr(GString) offered = g_string_new(NULL);
+        g_autofree char *later = NULL;
 
         for (const GList *l = gpus; l; l = l->next) {
                 const Gpu *gpu = l->data;
+                /* One is enough to see what is wrong. */
+                if (gpu->state == GPU_UNPREPARED && !later)
+                        later = g_strdup_printf("; GPU %s offers none yet: %s", gpu_name(gpu), gpu->reason);
                 for (guint i = 0; gpu->snapshot && i < gpu->snapshot->types->len; i++) {
                         const VgpuType *t = gpu->snapshot->types->pdata[i];
                         if (g_hash_table_add(seen, t->id))
                                 g_string_append_printf(offered, "%s%s", offered->len > 0 ? ", " : "", t->id);
                 }
         }
-        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers a type \"%s\"; %s%s", name,
-                                offered->len > 0 ? "there are " : "none offers any type", offered->str);
+        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers a type \"%s\"; %s%s%s", name,
+                                offered->len > 0 ? "there are " : "none offers any type", offered->str,
+                                later ? later : "");
 }
 
 /* ---- requests ---- */

@@ -173,16 +173,32 @@ class Place(host.HostTest):
         h = self.host("scalable", options=FOUR, config={f"gpu {S1}": {"pool": "desk"}})
         result = h.vgpuctl("place", "S64-1Q", "--count=2", "--near", "31:00.0", uid=NOBODY)
         self.assertEqual((result.status, result.err), (0, ""))
-        self.assertEqual([line.split()[0] for line in result.out.splitlines()], ["GPU", S2, S0, S3, S1])
+        lines = result.out.splitlines()
+        self.assertEqual([line.split()[0] for line in lines[:5]], ["GPU", S2, S0, S3, S1])
+        self.assertEqual(lines[5:], [f"  {S1}: it is kept for requests that name its pool, desk"])
         self.assertEqual(h.vgpuctl("place", "-q", Q1, "--prefer-numa-node=1").out, S3 + "\n")
         data = h.vgpuctl("place", "--dry-run", Q1, "--pool", "desk", "--strategy=consolidated", "--json").json()
         self.assertEqual((data["gpu"], data["strategy"], data["candidates"][0]["type"]), (S1, "depth", Q1))
         result = h.vgpuctl("place", Q1, "--count", "5")
-        self.assertEqual((result.status, len(result.out.splitlines())), (5, 5))
+        self.assertEqual((result.status, len(result.out.splitlines())), (5, 5 + 4))
         self.assertEqual(h.vgpuctl("place", "no-such").status, 3)
         self.assertEqual(h.vgpuctl("create", Q1, "--pool", "desk").status, 0)
         self.assertEqual([i["Gpu"] for i in h.bus.instances().values()], [bus.gpu_path(S1)])
         self.assertEqual(h.vgpuctl("create", Q1, "--numa-node", "3").status, 7)
+
+    def test_not_prepared(self):
+        """A GPU without its virtual functions offers nothing, and whoever asks is told what to do."""
+        h = self.host("nvidia-l40s", "nvidia-a2")
+        for call in (h.bus.start_create("", "L40S-4Q"), h.bus.manager.start("Place", "L40S-4Q")):
+            self.assert_error("NoSuchType", call, "nvidia-746", f"GPU {S3} offers none yet", f"vgpuctl enable-vfs {S3}")
+        fitting, candidates = self.place(h, "A2-4Q")
+        self.assertEqual(fitting, [host.A2])
+        self.assertIn(f"vgpuctl enable-vfs {S3}", candidates[S3]["reason"])
+        self.assertEqual(h.vgpuctl("enable-vfs", S3).status, 0)
+        self.assertEqual(self.place(h, "L40S-4Q")[0], [S3])
+        self.assertEqual(self.where(h, type_name="L40S-4Q")[0], bus.gpu_path(S3).rpartition("/")[2])
+        self.assertEqual(self.place(h, "L40S-8Q")[0], [])
+        self.assertIn("4096", self.place(h, "L40S-8Q")[1][S3]["reason"])
 
 
 if __name__ == "__main__":
