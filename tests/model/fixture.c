@@ -77,6 +77,7 @@ void fixture_init(Fixture *f)
                 .config = config_new(),
                 .kernel = fake_kernel_new(),
                 .fake_gpus = g_ptr_array_new(),
+                .fake_pfs = g_ptr_array_new(),
                 .log = g_string_new(NULL),
         };
         log_set_max_level(LOG_CRIT);
@@ -92,12 +93,28 @@ void fixture_add(Fixture *f, FakeGpu *g)
         g_ptr_array_add(f->fake_gpus, g);
 }
 
+/* With vfio-pci loaded. */
+FakePf *fixture_add_pf(Fixture *f, FakePfModel model, const char *address, unsigned total_vfs)
+{
+        FakePf *pf;
+
+        if (!f->pci) {
+                f->pci = fake_pci_new(f->kernel);
+                fake_pci_add_driver(f->pci, "vfio-pci");
+        }
+        pf = fake_pci_add_pf(f->pci, model, address, total_vfs, 1);
+        g_ptr_array_add(f->fake_pfs, pf);
+        return pf;
+}
+
 void fixture_discover(Fixture *f)
 {
         g_autoptr(GPtrArray) facts = g_ptr_array_new();
 
         for (guint i = 0; i < f->fake_gpus->len; i++)
                 g_ptr_array_add(facts, fake_gpu_facts(f->fake_gpus->pdata[i]));
+        for (guint i = 0; i < f->fake_pfs->len; i++)
+                g_ptr_array_add(facts, fake_pf_facts(f->fake_pfs->pdata[i]));
         manager_apply_inventory(f->manager, facts);
         for (guint i = 0; i < facts->len; i++)
                 gpu_facts_unref(facts->pdata[i]);
@@ -139,6 +156,8 @@ void fixture_done(Fixture *f)
         for (guint i = 0; i < f->fake_gpus->len; i++)
                 fake_gpu_free(f->fake_gpus->pdata[i]);
         g_ptr_array_unref(f->fake_gpus);
+        g_ptr_array_unref(f->fake_pfs);
+        fake_pci_free(f->pci);
         fake_kernel_free(f->kernel);
         g_string_free(f->log, TRUE);
         sd_event_unref(f->event);

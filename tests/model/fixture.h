@@ -5,6 +5,7 @@
 
 #include "daemon/manager-private.h"
 #include "fake-gpus.h"
+#include "fake-sriov.h"
 #include "scratch.h"
 #include "tests.h"
 
@@ -17,13 +18,16 @@ typedef struct Fixture {
         Manager *manager;
         FakeKernel *kernel;
         GPtrArray *fake_gpus; /* FakeGpu, those that discovery finds */
+        FakePci *pci;         /* NULL without fixture_add_pf() */
+        GPtrArray *fake_pfs;  /* FakePf, found as well */
         GString *log;         /* one line per announcement */
 } Fixture;
 
 /* A model with the given GPUs is up when model_start() returns: all have been scanned. */
 void fixture_init(Fixture *f);
 void fixture_start(Fixture *f);
-void fixture_add(Fixture *f, FakeGpu *g);      /* before fixture_start(), or followed by fixture_discover() */
+void fixture_add(Fixture *f, FakeGpu *g); /* before fixture_start(), or followed by fixture_discover() */
+FakePf *fixture_add_pf(Fixture *f, FakePfModel model, const char *address, unsigned total_vfs);
 VgpuIo *fixture_io(int keep_fd, void *kernel); /* what the lanes get */
 void fixture_discover(Fixture *f);             /* what a discovery finds now */
 /* Stop the daemon as SIGTERM does, or as SIGKILL would: what it had in its files stays. */

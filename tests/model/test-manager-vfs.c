@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The model where instances are virtual functions: they have no UUID of the kernel, and come and go with jobs.
+ */
+
+#include "base/fs-util.h"
+#include "drivers-glue/vfs.h"
+#include "fixture.h"
+
+#define XE    "0000:03:00.0"
+#define VF0   "0000:03:00.1"
+#define UUID1 "11111111-2222-4333-8444-555555555555"
+
+static Gpu *gpu(Fixture *f)
+{
+        return manager_get_gpu(f->manager, XE);
+}
+
+/* Set the number and wait; the code of the error. */
+static VgpudErrorCode set_vfs(Fixture *f, uint32_t count)
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        _cleanup_outcome_ Outcome o = { 0 };
+        Job *job;
+
+        if (manager_set_vfs(f->manager, gpu(f), count, 0, 0, &job, &error) < 0)
+                return error.code;
+        outcome_of(&o, job);
+        g_assert(fixture_wait(f, outcome_is_known, &o));
+        return o.code;
+}
+
+static VgpudErrorCode configure(Fixture *f, const char *mode, const char *value)
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        Job *job;
+
+        g_assert(manager_configure(f->manager, gpu(f), mode, value, 0, 0, &job, &error) < 0);
+        return error.code;
+}
+
+static FakePf *start(Fixture *f, FakePfModel model)
+{
+        FakePf *pf;
+
+        fixture_init(f);
+        pf = fixture_add_pf(f, model, XE, 7);
+        fixture_start(f);
+        return pf;
+}
+
+static void test_life(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+
+        (void)start(&f, FAKE_PF_XE);
+        ASSERT_EQ(gpu(&f)->state, GPU_UNPREPARED);
+        ASSERT_CONTAINS(gpu(&f)->reason, "enable-vfs");
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .gpu = XE), uuid), VGPUD_ERROR_UNSUPPORTED);
+        ASSERT_EQ(set_vfs(&f, 8), VGPUD_ERROR_INVALID);
+        ASSERT_EQ(configure(&f, "heterogeneous", "yes"), VGPUD_ERROR_UNSUPPORTED);
+
+        /* The answer comes when the model shows them. */
+        fixture_forget(&f);
+        ASSERT_EQ(set_vfs(&f, 2), VGPUD_ERROR_NONE);
+        ASSERT_TRUE(fixture_saw(&f, "gpu~ " XE " state=ready"));
+        ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
+        ASSERT_EQ(gpu(&f)->facts->vfs->len, 2);
+
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .uuid = UUID1, .name = "one", .requester = 1000),
+                                 uuid),
+                  VGPUD_ERROR_NONE);
+        const Instance *i = manager_get_instance(f.manager, UUID1);
+        ASSERT_NOT_NULL(i);
+        ASSERT_STREQ(i->desc->slot, VF0);
+        ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_EQ(set_vfs(&f, 0), VGPUD_ERROR_IN_USE);
+        ASSERT_EQ(set_vfs(&f, 3), VGPUD_ERROR_IN_USE);
+        ASSERT_EQ(set_vfs(&f, 2), VGPUD_ERROR_NONE);
+
+        ASSERT_EQ(fixture_destroy(&f, "one", false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(set_vfs(&f, 3), VGPUD_ERROR_NONE);
+        ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 3);
+        ASSERT_EQ(set_vfs(&f, 0), VGPUD_ERROR_NONE);
+        ASSERT_EQ(gpu(&f)->state, GPU_UNPREPARED);
+}
+
+/* Several at once, all or none; what was claimed for those that stood is given back. */
+static void test_all_or_none(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        g_auto(GStrv) names = NULL;
+        FakePf *pf = start(&f, FAKE_PF_PLAIN);
+
+        ASSERT_EQ(set_vfs(&f, 3), VGPUD_ERROR_NONE);
+        g_autofree char *path = g_strconcat(fake_vf_path(pf, 2), "/driver_override", NULL);
+        fake_fail(f.kernel, "write", path, EIO);
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "vf"), uuid), VGPUD_ERROR_FAILED);
+        for (unsigned n = 0; n < 3; n++) {
+                ASSERT_NULL(fake_vf_driver(pf, n));
+                ASSERT_NULL(fake_vf_override(pf, n));
+        }
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        ASSERT_OK(fs_list_at(f.scratch.fd, "instance", &names));
+        ASSERT_EQ(g_strv_length(names), 0);
+        fake_heal(f.kernel);
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "vf"), uuid), VGPUD_ERROR_NONE);
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 3);
+}
+
+/* The UUID of somebody else's is the same for as long as the host runs. */
+static void test_foreign(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        g_autofree char *foreign = NULL;
+        char uuid[UUID_STRLEN + 1];
+        GHashTableIter iter;
+        Instance *i;
+        FakePf *pf = start(&f, FAKE_PF_PLAIN);
+        VgpuIo *io = fake_kernel_io(f.kernel);
+
+        ASSERT_OK(fake_pf_enable(pf, 2));
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, saw, (void *)("gpu~ " XE " state=ready")));
+        VgpuVf vf = { .index = 0, .name = (char *)VF0, .path = (char *)fake_vf_path(pf, 0) };
+        ASSERT_OK(vfs_bind(io, &vf, "vfio-pci", "vfio-pci", &error));
+        gpu_request_scan(gpu(&f), true);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf"), uuid), VGPUD_ERROR_NONE);
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 2);
+        ASSERT_OK(manager_find_instance(f.manager, uuid, &i, &error));
+        ASSERT_STREQ(i->desc->slot, "0000:03:00.2");
+
+        g_hash_table_iter_init(&iter, manager_instances(f.manager));
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&i))
+                if (i->origin == INSTANCE_ORIGIN_FOREIGN)
+                        foreign = g_strdup(i->desc->uuid);
+        ASSERT_NOT_NULL(foreign);
+        ASSERT_EQ(foreign[14], '8');
+        ASSERT_EQ(fixture_destroy(&f, foreign, false), VGPUD_ERROR_FOREIGN);
+
+        fixture_stop(&f);
+        fixture_start(&f);
+        ASSERT_NOT_NULL(manager_get_instance(f.manager, foreign));
+        ASSERT_EQ(manager_get_instance(f.manager, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_EQ(fixture_destroy(&f, foreign, true), VGPUD_ERROR_NONE);
+        ASSERT_NULL(fake_vf_override(pf, 0));
+        vgpu_io_free(io);
+}
+
+static bool is_running(Fixture *f, void *job)
+{
+        return ((Job *)job)->state == JOB_RUNNING;
+}
+
+/* A job that hangs before it has changed anything. */
+static Job *start_hanging(Fixture *f, Outcome *o)
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        g_autofree char *path = g_strconcat(fake_pf_path(f->fake_pfs->pdata[0]), "/sriov_numvfs", NULL);
+        Job *job;
+
+        fake_hang(f->kernel, "read", path);
+        g_assert(manager_set_vfs(f->manager, gpu(f), 2, 0, 0, &job, &error) >= 0);
+        outcome_of(o, job);
+        g_assert(fixture_wait(f, is_running, job));
+        fake_wait_hanging(f->kernel);
+        return job;
+}
+
+/* Functions are seen while they come: they are looked up when the job is over, and the job is not disturbed. */
+static void test_seen_meanwhile(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+
+        (void)start(&f, FAKE_PF_XE);
+        (void)start_hanging(&f, &o);
+        GpuFacts *facts = fake_pf_facts(f.fake_pfs->pdata[0]);
+        facts->enabled_vfs = 1;
+        g_ptr_array_add(found, facts);
+        manager_apply_inventory(f.manager, found);
+        gpu_facts_unref(facts);
+        ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 0);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_EQ(o.code, VGPUD_ERROR_NONE);
+        ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
+}
+
+static void test_unplugged(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        FakePf *pf = start(&f, FAKE_PF_XE);
+
+        (void)start_hanging(&f, &o);
+        g_ptr_array_set_size(f.fake_pfs, 0);
+        fixture_discover(&f);
+        ASSERT_NULL(gpu(&f));
+        fake_pf_unplug(pf);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_EQ(o.code, VGPUD_ERROR_GPU_GONE);
+        ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 0);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_life);
+        TEST(test_all_or_none);
+        TEST(test_foreign);
+        TEST(test_seen_meanwhile);
+        TEST(test_unplugged);
+        return tests_end();
+}
