@@ -46,11 +46,6 @@ Tone job_state_tone(const JobInfo *j)
                                                   : TONE_PLAIN;
 }
 
-char *mode_choices_text(const ModeInfo *m)
-{
-        return m->choices ? g_strjoinv(", ", m->choices) : NULL;
-}
-
 bool gpu_has_vf(const GpuInfo *g, const char *name)
 {
         for (unsigned i = 0; i < g->vfs->len; i++)
@@ -132,6 +127,22 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, uns
                 }
         }
         return finish_table(a, t, flags);
+}
+
+void print_modes(const GpuInfo *g, unsigned indent)
+{
+        for (unsigned i = 0; i < g->modes->len; i++) {
+                const ModeInfo *m = g->modes->pdata[i];
+                g_autofree char *choices = m->choices ? g_strjoinv(", ", m->choices) : NULL;
+                g_autofree char *head = g_strconcat(m->name, ":", NULL);
+                g_autofree char *text = g_strdup_printf("%s%s%s%s", m->value ? m->value : "unknown",
+                                                        choices ? " (can be " : "", choices ? choices : "",
+                                                        choices ? ")" : "");
+
+                print_wrapped(indent, head, text);
+                if (m->help)
+                        print_wrapped(indent + 4, NULL, m->help);
+        }
 }
 
 static void print_type_why(const GpuInfo *g, const TypeInfo *t)

@@ -10,7 +10,6 @@ char *gpu_state_text(const GpuInfo *g); /* "ready", "stuck, as of 3 min ago" */
 Tone gpu_state_tone(const GpuInfo *g);
 Tone instance_state_tone(const InstanceInfo *i);
 Tone job_state_tone(const JobInfo *j);
-char *mode_choices_text(const ModeInfo *m); /* "no, yes"; NULL when it is only shown */
 bool gpu_has_vf(const GpuInfo *g, const char *name);
 char *type_available_text(const TypeInfo *t);  /* "3 of 4", "3" */
 char *type_memory_text(const TypeInfo *t);     /* "4 GiB"; NULL when unknown, as all below */
@@ -26,6 +25,8 @@ typedef enum PrintFlags {
 } PrintFlags;
 
 unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);
+/* What each mode is, can be and means. */
+void print_modes(const GpuInfo *g, unsigned indent);
 /* The options of the types of a GPU, below the title; nothing if there are none. */
 void print_type_options(const GpuInfo *g, const char *title, unsigned indent);
 /* In words, per type: how many, why no more, and its options; and GPUs without types. */

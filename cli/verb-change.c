@@ -509,14 +509,6 @@ int verb_disable_vfs(const Arguments *a)
 
 static int list_modes(const Arguments *a, const GpuInfo *g)
 {
-        static const Column columns[] = {
-                { "MODE", 0 },
-                { "VALUE", 0 },
-                { "CAN BE", COLUMN_SHRINK },
-                { "MEANING", COLUMN_SHRINK },
-        };
-        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns));
-
         if (a->json) {
                 Json j = json_new(false);
 
@@ -526,20 +518,10 @@ static int list_modes(const Arguments *a, const GpuInfo *g)
                 json_print(&j, stdout);
                 return 0;
         }
-        for (unsigned i = 0; i < g->modes->len; i++) {
-                const ModeInfo *m = g->modes->pdata[i];
-
-                if (a->quiet) {
-                        (void)puts(m->name);
-                        continue;
-                }
-                table_add(t, m->name, TONE_PLAIN);
-                table_add(t, m->value, TONE_PLAIN);
-                table_take(t, mode_choices_text(m), TONE_PLAIN);
-                table_add(t, m->help, TONE_PLAIN);
-        }
-        if (table_rows(t) > 0)
-                table_print(t, 0, a->legend);
+        for (unsigned i = 0; a->quiet && i < g->modes->len; i++)
+                (void)puts(((const ModeInfo *)g->modes->pdata[i])->name);
+        if (!a->quiet)
+                print_modes(g, 0);
         if (g->modes->len == 0)
                 remark(a, "%s has no modes to set.", g->name);
         return 0;

@@ -168,22 +168,6 @@ static void show_type(const TypeInfo *t)
         }
 }
 
-static void show_modes(const GpuInfo *g)
-{
-        (void)puts("\nModes:");
-        for (unsigned i = 0; i < g->modes->len; i++) {
-                const ModeInfo *m = g->modes->pdata[i];
-                g_autofree char *choices = mode_choices_text(m);
-                g_autofree char *text = g_strdup_printf(
-                                "%s: %s%s%s%s", m->name, m->value ? m->value : "unknown",
-                                choices ? " (can be " : "", choices ? choices : "", choices ? ")" : "");
-
-                print_wrapped(4, NULL, text);
-                if (m->help)
-                        print_wrapped(8, NULL, m->help);
-        }
-}
-
 static void show_vfs(const Arguments *a, const Host *h, const GpuInfo *g)
 {
         static const Column columns[] = {
@@ -243,8 +227,10 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
                                         : number_text(job_id_from_path(g->job)),
                      TONE_PLAIN);
 
-        if (g->modes->len > 0)
-                show_modes(g);
+        if (g->modes->len > 0) {
+                (void)puts("\nModes:");
+                print_modes(g, 4);
+        }
         if (g->vfs->len > 0)
                 show_vfs(a, h, g);
         for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
