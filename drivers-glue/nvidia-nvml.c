@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "drivers-glue/nvidia-vf.h"
 
 /* Codes of the library (nvmlReturn_t) that mean something to us. */
 #define NVML_NOT_SUPPORTED      3
@@ -14,6 +15,8 @@
 #define NVML_GPU_IS_LOST        15
 #define NVML_RESET_REQUIRED     16
 #define NVML_IN_USE             19
+
+#define NAMES_IN_MESSAGE_MAX 8
 
 static bool is_there(VgpuTarget *t)
 {
@@ -149,7 +152,7 @@ static int verify(VgpuTarget *t, const char *mode, bool value, VgpudError *reter
                                         : "still off");
 }
 
-int nvml_set_mode(VgpuTarget *t, const char *mode, bool value, VgpudError *reterr)
+static int set_mode(VgpuTarget *t, const char *mode, bool value, VgpudError *reterr)
 {
         g_autofree char *verb = g_strconcat("set-", mode, NULL), *output = NULL;
         const char *const arguments[] = { verb, t->facts->name, value ? "1" : "0", NULL };
@@ -166,4 +169,81 @@ int nvml_set_mode(VgpuTarget *t, const char *mode, bool value, VgpudError *reter
         if (r != 0 && r != NVML_RESET_REQUIRED)
                 return explain(t, mode, r, reterr);
         return verify(t, mode, value, reterr);
+}
+
+/* What has to go first */
+
+/* Functions that have a type are named in the error. */
+static int refuse_types(VgpuTarget *t, const char *mode, VgpudError *reterr)
+{
+        g_autoptr(GString) names = g_string_new(NULL);
+        guint n = 0, ready = 0;
+
+        for (guint i = 0; i < t->facts->vfs->len; i++) {
+                const VgpuVf *vf = t->facts->vfs->pdata[i];
+                uint32_t now = 0;
+                int r = nvidia_vf_read_type(t->io, vf->path, &now);
+
+                if (r < 0 && r != -ENOENT && r != -ENODEV)
+                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                                      "virtual function %s cannot be read (/sys/%s): %s",
+                                                      vf->name, vf->path, g_strerror(-r));
+                ready += r >= 0;
+                if (r < 0 || now == 0)
+                        continue;
+                if (n++ < NAMES_IN_MESSAGE_MAX)
+                        g_string_append_printf(names, "%s%s (nvidia-%u)", n > 1 ? ", " : "", vf->name, now);
+        }
+        if (n > 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_IN_USE,
+                                "mode \"%s\" of GPU %s cannot change while it has vGPUs: destroy %s%s first",
+                                mode, t->facts->name, names->str,
+                                n > NAMES_IN_MESSAGE_MAX ? " and others" : "");
+        if (ready == 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_UNSUPPORTED,
+                                "mode \"%s\" of GPU %s is one of its virtual functions: enable them first "
+                                "(vgpuctl enable-vfs %s)",
+                                mode, t->facts->name, t->facts->name);
+        return 0;
+}
+
+static int refuse_vfs(VgpuTarget *t, const char *mode, VgpudError *reterr)
+{
+        g_auto(GStrv) names = NULL;
+        guint n = 0;
+        int r = vgpu_io_list(t->io, t->facts->path, &names);
+
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r, "GPU %s went away",
+                                              t->facts->name);
+        for (char **name = names; *name; name++)
+                n += g_str_has_prefix(*name, "virtfn");
+        if (n > 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_IN_USE,
+                                "mode \"%s\" of GPU %s cannot change while its virtual functions are enabled "
+                                "(%u): disable them first (vgpuctl disable-vfs), set the mode, and enable them "
+                                "again",
+                                mode, t->facts->name, n);
+        return 0;
+}
+
+int nvidia_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr)
+{
+        bool on = strcmp(value, "yes") == 0;
+        int r;
+
+        if (!on && strcmp(value, "no") != 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "mode \"%s\" is yes or no, not \"%s\"",
+                                        mode, value);
+        if (strcmp(mode, "heterogeneous") == 0)
+                r = refuse_types(t, mode, reterr);
+        else if (strcmp(mode, "mig") == 0)
+                r = refuse_vfs(t, mode, reterr);
+        else
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"",
+                                        t->facts->name, mode);
+        return r < 0 ? r : set_mode(t, mode, on, reterr);
 }

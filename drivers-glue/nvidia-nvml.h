@@ -18,6 +18,5 @@ NvmlAnswer *nvml_query(VgpuTarget *t);
 /* The modes that it tells: "heterogeneous" and "mig", "yes" or "no". */
 void nvml_add_modes(const NvmlAnswer *a, GpuSnapshot *s);
 
-/* Set one and verify that it is set. What has to go first has been looked at before. Errors: those of
- * VgpuDriver.configure. */
-int nvml_set_mode(VgpuTarget *t, const char *mode, bool value, VgpudError *reterr);
+/* VgpuDriver.configure: set one of them and verify that it is set. */
+int nvidia_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr);

@@ -11,20 +11,16 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/parse-util.h"
 #include "base/pci-addr.h"
 #include "drivers-glue/nvidia-capacity.h"
 #include "drivers-glue/nvidia-nvml.h"
 #include "drivers-glue/nvidia-parse.h"
+#include "drivers-glue/nvidia-vf.h"
 #include "drivers-glue/type-name.h"
 #include "drivers-glue/vfio-util.h"
 #include "drivers-glue/vfs.h"
 
-#define DRIVER     "nvidia"
-#define DEVICE_API "vfio-pci"
-/* The plugin of a vGPU takes a moment to end after its virtual machine. */
-#define TRIES_MAX            10
-#define PAUSE_USEC           USEC_PER_SEC
+#define DEVICE_API           "vfio-pci"
 #define NAMES_IN_MESSAGE_MAX 8
 
 static const char *const params_names[] = { "vgpu_params", "nvidia/vgpu_params" };
@@ -54,68 +50,10 @@ static int gpu_gone(VgpuTarget *t, int r, VgpudError *reterr)
  * what it explains, and mediated devices that are registered later make it the other one. */
 static VgpuMatch nvidia_match(const GpuFacts *f)
 {
-        return f->is_pci && g_strcmp0(f->driver, DRIVER) == 0 && f->total_vfs > 0 && f->mdev_parents->len == 0
+        return f->is_pci && g_strcmp0(f->driver, NVIDIA_DRIVER) == 0 && f->total_vfs > 0 &&
+                                               f->mdev_parents->len == 0
                                ? VGPU_MATCH_VENDOR
                                : VGPU_MATCH_NO;
-}
-
-/* One virtual function */
-
-typedef enum VfState {
-        VF_GONE,
-        VF_READY,     /* it has nvidia/current_vgpu_type */
-        VF_NOT_READY, /* it is bound to nvidia, but the vGPU manager has not taken it */
-        VF_ELSEWHERE, /* it is bound to something else, or to nothing */
-} VfState;
-
-static char *vf_file(const char *vf_path, const char *name)
-{
-        return g_strdup_printf("%s/nvidia/%s", vf_path, name);
-}
-
-/* The type that the function has, 0 for none. */
-static int read_current(VgpuIo *io, const char *vf_path, uint32_t *ret)
-{
-        g_autofree char *path = vf_file(vf_path, "current_vgpu_type"), *text = NULL;
-        int r = vgpu_io_read(io, path, &text);
-
-        return r < 0 ? r : nvidia_parse_current(text, ret);
-}
-
-/* Its type, when it is ready. *ret_driver is what it is bound to otherwise. */
-static int read_vf(VgpuIo *io, const VgpuVf *vf, VfState *ret, uint32_t *ret_type, char **ret_driver)
-{
-        int r = read_current(io, vf->path, ret_type);
-
-        *ret = VF_READY;
-        if (r >= 0)
-                return 0;
-        *ret = VF_GONE;
-        if (r != -ENOENT)
-                return r == -ENODEV ? 0 : r;
-        if (!device_exists(io, vf->path))
-                return 0;
-        r = vfs_read_driver(io, vf->path, ret_driver);
-        if (r < 0)
-                return r == -ENODEV ? 0 : r;
-        *ret = g_strcmp0(*ret_driver, DRIVER) == 0 ? VF_NOT_READY : VF_ELSEWHERE;
-        return 0;
-}
-
-/* What can be made on it now; an empty list when that cannot be read. */
-static GPtrArray *read_creatable(VgpuIo *io, const char *vf_path)
-{
-        g_autofree char *path = vf_file(vf_path, "creatable_vgpu_types"), *text = NULL;
-
-        return nvidia_parse_creatable(vgpu_io_read(io, path, &text) < 0 ? "" : text);
-}
-
-static bool lists(const GPtrArray *creatable, uint32_t id)
-{
-        for (guint i = 0; i < creatable->len; i++)
-                if (((const NvidiaListed *)creatable->pdata[i])->id == id)
-                        return true;
-        return false;
 }
 
 /* scan */
@@ -163,7 +101,7 @@ static VgpuType *get_type(Scan *s, uint32_t id, const char *name)
 
 static void read_attribute(VgpuIo *io, InstanceDesc *d, const char *name)
 {
-        g_autofree char *path = vf_file(d->path, name), *text = NULL;
+        g_autofree char *path = nvidia_vf_file(d->path, name), *text = NULL;
 
         if (vgpu_io_read(io, path, &text) < 0 || !g_strstrip(text)[0])
                 return;
@@ -204,30 +142,30 @@ static int scan_vf(Scan *s, const VgpuVf *vf)
         g_autofree char *driver = NULL;
         InstanceDesc *d = NULL;
         uint32_t type = 0;
-        VfState state;
+        NvidiaVfState state;
         int r;
 
-        r = read_vf(s->t->io, vf, &state, &type, &driver);
+        r = nvidia_vf_read(s->t->io, vf, &state, &type, &driver);
         if (r < 0)
                 return r;
         switch (state) {
-        case VF_GONE:
+        case NVIDIA_VF_GONE:
                 s->n_gone++;
                 return 0;
-        case VF_NOT_READY:
+        case NVIDIA_VF_NOT_READY:
                 s->n_not_ready++;
                 return 0;
-        case VF_ELSEWHERE:
+        case NVIDIA_VF_ELSEWHERE:
                 s->n_elsewhere++;
                 if (!s->elsewhere)
                         s->elsewhere = g_steal_pointer(&driver);
                 return 0;
-        case VF_READY:
+        case NVIDIA_VF_READY:
                 break;
         }
         s->n_ready++;
         if (type == 0) {
-                g_autoptr(GPtrArray) creatable = read_creatable(s->t->io, vf->path);
+                g_autoptr(GPtrArray) creatable = nvidia_vf_read_creatable(s->t->io, vf->path);
                 s->n_free++;
                 for (guint i = 0; i < creatable->len; i++) {
                         const NvidiaListed *l = creatable->pdata[i];
@@ -391,30 +329,6 @@ static int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         return 0;
 }
 
-/* Writing a type */
-
-/* What the kernel says at last: an errno that passes by itself is waited for. */
-static int write_type(VgpuIo *io, const VgpuVf *vf, uint32_t type)
-{
-        g_autofree char *path = vf_file(vf->path, "current_vgpu_type"),
-                        *value = g_strdup_printf("%" PRIu32, type);
-        uint32_t now;
-
-        for (unsigned tries = 1;; tries++) {
-                int r = vgpu_io_write_guarded(io, path, value);
-                /* A writer that died did so after its write(2), or before it: a process cannot end inside. */
-                if (r == -EPROTO && read_current(io, vf->path, &now) >= 0 && now == type)
-                        return 0;
-                /* The plugin of the vGPU that was there has not ended yet. Only then is EPERM more than "no".
-                 */
-                if ((r != -EBUSY && r != -EAGAIN && (r != -EPERM || type != 0)) || tries == TRIES_MAX)
-                        return r;
-                vgpu_io_pause(io, PAUSE_USEC);
-                if (read_current(io, vf->path, &now) >= 0 && now == type)
-                        return 0;
-        }
-}
-
 /* create */
 
 static const VgpuType *find_type(const GpuSnapshot *s, const char *id)
@@ -521,23 +435,15 @@ static int choose_vf(VgpuTarget *t, const CreateArgs *args, uint32_t type, const
                 uint32_t now = 0;
 
                 if ((args->parent && strcmp(args->parent, vf->name) != 0) ||
-                    read_current(t->io, vf->path, &now) < 0 || now != 0)
+                    nvidia_vf_read_type(t->io, vf->path, &now) < 0 || now != 0)
                         continue;
-                g_autoptr(GPtrArray) creatable = read_creatable(t->io, vf->path);
-                if (!lists(creatable, type))
+                if (!nvidia_vf_offers(t->io, vf->path, type))
                         continue;
                 t->parent_hint = at;
                 *ret = vf;
                 return 0;
         }
         return no_room(t, args, 0, reterr);
-}
-
-static bool still_offers(VgpuIo *io, const VgpuVf *vf, uint32_t type)
-{
-        g_autoptr(GPtrArray) creatable = read_creatable(io, vf->path);
-
-        return lists(creatable, type);
 }
 
 static int explain_create(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, uint32_t type, int r,
@@ -550,7 +456,7 @@ static int explain_create(VgpuTarget *t, const CreateArgs *args, const VgpuVf *v
         case ENOENT:
                 return gpu_gone(t, r, reterr);
         case EIO:
-                if (!still_offers(t->io, vf, type))
+                if (!nvidia_vf_offers(t->io, vf->path, type))
                         return no_room(t, args, r, reterr);
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                               "NVIDIA's resource manager refused to make a %s on %s although "
@@ -560,7 +466,7 @@ static int explain_create(VgpuTarget *t, const CreateArgs *args, const VgpuVf *v
                                               "(MIG); the kernel's log (NVRM) has its reasons",
                                               args->type_id, vf->name, g_strerror(-r));
         case EPERM:
-                if (read_current(t->io, vf->path, &now) >= 0 && now != 0)
+                if (nvidia_vf_read_type(t->io, vf->path, &now) >= 0 && now != 0)
                         return vgpud_error_set_errnof(
                                         reterr, VGPUD_ERROR_FAILED, r,
                                         "somebody else has given virtual function %s the type nvidia-%u "
@@ -577,7 +483,7 @@ static int explain_create(VgpuTarget *t, const CreateArgs *args, const VgpuVf *v
                                 reterr, VGPUD_ERROR_FAILED, r,
                                 "the plugin of an earlier vGPU on %s had not ended after %d s: %s; try "
                                 "again, or see the log of nvidia-vgpu-mgr",
-                                vf->name, TRIES_MAX - 1, g_strerror(-r));
+                                vf->name, NVIDIA_TRIES_MAX - 1, g_strerror(-r));
         case EINVAL:
         case ERANGE:
                 return vgpud_error_set_errnof(
@@ -609,7 +515,7 @@ static int explain_create(VgpuTarget *t, const CreateArgs *args, const VgpuVf *v
 static int undo(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause, VgpudError *reterr)
 {
         uint32_t now = 0;
-        int r = write_type(t->io, vf, 0), q = read_current(t->io, vf->path, &now);
+        int r = nvidia_vf_write_type(t->io, vf->path, 0), q = nvidia_vf_read_type(t->io, vf->path, &now);
 
         if ((q >= 0 && now == 0) || is_gone(q)) {
                 r = -vgpud_error_code_to_errno(cause->code);
@@ -626,7 +532,7 @@ static int undo(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause, VgpudError *
 
 static int write_attributes(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, VgpudError *reterr)
 {
-        g_autofree char *path = vf_file(vf->path, params_names[0]);
+        g_autofree char *path = nvidia_vf_file(vf->path, params_names[0]);
 
         for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
                 const VgpuAttribute *a = args->attributes->pdata[i];
@@ -651,7 +557,7 @@ static int write_attributes(VgpuTarget *t, const CreateArgs *args, const VgpuVf 
 static int verify(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, uint32_t type, VgpudError *reterr)
 {
         uint32_t now = 0;
-        int r = read_current(t->io, vf->path, &now);
+        int r = nvidia_vf_read_type(t->io, vf->path, &now);
 
         if (r >= 0 && now == type)
                 return 0;
@@ -692,7 +598,7 @@ static int nvidia_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **r
                                         "that virtual function %s is taken cannot be written down: %s",
                                         vf->name, g_strerror(-r));
         }
-        r = write_type(t->io, vf, type);
+        r = nvidia_vf_write_type(t->io, vf->path, type);
         if (r < 0)
                 return explain_create(t, args, vf, type, r, reterr);
         r = verify(t, args, vf, type, reterr);
@@ -725,7 +631,7 @@ static int explain_destroy(const VgpuVf *vf, int r, VgpudError *reterr)
                                 reterr, VGPUD_ERROR_IN_USE, r,
                                 "the driver refused to remove the vGPU on %s for %d s because it is in "
                                 "use: a virtual machine has it, or is about to end",
-                                vf->name, TRIES_MAX - 1);
+                                vf->name, NVIDIA_TRIES_MAX - 1);
         case EBUSY:
         case EAGAIN:
                 return vgpud_error_set_errnof(
@@ -733,7 +639,7 @@ static int explain_destroy(const VgpuVf *vf, int r, VgpudError *reterr)
                                 "the plugin of the vGPU on %s had not ended after %d s, as if a virtual "
                                 "machine still used it; see the log of nvidia-vgpu-mgr; a plugin that "
                                 "never ends is cleared by disabling the virtual functions",
-                                vf->name, TRIES_MAX - 1);
+                                vf->name, NVIDIA_TRIES_MAX - 1);
         case EPROTO:
                 return vgpud_error_set_errnof(
                                 reterr, VGPUD_ERROR_FAILED, r,
@@ -765,7 +671,7 @@ static int nvidia_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudErro
         uint32_t now = 0;
         int group, r, q;
 
-        r = read_current(t->io, vf.path, &now);
+        r = nvidia_vf_read_type(t->io, vf.path, &now);
         if (is_gone(r) || (r >= 0 && now == 0))
                 return 0;
         if (r < 0)
@@ -784,85 +690,12 @@ static int nvidia_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudErro
         r = vfio_keep_out(t->io, group, cdev, &keep_out_fd, reterr);
         if (r < 0)
                 return r;
-        r = write_type(t->io, &vf, 0);
-        q = read_current(t->io, vf.path, &now);
+        r = nvidia_vf_write_type(t->io, vf.path, 0);
+        q = nvidia_vf_read_type(t->io, vf.path, &now);
         keep_out_fd = safe_close(keep_out_fd);
         if ((q >= 0 && now == 0) || is_gone(q))
                 return 1;
         return q < 0 ? cannot_read(&vf, q, reterr) : explain_destroy(&vf, r, reterr);
-}
-
-/* configure */
-
-/* 1 when a function has a type, which is named in the error. */
-static int refuse_types(VgpuTarget *t, const char *mode, VgpudError *reterr)
-{
-        g_autoptr(GString) names = g_string_new(NULL);
-        guint n = 0, ready = 0;
-
-        for (guint i = 0; i < t->facts->vfs->len; i++) {
-                const VgpuVf *vf = t->facts->vfs->pdata[i];
-                uint32_t now = 0;
-                int r = read_current(t->io, vf->path, &now);
-
-                if (r < 0 && !is_gone(r))
-                        return cannot_read(vf, r, reterr);
-                ready += r >= 0;
-                if (r < 0 || now == 0)
-                        continue;
-                if (n++ < NAMES_IN_MESSAGE_MAX)
-                        g_string_append_printf(names, "%s%s (nvidia-%u)", n > 1 ? ", " : "", vf->name, now);
-        }
-        if (n > 0)
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_IN_USE,
-                                "mode \"%s\" of GPU %s cannot change while it has vGPUs: destroy %s%s first",
-                                mode, t->facts->name, names->str,
-                                n > NAMES_IN_MESSAGE_MAX ? " and others" : "");
-        if (ready == 0)
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_UNSUPPORTED,
-                                "mode \"%s\" of GPU %s is one of its virtual functions: enable them first "
-                                "(vgpuctl enable-vfs %s)",
-                                mode, t->facts->name, t->facts->name);
-        return 0;
-}
-
-static int refuse_vfs(VgpuTarget *t, const char *mode, VgpudError *reterr)
-{
-        g_auto(GStrv) names = NULL;
-        guint n = 0;
-        int r = vgpu_io_list(t->io, t->facts->path, &names);
-
-        if (r < 0)
-                return gpu_gone(t, r, reterr);
-        for (char **name = names; *name; name++)
-                n += g_str_has_prefix(*name, "virtfn");
-        if (n > 0)
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_IN_USE,
-                                "mode \"%s\" of GPU %s cannot change while its virtual functions are enabled "
-                                "(%u): disable them first, set the mode, and enable them again",
-                                mode, t->facts->name, n);
-        return 0;
-}
-
-static int nvidia_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr)
-{
-        bool on = strcmp(value, "yes") == 0;
-        int r;
-
-        if (!on && strcmp(value, "no") != 0)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "mode \"%s\" is yes or no, not \"%s\"",
-                                        mode, value);
-        if (strcmp(mode, "heterogeneous") == 0)
-                r = refuse_types(t, mode, reterr);
-        else if (strcmp(mode, "mig") == 0)
-                r = refuse_vfs(t, mode, reterr);
-        else
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"",
-                                        t->facts->name, mode);
-        return r < 0 ? r : nvml_set_mode(t, mode, on, reterr);
 }
 
 /* handover */
