@@ -738,6 +738,46 @@ static int unbind(Binding *b, VgpudError *reterr)
         }
 }
 
+/* Whether the group's node may be there, and held, because of another function. */
+static bool shares_group(const Binding *b, int group)
+{
+        g_autofree char *folder = g_strdup_printf("kernel/iommu_groups/%d/devices", group);
+        g_auto(GStrv) names = NULL;
+
+        if (vgpu_io_list(b->io, folder, &names) < 0)
+                return true;
+        for (char **n = names; *n; n++) {
+                g_autofree char *link = g_strconcat("bus/pci/devices/", *n, NULL), *path = NULL, *driver = NULL;
+
+                if (strcmp(*n, b->vf->name) == 0)
+                        continue;
+                if (vgpu_io_resolve_link(b->io, link, &path) < 0 || vfs_read_driver(b->io, path, &driver) < 0 ||
+                    vfs_driver_is_vfio(driver))
+                        return true;
+        }
+        return false;
+}
+
+/* The kernel takes the link away first: while it waits for who has the function open, to unbind or to remove
+ * it, it looks as if it were free. Only its group tells then. */
+static int refuse_leaving(const Binding *b, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autoptr(GArray) kept = kept_new();
+        int group = -1, r;
+
+        if (vfio_read_group(b->io, b->vf->path, &group) < 0 || group < 0 || shares_group(b, group))
+                return 0;
+        r = keep_out(b->io, b->vf->path, kept, &e);
+        if (r < 0)
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_IN_USE, -e.errnum,
+                                "virtual function %s is being taken from its driver, which waits for who uses "
+                                "it: %s",
+                                b->vf->name, e.message);
+        return 0;
+}
+
 static bool driver_exists(VgpuIo *io, const char *driver)
 {
         g_autofree char *path = g_strconcat("bus/pci/drivers/", driver, NULL);
@@ -850,17 +890,15 @@ int vfs_bind(VgpuIo *io, const VgpuVf *vf, const char *driver, const char *overr
         r = read_bound(&b, reterr);
         if (r < 0)
                 return r;
-        if (g_strcmp0(b.bound, driver) == 0)
+        if (b.bound && g_strcmp0(b.bound, driver) == 0)
                 return set_override(&b, override, reterr);
         if (driver && !driver_exists(io, driver))
                 return no_such_driver(&b, reterr);
         /* First the unbinding, which is what may be refused; then nobody else may take the function, and where
          * sriov_drivers_autoprobe is 0 nobody can without driver_override. */
-        if (b.bound) {
-                r = unbind(&b, reterr);
-                if (r < 0)
-                        return r;
-        }
+        r = b.bound ? unbind(&b, reterr) : refuse_leaving(&b, reterr);
+        if (r < 0)
+                return r;
         if (driver) {
                 r = set_override(&b, driver, reterr);
                 if (r < 0)

@@ -566,6 +566,33 @@ static void test_unbind_in_use(void)
         ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
 }
 
+/* While the kernel waits for the user it shows no driver any more; the group is still held. */
+static void test_bind_leaving(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_OK(set(&f, 1));
+        read_facts(&f);
+        ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
+        g_autofree char *member = g_strconcat("kernel/iommu_groups/10/devices/", fake_vf_name(f.pf, 0), NULL);
+        g_autofree char *link = g_strconcat(fake_vf_path(f.pf, 0), "/driver", NULL);
+        fake_add_directory(f.k, member);
+        fake_remove(f.k, link);
+        fake_hold_node(f.k, "vfio/10", 4711, "qemu");
+        g_autofree char *before = fake_writes(f.k);
+        ASSERT_ERROR(bind_vf(&f, 0, NULL, NULL), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "process 4711 (qemu)");
+        ASSERT_ERROR(bind_vf(&f, 0, "accelvf", NULL), EBUSY);
+        g_autofree char *after = fake_writes(f.k);
+        ASSERT_STREQ(after, before);
+
+        /* It may be held because of another function of the group. */
+        g_autofree char *other = g_strdup("kernel/iommu_groups/10/devices/0000:ff:00.1");
+        fake_add_directory(f.k, other);
+        ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
+}
+
 static void test_bind_no_driver(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -755,6 +782,7 @@ int main(int argc, char **argv)
         TEST(test_bind);
         TEST(test_bind_without_autoprobe);
         TEST(test_unbind_in_use);
+        TEST(test_bind_leaving);
         TEST(test_bind_no_driver);
         TEST(test_bind_errno);
         TEST(test_bind_no_iommu);
