@@ -223,6 +223,16 @@ void device_event(const Device *device, const char *action, const char *extra)
         tree_after_unlock(send_event, event);
 }
 
+void kernel_event(const char *action, const char *devpath, const char *subsystem)
+{
+        PendingEvent *event = g_new0(PendingEvent, 1);
+
+        event->action = g_strdup(action);
+        event->devpath = g_strdup(devpath);
+        event->subsystem = g_intern_string(subsystem);
+        tree_after_unlock(send_event, event);
+}
+
 static Node *subsystem_directory(const Device *device)
 {
         g_autofree char *path = g_strdup_printf("%s/%s", device->is_class ? "class" : "bus", device->subsystem);

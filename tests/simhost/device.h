@@ -65,6 +65,9 @@ void device_remove_driver_links(Device *device);
 /* Announces it as soon as the lock is free. extra: more "KEY=VALUE\n" lines, or NULL. */
 void device_event(const Device *device, const char *action, const char *extra);
 
+/* The same for what is no device: a module, a driver. */
+void kernel_event(const char *action, const char *devpath, const char *subsystem);
+
 /* What the files bind and unbind of a PCI driver do; called without the lock. */
 typedef int (*DriverBindFunc)(const char *driver, const char *device);
 void device_set_bind(DriverBindFunc bind, DriverBindFunc unbind);

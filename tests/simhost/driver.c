@@ -311,8 +311,17 @@ static void release_from(GpuFunction *function, const char *driver)
                 driver_release(function);
 }
 
+/* vfio-pci is in vfio_pci.ko. */
+static char *module_of(const char *driver)
+{
+        return g_strdelimit(g_strdup(driver), "-", '_');
+}
+
+/* The driver is announced when it has been bound to what it matches. */
 int driver_load(const char *driver)
 {
+        g_autofree char *module = module_of(driver), *module_path = g_strdup_printf("/module/%s", module),
+                        *driver_path = g_strdup_printf("/bus/pci/drivers/%s", driver);
         int r = 0;
 
         tree_lock();
@@ -321,8 +330,11 @@ int driver_load(const char *driver)
         else if (driver_is_loaded(driver))
                 r = -EEXIST;
         else {
+                device_module(module);
+                kernel_event("add", module_path, "module");
                 device_driver("pci", driver);
                 for_each_function(attach_to, driver);
+                kernel_event("add", driver_path, "drivers");
         }
         tree_unlock();
         return r;
@@ -330,6 +342,8 @@ int driver_load(const char *driver)
 
 int driver_unload(const char *driver)
 {
+        g_autofree char *module = module_of(driver), *module_path = g_strdup_printf("/module/%s", module),
+                        *driver_path = g_strdup_printf("/bus/pci/drivers/%s", driver);
         int r = 0;
 
         tree_lock();
@@ -338,6 +352,9 @@ int driver_unload(const char *driver)
         else {
                 for_each_function(release_from, driver);
                 node_remove_child(drivers_directory(), driver);
+                kernel_event("remove", driver_path, "drivers");
+                node_remove_child(node_make_path(device_sys(), "module"), module);
+                kernel_event("remove", module_path, "module");
         }
         tree_unlock();
         return r;

@@ -299,7 +299,10 @@ class BindingTest(SriovTest):
 
     def test_modules_come_and_go(self):
         self.enable(2)
+        self.inside.monitor(["pci", "module", "drivers"])
         self.host.ctl("unload", "vfio-pci")
+        self.assertEqual(self.hear(2), ["remove drivers vfio-pci", "remove module vfio_pci"])
+        self.assertFalse(self.inside.exists("/sys/module/vfio_pci"))
         self.assertFalse(self.inside.exists(f"{BUS}/drivers/vfio-pci"))
         vf = self.VFS[0]
         self.write("driver/unbind", vf, vf)
@@ -307,6 +310,7 @@ class BindingTest(SriovTest):
         self.assertIsNone(self.probe(vf))
         self.assertIsNone(self.driver(vf))
         self.host.ctl("load", "vfio-pci")
+        self.assertEqual(self.hear(4)[1:], ["add module vfio_pci", f"bind pci {vf}", "add drivers vfio-pci"])
         self.assertEqual(self.driver(vf), "vfio-pci")
         with self.assertRaises(simhost.ControlError) as caught:
             self.host.ctl("load", "vfio-pci")
