@@ -82,6 +82,67 @@ static void test_pci_ids(void)
         }
 }
 
+static char *words(char *const *list)
+{
+        return list ? g_strjoinv("|", (char **)list) : NULL;
+}
+
+/* Each key of a GPU comes from the last section that matches it and has that key. */
+static void test_gpus(void)
+{
+        static const struct {
+                const char *name, *pools, *allow, *forbid;
+                int64_t spare, priority;
+        } expected[] = {
+                { "0000:41:00.0", "ai|desk", "A2-4Q|NVIDIA A2-8Q", "*-1B", 0, -3 },
+                { "0000:42:00.0", "ai|desk", NULL, "*-1B", 7, CONFIG_PRIORITY_NOT_SAID },
+                { "10000:41:00.0", NULL, NULL, "*-1B", 1, CONFIG_PRIORITY_NOT_SAID },
+                { "mdpy", "", NULL, "", 1, 2 },
+                { "MDPY", NULL, NULL, "*-1B", 1, CONFIG_PRIORITY_NOT_SAID },
+        };
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Config *c = config_new();
+
+        log_set_max_level(LOG_CRIT);
+        ASSERT_EQ(c->strategy, PLACEMENT_BREADTH);
+        scratch_file(&s, "vgpud.conf",
+                     "[placement]\nstrategy=consolidated\n[gpu *]\nspare=1\nforbid=*-1B\n[gpu 0000:4?:*]\n"
+                     "pool = ai, desk\n[gpu 0000:41:00.0]\nallow=A2-4Q ; NVIDIA A2-8Q,,\nspare=0\npriority=-3\n"
+                     "nonsense=1\n[gpu]\nspare=9\n[gpu ]\nspare=9\n[gpuX]\nspare=9\n");
+        scratch_directory(&s, "vgpud.conf.d");
+        scratch_file(&s, "vgpud.conf.d/10.conf",
+                     "[gpu mdpy]\npool=\nforbid=\npriority=2\n[gpu 0000:42:00.0]\nspare=7\n");
+        scratch_file(&s, "vgpud.conf.d/20.conf",
+                     "[gpu 0000:42:00.0]\npriority=high\nspare=-1\n[placement]\nstrategy=width\n");
+        config_read(c, s.path);
+        ASSERT_EQ(c->strategy, PLACEMENT_DEPTH);
+        for (size_t i = 0; i < G_N_ELEMENTS(expected); i++) {
+                ConfigGpu g = config_find_gpu(c, expected[i].name);
+                g_autofree char *pools = words(g.pools), *allow = words(g.allow), *forbid = words(g.forbid);
+
+                ASSERT_STREQ(pools, expected[i].pools);
+                ASSERT_STREQ(allow, expected[i].allow);
+                ASSERT_STREQ(forbid, expected[i].forbid);
+                ASSERT_EQ(g.spare, expected[i].spare);
+                ASSERT_EQ(g.priority, expected[i].priority);
+        }
+        config_free(c);
+}
+
+/* The kernel writes addresses in lower case. */
+static void test_gpu_in_capitals(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Config *c = config_new();
+
+        scratch_file(&s, "vgpud.conf", "[gpu 0000:AF:*]\nspare=1\n[gpu Mdpy]\nspare=2\n");
+        config_read(c, s.path);
+        ASSERT_EQ(config_find_gpu(c, "0000:af:00.0").spare, 1);
+        ASSERT_EQ(config_find_gpu(c, "mdpy").spare, -1);
+        ASSERT_EQ(config_find_gpu(c, "Mdpy").spare, 2);
+        config_free(c);
+}
+
 /* Links are followed, as of everything below /etc. */
 static void test_link(void)
 {
@@ -101,6 +162,8 @@ int main(int argc, char **argv)
         TEST(test_defaults);
         TEST(test_files);
         TEST(test_pci_ids);
+        TEST(test_gpus);
+        TEST(test_gpu_in_capitals);
         TEST(test_link);
         return tests_end();
 }
