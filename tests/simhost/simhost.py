@@ -68,6 +68,10 @@ class ControlError(Exception):
         self.name, _, self.text = answer.partition(": ")
 
 
+class HostAborted(Exception):
+    """The host ended itself, because something was done that no program may do."""
+
+
 class Agent:
     """A process inside the host that does one system call after the other.
 
@@ -165,12 +169,15 @@ class Host:
     def __exit__(self, *exception):
         for agent in self.agents:
             agent.let_go()
-        if self.process.poll() is None:
+        ended = self.process.poll()
+        if ended is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait()
         for agent in self.agents:
             agent.stop()
         self.process.stdout.close()
+        if ended == -signal.SIGABRT and not any(exception):
+            raise HostAborted("somebody opened a file that acts when it is opened; the host said which")
 
     def inside(self, command):
         """The command line that runs a command inside."""
@@ -222,12 +229,14 @@ class Host:
         ):
             variables = {"SIMHOST": os.path.abspath(self.command[0]), "SIMHOST_CONTROL": self.control, **variables}
             tools[name] = os.path.join(os.path.dirname(self.control), name)
-            with open(tools[name], "w", encoding="utf-8") as file:
+            # An earlier one may be being executed at this moment, and cannot be written to then.
+            with open(tools[name] + ".new", "w", encoding="utf-8") as file:
                 print("#!/bin/sh", file=file)
                 for variable, value in variables.items():
                     print(f"export {variable}={shlex.quote(value)}", file=file)
                 print(f'exec {shlex.quote(program_path)} "$@"', file=file)
-            os.chmod(tools[name], 0o755)
+            os.chmod(tools[name] + ".new", 0o755)
+            os.replace(tools[name] + ".new", tools[name])
         return tools
 
     def writes(self, clear=False):
