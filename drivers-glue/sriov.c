@@ -108,6 +108,18 @@ static int read_state(VgpuIo *io, const char *path, VfState *ret)
         return !ret->driver && !ret->override && !device_exists(io, path) ? -ENODEV : 0;
 }
 
+static int read_state_or_explain(VgpuTarget *t, const VgpuVf *vf, VfState *ret, VgpudError *reterr)
+{
+        int r = read_state(t->io, vf->path, ret);
+
+        if (is_gone(r))
+                return gpu_gone(t->facts, r, reterr);
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
+                                              vf->path, g_strerror(-r));
+        return 0;
+}
+
 /* An instance; without a driver but reserved for one it is half made, or half destroyed. */
 static bool is_handed_out(const VfState *s)
 {
@@ -360,25 +372,30 @@ static void restore_from_text(const char *text, Restore *ret)
         }
 }
 
-/* The function is taken from whatever has it, which is refused while somebody uses it. Then nothing keeps it
- * from being what it was. */
+/* The function is taken from whatever has it, which is refused while somebody uses it. Its driver_override goes
+ * last: as long as that names a driver of VFIO, whoever comes after a crash sees that there is something to put
+ * back. A quota that cannot be put back does not keep the rest from it. */
 static int put_back(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const Restore *was,
                     VgpudError *reterr)
 {
-        g_autofree char *mark = NULL;
-        int q = 0, r;
+        _cleanup_vgpud_error_ VgpudError quota = VGPUD_ERROR_INIT;
+        _cleanup_(vf_state_done) VfState now = { 0 };
+        int r, q = 0;
 
         if (was->quotas && was->quotas->len > 0) {
-                /* As long as its quotas are not what they were, it can be seen that it was handed out. */
-                (void)vfs_read_override(t->io, vf->path, &mark);
-                r = vfs_bind(t->io, vf, NULL, vfs_driver_is_vfio(mark) ? mark : was->state.override, reterr);
+                r = read_state_or_explain(t, vf, &now, reterr);
                 if (r < 0)
                         return r;
-                q = vf_quota_write(t, p, vf, was->quotas, reterr);
+                r = vfs_bind(t->io, vf, NULL, now.override, reterr);
+                if (r < 0)
+                        return r;
+                q = vf_quota_write(t, p, vf, was->quotas, &quota);
         }
-        /* A quota that cannot be set back must not keep the function from anybody. */
-        r = vfs_bind(t->io, vf, was->state.driver, was->state.override, q < 0 ? NULL : reterr);
-        return q < 0 ? q : r;
+        r = vfs_bind(t->io, vf, was->state.driver, was->state.override, reterr);
+        if (r < 0 || q >= 0)
+                return r;
+        vgpud_error_move(reterr, &quota);
+        return q;
 }
 
 /* create */
@@ -431,18 +448,6 @@ static int refuse_parent(VgpuTarget *t, const VgpuVf *vf, const VfState *s, Vgpu
                                 "virtual function %s of GPU %s is handed out already: %s %s", vf->name,
                                 t->facts->name, s->driver ? "it is bound to" : "it is reserved for",
                                 s->driver ? s->driver : s->override);
-}
-
-static int read_state_or_explain(VgpuTarget *t, const VgpuVf *vf, VfState *ret, VgpudError *reterr)
-{
-        int r = read_state(t->io, vf->path, ret);
-
-        if (is_gone(r))
-                return gpu_gone(t->facts, r, reterr);
-        if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
-                                              vf->path, g_strerror(-r));
-        return 0;
 }
 
 /* How well a function fits: 0 not at all, because it is taken or cannot be read. One that no driver has is
@@ -503,9 +508,12 @@ static int hand_out(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, 
         _cleanup_(vf_state_done) VfState state = { 0 };
         int r;
 
+        /* First its driver_override, by which it is seen to be half made. */
+        r = vfs_bind(t->io, vf, was->driver, driver, reterr);
+        if (r < 0)
+                return r;
         if (args->attributes && args->attributes->len > 0) {
-                /* Not under the hands of a driver of the host; and reserved first, so that whoever comes after a
-                 * crash sees that something was begun. */
+                /* Not under the hands of a driver of the host. */
                 r = vfs_bind(t->io, vf, NULL, driver, reterr);
                 if (r < 0)
                         return r;
