@@ -152,7 +152,7 @@ static int store_numvfs(Node *node, const char *bytes, size_t length)
         return r;
 }
 
-/* A reader waits while the number changes. */
+/* A reader waits while the number changes, as with Linux 6.1; with 6.12 it is told the old one. */
 static int show_numvfs(Node *node, GString *text)
 {
         Gpu *gpu = node->data;
