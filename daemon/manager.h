@@ -112,6 +112,7 @@ typedef struct Place {
         const VgpuType **types;         /* owned; of each candidate, NULL where it is not known to offer it */
         GPtrArray *texts;               /* owned: lists of strings that candidates borrow */
         VgpudError error;               /* why the first that may offer the type cannot be asked */
+        bool more_errors;               /* there are others */
 } Place;
 /* Errors: INVALID, NO_SUCH_TYPE, AMBIGUOUS. That nothing is chosen is none. */
 int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,

@@ -147,6 +147,8 @@ static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *p
                 c->refusal = make_refusal(place, gpu, error.message);
                 if (c->offers && place->error.code == VGPUD_ERROR_NONE)
                         vgpud_error_move(&place->error, &error);
+                else if (c->offers)
+                        place->more_errors = true;
         } else if (!type)
                 c->refusal = "it does not offer that type";
         return 0;
@@ -162,7 +164,7 @@ static int no_such_type(Manager *m, const char *name, VgpudError *reterr)
         for (const GList *l = gpus; l; l = l->next) {
                 const Gpu *gpu = l->data;
                 /* One is enough to see what is wrong. */
-                if (gpu->state == GPU_UNPREPARED && !later)
+                if (gpu->state == GPU_UNPREPARED && gpu->snapshot && gpu->snapshot->types->len == 0 && !later)
                         later = g_strdup_printf("; GPU %s offers none yet: %s", gpu_name(gpu), gpu->reason);
                 for (guint i = 0; gpu->snapshot && i < gpu->snapshot->types->len; i++) {
                         const VgpuType *t = gpu->snapshot->types->pdata[i];
@@ -307,7 +309,10 @@ static int refuse(const Place *place, const CreateRequest *request, VgpudError *
                 return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
                                         "no GPU that offers %s may be taken: %s", what, why);
         case PLACEMENT_REFUSED:
-                return vgpud_error_setf(reterr, place->error.code, "%s", place->error.message);
+                if (!place->more_errors)
+                        return vgpud_error_setf(reterr, place->error.code, "%s", place->error.message);
+                return vgpud_error_setf(reterr, place->error.code, "no GPU that offers %s can be asked: %s",
+                                        what, why);
         case PLACEMENT_FITS:
         default:
                 g_assert_not_reached();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "fake-nvidia.h"
 #include "fixture.h"
 
 #define A      "0000:08:00.0"
@@ -241,9 +242,39 @@ static void test_stuck(void)
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
         ASSERT_CONTAINS(p->placement->ranks[1].reason, "it takes no work: ");
         /* B is the only one that can be asked, and its driver has the answer */
+        fake_hang(f.kernel, "write", "devices/pci0000:00/" B "/mdev_supported_types/i915-GVTg_V5_8/create");
+        ASSERT_OK(manager_create(f.manager, REQUEST_N(4, .type = "GVTg_V5_8"), &job, NULL));
+        ASSERT_STREQ(job->gpu_name, B);
         ASSERT_OK(manager_create(f.manager, REQUEST_N(9, .type = "GVTg_V5_8"), &job, NULL));
         ASSERT_STREQ(job->gpu_name, B);
+        ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " B " state=stuck"));
+        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8"), VGPUD_ERROR_GPU_STUCK,
+                            "no GPU that offers GVTg_V5_8 can be asked: GPU " A ": it takes no work: ");
+        fixture_forget(&f);
         fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " A " state=ready"));
+        ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " B " state=ready"));
+}
+
+/* A GPU whose virtual functions are not enabled, and nobody knows what it will offer. */
+static void test_unprepared(void)
+{
+        g_autoptr(GPtrArray) facts = g_ptr_array_new();
+        g_autofree char *message = NULL;
+        FakeNvidia *gpu;
+        Fixture f;
+
+        fixture_init(&f);
+        fixture_start(&f);
+        gpu = fake_add_l40s(f.kernel, A, false);
+        g_ptr_array_add(facts, fake_nvidia_facts(gpu));
+        manager_apply_inventory(f.manager, facts);
+        g_assert(fixture_wait(&f, saw, (void *)"gpu~ " A " state=unprepared"));
+        message = create_error(&f, REQUEST(.type = "L40S-4Q"), VGPUD_ERROR_NO_SUCH_TYPE);
+        fixture_done(&f);
+        gpu_facts_unref(facts->pdata[0]);
+        fake_nvidia_free(gpu);
+        ASSERT_CONTAINS(message, "none offers any type; GPU " A " offers none yet: its virtual functions");
 }
 
 int main(int argc, char **argv)
@@ -257,5 +288,6 @@ int main(int argc, char **argv)
         TEST(test_hope);
         TEST(test_nodes_and_neighbours);
         TEST(test_stuck);
+        TEST(test_unprepared);
         return tests_end();
 }
