@@ -145,6 +145,11 @@ void print_modes(const GpuInfo *g, unsigned indent)
         }
 }
 
+bool type_waits_for_gpu(const GpuInfo *g, const TypeInfo *t)
+{
+        return *g->reason && g_strcmp0(t->why_not, g->reason) == 0;
+}
+
 static void print_type_why(const GpuInfo *g, const TypeInfo *t)
 {
         bool named = t->name && *t->name && strcmp(t->name, t->id) != 0;
@@ -155,7 +160,7 @@ static void print_type_why(const GpuInfo *g, const TypeInfo *t)
                                                 most ? " of " : "", most ? most : "");
 
         print_wrapped(0, t->id, text);
-        if (t->why_not) {
+        if (t->why_not && !type_waits_for_gpu(g, t)) {
                 g_autofree char *why = g_strdup_printf("%s: %s", t->available > 0 ? "No more, because" : "Why",
                                                        t->why_not);
 
@@ -237,6 +242,12 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
 
                 if (only && only != g)
                         continue;
+                for (unsigned k = 0; k < g->types->len; k++)
+                        if (type_waits_for_gpu(g, g->types->pdata[k])) {
+                                g_autofree char *head = g_strconcat(g->name, ":", NULL);
+                                print_wrapped(0, head, g->reason);
+                                break;
+                        }
                 for (unsigned k = 0; k < g->types->len; k++, n++)
                         print_type_why(g, g->types->pdata[k]);
                 title = g_strdup_printf("Options on %s:", g->name);

@@ -24,6 +24,9 @@ typedef enum PrintFlags {
         PRINT_AVAILABLE = 1 << 1, /* only types that there is room for */
 } PrintFlags;
 
+/* Nothing of it can be made for the reason for which the GPU can make nothing, which need not be said again. */
+bool type_waits_for_gpu(const GpuInfo *g, const TypeInfo *t);
+
 unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);
 /* What each mode is, can be and means. */
 void print_modes(const GpuInfo *g, unsigned indent);

@@ -107,7 +107,7 @@ static void type_line(const char *key, const char *text)
         (void)printf("    %s%s: %s%s\n", tone_begin(TONE_DIM), key, printable, tone_end(TONE_DIM));
 }
 
-static void show_type(const TypeInfo *t)
+static void show_type(const GpuInfo *g, const TypeInfo *t)
 {
         static const struct {
                 const char *key;
@@ -153,7 +153,7 @@ static void show_type(const TypeInfo *t)
                 g_string_append_printf(s, ", %s", t->device_api);
         (void)puts(s->str);
         g_string_free(s, true);
-        if (t->why_not)
+        if (t->why_not && !type_waits_for_gpu(g, t))
                 print_wrapped(4, t->available > 0 ? "no more, because:" : "why:", t->why_not);
         if (t->earlier_name)
                 print_wrapped(4, "careful: when vgpud saw this id before it was", t->earlier_name);
@@ -242,7 +242,7 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
         if (g->types->len > 0) {
                 (void)puts("\nTypes:");
                 for (unsigned i = 0; i < g->types->len; i++)
-                        show_type(g->types->pdata[i]);
+                        show_type(g, g->types->pdata[i]);
         }
         print_type_options(g, "\nOptions of create (--attr):", 4);
 }
