@@ -9,7 +9,7 @@ import vmsriov
 HARDWARE = "nvme"
 
 
-class Nvme(vmsriov.Facts, vmcase.Case):
+class Nvme(vmsriov.AllFacts, vmcase.Case):
     hardware = HARDWARE
     total = 4
 

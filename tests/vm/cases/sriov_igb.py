@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the kernel does with virtual functions by itself, without vgpud: those of a network card, which are far from
-it and have a driver of their own."""
+"""The virtual functions of a network card, which are far from it and have a driver of their own: what the kernel
+does by itself, and vgpud."""
 
 import errno
+import os
 
 import vmcase
 import vmsriov
@@ -28,6 +29,33 @@ class Igb(vmsriov.Facts, vmcase.Case):
         self.assertEqual([vf.driver() for vf in vfs], ["vfio-pci", "igbvf"])
         vfs[0].bind(None)
         self.assertEqual((vfs[0].driver(), vfs[0].override()), ("igbvf", None))
+
+
+class Igbvf(vmsriov.Managed):
+    hardware = HARDWARE
+
+    def test_as_many_as_there_can_be(self):
+        vmcase.vgpuctl("enable-vfs", self.pf.address, self.total)
+        for vf in self.assertVfs(self.total):
+            self.assertLetGo(vf)
+        vmcase.vgpuctl("disable-vfs", self.pf.address)
+        self.assertVfs(0)
+
+    def test_taken_from_a_driver_and_given_back(self):
+        vfs = self.pf.enable(2, autoprobe=True)
+        self.assertVfs(2)
+        [net] = os.listdir(vfs[0].path / "net")
+        uuid = vmcase.vgpuctl("create", "vf", "--gpu", self.pf.address).out.strip()
+        vf = self.assertHandedOut(uuid)
+        self.assertEqual(vf.address, vfs[0].address)
+        self.assertFalse(os.path.exists(f"/sys/class/net/{net}"))
+        self.assertEqual(vfs[1].driver(), "igbvf")
+        # A successor knows what it was.
+        vmcase.run("systemctl", "restart", "vgpud")
+        self.bus.until(lambda objects: uuid in objects.instances)
+        self.assertHandedOut(uuid)
+        vmcase.vgpuctl("destroy", uuid)
+        self.assertLetGo(vf, "igbvf")
 
 
 vmcase.main()

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vgpud and the virtual functions of a device that its configuration admits: an NVMe controller stands for an
+accelerator."""
+
+import os
+
+import vmcase
+import vmsriov
+
+HARDWARE = "nvme"
+
+
+class Sriov(vmsriov.Managed):
+    hardware = HARDWARE
+
+    def test_only_what_is_admitted(self):
+        self.assertNotIn(self.pf.address, self.before)
+        gpu = self.gpu()
+        self.assertEqual((gpu["VendorId"], gpu["DeviceId"], gpu["Driver"]), (0x1B36, 0x10, "nvme"))
+        self.assertEqual((gpu["State"], gpu["EnabledVfs"], gpu["TotalVfs"]), ("unprepared", 0, self.total))
+        self.assertIn("enable-vfs", gpu["Reason"])
+        self.assertEqual(gpu["IommuGroup"], self.pf.group())
+        # Its virtual functions are none of their own.
+        self.pf.enable(2, autoprobe=True)
+        self.assertVfs(2)
+        self.assertEqual(set(self.objects().gpus), {*self.before, self.pf.address})
+
+    def test_there_and_back(self):
+        for count in (2, 0, 3, 1, self.total):
+            with self.subTest(count=count):
+                argv = ["enable-vfs", self.pf.address, count] if count else ["disable-vfs", self.pf.address]
+                vmcase.vgpuctl(*argv)
+                for vf in self.assertVfs(count):
+                    self.assertLetGo(vf)
+                types = self.gpu()["Types"]
+                self.assertEqual(types["vf"]["Available"], count)
+                self.assertEqual(self.gpu()["State"], "ready" if count else "unprepared")
+
+    def test_more_than_there_can_be(self):
+        vmcase.vgpuctl("enable-vfs", self.pf.address, 1)
+        message = self.assertVgpuctlFails(2, "InvalidArgs", "enable-vfs", self.pf.address, self.total + 1)
+        print(message)
+        self.assertIn(f"can have {self.total} virtual functions, not {self.total + 1}", message)
+        self.assertIn("disable-vfs", vmcase.vgpuctl("enable-vfs", self.pf.address, 0, status=2).err)
+        self.assertVfs(1)
+
+    def test_behind_our_back(self):
+        self.pf.enable(2)
+        self.assertVfs(2)
+        uuid = self.create()
+        # Whoever does this by hand takes the instance along: vgpud sees it.
+        self.pf.disable()
+        self.bus.until(lambda objects: uuid not in objects.instances)
+        self.assertVfs(0)
+        self.assertEqual(vmcase.records(), [])
+
+    def test_without_a_driver(self):
+        self.pf.unbind()
+        self.bus.until(lambda objects: objects.gpus[self.pf.address]["Driver"] == "")
+        print(self.gpu()["Reason"])
+        self.assertEqual(self.gpu()["State"], "unsupported")
+        self.assertVgpuctlFails(7, "NotSupported", "enable-vfs", self.pf.address, 2)
+        self.pf.bind(None)
+        self.bus.until(lambda objects: objects.gpus[self.pf.address]["State"] == "unprepared")
+
+    # -- in use --
+
+    def assertRefusedFor(self, user, vf, *argv):  # pylint: disable=invalid-name
+        message = self.assertVgpuctlFails(6, "InUse", *argv)
+        print(message)
+        self.assertIn(vf.address, message)
+        self.assertIn(str(user.pid), message)
+        self.assertIn(vmcase.Path(f"/proc/{user.pid}/comm").read_text().strip(), message)
+
+    def test_one_that_somebody_uses(self):
+        """Made and used behind our back; with the device open the kernel would wait for ever."""
+        vfs = self.pf.enable(3)
+        vfs[1].bind("vfio-pci")
+        for device in (True, False):
+            with self.subTest(device=device), vmcase.VfioProcess(vfs[1].address, device) as user:
+                self.assertRefusedFor(user, vfs[1], "disable-vfs", self.pf.address)
+                self.assertRefusedFor(user, vfs[1], "enable-vfs", self.pf.address, 1)
+                self.assertVfs(3)
+                # The others stay as usable as they were.
+                uuid = self.create()
+                self.assertNotEqual(self.assertHandedOut(uuid).address, vfs[1].address)
+                self.destroy(uuid)
+        vfs[1].release()
+        self.bus.until(lambda objects: not objects.instances)
+        vmcase.vgpuctl("disable-vfs", self.pf.address)
+        self.assertVfs(0)
+
+    def test_one_that_is_handed_out(self):
+        vmcase.vgpuctl("enable-vfs", self.pf.address, 2)
+        uuid = self.create(name="desk")
+        vf = self.assertHandedOut(uuid)
+        message = self.assertVgpuctlFails(6, "InUse", "disable-vfs", self.pf.address)
+        print(message)
+        self.assertIn(vf.address, message)
+        self.assertVfs(2)
+        with vmcase.VfioProcess(vf.address, device=True) as user:
+            message = self.assertVgpuctlFails(6, "InUse", "destroy", "desk")
+            print(message)
+            self.assertIn(str(user.pid), message)
+            self.assertHandedOut(uuid)
+        vmcase.vgpuctl("destroy", "desk")
+        self.assertLetGo(vf)
+        vmcase.vgpuctl("disable-vfs", self.pf.address)
+        self.assertVfs(0)
+
+    # -- handed out --
+
+    def test_created_and_destroyed(self):
+        vmcase.vgpuctl("enable-vfs", self.pf.address, 2)
+        uuid = vmcase.vgpuctl("create", "vf", "--gpu", self.pf.address, "--name", "desk").out.strip()
+        vf = self.assertHandedOut(uuid)
+        item = self.objects().instances[uuid]
+        self.assertEqual((item["Name"], item["Origin"], item["Owner"]), ("desk", "vgpud", 0))
+        self.assertEqual(vmcase.records(), [uuid])
+        self.assertEqual(self.gpu()["Types"]["vf"]["Available"], 1)
+        self.assertIn(uuid, vmcase.vgpuctl("list").out)
+        shown = vmcase.vgpuctl_json("show", "desk")["instance"]["hand_over"]
+        self.assertEqual(shown["group_node"], vmcase.group_node(vf.address))
+        # It can be used as a virtual machine uses it.
+        with vmcase.VfioUser(vf.address, device=True):
+            pass
+        vmcase.vgpuctl("destroy", "desk")
+        self.assertLetGo(vf)
+        self.assertFalse(os.path.exists(shown["group_node"]))
+        self.assertEqual(vmcase.records(), [])
+        self.assertEqual(self.gpu()["Types"]["vf"]["Available"], 2)
+
+    def test_until_there_are_no_more(self):
+        vmcase.vgpuctl("enable-vfs", self.pf.address, 2)
+        uuids = vmcase.vgpuctl("create", "vf", "--gpu", self.pf.address, "--count", 2).out.split()
+        self.assertEqual(len({self.assertHandedOut(uuid).address for uuid in uuids}), 2)
+        print(self.assertVgpuctlFails(5, "NoCapacity", "create", "vf", "--gpu", self.pf.address))
+        vmcase.vgpuctl("destroy", *uuids)
+        for vf in self.assertVfs(2):
+            self.assertLetGo(vf)
+
+    def test_a_restart_changes_nothing(self):
+        vmcase.vgpuctl("enable-vfs", self.pf.address, 2)
+        uuid = self.create(name="desk")
+        before = self.objects().instances[uuid]
+        vmcase.run("systemctl", "restart", "vgpud")
+        self.bus.until(lambda objects: uuid in objects.instances)
+        self.assertHandedOut(uuid)
+        self.assertEqual(self.objects().instances[uuid], before)
+        vf = self.vf_of(uuid)
+        vmcase.vgpuctl("destroy", "desk")
+        self.assertLetGo(vf)
+
+    def test_made_by_hand(self):
+        [vf, _] = self.pf.enable(2)
+        vf.bind("vfio-pci")
+        [uuid] = self.bus.until(lambda objects: len(objects.instances) == 1).instances
+        self.assertEqual(self.objects().instances[uuid]["Origin"], "foreign")
+        self.assertVgpuctlFails(4, "Foreign", "destroy", uuid)
+        vmcase.vgpuctl("destroy", "--foreign", uuid)
+        self.assertLetGo(vf)
+
+
+vmcase.main()
