@@ -165,7 +165,7 @@ static void print_type_why(const GpuInfo *g, const TypeInfo *t)
                                                        t->why_not);
 
                 print_wrapped(4, NULL, why);
-        } else if (t->available <= 0)
+        } else if (t->available <= 0 && !t->why_not)
                 print_wrapped(4, NULL, "Why: the driver does not tell");
         if (t->earlier_name) {
                 g_autofree char *careful = g_strdup_printf(
