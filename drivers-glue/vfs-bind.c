@@ -168,7 +168,7 @@ static int set_override(const Binding *b, const char *override, VgpudError *rete
                 r = 0;
         if (r >= 0)
                 return 0;
-        if (vfs_is_gone(r) && !vfs_device_exists(b->io, b->vf->path))
+        if (r == -ENODEV || (vfs_is_gone(r) && !vfs_device_exists(b->io, b->vf->path)))
                 return vf_gone(b, r, reterr);
         if (!override)
                 return vgpud_error_set_errnof(

@@ -36,7 +36,8 @@ static int gpu_gone(const Change *c, int r, VgpudError *reterr)
 
 static int cannot_read(const Change *c, const char *name, int r, VgpudError *reterr)
 {
-        if (vfs_is_gone(r) && !vfs_device_exists(c->io, c->facts->path))
+        /* The attributes of a device answer ENODEV some moments before its folder goes. */
+        if (r == -ENODEV || (vfs_is_gone(r) && !vfs_device_exists(c->io, c->facts->path)))
                 return gpu_gone(c, r, reterr);
         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s/%s cannot be read: %s",
                                       c->facts->path, name, g_strerror(-r));

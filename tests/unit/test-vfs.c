@@ -361,6 +361,16 @@ static void test_gone(void)
         ASSERT_ERROR(set(&f, 2), ENOLINK);
 }
 
+/* The folder of a device that goes is still there for a moment. */
+static void test_going(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        fake_fail(f.k, "read", PF "/sriov_numvfs", ENODEV);
+        ASSERT_ERROR(set(&f, 2), ENOLINK);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+}
+
 /* In use */
 
 static void test_in_use(void)
@@ -773,6 +783,7 @@ int main(int argc, char **argv)
         TEST(test_nothing_happens);
         TEST(test_race);
         TEST(test_gone);
+        TEST(test_going);
         TEST(test_in_use);
         TEST(test_carries);
         TEST(test_keeps_out);
