@@ -42,6 +42,7 @@ PlacementStrategy placement_strategy_from_string(const char *text)
  */
 static uint64_t read_address(const char *name)
 {
+        static const char form[] = "xxxxxxxx:xx:xx.x";
         size_t n = 0;
         uint64_t v = 0;
 
@@ -49,10 +50,10 @@ static uint64_t read_address(const char *name)
                 n++;
         if (n < 4 || n > 8)
                 return 0;
-        for (const char *form = "xxxxxxxx:xx:xx.x" + 8 - n; *form; form++, name++) {
-                if (*form != 'x' ? *name != *form : !g_ascii_isxdigit(*name) || g_ascii_isupper(*name))
+        for (const char *f = &form[8 - n]; *f; f++, name++) {
+                if (*f != 'x' ? *name != *f : !g_ascii_isxdigit(*name) || g_ascii_isupper(*name))
                         return 0;
-                if (*form == 'x')
+                if (*f == 'x')
                         v = v << 4 | (uint64_t)g_ascii_xdigit_value(*name);
         }
         return *name ? 0 : v + 1;
