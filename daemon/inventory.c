@@ -43,6 +43,7 @@ typedef struct Discovery {
         GArray *also;         /* ref: Config.also */
         GPtrArray *facts;     /* GpuFacts */
         GPtrArray *pci;       /* char *: paths of all PCI devices */
+        uint64_t began_usec;  /* CLOCK_REALTIME */
         int result;
 } Discovery;
 
@@ -205,6 +206,7 @@ static void discovery_run(LaneWork *w, VgpuIo *io)
         g_autoptr(GPtrArray) parents = NULL;
         struct udev *udev;
 
+        d->began_usec = manager_now_realtime();
         d->result = mdev_parents_read(io, &parents);
         if (d->result < 0)
                 return;
@@ -290,7 +292,7 @@ static void discovery_done(LaneWork *w)
                         log_warning_errno(d->result, "Cannot look for GPUs: %m");
                 else {
                         learn_paths(inventory, d->facts, d->pci);
-                        manager_apply_inventory(inventory->manager, d->facts);
+                        manager_apply_inventory(inventory->manager, d->facts, d->began_usec);
                 }
                 if (inventory->again) {
                         inventory->again = false;

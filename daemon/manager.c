@@ -224,7 +224,13 @@ static void forget_instances_without_driver(Manager *m)
         }
 }
 
-void manager_apply_inventory(Manager *m, const GPtrArray *facts)
+/* It has answered since the looking for GPUs began, so it is there again, or was when it answered. */
+static bool seen_since(const Gpu *gpu, uint64_t usec)
+{
+        return gpu->snapshot && gpu->state != GPU_FAILED && gpu->snapshot->taken_usec > usec;
+}
+
+void manager_apply_inventory(Manager *m, const GPtrArray *facts, uint64_t began_usec)
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
         g_autoptr(GList) all = NULL;
@@ -237,6 +243,10 @@ void manager_apply_inventory(Manager *m, const GPtrArray *facts)
                 const GpuFacts *now = g_hash_table_lookup(seen, gpu_name(gpu));
                 if (now && same_device(gpu->facts, now))
                         continue;
+                if (!now && seen_since(gpu, began_usec)) {
+                        inventory_request(m->inventory);
+                        continue;
+                }
                 log_info("GPU %s went away", gpu_name(gpu));
                 gpu_withdraw(gpu);
                 MANAGER_EMIT(m, gpu_removed, gpu);

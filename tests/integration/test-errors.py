@@ -92,7 +92,7 @@ class Create(ErrorTest):
         self.assertEqual((types["nvidia-746"]["Available"], types["nvidia-747"]["Available"]), (3, 0))
         self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-8Q"), "same framebuffer size", "4096 MB", "8192 MB")
         h.bus.create(A2, "A2-4Q", count=3)
-        self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-4Q"), "the GPU takes 4 of that type")
+        self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-4Q"), "the GPU takes 4 vGPUs of 4096 MB")
 
     def test_a_driver_that_promises_too_much(self):
         h = self.host("samples")

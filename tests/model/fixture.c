@@ -115,7 +115,7 @@ void fixture_discover(Fixture *f)
                 g_ptr_array_add(facts, fake_gpu_facts(f->fake_gpus->pdata[i]));
         for (guint i = 0; i < f->fake_pfs->len; i++)
                 g_ptr_array_add(facts, fake_pf_facts(f->fake_pfs->pdata[i]));
-        manager_apply_inventory(f->manager, facts);
+        manager_apply_inventory(f->manager, facts, manager_now_realtime());
         for (guint i = 0; i < facts->len; i++)
                 gpu_facts_unref(facts->pdata[i]);
 }

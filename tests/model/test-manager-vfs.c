@@ -182,7 +182,7 @@ static void test_seen_meanwhile(void)
         GpuFacts *facts = fake_pf_facts(f.fake_pfs->pdata[0]);
         facts->enabled_vfs = 1;
         g_ptr_array_add(found, facts);
-        manager_apply_inventory(f.manager, found);
+        manager_apply_inventory(f.manager, found, manager_now_realtime());
         gpu_facts_unref(facts);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 0);
         fake_release(f.kernel);

@@ -48,6 +48,25 @@ static void test_discovery(void)
         ASSERT_FALSE(fixture_saw(&f, "gpu~ " GVT_G " types"));
 }
 
+/* It was away when the looking began, and has answered since. */
+static void test_old_inventory(void)
+{
+        _cleanup_fixture_ Fixture f;
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        uint64_t began_usec = manager_now_realtime();
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
+        manager_apply_inventory(f.manager, none, began_usec);
+        ASSERT_NOT_NULL(get(&f, uuid));
+        ASSERT_EQ(get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+        manager_apply_inventory(f.manager, none, manager_now_realtime());
+        ASSERT_NULL(manager_get_gpu(f.manager, GVT_G));
+}
+
 static void test_life(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -826,6 +845,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_discovery);
+        TEST(test_old_inventory);
         TEST(test_life);
         TEST(test_refusals);
         TEST(test_capacity);

@@ -11,6 +11,11 @@
 #define NODE_HINTS(node, preferred) (&(PlaceHints){ .numa_node = (node), .preferred_numa_node = (preferred) })
 #define HINTS(...)                  (&(PlaceHints){ .numa_node = -1, .preferred_numa_node = -1, __VA_ARGS__ })
 
+static bool job_runs(Fixture *f, void *job)
+{
+        return ((const Job *)job)->state == JOB_RUNNING;
+}
+
 /* GPUs with GVT-g at these addresses and this configuration. */
 static void start(Fixture *f, const char *const *addresses, const char *config)
 {
@@ -226,6 +231,33 @@ static void test_nodes_and_neighbours(void)
                      "i915-GVTg_V5_8, mdpy-hd, mdpy-vga, mdpy-xga");
 }
 
+/* One whose queue is full is passed over, though it would be the first by the strategy. */
+static void test_full_queue(void)
+{
+        _cleanup_fixture_ Fixture f;
+        Outcome o[3] = { 0 };
+        Job *job[3];
+
+        START(&f, "[jobs]\nper-gpu=1\n[placement]\nstrategy=depth\n", A, B);
+        fake_hang(f.kernel, "write", A_PATH "/mdev_supported_types/i915-GVTg_V5_8/create");
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8"), &job[0], NULL));
+        ASSERT_STREQ(job[0]->gpu_name, A);
+        outcome_of(&o[0], job[0]);
+        fake_wait_hanging(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, job_runs, job[0]));
+        for (size_t i = 1; i < 3; i++) {
+                ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8"), &job[i], NULL));
+                ASSERT_STREQ(job[i]->gpu_name, i == 1 ? A : B);
+                outcome_of(&o[i], job[i]);
+        }
+        fake_release(f.kernel);
+        for (size_t i = 0; i < 3; i++) {
+                ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o[i]));
+                ASSERT_EQ(o[i].code, VGPUD_ERROR_NONE);
+                outcome_done(&o[i]);
+        }
+}
+
 /* A GPU that is stuck is not taken, and said to be so where that matters. */
 static void test_stuck(void)
 {
@@ -268,7 +300,7 @@ static void test_unprepared(void)
         fixture_start(&f);
         gpu = fake_add_l40s(f.kernel, A, false);
         g_ptr_array_add(facts, fake_nvidia_facts(gpu));
-        manager_apply_inventory(f.manager, facts);
+        manager_apply_inventory(f.manager, facts, manager_now_realtime());
         g_assert(fixture_wait(&f, saw, (void *)"gpu~ " A " state=unprepared"));
         message = create_error(&f, REQUEST(.type = "L40S-4Q"), VGPUD_ERROR_NO_SUCH_TYPE);
         fixture_done(&f);
@@ -287,6 +319,7 @@ int main(int argc, char **argv)
         TEST(test_promises);
         TEST(test_hope);
         TEST(test_nodes_and_neighbours);
+        TEST(test_full_queue);
         TEST(test_stuck);
         TEST(test_unprepared);
         return tests_end();
