@@ -15,7 +15,9 @@
  *     nvml PID                      the process has initialized NVML and keeps all GPUs open while it lives
  *     nvml-end PID
  *     hold GPU, drop GPU            so does somebody else
- *     linger VF N                   the next N times that its type is to be cleared, its plugin still runs
+ *     manager GPU 0|1               whether the driver is that of a vGPU host: one that is not takes no virtual
+ * functions linger VF N                   the next N times that its type is to be cleared, its plugin still
+ * runs
  */
 
 #include "simhost/nvidia.h"
@@ -214,6 +216,16 @@ static int run_drop(NvidiaCard *card, char **arguments, GString *text)
         return 0;
 }
 
+static int run_manager(NvidiaCard *card, char **arguments, GString *text)
+{
+        unsigned value;
+
+        if (parse_number(arguments[1], 1, &value) < 0)
+                return -EINVAL;
+        card->has_no_manager = value == 0;
+        return 0;
+}
+
 static int run_nvml(NvidiaCard *card, char **arguments, GString *text)
 {
         unsigned number;
@@ -310,6 +322,7 @@ static const Verb verbs[] = {
         { "nvml-end", 1, false, run_nvml_end },
         { "hold", 1, true, run_hold },
         { "drop", 1, true, run_drop },
+        { "manager", 2, true, run_manager },
         { "linger", 2, false, run_linger },
 };
 

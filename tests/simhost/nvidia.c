@@ -343,10 +343,13 @@ static const NodeOps instance_ops = { .show = show_instance };
 /* The driver's probe of a virtual function; afterwards it registers the function with VFIO. */
 static int bind(GpuFunction *function)
 {
+        const NvidiaCard *card = function->gpu->state;
         Node *group;
 
         if (function->index == 0)
                 return 0;
+        if (card->has_no_manager)
+                return -ENODEV;
         group = node_add_directory(function->device->directory, "nvidia");
         node_add_attribute(group, "creatable_vgpu_types", 0444, &creatable_ops, function->state);
         node_add_attribute(group, "current_vgpu_type", 0644, &current_ops, function->state);

@@ -84,6 +84,7 @@ typedef struct NvidiaCard {
         unsigned n_vfs;
         bool heterogeneous;
         bool mig;
+        bool has_no_manager; /* the driver is not that of a vGPU host */
         NvidiaInstance instances[NVIDIA_INSTANCES_MAX];
         unsigned holds;       /* programs that have the GPU itself open */
         GArray *nvml_clients; /* pid_t: those that do so by NVML, for as long as they live */

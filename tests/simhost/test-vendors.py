@@ -568,6 +568,16 @@ class L40sTest(NvidiaTest):
         self.assertIn(1152, self.creatable(10))
         self.assertNotIn(1156, self.creatable(10))
 
+    def test_driver_without_vgpu(self):
+        self.host.ctl("nvidia", "manager", self.GPU, 0)
+        self.sriov("enable")
+        self.assertFalse(self.inside.exists(f"{self.vf(0)}/driver"))
+        self.assertFalse(self.inside.exists(f"{self.vf(0)}/nvidia"))
+        self.assertEqual(self.write("/sys/bus/pci/drivers/nvidia/bind", self.address(0)), "ENODEV")
+        self.host.ctl("nvidia", "manager", self.GPU, 1)
+        self.assertIsNone(self.write("/sys/bus/pci/drivers/nvidia/bind", self.address(0)))
+        self.assertEqual(len(self.creatable(0)), 23)
+
     def test_only_one_of_a_large_type(self):
         self.sriov("enable")
         self.assertEqual(self.code("heterogeneous", self.GPU, 1), "0")
