@@ -500,6 +500,41 @@ static int choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args,
         return read_state_or_explain(t, *ret, ret_state, reterr);
 }
 
+/* VFIO gives a virtual machine all devices of an IOMMU group or none (Linux drivers/vfio/group.c); bridges do
+ * not count. What cannot be found out is left to the kernel. */
+static int refuse_shared_group(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
+{
+        g_autofree char *folder = NULL;
+        g_auto(GStrv) names = NULL;
+        int group;
+
+        if (vfio_read_group(t->io, vf->path, &group) < 0 || group < 0)
+                return 0;
+        folder = g_strdup_printf("kernel/iommu_groups/%d/devices", group);
+        if (vgpu_io_list(t->io, folder, &names) < 0)
+                return 0;
+        for (char **n = names; *n; n++) {
+                g_autofree char *link = g_strconcat("bus/pci/devices/", *n, NULL), *path = NULL;
+                g_autofree char *driver = NULL, *class = NULL;
+
+                if (strcmp(*n, vf->name) == 0 || vgpu_io_resolve_link(t->io, link, &path) < 0 ||
+                    vfs_read_driver(t->io, path, &driver) < 0 || !driver || vfs_driver_is_vfio(driver) ||
+                    strcmp(driver, "pci-stub") == 0 || vgpu_io_readf(t->io, &class, "%s/class", path) < 0 ||
+                    g_str_has_prefix(class, "0x0604"))
+                        continue;
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_UNSUPPORTED,
+                                "virtual function %s is in IOMMU group %d together with %s, which driver %s "
+                                "has, "
+                                "and a virtual machine gets all of a group or nothing; what belongs together "
+                                "is "
+                                "decided by the hardware (ACS): switch ACS on in the firmware setup, or use "
+                                "another slot",
+                                vf->name, group, *n, driver);
+        }
+        return 0;
+}
+
 /* Make the function what was asked for. */
 static int hand_out(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, const VgpuVf *vf,
                     const char *driver, const VfState *was, InstanceDesc **ret, VgpudError *reterr)
@@ -583,6 +618,9 @@ static int sriov_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
         if (r < 0)
                 return r;
         r = choose_vf(t, p, args, &vf, &was.state, reterr);
+        if (r < 0)
+                return r;
+        r = refuse_shared_group(t, vf, reterr);
         if (r < 0)
                 return r;
         driver = find_vfio_driver(t);

@@ -646,6 +646,32 @@ static void test_no_iommu(void)
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
 }
 
+/* Without ACS functions of a card are in one group, and a virtual machine gets all of it or nothing. */
+static void test_shared_group(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 2);
+        g_autofree char *before = NULL, *after = NULL;
+
+        fake_add_directory(f.k, "kernel/iommu_groups/10/devices/0000:03:00.0");
+        fake_add_directory(f.k, "kernel/iommu_groups/10/devices/0000:03:00.1");
+        fake_add_directory(f.k, "kernel/iommu_groups/10/devices/0000:03:00.2");
+        fake_add_directory(f.k, "kernel/iommu_groups/10/devices/0000:00:01.0");
+        fake_add_link(f.k, "bus/pci/devices/0000:03:00.0", XE);
+        fake_add_link(f.k, "bus/pci/devices/0000:00:01.0", "devices/pci0000:00/0000:00:01.0");
+        fake_add_link(f.k, "devices/pci0000:00/0000:00:01.0/driver", "bus/pci/drivers/pcieport");
+        fake_add_file(f.k, "devices/pci0000:00/0000:00:01.0/class", "0x060400\n");
+        before = fake_writes(f.k);
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "IOMMU group 10 together with 0000:03:00.0, which driver xe has");
+        ASSERT_NULL(f.slot);
+        after = fake_writes(f.k);
+        ASSERT_STREQ(after, before);
+        /* Bridges and functions that no driver has, or one of VFIO, do no harm. */
+        fake_remove(f.k, "kernel/iommu_groups/10/devices/0000:03:00.0");
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[1], "vfio-pci", "vfio-pci", NULL));
+        ASSERT_OK(create_on(&f, UUID_A, "vf", "0000:03:00.1"));
+}
+
 static void test_gone_while_creating(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
@@ -973,6 +999,7 @@ int main(int argc, char **argv)
         TEST(test_bind_fails);
         TEST(test_inconsistent);
         TEST(test_no_iommu);
+        TEST(test_shared_group);
         TEST(test_gone_while_creating);
         TEST(test_quota_errno_xe);
         TEST(test_quota_errno_i915);
