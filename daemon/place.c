@@ -111,6 +111,16 @@ static const char *make_refusal(Place *place, const Gpu *gpu, const char *messag
         return list[0];
 }
 
+/* What is full for the moment is for others to have room. */
+static int check_queue_of(Manager *m, const Gpu *gpu, VgpudError *reterr)
+{
+        if (g_queue_get_length((GQueue *)&gpu->waiting) < m->config->jobs_per_gpu)
+                return 0;
+        return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                                "GPU %s takes no more work now: %" PRIu32 " jobs wait for it", gpu_name(gpu),
+                                m->config->jobs_per_gpu);
+}
+
 /* *ret_type is NULL where it is not offered, or where nobody knows. AMBIGUOUS is the only error. */
 static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *place, PlacementCandidate *c,
                           const VgpuType **ret_type, VgpudError *reterr)
@@ -143,7 +153,7 @@ static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *p
                 }
         }
         vgpud_error_done(&error);
-        if (manager_check_gpu(gpu, &error) < 0) {
+        if (manager_check_gpu(gpu, &error) < 0 || check_queue_of(m, gpu, &error) < 0) {
                 c->refusal = make_refusal(place, gpu, error.message);
                 if (c->offers && place->error.code == VGPUD_ERROR_NONE)
                         vgpud_error_move(&place->error, &error);
