@@ -18,8 +18,6 @@ class Gone(vmsriov.Managed):
     def tearDown(self):
         if not self.pf.there():
             vmcase.plug(self.hardware)
-        # Switched off while virtual functions are enabled; who is killed then cannot switch it on again.
-        self.pf.write("sriov_drivers_autoprobe", 1)
         super().tearDown()
 
     def begin(self, member, signature, *args):
@@ -81,6 +79,30 @@ class Gone(vmsriov.Managed):
         vmcase.unplug(self.hardware, self.pf.address)
         self.assertForgotten()
 
+    def test_unplugged_while_in_use(self):
+        """The kernel waits for the user. vgpud answers meanwhile, and does not call destroyed what is in use."""
+        vmcase.vgpuctl("enable-vfs", self.pf.address, 2)
+        uuid = self.create()
+        vf = self.assertHandedOut(uuid)
+        with vmcase.Uevents() as events, vmcase.VfioProcess(vf.address, device=True) as user:
+            vmcase.pull(self.hardware)
+            # The other one, which nobody uses, goes first.
+            events.wait(ACTION="remove", SUBSYSTEM="pci")
+            destroy = vmcase.start("vgpuctl", "destroy", uuid)
+            self.assertIn(self.pf.address, vmcase.vgpuctl("gpus").out)
+            self.assertIn(uuid, vmcase.vgpuctl("list").out)
+            # An older kernel lets nobody even read driver_override before the user has gone.
+            answers = [int(part) for part in os.uname().release.split(".")[:2]] >= [6, 12]
+            if answers:
+                done = vmcase.finish(destroy)
+                self.assertEqual(done.status, 6, str(done))
+                self.assertIn(str(user.pid), done.err)
+            user.kill()
+            events.wait(ACTION="remove", SUBSYSTEM="pci", PCI_SLOT_NAME=self.pf.address)
+        if not answers:
+            print(vmcase.finish(destroy))
+        self.assertForgotten()
+
     # -- killed --
 
     def kill(self, pid, answers, most_msec):
@@ -110,8 +132,10 @@ class Gone(vmsriov.Managed):
                 )
                 # The write goes on without it, and the successor has waited for that.
                 self.assertEqual(objects.gpus[self.pf.address]["EnabledVfs"], self.pf.numvfs())
-                print("enabled:", self.pf.numvfs(), "autoprobe:", self.pf.read("sriov_drivers_autoprobe"))
+                print("enabled:", self.pf.numvfs())
                 self.assertIn(self.pf.numvfs(), (0, count))
+                # It was switched off for as long as that took.
+                self.assertEqual(self.pf.read("sriov_drivers_autoprobe"), "1")
                 vmcase.vgpuctl("enable-vfs", self.pf.address, self.total)
                 self.assertVfs(self.total)
 
