@@ -259,8 +259,9 @@ static char *explain_unprepared(const Scan *s)
         if (s->n_ready == 0 && s->n_elsewhere > 0)
                 return g_strdup_printf(
                                 "%" PRIu32 " of its %" PRIu32 " virtual functions are bound to no driver: the "
-                                "driver nvidia refuses them when the IOMMU is off (boot with intel_iommu=on or "
-                                "amd_iommu=on), or was not asked to take them; disable and enable them",
+                                "driver for graphics and compute takes none (vGPUs need the host driver of "
+                                "NVIDIA vGPU, the vGPU manager), and that one refuses them while the IOMMU is "
+                                "off (boot with intel_iommu=on or amd_iommu=on)",
                                 s->n_elsewhere, n);
         if (s->n_ready == 0)
                 return g_strdup_printf("none of its %" PRIu32

@@ -237,6 +237,46 @@ class Nvidia(host.HostTest):
         self.assertIn("nvidia-persistenced", " ".join(result.err.split()))
         self.assertEqual(h.bus.gpu(L40S).get("EnabledVfs"), 0)
 
+    def test_mig(self):
+        """MIG, virtual functions, GPU instances, types: in this order, each refused by what needs it."""
+        h = self.host("nvidia-h200")
+        gpu = h.bus.gpu(H200)
+        self.assertIn("not enabled", gpu.get("Reason"))
+        h.vgpuctl("enable-vfs", H200)
+        why = {t["Name"]: t.get("WhyNot") for t in gpu.get("Types").values()}
+        self.assertIn("not in MIG mode", why["NVIDIA H200X-1-18C"])
+        self.assert_error("InUse", gpu.start("Configure", "mig", "yes", wait=True), "disable-vfs")
+        h.vgpuctl("disable-vfs", H200)
+        result = h.vgpuctl("configure", H200, "mig", "yes")
+        self.assertEqual((result.status, result.err), (0, ""))
+        h.vgpuctl("enable-vfs", H200)
+        self.assertEqual((gpu.get("State"), gpu.get("Modes")["mig"]["Value"]), ("unprepared", "yes"))
+        self.assertIn("nvidia-smi mig -cgi", gpu.get("Reason"))
+        h.sim.ctl("nvidia", "create-instance", H200, 19)
+        gpu.call("Rescan", wait=True)
+        self.assertEqual(gpu.get("State"), "ready")
+        h.bus.create(H200, "H200X-1-18C", uuid=uuid(1))
+        self.assert_error("NoCapacity", h.bus.start_create(H200, "H200X-1-18C"), "needs a GPU instance")
+        h.bus.destroy(uuid(1))
+
+    def test_plugin_lingers(self):
+        """The plugin of a vGPU ends a moment after its virtual machine."""
+        h = self.l40s()
+        h.bus.create(L40S, "L40S-4Q", uuid=uuid(1))
+        h.sim.ctl("nvidia", "linger", "0000:41:00.4", 2)
+        h.bus.destroy(uuid(1))
+        self.assertEqual(h.bus.instances(), {})
+
+    def test_driver_for_graphics(self):
+        """The driver of a host without the vGPU manager takes no virtual functions."""
+        h = self.host("nvidia-l40s")
+        h.sim.ctl("nvidia", "manager", L40S, 0)
+        h.vgpuctl("enable-vfs", L40S)
+        gpu = h.bus.gpu(L40S).all()
+        self.assertEqual((gpu["BackEnd"], gpu["State"]), ("nvidia-vfio", "unprepared"))
+        self.assertIn("the driver for graphics and compute takes none", gpu["Reason"])
+        self.assert_error("NotSupported", h.bus.start_create(L40S, "L40S-4Q"), "virtual functions")
+
     def test_t4(self):
         """It says that it can have virtual functions, and never has any."""
         h = self.host("nvidia-t4")
