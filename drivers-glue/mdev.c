@@ -13,6 +13,7 @@
 #include "drivers-glue/driver.h"
 #include "drivers-glue/mdev-parse.h"
 #include "drivers-glue/nvidia-capacity.h"
+#include "drivers-glue/nvidia-nvml.h"
 #include "drivers-glue/type-name.h"
 #include "drivers-glue/vfio-util.h"
 #include "drivers-glue/vfs.h"
@@ -265,19 +266,25 @@ static void say_why_not(GpuSnapshot *s)
 
 /* Each virtual function says that it has room for one, also when the GPU has not that many. Only NVIDIA's
  * driver registers types on virtual functions, each of which takes one instance. */
-static void cap_available(const GpuFacts *facts, GpuSnapshot *s)
+static void cap_available(VgpuTarget *t, GpuSnapshot *s)
 {
-        uint32_t n = facts->mdev_parents->len, used = s->instances->len;
+        uint32_t n = t->facts->mdev_parents->len, used = s->instances->len;
+        _cleanup_(nvml_answer_freep) NvmlAnswer *nvml = NULL;
 
-        if (parents_are_vfs(facts))
-                nvidia_capacity(&(NvidiaBudget){
-                                .types = s->types,
-                                .instances = s->instances,
-                                .n_vfs = n,
-                                .free_vfs = n > used ? n - used : 0,
-                                .heterogeneous = -1,
-                                .mig = -1,
-                });
+        if (!parents_are_vfs(t->facts))
+                return;
+        nvml = nvml_query(t);
+        if (nvml)
+                nvml_add_modes(nvml, s);
+        nvidia_capacity(&(NvidiaBudget){
+                        .types = s->types,
+                        .instances = s->instances,
+                        .n_vfs = n,
+                        .free_vfs = n > used ? n - used : 0,
+                        .framebuffer_bytes = nvml ? nvml->framebuffer_bytes : 0,
+                        .heterogeneous = nvml ? nvml->heterogeneous : -1,
+                        .mig = nvml ? nvml->mig : -1,
+        });
 }
 
 static int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
@@ -300,7 +307,7 @@ static int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         }
         if (alive == 0)
                 return gpu_gone(t->facts, r, reterr);
-        cap_available(t->facts, snapshot);
+        cap_available(t, snapshot);
         say_why_not(snapshot);
         gpu_snapshot_seal(snapshot);
         *ret = g_steal_pointer(&snapshot);
@@ -796,6 +803,15 @@ static int mdev_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError 
         return remove_instance(t->io, instance->path, reterr);
 }
 
+/* configure */
+
+static int mdev_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr)
+{
+        if (!parents_are_vfs(t->facts))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s has no modes", t->facts->name);
+        return nvidia_configure(t, mode, value, reterr);
+}
+
 /* handover */
 
 static Handover *mdev_handover(const InstanceDesc *instance)
@@ -829,5 +845,6 @@ const VgpuDriver mdev_driver = {
         .create = mdev_create,
         .destroy = mdev_destroy,
         .set_vfs = vfs_set,
+        .configure = mdev_configure,
         .handover = mdev_handover,
 };

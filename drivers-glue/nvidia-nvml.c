@@ -2,9 +2,11 @@
 
 #include "drivers-glue/nvidia-nvml.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/uuid.h"
 #include "drivers-glue/nvidia-vf.h"
 
 /* Codes of the library (nvmlReturn_t) that mean something to us. */
@@ -173,7 +175,32 @@ static int set_mode(VgpuTarget *t, const char *mode, bool value, VgpudError *ret
 
 /* What has to go first */
 
-/* Functions that have a type are named in the error. */
+/* What the function carries, in words: NULL when nothing. False in *ret_ready when it can carry none. */
+static int read_load(VgpuIo *io, const VgpuVf *vf, char **ret, bool *ret_ready)
+{
+        g_auto(GStrv) names = NULL;
+        uint32_t type = 0;
+        int r = nvidia_vf_read_type(io, vf->path, &type);
+
+        *ret = NULL;
+        *ret_ready = r >= 0;
+        if (r >= 0 && type != 0)
+                *ret = g_strdup_printf("%s (nvidia-%" PRIu32 ")", vf->name, type);
+        if (r != -ENOENT)
+                return r == -ENODEV ? 0 : r;
+        /* With mediated devices. */
+        r = vgpu_io_list(io, vf->path, &names);
+        if (r < 0)
+                return r == -ENOENT || r == -ENODEV ? 0 : r;
+        for (char **n = names; *n; n++) {
+                *ret_ready |= strcmp(*n, "mdev_supported_types") == 0;
+                if (!*ret && uuid_is_valid(*n))
+                        *ret = g_strdup(*n);
+        }
+        return 0;
+}
+
+/* vGPUs that are there are named in the error. */
 static int refuse_types(VgpuTarget *t, const char *mode, VgpudError *reterr)
 {
         g_autoptr(GString) names = g_string_new(NULL);
@@ -181,18 +208,17 @@ static int refuse_types(VgpuTarget *t, const char *mode, VgpudError *reterr)
 
         for (guint i = 0; i < t->facts->vfs->len; i++) {
                 const VgpuVf *vf = t->facts->vfs->pdata[i];
-                uint32_t now = 0;
-                int r = nvidia_vf_read_type(t->io, vf->path, &now);
+                g_autofree char *load = NULL;
+                bool is_ready;
+                int r = read_load(t->io, vf, &load, &is_ready);
 
-                if (r < 0 && r != -ENOENT && r != -ENODEV)
+                if (r < 0)
                         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                                       "virtual function %s cannot be read (/sys/%s): %s",
                                                       vf->name, vf->path, g_strerror(-r));
-                ready += r >= 0;
-                if (r < 0 || now == 0)
-                        continue;
-                if (n++ < NAMES_IN_MESSAGE_MAX)
-                        g_string_append_printf(names, "%s%s (nvidia-%u)", n > 1 ? ", " : "", vf->name, now);
+                ready += is_ready;
+                if (load && n++ < NAMES_IN_MESSAGE_MAX)
+                        g_string_append_printf(names, "%s%s", n > 1 ? ", " : "", load);
         }
         if (n > 0)
                 return vgpud_error_setf(

@@ -242,6 +242,56 @@ static void test_size_rule_nvidia(void)
         ASSERT_CONTAINS(f.e.message, "the GPU takes 4 vGPUs of 4096 MB, and has 4");
 }
 
+/* NVIDIA's library, about a GPU that is in heterogeneous mode once that is set. */
+static int run_nvml(FakeKernel *k, const char *const *arguments, void *data, char **ret_output)
+{
+        bool *heterogeneous = data;
+
+        g_assert(strcmp(arguments[1], "0000:08:00.0") == 0);
+        if (strcmp(arguments[0], "query") == 0)
+                *ret_output = g_strdup_printf("heterogeneous=%d\nframebuffer=17179869184\nend\n",
+                                              *heterogeneous);
+        else if (strcmp(arguments[0], "set-heterogeneous") == 0)
+                *heterogeneous = strcmp(arguments[2], "1") == 0;
+        else
+                return 3;
+        return 0;
+}
+
+static void test_modes_nvidia(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(16);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+        bool heterogeneous = false;
+
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+        ASSERT_EQ(s->modes->len, 0);
+        ASSERT_EQ(fake_count(f.k, "run"), 0); /* without the library's node nobody is started */
+        fake_add_node(f.k, "nvidiactl");
+        fake_set_program(f.k, VGPU_PROGRAM_NVML, run_nvml, &heterogeneous);
+        s = gpu_snapshot_unref(s);
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+        ASSERT_EQ(s->modes->len, 1);
+        ASSERT_STREQ(((const VgpuMode *)s->modes->pdata[0])->name, "heterogeneous");
+        ASSERT_STREQ(((const VgpuMode *)s->modes->pdata[0])->value, "no");
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-746"));
+        ASSERT_ERROR(mdev_driver.configure(&f.t, "heterogeneous", "yes", &f.e), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "destroy " UUID_A " first");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_OK(mdev_driver.configure(&f.t, "heterogeneous", "yes", &f.e));
+        ASSERT_TRUE(heterogeneous);
+        ASSERT_ERROR(mdev_driver.configure(&f.t, "mig", "yes", &f.e), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "virtual functions are enabled (16)");
+}
+
+static void test_no_modes(void)
+{
+        _cleanup_fixture_ Fixture f = with_gvt_g();
+
+        ASSERT_ERROR(mdev_driver.configure(&f.t, "heterogeneous", "yes", &f.e), EOPNOTSUPP);
+}
+
 static void test_shared_budget_mdpy(void)
 {
         static const char *const types[] = { "mdpy-vga", "mdpy-xga", "mdpy-hd", "mdpy-xga" };
@@ -899,6 +949,8 @@ int main(int argc, char **argv)
         TEST(test_scan_gvt_g);
         TEST(test_budget_gvt_g);
         TEST(test_size_rule_nvidia);
+        TEST(test_modes_nvidia);
+        TEST(test_no_modes);
         TEST(test_shared_budget_mdpy);
         TEST(test_no_description);
         TEST(test_other_api);
