@@ -9,10 +9,11 @@
 #include "drivers-glue/vfs.h"
 
 /* Whoever has the GPU open for a moment must not make it fail. */
-#define TRIES_MAX      5
-#define PAUSE_USEC     USEC_PER_SEC
-#define LOG_LINES      "12"
-#define LOG_LENGTH_MAX 600
+#define TRIES_MAX       5
+#define READY_TRIES_MAX 11
+#define PAUSE_USEC      USEC_PER_SEC
+#define LOG_LINES       "12"
+#define LOG_LENGTH_MAX  600
 /* Exit status of vgpud-sriov where there is no sriov-manage. */
 #define NOT_INSTALLED "69"
 
@@ -130,6 +131,28 @@ static int run(const Helper *h, VgpudError *reterr)
         }
 }
 
+static bool contains(char **names, const char *name)
+{
+        return g_strv_contains((const char *const *)names, name);
+}
+
+/* The vGPU manager takes the new functions a moment after their driver, and tells nobody. Where it does not,
+ * the next scan says so. */
+static void wait_for_manager(VgpuTarget *t)
+{
+        for (unsigned tries = 1; tries < READY_TRIES_MAX; tries++) {
+                g_autofree char *link = g_strconcat(t->facts->path, "/virtfn0", NULL), *path = NULL,
+                                *driver = NULL;
+                g_auto(GStrv) names = NULL;
+
+                if (vgpu_io_resolve_link(t->io, link, &path) < 0 || vfs_read_driver(t->io, path, &driver) < 0 ||
+                    g_strcmp0(driver, "nvidia") != 0 || vgpu_io_list(t->io, path, &names) < 0 ||
+                    contains(names, "nvidia") || contains(names, "mdev_supported_types"))
+                        return;
+                vgpu_io_pause(t->io, PAUSE_USEC);
+        }
+}
+
 int nvidia_run_sriov_manage(VgpuTarget *t, bool enable, VgpudError *reterr)
 {
         Helper h = { .t = t, .enable = enable };
@@ -143,5 +166,7 @@ int nvidia_run_sriov_manage(VgpuTarget *t, bool enable, VgpudError *reterr)
         h.unit = unit_name(t->facts->name, enable);
         r = run(&h, reterr);
         g_free(h.unit);
+        if (r >= 0 && enable)
+                wait_for_manager(t);
         return r;
 }

@@ -24,13 +24,19 @@ int vfs_read_override(VgpuIo *io, const char *path, char **ret);
  * "nvgrace_gpu_vfio_pci"). */
 bool vfs_driver_is_vfio(const char *driver);
 
+/* True for a function that shows no driver, but is still VFIO's: the kernel takes the link away first, and then
+ * waits for who has the function open, to unbind or to remove it. Linux 6.1 lets nobody read driver_override
+ * for as long as that takes; newer kernels, which do, leave no trace of it but the group that is held. */
+bool vfs_is_leaving(VgpuIo *io, const char *path);
+
 /* Bind the function to this driver by its driver_override, or, with driver NULL, leave it without one; what it
  * is bound to is unbound first, with everybody kept out (vfio_keep_out()). Done is what the link `driver` says,
  * not what write(2) said. `override`: what driver_override is to say when all is done, NULL for nothing.
  * Errors: IN_USE, UNSUPPORTED (there is no such driver: its module is not loaded), GPU_GONE, FAILED. */
 int vfs_bind(VgpuIo *io, const VgpuVf *vf, const char *driver, const char *override, VgpudError *reterr);
 
-/* nvidia-sriov.c: have /usr/lib/nvidia/sriov-manage -e or -d run for the GPU, in the unit vgpud-sriov@.service.
- * Says only whether it was run; what came of it is for the caller to look up. Errors: UNSUPPORTED (it is not
- * installed), FAILED (with what the unit left in the journal, if it can be had). */
+/* nvidia-sriov.c: have /usr/lib/nvidia/sriov-manage -e or -d run for the GPU, in the unit vgpud-sriov@.service,
+ * and wait a moment (10 s at most) for the vGPU manager to take the new functions. Says only whether it was
+ * run; what came of it is for the caller to look up. Errors: UNSUPPORTED (it is not installed), FAILED (with
+ * what the unit left in the journal, if it can be had). */
 int nvidia_run_sriov_manage(VgpuTarget *t, bool enable, VgpudError *reterr);

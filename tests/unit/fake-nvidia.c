@@ -135,14 +135,6 @@ static int show_id(FakeKernel *k, const char *path, void *data, char **ret)
         return 0;
 }
 
-static void on_paused(FakeKernel *k, void *data)
-{
-        FakeNvidia *g = data;
-
-        if (g->plugin_pauses > 0)
-                g->plugin_pauses--;
-}
-
 /* Functions */
 
 static void vf_free(gpointer p)
@@ -176,6 +168,27 @@ static void add_attribute(FakeVf *vf, const char *name, FakeShow show, FakeStore
         fake_add_attribute(vf->gpu->k, path, show, store, vf);
 }
 
+static void add_folder(FakeVf *vf)
+{
+        add_attribute(vf, "current_vgpu_type", show_current, store_current);
+        add_attribute(vf, "creatable_vgpu_types", show_creatable, NULL);
+        add_attribute(vf, "placement_id", show_id, NULL);
+        add_attribute(vf, "gpu_instance_id", show_id, NULL);
+        add_file(vf->gpu, vf->path, "nvidia/vgpu_params", "\n");
+}
+
+static void on_paused(FakeKernel *k, void *data)
+{
+        FakeNvidia *g = data;
+
+        if (g->plugin_pauses > 0)
+                g->plugin_pauses--;
+        if (g->manager_pauses == 0 || --g->manager_pauses > 0)
+                return;
+        for (guint i = 0; i < g->vfs->len; i++)
+                add_folder(g->vfs->pdata[i]);
+}
+
 static void add_vf(FakeNvidia *g, unsigned n)
 {
         g_autofree char *parent = g_path_get_dirname(g->path), *link = g_strdup_printf("virtfn%u", n);
@@ -203,11 +216,8 @@ static void add_vf(FakeNvidia *g, unsigned n)
         add_link(g, vf->path, "iommu_group", group);
         add_file(g, vf->path, cdev, "511:0\n");
         fake_add_node(g->k, vf->node);
-        add_attribute(vf, "current_vgpu_type", show_current, store_current);
-        add_attribute(vf, "creatable_vgpu_types", show_creatable, NULL);
-        add_attribute(vf, "placement_id", show_id, NULL);
-        add_attribute(vf, "gpu_instance_id", show_id, NULL);
-        add_file(g, vf->path, "nvidia/vgpu_params", "\n");
+        if (g->manager_pauses == 0)
+                add_folder(vf);
 }
 
 static void remove_vfs(FakeNvidia *g)

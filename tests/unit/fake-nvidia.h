@@ -27,6 +27,8 @@ typedef struct FakeNvidia {
         /* What goes wrong. */
         unsigned plugin_pauses;  /* so often a clear is answered with plugin_errno, one less after each pause */
         int plugin_errno;        /* EBUSY or EPERM */
+        unsigned manager_pauses; /* so many pauses after they are enabled the vGPU manager takes the functions
+                                  */
         unsigned sriov_failures; /* so often sriov-manage fails */
         bool sriov_missing;      /* sriov-manage is not installed */
         bool sriov_unit_missing; /* nor is the unit */

@@ -797,6 +797,24 @@ static void test_sriov_failure(void)
         check_golden(&f, "sriov-failure");
 }
 
+/* The vGPU manager takes its time, or never comes. */
+static void test_sriov_manager(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(false);
+
+        f.gpu->manager_pauses = 3;
+        ASSERT_OK(set_vfs(&f, 32));
+        ASSERT_EQ(fake_count(f.k, "pause"), 3);
+        ASSERT_EQ(available(&f, "nvidia-1150"), 12);
+        ASSERT_OK(set_vfs(&f, 0));
+        ASSERT_EQ(fake_count(f.k, "pause"), 3);
+        f.gpu->manager_pauses = 100;
+        ASSERT_OK(set_vfs(&f, 32));
+        ASSERT_EQ(fake_count(f.k, "pause"), 13);
+        ASSERT_OK(scan(&f));
+        ASSERT_CONTAINS(f.s->unprepared, "has a ready vGPU manager");
+}
+
 static void test_sriov_missing(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(false);
@@ -1080,6 +1098,7 @@ int main(int argc, char **argv)
         TEST(test_scan_cannot_read);
         TEST(test_gone);
         TEST(test_sriov_failure);
+        TEST(test_sriov_manager);
         TEST(test_sriov_missing);
         TEST(test_sriov_in_use);
         TEST(test_nvml_details);
