@@ -13,32 +13,38 @@
 
 enum { SIZE_MIB, MAX_INSTANCES };
 
+/* How many more of a type the GPU has room for. */
+static unsigned room(const NvidiaGpu *gpu, const MdevTypeSpec *spec)
+{
+        unsigned size = spec->amount[SIZE_MIB], most = MIN(spec->amount[MAX_INSTANCES], gpu->memory_mib / size);
+
+        if (gpu->mixed)
+                return MIN(most, (gpu->memory_mib - gpu->used_mib) / size);
+        if (gpu->size_mib != 0 && gpu->size_mib != size)
+                return 0;
+        return most > gpu->count ? most - gpu->count : 0;
+}
+
 static unsigned nvidia_available(const MdevType *type)
 {
         const NvidiaGpu *gpu = type->parent->state;
-        unsigned size = type->spec->amount[SIZE_MIB], most = type->spec->amount[MAX_INSTANCES];
+        unsigned more = room(gpu, type->spec);
 
-        if (gpu->on_functions && type->parent->mdevs->len > 0)
-                return 0;
-        if (gpu->size_mib != 0 && gpu->size_mib != size)
-                return 0;
-        most = MIN(most, gpu->memory_mib / size);
-        if (gpu->count >= most)
-                return 0;
-        return gpu->on_functions ? 1 : most - gpu->count;
+        if (!gpu->on_functions)
+                return more;
+        return type->parent->mdevs->len > 0 ? 0 : MIN(more, 1);
 }
 
 /* The instance that asks is already in the kernel's list, so the parent's own count does not matter here. */
 static int nvidia_probe(Mdev *mdev)
 {
         NvidiaGpu *gpu = mdev->type->parent->state;
-        unsigned size = mdev->type->spec->amount[SIZE_MIB], most = mdev->type->spec->amount[MAX_INSTANCES];
 
-        if (gpu->on_functions && mdev->type->parent->mdevs->len > 1)
+        /* The resource manager refuses; it has no other errno. */
+        if ((gpu->on_functions && mdev->type->parent->mdevs->len > 1) || room(gpu, mdev->type->spec) == 0)
                 return -EIO;
-        if ((gpu->size_mib != 0 && gpu->size_mib != size) || gpu->count >= MIN(most, gpu->memory_mib / size))
-                return -EIO; /* the resource manager refuses; it has no other errno */
-        gpu->size_mib = size;
+        gpu->size_mib = mdev->type->spec->amount[SIZE_MIB];
+        gpu->used_mib += gpu->size_mib;
         gpu->count++;
         return 0;
 }
@@ -47,6 +53,7 @@ static void nvidia_release(Mdev *mdev)
 {
         NvidiaGpu *gpu = mdev->type->parent->state;
 
+        gpu->used_mib -= mdev->type->spec->amount[SIZE_MIB];
         if (--gpu->count == 0)
                 gpu->size_mib = 0;
 }

@@ -42,9 +42,11 @@ const Model model_nvidia_l40s = {
 
 static void build_mdev(const ModelOptions *options)
 {
-        static NvidiaCard card = {
-                .types = &nvidia_l40s_types, .memory_mib = 49152, .usable_mib = 46068, .is_mdev = true
-        };
+        static NvidiaCard card = { .types = &nvidia_l40s_types,
+                                   .memory_mib = 49152,
+                                   .usable_mib = 46068,
+                                   .is_mdev = true,
+                                   .can_mix = true };
 
         nvidia_add_card(&card, &spec, 32, 0x26b9);
 }

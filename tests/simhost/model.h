@@ -48,12 +48,14 @@ const Model *model_get(unsigned index);
 /* An attribute that nobody may open, because to read it is to act: the host ends then, and with it the test. */
 extern const NodeOps forbidden_ops;
 
-/* What NVIDIA's models of mediated types share: a GPU whose instances must all have the same framebuffer size.
- * amount[] of a type is framebuffer in MiB and the most instances per GPU. */
+/* What NVIDIA's models of mediated types share: a GPU whose instances must all have the same framebuffer size,
+ * unless it is told to mix them. amount[] of a type is framebuffer in MiB and the most instances per GPU. */
 typedef struct NvidiaGpu {
         unsigned memory_mib;
         unsigned size_mib; /* of the instances there are; 0: none */
         unsigned count;
+        unsigned used_mib;
+        bool mixed;        /* heterogeneous mode */
         bool on_functions; /* types are on virtual functions, one instance each */
 } NvidiaGpu;
 

@@ -123,7 +123,7 @@ static int run_heterogeneous(NvidiaCard *card, char **arguments, GString *text)
                 return answer(text, NVML_INVALID_STATE);
         if (nvidia_count_vgpus(card) > 0)
                 return answer(text, NVML_IN_USE);
-        card->heterogeneous = value == 1;
+        nvidia_set_heterogeneous(card, value == 1);
         return answer(text, NVML_SUCCESS);
 }
 

@@ -384,12 +384,18 @@ static const GpuOps vendor_ops = {
         .vfio_bind = refuse_vfio,
 };
 
+void nvidia_set_heterogeneous(NvidiaCard *card, bool mixed)
+{
+        card->heterogeneous = mixed;
+        card->shared.mixed = mixed;
+}
+
 void nvidia_forget(NvidiaCard *card)
 {
         for (unsigned i = 0; i < card->n_vfs; i++)
                 clear_type(&card->vfs[i]);
         memset(card->instances, 0, sizeof(card->instances));
-        card->heterogeneous = false;
+        nvidia_set_heterogeneous(card, false);
 }
 
 static void add_parents(NvidiaCard *card)

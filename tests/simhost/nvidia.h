@@ -102,6 +102,8 @@ bool nvidia_card_is_used(const NvidiaCard *card);
 unsigned nvidia_count_vgpus(const NvidiaCard *card);
 /* Whether one could be made now on some function. */
 bool nvidia_is_creatable(const NvidiaCard *card, const NvidiaType *type);
+/* Sizes may differ from now on, or may not. */
+void nvidia_set_heterogeneous(NvidiaCard *card, bool mixed);
 /* All vGPUs, GPU instances and the heterogeneous mode are gone. */
 void nvidia_forget(NvidiaCard *card);
 

@@ -614,6 +614,26 @@ class L40sMdevTest(NvidiaTest):
         self.assertEqual(self.read(f"{self.vf(1)}/{self.TYPES}/nvidia-1152/available_instances"), "1\n")
 
 
+    def test_heterogeneous(self):
+        def create(number, type_id):
+            uuid = f"aaaaaaaa-0000-4000-8000-{number:012x}"
+            return self.write(f"{self.vf(number)}/{self.TYPES}/nvidia-{type_id}/create", uuid)
+
+        self.sriov("enable")
+        self.assertEqual(self.code("heterogeneous", self.GPU, 1), "0")
+        self.assertIsNone(create(0, 1150))
+        self.assertEqual(self.code("heterogeneous", self.GPU, 0), "19")
+        self.assertIsNone(create(1, 1155))
+        self.assertEqual(create(2, 1155), "EIO")  # 20 GiB are left
+        self.assertIsNone(create(2, 1154))
+        self.assertEqual(self.read(f"{self.vf(3)}/{self.TYPES}/nvidia-1150/available_instances"), "1\n")
+        self.assertEqual(self.read(f"{self.vf(3)}/{self.TYPES}/nvidia-1151/available_instances"), "0\n")
+        self.sriov("disable")
+        self.sriov("enable")
+        self.assertIsNone(create(0, 1150))
+        self.assertEqual(create(1, 1155), "EIO")
+
+
 class H200Test(NvidiaTest):
     GPU = "0000:19:00.0"
 
