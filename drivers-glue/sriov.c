@@ -88,6 +88,7 @@ static VgpuMatch sriov_match(const GpuFacts *f)
 typedef struct VfState {
         char *driver;   /* owned; NULL: none */
         char *override; /* owned; NULL: none */
+        bool leaving;   /* vfs_is_leaving(): then the override is not read */
 } VfState;
 
 static void vf_state_done(VfState *s)
@@ -102,8 +103,14 @@ static int read_state(VgpuIo *io, const char *path, VfState *ret)
         int r;
 
         vf_state_done(ret);
-        if ((r = vfs_read_driver(io, path, &ret->driver)) < 0 ||
-            (r = vfs_read_override(io, path, &ret->override)) < 0)
+        r = vfs_read_driver(io, path, &ret->driver);
+        if (r < 0)
+                return r;
+        ret->leaving = !ret->driver && vfs_is_leaving(io, path);
+        if (ret->leaving)
+                return 0;
+        r = vfs_read_override(io, path, &ret->override);
+        if (r < 0)
                 return r;
         return !ret->driver && !ret->override && !device_exists(io, path) ? -ENODEV : 0;
 }
@@ -123,7 +130,7 @@ static int read_state_or_explain(VgpuTarget *t, const VgpuVf *vf, VfState *ret, 
 /* An instance; without a driver but reserved for one it is half made, or half destroyed. */
 static bool is_handed_out(const VfState *s)
 {
-        return vfs_driver_is_vfio(s->driver) || vfs_driver_is_vfio(s->override);
+        return s->leaving || vfs_driver_is_vfio(s->driver) || vfs_driver_is_vfio(s->override);
 }
 
 /* Somebody means it for something else than its usual driver. */
@@ -161,7 +168,7 @@ static int read_instance(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, V
             (r = vfio_read_cdev(t->io, vf->path, &d->cdev)) < 0)
                 return r;
         d->slot = g_strdup(vf->name);
-        d->half_made = !vfs_driver_is_vfio(s->driver);
+        d->half_made = !s->leaving && !vfs_driver_is_vfio(s->driver);
         d->type_id = g_strdup(TYPE_PLAIN);
         /* A function that was given quotas looks like one that the driver gave its share. */
         d->type_guessed = p && p->n_quotas > 0;

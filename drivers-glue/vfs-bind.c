@@ -247,6 +247,13 @@ static bool shares_group(const Binding *b, int group)
         return false;
 }
 
+bool vfs_is_leaving(VgpuIo *io, const char *path)
+{
+        g_autofree char *folder = g_strconcat(path, "/vfio-dev", NULL);
+
+        return vfs_device_exists(io, folder);
+}
+
 /* The kernel takes the link away first: while it waits for who has the function open, to unbind or to remove
  * it, it looks as if it were free. Only its group tells then. */
 static int refuse_leaving(const Binding *b, VgpudError *reterr)

@@ -158,8 +158,15 @@ static int find_load(VgpuIo *io, const VgpuVf *vf, char **ret_words, char **ret_
                         return 0;
                 }
         }
-        if ((r = vfs_read_driver(io, vf->path, &driver)) < 0 ||
-            (r = vfs_read_override(io, vf->path, &override)) < 0)
+        r = vfs_read_driver(io, vf->path, &driver);
+        if (r < 0)
+                return r;
+        if (!driver && vfs_is_leaving(io, vf->path)) {
+                *ret_words = g_strdup("is being taken back");
+                return 0;
+        }
+        r = vfs_read_override(io, vf->path, &override);
+        if (r < 0)
                 return r;
         if (vfs_driver_is_vfio(driver))
                 *ret_words = g_strdup_printf("is handed out (it is bound to %s)", driver);

@@ -859,6 +859,29 @@ static void test_destroy_in_use(void)
         ASSERT_EQ(destroy(&f, f.made), 1);
 }
 
+/* While the kernel waits for who has it open, it shows no driver, and Linux 6.1 lets nobody read
+ * driver_override. */
+static void test_leaving(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        g_autofree char *member = g_strconcat("kernel/iommu_groups/10/devices/", fake_vf_name(f.pf, 0), NULL);
+        g_autofree char *link = g_strconcat(fake_vf_path(f.pf, 0), "/driver", NULL);
+        g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
+        fake_add_directory(f.k, member);
+        fake_remove(f.k, link);
+        fake_hold_node(f.k, "vfio/10", 4711, "qemu-system-x86");
+        fake_fail(f.k, "read", override, EIO);
+        s = scan(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        ASSERT_FALSE(((InstanceDesc *)s->instances->pdata[0])->half_made);
+        ASSERT_ERROR(destroy(&f, f.made), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
+}
+
 /* Kernels without group nodes: who has the character device open. */
 static void test_destroy_cdev(void)
 {
@@ -1009,6 +1032,7 @@ int main(int argc, char **argv)
         TEST(test_quota_unreadable);
         TEST(test_quota_writer_died);
         TEST(test_destroy_in_use);
+        TEST(test_leaving);
         TEST(test_destroy_cdev);
         TEST(test_destroy_foreign);
         TEST(test_destroy_restore_fails);
