@@ -4,6 +4,42 @@
 
 #include "drivers-glue/driver.h"
 
+Handover *handover_new(const InstanceDesc *instance, const char *sysfs_path, const char *qemu_device)
+{
+        Handover *h = g_new0(Handover, 1);
+        GPtrArray *args = g_ptr_array_new();
+
+        h->sysfs_path = g_strdup(sysfs_path);
+        h->iommu_group = instance->iommu_group;
+        if (instance->iommu_group >= 0)
+                h->group_node = g_strdup_printf("/dev/vfio/%d", instance->iommu_group);
+        if (instance->cdev)
+                h->cdev_node = g_strconcat("/dev/vfio/devices/", instance->cdev, NULL);
+        g_ptr_array_add(args, g_strdup("-device"));
+        g_ptr_array_add(args, g_strdup_printf("vfio-pci,%s", qemu_device));
+        g_ptr_array_add(args, NULL);
+        h->qemu_args = (char **)g_ptr_array_free(args, FALSE);
+        return h;
+}
+
+Handover *handover_new_pci(const InstanceDesc *instance)
+{
+        g_autofree char *path = g_strconcat("/sys/bus/pci/devices/", instance->slot, NULL);
+        g_autofree char *device = g_strconcat("host=", instance->slot, NULL);
+        Handover *h = handover_new(instance, path, device);
+        PciAddr a;
+
+        if (pci_addr_parse(instance->slot, &a) >= 0)
+                h->libvirt_xml = g_strdup_printf(
+                                "<hostdev mode='subsystem' type='pci' managed='no'>\n"
+                                "  <source>\n"
+                                "    <address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>\n"
+                                "  </source>\n"
+                                "</hostdev>\n",
+                                a.domain, a.bus, a.device, a.function);
+        return h;
+}
+
 Handover *handover_free(Handover *h)
 {
         if (!h)

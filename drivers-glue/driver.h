@@ -25,11 +25,11 @@ typedef enum VgpuMatch {
 } VgpuMatch;
 
 typedef struct VgpuTarget {
-        const GpuFacts *facts; /* borrowed for the length of the call */
-        VgpuIo *io;            /* borrowed */
-        unsigned parent_hint;  /* the back end's, from one create() of a job to the next; 0 at first */
-        const GPtrArray *known_types; /* borrowed: VgpuType that GPUs of this model were seen to offer at any time;
-                                       * NULL: none. NVIDIA's lists leave out what cannot be made now */
+        const GpuFacts *facts;        /* borrowed for the length of the call */
+        VgpuIo *io;                   /* borrowed */
+        unsigned parent_hint;         /* the back end's, from one create() of a job to the next; 0 at first */
+        const GPtrArray *known_types; /* borrowed: VgpuType that GPUs of this model were seen to offer at any
+                                       * time; NULL: none. NVIDIA's lists leave out what cannot be made now */
 } VgpuTarget;
 
 typedef struct CreateArgs {
@@ -38,10 +38,10 @@ typedef struct CreateArgs {
         const char *parent;          /* sysfs name of the parent to use; NULL: any that has room */
         const GPtrArray *attributes; /* VgpuAttribute; may be NULL */
 
-        /* Back ends whose kernel has no UUIDs call it before their first write, with the slot they have chosen and
-         * what destroy() will need to put back (NULL: nothing): it is on disk when claim() returns, so that whoever
-         * comes after a crash knows whose it is. When it fails, so does create(), with nothing done. NULL: nobody
-         * keeps it. */
+        /* Back ends whose kernel has no UUIDs call it before their first write, with the slot they have chosen
+         * and what destroy() will need to put back (NULL: nothing): it is on disk when claim() returns, so that
+         * whoever comes after a crash knows whose it is. When it fails, so does create(), with nothing done.
+         * NULL: nobody keeps it. */
         int (*claim)(const char *slot, const char *restore, void *userdata);
         void *claim_userdata;
 } CreateArgs;
@@ -75,14 +75,15 @@ typedef struct VgpuDriver {
          * can tell), GPU_GONE, FAILED. */
         int (*destroy)(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr);
 
-        /* Lane. As many virtual functions as that, 0 for none, through 0 where the kernel wants it. Refuses while
-         * one of them carries an instance or is in use (IN_USE, naming the holder). *ret is what the kernel says
-         * afterwards. t->facts are out of date then. NULL: this back end has no virtual functions to enable.
-         * Errors: INVALID (more than there can be), IN_USE, UNSUPPORTED, NO_CAPACITY, GPU_GONE, FAILED. */
+        /* Lane. As many virtual functions as that, 0 for none, through 0 where the kernel wants it. Refuses
+         * while one of them carries an instance or is in use (IN_USE, naming the holder). *ret is what the
+         * kernel says afterwards. t->facts are out of date then. NULL: this back end has no virtual functions
+         * to enable. Errors: INVALID (more than there can be), IN_USE, UNSUPPORTED, NO_CAPACITY, GPU_GONE,
+         * FAILED. */
         int (*set_vfs)(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr);
 
-        /* Lane. Set a mode of the GPU (GpuSnapshot.modes) and verify that it is set. NULL: there are none. Errors:
-         * INVALID, IN_USE (says what has to go first), UNSUPPORTED, GPU_GONE, FAILED. */
+        /* Lane. Set a mode of the GPU (GpuSnapshot.modes) and verify that it is set. NULL: there are none.
+         * Errors: INVALID, IN_USE (says what has to go first), UNSUPPORTED, GPU_GONE, FAILED. */
         int (*configure)(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr);
 
         /* Any thread. No I/O. */
@@ -94,6 +95,10 @@ extern const VgpuDriver nvidia_vfio_driver; /* nvidia-vfio.c */
 extern const VgpuDriver sriov_driver;       /* sriov.c */
 extern const VgpuDriver xengt_driver;       /* xengt.c */
 
+/* The hand-over of a VFIO device: path, nodes, QEMU's arguments; without a domain element. */
+Handover *handover_new(const InstanceDesc *instance, const char *sysfs_path, const char *qemu_device);
+/* That of a PCI function in instance->slot. managed='no': its driver is ours to choose, not libvirt's. */
+Handover *handover_new_pci(const InstanceDesc *instance);
 Handover *handover_free(Handover *h);
 
 /* registry.c: the back end for these facts. NULL, with *ret_reason (owned by the caller) saying in words why

@@ -163,11 +163,6 @@ static gint compare_parents(gconstpointer a, gconstpointer b)
         return strcmp(p->name, q->name);
 }
 
-static bool is_gone(int r)
-{
-        return r == -ENOENT || r == -ENODEV;
-}
-
 int mdev_parents_read(VgpuIo *io, GPtrArray **ret)
 {
         g_autoptr(GPtrArray) parents = g_ptr_array_new_with_free_func(free_parent);
@@ -204,7 +199,7 @@ int mdev_parent_is_gpu(VgpuIo *io, const MdevParent *p)
         for (char **t = types; *t; t++) {
                 g_autofree char *api = NULL;
                 r = vgpu_io_readf(io, &api, "%s/%s/device_api", path, *t);
-                if (r < 0 && !is_gone(r))
+                if (r < 0 && !vgpu_io_is_gone(r))
                         return r;
                 if (r >= 0 && strcmp(api, "vfio-pci") == 0)
                         return 1;

@@ -83,6 +83,13 @@ int vgpu_io_list(VgpuIo *io, const char *path, char ***ret)
         return vgpu_io_path_is_valid(path) ? io->ops->list(io, path, ret) : -EINVAL;
 }
 
+bool vgpu_io_exists(VgpuIo *io, const char *path)
+{
+        g_auto(GStrv) names = NULL;
+
+        return !vgpu_io_is_gone(vgpu_io_list(io, path, &names));
+}
+
 int vgpu_io_read_link(VgpuIo *io, const char *path, char **ret)
 {
         return vgpu_io_path_is_valid(path) ? io->ops->read_link(io, path, ret) : -EINVAL;

@@ -12,6 +12,7 @@
  *
  * io-sysfs.c is the real one; tests/unit/io-fake.c an in-memory kernel. */
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -88,6 +89,15 @@ int vgpu_io_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, c
 
 /* Wait before the next try of something that tells nobody when it is ready. At most 10 s. */
 void vgpu_io_pause(VgpuIo *io, uint64_t usec);
+
+/* True for the answer of something that is not there, or is going away. */
+static inline bool vgpu_io_is_gone(int r)
+{
+        return r == -ENOENT || r == -ENODEV;
+}
+
+/* False when the folder has gone; true also when it cannot be looked into. */
+bool vgpu_io_exists(VgpuIo *io, const char *path);
 
 /* Convenience: a path made of parts, then the function of the same name; -EINVAL when it gets too long. */
 int vgpu_io_readf(VgpuIo *io, char **ret, const char *format, ...) _printf_(3, 4);

@@ -24,11 +24,6 @@
 
 /* The device, its driver or the attribute went away since it was seen: an attribute of a device that is being
  * removed answers ENODEV, and has gone soon after. */
-static bool is_gone(int r)
-{
-        return r == -ENOENT || r == -ENODEV;
-}
-
 static VgpuMatch mdev_match(const GpuFacts *facts)
 {
         return facts->mdev_parents->len > 0 ? VGPU_MATCH_GENERIC : VGPU_MATCH_NO;
@@ -181,7 +176,7 @@ static int scan_parent(Scan *s, const MdevParent *p)
         int r;
 
         r = vgpu_io_list(s->io, types_path, &types);
-        if (r < 0 && !is_gone(r))
+        if (r < 0 && !vgpu_io_is_gone(r))
                 return r;
         for (char **t = types; t && *t; t++)
                 scan_type(s, p, *t);
@@ -195,7 +190,7 @@ static int scan_parent(Scan *s, const MdevParent *p)
                 if (!uuid_is_valid(*n))
                         continue;
                 r = scan_instance(s, p, *n);
-                if (r < 0 && !is_gone(r))
+                if (r < 0 && !vgpu_io_is_gone(r))
                         return r;
         }
         return 0;
@@ -301,7 +296,7 @@ static int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                 r = scan_parent(&s, p);
                 if (r >= 0)
                         alive++;
-                else if (!is_gone(r))
+                else if (!vgpu_io_is_gone(r))
                         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                                       "/sys/%s cannot be read: %s", p->path, g_strerror(-r));
         }
@@ -457,7 +452,7 @@ static int no_such_type(VgpuTarget *t, const CreateArgs *args, VgpudError *reter
                                 args->parent ? args->parent : t->facts->name, args->type_id);
 }
 
-/* How many the parent says it can make; is_gone() when it does not offer the type. */
+/* How many the parent says it can make; vgpu_io_is_gone() when it does not offer the type. */
 static int read_available(VgpuIo *io, const MdevParent *p, const char *type_id, uint32_t *ret)
 {
         g_autofree char *text = NULL;
@@ -504,20 +499,13 @@ static int choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent
                         return 0;
                 }
         }
-        if (offered && !readable && is_gone(problem))
+        if (offered && !readable && vgpu_io_is_gone(problem))
                 return gpu_gone(t->facts, problem, reterr);
         if (offered && !readable)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, problem,
                                               "how many %s GPU %s has room for cannot be read: %s",
                                               args->type_id, t->facts->name, g_strerror(-problem));
         return offered ? no_capacity(t, args, 0, reterr) : no_such_type(t, args, reterr);
-}
-
-static bool device_exists(VgpuIo *io, const char *path)
-{
-        g_auto(GStrv) names = NULL;
-
-        return !is_gone(vgpu_io_list(io, path, &names));
 }
 
 /* The kernel said EIO or ENOMEM, which stand for everything from "full" to "broken". */
@@ -556,7 +544,7 @@ static int explain_create(VgpuTarget *t, const CreateArgs *args, const MdevParen
         case ENODEV:
                 return gpu_gone(t->facts, r, reterr);
         case ENOENT: /* from opening: the type was there a moment ago */
-                if (!device_exists(t->io, p->path))
+                if (!vgpu_io_exists(t->io, p->path))
                         return gpu_gone(t->facts, r, reterr);
                 return no_such_type(t, args, reterr);
         case EAGAIN:
@@ -626,7 +614,7 @@ static int verify(VgpuTarget *t, const CreateArgs *args, const MdevParent *p, In
                 *ret = g_steal_pointer(&d);
                 return 0;
         }
-        if (!device_exists(t->io, path))
+        if (!vgpu_io_exists(t->io, path))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                         "the kernel reported success, but the instance is not there; the "
                                         "driver of %s or "
@@ -700,7 +688,7 @@ static int mdev_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret
         device_path = g_strdup_printf("%s/%s", p->path, args->uuid);
         r = vgpu_io_write_guarded(t->io, create_path, args->uuid);
         /* A writer that died did so after its write(2), or before it: a process cannot end inside. */
-        if (r == -EPROTO && device_exists(t->io, device_path))
+        if (r == -EPROTO && vgpu_io_exists(t->io, device_path))
                 r = 0;
         if (r < 0)
                 return explain_create(t, args, p, r, reterr);
@@ -770,11 +758,11 @@ static int remove_instance(VgpuIo *io, const char *path, VgpudError *reterr)
         _cleanup_close_ int keep_out_fd = -EBADF;
         int group = -1, r;
 
-        if (!device_exists(io, path))
+        if (!vgpu_io_exists(io, path))
                 return 0;
         if ((r = vfio_read_group(io, path, &group)) < 0 || (r = vfio_read_cdev(io, path, &cdev)) < 0 ||
             (r = read_optional_link_name(io, path, "driver", &driver)) < 0) {
-                if (!device_exists(io, path))
+                if (!vgpu_io_exists(io, path))
                         return 0;
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s", path,
                                               g_strerror(-r));
@@ -795,7 +783,7 @@ static int remove_instance(VgpuIo *io, const char *path, VgpudError *reterr)
         r = vgpu_io_write_guarded(io, remove_path, "1");
         keep_out_fd = safe_close(keep_out_fd);
 
-        return device_exists(io, path) ? explain_remove(path, r, reterr) : 1;
+        return vgpu_io_exists(io, path) ? explain_remove(path, r, reterr) : 1;
 }
 
 static int mdev_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
@@ -816,25 +804,16 @@ static int mdev_configure(VgpuTarget *t, const char *mode, const char *value, Vg
 
 static Handover *mdev_handover(const InstanceDesc *instance)
 {
-        Handover *h = g_new0(Handover, 1);
-        GPtrArray *args = g_ptr_array_new();
+        g_autofree char *path = g_strconcat("/sys/bus/mdev/devices/", instance->uuid, NULL);
+        g_autofree char *device = g_strconcat("sysfsdev=", path, NULL);
+        Handover *h = handover_new(instance, path, device);
 
-        h->sysfs_path = g_strconcat("/sys/bus/mdev/devices/", instance->uuid, NULL);
-        h->iommu_group = instance->iommu_group;
-        if (instance->iommu_group >= 0)
-                h->group_node = g_strdup_printf("/dev/vfio/%d", instance->iommu_group);
-        if (instance->cdev)
-                h->cdev_node = g_strconcat("/dev/vfio/devices/", instance->cdev, NULL);
         h->libvirt_xml = g_strdup_printf("<hostdev mode='subsystem' type='mdev' model='%s'>\n"
                                          "  <source>\n"
                                          "    <address uuid='%s'/>\n"
                                          "  </source>\n"
                                          "</hostdev>\n",
                                          DEVICE_API, instance->uuid);
-        g_ptr_array_add(args, g_strdup("-device"));
-        g_ptr_array_add(args, g_strdup_printf("vfio-pci,sysfsdev=/sys/bus/mdev/devices/%s", instance->uuid));
-        g_ptr_array_add(args, NULL);
-        h->qemu_args = (char **)g_ptr_array_free(args, FALSE);
         return h;
 }
 

@@ -28,18 +28,6 @@ static const char *const params_names[] = { "vgpu_params", "nvidia/vgpu_params" 
 DEFINE_DESTROY_NOTIFY(free_option, vgpu_type_option_free)
 DEFINE_DESTROY_NOTIFY(free_attribute, vgpu_attribute_free)
 
-static bool is_gone(int r)
-{
-        return r == -ENOENT || r == -ENODEV;
-}
-
-static bool device_exists(VgpuIo *io, const char *path)
-{
-        g_auto(GStrv) names = NULL;
-
-        return !is_gone(vgpu_io_list(io, path, &names));
-}
-
 static int gpu_gone(VgpuTarget *t, int r, VgpudError *reterr)
 {
         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
@@ -175,7 +163,7 @@ static int scan_vf(Scan *s, const VgpuVf *vf)
         }
         r = read_instance(s->t->io, vf, type, NULL, &d);
         if (r < 0)
-                return is_gone(r) ? 0 : r;
+                return vgpu_io_is_gone(r) ? 0 : r;
         g_ptr_array_add(s->snapshot->instances, d);
         return 0;
 }
@@ -304,7 +292,7 @@ static int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                                                       "virtual function %s cannot be read (/sys/%s): %s",
                                                       vf->name, vf->path, g_strerror(-r));
         }
-        if (s.n_gone == vfs->len && !device_exists(t->io, t->facts->path))
+        if (s.n_gone == vfs->len && !vgpu_io_exists(t->io, t->facts->path))
                 return gpu_gone(t, -ENODEV, reterr);
 
         s.nvml = nvml_query(t);
@@ -518,7 +506,7 @@ static int undo(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause, VgpudError *
         uint32_t now = 0;
         int r = nvidia_vf_write_type(t->io, vf->path, 0), q = nvidia_vf_read_type(t->io, vf->path, &now);
 
-        if ((q >= 0 && now == 0) || is_gone(q)) {
+        if ((q >= 0 && now == 0) || vgpu_io_is_gone(q)) {
                 r = -vgpud_error_code_to_errno(cause->code);
                 vgpud_error_move(reterr, cause);
                 return r;
@@ -562,7 +550,7 @@ static int verify(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, uint3
 
         if (r >= 0 && now == type)
                 return 0;
-        if (is_gone(r))
+        if (vgpu_io_is_gone(r))
                 return gpu_gone(t, r, reterr);
         if (r < 0)
                 return vgpud_error_set_errnof(
@@ -673,7 +661,7 @@ static int nvidia_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudErro
         int group, r, q;
 
         r = nvidia_vf_read_type(t->io, vf.path, &now);
-        if (is_gone(r) || (r >= 0 && now == 0))
+        if (vgpu_io_is_gone(r) || (r >= 0 && now == 0))
                 return 0;
         if (r < 0)
                 return cannot_read(&vf, r, reterr);
@@ -687,46 +675,16 @@ static int nvidia_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudErro
 
         if ((r = vfio_read_group(t->io, vf.path, &group)) < 0 ||
             (r = vfio_read_cdev(t->io, vf.path, &cdev)) < 0)
-                return is_gone(r) && !device_exists(t->io, vf.path) ? 0 : cannot_read(&vf, r, reterr);
+                return vgpu_io_is_gone(r) && !vgpu_io_exists(t->io, vf.path) ? 0 : cannot_read(&vf, r, reterr);
         r = vfio_keep_out(t->io, group, cdev, &keep_out_fd, reterr);
         if (r < 0)
                 return r;
         r = nvidia_vf_write_type(t->io, vf.path, 0);
         q = nvidia_vf_read_type(t->io, vf.path, &now);
         keep_out_fd = safe_close(keep_out_fd);
-        if ((q >= 0 && now == 0) || is_gone(q))
+        if ((q >= 0 && now == 0) || vgpu_io_is_gone(q))
                 return 1;
         return q < 0 ? cannot_read(&vf, q, reterr) : explain_destroy(&vf, r, reterr);
-}
-
-/* handover */
-
-static Handover *nvidia_handover(const InstanceDesc *instance)
-{
-        Handover *h = g_new0(Handover, 1);
-        GPtrArray *args = g_ptr_array_new();
-        PciAddr a = { 0 };
-
-        (void)pci_addr_parse(instance->slot, &a);
-        h->sysfs_path = g_strconcat("/sys/bus/pci/devices/", instance->slot, NULL);
-        h->iommu_group = instance->iommu_group;
-        if (instance->iommu_group >= 0)
-                h->group_node = g_strdup_printf("/dev/vfio/%d", instance->iommu_group);
-        if (instance->cdev)
-                h->cdev_node = g_strconcat("/dev/vfio/devices/", instance->cdev, NULL);
-        /* managed='no': libvirt must leave the function with the driver nvidia, which makes it what it is. */
-        h->libvirt_xml = g_strdup_printf(
-                        "<hostdev mode='subsystem' type='pci' managed='no'>\n"
-                        "  <source>\n"
-                        "    <address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>\n"
-                        "  </source>\n"
-                        "</hostdev>\n",
-                        a.domain, a.bus, a.device, a.function);
-        g_ptr_array_add(args, g_strdup("-device"));
-        g_ptr_array_add(args, g_strdup_printf("vfio-pci,sysfsdev=/sys/bus/pci/devices/%s", instance->slot));
-        g_ptr_array_add(args, NULL);
-        h->qemu_args = (char **)g_ptr_array_free(args, FALSE);
-        return h;
 }
 
 const VgpuDriver nvidia_vfio_driver = {
@@ -737,5 +695,5 @@ const VgpuDriver nvidia_vfio_driver = {
         .destroy = nvidia_destroy,
         .set_vfs = vfs_set,
         .configure = nvidia_configure,
-        .handover = nvidia_handover,
+        .handover = handover_new_pci,
 };

@@ -31,18 +31,6 @@ static const VfProvider *find_provider(const GpuFacts *facts)
         return NULL;
 }
 
-static bool is_gone(int r)
-{
-        return r == -ENOENT || r == -ENODEV;
-}
-
-static bool device_exists(VgpuIo *io, const char *path)
-{
-        g_auto(GStrv) names = NULL;
-
-        return !is_gone(vgpu_io_list(io, path, &names));
-}
-
 static int gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr)
 {
         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
@@ -112,14 +100,14 @@ static int read_state(VgpuIo *io, const char *path, VfState *ret)
         r = vfs_read_override(io, path, &ret->override);
         if (r < 0)
                 return r;
-        return !ret->driver && !ret->override && !device_exists(io, path) ? -ENODEV : 0;
+        return !ret->driver && !ret->override && !vgpu_io_exists(io, path) ? -ENODEV : 0;
 }
 
 static int read_state_or_explain(VgpuTarget *t, const VgpuVf *vf, VfState *ret, VgpudError *reterr)
 {
         int r = read_state(t->io, vf->path, ret);
 
-        if (is_gone(r))
+        if (vgpu_io_is_gone(r))
                 return gpu_gone(t->facts, r, reterr);
         if (r < 0)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
@@ -152,7 +140,7 @@ static char *find_vfio_driver(const VgpuTarget *t)
 
         for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
                 g_autofree char *path = g_strconcat("bus/pci/drivers/", names[i], NULL);
-                if (!found && device_exists(t->io, path))
+                if (!found && vgpu_io_exists(t->io, path))
                         found = g_steal_pointer(&names[i]);
                 g_free(names[i]);
         }
@@ -291,11 +279,11 @@ static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         for (guint i = 0; i < t->facts->vfs->len; i++) {
                 const VgpuVf *vf = t->facts->vfs->pdata[i];
                 r = scan_vf(t, p, vf, snapshot, &count);
-                if (r < 0 && !is_gone(r))
+                if (r < 0 && !vgpu_io_is_gone(r))
                         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                                       "/sys/%s cannot be read: %s", vf->path, g_strerror(-r));
         }
-        if (count.all == 0 && !device_exists(t->io, t->facts->path))
+        if (count.all == 0 && !vgpu_io_exists(t->io, t->facts->path))
                 return gpu_gone(t->facts, 0, reterr);
         snapshot->unprepared = explain_unprepared(t->facts, &count, vfio_driver);
         add_type(snapshot, t->facts, TYPE_PLAIN, "a virtual function as the driver makes it", &count,
@@ -569,7 +557,7 @@ static int hand_out(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, 
         r = read_state(t->io, vf->path, &state);
         if (r >= 0)
                 r = read_instance(t, p, vf, &state, &d);
-        if (is_gone(r))
+        if (vgpu_io_is_gone(r))
                 return gpu_gone(t->facts, r, reterr);
         if (r < 0)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
@@ -593,7 +581,7 @@ static int undo(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const Rest
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
         int r;
 
-        if (!device_exists(t->io, vf->path)) {
+        if (!vgpu_io_exists(t->io, vf->path)) {
                 vgpud_error_done(cause);
                 return gpu_gone(t->facts, 0, reterr);
         }
@@ -686,7 +674,7 @@ static int sriov_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError
         if (!find_vf(t, instance, &vf))
                 return 0;
         r = read_state(t->io, vf.path, &state);
-        if (is_gone(r))
+        if (vgpu_io_is_gone(r))
                 return 0;
         if (r < 0)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
@@ -697,7 +685,7 @@ static int sriov_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError
         /* A driver that is not loaded any more did not leave it: the function has none then. */
         if (was.state.driver) {
                 g_autofree char *path = g_strconcat("bus/pci/drivers/", was.state.driver, NULL);
-                if (!device_exists(t->io, path))
+                if (!vgpu_io_exists(t->io, path))
                         g_clear_pointer(&was.state.driver, g_free);
         }
         /* Whose number is not known has no quotas either. */
@@ -717,36 +705,6 @@ static int sriov_configure(VgpuTarget *t, const char *mode, const char *value, V
                                 t->facts->name);
 }
 
-/* handover */
-
-static Handover *sriov_handover(const InstanceDesc *instance)
-{
-        Handover *h = g_new0(Handover, 1);
-        GPtrArray *args = g_ptr_array_new();
-        PciAddr a;
-
-        h->sysfs_path = g_strconcat("/sys/bus/pci/devices/", instance->slot, NULL);
-        h->iommu_group = instance->iommu_group;
-        if (instance->iommu_group >= 0)
-                h->group_node = g_strdup_printf("/dev/vfio/%d", instance->iommu_group);
-        if (instance->cdev)
-                h->cdev_node = g_strconcat("/dev/vfio/devices/", instance->cdev, NULL);
-        /* managed='no': vgpud binds and unbinds it, and libvirt may not choose another driver. */
-        if (pci_addr_parse(instance->slot, &a) >= 0)
-                h->libvirt_xml = g_strdup_printf("<hostdev mode='subsystem' type='pci' managed='no'>\n"
-                                                 "  <source>\n"
-                                                 "    <address domain='0x%04x' bus='0x%02x' slot='0x%02x' "
-                                                 "function='0x%x'/>\n"
-                                                 "  </source>\n"
-                                                 "</hostdev>\n",
-                                                 a.domain, a.bus, a.device, a.function);
-        g_ptr_array_add(args, g_strdup("-device"));
-        g_ptr_array_add(args, g_strdup_printf("vfio-pci,host=%s", instance->slot));
-        g_ptr_array_add(args, NULL);
-        h->qemu_args = (char **)g_ptr_array_free(args, FALSE);
-        return h;
-}
-
 const VgpuDriver sriov_driver = {
         .name = "sriov",
         .match = sriov_match,
@@ -755,5 +713,5 @@ const VgpuDriver sriov_driver = {
         .destroy = sriov_destroy,
         .set_vfs = vfs_set,
         .configure = sriov_configure,
-        .handover = sriov_handover,
+        .handover = handover_new_pci,
 };

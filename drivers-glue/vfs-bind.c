@@ -9,18 +9,6 @@
 
 #include "drivers-glue/vfio-util.h"
 
-bool vfs_is_gone(int r)
-{
-        return r == -ENOENT || r == -ENODEV;
-}
-
-bool vfs_device_exists(VgpuIo *io, const char *path)
-{
-        g_auto(GStrv) names = NULL;
-
-        return !vfs_is_gone(vgpu_io_list(io, path, &names));
-}
-
 int vfs_read_driver(VgpuIo *io, const char *path, char **ret)
 {
         g_autofree char *link = g_strconcat(path, "/driver", NULL);
@@ -90,7 +78,7 @@ int vfs_keep_out(VgpuIo *io, const char *path, GArray *kept, VgpudError *reterr)
 
         if ((r = vfio_read_group(io, path, &k.group)) < 0 || (r = vfio_read_cdev(io, path, &cdev)) < 0 ||
             (r = vfs_read_driver(io, path, &driver)) < 0) {
-                if (!vfs_device_exists(io, path))
+                if (!vgpu_io_exists(io, path))
                         return 0;
                 return vgpud_error_set_errnof(
                                 reterr, VGPUD_ERROR_IN_USE, r,
@@ -138,9 +126,9 @@ static int read_bound(Binding *b, VgpudError *reterr)
 
         g_clear_pointer(&b->bound, g_free);
         r = vfs_read_driver(b->io, b->vf->path, &b->bound);
-        if (r >= 0 && !b->bound && !vfs_device_exists(b->io, b->vf->path))
+        if (r >= 0 && !b->bound && !vgpu_io_exists(b->io, b->vf->path))
                 r = -ENODEV;
-        if (vfs_is_gone(r))
+        if (vgpu_io_is_gone(r))
                 return vf_gone(b, r, reterr);
         if (r < 0)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
@@ -168,7 +156,7 @@ static int set_override(const Binding *b, const char *override, VgpudError *rete
                 r = 0;
         if (r >= 0)
                 return 0;
-        if (r == -ENODEV || (vfs_is_gone(r) && !vfs_device_exists(b->io, b->vf->path)))
+        if (r == -ENODEV || (vgpu_io_is_gone(r) && !vgpu_io_exists(b->io, b->vf->path)))
                 return vf_gone(b, r, reterr);
         if (!override)
                 return vgpud_error_set_errnof(
@@ -251,7 +239,7 @@ bool vfs_is_leaving(VgpuIo *io, const char *path)
 {
         g_autofree char *folder = g_strconcat(path, "/vfio-dev", NULL);
 
-        return vfs_device_exists(io, folder);
+        return vgpu_io_exists(io, folder);
 }
 
 /* The kernel takes the link away first: while it waits for who has the function open, to unbind or to remove
@@ -278,7 +266,7 @@ static bool driver_exists(VgpuIo *io, const char *driver)
 {
         g_autofree char *path = g_strconcat("bus/pci/drivers/", driver, NULL);
 
-        return vgpu_io_name_is_valid(driver) && vfs_device_exists(io, path);
+        return vgpu_io_name_is_valid(driver) && vgpu_io_exists(io, path);
 }
 
 static int no_such_driver(const Binding *b, VgpudError *reterr)

@@ -7,10 +7,6 @@
 
 #include "drivers-glue/vfs.h"
 
-/* True for the answer of a device that has gone, or is going. */
-bool vfs_is_gone(int r);
-bool vfs_device_exists(VgpuIo *io, const char *path);
-
 /* Whom we keep out: file descriptors of VFIO groups, each opened once, for functions may share one. Freeing the
  * array lets everybody in again. */
 GArray *vfs_kept_new(void);

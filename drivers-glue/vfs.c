@@ -37,7 +37,7 @@ static int gpu_gone(const Change *c, int r, VgpudError *reterr)
 static int cannot_read(const Change *c, const char *name, int r, VgpudError *reterr)
 {
         /* The attributes of a device answer ENODEV some moments before its folder goes. */
-        if (r == -ENODEV || (vfs_is_gone(r) && !vfs_device_exists(c->io, c->facts->path)))
+        if (r == -ENODEV || (vgpu_io_is_gone(r) && !vgpu_io_exists(c->io, c->facts->path)))
                 return gpu_gone(c, r, reterr);
         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s/%s cannot be read: %s",
                                       c->facts->path, name, g_strerror(-r));
@@ -68,7 +68,7 @@ static int list_vfs(const Change *c, GPtrArray **ret)
                 if (!g_str_has_prefix(*n, "virtfn") || parse_u32(*n + strlen("virtfn"), 10, &index) < 0)
                         continue;
                 r = vgpu_io_resolve_link(c->io, link, &path);
-                if (vfs_is_gone(r))
+                if (vgpu_io_is_gone(r))
                         continue;
                 if (r < 0)
                         return r;
@@ -98,7 +98,7 @@ static int look(Change *c, VgpudError *reterr)
         if (r < 0)
                 return cannot_read(c, "driver", r, reterr);
         r = read_number(c, "sriov_totalvfs", &c->total);
-        if (r == -ENOENT && vfs_device_exists(c->io, c->facts->path))
+        if (r == -ENOENT && vgpu_io_exists(c->io, c->facts->path))
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_UNSUPPORTED, r,
                                               "GPU %s has no SR-IOV, so it cannot have virtual functions",
                                               c->facts->name);
@@ -183,7 +183,7 @@ static int check_load(const Change *c, const VgpuVf *vf, GArray *kept, VgpudErro
         g_autofree char *words = NULL, *device = NULL;
         int r = find_load(c->io, vf, &words, &device);
 
-        if (vfs_is_gone(r))
+        if (vgpu_io_is_gone(r))
                 return 0;
         if (r < 0)
                 return vgpud_error_set_errnof(
@@ -277,7 +277,7 @@ static int explain_write(const Change *c, uint32_t count, int r, VgpudError *ret
         VgpudErrorCode code = VGPUD_ERROR_FAILED;
         const char *why;
 
-        if (!vfs_device_exists(c->io, c->facts->path))
+        if (!vgpu_io_exists(c->io, c->facts->path))
                 return gpu_gone(c, r, reterr);
         switch (-r) {
         case ENOENT: /* of write(2): the file was there a moment ago */
@@ -431,7 +431,7 @@ static int enable(const Change *c, VgpudError *reterr)
         r = write_count(c, c->wanted, &e);
         if (changed)
                 q = vgpu_io_write(c->io, path, before);
-        if (q < 0 && vfs_device_exists(c->io, c->facts->path))
+        if (q < 0 && vgpu_io_exists(c->io, c->facts->path))
                 return vgpud_error_set_errnof(
                                 reterr, VGPUD_ERROR_INCONSISTENT, r < 0 && e.errnum ? -e.errnum : q,
                                 "%s%ssriov_drivers_autoprobe of GPU %s could not be set to \"%s\" again: "

@@ -1052,7 +1052,7 @@ static void test_handover(void)
         int number = h->iommu_group;
         handover_free(h);
         ASSERT_STREQ(path, "/sys/bus/pci/devices/0000:3d:00.4");
-        ASSERT_STREQ(args, "-device vfio-pci,sysfsdev=/sys/bus/pci/devices/0000:3d:00.4");
+        ASSERT_STREQ(args, "-device vfio-pci,host=0000:3d:00.4");
         ASSERT_STREQ(xml, "<hostdev mode='subsystem' type='pci' managed='no'>\n"
                           "  <source>\n"
                           "    <address domain='0x0000' bus='0x3d' slot='0x00' function='0x4'/>\n"
