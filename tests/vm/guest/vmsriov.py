@@ -281,8 +281,15 @@ class AllFacts(Facts):
             self.assertIsNone(vf.driver())
             with self.assertErrno(errno.EBUSY):
                 os.close(os.open(vmcase.group_node(vf.address), os.O_RDONLY))
+            reader = vmcase.start("cat", vf.path / "driver_override")
+            if (vf.path / "vfio-dev").exists():
+                # Linux 6.1: who reads this waits, too.
+                self.assertRunning(reader)
+            else:
+                self.assertEqual(vmcase.finish(reader).out, "vfio-pci\n")
             user.kill()
         self.assertEqual(vmcase.finish(writer).status, 0)
+        vmcase.finish(reader)
         self.assertFalse(os.path.exists(vmcase.group_node(vf.address)))
 
 
