@@ -344,7 +344,14 @@ class Machine:
             parts.append(f"\n(no answer from the guest: {error})\n".encode())
         return b"".join(parts).decode(errors="replace")
 
-    # -- what the guest has plugged in --
+    # -- what is plugged in --
+
+    def plug(self, name):
+        """Plugs hardware in when the guest runs. That it has been noticed is for the guest to see."""
+        # As long as QEMU loads a saved machine it may hang on this (QEMU 7.2).
+        if not self._qmp("query-status")["running"]:
+            self._event("RESUME")
+        self._qmp("device_add", id=name, **HARDWARE[name])
 
     def _grant_wishes(self):
         """Does what a case asks for through its port vm.hardware, a line of JSON each: {"plug": NAME} or {"unplug":

@@ -71,7 +71,7 @@ class Sriov(vmsriov.Managed):
         print(message)
         self.assertIn(vf.address, message)
         self.assertIn(str(user.pid), message)
-        self.assertIn(vmcase.Path(f"/proc/{user.pid}/comm").read_text().strip(), message)
+        self.assertIn(vmcase.Path(f"/proc/{user.pid}/comm").read_text(encoding="utf-8").strip(), message)
 
     def test_one_that_somebody_uses(self):
         """Made and used behind our back; with the device open the kernel would wait for ever."""
