@@ -4,9 +4,7 @@
 
 #include "drivers-glue/driver.h"
 
-#include <fcntl.h>
-
-#include "base/fs-util.h"
+#include "back-end.h"
 #include "fake-gpus.h"
 #include "tests.h"
 
@@ -134,12 +132,7 @@ static int64_t available(Fixture *f, const char *type_id)
 
 static void check_golden(Fixture *f, const char *name)
 {
-        g_autofree char *writes = fake_writes(f->k), *file = g_strdup_printf("mdev-%s.txt", name),
-                        *expected = NULL;
-        _cleanup_close_ int fd = open(GOLDEN_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        ASSERT_OK(fs_read_file_at(fd, file, 65536, &expected, NULL));
-        ASSERT_STREQ(writes, expected);
+        assert_golden(f->k, "mdev", name);
 }
 
 /* scan */

@@ -5,9 +5,7 @@
 
 #include "drivers-glue/driver.h"
 
-#include <fcntl.h>
-
-#include "base/fs-util.h"
+#include "back-end.h"
 #include "fake-nvidia.h"
 #include "tests.h"
 
@@ -89,16 +87,9 @@ static void fixture_free(Fixture *f)
 }
 #define _cleanup_fixture_ _cleanup_(fixture_free)
 
-/* What is returned and what is explained must agree. */
 static int checked(Fixture *f, int r)
 {
-        if (r < 0) {
-                ASSERT_NOT_NULL(f->e.message);
-                ASSERT_EQ(r, -vgpud_error_code_to_errno(f->e.code));
-                ASSERT_TRUE(f->e.message[strlen(f->e.message) - 1] != '.');
-        } else
-                ASSERT_EQ(f->e.code, VGPUD_ERROR_NONE);
-        return r;
+        return assert_explained(r, &f->e);
 }
 
 static int scan(Fixture *f)
@@ -207,12 +198,7 @@ static char *current_path(Fixture *f, unsigned n)
 
 static void check_golden(Fixture *f, const char *name)
 {
-        g_autofree char *writes = fake_writes(f->k), *file = g_strdup_printf("nvidia-vfio-%s.txt", name),
-                        *expected = NULL;
-        _cleanup_close_ int fd = open(GOLDEN_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        ASSERT_OK(fs_read_file_at(fd, file, 65536, &expected, NULL));
-        ASSERT_STREQ(writes, expected);
+        assert_golden(f->k, "nvidia-vfio", name);
 }
 
 /* scan */

@@ -4,10 +4,8 @@
 
 #include "drivers-glue/driver.h"
 
-#include <fcntl.h>
-
-#include "base/fs-util.h"
 #include "drivers-glue/vfs.h"
+#include "back-end.h"
 #include "fake-sriov.h"
 #include "tests.h"
 
@@ -80,16 +78,9 @@ static int claim(const char *slot, const char *restore, void *userdata)
         return f->claim_result;
 }
 
-/* What is returned and what is explained must agree. */
 static int checked(Fixture *f, int r)
 {
-        if (r < 0) {
-                ASSERT_NOT_NULL(f->e.message);
-                ASSERT_EQ(r, -vgpud_error_code_to_errno(f->e.code));
-                ASSERT_TRUE(f->e.message[strlen(f->e.message) - 1] != '.');
-        } else
-                ASSERT_EQ(f->e.code, VGPUD_ERROR_NONE);
-        return r;
+        return assert_explained(r, &f->e);
 }
 
 static int create_on(Fixture *f, const char *uuid, const char *type_id, const char *parent)
@@ -174,12 +165,7 @@ static char *read_text(Fixture *f, const char *path)
 
 static void check_golden(Fixture *f, const char *name)
 {
-        g_autofree char *writes = fake_writes(f->k), *file = g_strdup_printf("sriov-%s.txt", name),
-                        *expected = NULL;
-        _cleanup_close_ int fd = open(GOLDEN_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        ASSERT_OK(fs_read_file_at(fd, file, 65536, &expected, NULL));
-        ASSERT_STREQ(writes, expected);
+        assert_golden(f->k, "sriov", name);
 }
 
 /* match */
