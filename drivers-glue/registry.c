@@ -11,6 +11,7 @@ static const VgpuDriver *const drivers[] = {
         &mdev_driver,
         &nvidia_vfio_driver,
         &sriov_driver,
+        &xengt_driver,
 };
 
 #define PCI_VENDOR_INTEL  0x8086

@@ -1,0 +1,802 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The back end for XenGT: the i915 that Intel patched for Xen (Linux 3.x and 4.x, Haswell to Skylake), whose
+ * whole interface is /sys/kernel/vgt. A vGPU is the folder vmID, where ID is that of the Xen domain it is for;
+ * it has no UUID, no PCI function and no VFIO. It is made by one line of numbers and unmade by "-ID". Low
+ * graphics memory (what the CPU can map, the aperture) and fences are given in one piece each; high graphics
+ * memory in slots of 64 MB.
+ *
+ * A line of five numbers is never written: the driver then takes the sixth, the cap, from memory that nobody
+ * has set. */
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/parse-util.h"
+#include "drivers-glue/driver.h"
+
+#define VGT          "kernel/vgt"
+#define CONTROL      VGT "/control"
+#define CREATE       CONTROL "/create_vgt_instance"
+#define DEVICE_API   "xengt"
+#define TYPE_CUSTOM  "xengt-custom"
+#define HIGH_SLOT_MB 64
+/* The driver keeps eight at most, the host's among them (three besides it on the oldest hardware). */
+#define INSTANCES_MAX 7
+/* DOMID_FIRST_RESERVED of Xen is 0x7ff0. */
+#define VM_ID_MAX 0x7fef
+#define CAP_MAX   100
+
+typedef struct Size {
+        uint32_t low_mb, high_mb, fences;
+} Size;
+
+static const struct {
+        const char *id, *name, *description;
+        Size size;
+} presets[] = {
+        { "xengt-64-448", "XenGT-64-448", "what xl asks for when nothing is said", { 64, 448, 4 } },
+        { "xengt-128-384", "Intel GVT-g", "what XenServer makes of every GPU it knows", { 128, 384, 4 } },
+        { "xengt-128-512", "XenGT-128-512", "as large as i915-GVTg_V5_4", { 128, 512, 4 } },
+        { "xengt-256-1024", "XenGT-256-1024", "as large as i915-GVTg_V5_2", { 256, 1024, 4 } },
+        { "xengt-512-2048", "XenGT-512-2048", "as large as i915-GVTg_V5_1", { 512, 2048, 4 } },
+};
+
+static const Size custom_defaults = { 64, 448, 4 };
+
+static const struct {
+        const char *name, *help;
+        bool custom_only;
+} options[] = {
+        { "vmid", "ID of the Xen domain that it is for, 1 to 32751; the lowest free number when none is given",
+          false },
+        { "low_gm", "bytes (K, M, G allowed), whole MB: graphics memory that the CPU can map; 64M", true },
+        { "high_gm", "bytes (K, M, G allowed), whole MB, may be 0: other graphics memory; 448M", true },
+        { "fences", "number of fence registers, 1 or more; 4", true },
+        { "primary",
+          "yes or no: whether the guest sees it as its first display; as the driver is set, by default",
+          false },
+        { "cap", "percent of the GPU's time that it gets at most, 1 to 100; 0: no limit", false },
+};
+
+/* What a request comes to. */
+typedef struct Wish {
+        const char *type_id; /* of the tables here */
+        Size size;
+        uint32_t vm_id; /* 0: any */
+        int primary;    /* -1: not said */
+        uint32_t cap;
+        bool has_last_two; /* primary or cap was given */
+} Wish;
+
+typedef struct Resources {
+        uint32_t total_low, low, total_high, high, total_fences,
+                        fences;        /* MB, MB, number; of each all and free */
+        GArray *low_runs, *fence_runs; /* owned: uint32_t, lengths of what is free in one piece; NULL: not known
+                                        */
+} Resources;
+
+static VgpuMatch xengt_match(const GpuFacts *facts)
+{
+        return facts->features & VGPU_FEATURE_XENGT ? VGPU_MATCH_VENDOR : VGPU_MATCH_NO;
+}
+
+static int xengt_gone(const VgpuTarget *t, int r, VgpudError *reterr)
+{
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r,
+                                      "the XenGT interface of GPU %s (/sys/" CONTROL
+                                      ") went away: its driver was unloaded, or is being unloaded",
+                                      t->facts->name);
+}
+
+/* What is left */
+
+static void resources_done(Resources *res)
+{
+        g_clear_pointer(&res->low_runs, g_array_unref);
+        g_clear_pointer(&res->fence_runs, g_array_unref);
+}
+#define _cleanup_resources_ _cleanup_(resources_done)
+
+/* "0x00000200, 0x00000180, …" */
+static int parse_counts(const char *line, Resources *res)
+{
+        g_auto(GStrv) words = g_strsplit(line, ",", -1);
+        uint32_t *const into[] = { &res->total_low, &res->low,          &res->total_high,
+                                   &res->high,      &res->total_fences, &res->fences };
+        int r;
+
+        if (g_strv_length(words) != G_N_ELEMENTS(into))
+                return -EBADMSG;
+        for (size_t i = 0; i < G_N_ELEMENTS(into); i++) {
+                const char *word = g_strstrip(words[i]);
+                r = parse_u32(g_str_has_prefix(word, "0x") ? word + strlen("0x") : word, 16, into[i]);
+                if (r < 0)
+                        return -EBADMSG;
+        }
+        return res->low <= res->total_low && res->high <= res->total_high && res->fences <= res->total_fences
+                               ? 0
+                               : -EBADMSG;
+}
+
+/* A bitmap as the kernel prints it, words of 32 bits in hexadecimal, the highest first: the free pieces among
+ * the lowest n bits. NULL when it cannot be understood. */
+static GArray *parse_runs(const char *line, uint32_t n)
+{
+        g_auto(GStrv) words = g_strsplit(line ? line : "", ",", -1);
+        g_autoptr(GArray) runs = g_array_new(false, false, sizeof(uint32_t));
+        size_t count = g_strv_length(words);
+        uint32_t run = 0, word = 0;
+
+        if (n == 0 || count * 32 < n)
+                return NULL;
+        for (uint32_t bit = 0; bit < n; bit++) {
+                if (bit % 32 == 0 && parse_u32(g_strstrip(words[count - 1 - bit / 32]), 16, &word) < 0)
+                        return NULL;
+                if (!(word >> bit % 32 & 1)) {
+                        run++;
+                        continue;
+                }
+                if (run > 0)
+                        g_array_append_val(runs, run);
+                run = 0;
+        }
+        if (run > 0)
+                g_array_append_val(runs, run);
+        return g_steal_pointer(&runs);
+}
+
+static int read_resources(VgpuIo *io, Resources *res)
+{
+        g_autofree char *text = NULL;
+        int r;
+
+        *res = (Resources){ 0 };
+        r = vgpu_io_read(io, CONTROL "/available_resource", &text);
+        if (r == -ENOENT)
+                r = vgpu_io_read(io, CONTROL "/available_resources", &text); /* what its manual calls it */
+        if (r < 0)
+                return r;
+        g_auto(GStrv) lines = g_strsplit(text, "\n", 4);
+        guint n = g_strv_length(lines);
+        r = n > 0 ? parse_counts(lines[0], res) : -EBADMSG;
+        if (r < 0)
+                return r;
+        res->low_runs = parse_runs(n > 1 ? lines[1] : NULL, res->total_low);
+        res->fence_runs = parse_runs(n > 2 ? lines[2] : NULL, res->total_fences);
+        return 0;
+}
+
+static uint32_t count_pieces(const GArray *runs, uint32_t free_ones, uint32_t size)
+{
+        uint32_t n = 0;
+
+        if (!runs)
+                return free_ones / size;
+        for (guint i = 0; i < runs->len; i++)
+                n += g_array_index(runs, uint32_t, i) / size;
+        return n;
+}
+
+static uint32_t in_slots(uint32_t high_mb)
+{
+        return (high_mb + HIGH_SLOT_MB - 1) / HIGH_SLOT_MB * HIGH_SLOT_MB;
+}
+
+static uint32_t count_available(const Resources *res, const Size *size, guint n_instances)
+{
+        uint32_t n = n_instances < INSTANCES_MAX ? INSTANCES_MAX - n_instances : 0;
+
+        n = MIN(n, count_pieces(res->low_runs, res->low, size->low_mb));
+        n = MIN(n, count_pieces(res->fence_runs, res->fences, size->fences));
+        return size->high_mb > 0 ? MIN(n, res->high / in_slots(size->high_mb)) : n;
+}
+
+static void append_left(GString *text, const Resources *res)
+{
+        g_string_append_printf(text,
+                               "%" PRIu32 " of %" PRIu32 " MB of low graphics memory, %" PRIu32 " of %" PRIu32
+                               " MB of high graphics memory and %" PRIu32 " of %" PRIu32 " fences are left",
+                               res->low, res->total_low, res->high, res->total_high, res->fences,
+                               res->total_fences);
+}
+
+/* Why there is no room for one of that size; NULL when there is. */
+static char *explain_full(const Resources *res, const Size *size, guint n_instances)
+{
+        GString *text;
+
+        if (count_available(res, size, n_instances) > 0)
+                return NULL;
+        text = g_string_new(NULL);
+        if (n_instances >= INSTANCES_MAX)
+                g_string_append_printf(text, "the driver keeps no more than %d vGPUs", INSTANCES_MAX);
+        else {
+                g_string_append_printf(text,
+                                       "it needs %" PRIu32 " MB of low graphics memory and %" PRIu32
+                                       " fences, each in one piece, and %" PRIu32
+                                       " MB of high graphics memory, and ",
+                                       size->low_mb, size->fences, in_slots(size->high_mb));
+                append_left(text, res);
+        }
+        return g_string_free(text, FALSE);
+}
+
+/* scan */
+
+static bool parse_slot(const char *name, uint32_t *ret_vm_id)
+{
+        return g_str_has_prefix(name, "vm") && parse_u32(name + strlen("vm"), 10, ret_vm_id) >= 0 &&
+               *ret_vm_id > 0;
+}
+
+/* The vGPUs there are: "vm3". The host's own has no folder, and would be vm0. */
+static int list_slots(VgpuIo *io, GPtrArray **ret)
+{
+        g_autoptr(GPtrArray) slots = g_ptr_array_new_with_free_func(g_free);
+        g_auto(GStrv) names = NULL;
+        uint32_t vm_id;
+        int r = vgpu_io_list(io, VGT, &names);
+
+        if (r < 0)
+                return r;
+        for (char **n = names; *n; n++)
+                if (parse_slot(*n, &vm_id))
+                        g_ptr_array_add(slots, g_strdup(*n));
+        *ret = g_steal_pointer(&slots);
+        return 0;
+}
+
+static void attribute_free(gpointer p)
+{
+        vgpu_attribute_free(p);
+}
+
+static void option_free(gpointer p)
+{
+        vgpu_type_option_free(p);
+}
+
+static int read_size(VgpuIo *io, const char *slot, const char *name, uint64_t *ret)
+{
+        g_autofree char *text = NULL;
+        int r = vgpu_io_readf(io, &text, VGT "/%s/%s", slot, name);
+
+        return r < 0 ? r : parse_u64(text, 16, ret);
+}
+
+static const char *type_of_size(uint64_t low, uint64_t high)
+{
+        for (size_t i = 0; i < G_N_ELEMENTS(presets); i++)
+                if ((uint64_t)presets[i].size.low_mb << 20 == low &&
+                    (uint64_t)presets[i].size.high_mb << 20 == high)
+                        return presets[i].id;
+        return TYPE_CUSTOM;
+}
+
+static void add_bytes(InstanceDesc *d, const char *name, uint64_t bytes)
+{
+        g_autofree char *value = bytes % (1 << 20) == 0 ? g_strdup_printf("%" PRIu64 "M", bytes >> 20)
+                                                        : g_strdup_printf("%" PRIu64, bytes);
+
+        g_ptr_array_add(d->attributes, vgpu_attribute_new(name, value));
+}
+
+/* Its fences cannot be read, nor the name of the type by which it was made. */
+static int read_instance(VgpuTarget *t, const char *slot, InstanceDesc **ret)
+{
+        uint64_t low = 0, all = 0;
+        InstanceDesc *d;
+        int r;
+
+        if ((r = read_size(t->io, slot, "aperture_sz", &low)) < 0 ||
+            (r = read_size(t->io, slot, "gm_sz", &all)) < 0)
+                return r;
+        d = instance_desc_new(NULL);
+        d->slot = g_strdup(slot);
+        d->parent = g_strdup(t->facts->name);
+        d->path = g_strconcat(VGT "/", slot, NULL);
+        d->device_api = g_strdup(DEVICE_API);
+        d->type_id = g_strdup(type_of_size(low, all > low ? all - low : 0));
+        d->type_guessed = true;
+        d->attributes = g_ptr_array_new_with_free_func(attribute_free);
+        add_bytes(d, "high_gm", all > low ? all - low : 0);
+        add_bytes(d, "low_gm", low);
+        g_ptr_array_add(d->attributes, vgpu_attribute_new("vmid", slot + strlen("vm")));
+        *ret = d;
+        return 0;
+}
+
+static VgpuType *make_type(const char *id, const char *name, const char *description, const Size *size)
+{
+        VgpuType *type = vgpu_type_new(id);
+
+        g_free(type->name);
+        type->name = g_strdup(name);
+        type->description = g_strdup(description);
+        type->device_api = g_strdup(DEVICE_API);
+        type->options = g_ptr_array_new_with_free_func(option_free);
+        for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
+                if (!size || !options[i].custom_only)
+                        g_ptr_array_add(type->options, vgpu_type_option_new(options[i].name, options[i].help));
+        if (!size)
+                return type;
+        type->low_gm_bytes = (uint64_t)size->low_mb << 20;
+        type->high_gm_bytes = (uint64_t)size->high_mb << 20;
+        type->framebuffer_bytes = type->low_gm_bytes + type->high_gm_bytes;
+        type->fences = size->fences;
+        return type;
+}
+
+static void add_types(GpuSnapshot *s, const Resources *res)
+{
+        VgpuType *type;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(presets); i++) {
+                type = make_type(presets[i].id, presets[i].name, presets[i].description, &presets[i].size);
+                type->available = count_available(res, &presets[i].size, s->instances->len);
+                type->why_not = explain_full(res, &presets[i].size, s->instances->len);
+                g_ptr_array_add(s->types, type);
+        }
+        type = make_type(TYPE_CUSTOM, "XenGT-custom", "of the sizes that the options say", NULL);
+        type->available = count_available(res, &custom_defaults, s->instances->len);
+        type->why_not = explain_full(res, &custom_defaults, s->instances->len);
+        g_ptr_array_add(s->types, type);
+}
+
+static int xengt_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = gpu_snapshot_new();
+        _cleanup_resources_ Resources res = { 0 };
+        g_autoptr(GPtrArray) slots = NULL;
+        int r;
+
+        r = list_slots(t->io, &slots);
+        if (vgpu_io_is_gone(r))
+                return xengt_gone(t, r, reterr);
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/" VGT " cannot be read: %s",
+                                              g_strerror(-r));
+        for (guint i = 0; i < slots->len; i++) {
+                InstanceDesc *d = NULL;
+                r = read_instance(t, slots->pdata[i], &d);
+                if (r >= 0)
+                        g_ptr_array_add(s->instances, d);
+                else if (!vgpu_io_is_gone(r)) /* else it has gone since it was listed */
+                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                                      "the sizes of vGPU %s in /sys/" VGT " cannot be read: %s",
+                                                      (const char *)slots->pdata[i], g_strerror(-r));
+        }
+        r = read_resources(t->io, &res);
+        if (vgpu_io_is_gone(r))
+                return xengt_gone(t, r, reterr);
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "/sys/" CONTROL "/available_resource cannot be read: %s",
+                                              g_strerror(-r));
+        add_types(s, &res);
+        gpu_snapshot_seal(s);
+        *ret = g_steal_pointer(&s);
+        return 0;
+}
+
+/* create: what is asked for */
+
+static int bad_value(const VgpuAttribute *a, VgpudError *reterr)
+{
+        for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
+                if (strcmp(options[i].name, a->name) == 0)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "option %s cannot be \"%s\"; it is: %s", a->name, a->value,
+                                                options[i].help);
+        return vgpud_error_setf(
+                        reterr, VGPUD_ERROR_INVALID,
+                        "there is no option %s; there are vmid, primary and cap, and of type " TYPE_CUSTOM
+                        " also low_gm, high_gm and fences",
+                        a->name);
+}
+
+static bool parse_mb(const char *value, uint32_t min, uint32_t *ret)
+{
+        uint64_t bytes;
+
+        if (parse_bytes(value, &bytes) < 0 || bytes % (1 << 20) != 0 || bytes >> 20 < min ||
+            bytes >> 20 > INT32_MAX)
+                return false;
+        *ret = (uint32_t)(bytes >> 20);
+        return true;
+}
+
+static bool parse_number(const char *value, uint32_t min, uint32_t max, uint32_t *ret)
+{
+        uint32_t v;
+
+        if (parse_u32(value, 10, &v) < 0 || v < min || v > max)
+                return false;
+        *ret = v;
+        return true;
+}
+
+static bool take_option(Wish *w, const VgpuAttribute *a)
+{
+        bool custom = strcmp(w->type_id, TYPE_CUSTOM) == 0, yes;
+
+        if (strcmp(a->name, "vmid") == 0)
+                return parse_number(a->value, 1, VM_ID_MAX, &w->vm_id);
+        if (strcmp(a->name, "primary") == 0) {
+                if (parse_boolean(a->value, &yes) < 0)
+                        return false;
+                w->primary = yes;
+                w->has_last_two = true;
+                return true;
+        }
+        if (strcmp(a->name, "cap") == 0) {
+                w->has_last_two = true;
+                return parse_number(a->value, 0, CAP_MAX, &w->cap);
+        }
+        if (custom && strcmp(a->name, "low_gm") == 0)
+                return parse_mb(a->value, 1, &w->size.low_mb);
+        if (custom && strcmp(a->name, "high_gm") == 0)
+                return parse_mb(a->value, 0, &w->size.high_mb);
+        return custom && strcmp(a->name, "fences") == 0 &&
+               parse_number(a->value, 1, INT32_MAX, &w->size.fences);
+}
+
+static int read_wish(const CreateArgs *args, Wish *w, VgpudError *reterr)
+{
+        *w = (Wish){ .primary = -1 };
+        if (strcmp(args->type_id, TYPE_CUSTOM) == 0) {
+                w->type_id = TYPE_CUSTOM;
+                w->size = custom_defaults;
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(presets); i++)
+                if (strcmp(args->type_id, presets[i].id) == 0) {
+                        w->type_id = presets[i].id;
+                        w->size = presets[i].size;
+                }
+        if (!w->type_id)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
+                                        "XenGT has no type %s; there are xengt-64-448, xengt-128-384, "
+                                        "xengt-128-512, xengt-256-1024, xengt-512-2048 and " TYPE_CUSTOM,
+                                        args->type_id);
+        for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
+                const VgpuAttribute *a = args->attributes->pdata[i];
+                if (!take_option(w, a))
+                        return bad_value(a, reterr);
+        }
+        return 0;
+}
+
+/* create: doing it */
+
+static bool slot_exists(VgpuIo *io, const char *slot)
+{
+        g_autofree char *path = g_strconcat(VGT "/", slot, NULL);
+
+        return vgpu_io_exists(io, path);
+}
+
+static bool is_taken(GPtrArray *slots, uint32_t vm_id)
+{
+        g_autofree char *slot = g_strdup_printf("vm%" PRIu32, vm_id);
+
+        return g_ptr_array_find_with_equal_func(slots, slot, g_str_equal, NULL);
+}
+
+static int vm_exists(uint32_t vm_id, int r, VgpudError *reterr)
+{
+        g_autofree char *text = g_strdup_printf("domain %" PRIu32 " has a vGPU already (vm%" PRIu32
+                                                "), and XenGT gives one to each",
+                                                vm_id, vm_id);
+
+        return r < 0 ? vgpud_error_set_errnof(reterr, VGPUD_ERROR_EXISTS, r, "%s", text)
+                     : vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "%s", text);
+}
+
+static int choose_vm_id(const VgpuTarget *t, GPtrArray *slots, Wish *w, VgpudError *reterr)
+{
+        if (w->vm_id > 0)
+                return is_taken(slots, w->vm_id) ? vm_exists(w->vm_id, 0, reterr) : 0;
+        for (uint32_t id = 1; id <= VM_ID_MAX; id++)
+                if (!is_taken(slots, id)) {
+                        w->vm_id = id;
+                        return 0;
+                }
+        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY, "GPU %s has a vGPU for every possible domain",
+                                t->facts->name);
+}
+
+static int check_room(const VgpuTarget *t, const Wish *w, guint n_instances, VgpudError *reterr)
+{
+        _cleanup_resources_ Resources res = { 0 };
+        g_autofree char *why = NULL;
+        int r = read_resources(t->io, &res);
+
+        if (vgpu_io_is_gone(r))
+                return xengt_gone(t, r, reterr);
+        if (r < 0) /* then the driver decides */
+                return 0;
+        why = explain_full(&res, &w->size, n_instances);
+        if (!why)
+                return 0;
+        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
+                                "there is no room for another %s on GPU %s: %s", w->type_id, t->facts->name,
+                                why);
+}
+
+static int refused_for_memory(const VgpuTarget *t, const Wish *w, int r, VgpudError *reterr)
+{
+        _cleanup_resources_ Resources res = { 0 };
+        g_autoptr(GString) left = g_string_new(NULL);
+
+        if (read_resources(t->io, &res) >= 0) {
+                g_string_append(left, "; ");
+                append_left(left, &res);
+        }
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NO_CAPACITY, r,
+                                      "the driver of GPU %s found no %" PRIu32
+                                      " MB of low graphics memory in one piece, or no %" PRIu32
+                                      " MB of high graphics memory, or no %" PRIu32 " fences in one piece%s",
+                                      t->facts->name, w->size.low_mb, w->size.high_mb, w->size.fences,
+                                      left->str);
+}
+
+static int explain_create(const VgpuTarget *t, const Wish *w, const char *slot, int r, VgpudError *reterr)
+{
+        switch (-r) {
+        case ENOENT:
+        case ENODEV:
+                return xengt_gone(t, r, reterr);
+        case EINVAL:
+                if (slot_exists(t->io, slot))
+                        return vm_exists(w->vm_id, r, reterr);
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "the driver of GPU %s does not take vm %" PRIu32 ", %" PRIu32
+                                              " + %" PRIu32 " MB, %" PRIu32 " fences, primary %d, cap %" PRIu32
+                                              ": %s",
+                                              t->facts->name, w->vm_id, w->size.low_mb, w->size.high_mb,
+                                              w->size.fences, w->primary, w->cap, g_strerror(-r));
+        case ENOSPC:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_NO_CAPACITY, r,
+                                "the driver of GPU %s has no vGPU ID left: it keeps %d at most, and "
+                                "fewer on older hardware; destroy one first",
+                                t->facts->name, INSTANCES_MAX);
+        case ENOMEM:
+                return refused_for_memory(t, w, r, reterr);
+        case EACCES:
+        case EPERM:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "we are not let make a vGPU on GPU %s: %s; only the first domain of "
+                                "Xen (dom0) may, and a security module or the service's own "
+                                "restrictions may forbid it",
+                                t->facts->name, g_strerror(-r));
+        case EPROTO:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "the process that asks the kernel to make a vGPU on GPU %s could not "
+                                "be started or died before the answer (the daemon's log has more), "
+                                "and the vGPU does not exist",
+                                t->facts->name);
+        default:
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "the driver of GPU %s or the hypervisor refused to make a vGPU for "
+                                "domain %" PRIu32 ": %s; there may have to be such a domain first",
+                                t->facts->name, w->vm_id, g_strerror(-r));
+        }
+}
+
+static int undo(VgpuTarget *t, const Wish *w, const char *slot, VgpudError *cause, VgpudError *reterr)
+{
+        g_autofree char *line = g_strdup_printf("-%" PRIu32, w->vm_id);
+        int r = vgpu_io_write_guarded(t->io, CREATE, line);
+
+        if (!slot_exists(t->io, slot)) {
+                r = -vgpud_error_code_to_errno(cause->code);
+                vgpud_error_move(reterr, cause);
+                return r;
+        }
+        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
+                                   "%s; and %s could not be removed: %s", cause->message, slot,
+                                   r < 0 ? g_strerror(-r) : "it is still there");
+        vgpud_error_done(cause);
+        return r;
+}
+
+/* The driver answers for what it took; what it made of it shows. */
+static int verify(VgpuTarget *t, const CreateArgs *args, const Wish *w, const char *slot, InstanceDesc **ret,
+                  VgpudError *reterr)
+{
+        _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
+        _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
+        uint64_t low = 0, all = 0;
+        int r;
+
+        if (!slot_exists(t->io, slot))
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_FAILED,
+                                "the kernel reported success, but %s is not there; somebody else may have "
+                                "removed it at once",
+                                slot);
+        if ((r = read_instance(t, slot, &d)) < 0 || (r = read_size(t->io, slot, "aperture_sz", &low)) < 0 ||
+            (r = read_size(t->io, slot, "gm_sz", &all)) < 0)
+                (void)vgpud_error_set_errnof(&cause, VGPUD_ERROR_FAILED, r, "the new %s cannot be read: %s",
+                                             slot, g_strerror(-r));
+        else if (low != (uint64_t)w->size.low_mb << 20 || all != (uint64_t)(w->size.low_mb + w->size.high_mb)
+                                                                                          << 20)
+                (void)vgpud_error_setf(&cause, VGPUD_ERROR_FAILED,
+                                       "the driver made %s with %" PRIu64 " + %" PRIu64 " MB, not with %" PRIu32
+                                       " + %" PRIu32 " MB",
+                                       slot, low >> 20, (all - low) >> 20, w->size.low_mb, w->size.high_mb);
+        if (cause.code != VGPUD_ERROR_NONE)
+                return undo(t, w, slot, &cause, reterr);
+        g_free(d->type_id);
+        d->type_id = g_strdup(w->type_id);
+        (void)g_strlcpy(d->uuid, args->uuid, sizeof(d->uuid));
+        *ret = g_steal_pointer(&d);
+        return 0;
+}
+
+static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) slots = NULL;
+        g_autofree char *slot = NULL, *line = NULL;
+        Wish w;
+        int r;
+
+        if (args->parent && strcmp(args->parent, t->facts->name) != 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_INVALID,
+                                "\"%s\" is not a part of GPU %s: XenGT makes all vGPUs on the GPU itself",
+                                args->parent, t->facts->name);
+        r = read_wish(args, &w, reterr);
+        if (r < 0)
+                return r;
+        r = list_slots(t->io, &slots);
+        if (r < 0)
+                return xengt_gone(t, r, reterr);
+        if ((r = choose_vm_id(t, slots, &w, reterr)) < 0 || (r = check_room(t, &w, slots->len, reterr)) < 0)
+                return r;
+
+        slot = g_strdup_printf("vm%" PRIu32, w.vm_id);
+        r = args->claim ? args->claim(slot, NULL, args->claim_userdata) : 0;
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "%s was not made, because it cannot be put on record: %s", slot,
+                                              g_strerror(-r));
+        line = g_strdup_printf("%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%" PRIu32, w.vm_id, w.size.low_mb,
+                               w.size.high_mb, w.size.fences);
+        if (w.has_last_two) {
+                g_autofree char *longer = g_strdup_printf("%s,%d,%" PRIu32, line, w.primary, w.cap);
+                g_free(line);
+                line = g_steal_pointer(&longer);
+        }
+        r = vgpu_io_write_guarded(t->io, CREATE, line);
+        /* A writer that died did so after its write(2), or before it. */
+        if (r == -EPROTO && slot_exists(t->io, slot))
+                r = 0;
+        if (r < 0)
+                return explain_create(t, &w, slot, r, reterr);
+        return verify(t, args, &w, slot, ret, reterr);
+}
+
+/* destroy */
+
+/* A guest that has loaded its driver is in the driver's run queue: ACTIVE when it has the GPU at this moment,
+ * DEACTIVE when others have; one of which nothing runs is REMOVED from it. Some versions show 1 in "start" as
+ * well; most only take it. */
+static int refuse_started(const VgpuTarget *t, const char *slot, VgpudError *reterr)
+{
+        g_autofree char *schedule = NULL, *start = NULL;
+        int r = vgpu_io_readf(t->io, &schedule, VGT "/%s/schedule", slot);
+
+        if (vgpu_io_is_gone(r) && !slot_exists(t->io, slot))
+                return 0;
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, r,
+                                              "nobody can tell whether %s is in use: /sys/" VGT
+                                              "/%s/schedule cannot be read: %s",
+                                              slot, slot, g_strerror(-r));
+        if (vgpu_io_readf(t->io, &start, VGT "/%s/start", slot) < 0)
+                start = NULL;
+        if (strcmp(schedule, "REMOVED") == 0 && g_strcmp0(start, "1") != 0)
+                return 0;
+        return vgpud_error_setf(
+                        reterr, VGPUD_ERROR_IN_USE,
+                        "the virtual machine of domain %s uses it: the driver has it in its run queue (%s)",
+                        slot + strlen("vm"), schedule);
+}
+
+static int xengt_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
+{
+        g_autofree char *line = NULL;
+        uint32_t vm_id;
+        int r;
+
+        if (!instance->slot || !parse_slot(instance->slot, &vm_id))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not a vGPU of XenGT",
+                                        instance->slot ? instance->slot : "");
+        if (!slot_exists(t->io, instance->slot))
+                return 0;
+        r = refuse_started(t, instance->slot, reterr);
+        if (r < 0)
+                return r;
+        line = g_strdup_printf("-%" PRIu32, vm_id);
+        r = vgpu_io_write_guarded(t->io, CREATE, line);
+        if (!slot_exists(t->io, instance->slot))
+                return r == -ENODEV ? 0 : 1; /* ENODEV: somebody else was faster */
+        if (r == -EPROTO)
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "the process that asks the kernel to remove %s could not be started or "
+                                "died before the answer (the daemon's log has more), and it still "
+                                "exists",
+                                instance->slot);
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "the driver of GPU %s refused to remove %s: %s", t->facts->name,
+                                              instance->slot, g_strerror(-r));
+        return vgpud_error_setf(
+                        reterr, VGPUD_ERROR_FAILED,
+                        "the kernel reported success, but %s is still there; its folder stays while somebody "
+                        "has a file of it open",
+                        instance->slot);
+}
+
+/* hand-over */
+
+static const char *find_attribute(const InstanceDesc *d, const char *name)
+{
+        for (guint i = 0; d->attributes && i < d->attributes->len; i++) {
+                const VgpuAttribute *a = d->attributes->pdata[i];
+                if (strcmp(a->name, name) == 0)
+                        return a->value;
+        }
+        return NULL;
+}
+
+static void add_flag(GPtrArray *args, const char *flag, uint64_t value)
+{
+        g_ptr_array_add(args, g_strdup(flag));
+        g_ptr_array_add(args, g_strdup_printf("%" PRIu64, value));
+}
+
+static void add_megabytes(GPtrArray *args, const char *flag, const InstanceDesc *d, const char *name)
+{
+        const char *value = find_attribute(d, name);
+        uint64_t bytes;
+
+        if (value && parse_bytes(value, &bytes) >= 0)
+                add_flag(args, flag, bytes >> 20);
+}
+
+/* QEMU as XenServer builds it; libvirt has no words for it. */
+static Handover *xengt_handover(const InstanceDesc *instance)
+{
+        Handover *h = g_new0(Handover, 1);
+        GPtrArray *args = g_ptr_array_new();
+
+        h->sysfs_path = g_strconcat("/sys/", instance->path, NULL);
+        h->iommu_group = -1;
+        g_ptr_array_add(args, g_strdup("-xengt"));
+        add_megabytes(args, "-vgt_low_gm_sz", instance, "low_gm");
+        add_megabytes(args, "-vgt_high_gm_sz", instance, "high_gm");
+        for (size_t i = 0; i < G_N_ELEMENTS(presets); i++)
+                if (g_strcmp0(presets[i].id, instance->type_id) == 0)
+                        add_flag(args, "-vgt_fence_sz", presets[i].size.fences);
+        g_ptr_array_add(args, g_strdup("-priv"));
+        g_ptr_array_add(args, NULL);
+        h->qemu_args = (char **)g_ptr_array_free(args, FALSE);
+        return h;
+}
+
+const VgpuDriver xengt_driver = {
+        .name = "xengt",
+        .match = xengt_match,
+        .scan = xengt_scan,
+        .create = xengt_create,
+        .destroy = xengt_destroy,
+        .handover = xengt_handover,
+};

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* XenGT for the in-memory kernel: /sys/kernel/vgt of a Haswell with 512 MB of aperture, 4 GB of graphics memory
+ * and 32 fences, of which the host keeps 96 + 384 MB and 4, and the driver 32 MB at the end of the aperture.
+ * High memory is taken in slots of 64 MB, low memory and fences in one piece each. The files whose reading
+ * disturbs the GPU abort the test. */
+
+#include "drivers-glue/driver.h"
+#include "io-fake.h"
+
+typedef struct FakeXengt FakeXengt;
+
+FakeXengt *fake_add_xengt(FakeKernel *k);
+FakeXengt *fake_xengt_free(FakeXengt *x);
+GpuFacts *fake_xengt_facts(FakeXengt *x);
+/* The guest of this domain has loaded its driver, or it has not any more. */
+void fake_xengt_start(FakeXengt *x, unsigned vm_id, bool started);
+/* The driver goes. */
+void fake_xengt_unload(FakeXengt *x);

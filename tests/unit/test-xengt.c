@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The xengt back end on the in-memory kernel. What it writes is compared with tests/golden/xengt-life.txt. */
+
+#include "drivers-glue/driver.h"
+
+#include "back-end.h"
+#include "fake-xengt.h"
+
+#define UUID_A  "11111111-0000-4000-8000-000000000001"
+#define UUID_B  "22222222-0000-4000-8000-000000000002"
+#define CREATE  "kernel/vgt/control/create_vgt_instance"
+#define UNKNOWN "kernel/vgt/control/available_resource"
+
+typedef struct Fixture {
+        FakeKernel *k;
+        FakeXengt *x;
+        GpuFacts *facts;
+        VgpuIo *io;
+        VgpuTarget t;
+        VgpudError e;
+        InstanceDesc *made;
+        GPtrArray *attributes;
+        GString *claims; /* what was claimed, and whether anything had been written by then */
+        int claim_result;
+} Fixture;
+
+static void attribute_free(gpointer p)
+{
+        vgpu_attribute_free(p);
+}
+
+static void fixture_init(Fixture *f)
+{
+        *f = (Fixture){ .k = fake_kernel_new() };
+        f->x = fake_add_xengt(f->k);
+        f->facts = fake_xengt_facts(f->x);
+        f->io = fake_kernel_io(f->k);
+        f->t = (VgpuTarget){ .facts = f->facts, .io = f->io };
+        f->attributes = g_ptr_array_new_with_free_func(attribute_free);
+        f->claims = g_string_new(NULL);
+}
+
+static void fixture_free(Fixture *f)
+{
+        instance_desc_free(f->made);
+        g_ptr_array_unref(f->attributes);
+        (void)g_string_free(f->claims, TRUE);
+        vgpud_error_done(&f->e);
+        vgpu_io_free(f->io);
+        gpu_facts_unref(f->facts);
+        fake_xengt_free(f->x);
+        fake_kernel_free(f->k);
+}
+#define _cleanup_fixture_ _cleanup_(fixture_free)
+
+static unsigned count_lines(const char *text)
+{
+        unsigned n = 0;
+
+        for (; *text; text++)
+                n += *text == '\n';
+        return n;
+}
+
+static int claim(const char *slot, const char *restore, void *userdata)
+{
+        Fixture *f = userdata;
+        g_autofree char *writes = fake_writes(f->k);
+
+        g_string_append_printf(f->claims, "%s %s after %u\n", slot, restore ? restore : "-",
+                               count_lines(writes));
+        return f->claim_result;
+}
+
+static int create(Fixture *f, const char *uuid, const char *type_id)
+{
+        CreateArgs args = { .uuid = uuid,
+                            .type_id = type_id,
+                            .attributes = f->attributes,
+                            .claim = claim,
+                            .claim_userdata = f };
+
+        vgpud_error_done(&f->e);
+        f->made = instance_desc_free(f->made);
+        int r = xengt_driver.create(&f->t, &args, &f->made, &f->e);
+        if (r < 0)
+                ASSERT_NULL(f->made);
+        g_ptr_array_set_size(f->attributes, 0);
+        return assert_explained(r, &f->e);
+}
+
+static int destroy(Fixture *f, const char *slot)
+{
+        InstanceDesc *d = instance_desc_new(UUID_A);
+        int r;
+
+        d->slot = g_strdup(slot);
+        d->path = g_strconcat("kernel/vgt/", slot, NULL);
+        vgpud_error_done(&f->e);
+        r = xengt_driver.destroy(&f->t, d, &f->e);
+        instance_desc_free(d);
+        return assert_explained(r, &f->e);
+}
+
+static void option(Fixture *f, const char *name, const char *value)
+{
+        g_ptr_array_add(f->attributes, vgpu_attribute_new(name, value));
+}
+
+static GpuSnapshot *scan(Fixture *f)
+{
+        GpuSnapshot *s = NULL;
+
+        ASSERT_OK(xengt_driver.scan(&f->t, &s, &f->e));
+        return s;
+}
+
+static const VgpuType *find_type(const GpuSnapshot *s, const char *id)
+{
+        for (guint i = 0; i < s->types->len; i++) {
+                const VgpuType *t = s->types->pdata[i];
+                if (strcmp(t->id, id) == 0)
+                        return t;
+        }
+        return NULL;
+}
+
+static uint32_t available(Fixture *f, const char *type_id)
+{
+        GpuSnapshot *s = scan(f);
+        uint32_t n = find_type(s, type_id)->available;
+
+        gpu_snapshot_unref(s);
+        return n;
+}
+
+static const char *attribute_of(const InstanceDesc *d, const char *name)
+{
+        for (guint i = 0; i < d->attributes->len; i++) {
+                const VgpuAttribute *a = d->attributes->pdata[i];
+                if (strcmp(a->name, name) == 0)
+                        return a->value;
+        }
+        return NULL;
+}
+
+static void test_match(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        ASSERT_EQ(xengt_driver.match(f.facts), VGPU_MATCH_VENDOR);
+        f.facts->features = 0;
+        ASSERT_EQ(xengt_driver.match(f.facts), VGPU_MATCH_NO);
+}
+
+static void test_scan(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_EQ(s->instances->len, 0);
+        ASSERT_EQ(s->types->len, 6);
+        ASSERT_NULL(s->unprepared);
+        const VgpuType *t = find_type(s, "xengt-128-384");
+        ASSERT_STREQ(t->name, "Intel GVT-g");
+        ASSERT_STREQ(t->device_api, "xengt");
+        ASSERT_EQ(t->framebuffer_bytes, 512 << 20);
+        ASSERT_EQ(t->low_gm_bytes, 128 << 20);
+        ASSERT_EQ(t->fences, 4);
+        ASSERT_EQ(t->options->len, 3);
+        /* 384 MB of aperture, 3200 MB of other memory and 28 fences are free. */
+        ASSERT_EQ(t->available, 3);
+        ASSERT_NULL(t->why_not);
+        ASSERT_EQ(find_type(s, "xengt-64-448")->available, 6);
+        ASSERT_EQ(find_type(s, "xengt-256-1024")->available, 1);
+        ASSERT_EQ(find_type(s, "xengt-512-2048")->available, 0);
+        ASSERT_CONTAINS(find_type(s, "xengt-512-2048")->why_not, "384 of 512 MB of low graphics memory");
+        ASSERT_CONTAINS(find_type(s, "xengt-512-2048")->why_not, "28 of 32 fences");
+        t = find_type(s, "xengt-custom");
+        ASSERT_EQ(t->options->len, 6);
+        ASSERT_EQ(t->framebuffer_bytes, 0);
+}
+
+/* What every way to make and to remove one writes. */
+static void test_golden(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        ASSERT_OK(create(&f, UUID_A, "xengt-128-384"));
+        ASSERT_STREQ(f.made->uuid, UUID_A);
+        ASSERT_STREQ(f.made->slot, "vm1");
+        ASSERT_STREQ(f.made->type_id, "xengt-128-384");
+        ASSERT_STREQ(f.made->parent, "0000:00:02.0");
+        ASSERT_STREQ(f.made->path, "kernel/vgt/vm1");
+        ASSERT_EQ(f.made->iommu_group, -1);
+        option(&f, "vmid", "7");
+        option(&f, "primary", "yes");
+        ASSERT_OK(create(&f, UUID_B, "xengt-64-448"));
+        ASSERT_STREQ(f.made->slot, "vm7");
+        option(&f, "cap", "50");
+        option(&f, "low_gm", "96M");
+        option(&f, "high_gm", "0");
+        option(&f, "fences", "2");
+        ASSERT_OK(create(&f, UUID_B, "xengt-custom"));
+        ASSERT_STREQ(f.made->slot, "vm2");
+        ASSERT_STREQ(f.made->type_id, "xengt-custom");
+        ASSERT_EQ(destroy(&f, "vm7"), 1);
+        ASSERT_EQ(destroy(&f, "vm7"), 0);
+        ASSERT_EQ(destroy(&f, "vm1"), 1);
+        ASSERT_STREQ(f.claims->str, "vm1 - after 0\nvm7 - after 1\nvm2 - after 2\n");
+        assert_golden(f.k, "xengt", "life");
+}
+
+/* The kernel tells sizes, not the type that somebody asked for. */
+static void test_instances(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        option(&f, "vmid", "12");
+        ASSERT_OK(create(&f, UUID_A, "xengt-64-448"));
+        option(&f, "low_gm", "100M");
+        ASSERT_OK(create(&f, UUID_B, "xengt-custom"));
+        fake_add_directory(f.k, "kernel/vgt/vm0");
+        fake_add_directory(f.k, "kernel/vgt/vmx");
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_EQ(s->instances->len, 2);
+        const InstanceDesc *a = NULL, *b = NULL;
+        for (guint i = 0; i < 2; i++) {
+                const InstanceDesc *d = s->instances->pdata[i];
+                *(strcmp(d->slot, "vm12") == 0 ? &a : &b) = d;
+        }
+        ASSERT_STREQ(a->uuid, "");
+        ASSERT_STREQ(a->type_id, "xengt-64-448");
+        ASSERT_TRUE(a->type_guessed);
+        ASSERT_STREQ(attribute_of(a, "low_gm"), "64M");
+        ASSERT_STREQ(attribute_of(a, "high_gm"), "448M");
+        ASSERT_STREQ(attribute_of(a, "vmid"), "12");
+        ASSERT_STREQ(b->slot, "vm1");
+        ASSERT_STREQ(b->type_id, "xengt-custom");
+        ASSERT_STREQ(attribute_of(b, "low_gm"), "100M");
+        Handover *h = xengt_driver.handover(a);
+        g_autofree char *words = g_strjoinv(" ", h->qemu_args), *path = g_strdup(h->sysfs_path);
+        bool none = !h->libvirt_xml && !h->group_node && !h->cdev_node && h->iommu_group == -1;
+        handover_free(h);
+        ASSERT_TRUE(none);
+        ASSERT_STREQ(path, "/sys/kernel/vgt/vm12");
+        ASSERT_STREQ(words, "-xengt -vgt_low_gm_sz 64 -vgt_high_gm_sz 448 -vgt_fence_sz 4 -priv");
+}
+
+/* All sizes draw on the same memory, and low memory must be in one piece. */
+static void test_capacity(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        for (unsigned i = 0; i < 6; i++)
+                ASSERT_OK(create(&f, UUID_A, "xengt-64-448"));
+        ASSERT_EQ(available(&f, "xengt-64-448"), 0);
+        ASSERT_ERROR(create(&f, UUID_B, "xengt-64-448"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "0 of 512 MB of low graphics memory");
+        ASSERT_EQ(f.e.errnum, 0); /* nobody was asked in vain */
+        /* 128 MB are free again, but not side by side. */
+        ASSERT_EQ(destroy(&f, "vm2"), 1);
+        ASSERT_EQ(destroy(&f, "vm4"), 1);
+        ASSERT_EQ(available(&f, "xengt-64-448"), 2);
+        ASSERT_EQ(available(&f, "xengt-128-384"), 0);
+        ASSERT_ERROR(create(&f, UUID_B, "xengt-128-384"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "128 of 512 MB of low graphics memory");
+        ASSERT_CONTAINS(f.e.message, "in one piece");
+        ASSERT_EQ(destroy(&f, "vm3"), 1);
+        ASSERT_EQ(available(&f, "xengt-128-384"), 1);
+        ASSERT_OK(create(&f, UUID_B, "xengt-128-384"));
+        ASSERT_STREQ(f.made->slot, "vm2");
+}
+
+static void test_ids(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        for (unsigned i = 0; i < 7; i++) {
+                option(&f, "low_gm", "16M");
+                option(&f, "high_gm", "64M");
+                option(&f, "fences", "1");
+                ASSERT_OK(create(&f, UUID_A, "xengt-custom"));
+        }
+        ASSERT_EQ(available(&f, "xengt-64-448"), 0);
+        ASSERT_ERROR(create(&f, UUID_B, "xengt-64-448"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "no more than 7 vGPUs");
+        option(&f, "vmid", "3");
+        ASSERT_ERROR(create(&f, UUID_B, "xengt-64-448"), EEXIST);
+        ASSERT_CONTAINS(f.e.message, "domain 3 has a vGPU already");
+}
+
+static void test_bad_requests(void)
+{
+        static const struct {
+                const char *type, *name, *value;
+                int eno;
+                const char *words;
+        } cases[] = {
+                { "xengt-1-1", NULL, NULL, ENOENT, "there are xengt-64-448" },
+                { "xengt-64-448", "vmid", "0", EINVAL, "option vmid cannot be \"0\"" },
+                { "xengt-64-448", "vmid", "32752", EINVAL, "1 to 32751" },
+                { "xengt-64-448", "vmid", "-3", EINVAL, "lowest free" },
+                { "xengt-64-448", "primary", "2", EINVAL, "yes or no" },
+                { "xengt-64-448", "cap", "101", EINVAL, "percent" },
+                { "xengt-64-448", "low_gm", "64M", EINVAL, "low_gm" },
+                { "xengt-64-448", "nonsense", "1", EINVAL, "there is no option nonsense" },
+                { "xengt-custom", "low_gm", "0", EINVAL, "whole MB" },
+                { "xengt-custom", "low_gm", "1000000", EINVAL, "whole MB" },
+                { "xengt-custom", "low_gm", "4096T", EINVAL, "bytes" },
+                { "xengt-custom", "high_gm", "x", EINVAL, "may be 0" },
+                { "xengt-custom", "fences", "0", EINVAL, "1 or more" },
+        };
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                if (cases[i].name)
+                        option(&f, cases[i].name, cases[i].value);
+                ASSERT_ERROR(create(&f, UUID_A, cases[i].type), cases[i].eno);
+                ASSERT_CONTAINS(f.e.message, cases[i].words);
+        }
+        CreateArgs args = { .uuid = UUID_A, .type_id = "xengt-64-448", .parent = "0000:00:02.1" };
+        vgpud_error_done(&f.e);
+        ASSERT_ERROR(xengt_driver.create(&f.t, &args, &f.made, &f.e), EINVAL);
+        ASSERT_CONTAINS(f.e.message, "0000:00:02.1");
+        f.claim_result = -ENOSPC;
+        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EIO);
+        ASSERT_CONTAINS(f.e.message, "put on record");
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_STREQ(writes, "");
+}
+
+/* Everything the driver answers, in words. */
+static void test_errors(void)
+{
+        static const struct {
+                int eno, code_errno;
+                const char *words;
+        } cases[] = {
+                { EINVAL, EIO, "does not take vm 1, 64 + 448 MB, 4 fences" },
+                { ENOSPC, ENOSPC, "no vGPU ID left" },
+                { ENOMEM, ENOSPC, "384 of 512 MB of low graphics memory" },
+                { ENODEV, ENOLINK, "went away" },
+                { EPERM, EIO, "dom0" },
+                { EPROTO, EIO, "does not exist" },
+                { ESRCH, EIO, "there may have to be such a domain first" },
+        };
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                fake_fail(f.k, "write", CREATE, cases[i].eno);
+                ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), cases[i].code_errno);
+                ASSERT_EQ(f.e.errnum, cases[i].eno);
+                ASSERT_CONTAINS(f.e.message, cases[i].words);
+                fake_heal(f.k);
+        }
+        /* What is left cannot be told either. */
+        fake_fail(f.k, "write", CREATE, ENOMEM);
+        fake_fail(f.k, "read", UNKNOWN, EIO);
+        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "in one piece");
+        fake_heal(f.k);
+        /* The child died after its write. */
+        fake_fail_after(f.k, "write", CREATE, EPROTO);
+        ASSERT_OK(create(&f, UUID_A, "xengt-64-448"));
+}
+
+static int take_the_id(FakeKernel *k, const char *path, void *data)
+{
+        fake_add_directory(k, "kernel/vgt/vm1");
+        return -EINVAL;
+}
+
+static int take_it_away(FakeKernel *k, const char *path, void *data)
+{
+        fake_remove(k, "kernel/vgt/vm1");
+        return -ENODEV;
+}
+
+static int do_nothing(FakeKernel *k, const char *path, void *data, const char *value)
+{
+        return 0;
+}
+
+static int make_another(FakeKernel *k, const char *path, void *data, const char *value)
+{
+        unsigned *writes = data;
+
+        if ((*writes)++ > 0) {
+                fake_remove(k, "kernel/vgt/vm1");
+                return 0;
+        }
+        fake_add_file(k, "kernel/vgt/vm1/aperture_sz", "0000000004000000\n");
+        fake_add_file(k, "kernel/vgt/vm1/gm_sz", "0000000010000000\n");
+        return 0;
+}
+
+static int make_and_keep(FakeKernel *k, const char *path, void *data, const char *value)
+{
+        if (value[0] == '-')
+                return -EIO;
+        fake_add_file(k, "kernel/vgt/vm1/aperture_sz", "nonsense\n");
+        return 0;
+}
+
+/* Others, and drivers that do something else than what was asked for. */
+static void test_surprises(void)
+{
+        _cleanup_fixture_ Fixture f;
+        unsigned writes = 0;
+
+        fixture_init(&f);
+        fake_before(f.k, "write", CREATE, take_the_id, NULL);
+        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EEXIST);
+        ASSERT_EQ(f.e.errnum, EINVAL);
+        fake_heal(f.k);
+        fake_remove(f.k, "kernel/vgt/vm1");
+
+        fake_remove(f.k, CREATE);
+        fake_add_attribute(f.k, CREATE, NULL, do_nothing, NULL);
+        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EIO);
+        ASSERT_CONTAINS(f.e.message, "reported success");
+        fake_remove(f.k, CREATE);
+        fake_add_attribute(f.k, CREATE, NULL, make_another, &writes);
+        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EIO);
+        ASSERT_CONTAINS(f.e.message, "64 + 192 MB, not with 64 + 448 MB");
+        ASSERT_EQ(writes, 2);
+        ASSERT_FALSE(fake_exists(f.k, "kernel/vgt/vm1"));
+        fake_remove(f.k, CREATE);
+        fake_add_attribute(f.k, CREATE, NULL, make_and_keep, NULL);
+        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), ENOTRECOVERABLE);
+        ASSERT_CONTAINS(f.e.message, "could not be removed");
+}
+
+static void test_destroy(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        ASSERT_OK(create(&f, UUID_A, "xengt-64-448"));
+        fake_xengt_start(f.x, 1, true);
+        ASSERT_ERROR(destroy(&f, "vm1"), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "virtual machine of domain 1");
+        ASSERT_CONTAINS(f.e.message, "DEACTIVE");
+        fake_xengt_start(f.x, 1, false);
+        fake_fail(f.k, "read", "kernel/vgt/vm1/schedule", EIO);
+        ASSERT_ERROR(destroy(&f, "vm1"), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "nobody can tell");
+        fake_heal(f.k);
+        fake_remove(f.k, "kernel/vgt/vm1/start");
+        fake_add_file(f.k, "kernel/vgt/vm1/start", "1\n");
+        ASSERT_ERROR(destroy(&f, "vm1"), EBUSY);
+        fake_remove(f.k, "kernel/vgt/vm1/start");
+
+        fake_fail(f.k, "write", CREATE, EPROTO);
+        ASSERT_ERROR(destroy(&f, "vm1"), EIO);
+        ASSERT_CONTAINS(f.e.message, "still exists");
+        fake_heal(f.k);
+        fake_fail(f.k, "write", CREATE, EIO);
+        ASSERT_ERROR(destroy(&f, "vm1"), EIO);
+        ASSERT_CONTAINS(f.e.message, "refused to remove vm1");
+        fake_heal(f.k);
+        ASSERT_ERROR(destroy(&f, "vm"), EINVAL);
+        ASSERT_ERROR(destroy(&f, "vm1/../control"), EINVAL);
+        fake_before(f.k, "write", CREATE, take_it_away, NULL);
+        ASSERT_EQ(destroy(&f, "vm1"), 0);
+        fake_heal(f.k);
+        fake_add_directory(f.k, "kernel/vgt/vm9");
+        fake_add_file(f.k, "kernel/vgt/vm9/schedule", "REMOVED\n");
+        fake_remove(f.k, CREATE);
+        fake_add_attribute(f.k, CREATE, NULL, do_nothing, NULL);
+        ASSERT_ERROR(destroy(&f, "vm9"), EIO);
+        ASSERT_CONTAINS(f.e.message, "reported success");
+}
+
+static void test_gone(void)
+{
+        _cleanup_fixture_ Fixture f;
+        GpuSnapshot *s = NULL;
+
+        fixture_init(&f);
+        fake_xengt_unload(f.x);
+        ASSERT_ERROR(xengt_driver.scan(&f.t, &s, &f.e), ENOLINK);
+        ASSERT_NULL(s);
+        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), ENOLINK);
+        ASSERT_EQ(destroy(&f, "vm1"), 0);
+}
+
+/* Texts of other versions: what is understood counts, what is not leaves the decision to the driver. */
+static void test_resources(void)
+{
+        static const struct {
+                const char *text;
+                int eno;
+                uint32_t available; /* of 64 + 448 MB, 4 fences */
+        } cases[] = {
+                { "0x00000200, 0x00000180, 0x00000e00, 0x00000c80, 0x00000020, 0x0000001c\n", 0, 6 },
+                { "200,80,e00,c80,20,1c", 0, 2 },
+                { "0x40, 0x40, 0x200, 0x1bf, 0x20, 0x20\n", 0, 0 },
+                { "0x40, 0x40, 0x200, 0x1c0, 0x20, 0x20\n", 0, 1 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x3\n", 0, 0 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\nffffffff,00000001,00000000\n0\n", 0, 0 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\nffffffff,00000000,00000000\nfffffff0\n", 0, 1 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\nffffffff,00000000,00000000\nfffffff8\n", 0, 0 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\nnonsense\nnonsense\n", 0, 1 },
+                { "0x40, 0x41, 0x200, 0x200, 0x20, 0x20\n", EIO, 0 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20\n", EIO, 0 },
+                { "nothing of the kind\n", EIO, 0 },
+                { "", EIO, 0 },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                _cleanup_fixture_ Fixture f;
+                _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+                fixture_init(&f);
+                fake_remove(f.k, UNKNOWN);
+                fake_add_file(f.k, i % 2 ? UNKNOWN "s" : UNKNOWN, cases[i].text);
+                if (cases[i].eno) {
+                        ASSERT_ERROR(xengt_driver.scan(&f.t, &s, &f.e), cases[i].eno);
+                        continue;
+                }
+                ASSERT_OK(xengt_driver.scan(&f.t, &s, &f.e));
+                ASSERT_EQ(find_type(s, "xengt-64-448")->available, cases[i].available);
+        }
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_match);
+        TEST(test_scan);
+        TEST(test_golden);
+        TEST(test_instances);
+        TEST(test_capacity);
+        TEST(test_ids);
+        TEST(test_bad_requests);
+        TEST(test_errors);
+        TEST(test_surprises);
+        TEST(test_destroy);
+        TEST(test_gone);
+        TEST(test_resources);
+        return tests_end();
+}
