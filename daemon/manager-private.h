@@ -45,7 +45,8 @@ struct Manager {
 
 /* manager.c */
 int manager_open(Manager *m); /* runtime directory, records, lanes: what manager_start() does first */
-/* GpuFacts of all GPUs that there were; CLOCK_REALTIME of when the looking began. What was seen since then is newer. */
+/* GpuFacts of all GPUs that there were; CLOCK_REALTIME of when the looking began. What was seen since then is
+ * newer. */
 void manager_apply_inventory(Manager *m, const GPtrArray *facts, uint64_t began_usec);
 void manager_check_ready(Manager *m);
 void manager_submit_job(Manager *m, Job *job); /* takes it over, announces it */

@@ -99,9 +99,8 @@ typedef struct GpuSnapshot {
                            */
         GPtrArray *instances; /* InstanceDesc, owned, sorted by UUID */
         GPtrArray *modes;     /* VgpuMode, owned, sorted by name */
-        char *unprepared; /* why it can make nothing as it is now and what to do, in words; NULL: it is prepared
-                           */
-        uint64_t taken_usec; /* CLOCK_REALTIME */
+        char *unprepared;     /* why it can make nothing now and what to do, in words; NULL: it is prepared */
+        uint64_t taken_usec;  /* CLOCK_REALTIME */
 } GpuSnapshot;
 
 GpuSnapshot *gpu_snapshot_new(void);
@@ -117,9 +116,9 @@ VgpuType *vgpu_type_new(const char *id);
 VgpuType *vgpu_type_copy(const VgpuType *t);
 VgpuType *vgpu_type_free(VgpuType *t);
 bool vgpu_type_equal(const VgpuType *a, const VgpuType *b);
-/* Other names of a type: the pretty name, its last word ("A2-4Q"), the id without its prefix ("GVTg_V5_4"), none
- * of which is a mere number ("create 1" is a slip of the hand). A NULL-terminated list, without duplicates and
- * without the id; never NULL. */
+/* Other names of a type: the pretty name, its last word ("A2-4Q"), the id without its prefix ("GVTg_V5_4"),
+ * none of which is a mere number ("create 1" is a slip of the hand). A NULL-terminated list, without duplicates
+ * and without the id; never NULL. */
 char **vgpu_type_aliases(const VgpuType *t);
 /* True when `name` is the id or an alias. */
 bool vgpu_type_matches(const VgpuType *t, const char *name);

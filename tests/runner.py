@@ -185,7 +185,8 @@ def step_lint(counts):
     counts.check(run("clang-format", "--dry-run", "-Werror", *c_files))
     counts.check(run("shellcheck", *scripts("sh")))
     counts.check(run("/usr/bin/python3", "-m", "pyflakes", *sorted(set(tracked("*.py") + scripts("python3")))))
-    counts.check(run("codespell", "--ignore-words", "tests/checks/codespell-ignore", *[f for f in tracked() if f != "LICENSE"]))
+    ours = [f for f in tracked() if f != "LICENSE" and not f.startswith("tests/fuzz/corpus/")]
+    counts.check(run("codespell", "--ignore-words", "tests/checks/codespell-ignore", *ours))
     counts.check(run("xmllint", "--noout", "--nonet", *tracked("dbus/*.xml")))
     blanks = subprocess.run(["git", "grep", "-nIE", "[[:blank:]]+$", "--", ":!LICENSE"], cwd=TOP, text=True, check=False,
                             stdout=subprocess.PIPE).stdout
@@ -219,7 +220,9 @@ def step_asan(counts):
 
 def step_tsan(counts):
     """lanes, jobs and the model under the thread sanitizer"""
-    env = {"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"}
+    # GLib is not built for the sanitizer, which sees none of the locks of GLib's slices: memory that one thread gives back and
+    # another gets would look like a race.
+    env = {"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1", "G_SLICE": "always-malloc"}
     if build(counts, "build-tsan", "-Db_sanitize=thread", "-Db_lundef=false", "-Dsimhost=disabled", "-Dman=disabled",
              env={"CC": "clang"}):
         meson_test(counts, "build-tsan", ["unit", "model", "bus"], multiplier=4, env=env)

@@ -77,6 +77,7 @@ void fixture_init(Fixture *f)
                 .config = config_new(),
                 .kernel = fake_kernel_new(),
                 .fake_gpus = g_ptr_array_new(),
+                .unloaded = g_ptr_array_new(),
                 .fake_pfs = g_ptr_array_new(),
                 .log = g_string_new(NULL),
         };
@@ -91,6 +92,13 @@ void fixture_init(Fixture *f)
 void fixture_add(Fixture *f, FakeGpu *g)
 {
         g_ptr_array_add(f->fake_gpus, g);
+}
+
+void fixture_unload(Fixture *f, FakeGpu *g)
+{
+        fake_gpu_unload(g);
+        g_ptr_array_remove(f->fake_gpus, g);
+        g_ptr_array_add(f->unloaded, g);
 }
 
 /* With vfio-pci loaded. */
@@ -153,6 +161,7 @@ void fixture_done(Fixture *f)
         fake_heal(f->kernel);
         fake_release(f->kernel);
         fixture_stop(f);
+        g_ptr_array_extend_and_steal(f->fake_gpus, f->unloaded);
         for (guint i = 0; i < f->fake_gpus->len; i++)
                 fake_gpu_free(f->fake_gpus->pdata[i]);
         g_ptr_array_unref(f->fake_gpus);

@@ -18,6 +18,7 @@ typedef struct Fixture {
         Manager *manager;
         FakeKernel *kernel;
         GPtrArray *fake_gpus; /* FakeGpu, those that discovery finds */
+        GPtrArray *unloaded;  /* FakeGpu, those that are gone */
         FakePci *pci;         /* NULL without fixture_add_pf() */
         GPtrArray *fake_pfs;  /* FakePf, found as well */
         GString *log;         /* one line per announcement */
@@ -27,6 +28,8 @@ typedef struct Fixture {
 void fixture_init(Fixture *f);
 void fixture_start(Fixture *f);
 void fixture_add(Fixture *f, FakeGpu *g); /* before fixture_start(), or followed by fixture_discover() */
+/* Its driver goes. What is left of it stays for the lane, which may be looking at it; discovery comes after. */
+void fixture_unload(Fixture *f, FakeGpu *g);
 FakePf *fixture_add_pf(Fixture *f, FakePfModel model, const char *address, unsigned total_vfs);
 VgpuIo *fixture_io(int keep_fd, void *kernel); /* what the lanes get */
 void fixture_discover(Fixture *f);             /* what a discovery finds now */

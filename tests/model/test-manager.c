@@ -585,8 +585,7 @@ static void test_gone(void)
         ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
         outcome_of(&second, job);
 
-        fake_gpu_unload(mdpy);
-        g_ptr_array_remove(f.fake_gpus, mdpy);
+        fixture_unload(&f, mdpy);
         fixture_discover(&f);
         ASSERT_NULL(manager_get_gpu(f.manager, "mdpy"));
         ASSERT_NULL(get(&f, UUID1));
@@ -600,7 +599,6 @@ static void test_gone(void)
         ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 0);
         ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
         ASSERT_EQ(records_left(&f), 0);
-        fake_gpu_free(mdpy);
 }
 
 /* The driver goes between the creation and the look at what came of it, and takes the instance with it. */
@@ -618,12 +616,10 @@ static void test_gone_at_once(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .name = "hugo"), uuid), VGPUD_ERROR_GPU_GONE);
         ASSERT_EQ(records_left(&f), 0);
         fake_heal(f.kernel);
-        fake_gpu_unload(mdpy);
-        g_ptr_array_remove(f.fake_gpus, mdpy);
+        fixture_unload(&f, mdpy);
         fixture_discover(&f);
         ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
         ASSERT_EQ(records_left(&f), 0);
-        fake_gpu_free(mdpy);
 }
 
 /* The driver goes while no daemon is there to see it. */
@@ -641,14 +637,12 @@ static void test_gone_meanwhile(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1", .name = "emil"), uuid), VGPUD_ERROR_NONE);
         fixture_stop(&f);
-        fake_gpu_unload(mdpy);
-        g_ptr_array_remove(f.fake_gpus, mdpy);
+        fixture_unload(&f, mdpy);
         fixture_start(&f);
         ASSERT_EQ(records_left(&f), 1);
         ASSERT_STREQ(get(&f, uuid)->name, "emil");
         /* so its name is free */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
-        fake_gpu_free(mdpy);
 }
 
 /* A daemon that comes after another knows what that one made. */
