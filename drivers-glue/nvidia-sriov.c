@@ -54,7 +54,7 @@ static bool is_of_systemd(const Helper *h, const char *line)
 static char *read_log(const Helper *h)
 {
         const char *const arguments[] = {
-                "status", "--no-pager", "--full", "--output=cat", "--lines=" LOG_LINES, h->unit, NULL
+                "status", "--no-pager", "--full", "--output=cat", ("--lines=" LOG_LINES), h->unit, NULL
         };
         g_autofree char *output = NULL;
         g_auto(GStrv) lines = NULL;

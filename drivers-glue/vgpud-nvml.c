@@ -23,22 +23,25 @@
  * Output of query, one KEY=VALUE a line, `end` last (without it the output is not whole). What the library does
  * not know or refuses to say is left out; nothing of it is an error but that the GPU cannot be found.
  *
- *     virtualization-mode=3                  nvmlDeviceGetVirtualizationMode: 3 is a host of vGPUs
- *     host-vgpu-mode=1                       nvmlDeviceGetHostVgpuMode: 1 is SR-IOV
- *     heterogeneous=0                        nvmlDeviceGetVgpuHeterogeneousMode
- *     mig=0                                  nvmlDeviceGetMigMode: now
- *     mig-pending=0                            and after the next reset of the GPU
- *     framebuffer=48305799168                nvmlDeviceGetMemoryInfo: total, bytes
- *     type=1150                              of nvmlDeviceGetSupportedVgpus: begins a type, decimal as in
- * sysfs; of it: type.name=NVIDIA L40S-4Q               nvmlVgpuTypeGetName type.class=Quadro
- * nvmlVgpuTypeGetClass type.framebuffer=4294967296            nvmlVgpuTypeGetFramebufferSize, bytes
- *     type.heads=4                           nvmlVgpuTypeGetNumDisplayHeads
- *     type.resolution=7680x4320              nvmlVgpuTypeGetResolution, of display 0
- *     type.frame-rate-limit=60               nvmlVgpuTypeGetFrameRateLimit
- *     type.max-instances=12                  nvmlVgpuTypeGetMaxInstances, per GPU
- *     type.gpu-instance-profile=19           nvmlVgpuTypeGetGpuInstanceProfileId; left out where it is
- * 0xffffffff, which says that the type needs no GPU instance (MIG) creatable=1150                         of
- * nvmlDeviceGetCreatableVgpus, a line each end
+ *     virtualization-mode=3       nvmlDeviceGetVirtualizationMode: 3 is a host of vGPUs
+ *     host-vgpu-mode=1            nvmlDeviceGetHostVgpuMode: 1 is SR-IOV
+ *     heterogeneous=0             nvmlDeviceGetVgpuHeterogeneousMode
+ *     mig=0                       nvmlDeviceGetMigMode: now
+ *     mig-pending=0                   and after the next reset of the GPU
+ *     framebuffer=48305799168     nvmlDeviceGetMemoryInfo: total, bytes
+ *     type=1150                   nvmlDeviceGetSupportedVgpus: begins a type, decimal as in sysfs
+ *     type.name=NVIDIA L40S-4Q    nvmlVgpuTypeGetName
+ *     type.class=Quadro           nvmlVgpuTypeGetClass
+ *     type.framebuffer=4294967296 nvmlVgpuTypeGetFramebufferSize, bytes
+ *     type.heads=4                nvmlVgpuTypeGetNumDisplayHeads
+ *     type.resolution=7680x4320   nvmlVgpuTypeGetResolution, of display 0
+ *     type.frame-rate-limit=60    nvmlVgpuTypeGetFrameRateLimit
+ *     type.max-instances=12       nvmlVgpuTypeGetMaxInstances, per GPU
+ *     type.gpu-instance-profile=19
+ *                                 nvmlVgpuTypeGetGpuInstanceProfileId; left out where it is 0xffffffff, which
+ *                                 says that the type needs no GPU instance (MIG)
+ *     creatable=1150              nvmlDeviceGetCreatableVgpus, a line each
+ *     end
  *
  * Every function of the library is looked up by name and may be missing. Used besides those above: nvmlInit_v2
  * (or nvmlInit), nvmlDeviceGetHandleByPciBusId_v2 (or without _v2), nvmlShutdown, nvmlErrorString,
