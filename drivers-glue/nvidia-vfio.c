@@ -226,18 +226,38 @@ static void add_used_types(Scan *s)
         }
 }
 
+/* Some GPUs advertise virtual functions that nobody ever makes, which only the library can tell before it was
+ * tried. */
+static char *explain_not_enabled(const Scan *s)
+{
+        const GpuFacts *f = s->t->facts;
+        g_autofree char *text = NULL;
+
+        if (s->nvml && s->nvml->host_vgpu_mode == NVML_HOST_VGPU_MODE_NON_SRIOV)
+                return g_strdup_printf("it advertises %" PRIu32 " virtual functions but never makes them: its "
+                                       "vGPUs are made on the GPU itself, and the vGPU manager has registered "
+                                       "no types there; see that nvidia_vgpu_vfio is loaded and that the "
+                                       "services nvidia-vgpud and nvidia-vgpu-mgr run",
+                                       f->total_vfs);
+        text = g_strdup_printf("its virtual functions, on which vGPUs are made, are not enabled (0 of %" PRIu32
+                               "); enable them: vgpuctl enable-vfs %s",
+                               f->total_vfs, f->name);
+        if (s->nvml && s->nvml->host_vgpu_mode == NVML_HOST_VGPU_MODE_SRIOV)
+                return g_steal_pointer(&text);
+        return g_strconcat(text,
+                           "; if there are none then, it is a GPU from before Ampere (such as a T4), which "
+                           "advertises functions that it never makes: with those, the vGPU manager registers "
+                           "types on the GPU itself as soon as it is loaded",
+                           NULL);
+}
+
 static char *explain_unprepared(const Scan *s)
 {
         const GpuFacts *f = s->t->facts;
         uint32_t n = f->vfs->len - s->n_gone;
 
         if (n == 0)
-                return g_strdup_printf(
-                                "its virtual functions, on which vGPUs are made, are not enabled (0 of %" PRIu32
-                                "): enable them (vgpuctl enable-vfs %s); GPUs older than Ampere, such as a T4, "
-                                "say that they have some but never make them: on those the vGPU manager "
-                                "registers types with the GPU itself as soon as it is loaded",
-                                f->total_vfs, f->name);
+                return explain_not_enabled(s);
         if (s->n_ready == 0 && s->n_elsewhere > 0 && s->elsewhere)
                 return g_strdup_printf(
                                 "%" PRIu32 " of its %" PRIu32 " virtual functions are bound to %s: vGPUs are "
@@ -253,10 +273,9 @@ static char *explain_unprepared(const Scan *s)
                                 s->n_elsewhere, n);
         if (s->n_ready == 0)
                 return g_strdup_printf("none of its %" PRIu32
-                                       " virtual functions has a ready vGPU manager: the module "
-                                       "nvidia_vgpu_vfio must be loaded and the services nvidia-vgpud and "
-                                       "nvidia-vgpu-mgr must have run; they are parts of NVIDIA's host driver "
-                                       "of vGPU, "
+                                       " virtual functions has a ready vGPU manager: see that "
+                                       "nvidia_vgpu_vfio is loaded and that the services nvidia-vgpud and "
+                                       "nvidia-vgpu-mgr run; they are parts of NVIDIA's host driver for vGPU, "
                                        "which the driver for graphics and compute is not",
                                        n);
         if (s->snapshot->instances->len > 0)
@@ -266,13 +285,10 @@ static char *explain_unprepared(const Scan *s)
                         return NULL;
         if (s->nvml && s->nvml->mig == 1)
                 return g_strdup("it is in MIG mode and has no GPU instance that a vGPU could be made on: make "
-                                "some "
-                                "(nvidia-smi mig -cgi PROFILES -C), or end the mode");
+                                "some (nvidia-smi mig -cgi PROFILES -C), or end the mode");
         return g_strdup("the driver offers no type on any of its virtual functions: nvidia-vgpu-mgr may not "
-                        "run, the "
-                        "GPU may not be one that vGPU supports, or be in MIG mode without GPU instances; the "
-                        "kernel's "
-                        "log may say why");
+                        "run, the GPU may not be one that vGPU supports, or be in MIG mode without GPU "
+                        "instances; the kernel's log may say why");
 }
 
 static int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)

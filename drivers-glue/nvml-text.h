@@ -11,6 +11,10 @@
 #define VGPUD_NVML_NO_LIBRARY 200 /* exit status: libnvidia-ml.so.1 is not there */
 #define NVML_TYPES_MAX        512 /* of one GPU; there are some 40 */
 
+/* nvmlDeviceGetHostVgpuMode */
+#define NVML_HOST_VGPU_MODE_NON_SRIOV 0
+#define NVML_HOST_VGPU_MODE_SRIOV     1
+
 /* A type that the GPU supports. What the library did not say is NULL or 0. */
 typedef struct NvmlType {
         uint32_t id;

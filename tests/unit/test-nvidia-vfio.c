@@ -691,8 +691,8 @@ static void test_not_enabled(void)
 
         ASSERT_OK(scan(&f));
         ASSERT_CONTAINS(f.s->unprepared,
-                        "are not enabled (0 of 32): enable them (vgpuctl enable-vfs 0000:3d:00.0)");
-        ASSERT_CONTAINS(f.s->unprepared, "T4");
+                        "are not enabled (0 of 32); enable them: vgpuctl enable-vfs 0000:3d:00.0");
+        ASSERT_CONTAINS(f.s->unprepared, "T4"); /* nobody knows better */
         ASSERT_EQ(f.s->types->len, 0);
         ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EOPNOTSUPP);
         ASSERT_CONTAINS(f.e.message, "GPU 0000:3d:00.0 can make no vGPU as it is now: its virtual functions");
@@ -701,6 +701,10 @@ static void test_not_enabled(void)
         f.t.known_types = known;
         ASSERT_EQ(available(&f, "nvidia-1150"), 0);
         ASSERT_STREQ(type(&f, "nvidia-1150")->why_not, f.s->unprepared);
+        /* The library does. */
+        fake_nvidia_add_nvml(f.gpu);
+        ASSERT_OK(scan(&f));
+        ASSERT_TRUE(g_str_has_suffix(f.s->unprepared, "enable them: vgpuctl enable-vfs 0000:3d:00.0"));
 }
 
 static void test_not_ready(void)
