@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "drivers-glue/driver.h"
+#include "drivers-glue/vfs.h"
 
 static const VgpuDriver *const drivers[] = {
         &mdev_driver,
@@ -20,100 +21,90 @@ static const VgpuDriver *const drivers[] = {
 
 static char *explain_no_driver(const GpuFacts *f)
 {
-        const char *advice = "bind the vendor's host driver, which divides it";
+        const char *advice = "bind the vendor's host driver";
 
         switch (f->vendor) {
         case PCI_VENDOR_INTEL:
-                advice = "load i915 (and kvmgt, where the GPU supports GVT-g)";
+                advice = "load xe or i915 (and kvmgt, where the GPU has GVT-g)";
                 break;
         case PCI_VENDOR_NVIDIA:
-                advice = "install the host driver of NVIDIA vGPU (the vGPU manager) and load it";
+                advice = "install NVIDIA's host driver for vGPU (the vGPU manager) and load it";
                 break;
         case PCI_VENDOR_AMD:
-                advice = "load AMD's host driver for virtualization (gim)";
+                advice = "load gim, AMD's host driver for virtualization";
                 break;
         default:
                 break;
         }
-        return g_strdup_printf("no driver is bound to it, so nothing can divide it; %s", advice);
+        return g_strdup_printf("no driver is bound to it, and only a driver can divide it; %s", advice);
 }
 
+/* Whoever has it may be using it, so its virtual functions, too, are left alone. */
 static char *explain_passed_through(const GpuFacts *f)
 {
-        return g_strdup_printf("it is bound to %s, so it can only be passed through whole; to divide it, bind "
-                               "its own driver "
-                               "again",
-                               f->driver);
+        return g_strdup_printf("it is bound to %s, so it can only be passed through whole%s; "
+                               "to divide it, bind its own driver again",
+                               f->driver, f->total_vfs > 0 ? " and its virtual functions are left alone" : "");
 }
 
 static char *explain_i915(const GpuFacts *f)
 {
-        g_autofree char *sriov = NULL;
-
         if (f->total_vfs > 0)
-                sriov = g_strdup_printf("; this GPU is divided by SR-IOV instead (%u virtual functions "
-                                        "possible), which this version "
-                                        "of vgpud does not drive",
-                                        f->total_vfs);
-        else
-                sriov = g_strdup("; Intel GPUs newer than that are not divided by mediated types");
-        return g_strdup_printf("i915 has registered no mediated types; on Broadwell to Comet Lake, load kvmgt "
-                               "and boot with "
-                               "i915.enable_gvt=1 (and without GuC submission)%s",
-                               sriov);
+                return g_strdup_printf("it can have %u virtual functions, but i915 as it is in Linux cannot "
+                                       "enable them; bind the GPU to xe (xe.force_probe= and "
+                                       "i915.force_probe=!, with its device ID) or install Intel's i915 with "
+                                       "SR-IOV, with its parameter max_vfs set",
+                                       f->total_vfs);
+        return g_strdup("i915 has registered no mediated types, and the GPU shows no SR-IOV; "
+                        "on Broadwell to Comet Lake, load kvmgt and boot with i915.enable_gvt=1 (without "
+                        "GuC submission); on newer ones, see whether the firmware setup has SR-IOV switched "
+                        "off");
 }
 
+/* With SR-IOV it has a back end. */
 static char *explain_xe(const GpuFacts *f)
 {
-        if (f->total_vfs > 0)
-                return g_strdup_printf("xe divides it by SR-IOV only (%u of %u virtual functions are enabled), "
-                                       "which this "
-                                       "version of vgpud does not drive",
-                                       f->enabled_vfs, f->total_vfs);
-        return g_strdup("xe has no mediated types and the GPU shows no SR-IOV; where the hardware has it, it "
-                        "may be switched "
-                        "off in the firmware setup");
+        return g_strdup("xe divides GPUs by SR-IOV, and this one shows none; where the hardware has it, it is "
+                        "switched off in the firmware setup, or by the parameter xe.max_vfs, or the GPU's "
+                        "firmware (GuC) is missing");
 }
 
 /* With SR-IOV it has a back end. */
 static char *explain_nvidia(const GpuFacts *f)
 {
-        return g_strdup("its driver has registered no mediated types; it may be the driver for graphics and "
-                        "compute: vGPUs "
-                        "need the host driver of NVIDIA vGPU (the vGPU manager), a licence for it, and a GPU "
-                        "that it supports");
+        return g_strdup("its driver has registered no types of vGPU; that takes NVIDIA's host driver for "
+                        "vGPU (the vGPU manager), which the driver for graphics and compute is not, with "
+                        "the services nvidia-vgpud and nvidia-vgpu-mgr, and a GPU that it supports");
 }
 
 static char *explain_nouveau(const GpuFacts *f)
 {
-        return g_strdup("nouveau cannot divide a GPU; install the host driver of NVIDIA vGPU (the vGPU "
-                        "manager) instead");
+        return g_strdup_printf("%s cannot divide a GPU; install NVIDIA's host driver for vGPU (the vGPU "
+                               "manager) instead",
+                               f->driver);
 }
 
 static char *explain_amdgpu(const GpuFacts *f)
 {
-        return g_strdup("amdgpu cannot divide a GPU; where the hardware can be divided, AMD's host driver "
-                        "(gim) does it by "
-                        "SR-IOV, which this version of vgpud does not drive");
+        return g_strdup_printf("%s cannot divide a GPU; where the hardware can be divided, gim does it, AMD's "
+                               "host driver for virtualization: bind that instead",
+                               f->driver);
 }
 
+/* With SR-IOV it has a back end. */
 static char *explain_gim(const GpuFacts *f)
 {
-        return g_strdup_printf("gim divides it by SR-IOV (%u of %u virtual functions are enabled), which this "
-                               "version of "
-                               "vgpud does not drive",
-                               f->enabled_vfs, f->total_vfs);
+        return g_strdup("gim divides GPUs by SR-IOV, and this one shows none; it may be switched off in the "
+                        "firmware setup, or not be there: the kernel's log has what gim found");
 }
 
 static char *explain_other(const GpuFacts *f)
 {
-        if (f->total_vfs > 0)
-                return g_strdup_printf("its driver %s has registered no mediated types; it has SR-IOV (%u of "
-                                       "%u virtual "
-                                       "functions are enabled), which this version of vgpud does not drive",
-                                       f->driver, f->enabled_vfs, f->total_vfs);
-        return g_strdup_printf("its driver %s has registered no mediated types, so it cannot divide the GPU",
-                               f->driver);
+        return g_strdup_printf(
+                        "its driver %s cannot divide it: it has registered no mediated types, and %s; if "
+                        "the vendor has another driver for hosts of virtual machines, bind that",
+                        f->driver,
+                        f->total_vfs > 0 ? "does not make its virtual functions" : "there is no SR-IOV");
 }
 
 static char *explain_no_back_end(const GpuFacts *f)
@@ -126,23 +117,23 @@ static char *explain_no_back_end(const GpuFacts *f)
                 { "gim", explain_gim },
                 { "i915", explain_i915 },
                 { "nouveau", explain_nouveau },
+                { "nova-core", explain_nouveau },
                 { "nvidia", explain_nvidia },
                 { "pci-stub", explain_passed_through },
-                { "vfio-pci", explain_passed_through },
+                { "pciback", explain_passed_through },
+                { "radeon", explain_amdgpu },
                 { "xe", explain_xe },
+                { "xen-pciback", explain_passed_through },
         };
 
+        if (!f->driver && !f->is_pci)
+                return g_strdup("it has registered no mediated types; its driver may be going away");
         if (!f->driver)
-                return f->is_pci ? explain_no_driver(f)
-                                 : g_strdup("it has registered no mediated types; its driver may be going "
-                                            "away");
+                return explain_no_driver(f);
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++)
                 if (strcmp(table[i].driver, f->driver) == 0)
                         return table[i].explain(f);
-        /* Variants of vfio-pci are called so: "xe-vfio-pci", "nvgrace_gpu_vfio_pci". */
-        if (g_str_has_suffix(f->driver, "vfio-pci") || g_str_has_suffix(f->driver, "vfio_pci"))
-                return explain_passed_through(f);
-        return explain_other(f);
+        return vfs_driver_is_vfio(f->driver) ? explain_passed_through(f) : explain_other(f);
 }
 
 const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason)

@@ -1,97 +1,570 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+/* Which back end a GPU gets, and in which words it is said what keeps it from making anything: of every kind of
+ * card there is, by the files that it shows. */
+
 #include "drivers-glue/driver.h"
 
+#include "io-fake.h"
 #include "tests.h"
 
-typedef struct Case {
-        const char *driver;
-        uint16_t vendor;
-        uint32_t total_vfs, enabled_vfs;
-        const char *words[3]; /* what the reason must say */
-} Case;
+#define FILES_MAX 8
 
-static void check(const Case *c)
+/* A card as sysfs shows it. Its files are "NAME=TEXT", "NAME->LINK" or "NAME/" (a folder), below the GPU's
+ * folder or, if they begin with "/", below /sys. A card that is no PCI function has no vendor. */
+typedef struct Card {
+        const char *what;
+        const char *name; /* NULL: 0000:3b:00.0 */
+        uint16_t vendor, device;
+        uint32_t class;
+        const char *driver;           /* NULL: none */
+        int total_vfs;                /* -1: no SR-IOV */
+        unsigned vfs;                 /* enabled */
+        const char *vf_driver;        /* of all of them; NULL: none */
+        const char *files[FILES_MAX]; /* of the GPU */
+        const char *vf_files[3];      /* of each virtual function */
+        const char *nvml;             /* what NVIDIA's library says; NULL: it is not there */
+        bool admitted;                /* also=VENDOR:DEVICE */
+        bool no_vfio;                 /* vfio-pci is not loaded */
+
+        const char *back_end; /* NULL: none */
+        const char *words[4]; /* of the reason; none: it is ready */
+} Card;
+
+#define GPU(vendor_id, device_id, class_code, bound_to) \
+        .vendor = (vendor_id), .device = (device_id), .class = (class_code), .driver = (bound_to)
+#define SRIOV(total, enabled, bound_to) .total_vfs = (total), .vfs = (enabled), .vf_driver = (bound_to)
+#define NO_SRIOV                        .total_vfs = -1
+
+#define MDEV_TYPE(id, type_name, text, n)                                                                 \
+        "mdev_supported_types/" id "/device_api=vfio-pci", "mdev_supported_types/" id "/name=" type_name, \
+                        "mdev_supported_types/" id "/description=" text,                                  \
+                        "mdev_supported_types/" id "/available_instances=" n
+#define NVIDIA_TEXT(mb) \
+        "num_heads=4, frl_config=60, framebuffer=" mb "M, max_resolution=4096x2160, max_instance=4"
+#define NVIDIA_VF(listed) "nvidia/current_vgpu_type=0", "nvidia/creatable_vgpu_types=ID    : vGPU Name\n" listed
+
+static const Card cards[] = {
+        /* NVIDIA */
+        { .what = "M60: types on the GPU itself",
+          GPU(0x10de, 0x13f2, 0x030000, "nvidia"),
+          NO_SRIOV,
+          .files = { MDEV_TYPE("nvidia-11", "GRID M60-0B", NVIDIA_TEXT("512"), "16") },
+          .back_end = "mdev" },
+        { .what = "T4: says that it can have virtual functions",
+          GPU(0x10de, 0x1eb8, 0x030200, "nvidia"),
+          SRIOV(16, 0, NULL),
+          .files = { MDEV_TYPE("nvidia-232", "GRID T4-4Q", NVIDIA_TEXT("4096"), "4") },
+          .back_end = "mdev" },
+        { .what = "T4 without the vGPU manager",
+          GPU(0x10de, 0x1eb8, 0x030200, "nvidia"),
+          SRIOV(16, 0, NULL),
+          .back_end = "nvidia-vfio",
+          .words = { "not enabled (0 of 16)", "enable-vfs 0000:3b:00.0", "T4" } },
+        { .what = "T4, of which the library says that it has no use for them",
+          GPU(0x10de, 0x1eb8, 0x030200, "nvidia"),
+          SRIOV(16, 0, NULL),
+          .nvml = "host-vgpu-mode=0\nend\n",
+          .back_end = "nvidia-vfio",
+          .words = { "registered no types", "never makes", "nvidia-vgpu-mgr" } },
+        { .what = "GeForce",
+          GPU(0x10de, 0x2684, 0x030000, "nvidia"),
+          NO_SRIOV,
+          .words = { "no types of vGPU", "vGPU manager", "nvidia-vgpud" } },
+        { .what = "A2, types on virtual functions",
+          GPU(0x10de, 0x25b6, 0x030200, "nvidia"),
+          SRIOV(16, 2, "nvidia"),
+          .vf_files = { "mdev_supported_types/nvidia-746/device_api=vfio-pci",
+                        "mdev_supported_types/nvidia-746/name=NVIDIA A2-4Q",
+                        "mdev_supported_types/nvidia-746/available_instances=1" },
+          .back_end = "mdev" },
+        { .what = "A2, newer driver",
+          GPU(0x10de, 0x25b6, 0x030200, "nvidia"),
+          SRIOV(16, 2, "nvidia"),
+          .vf_files = { NVIDIA_VF("746   : NVIDIA A2-4Q\n") },
+          .back_end = "nvidia-vfio" },
+        { .what = "A2, nothing enabled: it may become either",
+          GPU(0x10de, 0x25b6, 0x030200, "nvidia"),
+          SRIOV(16, 0, NULL),
+          .back_end = "nvidia-vfio",
+          .words = { "not enabled (0 of 16)", "enable-vfs" } },
+        { .what = "L40S",
+          GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
+          SRIOV(32, 2, "nvidia"),
+          .vf_files = { NVIDIA_VF("1150  : NVIDIA L40S-4Q\n") },
+          .back_end = "nvidia-vfio" },
+        { .what = "L40S, older kernel",
+          GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
+          SRIOV(32, 2, "nvidia"),
+          .vf_files = { "mdev_supported_types/nvidia-1150/device_api=vfio-pci",
+                        "mdev_supported_types/nvidia-1150/name=NVIDIA L40S-4Q",
+                        "mdev_supported_types/nvidia-1150/available_instances=1" },
+          .back_end = "mdev" },
+        { .what = "L40S, a type on every function",
+          GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
+          SRIOV(2, 2, "nvidia"),
+          .vf_files = { "nvidia/current_vgpu_type=1150", "nvidia/creatable_vgpu_types=ID    : vGPU Name\n" },
+          .back_end = "nvidia-vfio" },
+        { .what = "L40S, nothing enabled, of which the library says that it uses them",
+          GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
+          SRIOV(32, 0, NULL),
+          .nvml = "virtualization-mode=3\nhost-vgpu-mode=1\nend\n",
+          .back_end = "nvidia-vfio",
+          .words = { "are not enabled (0 of 32); enable them: vgpuctl enable-vfs 0000:3b:00.0" } },
+        { .what = "L40S, functions without the vGPU manager",
+          GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
+          SRIOV(32, 2, "nvidia"),
+          .back_end = "nvidia-vfio",
+          .words = { "none of its 2 virtual functions has a ready vGPU manager", "nvidia_vgpu_vfio",
+                     "nvidia-vgpu-mgr" } },
+        { .what = "L40S, driver for graphics",
+          GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
+          SRIOV(32, 2, NULL),
+          .back_end = "nvidia-vfio",
+          .words = { "bound to no driver", "vGPU manager", "IOMMU" } },
+        { .what = "L40S, functions that somebody took for something else",
+          GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
+          SRIOV(32, 2, "vfio-pci"),
+          .back_end = "nvidia-vfio",
+          .words = { "2 of its 2", "bound to vfio-pci", "bind them to it again" } },
+        { .what = "H200",
+          GPU(0x10de, 0x2335, 0x030200, "nvidia"),
+          SRIOV(16, 2, "nvidia"),
+          .vf_files = { NVIDIA_VF("1428  : NVIDIA H200X-141C\n") },
+          .back_end = "nvidia-vfio" },
+        { .what = "A100 with MIG",
+          GPU(0x10de, 0x20b5, 0x030200, "nvidia"),
+          SRIOV(20, 2, "nvidia"),
+          .vf_files = { NVIDIA_VF("699 : NVIDIA A100-1-5C\n") },
+          .nvml = "mig=1\nmig-pending=1\nend\n",
+          .back_end = "nvidia-vfio" },
+        { .what = "A100 with MIG, without GPU instances",
+          GPU(0x10de, 0x20b5, 0x030200, "nvidia"),
+          SRIOV(20, 2, "nvidia"),
+          .vf_files = { NVIDIA_VF("") },
+          .nvml = "mig=1\nmig-pending=1\nend\n",
+          .back_end = "nvidia-vfio",
+          .words = { "MIG mode", "nvidia-smi mig -cgi" } },
+        { .what = "A100 with MIG, types on virtual functions",
+          GPU(0x10de, 0x20b5, 0x030200, "nvidia"),
+          SRIOV(20, 2, "nvidia"),
+          .vf_files = { "mdev_supported_types/nvidia-475/device_api=vfio-pci",
+                        "mdev_supported_types/nvidia-475/name=GRID A100-1-5C",
+                        "mdev_supported_types/nvidia-475/available_instances=1" },
+          .back_end = "mdev" },
+        { .what = "Blackwell",
+          GPU(0x10de, 0x2bb5, 0x030200, "nvidia"),
+          SRIOV(48, 2, "nvidia"),
+          .vf_files = { NVIDIA_VF("1590  : NVIDIA RTX Pro 6000 Blackwell DC-48C\n") },
+          .back_end = "nvidia-vfio" },
+        { .what = "Blackwell with the driver to come",
+          GPU(0x10de, 0x2bb5, 0x030200, "nova-core"),
+          SRIOV(48, 0, NULL),
+          .words = { "nova-core cannot", "vGPU manager" } },
+        { .what = "nouveau",
+          GPU(0x10de, 0x1eb8, 0x030200, "nouveau"),
+          SRIOV(16, 0, NULL),
+          .words = { "nouveau cannot", "vGPU manager" } },
+
+        /* Intel */
+        { .what = "GVT-g",
+          .name = "0000:00:02.0",
+          GPU(0x8086, 0x5912, 0x030000, "i915"),
+          NO_SRIOV,
+          .files = { MDEV_TYPE("i915-GVTg_V5_4", "GVTg_V5_4", "low_gm_size: 128MB", "2"), "drm/card0/" },
+          .back_end = "mdev" },
+        { .what = "GVT-g not loaded, or an Intel GPU older than SR-IOV",
+          .name = "0000:00:02.0",
+          GPU(0x8086, 0x5912, 0x030000, "i915"),
+          NO_SRIOV,
+          .files = { "drm/card0/" },
+          .words = { "no mediated types", "load kvmgt", "i915.enable_gvt=1", "no SR-IOV" } },
+        { .what = "i915 of Linux on a GPU with SR-IOV",
+          .name = "0000:00:02.0",
+          GPU(0x8086, 0x4680, 0x030000, "i915"),
+          SRIOV(7, 0, NULL),
+          .files = { "drm/card0/" },
+          .words = { "7 virtual functions", "cannot enable", "xe.force_probe", "max_vfs" } },
+        { .what = "i915 that makes virtual functions, without administration",
+          .name = "0000:00:02.0",
+          GPU(0x8086, 0x4680, 0x030000, "i915"),
+          SRIOV(7, 2, NULL),
+          .files = { "drm/card0/" },
+          .back_end = "sriov" },
+        { .what = "i915 with iov",
+          .name = "0000:00:02.0",
+          GPU(0x8086, 0x4680, 0x030000, "i915"),
+          SRIOV(7, 0, NULL),
+          .files = { "drm/card0/iov/pf/" },
+          .back_end = "sriov",
+          .words = { "not enabled (0 of 7)", "enable-vfs 0000:00:02.0" } },
+        { .what = "i915 with prelim_iov",
+          .name = "0000:00:02.0",
+          GPU(0x8086, 0x46a6, 0x030000, "i915"),
+          SRIOV(7, 2, NULL),
+          .files = { "drm/card0/prelim_iov/vf1/gt0/exec_quantum_ms=0" },
+          .back_end = "sriov" },
+        { .what = "Battlemage",
+          GPU(0x8086, 0xe211, 0x030000, "xe"),
+          SRIOV(24, 2, NULL),
+          .files = { "sriov_admin/vf1/profile/vram_quota=0" },
+          .back_end = "sriov" },
+        { .what = "Battlemage, nothing enabled",
+          GPU(0x8086, 0xe211, 0x030000, "xe"),
+          SRIOV(24, 0, NULL),
+          .files = { "sriov_admin/vf1/profile/vram_quota=0" },
+          .back_end = "sriov",
+          .words = { "not enabled (0 of 24)", "enable-vfs 0000:3b:00.0" } },
+        { .what = "xe, integrated, before sriov_admin",
+          .name = "0000:00:02.0",
+          GPU(0x8086, 0xb080, 0x030000, "xe"),
+          SRIOV(7, 2, NULL),
+          .back_end = "sriov" },
+        { .what = "xe, nobody to hand its functions out",
+          .name = "0000:00:02.0",
+          GPU(0x8086, 0xb080, 0x030000, "xe"),
+          SRIOV(7, 2, NULL),
+          .no_vfio = true,
+          .back_end = "sriov",
+          .words = { "modprobe vfio-pci" } },
+        { .what = "xe without SR-IOV",
+          .name = "0000:00:02.0",
+          GPU(0x8086, 0x7d55, 0x030000, "xe"),
+          NO_SRIOV,
+          .words = { "shows none", "firmware setup", "xe.max_vfs" } },
+        { .what = "xe, which has set the number to none",
+          .name = "0000:00:02.0",
+          GPU(0x8086, 0xb080, 0x030000, "xe"),
+          SRIOV(0, 0, NULL),
+          .words = { "shows none", "GuC" } },
+        { .what = "XenGT",
+          .name = "0000:00:02.0",
+          GPU(0x8086, 0x0412, 0x030000, "i915"),
+          NO_SRIOV,
+          .files = { "/kernel/vgt/control/available_resource=0x200, 0x180, 0xe00, 0xc80, 0x20, 0x1c" },
+          .back_end = "xengt" },
+        { .what = "a second Intel GPU beside XenGT",
+          GPU(0x8086, 0x56a0, 0x030000, "i915"),
+          NO_SRIOV,
+          .files = { "/kernel/vgt/control/available_resource=0x200, 0x180, 0xe00, 0xc80, 0x20, 0x1c" },
+          .words = { "no mediated types" } },
+
+        /* AMD */
+        { .what = "MI300X",
+          GPU(0x1002, 0x74a1, 0x120000, "gim"),
+          SRIOV(8, 2, NULL),
+          .files = { "memory_partition_mode=memory_partition_mode: NPS1", "spatial_partition_mode=SPX" },
+          .back_end = "sriov" },
+        { .what = "MI300X, its driver loaded without vf_num",
+          GPU(0x1002, 0x74a1, 0x120000, "gim"),
+          SRIOV(8, 0, NULL),
+          .files = { "memory_partition_mode=memory_partition_mode: NPS1", "spatial_partition_mode=SPX" },
+          .back_end = "sriov",
+          .words = { "gim", "vf_num" } },
+        { .what = "gim on a board without SR-IOV",
+          GPU(0x1002, 0x74a1, 0x120000, "gim"),
+          NO_SRIOV,
+          .words = { "shows none", "kernel's log" } },
+        { .what = "amdgpu",
+          GPU(0x1002, 0x744c, 0x030000, "amdgpu"),
+          SRIOV(4, 0, NULL),
+          .words = { "amdgpu cannot", "gim" } },
+        { .what = "radeon",
+          GPU(0x1002, 0x6779, 0x030000, "radeon"),
+          NO_SRIOV,
+          .words = { "radeon cannot", "gim" } },
+
+        /* Given to somebody, or to nobody: not to be touched. */
+        { .what = "passed through",
+          GPU(0x10de, 0x1eb8, 0x030200, "vfio-pci"),
+          NO_SRIOV,
+          .words = { "bound to vfio-pci", "passed through whole; to divide it" } },
+        { .what = "passed through, with virtual functions",
+          GPU(0x8086, 0xe211, 0x030000, "vfio-pci"),
+          SRIOV(24, 2, "vfio-pci"),
+          .words = { "bound to vfio-pci", "its virtual functions are left alone" } },
+        { .what = "a variant of vfio-pci",
+          GPU(0x8086, 0xe211, 0x030000, "xe-vfio-pci"),
+          NO_SRIOV,
+          .words = { "bound to xe-vfio-pci", "passed through whole" } },
+        { .what = "another variant",
+          GPU(0x10de, 0x2342, 0x030200, "nvgrace_gpu_vfio_pci"),
+          NO_SRIOV,
+          .words = { "passed through whole" } },
+        { .what = "pci-stub",
+          GPU(0x10de, 0x1eb8, 0x030200, "pci-stub"),
+          SRIOV(16, 0, NULL),
+          .words = { "bound to pci-stub", "left alone" } },
+        { .what = "Xen's",
+          GPU(0x1002, 0x74a1, 0x120000, "pciback"),
+          SRIOV(8, 0, NULL),
+          .words = { "bound to pciback", "left alone" } },
+        { .what = "Intel without a driver",
+          GPU(0x8086, 0xe211, 0x030000, NULL),
+          SRIOV(24, 0, NULL),
+          .words = { "no driver is bound", "load xe or i915", "kvmgt" } },
+        { .what = "NVIDIA without a driver",
+          GPU(0x10de, 0x26b9, 0x030200, NULL),
+          SRIOV(32, 0, NULL),
+          .words = { "no driver is bound", "vGPU manager" } },
+        { .what = "AMD without a driver",
+          GPU(0x1002, 0x74a1, 0x120000, NULL),
+          SRIOV(8, 0, NULL),
+          .words = { "no driver is bound", "gim" } },
+        { .what = "somebody else's without a driver",
+          GPU(0x1a03, 0x2000, 0x030000, NULL),
+          NO_SRIOV,
+          .words = { "no driver is bound", "host driver" } },
+
+        /* Others */
+        { .what = "a server's display",
+          GPU(0x1a03, 0x2000, 0x030000, "ast"),
+          NO_SRIOV,
+          .words = { "ast cannot", "no mediated types", "no SR-IOV" } },
+        { .what = "the same, with a capability that its driver leaves alone",
+          GPU(0x1a03, 0x2000, 0x030000, "ast"),
+          SRIOV(2, 0, NULL),
+          .words = { "ast cannot", "does not make its virtual functions" } },
+        { .what = "an accelerator with SR-IOV",
+          GPU(0x1da3, 0x1020, 0x120000, "habanalabs"),
+          SRIOV(4, 1, NULL),
+          .back_end = "sriov" },
+        { .what = "whatever has mediated types",
+          GPU(0x1234, 0x1111, 0x030000, "somebody-elses"),
+          NO_SRIOV,
+          .files = { MDEV_TYPE("somebody-elses-1", "One", "a half", "2") },
+          .back_end = "mdev" },
+        { .what = "a network card that was admitted",
+          GPU(0x8086, 0x10c9, 0x020000, "igb"),
+          SRIOV(7, 0, NULL),
+          .admitted = true,
+          .back_end = "sriov",
+          .words = { "not enabled (0 of 7)" } },
+        { .what = "a network card that was not",
+          GPU(0x8086, 0x10c9, 0x020000, "igb"),
+          SRIOV(7, 0, NULL),
+          .words = { "igb cannot" } },
+        { .what = "NVMe that was admitted",
+          GPU(0x1b36, 0x0010, 0x010802, "nvme"),
+          SRIOV(4, 2, NULL),
+          .admitted = true,
+          .back_end = "sriov" },
+        { .what = "admitted, and without SR-IOV",
+          GPU(0x8086, 0x10d3, 0x020000, "e1000e"),
+          NO_SRIOV,
+          .admitted = true,
+          .words = { "e1000e cannot", "no SR-IOV" } },
+        { .what = "admitted, with a driver for SR-IOV only",
+          GPU(0x1d0f, 0x0053, 0x088000, "pci-pf-stub"),
+          SRIOV(64, 2, NULL),
+          .admitted = true,
+          .back_end = "sriov" },
+        { .what = "the kernel's sample mtty",
+          .name = "mtty",
+          NO_SRIOV,
+          .files = { MDEV_TYPE("mtty-2", "Dual port serial", "ports", "12") },
+          .back_end = "mdev" },
+        { .what = "the kernel's sample mdpy",
+          .name = "mdpy",
+          NO_SRIOV,
+          .files = { MDEV_TYPE("mdpy-xga", "mdpy-xga", "virtual display, 1024x768 framebuffer", "4") },
+          .back_end = "mdev" },
+        { .what = "the kernel's sample mbochs",
+          .name = "mbochs",
+          NO_SRIOV,
+          .files = { MDEV_TYPE("mbochs-small", "mbochs-small", "virtual display, 4 MB video memory", "64") },
+          .back_end = "mdev" },
+        { .what = "a sample that is going away",
+          .name = "mdpy",
+          NO_SRIOV,
+          .words = { "no mediated types", "going away" } },
+};
+
+static int show_forbidden(FakeKernel *k, const char *path, void *data, char **ret)
 {
-        GpuFacts *f = gpu_facts_new("0000:3b:00.0", "devices/pci0000:3a/0000:3b:00.0");
-        g_autofree char *reason = NULL;
-
-        f->is_pci = true;
-        f->driver = g_strdup(c->driver);
-        f->vendor = c->vendor;
-        f->total_vfs = c->total_vfs;
-        f->enabled_vfs = c->enabled_vfs;
-        const VgpuDriver *d = registry_choose(f, &reason);
-        gpu_facts_unref(f);
-        ASSERT_NULL(d);
-        for (size_t i = 0; i < G_N_ELEMENTS(c->words) && c->words[i]; i++)
-                ASSERT_CONTAINS(reason, c->words[i]);
-        ASSERT_TRUE(reason[strlen(reason) - 1] != '.');
+        g_error("/sys/%s was read, which acts on the hardware", path);
+        return -EIO;
 }
 
-static void test_reasons(void)
+static void add_files(FakeKernel *k, const char *folder, const char *const *files, size_t n)
 {
-        static const Case cases[] = {
-                { NULL, 0x8086, 0, 0, { "no driver is bound", "i915" } },
-                { NULL, 0x10de, 0, 0, { "no driver is bound", "vGPU manager" } },
-                { NULL, 0x1002, 0, 0, { "no driver is bound", "gim" } },
-                { NULL, 0x1a03, 0, 0, { "no driver is bound" } },
-                { "i915", 0x8086, 0, 0, { "kvmgt", "i915.enable_gvt=1" } },
-                { "i915", 0x8086, 7, 0, { "kvmgt", "SR-IOV", "7 virtual functions" } },
-                { "xe", 0x8086, 7, 2, { "SR-IOV", "2 of 7" } },
-                { "xe", 0x8086, 0, 0, { "no SR-IOV" } },
-                { "nvidia", 0x10de, 0, 0, { "vGPU manager" } },
-                { "nouveau", 0x10de, 0, 0, { "nouveau cannot", "vGPU manager" } },
-                { "amdgpu", 0x1002, 0, 0, { "amdgpu cannot", "gim" } },
-                { "gim", 0x1002, 8, 8, { "8 of 8" } },
-                { "vfio-pci", 0x10de, 0, 0, { "vfio-pci", "passed through whole" } },
-                { "xe-vfio-pci", 0x8086, 0, 0, { "xe-vfio-pci", "passed through whole" } },
-                { "nvgrace_gpu_vfio_pci", 0x10de, 0, 0, { "passed through whole" } },
-                { "pci-stub", 0x10de, 0, 0, { "pci-stub", "passed through whole" } },
-                { "ast", 0x1a03, 0, 0, { "ast", "no mediated types" } },
-                { "habanalabs", 0x1da3, 4, 1, { "habanalabs", "1 of 4" } },
-        };
+        for (size_t i = 0; i < n && files[i]; i++) {
+                const char *file = files[i], *arrow = strstr(file, "->"), *equals = strchr(file, '=');
+                size_t length = strcspn(file, arrow ? "-" : "=");
+                g_autofree char *name = g_strndup(file, length);
+                g_autofree char *path =
+                                name[0] == '/' ? g_strdup(name + 1) : g_strdup_printf("%s/%s", folder, name);
+                g_autofree char *text = equals ? g_strconcat(equals + 1, "\n", NULL) : NULL;
 
-        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
-                check(&cases[i]);
+                if (arrow)
+                        fake_add_link(k, path, arrow + strlen("->"));
+                else if (text)
+                        fake_add_file(k, path, text);
+                else {
+                        path[strlen(path) - 1] = 0;
+                        fake_add_directory(k, path);
+                }
+        }
 }
 
-static void check_mdev(const char *name, const char *driver, uint16_t vendor, const char *parent,
-                       const char *physfn)
+static void add_text(FakeKernel *k, const char *folder, const char *name, const char *text)
 {
-        GpuFacts *f = gpu_facts_new(name, "devices/x");
-        g_autofree char *reason = g_strdup("untouched");
+        g_autofree char *path = g_strdup_printf("%s/%s", folder, name), *line = g_strconcat(text, "\n", NULL);
 
-        f->driver = g_strdup(driver);
-        f->vendor = vendor;
-        g_ptr_array_add(f->mdev_parents, mdev_parent_new(parent, "devices/x/y", physfn));
-        g_free(reason);
-        const VgpuDriver *d = registry_choose(f, &reason);
-        gpu_facts_unref(f);
-        ASSERT_TRUE(d == &mdev_driver);
-        ASSERT_STREQ(d->name, "mdev");
-        ASSERT_NULL(reason);
+        fake_add_file(k, path, line);
 }
 
-/* Whoever made it: what is registered decides. */
-static void test_mdev(void)
+static void add_number(FakeKernel *k, const char *folder, const char *name, unsigned value)
 {
-        check_mdev("0000:00:02.0", "i915", 0x8086, "0000:00:02.0", NULL);
-        check_mdev("0000:08:00.0", "nvidia", 0x10de, "0000:08:00.4", "0000:08:00.0");
-        check_mdev("0000:08:00.0", "nvidia", 0x10de, "0000:08:00.0", NULL);
-        check_mdev("mdpy", NULL, 0, "mdpy", NULL);
-        check_mdev("0000:09:00.0", "somebody-elses", 0x1234, "0000:09:00.0", NULL);
+        g_autofree char *text = g_strdup_printf("%u", value);
+
+        add_text(k, folder, name, text);
 }
 
-static void test_going_away(void)
+static void add_hex(FakeKernel *k, const char *folder, const char *name, int digits, unsigned value)
 {
-        GpuFacts *f = gpu_facts_new("mdpy", "devices/virtual/mdpy/mdpy");
-        g_autofree char *reason = NULL;
-        const VgpuDriver *d = registry_choose(f, &reason);
+        g_autofree char *text = g_strdup_printf("0x%0*x", digits, value);
 
-        gpu_facts_unref(f);
-        ASSERT_NULL(d);
-        ASSERT_CONTAINS(reason, "no mediated types");
+        add_text(k, folder, name, text);
+}
+
+static void add_link(FakeKernel *k, const char *folder, const char *name, const char *target)
+{
+        g_autofree char *path = g_strdup_printf("%s/%s", folder, name);
+
+        fake_add_link(k, path, target);
+}
+
+static void add_function(FakeKernel *k, const Card *c, const char *name, const char *path, const char *driver)
+{
+        g_autofree char *device = g_strconcat("bus/pci/devices/", name, NULL);
+
+        fake_add_link(k, device, path);
+        add_link(k, path, "subsystem", "bus/pci");
+        add_text(k, path, "uevent", "");
+        add_hex(k, path, "vendor", 4, c->vendor);
+        add_hex(k, path, "device", 4, c->device);
+        add_hex(k, path, "class", 6, c->class);
+        if (driver) {
+                g_autofree char *folder = g_strconcat("bus/pci/drivers/", driver, NULL);
+                fake_add_directory(k, folder);
+                add_link(k, path, "driver", folder);
+        }
+}
+
+/* A folder of types is one of the parents. */
+static void register_parent(FakeKernel *k, const char *name, const char *path)
+{
+        g_autofree char *types = g_strconcat(path, "/mdev_supported_types", NULL);
+        g_autofree char *parent = g_strconcat("class/mdev_bus/", name, NULL);
+
+        if (fake_exists(k, types))
+                fake_add_link(k, parent, path);
+}
+
+static void add_vf(FakeKernel *k, const Card *c, const char *gpu, unsigned n)
+{
+        g_autofree char *name = g_strdup_printf("0000:3b:00.%u", n + 4);
+        g_autofree char *path = g_strdup_printf("devices/pci0000:3a/%s", name);
+        g_autofree char *link = g_strdup_printf("virtfn%u", n);
+
+        add_function(k, c, name, path, c->vf_driver);
+        add_link(k, path, "physfn", gpu);
+        add_text(k, path, "driver_override", "(null)");
+        add_link(k, gpu, link, path);
+        add_files(k, path, c->vf_files, G_N_ELEMENTS(c->vf_files));
+        register_parent(k, name, path);
+}
+
+/* The path of the card. */
+static char *add_card(FakeKernel *k, const Card *c, const char *name)
+{
+        static const char *const forbidden[] = { "reset_gpu", "psp_vbflash", "hotlink_reset" };
+        char *path = g_strdup_printf("devices/%s/%s", c->vendor ? "pci0000:3a" : "virtual/sample", name);
+
+        if (c->vendor)
+                add_function(k, c, name, path, c->driver);
+        else
+                add_text(k, path, "uevent", "");
+        if (c->total_vfs >= 0) {
+                add_number(k, path, "sriov_totalvfs", (unsigned)c->total_vfs);
+                add_number(k, path, "sriov_numvfs", c->vfs);
+        }
+        for (size_t i = 0; c->vendor == 0x1002 && i < G_N_ELEMENTS(forbidden); i++) {
+                g_autofree char *file = g_strdup_printf("%s/%s", path, forbidden[i]);
+                fake_add_attribute(k, file, show_forbidden, NULL, NULL);
+        }
+        add_files(k, path, c->files, G_N_ELEMENTS(c->files));
+        register_parent(k, name, path);
+        for (unsigned n = 0; n < c->vfs; n++)
+                add_vf(k, c, path, n);
+        if (!c->no_vfio)
+                fake_add_directory(k, "bus/pci/drivers/vfio-pci");
+        return path;
+}
+
+static int run_nvml(FakeKernel *k, const char *const *arguments, void *data, char **ret_output)
+{
+        const Card *c = data;
+
+        *ret_output = g_strdup(c->nvml);
+        return 0;
+}
+
+/* What the model puts on the bus for it: the back end, or none, and the reason or "". */
+static const char *look(FakeKernel *k, const Card *c, char **ret_reason)
+{
+        const char *name = c->name ? c->name : "0000:3b:00.0";
+        g_autofree char *path = add_card(k, c, name);
+        g_autoptr(GPtrArray) parents = NULL;
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        _cleanup_(vgpu_io_freep) VgpuIo *io = fake_kernel_io(k);
+        GpuSeed seed = { .name = name, .path = path, .admitted = c->admitted };
+        VgpuTarget t = { .io = io };
+        GpuFacts *facts = NULL;
+        const VgpuDriver *d;
+
+        if (c->nvml) {
+                fake_add_node(k, "nvidiactl");
+                fake_set_program(k, VGPU_PROGRAM_NVML, run_nvml, (void *)c);
+        }
+        ASSERT_OK(mdev_parents_read(io, &parents));
+        ASSERT_OK(gpu_facts_read(io, &seed, parents, &facts));
+        d = registry_choose(facts, ret_reason);
+        t.facts = facts;
+        if (d) {
+                ASSERT_NULL(*ret_reason);
+                ASSERT_OK(d->scan(&t, &s, &e));
+                *ret_reason = g_strdup(s->unprepared ? s->unprepared : "");
+        }
+        gpu_facts_unref(facts);
+        return d ? d->name : NULL;
+}
+
+static void test_cards(void)
+{
+        for (size_t i = 0; i < G_N_ELEMENTS(cards); i++) {
+                const Card *c = &cards[i];
+                FakeKernel *k = fake_kernel_new();
+                g_autofree char *reason = NULL;
+                const char *back_end = look(k, c, &reason);
+                g_autofree char *writes = fake_writes(k);
+
+                fake_kernel_free(k);
+                if (g_strcmp0(back_end, c->back_end) != 0)
+                        FAIL("%s: it has the back end %s, not %s", c->what, back_end ? back_end : "(none)",
+                             c->back_end ? c->back_end : "(none)");
+                if ((reason[0] != 0) != (c->words[0] != NULL))
+                        FAIL("%s: \"%s\" is said of it", c->what, reason);
+                for (size_t w = 0; w < G_N_ELEMENTS(c->words) && c->words[w]; w++)
+                        if (!strstr(reason, c->words[w]))
+                                FAIL("%s:\n    %s\nlacks\n    %s", c->what, reason, c->words[w]);
+                if (g_str_has_suffix(reason, ".") || strchr(reason, '\n'))
+                        FAIL("%s: a full stop, or lines: %s", c->what, reason);
+                /* The library is asked, and nothing else is done. */
+                ASSERT_TRUE(c->nvml || !writes[0]);
+        }
 }
 
 static void test_attribute_names(void)
@@ -147,9 +620,7 @@ static void test_attribute_names(void)
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
-        TEST(test_reasons);
-        TEST(test_mdev);
-        TEST(test_going_away);
+        TEST(test_cards);
         TEST(test_attribute_names);
         return tests_end();
 }
