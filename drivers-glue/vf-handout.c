@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Virtual functions handed out whole. */
+
+#include "drivers-glue/vf-handout.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "drivers-glue/vfio-util.h"
+#include "drivers-glue/vfs.h"
+
+#define DEVICE_API "vfio-pci"
+
+int vf_gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr)
+{
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
+                                      "GPU %s or its virtual functions went away meanwhile", facts->name);
+}
+
+/* One function */
+
+void vf_state_done(VfState *s)
+{
+        g_free(s->driver);
+        g_free(s->override);
+        *s = (VfState){ 0 };
+}
+
+int vf_state_read(VgpuIo *io, const char *path, VfState *ret)
+{
+        int r;
+
+        vf_state_done(ret);
+        r = vfs_read_driver(io, path, &ret->driver);
+        if (r < 0)
+                return r;
+        ret->leaving = !ret->driver && vfs_is_leaving(io, path);
+        if (ret->leaving)
+                return 0;
+        r = vfs_read_override(io, path, &ret->override);
+        if (r < 0)
+                return r;
+        return !ret->driver && !ret->override && !vgpu_io_exists(io, path) ? -ENODEV : 0;
+}
+
+int vf_state_read_or_explain(VgpuTarget *t, const VgpuVf *vf, VfState *ret, VgpudError *reterr)
+{
+        int r = vf_state_read(t->io, vf->path, ret);
+
+        if (vgpu_io_is_gone(r))
+                return vf_gpu_gone(t->facts, r, reterr);
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
+                                              vf->path, g_strerror(-r));
+        return 0;
+}
+
+bool vf_state_is_handed_out(const VfState *s)
+{
+        return s->leaving || vfs_driver_is_vfio(s->driver) || vfs_driver_is_vfio(s->override);
+}
+
+static bool is_stub(const char *driver)
+{
+        static const char *const stubs[] = { "pci-stub", "pciback", "xen-pciback", NULL };
+
+        return driver && g_strv_contains(stubs, driver);
+}
+
+bool vf_state_is_reserved(const VfState *s)
+{
+        return s->override || is_stub(s->driver);
+}
+
+int vf_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, const char *type_id, InstanceDesc **ret)
+{
+        _cleanup_(instance_desc_freep) InstanceDesc *d = instance_desc_new(NULL);
+        int r;
+
+        if ((r = vfio_read_group(t->io, vf->path, &d->iommu_group)) < 0 ||
+            (r = vfio_read_cdev(t->io, vf->path, &d->cdev)) < 0)
+                return r;
+        d->slot = g_strdup(vf->name);
+        d->half_made = !s->leaving && !vfs_driver_is_vfio(s->driver);
+        d->type_id = g_strdup(type_id);
+        d->parent = g_strdup(vf->name);
+        d->path = g_strdup(vf->path);
+        d->device_api = g_strdup(DEVICE_API);
+        d->driver = g_steal_pointer(&s->driver);
+        *ret = g_steal_pointer(&d);
+        return 0;
+}
+
+int vf_check_instance(VgpuTarget *t, const VgpuVf *vf, const InstanceDesc *d, int r, VgpudError *reterr)
+{
+        if (vgpu_io_is_gone(r))
+                return vf_gpu_gone(t->facts, r, reterr);
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "virtual function %s cannot be read after it was handed out: %s",
+                                              vf->name, g_strerror(-r));
+        if (d->iommu_group < 0 && !d->cdev)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_UNSUPPORTED,
+                                "virtual function %s has no IOMMU group, so no virtual machine can have it; "
+                                "switch the IOMMU on in the firmware setup (VT-d, AMD-Vi) and boot with "
+                                "intel_iommu=on on Intel",
+                                vf->name);
+        return 0;
+}
+
+/* How many there are */
+
+void vf_count_add_free(VfCount *c, uint64_t framebuffer_bytes)
+{
+        if (c->free == 0 || framebuffer_bytes < c->framebuffer_bytes)
+                c->framebuffer_bytes = framebuffer_bytes;
+        c->free++;
+}
+
+static bool is_gim(const GpuFacts *f)
+{
+        return g_strcmp0(f->driver, "gim") == 0 || (f->features & (VGPU_FEATURE_GIM | VGPU_FEATURE_GIM_LEGACY));
+}
+
+char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, const char *vfio_driver)
+{
+        if (count->all == 0 && is_gim(f))
+                return g_strdup_printf("it has no virtual functions (0 of %" PRIu32
+                                       "); AMD's gim makes them when it is loaded: set its parameter vf_num "
+                                       "(or vf_num= "
+                                       "in /etc/gim_config), and load it again",
+                                       f->total_vfs);
+        if (count->all == 0)
+                return g_strdup_printf("its virtual functions are not enabled (0 of %" PRIu32
+                                       "); enable as many as are needed: vgpuctl enable-vfs %s [COUNT]",
+                                       f->total_vfs, f->name);
+        if (!vfio_driver && count->handed_out == 0)
+                return g_strdup("the driver that hands virtual functions to virtual machines is not loaded; "
+                                "load it "
+                                "(modprobe vfio-pci), and have it loaded at every boot");
+        return NULL;
+}
+
+static char *explain_none_free(const GpuFacts *f, const VfCount *count)
+{
+        GString *text = g_string_new(NULL);
+
+        g_string_printf(text, "of %" PRIu32 " virtual functions %" PRIu32 " %s handed out", count->all,
+                        count->handed_out, count->handed_out == 1 ? "is" : "are");
+        if (count->reserved > 0)
+                g_string_append_printf(text, " and %" PRIu32 " reserved by a driver_override or a stub driver",
+                                       count->reserved);
+        g_string_append(text, "; destroy one first");
+        if (count->all < f->total_vfs && !is_gim(f))
+                g_string_append_printf(
+                                text,
+                                ", or destroy all and enable more: vgpuctl enable-vfs %s [COUNT], %" PRIu32
+                                " at most",
+                                f->name, f->total_vfs);
+        return g_string_free(text, FALSE);
+}
+
+VgpuType *vf_type_new(const GpuFacts *f, const char *id, const char *description, const VfCount *count,
+                      const char *unprepared, GPtrArray *options)
+{
+        VgpuType *t = vgpu_type_new(id);
+
+        t->description = g_strdup(description);
+        t->device_api = g_strdup(DEVICE_API);
+        /* How much memory a function gets depends on how many there are, and makes no other type of it. */
+        t->key = vgpu_type_make_key(t, f->vendor);
+        t->framebuffer_bytes = count->framebuffer_bytes;
+        t->max_instances = f->total_vfs;
+        t->available = unprepared ? 0 : count->free;
+        if (unprepared)
+                t->why_not = g_strdup(unprepared);
+        else if (count->free == 0)
+                t->why_not = explain_none_free(f, count);
+        t->options = options;
+        return t;
+}
+
+/* Before one is handed out */
+
+int vf_refuse_taken(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr)
+{
+        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
+                                "virtual function %s of GPU %s is handed out already: %s %s", vf->name,
+                                t->facts->name, s->driver ? "it is bound to" : "it is reserved for",
+                                s->driver ? s->driver : s->override);
+}
+
+/* VFIO gives a virtual machine all devices of an IOMMU group or none (Linux drivers/vfio/group.c); bridges do
+ * not count. What cannot be found out is left to the kernel. */
+int vf_refuse_shared_group(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
+{
+        g_autofree char *folder = NULL;
+        g_auto(GStrv) names = NULL;
+        int group;
+
+        if (vfio_read_group(t->io, vf->path, &group) < 0 || group < 0)
+                return 0;
+        folder = g_strdup_printf("kernel/iommu_groups/%d/devices", group);
+        if (vgpu_io_list(t->io, folder, &names) < 0)
+                return 0;
+        for (char **n = names; *n; n++) {
+                g_autofree char *link = g_strconcat("bus/pci/devices/", *n, NULL), *path = NULL;
+                g_autofree char *driver = NULL, *class = NULL;
+
+                if (strcmp(*n, vf->name) == 0 || vgpu_io_resolve_link(t->io, link, &path) < 0 ||
+                    vfs_read_driver(t->io, path, &driver) < 0 || !driver || vfs_driver_is_vfio(driver) ||
+                    strcmp(driver, "pci-stub") == 0 || vgpu_io_readf(t->io, &class, "%s/class", path) < 0 ||
+                    g_str_has_prefix(class, "0x0604"))
+                        continue;
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_UNSUPPORTED,
+                                "virtual function %s is in IOMMU group %d together with %s, which driver %s "
+                                "has, "
+                                "and a virtual machine gets all of a group or nothing; what belongs together "
+                                "is "
+                                "decided by the hardware (ACS): switch ACS on in the firmware setup, or use "
+                                "another slot",
+                                vf->name, group, *n, driver);
+        }
+        return 0;
+}
+
+int vf_refuse_bad_uuid(const CreateArgs *args, VgpudError *reterr)
+{
+        char normal[UUID_STRLEN + 1];
+
+        if (uuid_normalize(args->uuid, normal) >= 0 && strcmp(normal, args->uuid) == 0)
+                return 0;
+        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not a UUID in lower case", args->uuid);
+}
+
+int vf_no_vfio_driver(const VgpuVf *vf, VgpudError *reterr)
+{
+        return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                "virtual function %s cannot be handed out: vfio-pci is not loaded; load it "
+                                "(modprobe vfio-pci), and have it loaded at every boot",
+                                vf->name);
+}
+
+int vf_claim(const CreateArgs *args, const VgpuVf *vf, const char *restore, VgpudError *reterr)
+{
+        int r = args->claim ? args->claim(vf->name, restore[0] ? restore : NULL, args->claim_userdata) : 0;
+
+        if (r >= 0)
+                return 0;
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                      "nothing was done, because it could not be written down that "
+                                      "virtual function %s was chosen: %s",
+                                      vf->name, g_strerror(-r));
+}
+
+/* The function by this name may be another one by now: of another GPU, or not there. */
+bool vf_find(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret)
+{
+        g_autofree char *link = g_strconcat(instance->path, "/physfn", NULL), *gpu = NULL;
+        const VgpuVf *known = gpu_facts_find_vf(t->facts, instance->slot);
+
+        if (vgpu_io_resolve_link(t->io, link, &gpu) < 0 || strcmp(gpu, t->facts->path) != 0)
+                return false;
+        *ret = (VgpuVf){ .name = instance->slot,
+                         .path = instance->path,
+                         .index = known ? known->index : UINT32_MAX };
+        return true;
+}
+
+/* What it was */
+
+#define RESTORE_DRIVER   "driver"
+#define RESTORE_OVERRIDE "override"
+#define RESTORE_QUOTA    "quota."
+
+DEFINE_DESTROY_NOTIFY(free_attribute, vgpu_attribute_free)
+
+void vf_restore_done(VfRestore *r)
+{
+        vf_state_done(&r->state);
+        g_clear_pointer(&r->quotas, g_ptr_array_unref);
+}
+
+static void append_item(GString *text, const char *prefix, const char *name, const char *value)
+{
+        g_autofree char *escaped = value ? g_uri_escape_string(value, NULL, FALSE) : NULL;
+
+        if (escaped)
+                g_string_append_printf(text, "%s%s%s=%s", text->len > 0 ? " " : "", prefix, name, escaped);
+}
+
+char *vf_restore_to_text(const VfRestore *r)
+{
+        GString *text = g_string_new(NULL);
+
+        append_item(text, "", RESTORE_DRIVER, r->state.driver);
+        append_item(text, "", RESTORE_OVERRIDE, r->state.override);
+        for (guint i = 0; r->quotas && i < r->quotas->len; i++) {
+                const VgpuAttribute *a = r->quotas->pdata[i];
+                append_item(text, RESTORE_QUOTA, a->name, a->value);
+        }
+        return g_string_free(text, FALSE);
+}
+
+static bool driver_exists(VgpuIo *io, const char *driver)
+{
+        g_autofree char *path = g_strconcat("bus/pci/drivers/", driver, NULL);
+
+        return vgpu_io_name_is_valid(driver) && vgpu_io_exists(io, path);
+}
+
+void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret)
+{
+        g_auto(GStrv) items = g_strsplit(text ? text : "", " ", -1);
+
+        ret->quotas = g_ptr_array_new_with_free_func(free_attribute);
+        for (char **i = items; *i; i++) {
+                char *equals = strchr(*i, '=');
+                g_autofree char *value = equals ? g_uri_unescape_string(equals + 1, NULL) : NULL;
+
+                if (!value || !value[0])
+                        continue;
+                *equals = 0;
+                if (strcmp(*i, RESTORE_DRIVER) == 0 && driver_exists(io, value)) {
+                        g_free(ret->state.driver);
+                        ret->state.driver = g_steal_pointer(&value);
+                } else if (strcmp(*i, RESTORE_OVERRIDE) == 0) {
+                        g_free(ret->state.override);
+                        ret->state.override = g_steal_pointer(&value);
+                } else if (g_str_has_prefix(*i, RESTORE_QUOTA))
+                        g_ptr_array_add(ret->quotas, vgpu_attribute_new(*i + strlen(RESTORE_QUOTA), value));
+        }
+}
+
+int vf_explain_undo(const VgpuVf *vf, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr)
+{
+        if (r < 0) {
+                r = vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
+                                "%s; and virtual function %s could not be returned to what it was: %s",
+                                cause->message, vf->name, again->message);
+                vgpud_error_done(cause);
+                return r;
+        }
+        r = -vgpud_error_code_to_errno(cause->code);
+        vgpud_error_move(reterr, cause);
+        return r;
+}

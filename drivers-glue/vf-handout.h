@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Virtual functions handed out whole: bound to a driver of VFIO, or reserved for one by their driver_override.
+ * What the back ends share whose instances are such functions (sriov, gim-legacy): how one is recognised, how
+ * many are left and why no more, and what it was before, as a line of text for CreateArgs.claim. Everything
+ * with a VgpuTarget blocks and is called in the lane of the GPU, but for vf_gpu_gone(). */
+
+#include "drivers-glue/driver.h"
+
+/* One function, as it is now. */
+typedef struct VfState {
+        char *driver;   /* owned; NULL: none */
+        char *override; /* owned; NULL: none */
+        bool leaving;   /* vfs_is_leaving(): then the override is not read */
+} VfState;
+
+void vf_state_done(VfState *s);
+/* -ENODEV, -ENOENT when it has gone. */
+int vf_state_read(VgpuIo *io, const char *path, VfState *ret);
+int vf_state_read_or_explain(VgpuTarget *t, const VgpuVf *vf, VfState *ret, VgpudError *reterr);
+/* An instance; without a driver but reserved for one it is half made, or half destroyed. */
+bool vf_state_is_handed_out(const VfState *s);
+/* Somebody means it for something else than its usual driver. */
+bool vf_state_is_reserved(const VfState *s);
+
+/* The instance on a function that is handed out. Takes s->driver. */
+int vf_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, const char *type_id, InstanceDesc **ret);
+/* The same right after it was made: errors are explained, and one that no virtual machine could have
+ * (UNSUPPORTED: it has no IOMMU group) is none. */
+int vf_check_instance(VgpuTarget *t, const VgpuVf *vf, const InstanceDesc *d, int r, VgpudError *reterr);
+
+int vf_gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr);
+
+/* How many there are; filled by scan(). */
+typedef struct VfCount {
+        uint32_t all, handed_out, reserved, free;
+        uint64_t framebuffer_bytes; /* of the free one with the least; 0: not known */
+} VfCount;
+
+void vf_count_add_free(VfCount *c, uint64_t framebuffer_bytes);
+/* GpuSnapshot.unprepared. vfio_driver: what functions would be bound to; NULL: no such driver is loaded. */
+char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, const char *vfio_driver);
+/* A type for the free ones, with the reason when there are none. Takes `options`. */
+VgpuType *vf_type_new(const GpuFacts *f, const char *id, const char *description, const VfCount *count,
+                      const char *unprepared, GPtrArray *options);
+
+/* Before one is handed out */
+
+int vf_refuse_taken(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr);
+int vf_refuse_shared_group(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr);
+int vf_refuse_bad_uuid(const CreateArgs *args, VgpudError *reterr);
+/* UNSUPPORTED: no driver to bind it to is loaded. */
+int vf_no_vfio_driver(const VgpuVf *vf, VgpudError *reterr);
+/* Have it written down that the function was chosen, and what it was. */
+int vf_claim(const CreateArgs *args, const VgpuVf *vf, const char *restore, VgpudError *reterr);
+
+/* The function that carries the instance, if it is still one of this GPU's; in *ret nothing is owned. Its index
+ * is UINT32_MAX when it is not known. */
+bool vf_find(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret);
+
+/* What a function was before it was handed out, as one line of text: "driver=xe override=… quota.vram_quota=…"
+ */
+typedef struct VfRestore {
+        VfState state;
+        GPtrArray *quotas; /* owned: VgpuAttribute; NULL: none */
+} VfRestore;
+
+void vf_restore_done(VfRestore *r);
+/* "" when there is nothing to put back. */
+char *vf_restore_to_text(const VfRestore *r);
+/* What makes no sense in it is left out: it comes from a file. So is a driver that is not loaded any more, for
+ * that did not leave it: the function has none then. */
+void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret);
+
+/* After putting back what was there, because of *cause, which is emptied: r is what that came to, and *again
+ * its explanation. */
+int vf_explain_undo(const VgpuVf *vf, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr);
