@@ -20,6 +20,7 @@ H200 = "0000:19:00.0"
 A2 = "0000:08:00.0"
 XE = "0000:03:00.0"
 IGPU = "0000:00:02.0"
+T4 = "0000:5e:00.0"
 
 
 @dataclasses.dataclass
@@ -35,8 +36,8 @@ class Case:
     enable: tuple = ()  # arguments of enable-vfs; none: there is nothing to enable
     words: tuple = ()  # more arguments of create
     attributes: dict = dataclasses.field(default_factory=dict)  # read back
-    api: str = "vfio-pci"
     disables: bool = True  # disable-vfs is possible in the end
+    qemu: tuple = ()  # arguments for QEMU where there is no VFIO
 
 
 CASES = [
@@ -45,12 +46,14 @@ CASES = [
     Case("nvidia-h200", H200, "nvidia-vfio", "H200X-141C", "nvidia-1428", 1, 0, "0000:19:00.4", (H200,)),
     Case("nvidia-a2", A2, "mdev", "A2-4Q", "nvidia-746", 4, 3),
     Case("nvidia-a2-vfio", A2, "nvidia-vfio", "A2-4Q", "nvidia-746", 4, 3, "0000:08:00.4"),
-    Case("nvidia-t4", "0000:5e:00.0", "mdev", "T4-4Q", "nvidia-232", 4, 3, disables=False),
+    Case("nvidia-t4", T4, "mdev", "T4-4Q", "nvidia-232", 4, 3, disables=False),
     Case("xe", XE, "sriov", "vf", "vf", 2, 1, "0000:03:00.1", (XE, "2")),
     Case("xe-igpu", IGPU, "sriov", "vf-profile", "vf-profile", 3, 2, "0000:00:02.1", (IGPU, "3"),
          ("--attr", "exec_quantum_ms=20"), {"exec_quantum_ms": "20"}),
     Case("gvt-g", IGPU, "mdev", "GVTg_V5_4", "i915-GVTg_V5_4", 5, 4, disables=False),
     Case("i915-sriov", IGPU, "sriov", "vf", "vf", 2, 1, "0000:00:02.1", (IGPU, "2")),
+    Case("xengt", IGPU, "xengt", "Intel GVT-g", "xengt-128-384", 3, 2, "vm1", (), ("--attr", "primary=yes"), {"vmid": "1"},
+         qemu=("-xengt", "-vgt_low_gm_sz", "128", "-vgt_high_gm_sz", "384", "-vgt_fence_sz", "4", "-priv")),
 ]
 
 
@@ -96,18 +99,7 @@ class Ways(host.HostTest):
                          [(uuid(1), "one", case.id, case.gpu, "vgpud")])
         shown = h.bus.instance(uuid(1)).all()
         self.assertEqual(shown["Slot"], case.slot)
-        give = shown["HandOver"]
-        if case.slot:
-            self.assertEqual(shown["Parent"], case.slot)
-            domain, number, device = case.slot.split(":")
-            device, function = device.split(".")
-            self.assertIn(f"<address domain='0x{domain}' bus='0x{number}' slot='0x{device}' function='0x{function}'/>",
-                          give["libvirt_xml"])
-            self.assertIn("managed='no'", give["libvirt_xml"])
-        else:
-            self.assertIn(f"<address uuid='{uuid(1)}'/>", give["libvirt_xml"])
-        self.assertEqual(give["group_node"], f"/dev/vfio/{shown['IommuGroup']}")
-        self.assertEqual(h.sim.run(["test", "-e", give["group_node"]]).returncode, 0)
+        self.check_hand_over(h, case, shown)
         for name, value in case.attributes.items():
             self.assertEqual(shown["Attributes"][name], value)
         self.assertEqual(self.run_vgpuctl(h, "show", "one", "--json").json()["instance"], listed[0])
@@ -125,6 +117,25 @@ class Ways(host.HostTest):
             gone = h.bus.gpu(case.gpu).all()
             self.assertEqual((gone["State"], gone["EnabledVfs"], gone["Vfs"]), ("unprepared", 0, []))
         self.check_golden(h, case.model)
+
+    def check_hand_over(self, h, case, shown):
+        give = shown["HandOver"]
+        if case.qemu:
+            self.assertEqual((give["qemu_args"], shown["IommuGroup"], shown["Parent"]), (list(case.qemu), -1, case.gpu))
+            self.assertEqual(set(give), {"sysfs_path", "qemu_args"})
+            self.assertEqual(h.sim.run(["test", "-d", give["sysfs_path"]]).returncode, 0)
+            return
+        if case.slot:
+            self.assertEqual(shown["Parent"], case.slot)
+            domain, number, device = case.slot.split(":")
+            device, function = device.split(".")
+            self.assertIn(f"<address domain='0x{domain}' bus='0x{number}' slot='0x{device}' function='0x{function}'/>",
+                          give["libvirt_xml"])
+            self.assertIn("managed='no'", give["libvirt_xml"])
+        else:
+            self.assertIn(f"<address uuid='{uuid(1)}'/>", give["libvirt_xml"])
+        self.assertEqual(give["group_node"], f"/dev/vfio/{shown['IommuGroup']}")
+        self.assertEqual(h.sim.run(["test", "-e", give["group_node"]]).returncode, 0)
 
     def check_golden(self, h, name):
         text = "".join(f"{result} {path} {value}\n" for result, path, value in h.sim.writes())
@@ -280,53 +291,191 @@ class Nvidia(host.HostTest):
     def test_t4(self):
         """It says that it can have virtual functions, and never has any."""
         h = self.host("nvidia-t4")
-        gpu = h.bus.gpu("0000:5e:00.0").all()
+        gpu = h.bus.gpu(T4).all()
         self.assertEqual((gpu["BackEnd"], gpu["State"], gpu["TotalVfs"], gpu["Parents"]),
-                         ("mdev", "ready", 16, ["0000:5e:00.0"]))
+                         ("mdev", "ready", 16, [T4]))
+
+
+@dataclasses.dataclass
+class Fault:
+    """One write that fails, on one model, with every errno that its driver is known to answer."""
+    model: str
+    gpu: str
+    type: str
+    fault: str  # what fails: "write:…", "create:…", "probe:…" of the simulated host
+    errors: dict  # errno: (name of the error, words of its explanation…)
+    enable: tuple = ()
+    attributes: tuple = ()
+
+
+NVIDIA_MDEV = {
+    "EIO": ("Failed", "although it says that there is room", "framebuffer size", "kernel's log"),
+    "EINVAL": ("Failed", "the UUID is well-formed", "kernel's log"), "ENOMEM": ("Failed", "no memory"),
+    "EAGAIN": ("Failed", "not ready", "try again"), "ENODEV": ("GpuGone", "went away")}
+NVIDIA_VF = {
+    "EINVAL": ("Failed", "does not know the number"), "ERANGE": ("Failed", "does not know the number"),
+    "EPERM": ("Failed", "does not let virtual function", "security module"),
+    "EIO": ("Failed", "resource manager refused", "framebuffer size", "NVRM"), "ENODEV": ("GpuGone", "went away"),
+    "EACCES": ("Failed", "cannot be written", "security module")}
+XE_QUOTA = {
+    "EINVAL": ("InvalidArgs", "no such value"), "ERANGE": ("InvalidArgs", "no such value"),
+    "EPERM": ("NotSupported", "single virtual function"), "EACCES": ("NotSupported", "single virtual function"),
+    "EOPNOTSUPP": ("NotSupported", "does not have it"), "EIO": ("Failed", "GuC"), "ENODATA": ("Failed", "nothing is provisioned"),
+    "EBUSY": ("Failed", "disable-vfs"), "ECANCELED": ("Failed", "wedged"), "ENOKEY": ("Failed", "GuC"), "EPROTO": ("Failed", "GuC"),
+    "ENOSPC": ("NoCapacity", "not that much left"), "EUCLEAN": ("Failed", "do not agree")}
+I915_QUOTA = {
+    "EDQUOT": ("NoCapacity", "not that much left"), "E2BIG": ("NoCapacity", "not that much left"),
+    "EOVERFLOW": ("NoCapacity", "not that much left"), "ENOSPC": ("NoCapacity", "available"),
+    "EINVAL": ("InvalidArgs", "no such value"), "ENODEV": ("NotSupported", "does not have it"),
+    "EOPNOTSUPP": ("NotSupported", "does not have it"), "ENOKEY": ("Failed", "by hand"), "ESTALE": ("Failed", "by hand"),
+    "EIO": ("Failed", "does not let it be set")}
+BIND = {
+    "ENODEV": ("NotSupported", "vfio-pci"), "EBUSY": ("Failed", "something else"), "EAGAIN": ("Failed", "try again"),
+    "EINVAL": ("Failed", "vfio-pci"), "EPERM": ("Failed", "locked down"), "EIO": ("Failed", "does not answer"),
+    "ENOMEM": ("Failed", "no memory")}
+XENGT_CREATE = {
+    "EINVAL": ("Failed", "does not take vm 1, 64 + 448 MB, 4 fences"), "ENOSPC": ("NoCapacity", "no vGPU ID left", "destroy one"),
+    "ENOMEM": ("NoCapacity", "in one piece", "384 of 512 MB of low graphics memory"), "ENODEV": ("GpuGone", "unloaded"),
+    "EPERM": ("Failed", "dom0"), "EBUSY": ("Failed", "Device or resource busy"), "ESRCH": ("Failed", "such a domain")}
+
+CREATE_FAULTS = [
+    Fault("nvidia-l40s", L40S, "L40S-4Q", "write:0000:41:00.4/current_vgpu_type",
+          NVIDIA_VF | {"EBUSY": ("Failed", "plugin of an earlier vGPU", "nvidia-vgpu-mgr")}, (L40S,)),
+    Fault("nvidia-h200", H200, "H200X-141C", "write:0000:19:00.4/current_vgpu_type", NVIDIA_VF, (H200,)),
+    Fault("nvidia-a2-vfio", A2, "A2-4Q", "write:0000:08:00.4/current_vgpu_type", NVIDIA_VF),
+    Fault("nvidia-l40s", L40S, "L40S-4Q", "write:0000:41:00.4/vgpu_params",
+          {"E2BIG": ("InvalidArgs", "vgpu_params"), "ENXIO": ("Failed", "vgpu_params"), "EPERM": ("Failed", "vgpu_params"),
+           "EINVAL": ("InvalidArgs", "vgpu_params")},
+          (L40S,), (("vgpu_params", "frame_rate_limiter=0"),)),
+    Fault("nvidia-a2", A2, "A2-4Q", "create:*", NVIDIA_MDEV),
+    Fault("nvidia-a2", A2, "A2-4Q", "write:vgpu_params",
+          {"E2BIG": ("InvalidArgs", "vgpu_params"), "ENXIO": ("Failed", "vgpu_params"), "EPERM": ("Failed", "vgpu_params"),
+           "EINVAL": ("InvalidArgs", "vgpu_params")},
+          (), (("nvidia/vgpu_params", "frame_rate_limiter=0"),)),
+    Fault("nvidia-l40s-mdev", L40S, "L40S-4Q", "create:*", NVIDIA_MDEV, (L40S,)),
+    Fault("nvidia-t4", T4, "T4-4Q", "create:*", {k: v[:1] for k, v in NVIDIA_MDEV.items()}),
+    Fault("gvt-g", IGPU, "GVTg_V5_4", "create:*",
+          {"ENOSPC": ("NoCapacity", "no room"), "EINVAL": ("Failed", "the UUID is well-formed"), "ENOMEM": ("Failed", "no memory"),
+           "EFAULT": ("Failed", "Bad address")}),
+    Fault("samples", "mdpy", "mdpy-xga", "create:*", {"EUSERS": ("NoCapacity", "no room"), "EEXIST": ("Exists", "exists")}),
+    Fault("xe", XE, "vf", "probe:*", BIND, (XE, "2")),
+    Fault("xe", XE, "vf", "write:driver_override", {"EINVAL": ("Failed", "driver_override"), "ENOMEM": ("Failed", "driver_override")},
+          (XE, "2")),
+    Fault("xe", XE, "vf-profile", "write:vf1/exec_quantum_ms", XE_QUOTA, (XE, "2"), (("exec_quantum_ms", "20"),)),
+    Fault("xe-igpu", IGPU, "vf-profile", "write:vf1/preempt_timeout_us", XE_QUOTA, (IGPU, "2"), (("preempt_timeout_us", "2000"),)),
+    Fault("i915-sriov", IGPU, "vf-profile", "write:vf1/exec_quantum_ms", I915_QUOTA, (IGPU, "2"), (("exec_quantum_ms", "20"),)),
+    Fault("i915-sriov", IGPU, "vf", "probe:*", BIND, (IGPU, "2")),
+    Fault("xengt", IGPU, "xengt-64-448", "write:create_vgt_instance", XENGT_CREATE),
+]
+
+DESTROY_FAULTS = [
+    Fault("nvidia-l40s", L40S, "L40S-4Q", "write:0000:41:00.4/current_vgpu_type",
+          {"EIO": ("Failed", "NVRM"), "EINVAL": ("Failed", "NVRM")}, (L40S,)),
+    Fault("nvidia-h200", H200, "H200X-141C", "write:0000:19:00.4/current_vgpu_type",
+          {"EBUSY": ("InUse", "plugin of the vGPU", "nvidia-vgpu-mgr", "disabling the virtual functions")}, (H200,)),
+    Fault("nvidia-a2-vfio", A2, "A2-4Q", "write:0000:08:00.4/current_vgpu_type", {"EIO": ("Failed", "NVRM")}),
+    Fault("xe", XE, "vf", "write:unbind", {"ENODEV": ("Failed", "somebody else"), "EIO": ("Failed", "does not let")}, (XE, "2")),
+    Fault("i915-sriov", IGPU, "vf", "write:driver_override",
+          {"EINVAL": ("Failed", "driver_override"), "ENOMEM": ("Failed", "driver_override")}, (IGPU, "2")),
+    Fault("xengt", IGPU, "xengt-64-448", "write:create_vgt_instance",
+          {"EINVAL": ("Failed", "refused to remove vm1"), "EBUSY": ("Failed", "refused to remove vm1"),
+           "ENODEV": ("Failed", "refused to remove vm1")}),
+] + [Fault(model, gpu, type_name, "remove:*", {errno: answer}, enable)
+     for model, gpu, type_name, enable in (("nvidia-a2", A2, "A2-4Q", ()), ("nvidia-t4", T4, "T4-4Q", ()),
+                                           ("nvidia-l40s-mdev", L40S, "L40S-4Q", (L40S,)))
+     for errno, answer in (("EPERM", ("InUse", "in use")), ("EBUSY", ("InUse", "in use")),
+                           ("ENODEV", ("GpuGone", "being unloaded")), ("EIO", ("Failed", "refused to remove")))]
+
+ENABLE = {
+    "EINVAL": ("Failed", "kernel's log"), "ENODEV": ("NotSupported", "GuC"), "ENOMEM": ("NoCapacity", "Above 4G"),
+    "ENOSPC": ("NoCapacity", "ask for fewer"), "EIO": ("Failed", "does not answer"), "EBUSY": ("Failed", "try again"),
+    "ECANCELED": ("Failed", "wedged"), "EUSERS": ("InUse", "for itself"), "EPERM": ("Failed", "locked"),
+    "ENOKEY": ("Failed", "by hand"), "EPROTO": ("Failed", "GuC"), "ENOENT": ("NotSupported", "cannot switch"),
+    "ERANGE": ("InvalidArgs", "lowered the limit"), "ENOSYS": ("NotSupported", "depends on another function"),
+    "EACCES": ("Failed", "security module")}
 
 
 class Errors(host.HostTest):
-    """(model, enable-vfs, type, fault, errno, error, words): the write that fails and what is said."""
+    """Each errno that a driver is known to answer, once: which error it becomes, what is said, and that nothing is left."""
 
-    CREATE = [
-        ("nvidia-l40s", (L40S,), "L40S-4Q", "0000:41:00.4/current_vgpu_type", {
-            "EINVAL": ("Failed", "1150"), "ERANGE": ("Failed",), "EPERM": ("Failed",), "EBUSY": ("Failed",),
-            "EIO": ("Failed",), "ENODEV": ("GpuGone",)}),
-        ("xe", (XE, "2"), "vf", "drivers_probe", {}),
-    ]
-    ENABLE = [
-        ("xe", XE, 2, {
-            "EINVAL": ("Failed",), "ENODEV": ("NotSupported", "GuC"), "ENOMEM": ("NoCapacity", "Above 4G"), "ENOSPC": ("NoCapacity",),
-            "EIO": ("Failed",), "EBUSY": ("Failed", "try again"), "ECANCELED": ("Failed",), "EUSERS": ("InUse",),
-            "EPERM": ("Failed",), "ENOKEY": ("Failed",), "EPROTO": ("Failed",), "ENOENT": ("NotSupported", "xe"),
-            "ERANGE": ("InvalidArgs",)}),
-    ]
+    def prepared(self, fault):
+        h = self.host(fault.model)
+        if fault.enable:
+            result = h.vgpuctl("enable-vfs", *fault.enable)
+            self.assertEqual((result.status, result.err), (0, ""))
+        return h
+
+    def explained(self, name, pending, words):
+        message = self.assert_error(name, pending, *words)
+        self.assertGreater(len(message), 40)
+        self.assertFalse(message.endswith(".") or "\n" in message, message)
 
     def test_create(self):
-        for model, enable, type_name, where, errors in self.CREATE:
-            h = self.host(model)
-            h.vgpuctl("enable-vfs", *enable)
-            before = h.bus.gpu(enable[0]).get("Types")
-            for errno, (name, *words) in errors.items():
-                with self.subTest(model=model, errno=errno):
-                    h.sim.fault(f"write:{where}:errno={errno}")
-                    message = self.assert_error(name, h.bus.start_create(enable[0], type_name, uuid=uuid(1)), *words)
-                    self.assertGreater(len(message), 40)
+        for fault in CREATE_FAULTS:
+            h = self.prepared(fault)
+            before = h.bus.gpu(fault.gpu).get("Types")
+            more = {"attributes": list(fault.attributes)} if fault.attributes else {}
+            for errno, (name, *words) in fault.errors.items():
+                with self.subTest(model=fault.model, fault=fault.fault, errno=errno):
+                    h.sim.fault(f"{fault.fault}:errno={errno}")
+                    self.explained(name, h.bus.start_create(fault.gpu, fault.type, uuid=uuid(1), **more), words)
                     h.sim.ctl("fault", "clear")
                     self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
-                    bus.wait(lambda: h.bus.gpu(enable[0]).get("Types") == before, "all is as before")
+                    bus.wait(lambda h=h, fault=fault, before=before: h.bus.gpu(fault.gpu).get("Types") == before,
+                             "all is as before")
+            h.bus.create(fault.gpu, fault.type, uuid=uuid(1), **more)
+            h.bus.destroy(uuid(1))
+            h.close()
+
+    def test_destroy(self):
+        for fault in DESTROY_FAULTS:
+            h = self.prepared(fault)
+            for errno, (name, *words) in fault.errors.items():
+                with self.subTest(model=fault.model, fault=fault.fault, errno=errno):
+                    if not h.bus.instances():
+                        h.bus.create(fault.gpu, fault.type, uuid=uuid(1), name="one")
+                    h.sim.fault(f"{fault.fault}:errno={errno}")
+                    self.explained(name, h.bus.manager.start("Destroy", "one", wait=True), words)
+                    h.sim.ctl("fault", "clear")
+                    # It is there and ours.
+                    (one,) = h.bus.instances().values()
+                    self.assertEqual((one["Uuid"], one["Name"], one["Origin"], set(h.records())),
+                                     (uuid(1), "one", "vgpud", {uuid(1)}))
+            if not fault.fault.startswith("remove:"):  # whose file the kernel has taken away
+                h.bus.destroy("one")
             h.close()
 
     def test_enable(self):
-        for model, gpu, count, errors in self.ENABLE:
+        for model, gpu in (("xe", XE), ("xe-igpu", IGPU), ("i915-sriov", IGPU)):
             h = self.host(model)
-            for errno, (name, *words) in errors.items():
+            for errno, (name, *words) in ENABLE.items():
                 with self.subTest(model=model, errno=errno):
                     h.sim.fault(f"write:{gpu}/sriov_numvfs:errno={errno}:1")
-                    message = self.assert_error(name, h.bus.gpu(gpu).start("SetVfs", count, wait=True), *words)
-                    self.assertGreater(len(message), 40)
+                    self.explained(name, h.bus.gpu(gpu).start("SetVfs", 2, wait=True), words)
                     self.assertEqual(h.bus.gpu(gpu).get("EnabledVfs"), 0)
             h.close()
+
+    def test_disable(self):
+        h = self.host("xe")
+        h.vgpuctl("enable-vfs", XE, "2")
+        for errno in ("EPERM", "EIO", "ECANCELED"):
+            with self.subTest(errno=errno):
+                h.sim.fault(f"write:{XE}/sriov_numvfs:errno={errno}:1")
+                self.explained("Failed", h.bus.gpu(XE).start("SetVfs", 0, wait=True), ("refused to disable",))
+                self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 2)
+
+    def test_unreadable_quota(self):
+        """Where the parts of a GPU do not agree on a quota, that is what is shown of it."""
+        h = self.host("xe")
+        h.vgpuctl("enable-vfs", XE, "2")
+        h.sim.fault("read:vf1/exec_quantum_ms:errno=EUCLEAN")
+        h.sim.fault("read:vf1/preempt_timeout_us:errno=ENODATA")
+        h.bus.create(XE, "vf", uuid=uuid(1))
+        attributes = h.bus.instance(uuid(1)).get("Attributes")
+        self.assertEqual(attributes["exec_quantum_ms"], "different on parts of the GPU")
+        self.assertNotIn("preempt_timeout_us", attributes)
+        h.sim.ctl("fault", "clear")
+        h.bus.destroy(uuid(1))
 
     def test_too_many(self):
         h = self.host("xe")
