@@ -48,6 +48,7 @@ typedef struct VfProvider {
 
 extern const VfProvider xe_provider;   /* sriov-xe.c */
 extern const VfProvider i915_provider; /* sriov-i915.c */
+extern const VfProvider gim_provider;  /* sriov-gim.c */
 
 /* sriov-quota.c */
 

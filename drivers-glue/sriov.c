@@ -17,6 +17,7 @@
 static const VfProvider *const providers[] = {
         &xe_provider,
         &i915_provider,
+        &gim_provider,
 };
 
 static const VfProvider *find_provider(const GpuFacts *facts)

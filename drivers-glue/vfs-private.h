@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Shared by vfs.c and vfs-bind.c. */
+/* Shared by vfs.c, vfs-bind.c and back ends that refuse what would disturb all functions of a GPU. */
 
 #include <stdbool.h>
 
@@ -12,3 +12,8 @@
 GArray *vfs_kept_new(void);
 /* Keep everybody out of the device at this path. IN_USE when somebody has it open, or nobody can tell. */
 int vfs_keep_out(VgpuIo *io, const char *path, GArray *kept, VgpudError *reterr);
+
+/* IN_USE while a function of the GPU carries an instance, is handed out or is in use, naming which, and the
+ * holder where there is one; `fate` is what would become of all of them ("go"). Everybody is kept out of the
+ * others, until `kept` is freed. */
+int vfs_refuse_loads(VgpuTarget *t, const char *fate, GArray *kept, VgpudError *reterr);

@@ -17,7 +17,8 @@ typedef struct Change {
         const GpuFacts *facts;
         char *driver; /* owned; of the GPU, now */
         uint32_t total, before, wanted;
-        GPtrArray *vfs; /* owned: VgpuVf, now */
+        const char *fate; /* what would become of all functions: "go" */
+        GPtrArray *vfs;   /* owned: VgpuVf, now */
 } Change;
 
 DEFINE_DESTROY_NOTIFY(free_vf, vgpu_vf_free)
@@ -196,14 +197,15 @@ static int check_load(const Change *c, const VgpuVf *vf, GArray *kept, VgpudErro
                 return vgpud_error_set_errnof(
                                 reterr, VGPUD_ERROR_IN_USE, -e.errnum,
                                 "virtual function %s of GPU %s %s%sis in use, and all of them would "
-                                "go: %s",
-                                vf->name, c->facts->name, words ? words : "", words ? " and " : "", e.message);
+                                "%s: %s",
+                                vf->name, c->facts->name, words ? words : "", words ? " and " : "", c->fate,
+                                e.message);
         if (!words)
                 return 0;
         (void)vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
-                               "virtual function %s of GPU %s %s, and all of them would go; destroy the "
+                               "virtual function %s of GPU %s %s, and all of them would %s; destroy the "
                                "instance first",
-                               vf->name, c->facts->name, words);
+                               vf->name, c->facts->name, words, c->fate);
         return 1;
 }
 
@@ -231,6 +233,16 @@ static int refuse_loads(const Change *c, GArray *kept, VgpudError *reterr)
                 return 0;
         vgpud_error_move(reterr, &first);
         return -vgpud_error_code_to_errno(VGPUD_ERROR_IN_USE);
+}
+
+int vfs_refuse_loads(VgpuTarget *t, const char *fate, GArray *kept, VgpudError *reterr)
+{
+        _cleanup_(change_done) Change c = { .io = t->io, .t = t, .facts = t->facts, .fate = fate };
+        int r = list_vfs(&c, &c.vfs);
+
+        if (r < 0)
+                return cannot_read(&c, "virtfn*", r, reterr);
+        return refuse_loads(&c, kept, reterr);
 }
 
 /* Errors of the write to sriov_numvfs: those of the PCI core and of pci_enable_sriov() (drivers/pci/iov.c), and
@@ -476,7 +488,8 @@ static int set_count(const Change *c, uint32_t count, VgpudError *reterr)
 
 int vfs_set(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
 {
-        _cleanup_(change_done) Change c = { .io = t->io, .t = t, .facts = t->facts, .wanted = count };
+        _cleanup_(change_done)
+                        Change c = { .io = t->io, .t = t, .facts = t->facts, .wanted = count, .fate = "go" };
         g_autoptr(GArray) kept = vfs_kept_new();
         int r;
 
