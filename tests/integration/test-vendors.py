@@ -296,6 +296,76 @@ class Nvidia(host.HostTest):
                          ("mdev", "ready", 16, [T4]))
 
 
+class Choosing(host.HostTest):
+    """Which back end a GPU has, and what keeps it from making anything: on its object, and wherever vgpuctl shows it."""
+
+    def assert_gpu(self, h, gpu, back_end, state, *words):
+        def is_so():
+            now = h.bus.gpu(gpu).all()
+            return (now["BackEnd"], now["State"]) == (back_end, state) and all(w in now["Reason"] for w in words)
+
+        bus.wait(is_so, f"{gpu} is {state} by back end \"{back_end}\", and says {words}")
+        reason = h.bus.gpu(gpu).get("Reason")
+        self.assertEqual(h.vgpuctl("show", gpu, "--json").json()["gpu"]["reason"], reason or None)
+        for command in (("show", gpu), ("gpus",), ()):
+            result = h.vgpuctl(*command)
+            self.assertEqual((result.status, result.err), (0, ""), command)
+            self.assertIn(state, result.out)
+            if command[:1] != ("gpus",):  # whose lines end where the terminal does
+                self.assertIn("".join(reason.split()), "".join(result.out.split()), command)
+        # Nothing was touched to find out.
+        self.assertEqual([w for w in h.sim.writes() if "sriov" in w[1]], [])
+        return reason
+
+    def test_t4_without_its_manager(self):
+        """It advertises virtual functions, and never has any: that is what is said, not that they be enabled."""
+        h = self.host("nvidia-t4")
+        h.sim.ctl("unregister", T4)
+        reason = self.assert_gpu(h, T4, "nvidia-vfio", "unprepared", "never makes them", "nvidia-vgpu-mgr")
+        self.assertNotIn("enable-vfs", reason)
+        self.assert_error("NotSupported", h.bus.start_create(T4, "T4-4Q"), "never makes them")
+        h.sim.ctl("register", T4)
+        self.assert_gpu(h, T4, "mdev", "ready")
+        h.bus.create(T4, "T4-4Q")
+
+    def test_ampere_is_no_t4(self):
+        h = self.host("nvidia-l40s")
+        self.assertNotIn("T4", self.assert_gpu(h, L40S, "nvidia-vfio", "unprepared", f"enable them: vgpuctl enable-vfs {L40S}"))
+
+    def test_whole_gpu_given_away(self):
+        """What is bound to vfio-pci may be in use: its virtual functions, too, are left alone."""
+        h = self.host("xe")
+        h.sim.ctl("unbind", XE)
+        self.assert_gpu(h, XE, "", "unsupported", "no driver is bound", "load xe or i915")
+        script = f"echo vfio-pci > /sys/bus/pci/devices/{XE}/driver_override; echo {XE} > /sys/bus/pci/drivers_probe"
+        self.assertEqual(h.sim.run(["sh", "-c", script]).returncode, 0)
+        self.assert_gpu(h, XE, "", "unsupported", "bound to vfio-pci", "virtual functions are left alone")
+        self.assert_error("NotSupported", h.bus.gpu(XE).start("SetVfs", 2, wait=True), "bound to vfio-pci")
+        self.assert_error("NotSupported", h.bus.start_create(XE, "vf"), "bound to vfio-pci")
+
+    def test_functions_without_a_manager(self):
+        h = self.host("nvidia-a2-vfio")
+        script = f"""for vf in /sys/bus/pci/devices/{A2}/virtfn*; do
+            vf=$(basename $(readlink $vf)); echo pci-stub > /sys/bus/pci/devices/$vf/driver_override
+            echo $vf > /sys/bus/pci/drivers/nvidia/unbind; echo $vf > /sys/bus/pci/drivers_probe; done"""
+        self.assertEqual(h.sim.run(["sh", "-c", script]).returncode, 0)
+        h.bus.gpu(A2).call("Rescan", wait=True)
+        self.assert_gpu(h, A2, "nvidia-vfio", "unprepared", "16 of its 16", "bound to pci-stub", "bind them to it again")
+
+    def test_gpu_that_nothing_divides(self):
+        h = self.host("plain")
+        self.assert_gpu(h, "0000:03:00.0", "", "unsupported", "amdgpu cannot divide", "gim")
+
+    def test_admitted(self):
+        """What is no GPU by its class is one by configuration only."""
+        name = "0001:41:00.0"
+        h = self.host("sriov", "xengt")
+        self.assertEqual(list(h.bus.gpus()), [IGPU])
+        h.close()
+        h = self.host("sriov", config={"discovery": {"also": "1d0f:0053"}})
+        self.assert_gpu(h, name, "sriov", "unprepared", "not enabled (0 of 64)", f"enable-vfs {name}")
+
+
 @dataclasses.dataclass
 class Fault:
     """One write that fails, on one model, with every errno that its driver is known to answer."""
