@@ -296,6 +296,43 @@ class Nvidia(host.HostTest):
                          ("mdev", "ready", 16, [T4]))
 
 
+class Xengt(host.HostTest):
+    def test_started(self):
+        """Its folder says whether a guest has its driver loaded; there is no VFIO group to ask."""
+        h = self.host("xengt")
+        h.bus.create(IGPU, "xengt-64-448", uuid=uuid(1))
+        start = "/sys/kernel/vgt/vm1/start"
+        self.assertEqual(h.sim.run(["sh", "-c", f"echo 1 > {start}"]).returncode, 0)
+        self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "domain 1", "run queue")
+        self.assertEqual(h.vgpuctl("destroy", uuid(1)).status, 6)
+        self.assertEqual(h.sim.run(["sh", "-c", f"echo 0 > {start}"]).returncode, 0)
+        h.bus.destroy(uuid(1))
+
+    def test_sizes(self):
+        h = self.host("xengt")
+        h.bus.create(IGPU, "xengt-custom", uuid=uuid(1),
+                     attributes=[("low_gm", "96M"), ("high_gm", "0"), ("fences", "2"), ("cap", "50"), ("vmid", "9")])
+        one = h.bus.instance(uuid(1)).all()
+        self.assertEqual((one["Slot"], one["Type"], one["Attributes"]),
+                         ("vm9", "xengt-custom", {"low_gm": "96M", "high_gm": "0M", "vmid": "9"}))
+        self.assertEqual(h.sim.writes()[-1][2], "9,96,0,2,-1,50")
+        self.assert_error("Exists", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("vmid", "9")]), "domain 9")
+        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("low_gm", "96M")]), "low_gm")
+        self.assert_error("NoCapacity", h.bus.start_create(IGPU, "xengt-512-2048"), "288 of 512 MB of low graphics memory")
+
+    def test_made_by_somebody_else(self):
+        """Nobody tells of it: it is found when somebody looks, with the size it has, and left alone."""
+        h = self.host("xengt")
+        script = "echo 4,128,384,4 > /sys/kernel/vgt/control/create_vgt_instance"
+        self.assertEqual(h.sim.run(["sh", "-c", script]).returncode, 0)
+        h.bus.gpu(IGPU).call("Rescan", wait=True)
+        (found,) = h.bus.instances().values()
+        self.assertEqual((found["Origin"], found["Slot"], found["Type"]), ("foreign", "vm4", "xengt-128-384"))
+        self.assert_error("Foreign", h.bus.manager.start("Destroy", found["Uuid"], wait=True))
+        h.bus.destroy(found["Uuid"], foreign=True)
+        self.assertEqual(h.bus.instances(), {})
+
+
 class Choosing(host.HostTest):
     """Which back end a GPU has, and what keeps it from making anything: on its object, and wherever vgpuctl shows it."""
 
@@ -630,6 +667,23 @@ class Killed(host.HostTest):
         self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["Type"]), (uuid(1), "one", "vgpud", "nvidia-1150"))
         self.kill_in(h, "write:0000:41:00.4/current_vgpu_type", lambda: h.bus.manager.call("Destroy", uuid(1)))
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+
+    def test_xengt(self):
+        """The kernel tells neither whose it is nor by which type it was made: what was noted before the write does."""
+        h = self.host("xengt")
+        before = h.bus.gpu(IGPU).get("Types")
+        fault = "write:create_vgt_instance"
+        self.kill_in(h, fault, lambda: h.bus.queue_create(IGPU, "xengt-custom", uuid=uuid(1), name="one"))
+        (one,) = h.bus.instances().values()
+        self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["Type"], one["Slot"]),
+                         (uuid(1), "one", "vgpud", "xengt-custom", "vm1"))
+        self.kill_in(h, fault, lambda: h.bus.manager.call("Destroy", uuid(1)))
+        self.assertEqual((h.bus.instances(), h.records(), h.bus.gpu(IGPU).get("Types")), ({}, {}, before))
+        # With options nobody knows how far it got: it goes.
+        self.kill_in(h, fault, lambda: h.bus.queue_create(IGPU, "xengt-64-448", uuid=uuid(2), attributes=[("vmid", "5")]))
+        bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "what may be half made has gone")
+        self.assertEqual((h.records(), h.bus.gpu(IGPU).get("Types")), ({}, before))
+        self.assertEqual(h.sim.run(["test", "-e", "/sys/kernel/vgt/vm5"]).returncode, 1)
 
 
 if __name__ == "__main__":
