@@ -2,9 +2,7 @@
 
 /* The back end for XenGT: the i915 that Intel patched for Xen (Linux 3.x and 4.x, Haswell to Skylake), whose
  * whole interface is /sys/kernel/vgt. A vGPU is the folder vmID, where ID is that of the Xen domain it is for;
- * it has no UUID, no PCI function and no VFIO. It is made by one line of numbers and unmade by "-ID". Low
- * graphics memory (what the CPU can map, the aperture) and fences are given in one piece each; high graphics
- * memory in slots of 64 MB.
+ * it has no UUID, no PCI function and no VFIO. It is made by one line of numbers and unmade by "-ID".
  *
  * A line of five numbers is never written: the driver then takes the sixth, the cap, from memory that nobody
  * has set. */
@@ -14,26 +12,20 @@
 
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
+#include "drivers-glue/xengt-room.h"
 
-#define VGT          "kernel/vgt"
-#define CONTROL      VGT "/control"
-#define CREATE       CONTROL "/create_vgt_instance"
-#define DEVICE_API   "xengt"
-#define TYPE_CUSTOM  "xengt-custom"
-#define HIGH_SLOT_MB 64
-/* The driver keeps eight at most, the host's among them (three besides it on the oldest hardware). */
-#define INSTANCES_MAX 7
+#define VGT         "kernel/vgt"
+#define CONTROL     VGT "/control"
+#define CREATE      CONTROL "/create_vgt_instance"
+#define DEVICE_API  "xengt"
+#define TYPE_CUSTOM "xengt-custom"
 /* DOMID_FIRST_RESERVED of Xen is 0x7ff0. */
 #define VM_ID_MAX 0x7fef
 #define CAP_MAX   100
 
-typedef struct Size {
-        uint32_t low_mb, high_mb, fences;
-} Size;
-
 static const struct {
         const char *id, *name, *description;
-        Size size;
+        XengtSize size;
 } presets[] = {
         { "xengt-64-448", "XenGT-64-448", "what xl asks for when nothing is said", { 64, 448, 4 } },
         { "xengt-128-384", "Intel GVT-g", "what XenServer makes of every GPU it knows", { 128, 384, 4 } },
@@ -42,7 +34,7 @@ static const struct {
         { "xengt-512-2048", "XenGT-512-2048", "as large as i915-GVTg_V5_1", { 512, 2048, 4 } },
 };
 
-static const Size custom_defaults = { 64, 448, 4 };
+static const XengtSize custom_defaults = { 64, 448, 4 };
 
 static const struct {
         const char *name, *help;
@@ -59,22 +51,18 @@ static const struct {
         { "cap", "percent of the GPU's time that it gets at most, 1 to 100; 0: no limit", false },
 };
 
+DEFINE_DESTROY_NOTIFY(free_attribute, vgpu_attribute_free)
+DEFINE_DESTROY_NOTIFY(free_option, vgpu_type_option_free)
+
 /* What a request comes to. */
 typedef struct Wish {
         const char *type_id; /* of the tables here */
-        Size size;
+        XengtSize size;
         uint32_t vm_id; /* 0: any */
         int primary;    /* -1: not said */
         uint32_t cap;
         bool has_last_two; /* primary or cap was given */
 } Wish;
-
-typedef struct Resources {
-        uint32_t total_low, low, total_high, high, total_fences,
-                        fences;        /* MB, MB, number; of each all and free */
-        GArray *low_runs, *fence_runs; /* owned: uint32_t, lengths of what is free in one piece; NULL: not known
-                                        */
-} Resources;
 
 static VgpuMatch xengt_match(const GpuFacts *facts)
 {
@@ -89,137 +77,16 @@ static int xengt_gone(const VgpuTarget *t, int r, VgpudError *reterr)
                                       t->facts->name);
 }
 
-/* What is left */
-
-static void resources_done(Resources *res)
-{
-        g_clear_pointer(&res->low_runs, g_array_unref);
-        g_clear_pointer(&res->fence_runs, g_array_unref);
-}
-#define _cleanup_resources_ _cleanup_(resources_done)
-
-/* "0x00000200, 0x00000180, …" */
-static int parse_counts(const char *line, Resources *res)
-{
-        g_auto(GStrv) words = g_strsplit(line, ",", -1);
-        uint32_t *const into[] = { &res->total_low, &res->low,          &res->total_high,
-                                   &res->high,      &res->total_fences, &res->fences };
-        int r;
-
-        if (g_strv_length(words) != G_N_ELEMENTS(into))
-                return -EBADMSG;
-        for (size_t i = 0; i < G_N_ELEMENTS(into); i++) {
-                const char *word = g_strstrip(words[i]);
-                r = parse_u32(g_str_has_prefix(word, "0x") ? word + strlen("0x") : word, 16, into[i]);
-                if (r < 0)
-                        return -EBADMSG;
-        }
-        return res->low <= res->total_low && res->high <= res->total_high && res->fences <= res->total_fences
-                               ? 0
-                               : -EBADMSG;
-}
-
-/* A bitmap as the kernel prints it, words of 32 bits in hexadecimal, the highest first: the free pieces among
- * the lowest n bits. NULL when it cannot be understood. */
-static GArray *parse_runs(const char *line, uint32_t n)
-{
-        g_auto(GStrv) words = g_strsplit(line ? line : "", ",", -1);
-        g_autoptr(GArray) runs = g_array_new(false, false, sizeof(uint32_t));
-        size_t count = g_strv_length(words);
-        uint32_t run = 0, word = 0;
-
-        if (n == 0 || count * 32 < n)
-                return NULL;
-        for (uint32_t bit = 0; bit < n; bit++) {
-                if (bit % 32 == 0 && parse_u32(g_strstrip(words[count - 1 - bit / 32]), 16, &word) < 0)
-                        return NULL;
-                if (!(word >> bit % 32 & 1)) {
-                        run++;
-                        continue;
-                }
-                if (run > 0)
-                        g_array_append_val(runs, run);
-                run = 0;
-        }
-        if (run > 0)
-                g_array_append_val(runs, run);
-        return g_steal_pointer(&runs);
-}
-
-static int read_resources(VgpuIo *io, Resources *res)
+static int read_room(VgpuIo *io, XengtRoom *ret)
 {
         g_autofree char *text = NULL;
         int r;
 
-        *res = (Resources){ 0 };
+        *ret = (XengtRoom){ 0 };
         r = vgpu_io_read(io, CONTROL "/available_resource", &text);
         if (r == -ENOENT)
                 r = vgpu_io_read(io, CONTROL "/available_resources", &text); /* what its manual calls it */
-        if (r < 0)
-                return r;
-        g_auto(GStrv) lines = g_strsplit(text, "\n", 4);
-        guint n = g_strv_length(lines);
-        r = n > 0 ? parse_counts(lines[0], res) : -EBADMSG;
-        if (r < 0)
-                return r;
-        res->low_runs = parse_runs(n > 1 ? lines[1] : NULL, res->total_low);
-        res->fence_runs = parse_runs(n > 2 ? lines[2] : NULL, res->total_fences);
-        return 0;
-}
-
-static uint32_t count_pieces(const GArray *runs, uint32_t free_ones, uint32_t size)
-{
-        uint32_t n = 0;
-
-        if (!runs)
-                return free_ones / size;
-        for (guint i = 0; i < runs->len; i++)
-                n += g_array_index(runs, uint32_t, i) / size;
-        return n;
-}
-
-static uint32_t in_slots(uint32_t high_mb)
-{
-        return (high_mb + HIGH_SLOT_MB - 1) / HIGH_SLOT_MB * HIGH_SLOT_MB;
-}
-
-static uint32_t count_available(const Resources *res, const Size *size, guint n_instances)
-{
-        uint32_t n = n_instances < INSTANCES_MAX ? INSTANCES_MAX - n_instances : 0;
-
-        n = MIN(n, count_pieces(res->low_runs, res->low, size->low_mb));
-        n = MIN(n, count_pieces(res->fence_runs, res->fences, size->fences));
-        return size->high_mb > 0 ? MIN(n, res->high / in_slots(size->high_mb)) : n;
-}
-
-static void append_left(GString *text, const Resources *res)
-{
-        g_string_append_printf(text,
-                               "%" PRIu32 " of %" PRIu32 " MB of low graphics memory, %" PRIu32 " of %" PRIu32
-                               " MB of high graphics memory and %" PRIu32 " of %" PRIu32 " fences are left",
-                               res->low, res->total_low, res->high, res->total_high, res->fences,
-                               res->total_fences);
-}
-
-/* Why there is no room for one of that size; NULL when there is. */
-static char *explain_full(const Resources *res, const Size *size, guint n_instances)
-{
-        GString *text;
-
-        if (count_available(res, size, n_instances) > 0)
-                return NULL;
-        text = g_string_new(NULL);
-        if (n_instances >= INSTANCES_MAX)
-                g_string_append_printf(text, "the driver keeps no more than %d vGPUs", INSTANCES_MAX);
-        else {
-                g_string_append_printf(text,
-                                       "it needs %" PRIu32 " MB of low graphics memory and %" PRIu32
-                                       " fences, each in one piece, and %" PRIu32
-                                       " MB of high graphics memory, and ",
-                                       size->low_mb, size->fences, in_slots(size->high_mb));
-                append_left(text, res);
-        }
-        return g_string_free(text, FALSE);
+        return r < 0 ? r : xengt_room_parse(text, ret);
 }
 
 /* scan */
@@ -247,14 +114,16 @@ static int list_slots(VgpuIo *io, GPtrArray **ret)
         return 0;
 }
 
-static void attribute_free(gpointer p)
+static int list_slots_or_explain(VgpuTarget *t, GPtrArray **ret, VgpudError *reterr)
 {
-        vgpu_attribute_free(p);
-}
+        int r = list_slots(t->io, ret);
 
-static void option_free(gpointer p)
-{
-        vgpu_type_option_free(p);
+        if (vgpu_io_is_gone(r))
+                return xengt_gone(t, r, reterr);
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/" VGT " cannot be read: %s",
+                                              g_strerror(-r));
+        return 0;
 }
 
 static int read_size(VgpuIo *io, const char *slot, const char *name, uint64_t *ret)
@@ -299,7 +168,7 @@ static int read_instance(VgpuTarget *t, const char *slot, InstanceDesc **ret)
         d->device_api = g_strdup(DEVICE_API);
         d->type_id = g_strdup(type_of_size(low, all > low ? all - low : 0));
         d->type_guessed = true;
-        d->attributes = g_ptr_array_new_with_free_func(attribute_free);
+        d->attributes = g_ptr_array_new_with_free_func(free_attribute);
         add_bytes(d, "high_gm", all > low ? all - low : 0);
         add_bytes(d, "low_gm", low);
         g_ptr_array_add(d->attributes, vgpu_attribute_new("vmid", slot + strlen("vm")));
@@ -307,7 +176,7 @@ static int read_instance(VgpuTarget *t, const char *slot, InstanceDesc **ret)
         return 0;
 }
 
-static VgpuType *make_type(const char *id, const char *name, const char *description, const Size *size)
+static VgpuType *make_type(const char *id, const char *name, const char *description, const XengtSize *size)
 {
         VgpuType *type = vgpu_type_new(id);
 
@@ -315,7 +184,7 @@ static VgpuType *make_type(const char *id, const char *name, const char *descrip
         type->name = g_strdup(name);
         type->description = g_strdup(description);
         type->device_api = g_strdup(DEVICE_API);
-        type->options = g_ptr_array_new_with_free_func(option_free);
+        type->options = g_ptr_array_new_with_free_func(free_option);
         for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
                 if (!size || !options[i].custom_only)
                         g_ptr_array_add(type->options, vgpu_type_option_new(options[i].name, options[i].help));
@@ -328,35 +197,32 @@ static VgpuType *make_type(const char *id, const char *name, const char *descrip
         return type;
 }
 
-static void add_types(GpuSnapshot *s, const Resources *res)
+static void add_types(GpuSnapshot *s, const XengtRoom *room)
 {
         VgpuType *type;
 
         for (size_t i = 0; i < G_N_ELEMENTS(presets); i++) {
                 type = make_type(presets[i].id, presets[i].name, presets[i].description, &presets[i].size);
-                type->available = count_available(res, &presets[i].size, s->instances->len);
-                type->why_not = explain_full(res, &presets[i].size, s->instances->len);
+                type->available = xengt_room_count(room, &presets[i].size, s->instances->len);
+                type->why_not = xengt_room_explain(room, &presets[i].size, s->instances->len);
                 g_ptr_array_add(s->types, type);
         }
         type = make_type(TYPE_CUSTOM, "XenGT-custom", "of the sizes that the options say", NULL);
-        type->available = count_available(res, &custom_defaults, s->instances->len);
-        type->why_not = explain_full(res, &custom_defaults, s->instances->len);
+        type->available = xengt_room_count(room, &custom_defaults, s->instances->len);
+        type->why_not = xengt_room_explain(room, &custom_defaults, s->instances->len);
         g_ptr_array_add(s->types, type);
 }
 
 static int xengt_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = gpu_snapshot_new();
-        _cleanup_resources_ Resources res = { 0 };
+        _cleanup_(xengt_room_done) XengtRoom room = { 0 };
         g_autoptr(GPtrArray) slots = NULL;
         int r;
 
-        r = list_slots(t->io, &slots);
-        if (vgpu_io_is_gone(r))
-                return xengt_gone(t, r, reterr);
+        r = list_slots_or_explain(t, &slots, reterr);
         if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/" VGT " cannot be read: %s",
-                                              g_strerror(-r));
+                return r;
         for (guint i = 0; i < slots->len; i++) {
                 InstanceDesc *d = NULL;
                 r = read_instance(t, slots->pdata[i], &d);
@@ -367,14 +233,14 @@ static int xengt_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                                                       "the sizes of vGPU %s in /sys/" VGT " cannot be read: %s",
                                                       (const char *)slots->pdata[i], g_strerror(-r));
         }
-        r = read_resources(t->io, &res);
+        r = read_room(t->io, &room);
         if (vgpu_io_is_gone(r))
                 return xengt_gone(t, r, reterr);
         if (r < 0)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                               "/sys/" CONTROL "/available_resource cannot be read: %s",
                                               g_strerror(-r));
-        add_types(s, &res);
+        add_types(s, &room);
         gpu_snapshot_seal(s);
         *ret = g_steal_pointer(&s);
         return 0;
@@ -508,15 +374,15 @@ static int choose_vm_id(const VgpuTarget *t, GPtrArray *slots, Wish *w, VgpudErr
 
 static int check_room(const VgpuTarget *t, const Wish *w, guint n_instances, VgpudError *reterr)
 {
-        _cleanup_resources_ Resources res = { 0 };
+        _cleanup_(xengt_room_done) XengtRoom room = { 0 };
         g_autofree char *why = NULL;
-        int r = read_resources(t->io, &res);
+        int r = read_room(t->io, &room);
 
         if (vgpu_io_is_gone(r))
                 return xengt_gone(t, r, reterr);
         if (r < 0) /* then the driver decides */
                 return 0;
-        why = explain_full(&res, &w->size, n_instances);
+        why = xengt_room_explain(&room, &w->size, n_instances);
         if (!why)
                 return 0;
         return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
@@ -526,19 +392,18 @@ static int check_room(const VgpuTarget *t, const Wish *w, guint n_instances, Vgp
 
 static int refused_for_memory(const VgpuTarget *t, const Wish *w, int r, VgpudError *reterr)
 {
-        _cleanup_resources_ Resources res = { 0 };
+        _cleanup_(xengt_room_done) XengtRoom room = { 0 };
         g_autoptr(GString) left = g_string_new(NULL);
 
-        if (read_resources(t->io, &res) >= 0) {
+        if (read_room(t->io, &room) >= 0) {
                 g_string_append(left, "; ");
-                append_left(left, &res);
+                xengt_room_append(left, &room);
         }
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NO_CAPACITY, r,
-                                      "the driver of GPU %s found no %" PRIu32
-                                      " MB of low graphics memory in one piece, or no %" PRIu32
-                                      " MB of high graphics memory, or no %" PRIu32 " fences in one piece%s",
-                                      t->facts->name, w->size.low_mb, w->size.high_mb, w->size.fences,
-                                      left->str);
+        return vgpud_error_set_errnof(
+                        reterr, VGPUD_ERROR_NO_CAPACITY, r,
+                        "the driver of GPU %s found no %" PRIu32 " MB of low graphics memory, or no %" PRIu32
+                        " MB of high graphics memory, or no %" PRIu32 " fences, each in one piece%s",
+                        t->facts->name, w->size.low_mb, w->size.high_mb, w->size.fences, left->str);
 }
 
 static int explain_create(const VgpuTarget *t, const Wish *w, const char *slot, int r, VgpudError *reterr)
@@ -561,7 +426,7 @@ static int explain_create(const VgpuTarget *t, const Wish *w, const char *slot, 
                                 reterr, VGPUD_ERROR_NO_CAPACITY, r,
                                 "the driver of GPU %s has no vGPU ID left: it keeps %d at most, and "
                                 "fewer on older hardware; destroy one first",
-                                t->facts->name, INSTANCES_MAX);
+                                t->facts->name, XENGT_INSTANCES_MAX);
         case ENOMEM:
                 return refused_for_memory(t, w, r, reterr);
         case EACCES:
@@ -654,9 +519,9 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
         r = read_wish(args, &w, reterr);
         if (r < 0)
                 return r;
-        r = list_slots(t->io, &slots);
+        r = list_slots_or_explain(t, &slots, reterr);
         if (r < 0)
-                return xengt_gone(t, r, reterr);
+                return r;
         if ((r = choose_vm_id(t, slots, &w, reterr)) < 0 || (r = check_room(t, &w, slots->len, reterr)) < 0)
                 return r;
 

@@ -278,6 +278,29 @@ static void test_capacity(void)
         ASSERT_STREQ(f.made->slot, "vm2");
 }
 
+/* High memory is taken slot by slot, side by side. */
+static void test_slots(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        for (unsigned i = 0; i < 3; i++) {
+                option(&f, "low_gm", "64M");
+                option(&f, "high_gm", "1000M"); /* 16 slots, of which the last is not filled */
+                ASSERT_OK(create(&f, UUID_A, "xengt-custom"));
+        }
+        ASSERT_EQ(destroy(&f, "vm2"), 1);
+        /* 18 slots are free, 16 and 2 side by side. */
+        option(&f, "high_gm", "1088M");
+        ASSERT_ERROR(create(&f, UUID_B, "xengt-custom"), ENOSPC);
+        ASSERT_EQ(f.e.errnum, 0);
+        ASSERT_CONTAINS(f.e.message, "1088 MB of high graphics memory");
+        ASSERT_CONTAINS(f.e.message, "1200 of 3584 MB of high graphics memory");
+        option(&f, "high_gm", "1024M");
+        ASSERT_OK(create(&f, UUID_B, "xengt-custom"));
+        ASSERT_STREQ(f.made->slot, "vm2");
+}
+
 static void test_ids(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -495,6 +518,11 @@ static void test_gone(void)
         ASSERT_EQ(destroy(&f, "vm1"), 0);
 }
 
+/* 512 MB above 64 MB of low memory; a bit in the third slot makes two and five of the eight. */
+#define FOUR_WORDS "00000000,00000000,00000000,00000000,"
+#define HIGH_FREE  FOUR_WORDS FOUR_WORDS FOUR_WORDS FOUR_WORDS
+#define HIGH_CUT   FOUR_WORDS FOUR_WORDS "00000000,00000000,00000000,00000001," FOUR_WORDS
+
 /* Texts of other versions: what is understood counts, what is not leaves the decision to the driver. */
 static void test_resources(void)
 {
@@ -508,9 +536,11 @@ static void test_resources(void)
                 { "0x40, 0x40, 0x200, 0x1bf, 0x20, 0x20\n", 0, 0 },
                 { "0x40, 0x40, 0x200, 0x1c0, 0x20, 0x20\n", 0, 1 },
                 { "0x40, 0x40, 0x200, 0x200, 0x20, 0x3\n", 0, 0 },
-                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\nffffffff,00000001,00000000\n0\n", 0, 0 },
-                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\nffffffff,00000000,00000000\nfffffff0\n", 0, 1 },
-                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\nffffffff,00000000,00000000\nfffffff8\n", 0, 0 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\n" HIGH_FREE "00000001,00000000\n0\n", 0, 0 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\n" HIGH_FREE "00000000,00000000\nfffffff0\n", 0, 1 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\n" HIGH_FREE "00000000,00000000\nfffffff8\n", 0, 0 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\n" HIGH_CUT "00000000,00000000\nfffffff0\n", 0, 0 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\n00000000,00000000\nfffffff0\n", 0, 1 },
                 { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\nnonsense\nnonsense\n", 0, 1 },
                 { "0x40, 0x41, 0x200, 0x200, 0x20, 0x20\n", EIO, 0 },
                 { "0x40, 0x40, 0x200, 0x200, 0x20\n", EIO, 0 },
@@ -541,6 +571,7 @@ int main(int argc, char **argv)
         TEST(test_golden);
         TEST(test_instances);
         TEST(test_capacity);
+        TEST(test_slots);
         TEST(test_ids);
         TEST(test_bad_requests);
         TEST(test_errors);

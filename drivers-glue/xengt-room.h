@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What a GPU with XenGT has left: the text of /sys/kernel/vgt/control/available_resource, and how many vGPUs of
+ * a size that is enough for. Low graphics memory (what the CPU can map, the aperture) and fences are given in
+ * one piece each, high graphics memory in slots of 64 MB side by side. No I/O. */
+
+#include <stdint.h>
+
+#include "base/macros.h"
+
+/* The driver keeps eight at most, the host's among them (three besides it on the oldest hardware). */
+#define XENGT_INSTANCES_MAX 7
+
+typedef struct XengtSize {
+        uint32_t low_mb, high_mb, fences; /* low_mb and fences are never 0 */
+} XengtSize;
+
+typedef struct XengtRoom {
+        /* Of each all and what is free: MB, MB, number. */
+        uint32_t total_low, low, total_high, high, total_fences, fences;
+        /* Owned: uint32_t, what is free in one piece: MB, slots of 64 MB, number. NULL: not known. */
+        GArray *low_runs, *high_runs, *fence_runs;
+} XengtRoom;
+
+/* -EBADMSG when the six numbers are not there, or make no sense. Bitmaps that cannot be understood are not
+ * known. */
+int xengt_room_parse(const char *text, XengtRoom *ret);
+void xengt_room_done(XengtRoom *room);
+
+/* How many more of that size there is room for beside so many vGPUs. */
+uint32_t xengt_room_count(const XengtRoom *room, const XengtSize *size, uint32_t n_instances);
+/* Why there is none; NULL when there is. */
+char *xengt_room_explain(const XengtRoom *room, const XengtSize *size, uint32_t n_instances);
+/* "384 of 512 MB of low graphics memory, … are left" */
+void xengt_room_append(GString *text, const XengtRoom *room);
