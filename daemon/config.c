@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #include "base/fs-util.h"
 #include "base/log.h"
@@ -159,6 +160,10 @@ static void gpu_destroy(gpointer p)
 
 Config *config_new(void)
 {
+        struct utsname system;
+
+        /* It fails for an address that cannot be written to, and for nothing else. */
+        g_assert(uname(&system) >= 0);
         Config *c = g_new0(Config, 1);
 
         *c = (Config){
@@ -175,6 +180,7 @@ Config *config_new(void)
                 .writer_path = g_strdup(VGPUD_LIBEXEC_DIR "/vgpud-write"),
                 .nvml_path = g_strdup(VGPUD_LIBEXEC_DIR "/vgpud-nvml"),
                 .systemctl_path = g_strdup("/usr/bin/systemctl"),
+                .modules_path = g_build_filename("/lib/modules", system.release, NULL),
         };
         return c;
 }
@@ -299,6 +305,7 @@ Config *config_free(Config *c)
         g_free(c->writer_path);
         g_free(c->nvml_path);
         g_free(c->systemctl_path);
+        g_free(c->modules_path);
         g_free(c);
         return NULL;
 }

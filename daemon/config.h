@@ -57,6 +57,7 @@ typedef struct Config {
         char *writer_path;       /* owned: the program vgpud-write */
         char *nvml_path;         /* owned: the program vgpud-nvml */
         char *systemctl_path;    /* owned: "/usr/bin/systemctl" */
+        char *modules_path;      /* owned: "/lib/modules/RELEASE" of the running kernel */
 } Config;
 
 /* The defaults, and what the files in this directory say ("/etc/vgpud"; a missing one is fine). */

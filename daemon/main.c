@@ -45,10 +45,17 @@ static void print_help(void)
                "                                (%s/vgpud-write)\n"
                "     --nvml=PATH                The program that asks NVIDIA's library (%s/vgpud-nvml)\n"
                "     --systemctl=PATH           The program systemctl (/usr/bin/systemctl)\n"
+               "     --modules=PATH             The running kernel's modules (/lib/modules/RELEASE)\n"
                "     --debug                    Log every write to the kernel\n\n"
                "See vgpud(8), vgpuctl(1) and org.vgpud1(5). Not to be confused with NVIDIA's nvidia-vgpud.\n",
                g_get_prgname(), VGPUD_CONFIG_DIR, VGPUD_RUNTIME_DIR, VGPUD_STATE_DIR, VGPUD_LIBEXEC_DIR,
                VGPUD_LIBEXEC_DIR);
+}
+
+static void set_string(char **target, const char *value)
+{
+        g_free(*target);
+        *target = g_strdup(value);
 }
 
 /* 1: go on; 0: done; negative: usage. */
@@ -62,6 +69,7 @@ static int parse_arguments(int argc, char *argv[], char **config_directory, Conf
                 ARG_WRITER,
                 ARG_NVML,
                 ARG_SYSTEMCTL,
+                ARG_MODULES,
                 ARG_DEBUG
         };
         static const struct option options[] = {
@@ -73,6 +81,7 @@ static int parse_arguments(int argc, char *argv[], char **config_directory, Conf
                 { "writer", required_argument, NULL, ARG_WRITER },
                 { "nvml", required_argument, NULL, ARG_NVML },
                 { "systemctl", required_argument, NULL, ARG_SYSTEMCTL },
+                { "modules", required_argument, NULL, ARG_MODULES },
                 { "debug", no_argument, NULL, ARG_DEBUG },
                 { 0 },
         };
@@ -87,28 +96,25 @@ static int parse_arguments(int argc, char *argv[], char **config_directory, Conf
                         puts("vgpud " PROJECT_VERSION);
                         return 0;
                 case ARG_CONFIG:
-                        g_free(*config_directory);
-                        *config_directory = g_strdup(optarg);
+                        set_string(config_directory, optarg);
                         break;
                 case ARG_RUNTIME:
-                        g_free(config->runtime_directory);
-                        config->runtime_directory = g_strdup(optarg);
+                        set_string(&config->runtime_directory, optarg);
                         break;
                 case ARG_STATE:
-                        g_free(config->state_directory);
-                        config->state_directory = g_strdup(optarg);
+                        set_string(&config->state_directory, optarg);
                         break;
                 case ARG_WRITER:
-                        g_free(config->writer_path);
-                        config->writer_path = g_strdup(optarg);
+                        set_string(&config->writer_path, optarg);
                         break;
                 case ARG_NVML:
-                        g_free(config->nvml_path);
-                        config->nvml_path = g_strdup(optarg);
+                        set_string(&config->nvml_path, optarg);
                         break;
                 case ARG_SYSTEMCTL:
-                        g_free(config->systemctl_path);
-                        config->systemctl_path = g_strdup(optarg);
+                        set_string(&config->systemctl_path, optarg);
+                        break;
+                case ARG_MODULES:
+                        set_string(&config->modules_path, optarg);
                         break;
                 case ARG_DEBUG:
                         log_set_max_level(LOG_DEBUG);
@@ -143,6 +149,7 @@ static int open_roots(Daemon *d)
                         return log_error_errno(-errno, "Cannot open %s: %m", paths[i]);
         }
         d->io.writer_path = d->config->writer_path;
+        d->io.modules_path = d->config->modules_path;
         d->io.programs[VGPU_PROGRAM_NVML] = d->config->nvml_path;
         d->io.programs[VGPU_PROGRAM_SYSTEMCTL] = d->config->systemctl_path;
         return 0;

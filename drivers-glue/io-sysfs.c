@@ -41,6 +41,7 @@ typedef struct SysfsIo {
         Trail trail;
         int sysfs_fd, dev_fd, proc_fd, keep_fd; /* borrowed */
         char *writer_path;                      /* owned */
+        char *modules_path;                     /* owned */
         char *programs[_VGPU_PROGRAM_MAX];      /* owned; NULL: not there */
         Writer *writer;                         /* owned; NULL until the first guarded write */
         char *dev_path;                         /* owned; where dev_fd is; NULL until it is asked for */
@@ -456,6 +457,30 @@ static int sysfs_run(VgpuIo *io, VgpuProgram program, const char *const *argumen
         return q;
 }
 
+/* A line is "alias PATTERN MODULE". */
+static int sysfs_list_aliases(VgpuIo *io, const char *prefix, char ***ret)
+{
+        SysfsIo *s = sysfs_io(io);
+        g_autofree char *path = g_build_filename(s->modules_path, "modules.alias", NULL), *text = NULL;
+        g_autofree char *begin = g_strconcat("alias ", prefix, NULL);
+        g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GError) error = NULL;
+
+        if (!g_file_get_contents(path, &text, NULL, &error))
+                return g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT) ? -ENOENT : -EIO;
+        for (const char *line = text; line && *line;) {
+                const char *end = strchrnul(line, '\n');
+
+                if (g_str_has_prefix(line, begin))
+                        g_ptr_array_add(found, g_strndup(line + strlen("alias "),
+                                                         (gsize)(end - line) - strlen("alias ")));
+                line = *end ? end + 1 : NULL;
+        }
+        g_ptr_array_add(found, NULL);
+        *ret = (char **)g_ptr_array_free(g_steal_pointer(&found), FALSE);
+        return 0;
+}
+
 static void sysfs_pause(VgpuIo *io, uint64_t usec)
 {
         g_usleep(usec);
@@ -470,6 +495,7 @@ static void sysfs_free(VgpuIo *io)
         trail_cut(&s->trail, 0);
         s->writer = writer_free(s->writer);
         g_free(s->writer_path);
+        g_free(s->modules_path);
         g_free(s->dev_path);
         g_free(s);
 }
@@ -483,6 +509,7 @@ static const VgpuIoOps sysfs_ops = {
         .open_group = sysfs_open_group,
         .node_exists = sysfs_node_exists,
         .find_holder = sysfs_find_holder,
+        .list_aliases = sysfs_list_aliases,
         .run = sysfs_run,
         .pause = sysfs_pause,
         .free = sysfs_free,
@@ -499,6 +526,7 @@ VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config)
                 .proc_fd = config->proc_fd,
                 .keep_fd = config->keep_fd,
                 .writer_path = g_strdup(config->writer_path),
+                .modules_path = g_strdup(config->modules_path),
         };
         for (size_t i = 0; i < G_N_ELEMENTS(s->programs); i++)
                 s->programs[i] = g_strdup(config->programs[i]);

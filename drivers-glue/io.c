@@ -161,6 +161,11 @@ int vgpu_io_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_c
         return vgpu_io_path_is_valid(path) ? io->ops->find_holder(io, path, ret_pid, ret_command) : -EINVAL;
 }
 
+int vgpu_io_list_aliases(VgpuIo *io, const char *prefix, char ***ret)
+{
+        return io->ops->list_aliases(io, prefix, ret);
+}
+
 int vgpu_io_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output)
 {
         *ret_output = NULL;

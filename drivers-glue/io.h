@@ -7,8 +7,8 @@
  * symbolic link (-ELOOP): use vgpu_io_resolve_link() and go on from what it names.
  *
  * Every function may block and is called in a lane, never in the main thread. Results are 0 or a negative
- * errno: -ENOENT from a read means no such attribute, -ENODEV a device that is going away (abi.md has the
- * rest). There is one VgpuIo per lane; it is not shared between threads.
+ * errno: -ENOENT from a read means no such attribute, -ENODEV a device that is going away. There is one VgpuIo
+ * per lane; it is not shared between threads.
  *
  * io-sysfs.c is the real one; tests/unit/io-fake.c an in-memory kernel. */
 
@@ -40,6 +40,7 @@ typedef struct VgpuIoOps {
         int (*open_group)(VgpuIo *io, unsigned group);
         int (*node_exists)(VgpuIo *io, const char *path);
         int (*find_holder)(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
+        int (*list_aliases)(VgpuIo *io, const char *prefix, char ***ret);
         int (*run)(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output);
         void (*pause)(VgpuIo *io, uint64_t usec);
         void (*free)(VgpuIo *io);
@@ -79,6 +80,10 @@ int vgpu_io_node_exists(VgpuIo *io, const char *path);
  * *ret_command (its comm) are set; 0: nobody has; -EACCES: nobody seen, but not every process could be looked
  * at. */
 int vgpu_io_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
+
+/* The aliases of the running kernel's modules that begin with the prefix ("vfio_pci:"), as "PATTERN MODULE": of
+ * the file modules.alias, which depmod makes. Those of what is built into the kernel are not there. */
+int vgpu_io_list_aliases(VgpuIo *io, const char *prefix, char ***ret);
 
 /* Run the program with these arguments (NULL-terminated, without its own name) and wait until it ends. Its exit
  * status (0..255; 128 + N after signal N), and what it wrote to its standard output, at most 1 MiB of it; what
@@ -121,6 +126,7 @@ typedef struct VgpuIoSysfsConfig {
         int keep_fd;  /* borrowed, or -EBADF: inherited by the child that writes, so that what it locks
                        * stays locked for as long as the child lives (daemon/lane.h) */
         const char *writer_path;                 /* borrowed; the program vgpud-write */
+        const char *modules_path;                /* borrowed; "/lib/modules/6.1.0-42-amd64" */
         const char *programs[_VGPU_PROGRAM_MAX]; /* borrowed; absolute paths; NULL: not there */
 } VgpuIoSysfsConfig;
 

@@ -62,24 +62,6 @@ static VgpuMatch sriov_match(const GpuFacts *f)
         return f->is_pci && f->total_vfs > 0 && wanted && driver_can(f) ? VGPU_MATCH_PLAIN : VGPU_MATCH_NO;
 }
 
-/* modules.alias, where the module for a device is found, is not in sysfs; so of the drivers that are loaded. A
- * variant of vfio-pci can do more than vfio-pci with its devices (migration), and is called after the driver of
- * the physical function: xe-vfio-pci for xe. */
-static char *find_vfio_driver(const VgpuTarget *t)
-{
-        char *names[] = { g_strdup_printf("%s-vfio-pci", t->facts->driver),
-                          g_strdup_printf("%s_vfio_pci", t->facts->driver), g_strdup("vfio-pci") };
-        char *found = NULL;
-
-        for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-                g_autofree char *path = g_strconcat("bus/pci/drivers/", names[i], NULL);
-                if (!found && vgpu_io_exists(t->io, path))
-                        found = g_steal_pointer(&names[i]);
-                g_free(names[i]);
-        }
-        return found;
-}
-
 static int read_instance(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, VfState *s, InstanceDesc **ret)
 {
         int r = vf_read_instance(t, vf, s, TYPE_PLAIN, ret);
@@ -121,7 +103,6 @@ static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
         const VfProvider *p = find_provider(t->facts);
-        g_autofree char *vfio_driver = find_vfio_driver(t);
         GPtrArray *options;
         VfCount count = { 0 };
         int r;
@@ -135,7 +116,7 @@ static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         }
         if (count.all == 0 && !vgpu_io_exists(t->io, t->facts->path))
                 return vf_gpu_gone(t->facts, 0, reterr);
-        snapshot->unprepared = vf_explain_unprepared(t->facts, &count, vfio_driver);
+        snapshot->unprepared = vf_explain_unprepared(t->facts, &count, vf_has_vfio_driver(t));
         g_ptr_array_add(snapshot->types,
                         vf_type_new(t->facts, TYPE_PLAIN, "a virtual function as the driver makes it", &count,
                                     snapshot->unprepared, NULL));
@@ -343,9 +324,9 @@ static int sriov_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
         r = vf_refuse_shared_group(t, vf, reterr);
         if (r < 0)
                 return r;
-        driver = find_vfio_driver(t);
-        if (!driver)
-                return vf_no_vfio_driver(vf, reterr);
+        r = vf_find_vfio_driver(t, vf, &driver, reterr);
+        if (r < 0)
+                return r;
         if (args->attributes && args->attributes->len > 0)
                 was.quotas = vf_quota_save(t, p, vf->index, args->attributes);
         text = vf_restore_to_text(&was);

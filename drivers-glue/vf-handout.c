@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "drivers-glue/vfio-driver.h"
 #include "drivers-glue/vfio-util.h"
 #include "drivers-glue/vfs.h"
 
@@ -124,7 +126,7 @@ static bool is_gim(const GpuFacts *f)
         return g_strcmp0(f->driver, "gim") == 0 || (f->features & (VGPU_FEATURE_GIM | VGPU_FEATURE_GIM_LEGACY));
 }
 
-char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, const char *vfio_driver)
+char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, bool has_vfio_driver)
 {
         if (count->all == 0 && is_gim(f))
                 return g_strdup_printf("it has no virtual functions (0 of %" PRIu32
@@ -136,7 +138,7 @@ char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, const char 
                 return g_strdup_printf("its virtual functions are not enabled (0 of %" PRIu32
                                        "); enable as many as are needed: vgpuctl enable-vfs %s [COUNT]",
                                        f->total_vfs, f->name);
-        if (!vfio_driver && count->handed_out == 0)
+        if (!has_vfio_driver && count->handed_out == 0)
                 return g_strdup("the driver that hands virtual functions to virtual machines is not loaded; "
                                 "load it "
                                 "(modprobe vfio-pci), and have it loaded at every boot");
@@ -236,12 +238,40 @@ int vf_refuse_bad_uuid(const CreateArgs *args, VgpudError *reterr)
         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not a UUID in lower case", args->uuid);
 }
 
-int vf_no_vfio_driver(const VgpuVf *vf, VgpudError *reterr)
+bool vf_has_vfio_driver(const VgpuTarget *t)
 {
-        return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
-                                "virtual function %s cannot be handed out: vfio-pci is not loaded; load it "
-                                "(modprobe vfio-pci), and have it loaded at every boot",
-                                vf->name);
+        g_autofree char *driver = NULL;
+
+        if (vgpu_io_exists(t->io, "bus/pci/drivers/vfio-pci"))
+                return true;
+        if (t->facts->vfs->len > 0) {
+                const VgpuVf *vf = t->facts->vfs->pdata[0];
+                (void)vfio_find_driver(t->io, vf->path, &driver, NULL);
+        }
+        return driver;
+}
+
+int vf_find_vfio_driver(VgpuTarget *t, const VgpuVf *vf, char **ret, VgpudError *reterr)
+{
+        g_autofree char *driver = NULL, *better = NULL;
+        int r = vfio_find_driver(t->io, vf->path, &driver, &better);
+
+        if (vgpu_io_is_gone(r))
+                return vf_gpu_gone(t->facts, r, reterr);
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
+                                              vf->path, g_strerror(-r));
+        if (!driver)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                        "virtual function %s cannot be handed out: %s is not loaded; load it "
+                                        "(modprobe %s), and have it loaded at every boot",
+                                        vf->name, better ? better : "vfio-pci", better ? better : "vfio-pci");
+        if (better)
+                log_info("Virtual function %s is bound to %s, because module %s, which is made for it, is not "
+                         "loaded",
+                         vf->name, driver, better);
+        *ret = g_steal_pointer(&driver);
+        return 0;
 }
 
 int vf_claim(const CreateArgs *args, const VgpuVf *vf, const char *restore, VgpudError *reterr)

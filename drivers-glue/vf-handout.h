@@ -39,8 +39,10 @@ typedef struct VfCount {
 } VfCount;
 
 void vf_count_add_free(VfCount *c, uint64_t framebuffer_bytes);
-/* GpuSnapshot.unprepared. vfio_driver: what functions would be bound to; NULL: no such driver is loaded. */
-char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, const char *vfio_driver);
+/* Whether a driver of VFIO for them is loaded. */
+bool vf_has_vfio_driver(const VgpuTarget *t);
+/* GpuSnapshot.unprepared. */
+char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, bool has_vfio_driver);
 /* A type for the free ones, with the reason when there are none. Takes `options`. */
 VgpuType *vf_type_new(const GpuFacts *f, const char *id, const char *description, const VfCount *count,
                       const char *unprepared, GPtrArray *options);
@@ -50,8 +52,8 @@ VgpuType *vf_type_new(const GpuFacts *f, const char *id, const char *description
 int vf_refuse_taken(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr);
 int vf_refuse_shared_group(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr);
 int vf_refuse_bad_uuid(const CreateArgs *args, VgpudError *reterr);
-/* UNSUPPORTED: no driver to bind it to is loaded. */
-int vf_no_vfio_driver(const VgpuVf *vf, VgpudError *reterr);
+/* The driver to bind it to, vfio_find_driver(); UNSUPPORTED: none is loaded. */
+int vf_find_vfio_driver(VgpuTarget *t, const VgpuVf *vf, char **ret, VgpudError *reterr);
 /* Have it written down that the function was chosen, and what it was. */
 int vf_claim(const CreateArgs *args, const VgpuVf *vf, const char *restore, VgpudError *reterr);
 

@@ -290,6 +290,7 @@ class Host:
                    f"--state-directory={self.state}",
                    f"--writer={BUILD}/drivers-glue/vgpud-write", f"--nvml={tools['vgpud-nvml']}",
                    f"--systemctl={tools['systemctl']}",  # never this machine's
+                   f"--modules={TOP}/tests/simhost/modules",
                    *more]
         preload = self.sim.environment.get("LD_PRELOAD")
         if IS_ASAN and preload:

@@ -30,8 +30,8 @@ class Arguments(host.HostTest):
         for word in ("--help", "-h"):
             result = self.run_daemon(word)
             self.assertEqual((result.returncode, result.stderr), (0, ""))
-            for option in ("--version", "--config-directory", "--runtime-directory", "--state-directory", "--writer", "--nvml", "--systemctl",
-                           "--debug"):
+            for option in ("--version", "--config-directory", "--runtime-directory", "--state-directory", "--writer", "--nvml",
+                           "--systemctl", "--modules", "--debug"):
                 self.assertIn(option, result.stdout)
 
     def test_wrong(self):

@@ -388,6 +388,19 @@ Node *device_module(const char *module)
         return directory;
 }
 
+void device_driver_in_module(const char *bus, const char *driver)
+{
+        g_autofree char *module = g_strdelimit(g_strdup(driver), "-", '_');
+        g_autofree char *path = g_strdup_printf("module/%s/drivers", module);
+        g_autofree char *link = g_strdup_printf("%s:%s", bus, driver);
+        Node *directory;
+
+        device_module(module);
+        directory = node_make_path(sys, path);
+        if (!node_find(directory, link))
+                node_add_link(directory, link, device_driver(bus, driver));
+}
+
 unsigned iommu_group_add(Device *device)
 {
         unsigned number = number_take(iommu_groups);

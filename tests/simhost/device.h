@@ -76,6 +76,9 @@ Node *device_driver(const char *bus, const char *driver);
 /* Makes /sys/module/MODULE, once. */
 Node *device_module(const char *module);
 
+/* Both, and the link between them; the module is called as its driver, with "_" for "-". */
+void device_driver_in_module(const char *bus, const char *driver);
+
 /* A new group with that one device. */
 unsigned iommu_group_add(Device *device);
 void iommu_group_remove(Device *device, unsigned group);

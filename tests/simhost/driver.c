@@ -330,9 +330,8 @@ int driver_load(const char *driver)
         else if (driver_is_loaded(driver))
                 r = -EEXIST;
         else {
-                device_module(module);
+                device_driver_in_module("pci", driver);
                 kernel_event("add", module_path, "module");
-                device_driver("pci", driver);
                 for_each_function(attach_to, driver);
                 kernel_event("add", driver_path, "drivers");
         }
@@ -391,9 +390,8 @@ void driver_init(void)
         Node *bus = node_make_path(device_sys(), "bus/pci");
 
         device_set_bind(driver_bind, driver_unbind);
-        device_driver("pci", "vfio-pci");
+        device_driver_in_module("pci", "vfio-pci");
         device_driver("pci", "pci-stub");
-        device_module("vfio_pci");
         node_add_attribute(bus, "drivers_probe", 0200, &drivers_probe_ops, NULL);
         node_add_text(bus, "drivers_autoprobe", 0644, &drivers_autoprobe_ops, "1\n");
 }

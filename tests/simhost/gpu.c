@@ -35,12 +35,8 @@ static void load_drivers(const GpuOps *ops)
         const char *const drivers[] = { ops->driver, ops->vf_driver, ops->vfio_driver };
 
         for (size_t i = 0; i < G_N_ELEMENTS(drivers); i++)
-                if (drivers[i]) {
-                        g_autofree char *module = g_strdelimit(g_strdup(drivers[i]), "-", '_');
-
-                        device_driver("pci", drivers[i]);
-                        device_module(module);
-                }
+                if (drivers[i])
+                        device_driver_in_module("pci", drivers[i]);
 }
 
 GPtrArray *gpu_all(void)

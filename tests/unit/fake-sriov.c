@@ -321,11 +321,23 @@ static int new_group(FakePf *p)
         return p->group;
 }
 
+/* In capitals, as the kernel prints it (drivers/pci/pci-sysfs.c). */
+static char *make_modalias(FakePfModel model)
+{
+        g_autofree char *vendor = g_ascii_strup(models[model].vendor + strlen("0x"), -1);
+        g_autofree char *device = g_ascii_strup(models[model].device + strlen("0x"), -1);
+        const char *class = models[model].class + strlen("0x");
+
+        return g_strdup_printf("pci:v0000%sd0000%ssv00000000sd00000000bc%.2ssc%.2si%.2s", vendor, device, class,
+                               class + 2, class + 4);
+}
+
 static void add_vf(FakePf *p, unsigned index)
 {
         FakeKernel *k = p->pci->k;
         Vf *v = g_new0(Vf, 1);
         g_autofree char *virtfn = g_strdup_printf("virtfn%u", index), *link = NULL;
+        g_autofree char *modalias = make_modalias(p->model);
 
         v->pf = p;
         v->index = index;
@@ -337,6 +349,7 @@ static void add_vf(FakePf *p, unsigned index)
         if (v->group >= 0)
                 add_link(k, v->path, "iommu_group", "kernel/iommu_groups/%d", v->group);
         add_file(k, v->path, "class", "%s\n", models[p->model].class);
+        add_file(k, v->path, "modalias", "%s\n", modalias);
         add_attribute(k, v->path, "driver_override", show_override, store_override, v);
         add_link(k, p->path, virtfn, "%s", v->path);
         link = g_strconcat("bus/pci/devices/", v->name, NULL);
@@ -571,6 +584,8 @@ FakePci *fake_pci_free(FakePci *pci)
 void fake_pci_add_driver(FakePci *pci, const char *name)
 {
         g_autofree char *path = g_strconcat("bus/pci/drivers/", name, NULL);
+        g_autofree char *module = g_strdelimit(g_strdup(name), "-", '_');
+        g_autofree char *link = g_strdup_printf("module/%s/drivers/pci:%s", module, name);
         Driver *d;
 
         if (find_driver(pci, name))
@@ -580,13 +595,17 @@ void fake_pci_add_driver(FakePci *pci, const char *name)
         g_ptr_array_add(pci->drivers, d);
         add_attribute(pci->k, path, "bind", NULL, store_bind, d);
         add_attribute(pci->k, path, "unbind", NULL, store_unbind, d);
+        fake_add_link(pci->k, link, path);
 }
 
 void fake_pci_remove_driver(FakePci *pci, const char *name)
 {
         g_autofree char *path = g_strconcat("bus/pci/drivers/", name, NULL);
+        g_autofree char *module = g_strconcat("module/", name, NULL);
 
+        g_strdelimit(module + strlen("module/"), "-", '_');
         fake_remove(pci->k, path);
+        fake_remove(pci->k, module);
         pthread_mutex_lock(&pci->lock);
         g_ptr_array_remove(pci->drivers, find_driver(pci, name));
         pthread_mutex_unlock(&pci->lock);

@@ -54,6 +54,7 @@ struct FakeKernel {
         void *paused_data;
         unsigned hanging; /* threads in a hang now */
         bool processes_denied;
+        char *aliases; /* owned; NULL: no such file */
 };
 
 typedef struct FakeIo {
@@ -101,6 +102,7 @@ FakeKernel *fake_kernel_free(FakeKernel *k)
         g_hash_table_unref(k->faults);
         g_hash_table_unref(k->counts);
         g_string_free(k->writes, TRUE);
+        g_free(k->aliases);
         pthread_cond_destroy(&k->changed);
         pthread_mutex_destroy(&k->lock);
         g_free(k);
@@ -276,6 +278,14 @@ bool fake_node_is_held(FakeKernel *k, const char *node)
 }
 
 /* Programs */
+
+void fake_set_aliases(FakeKernel *k, const char *lines)
+{
+        pthread_mutex_lock(&k->lock);
+        g_free(k->aliases);
+        k->aliases = g_strdup(lines);
+        pthread_mutex_unlock(&k->lock);
+}
 
 void fake_set_program(FakeKernel *k, VgpuProgram program, FakeProgram run, void *data)
 {
@@ -650,6 +660,26 @@ static int fake_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **r
         return r;
 }
 
+static int fake_list_aliases(VgpuIo *io, const char *prefix, char ***ret)
+{
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+        g_auto(GStrv) lines = NULL;
+        FakeKernel *k = kernel(io);
+
+        pthread_mutex_lock(&k->lock);
+        if (k->aliases)
+                lines = g_strsplit(k->aliases, "\n", -1);
+        pthread_mutex_unlock(&k->lock);
+        if (!lines)
+                return -ENOENT;
+        for (char **l = lines; *l; l++)
+                if (g_str_has_prefix(*l, prefix))
+                        g_ptr_array_add(found, g_strdup(*l));
+        g_ptr_array_add(found, NULL);
+        *ret = (char **)g_ptr_array_free(g_steal_pointer(&found), FALSE);
+        return 0;
+}
+
 static int fake_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output)
 {
         static const char *const names[] = {
@@ -710,6 +740,7 @@ static const VgpuIoOps fake_ops = {
         .open_group = fake_open_group,
         .node_exists = fake_node_exists,
         .find_holder = fake_find_holder,
+        .list_aliases = fake_list_aliases,
         .run = fake_run,
         .pause = fake_pause,
         .free = fake_free,

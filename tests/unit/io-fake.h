@@ -41,6 +41,9 @@ bool fake_node_is_kept(FakeKernel *k, const char *node);
 /* Whether anybody has it open, we or others: what makes a removal wait. */
 bool fake_node_is_held(FakeKernel *k, const char *node);
 
+/* modules.alias: lines of "PATTERN MODULE". Without it there is no such file. */
+void fake_set_aliases(FakeKernel *k, const char *lines);
+
 /* Programs: what run() does for one. Called with the kernel unlocked; its result is the exit status or a
  * negative errno, *ret_output (may stay NULL) is owned by the caller. Without one the program is not there
  * (ENOENT). */

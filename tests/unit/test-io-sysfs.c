@@ -788,6 +788,32 @@ static void test_run_missing(void)
         ASSERT_NULL(output);
 }
 
+static void test_aliases(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        VgpuIo *io = vgpu_io_sysfs_new(&(VgpuIoSysfsConfig){ .sysfs_fd = f.root.fd,
+                                                             .dev_fd = f.dev_fd,
+                                                             .proc_fd = f.proc_fd,
+                                                             .keep_fd = -EBADF,
+                                                             .modules_path = f.root.path });
+        g_auto(GStrv) lines = NULL, none = NULL;
+
+        ASSERT_EQ(vgpu_io_list_aliases(io, "vfio_pci:", &lines), -ENOENT);
+        scratch_file(&f.root, "modules.alias",
+                     "# Aliases extracted from modules themselves.\n"
+                     "alias pci:v00008086d0000E20Bsv*sd*bc03sc*i* xe\n"
+                     "alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n"
+                     "\nalias vfio_pciX:v* other\n"
+                     "alias vfio_pci:v00008086d0000E20Bsv*sd*bc*sc*i* xe_vfio_pci");
+        ASSERT_OK(vgpu_io_list_aliases(io, "vfio_pci:", &lines));
+        ASSERT_EQ(g_strv_length(lines), 2);
+        ASSERT_STREQ(lines[0], "vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci");
+        ASSERT_STREQ(lines[1], "vfio_pci:v00008086d0000E20Bsv*sd*bc*sc*i* xe_vfio_pci");
+        ASSERT_OK(vgpu_io_list_aliases(io, "usb:", &none));
+        ASSERT_EQ(g_strv_length(none), 0);
+        vgpu_io_free(io);
+}
+
 int main(int argc, char **argv)
 {
         g_assert(argc > 1);
@@ -821,5 +847,6 @@ int main(int argc, char **argv)
         TEST(test_run_descriptors);
         TEST(test_run_much);
         TEST(test_run_missing);
+        TEST(test_aliases);
         return tests_end();
 }

@@ -416,6 +416,8 @@ static void test_writes_xe(void)
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 2);
 
         fake_pci_add_driver(f.pci, "xe-vfio-pci");
+        fake_set_aliases(f.k, "vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n"
+                              "vfio_pci:v00008086d0000E20Bsv*sd*bc*sc*i* xe_vfio_pci");
         add_attribute(&f, "vram_quota", "4097M");
         add_attribute(&f, "exec_quantum_ms", "20");
         add_attribute(&f, "preempt_timeout_us", "5000");

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/vfio-driver.h"
+#include "fake-sriov.h"
+#include "tests.h"
+
+#define VF "devices/pci0000:00/0000:00:01.0/0000:03:00.1"
+
+#define GENERIC "vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n"
+#define XE      "vfio_pci:v00008086d0000E20Bsv*sd*bc*sc*i* xe_vfio_pci\n"
+
+typedef struct Row {
+        const char *aliases;
+        const char *loaded[3]; /* besides vfio-pci */
+        bool without_vfio_pci;
+        const char *driver, *better; /* expected */
+} Row;
+
+static void check(const Row *row)
+{
+        FakeKernel *k = fake_kernel_new();
+        FakePci *pci = fake_pci_new(k);
+        VgpuIo *io = fake_kernel_io(k);
+        g_autofree char *driver = NULL, *better = NULL;
+
+        fake_add_file(k, VF "/modalias", "pci:v00008086d0000E20Bsv00008086sd00001114bc03sc00i00\n");
+        fake_set_aliases(k, row->aliases);
+        for (size_t i = 0; i < G_N_ELEMENTS(row->loaded) && row->loaded[i]; i++)
+                fake_pci_add_driver(pci, row->loaded[i]);
+        if (row->without_vfio_pci)
+                fake_pci_remove_driver(pci, "vfio-pci");
+        ASSERT_OK(vfio_find_driver(io, VF, &driver, &better));
+        ASSERT_STREQ(driver, row->driver);
+        ASSERT_STREQ(better, row->better);
+        vgpu_io_free(io);
+        fake_pci_free(pci);
+        fake_kernel_free(k);
+}
+
+static void test_choice(void)
+{
+        static const Row table[] = {
+                /* no file: a kernel without modules */
+                { .driver = "vfio-pci" },
+                { .without_vfio_pci = true },
+                /* none for this device, also not when it is loaded */
+                { .aliases = GENERIC, .driver = "vfio-pci" },
+                { .aliases = GENERIC, .loaded = { "xe-vfio-pci" }, .driver = "vfio-pci" },
+                { .aliases = GENERIC "vfio_pci:v00008086d0000E20Csv*sd*bc*sc*i* xe_vfio_pci\n",
+                  .loaded = { "xe-vfio-pci" },
+                  .driver = "vfio-pci" },
+                /* one for it */
+                { .aliases = GENERIC XE, .loaded = { "xe-vfio-pci" }, .driver = "xe-vfio-pci" },
+                { .aliases = XE GENERIC, .loaded = { "xe-vfio-pci" }, .driver = "xe-vfio-pci" },
+                { .aliases = XE GENERIC,
+                  .loaded = { "xe-vfio-pci" },
+                  .without_vfio_pci = true,
+                  .driver = "xe-vfio-pci" },
+                /* which is not loaded */
+                { .aliases = GENERIC XE, .driver = "vfio-pci", .better = "xe_vfio_pci" },
+                { .aliases = GENERIC XE, .without_vfio_pci = true, .better = "xe_vfio_pci" },
+                /* the better of two, and the next best */
+                { .aliases = "vfio_pci:v00008086d*sv*sd*bc*sc*i* intel_vfio_pci\n" XE,
+                  .loaded = { "intel-vfio-pci", "xe-vfio-pci" },
+                  .driver = "xe-vfio-pci" },
+                { .aliases = "vfio_pci:v00008086d*sv*sd*bc*sc*i* intel_vfio_pci\n" XE,
+                  .loaded = { "intel-vfio-pci" },
+                  .driver = "intel-vfio-pci",
+                  .better = "xe_vfio_pci" },
+                /* what is no line of an alias leads nowhere */
+                { .aliases = "vfio_pci:v*\nvfio_pci:* ../../etc\nvfio_pci:* \nvfio_pci:v* x y\nvfio_pci:[ "
+                             "z\n" GENERIC,
+                  .driver = "vfio-pci" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++)
+                check(&table[i]);
+}
+
+static void test_gone(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        VgpuIo *io = fake_kernel_io(k);
+        char *driver;
+
+        ASSERT_EQ(vfio_find_driver(io, VF, &driver, NULL), -ENOENT);
+        vgpu_io_free(io);
+        fake_kernel_free(k);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_choice);
+        TEST(test_gone);
+        return tests_end();
+}
