@@ -90,6 +90,7 @@ typedef struct VgpuDriver {
         Handover *(*handover)(const InstanceDesc *instance);
 } VgpuDriver;
 
+extern const VgpuDriver gim_legacy_driver;  /* gim-legacy.c */
 extern const VgpuDriver mdev_driver;        /* mdev.c */
 extern const VgpuDriver nvidia_vfio_driver; /* nvidia-vfio.c */
 extern const VgpuDriver sriov_driver;       /* sriov.c */

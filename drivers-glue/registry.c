@@ -9,6 +9,7 @@
 #include "drivers-glue/vfs.h"
 
 static const VgpuDriver *const drivers[] = {
+        &gim_legacy_driver,
         &mdev_driver,
         &nvidia_vfio_driver,
         &sriov_driver,

@@ -1,0 +1,669 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The back end for AMD's first driver gim (MxGPU: FirePro S7150 and its like). Virtual functions are there as
+ * soon as it is loaded. Which one a virtual machine may use, and how much of the GPU it has, is asked for by a
+ * line of three numbers to the file "getvf" of the GPU (offset and size of its memory in MB, divider of the
+ * computing time; three zeros: an equal share); it is given back by its name to "relvf". An instance is a
+ * function that was got in this way and bound to a driver of VFIO.
+ *
+ * A write to these files always succeeds. What came of it is read from the same file, as a sentence; until that
+ * is done, or for three seconds, everybody else who asks the driver anything is made to wait.
+ *
+ * gim gives the first function that is not taken, so that which one it will be is a guess: it is reserved by
+ * its driver_override before gim is asked, by which it is known to be ours and half made. Where the guess was
+ * wrong and the daemon is killed before the answer could be read, gim keeps a function taken that nobody has.
+ *
+ * What is not touched: "gpuvf" of the GPU, which would show what each function has, because reading it divides
+ * by zero in the kernel once a function was got with three zeros ("gpuvf" of a function is all right);
+ * "hotlink_reset", which resets the GPU. */
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/parse-util.h"
+#include "drivers-glue/driver.h"
+#include "drivers-glue/vf-handout.h"
+#include "drivers-glue/vfs-private.h"
+
+#define TYPE        "mxgpu"
+#define SIZE_MIN_MB 256
+#define SIZE_STEP   16
+#define DIVIDER_MAX 16
+#define SAID_MAX    160
+
+static const struct {
+        const char *name, *help;
+} options[] = {
+        { "fb_offset",
+          "bytes (K, M, G allowed), whole MB: where its graphics memory begins, behind that of the host; goes "
+          "with fb_size and gfx_divider, and with all other functions that are made like this" },
+        { "fb_size", "bytes (K, M, G allowed), a multiple of 16M, 256M or more: its graphics memory" },
+        { "gfx_divider",
+          "1, 2, 4, 8 or 16: into how many parts computing time is divided, of which it gets one" },
+};
+
+/* What is asked for: all zero, or none. */
+typedef struct Wish {
+        uint32_t offset_mb, size_mb, divider;
+} Wish;
+
+static VgpuMatch gim_legacy_match(const GpuFacts *f)
+{
+        return f->is_pci && (f->features & VGPU_FEATURE_GIM_LEGACY) ? VGPU_MATCH_VENDOR : VGPU_MATCH_NO;
+}
+
+/* One function */
+
+typedef struct VfInfo {
+        bool active;      /* a guest has loaded its driver */
+        uint32_t size_mb; /* 0: not known */
+} VfInfo;
+
+/* What gim says of a function: "KEY:VALUE" lines. Nothing is known when that cannot be read. */
+static VfInfo read_info(VgpuIo *io, const VgpuVf *vf)
+{
+        g_autofree char *text = NULL;
+        VfInfo info = { 0 };
+
+        if (vgpu_io_readf(io, &text, "%s/gpuvf", vf->path) < 0)
+                return info;
+        g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+        for (char **l = lines; *l; l++) {
+                char *line = g_strstrip(*l);
+                const char *size = line + strlen("VF FB Size:");
+                if (strcmp(line, "vGPU State:Active") == 0)
+                        info.active = true;
+                else if (g_str_has_prefix(line, "VF FB Size:") && g_str_has_suffix(line, " M")) {
+                        line[strlen(line) - strlen(" M")] = 0;
+                        if (parse_u32(size, 10, &info.size_mb) < 0)
+                                info.size_mb = 0;
+                }
+        }
+        return info;
+}
+
+DEFINE_DESTROY_NOTIFY(free_attribute, vgpu_attribute_free)
+DEFINE_DESTROY_NOTIFY(free_option, vgpu_type_option_free)
+
+static int read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDesc **ret)
+{
+        VfInfo info;
+        int r = vf_read_instance(t, vf, s, TYPE, ret);
+
+        if (r < 0)
+                return r;
+        info = read_info(t->io, vf);
+        if (info.size_mb > 0) {
+                g_autofree char *size = g_strdup_printf("%" PRIu32 "M", info.size_mb);
+                (*ret)->attributes = g_ptr_array_new_with_free_func(free_attribute);
+                g_ptr_array_add((*ret)->attributes, vgpu_attribute_new("fb_size", size));
+        }
+        return 0;
+}
+
+/* scan */
+
+static int scan_vf(VgpuTarget *t, const VgpuVf *vf, GpuSnapshot *s, VfCount *count)
+{
+        _cleanup_(vf_state_done) VfState state = { 0 };
+        InstanceDesc *d = NULL;
+        int r = vf_state_read(t->io, vf->path, &state);
+
+        if (r < 0)
+                return r;
+        if (vf_state_is_handed_out(&state)) {
+                r = read_instance(t, vf, &state, &d);
+                if (r < 0)
+                        return r;
+                g_ptr_array_add(s->instances, d);
+                count->handed_out++;
+        } else if (vf_state_is_reserved(&state))
+                count->reserved++;
+        else
+                vf_count_add_free(count, (uint64_t)read_info(t->io, vf).size_mb << 20);
+        count->all++;
+        return 0;
+}
+
+static int gim_legacy_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
+        GPtrArray *type_options;
+        VfCount count = { 0 };
+        int r;
+
+        for (guint i = 0; i < t->facts->vfs->len; i++) {
+                const VgpuVf *vf = t->facts->vfs->pdata[i];
+                r = scan_vf(t, vf, snapshot, &count);
+                if (r < 0 && !vgpu_io_is_gone(r))
+                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                                      "/sys/%s cannot be read: %s", vf->path, g_strerror(-r));
+        }
+        if (count.all == 0 && !vgpu_io_exists(t->io, t->facts->path))
+                return vf_gpu_gone(t->facts, 0, reterr);
+        snapshot->unprepared = vf_explain_unprepared(t->facts, &count, vf_has_vfio_driver(t));
+        type_options = g_ptr_array_new_with_free_func(free_option);
+        for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
+                g_ptr_array_add(type_options, vgpu_type_option_new(options[i].name, options[i].help));
+        g_ptr_array_add(snapshot->types,
+                        vf_type_new(t->facts, TYPE,
+                                    "a virtual function with an equal share of the GPU, or, with options, one "
+                                    "of your own",
+                                    &count, snapshot->unprepared, type_options));
+        gpu_snapshot_seal(snapshot);
+        *ret = g_steal_pointer(&snapshot);
+        return 0;
+}
+
+/* create: what is asked for */
+
+static bool parse_mb(const char *value, uint32_t *ret)
+{
+        uint64_t bytes;
+
+        if (parse_bytes(value, &bytes) < 0 || bytes == 0 || bytes % (1 << 20) != 0 || bytes >> 20 > INT32_MAX)
+                return false;
+        *ret = (uint32_t)(bytes >> 20);
+        return true;
+}
+
+static bool take_option(const VgpuAttribute *a, Wish *w)
+{
+        if (strcmp(a->name, "fb_offset") == 0)
+                return parse_mb(a->value, &w->offset_mb);
+        if (strcmp(a->name, "fb_size") == 0)
+                return parse_mb(a->value, &w->size_mb) && w->size_mb >= SIZE_MIN_MB &&
+                       w->size_mb % SIZE_STEP == 0;
+        return strcmp(a->name, "gfx_divider") == 0 && parse_u32(a->value, 10, &w->divider) >= 0 &&
+               w->divider > 0 && w->divider <= DIVIDER_MAX && (w->divider & (w->divider - 1)) == 0;
+}
+
+static int bad_option(const VgpuAttribute *a, VgpudError *reterr)
+{
+        for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
+                if (strcmp(options[i].name, a->name) == 0)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "option %s cannot be \"%s\"; it is: %s", a->name, a->value,
+                                                options[i].help);
+        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                "there is no option %s; there are fb_offset, fb_size and gfx_divider", a->name);
+}
+
+static int read_wish(VgpuTarget *t, const CreateArgs *args, Wish *ret, VgpudError *reterr)
+{
+        int r = vf_refuse_bad_uuid(args, reterr);
+
+        if (r < 0)
+                return r;
+        if (strcmp(args->type_id, TYPE) != 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
+                                        "there is no type \"%s\"; GPU %s offers " TYPE, args->type_id,
+                                        t->facts->name);
+        for (guint i = 0; args->attributes && i < args->attributes->len; i++)
+                if (!take_option(args->attributes->pdata[i], ret))
+                        return bad_option(args->attributes->pdata[i], reterr);
+        if ((ret->offset_mb > 0 || ret->size_mb > 0 || ret->divider > 0) &&
+            (ret->offset_mb == 0 || ret->size_mb == 0 || ret->divider == 0))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "fb_offset, fb_size and gfx_divider go together: driver gim takes all "
+                                        "three, or none for an equal share");
+        return 0;
+}
+
+static gint compare_sizes(gconstpointer a, gconstpointer b)
+{
+        uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+        return x < y ? -1 : x > y;
+}
+
+/* The size that most have, the smallest of those where several do; 0: there is none. */
+static uint32_t usual_size(GArray *sizes)
+{
+        uint32_t usual = 0;
+        guint most = 0, run = 0;
+
+        g_array_sort(sizes, compare_sizes);
+        for (guint i = 0; i < sizes->len; i++) {
+                uint32_t size = g_array_index(sizes, uint32_t, i);
+                run = i > 0 && size == g_array_index(sizes, uint32_t, i - 1) ? run + 1 : 1;
+                if (run > most) {
+                        most = run;
+                        usual = size;
+                }
+        }
+        return usual;
+}
+
+/* gim compares where pieces of memory begin and end, and so does not notice one that lies within another: two
+ * guests would have the same memory. No piece can lie within a smaller one. Functions that nobody has are all
+ * of one size; another size is of a function that somebody else has got. */
+static int refuse_smaller(VgpuTarget *t, const Wish *w, VgpudError *reterr)
+{
+        g_autoptr(GArray) idle = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+        g_autoptr(GArray) taken = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+        uint32_t usual, largest = 0;
+
+        for (guint i = 0; i < t->facts->vfs->len; i++) {
+                _cleanup_(vf_state_done) VfState s = { 0 };
+                const VgpuVf *vf = t->facts->vfs->pdata[i];
+                uint32_t size = read_info(t->io, vf).size_mb;
+                int r = vf_state_read_or_explain(t, vf, &s, reterr);
+
+                if (r < 0)
+                        return r;
+                if (size == 0)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                                "how much memory virtual function %s has cannot be read "
+                                                "(/sys/%s/gpuvf), and without that no piece of memory is safe "
+                                                "to ask for: driver gim may give two functions the same",
+                                                vf->name, vf->path);
+                g_array_append_val(*(vf_state_is_handed_out(&s) ? &taken : &idle), size);
+        }
+        usual = usual_size(idle);
+        for (guint i = 0; i < taken->len; i++)
+                largest = MAX(largest, g_array_index(taken, uint32_t, i));
+        for (guint i = 0; i < idle->len; i++)
+                if (g_array_index(idle, uint32_t, i) != usual)
+                        largest = MAX(largest, g_array_index(idle, uint32_t, i));
+        if (w->size_mb >= largest)
+                return 0;
+        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
+                                "another virtual function of GPU %s has %" PRIu32
+                                " MB, and driver gim does not "
+                                "notice when a smaller piece (%" PRIu32 " MB) lies within that: make the small "
+                                "ones first, or all of one size",
+                                t->facts->name, largest, w->size_mb);
+}
+
+static int none_free(VgpuTarget *t, VgpudError *reterr)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+        const VgpuType *type;
+        int r = gim_legacy_scan(t, &s, reterr);
+
+        if (r < 0)
+                return r;
+        type = s->types->pdata[0];
+        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
+                                "GPU %s has no virtual function to hand out: %s", t->facts->name,
+                                type->why_not ? type->why_not
+                                              : "the last one was taken at this moment; try again");
+}
+
+/* The function that gim is going to give, as far as can be seen. */
+static int guess_vf(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, VfState *ret_state,
+                    VgpudError *reterr)
+{
+        for (guint i = 0; i < t->facts->vfs->len; i++) {
+                const VgpuVf *vf = t->facts->vfs->pdata[i];
+                int r = vf_state_read_or_explain(t, vf, ret_state, reterr);
+
+                if (r < 0)
+                        return r;
+                if (vf_state_is_handed_out(ret_state) || vf_state_is_reserved(ret_state))
+                        continue;
+                if (args->parent && strcmp(args->parent, vf->name) != 0)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "virtual function %s cannot be asked for: driver gim decides, "
+                                                "and gives %s next",
+                                                args->parent, vf->name);
+                *ret = vf;
+                return 0;
+        }
+        return none_free(t, reterr);
+}
+
+/* create: doing it */
+
+/* Write, and read what came of it. *ret_asked: whether gim has been asked, as far as one can tell; may be NULL.
+ */
+static int ask(VgpuTarget *t, const char *file, const char *value, char **ret, bool *ret_asked)
+{
+        g_autofree char *path = g_strdup_printf("%s/%s", t->facts->path, file), *text = NULL;
+        int r = vgpu_io_write_guarded(t->io, path, value);
+
+        if (ret_asked)
+                *ret_asked = r >= 0 || r == -EPROTO;
+        if (r < 0)
+                return r;
+        r = vgpu_io_read(t->io, path, &text);
+        if (r < 0)
+                return r;
+        g_strstrip(text);
+        if (strlen(text) > SAID_MAX)
+                text[SAID_MAX] = 0;
+        *ret = g_utf8_make_valid(text, -1);
+        return 0;
+}
+
+static int explain_errno(VgpuTarget *t, const char *file, int r, VgpudError *reterr)
+{
+        const char *why = "the kernel's log may have the reason";
+
+        if (r == -ENODEV || (vgpu_io_is_gone(r) && !vgpu_io_exists(t->io, t->facts->path)))
+                return vf_gpu_gone(t->facts, r, reterr);
+        switch (-r) {
+        case ENOENT:
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_UNSUPPORTED, r,
+                                              "driver gim of GPU %s has no file %s any more", t->facts->name,
+                                              file);
+        case EACCES:
+        case EPERM:
+                why = "a security module or the service's own restrictions may forbid it";
+                break;
+        case EPROTO:
+                why = "the process that asks could not be started or died before the answer (the daemon's log "
+                      "has more)";
+                break;
+        default:
+                break;
+        }
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                      "driver gim of GPU %s cannot be asked (/sys/%s/%s): %s: %s",
+                                      t->facts->name, t->facts->path, file, g_strerror(-r), why);
+}
+
+/* gim's sentences, by what is particular in them. */
+static int explain_refusal(VgpuTarget *t, const Wish *w, const char *said, VgpudError *reterr)
+{
+        static const struct {
+                const char *part;
+                VgpudErrorCode code;
+                const char *means;
+        } table[] = {
+                { "Can't find", VGPUD_ERROR_NO_CAPACITY,
+                  "all of its functions are taken; those that nobody has bound to a driver were got by "
+                  "somebody "
+                  "else, or by a program that ended before it was done, and go back by their names (0000:…) "
+                  "written to relvf" },
+                { "Active VFs", VGPUD_ERROR_NO_CAPACITY,
+                  "guests run on functions with equal shares, so others of your own size are not possible "
+                  "beside them: leave the options out, or end the guests" },
+                { "three zero inputs", VGPUD_ERROR_NO_CAPACITY,
+                  "its other functions have equal shares, so one with options is not possible beside them: "
+                  "leave the options out, or destroy the others" },
+                { "three non-zero inputs", VGPUD_ERROR_NO_CAPACITY,
+                  "its other functions were made with options, so one without is not possible beside them: "
+                  "give "
+                  "fb_offset, fb_size and gfx_divider, or destroy the others" },
+                { "GFX_partition cannot be satisfied", VGPUD_ERROR_NO_CAPACITY,
+                  "the others have so much of the computing time that this part is not left; ask for less (a "
+                  "larger gfx_divider)" },
+                { "offset and size", VGPUD_ERROR_NO_CAPACITY,
+                  "that memory is another function's or beyond the end; ask for another fb_offset or a smaller "
+                  "fb_size" },
+                { "frame buffer offset", VGPUD_ERROR_INVALID,
+                  "the beginning of the memory is the host's (parameter pf_fb of gim); ask for a larger "
+                  "fb_offset" },
+                { "frame buffer size", VGPUD_ERROR_INVALID, "fb_size is a multiple of 16M, 256M or more" },
+                { "GFX partition", VGPUD_ERROR_INVALID, "gfx_divider is 1, 2, 4, 8 or 16" },
+                { "Invalid Parameters", VGPUD_ERROR_INVALID, "this release of it does not take these numbers" },
+        };
+        const char *name = t->facts->name;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++)
+                if (strstr(said, table[i].part))
+                        return vgpud_error_setf(
+                                        reterr, table[i].code,
+                                        "driver gim gave no virtual function of GPU %s for \"%" PRIu32
+                                        " %" PRIu32 " %" PRIu32 "\" (MB, MB, divider): it says \"%s\": %s",
+                                        name, w->offset_mb, w->size_mb, w->divider, said, table[i].means);
+        return vgpud_error_setf(
+                        reterr, VGPUD_ERROR_FAILED,
+                        "driver gim gave no virtual function of GPU %s: it says %s%s%s; the kernel's log "
+                        "may have the reason",
+                        name, said[0] ? "\"" : "", said[0] ? said : "nothing", said[0] ? "\"" : "");
+}
+
+/* Give the function back. One that is not taken is as it should be. */
+static int release(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
+{
+        g_autofree char *said = NULL;
+        int r = ask(t, "relvf", vf->name, &said, NULL);
+
+        if (r < 0)
+                return explain_errno(t, "relvf", r, reterr);
+        if (strcmp(said, "OK") == 0 || strstr(said, "has not been set"))
+                return 0;
+        if (strstr(said, "still in use"))
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_IN_USE,
+                                "driver gim does not take virtual function %s back: it says \"%s\": the "
+                                "driver of a guest has not ended; shut the guest down, or start it again "
+                                "and shut it down",
+                                vf->name, said);
+        return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                "driver gim does not take virtual function %s back: it says %s%s%s", vf->name,
+                                said[0] ? "\"" : "", said[0] ? said : "nothing", said[0] ? "\"" : "");
+}
+
+/* Take the function from whatever has it, which is refused while somebody uses it, give it back to gim, and
+ * make it what it was. Its driver_override goes last: as long as that names a driver of VFIO, whoever comes
+ * after a crash sees that there is something to do. */
+static int put_back(VgpuTarget *t, const VgpuVf *vf, const VfState *was, bool got, VgpudError *reterr)
+{
+        _cleanup_(vf_state_done) VfState now = { 0 };
+        int r;
+
+        if (got) {
+                r = vf_state_read_or_explain(t, vf, &now, reterr);
+                if (r < 0)
+                        return r;
+                if (now.driver && !now.override) {
+                        r = vfs_bind(t->io, vf, now.driver, now.driver, reterr);
+                        if (r < 0)
+                                return r;
+                }
+                r = vfs_bind(t->io, vf, NULL, now.override ? now.override : now.driver, reterr);
+                if (r < 0)
+                        return r;
+                r = release(t, vf, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return vfs_bind(t->io, vf, was->driver, was->override, reterr);
+}
+
+/* A function on its way to be handed out. */
+typedef struct Making {
+        VgpuTarget *t;
+        const CreateArgs *args;
+        const VgpuVf *vf;
+        VfRestore was;      /* what it was */
+        char *restore_text; /* owned */
+        char *driver;       /* owned; to bind it to */
+        bool got;           /* gim has given it, or may have */
+} Making;
+
+static void making_done(Making *m)
+{
+        vf_restore_done(&m->was);
+        g_free(m->restore_text);
+        g_free(m->driver);
+}
+
+static int undo(Making *m, VgpudError *cause, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
+        int r;
+
+        if (!vgpu_io_exists(m->t->io, m->vf->path)) {
+                vgpud_error_done(cause);
+                return vf_gpu_gone(m->t->facts, 0, reterr);
+        }
+        r = put_back(m->t, m->vf, &m->was.state, m->got, &again);
+        return vf_explain_undo(m->vf, r, &again, cause, reterr);
+}
+
+/* Reserved by its driver_override, by which it is seen to be half made. */
+static int mark(Making *m, const VgpuVf *vf, const VfState *was, VgpudError *reterr)
+{
+        return vfs_bind(m->t->io, vf, was->driver, m->driver, reterr);
+}
+
+/* gim has given another function than was thought: somebody has got the other one and not bound it. */
+static int change_to(Making *m, const VgpuVf *vf, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
+        _cleanup_(vf_restore_done) VfRestore was = { 0 };
+        g_autofree char *text = NULL;
+        int r;
+
+        r = vf_state_read_or_explain(m->t, vf, &was.state, &cause);
+        if (r >= 0 && (vf_state_is_handed_out(&was.state) || vf_state_is_reserved(&was.state))) {
+                r = vgpud_error_setf(&cause, VGPUD_ERROR_NO_CAPACITY,
+                                     "driver gim gave virtual function %s of GPU %s, which is bound to or "
+                                     "reserved for %s although nobody had got it from gim; it would have lost "
+                                     "its right to start as well: bind it to nothing, or get it from gim first",
+                                     vf->name, m->t->facts->name,
+                                     was.state.override ? was.state.override : was.state.driver);
+                /* It stays bound as it is. */
+                _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
+                int q = release(m->t, vf, &again);
+                return vf_explain_undo(vf, q, &again, &cause, reterr);
+        }
+        if (r >= 0)
+                r = mark(m, vf, &was.state, &cause);
+        if (r >= 0) {
+                text = vf_restore_to_text(&was);
+                r = vf_claim(m->args, vf, text, &cause);
+        }
+        if (r < 0) {
+                _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
+                int q = vgpu_io_exists(m->t->io, vf->path) ? put_back(m->t, vf, &was.state, true, &again) : 0;
+                return vf_explain_undo(vf, q, &again, &cause, reterr);
+        }
+        r = put_back(m->t, m->vf, &m->was.state, false, reterr);
+        m->vf = vf;
+        m->got = true;
+        vf_restore_done(&m->was);
+        m->was = was;
+        was = (VfRestore){ 0 };
+        g_free(m->restore_text);
+        m->restore_text = g_steal_pointer(&text);
+        return r;
+}
+
+static int get_from_gim(Making *m, const Wish *w, VgpudError *reterr)
+{
+        g_autofree char *line = g_strdup_printf("%" PRIu32 " %" PRIu32 " %" PRIu32, w->offset_mb, w->size_mb,
+                                                w->divider);
+        g_autofree char *said = NULL;
+        const VgpuVf *vf;
+        int r = ask(m->t, "getvf", line, &said, &m->got);
+
+        if (r < 0)
+                return explain_errno(m->t, "getvf", r, reterr);
+        m->got = false;
+        vf = gpu_facts_find_vf(m->t->facts, said);
+        if (!vf)
+                return explain_refusal(m->t, w, said, reterr);
+        if (vf != m->vf)
+                return change_to(m, vf, reterr);
+        m->got = true;
+        return 0;
+}
+
+static int hand_out(Making *m, const Wish *w, InstanceDesc **ret, VgpudError *reterr)
+{
+        _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
+        _cleanup_(vf_state_done) VfState state = { 0 };
+        int r;
+
+        if ((r = mark(m, m->vf, &m->was.state, reterr)) < 0 || (r = get_from_gim(m, w, reterr)) < 0 ||
+            (r = vfs_bind(m->t->io, m->vf, m->driver, m->driver, reterr)) < 0)
+                return r;
+        r = vf_state_read(m->t->io, m->vf->path, &state);
+        if (r >= 0)
+                r = read_instance(m->t, m->vf, &state, &d);
+        r = vf_check_instance(m->t, m->vf, d, r, reterr);
+        if (r < 0)
+                return r;
+        *ret = g_steal_pointer(&d);
+        return 0;
+}
+
+static int gim_legacy_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
+{
+        _cleanup_(making_done) Making m = { .t = t, .args = args };
+        _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
+        _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
+        Wish w = { 0 };
+        int r;
+
+        if ((r = read_wish(t, args, &w, reterr)) < 0 ||
+            (r = guess_vf(t, args, &m.vf, &m.was.state, reterr)) < 0 ||
+            (r = vf_refuse_shared_group(t, m.vf, reterr)) < 0 ||
+            (r = vf_find_vfio_driver(t, m.vf, &m.driver, reterr)) < 0 ||
+            (w.size_mb > 0 && (r = refuse_smaller(t, &w, reterr)) < 0))
+                return r;
+        m.restore_text = vf_restore_to_text(&m.was);
+        r = vf_claim(args, m.vf, m.restore_text, reterr);
+        if (r < 0)
+                return r;
+        r = hand_out(&m, &w, &d, &cause);
+        if (r < 0)
+                return undo(&m, &cause, reterr);
+        memcpy(d->uuid, args->uuid, sizeof d->uuid);
+        d->restore = m.restore_text[0] ? g_steal_pointer(&m.restore_text) : NULL;
+        *ret = g_steal_pointer(&d);
+        return 0;
+}
+
+/* destroy */
+
+/* Who has it open is named, where that is so. */
+static int refuse_running(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autoptr(GArray) kept = vfs_kept_new();
+        int r;
+
+        if (!read_info(t->io, vf).active)
+                return 0;
+        r = vfs_keep_out(t->io, vf->path, kept, &e);
+        return vgpud_error_set_errnof(
+                        reterr, VGPUD_ERROR_IN_USE, r < 0 ? -e.errnum : -EBUSY,
+                        "virtual function %s is in use: driver gim says that the driver of a guest "
+                        "runs on it, and %s",
+                        vf->name,
+                        r < 0 ? e.message
+                              : "nobody has it open: a virtual machine may have ended without "
+                                "shutting it down; start it again and shut it down");
+}
+
+static int gim_legacy_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
+{
+        _cleanup_(vf_state_done) VfState state = { 0 };
+        _cleanup_(vf_restore_done) VfRestore was = { 0 };
+        VgpuVf vf;
+        int r;
+
+        if (!vf_find(t, instance, &vf))
+                return 0;
+        r = vf_state_read(t->io, vf.path, &state);
+        if (vgpu_io_is_gone(r))
+                return 0;
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
+                                              vf.path, g_strerror(-r));
+        if (!vf_state_is_handed_out(&state))
+                return 0;
+        r = refuse_running(t, &vf, reterr);
+        if (r < 0)
+                return r;
+        vf_restore_from_text(t->io, instance->restore, &was);
+        r = put_back(t, &vf, &was.state, true, reterr);
+        return r < 0 ? r : 1;
+}
+
+const VgpuDriver gim_legacy_driver = {
+        .name = "gim-legacy",
+        .match = gim_legacy_match,
+        .scan = gim_legacy_scan,
+        .create = gim_legacy_create,
+        .destroy = gim_legacy_destroy,
+        .set_vfs = vfs_set,
+        .handover = handover_new_pci,
+};

@@ -1,0 +1,914 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* AMD's gim on the in-memory kernel: the modes of the back end "sriov" (gim 8), and the back end "gim-legacy".
+ * What is written is compared with tests/golden/gim-NAME.txt. */
+
+#include "drivers-glue/driver.h"
+#include "drivers-glue/vfs.h"
+
+#include "back-end.h"
+#include "fake-gim.h"
+
+#define UUID_A  "11111111-0000-4000-8000-000000000001"
+#define UUID_B  "22222222-0000-4000-8000-000000000002"
+#define GPU     "devices/pci0000:00/0000:00:01.0/0000:03:00.0"
+#define PROFILE "accelerator_partition_profile"
+#define MEMORY  "memory_partition_mode"
+#define SPATIAL "spatial_partition_mode"
+
+typedef struct Fixture {
+        FakeKernel *k;
+        FakePci *pci;
+        FakePf *pf;
+        FakeGim *gim;
+        FakeGimLegacy *legacy;
+        const VgpuDriver *driver;
+        GpuFacts *facts;
+        VgpuIo *io;
+        VgpuTarget t;
+        VgpudError e;
+        InstanceDesc *made; /* of the last create() */
+        GPtrArray *attributes;
+        GString *claims; /* "SLOT RESTORE|-\n" each */
+        int claim_result;
+} Fixture;
+
+DEFINE_DESTROY_NOTIFY(attribute_free, vgpu_attribute_free)
+
+static void read_facts(Fixture *f)
+{
+        gpu_facts_unref(f->facts);
+        f->facts = fake_pf_facts(f->pf);
+        f->t = (VgpuTarget){ .facts = f->facts, .io = f->io };
+}
+
+/* Four virtual functions that no driver has, before anything was written. */
+static Fixture with_functions(void)
+{
+        Fixture f = { .k = fake_kernel_new(), .claims = g_string_new(NULL) };
+
+        f.pci = fake_pci_new(f.k);
+        f.pf = fake_pci_add_pf(f.pci, FAKE_PF_PLAIN, "0000:03:00.0", 8, 1);
+        f.io = fake_kernel_io(f.k);
+        f.attributes = g_ptr_array_new_with_free_func(attribute_free);
+        g_assert(vgpu_io_write(f.io, GPU "/sriov_drivers_autoprobe", "0") >= 0);
+        g_assert(fake_pf_enable(f.pf, 4) >= 0);
+        return f;
+}
+
+static Fixture with_gim(void)
+{
+        Fixture f = with_functions();
+
+        f.gim = fake_gim_new(f.k, f.pf);
+        f.driver = &sriov_driver;
+        read_facts(&f);
+        return f;
+}
+
+static Fixture with_legacy(void)
+{
+        Fixture f = with_functions();
+
+        f.legacy = fake_gim_legacy_new(f.k, f.pf);
+        f.driver = &gim_legacy_driver;
+        read_facts(&f);
+        return f;
+}
+
+static void fixture_free(Fixture *f)
+{
+        instance_desc_free(f->made);
+        g_ptr_array_unref(f->attributes);
+        (void)g_string_free(f->claims, TRUE);
+        vgpud_error_done(&f->e);
+        gpu_facts_unref(f->facts);
+        vgpu_io_free(f->io);
+        fake_gim_free(f->gim);
+        fake_gim_legacy_free(f->legacy);
+        fake_pci_free(f->pci);
+        fake_kernel_free(f->k);
+}
+#define _cleanup_fixture_ _cleanup_(fixture_free)
+
+static int claim(const char *slot, const char *restore, void *userdata)
+{
+        Fixture *f = userdata;
+
+        g_string_append_printf(f->claims, "%s %s\n", slot, restore ? restore : "-");
+        return f->claim_result;
+}
+
+static int create_on(Fixture *f, const char *uuid, const char *type_id, const char *parent)
+{
+        CreateArgs args = { .uuid = uuid,
+                            .type_id = type_id,
+                            .parent = parent,
+                            .attributes = f->attributes,
+                            .claim = claim,
+                            .claim_userdata = f };
+
+        vgpud_error_done(&f->e);
+        f->made = instance_desc_free(f->made);
+        int r = f->driver->create(&f->t, &args, &f->made, &f->e);
+        if (r < 0)
+                ASSERT_NULL(f->made);
+        else
+                ASSERT_STREQ(f->made->uuid, uuid);
+        g_ptr_array_set_size(f->attributes, 0);
+        return assert_explained(r, &f->e);
+}
+
+static int create(Fixture *f, const char *uuid)
+{
+        return create_on(f, uuid, f->legacy ? "mxgpu" : "vf", NULL);
+}
+
+static void add_option(Fixture *f, const char *name, const char *value)
+{
+        g_ptr_array_add(f->attributes, vgpu_attribute_new(name, value));
+}
+
+static int create_chosen(Fixture *f, const char *offset, const char *size, const char *divider)
+{
+        add_option(f, "fb_offset", offset);
+        add_option(f, "fb_size", size);
+        add_option(f, "gfx_divider", divider);
+        return create(f, UUID_A);
+}
+
+static int destroy(Fixture *f, const InstanceDesc *d)
+{
+        vgpud_error_done(&f->e);
+        return assert_explained(f->driver->destroy(&f->t, d, &f->e), &f->e);
+}
+
+static int configure(Fixture *f, const char *mode, const char *value)
+{
+        vgpud_error_done(&f->e);
+        return assert_explained(f->driver->configure(&f->t, mode, value, &f->e), &f->e);
+}
+
+static GpuSnapshot *scan(Fixture *f)
+{
+        GpuSnapshot *s = NULL;
+
+        vgpud_error_done(&f->e);
+        ASSERT_OK(assert_explained(f->driver->scan(&f->t, &s, &f->e), &f->e));
+        return s;
+}
+
+static const VgpuMode *find_mode(const GpuSnapshot *s, const char *name)
+{
+        for (guint i = 0; i < s->modes->len; i++)
+                if (strcmp(((const VgpuMode *)s->modes->pdata[i])->name, name) == 0)
+                        return s->modes->pdata[i];
+        return NULL;
+}
+
+static char *mode_value(Fixture *f, const char *name)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(f);
+        const VgpuMode *m = find_mode(s, name);
+
+        return g_strdup(m ? m->value : "(none)");
+}
+
+static uint32_t available(Fixture *f)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(f);
+
+        return ((const VgpuType *)s->types->pdata[0])->available;
+}
+
+/* Nothing is written in it, whatever it does. */
+#define ASSERT_WRITES_NOTHING(f, code)                                 \
+        do {                                                           \
+                g_autofree char *writes_before_ = fake_writes((f)->k); \
+                code;                                                  \
+                g_autofree char *writes_after_ = fake_writes((f)->k);  \
+                ASSERT_STREQ(writes_after_, writes_before_);           \
+        } while (0)
+
+/* Partitions */
+
+static void test_modes(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+        g_autofree char *profiles = NULL, *memory = NULL;
+
+        ASSERT_EQ(sriov_driver.match(f.facts), VGPU_MATCH_PLAIN);
+        ASSERT_WRITES_NOTHING(&f, s = scan(&f));
+        ASSERT_EQ(s->modes->len, 3);
+        const VgpuMode *m = find_mode(s, PROFILE);
+        ASSERT_STREQ(m->value, "SPX");
+        /* Of two that are called CPX the number tells which is meant. */
+        profiles = g_strjoinv(" ", m->choices);
+        ASSERT_STREQ(profiles, "SPX DPX QPX profile3 profile4");
+        ASSERT_CONTAINS(m->help, "SPX 1, DPX 2, QPX 4, profile3 8, profile4 16");
+        m = find_mode(s, MEMORY);
+        ASSERT_STREQ(m->value, "NPS1");
+        memory = g_strjoinv(" ", m->choices);
+        ASSERT_STREQ(memory, "NPS1 NPS4 NPS8");
+        ASSERT_CONTAINS(m->help, "XGMI");
+        m = find_mode(s, SPATIAL);
+        ASSERT_STREQ(m->value, "QPX");
+        ASSERT_NULL(m->choices);
+        ASSERT_EQ(((const VgpuType *)s->types->pdata[0])->available, 4);
+        ASSERT_NULL(s->unprepared);
+}
+
+/* What a GPU of the same driver does not have, or does not tell, is not there. */
+static void test_modes_missing(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        fake_remove(f.k, GPU "/" MEMORY);
+        fake_remove(f.k, GPU "/accelerator_partition_profile_config");
+        s = scan(&f);
+        ASSERT_EQ(s->modes->len, 2);
+        ASSERT_STREQ(find_mode(s, PROFILE)->value, "SPX");
+        ASSERT_NULL(find_mode(s, PROFILE)->choices);
+        ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "does not say what it could be");
+        ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "cannot be read: No such file");
+        ASSERT_EQ(f.e.errnum, ENOENT);
+}
+
+/* Sentences instead of values. */
+static void test_modes_not_available(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+
+        fake_gim_fail_reads(f.gim);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_EQ(s->modes->len, 0);
+        ASSERT_WRITES_NOTHING(&f, {
+                ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EOPNOTSUPP);
+                ASSERT_CONTAINS(f.e.message, "driver gim says \"failed to get current mp mode\"");
+                ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EOPNOTSUPP);
+                ASSERT_CONTAINS(f.e.message, "failed to get current accelerator partition profile");
+        });
+}
+
+static void test_modes_of_plain(void)
+{
+        _cleanup_fixture_ Fixture f = with_functions();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        f.driver = &sriov_driver;
+        read_facts(&f);
+        s = scan(&f);
+        ASSERT_EQ(s->modes->len, 0);
+        ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EOPNOTSUPP);
+}
+
+static void test_set(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+        g_autofree char *profile = NULL, *memory = NULL, *after = NULL;
+
+        ASSERT_WRITES_NOTHING(&f, {
+                ASSERT_OK(configure(&f, PROFILE, "SPX"));
+                ASSERT_OK(configure(&f, MEMORY, "NPS1"));
+        });
+        ASSERT_OK(configure(&f, PROFILE, "QPX"));
+        profile = mode_value(&f, PROFILE);
+        ASSERT_STREQ(profile, "QPX");
+        /* The write returns before the reset has begun, and nothing can be had while it goes on. */
+        fake_gim_lag(f.gim, 2, 7);
+        ASSERT_OK(configure(&f, MEMORY, "NPS4"));
+        ASSERT_EQ(fake_count(f.k, "pause"), 9);
+        memory = mode_value(&f, MEMORY);
+        ASSERT_STREQ(memory, "NPS4");
+        after = mode_value(&f, PROFILE);
+        ASSERT_STREQ(after, "profile3");
+        assert_golden(f.k, "gim", "partitions");
+}
+
+static void test_set_bad_values(void)
+{
+        static const struct {
+                const char *mode, *value;
+                int eno;
+                const char *words;
+        } table[] = {
+                { PROFILE, "CPX", EINVAL, "it can be SPX, DPX, QPX, profile3, profile4" },
+                { PROFILE, "2", EINVAL, "it can be SPX" },
+                { MEMORY, "NPS2", EINVAL, "it can be NPS1, NPS4, NPS8" },
+                { MEMORY, "", EINVAL, "it can be NPS1" },
+                { SPATIAL, "SPX", EOPNOTSUPP, "only shown" },
+                { "reset_gpu", "1", EINVAL, "no mode \"reset_gpu\"" },
+                { "psp_vbflash", "1", EINVAL, "no mode" },
+        };
+        _cleanup_fixture_ Fixture f = with_gim();
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++)
+                ASSERT_WRITES_NOTHING(&f, {
+                        ASSERT_ERROR(configure(&f, table[i].mode, table[i].value), table[i].eno);
+                        ASSERT_CONTAINS(f.e.message, table[i].words);
+                });
+}
+
+/* Success is reported, and nothing came of it. */
+static void test_set_refused(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+
+        ASSERT_OK(configure(&f, MEMORY, "NPS4"));
+        ASSERT_ERROR(configure(&f, PROFILE, "DPX"), EIO);
+        ASSERT_CONTAINS(f.e.message, "is profile3 as before, not DPX");
+        ASSERT_CONTAINS(f.e.message, "does not go with memory_partition_mode (NPS4)");
+        ASSERT_EQ(fake_count(f.k, "pause"), 0);
+        fake_gim_refuse(f.gim);
+        ASSERT_ERROR(configure(&f, MEMORY, "NPS1"), EIO);
+        ASSERT_CONTAINS(f.e.message, "is NPS4 as before, not NPS1");
+        ASSERT_CONTAINS(f.e.message, "number of virtual functions (4)");
+        ASSERT_EQ(f.e.errnum, 0);
+}
+
+static void test_set_nps8(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+
+        ASSERT_ERROR(configure(&f, MEMORY, "NPS8"), EIO);
+        ASSERT_CONTAINS(f.e.message, "is NPS4 now, not NPS8");
+        ASSERT_CONTAINS(f.e.message, "takes one for the other");
+        ASSERT_ERROR(configure(&f, MEMORY, "NPS8"), EIO);
+        ASSERT_CONTAINS(f.e.message, "is NPS4 now, not NPS8");
+}
+
+static void test_set_lost(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+
+        fake_gim_lag(f.gim, 0, 1000);
+        ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EIO);
+        ASSERT_CONTAINS(f.e.message, "may not have come back from its reset");
+        ASSERT_CONTAINS(f.e.message, "failed to get current mp mode");
+}
+
+static void test_set_errno(void)
+{
+        static const struct {
+                int eno;
+                VgpudErrorCode code;
+                const char *words;
+        } table[] = {
+                { EINVAL, VGPUD_ERROR_FAILED, "does not understand it" },
+                { EACCES, VGPUD_ERROR_FAILED, "restrictions" },
+                { EPERM, VGPUD_ERROR_FAILED, "restrictions" },
+                { ENOENT, VGPUD_ERROR_FAILED, "no such file any more" },
+                { EIO, VGPUD_ERROR_FAILED, "the kernel's log" },
+                { ENODEV, VGPUD_ERROR_GPU_GONE, "went away" },
+                { EPROTO, VGPUD_ERROR_FAILED, "died before the answer" },
+        };
+        _cleanup_fixture_ Fixture f = with_gim();
+        g_autofree char *memory = NULL;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                fake_fail(f.k, "write", GPU "/" MEMORY, table[i].eno);
+                ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_EQ(f.e.errnum, table[i].eno);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                fake_heal(f.k);
+        }
+        /* A writer that died after it had written. */
+        fake_fail_after(f.k, "write", GPU "/" MEMORY, EPROTO);
+        ASSERT_OK(configure(&f, MEMORY, "NPS4"));
+        memory = mode_value(&f, MEMORY);
+        ASSERT_STREQ(memory, "NPS4");
+}
+
+static int unplug(FakeKernel *k, const char *path, void *data)
+{
+        fake_pf_unplug(data);
+        return 0;
+}
+
+static void test_set_gone(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+
+        fake_before(f.k, "write", GPU "/" PROFILE, unplug, f.pf);
+        ASSERT_ERROR(configure(&f, PROFILE, "QPX"), ENOLINK);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+        ASSERT_ERROR(configure(&f, PROFILE, "QPX"), ENOLINK);
+}
+
+static void test_set_in_use(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+
+        ASSERT_OK(create(&f, UUID_A));
+        ASSERT_WRITES_NOTHING(&f, {
+                ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EBUSY);
+                ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+                ASSERT_CONTAINS(f.e.message, "0000:03:00.1 of GPU 0000:03:00.0 is handed out (it is bound to "
+                                             "vfio-pci), and all of them would be reset; destroy the instance "
+                                             "first");
+                fake_hold_node(f.k, "vfio/10", 4711, "qemu-system-x86");
+                ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EBUSY);
+                ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
+        });
+        fake_hold_node(f.k, "vfio/10", 0, NULL);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_OK(configure(&f, PROFILE, "QPX"));
+}
+
+/* The first gim */
+
+static void test_legacy_match(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        ASSERT_EQ(gim_legacy_driver.match(f.facts), VGPU_MATCH_VENDOR);
+        f.facts->features = 0;
+        ASSERT_EQ(gim_legacy_driver.match(f.facts), VGPU_MATCH_NO);
+        f.facts->features = VGPU_FEATURE_GIM;
+        ASSERT_EQ(gim_legacy_driver.match(f.facts), VGPU_MATCH_NO);
+}
+
+static void test_legacy_scan(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        ASSERT_OK(create(&f, UUID_A));
+        ASSERT_WRITES_NOTHING(&f, s = scan(&f));
+        ASSERT_NULL(s->unprepared);
+        ASSERT_EQ(s->types->len, 1);
+        const VgpuType *t = s->types->pdata[0];
+        ASSERT_STREQ(t->id, "mxgpu");
+        ASSERT_STREQ(t->device_api, "vfio-pci");
+        ASSERT_EQ(t->framebuffer_bytes, (uint64_t)992 << 20);
+        ASSERT_EQ(t->max_instances, 8);
+        ASSERT_EQ(t->available, 3);
+        ASSERT_EQ(t->options->len, 3);
+        ASSERT_EQ(s->instances->len, 1);
+        const InstanceDesc *d = s->instances->pdata[0];
+        ASSERT_STREQ(d->slot, "0000:03:00.1");
+        ASSERT_STREQ(d->type_id, "mxgpu");
+        ASSERT_FALSE(d->type_guessed);
+        ASSERT_FALSE(d->half_made);
+        ASSERT_EQ(d->attributes->len, 1);
+        ASSERT_STREQ(((const VgpuAttribute *)d->attributes->pdata[0])->value, "992M");
+        /* Apart from what the model gives them they are one. */
+        InstanceDesc *made = instance_desc_copy(f.made);
+        made->uuid[0] = 0;
+        bool same = instance_desc_equal(made, d);
+        instance_desc_free(made);
+        ASSERT_TRUE(same);
+}
+
+static void test_legacy_life(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        ASSERT_OK(create(&f, UUID_A));
+        ASSERT_STREQ(f.made->slot, "0000:03:00.1");
+        ASSERT_STREQ(f.made->driver, "vfio-pci");
+        ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
+        ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        ASSERT_NULL(fake_vf_driver(f.pf, 0));
+        ASSERT_EQ(destroy(&f, f.made), 0);
+        assert_golden(f.k, "gim", "legacy-life");
+}
+
+static void test_legacy_options(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+        g_autoptr(GString) sizes = g_string_new(NULL);
+
+        ASSERT_OK(create_chosen(&f, "256M", "512M", "4"));
+        ASSERT_STREQ(((const VgpuAttribute *)f.made->attributes->pdata[0])->value, "512M");
+        ASSERT_OK(create_chosen(&f, "1G", "2G", "2"));
+        ASSERT_STREQ(f.made->slot, "0000:03:00.2");
+        /* Without options beside those with. */
+        ASSERT_ERROR(create(&f, UUID_B), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "give fb_offset, fb_size and gfx_divider");
+        ASSERT_NULL(fake_vf_override(f.pf, 2));
+        assert_golden(f.k, "gim", "legacy-options");
+}
+
+/* What gim would not notice: a piece within another one. */
+static void test_legacy_within(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+        g_autofree char *other = NULL;
+
+        ASSERT_OK(create_chosen(&f, "1G", "2G", "4"));
+        ASSERT_WRITES_NOTHING(&f, ASSERT_ERROR(create_chosen(&f, "2G", "512M", "4"), ENOSPC));
+        ASSERT_CONTAINS(f.e.message,
+                        "has 2048 MB, and driver gim does not notice when a smaller piece (512 MB)");
+        /* As large as that is noticed. */
+        ASSERT_ERROR(create_chosen(&f, "2G", "2G", "4"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "ask for another fb_offset");
+        /* Somebody else's, who has not bound it. */
+        other = fake_gim_legacy_get(f.legacy, "3072 3072 8");
+        ASSERT_STREQ(other, "0000:03:00.2");
+        ASSERT_ERROR(create_chosen(&f, "4G", "2G", "8"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "has 3072 MB");
+        /* Where sizes cannot be read nobody can tell. */
+        g_autofree char *file = g_strconcat(fake_vf_path(f.pf, 3), "/gpuvf", NULL);
+        fake_fail(f.k, "read", file, EIO);
+        ASSERT_ERROR(create_chosen(&f, "6G", "1G", "8"), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "gpuvf");
+}
+
+static void test_legacy_bad_requests(void)
+{
+        static const struct {
+                const char *uuid, *type, *parent, *name, *value;
+                VgpudErrorCode code;
+                const char *words;
+        } table[] = {
+                { "nonsense", "mxgpu", NULL, NULL, NULL, VGPUD_ERROR_INVALID, "not a UUID" },
+                { UUID_A, "vf", NULL, NULL, NULL, VGPUD_ERROR_NO_SUCH_TYPE, "offers mxgpu" },
+                { UUID_A, "mxgpu", "0000:03:00.3", NULL, NULL, VGPUD_ERROR_INVALID, "gives 0000:03:00.1 next" },
+                { UUID_A, "mxgpu", NULL, "fb_size", "512M", VGPUD_ERROR_INVALID, "go together" },
+                { UUID_A, "mxgpu", NULL, "fb_size", "240M", VGPUD_ERROR_INVALID, "256M or more" },
+                { UUID_A, "mxgpu", NULL, "fb_size", "500M", VGPUD_ERROR_INVALID, "multiple of 16M" },
+                { UUID_A, "mxgpu", NULL, "fb_size", "much", VGPUD_ERROR_INVALID, "bytes" },
+                { UUID_A, "mxgpu", NULL, "fb_offset", "0", VGPUD_ERROR_INVALID, "whole MB" },
+                { UUID_A, "mxgpu", NULL, "fb_offset", "1000000", VGPUD_ERROR_INVALID, "whole MB" },
+                { UUID_A, "mxgpu", NULL, "fb_offset", "4096T", VGPUD_ERROR_INVALID, "whole MB" },
+                { UUID_A, "mxgpu", NULL, "gfx_divider", "3", VGPUD_ERROR_INVALID, "1, 2, 4, 8 or 16" },
+                { UUID_A, "mxgpu", NULL, "gfx_divider", "32", VGPUD_ERROR_INVALID, "1, 2, 4, 8 or 16" },
+                { UUID_A, "mxgpu", NULL, "gfx_divider", "0", VGPUD_ERROR_INVALID, "1, 2, 4, 8 or 16" },
+                { UUID_A, "mxgpu", NULL, "vram_quota", "1G", VGPUD_ERROR_INVALID,
+                  "there is no option vram_quota" },
+        };
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                if (table[i].name)
+                        add_option(&f, table[i].name, table[i].value);
+                ASSERT_WRITES_NOTHING(&f,
+                                      ASSERT_ERROR(create_on(&f, table[i].uuid, table[i].type, table[i].parent),
+                                                   vgpud_error_code_to_errno(table[i].code)));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+        }
+        ASSERT_STREQ(f.claims->str, "");
+}
+
+/* Each of gim's sentences. */
+static void test_legacy_refusals(void)
+{
+        static const struct {
+                const char *says;
+                VgpudErrorCode code;
+                const char *words;
+        } table[] = {
+                { "Can't find an availible VF", VGPUD_ERROR_NO_CAPACITY, "written to relvf" },
+                { "Can't find available VF", VGPUD_ERROR_NO_CAPACITY, "written to relvf" },
+                { "Detected Active VFs. The GPU partition should be managed with three zero inputs.",
+                  VGPUD_ERROR_NO_CAPACITY, "end the guests" },
+                { "The GPU partition should be managed with three zero inputs.", VGPUD_ERROR_NO_CAPACITY,
+                  "leave the options out, or destroy the others" },
+                { "The GPU partition should be managed with three non-zero inputs.", VGPUD_ERROR_NO_CAPACITY,
+                  "one without is not possible" },
+                { "The specified GFX_partition cannot be satisfied", VGPUD_ERROR_NO_CAPACITY,
+                  "a larger gfx_divider" },
+                { "Can not allocate a frame buffer with this offset and size", VGPUD_ERROR_NO_CAPACITY,
+                  "another fb_offset" },
+                { "Invalid frame buffer offset, not in range", VGPUD_ERROR_INVALID, "pf_fb" },
+                { "Invalid frame buffer size, should be larger than 256M and aligned in 16M",
+                  VGPUD_ERROR_INVALID, "a multiple of 16M" },
+                { "Invalid GFX partition, should be power of 2 and in the range from 0 to 16",
+                  VGPUD_ERROR_INVALID, "1, 2, 4, 8 or 16" },
+                { "Invalid Parameters", VGPUD_ERROR_INVALID, "does not take these numbers" },
+                { "Not enough quota left.", VGPUD_ERROR_FAILED, "Not enough quota left." },
+                { "", VGPUD_ERROR_FAILED, "it says" },
+        };
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                g_autofree char *text = g_strdup_printf("Failed to do getvf with error: %s\n\n", table[i].says);
+                fake_gim_legacy_say(f.legacy, text);
+                ASSERT_ERROR(create(&f, UUID_A), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_NULL(fake_vf_override(f.pf, 0));
+                ASSERT_EQ(available(&f), 4);
+        }
+        fake_gim_legacy_say(f.legacy, "\n");
+        ASSERT_ERROR(create(&f, UUID_A), EIO);
+        ASSERT_CONTAINS(f.e.message, "it says nothing");
+        /* A function that is not this GPU's. */
+        fake_gim_legacy_say(f.legacy, "0000:04:00.1\n\n");
+        ASSERT_ERROR(create(&f, UUID_A), EIO);
+        ASSERT_CONTAINS(f.e.message, "\"0000:04:00.1\"");
+}
+
+static void test_legacy_errno(void)
+{
+        static const struct {
+                int eno;
+                VgpudErrorCode code;
+                const char *words;
+        } table[] = {
+                { ENOENT, VGPUD_ERROR_UNSUPPORTED, "no file getvf any more" },
+                { ENODEV, VGPUD_ERROR_GPU_GONE, "went away" },
+                { EACCES, VGPUD_ERROR_FAILED, "restrictions" },
+                { EPERM, VGPUD_ERROR_FAILED, "restrictions" },
+                { EIO, VGPUD_ERROR_FAILED, "the kernel's log" },
+                { EPROTO, VGPUD_ERROR_FAILED, "died before the answer" },
+        };
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                fake_fail(f.k, "write", GPU "/getvf", table[i].eno);
+                ASSERT_ERROR(create(&f, UUID_A), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_EQ(f.e.errnum, table[i].eno);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_NULL(fake_vf_override(f.pf, 0));
+                fake_heal(f.k);
+        }
+        /* It was written, but who wrote it died, or the answer cannot be read: it goes back. */
+        fake_fail_after(f.k, "write", GPU "/getvf", EPROTO);
+        ASSERT_ERROR(create(&f, UUID_A), EIO);
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+        fake_heal(f.k);
+        fake_fail(f.k, "read", GPU "/getvf", EIO);
+        ASSERT_ERROR(create(&f, UUID_A), EIO);
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+}
+
+/* Somebody has got one and not bound it: then gim gives the next. */
+static void test_legacy_guess(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+        g_autofree char *other = fake_gim_legacy_get(f.legacy, "0 0 0");
+
+        ASSERT_STREQ(other, "0000:03:00.1");
+        ASSERT_OK(create(&f, UUID_A));
+        ASSERT_STREQ(f.made->slot, "0000:03:00.2");
+        ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.2 -\n");
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 1));
+        assert_golden(f.k, "gim", "legacy-guess");
+}
+
+/* One that is bound although nobody got it is left alone. */
+static void test_legacy_bound_by_others(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "vfio-pci", "vfio-pci", NULL));
+        ASSERT_ERROR(create(&f, UUID_A), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "gave virtual function 0000:03:00.1");
+        ASSERT_CONTAINS(f.e.message, "vfio-pci although nobody had got it");
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "vfio-pci");
+        ASSERT_NULL(fake_vf_override(f.pf, 1));
+        /* It can be destroyed; gim has nothing to take back. */
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        ASSERT_EQ(destroy(&f, s->instances->pdata[0]), 1);
+        ASSERT_OK(create(&f, UUID_A));
+        ASSERT_STREQ(f.made->slot, "0000:03:00.1");
+}
+
+static void test_legacy_full(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        for (unsigned i = 0; i < 4; i++)
+                ASSERT_OK(create(&f, UUID_A));
+        ASSERT_EQ(available(&f), 0);
+        ASSERT_ERROR(create(&f, UUID_B), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "of 4 virtual functions 4 are handed out; destroy one first");
+        ASSERT_FALSE(strstr(f.e.message, "enable-vfs"));
+}
+
+static void test_legacy_claim_fails(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        f.claim_result = -EROFS;
+        ASSERT_WRITES_NOTHING(&f, ASSERT_ERROR(create(&f, UUID_A), EIO));
+        ASSERT_CONTAINS(f.e.message, "nothing was done");
+        ASSERT_EQ(f.e.errnum, EROFS);
+}
+
+static void test_legacy_bind_fails(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        fake_pci_fail_probe(f.pci, "vfio-pci", EIO);
+        ASSERT_ERROR(create(&f, UUID_A), EIO);
+        ASSERT_CONTAINS(f.e.message, "cannot be bound to driver vfio-pci");
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        assert_golden(f.k, "gim", "legacy-rollback");
+        /* And gim does not take it back. */
+        fake_fail(f.k, "write", GPU "/relvf", EIO);
+        ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
+        ASSERT_CONTAINS(f.e.message, "could not be returned");
+        fake_heal(f.k);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        const InstanceDesc *d = s->instances->pdata[0];
+        ASSERT_TRUE(d->half_made);
+        ASSERT_EQ(destroy(&f, d), 1);
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+}
+
+/* Whoever was killed left a mark; whether gim had been asked by then shows when it is given back. */
+static void test_legacy_killed(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        for (unsigned asked = 0; asked < 2; asked++) {
+                ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], NULL, "vfio-pci", NULL));
+                if (asked)
+                        ASSERT_OK(vgpu_io_write(f.io, GPU "/getvf", "0 0 0"));
+                s = gpu_snapshot_unref(s);
+                s = scan(&f);
+                ASSERT_EQ(s->instances->len, 1);
+                const InstanceDesc *d = s->instances->pdata[0];
+                ASSERT_TRUE(d->half_made);
+                ASSERT_EQ(fake_gim_legacy_is_taken(f.legacy, 0), asked > 0);
+                ASSERT_EQ(destroy(&f, d), 1);
+                ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+                ASSERT_NULL(fake_vf_override(f.pf, 0));
+        }
+}
+
+static void test_legacy_restores(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        ASSERT_OK(vgpu_io_write(f.io, GPU "/sriov_drivers_autoprobe", "1"));
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "accelvf", NULL, NULL));
+        ASSERT_OK(create(&f, UUID_A));
+        ASSERT_STREQ(f.claims->str, "0000:03:00.1 driver=accelvf\n");
+        ASSERT_STREQ(f.made->restore, "driver=accelvf");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+}
+
+static void test_legacy_destroy_in_use(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        ASSERT_OK(create(&f, UUID_A));
+        fake_hold_node(f.k, "vfio/10", 4711, "qemu-system-x86");
+        ASSERT_WRITES_NOTHING(&f, {
+                ASSERT_ERROR(destroy(&f, f.made), EBUSY);
+                ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
+                fake_gim_legacy_run(f.legacy, 0, true);
+                ASSERT_ERROR(destroy(&f, f.made), EBUSY);
+                ASSERT_CONTAINS(f.e.message, "driver of a guest runs on it, and process 4711");
+                /* Its virtual machine has ended otherwise than by shutting it down. */
+                fake_hold_node(f.k, "vfio/10", 0, NULL);
+                ASSERT_ERROR(destroy(&f, f.made), EBUSY);
+                ASSERT_CONTAINS(f.e.message, "nobody has it open");
+        });
+        ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
+        fake_gim_legacy_run(f.legacy, 0, false);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+}
+
+static void test_legacy_release_fails(void)
+{
+        static const struct {
+                const char *says;
+                VgpudErrorCode code;
+                const char *words;
+        } table[] = {
+                { "Failed to do relvf with error: Failed to release VF. The VF is still in use.\n\n",
+                  VGPUD_ERROR_IN_USE, "driver of a guest has not ended" },
+                { "Failed to do relvf with error: Failed to release VF. The specified VF cannot be found.\n\n",
+                  VGPUD_ERROR_FAILED, "cannot be found" },
+                { "Failed to do relvf with error: Invalid Parameters\n\n", VGPUD_ERROR_FAILED,
+                  "Invalid Parameters" },
+                { "\n", VGPUD_ERROR_FAILED, "it says nothing" },
+        };
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        ASSERT_OK(create(&f, UUID_A));
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                fake_gim_legacy_say(f.legacy, table[i].says);
+                ASSERT_ERROR(destroy(&f, f.made), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                /* It is an instance still, and can be destroyed again. */
+                ASSERT_STREQ(fake_vf_override(f.pf, 0), "vfio-pci");
+                ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
+        }
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+}
+
+/* Without a driver_override of its own it gets one, so that it is seen until gim has it back. */
+static void test_legacy_destroy_bound_otherwise(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        ASSERT_OK(create(&f, UUID_A));
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "vfio-pci", NULL, NULL));
+        fake_gim_legacy_say(f.legacy, "nonsense\n");
+        ASSERT_ERROR(destroy(&f, f.made), EIO);
+        ASSERT_STREQ(fake_vf_override(f.pf, 0), "vfio-pci");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+}
+
+static void test_legacy_gone(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        ASSERT_OK(create(&f, UUID_A));
+        InstanceDesc *d = g_steal_pointer(&f.made);
+        fake_before(f.k, "write", GPU "/getvf", unplug, f.pf);
+        int r = create(&f, UUID_B), q = destroy(&f, d);
+        instance_desc_free(d);
+        ASSERT_ERROR(r, ENOLINK);
+        ASSERT_EQ(q, 0);
+        GpuSnapshot *s = NULL;
+        ASSERT_ERROR(gim_legacy_driver.scan(&f.t, &s, &f.e), ENOLINK);
+}
+
+static void test_legacy_unprepared(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        fake_pci_remove_driver(f.pci, "vfio-pci");
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_CONTAINS(s->unprepared, "modprobe vfio-pci");
+        ASSERT_ERROR(create(&f, UUID_A), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "modprobe vfio-pci");
+        ASSERT_STREQ(f.claims->str, "");
+        uint32_t n = 0;
+        ASSERT_ERROR(gim_legacy_driver.set_vfs(&f.t, 2, &n, &f.e), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "vf_num");
+}
+
+static void test_legacy_no_iommu(void)
+{
+        _cleanup_fixture_ Fixture f = with_functions();
+
+        ASSERT_OK(fake_pf_enable(f.pf, 0));
+        fake_pf_set_iommu(f.pf, false, false);
+        ASSERT_OK(fake_pf_enable(f.pf, 2));
+        f.legacy = fake_gim_legacy_new(f.k, f.pf);
+        f.driver = &gim_legacy_driver;
+        read_facts(&f);
+        ASSERT_ERROR(create(&f, UUID_A), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "intel_iommu=on");
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+}
+
+int main(void)
+{
+        TEST(test_modes);
+        TEST(test_modes_missing);
+        TEST(test_modes_not_available);
+        TEST(test_modes_of_plain);
+        TEST(test_set);
+        TEST(test_set_bad_values);
+        TEST(test_set_refused);
+        TEST(test_set_nps8);
+        TEST(test_set_lost);
+        TEST(test_set_errno);
+        TEST(test_set_gone);
+        TEST(test_set_in_use);
+        TEST(test_legacy_match);
+        TEST(test_legacy_scan);
+        TEST(test_legacy_life);
+        TEST(test_legacy_options);
+        TEST(test_legacy_within);
+        TEST(test_legacy_bad_requests);
+        TEST(test_legacy_refusals);
+        TEST(test_legacy_errno);
+        TEST(test_legacy_guess);
+        TEST(test_legacy_bound_by_others);
+        TEST(test_legacy_full);
+        TEST(test_legacy_claim_fails);
+        TEST(test_legacy_bind_fails);
+        TEST(test_legacy_killed);
+        TEST(test_legacy_restores);
+        TEST(test_legacy_destroy_in_use);
+        TEST(test_legacy_release_fails);
+        TEST(test_legacy_destroy_bound_otherwise);
+        TEST(test_legacy_gone);
+        TEST(test_legacy_unprepared);
+        TEST(test_legacy_no_iommu);
+        return tests_end();
+}
