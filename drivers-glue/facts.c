@@ -317,24 +317,33 @@ static gint compare_vfs(gconstpointer a, gconstpointer b)
         return v->index < w->index ? -1 : v->index > w->index;
 }
 
-/* A link that goes while it is read counts, but leads nowhere: what follows it has its own way to notice. */
-static void read_vfs(VgpuIo *io, GpuFacts *f, char **names)
+/* The links are what is counted, because a reader of sriov_numvfs waits for as long as somebody else changes
+ * the number. */
+int vgpu_vfs_read(VgpuIo *io, const char *path, char **names, GPtrArray *vfs, uint32_t *ret_links)
 {
-        uint32_t index;
+        uint32_t links = 0, index;
+        int problem = 0;
 
         for (; *names; names++) {
-                g_autofree char *link = NULL, *path = NULL, *name = NULL;
+                g_autofree char *link = NULL, *vf = NULL, *name = NULL;
+                int r;
 
                 if (!g_str_has_prefix(*names, "virtfn") || parse_u32(*names + strlen("virtfn"), 10, &index) < 0)
                         continue;
-                f->enabled_vfs++;
-                link = g_strdup_printf("%s/%s", f->path, *names);
-                if (vgpu_io_resolve_link(io, link, &path) < 0)
+                links++;
+                link = g_strdup_printf("%s/%s", path, *names);
+                r = vgpu_io_resolve_link(io, link, &vf);
+                if (r < 0) {
+                        if (!vgpu_io_is_gone(r))
+                                problem = r;
                         continue;
-                name = g_path_get_basename(path);
-                g_ptr_array_add(f->vfs, vgpu_vf_new(index, name, path));
+                }
+                name = g_path_get_basename(vf);
+                g_ptr_array_add(vfs, vgpu_vf_new(index, name, vf));
         }
-        g_ptr_array_sort(f->vfs, compare_vfs);
+        g_ptr_array_sort(vfs, compare_vfs);
+        *ret_links = links;
+        return problem;
 }
 
 static bool contains(char **names, const char *name)
@@ -465,7 +474,7 @@ int gpu_facts_read(VgpuIo *io, const GpuSeed *seed, const GPtrArray *mdev_parent
         f = gpu_facts_new(seed->name, seed->path);
         f->vendor_name = g_strdup(seed->vendor_name);
         f->device_name = g_strdup(seed->device_name);
-        read_vfs(io, f, names);
+        (void)vgpu_vfs_read(io, f->path, names, f->vfs, &f->enabled_vfs); /* the rest of them count */
         if (seed->admitted)
                 f->features |= VGPU_FEATURE_ADMITTED;
         for (guint i = 0; mdev_parents && i < mdev_parents->len; i++) {

@@ -94,6 +94,10 @@ MdevParent *mdev_parent_free(MdevParent *p);
 
 VgpuVf *vgpu_vf_new(uint32_t index, const char *name, const char *path);
 VgpuVf *vgpu_vf_free(VgpuVf *v);
+/* The virtual functions of the GPU at this path, whose folder contains these names: they are added to `vfs`
+ * (VgpuVf, owned), sorted by index. *ret_links counts also those whose link goes while it is read. 0, or the
+ * error of a link that cannot be followed for another reason; all others have been added then. */
+int vgpu_vfs_read(VgpuIo *io, const char *path, char **names, GPtrArray *vfs, uint32_t *ret_links);
 /* The virtual function of that sysfs name; NULL if it is none of this GPU's. */
 const VgpuVf *gpu_facts_find_vf(const GpuFacts *f, const char *name);
 

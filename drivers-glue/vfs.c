@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Virtual functions: how many there are. The rules are those of Linux drivers/pci/iov.c; what was written
- * counts for nothing until it was looked up. */
+ * counts for nothing until it was looked up, by the links to the functions: sriov_numvfs is written only. Its
+ * reader takes the lock of the device (Linux 6.1), cannot be killed while it waits for that, and somebody else
+ * who disables functions keeps it until the last one is let go. */
 
 #include "drivers-glue/vfs.h"
 
@@ -52,32 +54,27 @@ static int read_number(const Change *c, const char *name, uint32_t *ret)
         return r < 0 ? r : parse_u32(text, 10, ret);
 }
 
-/* The functions that there are now. One whose link goes while it is read is on its way out. */
-static int list_vfs(const Change *c, GPtrArray **ret)
+/* The functions that there are now, and how many links to some. */
+static int list_vfs(const Change *c, GPtrArray **ret, uint32_t *ret_links)
 {
         g_autoptr(GPtrArray) vfs = g_ptr_array_new_with_free_func(free_vf);
         g_auto(GStrv) names = NULL;
         int r = vgpu_io_list(c->io, c->facts->path, &names);
 
-        if (r < 0)
-                return r;
-        for (char **n = names; *n; n++) {
-                g_autofree char *link = g_strdup_printf("%s/%s", c->facts->path, *n), *path = NULL,
-                                *name = NULL;
-                uint32_t index;
+        if (r >= 0)
+                r = vgpu_vfs_read(c->io, c->facts->path, names, vfs, ret_links);
+        if (r >= 0)
+                *ret = g_steal_pointer(&vfs);
+        return r;
+}
 
-                if (!g_str_has_prefix(*n, "virtfn") || parse_u32(*n + strlen("virtfn"), 10, &index) < 0)
-                        continue;
-                r = vgpu_io_resolve_link(c->io, link, &path);
-                if (vgpu_io_is_gone(r))
-                        continue;
-                if (r < 0)
-                        return r;
-                name = g_path_get_basename(path);
-                g_ptr_array_add(vfs, vgpu_vf_new(index, name, path));
-        }
-        *ret = g_steal_pointer(&vfs);
-        return 0;
+/* 0 also when nobody can tell. */
+static uint32_t count_vfs(const Change *c)
+{
+        g_autoptr(GPtrArray) vfs = NULL;
+        uint32_t links = 0;
+
+        return list_vfs(c, &vfs, &links) < 0 ? 0 : links;
 }
 
 static bool driver_is(const Change *c, const char *name)
@@ -105,10 +102,7 @@ static int look(Change *c, VgpudError *reterr)
                                               c->facts->name);
         if (r < 0)
                 return cannot_read(c, "sriov_totalvfs", r, reterr);
-        r = read_number(c, "sriov_numvfs", &c->before);
-        if (r < 0)
-                return cannot_read(c, "sriov_numvfs", r, reterr);
-        r = list_vfs(c, &c->vfs);
+        r = list_vfs(c, &c->vfs, &c->before);
         if (r < 0)
                 return cannot_read(c, "virtfn*", r, reterr);
         return 0;
@@ -238,7 +232,7 @@ static int refuse_loads(const Change *c, GArray *kept, VgpudError *reterr)
 int vfs_refuse_loads(VgpuTarget *t, const char *fate, GArray *kept, VgpudError *reterr)
 {
         _cleanup_(change_done) Change c = { .io = t->io, .t = t, .facts = t->facts, .fate = fate };
-        int r = list_vfs(&c, &c.vfs);
+        int r = list_vfs(&c, &c.vfs, &c.before);
 
         if (r < 0)
                 return cannot_read(&c, "virtfn*", r, reterr);
@@ -268,9 +262,9 @@ static int explain_no_sriov(const Change *c, int r, VgpudError *reterr)
 
 static int explain_busy(const Change *c, uint32_t count, int r, VgpudError *reterr)
 {
-        uint32_t now = 0;
+        uint32_t now = count_vfs(c);
 
-        if (read_number(c, "sriov_numvfs", &now) >= 0 && now > 0 && count > 0)
+        if (now > 0 && count > 0)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, r,
                                               "somebody else has enabled %" PRIu32
                                               " virtual functions of GPU %s in "
@@ -375,25 +369,19 @@ static int explain_write(const Change *c, uint32_t count, int r, VgpudError *ret
                                       driver, count, gpu, after, g_strerror(-r), why);
 }
 
-/* As many are to be enabled now as both the kernel's number and its links say; *ret is the number. */
+/* As many are to be enabled now, and stay; *ret is the number. */
 static int verify_count(const Change *c, uint32_t count, uint32_t *ret, VgpudError *reterr)
 {
         g_autoptr(GPtrArray) vfs = NULL;
-        uint32_t now;
-        int r;
+        uint32_t now = 0;
+        int r = list_vfs(c, &vfs, &now);
 
-        r = read_number(c, "sriov_numvfs", &now);
-        if (r < 0)
-                return cannot_read(c, "sriov_numvfs", r, reterr);
-        r = list_vfs(c, &vfs);
         if (r < 0)
                 return cannot_read(c, "virtfn*", r, reterr);
         if (now == count && vfs->len == count) {
                 *ret = now;
                 return 0;
         }
-        if (vfs->len < now)
-                now = vfs->len;
         if (count == 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                         "the kernel reported success, but GPU %s still has %" PRIu32
@@ -409,11 +397,10 @@ static int write_count(const Change *c, uint32_t count, VgpudError *reterr)
 {
         g_autofree char *path = g_strconcat(c->facts->path, "/sriov_numvfs", NULL);
         g_autofree char *value = g_strdup_printf("%" PRIu32, count);
-        uint32_t now;
         int r = vgpu_io_write_guarded(c->io, path, value);
 
         /* A writer that died did so after its write(2), or before it: a process cannot end inside. */
-        if (r == -EPROTO && read_number(c, "sriov_numvfs", &now) >= 0 && now == count)
+        if (r == -EPROTO && vgpu_io_exists(c->io, c->facts->path) && count_vfs(c) == count)
                 r = 0;
         return r < 0 ? explain_write(c, count, r, reterr) : 0;
 }
@@ -433,6 +420,8 @@ static int enable(const Change *c, VgpudError *reterr)
                 return cannot_read(c, "sriov_drivers_autoprobe", r, reterr);
         if (r >= 0 && strcmp(before, "0") != 0) {
                 r = vgpu_io_write(c->io, path, "0");
+                if (vgpu_io_is_gone(r))
+                        return gpu_gone(c, r, reterr);
                 if (r < 0)
                         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                                       "the host's drivers cannot be kept from the new virtual "

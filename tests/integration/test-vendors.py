@@ -571,6 +571,24 @@ class Errors(host.HostTest):
                 self.explained("Failed", h.bus.gpu(XE).start("SetVfs", 0, wait=True), ("refused to disable",))
                 self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 2)
 
+    def test_somebody_else_disables(self):
+        """Whoever reads sriov_numvfs then waits, and cannot be killed (Linux 6.1): nobody here does."""
+        h = self.host("xe")
+        h.vgpuctl("enable-vfs", XE, "3")
+        h.sim.fault(f"disable:{XE}:hang:1")
+        other = h.sim.popen(["sh", "-c", f"echo 0 > /sys/bus/pci/devices/{XE}/sriov_numvfs"])
+        h.hanging(1)
+        names = h.sim.run(["ls", f"/sys/bus/pci/devices/{XE}"], capture_output=True).stdout.split()
+        links = sum(name.startswith("virtfn") for name in names)
+        self.assertIn(links, (1, 2))
+        self.assertEqual(h.vgpuctl("enable-vfs", XE, str(links)).status, 0)  # as many as there are: nothing to be done
+        h.bus.gpu(XE).call("Rescan", wait=True)
+        h.hanging(1)
+        h.sim.ctl("release")
+        self.assertEqual(other.wait(bus.DEADLINE), 0)
+        bus.wait(lambda: h.bus.gpu(XE).get("EnabledVfs") == 0, "all are gone")
+        self.assertEqual(h.vgpuctl("enable-vfs", XE, "2").status, 0)
+
     def test_unreadable_quota(self):
         """Where the parts of a GPU do not agree on a quota, that is what is shown of it."""
         h = self.host("xe")

@@ -159,10 +159,11 @@ static bool is_running(Fixture *f, void *job)
 static Job *start_hanging(Fixture *f, Outcome *o)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
-        g_autofree char *path = g_strconcat(fake_pf_path(f->fake_pfs->pdata[0]), "/sriov_numvfs", NULL);
+        g_autofree char *path =
+                        g_strconcat(fake_pf_path(f->fake_pfs->pdata[0]), "/sriov_drivers_autoprobe", NULL);
         Job *job;
 
-        fake_hang(f->kernel, "read", path);
+        fake_hang(f->kernel, "write", path);
         g_assert(manager_set_vfs(f->manager, gpu(f), 2, 0, 0, &job, &error) >= 0);
         outcome_of(o, job);
         g_assert(fixture_wait(f, is_running, job));

@@ -296,20 +296,33 @@ static int store_nothing(FakeKernel *k, const char *path, void *data, const char
         return 0;
 }
 
-static int show_two(FakeKernel *k, const char *path, void *data, char **ret)
-{
-        *ret = g_strdup("2\n");
-        return 0;
-}
-
 static void test_nothing_happens(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
 
         ASSERT_OK(set(&f, 2));
-        fake_add_attribute(f.k, PF "/sriov_numvfs", show_two, store_nothing, NULL);
+        fake_add_attribute(f.k, PF "/sriov_numvfs", NULL, store_nothing, NULL);
         ASSERT_ERROR(set(&f, 0), EIO);
         ASSERT_CONTAINS(f.e.message, "still has 2 virtual functions");
+        ASSERT_ERROR(set(&f, 3), EIO);
+}
+
+/* A function that cannot be looked at may be in use; one that goes is not. */
+static void test_odd_link(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        ASSERT_OK(set(&f, 2));
+        fake_fail(f.k, "link", PF "/virtfn1", EACCES);
+        ASSERT_ERROR(set(&f, 0), EIO);
+        ASSERT_CONTAINS(f.e.message, "Permission denied");
+        fake_heal(f.k);
+        ASSERT_EQ(set(&f, 2), 0); /* as it was */
+        fake_fail(f.k, "link", PF "/virtfn1", ENOENT);
+        ASSERT_OK(set(&f, 0));
+        fake_heal(f.k);
+        read_facts(&f);
+        ASSERT_EQ(f.facts->vfs->len, 0);
 }
 
 /* Somebody else is quicker. */
@@ -352,9 +365,12 @@ static void test_going(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
 
-        fake_fail(f.k, "read", PF "/sriov_numvfs", ENODEV);
+        fake_fail(f.k, "read", PF "/sriov_totalvfs", ENODEV);
         ASSERT_ERROR(set(&f, 2), ENOLINK);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+        fake_heal(f.k);
+        fake_fail(f.k, "write", PF "/sriov_drivers_autoprobe", ENODEV);
+        ASSERT_ERROR(set(&f, 2), ENOLINK);
 }
 
 /* In use */
@@ -774,6 +790,7 @@ int main(int argc, char **argv)
         TEST(test_gim);
         TEST(test_writer_died);
         TEST(test_nothing_happens);
+        TEST(test_odd_link);
         TEST(test_race);
         TEST(test_gone);
         TEST(test_going);
