@@ -405,6 +405,7 @@ static void gpu_finish_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
                         t->key = vgpu_type_make_key(t, gpu->facts->vendor);
         }
         gpu_snapshot_seal(snapshot);
+        place_apply_rules(gpu, snapshot);
         known_types_learn(gpu->manager->known_types, gpu->facts, snapshot);
 }
 

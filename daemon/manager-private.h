@@ -59,6 +59,8 @@ int manager_check_gpu(const Gpu *gpu, VgpudError *reterr); /* it can be asked fo
 int place_resolve(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
                   VgpudError *reterr);
 int place_check_type(Manager *m, const Gpu *gpu, const VgpuType *type, VgpudError *reterr);
+/* None can be made of the types that the configuration keeps from the GPU, and why. */
+void place_apply_rules(const Gpu *gpu, GpuSnapshot *snapshot);
 
 /* gpu.c */
 Gpu *gpu_new(Manager *m, const GpuFacts *facts);

@@ -44,21 +44,45 @@ static char **names_of(const VgpuType *type)
         return g_strv_builder_end(names);
 }
 
-int place_check_type(Manager *m, const Gpu *gpu, const VgpuType *type, VgpudError *reterr)
+/* Why the rules keep this type from the GPU they are of; NULL: they do not. */
+static char *refuse_type(PlacementCandidate *rules, const VgpuType *type)
 {
-        PlacementCandidate c = { .gpu = gpu_name(gpu) };
-        g_autofree char *reason = NULL;
         g_auto(GStrv) names = NULL;
 
-        apply_rules(m->config, &c);
-        if (!needs_names(&c))
-                return 0;
+        if (!needs_names(rules))
+                return NULL;
         names = names_of(type);
-        c.type_names = (const char *const *)names;
-        reason = placement_check_type(&c);
+        rules->type_names = (const char *const *)names;
+        return placement_check_type(rules);
+}
+
+int place_check_type(Manager *m, const Gpu *gpu, const VgpuType *type, VgpudError *reterr)
+{
+        PlacementCandidate rules = { .gpu = gpu_name(gpu) };
+        g_autofree char *reason = NULL;
+
+        apply_rules(m->config, &rules);
+        reason = refuse_type(&rules, type);
         return reason ? vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s is not to have %s: %s",
                                          gpu_name(gpu), type->id, reason)
                       : 0;
+}
+
+void place_apply_rules(const Gpu *gpu, GpuSnapshot *snapshot)
+{
+        PlacementCandidate rules = { .gpu = gpu_name(gpu) };
+
+        apply_rules(gpu->manager->config, &rules);
+        for (guint i = 0; i < snapshot->types->len; i++) {
+                VgpuType *t = snapshot->types->pdata[i];
+                char *reason = refuse_type(&rules, t);
+
+                if (!reason)
+                        continue;
+                t->available = 0;
+                g_free(t->why_not);
+                t->why_not = reason;
+        }
 }
 
 /* ---- candidates ---- */

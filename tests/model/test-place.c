@@ -129,6 +129,12 @@ static void test_rules(void)
         /* The rule holds for who names the GPU, too; what is spare is for who does. */
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "i915-GVTg_V5_4", .gpu = A), VGPUD_ERROR_UNSUPPORTED,
                             "forbid=GVTg_V5_4");
+        /* So none can be made of it, and that is shown; what others make of it counts as ever. */
+        const VgpuType *t = gpu_snapshot_find_type(manager_get_gpu(f.manager, A)->snapshot, "GVTg_V5_4", NULL);
+        ASSERT_EQ(t->available, 0);
+        ASSERT_CONTAINS(t->why_not, "its configuration has forbid=GVTg_V5_4");
+        t = gpu_snapshot_find_type(manager_get_gpu(f.manager, A)->snapshot, "GVTg_V5_8", NULL);
+        ASSERT_TRUE(t->available > 0);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4", .gpu = B), uuid), VGPUD_ERROR_NONE);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY, "no room for another");
 }
