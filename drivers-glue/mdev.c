@@ -12,36 +12,26 @@
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
 #include "drivers-glue/mdev-parse.h"
-#include "drivers-glue/nvidia-capacity.h"
+#include "drivers-glue/mdev-room.h"
 #include "drivers-glue/nvidia-nvml.h"
 #include "drivers-glue/type-name.h"
 #include "drivers-glue/vfio-util.h"
 #include "drivers-glue/vfs.h"
 
 #define DEVICE_API "vfio-pci"
-/* Types named in one message. */
-#define NAMES_IN_MESSAGE_MAX 8
 
-/* The device, its driver or the attribute went away since it was seen: an attribute of a device that is being
- * removed answers ENODEV, and has gone soon after. */
 static VgpuMatch mdev_match(const GpuFacts *facts)
 {
         return facts->mdev_parents->len > 0 ? VGPU_MATCH_GENERIC : VGPU_MATCH_NO;
 }
 
+/* The device, its driver or the attribute went away since it was seen: an attribute of a device that is being
+ * removed answers ENODEV, and has gone soon after. */
 static int gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr)
 {
         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
                                       "GPU %s or its driver went away, or the driver is being unloaded",
                                       facts->name);
-}
-
-static bool parents_are_vfs(const GpuFacts *facts)
-{
-        for (guint i = 0; i < facts->mdev_parents->len; i++)
-                if (((const MdevParent *)facts->mdev_parents->pdata[i])->physfn)
-                        return true;
-        return false;
 }
 
 /* scan */
@@ -196,92 +186,6 @@ static int scan_parent(Scan *s, const MdevParent *p)
         return 0;
 }
 
-static const VgpuType *find_type_by_id(const GpuSnapshot *s, const char *id)
-{
-        for (guint i = 0; id && i < s->types->len; i++) {
-                const VgpuType *t = s->types->pdata[i];
-                if (strcmp(t->id, id) == 0)
-                        return t;
-        }
-        return NULL;
-}
-
-static uint64_t to_mb(uint64_t bytes)
-{
-        return bytes >> 20;
-}
-
-/* What the existing instances have taken of the budget that all types share. */
-static void append_use(GString *text, const GpuSnapshot *s)
-{
-        uint64_t low = 0, high = 0, fences = 0;
-
-        for (guint i = 0; i < s->instances->len; i++) {
-                const VgpuType *t = find_type_by_id(s, ((const InstanceDesc *)s->instances->pdata[i])->type_id);
-                if (!t)
-                        continue;
-                low += t->low_gm_bytes;
-                high += t->high_gm_bytes;
-                fences += t->fences;
-        }
-        g_string_append_printf(text, "it has %u instance%s", s->instances->len,
-                               s->instances->len > 1 ? "s" : "");
-        if (low > 0)
-                g_string_append_printf(text,
-                                       ", which together use %" PRIu64 " MB of aperture, %" PRIu64
-                                       " MB of other graphics memory and %" PRIu64 " fences",
-                                       to_mb(low), to_mb(high), fences);
-}
-
-/* Where the parents are not virtual functions, available_instances is the whole truth; why it is 0 the drivers
- * do not say, but what takes the room can be seen. */
-static void say_why_not(GpuSnapshot *s)
-{
-        for (guint i = 0; i < s->types->len; i++) {
-                VgpuType *t = s->types->pdata[i];
-                GString *text;
-
-                if (t->available > 0 || t->why_not)
-                        continue;
-                text = g_string_new(NULL);
-                if (s->instances->len == 0)
-                        g_string_append(text,
-                                        "the driver says that it has no room for one, although there is no "
-                                        "instance; see the kernel's log for why");
-                else
-                        append_use(text, s);
-                if (t->low_gm_bytes > 0)
-                        g_string_append_printf(text,
-                                               "; one more needs %" PRIu64 " MB of aperture, %" PRIu64
-                                               " MB of other graphics memory and %" PRIu32 " fences",
-                                               to_mb(t->low_gm_bytes), to_mb(t->high_gm_bytes), t->fences);
-                t->why_not = g_string_free(text, FALSE);
-        }
-}
-
-/* Each virtual function says that it has room for one, also when the GPU has not that many. Only NVIDIA's
- * driver registers types on virtual functions, each of which takes one instance. */
-static void cap_available(VgpuTarget *t, GpuSnapshot *s)
-{
-        uint32_t n = t->facts->mdev_parents->len, used = s->instances->len;
-        _cleanup_(nvml_answer_freep) NvmlAnswer *nvml = NULL;
-
-        if (!parents_are_vfs(t->facts))
-                return;
-        nvml = nvml_query(t);
-        if (nvml)
-                nvml_add_modes(nvml, s);
-        nvidia_capacity(&(NvidiaBudget){
-                        .types = s->types,
-                        .instances = s->instances,
-                        .n_vfs = n,
-                        .free_vfs = n > used ? n - used : 0,
-                        .framebuffer_bytes = nvml ? nvml->framebuffer_bytes : 0,
-                        .heterogeneous = nvml ? nvml->heterogeneous : -1,
-                        .mig = nvml ? nvml->mig : -1,
-        });
-}
-
 static int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
@@ -302,8 +206,7 @@ static int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         }
         if (alive == 0)
                 return gpu_gone(t->facts, r, reterr);
-        cap_available(t, snapshot);
-        say_why_not(snapshot);
+        mdev_room_find(t, snapshot);
         gpu_snapshot_seal(snapshot);
         *ret = g_steal_pointer(&snapshot);
         return 0;
@@ -317,60 +220,17 @@ static int fail(VgpudError *reterr, VgpudErrorCode code, int r, const char *text
                      : vgpud_error_setf(reterr, code, "%s", text);
 }
 
-static void append_still_possible(GString *text, const GpuSnapshot *s, const char *refused)
-{
-        guint n = 0;
-
-        for (guint i = 0; i < s->types->len; i++) {
-                const VgpuType *t = s->types->pdata[i];
-                if (t->available == 0 || n == NAMES_IN_MESSAGE_MAX || strcmp(t->id, refused) == 0)
-                        continue;
-                g_string_append_printf(text, "%s%s (%" PRIu32 ")", n > 0 ? ", " : "; still possible: ", t->id,
-                                       t->available);
-                n++;
-        }
-        if (n == 0)
-                g_string_append(text, s->instances->len > 0 ? "; destroy one first"
-                                                            : "; see the kernel's log for why");
-}
-
 /* r: what the kernel answered, 0 when it was not asked. */
 static int no_capacity(VgpuTarget *t, const CreateArgs *args, int r, VgpudError *reterr)
 {
-        const char *type_id = args->type_id;
-        const VgpuType *wanted;
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
-        GString *text;
-        int q;
+        g_autofree char *text = NULL;
+        int q = mdev_scan(t, &s, reterr);
 
-        q = mdev_scan(t, &s, reterr);
         if (q < 0)
                 return q;
-        text = g_string_new(NULL);
-        wanted = find_type_by_id(s, type_id);
-        if (args->parent && wanted && wanted->available > 0) {
-                g_string_printf(text,
-                                "there is no room for another %s on %s, but other parents of GPU %s have room "
-                                "for "
-                                "%" PRIu32,
-                                type_id, args->parent, t->facts->name, wanted->available);
-                q = fail(reterr, VGPUD_ERROR_NO_CAPACITY, r, text->str);
-                (void)g_string_free(text, TRUE);
-                return q;
-        }
-        g_string_printf(text, "there is no room for another %s on GPU %s", type_id, t->facts->name);
-        if (s->instances->len == 0)
-                g_string_append(text, ", although it has no instance");
-        else {
-                g_string_append(text, ": ");
-                append_use(text, s);
-        }
-        if (parents_are_vfs(t->facts) && wanted && wanted->why_not)
-                g_string_append_printf(text, "; %s", wanted->why_not);
-        append_still_possible(text, s, type_id);
-        q = fail(reterr, VGPUD_ERROR_NO_CAPACITY, r, text->str);
-        (void)g_string_free(text, TRUE);
-        return q;
+        text = mdev_room_refuse(t->facts, s, args->type_id, args->parent);
+        return fail(reterr, VGPUD_ERROR_NO_CAPACITY, r, text);
 }
 
 /* 0 when no instance of that UUID exists, on whatever parent. */
@@ -383,8 +243,7 @@ static int refuse_existing(VgpuIo *io, const char *uuid, int r, VgpudError *rete
                 if (r >= 0)
                         return 0;
                 text = g_strdup_printf("the kernel says that an instance of UUID %s exists, but does not show "
-                                       "where; it may "
-                                       "be on its way out",
+                                       "where; it may be on its way out",
                                        uuid);
                 return fail(reterr, VGPUD_ERROR_EXISTS, r, text);
         }
@@ -392,8 +251,7 @@ static int refuse_existing(VgpuIo *io, const char *uuid, int r, VgpudError *rete
         parent = g_path_get_basename(parent_path);
         (void)read_optional_link_name(io, path, "mdev_type", &type_id);
         text = g_strdup_printf("an instance of UUID %s exists already: of type %s on %s; choose another UUID, "
-                               "or none to "
-                               "get a new one",
+                               "or none to get a new one",
                                uuid, type_id ? type_id : "(unknown)", parent);
         return fail(reterr, VGPUD_ERROR_EXISTS, r, text);
 }
@@ -414,8 +272,7 @@ static int check_args(const CreateArgs *args, VgpudError *reterr)
                 if (!vgpu_attribute_name_is_valid(a->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "attribute %u: not the name of a vendor's attribute; expected "
-                                                "is one like "
-                                                "\"nvidia/vgpu_params\"",
+                                                "is one like \"nvidia/vgpu_params\"",
                                                 i + 1);
                 if (!a->value[0] || strlen(a->value) > VGPU_IO_ATTR_MAX)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
@@ -617,8 +474,7 @@ static int verify(VgpuTarget *t, const CreateArgs *args, const MdevParent *p, In
         if (!vgpu_io_exists(t->io, path))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                         "the kernel reported success, but the instance is not there; the "
-                                        "driver of %s or "
-                                        "somebody else may have removed it at once",
+                                        "driver of %s or somebody else may have removed it at once",
                                         p->name);
         if (r < 0)
                 (void)vgpud_error_set_errnof(&cause, VGPUD_ERROR_FAILED, r,
@@ -713,8 +569,7 @@ static int explain_remove(const char *path, int r, VgpudError *reterr)
         case 0:
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                         "the kernel reported success, but instance %s is still there; somebody "
-                                        "else may be "
-                                        "removing it at this moment",
+                                        "else may be removing it at this moment",
                                         uuid);
         case EPERM: /* kernels below 5.2 let the driver refuse */
         case EBUSY:
@@ -740,9 +595,8 @@ static int explain_remove(const char *path, int r, VgpudError *reterr)
         case EPROTO:
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                               "the process that asks the kernel to remove instance %s could "
-                                              "not be started or "
-                                              "died before the answer (the daemon's log has more), and the "
-                                              "instance still exists",
+                                              "not be started or died before the answer (the daemon's log has "
+                                              "more), and the instance still exists",
                                               uuid);
         default:
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
@@ -795,7 +649,7 @@ static int mdev_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError 
 
 static int mdev_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr)
 {
-        if (!parents_are_vfs(t->facts))
+        if (!mdev_parents_are_vfs(t->facts))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s has no modes", t->facts->name);
         return nvidia_configure(t, mode, value, reterr);
 }

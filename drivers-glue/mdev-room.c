@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/mdev-room.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "drivers-glue/nvidia-capacity.h"
+#include "drivers-glue/nvidia-nvml.h"
+
+/* Types named in one message. */
+#define NAMES_IN_MESSAGE_MAX 8
+
+bool mdev_parents_are_vfs(const GpuFacts *facts)
+{
+        for (guint i = 0; i < facts->mdev_parents->len; i++)
+                if (((const MdevParent *)facts->mdev_parents->pdata[i])->physfn)
+                        return true;
+        return false;
+}
+
+static const VgpuType *find_type(const GpuSnapshot *s, const char *id)
+{
+        for (guint i = 0; id && i < s->types->len; i++) {
+                const VgpuType *t = s->types->pdata[i];
+                if (strcmp(t->id, id) == 0)
+                        return t;
+        }
+        return NULL;
+}
+
+static uint64_t to_mb(uint64_t bytes)
+{
+        return bytes >> 20;
+}
+
+/* What the existing instances have taken of the budget that all types share. */
+static void append_use(GString *text, const GpuSnapshot *s)
+{
+        uint64_t low = 0, high = 0, fences = 0;
+
+        for (guint i = 0; i < s->instances->len; i++) {
+                const VgpuType *t = find_type(s, ((const InstanceDesc *)s->instances->pdata[i])->type_id);
+                if (!t)
+                        continue;
+                low += t->low_gm_bytes;
+                high += t->high_gm_bytes;
+                fences += t->fences;
+        }
+        g_string_append_printf(text, "it has %u instance%s", s->instances->len,
+                               s->instances->len > 1 ? "s" : "");
+        if (low > 0)
+                g_string_append_printf(text,
+                                       ", which together use %" PRIu64 " MB of aperture, %" PRIu64
+                                       " MB of other graphics memory and %" PRIu64 " fences",
+                                       to_mb(low), to_mb(high), fences);
+}
+
+/* Where the parents are not virtual functions, available_instances is the whole truth. */
+static void say_why_not(GpuSnapshot *s)
+{
+        for (guint i = 0; i < s->types->len; i++) {
+                VgpuType *t = s->types->pdata[i];
+                GString *text;
+
+                if (t->available > 0 || t->why_not)
+                        continue;
+                text = g_string_new(NULL);
+                if (s->instances->len == 0)
+                        g_string_append(text,
+                                        "the driver says that it has no room for one, although there is no "
+                                        "instance; see the kernel's log for why");
+                else
+                        append_use(text, s);
+                if (t->low_gm_bytes > 0)
+                        g_string_append_printf(text,
+                                               "; one more needs %" PRIu64 " MB of aperture, %" PRIu64
+                                               " MB of other graphics memory and %" PRIu32 " fences",
+                                               to_mb(t->low_gm_bytes), to_mb(t->high_gm_bytes), t->fences);
+                t->why_not = g_string_free(text, FALSE);
+        }
+}
+
+/* Each virtual function says that it has room for one, also when the GPU has not that many. */
+static void share_among_vfs(VgpuTarget *t, GpuSnapshot *s)
+{
+        uint32_t n = t->facts->mdev_parents->len, used = s->instances->len;
+        _cleanup_(nvml_answer_freep) NvmlAnswer *nvml = nvml_query(t);
+
+        if (nvml)
+                nvml_add_modes(nvml, s);
+        nvidia_capacity(&(NvidiaBudget){
+                        .types = s->types,
+                        .instances = s->instances,
+                        .n_vfs = n,
+                        .free_vfs = n > used ? n - used : 0,
+                        .framebuffer_bytes = nvml ? nvml->framebuffer_bytes : 0,
+                        .heterogeneous = nvml ? nvml->heterogeneous : -1,
+                        .mig = nvml ? nvml->mig : -1,
+        });
+}
+
+void mdev_room_find(VgpuTarget *t, GpuSnapshot *s)
+{
+        if (mdev_parents_are_vfs(t->facts))
+                share_among_vfs(t, s);
+        say_why_not(s);
+}
+
+static void append_still_possible(GString *text, const GpuSnapshot *s, const char *refused)
+{
+        guint n = 0;
+
+        for (guint i = 0; i < s->types->len; i++) {
+                const VgpuType *t = s->types->pdata[i];
+                if (t->available == 0 || n == NAMES_IN_MESSAGE_MAX || strcmp(t->id, refused) == 0)
+                        continue;
+                g_string_append_printf(text, "%s%s (%" PRIu32 ")", n > 0 ? ", " : "; still possible: ", t->id,
+                                       t->available);
+                n++;
+        }
+        if (n == 0)
+                g_string_append(text, s->instances->len > 0 ? "; destroy one first"
+                                                            : "; see the kernel's log for why");
+}
+
+char *mdev_room_refuse(const GpuFacts *facts, const GpuSnapshot *s, const char *type_id, const char *parent)
+{
+        const VgpuType *wanted = find_type(s, type_id);
+        GString *text;
+
+        if (parent && wanted && wanted->available > 0)
+                return g_strdup_printf(
+                                "there is no room for another %s on %s, but other parents of GPU %s have "
+                                "room for %" PRIu32,
+                                type_id, parent, facts->name, wanted->available);
+        text = g_string_new(NULL);
+        g_string_printf(text, "there is no room for another %s on GPU %s", type_id, facts->name);
+        if (s->instances->len == 0)
+                g_string_append(text, ", although it has no instance");
+        else {
+                g_string_append(text, ": ");
+                append_use(text, s);
+        }
+        if (mdev_parents_are_vfs(facts) && wanted && wanted->why_not)
+                g_string_append_printf(text, "; %s", wanted->why_not);
+        append_still_possible(text, s, type_id);
+        return g_string_free(text, FALSE);
+}
