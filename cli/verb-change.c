@@ -483,8 +483,7 @@ int verb_enable_vfs(const Arguments *a)
         if (a->n_words > 1 && (parse_u32(a->words[1], 10, &count) < 0 || count == 0))
                 return fail_usage(a,
                                   "enable-vfs needs a number of virtual functions from 1, not \"%s\"; "
-                                  "disable-vfs "
-                                  "takes them away",
+                                  "disable-vfs takes them away",
                                   a->words[1]);
         status = find_gpu(a, &c, &h, &g);
         if (status != 0)

@@ -311,8 +311,7 @@ static int say_goodbye(Waiter *w)
         }
         if (jobs->len == 0)
                 (void)fprintf(stderr, "vgpuctl: Interrupted. No job of this call was found: it has just ended, "
-                                      "or waited for "
-                                      "permission.\n");
+                                      "or waited for permission.\n");
         for (unsigned i = 0; i < jobs->len; i++) {
                 const JobInfo *job = jobs->pdata[i];
                 g_autofree char *text = job_describe(w, job), *printable = format_printable(text);

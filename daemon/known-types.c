@@ -271,8 +271,7 @@ void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapsh
                                    (.gpu = facts->name, .driver = facts->driver,
                                     .message_id = VGPUD_MESSAGE_TYPE_CHANGED),
                                    "On GPU %s the type id %s means \"%s\" now, and meant \"%s\" before: "
-                                   "whoever asks "
-                                   "for it by id gets something else",
+                                   "whoever asks for it by id gets something else",
                                    facts->name, t->id, t->name, known->name);
                         t->earlier_name = g_strdup(known->name);
                 } else if (known) {

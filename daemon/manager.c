@@ -399,8 +399,7 @@ static int check_driven(const Gpu *gpu, VgpudError *reterr)
         if (gpu->state == GPU_STUCK)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_GPU_STUCK,
                                         "GPU %s takes no work: %s; if it does not come back, only a reset of "
-                                        "the GPU or "
-                                        "of the host helps",
+                                        "the GPU or of the host helps",
                                         gpu_name(gpu), gpu->reason);
         if (!gpu->snapshot)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED, "GPU %s could not be looked at yet%s%s",
@@ -477,9 +476,8 @@ static int check_names(Manager *m, const CreateRequest *request, VgpudError *ret
                 if (!instance_name_is_valid(request->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "\"%s\" is not a name: 1 to 64 letters, digits, \"_\", \".\" "
-                                                "and \"-\", "
-                                                "beginning with a letter, and not what a UUID may begin with "
-                                                "(hexadecimal digits only)",
+                                                "and \"-\", beginning with a letter, and not what a UUID may "
+                                                "begin with (hexadecimal digits only)",
                                                 request->name);
                 if (manager_get_gpu(m, request->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "the name \"%s\" is that of a GPU",

@@ -135,8 +135,7 @@ int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bu
         if (is_foreign && !foreign) { /* said before a password is asked for in vain */
                 r = vgpud_error_setf(&e, VGPUD_ERROR_FOREIGN,
                                      "vgpud did not make instance %s; to remove it all the same, say so with "
-                                     "the option "
-                                     "'foreign'",
+                                     "the option 'foreign'",
                                      instance->desc->uuid);
                 return bus_error_set(error, r, &e);
         }

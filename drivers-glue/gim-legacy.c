@@ -374,9 +374,8 @@ static int explain_refusal(VgpuTarget *t, const Wish *w, const char *said, Vgpud
         } table[] = {
                 { "Can't find", VGPUD_ERROR_NO_CAPACITY,
                   "all of its functions are taken; those that nobody has bound to a driver were got by "
-                  "somebody "
-                  "else, or by a program that ended before it was done, and go back by their names (0000:…) "
-                  "written to relvf" },
+                  "somebody else, or by a program that ended before it was done, and go back by their names "
+                  "(0000:…) written to relvf" },
                 { "Active VFs", VGPUD_ERROR_NO_CAPACITY,
                   "guests run on functions with equal shares, so others of your own size are not possible "
                   "beside them: leave the options out, or end the guests" },
@@ -385,8 +384,7 @@ static int explain_refusal(VgpuTarget *t, const Wish *w, const char *said, Vgpud
                   "leave the options out, or destroy the others" },
                 { "three non-zero inputs", VGPUD_ERROR_NO_CAPACITY,
                   "its other functions were made with options, so one without is not possible beside them: "
-                  "give "
-                  "fb_offset, fb_size and gfx_divider, or destroy the others" },
+                  "give fb_offset, fb_size and gfx_divider, or destroy the others" },
                 { "GFX_partition cannot be satisfied", VGPUD_ERROR_NO_CAPACITY,
                   "the others have so much of the computing time that this part is not left; ask for less (a "
                   "larger gfx_divider)" },

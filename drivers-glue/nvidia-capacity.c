@@ -145,8 +145,7 @@ static char *say_not_offered(const NvidiaBudget *b, const Use *u)
 {
         if (u->n_instances == 0)
                 return g_strdup("the driver offers it on none of the virtual functions; the kernel's log and "
-                                "that of "
-                                "nvidia-vgpu-mgr may say why");
+                                "that of nvidia-vgpu-mgr may say why");
         if (u->heterogeneous)
                 return g_strdup_printf(
                                 "its vGPUs have %" PRIu64 " of %" PRIu64
@@ -154,8 +153,7 @@ static char *say_not_offered(const NvidiaBudget *b, const Use *u)
                                 "enough in one; pieces are aligned to their size, so make large vGPUs first",
                                 to_mb(u->used_bytes), to_mb(u->total_bytes));
         return g_strdup("the driver does not offer it on the virtual functions that are free; the kernel's log "
-                        "and "
-                        "that of nvidia-vgpu-mgr may say why");
+                        "and that of nvidia-vgpu-mgr may say why");
 }
 
 static void decide_slice(const NvidiaBudget *b, VgpuType *t)
@@ -183,8 +181,7 @@ static void decide_slice(const NvidiaBudget *b, VgpuType *t)
         else
                 set(t, 0,
                     g_strdup("it needs a GPU instance (MIG) of its size that has room for it, and there is "
-                             "none; "
-                             "nvidia-smi mig -cgi makes one"));
+                             "none; nvidia-smi mig -cgi makes one"));
 }
 
 static void decide(const NvidiaBudget *b, const Use *u, VgpuType *t)
@@ -213,9 +210,8 @@ static void decide(const NvidiaBudget *b, const Use *u, VgpuType *t)
         }
         if (n == UINT32_MAX && u->n_instances > 0) {
                 set(t, 1,
-                    g_strdup("the driver says that there is room for one; how many fit is not known as long as "
-                             "neither "
-                             "NVIDIA's library nor an idle GPU of this model has said how large it is"));
+                    g_strdup("the driver says that there is room for one; how many fit is not known until "
+                             "NVIDIA's library or an idle GPU of this model has said how large it is"));
                 return;
         }
         /* It offers one, and so there is room for one, whatever was worked out here. */

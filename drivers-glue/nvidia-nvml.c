@@ -51,11 +51,11 @@ void nvml_add_modes(const NvmlAnswer *a, GpuSnapshot *s)
                 g_ptr_array_add(s->modes, vgpu_mode_new("mig", a->mig ? "yes" : "no", choices,
                                                         a->mig_pending >= 0 && a->mig_pending != a->mig
                                                                         ? "the GPU is divided into slices "
-                                                                          "(MIG); it changes with "
-                                                                          "the next reset of the GPU"
+                                                                          "(MIG); it changes with the next "
+                                                                          "reset of the GPU"
                                                                         : "the GPU is divided into slices "
-                                                                          "(MIG); set it before "
-                                                                          "enabling virtual functions"));
+                                                                          "(MIG); set it before enabling "
+                                                                          "virtual functions"));
 }
 
 /* The library lets only CAP_SYS_ADMIN set a mode, which vgpud does not have: then systemd starts the same
@@ -130,8 +130,7 @@ static int explain(VgpuTarget *t, const char *mode, int code, VgpudError *reterr
                                                          "vgpud-nvml cannot be run: %s", g_strerror(-code))
                                 : vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                                    "NVIDIA's library refused to set mode \"%s\" of GPU %s "
-                                                   "(NVML error "
-                                                   "%d); the journal says more",
+                                                   "(NVML error %d); the journal says more",
                                                    mode, gpu, code);
         }
 }

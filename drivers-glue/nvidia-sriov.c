@@ -82,8 +82,7 @@ static int not_installed(const Helper *h, const char *what, VgpudError *reterr)
 {
         return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
                                 "the virtual functions of GPU %s are managed by NVIDIA's sriov-manage, and %s; "
-                                "it comes "
-                                "with the host driver of NVIDIA vGPU (the vGPU manager)",
+                                "it comes with the host driver of NVIDIA vGPU (the vGPU manager)",
                                 h->t->facts->name, what);
 }
 

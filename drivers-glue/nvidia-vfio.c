@@ -465,10 +465,9 @@ static int explain_create(VgpuTarget *t, const CreateArgs *args, const VgpuVf *v
                         return no_room(t, args, r, reterr);
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                               "NVIDIA's resource manager refused to make a %s on %s although "
-                                              "the driver offers it: "
-                                              "%s; the GPU may be committed to another framebuffer size, or "
-                                              "lack a GPU instance "
-                                              "(MIG); the kernel's log (NVRM) has its reasons",
+                                              "the driver offers it: %s; the GPU may be committed to another "
+                                              "framebuffer size, or lack a GPU instance (MIG); the kernel's "
+                                              "log (NVRM) has its reasons",
                                               args->type_id, vf->name, g_strerror(-r));
         case EPERM:
                 if (nvidia_vf_read_type(t->io, vf->path, &now) >= 0 && now != 0)
@@ -576,8 +575,7 @@ static int verify(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, uint3
                                 vf->name, g_strerror(-r));
         return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                 "the driver reported success, but virtual function %s has %s, not %s; somebody "
-                                "else may "
-                                "have changed it at once",
+                                "else may have changed it at once",
                                 vf->name, now == 0 ? "no type" : "another type", args->type_id);
 }
 

@@ -9,11 +9,7 @@
 #include "drivers-glue/vfs.h"
 
 static const VgpuDriver *const drivers[] = {
-        &gim_legacy_driver,
-        &mdev_driver,
-        &nvidia_vfio_driver,
-        &sriov_driver,
-        &xengt_driver,
+        &gim_legacy_driver, &mdev_driver, &nvidia_vfio_driver, &sriov_driver, &xengt_driver,
 };
 
 #define PCI_VENDOR_INTEL  0x8086

@@ -64,8 +64,7 @@ static const char *i915_explain(int r, VgpudErrorCode *code)
         case ENOSPC:
                 *code = VGPUD_ERROR_NO_CAPACITY;
                 return "the GPU has not that much left (pf/gt0/available in the driver's tree says how much); "
-                       "the other "
-                       "virtual functions have their share already";
+                       "the other virtual functions have their share already";
         case ENODEV:
         case EOPNOTSUPP:
                 *code = VGPUD_ERROR_UNSUPPORTED;
@@ -81,8 +80,7 @@ static const char *i915_explain(int r, VgpudErrorCode *code)
                 return "the driver does not let it be set, or the GPU's firmware (GuC) refused";
         case EPROTO:
                 return "the GPU's firmware (GuC) refused, or the process that asks the kernel could not be "
-                       "started or "
-                       "died before the answer (the daemon's log would have that)";
+                       "started or died before the answer (the daemon's log would have that)";
         default:
                 return NULL;
         }

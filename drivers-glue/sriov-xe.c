@@ -48,23 +48,20 @@ static const char *xe_explain(int r, VgpudErrorCode *code)
         case ENOSPC:
                 *code = VGPUD_ERROR_NO_CAPACITY;
                 return "the GPU has not that much left; the other virtual functions, also idle ones, have "
-                       "their share "
-                       "already";
+                       "their share already";
         case ENODATA:
                 return "nothing is provisioned for it";
         case EUCLEAN:
                 return "the parts of the GPU do not agree on it";
         case ECANCELED:
                 return "the driver has given the GPU up after an error (it is \"wedged\"); unbind and bind the "
-                       "driver, "
-                       "or reboot";
+                       "driver, or reboot";
         case EIO:
         case ENOKEY:
                 return "the GPU's firmware (GuC) refused";
         case EPROTO:
                 return "the GPU's firmware (GuC) refused, or the process that asks the kernel could not be "
-                       "started or "
-                       "died before the answer (the daemon's log would have that)";
+                       "started or died before the answer (the daemon's log would have that)";
         default:
                 return NULL;
         }

@@ -131,8 +131,7 @@ char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, bool has_vf
         if (count->all == 0 && is_gim(f))
                 return g_strdup_printf("it has no virtual functions (0 of %" PRIu32
                                        "); AMD's gim makes them when it is loaded: set its parameter vf_num "
-                                       "(or vf_num= "
-                                       "in /etc/gim_config), and load it again",
+                                       "(or vf_num= in /etc/gim_config), and load it again",
                                        f->total_vfs);
         if (count->all == 0)
                 return g_strdup_printf("its virtual functions are not enabled (0 of %" PRIu32
@@ -140,8 +139,7 @@ char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, bool has_vf
                                        f->total_vfs, f->name);
         if (!has_vfio_driver && count->handed_out == 0)
                 return g_strdup("the driver that hands virtual functions to virtual machines is not loaded; "
-                                "load it "
-                                "(modprobe vfio-pci), and have it loaded at every boot");
+                                "load it (modprobe vfio-pci), and have it loaded at every boot");
         return NULL;
 }
 
@@ -219,11 +217,9 @@ int vf_refuse_shared_group(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
                 return vgpud_error_setf(
                                 reterr, VGPUD_ERROR_UNSUPPORTED,
                                 "virtual function %s is in IOMMU group %d together with %s, which driver %s "
-                                "has, "
-                                "and a virtual machine gets all of a group or nothing; what belongs together "
-                                "is "
-                                "decided by the hardware (ACS): switch ACS on in the firmware setup, or use "
-                                "another slot",
+                                "has, and a virtual machine gets all of a group or nothing; what belongs "
+                                "together is decided by the hardware (ACS): switch ACS on in the firmware "
+                                "setup, or use another slot",
                                 vf->name, group, *n, driver);
         }
         return 0;

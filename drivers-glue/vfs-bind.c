@@ -193,8 +193,7 @@ static int unbind(Binding *b, VgpudError *reterr)
         case 0:
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                         "virtual function %s was taken from driver %s, but is bound to %s now; "
-                                        "somebody "
-                                        "else works on it",
+                                        "somebody else works on it",
                                         b->vf->name, from, b->bound);
         case EPROTO:
                 return vgpud_error_set_errnof(
@@ -300,8 +299,7 @@ static int explain_bind(const Binding *b, int r, VgpudError *reterr)
                     group < 0) {
                         code = VGPUD_ERROR_UNSUPPORTED;
                         why = "it has no IOMMU group; switch the IOMMU on in the firmware setup (VT-d, AMD-Vi) "
-                              "and boot "
-                              "with intel_iommu=on on Intel";
+                              "and boot with intel_iommu=on on Intel";
                 } else
                         why = "the driver refused it; the kernel's log has the reason";
                 break;
@@ -319,8 +317,7 @@ static int explain_bind(const Binding *b, int r, VgpudError *reterr)
                 break;
         case EPROTO:
                 why = "the process that asks the kernel could not be started or died before the answer (the "
-                      "daemon's "
-                      "log has more)";
+                      "daemon's log has more)";
                 break;
         default:
                 why = "the kernel's log may have the reason";
@@ -353,8 +350,7 @@ static int bind(Binding *b, VgpudError *reterr)
         if (b->bound)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                         "virtual function %s was to be bound to driver %s, but %s has it; "
-                                        "somebody else "
-                                        "works on it",
+                                        "somebody else works on it",
                                         b->vf->name, b->driver, b->bound);
         if (r == -ENOENT && !driver_exists(b->io, b->driver))
                 return no_such_driver(b, reterr);

@@ -249,9 +249,8 @@ static int explain_no_sriov(const Change *c, int r, VgpudError *reterr)
                 advice = "; bind the driver that divides it";
         else if (driver_is(c, "i915"))
                 advice = "; i915 as it is in Linux never can: bind the GPU to xe (xe.force_probe=, "
-                         "i915.force_probe=!, "
-                         "with its device ID) or install Intel's i915 with SR-IOV and set its parameter "
-                         "max_vfs";
+                         "i915.force_probe=!, with its device ID) or install Intel's i915 with SR-IOV and set "
+                         "its parameter max_vfs";
         else if (vfs_driver_is_vfio(c->driver))
                 advice = "; vfio-pci can only when it is loaded with enable_sriov=1";
         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_UNSUPPORTED, r,
@@ -297,15 +296,13 @@ static int explain_write(const Change *c, uint32_t count, int r, VgpudError *ret
         case ENOMEM:
                 code = VGPUD_ERROR_NO_CAPACITY;
                 why = "the firmware has reserved no address space or bus numbers for them; switch on SR-IOV, "
-                      "\"Above 4G "
-                      "decoding\" and ARI in the firmware setup, or boot with pci=realloc (and "
+                      "\"Above 4G decoding\" and ARI in the firmware setup, or boot with pci=realloc (and "
                       "pci=assign-busses)";
                 break;
         case ENOSPC:
                 code = VGPUD_ERROR_NO_CAPACITY;
                 why = "the GPU has not enough left to share out among so many; ask for fewer, lower the quotas "
-                      "that "
-                      "were set by hand, or end what uses the GPU's memory on the host";
+                      "that were set by hand, or end what uses the GPU's memory on the host";
                 break;
         case EUSERS:
                 code = VGPUD_ERROR_IN_USE;
@@ -313,34 +310,28 @@ static int explain_write(const Change *c, uint32_t count, int r, VgpudError *ret
                 break;
         case EPERM:
                 why = "it is locked: by an open lockdown file of debugfs (xe), because automatic provisioning "
-                      "is "
-                      "switched off (i915), or because a guest has one of them (Xen)";
+                      "is switched off (i915), or because a guest has one of them (Xen)";
                 break;
         case ENOKEY:
                 why = "only a part of what they need was provisioned by hand; provision all of it (memory, "
-                      "contexts "
-                      "and doorbells of each) or nothing, or the GPU's firmware (GuC) refused";
+                      "contexts and doorbells of each) or nothing, or the GPU's firmware (GuC) refused";
                 break;
         case EPROTO:
                 why = "the GPU's firmware (GuC) refused, or the process that asks the kernel could not be "
-                      "started or "
-                      "died before the answer (the daemon's log would have that)";
+                      "started or died before the answer (the daemon's log would have that)";
                 break;
         case ECANCELED:
                 why = "the driver has given the GPU up after an error (it is \"wedged\"); unbind and bind the "
-                      "driver, "
-                      "or reboot";
+                      "driver, or reboot";
                 break;
         case EIO:
                 why = "the GPU or its firmware does not answer as it should, or its SR-IOV capability is "
-                      "broken; the "
-                      "kernel's log has more";
+                      "broken; the kernel's log has more";
                 break;
         case ENODEV:
                 code = VGPUD_ERROR_UNSUPPORTED;
                 why = "the driver does not run it as a GPU with virtual functions (for xe: without the "
-                      "firmware GuC, or "
-                      "with max_vfs=0)";
+                      "firmware GuC, or with max_vfs=0)";
                 break;
         case ENOSYS:
                 code = VGPUD_ERROR_UNSUPPORTED;
