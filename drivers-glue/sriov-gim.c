@@ -368,10 +368,43 @@ static int explain_write(VgpuTarget *t, const Partitioning *p, const Choice *c, 
                         t->facts->name, c->value, c->text, g_strerror(-r), why);
 }
 
+/* The driver partitions GPUs that are linked together, and not while one of them is in use; which are linked it
+ * does not tell. So this is asked when it has refused. True with a reason in *reterr when another GPU of this
+ * driver is in use. */
+static bool find_use_elsewhere(VgpuTarget *t, VgpudError *reterr)
+{
+        g_auto(GStrv) names = NULL;
+        PciAddr address;
+
+        if (vgpu_io_list(t->io, "bus/pci/drivers/gim", &names) < 0)
+                return false;
+        for (char **n = names; *n; n++) {
+                _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+                g_autofree char *link = g_strconcat("bus/pci/devices/", *n, NULL), *path = NULL;
+                g_autoptr(GArray) kept = vfs_kept_new();
+                GpuFacts *facts;
+                int r;
+
+                if (strcmp(*n, t->facts->name) == 0 || pci_addr_parse(*n, &address) < 0 ||
+                    vgpu_io_resolve_link(t->io, link, &path) < 0)
+                        continue;
+                facts = gpu_facts_new(*n, path);
+                r = vfs_refuse_loads(&(VgpuTarget){ .facts = facts, .io = t->io }, "be reset", kept, &e);
+                gpu_facts_unref(facts);
+                /* One that is handed out and not open does not keep the driver from it. */
+                if (r >= 0 || e.code != VGPUD_ERROR_IN_USE || e.errnum == 0)
+                        continue;
+                vgpud_error_move(reterr, &e);
+                return true;
+        }
+        return false;
+}
+
 static int explain_unchanged(VgpuTarget *t, const Partitioning *p, const char *before, const Choice *c,
                              VgpudError *reterr)
 {
         const char *gpu = t->facts->name;
+        _cleanup_vgpud_error_ VgpudError use = VGPUD_ERROR_INIT;
         g_autofree char *memory = NULL;
 
         if (!p->value && is_gone(t, p->errnum))
@@ -394,6 +427,14 @@ static int explain_unchanged(VgpuTarget *t, const Partitioning *p, const char *b
                                         "mode \"%s\" of GPU %s was to be %s, and is %s now; somebody else may "
                                         "have set it",
                                         p->name, gpu, c->value, p->value);
+        if (find_use_elsewhere(t, &use))
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_IN_USE, -use.errnum,
+                                "driver gim reported success, but mode \"%s\" of GPU %s is %s as before, not "
+                                "%s; it "
+                                "partitions GPUs that are linked (XGMI) together, and refuses without a word "
+                                "while one of them is in use: %s",
+                                p->name, gpu, p->value, c->value, use.message);
         if (strcmp(p->name, PROFILE) == 0) {
                 _cleanup_partitioning_ Partitioning m = { 0 };
                 read_partitioning(t, MEMORY, &m);
@@ -403,8 +444,7 @@ static int explain_unchanged(VgpuTarget *t, const Partitioning *p, const char *b
                         reterr, VGPUD_ERROR_FAILED,
                         "driver gim reported success, but mode \"%s\" of GPU %s is %s as before, not %s; it "
                         "refuses without a word what does not go with %s%s or with the number of virtual "
-                        "functions (%u), and everything while a virtual machine uses one of this GPU or of one "
-                        "that is linked with it (XGMI); the kernel's log says which",
+                        "functions (%u); the kernel's log says more",
                         p->name, gpu, p->value, c->value, strcmp(p->name, PROFILE) == 0 ? MEMORY : PROFILE,
                         memory ? memory : "", t->facts->vfs->len);
 }

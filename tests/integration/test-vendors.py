@@ -20,6 +20,8 @@ H200 = "0000:19:00.0"
 A2 = "0000:08:00.0"
 XE = "0000:03:00.0"
 IGPU = "0000:00:02.0"
+MI300X = "0000:05:00.0"
+S7150 = "0000:83:00.0"
 T4 = "0000:5e:00.0"
 
 
@@ -52,6 +54,8 @@ CASES = [
          ("--attr", "exec_quantum_ms=20"), {"exec_quantum_ms": "20"}),
     Case("gvt-g", IGPU, "mdev", "GVTg_V5_4", "i915-GVTg_V5_4", 5, 4, disables=False),
     Case("i915-sriov", IGPU, "sriov", "vf", "vf", 2, 1, "0000:00:02.1", (IGPU, "2")),
+    Case("gim-mi300x", MI300X, "sriov", "vf", "vf", 4, 3, "0000:05:02.0", disables=False),
+    Case("gim-s7150", S7150, "gim-legacy", "mxgpu", "mxgpu", 8, 7, "0000:83:02.0", (), (), {"fb_size": "992M"}, disables=False),
     Case("xengt", IGPU, "xengt", "Intel GVT-g", "xengt-128-384", 3, 2, "vm1", (), ("--attr", "primary=yes"), {"vmid": "1"},
          qemu=("-xengt", "-vgt_low_gm_sz", "128", "-vgt_high_gm_sz", "384", "-vgt_fence_sz", "4", "-priv")),
 ]
@@ -333,6 +337,127 @@ class Xengt(host.HostTest):
         self.assertEqual(h.bus.instances(), {})
 
 
+class Gim(host.HostTest):
+    """AMD: partitions of gim 8, and the functions that the first gim gives."""
+
+    def modes(self, h, gpu=MI300X):
+        return {name: mode["Value"] for name, mode in h.bus.gpu(gpu).get("Modes").items()}
+
+    def configure(self, h, mode, value, gpu=MI300X):
+        return h.bus.gpu(gpu).start("Configure", mode, value, wait=True)
+
+    def writes(self, h):
+        return [(path.rpartition("/")[2], value) for _, path, value in h.sim.writes()]
+
+    def test_partitions(self):
+        h = self.host("gim-mi300x")
+        modes = h.bus.gpu(MI300X).get("Modes")
+        self.assertEqual({n: (m["Value"], m.get("Choices")) for n, m in modes.items()}, {
+            "accelerator_partition_profile": ("QPX", ["SPX", "DPX", "QPX", "CPX"]),
+            "memory_partition_mode": ("NPS1", ["NPS1", "NPS4"]),
+            "spatial_partition_mode": ("QPX", None)})
+        for words in (("accelerator_partition_profile", "CPX"), ("memory_partition_mode", "NPS4")):
+            result = h.vgpuctl("configure", MI300X, *words)
+            self.assertEqual((result.status, result.out, result.err), (0, "", ""))
+        # A profile goes with it.
+        self.assertEqual(self.modes(h), {"accelerator_partition_profile": "QPX", "memory_partition_mode": "NPS4",
+                                         "spatial_partition_mode": "QPX"})
+        self.assertEqual(self.writes(h), [("accelerator_partition_profile", "3"), ("memory_partition_mode", "NPS4")])
+        listed = h.vgpuctl("configure", MI300X).out
+        for words in ("memory_partition_mode", "NPS4", "NPS1, NPS4"):
+            self.assertIn(words, listed)
+        # The other GPU is linked with it.
+        h.bus.gpu("0000:26:00.0").call("Rescan", wait=True)
+        self.assertEqual(self.modes(h, "0000:26:00.0")["memory_partition_mode"], "NPS4")
+
+    def test_partitions_that_are_refused(self):
+        """By vgpud, with no write; or by gim, which reports success."""
+        h = self.host("gim-mi300x")
+        self.assert_error("InvalidArgs", self.configure(h, "memory_partition_mode", "NPS8"), "NPS1, NPS4")
+        self.assert_error("NotSupported", self.configure(h, "spatial_partition_mode", "SPX"), "cannot be set")
+        self.assertEqual(h.vgpuctl("configure", MI300X, "reset_gpu", "1").status, 2)
+        h.bus.create(MI300X, "vf", uuid=uuid(1))
+        before = h.sim.writes()
+        self.assert_error("InUse", self.configure(h, "memory_partition_mode", "NPS4"), "0000:05:02.0", "handed out",
+                          "all of them would be reset", "destroy the instance first")
+        h.sim.ctl("hold-device", "0000:05:02.0")
+        self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "0000:05:02.0", "has it open")
+        self.assertEqual(h.sim.writes(), before)
+        h.sim.ctl("drop-device", "0000:05:02.0")
+        h.bus.destroy(uuid(1))
+        self.assert_error("Failed", self.configure(h, "accelerator_partition_profile", "SPX"), "is QPX as before, not SPX",
+                          "memory_partition_mode (NPS1)", "number of virtual functions (4)")
+        # One of the GPU that is linked with it.
+        h.bus.create("0000:26:00.0", "vf", uuid=uuid(2))
+        h.sim.ctl("hold-device", "0000:26:02.0")
+        self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "XGMI", "0000:26:02.0",
+                          "has it open")
+        h.sim.ctl("drop-device", "0000:26:02.0")
+        self.configure(h, "accelerator_partition_profile", "CPX").result()
+        self.assertEqual(self.modes(h)["accelerator_partition_profile"], "CPX")
+
+    def test_partitions_that_fail(self):
+        h = self.host("gim-mi300x")
+        for errno, (name, *words) in {"EINVAL": ("Failed", "does not understand it"), "EACCES": ("Failed", "security module"),
+                                      "EPERM": ("Failed", "security module"), "EIO": ("Failed", "kernel's log"),
+                                      "ENODEV": ("GpuGone", "went away")}.items():
+            with self.subTest(errno=errno):
+                h.sim.fault(f"write:{MI300X}/accelerator_partition_profile:errno={errno}:1")
+                self.assert_error(name, self.configure(h, "accelerator_partition_profile", "CPX"), *words)
+                self.assertEqual(self.modes(h)["accelerator_partition_profile"], "QPX")
+        # A sentence where a value should be.
+        path = f"/sys/bus/pci/devices/{MI300X}/memory_partition_mode"
+        h.sim.ctl("set", path, "failed to get current mp mode")
+        h.bus.gpu(MI300X).call("Rescan", wait=True)
+        self.assertEqual(set(self.modes(h)), {"accelerator_partition_profile", "spatial_partition_mode"})
+        self.assertEqual(h.bus.gpu(MI300X).get("State"), "ready")
+        self.assert_error("InvalidArgs", self.configure(h, "memory_partition_mode", "NPS4"), "memory_partition_mode")
+
+    def test_first_gim(self):
+        h = self.host("gim-s7150")
+        gpu = h.bus.gpu(S7150).all()
+        self.assertEqual((gpu["BackEnd"], gpu["State"], gpu["EnabledVfs"], gpu["Modes"]), ("gim-legacy", "ready", 8, {}))
+        h.bus.create(S7150, "mxgpu", uuid=uuid(1))
+        h.bus.create(S7150, "mxgpu", uuid=uuid(2))
+        self.assertEqual([v for n, v in self.writes(h) if n == "getvf"], ["0 0 0", "0 0 0"])
+        options = [("fb_offset", "4G"), ("fb_size", "1G"), ("gfx_divider", "8")]
+        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=options), "equal shares")
+        self.assert_error("InvalidArgs", h.bus.start_create(S7150, "mxgpu", attributes=options[:2]), "go together")
+        # In use: by who has it open, and for gim.
+        h.sim.ctl("hold-device", "0000:83:02.0")
+        self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "0000:83:02.0", "has it open")
+        h.sim.ctl("drop-device", "0000:83:02.0")
+        h.bus.destroy(uuid(1))
+        h.bus.destroy(uuid(2))
+        # Sizes of one's own.
+        h.bus.create(S7150, "mxgpu", uuid=uuid(1), attributes=options)
+        self.assertEqual(h.bus.instance(uuid(1)).get("Attributes"), {"fb_size": "1024M"})
+        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu"), "give fb_offset, fb_size and gfx_divider")
+        inside = [("fb_offset", "4352M"), ("fb_size", "512M"), ("gfx_divider", "8")]
+        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=inside), "lies within that")
+        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=options), "another fb_offset")
+        self.assertEqual(h.vgpuctl("disable-vfs", S7150).status, 7)
+
+    def test_first_gim_beside_others(self):
+        """A function that somebody has got and not bound, and one that somebody has bound and not got."""
+        h = self.host("gim-s7150")
+        path = f"/sys/bus/pci/devices/{S7150}"
+        self.assertEqual(h.sim.run(["sh", "-c", f"echo 0 0 0 > {path}/getvf; cat {path}/getvf > /dev/null"]).returncode, 0)
+        h.bus.create(S7150, "mxgpu", uuid=uuid(1))
+        self.assertEqual(h.bus.instance(uuid(1)).get("Slot"), "0000:83:02.1")
+        script = "echo vfio-pci > /sys/bus/pci/devices/0000:83:02.2/driver_override; echo 0000:83:02.2 > /sys/bus/pci/drivers_probe"
+        self.assertEqual(h.sim.run(["sh", "-c", script]).returncode, 0)
+        h.bus.gpu(S7150).call("Rescan", wait=True)
+        self.assertEqual({i["Slot"]: i["Origin"] for i in h.bus.instances().values()},
+                         {"0000:83:02.1": "vgpud", "0000:83:02.2": "foreign"})
+        message = self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", uuid=uuid(2)), "0000:83:02.2")
+        self.assertIn("nobody had got it", message)
+        (foreign,) = [i["Uuid"] for i in h.bus.instances().values() if i["Origin"] == "foreign"]
+        h.bus.destroy(foreign, foreign=True)
+        h.bus.create(S7150, "mxgpu", uuid=uuid(2))
+        self.assertEqual(h.bus.instance(uuid(2)).get("Slot"), "0000:83:02.2")
+
+
 class Choosing(host.HostTest):
     """Which back end a GPU has, and what keeps it from making anything: on its object, and wherever vgpuctl shows it."""
 
@@ -440,6 +565,9 @@ BIND = {
     "ENODEV": ("NotSupported", "vfio-pci"), "EBUSY": ("Failed", "something else"), "EAGAIN": ("Failed", "try again"),
     "EINVAL": ("Failed", "vfio-pci"), "EPERM": ("Failed", "locked down"), "EIO": ("Failed", "does not answer"),
     "ENOMEM": ("Failed", "no memory")}
+GIM = {
+    "EIO": ("Failed", "cannot be asked", "kernel's log"), "EACCES": ("Failed", "security module"),
+    "EPERM": ("Failed", "security module"), "ENODEV": ("GpuGone", "went away")}
 XENGT_CREATE = {
     "EINVAL": ("Failed", "does not take vm 1, 64 + 448 MB, 4 fences"), "ENOSPC": ("NoCapacity", "no vGPU ID left", "destroy one"),
     "ENOMEM": ("NoCapacity", "in one piece", "384 of 512 MB of low graphics memory"), "ENODEV": ("GpuGone", "unloaded"),
@@ -473,6 +601,10 @@ CREATE_FAULTS = [
     Fault("i915-sriov", IGPU, "vf-profile", "write:vf1/exec_quantum_ms", I915_QUOTA, (IGPU, "2"), (("exec_quantum_ms", "20"),)),
     Fault("i915-sriov", IGPU, "vf", "probe:*", BIND, (IGPU, "2")),
     Fault("xengt", IGPU, "xengt-64-448", "write:create_vgt_instance", XENGT_CREATE),
+    Fault("gim-mi300x", MI300X, "vf", "probe:*", BIND),
+    Fault("gim-s7150", S7150, "mxgpu", "write:getvf", GIM),
+    Fault("gim-s7150", S7150, "mxgpu", "read:getvf", GIM),
+    Fault("gim-s7150", S7150, "mxgpu", "probe:*", BIND),
 ]
 
 DESTROY_FAULTS = [
@@ -487,6 +619,9 @@ DESTROY_FAULTS = [
     Fault("xengt", IGPU, "xengt-64-448", "write:create_vgt_instance",
           {"EINVAL": ("Failed", "refused to remove vm1"), "EBUSY": ("Failed", "refused to remove vm1"),
            "ENODEV": ("Failed", "refused to remove vm1")}),
+    Fault("gim-mi300x", MI300X, "vf", "write:unbind", {"EIO": ("Failed", "does not let")}),
+    Fault("gim-s7150", S7150, "mxgpu", "write:relvf", GIM),
+    Fault("gim-s7150", S7150, "mxgpu", "read:relvf", GIM),
 ] + [Fault(model, gpu, type_name, "remove:*", {errno: answer}, enable)
      for model, gpu, type_name, enable in (("nvidia-a2", A2, "A2-4Q", ()), ("nvidia-t4", T4, "T4-4Q", ()),
                                            ("nvidia-l40s-mdev", L40S, "L40S-4Q", (L40S,)))
@@ -685,6 +820,33 @@ class Killed(host.HostTest):
         self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["Type"]), (uuid(1), "one", "vgpud", "nvidia-1150"))
         self.kill_in(h, "write:0000:41:00.4/current_vgpu_type", lambda: h.bus.manager.call("Destroy", uuid(1)))
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+
+    def test_gim(self):
+        h = self.host("gim-mi300x")
+        self.kill_in(h, f"write:{MI300X}/memory_partition_mode",
+                     lambda: h.bus.gpu(MI300X).call("Configure", "memory_partition_mode", "NPS4"))
+        self.assertEqual(h.bus.gpu(MI300X).get("Modes")["memory_partition_mode"]["Value"], "NPS4")
+
+    def test_first_gim(self):
+        """gim does not tell what it has given to whom: what is marked before it is asked goes back."""
+        h = self.host("gim-s7150")
+        before = h.bus.gpu(S7150).get("Types")
+        self.kill_in(h, "write:getvf", lambda: h.bus.queue_create(S7150, "mxgpu", uuid=uuid(1), name="one"))
+        bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "what was half made has gone")
+        self.assertEqual(self.read(h, "0000:83:02.0/driver_override"), "(null)")
+        self.assertEqual((h.bus.gpu(S7150).get("Types"), h.records()), (before, {}))
+        self.assertEqual([(path.rpartition("/")[2], value) for _, path, value in h.sim.writes()],
+                         [("driver_override", "vfio-pci"), ("getvf", "0 0 0"), ("relvf", "0000:83:02.0"), ("driver_override", "\\n")])
+        # It was given back, or there were seven.
+        made = h.bus.create(S7150, "mxgpu", count=8)
+        for name in made[1:]:
+            h.bus.destroy(name)
+        self.kill_in(h, "write:relvf", lambda: h.bus.manager.call("Destroy", made[0]))
+        (one,) = h.bus.instances().values()
+        self.assertEqual((one["Uuid"], one["Origin"]), (made[0], "vgpud"))
+        h.bus.destroy(made[0])
+        self.assertEqual(self.read(h, "0000:83:02.0/driver_override"), "(null)")
+        self.assertEqual((h.bus.gpu(S7150).get("Types"), h.records()), (before, {}))
 
     def test_xengt(self):
         """The kernel tells neither whose it is nor by which type it was made: what was noted before the write does."""

@@ -3,7 +3,8 @@
 /*
  * Two AMD MI300X with gim 8: the driver makes as many virtual functions as it was told when it was loaded, here
  * four of eight, and nobody can change that by sriov_numvfs. The files of its partitions report success
- * whatever came of it. Two of its files act when they are read: whoever opens them ends the host.
+ * whatever came of it. The two are linked with each other, so that they are partitioned together, and not while
+ * a virtual function of either is in use. Two files act when they are read: whoever opens them ends the host.
  */
 
 #include "simhost/model.h"
@@ -18,6 +19,8 @@
 #define VFS_MADE     4
 #define MEMORY_BYTES (192ULL << 30)
 #define RESOURCES    4
+#define GPUS         2
+#define XCCS         8 /* parts of which it is made */
 
 enum { NPS1 = 1, NPS2 = 2, NPS4 = 4 };
 
@@ -34,7 +37,7 @@ static const char *const resource_names[RESOURCES] = { "XCC", "DECODER", "DMA", 
 static const Profile profiles[] = {
         { "SPX", 1, NPS1, { { 8, 1 }, { 4, 1 }, { 16, 1 }, { 32, 1 } } },
         { "DPX", 2, NPS1, { { 4, 1 }, { 2, 1 }, { 8, 1 }, { 16, 1 } } },
-        { "QPX", 4, NPS1, { { 2, 1 }, { 1, 1 }, { 4, 1 }, { 8, 1 } } },
+        { "QPX", 4, NPS1 | NPS4, { { 2, 1 }, { 1, 1 }, { 4, 1 }, { 8, 1 } } },
         { "CPX", 8, NPS1 | NPS4, { { 1, 1 }, { 1, 2 }, { 2, 1 }, { 8, 2 } } },
 };
 
@@ -45,12 +48,33 @@ typedef struct Accelerator {
         bool self_switch;
 } Accelerator;
 
-static bool is_used(const Accelerator *accelerator)
+static Accelerator *accelerators[GPUS];
+
+static bool any_is_used(void)
 {
-        for (unsigned i = 1; i < accelerator->gpu->n_functions; i++)
-                if (accelerator->gpu->functions[i].holds > 0)
-                        return true;
+        for (unsigned i = 0; i < GPUS; i++)
+                for (unsigned j = 1; j < accelerators[i]->gpu->n_functions; j++)
+                        if (accelerators[i]->gpu->functions[j].holds > 0)
+                                return true;
         return false;
+}
+
+/* As many parts as there are virtual functions, or as many as there can be; never fewer than parts of memory.
+ */
+static bool is_possible(unsigned profile, unsigned memory)
+{
+        unsigned partitions = profiles[profile].partitions;
+
+        return (partitions == VFS_MADE && partitions >= memory) || partitions == XCCS;
+}
+
+static unsigned usual_profile(void)
+{
+        unsigned i = 0;
+
+        while (profiles[i].partitions != VFS_MADE)
+                i++;
+        return i;
 }
 
 /* "[[0 1 2 3 ][0 1 2 3 ]]": which rows of the table of resources each partition has. */
@@ -82,14 +106,16 @@ static int show_profile(Node *node, GString *text)
 /* From here on: a store() fails for what it cannot parse, and for nothing else. */
 static int store_profile(Node *node, const char *bytes, size_t length)
 {
-        Accelerator *accelerator = node->data;
+        const Accelerator *accelerator = node->data;
         unsigned index;
 
         if (sscanf(bytes, "%u", &index) != 1)
                 return -EINVAL;
-        if (index < G_N_ELEMENTS(profiles) && (profiles[index].memory & accelerator->memory) &&
-            !is_used(accelerator))
-                accelerator->profile = index;
+        if (index == accelerator->profile || index >= G_N_ELEMENTS(profiles) ||
+            !is_possible(index, accelerator->memory) || any_is_used())
+                return 0;
+        for (unsigned i = 0; i < GPUS; i++)
+                accelerators[i]->profile = index;
         return 0;
 }
 
@@ -140,14 +166,18 @@ static int show_memory(Node *node, GString *text)
 
 static int store_memory(Node *node, const char *bytes, size_t length)
 {
-        Accelerator *accelerator = node->data;
+        const Accelerator *accelerator = node->data;
         unsigned mode;
 
         if (g_ascii_strncasecmp(bytes, "NPS", 3) != 0 || !bytes[3] || !strchr("1248", bytes[3]))
                 return -EINVAL;
         mode = bytes[3] == '8' ? NPS4 : (unsigned)(bytes[3] - '0'); /* as the driver does */
-        if ((profiles[accelerator->profile].memory & mode) && !is_used(accelerator))
-                accelerator->memory = mode;
+        if (mode == accelerator->memory || mode == NPS2 || any_is_used())
+                return 0;
+        for (unsigned i = 0; i < GPUS; i++) {
+                accelerators[i]->memory = mode;
+                accelerators[i]->profile = usual_profile();
+        }
         return 0;
 }
 
@@ -160,7 +190,7 @@ static int show_memory_config(Node *node, GString *text)
 
 static int show_spatial(Node *node, GString *text)
 {
-        g_string_append_printf(text, "%s\n", profiles[((const Accelerator *)node->data)->profile].name);
+        g_string_append_printf(text, "%s\n", profiles[usual_profile()].name);
         return 0;
 }
 
@@ -234,7 +264,7 @@ static void unbind(GpuFunction *function)
 /* The host has no driver for virtual functions. */
 static const GpuOps gpu_ops = { .driver = "gim", .bind = bind, .unbind = unbind };
 
-static void add(const char *address, const char *bridge, int numa_node)
+static void add(unsigned number, const char *address, const char *bridge, int numa_node)
 {
         PciSpec spec = {
                 .address = address,
@@ -250,7 +280,9 @@ static void add(const char *address, const char *bridge, int numa_node)
         };
         Accelerator *accelerator = g_new0(Accelerator, 1);
 
+        accelerators[number] = accelerator;
         accelerator->memory = NPS1;
+        accelerator->profile = usual_profile();
         accelerator->self_switch = true;
         accelerator->gpu = gpu_new(&spec, &gpu_ops, VFS, 0x74b5, 16, 1);
         accelerator->gpu->state = accelerator;
@@ -259,8 +291,8 @@ static void add(const char *address, const char *bridge, int numa_node)
 
 static void build(const ModelOptions *options)
 {
-        add("0000:05:00.0", "pci0000:00/0000:00:01.1", 0);
-        add("0000:26:00.0", "pci0000:20/0000:20:01.1", 1);
+        add(0, "0000:05:00.0", "pci0000:00/0000:00:01.1", 0);
+        add(1, "0000:26:00.0", "pci0000:20/0000:20:01.1", 1);
 }
 
 const Model model_gim_mi300x = {

@@ -4,6 +4,7 @@
  * An AMD FirePro S7150 with the first gim: eight virtual functions, made when the driver is loaded. A function
  * is asked for by writing to "getvf" of the GPU, and which one it is stands in the same file afterwards; until
  * that is read, or for three seconds, everybody else who wants something of the driver waits. Errors are texts.
+ * Reading "gpuvf" of the GPU while functions share it equally divides by zero, and ends the host.
  */
 
 #include "simhost/model.h"
@@ -94,14 +95,19 @@ static unsigned time_slots_left(void)
         return left;
 }
 
+/* As the driver compares: a piece that lies within another one goes unnoticed. */
 static bool memory_is_free(unsigned base, unsigned size)
 {
-        if (base + size > FB_MIB)
+        unsigned top = base + size;
+
+        if (top > FB_MIB)
                 return false;
-        for (unsigned i = 0; i < VFS_MADE; i++)
-                if ((vfs[i].taken || is_running(&vfs[i])) && base < vfs[i].base_mib + vfs[i].size_mib &&
-                    vfs[i].base_mib < base + size)
+        for (unsigned i = 0; i < VFS_MADE; i++) {
+                unsigned other = vfs[i].base_mib, other_top = other + vfs[i].size_mib;
+                if ((vfs[i].taken || is_running(&vfs[i])) &&
+                    ((base <= other && other < top) || (base < other_top && other_top <= top)))
                         return false;
+        }
         return true;
 }
 
@@ -250,9 +256,18 @@ static int show_release(Node *node, GString *text)
         return 0;
 }
 
-static unsigned engine_percent(const Vf *vf)
+/* In percent: none for who was not asked for while others were. */
+static unsigned engine_part(const Vf *vf)
 {
-        return vf->divider > 0 ? 100 / vf->divider : 100 / VFS_MADE;
+        if (mode == MODE_NONE)
+                return 100 / VFS_MADE;
+        return vf->taken ? 100 / vf->divider : 0;
+}
+
+/* The divider of a function that was got with three zeros is zero. */
+static int open_gpu(Node *node, const void *opener)
+{
+        return mode == MODE_AUTOMATIC ? forbidden_ops.open(node, opener) : 0;
 }
 
 static int show_gpu(Node *node, GString *text)
@@ -260,11 +275,11 @@ static int show_gpu(Node *node, GString *text)
         take_lock();
         for (unsigned i = 0; i < VFS_MADE; i++)
                 g_string_append_printf(text,
-                                       "VF #%u\n\tType:S7150\n\tBusId:%s\n\tName:MxGPU_V1_%u\n\tVF State:%s\n"
+                                       "VF #%u\n\tType:S7150\n\tBusId:%s\n\tName:MxGPU_V1_%d\n\tVF State:%s\n"
                                        "\tVF Size:%u M\n\tGFX engine partition:%u%%\n",
-                                       i, vfs[i].function->spec.address, i,
+                                       i, vfs[i].function->spec.address, VFS_MADE,
                                        is_running(&vfs[i]) ? "Active" : "Available", vfs[i].size_mib,
-                                       engine_percent(&vfs[i]));
+                                       engine_part(&vfs[i]));
         give_lock();
         return node->removed ? -ENODEV : 0;
 }
@@ -277,9 +292,8 @@ static int show_vf(Node *node, GString *text)
         take_lock();
         for (unsigned i = 0; i < VFS_MADE; i++)
                 active += is_running(&vfs[i]);
-        g_string_append_printf(text, "GPU:%s\n\tActive vGPUs:%u\n\tvGPU ID:%s\n\t\tvGPU Name:MxGPU_V1_%u\n",
-                               gpu->functions[0].spec.address, active, vf->function->spec.address,
-                               (unsigned)(vf - vfs));
+        g_string_append_printf(text, "GPU:%s\n\tActive vGPUs:%u\n\tvGPU ID:%s\n\t\tvGPU Name:MxGPU_V1_%d\n",
+                               gpu->functions[0].spec.address, active, vf->function->spec.address, VFS_MADE);
         g_string_append_printf(text,
                                "\t\tvGPU Type:S7150\n\t\tGuest Driver Version:N/A\n"
                                "\t\tGuest Driver Certification:None\n\t\tvGPU State:%s\n"
@@ -350,7 +364,7 @@ static int show_reset(Node *node, GString *text)
 
 static const NodeOps get_ops = { .show = show_get, .store_locked = store_get };
 static const NodeOps release_ops = { .show = show_release, .store_locked = store_release };
-static const NodeOps gpu_info_ops = { .show = show_gpu };
+static const NodeOps gpu_info_ops = { .open = open_gpu, .show = show_gpu };
 static const NodeOps vf_info_ops = { .show = show_vf };
 static const NodeOps clear_ops = { .show = show_clear, .store_locked = store_clear };
 static const NodeOps reset_ops = { .show = show_reset, .store_locked = store_reset };

@@ -168,8 +168,8 @@ class GimTest(VendorTest):
     def test_files(self):
         self.assertEqual(self.read(f"{self.GPU}/spatial_partition_caps"), "num_xcc=8 num_sdma=16 num_vcn=4 num_jpeg=32\n")
         self.assertEqual(self.read(f"{self.GPU}/memory_partition_config"), "NPS1 NPS4 \n")
-        self.assertEqual(self.read(f"{self.GPU}/spatial_partition_mode"), "SPX\n")
-        self.assertEqual(self.accelerator(), ("0", "SPX", "1"))
+        self.assertEqual(self.read(f"{self.GPU}/spatial_partition_mode"), "QPX\n")
+        self.assertEqual(self.accelerator(), ("2", "QPX", "4"))
         table = self.read(f"{self.GPU}/accelerator_partition_profile_config").splitlines()
         self.assertEqual([line.split()[1] for line in table[table.index("profiles:") + 2 :]], ["SPX", "DPX", "QPX", "CPX"])
         for name, mode in {
@@ -184,27 +184,33 @@ class GimTest(VendorTest):
     def test_stores_succeed_whatever_happens(self):
         profile, memory = f"{self.GPU}/accelerator_partition_profile", f"{self.GPU}/memory_partition_mode"
         self.assertEqual([self.write(profile, "x"), self.write(memory, "NPS3"), self.write(memory, "x")], ["EINVAL"] * 3)
-        self.assertIsNone(self.write(memory, "NPS4"))  # not with one partition
+        self.assertIsNone(self.write(memory, "NPS2"))  # not with four functions
         self.assertEqual(self.memory(), "NPS1")
-        self.assertIsNone(self.write(profile, "7"))  # there is none
-        self.assertEqual(self.accelerator(), ("0", "SPX", "1"))
+        for text in ("7", "0", "1"):  # there is none; fewer than functions
+            self.assertIsNone(self.write(profile, text))
+            self.assertEqual(self.accelerator(), ("2", "QPX", "4"))
         self.assertIsNone(self.write(profile, "3\n"))
         self.assertEqual(self.accelerator(), ("3", "CPX", "8"))
-        self.assertEqual(self.read(f"{self.GPU}/spatial_partition_mode"), "CPX\n")
-        self.assertIsNone(self.write(memory, "NPS2"))
-        self.assertEqual(self.memory(), "NPS1")
+        self.assertEqual(self.read(f"{self.GPU}/spatial_partition_mode"), "QPX\n")
         self.assertIsNone(self.write(memory, "NPS8"))
         self.assertEqual(self.memory(), "NPS4")
-        self.assertIsNone(self.write(profile, "0"))
+        self.assertEqual(self.accelerator(), ("2", "QPX", "4"))  # what goes with it
+
+    def test_linked(self):
+        """All that are linked change together."""
+        other = f"{PCI}/{self.GPUS[1]}"
+        self.assertIsNone(self.write(f"{self.GPU}/memory_partition_mode", "NPS4"))
+        self.assertTrue(self.read(f"{other}/memory_partition_mode").startswith("memory_partition_mode: NPS4\n"))
+        self.assertIsNone(self.write(f"{other}/accelerator_partition_profile", "3"))
         self.assertEqual(self.accelerator(), ("3", "CPX", "8"))
 
     def test_no_change_while_used(self):
-        vf = "0000:05:02.1"
+        vf = "0000:26:02.1"
         self.inside.write(f"{PCI}/{vf}/driver_override", "vfio-pci")
         self.inside.write("/sys/bus/pci/drivers_probe", vf)
         self.host.ctl("hold-device", vf)
         self.assertIsNone(self.write(f"{self.GPU}/accelerator_partition_profile", "3"))
-        self.assertEqual(self.accelerator(), ("0", "SPX", "1"))
+        self.assertEqual(self.accelerator(), ("2", "QPX", "4"))
         self.host.ctl("drop-device", vf)
         self.assertIsNone(self.write(f"{self.GPU}/accelerator_partition_profile", "3"))
         self.assertEqual(self.accelerator(), ("3", "CPX", "8"))
@@ -243,6 +249,10 @@ class ForbiddenTest(unittest.TestCase):
     def test_first_gim_reset(self):
         self.check("gim-s7150", f"{PCI}/0000:83:00.0/hotlink_reset")
 
+    def test_first_gim_divides_by_zero(self):
+        gpu = f"{PCI}/0000:83:00.0"
+        self.check("gim-s7150", f"{gpu}/gpuvf", [f"echo 0 0 0 > {gpu}/getvf; cat {gpu}/getvf"])
+
     def test_xengt_registers(self):
         self.check("xengt", "/sys/kernel/vgt/control/igd_mmio")
 
@@ -273,7 +283,7 @@ class FirstGimTest(VendorTest):
             {
                 "Type": "S7150",
                 "BusId": "0000:83:02.2",
-                "Name": "MxGPU_V1_2",
+                "Name": "MxGPU_V1_8",
                 "VF State": "Available",
                 "VF Size": "992 M",
                 "GFX engine partition": "12%",
@@ -294,9 +304,10 @@ class FirstGimTest(VendorTest):
     def test_chosen(self):
         self.assertEqual(self.call("getvf", "256 2048 4"), "0000:83:02.0")
         self.assertEqual((self.vf(0)["VF Size"], self.vf(0)["GFX engine partition"]), ("2048 M", "25%"))
+        self.assertEqual((self.vf(1)["VF Size"], self.vf(1)["GFX engine partition"]), ("992 M", "0%"))
         for text, words in {
             "0 0 0": "three non-zero inputs",
-            "1024 512 4": "this offset and size",
+            "1024 2048 4": "this offset and size",
             "8064 512 4": "this offset and size",
             "128 512 4": "frame buffer offset",
             "4096 512 3": "GFX partition",
@@ -309,6 +320,8 @@ class FirstGimTest(VendorTest):
             answer = self.call("getvf", text)
             self.assertTrue(answer.startswith("Failed to do getvf with error: "), answer)
             self.assertIn(words, answer, text)
+        # That it lies within another goes unnoticed.
+        self.assertEqual(self.call("getvf", "1024 512 4"), "0000:83:02.1")
         self.assertEqual(self.call("relvf", "0000:83:02.0"), "OK")
         self.assertEqual(self.vf(0)["VF Size"], "992 M")
 
@@ -321,7 +334,7 @@ class FirstGimTest(VendorTest):
         self.inside.write("/sys/bus/pci/drivers_probe", vf)
         self.host.ctl("hold-device", vf)
         self.assertIn("still in use", self.call("relvf", vf))
-        self.assertEqual(self.vf(0)["VF State"], "Active")
+        self.assertIn("\tvGPU State:Active\n", self.read(f"{self.GPU}/virtfn0/gpuvf"))
         self.inside.write(f"{PCI}/{vf}/clrvffb", "0")
         self.assertIn("is in use", self.read(f"{PCI}/{vf}/clrvffb"))
         self.host.ctl("drop-device", vf)
@@ -340,9 +353,9 @@ class FirstGimTest(VendorTest):
         self.assertFalse(other.is_finished(0.5))
         self.assertEqual(self.read(f"{self.GPU}/getvf"), "0000:83:02.0\n")  # gives the lock back
         other.finish()
-        self.inside.start("read", f"{self.GPU}/gpuvf")
+        self.inside.start("read", f"{self.GPU}/virtfn7/gpuvf")
         self.assertFalse(self.inside.is_finished(0.5))
-        self.assertIn("MxGPU_V1_7", self.inside.finish())  # in the end the driver waits for the reader no longer
+        self.assertIn("MxGPU_V1_8", self.inside.finish())  # in the end the driver waits for the reader no longer
         self.assertEqual(other.read(f"{self.GPU}/getvf"), "0000:83:02.1\n")
 
 
