@@ -384,6 +384,18 @@ static void job_apply_facts(Job *job, Gpu *gpu)
         gpu->facts_later = false;
 }
 
+/* GPUs that are linked with each other may change together (AMD's by XGMI), and no event tells of it. */
+static void scan_alike(const Job *job, const Gpu *gpu)
+{
+        GHashTableIter iter;
+        Gpu *other;
+
+        g_hash_table_iter_init(&iter, job->manager->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&other))
+                if (other != gpu && other->driver == gpu->driver)
+                        gpu_request_scan(other, false);
+}
+
 static void job_done(LaneWork *w)
 {
         Job *job = (Job *)w;
@@ -422,6 +434,8 @@ static void job_done(LaneWork *w)
                         gpu_request_scan(gpu, true);
                 }
                 MANAGER_EMIT(job->manager, gpu_changed, gpu, GPU_CHANGED_JOB);
+                if (job->kind == JOB_CONFIGURE)
+                        scan_alike(job, gpu);
         }
         job_log_end(job);
         job_end(job, job->error.code == VGPUD_ERROR_NONE ? JOB_DONE : JOB_FAILED);

@@ -367,8 +367,7 @@ class Gim(host.HostTest):
         for words in ("memory_partition_mode", "NPS4", "NPS1, NPS4"):
             self.assertIn(words, listed)
         # The other GPU is linked with it.
-        h.bus.gpu("0000:26:00.0").call("Rescan", wait=True)
-        self.assertEqual(self.modes(h, "0000:26:00.0")["memory_partition_mode"], "NPS4")
+        bus.wait(lambda: self.modes(h, "0000:26:00.0")["memory_partition_mode"] == "NPS4", "the other GPU has been looked at")
 
     def test_partitions_that_are_refused(self):
         """By vgpud, with no write; or by gim, which reports success."""
