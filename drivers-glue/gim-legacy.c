@@ -268,6 +268,14 @@ static int refuse_smaller(VgpuTarget *t, const Wish *w, VgpudError *reterr)
                         largest = MAX(largest, g_array_index(idle, uint32_t, i));
         if (w->size_mb >= largest)
                 return 0;
+        if (largest == usual)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_NO_CAPACITY,
+                                "another virtual function of GPU %s has an equal share (%" PRIu32
+                                " MB), beside which one of your own size is not possible, or a piece as "
+                                "large as that, and driver gim does not notice when a smaller one (%" PRIu32
+                                " MB) lies within it: leave the options out, or destroy the others",
+                                t->facts->name, largest, w->size_mb);
         return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
                                 "another virtual function of GPU %s has %" PRIu32
                                 " MB, and driver gim does not "

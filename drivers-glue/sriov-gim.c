@@ -250,8 +250,8 @@ static char *make_help(const Partitioning *p)
 
         if (strcmp(p->name, MEMORY) == 0)
                 return g_strdup("in how many parts the memory is seen (NPS4: four); another one resets the "
-                                "GPU, "
-                                "sets " PROFILE " to what goes with it, and GPUs that are linked with this one "
+                                "GPU, sets " PROFILE
+                                " to what goes with it, and GPUs that are linked with this one "
                                 "(XGMI) change with it");
         if (strcmp(p->name, SPATIAL) == 0)
                 return g_strdup("in how many parts virtual functions share the GPU side by side: SPX one, DPX "

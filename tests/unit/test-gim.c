@@ -516,6 +516,11 @@ static void test_legacy_within(void)
         ASSERT_STREQ(other, "0000:03:00.2");
         ASSERT_ERROR(create_chosen(&f, "4G", "2G", "8"), ENOSPC);
         ASSERT_CONTAINS(f.e.message, "has 3072 MB");
+        /* An equal share. */
+        for (unsigned i = 0; i < 2; i++)
+                ASSERT_OK(vgpu_io_write(f.io, GPU "/relvf", fake_vf_name(f.pf, i)));
+        ASSERT_ERROR(create_chosen(&f, "2G", "512M", "4"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "has an equal share (992 MB)");
         /* Where sizes cannot be read nobody can tell. */
         g_autofree char *file = g_strconcat(fake_vf_path(f.pf, 3), "/gpuvf", NULL);
         fake_fail(f.k, "read", file, EIO);
