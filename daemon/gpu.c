@@ -64,6 +64,20 @@ void gpu_set_state(Gpu *gpu, GpuState state, const char *reason)
 
 /* ---- scans that events cause ---- */
 
+/* Of a record: a slot, and what its removal has to put back. */
+typedef struct Claim {
+        char *slot, *restore; /* owned */
+} Claim;
+
+static void claim_free(gpointer p)
+{
+        Claim *c = p;
+
+        g_free(c->slot);
+        g_free(c->restore);
+        g_free(c);
+}
+
 typedef struct Scan {
         LaneWork work; /* first */
         Manager *manager;
@@ -72,6 +86,7 @@ typedef struct Scan {
         GpuFacts *facts;
         GPtrArray *known_types; /* ref */
         bool probe_again;       /* an earlier daemon left sriov_drivers_autoprobe switched off */
+        GPtrArray *claims;      /* owned: Claim, of an earlier daemon; NULL: none */
         GpuSnapshot *snapshot;
         VgpudError error;
         sd_event_source *deadline;
@@ -82,6 +97,7 @@ static void scan_free(Scan *s)
         sd_event_source_disable_unref(s->deadline);
         gpu_facts_unref(s->facts);
         g_ptr_array_unref(s->known_types);
+        g_clear_pointer(&s->claims, g_ptr_array_unref);
         gpu_snapshot_unref(s->snapshot);
         vgpud_error_done(&s->error);
         g_free(s);
@@ -95,6 +111,15 @@ static void scan_run(LaneWork *w, VgpuIo *io)
         if (s->probe_again) {
                 g_autofree char *path = g_strconcat(s->facts->path, "/sriov_drivers_autoprobe", NULL);
                 (void)vgpu_io_write(io, path, "1");
+        }
+        for (guint i = 0; s->claims && i < s->claims->len; i++) {
+                const Claim *c = s->claims->pdata[i];
+                _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+                if (s->driver->settle(&t, c->slot, c->restore, &error) < 0)
+                        log_warning("%s of GPU %s could not be returned to what it was, which an earlier "
+                                    "daemon "
+                                    "had begun: %s",
+                                    c->slot, s->facts->name, error.message);
         }
         (void)s->driver->scan(&t, &s->snapshot, &s->error);
 }
@@ -162,6 +187,25 @@ void gpu_scan_failed(Gpu *gpu, const VgpudError *error)
         gpu_set_state(gpu, GPU_FAILED, message);
 }
 
+/* What an earlier daemon had claimed is looked at once, by the first scan. */
+static GPtrArray *find_claims(const Gpu *gpu)
+{
+        g_autoptr(GPtrArray) uuids = records_of_gpu(gpu->manager->records, gpu_name(gpu));
+        g_autoptr(GPtrArray) claims = g_ptr_array_new_with_free_func(claim_free);
+
+        if (!gpu->driver->settle || gpu->state != GPU_NEW)
+                return NULL;
+        for (guint i = 0; i < uuids->len; i++) {
+                const Record *record = records_get(gpu->manager->records, uuids->pdata[i]);
+                if (!record->slot || !record->restore)
+                        continue;
+                Claim *c = g_new(Claim, 1);
+                *c = (Claim){ .slot = g_strdup(record->slot), .restore = g_strdup(record->restore) };
+                g_ptr_array_add(claims, c);
+        }
+        return claims->len > 0 ? g_steal_pointer(&claims) : NULL;
+}
+
 static void gpu_submit_scan(Gpu *gpu)
 {
         if (gpu->scan) {
@@ -179,6 +223,7 @@ static void gpu_submit_scan(Gpu *gpu)
                 .facts = gpu_facts_ref(gpu->facts),
                 .known_types = known_types_get(gpu->manager->known_types, gpu->facts),
                 .probe_again = gpu->probe_again,
+                .claims = find_claims(gpu),
         };
         gpu->scan = (struct Scan *)s;
         lane_submit(gpu->lane, &s->work);

@@ -86,6 +86,11 @@ typedef struct VgpuDriver {
          * Errors: INVALID, IN_USE (says what has to go first), UNSUPPORTED, GPU_GONE, FAILED. */
         int (*configure)(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr);
 
+        /* Lane, before the first scan() of a daemon, for each slot that an earlier one had claimed: what scan()
+         * does not show as an instance, because destroy() was interrupted on the last steps, is finished here.
+         * Errors are for the journal. NULL: destroy() has no such steps. */
+        int (*settle)(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr);
+
         /* Any thread. No I/O. */
         Handover *(*handover)(const InstanceDesc *instance);
 } VgpuDriver;

@@ -371,6 +371,19 @@ static int sriov_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError
         return r < 0 ? r : 1;
 }
 
+static int sriov_settle(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr)
+{
+        const VgpuVf *vf = gpu_facts_find_vf(t->facts, slot);
+        _cleanup_(vf_state_done) VfState state = { 0 };
+        _cleanup_(vf_restore_done) VfRestore was = { 0 };
+
+        if (!vf || vf_state_read(t->io, vf->path, &state) < 0 || vf_state_is_handed_out(&state))
+                return 0;
+        vf_restore_from_text(t->io, restore, &was);
+        return vf_restore_is_interrupted(&was, &state) ? put_back(t, find_provider(t->facts), vf, &was, reterr)
+                                                       : 0;
+}
+
 static int sriov_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr)
 {
         const VfProvider *p = find_provider(t->facts);
@@ -389,5 +402,6 @@ const VgpuDriver sriov_driver = {
         .destroy = sriov_destroy,
         .set_vfs = vfs_set,
         .configure = sriov_configure,
+        .settle = sriov_settle,
         .handover = handover_new_pci,
 };

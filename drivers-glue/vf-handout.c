@@ -361,6 +361,14 @@ void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret)
         }
 }
 
+bool vf_restore_is_interrupted(const VfRestore *was, const VfState *now)
+{
+        const char *driver = was->state.driver;
+
+        return driver && g_strcmp0(now->override, driver) == 0 && g_strcmp0(was->state.override, driver) != 0 &&
+               (!now->driver || strcmp(now->driver, driver) == 0);
+}
+
 int vf_explain_undo(const VgpuVf *vf, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr)
 {
         if (r < 0) {

@@ -75,6 +75,10 @@ char *vf_restore_to_text(const VfRestore *r);
  * that did not leave it: the function has none then. */
 void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret);
 
+/* It was being put back: its driver_override names the driver it is returned to, which was not so before. Only
+ * of a function that is not handed out. */
+bool vf_restore_is_interrupted(const VfRestore *was, const VfState *now);
+
 /* After putting back what was there, because of *cause, which is emptied: r is what that came to, and *again
  * its explanation. */
 int vf_explain_undo(const VgpuVf *vf, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr);

@@ -810,6 +810,19 @@ class Killed(host.HostTest):
         self.assertEqual(self.read(h, f"{IGPU}/sriov_admin/vf1/profile/exec_quantum_ms"), "0")
         self.assertEqual(h.records(), {})
 
+    def test_destroy_for_the_driver_of_the_host(self):
+        """Its last write is missing: driver_override still names the driver that has the function back."""
+        h = self.host("xe-igpu")
+        h.sim.run(["sh", "-c", f"echo 2 >/sys/bus/pci/devices/{IGPU}/sriov_numvfs"], check=True)  # by somebody else
+        bus.wait(lambda: h.bus.gpu(IGPU).get("EnabledVfs") == 2, "vgpud has seen the virtual functions")
+        before = h.bus.gpu(IGPU).get("Types")
+        h.bus.create(IGPU, "vf", uuid=uuid(1), parent="0000:00:02.1")
+        self.kill_in(h, "write:drivers_probe", lambda: h.bus.manager.call("Destroy", uuid(1)))
+        self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
+        self.assertEqual(h.sim.run(["readlink", "-f", "/sys/bus/pci/devices/0000:00:02.1/driver"], text=True,
+                                   capture_output=True).stdout, "/sys/bus/pci/drivers/xe\n")
+        self.assertEqual((h.bus.instances(), h.records(), h.bus.gpu(IGPU).get("Types")), ({}, {}, before))
+
     def test_nvidia(self):
         h = self.host("nvidia-l40s")
         h.vgpuctl("enable-vfs", L40S)
