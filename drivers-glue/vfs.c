@@ -444,6 +444,25 @@ static int set_by_kernel(const Change *c, uint32_t count, VgpudError *reterr)
         return r < 0 ? r : verify_count(c, count, &now, reterr);
 }
 
+/* sriov-manage takes the GPU from its driver for a while, with all that is on it. */
+static int refuse_nvidia(const Change *c, VgpudError *reterr)
+{
+        for (guint i = 0; i < c->facts->mdev_parents->len; i++)
+                if (strcmp(((const MdevParent *)c->facts->mdev_parents->pdata[i])->name, c->facts->name) == 0)
+                        return vgpud_error_setf(
+                                        reterr, VGPUD_ERROR_UNSUPPORTED,
+                                        "vGPUs of GPU %s are made on the GPU itself, where its driver has "
+                                        "registered their types; it advertises %" PRIu32
+                                        " virtual functions, but needs none, and never makes them",
+                                        c->facts->name, c->total);
+        if (c->wanted == c->total)
+                return 0;
+        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                "NVIDIA's sriov-manage enables all %" PRIu32
+                                " virtual functions of GPU %s or none, not %" PRIu32,
+                                c->total, c->facts->name, c->wanted);
+}
+
 /* The driver nvidia has no way by sriov_numvfs: its vendor's script unbinds the driver, enables all functions
  * and binds it again. */
 static int set_by_nvidia(const Change *c, uint32_t count, VgpudError *reterr)
@@ -457,6 +476,13 @@ static int set_by_nvidia(const Change *c, uint32_t count, VgpudError *reterr)
         q = verify_count(c, count, &now, &look);
         if (q >= 0)
                 return 0;
+        if (r >= 0 && count > 0 && count_vfs(c) == 0 && vgpu_io_exists(c->io, c->facts->path))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                        "NVIDIA's sriov-manage reported success, but GPU %s has no virtual "
+                                        "functions; GPUs from before Ampere (such as a T4) advertise some and "
+                                        "never make them: their vGPUs are made on the GPU itself, as soon as "
+                                        "the vGPU manager is loaded",
+                                        c->facts->name);
         vgpud_error_move(reterr, r < 0 ? &run : &look);
         return r < 0 ? r : q;
 }
@@ -491,12 +517,11 @@ int vfs_set(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
                                 "vf_num= in /etc/gim_config), and load it again while no virtual machine uses "
                                 "one",
                                 t->facts->name, c.before);
-        if (driver_is(&c, "nvidia") && count > 0 && count != c.total)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "NVIDIA's sriov-manage enables all %" PRIu32
-                                        " virtual functions of GPU %s or "
-                                        "none, not %" PRIu32,
-                                        c.total, t->facts->name, count);
+        if (driver_is(&c, "nvidia") && count > 0) {
+                r = refuse_nvidia(&c, reterr);
+                if (r < 0)
+                        return r;
+        }
         r = refuse_loads(&c, kept, reterr);
         if (r < 0)
                 return r;

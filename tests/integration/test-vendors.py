@@ -298,6 +298,10 @@ class Nvidia(host.HostTest):
         gpu = h.bus.gpu(T4).all()
         self.assertEqual((gpu["BackEnd"], gpu["State"], gpu["TotalVfs"], gpu["Parents"]),
                          ("mdev", "ready", 16, [T4]))
+        h.bus.create(T4, "T4-4Q")
+        self.assert_error("NotSupported", h.bus.gpu(T4).start("SetVfs", 16, wait=True), "made on the GPU itself")
+        self.assertEqual((h.vgpuctl("enable-vfs", T4).status, h.vgpuctl("disable-vfs", T4).status), (7, 0))
+        self.assertEqual((h.bus.gpu(T4).get("EnabledVfs"), len(h.bus.instances())), (0, 1))
 
 
 class Xengt(host.HostTest):
@@ -485,6 +489,7 @@ class Choosing(host.HostTest):
         reason = self.assert_gpu(h, T4, "nvidia-vfio", "unprepared", "never makes them", "nvidia-vgpu-mgr")
         self.assertNotIn("enable-vfs", reason)
         self.assert_error("NotSupported", h.bus.start_create(T4, "T4-4Q"), "never makes them")
+        self.assert_error("Failed", h.bus.gpu(T4).start("SetVfs", 16, wait=True), "from before Ampere")
         h.sim.ctl("register", T4)
         self.assert_gpu(h, T4, "mdev", "ready")
         h.bus.create(T4, "T4-4Q")
@@ -695,6 +700,15 @@ class Errors(host.HostTest):
                     self.explained(name, h.bus.gpu(gpu).start("SetVfs", 2, wait=True), words)
                     self.assertEqual(h.bus.gpu(gpu).get("EnabledVfs"), 0)
             h.close()
+
+    def test_autoprobe(self):
+        """Without it set no function is enabled; where it cannot be put back, that is said."""
+        h = self.host("xe")
+        for errno, words in (("EINVAL", "Invalid argument"), ("EACCES", "Permission denied")):
+            with self.subTest(errno=errno):
+                h.sim.fault(f"write:{XE}/sriov_drivers_autoprobe:errno={errno}:1")
+                self.explained("Failed", h.bus.gpu(XE).start("SetVfs", 2, wait=True), ("cannot be kept from", words))
+                self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 0)
 
     def test_disable(self):
         h = self.host("xe")

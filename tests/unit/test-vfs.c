@@ -512,6 +512,17 @@ static void test_nvidia(void)
         manage.result = 0;
         ASSERT_ERROR(set(&f, 16), EIO);
         ASSERT_CONTAINS(f.e.message, "has 4 virtual functions now, not the 16");
+        ASSERT_OK(set(&f, 0));
+        /* A T4 has none. */
+        manage.made = 0;
+        ASSERT_ERROR(set(&f, 16), EIO);
+        ASSERT_CONTAINS(f.e.message, "has no virtual functions; GPUs from before Ampere");
+        manage.runs = 0;
+        g_ptr_array_add(f.facts->mdev_parents, mdev_parent_new("0000:03:00.0", PF, NULL));
+        ASSERT_ERROR(set(&f, 16), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "made on the GPU itself");
+        ASSERT_OK(set(&f, 0));
+        ASSERT_EQ(manage.runs, 0);
         /* Its functions are for the host's driver: nobody touches autoprobe, and numvfs is the script's. */
         g_autofree char *writes = fake_writes(f.k);
         ASSERT_STREQ(writes, "");
