@@ -664,6 +664,15 @@ static int gim_legacy_destroy(VgpuTarget *t, const InstanceDesc *instance, Vgpud
         return r < 0 ? r : 1;
 }
 
+/* gim has it back by then. */
+static int gim_legacy_settle(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr)
+{
+        _cleanup_(vf_restore_done) VfRestore was = { 0 };
+        const VgpuVf *vf = vf_find_interrupted(t, slot, restore, &was);
+
+        return vf ? put_back(t, vf, &was.state, false, reterr) : 0;
+}
+
 const VgpuDriver gim_legacy_driver = {
         .name = "gim-legacy",
         .match = gim_legacy_match,
@@ -671,5 +680,6 @@ const VgpuDriver gim_legacy_driver = {
         .create = gim_legacy_create,
         .destroy = gim_legacy_destroy,
         .set_vfs = vfs_set,
+        .settle = gim_legacy_settle,
         .handover = handover_new_pci,
 };

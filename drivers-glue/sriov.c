@@ -373,15 +373,10 @@ static int sriov_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError
 
 static int sriov_settle(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr)
 {
-        const VgpuVf *vf = gpu_facts_find_vf(t->facts, slot);
-        _cleanup_(vf_state_done) VfState state = { 0 };
         _cleanup_(vf_restore_done) VfRestore was = { 0 };
+        const VgpuVf *vf = vf_find_interrupted(t, slot, restore, &was);
 
-        if (!vf || vf_state_read(t->io, vf->path, &state) < 0 || vf_state_is_handed_out(&state))
-                return 0;
-        vf_restore_from_text(t->io, restore, &was);
-        return vf_restore_is_interrupted(&was, &state) ? put_back(t, find_provider(t->facts), vf, &was, reterr)
-                                                       : 0;
+        return vf ? put_back(t, find_provider(t->facts), vf, &was, reterr) : 0;
 }
 
 static int sriov_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr)

@@ -361,12 +361,20 @@ void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret)
         }
 }
 
-bool vf_restore_is_interrupted(const VfRestore *was, const VfState *now)
+const VgpuVf *vf_find_interrupted(VgpuTarget *t, const char *slot, const char *restore, VfRestore *ret)
 {
-        const char *driver = was->state.driver;
+        const VgpuVf *vf = gpu_facts_find_vf(t->facts, slot);
+        _cleanup_(vf_state_done) VfState now = { 0 };
+        const char *driver;
 
-        return driver && g_strcmp0(now->override, driver) == 0 && g_strcmp0(was->state.override, driver) != 0 &&
-               (!now->driver || strcmp(now->driver, driver) == 0);
+        if (!vf || vf_state_read(t->io, vf->path, &now) < 0 || vf_state_is_handed_out(&now))
+                return NULL;
+        vf_restore_from_text(t->io, restore, ret);
+        driver = ret->state.driver;
+        if (!driver || g_strcmp0(now.override, driver) != 0 || g_strcmp0(ret->state.override, driver) == 0 ||
+            (now.driver && strcmp(now.driver, driver) != 0))
+                return NULL;
+        return vf;
 }
 
 int vf_explain_undo(const VgpuVf *vf, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr)

@@ -75,9 +75,9 @@ char *vf_restore_to_text(const VfRestore *r);
  * that did not leave it: the function has none then. */
 void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret);
 
-/* It was being put back: its driver_override names the driver it is returned to, which was not so before. Only
- * of a function that is not handed out. */
-bool vf_restore_is_interrupted(const VfRestore *was, const VfState *now);
+/* For VgpuDriver.settle: the function in this slot, when it was being returned to a driver. Then its
+ * driver_override names that driver, which it did not before, and it is not handed out any more. Else NULL. */
+const VgpuVf *vf_find_interrupted(VgpuTarget *t, const char *slot, const char *restore, VfRestore *ret);
 
 /* After putting back what was there, because of *cause, which is emptied: r is what that came to, and *again
  * its explanation. */

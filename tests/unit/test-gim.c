@@ -765,6 +765,12 @@ static void test_legacy_restores(void)
         ASSERT_STREQ(f.made->restore, "driver=accelvf");
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
+        /* Whoever put it back was killed before its last write. */
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "accelvf", "accelvf", NULL));
+        ASSERT_OK(gim_legacy_driver.settle(&f.t, "0000:03:00.1", "driver=accelvf", &error));
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
         ASSERT_NULL(fake_vf_override(f.pf, 0));
 }
 
