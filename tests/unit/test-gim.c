@@ -31,6 +31,7 @@ typedef struct Fixture {
         GPtrArray *attributes;
         GString *claims; /* "SLOT RESTORE|-\n" each */
         int claim_result;
+        unsigned claims_before; /* so many succeed before that is answered */
 } Fixture;
 
 DEFINE_DESTROY_NOTIFY(attribute_free, vgpu_attribute_free)
@@ -96,7 +97,10 @@ static int claim(const char *slot, const char *restore, void *userdata)
         Fixture *f = userdata;
 
         g_string_append_printf(f->claims, "%s %s\n", slot, restore ? restore : "-");
-        return f->claim_result;
+        if (f->claims_before == 0)
+                return f->claim_result;
+        f->claims_before--;
+        return 0;
 }
 
 static int create_on(Fixture *f, const char *uuid, const char *type_id, const char *parent)
@@ -420,6 +424,35 @@ static void test_set_in_use(void)
         ASSERT_OK(configure(&f, PROFILE, "QPX"));
 }
 
+/* A GPU that is linked with it, or may be: gim does not tell. */
+static void test_set_in_use_elsewhere(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+        FakePf *other = fake_pci_add_pf(f.pci, FAKE_PF_PLAIN, "0000:04:00.0", 8, 1);
+        FakePf *third = fake_pci_add_pf(f.pci, FAKE_PF_PLAIN, "0000:05:00.0", 8, 1);
+
+        ASSERT_OK(fake_pf_enable(other, 1));
+        fake_pf_set_driver(other, "gim");
+        fake_add_link(f.k, "bus/pci/devices/0000:04:00.0", fake_pf_path(other));
+        fake_add_link(f.k, "bus/pci/drivers/gim/0000:03:00.0", GPU);
+        fake_add_link(f.k, "bus/pci/drivers/gim/0000:04:00.0", fake_pf_path(other));
+        fake_add_link(f.k, "bus/pci/drivers/gim/0000:05:00.0", fake_pf_path(third));
+        GpuFacts *facts = fake_pf_facts(other);
+        int r = vfs_bind(f.io, facts->vfs->pdata[0], "vfio-pci", "vfio-pci", NULL);
+        gpu_facts_unref(facts);
+        ASSERT_OK(r);
+        g_autofree char *node = g_strdup_printf("vfio/%d", fake_vf_group(other, 0));
+        fake_gim_refuse(f.gim);
+        /* Handed out and not open: that is not why. */
+        ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EIO);
+        ASSERT_CONTAINS(f.e.message, "number of virtual functions (4)");
+        fake_hold_node(f.k, node, 4711, "qemu-system-x86");
+        ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "is SPX as before, not QPX");
+        ASSERT_CONTAINS(f.e.message, "0000:04:00.1 of GPU 0000:04:00.0");
+        ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
+}
+
 /* The first gim */
 
 static void test_legacy_match(void)
@@ -666,6 +699,24 @@ static void test_legacy_guess(void)
         assert_golden(f.k, "gim", "legacy-guess");
 }
 
+/* The second function cannot be put on record: gim has it back, and the first is what it was. */
+static void test_legacy_guess_claim_fails(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+        g_autofree char *other = fake_gim_legacy_get(f.legacy, "0 0 0");
+
+        f.claims_before = 1;
+        f.claim_result = -ENOSPC;
+        ASSERT_ERROR(create(&f, UUID_A), EIO);
+        ASSERT_EQ(f.e.errnum, ENOSPC);
+        ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.2 -\n");
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 1));
+        for (unsigned i = 0; i < 2; i++) {
+                ASSERT_NULL(fake_vf_override(f.pf, i));
+                ASSERT_NULL(fake_vf_driver(f.pf, i));
+        }
+}
+
 /* One that is bound although nobody got it is left alone. */
 static void test_legacy_bound_by_others(void)
 {
@@ -900,6 +951,7 @@ int main(void)
         TEST(test_set_errno);
         TEST(test_set_gone);
         TEST(test_set_in_use);
+        TEST(test_set_in_use_elsewhere);
         TEST(test_legacy_match);
         TEST(test_legacy_scan);
         TEST(test_legacy_life);
@@ -909,6 +961,7 @@ int main(void)
         TEST(test_legacy_refusals);
         TEST(test_legacy_errno);
         TEST(test_legacy_guess);
+        TEST(test_legacy_guess_claim_fails);
         TEST(test_legacy_bound_by_others);
         TEST(test_legacy_full);
         TEST(test_legacy_claim_fails);
