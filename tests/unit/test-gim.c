@@ -518,7 +518,6 @@ static void test_legacy_life(void)
 static void test_legacy_options(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
-        g_autoptr(GString) sizes = g_string_new(NULL);
 
         ASSERT_OK(create_chosen(&f, "256M", "512M", "4"));
         ASSERT_STREQ(((const VgpuAttribute *)f.made->attributes->pdata[0])->value, "512M");
