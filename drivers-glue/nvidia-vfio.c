@@ -548,12 +548,14 @@ static int write_attributes(VgpuTarget *t, const CreateArgs *args, const VgpuVf 
                         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_INVALID, r,
                                                       "this release of the driver has no attribute %s: %s",
                                                       a->name, g_strerror(-r));
-                return vgpud_error_set_errnof(reterr,
-                                              r == -EINVAL || r == -E2BIG || r == -ERANGE || r == -EACCES
-                                                              ? VGPUD_ERROR_INVALID
-                                                              : VGPUD_ERROR_FAILED,
-                                              r, "the driver refused the value of attribute %s: %s", a->name,
-                                              g_strerror(-r));
+                if (r == -EINVAL || r == -E2BIG || r == -ERANGE || r == -EACCES)
+                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_INVALID, r,
+                                                      "the driver refused the value of attribute %s: %s",
+                                                      a->name, g_strerror(-r));
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "the driver refused to set attribute %s: %s%s", a->name,
+                                              g_strerror(-r),
+                                              r == -EPERM ? "; it says so of a vGPU that is in use" : "");
         }
         return 0;
 }

@@ -583,7 +583,7 @@ CREATE_FAULTS = [
     Fault("nvidia-h200", H200, "H200X-141C", "write:0000:19:00.4/current_vgpu_type", NVIDIA_VF, (H200,)),
     Fault("nvidia-a2-vfio", A2, "A2-4Q", "write:0000:08:00.4/current_vgpu_type", NVIDIA_VF),
     Fault("nvidia-l40s", L40S, "L40S-4Q", "write:0000:41:00.4/vgpu_params",
-          {"E2BIG": ("InvalidArgs", "vgpu_params"), "ENXIO": ("Failed", "vgpu_params"), "EPERM": ("Failed", "vgpu_params"),
+          {"E2BIG": ("InvalidArgs", "vgpu_params"), "ENXIO": ("Failed", "vgpu_params"), "EPERM": ("Failed", "in use"),
            "EINVAL": ("InvalidArgs", "vgpu_params")},
           (L40S,), (("vgpu_params", "frame_rate_limiter=0"),)),
     Fault("nvidia-a2", A2, "A2-4Q", "create:*", NVIDIA_MDEV),

@@ -268,6 +268,22 @@ static void test_instance(void)
         ASSERT_STREQ(((const VgpuAttribute *)d->attributes->pdata[0])->value, "Not Applicable");
 }
 
+/* What the driver does not want to tell is left out. */
+static void test_unreadable_attributes(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *folder = g_strconcat(fake_nvidia_vf_path(f.gpu, 0), "/nvidia/", NULL);
+        g_autofree char *placement = g_strconcat(folder, "placement_id", NULL);
+        g_autofree char *instance = g_strconcat(folder, "gpu_instance_id", NULL);
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        fake_fail(f.k, "read", placement, ENXIO);
+        fake_fail(f.k, "read", instance, EIO);
+        ASSERT_OK(scan(&f));
+        ASSERT_EQ(f.s->instances->len, 1);
+        ASSERT_NULL(((const InstanceDesc *)f.s->instances->pdata[0])->attributes);
+}
+
 /* After one of 4 GB all functions take 4 GB, and nothing else. */
 static void test_homogeneous(void)
 {
@@ -552,15 +568,26 @@ static void test_writer_dies(void)
 
 static void test_attribute_rollback(void)
 {
+        static const struct {
+                int eno, result;
+                const char *words;
+        } table[] = {
+                { E2BIG, EINVAL, "refused the value of attribute vgpu_params" },
+                { EPERM, EIO, "in use" },
+                { EINVAL, EINVAL, "refused the value of attribute vgpu_params" },
+                { ENXIO, EIO, "refused to set attribute vgpu_params" },
+                { EIO, EIO, "refused to set attribute vgpu_params" },
+        };
         _cleanup_fixture_ Fixture f = with_l40s(true);
         g_autofree char *path = g_strconcat(fake_nvidia_vf_path(f.gpu, 0), "/nvidia/vgpu_params", NULL);
 
         g_ptr_array_add(f.attributes, vgpu_attribute_new("vgpu_params", "nonsense"));
-        fake_fail(f.k, "write", path, E2BIG);
-        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EINVAL);
-        ASSERT_CONTAINS(f.e.message, "refused the value of attribute vgpu_params");
-        fake_fail(f.k, "write", path, EPERM);
-        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EIO);
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                fake_fail(f.k, "write", path, table[i].eno);
+                ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), table[i].result);
+                ASSERT_EQ(f.e.errnum, table[i].eno);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+        }
         fake_remove(f.k, path);
         fake_heal(f.k);
         ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EINVAL);
@@ -629,6 +656,8 @@ static void test_destroy_errno(void)
                   "the plugin of the vGPU on 0000:3d:00.4 had not ended after 9 s" },
                 { EPERM, VGPUD_ERROR_IN_USE, 9, "because it is in use" },
                 { EIO, VGPUD_ERROR_FAILED, 0, "the kernel's log (NVRM)" },
+                { ENODEV, VGPUD_ERROR_FAILED, 0, "No such device" },
+                { EINVAL, VGPUD_ERROR_FAILED, 0, "the kernel's log (NVRM)" },
                 { EPROTO, VGPUD_ERROR_FAILED, 0, "died before the answer" },
         };
 
@@ -1059,6 +1088,7 @@ int main(int argc, char **argv)
         TEST(test_scan);
         TEST(test_scan_h200);
         TEST(test_instance);
+        TEST(test_unreadable_attributes);
         TEST(test_homogeneous);
         TEST(test_homogeneous_unknown);
         TEST(test_known_types_idle);
