@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/parse-util.h"
+
 /* More names than this help nobody in a message. */
 #define NAMES_IN_MESSAGE_MAX 40
 
@@ -64,35 +66,6 @@ GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *snapshot)
         g_free(s->unprepared);
         g_free(s);
         return NULL;
-}
-
-/* Runs of digits are compared as numbers of any length; leading zeros count only when all else is equal. */
-static int compare_naturally(const char *a, const char *b)
-{
-        const char *whole_a = a, *whole_b = b;
-
-        while (*a && *b) {
-                if (!g_ascii_isdigit(*a) || !g_ascii_isdigit(*b)) {
-                        if (*a != *b)
-                                return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
-                        a++;
-                        b++;
-                        continue;
-                }
-                a += strspn(a, "0");
-                b += strspn(b, "0");
-                size_t na = strspn(a, "0123456789"), nb = strspn(b, "0123456789");
-                if (na != nb)
-                        return na < nb ? -1 : 1;
-                int c = strncmp(a, b, na);
-                if (c != 0)
-                        return c;
-                a += na;
-                b += nb;
-        }
-        if (*a || *b)
-                return *a ? 1 : -1;
-        return strcmp(whole_a, whole_b);
 }
 
 static gint compare_types(gconstpointer a, gconstpointer b)

@@ -348,21 +348,12 @@ static int sriov_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
 
 static int sriov_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
 {
-        _cleanup_(vf_state_done) VfState state = { 0 };
         _cleanup_(vf_restore_done) VfRestore was = { 0 };
         VgpuVf vf;
-        int r;
+        int r = vf_find_handed_out(t, instance, &vf, reterr);
 
-        if (!vf_find(t, instance, &vf))
-                return 0;
-        r = vf_state_read(t->io, vf.path, &state);
-        if (vgpu_io_is_gone(r))
-                return 0;
-        if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
-                                              vf.path, g_strerror(-r));
-        if (!vf_state_is_handed_out(&state))
-                return 0;
+        if (r <= 0)
+                return r;
         vf_restore_from_text(t->io, instance->restore, &was);
         /* Whose number is not known has no quotas either. */
         if (vf.index == UINT32_MAX)

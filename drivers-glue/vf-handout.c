@@ -283,7 +283,7 @@ int vf_claim(const CreateArgs *args, const VgpuVf *vf, const char *restore, Vgpu
 }
 
 /* The function by this name may be another one by now: of another GPU, or not there. */
-bool vf_find(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret)
+static bool find_vf(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret)
 {
         g_autofree char *link = g_strconcat(instance->path, "/physfn", NULL), *gpu = NULL;
         const VgpuVf *known = gpu_facts_find_vf(t->facts, instance->slot);
@@ -359,6 +359,22 @@ void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret)
                 } else if (g_str_has_prefix(*i, RESTORE_QUOTA))
                         g_ptr_array_add(ret->quotas, vgpu_attribute_new(*i + strlen(RESTORE_QUOTA), value));
         }
+}
+
+int vf_find_handed_out(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret, VgpudError *reterr)
+{
+        _cleanup_(vf_state_done) VfState state = { 0 };
+        int r;
+
+        if (!find_vf(t, instance, ret))
+                return 0;
+        r = vf_state_read(t->io, ret->path, &state);
+        if (vgpu_io_is_gone(r))
+                return 0;
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
+                                              ret->path, g_strerror(-r));
+        return vf_state_is_handed_out(&state);
 }
 
 const VgpuVf *vf_find_interrupted(VgpuTarget *t, const char *slot, const char *restore, VfRestore *ret)

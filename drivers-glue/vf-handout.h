@@ -57,9 +57,9 @@ int vf_find_vfio_driver(VgpuTarget *t, const VgpuVf *vf, char **ret, VgpudError 
 /* Have it written down that the function was chosen, and what it was. */
 int vf_claim(const CreateArgs *args, const VgpuVf *vf, const char *restore, VgpudError *reterr);
 
-/* The function that carries the instance, if it is still one of this GPU's; in *ret nothing is owned. Its index
- * is UINT32_MAX when it is not known. */
-bool vf_find(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret);
+/* The function that carries the instance, for destroy(). 1: it is handed out; in *ret nothing is owned, and its
+ * index is UINT32_MAX when it is not known. 0: it is not, or not one of this GPU's any more, or has gone. */
+int vf_find_handed_out(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret, VgpudError *reterr);
 
 /* What a function was before it was handed out, as one line of text: "driver=xe override=… quota.vram_quota=…"
  */

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/parse-util.h"
+
 /* More than these help nobody in a message. */
 #define REASONS_IN_MESSAGE_MAX 8
 
@@ -59,39 +61,6 @@ static uint64_t read_address(const char *name)
         return *name ? 0 : v + 1;
 }
 
-/* Runs of digits by their value, whatever their length. */
-static int compare_texts(const char *a, const char *b)
-{
-        const char *whole_a = a, *whole_b = b;
-
-        while (*a && *b) {
-                size_t na, nb;
-                int c;
-
-                if (!g_ascii_isdigit(*a) || !g_ascii_isdigit(*b)) {
-                        if (*a != *b)
-                                return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
-                        a++;
-                        b++;
-                        continue;
-                }
-                a += strspn(a, "0");
-                b += strspn(b, "0");
-                na = strspn(a, "0123456789");
-                nb = strspn(b, "0123456789");
-                if (na != nb)
-                        return na < nb ? -1 : 1;
-                c = strncmp(a, b, na);
-                if (c != 0)
-                        return c;
-                a += na;
-                b += nb;
-        }
-        if (*a || *b)
-                return *a ? 1 : -1;
-        return strcmp(whole_a, whole_b);
-}
-
 #define BY(x, y)                                   \
         do {                                       \
                 if ((x) != (y))                    \
@@ -102,7 +71,7 @@ static int compare_addressed(uint64_t address_a, const char *a, uint64_t address
 {
         BY(!address_a, !address_b);
         BY(address_a, address_b);
-        return compare_texts(a, b);
+        return compare_naturally(a, b);
 }
 
 int placement_compare_names(const char *a, const char *b)

@@ -182,3 +182,31 @@ int parse_seconds(const char *s, uint64_t *ret_usec)
                 }
         return -EINVAL;
 }
+
+int compare_naturally(const char *a, const char *b)
+{
+        const char *whole_a = a, *whole_b = b;
+
+        while (*a && *b) {
+                if (!g_ascii_isdigit(*a) || !g_ascii_isdigit(*b)) {
+                        if (*a != *b)
+                                return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+                        a++;
+                        b++;
+                        continue;
+                }
+                a += strspn(a, "0");
+                b += strspn(b, "0");
+                size_t na = strspn(a, "0123456789"), nb = strspn(b, "0123456789");
+                if (na != nb)
+                        return na < nb ? -1 : 1;
+                int c = strncmp(a, b, na);
+                if (c != 0)
+                        return c;
+                a += na;
+                b += nb;
+        }
+        if (*a || *b)
+                return *a ? 1 : -1;
+        return strcmp(whole_a, whole_b);
+}

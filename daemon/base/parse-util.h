@@ -18,3 +18,7 @@ int parse_bytes(const char *s,
                 uint64_t *ret); /* "4096", "64K", "64KB", "128MB", "4096M", "4G": powers of 1024 */
 int parse_resolution(const char *s, uint32_t *ret_x, uint32_t *ret_y); /* "1920x1200" */
 int parse_seconds(const char *s, uint64_t *ret_usec);                  /* "120", "120s", "500ms", "2min" */
+
+/* Which of two names comes first, as strcmp() says it: runs of digits are compared as numbers of any length,
+ * and leading zeros count only when all else is equal. */
+int compare_naturally(const char *a, const char *b);

@@ -187,6 +187,37 @@ static void test_seconds(void)
         }
 }
 
+static void test_compare_naturally(void)
+{
+        static const char *const sorted[] = {
+                "",
+                "0",
+                "00",
+                "1",
+                "01",
+                "9",
+                "10",
+                "a",
+                "a-2",
+                "a-10",
+                "a-010",
+                "a-11",
+                "a2b3",
+                "a2b20",
+                "a10b1",
+                "a18446744073709551616",
+                "a18446744073709551617",
+                "b",
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(sorted); i++)
+                for (size_t k = 0; k < G_N_ELEMENTS(sorted); k++) {
+                        int c = compare_naturally(sorted[i], sorted[k]);
+                        if (i < k ? c >= 0 : i > k ? c <= 0 : c != 0)
+                                FAIL("\"%s\" and \"%s\": %d", sorted[i], sorted[k], c);
+                }
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -197,5 +228,6 @@ int main(int argc, char **argv)
         TEST(test_bytes);
         TEST(test_resolution);
         TEST(test_seconds);
+        TEST(test_compare_naturally);
         return tests_end();
 }
