@@ -424,6 +424,8 @@ static void name_instance(Gpu *gpu, InstanceDesc *desc)
         const Record *record = records_find_slot(gpu->manager->records, gpu_name(gpu), desc->slot);
         g_autofree char *text = NULL;
 
+        if (record && record->restore && gpu->driver->recall && !gpu->driver->recall(desc, record->restore))
+                record = NULL;
         if (record && desc->type_guessed) {
                 g_free(desc->type_id);
                 desc->type_id = g_strdup(record->type_id);

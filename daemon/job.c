@@ -102,6 +102,7 @@ static int run_create(Job *job, VgpuTarget *t)
                         .uuid = job->uuids->pdata[i],
                         .type_id = job->type_id,
                         .parent = job->parent,
+                        .count = job->uuids->len,
                         .attributes = job->attributes,
                         .claim = on_claim,
                         .claim_userdata = &claimant,

@@ -4,10 +4,10 @@
 /* The back-end vector. A back end turns one kernel interface into a few verbs; callers hold the vector and
  * never branch on the vendor.
  *
- * match() and handover() are pure. Every other function is called in the lane of its GPU, never two at a time
- * for one GPU, and may block. A back end has no memory of what exists: that is what scan() finds, so a restart
- * of the daemon and a change made by somebody else need no special case. It reaches the kernel through t->io
- * only, logs nothing above debug, and has no static state. */
+ * match(), recall() and handover() are pure. Every other function is called in the lane of its GPU, never two
+ * at a time for one GPU, and may block. A back end has no memory of what exists: that is what scan() finds, so
+ * a restart of the daemon and a change made by somebody else need no special case. It reaches the kernel
+ * through t->io only, logs nothing above debug, and has no static state. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -36,6 +36,7 @@ typedef struct CreateArgs {
         const char *uuid;            /* lower case */
         const char *type_id;         /* an id, not an alias */
         const char *parent;          /* sysfs name of the parent to use; NULL: any that has room */
+        uint32_t count;              /* how many the job makes with these arguments, of which this is one */
         const GPtrArray *attributes; /* VgpuAttribute; may be NULL */
 
         /* Back ends whose kernel has no UUIDs call it before their first write, with the slot they have chosen
@@ -90,6 +91,11 @@ typedef struct VgpuDriver {
          * does not show as an instance, because destroy() was interrupted on the last steps, is finished here.
          * Errors are for the journal. NULL: destroy() has no such steps. */
         int (*settle)(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr);
+
+        /* Main thread, pure. After scan(), for an instance without UUID in a slot that was claimed with
+         * `restore`: false when it is another than was made then, and somebody else's; else what was asked for
+         * and the kernel does not show is added to its attributes. NULL: there is nothing of the kind. */
+        bool (*recall)(InstanceDesc *instance, const char *restore);
 
         /* Any thread. No I/O. */
         Handover *(*handover)(const InstanceDesc *instance);

@@ -61,7 +61,7 @@ typedef struct Wish {
         uint32_t vm_id; /* 0: any */
         int primary;    /* -1: not said */
         uint32_t cap;
-        bool has_last_two; /* primary or cap was given */
+        bool has_cap;
 } Wish;
 
 static VgpuMatch xengt_match(const GpuFacts *facts)
@@ -151,7 +151,57 @@ static void add_bytes(InstanceDesc *d, const char *name, uint64_t bytes)
         g_ptr_array_add(d->attributes, vgpu_attribute_new(name, value));
 }
 
-/* Its fences cannot be read, nor the name of the type by which it was made. */
+/* The kernel shows neither its fences nor whether it is its guest's first display, nor its cap: they are on
+ * record, beside the sizes, by which it is known again. */
+static char *wish_to_text(const Wish *w)
+{
+        GString *text = g_string_new(NULL);
+
+        g_string_printf(text, "low_gm=%" PRIu32 "M high_gm=%" PRIu32 "M fences=%" PRIu32, w->size.low_mb,
+                        w->size.high_mb, w->size.fences);
+        if (w->primary >= 0)
+                g_string_append(text, w->primary ? " primary=yes" : " primary=no");
+        if (w->has_cap)
+                g_string_append_printf(text, " cap=%" PRIu32, w->cap);
+        return g_string_free(text, FALSE);
+}
+
+static const char *find_attribute(const InstanceDesc *d, const char *name)
+{
+        for (guint i = 0; d->attributes && i < d->attributes->len; i++) {
+                const VgpuAttribute *a = d->attributes->pdata[i];
+                if (strcmp(a->name, name) == 0)
+                        return a->value;
+        }
+        return NULL;
+}
+
+static gint compare_attributes(gconstpointer a, gconstpointer b)
+{
+        return strcmp((*(VgpuAttribute *const *)a)->name, (*(VgpuAttribute *const *)b)->name);
+}
+
+static bool xengt_recall(InstanceDesc *d, const char *restore)
+{
+        static const char *const sizes[] = { "low_gm", "high_gm", NULL };
+        static const char *const hidden[] = { "fences", "primary", "cap", NULL };
+        g_auto(GStrv) words = g_strsplit(restore, " ", -1);
+
+        for (char **w = words; *w; w++) {
+                char *value = strchr(*w, '=');
+                if (!value)
+                        continue;
+                *value++ = 0;
+                if (g_strv_contains(sizes, *w) && g_strcmp0(find_attribute(d, *w), value) != 0)
+                        return false;
+                if (g_strv_contains(hidden, *w))
+                        g_ptr_array_add(d->attributes, vgpu_attribute_new(*w, value));
+        }
+        g_ptr_array_sort(d->attributes, compare_attributes);
+        return true;
+}
+
+/* Without the type by which it was made, which the kernel does not show. */
 static int read_instance(VgpuTarget *t, const char *slot, InstanceDesc **ret)
 {
         uint64_t low = 0, all = 0;
@@ -248,10 +298,16 @@ static int xengt_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 
 /* create: what is asked for */
 
-static int bad_value(const VgpuAttribute *a, VgpudError *reterr)
+static int bad_value(const Wish *w, const VgpuAttribute *a, VgpudError *reterr)
 {
         for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
-                if (strcmp(options[i].name, a->name) == 0)
+                if (strcmp(options[i].name, a->name) == 0 && options[i].custom_only &&
+                    strcmp(w->type_id, TYPE_CUSTOM) != 0)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "the sizes of type %s are fixed, and it has no option %s; "
+                                                "type " TYPE_CUSTOM " takes low_gm, high_gm and fences",
+                                                w->type_id, a->name);
+                else if (strcmp(options[i].name, a->name) == 0)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "option %s cannot be \"%s\"; it is: %s", a->name, a->value,
                                                 options[i].help);
@@ -293,11 +349,10 @@ static bool take_option(Wish *w, const VgpuAttribute *a)
                 if (parse_boolean(a->value, &yes) < 0)
                         return false;
                 w->primary = yes;
-                w->has_last_two = true;
                 return true;
         }
         if (strcmp(a->name, "cap") == 0) {
-                w->has_last_two = true;
+                w->has_cap = true;
                 return parse_number(a->value, 0, CAP_MAX, &w->cap);
         }
         if (custom && strcmp(a->name, "low_gm") == 0)
@@ -328,8 +383,13 @@ static int read_wish(const CreateArgs *args, Wish *w, VgpudError *reterr)
         for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
                 const VgpuAttribute *a = args->attributes->pdata[i];
                 if (!take_option(w, a))
-                        return bad_value(a, reterr);
+                        return bad_value(w, a, reterr);
         }
+        if (w->vm_id > 0 && args->count > 1)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "option vmid names one domain, which gets one vGPU, and %" PRIu32
+                                        " are asked for; without it each takes the lowest free number",
+                                        args->count);
         return 0;
 }
 
@@ -471,8 +531,8 @@ static int undo(VgpuTarget *t, const Wish *w, const char *slot, VgpudError *caus
 }
 
 /* The driver answers for what it took; what it made of it shows. */
-static int verify(VgpuTarget *t, const CreateArgs *args, const Wish *w, const char *slot, InstanceDesc **ret,
-                  VgpudError *reterr)
+static int verify(VgpuTarget *t, const CreateArgs *args, const Wish *w, const char *slot, const char *restore,
+                  InstanceDesc **ret, VgpudError *reterr)
 {
         _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
@@ -489,8 +549,7 @@ static int verify(VgpuTarget *t, const CreateArgs *args, const Wish *w, const ch
             (r = read_size(t->io, slot, "gm_sz", &all)) < 0)
                 (void)vgpud_error_set_errnof(&cause, VGPUD_ERROR_FAILED, r, "the new %s cannot be read: %s",
                                              slot, g_strerror(-r));
-        else if (low != (uint64_t)w->size.low_mb << 20 || all != (uint64_t)(w->size.low_mb + w->size.high_mb)
-                                                                                          << 20)
+        else if (!xengt_recall(d, restore))
                 (void)vgpud_error_setf(&cause, VGPUD_ERROR_FAILED,
                                        "the driver made %s with %" PRIu64 " + %" PRIu64 " MB, not with %" PRIu32
                                        " + %" PRIu32 " MB",
@@ -507,7 +566,7 @@ static int verify(VgpuTarget *t, const CreateArgs *args, const Wish *w, const ch
 static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
 {
         g_autoptr(GPtrArray) slots = NULL;
-        g_autofree char *slot = NULL, *line = NULL;
+        g_autofree char *slot = NULL, *line = NULL, *restore = NULL;
         Wish w;
         int r;
 
@@ -526,14 +585,15 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
                 return r;
 
         slot = g_strdup_printf("vm%" PRIu32, w.vm_id);
-        r = args->claim ? args->claim(slot, NULL, args->claim_userdata) : 0;
+        restore = wish_to_text(&w);
+        r = args->claim ? args->claim(slot, restore, args->claim_userdata) : 0;
         if (r < 0)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                               "%s was not made, because it cannot be put on record: %s", slot,
                                               g_strerror(-r));
         line = g_strdup_printf("%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%" PRIu32, w.vm_id, w.size.low_mb,
                                w.size.high_mb, w.size.fences);
-        if (w.has_last_two) {
+        if (w.primary >= 0 || w.has_cap) {
                 g_autofree char *longer = g_strdup_printf("%s,%d,%" PRIu32, line, w.primary, w.cap);
                 g_free(line);
                 line = g_steal_pointer(&longer);
@@ -544,7 +604,7 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
                 r = 0;
         if (r < 0)
                 return explain_create(t, &w, slot, r, reterr);
-        return verify(t, args, &w, slot, ret, reterr);
+        return verify(t, args, &w, slot, restore, ret, reterr);
 }
 
 /* destroy */
@@ -612,16 +672,6 @@ static int xengt_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError
 
 /* hand-over */
 
-static const char *find_attribute(const InstanceDesc *d, const char *name)
-{
-        for (guint i = 0; d->attributes && i < d->attributes->len; i++) {
-                const VgpuAttribute *a = d->attributes->pdata[i];
-                if (strcmp(a->name, name) == 0)
-                        return a->value;
-        }
-        return NULL;
-}
-
 static void add_flag(GPtrArray *args, const char *flag, uint64_t value)
 {
         g_ptr_array_add(args, g_strdup(flag));
@@ -637,7 +687,21 @@ static void add_megabytes(GPtrArray *args, const char *flag, const InstanceDesc 
                 add_flag(args, flag, bytes >> 20);
 }
 
-/* QEMU as XenServer builds it; libvirt has no words for it. */
+static void add_fences(GPtrArray *args, const InstanceDesc *d)
+{
+        const char *value = find_attribute(d, "fences");
+        uint32_t fences;
+
+        if (value && parse_u32(value, 10, &fences) >= 0)
+                add_flag(args, "-vgt_fence_sz", fences);
+        for (size_t i = 0; !value && i < G_N_ELEMENTS(presets); i++)
+                if (g_strcmp0(presets[i].id, d->type_id) == 0)
+                        add_flag(args, "-vgt_fence_sz", presets[i].size.fences);
+}
+
+/* Of one that somebody else made, with the fences that are usual with its size.
+ *
+ * QEMU as XenServer builds it; libvirt has no words for it. */
 static Handover *xengt_handover(const InstanceDesc *instance)
 {
         Handover *h = g_new0(Handover, 1);
@@ -648,9 +712,7 @@ static Handover *xengt_handover(const InstanceDesc *instance)
         g_ptr_array_add(args, g_strdup("-xengt"));
         add_megabytes(args, "-vgt_low_gm_sz", instance, "low_gm");
         add_megabytes(args, "-vgt_high_gm_sz", instance, "high_gm");
-        for (size_t i = 0; i < G_N_ELEMENTS(presets); i++)
-                if (g_strcmp0(presets[i].id, instance->type_id) == 0)
-                        add_flag(args, "-vgt_fence_sz", presets[i].size.fences);
+        add_fences(args, instance);
         g_ptr_array_add(args, g_strdup("-priv"));
         g_ptr_array_add(args, NULL);
         h->qemu_args = (char **)g_ptr_array_free(args, FALSE);
@@ -663,5 +725,6 @@ const VgpuDriver xengt_driver = {
         .scan = xengt_scan,
         .create = xengt_create,
         .destroy = xengt_destroy,
+        .recall = xengt_recall,
         .handover = xengt_handover,
 };

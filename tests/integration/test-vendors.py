@@ -322,11 +322,27 @@ class Xengt(host.HostTest):
                      attributes=[("low_gm", "96M"), ("high_gm", "0"), ("fences", "2"), ("cap", "50"), ("vmid", "9")])
         one = h.bus.instance(uuid(1)).all()
         self.assertEqual((one["Slot"], one["Type"], one["Attributes"]),
-                         ("vm9", "xengt-custom", {"low_gm": "96M", "high_gm": "0M", "vmid": "9"}))
+                         ("vm9", "xengt-custom",
+                          {"low_gm": "96M", "high_gm": "0M", "vmid": "9", "fences": "2", "cap": "50"}))
+        self.assertIn("-vgt_fence_sz 2", " ".join(h.bus.instance(uuid(1)).get("HandOver")["qemu_args"]))
         self.assertEqual(h.sim.writes()[-1][2], "9,96,0,2,-1,50")
         self.assert_error("Exists", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("vmid", "9")]), "domain 9")
-        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("low_gm", "96M")]), "low_gm")
+        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("low_gm", "96M")]), "xengt-custom takes")
+        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", count=2, attributes=[("vmid", "7")]), "one domain")
+        self.assertEqual(h.sim.writes()[-1][2], "9,96,0,2,-1,50")
         self.assert_error("NoCapacity", h.bus.start_create(IGPU, "xengt-512-2048"), "288 of 512 MB of low graphics memory")
+
+    def test_in_place_of_ours(self):
+        """One of another size in the slot of one that we made is another, although the slot is the same."""
+        h = self.host("xengt")
+        h.bus.create(IGPU, "xengt-64-448", uuid=uuid(1), name="desk")
+        script = "cd /sys/kernel/vgt/control && echo -1 > create_vgt_instance && echo 1,128,384,4 > create_vgt_instance"
+        self.assertEqual(h.sim.run(["sh", "-c", script]).returncode, 0)
+        h.bus.gpu(IGPU).call("Rescan", wait=True)
+        (found,) = h.bus.instances().values()
+        self.assertEqual((found["Origin"], found["Slot"], found["Type"]), ("foreign", "vm1", "xengt-128-384"))
+        self.assertNotEqual(found["Uuid"], uuid(1))
+        self.assertEqual(h.vgpuctl("show", "desk").status, 3)
 
     def test_made_by_somebody_else(self):
         """Nobody tells of it: it is found when somebody looks, with the size it has, and left alone."""

@@ -23,6 +23,7 @@ typedef struct Fixture {
         GPtrArray *attributes;
         GString *claims; /* what was claimed, and whether anything had been written by then */
         int claim_result;
+        uint32_t count;
 } Fixture;
 
 static void attribute_free(gpointer p)
@@ -32,7 +33,7 @@ static void attribute_free(gpointer p)
 
 static void fixture_init(Fixture *f)
 {
-        *f = (Fixture){ .k = fake_kernel_new() };
+        *f = (Fixture){ .k = fake_kernel_new(), .count = 1 };
         f->x = fake_add_xengt(f->k);
         f->facts = fake_xengt_facts(f->x);
         f->io = fake_kernel_io(f->k);
@@ -78,6 +79,7 @@ static int create(Fixture *f, const char *uuid, const char *type_id)
         CreateArgs args = { .uuid = uuid,
                             .type_id = type_id,
                             .attributes = f->attributes,
+                            .count = f->count,
                             .claim = claim,
                             .claim_userdata = f };
 
@@ -211,7 +213,9 @@ static void test_golden(void)
         ASSERT_EQ(destroy(&f, "vm7"), 1);
         ASSERT_EQ(destroy(&f, "vm7"), 0);
         ASSERT_EQ(destroy(&f, "vm1"), 1);
-        ASSERT_STREQ(f.claims->str, "vm1 - after 0\nvm7 - after 1\nvm2 - after 2\n");
+        ASSERT_STREQ(f.claims->str, "vm1 low_gm=128M high_gm=384M fences=4 after 0\n"
+                                    "vm7 low_gm=64M high_gm=448M fences=4 primary=yes after 1\n"
+                                    "vm2 low_gm=96M high_gm=0M fences=2 cap=50 after 2\n");
         assert_golden(f.k, "xengt", "life");
 }
 
@@ -250,6 +254,37 @@ static void test_instances(void)
         ASSERT_TRUE(none);
         ASSERT_STREQ(path, "/sys/kernel/vgt/vm12");
         ASSERT_STREQ(words, "-xengt -vgt_low_gm_sz 64 -vgt_high_gm_sz 448 -vgt_fence_sz 4 -priv");
+}
+
+/* What was asked for and the kernel does not show is on record, and by the sizes there one is known again. */
+static void test_recall(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        option(&f, "fences", "8");
+        option(&f, "cap", "0");
+        option(&f, "primary", "no");
+        ASSERT_OK(create(&f, UUID_A, "xengt-custom"));
+        ASSERT_STREQ(attribute_of(f.made, "fences"), "8");
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        InstanceDesc *d = s->instances->pdata[0];
+        ASSERT_NULL(attribute_of(d, "fences"));
+        ASSERT_FALSE(xengt_driver.recall(d, "low_gm=64M high_gm=384M fences=8"));
+        ASSERT_NULL(attribute_of(d, "fences"));
+        ASSERT_TRUE(xengt_driver.recall(d, "low_gm=64M high_gm=448M fences=8 primary=no cap=0"));
+        memcpy(d->uuid, f.made->uuid, sizeof d->uuid);
+        g_free(d->type_id);
+        d->type_id = g_strdup("xengt-custom");
+        ASSERT_STREQ(attribute_of(d, "cap"), "0");
+        ASSERT_STREQ(attribute_of(d, "primary"), "no");
+        /* What the model puts in after create() and after scan() is no change. */
+        d->type_guessed = f.made->type_guessed;
+        ASSERT_TRUE(instance_desc_equal(d, f.made));
+        Handover *h = xengt_driver.handover(d);
+        g_autofree char *words = g_strjoinv(" ", h->qemu_args);
+        handover_free(h);
+        ASSERT_STREQ(words, "-xengt -vgt_low_gm_sz 64 -vgt_high_gm_sz 448 -vgt_fence_sz 8 -priv");
 }
 
 /* All sizes draw on the same memory, and low memory must be in one piece. */
@@ -333,7 +368,8 @@ static void test_bad_requests(void)
                 { "xengt-64-448", "vmid", "-3", EINVAL, "lowest free" },
                 { "xengt-64-448", "primary", "2", EINVAL, "yes or no" },
                 { "xengt-64-448", "cap", "101", EINVAL, "percent" },
-                { "xengt-64-448", "low_gm", "64M", EINVAL, "low_gm" },
+                { "xengt-64-448", "low_gm", "64M", EINVAL, "the sizes of type xengt-64-448 are fixed" },
+                { "xengt-64-448", "fences", "8", EINVAL, "type xengt-custom takes low_gm, high_gm and fences" },
                 { "xengt-64-448", "nonsense", "1", EINVAL, "there is no option nonsense" },
                 { "xengt-custom", "low_gm", "0", EINVAL, "whole MB" },
                 { "xengt-custom", "low_gm", "1000000", EINVAL, "whole MB" },
@@ -350,6 +386,11 @@ static void test_bad_requests(void)
                 ASSERT_ERROR(create(&f, UUID_A, cases[i].type), cases[i].eno);
                 ASSERT_CONTAINS(f.e.message, cases[i].words);
         }
+        option(&f, "vmid", "7");
+        f.count = 2;
+        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EINVAL);
+        ASSERT_CONTAINS(f.e.message, "one domain");
+        f.count = 1;
         CreateArgs args = { .uuid = UUID_A, .type_id = "xengt-64-448", .parent = "0000:00:02.1" };
         vgpud_error_done(&f.e);
         ASSERT_ERROR(xengt_driver.create(&f.t, &args, &f.made, &f.e), EINVAL);
@@ -570,6 +611,7 @@ int main(int argc, char **argv)
         TEST(test_scan);
         TEST(test_golden);
         TEST(test_instances);
+        TEST(test_recall);
         TEST(test_capacity);
         TEST(test_slots);
         TEST(test_ids);
