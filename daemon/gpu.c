@@ -83,7 +83,8 @@ typedef struct Scan {
         Manager *manager;
         Gpu *gpu; /* borrowed; NULL once the GPU has gone */
         const VgpuDriver *driver;
-        GpuFacts *facts;
+        LatestFacts *latest;    /* ref */
+        GpuFacts *facts;        /* ref; with which it began to run; NULL before */
         GPtrArray *known_types; /* ref */
         bool probe_again;       /* an earlier daemon left sriov_drivers_autoprobe switched off */
         GPtrArray *claims;      /* owned: Claim, of an earlier daemon; NULL: none */
@@ -95,6 +96,7 @@ typedef struct Scan {
 static void scan_free(Scan *s)
 {
         sd_event_source_disable_unref(s->deadline);
+        latest_facts_unref(s->latest);
         gpu_facts_unref(s->facts);
         g_ptr_array_unref(s->known_types);
         g_clear_pointer(&s->claims, g_ptr_array_unref);
@@ -106,8 +108,9 @@ static void scan_free(Scan *s)
 static void scan_run(LaneWork *w, VgpuIo *io)
 {
         Scan *s = (Scan *)w;
-        VgpuTarget t = { .facts = s->facts, .io = io, .known_types = s->known_types };
+        VgpuTarget t = { .io = io, .known_types = s->known_types };
 
+        t.facts = s->facts = latest_facts_get(s->latest);
         if (s->probe_again) {
                 g_autofree char *path = g_strconcat(s->facts->path, "/sriov_drivers_autoprobe", NULL);
                 (void)vgpu_io_write(io, path, "1");
@@ -153,6 +156,12 @@ static void scan_started(LaneWork *w)
                 log_warning_errno(r, "Cannot set the deadline of a scan: %m");
 }
 
+void gpu_has_answered(Gpu *gpu)
+{
+        if (gpu->state == GPU_STUCK)
+                gpu_set_state(gpu, GPU_FAILED, "it answers again, and has yet to be looked at");
+}
+
 static void scan_done(LaneWork *w)
 {
         Scan *s = (Scan *)w;
@@ -164,7 +173,10 @@ static void scan_done(LaneWork *w)
                         gpu->probe_again = false;
                         autoprobe_unmark(gpu->manager->runtime_fd, gpu_name(gpu));
                 }
-                if (s->snapshot)
+                if (!gpu_facts_equal(s->facts, gpu->facts)) {
+                        gpu_has_answered(gpu);
+                        gpu->scan_again = true; /* what it saw may not be so any more */
+                } else if (s->snapshot)
                         gpu_apply_snapshot(gpu, s->snapshot);
                 else
                         gpu_scan_failed(gpu, &s->error);
@@ -220,7 +232,7 @@ static void gpu_submit_scan(Gpu *gpu)
                 .manager = gpu->manager,
                 .gpu = gpu,
                 .driver = gpu->driver,
-                .facts = gpu_facts_ref(gpu->facts),
+                .latest = latest_facts_ref(gpu->latest),
                 .known_types = known_types_get(gpu->manager->known_types, gpu->facts),
                 .probe_again = gpu->probe_again,
                 .claims = find_claims(gpu),
@@ -546,6 +558,7 @@ Gpu *gpu_new(Manager *m, const GpuFacts *facts)
 
         gpu->manager = m;
         gpu->facts = gpu_facts_ref(facts);
+        gpu->latest = latest_facts_new(facts);
         gpu->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_free);
         gpu->undo = g_ptr_array_new_with_free_func(g_free);
         g_queue_init(&gpu->waiting);
@@ -568,6 +581,7 @@ Gpu *gpu_free(Gpu *gpu)
         g_hash_table_unref(gpu->instances);
         g_ptr_array_unref(gpu->undo);
         gpu_snapshot_unref(gpu->snapshot);
+        latest_facts_unref(gpu->latest);
         gpu_facts_unref(gpu->facts);
         g_free(gpu->reason);
         g_free(gpu);
@@ -634,17 +648,25 @@ void gpu_update_facts(Gpu *gpu, const GpuFacts *facts)
         g_autofree char *reason = NULL;
         unsigned changes = GPU_CHANGED_FACTS;
 
-        if (gpu_facts_equal(gpu->facts, facts)) {
-                gpu_request_scan(gpu, false);
+        /* A discovery takes its time, and a job may have looked at what it did since that began. */
+        if (gpu_facts_is_older(facts, gpu->facts)) {
+                if (!gpu_facts_equal(gpu->facts, facts))
+                        inventory_request(gpu->manager->inventory);
                 return;
         }
+        bool same = gpu_facts_equal(gpu->facts, facts);
         /* Virtual functions come and go one by one; what stands in the end is looked up when the job ends. */
-        if (gpu->current && gpu->current->kind == JOB_SET_VFS) {
+        if (!same && gpu->current && gpu->current->kind == JOB_SET_VFS) {
                 gpu->facts_later = true;
                 return;
         }
         gpu_facts_unref(gpu->facts);
         gpu->facts = gpu_facts_ref(facts);
+        latest_facts_offer(gpu->latest, facts);
+        if (same) {
+                gpu_request_scan(gpu, false);
+                return;
+        }
         const VgpuDriver *driver = registry_choose(facts, &reason);
         if (driver != gpu->driver) {
                 gpu_leave_lane(gpu, VGPUD_ERROR_GPU_GONE, "its driver went away");

@@ -25,6 +25,7 @@ typedef enum GpuState {
 struct Gpu {
         Manager *manager;         /* borrowed */
         GpuFacts *facts;          /* ref */
+        LatestFacts *latest;      /* ref; the same for the lane, which may know of newer ones */
         const VgpuDriver *driver; /* NULL: no back end */
         GpuState state;
         char *reason;          /* owned; why it is not ready; NULL when it is */
@@ -53,6 +54,9 @@ static inline const char *gpu_name(const Gpu *gpu)
 
 /* True when types and instances are those of a time before something got stuck or failed. */
 bool gpu_is_stale(const Gpu *gpu);
+
+/* It was stuck, and has come back, but what it said is no use. */
+void gpu_has_answered(Gpu *gpu);
 
 /* Look at it again soon (events are coalesced) or now. */
 void gpu_request_scan(Gpu *gpu, bool now);

@@ -43,7 +43,7 @@ typedef struct Discovery {
         GArray *also;         /* ref: Config.also */
         GPtrArray *facts;     /* GpuFacts */
         GPtrArray *pci;       /* char *: paths of all PCI devices */
-        uint64_t began_usec;  /* CLOCK_REALTIME */
+        uint64_t began_usec;  /* CLOCK_MONOTONIC */
         int result;
 } Discovery;
 
@@ -171,6 +171,7 @@ static void find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArra
                                 .vendor_name = vendor,
                                 .device_name = model,
                                 .admitted = admitted,
+                                .began_usec = d->began_usec,
                         };
                         add_facts(d, io, &seed, parents, true);
                 }
@@ -195,7 +196,9 @@ static void find_other_parents(Discovery *d, VgpuIo *io, const GPtrArray *parent
                                 continue;
                 } else
                         path = g_strdup(p->path);
-                GpuSeed seed = { .name = p->physfn ? p->physfn : p->name, .path = path };
+                GpuSeed seed = { .name = p->physfn ? p->physfn : p->name,
+                                 .path = path,
+                                 .began_usec = d->began_usec };
                 add_facts(d, io, &seed, parents, p->physfn);
         }
 }
@@ -206,7 +209,7 @@ static void discovery_run(LaneWork *w, VgpuIo *io)
         g_autoptr(GPtrArray) parents = NULL;
         struct udev *udev;
 
-        d->began_usec = manager_now_realtime();
+        d->began_usec = (uint64_t)g_get_monotonic_time();
         d->result = mdev_parents_read(io, &parents);
         if (d->result < 0)
                 return;

@@ -144,6 +144,7 @@ static void read_facts_again(Job *job, VgpuIo *io)
                 .vendor_name = f->vendor_name,
                 .device_name = f->device_name,
                 .admitted = f->features & VGPU_FEATURE_ADMITTED,
+                .began_usec = (uint64_t)g_get_monotonic_time(),
         };
         g_autoptr(GPtrArray) parents = NULL;
         g_autofree char *reason = NULL;
@@ -156,10 +157,11 @@ static void read_facts_again(Job *job, VgpuIo *io)
 static void job_run(LaneWork *w, VgpuIo *io)
 {
         Job *job = (Job *)w;
-        VgpuTarget t = { .facts = job->facts, .io = io, .known_types = job->known_types };
+        VgpuTarget t = { .io = io, .known_types = job->known_types };
         const VgpuDriver *driver = job->driver;
         _cleanup_vgpud_error_ VgpudError scan_error = VGPUD_ERROR_INIT;
 
+        t.facts = job->facts = latest_facts_get(job->latest);
         switch (job->kind) {
         case JOB_CREATE:
                 (void)run_create(job, &t);
@@ -172,6 +174,9 @@ static void job_run(LaneWork *w, VgpuIo *io)
                 read_facts_again(job, io);
                 if (!job->facts_now || !job->driver_now)
                         return;
+                /* What comes next in this lane may come before the main thread has heard of it. */
+                if (job->driver_now == driver)
+                        latest_facts_offer(job->latest, job->facts_now);
                 t.facts = job->facts_now;
                 driver = job->driver_now;
                 break;
@@ -268,8 +273,12 @@ static void job_started(LaneWork *w)
 static void job_amend_snapshot(Job *job)
 {
         Gpu *gpu = job->gpu;
+        bool changed_one = job->kind == JOB_CREATE || job->kind == JOB_DESTROY;
 
-        if (job->snapshot || !job->known || job->error.code != VGPUD_ERROR_NONE || !gpu->snapshot)
+        /* What it saw when it looked may not be so any more: others have changed the GPU meanwhile. */
+        if (job->snapshot && !gpu_facts_equal(job->facts_now ? job->facts_now : job->facts, gpu->facts))
+                job->snapshot = gpu_snapshot_unref(job->snapshot);
+        if (job->snapshot || !changed_one || job->error.code != VGPUD_ERROR_NONE || !gpu->snapshot)
                 return;
         job->snapshot = gpu_snapshot_amend(gpu->snapshot, job->made,
                                            job->instance ? job->instance->uuid : NULL);
@@ -430,8 +439,7 @@ static void job_done(LaneWork *w)
                 if (job->snapshot)
                         gpu_apply_snapshot(gpu, job->snapshot);
                 else {
-                        if (gpu->state == GPU_STUCK)
-                                gpu_set_state(gpu, GPU_FAILED, "it answers again, and has yet to be looked at");
+                        gpu_has_answered(gpu);
                         gpu_request_scan(gpu, true);
                 }
                 MANAGER_EMIT(job->manager, gpu_changed, gpu, GPU_CHANGED_JOB);
@@ -458,7 +466,7 @@ Job *job_new(Manager *m, JobKind kind, Gpu *gpu, uid_t requester, uint64_t timeo
                 .created_usec = manager_now_realtime(),
                 .timeout_usec = timeout_usec > 0 ? timeout_usec : m->config->job_timeout_usec,
                 .driver = gpu->driver,
-                .facts = gpu_facts_ref(gpu->facts),
+                .latest = latest_facts_ref(gpu->latest),
                 .uuids = g_ptr_array_new_with_free_func(g_free),
                 .known_types = known_types_get(m->known_types, gpu->facts),
                 .records_fd = records_dirfd(m->records),
@@ -475,6 +483,7 @@ Job *job_free(Job *job)
                 return NULL;
         sd_event_source_disable_unref(job->deadline);
         g_free(job->gpu_name);
+        latest_facts_unref(job->latest);
         gpu_facts_unref(job->facts);
         g_ptr_array_unref(job->uuids);
         g_free(job->type_id);

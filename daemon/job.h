@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "drivers-glue/driver.h"
 #include "daemon/lane.h"
+#include "daemon/latest-facts.h"
 
 typedef struct Manager Manager;
 typedef struct Gpu Gpu;
@@ -68,7 +69,8 @@ struct Job {
 
         /* what to do: owned copies, read-only once it runs */
         const VgpuDriver *driver;
-        GpuFacts *facts;
+        LatestFacts *latest;    /* ref */
+        GpuFacts *facts;        /* ref; with which it began to run; NULL before */
         GPtrArray *uuids;       /* char *: the instances it makes or removes, at least one (none: rescan) */
         char *type_id;          /* create */
         char *parent;           /* create; NULL: any */

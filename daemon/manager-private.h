@@ -45,7 +45,7 @@ struct Manager {
 
 /* manager.c */
 int manager_open(Manager *m); /* runtime directory, records, lanes: what manager_start() does first */
-/* GpuFacts of all GPUs that there were; CLOCK_REALTIME of when the looking began. What was seen since then is
+/* GpuFacts of all GPUs that there were; CLOCK_MONOTONIC of when the looking began. What was seen since then is
  * newer. */
 void manager_apply_inventory(Manager *m, const GPtrArray *facts, uint64_t began_usec);
 void manager_check_ready(Manager *m);

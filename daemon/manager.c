@@ -227,7 +227,8 @@ static void forget_instances_without_driver(Manager *m)
 /* It has answered since the looking for GPUs began, so it is there again, or was when it answered. */
 static bool seen_since(const Gpu *gpu, uint64_t usec)
 {
-        return gpu->snapshot && gpu->state != GPU_FAILED && gpu->snapshot->taken_usec > usec;
+        return gpu->facts->began_usec > usec ||
+               (gpu->snapshot && gpu->state != GPU_FAILED && gpu->snapshot->began_usec > usec);
 }
 
 void manager_apply_inventory(Manager *m, const GPtrArray *facts, uint64_t began_usec)
@@ -241,7 +242,7 @@ void manager_apply_inventory(Manager *m, const GPtrArray *facts, uint64_t began_
         for (GList *l = all; l; l = l->next) {
                 Gpu *gpu = l->data;
                 const GpuFacts *now = g_hash_table_lookup(seen, gpu_name(gpu));
-                if (now && same_device(gpu->facts, now))
+                if (now && (gpu_facts_is_older(now, gpu->facts) || same_device(gpu->facts, now)))
                         continue;
                 if (!now && seen_since(gpu, began_usec)) {
                         inventory_request(m->inventory);

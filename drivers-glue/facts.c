@@ -474,6 +474,7 @@ int gpu_facts_read(VgpuIo *io, const GpuSeed *seed, const GPtrArray *mdev_parent
         f = gpu_facts_new(seed->name, seed->path);
         f->vendor_name = g_strdup(seed->vendor_name);
         f->device_name = g_strdup(seed->device_name);
+        f->began_usec = seed->began_usec;
         (void)vgpu_vfs_read(io, f->path, names, f->vfs, &f->enabled_vfs); /* the rest of them count */
         if (seed->admitted)
                 f->features |= VGPU_FEATURE_ADMITTED;

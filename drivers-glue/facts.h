@@ -66,6 +66,7 @@ typedef struct GpuFacts {
         char *iov_path;          /* i915: the admin tree below /sys, no links in it; NULL without I915_IOV */
         GPtrArray *mdev_parents; /* owned: MdevParent, sorted by name; the GPU itself and its VFs, as far as
                                     registered */
+        uint64_t began_usec;     /* GpuSeed.began_usec; gpu_facts_equal() does not look at it */
 } GpuFacts;
 
 /* What whoever found the device knows already. */
@@ -75,6 +76,8 @@ typedef struct GpuSeed {
         const char *vendor_name; /* may be NULL */
         const char *device_name; /* may be NULL */
         bool admitted;           /* VGPU_FEATURE_ADMITTED */
+        uint64_t began_usec;     /* CLOCK_MONOTONIC, before anything of it was read, mdev_parents too: of two
+                                  * readings the one that began later is the truth */
 } GpuSeed;
 
 /* Read the facts; attributes that are not there leave the "unknown" value. -ENODEV when the device has gone.
@@ -86,6 +89,11 @@ GpuFacts *gpu_facts_new(const char *name, const char *path);
 GpuFacts *gpu_facts_ref(const GpuFacts *f);
 GpuFacts *gpu_facts_unref(const GpuFacts *f);
 bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b);
+/* Of the same GPU: a was read before b, and may say what is true no longer. */
+static inline bool gpu_facts_is_older(const GpuFacts *a, const GpuFacts *b)
+{
+        return a->began_usec < b->began_usec;
+}
 
 /* All of /sys/class/mdev_bus; an empty array when the folder is missing. Elements are MdevParent, owned. */
 int mdev_parents_read(VgpuIo *io, GPtrArray **ret);

@@ -44,6 +44,7 @@ GpuSnapshot *gpu_snapshot_new(void)
         s->instances = g_ptr_array_new_with_free_func(free_instance);
         s->modes = g_ptr_array_new_with_free_func(free_mode);
         s->taken_usec = (uint64_t)g_get_real_time();
+        s->began_usec = (uint64_t)g_get_monotonic_time();
         return s;
 }
 
@@ -343,6 +344,7 @@ GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *base, const GPtrArray *made, 
         GpuSnapshot *s = gpu_snapshot_new();
 
         s->taken_usec = base->taken_usec;
+        s->began_usec = base->began_usec;
         s->unprepared = g_strdup(base->unprepared);
         for (guint i = 0; i < base->modes->len; i++) {
                 const VgpuMode *m = base->modes->pdata[i];

@@ -101,6 +101,7 @@ typedef struct GpuSnapshot {
         GPtrArray *modes;     /* VgpuMode, owned, sorted by name */
         char *unprepared;     /* why it can make nothing now and what to do, in words; NULL: it is prepared */
         uint64_t taken_usec;  /* CLOCK_REALTIME */
+        uint64_t began_usec;  /* the same in CLOCK_MONOTONIC */
 } GpuSnapshot;
 
 GpuSnapshot *gpu_snapshot_new(void);

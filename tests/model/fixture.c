@@ -123,7 +123,7 @@ void fixture_discover(Fixture *f)
                 g_ptr_array_add(facts, fake_gpu_facts(f->fake_gpus->pdata[i]));
         for (guint i = 0; i < f->fake_pfs->len; i++)
                 g_ptr_array_add(facts, fake_pf_facts(f->fake_pfs->pdata[i]));
-        manager_apply_inventory(f->manager, facts, manager_now_realtime());
+        manager_apply_inventory(f->manager, facts, (uint64_t)g_get_monotonic_time());
         for (guint i = 0; i < facts->len; i++)
                 gpu_facts_unref(facts->pdata[i]);
 }

@@ -183,13 +183,62 @@ static void test_seen_meanwhile(void)
         GpuFacts *facts = fake_pf_facts(f.fake_pfs->pdata[0]);
         facts->enabled_vfs = 1;
         g_ptr_array_add(found, facts);
-        manager_apply_inventory(f.manager, found, manager_now_realtime());
+        manager_apply_inventory(f.manager, found, (uint64_t)g_get_monotonic_time());
         gpu_facts_unref(facts);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 0);
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_EQ(o.code, VGPUD_ERROR_NONE);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
+}
+
+/* A discovery that takes long: what it saw of this GPU was so before the job. */
+static void test_old_facts(void)
+{
+        _cleanup_fixture_ Fixture f;
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+        char uuid[UUID_STRLEN + 1];
+
+        (void)start(&f, FAKE_PF_XE);
+        GpuFacts *old = fake_pf_facts(f.fake_pfs->pdata[0]);
+        g_ptr_array_add(found, old);
+        ASSERT_EQ(set_vfs(&f, 2), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "precious"), uuid), VGPUD_ERROR_NONE);
+        fixture_forget(&f);
+        manager_apply_inventory(f.manager, found, old->began_usec);
+        ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
+        /* Also when it is no device that could be it. */
+        old->device++;
+        manager_apply_inventory(f.manager, found, old->began_usec);
+        fixture_discover(&f);
+        ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
+        ASSERT_STREQ(manager_get_instance(f.manager, uuid)->name, "precious");
+        ASSERT_FALSE(fixture_saw(&f, "gpu- " XE));
+        gpu_facts_unref(old);
+}
+
+static bool is_at_rest(Fixture *f, void *data)
+{
+        return !gpu(f)->scan && !gpu(f)->settle;
+}
+
+/* A look that an event asked for before the job ended, and that comes after it. */
+static void test_old_scan(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+
+        (void)start(&f, FAKE_PF_XE);
+        (void)start_hanging(&f, &o);
+        gpu_request_scan(gpu(&f), true);
+        fixture_forget(&f);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_EQ(o.code, VGPUD_ERROR_NONE);
+        ASSERT_EQ(gpu(&f)->state, GPU_READY);
+        ASSERT_TRUE(fixture_wait(&f, is_at_rest, NULL));
+        ASSERT_EQ(gpu(&f)->state, GPU_READY);
+        ASSERT_FALSE(fixture_saw(&f, "gpu~ " XE " state=unprepared"));
 }
 
 static void test_unplugged(void)
@@ -216,6 +265,8 @@ int main(int argc, char **argv)
         TEST(test_all_or_none);
         TEST(test_foreign);
         TEST(test_seen_meanwhile);
+        TEST(test_old_facts);
+        TEST(test_old_scan);
         TEST(test_unplugged);
         return tests_end();
 }

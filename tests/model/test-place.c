@@ -306,7 +306,7 @@ static void test_unprepared(void)
         fixture_start(&f);
         gpu = fake_add_l40s(f.kernel, A, false);
         g_ptr_array_add(facts, fake_nvidia_facts(gpu));
-        manager_apply_inventory(f.manager, facts, manager_now_realtime());
+        manager_apply_inventory(f.manager, facts, (uint64_t)g_get_monotonic_time());
         g_assert(fixture_wait(&f, saw, (void *)"gpu~ " A " state=unprepared"));
         message = create_error(&f, REQUEST(.type = "L40S-4Q"), VGPUD_ERROR_NO_SUCH_TYPE);
         fixture_done(&f);

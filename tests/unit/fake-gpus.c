@@ -507,7 +507,11 @@ GpuFacts *fake_gpu_facts(FakeGpu *g)
         GpuFacts *f = NULL;
 
         g_assert(mdev_parents_read(io, &parents) >= 0);
-        g_assert(gpu_facts_read(io, &(GpuSeed){ .name = g->name, .path = g->path }, parents, &f) >= 0);
+        g_assert(gpu_facts_read(io,
+                                &(GpuSeed){ .name = g->name,
+                                            .path = g->path,
+                                            .began_usec = (uint64_t)g_get_monotonic_time() },
+                                parents, &f) >= 0);
         g_ptr_array_unref(parents);
         vgpu_io_free(io);
         return f;

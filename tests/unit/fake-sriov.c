@@ -658,7 +658,11 @@ GpuFacts *fake_pf_facts(FakePf *p)
         VgpuIo *io = fake_kernel_io(p->pci->k);
         GpuFacts *f = NULL;
 
-        g_assert(gpu_facts_read(io, &(GpuSeed){ .name = p->name, .path = p->path }, NULL, &f) >= 0);
+        g_assert(gpu_facts_read(io,
+                                &(GpuSeed){ .name = p->name,
+                                            .path = p->path,
+                                            .began_usec = (uint64_t)g_get_monotonic_time() },
+                                NULL, &f) >= 0);
         vgpu_io_free(io);
         return f;
 }
