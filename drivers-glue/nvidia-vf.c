@@ -61,7 +61,7 @@ bool nvidia_vf_offers(VgpuIo *io, const char *path, uint32_t type)
         return false;
 }
 
-int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type)
+int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned tries_max)
 {
         g_autofree char *file = nvidia_vf_file(path, "current_vgpu_type");
         g_autofree char *value = g_strdup_printf("%" PRIu32, type);
@@ -74,7 +74,7 @@ int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type)
                         return 0;
                 /* The plugin of the vGPU that was there has not ended yet. EPERM means that of a removal only.
                  */
-                if ((r != -EBUSY && r != -EAGAIN && (r != -EPERM || type != 0)) || tries == NVIDIA_TRIES_MAX)
+                if ((r != -EBUSY && r != -EAGAIN && (r != -EPERM || type != 0)) || tries >= tries_max)
                         return r;
                 vgpu_io_pause(io, PAUSE_USEC);
                 if (nvidia_vf_read_type(io, path, &now) >= 0 && now == type)

@@ -30,6 +30,7 @@ int nvidia_vf_read_type(VgpuIo *io, const char *path, uint32_t *ret);
 GPtrArray *nvidia_vf_read_creatable(VgpuIo *io, const char *path);
 bool nvidia_vf_offers(VgpuIo *io, const char *path, uint32_t type);
 
-/* Give it the type, or 0. What passes by itself (EBUSY, EAGAIN; EPERM of a removal) is waited for. The result
- * is what the kernel said at last; what it has become is for the caller to look up. */
-int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type);
+/* Give it the type, or 0. What passes by itself (EBUSY, EAGAIN; EPERM of a removal) is waited for, until it has
+ * been tried tries_max times (NVIDIA_TRIES_MAX; 1: not waited for). The result is what the kernel said at last;
+ * what it has become is for the caller to look up. */
+int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned tries_max);

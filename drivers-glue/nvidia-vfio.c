@@ -22,6 +22,8 @@
 
 #define DEVICE_API           "vfio-pci"
 #define NAMES_IN_MESSAGE_MAX 8
+/* So many functions may refuse, each for a reason of its own, before it is taken for one of the GPU. */
+#define REFUSALS_MAX 4
 
 static const char *const params_names[] = { "vgpu_params", "nvidia/vgpu_params" };
 
@@ -427,28 +429,38 @@ static int check_args(VgpuTarget *t, const CreateArgs *args, uint32_t *ret_type,
         return nvidia_type_id_parse(args->type_id, ret_type) < 0 ? no_room(t, args, 0, reterr) : 0;
 }
 
-/* The first function that carries nothing and offers the type, or the one that was asked for if it does. */
-static int choose_vf(VgpuTarget *t, const CreateArgs *args, uint32_t type, const VgpuVf **ret,
-                     VgpudError *reterr)
-{
-        const GPtrArray *vfs = t->facts->vfs;
+/* What create() has learned of the functions. */
+typedef struct Attempt {
+        VgpuTarget *t;
+        const CreateArgs *args;
+        uint32_t type;
+        guint first;        /* where to begin */
+        guint at;           /* how many from there have been looked at */
+        const VgpuVf *vf;   /* that was tried */
+        const VgpuVf *busy; /* the first whose earlier vGPU has not quite gone; NULL: none */
+        guint refused;      /* how many would not, the busy ones left out */
+} Attempt;
 
-        /* From where the last one of the same job found room: those before have none any more. */
-        for (guint i = 0; i < vfs->len; i++) {
-                guint at = (t->parent_hint + i) % vfs->len;
+/* The next function that carries nothing and offers the type, or the one that was asked for if it does. */
+static bool find_vf(Attempt *a)
+{
+        const GPtrArray *vfs = a->t->facts->vfs;
+
+        while (a->at < vfs->len) {
+                guint at = (a->first + a->at++) % vfs->len;
                 const VgpuVf *vf = vfs->pdata[at];
                 uint32_t now = 0;
 
-                if ((args->parent && strcmp(args->parent, vf->name) != 0) ||
-                    nvidia_vf_read_type(t->io, vf->path, &now) < 0 || now != 0)
+                if ((a->args->parent && strcmp(a->args->parent, vf->name) != 0) ||
+                    nvidia_vf_read_type(a->t->io, vf->path, &now) < 0 || now != 0 ||
+                    !nvidia_vf_offers(a->t->io, vf->path, a->type))
                         continue;
-                if (!nvidia_vf_offers(t->io, vf->path, type))
-                        continue;
-                t->parent_hint = at;
-                *ret = vf;
-                return 0;
+                /* The next one of the same job begins here: those before have no room any more. */
+                a->t->parent_hint = at;
+                a->vf = vf;
+                return true;
         }
-        return no_room(t, args, 0, reterr);
+        return false;
 }
 
 static int explain_create(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, uint32_t type, int r,
@@ -519,7 +531,8 @@ static int explain_create(VgpuTarget *t, const CreateArgs *args, const VgpuVf *v
 static int undo(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause, VgpudError *reterr)
 {
         uint32_t now = 0;
-        int r = nvidia_vf_write_type(t->io, vf->path, 0), q = nvidia_vf_read_type(t->io, vf->path, &now);
+        int r = nvidia_vf_write_type(t->io, vf->path, 0, NVIDIA_TRIES_MAX),
+            q = nvidia_vf_read_type(t->io, vf->path, &now);
 
         if ((q >= 0 && now == 0) || vgpu_io_is_gone(q)) {
                 r = -vgpud_error_code_to_errno(cause->code);
@@ -581,42 +594,106 @@ static int verify(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, uint3
                                 vf->name, now == 0 ? "no type" : "another type", args->type_id);
 }
 
+static int claim(const Attempt *a, VgpudError *reterr)
+{
+        int r = a->args->claim ? a->args->claim(a->vf->name, NULL, a->args->claim_userdata) : 0;
+
+        return r < 0 ? vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "that virtual function %s is taken cannot be written down: %s",
+                                              a->vf->name, g_strerror(-r))
+                     : 0;
+}
+
+/* Whether the refusal may be one of the function alone, so that another might do. */
+static bool may_be_of_function(int r)
+{
+        return r != -EACCES && r != -EPROTO;
+}
+
+static bool is_busy(int r)
+{
+        return r == -EBUSY || r == -EAGAIN;
+}
+
+static int explain_attempt(const Attempt *a, int r, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        int q = explain_create(a->t, a->args, a->vf, a->type, r, &e);
+
+        if (a->refused < 2 || e.code == VGPUD_ERROR_NO_CAPACITY)
+                vgpud_error_move(reterr, &e);
+        else
+                (void)vgpud_error_set_errnof(reterr, e.code, r,
+                                             "%s; %u other virtual function%s refused as well", e.message,
+                                             a->refused - 1, a->refused > 2 ? "s" : "");
+        return q;
+}
+
+/* Gives the type to a function, a->vf. One that refuses may be the only one that does: the next is tried. One
+ * whose plugin has not ended is waited for where there is no other. */
+static int take_vf(Attempt *a, VgpudError *reterr)
+{
+        const VgpuVf *refuser = NULL;
+        int r, refusal = 0;
+
+        while (a->refused < REFUSALS_MAX && find_vf(a)) {
+                r = claim(a, reterr);
+                if (r < 0)
+                        return r;
+                r = nvidia_vf_write_type(a->t->io, a->vf->path, a->type, 1);
+                if (r >= 0)
+                        return 0;
+                if (is_busy(r)) {
+                        a->busy = a->busy ? a->busy : a->vf;
+                        continue;
+                }
+                a->refused++;
+                if (!refuser) {
+                        refuser = a->vf;
+                        refusal = r;
+                }
+                if (!may_be_of_function(r))
+                        break;
+        }
+        if (a->busy && (refusal == 0 || may_be_of_function(refusal))) {
+                a->vf = a->busy;
+                r = claim(a, reterr);
+                if (r < 0)
+                        return r;
+                r = nvidia_vf_write_type(a->t->io, a->vf->path, a->type, NVIDIA_TRIES_MAX);
+                return r < 0 ? explain_create(a->t, a->args, a->vf, a->type, r, reterr) : 0;
+        }
+        if (!refuser)
+                return no_room(a->t, a->args, 0, reterr);
+        a->vf = refuser;
+        return explain_attempt(a, refusal, reterr);
+}
+
 static int nvidia_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
+        Attempt a = { .t = t, .args = args, .first = t->parent_hint };
         InstanceDesc *d = NULL;
-        const VgpuVf *vf = NULL;
-        uint32_t type = 0;
         int r;
 
-        r = check_args(t, args, &type, reterr);
+        r = check_args(t, args, &a.type, reterr);
         if (r < 0)
                 return r;
-        r = choose_vf(t, args, type, &vf, reterr);
+        r = take_vf(&a, reterr);
         if (r < 0)
                 return r;
-        if (args->claim) {
-                r = args->claim(vf->name, NULL, args->claim_userdata);
-                if (r < 0)
-                        return vgpud_error_set_errnof(
-                                        reterr, VGPUD_ERROR_FAILED, r,
-                                        "that virtual function %s is taken cannot be written down: %s",
-                                        vf->name, g_strerror(-r));
-        }
-        r = nvidia_vf_write_type(t->io, vf->path, type);
-        if (r < 0)
-                return explain_create(t, args, vf, type, r, reterr);
-        r = verify(t, args, vf, type, reterr);
+        r = verify(t, args, a.vf, a.type, reterr);
         if (r < 0)
                 return r;
-        r = write_attributes(t, args, vf, &cause);
+        r = write_attributes(t, args, a.vf, &cause);
         if (r < 0)
-                return undo(t, vf, &cause, reterr);
-        r = read_instance(t->io, vf, type, args->uuid, &d);
+                return undo(t, a.vf, &cause, reterr);
+        r = read_instance(t->io, a.vf, a.type, args->uuid, &d);
         if (r < 0) {
                 (void)vgpud_error_set_errnof(&cause, VGPUD_ERROR_FAILED, r,
-                                             "the new vGPU on %s cannot be read: %s", vf->name, g_strerror(-r));
-                return undo(t, vf, &cause, reterr);
+                                             "the new vGPU on %s cannot be read: %s", a.vf->name,
+                                             g_strerror(-r));
+                return undo(t, a.vf, &cause, reterr);
         }
         *ret = d;
         return 0;
@@ -695,7 +772,7 @@ static int nvidia_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudErro
         r = vfio_keep_out(t->io, group, cdev, &keep_out_fd, reterr);
         if (r < 0)
                 return r;
-        r = nvidia_vf_write_type(t->io, vf.path, 0);
+        r = nvidia_vf_write_type(t->io, vf.path, 0, NVIDIA_TRIES_MAX);
         q = nvidia_vf_read_type(t->io, vf.path, &now);
         keep_out_fd = safe_close(keep_out_fd);
         if ((q >= 0 && now == 0) || vgpu_io_is_gone(q))

@@ -462,12 +462,17 @@ static void test_create_errno(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 _cleanup_fixture_ Fixture f = with_l40s(true);
-                g_autofree char *path = current_path(&f, 0);
-                fake_fail(f.k, "write", path, table[i].eno);
+                bool is_of_all = table[i].eno == EACCES || table[i].eno == EPROTO;
+                for (unsigned n = 0; n < 32; n++) {
+                        g_autofree char *path = current_path(&f, n);
+                        fake_fail(f.k, "write", path, table[i].eno);
+                }
                 ASSERT_TRUE(create(&f, UUID_A, "nvidia-1150") < 0);
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
                 ASSERT_CONTAINS(f.e.message, table[i].text);
+                ASSERT_TRUE((strstr(f.e.message, "; 3 other virtual functions refused as well") != NULL) ==
+                            (!is_of_all && table[i].eno != EBUSY && table[i].eno != EAGAIN));
                 unsigned pauses = table[i].eno == EBUSY || table[i].eno == EAGAIN ? 9 : 0;
                 ASSERT_EQ(fake_count(f.k, "pause"), pauses);
                 fake_heal(f.k);
@@ -490,9 +495,46 @@ static void test_create_retries(void)
         unsigned times = 0;
 
         fake_before(f.k, "write", path, forgive, &times);
-        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
-        ASSERT_EQ(fake_count(f.k, "pause"), 2);
+        ASSERT_OK(create_on(&f, UUID_A, "nvidia-1150", fake_nvidia_vf_name(f.gpu, 0)));
+        ASSERT_EQ(fake_count(f.k, "pause"), 1);
         check_golden(&f, "create-retries");
+}
+
+/* One function that is not well does not keep the GPU from working: the next one does. */
+static void test_create_goes_on(void)
+{
+        static const int errnos[] = { EINVAL, ERANGE, EPERM, EBUSY, EAGAIN, EIO, ENODEV, ENOENT, ENOMEM };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(errnos); i++) {
+                _cleanup_fixture_ Fixture f = with_l40s(true);
+                g_autofree char *first = current_path(&f, 0), *second = current_path(&f, 1);
+                fake_fail(f.k, "write", first, errnos[i]);
+                fake_fail(f.k, "write", second, EIO);
+                ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+                ASSERT_STREQ(f.made->slot, fake_nvidia_vf_name(f.gpu, 2));
+                ASSERT_STREQ(f.claims->str, "0000:3d:00.4 -;0000:3d:00.5 -;0000:3d:00.6 -;");
+                ASSERT_EQ(fake_count(f.k, "pause"), 0);
+                /* The one that was asked for, and no other. */
+                ASSERT_TRUE(create_on(&f, UUID_B, "nvidia-1150", "0000:3d:00.5") < 0);
+                ASSERT_EQ(f.e.errnum, EIO);
+        }
+}
+
+/* When all others have gone to somebody, the one that is not ready yet is worth waiting for. */
+static void test_create_waits_for_the_last(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *first = current_path(&f, 0), *second = current_path(&f, 1);
+        unsigned times = 0;
+
+        for (unsigned n = 2; n < 32; n++)
+                fake_nvidia_unready(f.gpu, n, "nvidia");
+        fake_before(f.k, "write", first, forgive, &times);
+        fake_fail(f.k, "write", second, EIO);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_STREQ(f.made->slot, "0000:3d:00.4");
+        ASSERT_STREQ(f.claims->str, "0000:3d:00.4 -;0000:3d:00.5 -;0000:3d:00.4 -;");
+        ASSERT_EQ(fake_count(f.k, "pause"), 1);
 }
 
 /* EIO while others take the room: then it is a matter of capacity, and said so. */
@@ -527,10 +569,14 @@ static void test_create_races_function(void)
 
         learn(&f);
         fake_before(f.k, "write", path, take_function, f.gpu);
-        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EIO);
+        ASSERT_ERROR(create_on(&f, UUID_A, "nvidia-1150", "0000:3d:00.4"), EIO);
         ASSERT_CONTAINS(f.e.message,
                         "somebody else has given virtual function 0000:3d:00.4 the type nvidia-1160");
         ASSERT_EQ(available(&f, "nvidia-1150"), 11);
+        fake_nvidia_set(f.gpu, 0, 0);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_STREQ(f.made->slot, "0000:3d:00.5");
+        ASSERT_EQ(available(&f, "nvidia-1150"), 10);
 }
 
 /* Success is what the driver shows afterwards. */
@@ -1100,6 +1146,8 @@ int main(int argc, char **argv)
         TEST(test_life);
         TEST(test_create_errno);
         TEST(test_create_retries);
+        TEST(test_create_goes_on);
+        TEST(test_create_waits_for_the_last);
         TEST(test_create_races_capacity);
         TEST(test_create_races_function);
         TEST(test_create_lies);
