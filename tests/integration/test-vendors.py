@@ -282,6 +282,20 @@ class Nvidia(host.HostTest):
         h.bus.destroy(uuid(1))
         self.assertEqual(h.bus.instances(), {})
 
+    def test_one_function_is_ill(self):
+        """It refuses, or cannot be had for as long as its plugin lingers: the others do."""
+        h = self.l40s()
+        for n, errno in enumerate(("EIO", "EBUSY", "EINVAL"), 1):
+            h.sim.fault(f"write:0000:41:00.4/current_vgpu_type:errno={errno}")
+            h.bus.create(L40S, "L40S-4Q", uuid=uuid(n))
+            self.assertEqual(h.bus.instance(uuid(n)).get("Slot"), f"0000:41:00.{n + 4}")
+            h.sim.ctl("fault", "clear")
+        h.kill()
+        h.start()
+        self.assertEqual({i["Origin"] for i in h.bus.instances().values()}, {"vgpud"})
+        h.bus.create(L40S, "L40S-4Q", uuid=uuid(9))
+        self.assertEqual(h.bus.instance(uuid(9)).get("Slot"), "0000:41:00.4")
+
     def test_driver_for_graphics(self):
         """The driver of a host without the vGPU manager takes no virtual functions."""
         h = self.host("nvidia-l40s")
@@ -594,10 +608,10 @@ XENGT_CREATE = {
     "EPERM": ("Failed", "dom0"), "EBUSY": ("Failed", "Device or resource busy"), "ESRCH": ("Failed", "such a domain")}
 
 CREATE_FAULTS = [
-    Fault("nvidia-l40s", L40S, "L40S-4Q", "write:0000:41:00.4/current_vgpu_type",
+    Fault("nvidia-l40s", L40S, "L40S-4Q", "write:current_vgpu_type",
           NVIDIA_VF | {"EBUSY": ("Failed", "plugin of an earlier vGPU", "nvidia-vgpu-mgr")}, (L40S,)),
-    Fault("nvidia-h200", H200, "H200X-141C", "write:0000:19:00.4/current_vgpu_type", NVIDIA_VF, (H200,)),
-    Fault("nvidia-a2-vfio", A2, "A2-4Q", "write:0000:08:00.4/current_vgpu_type", NVIDIA_VF),
+    Fault("nvidia-h200", H200, "H200X-141C", "write:current_vgpu_type", NVIDIA_VF, (H200,)),
+    Fault("nvidia-a2-vfio", A2, "A2-4Q", "write:current_vgpu_type", NVIDIA_VF),
     Fault("nvidia-l40s", L40S, "L40S-4Q", "write:0000:41:00.4/vgpu_params",
           {"E2BIG": ("InvalidArgs", "vgpu_params"), "ENXIO": ("Failed", "vgpu_params"), "EPERM": ("Failed", "in use"),
            "EINVAL": ("InvalidArgs", "vgpu_params")},
