@@ -97,6 +97,7 @@ static void share_among_vfs(VgpuTarget *t, GpuSnapshot *s)
                         .framebuffer_bytes = nvml ? nvml->framebuffer_bytes : 0,
                         .heterogeneous = nvml ? nvml->heterogeneous : -1,
                         .mig = nvml ? nvml->mig : -1,
+                        .nvml = nvml,
         });
 }
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "drivers-glue/nvidia-parse.h"
 #include "drivers-glue/type-name.h"
 
 /* What the instances have made of the GPU. */
@@ -156,9 +157,76 @@ static char *say_not_offered(const NvidiaBudget *b, const Use *u)
                         "and that of nvidia-vgpu-mgr may say why");
 }
 
+/* GPU instances (MIG) */
+
+typedef struct Slices {
+        uint32_t there; /* GPU instances of the profile that the type needs */
+        uint32_t room;  /* how many more of the type they take; UINT32_MAX: not known */
+} Slices;
+
+static uint32_t count_instances(const NvidiaBudget *b, uint32_t id)
+{
+        g_autofree char *type_id = nvidia_type_id(id);
+        uint32_t n = 0;
+
+        for (guint i = 0; i < b->instances->len; i++)
+                n += g_strcmp0(((const InstanceDesc *)b->instances->pdata[i])->type_id, type_id) == 0;
+        return n;
+}
+
+/* A GPU instance takes vGPUs of one type, in most cases only one. */
+static Slices count_slices(const NvidiaBudget *b, const VgpuType *t)
+{
+        Slices s = { .room = UINT32_MAX };
+        const NvmlType *wanted;
+        uint32_t id, per, busy = 0, begun = 0;
+
+        if (!b->nvml || nvidia_type_id_parse(t->id, &id) < 0)
+                return s;
+        wanted = nvml_answer_find_type(b->nvml, id);
+        if (!wanted || !wanted->mig || !nvml_answer_count_gpu_instances(b->nvml, wanted->profile, &s.there))
+                return s;
+        for (guint i = 0; i < b->nvml->types->len; i++) {
+                const NvmlType *n = b->nvml->types->pdata[i];
+                if (!n->mig || n->profile != wanted->profile)
+                        continue;
+                uint32_t used = count_instances(b, n->id), taken;
+                per = MAX(n->max_per_gpu_instance, 1);
+                taken = used / per + (used % per > 0);
+                busy += taken;
+                if (n == wanted)
+                        begun = taken * per - used;
+        }
+        per = MAX(wanted->max_per_gpu_instance, 1);
+        s.room = (s.there > busy ? s.there - busy : 0) * per + begun;
+        return s;
+}
+
+static char *say_no_slice(const VgpuType *t, const Slices *s)
+{
+        GString *text = g_string_new("it needs a GPU instance (MIG) of ");
+        TypeName n;
+
+        if (type_name_parse(t->name, &n) && n.slices > 0)
+                g_string_append_printf(text, "%" PRIu32 " slice%s", n.slices, n.slices > 1 ? "s" : "");
+        else
+                g_string_append(text, "its size");
+        g_string_append(text, " that has room for it, and ");
+        if (s->room == UINT32_MAX || s->there == 0)
+                g_string_append(text, "there is none");
+        else
+                g_string_append_printf(text, "there %s %" PRIu32 ", which carr%s vGPUs already",
+                                       s->there > 1 ? "are" : "is", s->there, s->there > 1 ? "y" : "ies");
+        g_string_append(text,
+                        "; nvidia-smi mig -cgi makes one, which vgpud finds when one is asked for on this "
+                        "GPU, or by vgpuctl rescan");
+        return g_string_free(text, FALSE);
+}
+
 static void decide_slice(const NvidiaBudget *b, VgpuType *t)
 {
-        TypeName n;
+        Slices s = count_slices(b, t);
+        uint32_t available, usual = t->max_instances > 0 ? t->max_instances : UINT32_MAX;
 
         if (b->mig == 0) {
                 set(t, 0,
@@ -166,22 +234,29 @@ static void decide_slice(const NvidiaBudget *b, VgpuType *t)
                              "chosen before its virtual functions are enabled"));
                 return;
         }
-        if (t->available > 0) {
-                set(t, MIN(t->available, b->free_vfs), NULL);
-                if (t->max_instances > 0)
-                        t->available = MIN(t->available, t->max_instances);
+        if (t->available == 0) {
+                set(t, 0, say_no_slice(t, &s));
                 return;
         }
-        if (type_name_parse(t->name, &n) && n.slices > 0)
-                set(t, 0,
-                    g_strdup_printf("it needs a GPU instance (MIG) of %" PRIu32
-                                    " slice%s that has room for it, and "
-                                    "there is none; nvidia-smi mig -cgi makes one",
-                                    n.slices, n.slices > 1 ? "s" : ""));
+        if (s.room == UINT32_MAX) {
+                set(t, 1,
+                    usual == 1 ? NULL
+                               : g_strdup("the driver says that there is room for one; how many GPU instances "
+                                          "(MIG) could take one is what NVIDIA's library does not tell"));
+                return;
+        }
+        /* It offers one, and so there is room for one, whatever was worked out here. */
+        available = MIN(MIN(t->available, b->free_vfs), MIN(MAX(s.room, 1), usual));
+        if (available >= usual)
+                set(t, available, NULL);
+        else if (available < s.room)
+                set(t, available, say_vfs(b));
         else
-                set(t, 0,
-                    g_strdup("it needs a GPU instance (MIG) of its size that has room for it, and there is "
-                             "none; nvidia-smi mig -cgi makes one"));
+                set(t, available,
+                    g_strdup_printf("the GPU has %" PRIu32
+                                    " GPU instance%s (MIG) that could take one, and room "
+                                    "for %" PRIu32 " more on them",
+                                    s.there, s.there > 1 ? "s" : "", available));
 }
 
 static void decide(const NvidiaBudget *b, const Use *u, VgpuType *t)

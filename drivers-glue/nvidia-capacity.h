@@ -9,6 +9,7 @@
  * mix, for as long as there is framebuffer left in pieces that are large enough. A GPU in MIG mode makes only
  * types of slices, each on a GPU instance of that size, and a GPU that is not in it makes none of those. */
 
+#include "drivers-glue/nvml-text.h"
 #include "drivers-glue/snapshot.h"
 
 typedef struct NvidiaBudget {
@@ -22,6 +23,7 @@ typedef struct NvidiaBudget {
         uint32_t free_vfs;           /* of those, the ones that carry none */
         uint64_t framebuffer_bytes;  /* of the GPU, as the driver says; 0: not known */
         int heterogeneous, mig;      /* 1, 0, or -1: not known */
+        const NvmlAnswer *nvml;      /* for the GPU instances (MIG) there are; may be NULL */
         const char *unprepared;      /* not NULL: it can make none at all, because of that */
 } NvidiaBudget;
 

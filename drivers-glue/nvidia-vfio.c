@@ -278,19 +278,20 @@ static char *explain_unprepared(const Scan *s)
                                        " virtual functions has a ready vGPU manager: see that "
                                        "nvidia_vgpu_vfio is loaded and that the services nvidia-vgpud and "
                                        "nvidia-vgpu-mgr run; they are parts of NVIDIA's host driver for vGPU, "
-                                       "which the driver for graphics and compute is not",
+                                       "which the driver for graphics and compute is not; vgpuctl rescan looks "
+                                       "again",
                                        n);
         if (s->snapshot->instances->len > 0)
                 return NULL;
         for (guint i = 0; i < s->snapshot->types->len; i++)
                 if (((const VgpuType *)s->snapshot->types->pdata[i])->available > 0)
                         return NULL;
-        if (s->nvml && s->nvml->mig == 1)
-                return g_strdup("it is in MIG mode and has no GPU instance that a vGPU could be made on: make "
-                                "some (nvidia-smi mig -cgi PROFILES -C), or end the mode");
+        /* GPU instances come and go, and nobody is told: a matter of room, for which create() looks again. */
+        if (s->nvml && s->nvml->mig == 1 && s->nvml->types->len > 0)
+                return NULL;
         return g_strdup("the driver offers no type on any of its virtual functions: nvidia-vgpu-mgr may not "
                         "run, the GPU may not be one that vGPU supports, or be in MIG mode without GPU "
-                        "instances; the kernel's log may say why");
+                        "instances; the kernel's log may say why; vgpuctl rescan looks again");
 }
 
 static int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
@@ -329,6 +330,7 @@ static int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                         .framebuffer_bytes = s.nvml ? s.nvml->framebuffer_bytes : 0,
                         .heterogeneous = s.nvml ? s.nvml->heterogeneous : -1,
                         .mig = s.nvml ? s.nvml->mig : -1,
+                        .nvml = s.nvml,
                         .unprepared = snapshot->unprepared,
         });
         gpu_snapshot_seal(snapshot);

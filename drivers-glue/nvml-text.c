@@ -21,6 +21,7 @@ NvmlAnswer *nvml_answer_free(NvmlAnswer *a)
                 return NULL;
         g_ptr_array_unref(a->types);
         g_array_unref(a->creatable);
+        g_array_unref(a->gpu_instances);
         g_free(a);
         return NULL;
 }
@@ -33,6 +34,18 @@ const NvmlType *nvml_answer_find_type(const NvmlAnswer *a, uint32_t id)
                         return t;
         }
         return NULL;
+}
+
+bool nvml_answer_count_gpu_instances(const NvmlAnswer *a, uint32_t profile, uint32_t *ret)
+{
+        for (guint i = 0; i < a->gpu_instances->len; i++) {
+                const NvmlGpuInstances *g = &g_array_index(a->gpu_instances, NvmlGpuInstances, i);
+                if (g->profile == profile) {
+                        *ret = g->count;
+                        return true;
+                }
+        }
+        return false;
 }
 
 static int parse_small(const char *value, uint32_t max, int *ret)
@@ -86,10 +99,20 @@ static int add_creatable(NvmlAnswer *a, const char *value)
         return 0;
 }
 
+static int add_gpu_instances(NvmlAnswer *a, const char *value)
+{
+        g_auto(GStrv) words = g_strsplit(value, ":", 3);
+        NvmlGpuInstances g;
+
+        if (g_strv_length(words) != 2 || parse_u32(words[0], 10, &g.profile) < 0 ||
+            parse_u32(words[1], 10, &g.count) < 0 || a->gpu_instances->len == NVML_TYPES_MAX)
+                return -EINVAL;
+        g_array_append_val(a->gpu_instances, g);
+        return 0;
+}
+
 static int parse_type_item(NvmlType *t, const char *key, const char *value)
 {
-        uint32_t profile;
-
         if (strcmp(key, "name") == 0)
                 return parse_name(value, &t->name);
         if (strcmp(key, "class") == 0)
@@ -105,10 +128,12 @@ static int parse_type_item(NvmlType *t, const char *key, const char *value)
         if (strcmp(key, "max-instances") == 0)
                 return parse_u32(value, 10, &t->max_instances);
         if (strcmp(key, "gpu-instance-profile") == 0) {
-                int r = parse_u32(value, 10, &profile);
+                int r = parse_u32(value, 10, &t->profile);
                 t->mig = r >= 0;
                 return r;
         }
+        if (strcmp(key, "max-per-gpu-instance") == 0)
+                return parse_u32(value, 10, &t->max_per_gpu_instance);
         return 0;
 }
 
@@ -128,6 +153,8 @@ static int parse_item(NvmlAnswer *a, const char *key, const char *value)
                 return parse_u64(value, 10, &a->framebuffer_bytes);
         if (strcmp(key, "creatable") == 0)
                 return add_creatable(a, value);
+        if (strcmp(key, "gpu-instances") == 0)
+                return add_gpu_instances(a, value);
         if (strcmp(key, "type") == 0)
                 return add_type(a, value);
         if (g_str_has_prefix(key, "type.")) {
@@ -151,6 +178,7 @@ int nvml_answer_parse(const char *text, NvmlAnswer **ret)
                 .mig_pending = -1,
                 .types = g_ptr_array_new_with_free_func(type_free),
                 .creatable = g_array_new(FALSE, FALSE, sizeof(uint32_t)),
+                .gpu_instances = g_array_new(FALSE, FALSE, sizeof(NvmlGpuInstances)),
         };
         for (char **l = lines; *l; l++) {
                 char *equals = strchr(*l, '=');

@@ -21,8 +21,15 @@ typedef struct NvmlType {
         char *name, *class;
         uint64_t framebuffer_bytes;
         uint32_t heads, max_x, max_y, frame_rate_limit, max_instances;
-        bool mig; /* needs a GPU instance */
+        bool mig;                      /* needs a GPU instance */
+        uint32_t profile;              /* of that */
+        uint32_t max_per_gpu_instance; /* 0: not known */
 } NvmlType;
+
+/* How many GPU instances there are of a profile. */
+typedef struct NvmlGpuInstances {
+        uint32_t profile, count;
+} NvmlGpuInstances;
 
 typedef struct NvmlAnswer {
         /* -1: not known */
@@ -31,6 +38,7 @@ typedef struct NvmlAnswer {
         uint64_t framebuffer_bytes;          /* 0: not known */
         GPtrArray *types;                    /* owned: NvmlType */
         GArray *creatable;                   /* owned: uint32_t, ids */
+        GArray *gpu_instances; /* owned: NvmlGpuInstances, of each profile of which the number is known */
 } NvmlAnswer;
 
 /* -EINVAL when the text is not whole or not in order; lines with other keys are fine. */
@@ -41,3 +49,5 @@ static inline void nvml_answer_freep(NvmlAnswer **a)
         *a = nvml_answer_free(*a);
 }
 const NvmlType *nvml_answer_find_type(const NvmlAnswer *a, uint32_t id);
+/* How many GPU instances of the profile there are; false: not known. */
+bool nvml_answer_count_gpu_instances(const NvmlAnswer *a, uint32_t profile, uint32_t *ret);

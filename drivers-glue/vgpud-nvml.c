@@ -40,8 +40,9 @@
  *     type.gpu-instance-profile=19
  *                                 nvmlVgpuTypeGetGpuInstanceProfileId; left out where it is 0xffffffff, which
  *                                 says that the type needs no GPU instance (MIG)
- *     creatable=1150              nvmlDeviceGetCreatableVgpus, a line each
- *     end
+ *     type.max-per-gpu-instance=1 nvmlVgpuTypeGetMaxInstancesPerGpuInstance, with such a profile
+ *     gpu-instances=19:2          nvmlDeviceGetGpuInstances: of that profile there are two; in MIG mode, a line
+ * for each profile of a type creatable=1150              nvmlDeviceGetCreatableVgpus, a line each end
  *
  * Every function of the library is looked up by name and may be missing. Used besides those above: nvmlInit_v2
  * (or nvmlInit), nvmlDeviceGetHandleByPciBusId_v2 (or without _v2), nvmlShutdown, nvmlErrorString,
@@ -69,12 +70,23 @@
 
 #define NVML_NAME_SIZE  64 /* NVML_DEVICE_NAME_BUFFER_SIZE */
 #define NVML_NO_PROFILE UINT32_MAX
+/* Of one profile; a GPU can be divided into some 8. */
+#define GPU_INSTANCES_MAX 64
+#define PROFILES_MAX      32
 
 typedef struct nvmlDevice *NvmlDevice;
+typedef struct nvmlGpuInstance *NvmlGpuInstance;
 
 typedef struct NvmlMemory {
         unsigned long long total, free, used; /* bytes */
 } NvmlMemory;
+
+typedef struct NvmlTypeMaxInstance {
+        unsigned version; /* size of the struct, and 1 << 24 */
+        unsigned type_id;
+        unsigned max_per_gpu_instance;
+} NvmlTypeMaxInstance;
+#define NVML_TYPE_MAX_INSTANCE_V1 ((unsigned)sizeof(NvmlTypeMaxInstance) | 1U << 24)
 
 typedef struct NvmlHeterogeneousMode {
         unsigned version; /* size of the struct, and 1 << 24 */
@@ -103,6 +115,8 @@ typedef struct Nvml {
         int (*type_frame_rate_limit)(unsigned id, unsigned *ret);
         int (*type_max_instances)(NvmlDevice d, unsigned id, unsigned *ret);
         int (*type_profile)(unsigned id, unsigned *ret);
+        int (*type_max_per_gpu_instance)(NvmlTypeMaxInstance *m);
+        int (*get_gpu_instances)(NvmlDevice d, unsigned profile, NvmlGpuInstance *instances, unsigned *count);
 } Nvml;
 
 static void *find(void *library, const char *name, const char *older_name)
@@ -137,6 +151,8 @@ static void find_all(void *library, Nvml *n)
                 { &n->type_frame_rate_limit, "nvmlVgpuTypeGetFrameRateLimit", NULL },
                 { &n->type_max_instances, "nvmlVgpuTypeGetMaxInstances", NULL },
                 { &n->type_profile, "nvmlVgpuTypeGetGpuInstanceProfileId", NULL },
+                { &n->type_max_per_gpu_instance, "nvmlVgpuTypeGetMaxInstancesPerGpuInstance", NULL },
+                { &n->get_gpu_instances, "nvmlDeviceGetGpuInstances", NULL },
         };
 
         for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -160,6 +176,19 @@ static void print_text(const char *key, const char *text)
         for (const char *p = text; *p; p++)
                 putchar((unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p);
         putchar('\n');
+}
+
+/* What says that a type needs a GPU instance. */
+static void print_profile(const Nvml *n, unsigned id)
+{
+        NvmlTypeMaxInstance m = { .version = NVML_TYPE_MAX_INSTANCE_V1, .type_id = id };
+        unsigned profile;
+
+        if (!n->type_profile || n->type_profile(id, &profile) != 0 || profile == NVML_NO_PROFILE)
+                return;
+        printf("type.gpu-instance-profile=%u\n", profile);
+        if (n->type_max_per_gpu_instance && n->type_max_per_gpu_instance(&m) == 0)
+                printf("type.max-per-gpu-instance=%u\n", m.max_per_gpu_instance);
 }
 
 static void print_type(const Nvml *n, NvmlDevice d, unsigned id)
@@ -186,8 +215,28 @@ static void print_type(const Nvml *n, NvmlDevice d, unsigned id)
                 printf("type.frame-rate-limit=%u\n", number);
         if (n->type_max_instances && n->type_max_instances(d, id, &number) == 0)
                 printf("type.max-instances=%u\n", number);
-        if (n->type_profile && n->type_profile(id, &number) == 0 && number != NVML_NO_PROFILE)
-                printf("type.gpu-instance-profile=%u\n", number);
+        print_profile(n, id);
+}
+
+/* How many GPU instances there are of each profile that one of the types needs. */
+static void print_gpu_instances(const Nvml *n, NvmlDevice d, const unsigned *ids, unsigned n_ids)
+{
+        NvmlGpuInstance instances[GPU_INSTANCES_MAX];
+        unsigned profiles[PROFILES_MAX], n_profiles = 0, profile, k;
+
+        for (unsigned i = 0; n->type_profile && n->get_gpu_instances && i < n_ids; i++) {
+                unsigned count = GPU_INSTANCES_MAX;
+
+                if (n->type_profile(ids[i], &profile) != 0 || profile == NVML_NO_PROFILE)
+                        continue;
+                for (k = 0; k < n_profiles && profiles[k] != profile; k++)
+                        ;
+                if (k < n_profiles || n_profiles == PROFILES_MAX)
+                        continue;
+                profiles[n_profiles++] = profile;
+                if (n->get_gpu_instances(d, profile, instances, &count) == 0)
+                        printf("gpu-instances=%u:%u\n", profile, count);
+        }
 }
 
 /* The ids that one of the two functions lists; their number, 0 when it cannot say. */
@@ -204,7 +253,7 @@ static unsigned get_ids(int (*get)(NvmlDevice d, unsigned *count, unsigned *ids)
 static int query(const Nvml *n, NvmlDevice d)
 {
         NvmlHeterogeneousMode heterogeneous = { .version = NVML_HETEROGENEOUS_MODE_V1 };
-        unsigned ids[NVML_TYPES_MAX], count, current, pending;
+        unsigned ids[NVML_TYPES_MAX], count, current = 0, pending;
         NvmlMemory memory;
         int mode;
 
@@ -221,6 +270,8 @@ static int query(const Nvml *n, NvmlDevice d)
         count = get_ids(n->get_supported, d, ids);
         for (unsigned i = 0; i < count; i++)
                 print_type(n, d, ids[i]);
+        if (current == 1)
+                print_gpu_instances(n, d, ids, count);
         count = get_ids(n->get_creatable, d, ids);
         for (unsigned i = 0; i < count; i++)
                 printf("creatable=%u\n", ids[i]);

@@ -40,12 +40,18 @@ class Case:
     attributes: dict = dataclasses.field(default_factory=dict)  # read back
     disables: bool = True  # disable-vfs is possible in the end
     qemu: tuple = ()  # arguments for QEMU where there is no VFIO
+    mig: tuple = ()  # profiles of the GPU instances that the GPU is divided into; none: MIG mode is off
+
+    @property
+    def name(self):
+        return f"{self.model}-mig" if self.mig else self.model
 
 
 CASES = [
     Case("nvidia-l40s", L40S, "nvidia-vfio", "NVIDIA L40S-4Q", "nvidia-1150", 12, 11, "0000:41:00.4", (L40S,)),
     Case("nvidia-l40s-mdev", L40S, "mdev", "L40S-4Q", "nvidia-1150", 12, 11, "", (L40S,)),
     Case("nvidia-h200", H200, "nvidia-vfio", "H200X-141C", "nvidia-1428", 1, 0, "0000:19:00.4", (H200,)),
+    Case("nvidia-h200", H200, "nvidia-vfio", "H200X-1-18C", "nvidia-1414", 2, 1, "0000:19:00.4", (H200,), mig=(19, 9, 19)),
     Case("nvidia-a2", A2, "mdev", "A2-4Q", "nvidia-746", 4, 3),
     Case("nvidia-a2-vfio", A2, "nvidia-vfio", "A2-4Q", "nvidia-746", 4, 3, "0000:08:00.4"),
     Case("nvidia-t4", T4, "mdev", "T4-4Q", "nvidia-232", 4, 3, disables=False),
@@ -68,7 +74,7 @@ def expand(cls):
             def test(self, function=function, case=case):
                 function(self, self.host(case.model), case)
 
-            setattr(cls, f"test_{name.removeprefix('each_')}_{case.model}", test)
+            setattr(cls, f"test_{name.removeprefix('each_')}_{case.name}", test)
     return cls
 
 
@@ -83,13 +89,23 @@ class Ways(host.HostTest):
         self.assertEqual((result.status, result.err), (0, ""), words)
         return result
 
+    def enable(self, h, case):
+        if case.mig:
+            self.run_vgpuctl(h, "configure", case.gpu, "mig", "yes")
+        if case.enable:
+            self.run_vgpuctl(h, "enable-vfs", *case.enable)
+        for profile in case.mig:
+            h.sim.ctl("nvidia", "create-instance", case.gpu, profile)
+        if case.mig:  # nobody tells of it
+            self.run_vgpuctl(h, "rescan", case.gpu)
+
     def each_way(self, h, case):
         if case.enable:
             unprepared = h.bus.gpu(case.gpu).all()
             self.assertEqual((unprepared["State"], unprepared["EnabledVfs"]), ("unprepared", 0))
             self.assertIn("enable-vfs", unprepared["Reason"])
             self.assertEqual(h.vgpuctl("create", case.type, "--gpu", case.gpu).status, 7)
-            self.run_vgpuctl(h, "enable-vfs", *case.enable)
+            self.enable(h, case)
         gpu = h.bus.gpu(case.gpu).all()
         self.assertEqual((gpu["State"], gpu["Reason"], gpu["BackEnd"]), ("ready", "", case.back_end))
         types = h.vgpuctl("types", case.gpu, "--json").json()["types"]
@@ -120,7 +136,7 @@ class Ways(host.HostTest):
             self.run_vgpuctl(h, "disable-vfs", case.gpu)
             gone = h.bus.gpu(case.gpu).all()
             self.assertEqual((gone["State"], gone["EnabledVfs"], gone["Vfs"]), ("unprepared", 0, []))
-        self.check_golden(h, case.model)
+        self.check_golden(h, case.name)
 
     def check_hand_over(self, h, case, shown):
         give = shown["HandOver"]
@@ -150,8 +166,7 @@ class Ways(host.HostTest):
 
     def each_restart(self, h, case):
         """What vgpud made is its own after a restart, also after it was killed, and can be destroyed."""
-        if case.enable:
-            self.run_vgpuctl(h, "enable-vfs", *case.enable)
+        self.enable(h, case)
         h.bus.create(case.gpu, case.type, uuid=uuid(1), name="one", **self.attributes(case))
         before = h.bus.instance(uuid(1)).all()
         h.kill()
@@ -167,8 +182,7 @@ class Ways(host.HostTest):
 
     def each_count(self, h, case):
         """As many as there is room for; then none more, with a reason, and all sorts of others."""
-        if case.enable:
-            self.run_vgpuctl(h, "enable-vfs", *case.enable)
+        self.enable(h, case)
         made = h.bus.create(case.gpu, case.type, count=case.before, **self.attributes(case))
         self.assertEqual(len(made), case.before)
         self.assertEqual(h.bus.gpu(case.gpu).get("Types")[case.id]["Available"], 0)
@@ -265,14 +279,24 @@ class Nvidia(host.HostTest):
         result = h.vgpuctl("configure", H200, "mig", "yes")
         self.assertEqual((result.status, result.err), (0, ""))
         h.vgpuctl("enable-vfs", H200)
-        self.assertEqual((gpu.get("State"), gpu.get("Modes")["mig"]["Value"]), ("unprepared", "yes"))
-        self.assertIn("nvidia-smi mig -cgi", gpu.get("Reason"))
+        self.assertEqual((gpu.get("State"), gpu.get("Modes")["mig"]["Value"]), ("ready", "yes"))
+        self.assert_error("NoCapacity", h.bus.start_create(H200, "H200X-1-18C"), "needs a GPU instance", "nvidia-smi mig -cgi")
+        # The administrator does as he was told: the next request is for what is there now, and what is left is known.
+        h.sim.ctl("nvidia", "create-instance", H200, 19)
+        h.bus.create(H200, "H200X-1-18C", uuid=uuid(1))
+
+        def slices():
+            return {t["Name"].removeprefix("NVIDIA H200X-"): t["Available"] for t in gpu.get("Types").values() if t["Available"]}
+
+        self.assertEqual(slices(), {})
+        h.sim.ctl("nvidia", "create-instance", H200, 9)
+        self.assert_error("NoCapacity", h.bus.start_create(H200, "H200X-1-18C"), "needs a GPU instance", "there is 1")
+        self.assertEqual(slices(), {"3-71C": 1})
         h.sim.ctl("nvidia", "create-instance", H200, 19)
         gpu.call("Rescan", wait=True)
-        self.assertEqual(gpu.get("State"), "ready")
-        h.bus.create(H200, "H200X-1-18C", uuid=uuid(1))
-        self.assert_error("NoCapacity", h.bus.start_create(H200, "H200X-1-18C"), "needs a GPU instance")
+        self.assertEqual(slices(), {"1-18C": 1, "3-71C": 1})
         h.bus.destroy(uuid(1))
+        self.assertEqual(slices(), {"1-18C": 2, "3-71C": 1})
 
     def test_plugin_lingers(self):
         """The plugin of a vGPU ends a moment after its virtual machine."""

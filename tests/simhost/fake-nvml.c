@@ -30,10 +30,11 @@ enum {
         UNKNOWN = 999,
 };
 
-#define CARDS_MAX   16
-#define TYPES_MAX   64
-#define NAME_SIZE   64
-#define ADDRESS_MAX 16
+#define CARDS_MAX    16
+#define TYPES_MAX    64
+#define PROFILES_MAX 16
+#define NAME_SIZE    64
+#define ADDRESS_MAX  16
 
 typedef struct Type {
         unsigned id;
@@ -42,17 +43,27 @@ typedef struct Type {
         bool creatable;
 } Type;
 
+typedef struct GpuInstances {
+        unsigned profile, count;
+} GpuInstances;
+
 typedef struct Device {
         char address[ADDRESS_MAX];
         int host_mode, heterogeneous, mig; /* -1: not supported */
         unsigned memory_mib;
         Type types[TYPES_MAX];
         unsigned n_types;
+        GpuInstances instances[PROFILES_MAX];
+        unsigned n_profiles; /* 0: not in MIG mode */
 } Device;
 
 typedef struct MemoryInfo {
         unsigned long long total, free, used;
 } MemoryInfo;
+
+typedef struct TypeMaxInstance {
+        unsigned version, id, max_per_gpu_instance;
+} TypeMaxInstance;
 
 typedef struct HeterogeneousMode {
         unsigned version, mode;
@@ -115,6 +126,7 @@ static int ask_code(const char *command)
 static void parse_line(const char *line, Device *device)
 {
         Type *type = &device->types[device->n_types];
+        GpuInstances *instances = &device->instances[device->n_profiles];
         int creatable;
 
         (void)sscanf(line, "host-vgpu-mode=%d", &device->host_mode);
@@ -128,6 +140,9 @@ static void parse_line(const char *line, Device *device)
                 type->creatable = creatable != 0;
                 device->n_types++;
         }
+        if (device->n_profiles < PROFILES_MAX &&
+            sscanf(line, "instances=%u|%u", &instances->profile, &instances->count) == 2)
+                device->n_profiles++;
 }
 
 /* How it is at this moment. */
@@ -143,7 +158,7 @@ static int refresh(Device *device)
         stream = ask(command, line, sizeof(line), &lines);
         if (!stream)
                 return UNKNOWN;
-        device->n_types = 0;
+        device->n_types = device->n_profiles = 0;
         for (; lines > 0 && fgets(line, sizeof(line), stream); lines--)
                 parse_line(line, device);
         (void)fclose(stream);
@@ -449,4 +464,34 @@ NVML(nvmlVgpuTypeGetGpuInstanceProfileId, unsigned id, unsigned *ret)
                 return INVALID_ARGUMENT;
         *ret = type->profile;
         return SUCCESS;
+}
+
+/* One vGPU has a GPU instance for itself. */
+NVML(nvmlVgpuTypeGetMaxInstancesPerGpuInstance, TypeMaxInstance *m)
+{
+        if (m->version != (sizeof(*m) | 1U << 24))
+                return ARGUMENT_VERSION_MISMATCH;
+        if (!find_type(m->id))
+                return INVALID_ARGUMENT;
+        m->max_per_gpu_instance = 1;
+        return SUCCESS;
+}
+
+NVML(nvmlDeviceGetGpuInstances, Device *device, unsigned profile, void **instances, unsigned *count)
+{
+        int r = refresh(device);
+
+        if (r != SUCCESS)
+                return r;
+        if (device->n_profiles == 0)
+                return NOT_SUPPORTED;
+        for (unsigned i = 0; i < device->n_profiles; i++) {
+                if (device->instances[i].profile != profile)
+                        continue;
+                *count = device->instances[i].count;
+                for (unsigned k = 0; k < *count; k++)
+                        instances[k] = device;
+                return SUCCESS;
+        }
+        return INVALID_ARGUMENT;
 }

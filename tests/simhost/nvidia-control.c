@@ -294,11 +294,25 @@ static const char *class_of(const NvidiaType *type)
         }
 }
 
+/* In MIG mode, how many GPU instances there are of each profile. */
+static void append_instances(const NvidiaCard *card, GString *text)
+{
+        for (size_t i = 0; card->mig && i < G_N_ELEMENTS(profiles); i++) {
+                unsigned count = 0;
+
+                for (unsigned k = 0; k < NVIDIA_INSTANCES_MAX; k++)
+                        count += card->instances[k].id != 0 &&
+                                 card->instances[k].profile == profiles[i].profile;
+                g_string_append_printf(text, "instances=%u|%u\n", profiles[i].profile, count);
+        }
+}
+
 static int run_query(NvidiaCard *card, char **arguments, GString *text)
 {
         g_string_append_printf(text, "host-vgpu-mode=%d\nheterogeneous=%d\nmig=%d\nmemory-mib=%u\n",
                                !card->has_no_vfs, card->can_mix && !card->mig ? card->heterogeneous : -1,
                                card->can_mig ? card->mig : -1, card->usable_mib);
+        append_instances(card, text);
         for (unsigned i = 0; i < card->types->count; i++) {
                 const NvidiaType *type = &card->types->types[i];
 

@@ -334,6 +334,8 @@ static char *answer_query(const FakeNvidia *g)
                                        types[i].id, types[i].name, (uint64_t)types[i].size_mb << 20,
                                        types[i].mig ? "type.gpu-instance-profile=19\n" : "",
                                        MIN(g->framebuffer_mb / types[i].size_mb, g->n_vfs));
+        if (g->mig && !g->nvml_hides_gpu_instances)
+                g_string_append_printf(text, "gpu-instances=19:%u\n", g->gpu_instances);
         g_string_append(text, "end\n");
         return g_string_free(text, FALSE);
 }

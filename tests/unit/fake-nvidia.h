@@ -33,10 +33,11 @@ typedef struct FakeNvidia {
         bool sriov_missing;      /* sriov-manage is not installed */
         bool sriov_unit_missing; /* nor is the unit */
         int nvml_set_code;       /* 0, or what a set answers with */
-        bool nvml_set_needs_unit;   /* it answers 4 (no permission), but not when systemd starts it */
-        bool nvml_set_does_nothing; /* it reports success */
-        bool nvml_needs_reset;      /* MIG stays pending */
-        bool nvml_knows_nothing;    /* no types, no modes */
+        bool nvml_set_needs_unit;      /* it answers 4 (no permission), but not when systemd starts it */
+        bool nvml_set_does_nothing;    /* it reports success */
+        bool nvml_needs_reset;         /* MIG stays pending */
+        bool nvml_knows_nothing;       /* no types, no modes */
+        bool nvml_hides_gpu_instances; /* as from who may not see them */
 } FakeNvidia;
 
 /* 48 GB, 32 virtual functions, types 1145 to 1166 and 2164. */

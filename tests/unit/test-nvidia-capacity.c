@@ -243,11 +243,64 @@ static void test_slices(void)
         ASSERT_EQ(whole->available, 0);
         ASSERT_CONTAINS(whole->why_not, "makes vGPUs on its slices only");
 
+        /* Each function offers it: what that is worth is not known without the library. */
         slice->available = 16;
         slice->max_instances = 7;
         nvidia_capacity(&c.budget);
-        ASSERT_EQ(slice->available, 7);
-        ASSERT_NULL(slice->why_not);
+        ASSERT_EQ(slice->available, 1);
+        ASSERT_CONTAINS(slice->why_not, "there is room for one");
+}
+
+/* How many there can be is how many GPU instances of the profile there are, less what is on them. */
+static void test_gpu_instances(void)
+{
+        static const struct {
+                unsigned per, there, used, used_by_sibling, offered, available;
+                const char *words; /* NULL: nothing stands in the way */
+        } table[] = {
+                { 1, 0, 0, 0, 0, 0, "and there is none; nvidia-smi mig -cgi" },
+                { 1, 1, 0, 0, 16, 1, "has 1 GPU instance (MIG) that could take one, and room for 1 more" },
+                { 1, 1, 1, 0, 0, 0, "and there is 1, which carries vGPUs already" },
+                { 1, 3, 1, 0, 15, 2, "has 3 GPU instances (MIG) that could take one, and room for 2 more" },
+                { 1, 3, 1, 1, 14, 1, "room for 1 more" },
+                { 1, 7, 0, 0, 16, 7, NULL },
+                { 1, 3, 3, 0, 13, 1, "room for 1 more" }, /* the driver knows better */
+                { 4, 2, 0, 0, 16, 7, NULL },
+                { 4, 2, 1, 0, 15, 7, NULL },
+                { 4, 2, 5, 0, 11, 3, "room for 3 more" },
+                { 4, 2, 5, 1, 11, 3, "room for 3 more" },
+                { 4, 2, 1, 1, 14, 3, "room for 3 more" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_case_ Case c = case_new(16);
+                _cleanup_(nvml_answer_freep) NvmlAnswer *nvml = NULL;
+                VgpuType *slice = add(&c, "NVIDIA DC-1-24Q", table[i].offered);
+                g_autofree char *text = g_strdup_printf(
+                                "type=12\ntype.gpu-instance-profile=47\ntype.max-per-gpu-instance=%u\n"
+                                "type=13\ntype.gpu-instance-profile=47\n"
+                                "type=14\ntype.gpu-instance-profile=0\ngpu-instances=47:%u\ngpu-instances=0:1\n"
+                                "end\n",
+                                table[i].per, table[i].there);
+
+                g_free(slice->id);
+                slice->id = g_strdup("nvidia-12");
+                slice->max_instances = 7;
+                ASSERT_OK(nvml_answer_parse(text, &nvml));
+                c.budget.nvml = nvml;
+                c.budget.mig = 1;
+                for (unsigned n = 0; n < table[i].used; n++)
+                        make(&c, "nvidia-12");
+                for (unsigned n = 0; n < table[i].used_by_sibling; n++)
+                        make(&c, "nvidia-13");
+                make(&c, "nvidia-14"); /* on another profile */
+                nvidia_capacity(&c.budget);
+                ASSERT_EQ(slice->available, table[i].available);
+                if (table[i].words)
+                        ASSERT_CONTAINS(slice->why_not, table[i].words);
+                else
+                        ASSERT_NULL(slice->why_not);
+        }
 }
 
 static void test_unprepared(void)
@@ -290,6 +343,7 @@ int main(int argc, char **argv)
         TEST(test_heterogeneous);
         TEST(test_mixed);
         TEST(test_slices);
+        TEST(test_gpu_instances);
         TEST(test_unprepared);
         TEST(test_unknown_instance);
         return tests_end();

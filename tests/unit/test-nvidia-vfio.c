@@ -991,15 +991,36 @@ static void test_mig(void)
         ASSERT_OK(scan(&f));
         ASSERT_STREQ(mode(&f, "mig"), "yes");
         ASSERT_OK(set_vfs(&f, 16));
-        ASSERT_OK(scan(&f));
-        ASSERT_CONTAINS(f.s->unprepared, "has no GPU instance");
+        ASSERT_EQ(available(&f, "nvidia-1414"), 0);
+        ASSERT_NULL(f.s->unprepared); /* what is missing is not of the kernel, and may be there at any time */
+        ASSERT_CONTAINS(type(&f, "nvidia-1414")->why_not, "and there is none; nvidia-smi mig -cgi makes one");
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1414"), ENOSPC);
+        ASSERT_CONTAINS(f.e.message, "vgpuctl rescan");
         f.gpu->gpu_instances = 2;
-        ASSERT_EQ(available(&f, "nvidia-1414"), 7);
-        ASSERT_CONTAINS(type(&f, "nvidia-1428")->why_not, "MIG mode");
         ASSERT_OK(create(&f, UUID_A, "nvidia-1414"));
+        ASSERT_EQ(available(&f, "nvidia-1414"), 1);
+        ASSERT_CONTAINS(type(&f, "nvidia-1414")->why_not, "has 2 GPU instances (MIG) that could take one");
+        ASSERT_CONTAINS(type(&f, "nvidia-1428")->why_not, "MIG mode");
         ASSERT_OK(create(&f, UUID_B, "nvidia-1414"));
         ASSERT_EQ(available(&f, "nvidia-1414"), 0);
         ASSERT_CONTAINS(type(&f, "nvidia-1414")->why_not, "needs a GPU instance (MIG) of 1 slice");
+        ASSERT_CONTAINS(type(&f, "nvidia-1414")->why_not, "there are 2, which carry vGPUs already");
+}
+
+/* Who cannot see how many there are counts on one, where the driver offers one. */
+static void test_mig_unknown(void)
+{
+        _cleanup_fixture_ Fixture f = with_h200(false);
+
+        fake_nvidia_add_nvml(f.gpu);
+        f.gpu->nvml_hides_gpu_instances = true;
+        f.gpu->gpu_instances = 3;
+        ASSERT_OK(configure(&f, "mig", "yes"));
+        ASSERT_OK(set_vfs(&f, 16));
+        ASSERT_EQ(available(&f, "nvidia-1414"), 1);
+        ASSERT_CONTAINS(type(&f, "nvidia-1414")->why_not, "there is room for one");
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1414"));
+        ASSERT_EQ(available(&f, "nvidia-1414"), 1);
 }
 
 static void test_mig_needs_reset(void)
@@ -1174,6 +1195,7 @@ int main(int argc, char **argv)
         TEST(test_heterogeneous);
         TEST(test_heterogeneous_order);
         TEST(test_mig);
+        TEST(test_mig_unknown);
         TEST(test_mig_needs_reset);
         TEST(test_mode_errno);
         TEST(test_mode_lies);

@@ -9,6 +9,7 @@
 static void test_whole(void)
 {
         _cleanup_(nvml_answer_freep) NvmlAnswer *a = NULL;
+        uint32_t n;
 
         ASSERT_OK(nvml_answer_parse(
                         "virtualization-mode=3\nhost-vgpu-mode=1\nheterogeneous=1\nmig=0\nmig-pending=1\n"
@@ -17,6 +18,7 @@ static void test_whole(void)
                         "type.framebuffer=4294967296\ntype.heads=4\ntype.resolution=7680x4320\n"
                         "type.frame-rate-limit=60\ntype.max-instances=12\n"
                         "type=1414\ntype.name=a=b\ntype.gpu-instance-profile=19\n"
+                        "type.max-per-gpu-instance=4\ngpu-instances=19:2\ngpu-instances=5:0\n"
                         "creatable=1150\ncreatable=7\nend\n",
                         &a));
         ASSERT_EQ(a->virtualization_mode, 3);
@@ -39,6 +41,13 @@ static void test_whole(void)
         t = nvml_answer_find_type(a, 1414);
         ASSERT_STREQ(t->name, "a=b");
         ASSERT_TRUE(t->mig);
+        ASSERT_EQ(t->profile, 19);
+        ASSERT_EQ(t->max_per_gpu_instance, 4);
+        ASSERT_TRUE(nvml_answer_count_gpu_instances(a, 19, &n));
+        ASSERT_EQ(n, 2);
+        ASSERT_TRUE(nvml_answer_count_gpu_instances(a, 5, &n));
+        ASSERT_EQ(n, 0);
+        ASSERT_FALSE(nvml_answer_count_gpu_instances(a, 14, &n));
         ASSERT_NULL(nvml_answer_find_type(a, 7));
         ASSERT_EQ(a->creatable->len, 2);
         ASSERT_EQ(g_array_index(a->creatable, uint32_t, 1), 7);
@@ -83,6 +92,10 @@ static void test_refused(void)
                 "type=1\ntype.name=\xff\nend\n",
                 "type=1\ntype.resolution=7680\nend\n",
                 "type=1\ntype.gpu-instance-profile=x\nend\n",
+                "type=1\ntype.max-per-gpu-instance=x\nend\n",
+                "gpu-instances=19\nend\n",
+                "gpu-instances=19:x\nend\n",
+                "gpu-instances=1:2:3\nend\n",
                 "creatable=x\nend\n",
         };
 
