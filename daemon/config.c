@@ -7,12 +7,15 @@
 #include <sys/utsname.h>
 
 #include "base/fs-util.h"
+#include "base/log-ids.h"
 #include "base/log.h"
 #include "base/parse-util.h"
 
 #define CONFIG_FILE_MAX (1024 * 1024)
 
-static int set_usec(void *target, const char *value)
+/* Each returns an error when nothing of the value is valid, and changes nothing then. Of a list the valid ones
+ * are taken, and the others put into *bad. */
+static int set_usec(void *target, const char *value, GString *bad)
 {
         uint64_t v;
         int r = parse_seconds(value, &v);
@@ -25,7 +28,7 @@ static int set_usec(void *target, const char *value)
         return 0;
 }
 
-static int set_count(void *target, const char *value)
+static int set_count(void *target, const char *value, GString *bad)
 {
         uint32_t v;
         int r = parse_u32(value, 10, &v);
@@ -38,33 +41,49 @@ static int set_count(void *target, const char *value)
         return 0;
 }
 
+static void add_bad(GString *bad, const char *word)
+{
+        g_string_append_printf(bad, "%s\"%s\"", bad->len > 0 ? ", " : "", word);
+}
+
+static int parse_pci_id(const char *word, uint32_t *ret)
+{
+        g_auto(GStrv) parts = g_strsplit(word, ":", -1);
+        uint16_t vendor, device;
+        int r;
+
+        if (g_strv_length(parts) != 2)
+                return -EINVAL;
+        if ((r = parse_u16(parts[0], 16, &vendor)) < 0 || (r = parse_u16(parts[1], 16, &device)) < 0)
+                return r;
+        *ret = (uint32_t)vendor << 16 | device;
+        return 0;
+}
+
 /* "8086:10c9, 1d55:1000" */
-static int set_pci_ids(void *target, const char *value)
+static int set_pci_ids(void *target, const char *value, GString *bad)
 {
         g_auto(GStrv) words = g_strsplit_set(value, " \t,;", -1);
         g_autoptr(GArray) ids = g_array_new(false, false, sizeof(uint32_t));
 
         for (char **w = words; *w; w++) {
-                g_auto(GStrv) parts = g_strsplit(*w, ":", -1);
-                uint16_t vendor, device;
                 uint32_t id;
-                int r;
 
                 if (!**w)
                         continue;
-                if (g_strv_length(parts) != 2)
-                        return -EINVAL;
-                if ((r = parse_u16(parts[0], 16, &vendor)) < 0 || (r = parse_u16(parts[1], 16, &device)) < 0)
-                        return r;
-                id = (uint32_t)vendor << 16 | device;
-                g_array_append_val(ids, id);
+                if (parse_pci_id(*w, &id) >= 0)
+                        g_array_append_val(ids, id);
+                else
+                        add_bad(bad, *w);
         }
+        if (ids->len == 0 && bad->len > 0)
+                return -EINVAL;
         g_array_unref(*(GArray **)target);
         *(GArray **)target = g_steal_pointer(&ids);
         return 0;
 }
 
-static int set_strategy(void *target, const char *value)
+static int set_strategy(void *target, const char *value, GString *bad)
 {
         PlacementStrategy strategy = placement_strategy_from_string(value);
 
@@ -74,7 +93,7 @@ static int set_strategy(void *target, const char *value)
         return 0;
 }
 
-static int set_spare(void *target, const char *value)
+static int set_spare(void *target, const char *value, GString *bad)
 {
         uint32_t v;
         int r = parse_u32(value, 10, &v);
@@ -84,7 +103,7 @@ static int set_spare(void *target, const char *value)
         return r;
 }
 
-static int set_priority(void *target, const char *value)
+static int set_priority(void *target, const char *value, GString *bad)
 {
         int32_t v;
         int r = parse_i32(value, &v);
@@ -94,16 +113,20 @@ static int set_priority(void *target, const char *value)
         return r;
 }
 
-static int set_list(void *target, const char *value, const char *separators)
+/* A rule is kept although it is not UTF-8, and then matches nothing: an allow= without it would have no limits.
+ */
+static int set_list(void *target, const char *value, const char *separators, GString *bad)
 {
         g_auto(GStrv) words = g_strsplit_set(value, separators, -1);
         g_autoptr(GStrvBuilder) list = g_strv_builder_new();
 
         for (char **w = words; *w; w++) {
-                if (!g_utf8_validate(*w, -1, NULL))
-                        return -EILSEQ;
-                if (*g_strstrip(*w))
-                        g_strv_builder_add(list, *w);
+                g_autofree char *word = g_utf8_make_valid(g_strstrip(*w), -1);
+                if (!*word)
+                        continue;
+                if (strcmp(word, *w) != 0)
+                        add_bad(bad, word);
+                g_strv_builder_add(list, word);
         }
         g_strfreev(*(char ***)target);
         *(char ***)target = g_strv_builder_end(list);
@@ -111,19 +134,19 @@ static int set_list(void *target, const char *value, const char *separators)
 }
 
 /* Names of types may have blanks in them. */
-static int set_types(void *target, const char *value)
+static int set_types(void *target, const char *value, GString *bad)
 {
-        return set_list(target, value, ",;");
+        return set_list(target, value, ",;", bad);
 }
 
-static int set_pools(void *target, const char *value)
+static int set_pools(void *target, const char *value, GString *bad)
 {
-        return set_list(target, value, " \t,;");
+        return set_list(target, value, " \t,;", bad);
 }
 
 typedef struct Setting {
         const char *section, *key;
-        int (*set)(void *target, const char *value);
+        int (*set)(void *target, const char *value, GString *bad);
         size_t offset;
 } Setting;
 
@@ -185,20 +208,37 @@ Config *config_new(void)
         return c;
 }
 
-static void apply(const Setting *table, size_t n, void *target, const char *file, const char *section,
-                  const char *key, const char *value)
+/* What is not heard may have been a rule that keeps something from somebody: that is an error, although it must
+ * not keep the daemon from starting. */
+#define LOG_IGNORED(r, ...) \
+        LOG_FIELDS(LOG_ERR, (.error = (r), .message_id = VGPUD_MESSAGE_CONFIG_IGNORED), __VA_ARGS__)
+
+typedef struct Line {
+        const char *file;
+        unsigned number; /* from 1 on */
+        const char *section;
+} Line;
+
+static void apply(const Line *line, const Setting *table, size_t n, void *target, const char *key,
+                  const char *value)
 {
         for (size_t i = 0; i < n; i++) {
-                if ((table[i].section && strcmp(table[i].section, section) != 0) ||
+                if ((table[i].section && strcmp(table[i].section, line->section) != 0) ||
                     strcmp(table[i].key, key) != 0)
                         continue;
-                int r = table[i].set((char *)target + table[i].offset, value);
+                g_autoptr(GString) bad = g_string_new(NULL);
+                int r = table[i].set((char *)target + table[i].offset, value, bad);
                 if (r < 0)
-                        log_warning_errno(r, "%s: [%s] %s=%s is not valid, ignoring it: %m", file, section, key,
-                                          value);
+                        LOG_IGNORED(r, "%s:%u: [%s] %s=%s is not valid, ignoring it: %m", line->file,
+                                    line->number, line->section, key, value);
+                else if (bad->len > 0)
+                        LOG_IGNORED(0,
+                                    "%s:%u: [%s] %s= has %s, which is not valid; ignoring that, not the rest",
+                                    line->file, line->number, line->section, key, bad->str);
                 return;
         }
-        log_warning("%s: [%s] %s= is not known, ignoring it", file, section, key);
+        LOG_IGNORED(0, "%s:%u: [%s] %s= is not known, ignoring it", line->file, line->number, line->section,
+                    key);
 }
 
 /* "gpu 0000:41:00.0": each such section counts for itself, and the later one for more. NULL for others. */
@@ -209,7 +249,7 @@ static ConfigGpu *add_gpu(Config *c, const char *section)
 
         if (!g_str_has_prefix(section, GPU_SECTION))
                 return NULL;
-        pattern = g_strstrip(g_strdup(section + strlen(GPU_SECTION)));
+        pattern = g_strstrip(g_utf8_make_valid(section + strlen(GPU_SECTION), -1));
         if (!*pattern)
                 return NULL;
         /* The kernel writes addresses in lower case. */
@@ -226,13 +266,71 @@ static ConfigGpu *add_gpu(Config *c, const char *section)
         return g;
 }
 
+/* "[NAME]"; NULL when it is none. Changes the text. */
+static char *parse_section(char *text)
+{
+        size_t n = strlen(text);
+
+        if (n < 3 || text[n - 1] != ']')
+                return NULL;
+        text[n - 1] = 0;
+        return text[1 + strcspn(text + 1, "[]")] ? NULL : text + 1;
+}
+
+/* Key files as GKeyFile has them, but that one gives the whole file up for one bad line. What stands below a
+ * section whose name cannot be understood must not count for the section before. */
+static void read_lines(Config *c, const char *name, char *text)
+{
+        Line line = { .file = name };
+        ConfigGpu *gpu = NULL;
+        bool lost = false;
+        char *next;
+
+        for (char *p = text; p; p = next) {
+                next = strchr(p, '\n');
+                if (next)
+                        *next++ = 0;
+                line.number++;
+                g_strstrip(p);
+                char *value = strchr(p, '=');
+                if (!*p || *p == '#')
+                        continue;
+                if (*p == '[') {
+                        g_autofree char *whole = g_strdup(p);
+                        line.section = parse_section(p);
+                        lost = !line.section;
+                        gpu = lost ? NULL : add_gpu(c, line.section);
+                        if (lost)
+                                LOG_IGNORED(0,
+                                            "%s:%u: \"%s\" is not \"[SECTION]\", ignoring it with all that "
+                                            "follows before the next section",
+                                            name, line.number, whole);
+                        continue;
+                }
+                if (lost)
+                        continue;
+                if (!value || value == p) {
+                        LOG_IGNORED(0, "%s:%u: \"%s\" is not \"KEY=VALUE\", ignoring it", name, line.number, p);
+                        continue;
+                }
+                if (!line.section) {
+                        LOG_IGNORED(0, "%s:%u: \"%s\" stands in no section, ignoring it", name, line.number, p);
+                        continue;
+                }
+                *value++ = 0;
+                g_strstrip(value);
+                if (gpu)
+                        apply(&line, gpu_settings, G_N_ELEMENTS(gpu_settings), gpu, g_strchomp(p), value);
+                else
+                        apply(&line, settings, G_N_ELEMENTS(settings), c, g_strchomp(p), value);
+        }
+}
+
 /* A configuration file may be a link: that is how many put it there. Messages name it by its whole path. */
 static void config_read_file(Config *c, const char *directory, const char *file_name)
 {
         g_autofree char *name = g_build_filename(directory, file_name, NULL);
         _cleanup_close_ int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        g_autoptr(GKeyFile) file = g_key_file_new();
-        g_autoptr(GError) error = NULL;
         g_autofree char *text = NULL;
         size_t size;
         int r;
@@ -240,37 +338,26 @@ static void config_read_file(Config *c, const char *directory, const char *file_
         r = fd < 0 ? -errno : fs_read_file(fd, CONFIG_FILE_MAX, &text, &size);
         if (r == -ENOENT)
                 return;
-        if (r < 0) {
-                log_warning_errno(r, "Cannot read %s, ignoring it: %m", name);
-                return;
-        }
-        if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, &error)) {
-                log_warning("%s cannot be understood, ignoring it: %s", name, error->message);
-                return;
-        }
-        g_auto(GStrv) sections = g_key_file_get_groups(file, NULL);
-        for (char **s = sections; *s; s++) {
-                g_auto(GStrv) keys = g_key_file_get_keys(file, *s, NULL, NULL);
-                ConfigGpu *gpu = add_gpu(c, *s);
-                for (char **k = keys; k && *k; k++) {
-                        g_autofree char *value = g_key_file_get_value(file, *s, *k, NULL);
-                        g_strstrip(value);
-                        if (gpu)
-                                apply(gpu_settings, G_N_ELEMENTS(gpu_settings), gpu, name, *s, *k, value);
-                        else
-                                apply(settings, G_N_ELEMENTS(settings), c, name, *s, *k, value);
-                }
-        }
+        if (r < 0)
+                LOG_IGNORED(r, "Cannot read %s, ignoring it: %m", name);
+        else if (strlen(text) != size)
+                LOG_IGNORED(0, "%s is no text, as it has bytes that are zero; ignoring it", name);
+        else
+                read_lines(c, name, text);
 }
 
 void config_read(Config *c, const char *directory)
 {
         g_autofree char *dropins = g_build_filename(directory, "vgpud.conf.d", NULL);
-        _cleanup_close_ int dropins_fd = open(dropins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         g_auto(GStrv) names = NULL;
+        int r;
 
         config_read_file(c, directory, "vgpud.conf");
-        if (dropins_fd < 0 || fs_list_at(dropins_fd, ".", &names) < 0)
+        _cleanup_close_ int dropins_fd = open(dropins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = dropins_fd < 0 ? -errno : fs_list_at(dropins_fd, ".", &names);
+        if (r < 0 && r != -ENOENT)
+                LOG_IGNORED(r, "Cannot read %s, ignoring it: %m", dropins);
+        if (r < 0)
                 return;
         for (char **n = names; *n; n++)
                 if (g_str_has_suffix(*n, ".conf") && (*n)[0] != '.')

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* vgpud.conf and vgpud.conf.d/NAME.conf (read in the order of their names, later ones win), key files
- * (GKeyFile):
+/* vgpud.conf and vgpud.conf.d/NAME.conf (read in the order of their names, later ones win), key files:
  *
  *     [jobs]
  *     timeout=120s        how long an operation may take before the GPU is called stuck
@@ -24,8 +23,9 @@
  *     spare=1             so many of a type are kept for requests that name the GPU
  *     priority=-1         higher ones are taken first; 0 when it is not said
  *
- * An unknown section or key, or a bad value, is warned about with file and key and otherwise ignored: a typing
- * error must not keep the daemon from starting. */
+ * A line that cannot be understood, an unknown section or key, or a bad value or a bad word of a list is an error
+ * in the journal, with file and line, and ignored by itself: a typing error must not keep the daemon from
+ * starting. */
 
 #include <stdint.h>
 

@@ -43,6 +43,51 @@ static void test_files(void)
         config_free(c);
 }
 
+/* One bad line costs itself, and one that should begin a section what would otherwise count for the one before.
+ */
+static void test_bad_lines(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Config *c = config_new();
+
+        log_set_max_level(LOG_EMERG);
+        scratch_file(&s, "vgpud.conf",
+                     "per-gpu=3\n[jobs]\nper-gpu 4\n=5\n per-user = 6 \r\n[gpu 0000:41:00.0]\nforbid *-1B\n"
+                     "forbid=*-2B\n\n  # spare=9\n[gpu 0000:42:00.0\npool=ai\nspare=8\n[gpu 0000:43:00.0] #\n"
+                     "pool=ai\n[]\npool=ai\n[gpu 0000:4[45]:00.0]\npool=ai\n[gpu 0000:46:00.0]\nspare=7");
+        config_read(c, s.path);
+        ASSERT_EQ(c->jobs_per_gpu, 256);
+        ASSERT_EQ(c->jobs_per_user, 6);
+        ASSERT_EQ(c->gpus->len, 2);
+        ConfigGpu g = config_find_gpu(c, "0000:41:00.0");
+        ASSERT_STREQ(g.forbid[0], "*-2B");
+        ASSERT_NULL(g.forbid[1]);
+        ASSERT_NULL(g.pools);
+        ASSERT_EQ(g.spare, -1);
+        ASSERT_EQ(config_find_gpu(c, "0000:46:00.0").spare, 7);
+        config_free(c);
+}
+
+/* What is no text is given up as a whole: a part of it might say the opposite of all of it. Rules that are not
+ * UTF-8 are kept, as an allow= without any has no limits. */
+static void test_no_text(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Config *c = config_new();
+
+        log_set_max_level(LOG_EMERG);
+        scratch_file(&s, "vgpud.conf", "[gpu *]\nallow=A2-\xff,\xfe\npool=\xff\n[gpu \xff*]\nspare=1\n");
+        scratch_directory(&s, "vgpud.conf.d");
+        scratch_bytes(&s, "vgpud.conf.d/10.conf", "[jobs]\nper-gpu=4\n\0per-user=4\n", 29);
+        config_read(c, s.path);
+        ASSERT_EQ(c->jobs_per_gpu, 256);
+        ConfigGpu g = config_find_gpu(c, "0000:41:00.0");
+        ASSERT_EQ(g_strv_length(g.allow), 2);
+        ASSERT_EQ(g_strv_length(g.pools), 1);
+        ASSERT_EQ(g.spare, -1);
+        config_free(c);
+}
+
 static void test_pci_ids(void)
 {
         static const struct {
@@ -61,7 +106,10 @@ static void test_pci_ids(void)
                 { ":10c9", 1, 0xabcd1234 },
                 { "0x8086:10c9", 1, 0xabcd1234 },
                 { "18086:10c9", 1, 0xabcd1234 },
-                { "8086:10c9 nonsense", 1, 0xabcd1234 },
+                { "nonsense, 8086", 1, 0xabcd1234 },
+                /* What is valid counts. */
+                { "8086:10c9 nonsense", 1, 0x808610c9 },
+                { "10c9, 1d55:1000,8086:,8086:10c9", 2, 0x808610c9 },
         };
 
         log_set_max_level(LOG_CRIT);
@@ -161,6 +209,8 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_defaults);
         TEST(test_files);
+        TEST(test_bad_lines);
+        TEST(test_no_text);
         TEST(test_pci_ids);
         TEST(test_gpus);
         TEST(test_gpu_in_capitals);

@@ -53,11 +53,16 @@ static inline void scratch_free(Scratch *s)
 #define _cleanup_scratch_ _cleanup_(scratch_free)
 
 /* Below the directory; directories above the name must exist. */
-static inline void scratch_file(const Scratch *s, const char *name, const char *text)
+static inline void scratch_bytes(const Scratch *s, const char *name, const char *bytes, size_t size)
 {
         _cleanup_close_ int fd = openat(s->fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
-        g_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+        g_assert(fd >= 0 && write(fd, bytes, size) == (ssize_t)size);
+}
+
+static inline void scratch_file(const Scratch *s, const char *name, const char *text)
+{
+        scratch_bytes(s, name, text, strlen(text));
 }
 
 static inline void scratch_directory(const Scratch *s, const char *name)
