@@ -445,8 +445,8 @@ static int release(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
 }
 
 /* Take the function from whatever has it, which is refused while somebody uses it, give it back to gim, and
- * make it what it was. Its driver_override goes last: as long as that names a driver of VFIO, whoever comes
- * after a crash sees that there is something to do. */
+ * make it what it was. Its driver_override goes last: as long as that names a driver of VFIO, or the one that
+ * it had (vf_find_interrupted()), whoever comes after a crash sees that there is something to do. */
 static int put_back(VgpuTarget *t, const VgpuVf *vf, const VfState *was, bool got, VgpudError *reterr)
 {
         _cleanup_(vf_state_done) VfState now = { 0 };
@@ -468,7 +468,7 @@ static int put_back(VgpuTarget *t, const VgpuVf *vf, const VfState *was, bool go
                 if (r < 0)
                         return r;
         }
-        return vfs_bind(t->io, vf, was->driver, was->override, reterr);
+        return vf_return(t, vf, was, reterr);
 }
 
 /* A function on its way to be handed out. */
@@ -641,6 +641,7 @@ static int refuse_running(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
 
 static int gim_legacy_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
 {
+        _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
         _cleanup_(vf_restore_done) VfRestore was = { 0 };
         VgpuVf vf;
         int r = vf_find_handed_out(t, instance, &vf, reterr);
@@ -651,7 +652,8 @@ static int gim_legacy_destroy(VgpuTarget *t, const InstanceDesc *instance, Vgpud
         if (r < 0)
                 return r;
         vf_restore_from_text(t->io, instance->restore, &was);
-        r = put_back(t, &vf, &was.state, true, reterr);
+        r = put_back(t, &vf, &was.state, true, &cause);
+        r = vf_explain_destroy(t, &vf, r, &cause, reterr);
         return r < 0 ? r : 1;
 }
 

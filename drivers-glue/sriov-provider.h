@@ -66,5 +66,5 @@ int vf_quota_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const G
                    VgpudError *reterr);
 /* What vf_quota_write() would change, as it is now, ready to be written again; elements as above. */
 GPtrArray *vf_quota_save(VgpuTarget *t, const VfProvider *p, uint32_t vf_index, const GPtrArray *attributes);
-/* Whether the function has these already, to the letter. */
+/* Whether the function has these already, as the GPU may have rounded them up. */
 bool vf_quota_has(VgpuTarget *t, const VfProvider *p, uint32_t vf_index, const GPtrArray *attributes);

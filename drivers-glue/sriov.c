@@ -9,7 +9,7 @@
 #include "drivers-glue/driver.h"
 #include "drivers-glue/sriov-provider.h"
 #include "drivers-glue/vf-handout.h"
-#include "drivers-glue/vfs.h"
+#include "drivers-glue/vfs-private.h"
 
 #define TYPE_PLAIN   "vf"
 #define TYPE_PROFILE "vf-profile"
@@ -43,11 +43,9 @@ static bool driver_can(const GpuFacts *f)
 {
         static const char *const cannot[] = { "amdgpu",    "ast",    "mgag200", "nouveau",
                                               "nova-core", "nvidia", "radeon" };
-        static const char *const passed_through[] = { "pci-stub", "pciback", "xen-pciback" };
 
         if (!f->driver || names_contain(cannot, G_N_ELEMENTS(cannot), f->driver) ||
-            names_contain(passed_through, G_N_ELEMENTS(passed_through), f->driver) ||
-            vfs_driver_is_vfio(f->driver))
+            vfs_driver_is_stub(f->driver) || vfs_driver_is_vfio(f->driver))
                 return false;
         /* As it is in Linux i915 leaves the capability alone; Intel's own has an administration for it. */
         if (strcmp(f->driver, "i915") == 0)
@@ -136,8 +134,9 @@ static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 }
 
 /* The function is taken from whatever has it, which is refused while somebody uses it. Its driver_override goes
- * last: as long as that names a driver of VFIO, whoever comes after a crash sees that there is something to put
- * back. A quota that cannot be put back does not keep the rest from it. */
+ * last: as long as that names a driver of VFIO, or the one that it had (vf_find_interrupted()), whoever comes
+ * after a crash sees that there is something to put back. A quota that cannot be put back does not keep the
+ * rest from it. */
 static int put_back(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const VfRestore *was,
                     VgpudError *reterr)
 {
@@ -154,7 +153,7 @@ static int put_back(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const 
                         return r;
                 q = vf_quota_write(t, p, vf, was->quotas, &quota);
         }
-        r = vfs_bind(t->io, vf, was->state.driver, was->state.override, reterr);
+        r = vf_return(t, vf, &was->state, reterr);
         if (r < 0 || q >= 0)
                 return r;
         vgpud_error_move(reterr, &quota);
@@ -207,8 +206,8 @@ static int none_free(VgpuTarget *t, VgpudError *reterr)
 
 /* How well a function fits: 0 not at all, because it is taken or cannot be read. One that no driver has is
  * better than one that a driver of the host has, which is there for virtual machines all the same unless
- * somebody has reserved it; and best is one that has the quotas already, because a driver may refuse to change
- * them. */
+ * somebody has reserved it or uses it; and best is one that has the quotas already, because a driver may refuse
+ * to change them. */
 static int rate_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, const VgpuVf *vf)
 {
         _cleanup_(vf_state_done) VfState state = { 0 };
@@ -221,28 +220,81 @@ static int rate_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, c
 }
 #define RATE_MAX 4
 
-static int choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, const VgpuVf **ret,
-                     VfState *ret_state, VgpudError *reterr)
+/* What was tried for one create(), where the fault was the function's. */
+typedef struct Tries {
+        const VgpuVf *vfs[3];
+        size_t n;
+        GString *words;      /* owned; what each said */
+        VgpudErrorCode code; /* of all; FAILED when they differ */
+        int errnum;          /* of the first */
+} Tries;
+
+static void tries_done(Tries *tries)
+{
+        if (tries->words)
+                (void)g_string_free(tries->words, TRUE);
+}
+
+static bool was_tried(const Tries *tries, const VgpuVf *vf)
+{
+        for (size_t i = 0; i < tries->n; i++)
+                if (tries->vfs[i] == vf)
+                        return true;
+        return false;
+}
+
+static void tries_add(Tries *tries, const VgpuVf *vf, const VgpudError *e)
+{
+        if (tries->n == 0) {
+                tries->words = g_string_new(NULL);
+                tries->code = e->code;
+                tries->errnum = e->errnum;
+        } else if (tries->code != e->code)
+                tries->code = VGPUD_ERROR_FAILED;
+        g_string_append_printf(tries->words, "%s%s", tries->n > 0 ? "; " : "", e->message);
+        tries->vfs[tries->n++] = vf;
+}
+
+static int explain_tries(const VgpuTarget *t, const Tries *tries, VgpudError *reterr)
+{
+        if (tries->n == 1)
+                return vgpud_error_set_errnof(reterr, tries->code, -tries->errnum, "%s", tries->words->str);
+        return vgpud_error_set_errnof(
+                        reterr, tries->code, -tries->errnum,
+                        "%zu virtual functions of GPU %s were tried, and none could be handed out: %s",
+                        tries->n, t->facts->name, tries->words->str);
+}
+
+static int take_named(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, VfState *ret_state,
+                      VgpudError *reterr)
+{
+        int r;
+
+        *ret = gpu_facts_find_vf(t->facts, args->parent);
+        if (!*ret)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is no virtual function of GPU %s",
+                                        args->parent, t->facts->name);
+        r = vf_state_read_or_explain(t, *ret, ret_state, reterr);
+        if (r < 0)
+                return r;
+        if (vf_state_is_handed_out(ret_state))
+                return vf_refuse_taken(t, *ret, ret_state, reterr);
+        return vf_state_is_reserved(ret_state) ? vf_refuse_reserved(t, *ret, ret_state, reterr) : 0;
+}
+
+static int choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, const Tries *tries,
+                     const VgpuVf **ret, VfState *ret_state, VgpudError *reterr)
 {
         const GPtrArray *vfs = t->facts->vfs;
         guint best_at = 0;
-        int best = 0, r;
+        int best = 0;
 
-        if (args->parent) {
-                *ret = gpu_facts_find_vf(t->facts, args->parent);
-                if (!*ret)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "%s is no virtual function of GPU %s", args->parent,
-                                                t->facts->name);
-                r = vf_state_read_or_explain(t, *ret, ret_state, reterr);
-                if (r < 0)
-                        return r;
-                return vf_state_is_handed_out(ret_state) ? vf_refuse_taken(t, *ret, ret_state, reterr) : 0;
-        }
+        if (args->parent)
+                return take_named(t, args, ret, ret_state, reterr);
         /* From where the last one of the same job was found on: those before are taken. */
         for (guint i = 0; i < vfs->len && best < RATE_MAX; i++) {
                 guint at = (t->parent_hint + i) % vfs->len;
-                int rate = rate_vf(t, p, args, vfs->pdata[at]);
+                int rate = was_tried(tries, vfs->pdata[at]) ? 0 : rate_vf(t, p, args, vfs->pdata[at]);
 
                 if (rate > best) {
                         best = rate;
@@ -250,40 +302,69 @@ static int choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args,
                 }
         }
         if (best == 0)
-                return none_free(t, reterr);
+                return tries->n > 0 ? explain_tries(t, tries, reterr) : none_free(t, reterr);
         t->parent_hint = best_at + 1;
         *ret = vfs->pdata[best_at];
         return vf_state_read_or_explain(t, *ret, ret_state, reterr);
 }
 
-/* Make the function what was asked for. */
-static int hand_out(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, const VgpuVf *vf,
-                    const char *driver, const VfState *was, InstanceDesc **ret, VgpudError *reterr)
+/* A function on its way to be handed out. */
+typedef struct Making {
+        VgpuTarget *t;
+        const VfProvider *p;
+        const CreateArgs *args;
+        const VgpuVf *vf;
+        VfRestore was;      /* what it was */
+        char *restore_text; /* owned */
+        char *driver;       /* owned; to bind it to */
+        bool its_fault;     /* what has failed may work with another one */
+} Making;
+
+static void making_done(Making *m)
 {
+        vf_restore_done(&m->was);
+        g_clear_pointer(&m->restore_text, g_free);
+        g_clear_pointer(&m->driver, g_free);
+}
+
+/* The driver, the firmware or a resource of this function; not what is true of all. */
+static int bind_or_blame(Making *m, const char *driver, VgpudError *reterr)
+{
+        int r = vfs_bind(m->t->io, m->vf, driver, m->driver, reterr);
+
+        m->its_fault = r == -vgpud_error_code_to_errno(VGPUD_ERROR_FAILED) ||
+                       r == -vgpud_error_code_to_errno(VGPUD_ERROR_IN_USE);
+        return r;
+}
+
+/* Make the function what was asked for. */
+static int hand_out(Making *m, InstanceDesc **ret, VgpudError *reterr)
+{
+        const CreateArgs *args = m->args;
         _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
         _cleanup_(vf_state_done) VfState state = { 0 };
         int r;
 
         /* First its driver_override, by which it is seen to be half made. */
-        r = vfs_bind(t->io, vf, was->driver, driver, reterr);
+        r = bind_or_blame(m, m->was.state.driver, reterr);
         if (r < 0)
                 return r;
         if (args->attributes && args->attributes->len > 0) {
                 /* Not under the hands of a driver of the host. */
-                r = vfs_bind(t->io, vf, NULL, driver, reterr);
+                r = bind_or_blame(m, NULL, reterr);
                 if (r < 0)
                         return r;
-                r = vf_quota_write(t, p, vf, args->attributes, reterr);
+                r = vf_quota_write(m->t, m->p, m->vf, args->attributes, reterr);
                 if (r < 0)
                         return r;
         }
-        r = vfs_bind(t->io, vf, driver, driver, reterr);
+        r = bind_or_blame(m, m->driver, reterr);
         if (r < 0)
                 return r;
-        r = vf_state_read(t->io, vf->path, &state);
+        r = vf_state_read(m->t->io, m->vf->path, &state);
         if (r >= 0)
-                r = read_instance(t, p, vf, &state, &d);
-        r = vf_check_instance(t, vf, d, r, reterr);
+                r = read_instance(m->t, m->p, m->vf, &state, &d);
+        r = vf_check_instance(m->t, m->vf, d, r, reterr);
         if (r < 0)
                 return r;
         *ret = g_steal_pointer(&d);
@@ -291,55 +372,105 @@ static int hand_out(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, 
 }
 
 /* Undo what hand_out() has done, because of *cause, which is emptied. */
-static int undo(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const VfRestore *was, VgpudError *cause,
-                VgpudError *reterr)
+static int undo(Making *m, VgpudError *cause, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
         int r;
 
-        if (!vgpu_io_exists(t->io, vf->path)) {
+        if (!vgpu_io_exists(m->t->io, m->vf->path)) {
                 vgpud_error_done(cause);
-                return vf_gpu_gone(t->facts, 0, reterr);
+                m->its_fault = false;
+                return vf_gpu_gone(m->t->facts, 0, reterr);
         }
-        r = put_back(t, p, vf, was, &again);
-        return vf_explain_undo(vf, r, &again, cause, reterr);
+        r = put_back(m->t, m->p, m->vf, &m->was, &again);
+        if (r < 0)
+                m->its_fault = false;
+        return vf_explain_undo(m->vf, r, &again, cause, reterr);
+}
+
+/* Before anything is written, also before it is written down. */
+static int prepare(Making *m, VgpudError *reterr)
+{
+        g_autoptr(GArray) kept = vfs_kept_new();
+        VgpuTarget *t = m->t;
+        int r;
+
+        r = vf_refuse_shared_group(t, m->vf, reterr);
+        if (r < 0)
+                return r;
+        if (m->was.state.driver) {
+                r = vfs_refuse_use(t->io, m->vf, m->was.state.driver, kept, reterr);
+                m->its_fault = r < 0;
+                if (r < 0)
+                        return r;
+        }
+        r = vf_find_vfio_driver(t, m->vf, &m->driver, reterr);
+        if (r < 0)
+                return r;
+        if (m->args->attributes && m->args->attributes->len > 0)
+                m->was.quotas = vf_quota_save(t, m->p, m->vf->index, m->args->attributes);
+        m->restore_text = vf_restore_to_text(&m->was);
+        return 0;
+}
+
+static int make(Making *m, InstanceDesc **ret, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
+        int r;
+
+        r = prepare(m, reterr);
+        if (r < 0)
+                return r;
+        r = vf_claim(m->args, m->vf, m->restore_text, reterr);
+        if (r < 0)
+                return r;
+        r = hand_out(m, ret, &cause);
+        return r < 0 ? undo(m, &cause, reterr) : 0;
+}
+
+/* Where the fault is the function's, the next one may do. */
+static int make_any(Making *m, InstanceDesc **ret, VgpudError *reterr)
+{
+        _cleanup_(tries_done) Tries tries = { 0 };
+
+        for (;;) {
+                _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+                int r;
+
+                making_done(m);
+                m->its_fault = false;
+                r = choose_vf(m->t, m->p, m->args, &tries, &m->vf, &m->was.state, reterr);
+                if (r < 0)
+                        return r;
+                r = make(m, ret, &e);
+                if (r >= 0)
+                        return 0;
+                if (!m->its_fault || m->args->parent) {
+                        vgpud_error_move(reterr, &e);
+                        return r;
+                }
+                tries_add(&tries, m->vf, &e);
+                if (tries.n == G_N_ELEMENTS(tries.vfs))
+                        return explain_tries(m->t, &tries, reterr);
+        }
 }
 
 static int sriov_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
 {
-        _cleanup_(vf_restore_done) VfRestore was = { 0 };
+        _cleanup_(making_done) Making m = { .t = t, .p = find_provider(t->facts), .args = args };
         _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
-        _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
-        const VfProvider *p = find_provider(t->facts);
-        g_autofree char *driver = NULL, *text = NULL;
-        const VgpuVf *vf = NULL;
         int r;
 
-        r = check_args(t, p, args, reterr);
+        r = check_args(t, m.p, args, reterr);
         if (r < 0)
                 return r;
-        r = choose_vf(t, p, args, &vf, &was.state, reterr);
+        r = make_any(&m, &d, reterr);
         if (r < 0)
                 return r;
-        r = vf_refuse_shared_group(t, vf, reterr);
-        if (r < 0)
-                return r;
-        r = vf_find_vfio_driver(t, vf, &driver, reterr);
-        if (r < 0)
-                return r;
-        if (args->attributes && args->attributes->len > 0)
-                was.quotas = vf_quota_save(t, p, vf->index, args->attributes);
-        text = vf_restore_to_text(&was);
-        r = vf_claim(args, vf, text, reterr);
-        if (r < 0)
-                return r;
-        r = hand_out(t, p, args, vf, driver, &was.state, &d, &cause);
-        if (r < 0)
-                return undo(t, p, vf, &was, &cause, reterr);
         memcpy(d->uuid, args->uuid, sizeof d->uuid);
         g_free(d->type_id);
         d->type_id = g_strdup(args->type_id);
-        d->restore = text[0] ? g_steal_pointer(&text) : NULL;
+        d->restore = m.restore_text[0] ? g_steal_pointer(&m.restore_text) : NULL;
         *ret = g_steal_pointer(&d);
         return 0;
 }
@@ -348,6 +479,7 @@ static int sriov_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
 
 static int sriov_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
 {
+        _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
         _cleanup_(vf_restore_done) VfRestore was = { 0 };
         VgpuVf vf;
         int r = vf_find_handed_out(t, instance, &vf, reterr);
@@ -358,7 +490,8 @@ static int sriov_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError
         /* Whose number is not known has no quotas either. */
         if (vf.index == UINT32_MAX)
                 g_ptr_array_set_size(was.quotas, 0);
-        r = put_back(t, find_provider(t->facts), &vf, &was, reterr);
+        r = put_back(t, find_provider(t->facts), &vf, &was, &cause);
+        r = vf_explain_destroy(t, &vf, r, &cause, reterr);
         return r < 0 ? r : 1;
 }
 

@@ -63,16 +63,9 @@ bool vf_state_is_handed_out(const VfState *s)
         return s->leaving || vfs_driver_is_vfio(s->driver) || vfs_driver_is_vfio(s->override);
 }
 
-static bool is_stub(const char *driver)
-{
-        static const char *const stubs[] = { "pci-stub", "pciback", "xen-pciback", NULL };
-
-        return driver && g_strv_contains(stubs, driver);
-}
-
 bool vf_state_is_reserved(const VfState *s)
 {
-        return s->override || is_stub(s->driver);
+        return s->override || vfs_driver_is_stub(s->driver);
 }
 
 int vf_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, const char *type_id, InstanceDesc **ret)
@@ -190,6 +183,15 @@ int vf_refuse_taken(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudErro
                                 "virtual function %s of GPU %s is handed out already: %s %s", vf->name,
                                 t->facts->name, s->driver ? "it is bound to" : "it is reserved for",
                                 s->driver ? s->driver : s->override);
+}
+
+int vf_refuse_reserved(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr)
+{
+        g_autofree char *words = vfs_explain_reserved(s->driver, s->override);
+        g_autofree char *advice = vfs_advise_reserved(vf, s->driver, s->override);
+
+        return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "virtual function %s of GPU %s %s; %s", vf->name,
+                                t->facts->name, words, advice);
 }
 
 /* VFIO gives a virtual machine all devices of an IOMMU group or none (Linux drivers/vfio/group.c); bridges do
@@ -391,6 +393,45 @@ const VgpuVf *vf_find_interrupted(VgpuTarget *t, const char *slot, const char *r
             (now.driver && strcmp(now.driver, driver) != 0))
                 return NULL;
         return vf;
+}
+
+int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT, again = VGPUD_ERROR_INIT;
+        _cleanup_(vf_state_done) VfState now = { 0 };
+        int r = vfs_bind(t->io, vf, was->driver, was->override, &cause);
+
+        if (r >= 0)
+                return r;
+        /* Whoever comes must not take the driver_override that was to bring the driver for a reservation. One
+         * of VFIO is there when it could not be changed: then it is an instance still. */
+        if (vf_state_read(t->io, vf->path, &now) < 0 || vf_state_is_handed_out(&now) ||
+            vfs_bind(t->io, vf, now.driver, was->override, &again) >= 0) {
+                vgpud_error_move(reterr, &cause);
+                return r;
+        }
+        return vgpud_error_set_errnof(reterr, cause.code, -cause.errnum, "%s; and %s", cause.message,
+                                      again.message);
+}
+
+int vf_explain_destroy(VgpuTarget *t, const VgpuVf *vf, int r, VgpudError *cause, VgpudError *reterr)
+{
+        _cleanup_(vf_state_done) VfState now = { 0 };
+
+        if (r >= 0)
+                return r;
+        if (vf_state_read(t->io, vf->path, &now) < 0 || vf_state_is_handed_out(&now)) {
+                vgpud_error_move(reterr, cause);
+                return r;
+        }
+        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, -cause->errnum,
+                                   "the instance has gone, but its virtual function is not all that it was "
+                                   "before (driver: "
+                                   "%s, driver_override: %s): %s",
+                                   now.driver ? now.driver : "none", now.override ? now.override : "none",
+                                   cause->message);
+        vgpud_error_done(cause);
+        return r;
 }
 
 int vf_explain_undo(const VgpuVf *vf, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr)

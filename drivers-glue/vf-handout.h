@@ -50,6 +50,7 @@ VgpuType *vf_type_new(const GpuFacts *f, const char *id, const char *description
 /* Before one is handed out */
 
 int vf_refuse_taken(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr);
+int vf_refuse_reserved(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr);
 int vf_refuse_shared_group(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr);
 int vf_refuse_bad_uuid(const CreateArgs *args, VgpudError *reterr);
 /* The driver to bind it to, vfio_find_driver(); UNSUPPORTED: none is loaded. */
@@ -74,6 +75,14 @@ char *vf_restore_to_text(const VfRestore *r);
 /* What makes no sense in it is left out: it comes from a file. So is a driver that is not loaded any more, for
  * that did not leave it: the function has none then. */
 void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret);
+
+/* The last step of every return: its driver and driver_override are again what they were. It is taken from
+ * whatever has it, which is refused while somebody uses it; then it stays handed out. Where the driver does not
+ * take it again, that is the error, and it is left with none: free, and to be handed out again. */
+int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *reterr);
+/* For destroy(): r is what came of returning it, and *cause its explanation, which is emptied. Where the
+ * instance has gone all the same, that is said. */
+int vf_explain_destroy(VgpuTarget *t, const VgpuVf *vf, int r, VgpudError *cause, VgpudError *reterr);
 
 /* For VgpuDriver.settle: the function in this slot, when it was being returned to a driver. Then its
  * driver_override names that driver, which it did not before, and it is not handed out any more. Else NULL. */

@@ -53,8 +53,7 @@ int vfio_read_cdev(VgpuIo *io, const char *device_path, char **ret)
         return 0;
 }
 
-/* 1 when somebody has it open, with an explanation; 0 when nobody has; -EACCES when that cannot be seen. */
-static int explain_holder(VgpuIo *io, const char *node, VgpudError *reterr)
+int vfio_explain_holder(VgpuIo *io, const char *node, VgpudError *reterr)
 {
         g_autofree char *command = NULL;
         int pid, r = vgpu_io_find_holder(io, node, &pid, &command);
@@ -89,7 +88,8 @@ static int keep_out_by_group(VgpuIo *io, int group, const char *cdev_node, int *
                                 reterr, VGPUD_ERROR_IN_USE, fd,
                                 "nobody can tell whether somebody uses it: /dev/%s cannot be opened: %s", node,
                                 g_strerror(-fd));
-        if (explain_holder(io, node, reterr) > 0 || (cdev_node && explain_holder(io, cdev_node, reterr) > 0))
+        if (vfio_explain_holder(io, node, reterr) > 0 ||
+            (cdev_node && vfio_explain_holder(io, cdev_node, reterr) > 0))
                 return -EBUSY;
         return vgpud_error_set_errnof(
                         reterr, VGPUD_ERROR_IN_USE, fd,
@@ -116,7 +116,7 @@ int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudErr
                 return 0;
 
         /* Opening a cdev keeps nobody out and says nothing about others, so look for who has it open. */
-        r = explain_holder(io, cdev_node, reterr);
+        r = vfio_explain_holder(io, cdev_node, reterr);
         if (r > 0)
                 return -EBUSY;
         if (r < 0)

@@ -48,6 +48,42 @@ bool vfs_driver_is_vfio(const char *driver)
         return false;
 }
 
+bool vfs_driver_is_xen(const char *driver)
+{
+        return driver && (strcmp(driver, "pciback") == 0 || strcmp(driver, "xen-pciback") == 0);
+}
+
+bool vfs_driver_is_stub(const char *driver)
+{
+        return vfs_driver_is_xen(driver) || g_strcmp0(driver, "pci-stub") == 0;
+}
+
+char *vfs_explain_reserved(const char *driver, const char *override)
+{
+        if (vfs_driver_is_xen(driver))
+                return g_strdup_printf("is given to Xen (it is bound to %s), and a guest may run on it",
+                                       driver);
+        if (override)
+                return g_strdup_printf("is reserved (its driver_override is %s)", override);
+        return g_strdup_printf("is reserved (it is bound to %s)", driver);
+}
+
+char *vfs_advise_reserved(const VgpuVf *vf, const char *driver, const char *override)
+{
+        GString *text;
+
+        if (vfs_driver_is_xen(driver))
+                return g_strdup_printf("take it back first (xl pci-assignable-remove %s)", vf->name);
+        text = g_string_new("if nobody needs that any more, give it up first (");
+        if (vfs_driver_is_stub(driver))
+                g_string_append_printf(text, "echo %s >/sys/bus/pci/drivers/%s/unbind%s", vf->name, driver,
+                                       override ? "; " : "");
+        if (override)
+                g_string_append_printf(text, "echo >/sys/bus/pci/devices/%s/driver_override", vf->name);
+        g_string_append_c(text, ')');
+        return g_string_free(text, FALSE);
+}
+
 /* Keeping out: file descriptors of VFIO groups, each opened once, for functions may share one. */
 
 typedef struct Kept {
@@ -70,6 +106,43 @@ GArray *vfs_kept_new(void)
         return a;
 }
 
+/* A driver of the host has nodes for programs, which cannot be kept from them, but seen. */
+static int refuse_programs(VgpuIo *io, const char *path, VgpudError *reterr)
+{
+        static const struct {
+                const char *class, *folder; /* below the device, and below /dev */
+        } nodes[] = { { "drm", "dri" }, { "accel", "accel" } };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(nodes); i++) {
+                g_autofree char *folder = g_strdup_printf("%s/%s", path, nodes[i].class);
+                g_auto(GStrv) names = NULL;
+                int r = vgpu_io_list(io, folder, &names);
+
+                if (vgpu_io_is_gone(r))
+                        continue;
+                if (r < 0)
+                        return vgpud_error_set_errnof(
+                                        reterr, VGPUD_ERROR_IN_USE, r,
+                                        "nobody can tell whether a program uses it: /sys/%s cannot be read: %s",
+                                        folder, g_strerror(-r));
+                for (char **n = names; *n; n++) {
+                        g_autofree char *node = g_strdup_printf("%s/%s", nodes[i].folder, *n);
+                        if (vgpu_io_node_exists(io, node) == 0)
+                                continue;
+                        r = vfio_explain_holder(io, node, reterr);
+                        if (r > 0)
+                                return -EBUSY;
+                        if (r < 0)
+                                return vgpud_error_set_errnof(
+                                                reterr, VGPUD_ERROR_IN_USE, r,
+                                                "nobody can tell whether a program uses it: not every process "
+                                                "can be looked at for /dev/%s: %s",
+                                                node, g_strerror(-r));
+                }
+        }
+        return 0;
+}
+
 int vfs_keep_out(VgpuIo *io, const char *path, GArray *kept, VgpudError *reterr)
 {
         g_autofree char *driver = NULL, *cdev = NULL;
@@ -85,6 +158,9 @@ int vfs_keep_out(VgpuIo *io, const char *path, GArray *kept, VgpudError *reterr)
                                 "nobody can tell whether somebody uses it: /sys/%s cannot be read: %s", path,
                                 g_strerror(-r));
         }
+        r = refuse_programs(io, path, reterr);
+        if (r < 0)
+                return r;
         for (guint i = 0; i < kept->len; i++)
                 if (k.group >= 0 && g_array_index(kept, Kept, i).group == k.group)
                         return 0;
@@ -169,20 +245,28 @@ static int set_override(const Binding *b, const char *override, VgpudError *rete
                                       b->vf->name, override, override, g_strerror(-r));
 }
 
+int vfs_refuse_use(VgpuIo *io, const VgpuVf *vf, const char *driver, GArray *kept, VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        int r = vfs_keep_out(io, vf->path, kept, &e);
+
+        if (r >= 0)
+                return 0;
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, -e.errnum,
+                                      "virtual function %s cannot be taken from driver %s: it is in use: %s",
+                                      vf->name, driver, e.message);
+}
+
 /* Unbinding waits for whoever has the device open, for ever if need be: so test before. */
 static int unbind(Binding *b, VgpudError *reterr)
 {
         g_autofree char *from = g_strdup(b->bound), *path = g_strdup_printf("bus/pci/drivers/%s/unbind", from);
-        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         g_autoptr(GArray) kept = vfs_kept_new();
         int r, q;
 
-        r = vfs_keep_out(b->io, b->vf->path, kept, &e);
+        r = vfs_refuse_use(b->io, b->vf, from, kept, reterr);
         if (r < 0)
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_IN_USE, -e.errnum,
-                                "virtual function %s cannot be taken from driver %s: it is in use: %s",
-                                b->vf->name, from, e.message);
+                return r;
         r = vgpu_io_write_guarded(b->io, path, b->vf->name);
         q = read_bound(b, reterr);
         if (q < 0)

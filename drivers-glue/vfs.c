@@ -124,14 +124,16 @@ static int check_count(const Change *c, VgpudError *reterr)
         return 0;
 }
 
-/* In words what makes a function more than idle; NULL: nothing. *ret_device is what would be held open. */
-static int find_load(VgpuIo *io, const VgpuVf *vf, char **ret_words, char **ret_device)
+/* In words what makes a function more than idle, and what is to be done about it; NULL: nothing. That a driver
+ * of the host has it is no load, unless a program uses it. *ret_device is what would be held open. */
+static int find_load(VgpuIo *io, const VgpuVf *vf, char **ret_words, char **ret_advice, char **ret_device)
 {
         g_autofree char *type = NULL, *driver = NULL, *override = NULL;
         g_auto(GStrv) names = NULL;
         int r;
 
         *ret_words = NULL;
+        *ret_advice = NULL;
         *ret_device = g_strdup(vf->path);
         r = vgpu_io_list(io, vf->path, &names);
         if (r < 0)
@@ -167,6 +169,10 @@ static int find_load(VgpuIo *io, const VgpuVf *vf, char **ret_words, char **ret_
                 *ret_words = g_strdup_printf("is handed out (it is bound to %s)", driver);
         else if (vfs_driver_is_vfio(override))
                 *ret_words = g_strdup_printf("is being handed out (its driver_override is %s)", override);
+        else if (override || vfs_driver_is_stub(driver)) {
+                *ret_words = vfs_explain_reserved(driver, override);
+                *ret_advice = vfs_advise_reserved(vf, driver, override);
+        }
         return 0;
 }
 
@@ -175,8 +181,8 @@ static int find_load(VgpuIo *io, const VgpuVf *vf, char **ret_words, char **ret_
 static int check_load(const Change *c, const VgpuVf *vf, GArray *kept, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        g_autofree char *words = NULL, *device = NULL;
-        int r = find_load(c->io, vf, &words, &device);
+        g_autofree char *words = NULL, *advice = NULL, *device = NULL;
+        int r = find_load(c->io, vf, &words, &advice, &device);
 
         if (vgpu_io_is_gone(r))
                 return 0;
@@ -197,9 +203,8 @@ static int check_load(const Change *c, const VgpuVf *vf, GArray *kept, VgpudErro
         if (!words)
                 return 0;
         (void)vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
-                               "virtual function %s of GPU %s %s, and all of them would %s; destroy the "
-                               "instance first",
-                               vf->name, c->facts->name, words, c->fate);
+                               "virtual function %s of GPU %s %s, and all of them would %s; %s", vf->name,
+                               c->facts->name, words, c->fate, advice ? advice : "destroy the instance first");
         return 1;
 }
 
@@ -221,8 +226,8 @@ static int refuse_loads(const Change *c, GArray *kept, VgpudError *reterr)
                         vgpud_error_move(&first, &e);
         }
         if (n > 1)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "%s (%u more %s one)", first.message, n - 1,
-                                        n > 2 ? "carry" : "carries");
+                return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "%s (%u more %s in the way)", first.message,
+                                        n - 1, n > 2 ? "are" : "is");
         if (n == 0)
                 return 0;
         vgpud_error_move(reterr, &first);

@@ -24,6 +24,17 @@ int vfs_read_override(VgpuIo *io, const char *path, char **ret);
  * "nvgrace_gpu_vfio_pci"). */
 bool vfs_driver_is_vfio(const char *driver);
 
+/* True for a driver that keeps a function from all others on somebody's behalf: "pci-stub", and Xen's, which
+ * gives it to a guest. */
+bool vfs_driver_is_stub(const char *driver);
+bool vfs_driver_is_xen(const char *driver);
+
+/* Of a function that has such a driver, or a driver_override, in words: "is reserved (…)" and how it is given
+ * up.
+ */
+char *vfs_explain_reserved(const char *driver, const char *override);
+char *vfs_advise_reserved(const VgpuVf *vf, const char *driver, const char *override);
+
 /* True for a function that shows no driver, but is still VFIO's: the kernel takes the link away first, and then
  * waits for who has the function open, to unbind or to remove it. Linux 6.1 lets nobody read driver_override
  * for as long as that takes; newer kernels, which do, leave no trace of it but the group that is held. */

@@ -23,6 +23,7 @@ IGPU = "0000:00:02.0"
 MI300X = "0000:05:00.0"
 S7150 = "0000:83:00.0"
 T4 = "0000:5e:00.0"
+STUB = "0001:41:00.0"
 
 
 @dataclasses.dataclass
@@ -40,6 +41,7 @@ class Case:
     attributes: dict = dataclasses.field(default_factory=dict)  # read back
     disables: bool = True  # disable-vfs is possible in the end
     qemu: tuple = ()  # arguments for QEMU where there is no VFIO
+    config: dict = dataclasses.field(default_factory=dict)  # vgpud.conf
     mig: tuple = ()  # profiles of the GPU instances that the GPU is divided into; none: MIG mode is off
 
     @property
@@ -55,6 +57,7 @@ CASES = [
     Case("nvidia-a2", A2, "mdev", "A2-4Q", "nvidia-746", 4, 3),
     Case("nvidia-a2-vfio", A2, "nvidia-vfio", "A2-4Q", "nvidia-746", 4, 3, "0000:08:00.4"),
     Case("nvidia-t4", T4, "mdev", "T4-4Q", "nvidia-232", 4, 3, disables=False),
+    Case("sriov", STUB, "sriov", "vf", "vf", 3, 2, "0001:41:12.0", (STUB, "3"), config={"discovery": {"also": "1d0f:0053"}}),
     Case("xe", XE, "sriov", "vf", "vf", 2, 1, "0000:03:00.1", (XE, "2")),
     Case("xe-igpu", IGPU, "sriov", "vf-profile", "vf-profile", 3, 2, "0000:00:02.1", (IGPU, "3"),
          ("--attr", "exec_quantum_ms=20"), {"exec_quantum_ms": "20"}),
@@ -72,7 +75,7 @@ def expand(cls):
     for name, function in [(n, f) for n, f in vars(cls).items() if n.startswith("each_")]:
         for case in CASES:
             def test(self, function=function, case=case):
-                function(self, self.host(case.model), case)
+                function(self, self.host(case.model, **({"config": case.config} if case.config else {})), case)
 
             setattr(cls, f"test_{name.removeprefix('each_')}_{case.name}", test)
     return cls
@@ -578,12 +581,65 @@ class Choosing(host.HostTest):
 
     def test_admitted(self):
         """What is no GPU by its class is one by configuration only."""
-        name = "0001:41:00.0"
         h = self.host("sriov", "xengt")
         self.assertEqual(list(h.bus.gpus()), [IGPU])
         h.close()
         h = self.host("sriov", config={"discovery": {"also": "1d0f:0053"}})
-        self.assert_gpu(h, name, "sriov", "unprepared", "not enabled (0 of 64)", f"enable-vfs {name}")
+        self.assert_gpu(h, STUB, "sriov", "unprepared", "not enabled (0 of 64)", f"enable-vfs {STUB}")
+
+
+class Functions(host.HostTest):
+    """Virtual functions that the host itself has something to do with."""
+
+    def enabled_by_hand(self, model, gpu, count):
+        h = self.host(model)
+        h.sim.run(["sh", "-c", f"echo {count} >/sys/bus/pci/devices/{gpu}/sriov_numvfs"], check=True)
+        bus.wait(lambda: h.bus.gpu(gpu).get("EnabledVfs") == count, "vgpud has seen the virtual functions")
+        return h
+
+    def shell(self, h, command):
+        return h.sim.run(["sh", "-c", command], text=True, capture_output=True, check=True).stdout.strip()
+
+    def test_driver_refuses_it(self):
+        """The host's driver does not take a function again: it is free, and that is said."""
+        h = self.enabled_by_hand("xe", XE, 2)
+        before = h.bus.gpu(XE).get("Types")["vf"]["Available"]
+        h.bus.create(XE, "vf", uuid=uuid(1), parent="0000:03:00.1")
+        h.sim.fault("probe:0000:03:00.1:errno=EIO")
+        self.assert_error("Failed", h.bus.manager.start("Destroy", uuid(1), wait=True), "the instance has gone",
+                          "driver: none, driver_override: none", "cannot be bound to driver xe")
+        self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+        self.assertEqual(self.shell(h, "cat /sys/bus/pci/devices/0000:03:00.1/driver_override"), "(null)")
+        self.assertEqual(h.bus.gpu(XE).get("Types")["vf"]["Available"], before)
+        h.sim.ctl("fault", "clear")
+        h.bus.create(XE, "vf", uuid=uuid(1), parent="0000:03:00.1")
+
+    def test_one_is_bad(self):
+        """One that does not work does not stand for all."""
+        for model, gpu, slot in (("i915-sriov", IGPU, "0000:00:02"), ("xe", XE, "0000:03:00")):
+            h = self.host(model)
+            h.vgpuctl("enable-vfs", gpu, "4")
+            h.sim.fault(f"probe:{slot}.1:errno=ENOMEM")
+            made = h.bus.create(gpu, "vf", count=3)
+            self.assertEqual({h.bus.instance(name).get("Slot") for name in made}, {f"{slot}.2", f"{slot}.3", f"{slot}.4"})
+            self.assert_error("Failed", h.bus.start_create(gpu, "vf"), f"{slot}.1 cannot be bound", "no memory")
+            self.assertEqual(h.bus.gpu(gpu).get("Types")["vf"]["Available"], 1)
+            h.close()
+
+    def test_reserved(self):
+        h = self.enabled_by_hand("xe", XE, 2)
+        self.shell(h, "cd /sys/bus/pci/devices/0000:03:00.2; "
+                      "echo mine >driver_override; echo 0000:03:00.2 >driver/unbind")
+        h.bus.gpu(XE).call("Rescan", wait=True)
+        self.assertEqual(h.bus.gpu(XE).get("Types")["vf"]["Available"], 1)
+        for words in (("disable-vfs", XE), ("enable-vfs", XE, "5"), ("create", "vf", "--gpu", XE, "--parent", "0000:03:00.2")):
+            result = h.vgpuctl(*words)
+            self.assertEqual(result.status, 6, result.err)
+            self.assertIn("is reserved (its driver_override is mine)", " ".join(result.err.split()))
+        self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 2)
+        # As it is said there.
+        self.shell(h, "echo >/sys/bus/pci/devices/0000:03:00.2/driver_override")
+        self.assertEqual(h.vgpuctl("disable-vfs", XE).status, 0)
 
 
 @dataclasses.dataclass

@@ -29,6 +29,7 @@ typedef struct Vf {
         char *override;    /* owned */
         Driver *driver;    /* NULL: none */
         int group;         /* -1: none */
+        int probe_errno;
         char *node, *cdev; /* owned; VFIO's, while bound to one of its drivers */
 } Vf;
 
@@ -191,8 +192,8 @@ static int attach(Vf *v, Driver *d)
 
         if ((!v->pf->autoprobe && !v->override) || strcmp(v->override ? v->override : usual, d->name) != 0)
                 return -ENODEV;
-        if (d->probe_errno > 0)
-                return -d->probe_errno;
+        if (d->probe_errno > 0 || v->probe_errno > 0)
+                return -(v->probe_errno > 0 ? v->probe_errno : d->probe_errno);
         if (vfs_driver_is_vfio(d->name) && v->group < 0)
                 return -EINVAL;
         v->driver = d;
@@ -739,4 +740,10 @@ const char *fake_vf_override(FakePf *p, unsigned n)
 int fake_vf_group(FakePf *p, unsigned n)
 {
         return vf_at(p, n)->group;
+}
+
+void fake_vf_fail_probe(FakePf *p, unsigned n, int eno)
+{
+        g_assert(n < p->vfs->len);
+        ((Vf *)p->vfs->pdata[n])->probe_errno = eno;
 }

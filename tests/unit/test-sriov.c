@@ -317,12 +317,16 @@ static void test_scan_taken(void)
         ASSERT_CONTAINS(f.e.message, "handed out already: it is bound to vfio-pci");
         ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.2"), ENOSPC);
         ASSERT_CONTAINS(f.e.message, "reserved for vfio-pci");
-        /* Whoever names one means it. */
-        ASSERT_OK(create_on(&f, UUID_A, "vf", "0000:03:00.3"));
-        ASSERT_STREQ(f.restore, "override=pci-stub");
-        ASSERT_EQ(destroy(&f, f.made), 1);
+        /* Also for whoever names one: it is somebody else's. */
+        ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.3"), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message,
+                        "0000:03:00.3 of GPU 0000:03:00.0 is reserved (its driver_override is pci-stub)");
+        ASSERT_CONTAINS(f.e.message, "(echo >/sys/bus/pci/devices/0000:03:00.3/driver_override)");
+        ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.4"), EBUSY);
+        ASSERT_NULL(f.slot);
         ASSERT_STREQ(fake_vf_override(f.pf, 2), "pci-stub");
-        ASSERT_NULL(fake_vf_driver(f.pf, 2));
+        ASSERT_STREQ(fake_vf_driver(f.pf, 3), "accelvf");
 }
 
 static void test_no_vfio_driver(void)
@@ -480,6 +484,112 @@ static void test_restores_driver(void)
         ASSERT_NULL(fake_vf_driver(f.pf, 0));
 }
 
+/* The host's driver does not take it again: it is left free, and nothing of it reserved. */
+static void test_driver_refuses_it(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
+
+        ASSERT_OK(fake_pf_enable(f.pf, 1));
+        read_facts(&f);
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        fake_pci_fail_probe(f.pci, "xe", EIO);
+        ASSERT_ERROR(destroy(&f, f.made), EIO);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_CONTAINS(f.e.message, "the instance has gone");
+        ASSERT_CONTAINS(f.e.message, "driver: none, driver_override: none");
+        ASSERT_CONTAINS(f.e.message, "0000:03:00.1 cannot be bound to driver xe");
+        ASSERT_NULL(fake_vf_driver(f.pf, 0));
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        ASSERT_EQ(available(&f, "vf"), 1);
+        ASSERT_EQ(destroy(&f, f.made), 0);
+        /* In the middle of creating as well, and what it was reserved for is not forgotten. */
+        ASSERT_OK(create(&f, UUID_B, "vf"));
+        g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
+        fake_fail(f.k, "write", override, EIO);
+        ASSERT_ERROR(destroy(&f, f.made), EIO);
+        ASSERT_CONTAINS(f.e.message, "driver_override of virtual function 0000:03:00.1 cannot be cleared");
+        fake_heal(f.k);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_EQ(s->instances->len, 1); /* as long as it can be tried again */
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_EQ(available(&f, "vf"), 1);
+}
+
+/* One function that does not work does not keep the others from it. */
+static void test_next_one(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 5);
+
+        fake_vf_fail_probe(f.pf, 0, EIO);
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        ASSERT_STREQ(f.slot, "0000:03:00.2");
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        ASSERT_EQ(available(&f, "vf"), 4);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        /* Whoever names it wants it. */
+        ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.1"), EIO);
+        ASSERT_STREQ(f.slot, "0000:03:00.1");
+        ASSERT_TRUE(g_str_has_prefix(f.e.message,
+                                     "virtual function 0000:03:00.1 cannot be bound to driver vfio-pci"));
+        /* Not all are tried, and what each said is said. */
+        for (unsigned i = 0; i < 4; i++)
+                fake_vf_fail_probe(f.pf, i, i == 1 ? ENOMEM : EIO);
+        f.t.parent_hint = 0;
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EIO);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_CONTAINS(f.e.message, "3 virtual functions of GPU 0000:03:00.0 were tried");
+        ASSERT_CONTAINS(f.e.message, "0000:03:00.1 cannot");
+        ASSERT_CONTAINS(f.e.message, "0000:03:00.2 cannot be bound to driver vfio-pci: Cannot allocate memory");
+        ASSERT_CONTAINS(f.e.message, "0000:03:00.3 cannot");
+        ASSERT_FALSE(strstr(f.e.message, "0000:03:00.4"));
+        ASSERT_EQ(available(&f, "vf"), 5);
+        /* What lies with the driver of VFIO or with the request is not tried again. */
+        f.t.parent_hint = 0;
+        fake_vf_fail_probe(f.pf, 0, ENODEV);
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
+        ASSERT_STREQ(f.slot, "0000:03:00.1");
+        for (unsigned i = 0; i < 5; i++)
+                ASSERT_NULL(fake_vf_override(f.pf, i));
+}
+
+/* A program has it open by the host's driver. */
+static void test_program_uses_it(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
+
+        ASSERT_OK(fake_pf_enable(f.pf, 2));
+        read_facts(&f);
+        for (unsigned i = 0; i < 2; i++) {
+                g_autofree char *render = g_strdup_printf("%s/drm/renderD%u", fake_vf_path(f.pf, i), 129 + i);
+                g_autofree char *node = g_strdup_printf("dri/renderD%u", 129 + i);
+                fake_add_directory(f.k, render);
+                fake_add_node(f.k, node);
+        }
+        fake_hold_node(f.k, "dri/renderD129", 815, "ffmpeg");
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        ASSERT_STREQ(f.slot, "0000:03:00.2");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        g_autofree char *before = fake_writes(f.k);
+        ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.1"), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "0000:03:00.1 cannot be taken from driver xe: it is in use");
+        ASSERT_CONTAINS(f.e.message, "process 815 (ffmpeg) has it open through /dev/dri/renderD129");
+        fake_hold_node(f.k, "dri/renderD130", 816, "steam");
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "process 815 (ffmpeg)");
+        ASSERT_CONTAINS(f.e.message, "process 816 (steam)");
+        fake_hold_node(f.k, "dri/renderD129", 0, NULL);
+        fake_hold_node(f.k, "dri/renderD130", 0, NULL);
+        fake_deny_processes(f.k);
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "nobody can tell");
+        g_autofree char *after = fake_writes(f.k);
+        ASSERT_STREQ(after, before);
+        ASSERT_EQ(available(&f, "vf"), 2);
+}
+
 /* Those that no driver has come first, also for several of one job. */
 static void test_chooses(void)
 {
@@ -513,6 +623,33 @@ static void test_chooses_quota(void)
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         ASSERT_OK(create(&f, UUID_B, "vf-profile"));
         ASSERT_STREQ(f.slot, "0000:03:00.3");
+}
+
+/* xe takes it only before the functions are enabled, and rounds it up then: what follows its advice gets it. */
+static void test_chooses_rounded_quota(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 3);
+        static const char *const files[] = { XE "/sriov_admin/vf1/profile/vram_quota",
+                                             XE "/sriov_admin/vf2/profile/vram_quota",
+                                             XE "/sriov_admin/vf3/profile/vram_quota" };
+
+        ASSERT_OK(vgpu_io_write(f.io, files[1], "1000000000"));
+        g_autofree char *rounded = read_text(&f, files[1]);
+        ASSERT_STREQ(rounded, "1000341504");
+        for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
+                fake_fail(f.k, "write", files[i], EBUSY);
+        set_attribute(&f, "vram_quota", "1000000000");
+        ASSERT_OK(create(&f, UUID_A, "vf-profile"));
+        ASSERT_STREQ(f.slot, "0000:03:00.2");
+        ASSERT_STREQ(attribute(f.made, "vram_quota"), "1000341504");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        /* Much more is not what was asked for, and less is not enough. */
+        set_attribute(&f, "vram_quota", "900000000");
+        ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EIO);
+        ASSERT_EQ(f.e.errnum, EBUSY);
+        set_attribute(&f, "vram_quota", "1000341505");
+        ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EIO);
+        ASSERT_EQ(f.e.errnum, EBUSY);
 }
 
 static void test_arguments(void)
@@ -1043,7 +1180,11 @@ int main(int argc, char **argv)
         TEST(test_writes_i915);
         TEST(test_restores_driver);
         TEST(test_chooses);
+        TEST(test_driver_refuses_it);
+        TEST(test_next_one);
+        TEST(test_program_uses_it);
         TEST(test_chooses_quota);
+        TEST(test_chooses_rounded_quota);
         TEST(test_arguments);
         TEST(test_no_profile);
         TEST(test_claim_fails);

@@ -398,7 +398,7 @@ static void test_in_use(void)
         fake_hold_node(f.k, "vfio/11", 0, NULL);
         ASSERT_ERROR(set(&f, 0), EBUSY);
         ASSERT_CONTAINS(f.e.message, "0000:03:00.1");
-        ASSERT_CONTAINS(f.e.message, "(1 more carries one)");
+        ASSERT_CONTAINS(f.e.message, "(1 more is in the way)");
         ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
         g_free(before);
         before = fake_writes(f.k);
@@ -436,6 +436,69 @@ static void test_carries(void)
         ASSERT_CONTAINS(f.e.message, "nobody can tell");
         fake_heal(f.k);
         fake_add_file(f.k, type, "0\n");
+        ASSERT_OK(set(&f, 0));
+}
+
+/* What the host has made of them. */
+static void test_in_use_by_host(void)
+{
+        static const struct {
+                const char *driver, *override, *words, *advice;
+        } table[] = {
+                { "pci-stub", NULL, "0000:03:00.2 of GPU 0000:03:00.0 is reserved (it is bound to pci-stub)",
+                  "(echo 0000:03:00.2 >/sys/bus/pci/drivers/pci-stub/unbind)" },
+                { "pci-stub", "pci-stub", "is reserved (its driver_override is pci-stub)",
+                  "(echo 0000:03:00.2 >/sys/bus/pci/drivers/pci-stub/unbind; echo "
+                  ">/sys/bus/pci/devices/0000:03:00.2/driver_override)" },
+                { "accelvf", "accelvf", "is reserved (its driver_override is accelvf)",
+                  "first (echo >/sys/bus/pci/devices/0000:03:00.2/driver_override)" },
+                { "pciback", NULL, "is given to Xen (it is bound to pciback), and a guest may run on it",
+                  "xl pci-assignable-remove 0000:03:00.2" },
+                { "xen-pciback", "xen-pciback", "is given to Xen", "xl pci-assignable-remove 0000:03:00.2" },
+        };
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+        g_autofree char *render = NULL, *accel = NULL;
+
+        ASSERT_OK(fake_pf_enable(f.pf, 2));
+        read_facts(&f);
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                fake_pci_add_driver(f.pci, table[i].driver);
+                ASSERT_OK(bind_vf(&f, 1, table[i].driver, table[i].override));
+                g_autofree char *before = fake_writes(f.k);
+                ASSERT_ERROR(set(&f, 0), EBUSY);
+                ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_CONTAINS(f.e.message, table[i].advice);
+                ASSERT_CONTAINS(f.e.message, "all of them would go");
+                ASSERT_ERROR(set(&f, 3), EBUSY);
+                g_autofree char *after = fake_writes(f.k);
+                ASSERT_STREQ(after, before);
+        }
+        ASSERT_OK(bind_vf(&f, 1, "accelvf", NULL));
+        render = g_strconcat(fake_vf_path(f.pf, 0), "/drm/renderD129", NULL);
+        accel = g_strconcat(fake_vf_path(f.pf, 1), "/accel/accel3", NULL);
+        fake_add_directory(f.k, render);
+        fake_add_directory(f.k, accel);
+        fake_add_node(f.k, "dri/renderD129");
+        fake_add_node(f.k, "accel/accel3");
+        fake_hold_node(f.k, "dri/renderD129", 815, "ffmpeg");
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "0000:03:00.1 of GPU 0000:03:00.0 is in use");
+        ASSERT_CONTAINS(f.e.message, "process 815 (ffmpeg) has it open through /dev/dri/renderD129");
+        fake_hold_node(f.k, "dri/renderD129", 0, NULL);
+        fake_hold_node(f.k, "accel/accel3", 4, "python3");
+        ASSERT_ERROR(bind_vf(&f, 1, NULL, NULL), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "process 4 (python3) has it open through /dev/accel/accel3");
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        fake_hold_node(f.k, "accel/accel3", 0, NULL);
+        /* What cannot be looked at may be in use. */
+        g_autofree char *drm = g_path_get_dirname(render);
+        fake_fail(f.k, "list", drm, EACCES);
+        ASSERT_ERROR(set(&f, 0), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "nobody can tell");
+        fake_heal(f.k);
+        /* Nobody has them open: a driver of the host alone is no use. */
+        ASSERT_STREQ(fake_vf_driver(f.pf, 1), "accelvf");
         ASSERT_OK(set(&f, 0));
 }
 
@@ -807,6 +870,7 @@ int main(int argc, char **argv)
         TEST(test_going);
         TEST(test_in_use);
         TEST(test_carries);
+        TEST(test_in_use_by_host);
         TEST(test_keeps_out);
         TEST(test_shared_group);
         TEST(test_many);
