@@ -3,7 +3,7 @@
 
 /* While virtual functions are enabled, sriov_drivers_autoprobe of their GPU is 0, so that no driver of the host
  * takes them. A daemon that is killed in between would leave it so: a mark, RUNTIME/autoprobe/GPU, says that it
- * was 1 and is to be 1 again. Main thread. */
+ * was 1 and is to be 1 again. Any thread. */
 
 #include <stdbool.h>
 

@@ -134,6 +134,16 @@ static int run_create(Job *job, VgpuTarget *t)
         return r;
 }
 
+/* As it is now, right before it is changed: it may be somebody's wish that it is 0. */
+static void mark_autoprobe(const Job *job, VgpuIo *io)
+{
+        g_autofree char *value = NULL;
+
+        if (vgpu_io_readf(io, &value, "%s/sriov_drivers_autoprobe", job->facts->path) >= 0 &&
+            strcmp(value, "1") == 0)
+                autoprobe_mark(job->runtime_fd, job->gpu_name);
+}
+
 /* Which functions there are now, and with them perhaps another back end. */
 static void read_facts_again(Job *job, VgpuIo *io)
 {
@@ -170,6 +180,7 @@ static void job_run(LaneWork *w, VgpuIo *io)
                 (void)job->driver->destroy(&t, job->instance, &job->error);
                 break;
         case JOB_SET_VFS:
+                mark_autoprobe(job, io);
                 (void)job->driver->set_vfs(&t, job->vfs, &job->vfs_now, &job->error);
                 read_facts_again(job, io);
                 if (!job->facts_now || !job->driver_now)
@@ -470,6 +481,7 @@ Job *job_new(Manager *m, JobKind kind, Gpu *gpu, uid_t requester, uint64_t timeo
                 .uuids = g_ptr_array_new_with_free_func(g_free),
                 .known_types = known_types_get(m->known_types, gpu->facts),
                 .records_fd = records_dirfd(m->records),
+                .runtime_fd = m->runtime_fd,
                 .known = (kind == JOB_CREATE || kind == JOB_DESTROY) && gpu_scan_is_long(gpu)
                                          ? gpu_snapshot_ref(gpu->snapshot)
                                          : NULL,

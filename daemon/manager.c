@@ -9,7 +9,6 @@
 
 #include "base/fs-util.h"
 #include "base/log.h"
-#include "daemon/autoprobe.h"
 #include "daemon/manager-private.h"
 
 #define CREATE_COUNT_MAX 1024
@@ -721,8 +720,6 @@ int manager_set_vfs(Manager *m, Gpu *gpu, uint32_t count, uid_t requester, uint6
                 return r;
         job = job_new(m, JOB_SET_VFS, gpu, requester, timeout_usec);
         job->vfs = count;
-        if (gpu->facts->autoprobe)
-                autoprobe_mark(m->runtime_fd, gpu_name(gpu));
         manager_submit_job(m, job);
         *ret = job;
         return 0;

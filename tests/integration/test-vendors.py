@@ -898,6 +898,13 @@ class Killed(host.HostTest):
         h.bus.create(XE, "vf", uuid=uuid(1))
         h.bus.destroy(uuid(1))
 
+    def test_enable_where_nothing_is_probed(self):
+        """Somebody has decided so, and it stays."""
+        h = self.host("xe")
+        h.sim.run(["sh", "-c", f"echo 0 >/sys/bus/pci/devices/{XE}/sriov_drivers_autoprobe"], check=True)
+        self.kill_in(h, f"write:{XE}/sriov_numvfs", lambda: h.bus.gpu(XE).call("SetVfs", 2))
+        self.assertEqual(self.read(h, f"{XE}/sriov_drivers_autoprobe"), "0")
+
     def test_create_with_quotas(self):
         """Reserved, with quotas, not bound: nobody knows how far it got, so it goes, and the quotas are what they were."""
         for fault in ("write:0000:00:02.1/driver_override", "write:vf1/exec_quantum_ms", "write:drivers_probe"):
