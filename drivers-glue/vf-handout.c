@@ -136,22 +136,42 @@ char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, bool has_vf
         return NULL;
 }
 
-static char *explain_none_free(const GpuFacts *f, const VfCount *count)
+/* What stands between those that are free and all that there can be. NULL: nothing. */
+static char *explain_no_more(const GpuFacts *f, const VfCount *count)
 {
-        GString *text = g_string_new(NULL);
+        uint32_t taken = count->handed_out + count->reserved;
+        bool can_enable = count->all < f->total_vfs && !is_gim(f);
+        GString *text;
 
+        if (taken == 0 && count->all >= f->total_vfs)
+                return NULL;
+        if (taken == 0 && !can_enable)
+                return g_strdup_printf(
+                                "it has %" PRIu32 " of %" PRIu32
+                                " virtual functions; AMD's gim makes as many as its parameter vf_num (or "
+                                "vf_num= in /etc/gim_config) says when it is loaded",
+                                count->all, f->total_vfs);
+        if (taken == 0)
+                return g_strdup_printf("%" PRIu32 " of %" PRIu32
+                                       " virtual functions are enabled; for more, as long as none is taken: "
+                                       "vgpuctl enable-vfs %s [COUNT]",
+                                       count->all, f->total_vfs, f->name);
+        text = g_string_new(NULL);
         g_string_printf(text, "of %" PRIu32 " virtual functions %" PRIu32 " %s handed out", count->all,
                         count->handed_out, count->handed_out == 1 ? "is" : "are");
         if (count->reserved > 0)
-                g_string_append_printf(text, " and %" PRIu32 " reserved by a driver_override or a stub driver",
-                                       count->reserved);
-        g_string_append(text, "; destroy one first");
-        if (count->all < f->total_vfs && !is_gim(f))
+                g_string_append_printf(text,
+                                       " and %" PRIu32 " reserved by a driver_override or a stub driver "
+                                       "(vgpuctl show %s says which)",
+                                       count->reserved, f->name);
+        if (count->handed_out > 0)
+                g_string_append(text, "; destroy one first");
+        if (can_enable)
                 g_string_append_printf(
                                 text,
-                                ", or destroy all and enable more: vgpuctl enable-vfs %s [COUNT], %" PRIu32
+                                "%s enable more when none is taken: vgpuctl enable-vfs %s [COUNT], %" PRIu32
                                 " at most",
-                                f->name, f->total_vfs);
+                                count->handed_out > 0 ? ", or" : ";", f->name, f->total_vfs);
         return g_string_free(text, FALSE);
 }
 
@@ -169,8 +189,8 @@ VgpuType *vf_type_new(const GpuFacts *f, const char *id, const char *description
         t->available = unprepared ? 0 : count->free;
         if (unprepared)
                 t->why_not = g_strdup(unprepared);
-        else if (count->free == 0)
-                t->why_not = explain_none_free(f, count);
+        else
+                t->why_not = explain_no_more(f, count);
         t->options = options;
         return t;
 }

@@ -43,7 +43,7 @@ void vf_count_add_free(VfCount *c, uint64_t framebuffer_bytes);
 bool vf_has_vfio_driver(const VgpuTarget *t);
 /* GpuSnapshot.unprepared. */
 char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, bool has_vfio_driver);
-/* A type for the free ones, with the reason when there are none. Takes `options`. */
+/* A type for the free ones, with the reason why there are no more. Takes `options`. */
 VgpuType *vf_type_new(const GpuFacts *f, const char *id, const char *description, const VfCount *count,
                       const char *unprepared, GPtrArray *options);
 

@@ -250,7 +250,9 @@ static void test_scan_plain(void)
         ASSERT_EQ(t->available, 2);
         ASSERT_EQ(t->max_instances, 8);
         ASSERT_EQ(t->framebuffer_bytes, 0);
-        ASSERT_NULL(t->why_not);
+        ASSERT_STREQ(t->why_not,
+                     "of 3 virtual functions 1 is handed out; destroy one first, or enable more when "
+                     "none is taken: vgpuctl enable-vfs 0000:03:00.0 [COUNT], 8 at most");
         ASSERT_NULL(t->options);
         ASSERT_EQ(s->instances->len, 1);
         const InstanceDesc *d = s->instances->pdata[0];
@@ -295,6 +297,41 @@ static void test_scan_xe(void)
         ASSERT_STREQ(attribute(d, "exec_quantum_ms"), "0");
 }
 
+/* Why no more, also where some can be made. */
+static void test_why_no_more(void)
+{
+        static const struct {
+                unsigned enabled, reserved;
+                const char *words;
+        } table[] = {
+                { 3, 0,
+                  "3 of 4 virtual functions are enabled; for more, as long as none is taken: vgpuctl "
+                  "enable-vfs "
+                  "0000:03:00.0 [COUNT]" },
+                { 4, 0, NULL },
+                { 4, 1,
+                  "of 4 virtual functions 0 are handed out and 1 reserved by a driver_override or a stub "
+                  "driver "
+                  "(vgpuctl show 0000:03:00.0 says which)" },
+                { 2, 2,
+                  "of 2 virtual functions 0 are handed out and 2 reserved by a driver_override or a stub "
+                  "driver "
+                  "(vgpuctl show 0000:03:00.0 says which); enable more when none is taken: vgpuctl enable-vfs "
+                  "0000:03:00.0 [COUNT], 4 at most" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 4, table[i].enabled);
+                _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+                for (unsigned n = 0; n < table[i].reserved; n++)
+                        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[n], NULL, "pci-stub", NULL));
+                s = scan(&f);
+                const VgpuType *t = s->types->pdata[0];
+                ASSERT_EQ(t->available, table[i].enabled - table[i].reserved);
+                ASSERT_STREQ(t->why_not, table[i].words);
+        }
+}
+
 /* What others have bound or reserved. */
 static void test_scan_taken(void)
 {
@@ -310,6 +347,7 @@ static void test_scan_taken(void)
         const VgpuType *t = s->types->pdata[0];
         ASSERT_EQ(t->available, 0);
         ASSERT_CONTAINS(t->why_not, "of 4 virtual functions 2 are handed out and 2 reserved");
+        ASSERT_CONTAINS(t->why_not, "vgpuctl show 0000:03:00.0 says which");
         ASSERT_CONTAINS(t->why_not, "8 at most");
         ASSERT_ERROR(create(&f, UUID_A, "vf"), ENOSPC);
         ASSERT_CONTAINS(f.e.message, "2 are handed out");
@@ -1170,6 +1208,7 @@ int main(int argc, char **argv)
         TEST(test_scan_unprepared);
         TEST(test_scan_plain);
         TEST(test_scan_xe);
+        TEST(test_why_no_more);
         TEST(test_scan_taken);
         TEST(test_no_vfio_driver);
         TEST(test_scan_gone);
