@@ -294,7 +294,11 @@ static void show_instance(const Arguments *a, const InstanceInfo *i)
                              ? g_strdup_printf("%s (%s)", i->type, i->type_name)
                              : g_strdup(i->type),
              TONE_PLAIN);
-        line("State", g_strdup(i->state), instance_state_tone(i));
+        line("State",
+             g_strdup(strcmp(i->state, "incomplete") == 0
+                                      ? "incomplete (of no use; vgpuctl destroy removes what there is of it)"
+                                      : i->state),
+             instance_state_tone(i));
         line("Origin", g_strdup(foreign ? "foreign (vgpud did not make it)" : i->origin),
              foreign ? TONE_WARN : TONE_PLAIN);
         line("Owner", user_text(a, i->owner), TONE_PLAIN);

@@ -23,8 +23,8 @@
  *     spare=1             so many of a type are kept for requests that name the GPU
  *     priority=-1         higher ones are taken first; 0 when it is not said
  *
- * A line that cannot be understood, an unknown section or key, or a bad value or a bad word of a list is an error
- * in the journal, with file and line, and ignored by itself: a typing error must not keep the daemon from
+ * A line that cannot be understood, an unknown section or key, or a bad value or a bad word of a list is an
+ * error in the journal, with file and line, and ignored by itself: a typing error must not keep the daemon from
  * starting. */
 
 #include <stdint.h>

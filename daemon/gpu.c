@@ -315,9 +315,9 @@ static void gpu_add_instance(Gpu *gpu, const InstanceDesc *desc)
                 .gpu = gpu,
                 .desc = instance_desc_copy(desc),
                 .origin = INSTANCE_ORIGIN_FOREIGN,
-                .state = INSTANCE_ACTIVE,
                 .owner = UID_INVALID,
         };
+        (void)instance_update_state(instance, false);
         (void)instance_update_origin(instance);
         g_hash_table_insert(gpu->instances, instance->desc->uuid, instance);
         g_hash_table_insert(gpu->manager->instances, instance->desc->uuid, instance);
@@ -345,6 +345,8 @@ static void gpu_change_instance(Instance *instance, const InstanceDesc *desc)
                 g_hash_table_insert(instance->gpu->instances, copy->uuid, instance);
                 g_hash_table_insert(m->instances, copy->uuid, instance);
                 changes |= INSTANCE_CHANGED_DESC;
+                if (instance_update_state(instance, instance->state == INSTANCE_STUCK))
+                        changes |= INSTANCE_CHANGED_STATE;
         }
         if (instance_update_origin(instance))
                 changes |= INSTANCE_CHANGED_ORIGIN;
@@ -375,8 +377,9 @@ static void gpu_remove_instance(Instance *instance)
 }
 
 /* What an earlier daemon was making when it was killed: a bare device stands as it was asked for; of anything
- * more nobody knows how far it got, so it goes. */
-static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
+ * more nobody knows how far it got, so it goes. What it was removing goes as well: such an instance is not
+ * complete any more, so that nobody can be using it. */
+static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot, bool first)
 {
         Manager *m = gpu->manager;
         g_autoptr(GPtrArray) uuids = records_of_gpu(m->records, gpu_name(gpu));
@@ -391,6 +394,10 @@ static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 if (!desc &&
                     (record->interrupted || (record->made && !g_hash_table_contains(gpu->instances, uuid)))) {
                         records_forget(m->records, uuid);
+                        continue;
+                }
+                if (first && record->made && desc && desc->half_made) {
+                        g_ptr_array_add(gpu->undo, g_steal_pointer(&uuid));
                         continue;
                 }
                 if (!record->interrupted)
@@ -420,8 +427,9 @@ static void gpu_undo_interrupted(Gpu *gpu)
                 LOG_FIELDS(LOG_NOTICE,
                            (.gpu = gpu_name(gpu), .instance = uuid,
                             .message_id = VGPUD_MESSAGE_INSTANCE_UNDONE),
-                           "Instance %s was being made when the daemon ended, and may be half made: removing "
-                           "it",
+                           "Instance %s was being made or removed when the daemon ended, and may be "
+                           "incomplete: "
+                           "removing it",
                            uuid);
                 if (manager_destroy(gpu->manager, instance, false, 0, 0, &job, &error) < 0)
                         LOG_FIELDS(LOG_WARNING, (.gpu = gpu_name(gpu), .instance = uuid),
@@ -508,7 +516,7 @@ void gpu_apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
         if (!modes_equal(old, snapshot))
                 changes |= GPU_CHANGED_MODES;
         gpu->snapshot = gpu_snapshot_ref(snapshot);
-        gpu_settle_interrupted(gpu, snapshot);
+        gpu_settle_interrupted(gpu, snapshot, !old);
 
         g_hash_table_iter_init(&iter, gpu->instances);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))

@@ -16,9 +16,21 @@ DEFINE_STRING_TABLE_TO_STRING(instance_origin, InstanceOrigin)
 
 static const char *const instance_state_table[_INSTANCE_STATE_MAX] = {
         [INSTANCE_ACTIVE] = "active",
+        [INSTANCE_INCOMPLETE] = "incomplete",
         [INSTANCE_STUCK] = "stuck",
 };
 DEFINE_STRING_TABLE_TO_STRING(instance_state, InstanceState)
+
+bool instance_update_state(Instance *instance, bool is_stuck)
+{
+        InstanceState before = instance->state;
+
+        if (is_stuck)
+                instance->state = INSTANCE_STUCK;
+        else
+                instance->state = instance->desc->half_made ? INSTANCE_INCOMPLETE : INSTANCE_ACTIVE;
+        return instance->state != before;
+}
 
 bool instance_name_is_valid(const char *name)
 {

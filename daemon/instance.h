@@ -18,8 +18,9 @@ typedef enum InstanceOrigin {
 } InstanceOrigin;
 
 typedef enum InstanceState {
-        INSTANCE_ACTIVE, /* the kernel has it */
-        INSTANCE_STUCK,  /* its removal has not come back from the kernel */
+        INSTANCE_ACTIVE,     /* the kernel has it */
+        INSTANCE_INCOMPLETE, /* part of it: making or removing it was not brought to an end; of no use */
+        INSTANCE_STUCK,      /* its removal has not come back from the kernel */
         _INSTANCE_STATE_MAX,
         _INSTANCE_STATE_INVALID = -EINVAL,
 } InstanceState;
@@ -40,7 +41,10 @@ struct Instance {
 #define UID_INVALID ((uid_t)-1)
 
 const char *instance_origin_to_string(InstanceOrigin origin); /* "vgpud", "foreign" */
-const char *instance_state_to_string(InstanceState state);    /* "active", "stuck" */
+const char *instance_state_to_string(InstanceState state);    /* "active", "incomplete", "stuck" */
+
+/* After desc or the job has changed; true when the state is another one. */
+bool instance_update_state(Instance *instance, bool is_stuck);
 
 /* A label: 1..64 characters of [A-Za-z0-9_.-], beginning with a letter, and not a possible beginning of a UUID.
  */

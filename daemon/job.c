@@ -436,10 +436,8 @@ static void job_done(LaneWork *w)
                 unsigned changes = INSTANCE_CHANGED_JOB;
                 instance->job = NULL;
                 instance->leaving = job->error.code == VGPUD_ERROR_NONE;
-                if (instance->state == INSTANCE_STUCK) {
-                        instance->state = INSTANCE_ACTIVE;
+                if (instance_update_state(instance, false))
                         changes |= INSTANCE_CHANGED_STATE;
-                }
                 MANAGER_EMIT(job->manager, instance_changed, instance, changes);
         }
         if (gpu) {

@@ -931,15 +931,34 @@ class Killed(host.HostTest):
         h.bus.destroy("one")
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
 
-    def test_destroy_with_quotas(self):
+    def test_destroy(self):
+        """It was asked for, and is brought to an end: nobody can use what there is of it."""
+        for type_name, attributes in (("vf", ()), ("vf-profile", [("exec_quantum_ms", "20")])):
+            with self.subTest(type=type_name):
+                h = self.host("xe-igpu")
+                h.vgpuctl("enable-vfs", IGPU, "2")
+                before = h.bus.gpu(IGPU).get("Types")
+                h.bus.create(IGPU, type_name, uuid=uuid(1), attributes=attributes)
+                self.kill_in(h, "write:vfio-pci/unbind", lambda h=h: h.bus.manager.call("Destroy", uuid(1)))
+                bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "it has gone")
+                self.assertIn("was being made or removed when the daemon ended", h.log())
+                self.assertEqual(self.read(h, f"{IGPU}/sriov_admin/vf1/profile/exec_quantum_ms"), "0")
+                self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
+                self.assertEqual((h.records(), h.bus.gpu(IGPU).get("Types")), ({}, before))
+                h.close()
+
+    def test_incomplete(self):
+        """Somebody takes its driver away while vgpud runs: it stays, but nothing can take it."""
         h = self.host("xe-igpu")
         h.vgpuctl("enable-vfs", IGPU, "2")
-        h.bus.create(IGPU, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")])
-        self.kill_in(h, "write:vfio-pci/unbind", lambda: h.bus.manager.call("Destroy", uuid(1)))
-        self.assertEqual(set(h.bus.instances()), {uuid(1)})
-        h.bus.destroy(uuid(1))
-        self.assertEqual(self.read(h, f"{IGPU}/sriov_admin/vf1/profile/exec_quantum_ms"), "0")
-        self.assertEqual(h.records(), {})
+        h.bus.create(IGPU, "vf", uuid=uuid(1), name="one")
+        h.sim.run(["sh", "-c", "echo 0000:00:02.1 >/sys/bus/pci/drivers/vfio-pci/unbind"], check=True)
+        bus.wait(lambda: h.bus.instances()[uuid(1)]["State"] == "incomplete", "vgpud has seen it")
+        one = h.bus.instances()[uuid(1)]
+        self.assertEqual((one["HandOver"], one["Name"], one["Origin"]), ({}, "one", "vgpud"))
+        self.assertIn("incomplete (of no use; vgpuctl destroy removes", h.vgpuctl("show", "one").out)
+        h.bus.destroy("one")
+        self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
 
     def test_destroy_for_the_driver_of_the_host(self):
         """Its last write is missing: driver_override still names the driver that has the function back."""
@@ -985,9 +1004,7 @@ class Killed(host.HostTest):
         for name in made[1:]:
             h.bus.destroy(name)
         self.kill_in(h, "write:relvf", lambda: h.bus.manager.call("Destroy", made[0]))
-        (one,) = h.bus.instances().values()
-        self.assertEqual((one["Uuid"], one["Origin"]), (made[0], "vgpud"))
-        h.bus.destroy(made[0])
+        bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "what was half removed has gone")
         self.assertEqual(self.read(h, "0000:83:02.0/driver_override"), "(null)")
         self.assertEqual((h.bus.gpu(S7150).get("Types"), h.records()), (before, {}))
 
