@@ -224,7 +224,8 @@ int verb_create(const Arguments *a)
 
                 if (!f.hint && a->attributes->len > 0 &&
                     strcmp(f.name, vgpud_error_code_to_dbus(VGPUD_ERROR_INVALID)) == 0)
-                        f.hint = "\"vgpuctl types --why\" lists the options of each type";
+                        f.hint = "if it is about --attr, \"vgpuctl types --why\" lists the options of each "
+                                 "type";
                 status = fail_named(a, f.name, f.status, type, f.hint, f.message);
         }
         calls_done(call, 1);

@@ -13,7 +13,7 @@
 #include "dbus/bus-names.h"
 
 typedef struct Candidate {
-        char *gpu, *type, *reason; /* owned; NULL: not told */
+        char *gpu, *type, *reason, *error; /* owned; NULL: not told */
         bool fits;
         int64_t room, available, promised, spare, instances, numa_node, distance; /* -1: not told */
 } Candidate;
@@ -27,6 +27,7 @@ static const struct {
         { "type", 's', offsetof(Candidate, type) },
         { "fits", 'b', offsetof(Candidate, fits) },
         { "reason", 's', offsetof(Candidate, reason) },
+        { "error", 's', offsetof(Candidate, error) },
         { "room", 'u', offsetof(Candidate, room) },
         { "available", 'u', offsetof(Candidate, available) },
         { "promised", 'u', offsetof(Candidate, promised) },
@@ -43,6 +44,7 @@ static void candidate_clear(void *p)
         g_free(c->gpu);
         g_free(c->type);
         g_free(c->reason);
+        g_free(c->error);
 }
 
 /* ---- what is asked ---- */
@@ -208,6 +210,7 @@ static void print_json(const Arguments *a, const char *type, const char *strateg
                 json_string(&j, "type", c->type);
                 json_bool(&j, "fits", c->fits);
                 json_string(&j, "reason", c->reason);
+                json_string(&j, "error", c->error);
                 json_number(&j, "room", c->room);
                 json_number(&j, "available", c->available);
                 json_number(&j, "promised", c->promised);
@@ -263,6 +266,16 @@ static void print_place(const Arguments *a, const GArray *candidates)
         }
 }
 
+/* As create would be answered: where the first cannot be taken, by what keeps it from that. */
+static VgpudErrorCode find_error(const GArray *candidates)
+{
+        const Candidate *first = candidates->len > 0 ? &g_array_index(candidates, Candidate, 0) : NULL;
+        VgpudErrorCode code =
+                        first && first->error ? vgpud_error_code_from_dbus(first->error) : VGPUD_ERROR_NONE;
+
+        return code != VGPUD_ERROR_NONE ? code : VGPUD_ERROR_NO_CAPACITY;
+}
+
 static int place_answered(const Arguments *a, sd_bus_message *answer, const char *type)
 {
         g_autoptr(GArray) candidates = g_array_new(false, false, sizeof(Candidate));
@@ -282,9 +295,9 @@ static int place_answered(const Arguments *a, sd_bus_message *answer, const char
                 (void)puts(find_chosen(candidates)->gpu);
         if (find_chosen(candidates))
                 return 0;
-        return a->count > 1 ? fail(a, VGPUD_ERROR_NO_CAPACITY, type,
+        return a->count > 1 ? fail(a, find_error(candidates), type,
                                    "No GPU can take %" G_GUINT32_FORMAT " of %s", a->count, type)
-                            : fail(a, VGPUD_ERROR_NO_CAPACITY, type, "No GPU can take %s", type);
+                            : fail(a, find_error(candidates), type, "No GPU can take %s", type);
 }
 
 int verb_place(const Arguments *a)

@@ -110,6 +110,7 @@ typedef struct Place {
         /* for place.c */
         PlacementCandidate *candidates; /* owned */
         const VgpuType **types;         /* owned; of each candidate, NULL where it is not known to offer it */
+        VgpudErrorCode *refusals;       /* owned; of each candidate, what its refusal is */
         GPtrArray *texts;               /* owned: lists of strings that candidates borrow */
         VgpudError error;               /* why the first that may offer the type cannot be asked */
         bool more_errors;               /* there are others */
@@ -117,6 +118,9 @@ typedef struct Place {
 /* Errors: INVALID, NO_SUCH_TYPE, AMBIGUOUS. That nothing is chosen is none. */
 int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
                   VgpudError *reterr);
+/* With what a request would be answered that came to this one; NONE: it fits. When none fits, that of the first
+ * is the answer to a request that names no GPU. */
+VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank);
 Place *place_free(Place *place);
 static inline void place_freep(Place **place)
 {

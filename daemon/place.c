@@ -146,9 +146,10 @@ static int check_queue_of(Manager *m, const Gpu *gpu, VgpudError *reterr)
 }
 
 /* *ret_type is NULL where it is not offered, or where nobody knows. AMBIGUOUS is the only error. */
-static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *place, PlacementCandidate *c,
-                          const VgpuType **ret_type, VgpudError *reterr)
+static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *place, size_t i,
+                          VgpudError *reterr)
 {
+        PlacementCandidate *c = &place->candidates[i];
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         const VgpuType *type = NULL;
 
@@ -165,7 +166,7 @@ static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *p
                         return -vgpud_error_code_to_errno(VGPUD_ERROR_AMBIGUOUS);
                 }
         }
-        *ret_type = type;
+        place->types[i] = type;
         /* One that has not been looked at may be the one that offers the type. */
         c->offers = type || (gpu->driver && !gpu->snapshot);
         if (type) {
@@ -177,14 +178,21 @@ static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *p
                 }
         }
         vgpud_error_done(&error);
-        if (manager_check_gpu(gpu, &error) < 0 || check_queue_of(m, gpu, &error) < 0) {
+        /* Of one whose types are known it helps nobody to learn what else it needs. */
+        if (!type && gpu->driver && gpu->snapshot && gpu->snapshot->types->len > 0) {
+                c->refusal = "it does not offer that type";
+                place->refusals[i] = VGPUD_ERROR_NO_SUCH_TYPE;
+        } else if (manager_check_gpu(gpu, &error) < 0 || check_queue_of(m, gpu, &error) < 0) {
+                place->refusals[i] = error.code;
                 c->refusal = make_refusal(place, gpu, error.message);
                 if (c->offers && place->error.code == VGPUD_ERROR_NONE)
                         vgpud_error_move(&place->error, &error);
                 else if (c->offers)
                         place->more_errors = true;
-        } else if (!type)
+        } else if (!type) {
                 c->refusal = "it does not offer that type";
+                place->refusals[i] = VGPUD_ERROR_NO_SUCH_TYPE;
+        }
         return 0;
 }
 
@@ -295,11 +303,12 @@ int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints
                 .strategy = request.strategy,
                 .candidates = g_new0(PlacementCandidate, g_hash_table_size(m->gpus) + 1),
                 .types = g_new0(const VgpuType *, g_hash_table_size(m->gpus) + 1),
+                .refusals = g_new0(VgpudErrorCode, g_hash_table_size(m->gpus) + 1),
                 .texts = g_ptr_array_new_with_free_func(strings_destroy),
         };
         gpus = g_list_sort(g_hash_table_get_values(m->gpus), compare_gpus);
         for (const GList *l = gpus; l; l = l->next, n++) {
-                r = fill_candidate(m, l->data, type, place, &place->candidates[n], &place->types[n], reterr);
+                r = fill_candidate(m, l->data, type, place, n, reterr);
                 if (r < 0) {
                         place_free(place);
                         return r;
@@ -315,6 +324,21 @@ int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints
         return 0;
 }
 
+VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank)
+{
+        switch (rank->verdict) {
+        case PLACEMENT_FITS:
+                return VGPUD_ERROR_NONE;
+        case PLACEMENT_FULL:
+                return VGPUD_ERROR_NO_CAPACITY;
+        case PLACEMENT_EXCLUDED:
+                return VGPUD_ERROR_UNSUPPORTED;
+        case PLACEMENT_REFUSED:
+        default:
+                return place->refusals[rank->index];
+        }
+}
+
 Place *place_free(Place *place)
 {
         if (!place)
@@ -324,6 +348,7 @@ Place *place_free(Place *place)
         vgpud_error_done(&place->error);
         g_free(place->candidates);
         g_free(place->types);
+        g_free(place->refusals);
         g_free(place);
         return NULL;
 }
@@ -332,21 +357,19 @@ Place *place_free(Place *place)
 static int refuse(const Place *place, const CreateRequest *request, VgpudError *reterr)
 {
         g_autofree char *why = placement_explain(place->placement), *what = NULL;
+        VgpudErrorCode code = place_error_code(place, &place->placement->ranks[0]);
 
         what = request->count > 1 ? g_strdup_printf("%" PRIu32 " of %s", request->count, request->type)
                                   : g_strdup(request->type);
         switch (place->placement->ranks[0].verdict) {
         case PLACEMENT_FULL:
-                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY, "no GPU has room for %s: %s", what,
-                                        why);
+                return vgpud_error_setf(reterr, code, "no GPU has room for %s: %s", what, why);
         case PLACEMENT_EXCLUDED:
-                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
-                                        "no GPU that offers %s may be taken: %s", what, why);
+                return vgpud_error_setf(reterr, code, "no GPU that offers %s may be taken: %s", what, why);
         case PLACEMENT_REFUSED:
                 if (!place->more_errors)
-                        return vgpud_error_setf(reterr, place->error.code, "%s", place->error.message);
-                return vgpud_error_setf(reterr, place->error.code, "no GPU that offers %s can be asked: %s",
-                                        what, why);
+                        return vgpud_error_setf(reterr, code, "%s", place->error.message);
+                return vgpud_error_setf(reterr, code, "no GPU that offers %s can be asked: %s", what, why);
         case PLACEMENT_FITS:
         default:
                 g_assert_not_reached();

@@ -232,6 +232,7 @@ static int append_candidate(sd_bus_message *reply, const Place *place, const Pla
 {
         const PlacementCandidate *c = rank->candidate;
         const VgpuType *type = place->types[rank->index];
+        const char *error = vgpud_error_code_to_dbus(place_error_code(place, rank));
         g_autofree char *path = bus_path_gpu(c->gpu);
         int r;
 
@@ -248,6 +249,8 @@ static int append_candidate(sd_bus_message *reply, const Place *place, const Pla
                 r = bus_append_entry(reply, "fits", "b", rank->verdict == PLACEMENT_FITS);
         if (r >= 0)
                 r = bus_append_entry_string(reply, "reason", rank->reason);
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "error", error);
         if (r >= 0)
                 r = bus_append_entry(reply, "room", "u", rank->room);
         if (r >= 0)

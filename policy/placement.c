@@ -280,6 +280,8 @@ static int compare_ranks(const void *a, const void *b, void *userdata)
         const PlacementRequest *request = userdata;
 
         BY(x->verdict, y->verdict);
+        if (x->verdict == PLACEMENT_REFUSED)
+                BY(!c->offers, !d->offers);
         if (x->verdict == PLACEMENT_FULL)
                 BY(!c->unsettled, !d->unsettled);
         if (x->verdict <= PLACEMENT_FULL) {

@@ -339,6 +339,13 @@ int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints
         return 0;
 }
 
+VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank)
+{
+        return rank->verdict == PLACEMENT_FITS      ? VGPUD_ERROR_NONE
+               : rank->verdict == PLACEMENT_REFUSED ? VGPUD_ERROR_GPU_GONE
+                                                    : VGPUD_ERROR_NO_CAPACITY;
+}
+
 Place *place_free(Place *place)
 {
         if (!place)

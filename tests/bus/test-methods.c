@@ -230,21 +230,29 @@ static void test_place(void)
         ", " E("available", "u " available) ", " E("promised", "u " promised) ", " E(                \
                         "spare", "u " spare) ", " E("instances", "u " instances) ", " E("numa_node", \
                                                                                         "i " node)
-#define FIRST "(\"" PATH_GPU "\", [" E("name", "s \"mdpy\"") ", " E("type", "s \"mdpy-xga\"") ", "
-#define SECOND                                                                                      \
-        "(\"" VGPUD_PATH_GPU "/mtty\", [" E("name", "s \"mtty\"") ", " E("fits", "b false") ", " E( \
-                        "reason", "s \"it is not there\"") ", " NUMBERS("0", "0", "0", "0", "0", "-1") "])"
+#define ERROR(name) E("error", "s \"org.vgpud1.Error." name "\"")
+#define FIRST       "(\"" PATH_GPU "\", [" E("name", "s \"mdpy\"") ", " E("type", "s \"mdpy-xga\"") ", "
+#define SECOND                                                                                               \
+        "(\"" VGPUD_PATH_GPU "/mtty\", [" E("name", "s \"mtty\"") ", " E("fits", "b false") ", " E(          \
+                        "reason", "s \"it is not there\"") ", " ERROR("GpuGone") ", " NUMBERS("0", "0", "0", \
+                                                                                              "0", "0",      \
+                                                                                              "-1") "])"
         PLACE("\"" PATH_GPU "\" \"depth\" [" FIRST E("fits", "b true") ", " NUMBERS("2", "5", "2", "1", "7",
                                                                                     "3") "]), " SECOND "]",
               "mdpy-xga", 0);
         g_assert_cmpstr(f->manager->hints, ==, "- -1 -1 - -");
         PLACE("\"/\" \"depth\" [" FIRST E("fits", "b false") ", " E(
-                              "reason", "s \"it has room for 2, not for 3: 5 can be made, 2 of them are "
-                                        "promised to jobs that "
-                                        "wait, 1 is kept spare\"") ", " NUMBERS("2", "5", "2", "1", "7",
-                                                                                "3") ", " E("distance",
-                                                                                            "u 0") "]), " SECOND
-                                                                                                   "]",
+                              "reason",
+                              "s \"it has room for 2, not for 3: 5 can be made, 2 of them are "
+                              "promised to jobs that "
+                              "wait, 1 is kept spare\"") ", " ERROR("NoCapacity") ", " NUMBERS("2", "5", "2",
+                                                                                               "1", "7",
+                                                                                               "3") ", " E("dis"
+                                                                                                           "tan"
+                                                                                                           "ce",
+                                                                                                           "u "
+                                                                                                           "0") "]), " SECOND
+                                                                                                                "]",
               "mdpy-xga", 6, "count", "u", 3, HINTS("x", 1, 0, "a", "b"));
         g_assert_cmpstr(f->manager->hints, ==, "x 1 0 a b");
         PLACE(INVALID "option 'count' must be from 1 to 1024, not 0", "mdpy-xga", 1, "count", "u", 0);

@@ -331,7 +331,11 @@ class Mock(dbus.service.FallbackObject):
             if "near" in options:
                 c["distance"] = dbus.UInt32(4)
             if n < count:
-                c["reason"] = "it has no room for another one" if type_id in g["Types"] else "it does not offer that type"
+                offered = type_id in g["Types"]
+                c["reason"] = "it has no room for another one" if offered else "it does not offer that type"
+                if options.get("pool") != "mute":  # an older daemon tells no error
+                    c["error"] = "org.vgpud1.Error." + ("NotSupported" if "pool" in options else
+                                                        "NoCapacity" if offered else "NoSuchType")
             candidates.append((-n, (dbus.ObjectPath(gpu_path(g["Name"])), dbus.Dictionary(c, signature="sv"))))
         candidates = [c for _, c in sorted(candidates, key=lambda c: c[0])]
         best = candidates[0][0] if candidates[0][1]["fits"] else "/"

@@ -680,11 +680,11 @@ class Place(Case):
         place = self.data("place", "mdpy-xga", "--near", "mdpy")
         self.assertEqual([place[k] for k in ("gpu", "type", "count", "strategy")], [SAMPLE, "mdpy-xga", 1, "breadth"])
         self.assertEqual(place["candidates"][0],
-                         {"gpu": SAMPLE, "type": "mdpy-xga", "fits": True, "reason": None, "room": 4, "available": 5,
+                         {"gpu": SAMPLE, "type": "mdpy-xga", "fits": True, "reason": None, "error": None, "room": 4, "available": 5,
                           "promised": 1, "spare": 0, "instances": 2, "numa_node": None, "distance": 4})
         other = next(c for c in place["candidates"] if c["gpu"] == NVIDIA)
-        self.assertEqual((other["type"], other["fits"], other["reason"], other["numa_node"]),
-                         (None, False, "it does not offer that type", 1))
+        self.assertEqual((other["type"], other["fits"], other["reason"], other["error"], other["numa_node"]),
+                         (None, False, "it does not offer that type", "org.vgpud1.Error.NoSuchType", 1))
         section = MANUAL[MANUAL.index("\n*place*\n"):MANUAL.index("\n*destroy*\n")]
         self.assertEqual(set(place) - set(re.findall(r"\w+", section)), set())
         self.assertEqual(set(other) - set(re.findall(r"\w+", section)), set())
@@ -698,6 +698,8 @@ class Place(Case):
         result = self.vgpuctl("place", "mdpy-xga", "--count", "9", "--json")
         self.assertEqual((result.status, json.loads(result.out)["gpu"]), (5, None))
         self.assertEqual(json.loads(result.err)["error"]["name"], "org.vgpud1.Error.NoCapacity")
+        self.bad(7, "place", "mdpy-xga", "--count", "9", "--pool=other")
+        self.bad(5, "place", "mdpy-xga", "--count", "9", "--pool=mute")
 
     def test_errors(self):
         self.bus.control("Fail", "org.vgpud1.Error.NoSuchType", "no GPU offers a type \"x\"")

@@ -201,6 +201,23 @@ class Place(host.HostTest):
         self.assertEqual([i["Gpu"] for i in h.bus.instances().values()], [bus.gpu_path(S1)])
         self.assertEqual(h.vgpuctl("create", Q1, "--numa-node", "3").status, 7)
 
+    def test_the_answer_of_create(self):
+        """When there is no GPU to take, place ends as create does."""
+        h = self.host("scalable", "xe", options=FOUR, config={f"gpu {S1}": {"pool": "desk", "forbid": "nvidia-1001"}})
+        for words in ((Q1, "--count=5"), (Q1, "--numa-node=3"), (Q2, "--pool=desk"), (Q1, "--pool=desk", "--count=5"), ("vf",),
+                      ("no-such",), (Q1, "--pool=dusk")):
+            place, create = h.vgpuctl("place", *words), h.vgpuctl("create", *words)
+            self.assertNotEqual(place.status, 0, words)
+            self.assertEqual(place.status, create.status, words)
+        self.assertEqual(h.vgpuctl("place", Q2, "--pool=desk").status, 7)
+        # A GPU that will not offer the type when it is prepared either need not be prepared for that.
+        _, candidates = self.place(h, Q1, pool="desk")
+        self.assertEqual(candidates["0000:03:00.0"]["reason"], "it does not offer that type")
+        self.assertEqual(candidates["0000:03:00.0"]["error"], "org.vgpud1.Error.NoSuchType")
+        self.assertEqual(candidates[S0]["error"], "org.vgpud1.Error.NotSupported")
+        self.assertNotIn("error", candidates[S1])
+        self.assertIn("enable-vfs", self.place(h, "vf")[1]["0000:03:00.0"]["reason"])
+
     def test_not_prepared(self):
         """A GPU without its virtual functions can make nothing, and whoever asks is told what to do."""
         h = self.host("nvidia-l40s", "nvidia-a2")
@@ -208,7 +225,8 @@ class Place(host.HostTest):
         self.assertEqual(self.place(h, "L40S-4Q")[0], [])
         fitting, candidates = self.place(h, "A2-4Q")
         self.assertEqual(fitting, [host.A2])
-        self.assertIn(f"vgpuctl enable-vfs {S3}", candidates[S3]["reason"])
+        self.assertEqual(candidates[S3]["reason"], "it does not offer that type")
+        self.assertIn(f"vgpuctl enable-vfs {S3}", self.place(h, "L40S-4Q")[1][S3]["reason"])
         self.assertEqual(h.vgpuctl("enable-vfs", S3).status, 0)
         self.assertEqual(self.place(h, "L40S-4Q")[0], [S3])
         self.assertEqual(self.where(h, type_name="L40S-4Q")[0], bus.gpu_path(S3).rpartition("/")[2])
