@@ -140,7 +140,7 @@ static int take_option(Arguments *a, int option, char **argv)
                 return 0;
         case ARG_UUID:
                 a->given |= OPTION_UUID;
-                if (!uuid_is_valid(optarg))
+                if (!uuid_is_valid(optarg) || uuid_is_nil(optarg))
                         return fail_usage(a,
                                           "--uuid needs a UUID like b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69, not "
                                           "\"%s\"",

@@ -467,6 +467,12 @@ static int check_names(Manager *m, const CreateRequest *request, VgpudError *ret
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "\"%s\" is not a UUID (8-4-4-4-12 hexadecimal digits)",
                                                 request->uuid);
+                if (uuid_is_nil(uuid))
+                        return vgpud_error_setf(
+                                        reterr, VGPUD_ERROR_INVALID,
+                                        "%s is the UUID that means none; give another, or none at all to "
+                                        "have one made up",
+                                        uuid);
                 g_autofree char *where = find_uuid(m, uuid);
                 if (where)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "UUID %s is taken: %s", uuid,

@@ -28,6 +28,11 @@ bool uuid_is_valid(const char *s)
         return s && strlen(s) == UUID_STRLEN && uuid_prefix_is_valid(s);
 }
 
+bool uuid_is_nil(const char *s)
+{
+        return uuid_is_valid(s) && s[strspn(s, "0-")] == 0;
+}
+
 int uuid_normalize(const char *s, char buf[static UUID_STRLEN + 1])
 {
         if (!uuid_is_valid(s))

@@ -12,6 +12,9 @@
 /* True for exactly 8-4-4-4-12 hexadecimal digits of any case. */
 bool uuid_is_valid(const char *s);
 
+/* True for 00000000-0000-0000-0000-000000000000, by which many mean none: nothing is to be given it. */
+bool uuid_is_nil(const char *s);
+
 /* Lower-case copy into buf; -EINVAL when it is not a UUID. */
 int uuid_normalize(const char *s, char buf[static UUID_STRLEN + 1]);
 

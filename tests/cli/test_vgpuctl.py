@@ -463,7 +463,9 @@ class Errors(Case):
         self.calls()
         for args in (("frobnicate",), ("--frobnicate",), ("-x",), ("list", "--count", "3"), ("gpus", "more"),
                      ("types", "a", "b"), ("create",), ("create", ""), ("create", "a", "b"), ("create", "a", "--type", "b"),
-                     ("create", "a", "--uuid", "zz"), ("create", "a", "--uuid"), ("create", "a", "--count", "0"),
+                     ("create", "a", "--uuid", "zz"),
+                     ("create", "a", "--uuid", "00000000-0000-0000-0000-000000000000"), ("create", "a", "--uuid"),
+                     ("create", "a", "--count", "0"),
                      ("create", "a", "--count", "1025"), ("create", "a", "--count", "-1"), ("create", "a", "--count", "2x"),
                      ("create", "a", "--count", "2", "--name", "n"), ("create", "a", "--attr", "novalue"),
                      ("create", "a", "--count", "2", "--uuid", "00000000-0000-4000-8000-000000000001"),

@@ -112,6 +112,12 @@ class Create(ErrorTest):
         self.assert_error("Failed", h.bus.start_create(S0, "nvidia-1000"), "kernel's log")
         self.assert_error("NoCapacity", h.bus.start_create(S0, "nvidia-1001"))
 
+    def test_uuid_of_none(self):
+        h = self.host("gvt-g")
+        nil = "00000000-0000-0000-0000-000000000000"
+        self.assert_error("InvalidArgs", h.bus.start_create(GVT, V5_4, uuid=nil), "means none")
+        self.assertEqual(h.writes("create"), [])
+
     def test_uuid_in_use(self):
         h = self.host("gvt-g", "samples")
         h.bus.create(GVT, V5_4, uuid=uuid(1))

@@ -26,6 +26,10 @@ static void test_valid(void)
         ASSERT_TRUE(uuid_is_valid(UPPER));
         ASSERT_TRUE(uuid_is_valid(LOWER));
         ASSERT_TRUE(uuid_is_valid("00000000-0000-0000-0000-000000000000"));
+        ASSERT_TRUE(uuid_is_nil("00000000-0000-0000-0000-000000000000"));
+        ASSERT_FALSE(uuid_is_nil("00000000-0000-0000-0000-000000000001"));
+        ASSERT_FALSE(uuid_is_nil("0000"));
+        ASSERT_FALSE(uuid_is_nil(LOWER));
         for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
                 ASSERT_FALSE(uuid_is_valid(bad[i]));
         ASSERT_FALSE(uuid_is_valid(NULL));
