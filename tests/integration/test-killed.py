@@ -88,7 +88,7 @@ class Killed(host.HostTest):
         h.hanging(1)
         self.restart(h)
         self.assertEqual(self.check(h), set())
-        self.assertIn("may be half made: removing it", h.log())
+        self.assertIn("may be incomplete: removing it", h.log())
 
     def test_between_attributes(self):
         h = self.host("nvidia-a2", faults=["open:*/vgpu_params:delay=0:3", "open:*/vgpu_params:hang:1"])
