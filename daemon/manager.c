@@ -347,12 +347,27 @@ int manager_find_gpu(Manager *m, const char *what, Gpu **ret, VgpudError *reterr
         return 0;
 }
 
+/* The job that makes it. */
+static const Job *find_maker(Manager *m, const char *uuid)
+{
+        GHashTableIter iter;
+        const Job *job;
+
+        g_hash_table_iter_init(&iter, m->jobs);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
+                for (guint i = 0; job->kind == JOB_CREATE && i < job->uuids->len; i++)
+                        if (strcmp(job->uuids->pdata[i], uuid) == 0)
+                                return job;
+        return NULL;
+}
+
 int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudError *reterr)
 {
         g_autofree char *lower = g_ascii_strdown(what, -1);
         Instance *found = NULL, *instance;
         char uuid[UUID_STRLEN + 1];
         const Record *record;
+        const Job *job;
         GHashTableIter iter;
 
         g_hash_table_iter_init(&iter, m->instances);
@@ -377,6 +392,12 @@ int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudErr
                 record = records_find_name(m->records, what);
                 if (!record && uuid_normalize(what, uuid) >= 0)
                         record = records_get(m->records, uuid);
+                job = record ? find_maker(m, record->uuid) : NULL;
+                if (job)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE,
+                                                "instance %s is not there yet: job %" PRIu32
+                                                " makes it on GPU %s; wait until it is",
+                                                record->uuid, job->id, record->gpu);
                 if (record)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_GPU_STUCK,
                                                 "instance %s is on GPU %s, which has not answered yet",

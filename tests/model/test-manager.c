@@ -524,6 +524,12 @@ static void test_cancel(void)
         fake_wait_hanging(f.kernel);
         ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .uuid = UUID2), &b, NULL));
         outcome_of(&second, b);
+        /* Nothing is wrong with the GPU. */
+        _cleanup_vgpud_error_ VgpudError not_yet = VGPUD_ERROR_INIT;
+        Instance *instance;
+        ASSERT_TRUE(manager_find_instance(f.manager, UUID2, &instance, &not_yet) < 0);
+        ASSERT_EQ(not_yet.code, VGPUD_ERROR_NO_SUCH_INSTANCE);
+        ASSERT_CONTAINS(not_yet.message, "is not there yet: job 2 makes it on GPU mdpy");
         ASSERT_ERROR(job_cancel(a, &error), EBUSY);
         ASSERT_OK(job_cancel(b, NULL));
         ASSERT_EQ(second.code, VGPUD_ERROR_CANCELED);
