@@ -42,10 +42,15 @@ bool gpu_is_busy(Gpu *gpu)
         return gpu->state != GPU_STUCK && (gpu->current || gpu->scan || !g_queue_is_empty(&gpu->waiting));
 }
 
-bool gpu_scan_is_long(const Gpu *gpu)
+bool gpu_scan_can_wait(const Gpu *gpu)
 {
-        return gpu->state == GPU_READY && gpu->snapshot && gpu->facts->mdev_parents &&
-               (uint64_t)gpu->facts->mdev_parents->len * gpu->snapshot->types->len > SCAN_AT_ONCE_MAX;
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *same = NULL;
+
+        if (gpu->state != GPU_READY || !gpu->snapshot || !gpu->facts->mdev_parents || !gpu->driver->amend ||
+            (uint64_t)gpu->facts->mdev_parents->len * gpu->snapshot->types->len <= SCAN_AT_ONCE_MAX)
+                return false;
+        same = gpu_snapshot_amend(gpu->snapshot, NULL, NULL);
+        return gpu->driver->amend(gpu->facts, gpu->snapshot, same);
 }
 
 void gpu_set_state(Gpu *gpu, GpuState state, const char *reason)

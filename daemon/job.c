@@ -279,8 +279,19 @@ static void job_started(LaneWork *w)
                            "Cannot set the deadline of job %" PRIu32 ": %m", job->id);
 }
 
-/* Puts what was made or removed into the model when the job has not looked at the GPU. The rest, as how many of
- * other types there is room for now, follows with the scan that is asked for here. */
+/* Until somebody has looked. */
+static void know_nothing(GpuSnapshot *s)
+{
+        for (guint i = 0; i < s->types->len; i++) {
+                VgpuType *t = s->types->pdata[i];
+                t->available = 0;
+                g_free(t->why_not);
+                t->why_not = g_strdup("the GPU has changed, and is being looked at");
+        }
+}
+
+/* Puts what was made or removed into the model when the job has not looked at the GPU, with what follows of it.
+ * A look comes after it all the same. */
 static void job_amend_snapshot(Job *job)
 {
         Gpu *gpu = job->gpu;
@@ -293,6 +304,9 @@ static void job_amend_snapshot(Job *job)
                 return;
         job->snapshot = gpu_snapshot_amend(gpu->snapshot, job->made,
                                            job->instance ? job->instance->uuid : NULL);
+        /* It could when the job was made; modes may have changed since. */
+        if (!gpu->driver->amend || !gpu->driver->amend(gpu->facts, gpu->snapshot, job->snapshot))
+                know_nothing(job->snapshot);
         gpu_request_scan(gpu, false);
 }
 
@@ -480,7 +494,7 @@ Job *job_new(Manager *m, JobKind kind, Gpu *gpu, uid_t requester, uint64_t timeo
                 .known_types = known_types_get(m->known_types, gpu->facts),
                 .records_fd = records_dirfd(m->records),
                 .runtime_fd = m->runtime_fd,
-                .known = (kind == JOB_CREATE || kind == JOB_DESTROY) && gpu_scan_is_long(gpu)
+                .known = (kind == JOB_CREATE || kind == JOB_DESTROY) && gpu_scan_can_wait(gpu)
                                          ? gpu_snapshot_ref(gpu->snapshot)
                                          : NULL,
         };

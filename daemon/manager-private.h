@@ -74,8 +74,10 @@ void gpu_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message);
 void gpu_apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot);
 void gpu_set_state(Gpu *gpu, GpuState state, const char *reason);
 void gpu_scan_failed(Gpu *gpu, const VgpudError *error);
-bool gpu_scan_is_long(const Gpu *gpu); /* longer than anybody should wait who has asked for something else */
-bool gpu_is_busy(Gpu *gpu);            /* its lane runs something that is not known to be stuck */
+/* It takes longer than anybody should wait who has asked for something else, and what follows of an instance
+ * that was made or removed is clear without it. */
+bool gpu_scan_can_wait(const Gpu *gpu);
+bool gpu_is_busy(Gpu *gpu); /* its lane runs something that is not known to be stuck */
 
 /* job.c */
 Job *job_new(Manager *m, JobKind kind, Gpu *gpu, uid_t requester, uint64_t timeout_usec);

@@ -97,6 +97,11 @@ typedef struct VgpuDriver {
          * and the kernel does not show is added to its attributes. NULL: there is nothing of the kind. */
         bool (*recall)(InstanceDesc *instance, const char *restore);
 
+        /* Main thread. No I/O. For a GPU that takes long to look at: `s` is `before` with instances added or
+         * taken away (gpu_snapshot_amend()). Sets how many of each type can be made now, and why no more, as a
+         * scan would, never more. false: only a scan can tell. NULL: the same. */
+        bool (*amend)(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s);
+
         /* Any thread. No I/O. */
         Handover *(*handover)(const InstanceDesc *instance);
 } VgpuDriver;

@@ -108,6 +108,74 @@ void mdev_room_find(VgpuTarget *t, GpuSnapshot *s)
         say_why_not(s);
 }
 
+/* 1, 0, or -1: not known. */
+static int read_mode(const GpuSnapshot *s, const char *name)
+{
+        for (guint i = 0; i < s->modes->len; i++) {
+                const VgpuMode *m = s->modes->pdata[i];
+                if (strcmp(m->name, name) == 0)
+                        return strcmp(m->value, "yes") == 0;
+        }
+        return -1;
+}
+
+/* The framebuffer size that all instances have: 0 where there are none. False: they differ, or it is not known.
+ */
+static bool find_common_size(const GpuSnapshot *s, uint64_t *size)
+{
+        for (guint i = 0; i < s->instances->len; i++) {
+                const VgpuType *t = find_type(s, ((const InstanceDesc *)s->instances->pdata[i])->type_id);
+                if (!t || t->framebuffer_bytes == 0 || (*size > 0 && *size != t->framebuffer_bytes))
+                        return false;
+                *size = t->framebuffer_bytes;
+        }
+        return true;
+}
+
+/* Whether all of the GPU's types have the size of its instances, or none can be made. */
+static bool is_of_one_size(const GpuSnapshot *s, uint64_t size)
+{
+        for (guint i = 0; i < s->types->len; i++) {
+                const VgpuType *t = s->types->pdata[i];
+                if (t->framebuffer_bytes == 0 || (t->mig && t->available > 0) ||
+                    (s->instances->len > 0 && t->available > 0 && t->framebuffer_bytes != size))
+                        return false;
+        }
+        return true;
+}
+
+bool mdev_room_amend(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s)
+{
+        uint32_t n = facts->mdev_parents->len, used = s->instances->len, used_before = before->instances->len;
+        int heterogeneous = read_mode(s, "heterogeneous"), mig = read_mode(s, "mig");
+        uint64_t size = 0;
+
+        if (!mdev_parents_are_vfs(facts) || heterogeneous == 1 || mig == 1 ||
+            !find_common_size(before, &size) || !find_common_size(s, &size) || !is_of_one_size(before, size))
+                return false;
+        /* Types of one size share what there is; the first instance excludes all others, and the last one that
+         * goes lets them in again. */
+        for (guint i = 0; i < s->types->len; i++) {
+                VgpuType *t = s->types->pdata[i];
+                uint64_t room = (uint64_t)t->available + used_before;
+                if (used == 0)
+                        t->available = t->mig ? 0 : n;
+                else if (t->framebuffer_bytes != size || room < used)
+                        t->available = 0;
+                else
+                        t->available = (uint32_t)MIN(room - used, n);
+        }
+        nvidia_capacity(&(NvidiaBudget){
+                        .types = s->types,
+                        .instances = s->instances,
+                        .n_vfs = n,
+                        .free_vfs = n > used ? n - used : 0,
+                        .heterogeneous = heterogeneous,
+                        .mig = mig,
+        });
+        return true;
+}
+
 static void append_still_possible(GString *text, const GpuSnapshot *s, const char *refused)
 {
         guint n = 0;

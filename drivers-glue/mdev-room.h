@@ -13,6 +13,10 @@ bool mdev_parents_are_vfs(const GpuFacts *facts);
  * has room for in truth, its modes, and why_not of the types that cannot be made. */
 void mdev_room_find(VgpuTarget *t, GpuSnapshot *s);
 
+/* VgpuDriver.amend: the same without looking, where it follows from what is there: on virtual functions, while
+ * all instances have one framebuffer size. */
+bool mdev_room_amend(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s);
+
 /* Why there is no room for another instance of that type (on that parent; NULL: on any), and what is still
  * possible: a sentence about the GPU, owned by the caller. */
 char *mdev_room_refuse(const GpuFacts *facts, const GpuSnapshot *s, const char *type_id, const char *parent);

@@ -679,5 +679,6 @@ const VgpuDriver mdev_driver = {
         .destroy = mdev_destroy,
         .set_vfs = vfs_set,
         .configure = mdev_configure,
+        .amend = mdev_room_amend,
         .handover = mdev_handover,
 };

@@ -326,19 +326,6 @@ const InstanceDesc *gpu_snapshot_find_instance(const GpuSnapshot *s, const char 
         return NULL;
 }
 
-static void count_instance(GpuSnapshot *s, const InstanceDesc *d, bool made)
-{
-        for (guint i = 0; i < s->types->len; i++) {
-                VgpuType *t = s->types->pdata[i];
-                if (g_strcmp0(t->id, d->type_id) != 0)
-                        continue;
-                if (!made)
-                        t->available += t->available < UINT32_MAX;
-                else if (t->available > 0)
-                        t->available--;
-        }
-}
-
 GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *base, const GPtrArray *made, const char *removed)
 {
         GpuSnapshot *s = gpu_snapshot_new();
@@ -355,17 +342,13 @@ GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *base, const GPtrArray *made, 
                 g_ptr_array_add(s->types, vgpu_type_copy(base->types->pdata[i]));
         for (guint i = 0; i < base->instances->len; i++) {
                 const InstanceDesc *d = base->instances->pdata[i];
-                if (g_strcmp0(d->uuid, removed) == 0)
-                        count_instance(s, d, false);
-                else
+                if (g_strcmp0(d->uuid, removed) != 0)
                         g_ptr_array_add(s->instances, instance_desc_copy(d));
         }
         for (guint i = 0; made && i < made->len; i++) {
                 const InstanceDesc *d = made->pdata[i];
-                if (gpu_snapshot_find_instance(base, d->uuid))
-                        continue;
-                count_instance(s, d, true);
-                g_ptr_array_add(s->instances, instance_desc_copy(d));
+                if (!gpu_snapshot_find_instance(base, d->uuid))
+                        g_ptr_array_add(s->instances, instance_desc_copy(d));
         }
         gpu_snapshot_seal(s);
         return s;

@@ -108,7 +108,8 @@ GpuSnapshot *gpu_snapshot_new(void);
 GpuSnapshot *gpu_snapshot_ref(const GpuSnapshot *s);
 GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *s);
 /* What a scan would find if nothing but this had changed: the instances `made` (InstanceDesc) are there, that
- * of the UUID `removed` is not. Either may be NULL. Availability follows for their own types only. */
+ * of the UUID `removed` is not. Either may be NULL. What the types have room for stays as it was: what a back
+ * end makes of it is VgpuDriver.amend(). */
 GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *s, const GPtrArray *made, const char *removed);
 /* Sort the arrays; called by the back end when it has filled them, and by the model when it has given UUIDs. */
 void gpu_snapshot_seal(GpuSnapshot *s);

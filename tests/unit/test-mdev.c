@@ -28,6 +28,11 @@ static void attribute_free(gpointer p)
         vgpu_attribute_free(p);
 }
 
+static void desc_free(gpointer p)
+{
+        instance_desc_free(p);
+}
+
 static void fixture_init(Fixture *f, FakeKernel *k, FakeGpu *gpu)
 {
         *f = (Fixture){ .k = k, .gpu = gpu, .facts = fake_gpu_facts(gpu), .io = fake_kernel_io(k) };
@@ -936,6 +941,89 @@ static void test_handover_bare(void)
         ASSERT_TRUE(bare);
 }
 
+/* What follows of an instance without a look is what a look finds. */
+static void amend(Fixture *f, GpuSnapshot **s, const InstanceDesc *made, const char *removed)
+{
+        g_autoptr(GPtrArray) instances = g_ptr_array_new();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *amended = NULL, *before = *s;
+
+        if (made)
+                g_ptr_array_add(instances, (gpointer)made);
+        amended = gpu_snapshot_amend(before, instances, removed);
+        ASSERT_TRUE(mdev_driver.amend(f->facts, before, amended));
+        ASSERT_OK(mdev_driver.scan(&f->t, s, &f->e));
+        ASSERT_EQ(amended->types->len, (*s)->types->len);
+        for (guint i = 0; i < amended->types->len; i++) {
+                const VgpuType *t = amended->types->pdata[i], *u = (*s)->types->pdata[i];
+                if (t->available != u->available || g_strcmp0(t->why_not, u->why_not) != 0)
+                        FAIL("%s: %u (%s), and a scan finds %u (%s)", t->id, t->available, t->why_not,
+                             u->available, u->why_not);
+        }
+}
+
+static void test_amend(void)
+{
+        static const struct {
+                unsigned n_vfs;
+                const char *type;
+        } table[] = { { 16, "nvidia-746" },
+                      { 16, "nvidia-744" },
+                      { 16, "nvidia-748" },
+                      { 3, "nvidia-746" },
+                      { 2, "nvidia-756" } };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_nvidia(table[i].n_vfs);
+                _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+                g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(desc_free);
+
+                ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+                for (unsigned n = 0;; n++) {
+                        g_autofree char *uuid = g_strdup_printf("44444444-0000-4000-8000-0000000000%02u", n);
+                        if (create(&f, uuid, table[i].type) < 0)
+                                break;
+                        g_ptr_array_add(made, instance_desc_copy(f.made));
+                        amend(&f, &s, f.made, NULL);
+                }
+                ASSERT_TRUE(made->len > 0);
+                for (; made->len > 0; g_ptr_array_set_size(made, (gint)made->len - 1)) {
+                        const InstanceDesc *d = made->pdata[made->len - 1];
+                        ASSERT_EQ(destroy(&f, d), 1);
+                        amend(&f, &s, NULL, d->uuid);
+                }
+        }
+}
+
+/* Where pieces of different sizes count, or parents are not virtual functions, only a look tells. */
+static void test_amend_cannot(void)
+{
+        static const char *const modes[] = { "heterogeneous", "mig" };
+        _cleanup_fixture_ Fixture f = with_nvidia(16), g = with_gvt_g();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL, *same = NULL, *t = NULL;
+
+        ASSERT_OK(mdev_driver.scan(&g.t, &t, &g.e));
+        ASSERT_FALSE(mdev_driver.amend(g.facts, t, t));
+        ASSERT_OK(create(&f, UUID_A, "nvidia-746"));
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+        same = gpu_snapshot_amend(s, NULL, NULL);
+        ASSERT_TRUE(mdev_driver.amend(f.facts, s, same));
+        for (size_t i = 0; i < G_N_ELEMENTS(modes); i++) {
+                g_ptr_array_add(same->modes, vgpu_mode_new(modes[i], "no", NULL, NULL));
+                ASSERT_TRUE(mdev_driver.amend(f.facts, s, same));
+                g_ptr_array_set_size(same->modes, 0);
+                g_ptr_array_add(same->modes, vgpu_mode_new(modes[i], "yes", NULL, NULL));
+                ASSERT_FALSE(mdev_driver.amend(f.facts, s, same));
+                g_ptr_array_set_size(same->modes, 0);
+        }
+        /* Nobody says so, and it is to be seen: of a size that nothing there has. */
+        for (guint i = 0; i < s->types->len; i++) {
+                VgpuType *type = s->types->pdata[i];
+                if (strcmp(type->id, "nvidia-747") == 0)
+                        type->available = 1;
+        }
+        ASSERT_FALSE(mdev_driver.amend(f.facts, s, same));
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -976,6 +1064,8 @@ int main(int argc, char **argv)
         TEST(test_destroy_errno);
         TEST(test_destroy_lost_race);
         TEST(test_destroy_gone_meanwhile);
+        TEST(test_amend);
+        TEST(test_amend_cannot);
         TEST(test_handover);
         TEST(test_handover_bare);
         return tests_end();
