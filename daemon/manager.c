@@ -533,9 +533,11 @@ int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_g
                 if (!vgpu_attribute_name_is_valid(a->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "\"%s\" is not the name of a vendor attribute", a->name);
-                if (!a->value[0] || strlen(a->value) > VGPU_IO_ATTR_MAX)
+                if (!vgpu_attribute_value_is_valid(a->value))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "the value of attribute %s is empty or too long", a->name);
+                                                "the value of attribute %s must be one line of 1 to %d bytes, "
+                                                "without control characters",
+                                                a->name, VGPU_IO_ATTR_MAX);
         }
         if (!request->gpu || !request->gpu[0]) {
                 if (request->parent)
@@ -788,8 +790,9 @@ int manager_check_configure(const Gpu *gpu, const char *mode_name, const char *v
         if (!mode || !gpu->driver->configure)
                 return no_such_mode(gpu, mode_name, reterr);
         if (!mode->choices)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "mode \"%s\" of GPU %s cannot be set",
-                                        mode_name, gpu_name(gpu));
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                        "mode \"%s\" of GPU %s cannot be set%s%s", mode_name, gpu_name(gpu),
+                                        mode->help ? ": " : "", mode->help ? mode->help : "");
         if (!g_strv_contains((const char *const *)mode->choices, value)) {
                 g_autofree char *choices = g_strjoinv(", ", mode->choices);
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,

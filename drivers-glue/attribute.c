@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "drivers-glue/io.h"
+
 VgpuAttribute *vgpu_attribute_new(const char *name, const char *value)
 {
         VgpuAttribute *a = g_new(VgpuAttribute, 1);
@@ -61,4 +63,16 @@ bool vgpu_attribute_name_is_valid(const char *name)
                 return false;
         second = component_length(name + first + 1);
         return second > 0 && !name[first + 1 + second];
+}
+
+/* An attribute takes one line. More of them, or what moves a terminal's cursor, would come back to whoever
+ * looks at the instance. */
+bool vgpu_attribute_value_is_valid(const char *value)
+{
+        if (!value || !value[0] || strlen(value) > VGPU_IO_ATTR_MAX || !g_utf8_validate(value, -1, NULL))
+                return false;
+        for (const char *c = value; *c; c = g_utf8_next_char(c))
+                if (g_unichar_iscntrl(g_utf8_get_char(c)))
+                        return false;
+        return true;
 }

@@ -188,9 +188,8 @@ static void append_still_possible(GString *text, const GpuSnapshot *s, const cha
                                        t->available);
                 n++;
         }
-        if (n == 0)
-                g_string_append(text, s->instances->len > 0 ? "; destroy one first"
-                                                            : "; see the kernel's log for why");
+        if (n == 0 && s->instances->len > 0)
+                g_string_append(text, "; destroy one first");
 }
 
 char *mdev_room_refuse(const GpuFacts *facts, const GpuSnapshot *s, const char *type_id, const char *parent)
@@ -205,14 +204,8 @@ char *mdev_room_refuse(const GpuFacts *facts, const GpuSnapshot *s, const char *
                                 type_id, parent, facts->name, wanted->available);
         text = g_string_new(NULL);
         g_string_printf(text, "there is no room for another %s on GPU %s", type_id, facts->name);
-        if (s->instances->len == 0)
-                g_string_append(text, ", although it has no instance");
-        else {
-                g_string_append(text, ": ");
-                append_use(text, s);
-        }
-        if (mdev_parents_are_vfs(facts) && wanted && wanted->why_not)
-                g_string_append_printf(text, "; %s", wanted->why_not);
+        if (wanted && wanted->available == 0 && wanted->why_not)
+                g_string_append_printf(text, ": %s", wanted->why_not);
         append_still_possible(text, s, type_id);
         return g_string_free(text, FALSE);
 }

@@ -274,10 +274,12 @@ static int check_args(const CreateArgs *args, VgpudError *reterr)
                                                 "attribute %u: not the name of a vendor's attribute; expected "
                                                 "is one like \"nvidia/vgpu_params\"",
                                                 i + 1);
-                if (!a->value[0] || strlen(a->value) > VGPU_IO_ATTR_MAX)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "attribute %s: the value must have 1 to %d bytes", a->name,
-                                                VGPU_IO_ATTR_MAX);
+                if (!vgpu_attribute_value_is_valid(a->value))
+                        return vgpud_error_setf(
+                                        reterr, VGPUD_ERROR_INVALID,
+                                        "attribute %s: the value must be one line of 1 to %d bytes, without "
+                                        "control characters",
+                                        a->name, VGPU_IO_ATTR_MAX);
         }
         return 0;
 }

@@ -47,6 +47,12 @@ void nvml_add_modes(const NvmlAnswer *a, GpuSnapshot *s)
                                               "vGPUs of different framebuffer sizes beside each other; set "
                                               "it after enabling virtual functions and before the first "
                                               "vGPU, it ends when they are disabled"));
+        else if (a->mig == 1)
+                g_ptr_array_add(s->modes,
+                                vgpu_mode_new("heterogeneous", "no", NULL,
+                                              "vGPUs of different framebuffer sizes beside each other, "
+                                              "which a GPU in MIG mode does not have: there GPU instances "
+                                              "have sizes of their own (mode mig)"));
         if (a->mig >= 0)
                 g_ptr_array_add(s->modes, vgpu_mode_new("mig", a->mig ? "yes" : "no", choices,
                                                         a->mig_pending >= 0 && a->mig_pending != a->mig
@@ -64,7 +70,7 @@ static int set_by_unit(VgpuTarget *t, const char *mode, bool value)
 {
         g_autofree char *unit =
                         g_strdup_printf("vgpud-nvml@set\\x2d%s-%s-%d.service", mode, t->facts->name, value);
-        const char *const start[] = { "start", "--no-ask-password", unit, NULL };
+        const char *const start[] = { "start", "--quiet", "--no-ask-password", unit, NULL };
         const char *const show[] = { "show", "--value", "--property=ExecMainStatus", unit, NULL };
         g_autofree char *output = NULL, *status = NULL;
         uint32_t code;
@@ -255,20 +261,31 @@ static int refuse_vfs(VgpuTarget *t, const char *mode, VgpudError *reterr)
         return 0;
 }
 
+/* Also after the next reset of the GPU. */
+static bool is_set(VgpuTarget *t, const char *mode, bool value)
+{
+        _cleanup_(nvml_answer_freep) NvmlAnswer *a = nvml_query(t);
+
+        if (!a)
+                return false;
+        return strcmp(mode, "mig") == 0
+                               ? a->mig == (int)value && (a->mig_pending < 0 || a->mig_pending == (int)value)
+                               : a->heterogeneous == (int)value;
+}
+
 int nvidia_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr)
 {
-        bool on = strcmp(value, "yes") == 0;
+        bool on = strcmp(value, "yes") == 0, is_mig = strcmp(mode, "mig") == 0;
         int r;
 
         if (!on && strcmp(value, "no") != 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "mode \"%s\" is yes or no, not \"%s\"",
                                         mode, value);
-        if (strcmp(mode, "heterogeneous") == 0)
-                r = refuse_types(t, mode, reterr);
-        else if (strcmp(mode, "mig") == 0)
-                r = refuse_vfs(t, mode, reterr);
-        else
+        if (!is_mig && strcmp(mode, "heterogeneous") != 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"",
                                         t->facts->name, mode);
+        if (is_set(t, mode, on))
+                return 0;
+        r = is_mig ? refuse_vfs(t, mode, reterr) : refuse_types(t, mode, reterr);
         return r < 0 ? r : set_mode(t, mode, on, reterr);
 }

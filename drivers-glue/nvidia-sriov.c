@@ -102,7 +102,7 @@ static int explain(const Helper *h, VgpudError *reterr)
 
 static int run(const Helper *h, VgpudError *reterr)
 {
-        const char *const arguments[] = { "start", "--no-ask-password", h->unit, NULL };
+        const char *const arguments[] = { "start", "--quiet", "--no-ask-password", h->unit, NULL };
 
         for (unsigned tries = 1;; tries++) {
                 g_autofree char *output = NULL, *state = NULL, *status = NULL;

@@ -289,6 +289,10 @@ static char *explain_unprepared(const Scan *s)
         /* GPU instances come and go, and nobody is told: a matter of room, for which create() looks again. */
         if (s->nvml && s->nvml->mig == 1 && s->nvml->types->len > 0)
                 return NULL;
+        if (s->nvml && s->nvml->mig == 1)
+                return g_strdup("it is in MIG mode and has no GPU instance that a vGPU could be made on: make "
+                                "some (nvidia-smi mig -cgi PROFILES -C; vgpuctl rescan finds them), or end the "
+                                "mode");
         return g_strdup("the driver offers no type on any of its virtual functions: nvidia-vgpu-mgr may not "
                         "run, the GPU may not be one that vGPU supports, or be in MIG mode without GPU "
                         "instances; the kernel's log may say why; vgpuctl rescan looks again");
@@ -423,10 +427,12 @@ static int check_args(VgpuTarget *t, const CreateArgs *args, uint32_t *ret_type,
                                         "NVIDIA's vGPUs have no attribute \"%s\" that could be set; they have "
                                         "%s",
                                         a->name, params_names[0]);
-                if (!a->value[0] || strlen(a->value) > VGPU_IO_ATTR_MAX)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "attribute %s: the value must have 1 to %d bytes", a->name,
-                                                VGPU_IO_ATTR_MAX);
+                if (!vgpu_attribute_value_is_valid(a->value))
+                        return vgpud_error_setf(
+                                        reterr, VGPUD_ERROR_INVALID,
+                                        "attribute %s: the value must be one line of 1 to %d bytes, without "
+                                        "control characters",
+                                        a->name, VGPU_IO_ATTR_MAX);
         }
         return nvidia_type_id_parse(args->type_id, ret_type) < 0 ? no_room(t, args, 0, reterr) : 0;
 }

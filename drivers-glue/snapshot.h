@@ -24,6 +24,8 @@ VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a);
 /* One or two components of [A-Za-z0-9_.-], not beginning with a dot, and none of the kernel's own files of a
  * device (remove, uevent, driver, driver_override, subsystem, iommu_group, mdev_type, power, …). */
 bool vgpu_attribute_name_is_valid(const char *name);
+/* One line of UTF-8 without control characters, of 1 to VGPU_IO_ATTR_MAX bytes. */
+bool vgpu_attribute_value_is_valid(const char *value);
 
 /* A type of vGPU that a GPU offers. Numbers that the driver does not tell are 0. */
 typedef struct VgpuType {

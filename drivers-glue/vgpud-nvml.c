@@ -18,7 +18,8 @@
  *
  * Exit status: 0, or the library's code (nvmlReturn_t; 255 for those above, which is 999, unknown), or
  * VGPUD_NVML_NO_LIBRARY (200) when the library is not there. 13 (function not found) when this release of the
- * library cannot do what was asked. What went wrong is said on standard error.
+ * library cannot do what was asked. What went wrong when a mode was to be set is said on standard error, but
+ * for code 4 to vgpud, which goes on to the unit; a query is made again and again, and fails silently.
  *
  * Output of query, one KEY=VALUE a line, `end` last (without it the output is not whole). What the library does
  * not know or refuses to say is left out; nothing of it is an error but that the GPU cannot be found.
@@ -63,6 +64,7 @@
 #define LIBRARY "libnvidia-ml.so.1"
 
 #define NVML_INVALID_ARGUMENT   2
+#define NVML_NO_PERMISSION      4
 #define NVML_FUNCTION_NOT_FOUND 13
 #define NVML_UNKNOWN            999
 
@@ -161,12 +163,12 @@ static void find_all(void *library, Nvml *n)
         }
 }
 
-static int complain(const Nvml *n, const char *what, int code)
+static void complain(const Nvml *n, char *words[], int code)
 {
         const char *text = n->error_string ? n->error_string(code) : NULL;
 
-        (void)fprintf(stderr, "%s: %s (%d)\n", what, text ? text : "NVML refused", code);
-        return code;
+        (void)fprintf(stderr, "GPU %s: %s %s: %s (NVML error %d)\n", words[1], words[0], words[2],
+                      text ? text : "refused", code);
 }
 
 /* The library's text is one line for us, whatever it holds. */
@@ -326,12 +328,13 @@ static int split(char *text, char *words[static WORDS_MAX + 1])
         return n;
 }
 
-/* The library is there; what it is asked for. */
-static int ask(void *library, char *words[], bool is_query)
+/* The library is there; what it is asked for. A unit has nobody after it who could try. */
+static int ask(void *library, char *words[], bool is_query, bool is_unit)
 {
         int (*init)(void), (*shut_down)(void);
         Nvml n = { 0 };
         NvmlDevice d = NULL;
+        bool is_initialized;
         void *f;
         int r;
 
@@ -341,20 +344,18 @@ static int ask(void *library, char *words[], bool is_query)
         f = find(library, "nvmlShutdown", NULL);
         memcpy(&shut_down, &f, sizeof(f));
         r = init && n.get_handle ? init() : NVML_FUNCTION_NOT_FOUND;
-        if (r != 0)
-                return complain(&n, "NVML cannot be used", r);
-        r = n.get_handle(words[1], &d);
-        if (r != 0)
-                r = complain(&n, words[1], r);
-        else if (is_query)
+        is_initialized = r == 0;
+        if (r == 0)
+                r = n.get_handle(words[1], &d);
+        if (r == 0 && is_query)
                 r = query(&n, d);
-        else {
+        else if (r == 0) {
                 unsigned value = words[2][0] == '1';
                 r = strcmp(words[0], "set-mig") == 0 ? set_mig(&n, d, value) : set_heterogeneous(&n, d, value);
-                if (r != 0)
-                        r = complain(&n, words[0], r);
         }
-        if (shut_down)
+        if (r != 0 && !is_query && (r != NVML_NO_PERMISSION || is_unit))
+                complain(&n, words, r);
+        if (is_initialized && shut_down)
                 (void)shut_down();
         return r;
 }
@@ -363,10 +364,10 @@ int main(int argc, char *argv[])
 {
         char *split_words[WORDS_MAX + 1], **words = argv + 1;
         int n = argc - 1, r;
-        bool is_query;
+        bool is_query, is_unit = argc == 2;
         void *library;
 
-        if (n == 1) {
+        if (is_unit) {
                 n = split(argv[1], split_words);
                 words = split_words;
         }
@@ -381,7 +382,7 @@ int main(int argc, char *argv[])
         library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
         if (!library)
                 return VGPUD_NVML_NO_LIBRARY;
-        r = ask(library, words, is_query);
+        r = ask(library, words, is_query, is_unit);
         if (fflush(stdout) != 0 && r == 0)
                 r = NVML_UNKNOWN;
         return r < 0 || r > 255 ? 255 : r;

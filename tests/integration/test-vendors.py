@@ -263,6 +263,12 @@ class Nvidia(host.HostTest):
         h.bus.create(L40S, "L40S-16Q", uuid=uuid(1))
         h.bus.create(L40S, "L40S-8Q", uuid=uuid(2))
         self.assertEqual(set(h.bus.instances()), {uuid(1), uuid(2)})
+        # It is so already.
+        result = h.vgpuctl("configure", L40S, "heterogeneous", "yes")
+        self.assertEqual((result.status, result.err), (0, ""))
+        # That vgpud may not set it itself is nobody's concern.
+        self.assertNotIn("NVML", h.log())
+        self.assertNotIn("Insufficient", h.log())
 
     def test_somebody_else_sets_a_type(self):
         h = self.l40s()
@@ -285,6 +291,9 @@ class Nvidia(host.HostTest):
         result = h.vgpuctl("enable-vfs", L40S)
         self.assertEqual(result.status, 6 if "InUse" in result.err else 1, result.err)
         self.assertIn("nvidia-persistenced", " ".join(result.err.split()))
+        # One job failed, and that is what the log says, with the GPU's name.
+        self.assertNotIn("systemctl status", h.log())
+        self.assertEqual([L40S in line for line in h.log().splitlines() if "sriov-manage" in line], [True])
         self.assertEqual(h.bus.gpu(L40S).get("EnabledVfs"), 0)
 
     def test_mig(self):
@@ -301,6 +310,8 @@ class Nvidia(host.HostTest):
         self.assertEqual((result.status, result.err), (0, ""))
         h.vgpuctl("enable-vfs", H200)
         self.assertEqual((gpu.get("State"), gpu.get("Modes")["mig"]["Value"]), ("ready", "yes"))
+        gpu.start("Configure", "mig", "yes", wait=True).result()
+        self.assert_error("NotSupported", gpu.start("Configure", "heterogeneous", "yes", wait=True), "cannot be set", "MIG mode")
         self.assert_error("NoCapacity", h.bus.start_create(H200, "H200X-1-18C"), "needs a GPU instance", "nvidia-smi mig -cgi")
         # The administrator does as he was told: the next request is for what is there now, and what is left is known.
         h.sim.ctl("nvidia", "create-instance", H200, 19)

@@ -282,9 +282,9 @@ static int run_systemctl(FakeKernel *k, const char *const *arguments, void *data
                 if (g->sriov_missing)
                         return 1;
                 if (names_unit(arguments, "vgpud-nvml@set\\x2dheterogeneous-"))
-                        return set_mode(g, true, g_str_has_suffix(arguments[2], "-1.service")) != 0;
+                        return set_mode(g, true, g_str_has_suffix(arguments[3], "-1.service")) != 0;
                 if (names_unit(arguments, "vgpud-nvml@"))
-                        return set_mode(g, false, g_str_has_suffix(arguments[2], "-1.service")) != 0;
+                        return set_mode(g, false, g_str_has_suffix(arguments[3], "-1.service")) != 0;
                 g_assert(names_unit(arguments, enable) || names_unit(arguments, disable));
                 if (g->sriov_failures > 0) {
                         g->sriov_failures--;

@@ -303,7 +303,7 @@ static void test_shared_budget_mdpy(void)
         ASSERT_EQ(available(&f, "mdpy-vga"), 0);
         ASSERT_ERROR(create(&f, UUID_B, "mdpy-vga"), ENOSPC);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_CAPACITY);
-        ASSERT_CONTAINS(f.e.message, "4 instances");
+        ASSERT_CONTAINS(f.e.message, "mdpy: it has 4 instances; destroy one first");
 }
 
 static void test_no_description(void)

@@ -1023,6 +1023,32 @@ static void test_mig_unknown(void)
         ASSERT_EQ(available(&f, "nvidia-1414"), 1);
 }
 
+/* What is so already is no change, whatever would stand in its way. */
+static void test_mode_is_set_already(void)
+{
+        _cleanup_fixture_ Fixture f = with_h200(true), g = with_l40s(true);
+
+        fake_nvidia_add_nvml(f.gpu);
+        ASSERT_OK(configure(&f, "mig", "no"));
+        ASSERT_OK(set_vfs(&f, 0));
+        ASSERT_OK(configure(&f, "mig", "yes"));
+        ASSERT_OK(set_vfs(&f, 16));
+        ASSERT_OK(configure(&f, "mig", "yes"));
+        ASSERT_ERROR(configure(&f, "mig", "no"), EBUSY);
+        f.gpu->mig_pending = false; /* it would end with the next reset, which is not as it was asked for */
+        ASSERT_ERROR(configure(&f, "mig", "yes"), EBUSY);
+
+        fake_nvidia_add_nvml(g.gpu);
+        ASSERT_OK(configure(&g, "heterogeneous", "yes"));
+        ASSERT_OK(create(&g, UUID_A, "nvidia-1150"));
+        ASSERT_OK(configure(&g, "heterogeneous", "yes"));
+        ASSERT_ERROR(configure(&g, "heterogeneous", "no"), EBUSY);
+        g_autofree char *writes = fake_writes(g.k);
+        const char *set = strstr(writes, "run nvml set-");
+        ASSERT_NOT_NULL(set);
+        ASSERT_NULL(strstr(set + 1, "run nvml set-"));
+}
+
 static void test_mig_needs_reset(void)
 {
         _cleanup_fixture_ Fixture f = with_h200(false);
@@ -1196,6 +1222,7 @@ int main(int argc, char **argv)
         TEST(test_heterogeneous_order);
         TEST(test_mig);
         TEST(test_mig_unknown);
+        TEST(test_mode_is_set_already);
         TEST(test_mig_needs_reset);
         TEST(test_mode_errno);
         TEST(test_mode_lies);

@@ -628,10 +628,39 @@ static void test_attribute_names(void)
         ASSERT_TRUE(same);
 }
 
+/* A line, and nothing that a terminal would act on. */
+static void test_attribute_values(void)
+{
+        static const char *const good[] = { "1", "frame_rate_limiter=0,disable_vnc=1", "a b",
+                                            "gr\xc3\xb6\xc3\x9f"
+                                            "e" };
+        static const char *const bad[] = { "",
+                                           "a\nb",
+                                           "a\n",
+                                           "\t",
+                                           "a\x1b[2J",
+                                           "\x7f",
+                                           "\xc2\x9b"
+                                           "2J",
+                                           "\xff",
+                                           "\r" };
+        g_autofree char *page = g_strnfill(VGPU_IO_ATTR_MAX, 'x'),
+                        *more = g_strnfill(VGPU_IO_ATTR_MAX + 1, 'x');
+
+        for (size_t i = 0; i < G_N_ELEMENTS(good); i++)
+                ASSERT_TRUE(vgpu_attribute_value_is_valid(good[i]));
+        for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+                ASSERT_FALSE(vgpu_attribute_value_is_valid(bad[i]));
+        ASSERT_FALSE(vgpu_attribute_value_is_valid(NULL));
+        ASSERT_TRUE(vgpu_attribute_value_is_valid(page));
+        ASSERT_FALSE(vgpu_attribute_value_is_valid(more));
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_cards);
         TEST(test_attribute_names);
+        TEST(test_attribute_values);
         return tests_end();
 }
