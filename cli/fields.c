@@ -33,7 +33,7 @@ static const Field gpu_fields[] = {
         GPU("BootDisplay", boot_display, "b", 0),
         GPU("TotalVfs", total_vfs, "u", 0),
         GPU("EnabledVfs", enabled_vfs, "u", 0),
-        GPU("Vfs", vfs, "a(uso)", 0),
+        GPU("Vfs", vfs, "a(usoss)", 0),
         GPU("Parents", parents, "as", 0),
         GPU("Types", types, "a{sa{sv}}", 0),
         GPU("Modes", modes, "a{sa{sv}}", IS_MODES),

@@ -39,6 +39,8 @@ static void json_vfs(Json *j, const char *key, const GPtrArray *vfs)
                 json_u64(j, "index", vf->index);
                 json_string(j, "name", vf->name);
                 json_string(j, "instance", uuid);
+                json_string(j, "driver", *vf->driver ? vf->driver : NULL);
+                json_string(j, "driver_override", *vf->override ? vf->override : NULL);
                 json_object_end(j);
         }
         json_array_end(j);
@@ -145,7 +147,7 @@ static void json_field(Json *j, const Field *f, const void *object)
                 json_strings(j, f->key, *AT_CONST(char **, object, f));
         } else if (f->flags & IS_MODES) {
                 json_modes(j, f->key, *AT_CONST(GPtrArray *, object, f));
-        } else if (strcmp(f->signature, "a(uso)") == 0) {
+        } else if (strcmp(f->signature, "a(usoss)") == 0) {
                 json_vfs(j, f->key, *AT_CONST(GPtrArray *, object, f));
         } else if (strcmp(f->signature, "a{ss}") == 0) {
                 json_pairs(j, f->key, *AT_CONST(GPtrArray *, object, f), "value");

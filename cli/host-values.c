@@ -283,6 +283,8 @@ static void vf_free(void *p)
 
         g_free(vf->name);
         g_free(vf->instance);
+        g_free(vf->driver);
+        g_free(vf->override);
         g_free(vf);
 }
 
@@ -295,14 +297,19 @@ static int read_vf(sd_bus_message *m, void **ret)
         r = sd_bus_message_read_basic(m, 'u', &vf->index);
         if (r >= 0)
                 r = read_string(m, 's', &vf->name);
-        return r < 0 ? r : read_string(m, 'o', &vf->instance);
+        if (r >= 0)
+                r = read_string(m, 'o', &vf->instance);
+        if (r >= 0)
+                r = read_string(m, 's', &vf->driver);
+        return r < 0 ? r : read_string(m, 's', &vf->override);
 }
 
 static bool vf_equal(const void *a, const void *b)
 {
         const VfInfo *x = a, *y = b;
 
-        return x->index == y->index && strcmp(x->name, y->name) == 0 && strcmp(x->instance, y->instance) == 0;
+        return x->index == y->index && strcmp(x->name, y->name) == 0 && strcmp(x->instance, y->instance) == 0 &&
+               strcmp(x->driver, y->driver) == 0 && strcmp(x->override, y->override) == 0;
 }
 
 static void pair_free(void *p)
@@ -343,7 +350,7 @@ struct RowKind {
 static const RowKind row_kinds[] = {
         { "a{sa{sv}}", 0, read_type, type_equal, type_info_free },
         { "a{sa{sv}}", IS_MODES, read_mode, mode_equal, mode_free },
-        { "a(uso)", 0, read_vf, vf_equal, vf_free },
+        { "a(usoss)", 0, read_vf, vf_equal, vf_free },
         { "a(ss)", 0, read_pair, pair_equal, pair_free },
         { "a{ss}", 0, read_pair, pair_equal, pair_free },
 };

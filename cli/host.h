@@ -29,6 +29,8 @@ typedef struct VfInfo {
         uint32_t index;
         char *name;
         char *instance; /* path, "/" for none */
+        char *driver;   /* "" for none, or not known */
+        char *override; /* driver_override; "" likewise */
 } VfInfo;
 
 typedef struct TypeInfo {

@@ -169,15 +169,25 @@ static char *types_text(const GpuInfo *g, GHashTable *before)
 /* Lists as a person wants to know them. */
 static char *gpu_value_text(const GpuInfo *g, const char *key, GHashTable *types_before)
 {
-        unsigned n_taken = 0;
+        unsigned n_taken = 0, n_host = 0;
         GString *s;
 
         if (strcmp(key, "types") == 0)
                 return types_text(g, types_before);
         if (strcmp(key, "vfs") == 0) {
-                for (unsigned i = 0; i < g->vfs->len; i++)
-                        n_taken += strcmp(((const VfInfo *)g->vfs->pdata[i])->instance, "/") != 0;
-                return g_strdup_printf("%u, %u of them with an instance", g->vfs->len, n_taken);
+                for (unsigned i = 0; i < g->vfs->len; i++) {
+                        const VfInfo *vf = g->vfs->pdata[i];
+
+                        if (strcmp(vf->instance, "/") != 0)
+                                n_taken++;
+                        else if (*vf->driver || *vf->override)
+                                n_host++;
+                }
+                s = g_string_new(NULL);
+                g_string_printf(s, "%u, %u of them with an instance", g->vfs->len, n_taken);
+                if (n_host > 0)
+                        g_string_append_printf(s, ", %u with another driver or reserved", n_host);
+                return g_string_free(s, false);
         }
         if (strcmp(key, "modes") != 0)
                 return object_value_text(OBJECT_GPU, g, key);

@@ -168,15 +168,47 @@ static void show_type(const GpuInfo *g, const TypeInfo *t)
         }
 }
 
+/* Who has it, and for whom it is kept where that is not the same. NULL: nobody, or not known. */
+static char *vf_driver_text(const VfInfo *vf)
+{
+        if (!*vf->override || (strcmp(vf->override, vf->driver) == 0 && strcmp(vf->instance, "/") != 0))
+                return *vf->driver ? g_strdup(vf->driver) : NULL;
+        if (!*vf->driver)
+                return g_strdup_printf("reserved for %s", vf->override);
+        if (strcmp(vf->override, vf->driver) == 0)
+                return g_strdup_printf("%s (reserved)", vf->driver);
+        return g_strdup_printf("%s (reserved for %s)", vf->driver, vf->override);
+}
+
+/* Not all back ends look at the drivers of virtual functions. */
+static bool vf_drivers_are_known(const GpuInfo *g)
+{
+        for (unsigned i = 0; i < g->vfs->len; i++) {
+                const VfInfo *vf = g->vfs->pdata[i];
+
+                if (*vf->driver || *vf->override)
+                        return true;
+        }
+        return false;
+}
+
 static void show_vfs(const Arguments *a, const Host *h, const GpuInfo *g)
 {
-        static const Column columns[] = {
+        static const Column with_driver[] = {
+                { "VF", COLUMN_RIGHT },
+                { "DEVICE", 0 },
+                { "DRIVER", 0 },
+                { "INSTANCE", COLUMN_SHRINK },
+                { "TYPE", COLUMN_SHRINK },
+        }, without[] = {
                 { "VF", COLUMN_RIGHT },
                 { "DEVICE", 0 },
                 { "INSTANCE", COLUMN_SHRINK },
                 { "TYPE", COLUMN_SHRINK },
         };
-        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns));
+        bool drivers = vf_drivers_are_known(g);
+        _cleanup_table_ Table *t = drivers ? table_new(with_driver, G_N_ELEMENTS(with_driver))
+                                           : table_new(without, G_N_ELEMENTS(without));
 
         for (unsigned i = 0; i < g->vfs->len; i++) {
                 const VfInfo *vf = g->vfs->pdata[i];
@@ -184,6 +216,8 @@ static void show_vfs(const Arguments *a, const Host *h, const GpuInfo *g)
 
                 table_take(t, number_text(vf->index), TONE_PLAIN);
                 table_add(t, vf->name, TONE_PLAIN);
+                if (drivers)
+                        table_take(t, vf_driver_text(vf), TONE_PLAIN);
                 table_take(t, uuid_from_path(vf->instance), TONE_PLAIN);
                 table_add(t, on_it ? on_it->type : NULL, TONE_PLAIN);
         }

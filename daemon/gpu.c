@@ -520,6 +520,8 @@ void gpu_apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
                 changes |= GPU_CHANGED_TYPES;
         if (!modes_equal(old, snapshot))
                 changes |= GPU_CHANGED_MODES;
+        if (old ? !gpu_snapshot_bindings_equal(old, snapshot) : snapshot->bindings->len > 0)
+                changes |= GPU_CHANGED_VFS;
         gpu->snapshot = gpu_snapshot_ref(snapshot);
         gpu_settle_interrupted(gpu, snapshot, !old);
 

@@ -21,6 +21,7 @@ typedef enum GpuChange {
         GPU_CHANGED_BACK_END = 1 << 4,
         GPU_CHANGED_SCANNED = 1 << 5, /* the time of the last scan only */
         GPU_CHANGED_MODES = 1 << 6,
+        GPU_CHANGED_VFS = 1 << 7, /* who has them */
 } GpuChange;
 
 typedef enum InstanceChange {

@@ -102,6 +102,20 @@ static GHashTable *occupancy(const Gpu *gpu)
         return table;
 }
 
+static int append_vf(sd_bus_message *reply, const VgpuVf *vf, const Instance *instance, const VgpuVfBinding *b)
+{
+        g_autofree char *on_it = instance ? bus_path_instance(instance->desc->uuid) : NULL;
+        int r = sd_bus_message_open_container(reply, 'r', "usoss");
+
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "uso", vf->index, vf->name, on_it ? on_it : "/");
+        if (r >= 0)
+                r = bus_append_text(reply, b ? b->driver : NULL);
+        if (r >= 0)
+                r = bus_append_text(reply, b ? b->override : NULL);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int property_get_vfs(sd_bus *bus, const char *path, const char *interface, const char *property,
                             sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
@@ -110,13 +124,14 @@ static int property_get_vfs(sd_bus *bus, const char *path, const char *interface
         g_autoptr(GHashTable) instances = occupancy(gpu);
         int r;
 
-        r = sd_bus_message_open_container(reply, 'a', "(uso)");
+        r = sd_bus_message_open_container(reply, 'a', "(usoss)");
         for (guint i = 0; r >= 0 && vfs && i < vfs->len; i++) {
                 const VgpuVf *vf = vfs->pdata[i];
                 const Instance *instance = g_hash_table_lookup(instances, vf);
-                g_autofree char *on_it = instance ? bus_path_instance(instance->desc->uuid) : NULL;
+                const VgpuVfBinding *b =
+                                gpu->snapshot ? gpu_snapshot_find_binding(gpu->snapshot, vf->name) : NULL;
 
-                r = sd_bus_message_append(reply, "(uso)", vf->index, vf->name, on_it ? on_it : "/");
+                r = append_vf(reply, vf, instance, b);
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
@@ -399,7 +414,7 @@ static const struct {
         { GPU_CHANGED_JOB, "Job" },
         { GPU_CHANGED_JOB, "QueuedJobs" },
         { GPU_CHANGED_MODES, "Modes" },
-        { GPU_CHANGED_FACTS | BUS_GPU_CHANGED_OCCUPANCY, "Vfs" },
+        { GPU_CHANGED_FACTS | GPU_CHANGED_VFS | BUS_GPU_CHANGED_OCCUPANCY, "Vfs" },
         /* GPU_CHANGED_SCANNED: ScannedUsec is not announced, it would wake up everybody after each event */
 };
 
@@ -440,7 +455,7 @@ const sd_bus_vtable bus_gpu_vtable[] = {
         BUS_PROPERTY_CONST("BootDisplay", "b", property_get_boot_display),
         BUS_PROPERTY_CHANGES("TotalVfs", "u", property_get_total_vfs),
         BUS_PROPERTY_CHANGES("EnabledVfs", "u", property_get_enabled_vfs),
-        BUS_PROPERTY_CHANGES("Vfs", "a(uso)", property_get_vfs),
+        BUS_PROPERTY_CHANGES("Vfs", "a(usoss)", property_get_vfs),
         BUS_PROPERTY_CHANGES("Parents", "as", property_get_parents),
         BUS_PROPERTY_CHANGES("Types", "a{sa{sv}}", property_get_types),
         BUS_PROPERTY_CHANGES("Modes", "a{sa{sv}}", property_get_modes),

@@ -111,6 +111,7 @@ static int scan_vf(VgpuTarget *t, const VgpuVf *vf, GpuSnapshot *s, VfCount *cou
 
         if (r < 0)
                 return r;
+        gpu_snapshot_add_binding(s, vf->name, state.driver, state.override);
         if (vf_state_is_handed_out(&state)) {
                 r = read_instance(t, vf, &state, &d);
                 if (r < 0)

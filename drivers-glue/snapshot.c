@@ -25,6 +25,16 @@ static void free_mode(gpointer m)
         vgpu_mode_free(m);
 }
 
+static void free_binding(gpointer p)
+{
+        VgpuVfBinding *b = p;
+
+        g_free(b->name);
+        g_free(b->driver);
+        g_free(b->override);
+        g_free(b);
+}
+
 static void free_option(gpointer o)
 {
         vgpu_type_option_free(o);
@@ -43,6 +53,7 @@ GpuSnapshot *gpu_snapshot_new(void)
         s->types = g_ptr_array_new_with_free_func(free_type);
         s->instances = g_ptr_array_new_with_free_func(free_instance);
         s->modes = g_ptr_array_new_with_free_func(free_mode);
+        s->bindings = g_ptr_array_new_with_free_func(free_binding);
         s->taken_usec = (uint64_t)g_get_real_time();
         s->began_usec = (uint64_t)g_get_monotonic_time();
         return s;
@@ -64,6 +75,7 @@ GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *snapshot)
         g_ptr_array_unref(s->types);
         g_ptr_array_unref(s->instances);
         g_ptr_array_unref(s->modes);
+        g_ptr_array_unref(s->bindings);
         g_free(s->unprepared);
         g_free(s);
         return NULL;
@@ -326,6 +338,50 @@ const InstanceDesc *gpu_snapshot_find_instance(const GpuSnapshot *s, const char 
         return NULL;
 }
 
+void gpu_snapshot_add_binding(GpuSnapshot *s, const char *name, const char *driver, const char *override)
+{
+        VgpuVfBinding *b = g_new(VgpuVfBinding, 1);
+
+        *b = (VgpuVfBinding){ g_strdup(name), g_strdup(driver), g_strdup(override) };
+        g_ptr_array_add(s->bindings, b);
+}
+
+const VgpuVfBinding *gpu_snapshot_find_binding(const GpuSnapshot *s, const char *name)
+{
+        for (guint i = 0; i < s->bindings->len; i++) {
+                const VgpuVfBinding *b = s->bindings->pdata[i];
+                if (strcmp(b->name, name) == 0)
+                        return b;
+        }
+        return NULL;
+}
+
+bool gpu_snapshot_bindings_equal(const GpuSnapshot *a, const GpuSnapshot *b)
+{
+        if (a->bindings->len != b->bindings->len)
+                return false;
+        for (guint i = 0; i < a->bindings->len; i++) {
+                const VgpuVfBinding *x = a->bindings->pdata[i], *y = b->bindings->pdata[i];
+                if (strcmp(x->name, y->name) != 0 || g_strcmp0(x->driver, y->driver) != 0 ||
+                    g_strcmp0(x->override, y->override) != 0)
+                        return false;
+        }
+        return true;
+}
+
+/* The function that has been handed out or returned since. What it has been returned to is not known yet. */
+static void bind_instance(GpuSnapshot *s, const InstanceDesc *d, bool made)
+{
+        VgpuVfBinding *b = d->slot ? (VgpuVfBinding *)gpu_snapshot_find_binding(s, d->slot) : NULL;
+
+        if (!b)
+                return;
+        g_free(b->driver);
+        g_free(b->override);
+        b->driver = made ? g_strdup(d->driver) : NULL;
+        b->override = made ? g_strdup(d->driver) : NULL;
+}
+
 GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *base, const GPtrArray *made, const char *removed)
 {
         GpuSnapshot *s = gpu_snapshot_new();
@@ -340,15 +396,23 @@ GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *base, const GPtrArray *made, 
         }
         for (guint i = 0; i < base->types->len; i++)
                 g_ptr_array_add(s->types, vgpu_type_copy(base->types->pdata[i]));
+        for (guint i = 0; i < base->bindings->len; i++) {
+                const VgpuVfBinding *b = base->bindings->pdata[i];
+                gpu_snapshot_add_binding(s, b->name, b->driver, b->override);
+        }
         for (guint i = 0; i < base->instances->len; i++) {
                 const InstanceDesc *d = base->instances->pdata[i];
-                if (g_strcmp0(d->uuid, removed) != 0)
+                if (g_strcmp0(d->uuid, removed) == 0)
+                        bind_instance(s, d, false);
+                else
                         g_ptr_array_add(s->instances, instance_desc_copy(d));
         }
         for (guint i = 0; made && i < made->len; i++) {
                 const InstanceDesc *d = made->pdata[i];
-                if (!gpu_snapshot_find_instance(base, d->uuid))
-                        g_ptr_array_add(s->instances, instance_desc_copy(d));
+                if (gpu_snapshot_find_instance(base, d->uuid))
+                        continue;
+                bind_instance(s, d, true);
+                g_ptr_array_add(s->instances, instance_desc_copy(d));
         }
         gpu_snapshot_seal(s);
         return s;

@@ -74,6 +74,13 @@ typedef struct VgpuMode {
 VgpuMode *vgpu_mode_new(const char *name, const char *value, const char *const *choices, const char *help);
 VgpuMode *vgpu_mode_free(VgpuMode *m);
 
+/* Who has a virtual function, where the back end looks at that. */
+typedef struct VgpuVfBinding {
+        char *name;     /* sysfs name */
+        char *driver;   /* NULL: none */
+        char *override; /* driver_override; NULL: none */
+} VgpuVfBinding;
+
 /* An instance as the kernel shows it. */
 typedef struct InstanceDesc {
         char uuid[UUID_STRLEN + 1]; /* lower case. Empty in the result of scan() where the kernel has none: then
@@ -101,6 +108,7 @@ typedef struct GpuSnapshot {
                            */
         GPtrArray *instances; /* InstanceDesc, owned, sorted by UUID */
         GPtrArray *modes;     /* VgpuMode, owned, sorted by name */
+        GPtrArray *bindings;  /* VgpuVfBinding, owned, in the order of the facts */
         char *unprepared;     /* why it can make nothing now and what to do, in words; NULL: it is prepared */
         uint64_t taken_usec;  /* CLOCK_REALTIME */
         uint64_t began_usec;  /* the same in CLOCK_MONOTONIC */
@@ -115,6 +123,11 @@ GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *s);
 GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *s, const GPtrArray *made, const char *removed);
 /* Sort the arrays; called by the back end when it has filled them, and by the model when it has given UUIDs. */
 void gpu_snapshot_seal(GpuSnapshot *s);
+
+void gpu_snapshot_add_binding(GpuSnapshot *s, const char *name, const char *driver, const char *override);
+/* NULL: not known. */
+const VgpuVfBinding *gpu_snapshot_find_binding(const GpuSnapshot *s, const char *name);
+bool gpu_snapshot_bindings_equal(const GpuSnapshot *a, const GpuSnapshot *b);
 
 VgpuType *vgpu_type_new(const char *id);
 VgpuType *vgpu_type_copy(const VgpuType *t);

@@ -83,6 +83,7 @@ static int scan_vf(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, GpuSnap
         r = vf_state_read(t->io, vf->path, &state);
         if (r < 0)
                 return r;
+        gpu_snapshot_add_binding(s, vf->name, state.driver, state.override);
         if (vf_state_is_handed_out(&state)) {
                 r = read_instance(t, p, vf, &state, &d);
                 if (r < 0)

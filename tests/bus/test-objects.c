@@ -58,7 +58,7 @@ static void test_gpu_properties(void)
                   "{\"Key\", <s \"-/-/-/3/Virtual XGA\">}, {\"Product\", <s \"A2\">}, {\"Class\", <s \"Q\">}, "
                   "{\"EarlierName\", <s \"Virtual VGA\">}, {\"Mig\", <b true>}, "
                   "{\"Options\", <a(ss) [(\"quota\", \"bytes\")]>}]}]" },
-                { "Vfs", "a(uso) []" },
+                { "Vfs", "a(usoss) []" },
                 { "Modes", "a{sa{sv}} []" },
                 { "Job", "o \"/\"" },
                 { "QueuedJobs", "u 0" },
@@ -289,12 +289,14 @@ static void test_vfs(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
         const char *expected[][2] = {
-                { "Vfs", "a(uso) [(0, \"0000:08:00.4\", \"" PATH_A "\"), (5, \"0000:09:01.1\", \"/\")]" },
+                { "Vfs", "a(usoss) [(0, \"0000:08:00.4\", \"" PATH_A
+                         "\", \"vfio-pci\", \"vfio-pci\"), (5, \"0000:09:01.1\", \"/\", \"\", \"pci-stub\")]" },
                 { "Parents", "as [\"0000:08:00.4\", \"0000:09:01.1\"]" },
                 { NULL, NULL },
         };
         const char *both[][2] = {
-                { "Vfs", "a(uso) [(0, \"0000:08:00.4\", \"/\"), (5, \"0000:09:01.1\", \"" PATH_A "\")]" },
+                { "Vfs", "a(usoss) [(0, \"0000:08:00.4\", \"/\", \"\", \"\"), (5, \"0000:09:01.1\", \"" PATH_A
+                         "\", \"\", \"\")]" },
                 { NULL, NULL },
         };
         const char *slot[][2] = {
@@ -307,8 +309,11 @@ static void test_vfs(void)
         put_on(f->a, "0000:08:00.4", "mdpy"); /* it is the function */
         f->a->desc->attributes = g_ptr_array_new_with_free_func(attribute_destroy);
         g_ptr_array_add(f->a->desc->attributes, vgpu_attribute_new("vram_quota", "1073741824"));
+        gpu_snapshot_add_binding(f->gpu->snapshot, "0000:08:00.4", "vfio-pci", "vfio-pci");
+        gpu_snapshot_add_binding(f->gpu->snapshot, "0000:09:01.1", NULL, "pci-stub");
         assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, expected);
         assert_properties(f, PATH_A, VGPUD_INTERFACE_INSTANCE, slot);
+        g_ptr_array_set_size(f->gpu->snapshot->bindings, 0);
         put_on(f->b, NULL, "0000:09:01.1"); /* on the function, and so is the other one */
         put_on(f->a, NULL, "0000:09:01.1");
         assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, both);
@@ -500,8 +505,8 @@ static void assert_same_words(const char *a, const char *b)
                         g_error("%s: in '%s', not in '%s'", x[i], a, b);
 }
 
-/* All bits together announce every property that says it is announced, and nothing else; no property belongs to
- * two bits. */
+/* All bits together (but GPU_CHANGED_VFS, see test_occupancy()) announce every property that says it is
+ * announced, and nothing else; no property belongs to two bits. */
 static void test_every_property_is_announced(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -592,6 +597,10 @@ static void test_occupancy(void)
         change_instance(f, INSTANCE_CHANGED_DESC);
         fixture_settle(f);
         g_assert_nonnull(strstr(f->log->str, "~" PATH_GPU ".Vfs "));
+        g_string_truncate(f->log, 0);
+        change_gpu(f, GPU_CHANGED_VFS);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".Vfs ");
 
         g_string_truncate(f->log, 0);
         model_remove_instance(f->a);

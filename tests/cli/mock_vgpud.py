@@ -76,10 +76,10 @@ def make_mode(value, choices=None, text=None):
     return dbus.Dictionary(m, signature="sv")
 
 
-def make_vfs(names, taken=None):
-    """Virtual functions; `taken`: name -> path of the instance."""
-    return dbus.Array([(dbus.UInt32(i), name, dbus.ObjectPath((taken or {}).get(name, "/"))) for i, name in enumerate(names)],
-                      signature="(uso)")
+def make_vfs(names, taken=None, bound=None):
+    """Virtual functions; `taken`: name -> path of the instance; `bound`: name -> driver and driver_override."""
+    return dbus.Array([(dbus.UInt32(i), name, dbus.ObjectPath((taken or {}).get(name, "/")), *(bound or {}).get(name, ("", "")))
+                       for i, name in enumerate(names)], signature="(usoss)")
 
 
 def make_gpu(name, types, **more):
@@ -201,8 +201,9 @@ def xe_world(prepared):
     if not prepared:
         gpu.update(State="unprepared", Reason=reason)
         return objects
-    names = [XE_VF, "0000:03:00.2", "0000:03:00.3"]
-    gpu.update(EnabledVfs=dbus.UInt32(3), Vfs=make_vfs(names, {XE_VF: instance_path(HANDED_OUT)}),
+    names = [XE_VF, "0000:03:00.2", "0000:03:00.3", "0000:03:00.4", "0000:03:00.5"]
+    bound = {XE_VF: ("xe-vfio-pci", "xe-vfio-pci"), names[2]: ("", "pci-stub"), names[3]: ("xe", ""), names[4]: ("xe", "xe")}
+    gpu.update(EnabledVfs=dbus.UInt32(5), Vfs=make_vfs(names, {XE_VF: instance_path(HANDED_OUT)}, bound),
                Parents=dbus.Array(names, signature="s"))
     device = f"/sys/devices/pci0000:00/{XE_VF}"
     objects[instance_path(HANDED_OUT)] = {INSTANCE: make_instance(

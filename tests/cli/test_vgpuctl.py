@@ -173,8 +173,10 @@ class Tables(Case):
         self.golden("types-why-sriov.txt", self.good("types", XE, "--why"))
         self.golden("show-instance-sriov.txt", self.good("show", HANDED_OUT))
         gpu, instance = self.data("show", XE)["gpu"], self.data("show", HANDED_OUT)["instance"]
-        self.assertEqual(gpu["vfs"][:2], [{"index": 0, "name": XE_VF, "instance": HANDED_OUT},
-                                          {"index": 1, "name": "0000:03:00.2", "instance": None}])
+        self.assertEqual(gpu["vfs"][:3], [
+            {"index": 0, "name": XE_VF, "instance": HANDED_OUT, "driver": "xe-vfio-pci", "driver_override": "xe-vfio-pci"},
+            {"index": 1, "name": "0000:03:00.2", "instance": None, "driver": None, "driver_override": None},
+            {"index": 2, "name": "0000:03:00.3", "instance": None, "driver": None, "driver_override": "pci-stub"}])
         self.assertEqual(instance["slot"], XE_VF)
         self.assertEqual(sorted(a["name"] for a in instance["attributes"]), ["exec_quantum_ms", "vram_quota"])
 

@@ -623,7 +623,7 @@ class Functions(host.HostTest):
     def enabled_by_hand(self, model, gpu, count):
         h = self.host(model)
         h.sim.run(["sh", "-c", f"echo {count} >/sys/bus/pci/devices/{gpu}/sriov_numvfs"], check=True)
-        bus.wait(lambda: h.bus.gpu(gpu).get("EnabledVfs") == count, "vgpud has seen the virtual functions")
+        bus.wait(lambda: h.bus.gpu(gpu).get("Types")["vf"]["Available"] == count, "vgpud has seen the virtual functions")
         return h
 
     def shell(self, h, command):
@@ -632,16 +632,37 @@ class Functions(host.HostTest):
     def test_driver_refuses_it(self):
         """The host's driver does not take a function again: it is free, and that is said."""
         h = self.enabled_by_hand("xe", XE, 2)
-        before = h.bus.gpu(XE).get("Types")["vf"]["Available"]
         h.bus.create(XE, "vf", uuid=uuid(1), parent="0000:03:00.1")
         h.sim.fault("probe:0000:03:00.1:errno=EIO")
         self.assert_error("Failed", h.bus.manager.start("Destroy", uuid(1), wait=True), "the instance has gone",
                           "driver: none, driver_override: none", "cannot be bound to driver xe")
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
         self.assertEqual(self.shell(h, "cat /sys/bus/pci/devices/0000:03:00.1/driver_override"), "(null)")
-        self.assertEqual(h.bus.gpu(XE).get("Types")["vf"]["Available"], before)
+        self.assertEqual(h.bus.gpu(XE).get("Types")["vf"]["Available"], 2)
         h.sim.ctl("fault", "clear")
         h.bus.create(XE, "vf", uuid=uuid(1), parent="0000:03:00.1")
+
+    def test_who_has_them(self):
+        h = self.enabled_by_hand("xe", XE, 3)
+
+        def vfs():
+            return [(instance, driver, override) for _, _, instance, driver, override in h.bus.gpu(XE).get("Vfs")]
+
+        self.assertEqual(vfs(), [("/", "xe", "")] * 3)
+        h.bus.create(XE, "vf", uuid=uuid(1), parent="0000:03:00.1")
+        (on_it, *bound), *others = vfs()
+        self.assertEqual((on_it.rpartition("/")[2].replace("_", "")[:8], bound, others),
+                         (uuid(1)[:8], ["xe-vfio-pci", "xe-vfio-pci"], [("/", "xe", "")] * 2))
+        # Somebody else takes one away.
+        self.shell(h, "cd /sys/bus/pci/devices/0000:03:00.2; echo pci-stub >driver_override; "
+                      "echo 0000:03:00.2 >driver/unbind; echo 0000:03:00.2 >/sys/bus/pci/drivers_probe")
+        bus.wait(lambda: vfs()[1] == ("/", "pci-stub", "pci-stub"), "vgpud has seen who has it")
+        shown = h.vgpuctl("show", XE).out
+        self.assertRegex(shown, r"0000:03:00\.1 +xe-vfio-pci +0")
+        self.assertRegex(shown, r"0000:03:00\.2 +pci-stub \(reserved\) +- ")
+        self.assertRegex(shown, r"0000:03:00\.3 +xe +- ")
+        h.bus.destroy(uuid(1))
+        self.assertEqual(vfs()[0], ("/", "xe", ""))
 
     def test_one_is_bad(self):
         """One that does not work does not stand for all."""

@@ -198,6 +198,35 @@ static void test_references(void)
         ASSERT_NULL(gpu_snapshot_unref(NULL));
 }
 
+/* Who has the virtual functions; what is made since is bound, and what is removed is not known. */
+static void test_bindings(void)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *a = gpu_snapshot_new(), *b = NULL, *c = NULL;
+        g_autoptr(GPtrArray) made = g_ptr_array_new();
+        _cleanup_(instance_desc_freep) InstanceDesc *d =
+                        instance_desc_new("11111111-0000-4000-8000-000000000001");
+
+        gpu_snapshot_add_binding(a, "0000:03:00.1", "xe", NULL);
+        gpu_snapshot_add_binding(a, "0000:03:00.2", NULL, "pci-stub");
+        gpu_snapshot_seal(a);
+        d->slot = g_strdup("0000:03:00.1");
+        d->driver = g_strdup("vfio-pci");
+        g_ptr_array_add(made, d);
+        b = gpu_snapshot_amend(a, made, NULL);
+        ASSERT_FALSE(gpu_snapshot_bindings_equal(a, b));
+        ASSERT_STREQ(gpu_snapshot_find_binding(b, "0000:03:00.1")->driver, "vfio-pci");
+        ASSERT_STREQ(gpu_snapshot_find_binding(b, "0000:03:00.1")->override, "vfio-pci");
+        ASSERT_NULL(gpu_snapshot_find_binding(b, "0000:03:00.2")->driver);
+        ASSERT_STREQ(gpu_snapshot_find_binding(b, "0000:03:00.2")->override, "pci-stub");
+        ASSERT_NULL(gpu_snapshot_find_binding(b, "0000:03:00.3"));
+        c = gpu_snapshot_amend(b, NULL, d->uuid);
+        ASSERT_NULL(gpu_snapshot_find_binding(c, "0000:03:00.1")->driver);
+        ASSERT_NULL(gpu_snapshot_find_binding(c, "0000:03:00.1")->override);
+        ASSERT_TRUE(gpu_snapshot_bindings_equal(b, b));
+        gpu_snapshot_add_binding(c, "0000:03:00.3", NULL, NULL);
+        ASSERT_FALSE(gpu_snapshot_bindings_equal(b, c));
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -209,5 +238,6 @@ int main(int argc, char **argv)
         TEST(test_type_equal);
         TEST(test_desc);
         TEST(test_references);
+        TEST(test_bindings);
         return tests_end();
 }

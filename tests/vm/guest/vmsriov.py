@@ -352,7 +352,7 @@ class Managed(vmcase.VgpudCase):
         ]
         self.assertEqual((gpu["EnabledVfs"], gpu["TotalVfs"]), (count, self.total))
         self.assertEqual(
-            [(index, name) for index, name, _ in gpu["Vfs"]],
+            [(index, name) for index, name, *_ in gpu["Vfs"]],
             [(index, vf.address) for index, vf in enumerate(vfs)],
         )
         return vfs
@@ -368,7 +368,7 @@ class Managed(vmcase.VgpudCase):
         self.assertEqual(hand_over["group_node"], f"/dev/vfio/{vf.group()}")
         self.assertEqual(os.stat(hand_over["group_node"]).st_uid, 0)
         self.assertEqual(vmcase.Path(hand_over["sysfs_path"]).resolve(), vf.path.resolve())
-        self.assertIn((vf.address, item["Path"]), [(name, path) for _, name, path in self.gpu()["Vfs"]])
+        self.assertIn((vf.address, item["Path"]), [(name, path) for _, name, path, *_ in self.gpu()["Vfs"]])
         return vf
 
     def assertLetGo(self, vf, driver=None):  # pylint: disable=invalid-name
