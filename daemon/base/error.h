@@ -35,7 +35,8 @@
         X(GPU_GONE, "GpuGone", ENOLINK, 1, "the GPU or its driver went away meanwhile")                       \
         X(CANCELED, "Canceled", ECANCELED, 1, "the job was cancelled, or the daemon stopped before it began") \
         X(UNSUPPORTED, "NotSupported", EOPNOTSUPP, 7,                                                         \
-          "the GPU or its driver cannot do that, or vgpud.conf does not allow it there")                      \
+          "the GPU or its driver cannot do that, or not before the GPU is prepared, or vgpud.conf or the "    \
+          "request itself rules every GPU out")                                                               \
         X(INCONSISTENT, "Inconsistent", ENOTRECOVERABLE, 1,                                                   \
           "undoing a failed operation failed as well; state was read again")
 
