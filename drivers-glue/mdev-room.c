@@ -51,19 +51,21 @@ static void append_use(GString *text, const GpuSnapshot *s)
                                s->instances->len > 1 ? "s" : "");
         if (low > 0)
                 g_string_append_printf(text,
-                                       ", which together use %" PRIu64 " MB of aperture, %" PRIu64
+                                       ", which %s %" PRIu64 " MB of aperture, %" PRIu64
                                        " MB of other graphics memory and %" PRIu64 " fences",
-                                       to_mb(low), to_mb(high), fences);
+                                       s->instances->len > 1 ? "together use" : "uses", to_mb(low), to_mb(high),
+                                       fences);
 }
 
-/* Where the parents are not virtual functions, available_instances is the whole truth. */
+/* Where the parents are not virtual functions, available_instances is the whole truth, but for the reasons. It
+ * is less than there could be as soon as there is an instance. */
 static void say_why_not(GpuSnapshot *s)
 {
         for (guint i = 0; i < s->types->len; i++) {
                 VgpuType *t = s->types->pdata[i];
                 GString *text;
 
-                if (t->available > 0 || t->why_not)
+                if (t->why_not || (t->available > 0 && s->instances->len == 0))
                         continue;
                 text = g_string_new(NULL);
                 if (s->instances->len == 0)
@@ -101,11 +103,39 @@ static void share_among_vfs(VgpuTarget *t, GpuSnapshot *s)
         });
 }
 
+/* Only NVIDIA's driver says how many of a type fit on a GPU, and of what size they are: with that come the
+ * rules. */
+static bool has_sizes(const GpuSnapshot *s)
+{
+        for (guint i = 0; i < s->types->len; i++) {
+                const VgpuType *t = s->types->pdata[i];
+                if (t->max_instances == 0 || t->framebuffer_bytes == 0)
+                        return false;
+        }
+        return s->types->len > 0;
+}
+
+/* The numbers are the driver's; what it does not say is why. */
+static void share_by_size(GpuSnapshot *s)
+{
+        nvidia_capacity(&(NvidiaBudget){
+                        .types = s->types,
+                        .instances = s->instances,
+                        .n_vfs = NVIDIA_NO_VFS,
+                        .free_vfs = NVIDIA_NO_VFS,
+                        .heterogeneous = -1,
+                        .mig = -1,
+        });
+}
+
 void mdev_room_find(VgpuTarget *t, GpuSnapshot *s)
 {
         if (mdev_parents_are_vfs(t->facts))
                 share_among_vfs(t, s);
-        say_why_not(s);
+        else if (has_sizes(s))
+                share_by_size(s);
+        else
+                say_why_not(s);
 }
 
 /* 1, 0, or -1: not known. */

@@ -144,6 +144,11 @@ static char *say_vfs(const NvidiaBudget *b)
 
 static char *say_not_offered(const NvidiaBudget *b, const Use *u)
 {
+        if (b->n_vfs == NVIDIA_NO_VFS)
+                return g_strdup_printf(
+                                "the driver says that it has no room for %s; the kernel's log and that of "
+                                "nvidia-vgpu-mgr may say why",
+                                u->n_instances > 0 ? "one more" : "one, although there is none");
         if (u->n_instances == 0)
                 return g_strdup("the driver offers it on none of the virtual functions; the kernel's log and "
                                 "that of nvidia-vgpu-mgr may say why");
@@ -296,8 +301,12 @@ static void decide(const NvidiaBudget *b, const Use *u, VgpuType *t)
                 set(t, available, NULL);
         else if (available < MIN(b->free_vfs, n))
                 set(t, available,
-                    g_strdup_printf("the driver offers it on %" PRIu32 " of its virtual functions only",
-                                    available));
+                    b->n_vfs == NVIDIA_NO_VFS
+                                    ? g_strdup_printf("the driver says that it has room for %" PRIu32 " only",
+                                                      available)
+                                    : g_strdup_printf("the driver offers it on %" PRIu32
+                                                      " of its virtual functions only",
+                                                      available));
         else
                 set(t, available, b->free_vfs <= n ? say_vfs(b) : say_room(u, t));
 }

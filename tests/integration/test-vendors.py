@@ -369,6 +369,12 @@ class Nvidia(host.HostTest):
         self.assertEqual((gpu["BackEnd"], gpu["State"], gpu["TotalVfs"], gpu["Parents"]),
                          ("mdev", "ready", 16, [T4]))
         h.bus.create(T4, "T4-4Q")
+        types = {t["Name"]: (t["Available"], t.get("WhyNot", "")) for t in h.bus.gpu(T4).get("Types").values()}
+        self.assertEqual(types["GRID T4-4Q"], (3, "the GPU takes 4 vGPUs of 4096 MB, and has 1"))
+        self.assertEqual(types["GRID T4-8Q"][0], 0)
+        self.assertIn("committed to 4096 MB, not 8192 MB", types["GRID T4-8Q"][1])
+        message = self.assert_error("NoCapacity", h.bus.start_create(T4, "T4-8Q"), "committed to 4096 MB")
+        self.assertEqual(message.count("it has 1"), 1, message)
         self.assert_error("NotSupported", h.bus.gpu(T4).start("SetVfs", 16, wait=True), "made on the GPU itself")
         self.assertEqual((h.vgpuctl("enable-vfs", T4).status, h.vgpuctl("disable-vfs", T4).status), (7, 0))
         self.assertEqual((h.bus.gpu(T4).get("EnabledVfs"), len(h.bus.instances())), (0, 1))

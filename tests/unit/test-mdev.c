@@ -170,6 +170,11 @@ static void test_scan_gvt_g(void)
         ASSERT_STREQ(d->path, "devices/pci0000:00/0000:00:02.0/" UUID_A);
         ASSERT_STREQ(d->device_api, "vfio-pci");
         ASSERT_STREQ(d->driver, "intel_vgpu_mdev");
+        ASSERT_EQ(t->available, 1);
+        ASSERT_STREQ(t->why_not,
+                     "it has 2 instances, which together use 192 MB of aperture, 896 MB of other "
+                     "graphics memory and 8 fences; one more needs 128 MB of aperture, 512 MB of other "
+                     "graphics memory and 4 fences");
         ASSERT_EQ(d->iommu_group, 11);
         ASSERT_NULL(d->cdev);
         ASSERT_TRUE(instance_desc_equal(d, f.made));

@@ -225,6 +225,39 @@ static void test_mixed(void)
         ASSERT_EQ(q4->available, 9);
 }
 
+/* From before Ampere: the number is the driver's, the reasons are the rules'. */
+static void test_on_the_gpu(void)
+{
+        _cleanup_case_ Case c = case_new(NVIDIA_NO_VFS);
+        VgpuType *q4 = add(&c, "GRID T4-4Q", 4), *q8 = add(&c, "GRID T4-8Q", 2),
+                 *q1 = add(&c, "GRID T4-1Q", 16);
+
+        q4->max_instances = 4;
+        q8->max_instances = 2;
+        q1->max_instances = 16;
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q4->available, 4);
+        ASSERT_NULL(q4->why_not);
+        ASSERT_EQ(q1->available, 16);
+        ASSERT_NULL(q1->why_not);
+        q8->available = 0;
+        nvidia_capacity(&c.budget);
+        ASSERT_CONTAINS(q8->why_not, "no room for one, although there is none; the kernel's log");
+        q8->available = 1;
+        nvidia_capacity(&c.budget);
+        ASSERT_STREQ(q8->why_not, "the driver says that it has room for 1 only");
+
+        make(&c, "T4-4Q");
+        q4->available = 3;
+        q1->available = q8->available = 0;
+        nvidia_capacity(&c.budget);
+        ASSERT_EQ(q4->available, 3);
+        ASSERT_STREQ(q4->why_not, "the GPU takes 4 vGPUs of 4096 MB, and has 1");
+        ASSERT_CONTAINS(q8->why_not,
+                        "same framebuffer size, and this GPU is committed to 4096 MB, not 8192 MB");
+        ASSERT_CONTAINS(q1->why_not, "not 1024 MB");
+}
+
 static void test_slices(void)
 {
         _cleanup_case_ Case c = case_new(16);
@@ -342,6 +375,7 @@ int main(int argc, char **argv)
         TEST(test_functions);
         TEST(test_heterogeneous);
         TEST(test_mixed);
+        TEST(test_on_the_gpu);
         TEST(test_slices);
         TEST(test_gpu_instances);
         TEST(test_unprepared);
