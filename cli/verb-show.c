@@ -74,6 +74,12 @@ static char *link_text(const char *speed, uint32_t width)
         return g_strdup_printf("%s%sx%" G_GUINT32_FORMAT, speed, *speed ? ", " : "", width);
 }
 
+/* NVIDIA's GPUs from before Ampere advertise virtual functions, and have their mediated types on themselves. */
+static bool vfs_are_never_made(const GpuInfo *g)
+{
+        return g->enabled_vfs == 0 && g->parents && g_strv_contains((const char *const *)g->parents, g->name);
+}
+
 static void show_gpu_pci(const GpuInfo *g)
 {
         g_autofree char *most = link_text(g->link_speed_max, g->link_width_max);
@@ -95,8 +101,11 @@ static void show_gpu_pci(const GpuInfo *g)
         g_free(now);
         if (g->total_vfs > 0 || g->enabled_vfs > 0)
                 line("VFs",
-                     g_strdup_printf("%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT, g->enabled_vfs,
-                                     g->total_vfs),
+                     g_strdup_printf("%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT "%s", g->enabled_vfs,
+                                     g->total_vfs,
+                                     vfs_are_never_made(g)
+                                                     ? "; none is ever made, its vGPUs are on the GPU itself"
+                                                     : ""),
                      TONE_PLAIN);
 }
 

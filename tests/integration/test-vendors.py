@@ -378,6 +378,7 @@ class Nvidia(host.HostTest):
         self.assert_error("NotSupported", h.bus.gpu(T4).start("SetVfs", 16, wait=True), "made on the GPU itself")
         self.assertEqual((h.vgpuctl("enable-vfs", T4).status, h.vgpuctl("disable-vfs", T4).status), (7, 0))
         self.assertEqual((h.bus.gpu(T4).get("EnabledVfs"), len(h.bus.instances())), (0, 1))
+        self.assertIn("0 of 16; none is ever made", h.vgpuctl("show", T4).out)
 
 
 class Xengt(host.HostTest):
