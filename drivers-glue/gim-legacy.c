@@ -591,6 +591,14 @@ static int hand_out(Making *m, const Wish *w, InstanceDesc **ret, VgpudError *re
         return 0;
 }
 
+/* It would be refused when it is bound, but gim would have been asked by then. */
+static int refuse_use(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr)
+{
+        g_autoptr(GArray) kept = vfs_kept_new();
+
+        return s->driver ? vfs_refuse_use(t->io, vf, s->driver, kept, reterr) : 0;
+}
+
 static int gim_legacy_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
 {
         _cleanup_(making_done) Making m = { .t = t, .args = args };
@@ -602,6 +610,7 @@ static int gim_legacy_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc
         if ((r = read_wish(t, args, &w, reterr)) < 0 ||
             (r = guess_vf(t, args, &m.vf, &m.was.state, reterr)) < 0 ||
             (r = vf_refuse_shared_group(t, m.vf, reterr)) < 0 ||
+            (r = refuse_use(t, m.vf, &m.was.state, reterr)) < 0 ||
             (r = vf_find_vfio_driver(t, m.vf, &m.driver, reterr)) < 0 ||
             (w.size_mb > 0 && (r = refuse_smaller(t, &w, reterr)) < 0))
                 return r;

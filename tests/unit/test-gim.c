@@ -824,6 +824,34 @@ static void test_legacy_restores(void)
         ASSERT_NULL(fake_vf_override(f.pf, 0));
 }
 
+/* The host's driver does not take it again; what a program uses by that driver is left to it. */
+static void test_legacy_driver_of_host(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+        g_autofree char *render = g_strconcat(fake_vf_path(f.pf, 0), "/drm/renderD129", NULL);
+
+        ASSERT_OK(vgpu_io_write(f.io, GPU "/sriov_drivers_autoprobe", "1"));
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "accelvf", NULL, NULL));
+        ASSERT_OK(create(&f, UUID_A));
+        fake_pci_fail_probe(f.pci, "accelvf", EIO);
+        ASSERT_ERROR(destroy(&f, f.made), EIO);
+        ASSERT_CONTAINS(f.e.message, "the instance has gone");
+        ASSERT_CONTAINS(f.e.message, "driver: none, driver_override: none");
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+        fake_pci_fail_probe(f.pci, "accelvf", 0);
+
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "accelvf", NULL, NULL));
+        fake_add_directory(f.k, render);
+        fake_add_node(f.k, "dri/renderD129");
+        fake_hold_node(f.k, "dri/renderD129", 815, "ffmpeg");
+        g_autofree char *before = fake_writes(f.k);
+        ASSERT_ERROR(create(&f, UUID_A), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "process 815 (ffmpeg)");
+        g_autofree char *after = fake_writes(f.k);
+        ASSERT_STREQ(after, before);
+}
+
 static void test_legacy_destroy_in_use(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
@@ -967,6 +995,7 @@ int main(void)
         TEST(test_legacy_bind_fails);
         TEST(test_legacy_killed);
         TEST(test_legacy_restores);
+        TEST(test_legacy_driver_of_host);
         TEST(test_legacy_destroy_in_use);
         TEST(test_legacy_release_fails);
         TEST(test_legacy_destroy_bound_otherwise);
