@@ -143,16 +143,13 @@ void xengt_room_append(GString *text, const XengtRoom *room)
 
 char *xengt_room_explain(const XengtRoom *room, const XengtSize *size, uint32_t n_instances)
 {
-        GString *text;
+        GString *text = g_string_new(NULL);
 
-        if (xengt_room_count(room, size, n_instances) > 0)
-                return NULL;
-        text = g_string_new(NULL);
-        if (n_instances >= XENGT_INSTANCES_MAX)
+        if (n_instances + xengt_room_count(room, size, n_instances) >= XENGT_INSTANCES_MAX)
                 g_string_append_printf(text, "the driver keeps no more than %d vGPUs", XENGT_INSTANCES_MAX);
         else {
                 g_string_append_printf(text,
-                                       "it needs %" PRIu32 " MB of low graphics memory, %" PRIu32
+                                       "one takes %" PRIu32 " MB of low graphics memory, %" PRIu32
                                        " MB of high graphics memory and %" PRIu32
                                        " fences, each in one piece, and ",
                                        size->low_mb, to_slots(size->high_mb) * HIGH_SLOT_MB, size->fences);

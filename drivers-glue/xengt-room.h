@@ -30,7 +30,7 @@ void xengt_room_done(XengtRoom *room);
 
 /* How many more of that size there is room for beside so many vGPUs. */
 uint32_t xengt_room_count(const XengtRoom *room, const XengtSize *size, uint32_t n_instances);
-/* Why there is none; NULL when there is. */
+/* Why there are no more, or none. */
 char *xengt_room_explain(const XengtRoom *room, const XengtSize *size, uint32_t n_instances);
 /* "384 of 512 MB of low graphics memory, … are left" */
 void xengt_room_append(GString *text, const XengtRoom *room);

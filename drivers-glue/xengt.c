@@ -250,16 +250,19 @@ static VgpuType *make_type(const char *id, const char *name, const char *descrip
 static void add_types(GpuSnapshot *s, const XengtRoom *room)
 {
         VgpuType *type;
+        bool whole = s->instances->len == 0;
 
         for (size_t i = 0; i < G_N_ELEMENTS(presets); i++) {
                 type = make_type(presets[i].id, presets[i].name, presets[i].description, &presets[i].size);
                 type->available = xengt_room_count(room, &presets[i].size, s->instances->len);
-                type->why_not = xengt_room_explain(room, &presets[i].size, s->instances->len);
+                if (!whole || type->available == 0)
+                        type->why_not = xengt_room_explain(room, &presets[i].size, s->instances->len);
                 g_ptr_array_add(s->types, type);
         }
         type = make_type(TYPE_CUSTOM, "XenGT-custom", "of the sizes that the options say", NULL);
         type->available = xengt_room_count(room, &custom_defaults, s->instances->len);
-        type->why_not = xengt_room_explain(room, &custom_defaults, s->instances->len);
+        if (!whole || type->available == 0)
+                type->why_not = xengt_room_explain(room, &custom_defaults, s->instances->len);
         g_ptr_array_add(s->types, type);
 }
 
@@ -442,9 +445,9 @@ static int check_room(const VgpuTarget *t, const Wish *w, guint n_instances, Vgp
                 return xengt_gone(t, r, reterr);
         if (r < 0) /* then the driver decides */
                 return 0;
-        why = xengt_room_explain(&room, &w->size, n_instances);
-        if (!why)
+        if (xengt_room_count(&room, &w->size, n_instances) > 0)
                 return 0;
+        why = xengt_room_explain(&room, &w->size, n_instances);
         return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
                                 "there is no room for another %s on GPU %s: %s", w->type_id, t->facts->name,
                                 why);

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                 uint32_t more = xengt_room_count(&room, &sizes[i], n);
                                 g_autofree char *why = xengt_room_explain(&room, &sizes[i], n);
                                 g_assert(more + n <= XENGT_INSTANCES_MAX);
-                                g_assert((more == 0) == (why != NULL));
+                                g_assert(why != NULL);
                         }
         xengt_room_done(&room);
         return 0;

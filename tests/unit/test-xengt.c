@@ -303,6 +303,10 @@ static void test_capacity(void)
         ASSERT_EQ(destroy(&f, "vm2"), 1);
         ASSERT_EQ(destroy(&f, "vm4"), 1);
         ASSERT_EQ(available(&f, "xengt-64-448"), 2);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_CONTAINS(find_type(s, "xengt-64-448")->why_not,
+                        "one takes 64 MB of low graphics memory, 448 MB of high graphics memory and 4 fences");
+        ASSERT_CONTAINS(find_type(s, "xengt-64-448")->why_not, "128 of 512 MB of low graphics memory");
         ASSERT_EQ(available(&f, "xengt-128-384"), 0);
         ASSERT_ERROR(create(&f, UUID_B, "xengt-128-384"), ENOSPC);
         ASSERT_CONTAINS(f.e.message, "128 of 512 MB of low graphics memory");
