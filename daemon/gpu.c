@@ -129,7 +129,8 @@ static void scan_run(LaneWork *w, VgpuIo *io)
                                     "had begun: %s",
                                     c->slot, s->facts->name, error.message);
         }
-        (void)s->driver->scan(&t, &s->snapshot, &s->error);
+        if (s->driver->scan(&t, &s->snapshot, &s->error) >= 0)
+                instances_identify(io, s->snapshot->instances);
 }
 
 static int on_scan_deadline(sd_event_source *source, uint64_t usec, void *userdata)
@@ -408,6 +409,7 @@ static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot, bool f
                 if (!record->interrupted)
                         continue;
                 bool undo = record->undo || desc->half_made;
+                records_note_identity(m->records, uuid, desc->identity);
                 r = records_commit(m->records, uuid);
                 if (r < 0)
                         log_warning_errno(r, "Cannot write the record of %s: %m", uuid);
@@ -451,6 +453,14 @@ static void name_instance(Gpu *gpu, InstanceDesc *desc)
 
         if (record && record->restore && gpu->driver->recall && !gpu->driver->recall(desc, record->restore))
                 record = NULL;
+        if (record && record->made && record->identity != 0 && desc->identity != 0 &&
+            record->identity != desc->identity) {
+                LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = record->uuid),
+                           "%s of GPU %s is not what instance %s was made of any more: it was removed and made "
+                           "again, by somebody else",
+                           desc->slot, gpu_name(gpu), record->uuid);
+                record = NULL;
+        }
         if (record && desc->type_guessed) {
                 g_free(desc->type_id);
                 desc->type_id = g_strdup(record->type_id);

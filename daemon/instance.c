@@ -21,6 +21,15 @@ static const char *const instance_state_table[_INSTANCE_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE_TO_STRING(instance_state, InstanceState)
 
+void instances_identify(VgpuIo *io, const GPtrArray *descs)
+{
+        for (guint i = 0; i < descs->len; i++) {
+                InstanceDesc *d = descs->pdata[i];
+                if (d->slot && vgpu_io_identify(io, d->path, &d->identity) < 0)
+                        d->identity = 0;
+        }
+}
+
 bool instance_update_state(Instance *instance, bool is_stuck)
 {
         InstanceState before = instance->state;

@@ -46,6 +46,9 @@ const char *instance_state_to_string(InstanceState state);    /* "active", "inco
 /* After desc or the job has changed; true when the state is another one. */
 bool instance_update_state(Instance *instance, bool is_stuck);
 
+/* Lane. InstanceDesc.identity of those (InstanceDesc) that have a slot. */
+void instances_identify(VgpuIo *io, const GPtrArray *descs);
+
 /* A label: 1..64 characters of [A-Za-z0-9_.-], beginning with a letter, and not a possible beginning of a UUID.
  */
 bool instance_name_is_valid(const char *name);

@@ -113,6 +113,7 @@ static int run_create(Job *job, VgpuTarget *t)
                         g_ptr_array_add(made, desc);
         }
         if (r >= 0) {
+                instances_identify(t->io, made);
                 job->made = g_steal_pointer(&made);
                 return 0;
         }
@@ -205,8 +206,11 @@ static void job_run(LaneWork *w, VgpuIo *io)
          * it what was made. */
         if (job->known && job->error.code == VGPUD_ERROR_NONE)
                 return;
-        if (driver->scan(&t, &job->snapshot, &scan_error) < 0 && job->error.code == VGPUD_ERROR_NONE &&
-            (job->kind == JOB_RESCAN || (job->kind == JOB_CREATE && scan_error.code == VGPUD_ERROR_GPU_GONE)))
+        if (driver->scan(&t, &job->snapshot, &scan_error) >= 0)
+                instances_identify(io, job->snapshot->instances);
+        else if (job->error.code == VGPUD_ERROR_NONE &&
+                 (job->kind == JOB_RESCAN ||
+                  (job->kind == JOB_CREATE && scan_error.code == VGPUD_ERROR_GPU_GONE)))
                 vgpud_error_move(&job->error, &scan_error);
 }
 
@@ -352,6 +356,9 @@ static void job_settle_records(Job *job)
                              (gpu_snapshot_find_instance(job->snapshot, uuid) ||
                               (claim && find_slot(job->snapshot, claim->slot))));
                 int r = 0;
+                if (job->made)
+                        records_note_identity(records, uuid,
+                                              ((const InstanceDesc *)job->made->pdata[i])->identity);
                 if (ours)
                         r = records_commit(records, uuid);
                 else

@@ -63,6 +63,8 @@ static int record_write(Records *r, const Record *record)
                 g_key_file_set_string(file, RECORD_GROUP, "Slot", record->slot);
         if (record->restore)
                 g_key_file_set_string(file, RECORD_GROUP, "Restore", record->restore);
+        if (record->identity)
+                g_key_file_set_uint64(file, RECORD_GROUP, "Identity", record->identity);
         g_autofree char *text = g_key_file_to_data(file, &size, NULL);
         return fs_replace_file_at(r->dirfd, record->uuid, text, size, 0600);
 }
@@ -120,7 +122,7 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         g_autoptr(GKeyFile) file = g_key_file_new();
         g_autofree char *text = NULL;
         char first[UUID_STRLEN + 1] = "";
-        uint64_t owner, created;
+        uint64_t owner, created, identity = 0;
         size_t size;
         bool made, undo = false;
         int r;
@@ -138,6 +140,7 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
             !read_number(file, "Created", &created) || !read_flag(file, "Made", &made))
                 return -EBADMSG;
         (void)read_flag(file, "Undo", &undo);
+        (void)read_number(file, "Identity", &identity);
         g_autofree char *first_text = g_key_file_get_string(file, RECORD_GROUP, "First", NULL);
         if (first_text && uuid_normalize(first_text, first) < 0)
                 return -EBADMSG;
@@ -153,6 +156,7 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         record->created_usec = created;
         record->made = made;
         record->undo = undo;
+        record->identity = identity;
         memcpy(record->first, first, sizeof record->first);
         record->interrupted = !made;
         *ret = record;
@@ -296,6 +300,14 @@ void records_note_slot(Records *r, const char *uuid, const char *slot, const cha
 
         if (record)
                 set_slot(record, slot, restore);
+}
+
+void records_note_identity(Records *r, const char *uuid, uint64_t identity)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+
+        if (record)
+                record->identity = identity;
 }
 
 int records_put(Records *r, const Record *record)

@@ -27,7 +27,8 @@ typedef struct Record {
         bool made;             /* it stands; otherwise it is, or was, being made */
         bool undo;  /* not made: what stands of it must go, because more than the bare device was asked for */
         char *slot; /* where the kernel has no UUIDs: what tells it on its GPU; NULL: none, or not chosen yet */
-        char *restore; /* what its removal has to put back, the back end's own text; NULL: nothing */
+        uint64_t identity; /* where there is a slot: InstanceDesc.identity of what was made; 0: not known */
+        char *restore;     /* what its removal has to put back, the back end's own text; NULL: nothing */
         char first[UUID_STRLEN + 1]; /* of several that were asked for together the first, whose record is
                                         committed first; else empty */
         bool interrupted; /* not made, and read from a file at start-up: nobody is at work on it. Not in the
@@ -54,6 +55,8 @@ const Record *records_find_slot(Records *r, const char *gpu, const char *slot);
 int records_claim(int dirfd, const char *uuid, const char *slot, const char *restore);
 int records_dirfd(Records *r);
 void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore);
+/* Comes into the file with the commit. */
+void records_note_identity(Records *r, const char *uuid, uint64_t identity);
 
 /* Write a copy of it. */
 int records_put(Records *r, const Record *record);

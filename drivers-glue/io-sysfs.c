@@ -277,6 +277,19 @@ static int sysfs_read_link(VgpuIo *io, const char *path, char **ret)
         return read_link_fd(open_sysfs(io, path, O_PATH), ret);
 }
 
+static int sysfs_identify(VgpuIo *io, const char *path, uint64_t *ret)
+{
+        _cleanup_close_ int fd = open_sysfs(io, path, O_PATH);
+        struct stat st;
+
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        *ret = st.st_ino;
+        return 0;
+}
+
 static int sysfs_open_group(VgpuIo *io, unsigned group)
 {
         char path[sizeof("vfio/4294967295")];
@@ -506,6 +519,7 @@ static const VgpuIoOps sysfs_ops = {
         .write_guarded = sysfs_write_guarded,
         .list = sysfs_list,
         .read_link = sysfs_read_link,
+        .identify = sysfs_identify,
         .open_group = sysfs_open_group,
         .node_exists = sysfs_node_exists,
         .find_holder = sysfs_find_holder,

@@ -146,6 +146,11 @@ int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret)
         return 0;
 }
 
+int vgpu_io_identify(VgpuIo *io, const char *path, uint64_t *ret)
+{
+        return vgpu_io_path_is_valid(path) ? io->ops->identify(io, path, ret) : -EINVAL;
+}
+
 int vgpu_io_open_group(VgpuIo *io, unsigned group)
 {
         return io->ops->open_group(io, group);

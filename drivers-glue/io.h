@@ -37,6 +37,7 @@ typedef struct VgpuIoOps {
         int (*write_guarded)(VgpuIo *io, const char *path, const char *value);
         int (*list)(VgpuIo *io, const char *path, char ***ret);
         int (*read_link)(VgpuIo *io, const char *path, char **ret);
+        int (*identify)(VgpuIo *io, const char *path, uint64_t *ret);
         int (*open_group)(VgpuIo *io, unsigned group);
         int (*node_exists)(VgpuIo *io, const char *path);
         int (*find_holder)(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
@@ -68,6 +69,10 @@ int vgpu_io_list(VgpuIo *io, const char *path, char ***ret);
 int vgpu_io_read_link(VgpuIo *io, const char *path, char **ret);
 int vgpu_io_read_link_name(VgpuIo *io, const char *path, char **ret);
 int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret);
+
+/* The number of what is at this path, never 0, and another one when it has been removed and made again: its
+ * inode, which sysfs does not give twice while the host runs (Linux fs/kernfs/dir.c, __kernfs_new_node()). */
+int vgpu_io_identify(VgpuIo *io, const char *path, uint64_t *ret);
 
 /* Open /dev/vfio/GROUP read-only and close-on-exec: a file descriptor, which keeps everybody else out until it
  * is closed; -EBUSY when somebody holds the group or a device of it, -ENOENT when there is no such node. */

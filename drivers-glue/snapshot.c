@@ -499,7 +499,7 @@ bool instance_desc_equal(const InstanceDesc *a, const InstanceDesc *b)
                g_strcmp0(a->parent, b->parent) == 0 && g_strcmp0(a->path, b->path) == 0 &&
                g_strcmp0(a->device_api, b->device_api) == 0 && g_strcmp0(a->driver, b->driver) == 0 &&
                a->iommu_group == b->iommu_group && g_strcmp0(a->cdev, b->cdev) == 0 &&
-               g_strcmp0(a->slot, b->slot) == 0 && a->type_guessed == b->type_guessed &&
-               a->half_made == b->half_made && attributes_equal(a->attributes, b->attributes) &&
-               g_strcmp0(a->restore, b->restore) == 0;
+               g_strcmp0(a->slot, b->slot) == 0 && a->identity == b->identity &&
+               a->type_guessed == b->type_guessed && a->half_made == b->half_made &&
+               attributes_equal(a->attributes, b->attributes) && g_strcmp0(a->restore, b->restore) == 0;
 }

@@ -88,6 +88,8 @@ typedef struct InstanceDesc {
         char *slot; /* where the kernel has no UUIDs: what tells it from the others of the GPU, the sysfs name
                      * of its virtual function, or "vm3" (XenGT); else NULL */
         char *type_id;     /* NULL while the kernel has not made the link yet */
+        uint64_t identity; /* where there is a slot: vgpu_io_identify() of the path; 0: not known. Filled in by
+                            * the model */
         bool half_made;    /* making it has begun and not ended: whoever began it may have been killed */
         bool type_guessed; /* the kernel does not tell by which of the GPU's types it was made; the model puts
                             * in what it has on record */

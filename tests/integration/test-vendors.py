@@ -1017,6 +1017,24 @@ class Killed(host.HostTest):
         h.bus.destroy("one")
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
 
+    def test_made_anew(self):
+        """While no daemon runs somebody makes the functions anew and takes one: it is in the same slot, and not ours."""
+        h = self.host("xe-igpu")
+        h.vgpuctl("enable-vfs", IGPU, "2")
+        h.bus.create(IGPU, "vf", uuid=uuid(1), name="one")
+        h.kill()
+        h.start()
+        self.assertEqual([(i["Uuid"], i["Origin"]) for i in h.bus.instances().values()], [(uuid(1), "vgpud")])
+        h.kill()
+        pci = "/sys/bus/pci"
+        h.sim.run(["sh", "-ec", f"echo 0 >{pci}/devices/{IGPU}/sriov_numvfs; echo 2 >{pci}/devices/{IGPU}/sriov_numvfs; "
+                   f"echo 0000:00:02.1 >{pci}/devices/0000:00:02.1/driver/unbind; "
+                   f"echo vfio-pci >{pci}/devices/0000:00:02.1/driver_override; echo 0000:00:02.1 >{pci}/drivers_probe"], check=True)
+        h.start()
+        (other,) = h.bus.instances().values()
+        self.assertEqual((other["Slot"], other["Origin"], other["Name"]), ("0000:00:02.1", "foreign", ""))
+        self.assertEqual(h.vgpuctl("destroy", "one").status, 3)
+
     def test_destroy_for_the_driver_of_the_host(self):
         """Its last write is missing: driver_override still names the driver that has the function back."""
         h = self.host("xe-igpu")

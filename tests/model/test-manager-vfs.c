@@ -241,6 +241,38 @@ static void test_old_scan(void)
         ASSERT_FALSE(fixture_saw(&f, "gpu~ " XE " state=unprepared"));
 }
 
+/* While no daemon ran, somebody made the functions anew and took one: it is in the same slot, and not ours. */
+static void test_made_anew(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        FakePf *pf = start(&f, FAKE_PF_XE);
+        VgpuIo *io = fake_kernel_io(f.kernel);
+
+        ASSERT_EQ(set_vfs(&f, 2), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "one"), uuid), VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+        fixture_start(&f);
+        ASSERT_EQ(manager_get_instance(f.manager, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+        fixture_stop(&f);
+        ASSERT_OK(fake_pf_enable(pf, 0));
+        ASSERT_OK(fake_pf_enable(pf, 2));
+        ASSERT_OK(vfs_bind(io, &(VgpuVf){ .name = (char *)VF0, .path = (char *)fake_vf_path(pf, 0) },
+                           "vfio-pci", "vfio-pci", NULL));
+        fixture_start(&f);
+        ASSERT_NULL(manager_get_instance(f.manager, uuid));
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 1);
+        GHashTableIter iter;
+        Instance *instance;
+        g_hash_table_iter_init(&iter, manager_instances(f.manager));
+        g_assert(g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance));
+        ASSERT_EQ(instance->origin, INSTANCE_ORIGIN_FOREIGN);
+        ASSERT_STREQ(instance->desc->slot, VF0);
+        /* Its name is free. */
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "one"), uuid), VGPUD_ERROR_NONE);
+        vgpu_io_free(io);
+}
+
 static void test_unplugged(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -267,6 +299,7 @@ int main(int argc, char **argv)
         TEST(test_seen_meanwhile);
         TEST(test_old_facts);
         TEST(test_old_scan);
+        TEST(test_made_anew);
         TEST(test_unplugged);
         return tests_end();
 }

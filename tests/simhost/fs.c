@@ -69,7 +69,7 @@ static Handle *handle_of(const struct fuse_file_info *info)
 static void fill_stat(const Node *node, struct stat *ret)
 {
         *ret = (struct stat){
-                .st_ino = (ino_t)(uintptr_t)node,
+                .st_ino = node->serial,
                 .st_mode = node->mode,
                 .st_nlink = 1,
                 .st_uid = geteuid(), /* without root, whoever runs the host plays root in it */

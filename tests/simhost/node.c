@@ -117,8 +117,10 @@ Node *node_unref(Node *node)
 
 static Node *node_new(const char *name, mode_t mode, const NodeOps *ops, void *data)
 {
+        static uint64_t last_serial; /* whoever makes a node has the lock, or is alone still */
         Node *node = g_slice_new0(Node);
 
+        node->serial = ++last_serial;
         node->name = g_intern_string(name);
         node->mode = mode;
         node->references = 1;

@@ -10,6 +10,7 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 typedef struct Node Node;
@@ -44,6 +45,7 @@ struct Node {
         const NodeOps *ops;  /* borrowed; may be NULL */
         void *data;          /* borrowed; meaning is the owner's */
         Node *original;      /* holds a reference; NULL: not an alias */
+        uint64_t serial;     /* of no other node, ever: the inode's number */
 };
 
 /* The host has one lock. Unlocking tells the kernel which names have gone, then does what was put off, in

@@ -22,6 +22,7 @@ typedef struct File {
         FakeShow show;
         FakeStore store;
         void *data;
+        uint64_t serial;
 } File;
 
 typedef struct Node {
@@ -54,6 +55,7 @@ struct FakeKernel {
         void *paused_data;
         unsigned hanging; /* threads in a hang now */
         bool processes_denied;
+        uint64_t last_serial;
         char *aliases; /* owned; NULL: no such file */
 };
 
@@ -121,7 +123,9 @@ static void add(FakeKernel *k, const char *path, const File *f)
                 if (!g_hash_table_contains(k->files, parent))
                         add(k, parent, &(File){ .kind = FILE_DIRECTORY });
         }
-        g_hash_table_replace(k->files, g_strdup(path), g_memdup2(f, sizeof(*f)));
+        File *copy = g_memdup2(f, sizeof(*f));
+        copy->serial = ++k->last_serial;
+        g_hash_table_replace(k->files, g_strdup(path), copy);
 }
 
 static bool is_below(const char *path, const char *directory)
@@ -608,6 +612,19 @@ static int fake_read_link(VgpuIo *io, const char *path, char **ret)
         return r;
 }
 
+static int fake_identify(VgpuIo *io, const char *path, uint64_t *ret)
+{
+        FakeKernel *k = kernel(io);
+        File *f;
+
+        pthread_mutex_lock(&k->lock);
+        int r = find(k, path, &f);
+        if (r >= 0)
+                *ret = f->serial;
+        pthread_mutex_unlock(&k->lock);
+        return r;
+}
+
 static int fake_open_group(VgpuIo *io, unsigned group)
 {
         g_autofree char *number = g_strdup_printf("%u", group), *name = g_strconcat("vfio/", number, NULL);
@@ -737,6 +754,7 @@ static const VgpuIoOps fake_ops = {
         .write_guarded = fake_write_guarded,
         .list = fake_list,
         .read_link = fake_read_link,
+        .identify = fake_identify,
         .open_group = fake_open_group,
         .node_exists = fake_node_exists,
         .find_holder = fake_find_holder,
