@@ -109,6 +109,32 @@ class Sriov(vmsriov.Managed):
         vmcase.vgpuctl("disable-vfs", self.pf.address)
         self.assertVfs(0)
 
+    def test_one_that_is_reserved(self):
+        """Nobody has it open, and it is somebody else's all the same."""
+        vfs = self.pf.enable(3)
+        self.assertVfs(3)
+        vfs[1].write("driver_override", "mine")
+        vmcase.vgpuctl("rescan", self.pf.address)
+        self.assertEqual([tuple(vf[3:]) for vf in self.gpu()["Vfs"]], [("", ""), ("", "mine"), ("", "")])
+        for argv in (
+            ("disable-vfs", self.pf.address),
+            ("enable-vfs", self.pf.address, 1),
+            ("create", "vf", "--gpu", self.pf.address, "--parent", vfs[1].address),
+        ):
+            message = self.assertVgpuctlFails(6, "InUse", *argv)
+            self.assertIn("is reserved (its driver_override is mine)", message)
+        uuids = [self.create(), self.create()]
+        self.assertEqual([self.assertHandedOut(uuid).address for uuid in uuids], [vfs[0].address, vfs[2].address])
+        self.assertEqual(
+            [tuple(vf[3:]) for vf in self.gpu()["Vfs"]], [("vfio-pci", "vfio-pci"), ("", "mine"), ("vfio-pci", "vfio-pci")]
+        )
+        for uuid in uuids:
+            self.destroy(uuid)
+        # As the message says.
+        vfs[1].write("driver_override", "\n")
+        vmcase.vgpuctl("disable-vfs", self.pf.address)
+        self.assertVfs(0)
+
     # -- handed out --
 
     def test_created_and_destroyed(self):
