@@ -19,6 +19,8 @@
 #include "drivers-glue/vfs.h"
 
 #define DEVICE_API "vfio-pci"
+/* So many virtual functions may refuse, each for a reason of its own, before it is taken for one of the GPU. */
+#define REFUSALS_MAX 4
 
 static VgpuMatch mdev_match(const GpuFacts *facts)
 {
@@ -524,11 +526,70 @@ static int write_attributes(VgpuTarget *t, const CreateArgs *args, const Instanc
         return 0;
 }
 
+static int ask_for(VgpuTarget *t, const CreateArgs *args, const MdevParent *p)
+{
+        g_autofree char *create = g_strdup_printf("%s/mdev_supported_types/%s/create", p->path, args->type_id);
+        g_autofree char *device = g_strdup_printf("%s/%s", p->path, args->uuid);
+        int r = vgpu_io_write_guarded(t->io, create, args->uuid);
+
+        /* A writer that died did so after its write(2), or before it: a process cannot end inside. */
+        return r == -EPROTO && vgpu_io_exists(t->io, device) ? 0 : r;
+}
+
+/* Whether another virtual function might do what this one would not. */
+static bool may_be_of_parent(const MdevParent *p, int r)
+{
+        switch (-r) {
+        case EAGAIN:
+        case EBUSY:
+        case EINVAL:
+        case EIO:
+        case ENODEV:
+        case ENOMEM:
+        case ENOSPC:
+                return p->physfn;
+        default:
+                return false;
+        }
+}
+
+static int make_on_some_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent **ret,
+                               VgpudError *reterr)
+{
+        const MdevParent *refuser = NULL;
+        int refusal = 0;
+
+        for (unsigned tries = 0; tries < REFUSALS_MAX; tries++) {
+                _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+                const MdevParent *p = NULL;
+                int r = choose_parent(t, args, &p, &e);
+
+                if (r < 0 && !refuser) {
+                        vgpud_error_move(reterr, &e);
+                        return r;
+                }
+                if (r < 0 || p == refuser)
+                        break;
+                r = ask_for(t, args, p);
+                if (r >= 0) {
+                        *ret = p;
+                        return 0;
+                }
+                if (!refuser) {
+                        refuser = p;
+                        refusal = r;
+                }
+                if (args->parent || !may_be_of_parent(p, r))
+                        break;
+                t->parent_hint = (t->parent_hint + 1) % t->facts->mdev_parents->len;
+        }
+        return explain_create(t, args, refuser, refusal, reterr);
+}
+
 static int mdev_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
 {
         _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
-        g_autofree char *create_path = NULL, *device_path = NULL;
         const MdevParent *p = NULL;
         int r;
 
@@ -538,19 +599,9 @@ static int mdev_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret
         r = refuse_existing(t->io, args->uuid, 0, reterr);
         if (r < 0)
                 return r;
-        r = choose_parent(t, args, &p, reterr);
+        r = make_on_some_parent(t, args, &p, reterr);
         if (r < 0)
                 return r;
-
-        create_path = g_strdup_printf("%s/mdev_supported_types/%s/create", p->path, args->type_id);
-        device_path = g_strdup_printf("%s/%s", p->path, args->uuid);
-        r = vgpu_io_write_guarded(t->io, create_path, args->uuid);
-        /* A writer that died did so after its write(2), or before it: a process cannot end inside. */
-        if (r == -EPROTO && vgpu_io_exists(t->io, device_path))
-                r = 0;
-        if (r < 0)
-                return explain_create(t, args, p, r, reterr);
-
         r = verify(t, args, p, &d, reterr);
         if (r < 0)
                 return r;

@@ -639,6 +639,52 @@ static void test_create_errno(void)
         }
 }
 
+/* A virtual function that is not well does not keep the GPU from working. */
+static void test_create_goes_on(void)
+{
+        static const int errnos[] = { EAGAIN, EBUSY, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(errnos); i++) {
+                _cleanup_fixture_ Fixture f = with_nvidia(6);
+                for (unsigned n = 0; n < 4; n++) {
+                        g_autofree char *path = g_strconcat(fake_gpu_parent_path(f.gpu, n),
+                                                            "/mdev_supported_types/nvidia-746/create", NULL);
+                        if (n == 3) {
+                                ASSERT_OK(create(&f, UUID_A, "nvidia-746"));
+                                ASSERT_STREQ(f.made->path + strlen(f.made->path) -
+                                                             strlen("0000:08:00.7/" UUID_A),
+                                             "0000:08:00.7/" UUID_A);
+                                ASSERT_EQ(destroy(&f, f.made), 1);
+                                f.t.parent_hint = 0;
+                        }
+                        fake_fail(f.k, "write", path, errnos[i]);
+                }
+                /* Four are enough. */
+                ASSERT_TRUE(create(&f, UUID_A, "nvidia-746") < 0);
+                ASSERT_EQ(f.e.errnum, errnos[i]);
+                /* The one that was asked for, and no other. */
+                ASSERT_TRUE(create_on(&f, UUID_A, "nvidia-746", "0000:08:00.4") < 0);
+                ASSERT_OK(create_on(&f, UUID_A, "nvidia-746", "0000:08:01.0"));
+        }
+}
+
+/* There are fewer than may be tried. */
+static void test_create_comes_round(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(2);
+
+        for (unsigned n = 0; n < 2; n++) {
+                g_autofree char *path = g_strconcat(fake_gpu_parent_path(f.gpu, n),
+                                                    "/mdev_supported_types/nvidia-746/create", NULL);
+                fake_fail(f.k, "write", path, EIO);
+        }
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-746"), EIO);
+        ASSERT_CONTAINS(f.e.message, "the driver of 0000:08:00.4 refused");
+        g_autofree char *writes = fake_writes(f.k);
+        g_auto(GStrv) lines = g_strsplit(writes, "\n", -1);
+        ASSERT_EQ(g_strv_length(lines), 3); /* the last is empty */
+}
+
 /* Somebody takes the last one between our look and our write. */
 static int take_last(FakeKernel *k, const char *path, void *data)
 {
@@ -1054,6 +1100,8 @@ int main(int argc, char **argv)
         TEST(test_no_such_type);
         TEST(test_exists);
         TEST(test_create_errno);
+        TEST(test_create_goes_on);
+        TEST(test_create_comes_round);
         TEST(test_race_for_last);
         TEST(test_gone_while_creating);
         TEST(test_writer_died_after);
