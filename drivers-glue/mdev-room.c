@@ -234,7 +234,7 @@ char *mdev_room_refuse(const GpuFacts *facts, const GpuSnapshot *s, const char *
                                 type_id, parent, facts->name, wanted->available);
         text = g_string_new(NULL);
         g_string_printf(text, "there is no room for another %s on GPU %s", type_id, facts->name);
-        if (wanted && wanted->available == 0 && wanted->why_not)
+        if (wanted && wanted->why_not)
                 g_string_append_printf(text, ": %s", wanted->why_not);
         append_still_possible(text, s, type_id);
         return g_string_free(text, FALSE);
