@@ -164,6 +164,21 @@ Failure failure_from_error(const Client *c, const sd_bus_error *error, const cha
         return f;
 }
 
+void client_remark_config(Client *c)
+{
+        g_auto(GStrv) errors = NULL;
+
+        /* An older daemon does not tell, and what else is wrong somebody else has said. */
+        if (!remarks_wanted(c->args) ||
+            sd_bus_get_property_strv(c->bus, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
+                                     "ConfigErrors", NULL, &errors) < 0 ||
+            !errors || !errors[0])
+                return;
+        remark(c->args, "A part of vgpud.conf is ignored, and rules in it do not hold:");
+        for (char **e = errors; *e; e++)
+                remark(c->args, "  %s", *e);
+}
+
 void failure_done(Failure *f)
 {
         g_free(f->name);

@@ -38,6 +38,9 @@ int client_get_host(Client *c, Host **ret);
 int client_get_instances(Client *c, Host **ret);
 int client_get_types(Client *c, Host **ret);
 
+/* On a terminal: say that a part of the configuration is ignored, if it is. */
+void client_remark_config(Client *c);
+
 /* Say what was asked ("Could not destroy …") and why it failed; returns the exit status. */
 int client_failed(const Client *c, const sd_bus_error *error, const char *object, const char *asked);
 

@@ -143,6 +143,7 @@ int verb_overview(const Arguments *a)
         }
         if (host_n(h, OBJECT_GPU) == 0)
                 remark(a, "This host has no GPU.");
+        client_remark_config(&c);
         return 0;
 }
 
@@ -207,6 +208,7 @@ int verb_gpus(const Arguments *a)
                 table_print(t, 0, a->legend);
         if (host_n(h, OBJECT_GPU) == 0)
                 remark(a, "This host has no GPU.");
+        client_remark_config(&c);
         return 0;
 }
 

@@ -324,8 +324,11 @@ int verb_place(const Arguments *a)
         if (r < 0)
                 return fail(a, VGPUD_ERROR_FAILED, NULL, "Could not make a call: %s", strerror(-r));
         r = sd_bus_call(c.bus, m, 0, &error, &answer);
-        if (r >= 0)
-                return place_answered(a, answer, type);
+        if (r >= 0) {
+                status = place_answered(a, answer, type);
+                client_remark_config(&c);
+                return status;
+        }
         if (!sd_bus_error_is_set(&error))
                 (void)sd_bus_error_set_errno(&error, r);
         asked = g_strdup_printf("Could not find a GPU for %s", type);

@@ -198,6 +198,7 @@ Config *config_new(void)
                 .also = g_array_new(false, false, sizeof(uint32_t)),
                 .strategy = PLACEMENT_BREADTH,
                 .gpus = g_ptr_array_new_with_free_func(gpu_destroy),
+                .errors = g_ptr_array_new_with_free_func(g_free),
                 .runtime_directory = g_strdup(VGPUD_RUNTIME_DIR),
                 .state_directory = g_strdup(VGPUD_STATE_DIR),
                 .writer_path = g_strdup(VGPUD_LIBEXEC_DIR "/vgpud-write"),
@@ -209,11 +210,24 @@ Config *config_new(void)
 }
 
 /* What is not heard may have been a rule that keeps something from somebody: that is an error, although it must
- * not keep the daemon from starting. */
-#define LOG_IGNORED(r, ...) \
-        LOG_FIELDS(LOG_ERR, (.error = (r), .message_id = VGPUD_MESSAGE_CONFIG_IGNORED), __VA_ARGS__)
+ * not keep the daemon from starting. r: negative errno that says why, or 0. */
+static void ignore(Config *c, int r, const char *format, ...) _printf_(3, 4);
+static void ignore(Config *c, int r, const char *format, ...)
+{
+        g_autoptr(GString) text = g_string_new(NULL);
+        va_list ap;
+
+        va_start(ap, format);
+        g_string_append_vprintf(text, format, ap);
+        va_end(ap);
+        if (r < 0)
+                g_string_append_printf(text, ": %s", g_strerror(-r));
+        LOG_FIELDS(LOG_ERR, (.error = r, .message_id = VGPUD_MESSAGE_CONFIG_IGNORED), "%s", text->str);
+        g_ptr_array_add(c->errors, g_utf8_make_valid(text->str, -1));
+}
 
 typedef struct Line {
+        Config *config;
         const char *file;
         unsigned number; /* from 1 on */
         const char *section;
@@ -229,16 +243,16 @@ static void apply(const Line *line, const Setting *table, size_t n, void *target
                 g_autoptr(GString) bad = g_string_new(NULL);
                 int r = table[i].set((char *)target + table[i].offset, value, bad);
                 if (r < 0)
-                        LOG_IGNORED(r, "%s:%u: [%s] %s=%s is not valid, ignoring it: %m", line->file,
-                                    line->number, line->section, key, value);
+                        ignore(line->config, r, "%s:%u: [%s] %s=%s is not valid, ignoring it", line->file,
+                               line->number, line->section, key, value);
                 else if (bad->len > 0)
-                        LOG_IGNORED(0,
-                                    "%s:%u: [%s] %s= has %s, which is not valid; ignoring that, not the rest",
-                                    line->file, line->number, line->section, key, bad->str);
+                        ignore(line->config, 0,
+                               "%s:%u: [%s] %s= has %s, which is not valid; ignoring that, not the rest",
+                               line->file, line->number, line->section, key, bad->str);
                 return;
         }
-        LOG_IGNORED(0, "%s:%u: [%s] %s= is not known, ignoring it", line->file, line->number, line->section,
-                    key);
+        ignore(line->config, 0, "%s:%u: [%s] %s= is not known, ignoring it", line->file, line->number,
+               line->section, key);
 }
 
 /* "gpu 0000:41:00.0": each such section counts for itself, and the later one for more. NULL for others. */
@@ -281,7 +295,7 @@ static char *parse_section(char *text)
  * section whose name cannot be understood must not count for the section before. */
 static void read_lines(Config *c, const char *name, char *text)
 {
-        Line line = { .file = name };
+        Line line = { .config = c, .file = name };
         ConfigGpu *gpu = NULL;
         bool lost = false;
         char *next;
@@ -301,20 +315,20 @@ static void read_lines(Config *c, const char *name, char *text)
                         lost = !line.section;
                         gpu = lost ? NULL : add_gpu(c, line.section);
                         if (lost)
-                                LOG_IGNORED(0,
-                                            "%s:%u: \"%s\" is not \"[SECTION]\", ignoring it with all that "
-                                            "follows before the next section",
-                                            name, line.number, whole);
+                                ignore(c, 0,
+                                       "%s:%u: \"%s\" is not \"[SECTION]\", ignoring it with all that "
+                                       "follows before the next section",
+                                       name, line.number, whole);
                         continue;
                 }
                 if (lost)
                         continue;
                 if (!value || value == p) {
-                        LOG_IGNORED(0, "%s:%u: \"%s\" is not \"KEY=VALUE\", ignoring it", name, line.number, p);
+                        ignore(c, 0, "%s:%u: \"%s\" is not \"KEY=VALUE\", ignoring it", name, line.number, p);
                         continue;
                 }
                 if (!line.section) {
-                        LOG_IGNORED(0, "%s:%u: \"%s\" stands in no section, ignoring it", name, line.number, p);
+                        ignore(c, 0, "%s:%u: \"%s\" stands in no section, ignoring it", name, line.number, p);
                         continue;
                 }
                 *value++ = 0;
@@ -339,9 +353,9 @@ static void config_read_file(Config *c, const char *directory, const char *file_
         if (r == -ENOENT)
                 return;
         if (r < 0)
-                LOG_IGNORED(r, "Cannot read %s, ignoring it: %m", name);
+                ignore(c, r, "Cannot read %s, ignoring it", name);
         else if (strlen(text) != size)
-                LOG_IGNORED(0, "%s is no text, as it has bytes that are zero; ignoring it", name);
+                ignore(c, 0, "%s is no text, as it has bytes that are zero; ignoring it", name);
         else
                 read_lines(c, name, text);
 }
@@ -356,7 +370,7 @@ void config_read(Config *c, const char *directory)
         _cleanup_close_ int dropins_fd = open(dropins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         r = dropins_fd < 0 ? -errno : fs_list_at(dropins_fd, ".", &names);
         if (r < 0 && r != -ENOENT)
-                LOG_IGNORED(r, "Cannot read %s, ignoring it: %m", dropins);
+                ignore(c, r, "Cannot read %s, ignoring it", dropins);
         if (r < 0)
                 return;
         for (char **n = names; *n; n++)
@@ -387,6 +401,7 @@ Config *config_free(Config *c)
                 return NULL;
         g_array_unref(c->also);
         g_ptr_array_unref(c->gpus);
+        g_ptr_array_unref(c->errors);
         g_free(c->runtime_directory);
         g_free(c->state_directory);
         g_free(c->writer_path);

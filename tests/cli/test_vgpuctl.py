@@ -931,6 +931,22 @@ class Terminal(Case):
         self.assertEqual(self.lines("jobs", "-q"), "")
         self.assertEqual(json.loads(self.lines("jobs", "--json")), {"jobs": []})
 
+    def test_what_is_ignored_of_the_configuration(self):
+        """Rules that do not hold: whoever looks at GPUs on a terminal is told."""
+        words = "A part of vgpud.conf is ignored"
+        for texts in (None, []):
+            if texts is not None:
+                self.bus.control("ConfigErrors", texts, signature="as")
+            for args in ((), ("gpus",), ("place", "mdpy-xga")):
+                self.assertNotIn(words, self.lines(*args))
+        self.bus.control("ConfigErrors", ["vgpud.conf:3: [gpu *] forbd= is not known, ignoring it", "x\033[31m"], signature="as")
+        for args in ((), ("gpus",), ("place", "mdpy-xga")):
+            text = self.lines(*args)
+            self.assertIn(f"{words}, and rules in it do not hold:\n  vgpud.conf:3: [gpu *] forbd= is not known", text)
+            self.assertNotIn("x\033[31m", text)
+            self.good(*args)
+            self.assertNotIn(words, self.lines(*args, "--json"))
+
     def test_running_text(self):
         """It is broken between words, and what goes on is indented."""
         whole = self.good("types", "--why", NVIDIA)

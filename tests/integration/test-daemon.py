@@ -108,6 +108,8 @@ class Configuration(host.HostTest):
         self.assert_error("NotSupported", h.bus.start_create(GVT, V5_4), "forbid=*_4")
         self.assertIn('vgpud.conf:5: "nonsense" is not "KEY=VALUE", ignoring it', h.log())
         self.assertIn('vgpud.conf:2: [discovery] also= has "nonsense", which is not valid; ignoring that, not the rest', h.log())
+        errors = h.bus.manager.get("ConfigErrors")
+        self.assertEqual([e.rpartition("/")[2].partition(" ")[0] for e in errors], ["vgpud.conf:2:", "vgpud.conf:5:"])
 
     def test_a_file_that_cannot_be_read(self):
         h = self.host(start=False)
