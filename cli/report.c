@@ -232,6 +232,22 @@ void print_type_options(const GpuInfo *g, const char *title, unsigned indent)
         }
 }
 
+/* What stands above all its types. */
+static void print_gpu_why(const GpuInfo *g)
+{
+        g_autofree char *head = g_strconcat(g->name, ":", NULL), *state = gpu_state_text(g), *text = NULL;
+        bool is_stuck = strcmp(g->state, "stuck") == 0;
+
+        if (g->stale && g->types->len > 0)
+                text = g_strdup_printf("%s: %s; these are the numbers of before%s", state, g->reason,
+                                       is_stuck ? ", and until it answers none can be made" : "");
+        for (unsigned k = 0; k < g->types->len && !text; k++)
+                if (type_waits_for_gpu(g, g->types->pdata[k]))
+                        text = g_strdup(g->reason);
+        if (text)
+                print_wrapped(0, head, text);
+}
+
 unsigned print_types_why(const Host *h, const GpuInfo *only)
 {
         unsigned n = 0;
@@ -242,12 +258,7 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
 
                 if (only && only != g)
                         continue;
-                for (unsigned k = 0; k < g->types->len; k++)
-                        if (type_waits_for_gpu(g, g->types->pdata[k])) {
-                                g_autofree char *head = g_strconcat(g->name, ":", NULL);
-                                print_wrapped(0, head, g->reason);
-                                break;
-                        }
+                print_gpu_why(g);
                 for (unsigned k = 0; k < g->types->len; k++, n++)
                         print_type_why(g, g->types->pdata[k]);
                 title = g_strdup_printf("Options on %s:", g->name);

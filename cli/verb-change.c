@@ -177,6 +177,15 @@ static int create_answered(const Arguments *a, sd_bus_message *answer)
         return 0;
 }
 
+/* Of an error that may be about any argument. */
+static bool is_about_attributes(const Arguments *a, const char *message)
+{
+        for (unsigned i = 0; i < a->attributes->len; i++)
+                if (strstr(message, g_array_index(a->attributes, Attribute, i).name))
+                        return true;
+        return a->attributes->len > 0 && strstr(message, "attribute");
+}
+
 int verb_create(const Arguments *a)
 {
         _cleanup_client_ Client c = { 0 };
@@ -222,10 +231,9 @@ int verb_create(const Arguments *a)
                                : g_strdup_printf("Could not create %s", type);
                 _cleanup_failure_ Failure f = failure_from_error(&c, &call->error, asked);
 
-                if (!f.hint && a->attributes->len > 0 &&
+                if (!f.hint && is_about_attributes(a, f.message) &&
                     strcmp(f.name, vgpud_error_code_to_dbus(VGPUD_ERROR_INVALID)) == 0)
-                        f.hint = "if it is about --attr, \"vgpuctl types --why\" lists the options of each "
-                                 "type";
+                        f.hint = "\"vgpuctl types --why\" lists the options of each type";
                 status = fail_named(a, f.name, f.status, type, f.hint, f.message);
         }
         calls_done(call, 1);

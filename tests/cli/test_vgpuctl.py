@@ -239,6 +239,9 @@ class Tables(Case):
         self.change(instance_path(SECOND), INSTANCE, State="stuck")
         self.golden("overview-stuck.txt", self.good())
         self.assertIn("stuck, as of 5 h ago", self.good("gpus"))
+        why = " ".join(self.good("types", "--why", NVIDIA).split())
+        self.assertIn(f"{NVIDIA}: stuck, as of 5 h ago: the removal of 4f0cd9e1 has not come back; these are the numbers of "
+                      "before, and until it answers none can be made", why)
 
     def test_quiet(self):
         self.assertEqual(self.good("-q"), f"{GVT}\n{NVIDIA}\n{OLD}\n{SAMPLE}\n")
@@ -657,8 +660,10 @@ class Gpus(Case):
 
     def test_options_of_a_type(self):
         """An option that is wrong leads to where the right ones are listed."""
-        for attributes, hint in (((), False), (("--attr", "vram=1G"), True)):
-            self.bus.control("Fail", "org.vgpud1.Error.InvalidArgs", "type vf has no option vram", signature="ss")
+        about, other = "type vf has no option vram", "\"a b\" cannot be a name"
+        for attributes, text, hint in (((), about, False), (("--attr", "vram=1G"), about, True), (("--attr", "vram=1G"), other, False),
+                                       (("--attr", "x=1"), "the value of the attribute is empty", True)):
+            self.bus.control("Fail", "org.vgpud1.Error.InvalidArgs", text, signature="ss")
             self.assertEqual("types --why" in self.bad(2, "create", "vf", *attributes), hint)
 
 
