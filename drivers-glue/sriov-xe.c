@@ -22,7 +22,9 @@ static const VfQuota quotas[] = {
         { "sched_priority", VF_QUOTA_PRIORITY,
           .help = "low, normal or high: who computes first; kernels may allow only one for virtual functions" },
         { "vram_quota", VF_QUOTA_BYTES, .framebuffer = true,
-          .help = "bytes (K, M, G allowed) of graphics memory, rounded up by the GPU" },
+          .help = "bytes (K, M, G allowed) of graphics memory, rounded up by the GPU; a driver that takes it "
+                  "only "
+                  "before functions are enabled has one taken that has it already" },
 };
 
 static int xe_list_folders(VgpuTarget *t, uint32_t vf_index, char ***ret)

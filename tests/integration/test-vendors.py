@@ -683,6 +683,21 @@ class Functions(host.HostTest):
             self.assertEqual(h.bus.gpu(gpu).get("Types")["vf"]["Available"], 1)
             h.close()
 
+    def test_advice_about_memory(self):
+        """xe takes it only while there are no functions, and rounds it up: what the error says helps."""
+        h = self.host("xe")
+        quota = [("vram_quota", "1000000000")]
+        h.vgpuctl("enable-vfs", XE, "2")
+        said = self.assert_error("Failed", h.bus.start_create(XE, "vf-profile", attributes=quota), "disable-vfs")
+        path = next(word for word in said.split() if word.endswith("/vram_quota"))
+        h.vgpuctl("disable-vfs", XE)
+        self.shell(h, f"echo 1000000000 >{path}")
+        h.vgpuctl("enable-vfs", XE, "2")
+        h.bus.create(XE, "vf-profile", uuid=uuid(1), attributes=quota)
+        self.assertEqual(h.bus.instance(uuid(1)).get("Attributes")["vram_quota"], "1000341504")
+        h.bus.destroy(uuid(1))
+        self.assertEqual(self.shell(h, f"cat {path}"), "1000341504")
+
     def test_reserved(self):
         h = self.enabled_by_hand("xe", XE, 2)
         self.shell(h, "cd /sys/bus/pci/devices/0000:03:00.2; "
