@@ -451,8 +451,6 @@ static void name_instance(Gpu *gpu, InstanceDesc *desc)
         const Record *record = records_find_slot(gpu->manager->records, gpu_name(gpu), desc->slot);
         g_autofree char *text = NULL;
 
-        if (record && record->restore && gpu->driver->recall && !gpu->driver->recall(desc, record->restore))
-                record = NULL;
         if (record && record->made && record->identity != 0 && desc->identity != 0 &&
             record->identity != desc->identity) {
                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = record->uuid),
@@ -461,6 +459,8 @@ static void name_instance(Gpu *gpu, InstanceDesc *desc)
                            desc->slot, gpu_name(gpu), record->uuid);
                 record = NULL;
         }
+        if (record && record->restore && gpu->driver->recall && !gpu->driver->recall(desc, record->restore))
+                record = NULL;
         if (record && desc->type_guessed) {
                 g_free(desc->type_id);
                 desc->type_id = g_strdup(record->type_id);

@@ -421,6 +421,17 @@ class Xengt(host.HostTest):
         self.assertNotEqual(found["Uuid"], uuid(1))
         self.assertEqual(h.vgpuctl("show", "desk").status, 3)
 
+    def test_of_the_same_size(self):
+        """What was asked for ours does not hold for another of the same size in its slot."""
+        h = self.host("xengt")
+        h.bus.create(IGPU, "xengt-64-448", uuid=uuid(1), attributes=[("cap", "20")])
+        script = "cd /sys/kernel/vgt/control && echo -1 > create_vgt_instance && echo 1,64,448,4 > create_vgt_instance"
+        self.assertEqual(h.sim.run(["sh", "-c", script]).returncode, 0)
+        h.bus.gpu(IGPU).call("Rescan", wait=True)
+        (found,) = h.bus.instances().values()
+        self.assertEqual((found["Origin"], found["Slot"], found["Attributes"]),
+                         ("foreign", "vm1", {"low_gm": "64M", "high_gm": "448M", "vmid": "1"}))
+
     def test_made_by_somebody_else(self):
         """Nobody tells of it: it is found when somebody looks, with the size it has, and left alone."""
         h = self.host("xengt")
