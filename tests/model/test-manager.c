@@ -236,22 +236,16 @@ static void test_several(void)
         ASSERT_EQ(records_left(&f), 3);
 }
 
-/* Creates without a GPU go where there is room, and the promises of jobs that wait count. */
-typedef struct Wanted {
-        const char *gpu, *type;
-        uint32_t available;
-} Wanted;
-
-static bool is_available(Fixture *f, void *data)
+/* A look at the GPU after that moment. */
+static bool is_looked_at(Fixture *f, void *moment)
 {
-        const Wanted *w = data;
-
-        return available(f, w->gpu, w->type) == w->available;
+        return manager_get_gpu(f->manager, A2)->snapshot->taken_usec > *(uint64_t *)moment;
 }
 
 /* Of a GPU with many parents and types not every attribute is read before the answer. */
 static void test_large(void)
 {
+        uint64_t moment;
         _cleanup_fixture_ Fixture f;
         char uuid[UUID_STRLEN + 1];
         unsigned before, reads;
@@ -275,9 +269,12 @@ static void test_large(void)
         ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_STREQ(i->desc->type_id, type);
         ASSERT_EQ(available(&f, A2, type), room - 1);
-        /* The others are looked at soon after: the first one has fixed the size of all. */
-        ASSERT_TRUE(fixture_wait(&f, is_available, &(Wanted){ A2, other, 0 }));
+        /* The first one has fixed the size of all, which is known before they are looked at. */
+        ASSERT_EQ(available(&f, A2, other), 0);
+        moment = (uint64_t)g_get_real_time();
+        ASSERT_TRUE(fixture_wait(&f, is_looked_at, &moment));
         ASSERT_EQ(available(&f, A2, type), room - 1);
+        ASSERT_EQ(available(&f, A2, other), 0);
 
         before = fake_count(f.kernel, "read");
         ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
@@ -286,7 +283,10 @@ static void test_large(void)
         ASSERT_NULL(get(&f, uuid));
         ASSERT_EQ(records_left(&f), 0);
         ASSERT_EQ(available(&f, A2, type), room);
-        ASSERT_TRUE(fixture_wait(&f, is_available, &(Wanted){ A2, other, other_room }));
+        ASSERT_EQ(available(&f, A2, other), other_room);
+        moment = (uint64_t)g_get_real_time();
+        ASSERT_TRUE(fixture_wait(&f, is_looked_at, &moment));
+        ASSERT_EQ(available(&f, A2, other), other_room);
 
         /* Several at once go from one virtual function to the next, and do not begin with the first each time.
          */
@@ -298,6 +298,7 @@ static void test_large(void)
         ASSERT_EQ(available(&f, A2, type), 0);
 }
 
+/* Creates without a GPU go where there is room, and the promises of jobs that wait count. */
 static void test_placement(void)
 {
         _cleanup_fixture_ Fixture f;

@@ -40,7 +40,7 @@ class Helpers(vmcase.Case):
 
     def test_not_installed(self):
         said = self.sandboxed(
-            f"systemctl start --no-ask-password {ENABLE} 2>/dev/null; echo $?",
+            f"systemctl start --quiet --no-ask-password {ENABLE} 2>/dev/null; echo $?",
             f"systemctl show --value --property=LoadState {ENABLE}",
             f"systemctl show --value --property=ExecMainStatus {ENABLE}",
             f"systemctl status --no-pager --full --output=cat --lines=12 {ENABLE}; true",
@@ -53,8 +53,8 @@ class Helpers(vmcase.Case):
     def test_runs(self):
         self.install(f'echo "$*" >>{CALLED}', "[ -w /sys/bus/pci/drivers_probe ] || exit 3", "[ -e /proc/modules ]")
         said = self.sandboxed(
-            f"systemctl start --no-ask-password {ENABLE}; echo $?",
-            f"systemctl start --no-ask-password {DISABLE}; echo $?",
+            f"systemctl start --quiet --no-ask-password {ENABLE}; echo $?",
+            f"systemctl start --quiet --no-ask-password {DISABLE}; echo $?",
         )
         self.assertEqual(said, "0\n0\n")
         self.assertEqual(CALLED.read_text(encoding="utf-8"), "-e 0000:41:00.0\n-d 0000:41:00.0\n")
@@ -63,7 +63,7 @@ class Helpers(vmcase.Case):
         """As often as vgpud tries, and with the script's own words."""
         self.install('echo "Cannot obtain unbindLock for $2"', "exit 1")
         said = self.sandboxed(
-            *[f"systemctl start --no-ask-password {ENABLE} 2>/dev/null; echo $?"] * 6,
+            *[f"systemctl start --quiet --no-ask-password {ENABLE} 2>/dev/null; echo $?"] * 6,
             f"systemctl show --value --property=ExecMainStatus {ENABLE}",
             f"systemctl show --value --property=Result {ENABLE}",
             f"systemctl status --no-pager --full --output=cat --lines=12 {ENABLE}; true",
@@ -75,7 +75,7 @@ class Helpers(vmcase.Case):
     def test_modes(self):
         unit = "vgpud-nvml@set\\x2dmig-0000:41:00.0-1.service"
         said = self.sandboxed(
-            f"systemctl start --no-ask-password '{unit}' 2>/dev/null; echo $?",
+            f"systemctl start --quiet --no-ask-password '{unit}' 2>/dev/null; echo $?",
             f"systemctl show --value --property=ExecMainStatus '{unit}'",
             "/usr/libexec/vgpud-nvml query 0000:41:00.0; echo $?",
         )
@@ -83,7 +83,7 @@ class Helpers(vmcase.Case):
 
     def test_no_such_unit(self):
         said = self.sandboxed(
-            "systemctl start --no-ask-password nobody@x.service 2>/dev/null; echo $?",
+            "systemctl start --quiet --no-ask-password nobody@x.service 2>/dev/null; echo $?",
             "systemctl show --value --property=LoadState nobody@x.service",
         )
         self.assertEqual(said, "5\nnot-found\n")
