@@ -322,6 +322,12 @@ static bool find_slot(const GpuSnapshot *s, const char *slot)
         return false;
 }
 
+/* The snapshot has not got its UUIDs yet where they are ours to give. */
+static bool is_in(const GpuSnapshot *s, const InstanceDesc *d)
+{
+        return d->slot ? find_slot(s, d->slot) : gpu_snapshot_find_instance(s, d->uuid) != NULL;
+}
+
 /* Another job that sets the number of virtual functions of the same GPU. */
 static bool another_waits(const Job *job)
 {
@@ -456,7 +462,9 @@ static void job_done(LaneWork *w)
         if (instance && instance->job == job) {
                 unsigned changes = INSTANCE_CHANGED_JOB;
                 instance->job = NULL;
-                instance->leaving = job->error.code == VGPUD_ERROR_NONE;
+                /* Its removal may have ended in an error, and it is gone all the same. */
+                instance->leaving = job->error.code == VGPUD_ERROR_NONE ||
+                                    (job->snapshot && !is_in(job->snapshot, instance->desc));
                 if (instance_update_state(instance, false))
                         changes |= INSTANCE_CHANGED_STATE;
                 MANAGER_EMIT(job->manager, instance_changed, instance, changes);

@@ -655,6 +655,7 @@ class Functions(host.HostTest):
         self.assert_error("Failed", h.bus.manager.start("Destroy", uuid(1), wait=True), "the instance has gone",
                           "driver: none, driver_override: none", "cannot be bound to driver xe")
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+        self.assertNotIn("somebody else", h.log())
         self.assertEqual(self.shell(h, "cat /sys/bus/pci/devices/0000:03:00.1/driver_override"), "(null)")
         self.assertEqual(h.bus.gpu(XE).get("Types")["vf"]["Available"], 2)
         h.sim.ctl("fault", "clear")
