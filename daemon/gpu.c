@@ -162,6 +162,12 @@ static void scan_started(LaneWork *w)
                 log_warning_errno(r, "Cannot set the deadline of a scan: %m");
 }
 
+bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec)
+{
+        return gpu->facts->began_usec > usec ||
+               (gpu->snapshot && gpu->state != GPU_FAILED && gpu->snapshot->began_usec > usec);
+}
+
 void gpu_has_answered(Gpu *gpu)
 {
         if (gpu->state == GPU_STUCK)
@@ -673,21 +679,22 @@ void gpu_update_facts(Gpu *gpu, const GpuFacts *facts)
         g_autofree char *reason = NULL;
         unsigned changes = GPU_CHANGED_FACTS;
 
+        bool same = gpu_facts_equal(gpu->facts, facts);
         /* A discovery takes its time, and a job may have looked at what it did since that began. */
-        if (gpu_facts_is_older(facts, gpu->facts)) {
-                if (!gpu_facts_equal(gpu->facts, facts))
-                        inventory_request(gpu->manager->inventory);
+        if (!same && gpu_has_answered_since(gpu, facts->began_usec)) {
+                inventory_request(gpu->manager->inventory);
                 return;
         }
-        bool same = gpu_facts_equal(gpu->facts, facts);
         /* Virtual functions come and go one by one; what stands in the end is looked up when the job ends. */
         if (!same && gpu->current && gpu->current->kind == JOB_SET_VFS) {
                 gpu->facts_later = true;
                 return;
         }
-        gpu_facts_unref(gpu->facts);
-        gpu->facts = gpu_facts_ref(facts);
-        latest_facts_offer(gpu->latest, facts);
+        if (!gpu_facts_is_older(facts, gpu->facts)) {
+                gpu_facts_unref(gpu->facts);
+                gpu->facts = gpu_facts_ref(facts);
+                latest_facts_offer(gpu->latest, facts);
+        }
         if (same) {
                 gpu_request_scan(gpu, false);
                 return;

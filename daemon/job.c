@@ -173,6 +173,7 @@ static void job_run(LaneWork *w, VgpuIo *io)
         _cleanup_vgpud_error_ VgpudError scan_error = VGPUD_ERROR_INIT;
 
         t.facts = job->facts = latest_facts_get(job->latest);
+        job->began_usec = (uint64_t)g_get_monotonic_time();
         switch (job->kind) {
         case JOB_CREATE:
                 (void)run_create(job, &t);
@@ -308,6 +309,8 @@ static void job_amend_snapshot(Job *job)
                 return;
         job->snapshot = gpu_snapshot_amend(gpu->snapshot, job->made,
                                            job->instance ? job->instance->uuid : NULL);
+        /* What it did is what the GPU answered to. */
+        job->snapshot->began_usec = MAX(job->snapshot->began_usec, job->began_usec);
         /* It could when the job was made; modes may have changed since. */
         if (!gpu->driver->amend || !gpu->driver->amend(gpu->facts, gpu->snapshot, job->snapshot))
                 know_nothing(job->snapshot);

@@ -88,6 +88,8 @@ struct Job {
          * answer: what was known when the job was made; ref. */
         GpuSnapshot *known;
 
+        uint64_t began_usec; /* CLOCK_MONOTONIC, in the lane */
+
         /* what came of it: written by the lane, read after it has come back */
         GpuSnapshot *snapshot;        /* the scan that ended it; NULL if there was none or it failed */
         GPtrArray *made;              /* create: InstanceDesc; NULL if it failed */

@@ -211,23 +211,21 @@ static bool same_device(const GpuFacts *a, const GpuFacts *b)
 
 /* No driver, no instances: what there is a record of went with it, perhaps while no daemon was running or
  * before a scan had seen it. What a job is making is left to the job. */
-static void forget_instances_without_driver(Manager *m)
+static void forget_instances_without_driver(Manager *m, uint64_t began_usec)
 {
         g_autoptr(GPtrArray) uuids = records_of_gpu(m->records, NULL);
 
         for (guint i = 0; i < uuids->len; i++) {
                 const Record *record = records_get(m->records, uuids->pdata[i]);
                 const Gpu *gpu = manager_get_gpu(m, record->gpu);
-                if ((!gpu || !gpu->driver) && (record->made || record->interrupted))
+                if ((gpu && gpu->driver) || (!record->made && !record->interrupted))
+                        continue;
+                /* What was made since the looking began was made by a driver. */
+                if (record->written_usec > began_usec)
+                        inventory_request(m->inventory);
+                else
                         records_forget(m->records, uuids->pdata[i]);
         }
-}
-
-/* It has answered since the looking for GPUs began, so it is there again, or was when it answered. */
-static bool seen_since(const Gpu *gpu, uint64_t usec)
-{
-        return gpu->facts->began_usec > usec ||
-               (gpu->snapshot && gpu->state != GPU_FAILED && gpu->snapshot->began_usec > usec);
 }
 
 void manager_apply_inventory(Manager *m, const GPtrArray *facts, uint64_t began_usec)
@@ -241,9 +239,9 @@ void manager_apply_inventory(Manager *m, const GPtrArray *facts, uint64_t began_
         for (GList *l = all; l; l = l->next) {
                 Gpu *gpu = l->data;
                 const GpuFacts *now = g_hash_table_lookup(seen, gpu_name(gpu));
-                if (now && (gpu_facts_is_older(now, gpu->facts) || same_device(gpu->facts, now)))
+                if (now && (same_device(gpu->facts, now) || gpu_has_answered_since(gpu, now->began_usec)))
                         continue;
-                if (!now && seen_since(gpu, began_usec)) {
+                if (!now && gpu_has_answered_since(gpu, began_usec)) {
                         inventory_request(m->inventory);
                         continue;
                 }
@@ -265,7 +263,7 @@ void manager_apply_inventory(Manager *m, const GPtrArray *facts, uint64_t began_
                 MANAGER_EMIT(m, gpu_added, gpu);
                 gpu_start(gpu);
         }
-        forget_instances_without_driver(m);
+        forget_instances_without_driver(m, began_usec);
         m->inventory_known = true;
         manager_check_ready(m);
 }

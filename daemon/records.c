@@ -317,6 +317,7 @@ int records_put(Records *r, const Record *record)
         if (k < 0)
                 return k;
         Record *copy = record_copy(record);
+        copy->written_usec = (uint64_t)g_get_monotonic_time();
         g_hash_table_replace(r->by_uuid, copy->uuid, copy);
         return 0;
 }
@@ -329,6 +330,7 @@ int records_commit(Records *r, const char *uuid)
                 return -ENOENT;
         record->made = true;
         record->undo = record->interrupted = false;
+        record->written_usec = (uint64_t)g_get_monotonic_time();
         int k = record_write(r, record);
         if (k >= 0 && record->slot)
                 remove_slot_file(r->dirfd, uuid);

@@ -33,6 +33,8 @@ typedef struct Record {
                                         committed first; else empty */
         bool interrupted; /* not made, and read from a file at start-up: nobody is at work on it. Not in the
                              file */
+        uint64_t written_usec; /* CLOCK_MONOTONIC of the last change; 0: by an earlier daemon. Not in the file
+                                */
 } Record;
 
 typedef struct Records Records;

@@ -67,6 +67,69 @@ static void test_old_inventory(void)
         ASSERT_NULL(manager_get_gpu(f.manager, GVT_G));
 }
 
+/* It had no driver when the looking began, and has one since. */
+static void test_old_facts(void)
+{
+        _cleanup_fixture_ Fixture f;
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        GpuFacts *old = fake_gpu_facts(f.fake_gpus->pdata[0]);
+        g_clear_pointer(&old->driver, g_free);
+        g_ptr_array_set_size(old->mdev_parents, 0);
+        g_ptr_array_add(found, old);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
+        manager_apply_inventory(f.manager, found, old->began_usec);
+        ASSERT_NOT_NULL(manager_get_gpu(f.manager, GVT_G)->driver);
+        ASSERT_NOT_NULL(get(&f, uuid));
+        ASSERT_EQ(get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+        gpu_facts_unref(old);
+}
+
+static bool is_there(Fixture *f, void *uuid)
+{
+        return get(f, uuid);
+}
+
+/* The GPU leaves the model while a job makes something on it, and what was seen of it is old. */
+static void test_made_meanwhile(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+        FakeGpu *mdpy;
+        Job *job;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .name = "hugo"), &job,
+                                 NULL));
+        outcome_of(&o, job);
+        fake_wait_hanging(f.kernel);
+        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
+        ASSERT_NULL(manager_get_gpu(f.manager, "mdpy"));
+        uint64_t began_usec = (uint64_t)g_get_monotonic_time();
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_EQ(records_left(&f), 1);
+        manager_apply_inventory(f.manager, none, began_usec);
+        ASSERT_EQ(records_left(&f), 1);
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, is_there, (void *)UUID1));
+        ASSERT_STREQ(get(&f, UUID1)->name, "hugo");
+        fixture_unload(&f, mdpy);
+        fixture_discover(&f);
+        ASSERT_EQ(records_left(&f), 0);
+}
+
 static void test_life(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -847,6 +910,8 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_discovery);
         TEST(test_old_inventory);
+        TEST(test_old_facts);
+        TEST(test_made_meanwhile);
         TEST(test_life);
         TEST(test_refusals);
         TEST(test_capacity);
