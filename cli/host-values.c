@@ -480,6 +480,17 @@ static int read_hand_over(sd_bus_message *m, HandOver *o)
         return !same;
 }
 
+#define READ_NUMBER(type)                                                  \
+        do {                                                               \
+                type value;                                                \
+                r = sd_bus_message_read_basic(m, f->signature[0], &value); \
+                if (r < 0)                                                 \
+                        return r;                                          \
+                r = *AT(type, object, f) != value;                         \
+                *AT(type, object, f) = value;                              \
+                return r;                                                  \
+        } while (0)
+
 int field_read(sd_bus_message *m, const Field *f, void *object)
 {
         int r;
@@ -514,46 +525,14 @@ int field_read(sd_bus_message *m, const Field *f, void *object)
                 *AT(bool, object, f) = value != 0;
                 return r;
         }
-        case 'q': {
-                uint16_t value;
-
-                r = sd_bus_message_read_basic(m, 'q', &value);
-                if (r < 0)
-                        return r;
-                r = *AT(uint16_t, object, f) != value;
-                *AT(uint16_t, object, f) = value;
-                return r;
-        }
-        case 'u': {
-                uint32_t value;
-
-                r = sd_bus_message_read_basic(m, 'u', &value);
-                if (r < 0)
-                        return r;
-                r = *AT(uint32_t, object, f) != value;
-                *AT(uint32_t, object, f) = value;
-                return r;
-        }
-        case 'i': {
-                int32_t value;
-
-                r = sd_bus_message_read_basic(m, 'i', &value);
-                if (r < 0)
-                        return r;
-                r = *AT(int32_t, object, f) != value;
-                *AT(int32_t, object, f) = value;
-                return r;
-        }
-        case 't': {
-                uint64_t value;
-
-                r = sd_bus_message_read_basic(m, 't', &value);
-                if (r < 0)
-                        return r;
-                r = *AT(uint64_t, object, f) != value;
-                *AT(uint64_t, object, f) = value;
-                return r;
-        }
+        case 'q':
+                READ_NUMBER(uint16_t);
+        case 'u':
+                READ_NUMBER(uint32_t);
+        case 'i':
+                READ_NUMBER(int32_t);
+        case 't':
+                READ_NUMBER(uint64_t);
         default:
                 g_assert_not_reached();
         }
