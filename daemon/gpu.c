@@ -319,10 +319,48 @@ static bool instance_update_origin(Instance *instance)
         return true;
 }
 
+static void gpu_remove_instance(Instance *instance)
+{
+        Gpu *gpu = instance->gpu;
+        Manager *m = gpu->manager;
+        const Record *record = records_get(m->records, instance->desc->uuid);
+
+        if (!instance->leaving)
+                LOG_FIELDS(LOG_NOTICE,
+                           (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
+                            .message_id = VGPUD_MESSAGE_INSTANCE_GONE),
+                           "Instance %s of type %s on GPU %s has gone: somebody else removed it, or its driver "
+                           "went away",
+                           instance->desc->uuid,
+                           instance->desc->type_id ? instance->desc->type_id : "(not known)", gpu_name(gpu));
+        MANAGER_EMIT(m, instance_removed, instance);
+        /* An instance of this UUID may be on its way again: its record is not of the one that goes. */
+        if (record && record->made && strcmp(record->gpu, gpu_name(gpu)) == 0)
+                records_forget(m->records, instance->desc->uuid);
+        g_hash_table_remove(m->instances, instance->desc->uuid);
+        g_hash_table_remove(gpu->instances, instance->desc->uuid);
+}
+
+/* The kernel has each UUID once: the one of another GPU has gone, which that has not been looked at for yet; or
+ * what was seen here is old, and was made again there. Another look at the other one settles it. */
+static void gpu_take_over(Gpu *gpu, const char *uuid)
+{
+        Instance *other = g_hash_table_lookup(gpu->manager->instances, uuid);
+        Gpu *its = other ? other->gpu : NULL;
+
+        if (!other)
+                return;
+        gpu_remove_instance(other);
+        gpu_request_scan(its, false);
+        gpu_request_scan(gpu, false);
+}
+
 static void gpu_add_instance(Gpu *gpu, const InstanceDesc *desc)
 {
-        Instance *instance = g_new0(Instance, 1);
+        Instance *instance;
 
+        gpu_take_over(gpu, desc->uuid);
+        instance = g_new0(Instance, 1);
         *instance = (Instance){
                 .gpu = gpu,
                 .desc = instance_desc_copy(desc),
@@ -364,28 +402,6 @@ static void gpu_change_instance(Instance *instance, const InstanceDesc *desc)
                 changes |= INSTANCE_CHANGED_ORIGIN;
         if (changes)
                 MANAGER_EMIT(m, instance_changed, instance, changes);
-}
-
-static void gpu_remove_instance(Instance *instance)
-{
-        Gpu *gpu = instance->gpu;
-        Manager *m = gpu->manager;
-        const Record *record = records_get(m->records, instance->desc->uuid);
-
-        if (!instance->leaving)
-                LOG_FIELDS(LOG_NOTICE,
-                           (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
-                            .message_id = VGPUD_MESSAGE_INSTANCE_GONE),
-                           "Instance %s of type %s on GPU %s has gone: somebody else removed it, or its driver "
-                           "went away",
-                           instance->desc->uuid,
-                           instance->desc->type_id ? instance->desc->type_id : "(not known)", gpu_name(gpu));
-        MANAGER_EMIT(m, instance_removed, instance);
-        /* An instance of this UUID may be on its way again: its record is not of the one that goes. */
-        if (record && record->made)
-                records_forget(m->records, instance->desc->uuid);
-        g_hash_table_remove(m->instances, instance->desc->uuid);
-        g_hash_table_remove(gpu->instances, instance->desc->uuid);
 }
 
 /* What an earlier daemon was making when it was killed: a bare device stands as it was asked for; of anything

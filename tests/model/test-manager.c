@@ -409,6 +409,51 @@ static void test_foreign(void)
         ASSERT_TRUE(fixture_saw(&f, "instance- " UUID1));
 }
 
+static bool is_on(Fixture *f, void *gpu)
+{
+        return get(f, UUID1) && strcmp(gpu_name(get(f, UUID1)->gpu), gpu) == 0;
+}
+
+static bool both_are_at_rest(Fixture *f, void *data)
+{
+        const Gpu *a = manager_get_gpu(f->manager, "mdpy"), *b = manager_get_gpu(f->manager, "mtty");
+
+        return !a->scan && !a->settle && !b->scan && !b->settle;
+}
+
+/* Somebody removes it and makes it again, by the same UUID, on another GPU, which is looked at first. */
+static void test_foreign_elsewhere(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakeGpu *mdpy, *mtty;
+        VgpuIo *io;
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        mtty = fake_add_mtty(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_add(&f, mtty);
+        fixture_start(&f);
+        io = fake_kernel_io(f.kernel);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .name = "one"), uuid),
+                  VGPUD_ERROR_NONE);
+        g_autofree char *remove = g_strconcat(fake_gpu_parent_path(mdpy, 0), "/" UUID1 "/remove", NULL);
+        g_autofree char *create =
+                        g_strconcat(fake_gpu_parent_path(mtty, 0), "/mdev_supported_types/mtty-1/create", NULL);
+        ASSERT_OK(vgpu_io_write(io, remove, "1"));
+        ASSERT_OK(vgpu_io_write(io, create, UUID1));
+        vgpu_io_free(io);
+        gpu_request_scan(manager_get_gpu(f.manager, "mtty"), true);
+        ASSERT_TRUE(fixture_wait(&f, is_on, (void *)"mtty"));
+        gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
+        ASSERT_TRUE(fixture_wait(&f, both_are_at_rest, NULL));
+        ASSERT_TRUE(is_on(&f, (void *)"mtty"));
+        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_FOREIGN);
+        ASSERT_EQ(g_hash_table_size(manager_get_gpu(f.manager, "mdpy")->instances), 0);
+        ASSERT_EQ(records_left(&f), 0);
+}
+
 /* A failed create does not make an instance of somebody else ours. */
 static void test_foreign_first(void)
 {
@@ -919,6 +964,7 @@ int main(int argc, char **argv)
         TEST(test_large);
         TEST(test_placement);
         TEST(test_foreign);
+        TEST(test_foreign_elsewhere);
         TEST(test_foreign_first);
         TEST(test_in_use);
         TEST(test_stuck);
