@@ -24,6 +24,7 @@ class HotPlug(host.HostTest):
         h.bus.create(GVT, V5_4, uuid=uuid(1), name="one")
         h.bus.create(A2, "A2-4Q", uuid=uuid(2))
         for gpu in (GVT, A2):
+            h.settle()
             start = len(h.mirror.log)
             h.sim.ctl("unplug", gpu)
             self.gone(h, gpu)
