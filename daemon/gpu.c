@@ -16,6 +16,7 @@
 /* The kernel makes the link to the type after the last event of a creation. Look again this often, this many
  * times. */
 #define UNTYPED_RETRY_USEC (100 * USEC_PER_MSEC)
+#define GONE_LOOKS         3
 #define UNTYPED_RETRIES    50
 /* Each parent says of each type how many it can make. So many of these attributes are read within about a
  * millisecond where they are plain; of a GPU with more (32 virtual functions with 23 types have 736) the answer
@@ -72,6 +73,7 @@ void gpu_set_state(Gpu *gpu, GpuState state, const char *reason)
 /* Of a record: a slot, and what its removal has to put back. */
 typedef struct Claim {
         char *slot, *restore; /* owned */
+        uint64_t identity;    /* of what it was made of; 0: not known */
 } Claim;
 
 static void claim_free(gpointer p)
@@ -92,6 +94,7 @@ typedef struct Scan {
         GpuFacts *facts;        /* ref; with which it began to run; NULL before */
         GPtrArray *known_types; /* ref */
         bool probe_again;       /* an earlier daemon left sriov_drivers_autoprobe switched off */
+        bool probed_again;      /* and it is on again */
         GPtrArray *claims;      /* owned: Claim, of an earlier daemon; NULL: none */
         GpuSnapshot *snapshot;
         VgpudError error;
@@ -110,6 +113,21 @@ static void scan_free(Scan *s)
         g_free(s);
 }
 
+/* Only of what it was made of: somebody else may have made the slot anew. */
+static void settle_claim(const Scan *s, VgpuTarget *t, const Claim *c)
+{
+        const VgpuVf *vf = gpu_facts_find_vf(t->facts, c->slot);
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        uint64_t now;
+
+        if (vf && c->identity != 0 && vgpu_io_identify(t->io, vf->path, &now) >= 0 && now != c->identity)
+                return;
+        if (s->driver->settle(t, c->slot, c->restore, &error) < 0)
+                log_warning("%s of GPU %s could not be returned to what it was, which an earlier daemon had "
+                            "begun: %s",
+                            c->slot, s->facts->name, error.message);
+}
+
 static void scan_run(LaneWork *w, VgpuIo *io)
 {
         Scan *s = (Scan *)w;
@@ -118,17 +136,11 @@ static void scan_run(LaneWork *w, VgpuIo *io)
         t.facts = s->facts = latest_facts_get(s->latest);
         if (s->probe_again) {
                 g_autofree char *path = g_strconcat(s->facts->path, "/sriov_drivers_autoprobe", NULL);
-                (void)vgpu_io_write(io, path, "1");
+                int r = vgpu_io_write(io, path, "1");
+                s->probed_again = r >= 0 || r == -ENOENT;
         }
-        for (guint i = 0; s->claims && i < s->claims->len; i++) {
-                const Claim *c = s->claims->pdata[i];
-                _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
-                if (s->driver->settle(&t, c->slot, c->restore, &error) < 0)
-                        log_warning("%s of GPU %s could not be returned to what it was, which an earlier "
-                                    "daemon "
-                                    "had begun: %s",
-                                    c->slot, s->facts->name, error.message);
-        }
+        for (guint i = 0; s->claims && i < s->claims->len; i++)
+                settle_claim(s, &t, s->claims->pdata[i]);
         if (s->driver->scan(&t, &s->snapshot, &s->error) >= 0)
                 instances_identify(io, s->snapshot->instances);
 }
@@ -181,7 +193,7 @@ static void scan_done(LaneWork *w)
 
         if (gpu) {
                 gpu->scan = NULL;
-                if (s->probe_again) {
+                if (s->probed_again) {
                         gpu->probe_again = false;
                         autoprobe_unmark(gpu->manager->runtime_fd, gpu_name(gpu));
                 }
@@ -204,8 +216,9 @@ void gpu_scan_failed(Gpu *gpu, const VgpudError *error)
 {
         const char *message = error->message ? error->message : "it could not be looked at";
 
-        if (error->code == VGPUD_ERROR_GPU_GONE)
-                inventory_request(gpu->manager->inventory); /* which says what has become of it */
+        /* Which says what has become of it; and if that is nothing, asking for ever would be no use. */
+        if (error->code == VGPUD_ERROR_GPU_GONE && gpu->gone_looks++ < GONE_LOOKS)
+                inventory_request(gpu->manager->inventory);
         LOG_FIELDS(LOG_WARNING, (.gpu = gpu_name(gpu), .driver = gpu->driver->name, .error = -error->errnum),
                    "Cannot look at GPU %s: %s", gpu_name(gpu), message);
         gpu_set_state(gpu, GPU_FAILED, message);
@@ -224,7 +237,9 @@ static GPtrArray *find_claims(const Gpu *gpu)
                 if (!record->slot || !record->restore)
                         continue;
                 Claim *c = g_new(Claim, 1);
-                *c = (Claim){ .slot = g_strdup(record->slot), .restore = g_strdup(record->restore) };
+                *c = (Claim){ .slot = g_strdup(record->slot),
+                              .restore = g_strdup(record->restore),
+                              .identity = record->identity };
                 g_ptr_array_add(claims, c);
         }
         return claims->len > 0 ? g_steal_pointer(&claims) : NULL;
@@ -319,7 +334,8 @@ static bool instance_update_origin(Instance *instance)
         return true;
 }
 
-static void gpu_remove_instance(Instance *instance)
+/* The record of what has gone from the model goes with it, unless it is to be kept. */
+static void gpu_remove_instance(Instance *instance, bool keep_record)
 {
         Gpu *gpu = instance->gpu;
         Manager *m = gpu->manager;
@@ -333,10 +349,11 @@ static void gpu_remove_instance(Instance *instance)
                            "went away",
                            instance->desc->uuid,
                            instance->desc->type_id ? instance->desc->type_id : "(not known)", gpu_name(gpu));
-        MANAGER_EMIT(m, instance_removed, instance);
-        /* An instance of this UUID may be on its way again: its record is not of the one that goes. */
-        if (record && record->made && strcmp(record->gpu, gpu_name(gpu)) == 0)
+        /* Before anybody hears of it. An instance of this UUID may be on its way again: its record is not of
+         * the one that goes. */
+        if (!keep_record && record && record->made && strcmp(record->gpu, gpu_name(gpu)) == 0)
                 records_forget(m->records, instance->desc->uuid);
+        MANAGER_EMIT(m, instance_removed, instance);
         g_hash_table_remove(m->instances, instance->desc->uuid);
         g_hash_table_remove(gpu->instances, instance->desc->uuid);
 }
@@ -350,7 +367,7 @@ static void gpu_take_over(Gpu *gpu, const char *uuid)
 
         if (!other)
                 return;
-        gpu_remove_instance(other);
+        gpu_remove_instance(other, false);
         gpu_request_scan(its, false);
         gpu_request_scan(gpu, false);
 }
@@ -407,7 +424,7 @@ static void gpu_change_instance(Instance *instance, const InstanceDesc *desc)
 /* What an earlier daemon was making when it was killed: a bare device stands as it was asked for; of anything
  * more nobody knows how far it got, so it goes. What it was removing goes as well: such an instance is not
  * complete any more, so that nobody can be using it. */
-static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot, bool first)
+static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
 {
         Manager *m = gpu->manager;
         g_autoptr(GPtrArray) uuids = records_of_gpu(m->records, gpu_name(gpu));
@@ -424,8 +441,14 @@ static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot, bool f
                         records_forget(m->records, uuid);
                         continue;
                 }
-                if (first && record->made && desc && desc->half_made) {
-                        g_ptr_array_add(gpu->undo, g_steal_pointer(&uuid));
+                if (record->removal_interrupted && desc) {
+                        if (desc->half_made)
+                                g_ptr_array_add(gpu->undo, g_strdup(uuid));
+                        else
+                                LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
+                                           "Instance %s was to be removed when the daemon ended, and stands",
+                                           uuid);
+                        records_mark_removing(m->records, uuid, false);
                         continue;
                 }
                 if (!record->interrupted)
@@ -555,14 +578,15 @@ void gpu_apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
         if (old ? !gpu_snapshot_bindings_equal(old, snapshot) : snapshot->bindings->len > 0)
                 changes |= GPU_CHANGED_VFS;
         gpu->snapshot = gpu_snapshot_ref(snapshot);
-        gpu_settle_interrupted(gpu, snapshot, !old);
+        gpu_settle_interrupted(gpu, snapshot);
+        gpu->gone_looks = 0;
 
         g_hash_table_iter_init(&iter, gpu->instances);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
                 if (!gpu_snapshot_find_instance(snapshot, instance->desc->uuid))
                         g_ptr_array_add(gone, instance);
         for (guint i = 0; i < gone->len; i++)
-                gpu_remove_instance(gone->pdata[i]);
+                gpu_remove_instance(gone->pdata[i], false);
         for (guint i = 0; i < snapshot->instances->len; i++) {
                 const InstanceDesc *desc = snapshot->instances->pdata[i];
                 instance = g_hash_table_lookup(gpu->instances, desc->uuid);
@@ -678,8 +702,10 @@ static void gpu_drop_instances(Gpu *gpu)
 {
         g_autoptr(GList) all = g_hash_table_get_values(gpu->instances);
 
-        for (GList *l = all; l; l = l->next)
-                gpu_remove_instance(l->data);
+        for (GList *l = all; l; l = l->next) {
+                Instance *instance = l->data;
+                gpu_remove_instance(instance, manager_slot_is_there(gpu->manager, instance->desc->slot));
+        }
 }
 
 void gpu_withdraw(Gpu *gpu)

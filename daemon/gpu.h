@@ -41,6 +41,7 @@ struct Gpu {
         bool scan_again;          /* asked for once more while one was running */
         sd_event_source *settle;  /* coalesces events */
         unsigned untyped_retries; /* how often it was looked at again because an instance had no type yet */
+        unsigned gone_looks;      /* scans in a row that found it gone, though a discovery did not */
         GPtrArray *undo;          /* owned: UUIDs of instances an earlier daemon left half made */
 };
 

@@ -90,6 +90,29 @@ static const JobClaim *find_claim(const Job *job, const char *uuid)
         return found;
 }
 
+/* Each that was made before the one that could not be; those that stay are named. */
+static int undo_all(Job *job, VgpuTarget *t, const GPtrArray *made, int r)
+{
+        g_autoptr(GString) left = g_string_new(NULL);
+
+        for (guint i = 0; i < made->len; i++) {
+                _cleanup_vgpud_error_ VgpudError undo = VGPUD_ERROR_INIT;
+                InstanceDesc *desc = made->pdata[i];
+                const JobClaim *claim = find_claim(job, desc->uuid);
+
+                if (claim && !desc->restore)
+                        desc->restore = g_strdup(claim->restore);
+                if (job->driver->destroy(t, desc, &undo) < 0)
+                        g_string_append_printf(left, "; removing %s again failed as well: %s", desc->uuid,
+                                               undo.message);
+        }
+        if (left->len == 0)
+                return r;
+        _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
+        vgpud_error_move(&first, &job->error);
+        return vgpud_error_setf(&job->error, VGPUD_ERROR_INCONSISTENT, "%s%s", first.message, left->str);
+}
+
 /* All or none: what stands when one cannot be made is removed again. */
 static int run_create(Job *job, VgpuTarget *t)
 {
@@ -118,21 +141,7 @@ static int run_create(Job *job, VgpuTarget *t)
                 return 0;
         }
 
-        for (guint i = 0; i < made->len; i++) {
-                _cleanup_vgpud_error_ VgpudError undo = VGPUD_ERROR_INIT;
-                InstanceDesc *desc = made->pdata[i];
-                const JobClaim *claim = find_claim(job, desc->uuid);
-                if (claim && !desc->restore)
-                        desc->restore = g_strdup(claim->restore);
-                if (job->driver->destroy(t, desc, &undo) >= 0)
-                        continue;
-                _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
-                vgpud_error_move(&first, &job->error);
-                return vgpud_error_setf(&job->error, VGPUD_ERROR_INCONSISTENT,
-                                        "%s; removing %s again failed as well: %s", first.message, desc->uuid,
-                                        undo.message);
-        }
-        return r;
+        return undo_all(job, t, made, r);
 }
 
 /* As it is now, right before it is changed: it may be somebody's wish that it is 0. */
@@ -165,6 +174,23 @@ static void read_facts_again(Job *job, VgpuIo *io)
         job->driver_now = registry_choose(job->facts_now, &reason);
 }
 
+/* What is in a slot may have been removed and made again by somebody else since the job was asked for, or since
+ * the GPU was last looked at. */
+static bool is_still_it(Job *job, VgpuIo *io)
+{
+        const InstanceDesc *d = job->instance;
+        uint64_t now;
+
+        if (!d->slot || d->identity == 0 || vgpu_io_identify(io, d->path, &now) < 0 || now == d->identity)
+                return true;
+        (void)vgpud_error_setf(
+                        &job->error, VGPUD_ERROR_FOREIGN,
+                        "%s of GPU %s is not what instance %s was made of any more: it was removed and made "
+                        "again by somebody else, and is left alone",
+                        d->slot, job->gpu_name, d->uuid);
+        return false;
+}
+
 static void job_run(LaneWork *w, VgpuIo *io)
 {
         Job *job = (Job *)w;
@@ -179,7 +205,8 @@ static void job_run(LaneWork *w, VgpuIo *io)
                 (void)run_create(job, &t);
                 break;
         case JOB_DESTROY:
-                (void)job->driver->destroy(&t, job->instance, &job->error);
+                if (is_still_it(job, io))
+                        (void)job->driver->destroy(&t, job->instance, &job->error);
                 break;
         case JOB_SET_VFS:
                 mark_autoprobe(job, io);
@@ -350,7 +377,8 @@ static void job_settle_records(Job *job)
 {
         Records *records = job->manager->records;
 
-        if (job->kind == JOB_SET_VFS && !another_waits(job))
+        /* When it could not be set back, the mark stays for the next daemon. */
+        if (job->kind == JOB_SET_VFS && !another_waits(job) && job->error.code != VGPUD_ERROR_INCONSISTENT)
                 autoprobe_unmark(job->manager->runtime_fd, job->gpu_name);
         if (job->kind != JOB_CREATE)
                 return;
@@ -370,6 +398,8 @@ static void job_settle_records(Job *job)
                                               ((const InstanceDesc *)job->made->pdata[i])->identity);
                 if (ours)
                         r = records_commit(records, uuid);
+                else if (job->error.code == VGPUD_ERROR_INCONSISTENT && !job->snapshot)
+                        records_leave_open(records, uuid);
                 else
                         records_forget(records, uuid);
                 if (r < 0)
@@ -552,6 +582,9 @@ Job *job_free(Job *job)
 void job_end(Job *job, JobState state)
 {
         job->state = state;
+        /* Of what has gone there is no record any more. */
+        if (job->kind == JOB_DESTROY)
+                records_mark_removing(job->manager->records, job->uuids->pdata[0], false);
         job_tell_finished(job, &job->error);
         manager_end_job(job->manager, job);
 }

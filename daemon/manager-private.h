@@ -52,6 +52,8 @@ void manager_check_ready(Manager *m);
 void manager_submit_job(Manager *m, Job *job); /* takes it over, announces it */
 void manager_end_job(Manager *m, Job *job);    /* it has ended: tell everybody, free it */
 uint64_t manager_now_realtime(void);
+/* It is a PCI function that is there, whatever has become of its GPU for us. NULL: it is not. */
+bool manager_slot_is_there(Manager *m, const char *slot);
 int manager_check_gpu(const Gpu *gpu, VgpudError *reterr); /* it can be asked for instances */
 
 /* place.c: the GPU and the type for a request that names no GPU, and whether the configuration lets one that is

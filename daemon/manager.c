@@ -207,6 +207,11 @@ static bool same_device(const GpuFacts *a, const GpuFacts *b)
                a->boot_display == b->boot_display;
 }
 
+bool manager_slot_is_there(Manager *m, const char *slot)
+{
+        return slot && inventory_find_pci(m->inventory, slot);
+}
+
 /* No driver, no instances: what there is a record of went with it, perhaps while no daemon was running or
  * before a scan had seen it. What a job is making is left to the job. */
 static void forget_instances_without_driver(Manager *m, uint64_t began_usec)
@@ -217,6 +222,9 @@ static void forget_instances_without_driver(Manager *m, uint64_t began_usec)
                 const Record *record = records_get(m->records, uuids->pdata[i]);
                 const Gpu *gpu = manager_get_gpu(m, record->gpu);
                 if ((gpu && gpu->driver) || (!record->made && !record->interrupted))
+                        continue;
+                /* A virtual function may outlive the driver of its GPU, and our interest in that. */
+                if (manager_slot_is_there(m, record->slot))
                         continue;
                 /* What was made since the looking began was made by a driver. */
                 if (record->written_usec > began_usec)

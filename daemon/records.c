@@ -63,6 +63,8 @@ static int record_write(Records *r, const Record *record)
                 g_key_file_set_string(file, RECORD_GROUP, "Slot", record->slot);
         if (record->restore)
                 g_key_file_set_string(file, RECORD_GROUP, "Restore", record->restore);
+        if (record->removing)
+                g_key_file_set_boolean(file, RECORD_GROUP, "Removing", true);
         if (record->identity)
                 g_key_file_set_uint64(file, RECORD_GROUP, "Identity", record->identity);
         g_autofree char *text = g_key_file_to_data(file, &size, NULL);
@@ -124,7 +126,7 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         char first[UUID_STRLEN + 1] = "";
         uint64_t owner, created, identity = 0;
         size_t size;
-        bool made, undo = false;
+        bool made, undo = false, removing = false;
         int r;
 
         r = fs_read_file_at(dirfd, uuid, RECORD_FILE_MAX, &text, &size);
@@ -140,6 +142,7 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
             !read_number(file, "Created", &created) || !read_flag(file, "Made", &made))
                 return -EBADMSG;
         (void)read_flag(file, "Undo", &undo);
+        (void)read_flag(file, "Removing", &removing);
         (void)read_number(file, "Identity", &identity);
         g_autofree char *first_text = g_key_file_get_string(file, RECORD_GROUP, "First", NULL);
         if (first_text && uuid_normalize(first_text, first) < 0)
@@ -156,6 +159,8 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         record->created_usec = created;
         record->made = made;
         record->undo = undo;
+        record->removing = removing;
+        record->removal_interrupted = made && removing;
         record->identity = identity;
         memcpy(record->first, first, sizeof record->first);
         record->interrupted = !made;
@@ -335,6 +340,28 @@ int records_commit(Records *r, const char *uuid)
         if (k >= 0 && record->slot)
                 remove_slot_file(r->dirfd, uuid);
         return k;
+}
+
+void records_mark_removing(Records *r, const char *uuid, bool removing)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+        int k;
+
+        if (!record || !record->slot || record->removing == removing)
+                return;
+        record->removing = removing;
+        record->removal_interrupted = false;
+        k = record_write(r, record);
+        if (k < 0)
+                log_warning_errno(k, "Cannot write the record of %s: %m", uuid);
+}
+
+void records_leave_open(Records *r, const char *uuid)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+
+        if (record && !record->made)
+                record->undo = record->interrupted = true;
 }
 
 void records_forget(Records *r, const char *uuid)

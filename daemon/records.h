@@ -31,6 +31,8 @@ typedef struct Record {
         char *restore;     /* what its removal has to put back, the back end's own text; NULL: nothing */
         char first[UUID_STRLEN + 1]; /* of several that were asked for together the first, whose record is
                                         committed first; else empty */
+        bool removing;               /* where there is a slot: its removal was asked for, and may have begun */
+        bool removal_interrupted;    /* removing, and read from a file at start-up. Not in the file */
         bool interrupted; /* not made, and read from a file at start-up: nobody is at work on it. Not in the
                              file */
         uint64_t written_usec; /* CLOCK_MONOTONIC of the last change; 0: by an earlier daemon. Not in the file
@@ -64,6 +66,10 @@ void records_note_identity(Records *r, const char *uuid, uint64_t identity);
 int records_put(Records *r, const Record *record);
 /* Mark it as made; -ENOENT when there is none. */
 int records_commit(Records *r, const char *uuid);
+/* Nothing is written for what has no slot, or is so already. */
+void records_mark_removing(Records *r, const char *uuid, bool removing);
+/* Of what was made something may be left, and nobody could look: the next scan settles it. */
+void records_leave_open(Records *r, const char *uuid);
 void records_forget(Records *r, const char *uuid);
 
 /* The UUIDs of all records of a GPU, or of all GPUs (NULL); borrowed strings. */

@@ -310,6 +310,7 @@ int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requeste
                 job->instance->restore = g_strdup(record->restore);
         g_ptr_array_add(job->uuids, g_strdup(instance->desc->uuid));
         instance->job = job;
+        records_mark_removing(m->records, instance->desc->uuid, true);
         manager_submit_job(m, job);
         MANAGER_EMIT(m, instance_changed, instance, INSTANCE_CHANGED_JOB);
         *ret = job;

@@ -1031,6 +1031,27 @@ class Killed(host.HostTest):
                 self.assertEqual((h.records(), h.bus.gpu(IGPU).get("Types")), ({}, before))
                 h.close()
 
+    def test_destroy_of_what_others_made_anew(self):
+        """It waits behind another job; meanwhile the functions are made anew, and one is taken by somebody else."""
+        h = self.host("xe-igpu")
+        h.vgpuctl("enable-vfs", IGPU, "2")
+        h.bus.create(IGPU, "vf", uuid=uuid(1), parent="0000:00:02.1")
+        h.sim.fault("write:drivers_probe:hang:1")
+        h.bus.queue_create(IGPU, "vf", uuid=uuid(2), parent="0000:00:02.2")
+        h.hanging(1)
+        late = h.bus.manager.start("Destroy", uuid(1), wait=True)
+        bus.wait(lambda: len(h.bus.jobs()) == 2, "it waits")
+        h.sim.ctl("fault", "clear")
+        pci = "/sys/bus/pci"
+        h.sim.run(["sh", "-ec", f"echo 0000:00:02.1 >{pci}/drivers/vfio-pci/unbind; "
+                   f"echo 0 >{pci}/devices/{IGPU}/sriov_numvfs; echo 2 >{pci}/devices/{IGPU}/sriov_numvfs; "
+                   f"echo 0000:00:02.1 >{pci}/devices/0000:00:02.1/driver/unbind; "
+                   f"echo vfio-pci >{pci}/devices/0000:00:02.1/driver_override; echo 0000:00:02.1 >{pci}/drivers_probe"], check=True)
+        h.sim.ctl("release")
+        # Refused by the lane, or by the model where that has seen it first.
+        self.assertIn(late.error().rpartition(".")[2], ("Foreign", "NoSuchInstance", "GpuGone"))
+        self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "vfio-pci")
+
     def test_incomplete(self):
         """Somebody takes its driver away while vgpud runs: it stays, but nothing can take it."""
         h = self.host("xe-igpu")
@@ -1043,6 +1064,57 @@ class Killed(host.HostTest):
         self.assertIn("incomplete (of no use; vgpuctl destroy removes", h.vgpuctl("show", "one").out)
         h.bus.destroy("one")
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
+
+    def test_unbound_meanwhile(self):
+        """Not by a removal: it is not whole, and stays ours."""
+        h = self.host("xe-igpu")
+        h.vgpuctl("enable-vfs", IGPU, "2")
+        h.bus.create(IGPU, "vf-profile", uuid=uuid(1), name="one", attributes=[("exec_quantum_ms", "20")])
+        h.kill()
+        h.sim.run(["sh", "-c", "echo 0000:00:02.1 >/sys/bus/pci/drivers/vfio-pci/unbind"], check=True)
+        h.start()
+        (one,) = h.bus.instances().values()
+        self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["State"]), (uuid(1), "one", "vgpud", "incomplete"))
+        h.sim.run(["sh", "-c", "echo 0000:00:02.1 >/sys/bus/pci/drivers_probe"], check=True)
+        bus.wait(lambda: h.bus.instances()[uuid(1)]["State"] == "active", "it is whole again")
+
+    def test_without_its_gpu(self):
+        """Functions outlive the driver of their GPU, and a configuration that leaves it out."""
+        also = {"discovery": {"also": "1d0f:0053"}}
+        h = self.host("sriov", config=also)
+        h.vgpuctl("enable-vfs", STUB, "3")
+        h.bus.create(STUB, "vf", uuid=uuid(1), name="one")
+        driver = h.sim.run(["readlink", f"/sys/bus/pci/devices/{STUB}/driver"], text=True, capture_output=True).stdout.strip()
+        driver = "/sys/bus/pci/drivers/" + driver.rpartition("/")[2]
+        h.sim.run(["sh", "-c", f"echo {STUB} >{driver}/unbind"], check=True)
+        bus.wait(lambda: not h.bus.instances(), "it has left the model")
+        h.sim.run(["sh", "-c", f"echo {STUB} >{driver}/bind"], check=True)
+        bus.wait(h.bus.instances, "it is back")
+        self.assertEqual([(i["Uuid"], i["Name"], i["Origin"]) for i in h.bus.instances().values()], [(uuid(1), "one", "vgpud")])
+        h.kill()
+        h.configure({"discovery": {"also": "1d0f:00f0"}})
+        h.start()
+        self.assertEqual((h.bus.gpus(), list(h.records())), ({}, [uuid(1)]))
+        h.kill()
+        h.configure(also)
+        h.start()
+        bus.wait(h.bus.instances, "it is back")
+        self.assertEqual([(i["Uuid"], i["Name"], i["Origin"]) for i in h.bus.instances().values()], [(uuid(1), "one", "vgpud")])
+        h.bus.destroy("one")
+
+    def test_settled_anew(self):
+        """What somebody reserves on functions that were made anew is his."""
+        h = self.host("xe-igpu")
+        pci = "/sys/bus/pci"
+        h.sim.run(["sh", "-c", f"echo 2 >{pci}/devices/{IGPU}/sriov_numvfs"], check=True)
+        bus.wait(lambda: h.bus.gpu(IGPU).get("EnabledVfs") == 2, "vgpud has seen the virtual functions")
+        h.bus.create(IGPU, "vf", uuid=uuid(1), parent="0000:00:02.1")
+        h.kill()
+        h.sim.run(["sh", "-ec", f"echo 0 >{pci}/devices/{IGPU}/sriov_numvfs; echo 2 >{pci}/devices/{IGPU}/sriov_numvfs; "
+                   f"echo xe >{pci}/devices/0000:00:02.1/driver_override"], check=True)
+        h.start()
+        self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+        self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "xe")
 
     def test_made_anew(self):
         """While no daemon runs somebody makes the functions anew and takes one: it is in the same slot, and not ours."""

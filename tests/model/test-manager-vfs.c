@@ -4,6 +4,7 @@
  */
 
 #include "base/fs-util.h"
+#include "daemon/autoprobe.h"
 #include "drivers-glue/vfs.h"
 #include "fixture.h"
 
@@ -273,6 +274,64 @@ static void test_made_anew(void)
         vgpu_io_free(io);
 }
 
+/* The third fails, and then the first does not go again: the second does all the same. */
+static int fail_and_stay(FakeKernel *k, const char *path, void *first)
+{
+        fake_fail(k, "write", first, EIO);
+        return -EIO;
+}
+
+static void test_undo_all(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        FakePf *pf = start(&f, FAKE_PF_XE);
+        Job *job;
+
+        ASSERT_EQ(set_vfs(&f, 3), VGPUD_ERROR_NONE);
+        g_autofree char *first = g_strconcat(fake_vf_path(pf, 0), "/driver_override", NULL);
+        g_autofree char *third = g_strconcat(fake_vf_path(pf, 2), "/driver_override", NULL);
+        fake_before(f.kernel, "write", third, fail_and_stay, first);
+        ASSERT_OK(manager_create(f.manager, REQUEST_N(3, .type = "vf", .gpu = XE), &job, NULL));
+        g_autofree char *uuid = g_strdup(job->uuids->pdata[0]);
+        g_autofree char *words = g_strdup_printf("removing %s again failed as well", uuid);
+        outcome_of(&o, job);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_EQ(o.code, VGPUD_ERROR_INCONSISTENT);
+        ASSERT_CONTAINS(o.message, words);
+        ASSERT_NULL(fake_vf_driver(pf, 1));
+        ASSERT_NULL(fake_vf_override(pf, 1));
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 1);
+        /* What is left is ours, and goes when it can. */
+        ASSERT_STREQ(manager_get_instance(f.manager, uuid)->desc->slot, VF0);
+        fake_heal(f.kernel);
+        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
+}
+
+/* A daemon was killed while drivers were not probed for; they cannot be again yet. */
+static void test_probe_again(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakePf *pf = start(&f, FAKE_PF_XE);
+        VgpuIo *io = fake_kernel_io(f.kernel);
+        g_autofree char *path = g_strconcat(fake_pf_path(pf), "/sriov_drivers_autoprobe", NULL);
+        g_autofree char *value = NULL;
+
+        autoprobe_mark(f.manager->runtime_fd, XE);
+        fixture_stop(&f);
+        ASSERT_OK(vgpu_io_write(io, path, "0"));
+        fake_fail(f.kernel, "write", path, EIO);
+        fixture_start(&f);
+        ASSERT_TRUE(autoprobe_is_marked(f.manager->runtime_fd, XE));
+        fake_heal(f.kernel);
+        fixture_stop(&f);
+        fixture_start(&f);
+        ASSERT_FALSE(autoprobe_is_marked(f.manager->runtime_fd, XE));
+        ASSERT_OK(vgpu_io_read(io, path, &value));
+        ASSERT_STREQ(value, "1");
+        vgpu_io_free(io);
+}
+
 static void test_unplugged(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -300,6 +359,8 @@ int main(int argc, char **argv)
         TEST(test_old_facts);
         TEST(test_old_scan);
         TEST(test_made_anew);
+        TEST(test_undo_all);
+        TEST(test_probe_again);
         TEST(test_unplugged);
         return tests_end();
 }
