@@ -17,6 +17,7 @@
 #define VGT         "kernel/vgt"
 #define CONTROL     VGT "/control"
 #define CREATE      CONTROL "/create_vgt_instance"
+#define ROOM        CONTROL "/available_resource"
 #define DEVICE_API  "xengt"
 #define TYPE_CUSTOM "xengt-custom"
 /* DOMID_FIRST_RESERVED of Xen is 0x7ff0. */
@@ -77,15 +78,21 @@ static int xengt_gone(const VgpuTarget *t, int r, VgpudError *reterr)
                                       t->facts->name);
 }
 
+/* GPU_GONE makes everybody look which GPUs there are, so one file that is missing is not it. */
+static bool has_control(const VgpuTarget *t)
+{
+        return vgpu_io_exists(t->io, CONTROL);
+}
+
 static int read_room(VgpuIo *io, XengtRoom *ret)
 {
         g_autofree char *text = NULL;
         int r;
 
         *ret = (XengtRoom){ 0 };
-        r = vgpu_io_read(io, CONTROL "/available_resource", &text);
+        r = vgpu_io_read(io, ROOM, &text);
         if (r == -ENOENT)
-                r = vgpu_io_read(io, CONTROL "/available_resources", &text); /* what its manual calls it */
+                r = vgpu_io_read(io, ROOM "s", &text); /* what its manual calls it */
         return r < 0 ? r : xengt_room_parse(text, ret);
 }
 
@@ -247,22 +254,32 @@ static VgpuType *make_type(const char *id, const char *name, const char *descrip
         return type;
 }
 
-static void add_types(GpuSnapshot *s, const XengtRoom *room)
+/* r: what came of reading how much room there is. */
+static void set_available(VgpuType *type, int r, const XengtRoom *room, const XengtSize *size,
+                          guint n_instances)
+{
+        if (r < 0) {
+                type->available = 0;
+                type->why_not = g_strdup_printf("how much is left cannot be read (/sys/" ROOM "): %s",
+                                                g_strerror(-r));
+                return;
+        }
+        type->available = xengt_room_count(room, size, n_instances);
+        if (n_instances > 0 || type->available == 0)
+                type->why_not = xengt_room_explain(room, size, n_instances);
+}
+
+static void add_types(GpuSnapshot *s, int r, const XengtRoom *room)
 {
         VgpuType *type;
-        bool whole = s->instances->len == 0;
 
         for (size_t i = 0; i < G_N_ELEMENTS(presets); i++) {
                 type = make_type(presets[i].id, presets[i].name, presets[i].description, &presets[i].size);
-                type->available = xengt_room_count(room, &presets[i].size, s->instances->len);
-                if (!whole || type->available == 0)
-                        type->why_not = xengt_room_explain(room, &presets[i].size, s->instances->len);
+                set_available(type, r, room, &presets[i].size, s->instances->len);
                 g_ptr_array_add(s->types, type);
         }
         type = make_type(TYPE_CUSTOM, "XenGT-custom", "of the sizes that the options say", NULL);
-        type->available = xengt_room_count(room, &custom_defaults, s->instances->len);
-        if (!whole || type->available == 0)
-                type->why_not = xengt_room_explain(room, &custom_defaults, s->instances->len);
+        set_available(type, r, room, &custom_defaults, s->instances->len);
         g_ptr_array_add(s->types, type);
 }
 
@@ -287,13 +304,9 @@ static int xengt_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                                                       (const char *)slots->pdata[i], g_strerror(-r));
         }
         r = read_room(t->io, &room);
-        if (vgpu_io_is_gone(r))
+        if (r < 0 && !has_control(t))
                 return xengt_gone(t, r, reterr);
-        if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "/sys/" CONTROL "/available_resource cannot be read: %s",
-                                              g_strerror(-r));
-        add_types(s, &room);
+        add_types(s, r, &room);
         gpu_snapshot_seal(s);
         *ret = g_steal_pointer(&s);
         return 0;
@@ -441,7 +454,7 @@ static int check_room(const VgpuTarget *t, const Wish *w, guint n_instances, Vgp
         g_autofree char *why = NULL;
         int r = read_room(t->io, &room);
 
-        if (vgpu_io_is_gone(r))
+        if (r < 0 && !has_control(t))
                 return xengt_gone(t, r, reterr);
         if (r < 0) /* then the driver decides */
                 return 0;

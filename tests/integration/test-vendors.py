@@ -432,6 +432,18 @@ class Xengt(host.HostTest):
         self.assertEqual((found["Origin"], found["Slot"], found["Attributes"]),
                          ("foreign", "vm1", {"low_gm": "64M", "high_gm": "448M", "vmid": "1"}))
 
+    def test_room_unknown(self):
+        """One file is missing, which is not the driver: what there is stays, and nobody looks again and again."""
+        h = self.host("xengt")
+        h.bus.create(IGPU, "xengt-64-448", uuid=uuid(1))
+        h.sim.fault("read:available_resource:errno=ENODEV")
+        h.bus.gpu(IGPU).call("Rescan", wait=True)
+        self.assertEqual((h.bus.gpu(IGPU).get("State"), list(h.bus.instances())), ("ready", [uuid(1)]))
+        shown = h.vgpuctl("show", IGPU).out
+        self.assertNotIn("went away", h.log())
+        self.assertIn("available_resource", shown)
+        h.bus.destroy(uuid(1))
+
     def test_made_by_somebody_else(self):
         """Nobody tells of it: it is found when somebody looks, with the size it has, and left alone."""
         h = self.host("xengt")

@@ -573,7 +573,7 @@ static void test_resources(void)
 {
         static const struct {
                 const char *text;
-                int eno;
+                int eno;            /* that is what is said of it */
                 uint32_t available; /* of 64 + 448 MB, 4 fences */
         } cases[] = {
                 { "0x00000200, 0x00000180, 0x00000e00, 0x00000c80, 0x00000020, 0x0000001c\n", 0, 6 },
@@ -587,10 +587,10 @@ static void test_resources(void)
                 { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\n" HIGH_CUT "00000000,00000000\nfffffff0\n", 0, 0 },
                 { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\n00000000,00000000\nfffffff0\n", 0, 1 },
                 { "0x40, 0x40, 0x200, 0x200, 0x20, 0x20\nnonsense\nnonsense\n", 0, 1 },
-                { "0x40, 0x41, 0x200, 0x200, 0x20, 0x20\n", EIO, 0 },
-                { "0x40, 0x40, 0x200, 0x200, 0x20\n", EIO, 0 },
-                { "nothing of the kind\n", EIO, 0 },
-                { "", EIO, 0 },
+                { "0x40, 0x41, 0x200, 0x200, 0x20, 0x20\n", EBADMSG, 0 },
+                { "0x40, 0x40, 0x200, 0x200, 0x20\n", EBADMSG, 0 },
+                { "nothing of the kind\n", EBADMSG, 0 },
+                { "", EBADMSG, 0 },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -599,13 +599,59 @@ static void test_resources(void)
                 fixture_init(&f);
                 fake_remove(f.k, UNKNOWN);
                 fake_add_file(f.k, i % 2 ? UNKNOWN "s" : UNKNOWN, cases[i].text);
-                if (cases[i].eno) {
-                        ASSERT_ERROR(xengt_driver.scan(&f.t, &s, &f.e), cases[i].eno);
-                        continue;
-                }
                 ASSERT_OK(xengt_driver.scan(&f.t, &s, &f.e));
-                ASSERT_EQ(find_type(s, "xengt-64-448")->available, cases[i].available);
+                const VgpuType *t = find_type(s, "xengt-64-448");
+                ASSERT_EQ(t->available, cases[i].available);
+                if (cases[i].eno)
+                        ASSERT_CONTAINS(t->why_not, g_strerror(cases[i].eno));
         }
+}
+
+/* How much is left cannot be read, and the driver is there: nothing has gone, and what there is stays. */
+static void test_room_unknown(void)
+{
+        static const int table[] = { ENOENT, ENODEV, EIO, EACCES };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f;
+                _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+                fixture_init(&f);
+                ASSERT_OK(create(&f, UUID_A, "xengt-64-448"));
+                fake_fail(f.k, "read", UNKNOWN, table[i]);
+                s = scan(&f);
+                ASSERT_EQ(s->instances->len, 1);
+                ASSERT_STREQ(((const InstanceDesc *)s->instances->pdata[0])->slot, "vm1");
+                ASSERT_EQ(s->types->len, 6);
+                for (guint j = 0; j < s->types->len; j++) {
+                        const VgpuType *t = s->types->pdata[j];
+                        ASSERT_EQ(t->available, 0);
+                        ASSERT_CONTAINS(t->why_not, "how much is left cannot be read "
+                                                    "(/sys/kernel/vgt/control/available_resource): ");
+                        ASSERT_CONTAINS(t->why_not, g_strerror(table[i]));
+                }
+                /* The driver decides. */
+                ASSERT_OK(create(&f, UUID_B, "xengt-64-448"));
+                ASSERT_STREQ(f.made->slot, "vm2");
+        }
+}
+
+static int unload(FakeKernel *k, const char *path, void *data)
+{
+        fake_xengt_unload(data);
+        return -ENODEV;
+}
+
+static void test_gone_while_looking(void)
+{
+        _cleanup_fixture_ Fixture f;
+        GpuSnapshot *s = NULL;
+
+        fixture_init(&f);
+        fake_before(f.k, "read", UNKNOWN, unload, f.x);
+        ASSERT_ERROR(xengt_driver.scan(&f.t, &s, &f.e), ENOLINK);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+        ASSERT_NULL(s);
 }
 
 int main(int argc, char **argv)
@@ -625,5 +671,7 @@ int main(int argc, char **argv)
         TEST(test_destroy);
         TEST(test_gone);
         TEST(test_resources);
+        TEST(test_room_unknown);
+        TEST(test_gone_while_looking);
         return tests_end();
 }
