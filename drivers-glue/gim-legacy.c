@@ -10,8 +10,10 @@
  * is done, or for three seconds, everybody else who asks the driver anything is made to wait.
  *
  * gim gives the first function that is not taken, so that which one it will be is a guess: it is reserved by
- * its driver_override before gim is asked, by which it is known to be ours and half made. Where the guess was
- * wrong and the daemon is killed before the answer could be read, gim keeps a function taken that nobody has.
+ * its driver_override before gim is asked, by which it is known to be ours and half made. That gim gave it is
+ * put on record as soon as it has answered. What is reserved without that may be somebody else's at gim, who
+ * has not bound it, and is not given back there: the worst is that gim keeps a function taken that nobody has,
+ * which is said, for that can be put right by hand, and a function given to two virtual machines can not.
  *
  * What is not touched: "gpuvf" of the GPU, which would show what each function has, because reading it divides
  * by zero in the kernel once a function was got with three zeros ("gpuvf" of a function is all right);
@@ -30,6 +32,8 @@
 #define SIZE_STEP   16
 #define DIVIDER_MAX 16
 #define SAID_MAX    160
+/* A word of InstanceDesc.restore: gim has given the function to us. */
+#define GIVEN "gim=given"
 
 static const struct {
         const char *name, *help;
@@ -325,25 +329,29 @@ static int guess_vf(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, V
 
 /* create: doing it */
 
-/* Write, and read what came of it. *ret_asked: whether gim has been asked, as far as one can tell; may be NULL.
- */
+/* Write, and read what came of it. That stands there until the next write, so that a read that failed is tried
+ * once more. When who was to write died (EPROTO) *ret may be set as well, and is what gim said to this, or to
+ * whoever asked before. *ret_asked: whether gim has been asked, as far as one can tell; may be NULL. */
 static int ask(VgpuTarget *t, const char *file, const char *value, char **ret, bool *ret_asked)
 {
         g_autofree char *path = g_strdup_printf("%s/%s", t->facts->path, file), *text = NULL;
-        int r = vgpu_io_write_guarded(t->io, path, value);
+        int r = vgpu_io_write_guarded(t->io, path, value), q;
+        bool asked = r >= 0 || r == -EPROTO;
 
         if (ret_asked)
-                *ret_asked = r >= 0 || r == -EPROTO;
-        if (r < 0)
+                *ret_asked = asked;
+        if (!asked)
                 return r;
-        r = vgpu_io_read(t->io, path, &text);
-        if (r < 0)
-                return r;
+        q = vgpu_io_read(t->io, path, &text);
+        if (q < 0)
+                q = vgpu_io_read(t->io, path, &text);
+        if (q < 0)
+                return r < 0 ? r : q;
         g_strstrip(text);
         if (strlen(text) > SAID_MAX)
                 text[SAID_MAX] = 0;
         *ret = g_utf8_make_valid(text, -1);
-        return 0;
+        return r;
 }
 
 static int explain_errno(VgpuTarget *t, const char *file, int r, VgpudError *reterr)
@@ -477,10 +485,11 @@ typedef struct Making {
         VgpuTarget *t;
         const CreateArgs *args;
         const VgpuVf *vf;
-        VfRestore was;      /* what it was */
-        char *restore_text; /* owned */
-        char *driver;       /* owned; to bind it to */
-        bool got;           /* gim has given it, or may have */
+        VfRestore was;       /* what it was */
+        char *restore_text;  /* owned */
+        char *driver;        /* owned; to bind it to */
+        bool got;            /* gim has given it */
+        const VgpuVf *doubt; /* nobody can tell whether gim has given one; if so, most likely this */
 } Making;
 
 static void making_done(Making *m)
@@ -488,6 +497,23 @@ static void making_done(Making *m)
         vf_restore_done(&m->was);
         g_free(m->restore_text);
         g_free(m->driver);
+}
+
+/* Nobody knows what gim did: what it may have given may as well be somebody else's. */
+static int explain_doubt(const Making *m, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr)
+{
+        const GpuFacts *f = m->t->facts;
+
+        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
+                                   "%s; so driver gim may have given a virtual function of GPU %s that nobody "
+                                   "has, most likely %s: if nobody else got that, it goes back by its name, "
+                                   "written to /sys/%s/relvf%s%s",
+                                   cause->message, f->name, m->doubt->name, f->path,
+                                   r < 0 ? "; and what was reserved could not be returned to what it was: "
+                                         : "",
+                                   r < 0 ? again->message : "");
+        vgpud_error_done(cause);
+        return r;
 }
 
 static int undo(Making *m, VgpudError *cause, VgpudError *reterr)
@@ -500,7 +526,8 @@ static int undo(Making *m, VgpudError *cause, VgpudError *reterr)
                 return vf_gpu_gone(m->t->facts, 0, reterr);
         }
         r = put_back(m->t, m->vf, &m->was.state, m->got, &again);
-        return vf_explain_undo(m->vf, r, &again, cause, reterr);
+        return m->doubt ? explain_doubt(m, r, &again, cause, reterr)
+                        : vf_explain_undo(m->vf, r, &again, cause, reterr);
 }
 
 /* Reserved by its driver_override, by which it is seen to be half made. */
@@ -509,12 +536,36 @@ static int mark(Making *m, const VgpuVf *vf, const VfState *was, VgpudError *ret
         return vfs_bind(m->t->io, vf, was->driver, m->driver, reterr);
 }
 
+/* For the record of a function that gim gave. */
+static char *given_to_text(const VfRestore *was)
+{
+        g_autofree char *text = vf_restore_to_text(was);
+
+        return g_strconcat(text, text[0] ? " " : "", GIVEN, NULL);
+}
+
+static bool was_given(const char *restore)
+{
+        g_auto(GStrv) words = g_strsplit(restore ? restore : "", " ", -1);
+
+        return g_strv_contains((const char *const *)words, GIVEN);
+}
+
+static int note_given(Making *m, VgpudError *reterr)
+{
+        m->got = true;
+        g_free(m->restore_text);
+        m->restore_text = given_to_text(&m->was);
+        return vf_claim(m->args, m->vf, m->restore_text, reterr);
+}
+
 /* gim has given another function than was thought: somebody has got the other one and not bound it. */
 static int change_to(Making *m, const VgpuVf *vf, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
         _cleanup_(vf_restore_done) VfRestore was = { 0 };
         g_autofree char *text = NULL;
+        bool noted = false;
         int r;
 
         r = vf_state_read_or_explain(m->t, vf, &was.state, &cause);
@@ -533,15 +584,20 @@ static int change_to(Making *m, const VgpuVf *vf, VgpudError *reterr)
         if (r >= 0)
                 r = mark(m, vf, &was.state, &cause);
         if (r >= 0) {
-                text = vf_restore_to_text(&was);
+                text = given_to_text(&was);
                 r = vf_claim(m->args, vf, text, &cause);
+                noted = r >= 0;
         }
+        if (r >= 0)
+                r = put_back(m->t, m->vf, &m->was.state, false, &cause);
         if (r < 0) {
                 _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
                 int q = vgpu_io_exists(m->t->io, vf->path) ? put_back(m->t, vf, &was.state, true, &again) : 0;
+                /* The guess is what undo() returns, and what stays on record if that does not work. */
+                if (q >= 0 && noted)
+                        (void)vf_claim(m->args, m->vf, m->restore_text, NULL);
                 return vf_explain_undo(vf, q, &again, &cause, reterr);
         }
-        r = put_back(m->t, m->vf, &m->was.state, false, reterr);
         m->vf = vf;
         m->got = true;
         vf_restore_done(&m->was);
@@ -549,7 +605,19 @@ static int change_to(Making *m, const VgpuVf *vf, VgpudError *reterr)
         was = (VfRestore){ 0 };
         g_free(m->restore_text);
         m->restore_text = g_steal_pointer(&text);
-        return r;
+        return 0;
+}
+
+/* Who was to ask died, and that stands where the answer is read: it may be the one to whoever asked before. One
+ * that names no function means that none was given, now or then, and so does a function that somebody has. */
+static const VgpuVf *find_doubt(const Making *m, const VgpuVf *vf)
+{
+        _cleanup_(vf_state_done) VfState s = { 0 };
+
+        if (vf && vf != m->vf && vf_state_read(m->t->io, vf->path, &s) >= 0 &&
+            (vf_state_is_handed_out(&s) || vf_state_is_reserved(&s)))
+                return NULL;
+        return vf;
 }
 
 static int get_from_gim(Making *m, const Wish *w, VgpudError *reterr)
@@ -558,18 +626,18 @@ static int get_from_gim(Making *m, const Wish *w, VgpudError *reterr)
                                                 w->divider);
         g_autofree char *said = NULL;
         const VgpuVf *vf;
-        int r = ask(m->t, "getvf", line, &said, &m->got);
+        bool asked;
+        int r = ask(m->t, "getvf", line, &said, &asked);
 
-        if (r < 0)
+        vf = said ? gpu_facts_find_vf(m->t->facts, said) : NULL;
+        if (r < 0) {
+                if (asked)
+                        m->doubt = said ? find_doubt(m, vf) : m->vf;
                 return explain_errno(m->t, "getvf", r, reterr);
-        m->got = false;
-        vf = gpu_facts_find_vf(m->t->facts, said);
+        }
         if (!vf)
                 return explain_refusal(m->t, w, said, reterr);
-        if (vf != m->vf)
-                return change_to(m, vf, reterr);
-        m->got = true;
-        return 0;
+        return vf == m->vf ? note_given(m, reterr) : change_to(m, vf, reterr);
 }
 
 static int hand_out(Making *m, const Wish *w, InstanceDesc **ret, VgpudError *reterr)
@@ -622,7 +690,7 @@ static int gim_legacy_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc
         if (r < 0)
                 return undo(&m, &cause, reterr);
         memcpy(d->uuid, args->uuid, sizeof d->uuid);
-        d->restore = m.restore_text[0] ? g_steal_pointer(&m.restore_text) : NULL;
+        d->restore = g_steal_pointer(&m.restore_text);
         *ret = g_steal_pointer(&d);
         return 0;
 }
@@ -649,22 +717,48 @@ static int refuse_running(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
                                 "shutting it down; start it again and shut it down");
 }
 
+/* Reserved, and neither bound nor on record as given: whoever reserved it may not have asked gim yet. */
+static int is_in_doubt(VgpuTarget *t, const VgpuVf *vf, const char *restore, bool *ret, VgpudError *reterr)
+{
+        _cleanup_(vf_state_done) VfState now = { 0 };
+        int r = vf_state_read_or_explain(t, vf, &now, reterr);
+
+        if (r < 0)
+                return r;
+        *ret = !now.leaving && !vfs_driver_is_vfio(now.driver) && !was_given(restore);
+        return 0;
+}
+
+static int explain_left(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
+{
+        return vgpud_error_setf(
+                        reterr, VGPUD_ERROR_FAILED,
+                        "the instance has gone, but driver gim may have given a virtual function of GPU %s, "
+                        "most likely %s, that nobody has: whoever reserved it ended before it was on record "
+                        "what gim answered, and somebody else may have got it; if nobody did, it goes back by "
+                        "its name, written to /sys/%s/relvf",
+                        t->facts->name, vf->name, t->facts->path);
+}
+
 static int gim_legacy_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
         _cleanup_(vf_restore_done) VfRestore was = { 0 };
+        bool doubt = false;
         VgpuVf vf;
         int r = vf_find_handed_out(t, instance, &vf, reterr);
 
         if (r <= 0)
                 return r;
-        r = refuse_running(t, &vf, reterr);
-        if (r < 0)
+        if ((r = refuse_running(t, &vf, reterr)) < 0 ||
+            (r = is_in_doubt(t, &vf, instance->restore, &doubt, reterr)) < 0)
                 return r;
         vf_restore_from_text(t->io, instance->restore, &was);
-        r = put_back(t, &vf, &was.state, true, &cause);
+        r = put_back(t, &vf, &was.state, !doubt, &cause);
         r = vf_explain_destroy(t, &vf, r, &cause, reterr);
-        return r < 0 ? r : 1;
+        if (r < 0)
+                return r;
+        return doubt ? explain_left(t, &vf, reterr) : 1;
 }
 
 /* gim has it back by then. */

@@ -493,6 +493,7 @@ static void test_legacy_scan(void)
         /* Apart from what the model gives them they are one. */
         InstanceDesc *made = instance_desc_copy(f.made);
         made->uuid[0] = 0;
+        g_clear_pointer(&made->restore, g_free);
         bool same = instance_desc_equal(made, d);
         instance_desc_free(made);
         ASSERT_TRUE(same);
@@ -506,7 +507,7 @@ static void test_legacy_life(void)
         ASSERT_STREQ(f.made->slot, "0000:03:00.1");
         ASSERT_STREQ(f.made->driver, "vfio-pci");
         ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
-        ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n");
+        ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.1 gim=given\n");
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
         ASSERT_NULL(fake_vf_override(f.pf, 0));
@@ -671,14 +672,81 @@ static void test_legacy_errno(void)
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
                 fake_heal(f.k);
         }
-        /* It was written, but who wrote it died, or the answer cannot be read: it goes back. */
-        fake_fail_after(f.k, "write", GPU "/getvf", EPROTO);
-        ASSERT_ERROR(create(&f, UUID_A), EIO);
-        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
-        fake_heal(f.k);
+}
+
+static int fail_once(FakeKernel *k, const char *path, void *data)
+{
+        unsigned *times = data;
+
+        if (*times == 0)
+                return 0;
+        (*times)--;
+        return -EIO;
+}
+
+/* gim was asked, and its answer cannot be had: the function that it was thought to give may be somebody else's.
+ */
+static void test_legacy_no_answer(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+        g_autofree char *other = fake_gim_legacy_get(f.legacy, "0 0 0");
+        unsigned times = 1;
+
+        ASSERT_STREQ(other, "0000:03:00.1");
         fake_fail(f.k, "read", GPU "/getvf", EIO);
-        ASSERT_ERROR(create(&f, UUID_A), EIO);
-        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+        ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_CONTAINS(f.e.message, "cannot be asked");
+        ASSERT_CONTAINS(f.e.message, "most likely 0000:03:00.1");
+        ASSERT_CONTAINS(f.e.message, "written to /sys/" GPU "/relvf");
+        ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
+        for (unsigned i = 0; i < 2; i++)
+                ASSERT_NULL(fake_vf_override(f.pf, i));
+        ASSERT_EQ(available(&f), 4);
+        fake_heal(f.k);
+        /* It stays where it is read. */
+        ASSERT_OK(vgpu_io_write(f.io, GPU "/relvf", "0000:03:00.2"));
+        fake_before(f.k, "read", GPU "/getvf", fail_once, &times);
+        ASSERT_OK(create(&f, UUID_A));
+        ASSERT_EQ(times, 0);
+        ASSERT_STREQ(f.made->slot, "0000:03:00.2");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
+}
+
+/* Whoever was to ask gim died: what stands where the answer is read may be that to who asked before. */
+static void test_legacy_writer_dies(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+
+        /* Somebody else has got one, the answer stands there, and gim was not asked again. */
+        ASSERT_OK(vgpu_io_write(f.io, GPU "/getvf", "0 0 0"));
+        fake_fail(f.k, "write", GPU "/getvf", EPROTO);
+        ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
+        ASSERT_CONTAINS(f.e.message, "died before the answer");
+        ASSERT_CONTAINS(f.e.message, "most likely 0000:03:00.1");
+        ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
+        fake_heal(f.k);
+        /* It was asked, and gave another than was thought. */
+        fake_fail_after(f.k, "write", GPU "/getvf", EPROTO);
+        ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
+        ASSERT_CONTAINS(f.e.message, "most likely 0000:03:00.2");
+        for (unsigned i = 0; i < 2; i++) {
+                ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, i));
+                ASSERT_NULL(fake_vf_override(f.pf, i));
+        }
+        fake_heal(f.k);
+        /* The answer is an instance's, so that gim was not asked; or it is that there is none. */
+        ASSERT_OK(create(&f, UUID_A));
+        ASSERT_STREQ(f.made->slot, "0000:03:00.3");
+        fake_fail(f.k, "write", GPU "/getvf", EPROTO);
+        ASSERT_ERROR(create(&f, UUID_B), EIO);
+        fake_heal(f.k);
+        fake_gim_legacy_say(f.legacy, "Failed to do getvf with error: Can't find an availible VF\n\n");
+        fake_fail_after(f.k, "write", GPU "/getvf", EPROTO);
+        ASSERT_ERROR(create(&f, UUID_B), EIO);
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
 }
 
 /* Somebody has got one and not bound it: then gim gives the next. */
@@ -690,7 +758,8 @@ static void test_legacy_guess(void)
         ASSERT_STREQ(other, "0000:03:00.1");
         ASSERT_OK(create(&f, UUID_A));
         ASSERT_STREQ(f.made->slot, "0000:03:00.2");
-        ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.2 -\n");
+        ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.2 gim=given\n");
+        ASSERT_STREQ(f.made->restore, "gim=given");
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
@@ -708,12 +777,68 @@ static void test_legacy_guess_claim_fails(void)
         f.claim_result = -ENOSPC;
         ASSERT_ERROR(create(&f, UUID_A), EIO);
         ASSERT_EQ(f.e.errnum, ENOSPC);
-        ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.2 -\n");
+        ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.2 gim=given\n");
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 1));
         for (unsigned i = 0; i < 2; i++) {
                 ASSERT_NULL(fake_vf_override(f.pf, i));
                 ASSERT_NULL(fake_vf_driver(f.pf, i));
         }
+}
+
+/* The one that was thought of stays reserved: once, and for good. */
+static int fail_clearing(FakeKernel *k, const char *path, void *data)
+{
+        unsigned *writes = data; /* before it fails, and the first is the reservation */
+
+        if ((*writes)++ == 0)
+                return 0;
+        return *writes == 2 ? -EIO : 0;
+}
+
+static int fail_all_clearing(FakeKernel *k, const char *path, void *data)
+{
+        unsigned *writes = data;
+
+        return (*writes)++ == 0 ? 0 : -EIO;
+}
+
+static void test_legacy_guess_stays(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+        g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
+        unsigned writes = 0;
+
+        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* by somebody else */
+        fake_before(f.k, "write", override, fail_clearing, &writes);
+        ASSERT_ERROR(create(&f, UUID_A), EIO);
+        ASSERT_EQ(writes, 3);
+        ASSERT_CONTAINS(f.e.message, "0000:03:00.1");
+        for (unsigned i = 0; i < 2; i++)
+                ASSERT_NULL(fake_vf_override(f.pf, i));
+        ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 1));
+        fake_heal(f.k);
+        writes = 0;
+        (void)g_string_truncate(f.claims, 0);
+        fake_before(f.k, "write", override, fail_all_clearing, &writes);
+        ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
+        ASSERT_CONTAINS(f.e.message, "virtual function 0000:03:00.1 could not be returned");
+        ASSERT_NULL(fake_vf_override(f.pf, 1));
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 1));
+        /* It is on record, so that it can be destroyed, and not as one that gim gave. */
+        ASSERT_STREQ(fake_vf_override(f.pf, 0), "vfio-pci");
+        ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.2 gim=given\n0000:03:00.1 -\n");
+        fake_heal(f.k);
+        /* Neither of them can be returned. */
+        ASSERT_OK(vgpu_io_write(f.io, override, "\n"));
+        writes = 0;
+        fake_before(f.k, "write", override, fail_all_clearing, &writes);
+        fake_fail(f.k, "write", GPU "/relvf", EIO);
+        ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
+        ASSERT_CONTAINS(f.e.message, "virtual function 0000:03:00.1 could not be returned");
+        ASSERT_CONTAINS(f.e.message, "virtual function 0000:03:00.2 could not be returned");
+        ASSERT_TRUE(g_str_has_suffix(f.claims->str, "0000:03:00.2 gim=given\n"));
 }
 
 /* One that is bound although nobody got it is left alone. */
@@ -776,31 +901,50 @@ static void test_legacy_bind_fails(void)
         fake_heal(f.k);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
         ASSERT_EQ(s->instances->len, 1);
-        const InstanceDesc *d = s->instances->pdata[0];
+        InstanceDesc *d = s->instances->pdata[0];
         ASSERT_TRUE(d->half_made);
+        ASSERT_TRUE(g_str_has_suffix(f.claims->str, "0000:03:00.1 gim=given\n"));
+        d->restore = g_strdup("gim=given");
         ASSERT_EQ(destroy(&f, d), 1);
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
 }
 
-/* Whoever was killed left a mark; whether gim had been asked by then shows when it is given back. */
+/* Whoever was killed left a mark. What gim gave goes back to it when that is on record, or the function is
+ * bound; else it may be somebody else's, which he has not bound. */
 static void test_legacy_killed(void)
 {
+        static const struct {
+                const char *restore, *driver;
+                bool goes_back;
+        } table[] = {
+                { NULL, NULL, false },       { "driver=accelvf", NULL, false },
+                { "gim=given", NULL, true }, { "driver=nothing gim=given", NULL, true },
+                { NULL, "vfio-pci", true },
+        };
         _cleanup_fixture_ Fixture f = with_legacy();
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
 
-        for (unsigned asked = 0; asked < 2; asked++) {
-                ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], NULL, "vfio-pci", NULL));
-                if (asked)
-                        ASSERT_OK(vgpu_io_write(f.io, GPU "/getvf", "0 0 0"));
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                g_autofree char *other = fake_gim_legacy_get(f.legacy, "0 0 0");
+                ASSERT_STREQ(other, "0000:03:00.1");
+                ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], table[i].driver, "vfio-pci", NULL));
                 s = gpu_snapshot_unref(s);
                 s = scan(&f);
                 ASSERT_EQ(s->instances->len, 1);
-                const InstanceDesc *d = s->instances->pdata[0];
-                ASSERT_TRUE(d->half_made);
-                ASSERT_EQ(fake_gim_legacy_is_taken(f.legacy, 0), asked > 0);
-                ASSERT_EQ(destroy(&f, d), 1);
-                ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+                InstanceDesc *d = s->instances->pdata[0];
+                ASSERT_EQ(d->half_made, !table[i].driver);
+                d->restore = g_strdup(table[i].restore);
+                if (table[i].goes_back)
+                        ASSERT_EQ(destroy(&f, d), 1);
+                else {
+                        ASSERT_ERROR(destroy(&f, d), EIO);
+                        ASSERT_CONTAINS(f.e.message, "the instance has gone");
+                        ASSERT_CONTAINS(f.e.message, "most likely 0000:03:00.1");
+                        ASSERT_CONTAINS(f.e.message, "written to /sys/" GPU "/relvf");
+                }
+                ASSERT_EQ(fake_gim_legacy_is_taken(f.legacy, 0), !table[i].goes_back);
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
+                ASSERT_OK(vgpu_io_write(f.io, GPU "/relvf", "0000:03:00.1"));
         }
 }
 
@@ -811,14 +955,14 @@ static void test_legacy_restores(void)
         ASSERT_OK(vgpu_io_write(f.io, GPU "/sriov_drivers_autoprobe", "1"));
         ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "accelvf", NULL, NULL));
         ASSERT_OK(create(&f, UUID_A));
-        ASSERT_STREQ(f.claims->str, "0000:03:00.1 driver=accelvf\n");
-        ASSERT_STREQ(f.made->restore, "driver=accelvf");
+        ASSERT_STREQ(f.claims->str, "0000:03:00.1 driver=accelvf\n0000:03:00.1 driver=accelvf gim=given\n");
+        ASSERT_STREQ(f.made->restore, "driver=accelvf gim=given");
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
         /* Whoever put it back was killed before its last write. */
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "accelvf", "accelvf", NULL));
-        ASSERT_OK(gim_legacy_driver.settle(&f.t, "0000:03:00.1", "driver=accelvf", &error));
+        ASSERT_OK(gim_legacy_driver.settle(&f.t, "0000:03:00.1", f.made->restore, &error));
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
         ASSERT_NULL(fake_vf_override(f.pf, 0));
@@ -987,8 +1131,11 @@ int main(void)
         TEST(test_legacy_bad_requests);
         TEST(test_legacy_refusals);
         TEST(test_legacy_errno);
+        TEST(test_legacy_no_answer);
+        TEST(test_legacy_writer_dies);
         TEST(test_legacy_guess);
         TEST(test_legacy_guess_claim_fails);
+        TEST(test_legacy_guess_stays);
         TEST(test_legacy_bound_by_others);
         TEST(test_legacy_full);
         TEST(test_legacy_claim_fails);
