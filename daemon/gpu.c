@@ -716,6 +716,28 @@ void gpu_withdraw(Gpu *gpu)
                 gpu_drop_instances(gpu);
 }
 
+/* By these facts the GPU would have another back end, or instances would be on nothing. */
+static bool facts_lose_something(const Gpu *gpu, const GpuFacts *facts)
+{
+        g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autofree char *reason = NULL;
+        GHashTableIter iter;
+        const Instance *instance;
+
+        if (registry_choose(facts, &reason) != gpu->driver)
+                return true;
+        g_hash_table_add(names, facts->name);
+        for (guint i = 0; i < facts->vfs->len; i++)
+                g_hash_table_add(names, ((VgpuVf *)facts->vfs->pdata[i])->name);
+        for (guint i = 0; i < facts->mdev_parents->len; i++)
+                g_hash_table_add(names, ((MdevParent *)facts->mdev_parents->pdata[i])->name);
+        g_hash_table_iter_init(&iter, gpu->instances);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
+                if (instance->desc->parent && !g_hash_table_contains(names, instance->desc->parent))
+                        return true;
+        return false;
+}
+
 void gpu_update_facts(Gpu *gpu, const GpuFacts *facts)
 {
         g_autofree char *reason = NULL;
@@ -723,7 +745,8 @@ void gpu_update_facts(Gpu *gpu, const GpuFacts *facts)
 
         bool same = gpu_facts_equal(gpu->facts, facts);
         /* A discovery takes its time, and a job may have looked at what it did since that began. */
-        if (!same && gpu_has_answered_since(gpu, facts->began_usec)) {
+        if (!same && (gpu_facts_is_older(facts, gpu->facts) ||
+                      (gpu_has_answered_since(gpu, facts->began_usec) && facts_lose_something(gpu, facts)))) {
                 inventory_request(gpu->manager->inventory);
                 return;
         }

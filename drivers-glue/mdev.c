@@ -57,13 +57,19 @@ static int read_type(VgpuIo *io, const char *path, const char *id, VgpuType **re
                 return r;
         if (strcmp(api, DEVICE_API) != 0)
                 return 0;
-        /* Both are missing with some drivers and kernels. */
+        /* Both are missing with some drivers and kernels; or this parent goes at this moment, and another has them. */
         r = vgpu_io_readf(io, &name, "%s/name", path);
         if (r == -ENODEV)
                 return r;
         r = vgpu_io_readf(io, &description, "%s/description", path);
         if (r == -ENODEV)
                 return r;
+        if (!name || !description) {
+                g_autofree char *still = NULL;
+                r = vgpu_io_readf(io, &still, "%s/device_api", path);
+                if (r < 0)
+                        return r;
+        }
 
         t = vgpu_type_new(id);
         t->device_api = g_steal_pointer(&api);

@@ -169,7 +169,7 @@ class HotPlug(host.HostTest):
         h.pass_barrier()
         for gpu in (S0, S1):
             self.state(h, gpu, "ready")
-            self.assertEqual(len(h.bus.gpu(gpu).get("Parents")), 16)
+            bus.wait(lambda gpu=gpu: len(h.bus.gpu(gpu).get("Parents")) == 16, "all virtual functions")
         h.settle()
         bus.wait(lambda: set(h.bus.instances()) == h.tree(), "the instances are the kernel's")
         self.assertEqual(set(h.records()), h.tree())

@@ -415,6 +415,8 @@ static void test_parent_vanishes(void)
         ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
         ASSERT_EQ(s->types->len, 15);
         ASSERT_EQ(((const VgpuType *)s->types->pdata[0])->available, 2);
+        ASSERT_STREQ(((const VgpuType *)s->types->pdata[0])->id, "nvidia-742");
+        ASSERT_CONTAINS(((const VgpuType *)s->types->pdata[0])->name, "A2-");
 }
 
 static void test_type_vanishes(void)
