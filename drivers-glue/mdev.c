@@ -57,7 +57,8 @@ static int read_type(VgpuIo *io, const char *path, const char *id, VgpuType **re
                 return r;
         if (strcmp(api, DEVICE_API) != 0)
                 return 0;
-        /* Both are missing with some drivers and kernels; or this parent goes at this moment, and another has them. */
+        /* Both are missing with some drivers and kernels; or this parent goes at this moment, and another has
+         * them. */
         r = vgpu_io_readf(io, &name, "%s/name", path);
         if (r == -ENODEV)
                 return r;

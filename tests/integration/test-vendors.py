@@ -1133,7 +1133,7 @@ class Killed(host.HostTest):
         h = self.host("xe-igpu")
         pci = "/sys/bus/pci"
         h.sim.run(["sh", "-c", f"echo 2 >{pci}/devices/{IGPU}/sriov_numvfs"], check=True)
-        bus.wait(lambda: h.bus.gpu(IGPU).get("EnabledVfs") == 2, "vgpud has seen the virtual functions")
+        bus.wait(lambda: h.bus.gpu(IGPU).get("Types")["vf"]["Available"] == 2, "vgpud has seen the virtual functions")
         h.bus.create(IGPU, "vf", uuid=uuid(1), parent="0000:00:02.1")
         h.kill()
         h.sim.run(["sh", "-ec", f"echo 0 >{pci}/devices/{IGPU}/sriov_numvfs; echo 2 >{pci}/devices/{IGPU}/sriov_numvfs; "
@@ -1164,7 +1164,7 @@ class Killed(host.HostTest):
         """Its last write is missing: driver_override still names the driver that has the function back."""
         h = self.host("xe-igpu")
         h.sim.run(["sh", "-c", f"echo 2 >/sys/bus/pci/devices/{IGPU}/sriov_numvfs"], check=True)  # by somebody else
-        bus.wait(lambda: h.bus.gpu(IGPU).get("EnabledVfs") == 2, "vgpud has seen the virtual functions")
+        bus.wait(lambda: h.bus.gpu(IGPU).get("Types")["vf"]["Available"] == 2, "vgpud has seen the virtual functions")
         before = h.bus.gpu(IGPU).get("Types")
         h.bus.create(IGPU, "vf", uuid=uuid(1), parent="0000:00:02.1")
         self.kill_in(h, "write:drivers_probe", lambda: h.bus.manager.call("Destroy", uuid(1)))
