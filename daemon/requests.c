@@ -131,17 +131,9 @@ int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_g
         r = check_names(m, request, reterr);
         if (r < 0)
                 return r;
-        for (guint i = 0; request->attributes && i < request->attributes->len; i++) {
-                const VgpuAttribute *a = request->attributes->pdata[i];
-                if (!vgpu_attribute_name_is_valid(a->name))
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "\"%s\" is not the name of a vendor attribute", a->name);
-                if (!vgpu_attribute_value_is_valid(a->value))
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "the value of attribute %s must be one line of 1 to %d bytes, "
-                                                "without control characters",
-                                                a->name, VGPU_IO_ATTR_MAX);
-        }
+        r = vgpu_attributes_check(request->attributes, reterr);
+        if (r < 0)
+                return r;
         if (!request->gpu || !request->gpu[0]) {
                 if (request->parent)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,

@@ -76,3 +76,19 @@ bool vgpu_attribute_value_is_valid(const char *value)
                         return false;
         return true;
 }
+
+int vgpu_attributes_check(const GPtrArray *attributes, VgpudError *reterr)
+{
+        for (guint i = 0; attributes && i < attributes->len; i++) {
+                const VgpuAttribute *a = attributes->pdata[i];
+                if (!vgpu_attribute_name_is_valid(a->name))
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "\"%s\" is not the name of a vendor attribute", a->name);
+                if (!vgpu_attribute_value_is_valid(a->value))
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "the value of attribute %s must be one line of 1 to %d bytes, "
+                                                "without control characters",
+                                                a->name, VGPU_IO_ATTR_MAX);
+        }
+        return 0;
+}

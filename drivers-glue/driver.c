@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What all back ends share: the hand-over. */
+/* What all back ends share: the arguments of create(), the hand-over. */
 
+#include "base/uuid.h"
 #include "drivers-glue/driver.h"
+
+int create_args_check(const CreateArgs *args, VgpudError *reterr)
+{
+        char normal[UUID_STRLEN + 1];
+
+        if (uuid_normalize(args->uuid, normal) < 0 || strcmp(normal, args->uuid) != 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not a UUID in lower case",
+                                        args->uuid);
+        return vgpu_attributes_check(args->attributes, reterr);
+}
 
 Handover *handover_new(const InstanceDesc *instance, const char *sysfs_path, const char *qemu_device)
 {

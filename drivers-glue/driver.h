@@ -112,6 +112,9 @@ extern const VgpuDriver nvidia_vfio_driver; /* nvidia-vfio.c */
 extern const VgpuDriver sriov_driver;       /* sriov.c */
 extern const VgpuDriver xengt_driver;       /* xengt.c */
 
+/* What every create() takes: a UUID in lower case, attributes whose names and values are valid. INVALID. */
+int create_args_check(const CreateArgs *args, VgpudError *reterr);
+
 /* The hand-over of a VFIO device: path, nodes, QEMU's arguments; without a domain element. */
 Handover *handover_new(const InstanceDesc *instance, const char *sysfs_path, const char *qemu_device);
 /* That of a PCI function in instance->slot. managed='no': its driver is ours to choose, not libvirt's. */

@@ -196,7 +196,7 @@ static int bad_option(const VgpuAttribute *a, VgpudError *reterr)
 
 static int read_wish(VgpuTarget *t, const CreateArgs *args, Wish *ret, VgpudError *reterr)
 {
-        int r = vf_refuse_bad_uuid(args, reterr);
+        int r = create_args_check(args, reterr);
 
         if (r < 0)
                 return r;
@@ -292,16 +292,11 @@ static int refuse_smaller(VgpuTarget *t, const Wish *w, VgpudError *reterr)
 static int none_free(VgpuTarget *t, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
-        const VgpuType *type;
         int r = gim_legacy_scan(t, &s, reterr);
 
         if (r < 0)
                 return r;
-        type = s->types->pdata[0];
-        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
-                                "GPU %s has no virtual function to hand out: %s", t->facts->name,
-                                type->why_not ? type->why_not
-                                              : "the last one was taken at this moment; try again");
+        return vf_explain_none_free(t, s->types->pdata[0], reterr);
 }
 
 /* The function that gim is going to give, as far as can be seen. */

@@ -269,28 +269,9 @@ static int refuse_existing(VgpuIo *io, const char *uuid, int r, VgpudError *rete
 
 static int check_args(const CreateArgs *args, VgpudError *reterr)
 {
-        char normal[UUID_STRLEN + 1];
-
-        if (uuid_normalize(args->uuid, normal) < 0 || strcmp(normal, args->uuid) != 0)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not a UUID in lower case",
-                                        args->uuid);
         if (!vgpu_io_name_is_valid(args->type_id))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "this cannot be the name of a type");
-        for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
-                const VgpuAttribute *a = args->attributes->pdata[i];
-                if (!vgpu_attribute_name_is_valid(a->name))
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "attribute %u: not the name of a vendor's attribute; expected "
-                                                "is one like \"nvidia/vgpu_params\"",
-                                                i + 1);
-                if (!vgpu_attribute_value_is_valid(a->value))
-                        return vgpud_error_setf(
-                                        reterr, VGPUD_ERROR_INVALID,
-                                        "attribute %s: the value must be one line of 1 to %d bytes, without "
-                                        "control characters",
-                                        a->name, VGPU_IO_ATTR_MAX);
-        }
-        return 0;
+        return create_args_check(args, reterr);
 }
 
 static const MdevParent *find_parent(const GpuFacts *facts, const char *name)

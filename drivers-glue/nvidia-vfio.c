@@ -411,11 +411,10 @@ static int no_room(VgpuTarget *t, const CreateArgs *args, int r, VgpudError *ret
 
 static int check_args(VgpuTarget *t, const CreateArgs *args, uint32_t *ret_type, VgpudError *reterr)
 {
-        char normal[UUID_STRLEN + 1];
+        int r = create_args_check(args, reterr);
 
-        if (uuid_normalize(args->uuid, normal) < 0 || strcmp(normal, args->uuid) != 0)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not a UUID in lower case",
-                                        args->uuid);
+        if (r < 0)
+                return r;
         if (args->parent && !gpu_facts_find_vf(t->facts, args->parent))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is no virtual function of GPU %s",
                                         args->parent, t->facts->name);
@@ -427,12 +426,6 @@ static int check_args(VgpuTarget *t, const CreateArgs *args, uint32_t *ret_type,
                                         "NVIDIA's vGPUs have no attribute \"%s\" that could be set; they have "
                                         "%s",
                                         a->name, params_names[0]);
-                if (!vgpu_attribute_value_is_valid(a->value))
-                        return vgpud_error_setf(
-                                        reterr, VGPUD_ERROR_INVALID,
-                                        "attribute %s: the value must be one line of 1 to %d bytes, without "
-                                        "control characters",
-                                        a->name, VGPU_IO_ATTR_MAX);
         }
         return nvidia_type_id_parse(args->type_id, ret_type) < 0 ? no_room(t, args, 0, reterr) : 0;
 }

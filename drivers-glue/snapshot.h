@@ -26,6 +26,8 @@ VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a);
 bool vgpu_attribute_name_is_valid(const char *name);
 /* One line of UTF-8 without control characters, of 1 to VGPU_IO_ATTR_MAX bytes. */
 bool vgpu_attribute_value_is_valid(const char *value);
+/* INVALID, naming the first of these VgpuAttribute whose name or value is not valid. NULL: there are none. */
+int vgpu_attributes_check(const GPtrArray *attributes, VgpudError *reterr);
 
 /* A type of vGPU that a GPU offers. Numbers that the driver does not tell are 0. */
 typedef struct VgpuType {

@@ -168,7 +168,7 @@ static int check_args(VgpuTarget *t, const VfProvider *p, const CreateArgs *args
         bool profile = strcmp(args->type_id, TYPE_PROFILE) == 0;
         int r;
 
-        r = vf_refuse_bad_uuid(args, reterr);
+        r = create_args_check(args, reterr);
         if (r < 0)
                 return r;
         if (profile) {
@@ -193,16 +193,11 @@ static int check_args(VgpuTarget *t, const VfProvider *p, const CreateArgs *args
 static int none_free(VgpuTarget *t, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
-        const VgpuType *type;
         int r = sriov_scan(t, &s, reterr);
 
         if (r < 0)
                 return r;
-        type = gpu_snapshot_find_type(s, TYPE_PLAIN, NULL);
-        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
-                                "GPU %s has no virtual function to hand out: %s", t->facts->name,
-                                type->why_not ? type->why_not
-                                              : "the last one was taken at this moment; try again");
+        return vf_explain_none_free(t, gpu_snapshot_find_type(s, TYPE_PLAIN, NULL), reterr);
 }
 
 /* How well a function fits: 0 not at all, because it is taken or cannot be read. One that no driver has is

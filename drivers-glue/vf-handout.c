@@ -247,13 +247,12 @@ int vf_refuse_shared_group(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
         return 0;
 }
 
-int vf_refuse_bad_uuid(const CreateArgs *args, VgpudError *reterr)
+int vf_explain_none_free(VgpuTarget *t, const VgpuType *type, VgpudError *reterr)
 {
-        char normal[UUID_STRLEN + 1];
-
-        if (uuid_normalize(args->uuid, normal) >= 0 && strcmp(normal, args->uuid) == 0)
-                return 0;
-        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not a UUID in lower case", args->uuid);
+        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
+                                "GPU %s has no virtual function to hand out: %s", t->facts->name,
+                                type->why_not ? type->why_not
+                                              : "the last one was taken at this moment; try again");
 }
 
 bool vf_has_vfio_driver(const VgpuTarget *t)

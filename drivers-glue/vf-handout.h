@@ -52,7 +52,8 @@ VgpuType *vf_type_new(const GpuFacts *f, const char *id, const char *description
 int vf_refuse_taken(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr);
 int vf_refuse_reserved(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr);
 int vf_refuse_shared_group(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr);
-int vf_refuse_bad_uuid(const CreateArgs *args, VgpudError *reterr);
+/* NO_CAPACITY: none of `type`, which scan() has just looked at, is left. */
+int vf_explain_none_free(VgpuTarget *t, const VgpuType *type, VgpudError *reterr);
 /* The driver to bind it to, vfio_find_driver(); UNSUPPORTED: none is loaded. */
 int vf_find_vfio_driver(VgpuTarget *t, const VgpuVf *vf, char **ret, VgpudError *reterr);
 /* Have it written down that the function was chosen, and what it was. */

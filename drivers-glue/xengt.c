@@ -381,6 +381,10 @@ static bool take_option(Wish *w, const VgpuAttribute *a)
 
 static int read_wish(const CreateArgs *args, Wish *w, VgpudError *reterr)
 {
+        int r = create_args_check(args, reterr);
+
+        if (r < 0)
+                return r;
         *w = (Wish){ .primary = -1 };
         if (strcmp(args->type_id, TYPE_CUSTOM) == 0) {
                 w->type_id = TYPE_CUSTOM;
