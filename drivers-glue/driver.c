@@ -2,8 +2,9 @@
 
 /* What all back ends share: the arguments of create(), the hand-over. */
 
-#include "base/uuid.h"
 #include "drivers-glue/driver.h"
+
+#include "base/uuid.h"
 
 int create_args_check(const CreateArgs *args, VgpudError *reterr)
 {
