@@ -216,10 +216,14 @@ static int rate_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, c
 }
 #define RATE_MAX 4
 
+/* So many fail at most for one create(), and of so many that are in use it is said. */
+#define TRIES_MAX 3
+
 /* What was tried for one create(), where the fault was the function's. */
 typedef struct Tries {
-        const VgpuVf *vfs[3];
-        size_t n;
+        GPtrArray *vfs;      /* owned: VgpuVf, borrowed */
+        guint failed;        /* so many of them were written to … */
+        guint in_use;        /* … and so many not, because somebody uses them */
         GString *words;      /* owned; what each said */
         VgpudErrorCode code; /* of all; FAILED when they differ */
         int errnum;          /* of the first */
@@ -227,38 +231,44 @@ typedef struct Tries {
 
 static void tries_done(Tries *tries)
 {
-        if (tries->words)
-                (void)g_string_free(tries->words, TRUE);
+        g_ptr_array_unref(tries->vfs);
+        (void)g_string_free(tries->words, TRUE);
 }
 
 static bool was_tried(const Tries *tries, const VgpuVf *vf)
 {
-        for (size_t i = 0; i < tries->n; i++)
-                if (tries->vfs[i] == vf)
+        for (guint i = 0; i < tries->vfs->len; i++)
+                if (tries->vfs->pdata[i] == vf)
                         return true;
         return false;
 }
 
-static void tries_add(Tries *tries, const VgpuVf *vf, const VgpudError *e)
+static void tries_add(Tries *tries, const VgpuVf *vf, bool in_use, const VgpudError *e)
 {
-        if (tries->n == 0) {
-                tries->words = g_string_new(NULL);
+        if (tries->vfs->len == 0) {
                 tries->code = e->code;
                 tries->errnum = e->errnum;
         } else if (tries->code != e->code)
                 tries->code = VGPUD_ERROR_FAILED;
-        g_string_append_printf(tries->words, "%s%s", tries->n > 0 ? "; " : "", e->message);
-        tries->vfs[tries->n++] = vf;
+        if (!in_use || tries->in_use < TRIES_MAX)
+                g_string_append_printf(tries->words, "%s%s", tries->vfs->len > 0 ? "; " : "", e->message);
+        tries->failed += !in_use;
+        tries->in_use += in_use;
+        g_ptr_array_add(tries->vfs, (VgpuVf *)vf);
 }
 
 static int explain_tries(const VgpuTarget *t, const Tries *tries, VgpudError *reterr)
 {
-        if (tries->n == 1)
+        guint more = tries->in_use > TRIES_MAX ? tries->in_use - TRIES_MAX : 0;
+
+        if (tries->vfs->len == 1)
                 return vgpud_error_set_errnof(reterr, tries->code, -tries->errnum, "%s", tries->words->str);
+        if (more > 0)
+                g_string_append_printf(tries->words, " (%u more %s in use)", more, more > 1 ? "are" : "is");
         return vgpud_error_set_errnof(
                         reterr, tries->code, -tries->errnum,
-                        "%zu virtual functions of GPU %s were tried, and none could be handed out: %s",
-                        tries->n, t->facts->name, tries->words->str);
+                        "%u virtual functions of GPU %s were tried, and none could be handed out: %s",
+                        tries->vfs->len, t->facts->name, tries->words->str);
 }
 
 static int take_named(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, VfState *ret_state,
@@ -298,7 +308,7 @@ static int choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args,
                 }
         }
         if (best == 0)
-                return tries->n > 0 ? explain_tries(t, tries, reterr) : none_free(t, reterr);
+                return tries->vfs->len > 0 ? explain_tries(t, tries, reterr) : none_free(t, reterr);
         t->parent_hint = best_at + 1;
         *ret = vfs->pdata[best_at];
         return vf_state_read_or_explain(t, *ret, ret_state, reterr);
@@ -314,6 +324,7 @@ typedef struct Making {
         char *restore_text; /* owned */
         char *driver;       /* owned; to bind it to */
         bool its_fault;     /* what has failed may work with another one */
+        bool in_use;        /* so it was left alone, and another one may do */
 } Making;
 
 static void making_done(Making *m)
@@ -396,7 +407,7 @@ static int prepare(Making *m, VgpudError *reterr)
                 return r;
         if (m->was.state.driver) {
                 r = vfs_refuse_use(t->io, m->vf, m->was.state.driver, kept, reterr);
-                m->its_fault = r < 0;
+                m->in_use = r < 0;
                 if (r < 0)
                         return r;
         }
@@ -424,29 +435,30 @@ static int make(Making *m, InstanceDesc **ret, VgpudError *reterr)
         return r < 0 ? undo(m, &cause, reterr) : 0;
 }
 
-/* Where the fault is the function's, the next one may do. */
+/* Where the fault is the function's, the next one may do. Trying costs, but not where one was left alone
+ * because somebody uses it: however many those are, they do not stand for the others. */
 static int make_any(Making *m, InstanceDesc **ret, VgpudError *reterr)
 {
-        _cleanup_(tries_done) Tries tries = { 0 };
+        _cleanup_(tries_done) Tries tries = { .vfs = g_ptr_array_new(), .words = g_string_new(NULL) };
 
         for (;;) {
                 _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
                 int r;
 
                 making_done(m);
-                m->its_fault = false;
+                m->its_fault = m->in_use = false;
                 r = choose_vf(m->t, m->p, m->args, &tries, &m->vf, &m->was.state, reterr);
                 if (r < 0)
                         return r;
                 r = make(m, ret, &e);
                 if (r >= 0)
                         return 0;
-                if (!m->its_fault || m->args->parent) {
+                if ((!m->its_fault && !m->in_use) || m->args->parent) {
                         vgpud_error_move(reterr, &e);
                         return r;
                 }
-                tries_add(&tries, m->vf, &e);
-                if (tries.n == G_N_ELEMENTS(tries.vfs))
+                tries_add(&tries, m->vf, m->in_use, &e);
+                if (tries.failed == TRIES_MAX)
                         return explain_tries(m->t, &tries, reterr);
         }
 }

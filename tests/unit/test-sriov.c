@@ -628,6 +628,68 @@ static void test_program_uses_it(void)
         ASSERT_EQ(available(&f, "vf"), 2);
 }
 
+static void hold_by_program(Fixture *f, unsigned n)
+{
+        g_autofree char *render = g_strdup_printf("%s/drm/renderD%u", fake_vf_path(f->pf, n), 129 + n);
+        g_autofree char *node = g_strdup_printf("dri/renderD%u", 129 + n);
+
+        fake_add_directory(f->k, render);
+        fake_add_node(f->k, node);
+        fake_hold_node(f->k, node, 815 + (int)n, "ffmpeg");
+}
+
+/* Programs of the host have the first ones, on which nothing is tried: the others are free, however many those
+ * are. */
+static void test_many_in_use(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
+
+        ASSERT_OK(fake_pf_enable(f.pf, 7));
+        read_facts(&f);
+        for (unsigned i = 0; i < 6; i++)
+                hold_by_program(&f, i);
+        ASSERT_EQ(available(&f, "vf"), 7);
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        ASSERT_STREQ(f.slot, "0000:03:00.7");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        /* None is left: some are named. */
+        hold_by_program(&f, 6);
+        f.t.parent_hint = 0;
+        g_autofree char *before = fake_writes(f.k);
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EBUSY);
+        g_autofree char *after = fake_writes(f.k);
+        ASSERT_STREQ(after, before);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "7 virtual functions of GPU 0000:03:00.0 were tried");
+        ASSERT_CONTAINS(f.e.message, "process 815 (ffmpeg)");
+        ASSERT_CONTAINS(f.e.message, "process 817 (ffmpeg)");
+        ASSERT_CONTAINS(f.e.message, "(4 more are in use)");
+        ASSERT_FALSE(strstr(f.e.message, "process 818"));
+}
+
+/* Those that do not work are tried first here, for no driver has them; then those in use do not count. */
+static void test_in_use_and_broken(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
+
+        ASSERT_OK(fake_pf_enable(f.pf, 6));
+        read_facts(&f);
+        for (unsigned i = 0; i < 2; i++) {
+                ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[i], NULL, NULL, NULL));
+                fake_vf_fail_probe(f.pf, i, EIO);
+        }
+        for (unsigned i = 2; i < 5; i++)
+                hold_by_program(&f, i);
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        ASSERT_STREQ(f.slot, "0000:03:00.6");
+        f.t.parent_hint = 0;
+        ASSERT_ERROR(create(&f, UUID_B, "vf"), EIO);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+        ASSERT_CONTAINS(f.e.message, "5 virtual functions of GPU 0000:03:00.0 were tried");
+        ASSERT_CONTAINS(f.e.message, "0000:03:00.2 cannot be bound to driver vfio-pci");
+        ASSERT_CONTAINS(f.e.message, "process 819 (ffmpeg)");
+}
+
 /* Those that no driver has come first, also for several of one job. */
 static void test_chooses(void)
 {
@@ -1222,6 +1284,8 @@ int main(int argc, char **argv)
         TEST(test_driver_refuses_it);
         TEST(test_next_one);
         TEST(test_program_uses_it);
+        TEST(test_many_in_use);
+        TEST(test_in_use_and_broken);
         TEST(test_chooses_quota);
         TEST(test_chooses_rounded_quota);
         TEST(test_arguments);
