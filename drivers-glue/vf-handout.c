@@ -76,6 +76,9 @@ int vf_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, const char *ty
         if ((r = vfio_read_group(t->io, vf->path, &d->iommu_group)) < 0 ||
             (r = vfio_read_cdev(t->io, vf->path, &d->cdev)) < 0)
                 return r;
+        /* A virtual machine takes it for none. */
+        if (vfio_group_is_noiommu(t->io, d->iommu_group))
+                d->iommu_group = -1;
         d->slot = g_strdup(vf->name);
         d->half_made = !s->leaving && !vfs_driver_is_vfio(s->driver);
         d->type_id = g_strdup(type_id);

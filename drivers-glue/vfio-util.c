@@ -2,7 +2,6 @@
 
 #include "drivers-glue/vfio-util.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/parse-util.h"
@@ -24,6 +23,25 @@ int vfio_read_group(VgpuIo *io, const char *device_path, int *ret)
                 return -EINVAL;
         *ret = group;
         return 0;
+}
+
+static char *group_node(int group, bool noiommu)
+{
+        return g_strdup_printf("vfio/%s%d", noiommu ? "noiommu-" : "", group);
+}
+
+bool vfio_group_is_noiommu(VgpuIo *io, int group)
+{
+        g_autofree char *node = group_node(group, true);
+
+        return group >= 0 && vgpu_io_node_exists(io, node) > 0;
+}
+
+bool vfio_group_has_node(VgpuIo *io, int group)
+{
+        g_autofree char *node = group_node(group, false);
+
+        return group >= 0 && (vgpu_io_node_exists(io, node) != 0 || vfio_group_is_noiommu(io, group));
 }
 
 int vfio_read_cdev(VgpuIo *io, const char *device_path, char **ret)
@@ -70,10 +88,9 @@ int vfio_explain_holder(VgpuIo *io, const char *node, VgpudError *reterr)
 
 static int keep_out_by_group(VgpuIo *io, int group, const char *cdev_node, int *ret_fd, VgpudError *reterr)
 {
-        char node[sizeof("vfio/2147483647")];
+        g_autofree char *node = group_node(group, false);
         int fd = vgpu_io_open_group(io, (unsigned)group);
 
-        (void)snprintf(node, sizeof(node), "vfio/%d", group);
         if (fd >= 0) {
                 *ret_fd = fd;
                 return 0;
@@ -98,25 +115,11 @@ static int keep_out_by_group(VgpuIo *io, int group, const char *cdev_node, int *
                         node);
 }
 
-int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudError *reterr)
+/* Of a node by which nobody can be kept out: look for who has it open. */
+static int refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr)
 {
-        g_autofree char *cdev_node = cdev ? g_strconcat("vfio/devices/", cdev, NULL) : NULL;
-        int r;
+        int r = vfio_explain_holder(io, node, reterr);
 
-        if (group >= 0) {
-                char node[sizeof("vfio/2147483647")];
-                (void)snprintf(node, sizeof(node), "vfio/%d", group);
-                /* Kernels without VFIO_GROUP have groups, but no nodes of them; then the cdev is the only way
-                 * in. */
-                if (!cdev_node || vgpu_io_node_exists(io, node) != 0)
-                        return keep_out_by_group(io, group, cdev_node, ret_fd, reterr);
-        }
-        *ret_fd = -EBADF;
-        if (!cdev_node)
-                return 0;
-
-        /* Opening a cdev keeps nobody out and says nothing about others, so look for who has it open. */
-        r = vfio_explain_holder(io, cdev_node, reterr);
         if (r > 0)
                 return -EBUSY;
         if (r < 0)
@@ -124,6 +127,22 @@ int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudErr
                                 reterr, VGPUD_ERROR_IN_USE, r,
                                 "nobody can tell whether somebody uses it: not every process can be looked at "
                                 "for /dev/%s: %s",
-                                cdev_node, g_strerror(-r));
+                                node, g_strerror(-r));
         return 0;
+}
+
+int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudError *reterr)
+{
+        g_autofree char *cdev_node = cdev ? g_strconcat("vfio/devices/", cdev, NULL) : NULL;
+        bool noiommu = vfio_group_is_noiommu(io, group);
+
+        /* Kernels without VFIO_GROUP have groups, but no nodes of them; then the cdev is the only way in. */
+        if (group >= 0 && !noiommu && (!cdev_node || vfio_group_has_node(io, group)))
+                return keep_out_by_group(io, group, cdev_node, ret_fd, reterr);
+        *ret_fd = -EBADF;
+        if (noiommu) {
+                g_autofree char *node = group_node(group, true);
+                return refuse_holder(io, node, reterr);
+        }
+        return cdev_node ? refuse_holder(io, cdev_node, reterr) : 0;
 }

@@ -166,11 +166,8 @@ int vfs_keep_out(VgpuIo *io, const char *path, GArray *kept, VgpudError *reterr)
                         return 0;
         /* Where no driver of VFIO has the device and no other one of its group either, there is no node to
          * open. */
-        if (!cdev && !vfs_driver_is_vfio(driver) && k.group >= 0) {
-                g_autofree char *node = g_strdup_printf("vfio/%d", k.group);
-                if (vgpu_io_node_exists(io, node) == 0)
-                        return 0;
-        }
+        if (!cdev && !vfs_driver_is_vfio(driver) && !vfio_group_has_node(io, k.group))
+                return 0;
         r = vfio_keep_out(io, k.group, cdev, &k.fd, reterr);
         if (r < 0)
                 return r;

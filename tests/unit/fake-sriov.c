@@ -29,6 +29,7 @@ typedef struct Vf {
         char *override;    /* owned */
         Driver *driver;    /* NULL: none */
         int group;         /* -1: none */
+        bool noiommu;      /* VFIO made the group */
         int probe_errno;
         char *node, *cdev; /* owned; VFIO's, while bound to one of its drivers */
 } Vf;
@@ -51,7 +52,7 @@ struct FakePf {
         Driver *driver;    /* NULL: none */
         GPtrArray *vfs;    /* owned: Vf, enabled */
         GPtrArray *quotas; /* owned: Quota */
-        bool no_iommu, shared_group, no_group_nodes, cdevs;
+        bool no_iommu, noiommu, shared_group, no_group_nodes, cdevs;
         int group; /* that the functions share; -1: none yet */
 };
 
@@ -154,19 +155,28 @@ static bool group_has_node(const Vf *v)
         return false;
 }
 
+static void add_group(Vf *v, int group)
+{
+        v->group = group;
+        add_link(v->pf->pci->k, v->path, "iommu_group", "kernel/iommu_groups/%d", group);
+}
+
 static void take_vfio(Vf *v)
 {
         FakeKernel *k = v->pf->pci->k;
         int number = v->pf->pci->next_cdev++;
         g_autofree char *folder = g_strdup_printf("%s/vfio-dev/vfio%d", v->path, number);
 
+        v->noiommu = v->group < 0;
+        if (v->noiommu)
+                add_group(v, v->pf->pci->next_group++);
         if (!v->pf->no_group_nodes) {
-                v->node = g_strdup_printf("vfio/%d", v->group);
+                v->node = g_strdup_printf("vfio/%s%d", v->noiommu ? "noiommu-" : "", v->group);
                 if (!group_has_node(v))
                         fake_add_node(k, v->node);
         }
         fake_add_directory(k, folder);
-        if (v->pf->cdevs) {
+        if (v->pf->cdevs && !v->noiommu) {
                 add_file(k, folder, "dev", "511:%d\n", number);
                 v->cdev = g_strdup_printf("vfio/devices/vfio%d", number);
                 fake_add_node(k, v->cdev);
@@ -184,6 +194,10 @@ static void drop_vfio(Vf *v)
         g_clear_pointer(&v->node, g_free);
         g_clear_pointer(&v->cdev, g_free);
         remove_below(k, v->path, "vfio-dev");
+        if (v->noiommu) {
+                remove_below(k, v->path, "iommu_group");
+                v->group = -1;
+        }
 }
 
 static int attach(Vf *v, Driver *d)
@@ -194,7 +208,7 @@ static int attach(Vf *v, Driver *d)
                 return -ENODEV;
         if (d->probe_errno > 0 || v->probe_errno > 0)
                 return -(v->probe_errno > 0 ? v->probe_errno : d->probe_errno);
-        if (vfs_driver_is_vfio(d->name) && v->group < 0)
+        if (vfs_driver_is_vfio(d->name) && v->group < 0 && !v->pf->noiommu)
                 return -EINVAL;
         v->driver = d;
         add_link(d->pci->k, v->path, "driver", "bus/pci/drivers/%s", d->name);
@@ -313,8 +327,6 @@ static void name_vf(Vf *v)
 
 static int new_group(FakePf *p)
 {
-        if (p->no_iommu)
-                return -1;
         if (!p->shared_group)
                 return p->pci->next_group++;
         if (p->group < 0)
@@ -342,13 +354,13 @@ static void add_vf(FakePf *p, unsigned index)
 
         v->pf = p;
         v->index = index;
-        v->group = new_group(p);
+        v->group = -1;
         name_vf(v);
         g_ptr_array_add(p->vfs, v);
         add_link(k, v->path, "subsystem", "bus/pci");
         add_link(k, v->path, "physfn", "%s", p->path);
-        if (v->group >= 0)
-                add_link(k, v->path, "iommu_group", "kernel/iommu_groups/%d", v->group);
+        if (!p->no_iommu)
+                add_group(v, new_group(p));
         add_file(k, v->path, "class", "%s\n", models[p->model].class);
         add_file(k, v->path, "modalias", "%s\n", modalias);
         add_attribute(k, v->path, "driver_override", show_override, store_override, v);
@@ -703,6 +715,11 @@ void fake_pf_set_iommu(FakePf *p, bool iommu, bool shared)
 {
         p->no_iommu = !iommu;
         p->shared_group = shared;
+}
+
+void fake_pf_set_noiommu(FakePf *p)
+{
+        p->no_iommu = p->noiommu = true;
 }
 
 void fake_pf_set_nodes(FakePf *p, bool group_nodes, bool cdev)

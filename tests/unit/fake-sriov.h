@@ -45,6 +45,8 @@ void fake_pf_unplug(FakePf *p);
  * character device (as with VFIO_DEVICE_CDEV), no group node (as without VFIO_GROUP). */
 void fake_pf_set_iommu(FakePf *p, bool iommu, bool shared);
 void fake_pf_set_nodes(FakePf *p, bool group_nodes, bool cdev);
+/* They have no IOMMU group until a driver of VFIO is bound, which makes one (enable_unsafe_noiommu_mode). */
+void fake_pf_set_noiommu(FakePf *p);
 
 /* Of virtual function number n (from 0); must be enabled. */
 const char *fake_vf_path(FakePf *p, unsigned n);

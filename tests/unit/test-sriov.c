@@ -871,6 +871,37 @@ static void test_no_iommu(void)
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
 }
 
+/* VFIO made a group itself (enable_unsafe_noiommu_mode), with which no virtual machine can do anything. */
+static void test_noiommu(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 0);
+        uint32_t got;
+
+        fake_pf_set_noiommu(f.pf);
+        ASSERT_OK(vfs_set(&f.t, 2, &got, NULL));
+        read_facts(&f);
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_UNSUPPORTED);
+        ASSERT_CONTAINS(f.e.message, "has no IOMMU group");
+        ASSERT_NULL(fake_vf_driver(f.pf, 0));
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+        ASSERT_EQ(available(&f, "vf"), 2);
+        /* One that somebody else has bound can be taken back, unless it is in use. */
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "vfio-pci", "vfio-pci", NULL));
+        g_autofree char *node = g_strdup_printf("vfio/noiommu-%d", fake_vf_group(f.pf, 0));
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        const InstanceDesc *d = s->instances->pdata[0];
+        ASSERT_EQ(d->iommu_group, -1);
+        fake_hold_node(f.k, node, 4711, "dpdk-testpmd");
+        ASSERT_ERROR(destroy(&f, d), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "process 4711 (dpdk-testpmd)");
+        ASSERT_ERROR(vfs_set(&f.t, 0, &got, &f.e), EBUSY);
+        fake_hold_node(f.k, node, 0, NULL);
+        ASSERT_EQ(destroy(&f, d), 1);
+        ASSERT_OK(vfs_set(&f.t, 0, &got, NULL));
+}
+
 /* Without ACS functions of a card are in one group, and a virtual machine gets all of it or nothing. */
 static void test_shared_group(void)
 {
@@ -1294,6 +1325,7 @@ int main(int argc, char **argv)
         TEST(test_bind_fails);
         TEST(test_inconsistent);
         TEST(test_no_iommu);
+        TEST(test_noiommu);
         TEST(test_shared_group);
         TEST(test_gone_while_creating);
         TEST(test_quota_errno_xe);

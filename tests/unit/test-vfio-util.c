@@ -149,6 +149,36 @@ static void test_cdev_only(void)
         ASSERT_CONTAINS(f.e.message, "nobody can tell");
 }
 
+/* VFIO's no-IOMMU mode: whoever opens the group needs CAP_SYS_RAWIO. */
+static void test_noiommu(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        int fd = -77;
+
+        ASSERT_FALSE(vfio_group_is_noiommu(f.io, -1));
+        ASSERT_FALSE(vfio_group_has_node(f.io, -1));
+        ASSERT_FALSE(vfio_group_is_noiommu(f.io, 12));
+        ASSERT_FALSE(vfio_group_has_node(f.io, 12));
+        fake_add_node(f.k, "vfio/noiommu-12");
+        ASSERT_TRUE(vfio_group_is_noiommu(f.io, 12));
+        ASSERT_TRUE(vfio_group_has_node(f.io, 12));
+        ASSERT_OK(vfio_keep_out(f.io, 12, NULL, &fd, &f.e));
+        ASSERT_EQ(fd, -EBADF);
+        fake_hold_node(f.k, "vfio/noiommu-12", 12, "dpdk-testpmd");
+        ASSERT_ERROR(vfio_keep_out(f.io, 12, NULL, &fd, &f.e), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "process 12 (dpdk-testpmd) has it open through /dev/vfio/noiommu-12");
+        fake_hold_node(f.k, "vfio/noiommu-12", 0, NULL);
+        fake_deny_processes(f.k);
+        ASSERT_ERROR(vfio_keep_out(f.io, 12, NULL, &fd, &f.e), EBUSY);
+        ASSERT_EQ(f.e.errnum, EACCES);
+        ASSERT_CONTAINS(f.e.message, "nobody can tell");
+        /* Mediated devices have a group of the same name, and a usual node. */
+        fake_add_node(f.k, "vfio/13");
+        ASSERT_FALSE(vfio_group_is_noiommu(f.io, 13));
+        ASSERT_TRUE(vfio_group_has_node(f.io, 13));
+}
+
 static void test_nothing_to_use(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -171,6 +201,7 @@ int main(int argc, char **argv)
         TEST(test_in_use);
         TEST(test_nobody_can_tell);
         TEST(test_cdev_only);
+        TEST(test_noiommu);
         TEST(test_nothing_to_use);
         return tests_end();
 }
