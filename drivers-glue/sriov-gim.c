@@ -368,34 +368,70 @@ static int explain_write(VgpuTarget *t, const Partitioning *p, const Choice *c, 
                         t->facts->name, c->value, c->text, g_strerror(-r), why);
 }
 
-/* The driver partitions GPUs that are linked together, and not while one of them is in use; which are linked it
- * does not tell. So this is asked when it has refused. True with a reason in *reterr when another GPU of this
- * driver is in use. */
-static bool find_use_elsewhere(VgpuTarget *t, VgpudError *reterr)
+/* The driver refuses while a function is switched on (its pci_dev.enable_cnt, in sysfs "enable"): by whoever
+ * has it open through VFIO, or by a driver of the host for as long as it has it, used or not. True with a
+ * reason in *reterr when one of these is. */
+static bool find_switched_on(VgpuIo *io, const char *gpu, const GPtrArray *vfs, VgpudError *reterr)
 {
-        g_auto(GStrv) names = NULL;
+        for (guint i = 0; i < vfs->len; i++) {
+                const VgpuVf *vf = vfs->pdata[i];
+                _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+                g_autoptr(GArray) kept = vfs_kept_new();
+                g_autofree char *count = NULL, *driver = NULL;
+
+                if (vgpu_io_readf(io, &count, "%s/enable", vf->path) < 0 || strcmp(count, "0") == 0 ||
+                    vfs_read_driver(io, vf->path, &driver) < 0)
+                        continue;
+                if (vfs_keep_out(io, vf->path, kept, &e) < 0)
+                        (void)vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                                               "virtual function %s of GPU %s is in use: %s", vf->name, gpu,
+                                               e.message);
+                else if (!driver)
+                        (void)vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                                               "virtual function %s of GPU %s has no driver, but is switched "
+                                               "on; if nobody needs that, switch it off (echo 0 "
+                                               ">/sys/bus/pci/devices/%s/enable)",
+                                               vf->name, gpu, vf->name);
+                else if (!vfs_driver_is_vfio(driver))
+                        (void)vgpud_error_setf(
+                                        reterr, VGPUD_ERROR_IN_USE,
+                                        "driver %s of the host has virtual function %s of GPU %s; unbind "
+                                        "this and all others that it has (echo %s "
+                                        ">/sys/bus/pci/drivers/%s/unbind), and where the host does not "
+                                        "need that driver, keep it from being loaded at boot",
+                                        driver, vf->name, gpu, vf->name, driver);
+                else
+                        continue; /* let go by now */
+                return true;
+        }
+        return false;
+}
+
+DEFINE_DESTROY_NOTIFY(free_vf, vgpu_vf_free)
+
+/* The same of this GPU and all others of the driver, which changes those that are linked (XGMI) together; which
+ * are linked it does not tell. */
+static bool find_use(VgpuTarget *t, VgpudError *reterr)
+{
+        g_auto(GStrv) gpus = NULL;
         PciAddr address;
 
-        if (vgpu_io_list(t->io, "bus/pci/drivers/gim", &names) < 0)
-                return false;
-        for (char **n = names; *n; n++) {
-                _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-                g_autofree char *link = g_strconcat("bus/pci/devices/", *n, NULL), *path = NULL;
-                g_autoptr(GArray) kept = vfs_kept_new();
-                GpuFacts *facts;
-                int r;
-
-                if (strcmp(*n, t->facts->name) == 0 || pci_addr_parse(*n, &address) < 0 ||
-                    vgpu_io_resolve_link(t->io, link, &path) < 0)
-                        continue;
-                facts = gpu_facts_new(*n, path);
-                r = vfs_refuse_loads(&(VgpuTarget){ .facts = facts, .io = t->io }, "be reset", kept, &e);
-                gpu_facts_unref(facts);
-                /* One that is handed out and not open does not keep the driver from it. */
-                if (r >= 0 || e.code != VGPUD_ERROR_IN_USE || e.errnum == 0)
-                        continue;
-                vgpud_error_move(reterr, &e);
+        if (find_switched_on(t->io, t->facts->name, t->facts->vfs, reterr))
                 return true;
+        if (vgpu_io_list(t->io, "bus/pci/drivers/gim", &gpus) < 0)
+                return false;
+        for (char **g = gpus; *g; g++) {
+                g_autofree char *link = g_strconcat("bus/pci/devices/", *g, NULL), *path = NULL;
+                g_autoptr(GPtrArray) vfs = g_ptr_array_new_with_free_func(free_vf);
+                g_auto(GStrv) names = NULL;
+                uint32_t links;
+
+                if (strcmp(*g, t->facts->name) == 0 || pci_addr_parse(*g, &address) < 0 ||
+                    vgpu_io_resolve_link(t->io, link, &path) < 0 || vgpu_io_list(t->io, path, &names) < 0)
+                        continue;
+                (void)vgpu_vfs_read(t->io, path, names, vfs, &links);
+                if (find_switched_on(t->io, *g, vfs, reterr))
+                        return true;
         }
         return false;
 }
@@ -427,13 +463,12 @@ static int explain_unchanged(VgpuTarget *t, const Partitioning *p, const char *b
                                         "mode \"%s\" of GPU %s was to be %s, and is %s now; somebody else may "
                                         "have set it",
                                         p->name, gpu, c->value, p->value);
-        if (find_use_elsewhere(t, &use))
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_IN_USE, -use.errnum,
+        if (find_use(t, &use))
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_IN_USE,
                                 "driver gim reported success, but mode \"%s\" of GPU %s is %s as before, not "
-                                "%s; it "
-                                "partitions GPUs that are linked (XGMI) together, and refuses without a word "
-                                "while one of them is in use: %s",
+                                "%s; it refuses without a word while a virtual function of this GPU, or of "
+                                "one that is linked with it (XGMI), is switched on: %s",
                                 p->name, gpu, p->value, c->value, use.message);
         if (strcmp(p->name, PROFILE) == 0) {
                 _cleanup_partitioning_ Partitioning m = { 0 };
@@ -502,6 +537,7 @@ static int gim_configure(VgpuTarget *t, const char *mode, const char *value, Vgp
                                               "started or died before "
                                               "the answer (the daemon's log has more), and it is %s as before",
                                               name, t->facts->name, before);
+        g_array_set_size(kept, 0);
         return explain_unchanged(t, &p, before, c, reterr);
 }
 

@@ -506,6 +506,11 @@ class Gim(host.HostTest):
         h.bus.destroy(uuid(1))
         self.assert_error("Failed", self.configure(h, "accelerator_partition_profile", "SPX"), "is QPX as before, not SPX",
                           "memory_partition_mode (NPS1)", "number of virtual functions (4)")
+        # One that is switched on, although nobody uses it.
+        h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "1")
+        self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "is QPX as before, not CPX",
+                          "0000:05:02.1", "is switched on")
+        h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "0")
         # One of the GPU that is linked with it.
         h.bus.create("0000:26:00.0", "vf", uuid=uuid(2))
         h.sim.ctl("hold-device", "0000:26:02.0")

@@ -117,6 +117,9 @@ void pci_add_virtual_links(Device *device);
 void pci_remove_virtual_links(Device *device);
 /* As the file says it, with a newline; NULL: none is set. */
 const char *pci_driver_override(const Device *device);
+/* Its file "enable", which counts who has switched it on; here nobody does so twice. */
+void pci_set_enabled(Device *device, bool enabled);
+bool pci_is_enabled(const Device *device);
 /* Root port and what else stands between the CPU and a slot; does nothing where it exists. */
 void pci_bridge_add(const char *path);
 /* Card and render node of a display driver, announced. The array takes them; drm_del() wants them back. */

@@ -156,6 +156,15 @@ static int bind_vfio(GpuFunction *function)
         return r;
 }
 
+/* VFIO switches a device on when it is opened, other drivers when they are bound. */
+static void update_enabled(const GpuFunction *function)
+{
+        const char *driver = function->device->driver;
+
+        pci_set_enabled(function->device,
+                        function->holds > 0 || (driver && g_strcmp0(driver, own_driver(function)) == 0));
+}
+
 static int call_probe(GpuFunction *function, const char *driver)
 {
         if (g_strcmp0(driver, own_driver(function)) == 0)
@@ -184,6 +193,7 @@ static int probe(GpuFunction *function, const char *driver)
                 device_set_driver(function->device, NULL);
                 return r;
         }
+        update_enabled(function);
         device_event(function->device, "bind", NULL);
         if (function->index == 0 && g_str_equal(driver, function->gpu->ops->driver))
                 register_parents(function->gpu);
@@ -213,6 +223,7 @@ void driver_release(GpuFunction *function)
         else if (function->vfio_dev)
                 remove_vfio(function);
         device_set_driver(function->device, NULL);
+        update_enabled(function);
         device_event(function->device, "unbind", NULL);
 }
 
@@ -369,8 +380,10 @@ int function_hold(const char *address, int by)
         if (function && function->vfio_group && (by > 0 ? !function->leaving : function->holds > 0)) {
                 /* A device is reached through its group, so the group is open as well. */
                 r = vfio_group_hold(function->device->group, by);
-                if (r == 0)
+                if (r == 0) {
                         function->holds += (unsigned)by;
+                        update_enabled(function);
+                }
                 tree_broadcast();
         }
         tree_unlock();

@@ -4,7 +4,8 @@
  * Two AMD MI300X with gim 8: the driver makes as many virtual functions as it was told when it was loaded, here
  * four of eight, and nobody can change that by sriov_numvfs. The files of its partitions report success
  * whatever came of it. The two are linked with each other, so that they are partitioned together, and not while
- * a virtual function of either is in use. Two files act when they are read: whoever opens them ends the host.
+ * a virtual function of either is switched on. Two files act when they are read: whoever opens them ends the
+ * host.
  */
 
 #include "simhost/model.h"
@@ -50,12 +51,16 @@ typedef struct Accelerator {
 
 static Accelerator *accelerators[GPUS];
 
-static bool any_is_used(void)
+/* As the driver asks for it; a driver of the host switches a function on as well. */
+static bool any_is_enabled(void)
 {
         for (unsigned i = 0; i < GPUS; i++)
-                for (unsigned j = 1; j < accelerators[i]->gpu->n_functions; j++)
-                        if (accelerators[i]->gpu->functions[j].holds > 0)
+                for (unsigned j = 1; j < accelerators[i]->gpu->n_functions; j++) {
+                        const Device *device = accelerators[i]->gpu->functions[j].device;
+
+                        if (device && pci_is_enabled(device))
                                 return true;
+                }
         return false;
 }
 
@@ -112,7 +117,7 @@ static int store_profile(Node *node, const char *bytes, size_t length)
         if (sscanf(bytes, "%u", &index) != 1)
                 return -EINVAL;
         if (index == accelerator->profile || index >= G_N_ELEMENTS(profiles) ||
-            !is_possible(index, accelerator->memory) || any_is_used())
+            !is_possible(index, accelerator->memory) || any_is_enabled())
                 return 0;
         for (unsigned i = 0; i < GPUS; i++)
                 accelerators[i]->profile = index;
@@ -172,7 +177,7 @@ static int store_memory(Node *node, const char *bytes, size_t length)
         if (g_ascii_strncasecmp(bytes, "NPS", 3) != 0 || !bytes[3] || !strchr("1248", bytes[3]))
                 return -EINVAL;
         mode = bytes[3] == '8' ? NPS4 : (unsigned)(bytes[3] - '0'); /* as the driver does */
-        if (mode == accelerator->memory || mode == NPS2 || any_is_used())
+        if (mode == accelerator->memory || mode == NPS2 || any_is_enabled())
                 return 0;
         for (unsigned i = 0; i < GPUS; i++) {
                 accelerators[i]->memory = mode;

@@ -98,7 +98,7 @@ static void add_files(Device *device, const void *data)
         node_add_text(directory, "local_cpulist", 0444, NULL, "0-1\n");
         node_add_text(directory, "local_cpus", 0444, NULL, "3\n");
         node_add_text(directory, "irq", 0444, NULL, "0\n");
-        node_add_text(directory, "enable", 0644, NULL, "1\n");
+        node_add_text(directory, "enable", 0644, NULL, spec->class >> 8 == 0x0604 ? "1\n" : "0\n");
         node_add_text(directory, "power_state", 0444, NULL, "D0\n");
         node_add_text(directory, "resource", 0444, NULL,
                       "0x00000000d0000000 0x00000000dfffffff 0x000000000014220c\n");
@@ -160,6 +160,16 @@ void pci_remove_virtual_links(Device *device)
 
         node_remove_child(spec->physical->directory, name);
         node_remove_child(device->directory, "physfn");
+}
+
+void pci_set_enabled(Device *device, bool enabled)
+{
+        node_set_text(node_child(device->directory, "enable"), enabled ? "1\n" : "0\n");
+}
+
+bool pci_is_enabled(const Device *device)
+{
+        return node_child(device->directory, "enable")->text[0] != '0';
 }
 
 const char *pci_driver_override(const Device *device)

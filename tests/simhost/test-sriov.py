@@ -381,6 +381,22 @@ class InUseTest(SriovTest):
         other.finish()
         self.assertEqual(self.driver(self.VFS[0]), "vfio-pci")  # the override is still set
 
+    def test_who_switches_it_on(self):
+        """A driver of the host when it is bound, VFIO when it is opened."""
+        vf = self.VFS[0]
+        enabled = lambda: self.inside.read(f"{PCI}/{vf}/enable")
+        self.assertEqual(enabled(), "0\n")
+        self.host.ctl("hold-device", vf)
+        self.assertEqual(enabled(), "1\n")
+        self.host.ctl("drop-device", vf)
+        self.assertEqual(enabled(), "0\n")
+        self.inside.write(f"{BUS}/drivers/vfio-pci/unbind", vf)
+        self.inside.write(f"{PCI}/{vf}/driver_override", "xe")
+        self.inside.write(f"{BUS}/drivers_probe", vf)
+        self.assertEqual((self.driver(vf), enabled()), ("xe", "1\n"))
+        self.inside.write(f"{BUS}/drivers/xe/unbind", vf)
+        self.assertEqual(enabled(), "0\n")
+
     def test_an_open_group_alone_keeps_nobody(self):
         fd = self.inside.open(f"/dev/vfio/{self.group}", 0)
         self.assertIsNone(self.write("sriov_numvfs", "0"))

@@ -32,11 +32,18 @@ static const Profile profiles[] = {
 };
 
 struct FakeGim {
+        FakePf *pf;
         unsigned profile, memory, old_memory;
         unsigned old_looks, blind_looks;
         unsigned next_old_looks, next_blind_looks;
         bool refuses, fails_reads;
 };
+
+/* It does while a function is switched on. */
+static bool refuses(const FakeGim *g)
+{
+        return g->refuses || fake_pf_has_active_vf(g->pf);
+}
 
 static int show_profile(FakeKernel *k, const char *path, void *data, char **ret)
 {
@@ -56,7 +63,7 @@ static int store_profile(FakeKernel *k, const char *path, void *data, const char
 
         if (sscanf(value, "%u", &index) != 1)
                 return -EINVAL;
-        if (!g->refuses && index < G_N_ELEMENTS(profiles) && !(profiles[index].nps1_only && g->memory != 1))
+        if (!refuses(g) && index < G_N_ELEMENTS(profiles) && !(profiles[index].nps1_only && g->memory != 1))
                 g->profile = index;
         return 0;
 }
@@ -99,7 +106,7 @@ static int store_memory(FakeKernel *k, const char *path, void *data, const char 
 
         if (sscanf(value, "NPS%u", &mode) != 1)
                 return -EINVAL;
-        if (g->refuses)
+        if (refuses(g))
                 return 0;
         g->old_memory = g->memory;
         g->memory = mode == 8 ? 4 : mode;
@@ -128,6 +135,7 @@ FakeGim *fake_gim_new(FakeKernel *k, FakePf *pf)
         FakeGim *g = g_new0(FakeGim, 1);
         const char *path = fake_pf_path(pf);
 
+        g->pf = pf;
         g->memory = 1;
         fake_pf_set_driver(pf, "gim");
         add(k, path, "accelerator_partition_profile", show_profile, store_profile, g);

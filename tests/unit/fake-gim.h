@@ -8,7 +8,8 @@
 #include "fake-sriov.h"
 
 /* Profiles SPX, DPX, QPX, CPX (and a second one called CPX) of an accelerator with NPS1, NPS4 and NPS8; SPX and
- * DPX go with NPS1 only. It begins with SPX and NPS1. */
+ * DPX go with NPS1 only. It begins with SPX and NPS1. Nothing comes of what is
+ * asked for while one of its virtual functions is switched on. */
 typedef struct FakeGim FakeGim;
 FakeGim *fake_gim_new(FakeKernel *k, FakePf *pf);
 FakeGim *fake_gim_free(FakeGim *g);

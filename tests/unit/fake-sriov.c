@@ -297,6 +297,23 @@ static int store_override(FakeKernel *k, const char *path, void *data, const cha
         return 0;
 }
 
+/* pci_dev.enable_cnt: VFIO switches a device on when it is opened, other drivers when they are bound. */
+static bool is_active(const Vf *v)
+{
+        return is_open(v) || (v->driver && !vfs_driver_is_vfio(v->driver->name));
+}
+
+static int show_enable(FakeKernel *k, const char *path, void *data, char **ret)
+{
+        Vf *v = data;
+        FakePci *pci = v->pf->pci;
+
+        pthread_mutex_lock(&pci->lock);
+        *ret = g_strdup(is_active(v) ? "1\n" : "0\n");
+        pthread_mutex_unlock(&pci->lock);
+        return 0;
+}
+
 /* Virtual functions */
 
 static void vf_free(gpointer p)
@@ -364,6 +381,7 @@ static void add_vf(FakePf *p, unsigned index)
         add_file(k, v->path, "class", "%s\n", models[p->model].class);
         add_file(k, v->path, "modalias", "%s\n", modalias);
         add_attribute(k, v->path, "driver_override", show_override, store_override, v);
+        add_attribute(k, v->path, "enable", show_enable, NULL, v);
         add_link(k, p->path, virtfn, "%s", v->path);
         link = g_strconcat("bus/pci/devices/", v->name, NULL);
         fake_add_link(k, link, v->path);
@@ -757,6 +775,17 @@ const char *fake_vf_override(FakePf *p, unsigned n)
 int fake_vf_group(FakePf *p, unsigned n)
 {
         return vf_at(p, n)->group;
+}
+
+bool fake_pf_has_active_vf(FakePf *p)
+{
+        bool active = false;
+
+        pthread_mutex_lock(&p->pci->lock);
+        for (guint i = 0; i < p->vfs->len; i++)
+                active |= is_active(p->vfs->pdata[i]);
+        pthread_mutex_unlock(&p->pci->lock);
+        return active;
 }
 
 void fake_vf_fail_probe(FakePf *p, unsigned n, int eno)

@@ -54,5 +54,7 @@ const char *fake_vf_name(FakePf *p, unsigned n);
 const char *fake_vf_driver(FakePf *p, unsigned n);   /* NULL: none */
 const char *fake_vf_override(FakePf *p, unsigned n); /* NULL: none */
 int fake_vf_group(FakePf *p, unsigned n);            /* -1: none */
+/* Whether one of those that are there is switched on: its file "enable" says so. */
+bool fake_pf_has_active_vf(FakePf *p);
 /* No driver's probe of it works from now on; 0: it works. */
 void fake_vf_fail_probe(FakePf *p, unsigned n, int eno);

@@ -453,6 +453,47 @@ static void test_set_in_use_elsewhere(void)
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
 }
 
+/* gim counts each function that is switched on, also by a driver of the host that nobody uses. */
+static void test_set_host_driver(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+        const VgpuVf *vf = f.facts->vfs->pdata[1];
+        g_autofree char *enable = g_strconcat(vf->path, "/enable", NULL);
+
+        fake_pci_add_driver(f.pci, "amdgpu");
+        ASSERT_OK(vfs_bind(f.io, vf, "amdgpu", NULL, NULL));
+        ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EBUSY);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_CONTAINS(f.e.message, "is SPX as before, not QPX");
+        ASSERT_CONTAINS(f.e.message, "driver amdgpu of the host has virtual function 0000:03:00.2");
+        ASSERT_CONTAINS(f.e.message, "echo 0000:03:00.2 >/sys/bus/pci/drivers/amdgpu/unbind");
+        ASSERT_OK(vfs_bind(f.io, vf, NULL, NULL, NULL));
+        ASSERT_OK(configure(&f, PROFILE, "QPX"));
+        /* By hand, or by a driver that has left it so. */
+        fake_remove(f.k, enable);
+        fake_add_file(f.k, enable, "1\n");
+        fake_gim_refuse(f.gim);
+        ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "0000:03:00.2 of GPU 0000:03:00.0 has no driver, but is switched on");
+}
+
+/* A GPU that is linked with it, whose functions a driver of the host has. */
+static void test_set_host_driver_elsewhere(void)
+{
+        _cleanup_fixture_ Fixture f = with_gim();
+        FakePf *other = fake_pci_add_pf(f.pci, FAKE_PF_PLAIN, "0000:04:00.0", 8, 1);
+
+        ASSERT_OK(fake_pf_enable(other, 1));
+        fake_pf_set_driver(other, "gim");
+        fake_add_link(f.k, "bus/pci/devices/0000:04:00.0", fake_pf_path(other));
+        fake_add_link(f.k, "bus/pci/drivers/gim/0000:04:00.0", fake_pf_path(other));
+        ASSERT_STREQ(fake_vf_driver(other, 0), "accelvf");
+        fake_gim_refuse(f.gim);
+        ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "driver accelvf of the host has virtual function 0000:04:00.1 of GPU "
+                                     "0000:04:00.0");
+}
+
 /* The first gim */
 
 static void test_legacy_match(void)
@@ -1123,6 +1164,8 @@ int main(void)
         TEST(test_set_gone);
         TEST(test_set_in_use);
         TEST(test_set_in_use_elsewhere);
+        TEST(test_set_host_driver);
+        TEST(test_set_host_driver_elsewhere);
         TEST(test_legacy_match);
         TEST(test_legacy_scan);
         TEST(test_legacy_life);
