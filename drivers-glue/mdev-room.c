@@ -174,6 +174,17 @@ static bool is_of_one_size(const GpuSnapshot *s, uint64_t size)
         return true;
 }
 
+/* Whether one of the instances is on a slice of the GPU (MIG). */
+static bool has_slices(const GpuSnapshot *s)
+{
+        for (guint i = 0; i < s->instances->len; i++) {
+                const VgpuType *t = find_type(s, ((const InstanceDesc *)s->instances->pdata[i])->type_id);
+                if (t && t->mig)
+                        return true;
+        }
+        return false;
+}
+
 bool mdev_room_amend(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s)
 {
         uint32_t n = facts->mdev_parents->len, used = s->instances->len, used_before = before->instances->len;
@@ -182,6 +193,9 @@ bool mdev_room_amend(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapsh
 
         if (!mdev_parents_are_vfs(facts) || heterogeneous == 1 || mig == 1 ||
             !find_common_size(before, &size) || !find_common_size(s, &size) || !is_of_one_size(before, size))
+                return false;
+        /* Where nobody tells the mode, a slice shows that it is MIG: nothing else is let in again. */
+        if (mig < 0 && (has_slices(before) || has_slices(s)))
                 return false;
         /* Types of one size share what there is; the first instance excludes all others, and the last one that
          * goes lets them in again. */

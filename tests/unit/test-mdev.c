@@ -3,6 +3,7 @@
 /* The mdev back end on the in-memory kernel. What it writes is compared with tests/golden/mdev-NAME.txt. */
 
 #include "drivers-glue/driver.h"
+#include "drivers-glue/type-name.h"
 
 #include "back-end.h"
 #include "fake-gpus.h"
@@ -1078,6 +1079,40 @@ static void test_amend_cannot(void)
         ASSERT_FALSE(mdev_driver.amend(f.facts, s, same));
 }
 
+static void add_named_type(GpuSnapshot *s, const char *id, const char *name, uint32_t max)
+{
+        VgpuType *t = vgpu_type_new(id);
+
+        g_free(t->name);
+        t->name = g_strdup(name);
+        type_name_apply(t);
+        t->max_instances = max;
+        g_ptr_array_add(s->types, t);
+}
+
+/* In MIG mode, which nobody tells, the only GPU instance carries a vGPU. When that goes, the driver still
+ * offers no time-sliced type; how many there could be without MIG says nothing. */
+static void test_amend_slice(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(16);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *with = gpu_snapshot_new(), *without = NULL, *again = NULL;
+        g_autoptr(GPtrArray) made = g_ptr_array_new();
+        InstanceDesc *d = instance_desc_new(UUID_A);
+
+        add_named_type(with, "nvidia-474", "GRID A100-1-5C", 7);
+        add_named_type(with, "nvidia-468", "GRID A100-4C", 10);
+        add_named_type(with, "nvidia-472", "GRID A100-40C", 1);
+        d->type_id = g_strdup("nvidia-474");
+        d->parent = g_strdup("0000:08:00.4");
+        g_ptr_array_add(with->instances, d);
+        gpu_snapshot_seal(with);
+        without = gpu_snapshot_amend(with, NULL, UUID_A);
+        ASSERT_FALSE(mdev_driver.amend(f.facts, with, without));
+        g_ptr_array_add(made, d);
+        again = gpu_snapshot_amend(without, made, NULL);
+        ASSERT_FALSE(mdev_driver.amend(f.facts, without, again));
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -1122,6 +1157,7 @@ int main(int argc, char **argv)
         TEST(test_destroy_gone_meanwhile);
         TEST(test_amend);
         TEST(test_amend_cannot);
+        TEST(test_amend_slice);
         TEST(test_handover);
         TEST(test_handover_bare);
         return tests_end();
