@@ -108,6 +108,20 @@ static int look(Change *c, VgpudError *reterr)
         return 0;
 }
 
+/* sriov-manage, whoever runs it, takes the GPU from its driver for some seconds and has another one enable the
+ * functions. Meanwhile their number is its to set; and without nvidia they are of no use. */
+static int refuse_without_nvidia(const Change *c, VgpudError *reterr)
+{
+        if (c->facts->vendor != PCI_VENDOR_NVIDIA || driver_is(c, "nvidia"))
+                return 0;
+        return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                                "GPU %s has left its driver nvidia (%s%s), as it does while somebody else runs "
+                                "NVIDIA's sriov-manage; its virtual functions are left alone until it is back: "
+                                "try again in a moment, or bind it to nvidia",
+                                c->facts->name, c->driver ? "it is bound to " : "no driver is bound",
+                                c->driver ? c->driver : "");
+}
+
 static int check_count(const Change *c, VgpudError *reterr)
 {
         if (c->wanted > c->total && c->total == 0)
@@ -505,6 +519,9 @@ int vfs_set(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
         int r;
 
         r = look(&c, reterr);
+        if (r < 0)
+                return r;
+        r = refuse_without_nvidia(&c, reterr);
         if (r < 0)
                 return r;
         r = check_count(&c, reterr);

@@ -896,6 +896,31 @@ static void test_sriov_missing(void)
         ASSERT_EQ(fake_count(f.k, "pause"), 0);
 }
 
+/* Somebody else runs sriov-manage: the GPU has left nvidia for some seconds, and what was known of it is older.
+ * Nothing is written, and its functions are never kept from their driver. */
+static void test_sriov_of_somebody_else(void)
+{
+        static const char *const drivers[] = { "bus/pci/drivers/pci-pf-stub", NULL };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(drivers); i++) {
+                _cleanup_fixture_ Fixture f = with_l40s(false);
+                g_autofree char *link = g_strconcat(f.gpu->path, "/driver", NULL);
+                g_autofree char *autoprobe = g_strconcat(f.gpu->path, "/sriov_drivers_autoprobe", NULL);
+
+                fake_add_file(f.k, autoprobe, "1\n");
+                fake_remove(f.k, link);
+                if (drivers[i])
+                        fake_add_link(f.k, link, drivers[i]);
+                ASSERT_ERROR(set_vfs(&f, 4), EBUSY);
+                ASSERT_CONTAINS(f.e.message, "somebody else runs NVIDIA's sriov-manage");
+                ASSERT_CONTAINS(f.e.message, drivers[i] ? "bound to pci-pf-stub" : "no driver is bound");
+                ASSERT_ERROR(set_vfs(&f, 32), EBUSY);
+                ASSERT_ERROR(set_vfs(&f, 0), EBUSY);
+                g_autofree char *writes = fake_writes(f.k);
+                ASSERT_STREQ(writes, "");
+        }
+}
+
 /* A vGPU stands in the way of disabling. */
 static void test_sriov_in_use(void)
 {
@@ -1215,6 +1240,7 @@ int main(int argc, char **argv)
         TEST(test_sriov_failure);
         TEST(test_sriov_manager);
         TEST(test_sriov_missing);
+        TEST(test_sriov_of_somebody_else);
         TEST(test_sriov_in_use);
         TEST(test_nvml_details);
         TEST(test_nvml_broken);
