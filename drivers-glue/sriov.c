@@ -47,6 +47,9 @@ static bool driver_can(const GpuFacts *f)
         if (!f->driver || names_contain(cannot, G_N_ELEMENTS(cannot), f->driver) ||
             vfs_driver_is_stub(f->driver) || vfs_driver_is_vfio(f->driver))
                 return false;
+        /* Its sriov-manage lends the GPU to pci-pf-stub for some seconds. */
+        if (f->vendor == PCI_VENDOR_NVIDIA)
+                return false;
         /* As it is in Linux i915 leaves the capability alone; Intel's own has an administration for it. */
         if (strcmp(f->driver, "i915") == 0)
                 return (f->features & VGPU_FEATURE_I915_IOV) || f->enabled_vfs > 0;
