@@ -3,6 +3,7 @@
 #include "drivers-glue/nvidia-nvml.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/parse-util.h"
@@ -17,6 +18,9 @@
 #define NVML_GPU_IS_LOST        15
 #define NVML_RESET_REQUIRED     16
 #define NVML_IN_USE             19
+
+/* As exit status: above all that vgpud-nvml has. */
+#define PROGRAM_FAILED 255
 
 #define NAMES_IN_MESSAGE_MAX 8
 
@@ -64,6 +68,19 @@ void nvml_add_modes(const NvmlAnswer *a, GpuSnapshot *s)
                                                                           "virtual functions"));
 }
 
+/* A number that `systemctl show` knows of the unit; 0 also when it does not. */
+static uint32_t get_number(VgpuTarget *t, const char *unit, const char *option)
+{
+        const char *const arguments[] = { "show", "--value", option, unit, NULL };
+        g_autofree char *output = NULL;
+        uint32_t n;
+
+        if (vgpu_io_run(t->io, VGPU_PROGRAM_SYSTEMCTL, arguments, &output) != 0 ||
+            parse_u32(g_strstrip(output), 10, &n) < 0)
+                return 0;
+        return n;
+}
+
 /* The library lets only CAP_SYS_ADMIN set a mode, which vgpud does not have: then systemd starts the same
  * program, in the unit vgpud-nvml@.service. Its exit status, or a negative errno. */
 static int set_by_unit(VgpuTarget *t, const char *mode, bool value)
@@ -71,24 +88,46 @@ static int set_by_unit(VgpuTarget *t, const char *mode, bool value)
         g_autofree char *unit =
                         g_strdup_printf("vgpud-nvml@set\\x2d%s-%s-%d.service", mode, t->facts->name, value);
         const char *const start[] = { "start", "--quiet", "--no-ask-password", unit, NULL };
-        const char *const show[] = { "show", "--value", "--property=ExecMainStatus", unit, NULL };
-        g_autofree char *output = NULL, *status = NULL;
-        uint32_t code;
+        g_autofree char *output = NULL;
+        uint32_t code, status;
         int r;
 
         r = vgpu_io_run(t->io, VGPU_PROGRAM_SYSTEMCTL, start, &output);
         if (r <= 0)
                 return r;
-        r = vgpu_io_run(t->io, VGPU_PROGRAM_SYSTEMCTL, show, &status);
-        if (r != 0 || parse_u32(g_strstrip(status), 10, &code) < 0 || code == 0 || code > 255)
+        code = get_number(t, unit, "--property=ExecMainCode");
+        if (code == 0)
                 return NVML_NO_PERMISSION;
-        return (int)code;
+        /* Of what a signal ended, the status is the number of the signal. */
+        if (code != CLD_EXITED)
+                return PROGRAM_FAILED;
+        status = get_number(t, unit, "--property=ExecMainStatus");
+        return status == 0 ? NVML_NO_PERMISSION : (int)MIN(status, PROGRAM_FAILED);
+}
+
+/* " (NVML error 19)"; "" for what is no code of the library, or not known which. */
+static char *name_code(int code)
+{
+        return code > 0 && code < VGPUD_NVML_OTHER_CODE ? g_strdup_printf(" (NVML error %d)", code)
+                                                        : g_strdup("");
+}
+
+/* MIG mode only: the library has taken it, and put it off until the next reset. */
+static bool is_taken(int status)
+{
+        return status >= VGPUD_NVML_PENDING && status < VGPUD_NVML_NO_LIBRARY;
 }
 
 static int explain(VgpuTarget *t, const char *mode, int code, VgpudError *reterr)
 {
+        g_autofree char *number = name_code(code);
         const char *gpu = t->facts->name;
 
+        if (code > VGPUD_NVML_NO_LIBRARY)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                        "vgpud-nvml ended before it could say whether mode \"%s\" of GPU %s is "
+                                        "set, and as far as can be seen it is not; the journal says more",
+                                        mode, gpu);
         switch (code) {
         case -ENOENT:
         case VGPUD_NVML_NO_LIBRARY:
@@ -135,28 +174,60 @@ static int explain(VgpuTarget *t, const char *mode, int code, VgpudError *reterr
                 return code < 0 ? vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, code,
                                                          "vgpud-nvml cannot be run: %s", g_strerror(-code))
                                 : vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
-                                                   "NVIDIA's library refused to set mode \"%s\" of GPU %s "
-                                                   "(NVML error %d); the journal says more",
-                                                   mode, gpu, code);
+                                                   "NVIDIA's library refused to set mode \"%s\" of GPU "
+                                                   "%s%s; the journal says more",
+                                                   mode, gpu, number);
         }
 }
 
-static int verify(VgpuTarget *t, const char *mode, bool value, VgpudError *reterr)
+/* MIG mode only. The one in effect has not changed, so that to take the other one back needs no reset. */
+static int explain_pending(VgpuTarget *t, bool value, int code, VgpudError *reterr)
+{
+        g_autofree char *number = name_code(code);
+        const char *gpu = t->facts->name;
+
+        return vgpud_error_setf(reterr, code == NVML_IN_USE ? VGPUD_ERROR_IN_USE : VGPUD_ERROR_FAILED,
+                                "mode \"mig\" of GPU %s stays as it is until the GPU is reset, and is %s from "
+                                "then on%s: end what uses the GPU%s, and run nvidia-smi --gpu-reset -i %s, or "
+                                "boot again; vgpuctl configure %s mig %s takes it back",
+                                gpu, value ? "on" : "off", number,
+                                code == NVML_IN_USE ? " (nvidia-persistenced, DCGM, exporters)" : "", gpu, gpu,
+                                value ? "no" : "yes");
+}
+
+/* Also after the next reset of the GPU. */
+static bool is_set(const NvmlAnswer *a, const char *mode, bool value)
+{
+        if (!a)
+                return false;
+        return strcmp(mode, "mig") == 0
+                               ? a->mig == (int)value && (a->mig_pending < 0 || a->mig_pending == (int)value)
+                               : a->heterogeneous == (int)value;
+}
+
+/* What there is counts; the program's status says why it is not as it was to be. */
+static int verify(VgpuTarget *t, const char *mode, bool value, int status, VgpudError *reterr)
 {
         _cleanup_(nvml_answer_freep) NvmlAnswer *a = nvml_query(t);
-        bool mig = strcmp(mode, "mig") == 0;
+        bool mig = strcmp(mode, "mig") == 0, is_pending = is_taken(status);
         int now = !a ? -1 : mig ? a->mig : a->heterogeneous;
+        int code = is_pending ? status - VGPUD_NVML_PENDING : status;
 
-        if (now == (int)value)
+        if (is_set(a, mode, value))
                 return 0;
-        if (mig && a && a->mig_pending == (int)value)
-                return explain(t, mode, NVML_RESET_REQUIRED, reterr);
+        if (mig && a && a->mig_pending >= 0)
+                is_pending = a->mig_pending == (int)value;
+        if (is_pending)
+                return explain_pending(t, value, code, reterr);
+        if (code != 0)
+                return explain(t, mode, code, reterr);
         return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                 "NVIDIA's library reported success, but mode \"%s\" of GPU %s is %s", mode,
                                 t->facts->name,
-                                now < 0 ? "not known now"
-                                : now   ? "still on"
-                                        : "still off");
+                                now < 0             ? "not known now"
+                                : now == (int)value ? "still to change with its next reset"
+                                : now               ? "still on"
+                                                    : "still off");
 }
 
 static int set_mode(VgpuTarget *t, const char *mode, bool value, VgpudError *reterr)
@@ -173,9 +244,10 @@ static int set_mode(VgpuTarget *t, const char *mode, bool value, VgpudError *ret
                 if (r < 0) /* no systemctl: what was said first is the reason */
                         r = NVML_NO_PERMISSION;
         }
-        if (r != 0 && r != NVML_RESET_REQUIRED)
-                return explain(t, mode, r, reterr);
-        return verify(t, mode, value, reterr);
+        /* Where the program did not come to its end nobody knows. */
+        if (r == 0 || is_taken(r) || r > VGPUD_NVML_NO_LIBRARY)
+                return verify(t, mode, value, r, reterr);
+        return explain(t, mode, r, reterr);
 }
 
 /* What has to go first */
@@ -261,21 +333,10 @@ static int refuse_vfs(VgpuTarget *t, const char *mode, VgpudError *reterr)
         return 0;
 }
 
-/* Also after the next reset of the GPU. */
-static bool is_set(VgpuTarget *t, const char *mode, bool value)
-{
-        _cleanup_(nvml_answer_freep) NvmlAnswer *a = nvml_query(t);
-
-        if (!a)
-                return false;
-        return strcmp(mode, "mig") == 0
-                               ? a->mig == (int)value && (a->mig_pending < 0 || a->mig_pending == (int)value)
-                               : a->heterogeneous == (int)value;
-}
-
 int nvidia_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr)
 {
         bool on = strcmp(value, "yes") == 0, is_mig = strcmp(mode, "mig") == 0;
+        _cleanup_(nvml_answer_freep) NvmlAnswer *before = NULL;
         int r;
 
         if (!on && strcmp(value, "no") != 0)
@@ -284,7 +345,8 @@ int nvidia_configure(VgpuTarget *t, const char *mode, const char *value, VgpudEr
         if (!is_mig && strcmp(mode, "heterogeneous") != 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"",
                                         t->facts->name, mode);
-        if (is_set(t, mode, on))
+        before = nvml_query(t);
+        if (is_set(before, mode, on))
                 return 0;
         r = is_mig ? refuse_vfs(t, mode, reterr) : refuse_types(t, mode, reterr);
         return r < 0 ? r : set_mode(t, mode, on, reterr);

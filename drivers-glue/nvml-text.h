@@ -8,8 +8,12 @@
 
 #include "base/macros.h"
 
-#define VGPUD_NVML_NO_LIBRARY 200 /* exit status: libnvidia-ml.so.1 is not there */
-#define NVML_TYPES_MAX        512 /* of one GPU; there are some 40 */
+/* Exit status: all below 128, where signals are counted from, and below 200, where systemd has its own. */
+#define VGPUD_NVML_OTHER_CODE 49  /* a code of the library that is not below this, such as 999 (unknown) */
+#define VGPUD_NVML_PENDING    50  /* and up to 99: the mode is set and not in effect; less 50 it says why */
+#define VGPUD_NVML_NO_LIBRARY 100 /* libnvidia-ml.so.1 is not there */
+
+#define NVML_TYPES_MAX 512 /* of one GPU; there are some 40 */
 
 /* nvmlDeviceGetHostVgpuMode */
 #define NVML_HOST_VGPU_MODE_NON_SRIOV 0

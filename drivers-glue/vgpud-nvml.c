@@ -16,10 +16,13 @@
  * ADDRESS is that of the GPU, "0000:41:00.0". vgpud starts it only where the node /dev/nvidiactl exists:
  * without it the library cannot reach the driver, and vgpud's own files show what they show.
  *
- * Exit status: 0, or the library's code (nvmlReturn_t; 255 for those above, which is 999, unknown), or
- * VGPUD_NVML_NO_LIBRARY (200) when the library is not there. 13 (function not found) when this release of the
- * library cannot do what was asked. What went wrong when a mode was to be set is said on standard error, but
- * for code 4 to vgpud, which goes on to the unit; a query is made again and again, and fails silently.
+ * Exit status: 0, or the library's code (nvmlReturn_t; 49 for those that are not below, such as 999, unknown),
+ * or 100 when the library is not there. 13 (function not found) when this release of the library cannot do what
+ * was asked. 50 and the second code of nvmlDeviceSetMigMode, when that has taken the mode but not put it into
+ * effect: it changes with the next reset of the GPU. Where the GPU is in use (19), which another try can mend,
+ * the mode is given back, and nothing has changed. What went wrong when a mode was to be set is said on
+ * standard error, but for code 4 to vgpud, which goes on to the unit; a query is made again and again, and
+ * fails silently.
  *
  * Output of query, one KEY=VALUE a line, `end` last (without it the output is not whole). What the library does
  * not know or refuses to say is left out; nothing of it is an error but that the GPU cannot be found.
@@ -66,6 +69,7 @@
 #define NVML_INVALID_ARGUMENT   2
 #define NVML_NO_PERMISSION      4
 #define NVML_FUNCTION_NOT_FOUND 13
+#define NVML_IN_USE             19
 #define NVML_UNKNOWN            999
 
 #define WORDS_MAX 3
@@ -163,11 +167,18 @@ static void find_all(void *library, Nvml *n)
         }
 }
 
-static void complain(const Nvml *n, char *words[], int code)
+static bool is_pending(int r)
 {
+        return r >= VGPUD_NVML_PENDING && r < VGPUD_NVML_NO_LIBRARY;
+}
+
+static void complain(const Nvml *n, char *words[], int r)
+{
+        int code = is_pending(r) ? r - VGPUD_NVML_PENDING : r;
         const char *text = n->error_string ? n->error_string(code) : NULL;
 
-        (void)fprintf(stderr, "GPU %s: %s %s: %s (NVML error %d)\n", words[1], words[0], words[2],
+        (void)fprintf(stderr, "GPU %s: %s %s: %s%s (NVML error %d)\n", words[1], words[0], words[2],
+                      is_pending(r) ? "in effect with the next reset of the GPU only: " : "",
                       text ? text : "refused", code);
 }
 
@@ -288,15 +299,25 @@ static int set_heterogeneous(const Nvml *n, NvmlDevice d, unsigned value)
         return n->set_heterogeneous ? n->set_heterogeneous(d, &mode) : NVML_FUNCTION_NOT_FOUND;
 }
 
+/* It has two codes: whether the mode was taken, and whether it is in effect. What waits for a reset stays, as
+ * on some hosts nothing else gets there. */
 static int set_mig(const Nvml *n, NvmlDevice d, unsigned value)
 {
-        int r, activation = 0;
+        unsigned current = 0, pending = 0, before;
+        int r, activation = 0, ignored;
+        bool can_go_back;
 
         if (!n->set_mig)
                 return NVML_FUNCTION_NOT_FOUND;
+        can_go_back = n->get_mig && n->get_mig(d, &current, &pending) == 0 && current == pending;
+        before = current;
         r = n->set_mig(d, value, &activation);
-        /* Set, but not in effect, for the reason that the second code says. */
-        return r != 0 ? r : activation;
+        if (r != 0 || activation == 0)
+                return r;
+        if (activation == NVML_IN_USE && can_go_back && n->set_mig(d, before, &ignored) == 0 &&
+            n->get_mig(d, &current, &pending) == 0 && pending == before)
+                return NVML_IN_USE;
+        return VGPUD_NVML_PENDING + (activation < VGPUD_NVML_OTHER_CODE ? activation : VGPUD_NVML_OTHER_CODE);
 }
 
 static bool address_is_valid(const char *s)
@@ -385,5 +406,5 @@ int main(int argc, char *argv[])
         r = ask(library, words, is_query, is_unit);
         if (fflush(stdout) != 0 && r == 0)
                 r = NVML_UNKNOWN;
-        return r < 0 || r > 255 ? 255 : r;
+        return is_pending(r) || (r >= 0 && r < VGPUD_NVML_OTHER_CODE) ? r : VGPUD_NVML_OTHER_CODE;
 }

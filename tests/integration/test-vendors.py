@@ -330,6 +330,31 @@ class Nvidia(host.HostTest):
         h.bus.destroy(uuid(1))
         self.assertEqual(slices(), {"1-18C": 2, "3-71C": 1})
 
+    def test_mig_in_use(self):
+        """A GPU that somebody has open keeps its mode, also through a reset. One that only a reset changes says so."""
+        h = self.host("nvidia-h200")
+        gpu = h.bus.gpu(H200)
+
+        def mig():
+            mode = gpu.get("Modes")["mig"]
+            return mode["Value"], "next reset" in mode["Help"]
+
+        h.sim.ctl("nvidia", "hold", H200)
+        self.assert_error("InUse", gpu.start("Configure", "mig", "yes", wait=True), "cannot be set while somebody else", "try again")
+        self.assertEqual(mig(), ("no", False))
+        h.sim.ctl("nvidia", "drop", H200)
+        h.sim.ctl("nvidia", "reset", H200)
+        gpu.call("Rescan", wait=True)
+        self.assertEqual(mig(), ("no", False))
+        h.sim.ctl("nvidia", "no-reset", H200, 1)
+        self.assert_error("Failed", gpu.start("Configure", "mig", "yes", wait=True), "until the GPU is reset", "mig no takes it back")
+        self.assertEqual(mig(), ("no", True))
+        gpu.start("Configure", "mig", "no", wait=True).result()
+        self.assertEqual(mig(), ("no", False))
+        h.sim.ctl("nvidia", "no-reset", H200, 0)
+        gpu.start("Configure", "mig", "yes", wait=True).result()
+        self.assertEqual(mig(), ("yes", False))
+
     def test_plugin_lingers(self):
         """The plugin of a vGPU ends a moment after its virtual machine."""
         h = self.l40s()

@@ -24,6 +24,7 @@ enum {
         NOT_FOUND = 6,
         INSUFFICIENT_SIZE = 7,
         DRIVER_NOT_LOADED = 9,
+        RESET_REQUIRED = 16,
         IN_USE = 19,
         ARGUMENT_VERSION_MISMATCH = 25,
         INVALID_STATE = 29,
@@ -50,6 +51,7 @@ typedef struct GpuInstances {
 typedef struct Device {
         char address[ADDRESS_MAX];
         int host_mode, heterogeneous, mig; /* -1: not supported */
+        int mig_pending;
         unsigned memory_mib;
         Type types[TYPES_MAX];
         unsigned n_types;
@@ -109,8 +111,8 @@ static FILE *ask(const char *command, char *text, size_t size, unsigned *ret_lin
         return stream;
 }
 
-/* The code that a command is answered with. */
-static int ask_code(const char *command)
+/* The code that a command is answered with, and the second one, where there is one. */
+static int ask_codes(const char *command, int *ret_second)
 {
         char text[256];
         unsigned lines;
@@ -120,7 +122,14 @@ static int ask_code(const char *command)
         if (!stream)
                 return UNKNOWN;
         (void)fclose(stream);
-        return sscanf(text, "%d", &code) == 1 ? code : UNKNOWN;
+        return sscanf(text, "%d %d", &code, ret_second) >= 1 ? code : UNKNOWN;
+}
+
+static int ask_code(const char *command)
+{
+        int second;
+
+        return ask_codes(command, &second);
 }
 
 static void parse_line(const char *line, Device *device)
@@ -132,6 +141,7 @@ static void parse_line(const char *line, Device *device)
         (void)sscanf(line, "host-vgpu-mode=%d", &device->host_mode);
         (void)sscanf(line, "heterogeneous=%d", &device->heterogeneous);
         (void)sscanf(line, "mig=%d", &device->mig);
+        (void)sscanf(line, "mig-pending=%d", &device->mig_pending);
         (void)sscanf(line, "memory-mib=%u", &device->memory_mib);
         if (device->n_types < TYPES_MAX &&
             sscanf(line, "type=%u|%63[^|]|%63[^|]|%u|%u|%u|%u|%u|%u|%u|%d", &type->id, type->name, type->class,
@@ -225,6 +235,7 @@ const char *nvmlErrorString(int code)
                 { NOT_FOUND, "Not Found" },
                 { INSUFFICIENT_SIZE, "Insufficient Size" },
                 { DRIVER_NOT_LOADED, "Driver Not Loaded" },
+                { RESET_REQUIRED, "GPU requires restart" },
                 { IN_USE, "In use by another client" },
                 { ARGUMENT_VERSION_MISMATCH, "Argument Version Mismatch" },
                 { INVALID_STATE, "Invalid State" },
@@ -294,7 +305,7 @@ NVML(nvmlDeviceGetVgpuHeterogeneousMode, Device *device, HeterogeneousMode *ret)
         return SUCCESS;
 }
 
-static int set_mode(const Device *device, const char *mode, unsigned value)
+static int set_mode(const Device *device, const char *mode, unsigned value, int *ret_second)
 {
         char command[64];
 
@@ -306,12 +317,14 @@ static int set_mode(const Device *device, const char *mode, unsigned value)
         if (getenv("SIMHOST_NVML_UNPRIVILEGED"))
                 return NO_PERMISSION;
         (void)snprintf(command, sizeof(command), "%s %s %u", mode, device->address, value);
-        return ask_code(command);
+        return ask_codes(command, ret_second);
 }
 
 NVML(nvmlDeviceSetVgpuHeterogeneousMode, Device *device, const HeterogeneousMode *mode)
 {
-        return version_is_right(mode) ? set_mode(device, "heterogeneous", mode->mode)
+        int second;
+
+        return version_is_right(mode) ? set_mode(device, "heterogeneous", mode->mode, &second)
                                       : ARGUMENT_VERSION_MISMATCH;
 }
 
@@ -323,14 +336,15 @@ NVML(nvmlDeviceGetMigMode, Device *device, unsigned *ret_current, unsigned *ret_
                 return r;
         if (device->mig < 0)
                 return NOT_SUPPORTED;
-        *ret_current = *ret_pending = (unsigned)device->mig;
+        *ret_current = (unsigned)device->mig;
+        *ret_pending = (unsigned)device->mig_pending;
         return SUCCESS;
 }
 
 NVML(nvmlDeviceSetMigMode, Device *device, unsigned mode, int *ret_activation)
 {
         *ret_activation = SUCCESS;
-        return set_mode(device, "mig", mode);
+        return set_mode(device, "mig", mode, ret_activation);
 }
 
 NVML(nvmlDeviceGetMemoryInfo, Device *device, MemoryInfo *ret)

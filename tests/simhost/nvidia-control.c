@@ -9,12 +9,14 @@
  *     query GPU                     what NVML knows, KEY=VALUE a line
  *     sriov GPU enable|disable      what sriov-manage does; the text is what it prints
  *     heterogeneous GPU 0|1         these answer with a code of NVML's
- *     mig GPU 0|1
+ *     mig GPU 0|1                   "0 CODE" where it is taken: why it waits for the next reset
+ *     reset GPU                     as nvidia-smi --gpu-reset does
  *     create-instance GPU PROFILE   "0 ID" where it succeeds
  *     delete-instance GPU ID
  *     nvml PID                      the process has initialized NVML and keeps all GPUs open while it lives
  *     nvml-end PID
  *     hold GPU, drop GPU            so does somebody else
+ *     no-reset GPU 0|1              whether the library cannot reset it by itself, as in a virtual machine
  *     manager GPU 0|1               whether the driver is that of a vGPU host: one that is not takes no virtual
  * functions linger VF N                   the next N times that its type is to be cleared, its plugin still
  * runs
@@ -127,19 +129,42 @@ static int run_heterogeneous(NvidiaCard *card, char **arguments, GString *text)
         return answer(text, NVML_SUCCESS);
 }
 
-/* The order is: MIG, virtual functions, GPU instances, types. */
+static void activate_mig(NvidiaCard *card)
+{
+        card->mig = card->mig_pending;
+        nvidia_forget(card);
+}
+
+/* The order is: MIG, virtual functions, GPU instances, types. The mode is taken also of a GPU that is in use,
+ * and put into effect by a reset that this one cannot have now. */
 static int run_mig(NvidiaCard *card, char **arguments, GString *text)
 {
+        int activation = NVML_SUCCESS;
         unsigned value;
 
         if (parse_number(arguments[1], 1, &value) < 0)
                 return -EINVAL;
         if (!card->can_mig)
                 return answer(text, NVML_NOT_SUPPORTED);
-        if (card->gpu->n_vfs > 0 || card->holds > 0)
+        if (card->gpu->n_vfs > 0)
                 return answer(text, NVML_IN_USE);
-        card->mig = value == 1;
-        nvidia_forget(card);
+        card->mig_pending = value == 1;
+        if (card->mig_pending != card->mig) {
+                activation = card->holds > 0      ? NVML_IN_USE
+                             : card->cannot_reset ? NVML_RESET_REQUIRED
+                                                  : NVML_SUCCESS;
+                if (activation == NVML_SUCCESS)
+                        activate_mig(card);
+        }
+        g_string_append_printf(text, "%d %d", NVML_SUCCESS, activation);
+        return 0;
+}
+
+static int run_reset(NvidiaCard *card, char **arguments, GString *text)
+{
+        if (card->holds > 0 || nvidia_card_is_used(card))
+                return answer(text, NVML_IN_USE);
+        activate_mig(card);
         return answer(text, NVML_SUCCESS);
 }
 
@@ -213,6 +238,16 @@ static int run_drop(NvidiaCard *card, char **arguments, GString *text)
         if (card->holds == 0)
                 return -EINVAL;
         card->holds--;
+        return 0;
+}
+
+static int run_no_reset(NvidiaCard *card, char **arguments, GString *text)
+{
+        unsigned value;
+
+        if (parse_number(arguments[1], 1, &value) < 0)
+                return -EINVAL;
+        card->cannot_reset = value == 1;
         return 0;
 }
 
@@ -309,9 +344,10 @@ static void append_instances(const NvidiaCard *card, GString *text)
 
 static int run_query(NvidiaCard *card, char **arguments, GString *text)
 {
-        g_string_append_printf(text, "host-vgpu-mode=%d\nheterogeneous=%d\nmig=%d\nmemory-mib=%u\n",
+        g_string_append_printf(text,
+                               "host-vgpu-mode=%d\nheterogeneous=%d\nmig=%d\nmig-pending=%d\nmemory-mib=%u\n",
                                !card->has_no_vfs, card->can_mix && !card->mig ? card->heterogeneous : -1,
-                               card->can_mig ? card->mig : -1, card->usable_mib);
+                               card->can_mig ? card->mig : -1, card->mig_pending, card->usable_mib);
         append_instances(card, text);
         for (unsigned i = 0; i < card->types->count; i++) {
                 const NvidiaType *type = &card->types->types[i];
@@ -330,12 +366,14 @@ static const Verb verbs[] = {
         { "sriov", 2, true, run_sriov },
         { "heterogeneous", 2, true, run_heterogeneous },
         { "mig", 2, true, run_mig },
+        { "reset", 1, true, run_reset },
         { "create-instance", 2, true, run_create_instance },
         { "delete-instance", 2, true, run_delete_instance },
         { "nvml", 1, false, run_nvml },
         { "nvml-end", 1, false, run_nvml_end },
         { "hold", 1, true, run_hold },
         { "drop", 1, true, run_drop },
+        { "no-reset", 2, true, run_no_reset },
         { "manager", 2, true, run_manager },
         { "linger", 2, false, run_linger },
 };

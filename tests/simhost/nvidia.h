@@ -22,6 +22,7 @@ enum {
         NVML_SUCCESS = 0,
         NVML_NOT_SUPPORTED = 3,
         NVML_NOT_FOUND = 6,
+        NVML_RESET_REQUIRED = 16,
         NVML_IN_USE = 19,
         NVML_INSUFFICIENT_RESOURCES = 23,
         NVML_INVALID_STATE = 29,
@@ -83,7 +84,8 @@ typedef struct NvidiaCard {
         NvidiaVf *vfs;    /* by index */
         unsigned n_vfs;
         bool heterogeneous;
-        bool mig;
+        bool mig, mig_pending;
+        bool cannot_reset;   /* MIG mode changes with the next reset, and not by itself */
         bool has_no_manager; /* the driver is not that of a vGPU host */
         NvidiaInstance instances[NVIDIA_INSTANCES_MAX];
         unsigned holds;       /* programs that have the GPU itself open */

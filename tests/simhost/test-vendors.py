@@ -664,7 +664,12 @@ class H200Test(NvidiaTest):
 
     def test_mig(self):
         self.assertEqual(self.code("create-instance", self.GPU, 19), "3")
-        self.assertEqual(self.code("mig", self.GPU, 1), "0")
+        self.host.ctl("nvidia", "hold", self.GPU)
+        self.assertEqual(self.code("mig", self.GPU, 1), "0 19")  # with the next reset
+        self.assertEqual(self.code("create-instance", self.GPU, 19), "3")
+        self.assertEqual(self.code("reset", self.GPU), "19")
+        self.host.ctl("nvidia", "drop", self.GPU)
+        self.assertEqual(self.code("mig", self.GPU, 1), "0 0")
         self.sriov("enable")
         self.assertEqual(self.creatable(0), {})
         self.assertEqual(self.code("heterogeneous", self.GPU, 1), "3")
@@ -822,8 +827,29 @@ class ToolsTest(NvidiaTest):
             self.systemctl("start", unit)
             return int(self.show(unit, "ExecMainStatus"))
 
+        def mig():
+            return [line for line in self.query(self.H200) if line.startswith("mig")]
+
+        # Somebody has the GPU: what the library has taken is given back.
+        self.host.ctl("nvidia", "hold", self.H200)
+        self.assertEqual(set_mode("mig", self.H200, 1), 19)
+        self.assertEqual(mig(), ["mig=0", "mig-pending=0"])
+        # Not what was pending before; who only asks for a reset gets what he asked for, with the reset.
+        self.host.ctl("nvidia", "mig", self.H200, 1)
+        self.assertEqual(set_mode("mig", self.H200, 1), 50 + 19)
+        self.assertEqual(mig(), ["mig=0", "mig-pending=1"])
+        self.assertEqual(set_mode("mig", self.H200, 0), 0)
+        self.assertEqual(mig(), ["mig=0", "mig-pending=0"])
+        self.host.ctl("nvidia", "drop", self.H200)
+        self.host.ctl("nvidia", "no-reset", self.H200, 1)
+        self.assertEqual(set_mode("mig", self.H200, 1), 50 + 16)
+        self.assertEqual(mig(), ["mig=0", "mig-pending=1"])
+        self.host.ctl("nvidia", "reset", self.H200)
+        self.assertEqual(mig(), ["mig=1", "mig-pending=1"])
+        self.host.ctl("nvidia", "no-reset", self.H200, 0)
+        self.assertEqual(set_mode("mig", self.H200, 0), 0)
         self.assertEqual(set_mode("mig", self.H200, 1), 0)
-        self.assertIn("mig=1", self.query(self.H200))
+        self.assertEqual(mig(), ["mig=1", "mig-pending=1"])
         self.assertEqual(set_mode("mig", self.L40S, 1), 3)
         self.run_tool("sriov-manage", "-e", "ALL")
         self.assertEqual(set_mode("mig", self.H200, 0), 19)

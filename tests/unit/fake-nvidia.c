@@ -5,10 +5,12 @@
 #include "fake-nvidia.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/parse-util.h"
 #include "base/pci-addr.h"
+#include "drivers-glue/nvml-text.h"
 
 typedef struct Type {
         unsigned id;
@@ -264,10 +266,33 @@ static int set_mode(FakeNvidia *g, bool heterogeneous, bool value)
                 g->heterogeneous = value;
         else {
                 g->mig_pending = value;
-                if (!g->nvml_needs_reset)
-                        g->mig = value;
+                if (g->nvml_activation != 0)
+                        return VGPUD_NVML_PENDING + g->nvml_activation;
+                g->mig = value;
         }
         return 0;
+}
+
+static int start_nvml(FakeNvidia *g, const char *unit)
+{
+        int r = set_mode(g, g_str_has_prefix(unit, "vgpud-nvml@set\\x2dheterogeneous-"),
+                         g_str_has_suffix(unit, "-1.service"));
+
+        g->nvml_exit_status = g->nvml_unit_status != 0 ? g->nvml_unit_status : r;
+        return g->nvml_exit_status != 0;
+}
+
+static char *show_property(const FakeNvidia *g, const char *const *arguments)
+{
+        bool is_nvml = names_unit(arguments, "vgpud-nvml@");
+
+        if (names_unit(arguments, "--property=LoadState"))
+                return g_strdup(g->sriov_unit_missing ? "not-found\n" : "loaded\n");
+        if (names_unit(arguments, "--property=ExecMainCode"))
+                return g_strdup_printf("%d\n", is_nvml && g->nvml_unit_code ? g->nvml_unit_code : CLD_EXITED);
+        if (!names_unit(arguments, "--property=ExecMainStatus"))
+                return g_strdup("exit-code\n");
+        return g_strdup_printf("%d\n", is_nvml ? g->nvml_exit_status : g->sriov_missing ? 69 : 1);
 }
 
 static int run_systemctl(FakeKernel *k, const char *const *arguments, void *data, char **ret_output)
@@ -281,10 +306,8 @@ static int run_systemctl(FakeKernel *k, const char *const *arguments, void *data
                         return 5;
                 if (g->sriov_missing)
                         return 1;
-                if (names_unit(arguments, "vgpud-nvml@set\\x2dheterogeneous-"))
-                        return set_mode(g, true, g_str_has_suffix(arguments[3], "-1.service")) != 0;
                 if (names_unit(arguments, "vgpud-nvml@"))
-                        return set_mode(g, false, g_str_has_suffix(arguments[3], "-1.service")) != 0;
+                        return start_nvml(g, arguments[3]) != 0;
                 g_assert(names_unit(arguments, enable) || names_unit(arguments, disable));
                 if (g->sriov_failures > 0) {
                         g->sriov_failures--;
@@ -294,14 +317,7 @@ static int run_systemctl(FakeKernel *k, const char *const *arguments, void *data
                 return 0;
         }
         if (strcmp(arguments[0], "show") == 0) {
-                const char *what = names_unit(arguments, "--property=LoadState")
-                                                   ? g->sriov_unit_missing ? "not-found" : "loaded"
-                                   : names_unit(arguments, "--property=ExecMainStatus")
-                                                   ? g->sriov_missing                       ? "69"
-                                                     : names_unit(arguments, "vgpud-nvml@") ? "19"
-                                                                                            : "1"
-                                                   : "exit-code";
-                *ret_output = g_strconcat(what, "\n", NULL);
+                *ret_output = show_property(g, arguments);
                 return 0;
         }
         g_assert(strcmp(arguments[0], "status") == 0);

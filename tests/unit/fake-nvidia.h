@@ -24,6 +24,8 @@ typedef struct FakeNvidia {
         bool heterogeneous, mig, mig_pending;
         unsigned gpu_instances; /* MIG */
 
+        int nvml_exit_status; /* of the unit */
+
         /* What goes wrong. */
         unsigned plugin_pauses;  /* so often a clear is answered with plugin_errno, one less after each pause */
         int plugin_errno;        /* EBUSY or EPERM */
@@ -35,7 +37,9 @@ typedef struct FakeNvidia {
         int nvml_set_code;       /* 0, or what a set answers with */
         bool nvml_set_needs_unit;      /* it answers 4 (no permission), but not when systemd starts it */
         bool nvml_set_does_nothing;    /* it reports success */
-        bool nvml_needs_reset;         /* MIG stays pending */
+        int nvml_activation;           /* 0, or why MIG stays pending */
+        int nvml_unit_code;            /* 0, or how systemd says that the unit ended: ExecMainCode */
+        int nvml_unit_status;          /* and ExecMainStatus; it may have set the mode */
         bool nvml_knows_nothing;       /* no types, no modes */
         bool nvml_hides_gpu_instances; /* as from who may not see them */
 } FakeNvidia;

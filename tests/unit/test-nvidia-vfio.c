@@ -3,6 +3,8 @@
 /* The nvidia-vfio back end on the in-memory kernel. What it writes and runs is compared with
  * tests/golden/nvidia-vfio-NAME.txt. */
 
+#include <signal.h>
+
 #include "drivers-glue/driver.h"
 
 #include "back-end.h"
@@ -1074,17 +1076,38 @@ static void test_mode_is_set_already(void)
         ASSERT_NULL(strstr(set + 1, "run nvml set-"));
 }
 
-static void test_mig_needs_reset(void)
+/* The library takes it and puts it off. Whoever reads the error must learn that the next reset changes the
+ * mode. */
+static void test_mig_pending(void)
 {
-        _cleanup_fixture_ Fixture f = with_h200(false);
+        static const struct {
+                int activation;
+                VgpudErrorCode code;
+                const char *text;
+        } table[] = {
+                { 16, VGPUD_ERROR_FAILED, " (NVML error 16): end what uses the GPU, and run" },
+                { 3, VGPUD_ERROR_FAILED, " (NVML error 3): end what uses the GPU, and run" },
+                { 19, VGPUD_ERROR_IN_USE, " (NVML error 19): end what uses the GPU (nvidia-persistenced" },
+                { 49, VGPUD_ERROR_FAILED, " then on: end what uses the GPU, and run" },
+        };
 
-        fake_nvidia_add_nvml(f.gpu);
-        f.gpu->nvml_needs_reset = true;
-        ASSERT_ERROR(configure(&f, "mig", "yes"), EIO);
-        ASSERT_CONTAINS(f.e.message, "must be reset before its mode \"mig\" can change");
-        ASSERT_OK(scan(&f));
-        ASSERT_STREQ(mode(&f, "mig"), "no");
-        ASSERT_CONTAINS(((const VgpuMode *)f.s->modes->pdata[1])->help, "next reset");
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_h200(false);
+
+                fake_nvidia_add_nvml(f.gpu);
+                f.gpu->nvml_activation = table[i].activation;
+                ASSERT_TRUE(configure(&f, "mig", "yes") < 0);
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_CONTAINS(f.e.message, "stays as it is until the GPU is reset, and is on from then on");
+                ASSERT_CONTAINS(f.e.message, table[i].text);
+                ASSERT_CONTAINS(f.e.message, "vgpuctl configure 0000:3d:00.0 mig no takes it back");
+                ASSERT_OK(scan(&f));
+                ASSERT_STREQ(mode(&f, "mig"), "no");
+                ASSERT_CONTAINS(((const VgpuMode *)f.s->modes->pdata[1])->help, "next reset");
+                f.gpu->nvml_activation = 0;
+                ASSERT_OK(configure(&f, "mig", "no"));
+                ASSERT_FALSE(f.gpu->mig_pending);
+        }
 }
 
 static void test_mode_errno(void)
@@ -1096,11 +1119,15 @@ static void test_mode_errno(void)
         } table[] = {
                 { 3, VGPUD_ERROR_UNSUPPORTED, "has no mode" },
                 { 13, VGPUD_ERROR_UNSUPPORTED, "has no mode" },
-                { 200, VGPUD_ERROR_UNSUPPORTED, "libnvidia-ml.so.1" },
+                { 100, VGPUD_ERROR_UNSUPPORTED, "libnvidia-ml.so.1" },
                 { 9, VGPUD_ERROR_FAILED, "cannot reach the driver" },
                 { 15, VGPUD_ERROR_GPU_GONE, "does not answer" },
                 { 19, VGPUD_ERROR_IN_USE, "stop nvidia-persistenced" },
-                { 255, VGPUD_ERROR_FAILED, "(NVML error 255)" },
+                { 16, VGPUD_ERROR_FAILED, "must be reset before its mode" },
+                { 30, VGPUD_ERROR_FAILED, "0000:3d:00.0 (NVML error 30); the journal" },
+                { 49, VGPUD_ERROR_FAILED,
+                  "refused to set mode \"heterogeneous\" of GPU 0000:3d:00.0; the journal" },
+                { 128 + SIGSEGV, VGPUD_ERROR_FAILED, "vgpud-nvml ended before it could say" },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
@@ -1138,6 +1165,49 @@ static void test_mode_by_unit(void)
         fake_set_program(f.k, VGPU_PROGRAM_SYSTEMCTL, NULL, NULL);
         ASSERT_ERROR(configure(&f, "heterogeneous", "no"), EIO);
         ASSERT_CONTAINS(f.e.message, "does not let vgpud set mode");
+}
+
+/* Of what a signal ended, ExecMainStatus is its number; from 200 they are systemd's own. None is a code of
+ * NVML's. */
+static void test_mode_unit_is_killed(void)
+{
+        static const struct {
+                int code, status;
+        } table[] = {
+                { CLD_KILLED, SIGTERM }, /* not NVML_ERROR_GPU_IS_LOST */
+                { CLD_KILLED, SIGKILL }, /* not NVML_ERROR_DRIVER_NOT_LOADED */
+                { CLD_DUMPED, SIGILL },  /* not NVML_ERROR_NO_PERMISSION */
+                { CLD_EXITED, 200 },     /* EXIT_CHDIR */
+                { CLD_EXITED, 226 },     /* EXIT_NAMESPACE */
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_l40s(true);
+
+                fake_nvidia_add_nvml(f.gpu);
+                f.gpu->nvml_set_needs_unit = true;
+                f.gpu->nvml_set_does_nothing = true;
+                f.gpu->nvml_unit_code = table[i].code;
+                f.gpu->nvml_unit_status = table[i].status;
+                ASSERT_ERROR(configure(&f, "heterogeneous", "yes"), EIO);
+                ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+                ASSERT_CONTAINS(f.e.message, "vgpud-nvml ended before it could say");
+                /* It may have come that far. */
+                f.gpu->nvml_set_does_nothing = false;
+                ASSERT_OK(configure(&f, "heterogeneous", "yes"));
+        }
+}
+
+/* What the next reset makes of it is a part of what was asked for. */
+static void test_mig_is_still_pending(void)
+{
+        _cleanup_fixture_ Fixture f = with_h200(false);
+
+        fake_nvidia_add_nvml(f.gpu);
+        f.gpu->mig_pending = true;
+        f.gpu->nvml_set_does_nothing = true;
+        ASSERT_ERROR(configure(&f, "mig", "no"), EIO);
+        ASSERT_CONTAINS(f.e.message, "is still to change with its next reset");
 }
 
 static void test_mode_without_library(void)
@@ -1249,10 +1319,12 @@ int main(int argc, char **argv)
         TEST(test_mig);
         TEST(test_mig_unknown);
         TEST(test_mode_is_set_already);
-        TEST(test_mig_needs_reset);
+        TEST(test_mig_pending);
         TEST(test_mode_errno);
         TEST(test_mode_lies);
         TEST(test_mode_by_unit);
+        TEST(test_mode_unit_is_killed);
+        TEST(test_mig_is_still_pending);
         TEST(test_mode_without_library);
         TEST(test_match);
         TEST(test_handover);

@@ -76,10 +76,11 @@ class Helpers(vmcase.Case):
         unit = "vgpud-nvml@set\\x2dmig-0000:41:00.0-1.service"
         said = self.sandboxed(
             f"systemctl start --quiet --no-ask-password '{unit}' 2>/dev/null; echo $?",
+            f"systemctl show --value --property=ExecMainCode '{unit}'",
             f"systemctl show --value --property=ExecMainStatus '{unit}'",
             "/usr/libexec/vgpud-nvml query 0000:41:00.0; echo $?",
         )
-        self.assertEqual(said, "1\n200\n200\n")  # the library is not there
+        self.assertEqual(said, "1\n1\n100\n100\n")  # the library is not there
 
     def test_no_such_unit(self):
         said = self.sandboxed(
