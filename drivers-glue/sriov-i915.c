@@ -16,15 +16,21 @@ static bool i915_match(const GpuFacts *facts)
         return (facts->features & VGPU_FEATURE_I915_IOV) && facts->iov_path;
 }
 
+/* Contexts are given in packages (CTXS_GRANULARITY, intel_iov_provisioning.c), which are counted in 16 bits:
+ * what is more than the last whole one is taken for none. */
+#define CONTEXTS_STEP 128
+#define CONTEXTS_MAX  (UINT16_MAX / CONTEXTS_STEP * CONTEXTS_STEP)
+
 static const VfQuota quotas[] = {
         { "exec_quantum_ms", VF_QUOTA_NUMBER, .max = UINT32_MAX,
           .help = "milliseconds: how long it may compute before others get their turn; 0: no limit" },
         { "preempt_timeout_us", VF_QUOTA_NUMBER, .max = UINT32_MAX,
           .help = "microseconds: how long it may take to give way before it is reset; 0: no limit" },
-        { "ggtt_quota", VF_QUOTA_BYTES,
+        /* Pages of 4 or 64 KiB. */
+        { "ggtt_quota", VF_QUOTA_BYTES, .step = 64 << 10,
           .help = "bytes (K, M, G allowed) of the address space that the GPU's firmware sees, rounded up" },
-        { "contexts_quota", VF_QUOTA_NUMBER, .max = UINT16_MAX,
-          .help = "number of contexts of the GPU's firmware" },
+        { "contexts_quota", VF_QUOTA_NUMBER, .max = CONTEXTS_MAX, .step = CONTEXTS_STEP,
+          .help = "number of contexts of the GPU's firmware (up to 65408), rounded up to a multiple of 128" },
         { "doorbells_quota", VF_QUOTA_NUMBER, .max = UINT16_MAX,
           .help = "number of doorbells of the GPU's firmware" },
 };

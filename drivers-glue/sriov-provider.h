@@ -13,7 +13,7 @@
 
 typedef enum VfQuotaUnit {
         VF_QUOTA_NUMBER,
-        VF_QUOTA_BYTES,    /* K, M, G allowed; the driver may round up */
+        VF_QUOTA_BYTES,    /* K, M, G allowed */
         VF_QUOTA_PRIORITY, /* low, normal, high; reads as a list with the one in force in brackets */
 } VfQuotaUnit;
 
@@ -21,6 +21,7 @@ typedef struct VfQuota {
         const char *name; /* of the attribute in sysfs and of the option */
         VfQuotaUnit unit;
         uint64_t max;     /* of a number */
+        uint64_t step;    /* rounded up by the driver, by less than this; 0: taken as it is */
         bool framebuffer; /* it is the function's graphics memory */
         const char *help; /* VgpuTypeOption.help */
 } VfQuota;
@@ -60,8 +61,8 @@ GPtrArray *vf_quota_read_all(VgpuTarget *t, const VfProvider *p, uint32_t vf_ind
 uint64_t vf_quota_read_framebuffer(VgpuTarget *t, const VfProvider *p, uint32_t vf_index);
 /* Refuse names and values that cannot be right before anything is touched: INVALID. */
 int vf_quota_check(VgpuTarget *t, const VfProvider *p, const GPtrArray *attributes, VgpudError *reterr);
-/* Write these and read them back. Rounded up is fine; anything else that is not what was asked for is FAILED.
- */
+/* Write these and read them back. Rounded up by less than VfQuota.step is fine; anything else that is not what
+ * was asked for is FAILED. */
 int vf_quota_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const GPtrArray *attributes,
                    VgpudError *reterr);
 /* What vf_quota_write() would change, as it is now, ready to be written again; elements as above. */

@@ -227,26 +227,13 @@ static int explain_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, c
                                       why ? why : "");
 }
 
+/* What it is now may be what comes of writing that value. */
 static bool is_applied(const VfQuota *q, const char *wanted, uint64_t number, const char *now)
 {
         uint64_t there;
 
-        if (q->unit == VF_QUOTA_BYTES && number > 0)
-                return parse_u64(now, 10, &there) >= 0 && there >= number;
-        return strcmp(wanted, now) == 0;
-}
-
-/* By how much more than asked for a GPU gives at most, to make it a multiple of its pages: xe 2 MiB on each
- * tile. */
-#define ROUNDING_MAX ((uint64_t)16 << 20)
-
-/* What it is now may be what comes of writing that value. */
-static bool is_rounded(const VfQuota *q, const char *wanted, uint64_t number, const char *now)
-{
-        uint64_t there;
-
-        if (q->unit == VF_QUOTA_BYTES && number > 0)
-                return parse_u64(now, 10, &there) >= 0 && there >= number && there - number < ROUNDING_MAX;
+        if (q->step > 0 && number > 0)
+                return parse_u64(now, 10, &there) >= 0 && there >= number && there - number < q->step;
         return strcmp(wanted, now) == 0;
 }
 
@@ -280,7 +267,7 @@ static int write_one(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, char 
                 }
                 k = read_one(t, *f, q, &now);
                 /* Not to be changed any more, and what was asked for. */
-                if (r == -EBUSY && k >= 0 && is_rounded(q, value, number, now))
+                if (r == -EBUSY && k >= 0 && is_applied(q, value, number, now))
                         r = 0;
                 /* A writer that died may have done so after its write(2). */
                 if (r == -EPROTO && k >= 0 && is_applied(q, value, number, now))
@@ -357,7 +344,7 @@ bool vf_quota_has(VgpuTarget *t, const VfProvider *p, uint32_t vf_index, const G
                         return false;
                 for (guint j = 0; values && j < values->len; j++) {
                         const VgpuAttribute *v = values->pdata[j];
-                        has |= strcmp(v->name, a->name) == 0 && is_rounded(q, value, number, v->value);
+                        has |= strcmp(v->name, a->name) == 0 && is_applied(q, value, number, v->value);
                 }
                 if (!has)
                         return false;

@@ -21,7 +21,8 @@ static const VfQuota quotas[] = {
           .help = "microseconds: how long it may take to give way before it is reset; 0: no limit" },
         { "sched_priority", VF_QUOTA_PRIORITY,
           .help = "low, normal or high: who computes first; kernels may allow only one for virtual functions" },
-        { "vram_quota", VF_QUOTA_BYTES, .framebuffer = true,
+        /* 2 MiB on each tile. */
+        { "vram_quota", VF_QUOTA_BYTES, .step = (uint64_t)16 << 20, .framebuffer = true,
           .help = "bytes (K, M, G allowed) of graphics memory, rounded up by the GPU; a driver that takes it "
                   "only "
                   "before functions are enabled has one taken that has it already" },

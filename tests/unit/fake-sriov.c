@@ -12,9 +12,10 @@
 #define MIB ((uint64_t)1 << 20)
 #define GIB ((uint64_t)1 << 30)
 /* For all virtual functions of an xe, and the step in which it is given out. */
-#define XE_VRAM      (12 * GIB)
-#define XE_VRAM_STEP (2 * MIB)
-#define I915_GGTT    (4 * GIB)
+#define XE_VRAM       (12 * GIB)
+#define XE_VRAM_STEP  (2 * MIB)
+#define I915_GGTT     (4 * GIB)
+#define I915_CONTEXTS 64512
 
 typedef struct Driver {
         FakePci *pci;
@@ -556,8 +557,8 @@ static void add_admin(FakePf *p)
                         g_autofree char *path = g_strdup_printf("%s/drm/card1/iov/vf%u/gt%u", p->path, vf, gt);
                         add_quota(p, path, "exec_quantum_ms", vf, gt, UINT32_MAX, 0);
                         add_quota(p, path, "preempt_timeout_us", vf, gt, UINT32_MAX, 0);
-                        add_quota(p, path, "ggtt_quota", vf, gt, I915_GGTT, MIB);
-                        add_quota(p, path, "contexts_quota", vf, gt, UINT16_MAX, 1);
+                        add_quota(p, path, "ggtt_quota", vf, gt, I915_GGTT, 4096);
+                        add_quota(p, path, "contexts_quota", vf, gt, I915_CONTEXTS, 128);
                         add_quota(p, path, "doorbells_quota", vf, gt, 256, 1);
                 }
         }

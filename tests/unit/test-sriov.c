@@ -492,6 +492,26 @@ static void test_writes_i915(void)
         ASSERT_STREQ(media, "0");
 }
 
+/* i915 gives contexts in packages of 128. */
+static void test_i915_contexts(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
+
+        set_attribute(&f, "contexts_quota", "1000");
+        ASSERT_OK(create(&f, UUID_A, "vf-profile"));
+        ASSERT_STREQ(attribute(f.made, "contexts_quota"), "1024");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        /* One that has them already is taken. */
+        ASSERT_OK(vgpu_io_write(f.io, I915 "/drm/card1/iov/vf2/gt0/contexts_quota", "1024"));
+        ASSERT_OK(vgpu_io_write(f.io, I915 "/drm/card1/iov/vf2/gt1/contexts_quota", "1024"));
+        ASSERT_OK(create(&f, UUID_A, "vf-profile"));
+        ASSERT_STREQ(f.made->slot, "0000:00:02.2");
+        /* Rounded up it would be no number of 16 bits any more. */
+        set_attribute(&f, "contexts_quota", "65409");
+        ASSERT_ERROR(create(&f, UUID_B, "vf-profile"), EINVAL);
+        ASSERT_CONTAINS(f.e.message, "up to 65408");
+}
+
 /* What the host's driver had is given back to it. */
 static void test_restores_driver(void)
 {
@@ -1310,6 +1330,7 @@ int main(int argc, char **argv)
         TEST(test_writes_plain);
         TEST(test_writes_xe);
         TEST(test_writes_i915);
+        TEST(test_i915_contexts);
         TEST(test_restores_driver);
         TEST(test_chooses);
         TEST(test_driver_refuses_it);
