@@ -55,10 +55,11 @@ static int i915_list_folders(VgpuTarget *t, uint32_t vf_index, char ***ret)
         return 0;
 }
 
-/* The GT for media has no address space of its own. */
+/* The GT for media has no address space of its own: the file is there, but nobody may write to it; older
+ * releases say ENODEV. */
 static bool i915_is_elsewhere(int r)
 {
-        return r == -ENODEV;
+        return r == -EACCES || r == -ENODEV;
 }
 
 static const char *i915_explain(int r, VgpudErrorCode *code)

@@ -35,7 +35,8 @@ typedef struct VfProvider {
         /* The folders that hold the quotas of a function, one per part of the GPU that has its own (tile, GT),
          * the main one first; -ENOENT when it has none. */
         int (*list_folders)(VgpuTarget *t, uint32_t vf_index, char ***ret);
-        /* True for an answer to a write that means that this part of the GPU has no such quota. */
+        /* True for an answer to a write that means that this part of the GPU, not the main one, has no such
+         * quota. */
         bool (*is_elsewhere)(int r);
         /* What an errno of such a write means for this driver, in words, and its code where that is not FAILED;
          * NULL: nothing special. */
@@ -55,7 +56,8 @@ extern const VfProvider gim_provider;  /* sriov-gim.c */
 
 /* Whether quotas can be set on this GPU; then the options for a type (VgpuTypeOption), else NULL. */
 GPtrArray *vf_quota_options(VgpuTarget *t, const VfProvider *p);
-/* The quotas of a function as they are now (VgpuAttribute), those that can be read. NULL: none. */
+/* The quotas of a function as they are now (VgpuAttribute), those that can be read; where the parts of the GPU
+ * do not agree on one, that is said in place of its value. NULL: none. */
 GPtrArray *vf_quota_read_all(VgpuTarget *t, const VfProvider *p, uint32_t vf_index);
 /* Its graphics memory; 0 when the driver does not tell. */
 uint64_t vf_quota_read_framebuffer(VgpuTarget *t, const VfProvider *p, uint32_t vf_index);
@@ -65,7 +67,8 @@ int vf_quota_check(VgpuTarget *t, const VfProvider *p, const GPtrArray *attribut
  * was asked for is FAILED. */
 int vf_quota_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const GPtrArray *attributes,
                    VgpudError *reterr);
-/* What vf_quota_write() would change, as it is now, ready to be written again; elements as above. */
+/* What vf_quota_write() would change, as it is now, ready to be written again; elements as above, named
+ * "gt1/contexts_quota" where parts of the GPU have values of their own. */
 GPtrArray *vf_quota_save(VgpuTarget *t, const VfProvider *p, uint32_t vf_index, const GPtrArray *attributes);
 /* Whether the function has these already, as the GPU may have rounded them up. */
 bool vf_quota_has(VgpuTarget *t, const VfProvider *p, uint32_t vf_index, const GPtrArray *attributes);

@@ -83,19 +83,30 @@ static int read_one(VgpuTarget *t, const char *folder, const VfQuota *q, char **
         return 0;
 }
 
-/* The value of the first folder that has one. */
-static int read_first(VgpuTarget *t, char **folders, const VfQuota *q, char **ret)
+/* The value in all folders that have one; -EUCLEAN, as xe says it, when it is not the same. */
+static int read_common(VgpuTarget *t, char **folders, const VfQuota *q, char **ret)
 {
+        g_autofree char *common = NULL;
         int r = -ENOENT;
 
         for (char **f = folders; *f; f++) {
-                int k = read_one(t, *f, q, ret);
-                if (k >= 0)
-                        return 0;
-                if (r == -ENOENT)
+                g_autofree char *text = NULL;
+                int k = read_one(t, *f, q, &text);
+
+                if (k < 0 && r == -ENOENT)
                         r = k;
+                if (k < 0)
+                        continue;
+                if (!common)
+                        common = g_steal_pointer(&text);
+                /* i915: the GT for media has no address space of its own, and says 0. */
+                else if (strcmp(text, common) != 0 && !(q->unit == VF_QUOTA_BYTES && strcmp(text, "0") == 0))
+                        return -EUCLEAN;
         }
-        return r;
+        if (!common)
+                return r;
+        *ret = g_steal_pointer(&common);
+        return 0;
 }
 
 GPtrArray *vf_quota_read_all(VgpuTarget *t, const VfProvider *p, uint32_t vf_index)
@@ -107,7 +118,7 @@ GPtrArray *vf_quota_read_all(VgpuTarget *t, const VfProvider *p, uint32_t vf_ind
                 return NULL;
         for (size_t i = 0; i < p->n_quotas; i++) {
                 g_autofree char *text = NULL;
-                int r = read_first(t, folders, &p->quotas[i], &text);
+                int r = read_common(t, folders, &p->quotas[i], &text);
                 if (r >= 0 || r == -EUCLEAN)
                         g_ptr_array_add(values,
                                         vgpu_attribute_new(p->quotas[i].name,
@@ -127,7 +138,7 @@ uint64_t vf_quota_read_framebuffer(VgpuTarget *t, const VfProvider *p, uint32_t 
                         continue;
                 if (!folders && list_folders(t, p, vf_index, &folders) < 0)
                         return 0;
-                if (read_first(t, folders, &p->quotas[i], &text) >= 0)
+                if (read_common(t, folders, &p->quotas[i], &text) >= 0)
                         (void)parse_u64(text, 10, &bytes);
         }
         return bytes;
@@ -237,10 +248,26 @@ static bool is_applied(const VfQuota *q, const char *wanted, uint64_t number, co
         return strcmp(wanted, now) == 0;
 }
 
+/* The name of a quota in the list of what was saved, where the parts of the GPU do not agree:
+ * "gt1/contexts_quota" is that of one folder, without the slash it is that of all. */
+static const char *split_name(const char *name, char **ret_part)
+{
+        const char *slash = strchr(name, '/');
+
+        *ret_part = slash ? g_strndup(name, (size_t)(slash - name)) : NULL;
+        return slash ? slash + 1 : name;
+}
+
+static bool is_part(const char *folder, const char *part)
+{
+        return !part || strcmp(strrchr(folder, '/') + 1, part) == 0;
+}
+
 static int write_one(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, char **folders,
                      const VgpuAttribute *a, VgpudError *reterr)
 {
-        const VfQuota *q = find_quota(p, a->name);
+        g_autofree char *part = NULL;
+        const VfQuota *q = find_quota(p, split_name(a->name, &part));
         g_autofree char *value = NULL;
         bool written = false;
         uint64_t number;
@@ -253,6 +280,8 @@ static int write_one(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, char 
         for (char **f = folders; *f; f++) {
                 g_autofree char *path = g_strdup_printf("%s/%s", *f, q->name), *now = NULL;
 
+                if (!is_part(*f, part))
+                        continue;
                 /* So that putting back what could not be changed is no second failure. */
                 if (read_one(t, *f, q, &now) >= 0 && strcmp(now, value) == 0) {
                         written = true;
@@ -261,7 +290,7 @@ static int write_one(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, char 
                 g_clear_pointer(&now, g_free);
                 /* The firmware of the GPU has to answer, and may take long or not do it at all. */
                 r = vgpu_io_write_guarded(t->io, path, value);
-                if (r == -ENOENT || (r < 0 && p->is_elsewhere && p->is_elsewhere(r))) {
+                if (r == -ENOENT || (r < 0 && f > folders && p->is_elsewhere && p->is_elsewhere(r))) {
                         problem = r;
                         continue;
                 }
@@ -309,22 +338,45 @@ int vf_quota_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const G
         return 0;
 }
 
+static void save_value(GPtrArray *saved, const VfQuota *q, const char *part, const char *text)
+{
+        g_autofree char *value = NULL, *name = part ? g_strconcat(part, "/", q->name, NULL) : g_strdup(q->name);
+        uint64_t number;
+
+        /* What is no value cannot be written again. */
+        if (parse_value(q, text, &number, &value) >= 0)
+                g_ptr_array_add(saved, vgpu_attribute_new(name, text));
+}
+
+static void save_parts(VgpuTarget *t, char **folders, const VfQuota *q, GPtrArray *saved)
+{
+        for (char **f = folders; *f; f++) {
+                g_autofree char *text = NULL;
+                if (read_one(t, *f, q, &text) >= 0)
+                        save_value(saved, q, strrchr(*f, '/') + 1, text);
+        }
+}
+
 GPtrArray *vf_quota_save(VgpuTarget *t, const VfProvider *p, uint32_t vf_index, const GPtrArray *attributes)
 {
-        g_autoptr(GPtrArray) values = vf_quota_read_all(t, p, vf_index);
         GPtrArray *saved = g_ptr_array_new_with_free_func(free_attribute);
+        g_auto(GStrv) folders = NULL;
 
-        for (guint i = 0; values && i < values->len; i++) {
-                const VgpuAttribute *v = values->pdata[i];
+        if (list_folders(t, p, vf_index, &folders) < 0)
+                return saved;
+        for (size_t i = 0; i < p->n_quotas; i++) {
+                const VfQuota *q = &p->quotas[i];
+                g_autofree char *common = NULL;
                 bool changes = false;
-                g_autofree char *value = NULL;
-                uint64_t number;
 
                 for (guint j = 0; j < attributes->len; j++)
-                        changes |= strcmp(((const VgpuAttribute *)attributes->pdata[j])->name, v->name) == 0;
-                /* What is no value cannot be written again. */
-                if (changes && parse_value(find_quota(p, v->name), v->value, &number, &value) >= 0)
-                        g_ptr_array_add(saved, vgpu_attribute_new(v->name, v->value));
+                        changes |= strcmp(((const VgpuAttribute *)attributes->pdata[j])->name, q->name) == 0;
+                if (!changes)
+                        continue;
+                if (read_common(t, folders, q, &common) >= 0)
+                        save_value(saved, q, NULL, common);
+                else
+                        save_parts(t, folders, q, saved);
         }
         return saved;
 }

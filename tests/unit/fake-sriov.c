@@ -513,9 +513,9 @@ static int store_quota(FakeKernel *k, const char *path, void *data, const char *
 
         if (r < 0)
                 return r;
-        /* The GT for media has no address space of its own. */
+        /* The GT for media has no address space of its own: its file has the mode 0444. */
         if (strcmp(q->name, "ggtt_quota") == 0 && q->part > 0)
-                return -ENODEV;
+                return -EACCES;
         if (q->step > 0)
                 number = (number + q->step - 1) / q->step * q->step;
         pthread_mutex_lock(&q->pf->pci->lock);

@@ -512,6 +512,35 @@ static void test_i915_contexts(void)
         ASSERT_CONTAINS(f.e.message, "up to 65408");
 }
 
+/* Each GT has its own, and gets its own back. */
+static void test_i915_gts(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
+
+        ASSERT_OK(vgpu_io_write(f.io, I915 "/drm/card1/iov/vf1/gt0/exec_quantum_ms", "20"));
+        ASSERT_OK(vgpu_io_write(f.io, I915 "/drm/card1/iov/vf1/gt1/exec_quantum_ms", "5"));
+        ASSERT_OK(create_on(&f, UUID_A, "vf", "0000:00:02.1"));
+        ASSERT_STREQ(attribute(f.made, "exec_quantum_ms"), "different on parts of the GPU");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        add_attribute(&f, "exec_quantum_ms", "50");
+        add_attribute(&f, "ggtt_quota", "256M"); /* which gt1 has not */
+        ASSERT_OK(create_on(&f, UUID_A, "vf-profile", "0000:00:02.1"));
+        ASSERT_CONTAINS(f.restore,
+                        "quota.gt0/exec_quantum_ms=20 quota.gt1/exec_quantum_ms=5 quota.ggtt_quota=");
+        ASSERT_STREQ(attribute(f.made, "exec_quantum_ms"), "50");
+        ASSERT_STREQ(attribute(f.made, "ggtt_quota"), "268435456");
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        g_autofree char *main = read_text(&f, I915 "/drm/card1/iov/vf1/gt0/exec_quantum_ms");
+        ASSERT_STREQ(main, "20");
+        g_autofree char *media = read_text(&f, I915 "/drm/card1/iov/vf1/gt1/exec_quantum_ms");
+        ASSERT_STREQ(media, "5");
+        /* The same when it was not made at all. */
+        add_attribute(&f, "doorbells_quota", "300");
+        ASSERT_ERROR(create_on(&f, UUID_A, "vf-profile", "0000:00:02.1"), ENOSPC);
+        g_autofree char *again = read_text(&f, I915 "/drm/card1/iov/vf1/gt1/exec_quantum_ms");
+        ASSERT_STREQ(again, "5");
+}
+
 /* What the host's driver had is given back to it. */
 static void test_restores_driver(void)
 {
@@ -1033,6 +1062,7 @@ static void test_quota_errno_i915(void)
                 { ENOKEY, VGPUD_ERROR_FAILED, "only a part" },
                 { ESTALE, VGPUD_ERROR_FAILED, "only a part" },
                 { EPERM, VGPUD_ERROR_UNSUPPORTED, "does not let it be set" },
+                { EACCES, VGPUD_ERROR_UNSUPPORTED, "does not let it be set" },
                 { EIO, VGPUD_ERROR_FAILED, "does not let it be set" },
                 { EPROTO, VGPUD_ERROR_FAILED, "GuC" },
         };
@@ -1331,6 +1361,7 @@ int main(int argc, char **argv)
         TEST(test_writes_xe);
         TEST(test_writes_i915);
         TEST(test_i915_contexts);
+        TEST(test_i915_gts);
         TEST(test_restores_driver);
         TEST(test_chooses);
         TEST(test_driver_refuses_it);
