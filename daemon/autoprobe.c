@@ -2,37 +2,25 @@
 
 #include "daemon/autoprobe.h"
 
-#include <fcntl.h>
-#include <unistd.h>
+#include <glib.h>
 
-#include "base/fs-util.h"
-#include "base/log.h"
+#include "base/gpu-note.h"
 
-#define FOLDER "autoprobe"
+#define TOPIC "autoprobe"
 
 void autoprobe_mark(int runtime_fd, const char *gpu)
 {
-        _cleanup_close_ int fd = fs_open_directory_at(runtime_fd, FOLDER, 0700);
-        int r = fd < 0 ? fd : fs_replace_file_at(fd, gpu, "1\n", 2, 0600);
-
-        if (r < 0)
-                LOG_FIELDS(LOG_WARNING, (.gpu = gpu, .error = r),
-                           "Cannot note that drivers are probed for virtual functions of GPU %s, going on: %m",
-                           gpu);
+        gpu_note_write(&(GpuNotes){ runtime_fd, gpu }, TOPIC, "1");
 }
 
 void autoprobe_unmark(int runtime_fd, const char *gpu)
 {
-        _cleanup_close_ int fd = openat(runtime_fd, FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        if (fd >= 0 && unlinkat(fd, gpu, 0) < 0 && errno != ENOENT)
-                LOG_FIELDS(LOG_WARNING, (.gpu = gpu, .error = -errno), "Cannot remove a note about GPU %s: %m",
-                           gpu);
+        gpu_note_remove(&(GpuNotes){ runtime_fd, gpu }, TOPIC);
 }
 
 bool autoprobe_is_marked(int runtime_fd, const char *gpu)
 {
-        _cleanup_close_ int fd = openat(runtime_fd, FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        g_autofree char *text = gpu_note_read(&(GpuNotes){ runtime_fd, gpu }, TOPIC);
 
-        return fd >= 0 && faccessat(fd, gpu, F_OK, AT_SYMLINK_NOFOLLOW) >= 0;
+        return text;
 }

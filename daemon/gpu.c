@@ -93,6 +93,7 @@ typedef struct Scan {
         LatestFacts *latest;    /* ref */
         GpuFacts *facts;        /* ref; with which it began to run; NULL before */
         GPtrArray *known_types; /* ref */
+        int runtime_fd;         /* borrowed; for GpuNotes */
         bool probe_again;       /* an earlier daemon left sriov_drivers_autoprobe switched off */
         bool probed_again;      /* and it is on again */
         GPtrArray *claims;      /* owned: Claim, of an earlier daemon; NULL: none */
@@ -134,6 +135,7 @@ static void scan_run(LaneWork *w, VgpuIo *io)
         VgpuTarget t = { .io = io, .known_types = s->known_types };
 
         t.facts = s->facts = latest_facts_get(s->latest);
+        t.notes = &(GpuNotes){ s->runtime_fd, s->facts->name };
         if (s->probe_again) {
                 g_autofree char *path = g_strconcat(s->facts->path, "/sriov_drivers_autoprobe", NULL);
                 int r = vgpu_io_write(io, path, "1");
@@ -261,6 +263,7 @@ static void gpu_submit_scan(Gpu *gpu)
                 .driver = gpu->driver,
                 .latest = latest_facts_ref(gpu->latest),
                 .known_types = known_types_get(gpu->manager->known_types, gpu->facts),
+                .runtime_fd = gpu->manager->runtime_fd,
                 .probe_again = gpu->probe_again,
                 .claims = find_claims(gpu),
         };

@@ -194,7 +194,8 @@ static bool is_still_it(Job *job, VgpuIo *io)
 static void job_run(LaneWork *w, VgpuIo *io)
 {
         Job *job = (Job *)w;
-        VgpuTarget t = { .io = io, .known_types = job->known_types };
+        const GpuNotes notes = { job->runtime_fd, job->gpu_name };
+        VgpuTarget t = { .io = io, .known_types = job->known_types, .notes = &notes };
         const VgpuDriver *driver = job->driver;
         _cleanup_vgpud_error_ VgpudError scan_error = VGPUD_ERROR_INIT;
 

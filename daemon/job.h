@@ -82,7 +82,7 @@ struct Job {
 
         GPtrArray *known_types; /* VgpuType; ref */
         int records_fd;         /* borrowed; the folder of the records, for records_claim() */
-        int runtime_fd;         /* borrowed; for autoprobe_mark() */
+        int runtime_fd;         /* borrowed; for GpuNotes */
 
         /* Set where looking at all of the GPU takes long, so that it is not done while somebody waits for the
          * answer: what was known when the job was made; ref. */

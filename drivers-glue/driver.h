@@ -6,13 +6,15 @@
  *
  * match(), recall() and handover() are pure. Every other function is called in the lane of its GPU, never two
  * at a time for one GPU, and may block. A back end has no memory of what exists: that is what scan() finds, so
- * a restart of the daemon and a change made by somebody else need no special case. It reaches the kernel
- * through t->io only, logs nothing above debug, and has no static state. */
+ * a restart of the daemon and a change made by somebody else need no special case; what it did to the kernel
+ * and has to undo later it leaves in t->notes. It reaches the kernel through t->io only, logs nothing above
+ * debug, and has no static state. */
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/gpu-note.h"
 #include "drivers-glue/facts.h"
 #include "drivers-glue/io.h"
 #include "drivers-glue/snapshot.h"
@@ -30,6 +32,7 @@ typedef struct VgpuTarget {
         unsigned parent_hint;         /* the back end's, from one create() of a job to the next; 0 at first */
         const GPtrArray *known_types; /* borrowed: VgpuType that GPUs of this model were seen to offer at any
                                        * time; NULL: none. NVIDIA's lists leave out what cannot be made now */
+        const GpuNotes *notes;        /* borrowed: what has to outlive the daemon; NULL: nobody keeps any */
 } VgpuTarget;
 
 typedef struct CreateArgs {

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/gpu-note.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs-util.h"
+#include "base/log.h"
+
+#define NOTE_SIZE_MAX 256
+
+void gpu_note_write(const GpuNotes *n, const char *topic, const char *text)
+{
+        if (!n)
+                return;
+        _cleanup_close_ int fd = fs_open_directory_at(n->runtime_fd, topic, 0700);
+        g_autofree char *line = g_strconcat(text, "\n", NULL);
+        int r = fd < 0 ? fd : fs_replace_file_at(fd, n->gpu, line, strlen(line), 0600);
+
+        if (r < 0)
+                LOG_FIELDS(LOG_WARNING, (.gpu = n->gpu, .error = r),
+                           "Cannot leave a note about GPU %s (%s), going on: %m", n->gpu, topic);
+}
+
+static int open_topic(const GpuNotes *n, const char *topic)
+{
+        return n ? openat(n->runtime_fd, topic, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+char *gpu_note_read(const GpuNotes *n, const char *topic)
+{
+        _cleanup_close_ int fd = open_topic(n, topic);
+        char *text = NULL;
+
+        if (fd < 0 || fs_read_file_at(fd, n->gpu, NOTE_SIZE_MAX, &text, NULL) < 0)
+                return NULL;
+        return g_strchomp(text);
+}
+
+void gpu_note_remove(const GpuNotes *n, const char *topic)
+{
+        _cleanup_close_ int fd = open_topic(n, topic);
+
+        if (fd >= 0 && unlinkat(fd, n->gpu, 0) < 0 && errno != ENOENT)
+                LOG_FIELDS(LOG_WARNING, (.gpu = n->gpu, .error = -errno),
+                           "Cannot remove a note about GPU %s (%s): %m", n->gpu, topic);
+}
