@@ -7,9 +7,11 @@
 #include "drivers-glue/sriov-provider.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "drivers-glue/vfs.h"
 
 static bool i915_match(const GpuFacts *facts)
 {
@@ -93,6 +95,97 @@ static const char *i915_explain(int r, VgpudErrorCode *code)
         }
 }
 
+/* Automatic provisioning. While it is on, enabling functions shares everything out among them. Any quota that
+ * is written switches it off (pf_mark_manual_provisioning()), it stays off, and functions that are enabled then
+ * have nothing: "trust late provisioning", i915_sriov_pf_enable_vfs(). It can be switched on while no function
+ * has any resources (else ESTALE), so not as long as they are enabled: a note says that it was a quota of ours
+ * that switched it off. Who did it on purpose has it stay off. */
+
+#define NOTE "auto-provisioning"
+
+static char *automatic_path(const VgpuTarget *t)
+{
+        return g_strdup_printf("%s/pf/auto_provisioning", t->facts->iov_path);
+}
+
+/* 1, 0, or -errno. */
+static int read_automatic(VgpuTarget *t)
+{
+        g_autofree char *path = automatic_path(t), *text = NULL;
+        bool on;
+        int r = vgpu_io_read(t->io, path, &text);
+
+        if (r >= 0)
+                r = parse_boolean(text, &on);
+        return r < 0 ? r : on;
+}
+
+/* Which file it is: after the driver was loaded again it is another one, and says what that began with. */
+static char *identify_automatic(VgpuTarget *t)
+{
+        g_autofree char *path = automatic_path(t);
+        uint64_t identity;
+
+        return vgpu_io_identify(t->io, path, &identity) < 0 ? NULL : g_strdup_printf("%" PRIu64, identity);
+}
+
+static void leave_note(VgpuTarget *t)
+{
+        g_autofree char *identity = identify_automatic(t);
+
+        if (identity && read_automatic(t) == 1)
+                gpu_note_write(t->notes, NOTE, identity);
+}
+
+/* A note that it is off is none when it is on; the daemon may have been killed before it wrote the quota. */
+static void check_note(VgpuTarget *t)
+{
+        g_autofree char *note = gpu_note_read(t->notes, NOTE), *identity = note ? identify_automatic(t) : NULL;
+
+        if (note && (g_strcmp0(note, identity) != 0 || read_automatic(t) == 1))
+                gpu_note_remove(t->notes, NOTE);
+}
+
+void i915_restore_automatic(VgpuTarget *t)
+{
+        g_autofree char *path = NULL, *note = NULL;
+
+        if (!i915_match(t->facts))
+                return;
+        check_note(t);
+        note = gpu_note_read(t->notes, NOTE);
+        if (!note)
+                return;
+        /* Where it cannot be, i915_refuse_empty() says so as soon as it matters. */
+        path = automatic_path(t);
+        (void)vgpu_io_write_guarded(t->io, path, "1");
+        check_note(t);
+}
+
+int i915_refuse_empty(VgpuTarget *t, uint32_t count, VgpudError *reterr)
+{
+        if (!i915_match(t->facts) || read_automatic(t) != 0)
+                return 0;
+        for (uint32_t i = 0; i < count; i++) {
+                g_auto(GStrv) folders = NULL;
+                g_autofree char *quota = NULL;
+
+                if (i915_list_folders(t, i, &folders) < 0 ||
+                    vgpu_io_readf(t->io, &quota, "%s/ggtt_quota", folders[0]) < 0 || strcmp(quota, "0") != 0)
+                        continue;
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_FAILED,
+                                "GPU %s has no virtual functions now: its driver i915 would enable number "
+                                "%" PRIu32
+                                " with nothing to work with, because its automatic provisioning was switched "
+                                "off and /sys/%s/ggtt_quota is 0; write 1 to /sys/%s/pf/auto_provisioning "
+                                "(which it takes while all of these quotas are 0), or set ggtt_quota, "
+                                "contexts_quota and doorbells_quota of every function, and ask for the same",
+                                t->facts->name, i + 1, folders[0], t->facts->iov_path);
+        }
+        return 0;
+}
+
 const VfProvider i915_provider = {
         .name = "i915",
         .match = i915_match,
@@ -100,5 +193,7 @@ const VfProvider i915_provider = {
         .n_quotas = G_N_ELEMENTS(quotas),
         .list_folders = i915_list_folders,
         .is_elsewhere = i915_is_elsewhere,
+        .before_write = leave_note,
+        .after_write = check_note,
         .explain = i915_explain,
 };

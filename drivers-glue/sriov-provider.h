@@ -38,6 +38,10 @@ typedef struct VfProvider {
         /* True for an answer to a write that means that this part of the GPU, not the main one, has no such
          * quota. */
         bool (*is_elsewhere)(int r);
+        /* Before quotas are written, where that changes more than they say, which has to be undone later. */
+        void (*before_write)(VgpuTarget *t);
+        /* After that, and after every scan: whether it did. */
+        void (*after_write)(VgpuTarget *t);
         /* What an errno of such a write means for this driver, in words, and its code where that is not FAILED;
          * NULL: nothing special. */
         const char *(*explain)(int r, VgpudErrorCode *code);

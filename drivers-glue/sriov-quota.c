@@ -330,12 +330,13 @@ int vf_quota_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const G
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                               "the quotas of virtual function %s cannot be found: %s", vf->name,
                                               g_strerror(-r));
-        for (guint i = 0; i < attributes->len; i++) {
+        if (p->before_write)
+                p->before_write(t);
+        for (guint i = 0; i < attributes->len && r >= 0; i++)
                 r = write_one(t, p, vf, folders, attributes->pdata[i], reterr);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        if (p->after_write)
+                p->after_write(t);
+        return r;
 }
 
 static void save_value(GPtrArray *saved, const VfQuota *q, const char *part, const char *text)

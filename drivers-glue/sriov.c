@@ -132,6 +132,8 @@ static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                 if (r < 0)
                         return r;
         }
+        if (p && p->after_write)
+                p->after_write(t);
         gpu_snapshot_seal(snapshot);
         *ret = g_steal_pointer(&snapshot);
         return 0;

@@ -328,8 +328,8 @@ static int explain_write(const Change *c, uint32_t count, int r, VgpudError *ret
                 why = "a program has the GPU for itself; end it first";
                 break;
         case EPERM:
-                why = "it is locked: by an open lockdown file of debugfs (xe), because automatic provisioning "
-                      "is switched off (i915), or because a guest has one of them (Xen)";
+                why = "it is locked: by an open lockdown file of debugfs (xe), or because a guest has one of "
+                      "them (Xen)";
                 break;
         case ENOKEY:
                 why = "only a part of what they need was provisioned by hand; provision all of it (memory, "
@@ -528,6 +528,8 @@ int vfs_set(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
         if (r < 0)
                 return r;
         if (c.before == count && c.vfs->len == count) {
+                if (count == 0)
+                        i915_restore_automatic(t);
                 *ret = count;
                 return 0;
         }
@@ -553,8 +555,11 @@ int vfs_set(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
                         return r;
         }
         g_array_set_size(kept, 0);
+        i915_restore_automatic(t);
         if (count > 0) {
-                r = set_count(&c, count, reterr);
+                r = i915_refuse_empty(t, count, reterr);
+                if (r >= 0)
+                        r = set_count(&c, count, reterr);
                 if (r < 0)
                         return r;
         }

@@ -46,6 +46,12 @@ bool vfs_is_leaving(VgpuIo *io, const char *path);
  * Errors: IN_USE, UNSUPPORTED (there is no such driver: its module is not loaded), GPU_GONE, FAILED. */
 int vfs_bind(VgpuIo *io, const VgpuVf *vf, const char *driver, const char *override, VgpudError *reterr);
 
+/* sriov-i915.c, while no virtual function is enabled: where a quota that vgpud wrote switched the automatic
+ * provisioning of Intel's i915 off, it is switched on again. Any other GPU is left alone. */
+void i915_restore_automatic(VgpuTarget *t);
+/* FAILED when it is off and one of so many functions would be enabled with nothing to work with. */
+int i915_refuse_empty(VgpuTarget *t, uint32_t count, VgpudError *reterr);
+
 /* nvidia-sriov.c: have /usr/lib/nvidia/sriov-manage -e or -d run for the GPU, in the unit vgpud-sriov@.service,
  * and wait a moment (10 s at most) for the vGPU manager to take the new functions. Says only whether it was
  * run; what came of it is for the caller to look up. Errors: UNSUPPORTED (it is not installed), FAILED (with

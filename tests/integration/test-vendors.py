@@ -1060,6 +1060,49 @@ class Killed(host.HostTest):
                 self.assertEqual((h.bus.gpu(IGPU).get("Types"), h.records()), (before, {}))
                 h.close()
 
+    IOV = f"{IGPU}/drm/card0/prelim_iov"
+
+    def test_automatic_provisioning(self):
+        """A quota switched i915's off: it is on again before the next functions come, whenever the daemon ends."""
+        def create(h):
+            return h.bus.queue_create(IGPU, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")])
+        for fault, start in (("write:vf1/exec_quantum_ms", create), ("write:drivers_probe", create),
+                             ("write:sriov_numvfs", lambda h: h.bus.gpu(IGPU).call("SetVfs", 0)),
+                             ("write:auto_provisioning", lambda h: h.bus.gpu(IGPU).call("SetVfs", 0)),
+                             ("write:sriov_numvfs", lambda h: h.bus.gpu(IGPU).call("SetVfs", 4))):
+            with self.subTest(fault=fault):
+                h = self.host("i915-sriov")
+                h.vgpuctl("enable-vfs", IGPU, "2")
+                if start is not create:
+                    h.bus.create(IGPU, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")])
+                    h.bus.destroy(uuid(1))
+                    self.assertEqual(self.read(h, f"{self.IOV}/pf/auto_provisioning"), "0")
+                self.kill_in(h, fault, lambda h=h, start=start: start(h))
+                bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "what was half made has gone")
+                self.assertEqual(h.vgpuctl("enable-vfs", IGPU, "3").status, 0)
+                for n in (1, 2, 3):
+                    self.assertEqual(self.read(h, f"{self.IOV}/vf{n}/gt0/contexts_quota"), "21504")
+                self.assertEqual(self.read(h, f"{self.IOV}/pf/auto_provisioning"), "1")
+                self.assertEqual([p.name for p in (h.runtime / "auto-provisioning").iterdir()], [])
+                h.close()
+
+    def test_no_automatic_provisioning(self):
+        """Somebody has decided so, and it stays; functions that would have nothing are not enabled."""
+        h = self.host("i915-sriov")
+        h.sim.run(["sh", "-c", f"echo 0 >/sys/bus/pci/devices/{self.IOV}/pf/auto_provisioning"], check=True)
+        said = self.assert_error("Failed", h.bus.gpu(IGPU).start("SetVfs", 1, wait=True), "nothing to work with")
+        self.assertEqual(h.bus.gpu(IGPU).get("EnabledVfs"), 0)
+        for name, number in (("ggtt_quota", 512 * 1024 * 1024), ("contexts_quota", 1024), ("doorbells_quota", 32)):
+            self.assertIn(name, said)
+            h.sim.run(["sh", "-c", f"echo {number} >/sys/bus/pci/devices/{self.IOV}/vf1/gt0/{name}"], check=True)
+        self.assertEqual(h.vgpuctl("enable-vfs", IGPU, "1").status, 0)
+        h.bus.create(IGPU, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")])
+        h.kill()
+        h.start()
+        h.bus.destroy(uuid(1))
+        self.assertEqual(h.vgpuctl("disable-vfs", IGPU).status, 0)
+        self.assertEqual(self.read(h, f"{self.IOV}/pf/auto_provisioning"), "0")
+
     def test_create_plain(self):
         h = self.host("xe-igpu")
         h.vgpuctl("enable-vfs", IGPU, "2")

@@ -332,6 +332,32 @@ static void test_probe_again(void)
         vgpu_io_free(io);
 }
 
+/* A quota is written, and that it switched the automatic provisioning off is known to the next daemon. */
+static void test_provision_again(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakePf *pf = start(&f, FAKE_PF_I915);
+        VgpuIo *io = fake_kernel_io(f.kernel);
+        g_autofree char *path = g_strconcat(fake_pf_path(pf), "/drm/card1/iov/pf/auto_provisioning", NULL);
+        g_autofree char *before = NULL, *after = NULL;
+        g_autoptr(GPtrArray) attributes = g_ptr_array_new();
+        char uuid[UUID_STRLEN + 1];
+
+        g_ptr_array_add(attributes, &(VgpuAttribute){ (char *)"exec_quantum_ms", (char *)"10" });
+        ASSERT_EQ(set_vfs(&f, 2), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf-profile", .gpu = XE, .attributes = attributes), uuid),
+                  VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+        ASSERT_OK(vgpu_io_read(io, path, &before));
+        ASSERT_STREQ(before, "0");
+        fixture_start(&f);
+        ASSERT_EQ(set_vfs(&f, 0), VGPUD_ERROR_NONE);
+        ASSERT_OK(vgpu_io_read(io, path, &after));
+        ASSERT_STREQ(after, "1");
+        vgpu_io_free(io);
+}
+
 static void test_unplugged(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -361,6 +387,7 @@ int main(int argc, char **argv)
         TEST(test_made_anew);
         TEST(test_undo_all);
         TEST(test_probe_again);
+        TEST(test_provision_again);
         TEST(test_unplugged);
         return tests_end();
 }

@@ -3,8 +3,9 @@
 /*
  * The integrated GPU of an Alder Lake desktop with Intel's i915 for SR-IOV, which is not part of Linux. What
  * virtual functions get is set below drm/cardN/prelim_iov/, in bytes of the global graphics address space
- * (GGTT), contexts and doorbells. Enabling divides all three fairly, unless some were set by hand: then every
- * function must have some of each. What was set by hand stays when the functions go.
+ * (GGTT), contexts and doorbells. Enabling divides all three fairly as long as provisioning is automatic. Any
+ * number that is set by hand, also while functions are enabled, switches that off for good; then functions are
+ * enabled with what they have, be it nothing. What was set by hand before they were enabled stays when they go.
  *
  * Files that can only be read or only be written have the mode 0644 all the same; what they lack gives EIO.
  */
@@ -33,12 +34,12 @@ static const struct {
 typedef struct IovFunction {
         GpuFunction *function;
         guint64 quota[_RESOURCE_MAX];
-        bool by_hand;
 } IovFunction;
 
 typedef struct IovGpu {
         Gpu *gpu;
-        bool automatic;
+        bool automatic;  /* auto_provisioning */
+        bool shared_out; /* what the functions have was given automatically: auto_mode */
         IovFunction functions[1 + VFS_MAX];
 } IovGpu;
 
@@ -53,34 +54,49 @@ static guint64 left(int resource)
         return resources[resource].total - used;
 }
 
-static bool any_by_hand(void)
+/* pf_validate_config(): 1 all that it needs, 0 nothing, else -ENOKEY. Doorbells are not needed. */
+static int validate(const IovFunction *iov)
 {
-        for (unsigned i = 1; i <= VFS_MAX; i++)
-                if (state.functions[i].by_hand)
-                        return true;
-        return false;
+        if (iov->quota[GGTT] > 0 && iov->quota[CONTEXTS] > 0)
+                return 1;
+        return iov->quota[GGTT] > 0 || iov->quota[CONTEXTS] > 0 || iov->quota[DOORBELLS] > 0 ? -ENOKEY : 0;
+}
+
+/* intel_iov_provisioning_verify(): 1 some have what they need and the others nothing, 0 all have nothing. */
+static int verify(unsigned count)
+{
+        int result = 0;
+
+        for (unsigned i = 1; i <= count; i++) {
+                int r = validate(&state.functions[i]);
+                if (r < 0)
+                        return r;
+                result |= r;
+        }
+        return result;
 }
 
 static int store_quota(Node *node, const char *bytes, int resource)
 {
         IovFunction *iov = node->data;
-        guint64 granule = resources[resource].granule, value;
-        int r = kernel_parse_unsigned(bytes, G_MAXUINT64, &value);
+        guint64 granule = resources[resource].granule, value, most;
+        int r = kernel_parse_unsigned(bytes, resource == GGTT ? G_MAXUINT64 : G_MAXUINT16, &value);
+        bool changes;
 
         if (r < 0)
                 return r;
-        if (iov->function->device)
-                return -EBUSY;
-        if (value > resources[resource].total)
+        if (resource == GGTT && value > G_MAXUINT64 - granule)
                 return -EOVERFLOW;
         value = (value + granule - 1) / granule * granule;
-        if (value > left(resource) + iov->quota[resource])
-                return -ENOSPC;
-        state.automatic = false;
+        changes = value > 0 || iov->quota[resource] > 0;
+        /* What it had is gone when it cannot have more. */
+        most = left(resource) + iov->quota[resource];
+        iov->quota[resource] = 0;
+        if (value > most)
+                return resource == GGTT && value > resources[GGTT].total ? -E2BIG : -EDQUOT;
         iov->quota[resource] = value;
-        iov->by_hand = false;
-        for (int i = 0; i < _RESOURCE_MAX; i++)
-                iov->by_hand = iov->by_hand || iov->quota[i] > 0;
+        if (changes)
+                state.automatic = false; /* pf_mark_manual_provisioning() */
         return 0;
 }
 
@@ -120,7 +136,7 @@ static const NodeOps left_ops[_RESOURCE_MAX] = {
         [DOORBELLS] = { .show = show_doorbells_left },
 };
 
-/* Scheduling, spares, policies and thresholds: numbers that nothing here depends on. */
+/* Spares, policies and thresholds: numbers that nothing here depends on. */
 static int store_u32(Node *node, const char *bytes, size_t length)
 {
         g_autofree char *line = NULL;
@@ -136,6 +152,19 @@ static int store_u32(Node *node, const char *bytes, size_t length)
 
 static const NodeOps u32_ops = { .store_locked = store_u32 };
 
+/* Scheduling of a virtual function: as any of its quotas. */
+static int store_scheduling(Node *node, const char *bytes, size_t length)
+{
+        guint64 value;
+        int r = store_u32(node, bytes, length);
+
+        if (r >= 0 && kernel_parse_unsigned(bytes, G_MAXUINT32, &value) >= 0 && value > 0)
+                state.automatic = false;
+        return r;
+}
+
+static const NodeOps scheduling_ops = { .store_locked = store_scheduling };
+
 static int show_automatic(Node *node, GString *text)
 {
         return show_number(text, state.automatic);
@@ -147,7 +176,7 @@ static int store_automatic(Node *node, const char *bytes, size_t length)
 
         if (kernel_parse_bool(bytes, &yes) < 0)
                 return -EINVAL;
-        if (yes && !state.automatic && any_by_hand())
+        if (yes && !state.automatic && verify(VFS_MAX) != 0)
                 return -ESTALE;
         state.automatic = yes;
         return 0;
@@ -169,10 +198,10 @@ static int store_control(Node *node, const char *bytes, size_t length)
 
 static const NodeOps control_ops = { .store_locked = store_control };
 
-static void add_numbers(Node *directory, const char *const *names)
+static void add_numbers(Node *directory, const char *const *names, const NodeOps *ops)
 {
         for (; *names; names++)
-                node_add_text(directory, *names, 0644, &u32_ops, "0\n");
+                node_add_text(directory, *names, 0644, ops, "0\n");
 }
 
 static void add_physical_files(Node *iov)
@@ -185,8 +214,8 @@ static void add_physical_files(Node *iov)
 
         node_add_attribute(directory, "auto_provisioning", 0644, &automatic_ops, &state);
         node_add_link(directory, "device", state.gpu->functions[0].device->directory);
-        add_numbers(gt, scheduling);
-        add_numbers(node_add_directory(gt, "policies"), policies);
+        add_numbers(gt, scheduling, &u32_ops);
+        add_numbers(node_add_directory(gt, "policies"), policies, &u32_ops);
         for (int i = 0; i < _RESOURCE_MAX; i++) {
                 g_autofree char *free_name = g_strdup_printf("%s_free", resources[i].name);
                 g_autofree char *most_name = g_strdup_printf("%s_max_quota", resources[i].name);
@@ -211,8 +240,8 @@ static void add_virtual_files(Node *iov, unsigned number)
 
         node_add_format(directory, "id", 0644, "%u\n", number);
         node_add_attribute(directory, "control", 0644, &control_ops, &state.functions[number]);
-        add_numbers(gt, scheduling);
-        add_numbers(node_add_directory(gt, "threshold"), thresholds);
+        add_numbers(gt, scheduling, &scheduling_ops);
+        add_numbers(node_add_directory(gt, "threshold"), thresholds, &u32_ops);
         for (int i = 0; i < _RESOURCE_MAX; i++) {
                 g_autofree char *quota_name = g_strdup_printf("%s_quota", resources[i].name);
 
@@ -237,6 +266,7 @@ static int bind(GpuFunction *function)
         node_add_text(iov, "mode", 0644, NULL, "SR-IOV PF\n");
         add_physical_files(iov);
         state.automatic = true;
+        state.shared_out = false;
         for (unsigned i = 0; i <= VFS_MAX; i++) {
                 state.functions[i] = (IovFunction){ .function = &function->gpu->functions[i] };
                 if (i > 0)
@@ -245,25 +275,16 @@ static int bind(GpuFunction *function)
         return 0;
 }
 
-/* All, some or none of what a function needs. */
-static bool is_provisioned(const IovFunction *iov)
-{
-        for (int i = 0; i < _RESOURCE_MAX; i++)
-                if (iov->quota[i] == 0)
-                        return false;
-        return true;
-}
-
+/* i915_sriov_pf_enable_vfs() */
 static int vfs_enable(Gpu *gpu, unsigned count)
 {
-        if (any_by_hand()) {
-                for (unsigned i = 1; i <= count; i++)
-                        if (!is_provisioned(&state.functions[i]))
-                                return -ENOKEY;
-                return (int)count;
-        }
-        if (!state.automatic)
-                return -EPERM;
+        int r = verify(count);
+
+        if (r < 0)
+                return r;
+        if (r > 0 || !state.automatic)
+                return (int)count; /* "trust late provisioning" */
+        state.shared_out = true;
         for (int i = 0; i < _RESOURCE_MAX; i++) {
                 guint64 share = resources[i].total / count / resources[i].granule * resources[i].granule;
 
@@ -273,11 +294,12 @@ static int vfs_enable(Gpu *gpu, unsigned count)
         return (int)count;
 }
 
+/* pf_auto_unprovision(), which takes everything or nothing. */
 static void vfs_disable(Gpu *gpu)
 {
-        for (unsigned i = 1; i <= VFS_MAX; i++)
-                if (!state.functions[i].by_hand)
-                        memset(state.functions[i].quota, 0, sizeof(state.functions[i].quota));
+        for (unsigned i = 1; state.shared_out && i <= VFS_MAX; i++)
+                memset(state.functions[i].quota, 0, sizeof(state.functions[i].quota));
+        state.shared_out = false;
 }
 
 static Node *iov_directory(const GpuFunction *function)

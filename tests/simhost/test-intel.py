@@ -207,9 +207,24 @@ class I915Test(IntelTest):
         self.assertIsNone(self.enable(7))
         self.assertEqual(self.quota(7), {"ggtt": 575209472, "contexts": 9216, "doorbells": 34})
         self.assertEqual(self.inside.realpath(self.path("vf7/device")), self.inside.realpath(f"{PCI}/0000:00:02.7"))
-        self.assertEqual(self.write("vf1/gt0/ggtt_quota", MIB), "EBUSY")
         self.assertIsNone(self.enable(0))
         self.assertEqual(self.left(), self.FULL)
+
+    def test_automatic_is_switched_off(self):
+        """By any number that is set, and what was given automatically goes with the functions all the same."""
+        for name in ("ggtt_quota", "exec_quantum_ms"):
+            self.assertIsNone(self.enable(2))
+            self.assertIsNone(self.write("vf1/gt0/preempt_timeout_us", 0))
+            self.assertEqual(self.read("pf/auto_provisioning"), "1\n")
+            self.assertIsNone(self.write(f"vf1/gt0/{name}", 10))
+            self.assertEqual(self.read("pf/auto_provisioning"), "0\n")
+            self.assertEqual(self.write("pf/auto_provisioning", 1), "ESTALE")
+            self.assertIsNone(self.enable(0))
+            self.assertEqual(self.left(), self.FULL)
+            self.assertIsNone(self.enable(3))
+            self.assertEqual(self.quota(3), {"ggtt": 0, "contexts": 0, "doorbells": 0})
+            self.assertIsNone(self.write("pf/auto_provisioning", 1))
+            self.assertIsNone(self.enable(0))
 
     def test_by_hand(self):
         self.assertIsNone(self.write("vf1/gt0/ggtt_quota", 512 * MIB + 1))
@@ -219,17 +234,25 @@ class I915Test(IntelTest):
         self.assertEqual(self.enable(1), "ENOKEY")
         self.assertIsNone(self.write("vf1/gt0/contexts_quota", 1000))
         self.assertIsNone(self.write("vf1/gt0/doorbells_quota", 30))
-        self.assertEqual(self.enable(2), "ENOKEY")
+        self.assertIsNone(self.enable(2))
+        self.assertEqual(self.quota(2), {"ggtt": 0, "contexts": 0, "doorbells": 0})
+        self.assertIsNone(self.enable(0))
         self.assertIsNone(self.enable(1))
         self.assertIsNone(self.enable(0))
         self.assertEqual(self.quota(1), {"ggtt": 512 * MIB + 65536, "contexts": 1024, "doorbells": 30})  # stays
         self.assertEqual(self.left()["contexts"], self.FULL["contexts"] - 1024)
-        self.assertEqual(self.write("vf2/gt0/doorbells_quota", 211), "ENOSPC")
-        self.assertEqual(self.write("vf2/gt0/doorbells_quota", 2**40), "EOVERFLOW")
+        self.assertIsNone(self.write("vf2/gt0/doorbells_quota", 7))
+        self.assertEqual(self.write("vf2/gt0/doorbells_quota", 211), "EDQUOT")
+        self.assertEqual(self.quota(2)["doorbells"], 0)  # what it had is gone
+        self.assertEqual(self.write("vf2/gt0/doorbells_quota", 2**40), "ERANGE")
+        self.assertEqual(self.write("vf2/gt0/ggtt_quota", 2**40), "E2BIG")
+        self.assertEqual(self.write("vf2/gt0/ggtt_quota", 2**64 - 1), "EOVERFLOW")
         self.assertEqual(self.write("vf2/gt0/doorbells_quota", "many"), "EINVAL")
         for name in self.FULL:
             self.assertIsNone(self.write(f"vf1/gt0/{name}_quota", 0))
-        self.assertEqual(self.enable(1), "EPERM")
+        self.assertIsNone(self.enable(1))
+        self.assertEqual(self.quota(1), {"ggtt": 0, "contexts": 0, "doorbells": 0})
+        self.assertIsNone(self.enable(0))
         self.assertIsNone(self.write("pf/auto_provisioning", 1))
         self.assertIsNone(self.enable(1))
 

@@ -50,6 +50,8 @@ struct FakePf {
         PciAddr address;
         unsigned total, limit, offset;
         bool autoprobe;
+        bool by_hand;      /* i915: auto_provisioning is off */
+        bool shared_out;   /* i915: what functions have was given automatically */
         Driver *driver;    /* NULL: none */
         GPtrArray *vfs;    /* owned: Vf, enabled */
         GPtrArray *quotas; /* owned: Quota */
@@ -424,6 +426,73 @@ static void provision(FakePf *p)
         }
 }
 
+/* The resources of i915, as gt0 and gt1 have them. */
+static bool is_resource(const Quota *q)
+{
+        return q->step > 0;
+}
+
+static bool is_in(const Quota *q, const char *name)
+{
+        return strcmp(q->name, name) == 0;
+}
+
+/* pf_validate_config(): 1 all that it needs, 0 nothing, else -ENOKEY. */
+static int i915_validate(const FakePf *p, unsigned vf)
+{
+        bool ggtt = false, any = false;
+        unsigned contexts = 0;
+
+        for (guint i = 0; i < p->quotas->len; i++) {
+                const Quota *q = p->quotas->pdata[i];
+                if (q->vf != vf || !is_resource(q) || q->value == 0)
+                        continue;
+                any = true;
+                ggtt |= is_in(q, "ggtt_quota");
+                contexts += is_in(q, "contexts_quota");
+        }
+        return ggtt && contexts == 2 ? 1 : any ? -ENOKEY : 0;
+}
+
+/* intel_iov_provisioning_verify(): 1 there is something, 0 nothing, else -ENOKEY. */
+static int i915_verify(const FakePf *p, unsigned n)
+{
+        int result = 0;
+
+        for (unsigned vf = 1; vf <= n; vf++) {
+                int r = i915_validate(p, vf);
+                if (r < 0)
+                        return r;
+                result |= r;
+        }
+        return result;
+}
+
+/* i915_sriov_pf_enable_vfs() */
+static int i915_provision(FakePf *p, unsigned n)
+{
+        int r = i915_verify(p, n);
+
+        if (r != 0 || p->by_hand)
+                return MIN(r, 0); /* "trust late provisioning" */
+        p->shared_out = true;
+        for (guint i = 0; i < p->quotas->len; i++) {
+                Quota *q = p->quotas->pdata[i];
+                if (q->vf <= n && is_resource(q) && !(q->part > 0 && is_in(q, "ggtt_quota")))
+                        q->value = q->max / n / q->step * q->step;
+        }
+        return 0;
+}
+
+/* pf_auto_unprovision(): what was given by hand stays. */
+static int i915_unprovision(FakePf *p)
+{
+        for (guint i = 0; p->shared_out && i < p->quotas->len; i++)
+                ((Quota *)p->quotas->pdata[i])->value = 0;
+        p->shared_out = false;
+        return 0;
+}
+
 static int set_numvfs(FakePf *p, unsigned n)
 {
         int r = 0;
@@ -438,6 +507,11 @@ static int set_numvfs(FakePf *p, unsigned n)
                 return -EBUSY;
         if (n == 0)
                 r = remove_vfs(p);
+        if (p->model == FAKE_PF_I915) {
+                r = r < 0 ? r : n > 0 ? i915_provision(p, n) : i915_unprovision(p);
+                if (r < 0)
+                        return r;
+        }
         for (unsigned i = 0; i < MIN(n, p->limit); i++)
                 add_vf(p, i);
         if (r >= 0)
@@ -519,10 +593,18 @@ static int store_quota(FakeKernel *k, const char *path, void *data, const char *
         if (q->step > 0)
                 number = (number + q->step - 1) / q->step * q->step;
         pthread_mutex_lock(&q->pf->pci->lock);
-        if (q->step > 0 && number + sum_of_others(q) > q->max)
+        if (q->step > 0 && number + sum_of_others(q) > q->max) {
                 r = -ENOSPC;
-        else
+                /* i915 has let go of the old one by then. */
+                if (q->pf->model == FAKE_PF_I915) {
+                        q->value = 0;
+                        r = -EDQUOT;
+                }
+        } else {
+                /* pf_mark_manual_provisioning() */
+                q->pf->by_hand |= number > 0 || (is_resource(q) && q->value > 0);
                 q->value = q->step > 0 ? number : MIN(number, q->max);
+        }
         pthread_mutex_unlock(&q->pf->pci->lock);
         return r;
 }
@@ -543,8 +625,36 @@ static int show_priority(FakeKernel *k, const char *path, void *data, char **ret
         return 0;
 }
 
+static int show_automatic(FakeKernel *k, const char *path, void *data, char **ret)
+{
+        *ret = g_strdup(((FakePf *)data)->by_hand ? "0\n" : "1\n");
+        return 0;
+}
+
+/* i915_sriov_pf_set_auto_provisioning(): on again only while nobody has anything. */
+static int store_automatic(FakeKernel *k, const char *path, void *data, const char *value)
+{
+        FakePf *p = data;
+        bool on;
+        int r = 0;
+
+        if (parse_boolean(value, &on) < 0)
+                return -EINVAL;
+        pthread_mutex_lock(&p->pci->lock);
+        if (on && p->by_hand && i915_verify(p, p->total) != 0)
+                r = -ESTALE;
+        else
+                p->by_hand = !on;
+        pthread_mutex_unlock(&p->pci->lock);
+        return r;
+}
+
 static void add_admin(FakePf *p)
 {
+        if (p->model == FAKE_PF_I915) {
+                g_autofree char *pf = g_strconcat(p->path, "/drm/card1/iov/pf", NULL);
+                add_attribute(p->pci->k, pf, "auto_provisioning", show_automatic, store_automatic, p);
+        }
         for (unsigned vf = 1; vf <= p->total; vf++) {
                 if (p->model == FAKE_PF_XE) {
                         g_autofree char *path = g_strdup_printf("%s/sriov_admin/vf%u/profile", p->path, vf);

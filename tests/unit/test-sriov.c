@@ -4,9 +4,12 @@
 
 #include "drivers-glue/driver.h"
 
+#include <inttypes.h>
+
 #include "drivers-glue/vfs.h"
 #include "back-end.h"
 #include "fake-sriov.h"
+#include "scratch.h"
 #include "tests.h"
 
 #define UUID_A "11111111-0000-4000-8000-000000000001"
@@ -539,6 +542,150 @@ static void test_i915_gts(void)
         ASSERT_ERROR(create_on(&f, UUID_A, "vf-profile", "0000:00:02.1"), ENOSPC);
         g_autofree char *again = read_text(&f, I915 "/drm/card1/iov/vf1/gt1/exec_quantum_ms");
         ASSERT_STREQ(again, "5");
+}
+
+/* Automatic provisioning of i915 */
+
+#define IOV       I915 "/drm/card1/iov"
+#define AUTOMATIC IOV "/pf/auto_provisioning"
+#define NOTE      "auto-provisioning"
+
+/* vf-profile, and gone again. */
+static void make_profile(Fixture *f)
+{
+        set_attribute(f, "exec_quantum_ms", "10");
+        ASSERT_OK(create(f, UUID_A, "vf-profile"));
+        ASSERT_EQ(destroy(f, f->made), 1);
+}
+
+static bool is_automatic(Fixture *f)
+{
+        g_autofree char *text = read_text(f, AUTOMATIC);
+
+        return strcmp(text, "1") == 0;
+}
+
+/* So many functions, and whether the last one has something to work with. */
+static int set_vfs(Fixture *f, uint32_t count)
+{
+        const GpuNotes *notes = f->t.notes;
+        g_autofree char *path = g_strdup_printf(IOV "/vf%u/gt0/ggtt_quota", count), *quota = NULL;
+        uint32_t got;
+        int r;
+
+        vgpud_error_done(&f->e);
+        r = checked(f, vfs_set(&f->t, count, &got, &f->e));
+        read_facts(f);
+        f->t.notes = notes;
+        if (r < 0 || count == 0)
+                return r;
+        quota = read_text(f, path);
+        return strcmp(quota, "0") != 0;
+}
+
+static bool is_noted(const GpuNotes *notes)
+{
+        g_autofree char *text = gpu_note_read(notes, NOTE);
+
+        return text;
+}
+
+/* i915 switches it off when a quota is written, and leaves it off. */
+static void test_i915_automatic(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
+        _cleanup_scratch_ Scratch s = scratch_new();
+        const GpuNotes notes = { s.fd, "0000:00:02.0" };
+
+        f.t.notes = &notes;
+        make_profile(&f);
+        ASSERT_FALSE(is_automatic(&f));
+        ASSERT_TRUE(is_noted(&notes));
+        ASSERT_OK(set_vfs(&f, 0));
+        ASSERT_TRUE(is_automatic(&f));
+        ASSERT_FALSE(is_noted(&notes));
+        ASSERT_EQ(set_vfs(&f, 3), 1);
+        /* In one go. */
+        make_profile(&f);
+        ASSERT_EQ(set_vfs(&f, 4), 1);
+        ASSERT_TRUE(is_automatic(&f));
+        ASSERT_FALSE(is_noted(&notes));
+        /* What changes nothing switches nothing off. */
+        set_attribute(&f, "preempt_timeout_us", "0");
+        ASSERT_OK(create(&f, UUID_A, "vf-profile"));
+        ASSERT_TRUE(is_automatic(&f));
+        ASSERT_FALSE(is_noted(&notes));
+}
+
+/* Killed after any step, and somebody else at work: whoever comes next finds what the note is for. */
+static void test_i915_automatic_killed(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
+        _cleanup_scratch_ Scratch s = scratch_new();
+        const GpuNotes notes = { s.fd, "0000:00:02.0" };
+        g_autofree char *note = NULL;
+        uint64_t identity;
+
+        f.t.notes = &notes;
+        /* After the functions went. */
+        make_profile(&f);
+        ASSERT_OK(fake_pf_enable(f.pf, 0));
+        ASSERT_EQ(set_vfs(&f, 3), 1);
+        make_profile(&f);
+        ASSERT_OK(fake_pf_enable(f.pf, 0));
+        ASSERT_OK(set_vfs(&f, 0));
+        ASSERT_TRUE(is_automatic(&f));
+        /* Before the quota was written: the next scan finds that there is nothing to be switched on again. */
+        ASSERT_EQ(set_vfs(&f, 2), 1);
+        ASSERT_OK(vgpu_io_identify(f.io, AUTOMATIC, &identity));
+        note = g_strdup_printf("%" PRIu64, identity);
+        gpu_note_write(&notes, NOTE, note);
+        ASSERT_EQ(available(&f, "vf"), 2);
+        ASSERT_FALSE(is_noted(&notes));
+        /* It says nothing of another file. */
+        gpu_note_write(&notes, NOTE, "4711");
+        ASSERT_OK(vgpu_io_write(f.io, AUTOMATIC, "0"));
+        ASSERT_OK(set_vfs(&f, 0));
+        ASSERT_FALSE(is_noted(&notes));
+        ASSERT_FALSE(is_automatic(&f));
+        ASSERT_OK(vgpu_io_write(f.io, AUTOMATIC, "1"));
+        /* It cannot be switched on, and later it can. */
+        ASSERT_EQ(set_vfs(&f, 2), 1);
+        make_profile(&f);
+        fake_fail(f.k, "write", AUTOMATIC, ESTALE);
+        ASSERT_OK(set_vfs(&f, 0));
+        ASSERT_TRUE(is_noted(&notes));
+        ASSERT_ERROR(set_vfs(&f, 3), EIO);
+        ASSERT_CONTAINS(f.e.message, "write 1 to /sys/" AUTOMATIC);
+        ASSERT_EQ(f.facts->enabled_vfs, 0);
+        fake_heal(f.k);
+        ASSERT_EQ(set_vfs(&f, 3), 1);
+}
+
+/* Who switched it off on purpose has it stay off, and is told which functions would have nothing. */
+static void test_i915_automatic_off(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 0);
+        _cleanup_scratch_ Scratch s = scratch_new();
+        const GpuNotes notes = { s.fd, "0000:00:02.0" };
+
+        f.t.notes = &notes;
+        ASSERT_OK(vgpu_io_write(f.io, AUTOMATIC, "0"));
+        ASSERT_ERROR(set_vfs(&f, 1), EIO);
+        ASSERT_CONTAINS(f.e.message, "/sys/" IOV "/vf1/gt0/ggtt_quota is 0");
+        ASSERT_OK(vgpu_io_write(f.io, IOV "/vf1/gt0/ggtt_quota", "268435456"));
+        ASSERT_ERROR(set_vfs(&f, 1), EIO);
+        ASSERT_CONTAINS(f.e.message, "only a part"); /* says the driver */
+        ASSERT_OK(vgpu_io_write(f.io, IOV "/vf1/gt0/contexts_quota", "1024"));
+        ASSERT_OK(vgpu_io_write(f.io, IOV "/vf1/gt1/contexts_quota", "1024"));
+        ASSERT_EQ(set_vfs(&f, 1), 1);
+        make_profile(&f);
+        ASSERT_FALSE(is_noted(&notes));
+        ASSERT_ERROR(set_vfs(&f, 2), EIO);
+        ASSERT_CONTAINS(f.e.message, "would enable number 2 with nothing");
+        ASSERT_EQ(f.facts->enabled_vfs, 0);
+        ASSERT_FALSE(is_automatic(&f));
+        ASSERT_EQ(set_vfs(&f, 1), 1); /* what it was given by hand it has kept */
 }
 
 /* What the host's driver had is given back to it. */
@@ -1362,6 +1509,9 @@ int main(int argc, char **argv)
         TEST(test_writes_i915);
         TEST(test_i915_contexts);
         TEST(test_i915_gts);
+        TEST(test_i915_automatic);
+        TEST(test_i915_automatic_killed);
+        TEST(test_i915_automatic_off);
         TEST(test_restores_driver);
         TEST(test_chooses);
         TEST(test_driver_refuses_it);
