@@ -13,7 +13,6 @@
 void xengt_room_done(XengtRoom *room)
 {
         g_clear_pointer(&room->low_runs, g_array_unref);
-        g_clear_pointer(&room->high_runs, g_array_unref);
         g_clear_pointer(&room->fence_runs, g_array_unref);
 }
 
@@ -83,6 +82,16 @@ static GArray *find_runs(const GArray *bitmap, uint32_t first, uint32_t n, uint3
         return runs;
 }
 
+static uint32_t find_longest(const GArray *bitmap, uint32_t first, uint32_t n, uint32_t step)
+{
+        g_autoptr(GArray) runs = find_runs(bitmap, first, n, step);
+        uint32_t longest = 0;
+
+        for (guint i = 0; i < runs->len; i++)
+                longest = MAX(longest, g_array_index(runs, uint32_t, i));
+        return longest;
+}
+
 int xengt_room_parse(const char *text, XengtRoom *ret)
 {
         g_autoptr(GArray) memory = NULL, fences = NULL;
@@ -94,11 +103,12 @@ int xengt_room_parse(const char *text, XengtRoom *ret)
         r = n > 0 ? parse_counts(lines[0], ret) : -EBADMSG;
         if (r < 0)
                 return r;
+        ret->high_slots = ret->high / HIGH_SLOT_MB;
         memory = parse_bitmap(n > 1 ? lines[1] : NULL, (uint64_t)ret->total_low + ret->total_high);
         fences = parse_bitmap(n > 2 ? lines[2] : NULL, ret->total_fences);
         if (memory) {
                 ret->low_runs = find_runs(memory, 0, ret->total_low, 1);
-                ret->high_runs = find_runs(memory, ret->total_low, ret->total_high, HIGH_SLOT_MB);
+                ret->high_slots = find_longest(memory, ret->total_low, ret->total_high, HIGH_SLOT_MB);
         }
         if (fences)
                 ret->fence_runs = find_runs(fences, 0, ret->total_fences, 1);
@@ -125,20 +135,20 @@ uint32_t xengt_room_count(const XengtRoom *room, const XengtSize *size, uint32_t
 {
         uint32_t n = n_instances < XENGT_INSTANCES_MAX ? XENGT_INSTANCES_MAX - n_instances : 0;
 
+        if (to_slots(size->high_mb) > room->high_slots)
+                return 0;
         n = MIN(n, count_pieces(room->low_runs, room->low, size->low_mb));
-        n = MIN(n, count_pieces(room->fence_runs, room->fences, size->fences));
-        if (size->high_mb > 0)
-                n = MIN(n, count_pieces(room->high_runs, room->high / HIGH_SLOT_MB, to_slots(size->high_mb)));
-        return n;
+        return MIN(n, count_pieces(room->fence_runs, room->fences, size->fences));
 }
 
 void xengt_room_append(GString *text, const XengtRoom *room)
 {
         g_string_append_printf(text,
-                               "%" PRIu32 " of %" PRIu32 " MB of low graphics memory, %" PRIu32 " of %" PRIu32
-                               " MB of high graphics memory and %" PRIu32 " of %" PRIu32 " fences are left",
-                               room->low, room->total_low, room->high, room->total_high, room->fences,
-                               room->total_fences);
+                               "%" PRIu32 " of %" PRIu32 " MB of low graphics memory and %" PRIu32
+                               " of %" PRIu32 " fences are left, and all vGPUs share %" PRIu32 " of %" PRIu32
+                               " MB of high graphics memory",
+                               room->low, room->total_low, room->fences, room->total_fences, room->high,
+                               room->total_high);
 }
 
 char *xengt_room_explain(const XengtRoom *room, const XengtSize *size, uint32_t n_instances)

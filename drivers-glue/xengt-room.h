@@ -3,7 +3,9 @@
 
 /* What a GPU with XenGT has left: the text of /sys/kernel/vgt/control/available_resource, and how many vGPUs of
  * a size that is enough for. Low graphics memory (what the CPU can map, the aperture) and fences are given in
- * one piece each, high graphics memory in slots of 64 MB side by side. No I/O. */
+ * one piece each. High graphics memory comes in slots of 64 MB side by side, which all vGPUs share
+ * (vgt/aperture_gm.c, vgt_find_hidden_gm_slots()): only the host keeps some for itself, and only that shows as
+ * taken. So it decides how large one can be, not how many there can be. No I/O. */
 
 #include <stdint.h>
 
@@ -19,8 +21,11 @@ typedef struct XengtSize {
 typedef struct XengtRoom {
         /* Of each all and what is free: MB, MB, number. */
         uint32_t total_low, low, total_high, high, total_fences, fences;
-        /* Owned: uint32_t, what is free in one piece: MB, slots of 64 MB, number. NULL: not known. */
-        GArray *low_runs, *high_runs, *fence_runs;
+        /* The most slots of high memory that one can have: in one piece, as far as it is known where they are.
+         */
+        uint32_t high_slots;
+        /* Owned: uint32_t, what is free in one piece: MB, number. NULL: not known. */
+        GArray *low_runs, *fence_runs;
 } XengtRoom;
 
 /* -EBADMSG when the six numbers are not there, or make no sense. Bitmaps that cannot be understood are not

@@ -3,7 +3,9 @@
 /*
  * XenGT on a Haswell desktop: the patched i915 of the 4.3 era, whose interface is /sys/kernel/vgt. There is no
  * UUID, no PCI function and no VFIO: a vGPU is a directory vmID. Low graphics memory and fences are handed out
- * in one piece each, high memory in slots of 64 MiB, so that there may be ENOMEM although the counts suffice.
+ * in one piece each, so that there may be ENOMEM although the counts suffice. High memory in slots of 64 MiB is
+ * shared: what the host has is kept from the others and shows as taken, what they have does not
+ * (vgt/aperture_gm.c: only mark non-shared hidden gm space in bitmap).
  */
 
 #include "simhost/model.h"
@@ -33,14 +35,14 @@ typedef struct Vgt {
         unsigned vm_id;
         unsigned vgt_id;
         unsigned low_start, low_mib;
-        unsigned slot_start, high_mib;
+        unsigned high_mib;
         unsigned fence_start, fences;
         bool scheduled;
         Node *directory; /* borrowed from the tree */
 } Vgt;
 
 static guint8 gm_used[GM_MIB];
-static guint8 slot_used[SLOTS];
+static guint8 slot_used[SLOTS]; /* by the host; more than VGT_MAX never share one */
 static guint8 fence_used[FENCES];
 static Vgt *vgts[VGT_MAX]; /* by vgt_id; the host has no directory */
 static Node *root;
@@ -75,8 +77,6 @@ static unsigned slots_for(unsigned high_mib)
 static void mark(const Vgt *vgt, guint8 value)
 {
         memset(gm_used + vgt->low_start, value, vgt->low_mib);
-        memset(gm_used + LOW_MIB + vgt->slot_start * SLOT_MIB, value, vgt->high_mib);
-        memset(slot_used + vgt->slot_start, value, slots_for(vgt->high_mib));
         memset(fence_used + vgt->fence_start, value, vgt->fences);
 }
 
@@ -89,7 +89,6 @@ static int allocate(Vgt *vgt)
         if (low < 0 || slot < 0 || fence < 0)
                 return -ENOMEM;
         vgt->low_start = (unsigned)low;
-        vgt->slot_start = (unsigned)slot;
         vgt->fence_start = (unsigned)fence;
         mark(vgt, 1);
         return 0;
@@ -350,6 +349,8 @@ static void build(const ModelOptions *options)
         static const Vgt host = { .low_mib = HOST_LOW_MIB, .high_mib = HOST_HIGH_MIB, .fences = HOST_FENCES };
 
         mark(&host, 1);
+        memset(gm_used + LOW_MIB, 1, HOST_HIGH_MIB);
+        memset(slot_used, 1, slots_for(HOST_HIGH_MIB));
         memset(gm_used + LOW_MIB - HOST_RESERVE_MIB, 1, HOST_RESERVE_MIB);
         root = node_make_path(device_sys(), "kernel/vgt");
         add_control(node_add_directory(root, "control"));

@@ -78,7 +78,7 @@ class XenGtTest(VendorTest):
             {name: self.read(f"{vm}/{name}") for name in ("vgt_id", "gm_sz", "aperture_sz", "schedule")},
             {"vgt_id": "1\n", "gm_sz": f"{512 << 20:016x}\n", "aperture_sz": f"{64 << 20:016x}\n", "schedule": "REMOVED\n"},
         )
-        self.assertEqual(self.left(), (self.LEFT[0] - 64, self.LEFT[1] - 448, self.LEFT[2] - 4))
+        self.assertEqual(self.left(), (self.LEFT[0] - 64, self.LEFT[1], self.LEFT[2] - 4))
         self.assertIsNone(self.write(self.CREATE, "12,128,384,8"))
         self.assertEqual(self.names(self.VGT), {"control", "vm3", "vm12"})
         self.assertIsNone(self.write(f"{vm}/start", "1"))
@@ -107,7 +107,7 @@ class XenGtTest(VendorTest):
             "x": "EINVAL",
             "-4": "ENODEV",
             "4,512,448,4": "ENOMEM",
-            "4,64,4000,4": "ENOMEM",
+            "4,64,3201,4": "ENOMEM",
             "4,64,448,32": "ENOMEM",
         }.items():
             self.assertEqual(self.write(self.CREATE, text), error, text)
@@ -130,6 +130,11 @@ class XenGtTest(VendorTest):
         self.assertEqual(self.left()[0], 128)
         self.assertEqual(self.write(self.CREATE, "9,128,64,4"), "ENOMEM")
         self.assertIsNone(self.write(self.CREATE, "9,64,64,4"))
+
+    def test_high_memory_is_shared(self):
+        for vm in range(1, 7):
+            self.assertIsNone(self.write(self.CREATE, f"{vm},64,3200,4"))
+        self.assertEqual(self.left(), (0, *self.LEFT[1:2], self.LEFT[2] - 24))
 
     def test_display(self):
         path = f"{self.VGT}/control/foreground_vm"

@@ -20,7 +20,7 @@
 
 typedef struct Vgt {
         unsigned vm_id; /* 0: this one is free; the host has the first */
-        unsigned low_start, low, high_start, high, fence_start, fences;
+        unsigned low_start, low, high, fence_start, fences;
         bool started;
 } Vgt;
 
@@ -46,7 +46,6 @@ static int find_piece(const bool *used, unsigned from, unsigned to, unsigned ste
 static void mark(FakeXengt *x, const Vgt *v, bool used)
 {
         memset(x->memory + v->low_start, used, v->low);
-        memset(x->memory + v->high_start, used, v->high);
         memset(x->fences + v->fence_start, used, v->fences);
 }
 
@@ -150,7 +149,6 @@ static int add_vgt(FakeXengt *x, Vgt wanted)
                 return -ENOMEM;
         *v = wanted;
         v->low_start = (unsigned)low;
-        v->high_start = (unsigned)high;
         v->fence_start = (unsigned)fence;
         mark(x, v, true);
         show_vgt(x, v);
@@ -204,11 +202,12 @@ static int store_create(FakeKernel *k, const char *path, void *data, const char 
 FakeXengt *fake_add_xengt(FakeKernel *k)
 {
         FakeXengt *x = g_new0(FakeXengt, 1);
-        Vgt host = { .low = HOST_LOW, .high_start = LOW_MB, .high = HOST_HIGH, .fences = HOST_FENCES };
+        Vgt host = { .low = HOST_LOW, .fences = HOST_FENCES };
 
         x->k = k;
         pthread_mutex_init(&x->lock, NULL);
         mark(x, &host, true);
+        memset(x->memory + LOW_MB, true, HOST_HIGH); /* the host shares with nobody */
         memset(x->memory + LOW_MB - RESERVED, true, RESERVED);
         fake_add_link(k, GPU_PATH "/subsystem", "bus/pci");
         fake_add_link(k, GPU_PATH "/driver", "bus/pci/drivers/i915");

@@ -3,8 +3,9 @@
 
 /* XenGT for the in-memory kernel: /sys/kernel/vgt of a Haswell with 512 MB of aperture, 4 GB of graphics memory
  * and 32 fences, of which the host keeps 96 + 384 MB and 4, and the driver 32 MB at the end of the aperture.
- * High memory is taken in slots of 64 MB, low memory and fences in one piece each. The files whose reading
- * disturbs the GPU abort the test. */
+ * Low memory and fences are taken in one piece each; high memory is in slots of 64 MB, which all but the host
+ * share, so that what they take does not show (vgt/aperture_gm.c). The files whose reading disturbs the GPU
+ * abort the test. */
 
 #include "drivers-glue/driver.h"
 #include "io-fake.h"
