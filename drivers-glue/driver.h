@@ -57,7 +57,7 @@ typedef struct Handover {
         char *group_node;  /* "/dev/vfio/12"; NULL if none */
         char *cdev_node;   /* "/dev/vfio/devices/vfio3"; NULL if none */
         char *libvirt_xml; /* one <hostdev> element */
-        char **qemu_args;  /* NULL-terminated: "-device", "vfio-pci,sysfsdev=…" */
+        char **qemu_args;  /* NULL-terminated: "-device", "vfio-pci,sysfsdev=…"; or NULL */
 } Handover;
 
 typedef struct VgpuDriver {

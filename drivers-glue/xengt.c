@@ -692,50 +692,14 @@ static int xengt_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError
 
 /* hand-over */
 
-static void add_flag(GPtrArray *args, const char *flag, uint64_t value)
-{
-        g_ptr_array_add(args, g_strdup(flag));
-        g_ptr_array_add(args, g_strdup_printf("%" PRIu64, value));
-}
-
-static void add_megabytes(GPtrArray *args, const char *flag, const InstanceDesc *d, const char *name)
-{
-        const char *value = find_attribute(d, name);
-        uint64_t bytes;
-
-        if (value && parse_bytes(value, &bytes) >= 0)
-                add_flag(args, flag, bytes >> 20);
-}
-
-static void add_fences(GPtrArray *args, const InstanceDesc *d)
-{
-        const char *value = find_attribute(d, "fences");
-        uint32_t fences;
-
-        if (value && parse_u32(value, 10, &fences) >= 0)
-                add_flag(args, "-vgt_fence_sz", fences);
-        for (size_t i = 0; !value && i < G_N_ELEMENTS(presets); i++)
-                if (g_strcmp0(presets[i].id, d->type_id) == 0)
-                        add_flag(args, "-vgt_fence_sz", presets[i].size.fences);
-}
-
-/* Of one that somebody else made, with the fences that are usual with its size.
- *
- * QEMU as XenServer builds it; libvirt has no words for it. */
+/* The domain has it already; there is nothing to give to QEMU. Intel's QEMU for XenGT (-xengt) makes one for
+ * its domain itself, and ends when the domain has one. */
 static Handover *xengt_handover(const InstanceDesc *instance)
 {
         Handover *h = g_new0(Handover, 1);
-        GPtrArray *args = g_ptr_array_new();
 
         h->sysfs_path = g_strconcat("/sys/", instance->path, NULL);
         h->iommu_group = -1;
-        g_ptr_array_add(args, g_strdup("-xengt"));
-        add_megabytes(args, "-vgt_low_gm_sz", instance, "low_gm");
-        add_megabytes(args, "-vgt_high_gm_sz", instance, "high_gm");
-        add_fences(args, instance);
-        g_ptr_array_add(args, g_strdup("-priv"));
-        g_ptr_array_add(args, NULL);
-        h->qemu_args = (char **)g_ptr_array_free(args, FALSE);
         return h;
 }
 

@@ -248,12 +248,12 @@ static void test_instances(void)
         ASSERT_STREQ(b->type_id, "xengt-custom");
         ASSERT_STREQ(attribute_of(b, "low_gm"), "100M");
         Handover *h = xengt_driver.handover(a);
-        g_autofree char *words = g_strjoinv(" ", h->qemu_args), *path = g_strdup(h->sysfs_path);
-        bool none = !h->libvirt_xml && !h->group_node && !h->cdev_node && h->iommu_group == -1;
+        g_autofree char *path = g_strdup(h->sysfs_path);
+        /* QEMU makes its own, or has nothing to do with it. */
+        bool none = !h->qemu_args && !h->libvirt_xml && !h->group_node && !h->cdev_node && h->iommu_group == -1;
         handover_free(h);
         ASSERT_TRUE(none);
         ASSERT_STREQ(path, "/sys/kernel/vgt/vm12");
-        ASSERT_STREQ(words, "-xengt -vgt_low_gm_sz 64 -vgt_high_gm_sz 448 -vgt_fence_sz 4 -priv");
 }
 
 /* What was asked for and the kernel does not show is on record, and by the sizes there one is known again. */
@@ -281,10 +281,6 @@ static void test_recall(void)
         /* What the model puts in after create() and after scan() is no change. */
         d->type_guessed = f.made->type_guessed;
         ASSERT_TRUE(instance_desc_equal(d, f.made));
-        Handover *h = xengt_driver.handover(d);
-        g_autofree char *words = g_strjoinv(" ", h->qemu_args);
-        handover_free(h);
-        ASSERT_STREQ(words, "-xengt -vgt_low_gm_sz 64 -vgt_high_gm_sz 448 -vgt_fence_sz 8 -priv");
 }
 
 /* All sizes draw on the same memory, and low memory must be in one piece. */
