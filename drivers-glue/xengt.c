@@ -4,6 +4,9 @@
  * whole interface is /sys/kernel/vgt. A vGPU is the folder vmID, where ID is that of the Xen domain it is for;
  * it has no UUID, no PCI function and no VFIO. It is made by one line of numbers and unmade by "-ID".
  *
+ * To make one is to give it to that domain at once: the driver answers for 00:02.0 in it from then on, and what
+ * it cannot answer ends in a crash of the domain. To unmake one does not ask whether the domain still runs.
+ *
  * A line of five numbers is never written: the driver then takes the sixth, the cap, from memory that nobody
  * has set. */
 
@@ -18,6 +21,8 @@
 #define CONTROL     VGT "/control"
 #define CREATE      CONTROL "/create_vgt_instance"
 #define ROOM        CONTROL "/available_resource"
+#define HYPERVISOR  "hypervisor/type"
+#define BACKENDS    "bus/xen-backend/devices"
 #define DEVICE_API  "xengt"
 #define TYPE_CUSTOM "xengt-custom"
 /* DOMID_FIRST_RESERVED of Xen is 0x7ff0. */
@@ -41,8 +46,7 @@ static const struct {
         const char *name, *help;
         bool custom_only;
 } options[] = {
-        { "vmid", "ID of the Xen domain that it is for, 1 to 32751; the lowest free number when none is given",
-          false },
+        { "vmid", "must be given: ID of the Xen domain that gets it (xl list), 1 to 32751", false },
         { "low_gm", "bytes (K, M, G allowed), whole MB: graphics memory that the CPU can map; 64M", true },
         { "high_gm", "bytes (K, M, G allowed), whole MB, may be 0: other graphics memory; 448M", true },
         { "fences", "number of fence registers, 1 or more; 4", true },
@@ -59,8 +63,8 @@ DEFINE_DESTROY_NOTIFY(free_option, vgpu_type_option_free)
 typedef struct Wish {
         const char *type_id; /* of the tables here */
         XengtSize size;
-        uint32_t vm_id; /* 0: any */
-        int primary;    /* -1: not said */
+        uint32_t vm_id;
+        int primary; /* -1: not said */
         uint32_t cap;
         bool has_cap;
 } Wish;
@@ -405,10 +409,15 @@ static int read_wish(const CreateArgs *args, Wish *w, VgpudError *reterr)
                 if (!take_option(w, a))
                         return bad_value(w, a, reterr);
         }
-        if (w->vm_id > 0 && args->count > 1)
+        if (w->vm_id == 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_INVALID,
+                                "XenGT makes a vGPU for one Xen domain, which has it from then on, and none is "
+                                "named; option vmid names it (xl list shows the IDs)");
+        if (args->count > 1)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "option vmid names one domain, which gets one vGPU, and %" PRIu32
-                                        " are asked for; without it each takes the lowest free number",
+                                        " are asked for; make them one by one, each with the ID of its domain",
                                         args->count);
         return 0;
 }
@@ -422,13 +431,6 @@ static bool slot_exists(VgpuIo *io, const char *slot)
         return vgpu_io_exists(io, path);
 }
 
-static bool is_taken(GPtrArray *slots, uint32_t vm_id)
-{
-        g_autofree char *slot = g_strdup_printf("vm%" PRIu32, vm_id);
-
-        return g_ptr_array_find_with_equal_func(slots, slot, g_str_equal, NULL);
-}
-
 static int vm_exists(uint32_t vm_id, int r, VgpudError *reterr)
 {
         g_autofree char *text = g_strdup_printf("domain %" PRIu32 " has a vGPU already (vm%" PRIu32
@@ -437,19 +439,6 @@ static int vm_exists(uint32_t vm_id, int r, VgpudError *reterr)
 
         return r < 0 ? vgpud_error_set_errnof(reterr, VGPUD_ERROR_EXISTS, r, "%s", text)
                      : vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "%s", text);
-}
-
-static int choose_vm_id(const VgpuTarget *t, GPtrArray *slots, Wish *w, VgpudError *reterr)
-{
-        if (w->vm_id > 0)
-                return is_taken(slots, w->vm_id) ? vm_exists(w->vm_id, 0, reterr) : 0;
-        for (uint32_t id = 1; id <= VM_ID_MAX; id++)
-                if (!is_taken(slots, id)) {
-                        w->vm_id = id;
-                        return 0;
-                }
-        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY, "GPU %s has a vGPU for every possible domain",
-                                t->facts->name);
 }
 
 static int check_room(const VgpuTarget *t, const Wish *w, guint n_instances, VgpudError *reterr)
@@ -509,6 +498,12 @@ static int explain_create(const VgpuTarget *t, const Wish *w, const char *slot, 
                                 t->facts->name, XENGT_INSTANCES_MAX);
         case ENOMEM:
                 return refused_for_memory(t, w, r, reterr);
+        case EFAULT:
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "the driver of GPU %s cannot make a vGPU for domain %" PRIu32
+                                              ": %s; there is no such domain, or it is no HVM one (xl list "
+                                              "shows those there are)",
+                                              t->facts->name, w->vm_id, g_strerror(-r));
         case EACCES:
         case EPERM:
                 return vgpud_error_set_errnof(
@@ -528,7 +523,7 @@ static int explain_create(const VgpuTarget *t, const Wish *w, const char *slot, 
                 return vgpud_error_set_errnof(
                                 reterr, VGPUD_ERROR_FAILED, r,
                                 "the driver of GPU %s or the hypervisor refused to make a vGPU for "
-                                "domain %" PRIu32 ": %s; there may have to be such a domain first",
+                                "domain %" PRIu32 ": %s",
                                 t->facts->name, w->vm_id, g_strerror(-r));
         }
 }
@@ -601,10 +596,12 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
         r = list_slots_or_explain(t, &slots, reterr);
         if (r < 0)
                 return r;
-        if ((r = choose_vm_id(t, slots, &w, reterr)) < 0 || (r = check_room(t, &w, slots->len, reterr)) < 0)
-                return r;
-
         slot = g_strdup_printf("vm%" PRIu32, w.vm_id);
+        if (g_ptr_array_find_with_equal_func(slots, slot, g_str_equal, NULL))
+                return vm_exists(w.vm_id, 0, reterr);
+        r = check_room(t, &w, slots->len, reterr);
+        if (r < 0)
+                return r;
         restore = wish_to_text(&w);
         r = args->claim ? args->claim(slot, restore, args->claim_userdata) : 0;
         if (r < 0)
@@ -629,29 +626,59 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
 
 /* destroy */
 
-/* A guest that has loaded its driver is in the driver's run queue: ACTIVE when it has the GPU at this moment,
- * DEACTIVE when others have; one of which nothing runs is REMOVED from it. Some versions show 1 in "start" as
- * well; most only take it. */
-static int refuse_started(const VgpuTarget *t, const char *slot, VgpudError *reterr)
+/* Whether the domain exists. In the first domain, where XenGT is, the kernel has a device for each device that
+ * this domain serves another one, "console-3-0" or "vbd-3-768" for domain 3: from when the toolstack makes that
+ * domain until it clears away what it left, and xl gives each at least a console. 1: *ret_device is one of
+ * them. 0: there is none, and no such domain. Else nobody can tell: *ret_why says why. The same driver is there
+ * under KVM, where no guest has such devices. */
+static int find_domain(VgpuIo *io, uint32_t vm_id, char **ret_device, char **ret_why)
 {
-        g_autofree char *schedule = NULL, *start = NULL;
-        int r = vgpu_io_readf(t->io, &schedule, VGT "/%s/schedule", slot);
+        g_autofree char *type = NULL, *infix = g_strdup_printf("-%" PRIu32 "-", vm_id);
+        g_auto(GStrv) names = NULL;
+        int r = vgpu_io_read(io, HYPERVISOR, &type);
 
-        if (vgpu_io_is_gone(r) && !slot_exists(t->io, slot))
+        if (r < 0) {
+                *ret_why = g_strdup_printf("/sys/" HYPERVISOR " cannot be read: %s", g_strerror(-r));
+                return r;
+        }
+        if (strcmp(type, "xen") != 0) {
+                *ret_why = g_strdup_printf("/sys/" HYPERVISOR " says \"%s\", not \"xen\"", type);
+                return -EOPNOTSUPP;
+        }
+        r = vgpu_io_list(io, BACKENDS, &names);
+        if (r < 0) {
+                *ret_why = g_strdup_printf("/sys/" BACKENDS " cannot be read: %s", g_strerror(-r));
+                return r;
+        }
+        for (char **n = names; *n; n++)
+                if (strstr(*n, infix)) {
+                        *ret_device = g_strdup(*n);
+                        return 1;
+                }
+        return 0;
+}
+
+/* What the driver shows in "schedule" does not tell: a guest that has not loaded its driver is not in the run
+ * queue, and one that has gone with its driver loaded stays in it. */
+static int refuse_used(const VgpuTarget *t, const char *slot, uint32_t vm_id, VgpudError *reterr)
+{
+        g_autofree char *device = NULL, *why = NULL;
+        int r = find_domain(t->io, vm_id, &device, &why);
+
+        if (r == 0)
                 return 0;
-        if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, r,
-                                              "nobody can tell whether %s is in use: /sys/" VGT
-                                              "/%s/schedule cannot be read: %s",
-                                              slot, slot, g_strerror(-r));
-        if (vgpu_io_readf(t->io, &start, VGT "/%s/start", slot) < 0)
-                start = NULL;
-        if (strcmp(schedule, "REMOVED") == 0 && g_strcmp0(start, "1") != 0)
-                return 0;
-        return vgpud_error_setf(
-                        reterr, VGPUD_ERROR_IN_USE,
-                        "the virtual machine of domain %s uses it: the driver has it in its run queue (%s)",
-                        slot + strlen("vm"), schedule);
+        if (r > 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_IN_USE,
+                                "domain %" PRIu32 " has it and still exists: /sys/" BACKENDS
+                                "/%s serves it; shut that domain down first, or, if xl list does not show it, "
+                                "remove what is left of it below /local/domain/0/backend in xenstore",
+                                vm_id, device);
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, r,
+                                      "nobody can tell whether domain %" PRIu32
+                                      ", which has it, still exists: %s; if xl list does not show that domain, "
+                                      "remove %s with: echo -%" PRIu32 " >/sys/" CREATE,
+                                      vm_id, why, slot, vm_id);
 }
 
 static int xengt_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
@@ -665,7 +692,7 @@ static int xengt_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError
                                         instance->slot ? instance->slot : "");
         if (!slot_exists(t->io, instance->slot))
                 return 0;
-        r = refuse_started(t, instance->slot, reterr);
+        r = refuse_used(t, instance->slot, vm_id, reterr);
         if (r < 0)
                 return r;
         line = g_strdup_printf("-%" PRIu32, vm_id);

@@ -65,9 +65,19 @@ CASES = [
     Case("i915-sriov", IGPU, "sriov", "vf", "vf", 2, 1, "0000:00:02.1", (IGPU, "2")),
     Case("gim-mi300x", MI300X, "sriov", "vf", "vf", 4, 3, "0000:05:02.0", disables=False),
     Case("gim-s7150", S7150, "gim-legacy", "mxgpu", "mxgpu", 8, 7, "0000:83:02.0", (), (), {"fb_size": "992M"}, disables=False),
-    Case("xengt", IGPU, "xengt", "Intel GVT-g", "xengt-128-384", 3, 2, "vm1", (), ("--attr", "primary=yes"), {"vmid": "1"},
-         domain=1),
+    Case("xengt", IGPU, "xengt", "Intel GVT-g", "xengt-128-384", 3, 2, "vm1", (),
+         ("--attr", "primary=yes", "--attr", "vmid=1"), {"vmid": "1"}, domain=1),
 ]
+
+
+def begin_domain(h, domain):
+    if domain:
+        h.sim.ctl("domain", domain, "begin")
+
+
+def end_domain(h, domain):
+    if domain:
+        h.sim.ctl("domain", domain, "end")
 
 
 def expand(cls):
@@ -114,6 +124,7 @@ class Ways(host.HostTest):
         types = h.vgpuctl("types", case.gpu, "--json").json()["types"]
         self.assertEqual(available(h, case), case.before)
 
+        begin_domain(h, case.domain)
         made = self.run_vgpuctl(h, "create", case.type, "--gpu", case.gpu, "--uuid", uuid(1), "--name", "one", *case.words)
         self.assertEqual(made.out.strip(), uuid(1))
         self.assertEqual(available(h, case), case.after)
@@ -130,6 +141,7 @@ class Ways(host.HostTest):
             busy = h.vgpuctl("disable-vfs", case.gpu)
             self.assertEqual(busy.status, 6, busy.err)
 
+        end_domain(h, case.domain)
         self.run_vgpuctl(h, "destroy", "one")
         self.assertEqual(h.vgpuctl("list", "--json").json()["instances"], [])
         self.assertEqual(h.vgpuctl("types", case.gpu, "--json").json()["types"], types)
@@ -170,11 +182,13 @@ class Ways(host.HostTest):
     def each_restart(self, h, case):
         """What vgpud made is its own after a restart, also after it was killed, and can be destroyed."""
         self.enable(h, case)
+        begin_domain(h, case.domain)
         h.bus.create(case.gpu, case.type, uuid=uuid(1), name="one", **self.attributes(case))
         before = h.bus.instance(uuid(1)).all()
         h.kill()
         h.start()
         self.assertEqual(h.bus.instances(), {uuid(1): {**before, "Job": "/"}})
+        end_domain(h, case.domain)
         h.bus.destroy("one")
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
 
@@ -185,6 +199,9 @@ class Ways(host.HostTest):
 
     def each_count(self, h, case):
         """As many as there is room for; then none more, with a reason, and all sorts of others."""
+        if case.domain:
+            self.count_domains(h, case)
+            return
         self.enable(h, case)
         made = h.bus.create(case.gpu, case.type, count=case.before, **self.attributes(case))
         self.assertEqual(len(made), case.before)
@@ -193,6 +210,19 @@ class Ways(host.HostTest):
         self.assert_error("NoCapacity", h.bus.start_create(case.gpu, case.type, **self.attributes(case)))
         for name in made:
             h.bus.destroy(name)
+        self.assertEqual(available(h, case), case.before)
+
+
+    def count_domains(self, h, case):
+        """The same, each for a domain of its own."""
+        for domain in range(1, case.before + 1):
+            begin_domain(h, domain)
+            h.bus.create(case.gpu, case.type, uuid=uuid(domain), attributes=[("vmid", str(domain))])
+        self.assertEqual(available(h, case), 0)
+        self.assert_error("NoCapacity", h.bus.start_create(case.gpu, case.type, attributes=[("vmid", "9")]))
+        for domain in range(1, case.before + 1):
+            end_domain(h, domain)
+            h.bus.destroy(uuid(domain))
         self.assertEqual(available(h, case), case.before)
 
 
@@ -408,21 +438,42 @@ class Nvidia(host.HostTest):
 
 
 class Xengt(host.HostTest):
-    def test_started(self):
-        """Its folder says whether a guest has its driver loaded; there is no VFIO group to ask."""
+    def make(self, h, domain, type_name="xengt-64-448", attributes=(), **more):
+        begin_domain(h, domain)
+        return h.bus.create(IGPU, type_name, attributes=[("vmid", str(domain)), *attributes], **more)
+
+    def write(self, h, *lines):
+        script = "cd /sys/kernel/vgt/control" + "".join(f" && echo {line} > create_vgt_instance" for line in lines)
+        self.assertEqual(h.sim.run(["sh", "-c", script]).returncode, 0)
+        h.bus.gpu(IGPU).call("Rescan", wait=True)
+
+    def test_domain(self):
+        """It is for the domain that is named, and nobody's guess; and that domain's for as long as it exists."""
         h = self.host("xengt")
-        h.bus.create(IGPU, "xengt-64-448", uuid=uuid(1))
-        start = "/sys/kernel/vgt/vm1/start"
-        self.assertEqual(h.sim.run(["sh", "-c", f"echo 1 > {start}"]).returncode, 0)
-        self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "domain 1", "run queue")
+        begin_domain(h, 1)
+        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448"), "option vmid names it", "xl list")
+        self.assertEqual(h.vgpuctl("create", "xengt-64-448").status, 2)
+        self.assert_error("Failed", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("vmid", "3")]), "no such domain")
+        self.assertEqual([value for result, _, value in h.sim.writes() if result == "ok"], [])
+        self.make(h, 3, uuid=uuid(1))
+        # No driver of a guest is loaded, one is, and was when its domain went.
+        for running in "0", "1":
+            self.assertEqual(h.sim.run(["sh", "-c", f"echo {running} > /sys/kernel/vgt/vm3/start"]).returncode, 0)
+            self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "domain 3", "console-3-0", "xl list")
         self.assertEqual(h.vgpuctl("destroy", uuid(1)).status, 6)
-        self.assertEqual(h.sim.run(["sh", "-c", f"echo 0 > {start}"]).returncode, 0)
+        end_domain(h, 3)
+        h.bus.destroy(uuid(1))
+        # Nobody can tell.
+        self.make(h, 3, uuid=uuid(1))
+        end_domain(h, 3)
+        h.sim.ctl("set", "/sys/hypervisor/type", "kvm")
+        self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "nobody can tell", "echo -3")
+        h.sim.ctl("set", "/sys/hypervisor/type", "xen")
         h.bus.destroy(uuid(1))
 
     def test_sizes(self):
         h = self.host("xengt")
-        h.bus.create(IGPU, "xengt-custom", uuid=uuid(1),
-                     attributes=[("low_gm", "96M"), ("high_gm", "0"), ("fences", "2"), ("cap", "50"), ("vmid", "9")])
+        self.make(h, 9, "xengt-custom", [("low_gm", "96M"), ("high_gm", "0"), ("fences", "2"), ("cap", "50")], uuid=uuid(1))
         one = h.bus.instance(uuid(1)).all()
         self.assertEqual((one["Slot"], one["Type"], one["Attributes"]),
                          ("vm9", "xengt-custom",
@@ -432,15 +483,14 @@ class Xengt(host.HostTest):
         self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("low_gm", "96M")]), "xengt-custom takes")
         self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", count=2, attributes=[("vmid", "7")]), "one domain")
         self.assertEqual(h.sim.writes()[-1][2], "9,96,0,2,-1,50")
-        self.assert_error("NoCapacity", h.bus.start_create(IGPU, "xengt-512-2048"), "288 of 512 MB of low graphics memory")
+        self.assert_error("NoCapacity", h.bus.start_create(IGPU, "xengt-512-2048", attributes=[("vmid", "7")]),
+                          "288 of 512 MB of low graphics memory")
 
     def test_in_place_of_ours(self):
         """One of another size in the slot of one that we made is another, although the slot is the same."""
         h = self.host("xengt")
-        h.bus.create(IGPU, "xengt-64-448", uuid=uuid(1), name="desk")
-        script = "cd /sys/kernel/vgt/control && echo -1 > create_vgt_instance && echo 1,128,384,4 > create_vgt_instance"
-        self.assertEqual(h.sim.run(["sh", "-c", script]).returncode, 0)
-        h.bus.gpu(IGPU).call("Rescan", wait=True)
+        self.make(h, 1, uuid=uuid(1), name="desk")
+        self.write(h, "-1", "1,128,384,4")
         (found,) = h.bus.instances().values()
         self.assertEqual((found["Origin"], found["Slot"], found["Type"]), ("foreign", "vm1", "xengt-128-384"))
         self.assertNotEqual(found["Uuid"], uuid(1))
@@ -449,10 +499,8 @@ class Xengt(host.HostTest):
     def test_of_the_same_size(self):
         """What was asked for ours does not hold for another of the same size in its slot."""
         h = self.host("xengt")
-        h.bus.create(IGPU, "xengt-64-448", uuid=uuid(1), attributes=[("cap", "20")])
-        script = "cd /sys/kernel/vgt/control && echo -1 > create_vgt_instance && echo 1,64,448,4 > create_vgt_instance"
-        self.assertEqual(h.sim.run(["sh", "-c", script]).returncode, 0)
-        h.bus.gpu(IGPU).call("Rescan", wait=True)
+        self.make(h, 1, attributes=[("cap", "20")], uuid=uuid(1))
+        self.write(h, "-1", "1,64,448,4")
         (found,) = h.bus.instances().values()
         self.assertEqual((found["Origin"], found["Slot"], found["Attributes"]),
                          ("foreign", "vm1", {"low_gm": "64M", "high_gm": "448M", "vmid": "1"}))
@@ -460,24 +508,26 @@ class Xengt(host.HostTest):
     def test_room_unknown(self):
         """One file is missing, which is not the driver: what there is stays, and nobody looks again and again."""
         h = self.host("xengt")
-        h.bus.create(IGPU, "xengt-64-448", uuid=uuid(1))
+        self.make(h, 1, uuid=uuid(1))
         h.sim.fault("read:available_resource:errno=ENODEV")
         h.bus.gpu(IGPU).call("Rescan", wait=True)
         self.assertEqual((h.bus.gpu(IGPU).get("State"), list(h.bus.instances())), ("ready", [uuid(1)]))
         shown = h.vgpuctl("show", IGPU).out
         self.assertNotIn("went away", h.log())
         self.assertIn("available_resource", shown)
+        end_domain(h, 1)
         h.bus.destroy(uuid(1))
 
     def test_made_by_somebody_else(self):
         """Nobody tells of it: it is found when somebody looks, with the size it has, and left alone."""
         h = self.host("xengt")
-        script = "echo 4,128,384,4 > /sys/kernel/vgt/control/create_vgt_instance"
-        self.assertEqual(h.sim.run(["sh", "-c", script]).returncode, 0)
-        h.bus.gpu(IGPU).call("Rescan", wait=True)
+        begin_domain(h, 4)
+        self.write(h, "4,128,384,4")
         (found,) = h.bus.instances().values()
         self.assertEqual((found["Origin"], found["Slot"], found["Type"]), ("foreign", "vm4", "xengt-128-384"))
         self.assert_error("Foreign", h.bus.manager.start("Destroy", found["Uuid"], wait=True))
+        self.assert_error("InUse", h.bus.manager.start("Destroy", found["Uuid"], wait=True, foreign=True), "domain 4")
+        end_domain(h, 4)
         h.bus.destroy(found["Uuid"], foreign=True)
         self.assertEqual(h.bus.instances(), {})
 
@@ -790,6 +840,7 @@ class Fault:
     errors: dict  # errno: (name of the error, words of its explanation…)
     enable: tuple = ()
     attributes: tuple = ()
+    domain: int = 0  # of Xen
 
 
 NVIDIA_MDEV = {
@@ -823,7 +874,7 @@ GIM = {
 XENGT_CREATE = {
     "EINVAL": ("Failed", "does not take vm 1, 64 + 448 MB, 4 fences"), "ENOSPC": ("NoCapacity", "no vGPU ID left", "destroy one"),
     "ENOMEM": ("NoCapacity", "in one piece", "384 of 512 MB of low graphics memory"), "ENODEV": ("GpuGone", "unloaded"),
-    "EPERM": ("Failed", "dom0"), "EBUSY": ("Failed", "Device or resource busy"), "ESRCH": ("Failed", "such a domain")}
+    "EPERM": ("Failed", "dom0"), "EBUSY": ("Failed", "Device or resource busy"), "EFAULT": ("Failed", "no such domain")}
 
 CREATE_FAULTS = [
     Fault("nvidia-l40s", L40S, "L40S-4Q", "write:current_vgpu_type",
@@ -852,7 +903,7 @@ CREATE_FAULTS = [
     Fault("xe-igpu", IGPU, "vf-profile", "write:vf1/preempt_timeout_us", XE_QUOTA, (IGPU, "2"), (("preempt_timeout_us", "2000"),)),
     Fault("i915-sriov", IGPU, "vf-profile", "write:vf1/exec_quantum_ms", I915_QUOTA, (IGPU, "2"), (("exec_quantum_ms", "20"),)),
     Fault("i915-sriov", IGPU, "vf", "probe:*", BIND, (IGPU, "2")),
-    Fault("xengt", IGPU, "xengt-64-448", "write:create_vgt_instance", XENGT_CREATE),
+    Fault("xengt", IGPU, "xengt-64-448", "write:create_vgt_instance", XENGT_CREATE, (), (("vmid", "1"),), 1),
     Fault("gim-mi300x", MI300X, "vf", "probe:*", BIND),
     Fault("gim-s7150", S7150, "mxgpu", "write:getvf", GIM),
     # gim has given one, which nobody knows; there are seven more.
@@ -872,7 +923,7 @@ DESTROY_FAULTS = [
           {"EINVAL": ("Failed", "driver_override"), "ENOMEM": ("Failed", "driver_override")}, (IGPU, "2")),
     Fault("xengt", IGPU, "xengt-64-448", "write:create_vgt_instance",
           {"EINVAL": ("Failed", "refused to remove vm1"), "EBUSY": ("Failed", "refused to remove vm1"),
-           "ENODEV": ("Failed", "refused to remove vm1")}),
+           "ENODEV": ("Failed", "refused to remove vm1")}, (), (("vmid", "1"),), 1),
     Fault("gim-mi300x", MI300X, "vf", "write:unbind", {"EIO": ("Failed", "does not let")}),
     Fault("gim-s7150", S7150, "mxgpu", "write:relvf", GIM),
     Fault("gim-s7150", S7150, "mxgpu", "read:relvf", GIM),
@@ -910,6 +961,7 @@ class Errors(host.HostTest):
         for fault in CREATE_FAULTS:
             h = self.prepared(fault)
             before = h.bus.gpu(fault.gpu).get("Types")
+            begin_domain(h, fault.domain)
             more = {"attributes": list(fault.attributes)} if fault.attributes else {}
             for errno, (name, *words) in fault.errors.items():
                 with self.subTest(model=fault.model, fault=fault.fault, errno=errno):
@@ -920,16 +972,20 @@ class Errors(host.HostTest):
                     bus.wait(lambda h=h, fault=fault, before=before: h.bus.gpu(fault.gpu).get("Types") == before,
                              "all is as before")
             h.bus.create(fault.gpu, fault.type, uuid=uuid(1), **more)
+            end_domain(h, fault.domain)
             h.bus.destroy(uuid(1))
             h.close()
 
     def test_destroy(self):
         for fault in DESTROY_FAULTS:
             h = self.prepared(fault)
+            more = {"attributes": list(fault.attributes)} if fault.attributes else {}
             for errno, (name, *words) in fault.errors.items():
                 with self.subTest(model=fault.model, fault=fault.fault, errno=errno):
                     if not h.bus.instances():
-                        h.bus.create(fault.gpu, fault.type, uuid=uuid(1), name="one")
+                        begin_domain(h, fault.domain)
+                        h.bus.create(fault.gpu, fault.type, uuid=uuid(1), name="one", **more)
+                        end_domain(h, fault.domain)
                     h.sim.fault(f"{fault.fault}:errno={errno}")
                     self.explained(name, h.bus.manager.start("Destroy", "one", wait=True), words)
                     h.sim.ctl("fault", "clear")
@@ -1291,14 +1347,32 @@ class Killed(host.HostTest):
         h = self.host("xengt")
         before = h.bus.gpu(IGPU).get("Types")
         fault = "write:create_vgt_instance"
-        self.kill_in(h, fault, lambda: h.bus.queue_create(IGPU, "xengt-custom", uuid=uuid(1), name="one"))
+
+        def create(domain, **more):
+            h.bus.queue_create(IGPU, "xengt-custom", uuid=uuid(domain), attributes=[("vmid", str(domain))], **more)
+
+        # With options nobody knows how far it got: it would go, but its domain has it.
+        begin_domain(h, 1)
+        self.kill_in(h, fault, lambda: create(1, name="one"))
+        bus.wait(lambda: not h.bus.jobs(), "it has been tried")
         (one,) = h.bus.instances().values()
         self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["Type"], one["Slot"]),
                          (uuid(1), "one", "vgpud", "xengt-custom", "vm1"))
+        self.assertIn("domain 1 has it", h.log())
+        end_domain(h, 1)
         self.kill_in(h, fault, lambda: h.bus.manager.call("Destroy", uuid(1)))
         self.assertEqual((h.bus.instances(), h.records(), h.bus.gpu(IGPU).get("Types")), ({}, {}, before))
-        # With options nobody knows how far it got: it goes.
-        self.kill_in(h, fault, lambda: h.bus.queue_create(IGPU, "xengt-64-448", uuid=uuid(2), attributes=[("vmid", "5")]))
+        # The domain has gone meanwhile.
+        begin_domain(h, 5)
+        h.sim.fault(f"{fault}:hang:1")
+        create(5)
+        h.hanging(1)
+        h.kill()
+        h.sim.ctl("fault", "clear")
+        h.sim.ctl("release")
+        bus.wait(lambda: h.sim.run(["test", "-e", "/sys/kernel/vgt/vm5"]).returncode == 0, "the kernel has made it")
+        end_domain(h, 5)
+        h.start()
         bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "what may be half made has gone")
         self.assertEqual((h.records(), h.bus.gpu(IGPU).get("Types")), ({}, before))
         self.assertEqual(h.sim.run(["test", "-e", "/sys/kernel/vgt/vm5"]).returncode, 1)

@@ -203,6 +203,17 @@ static int run_nvidia(char **arguments, GString *text)
         return nvidia_control(arguments[0], text);
 }
 
+static int run_domain(char **arguments, GString *text)
+{
+        bool begins = g_str_equal(arguments[1], "begin");
+        guint64 id;
+
+        if (!g_ascii_string_to_unsigned(arguments[0], 10, 1, 0x7fef, &id, NULL) ||
+            (!begins && !g_str_equal(arguments[1], "end")))
+                return -EINVAL;
+        return xengt_set_domain((unsigned)id, begins);
+}
+
 static int run_writes(char **arguments, GString *text)
 {
         if (arguments[0] && !g_str_equal(arguments[0], "--clear"))
@@ -264,6 +275,7 @@ static const Command commands[] = {
         { "set", -1, "set PATH VALUE: what an attribute reads from now on", run_set },
         { "nvidia", -1, "nvidia VERB…: as sriov-manage, NVML and their users do; see nvidia-control.c",
           run_nvidia },
+        { "domain", 2, "domain N begin|end: of Xen", run_domain },
         { "writes", -2, "writes [--clear]: RESULT PATH VALUE of all writes", run_writes },
         { "events", 0, "events: all events sent", run_events },
         { "drop-events", 1, "drop-events N: lose the next N events", run_drop_events },

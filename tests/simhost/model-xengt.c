@@ -2,10 +2,10 @@
 
 /*
  * XenGT on a Haswell desktop: the patched i915 of the 4.3 era, whose interface is /sys/kernel/vgt. There is no
- * UUID, no PCI function and no VFIO: a vGPU is a directory vmID. Low graphics memory and fences are handed out
- * in one piece each, so that there may be ENOMEM although the counts suffice. High memory in slots of 64 MiB is
- * shared: what the host has is kept from the others and shows as taken, what they have does not
- * (vgt/aperture_gm.c: only mark non-shared hidden gm space in bitmap).
+ * UUID, no PCI function and no VFIO: a vGPU is a directory vmID, and there has to be a Xen domain of that ID.
+ * Low graphics memory and fences are handed out in one piece each, so that there may be ENOMEM although the
+ * counts suffice. High memory in slots of 64 MiB is shared: what the host has is kept from the others and shows
+ * as taken, what they have does not (vgt/aperture_gm.c: only mark non-shared hidden gm space in bitmap).
  */
 
 #include "simhost/model.h"
@@ -208,6 +208,38 @@ static void add_vm_directory(Vgt *vgt)
                 add_port(directory, i, true);
 }
 
+static Node *find_backend(unsigned domain)
+{
+        g_autofree char *path = g_strdup_printf("devices/console-%u-0", domain);
+
+        return node_find(device_sys(), path);
+}
+
+int xengt_set_domain(unsigned domain, bool exists)
+{
+        g_autofree char *name = g_strdup_printf("console-%u-0", domain);
+        Node *sys, *bus, *backend;
+        int r = 0;
+
+        tree_lock();
+        sys = device_sys();
+        bus = node_find(sys, "bus/xen-backend/devices");
+        backend = find_backend(domain);
+        if (!bus)
+                r = -ENODEV;
+        else if (!exists == !backend)
+                r = exists ? -EEXIST : -ESRCH;
+        else if (exists)
+                node_add_link(bus, name, node_add_directory(node_make_path(sys, "devices"), name));
+        else {
+                node_remove_child(bus, name);
+                node_remove(backend);
+        }
+        tree_unlock();
+        return r;
+}
+
+/* The last refusal is hypervisor_hvm_init()'s. */
 static int create_locked(const Vgt *wanted)
 {
         unsigned id = 1;
@@ -224,6 +256,10 @@ static int create_locked(const Vgt *wanted)
         vgt = g_memdup2(wanted, sizeof(*wanted));
         vgt->vgt_id = id;
         r = allocate(vgt);
+        if (r >= 0 && !find_backend(vgt->vm_id)) {
+                mark(vgt, 0);
+                r = -EFAULT;
+        }
         if (r < 0) {
                 g_free(vgt);
                 return r;
@@ -354,6 +390,8 @@ static void build(const ModelOptions *options)
         memset(gm_used + LOW_MIB - HOST_RESERVE_MIB, 1, HOST_RESERVE_MIB);
         root = node_make_path(device_sys(), "kernel/vgt");
         add_control(node_add_directory(root, "control"));
+        node_add_text(node_make_path(device_sys(), "hypervisor"), "type", 0444, NULL, "xen\n");
+        node_make_path(device_sys(), "bus/xen-backend/devices");
         (void)gpu_plug(gpu_new(&spec, &gpu_ops, 0, 0, 0, 0));
 }
 

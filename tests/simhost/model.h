@@ -48,6 +48,9 @@ const Model *model_get(unsigned index);
 /* An attribute that nobody may open, because to read it is to act: the host ends then, and with it the test. */
 extern const NodeOps forbidden_ops;
 
+/* The Xen domain of that ID begins or ends; the host has a console for it. -ENODEV: this is not Xen. */
+int xengt_set_domain(unsigned domain, bool exists);
+
 /* What NVIDIA's models of mediated types share: a GPU whose instances must all have the same framebuffer size,
  * unless it is told to mix them. amount[] of a type is framebuffer in MiB and the most instances per GPU. */
 typedef struct NvidiaGpu {

@@ -50,6 +50,8 @@ class XenGtTest(VendorTest):
 
     def setUp(self):
         self.start("xengt")
+        for domain in range(1, 13):
+            self.host.ctl("domain", domain, "begin")
 
     def left(self):
         line = self.read(f"{self.VGT}/control/available_resource").splitlines()[0]
@@ -109,6 +111,7 @@ class XenGtTest(VendorTest):
             "4,512,448,4": "ENOMEM",
             "4,64,3201,4": "ENOMEM",
             "4,64,448,32": "ENOMEM",
+            "13,64,448,4": "EFAULT",  # is no domain
         }.items():
             self.assertEqual(self.write(self.CREATE, text), error, text)
         self.assertEqual(self.names(self.VGT), {"control", "vm3"})
@@ -135,6 +138,16 @@ class XenGtTest(VendorTest):
         for vm in range(1, 7):
             self.assertIsNone(self.write(self.CREATE, f"{vm},64,3200,4"))
         self.assertEqual(self.left(), (0, *self.LEFT[1:2], self.LEFT[2] - 24))
+
+    def test_domains(self):
+        backends = "/sys/bus/xen-backend/devices"
+        self.assertEqual(self.read("/sys/hypervisor/type"), "xen\n")
+        self.assertEqual(self.names(backends), {f"console-{n}-0" for n in range(1, 13)})
+        self.assertIsNone(self.write(self.CREATE, "12,64,448,4"))
+        self.host.ctl("domain", 12, "end")
+        self.assertNotIn("console-12-0", self.names(backends))
+        self.assertIn("vm12", self.names(self.VGT))  # nobody clears it away
+        self.assertIsNone(self.write(self.CREATE, "-12"))
 
     def test_display(self):
         path = f"{self.VGT}/control/foreground_vm"
@@ -236,9 +249,11 @@ class GimTest(VendorTest):
 class ForbiddenTest(unittest.TestCase):
     """What must never be opened."""
 
-    def check(self, model, path, prepare=()):
+    def check(self, model, path, prepare=(), domain=0):
         with self.assertRaises(simhost.HostAborted):
             with simhost.Host([model]) as host:
+                if domain:
+                    host.ctl("domain", domain, "begin")
                 for command in prepare:
                     host.run(["sh", "-c", command])
                 host.run(["cat", path], capture_output=True)
@@ -262,7 +277,7 @@ class ForbiddenTest(unittest.TestCase):
         self.check("xengt", "/sys/kernel/vgt/control/igd_mmio")
 
     def test_xengt_snapshot(self):
-        self.check("xengt", "/sys/kernel/vgt/vm3/state", ["echo 3,64,448,4 > /sys/kernel/vgt/control/create_vgt_instance"])
+        self.check("xengt", "/sys/kernel/vgt/vm3/state", ["echo 3,64,448,4 > /sys/kernel/vgt/control/create_vgt_instance"], domain=3)
 
 
 class FirstGimTest(VendorTest):

@@ -132,6 +132,18 @@ static Vgt *find_vgt(FakeXengt *x, unsigned vm_id)
         return NULL;
 }
 
+static char *backend_of(unsigned domain)
+{
+        return g_strdup_printf("bus/xen-backend/devices/console-%u-0", domain);
+}
+
+static bool domain_exists(FakeXengt *x, unsigned domain)
+{
+        g_autofree char *backend = backend_of(domain);
+
+        return fake_exists(x->k, backend);
+}
+
 static int add_vgt(FakeXengt *x, Vgt wanted)
 {
         unsigned slots = (wanted.high + SLOT_MB - 1) / SLOT_MB * SLOT_MB;
@@ -147,6 +159,8 @@ static int add_vgt(FakeXengt *x, Vgt wanted)
         fence = find_piece(x->fences, 0, FENCES, 1, wanted.fences);
         if (low < 0 || high < 0 || fence < 0)
                 return -ENOMEM;
+        if (!domain_exists(x, wanted.vm_id))
+                return -EFAULT;
         *v = wanted;
         v->low_start = (unsigned)low;
         v->fence_start = (unsigned)fence;
@@ -162,7 +176,7 @@ static int remove_vgt(FakeXengt *x, unsigned vm_id)
 
         if (!v)
                 return -ENODEV;
-        if (v->started)
+        if (domain_exists(x, vm_id))
                 g_error("vm%u was removed under its guest", vm_id);
         mark(x, v, false);
         fake_remove(x->k, folder);
@@ -219,6 +233,8 @@ FakeXengt *fake_add_xengt(FakeKernel *k)
         fake_add_attribute(k, CONTROL "/available_resource", show_available, NULL, x);
         fake_add_attribute(k, CONTROL "/igd_mmio", show_forbidden, NULL, x);
         fake_add_file(k, CONTROL "/foreground_vm", "0\n");
+        fake_add_file(k, "hypervisor/type", "xen\n");
+        fake_add_directory(k, "bus/xen-backend/devices");
         return x;
 }
 
@@ -249,6 +265,17 @@ void fake_xengt_start(FakeXengt *x, unsigned vm_id, bool started)
         g_assert(v && vm_id > 0);
         v->started = started;
         pthread_mutex_unlock(&x->lock);
+}
+
+void fake_xengt_domain(FakeXengt *x, unsigned domain, bool exists)
+{
+        g_autofree char *backend = backend_of(domain),
+                        *device = g_strdup_printf("devices/console-%u-0", domain);
+
+        if (exists)
+                fake_add_link(x->k, backend, device);
+        else
+                fake_remove(x->k, backend);
 }
 
 void fake_xengt_unload(FakeXengt *x)

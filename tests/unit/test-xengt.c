@@ -110,6 +110,25 @@ static void option(Fixture *f, const char *name, const char *value)
         g_ptr_array_add(f->attributes, vgpu_attribute_new(name, value));
 }
 
+/* For a domain that there is from now on. */
+static int make(Fixture *f, unsigned domain, const char *uuid, const char *type_id)
+{
+        g_autofree char *id = g_strdup_printf("%u", domain);
+
+        fake_xengt_domain(f->x, domain, true);
+        option(f, "vmid", id);
+        return create(f, uuid, type_id);
+}
+
+/* Once its domain has ended. */
+static int unmake(Fixture *f, unsigned domain)
+{
+        g_autofree char *slot = g_strdup_printf("vm%u", domain);
+
+        fake_xengt_domain(f->x, domain, false);
+        return destroy(f, slot);
+}
+
 static GpuSnapshot *scan(Fixture *f)
 {
         GpuSnapshot *s = NULL;
@@ -192,27 +211,26 @@ static void test_golden(void)
         _cleanup_fixture_ Fixture f;
 
         fixture_init(&f);
-        ASSERT_OK(create(&f, UUID_A, "xengt-128-384"));
+        ASSERT_OK(make(&f, 1, UUID_A, "xengt-128-384"));
         ASSERT_STREQ(f.made->uuid, UUID_A);
         ASSERT_STREQ(f.made->slot, "vm1");
         ASSERT_STREQ(f.made->type_id, "xengt-128-384");
         ASSERT_STREQ(f.made->parent, "0000:00:02.0");
         ASSERT_STREQ(f.made->path, "kernel/vgt/vm1");
         ASSERT_EQ(f.made->iommu_group, -1);
-        option(&f, "vmid", "7");
         option(&f, "primary", "yes");
-        ASSERT_OK(create(&f, UUID_B, "xengt-64-448"));
+        ASSERT_OK(make(&f, 7, UUID_B, "xengt-64-448"));
         ASSERT_STREQ(f.made->slot, "vm7");
         option(&f, "cap", "50");
         option(&f, "low_gm", "96M");
         option(&f, "high_gm", "0");
         option(&f, "fences", "2");
-        ASSERT_OK(create(&f, UUID_B, "xengt-custom"));
+        ASSERT_OK(make(&f, 2, UUID_B, "xengt-custom"));
         ASSERT_STREQ(f.made->slot, "vm2");
         ASSERT_STREQ(f.made->type_id, "xengt-custom");
-        ASSERT_EQ(destroy(&f, "vm7"), 1);
+        ASSERT_EQ(unmake(&f, 7), 1);
         ASSERT_EQ(destroy(&f, "vm7"), 0);
-        ASSERT_EQ(destroy(&f, "vm1"), 1);
+        ASSERT_EQ(unmake(&f, 1), 1);
         ASSERT_STREQ(f.claims->str, "vm1 low_gm=128M high_gm=384M fences=4 after 0\n"
                                     "vm7 low_gm=64M high_gm=448M fences=4 primary=yes after 1\n"
                                     "vm2 low_gm=96M high_gm=0M fences=2 cap=50 after 2\n");
@@ -225,10 +243,9 @@ static void test_instances(void)
         _cleanup_fixture_ Fixture f;
 
         fixture_init(&f);
-        option(&f, "vmid", "12");
-        ASSERT_OK(create(&f, UUID_A, "xengt-64-448"));
+        ASSERT_OK(make(&f, 12, UUID_A, "xengt-64-448"));
         option(&f, "low_gm", "100M");
-        ASSERT_OK(create(&f, UUID_B, "xengt-custom"));
+        ASSERT_OK(make(&f, 1, UUID_B, "xengt-custom"));
         fake_add_directory(f.k, "kernel/vgt/vm0");
         fake_add_directory(f.k, "kernel/vgt/vmx");
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
@@ -265,7 +282,7 @@ static void test_recall(void)
         option(&f, "fences", "8");
         option(&f, "cap", "0");
         option(&f, "primary", "no");
-        ASSERT_OK(create(&f, UUID_A, "xengt-custom"));
+        ASSERT_OK(make(&f, 1, UUID_A, "xengt-custom"));
         ASSERT_STREQ(attribute_of(f.made, "fences"), "8");
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
         InstanceDesc *d = s->instances->pdata[0];
@@ -289,28 +306,28 @@ static void test_capacity(void)
         _cleanup_fixture_ Fixture f;
 
         fixture_init(&f);
-        for (unsigned i = 0; i < 6; i++)
-                ASSERT_OK(create(&f, UUID_A, "xengt-64-448"));
+        for (unsigned i = 1; i <= 6; i++)
+                ASSERT_OK(make(&f, i, UUID_A, "xengt-64-448"));
         ASSERT_EQ(available(&f, "xengt-64-448"), 0);
-        ASSERT_ERROR(create(&f, UUID_B, "xengt-64-448"), ENOSPC);
+        ASSERT_ERROR(make(&f, 8, UUID_B, "xengt-64-448"), ENOSPC);
         ASSERT_CONTAINS(f.e.message, "0 of 512 MB of low graphics memory");
         ASSERT_EQ(f.e.errnum, 0); /* nobody was asked in vain */
         /* 128 MB are free again, but not side by side. */
-        ASSERT_EQ(destroy(&f, "vm2"), 1);
-        ASSERT_EQ(destroy(&f, "vm4"), 1);
+        ASSERT_EQ(unmake(&f, 2), 1);
+        ASSERT_EQ(unmake(&f, 4), 1);
         ASSERT_EQ(available(&f, "xengt-64-448"), 2);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
         ASSERT_CONTAINS(find_type(s, "xengt-64-448")->why_not,
                         "one takes 64 MB of low graphics memory, 448 MB of high graphics memory and 4 fences");
         ASSERT_CONTAINS(find_type(s, "xengt-64-448")->why_not, "128 of 512 MB of low graphics memory");
         ASSERT_EQ(available(&f, "xengt-128-384"), 0);
-        ASSERT_ERROR(create(&f, UUID_B, "xengt-128-384"), ENOSPC);
+        ASSERT_ERROR(make(&f, 9, UUID_B, "xengt-128-384"), ENOSPC);
         ASSERT_CONTAINS(f.e.message, "128 of 512 MB of low graphics memory");
         ASSERT_CONTAINS(f.e.message, "in one piece");
-        ASSERT_EQ(destroy(&f, "vm3"), 1);
+        ASSERT_EQ(unmake(&f, 3), 1);
         ASSERT_EQ(available(&f, "xengt-128-384"), 1);
-        ASSERT_OK(create(&f, UUID_B, "xengt-128-384"));
-        ASSERT_STREQ(f.made->slot, "vm2");
+        ASSERT_OK(make(&f, 10, UUID_B, "xengt-128-384"));
+        ASSERT_STREQ(f.made->slot, "vm10");
 }
 
 /* High memory is shared slot by slot (vgt/aperture_gm.c, vgt_find_hidden_gm_slots()): it decides how large one
@@ -322,18 +339,18 @@ static void test_slots(void)
         fixture_init(&f);
         /* Of 56 slots the host keeps 6 to itself. */
         option(&f, "high_gm", "3201M");
-        ASSERT_ERROR(create(&f, UUID_A, "xengt-custom"), ENOSPC);
+        ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-custom"), ENOSPC);
         ASSERT_EQ(f.e.errnum, 0);
         ASSERT_CONTAINS(f.e.message, "3264 MB of high graphics memory");
-        for (unsigned i = 0; i < 3; i++) {
+        for (unsigned i = 2; i <= 4; i++) {
                 option(&f, "high_gm", "3200M");
-                ASSERT_OK(create(&f, UUID_A, "xengt-custom"));
+                ASSERT_OK(make(&f, i, UUID_A, "xengt-custom"));
         }
         ASSERT_EQ(available(&f, "xengt-64-448"), 3);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
         ASSERT_CONTAINS(find_type(s, "xengt-64-448")->why_not,
                         "all vGPUs share 3200 of 3584 MB of high graphics memory");
-        ASSERT_EQ(destroy(&f, "vm2"), 1);
+        ASSERT_EQ(unmake(&f, 3), 1);
         ASSERT_EQ(available(&f, "xengt-64-448"), 4);
 }
 
@@ -342,14 +359,14 @@ static void test_ids(void)
         _cleanup_fixture_ Fixture f;
 
         fixture_init(&f);
-        for (unsigned i = 0; i < 7; i++) {
+        for (unsigned i = 1; i <= 7; i++) {
                 option(&f, "low_gm", "16M");
                 option(&f, "high_gm", "64M");
                 option(&f, "fences", "1");
-                ASSERT_OK(create(&f, UUID_A, "xengt-custom"));
+                ASSERT_OK(make(&f, i, UUID_A, "xengt-custom"));
         }
         ASSERT_EQ(available(&f, "xengt-64-448"), 0);
-        ASSERT_ERROR(create(&f, UUID_B, "xengt-64-448"), ENOSPC);
+        ASSERT_ERROR(make(&f, 8, UUID_B, "xengt-64-448"), ENOSPC);
         ASSERT_CONTAINS(f.e.message, "no more than 7 vGPUs");
         option(&f, "vmid", "3");
         ASSERT_ERROR(create(&f, UUID_B, "xengt-64-448"), EEXIST);
@@ -364,9 +381,12 @@ static void test_bad_requests(void)
                 const char *words;
         } cases[] = {
                 { "xengt-1-1", NULL, NULL, ENOENT, "there are xengt-64-448" },
+                /* A vGPU for nobody in particular would be that of some domain that runs. */
+                { "xengt-64-448", NULL, NULL, EINVAL, "option vmid names it" },
+                { "xengt-64-448", "cap", "50", EINVAL, "option vmid names it" },
                 { "xengt-64-448", "vmid", "0", EINVAL, "option vmid cannot be \"0\"" },
                 { "xengt-64-448", "vmid", "32752", EINVAL, "1 to 32751" },
-                { "xengt-64-448", "vmid", "-3", EINVAL, "lowest free" },
+                { "xengt-64-448", "vmid", "-3", EINVAL, "must be given" },
                 { "xengt-64-448", "primary", "2", EINVAL, "yes or no" },
                 { "xengt-64-448", "cap", "101", EINVAL, "percent" },
                 { "xengt-64-448", "low_gm", "64M", EINVAL, "the sizes of type xengt-64-448 are fixed" },
@@ -387,6 +407,7 @@ static void test_bad_requests(void)
                 ASSERT_ERROR(create(&f, UUID_A, cases[i].type), cases[i].eno);
                 ASSERT_CONTAINS(f.e.message, cases[i].words);
         }
+        fake_xengt_domain(f.x, 7, true);
         option(&f, "vmid", "7");
         f.count = 2;
         ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EINVAL);
@@ -397,7 +418,7 @@ static void test_bad_requests(void)
         ASSERT_ERROR(xengt_driver.create(&f.t, &args, &f.made, &f.e), EINVAL);
         ASSERT_CONTAINS(f.e.message, "0000:00:02.1");
         f.claim_result = -ENOSPC;
-        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EIO);
+        ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), EIO);
         ASSERT_CONTAINS(f.e.message, "put on record");
         g_autofree char *writes = fake_writes(f.k);
         ASSERT_STREQ(writes, "");
@@ -416,14 +437,15 @@ static void test_errors(void)
                 { ENODEV, ENOLINK, "went away" },
                 { EPERM, EIO, "dom0" },
                 { EPROTO, EIO, "does not exist" },
-                { ESRCH, EIO, "there may have to be such a domain first" },
+                { EFAULT, EIO, "there is no such domain" },
+                { ESRCH, EIO, "the hypervisor refused" },
         };
         _cleanup_fixture_ Fixture f;
 
         fixture_init(&f);
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
                 fake_fail(f.k, "write", CREATE, cases[i].eno);
-                ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), cases[i].code_errno);
+                ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), cases[i].code_errno);
                 ASSERT_EQ(f.e.errnum, cases[i].eno);
                 ASSERT_CONTAINS(f.e.message, cases[i].words);
                 fake_heal(f.k);
@@ -431,12 +453,17 @@ static void test_errors(void)
         /* What is left cannot be told either. */
         fake_fail(f.k, "write", CREATE, ENOMEM);
         fake_fail(f.k, "read", UNKNOWN, EIO);
-        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), ENOSPC);
+        ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), ENOSPC);
         ASSERT_CONTAINS(f.e.message, "in one piece");
         fake_heal(f.k);
+        /* Nobody is domain 9. */
+        option(&f, "vmid", "9");
+        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EIO);
+        ASSERT_EQ(f.e.errnum, EFAULT);
+        ASSERT_CONTAINS(f.e.message, "domain 9: ");
         /* The child died after its write. */
         fake_fail_after(f.k, "write", CREATE, EPROTO);
-        ASSERT_OK(create(&f, UUID_A, "xengt-64-448"));
+        ASSERT_OK(make(&f, 1, UUID_A, "xengt-64-448"));
 }
 
 static int take_the_id(FakeKernel *k, const char *path, void *data)
@@ -485,25 +512,76 @@ static void test_surprises(void)
 
         fixture_init(&f);
         fake_before(f.k, "write", CREATE, take_the_id, NULL);
-        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EEXIST);
+        ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), EEXIST);
         ASSERT_EQ(f.e.errnum, EINVAL);
         fake_heal(f.k);
         fake_remove(f.k, "kernel/vgt/vm1");
 
         fake_remove(f.k, CREATE);
         fake_add_attribute(f.k, CREATE, NULL, do_nothing, NULL);
-        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EIO);
+        ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), EIO);
         ASSERT_CONTAINS(f.e.message, "reported success");
         fake_remove(f.k, CREATE);
         fake_add_attribute(f.k, CREATE, NULL, make_another, &writes);
-        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EIO);
+        ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), EIO);
         ASSERT_CONTAINS(f.e.message, "64 + 192 MB, not with 64 + 448 MB");
         ASSERT_EQ(writes, 2);
         ASSERT_FALSE(fake_exists(f.k, "kernel/vgt/vm1"));
         fake_remove(f.k, CREATE);
         fake_add_attribute(f.k, CREATE, NULL, make_and_keep, NULL);
-        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), ENOTRECOVERABLE);
+        ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), ENOTRECOVERABLE);
         ASSERT_CONTAINS(f.e.message, "could not be removed");
+}
+
+/* A vGPU is its domain's for as long as there is that domain, whatever the guest does with it. */
+static void test_in_use(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        ASSERT_OK(make(&f, 3, UUID_A, "xengt-64-448"));
+        ASSERT_OK(make(&f, 31, UUID_B, "xengt-64-448"));
+        for (unsigned i = 0; i < 2; i++) {
+                /* It is in its boot loader; it has loaded its driver. */
+                fake_xengt_start(f.x, 3, i == 1);
+                ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
+                ASSERT_CONTAINS(f.e.message, "domain 3 has it and still exists");
+                ASSERT_CONTAINS(f.e.message, "/sys/bus/xen-backend/devices/console-3-0");
+                ASSERT_CONTAINS(f.e.message, "xl list");
+        }
+        /* It has gone with its driver loaded; domain 31 is another, and so are devices of that number. */
+        fake_add_directory(f.k, "bus/xen-backend/devices/vif-31-3");
+        ASSERT_EQ(unmake(&f, 3), 1);
+        ASSERT_ERROR(destroy(&f, "vm31"), EBUSY);
+        fake_remove(f.k, "bus/xen-backend/devices/console-31-0");
+        ASSERT_ERROR(destroy(&f, "vm31"), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "vif-31-3");
+}
+
+/* This kernel does not tell of domains, or is KVM's. */
+static void test_in_use_unknown(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        ASSERT_OK(make(&f, 3, UUID_A, "xengt-64-448"));
+        fake_fail(f.k, "list", "bus/xen-backend/devices", EACCES);
+        ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
+        ASSERT_CONTAINS(f.e.message,
+                        "nobody can tell whether domain 3, which has it, still exists: /sys/bus/xen-backend");
+        ASSERT_CONTAINS(f.e.message, "echo -3 >/sys/kernel/vgt/control/create_vgt_instance");
+        fake_heal(f.k);
+        fake_remove(f.k, "bus/xen-backend");
+        ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
+        ASSERT_EQ(f.e.errnum, ENOENT);
+        fake_add_directory(f.k, "bus/xen-backend/devices");
+        fake_remove(f.k, "hypervisor/type");
+        ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "/sys/hypervisor/type cannot be read");
+        fake_add_file(f.k, "hypervisor/type", "kvm\n");
+        ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "says \"kvm\", not \"xen\"");
+        ASSERT_TRUE(fake_exists(f.k, "kernel/vgt/vm3"));
 }
 
 static void test_destroy(void)
@@ -511,21 +589,8 @@ static void test_destroy(void)
         _cleanup_fixture_ Fixture f;
 
         fixture_init(&f);
-        ASSERT_OK(create(&f, UUID_A, "xengt-64-448"));
-        fake_xengt_start(f.x, 1, true);
-        ASSERT_ERROR(destroy(&f, "vm1"), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "virtual machine of domain 1");
-        ASSERT_CONTAINS(f.e.message, "DEACTIVE");
-        fake_xengt_start(f.x, 1, false);
-        fake_fail(f.k, "read", "kernel/vgt/vm1/schedule", EIO);
-        ASSERT_ERROR(destroy(&f, "vm1"), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "nobody can tell");
-        fake_heal(f.k);
-        fake_remove(f.k, "kernel/vgt/vm1/start");
-        fake_add_file(f.k, "kernel/vgt/vm1/start", "1\n");
-        ASSERT_ERROR(destroy(&f, "vm1"), EBUSY);
-        fake_remove(f.k, "kernel/vgt/vm1/start");
-
+        ASSERT_OK(make(&f, 1, UUID_A, "xengt-64-448"));
+        fake_xengt_domain(f.x, 1, false);
         fake_fail(f.k, "write", CREATE, EPROTO);
         ASSERT_ERROR(destroy(&f, "vm1"), EIO);
         ASSERT_CONTAINS(f.e.message, "still exists");
@@ -540,7 +605,6 @@ static void test_destroy(void)
         ASSERT_EQ(destroy(&f, "vm1"), 0);
         fake_heal(f.k);
         fake_add_directory(f.k, "kernel/vgt/vm9");
-        fake_add_file(f.k, "kernel/vgt/vm9/schedule", "REMOVED\n");
         fake_remove(f.k, CREATE);
         fake_add_attribute(f.k, CREATE, NULL, do_nothing, NULL);
         ASSERT_ERROR(destroy(&f, "vm9"), EIO);
@@ -556,7 +620,7 @@ static void test_gone(void)
         fake_xengt_unload(f.x);
         ASSERT_ERROR(xengt_driver.scan(&f.t, &s, &f.e), ENOLINK);
         ASSERT_NULL(s);
-        ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), ENOLINK);
+        ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), ENOLINK);
         ASSERT_EQ(destroy(&f, "vm1"), 0);
 }
 
@@ -617,7 +681,7 @@ static void test_room_unknown(void)
                 _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
 
                 fixture_init(&f);
-                ASSERT_OK(create(&f, UUID_A, "xengt-64-448"));
+                ASSERT_OK(make(&f, 1, UUID_A, "xengt-64-448"));
                 fake_fail(f.k, "read", UNKNOWN, table[i]);
                 s = scan(&f);
                 ASSERT_EQ(s->instances->len, 1);
@@ -631,7 +695,7 @@ static void test_room_unknown(void)
                         ASSERT_CONTAINS(t->why_not, g_strerror(table[i]));
                 }
                 /* The driver decides. */
-                ASSERT_OK(create(&f, UUID_B, "xengt-64-448"));
+                ASSERT_OK(make(&f, 2, UUID_B, "xengt-64-448"));
                 ASSERT_STREQ(f.made->slot, "vm2");
         }
 }
@@ -668,6 +732,8 @@ int main(int argc, char **argv)
         TEST(test_bad_requests);
         TEST(test_errors);
         TEST(test_surprises);
+        TEST(test_in_use);
+        TEST(test_in_use_unknown);
         TEST(test_destroy);
         TEST(test_gone);
         TEST(test_resources);
