@@ -136,6 +136,10 @@ static int take_option(Arguments *a, int option, char **argv)
                 return 0;
         case ARG_GPU:
                 a->given |= OPTION_GPU;
+                if (!*optarg) /* for the daemon that would be any GPU */
+                        return fail_usage(
+                                        a,
+                                        "--gpu needs the name of a GPU; without it any that has room is taken");
                 a->gpu = optarg;
                 return 0;
         case ARG_UUID:

@@ -473,6 +473,7 @@ class Errors(Case):
                      ("create", "a", "--count", "0"),
                      ("create", "a", "--count", "1025"), ("create", "a", "--count", "-1"), ("create", "a", "--count", "2x"),
                      ("create", "a", "--count", "2", "--name", "n"), ("create", "a", "--attr", "novalue"),
+                     ("create", "a", "--gpu", ""), ("create", "a", "--gpu="),
                      ("create", "a", "--count", "2", "--uuid", "00000000-0000-4000-8000-000000000001"),
                      ("create", "a", "--attr", "=value"), ("create", "a", "--timeout", "soon"),
                      ("create", "a", "--timeout", "500ms"), ("create", "a", "--timeout", "2h"),

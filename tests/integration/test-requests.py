@@ -53,6 +53,8 @@ class Refused(host.HostTest):
         self.refused("Ambiguous", "0000:0", V5_4, GVT, A2)
         self.assertEqual(self.h.vgpuctl("create", V5_4, "--gpu", "0000:0").status, 2)
         self.assertEqual(self.h.vgpuctl("create", V5_4, "--gpu", "nothing").status, 3)
+        result = self.h.vgpuctl("create", V5_4, "--gpu", "")
+        self.assertEqual((result.status, result.out), (2, ""))
         self.assert_error("InvalidArgs", self.h.bus.manager.start("GetGpu", ""))
 
     def test_parent(self):
