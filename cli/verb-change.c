@@ -42,9 +42,7 @@ static int append_common_options(sd_bus_message *m, const Arguments *a)
 {
         int r = 0, yes = true;
 
-        if (a->block)
-                r = append_option(m, "wait", "b", &yes);
-        if (r >= 0 && a->foreign)
+        if (a->foreign)
                 r = append_option(m, "foreign", "b", &yes);
         if (r >= 0 && a->timeout_usec > 0)
                 r = append_option(m, "timeout_usec", "t", &a->timeout_usec);
@@ -74,38 +72,20 @@ static int append_attributes(sd_bus_message *m, const Arguments *a)
         return r;
 }
 
-static bool has_instance(const JobInfo *job, const char *uuid)
-{
-        for (char **p = job->instances; *p; p++) {
-                g_autofree char *other = uuid_from_path(*p);
-
-                if (other && g_ascii_strcasecmp(other, uuid) == 0)
-                        return true;
-        }
-        return false;
-}
-
 /* ---- create ---- */
 
-static bool create_owns_job(const Call *call, const Host *h, const JobInfo *job)
+static int build_create(sd_bus_message *m, const Arguments *a, const char *type)
 {
-        if (strcmp(job->kind, "create") != 0)
-                return false;
-        if (call->uuid)
-                return has_instance(job, call->uuid);
-        /* Several at once have UUIDs that we do not know yet: ours is the one of the same size and user. */
-        return g_strv_length(job->instances) == call->count && job->requester == getuid();
-}
-
-static int build_create(sd_bus_message *m, const Arguments *a, const char *type, const char *uuid)
-{
+        char uuid[UUID_STRLEN + 1];
         int r;
 
         r = sd_bus_message_append(m, "ss", a->gpu ? a->gpu : "", type);
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "{sv}");
-        if (r >= 0 && uuid)
+        if (r >= 0 && a->uuid) {
+                (void)uuid_normalize(a->uuid, uuid);
                 r = append_option(m, "uuid", "s", uuid);
+        }
         if (r >= 0 && a->name)
                 r = append_option(m, "name", "s", a->name);
         if (r >= 0 && a->parent)
@@ -191,7 +171,6 @@ int verb_create(const Arguments *a)
         _cleanup_client_ Client c = { 0 };
         const char *type = a->n_words > 0 ? a->words[0] : a->type;
         g_autofree char *asked = NULL;
-        char uuid[UUID_STRLEN + 1];
         Call *call;
         int r, status;
 
@@ -208,23 +187,15 @@ int verb_create(const Arguments *a)
 
         call = g_new0(Call, 1);
         call->object = type;
-        call->count = a->count;
-        call->owns_job = create_owns_job;
-        /* A UUID from here lets us find the job while it waits, whoever else creates at the same time. */
-        if (a->uuid)
-                (void)uuid_normalize(a->uuid, uuid);
-        else
-                (void)uuid_generate(uuid);
-        call->uuid = a->count > 1 ? NULL : uuid;
         call->message = client_call_new(&c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", &status);
-        r = call->message ? build_create(call->message, a, type, call->uuid) : 0;
+        r = call->message ? build_create(call->message, a, type) : 0;
         if (r < 0)
                 status = not_sent(a, r);
         if (status == 0) {
                 client_allow_password(&c);
                 status = calls_run(&c, call, 1, NULL, NULL);
         }
-        if (status == 0 && call->answer)
+        if (status == 0 && call_succeeded(call))
                 status = create_answered(a, call->answer);
         else if (status == 0) {
                 asked = a->gpu ? g_strdup_printf("Could not create %s on %s", type, a->gpu)
@@ -250,16 +221,6 @@ typedef struct Batch {
         unsigned n_calls;
 } Batch;
 
-static uint32_t answered_job(const Call *call)
-{
-        const char *path;
-
-        if (!call->answer)
-                return 0;
-        (void)sd_bus_message_rewind(call->answer, true);
-        return sd_bus_message_read_basic(call->answer, 'o', &path) > 0 ? job_id_from_path(path) : 0;
-}
-
 static Failure call_failure(const Batch *b, const Call *call)
 {
         g_autofree char *asked = g_strdup_printf("%s %s", b->asked, call->object);
@@ -272,12 +233,12 @@ static void on_batch_call(Call *call, void *userdata)
         Batch *b = userdata;
         const Arguments *a = b->client->args;
 
-        if (!call->answer) {
+        if (!call_succeeded(call)) {
                 _cleanup_failure_ Failure f = call_failure(b, call);
 
                 (void)fail_named(a, f.name, f.status, call->object, f.hint, f.message);
         } else if (!a->block && !a->json) {
-                (void)printf("%" G_GUINT32_FORMAT "\n", answered_job(call));
+                (void)printf("%" G_GUINT32_FORMAT "\n", call->job);
                 (void)fflush(stdout);
         }
 }
@@ -291,20 +252,19 @@ static void batch_json(const Batch *b)
         json_array(&j, "results");
         for (unsigned i = 0; i < b->n_calls; i++) {
                 const Call *call = &b->calls[i];
-                uint32_t job = answered_job(call);
 
                 json_object(&j, NULL);
                 json_string(&j, b->key, call->object);
-                if (job != 0)
-                        json_u64(&j, "job", job);
+                if (call->job != 0)
+                        json_u64(&j, "job", call->job);
                 else
                         json_null(&j, "job");
                 json_string(&j, "result",
-                            !call->done     ? "unknown"
-                            : !call->answer ? "failed"
-                            : a->block      ? "done"
-                                            : "queued");
-                if (call->done && !call->answer) {
+                            !call->done             ? "unknown"
+                            : !call_succeeded(call) ? "failed"
+                            : a->block              ? "done"
+                                                    : "queued");
+                if (call->done && !call_succeeded(call)) {
                         _cleanup_failure_ Failure f = call_failure(b, call);
 
                         json_error(&j, "error", f.name, f.status, call->object, f.hint, f.message);
@@ -327,19 +287,12 @@ static int batch_run(Batch *b)
         if (b->client->args->json)
                 batch_json(b);
         for (unsigned i = 0; status == 0 && i < b->n_calls; i++)
-                if (!b->calls[i].answer) {
+                if (!call_succeeded(&b->calls[i])) {
                         _cleanup_failure_ Failure f = call_failure(b, &b->calls[i]);
 
                         status = f.status;
                 }
         return status;
-}
-
-static bool destroy_owns_job(const Call *call, const Host *h, const JobInfo *job)
-{
-        const InstanceInfo *i = host_find_instance(h, call->object);
-
-        return i && strcmp(job->kind, "destroy") == 0 && has_instance(job, i->uuid);
 }
 
 int verb_destroy(const Arguments *a)
@@ -359,7 +312,6 @@ int verb_destroy(const Arguments *a)
                 Call *call = &b.calls[i];
 
                 call->object = a->words[i];
-                call->owns_job = destroy_owns_job;
                 call->message = client_call_new(&c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy",
                                                 &status);
                 if (!call->message)
@@ -376,12 +328,6 @@ int verb_destroy(const Arguments *a)
                 status = batch_run(&b);
         calls_done(b.calls, b.n_calls);
         return status;
-}
-
-static bool rescan_owns_job(const Call *call, const Host *h, const JobInfo *job)
-{
-        return strcmp(job->kind, "rescan") == 0 && strcmp(job->gpu, call->object) == 0 &&
-               job->requester == getuid();
 }
 
 int verb_rescan(const Arguments *a)
@@ -409,7 +355,6 @@ int verb_rescan(const Arguments *a)
                         continue;
                 b.n_calls++;
                 call->object = g->name;
-                call->owns_job = rescan_owns_job;
                 call->message = client_call_new(&c, g->path, VGPUD_INTERFACE_GPU, "Rescan", &status);
                 if (!call->message)
                         break;
@@ -459,12 +404,6 @@ static int gpu_run(Batch *b, int r, int status)
         return status;
 }
 
-static bool vfs_owns_job(const Call *call, const Host *h, const JobInfo *job)
-{
-        return strcmp(job->kind, "set-vfs") == 0 && strcmp(job->gpu, call->object) == 0 &&
-               job->vfs == call->count && job->requester == getuid();
-}
-
 static int set_vfs(Client *c, const GpuInfo *g, uint32_t count)
 {
         Batch b = { .client = c, .key = "gpu", .calls = g_new0(Call, 1), .n_calls = 1 };
@@ -473,8 +412,6 @@ static int set_vfs(Client *c, const GpuInfo *g, uint32_t count)
         b.asked = count > 0 ? "Could not enable virtual functions of"
                             : "Could not disable the virtual functions of";
         b.calls->object = g->name;
-        b.calls->count = count;
-        b.calls->owns_job = vfs_owns_job;
         b.calls->message = client_call_new(c, g->path, VGPUD_INTERFACE_GPU, "SetVfs", &status);
         if (b.calls->message)
                 r = sd_bus_message_append(b.calls->message, "u", count);
@@ -535,12 +472,6 @@ static int list_modes(const Arguments *a, const GpuInfo *g)
         return 0;
 }
 
-static bool configure_owns_job(const Call *call, const Host *h, const JobInfo *job)
-{
-        return strcmp(job->kind, "configure") == 0 && strcmp(job->gpu, call->object) == 0 &&
-               job->requester == getuid();
-}
-
 int verb_configure(const Arguments *a)
 {
         _cleanup_client_ Client c = { 0 };
@@ -558,7 +489,6 @@ int verb_configure(const Arguments *a)
                 return list_modes(a, g);
         b.calls = g_new0(Call, 1);
         b.calls->object = g->name;
-        b.calls->owns_job = configure_owns_job;
         b.calls->message = client_call_new(&c, g->path, VGPUD_INTERFACE_GPU, "Configure", &status);
         if (b.calls->message)
                 r = sd_bus_message_append(b.calls->message, "ss", a->words[1], a->words[2]);

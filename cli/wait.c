@@ -58,22 +58,26 @@ static void line_show(Waiter *w, const char *text)
         w->shown = true;
 }
 
-/* The jobs of calls that have been sent and not been answered. */
-static GPtrArray *own_jobs(const Waiter *w)
+/* Its job is known, and has not ended. */
+static bool call_waits(const Call *call)
 {
-        GPtrArray *jobs = g_ptr_array_new();
+        return call->job != 0 && !call->done;
+}
 
-        for (unsigned i = 0; w->host && i < host_n(w->host, OBJECT_JOB); i++) {
-                JobInfo *job = host_job(w->host, i);
+/* What was last heard of the job of this call; NULL: nothing yet. */
+static JobInfo *call_job(const Waiter *w, const Call *call)
+{
+        return w->host && call_waits(call) ? host_find_job(w->host, call->job) : NULL;
+}
 
-                for (size_t n = 0; n < w->n_calls; n++)
-                        if (w->calls[n].sent && !w->calls[n].done &&
-                            w->calls[n].owns_job(&w->calls[n], w->host, job)) {
-                                g_ptr_array_add(jobs, job);
-                                break;
-                        }
-        }
-        return jobs;
+/* The first job of ours that is known. */
+static JobInfo *first_job(const Waiter *w)
+{
+        JobInfo *job = NULL;
+
+        for (size_t i = 0; i < w->n_calls && !job; i++)
+                job = call_job(w, &w->calls[i]);
+        return job;
 }
 
 static const char *job_doing(const JobInfo *job)
@@ -144,25 +148,84 @@ static char *job_describe(const Waiter *w, const JobInfo *job)
 
 static void show_progress(Waiter *w)
 {
-        g_autoptr(GPtrArray) jobs = own_jobs(w);
+        const JobInfo *job = first_job(w);
         g_autofree char *text = NULL, *line = NULL;
 
         /* No job: it is about to begin or to end, or a password is being asked for, and then the terminal is
          * not ours. */
-        if (jobs->len == 0) {
+        if (!job) {
                 line_clear(w);
                 return;
         }
-        text = job_describe(w, jobs->pdata[0]);
+        text = job_describe(w, job);
         if (w->n_calls > 1)
                 line = g_strdup_printf("%zu of %zu done: %s", w->n_done, w->n_calls, text);
         line_show(w, line ? line : text);
+}
+
+static int send_calls(Waiter *w);
+
+/* The answer is an error, or the job has ended. */
+static int call_end(Call *call)
+{
+        Waiter *w = call->waiter;
+        int r;
+
+        call->done = true;
+        w->n_done++;
+        line_clear(w);
+        if (w->finished)
+                w->finished(call, w->userdata);
+        if (w->n_done == w->n_calls)
+                return sd_event_exit(w->event, 0);
+        w->n_allowed = CALLS_AT_A_TIME;
+        r = w->signal != 0 ? 0 : send_calls(w);
+        if (r < 0) {
+                w->status = fail(w->client->args, VGPUD_ERROR_FAILED, NULL, "Could not send a call: %s",
+                                 strerror(-r));
+                return sd_event_exit(w->event, 0);
+        }
+        return 0;
+}
+
+/* Nobody will tell how this goes on. */
+static int calls_lost(Waiter *w, const char *name, const char *message)
+{
+        int r = 0;
+
+        if (w->signal != 0) /* who does not want to wait is told which jobs go on */
+                return sd_event_exit(w->event, 0);
+        for (size_t i = 0; i < w->n_calls && r >= 0; i++)
+                if (call_waits(&w->calls[i])) {
+                        (void)sd_bus_error_set(&w->calls[i].error, name, message);
+                        r = call_end(&w->calls[i]);
+                }
+        return r;
+}
+
+/* As the daemon tells those who call with "wait". */
+static int call_end_stuck(Call *call)
+{
+        const JobInfo *job = call_job(call->waiter, call);
+        g_autofree char *message = NULL;
+
+        message = job ? g_strdup_printf("GPU %s: job %" G_GUINT32_FORMAT
+                                        " (%s) has not come back from the kernel for %" G_GUINT64_FORMAT
+                                        " s; what it was to do may still happen, or not",
+                                        job->gpu, job->id, job->kind, job->timeout_usec / USEC_PER_SEC)
+                      : g_strdup_printf("job %" G_GUINT32_FORMAT
+                                        " has not come back from the kernel in time; what it was to do may "
+                                        "still happen, or not",
+                                        call->job);
+        (void)sd_bus_error_set(&call->error, vgpud_error_code_to_dbus(VGPUD_ERROR_GPU_STUCK), message);
+        return call_end(call);
 }
 
 static int on_host(sd_bus_message *answer, void *userdata, sd_bus_error *reterr)
 {
         _cleanup_host_ Host *h = host_new();
         Waiter *w = userdata;
+        int r = 0;
 
         w->question = sd_bus_slot_unref(w->question);
         if (!sd_bus_message_is_method_error(answer, NULL) && host_read(h, answer) >= 0) {
@@ -171,9 +234,12 @@ static int on_host(sd_bus_message *answer, void *userdata, sd_bus_error *reterr)
         }
         if (w->signal != 0)
                 return sd_event_exit(w->event, 0);
-        if (w->show)
+        for (size_t i = 0; i < w->n_calls && r >= 0; i++)
+                if (w->calls[i].stuck && call_waits(&w->calls[i]))
+                        r = call_end_stuck(&w->calls[i]);
+        if (w->show && w->n_done < w->n_calls)
                 show_progress(w);
-        return 0;
+        return r;
 }
 
 static int ask_host(Waiter *w, uint64_t timeout_usec)
@@ -193,10 +259,9 @@ static int ask_host(Waiter *w, uint64_t timeout_usec)
 /* True while the last answer says that a job of ours has begun: then only the clock changes until it ends. */
 static bool nothing_new(const Waiter *w)
 {
-        g_autoptr(GPtrArray) jobs = own_jobs(w);
+        const JobInfo *job = first_job(w);
 
-        return jobs->len > 0 && w->n_calls == 1 &&
-               strcmp(((const JobInfo *)jobs->pdata[0])->state, "running") == 0;
+        return job && w->n_calls == 1 && strcmp(job->state, "running") == 0;
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
@@ -216,9 +281,11 @@ static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *
 {
         Waiter *w = userdata;
 
-        /* The second one means it. */
-        if (w->signal != 0)
+        /* The second one means it, and without a connection there is nobody to ask. */
+        if (w->signal != 0 || sd_bus_is_ready(w->client->bus) <= 0) {
+                w->signal = (int)si->ssi_signo;
                 return sd_event_exit(w->event, 0);
+        }
         w->signal = (int)si->ssi_signo;
         w->question = sd_bus_slot_unref(w->question);
         if (ask_host(w, FAREWELL_USEC) < 0)
@@ -226,33 +293,124 @@ static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *
         return 0;
 }
 
-static int send_calls(Waiter *w);
-
 static int on_answer(sd_bus_message *answer, void *userdata, sd_bus_error *reterr)
 {
         Call *call = userdata;
         Waiter *w = call->waiter;
+        const char *path;
+
+        if (sd_bus_message_is_method_error(answer, NULL)) {
+                if (w->signal != 0 && sd_bus_is_ready(w->client->bus) <= 0)
+                        return sd_event_exit(w->event, 0);
+                (void)sd_bus_error_copy(&call->error, sd_bus_message_get_error(answer));
+                return call_end(call);
+        }
+        call->answer = sd_bus_message_ref(answer);
+        if (sd_bus_message_read_basic(answer, 'o', &path) > 0)
+                call->job = job_id_from_path(path);
+        (void)sd_bus_message_rewind(answer, true);
+        if (call->job == 0) {
+                (void)sd_bus_error_set(&call->error, SD_BUS_ERROR_INVALID_SIGNATURE, "its answer is no job");
+                return call_end(call);
+        }
+        return w->client->args->block ? 0 : call_end(call);
+}
+
+static Call *find_call(Waiter *w, uint32_t job)
+{
+        for (size_t i = 0; i < w->n_calls; i++)
+                if (w->calls[i].job == job && call_waits(&w->calls[i]))
+                        return &w->calls[i];
+        return NULL;
+}
+
+static int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *reterr)
+{
+        const char *path, *result, *error, *message;
+        Waiter *w = userdata;
+        uint32_t id;
+        Call *call;
+
+        if (sd_bus_message_read(signal, "uosss", &id, &path, &result, &error, &message) < 0)
+                return 0;
+        call = find_call(w, id);
+        if (!call)
+                return 0;
+        if (strcmp(result, "done") != 0)
+                (void)sd_bus_error_set(&call->error, *error ? error : SD_BUS_ERROR_FAILED, message);
+        return call_end(call);
+}
+
+/* A job that is past its deadline is not waited for: it may last for ever. What there is to say about it is
+ * asked first. */
+static int on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_error *reterr)
+{
+        Waiter *w = userdata;
+        Call *call = find_call(w, job_id_from_path(sd_bus_message_get_path(signal)));
         int r;
 
-        call->done = true;
-        w->n_done++;
-        if (sd_bus_message_is_method_error(answer, NULL))
-                (void)sd_bus_error_copy(&call->error, sd_bus_message_get_error(answer));
-        else
-                call->answer = sd_bus_message_ref(answer);
-        line_clear(w);
-        if (w->finished)
-                w->finished(call, w->userdata);
-        if (w->n_done == w->n_calls)
-                return sd_event_exit(w->event, 0);
-        w->n_allowed = CALLS_AT_A_TIME;
-        r = w->signal != 0 ? 0 : send_calls(w);
-        if (r < 0) {
-                w->status = fail(w->client->args, VGPUD_ERROR_FAILED, NULL, "Could not send a call: %s",
-                                 strerror(-r));
-                return sd_event_exit(w->event, 0);
+        if (!call)
+                return 0;
+        r = sd_bus_message_skip(signal, "s");
+        if (r >= 0)
+                r = sd_bus_message_enter_container(signal, 'a', "{sv}");
+        while (r >= 0 && (r = sd_bus_message_enter_container(signal, 'e', "sv")) > 0) {
+                const char *key, *state = "";
+
+                r = sd_bus_message_read_basic(signal, 's', &key);
+                if (r >= 0 && strcmp(key, "State") == 0)
+                        r = sd_bus_message_read(signal, "v", "s", &state);
+                else if (r >= 0)
+                        r = sd_bus_message_skip(signal, "v");
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(signal);
+                call->stuck = call->stuck || strcmp(state, "stuck") == 0;
         }
-        return 0;
+        return call->stuck ? ask_host(w, 5 * USEC_PER_SEC) : 0;
+}
+
+/* Calls that have no answer are told by the bus itself. */
+static int on_owner(sd_bus_message *signal, void *userdata, sd_bus_error *reterr)
+{
+        const char *name, *before;
+
+        if (sd_bus_message_read(signal, "ss", &name, &before) < 0 || !*before)
+                return 0;
+        return calls_lost(userdata, SD_BUS_ERROR_NO_REPLY,
+                          "it has left the bus; what runs already will be finished by the kernel");
+}
+
+static int on_disconnected(sd_bus_message *signal, void *userdata, sd_bus_error *reterr)
+{
+        return calls_lost(userdata, SD_BUS_ERROR_DISCONNECTED, "the connection has gone; the job may go on");
+}
+
+/* How a job ends is told by signals, to be ordered before it can have begun: the bus does one after the other.
+ */
+static int watch_jobs(Waiter *w)
+{
+        sd_bus *bus = w->client->bus;
+        int r;
+
+        r = sd_bus_match_signal_async(bus, NULL, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
+                                      "JobRemoved", on_job_removed, NULL, w);
+        if (r >= 0)
+                r = sd_bus_add_match_async(bus, NULL,
+                                           "type='signal',sender='" VGPUD_BUS_NAME
+                                           "',interface='org.freedesktop.DBus.Properties',"
+                                           "member='PropertiesChanged',path_namespace='" VGPUD_PATH_JOB "'",
+                                           on_job_changed, NULL, w);
+        if (r >= 0)
+                r = sd_bus_add_match_async(
+                                bus, NULL,
+                                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
+                                "member='NameOwnerChanged',arg0='" VGPUD_BUS_NAME "'",
+                                on_owner, NULL, w);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local",
+                                              "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
+                                              "Disconnected", on_disconnected, NULL, w);
+        return r;
 }
 
 static int send_calls(Waiter *w)
@@ -263,7 +421,7 @@ static int send_calls(Waiter *w)
 
                 call->waiter = w;
                 call->sent = true;
-                /* Jobs have deadlines of their own, and a person may be typing a password. */
+                /* A person may be typing a password. */
                 r = sd_bus_call_async(w->client->bus, NULL, call->message, on_answer, call, UINT64_MAX);
                 if (r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE) {
                         /* The bus has gone with an earlier call: this one has failed like it. */
@@ -280,12 +438,33 @@ static int send_calls(Waiter *w)
         return 0;
 }
 
+static void say_job_goes_on(const Waiter *w, const Call *call)
+{
+        const char *host = w->client->args->host;
+        const JobInfo *job = call_job(w, call);
+        g_autofree char *text = job ? job_describe(w, job)
+                                    : g_strdup_printf("job %" G_GUINT32_FORMAT, call->job),
+                        *printable = format_printable(text),
+                        *where = host ? g_strdup_printf(" -H %s", host) : g_strdup("");
+
+        (void)fprintf(stderr, "vgpuctl: Interrupted, but the job goes on: %s.\n", printable);
+        if (job && strcmp(job->state, "waiting") == 0)
+                (void)fprintf(stderr,
+                              "         \"vgpuctl%s cancel %" G_GUINT32_FORMAT
+                              "\" takes it out of the queue.\n",
+                              where, call->job);
+        else
+                (void)fprintf(stderr,
+                              "         \"vgpuctl%s show job %" G_GUINT32_FORMAT
+                              "\" tells about it; nothing can call the kernel back.\n",
+                              where, call->job);
+}
+
 /* Say what goes on without us. */
 static int say_goodbye(Waiter *w)
 {
-        g_autoptr(GPtrArray) jobs = own_jobs(w);
         const Arguments *a = w->client->args;
-        size_t unsent = w->n_calls - w->n_sent;
+        size_t n_unsent = w->n_calls - w->n_sent, n_unanswered = 0;
         int status = 128 + w->signal;
 
         line_clear(w);
@@ -301,36 +480,29 @@ static int say_goodbye(Waiter *w)
                 json_null(&j, "object");
                 json_u64(&j, "exit_status", (uint64_t)status);
                 json_array(&j, "jobs");
-                for (unsigned i = 0; i < jobs->len; i++)
-                        json_u64(&j, NULL, ((const JobInfo *)jobs->pdata[i])->id);
+                for (size_t i = 0; i < w->n_calls; i++)
+                        if (call_waits(&w->calls[i]))
+                                json_u64(&j, NULL, w->calls[i].job);
                 json_array_end(&j);
                 json_object_end(&j);
                 json_object_end(&j);
                 json_print(&j, stderr);
                 return status;
         }
-        if (jobs->len == 0)
-                (void)fprintf(stderr, "vgpuctl: Interrupted. No job of this call was found: it has just ended, "
-                                      "or waited for permission.\n");
-        for (unsigned i = 0; i < jobs->len; i++) {
-                const JobInfo *job = jobs->pdata[i];
-                g_autofree char *text = job_describe(w, job), *printable = format_printable(text);
-                bool waits = strcmp(job->state, "waiting") == 0;
-
-                (void)fprintf(stderr, "vgpuctl: Interrupted, but the job goes on: %s.\n", printable);
-                if (waits)
-                        (void)fprintf(stderr,
-                                      "         \"vgpuctl cancel %" G_GUINT32_FORMAT
-                                      "\" takes it out of the queue.\n",
-                                      job->id);
-                else
-                        (void)fprintf(stderr,
-                                      "         \"vgpuctl show job %" G_GUINT32_FORMAT
-                                      "\" tells about it; nothing can call the kernel back.\n",
-                                      job->id);
+        for (size_t i = 0; i < w->n_calls; i++) {
+                n_unanswered += w->calls[i].sent && !w->calls[i].done && w->calls[i].job == 0;
+                if (call_waits(&w->calls[i]))
+                        say_job_goes_on(w, &w->calls[i]);
         }
-        if (unsent > 0)
-                (void)fprintf(stderr, "vgpuctl: %zu more were not begun.\n", unsent);
+        if (n_unanswered > 0)
+                (void)fprintf(stderr,
+                              "vgpuctl: Interrupted before the answer to %zu call%s: nothing is known of a "
+                              "job. "
+                              "\"vgpuctl%s%s jobs\" lists all.\n",
+                              n_unanswered, n_unanswered > 1 ? "s" : "", a->host ? " -H " : "",
+                              a->host ? a->host : "");
+        if (n_unsent > 0)
+                (void)fprintf(stderr, "vgpuctl: %zu more were not begun.\n", n_unsent);
         return status;
 }
 
@@ -362,6 +534,11 @@ static int waiter_run(Waiter *w)
         r = sd_bus_attach_event(w->client->bus, w->event, SD_EVENT_PRIORITY_NORMAL);
         if (r < 0)
                 return r;
+        if (w->client->args->block) {
+                r = watch_jobs(w);
+                if (r < 0)
+                        return r;
+        }
         r = send_calls(w);
         if (r < 0)
                 return r;

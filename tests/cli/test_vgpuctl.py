@@ -557,7 +557,7 @@ class Create(Case):
         self.assertRegex(out, f"^{UUID.pattern}\n$")
         calls = self.calls()
         self.assertEqual([c["member"] for c in calls], ["Create"], "one call, and no other")
-        self.assertEqual(calls[0]["args"], ["", "mdpy-xga", {"uuid": out.strip(), "wait": 1}])
+        self.assertEqual(calls[0]["args"], ["", "mdpy-xga", {}])
         self.assertIn(out, self.good("list", "-q"))
 
     def test_all_options(self):
@@ -566,12 +566,12 @@ class Create(Case):
         self.assertEqual(out, "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69\n")
         self.assertEqual(self.asked(), ["mdpy", "mdpy-xga", {
             "uuid": "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69", "name": "desk2", "parent": "mdpy",
-            "attributes": [["b", "2=3"], ["a", ""]], "wait": 1, "timeout_usec": 120000000}])
+            "attributes": [["b", "2=3"], ["a", ""]], "timeout_usec": 120000000}])
 
     def test_count(self):
         out = self.good("create", "mdpy-xga", "--count=3", "--gpu=mdpy")
         self.assertEqual(len(UUID.findall(out)), 3)
-        self.assertEqual(self.asked(), ["mdpy", "mdpy-xga", {"count": 3, "wait": 1}])
+        self.assertEqual(self.asked(), ["mdpy", "mdpy-xga", {"count": 3}])
         self.assertEqual(sorted(out.split()), sorted(self.good("list", "mdpy", "-q").split()))
 
     def test_count_of_one(self):
@@ -607,12 +607,12 @@ class Gpus(Case):
 
     def test_enable_all(self):
         self.assertEqual(self.good("enable-vfs", "41:00.0"), "")
-        self.assertEqual(self.asked("SetVfs"), [16, {"wait": 1}])
+        self.assertEqual(self.asked("SetVfs"), [16, {}])
         self.assertEqual(self.data("show", NVIDIA)["gpu"]["enabled_vfs"], 16)
 
     def test_enable_some(self):
         self.assertEqual(self.good("enable-vfs", NVIDIA, "3", "--timeout", "2min"), "")
-        self.assertEqual(self.asked("SetVfs"), [3, {"wait": 1, "timeout_usec": 120000000}])
+        self.assertEqual(self.asked("SetVfs"), [3, {"timeout_usec": 120000000}])
         shown = self.good("show", NVIDIA)
         self.assertIn("VFs: 3 of 16", shown)
         self.assertEqual(self.good("enable-vfs", NVIDIA, "4", "--no-block"), "18\n")
@@ -622,7 +622,7 @@ class Gpus(Case):
 
     def test_disable(self):
         self.assertEqual(self.good("disable-vfs", NVIDIA), "")
-        self.assertEqual(self.asked("SetVfs"), [0, {"wait": 1}])
+        self.assertEqual(self.asked("SetVfs"), [0, {}])
         self.assertEqual(self.data("show", NVIDIA)["gpu"]["vfs"], [])
 
     def test_none_to_enable(self):
@@ -632,7 +632,7 @@ class Gpus(Case):
 
     def test_configure(self):
         self.assertEqual(self.good("configure", NVIDIA, "heterogeneous", "yes"), "")
-        self.assertEqual(self.asked("Configure"), ["heterogeneous", "yes", {"wait": 1}])
+        self.assertEqual(self.asked("Configure"), ["heterogeneous", "yes", {}])
         self.assertEqual(self.data("configure", NVIDIA), {"modes": [
             {"name": "heterogeneous", "value": "yes", "choices": ["no", "yes"], "help": "types of several sizes beside each other"},
             {"name": "mig", "value": "no", "choices": None, "help": None}]})
@@ -725,14 +725,14 @@ class Destroy(Case):
     def test_by_what_is_typed(self):
         self.calls()
         self.assertEqual(self.good("destroy", "desk"), "")
-        self.assertEqual([(c["member"], c["args"]) for c in self.calls()], [("Destroy", ["desk", {"wait": 1}])])
+        self.assertEqual([(c["member"], c["args"]) for c in self.calls()], [("Destroy", ["desk", {}])])
         self.assertNotIn(FIRST, self.good("list", "-q"))
 
     def test_foreign(self):
         self.assertIn("--foreign", self.bad(4, "destroy", FOREIGN))
         self.calls()
         self.good("destroy", FOREIGN, "--foreign", "--timeout", "30")
-        self.assertEqual(self.calls("Destroy")[0]["args"], [FOREIGN, {"wait": 1, "foreign": 1, "timeout_usec": 30000000}])
+        self.assertEqual(self.calls("Destroy")[0]["args"], [FOREIGN, {"foreign": 1, "timeout_usec": 30000000}])
         self.assertNotIn(FOREIGN, self.good("list", "-q"))
 
     def test_all_are_tried(self):
@@ -867,6 +867,58 @@ class Waiting(Case):
         p.process.send_signal(signal.SIGINT)
         self.assertEqual(p.finish(), 130)
         self.assertIn('"vgpuctl cancel 18" takes it out of the queue', p.errors)
+
+    def test_interrupt_of_one_of_two(self):
+        """That a job is like what was asked for does not make it one's own."""
+        for words in (("create", "mdpy-xga", "--count=2"), ("enable-vfs", NVIDIA, "2"), ("rescan", NVIDIA),
+                      ("configure", NVIDIA, "heterogeneous", "yes")):
+            other, mine = self.program(*words), None
+            first = wait_for(lambda: self.good("jobs", "-q").split(), "the first job")[0]
+            mine = self.program(*words)
+            second = wait_for(lambda: self.good("jobs", "-q").split()[1:], "the second job")[0]
+            mine.process.send_signal(signal.SIGINT)
+            self.assertEqual(mine.finish(), 130)
+            self.assertEqual(re.findall(r"the job goes on: job (\d+)", mine.errors), [second], mine.errors)
+            self.end(int(first))
+            self.end(int(second))
+            self.assertEqual(other.finish(), 0)
+
+    def test_interrupt_of_another_user(self):
+        """Over ssh one may be somebody else."""
+        self.bus.control("Requester", dbus.UInt32(os.getuid() + 12345), signature="u")
+        for words in (("create", "mdpy-xga", "--count=2"), ("enable-vfs", NVIDIA, "2"), ("rescan", NVIDIA),
+                      ("configure", NVIDIA, "heterogeneous", "yes")):
+            p = self.program(*words)
+            number = wait_for(lambda: self.good("jobs", "-q").strip(), "the job")
+            p.process.send_signal(signal.SIGINT)
+            self.assertEqual(p.finish(), 130)
+            self.assertIn(f"the job goes on: job {number}", p.errors)
+            self.end(int(number))
+
+    def test_past_the_deadline(self):
+        """It is not waited for, and said as the daemon says it; others that end well are done."""
+        p = self.program("destroy", "desk", "4f0cd", "--json")
+        wait_for(lambda: self.good("jobs", "-q"), "the job")
+        self.change("/org/vgpud1/job/17", JOB, State="stuck")
+        wait_for(lambda: "18" in self.good("jobs", "-q"), "the next one")
+        self.end(18)
+        self.assertEqual(p.finish(), 6)
+        self.assertIn(f"Could not destroy desk: GPU {GVT}: job 17 (destroy) has not come back from the kernel for 120 s; what it "
+                      "was to do may still happen, or not", p.errors)
+        results = json.loads(p.text)["results"]
+        self.assertEqual([(r["result"], r["job"]) for r in results], [("failed", 17), ("done", 18)])
+        self.assertEqual(results[0]["error"]["name"], "org.vgpud1.Error.GpuStuck")
+
+    def test_the_bus_goes(self):
+        bus = harness.Bus()
+        bus.start_mock()
+        bus.control("Hold", True)
+        p = Program([PROGRAM, "create", "mdpy-xga"], bus.environment)
+        self.addCleanup(p.close)
+        wait_for(lambda: '"Create"' in bus.control("Calls"), "the call")
+        bus.close()
+        self.assertEqual(p.finish(), 1)
+        self.assertIn("vgpud went away or did not answer", p.errors)
 
     def test_interrupt_in_json(self):
         p = self.program("destroy", "desk", "4f0cd", "--json")
