@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What vgpuctl says of its own jobs: when it is interrupted, when they get stuck, and over ssh."""
 
+import re
 import signal
 
 import bus
@@ -51,6 +52,20 @@ class Stuck(host.HostTest):
         result = h.end_vgpuctl(p)
         self.assertEqual((result.status, result.out), (1, ""))
         self.assertIn("vgpud went away", result.err)
+
+
+class Readme(host.HostTest):
+    def test_the_refusal(self):
+        """What README.md quotes of it is what is printed, up to where it is cut."""
+        text = (host.TOP / "README.md").read_text("utf-8")
+        quoted = " ".join(re.search(r"\n {4}\$ vgpuctl create --type A2-8Q\n((?: {4}[^$].*\n)+)", text)[1].split())
+        self.assertEqual(quoted[-1], "\u2026")
+        h = self.host("nvidia-a2")
+        for command in re.findall(r"\n {4}\$ vgpuctl (create --type A2-4Q .*)", text):
+            self.assertEqual(h.vgpuctl(*command.split()).status, 0)
+        result = h.vgpuctl("create", "--type", "A2-8Q")
+        self.assertEqual(result.status, 5)
+        self.assertEqual(" ".join(result.err.split())[:len(quoted) - 1], quoted[:-1])
 
 
 if __name__ == "__main__":
