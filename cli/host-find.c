@@ -85,10 +85,10 @@ JobInfo *host_find_job(const Host *h, uint32_t id)
         return NULL;
 }
 
-/* How well a GPU fits what was typed: 2 exactly, 1 begins or ends so, 0 not at all. */
+/* How well a GPU fits what was typed: 2 exactly, 1 begins or ends so, 0 not at all; as the daemon has it. */
 static int gpu_fits(const GpuInfo *g, const char *what)
 {
-        if (g_ascii_strcasecmp(g->name, what) == 0)
+        if (strcmp(g->name, what) == 0)
                 return 2;
         return *what && (g_str_has_prefix(g->name, what) || g_str_has_suffix(g->name, what)) ? 1 : 0;
 }

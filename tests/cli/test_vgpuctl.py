@@ -518,7 +518,7 @@ class Names(Case):
         for verb in ("types", "list", "rescan", "show"):
             self.assertIn(NVIDIA, self.bad(2, verb, "0000:"))
             self.assertIn("no ", self.bad(3, verb, "0000:7f"))
-        self.assertEqual(self.good("show", "MDPY", "-q"), f"{SAMPLE}\n")
+        self.bad(3, "show", "MDPY")  # the kernel tells capitals apart, and so does the daemon, which looks for the GPU of create
 
     def test_a_gpu_and_an_instance(self):
         """A word that may be either is refused; the exact name of one of them wins."""

@@ -54,6 +54,15 @@ class Stuck(host.HostTest):
         self.assertIn("vgpud went away", result.err)
 
 
+class Names(host.HostTest):
+    def test_all_verbs_find_the_same_gpu(self):
+        """Some look for it themselves, others have the daemon look."""
+        h = self.host("samples")
+        verbs = (("show",), ("types",), ("rescan",), ("create", "mdpy-xga", "--gpu"))
+        for what, status in (("mdpy", 0), ("mdp", 0), ("dpy", 0), ("MDPY", 3), ("mdpx", 3), ("m", 2)):
+            self.assertEqual([h.vgpuctl(*v, what).status for v in verbs], [status] * len(verbs), what)
+
+
 class Readme(host.HostTest):
     def test_the_refusal(self):
         """What README.md quotes of it is what is printed, up to where it is cut."""
