@@ -100,7 +100,19 @@ static int read_node(const Arguments *a, const char *option, const char *text, i
         return 0;
 }
 
-static int take_option(Arguments *a, int option, char **argv)
+/* What getopt_long() does not take. optopt: the letter that is unknown; 0 for a long option that is unknown;
+ * what a long option stands for that was given a value and takes none. */
+static int refuse_option(const Arguments *a, const struct option *table, const char *argument)
+{
+        for (; table->name; table++)
+                if (table->val == optopt)
+                        return fail_usage(a, "--%s takes no value", table->name);
+        if (optopt != 0)
+                return fail_usage(a, "There is no option -%c", optopt);
+        return fail_usage(a, "There is no option %s", argument);
+}
+
+static int take_option(Arguments *a, const struct option *table, int option, char **argv)
 {
         switch (option) {
         case 'h':
@@ -205,9 +217,7 @@ static int take_option(Arguments *a, int option, char **argv)
         case ':':
                 return fail_usage(a, "%s needs a value", argv[optind - 1]);
         default:
-                if (optopt > 0 && optopt < 0x100)
-                        return fail_usage(a, "There is no option -%c", optopt);
-                return fail_usage(a, "There is no option %s, or it takes no value", argv[optind - 1]);
+                return refuse_option(a, table, argv[optind - 1]);
         }
 }
 
@@ -260,7 +270,7 @@ int arguments_parse(Arguments *a, int argc, char **argv)
 
         opterr = 0;
         while ((option = getopt_long(argc, argv, ":hH:q", table, NULL)) >= 0) {
-                int status = take_option(a, option, argv);
+                int status = take_option(a, table, option, argv);
 
                 if (status != 0)
                         return status;

@@ -489,6 +489,15 @@ class Errors(Case):
                 self.assertIn("help", self.bad(2, *args))
         self.assertEqual(self.calls(), [])
 
+    def test_options_that_are_not(self):
+        """The message names what was typed."""
+        for args, said in ((("--help=3",), "--help takes no value"), (("--quiet=1",), "--quiet takes no value"),
+                           (("list", "--json=3"), "--json takes no value"), (("-x",), "There is no option -x"),
+                           (("list", "-qx"), "There is no option -x"), (("--frobnicate",), "There is no option --frobnicate"),
+                           (("--frobnicate=1",), "There is no option --frobnicate=1"), (("-H",), "-H needs a value"),
+                           (("create", "--gpu"), "--gpu needs a value")):
+            self.assertIn(f"vgpuctl: {said}", self.bad(2, *args))
+
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "wb") as full:
             for args in (("list",), ("gpus", "--json"), ("help",), ("--version",), ("create", "mdpy-xga")):
