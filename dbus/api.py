@@ -206,7 +206,6 @@ def macro_calls(text, name):
 class Error:
     id: str
     name: str
-    errno: str
     exit_status: int
     text: str
 
@@ -216,8 +215,8 @@ def read_errors(root=ROOT):
     table = re.search(r"#define VGPUD_ERRORS\(X\)(.*?[^\\])\n", source, re.S).group(1)
     errors = []
     for call in macro_calls(table.replace("\\\n", "\n"), "X"):
-        identifier, name, errno, status, text = c_fields(call)
-        errors.append(Error(identifier, "org.vgpud1.Error." + name, errno, int(status), text))
+        identifier, name, _errno, status, text = c_fields(call)
+        errors.append(Error(identifier, "org.vgpud1.Error." + name, int(status), text))
     if not errors:
         raise Wrong("daemon/base/error.h: there is no table of errors")
     return errors

@@ -112,7 +112,7 @@ def sentence(text):
 def errors():
     for error in api.read_errors():
         yield definition(
-            bold(escape(error.name)), f"{escape(sentence(error.text))} (*{error.errno}*; exit status {error.exit_status})."
+            bold(escape(error.name)), f"{escape(sentence(error.text))} (exit status {error.exit_status})."
         )
 
 
