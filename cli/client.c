@@ -97,9 +97,31 @@ int client_get_instances(Client *c, Host **ret)
         return get_host(c, VGPUD_INTERFACE_MANAGER, "ListInstances", true, host_read_instances, ret);
 }
 
+static bool is_stale(Client *c, const GpuInfo *g)
+{
+        g_autofree char *encoded = NULL;
+        int stale = false;
+
+        /* From malloc, as g_free() takes it. A GPU that has gone meanwhile has no answer. */
+        return sd_bus_path_encode(VGPUD_PATH_GPU, g->name, &encoded) >= 0 &&
+               sd_bus_get_property_trivial(c->bus, VGPUD_BUS_NAME, encoded, VGPUD_INTERFACE_GPU, "Stale", NULL,
+                                           'b', &stale) >= 0 &&
+               stale;
+}
+
 int client_get_types(Client *c, Host **ret)
 {
-        return get_host(c, VGPUD_INTERFACE_MANAGER, "ListTypes", true, host_read_types, ret);
+        int status = get_host(c, VGPUD_INTERFACE_MANAGER, "ListTypes", true, host_read_types, ret);
+
+        if (status != 0 || c->args->quiet)
+                return status;
+        /* The list has no place for it; asking each GPU costs less than all that GetManagedObjects tells. */
+        for (unsigned i = 0; i < host_n(*ret, OBJECT_GPU); i++)
+                if (is_stale(c, host_gpu(*ret, i))) {
+                        *ret = host_free(*ret);
+                        return client_get_host(c, ret);
+                }
+        return 0;
 }
 
 static bool is_one_of(const char *name, const char *const *list)

@@ -34,7 +34,8 @@ sd_bus_message *client_call_new(Client *c, const char *path, const char *interfa
 
 /* Everything the daemon knows: one call. */
 int client_get_host(Client *c, Host **ret);
-/* Only instances, or only types, with what their tables show: a tenth of the work. */
+/* Only instances, or only types, with what their tables show: a tenth of the work. Where the numbers of a GPU
+ * are those of before, types come with everything, so that it can be said why. */
 int client_get_instances(Client *c, Host **ret);
 int client_get_types(Client *c, Host **ret);
 

@@ -65,11 +65,13 @@ void json_modes(Json *j, const char *key, const GPtrArray *modes)
         json_array_end(j);
 }
 
-void json_type_info(Json *j, const char *key, const TypeInfo *t, const char *gpu)
+void json_type_info(Json *j, const char *key, const TypeInfo *t, const GpuInfo *gpu)
 {
         json_object(j, key);
-        if (gpu)
-                json_string(j, "gpu", gpu);
+        if (gpu) {
+                json_string(j, "gpu", gpu->name);
+                json_bool(j, "stale", gpu->stale);
+        }
         json_string(j, "id", t->id);
         for (size_t i = 0; i < type_values.n_fields; i++) {
                 const Field *f = &type_values.fields[i];

@@ -211,9 +211,9 @@ static inline unsigned host_n(const Host *h, ObjectKind kind)
 char *uuid_from_path(const char *path); /* NULL when it is no instance */
 uint32_t job_id_from_path(const char *path);
 
-/* JSON of one object. */
+/* JSON of one object; of a type with what has to be known of its GPU, where it does not stand in that. */
 void json_object_info(Json *j, const char *key, ObjectKind kind, const void *object);
-void json_type_info(Json *j, const char *key, const TypeInfo *t, const char *gpu);
+void json_type_info(Json *j, const char *key, const TypeInfo *t, const GpuInfo *gpu);
 void json_modes(Json *j, const char *key, const GPtrArray *modes);
 /* The value under a key, for a line of text. */
 char *object_value_text(ObjectKind kind, const void *object, const char *key);

@@ -90,6 +90,20 @@ static unsigned finish_table(const Arguments *a, const Table *t, unsigned flags)
         return table_rows(t);
 }
 
+/* That the numbers of its types are those of before, if they are. */
+static bool print_stale(const GpuInfo *g)
+{
+        g_autofree char *head = g_strconcat(g->name, ":", NULL), *state = gpu_state_text(g), *text = NULL;
+        bool is_stuck = strcmp(g->state, "stuck") == 0;
+
+        if (!g->stale || g->types->len == 0)
+                return false;
+        text = g_strdup_printf("%s%s%s; these are the numbers of before%s", state, *g->reason ? ": " : "",
+                               g->reason, is_stuck ? ", and until it answers none can be made" : "");
+        print_wrapped(0, head, text);
+        return true;
+}
+
 unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
 {
         static const Column columns[] = {
@@ -104,19 +118,21 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, uns
                 { "GPU", 0 },
         };
         _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (flags & PRINT_NESTED ? 1 : 0));
+        unsigned n_rows;
 
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 const GpuInfo *g = host_gpu(h, i);
 
                 for (unsigned n = 0; (!only || only == g) && n < g->types->len; n++) {
                         const TypeInfo *type = g->types->pdata[n];
-                        Tone tone = type->available == 0 ? TONE_DIM : TONE_PLAIN;
+                        Tone tone = type->available == 0 || g->stale ? TONE_DIM : TONE_PLAIN;
 
                         if ((flags & PRINT_AVAILABLE) && type->available <= 0)
                                 continue;
                         table_add(t, type->id, tone);
                         table_add(t, g_strcmp0(type->name, type->id) == 0 ? NULL : type->name, tone);
-                        table_take(t, type_available_text(type), type->available > 0 ? TONE_GOOD : tone);
+                        table_take(t, type_available_text(type),
+                                   type->available > 0 && !g->stale ? TONE_GOOD : tone);
                         table_take(t, type_memory_text(type), tone);
                         table_take(t, type_resolution_text(type), tone);
                         table_take(t, number_text(type->heads), tone);
@@ -126,7 +142,11 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, uns
                                 table_add(t, g->name, tone);
                 }
         }
-        return finish_table(a, t, flags);
+        n_rows = finish_table(a, t, flags);
+        for (unsigned i = 0; !(flags & PRINT_NESTED) && i < host_n(h, OBJECT_GPU); i++)
+                if (!only || only == host_gpu(h, i))
+                        (void)print_stale(host_gpu(h, i));
+        return n_rows;
 }
 
 void print_modes(const GpuInfo *g, unsigned indent)
@@ -235,17 +255,15 @@ void print_type_options(const GpuInfo *g, const char *title, unsigned indent)
 /* What stands above all its types. */
 static void print_gpu_why(const GpuInfo *g)
 {
-        g_autofree char *head = g_strconcat(g->name, ":", NULL), *state = gpu_state_text(g), *text = NULL;
-        bool is_stuck = strcmp(g->state, "stuck") == 0;
+        g_autofree char *head = g_strconcat(g->name, ":", NULL);
 
-        if (g->stale && g->types->len > 0)
-                text = g_strdup_printf("%s: %s; these are the numbers of before%s", state, g->reason,
-                                       is_stuck ? ", and until it answers none can be made" : "");
-        for (unsigned k = 0; k < g->types->len && !text; k++)
-                if (type_waits_for_gpu(g, g->types->pdata[k]))
-                        text = g_strdup(g->reason);
-        if (text)
-                print_wrapped(0, head, text);
+        if (print_stale(g))
+                return;
+        for (unsigned k = 0; k < g->types->len; k++)
+                if (type_waits_for_gpu(g, g->types->pdata[k])) {
+                        print_wrapped(0, head, g->reason);
+                        return;
+                }
 }
 
 unsigned print_types_why(const Host *h, const GpuInfo *only)

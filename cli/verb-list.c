@@ -243,7 +243,7 @@ int verb_types(const Arguments *a)
                 for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++)
                         for (unsigned n = 0;
                              (!only || only == host_gpu(h, i)) && n < host_gpu(h, i)->types->len; n++)
-                                json_type_info(&j, NULL, host_gpu(h, i)->types->pdata[n], host_gpu(h, i)->name);
+                                json_type_info(&j, NULL, host_gpu(h, i)->types->pdata[n], host_gpu(h, i));
                 json_array_end(&j);
                 json_object_end(&j);
                 json_print(&j, stdout);

@@ -254,8 +254,11 @@ class Mock(dbus.service.FallbackObject):
         self.signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", interface,
                     dbus.Dictionary(values, signature="sv"), dbus.Array([], signature="s"))
 
-    @dbus.service.method(PROPERTIES, in_signature="ss", out_signature="v")
-    def Get(self, interface, name):
+    @dbus.service.method(PROPERTIES, in_signature="ss", out_signature="v", message_keyword="message", path_keyword="path")
+    def Get(self, interface, name, message=None, path=None):
+        found = self.objects.get(message.get_path(), {}).get(interface, {})
+        if name in found:
+            return found[name]
         if (interface, name) != (MANAGER, "ConfigErrors") or self.config_errors is None:
             raise dbus.DBusException("no such property", name="org.freedesktop.DBus.Error.UnknownProperty")
         return dbus.Array(self.config_errors, signature="s")

@@ -242,6 +242,11 @@ class Tables(Case):
         why = " ".join(self.good("types", "--why", NVIDIA).split())
         self.assertIn(f"{NVIDIA}: stuck, as of 5 h ago: the removal of 4f0cd9e1 has not come back; these are the numbers of "
                       "before, and until it answers none can be made", why)
+        for args in (("types",), ("types", NVIDIA), ("types", "--no-legend")):
+            self.assertEqual(" ".join(self.good(*args).split()).count("these are the numbers of before, and until it answers none"), 1)
+        self.assertNotIn("before", self.good("types", SAMPLE))
+        stale = {(t["gpu"], t["stale"]) for t in self.data("types")["types"]}
+        self.assertEqual(stale, {(GVT, False), (NVIDIA, True), (SAMPLE, False)})
 
     def test_quiet(self):
         self.assertEqual(self.good("-q"), f"{GVT}\n{NVIDIA}\n{OLD}\n{SAMPLE}\n")
@@ -334,6 +339,7 @@ class Json(Case):
         self.assertEqual(len(types), 5)
         for t in types:
             name = t.pop("gpu")
+            self.assertIs(t.pop("stale"), False)
             self.assertIn(t, next(g["types"] for g in everything["gpus"] if g["name"] == name))
         self.assertEqual([t["id"] for t in self.data("types", "mdpy")["types"]], ["mdpy-vga", "mdpy-xga"])
 

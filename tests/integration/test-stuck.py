@@ -77,8 +77,9 @@ class Create(StuckTest):
             self.assert_error("GpuStuck", call, GVT)
         result = h.vgpuctl("create", V5_4)
         self.assertEqual(result.status, 6)
-        self.assertIn("stuck", h.vgpuctl("gpus").out)
-        self.assertIn("stuck", h.vgpuctl("jobs").out)
+        for verb in ("gpus", "jobs", "types"):
+            self.assertIn("stuck", h.vgpuctl(verb).out)
+        self.assertEqual({(t["gpu"], t["stale"]) for t in h.vgpuctl("types", "--json").json()["types"]}, {(GVT, True), (A2, False)})
         self.assert_error("InUse", h.bus.job(f"{bus.ROOT}/job/2").start("Cancel"), "call the kernel back")
         h.bus.create(A2, "A2-4Q")
 
