@@ -14,7 +14,7 @@ int client_open(Client *c, const Arguments *args)
 
         *c = (Client){ .args = args };
         agent_init(&c->agent);
-        r = args->host ? sd_bus_open_system_remote(&c->bus, args->host) : sd_bus_open_system(&c->bus);
+        r = args->host ? ssh_open(&c->ssh, args->host, true, &c->bus) : sd_bus_open_system(&c->bus);
         if (r >= 0)
                 return 0;
         if (args->host) {
@@ -38,7 +38,9 @@ int client_open(Client *c, const Arguments *args)
 void client_close(Client *c)
 {
         agent_close(&c->agent);
-        c->bus = sd_bus_flush_close_unref(c->bus);
+        /* Nothing is flushed: what has not been sent is what nobody waits for any more. */
+        c->bus = sd_bus_close_unref(c->bus);
+        ssh_close(&c->ssh);
 }
 
 void client_allow_password(Client *c)

@@ -11,10 +11,12 @@
 #include "cli/agent.h"
 #include "cli/arguments.h"
 #include "cli/host.h"
+#include "cli/ssh.h"
 
 typedef struct Client {
         const Arguments *args; /* borrowed */
         sd_bus *bus;           /* owned */
+        Ssh ssh;               /* to another host */
         Agent agent;
 } Client;
 

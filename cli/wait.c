@@ -280,13 +280,15 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
         Waiter *w = userdata;
+        bool again = w->signal != 0;
 
-        /* The second one means it, and without a connection there is nobody to ask. */
-        if (w->signal != 0 || sd_bus_is_ready(w->client->bus) <= 0) {
-                w->signal = (int)si->ssi_signo;
+        w->signal = (int)si->ssi_signo;
+        /* The second one means it, and without a connection there is nobody to ask. Attached, the bus would be
+         * flushed at the end of the loop, which waits for a connection. */
+        if (again || sd_bus_is_ready(w->client->bus) <= 0) {
+                (void)sd_bus_detach_event(w->client->bus);
                 return sd_event_exit(w->event, 0);
         }
-        w->signal = (int)si->ssi_signo;
         w->question = sd_bus_slot_unref(w->question);
         if (ask_host(w, FAREWELL_USEC) < 0)
                 return sd_event_exit(w->event, 0);
@@ -447,7 +449,8 @@ static void say_job_goes_on(const Waiter *w, const Call *call)
                         *printable = format_printable(text),
                         *where = host ? g_strdup_printf(" -H %s", host) : g_strdup("");
 
-        (void)fprintf(stderr, "vgpuctl: Interrupted, but the job goes on: %s.\n", printable);
+        (void)fprintf(stderr, "vgpuctl: Interrupted, but the job goes on%s%s: %s.\n", host ? " at " : "",
+                      host ? host : "", printable);
         if (job && strcmp(job->state, "waiting") == 0)
                 (void)fprintf(stderr,
                               "         \"vgpuctl%s cancel %" G_GUINT32_FORMAT
@@ -458,6 +461,22 @@ static void say_job_goes_on(const Waiter *w, const Call *call)
                               "         \"vgpuctl%s show job %" G_GUINT32_FORMAT
                               "\" tells about it; nothing can call the kernel back.\n",
                               where, call->job);
+}
+
+static void say_unanswered(const Waiter *w, size_t n)
+{
+        const char *host = w->client->args->host;
+
+        if (sd_bus_is_ready(w->client->bus) <= 0 && sd_bus_is_open(w->client->bus) > 0)
+                (void)fprintf(stderr, "vgpuctl: Interrupted before %s could be asked; nothing was begun.\n",
+                              host ? host : "vgpud");
+        else
+                (void)fprintf(stderr,
+                              "vgpuctl: Interrupted before the answer to %zu call%s: it waits for permission, "
+                              "or has "
+                              "just ended, or goes on.\n"
+                              "         \"vgpuctl%s%s jobs\" lists what goes on.\n",
+                              n, n > 1 ? "s" : "", host ? " -H " : "", host ? host : "");
 }
 
 /* Say what goes on without us. */
@@ -495,12 +514,7 @@ static int say_goodbye(Waiter *w)
                         say_job_goes_on(w, &w->calls[i]);
         }
         if (n_unanswered > 0)
-                (void)fprintf(stderr,
-                              "vgpuctl: Interrupted before the answer to %zu call%s: nothing is known of a "
-                              "job. "
-                              "\"vgpuctl%s%s jobs\" lists all.\n",
-                              n_unanswered, n_unanswered > 1 ? "s" : "", a->host ? " -H " : "",
-                              a->host ? a->host : "");
+                say_unanswered(w, n_unanswered);
         if (n_unsent > 0)
                 (void)fprintf(stderr, "vgpuctl: %zu more were not begun.\n", n_unsent);
         return status;
@@ -531,7 +545,8 @@ static int waiter_run(Waiter *w)
                 if (r < 0)
                         return r;
         }
-        r = sd_bus_attach_event(w->client->bus, w->event, SD_EVENT_PRIORITY_NORMAL);
+        /* After signals: a connection that ends by the same one is no failure. */
+        r = sd_bus_attach_event(w->client->bus, w->event, SD_EVENT_PRIORITY_NORMAL + 1);
         if (r < 0)
                 return r;
         if (w->client->args->block) {

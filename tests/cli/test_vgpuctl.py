@@ -1288,6 +1288,13 @@ class Remote(Case):
         self.assertEqual(owners, ["0", "-", "65534"], "names of this host's users are not those of the other one")
         self.assertRegex(self.good("--host=elsewhere", "create", "mdpy-xga", environment=self.path), UUID)
 
+    def test_how_ssh_is_called(self):
+        for host, destination in (("h", "h"), ("u@h", "u@h"), ("u@h:22", "ssh://u@h:22"), ("[::1]:22", "ssh://[::1]:22"),
+                                  ("-oProxyCommand=x", "-oProxyCommand=x")):
+            self.log.unlink(missing_ok=True)
+            self.good("-H", host, "list", environment=self.path)
+            self.assertEqual(self.log.read_text(), f"-xT -- {destination} systemd-stdio-bridge\n")
+
     def test_no_way(self):
         said = self.bad(1, "-H", "elsewhere", "list", environment=dict(self.path, FAIL="1"))
         self.assertIn("elsewhere", said)

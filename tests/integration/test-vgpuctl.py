@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What vgpuctl says of its own jobs: when it is interrupted, when they get stuck, and over ssh."""
 
+import os
 import re
 import signal
+import subprocess
 
 import bus
 import host
 import runner
-from host import GVT, V5_4
+from host import GVT, NOBODY, V5_4
 
 XE = "0000:03:00.0"
 WRITE = f"write:{XE}/sriov_numvfs"
@@ -31,6 +33,95 @@ class Interrupted(host.HostTest):
         h.sim.ctl("fault", "clear")
         h.sim.ctl("release")
         self.assertEqual(h.end_vgpuctl(first).status, 0)
+
+
+class OverSsh(host.HostTest):
+    """What stands in for ssh: a bridge to the host's bus, as a user who is another there."""
+
+    def over_ssh(self, script='exec setpriv --reuid={uid} --regid={uid} --clear-groups systemd-stdio-bridge '
+                              '--bus-path="$DBUS_SYSTEM_BUS_ADDRESS"'):
+        h = self.host("xe", polkit=True)
+        h.polkit.allow("set-vfs")
+        h.sim.fault(f"{WRITE}:hang")
+        folder = h.directory / "ssh.log"  # a name that may be left
+        folder.mkdir()
+        (folder / "ssh").write_text(f"#!/bin/sh\necho $$ >>{folder}/pids\n{script.format(uid=NOBODY)}\n", "ascii")
+        os.chmod(folder / "ssh", 0o755)
+        h.environment["PATH"] = f"{folder}:{h.environment['PATH']}"
+        return h
+
+    def start(self, h, *words, stderr=subprocess.PIPE):
+        """In a group of its own, as from a shell with a terminal."""
+        return subprocess.Popen([str(h.program()), "-H", "user@host", *words], env=h.environment, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=stderr, text=True, cwd="/", start_new_session=True)
+
+    def start_job(self, h):
+        p = self.start(h, "enable-vfs", XE, "2")
+        bus.wait(lambda: any(j["State"] == "running" for j in h.bus.jobs().values()), "the job runs")
+        return p
+
+    def ends(self, h, p, status):
+        result = h.end_vgpuctl(p)
+        self.assertEqual(len(h.bus.jobs()), 1)
+        h.sim.ctl("fault", "clear")
+        h.sim.ctl("release")
+        self.assertEqual(result.status, status, result.err)
+        self.assertIn("the job goes on at user@host: job 1", result.err)
+        self.assertIn('"vgpuctl -H user@host show job 1" tells about it', result.err)
+
+    def test_ctrl_c(self):
+        """The terminal sends it to all programs of the group, and ssh is one of them."""
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            h = self.over_ssh()
+            p = self.start_job(h)
+            os.killpg(p.pid, number)
+            self.ends(h, p, status)
+            h.close()
+
+    def test_without_a_connection(self):
+        """It is interrupted, and the connection goes at the same time: what is known is said."""
+        h = self.over_ssh()
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        p = self.start(h, "enable-vfs", XE, "2", stderr=slave)
+        os.close(slave)
+        said = b""
+        while b"job 1 enables" not in said:  # the line of progress: it knows its job
+            said += os.read(master, 4096)
+        p.send_signal(signal.SIGSTOP)
+        os.kill(int(h.read("ssh.log/pids").split()[-1]), signal.SIGKILL)
+        p.send_signal(signal.SIGINT)
+        p.send_signal(signal.SIGCONT)
+        with p:
+            self.assertEqual(p.wait(bus.DEADLINE), 130)
+        self.assertEqual(len(h.bus.jobs()), 1)
+        h.sim.ctl("fault", "clear")
+        h.sim.ctl("release")
+        self.assertIn(b"the job goes on at user@host: job 1", os.read(master, 4096))
+
+    @staticmethod
+    def blocks(pid, number):
+        with open(f"/proc/{pid}/status", encoding="ascii") as f:
+            return bool(int(re.search(r"SigBlk:\s*(\w+)", f.read())[1], 16) >> number - 1 & 1)
+
+    def test_before_there_is_a_connection(self):
+        """While ssh asks for a password: nothing is begun, and ssh does not stay on the terminal."""
+        h = self.over_ssh("exec sleep 1000")
+        # The one waits for it in its loop, the other in a call.
+        for words, status in ((("create", "vf"), 130), (("enable-vfs", XE), -signal.SIGINT)):
+            h.directory.joinpath("ssh.log/pids").unlink(missing_ok=True)
+            p = self.start(h, *words)
+            bus.wait(lambda: h.read("ssh.log/pids"), "ssh runs")
+            ssh = int(h.read("ssh.log/pids"))
+            bus.wait(lambda pid=ssh: host.command_of(pid) and "sleep" in host.command_of(pid), "it asks")
+            bus.wait(lambda pid=p.pid, s=status: s < 0 or self.blocks(pid, signal.SIGINT), "the loop")
+            os.killpg(p.pid, signal.SIGINT)
+            result = h.end_vgpuctl(p)
+            self.assertEqual(result.status, status)
+            if status == 130:
+                self.assertIn("Interrupted before user@host could be asked; nothing was begun", result.err)
+            bus.wait(lambda pid=ssh: host.reap() or not host.command_of(pid), "ssh has gone")
+        self.assertEqual(h.bus.jobs(), {})
 
 
 class Stuck(host.HostTest):
