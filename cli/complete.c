@@ -2,7 +2,8 @@
 
 /* __complete KIND [VERB]: candidates for the completion of shells, one per line, a tabulator before what
  * explains them. Says nothing and ends well when there is no answer: a shell cannot show errors while somebody
- * types. Does not start the daemon: pressing Tab must not change the host. */
+ * types. Does not start the daemon: pressing Tab must not change the host; and asks for no password of another
+ * host. */
 
 #include <stdio.h>
 #include <string.h>
@@ -46,11 +47,12 @@ static void complete_options(const char *verb)
 static Host *get_host_quietly(const Arguments *a)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
-        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(ssh_close) Ssh ssh = { 0 }; /* before the bus, so that it is cleaned up after it */
+        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
         _cleanup_host_ Host *h = host_new();
         int r;
 
-        r = a->host ? sd_bus_open_system_remote(&bus, a->host) : sd_bus_open_system(&bus);
+        r = a->host ? ssh_open(&ssh, a->host, false, &bus) : sd_bus_open_system(&bus);
         if (r >= 0)
                 r = sd_bus_message_new_method_call(bus, &m, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
                                                    "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");

@@ -24,10 +24,10 @@ __vgpuctl_split() {
         __vgpuctl_cur=${__vgpuctl_words[-1]}
 }
 
-# Candidates of a kind, one per line, without what explains them.
+# Candidates of a kind, one per line, without what explains them; of the host that __vgpuctl_host names, if it does.
 __vgpuctl_ask() {
         local program=${__vgpuctl_words[0]}
-        "$program" __complete "$@" 2>/dev/null | cut -f1
+        "$program" __complete "$@" ${__vgpuctl_host:+"--host=$__vgpuctl_host"} 2>/dev/null </dev/null | cut -f1
 }
 
 # Offer the lines of stdin that begin with $1; the part of a word up to the last colon stands on the command line
@@ -46,20 +46,23 @@ __vgpuctl_offer() {
 }
 
 _vgpuctl() {
-        local __vgpuctl_words=() __vgpuctl_cur=""
+        local __vgpuctl_words=() __vgpuctl_cur="" __vgpuctl_host=""
         local cur option="" verb="" gpu="" word i
         local -a ask_gpu=() objects=()
         COMPREPLY=()
         __vgpuctl_split
         cur=$__vgpuctl_cur
 
-        # Where we are: the verb, the words after it, the GPU that was named, and the option whose value stands at the
-        # cursor.
+        # Where we are: the verb, the words after it, the GPU and the host that were named, and the option whose value
+        # stands at the cursor.
         for ((i = 1; i < ${#__vgpuctl_words[@]} - 1; i++)); do
                 word=${__vgpuctl_words[i]}
                 case $word in
                 --gpu) gpu=${__vgpuctl_words[i + 1]} ;;&
                 --gpu=*) gpu=${word#*=} ;;
+                -H | --host) __vgpuctl_host=${__vgpuctl_words[i + 1]} ;;&
+                --host=*) __vgpuctl_host=${word#*=} ;;
+                -H?*) __vgpuctl_host=${word#-H} ;;
                 -H | --host | --type | --gpu | --uuid | --name | --parent | --count | --attr | --timeout | --strategy | \
                         --numa-node | --prefer-numa-node | --near | --pool)
                         if ((i + 1 == ${#__vgpuctl_words[@]} - 1)); then

@@ -1295,6 +1295,13 @@ class Remote(Case):
             self.good("-H", host, "list", environment=self.path)
             self.assertEqual(self.log.read_text(), f"-xT -- {destination} systemd-stdio-bridge\n")
 
+    def test_completion(self):
+        """Of what is there; ssh may not ask for anything while somebody types."""
+        out = self.good("-H", "elsewhere", "__complete", "gpus", environment=self.path)
+        self.assertEqual([line.split("\t")[0] for line in out.splitlines()], [GVT, NVIDIA, OLD, SAMPLE])
+        self.assertIn("-oBatchMode=yes", self.log.read_text())
+        self.assertEqual(self.good("-H", "elsewhere", "__complete", "gpus", environment=dict(self.path, FAIL="1")), "")
+
     def test_no_way(self):
         said = self.bad(1, "-H", "elsewhere", "list", environment=dict(self.path, FAIL="1"))
         self.assertIn("elsewhere", said)
@@ -1318,6 +1325,8 @@ class Activation(Case):
 
 
 class Completion(Case):
+    path = os.environ["PATH"]
+
     def candidates(self, *args):
         return dict(line.split("\t") if "\t" in line else (line, "") for line in self.good("__complete", *args).splitlines())
 
@@ -1351,6 +1360,36 @@ class Completion(Case):
     def test_silent_without_bus(self):
         self.assertEqual(self.good("__complete", "gpus", environment={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}), "")
 
+    def elsewhere(self):
+        """A folder with what stands in for ssh, to a bus where the GPUs are others; and the log of how it is called."""
+        other = harness.Bus()
+        self.addCleanup(other.close)
+        other.start_mock()
+        for path in (gpu_path(GVT), gpu_path(NVIDIA), instance_path(FIRST), instance_path(SECOND)):
+            other.control("Remove", dbus.ObjectPath(path), signature="o")
+        folder = pathlib.Path(other.folder.name) / "bin"
+        folder.mkdir()
+        (folder / "ssh").write_text(f"#!/bin/sh\necho \"$@\" >>{folder}/log\nexec systemd-stdio-bridge -p {other.address}\n")
+        (folder / "ssh").chmod(0o755)
+        return folder
+
+    def test_of_another_host(self):
+        """Not what is here."""
+        folder = self.elsewhere()
+        self.path = f"{folder}:{os.environ['PATH']}"
+        for line in ("vgpuctl -H root@there:22 destroy ", "vgpuctl -Hroot@there:22 destroy ", "vgpuctl destroy --host root@there:22 ",
+                     "vgpuctl --host=root@there:22 destroy --foreign "):
+            self.assertEqual(self.bash(line), [FOREIGN], line)
+            self.assertIn("ssh://root@there:22 ", (folder / "log").read_text())
+            (folder / "log").unlink()
+        self.assertEqual(self.bash("vgpuctl types --host there "), [OLD, SAMPLE])
+        if shutil.which("zsh"):
+            for line in ("vgpuctl -H root@there:22 types ", "vgpuctl types --host=root@there:22 ", "vgpuctl --host root@there:22 types "):
+                shown = self.zsh(line)
+                self.assertIn(OLD, shown, line)
+                self.assertNotIn(NVIDIA, shown, line)
+                self.assertIn("ssh://root@there:22 ", (folder / "log").read_text())
+
     def bash(self, line):
         """What bash offers at the end of this line, with its own way of splitting words."""
         script = f"""
@@ -1378,7 +1417,7 @@ class Completion(Case):
         exit 0
         """
         path = pathlib.Path(PROGRAM).parent
-        result = run(["bash", "-c", script, "bash", line], dict(self.bus.environment, PATH=f"{path}:{os.environ['PATH']}"))
+        result = run(["bash", "-c", script, "bash", line], dict(self.bus.environment, PATH=f"{path}:{self.path}"))
         self.assertEqual((result.status, result.err), (0, ""), line)
         return result.out.splitlines()
 
@@ -1478,7 +1517,7 @@ class Completion(Case):
         print -r -- "$out"
         """
         path = pathlib.Path(PROGRAM).parent
-        environment = dict(self.bus.environment, PATH=f"{path}:{os.environ['PATH']}", COLUMNS="200", LINES="100")
+        environment = dict(self.bus.environment, PATH=f"{path}:{self.path}", COLUMNS="200", LINES="100")
         result = run(["zsh", "-f", "-c", script, "zsh", line], environment)
         self.assertEqual(result.status, 0, result.err)
         return result.out
