@@ -33,8 +33,7 @@ struct Inventory {
         /* As of the last discovery: path (owned) of a GPU, its virtual functions and its parents of mediated
          * devices -> name (owned) of the GPU. */
         GHashTable *names_by_path; /* owned */
-        GHashTable *other_pci; /* owned: name (owned) of every other PCI device -> its path (owned), for whoever
-                                * wants to be near to one */
+        GHashTable *pci; /* owned: name (owned) of every PCI function that is there -> its path (owned) */
 };
 
 typedef struct Discovery {
@@ -238,50 +237,40 @@ static void learn_path(Inventory *inventory, const char *path, const GpuFacts *f
         g_hash_table_replace(inventory->names_by_path, g_strdup(path), g_strdup(facts->name));
 }
 
-static void learn_other_pci(Inventory *inventory, const char *path)
+static void learn_pci(Inventory *inventory, const char *path)
 {
-        if (!g_hash_table_contains(inventory->names_by_path, path))
-                g_hash_table_replace(inventory->other_pci, g_path_get_basename(path), g_strdup(path));
+        g_hash_table_replace(inventory->pci, g_path_get_basename(path), g_strdup(path));
 }
 
-static void forget_other_pci(Inventory *inventory, const char *path)
+static void forget_pci(Inventory *inventory, const char *path)
 {
         g_autofree char *name = g_path_get_basename(path);
 
-        g_hash_table_remove(inventory->other_pci, name);
+        g_hash_table_remove(inventory->pci, name);
 }
 
 const char *inventory_find_pci(const Inventory *inventory, const char *name)
 {
-        GHashTableIter iter;
-        const char *path;
-
-        if (!inventory)
-                return NULL;
-        path = g_hash_table_lookup(inventory->other_pci, name);
-        if (path)
-                return path;
-        g_hash_table_iter_init(&iter, inventory->names_by_path);
-        while (g_hash_table_iter_next(&iter, (gpointer *)&path, NULL))
-                if (g_str_has_suffix(path, name) && path[strlen(path) - strlen(name) - 1] == '/')
-                        return path;
-        return NULL;
+        return inventory ? g_hash_table_lookup(inventory->pci, name) : NULL;
 }
 
 static void learn_paths(Inventory *inventory, const GPtrArray *all, const GPtrArray *pci)
 {
+        g_hash_table_remove_all(inventory->pci);
+        for (guint i = 0; i < pci->len; i++)
+                learn_pci(inventory, pci->pdata[i]);
         g_hash_table_remove_all(inventory->names_by_path);
         for (guint i = 0; i < all->len; i++) {
                 const GpuFacts *f = all->pdata[i];
                 learn_path(inventory, f->path, f);
-                for (guint j = 0; j < f->vfs->len; j++)
-                        learn_path(inventory, ((const VgpuVf *)f->vfs->pdata[j])->path, f);
+                for (guint j = 0; j < f->vfs->len; j++) {
+                        const VgpuVf *vf = f->vfs->pdata[j];
+                        learn_path(inventory, vf->path, f);
+                        learn_pci(inventory, vf->path); /* enabled since the functions were listed, perhaps */
+                }
                 for (guint j = 0; j < f->mdev_parents->len; j++)
                         learn_path(inventory, ((const MdevParent *)f->mdev_parents->pdata[j])->path, f);
         }
-        g_hash_table_remove_all(inventory->other_pci);
-        for (guint i = 0; i < pci->len; i++)
-                learn_other_pci(inventory, pci->pdata[i]);
 }
 
 static void discovery_done(LaneWork *w)
@@ -410,9 +399,9 @@ static void handle_pci_event(Inventory *inventory, struct udev_device *device, c
         Gpu *gpu = find_gpu_at(inventory, path);
 
         if (g_strcmp0(action, "add") == 0)
-                learn_other_pci(inventory, path);
+                learn_pci(inventory, path);
         else if (g_strcmp0(action, "remove") == 0)
-                forget_other_pci(inventory, path);
+                forget_pci(inventory, path);
         if (gpu && (g_strcmp0(action, "bind") == 0 || g_strcmp0(action, "unbind") == 0))
                 handle_driver_change(inventory, gpu, path);
         else if (gpu || event_is_of_gpu(inventory, device) || find_gpu_above(inventory, path))
@@ -514,7 +503,7 @@ int inventory_start(Manager *m, Inventory **ret)
 
         inventory->manager = m;
         inventory->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        inventory->other_pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        inventory->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         inventory->lane = lane_new(m->lanes, LANE_NAME);
         *ret = inventory; /* freed by the manager, also after an error */
 
@@ -566,7 +555,7 @@ Inventory *inventory_free(Inventory *inventory)
         udev_monitor_unref(inventory->monitor);
         udev_unref(inventory->udev);
         g_hash_table_unref(inventory->names_by_path);
-        g_hash_table_unref(inventory->other_pci);
+        g_hash_table_unref(inventory->pci);
         g_free(inventory);
         return NULL;
 }

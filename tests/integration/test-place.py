@@ -109,6 +109,11 @@ class Place(host.HostTest):
         h.sim.ctl("plug", other)
         bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() is None, "it is back")
         self.assert_error("InvalidArgs", h.bus.start_create("", Q1, near="0000:99:00.0"), "no PCI device", "0000:99:00.0")
+        # Its name, no piece of its path: anybody may ask.
+        path = h.sim.run(["readlink", "-f", f"/sys/bus/pci/devices/{S0}"], capture_output=True, check=True).stdout.strip()
+        for text in (path, path.removeprefix("/sys/"), path.removeprefix("/sys/devices/"), ""):
+            call = h.client(NOBODY).manager.start("Place", Q1, near=text)
+            self.assert_error("InvalidArgs", call, f'no PCI device "{text}"')
 
     def test_rules(self):
         config = {"placement": {"strategy": "depth"}, "gpu *": {"spare": "1"}, f"gpu {S0}": {"forbid": "S64-1Q, *-3?"},

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What the inventory knows between two looks. It is filled in here as a look would, without udev. */
+
+#include "daemon/inventory.c"
+
+#include "fixture.h"
+
+#define GPU_NAME "0000:00:02.0"
+#define GPU_PATH "devices/pci0000:00/" GPU_NAME
+#define NIC_NAME "0000:01:00.0"
+#define NIC_PATH "devices/pci0000:00/0000:00:01.0/" NIC_NAME
+
+static Inventory *inventory_new(Manager *m)
+{
+        Inventory *i = g_new0(Inventory, 1);
+
+        i->manager = m;
+        i->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        i->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        return i;
+}
+
+static void inventory_drop(Inventory *i)
+{
+        g_hash_table_unref(i->names_by_path);
+        g_hash_table_unref(i->pci);
+        g_free(i);
+}
+
+/* By its name, not by a piece of its path: what anybody may ask to be near to ends up here. */
+static void test_find_pci(void)
+{
+        g_autoptr(GPtrArray) all = g_ptr_array_new(), pci = g_ptr_array_new();
+        Inventory *i = inventory_new(NULL);
+        GpuFacts *f = gpu_facts_new(GPU_NAME, GPU_PATH);
+
+        g_ptr_array_add(all, f);
+        g_ptr_array_add(pci, (void *)GPU_PATH);
+        g_ptr_array_add(pci, (void *)NIC_PATH);
+        learn_paths(i, all, pci);
+        ASSERT_STREQ(inventory_find_pci(i, GPU_NAME), GPU_PATH);
+        ASSERT_STREQ(inventory_find_pci(i, NIC_NAME), NIC_PATH);
+        ASSERT_NULL(inventory_find_pci(i, GPU_PATH));
+        ASSERT_NULL(inventory_find_pci(i, "pci0000:00/" GPU_NAME));
+        ASSERT_NULL(inventory_find_pci(i, "00:02.0"));
+        ASSERT_NULL(inventory_find_pci(i, ""));
+        forget_pci(i, NIC_PATH);
+        ASSERT_NULL(inventory_find_pci(i, NIC_NAME));
+        learn_pci(i, NIC_PATH);
+        ASSERT_STREQ(inventory_find_pci(i, NIC_NAME), NIC_PATH);
+        ASSERT_NULL(inventory_find_pci(NULL, NIC_NAME));
+        gpu_facts_unref(f);
+        inventory_drop(i);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_find_pci);
+        return tests_end();
+}
