@@ -64,6 +64,8 @@ typedef struct CreateRequest {
         const GPtrArray *attributes; /* VgpuAttribute; NULL: none */
         uint32_t count;              /* 1..1024, all or nothing */
         const PlaceHints *hints;     /* NULL: none. Only without gpu */
+        const char *chosen; /* sysfs name of the GPU that was chosen for this request before: taken again as
+                             * long as it fits. NULL: none. Only without gpu */
         uid_t requester;
         uint64_t timeout_usec; /* 0: the configured one */
 } CreateRequest;

@@ -376,6 +376,14 @@ static int refuse(const Place *place, const CreateRequest *request, VgpudError *
         }
 }
 
+static const PlacementRank *find_fitting(const Placement *p, const char *gpu)
+{
+        for (size_t i = 0; gpu && i < p->n && p->ranks[i].verdict == PLACEMENT_FITS; i++)
+                if (strcmp(p->ranks[i].candidate->gpu, gpu) == 0)
+                        return &p->ranks[i];
+        return NULL;
+}
+
 int place_resolve(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
                   VgpudError *reterr)
 {
@@ -386,7 +394,10 @@ int place_resolve(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const
         r = manager_place(m, request->type, request->count, request->hints, &place, reterr);
         if (r < 0)
                 return r;
-        rank = place->placement->chosen ? place->placement->chosen : placement_find_hope(place->placement);
+        rank = find_fitting(place->placement, request->chosen);
+        if (!rank)
+                rank = place->placement->chosen ? place->placement->chosen
+                                                : placement_find_hope(place->placement);
         if (!rank)
                 return refuse(place, request, reterr);
         *ret_gpu = manager_get_gpu(m, rank->candidate->gpu);

@@ -320,16 +320,15 @@ int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitAction a
                 return query_start(a, call, uid, action, details, reterr);
 
         g_assert(!q->pending); /* the call is dispatched again only after polkit has answered */
-        if (q->action != action || !g_strv_equal((const char *const *)q->details, details))
+        if (!q->allowed) {
+                r = -vgpud_error_code_to_errno(q->error.code);
+                vgpud_error_move(reterr, &q->error);
+        } else if (q->action != action || !g_strv_equal((const char *const *)q->details, details))
                 r = vgpud_error_setf(
                                 reterr, VGPUD_ERROR_FAILED,
                                 "what the call would do changed while polkit was asked about it; call again");
-        else if (q->allowed)
+        else
                 r = 1;
-        else {
-                r = -vgpud_error_code_to_errno(q->error.code);
-                vgpud_error_move(reterr, &q->error);
-        }
         query_drop(q);
         return r;
 }
@@ -342,4 +341,12 @@ const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key)
                 if (strcmp(d[0], key) == 0)
                         return d[1];
         return NULL;
+}
+
+void bus_authz_ask_anew(BusAuthz *a, sd_bus_message *call)
+{
+        Query *q = g_hash_table_lookup(a->queries, call);
+
+        if (q && q->allowed)
+                query_drop(q);
 }

@@ -47,8 +47,12 @@ int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitAction a
                     const char *const *details, VgpudError *reterr);
 
 /* What polkit was told about this call when it was asked; NULL when it has not been asked. With it a handler
- * that has a choice makes the same choice the second time. */
+ * that has a choice makes the same choice the second time, where that is still one. */
 const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key);
+
+/* The handler has chosen something else the second time: what polkit allowed is not what would be done now.
+ * bus_authz_check() asks once more, about that; a refusal stands. What bus_authz_detail() returned is gone. */
+void bus_authz_ask_anew(BusAuthz *a, sd_bus_message *call);
 
 /* How many questions are kept. */
 unsigned bus_authz_queries(const BusAuthz *a);

@@ -3,6 +3,7 @@
 /* org.vgpud1.Manager */
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "dbus/bus-error.h"
 #include "dbus/bus-internal.h"
@@ -52,7 +53,6 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *err
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         const VgpuType *type;
-        const char *asked;
         Gpu *gpu;
         Job *job;
         int r;
@@ -68,19 +68,18 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *err
         request.hints = hints_are_given(&hints) ? &hints : NULL;
 
         /* "Any GPU" may mean another one after polkit has been asked than before: stay with the one it was
-         * asked about. */
-        asked = bus_authz_detail(b->authz, call, "gpu");
-        if (asked && request.gpu[0] == '\0') {
-                request.gpu = asked;
-                request.hints = NULL; /* they have chosen it */
-        }
+         * asked about while that can be taken by the same rules, else ask about the one that can. */
+        request.chosen = bus_authz_detail(b->authz, call, "gpu");
         r = manager_resolve_create(b->manager, &request, &gpu, &type, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
-        /* And what is permitted is what is done. `asked` does not outlive the check, these do. */
+        if (request.gpu[0] == '\0' && request.chosen && strcmp(request.chosen, gpu_name(gpu)) != 0)
+                bus_authz_ask_anew(b->authz, call);
+        /* What is permitted is what is done: by name, and the hints have had their say. */
         request.gpu = gpu_name_owned = g_strdup(gpu_name(gpu));
-        request.hints = NULL;
         request.type = type_id = g_strdup(type->id);
+        request.hints = NULL;
+        request.chosen = NULL;
 
         count = g_strdup_printf("%" PRIu32, request.count);
         const char *details[] = { "gpu", request.gpu, "type", request.type, "count", count, NULL };

@@ -374,7 +374,8 @@ int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_g
         int r;
 
         keep_hints(m, request->hints);
-        r = manager_find_gpu(m, request->gpu && request->gpu[0] ? request->gpu : m->any_gpu, &gpu, reterr);
+        const char *any = request->chosen && !m->chosen_is_full ? request->chosen : m->any_gpu;
+        r = manager_find_gpu(m, request->gpu && request->gpu[0] ? request->gpu : any, &gpu, reterr);
         if (r < 0)
                 return r;
         *ret_type = gpu_snapshot_find_type(gpu->snapshot, request->type, reterr);

@@ -15,6 +15,7 @@ struct Manager {
 
         /* what to do */
         const char *any_gpu;      /* the GPU that is meant by "" */
+        bool chosen_is_full;      /* the one that was chosen before cannot be taken any more */
         VgpudErrorCode fail_next; /* the next request fails so, with the message below */
         const char *fail_message;
 

@@ -249,6 +249,47 @@ static void test_any_gpu_stays(void)
         g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
 }
 
+/* When that one cannot be taken any more polkit is asked about the other; but not once it has said no. */
+static void test_another_gpu(void)
+{
+        static const struct {
+                PolkitPlay first, second;
+                const char *expected, *gpu;
+                unsigned asked;
+        } cases[] = {
+                { POLKIT_SAYS_YES, POLKIT_SAYS_YES, "\"" JOB1 "\" ", "mtty", 2 },
+                { POLKIT_SAYS_YES, POLKIT_SAYS_NO, DENIED "polkit does not allow org.vgpud1.create", NULL, 2 },
+                { POLKIT_SAYS_NO, POLKIT_SAYS_YES, DENIED "polkit does not allow org.vgpud1.create", NULL, 1 },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+                g_autoptr(Call) c = NULL;
+                g_autofree char *got = NULL;
+
+                model_add_gpu(f->manager, "mtty");
+                f->polkit = POLKIT_THINKS;
+                f->manager->any_gpu = "mdpy";
+                c = call_start(f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", "",
+                               "mdpy-xga", 1, "strategy", "s", "depth");
+                fixture_settle(f);
+                f->manager->any_gpu = "mtty";
+                f->manager->chosen_is_full = true;
+                f->polkit = cases[i].second;
+                fixture_polkit_answers(f, cases[i].first);
+                fixture_settle(f);
+                got = call_text(c);
+                g_assert_true(g_str_has_prefix(got, cases[i].expected));
+                g_assert_cmpuint(f->asked, ==, cases[i].asked);
+                g_assert_cmpstr(f->manager->gpu, ==, cases[i].gpu);
+                /* It was chosen by what was asked for, each time. */
+                g_assert_true(g_str_has_prefix(f->manager->hints, "depth "));
+                if (cases[i].asked == 2)
+                        g_assert_cmpstr(f->question, ==,
+                                        "org.vgpud1.create :1.7 0 gpu=mtty type=mdpy-xga count=1");
+        }
+}
+
 /* Nobody types a password for what cannot be. */
 static void test_errors_come_first(void)
 {
@@ -419,6 +460,7 @@ int main(int argc, char *argv[])
         g_test_add_func("/authz/daemon-stops", test_daemon_stops);
         g_test_add_func("/authz/limit", test_limit);
         g_test_add_func("/authz/any-gpu-stays", test_any_gpu_stays);
+        g_test_add_func("/authz/another-gpu", test_another_gpu);
         g_test_add_func("/authz/errors-come-first", test_errors_come_first);
         g_test_add_func("/authz/details", test_details);
         g_test_add_func("/authz/own-job", test_own_job);

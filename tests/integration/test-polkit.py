@@ -241,7 +241,7 @@ class Polkit(host.HostTest):
         self.h.sim.ctl("unplug", GVT)
         bus.wait(lambda: self.h.mirror.gpu(GVT) is None, "the GPU goes")
         self.polkit.release()
-        self.assertEqual([c.error() for c in calls], ["NoSuchGpu", "org.freedesktop.DBus.Error.UnknownObject", "NoSuchGpu"])
+        self.assertEqual([c.error() for c in calls], ["NoSuchGpu", "org.freedesktop.DBus.Error.UnknownObject", "NoSuchType"])
 
     def test_a_job_that_ends_meanwhile(self):
         self.polkit.allow("cancel-job", "create")
@@ -304,6 +304,42 @@ class Absent(host.HostTest):
         self.assertIn("polkit could not be asked", " ".join(result.err.split()))
         self.assertEqual(set(user.instances()), {uuid(1)})
         h.bus.destroy(uuid(1))
+
+
+class AnyGpu(host.HostTest):
+    """A GPU is chosen before polkit is asked; while polkit thinks, others take the room."""
+
+    def test_what_is_kept_spare_stays_spare(self):
+        h = self.host("gvt-g", polkit=True, config="[gpu *]\nspare=4\n")
+        user = h.client(NOBODY)
+        self.assertEqual(h.bus.gpu(GVT).get("Types")[V5_4]["Available"], 5)
+        h.polkit.allow("create")
+        h.polkit.hang()
+        call = user.start_create("", V5_4, uuid=uuid(1))
+        bus.wait(h.polkit.is_hanging, "polkit has the question")
+        h.bus.create("", V5_4, uuid=uuid(2))
+        self.assert_error("NoCapacity", h.bus.start_create("", V5_4), "kept spare")
+        h.polkit.release()
+        self.assert_error("NoCapacity", call, "kept spare")
+
+    def test_as_many_as_are_not_spare(self):
+        h = self.host("scalable", options=simhost.scalable(1, 4, 4), config="[gpu *]\nspare=2\n", polkit=True)
+        h.polkit.allow("create")
+        h.polkit.delay(0.5)
+        started = [h.start_vgpuctl("create", "S64-1Q", uid=NOBODY) for _ in range(4)]
+        self.assertEqual(sorted(h.end_vgpuctl(p).status for p in started), [0, 0, 5, 5])
+
+    def test_room_elsewhere(self):
+        h = self.host("scalable", options=simhost.scalable(4, 4, 4), polkit=True)
+        monitor = host.Monitor(h)
+        h.polkit.allow("create")
+        h.polkit.delay(0.5)
+        started = [h.start_vgpuctl("create", "S64-1Q", "--count=4", uid=NOBODY) for _ in range(4)]
+        self.assertEqual([h.end_vgpuctl(p).status for p in started], [0, 0, 0, 0])
+        # Each was asked about where it is.
+        gpus = {i["Gpu"].rpartition("/")[2] for i in h.bus.instances().values()}
+        self.assertEqual(len(gpus), 4)
+        self.assertEqual({bus.gpu_path(q["details"]["gpu"]).rpartition("/")[2] for q in monitor.questions()}, gpus)
 
 
 if __name__ == "__main__":

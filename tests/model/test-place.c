@@ -188,6 +188,30 @@ static void test_promises(void)
         }
 }
 
+/* What was chosen before is chosen again as long as it fits by the same rules. */
+static void test_chosen_before(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        const VgpuType *type;
+        Gpu *gpu;
+
+        START(&f, "[gpu *]\nspare=1\n", A, B);
+        ASSERT_OK(manager_resolve_create(f.manager, REQUEST(.type = "GVTg_V5_4", .chosen = B), &gpu, &type,
+                                         NULL));
+        ASSERT_STREQ(gpu_name(gpu), B);
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(2, .type = "GVTg_V5_4", .gpu = B), uuid), VGPUD_ERROR_NONE);
+        ASSERT_OK(manager_resolve_create(f.manager, REQUEST(.type = "GVTg_V5_4", .chosen = B), &gpu, &type,
+                                         NULL));
+        ASSERT_STREQ(gpu_name(gpu), A); /* what is left on B is spare */
+        ASSERT_OK(manager_resolve_create(f.manager, REQUEST(.type = "GVTg_V5_4", .chosen = "mdpy"), &gpu, &type,
+                                         NULL));
+        ASSERT_STREQ(gpu_name(gpu), A);
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(2, .type = "GVTg_V5_4", .gpu = A), uuid), VGPUD_ERROR_NONE);
+        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4", .chosen = B), VGPUD_ERROR_NO_CAPACITY,
+                            "kept spare");
+}
+
 /* Nothing has room, but an instance is being removed: the request waits behind it. */
 static void test_hope(void)
 {
@@ -323,6 +347,7 @@ int main(int argc, char **argv)
         TEST(test_rules);
         TEST(test_all_excluded);
         TEST(test_promises);
+        TEST(test_chosen_before);
         TEST(test_hope);
         TEST(test_nodes_and_neighbours);
         TEST(test_full_queue);
