@@ -94,7 +94,7 @@ typedef struct Scan {
         GpuFacts *facts;        /* ref; with which it began to run; NULL before */
         GPtrArray *known_types; /* ref */
         int runtime_fd;         /* borrowed; for GpuNotes */
-        bool probe_again;       /* an earlier daemon left sriov_drivers_autoprobe switched off */
+        bool probe_again;       /* sriov_drivers_autoprobe was left switched off, see autoprobe.h */
         bool probed_again;      /* and it is on again */
         GPtrArray *claims;      /* owned: Claim, of an earlier daemon; NULL: none */
         GpuSnapshot *snapshot;
@@ -140,6 +140,8 @@ static void scan_run(LaneWork *w, VgpuIo *io)
                 g_autofree char *path = g_strconcat(s->facts->path, "/sriov_drivers_autoprobe", NULL);
                 int r = vgpu_io_write(io, path, "1");
                 s->probed_again = r >= 0 || r == -ENOENT;
+                if (s->probed_again)
+                        autoprobe_unmark(s->runtime_fd, s->facts->name);
         }
         for (guint i = 0; s->claims && i < s->claims->len; i++)
                 settle_claim(s, &t, s->claims->pdata[i]);
@@ -195,10 +197,8 @@ static void scan_done(LaneWork *w)
 
         if (gpu) {
                 gpu->scan = NULL;
-                if (s->probed_again) {
+                if (s->probed_again)
                         gpu->probe_again = false;
-                        autoprobe_unmark(gpu->manager->runtime_fd, gpu_name(gpu));
-                }
                 if (!gpu_facts_equal(s->facts, gpu->facts)) {
                         gpu_has_answered(gpu);
                         gpu->scan_again = true; /* what it saw may not be so any more */

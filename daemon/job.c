@@ -144,14 +144,20 @@ static int run_create(Job *job, VgpuTarget *t)
         return undo_all(job, t, made, r);
 }
 
-/* As it is now, right before it is changed: it may be somebody's wish that it is 0. */
-static void mark_autoprobe(const Job *job, VgpuIo *io)
+/* Marked is what is 1 right before: it may be somebody's wish that it is 0, or the mark is an earlier job's,
+ * which could not set it back. */
+static void run_set_vfs(Job *job, VgpuTarget *t)
 {
         g_autofree char *value = NULL;
+        bool marked = vgpu_io_readf(t->io, &value, "%s/sriov_drivers_autoprobe", t->facts->path) >= 0 &&
+                      strcmp(value, "1") == 0;
 
-        if (vgpu_io_readf(io, &value, "%s/sriov_drivers_autoprobe", job->facts->path) >= 0 &&
-            strcmp(value, "1") == 0)
+        if (marked)
                 autoprobe_mark(job->runtime_fd, job->gpu_name);
+        (void)job->driver->set_vfs(t, job->vfs, &job->vfs_now, &job->error);
+        job->probe_again = marked && job->error.code == VGPUD_ERROR_INCONSISTENT;
+        if (marked && !job->probe_again)
+                autoprobe_unmark(job->runtime_fd, job->gpu_name);
 }
 
 /* Which functions there are now, and with them perhaps another back end. */
@@ -210,8 +216,7 @@ static void job_run(LaneWork *w, VgpuIo *io)
                         (void)job->driver->destroy(&t, job->instance, &job->error);
                 break;
         case JOB_SET_VFS:
-                mark_autoprobe(job, io);
-                (void)job->driver->set_vfs(&t, job->vfs, &job->vfs_now, &job->error);
+                run_set_vfs(job, &t);
                 read_facts_again(job, io);
                 if (!job->facts_now || !job->driver_now)
                         return;
@@ -359,28 +364,12 @@ static bool is_in(const GpuSnapshot *s, const InstanceDesc *d)
         return d->slot ? find_slot(s, d->slot) : gpu_snapshot_find_instance(s, d->uuid) != NULL;
 }
 
-/* Another job that sets the number of virtual functions of the same GPU. */
-static bool another_waits(const Job *job)
-{
-        GHashTableIter iter;
-        const Job *other;
-
-        g_hash_table_iter_init(&iter, job->manager->jobs);
-        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&other))
-                if (other != job && other->kind == JOB_SET_VFS && strcmp(other->gpu_name, job->gpu_name) == 0)
-                        return true;
-        return false;
-}
-
 /* Records follow what became of it, before the snapshot is applied: whether an instance is ours depends on
  * them. */
 static void job_settle_records(Job *job)
 {
         Records *records = job->manager->records;
 
-        /* When it could not be set back, the mark stays for the next daemon. */
-        if (job->kind == JOB_SET_VFS && !another_waits(job) && job->error.code != VGPUD_ERROR_INCONSISTENT)
-                autoprobe_unmark(job->manager->runtime_fd, job->gpu_name);
         if (job->kind != JOB_CREATE)
                 return;
         for (guint i = 0; i < job->uuids->len; i++) {
@@ -517,6 +506,10 @@ static void job_done(LaneWork *w)
                 MANAGER_EMIT(job->manager, gpu_changed, gpu, GPU_CHANGED_JOB);
                 if (job->kind == JOB_CONFIGURE)
                         scan_alike(job, gpu);
+                if (job->probe_again) {
+                        gpu->probe_again = true;
+                        gpu_request_scan(gpu, false);
+                }
         }
         job_log_end(job);
         job_end(job, job->error.code == VGPUD_ERROR_NONE ? JOB_DONE : JOB_FAILED);

@@ -97,6 +97,7 @@ struct Job {
         GpuFacts *facts_now;          /* set-vfs: read afterwards; NULL if that failed */
         const VgpuDriver *driver_now; /* set-vfs: the back end for these facts; the snapshot is of it */
         uint32_t vfs_now;             /* set-vfs: how many there are */
+        bool probe_again; /* set-vfs: sriov_drivers_autoprobe could not be set back, and is marked */
         VgpudError error;
 
         JobFinished finished; /* may be NULL */

@@ -358,6 +358,68 @@ static void test_provision_again(void)
         vgpu_io_free(io);
 }
 
+static int second_fails(FakeKernel *k, const char *path, void *n)
+{
+        return ++*(unsigned *)n == 2 ? -EIO : 0;
+}
+
+static int fails_but_first(FakeKernel *k, const char *path, void *n)
+{
+        return ++*(unsigned *)n >= 2 ? -EIO : 0;
+}
+
+static void assert_probed_again(Fixture *f, FakePf *pf)
+{
+        VgpuIo *io = fake_kernel_io(f->kernel);
+        g_autofree char *value = NULL;
+
+        ASSERT_TRUE(fixture_wait(f, is_at_rest, NULL));
+        ASSERT_OK(vgpu_io_readf(io, &value, "%s/sriov_drivers_autoprobe", fake_pf_path(pf)));
+        ASSERT_STREQ(value, "1");
+        ASSERT_FALSE(autoprobe_is_marked(f->manager->runtime_fd, XE));
+        vgpu_io_free(io);
+}
+
+/* A job could not switch it on again. The next look does, if the kernel lets it; until then no other job takes
+ * the mark away, nor does one that is cancelled. */
+static void test_probe_again_after_job(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome first = { 0 }, second = { 0 };
+        FakePf *pf = start(&f, FAKE_PF_XE);
+        g_autofree char *path = g_strconcat(fake_pf_path(pf), "/sriov_drivers_autoprobe", NULL);
+        unsigned n = 0;
+        Job *job;
+
+        fake_before(f.kernel, "write", path, second_fails, &n);
+        ASSERT_OK(manager_set_vfs(f.manager, gpu(&f), 2, 0, 0, &job, NULL));
+        outcome_of(&first, job);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
+        ASSERT_EQ(first.code, VGPUD_ERROR_INCONSISTENT);
+        assert_probed_again(&f, pf);
+        fake_heal(f.kernel);
+        outcome_done(&first);
+
+        n = 0;
+        fake_before(f.kernel, "write", path, fails_but_first, &n);
+        ASSERT_OK(manager_set_vfs(f.manager, gpu(&f), 3, 0, 0, &job, NULL));
+        first = (Outcome){ 0 };
+        outcome_of(&first, job);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
+        ASSERT_EQ(first.code, VGPUD_ERROR_INCONSISTENT);
+        ASSERT_OK(manager_set_vfs(f.manager, gpu(&f), 0, 0, 0, &job, NULL));
+        outcome_of(&second, job);
+        ASSERT_OK(manager_set_vfs(f.manager, gpu(&f), 2, 0, 0, &job, NULL));
+        ASSERT_OK(job_cancel(job, NULL));
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &second));
+        ASSERT_EQ(second.code, VGPUD_ERROR_NONE);
+        ASSERT_TRUE(autoprobe_is_marked(f.manager->runtime_fd, XE));
+        fixture_stop(&f);
+        fake_heal(f.kernel);
+        fixture_start(&f);
+        assert_probed_again(&f, pf);
+}
+
 static void test_unplugged(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -388,6 +450,7 @@ int main(int argc, char **argv)
         TEST(test_undo_all);
         TEST(test_probe_again);
         TEST(test_provision_again);
+        TEST(test_probe_again_after_job);
         TEST(test_unplugged);
         return tests_end();
 }
