@@ -21,6 +21,11 @@
 #define PCI_VENDOR_NVIDIA    0x10de
 #define XENGT_PATH           "kernel/vgt"
 
+typedef struct PciFunction {
+        char *path;    /* owned; below /sys */
+        int numa_node; /* -1: not known */
+} PciFunction;
+
 struct Inventory {
         Manager *manager; /* borrowed */
         Lane *lane;       /* owned */
@@ -33,7 +38,7 @@ struct Inventory {
         /* As of the last discovery: path (owned) of a GPU, its virtual functions and its parents of mediated
          * devices -> name (owned) of the GPU. */
         GHashTable *names_by_path; /* owned */
-        GHashTable *pci; /* owned: name (owned) of every PCI function that is there -> its path (owned) */
+        GHashTable *pci; /* owned: name (owned) of every PCI function that is there -> PciFunction (owned) */
 };
 
 typedef struct Discovery {
@@ -41,10 +46,26 @@ typedef struct Discovery {
         Inventory *inventory; /* borrowed; NULL once it has gone */
         GArray *also;         /* ref: Config.also */
         GPtrArray *facts;     /* GpuFacts */
-        GPtrArray *pci;       /* char *: paths of all PCI devices */
+        GPtrArray *pci;       /* PciFunction: all, those of GPUs without their node */
         uint64_t began_usec;  /* CLOCK_MONOTONIC */
         int result;
 } Discovery;
+
+static PciFunction *pci_function_new(const char *path, int numa_node)
+{
+        PciFunction *f = g_new(PciFunction, 1);
+
+        *f = (PciFunction){ .path = g_strdup(path), .numa_node = numa_node };
+        return f;
+}
+
+static void pci_function_free(gpointer p)
+{
+        PciFunction *f = p;
+
+        g_free(f->path);
+        g_free(f);
+}
 
 /* ---- in the lane ---- */
 
@@ -111,6 +132,19 @@ static bool pci_is_gpu(const Discovery *d, struct udev_device *device, VgpuIo *i
         return is_physical_function(io, path);
 }
 
+/* Not of what a GPU's facts will tell: there may be a thousand virtual functions. */
+static int read_node(struct udev_device *device)
+{
+        const char *text;
+        uint32_t class;
+        int32_t node;
+
+        if (read_hex(device, "class", &class) && class_is_gpu(class))
+                return -1;
+        text = udev_device_get_sysattr_value(device, "numa_node");
+        return text && parse_i32(text, &node) >= 0 && node >= 0 ? node : -1;
+}
+
 static const char *hwdb_value(struct udev_hwdb *hwdb, struct udev_device *device, const char *key)
 {
         const char *modalias = udev_device_get_sysattr_value(device, "modalias");
@@ -160,7 +194,7 @@ static void find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArra
                 const char *path = device ? below_sys(udev_device_get_syspath(device)) : NULL;
                 bool admitted;
                 if (path)
-                        g_ptr_array_add(d->pci, g_strdup(path));
+                        g_ptr_array_add(d->pci, pci_function_new(path, read_node(device)));
                 if (path && pci_is_gpu(d, device, io, path, &admitted)) {
                         g_autofree char *vendor = g_strdup(hwdb_value(hwdb, device, "ID_VENDOR_FROM_DATABASE"));
                         g_autofree char *model = g_strdup(hwdb_value(hwdb, device, "ID_MODEL_FROM_DATABASE"));
@@ -237,9 +271,18 @@ static void learn_path(Inventory *inventory, const char *path, const GpuFacts *f
         g_hash_table_replace(inventory->names_by_path, g_strdup(path), g_strdup(facts->name));
 }
 
-static void learn_pci(Inventory *inventory, const char *path)
+static void learn_pci(Inventory *inventory, const char *path, int numa_node)
 {
-        g_hash_table_replace(inventory->pci, g_path_get_basename(path), g_strdup(path));
+        g_hash_table_replace(inventory->pci, g_path_get_basename(path), pci_function_new(path, numa_node));
+}
+
+/* The node of a function that was added is that of the bridge it is on; the kernel has it from there, too. */
+static int node_of_bridge(const Inventory *inventory, const char *path)
+{
+        g_autofree char *folder = g_path_get_dirname(path), *name = g_path_get_basename(folder);
+        const PciFunction *bridge = g_hash_table_lookup(inventory->pci, name);
+
+        return bridge ? bridge->numa_node : -1;
 }
 
 static void forget_pci(Inventory *inventory, const char *path)
@@ -249,24 +292,32 @@ static void forget_pci(Inventory *inventory, const char *path)
         g_hash_table_remove(inventory->pci, name);
 }
 
-const char *inventory_find_pci(const Inventory *inventory, const char *name)
+const char *inventory_find_pci(const Inventory *inventory, const char *name, int *ret_node)
 {
-        return inventory ? g_hash_table_lookup(inventory->pci, name) : NULL;
+        const PciFunction *f = inventory ? g_hash_table_lookup(inventory->pci, name) : NULL;
+
+        if (f && ret_node)
+                *ret_node = f->numa_node;
+        return f ? f->path : NULL;
 }
 
 static void learn_paths(Inventory *inventory, const GPtrArray *all, const GPtrArray *pci)
 {
         g_hash_table_remove_all(inventory->pci);
-        for (guint i = 0; i < pci->len; i++)
-                learn_pci(inventory, pci->pdata[i]);
+        for (guint i = 0; i < pci->len; i++) {
+                const PciFunction *f = pci->pdata[i];
+                learn_pci(inventory, f->path, f->numa_node);
+        }
         g_hash_table_remove_all(inventory->names_by_path);
         for (guint i = 0; i < all->len; i++) {
                 const GpuFacts *f = all->pdata[i];
                 learn_path(inventory, f->path, f);
+                if (f->is_pci)
+                        learn_pci(inventory, f->path, f->numa_node);
                 for (guint j = 0; j < f->vfs->len; j++) {
                         const VgpuVf *vf = f->vfs->pdata[j];
                         learn_path(inventory, vf->path, f);
-                        learn_pci(inventory, vf->path); /* enabled since the functions were listed, perhaps */
+                        learn_pci(inventory, vf->path, f->numa_node);
                 }
                 for (guint j = 0; j < f->mdev_parents->len; j++)
                         learn_path(inventory, ((const MdevParent *)f->mdev_parents->pdata[j])->path, f);
@@ -305,7 +356,7 @@ static void inventory_submit(Inventory *inventory)
         d->inventory = inventory;
         d->also = g_array_ref(inventory->manager->config->also);
         d->facts = g_ptr_array_new_with_free_func(facts_destroy);
-        d->pci = g_ptr_array_new_with_free_func(g_free);
+        d->pci = g_ptr_array_new_with_free_func(pci_function_free);
         inventory->running = d;
         lane_submit(inventory->lane, &d->work);
 }
@@ -399,7 +450,7 @@ static void handle_pci_event(Inventory *inventory, struct udev_device *device, c
         Gpu *gpu = find_gpu_at(inventory, path);
 
         if (g_strcmp0(action, "add") == 0)
-                learn_pci(inventory, path);
+                learn_pci(inventory, path, node_of_bridge(inventory, path));
         else if (g_strcmp0(action, "remove") == 0)
                 forget_pci(inventory, path);
         if (gpu && (g_strcmp0(action, "bind") == 0 || g_strcmp0(action, "unbind") == 0))
@@ -503,7 +554,7 @@ int inventory_start(Manager *m, Inventory **ret)
 
         inventory->manager = m;
         inventory->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        inventory->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        inventory->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pci_function_free);
         inventory->lane = lane_new(m->lanes, LANE_NAME);
         *ret = inventory; /* freed by the manager, also after an error */
 

@@ -96,7 +96,7 @@ int inventory_start(Manager *m, Inventory **ret);
 void inventory_request(Inventory *inventory); /* look for GPUs again soon */
 Inventory *inventory_free(Inventory *inventory);
 bool inventory_is_busy(const Inventory *inventory); /* it looks for GPUs at this moment */
-/* The path below /sys of the PCI function of exactly this name ("0000:41:00.0"), borrowed; NULL: there is none,
- * or no inventory. */
-const char *inventory_find_pci(const Inventory *inventory, const char *name);
+/* The path below /sys of the PCI function of exactly this name ("0000:41:00.0"), borrowed, and its NUMA node
+ * (-1: not known; ret_node may be NULL). NULL: there is none, or no inventory. */
+const char *inventory_find_pci(const Inventory *inventory, const char *name, int *ret_node);
 void inventory_stop(Inventory *inventory); /* no more events; its lane is released */

@@ -209,7 +209,7 @@ static bool same_device(const GpuFacts *a, const GpuFacts *b)
 
 bool manager_slot_is_there(Manager *m, const char *slot)
 {
-        return slot && inventory_find_pci(m->inventory, slot);
+        return slot && inventory_find_pci(m->inventory, slot, NULL);
 }
 
 /* No driver, no instances: what there is a record of went with it, perhaps while no daemon was running or

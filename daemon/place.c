@@ -221,15 +221,19 @@ static int no_such_type(Manager *m, const char *name, VgpudError *reterr)
 
 /* ---- requests ---- */
 
-/* The path below /sys of a PCI device, or of a GPU of another bus: "0000:41:00.0", "41:00.0", "mdpy". */
-static const char *find_device(Manager *m, const char *what)
+/* The path below /sys and the NUMA node of a PCI device, or of a GPU of another bus: "0000:41:00.0", "41:00.0",
+ * "mdpy". */
+static const char *find_device(Manager *m, const char *what, int *ret_node)
 {
         g_autofree char *lower = g_ascii_strdown(what, -1), *whole = g_strconcat("0000:", lower, NULL);
         const char *const names[] = { what, lower, whole };
 
         for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
                 const Gpu *gpu = manager_get_gpu(m, names[i]);
-                const char *path = gpu ? gpu->facts->path : inventory_find_pci(m->inventory, names[i]);
+                const char *path =
+                                gpu ? gpu->facts->path : inventory_find_pci(m->inventory, names[i], ret_node);
+                if (gpu)
+                        *ret_node = gpu->facts->numa_node;
                 if (path)
                         return path;
         }
@@ -272,7 +276,7 @@ static int read_hints(Manager *m, const PlaceHints *hints, PlacementRequest *req
                                         hints->pool);
         request->pool = hints->pool;
         if (hints->near) {
-                request->near_path = find_device(m, hints->near);
+                request->near_path = find_device(m, hints->near, &request->near_numa_node);
                 if (!request->near_path)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "there is no PCI device \"%s\" to be near to", hints->near);

@@ -251,26 +251,14 @@ static void judge(PlacementRank *r, const PlacementRequest *request)
 
 /* ---- order ---- */
 
-/* The node of the device is that of a GPU below the same host bridge: no other is known without asking the
- * kernel. */
-static void measure(Placement *p, const char *near_path)
+static void measure(PlacementRank *r, const PlacementRequest *request)
 {
-        int node = -1;
-        uint32_t best = PLACEMENT_FAR;
+        const PlacementCandidate *c = r->candidate;
 
-        for (size_t i = 0; i < p->n; i++) {
-                PlacementRank *r = &p->ranks[i];
-                r->distance = near_path ? placement_distance(r->candidate->path, near_path) : PLACEMENT_FAR;
-                /* The nearest, and of several the lowest node: not the first that comes. */
-                if (r->distance == PLACEMENT_FAR || r->candidate->numa_node < 0 || r->distance > best)
-                        continue;
-                if (r->distance < best || r->candidate->numa_node < node)
-                        node = r->candidate->numa_node;
-                best = r->distance;
-        }
-        for (size_t i = 0; node >= 0 && i < p->n; i++)
-                if (p->ranks[i].distance == PLACEMENT_FAR && p->ranks[i].candidate->numa_node == node)
-                        p->ranks[i].distance = PLACEMENT_SAME_NODE;
+        r->distance = request->near_path ? placement_distance(c->path, request->near_path) : PLACEMENT_FAR;
+        if (request->near_path && r->distance == PLACEMENT_FAR && c->numa_node >= 0 &&
+            c->numa_node == request->near_numa_node)
+                r->distance = PLACEMENT_SAME_NODE;
 }
 
 static int compare_ranks(const void *a, const void *b, void *userdata)
@@ -314,8 +302,8 @@ Placement *placement_choose(const PlacementCandidate *candidates, size_t n, cons
                 p->ranks[i].candidate = &candidates[i];
                 p->ranks[i].address = read_address(candidates[i].gpu);
                 judge(&p->ranks[i], request);
+                measure(&p->ranks[i], request);
         }
-        measure(p, request->near_path);
         if (n > 1)
                 g_qsort_with_data(p->ranks, (gint)n, sizeof *p->ranks, compare_ranks, (void *)request);
         if (n > 0 && p->ranks[0].verdict == PLACEMENT_FITS)

@@ -10,7 +10,8 @@
  *
  * Those that have room are ordered, each point deciding among equals of the one before:
  *  1. the NUMA node that is preferred
- *  2. the distance to the device it is to be near to
+ *  2. the distance to the device it is to be near to; where they share no host bridge, whether they share the
+ * NUMA node
  *  3. the priority that the administrator gave it, the higher the better
  *  4. GPUs on which nothing of another type waits to be made: what that will leave is a guess
  *  5. breadth: most room first, then fewest instances.
@@ -78,6 +79,7 @@ typedef struct PlacementRequest {
         int numa_node;           /* it must be this one; -1: any */
         int preferred_numa_node; /* better this one; -1: any */
         const char *near_path;   /* path below /sys of the device that it should be near to; NULL: none */
+        int near_numa_node;      /* with near_path: of that device; -1: not known */
         const char *pool;        /* NULL: the default pool */
 } PlacementRequest;
 

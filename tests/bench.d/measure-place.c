@@ -93,6 +93,7 @@ int main(int argc, char **argv)
         request.strategy = PLACEMENT_DEPTH;
         request.preferred_numa_node = 1;
         request.near_path = "devices/pci0001:08/0001:08:01.0/0001:19:00.1";
+        request.near_numa_node = 0;
         measure("rules", (unsigned)times, candidates, n, &request);
         return EXIT_SUCCESS;
 }

@@ -319,8 +319,10 @@ int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints
         keep_hints(m, hints);
         if (!t)
                 return -vgpud_error_code_to_errno(VGPUD_ERROR_NO_SUCH_TYPE);
-        if (hints->near)
+        if (hints->near) {
                 request.near_path = gpu->facts->path;
+                request.near_numa_node = gpu->facts->numa_node;
+        }
         place = g_new(Place, 1);
         *place = (Place){
                 .strategy = PLACEMENT_DEPTH,

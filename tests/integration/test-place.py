@@ -101,13 +101,14 @@ class Place(host.HostTest):
         self.assertEqual((candidates[S1]["distance"], "distance" in candidates[S3]), (2, False))
         self.assertEqual(self.place(h, Q1, near="31:00.0")[0], [S2, S0, S1, S3])
         self.assertEqual(self.place(h, Q1, near=S3.upper())[0], [S3, S1, S0, S2])
-        # a device that is no GPU; it is known as long as it is there
+        # a device that is no GPU, alone below its host bridge: by its NUMA node. It is known as long as it is there
         other = "0001:41:00.0"
-        self.assertEqual(self.place(h, Q1, near=other)[0], [S0, S1, S2, S3])
+        self.assertEqual(self.place(h, Q1, near=other)[0], [S1, S3, S0, S2])
         h.sim.ctl("unplug", other)
         bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() == "InvalidArgs", "it has gone")
         h.sim.ctl("plug", other)
         bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() is None, "it is back")
+        self.assertEqual(self.place(h, Q1, near=other)[0], [S1, S3, S0, S2])
         self.assert_error("InvalidArgs", h.bus.start_create("", Q1, near="0000:99:00.0"), "no PCI device", "0000:99:00.0")
         # Its name, no piece of its path: anybody may ask.
         path = h.sim.run(["readlink", "-f", f"/sys/bus/pci/devices/{S0}"], capture_output=True, check=True).stdout.strip()

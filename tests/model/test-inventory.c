@@ -9,7 +9,8 @@
 #define GPU_NAME "0000:00:02.0"
 #define GPU_PATH "devices/pci0000:00/" GPU_NAME
 #define NIC_NAME "0000:01:00.0"
-#define NIC_PATH "devices/pci0000:00/0000:00:01.0/" NIC_NAME
+#define BRIDGE   "devices/pci0000:00/0000:00:01.0"
+#define NIC_PATH BRIDGE "/" NIC_NAME
 
 static Inventory *inventory_new(Manager *m)
 {
@@ -17,7 +18,7 @@ static Inventory *inventory_new(Manager *m)
 
         i->manager = m;
         i->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        i->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        i->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pci_function_free);
         return i;
 }
 
@@ -31,25 +32,33 @@ static void inventory_drop(Inventory *i)
 /* By its name, not by a piece of its path: what anybody may ask to be near to ends up here. */
 static void test_find_pci(void)
 {
-        g_autoptr(GPtrArray) all = g_ptr_array_new(), pci = g_ptr_array_new();
+        g_autoptr(GPtrArray) all = g_ptr_array_new(), pci = g_ptr_array_new_with_free_func(pci_function_free);
         Inventory *i = inventory_new(NULL);
+        int node = -1;
         GpuFacts *f = gpu_facts_new(GPU_NAME, GPU_PATH);
 
         g_ptr_array_add(all, f);
-        g_ptr_array_add(pci, (void *)GPU_PATH);
-        g_ptr_array_add(pci, (void *)NIC_PATH);
+        f->is_pci = true;
+        f->numa_node = 1;
+        g_ptr_array_add(pci, pci_function_new(GPU_PATH, -1));
+        g_ptr_array_add(pci, pci_function_new(BRIDGE, 2));
+        g_ptr_array_add(pci, pci_function_new(NIC_PATH, 2));
         learn_paths(i, all, pci);
-        ASSERT_STREQ(inventory_find_pci(i, GPU_NAME), GPU_PATH);
-        ASSERT_STREQ(inventory_find_pci(i, NIC_NAME), NIC_PATH);
-        ASSERT_NULL(inventory_find_pci(i, GPU_PATH));
-        ASSERT_NULL(inventory_find_pci(i, "pci0000:00/" GPU_NAME));
-        ASSERT_NULL(inventory_find_pci(i, "00:02.0"));
-        ASSERT_NULL(inventory_find_pci(i, ""));
+        ASSERT_STREQ(inventory_find_pci(i, GPU_NAME, &node), GPU_PATH);
+        ASSERT_EQ(node, 1);
+        ASSERT_STREQ(inventory_find_pci(i, NIC_NAME, &node), NIC_PATH);
+        ASSERT_NULL(inventory_find_pci(i, GPU_PATH, &node));
+        ASSERT_NULL(inventory_find_pci(i, "pci0000:00/" GPU_NAME, &node));
+        ASSERT_NULL(inventory_find_pci(i, "00:02.0", &node));
+        ASSERT_NULL(inventory_find_pci(i, "", &node));
         forget_pci(i, NIC_PATH);
-        ASSERT_NULL(inventory_find_pci(i, NIC_NAME));
-        learn_pci(i, NIC_PATH);
-        ASSERT_STREQ(inventory_find_pci(i, NIC_NAME), NIC_PATH);
-        ASSERT_NULL(inventory_find_pci(NULL, NIC_NAME));
+        ASSERT_NULL(inventory_find_pci(i, NIC_NAME, &node));
+        /* It comes again: an event tells no node. */
+        learn_pci(i, NIC_PATH, node_of_bridge(i, NIC_PATH));
+        ASSERT_STREQ(inventory_find_pci(i, NIC_NAME, &node), NIC_PATH);
+        ASSERT_EQ(node, 2);
+        ASSERT_EQ(node_of_bridge(i, GPU_PATH), -1);
+        ASSERT_NULL(inventory_find_pci(NULL, NIC_NAME, &node));
         gpu_facts_unref(f);
         inventory_drop(i);
 }

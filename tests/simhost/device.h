@@ -120,8 +120,8 @@ const char *pci_driver_override(const Device *device);
 /* Its file "enable", which counts who has switched it on; here nobody does so twice. */
 void pci_set_enabled(Device *device, bool enabled);
 bool pci_is_enabled(const Device *device);
-/* Root port and what else stands between the CPU and a slot; does nothing where it exists. */
-void pci_bridge_add(const char *path);
+/* Root port and what else stands between the CPU and a slot, on its NUMA node; does nothing where it exists. */
+void pci_bridge_add(const char *path, int numa_node);
 /* Card and render node of a display driver, announced. The array takes them; drm_del() wants them back. */
 void drm_add(Device *gpu, GPtrArray *ret_devices);
 void drm_del(GPtrArray *devices);

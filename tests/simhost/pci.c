@@ -136,7 +136,7 @@ Device *pci_add(const PciSpec *spec)
         DeviceSpec device_spec = { .name = spec->address, .subsystem = "pci" };
         Device *device;
 
-        pci_bridge_add(spec->bridge);
+        pci_bridge_add(spec->bridge, spec->numa_node);
         properties = g_strdup_printf(
                         "PCI_CLASS=%X\nPCI_ID=%04X:%04X\nPCI_SUBSYS_ID=%04X:%04X\nPCI_SLOT_NAME=%s\n"
                         "MODALIAS=pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X\n",
@@ -187,7 +187,7 @@ void pci_del(Device *device)
         device_del(device);
 }
 
-void pci_bridge_add(const char *path)
+void pci_bridge_add(const char *path, int numa_node)
 {
         g_auto(GStrv) parts = g_strsplit(path, "/", -1);
         g_autoptr(GString) above = g_string_new(parts[0]);
@@ -206,7 +206,7 @@ void pci_bridge_add(const char *path)
                                          .subsystem_device = 0x0000,
                                          .class = 0x060400,
                                          .revision = 4,
-                                         .numa_node = -1,
+                                         .numa_node = numa_node,
                                          .link_speed = "8.0 GT/s",
                                          .link_width = 16 };
 

@@ -20,6 +20,7 @@
         (&(PlacementRequest){ .numa_node = (node), .preferred_numa_node = (preferred), __VA_ARGS__ })
 #define REQUEST_N(n, ...) NODE_REQUEST(-1, -1, .count = (n), __VA_ARGS__)
 #define REQUEST(...)      REQUEST_N(1, __VA_ARGS__)
+#define NEAR(path, node)  REQUEST(.near_path = (path), .near_numa_node = (node))
 #define LIST(...)         ((const char *const[]){ __VA_ARGS__, NULL })
 
 static const char *chosen(const Placement *p)
@@ -216,16 +217,22 @@ static void test_near(void)
                 PLACED("d", 1, 1, "devices/pci0000:c0/0000:c0:01.0/0000:c1:00.0", ),
         };
         static const char near[] = ROOT_B "0000:41:00.0/0000:43:00.0/0000:45:00.0";
-        _cleanup_placement_ Placement *p = placement_choose(candidates, 4, REQUEST(.near_path = near));
+        _cleanup_placement_ Placement *p = placement_choose(candidates, 4, NEAR(near, 1));
 
         ASSERT_ORDER(candidates, REQUEST(), "a c b d");
-        ASSERT_ORDER(candidates, REQUEST(.near_path = near), "c b d a");
+        ASSERT_ORDER(candidates, NEAR(near, 1), "c b d a");
+        /* whatever the GPUs beside it say */
+        ASSERT_ORDER(candidates, NEAR(near, 0), "c b a d");
+        ASSERT_ORDER(candidates, NEAR(near, -1), "c b a d");
         ASSERT_EQ(p->ranks[0].distance, 2);
         ASSERT_EQ(p->ranks[1].distance, 3);
         ASSERT_EQ(p->ranks[2].distance, PLACEMENT_SAME_NODE);
         ASSERT_EQ(p->ranks[3].distance, PLACEMENT_FAR);
+        /* alone below its host bridge */
+        ASSERT_ORDER(candidates, NEAR("devices/pci0000:e0/0000:e0:01.0", 1), "c b d a");
         /* far from all: as if it had not been said */
-        ASSERT_ORDER(candidates, REQUEST(.near_path = "devices/pci0000:e0/0000:e0:01.0"), "a c b d");
+        ASSERT_ORDER(candidates, NEAR("devices/pci0000:e0/0000:e0:01.0", 7), "a c b d");
+        ASSERT_ORDER(candidates, NEAR("devices/pci0000:e0/0000:e0:01.0", -1), "a c b d");
 }
 
 static void test_types(void)
@@ -397,6 +404,7 @@ static void make_world(World *w, GRand *r)
                 .numa_node = one_in(r, 4) ? (int)roll(r, 3) : -1,
                 .preferred_numa_node = one_in(r, 4) ? (int)roll(r, 3) : -1,
                 .near_path = one_in(r, 3) ? "devices/pci0000:00/0000:00:01.0/0000:01:00.0" : NULL,
+                .near_numa_node = (int)roll(r, 4) - 1,
                 .pool = one_in(r, 4)   ? "a"
                         : one_in(r, 4) ? "default"
                                        : NULL,
