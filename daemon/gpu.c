@@ -400,7 +400,7 @@ static void gpu_add_instance(Gpu *gpu, const InstanceDesc *desc)
         MANAGER_EMIT(gpu->manager, instance_added, instance);
 }
 
-static void gpu_change_instance(Instance *instance, const InstanceDesc *desc)
+static void gpu_change_instance(Instance *instance, const InstanceDesc *desc, const GHashTable *renamed)
 {
         Manager *m = instance->gpu->manager;
         unsigned changes = 0;
@@ -418,6 +418,8 @@ static void gpu_change_instance(Instance *instance, const InstanceDesc *desc)
                 if (instance_update_state(instance, instance->state == INSTANCE_STUCK))
                         changes |= INSTANCE_CHANGED_STATE;
         }
+        if (renamed && desc->type_id && g_hash_table_contains((GHashTable *)renamed, desc->type_id))
+                changes |= INSTANCE_CHANGED_DESC;
         if (instance_update_origin(instance))
                 changes |= INSTANCE_CHANGED_ORIGIN;
         if (changes)
@@ -564,18 +566,45 @@ static bool types_equal(const GpuSnapshot *a, const GpuSnapshot *b)
         return true;
 }
 
+/* Ids, borrowed, of the types that have another name, have come, or have gone: an instance tells the name of
+ * its type. */
+static GHashTable *find_renamed_types(const GpuSnapshot *old, const GpuSnapshot *snapshot)
+{
+        GHashTable *renamed = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+        gpointer id, name;
+        GHashTableIter iter;
+
+        for (guint i = 0; old && i < old->types->len; i++) {
+                const VgpuType *t = old->types->pdata[i];
+                g_hash_table_insert(names, t->id, t->name);
+        }
+        for (guint i = 0; i < snapshot->types->len; i++) {
+                const VgpuType *t = snapshot->types->pdata[i];
+                if (!g_hash_table_steal_extended(names, t->id, NULL, &name) || g_strcmp0(name, t->name) != 0)
+                        g_hash_table_add(renamed, t->id);
+        }
+        g_hash_table_iter_init(&iter, names);
+        while (g_hash_table_iter_next(&iter, &id, NULL))
+                g_hash_table_add(renamed, id);
+        return renamed;
+}
+
 void gpu_apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
 {
         GpuSnapshot *old = gpu->snapshot;
         g_autoptr(GPtrArray) gone = g_ptr_array_new();
+        g_autoptr(GHashTable) renamed = NULL;
         unsigned changes = GPU_CHANGED_SCANNED;
         bool untyped = false;
         GHashTableIter iter;
         Instance *instance;
 
         gpu_finish_snapshot(gpu, snapshot);
-        if (!types_equal(old, snapshot))
+        if (!types_equal(old, snapshot)) {
                 changes |= GPU_CHANGED_TYPES;
+                renamed = find_renamed_types(old, snapshot);
+        }
         if (!modes_equal(old, snapshot))
                 changes |= GPU_CHANGED_MODES;
         if (old ? !gpu_snapshot_bindings_equal(old, snapshot) : snapshot->bindings->len > 0)
@@ -594,7 +623,7 @@ void gpu_apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
                 const InstanceDesc *desc = snapshot->instances->pdata[i];
                 instance = g_hash_table_lookup(gpu->instances, desc->uuid);
                 if (instance)
-                        gpu_change_instance(instance, desc);
+                        gpu_change_instance(instance, desc, renamed);
                 else
                         gpu_add_instance(gpu, desc);
                 untyped |= !desc->type_id;
@@ -774,7 +803,8 @@ void gpu_update_facts(Gpu *gpu, const GpuFacts *facts)
                 gpu_snapshot_unref(gpu->snapshot);
                 gpu->snapshot = NULL;
                 gpu_choose_driver(gpu);
-                changes |= GPU_CHANGED_BACK_END | GPU_CHANGED_STATE | GPU_CHANGED_TYPES | GPU_CHANGED_JOB;
+                changes |= GPU_CHANGED_BACK_END | GPU_CHANGED_STATE | GPU_CHANGED_TYPES | GPU_CHANGED_MODES |
+                           GPU_CHANGED_JOB;
         } else if (!driver && g_strcmp0(gpu->reason, reason) != 0) {
                 g_free(gpu->reason);
                 gpu->reason = g_steal_pointer(&reason);

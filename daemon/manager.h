@@ -25,7 +25,7 @@ typedef enum GpuChange {
 } GpuChange;
 
 typedef enum InstanceChange {
-        INSTANCE_CHANGED_DESC = 1 << 0,   /* what the kernel shows, and the hand-over with it */
+        INSTANCE_CHANGED_DESC = 1 << 0,   /* what the kernel shows, the hand-over, the name of the type */
         INSTANCE_CHANGED_ORIGIN = 1 << 1, /* origin, owner, name, creation time */
         INSTANCE_CHANGED_STATE = 1 << 2,
         INSTANCE_CHANGED_JOB = 1 << 3,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "base/fs-util.h"
+#include "fake-nvidia.h"
 #include "fixture.h"
 
 #define GVT_G "0000:00:02.0"
@@ -419,6 +420,94 @@ static bool both_are_at_rest(Fixture *f, void *data)
         const Gpu *a = manager_get_gpu(f->manager, "mdpy"), *b = manager_get_gpu(f->manager, "mtty");
 
         return !a->scan && !a->settle && !b->scan && !b->settle;
+}
+
+#define NVIDIA "0000:41:00.0"
+
+typedef struct Changes {
+        unsigned gpu, instance;
+} Changes;
+
+static void add_gpu_changes(Gpu *gpu, unsigned changes, void *userdata)
+{
+        ((Changes *)userdata)->gpu |= changes;
+}
+
+static void add_instance_changes(Instance *instance, unsigned changes, void *userdata)
+{
+        ((Changes *)userdata)->instance |= changes;
+}
+
+static const ManagerEvents change_events = { .gpu_changed = add_gpu_changes,
+                                             .instance_changed = add_instance_changes };
+
+static bool is_known(Fixture *f, void *name)
+{
+        return manager_get_gpu(f->manager, name)->state != GPU_NEW;
+}
+
+static bool is_at_rest(Fixture *f, void *name)
+{
+        const Gpu *gpu = manager_get_gpu(f->manager, name);
+
+        return !gpu->scan && !gpu->settle;
+}
+
+static void apply_facts(Fixture *f, GpuFacts *facts)
+{
+        g_autoptr(GPtrArray) all = g_ptr_array_new();
+
+        facts->began_usec = (uint64_t)g_get_monotonic_time();
+        g_ptr_array_add(all, facts);
+        manager_apply_inventory(f->manager, all, facts->began_usec);
+        gpu_facts_unref(facts);
+        g_assert(fixture_wait(f, is_known, (void *)NVIDIA));
+}
+
+/* Properties that follow from what the GPU shows: the name of an instance's type, of which the driver says
+ * nothing while no such can be made; and the modes, which go with the back end. */
+static void test_what_follows(void)
+{
+        _cleanup_fixture_ Fixture f;
+        Changes changes = { 0 };
+        const VgpuType *type;
+        GpuFacts *facts;
+        Gpu *gpu;
+
+        fixture_init(&f);
+        FakeNvidia *g = fake_add_l40s(f.kernel, NVIDIA, true);
+        fixture_start(&f);
+        for (unsigned i = 0; i < 3; i++)
+                fake_nvidia_set(g, i, 1155);
+        apply_facts(&f, fake_nvidia_facts(g));
+        gpu = manager_get_gpu(f.manager, NVIDIA);
+        type = gpu_snapshot_find_type(gpu->snapshot, "nvidia-1155", NULL);
+        ASSERT_STREQ(type->name, "nvidia-1155");
+        manager_set_events(f.manager, &change_events, &changes);
+        gpu_request_scan(gpu, true);
+        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
+        ASSERT_EQ(changes.instance, 0);
+        fake_nvidia_set(g, 2, 0);
+        fake_nvidia_set(g, 1, 0);
+        gpu_request_scan(gpu, true);
+        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
+        type = gpu_snapshot_find_type(gpu->snapshot, "nvidia-1155", NULL);
+        ASSERT_CONTAINS(type->name, "L40S");
+        ASSERT_EQ(changes.instance, INSTANCE_CHANGED_DESC);
+
+        fake_nvidia_add_nvml(g);
+        gpu_request_scan(gpu, true);
+        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
+        ASSERT_TRUE(gpu->snapshot->modes->len > 0);
+        changes = (Changes){ 0 };
+        facts = fake_nvidia_facts(g);
+        g_clear_pointer(&facts->driver, g_free);
+        facts->features = 0;
+        apply_facts(&f, facts);
+        ASSERT_NULL(gpu->snapshot);
+        ASSERT_TRUE(changes.gpu & GPU_CHANGED_MODES);
+        fixture_stop(&f);
+        fake_nvidia_free(g);
 }
 
 /* Somebody removes it and makes it again, by the same UUID, on another GPU, which is looked at first. */
@@ -964,6 +1053,7 @@ int main(int argc, char **argv)
         TEST(test_large);
         TEST(test_placement);
         TEST(test_foreign);
+        TEST(test_what_follows);
         TEST(test_foreign_elsewhere);
         TEST(test_foreign_first);
         TEST(test_in_use);
