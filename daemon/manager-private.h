@@ -55,6 +55,9 @@ uint64_t manager_now_realtime(void);
 /* It is a PCI function that is there, whatever has become of its GPU for us. NULL: it is not. */
 bool manager_slot_is_there(Manager *m, const char *slot);
 int manager_check_gpu(const Gpu *gpu, VgpudError *reterr); /* it can be asked for instances */
+/* Why the instance of a record is not in the model, which no job makes: "GPU 0000:03:00.0, which has not
+ * answered yet". */
+VgpudErrorCode manager_explain_record(Manager *m, const Record *record, char **ret);
 
 /* place.c: the GPU and the type for a request that names no GPU, and whether the configuration lets one that is
  * named have the type */

@@ -402,10 +402,11 @@ int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudErr
                                                 "instance %s is not there yet: job %" PRIu32
                                                 " makes it on GPU %s; wait until it is",
                                                 record->uuid, job->id, record->gpu);
-                if (record)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_GPU_STUCK,
-                                                "instance %s is on GPU %s, which has not answered yet",
-                                                record->uuid, record->gpu);
+                if (record) {
+                        g_autofree char *where = NULL;
+                        VgpudErrorCode code = manager_explain_record(m, record, &where);
+                        return vgpud_error_setf(reterr, code, "instance %s is on %s", record->uuid, where);
+                }
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE, "there is no instance \"%s\"",
                                         what);
         }

@@ -95,8 +95,8 @@ Instance *manager_get_instance(Manager *m, const char *uuid);
 Job *manager_get_job(Manager *m, uint32_t id);
 
 /* What a person typed: a GPU by its name, or a unique beginning or end of it ("08:00.0"); an instance by name,
- * UUID (any case), or a unique beginning of a UUID. Errors: NO_SUCH_GPU, NO_SUCH_INSTANCE, AMBIGUOUS, INVALID.
- */
+ * UUID (any case), or a unique beginning of a UUID. Errors: NO_SUCH_GPU, NO_SUCH_INSTANCE, AMBIGUOUS, INVALID;
+ * of an instance that there is only a record of: GPU_STUCK, UNSUPPORTED, GPU_GONE. */
 int manager_find_gpu(Manager *m, const char *what, Gpu **ret, VgpudError *reterr);
 int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudError *reterr);
 

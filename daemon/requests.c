@@ -44,6 +44,28 @@ int manager_check_gpu(const Gpu *gpu, VgpudError *reterr)
         return 0;
 }
 
+VgpudErrorCode manager_explain_record(Manager *m, const Record *record, char **ret)
+{
+        const Gpu *gpu = manager_get_gpu(m, record->gpu);
+
+        if (!gpu && m->inventory_known) {
+                *ret = g_strdup_printf("GPU %s, which is not there, or vgpud.conf does not admit it",
+                                       record->gpu);
+                return VGPUD_ERROR_GPU_GONE;
+        }
+        if (gpu && !gpu->driver) {
+                *ret = g_strdup_printf("GPU %s, which offers no virtual GPUs: %s", record->gpu, gpu->reason);
+                return VGPUD_ERROR_UNSUPPORTED;
+        }
+        if (!gpu || gpu->state == GPU_NEW || gpu_is_stale(gpu)) {
+                *ret = g_strdup_printf("GPU %s, which has not answered yet%s%s", record->gpu,
+                                       gpu && gpu->reason ? ": " : "", gpu && gpu->reason ? gpu->reason : "");
+                return VGPUD_ERROR_GPU_STUCK;
+        }
+        *ret = g_strdup_printf("GPU %s, which did not show it when it was last looked at", record->gpu);
+        return VGPUD_ERROR_NO_SUCH_INSTANCE;
+}
+
 /* Where a UUID is taken, in words; NULL when it is free. */
 static char *find_uuid(Manager *m, const char *uuid)
 {
@@ -66,11 +88,13 @@ static char *find_uuid(Manager *m, const char *uuid)
                 if (job_makes(job, uuid))
                         return g_strdup_printf("job %" PRIu32 " is making it on GPU %s", job->id,
                                                job->gpu_name);
-        /* Its GPU has not been looked at: whose it is must not be forgotten. */
+        /* Whose it is must not be forgotten while its GPU cannot be looked at. */
         record = records_get(m->records, uuid);
-        if (record)
-                return g_strdup_printf("an instance of type %s on GPU %s, which has not answered yet, has it",
-                                       record->type_id, record->gpu);
+        if (record) {
+                g_autofree char *where = NULL;
+                (void)manager_explain_record(m, record, &where);
+                return g_strdup_printf("an instance of type %s has it, on %s", record->type_id, where);
+        }
         return NULL;
 }
 

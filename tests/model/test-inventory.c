@@ -8,6 +8,7 @@
 
 #define GPU_NAME "0000:00:02.0"
 #define GPU_PATH "devices/pci0000:00/" GPU_NAME
+#define PF_NAME  "0000:03:00.0"
 #define NIC_NAME "0000:01:00.0"
 #define BRIDGE   "devices/pci0000:00/0000:00:01.0"
 #define NIC_PATH BRIDGE "/" NIC_NAME
@@ -63,9 +64,51 @@ static void test_find_pci(void)
         inventory_drop(i);
 }
 
+/* The driver of a GPU goes and leaves its virtual functions: what is known of them is kept, and said to be
+ * where it is. */
+static void test_driver_went(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        _cleanup_outcome_ Outcome o = { 0 };
+        char uuid[UUID_STRLEN + 1];
+        Instance *instance;
+        Inventory *i;
+        FakePf *pf;
+        Job *job;
+
+        fixture_init(&f);
+        pf = fixture_add_pf(&f, FAKE_PF_PLAIN, PF_NAME, 4);
+        fixture_start(&f);
+        ASSERT_OK(manager_set_vfs(f.manager, manager_get_gpu(f.manager, PF_NAME), 2, 0, 0, &job, NULL));
+        outcome_of(&o, job);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
+        f.manager->inventory = i = inventory_new(f.manager);
+        learn_pci(i, fake_vf_path(pf, 0), -1);
+        fake_pf_set_driver(pf, NULL);
+        fixture_discover(&f);
+        ASSERT_EQ(manager_get_gpu(f.manager, PF_NAME)->state, GPU_UNSUPPORTED);
+
+        ASSERT_ERROR(manager_find_instance(f.manager, "hugo", &instance, &error), EOPNOTSUPP);
+        ASSERT_CONTAINS(error.message, "is on GPU " PF_NAME ", which offers no virtual GPUs: ");
+        vgpud_error_done(&error);
+        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "vf", .uuid = uuid), &job, &error), EEXIST);
+        ASSERT_CONTAINS(error.message, "has it, on GPU " PF_NAME ", which offers no virtual GPUs: ");
+        vgpud_error_done(&error);
+
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
+        ASSERT_ERROR(manager_find_instance(f.manager, "hugo", &instance, &error), ENOLINK);
+        ASSERT_CONTAINS(error.message, "is on GPU " PF_NAME ", which is not there");
+        f.manager->inventory = NULL;
+        inventory_drop(i);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_find_pci);
+        TEST(test_driver_went);
         return tests_end();
 }
