@@ -14,7 +14,7 @@
 
 typedef struct Candidate {
         char *gpu, *type, *reason, *error; /* owned; NULL: not told */
-        bool fits;
+        bool fits, would_wait;
         int64_t room, available, promised, spare, instances, numa_node, distance; /* -1: not told */
 } Candidate;
 
@@ -26,6 +26,7 @@ static const struct {
         { "name", 's', offsetof(Candidate, gpu) },
         { "type", 's', offsetof(Candidate, type) },
         { "fits", 'b', offsetof(Candidate, fits) },
+        { "would_wait", 'b', offsetof(Candidate, would_wait) },
         { "reason", 's', offsetof(Candidate, reason) },
         { "error", 's', offsetof(Candidate, error) },
         { "room", 'u', offsetof(Candidate, room) },
@@ -175,12 +176,12 @@ static int read_place(sd_bus_message *m, const char **ret_strategy, GArray *cand
 
 /* ---- what is shown ---- */
 
-/* The best comes first; where it does not fit, none does. */
+/* What create would be given to. The best comes first; where it does not fit, none does. */
 static const Candidate *find_chosen(const GArray *candidates)
 {
         const Candidate *first = candidates->len > 0 ? &g_array_index(candidates, Candidate, 0) : NULL;
 
-        return first && first->fits ? first : NULL;
+        return first && (first->fits || first->would_wait) ? first : NULL;
 }
 
 static void json_number(Json *j, const char *key, int64_t value)
@@ -209,6 +210,7 @@ static void print_json(const Arguments *a, const char *type, const char *strateg
                 json_string(&j, "gpu", c->gpu);
                 json_string(&j, "type", c->type);
                 json_bool(&j, "fits", c->fits);
+                json_bool(&j, "would_wait", c->would_wait);
                 json_string(&j, "reason", c->reason);
                 json_string(&j, "error", c->error);
                 json_number(&j, "room", c->room);
@@ -261,8 +263,15 @@ static void print_place(const Arguments *a, const GArray *candidates)
                 const Candidate *c = &g_array_index(candidates, Candidate, i);
                 g_autofree char *head = g_strconcat(c->gpu, ":", NULL);
 
+                g_autofree char *text = g_strconcat(
+                                c->reason ? c->reason : "no reason is told",
+                                c->would_wait ? "; a job is under way on it that may leave more room, and "
+                                                "create would wait for that"
+                                              : "",
+                                NULL);
+
                 if (!c->fits)
-                        print_wrapped(2, head, c->reason ? c->reason : "no reason is told");
+                        print_wrapped(2, head, text);
         }
 }
 

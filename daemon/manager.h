@@ -122,7 +122,7 @@ typedef struct Place {
 int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
                   VgpudError *reterr);
 /* With what a request would be answered that came to this one; NONE: it fits. When none fits, that of the first
- * is the answer to a request that names no GPU. */
+ * is the answer to a request that names no GPU, unless that is tried all the same (placement_find_hope()). */
 VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank);
 Place *place_free(Place *place);
 static inline void place_freep(Place **place)

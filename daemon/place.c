@@ -95,6 +95,7 @@ static void count_job(const Job *job, const Gpu *gpu, const VgpuType *type, Plac
 
         if (job->kind != JOB_CREATE) {
                 c->unsettled = true;
+                c->job_ahead |= job->kind != JOB_RESCAN;
                 return;
         }
         c->instances += (uint32_t)n;

@@ -259,6 +259,8 @@ static int append_candidate(sd_bus_message *reply, const Place *place, const Pla
                 r = bus_append_entry_string(reply, "type", type ? type->id : NULL);
         if (r >= 0)
                 r = bus_append_entry(reply, "fits", "b", rank->verdict == PLACEMENT_FITS);
+        if (r >= 0 && placement_would_wait(place->placement, rank))
+                r = bus_append_entry(reply, "would_wait", "b", true);
         if (r >= 0)
                 r = bus_append_entry_string(reply, "reason", rank->reason);
         if (r >= 0)
@@ -299,6 +301,7 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *erro
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         _cleanup_place_ Place *place = NULL;
         g_autofree char *path = NULL;
+        const PlacementRank *first;
         const Placement *p;
         const char *type;
         int r;
@@ -311,7 +314,9 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *erro
         if (r < 0)
                 return bus_error_set(error, r, &e);
         p = place->placement;
-        path = p->chosen ? bus_path_gpu(p->chosen->candidate->gpu) : NULL;
+        first = p->n > 0 ? &p->ranks[0] : NULL;
+        if (first && (first == p->chosen || placement_would_wait(p, first)))
+                path = bus_path_gpu(first->candidate->gpu);
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_append(reply, "os", path ? path : "/",

@@ -322,6 +322,11 @@ Placement *placement_free(Placement *p)
         return NULL;
 }
 
+bool placement_would_wait(const Placement *p, const PlacementRank *rank)
+{
+        return rank->candidate->job_ahead && placement_find_hope(p) == rank;
+}
+
 const PlacementRank *placement_find_hope(const Placement *p)
 {
         const PlacementRank *first = p->n > 0 ? &p->ranks[0] : NULL;

@@ -57,6 +57,7 @@ typedef struct PlacementCandidate {
         const char *why_full; /* what stands in the way of more, in words; may be NULL */
         bool crowded;         /* something of another type waits to be made on it */
         bool unsettled;       /* something is under way that may leave more room than `available` says */
+        bool job_ahead;       /* and that is a job, not only a look at it */
 
         int numa_node;    /* -1: not known */
         const char *path; /* below /sys, no links in it: "devices/pci0000:00/0000:00:02.0" */
@@ -118,6 +119,10 @@ static inline void placement_freep(Placement **p)
  * before its turn comes, or, where it is the only one, because its kernel explains best what is missing. NULL:
  * none. */
 const PlacementRank *placement_find_hope(const Placement *p);
+
+/* None fits, and this one is tried as a job is under way on it that may leave more room: the request waits
+ * for that. */
+bool placement_would_wait(const Placement *p, const PlacementRank *rank);
 
 /* Why none fits: "GPU 0000:08:00.0: reason; GPU …", of those that offer the type, the first of them. */
 char *placement_explain(const Placement *p);

@@ -349,7 +349,9 @@ class Mock(dbus.service.FallbackObject):
                                                         "NoCapacity" if offered else "NoSuchType")
             candidates.append((-n, (dbus.ObjectPath(gpu_path(g["Name"])), dbus.Dictionary(c, signature="sv"))))
         candidates = [c for _, c in sorted(candidates, key=lambda c: c[0])]
-        best = candidates[0][0] if candidates[0][1]["fits"] else "/"
+        if options.get("pool") == "wait":
+            candidates[0][1]["would_wait"] = True
+        best = candidates[0][0] if candidates[0][1]["fits"] or "would_wait" in candidates[0][1] else "/"
         return dbus.ObjectPath(best), options.get("strategy", "breadth"), dbus.Array(candidates, signature="(oa{sv})")
 
     @dbus.service.method(MANAGER, in_signature="ssa{sv}", out_signature="oao", message_keyword="message",

@@ -709,7 +709,7 @@ class Place(Case):
         place = self.data("place", "mdpy-xga", "--near", "mdpy")
         self.assertEqual([place[k] for k in ("gpu", "type", "count", "strategy")], [SAMPLE, "mdpy-xga", 1, "breadth"])
         self.assertEqual(place["candidates"][0],
-                         {"gpu": SAMPLE, "type": "mdpy-xga", "fits": True, "reason": None, "error": None, "room": 4, "available": 5,
+                         {"gpu": SAMPLE, "type": "mdpy-xga", "fits": True, "would_wait": False, "reason": None, "error": None, "room": 4, "available": 5,
                           "promised": 1, "spare": 0, "instances": 2, "numa_node": None, "distance": 4})
         other = next(c for c in place["candidates"] if c["gpu"] == NVIDIA)
         self.assertEqual((other["type"], other["fits"], other["reason"], other["error"], other["numa_node"]),
@@ -728,6 +728,7 @@ class Place(Case):
         self.assertEqual((result.status, json.loads(result.out)["gpu"]), (5, None))
         self.assertEqual(json.loads(result.err)["error"]["name"], "org.vgpud1.Error.NoCapacity")
         self.bad(7, "place", "mdpy-xga", "--count", "9", "--pool=other")
+        self.assertIn("create would wait for that", " ".join(self.good("place", "mdpy-xga", "--count", "9", "--pool=wait").split()))
         self.bad(5, "place", "mdpy-xga", "--count", "9", "--pool=mute")
 
     def test_errors(self):

@@ -24,7 +24,9 @@ class Place(host.HostTest):
         """The names of those that fit, in their order; a dictionary of all."""
         path, _, candidates = h.bus.manager.call("Place", type_name, **options)
         fitting = [c["name"] for _, c in candidates if c["fits"]]
-        self.assertEqual(path, bus.gpu_path(fitting[0]) if fitting else "/")
+        taken = fitting or [c["name"] for _, c in candidates[:1] if c.get("would_wait")]
+        self.assertEqual(path, bus.gpu_path(taken[0]) if taken else "/")
+        self.assertFalse(any("would_wait" in c for _, c in candidates[0 if fitting else 1:]))
         self.assertEqual([p for p, _ in candidates], [bus.gpu_path(c["name"]) for _, c in candidates])
         self.assertEqual([c["name"] for _, c in candidates][:len(fitting)], fitting)
         self.assertEqual({c["name"] for _, c in candidates}, set(h.bus.gpus()))
@@ -177,7 +179,8 @@ class Place(host.HostTest):
         on_second = next(i for i in made if h.bus.instances()[i]["Gpu"] == bus.gpu_path(S1))
         going = h.bus.manager.start("Destroy", on_second, wait=True)
         bus.wait(lambda: h.bus.jobs(), "the job")
-        self.assertEqual(self.place(h, Q1)[0], [])
+        fitting, candidates = self.place(h, Q1)
+        self.assertEqual((fitting, candidates[S1]["would_wait"], "would_wait" in candidates[S0]), ([], True, False))
         self.assertEqual(len(h.bus.create("", Q1, uuid=uuid(7))), 1)
         self.assertEqual(h.bus.instances()[uuid(7)]["Gpu"], bus.gpu_path(S1))
         going.result()
@@ -223,6 +226,23 @@ class Place(host.HostTest):
         self.assertEqual(candidates[S0]["error"], "org.vgpud1.Error.NotSupported")
         self.assertNotIn("error", candidates[S1])
         self.assertIn("enable-vfs", self.place(h, "vf")[1]["0000:03:00.0"]["reason"])
+
+    def test_the_answer_of_create_behind_a_removal(self):
+        h = self.host("gvt-g")
+        old = h.vgpuctl("create", "i915-GVTg_V5_1").out.strip()
+        bus.wait(lambda: h.vgpuctl("place", "i915-GVTg_V5_1").status == 5, "it is full, and nothing is under way")
+        h.sim.fault(f"remove:{host.GVT}:hang")
+        going = h.start_vgpuctl("destroy", old)
+        h.hanging(1)
+        place, name = (h.vgpuctl("place", "i915-GVTg_V5_1", *words) for words in ((), ("-q",)))
+        create = h.start_vgpuctl("create", "i915-GVTg_V5_1")
+        bus.wait(lambda: len(h.bus.jobs()) == 2, "both are there")
+        h.sim.ctl("fault", "clear")
+        h.sim.ctl("release")
+        self.assertEqual(h.end_vgpuctl(going).status, 0)
+        self.assertEqual((place.status, h.end_vgpuctl(create).status), (0, 0))
+        self.assertIn("create would wait for that", " ".join(place.out.split()))
+        self.assertEqual(name.out, host.GVT + "\n")
 
     def test_not_prepared(self):
         """A GPU without its virtual functions can make nothing, and whoever asks is told what to do."""

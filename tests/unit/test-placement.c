@@ -331,6 +331,13 @@ static void test_hope(void)
         p = placement_choose(gpus, 3, REQUEST());
         ASSERT_NULL(p->chosen);
         ASSERT_STREQ(placement_find_hope(p)->candidate->gpu, "b");
+        ASSERT_FALSE(placement_would_wait(p, &p->ranks[0])); /* only a look at it is under way */
+        placement_free(p);
+
+        gpus[1].job_ahead = true;
+        p = placement_choose(gpus, 3, REQUEST());
+        ASSERT_TRUE(placement_would_wait(p, &p->ranks[0]));
+        ASSERT_FALSE(placement_would_wait(p, &p->ranks[1]));
         placement_free(p);
 
         gpus[1].spare = 1;
@@ -341,6 +348,7 @@ static void test_hope(void)
         gpus[1].refusal = "no";
         p = placement_choose(gpus, 3, REQUEST());
         ASSERT_STREQ(placement_find_hope(p)->candidate->gpu, "a"); /* its kernel may explain */
+        ASSERT_FALSE(placement_would_wait(p, &p->ranks[0]));
         placement_free(p);
 
         gpus[0].refusal = "no";
