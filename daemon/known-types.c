@@ -227,6 +227,13 @@ GPtrArray *known_types_get(KnownTypes *k, const GpuFacts *facts)
         return g_ptr_array_ref(get(k, model));
 }
 
+/* What a snapshot was made of may have got one before. */
+static void set_earlier_name(VgpuType *t, const char *name)
+{
+        g_free(t->earlier_name);
+        t->earlier_name = g_strdup(name);
+}
+
 static VgpuType *find(const GPtrArray *types, const char *id)
 {
         for (guint i = 0; i < types->len; i++) {
@@ -273,9 +280,9 @@ void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapsh
                                    "On GPU %s the type id %s means \"%s\" now, and meant \"%s\" before: "
                                    "whoever asks for it by id gets something else",
                                    facts->name, t->id, t->name, known->name);
-                        t->earlier_name = g_strdup(known->name);
+                        set_earlier_name(t, known->name);
                 } else if (known) {
-                        t->earlier_name = g_strdup(known->earlier_name);
+                        set_earlier_name(t, known->earlier_name);
                         /* A list without names does not take away what is known. */
                         if (strcmp(t->name, t->id) == 0 && strcmp(known->name, known->id) != 0)
                                 continue;
