@@ -748,6 +748,17 @@ void gpu_withdraw(Gpu *gpu)
                 gpu_drop_instances(gpu);
 }
 
+bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts)
+{
+        const GpuFacts *known = gpu->facts;
+
+        return strcmp(known->path, facts->path) == 0 && strcmp(known->subsystem, facts->subsystem) == 0 &&
+               known->vendor == facts->vendor && known->device == facts->device &&
+               known->subsystem_vendor == facts->subsystem_vendor &&
+               known->subsystem_device == facts->subsystem_device && known->class == facts->class &&
+               known->boot_display == facts->boot_display;
+}
+
 /* By these facts the GPU would have another back end, or instances would be on nothing. */
 static bool facts_lose_something(const Gpu *gpu, const GpuFacts *facts)
 {
@@ -776,8 +787,9 @@ void gpu_update_facts(Gpu *gpu, const GpuFacts *facts)
         unsigned changes = GPU_CHANGED_FACTS;
 
         bool same = gpu_facts_equal(gpu->facts, facts);
-        /* A discovery takes its time, and a job may have looked at what it did since that began. */
-        if (!same && (gpu_facts_is_older(facts, gpu->facts) ||
+        /* A discovery takes its time, and a job may have looked at what it did since that began. Another device
+         * is another object, for a discovery to make that is newer than all that is known of this one. */
+        if (!same && (!gpu_is_device(gpu, facts) || gpu_facts_is_older(facts, gpu->facts) ||
                       (gpu_has_answered_since(gpu, facts->began_usec) && facts_lose_something(gpu, facts)))) {
                 inventory_request(gpu->manager->inventory);
                 return;

@@ -71,6 +71,9 @@ void place_apply_rules(const Gpu *gpu, GpuSnapshot *snapshot);
 Gpu *gpu_new(Manager *m, const GpuFacts *facts);
 Gpu *gpu_free(Gpu *gpu);
 void gpu_start(Gpu *gpu); /* after it has been announced */
+/* It is the device of which clients were told once and for all what it is: another one may have been put in its
+ * place between two looks. */
+bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts);
 void gpu_update_facts(Gpu *gpu, const GpuFacts *facts);
 void gpu_withdraw(Gpu *gpu); /* the device has gone: ends jobs and instances */
 void gpu_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message);

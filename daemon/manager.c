@@ -197,16 +197,6 @@ const Config *manager_config(Manager *m)
 
 /* ---- discovery ---- */
 
-/* Whether it is still the device of which clients were told once and for all what it is: another one may have
- * been put in its place between two looks. */
-static bool same_device(const GpuFacts *a, const GpuFacts *b)
-{
-        return strcmp(a->path, b->path) == 0 && strcmp(a->subsystem, b->subsystem) == 0 &&
-               a->vendor == b->vendor && a->device == b->device && a->subsystem_vendor == b->subsystem_vendor &&
-               a->subsystem_device == b->subsystem_device && a->class == b->class &&
-               a->boot_display == b->boot_display;
-}
-
 bool manager_slot_is_there(Manager *m, const char *slot)
 {
         return slot && inventory_find_pci(m->inventory, slot, NULL);
@@ -245,7 +235,7 @@ void manager_apply_inventory(Manager *m, const GPtrArray *facts, uint64_t began_
         for (GList *l = all; l; l = l->next) {
                 Gpu *gpu = l->data;
                 const GpuFacts *now = g_hash_table_lookup(seen, gpu_name(gpu));
-                if (now && (same_device(gpu->facts, now) || gpu_has_answered_since(gpu, now->began_usec)))
+                if (now && (gpu_is_device(gpu, now) || gpu_has_answered_since(gpu, now->began_usec)))
                         continue;
                 if (!now && gpu_has_answered_since(gpu, began_usec)) {
                         inventory_request(m->inventory);

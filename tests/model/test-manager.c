@@ -90,6 +90,36 @@ static void test_old_facts(void)
         gpu_facts_unref(old);
 }
 
+/* Another device was put in its place, and something there has answered since the looking began: what clients
+ * were told of the first stays true for as long as its object is there. */
+static void test_other_device(void)
+{
+        _cleanup_fixture_ Fixture f;
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        uint16_t first = manager_get_gpu(f.manager, GVT_G)->facts->device;
+        GpuFacts *other = fake_gpu_facts(f.fake_gpus->pdata[0]);
+        other->device++;
+        g_ptr_array_add(found, other);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
+        fixture_forget(&f);
+        manager_apply_inventory(f.manager, found, other->began_usec);
+        ASSERT_EQ(manager_get_gpu(f.manager, GVT_G)->facts->device, first);
+        ASSERT_FALSE(fixture_saw(&f, "gpu- " GVT_G));
+
+        /* The next look is newer. */
+        other->began_usec = (uint64_t)g_get_monotonic_time();
+        manager_apply_inventory(f.manager, found, other->began_usec);
+        ASSERT_TRUE(fixture_saw(&f, "gpu- " GVT_G));
+        ASSERT_TRUE(fixture_saw(&f, "gpu+ " GVT_G));
+        ASSERT_EQ(manager_get_gpu(f.manager, GVT_G)->facts->device, first + 1);
+        gpu_facts_unref(other);
+}
+
 static bool is_there(Fixture *f, void *uuid)
 {
         return get(f, uuid);
@@ -1045,6 +1075,7 @@ int main(int argc, char **argv)
         TEST(test_discovery);
         TEST(test_old_inventory);
         TEST(test_old_facts);
+        TEST(test_other_device);
         TEST(test_made_meanwhile);
         TEST(test_life);
         TEST(test_refusals);
