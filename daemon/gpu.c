@@ -650,6 +650,7 @@ static void gpu_choose_driver(Gpu *gpu)
         gpu->reason = gpu->driver ? NULL : g_steal_pointer(&reason);
         gpu->state = gpu->driver ? GPU_NEW : GPU_UNSUPPORTED;
         gpu->lane = gpu->driver ? lane_new(gpu->manager->lanes, gpu_name(gpu)) : NULL;
+        gpu->claimed = gpu->driver ? g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free) : NULL;
         if (!gpu->driver)
                 LOG_FIELDS(LOG_INFO, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_UNSUPPORTED),
                            "GPU %s offers no virtual GPUs: %s", gpu_name(gpu), gpu->reason);
@@ -728,6 +729,7 @@ static void gpu_leave_lane(Gpu *gpu, VgpudErrorCode code, const char *message)
         }
         gpu->scan_again = false;
         gpu->lane = lane_release(gpu->lane);
+        g_clear_pointer(&gpu->claimed, g_hash_table_unref);
 }
 
 static void gpu_drop_instances(Gpu *gpu)

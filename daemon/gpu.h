@@ -32,6 +32,7 @@ struct Gpu {
         GpuSnapshot *snapshot; /* ref; the last scan; NULL before the first */
         GHashTable *instances; /* owned: UUID (in desc) -> Instance */
         Lane *lane;            /* owned; NULL without a back end */
+        GHashTable *claimed;   /* ref; slot -> SlotClaimed, of what ran in the lane, where alone it is used */
         Job *current;          /* borrowed; what runs now (also when stuck) */
         GQueue waiting;        /* borrowed: Job, in the order of the lane */
         bool probe_again;      /* see autoprobe.h */

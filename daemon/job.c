@@ -74,6 +74,10 @@ static int on_claim(const char *slot, const char *restore, void *userdata)
                 claimant->job->claims = g_ptr_array_new_with_free_func(claim_free);
         *c = (JobClaim){ .uuid = claimant->uuid, .slot = g_strdup(slot), .restore = g_strdup(restore) };
         g_ptr_array_add(claimant->job->claims, c);
+        SlotClaimed *claimed = g_new(SlotClaimed, 1);
+        *claimed = (SlotClaimed){ .usec = (uint64_t)g_get_monotonic_time() };
+        (void)g_strlcpy(claimed->uuid, claimant->uuid, sizeof claimed->uuid);
+        g_hash_table_replace(claimant->job->claimed, g_strdup(slot), claimed);
         return records_claim(claimant->job->records_fd, claimant->uuid, slot, restore);
 }
 
@@ -197,6 +201,16 @@ static bool is_still_it(Job *job, VgpuIo *io)
         return false;
 }
 
+/* Somebody else has removed it, and what is in its slot now was made by us since then, while the job waited: it
+ * is gone already. */
+static bool is_replaced(const Job *job)
+{
+        const InstanceDesc *d = job->instance;
+        const SlotClaimed *claimed = d->slot ? g_hash_table_lookup(job->claimed, d->slot) : NULL;
+
+        return claimed && claimed->usec > job->known_usec && strcmp(claimed->uuid, d->uuid) != 0;
+}
+
 static void job_run(LaneWork *w, VgpuIo *io)
 {
         Job *job = (Job *)w;
@@ -212,7 +226,7 @@ static void job_run(LaneWork *w, VgpuIo *io)
                 (void)run_create(job, &t);
                 break;
         case JOB_DESTROY:
-                if (is_still_it(job, io))
+                if (!is_replaced(job) && is_still_it(job, io))
                         (void)job->driver->destroy(&t, job->instance, &job->error);
                 break;
         case JOB_SET_VFS:
@@ -535,6 +549,8 @@ Job *job_new(Manager *m, JobKind kind, Gpu *gpu, uid_t requester, uint64_t timeo
                 .uuids = g_ptr_array_new_with_free_func(g_free),
                 .known_types = known_types_get(m->known_types, gpu->facts),
                 .records_fd = records_dirfd(m->records),
+                .claimed = g_hash_table_ref(gpu->claimed),
+                .known_usec = gpu->snapshot ? gpu->snapshot->began_usec : 0,
                 .runtime_fd = m->runtime_fd,
                 .known = (kind == JOB_CREATE || kind == JOB_DESTROY) && gpu_scan_can_wait(gpu)
                                          ? gpu_snapshot_ref(gpu->snapshot)
@@ -558,6 +574,7 @@ Job *job_free(Job *job)
         g_free(job->mode);
         g_free(job->value);
         g_ptr_array_unref(job->known_types);
+        g_hash_table_unref(job->claimed);
         if (job->claims)
                 g_ptr_array_unref(job->claims);
         gpu_facts_unref(job->facts_now);

@@ -48,6 +48,12 @@ typedef struct JobClaim {
         char *restore; /* NULL: nothing */
 } JobClaim;
 
+/* For whom a slot of a GPU was claimed last. */
+typedef struct SlotClaimed {
+        char uuid[UUID_STRLEN + 1];
+        uint64_t usec; /* CLOCK_MONOTONIC */
+} SlotClaimed;
+
 /* Told once, when the job has ended, has become stuck, or the daemon stops without it. error->code is
  * VGPUD_ERROR_NONE when all went well; it need not be job->error, which belongs to the lane for as long as the
  * job runs. */
@@ -82,6 +88,8 @@ struct Job {
 
         GPtrArray *known_types; /* VgpuType; ref */
         int records_fd;         /* borrowed; the folder of the records, for records_claim() */
+        GHashTable *claimed;    /* ref; Gpu.claimed, used in the lane alone */
+        uint64_t known_usec;    /* destroy: CLOCK_MONOTONIC of the look at the GPU that showed the instance */
         int runtime_fd;         /* borrowed; for GpuNotes */
 
         /* Set where looking at all of the GPU takes long, so that it is not done while somebody waits for the

@@ -97,8 +97,25 @@ static void remove_slot_file(int dirfd, const char *uuid)
                 log_warning_errno(-errno, "Cannot remove record %s: %m", name);
 }
 
-static void set_slot(Record *record, const char *slot, const char *restore)
+static Record *find_slot(Records *r, const char *gpu, const char *slot, const Record *except)
 {
+        GHashTableIter iter;
+        Record *record;
+
+        g_hash_table_iter_init(&iter, r->by_uuid);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
+                if (record != except && g_strcmp0(record->slot, slot) == 0 && strcmp(record->gpu, gpu) == 0)
+                        return record;
+        return NULL;
+}
+
+/* Only what is free is claimed: whoever has a record of that slot has lost what was in it. */
+static void set_slot(Records *r, Record *record, const char *slot, const char *restore)
+{
+        const Record *older = find_slot(r, record->gpu, slot, record);
+
+        if (older)
+                records_forget(r, older->uuid);
         g_free(record->slot);
         g_free(record->restore);
         record->slot = g_strdup(slot);
@@ -183,8 +200,9 @@ static void settle_groups(Records *r)
         }
 }
 
-/* Which slot was chosen, as long as the record does not say so itself. */
-static int slot_file_read(Records *r, int dirfd, const char *name)
+/* Which slot was chosen, as long as the record does not say so itself: a later claim than any that a record
+ * tells of. */
+static int slot_file_read(Records *r, const char *name)
 {
         g_autofree char *uuid = g_strndup(name, strlen(name) - strlen(SLOT_SUFFIX)), *text = NULL;
         g_autoptr(GKeyFile) file = g_key_file_new();
@@ -194,7 +212,7 @@ static int slot_file_read(Records *r, int dirfd, const char *name)
 
         if (!record || record->made)
                 return -ENOENT;
-        k = fs_read_file_at(dirfd, name, RECORD_FILE_MAX, &text, &size);
+        k = fs_read_file_at(r->dirfd, name, RECORD_FILE_MAX, &text, &size);
         if (k < 0)
                 return k;
         if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL))
@@ -203,7 +221,7 @@ static int slot_file_read(Records *r, int dirfd, const char *name)
         g_autofree char *restore = g_key_file_get_string(file, SLOT_GROUP, "Restore", NULL);
         if (!slot)
                 return -EBADMSG;
-        set_slot(record, slot, restore);
+        set_slot(r, record, slot, restore);
         return 0;
 }
 
@@ -239,18 +257,18 @@ int records_open(int runtime_fd, Records **ret)
                         log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
                 (void)unlinkat(dirfd, *n, 0);
         }
+        records->dirfd = TAKE_FD(dirfd);
+        settle_groups(records);
         for (char **n = names; *n; n++) {
                 if (!g_str_has_suffix(*n, SLOT_SUFFIX))
                         continue;
-                r = slot_file_read(records, dirfd, *n);
+                r = slot_file_read(records, *n);
                 if (r >= 0)
                         continue;
                 if (r != -ENOENT)
                         log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
-                (void)unlinkat(dirfd, *n, 0);
+                (void)unlinkat(records->dirfd, *n, 0);
         }
-        settle_groups(records);
-        records->dirfd = TAKE_FD(dirfd);
         *ret = records;
         return 0;
 }
@@ -284,14 +302,7 @@ const Record *records_find_name(Records *r, const char *name)
 
 const Record *records_find_slot(Records *r, const char *gpu, const char *slot)
 {
-        GHashTableIter iter;
-        Record *record;
-
-        g_hash_table_iter_init(&iter, r->by_uuid);
-        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
-                if (g_strcmp0(record->slot, slot) == 0 && strcmp(record->gpu, gpu) == 0)
-                        return record;
-        return NULL;
+        return find_slot(r, gpu, slot, NULL);
 }
 
 int records_dirfd(Records *r)
@@ -304,7 +315,7 @@ void records_note_slot(Records *r, const char *uuid, const char *slot, const cha
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
 
         if (record)
-                set_slot(record, slot, restore);
+                set_slot(r, record, slot, restore);
 }
 
 void records_note_identity(Records *r, const char *uuid, uint64_t identity)

@@ -54,8 +54,8 @@ const Record *records_find_slot(Records *r, const char *gpu, const char *slot);
 
 /* Put slot and what is to be restored beside the record of an instance that is being made, on disk. Of all
  * functions here the only one that any thread may call: it changes nothing but that file. records_note_slot()
- * says it to the record afterwards, and records_open() when a crash came between. The descriptor is that of the
- * folder. */
+ * says it to the record afterwards, and records_open() when a crash came between; both forget the record that
+ * had this slot of the GPU before, so that a slot has one owner. The descriptor is that of the folder. */
 int records_claim(int dirfd, const char *uuid, const char *slot, const char *restore);
 int records_dirfd(Records *r);
 void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore);

@@ -162,6 +162,68 @@ static void test_slot(void)
         records_free(records);
 }
 
+/* Somebody else has removed what A was, and B was made there: a slot has one owner, whenever a daemon is
+ * killed.
+ */
+static void slot_again(bool noted, bool committed)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        g_auto(GStrv) names = NULL;
+        Records *records;
+        Record a = record(A), b = record(B);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        a.name = b.name = NULL;
+        ASSERT_OK(records_put(records, &a));
+        records_note_slot(records, A, "0000:08:00.4", "x");
+        ASSERT_OK(records_commit(records, A));
+        ASSERT_OK(records_put(records, &b));
+        ASSERT_OK(records_claim(records_dirfd(records), B, "0000:08:00.4", NULL));
+        if (noted) {
+                records_note_slot(records, B, "0000:08:00.4", NULL);
+                ASSERT_NULL(records_get(records, A));
+                ASSERT_STREQ(records_find_slot(records, "0000:00:02.0", "0000:08:00.4")->uuid, B);
+        }
+        if (committed)
+                ASSERT_OK(records_commit(records, B));
+        records_free(records);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_NULL(records_get(records, A));
+        ASSERT_STREQ(records_find_slot(records, "0000:00:02.0", "0000:08:00.4")->uuid, B);
+        ASSERT_EQ(records_get(records, B)->interrupted, !committed);
+        ASSERT_OK(fs_list_at(records_dirfd(records), ".", &names));
+        ASSERT_EQ(g_strv_length(names), committed ? 1 : 2);
+        records_free(records);
+}
+
+static void test_slot_again(void)
+{
+        slot_again(false, false);
+        slot_again(true, false);
+        slot_again(true, true);
+}
+
+/* The slot of another GPU of the same name is another. */
+static void test_slot_of_another(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Records *records;
+        Record a = record(A), b = record(B);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        a.name = b.name = NULL;
+        b.gpu = (char *)"0000:00:03.0";
+        ASSERT_OK(records_put(records, &a));
+        ASSERT_OK(records_put(records, &b));
+        records_note_slot(records, A, "vm1", NULL);
+        records_note_slot(records, B, "vm1", NULL);
+        records_note_slot(records, B, "vm1", "x");
+        ASSERT_STREQ(records_find_slot(records, "0000:00:02.0", "vm1")->uuid, A);
+        ASSERT_STREQ(records_find_slot(records, "0000:00:03.0", "vm1")->uuid, B);
+        records_free(records);
+}
+
 /* Beside no record, beside one that is made, and with nothing to be understood in it. */
 static void test_bad_slots(void)
 {
@@ -198,6 +260,8 @@ int main(int argc, char **argv)
         TEST(test_damage);
         TEST(test_of_gpu);
         TEST(test_slot);
+        TEST(test_slot_again);
+        TEST(test_slot_of_another);
         TEST(test_bad_slots);
         return tests_end();
 }

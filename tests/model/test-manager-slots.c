@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The model where the kernel has no UUIDs, and tells nobody of what others do: whose is what is in a slot? */
+
+#include "base/fs-util.h"
+#include "fake-nvidia.h"
+#include "fake-xengt.h"
+#include "fixture.h"
+
+#define L40S "0000:41:00.0"
+
+static Instance *get(Fixture *f, const char *uuid)
+{
+        return manager_get_instance(f->manager, uuid);
+}
+
+static bool is_gone(Fixture *f, void *uuid)
+{
+        return !get(f, uuid);
+}
+
+/* NULL unless there is one alone. */
+static Instance *get_only(Fixture *f)
+{
+        GHashTableIter iter;
+        Instance *i = NULL;
+
+        if (g_hash_table_size(manager_instances(f->manager)) != 1)
+                return NULL;
+        g_hash_table_iter_init(&iter, manager_instances(f->manager));
+        (void)g_hash_table_iter_next(&iter, NULL, (gpointer *)&i);
+        return i;
+}
+
+static unsigned records_left(Fixture *f)
+{
+        g_auto(GStrv) names = NULL;
+
+        g_assert(fs_list_at(f->scratch.fd, "instance", &names) >= 0);
+        return g_strv_length(names);
+}
+
+/* With this GPU, of which the fixture does not know. */
+static void start(Fixture *f, GpuFacts *facts)
+{
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+        g_autofree char *ready = g_strdup_printf("gpu~ %s state=ready", facts->name);
+
+        fixture_start(f);
+        g_ptr_array_add(found, facts);
+        manager_apply_inventory(f->manager, found, (uint64_t)g_get_monotonic_time());
+        g_assert(fixture_wait(f, saw, ready));
+}
+
+static FakeNvidia *start_l40s(Fixture *f)
+{
+        FakeNvidia *g;
+
+        fixture_init(f);
+        g = fake_add_l40s(f->kernel, L40S, true);
+        GpuFacts *facts = fake_nvidia_facts(g);
+        start(f, facts);
+        gpu_facts_unref(facts);
+        return g;
+}
+
+static void look(Fixture *f)
+{
+        gpu_request_scan(manager_get_gpu(f->manager, L40S), true);
+}
+
+#define ALICE(...) REQUEST(.name = "alice", .requester = 1000, .type = __VA_ARGS__)
+#define ZOE(...)   REQUEST(.name = "zoe", .requester = 1001, .type = __VA_ARGS__)
+
+/* Alice's was removed by somebody else, and Zoe's was made where it had been. */
+static void check_zoe(Fixture *f, const char *zoe)
+{
+        const Instance *i = get_only(f);
+
+        ASSERT_NOT_NULL(i);
+        ASSERT_STREQ(i->desc->uuid, zoe);
+        ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_STREQ(i->name, "zoe");
+        ASSERT_EQ(i->owner, 1001);
+        ASSERT_EQ(records_left(f), 1);
+}
+
+/* Often: UUIDs, and with them the order of the records, are chance. */
+static void test_again_nvidia(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakeNvidia *g = start_l40s(&f);
+        char alice[UUID_STRLEN + 1], zoe[UUID_STRLEN + 1];
+
+        for (unsigned n = 0; n < 16; n++) {
+                ASSERT_EQ(fixture_create(&f, ALICE("nvidia-1150"), alice), VGPUD_ERROR_NONE);
+                fake_nvidia_set(g, 0, 0);
+                ASSERT_EQ(fixture_create(&f, ZOE("nvidia-1150"), zoe), VGPUD_ERROR_NONE);
+                check_zoe(&f, zoe);
+                fake_nvidia_set(g, 0, 0);
+                look(&f);
+                ASSERT_TRUE(fixture_wait(&f, is_gone, zoe));
+        }
+        fixture_stop(&f);
+        fake_nvidia_free(g);
+}
+
+/* The same where what is made again can be told from what was there. */
+static void test_again_xengt(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char alice[UUID_STRLEN + 1], zoe[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        FakeXengt *x = fake_add_xengt(f.kernel);
+        GpuFacts *facts = fake_xengt_facts(x);
+        VgpuIo *io = fake_kernel_io(f.kernel);
+        g_autoptr(GPtrArray) domain = g_ptr_array_new();
+        VgpuAttribute *vmid = vgpu_attribute_new("vmid", "1");
+        g_ptr_array_add(domain, vmid);
+        start(&f, facts);
+        for (unsigned n = 0; n < 16; n++) {
+                fake_xengt_domain(x, 1, true);
+                ASSERT_EQ(fixture_create(&f, ALICE("xengt-64-448", .attributes = domain), alice),
+                          VGPUD_ERROR_NONE);
+                fake_xengt_domain(x, 1, false);
+                ASSERT_OK(vgpu_io_write(io, "kernel/vgt/control/create_vgt_instance", "-1"));
+                fake_xengt_domain(x, 1, true);
+                ASSERT_EQ(fixture_create(&f, ZOE("xengt-64-448", .attributes = domain), zoe), VGPUD_ERROR_NONE);
+                check_zoe(&f, zoe);
+                fake_xengt_domain(x, 1, false);
+                ASSERT_EQ(fixture_destroy(&f, zoe, false), VGPUD_ERROR_NONE);
+        }
+        vgpu_attribute_free(vmid);
+        fixture_stop(&f);
+        vgpu_io_free(io);
+        gpu_facts_unref(facts);
+        fake_xengt_free(x);
+}
+
+/* Zoe's is being made when the removal of what was there before is asked for. */
+static void destroy_behind_create(Fixture *f, FakeNvidia *g, Instance *before)
+{
+        _cleanup_outcome_ Outcome made = { 0 }, removed = { 0 };
+        bool foreign = before->origin == INSTANCE_ORIGIN_FOREIGN;
+        Job *job;
+
+        fake_nvidia_set(g, 0, 0);
+        ASSERT_OK(manager_create(f->manager, ZOE("nvidia-1150"), &job, NULL));
+        g_autofree char *zoe = g_strdup(job->uuids->pdata[0]);
+        outcome_of(&made, job);
+        ASSERT_OK(manager_destroy(f->manager, before, foreign, 1000, 0, &job, NULL));
+        outcome_of(&removed, job);
+        ASSERT_TRUE(fixture_wait(f, outcome_is_known, &made));
+        ASSERT_TRUE(fixture_wait(f, outcome_is_known, &removed));
+        ASSERT_EQ(made.code, VGPUD_ERROR_NONE);
+        ASSERT_EQ(removed.code, VGPUD_ERROR_NONE);
+        check_zoe(f, zoe);
+}
+
+static void test_destroy_behind_create(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakeNvidia *g = start_l40s(&f);
+        char alice[UUID_STRLEN + 1];
+
+        ASSERT_EQ(fixture_create(&f, ALICE("nvidia-1150"), alice), VGPUD_ERROR_NONE);
+        destroy_behind_create(&f, g, get(&f, alice));
+        fixture_stop(&f);
+        fake_nvidia_free(g);
+}
+
+/* Somebody else has made one where ours was. */
+static Instance *make_foreign(Fixture *f, FakeNvidia *g)
+{
+        char alice[UUID_STRLEN + 1];
+        Instance *i;
+
+        g_assert(fixture_create(f, ALICE("nvidia-1150"), alice) == VGPUD_ERROR_NONE);
+        fake_nvidia_set(g, 0, 0);
+        fake_nvidia_set(g, 0, 1148);
+        look(f);
+        g_assert(fixture_wait(f, is_gone, alice));
+        i = get_only(f);
+        g_assert(i && i->origin == INSTANCE_ORIGIN_FOREIGN);
+        return i;
+}
+
+static void test_destroy_foreign_behind_create(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakeNvidia *g = start_l40s(&f);
+
+        destroy_behind_create(&f, g, make_foreign(&f, g));
+        fixture_stop(&f);
+        fake_nvidia_free(g);
+}
+
+/* That the slot was ours once does not keep it. */
+static void test_destroy_foreign(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakeNvidia *g = start_l40s(&f);
+        g_autofree char *path = g_strconcat(fake_nvidia_vf_path(g, 0), "/nvidia/current_vgpu_type", NULL);
+        g_autofree char *uuid = g_strdup(make_foreign(&f, g)->desc->uuid), *type = NULL;
+        VgpuIo *io = fake_kernel_io(f.kernel);
+
+        ASSERT_EQ(fixture_destroy(&f, uuid, true), VGPUD_ERROR_NONE);
+        ASSERT_OK(vgpu_io_read(io, path, &type));
+        ASSERT_STREQ(type, "0");
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        fixture_stop(&f);
+        vgpu_io_free(io);
+        fake_nvidia_free(g);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_again_nvidia);
+        TEST(test_again_xengt);
+        TEST(test_destroy_behind_create);
+        TEST(test_destroy_foreign_behind_create);
+        TEST(test_destroy_foreign);
+        return tests_end();
+}
