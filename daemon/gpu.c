@@ -22,6 +22,9 @@
  * millisecond where they are plain; of a GPU with more (32 virtual functions with 23 types have 736) the answer
  * to a request does not wait for all of them. */
 #define SCAN_AT_ONCE_MAX 256
+/* A removal of ours that has failed is tried again when the GPU is looked at, but what the attempt itself has
+ * brought about is over by then. */
+#define UNDO_PAUSE_USEC (10 * USEC_PER_SEC)
 
 static const char *const gpu_state_table[_GPU_STATE_MAX] = {
         [GPU_NEW] = "new",
@@ -337,6 +340,17 @@ static bool instance_update_origin(Instance *instance)
         return true;
 }
 
+static bool instance_update_undo(Instance *instance)
+{
+        const Record *record = records_get(instance->gpu->manager->records, instance->desc->uuid);
+        bool undo = instance->origin == INSTANCE_ORIGIN_VGPUD && record && record->undo;
+
+        if (instance->undo == undo)
+                return false;
+        instance->undo = undo;
+        return true;
+}
+
 /* The record of what has gone from the model goes with it, unless it is to be kept. */
 static void gpu_remove_instance(Instance *instance, bool keep_record)
 {
@@ -387,8 +401,9 @@ static void gpu_add_instance(Gpu *gpu, const InstanceDesc *desc)
                 .origin = INSTANCE_ORIGIN_FOREIGN,
                 .owner = UID_INVALID,
         };
-        (void)instance_update_state(instance, false);
         (void)instance_update_origin(instance);
+        (void)instance_update_undo(instance);
+        (void)instance_update_state(instance, false);
         g_hash_table_insert(gpu->instances, instance->desc->uuid, instance);
         g_hash_table_insert(gpu->manager->instances, instance->desc->uuid, instance);
         if (instance->origin == INSTANCE_ORIGIN_FOREIGN)
@@ -415,15 +430,23 @@ static void gpu_change_instance(Instance *instance, const InstanceDesc *desc, co
                 g_hash_table_insert(instance->gpu->instances, copy->uuid, instance);
                 g_hash_table_insert(m->instances, copy->uuid, instance);
                 changes |= INSTANCE_CHANGED_DESC;
-                if (instance_update_state(instance, instance->state == INSTANCE_STUCK))
-                        changes |= INSTANCE_CHANGED_STATE;
         }
         if (renamed && desc->type_id && g_hash_table_contains((GHashTable *)renamed, desc->type_id))
                 changes |= INSTANCE_CHANGED_DESC;
         if (instance_update_origin(instance))
                 changes |= INSTANCE_CHANGED_ORIGIN;
+        if (instance_update_undo(instance))
+                changes |= INSTANCE_CHANGED_DESC; /* the hand-over */
+        if (changes && instance_update_state(instance, instance->state == INSTANCE_STUCK))
+                changes |= INSTANCE_CHANGED_STATE;
         if (changes)
                 MANAGER_EMIT(m, instance_changed, instance, changes);
+}
+
+static void warn_unwritten(const char *uuid, int r)
+{
+        if (r < 0)
+                log_warning_errno(r, "Cannot write the record of %s: %m", uuid);
 }
 
 /* What an earlier daemon was making when it was killed: a bare device stands as it was asked for; of anything
@@ -438,7 +461,6 @@ static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 g_autofree char *uuid = g_strdup(uuids->pdata[i]);
                 const Record *record = records_get(m->records, uuid);
                 const InstanceDesc *desc = gpu_snapshot_find_instance(snapshot, uuid);
-                int r;
 
                 /* Made and gone while nobody looked, or never begun. */
                 if (!desc &&
@@ -448,8 +470,8 @@ static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 }
                 if (record->removal_interrupted && desc) {
                         if (desc->half_made)
-                                g_ptr_array_add(gpu->undo, g_strdup(uuid));
-                        else
+                                warn_unwritten(uuid, records_commit_undo(m->records, uuid));
+                        else if (!record->undo)
                                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
                                            "Instance %s was to be removed when the daemon ended, and stands",
                                            uuid);
@@ -458,40 +480,49 @@ static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 }
                 if (!record->interrupted)
                         continue;
-                bool undo = record->undo || desc->half_made;
                 records_note_identity(m->records, uuid, desc->identity);
-                r = records_commit(m->records, uuid);
-                if (r < 0)
-                        log_warning_errno(r, "Cannot write the record of %s: %m", uuid);
-                if (undo)
-                        g_ptr_array_add(gpu->undo, g_steal_pointer(&uuid));
-                else
-                        LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
-                                   "Instance %s was being made when the daemon ended, and stands", uuid);
+                if (record->undo || desc->half_made) {
+                        warn_unwritten(uuid, records_commit_undo(m->records, uuid));
+                        continue;
+                }
+                warn_unwritten(uuid, records_commit(m->records, uuid));
+                LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
+                           "Instance %s was being made when the daemon ended, and stands", uuid);
         }
 }
 
+/* Until it has gone, also for the next daemon. */
 static void gpu_undo_interrupted(Gpu *gpu)
 {
-        while (gpu->undo->len > 0) {
-                g_autofree char *uuid = g_ptr_array_steal_index(gpu->undo, gpu->undo->len - 1);
-                _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
-                Instance *instance = g_hash_table_lookup(gpu->instances, uuid);
-                Job *job;
+        uint64_t now = (uint64_t)g_get_monotonic_time();
+        GHashTableIter iter;
+        Instance *instance;
 
-                if (!instance)
+        g_hash_table_iter_init(&iter, gpu->instances);
+        while (!gpu->manager->stopping && g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance)) {
+                bool first = instance->undo_usec == 0;
+                if (!instance->undo || instance->job || (!first && now - instance->undo_usec < UNDO_PAUSE_USEC))
                         continue;
-                LOG_FIELDS(LOG_NOTICE,
-                           (.gpu = gpu_name(gpu), .instance = uuid,
-                            .message_id = VGPUD_MESSAGE_INSTANCE_UNDONE),
-                           "Instance %s was being made or removed when the daemon ended, and may be "
-                           "incomplete: "
-                           "removing it",
-                           uuid);
-                if (manager_destroy(gpu->manager, instance, false, 0, 0, &job, &error) < 0)
-                        LOG_FIELDS(LOG_WARNING, (.gpu = gpu_name(gpu), .instance = uuid),
-                                   "Cannot remove instance %s: %s", uuid, error.message);
+                if (first)
+                        LOG_FIELDS(LOG_NOTICE,
+                                   (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
+                                    .message_id = VGPUD_MESSAGE_INSTANCE_UNDONE),
+                                   "Instance %s was being made or removed when the daemon ended, and may be "
+                                   "incomplete: removing it",
+                                   instance->desc->uuid);
+                instance->undo_usec = now;
+                manager_undo(gpu->manager, instance);
         }
+}
+
+void gpu_undo_again(Gpu *gpu)
+{
+        GHashTableIter iter;
+        Instance *instance;
+
+        g_hash_table_iter_init(&iter, gpu->instances);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
+                instance->undo_usec = 0;
 }
 
 /* Where the kernel has no UUIDs: the one under which we made it, or one that is the same for as long as the
@@ -664,7 +695,6 @@ Gpu *gpu_new(Manager *m, const GpuFacts *facts)
         gpu->facts = gpu_facts_ref(facts);
         gpu->latest = latest_facts_new(facts);
         gpu->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_free);
-        gpu->undo = g_ptr_array_new_with_free_func(g_free);
         g_queue_init(&gpu->waiting);
         gpu->probe_again = facts->total_vfs > 0 && autoprobe_is_marked(m->runtime_fd, facts->name);
         gpu_choose_driver(gpu);
@@ -683,7 +713,6 @@ Gpu *gpu_free(Gpu *gpu)
         g_assert(!gpu->lane && g_queue_is_empty(&gpu->waiting));
         sd_event_source_disable_unref(gpu->settle);
         g_hash_table_unref(gpu->instances);
-        g_ptr_array_unref(gpu->undo);
         gpu_snapshot_unref(gpu->snapshot);
         latest_facts_unref(gpu->latest);
         gpu_facts_unref(gpu->facts);

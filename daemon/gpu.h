@@ -43,7 +43,6 @@ struct Gpu {
         sd_event_source *settle;  /* coalesces events */
         unsigned untyped_retries; /* how often it was looked at again because an instance had no type yet */
         unsigned gone_looks;      /* scans in a row that found it gone, though a discovery did not */
-        GPtrArray *undo;          /* owned: UUIDs of instances an earlier daemon left half made */
 };
 
 const char *gpu_state_to_string(

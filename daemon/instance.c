@@ -37,7 +37,7 @@ bool instance_update_state(Instance *instance, bool is_stuck)
         if (is_stuck)
                 instance->state = INSTANCE_STUCK;
         else
-                instance->state = instance->desc->half_made ? INSTANCE_INCOMPLETE : INSTANCE_ACTIVE;
+                instance->state = instance_is_incomplete(instance) ? INSTANCE_INCOMPLETE : INSTANCE_ACTIVE;
         return instance->state != before;
 }
 

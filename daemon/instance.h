@@ -19,7 +19,8 @@ typedef enum InstanceOrigin {
 
 typedef enum InstanceState {
         INSTANCE_ACTIVE,     /* the kernel has it */
-        INSTANCE_INCOMPLETE, /* part of it: making or removing it was not brought to an end; of no use */
+        INSTANCE_INCOMPLETE, /* making or removing it was not brought to an end: of no use; see
+                                instance_is_incomplete() */
         INSTANCE_STUCK,      /* its removal has not come back from the kernel */
         _INSTANCE_STATE_MAX,
         _INSTANCE_STATE_INVALID = -EINVAL,
@@ -34,6 +35,8 @@ struct Instance {
         uid_t owner;           /* who had it made; UID_INVALID for foreign ones */
         uint64_t created_usec; /* CLOCK_REALTIME; 0: unknown */
         bool leaving;          /* we have removed it: its end is no news */
+        bool undo;             /* a daemon was killed over it: it is to be removed */
+        uint64_t undo_usec;    /* CLOCK_MONOTONIC of when that was tried last; 0: not yet */
         Job *job; /* borrowed; the job that works on it, NULL: none. What it is and what is done to it are two
                      variables */
 };
@@ -43,7 +46,12 @@ struct Instance {
 const char *instance_origin_to_string(InstanceOrigin origin); /* "vgpud", "foreign" */
 const char *instance_state_to_string(InstanceState state);    /* "active", "incomplete", "stuck" */
 
-/* After desc or the job has changed; true when the state is another one. */
+static inline bool instance_is_incomplete(const Instance *instance)
+{
+        return instance->desc->half_made || instance->undo;
+}
+
+/* After desc, undo or the job has changed; true when the state is another one. */
 bool instance_update_state(Instance *instance, bool is_stuck);
 
 /* Lane. InstanceDesc.identity of those (InstanceDesc) that have a slot. */

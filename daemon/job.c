@@ -499,6 +499,8 @@ static void job_done(LaneWork *w)
         if (instance && instance->job == job) {
                 unsigned changes = INSTANCE_CHANGED_JOB;
                 instance->job = NULL;
+                if (job->undo)
+                        instance->undo_usec = (uint64_t)g_get_monotonic_time();
                 /* Its removal may have ended in an error, and it is gone all the same. */
                 instance->leaving = job->error.code == VGPUD_ERROR_NONE ||
                                     (job->snapshot && !is_in(job->snapshot, instance->desc));
@@ -511,6 +513,8 @@ static void job_done(LaneWork *w)
                 if (job->kind == JOB_SET_VFS)
                         job_apply_facts(job, gpu);
                 job_amend_snapshot(job);
+                if (job->kind == JOB_RESCAN)
+                        gpu_undo_again(gpu);
                 if (job->snapshot)
                         gpu_apply_snapshot(gpu, job->snapshot);
                 else {

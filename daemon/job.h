@@ -83,6 +83,7 @@ struct Job {
         char *name;             /* create; NULL: none */
         GPtrArray *attributes;  /* create: VgpuAttribute */
         InstanceDesc *instance; /* destroy */
+        bool undo;              /* destroy: what an earlier daemon left; no limit counts it */
         uint32_t vfs;           /* set-vfs: how many */
         char *mode, *value;     /* configure */
 

@@ -50,7 +50,9 @@ int manager_open(Manager *m); /* runtime directory, records, lanes: what manager
 void manager_apply_inventory(Manager *m, const GPtrArray *facts, uint64_t began_usec);
 void manager_check_ready(Manager *m);
 void manager_submit_job(Manager *m, Job *job); /* takes it over, announces it */
-void manager_end_job(Manager *m, Job *job);    /* it has ended: tell everybody, free it */
+/* Remove what an earlier daemon left half made. */
+void manager_undo(Manager *m, Instance *instance);
+void manager_end_job(Manager *m, Job *job); /* it has ended: tell everybody, free it */
 uint64_t manager_now_realtime(void);
 /* It is a PCI function that is there, whatever has become of its GPU for us. NULL: it is not. */
 bool manager_slot_is_there(Manager *m, const char *slot);
@@ -58,6 +60,7 @@ int manager_check_gpu(const Gpu *gpu, VgpudError *reterr); /* it can be asked fo
 /* Why the instance of a record is not in the model, which no job makes: "GPU 0000:03:00.0, which has not
  * answered yet". */
 VgpudErrorCode manager_explain_record(Manager *m, const Record *record, char **ret);
+bool manager_queue_is_full(const Gpu *gpu); /* of what somebody asked for; our own undoing does not count */
 
 /* place.c: the GPU and the type for a request that names no GPU, and whether the configuration lets one that is
  * named have the type */
@@ -81,6 +84,8 @@ void gpu_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message);
  * yet. */
 void gpu_apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot);
 void gpu_set_state(Gpu *gpu, GpuState state, const char *reason);
+/* Somebody wants it to be looked at: what could not be removed before is tried again without a pause. */
+void gpu_undo_again(Gpu *gpu);
 void gpu_scan_failed(Gpu *gpu, const VgpudError *error);
 /* It takes longer than anybody should wait who has asked for something else, and what follows of an instance
  * that was made or removed is clear without it. */

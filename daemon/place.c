@@ -139,7 +139,7 @@ static const char *make_refusal(Place *place, const Gpu *gpu, const char *messag
 /* What is full for the moment is for others to have room. */
 static int check_queue_of(Manager *m, const Gpu *gpu, VgpudError *reterr)
 {
-        if (g_queue_get_length((GQueue *)&gpu->waiting) < m->config->jobs_per_gpu)
+        if (!manager_queue_is_full(gpu))
                 return 0;
         return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
                                 "GPU %s takes no more work now: %" PRIu32 " jobs wait for it", gpu_name(gpu),

@@ -195,7 +195,7 @@ static void settle_groups(Records *r)
         g_hash_table_iter_init(&iter, r->by_uuid);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record)) {
                 const Record *first = record->first[0] ? records_get(r, record->first) : NULL;
-                if (first && first->made)
+                if (first && first->made && !first->undo)
                         record->undo = false;
         }
 }
@@ -338,19 +338,30 @@ int records_put(Records *r, const Record *record)
         return 0;
 }
 
-int records_commit(Records *r, const char *uuid)
+static int commit(Records *r, const char *uuid, bool undo)
 {
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
 
         if (!record)
                 return -ENOENT;
         record->made = true;
-        record->undo = record->interrupted = false;
+        record->undo = undo;
+        record->interrupted = false;
         record->written_usec = (uint64_t)g_get_monotonic_time();
         int k = record_write(r, record);
         if (k >= 0 && record->slot)
                 remove_slot_file(r->dirfd, uuid);
         return k;
+}
+
+int records_commit(Records *r, const char *uuid)
+{
+        return commit(r, uuid, false);
+}
+
+int records_commit_undo(Records *r, const char *uuid)
+{
+        return commit(r, uuid, true);
 }
 
 void records_mark_removing(Records *r, const char *uuid, bool removing)
@@ -370,9 +381,14 @@ void records_mark_removing(Records *r, const char *uuid, bool removing)
 void records_leave_open(Records *r, const char *uuid)
 {
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+        int k;
 
-        if (record && !record->made)
-                record->undo = record->interrupted = true;
+        if (!record || record->made)
+                return;
+        record->undo = record->interrupted = true;
+        k = record_write(r, record);
+        if (k < 0)
+                log_warning_errno(k, "Cannot write the record of %s: %m", uuid);
 }
 
 void records_forget(Records *r, const char *uuid)

@@ -25,7 +25,8 @@ typedef struct Record {
         uid_t owner;
         uint64_t created_usec; /* CLOCK_REALTIME */
         bool made;             /* it stands; otherwise it is, or was, being made */
-        bool undo;  /* not made: what stands of it must go, because more than the bare device was asked for */
+        bool undo;  /* what stands of it must go. Not made: because more than the bare device was asked for;
+                       made: because a daemon was killed over it */
         char *slot; /* where the kernel has no UUIDs: what tells it on its GPU; NULL: none, or not chosen yet */
         uint64_t identity; /* where there is a slot: InstanceDesc.identity of what was made; 0: not known */
         char *restore;     /* what its removal has to put back, the back end's own text; NULL: nothing */
@@ -66,6 +67,8 @@ void records_note_identity(Records *r, const char *uuid, uint64_t identity);
 int records_put(Records *r, const Record *record);
 /* Mark it as made; -ENOENT when there is none. */
 int records_commit(Records *r, const char *uuid);
+/* The same of what is left of it, which must go. */
+int records_commit_undo(Records *r, const char *uuid);
 /* Nothing is written for what has no slot, or is so already. */
 void records_mark_removing(Records *r, const char *uuid, bool removing);
 /* Of what was made something may be left, and nobody could look: the next scan settles it. */

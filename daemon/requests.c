@@ -185,6 +185,15 @@ int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_g
         return 0;
 }
 
+bool manager_queue_is_full(const Gpu *gpu)
+{
+        uint32_t n = 0;
+
+        for (const GList *l = gpu->waiting.head; l; l = l->next)
+                n += !((const Job *)l->data)->undo;
+        return n >= gpu->manager->config->jobs_per_gpu;
+}
+
 static int check_queue(Manager *m, Gpu *gpu, uid_t requester, VgpudError *reterr)
 {
         GHashTableIter iter;
@@ -193,7 +202,7 @@ static int check_queue(Manager *m, Gpu *gpu, uid_t requester, VgpudError *reterr
 
         if (m->stopping)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_CANCELED, "the daemon stops");
-        if (g_queue_get_length(&gpu->waiting) >= m->config->jobs_per_gpu)
+        if (manager_queue_is_full(gpu))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
                                         "%" PRIu32 " jobs wait for GPU %s already", m->config->jobs_per_gpu,
                                         gpu_name(gpu));
@@ -296,11 +305,32 @@ int manager_create(Manager *m, const CreateRequest *request, Job **ret, VgpudErr
         return 0;
 }
 
+static Job *destroy(Manager *m, Instance *instance, bool undo, uid_t requester, uint64_t timeout_usec)
+{
+        Job *job = job_new(m, JOB_DESTROY, instance->gpu, requester, timeout_usec);
+        const Record *record = records_get(m->records, instance->desc->uuid);
+
+        job->undo = undo;
+        job->instance = instance_desc_copy(instance->desc);
+        if (record && !job->instance->restore)
+                job->instance->restore = g_strdup(record->restore);
+        g_ptr_array_add(job->uuids, g_strdup(instance->desc->uuid));
+        instance->job = job;
+        records_mark_removing(m->records, instance->desc->uuid, true);
+        manager_submit_job(m, job);
+        MANAGER_EMIT(m, instance_changed, instance, INSTANCE_CHANGED_JOB);
+        return job;
+}
+
+void manager_undo(Manager *m, Instance *instance)
+{
+        (void)destroy(m, instance, true, 0, 0);
+}
+
 int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
                     Job **ret, VgpudError *reterr)
 {
         Gpu *gpu = instance->gpu;
-        Job *job;
         int r;
 
         if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !foreign)
@@ -319,17 +349,7 @@ int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requeste
         r = check_queue(m, gpu, requester, reterr);
         if (r < 0)
                 return r;
-        job = job_new(m, JOB_DESTROY, gpu, requester, timeout_usec);
-        const Record *record = records_get(m->records, instance->desc->uuid);
-        job->instance = instance_desc_copy(instance->desc);
-        if (record && !job->instance->restore)
-                job->instance->restore = g_strdup(record->restore);
-        g_ptr_array_add(job->uuids, g_strdup(instance->desc->uuid));
-        instance->job = job;
-        records_mark_removing(m->records, instance->desc->uuid, true);
-        manager_submit_job(m, job);
-        MANAGER_EMIT(m, instance_changed, instance, INSTANCE_CHANGED_JOB);
-        *ret = job;
+        *ret = destroy(m, instance, false, requester, timeout_usec);
         return 0;
 }
 

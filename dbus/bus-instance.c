@@ -102,7 +102,7 @@ static int property_get_hand_over(sd_bus *bus, const char *path, const char *int
 {
         const Instance *instance = userdata;
         const VgpuDriver *driver = instance->gpu->driver;
-        Handover *h = driver && !instance->desc->half_made ? driver->handover(instance->desc) : NULL;
+        Handover *h = driver && !instance_is_incomplete(instance) ? driver->handover(instance->desc) : NULL;
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "{sv}");

@@ -101,6 +101,23 @@ class Killed(host.HostTest):
         self.assertEqual(self.check(h), set())
         self.assertEqual([w[1].rpartition("/")[2] for w in h.writes("create", "remove")], ["create", "remove"])
 
+    def test_what_is_left_cannot_be_removed(self):
+        h = self.host("nvidia-a2", faults=["open:*/vgpu_params:hang:1"])
+        h.bus.start_create(A2, "A2-4Q", uuid=uuid(1), attributes=PARAMETERS)
+        h.hanging(1)
+        h.sim.ctl("hold-device", uuid(1))
+        h.vgpud.kill()
+        h.sim.ctl("release")
+        for _ in range(2):
+            h.kill()
+            h.start()
+            bus.wait(lambda: not h.bus.jobs(), "it has been tried")
+            one = h.bus.instances()[uuid(1)]
+            self.assertEqual((one["Origin"], one["State"], one["HandOver"]), ("vgpud", "incomplete", {}))
+        h.sim.ctl("drop-device", uuid(1))
+        h.vgpuctl("rescan")
+        self.assertEqual(self.check(h), set())
+
     def test_several_at_once(self):
         h = self.host(faults=["create:*:delay=0:3", "create:*:hang:1"])
         h.bus.start_create(GVT, V5_8, count=6)

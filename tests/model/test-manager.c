@@ -993,6 +993,124 @@ static void test_interrupted_pair(void)
         interrupted_pair(false);
 }
 
+static bool no_jobs(Fixture *f, void *gpu)
+{
+        const Gpu *g = manager_get_gpu(f->manager, gpu);
+
+        return g_hash_table_size(manager_jobs(f->manager)) == 0 && !g->scan && !g->settle;
+}
+
+/* More were half made than may wait in the queue: they all go, and what somebody asks for meanwhile has the
+ * room that it always has. */
+static void test_undo_many(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        f.config->jobs_per_gpu = 4;
+        fixture_add(&f, fake_add_mtty(f.kernel));
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(12, .type = "mtty-1"), uuid), VGPUD_ERROR_NONE);
+        /* As a daemon leaves it that is killed before the first commit. */
+        g_autoptr(GPtrArray) uuids = records_of_gpu(f.manager->records, "mtty");
+        for (guint i = 0; i < uuids->len; i++) {
+                Record r = { .gpu = (char *)"mtty", .type_id = (char *)"mtty-1", .undo = true };
+                memcpy(r.uuid, uuids->pdata[i], sizeof r.uuid);
+                ASSERT_OK(records_put(f.manager->records, &r));
+        }
+        fixture_stop(&f);
+        fixture_start(&f);
+        ASSERT_EQ(f.manager->last_job_id, 12);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1"), uuid), VGPUD_ERROR_NONE);
+        ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mtty"));
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 1);
+        ASSERT_EQ(records_left(&f), 1);
+}
+
+/* One that was half made, and a daemon that is stopped before it has removed it: the next one does. */
+static FakeGpu *leave_half_made(Fixture *f)
+{
+        Record r = { .uuid = UUID1, .gpu = (char *)"mdpy", .type_id = (char *)"mdpy-hd", .undo = true };
+        Records *records;
+        FakeGpu *mdpy;
+
+        fixture_init(f);
+        mdpy = fake_add_mdpy(f->kernel);
+        fixture_add(f, mdpy);
+        g_assert(records_open(f->scratch.fd, &records) >= 0);
+        g_assert(records_put(records, &r) >= 0);
+        records_free(records);
+        VgpuIo *io = fake_kernel_io(f->kernel);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        g_assert(vgpu_io_write(io, create, UUID1) >= 0);
+        vgpu_io_free(io);
+        return mdpy;
+}
+
+static void test_undo_and_stop(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakeGpu *mdpy = leave_half_made(&f);
+        g_autofree char *room = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                            "/mdev_supported_types/mdpy-hd/available_instances", NULL);
+
+        /* While it looks for the first time. */
+        fake_hang(f.kernel, "read", room);
+        f.manager = manager_new(f.event, f.config, fixture_io, f.kernel);
+        ASSERT_OK(manager_open(f.manager));
+        fixture_discover(&f);
+        fake_wait_hanging(f.kernel);
+        fake_heal(f.kernel);
+        fake_release(f.kernel);
+        fixture_stop(&f);
+        ASSERT_EQ(records_left(&f), 1);
+        fixture_start(&f);
+        ASSERT_TRUE(fixture_wait(&f, is_gone, (void *)UUID1));
+        ASSERT_EQ(records_left(&f), 0);
+}
+
+/* It cannot be removed: it is of no use, and tried again when somebody wants it to be looked at, and by the
+ * next daemon; not whenever the attempt itself makes vgpud look. */
+static void test_undo_fails(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        FakeGpu *mdpy = leave_half_made(&f);
+        g_autofree char *path = g_strconcat(fake_gpu_parent_path(mdpy, 0), "/" UUID1 "/iommu_group", NULL);
+        g_autofree char *group = NULL;
+        VgpuIo *io = fake_kernel_io(f.kernel);
+        uint32_t last;
+        Job *job;
+
+        ASSERT_OK(vgpu_io_read_link_name(io, path, &group));
+        vgpu_io_free(io);
+        g_autofree char *node = g_strconcat("vfio/", group, NULL);
+        fake_hold_node(f.kernel, node, 42, "qemu-system-x86");
+        fixture_start(&f);
+        ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
+        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_EQ(get(&f, UUID1)->state, INSTANCE_INCOMPLETE);
+        last = f.manager->last_job_id;
+        for (unsigned n = 0; n < 3; n++) {
+                gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
+                ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
+        }
+        ASSERT_EQ(f.manager->last_job_id, last);
+        fixture_stop(&f);
+
+        fixture_start(&f);
+        ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
+        ASSERT_EQ(get(&f, UUID1)->state, INSTANCE_INCOMPLETE);
+        fake_hold_node(f.kernel, node, 0, NULL);
+        ASSERT_OK(manager_rescan(f.manager, manager_get_gpu(f.manager, "mdpy"), 0, &job, NULL));
+        outcome_of(&o, job);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_TRUE(fixture_wait(&f, is_gone, (void *)UUID1));
+        ASSERT_EQ(records_left(&f), 0);
+}
+
 /* A GPU that does not answer after a restart: what it has is not forgotten, and nobody else gets it. */
 static void test_restart_unanswered(void)
 {
@@ -1100,6 +1218,9 @@ int main(int argc, char **argv)
         TEST(test_restart_unanswered);
         TEST(test_interrupted);
         TEST(test_interrupted_pair);
+        TEST(test_undo_many);
+        TEST(test_undo_and_stop);
+        TEST(test_undo_fails);
         TEST(test_stop);
         return tests_end();
 }

@@ -105,6 +105,53 @@ static void test_damage(void)
         ASSERT_NULL(names[1]);
 }
 
+/* What must go is so for each daemon, until it has gone. */
+static void test_undo(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Records *records;
+        Record a = record(A), b = record(B);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        a.name = b.name = NULL;
+        a.undo = false;
+        memcpy(b.first, B, sizeof b.first);
+        ASSERT_OK(records_put(records, &a));
+        records_leave_open(records, A);
+        ASSERT_OK(records_put(records, &b));
+        records_free(records);
+        for (unsigned n = 0; n < 3; n++) {
+                ASSERT_OK(records_open(s.fd, &records));
+                ASSERT_TRUE(records_get(records, A)->undo);
+                ASSERT_TRUE(records_get(records, B)->undo);
+                ASSERT_EQ(records_get(records, A)->interrupted, n == 0);
+                ASSERT_OK(records_commit_undo(records, A));
+                ASSERT_OK(records_commit_undo(records, B));
+                records_free(records);
+        }
+}
+
+/* Of two that belong together the first is known to have to go: so has the second, of which that is not known.
+ */
+static void test_undo_first(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Records *records;
+        Record a = record(A), b = record(B);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        a.name = b.name = NULL;
+        memcpy(a.first, A, sizeof a.first);
+        memcpy(b.first, A, sizeof b.first);
+        ASSERT_OK(records_put(records, &a));
+        ASSERT_OK(records_put(records, &b));
+        ASSERT_OK(records_commit_undo(records, A));
+        records_free(records);
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_TRUE(records_get(records, B)->undo);
+        records_free(records);
+}
+
 static void test_of_gpu(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -258,6 +305,8 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_life);
         TEST(test_damage);
+        TEST(test_undo);
+        TEST(test_undo_first);
         TEST(test_of_gpu);
         TEST(test_slot);
         TEST(test_slot_again);
