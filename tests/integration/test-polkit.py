@@ -275,23 +275,6 @@ class Polkit(host.HostTest):
         self.user.create(GVT, V5_4)
 
 
-class AnyGpu(host.HostTest):
-    def test_it_stays_the_one_that_was_asked_about(self):
-        h = self.host("scalable", options=simhost.scalable(2, 4, 4), polkit=True)
-        first, second = sorted(h.bus.gpus())
-        user = h.client(NOBODY)
-        h.polkit.allow("create")
-        h.polkit.hang()
-        call = user.start_create("", "nvidia-1000", uuid=uuid(1))
-        bus.wait(h.polkit.is_hanging, "polkit has the question")
-        h.bus.create(first, "nvidia-1000", count=4)
-        h.polkit.release()
-        self.assert_error("NoCapacity", call, first)
-        h.polkit.hang(False)
-        user.create("", "nvidia-1000", uuid=uuid(2))
-        self.assertEqual(h.bus.instances()[uuid(2)]["Gpu"], bus.gpu_path(second))
-
-
 class Absent(host.HostTest):
     def test_no_polkit(self):
         h = self.host()
@@ -328,6 +311,23 @@ class AnyGpu(host.HostTest):
         h.polkit.delay(0.5)
         started = [h.start_vgpuctl("create", "S64-1Q", uid=NOBODY) for _ in range(4)]
         self.assertEqual(sorted(h.end_vgpuctl(p).status for p in started), [0, 0, 5, 5])
+
+    def test_polkit_is_asked_about_the_next(self):
+        h = self.host("scalable", options=simhost.scalable(2, 4, 4), polkit=True)
+        monitor = host.Monitor(h)
+        first, second = sorted(h.bus.gpus())
+        user = h.client(NOBODY)
+        h.polkit.allow("create")
+        h.polkit.hang()
+        call = user.start_create("", "nvidia-1000", uuid=uuid(1))
+        bus.wait(h.polkit.is_hanging, "polkit has the question")
+        h.bus.create(first, "nvidia-1000", count=4)
+        h.polkit.hang(False)
+        h.polkit.release()
+        call.result()
+        self.assertEqual(h.bus.instances()[uuid(1)]["Gpu"], bus.gpu_path(second))
+        self.assertEqual([bus.gpu_path(q["details"]["gpu"]) for q in monitor.questions()],
+                         [bus.gpu_path(first), bus.gpu_path(second)])
 
     def test_room_elsewhere(self):
         h = self.host("scalable", options=simhost.scalable(4, 4, 4), polkit=True)
