@@ -449,6 +449,37 @@ static void warn_unwritten(const char *uuid, int r)
                 log_warning_errno(r, "Cannot write the record of %s: %m", uuid);
 }
 
+/* What is on a mediated device's parent is nowhere else; other instances are functions of the GPU, or its own.
+ */
+static bool facts_have_place(const GpuFacts *facts, const InstanceDesc *desc)
+{
+        if (!desc->parent)
+                return true;
+        if (desc->slot)
+                return strcmp(facts->name, desc->parent) == 0 || gpu_facts_find_vf(facts, desc->parent);
+        for (guint i = 0; i < facts->mdev_parents->len; i++)
+                if (strcmp(((const MdevParent *)facts->mdev_parents->pdata[i])->name, desc->parent) == 0)
+                        return true;
+        return false;
+}
+
+/* Not in the snapshot because that was begun before it was made, or with facts that were read before and may
+ * lack its parent: parents come one by one. Then it is looked for again. `desc`: NULL while not in the model.
+ */
+static bool is_out_of_sight(const Gpu *gpu, const GpuSnapshot *snapshot, const char *uuid,
+                            const InstanceDesc *desc)
+{
+        const Record *record = records_get(gpu->manager->records, uuid);
+        uint64_t began_usec = desc && facts_have_place(gpu->facts, desc)
+                                              ? snapshot->began_usec
+                                              : MIN(snapshot->began_usec, gpu->facts->began_usec);
+
+        if (!record || record->written_usec <= began_usec)
+                return false;
+        inventory_request(gpu->manager->inventory);
+        return true;
+}
+
 /* What an earlier daemon was making when it was killed: a bare device stands as it was asked for; of anything
  * more nobody knows how far it got, so it goes. What it was removing goes as well: such an instance is not
  * complete any more, so that nobody can be using it. */
@@ -465,7 +496,8 @@ static void gpu_settle_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 /* Made and gone while nobody looked, or never begun. */
                 if (!desc &&
                     (record->interrupted || (record->made && !g_hash_table_contains(gpu->instances, uuid)))) {
-                        records_forget(m->records, uuid);
+                        if (!is_out_of_sight(gpu, snapshot, uuid, NULL))
+                                records_forget(m->records, uuid);
                         continue;
                 }
                 if (record->removal_interrupted && desc) {
@@ -646,7 +678,9 @@ void gpu_apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
 
         g_hash_table_iter_init(&iter, gpu->instances);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
-                if (!gpu_snapshot_find_instance(snapshot, instance->desc->uuid))
+                if (!gpu_snapshot_find_instance(snapshot, instance->desc->uuid) &&
+                    (instance->leaving ||
+                     !is_out_of_sight(gpu, snapshot, instance->desc->uuid, instance->desc)))
                         g_ptr_array_add(gone, instance);
         for (guint i = 0; i < gone->len; i++)
                 gpu_remove_instance(gone->pdata[i], false);
@@ -793,21 +827,15 @@ bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts)
 /* By these facts the GPU would have another back end, or instances would be on nothing. */
 static bool facts_lose_something(const Gpu *gpu, const GpuFacts *facts)
 {
-        g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
         g_autofree char *reason = NULL;
         GHashTableIter iter;
         const Instance *instance;
 
         if (registry_choose(facts, &reason) != gpu->driver)
                 return true;
-        g_hash_table_add(names, facts->name);
-        for (guint i = 0; i < facts->vfs->len; i++)
-                g_hash_table_add(names, ((VgpuVf *)facts->vfs->pdata[i])->name);
-        for (guint i = 0; i < facts->mdev_parents->len; i++)
-                g_hash_table_add(names, ((MdevParent *)facts->mdev_parents->pdata[i])->name);
         g_hash_table_iter_init(&iter, gpu->instances);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
-                if (instance->desc->parent && !g_hash_table_contains(names, instance->desc->parent))
+                if (!facts_have_place(facts, instance->desc))
                         return true;
         return false;
 }

@@ -494,6 +494,88 @@ static void apply_facts(Fixture *f, GpuFacts *facts)
         g_assert(fixture_wait(f, is_known, (void *)NVIDIA));
 }
 
+/* The parents of a GPU come one by one. One is read before they are all there, an instance is made on one that
+ * was not, and the GPU is looked at by what was read. */
+static void test_parents_one_by_one(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+        Job *job;
+
+        fixture_init(&f);
+        FakeGpu *g = fake_add_nvidia_a2(f.kernel, NVIDIA, 2);
+        fixture_add(&f, g);
+        fixture_start(&f);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(g, 0),
+                                              "/mdev_supported_types/nvidia-746/create", NULL);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "nvidia-746", .uuid = UUID1), &job, NULL));
+        outcome_of(&o, job);
+        fake_wait_hanging(f.kernel);
+        GpuFacts *early = fake_gpu_facts(g);
+        ASSERT_EQ(early->mdev_parents->len, 2);
+        g_ptr_array_remove_index(early->mdev_parents, 0);
+        g_ptr_array_add(found, early);
+        manager_apply_inventory(f.manager, found, early->began_usec);
+        ASSERT_EQ(manager_get_gpu(f.manager, NVIDIA)->facts->mdev_parents->len, 1);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
+        ASSERT_NOT_NULL(get(&f, UUID1));
+        ASSERT_EQ(records_left(&f), 1);
+
+        /* What was read before it was made does not take it away either. */
+        manager_apply_inventory(f.manager, found, early->began_usec);
+        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
+        ASSERT_NOT_NULL(get(&f, UUID1));
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
+        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+
+        /* What is read later does. */
+        early->began_usec = (uint64_t)g_get_monotonic_time();
+        manager_apply_inventory(f.manager, found, early->began_usec);
+        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
+        ASSERT_NULL(get(&f, UUID1));
+        ASSERT_EQ(records_left(&f), 0);
+        gpu_facts_unref(early);
+}
+
+/* The same, and the GPU has left the model and come back meanwhile. */
+static void test_parents_of_another_object(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+        Job *job;
+
+        fixture_init(&f);
+        FakeGpu *g = fake_add_nvidia_a2(f.kernel, NVIDIA, 2);
+        fixture_add(&f, g);
+        fixture_start(&f);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(g, 0),
+                                              "/mdev_supported_types/nvidia-746/create", NULL);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "nvidia-746", .uuid = UUID1), &job, NULL));
+        outcome_of(&o, job);
+        fake_wait_hanging(f.kernel);
+        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
+        GpuFacts *early = fake_gpu_facts(g);
+        g_ptr_array_remove_index(early->mdev_parents, 0);
+        g_ptr_array_add(found, early);
+        manager_apply_inventory(f.manager, found, early->began_usec);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
+        ASSERT_EQ(records_left(&f), 1);
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, is_there, (void *)UUID1));
+        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+        gpu_facts_unref(early);
+}
+
 /* Properties that follow from what the GPU shows: the name of an instance's type, of which the driver says
  * nothing while no such can be made; and the modes, which go with the back end. */
 static void test_what_follows(void)
@@ -1202,6 +1284,8 @@ int main(int argc, char **argv)
         TEST(test_large);
         TEST(test_placement);
         TEST(test_foreign);
+        TEST(test_parents_one_by_one);
+        TEST(test_parents_of_another_object);
         TEST(test_what_follows);
         TEST(test_foreign_elsewhere);
         TEST(test_foreign_first);
