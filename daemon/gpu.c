@@ -183,8 +183,20 @@ static void scan_started(LaneWork *w)
 
 bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec)
 {
-        return gpu->facts->began_usec > usec ||
-               (gpu->snapshot && gpu->state != GPU_FAILED && gpu->snapshot->began_usec > usec);
+        GHashTableIter iter;
+        gpointer uuid;
+
+        if (gpu->facts->began_usec > usec ||
+            (gpu->snapshot && gpu->state != GPU_FAILED && gpu->snapshot->began_usec > usec))
+                return true;
+        /* A job or a look that began before may have ended since. */
+        g_hash_table_iter_init(&iter, gpu->instances);
+        while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
+                const Record *record = records_get(gpu->manager->records, uuid);
+                if (record && record->written_usec > usec)
+                        return true;
+        }
+        return false;
 }
 
 void gpu_has_answered(Gpu *gpu)

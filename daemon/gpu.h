@@ -56,7 +56,8 @@ static inline const char *gpu_name(const Gpu *gpu)
 /* True when types and instances are those of a time before something got stuck or failed. */
 bool gpu_is_stale(const Gpu *gpu);
 
-/* It was read or looked at, with success, after that moment (CLOCK_MONOTONIC): what was seen before is old. */
+/* It was read or looked at, with success, or something was made on it, after that moment (CLOCK_MONOTONIC):
+ * what was seen before is old. */
 bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec);
 
 /* It was stuck, and has come back, but what it said is no use. */

@@ -494,6 +494,36 @@ static void apply_facts(Fixture *f, GpuFacts *facts)
         g_assert(fixture_wait(f, is_known, (void *)NVIDIA));
 }
 
+/* A discovery that begins while an instance is being made, and finds nothing. */
+static void test_made_during_a_discovery(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+        Job *job;
+
+        fixture_init(&f);
+        FakeGpu *g = fake_add_large(f.kernel, A2, 32, 20);
+        fixture_add(&f, g);
+        fixture_start(&f);
+        const VgpuType *type = manager_get_gpu(f.manager, A2)->snapshot->types->pdata[0];
+        g_autofree char *create = g_strdup_printf("%s/mdev_supported_types/%s/create",
+                                                  fake_gpu_parent_path(g, 0), type->id);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = type->id, .uuid = UUID1), &job, NULL));
+        outcome_of(&o, job);
+        fake_wait_hanging(f.kernel);
+        uint64_t began_usec = (uint64_t)g_get_monotonic_time();
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        manager_apply_inventory(f.manager, none, began_usec);
+        ASSERT_NOT_NULL(get(&f, UUID1));
+        ASSERT_EQ(records_left(&f), 1);
+        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
+        ASSERT_NULL(manager_get_gpu(f.manager, A2));
+        ASSERT_EQ(records_left(&f), 0);
+}
+
 /* The parents of a GPU come one by one. One is read before they are all there, an instance is made on one that
  * was not, and the GPU is looked at by what was read. */
 static void test_parents_one_by_one(void)
@@ -1284,6 +1314,7 @@ int main(int argc, char **argv)
         TEST(test_large);
         TEST(test_placement);
         TEST(test_foreign);
+        TEST(test_made_during_a_discovery);
         TEST(test_parents_one_by_one);
         TEST(test_parents_of_another_object);
         TEST(test_what_follows);
