@@ -494,25 +494,32 @@ static void apply_facts(Fixture *f, GpuFacts *facts)
         g_assert(fixture_wait(f, is_known, (void *)NVIDIA));
 }
 
+/* Until fake_release(): the kernel has not made UUID1, on the first parent, yet. */
+static void start_hanging_create(Fixture *f, FakeGpu *g, const char *type, Outcome *o)
+{
+        g_autofree char *create =
+                        g_strdup_printf("%s/mdev_supported_types/%s/create", fake_gpu_parent_path(g, 0), type);
+        Job *job;
+
+        fake_hang(f->kernel, "write", create);
+        ASSERT_OK(manager_create(f->manager, REQUEST(.type = type, .uuid = UUID1), &job, NULL));
+        outcome_of(o, job);
+        fake_wait_hanging(f->kernel);
+}
+
 /* A discovery that begins while an instance is being made, and finds nothing. */
 static void test_made_during_a_discovery(void)
 {
         _cleanup_fixture_ Fixture f;
         _cleanup_outcome_ Outcome o = { 0 };
         g_autoptr(GPtrArray) none = g_ptr_array_new();
-        Job *job;
 
         fixture_init(&f);
         FakeGpu *g = fake_add_large(f.kernel, A2, 32, 20);
         fixture_add(&f, g);
         fixture_start(&f);
         const VgpuType *type = manager_get_gpu(f.manager, A2)->snapshot->types->pdata[0];
-        g_autofree char *create = g_strdup_printf("%s/mdev_supported_types/%s/create",
-                                                  fake_gpu_parent_path(g, 0), type->id);
-        fake_hang(f.kernel, "write", create);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = type->id, .uuid = UUID1), &job, NULL));
-        outcome_of(&o, job);
-        fake_wait_hanging(f.kernel);
+        start_hanging_create(&f, g, type->id, &o);
         uint64_t began_usec = (uint64_t)g_get_monotonic_time();
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
@@ -531,18 +538,12 @@ static void test_parents_one_by_one(void)
         _cleanup_fixture_ Fixture f;
         _cleanup_outcome_ Outcome o = { 0 };
         g_autoptr(GPtrArray) found = g_ptr_array_new();
-        Job *job;
 
         fixture_init(&f);
         FakeGpu *g = fake_add_nvidia_a2(f.kernel, NVIDIA, 2);
         fixture_add(&f, g);
         fixture_start(&f);
-        g_autofree char *create = g_strconcat(fake_gpu_parent_path(g, 0),
-                                              "/mdev_supported_types/nvidia-746/create", NULL);
-        fake_hang(f.kernel, "write", create);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "nvidia-746", .uuid = UUID1), &job, NULL));
-        outcome_of(&o, job);
-        fake_wait_hanging(f.kernel);
+        start_hanging_create(&f, g, "nvidia-746", &o);
         GpuFacts *early = fake_gpu_facts(g);
         ASSERT_EQ(early->mdev_parents->len, 2);
         g_ptr_array_remove_index(early->mdev_parents, 0);
@@ -579,18 +580,12 @@ static void test_parents_of_another_object(void)
         _cleanup_outcome_ Outcome o = { 0 };
         g_autoptr(GPtrArray) none = g_ptr_array_new();
         g_autoptr(GPtrArray) found = g_ptr_array_new();
-        Job *job;
 
         fixture_init(&f);
         FakeGpu *g = fake_add_nvidia_a2(f.kernel, NVIDIA, 2);
         fixture_add(&f, g);
         fixture_start(&f);
-        g_autofree char *create = g_strconcat(fake_gpu_parent_path(g, 0),
-                                              "/mdev_supported_types/nvidia-746/create", NULL);
-        fake_hang(f.kernel, "write", create);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "nvidia-746", .uuid = UUID1), &job, NULL));
-        outcome_of(&o, job);
-        fake_wait_hanging(f.kernel);
+        start_hanging_create(&f, g, "nvidia-746", &o);
         manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
         GpuFacts *early = fake_gpu_facts(g);
         g_ptr_array_remove_index(early->mdev_parents, 0);
