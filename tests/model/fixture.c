@@ -2,6 +2,7 @@
 
 #include "fixture.h"
 
+#include "base/fs-util.h"
 #include "base/log.h"
 
 static void on_gpu_added(Gpu *gpu, void *userdata)
@@ -256,4 +257,47 @@ bool saw(Fixture *f, void *line)
 void fixture_forget(Fixture *f)
 {
         g_string_truncate(f->log, 0);
+}
+
+Instance *fixture_get(Fixture *f, const char *uuid)
+{
+        return manager_get_instance(f->manager, uuid);
+}
+
+unsigned fixture_count_records(Fixture *f)
+{
+        g_auto(GStrv) names = NULL;
+
+        g_assert(fs_list_at(f->scratch.fd, "instance", &names) >= 0);
+        return g_strv_length(names);
+}
+
+uint32_t fixture_available(Fixture *f, const char *gpu, const char *type)
+{
+        const VgpuType *t = gpu_snapshot_find_type(manager_get_gpu(f->manager, gpu)->snapshot, type, NULL);
+
+        g_assert(t);
+        return t->available;
+}
+
+bool instance_is_there(Fixture *f, void *uuid)
+{
+        return fixture_get(f, uuid);
+}
+
+bool instance_is_gone(Fixture *f, void *uuid)
+{
+        return !fixture_get(f, uuid);
+}
+
+bool gpu_is_ready(Fixture *f, void *gpu)
+{
+        return manager_get_gpu(f->manager, gpu)->state == GPU_READY;
+}
+
+bool gpu_is_at_rest(Fixture *f, void *name)
+{
+        const Gpu *gpu = manager_get_gpu(f->manager, name);
+
+        return !gpu->scan && !gpu->settle;
 }

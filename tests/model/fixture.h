@@ -59,6 +59,16 @@ VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, bool foreign);
 #define REQUEST(...)      REQUEST_N(1, __VA_ARGS__)
 #define REQUEST_N(n, ...) (&(CreateRequest){ .count = (n), __VA_ARGS__ })
 
+Instance *fixture_get(Fixture *f, const char *uuid); /* NULL: it is not in the model */
+unsigned fixture_count_records(Fixture *f);          /* on disk */
+uint32_t fixture_available(Fixture *f, const char *gpu, const char *type);
+
+/* Conditions, of a UUID and of the name of a GPU. At rest: it is not looked at, nor going to be. */
+bool instance_is_there(Fixture *f, void *uuid);
+bool instance_is_gone(Fixture *f, void *uuid);
+bool gpu_is_ready(Fixture *f, void *gpu);
+bool gpu_is_at_rest(Fixture *f, void *gpu);
+
 /* Is the announcement in the log? */
 bool fixture_saw(Fixture *f, const char *line);
 bool saw(Fixture *f, void *line);

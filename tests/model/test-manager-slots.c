@@ -2,22 +2,11 @@
 
 /* The model where the kernel has no UUIDs, and tells nobody of what others do: whose is what is in a slot? */
 
-#include "base/fs-util.h"
 #include "fake-nvidia.h"
 #include "fake-xengt.h"
 #include "fixture.h"
 
 #define L40S "0000:41:00.0"
-
-static Instance *get(Fixture *f, const char *uuid)
-{
-        return manager_get_instance(f->manager, uuid);
-}
-
-static bool is_gone(Fixture *f, void *uuid)
-{
-        return !get(f, uuid);
-}
 
 /* NULL unless there is one alone. */
 static Instance *get_only(Fixture *f)
@@ -30,14 +19,6 @@ static Instance *get_only(Fixture *f)
         g_hash_table_iter_init(&iter, manager_instances(f->manager));
         (void)g_hash_table_iter_next(&iter, NULL, (gpointer *)&i);
         return i;
-}
-
-static unsigned records_left(Fixture *f)
-{
-        g_auto(GStrv) names = NULL;
-
-        g_assert(fs_list_at(f->scratch.fd, "instance", &names) >= 0);
-        return g_strv_length(names);
 }
 
 /* With this GPU, of which the fixture does not know. */
@@ -82,7 +63,7 @@ static void check_zoe(Fixture *f, const char *zoe)
         ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_STREQ(i->name, "zoe");
         ASSERT_EQ(i->owner, 1001);
-        ASSERT_EQ(records_left(f), 1);
+        ASSERT_EQ(fixture_count_records(f), 1);
 }
 
 /* Often: UUIDs, and with them the order of the records, are chance. */
@@ -99,7 +80,7 @@ static void test_again_nvidia(void)
                 check_zoe(&f, zoe);
                 fake_nvidia_set(g, 0, 0);
                 look(&f);
-                ASSERT_TRUE(fixture_wait(&f, is_gone, zoe));
+                ASSERT_TRUE(fixture_wait(&f, instance_is_gone, zoe));
         }
         fixture_stop(&f);
         fake_nvidia_free(g);
@@ -165,7 +146,7 @@ static void test_destroy_behind_create(void)
         char alice[UUID_STRLEN + 1];
 
         ASSERT_EQ(fixture_create(&f, ALICE("nvidia-1150"), alice), VGPUD_ERROR_NONE);
-        destroy_behind_create(&f, g, get(&f, alice));
+        destroy_behind_create(&f, g, fixture_get(&f, alice));
         fixture_stop(&f);
         fake_nvidia_free(g);
 }
@@ -180,7 +161,7 @@ static Instance *make_foreign(Fixture *f, FakeNvidia *g)
         fake_nvidia_set(g, 0, 0);
         fake_nvidia_set(g, 0, 1148);
         look(f);
-        g_assert(fixture_wait(f, is_gone, alice));
+        g_assert(fixture_wait(f, instance_is_gone, alice));
         i = get_only(f);
         g_assert(i && i->origin == INSTANCE_ORIGIN_FOREIGN);
         return i;

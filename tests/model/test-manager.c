@@ -1,165 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "base/fs-util.h"
+/* The model on GPUs that stay: instances, jobs, room, what is announced; and what gets stuck. */
+
 #include "fake-nvidia.h"
 #include "fixture.h"
 
-#define GVT_G "0000:00:02.0"
-#define A2    "0000:08:00.0"
-#define UUID1 "11111111-2222-4333-8444-555555555555"
-#define UUID2 "22222222-2222-4333-8444-555555555555"
-
-static Instance *get(Fixture *f, const char *uuid)
-{
-        return manager_get_instance(f->manager, uuid);
-}
-
-static uint32_t available(Fixture *f, const char *gpu, const char *type)
-{
-        const VgpuType *t = gpu_snapshot_find_type(manager_get_gpu(f->manager, gpu)->snapshot, type, NULL);
-
-        g_assert(t);
-        return t->available;
-}
-
-static unsigned records_left(Fixture *f)
-{
-        g_auto(GStrv) names = NULL;
-
-        g_assert(fs_list_at(f->scratch.fd, "instance", &names) >= 0);
-        return g_strv_length(names);
-}
-
-static void test_discovery(void)
-{
-        _cleanup_fixture_ Fixture f;
-
-        fixture_init(&f);
-        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
-        fixture_start(&f);
-        ASSERT_TRUE(fixture_saw(&f, "gpu+ " GVT_G));
-        ASSERT_TRUE(fixture_saw(&f, "gpu~ " GVT_G " state=ready"));
-        ASSERT_EQ(available(&f, GVT_G, "i915-GVTg_V5_4"), 3);
-
-        fixture_forget(&f);
-        fixture_add(&f, fake_add_mdpy(f.kernel));
-        fixture_discover(&f);
-        ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ mdpy state=ready"));
-        /* nothing has changed on the other one, so nothing is said of it */
-        ASSERT_FALSE(fixture_saw(&f, "gpu~ " GVT_G " types"));
-}
-
-/* It was away when the looking began, and has answered since. */
-static void test_old_inventory(void)
-{
-        _cleanup_fixture_ Fixture f;
-        g_autoptr(GPtrArray) none = g_ptr_array_new();
-        char uuid[UUID_STRLEN + 1];
-
-        fixture_init(&f);
-        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
-        fixture_start(&f);
-        uint64_t began_usec = (uint64_t)g_get_monotonic_time();
-        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
-        manager_apply_inventory(f.manager, none, began_usec);
-        ASSERT_NOT_NULL(get(&f, uuid));
-        ASSERT_EQ(get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
-        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
-        ASSERT_NULL(manager_get_gpu(f.manager, GVT_G));
-}
-
-/* It had no driver when the looking began, and has one since. */
-static void test_old_facts(void)
-{
-        _cleanup_fixture_ Fixture f;
-        g_autoptr(GPtrArray) found = g_ptr_array_new();
-        char uuid[UUID_STRLEN + 1];
-
-        fixture_init(&f);
-        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
-        fixture_start(&f);
-        GpuFacts *old = fake_gpu_facts(f.fake_gpus->pdata[0]);
-        g_clear_pointer(&old->driver, g_free);
-        g_ptr_array_set_size(old->mdev_parents, 0);
-        g_ptr_array_add(found, old);
-        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
-        manager_apply_inventory(f.manager, found, old->began_usec);
-        ASSERT_NOT_NULL(manager_get_gpu(f.manager, GVT_G)->driver);
-        ASSERT_NOT_NULL(get(&f, uuid));
-        ASSERT_EQ(get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
-        gpu_facts_unref(old);
-}
-
-/* Another device was put in its place, and something there has answered since the looking began: what clients
- * were told of the first stays true for as long as its object is there. */
-static void test_other_device(void)
-{
-        _cleanup_fixture_ Fixture f;
-        g_autoptr(GPtrArray) found = g_ptr_array_new();
-        char uuid[UUID_STRLEN + 1];
-
-        fixture_init(&f);
-        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
-        fixture_start(&f);
-        uint16_t first = manager_get_gpu(f.manager, GVT_G)->facts->device;
-        GpuFacts *other = fake_gpu_facts(f.fake_gpus->pdata[0]);
-        other->device++;
-        g_ptr_array_add(found, other);
-        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
-        fixture_forget(&f);
-        manager_apply_inventory(f.manager, found, other->began_usec);
-        ASSERT_EQ(manager_get_gpu(f.manager, GVT_G)->facts->device, first);
-        ASSERT_FALSE(fixture_saw(&f, "gpu- " GVT_G));
-
-        /* The next look is newer. */
-        other->began_usec = (uint64_t)g_get_monotonic_time();
-        manager_apply_inventory(f.manager, found, other->began_usec);
-        ASSERT_TRUE(fixture_saw(&f, "gpu- " GVT_G));
-        ASSERT_TRUE(fixture_saw(&f, "gpu+ " GVT_G));
-        ASSERT_EQ(manager_get_gpu(f.manager, GVT_G)->facts->device, first + 1);
-        gpu_facts_unref(other);
-}
-
-static bool is_there(Fixture *f, void *uuid)
-{
-        return get(f, uuid);
-}
-
-/* The GPU leaves the model while a job makes something on it, and what was seen of it is old. */
-static void test_made_meanwhile(void)
-{
-        _cleanup_fixture_ Fixture f;
-        _cleanup_outcome_ Outcome o = { 0 };
-        g_autoptr(GPtrArray) none = g_ptr_array_new();
-        FakeGpu *mdpy;
-        Job *job;
-
-        fixture_init(&f);
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        fixture_start(&f);
-        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
-                                              "/mdev_supported_types/mdpy-hd/create", NULL);
-        fake_hang(f.kernel, "write", create);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .name = "hugo"), &job,
-                                 NULL));
-        outcome_of(&o, job);
-        fake_wait_hanging(f.kernel);
-        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
-        ASSERT_NULL(manager_get_gpu(f.manager, "mdpy"));
-        uint64_t began_usec = (uint64_t)g_get_monotonic_time();
-        fake_release(f.kernel);
-        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
-        ASSERT_EQ(records_left(&f), 1);
-        manager_apply_inventory(f.manager, none, began_usec);
-        ASSERT_EQ(records_left(&f), 1);
-        fixture_discover(&f);
-        ASSERT_TRUE(fixture_wait(&f, is_there, (void *)UUID1));
-        ASSERT_STREQ(get(&f, UUID1)->name, "hugo");
-        fixture_unload(&f, mdpy);
-        fixture_discover(&f);
-        ASSERT_EQ(records_left(&f), 0);
-}
+#define GVT_G  "0000:00:02.0"
+#define A2     "0000:08:00.0"
+#define NVIDIA "0000:41:00.0"
+#define UUID1  "11111111-2222-4333-8444-555555555555"
+#define UUID2  "22222222-2222-4333-8444-555555555555"
 
 static void test_life(void)
 {
@@ -173,14 +23,14 @@ static void test_life(void)
         fixture_forget(&f);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4", .name = "hugo", .requester = 1000), uuid),
                   VGPUD_ERROR_NONE);
-        Instance *i = get(&f, uuid);
+        Instance *i = fixture_get(&f, uuid);
         ASSERT_NOT_NULL(i);
         ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_EQ(i->owner, 1000);
         ASSERT_STREQ(i->name, "hugo");
         ASSERT_STREQ(i->desc->type_id, "i915-GVTg_V5_4");
         ASSERT_TRUE(i->created_usec > 0);
-        ASSERT_EQ(available(&f, GVT_G, "i915-GVTg_V5_4"), 2);
+        ASSERT_EQ(fixture_available(&f, GVT_G, "i915-GVTg_V5_4"), 2);
         /* job, then the instance, then the types, then the end of the job */
         line = g_strdup_printf("job+ 1 create\n");
         ASSERT_TRUE(g_str_has_prefix(f.log->str, line));
@@ -197,10 +47,10 @@ static void test_life(void)
         ASSERT_TRUE(found == i);
 
         ASSERT_EQ(fixture_destroy(&f, "hugo", false), VGPUD_ERROR_NONE);
-        ASSERT_NULL(get(&f, uuid));
-        ASSERT_EQ(records_left(&f), 0);
+        ASSERT_NULL(fixture_get(&f, uuid));
+        ASSERT_EQ(fixture_count_records(&f), 0);
         ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 0);
-        ASSERT_EQ(available(&f, GVT_G, "i915-GVTg_V5_4"), 3);
+        ASSERT_EQ(fixture_available(&f, GVT_G, "i915-GVTg_V5_4"), 3);
 }
 
 static void test_refusals(void)
@@ -241,7 +91,7 @@ static void test_refusals(void)
                   VGPUD_ERROR_INVALID);
         g_autofree char *writes = fake_writes(f.kernel);
         ASSERT_STREQ(writes, "");
-        ASSERT_EQ(records_left(&f), 0);
+        ASSERT_EQ(fixture_count_records(&f), 0);
 
         /* taken */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-xga", .uuid = UUID1, .name = "hugo"), uuid),
@@ -259,7 +109,7 @@ static void test_refusals(void)
                                  uuid),
                   VGPUD_ERROR_NONE);
         ASSERT_EQ(fixture_destroy(&f, "1111", false), VGPUD_ERROR_AMBIGUOUS);
-        ASSERT_NOT_NULL(get(&f, UUID1));
+        ASSERT_NOT_NULL(fixture_get(&f, UUID1));
 }
 
 static void test_capacity(void)
@@ -289,7 +139,7 @@ static void test_capacity(void)
         }
         ASSERT_EQ(made, 4);
         ASSERT_EQ(full, 28);
-        ASSERT_EQ(records_left(&f), 4);
+        ASSERT_EQ(fixture_count_records(&f), 4);
 }
 
 static int fail_third(FakeKernel *k, const char *path, void *data)
@@ -320,14 +170,14 @@ static void test_several(void)
         fake_before(f.kernel, "write", create, fail_third, &calls);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4"), uuid), VGPUD_ERROR_FAILED);
         ASSERT_EQ(calls, 3);
-        ASSERT_EQ(available(&f, GVT_G, "GVTg_V5_4"), 3);
+        ASSERT_EQ(fixture_available(&f, GVT_G, "GVTg_V5_4"), 3);
         ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
-        ASSERT_EQ(records_left(&f), 0);
+        ASSERT_EQ(fixture_count_records(&f), 0);
         fake_heal(f.kernel);
 
         ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
         ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 3);
-        ASSERT_EQ(records_left(&f), 3);
+        ASSERT_EQ(fixture_count_records(&f), 3);
 }
 
 /* A look at the GPU after that moment. */
@@ -358,29 +208,29 @@ static void test_large(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = type), uuid), VGPUD_ERROR_NONE);
         reads = fake_count(f.kernel, "read") - before;
         ASSERT_TRUE(reads < 32);
-        Instance *i = get(&f, uuid);
+        Instance *i = fixture_get(&f, uuid);
         ASSERT_NOT_NULL(i);
         ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_STREQ(i->desc->type_id, type);
-        ASSERT_EQ(available(&f, A2, type), room - 1);
+        ASSERT_EQ(fixture_available(&f, A2, type), room - 1);
         /* The first one has fixed the size of all, which is known before they are looked at. */
-        ASSERT_EQ(available(&f, A2, other), 0);
+        ASSERT_EQ(fixture_available(&f, A2, other), 0);
         moment = (uint64_t)g_get_real_time();
         ASSERT_TRUE(fixture_wait(&f, is_looked_at, &moment));
-        ASSERT_EQ(available(&f, A2, type), room - 1);
-        ASSERT_EQ(available(&f, A2, other), 0);
+        ASSERT_EQ(fixture_available(&f, A2, type), room - 1);
+        ASSERT_EQ(fixture_available(&f, A2, other), 0);
 
         before = fake_count(f.kernel, "read");
         ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
         reads = fake_count(f.kernel, "read") - before;
         ASSERT_TRUE(reads < 32);
-        ASSERT_NULL(get(&f, uuid));
-        ASSERT_EQ(records_left(&f), 0);
-        ASSERT_EQ(available(&f, A2, type), room);
-        ASSERT_EQ(available(&f, A2, other), other_room);
+        ASSERT_NULL(fixture_get(&f, uuid));
+        ASSERT_EQ(fixture_count_records(&f), 0);
+        ASSERT_EQ(fixture_available(&f, A2, type), room);
+        ASSERT_EQ(fixture_available(&f, A2, other), other_room);
         moment = (uint64_t)g_get_real_time();
         ASSERT_TRUE(fixture_wait(&f, is_looked_at, &moment));
-        ASSERT_EQ(available(&f, A2, other), other_room);
+        ASSERT_EQ(fixture_available(&f, A2, other), other_room);
 
         /* Several at once go from one virtual function to the next, and do not begin with the first each time.
          */
@@ -389,7 +239,7 @@ static void test_large(void)
         reads = fake_count(f.kernel, "read") - before;
         ASSERT_TRUE(reads < 8 * room);
         ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), room);
-        ASSERT_EQ(available(&f, A2, type), 0);
+        ASSERT_EQ(fixture_available(&f, A2, type), 0);
 }
 
 /* Creates without a GPU go where there is room, and the promises of jobs that wait count. */
@@ -432,17 +282,17 @@ static void test_foreign(void)
         vgpu_io_free(io);
         gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), false); /* what an event does */
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"instance+ " UUID1 " foreign"));
-        ASSERT_EQ(get(&f, UUID1)->owner, UID_INVALID);
+        ASSERT_EQ(fixture_get(&f, UUID1)->owner, UID_INVALID);
         ASSERT_EQ(fixture_destroy(&f, UUID1, false), VGPUD_ERROR_FOREIGN);
-        ASSERT_NOT_NULL(get(&f, UUID1));
+        ASSERT_NOT_NULL(fixture_get(&f, UUID1));
         ASSERT_EQ(fixture_destroy(&f, UUID1, true), VGPUD_ERROR_NONE);
-        ASSERT_NULL(get(&f, UUID1));
+        ASSERT_NULL(fixture_get(&f, UUID1));
         ASSERT_TRUE(fixture_saw(&f, "instance- " UUID1));
 }
 
 static bool is_on(Fixture *f, void *gpu)
 {
-        return get(f, UUID1) && strcmp(gpu_name(get(f, UUID1)->gpu), gpu) == 0;
+        return fixture_get(f, UUID1) && strcmp(gpu_name(fixture_get(f, UUID1)->gpu), gpu) == 0;
 }
 
 static bool both_are_at_rest(Fixture *f, void *data)
@@ -451,8 +301,6 @@ static bool both_are_at_rest(Fixture *f, void *data)
 
         return !a->scan && !a->settle && !b->scan && !b->settle;
 }
-
-#define NVIDIA "0000:41:00.0"
 
 typedef struct Changes {
         unsigned gpu, instance;
@@ -476,13 +324,6 @@ static bool is_known(Fixture *f, void *name)
         return manager_get_gpu(f->manager, name)->state != GPU_NEW;
 }
 
-static bool is_at_rest(Fixture *f, void *name)
-{
-        const Gpu *gpu = manager_get_gpu(f->manager, name);
-
-        return !gpu->scan && !gpu->settle;
-}
-
 static void apply_facts(Fixture *f, GpuFacts *facts)
 {
         g_autoptr(GPtrArray) all = g_ptr_array_new();
@@ -492,113 +333,6 @@ static void apply_facts(Fixture *f, GpuFacts *facts)
         manager_apply_inventory(f->manager, all, facts->began_usec);
         gpu_facts_unref(facts);
         g_assert(fixture_wait(f, is_known, (void *)NVIDIA));
-}
-
-/* Until fake_release(): the kernel has not made UUID1, on the first parent, yet. */
-static void start_hanging_create(Fixture *f, FakeGpu *g, const char *type, Outcome *o)
-{
-        g_autofree char *create =
-                        g_strdup_printf("%s/mdev_supported_types/%s/create", fake_gpu_parent_path(g, 0), type);
-        Job *job;
-
-        fake_hang(f->kernel, "write", create);
-        ASSERT_OK(manager_create(f->manager, REQUEST(.type = type, .uuid = UUID1), &job, NULL));
-        outcome_of(o, job);
-        fake_wait_hanging(f->kernel);
-}
-
-/* A discovery that begins while an instance is being made, and finds nothing. */
-static void test_made_during_a_discovery(void)
-{
-        _cleanup_fixture_ Fixture f;
-        _cleanup_outcome_ Outcome o = { 0 };
-        g_autoptr(GPtrArray) none = g_ptr_array_new();
-
-        fixture_init(&f);
-        FakeGpu *g = fake_add_large(f.kernel, A2, 32, 20);
-        fixture_add(&f, g);
-        fixture_start(&f);
-        const VgpuType *type = manager_get_gpu(f.manager, A2)->snapshot->types->pdata[0];
-        start_hanging_create(&f, g, type->id, &o);
-        uint64_t began_usec = (uint64_t)g_get_monotonic_time();
-        fake_release(f.kernel);
-        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
-        manager_apply_inventory(f.manager, none, began_usec);
-        ASSERT_NOT_NULL(get(&f, UUID1));
-        ASSERT_EQ(records_left(&f), 1);
-        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
-        ASSERT_NULL(manager_get_gpu(f.manager, A2));
-        ASSERT_EQ(records_left(&f), 0);
-}
-
-/* The parents of a GPU come one by one. One is read before they are all there, an instance is made on one that
- * was not, and the GPU is looked at by what was read. */
-static void test_parents_one_by_one(void)
-{
-        _cleanup_fixture_ Fixture f;
-        _cleanup_outcome_ Outcome o = { 0 };
-        g_autoptr(GPtrArray) found = g_ptr_array_new();
-
-        fixture_init(&f);
-        FakeGpu *g = fake_add_nvidia_a2(f.kernel, NVIDIA, 2);
-        fixture_add(&f, g);
-        fixture_start(&f);
-        start_hanging_create(&f, g, "nvidia-746", &o);
-        GpuFacts *early = fake_gpu_facts(g);
-        ASSERT_EQ(early->mdev_parents->len, 2);
-        g_ptr_array_remove_index(early->mdev_parents, 0);
-        g_ptr_array_add(found, early);
-        manager_apply_inventory(f.manager, found, early->began_usec);
-        ASSERT_EQ(manager_get_gpu(f.manager, NVIDIA)->facts->mdev_parents->len, 1);
-        fake_release(f.kernel);
-        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
-        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
-        ASSERT_NOT_NULL(get(&f, UUID1));
-        ASSERT_EQ(records_left(&f), 1);
-
-        /* What was read before it was made does not take it away either. */
-        manager_apply_inventory(f.manager, found, early->began_usec);
-        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
-        ASSERT_NOT_NULL(get(&f, UUID1));
-        fixture_discover(&f);
-        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
-        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
-
-        /* What is read later does. */
-        early->began_usec = (uint64_t)g_get_monotonic_time();
-        manager_apply_inventory(f.manager, found, early->began_usec);
-        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
-        ASSERT_NULL(get(&f, UUID1));
-        ASSERT_EQ(records_left(&f), 0);
-        gpu_facts_unref(early);
-}
-
-/* The same, and the GPU has left the model and come back meanwhile. */
-static void test_parents_of_another_object(void)
-{
-        _cleanup_fixture_ Fixture f;
-        _cleanup_outcome_ Outcome o = { 0 };
-        g_autoptr(GPtrArray) none = g_ptr_array_new();
-        g_autoptr(GPtrArray) found = g_ptr_array_new();
-
-        fixture_init(&f);
-        FakeGpu *g = fake_add_nvidia_a2(f.kernel, NVIDIA, 2);
-        fixture_add(&f, g);
-        fixture_start(&f);
-        start_hanging_create(&f, g, "nvidia-746", &o);
-        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
-        GpuFacts *early = fake_gpu_facts(g);
-        g_ptr_array_remove_index(early->mdev_parents, 0);
-        g_ptr_array_add(found, early);
-        manager_apply_inventory(f.manager, found, early->began_usec);
-        fake_release(f.kernel);
-        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
-        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
-        ASSERT_EQ(records_left(&f), 1);
-        fixture_discover(&f);
-        ASSERT_TRUE(fixture_wait(&f, is_there, (void *)UUID1));
-        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
-        gpu_facts_unref(early);
 }
 
 /* Properties that follow from what the GPU shows: the name of an instance's type, of which the driver says
@@ -622,19 +356,19 @@ static void test_what_follows(void)
         ASSERT_STREQ(type->name, "nvidia-1155");
         manager_set_events(f.manager, &change_events, &changes);
         gpu_request_scan(gpu, true);
-        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_EQ(changes.instance, 0);
         fake_nvidia_set(g, 2, 0);
         fake_nvidia_set(g, 1, 0);
         gpu_request_scan(gpu, true);
-        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         type = gpu_snapshot_find_type(gpu->snapshot, "nvidia-1155", NULL);
         ASSERT_CONTAINS(type->name, "L40S");
         ASSERT_EQ(changes.instance, INSTANCE_CHANGED_DESC);
 
         fake_nvidia_add_nvml(g);
         gpu_request_scan(gpu, true);
-        ASSERT_TRUE(fixture_wait(&f, is_at_rest, (void *)NVIDIA));
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_TRUE(gpu->snapshot->modes->len > 0);
         changes = (Changes){ 0 };
         facts = fake_nvidia_facts(g);
@@ -675,9 +409,9 @@ static void test_foreign_elsewhere(void)
         gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
         ASSERT_TRUE(fixture_wait(&f, both_are_at_rest, NULL));
         ASSERT_TRUE(is_on(&f, (void *)"mtty"));
-        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_FOREIGN);
+        ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_FOREIGN);
         ASSERT_EQ(g_hash_table_size(manager_get_gpu(f.manager, "mdpy")->instances), 0);
-        ASSERT_EQ(records_left(&f), 0);
+        ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
 /* A failed create does not make an instance of somebody else ours. */
@@ -698,9 +432,9 @@ static void test_foreign_first(void)
         ASSERT_OK(vgpu_io_write(io, create, UUID1)); /* nobody has told the daemon yet */
         vgpu_io_free(io);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
-        ASSERT_NOT_NULL(get(&f, UUID1));
-        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_FOREIGN);
-        ASSERT_EQ(records_left(&f), 0);
+        ASSERT_NOT_NULL(fixture_get(&f, UUID1));
+        ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_FOREIGN);
+        ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
 static void test_in_use(void)
@@ -712,11 +446,11 @@ static void test_in_use(void)
         fixture_add(&f, fake_add_mdpy(f.kernel));
         fixture_start(&f);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd"), uuid), VGPUD_ERROR_NONE);
-        g_autofree char *node = g_strdup_printf("vfio/%d", get(&f, uuid)->desc->iommu_group);
+        g_autofree char *node = g_strdup_printf("vfio/%d", fixture_get(&f, uuid)->desc->iommu_group);
         fake_hold_node(f.kernel, node, 42, "qemu-system-x86");
         ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_IN_USE);
-        ASSERT_NOT_NULL(get(&f, uuid));
-        ASSERT_EQ(records_left(&f), 1);
+        ASSERT_NOT_NULL(fixture_get(&f, uuid));
+        ASSERT_EQ(fixture_count_records(&f), 1);
         fake_hold_node(f.kernel, node, 0, NULL);
         ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
 }
@@ -724,11 +458,6 @@ static void test_in_use(void)
 static bool is_stuck(Fixture *f, void *gpu)
 {
         return manager_get_gpu(f->manager, gpu)->state == GPU_STUCK;
-}
-
-static bool is_ready(Fixture *f, void *gpu)
-{
-        return manager_get_gpu(f->manager, gpu)->state == GPU_READY;
 }
 
 /* A create that does not come back: its caller and those who wait are told, the others go on, and when it comes
@@ -768,7 +497,7 @@ static void test_stuck(void)
         ASSERT_EQ(second.code, VGPUD_ERROR_GPU_STUCK);
         ASSERT_TRUE(is_stuck(&f, (void *)"mdpy"));
         ASSERT_TRUE(gpu_is_stale(manager_get_gpu(f.manager, "mdpy")));
-        ASSERT_EQ(available(&f, "mdpy", "mdpy-hd"), 4); /* what was known stays visible */
+        ASSERT_EQ(fixture_available(&f, "mdpy", "mdpy-hd"), 4); /* what was known stays visible */
         ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, &error), ETIMEDOUT);
         ASSERT_EQ(error.code, VGPUD_ERROR_GPU_STUCK);
         gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
@@ -776,18 +505,13 @@ static void test_stuck(void)
 
         fake_heal(f.kernel);
         fake_release(f.kernel);
-        ASSERT_TRUE(fixture_wait(&f, is_ready, (void *)"mdpy"));
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)"mdpy"));
         ASSERT_EQ(first.told, 1);
-        ASSERT_NOT_NULL(get(&f, UUID1));
-        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
-        ASSERT_NULL(get(&f, UUID2));
-        ASSERT_EQ(records_left(&f), 2);
+        ASSERT_NOT_NULL(fixture_get(&f, UUID1));
+        ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_NULL(fixture_get(&f, UUID2));
+        ASSERT_EQ(fixture_count_records(&f), 2);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID2), uuid), VGPUD_ERROR_NONE);
-}
-
-static bool is_gone(Fixture *f, void *uuid)
-{
-        return !get(f, uuid);
 }
 
 /* A removal that does not come back: who asks again hears of the GPU, not of a job that will not end. */
@@ -802,20 +526,20 @@ static void test_stuck_removal(void)
         fixture_add(&f, fake_add_mdpy(f.kernel));
         fixture_start(&f);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd"), uuid), VGPUD_ERROR_NONE);
-        g_autofree char *attribute = g_strconcat(get(&f, uuid)->desc->path, "/remove", NULL);
+        g_autofree char *attribute = g_strconcat(fixture_get(&f, uuid)->desc->path, "/remove", NULL);
         fake_hang(f.kernel, "write", attribute);
-        ASSERT_OK(manager_destroy(f.manager, get(&f, uuid), false, 0, USEC_PER_SEC, &job, NULL));
+        ASSERT_OK(manager_destroy(f.manager, fixture_get(&f, uuid), false, 0, USEC_PER_SEC, &job, NULL));
         outcome_of(&outcome, job);
         fake_wait_hanging(f.kernel);
         ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_IN_USE); /* a job works on it */
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &outcome));
         ASSERT_EQ(outcome.code, VGPUD_ERROR_GPU_STUCK);
-        ASSERT_EQ(get(&f, uuid)->state, INSTANCE_STUCK);
+        ASSERT_EQ(fixture_get(&f, uuid)->state, INSTANCE_STUCK);
         ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_GPU_STUCK);
         fake_heal(f.kernel);
         fake_release(f.kernel);
-        ASSERT_TRUE(fixture_wait(&f, is_gone, uuid));
-        ASSERT_EQ(records_left(&f), 0);
+        ASSERT_TRUE(fixture_wait(&f, instance_is_gone, uuid));
+        ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
 /* The same with a scan. */
@@ -836,7 +560,7 @@ static void test_stuck_scan(void)
         ASSERT_TRUE(fixture_wait(&f, is_stuck, (void *)"mdpy"));
         fake_heal(f.kernel);
         fake_release(f.kernel);
-        ASSERT_TRUE(fixture_wait(&f, is_ready, (void *)"mdpy"));
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)"mdpy"));
 }
 
 static void test_cancel(void)
@@ -869,11 +593,11 @@ static void test_cancel(void)
         ASSERT_OK(job_cancel(b, NULL));
         ASSERT_EQ(second.code, VGPUD_ERROR_CANCELED);
         ASSERT_TRUE(fixture_saw(&f, "job- 2 canceled"));
-        ASSERT_EQ(records_left(&f), 1);
+        ASSERT_EQ(fixture_count_records(&f), 1);
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
         ASSERT_EQ(first.code, VGPUD_ERROR_NONE);
-        ASSERT_NULL(get(&f, UUID2));
+        ASSERT_NULL(fixture_get(&f, UUID2));
 }
 
 static void test_limits(void)
@@ -903,405 +627,9 @@ static void test_limits(void)
         fake_release(f.kernel);
 }
 
-/* The GPU goes while one job runs and another waits. */
-static void test_gone(void)
-{
-        _cleanup_fixture_ Fixture f;
-        _cleanup_outcome_ Outcome first = { 0 }, second = { 0 };
-        char uuid[UUID_STRLEN + 1];
-        FakeGpu *mdpy;
-        Job *job;
-
-        fixture_init(&f);
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        fixture_start(&f);
-        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1), uuid), VGPUD_ERROR_NONE);
-        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
-                                              "/mdev_supported_types/mdpy-hd/create", NULL);
-        fake_hang(f.kernel, "write", create);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
-        outcome_of(&first, job);
-        fake_wait_hanging(f.kernel);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
-        outcome_of(&second, job);
-
-        fixture_unload(&f, mdpy);
-        fixture_discover(&f);
-        ASSERT_NULL(manager_get_gpu(f.manager, "mdpy"));
-        ASSERT_NULL(get(&f, UUID1));
-        ASSERT_TRUE(fixture_saw(&f, "instance- " UUID1));
-        ASSERT_TRUE(fixture_saw(&f, "gpu- mdpy"));
-        ASSERT_EQ(second.code, VGPUD_ERROR_GPU_GONE);
-        fake_heal(f.kernel);
-        fake_release(f.kernel);
-        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
-        ASSERT_EQ(first.code, VGPUD_ERROR_GPU_GONE);
-        ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 0);
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
-        ASSERT_EQ(records_left(&f), 0);
-}
-
-/* The driver goes between the creation and the look at what came of it, and takes the instance with it. */
-static void test_gone_at_once(void)
-{
-        _cleanup_fixture_ Fixture f;
-        char uuid[UUID_STRLEN + 1];
-        FakeGpu *mdpy;
-
-        fixture_init(&f);
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        fixture_start(&f);
-        fake_fail(f.kernel, "list", fake_gpu_parent_path(mdpy, 0), ENODEV);
-        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .name = "hugo"), uuid), VGPUD_ERROR_GPU_GONE);
-        ASSERT_EQ(records_left(&f), 0);
-        fake_heal(f.kernel);
-        fixture_unload(&f, mdpy);
-        fixture_discover(&f);
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
-        ASSERT_EQ(records_left(&f), 0);
-}
-
-/* The driver goes while no daemon is there to see it. */
-static void test_gone_meanwhile(void)
-{
-        _cleanup_fixture_ Fixture f;
-        char uuid[UUID_STRLEN + 1];
-        FakeGpu *mdpy;
-
-        fixture_init(&f);
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        fixture_add(&f, fake_add_mtty(f.kernel));
-        fixture_start(&f);
-        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
-        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1", .name = "emil"), uuid), VGPUD_ERROR_NONE);
-        fixture_stop(&f);
-        fixture_unload(&f, mdpy);
-        fixture_start(&f);
-        ASSERT_EQ(records_left(&f), 1);
-        ASSERT_STREQ(get(&f, uuid)->name, "emil");
-        /* so its name is free */
-        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
-}
-
-/* A daemon that comes after another knows what that one made. */
-static void test_restart(void)
-{
-        _cleanup_fixture_ Fixture f;
-        char uuid[UUID_STRLEN + 1];
-
-        fixture_init(&f);
-        fixture_add(&f, fake_add_mdpy(f.kernel));
-        fixture_start(&f);
-        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .name = "hugo", .requester = 1000), uuid),
-                  VGPUD_ERROR_NONE);
-        fixture_stop(&f);
-        fixture_start(&f);
-        Instance *i = get(&f, uuid);
-        ASSERT_NOT_NULL(i);
-        ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
-        ASSERT_STREQ(i->name, "hugo");
-        ASSERT_EQ(i->owner, 1000);
-}
-
-/* Killed between the intent and the end. */
-static void interrupted(bool undo, bool device)
-{
-        _cleanup_fixture_ Fixture f;
-        Record record = { .uuid = UUID1,
-                          .gpu = (char *)"mdpy",
-                          .type_id = (char *)"mdpy-hd",
-                          .owner = 1000,
-                          .created_usec = 1,
-                          .undo = undo };
-        Records *records;
-        FakeGpu *mdpy;
-
-        fixture_init(&f);
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        ASSERT_OK(records_open(f.scratch.fd, &records));
-        ASSERT_OK(records_put(records, &record));
-        records_free(records);
-        if (device) {
-                VgpuIo *io = fake_kernel_io(f.kernel);
-                g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
-                                                      "/mdev_supported_types/mdpy-hd/create", NULL);
-                ASSERT_OK(vgpu_io_write(io, create, UUID1));
-                vgpu_io_free(io);
-        }
-        fixture_start(&f);
-        if (device && undo)
-                ASSERT_TRUE(fixture_wait(&f, saw, (void *)"instance- " UUID1));
-        if (device && !undo) {
-                ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
-                ASSERT_EQ(records_left(&f), 1);
-        } else {
-                ASSERT_NULL(get(&f, UUID1));
-                ASSERT_EQ(records_left(&f), 0);
-        }
-}
-
-static void test_interrupted(void)
-{
-        interrupted(false, false);
-        interrupted(false, true);
-        interrupted(true, false);
-        interrupted(true, true);
-}
-
-/* Killed between the commits of two that were asked for together: both are made. Before the first of them:
- * neither is. */
-static void interrupted_pair(bool first_made)
-{
-        _cleanup_fixture_ Fixture f;
-        Record record = { .gpu = (char *)"mdpy",
-                          .type_id = (char *)"mdpy-hd",
-                          .owner = 1000,
-                          .created_usec = 1,
-                          .first = UUID1,
-                          .undo = true };
-        static const char *const uuids[] = { UUID1, UUID2 };
-        Records *records;
-        FakeGpu *mdpy;
-
-        fixture_init(&f);
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
-                                              "/mdev_supported_types/mdpy-hd/create", NULL);
-        VgpuIo *io = fake_kernel_io(f.kernel);
-        ASSERT_OK(records_open(f.scratch.fd, &records));
-        for (size_t i = 0; i < G_N_ELEMENTS(uuids); i++) {
-                memcpy(record.uuid, uuids[i], sizeof record.uuid);
-                ASSERT_OK(records_put(records, &record));
-                ASSERT_OK(vgpu_io_write(io, create, uuids[i]));
-        }
-        if (first_made)
-                ASSERT_OK(records_commit(records, UUID1));
-        records_free(records);
-        vgpu_io_free(io);
-
-        fixture_start(&f);
-        for (size_t i = 0; i < G_N_ELEMENTS(uuids); i++)
-                if (first_made) {
-                        ASSERT_EQ(get(&f, uuids[i])->origin, INSTANCE_ORIGIN_VGPUD);
-                        ASSERT_NULL(get(&f, uuids[i])->job);
-                } else
-                        ASSERT_TRUE(fixture_wait(&f, is_gone, (void *)uuids[i]));
-        ASSERT_EQ(records_left(&f), first_made ? 2 : 0);
-}
-
-static void test_interrupted_pair(void)
-{
-        interrupted_pair(true);
-        interrupted_pair(false);
-}
-
-static bool no_jobs(Fixture *f, void *gpu)
-{
-        const Gpu *g = manager_get_gpu(f->manager, gpu);
-
-        return g_hash_table_size(manager_jobs(f->manager)) == 0 && !g->scan && !g->settle;
-}
-
-/* More were half made than may wait in the queue: they all go, and what somebody asks for meanwhile has the
- * room that it always has. */
-static void test_undo_many(void)
-{
-        _cleanup_fixture_ Fixture f;
-        char uuid[UUID_STRLEN + 1];
-
-        fixture_init(&f);
-        f.config->jobs_per_gpu = 4;
-        fixture_add(&f, fake_add_mtty(f.kernel));
-        fixture_start(&f);
-        ASSERT_EQ(fixture_create(&f, REQUEST_N(12, .type = "mtty-1"), uuid), VGPUD_ERROR_NONE);
-        /* As a daemon leaves it that is killed before the first commit. */
-        g_autoptr(GPtrArray) uuids = records_of_gpu(f.manager->records, "mtty");
-        for (guint i = 0; i < uuids->len; i++) {
-                Record r = { .gpu = (char *)"mtty", .type_id = (char *)"mtty-1", .undo = true };
-                memcpy(r.uuid, uuids->pdata[i], sizeof r.uuid);
-                ASSERT_OK(records_put(f.manager->records, &r));
-        }
-        fixture_stop(&f);
-        fixture_start(&f);
-        ASSERT_EQ(f.manager->last_job_id, 12);
-        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1"), uuid), VGPUD_ERROR_NONE);
-        ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mtty"));
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 1);
-        ASSERT_EQ(records_left(&f), 1);
-}
-
-/* One that was half made, and a daemon that is stopped before it has removed it: the next one does. */
-static FakeGpu *leave_half_made(Fixture *f)
-{
-        Record r = { .uuid = UUID1, .gpu = (char *)"mdpy", .type_id = (char *)"mdpy-hd", .undo = true };
-        Records *records;
-        FakeGpu *mdpy;
-
-        fixture_init(f);
-        mdpy = fake_add_mdpy(f->kernel);
-        fixture_add(f, mdpy);
-        g_assert(records_open(f->scratch.fd, &records) >= 0);
-        g_assert(records_put(records, &r) >= 0);
-        records_free(records);
-        VgpuIo *io = fake_kernel_io(f->kernel);
-        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
-                                              "/mdev_supported_types/mdpy-hd/create", NULL);
-        g_assert(vgpu_io_write(io, create, UUID1) >= 0);
-        vgpu_io_free(io);
-        return mdpy;
-}
-
-static void test_undo_and_stop(void)
-{
-        _cleanup_fixture_ Fixture f;
-        FakeGpu *mdpy = leave_half_made(&f);
-        g_autofree char *room = g_strconcat(fake_gpu_parent_path(mdpy, 0),
-                                            "/mdev_supported_types/mdpy-hd/available_instances", NULL);
-
-        /* While it looks for the first time. */
-        fake_hang(f.kernel, "read", room);
-        f.manager = manager_new(f.event, f.config, fixture_io, f.kernel);
-        ASSERT_OK(manager_open(f.manager));
-        fixture_discover(&f);
-        fake_wait_hanging(f.kernel);
-        fake_heal(f.kernel);
-        fake_release(f.kernel);
-        fixture_stop(&f);
-        ASSERT_EQ(records_left(&f), 1);
-        fixture_start(&f);
-        ASSERT_TRUE(fixture_wait(&f, is_gone, (void *)UUID1));
-        ASSERT_EQ(records_left(&f), 0);
-}
-
-/* It cannot be removed: it is of no use, and tried again when somebody wants it to be looked at, and by the
- * next daemon; not whenever the attempt itself makes vgpud look. */
-static void test_undo_fails(void)
-{
-        _cleanup_fixture_ Fixture f;
-        _cleanup_outcome_ Outcome o = { 0 };
-        FakeGpu *mdpy = leave_half_made(&f);
-        g_autofree char *path = g_strconcat(fake_gpu_parent_path(mdpy, 0), "/" UUID1 "/iommu_group", NULL);
-        g_autofree char *group = NULL;
-        VgpuIo *io = fake_kernel_io(f.kernel);
-        uint32_t last;
-        Job *job;
-
-        ASSERT_OK(vgpu_io_read_link_name(io, path, &group));
-        vgpu_io_free(io);
-        g_autofree char *node = g_strconcat("vfio/", group, NULL);
-        fake_hold_node(f.kernel, node, 42, "qemu-system-x86");
-        fixture_start(&f);
-        ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
-        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
-        ASSERT_EQ(get(&f, UUID1)->state, INSTANCE_INCOMPLETE);
-        last = f.manager->last_job_id;
-        for (unsigned n = 0; n < 3; n++) {
-                gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
-                ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
-        }
-        ASSERT_EQ(f.manager->last_job_id, last);
-        fixture_stop(&f);
-
-        fixture_start(&f);
-        ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
-        ASSERT_EQ(get(&f, UUID1)->state, INSTANCE_INCOMPLETE);
-        fake_hold_node(f.kernel, node, 0, NULL);
-        ASSERT_OK(manager_rescan(f.manager, manager_get_gpu(f.manager, "mdpy"), 0, &job, NULL));
-        outcome_of(&o, job);
-        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
-        ASSERT_TRUE(fixture_wait(&f, is_gone, (void *)UUID1));
-        ASSERT_EQ(records_left(&f), 0);
-}
-
-/* A GPU that does not answer after a restart: what it has is not forgotten, and nobody else gets it. */
-static void test_restart_unanswered(void)
-{
-        _cleanup_fixture_ Fixture f;
-        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
-        char uuid[UUID_STRLEN + 1];
-        Instance *instance;
-        FakeGpu *mdpy;
-        Job *job;
-
-        fixture_init(&f);
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
-        fixture_start(&f);
-        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .name = "hugo"), uuid),
-                  VGPUD_ERROR_NONE);
-        fixture_stop(&f);
-
-        g_autofree char *path = g_strconcat(fake_gpu_parent_path(mdpy, 0),
-                                            "/mdev_supported_types/mdpy-hd/available_instances", NULL);
-        fake_hang(f.kernel, "read", path);
-        f.manager = manager_new(f.event, f.config, fixture_io, f.kernel);
-        ASSERT_OK(manager_open(f.manager));
-        fixture_discover(&f);
-        ASSERT_TRUE(fixture_wait(&f, is_ready, (void *)GVT_G));
-        fake_wait_hanging(f.kernel);
-
-        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), &job, &error),
-                     EEXIST);
-        vgpud_error_done(&error);
-        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8", .name = "hugo"), &job, &error),
-                     EEXIST);
-        vgpud_error_done(&error);
-        ASSERT_ERROR(manager_find_instance(f.manager, "hugo", &instance, &error), ETIMEDOUT);
-        vgpud_error_done(&error);
-        ASSERT_ERROR(manager_find_instance(f.manager, UUID1, &instance, &error), ETIMEDOUT);
-        ASSERT_EQ(records_left(&f), 1);
-        fake_heal(f.kernel);
-        fake_release(f.kernel);
-        ASSERT_TRUE(fixture_wait(&f, is_ready, (void *)"mdpy"));
-        ASSERT_EQ(get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
-        ASSERT_STREQ(get(&f, UUID1)->name, "hugo");
-}
-
-/* A stop does not wait for what is stuck, drops what waits, and answers everybody. */
-static void test_stop(void)
-{
-        _cleanup_fixture_ Fixture f;
-        _cleanup_outcome_ Outcome first = { 0 }, second = { 0 };
-        FakeGpu *mdpy;
-        Job *job;
-
-        fixture_init(&f);
-        f.config->stop_timeout_usec = 50 * USEC_PER_MSEC;
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        fixture_start(&f);
-        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
-                                              "/mdev_supported_types/mdpy-hd/create", NULL);
-        fake_hang(f.kernel, "write", create);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
-        outcome_of(&first, job);
-        fake_wait_hanging(f.kernel);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
-        outcome_of(&second, job);
-        manager_stop(f.manager, f.config->stop_timeout_usec);
-        ASSERT_EQ(first.code, VGPUD_ERROR_CANCELED);
-        ASSERT_EQ(second.code, VGPUD_ERROR_CANCELED);
-        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL), ECANCELED);
-        ASSERT_EQ(records_left(&f), 1); /* of the one that runs: it may still come to be */
-        fake_heal(f.kernel);
-        fake_release(f.kernel);
-        ASSERT_EQ(lanes_stop(f.manager->lanes, WAIT_USEC), 0);
-}
-
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
-        TEST(test_discovery);
-        TEST(test_old_inventory);
-        TEST(test_old_facts);
-        TEST(test_other_device);
-        TEST(test_made_meanwhile);
         TEST(test_life);
         TEST(test_refusals);
         TEST(test_capacity);
@@ -1309,9 +637,6 @@ int main(int argc, char **argv)
         TEST(test_large);
         TEST(test_placement);
         TEST(test_foreign);
-        TEST(test_made_during_a_discovery);
-        TEST(test_parents_one_by_one);
-        TEST(test_parents_of_another_object);
         TEST(test_what_follows);
         TEST(test_foreign_elsewhere);
         TEST(test_foreign_first);
@@ -1321,16 +646,5 @@ int main(int argc, char **argv)
         TEST(test_stuck_scan);
         TEST(test_cancel);
         TEST(test_limits);
-        TEST(test_gone);
-        TEST(test_gone_at_once);
-        TEST(test_gone_meanwhile);
-        TEST(test_restart);
-        TEST(test_restart_unanswered);
-        TEST(test_interrupted);
-        TEST(test_interrupted_pair);
-        TEST(test_undo_many);
-        TEST(test_undo_and_stop);
-        TEST(test_undo_fails);
-        TEST(test_stop);
         return tests_end();
 }

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The model while GPUs, their drivers and their mediated parents come and go, and what was seen of them is old.
+ */
+
+#include "fixture.h"
+
+#define GVT_G  "0000:00:02.0"
+#define A2     "0000:08:00.0"
+#define NVIDIA "0000:41:00.0"
+#define UUID1  "11111111-2222-4333-8444-555555555555"
+
+/* Until fake_release(): the kernel has not made UUID1, on the first parent, yet. */
+static void start_hanging_create(Fixture *f, FakeGpu *g, const char *type, Outcome *o)
+{
+        g_autofree char *create =
+                        g_strdup_printf("%s/mdev_supported_types/%s/create", fake_gpu_parent_path(g, 0), type);
+        Job *job;
+
+        fake_hang(f->kernel, "write", create);
+        ASSERT_OK(manager_create(f->manager, REQUEST(.type = type, .uuid = UUID1), &job, NULL));
+        outcome_of(o, job);
+        fake_wait_hanging(f->kernel);
+}
+
+static void test_discovery(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        ASSERT_TRUE(fixture_saw(&f, "gpu+ " GVT_G));
+        ASSERT_TRUE(fixture_saw(&f, "gpu~ " GVT_G " state=ready"));
+        ASSERT_EQ(fixture_available(&f, GVT_G, "i915-GVTg_V5_4"), 3);
+
+        fixture_forget(&f);
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ mdpy state=ready"));
+        /* nothing has changed on the other one, so nothing is said of it */
+        ASSERT_FALSE(fixture_saw(&f, "gpu~ " GVT_G " types"));
+}
+
+/* It was away when the looking began, and has answered since. */
+static void test_old_inventory(void)
+{
+        _cleanup_fixture_ Fixture f;
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        uint64_t began_usec = (uint64_t)g_get_monotonic_time();
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
+        manager_apply_inventory(f.manager, none, began_usec);
+        ASSERT_NOT_NULL(fixture_get(&f, uuid));
+        ASSERT_EQ(fixture_get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
+        ASSERT_NULL(manager_get_gpu(f.manager, GVT_G));
+}
+
+/* It had no driver when the looking began, and has one since. */
+static void test_old_facts(void)
+{
+        _cleanup_fixture_ Fixture f;
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        GpuFacts *old = fake_gpu_facts(f.fake_gpus->pdata[0]);
+        g_clear_pointer(&old->driver, g_free);
+        g_ptr_array_set_size(old->mdev_parents, 0);
+        g_ptr_array_add(found, old);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
+        manager_apply_inventory(f.manager, found, old->began_usec);
+        ASSERT_NOT_NULL(manager_get_gpu(f.manager, GVT_G)->driver);
+        ASSERT_NOT_NULL(fixture_get(&f, uuid));
+        ASSERT_EQ(fixture_get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+        gpu_facts_unref(old);
+}
+
+/* Another device was put in its place, and something there has answered since the looking began: what clients
+ * were told of the first stays true for as long as its object is there. */
+static void test_other_device(void)
+{
+        _cleanup_fixture_ Fixture f;
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        uint16_t first = manager_get_gpu(f.manager, GVT_G)->facts->device;
+        GpuFacts *other = fake_gpu_facts(f.fake_gpus->pdata[0]);
+        other->device++;
+        g_ptr_array_add(found, other);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
+        fixture_forget(&f);
+        manager_apply_inventory(f.manager, found, other->began_usec);
+        ASSERT_EQ(manager_get_gpu(f.manager, GVT_G)->facts->device, first);
+        ASSERT_FALSE(fixture_saw(&f, "gpu- " GVT_G));
+
+        /* The next look is newer. */
+        other->began_usec = (uint64_t)g_get_monotonic_time();
+        manager_apply_inventory(f.manager, found, other->began_usec);
+        ASSERT_TRUE(fixture_saw(&f, "gpu- " GVT_G));
+        ASSERT_TRUE(fixture_saw(&f, "gpu+ " GVT_G));
+        ASSERT_EQ(manager_get_gpu(f.manager, GVT_G)->facts->device, first + 1);
+        gpu_facts_unref(other);
+}
+
+/* The GPU leaves the model while a job makes something on it, and what was seen of it is old. */
+static void test_made_meanwhile(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+        FakeGpu *mdpy;
+        Job *job;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .name = "hugo"), &job,
+                                 NULL));
+        outcome_of(&o, job);
+        fake_wait_hanging(f.kernel);
+        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
+        ASSERT_NULL(manager_get_gpu(f.manager, "mdpy"));
+        uint64_t began_usec = (uint64_t)g_get_monotonic_time();
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_EQ(fixture_count_records(&f), 1);
+        manager_apply_inventory(f.manager, none, began_usec);
+        ASSERT_EQ(fixture_count_records(&f), 1);
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, instance_is_there, (void *)UUID1));
+        ASSERT_STREQ(fixture_get(&f, UUID1)->name, "hugo");
+        fixture_unload(&f, mdpy);
+        fixture_discover(&f);
+        ASSERT_EQ(fixture_count_records(&f), 0);
+}
+
+/* A discovery that begins while an instance is being made, and finds nothing. */
+static void test_made_during_a_discovery(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+
+        fixture_init(&f);
+        FakeGpu *g = fake_add_large(f.kernel, A2, 32, 20);
+        fixture_add(&f, g);
+        fixture_start(&f);
+        const VgpuType *type = manager_get_gpu(f.manager, A2)->snapshot->types->pdata[0];
+        start_hanging_create(&f, g, type->id, &o);
+        uint64_t began_usec = (uint64_t)g_get_monotonic_time();
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        manager_apply_inventory(f.manager, none, began_usec);
+        ASSERT_NOT_NULL(fixture_get(&f, UUID1));
+        ASSERT_EQ(fixture_count_records(&f), 1);
+        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
+        ASSERT_NULL(manager_get_gpu(f.manager, A2));
+        ASSERT_EQ(fixture_count_records(&f), 0);
+}
+
+/* The parents of a GPU come one by one. One is read before they are all there, an instance is made on one that
+ * was not, and the GPU is looked at by what was read. */
+static void test_parents_one_by_one(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+
+        fixture_init(&f);
+        FakeGpu *g = fake_add_nvidia_a2(f.kernel, NVIDIA, 2);
+        fixture_add(&f, g);
+        fixture_start(&f);
+        start_hanging_create(&f, g, "nvidia-746", &o);
+        GpuFacts *early = fake_gpu_facts(g);
+        ASSERT_EQ(early->mdev_parents->len, 2);
+        g_ptr_array_remove_index(early->mdev_parents, 0);
+        g_ptr_array_add(found, early);
+        manager_apply_inventory(f.manager, found, early->began_usec);
+        ASSERT_EQ(manager_get_gpu(f.manager, NVIDIA)->facts->mdev_parents->len, 1);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
+        ASSERT_NOT_NULL(fixture_get(&f, UUID1));
+        ASSERT_EQ(fixture_count_records(&f), 1);
+
+        /* What was read before it was made does not take it away either. */
+        manager_apply_inventory(f.manager, found, early->began_usec);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
+        ASSERT_NOT_NULL(fixture_get(&f, UUID1));
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
+        ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+
+        /* What is read later does. */
+        early->began_usec = (uint64_t)g_get_monotonic_time();
+        manager_apply_inventory(f.manager, found, early->began_usec);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
+        ASSERT_NULL(fixture_get(&f, UUID1));
+        ASSERT_EQ(fixture_count_records(&f), 0);
+        gpu_facts_unref(early);
+}
+
+/* The same, and the GPU has left the model and come back meanwhile. */
+static void test_parents_of_another_object(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+        g_autoptr(GPtrArray) found = g_ptr_array_new();
+
+        fixture_init(&f);
+        FakeGpu *g = fake_add_nvidia_a2(f.kernel, NVIDIA, 2);
+        fixture_add(&f, g);
+        fixture_start(&f);
+        start_hanging_create(&f, g, "nvidia-746", &o);
+        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
+        GpuFacts *early = fake_gpu_facts(g);
+        g_ptr_array_remove_index(early->mdev_parents, 0);
+        g_ptr_array_add(found, early);
+        manager_apply_inventory(f.manager, found, early->began_usec);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
+        ASSERT_EQ(fixture_count_records(&f), 1);
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, instance_is_there, (void *)UUID1));
+        ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+        gpu_facts_unref(early);
+}
+
+/* The GPU goes while one job runs and another waits. */
+static void test_gone(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome first = { 0 }, second = { 0 };
+        char uuid[UUID_STRLEN + 1];
+        FakeGpu *mdpy;
+        Job *job;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1), uuid), VGPUD_ERROR_NONE);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        outcome_of(&first, job);
+        fake_wait_hanging(f.kernel);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        outcome_of(&second, job);
+
+        fixture_unload(&f, mdpy);
+        fixture_discover(&f);
+        ASSERT_NULL(manager_get_gpu(f.manager, "mdpy"));
+        ASSERT_NULL(fixture_get(&f, UUID1));
+        ASSERT_TRUE(fixture_saw(&f, "instance- " UUID1));
+        ASSERT_TRUE(fixture_saw(&f, "gpu- mdpy"));
+        ASSERT_EQ(second.code, VGPUD_ERROR_GPU_GONE);
+        fake_heal(f.kernel);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
+        ASSERT_EQ(first.code, VGPUD_ERROR_GPU_GONE);
+        ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 0);
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        ASSERT_EQ(fixture_count_records(&f), 0);
+}
+
+/* The driver goes between the creation and the look at what came of it, and takes the instance with it. */
+static void test_gone_at_once(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        fake_fail(f.kernel, "list", fake_gpu_parent_path(mdpy, 0), ENODEV);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .name = "hugo"), uuid), VGPUD_ERROR_GPU_GONE);
+        ASSERT_EQ(fixture_count_records(&f), 0);
+        fake_heal(f.kernel);
+        fixture_unload(&f, mdpy);
+        fixture_discover(&f);
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        ASSERT_EQ(fixture_count_records(&f), 0);
+}
+
+/* The driver goes while no daemon is there to see it. */
+static void test_gone_meanwhile(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_add(&f, fake_add_mtty(f.kernel));
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1", .name = "emil"), uuid), VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+        fixture_unload(&f, mdpy);
+        fixture_start(&f);
+        ASSERT_EQ(fixture_count_records(&f), 1);
+        ASSERT_STREQ(fixture_get(&f, uuid)->name, "emil");
+        /* so its name is free */
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_discovery);
+        TEST(test_old_inventory);
+        TEST(test_old_facts);
+        TEST(test_other_device);
+        TEST(test_made_meanwhile);
+        TEST(test_made_during_a_discovery);
+        TEST(test_parents_one_by_one);
+        TEST(test_parents_of_another_object);
+        TEST(test_gone);
+        TEST(test_gone_at_once);
+        TEST(test_gone_meanwhile);
+        return tests_end();
+}

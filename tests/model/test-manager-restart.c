@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The model after another daemon: what that one had, was making, or was removing when it ended. */
+
+#include "fixture.h"
+
+#define GVT_G "0000:00:02.0"
+#define UUID1 "11111111-2222-4333-8444-555555555555"
+#define UUID2 "22222222-2222-4333-8444-555555555555"
+
+/* A daemon that comes after another knows what that one made. */
+static void test_restart(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .name = "hugo", .requester = 1000), uuid),
+                  VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+        fixture_start(&f);
+        Instance *i = fixture_get(&f, uuid);
+        ASSERT_NOT_NULL(i);
+        ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_STREQ(i->name, "hugo");
+        ASSERT_EQ(i->owner, 1000);
+}
+
+/* Killed between the intent and the end. */
+static void interrupted(bool undo, bool device)
+{
+        _cleanup_fixture_ Fixture f;
+        Record record = { .uuid = UUID1,
+                          .gpu = (char *)"mdpy",
+                          .type_id = (char *)"mdpy-hd",
+                          .owner = 1000,
+                          .created_usec = 1,
+                          .undo = undo };
+        Records *records;
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        ASSERT_OK(records_open(f.scratch.fd, &records));
+        ASSERT_OK(records_put(records, &record));
+        records_free(records);
+        if (device) {
+                VgpuIo *io = fake_kernel_io(f.kernel);
+                g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                                      "/mdev_supported_types/mdpy-hd/create", NULL);
+                ASSERT_OK(vgpu_io_write(io, create, UUID1));
+                vgpu_io_free(io);
+        }
+        fixture_start(&f);
+        if (device && undo)
+                ASSERT_TRUE(fixture_wait(&f, saw, (void *)"instance- " UUID1));
+        if (device && !undo) {
+                ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+                ASSERT_EQ(fixture_count_records(&f), 1);
+        } else {
+                ASSERT_NULL(fixture_get(&f, UUID1));
+                ASSERT_EQ(fixture_count_records(&f), 0);
+        }
+}
+
+static void test_interrupted(void)
+{
+        interrupted(false, false);
+        interrupted(false, true);
+        interrupted(true, false);
+        interrupted(true, true);
+}
+
+/* Killed between the commits of two that were asked for together: both are made. Before the first of them:
+ * neither is. */
+static void interrupted_pair(bool first_made)
+{
+        _cleanup_fixture_ Fixture f;
+        Record record = { .gpu = (char *)"mdpy",
+                          .type_id = (char *)"mdpy-hd",
+                          .owner = 1000,
+                          .created_usec = 1,
+                          .first = UUID1,
+                          .undo = true };
+        static const char *const uuids[] = { UUID1, UUID2 };
+        Records *records;
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        VgpuIo *io = fake_kernel_io(f.kernel);
+        ASSERT_OK(records_open(f.scratch.fd, &records));
+        for (size_t i = 0; i < G_N_ELEMENTS(uuids); i++) {
+                memcpy(record.uuid, uuids[i], sizeof record.uuid);
+                ASSERT_OK(records_put(records, &record));
+                ASSERT_OK(vgpu_io_write(io, create, uuids[i]));
+        }
+        if (first_made)
+                ASSERT_OK(records_commit(records, UUID1));
+        records_free(records);
+        vgpu_io_free(io);
+
+        fixture_start(&f);
+        for (size_t i = 0; i < G_N_ELEMENTS(uuids); i++)
+                if (first_made) {
+                        ASSERT_EQ(fixture_get(&f, uuids[i])->origin, INSTANCE_ORIGIN_VGPUD);
+                        ASSERT_NULL(fixture_get(&f, uuids[i])->job);
+                } else
+                        ASSERT_TRUE(fixture_wait(&f, instance_is_gone, (void *)uuids[i]));
+        ASSERT_EQ(fixture_count_records(&f), first_made ? 2 : 0);
+}
+
+static void test_interrupted_pair(void)
+{
+        interrupted_pair(true);
+        interrupted_pair(false);
+}
+
+static bool no_jobs(Fixture *f, void *gpu)
+{
+        const Gpu *g = manager_get_gpu(f->manager, gpu);
+
+        return g_hash_table_size(manager_jobs(f->manager)) == 0 && !g->scan && !g->settle;
+}
+
+/* More were half made than may wait in the queue: they all go, and what somebody asks for meanwhile has the
+ * room that it always has. */
+static void test_undo_many(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        f.config->jobs_per_gpu = 4;
+        fixture_add(&f, fake_add_mtty(f.kernel));
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(12, .type = "mtty-1"), uuid), VGPUD_ERROR_NONE);
+        /* As a daemon leaves it that is killed before the first commit. */
+        g_autoptr(GPtrArray) uuids = records_of_gpu(f.manager->records, "mtty");
+        for (guint i = 0; i < uuids->len; i++) {
+                Record r = { .gpu = (char *)"mtty", .type_id = (char *)"mtty-1", .undo = true };
+                memcpy(r.uuid, uuids->pdata[i], sizeof r.uuid);
+                ASSERT_OK(records_put(f.manager->records, &r));
+        }
+        fixture_stop(&f);
+        fixture_start(&f);
+        ASSERT_EQ(f.manager->last_job_id, 12);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1"), uuid), VGPUD_ERROR_NONE);
+        ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mtty"));
+        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 1);
+        ASSERT_EQ(fixture_count_records(&f), 1);
+}
+
+/* One that was half made, and a daemon that is stopped before it has removed it: the next one does. */
+static FakeGpu *leave_half_made(Fixture *f)
+{
+        Record r = { .uuid = UUID1, .gpu = (char *)"mdpy", .type_id = (char *)"mdpy-hd", .undo = true };
+        Records *records;
+        FakeGpu *mdpy;
+
+        fixture_init(f);
+        mdpy = fake_add_mdpy(f->kernel);
+        fixture_add(f, mdpy);
+        g_assert(records_open(f->scratch.fd, &records) >= 0);
+        g_assert(records_put(records, &r) >= 0);
+        records_free(records);
+        VgpuIo *io = fake_kernel_io(f->kernel);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        g_assert(vgpu_io_write(io, create, UUID1) >= 0);
+        vgpu_io_free(io);
+        return mdpy;
+}
+
+static void test_undo_and_stop(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakeGpu *mdpy = leave_half_made(&f);
+        g_autofree char *room = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                            "/mdev_supported_types/mdpy-hd/available_instances", NULL);
+
+        /* While it looks for the first time. */
+        fake_hang(f.kernel, "read", room);
+        f.manager = manager_new(f.event, f.config, fixture_io, f.kernel);
+        ASSERT_OK(manager_open(f.manager));
+        fixture_discover(&f);
+        fake_wait_hanging(f.kernel);
+        fake_heal(f.kernel);
+        fake_release(f.kernel);
+        fixture_stop(&f);
+        ASSERT_EQ(fixture_count_records(&f), 1);
+        fixture_start(&f);
+        ASSERT_TRUE(fixture_wait(&f, instance_is_gone, (void *)UUID1));
+        ASSERT_EQ(fixture_count_records(&f), 0);
+}
+
+/* It cannot be removed: it is of no use, and tried again when somebody wants it to be looked at, and by the
+ * next daemon; not whenever the attempt itself makes vgpud look. */
+static void test_undo_fails(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        FakeGpu *mdpy = leave_half_made(&f);
+        g_autofree char *path = g_strconcat(fake_gpu_parent_path(mdpy, 0), "/" UUID1 "/iommu_group", NULL);
+        g_autofree char *group = NULL;
+        VgpuIo *io = fake_kernel_io(f.kernel);
+        uint32_t last;
+        Job *job;
+
+        ASSERT_OK(vgpu_io_read_link_name(io, path, &group));
+        vgpu_io_free(io);
+        g_autofree char *node = g_strconcat("vfio/", group, NULL);
+        fake_hold_node(f.kernel, node, 42, "qemu-system-x86");
+        fixture_start(&f);
+        ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
+        ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_EQ(fixture_get(&f, UUID1)->state, INSTANCE_INCOMPLETE);
+        last = f.manager->last_job_id;
+        for (unsigned n = 0; n < 3; n++) {
+                gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
+                ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
+        }
+        ASSERT_EQ(f.manager->last_job_id, last);
+        fixture_stop(&f);
+
+        fixture_start(&f);
+        ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
+        ASSERT_EQ(fixture_get(&f, UUID1)->state, INSTANCE_INCOMPLETE);
+        fake_hold_node(f.kernel, node, 0, NULL);
+        ASSERT_OK(manager_rescan(f.manager, manager_get_gpu(f.manager, "mdpy"), 0, &job, NULL));
+        outcome_of(&o, job);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_TRUE(fixture_wait(&f, instance_is_gone, (void *)UUID1));
+        ASSERT_EQ(fixture_count_records(&f), 0);
+}
+
+/* A GPU that does not answer after a restart: what it has is not forgotten, and nobody else gets it. */
+static void test_restart_unanswered(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        char uuid[UUID_STRLEN + 1];
+        Instance *instance;
+        FakeGpu *mdpy;
+        Job *job;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .name = "hugo"), uuid),
+                  VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+
+        g_autofree char *path = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                            "/mdev_supported_types/mdpy-hd/available_instances", NULL);
+        fake_hang(f.kernel, "read", path);
+        f.manager = manager_new(f.event, f.config, fixture_io, f.kernel);
+        ASSERT_OK(manager_open(f.manager));
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)GVT_G));
+        fake_wait_hanging(f.kernel);
+
+        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), &job, &error),
+                     EEXIST);
+        vgpud_error_done(&error);
+        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8", .name = "hugo"), &job, &error),
+                     EEXIST);
+        vgpud_error_done(&error);
+        ASSERT_ERROR(manager_find_instance(f.manager, "hugo", &instance, &error), ETIMEDOUT);
+        vgpud_error_done(&error);
+        ASSERT_ERROR(manager_find_instance(f.manager, UUID1, &instance, &error), ETIMEDOUT);
+        ASSERT_EQ(fixture_count_records(&f), 1);
+        fake_heal(f.kernel);
+        fake_release(f.kernel);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)"mdpy"));
+        ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_STREQ(fixture_get(&f, UUID1)->name, "hugo");
+}
+
+/* A stop does not wait for what is stuck, drops what waits, and answers everybody. */
+static void test_stop(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome first = { 0 }, second = { 0 };
+        FakeGpu *mdpy;
+        Job *job;
+
+        fixture_init(&f);
+        f.config->stop_timeout_usec = 50 * USEC_PER_MSEC;
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        outcome_of(&first, job);
+        fake_wait_hanging(f.kernel);
+        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        outcome_of(&second, job);
+        manager_stop(f.manager, f.config->stop_timeout_usec);
+        ASSERT_EQ(first.code, VGPUD_ERROR_CANCELED);
+        ASSERT_EQ(second.code, VGPUD_ERROR_CANCELED);
+        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL), ECANCELED);
+        ASSERT_EQ(fixture_count_records(&f), 1); /* of the one that runs: it may still come to be */
+        fake_heal(f.kernel);
+        fake_release(f.kernel);
+        ASSERT_EQ(lanes_stop(f.manager->lanes, WAIT_USEC), 0);
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_restart);
+        TEST(test_restart_unanswered);
+        TEST(test_interrupted);
+        TEST(test_interrupted_pair);
+        TEST(test_undo_many);
+        TEST(test_undo_and_stop);
+        TEST(test_undo_fails);
+        TEST(test_stop);
+        return tests_end();
+}
