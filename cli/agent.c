@@ -9,10 +9,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include "base/macros.h"
+#include "cli/child.h"
 
 #define AGENT_BINARY "/usr/bin/pkttyagent"
 
@@ -25,13 +24,10 @@ static void agent_run(int ready_fd, pid_t parent) __attribute__((noreturn));
 static void agent_run(int ready_fd, pid_t parent)
 {
         char number[16];
-        sigset_t none;
 
-        /* It must not outlive us: without us it would sit on the terminal. */
-        if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
+        /* Without us it would sit on the terminal. */
+        if (!child_begin(parent, SIGTERM))
                 _exit(EXIT_FAILURE);
-        (void)sigemptyset(&none);
-        (void)sigprocmask(SIG_SETMASK, &none, NULL);
         if (fcntl(ready_fd, F_SETFD, 0) < 0)
                 _exit(EXIT_FAILURE);
         (void)snprintf(number, sizeof(number), "%d", ready_fd);
@@ -80,11 +76,5 @@ void agent_open(Agent *a)
 
 void agent_close(Agent *a)
 {
-        if (a->pid <= 0)
-                return;
-        (void)kill(a->pid, SIGTERM);
-        (void)kill(a->pid, SIGCONT);
-        while (waitpid(a->pid, NULL, 0) < 0 && errno == EINTR)
-                ;
-        a->pid = 0;
+        child_end(&a->pid, SIGTERM);
 }

@@ -7,12 +7,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/macros.h"
+#include "cli/child.h"
 
 /* How it is ended: it ignores the signals that end us. While it asks for a password it gives the terminal back.
  */
@@ -25,16 +24,13 @@ static void ssh_run(int fd, const char *host, bool ask, pid_t parent)
         g_autofree char *destination = strchr(host, ':') ? g_strconcat("ssh://", host, NULL) : g_strdup(host);
         const char *argv[12] = { "ssh", "-xT" };
         size_t n = 2;
-        sigset_t none;
 
-        if (prctl(PR_SET_PDEATHSIG, END_SIGNAL) < 0 || getppid() != parent)
-                _exit(EXIT_FAILURE);
         (void)signal(SIGINT, SIG_IGN);
         (void)signal(SIGTERM, SIG_IGN);
         (void)signal(END_SIGNAL, SIG_DFL);
         (void)signal(SIGPIPE, SIG_DFL);
-        (void)sigemptyset(&none);
-        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+        if (!child_begin(parent, END_SIGNAL))
+                _exit(EXIT_FAILURE);
         /* Were it one of the three it would be closed on exec. */
         fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
         if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0)
@@ -99,11 +95,5 @@ int ssh_open(Ssh *s, const char *host, bool ask, sd_bus **ret)
 
 void ssh_close(Ssh *s)
 {
-        if (s->pid <= 0)
-                return;
-        (void)kill(s->pid, END_SIGNAL);
-        (void)kill(s->pid, SIGCONT);
-        while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
-                ;
-        s->pid = 0;
+        child_end(&s->pid, END_SIGNAL);
 }
