@@ -245,9 +245,13 @@ static int run_where(char **arguments, GString *text)
         return 0;
 }
 
+/* Of this connection. The host ends when it has been answered, or the answer might be lost with it. */
+static _Thread_local bool quit_asked;
+
 static int run_quit(char **arguments, GString *text)
 {
-        return kill(getpid(), SIGTERM) < 0 ? -errno : 0;
+        quit_asked = true;
+        return 0;
 }
 
 static int run_help(char **arguments, GString *text);
@@ -334,6 +338,8 @@ static void answer(FILE *stream, const char *line)
         else
                 fprintf(stream, "ok%s%s\n", text->len > 0 ? " " : "", text->str);
         (void)fflush(stream);
+        if (quit_asked)
+                (void)kill(getpid(), SIGTERM);
 }
 
 static void *serve_connection(void *data)
