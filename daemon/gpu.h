@@ -1,67 +1,100 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A GPU in the model. gpu_apply_snapshot() is the only function that changes what is known about its types and
- * instances, and derives every announcement from the difference. */
+/* A GPU in the model. Each part of it has one writer: types, instances and snapshot model/apply.c, current job
+ * and queue work/queue.c, scans work/scan.c, facts, back end and lane discovery/arrivals.c. */
 
 #include <stdbool.h>
+#include <systemd/sd-event.h>
 
+#include "base/error.h"
+#include "daemon/forward.h"
 #include "drivers-glue/driver.h"
-#include "daemon/instance.h"
-#include "daemon/job.h"
 
 typedef enum GpuState {
         GPU_NEW, /* found, not scanned yet */
         GPU_READY,
-        GPU_UNPREPARED,  /* scanned, but it can make nothing before something is done to it; gpu->reason says
-                            what */
-        GPU_UNSUPPORTED, /* no back end; gpu->reason says why */
-        GPU_FAILED,      /* the last scan failed; gpu->reason says why */
-        GPU_STUCK,       /* something has not come back from the kernel; gpu->reason says what */
+        GPU_UNPREPARED,  /* scanned, but it offers nothing before the administrator prepares it; see reason */
+        GPU_UNSUPPORTED, /* no back end; see reason */
+        GPU_FAILED,      /* the last scan failed; see reason */
+        GPU_STUCK,       /* an operation is blocked in the kernel; see reason */
         _GPU_STATE_MAX,
         _GPU_STATE_INVALID = -EINVAL,
 } GpuState;
 
+/* When a wanted scan is to happen; the later value wins. */
+typedef enum GpuScanWish {
+        GPU_SCAN_NONE,
+        GPU_SCAN_LATER, /* in 100 ms */
+        GPU_SCAN_SOON,  /* events are debounced */
+        GPU_SCAN_NOW,
+} GpuScanWish;
+
 struct Gpu {
-        Manager *manager;         /* borrowed */
+        Model *model;             /* borrowed */
         GpuFacts *facts;          /* ref */
-        LatestFacts *latest;      /* ref; the same for the lane, which may know of newer ones */
+        LatestFacts *latest;      /* ref; shared with the lane, which may have read newer facts */
         const VgpuDriver *driver; /* NULL: no back end */
         GpuState state;
-        char *reason;          /* owned; why it is not ready; NULL when it is */
-        GpuSnapshot *snapshot; /* ref; the last scan; NULL before the first */
+        char *reason;          /* owned; NULL when the GPU is ready */
+        GpuSnapshot *snapshot; /* ref; of the last scan; NULL before the first */
         GHashTable *instances; /* owned: UUID (in desc) -> Instance */
         Lane *lane;            /* owned; NULL without a back end */
-        GHashTable *claimed;   /* ref; slot -> SlotClaimed, of what ran in the lane, where alone it is used */
-        Job *current;          /* borrowed; what runs now (also when stuck) */
+        GHashTable *reserved;  /* ref; slot -> SlotReserved; used in the lane alone */
+        Job *current;          /* borrowed; the job that runs, also when it is stuck */
         GQueue waiting;        /* borrowed: Job, in the order of the lane */
-        bool probe_again;      /* see autoprobe.h */
-        bool facts_later;      /* they changed while a job was changing them */
-        /* scans that events ask for; private to gpu.c */
-        struct Scan *scan;        /* the one that waits or runs; NULL: none */
-        bool scan_again;          /* asked for once more while one was running */
-        sd_event_source *settle;  /* coalesces events */
-        unsigned untyped_retries; /* how often it was looked at again because an instance had no type yet */
-        unsigned gone_looks;      /* scans in a row that found it gone, though a discovery did not */
+        bool probe_again;      /* sriov_drivers_autoprobe must be set back, see autoprobe.h */
+        bool facts_later;      /* the facts changed while a job was changing the VFs */
+        unsigned gone_looks;   /* scans in a row that failed with GPU_GONE */
+
+        GpuScanWish wanted_scan;   /* recorded by gpu_want_scan(), taken by the manager */
+        Scan *scan;                /* owned by the lane; waits or runs; NULL: none */
+        bool scan_again;           /* another one is wanted after it */
+        sd_event_source *debounce; /* owned */
+        unsigned untyped_retries;  /* scans in a row that found an instance without its type */
 };
 
-const char *gpu_state_to_string(
-                GpuState state); /* "new", "ready", "unprepared", "unsupported", "failed", "stuck" */
+/* "new", "ready", "unprepared", "unsupported", "failed", "stuck" */
+const char *gpu_state_to_string(GpuState state);
 
 static inline const char *gpu_name(const Gpu *gpu)
 {
         return gpu->facts->name;
 }
 
-/* True when types and instances are those of a time before something got stuck or failed. */
+/* Without a lane; gpu_choose_driver() has been called. */
+Gpu *gpu_new(Model *m, const GpuFacts *facts);
+/* The lane must have been released, and no job may wait. */
+Gpu *gpu_free(Gpu *gpu);
+
+/* Set driver, state and reason by the facts. */
+void gpu_choose_driver(Gpu *gpu);
+
+/* `reason` is copied; NULL: none. */
+void gpu_set_state(Gpu *gpu, GpuState state, const char *reason);
+
+/* A stuck operation has come back without a result: a scan must follow before the GPU is ready again. */
+void gpu_set_answered(Gpu *gpu);
+
+/* Types and instances are those of a time before the GPU got stuck or a scan failed. */
 bool gpu_is_stale(const Gpu *gpu);
 
-/* It was read or looked at, with success, or something was made on it, after that moment (CLOCK_MONOTONIC):
- * what was seen before is old. */
+/* The GPU was read, scanned or changed with success after that moment (CLOCK_MONOTONIC). */
 bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec);
 
-/* It was stuck, and has come back, but what it said is no use. */
-void gpu_has_answered(Gpu *gpu);
+/* The facts are of the device that clients know under this name. Another device may have taken its place
+ * between two discoveries. */
+bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts);
 
-/* Look at it again soon (events are coalesced) or now. */
-void gpu_request_scan(Gpu *gpu, bool now);
+/* A scan takes longer than a caller should wait, and the back end can predict what a create or destroy changes
+ * in the last snapshot. */
+bool gpu_is_predictable(const Gpu *gpu);
+
+/* The GPU takes jobs: it has a back end, is not stuck and has been scanned. Errors: UNSUPPORTED, GPU_STUCK,
+ * FAILED. */
+int gpu_check_driven(const Gpu *gpu, VgpudError *reterr);
+/* It also takes requests for instances. Errors besides: UNSUPPORTED while it is unprepared. */
+int gpu_check_ready(const Gpu *gpu, VgpudError *reterr);
+
+/* Ask for a scan. */
+void gpu_want_scan(Gpu *gpu, GpuScanWish when);

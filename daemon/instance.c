@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-#include "base/uuid.h"
-
-#define INSTANCE_NAME_MAX 64
+#include "daemon/gpu.h"
+#include "daemon/model/model.h"
+#include "daemon/records.h"
 
 static const char *const instance_origin_table[_INSTANCE_ORIGIN_MAX] = {
         [INSTANCE_ORIGIN_VGPUD] = "vgpud",
@@ -30,6 +30,64 @@ void instances_identify(VgpuIo *io, const GPtrArray *descs)
         }
 }
 
+Instance *instance_new(Gpu *gpu, const InstanceDesc *desc)
+{
+        Instance *instance = g_new0(Instance, 1);
+
+        *instance = (Instance){
+                .gpu = gpu,
+                .desc = instance_desc_copy(desc),
+                .origin = INSTANCE_ORIGIN_FOREIGN,
+                .owner = UID_INVALID,
+        };
+        return instance;
+}
+
+void instance_free(void *p)
+{
+        Instance *instance = p;
+
+        if (!instance)
+                return;
+
+        instance_desc_free(instance->desc);
+        g_free(instance->name);
+        g_free(instance);
+}
+
+/* vgpud's own instances have a record that says made, on this GPU, of this type. */
+bool instance_update_origin(Instance *instance)
+{
+        const Record *record = records_get(instance->gpu->model->records, instance->desc->uuid);
+        bool ours = record && record->made && strcmp(record->gpu, gpu_name(instance->gpu)) == 0 &&
+                    (!instance->desc->type_id || strcmp(record->type_id, instance->desc->type_id) == 0);
+        InstanceOrigin origin = ours ? INSTANCE_ORIGIN_VGPUD : INSTANCE_ORIGIN_FOREIGN;
+        const char *name = ours ? record->name : NULL;
+        uid_t owner = ours ? record->owner : UID_INVALID;
+        uint64_t created_usec = ours ? record->created_usec : 0;
+
+        if (instance->origin == origin && g_strcmp0(instance->name, name) == 0 && instance->owner == owner &&
+            instance->created_usec == created_usec)
+                return false;
+        instance->origin = origin;
+        g_free(instance->name);
+        instance->name = g_strdup(name);
+        instance->owner = owner;
+        instance->created_usec = created_usec;
+        return true;
+}
+
+bool instance_update_undo(Instance *instance)
+{
+        const Record *record = records_get(instance->gpu->model->records, instance->desc->uuid);
+        bool undo = instance->origin == INSTANCE_ORIGIN_VGPUD && record && record->undo;
+
+        if (instance->undo == undo)
+                return false;
+        instance->undo = undo;
+        return true;
+}
+
 bool instance_update_state(Instance *instance, bool is_stuck)
 {
         InstanceState before = instance->state;
@@ -41,14 +99,8 @@ bool instance_update_state(Instance *instance, bool is_stuck)
         return instance->state != before;
 }
 
-bool instance_name_is_valid(const char *name)
+void instance_set_stuck(Instance *instance)
 {
-        size_t n = name ? strlen(name) : 0;
-
-        if (n == 0 || n > INSTANCE_NAME_MAX || !g_ascii_isalpha(name[0]))
-                return false;
-        for (size_t i = 0; i < n; i++)
-                if (!g_ascii_isalnum(name[i]) && !strchr("_.-", name[i]))
-                        return false;
-        return !uuid_prefix_is_valid(name);
+        instance->state = INSTANCE_STUCK;
+        MODEL_EMIT(instance->gpu->model, instance_changed, instance, INSTANCE_CHANGED_STATE);
 }

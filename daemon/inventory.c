@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Which GPUs there are: libudev enumerates and tells of changes, drivers-glue/facts.c reads each. The reading
- * is done in a lane of its own, because attributes of a device that is busy can make the reader wait. Events of
- * mediated devices, and of virtual functions that get or lose a driver, cause a scan of their GPU only, others
- * a new discovery. */
+#include "daemon/inventory.h"
 
 #include <libudev.h>
 #include <string.h>
@@ -11,7 +8,9 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "base/parse-util.h"
-#include "daemon/manager-private.h"
+#include "daemon/gpu.h"
+#include "daemon/lane.h"
+#include "daemon/model/model.h"
 
 #define SETTLE_USEC (20 * USEC_PER_MSEC)
 /* Room for the events of a host whose every GPU enables its virtual functions at once. */
@@ -27,8 +26,9 @@ typedef struct PciFunction {
 } PciFunction;
 
 struct Inventory {
-        Manager *manager; /* borrowed */
-        Lane *lane;       /* owned */
+        Model *model; /* borrowed */
+        Lane *lane;   /* owned */
+        InventoryDone done;
         struct udev *udev;
         struct udev_monitor *monitor;
         sd_event_source *source;   /* owned */
@@ -335,7 +335,7 @@ static void discovery_done(LaneWork *w)
                         log_warning_errno(d->result, "Cannot look for GPUs: %m");
                 else {
                         learn_paths(inventory, d->facts, d->pci);
-                        manager_apply_inventory(inventory->manager, d->facts, d->began_usec);
+                        inventory->done(inventory->model, d->facts, d->began_usec);
                 }
                 if (inventory->again) {
                         inventory->again = false;
@@ -354,7 +354,7 @@ static void inventory_submit(Inventory *inventory)
         Discovery *d = g_new0(Discovery, 1);
         d->work = (LaneWork){ .run = discovery_run, .done = discovery_done };
         d->inventory = inventory;
-        d->also = g_array_ref(inventory->manager->config->also);
+        d->also = g_array_ref(inventory->model->config->also);
         d->facts = g_ptr_array_new_with_free_func(facts_destroy);
         d->pci = g_ptr_array_new_with_free_func(pci_function_free);
         inventory->running = d;
@@ -376,7 +376,7 @@ void inventory_request(Inventory *inventory)
 
         if (!inventory || !inventory->lane || inventory->settle)
                 return;
-        r = sd_event_add_time_relative(inventory->manager->event, &inventory->settle, CLOCK_MONOTONIC,
+        r = sd_event_add_time_relative(inventory->model->event, &inventory->settle, CLOCK_MONOTONIC,
                                        SETTLE_USEC, USEC_PER_MSEC, on_settle, inventory);
         if (r < 0) {
                 log_warning_errno(r, "Cannot wait for events to settle: %m");
@@ -396,7 +396,7 @@ static Gpu *find_gpu_at(const Inventory *inventory, const char *path)
 {
         const char *name = g_hash_table_lookup(inventory->names_by_path, path);
 
-        return name ? manager_get_gpu(inventory->manager, name) : NULL;
+        return name ? model_get_gpu(inventory->model, name) : NULL;
 }
 
 /* The same, or above that path. Paths have a dozen components, hosts have a thousand virtual functions. */
@@ -430,7 +430,7 @@ static bool event_is_of_gpu(const Inventory *inventory, struct udev_device *devi
         g_auto(GStrv) parts = g_strsplit(id, ":", 2);
         return parts[0] && parts[1] && parse_u16(parts[0], 16, &vendor) >= 0 &&
                parse_u16(parts[1], 16, &product) >= 0 &&
-               id_is_admitted(inventory->manager->config->also, (uint32_t)vendor << 16 | product);
+               id_is_admitted(inventory->model->config->also, (uint32_t)vendor << 16 | product);
 }
 
 /* The device of this path has got or lost a driver, or a driver has taken it over for VFIO. What a virtual
@@ -441,7 +441,7 @@ static void handle_driver_change(Inventory *inventory, Gpu *gpu, const char *pat
         if (strcmp(gpu->facts->path, path) == 0 || gpu->facts->vendor == PCI_VENDOR_NVIDIA)
                 inventory_request(inventory);
         else
-                gpu_request_scan(gpu, false);
+                gpu_want_scan(gpu, GPU_SCAN_SOON);
 }
 
 static void handle_pci_event(Inventory *inventory, struct udev_device *device, const char *path)
@@ -458,7 +458,7 @@ static void handle_pci_event(Inventory *inventory, struct udev_device *device, c
         else if (gpu || event_is_of_gpu(inventory, device) || find_gpu_above(inventory, path))
                 inventory_request(inventory);
         /* A virtual function of an admitted one has other ids, and may be one that is being found. */
-        else if (inventory->running && inventory->manager->config->also->len > 0)
+        else if (inventory->running && inventory->model->config->also->len > 0)
                 inventory_request(inventory);
 }
 
@@ -482,10 +482,10 @@ static void handle_xengt_event(Inventory *inventory)
         GHashTableIter iter;
         Gpu *gpu;
 
-        g_hash_table_iter_init(&iter, inventory->manager->gpus);
+        g_hash_table_iter_init(&iter, inventory->model->gpus);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 if (gpu->facts->features & VGPU_FEATURE_XENGT)
-                        gpu_request_scan(gpu, false);
+                        gpu_want_scan(gpu, GPU_SCAN_SOON);
 }
 
 static void handle_event(Inventory *inventory, struct udev_device *device)
@@ -503,7 +503,7 @@ static void handle_event(Inventory *inventory, struct udev_device *device)
         if (g_strcmp0(subsystem, "mdev") == 0) {
                 gpu = find_gpu_above(inventory, path);
                 if (gpu)
-                        gpu_request_scan(gpu, false);
+                        gpu_want_scan(gpu, GPU_SCAN_SOON);
                 else
                         inventory_request(inventory);
         } else if (g_strcmp0(subsystem, "pci") == 0)
@@ -520,9 +520,9 @@ static void rescan_everything(Inventory *inventory)
         Gpu *gpu;
 
         inventory_request(inventory);
-        g_hash_table_iter_init(&iter, inventory->manager->gpus);
+        g_hash_table_iter_init(&iter, inventory->model->gpus);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
-                gpu_request_scan(gpu, false);
+                gpu_want_scan(gpu, GPU_SCAN_SOON);
 }
 
 static int on_udev(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -547,12 +547,13 @@ static int on_udev(sd_event_source *source, int fd, uint32_t revents, void *user
         return 0;
 }
 
-int inventory_start(Manager *m, Inventory **ret)
+int inventory_start(Model *m, InventoryDone done, Inventory **ret)
 {
         Inventory *inventory = g_new0(Inventory, 1);
         int r;
 
-        inventory->manager = m;
+        inventory->model = m;
+        inventory->done = done;
         inventory->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         inventory->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pci_function_free);
         inventory->lane = lane_new(m->lanes, LANE_NAME);

@@ -17,6 +17,7 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "daemon/manager.h"
+#include "daemon/model/model.h"
 #include "dbus/bus-names.h"
 #include "dbus/bus.h"
 
@@ -211,9 +212,10 @@ static int on_exit_loop(sd_event_source *source, void *userdata)
 }
 
 /* The name is taken last: whoever is answered under it finds the GPUs. */
-static void on_ready(Manager *m, void *userdata)
+static void on_ready(Manager *manager, void *userdata)
 {
         Daemon *d = userdata;
+        Model *m = manager_model(manager);
         int r = bus_request_name(d->bus);
 
         if (r < 0) {
@@ -222,10 +224,9 @@ static void on_ready(Manager *m, void *userdata)
                 return;
         }
         LOG_FIELDS(LOG_INFO, (.message_id = VGPUD_MESSAGE_STARTED), "vgpud %s is ready: %u GPUs, %u instances",
-                   PROJECT_VERSION, g_hash_table_size(manager_gpus(m)),
-                   g_hash_table_size(manager_instances(m)));
-        (void)sd_notifyf(false, "READY=1\nSTATUS=%u GPUs, %u instances", g_hash_table_size(manager_gpus(m)),
-                         g_hash_table_size(manager_instances(m)));
+                   PROJECT_VERSION, g_hash_table_size(model_gpus(m)), g_hash_table_size(model_instances(m)));
+        (void)sd_notifyf(false, "READY=1\nSTATUS=%u GPUs, %u instances", g_hash_table_size(model_gpus(m)),
+                         g_hash_table_size(model_instances(m)));
 }
 
 static int set_up(Daemon *d)
@@ -259,7 +260,9 @@ static int set_up(Daemon *d)
         if (r < 0)
                 return r;
 
-        d->manager = manager_new(d->event, d->config, make_io, d);
+        r = manager_new(d->event, d->config, make_io, d, &d->manager);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the model: %m");
         r = sd_bus_open_system(&d->connection);
         if (r >= 0)
                 r = sd_bus_attach_event(d->connection, d->event, SD_EVENT_PRIORITY_NORMAL);
@@ -269,7 +272,7 @@ static int set_up(Daemon *d)
                                         "Disconnected", on_disconnected, d);
         if (r < 0)
                 return log_error_errno(r, "Cannot connect to the system bus: %m");
-        r = bus_new(d->event, d->manager, d->connection, &d->bus);
+        r = bus_new(d->event, manager_model(d->manager), d->connection, &d->bus);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the D-Bus interface: %m");
         return manager_start(d->manager, on_ready, d);

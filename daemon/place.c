@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What policy/placement.c has to know of the model and of the configuration, and what its answer means for a
- * request. Nothing here decides. */
+#include "daemon/place.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#include "daemon/manager-private.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/inventory.h"
+#include "daemon/model/model.h"
+#include "daemon/model/rules.h"
+#include "daemon/work/job-create.h"
+#include "daemon/work/queue.h"
 
 DEFINE_DESTROY_NOTIFY(strings_destroy, g_strfreev)
 
@@ -15,96 +20,28 @@ static gint compare_gpus(gconstpointer a, gconstpointer b)
         return placement_compare_names(gpu_name(a), gpu_name(b));
 }
 
-/* ---- rules ---- */
-
-static void apply_rules(const Config *config, PlacementCandidate *c)
-{
-        ConfigGpu rules = config_find_gpu(config, c->gpu);
-
-        c->pools = (const char *const *)rules.pools;
-        c->allow = (const char *const *)rules.allow;
-        c->forbid = (const char *const *)rules.forbid;
-        c->spare = rules.spare >= 0 ? (uint32_t)rules.spare : 0;
-        c->priority = rules.priority != CONFIG_PRIORITY_NOT_SAID ? (int32_t)rules.priority : 0;
-}
-
-/* Patterns may have any name of the type. */
-static bool needs_names(const PlacementCandidate *c)
-{
-        return (c->allow && c->allow[0]) || (c->forbid && c->forbid[0]);
-}
-
-static char **names_of(const VgpuType *type)
-{
-        g_auto(GStrv) aliases = vgpu_type_aliases(type);
-        g_autoptr(GStrvBuilder) names = g_strv_builder_new();
-
-        g_strv_builder_add(names, type->id);
-        g_strv_builder_addv(names, (const char **)aliases);
-        return g_strv_builder_end(names);
-}
-
-/* Why the rules keep this type from the GPU they are of; NULL: they do not. */
-static char *refuse_type(PlacementCandidate *rules, const VgpuType *type)
-{
-        g_auto(GStrv) names = NULL;
-
-        if (!needs_names(rules))
-                return NULL;
-        names = names_of(type);
-        rules->type_names = (const char *const *)names;
-        return placement_check_type(rules);
-}
-
-int place_check_type(Manager *m, const Gpu *gpu, const VgpuType *type, VgpudError *reterr)
-{
-        PlacementCandidate rules = { .gpu = gpu_name(gpu) };
-        g_autofree char *reason = NULL;
-
-        apply_rules(m->config, &rules);
-        reason = refuse_type(&rules, type);
-        return reason ? vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s is not to have %s: %s",
-                                         gpu_name(gpu), type->id, reason)
-                      : 0;
-}
-
-void place_apply_rules(const Gpu *gpu, GpuSnapshot *snapshot)
-{
-        PlacementCandidate rules = { .gpu = gpu_name(gpu) };
-
-        apply_rules(gpu->manager->config, &rules);
-        for (guint i = 0; i < snapshot->types->len; i++) {
-                VgpuType *t = snapshot->types->pdata[i];
-                char *reason = refuse_type(&rules, t);
-
-                if (!reason)
-                        continue;
-                t->available = 0;
-                g_free(t->why_not);
-                t->why_not = reason;
-        }
-}
-
 /* ---- candidates ---- */
 
 /* A job that has not run, or whose result the snapshot does not show yet. */
 static void count_job(const Job *job, const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
 {
         uint64_t n = job->uuids->len, promised = c->promised;
+        const char *type_id = job_created_type(job);
         const VgpuType *other;
 
-        if (job->kind != JOB_CREATE) {
+        if (!type_id) {
                 c->unsettled = true;
-                c->job_ahead |= job->kind != JOB_RESCAN;
+                c->job_ahead |= job->kind->changes_capacity;
                 return;
         }
+
         c->instances += (uint32_t)n;
-        if (strcmp(job->type_id, type->id) == 0)
+        if (strcmp(type_id, type->id) == 0)
                 promised += n;
         else {
                 c->crowded = true;
-                /* A share of the GPU is a share of it in whichever type it is counted. */
-                other = gpu_snapshot_find_type(gpu->snapshot, job->type_id, NULL);
+                /* A share of the GPU is the same share in whichever type it is counted. */
+                other = gpu_snapshot_find_type(gpu->snapshot, type_id, NULL);
                 if (other && other->available > 0)
                         promised += (n * type->available + other->available - 1) / other->available;
         }
@@ -137,9 +74,9 @@ static const char *make_refusal(Place *place, const Gpu *gpu, const char *messag
 }
 
 /* What is full for the moment is for others to have room. */
-static int check_queue_of(Manager *m, const Gpu *gpu, VgpudError *reterr)
+static int check_queue_of(Model *m, const Gpu *gpu, VgpudError *reterr)
 {
-        if (!manager_queue_is_full(gpu))
+        if (!queue_is_full(gpu))
                 return 0;
         return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
                                 "GPU %s takes no more work now: %" PRIu32 " jobs wait for it", gpu_name(gpu),
@@ -147,7 +84,7 @@ static int check_queue_of(Manager *m, const Gpu *gpu, VgpudError *reterr)
 }
 
 /* *ret_type is NULL where it is not offered, or where nobody knows. AMBIGUOUS is the only error. */
-static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *place, size_t i,
+static int fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *place, size_t i,
                           VgpudError *reterr)
 {
         PlacementCandidate *c = &place->candidates[i];
@@ -159,7 +96,7 @@ static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *p
                 .numa_node = gpu->facts->numa_node,
                 .path = gpu->facts->path,
         };
-        apply_rules(m->config, c);
+        rules_fill(m->config, c);
         if (gpu->driver && gpu->snapshot) {
                 type = gpu_snapshot_find_type(gpu->snapshot, name, &error);
                 if (error.code == VGPUD_ERROR_AMBIGUOUS) {
@@ -172,8 +109,8 @@ static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *p
         c->offers = type || (gpu->driver && !gpu->snapshot);
         if (type) {
                 fill_room(gpu, type, c);
-                if (needs_names(c)) {
-                        char **names = names_of(type);
+                if (rules_need_type_names(c)) {
+                        char **names = rules_type_names(type);
                         g_ptr_array_add(place->texts, names);
                         c->type_names = (const char *const *)names;
                 }
@@ -183,7 +120,7 @@ static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *p
         if (!type && gpu->driver && gpu->snapshot && gpu->snapshot->types->len > 0) {
                 c->refusal = "it does not offer that type";
                 place->refusals[i] = VGPUD_ERROR_NO_SUCH_TYPE;
-        } else if (manager_check_gpu(gpu, &error) < 0 || check_queue_of(m, gpu, &error) < 0) {
+        } else if (gpu_check_ready(gpu, &error) < 0 || check_queue_of(m, gpu, &error) < 0) {
                 place->refusals[i] = error.code;
                 c->refusal = make_refusal(place, gpu, error.message);
                 if (c->offers && place->error.code == VGPUD_ERROR_NONE)
@@ -197,7 +134,7 @@ static int fill_candidate(Manager *m, const Gpu *gpu, const char *name, Place *p
         return 0;
 }
 
-static int no_such_type(Manager *m, const char *name, VgpudError *reterr)
+static int no_such_type(Model *m, const char *name, VgpudError *reterr)
 {
         g_autoptr(GList) gpus = g_list_sort(g_hash_table_get_values(m->gpus), compare_gpus);
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -224,13 +161,13 @@ static int no_such_type(Manager *m, const char *name, VgpudError *reterr)
 
 /* The path below /sys and the NUMA node of a PCI device, or of a GPU of another bus: "0000:41:00.0", "41:00.0",
  * "mdpy". */
-static const char *find_device(Manager *m, const char *what, int *ret_node)
+static const char *find_device(Model *m, const char *what, int *ret_node)
 {
         g_autofree char *lower = g_ascii_strdown(what, -1), *whole = g_strconcat("0000:", lower, NULL);
         const char *const names[] = { what, lower, whole };
 
         for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-                const Gpu *gpu = manager_get_gpu(m, names[i]);
+                const Gpu *gpu = model_get_gpu(m, names[i]);
                 const char *path =
                                 gpu ? gpu->facts->path : inventory_find_pci(m->inventory, names[i], ret_node);
                 if (gpu)
@@ -253,7 +190,7 @@ static bool pool_is_known(const Config *config, const char *pool)
         return false;
 }
 
-static int read_hints(Manager *m, const PlaceHints *hints, PlacementRequest *request, VgpudError *reterr)
+static int read_hints(Model *m, const PlaceHints *hints, PlacementRequest *request, VgpudError *reterr)
 {
         if (!hints)
                 return 0;
@@ -285,8 +222,8 @@ static int read_hints(Manager *m, const PlaceHints *hints, PlacementRequest *req
         return 0;
 }
 
-int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
-                  VgpudError *reterr)
+int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
+              VgpudError *reterr)
 {
         PlacementRequest request = {
                 .count = count,
@@ -358,14 +295,13 @@ Place *place_free(Place *place)
         return NULL;
 }
 
-/* Why nothing could be chosen. */
-static int refuse(const Place *place, const CreateRequest *request, VgpudError *reterr)
+/* The error of a request for which no GPU fits. */
+static int refuse(const Place *place, const char *type, uint32_t count, VgpudError *reterr)
 {
         g_autofree char *why = placement_explain(place->placement), *what = NULL;
         VgpudErrorCode code = place_error_code(place, &place->placement->ranks[0]);
 
-        what = request->count > 1 ? g_strdup_printf("%" PRIu32 " of %s", request->count, request->type)
-                                  : g_strdup(request->type);
+        what = count > 1 ? g_strdup_printf("%" PRIu32 " of %s", count, type) : g_strdup(type);
         switch (place->placement->ranks[0].verdict) {
         case PLACEMENT_FULL:
                 return vgpud_error_setf(reterr, code, "no GPU has room for %s: %s", what, why);
@@ -389,23 +325,25 @@ static const PlacementRank *find_fitting(const Placement *p, const char *gpu)
         return NULL;
 }
 
-int place_resolve(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
-                  VgpudError *reterr)
+int place_resolve(Model *m, const char *type, uint32_t count, const PlaceHints *hints, const char *chosen,
+                  Gpu **ret_gpu, const VgpuType **ret_type, VgpudError *reterr)
 {
         _cleanup_place_ Place *place = NULL;
         const PlacementRank *rank;
         int r;
 
-        r = manager_place(m, request->type, request->count, request->hints, &place, reterr);
+        r = place_new(m, type, count, hints, &place, reterr);
         if (r < 0)
                 return r;
-        rank = find_fitting(place->placement, request->chosen);
+
+        rank = find_fitting(place->placement, chosen);
         if (!rank)
                 rank = place->placement->chosen ? place->placement->chosen
                                                 : placement_find_hope(place->placement);
         if (!rank)
-                return refuse(place, request, reterr);
-        *ret_gpu = manager_get_gpu(m, rank->candidate->gpu);
+                return refuse(place, type, count, reterr);
+
+        *ret_gpu = model_get_gpu(m, rank->candidate->gpu);
         *ret_type = place->types[rank->index];
         return 0;
 }

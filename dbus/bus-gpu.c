@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "daemon/requests/gpu.h"
 #include "dbus/bus-error.h"
 #include "dbus/bus-internal.h"
 #include "dbus/bus-util.h"
@@ -306,7 +307,7 @@ static int method_rescan(sd_bus_message *call, void *userdata, sd_bus_error *err
                 return bus_error_set(error, r, &e);
         if (r == 0)
                 return 1;
-        r = manager_rescan(b->manager, gpu, uid, &job, &e);
+        r = request_rescan(gpu, uid, &job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         return bus_answer_with_job(b, call, job, wait);
@@ -333,7 +334,7 @@ static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *er
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)
-                r = manager_check_set_vfs(gpu, count, &e); /* before a password is asked for in vain */
+                r = request_check_set_vfs(gpu, count, &e); /* before a password is asked for in vain */
         if (r >= 0)
                 r = bus_authz_caller(call, &uid, &e);
         if (r < 0)
@@ -346,7 +347,7 @@ static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *er
                 return bus_error_set(error, r, &e);
         if (r == 0)
                 return 1;
-        r = manager_set_vfs(b->manager, gpu, count, uid, timeout_usec, &job, &e);
+        r = request_set_vfs(gpu, count, uid, timeout_usec, &job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         return bus_answer_with_job(b, call, job, wait);
@@ -372,7 +373,7 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0) /* also keeps texts of the caller out of the dialogue that asks for the password */
-                r = manager_check_configure(gpu, mode, value, &e);
+                r = request_check_configure(gpu, mode, value, &e);
         if (r >= 0)
                 r = bus_authz_caller(call, &uid, &e);
         if (r < 0)
@@ -384,7 +385,7 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
                 return bus_error_set(error, r, &e);
         if (r == 0)
                 return 1;
-        r = manager_configure(b->manager, gpu, mode, value, uid, timeout_usec, &job, &e);
+        r = request_configure(gpu, mode, value, uid, timeout_usec, &job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         return bus_answer_with_job(b, call, job, wait);

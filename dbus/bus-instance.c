@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "daemon/requests/destroy.h"
 #include "dbus/bus-error.h"
 #include "dbus/bus-internal.h"
 #include "dbus/bus-util.h"
@@ -160,7 +161,7 @@ int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bu
         if (r == 0)
                 return 1;
 
-        r = manager_destroy(b->manager, instance, is_foreign, uid, timeout_usec, &job, &e);
+        r = request_destroy(b->model, instance, is_foreign, uid, timeout_usec, &job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         return bus_answer_with_job(b, call, job, wait);

@@ -6,13 +6,16 @@
 #include <systemd/sd-bus.h>
 
 #include "base/error.h"
-#include "daemon/manager.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/job.h"
+#include "daemon/model/model.h"
 #include "dbus/bus-authz.h"
 #include "dbus/bus.h"
 
 struct Bus {
         sd_bus *bus;            /* ref */
-        Manager *manager;       /* borrowed */
+        Model *model;           /* borrowed */
         BusAuthz *authz;        /* owned */
         bool attached;          /* to the event loop, by us */
         GPtrArray *slots;       /* owned: what is registered on the connection */

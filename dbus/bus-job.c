@@ -4,18 +4,33 @@
 
 #include <inttypes.h>
 
+#include "daemon/work/queue.h"
 #include "dbus/bus-error.h"
 #include "dbus/bus-internal.h"
 #include "dbus/bus-util.h"
 
+static const char *job_text(const Job *job, const char *name)
+{
+        JobDetail detail;
+
+        return job_get_detail(job, name, &detail) ? detail.text : NULL;
+}
+
+static uint32_t job_number(const Job *job, const char *name)
+{
+        JobDetail detail;
+
+        return job_get_detail(job, name, &detail) ? (uint32_t)detail.number : 0;
+}
+
 BUS_DEFINE_GETTER(property_get_id, Job, job, "u", job->id)
-BUS_DEFINE_TEXT_GETTER(property_get_kind, Job, job, job_kind_to_string(job->kind))
+BUS_DEFINE_TEXT_GETTER(property_get_kind, Job, job, job->kind->name)
 BUS_DEFINE_TEXT_GETTER(property_get_state, Job, job, job_state_to_string(job->state))
 BUS_DEFINE_TEXT_GETTER(property_get_gpu, Job, job, job->gpu_name)
-BUS_DEFINE_TEXT_GETTER(property_get_type, Job, job, job->type_id)
-BUS_DEFINE_GETTER(property_get_vfs, Job, job, "u", job->kind == JOB_SET_VFS ? job->vfs : 0)
-BUS_DEFINE_TEXT_GETTER(property_get_mode, Job, job, job->mode)
-BUS_DEFINE_TEXT_GETTER(property_get_value, Job, job, job->value)
+BUS_DEFINE_TEXT_GETTER(property_get_type, Job, job, job_text(job, "type"))
+BUS_DEFINE_GETTER(property_get_vfs, Job, job, "u", job_number(job, "vfs"))
+BUS_DEFINE_TEXT_GETTER(property_get_mode, Job, job, job_text(job, "mode"))
+BUS_DEFINE_TEXT_GETTER(property_get_value, Job, job, job_text(job, "value"))
 BUS_DEFINE_GETTER(property_get_requester, Job, job, "u", job->requester)
 BUS_DEFINE_GETTER(property_get_created_usec, Job, job, "t", job->created_usec)
 BUS_DEFINE_GETTER(property_get_started_usec, Job, job, "t", job->started_usec)
@@ -46,9 +61,9 @@ static int method_cancel(sd_bus_message *call, void *userdata, sd_bus_error *err
         if (uid != job->requester) {
                 g_autofree char *id = g_strdup_printf("%" PRIu32, job->id);
                 g_autofree char *owner = g_strdup_printf("%" PRIu32, (uint32_t)job->requester);
+                const char *type = job_text(job, "type");
                 const char *details[] = {
-                        "gpu",   job->gpu_name, "type", job->type_id ? job->type_id : "", "job", id,
-                        "owner", owner,         NULL,
+                        "gpu", job->gpu_name, "type", type ? type : "", "job", id, "owner", owner, NULL,
                 };
 
                 r = bus_authz_check(b->authz, call, uid, POLKIT_CANCEL_JOB, details, &e);
@@ -57,7 +72,7 @@ static int method_cancel(sd_bus_message *call, void *userdata, sd_bus_error *err
                 if (r == 0)
                         return 1;
         }
-        r = job_cancel(job, &e);
+        r = queue_cancel(job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         return sd_bus_reply_method_return(call, NULL);

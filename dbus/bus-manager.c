@@ -5,6 +5,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "daemon/place.h"
+#include "daemon/requests.h"
+#include "daemon/requests/find.h"
 #include "dbus/bus-error.h"
 #include "dbus/bus-internal.h"
 #include "dbus/bus-util.h"
@@ -16,7 +19,7 @@ static int property_get_config_errors(sd_bus *bus, const char *path, const char 
                                       sd_bus_error *error)
 {
         const Bus *b = userdata;
-        const GPtrArray *errors = manager_config(b->manager)->errors;
+        const GPtrArray *errors = model_config(b->model)->errors;
         int r = sd_bus_message_open_container(reply, 'a', "s");
 
         for (guint i = 0; r >= 0 && i < errors->len; i++)
@@ -70,7 +73,7 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *err
         /* "Any GPU" may mean another one after polkit has been asked than before: stay with the one it was
          * asked about while that can be taken by the same rules, else ask about the one that can. */
         request.chosen = bus_authz_detail(b->authz, call, "gpu");
-        r = manager_resolve_create(b->manager, &request, &gpu, &type, &e);
+        r = request_resolve_create(b->model, &request, &gpu, &type, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         if (request.gpu[0] == '\0' && request.chosen && strcmp(request.chosen, gpu_name(gpu)) != 0)
@@ -89,7 +92,7 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *err
         if (r == 0)
                 return 1;
 
-        r = manager_create(b->manager, &request, &job, &e);
+        r = request_create(b->model, &request, &job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         return bus_answer_with_job(b, call, job, wait);
@@ -105,7 +108,7 @@ static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *er
 
         r = sd_bus_message_read(call, "s", &what);
         if (r >= 0)
-                r = manager_find_instance(b->manager, what, &instance, &e);
+                r = request_find_instance(b->model, what, &instance, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         return bus_instance_destroy(b, call, instance, error);
@@ -124,7 +127,7 @@ static int method_get_gpu(sd_bus_message *call, void *userdata, sd_bus_error *er
         if (r >= 0)
                 r = bus_read_options(call, NULL, 0, &e);
         if (r >= 0)
-                r = manager_find_gpu(b->manager, what, &gpu, &e);
+                r = request_find_gpu(b->model, what, &gpu, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         path = bus_path_gpu(gpu_name(gpu));
@@ -144,7 +147,7 @@ static int method_get_instance(sd_bus_message *call, void *userdata, sd_bus_erro
         if (r >= 0)
                 r = bus_read_options(call, NULL, 0, &e);
         if (r >= 0)
-                r = manager_find_instance(b->manager, what, &instance, &e);
+                r = request_find_instance(b->model, what, &instance, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         path = bus_path_instance(instance->desc->uuid);
@@ -191,7 +194,7 @@ static int method_list_instances(sd_bus_message *call, void *userdata, sd_bus_er
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(osssssssut)");
-        g_hash_table_iter_init(&iter, manager_instances(b->manager));
+        g_hash_table_iter_init(&iter, model_instances(b->model));
         while (r >= 0 && g_hash_table_iter_next(&iter, NULL, &instance))
                 r = append_instance(reply, instance);
         if (r >= 0)
@@ -229,7 +232,7 @@ static int method_list_types(sd_bus_message *call, void *userdata, sd_bus_error 
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(ssssuutuuuu)");
-        g_hash_table_iter_init(&iter, manager_gpus(b->manager));
+        g_hash_table_iter_init(&iter, model_gpus(b->model));
         while (r >= 0 && g_hash_table_iter_next(&iter, NULL, &value)) {
                 const Gpu *gpu = value;
                 for (guint i = 0; r >= 0 && gpu->snapshot && i < gpu->snapshot->types->len; i++)
@@ -310,7 +313,7 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *erro
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)
-                r = manager_place(b->manager, type, count, &hints, &place, &e);
+                r = place_new(b->model, type, count, &hints, &place, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
         p = place->placement;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The tree of objects, and the signals: what the model tells through ManagerEvents becomes InterfacesAdded,
+/* The tree of objects, and the signals: what the model tells through ModelEvents becomes InterfacesAdded,
  * InterfacesRemoved, PropertiesChanged and JobRemoved. Changes of properties are collected and announced once
  * per turn of the event loop; they are announced earlier before anything that a client could take as the sign
  * that they have been: a removal, or the answer to a call that waited. */
@@ -101,7 +101,7 @@ static void note_occupancy(Bus *b, const Instance *instance)
                 note_change(b, b->gpus, instance->gpu, BUS_GPU_CHANGED_OCCUPANCY);
 }
 
-/* --- ManagerEvents --- */
+/* --- ModelEvents --- */
 
 static void on_gpu_added(Gpu *gpu, void *userdata)
 {
@@ -183,7 +183,7 @@ static int answer(sd_bus_message *call, const Job *job)
         if (r < 0)
                 return r;
         r = sd_bus_message_append_basic(reply, 'o', path);
-        if (r >= 0 && job->kind == JOB_CREATE)
+        if (r >= 0 && job->kind->makes_instances)
                 r = bus_append_instance_paths(reply, job->uuids);
         if (r < 0)
                 return r;
@@ -249,7 +249,7 @@ static void on_job_removed(Job *job, void *userdata)
         emitted(emit_job_removed(b, job, path), "JobRemoved");
 }
 
-static const ManagerEvents manager_events = {
+static const ModelEvents model_events = {
         .gpu_added = on_gpu_added,
         .gpu_changed = on_gpu_changed,
         .gpu_removed = on_gpu_removed,
@@ -269,7 +269,7 @@ static int find_gpu(sd_bus *bus, const char *path, const char *interface, void *
         Bus *b = userdata;
         g_autofree char *name = bus_path_to_gpu(path);
 
-        *ret = name ? manager_get_gpu(b->manager, name) : NULL;
+        *ret = name ? model_get_gpu(b->model, name) : NULL;
         return *ret ? 1 : 0;
 }
 
@@ -279,7 +279,7 @@ static int find_instance(sd_bus *bus, const char *path, const char *interface, v
         Bus *b = userdata;
         char uuid[UUID_STRLEN + 1];
 
-        *ret = bus_path_to_instance(path, uuid) ? manager_get_instance(b->manager, uuid) : NULL;
+        *ret = bus_path_to_instance(path, uuid) ? model_get_instance(b->model, uuid) : NULL;
         return *ret ? 1 : 0;
 }
 
@@ -289,7 +289,7 @@ static int find_job(sd_bus *bus, const char *path, const char *interface, void *
         Bus *b = userdata;
         uint32_t id = bus_path_to_job(path);
 
-        *ret = id > 0 ? manager_get_job(b->manager, id) : NULL;
+        *ret = id > 0 ? model_get_job(b->model, id) : NULL;
         return *ret ? 1 : 0;
 }
 
@@ -326,7 +326,7 @@ static int enumerate_gpus(sd_bus *bus, const char *prefix, void *userdata, char 
 {
         Bus *b = userdata;
 
-        *ret = paths_of(manager_gpus(b->manager), gpu_path_of);
+        *ret = paths_of(model_gpus(b->model), gpu_path_of);
         return 1;
 }
 
@@ -335,7 +335,7 @@ static int enumerate_instances(sd_bus *bus, const char *prefix, void *userdata, 
 {
         Bus *b = userdata;
 
-        *ret = paths_of(manager_instances(b->manager), instance_path_of);
+        *ret = paths_of(model_instances(b->model), instance_path_of);
         return 1;
 }
 
@@ -343,7 +343,7 @@ static int enumerate_jobs(sd_bus *bus, const char *prefix, void *userdata, char 
 {
         Bus *b = userdata;
 
-        *ret = paths_of(manager_jobs(b->manager), job_path_of);
+        *ret = paths_of(model_jobs(b->model), job_path_of);
         return 1;
 }
 
@@ -400,13 +400,13 @@ static int register_objects(Bus *b)
         return r < 0 ? r : 0;
 }
 
-int bus_new(sd_event *event, Manager *m, sd_bus *bus, Bus **ret)
+int bus_new(sd_event *event, Model *m, sd_bus *bus, Bus **ret)
 {
         Bus *b = g_new0(Bus, 1);
         int r;
 
         b->bus = sd_bus_ref(bus);
-        b->manager = m;
+        b->model = m;
         b->authz = bus_authz_new(bus);
         b->slots = g_ptr_array_new_with_free_func(slot_destroy);
         b->gpus = g_hash_table_new(NULL, NULL);
@@ -425,7 +425,7 @@ int bus_new(sd_event *event, Manager *m, sd_bus *bus, Bus **ret)
                 bus_free(b);
                 return r;
         }
-        manager_set_events(m, &manager_events, b);
+        model_set_events(m, &model_events, b);
         *ret = b;
         return 0;
 }
@@ -448,7 +448,7 @@ static void refuse_waiting(Bus *b)
 
         g_hash_table_iter_init(&i, b->waiting);
         while (g_hash_table_iter_next(&i, &key, &call)) {
-                Job *job = manager_get_job(b->manager, GPOINTER_TO_UINT(key));
+                Job *job = model_get_job(b->model, GPOINTER_TO_UINT(key));
 
                 if (job)
                         job_on_finished(job, NULL, NULL);
@@ -461,7 +461,7 @@ Bus *bus_free(Bus *b)
 {
         if (!b)
                 return NULL;
-        manager_set_events(b->manager, NULL, NULL);
+        model_set_events(b->model, NULL, NULL);
         b->authz = bus_authz_free(b->authz);
         refuse_waiting(b);
         bus_flush_changes(b);

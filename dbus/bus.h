@@ -7,14 +7,14 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
-#include "daemon/manager.h"
+#include "daemon/forward.h"
 
 typedef struct Bus Bus;
 
 /* Put the objects of `m` on an open connection (of which it takes a reference, and which it attaches to the
  * event loop if that has not been done), and become the receiver of the manager's events. The connection needs
  * no bus daemon. */
-int bus_new(sd_event *event, Manager *m, sd_bus *bus, Bus **ret);
+int bus_new(sd_event *event, Model *m, sd_bus *bus, Bus **ret);
 
 /* The last step of the start: from then on clients find us. -EEXIST when somebody has the name. */
 int bus_request_name(Bus *b);

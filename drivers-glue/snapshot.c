@@ -319,6 +319,14 @@ const VgpuType *gpu_snapshot_find_type(const GpuSnapshot *s, const char *name, V
         return NULL;
 }
 
+bool gpu_snapshot_has_slot(const GpuSnapshot *s, const char *slot)
+{
+        for (guint i = 0; i < s->instances->len; i++)
+                if (g_strcmp0(((const InstanceDesc *)s->instances->pdata[i])->slot, slot) == 0)
+                        return true;
+        return false;
+}
+
 const InstanceDesc *gpu_snapshot_find_instance(const GpuSnapshot *s, const char *uuid)
 {
         guint low = 0, high = s->instances->len;

@@ -125,6 +125,8 @@ GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *s);
  * of the UUID `removed` is not. Either may be NULL. What the types have room for stays as it was: what a back
  * end makes of it is VgpuDriver.amend(). */
 GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *s, const GPtrArray *made, const char *removed);
+/* An instance in the slot of this name is there. */
+bool gpu_snapshot_has_slot(const GpuSnapshot *s, const char *slot);
 /* Sort the arrays; called by the back end when it has filled them, and by the model when it has given UUIDs. */
 void gpu_snapshot_seal(GpuSnapshot *s);
 

@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+#include "base/uuid.h"
+
+#define INSTANCE_NAME_MAX 64
+
 static int digit_value(char c)
 {
         return g_ascii_xdigit_value(c); /* -1 for none */
@@ -209,4 +213,16 @@ int compare_naturally(const char *a, const char *b)
         if (*a || *b)
                 return *a ? 1 : -1;
         return strcmp(whole_a, whole_b);
+}
+
+bool instance_name_is_valid(const char *name)
+{
+        size_t n = name ? strlen(name) : 0;
+
+        if (n == 0 || n > INSTANCE_NAME_MAX || !g_ascii_isalpha(name[0]))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!g_ascii_isalnum(name[i]) && !strchr("_.-", name[i]))
+                        return false;
+        return !uuid_prefix_is_valid(name);
 }

@@ -22,3 +22,7 @@ int parse_seconds(const char *s, uint64_t *ret_usec);                  /* "120",
 /* Which of two names comes first, as strcmp() says it: runs of digits are compared as numbers of any length,
  * and leading zeros count only when all else is equal. */
 int compare_naturally(const char *a, const char *b);
+
+/* The label of an instance: 1..64 characters of [A-Za-z0-9_.-], beginning with a letter, and not a possible
+ * beginning of a UUID. */
+bool instance_name_is_valid(const char *name);

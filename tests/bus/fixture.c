@@ -229,11 +229,11 @@ Fixture *fixture_new(uid_t uid)
         g_assert_cmpint(sd_bus_add_filter(f->client, NULL, on_message, f), >=, 0);
         g_assert_cmpint(sd_bus_add_match(f->client, NULL, "type='signal'", on_signal, f), >=, 0);
 
-        f->manager = model_new();
-        f->gpu = model_add_gpu(f->manager, "mdpy");
-        f->a = model_add_instance(f->gpu, UUID_A, INSTANCE_ORIGIN_VGPUD, f->uid, "desk");
-        f->b = model_add_instance(f->gpu, UUID_B, INSTANCE_ORIGIN_FOREIGN, UID_INVALID, NULL);
-        g_assert_cmpint(bus_new(f->event, f->manager, f->server, &f->bus), ==, 0);
+        f->model = fake_model_new();
+        f->gpu = fake_model_add_gpu(f->model, "mdpy");
+        f->a = fake_model_add_instance(f->gpu, UUID_A, INSTANCE_ORIGIN_VGPUD, f->uid, "desk");
+        f->b = fake_model_add_instance(f->gpu, UUID_B, INSTANCE_ORIGIN_FOREIGN, UID_INVALID, NULL);
+        g_assert_cmpint(bus_new(f->event, f->model, f->server, &f->bus), ==, 0);
         fixture_settle(f);
         return f;
 }
@@ -249,7 +249,7 @@ Fixture *fixture_free(Fixture *f)
                 return NULL;
         g_queue_clear_full(&f->thinking, unref_message);
         bus_free(f->bus);
-        model_free(f->manager);
+        fake_model_free(f->model);
         sd_bus_close_unref(f->client);
         /* Every question and every waiting call holds the connection: this reference must be the last one. */
         sd_bus_close(f->server);

@@ -33,7 +33,7 @@ typedef enum PolkitPlay {
 typedef struct Fixture {
         sd_event *event;
         sd_bus *server, *client;
-        Manager *manager;
+        Model *model;
         Bus *bus;
         uid_t uid; /* whom the server takes the client for */
         Gpu *gpu;  /* "mdpy", with instance A of `uid`, named "desk", and B of somebody else's making */

@@ -13,7 +13,7 @@ int main(void)
         static const char *const objects[] = { VGPUD_PATH_ROOT, PATH_GPU, PATH_A, VGPUD_PATH_JOB "/1" };
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 
-        model_add_job(f->gpu, JOB_RESCAN, 0);
+        fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
         puts("<nodes>");
         for (size_t i = 0; i < G_N_ELEMENTS(objects); i++) {
                 g_autoptr(Call) c = call_start(f, 0, objects[i], "org.freedesktop.DBus.Introspectable",

@@ -55,17 +55,17 @@ static void job_destroy(gpointer p)
         if (job->gpu)
                 g_queue_remove(&job->gpu->waiting, job);
         g_free(job->gpu_name);
-        g_free(job->type_id);
-        g_free(job->mode);
-        g_free(job->value);
+        g_free(((FakeJob *)job)->type_id);
+        g_free(((FakeJob *)job)->mode);
+        g_free(((FakeJob *)job)->value);
         g_ptr_array_unref(job->uuids);
         vgpud_error_done(&job->error);
         g_free(job);
 }
 
-Manager *model_new(void)
+Model *fake_model_new(void)
 {
-        Manager *m = g_new0(Manager, 1);
+        Model *m = (Model *)g_new0(FakeModel, 1);
 
         m->gpus = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gpu_destroy);
         m->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_destroy);
@@ -73,31 +73,31 @@ Manager *model_new(void)
         return m;
 }
 
-Manager *model_free(Manager *m)
+Model *fake_model_free(Model *m)
 {
         g_hash_table_unref(m->jobs);
         g_hash_table_unref(m->instances);
         g_hash_table_unref(m->gpus);
-        g_free(m->gpu);
-        g_free(m->type);
-        g_free(m->uuid);
-        g_free(m->name);
-        g_free(m->parent);
-        g_free(m->attributes);
-        g_free(m->hints);
-        g_free(m->mode);
-        g_free(m->value);
+        g_free(fake_model(m)->gpu);
+        g_free(fake_model(m)->type);
+        g_free(fake_model(m)->uuid);
+        g_free(fake_model(m)->name);
+        g_free(fake_model(m)->parent);
+        g_free(fake_model(m)->attributes);
+        g_free(fake_model(m)->hints);
+        g_free(fake_model(m)->mode);
+        g_free(fake_model(m)->value);
         g_free(m);
         return NULL;
 }
 
-Gpu *model_add_gpu(Manager *m, const char *name)
+Gpu *fake_model_add_gpu(Model *m, const char *name)
 {
         Gpu *gpu = g_new0(Gpu, 1);
         g_autofree char *path = g_strdup_printf("devices/virtual/%s", name);
         VgpuType *full = vgpu_type_new("mdpy-xga"), *bare = vgpu_type_new("bare");
 
-        gpu->manager = m;
+        gpu->model = m;
         gpu->facts = gpu_facts_new(name, path);
         gpu->driver = &fake_driver;
         gpu->state = GPU_READY;
@@ -144,7 +144,8 @@ Gpu *model_add_gpu(Manager *m, const char *name)
         return gpu;
 }
 
-Instance *model_add_instance(Gpu *gpu, const char *uuid, InstanceOrigin origin, uid_t owner, const char *name)
+Instance *fake_model_add_instance(Gpu *gpu, const char *uuid, InstanceOrigin origin, uid_t owner,
+                                  const char *name)
 {
         Instance *instance = g_new0(Instance, 1);
 
@@ -162,16 +163,16 @@ Instance *model_add_instance(Gpu *gpu, const char *uuid, InstanceOrigin origin, 
         instance->name = g_strdup(name);
         instance->created_usec = origin == INSTANCE_ORIGIN_VGPUD ? 1700000001000000 : 0;
         g_hash_table_insert(gpu->instances, instance->desc->uuid, instance);
-        g_hash_table_insert(gpu->manager->instances, instance->desc->uuid, instance);
+        g_hash_table_insert(gpu->model->instances, instance->desc->uuid, instance);
         return instance;
 }
 
-Job *model_add_job(Gpu *gpu, JobKind kind, uid_t requester)
+Job *fake_model_add_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester)
 {
-        Job *job = g_new0(Job, 1);
+        Job *job = (Job *)g_new0(FakeJob, 1);
 
-        job->manager = gpu->manager;
-        job->id = ++gpu->manager->last_job;
+        job->model = gpu->model;
+        job->id = ++gpu->model->last_job_id;
         job->kind = kind;
         job->gpu = gpu;
         job->gpu_name = g_strdup(gpu_name(gpu));
@@ -179,41 +180,41 @@ Job *model_add_job(Gpu *gpu, JobKind kind, uid_t requester)
         job->created_usec = 1700000002000000;
         job->timeout_usec = 120000000;
         job->uuids = g_ptr_array_new_with_free_func(g_free);
-        g_hash_table_insert(gpu->manager->jobs, GUINT_TO_POINTER(job->id), job);
+        g_hash_table_insert(gpu->model->jobs, GUINT_TO_POINTER(job->id), job);
         g_queue_push_tail(&gpu->waiting, job);
         return job;
 }
 
-static Job *queue_job(Gpu *gpu, JobKind kind, uid_t requester)
+static Job *queue_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester)
 {
-        Manager *m = gpu->manager;
-        Job *job = model_add_job(gpu, kind, requester);
+        Model *m = gpu->model;
+        Job *job = fake_model_add_job(gpu, kind, requester);
 
         if (m->events)
                 m->events->job_added(job, m->events_userdata);
         return job;
 }
 
-void model_remove_instance(Instance *instance)
+void fake_model_remove_instance(Instance *instance)
 {
-        Manager *m = instance->gpu->manager;
+        Model *m = instance->gpu->model;
 
         m->events->instance_removed(instance, m->events_userdata);
         g_hash_table_remove(instance->gpu->instances, instance->desc->uuid);
         g_hash_table_remove(m->instances, instance->desc->uuid);
 }
 
-void model_remove_gpu(Gpu *gpu)
+void fake_model_remove_gpu(Gpu *gpu)
 {
-        Manager *m = gpu->manager;
+        Model *m = gpu->model;
 
         m->events->gpu_removed(gpu, m->events_userdata);
         g_hash_table_remove(m->gpus, gpu_name(gpu));
 }
 
-void model_end_job(Job *job, JobState state, VgpudErrorCode code, const char *message)
+void fake_model_end_job(Job *job, JobState state, VgpudErrorCode code, const char *message)
 {
-        Manager *m = job->manager;
+        Model *m = job->model;
         JobFinished finished = job->finished;
 
         job->state = state;
@@ -229,13 +230,13 @@ void model_end_job(Job *job, JobState state, VgpudErrorCode code, const char *me
 
 /* --- manager.h --- */
 
-void manager_set_events(Manager *m, const ManagerEvents *events, void *userdata)
+void model_set_events(Model *m, const ModelEvents *events, void *userdata)
 {
         m->events = events;
         m->events_userdata = userdata;
 }
 
-const Config *manager_config(Manager *m)
+const Config *model_config(Model *m)
 {
         static char error[] = "vgpud.conf:1: \"x\" is not \"KEY=VALUE\", ignoring it";
         static gpointer errors[] = { error };
@@ -245,77 +246,78 @@ const Config *manager_config(Manager *m)
         return &config;
 }
 
-GHashTable *manager_gpus(Manager *m)
+GHashTable *model_gpus(Model *m)
 {
         return m->gpus;
 }
 
-GHashTable *manager_jobs(Manager *m)
+GHashTable *model_jobs(Model *m)
 {
         return m->jobs;
 }
 
-GHashTable *manager_instances(Manager *m)
+GHashTable *model_instances(Model *m)
 {
         return m->instances;
 }
 
-Gpu *manager_get_gpu(Manager *m, const char *name)
+Gpu *model_get_gpu(Model *m, const char *name)
 {
         return g_hash_table_lookup(m->gpus, name);
 }
 
-Instance *manager_get_instance(Manager *m, const char *uuid)
+Instance *model_get_instance(Model *m, const char *uuid)
 {
         return g_hash_table_lookup(m->instances, uuid);
 }
 
-Job *manager_get_job(Manager *m, uint32_t id)
+Job *model_get_job(Model *m, uint32_t id)
 {
         return g_hash_table_lookup(m->jobs, GUINT_TO_POINTER(id));
 }
 
-int manager_find_gpu(Manager *m, const char *what, Gpu **ret, VgpudError *reterr)
+int request_find_gpu(Model *m, const char *what, Gpu **ret, VgpudError *reterr)
 {
-        *ret = manager_get_gpu(m, what);
+        *ret = model_get_gpu(m, what);
         return *ret ? 0 : vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_GPU, "there is no GPU '%s'", what);
 }
 
-int manager_find_instance(Manager *m, const char *what, Instance **ret, VgpudError *reterr)
+int request_find_instance(Model *m, const char *what, Instance **ret, VgpudError *reterr)
 {
-        *ret = manager_get_instance(m, what);
+        *ret = model_get_instance(m, what);
         return *ret ? 0
                     : vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE, "there is no instance '%s'", what);
 }
 
-static int fail(Manager *m, VgpudError *reterr)
+static int fail(Model *m, VgpudError *reterr)
 {
-        VgpudErrorCode code = m->fail_next;
+        VgpudErrorCode code = fake_model(m)->fail_next;
 
-        m->fail_next = VGPUD_ERROR_NONE;
-        return code == VGPUD_ERROR_NONE ? 0 : vgpud_error_setf(reterr, code, "%s", m->fail_message);
+        fake_model(m)->fail_next = VGPUD_ERROR_NONE;
+        return code == VGPUD_ERROR_NONE ? 0 : vgpud_error_setf(reterr, code, "%s", fake_model(m)->fail_message);
 }
 
-static void keep_hints(Manager *m, const PlaceHints *hints)
+static void keep_hints(Model *m, const PlaceHints *hints)
 {
         if (!hints)
                 return;
-        g_free(m->hints);
-        m->hints = g_strdup_printf("%s %d %d %s %s", hints->strategy ? hints->strategy : "-", hints->numa_node,
-                                   hints->preferred_numa_node, hints->near ? hints->near : "-",
-                                   hints->pool ? hints->pool : "-");
+        g_free(fake_model(m)->hints);
+        fake_model(m)->hints =
+                        g_strdup_printf("%s %d %d %s %s", hints->strategy ? hints->strategy : "-",
+                                        hints->numa_node, hints->preferred_numa_node,
+                                        hints->near ? hints->near : "-", hints->pool ? hints->pool : "-");
 }
 
 /* Two GPUs, of which the one that does not fit needs to be no object. */
-int manager_place(Manager *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
-                  VgpudError *reterr)
+int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
+              VgpudError *reterr)
 {
         PlacementRequest request = { .count = count, .numa_node = -1, .preferred_numa_node = -1 };
-        Gpu *gpu = manager_get_gpu(m, "mdpy");
+        Gpu *gpu = model_get_gpu(m, "mdpy");
         const VgpuType *t = gpu_snapshot_find_type(gpu->snapshot, type, reterr);
         Place *place;
 
-        m->places++;
+        fake_model(m)->places++;
         keep_hints(m, hints);
         if (!t)
                 return -vgpud_error_code_to_errno(VGPUD_ERROR_NO_SUCH_TYPE);
@@ -369,15 +371,16 @@ Place *place_free(Place *place)
         return NULL;
 }
 
-int manager_resolve_create(Manager *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
+int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
                            VgpudError *reterr)
 {
         Gpu *gpu;
         int r;
 
         keep_hints(m, request->hints);
-        const char *any = request->chosen && !m->chosen_is_full ? request->chosen : m->any_gpu;
-        r = manager_find_gpu(m, request->gpu && request->gpu[0] ? request->gpu : any, &gpu, reterr);
+        const char *any = request->chosen && !fake_model(m)->chosen_is_full ? request->chosen
+                                                                            : fake_model(m)->any_gpu;
+        r = request_find_gpu(m, request->gpu && request->gpu[0] ? request->gpu : any, &gpu, reterr);
         if (r < 0)
                 return r;
         *ret_type = gpu_snapshot_find_type(gpu->snapshot, request->type, reterr);
@@ -393,130 +396,165 @@ static void keep(char **where, const char *what)
         *where = g_strdup(what);
 }
 
-int manager_create(Manager *m, const CreateRequest *request, Job **ret, VgpudError *reterr)
+int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError *reterr)
 {
         g_autoptr(GString) attributes = g_string_new(NULL);
         const VgpuType *type;
         Gpu *gpu;
         int r;
 
-        m->creates++;
+        fake_model(m)->creates++;
         g_assert(!request->hints); /* a GPU is named by then */
-        keep(&m->gpu, request->gpu);
-        keep(&m->type, request->type);
-        keep(&m->uuid, request->uuid);
-        keep(&m->name, request->name);
-        keep(&m->parent, request->parent);
+        keep(&fake_model(m)->gpu, request->gpu);
+        keep(&fake_model(m)->type, request->type);
+        keep(&fake_model(m)->uuid, request->uuid);
+        keep(&fake_model(m)->name, request->name);
+        keep(&fake_model(m)->parent, request->parent);
         for (guint i = 0; request->attributes && i < request->attributes->len; i++) {
                 const VgpuAttribute *a = request->attributes->pdata[i];
 
                 g_string_append_printf(attributes, "%s=%s;", a->name, a->value);
         }
-        keep(&m->attributes, attributes->str);
-        m->count = request->count;
-        m->timeout_usec = request->timeout_usec;
-        m->requester = request->requester;
+        keep(&fake_model(m)->attributes, attributes->str);
+        fake_model(m)->count = request->count;
+        fake_model(m)->timeout_usec = request->timeout_usec;
+        fake_model(m)->requester = request->requester;
 
         r = fail(m, reterr);
         if (r >= 0)
-                r = manager_resolve_create(m, request, &gpu, &type, reterr);
+                r = request_resolve_create(m, request, &gpu, &type, reterr);
         if (r < 0)
                 return r;
-        *ret = queue_job(gpu, JOB_CREATE, request->requester);
-        (*ret)->type_id = g_strdup(type->id);
+        *ret = queue_job(gpu, &fake_kind_create, request->requester);
+        ((FakeJob *)*ret)->type_id = g_strdup(type->id);
         for (uint32_t i = 0; i < request->count; i++)
                 g_ptr_array_add((*ret)->uuids, g_strdup_printf("00000000-0000-4000-8000-%012x", i + 1));
         return 0;
 }
 
-int manager_destroy(Manager *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
+int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
                     Job **ret, VgpudError *reterr)
 {
         int r;
 
-        m->destroys++;
-        m->foreign = foreign;
-        m->requester = requester;
-        m->timeout_usec = timeout_usec;
-        keep(&m->uuid, instance->desc->uuid);
+        fake_model(m)->destroys++;
+        fake_model(m)->foreign = foreign;
+        fake_model(m)->requester = requester;
+        fake_model(m)->timeout_usec = timeout_usec;
+        keep(&fake_model(m)->uuid, instance->desc->uuid);
         r = fail(m, reterr);
         if (r < 0)
                 return r;
-        *ret = queue_job(instance->gpu, JOB_DESTROY, requester);
+        *ret = queue_job(instance->gpu, &fake_kind_destroy, requester);
         g_ptr_array_add((*ret)->uuids, g_strdup(instance->desc->uuid));
         return 0;
 }
 
-int manager_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr)
+int request_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr)
 {
-        return gpu->manager->wrong ? vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s", gpu->manager->wrong)
-                                   : 0;
+        return fake_model(gpu->model)->wrong ? vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s",
+                                                                fake_model(gpu->model)->wrong)
+                                             : 0;
 }
 
-int manager_check_configure(const Gpu *gpu, const char *mode, const char *value, VgpudError *reterr)
+int request_check_configure(const Gpu *gpu, const char *mode, const char *value, VgpudError *reterr)
 {
-        return manager_check_set_vfs(gpu, 0, reterr);
+        return request_check_set_vfs(gpu, 0, reterr);
 }
 
-int manager_set_vfs(Manager *m, Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_usec, Job **ret,
+int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_usec, Job **ret,
                     VgpudError *reterr)
 {
+        Model *m = gpu->model;
         int r;
 
-        m->vf_changes++;
-        m->count = count;
-        m->requester = requester;
-        m->timeout_usec = timeout_usec;
-        keep(&m->gpu, gpu_name(gpu));
+        fake_model(m)->vf_changes++;
+        fake_model(m)->count = count;
+        fake_model(m)->requester = requester;
+        fake_model(m)->timeout_usec = timeout_usec;
+        keep(&fake_model(m)->gpu, gpu_name(gpu));
         r = fail(m, reterr);
         if (r < 0)
                 return r;
-        *ret = queue_job(gpu, JOB_SET_VFS, requester);
-        (*ret)->vfs = count;
+        *ret = queue_job(gpu, &fake_kind_set_vfs, requester);
+        ((FakeJob *)*ret)->vfs = count;
         return 0;
 }
 
-int manager_configure(Manager *m, Gpu *gpu, const char *mode, const char *value, uid_t requester,
-                      uint64_t timeout_usec, Job **ret, VgpudError *reterr)
+int request_configure(Gpu *gpu, const char *mode, const char *value, uid_t requester, uint64_t timeout_usec,
+                      Job **ret, VgpudError *reterr)
 {
+        Model *m = gpu->model;
         int r;
 
-        m->configures++;
-        m->requester = requester;
-        m->timeout_usec = timeout_usec;
-        keep(&m->gpu, gpu_name(gpu));
-        keep(&m->mode, mode);
-        keep(&m->value, value);
+        fake_model(m)->configures++;
+        fake_model(m)->requester = requester;
+        fake_model(m)->timeout_usec = timeout_usec;
+        keep(&fake_model(m)->gpu, gpu_name(gpu));
+        keep(&fake_model(m)->mode, mode);
+        keep(&fake_model(m)->value, value);
         r = fail(m, reterr);
         if (r < 0)
                 return r;
-        *ret = queue_job(gpu, JOB_CONFIGURE, requester);
-        (*ret)->mode = g_strdup(mode);
-        (*ret)->value = g_strdup(value);
+        *ret = queue_job(gpu, &fake_kind_configure, requester);
+        ((FakeJob *)*ret)->mode = g_strdup(mode);
+        ((FakeJob *)*ret)->value = g_strdup(value);
         return 0;
 }
 
-int manager_rescan(Manager *m, Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
+int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
 {
+        Model *m = gpu->model;
         int r;
 
-        m->rescans++;
-        m->requester = requester;
-        keep(&m->gpu, gpu_name(gpu));
+        fake_model(m)->rescans++;
+        fake_model(m)->requester = requester;
+        keep(&fake_model(m)->gpu, gpu_name(gpu));
         r = fail(m, reterr);
         if (r < 0)
                 return r;
-        *ret = queue_job(gpu, JOB_RESCAN, requester);
+        *ret = queue_job(gpu, &fake_kind_rescan, requester);
         return 0;
 }
 
 /* --- job.h, gpu.h, instance.h --- */
 
-static const char *const job_kind_table[_JOB_KIND_MAX] = {
-        [JOB_CREATE] = "create",       [JOB_DESTROY] = "destroy", [JOB_SET_VFS] = "set-vfs",
-        [JOB_CONFIGURE] = "configure", [JOB_RESCAN] = "rescan",
-};
-DEFINE_STRING_TABLE_TO_STRING(job_kind, JobKind)
+static size_t fake_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX])
+{
+        const FakeJob *fake = (const FakeJob *)job;
+        size_t n = 0;
+
+        if (fake->type_id)
+                ret[n++] = (JobDetail){ .name = "type", .text = fake->type_id };
+        if (fake->vfs > 0)
+                ret[n++] = (JobDetail){ .name = "vfs", .number = fake->vfs };
+        if (fake->mode)
+                ret[n++] = (JobDetail){ .name = "mode", .text = fake->mode };
+        if (fake->value)
+                ret[n++] = (JobDetail){ .name = "value", .text = fake->value };
+
+        return n;
+}
+
+const JobKindInfo fake_kind_create = { .name = "create", .makes_instances = true, .describe = fake_describe };
+const JobKindInfo fake_kind_destroy = { .name = "destroy", .takes_instances = true, .describe = fake_describe };
+const JobKindInfo fake_kind_set_vfs = { .name = "set-vfs", .describe = fake_describe };
+const JobKindInfo fake_kind_configure = { .name = "configure", .describe = fake_describe };
+const JobKindInfo fake_kind_rescan = { .name = "rescan", .describe = fake_describe };
+
+bool job_get_detail(const Job *job, const char *name, JobDetail *ret)
+{
+        JobDetail details[JOB_DETAILS_MAX];
+        size_t n = job->kind->describe(job, details);
+
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(details[i].name, name) == 0) {
+                        *ret = details[i];
+                        return true;
+                }
+
+        return false;
+}
 
 static const char *const job_state_table[_JOB_STATE_MAX] = {
         [JOB_WAITING] = "waiting", [JOB_RUNNING] = "running", [JOB_STUCK] = "stuck",
@@ -557,15 +595,15 @@ void job_on_finished(Job *job, JobFinished finished, void *userdata)
         job->finished_userdata = userdata;
 }
 
-int job_cancel(Job *job, VgpudError *reterr)
+int queue_cancel(Job *job, VgpudError *reterr)
 {
-        Manager *m = job->manager;
+        Model *m = job->model;
         int r;
 
-        m->cancels++;
+        fake_model(m)->cancels++;
         r = fail(m, reterr);
         if (r < 0)
                 return r;
-        model_end_job(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, "it was cancelled");
+        fake_model_end_job(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, "it was cancelled");
         return 0;
 }

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A model for the tests of dbus/: the functions of daemon/manager.h, job.h and gpu.h that dbus/ calls, doing
+/* A model for the tests of dbus/: the functions of daemon/ that dbus/ calls, doing
  * what a test says and keeping what they were asked. Nothing happens in it by itself: a test adds objects and
  * ends jobs. */
 
-#include "daemon/manager.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/job.h"
+#include "daemon/model/model.h"
+#include "daemon/requests.h"
+#include "daemon/requests/destroy.h"
+#include "daemon/requests/find.h"
+#include "daemon/requests/gpu.h"
+#include "daemon/work/queue.h"
 
-struct Manager {
-        GHashTable *gpus, *instances, *jobs;
-        const ManagerEvents *events;
-        void *events_userdata;
-        uint32_t last_job;
+typedef struct FakeModel {
+        Model model; /* first */
 
         /* what to do */
         const char *any_gpu;      /* the GPU that is meant by "" */
@@ -29,21 +34,37 @@ struct Manager {
         uint64_t timeout_usec;
         uid_t requester;
         bool foreign;
-};
+} FakeModel;
+
+static inline FakeModel *fake_model(Model *m)
+{
+        return (FakeModel *)m;
+}
+
+/* Kinds of jobs with the names and details of the real ones. */
+extern const JobKindInfo fake_kind_create, fake_kind_destroy, fake_kind_set_vfs, fake_kind_configure,
+                fake_kind_rescan;
+
+typedef struct FakeJob {
+        Job job; /* first */
+        char *type_id, *mode, *value;
+        uint32_t vfs;
+} FakeJob;
 
 extern const VgpuDriver fake_driver;
 
-Manager *model_new(void);
-Manager *model_free(Manager *m);
+Model *fake_model_new(void);
+Model *fake_model_free(Model *m);
 
 /* No events: the objects were there before. The GPU has the type "mdpy-xga" with every number set, and "bare"
  * with none. */
-Gpu *model_add_gpu(Manager *m, const char *name);
-Instance *model_add_instance(Gpu *gpu, const char *uuid, InstanceOrigin origin, uid_t owner, const char *name);
-Job *model_add_job(Gpu *gpu, JobKind kind, uid_t requester);
+Gpu *fake_model_add_gpu(Model *m, const char *name);
+Instance *fake_model_add_instance(Gpu *gpu, const char *uuid, InstanceOrigin origin, uid_t owner,
+                                  const char *name);
+Job *fake_model_add_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester);
 
 /* With events. */
-void model_remove_instance(Instance *instance);
-void model_remove_gpu(Gpu *gpu);
+void fake_model_remove_instance(Instance *instance);
+void fake_model_remove_gpu(Gpu *gpu);
 /* The end of a job: whoever waits is told, then it is removed. */
-void model_end_job(Job *job, JobState state, VgpudErrorCode code, const char *message);
+void fake_model_end_job(Job *job, JobState state, VgpudErrorCode code, const char *message);

@@ -36,10 +36,10 @@ static void test_allow(void)
         assert_rescan(f, 0, "\"" JOB1 "\"");
         g_assert_cmpuint(f->asked, ==, 1);
         g_assert_cmpstr(f->question, ==, "org.vgpud1.rescan :1.7 0 gpu=mdpy");
-        g_assert_cmpuint(f->manager->requester, ==, f->uid);
+        g_assert_cmpuint(fake_model(f->model)->requester, ==, f->uid);
         assert_rescan(f, CALL_INTERACTIVE, "\"" VGPUD_PATH_JOB "/2\"");
         g_assert_cmpstr(f->question, ==, "org.vgpud1.rescan :1.7 1 gpu=mdpy");
-        g_assert_cmpuint(f->manager->rescans, ==, 2);
+        g_assert_cmpuint(fake_model(f->model)->rescans, ==, 2);
 }
 
 static void test_refusals(void)
@@ -71,7 +71,7 @@ static void test_refusals(void)
                 assert_rescan(f, cases[i].flags, cases[i].expected);
         }
         g_assert_cmpuint(f->asked, ==, G_N_ELEMENTS(cases));
-        g_assert_cmpuint(f->manager->rescans, ==, 0);
+        g_assert_cmpuint(fake_model(f->model)->rescans, ==, 0);
 }
 
 /* Whom polkit cannot be told about is refused. */
@@ -108,14 +108,14 @@ static void test_delay(void)
         f->polkit = POLKIT_THINKS;
         c = rescan(f, 0);
         g_assert_null(c->reply);
-        g_assert_cmpuint(f->manager->rescans, ==, 0);
+        g_assert_cmpuint(fake_model(f->model)->rescans, ==, 0);
         /* Nothing else has to wait for it. */
         assert_call("\"" PATH_GPU "\"", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", "sa{sv}",
                     "mdpy", 0);
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
         got = call_text(c);
         g_assert_cmpstr(got, ==, "\"" JOB1 "\"");
-        g_assert_cmpuint(f->manager->rescans, ==, 1);
+        g_assert_cmpuint(fake_model(f->model)->rescans, ==, 1);
         g_assert_cmpuint(f->asked, ==, 1);
 }
 
@@ -131,13 +131,13 @@ static void test_object_removed(void)
         by_name = call_start(f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy", "sa{sv}", UUID_A, 0);
         fixture_settle(f);
         g_assert_cmpuint(f->asked, ==, 2);
-        model_remove_instance(f->a);
+        fake_model_remove_instance(f->a);
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
         got = call_text(c);
         got_by_name = call_text(by_name);
         g_assert_cmpstr(got, ==, "org.freedesktop.DBus.Error.UnknownObject: Unknown object '" PATH_A "'.");
         g_assert_cmpstr(got_by_name, ==, "org.vgpud1.Error.NoSuchInstance: there is no instance '" UUID_A "'");
-        g_assert_cmpuint(f->manager->destroys, ==, 0);
+        g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
 /* An instance of the same UUID on another GPU is not what polkit was asked about. */
@@ -150,15 +150,15 @@ static void test_object_replaced(void)
         f->polkit = POLKIT_THINKS;
         c = call_start(f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
         fixture_settle(f);
-        model_remove_instance(f->a);
-        f->a = model_add_instance(model_add_gpu(f->manager, "mtty"), UUID_A, INSTANCE_ORIGIN_VGPUD, f->uid,
-                                  "desk");
+        fake_model_remove_instance(f->a);
+        f->a = fake_model_add_instance(fake_model_add_gpu(f->model, "mtty"), UUID_A, INSTANCE_ORIGIN_VGPUD,
+                                       f->uid, "desk");
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
         got = call_text(c);
         g_assert_cmpstr(got, ==,
                         "org.vgpud1.Error.Failed: what the call would do changed while polkit was asked about "
                         "it; call again");
-        g_assert_cmpuint(f->manager->destroys, ==, 0);
+        g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
 /* Nor is an instance that has become foreign, even if everything else about it is the same. */
@@ -176,7 +176,7 @@ static void test_action_changed(void)
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
         got = call_text(c);
         g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Failed: what the call would do changed"));
-        g_assert_cmpuint(f->manager->destroys, ==, 0);
+        g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
 static void test_client_leaves(void)
@@ -187,7 +187,7 @@ static void test_client_leaves(void)
         f->polkit = POLKIT_THINKS;
         c = rescan(f, 0);
         fixture_client_leaves(f);
-        g_assert_cmpuint(f->manager->rescans, ==, 0);
+        g_assert_cmpuint(fake_model(f->model)->rescans, ==, 0);
 }
 
 /* Questions that nobody has answered must not keep the connection alive. */
@@ -201,7 +201,7 @@ static void test_daemon_stops(void)
         f->bus = bus_free(f->bus);
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
         g_assert_null(c->reply);
-        g_assert_cmpuint(f->manager->rescans, ==, 0);
+        g_assert_cmpuint(fake_model(f->model)->rescans, ==, 0);
 }
 
 static void test_limit(void)
@@ -236,17 +236,17 @@ static void test_any_gpu_stays(void)
         g_autoptr(Call) c = NULL;
         g_autofree char *got = NULL;
 
-        model_add_gpu(f->manager, "mtty");
+        fake_model_add_gpu(f->model, "mtty");
         f->polkit = POLKIT_THINKS;
-        f->manager->any_gpu = "mdpy";
+        fake_model(f->model)->any_gpu = "mdpy";
         c = call_start(f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", "", "mdpy-xga", 0);
         fixture_settle(f);
         g_assert_cmpstr(f->question, ==, "org.vgpud1.create :1.7 0 gpu=mdpy type=mdpy-xga count=1");
-        f->manager->any_gpu = "mtty";
+        fake_model(f->model)->any_gpu = "mtty";
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
         got = call_text(c);
         g_assert_true(g_str_has_prefix(got, "\"" JOB1 "\" "));
-        g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
+        g_assert_cmpstr(fake_model(f->model)->gpu, ==, "mdpy");
 }
 
 /* When that one cannot be taken any more polkit is asked about the other; but not once it has said no. */
@@ -267,23 +267,23 @@ static void test_another_gpu(void)
                 g_autoptr(Call) c = NULL;
                 g_autofree char *got = NULL;
 
-                model_add_gpu(f->manager, "mtty");
+                fake_model_add_gpu(f->model, "mtty");
                 f->polkit = POLKIT_THINKS;
-                f->manager->any_gpu = "mdpy";
+                fake_model(f->model)->any_gpu = "mdpy";
                 c = call_start(f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", "",
                                "mdpy-xga", 1, "strategy", "s", "depth");
                 fixture_settle(f);
-                f->manager->any_gpu = "mtty";
-                f->manager->chosen_is_full = true;
+                fake_model(f->model)->any_gpu = "mtty";
+                fake_model(f->model)->chosen_is_full = true;
                 f->polkit = cases[i].second;
                 fixture_polkit_answers(f, cases[i].first);
                 fixture_settle(f);
                 got = call_text(c);
                 g_assert_true(g_str_has_prefix(got, cases[i].expected));
                 g_assert_cmpuint(f->asked, ==, cases[i].asked);
-                g_assert_cmpstr(f->manager->gpu, ==, cases[i].gpu);
+                g_assert_cmpstr(fake_model(f->model)->gpu, ==, cases[i].gpu);
                 /* It was chosen by what was asked for, each time. */
-                g_assert_true(g_str_has_prefix(f->manager->hints, "depth "));
+                g_assert_true(g_str_has_prefix(fake_model(f->model)->hints, "depth "));
                 if (cases[i].asked == 2)
                         g_assert_cmpstr(f->question, ==,
                                         "org.vgpud1.create :1.7 0 gpu=mtty type=mdpy-xga count=1");
@@ -300,7 +300,7 @@ static void test_errors_come_first(void)
                     VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", "x", "mdpy-xga", 0);
         got = CALL_TEXT(f, 0, PATH_B, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
         g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Foreign: "));
-        f->manager->wrong = "there is no such thing";
+        fake_model(f->model)->wrong = "there is no such thing";
         assert_call("org.vgpud1.Error.InvalidArgs: there is no such thing", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU,
                     "SetVfs", "ua{sv}", 99, 0);
         assert_call("org.vgpud1.Error.InvalidArgs: there is no such thing", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU,
@@ -334,7 +334,7 @@ static void test_details(void)
                         "org.vgpud1.destroy-foreign :1.7 0 gpu=mdpy type= instance=" UUID_B
                         " name= owner=4294967295 mine=no");
 
-        model_add_job(f->gpu, JOB_RESCAN, f->uid + 1);
+        fake_model_add_job(f->gpu, &fake_kind_rescan, f->uid + 1);
         g_autofree char *cancel = g_strdup_printf("org.vgpud1.cancel-job :1.7 0 gpu=mdpy type= job=4 owner=%u",
                                                   (unsigned)f->uid + 1);
         assert_call("", f, 0, VGPUD_PATH_JOB "/4", VGPUD_INTERFACE_JOB, "Cancel", "a{sv}", 0);
@@ -352,7 +352,7 @@ static void test_own_job(void)
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 
         f->polkit = POLKIT_SAYS_NO;
-        model_add_job(f->gpu, JOB_RESCAN, f->uid);
+        fake_model_add_job(f->gpu, &fake_kind_rescan, f->uid);
         assert_call("", f, 0, JOB1, VGPUD_INTERFACE_JOB, "Cancel", "a{sv}", 0);
         g_assert_cmpuint(f->asked, ==, 0);
 }
@@ -409,7 +409,7 @@ static void test_every_method(void)
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 
         f->polkit = POLKIT_SAYS_NO;
-        model_add_job(f->gpu, JOB_RESCAN, f->uid + 1);
+        fake_model_add_job(f->gpu, &fake_kind_rescan, f->uid + 1);
         g_assert_cmpuint(count_methods(f), ==, G_N_ELEMENTS(method_table));
         for (size_t i = 0; i < G_N_ELEMENTS(method_table); i++) {
                 const char *path = method_table[i].path, *interface = method_table[i].interface;
@@ -440,8 +440,9 @@ static void test_every_method(void)
                 denied = g_strdup_printf(DENIED "polkit does not allow %s", action);
                 g_assert_cmpstr(got, ==, denied);
         }
-        g_assert_cmpuint(f->manager->creates + f->manager->destroys + f->manager->rescans +
-                                         f->manager->cancels + f->manager->vf_changes + f->manager->configures,
+        g_assert_cmpuint(fake_model(f->model)->creates + fake_model(f->model)->destroys +
+                                         fake_model(f->model)->rescans + fake_model(f->model)->cancels +
+                                         fake_model(f->model)->vf_changes + fake_model(f->model)->configures,
                          ==, 0);
 }
 

@@ -25,7 +25,7 @@ typedef struct Network {
         GPid daemon;
         sd_event *event;
         sd_bus *server, *polkit;
-        Manager *manager;
+        Model *model;
         Bus *bus;
         Gpu *gpu;
         sd_bus_message *question; /* the last one that polkit was asked, kept unanswered */
@@ -136,10 +136,10 @@ static Network *network_new(bool with_polkit)
         g_assert_cmpint(sd_bus_add_filter(n->polkit, NULL, on_polkit_call, n), >=, 0);
         if (with_polkit)
                 g_assert_cmpint(sd_bus_request_name(n->polkit, POLKIT_NAME, 0), >=, 0);
-        n->manager = model_new();
-        n->gpu = model_add_gpu(n->manager, "mdpy");
-        model_add_instance(n->gpu, UUID_A, INSTANCE_ORIGIN_VGPUD, USER, "desk");
-        g_assert_cmpint(bus_new(n->event, n->manager, n->server, &n->bus), ==, 0);
+        n->model = fake_model_new();
+        n->gpu = fake_model_add_gpu(n->model, "mdpy");
+        fake_model_add_instance(n->gpu, UUID_A, INSTANCE_ORIGIN_VGPUD, USER, "desk");
+        g_assert_cmpint(bus_new(n->event, n->model, n->server, &n->bus), ==, 0);
         g_assert_cmpint(bus_request_name(n->bus), ==, 0);
         return n;
 }
@@ -150,7 +150,7 @@ static Network *network_free(Network *n)
         g_autofree char *socket = g_build_filename(n->folder, "socket", NULL);
 
         bus_free(n->bus);
-        model_free(n->manager);
+        fake_model_free(n->model);
         sd_bus_message_unref(n->question);
         sd_bus_flush_close_unref(n->server);
         sd_bus_flush_close_unref(n->polkit);
@@ -253,14 +253,14 @@ static void test_user(void)
         polkit_says(n, true);
         g_autofree char *text = finish_call(n, &reply);
         g_assert_cmpstr(text, ==, "\"" VGPUD_PATH_JOB "/1\"");
-        g_assert_cmpuint(n->manager->requester, ==, USER);
+        g_assert_cmpuint(fake_model(n->model)->requester, ==, USER);
 
         send_call(client, &reply, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}", 0);
         run_until(n, n->question);
         polkit_says(n, false);
         g_autofree char *denied = finish_call(n, &reply);
         g_assert_cmpstr(denied, ==, "org.vgpud1.Error.NotAuthorized: polkit does not allow org.vgpud1.rescan");
-        g_assert_cmpuint(n->manager->rescans, ==, 1);
+        g_assert_cmpuint(fake_model(n->model)->rescans, ==, 1);
         sd_bus_flush_close_unref(client);
 }
 
@@ -277,12 +277,12 @@ static void test_no_polkit(void)
         g_assert_true(g_str_has_prefix(
                         text,
                         "org.vgpud1.Error.NotAuthorized: polkit could not be asked for org.vgpud1.rescan: "));
-        g_assert_cmpuint(n->manager->rescans, ==, 0);
+        g_assert_cmpuint(fake_model(n->model)->rescans, ==, 0);
         /* The superuser can do without. */
         send_call(root, &reply, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}", 0);
         g_autofree char *done = finish_call(n, &reply);
         g_assert_cmpstr(done, ==, "\"" VGPUD_PATH_JOB "/1\"");
-        g_assert_cmpuint(n->manager->requester, ==, 0);
+        g_assert_cmpuint(fake_model(n->model)->requester, ==, 0);
         sd_bus_flush_close_unref(client);
         sd_bus_flush_close_unref(root);
 }
@@ -304,7 +304,7 @@ static void test_caller_leaves(void)
         g_assert_cmpstr(n->cancelled, ==, n->question_id);
         polkit_says(n, true);
         barrier(n, n->polkit);
-        g_assert_cmpuint(n->manager->rescans, ==, 0);
+        g_assert_cmpuint(fake_model(n->model)->rescans, ==, 0);
 }
 
 static void test_waiting_caller_leaves(void)
@@ -316,12 +316,12 @@ static void test_waiting_caller_leaves(void)
         sd_bus_message *reply = NULL;
 
         send_call(client, &reply, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}", 1, "wait", "b", true);
-        run_until(n, n->manager->rescans == 1);
+        run_until(n, fake_model(n->model)->rescans == 1);
         sd_bus_flush_close_unref(client);
         g_clear_pointer(&reply, sd_bus_message_unref);
-        model_end_job(manager_get_job(n->manager, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        fake_model_end_job(model_get_job(n->model, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
         barrier(n, n->polkit);
-        g_assert_cmpuint(g_hash_table_size(n->manager->jobs), ==, 0);
+        g_assert_cmpuint(g_hash_table_size(n->model->jobs), ==, 0);
 }
 
 static void test_name(void)
@@ -330,14 +330,14 @@ static void test_name(void)
                 return;
         g_autoptr(Network) n = network_new(true);
         sd_bus *user = connect_as(n, USER), *second = connect_as(n, 0);
-        Manager *manager = model_new();
+        Model *model = fake_model_new();
         Bus *bus;
 
         g_assert_cmpint(sd_bus_request_name(user, VGPUD_BUS_NAME, 0), ==, -EACCES);
-        g_assert_cmpint(bus_new(n->event, manager, second, &bus), ==, 0);
+        g_assert_cmpint(bus_new(n->event, model, second, &bus), ==, 0);
         g_assert_cmpint(bus_request_name(bus), ==, -EEXIST);
         bus_free(bus);
-        model_free(manager);
+        fake_model_free(model);
         sd_bus_flush_close_unref(user);
         sd_bus_flush_close_unref(second);
 }
@@ -360,7 +360,7 @@ static void test_policy(void)
         sd_bus *client = connect_as(n, USER);
         sd_bus_message *reply = NULL;
 
-        model_add_job(n->gpu, JOB_RESCAN, USER);
+        fake_model_add_job(n->gpu, &fake_kind_rescan, USER);
         for (size_t i = 0; i < G_N_ELEMENTS(readable); i++) {
                 g_autofree char *text = NULL;
 

@@ -28,53 +28,53 @@ static void assert_text(char *got, const char *expected)
 static void test_create(void)
 {
         g_autoptr(Fixture) f = root_fixture();
-        Manager *m = f->manager;
+        Model *m = f->model;
 
         assert_text(CREATE(f, "mdpy", "mdpy-xga", 0),
                     "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
-        g_assert_cmpstr(m->gpu, ==, "mdpy");
-        g_assert_cmpstr(m->type, ==, "mdpy-xga");
-        g_assert_null(m->uuid);
-        g_assert_null(m->name);
-        g_assert_null(m->parent);
-        g_assert_cmpstr(m->attributes, ==, "");
-        g_assert_cmpuint(m->count, ==, 1);
-        g_assert_cmpuint(m->timeout_usec, ==, 0);
-        g_assert_cmpuint(m->requester, ==, f->uid);
+        g_assert_cmpstr(fake_model(m)->gpu, ==, "mdpy");
+        g_assert_cmpstr(fake_model(m)->type, ==, "mdpy-xga");
+        g_assert_null(fake_model(m)->uuid);
+        g_assert_null(fake_model(m)->name);
+        g_assert_null(fake_model(m)->parent);
+        g_assert_cmpstr(fake_model(m)->attributes, ==, "");
+        g_assert_cmpuint(fake_model(m)->count, ==, 1);
+        g_assert_cmpuint(fake_model(m)->timeout_usec, ==, 0);
+        g_assert_cmpuint(fake_model(m)->requester, ==, f->uid);
         g_assert_cmpstr(f->log->str, ==, "+" JOB1 " reply ");
 }
 
 static void test_create_options(void)
 {
         g_autoptr(Fixture) f = root_fixture();
-        Manager *m = f->manager;
+        Model *m = f->model;
 
         assert_text(CREATE(f, "mdpy", "Virtual XGA", 6, "name", "s", "desk2", "uuid", "s", UUID_A, "parent",
                            "s", "mdpy", "attributes", "a(ss)", 2, "a", "1", "b/c", "", "timeout_usec", "t",
                            (uint64_t)1000000, "wait", "b", false),
                     "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
-        g_assert_cmpstr(m->type, ==, "mdpy-xga"); /* the id, which is what polkit was asked about */
-        g_assert_cmpstr(m->uuid, ==, UUID_A);
-        g_assert_cmpstr(m->name, ==, "desk2");
-        g_assert_cmpstr(m->parent, ==, "mdpy");
-        g_assert_cmpstr(m->attributes, ==, "a=1;b/c=;");
-        g_assert_cmpuint(m->timeout_usec, ==, 1000000);
+        g_assert_cmpstr(fake_model(m)->type, ==, "mdpy-xga"); /* the id, which is what polkit was asked about */
+        g_assert_cmpstr(fake_model(m)->uuid, ==, UUID_A);
+        g_assert_cmpstr(fake_model(m)->name, ==, "desk2");
+        g_assert_cmpstr(fake_model(m)->parent, ==, "mdpy");
+        g_assert_cmpstr(fake_model(m)->attributes, ==, "a=1;b/c=;");
+        g_assert_cmpuint(fake_model(m)->timeout_usec, ==, 1000000);
 
         assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "count", "u", 2),
                     "\"" VGPUD_PATH_JOB "/2\" [\"" VGPUD_PATH_INSTANCE
                     "/00000000_0000_4000_8000_000000000001\", \"" VGPUD_PATH_INSTANCE
                     "/00000000_0000_4000_8000_000000000002\"]");
-        g_assert_cmpuint(m->count, ==, 2);
+        g_assert_cmpuint(fake_model(m)->count, ==, 2);
 }
 
 static void test_create_any_gpu(void)
 {
         g_autoptr(Fixture) f = root_fixture();
 
-        f->manager->any_gpu = "mdpy";
+        fake_model(f->model)->any_gpu = "mdpy";
         assert_text(CREATE(f, "", "mdpy-xga", 0),
                     "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
-        g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
+        g_assert_cmpstr(fake_model(f->model)->gpu, ==, "mdpy");
 }
 
 static void test_bad_options(void)
@@ -111,7 +111,7 @@ static void test_bad_options(void)
                     1, "name", "s", "x");
         assert_call(INVALID "there is no option 'name'", f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy",
                     "a{sv}", 1, "name", "s", "x");
-        model_add_job(f->gpu, JOB_RESCAN, f->uid);
+        fake_model_add_job(f->gpu, &fake_kind_rescan, f->uid);
         assert_call(INVALID "there is no option 'wait'", f, 0, JOB1, VGPUD_INTERFACE_JOB, "Cancel", "a{sv}", 1,
                     "wait", "b", true);
 
@@ -133,7 +133,8 @@ static void test_bad_options(void)
         fixture_settle(f);
         assert_text(call_text(many), INVALID "option 'attributes' has more than 64 entries");
 
-        g_assert_cmpuint(f->manager->creates + f->manager->destroys + f->manager->rescans + f->manager->cancels,
+        g_assert_cmpuint(fake_model(f->model)->creates + fake_model(f->model)->destroys +
+                                         fake_model(f->model)->rescans + fake_model(f->model)->cancels,
                          ==, 0);
         g_assert_cmpuint(f->asked, ==, 0);
 }
@@ -143,13 +144,13 @@ static void test_errors_of_the_model(void)
 {
         g_autoptr(Fixture) f = root_fixture();
 
-        f->manager->fail_message = "\xff is full";
+        fake_model(f->model)->fail_message = "\xff is full";
         for (VgpudErrorCode code = VGPUD_ERROR_NONE + 1; code < _VGPUD_ERROR_MAX; code++) {
                 g_autofree char *expected =
                                 g_strdup_printf("%s: \xef\xbf\xbd is full", vgpud_error_code_to_dbus(code));
                 g_autofree char *got = NULL;
 
-                f->manager->fail_next = code;
+                fake_model(f->model)->fail_next = code;
                 got = CREATE(f, "mdpy", "mdpy-xga", 0);
                 g_assert_cmpstr(got, ==, expected);
         }
@@ -200,18 +201,18 @@ static void test_create_hints(void)
 {
         g_autoptr(Fixture) f = root_fixture();
 
-        f->manager->any_gpu = "mdpy";
+        fake_model(f->model)->any_gpu = "mdpy";
         assert_text(CREATE(f, "", "mdpy-xga", 0),
                     "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
-        g_assert_cmpstr(f->manager->hints, ==, NULL);
+        g_assert_cmpstr(fake_model(f->model)->hints, ==, NULL);
         assert_text(CREATE(f, "", "mdpy-xga", 5, HINTS("depth", 1, 0, "0000:41:00.0", "ai")),
                     "\"" VGPUD_PATH_JOB "/2\" [\"" VGPUD_PATH_INSTANCE
                     "/00000000_0000_4000_8000_000000000001\"]");
-        g_assert_cmpstr(f->manager->hints, ==, "depth 1 0 0000:41:00.0 ai");
+        g_assert_cmpstr(fake_model(f->model)->hints, ==, "depth 1 0 0000:41:00.0 ai");
         assert_text(CREATE(f, "", "mdpy-xga", 1, "numa_node", "i", -2),
                     "\"" VGPUD_PATH_JOB "/3\" [\"" VGPUD_PATH_INSTANCE
                     "/00000000_0000_4000_8000_000000000001\"]");
-        g_assert_cmpstr(f->manager->hints, ==, "- -2 -1 - -");
+        g_assert_cmpstr(fake_model(f->model)->hints, ==, "- -2 -1 - -");
         assert_text(CREATE(f, "", "mdpy-xga", 1, "numa_node", "u", 1),
                     INVALID "option 'numa_node' must have the D-Bus type i, not u");
 }
@@ -240,7 +241,7 @@ static void test_place(void)
         PLACE("\"" PATH_GPU "\" \"depth\" [" FIRST E("fits", "b true") ", " NUMBERS("2", "5", "2", "1", "7",
                                                                                     "3") "]), " SECOND "]",
               "mdpy-xga", 0);
-        g_assert_cmpstr(f->manager->hints, ==, "- -1 -1 - -");
+        g_assert_cmpstr(fake_model(f->model)->hints, ==, "- -1 -1 - -");
         PLACE("\"/\" \"depth\" [" FIRST E("fits", "b false") ", " E(
                               "reason",
                               "s \"it has room for 2, not for 3: 5 can be made, 2 of them are "
@@ -254,30 +255,30 @@ static void test_place(void)
                                                                                                            "0") "]), " SECOND
                                                                                                                 "]",
               "mdpy-xga", 6, "count", "u", 3, HINTS("x", 1, 0, "a", "b"));
-        g_assert_cmpstr(f->manager->hints, ==, "x 1 0 a b");
+        g_assert_cmpstr(fake_model(f->model)->hints, ==, "x 1 0 a b");
         PLACE(INVALID "option 'count' must be from 1 to 1024, not 0", "mdpy-xga", 1, "count", "u", 0);
         PLACE(INVALID "there is no option 'wait'", "mdpy-xga", 1, "wait", "b", true);
         PLACE("org.vgpud1.Error.NoSuchType: there is no type \"x\"; offered are bare, mdpy-xga", "x", 0);
-        g_assert_cmpuint(f->manager->places, ==, 3);
-        g_assert_cmpuint(f->manager->creates, ==, 0);
+        g_assert_cmpuint(fake_model(f->model)->places, ==, 3);
+        g_assert_cmpuint(fake_model(f->model)->creates, ==, 0);
 }
 
 static void test_destroy(void)
 {
         g_autoptr(Fixture) f = root_fixture();
-        Manager *m = f->manager;
+        Model *m = f->model;
 
         assert_call("\"" JOB1 "\"", f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 1,
                     "timeout_usec", "t", (uint64_t)3600000000);
-        g_assert_cmpstr(m->uuid, ==, UUID_A);
-        g_assert_false(m->foreign);
-        g_assert_cmpuint(m->timeout_usec, ==, 3600000000);
-        g_assert_cmpuint(m->requester, ==, f->uid);
+        g_assert_cmpstr(fake_model(m)->uuid, ==, UUID_A);
+        g_assert_false(fake_model(m)->foreign);
+        g_assert_cmpuint(fake_model(m)->timeout_usec, ==, 3600000000);
+        g_assert_cmpuint(fake_model(m)->requester, ==, f->uid);
 
         /* "foreign" allows what is foreign, it does not make it so. */
         assert_call("\"" VGPUD_PATH_JOB "/2\"", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy",
                     "sa{sv}", UUID_A, 1, "foreign", "b", true);
-        g_assert_false(m->foreign);
+        g_assert_false(fake_model(m)->foreign);
 }
 
 static void test_destroy_foreign(void)
@@ -286,11 +287,11 @@ static void test_destroy_foreign(void)
         g_autofree char *got = CALL_TEXT(f, 0, PATH_B, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
 
         g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Foreign: vgpud did not make instance " UUID_B));
-        g_assert_cmpuint(f->manager->destroys, ==, 0);
+        g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
         assert_call("\"" JOB1 "\"", f, 0, PATH_B, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 1, "foreign",
                     "b", true);
-        g_assert_true(f->manager->foreign);
-        g_assert_cmpstr(f->manager->uuid, ==, UUID_B);
+        g_assert_true(fake_model(f->model)->foreign);
+        g_assert_cmpstr(fake_model(f->model)->uuid, ==, UUID_B);
 }
 
 static void test_rescan(void)
@@ -298,8 +299,8 @@ static void test_rescan(void)
         g_autoptr(Fixture) f = root_fixture();
 
         assert_call("\"" JOB1 "\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}", 0);
-        g_assert_cmpuint(f->manager->rescans, ==, 1);
-        g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
+        g_assert_cmpuint(fake_model(f->model)->rescans, ==, 1);
+        g_assert_cmpstr(fake_model(f->model)->gpu, ==, "mdpy");
 }
 
 static void test_set_vfs(void)
@@ -309,20 +310,20 @@ static void test_set_vfs(void)
 
         assert_call("\"" JOB1 "\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 16, 1,
                     "timeout_usec", "t", (uint64_t)5000000);
-        g_assert_cmpuint(f->manager->vf_changes, ==, 1);
-        g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
-        g_assert_cmpuint(f->manager->count, ==, 16);
-        g_assert_cmpuint(f->manager->timeout_usec, ==, 5000000);
-        g_assert_cmpuint(f->manager->requester, ==, f->uid);
+        g_assert_cmpuint(fake_model(f->model)->vf_changes, ==, 1);
+        g_assert_cmpstr(fake_model(f->model)->gpu, ==, "mdpy");
+        g_assert_cmpuint(fake_model(f->model)->count, ==, 16);
+        g_assert_cmpuint(fake_model(f->model)->timeout_usec, ==, 5000000);
+        g_assert_cmpuint(fake_model(f->model)->requester, ==, f->uid);
         waiting = call_start(f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 0, 1, "wait", "b", true);
         fixture_settle(f);
         g_assert_null(waiting->reply);
-        g_assert_cmpuint(f->manager->count, ==, 0);
-        model_end_job(manager_get_job(f->manager, 2), JOB_FAILED, VGPUD_ERROR_IN_USE, "qemu holds it");
+        g_assert_cmpuint(fake_model(f->model)->count, ==, 0);
+        fake_model_end_job(model_get_job(f->model, 2), JOB_FAILED, VGPUD_ERROR_IN_USE, "qemu holds it");
         fixture_settle(f);
         assert_text(call_text(waiting), "org.vgpud1.Error.InUse: qemu holds it");
-        f->manager->fail_next = VGPUD_ERROR_UNSUPPORTED;
-        f->manager->fail_message = "it has none";
+        fake_model(f->model)->fail_next = VGPUD_ERROR_UNSUPPORTED;
+        fake_model(f->model)->fail_message = "it has none";
         assert_call("org.vgpud1.Error.NotSupported: it has none", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs",
                     "ua{sv}", 1, 0);
         assert_call(INVALID "there is no option 'foreign'", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs",
@@ -336,21 +337,21 @@ static void test_configure(void)
 
         assert_call("\"" JOB1 "\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}",
                     "heterogeneous", "yes", 1, "timeout_usec", "t", (uint64_t)5000000);
-        g_assert_cmpuint(f->manager->configures, ==, 1);
-        g_assert_cmpstr(f->manager->gpu, ==, "mdpy");
-        g_assert_cmpstr(f->manager->mode, ==, "heterogeneous");
-        g_assert_cmpstr(f->manager->value, ==, "yes");
-        g_assert_cmpuint(f->manager->timeout_usec, ==, 5000000);
-        g_assert_cmpuint(f->manager->requester, ==, f->uid);
+        g_assert_cmpuint(fake_model(f->model)->configures, ==, 1);
+        g_assert_cmpstr(fake_model(f->model)->gpu, ==, "mdpy");
+        g_assert_cmpstr(fake_model(f->model)->mode, ==, "heterogeneous");
+        g_assert_cmpstr(fake_model(f->model)->value, ==, "yes");
+        g_assert_cmpuint(fake_model(f->model)->timeout_usec, ==, 5000000);
+        g_assert_cmpuint(fake_model(f->model)->requester, ==, f->uid);
         waiting = call_start(f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}", "mig", "", 1, "wait",
                              "b", true);
         fixture_settle(f);
         g_assert_null(waiting->reply);
-        model_end_job(manager_get_job(f->manager, 2), JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        fake_model_end_job(model_get_job(f->model, 2), JOB_DONE, VGPUD_ERROR_NONE, NULL);
         fixture_settle(f);
         assert_text(call_text(waiting), "\"" VGPUD_PATH_JOB "/2\"");
-        f->manager->fail_next = VGPUD_ERROR_INVALID;
-        f->manager->fail_message = "there is no such mode";
+        fake_model(f->model)->fail_next = VGPUD_ERROR_INVALID;
+        fake_model(f->model)->fail_message = "there is no such mode";
         assert_call(INVALID "there is no such mode", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure",
                     "ssa{sv}", "x", "y", 0);
         assert_call(INVALID "option 'timeout_usec' must be from 1000000 to 3600000000, not 0", f, 0, PATH_GPU,
@@ -361,12 +362,12 @@ static void test_cancel(void)
 {
         g_autoptr(Fixture) f = root_fixture();
 
-        model_add_job(f->gpu, JOB_RESCAN, f->uid);
+        fake_model_add_job(f->gpu, &fake_kind_rescan, f->uid);
         assert_call("", f, 0, JOB1, VGPUD_INTERFACE_JOB, "Cancel", "a{sv}", 0);
-        g_assert_cmpuint(f->manager->cancels, ==, 1);
-        model_add_job(f->gpu, JOB_RESCAN, f->uid);
-        f->manager->fail_next = VGPUD_ERROR_FAILED;
-        f->manager->fail_message = "it runs already";
+        g_assert_cmpuint(fake_model(f->model)->cancels, ==, 1);
+        fake_model_add_job(f->gpu, &fake_kind_rescan, f->uid);
+        fake_model(f->model)->fail_next = VGPUD_ERROR_FAILED;
+        fake_model(f->model)->fail_message = "it runs already";
         assert_call("org.vgpud1.Error.Failed: it runs already", f, 0, VGPUD_PATH_JOB "/2", VGPUD_INTERFACE_JOB,
                     "Cancel", "a{sv}", 0);
 }
@@ -380,7 +381,7 @@ static Call *create_waiting(Fixture *f)
 
         fixture_settle(f);
         g_assert_null(c->reply);
-        g_assert_nonnull(manager_get_job(f->manager, f->manager->last_job));
+        g_assert_nonnull(model_get_job(f->model, f->model->last_job_id));
         return c;
 }
 
@@ -390,8 +391,8 @@ static void test_wait(void)
         g_autoptr(Call) c = create_waiting(f);
 
         g_string_truncate(f->log, 0);
-        f->manager->events->gpu_changed(f->gpu, GPU_CHANGED_TYPES, f->manager->events_userdata);
-        model_end_job(manager_get_job(f->manager, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        f->model->events->gpu_changed(f->gpu, GPU_CHANGED_TYPES, f->model->events_userdata);
+        fake_model_end_job(model_get_job(f->model, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
         fixture_settle(f);
         assert_text(call_text(c),
                     "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
@@ -404,7 +405,7 @@ static void test_wait_for_failure(void)
         g_autoptr(Fixture) f = root_fixture();
         g_autoptr(Call) c = create_waiting(f);
 
-        model_end_job(manager_get_job(f->manager, 1), JOB_FAILED, VGPUD_ERROR_NO_CAPACITY, "there is no room");
+        fake_model_end_job(model_get_job(f->model, 1), JOB_FAILED, VGPUD_ERROR_NO_CAPACITY, "there is no room");
         fixture_settle(f);
         assert_text(call_text(c), "org.vgpud1.Error.NoCapacity: there is no room");
 }
@@ -415,7 +416,7 @@ static void test_wait_for_stuck(void)
         g_autoptr(Fixture) f = root_fixture();
         g_autoptr(Call) c = create_waiting(f);
         const VgpudError e = { .code = VGPUD_ERROR_GPU_STUCK, .message = (char *)"no answer from the kernel" };
-        Job *job = manager_get_job(f->manager, 1);
+        Job *job = model_get_job(f->model, 1);
         JobFinished finished = job->finished;
 
         job->state = JOB_STUCK;
@@ -424,7 +425,7 @@ static void test_wait_for_stuck(void)
         fixture_settle(f);
         assert_text(call_text(c), "org.vgpud1.Error.GpuStuck: no answer from the kernel");
         g_string_truncate(f->log, 0);
-        model_end_job(job, JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        fake_model_end_job(job, JOB_DONE, VGPUD_ERROR_NONE, NULL);
         fixture_settle(f);
         g_assert_true(g_str_has_prefix(f->log->str, "-" JOB1 " JobRemoved("));
 }
@@ -440,8 +441,8 @@ static void test_wait_other_methods(void)
         fixture_settle(f);
         g_assert_null(destroy->reply);
         g_assert_null(rescan->reply);
-        model_end_job(manager_get_job(f->manager, 2), JOB_DONE, VGPUD_ERROR_NONE, NULL);
-        model_end_job(manager_get_job(f->manager, 1), JOB_CANCELED, VGPUD_ERROR_CANCELED, "not wanted");
+        fake_model_end_job(model_get_job(f->model, 2), JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        fake_model_end_job(model_get_job(f->model, 1), JOB_CANCELED, VGPUD_ERROR_CANCELED, "not wanted");
         fixture_settle(f);
         assert_text(call_text(rescan), "\"" VGPUD_PATH_JOB "/2\"");
         assert_text(call_text(destroy), "org.vgpud1.Error.Canceled: not wanted");
@@ -452,10 +453,10 @@ static void test_wait_for_removed(void)
 {
         g_autoptr(Fixture) f = root_fixture();
         g_autoptr(Call) c = create_waiting(f);
-        Job *job = manager_get_job(f->manager, 1);
+        Job *job = model_get_job(f->model, 1);
 
         job->finished = NULL;
-        model_end_job(job, JOB_FAILED, VGPUD_ERROR_GPU_GONE, "it went away");
+        fake_model_end_job(job, JOB_FAILED, VGPUD_ERROR_GPU_GONE, "it went away");
         fixture_settle(f);
         assert_text(call_text(c), "org.vgpud1.Error.GpuGone: it went away");
 }
@@ -467,8 +468,8 @@ static void test_wait_client_leaves(void)
 
         fixture_client_leaves(f);
         g_assert_null(c->reply);
-        model_end_job(manager_get_job(f->manager, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
-        g_assert_cmpuint(g_hash_table_size(f->manager->jobs), ==, 0);
+        fake_model_end_job(model_get_job(f->model, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        g_assert_cmpuint(g_hash_table_size(f->model->jobs), ==, 0);
 }
 
 static void test_wait_daemon_stops(void)
@@ -482,7 +483,7 @@ static void test_wait_daemon_stops(void)
         got = call_text(c);
         g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Canceled: "));
         /* The job does not know the bus any more. */
-        model_end_job(manager_get_job(f->manager, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        fake_model_end_job(model_get_job(f->model, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
         /* And the objects are no more. */
         assert_call("org.freedesktop.DBus.Error.UnknownObject: Unknown object '" VGPUD_PATH_ROOT "'.", f, 0,
                     VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", "sa{sv}", "mdpy", 0);

@@ -84,8 +84,8 @@ static void test_gpu_properties(void)
 static void test_pci_gpu_properties(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
-        GpuFacts *facts = model_add_gpu(f->manager, "0000:3b:00.0")->facts;
-        Gpu *gpu = manager_get_gpu(f->manager, "0000:3b:00.0");
+        GpuFacts *facts = fake_model_add_gpu(f->model, "0000:3b:00.0")->facts;
+        Gpu *gpu = model_get_gpu(f->model, "0000:3b:00.0");
         const char *expected[][2] = {
                 { "Name", "s \"0000:3b:00.0\"" },
                 { "VendorId", "q 4318" },
@@ -148,9 +148,9 @@ static void test_busy_gpu_properties(void)
 
         f->gpu->state = GPU_STUCK;
         f->gpu->reason = g_strdup("the kernel is silent");
-        f->gpu->current = model_add_job(f->gpu, JOB_RESCAN, 0);
+        f->gpu->current = fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
         g_queue_remove(&f->gpu->waiting, f->gpu->current);
-        model_add_job(f->gpu, JOB_RESCAN, 0);
+        fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
         assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, expected);
 }
 
@@ -207,14 +207,14 @@ static void test_instance_properties(void)
         g_clear_pointer(&d->cdev, g_free);
         d->iommu_group = -1;
         f->b->state = INSTANCE_STUCK;
-        f->b->job = model_add_job(f->gpu, JOB_DESTROY, 0);
+        f->b->job = fake_model_add_job(f->gpu, &fake_kind_destroy, 0);
         assert_properties(f, PATH_B, VGPUD_INTERFACE_INSTANCE, foreign);
 }
 
 static void test_job_properties(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
-        Job *job = model_add_job(f->gpu, JOB_CREATE, 1000);
+        Job *job = fake_model_add_job(f->gpu, &fake_kind_create, 1000);
         const char *expected[][2] = {
                 { "Id", "u 1" },
                 { "Kind", "s \"create\"" },
@@ -233,7 +233,7 @@ static void test_job_properties(void)
         };
 
         job->state = JOB_RUNNING;
-        job->type_id = g_strdup("mdpy-xga");
+        ((FakeJob *)job)->type_id = g_strdup("mdpy-xga");
         job->started_usec = 1700000003000000;
         g_ptr_array_add(job->uuids, g_strdup(UUID_A));
         assert_properties(f, VGPUD_PATH_JOB "/1", VGPUD_INTERFACE_JOB, expected);
@@ -242,7 +242,8 @@ static void test_job_properties(void)
 static void test_other_jobs(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
-        Job *vfs = model_add_job(f->gpu, JOB_SET_VFS, 0), *mode = model_add_job(f->gpu, JOB_CONFIGURE, 0);
+        Job *vfs = fake_model_add_job(f->gpu, &fake_kind_set_vfs, 0),
+            *mode = fake_model_add_job(f->gpu, &fake_kind_configure, 0);
         const char *of_vfs[][2] = {
                 { "Kind", "s \"set-vfs\"" }, { "Instances", "ao []" }, { "Vfs", "u 16" },
                 { "Mode", "s \"\"" },        { NULL, NULL },
@@ -252,9 +253,9 @@ static void test_other_jobs(void)
                 { "Value", "s \"yes\"" },      { NULL, NULL },
         };
 
-        vfs->vfs = 16;
-        mode->mode = g_strdup("heterogeneous");
-        mode->value = g_strdup("yes");
+        ((FakeJob *)vfs)->vfs = 16;
+        ((FakeJob *)mode)->mode = g_strdup("heterogeneous");
+        ((FakeJob *)mode)->value = g_strdup("yes");
         assert_properties(f, VGPUD_PATH_JOB "/1", VGPUD_INTERFACE_JOB, of_vfs);
         assert_properties(f, VGPUD_PATH_JOB "/2", VGPUD_INTERFACE_JOB, of_mode);
 }
@@ -432,7 +433,7 @@ static void test_paths(void)
         };
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 
-        model_add_job(f->gpu, JOB_RESCAN, 0);
+        fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
         for (size_t i = 0; i < G_N_ELEMENTS(nothing); i++) {
                 g_autofree char *got = CALL_TEXT(f, 0, nothing[i][0], PROPERTIES, "GetAll", "s", nothing[i][1]);
 
@@ -449,7 +450,7 @@ static void test_managed_objects(void)
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
         g_autofree char *got = NULL;
 
-        model_add_job(f->gpu, JOB_RESCAN, 0);
+        fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
         got = CALL_TEXT(f, 0, VGPUD_PATH_ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "");
         for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
                 g_autofree char *key = g_strdup_printf("{\"%s\", [", paths[i]);
@@ -464,12 +465,12 @@ static void test_managed_objects(void)
 
 static void change_gpu(Fixture *f, unsigned changes)
 {
-        f->manager->events->gpu_changed(f->gpu, changes, f->manager->events_userdata);
+        f->model->events->gpu_changed(f->gpu, changes, f->model->events_userdata);
 }
 
 static void change_instance(Fixture *f, unsigned changes)
 {
-        f->manager->events->instance_changed(f->a, changes, f->manager->events_userdata);
+        f->model->events->instance_changed(f->a, changes, f->model->events_userdata);
 }
 
 /* The properties that the introspection of a path says are announced, in its order, as in the log: ".A.B" */
@@ -512,7 +513,7 @@ static void assert_same_words(const char *a, const char *b)
 static void test_every_property_is_announced(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
-        Job *job = model_add_job(f->gpu, JOB_RESCAN, 0);
+        Job *job = fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
         g_autofree char *gpu = announced(f, PATH_GPU, VGPUD_INTERFACE_GPU);
         g_autofree char *instance = announced(f, PATH_A, VGPUD_INTERFACE_INSTANCE);
         g_autofree char *of_job = announced(f, VGPUD_PATH_JOB "/1", VGPUD_INTERFACE_JOB);
@@ -536,7 +537,7 @@ static void test_every_property_is_announced(void)
         assert_same_words(f->log->str, instance);
 
         g_string_truncate(f->log, 0);
-        f->manager->events->job_changed(job, f->manager->events_userdata);
+        f->model->events->job_changed(job, f->model->events_userdata);
         fixture_settle(f);
         g_string_replace(f->log, "~" VGPUD_PATH_JOB "/1", "", 0);
         g_string_replace(f->log, " ", "", 0);
@@ -567,15 +568,15 @@ static void test_changes_come_before_removals(void)
 
         change_gpu(f, GPU_CHANGED_TYPES);
         change_instance(f, INSTANCE_CHANGED_STATE);
-        model_remove_instance(f->a);
+        fake_model_remove_instance(f->a);
         f->a = NULL;
         fixture_settle(f);
         g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".Types ~" PATH_A ".State -" PATH_A " ");
 
         g_string_truncate(f->log, 0);
-        model_remove_instance(f->b);
+        fake_model_remove_instance(f->b);
         change_gpu(f, GPU_CHANGED_JOB);
-        model_remove_gpu(f->gpu);
+        fake_model_remove_gpu(f->gpu);
         fixture_settle(f);
         g_assert_cmpstr(f->log->str, ==, "-" PATH_B " ~" PATH_GPU ".Job.QueuedJobs -" PATH_GPU " ");
 }
@@ -587,8 +588,8 @@ static void test_occupancy(void)
 
         give_vfs(f);
         put_on(f->a, "0000:08:00.4", "0000:08:00.4");
-        f->manager->events->instance_added(f->a, f->manager->events_userdata);
-        f->manager->events->instance_added(f->b, f->manager->events_userdata); /* on the GPU itself */
+        f->model->events->instance_added(f->a, f->model->events_userdata);
+        f->model->events->instance_added(f->b, f->model->events_userdata); /* on the GPU itself */
         fixture_settle(f);
         g_assert_cmpstr(f->log->str, ==, "+" PATH_A " +" PATH_B " ~" PATH_GPU ".Vfs ");
 
@@ -605,7 +606,7 @@ static void test_occupancy(void)
         g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".Vfs ");
 
         g_string_truncate(f->log, 0);
-        model_remove_instance(f->a);
+        fake_model_remove_instance(f->a);
         f->a = NULL;
         fixture_settle(f);
         g_assert_cmpstr(f->log->str, ==, "-" PATH_A " ~" PATH_GPU ".Vfs ");
@@ -613,9 +614,9 @@ static void test_occupancy(void)
         /* Once, also when the facts say so too; and before the GPU goes. */
         g_string_truncate(f->log, 0);
         put_on(f->b, "0000:08:00.4", "0000:08:00.4");
-        model_remove_instance(f->b);
+        fake_model_remove_instance(f->b);
         change_gpu(f, GPU_CHANGED_FACTS);
-        model_remove_gpu(f->gpu);
+        fake_model_remove_gpu(f->gpu);
         fixture_settle(f);
         g_assert_true(g_str_has_suffix(f->log->str, ".Vfs -" PATH_GPU " "));
         g_assert_null(strstr(strstr(f->log->str, ".Vfs") + 1, ".Vfs"));
@@ -624,11 +625,11 @@ static void test_occupancy(void)
 static void test_additions(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
-        const ManagerEvents *events = f->manager->events;
+        const ModelEvents *events = f->model->events;
 
-        events->gpu_added(model_add_gpu(f->manager, "mtty"), f->manager->events_userdata);
-        events->instance_added(f->a, f->manager->events_userdata);
-        events->job_added(model_add_job(f->gpu, JOB_RESCAN, 0), f->manager->events_userdata);
+        events->gpu_added(fake_model_add_gpu(f->model, "mtty"), f->model->events_userdata);
+        events->instance_added(f->a, f->model->events_userdata);
+        events->job_added(fake_model_add_job(f->gpu, &fake_kind_rescan, 0), f->model->events_userdata);
         fixture_settle(f);
         g_assert_cmpstr(f->log->str, ==, "+" VGPUD_PATH_GPU "/mtty +" PATH_A " +" VGPUD_PATH_JOB "/1 ");
 }
@@ -636,18 +637,19 @@ static void test_additions(void)
 static void test_job_removed(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
-        Job *job = model_add_job(f->gpu, JOB_DESTROY, 0);
+        Job *job = fake_model_add_job(f->gpu, &fake_kind_destroy, 0);
 
         g_ptr_array_add(job->uuids, g_strdup(UUID_A));
-        f->manager->events->job_changed(job, f->manager->events_userdata);
-        model_end_job(job, JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        f->model->events->job_changed(job, f->model->events_userdata);
+        fake_model_end_job(job, JOB_DONE, VGPUD_ERROR_NONE, NULL);
         fixture_settle(f);
         g_assert_cmpstr(f->log->str, ==,
                         "~" VGPUD_PATH_JOB "/1.State.StartedUsec -" VGPUD_PATH_JOB
                         "/1 JobRemoved(1 \"" VGPUD_PATH_JOB "/1\" \"done\" \"\" \"\" [\"" PATH_A "\"]) ");
 
         g_string_truncate(f->log, 0);
-        model_end_job(model_add_job(f->gpu, JOB_RESCAN, 0), JOB_FAILED, VGPUD_ERROR_GPU_GONE, "it went away");
+        fake_model_end_job(fake_model_add_job(f->gpu, &fake_kind_rescan, 0), JOB_FAILED, VGPUD_ERROR_GPU_GONE,
+                           "it went away");
         fixture_settle(f);
         g_assert_cmpstr(f->log->str, ==,
                         "-" VGPUD_PATH_JOB "/2 JobRemoved(2 \"" VGPUD_PATH_JOB

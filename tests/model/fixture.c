@@ -27,7 +27,7 @@ static void on_gpu_removed(Gpu *gpu, void *userdata)
 static void on_instance_added(Instance *i, void *userdata)
 {
         /* The object can be found already. */
-        g_assert(manager_get_instance(i->gpu->manager, i->desc->uuid) == i);
+        g_assert(model_get_instance(i->gpu->model, i->desc->uuid) == i);
         g_string_append_printf(userdata, "instance+ %s %s\n", i->desc->uuid,
                                instance_origin_to_string(i->origin));
 }
@@ -41,13 +41,13 @@ static void on_instance_changed(Instance *i, unsigned changes, void *userdata)
 
 static void on_instance_removed(Instance *i, void *userdata)
 {
-        g_assert(manager_get_instance(i->gpu->manager, i->desc->uuid) == i);
+        g_assert(model_get_instance(i->gpu->model, i->desc->uuid) == i);
         g_string_append_printf(userdata, "instance- %s\n", i->desc->uuid);
 }
 
 static void on_job_added(Job *job, void *userdata)
 {
-        g_string_append_printf(userdata, "job+ %u %s\n", job->id, job_kind_to_string(job->kind));
+        g_string_append_printf(userdata, "job+ %u %s\n", job->id, job->kind->name);
 }
 
 static void on_job_removed(Job *job, void *userdata)
@@ -55,7 +55,7 @@ static void on_job_removed(Job *job, void *userdata)
         g_string_append_printf(userdata, "job- %u %s\n", job->id, job_state_to_string(job->state));
 }
 
-static const ManagerEvents recorder = {
+static const ModelEvents recorder = {
         .gpu_added = on_gpu_added,
         .gpu_changed = on_gpu_changed,
         .gpu_removed = on_gpu_removed,
@@ -124,7 +124,7 @@ void fixture_discover(Fixture *f)
                 g_ptr_array_add(facts, fake_gpu_facts(f->fake_gpus->pdata[i]));
         for (guint i = 0; i < f->fake_pfs->len; i++)
                 g_ptr_array_add(facts, fake_pf_facts(f->fake_pfs->pdata[i]));
-        manager_apply_inventory(f->manager, facts, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f->model, facts, (uint64_t)g_get_monotonic_time());
         for (guint i = 0; i < facts->len; i++)
                 gpu_facts_unref(facts->pdata[i]);
 }
@@ -134,17 +134,23 @@ static bool all_are_known(Fixture *f, void *data)
         GHashTableIter iter;
         Gpu *gpu;
 
-        g_hash_table_iter_init(&iter, manager_gpus(f->manager));
+        g_hash_table_iter_init(&iter, model_gpus(f->model));
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 if (gpu->state == GPU_NEW)
                         return false;
-        return true;
+        return f->model->wishes == 0;
+}
+
+void fixture_new_manager(Fixture *f)
+{
+        assert_se(manager_new(f->event, f->config, fixture_io, f->kernel, &f->manager) >= 0);
+        f->model = manager_model(f->manager);
 }
 
 void fixture_start(Fixture *f)
 {
-        f->manager = manager_new(f->event, f->config, fixture_io, f->kernel);
-        manager_set_events(f->manager, &recorder, f->log);
+        fixture_new_manager(f);
+        model_set_events(f->model, &recorder, f->log);
         g_assert(manager_open(f->manager) >= 0);
         fixture_discover(f);
         g_assert(fixture_wait(f, all_are_known, NULL));
@@ -155,6 +161,7 @@ void fixture_stop(Fixture *f)
         if (f->manager)
                 manager_stop(f->manager, f->config->stop_timeout_usec);
         f->manager = manager_free(f->manager);
+        f->model = NULL;
 }
 
 void fixture_done(Fixture *f)
@@ -219,7 +226,7 @@ VgpudErrorCode fixture_create(Fixture *f, const CreateRequest *request, char uui
         _cleanup_outcome_ Outcome o = { 0 };
         Job *job;
 
-        if (manager_create(f->manager, request, &job, &error) < 0)
+        if (request_create(f->model, request, &job, &error) < 0)
                 return error.code;
         memcpy(uuid, job->uuids->pdata[0], UUID_STRLEN + 1);
         outcome_of(&o, job);
@@ -234,8 +241,8 @@ VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, bool foreign)
         Instance *instance;
         Job *job;
 
-        if (manager_find_instance(f->manager, uuid, &instance, &error) < 0 ||
-            manager_destroy(f->manager, instance, foreign, 0, 0, &job, &error) < 0)
+        if (request_find_instance(f->model, uuid, &instance, &error) < 0 ||
+            request_destroy(f->model, instance, foreign, 0, 0, &job, &error) < 0)
                 return error.code;
         outcome_of(&o, job);
         g_assert(fixture_wait(f, outcome_is_known, &o));
@@ -261,7 +268,7 @@ void fixture_forget(Fixture *f)
 
 Instance *fixture_get(Fixture *f, const char *uuid)
 {
-        return manager_get_instance(f->manager, uuid);
+        return model_get_instance(f->model, uuid);
 }
 
 unsigned fixture_count_records(Fixture *f)
@@ -274,7 +281,7 @@ unsigned fixture_count_records(Fixture *f)
 
 uint32_t fixture_available(Fixture *f, const char *gpu, const char *type)
 {
-        const VgpuType *t = gpu_snapshot_find_type(manager_get_gpu(f->manager, gpu)->snapshot, type, NULL);
+        const VgpuType *t = gpu_snapshot_find_type(model_get_gpu(f->model, gpu)->snapshot, type, NULL);
 
         g_assert(t);
         return t->available;
@@ -292,12 +299,17 @@ bool instance_is_gone(Fixture *f, void *uuid)
 
 bool gpu_is_ready(Fixture *f, void *gpu)
 {
-        return manager_get_gpu(f->manager, gpu)->state == GPU_READY;
+        return model_get_gpu(f->model, gpu)->state == GPU_READY;
+}
+
+bool wishes_are_carried_out(Fixture *f, void *data)
+{
+        return f->model->wishes == 0;
 }
 
 bool gpu_is_at_rest(Fixture *f, void *name)
 {
-        const Gpu *gpu = manager_get_gpu(f->manager, name);
+        const Gpu *gpu = model_get_gpu(f->model, name);
 
-        return !gpu->scan && !gpu->settle;
+        return f->model->wishes == 0 && !gpu->scan && !gpu->debounce;
 }

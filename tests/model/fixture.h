@@ -3,7 +3,19 @@
 
 /* The model on the in-memory kernel, with a recorder of everything it announces. No udev, no bus. */
 
-#include "daemon/manager-private.h"
+#include "daemon/discovery/arrivals.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/inventory.h"
+#include "daemon/job.h"
+#include "daemon/manager.h"
+#include "daemon/model/model.h"
+#include "daemon/records.h"
+#include "daemon/requests.h"
+#include "daemon/requests/destroy.h"
+#include "daemon/requests/find.h"
+#include "daemon/requests/gpu.h"
+#include "daemon/work/queue.h"
 #include "fake-gpus.h"
 #include "fake-sriov.h"
 #include "scratch.h"
@@ -16,6 +28,7 @@ typedef struct Fixture {
         sd_event *event;
         Config *config;
         Manager *manager;
+        Model *model; /* of the manager */
         FakeKernel *kernel;
         GPtrArray *fake_gpus; /* FakeGpu, those that discovery finds */
         GPtrArray *unloaded;  /* FakeGpu, those that are gone */
@@ -27,6 +40,7 @@ typedef struct Fixture {
 /* A model with the given GPUs is up when model_start() returns: all have been scanned. */
 void fixture_init(Fixture *f);
 void fixture_start(Fixture *f);
+void fixture_new_manager(Fixture *f);     /* the first part of fixture_start() */
 void fixture_add(Fixture *f, FakeGpu *g); /* before fixture_start(), or followed by fixture_discover() */
 /* Its driver goes. What is left of it stays for the lane, which may be looking at it; discovery comes after. */
 void fixture_unload(Fixture *f, FakeGpu *g);
@@ -68,6 +82,7 @@ bool instance_is_there(Fixture *f, void *uuid);
 bool instance_is_gone(Fixture *f, void *uuid);
 bool gpu_is_ready(Fixture *f, void *gpu);
 bool gpu_is_at_rest(Fixture *f, void *gpu);
+bool wishes_are_carried_out(Fixture *f, void *data); /* the manager has nothing to start */
 
 /* Is the announcement in the log? */
 bool fixture_saw(Fixture *f, const char *line);

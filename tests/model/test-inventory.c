@@ -13,11 +13,11 @@
 #define BRIDGE   "devices/pci0000:00/0000:00:01.0"
 #define NIC_PATH BRIDGE "/" NIC_NAME
 
-static Inventory *inventory_new(Manager *m)
+static Inventory *inventory_new(Model *m)
 {
         Inventory *i = g_new0(Inventory, 1);
 
-        i->manager = m;
+        i->model = m;
         i->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         i->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pci_function_free);
         return i;
@@ -80,28 +80,28 @@ static void test_driver_went(void)
         fixture_init(&f);
         pf = fixture_add_pf(&f, FAKE_PF_PLAIN, PF_NAME, 4);
         fixture_start(&f);
-        ASSERT_OK(manager_set_vfs(f.manager, manager_get_gpu(f.manager, PF_NAME), 2, 0, 0, &job, NULL));
+        ASSERT_OK(request_set_vfs(model_get_gpu(f.model, PF_NAME), 2, 0, 0, &job, NULL));
         outcome_of(&o, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
-        f.manager->inventory = i = inventory_new(f.manager);
+        f.model->inventory = i = inventory_new(f.model);
         learn_pci(i, fake_vf_path(pf, 0), -1);
         fake_pf_set_driver(pf, NULL);
         fixture_discover(&f);
-        ASSERT_EQ(manager_get_gpu(f.manager, PF_NAME)->state, GPU_UNSUPPORTED);
+        ASSERT_EQ(model_get_gpu(f.model, PF_NAME)->state, GPU_UNSUPPORTED);
 
-        ASSERT_ERROR(manager_find_instance(f.manager, "hugo", &instance, &error), EOPNOTSUPP);
+        ASSERT_ERROR(request_find_instance(f.model, "hugo", &instance, &error), EOPNOTSUPP);
         ASSERT_CONTAINS(error.message, "is on GPU " PF_NAME ", which offers no virtual GPUs: ");
         vgpud_error_done(&error);
-        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "vf", .uuid = uuid), &job, &error), EEXIST);
+        ASSERT_ERROR(request_create(f.model, REQUEST(.type = "vf", .uuid = uuid), &job, &error), EEXIST);
         ASSERT_CONTAINS(error.message, "has it, on GPU " PF_NAME ", which offers no virtual GPUs: ");
         vgpud_error_done(&error);
 
         g_autoptr(GPtrArray) none = g_ptr_array_new();
-        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
-        ASSERT_ERROR(manager_find_instance(f.manager, "hugo", &instance, &error), ENOLINK);
+        arrivals_apply(f.model, none, (uint64_t)g_get_monotonic_time());
+        ASSERT_ERROR(request_find_instance(f.model, "hugo", &instance, &error), ENOLINK);
         ASSERT_CONTAINS(error.message, "is on GPU " PF_NAME ", which is not there");
-        f.manager->inventory = NULL;
+        f.model->inventory = NULL;
         inventory_drop(i);
 }
 

@@ -18,7 +18,7 @@ static void start_hanging_create(Fixture *f, FakeGpu *g, const char *type, Outco
         Job *job;
 
         fake_hang(f->kernel, "write", create);
-        ASSERT_OK(manager_create(f->manager, REQUEST(.type = type, .uuid = UUID1), &job, NULL));
+        ASSERT_OK(request_create(f->model, REQUEST(.type = type, .uuid = UUID1), &job, NULL));
         outcome_of(o, job);
         fake_wait_hanging(f->kernel);
 }
@@ -54,11 +54,11 @@ static void test_old_inventory(void)
         fixture_start(&f);
         uint64_t began_usec = (uint64_t)g_get_monotonic_time();
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
-        manager_apply_inventory(f.manager, none, began_usec);
+        arrivals_apply(f.model, none, began_usec);
         ASSERT_NOT_NULL(fixture_get(&f, uuid));
         ASSERT_EQ(fixture_get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
-        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
-        ASSERT_NULL(manager_get_gpu(f.manager, GVT_G));
+        arrivals_apply(f.model, none, (uint64_t)g_get_monotonic_time());
+        ASSERT_NULL(model_get_gpu(f.model, GVT_G));
 }
 
 /* It had no driver when the looking began, and has one since. */
@@ -76,8 +76,8 @@ static void test_old_facts(void)
         g_ptr_array_set_size(old->mdev_parents, 0);
         g_ptr_array_add(found, old);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
-        manager_apply_inventory(f.manager, found, old->began_usec);
-        ASSERT_NOT_NULL(manager_get_gpu(f.manager, GVT_G)->driver);
+        arrivals_apply(f.model, found, old->began_usec);
+        ASSERT_NOT_NULL(model_get_gpu(f.model, GVT_G)->driver);
         ASSERT_NOT_NULL(fixture_get(&f, uuid));
         ASSERT_EQ(fixture_get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
         gpu_facts_unref(old);
@@ -94,22 +94,22 @@ static void test_other_device(void)
         fixture_init(&f);
         fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
         fixture_start(&f);
-        uint16_t first = manager_get_gpu(f.manager, GVT_G)->facts->device;
+        uint16_t first = model_get_gpu(f.model, GVT_G)->facts->device;
         GpuFacts *other = fake_gpu_facts(f.fake_gpus->pdata[0]);
         other->device++;
         g_ptr_array_add(found, other);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
         fixture_forget(&f);
-        manager_apply_inventory(f.manager, found, other->began_usec);
-        ASSERT_EQ(manager_get_gpu(f.manager, GVT_G)->facts->device, first);
+        arrivals_apply(f.model, found, other->began_usec);
+        ASSERT_EQ(model_get_gpu(f.model, GVT_G)->facts->device, first);
         ASSERT_FALSE(fixture_saw(&f, "gpu- " GVT_G));
 
         /* The next look is newer. */
         other->began_usec = (uint64_t)g_get_monotonic_time();
-        manager_apply_inventory(f.manager, found, other->began_usec);
+        arrivals_apply(f.model, found, other->began_usec);
         ASSERT_TRUE(fixture_saw(&f, "gpu- " GVT_G));
         ASSERT_TRUE(fixture_saw(&f, "gpu+ " GVT_G));
-        ASSERT_EQ(manager_get_gpu(f.manager, GVT_G)->facts->device, first + 1);
+        ASSERT_EQ(model_get_gpu(f.model, GVT_G)->facts->device, first + 1);
         gpu_facts_unref(other);
 }
 
@@ -129,17 +129,17 @@ static void test_made_meanwhile(void)
         g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
         fake_hang(f.kernel, "write", create);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .name = "hugo"), &job,
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .name = "hugo"), &job,
                                  NULL));
         outcome_of(&o, job);
         fake_wait_hanging(f.kernel);
-        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
-        ASSERT_NULL(manager_get_gpu(f.manager, "mdpy"));
+        arrivals_apply(f.model, none, (uint64_t)g_get_monotonic_time());
+        ASSERT_NULL(model_get_gpu(f.model, "mdpy"));
         uint64_t began_usec = (uint64_t)g_get_monotonic_time();
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_EQ(fixture_count_records(&f), 1);
-        manager_apply_inventory(f.manager, none, began_usec);
+        arrivals_apply(f.model, none, began_usec);
         ASSERT_EQ(fixture_count_records(&f), 1);
         fixture_discover(&f);
         ASSERT_TRUE(fixture_wait(&f, instance_is_there, (void *)UUID1));
@@ -160,16 +160,16 @@ static void test_made_during_a_discovery(void)
         FakeGpu *g = fake_add_large(f.kernel, A2, 32, 20);
         fixture_add(&f, g);
         fixture_start(&f);
-        const VgpuType *type = manager_get_gpu(f.manager, A2)->snapshot->types->pdata[0];
+        const VgpuType *type = model_get_gpu(f.model, A2)->snapshot->types->pdata[0];
         start_hanging_create(&f, g, type->id, &o);
         uint64_t began_usec = (uint64_t)g_get_monotonic_time();
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
-        manager_apply_inventory(f.manager, none, began_usec);
+        arrivals_apply(f.model, none, began_usec);
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
         ASSERT_EQ(fixture_count_records(&f), 1);
-        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
-        ASSERT_NULL(manager_get_gpu(f.manager, A2));
+        arrivals_apply(f.model, none, (uint64_t)g_get_monotonic_time());
+        ASSERT_NULL(model_get_gpu(f.model, A2));
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
@@ -190,8 +190,8 @@ static void test_parents_one_by_one(void)
         ASSERT_EQ(early->mdev_parents->len, 2);
         g_ptr_array_remove_index(early->mdev_parents, 0);
         g_ptr_array_add(found, early);
-        manager_apply_inventory(f.manager, found, early->began_usec);
-        ASSERT_EQ(manager_get_gpu(f.manager, NVIDIA)->facts->mdev_parents->len, 1);
+        arrivals_apply(f.model, found, early->began_usec);
+        ASSERT_EQ(model_get_gpu(f.model, NVIDIA)->facts->mdev_parents->len, 1);
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
@@ -199,7 +199,7 @@ static void test_parents_one_by_one(void)
         ASSERT_EQ(fixture_count_records(&f), 1);
 
         /* What was read before it was made does not take it away either. */
-        manager_apply_inventory(f.manager, found, early->began_usec);
+        arrivals_apply(f.model, found, early->began_usec);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
         fixture_discover(&f);
@@ -208,7 +208,7 @@ static void test_parents_one_by_one(void)
 
         /* What is read later does. */
         early->began_usec = (uint64_t)g_get_monotonic_time();
-        manager_apply_inventory(f.manager, found, early->began_usec);
+        arrivals_apply(f.model, found, early->began_usec);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_NULL(fixture_get(&f, UUID1));
         ASSERT_EQ(fixture_count_records(&f), 0);
@@ -228,11 +228,11 @@ static void test_parents_of_another_object(void)
         fixture_add(&f, g);
         fixture_start(&f);
         start_hanging_create(&f, g, "nvidia-746", &o);
-        manager_apply_inventory(f.manager, none, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f.model, none, (uint64_t)g_get_monotonic_time());
         GpuFacts *early = fake_gpu_facts(g);
         g_ptr_array_remove_index(early->mdev_parents, 0);
         g_ptr_array_add(found, early);
-        manager_apply_inventory(f.manager, found, early->began_usec);
+        arrivals_apply(f.model, found, early->began_usec);
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
@@ -260,15 +260,15 @@ static void test_gone(void)
         g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
         fake_hang(f.kernel, "write", create);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd"), &job, NULL));
         outcome_of(&first, job);
         fake_wait_hanging(f.kernel);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd"), &job, NULL));
         outcome_of(&second, job);
 
         fixture_unload(&f, mdpy);
         fixture_discover(&f);
-        ASSERT_NULL(manager_get_gpu(f.manager, "mdpy"));
+        ASSERT_NULL(model_get_gpu(f.model, "mdpy"));
         ASSERT_NULL(fixture_get(&f, UUID1));
         ASSERT_TRUE(fixture_saw(&f, "instance- " UUID1));
         ASSERT_TRUE(fixture_saw(&f, "gpu- mdpy"));
@@ -277,8 +277,8 @@ static void test_gone(void)
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
         ASSERT_EQ(first.code, VGPUD_ERROR_GPU_GONE);
-        ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 0);
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        ASSERT_EQ(g_hash_table_size(model_jobs(f.model)), 0);
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 0);
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
@@ -299,7 +299,7 @@ static void test_gone_at_once(void)
         fake_heal(f.kernel);
         fixture_unload(&f, mdpy);
         fixture_discover(&f);
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 0);
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 

@@ -124,9 +124,10 @@ static void test_interrupted_pair(void)
 
 static bool no_jobs(Fixture *f, void *gpu)
 {
-        const Gpu *g = manager_get_gpu(f->manager, gpu);
+        const Gpu *g = model_get_gpu(f->model, gpu);
 
-        return g_hash_table_size(manager_jobs(f->manager)) == 0 && !g->scan && !g->settle;
+        return g_hash_table_size(model_jobs(f->model)) == 0 && f->model->wishes == 0 && !g->scan &&
+               !g->debounce;
 }
 
 /* More were half made than may wait in the queue: they all go, and what somebody asks for meanwhile has the
@@ -142,18 +143,18 @@ static void test_undo_many(void)
         fixture_start(&f);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(12, .type = "mtty-1"), uuid), VGPUD_ERROR_NONE);
         /* As a daemon leaves it that is killed before the first commit. */
-        g_autoptr(GPtrArray) uuids = records_of_gpu(f.manager->records, "mtty");
+        g_autoptr(GPtrArray) uuids = records_of_gpu(f.model->records, "mtty");
         for (guint i = 0; i < uuids->len; i++) {
                 Record r = { .gpu = (char *)"mtty", .type_id = (char *)"mtty-1", .undo = true };
                 memcpy(r.uuid, uuids->pdata[i], sizeof r.uuid);
-                ASSERT_OK(records_put(f.manager->records, &r));
+                ASSERT_OK(records_put(f.model->records, &r));
         }
         fixture_stop(&f);
         fixture_start(&f);
-        ASSERT_EQ(f.manager->last_job_id, 12);
+        ASSERT_EQ(f.model->last_job_id, 12);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1"), uuid), VGPUD_ERROR_NONE);
         ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mtty"));
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 1);
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 1);
         ASSERT_EQ(fixture_count_records(&f), 1);
 }
 
@@ -187,9 +188,10 @@ static void test_undo_and_stop(void)
 
         /* While it looks for the first time. */
         fake_hang(f.kernel, "read", room);
-        f.manager = manager_new(f.event, f.config, fixture_io, f.kernel);
+        fixture_new_manager(&f);
         ASSERT_OK(manager_open(f.manager));
         fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, wishes_are_carried_out, NULL));
         fake_wait_hanging(f.kernel);
         fake_heal(f.kernel);
         fake_release(f.kernel);
@@ -221,19 +223,19 @@ static void test_undo_fails(void)
         ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
         ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_EQ(fixture_get(&f, UUID1)->state, INSTANCE_INCOMPLETE);
-        last = f.manager->last_job_id;
+        last = f.model->last_job_id;
         for (unsigned n = 0; n < 3; n++) {
-                gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
+                gpu_want_scan(model_get_gpu(f.model, "mdpy"), GPU_SCAN_NOW);
                 ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
         }
-        ASSERT_EQ(f.manager->last_job_id, last);
+        ASSERT_EQ(f.model->last_job_id, last);
         fixture_stop(&f);
 
         fixture_start(&f);
         ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
         ASSERT_EQ(fixture_get(&f, UUID1)->state, INSTANCE_INCOMPLETE);
         fake_hold_node(f.kernel, node, 0, NULL);
-        ASSERT_OK(manager_rescan(f.manager, manager_get_gpu(f.manager, "mdpy"), 0, &job, NULL));
+        ASSERT_OK(request_rescan(model_get_gpu(f.model, "mdpy"), 0, &job, NULL));
         outcome_of(&o, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_TRUE(fixture_wait(&f, instance_is_gone, (void *)UUID1));
@@ -262,21 +264,21 @@ static void test_restart_unanswered(void)
         g_autofree char *path = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                             "/mdev_supported_types/mdpy-hd/available_instances", NULL);
         fake_hang(f.kernel, "read", path);
-        f.manager = manager_new(f.event, f.config, fixture_io, f.kernel);
+        fixture_new_manager(&f);
         ASSERT_OK(manager_open(f.manager));
         fixture_discover(&f);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)GVT_G));
         fake_wait_hanging(f.kernel);
 
-        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), &job, &error),
+        ASSERT_ERROR(request_create(f.model, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), &job, &error),
                      EEXIST);
         vgpud_error_done(&error);
-        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8", .name = "hugo"), &job, &error),
+        ASSERT_ERROR(request_create(f.model, REQUEST(.type = "GVTg_V5_8", .name = "hugo"), &job, &error),
                      EEXIST);
         vgpud_error_done(&error);
-        ASSERT_ERROR(manager_find_instance(f.manager, "hugo", &instance, &error), ETIMEDOUT);
+        ASSERT_ERROR(request_find_instance(f.model, "hugo", &instance, &error), ETIMEDOUT);
         vgpud_error_done(&error);
-        ASSERT_ERROR(manager_find_instance(f.manager, UUID1, &instance, &error), ETIMEDOUT);
+        ASSERT_ERROR(request_find_instance(f.model, UUID1, &instance, &error), ETIMEDOUT);
         ASSERT_EQ(fixture_count_records(&f), 1);
         fake_heal(f.kernel);
         fake_release(f.kernel);
@@ -301,19 +303,19 @@ static void test_stop(void)
         g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
         fake_hang(f.kernel, "write", create);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd"), &job, NULL));
         outcome_of(&first, job);
         fake_wait_hanging(f.kernel);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd"), &job, NULL));
         outcome_of(&second, job);
         manager_stop(f.manager, f.config->stop_timeout_usec);
         ASSERT_EQ(first.code, VGPUD_ERROR_CANCELED);
         ASSERT_EQ(second.code, VGPUD_ERROR_CANCELED);
-        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL), ECANCELED);
+        ASSERT_ERROR(request_create(f.model, REQUEST(.type = "mdpy-hd"), &job, NULL), ECANCELED);
         ASSERT_EQ(fixture_count_records(&f), 1); /* of the one that runs: it may still come to be */
         fake_heal(f.kernel);
         fake_release(f.kernel);
-        ASSERT_EQ(lanes_stop(f.manager->lanes, WAIT_USEC), 0);
+        ASSERT_EQ(lanes_stop(f.model->lanes, WAIT_USEC), 0);
 }
 
 int main(int argc, char **argv)

@@ -14,9 +14,9 @@ static Instance *get_only(Fixture *f)
         GHashTableIter iter;
         Instance *i = NULL;
 
-        if (g_hash_table_size(manager_instances(f->manager)) != 1)
+        if (g_hash_table_size(model_instances(f->model)) != 1)
                 return NULL;
-        g_hash_table_iter_init(&iter, manager_instances(f->manager));
+        g_hash_table_iter_init(&iter, model_instances(f->model));
         (void)g_hash_table_iter_next(&iter, NULL, (gpointer *)&i);
         return i;
 }
@@ -29,7 +29,7 @@ static void start(Fixture *f, GpuFacts *facts)
 
         fixture_start(f);
         g_ptr_array_add(found, facts);
-        manager_apply_inventory(f->manager, found, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f->model, found, (uint64_t)g_get_monotonic_time());
         g_assert(fixture_wait(f, saw, ready));
 }
 
@@ -47,7 +47,7 @@ static FakeNvidia *start_l40s(Fixture *f)
 
 static void look(Fixture *f)
 {
-        gpu_request_scan(manager_get_gpu(f->manager, L40S), true);
+        gpu_want_scan(model_get_gpu(f->model, L40S), GPU_SCAN_NOW);
 }
 
 #define ALICE(...) REQUEST(.name = "alice", .requester = 1000, .type = __VA_ARGS__)
@@ -127,10 +127,10 @@ static void destroy_behind_create(Fixture *f, FakeNvidia *g, Instance *before)
         Job *job;
 
         fake_nvidia_set(g, 0, 0);
-        ASSERT_OK(manager_create(f->manager, ZOE("nvidia-1150"), &job, NULL));
+        ASSERT_OK(request_create(f->model, ZOE("nvidia-1150"), &job, NULL));
         g_autofree char *zoe = g_strdup(job->uuids->pdata[0]);
         outcome_of(&made, job);
-        ASSERT_OK(manager_destroy(f->manager, before, foreign, 1000, 0, &job, NULL));
+        ASSERT_OK(request_destroy(f->model, before, foreign, 1000, 0, &job, NULL));
         outcome_of(&removed, job);
         ASSERT_TRUE(fixture_wait(f, outcome_is_known, &made));
         ASSERT_TRUE(fixture_wait(f, outcome_is_known, &removed));
@@ -189,7 +189,7 @@ static void test_destroy_foreign(void)
         ASSERT_EQ(fixture_destroy(&f, uuid, true), VGPUD_ERROR_NONE);
         ASSERT_OK(vgpu_io_read(io, path, &type));
         ASSERT_STREQ(type, "0");
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 0);
         fixture_stop(&f);
         vgpu_io_free(io);
         fake_nvidia_free(g);

@@ -14,7 +14,7 @@
 
 static Gpu *gpu(Fixture *f)
 {
-        return manager_get_gpu(f->manager, XE);
+        return model_get_gpu(f->model, XE);
 }
 
 /* Set the number and wait; the code of the error. */
@@ -24,7 +24,7 @@ static VgpudErrorCode set_vfs(Fixture *f, uint32_t count)
         _cleanup_outcome_ Outcome o = { 0 };
         Job *job;
 
-        if (manager_set_vfs(f->manager, gpu(f), count, 0, 0, &job, &error) < 0)
+        if (request_set_vfs(gpu(f), count, 0, 0, &job, &error) < 0)
                 return error.code;
         outcome_of(&o, job);
         g_assert(fixture_wait(f, outcome_is_known, &o));
@@ -36,7 +36,7 @@ static VgpudErrorCode configure(Fixture *f, const char *mode, const char *value)
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         Job *job;
 
-        g_assert(manager_configure(f->manager, gpu(f), mode, value, 0, 0, &job, &error) < 0);
+        g_assert(request_configure(gpu(f), mode, value, 0, 0, &job, &error) < 0);
         return error.code;
 }
 
@@ -72,7 +72,7 @@ static void test_life(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .uuid = UUID1, .name = "one", .requester = 1000),
                                  uuid),
                   VGPUD_ERROR_NONE);
-        const Instance *i = manager_get_instance(f.manager, UUID1);
+        const Instance *i = model_get_instance(f.model, UUID1);
         ASSERT_NOT_NULL(i);
         ASSERT_STREQ(i->desc->slot, VF0);
         ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
@@ -103,12 +103,12 @@ static void test_all_or_none(void)
                 ASSERT_NULL(fake_vf_driver(pf, n));
                 ASSERT_NULL(fake_vf_override(pf, n));
         }
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 0);
         ASSERT_OK(fs_list_at(f.scratch.fd, "instance", &names));
         ASSERT_EQ(g_strv_length(names), 0);
         fake_heal(f.kernel);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "vf"), uuid), VGPUD_ERROR_NONE);
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 3);
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 3);
 }
 
 /* The UUID of somebody else's is the same for as long as the host runs. */
@@ -128,13 +128,13 @@ static void test_foreign(void)
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)("gpu~ " XE " state=ready")));
         VgpuVf vf = { .index = 0, .name = (char *)VF0, .path = (char *)fake_vf_path(pf, 0) };
         ASSERT_OK(vfs_bind(io, &vf, "vfio-pci", "vfio-pci", &error));
-        gpu_request_scan(gpu(&f), true);
+        gpu_want_scan(gpu(&f), GPU_SCAN_NOW);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf"), uuid), VGPUD_ERROR_NONE);
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 2);
-        ASSERT_OK(manager_find_instance(f.manager, uuid, &i, &error));
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 2);
+        ASSERT_OK(request_find_instance(f.model, uuid, &i, &error));
         ASSERT_STREQ(i->desc->slot, "0000:03:00.2");
 
-        g_hash_table_iter_init(&iter, manager_instances(f.manager));
+        g_hash_table_iter_init(&iter, model_instances(f.model));
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&i))
                 if (i->origin == INSTANCE_ORIGIN_FOREIGN)
                         foreign = g_strdup(i->desc->uuid);
@@ -144,8 +144,8 @@ static void test_foreign(void)
 
         fixture_stop(&f);
         fixture_start(&f);
-        ASSERT_NOT_NULL(manager_get_instance(f.manager, foreign));
-        ASSERT_EQ(manager_get_instance(f.manager, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_NOT_NULL(model_get_instance(f.model, foreign));
+        ASSERT_EQ(model_get_instance(f.model, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_EQ(fixture_destroy(&f, foreign, true), VGPUD_ERROR_NONE);
         ASSERT_NULL(fake_vf_override(pf, 0));
         vgpu_io_free(io);
@@ -165,7 +165,7 @@ static Job *start_hanging(Fixture *f, Outcome *o)
         Job *job;
 
         fake_hang(f->kernel, "write", path);
-        g_assert(manager_set_vfs(f->manager, gpu(f), 2, 0, 0, &job, &error) >= 0);
+        g_assert(request_set_vfs(gpu(f), 2, 0, 0, &job, &error) >= 0);
         outcome_of(o, job);
         g_assert(fixture_wait(f, is_running, job));
         fake_wait_hanging(f->kernel);
@@ -184,7 +184,7 @@ static void test_seen_meanwhile(void)
         GpuFacts *facts = fake_pf_facts(f.fake_pfs->pdata[0]);
         facts->enabled_vfs = 1;
         g_ptr_array_add(found, facts);
-        manager_apply_inventory(f.manager, found, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f.model, found, (uint64_t)g_get_monotonic_time());
         gpu_facts_unref(facts);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 0);
         fake_release(f.kernel);
@@ -206,21 +206,21 @@ static void test_old_facts(void)
         ASSERT_EQ(set_vfs(&f, 2), VGPUD_ERROR_NONE);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "precious"), uuid), VGPUD_ERROR_NONE);
         fixture_forget(&f);
-        manager_apply_inventory(f.manager, found, old->began_usec);
+        arrivals_apply(f.model, found, old->began_usec);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
         /* Also when it is no device that could be it. */
         old->device++;
-        manager_apply_inventory(f.manager, found, old->began_usec);
+        arrivals_apply(f.model, found, old->began_usec);
         fixture_discover(&f);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
-        ASSERT_STREQ(manager_get_instance(f.manager, uuid)->name, "precious");
+        ASSERT_STREQ(model_get_instance(f.model, uuid)->name, "precious");
         ASSERT_FALSE(fixture_saw(&f, "gpu- " XE));
         gpu_facts_unref(old);
 }
 
 static bool is_at_rest(Fixture *f, void *data)
 {
-        return !gpu(f)->scan && !gpu(f)->settle;
+        return f->model->wishes == 0 && !gpu(f)->scan && !gpu(f)->debounce;
 }
 
 /* A look that an event asked for before the job ended, and that comes after it. */
@@ -231,7 +231,7 @@ static void test_old_scan(void)
 
         (void)start(&f, FAKE_PF_XE);
         (void)start_hanging(&f, &o);
-        gpu_request_scan(gpu(&f), true);
+        gpu_want_scan(gpu(&f), GPU_SCAN_NOW);
         fixture_forget(&f);
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
@@ -254,18 +254,18 @@ static void test_made_anew(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "one"), uuid), VGPUD_ERROR_NONE);
         fixture_stop(&f);
         fixture_start(&f);
-        ASSERT_EQ(manager_get_instance(f.manager, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_EQ(model_get_instance(f.model, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
         fixture_stop(&f);
         ASSERT_OK(fake_pf_enable(pf, 0));
         ASSERT_OK(fake_pf_enable(pf, 2));
         ASSERT_OK(vfs_bind(io, &(VgpuVf){ .name = (char *)VF0, .path = (char *)fake_vf_path(pf, 0) },
                            "vfio-pci", "vfio-pci", NULL));
         fixture_start(&f);
-        ASSERT_NULL(manager_get_instance(f.manager, uuid));
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 1);
+        ASSERT_NULL(model_get_instance(f.model, uuid));
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 1);
         GHashTableIter iter;
         Instance *instance;
-        g_hash_table_iter_init(&iter, manager_instances(f.manager));
+        g_hash_table_iter_init(&iter, model_instances(f.model));
         g_assert(g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance));
         ASSERT_EQ(instance->origin, INSTANCE_ORIGIN_FOREIGN);
         ASSERT_STREQ(instance->desc->slot, VF0);
@@ -292,7 +292,7 @@ static void test_undo_all(void)
         g_autofree char *first = g_strconcat(fake_vf_path(pf, 0), "/driver_override", NULL);
         g_autofree char *third = g_strconcat(fake_vf_path(pf, 2), "/driver_override", NULL);
         fake_before(f.kernel, "write", third, fail_and_stay, first);
-        ASSERT_OK(manager_create(f.manager, REQUEST_N(3, .type = "vf", .gpu = XE), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST_N(3, .type = "vf", .gpu = XE), &job, NULL));
         g_autofree char *uuid = g_strdup(job->uuids->pdata[0]);
         g_autofree char *words = g_strdup_printf("removing %s again failed as well", uuid);
         outcome_of(&o, job);
@@ -301,9 +301,9 @@ static void test_undo_all(void)
         ASSERT_CONTAINS(o.message, words);
         ASSERT_NULL(fake_vf_driver(pf, 1));
         ASSERT_NULL(fake_vf_override(pf, 1));
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 1);
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 1);
         /* What is left is ours, and goes when it can. */
-        ASSERT_STREQ(manager_get_instance(f.manager, uuid)->desc->slot, VF0);
+        ASSERT_STREQ(model_get_instance(f.model, uuid)->desc->slot, VF0);
         fake_heal(f.kernel);
         ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
 }
@@ -317,16 +317,16 @@ static void test_probe_again(void)
         g_autofree char *path = g_strconcat(fake_pf_path(pf), "/sriov_drivers_autoprobe", NULL);
         g_autofree char *value = NULL;
 
-        autoprobe_mark(f.manager->runtime_fd, XE);
+        autoprobe_mark(f.model->runtime_fd, XE);
         fixture_stop(&f);
         ASSERT_OK(vgpu_io_write(io, path, "0"));
         fake_fail(f.kernel, "write", path, EIO);
         fixture_start(&f);
-        ASSERT_TRUE(autoprobe_is_marked(f.manager->runtime_fd, XE));
+        ASSERT_TRUE(autoprobe_is_marked(f.model->runtime_fd, XE));
         fake_heal(f.kernel);
         fixture_stop(&f);
         fixture_start(&f);
-        ASSERT_FALSE(autoprobe_is_marked(f.manager->runtime_fd, XE));
+        ASSERT_FALSE(autoprobe_is_marked(f.model->runtime_fd, XE));
         ASSERT_OK(vgpu_io_read(io, path, &value));
         ASSERT_STREQ(value, "1");
         vgpu_io_free(io);
@@ -376,7 +376,7 @@ static void assert_probed_again(Fixture *f, FakePf *pf)
         ASSERT_TRUE(fixture_wait(f, is_at_rest, NULL));
         ASSERT_OK(vgpu_io_readf(io, &value, "%s/sriov_drivers_autoprobe", fake_pf_path(pf)));
         ASSERT_STREQ(value, "1");
-        ASSERT_FALSE(autoprobe_is_marked(f->manager->runtime_fd, XE));
+        ASSERT_FALSE(autoprobe_is_marked(f->model->runtime_fd, XE));
         vgpu_io_free(io);
 }
 
@@ -392,7 +392,7 @@ static void test_probe_again_after_job(void)
         Job *job;
 
         fake_before(f.kernel, "write", path, second_fails, &n);
-        ASSERT_OK(manager_set_vfs(f.manager, gpu(&f), 2, 0, 0, &job, NULL));
+        ASSERT_OK(request_set_vfs(gpu(&f), 2, 0, 0, &job, NULL));
         outcome_of(&first, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
         ASSERT_EQ(first.code, VGPUD_ERROR_INCONSISTENT);
@@ -402,18 +402,18 @@ static void test_probe_again_after_job(void)
 
         n = 0;
         fake_before(f.kernel, "write", path, fails_but_first, &n);
-        ASSERT_OK(manager_set_vfs(f.manager, gpu(&f), 3, 0, 0, &job, NULL));
+        ASSERT_OK(request_set_vfs(gpu(&f), 3, 0, 0, &job, NULL));
         first = (Outcome){ 0 };
         outcome_of(&first, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
         ASSERT_EQ(first.code, VGPUD_ERROR_INCONSISTENT);
-        ASSERT_OK(manager_set_vfs(f.manager, gpu(&f), 0, 0, 0, &job, NULL));
+        ASSERT_OK(request_set_vfs(gpu(&f), 0, 0, 0, &job, NULL));
         outcome_of(&second, job);
-        ASSERT_OK(manager_set_vfs(f.manager, gpu(&f), 2, 0, 0, &job, NULL));
-        ASSERT_OK(job_cancel(job, NULL));
+        ASSERT_OK(request_set_vfs(gpu(&f), 2, 0, 0, &job, NULL));
+        ASSERT_OK(queue_cancel(job, NULL));
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &second));
         ASSERT_EQ(second.code, VGPUD_ERROR_NONE);
-        ASSERT_TRUE(autoprobe_is_marked(f.manager->runtime_fd, XE));
+        ASSERT_TRUE(autoprobe_is_marked(f.model->runtime_fd, XE));
         fixture_stop(&f);
         fake_heal(f.kernel);
         fixture_start(&f);
@@ -434,7 +434,7 @@ static void test_unplugged(void)
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_EQ(o.code, VGPUD_ERROR_GPU_GONE);
-        ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 0);
+        ASSERT_EQ(g_hash_table_size(model_jobs(f.model)), 0);
 }
 
 int main(int argc, char **argv)

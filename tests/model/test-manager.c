@@ -41,15 +41,15 @@ static void test_life(void)
         /* by name, and by a beginning of the UUID in capitals */
         Instance *found;
         g_autofree char *upper = g_ascii_strup(uuid, 8);
-        ASSERT_OK(manager_find_instance(f.manager, "hugo", &found, NULL));
+        ASSERT_OK(request_find_instance(f.model, "hugo", &found, NULL));
         ASSERT_TRUE(found == i);
-        ASSERT_OK(manager_find_instance(f.manager, upper, &found, NULL));
+        ASSERT_OK(request_find_instance(f.model, upper, &found, NULL));
         ASSERT_TRUE(found == i);
 
         ASSERT_EQ(fixture_destroy(&f, "hugo", false), VGPUD_ERROR_NONE);
         ASSERT_NULL(fixture_get(&f, uuid));
         ASSERT_EQ(fixture_count_records(&f), 0);
-        ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 0);
+        ASSERT_EQ(g_hash_table_size(model_jobs(f.model)), 0);
         ASSERT_EQ(fixture_available(&f, GVT_G, "i915-GVTg_V5_4"), 3);
 }
 
@@ -124,7 +124,7 @@ static void test_capacity(void)
         fixture_start(&f);
         for (size_t i = 0; i < 32; i++) {
                 Job *job;
-                ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-vga"), &job, NULL));
+                ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-vga"), &job, NULL));
                 outcome_of(&o[i], job);
         }
         while (left > 0) {
@@ -171,19 +171,19 @@ static void test_several(void)
         ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4"), uuid), VGPUD_ERROR_FAILED);
         ASSERT_EQ(calls, 3);
         ASSERT_EQ(fixture_available(&f, GVT_G, "GVTg_V5_4"), 3);
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 0);
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 0);
         ASSERT_EQ(fixture_count_records(&f), 0);
         fake_heal(f.kernel);
 
         ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), 3);
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 3);
         ASSERT_EQ(fixture_count_records(&f), 3);
 }
 
 /* A look at the GPU after that moment. */
 static bool is_looked_at(Fixture *f, void *moment)
 {
-        return manager_get_gpu(f->manager, A2)->snapshot->taken_usec > *(uint64_t *)moment;
+        return model_get_gpu(f->model, A2)->snapshot->taken_usec > *(uint64_t *)moment;
 }
 
 /* Of a GPU with many parents and types not every attribute is read before the answer. */
@@ -197,7 +197,7 @@ static void test_large(void)
         fixture_init(&f);
         fixture_add(&f, fake_add_large(f.kernel, A2, 32, 20));
         fixture_start(&f);
-        const GpuSnapshot *s = manager_get_gpu(f.manager, A2)->snapshot;
+        const GpuSnapshot *s = model_get_gpu(f.model, A2)->snapshot;
         ASSERT_EQ(s->types->len, 20);
         const VgpuType *first = s->types->pdata[0], *last = s->types->pdata[19];
         g_autofree char *type = g_strdup(first->id), *other = g_strdup(last->id);
@@ -238,7 +238,7 @@ static void test_large(void)
         ASSERT_EQ(fixture_create(&f, REQUEST_N(room, .type = type), uuid), VGPUD_ERROR_NONE);
         reads = fake_count(f.kernel, "read") - before;
         ASSERT_TRUE(reads < 8 * room);
-        ASSERT_EQ(g_hash_table_size(manager_instances(f.manager)), room);
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), room);
         ASSERT_EQ(fixture_available(&f, A2, type), 0);
 }
 
@@ -254,7 +254,7 @@ static void test_placement(void)
         fixture_start(&f);
         for (size_t i = 0; i < 6; i++) {
                 Job *job;
-                ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_4"), &job, NULL));
+                ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_4"), &job, NULL));
                 ASSERT_STREQ(job->gpu_name, i % 2 == 0 ? GVT_G : "0001:00:02.0");
                 outcome_of(&o[i], job);
         }
@@ -280,7 +280,7 @@ static void test_foreign(void)
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
         ASSERT_OK(vgpu_io_write(io, create, UUID1));
         vgpu_io_free(io);
-        gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), false); /* what an event does */
+        gpu_want_scan(model_get_gpu(f.model, "mdpy"), GPU_SCAN_SOON); /* what an event does */
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"instance+ " UUID1 " foreign"));
         ASSERT_EQ(fixture_get(&f, UUID1)->owner, UID_INVALID);
         ASSERT_EQ(fixture_destroy(&f, UUID1, false), VGPUD_ERROR_FOREIGN);
@@ -297,9 +297,9 @@ static bool is_on(Fixture *f, void *gpu)
 
 static bool both_are_at_rest(Fixture *f, void *data)
 {
-        const Gpu *a = manager_get_gpu(f->manager, "mdpy"), *b = manager_get_gpu(f->manager, "mtty");
+        const Gpu *a = model_get_gpu(f->model, "mdpy"), *b = model_get_gpu(f->model, "mtty");
 
-        return !a->scan && !a->settle && !b->scan && !b->settle;
+        return !a->scan && !a->debounce && !b->scan && !b->debounce;
 }
 
 typedef struct Changes {
@@ -316,12 +316,12 @@ static void add_instance_changes(Instance *instance, unsigned changes, void *use
         ((Changes *)userdata)->instance |= changes;
 }
 
-static const ManagerEvents change_events = { .gpu_changed = add_gpu_changes,
-                                             .instance_changed = add_instance_changes };
+static const ModelEvents change_events = { .gpu_changed = add_gpu_changes,
+                                           .instance_changed = add_instance_changes };
 
 static bool is_known(Fixture *f, void *name)
 {
-        return manager_get_gpu(f->manager, name)->state != GPU_NEW;
+        return model_get_gpu(f->model, name)->state != GPU_NEW;
 }
 
 static void apply_facts(Fixture *f, GpuFacts *facts)
@@ -330,7 +330,7 @@ static void apply_facts(Fixture *f, GpuFacts *facts)
 
         facts->began_usec = (uint64_t)g_get_monotonic_time();
         g_ptr_array_add(all, facts);
-        manager_apply_inventory(f->manager, all, facts->began_usec);
+        arrivals_apply(f->model, all, facts->began_usec);
         gpu_facts_unref(facts);
         g_assert(fixture_wait(f, is_known, (void *)NVIDIA));
 }
@@ -351,23 +351,23 @@ static void test_what_follows(void)
         for (unsigned i = 0; i < 3; i++)
                 fake_nvidia_set(g, i, 1155);
         apply_facts(&f, fake_nvidia_facts(g));
-        gpu = manager_get_gpu(f.manager, NVIDIA);
+        gpu = model_get_gpu(f.model, NVIDIA);
         type = gpu_snapshot_find_type(gpu->snapshot, "nvidia-1155", NULL);
         ASSERT_STREQ(type->name, "nvidia-1155");
-        manager_set_events(f.manager, &change_events, &changes);
-        gpu_request_scan(gpu, true);
+        model_set_events(f.model, &change_events, &changes);
+        gpu_want_scan(gpu, GPU_SCAN_NOW);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_EQ(changes.instance, 0);
         fake_nvidia_set(g, 2, 0);
         fake_nvidia_set(g, 1, 0);
-        gpu_request_scan(gpu, true);
+        gpu_want_scan(gpu, GPU_SCAN_NOW);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         type = gpu_snapshot_find_type(gpu->snapshot, "nvidia-1155", NULL);
         ASSERT_CONTAINS(type->name, "L40S");
         ASSERT_EQ(changes.instance, INSTANCE_CHANGED_DESC);
 
         fake_nvidia_add_nvml(g);
-        gpu_request_scan(gpu, true);
+        gpu_want_scan(gpu, GPU_SCAN_NOW);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_TRUE(gpu->snapshot->modes->len > 0);
         changes = (Changes){ 0 };
@@ -404,13 +404,13 @@ static void test_foreign_elsewhere(void)
         ASSERT_OK(vgpu_io_write(io, remove, "1"));
         ASSERT_OK(vgpu_io_write(io, create, UUID1));
         vgpu_io_free(io);
-        gpu_request_scan(manager_get_gpu(f.manager, "mtty"), true);
+        gpu_want_scan(model_get_gpu(f.model, "mtty"), GPU_SCAN_NOW);
         ASSERT_TRUE(fixture_wait(&f, is_on, (void *)"mtty"));
-        gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
+        gpu_want_scan(model_get_gpu(f.model, "mdpy"), GPU_SCAN_NOW);
         ASSERT_TRUE(fixture_wait(&f, both_are_at_rest, NULL));
         ASSERT_TRUE(is_on(&f, (void *)"mtty"));
         ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_FOREIGN);
-        ASSERT_EQ(g_hash_table_size(manager_get_gpu(f.manager, "mdpy")->instances), 0);
+        ASSERT_EQ(g_hash_table_size(model_get_gpu(f.model, "mdpy")->instances), 0);
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
@@ -457,7 +457,7 @@ static void test_in_use(void)
 
 static bool is_stuck(Fixture *f, void *gpu)
 {
-        return manager_get_gpu(f->manager, gpu)->state == GPU_STUCK;
+        return model_get_gpu(f->model, gpu)->state == GPU_STUCK;
 }
 
 /* A create that does not come back: its caller and those who wait are told, the others go on, and when it comes
@@ -480,12 +480,12 @@ static void test_stuck(void)
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
         fake_hang(f.kernel, "write", create);
 
-        ASSERT_OK(manager_create(f.manager,
+        ASSERT_OK(request_create(f.model,
                                  REQUEST(.type = "mdpy-hd", .uuid = UUID1, .timeout_usec = USEC_PER_SEC), &job,
                                  NULL));
         outcome_of(&first, job);
         fake_wait_hanging(f.kernel);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .uuid = UUID2), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .uuid = UUID2), &job, NULL));
         outcome_of(&second, job);
         /* another GPU does not notice */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8"), uuid), VGPUD_ERROR_NONE);
@@ -496,12 +496,12 @@ static void test_stuck(void)
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &second));
         ASSERT_EQ(second.code, VGPUD_ERROR_GPU_STUCK);
         ASSERT_TRUE(is_stuck(&f, (void *)"mdpy"));
-        ASSERT_TRUE(gpu_is_stale(manager_get_gpu(f.manager, "mdpy")));
+        ASSERT_TRUE(gpu_is_stale(model_get_gpu(f.model, "mdpy")));
         ASSERT_EQ(fixture_available(&f, "mdpy", "mdpy-hd"), 4); /* what was known stays visible */
-        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, &error), ETIMEDOUT);
+        ASSERT_ERROR(request_create(f.model, REQUEST(.type = "mdpy-hd"), &job, &error), ETIMEDOUT);
         ASSERT_EQ(error.code, VGPUD_ERROR_GPU_STUCK);
-        gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
-        ASSERT_EQ(g_hash_table_size(manager_jobs(f.manager)), 1);
+        gpu_want_scan(model_get_gpu(f.model, "mdpy"), GPU_SCAN_NOW);
+        ASSERT_EQ(g_hash_table_size(model_jobs(f.model)), 1);
 
         fake_heal(f.kernel);
         fake_release(f.kernel);
@@ -528,7 +528,7 @@ static void test_stuck_removal(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd"), uuid), VGPUD_ERROR_NONE);
         g_autofree char *attribute = g_strconcat(fixture_get(&f, uuid)->desc->path, "/remove", NULL);
         fake_hang(f.kernel, "write", attribute);
-        ASSERT_OK(manager_destroy(f.manager, fixture_get(&f, uuid), false, 0, USEC_PER_SEC, &job, NULL));
+        ASSERT_OK(request_destroy(f.model, fixture_get(&f, uuid), false, 0, USEC_PER_SEC, &job, NULL));
         outcome_of(&outcome, job);
         fake_wait_hanging(f.kernel);
         ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_IN_USE); /* a job works on it */
@@ -556,7 +556,7 @@ static void test_stuck_scan(void)
         g_autofree char *path = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                             "/mdev_supported_types/mdpy-hd/available_instances", NULL);
         fake_hang(f.kernel, "read", path);
-        gpu_request_scan(manager_get_gpu(f.manager, "mdpy"), true);
+        gpu_want_scan(model_get_gpu(f.model, "mdpy"), GPU_SCAN_NOW);
         ASSERT_TRUE(fixture_wait(&f, is_stuck, (void *)"mdpy"));
         fake_heal(f.kernel);
         fake_release(f.kernel);
@@ -578,19 +578,19 @@ static void test_cancel(void)
         g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
         fake_hang(f.kernel, "write", create);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .uuid = UUID1), &a, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .uuid = UUID1), &a, NULL));
         outcome_of(&first, a);
         fake_wait_hanging(f.kernel);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .uuid = UUID2), &b, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .uuid = UUID2), &b, NULL));
         outcome_of(&second, b);
         /* Nothing is wrong with the GPU. */
         _cleanup_vgpud_error_ VgpudError not_yet = VGPUD_ERROR_INIT;
         Instance *instance;
-        ASSERT_TRUE(manager_find_instance(f.manager, UUID2, &instance, &not_yet) < 0);
+        ASSERT_TRUE(request_find_instance(f.model, UUID2, &instance, &not_yet) < 0);
         ASSERT_EQ(not_yet.code, VGPUD_ERROR_NO_SUCH_INSTANCE);
         ASSERT_CONTAINS(not_yet.message, "is not there yet: job 2 makes it on GPU mdpy");
-        ASSERT_ERROR(job_cancel(a, &error), EBUSY);
-        ASSERT_OK(job_cancel(b, NULL));
+        ASSERT_ERROR(queue_cancel(a, &error), EBUSY);
+        ASSERT_OK(queue_cancel(b, NULL));
         ASSERT_EQ(second.code, VGPUD_ERROR_CANCELED);
         ASSERT_TRUE(fixture_saw(&f, "job- 2 canceled"));
         ASSERT_EQ(fixture_count_records(&f), 1);
@@ -616,14 +616,14 @@ static void test_limits(void)
         g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
         fake_hang(f.kernel, "write", create);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .requester = 1000), &job, NULL));
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .requester = 1000), &job, NULL));
-        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .requester = 1000), &job, &error),
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .requester = 1000), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .requester = 1000), &job, NULL));
+        ASSERT_ERROR(request_create(f.model, REQUEST(.type = "mdpy-hd", .requester = 1000), &job, &error),
                      EDQUOT);
         ASSERT_EQ(error.code, VGPUD_ERROR_TOO_MANY_JOBS);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd", .requester = 1001), &job, NULL));
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL));
-        ASSERT_ERROR(manager_create(f.manager, REQUEST(.type = "mdpy-hd"), &job, NULL), EDQUOT);
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .requester = 1001), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd"), &job, NULL));
+        ASSERT_ERROR(request_create(f.model, REQUEST(.type = "mdpy-hd"), &job, NULL), EDQUOT);
         fake_release(f.kernel);
 }
 

@@ -35,7 +35,7 @@ static char *place(Fixture *f, const char *type, uint32_t count, const PlaceHint
         _cleanup_place_ Place *p = NULL;
         GString *s = g_string_new(NULL);
 
-        if (manager_place(f->manager, type, count, hints, &p, &error) < 0) {
+        if (place_new(f->model, type, count, hints, &p, &error) < 0) {
                 g_string_assign(s, error.message);
                 return g_string_free(s, FALSE);
         }
@@ -59,7 +59,7 @@ static char *create_error(Fixture *f, const CreateRequest *request, VgpudErrorCo
         VgpudError error = VGPUD_ERROR_INIT;
         Job *job;
 
-        if (manager_create(f->manager, request, &job, &error) >= 0)
+        if (request_create(f->model, request, &job, &error) >= 0)
                 FAIL("job %u was made on %s", job->id, job->gpu_name);
         ASSERT_EQ(error.code, code);
         return error.message;
@@ -84,7 +84,7 @@ static void test_strategies(void)
         ASSERT_PLACE(&f, "GVTg_V5_8", 5, HINTS(.strategy = "performance"), "| " A " " C " " B);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .hints = HINTS(.strategy = "depth")), uuid),
                   VGPUD_ERROR_NONE);
-        ASSERT_STREQ(gpu_name(manager_get_instance(f.manager, uuid)->gpu), B);
+        ASSERT_STREQ(gpu_name(model_get_instance(f.model, uuid)->gpu), B);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .hints = HINTS(.strategy = "deep")),
                             VGPUD_ERROR_INVALID, "no strategy \"deep\"");
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .gpu = A, .hints = HINTS(.strategy = "depth")),
@@ -99,10 +99,10 @@ static void test_configured_strategy(void)
         START(&f, "[placement]\nstrategy=depth\n", A, B);
         for (size_t i = 0; i < 3; i++) {
                 ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
-                ASSERT_STREQ(gpu_name(manager_get_instance(f.manager, uuid)->gpu), A);
+                ASSERT_STREQ(gpu_name(model_get_instance(f.model, uuid)->gpu), A);
         }
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
-        ASSERT_STREQ(gpu_name(manager_get_instance(f.manager, uuid)->gpu), B);
+        ASSERT_STREQ(gpu_name(model_get_instance(f.model, uuid)->gpu), B);
 }
 
 static void test_rules(void)
@@ -130,10 +130,10 @@ static void test_rules(void)
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "i915-GVTg_V5_4", .gpu = A), VGPUD_ERROR_UNSUPPORTED,
                             "forbid=GVTg_V5_4");
         /* So none can be made of it, and that is shown; what others make of it counts as ever. */
-        const VgpuType *t = gpu_snapshot_find_type(manager_get_gpu(f.manager, A)->snapshot, "GVTg_V5_4", NULL);
+        const VgpuType *t = gpu_snapshot_find_type(model_get_gpu(f.model, A)->snapshot, "GVTg_V5_4", NULL);
         ASSERT_EQ(t->available, 0);
         ASSERT_CONTAINS(t->why_not, "its configuration has forbid=GVTg_V5_4");
-        t = gpu_snapshot_find_type(manager_get_gpu(f.manager, A)->snapshot, "GVTg_V5_8", NULL);
+        t = gpu_snapshot_find_type(model_get_gpu(f.model, A)->snapshot, "GVTg_V5_8", NULL);
         ASSERT_TRUE(t->available > 0);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4", .gpu = B), uuid), VGPUD_ERROR_NONE);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY, "no room for another");
@@ -161,11 +161,11 @@ static void test_promises(void)
 
         START(&f, "", A, B);
         fake_hang(f.kernel, "write", A_PATH "/mdev_supported_types/i915-GVTg_V5_2/create");
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_2", .gpu = A), &job[0], NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_2", .gpu = A), &job[0], NULL));
         fake_wait_hanging(f.kernel);
         /* half of the GPU is on its way; of the small type that is four of seven */
         _cleanup_place_ Place *p = NULL;
-        ASSERT_OK(manager_place(f.manager, "GVTg_V5_8", 1, HINTS(.strategy = "depth"), &p, NULL));
+        ASSERT_OK(place_new(f.model, "GVTg_V5_8", 1, HINTS(.strategy = "depth"), &p, NULL));
         ASSERT_STREQ(p->placement->chosen->candidate->gpu, B); /* what it will leave on A is a guess */
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
         ASSERT_EQ(p->candidates[0].instances, 1);
@@ -173,10 +173,10 @@ static void test_promises(void)
         ASSERT_TRUE(p->candidates[0].promised > 0);
         ASSERT_EQ(p->placement->ranks[1].room, p->candidates[0].available - p->candidates[0].promised);
 
-        ASSERT_OK(manager_create(f.manager, REQUEST_N(2, .type = "GVTg_V5_4"), &job[1], NULL));
+        ASSERT_OK(request_create(f.model, REQUEST_N(2, .type = "GVTg_V5_4"), &job[1], NULL));
         ASSERT_STREQ(job[1]->gpu_name, B);
         ASSERT_PLACE(&f, "GVTg_V5_4", 2, NULL, "| " B " " A);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_4"), &job[2], NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_4"), &job[2], NULL));
         ASSERT_STREQ(job[2]->gpu_name, B);
         fake_release(f.kernel);
         for (size_t i = 0; i < 3; i++)
@@ -197,14 +197,14 @@ static void test_chosen_before(void)
         Gpu *gpu;
 
         START(&f, "[gpu *]\nspare=1\n", A, B);
-        ASSERT_OK(manager_resolve_create(f.manager, REQUEST(.type = "GVTg_V5_4", .chosen = B), &gpu, &type,
+        ASSERT_OK(request_resolve_create(f.model, REQUEST(.type = "GVTg_V5_4", .chosen = B), &gpu, &type,
                                          NULL));
         ASSERT_STREQ(gpu_name(gpu), B);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(2, .type = "GVTg_V5_4", .gpu = B), uuid), VGPUD_ERROR_NONE);
-        ASSERT_OK(manager_resolve_create(f.manager, REQUEST(.type = "GVTg_V5_4", .chosen = B), &gpu, &type,
+        ASSERT_OK(request_resolve_create(f.model, REQUEST(.type = "GVTg_V5_4", .chosen = B), &gpu, &type,
                                          NULL));
         ASSERT_STREQ(gpu_name(gpu), A); /* what is left on B is spare */
-        ASSERT_OK(manager_resolve_create(f.manager, REQUEST(.type = "GVTg_V5_4", .chosen = "mdpy"), &gpu, &type,
+        ASSERT_OK(request_resolve_create(f.model, REQUEST(.type = "GVTg_V5_4", .chosen = "mdpy"), &gpu, &type,
                                          NULL));
         ASSERT_STREQ(gpu_name(gpu), A);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(2, .type = "GVTg_V5_4", .gpu = A), uuid), VGPUD_ERROR_NONE);
@@ -225,9 +225,9 @@ static void test_hope(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_2", .gpu = B), uuid), VGPUD_ERROR_NONE);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_2"), VGPUD_ERROR_NO_CAPACITY,
                             "no GPU has room for GVTg_V5_2: GPU " A ": ");
-        ASSERT_OK(manager_destroy(f.manager, manager_get_instance(f.manager, uuid), false, 0, 0, &job, NULL));
+        ASSERT_OK(request_destroy(f.model, model_get_instance(f.model, uuid), false, 0, 0, &job, NULL));
         ASSERT_PLACE(&f, "GVTg_V5_2", 1, NULL, "| " B " " A);
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_2"), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_2"), &job, NULL));
         ASSERT_STREQ(job->gpu_name, B);
         outcome_of(&o, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
@@ -270,13 +270,13 @@ static void test_full_queue(void)
 
         START(&f, "[jobs]\nper-gpu=1\n[placement]\nstrategy=depth\n", A, B);
         fake_hang(f.kernel, "write", A_PATH "/mdev_supported_types/i915-GVTg_V5_8/create");
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8"), &job[0], NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_8"), &job[0], NULL));
         ASSERT_STREQ(job[0]->gpu_name, A);
         outcome_of(&o[0], job[0]);
         fake_wait_hanging(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, job_runs, job[0]));
         for (size_t i = 1; i < 3; i++) {
-                ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8"), &job[i], NULL));
+                ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_8"), &job[i], NULL));
                 ASSERT_STREQ(job[i]->gpu_name, i == 1 ? A : B);
                 outcome_of(&o[i], job[i]);
         }
@@ -297,17 +297,17 @@ static void test_stuck(void)
 
         START(&f, "[jobs]\ntimeout=50ms\n", A, B);
         fake_hang(f.kernel, "write", A_PATH "/mdev_supported_types/i915-GVTg_V5_8/create");
-        ASSERT_OK(manager_create(f.manager, REQUEST(.type = "GVTg_V5_8"), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_8"), &job, NULL));
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " A " state=stuck"));
-        ASSERT_OK(manager_place(f.manager, "GVTg_V5_8", 1, NULL, &p, NULL));
+        ASSERT_OK(place_new(f.model, "GVTg_V5_8", 1, NULL, &p, NULL));
         ASSERT_STREQ(p->placement->chosen->candidate->gpu, B);
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
         ASSERT_CONTAINS(p->placement->ranks[1].reason, "it takes no work: ");
         /* B is the only one that can be asked, and its driver has the answer */
         fake_hang(f.kernel, "write", "devices/pci0000:00/" B "/mdev_supported_types/i915-GVTg_V5_8/create");
-        ASSERT_OK(manager_create(f.manager, REQUEST_N(4, .type = "GVTg_V5_8"), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST_N(4, .type = "GVTg_V5_8"), &job, NULL));
         ASSERT_STREQ(job->gpu_name, B);
-        ASSERT_OK(manager_create(f.manager, REQUEST_N(9, .type = "GVTg_V5_8"), &job, NULL));
+        ASSERT_OK(request_create(f.model, REQUEST_N(9, .type = "GVTg_V5_8"), &job, NULL));
         ASSERT_STREQ(job->gpu_name, B);
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " B " state=stuck"));
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8"), VGPUD_ERROR_GPU_STUCK,
@@ -330,7 +330,7 @@ static void test_unprepared(void)
         fixture_start(&f);
         gpu = fake_add_l40s(f.kernel, A, false);
         g_ptr_array_add(facts, fake_nvidia_facts(gpu));
-        manager_apply_inventory(f.manager, facts, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f.model, facts, (uint64_t)g_get_monotonic_time());
         g_assert(fixture_wait(&f, saw, (void *)"gpu~ " A " state=unprepared"));
         message = create_error(&f, REQUEST(.type = "L40S-4Q"), VGPUD_ERROR_NO_SUCH_TYPE);
         fixture_done(&f);

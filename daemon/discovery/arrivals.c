@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/discovery/arrivals.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/inventory.h"
+#include "daemon/lane.h"
+#include "daemon/latest-facts.h"
+#include "daemon/model/apply.h"
+#include "daemon/model/model.h"
+#include "daemon/records.h"
+#include "daemon/work/queue.h"
+#include "daemon/work/scan.h"
+
+/* The slot is a PCI function that exists, even if its GPU is not in the model. NULL: it is not. */
+static bool arrivals_has_slot(Model *m, const char *slot)
+{
+        return slot && inventory_find_pci(m->inventory, slot, NULL);
+}
+
+/* ---- lanes ---- */
+
+static void arrivals_enter_lane(Gpu *gpu)
+{
+        if (!gpu->driver)
+                return;
+
+        gpu->lane = lane_new(gpu->model->lanes, gpu_name(gpu));
+        gpu->reserved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+}
+
+/* Work that runs in the lane ends without the GPU. */
+static void arrivals_leave_lane(Gpu *gpu, VgpudErrorCode code, const char *message)
+{
+        if (!gpu->lane)
+                return;
+
+        queue_cancel_waiting(gpu, code, message);
+        queue_detach(gpu);
+        scan_abandon(gpu);
+        gpu->lane = lane_release(gpu->lane);
+        g_clear_pointer(&gpu->reserved, g_hash_table_unref);
+}
+
+/* ---- a GPU ---- */
+
+static void arrivals_drop_instances(Gpu *gpu)
+{
+        g_autoptr(GList) all = g_hash_table_get_values(gpu->instances);
+
+        for (GList *l = all; l; l = l->next) {
+                Instance *instance = l->data;
+                apply_remove_instance(instance, arrivals_has_slot(gpu->model, instance->desc->slot));
+        }
+}
+
+/* Ends the jobs and the instances of the GPU. */
+static void arrivals_withdraw(Gpu *gpu)
+{
+        if (gpu->model->stopping) {
+                arrivals_leave_lane(gpu, VGPUD_ERROR_CANCELED, "the daemon stops");
+                return;
+        }
+
+        arrivals_leave_lane(gpu, VGPUD_ERROR_GPU_GONE, "it went away");
+        arrivals_drop_instances(gpu);
+}
+
+static void arrivals_add_gpu(Model *m, const GpuFacts *facts)
+{
+        Gpu *gpu = gpu_new(m, facts);
+
+        arrivals_enter_lane(gpu);
+        g_hash_table_insert(m->gpus, g_strdup(gpu_name(gpu)), gpu);
+        MODEL_EMIT(m, gpu_added, gpu);
+        gpu_want_scan(gpu, GPU_SCAN_NOW);
+}
+
+static void arrivals_remove_gpu(Model *m, Gpu *gpu)
+{
+        log_info("GPU %s went away", gpu_name(gpu));
+        arrivals_withdraw(gpu);
+        MODEL_EMIT(m, gpu_removed, gpu);
+        g_hash_table_remove(m->gpus, gpu_name(gpu));
+        gpu_free(gpu);
+}
+
+void arrivals_remove_all(Model *m)
+{
+        GHashTableIter iter;
+        Gpu *gpu;
+
+        g_assert(m->stopping);
+
+        g_hash_table_iter_init(&iter, m->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
+                arrivals_withdraw(gpu);
+                g_hash_table_iter_remove(&iter);
+                gpu_free(gpu);
+        }
+}
+
+/* By these facts the GPU has another back end, or instances lose their parent. */
+static bool arrivals_facts_lose_something(const Gpu *gpu, const GpuFacts *facts)
+{
+        g_autofree char *reason = NULL;
+        GHashTableIter iter;
+        const Instance *instance;
+
+        if (registry_choose(facts, &reason) != gpu->driver)
+                return true;
+
+        g_hash_table_iter_init(&iter, gpu->instances);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
+                if (!apply_has_place(facts, instance->desc))
+                        return true;
+
+        return false;
+}
+
+/* A discovery takes its time, and a job may have read newer facts since it began. Another device is another
+ * object, which takes a discovery that is newer than everything known of this one. */
+static bool arrivals_facts_are_doubtful(const Gpu *gpu, const GpuFacts *facts)
+{
+        return !gpu_is_device(gpu, facts) || gpu_facts_is_older(facts, gpu->facts) ||
+               (gpu_has_answered_since(gpu, facts->began_usec) && arrivals_facts_lose_something(gpu, facts));
+}
+
+static void arrivals_replace_facts(Gpu *gpu, const GpuFacts *facts)
+{
+        if (gpu_facts_is_older(facts, gpu->facts))
+                return;
+
+        gpu_facts_unref(gpu->facts);
+        gpu->facts = gpu_facts_ref(facts);
+        latest_facts_offer(gpu->latest, facts);
+}
+
+static unsigned arrivals_change_driver(Gpu *gpu)
+{
+        arrivals_leave_lane(gpu, VGPUD_ERROR_GPU_GONE, "its driver went away");
+        arrivals_drop_instances(gpu);
+        gpu_snapshot_unref(gpu->snapshot);
+        gpu->snapshot = NULL;
+        gpu_choose_driver(gpu);
+        arrivals_enter_lane(gpu);
+
+        return GPU_CHANGED_BACK_END | GPU_CHANGED_STATE | GPU_CHANGED_TYPES | GPU_CHANGED_MODES |
+               GPU_CHANGED_JOB;
+}
+
+void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
+{
+        g_autofree char *reason = NULL;
+        unsigned changes = GPU_CHANGED_FACTS;
+        bool same = gpu_facts_equal(gpu->facts, facts);
+        const VgpuDriver *driver;
+
+        if (!same && arrivals_facts_are_doubtful(gpu, facts)) {
+                model_wish(gpu->model, MODEL_WISH_DISCOVERY);
+                return;
+        }
+
+        /* VFs come and go one by one; the end of the job reads the final state. */
+        if (!same && queue_changes_vfs(gpu)) {
+                gpu->facts_later = true;
+                return;
+        }
+
+        arrivals_replace_facts(gpu, facts);
+        if (same) {
+                gpu_want_scan(gpu, GPU_SCAN_SOON);
+                return;
+        }
+
+        driver = registry_choose(facts, &reason);
+        if (driver != gpu->driver)
+                changes |= arrivals_change_driver(gpu);
+        else if (!driver && g_strcmp0(gpu->reason, reason) != 0) {
+                g_free(gpu->reason);
+                gpu->reason = g_steal_pointer(&reason);
+                changes |= GPU_CHANGED_STATE;
+        }
+
+        MODEL_EMIT(gpu->model, gpu_changed, gpu, changes);
+        model_wish(gpu->model, MODEL_WISH_READINESS);
+        gpu_want_scan(gpu, GPU_SCAN_NOW);
+}
+
+/* ---- a discovery ---- */
+
+/* Instances do not outlive the driver of their GPU, so their records go with it. The record of a job that still
+ * creates is the job's. */
+static void arrivals_forget_driverless(Model *m, uint64_t began_usec)
+{
+        g_autoptr(GPtrArray) uuids = records_of_gpu(m->records, NULL);
+
+        for (guint i = 0; i < uuids->len; i++) {
+                const Record *record = records_get(m->records, uuids->pdata[i]);
+                const Gpu *gpu = model_get_gpu(m, record->gpu);
+
+                if ((gpu && gpu->driver) || (!record->made && !record->interrupted))
+                        continue;
+                /* A VF may outlive the driver of its PF. */
+                if (arrivals_has_slot(m, record->slot))
+                        continue;
+                /* An instance that was created since the discovery began had a driver. */
+                if (record->written_usec > began_usec)
+                        model_wish(m, MODEL_WISH_DISCOVERY);
+                else
+                        records_forget(m->records, uuids->pdata[i]);
+        }
+}
+
+static void arrivals_remove_missing(Model *m, const GPtrArray *facts, uint64_t began_usec)
+{
+        g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GList) all = g_hash_table_get_values(m->gpus);
+
+        for (guint i = 0; i < facts->len; i++)
+                g_hash_table_insert(seen, ((const GpuFacts *)facts->pdata[i])->name, facts->pdata[i]);
+
+        for (GList *l = all; l; l = l->next) {
+                Gpu *gpu = l->data;
+                const GpuFacts *now = g_hash_table_lookup(seen, gpu_name(gpu));
+
+                if (now && (gpu_is_device(gpu, now) || gpu_has_answered_since(gpu, now->began_usec)))
+                        continue;
+                if (!now && gpu_has_answered_since(gpu, began_usec)) {
+                        model_wish(m, MODEL_WISH_DISCOVERY);
+                        continue;
+                }
+                arrivals_remove_gpu(m, gpu);
+        }
+}
+
+void arrivals_apply(Model *m, const GPtrArray *facts, uint64_t began_usec)
+{
+        arrivals_remove_missing(m, facts, began_usec);
+
+        for (guint i = 0; i < facts->len; i++) {
+                const GpuFacts *f = facts->pdata[i];
+                Gpu *gpu = model_get_gpu(m, f->name);
+
+                if (gpu)
+                        arrivals_update_facts(gpu, f);
+                else
+                        arrivals_add_gpu(m, f);
+        }
+
+        arrivals_forget_driverless(m, began_usec);
+        m->discovered = true;
+        model_wish(m, MODEL_WISH_READINESS);
+}

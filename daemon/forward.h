@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The types of the daemon, so that headers need not include each other. */
+
+typedef struct Gpu Gpu;
+typedef struct Instance Instance;
+typedef struct Inventory Inventory;
+typedef struct Job Job;
+typedef struct JobKindInfo JobKindInfo;
+typedef struct KnownTypes KnownTypes;
+typedef struct Lane Lane;
+typedef struct Lanes Lanes;
+typedef struct LatestFacts LatestFacts;
+typedef struct Manager Manager;
+typedef struct Model Model;
+typedef struct Records Records;
+typedef struct Scan Scan;

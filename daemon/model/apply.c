@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/model/apply.h"
+
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/known-types.h"
+#include "daemon/model/model.h"
+#include "daemon/model/rules.h"
+#include "daemon/records.h"
+
+/* The kernel makes the link to the type after the last event of a creation, so scan again this many times. */
+#define UNTYPED_RETRIES 50
+/* Scans in a row that may fail with GPU_GONE and cause a discovery; more would never end. */
+#define GONE_LOOKS_MAX 3
+/* A removal by vgpud that failed is tried again at a later scan, but not at the scan that the attempt itself
+ * has caused. */
+#define UNDO_PAUSE_USEC (10 * USEC_PER_SEC)
+
+/* ---- instances ---- */
+
+void apply_remove_instance(Instance *instance, bool keep_record)
+{
+        Gpu *gpu = instance->gpu;
+        Model *m = gpu->model;
+        const Record *record = records_get(m->records, instance->desc->uuid);
+
+        if (!instance->leaving)
+                LOG_FIELDS(LOG_NOTICE,
+                           (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
+                            .message_id = VGPUD_MESSAGE_INSTANCE_GONE),
+                           "Instance %s of type %s on GPU %s has gone: another program removed it, or its "
+                           "driver went away",
+                           instance->desc->uuid,
+                           instance->desc->type_id ? instance->desc->type_id : "(not known)", gpu_name(gpu));
+        /* Forget the record before the announcement. A record that is not made belongs to a new instance of the
+         * same UUID that is being created. */
+        if (!keep_record && record && record->made && strcmp(record->gpu, gpu_name(gpu)) == 0)
+                records_forget(m->records, instance->desc->uuid);
+        MODEL_EMIT(m, instance_removed, instance);
+        g_hash_table_remove(m->instances, instance->desc->uuid);
+        g_hash_table_remove(gpu->instances, instance->desc->uuid);
+}
+
+/* The kernel has each UUID once. Either the instance moved here from the other GPU, which has not been scanned
+ * since, or this snapshot is older than its move away. Scanning both decides. */
+static void apply_take_over(Gpu *gpu, const char *uuid)
+{
+        Instance *other = g_hash_table_lookup(gpu->model->instances, uuid);
+
+        if (!other)
+                return;
+
+        gpu_want_scan(other->gpu, GPU_SCAN_SOON);
+        gpu_want_scan(gpu, GPU_SCAN_SOON);
+        apply_remove_instance(other, false);
+}
+
+static void apply_add_instance(Gpu *gpu, const InstanceDesc *desc)
+{
+        Instance *instance;
+
+        apply_take_over(gpu, desc->uuid);
+        instance = instance_new(gpu, desc);
+        (void)instance_update_origin(instance);
+        (void)instance_update_undo(instance);
+        (void)instance_update_state(instance, false);
+        g_hash_table_insert(gpu->instances, instance->desc->uuid, instance);
+        g_hash_table_insert(gpu->model->instances, instance->desc->uuid, instance);
+        if (instance->origin == INSTANCE_ORIGIN_FOREIGN)
+                LOG_FIELDS(LOG_INFO,
+                           (.gpu = gpu_name(gpu), .instance = desc->uuid,
+                            .message_id = VGPUD_MESSAGE_INSTANCE_FOREIGN),
+                           "Instance %s of type %s on GPU %s was created by another program", desc->uuid,
+                           desc->type_id ? desc->type_id : "(not known yet)", gpu_name(gpu));
+        MODEL_EMIT(gpu->model, instance_added, instance);
+}
+
+static void apply_change_instance(Instance *instance, const InstanceDesc *desc, const GHashTable *renamed)
+{
+        Model *m = instance->gpu->model;
+        unsigned changes = 0;
+
+        if (!instance_desc_equal(instance->desc, desc)) {
+                /* The tables are keyed by the UUID in the description that goes. */
+                InstanceDesc *copy = instance_desc_copy(desc);
+                g_hash_table_steal(instance->gpu->instances, instance->desc->uuid);
+                g_hash_table_steal(m->instances, instance->desc->uuid);
+                instance_desc_free(instance->desc);
+                instance->desc = copy;
+                g_hash_table_insert(instance->gpu->instances, copy->uuid, instance);
+                g_hash_table_insert(m->instances, copy->uuid, instance);
+                changes |= INSTANCE_CHANGED_DESC;
+        }
+        if (renamed && desc->type_id && g_hash_table_contains((GHashTable *)renamed, desc->type_id))
+                changes |= INSTANCE_CHANGED_DESC;
+        if (instance_update_origin(instance))
+                changes |= INSTANCE_CHANGED_ORIGIN;
+        if (instance_update_undo(instance))
+                changes |= INSTANCE_CHANGED_DESC; /* the hand-over */
+        if (changes && instance_update_state(instance, instance->state == INSTANCE_STUCK))
+                changes |= INSTANCE_CHANGED_STATE;
+        if (changes)
+                MODEL_EMIT(m, instance_changed, instance, changes);
+}
+
+static void apply_warn_unwritten(const char *uuid, int r)
+{
+        if (r < 0)
+                log_warning_errno(r, "Cannot write the record of %s: %m", uuid);
+}
+
+bool apply_has_place(const GpuFacts *facts, const InstanceDesc *desc)
+{
+        if (!desc->parent)
+                return true;
+        if (desc->slot)
+                return strcmp(facts->name, desc->parent) == 0 || gpu_facts_find_vf(facts, desc->parent);
+        for (guint i = 0; i < facts->mdev_parents->len; i++)
+                if (strcmp(((const MdevParent *)facts->mdev_parents->pdata[i])->name, desc->parent) == 0)
+                        return true;
+        return false;
+}
+
+/* The instance is newer than the snapshot, or its parent is newer than the facts (parents appear one by one),
+ * so its absence proves nothing. `desc`: NULL while the instance is not in the model. */
+static bool apply_is_out_of_sight(const Gpu *gpu, const GpuSnapshot *snapshot, const char *uuid,
+                                  const InstanceDesc *desc)
+{
+        const Record *record = records_get(gpu->model->records, uuid);
+        uint64_t began_usec = desc && apply_has_place(gpu->facts, desc)
+                                              ? snapshot->began_usec
+                                              : MIN(snapshot->began_usec, gpu->facts->began_usec);
+
+        return record && record->written_usec > began_usec;
+}
+
+/* Finish the jobs of an earlier daemon that was killed. A bare device stands as requested; an instance with
+ * attributes, or one of several, may be incomplete and is removed. An interrupted removal is completed where
+ * the instance is half gone, so that no VM can be using it. */
+static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
+{
+        Model *m = gpu->model;
+        g_autoptr(GPtrArray) uuids = records_of_gpu(m->records, gpu_name(gpu));
+
+        for (guint i = 0; i < uuids->len; i++) {
+                g_autofree char *uuid = g_strdup(uuids->pdata[i]);
+                const Record *record = records_get(m->records, uuid);
+                const InstanceDesc *desc = gpu_snapshot_find_instance(snapshot, uuid);
+
+                /* Created and gone between two scans, or never begun. */
+                if (!desc &&
+                    (record->interrupted || (record->made && !g_hash_table_contains(gpu->instances, uuid)))) {
+                        if (apply_is_out_of_sight(gpu, snapshot, uuid, NULL))
+                                model_wish(m, MODEL_WISH_DISCOVERY);
+                        else
+                                records_forget(m->records, uuid);
+                        continue;
+                }
+                if (record->removal_interrupted && desc) {
+                        if (desc->half_made)
+                                apply_warn_unwritten(uuid, records_commit_undo(m->records, uuid));
+                        else if (!record->undo)
+                                LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
+                                           "Instance %s still exists although the daemon ended while removing "
+                                           "it",
+                                           uuid);
+                        records_mark_removing(m->records, uuid, false);
+                        continue;
+                }
+                if (!record->interrupted)
+                        continue;
+                records_note_identity(m->records, uuid, desc->identity);
+                if (record->undo || desc->half_made) {
+                        apply_warn_unwritten(uuid, records_commit_undo(m->records, uuid));
+                        continue;
+                }
+                apply_warn_unwritten(uuid, records_commit(m->records, uuid));
+                LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
+                           "Instance %s was being made when the daemon ended, and stands", uuid);
+        }
+}
+
+/* Removals are retried until the instance has gone, also by the next daemon. */
+static void apply_undo_interrupted(Gpu *gpu)
+{
+        uint64_t now = (uint64_t)g_get_monotonic_time();
+        GHashTableIter iter;
+        Instance *instance;
+
+        g_hash_table_iter_init(&iter, gpu->instances);
+        while (!gpu->model->stopping && g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance)) {
+                bool first = instance->undo_usec == 0;
+                if (!instance->undo || instance->job || (!first && now - instance->undo_usec < UNDO_PAUSE_USEC))
+                        continue;
+                if (first)
+                        LOG_FIELDS(LOG_NOTICE,
+                                   (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
+                                    .message_id = VGPUD_MESSAGE_INSTANCE_UNDONE),
+                                   "Instance %s was being made or removed when the daemon ended, and may be "
+                                   "incomplete: removing it",
+                                   instance->desc->uuid);
+                instance->undo_usec = now;
+                instance->wants_undo = true;
+                model_wish(gpu->model, MODEL_WISH_UNDOS);
+        }
+}
+
+void apply_retry_undos(Gpu *gpu)
+{
+        GHashTableIter iter;
+        Instance *instance;
+
+        g_hash_table_iter_init(&iter, gpu->instances);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
+                instance->undo_usec = 0;
+}
+
+/* Where the kernel has no UUIDs: the UUID of the record, or one derived from boot, slot and type, which stays
+ * the same until the host restarts. */
+static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
+{
+        const Record *record = records_find_slot(gpu->model->records, gpu_name(gpu), desc->slot);
+        g_autofree char *text = NULL;
+
+        if (record && record->made && record->identity != 0 && desc->identity != 0 &&
+            record->identity != desc->identity) {
+                LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = record->uuid),
+                           "Another program removed %s of GPU %s and created it again, so it is not instance "
+                           "%s any more",
+                           desc->slot, gpu_name(gpu), record->uuid);
+                record = NULL;
+        }
+        if (record && record->restore && gpu->driver->recall && !gpu->driver->recall(desc, record->restore))
+                record = NULL;
+        if (record && desc->type_guessed) {
+                g_free(desc->type_id);
+                desc->type_id = g_strdup(record->type_id);
+        }
+        if (record && g_strcmp0(record->type_id, desc->type_id) == 0) {
+                memcpy(desc->uuid, record->uuid, sizeof desc->uuid);
+                return;
+        }
+        text = g_strdup_printf("%s/%s/%s/%s", gpu->model->boot_id, gpu_name(gpu), desc->slot,
+                               desc->type_id ? desc->type_id : "");
+        uuid_derive(text, desc->uuid);
+}
+
+static void apply_finish_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
+{
+        for (guint i = 0; i < snapshot->instances->len; i++) {
+                InstanceDesc *desc = snapshot->instances->pdata[i];
+                if (!desc->uuid[0])
+                        apply_assign_uuid(gpu, desc);
+        }
+        for (guint i = 0; i < snapshot->types->len; i++) {
+                VgpuType *t = snapshot->types->pdata[i];
+                if (!t->key)
+                        t->key = vgpu_type_make_key(t, gpu->facts->vendor);
+        }
+        gpu_snapshot_seal(snapshot);
+        rules_apply(gpu, snapshot);
+        known_types_learn(gpu->model->known_types, gpu->facts, snapshot);
+}
+
+static bool apply_modes_equal(const GpuSnapshot *a, const GpuSnapshot *b)
+{
+        if (!a || a->modes->len != b->modes->len)
+                return a ? false : b->modes->len == 0;
+        for (guint i = 0; i < a->modes->len; i++) {
+                const VgpuMode *v = a->modes->pdata[i], *w = b->modes->pdata[i];
+                if (strcmp(v->name, w->name) != 0 || g_strcmp0(v->value, w->value) != 0 ||
+                    g_strcmp0(v->help, w->help) != 0 || !v->choices != !w->choices ||
+                    (v->choices &&
+                     !g_strv_equal((const char *const *)v->choices, (const char *const *)w->choices)))
+                        return false;
+        }
+        return true;
+}
+
+static bool apply_types_equal(const GpuSnapshot *a, const GpuSnapshot *b)
+{
+        if (!a || a->types->len != b->types->len)
+                return false;
+        for (guint i = 0; i < a->types->len; i++)
+                if (!vgpu_type_equal(a->types->pdata[i], b->types->pdata[i]))
+                        return false;
+        return true;
+}
+
+/* Ids, borrowed, of the types whose name changed, came or went: an instance shows the name of its type. */
+static GHashTable *apply_find_renamed_types(const GpuSnapshot *old, const GpuSnapshot *snapshot)
+{
+        GHashTable *renamed = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+        gpointer id, name;
+        GHashTableIter iter;
+
+        for (guint i = 0; old && i < old->types->len; i++) {
+                const VgpuType *t = old->types->pdata[i];
+                g_hash_table_insert(names, t->id, t->name);
+        }
+        for (guint i = 0; i < snapshot->types->len; i++) {
+                const VgpuType *t = snapshot->types->pdata[i];
+                if (!g_hash_table_steal_extended(names, t->id, NULL, &name) || g_strcmp0(name, t->name) != 0)
+                        g_hash_table_add(renamed, t->id);
+        }
+        g_hash_table_iter_init(&iter, names);
+        while (g_hash_table_iter_next(&iter, &id, NULL))
+                g_hash_table_add(renamed, id);
+        return renamed;
+}
+
+void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
+{
+        GpuSnapshot *old = gpu->snapshot;
+        g_autoptr(GPtrArray) gone = g_ptr_array_new();
+        g_autoptr(GHashTable) renamed = NULL;
+        unsigned changes = GPU_CHANGED_SCANNED;
+        bool untyped = false;
+        GHashTableIter iter;
+        Instance *instance;
+
+        apply_finish_snapshot(gpu, snapshot);
+        if (!apply_types_equal(old, snapshot)) {
+                changes |= GPU_CHANGED_TYPES;
+                renamed = apply_find_renamed_types(old, snapshot);
+        }
+        if (!apply_modes_equal(old, snapshot))
+                changes |= GPU_CHANGED_MODES;
+        if (old ? !gpu_snapshot_bindings_equal(old, snapshot) : snapshot->bindings->len > 0)
+                changes |= GPU_CHANGED_VFS;
+        gpu->snapshot = gpu_snapshot_ref(snapshot);
+        apply_finish_interrupted(gpu, snapshot);
+        gpu->gone_looks = 0;
+
+        g_hash_table_iter_init(&iter, gpu->instances);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance)) {
+                if (gpu_snapshot_find_instance(snapshot, instance->desc->uuid))
+                        continue;
+                if (instance->leaving ||
+                    !apply_is_out_of_sight(gpu, snapshot, instance->desc->uuid, instance->desc))
+                        g_ptr_array_add(gone, instance);
+                else
+                        model_wish(gpu->model, MODEL_WISH_DISCOVERY);
+        }
+
+        for (guint i = 0; i < gone->len; i++)
+                apply_remove_instance(gone->pdata[i], false);
+        for (guint i = 0; i < snapshot->instances->len; i++) {
+                const InstanceDesc *desc = snapshot->instances->pdata[i];
+                instance = g_hash_table_lookup(gpu->instances, desc->uuid);
+                if (instance)
+                        apply_change_instance(instance, desc, renamed);
+                else
+                        apply_add_instance(gpu, desc);
+                untyped |= !desc->type_id;
+        }
+        gpu_snapshot_unref(old);
+        MODEL_EMIT(gpu->model, gpu_changed, gpu, changes);
+        gpu_set_state(gpu, snapshot->unprepared ? GPU_UNPREPARED : GPU_READY, snapshot->unprepared);
+        apply_undo_interrupted(gpu);
+
+        if (!untyped)
+                gpu->untyped_retries = 0;
+        else if (gpu->untyped_retries++ < UNTYPED_RETRIES)
+                gpu_want_scan(gpu, GPU_SCAN_LATER);
+}
+
+void apply_scan_failure(Gpu *gpu, const VgpudError *error)
+{
+        const char *message = error->message ? error->message : "it could not be looked at";
+
+        /* A discovery finds out whether the GPU has gone. */
+        if (error->code == VGPUD_ERROR_GPU_GONE && gpu->gone_looks++ < GONE_LOOKS_MAX)
+                model_wish(gpu->model, MODEL_WISH_DISCOVERY);
+
+        LOG_FIELDS(LOG_WARNING, (.gpu = gpu_name(gpu), .driver = gpu->driver->name, .error = -error->errnum),
+                   "Cannot look at GPU %s: %s", gpu_name(gpu), message);
+        gpu_set_state(gpu, GPU_FAILED, message);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The one writer of what exists: applies a snapshot of a GPU to the model. Announcements of instances, types,
+ * modes and VFs come from the difference of two snapshots. */
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "daemon/forward.h"
+#include "drivers-glue/facts.h"
+#include "drivers-glue/snapshot.h"
+
+/* Takes a ref. Completes the snapshot first: UUIDs of instances to which the kernel gives none, keys of types,
+ * rules of vgpud.conf. No other thread may have the snapshot. */
+void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot);
+
+/* A scan failed. */
+void apply_scan_failure(Gpu *gpu, const VgpudError *error);
+
+/* Remove the instance from the model and announce that; forget its record unless it is to be kept. */
+void apply_remove_instance(Instance *instance, bool keep_record);
+
+/* An administrator asked for a scan: try failed removals again without a pause. */
+void apply_retry_undos(Gpu *gpu);
+
+/* By these facts the parent of the instance is there: a parent of mediated devices, a VF, or the GPU. */
+bool apply_has_place(const GpuFacts *facts, const InstanceDesc *desc);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/model/model.h"
+
+#include <systemd/sd-id128.h>
+
+#include "base/fs-util.h"
+#include "base/log.h"
+#include "daemon/known-types.h"
+#include "daemon/records.h"
+
+static const ModelEvents no_events;
+
+int model_new(sd_event *event, const Config *config, sd_event_handler_t carry_out, void *userdata, Model **ret)
+{
+        Model *m = g_new0(Model, 1);
+        sd_id128_t boot_id;
+        int r;
+
+        *m = (Model){
+                .event = sd_event_ref(event),
+                .config = config,
+                .runtime_fd = -EBADF,
+                .gpus = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+                .instances = g_hash_table_new(g_str_hash, g_str_equal),
+                .jobs = g_hash_table_new(g_direct_hash, g_direct_equal),
+                .events = &no_events,
+        };
+
+        r = sd_id128_get_boot(&boot_id);
+        if (r >= 0)
+                r = sd_event_add_defer(event, &m->wishes_source, carry_out, userdata);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->wishes_source, SD_EVENT_OFF);
+        /* A request that arrives in the same turn must find the wishes carried out. */
+        if (r >= 0)
+                r = sd_event_source_set_priority(m->wishes_source, SD_EVENT_PRIORITY_IMPORTANT);
+        if (r < 0) {
+                model_free(m);
+                return r;
+        }
+
+        sd_id128_to_uuid_string(boot_id, m->boot_id);
+        (void)sd_event_source_set_description(m->wishes_source, "wishes");
+
+        *ret = m;
+        return 0;
+}
+
+Model *model_free(Model *m)
+{
+        if (!m)
+                return NULL;
+        g_assert(g_hash_table_size(m->gpus) == 0);
+
+        sd_event_source_disable_unref(m->wishes_source);
+        records_free(m->records);
+        known_types_free(m->known_types);
+        safe_close(m->runtime_fd);
+        g_hash_table_unref(m->gpus);
+        g_hash_table_unref(m->instances);
+        g_hash_table_unref(m->jobs);
+        sd_event_unref(m->event);
+        g_free(m);
+
+        return NULL;
+}
+
+int model_open(Model *m)
+{
+        const char *directory = m->config->runtime_directory;
+        int r;
+
+        m->runtime_fd = fs_open_directory(directory, 0755);
+        if (m->runtime_fd < 0)
+                return log_error_errno(m->runtime_fd, "Cannot open %s: %m", directory);
+
+        r = records_open(m->runtime_fd, &m->records);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read the records in %s: %m", directory);
+
+        m->known_types = known_types_new(m->config->state_directory);
+        return 0;
+}
+
+void model_set_events(Model *m, const ModelEvents *events, void *userdata)
+{
+        m->events = events ? events : &no_events;
+        m->events_userdata = userdata;
+}
+
+/* ---- wishes ---- */
+
+void model_wish(Model *m, ModelWish wish)
+{
+        int r;
+
+        if (m->stopping)
+                return;
+
+        m->wishes |= wish;
+        r = sd_event_source_set_enabled(m->wishes_source, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_warning_errno(r, "Cannot schedule the work that a change of the model calls for: %m");
+}
+
+unsigned model_take_wishes(Model *m)
+{
+        unsigned wishes = m->wishes;
+
+        m->wishes = 0;
+        return wishes;
+}
+
+/* ---- lookups ---- */
+
+GHashTable *model_gpus(Model *m)
+{
+        return m->gpus;
+}
+
+GHashTable *model_jobs(Model *m)
+{
+        return m->jobs;
+}
+
+GHashTable *model_instances(Model *m)
+{
+        return m->instances;
+}
+
+Gpu *model_get_gpu(Model *m, const char *name)
+{
+        return g_hash_table_lookup(m->gpus, name);
+}
+
+Instance *model_get_instance(Model *m, const char *uuid)
+{
+        return g_hash_table_lookup(m->instances, uuid);
+}
+
+Job *model_get_job(Model *m, uint32_t id)
+{
+        return g_hash_table_lookup(m->jobs, GUINT_TO_POINTER(id));
+}
+
+const Config *model_config(Model *m)
+{
+        return m->config;
+}

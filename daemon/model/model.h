@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The root of the model: the tables of GPUs, instances and jobs, the announcements, and the wishes.
+ *
+ * A wish is work that a change of the model calls for but that the model must not start itself, because the
+ * work lies above it: a discovery, a scan, a removal. Functions of the model record wishes; manager.c carries
+ * them out once per turn of the event loop, before any other event.
+ *
+ * Main thread only. The model knows neither D-Bus nor udev. */
+
+#include <systemd/sd-event.h>
+
+#include "base/macros.h"
+#include "base/uuid.h"
+#include "daemon/config.h"
+#include "daemon/forward.h"
+#include "daemon/model/events.h"
+#include "drivers-glue/facts.h"
+
+typedef enum ModelWish {
+        MODEL_WISH_DISCOVERY = 1 << 0, /* look for GPUs again */
+        MODEL_WISH_SCANS = 1 << 1,     /* of the GPUs whose Gpu.wanted_scan is set */
+        MODEL_WISH_UNDOS = 1 << 2,     /* remove the instances whose Instance.wants_undo is set */
+        MODEL_WISH_READINESS = 1 << 3, /* check whether start-up is over */
+} ModelWish;
+
+struct Model {
+        sd_event *event;         /* ref */
+        const Config *config;    /* borrowed */
+        int runtime_fd;          /* owned */
+        Records *records;        /* owned */
+        KnownTypes *known_types; /* owned */
+        Lanes *lanes;            /* borrowed from the manager; NULL before it has opened them */
+        Inventory *inventory;    /* borrowed from the manager; NULL before discovery has started */
+        GHashTable *gpus;        /* owned: sysfs name (owned) -> Gpu; written by discovery/arrivals.c */
+        GHashTable *instances;   /* borrowed from their GPUs: UUID in the desc -> Instance; by model/apply.c */
+        GHashTable *jobs;        /* owned: id -> Job; written by work/queue.c */
+        uint32_t last_job_id;
+        char boot_id[UUID_STRLEN + 1];
+        bool discovered; /* the first discovery has ended */
+        bool stopping;
+
+        unsigned wishes;                /* bits of ModelWish */
+        sd_event_source *wishes_source; /* owned; one-shot, enabled while there are wishes */
+
+        /* Takes the facts that a job has read of its GPU. Handed in by the manager, because the function lies
+         * above the jobs (discovery/arrivals.c). */
+        void (*take_facts)(Gpu *gpu, const GpuFacts *facts);
+
+        const ModelEvents *events; /* never NULL */
+        void *events_userdata;
+};
+
+#define MODEL_EMIT(m, event, ...)                                            \
+        do {                                                                 \
+                Model *_m = (m);                                             \
+                if (_m->events->event)                                       \
+                        _m->events->event(__VA_ARGS__, _m->events_userdata); \
+        } while (0)
+
+/* `carry_out` is called with `userdata` once per turn of the event loop in which there are wishes. */
+int model_new(sd_event *event, const Config *config, sd_event_handler_t carry_out, void *userdata, Model **ret);
+/* GPUs and jobs must be gone. */
+Model *model_free(Model *m);
+
+/* Open the runtime directory and read the records. */
+int model_open(Model *m);
+
+/* NULL: announce nothing. */
+void model_set_events(Model *m, const ModelEvents *events, void *userdata);
+
+/* ---- wishes ---- */
+
+void model_wish(Model *m, ModelWish wish);
+/* Take all wishes; the caller carries them out. */
+unsigned model_take_wishes(Model *m);
+
+/* ---- lookups ---- */
+
+/* The tables are for reading only. */
+GHashTable *model_gpus(Model *m);      /* sysfs name -> Gpu */
+GHashTable *model_jobs(Model *m);      /* GUINT_TO_POINTER(id) -> Job */
+GHashTable *model_instances(Model *m); /* UUID -> Instance, of all GPUs */
+
+/* NULL: there is none of exactly this name, UUID or number. */
+Gpu *model_get_gpu(Model *m, const char *name);
+Instance *model_get_instance(Model *m, const char *uuid);
+Job *model_get_job(Model *m, uint32_t id);
+
+const Config *model_config(Model *m);

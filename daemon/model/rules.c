@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/model/rules.h"
+
+#include "daemon/gpu.h"
+#include "daemon/model/model.h"
+
+void rules_fill(const Config *config, PlacementCandidate *candidate)
+{
+        ConfigGpu rules = config_find_gpu(config, candidate->gpu);
+
+        candidate->pools = (const char *const *)rules.pools;
+        candidate->allow = (const char *const *)rules.allow;
+        candidate->forbid = (const char *const *)rules.forbid;
+        candidate->spare = rules.spare >= 0 ? (uint32_t)rules.spare : 0;
+        candidate->priority = rules.priority != CONFIG_PRIORITY_NOT_SAID ? (int32_t)rules.priority : 0;
+}
+
+bool rules_need_type_names(const PlacementCandidate *candidate)
+{
+        return (candidate->allow && candidate->allow[0]) || (candidate->forbid && candidate->forbid[0]);
+}
+
+char **rules_type_names(const VgpuType *type)
+{
+        g_auto(GStrv) aliases = vgpu_type_aliases(type);
+        g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+
+        g_strv_builder_add(names, type->id);
+        g_strv_builder_addv(names, (const char **)aliases);
+
+        return g_strv_builder_end(names);
+}
+
+/* Why the rules keep the type from their GPU; NULL: they do not. */
+static char *rules_refuse_type(PlacementCandidate *rules, const VgpuType *type)
+{
+        g_auto(GStrv) names = NULL;
+
+        if (!rules_need_type_names(rules))
+                return NULL;
+
+        names = rules_type_names(type);
+        rules->type_names = (const char *const *)names;
+
+        return placement_check_type(rules);
+}
+
+int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr)
+{
+        PlacementCandidate rules = { .gpu = gpu_name(gpu) };
+        g_autofree char *reason = NULL;
+
+        rules_fill(gpu->model->config, &rules);
+        reason = rules_refuse_type(&rules, type);
+        if (!reason)
+                return 0;
+
+        return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s is not to have %s: %s", gpu_name(gpu),
+                                type->id, reason);
+}
+
+void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot)
+{
+        PlacementCandidate rules = { .gpu = gpu_name(gpu) };
+
+        rules_fill(gpu->model->config, &rules);
+
+        for (guint i = 0; i < snapshot->types->len; i++) {
+                VgpuType *t = snapshot->types->pdata[i];
+                char *reason = rules_refuse_type(&rules, t);
+
+                if (!reason)
+                        continue;
+                t->available = 0;
+                g_free(t->why_not);
+                t->why_not = reason;
+        }
+}

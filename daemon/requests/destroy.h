@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Requests to destroy instances. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "daemon/forward.h"
+
+/* Queue a job. `foreign`: also if another program created the instance. *ret is valid until control returns to
+ * the event loop, or as long as the job lives. Errors: FOREIGN, IN_USE (another job works on the instance),
+ * UNSUPPORTED, GPU_STUCK, FAILED, TOO_MANY_JOBS, CANCELED (the daemon stops). */
+int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
+                    Job **ret, VgpudError *reterr);
+
+/* Carry out MODEL_WISH_UNDOS for one instance. */
+void request_undo(Instance *instance);

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/work/job-create.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/time-util.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/model/model.h"
+#include "daemon/records.h"
+
+DEFINE_DESTROY_NOTIFY(desc_destroy, instance_desc_free)
+DEFINE_DESTROY_NOTIFY(attribute_destroy, vgpu_attribute_free)
+
+static JobCreate *job_create(Job *job)
+{
+        g_assert(job->kind == &job_kind_create);
+        return (JobCreate *)job;
+}
+
+static const JobCreate *job_create_const(const Job *job)
+{
+        g_assert(job->kind == &job_kind_create);
+        return (const JobCreate *)job;
+}
+
+/* ---- in the lane ---- */
+
+/* Do not begin several at once when there is no room for all. */
+static int job_create_check_room(JobCreate *c, VgpuTarget *t)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = NULL;
+        Job *job = &c->job;
+        const VgpuType *type;
+        int r;
+
+        if (job->uuids->len == 1)
+                return 0; /* the back end gives a better reason */
+
+        type = c->known ? gpu_snapshot_find_type(c->known, c->type_id, NULL) : NULL;
+        if (type && type->available >= job->uuids->len)
+                return 0;
+
+        r = job->driver->scan(t, &snapshot, &job->error);
+        if (r < 0)
+                return r;
+
+        type = gpu_snapshot_find_type(snapshot, c->type_id, &job->error);
+        if (!type)
+                return -ENOENT;
+        if (type->available < job->uuids->len)
+                return vgpud_error_setf(&job->error, VGPUD_ERROR_NO_CAPACITY,
+                                        "there is room for %" PRIu32 " of %s on GPU %s, not for %u",
+                                        type->available, type->id, job->gpu_name, job->uuids->len);
+
+        return 0;
+}
+
+static void reservation_free(gpointer p)
+{
+        JobReservation *r = p;
+
+        g_free(r->slot);
+        g_free(r->restore);
+        g_free(r);
+}
+
+typedef struct Reserver {
+        JobCreate *create;
+        const char *uuid;
+} Reserver;
+
+static int on_reserve(const char *slot, const char *restore, void *userdata)
+{
+        const Reserver *reserver = userdata;
+        JobCreate *c = reserver->create;
+        JobReservation *r = g_new(JobReservation, 1);
+        SlotReserved *reserved = g_new(SlotReserved, 1);
+
+        if (!c->reservations)
+                c->reservations = g_ptr_array_new_with_free_func(reservation_free);
+        *r = (JobReservation){ .uuid = reserver->uuid, .slot = g_strdup(slot), .restore = g_strdup(restore) };
+        g_ptr_array_add(c->reservations, r);
+
+        *reserved = (SlotReserved){ .usec = now_monotonic_usec() };
+        (void)g_strlcpy(reserved->uuid, reserver->uuid, sizeof reserved->uuid);
+        g_hash_table_replace(c->job.reserved, g_strdup(slot), reserved);
+
+        return records_claim(c->records_fd, reserver->uuid, slot, restore);
+}
+
+/* The last one counts: a back end that was refused may have tried another slot. */
+static const JobReservation *job_create_find_reservation(const JobCreate *c, const char *uuid)
+{
+        const JobReservation *found = NULL;
+
+        for (guint i = 0; c->reservations && i < c->reservations->len; i++) {
+                const JobReservation *r = c->reservations->pdata[i];
+                if (strcmp(r->uuid, uuid) == 0)
+                        found = r;
+        }
+
+        return found;
+}
+
+/* Remove the instances that were created before the one that failed; name those that could not be removed. */
+static void job_create_roll_back(JobCreate *c, VgpuTarget *t, const GPtrArray *made)
+{
+        g_autoptr(GString) left = g_string_new(NULL);
+        Job *job = &c->job;
+
+        for (guint i = 0; i < made->len; i++) {
+                _cleanup_vgpud_error_ VgpudError undo = VGPUD_ERROR_INIT;
+                InstanceDesc *desc = made->pdata[i];
+                const JobReservation *r = job_create_find_reservation(c, desc->uuid);
+
+                if (r && !desc->restore)
+                        desc->restore = g_strdup(r->restore);
+                if (job->driver->destroy(t, desc, &undo) < 0)
+                        g_string_append_printf(left, "; removing %s again failed as well: %s", desc->uuid,
+                                               undo.message);
+        }
+        if (left->len == 0)
+                return;
+
+        _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
+        vgpud_error_move(&first, &job->error);
+        (void)vgpud_error_setf(&job->error, VGPUD_ERROR_INCONSISTENT, "%s%s", first.message, left->str);
+}
+
+static void job_create_run(Job *job, VgpuTarget *t)
+{
+        JobCreate *c = job_create(job);
+        g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(desc_destroy);
+        int r;
+
+        r = job_create_check_room(c, t);
+        for (guint i = 0; i < job->uuids->len && r >= 0; i++) {
+                Reserver reserver = { .create = c, .uuid = job->uuids->pdata[i] };
+                CreateArgs args = {
+                        .uuid = job->uuids->pdata[i],
+                        .type_id = c->type_id,
+                        .parent = c->parent,
+                        .count = job->uuids->len,
+                        .attributes = c->attributes,
+                        .claim = on_reserve,
+                        .claim_userdata = &reserver,
+                };
+                InstanceDesc *desc = NULL;
+
+                r = job->driver->create(t, &args, &desc, &job->error);
+                if (desc)
+                        g_ptr_array_add(made, desc);
+        }
+        if (r < 0) {
+                job_create_roll_back(c, t, made);
+                return;
+        }
+
+        instances_identify(t->io, made);
+        c->made = g_steal_pointer(&made);
+}
+
+/* ---- in the main thread ---- */
+
+int job_create_write_records(Job *job, VgpudError *reterr)
+{
+        JobCreate *c = job_create(job);
+        Model *m = job->model;
+
+        for (guint i = 0; i < job->uuids->len; i++) {
+                const char *uuid = job->uuids->pdata[i];
+                Record record = {
+                        .gpu = job->gpu_name,
+                        .type_id = c->type_id,
+                        .name = c->name,
+                        .owner = job->requester,
+                        .created_usec = job->created_usec,
+                        .undo = job->uuids->len > 1 || c->attributes->len > 0,
+                };
+                int r;
+
+                memcpy(record.uuid, uuid, sizeof record.uuid);
+                if (job->uuids->len > 1)
+                        memcpy(record.first, job->uuids->pdata[0], sizeof record.first);
+
+                r = records_put(m->records, &record);
+                if (r >= 0)
+                        continue;
+
+                for (guint k = 0; k < i; k++)
+                        records_forget(m->records, job->uuids->pdata[k]);
+                LOG_FIELDS(LOG_WARNING, (.gpu = job->gpu_name, .instance = uuid, .error = r),
+                           "Cannot write the record of %s in %s: %m", uuid, m->config->runtime_directory);
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "cannot write the record of %s in %s: %s", uuid,
+                                              m->config->runtime_directory, g_strerror(-r));
+        }
+
+        return 0;
+}
+
+/* The error leaves the instance behind: after a failed rollback it is vgpud's own, and can be destroyed as
+ * such. */
+static bool job_create_left(const JobCreate *c, const char *uuid, const JobReservation *r)
+{
+        const GpuSnapshot *snapshot = c->job.snapshot;
+
+        return c->job.error.code == VGPUD_ERROR_INCONSISTENT && snapshot &&
+               (gpu_snapshot_find_instance(snapshot, uuid) || (r && gpu_snapshot_has_slot(snapshot, r->slot)));
+}
+
+/* Before the snapshot is applied: the origin of an instance depends on its record. */
+static void job_create_settle(Job *job)
+{
+        JobCreate *c = job_create(job);
+        Records *records = job->model->records;
+
+        for (guint i = 0; i < job->uuids->len; i++) {
+                const char *uuid = job->uuids->pdata[i];
+                const JobReservation *reservation = job_create_find_reservation(c, uuid);
+                int r = 0;
+
+                if (reservation)
+                        records_note_slot(records, uuid, reservation->slot, reservation->restore);
+                if (c->made)
+                        records_note_identity(records, uuid,
+                                              ((const InstanceDesc *)c->made->pdata[i])->identity);
+
+                if (job->error.code == VGPUD_ERROR_NONE || job_create_left(c, uuid, reservation))
+                        r = records_commit(records, uuid);
+                else if (job->error.code == VGPUD_ERROR_INCONSISTENT && !job->snapshot)
+                        records_leave_open(records, uuid);
+                else
+                        records_forget(records, uuid);
+                if (r < 0)
+                        LOG_FIELDS(LOG_WARNING, (.instance = uuid, .job = job->id, .error = r),
+                                   "Cannot write the record of %s, it will count as foreign after a restart: "
+                                   "%m",
+                                   uuid);
+        }
+}
+
+static bool job_create_predict(Job *job, const Gpu *gpu, GpuSnapshot **ret)
+{
+        *ret = gpu_snapshot_amend(gpu->snapshot, job_create(job)->made, NULL);
+        return true;
+}
+
+static void job_create_log(const Job *job, LogFields *fields)
+{
+        const JobCreate *c = job_create_const(job);
+
+        fields->message_id = VGPUD_MESSAGE_INSTANCE_CREATED;
+        for (guint i = 0; i < job->uuids->len; i++) {
+                fields->instance = job->uuids->pdata[i];
+                LOG_FULL(LOG_INFO, fields, "Created instance %s of type %s on GPU %s", fields->instance,
+                         c->type_id, job->gpu_name);
+        }
+}
+
+static size_t job_create_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX])
+{
+        ret[0] = (JobDetail){ .name = "type", .text = job_create_const(job)->type_id };
+        return 1;
+}
+
+static void job_create_done(Job *job)
+{
+        JobCreate *c = job_create(job);
+
+        g_free(c->type_id);
+        g_free(c->parent);
+        g_free(c->name);
+        g_ptr_array_unref(c->attributes);
+        gpu_snapshot_unref(c->known);
+        g_clear_pointer(&c->made, g_ptr_array_unref);
+        g_clear_pointer(&c->reservations, g_ptr_array_unref);
+}
+
+const JobKindInfo job_kind_create = {
+        .name = "create",
+        .size = sizeof(JobCreate),
+        .makes_instances = true,
+        .changes_capacity = true,
+        .scan = JOB_SCAN_PROVES_GPU,
+        .run = job_create_run,
+        .settle = job_create_settle,
+        .predict = job_create_predict,
+        .log = job_create_log,
+        .describe = job_create_describe,
+        .done = job_create_done,
+};
+
+Job *job_create_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, const char *type_id, GPtrArray *uuids)
+{
+        Job *job = job_new(&job_kind_create, gpu, requester, timeout_usec);
+        JobCreate *c = job_create(job);
+
+        g_assert(uuids->len > 0);
+
+        g_ptr_array_extend_and_steal(job->uuids, uuids);
+        c->type_id = g_strdup(type_id);
+        c->attributes = g_ptr_array_new_with_free_func(attribute_destroy);
+        c->records_fd = records_dirfd(job->model->records);
+        job->predictable = gpu_is_predictable(gpu);
+        c->known = job->predictable ? gpu_snapshot_ref(gpu->snapshot) : NULL;
+
+        return job;
+}
+
+void job_create_set_options(Job *job, const char *parent, const char *name, const GPtrArray *attributes)
+{
+        JobCreate *c = job_create(job);
+
+        c->parent = g_strdup(parent);
+        c->name = g_strdup(name);
+        for (guint i = 0; attributes && i < attributes->len; i++) {
+                const VgpuAttribute *a = attributes->pdata[i];
+                g_ptr_array_add(c->attributes, vgpu_attribute_new(a->name, a->value));
+        }
+}
+
+const char *job_created_type(const Job *job)
+{
+        return job->kind == &job_kind_create ? job_create_const(job)->type_id : NULL;
+}
+
+bool job_creates(const Job *job, const char *uuid)
+{
+        if (job->kind != &job_kind_create)
+                return false;
+
+        for (guint i = 0; i < job->uuids->len; i++)
+                if (strcmp(job->uuids->pdata[i], uuid) == 0)
+                        return true;
+
+        return false;
+}

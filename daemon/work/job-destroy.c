@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/work/job-destroy.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/time-util.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/model/model.h"
+#include "daemon/records.h"
+
+DEFINE_DESTROY_NOTIFY(desc_destroy, instance_desc_free)
+
+static JobDestroy *job_destroy(Job *job)
+{
+        g_assert(job->kind == &job_kind_destroy);
+        return (JobDestroy *)job;
+}
+
+/* ---- in the lane ---- */
+
+/* Another program may have removed and recreated the device of the slot since the last scan. */
+static bool job_destroy_same_device(const Job *job, const InstanceDesc *d, VgpuIo *io, VgpudError *reterr)
+{
+        uint64_t now;
+
+        if (!d->slot || d->identity == 0 || vgpu_io_identify(io, d->path, &now) < 0 || now == d->identity)
+                return true;
+
+        (void)vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN,
+                               "%s of GPU %s is not the device of instance %s any more: another program "
+                               "removed and recreated it",
+                               d->slot, job->gpu_name, d->uuid);
+        return false;
+}
+
+/* Another program has removed the instance while the job waited, and vgpud has created a new one in its slot:
+ * the old one is gone already. */
+static bool job_destroy_is_replaced(const JobDestroy *j, const InstanceDesc *d)
+{
+        const SlotReserved *reserved = d->slot ? g_hash_table_lookup(j->job.reserved, d->slot) : NULL;
+
+        return reserved && reserved->usec > j->known_usec && strcmp(reserved->uuid, d->uuid) != 0;
+}
+
+static int job_destroy_one(JobDestroy *j, VgpuTarget *t, InstanceDesc *d, VgpudError *reterr)
+{
+        if (job_destroy_is_replaced(j, d))
+                return 0;
+        if (!job_destroy_same_device(&j->job, d, t->io, reterr))
+                return -vgpud_error_code_to_errno(reterr->code);
+
+        return j->job.driver->destroy(t, d, reterr);
+}
+
+/* One sentence for all that are left; the reason of the first. */
+static void job_destroy_sum_up(JobDestroy *j)
+{
+        g_autofree char *list = NULL;
+        _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
+        VgpudErrorCode code = j->job.error.code;
+
+        if (j->left->len == 0 || j->instances->len == 1)
+                return;
+
+        g_ptr_array_add(j->left, NULL);
+        list = g_strjoinv(", ", (char **)j->left->pdata);
+        g_ptr_array_remove_index(j->left, j->left->len - 1);
+        vgpud_error_move(&first, &j->job.error);
+        (void)vgpud_error_setf(&j->job.error, code, "%u of %u instances are left (%s): %s", j->left->len,
+                               j->instances->len, list, first.message);
+}
+
+static void job_destroy_run(Job *job, VgpuTarget *t)
+{
+        JobDestroy *j = job_destroy(job);
+
+        for (guint i = 0; i < j->instances->len; i++) {
+                _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+
+                if (job_destroy_one(j, t, j->instances->pdata[i], &error) >= 0)
+                        continue;
+                g_ptr_array_add(j->left, job->uuids->pdata[i]);
+                if (job->error.code == VGPUD_ERROR_NONE)
+                        vgpud_error_move(&job->error, &error);
+        }
+        job_destroy_sum_up(j);
+}
+
+/* ---- in the main thread ---- */
+
+static bool job_destroy_is_left(const JobDestroy *j, const char *uuid)
+{
+        for (guint i = 0; i < j->left->len; i++)
+                if (strcmp(j->left->pdata[i], uuid) == 0)
+                        return true;
+        return false;
+}
+
+static void job_destroy_settle_instance(Job *job, Instance *instance)
+{
+        JobDestroy *j = job_destroy(job);
+        const InstanceDesc *d = instance->desc;
+        /* The snapshot has no UUIDs yet where vgpud assigns them. */
+        bool in_snapshot =
+                        job->snapshot && (d->slot ? gpu_snapshot_has_slot(job->snapshot, d->slot)
+                                                  : gpu_snapshot_find_instance(job->snapshot, d->uuid) != NULL);
+        bool left = job->error.code != VGPUD_ERROR_NONE &&
+                    (j->left->len == 0 || job_destroy_is_left(j, d->uuid));
+
+        if (job->internal)
+                instance->undo_usec = now_monotonic_usec();
+        /* A removal that ended with an error may have removed the instance all the same. */
+        instance->leaving = !left || (job->snapshot && !in_snapshot);
+}
+
+static bool job_destroy_predict(Job *job, const Gpu *gpu, GpuSnapshot **ret)
+{
+        JobDestroy *j = job_destroy(job);
+
+        if (j->instances->len > 1)
+                return false;
+
+        *ret = gpu_snapshot_amend(gpu->snapshot, NULL, job->uuids->pdata[0]);
+        return true;
+}
+
+static void job_destroy_log(const Job *job, LogFields *fields)
+{
+        fields->message_id = VGPUD_MESSAGE_INSTANCE_DESTROYED;
+        for (guint i = 0; i < job->uuids->len; i++) {
+                fields->instance = job->uuids->pdata[i];
+                LOG_FULL(LOG_INFO, fields, "Destroyed instance %s on GPU %s", fields->instance, job->gpu_name);
+        }
+}
+
+/* Instances that have gone have no record any more. */
+static void job_destroy_end(Job *job)
+{
+        for (guint i = 0; i < job->uuids->len; i++)
+                records_mark_removing(job->model->records, job->uuids->pdata[i], false);
+}
+
+static void job_destroy_done(Job *job)
+{
+        JobDestroy *j = job_destroy(job);
+
+        g_ptr_array_unref(j->left);
+        g_ptr_array_unref(j->instances);
+}
+
+const JobKindInfo job_kind_destroy = {
+        .name = "destroy",
+        .size = sizeof(JobDestroy),
+        .takes_instances = true,
+        .changes_capacity = true,
+        .survives_gpu = true,
+        .scan = JOB_SCAN_OPTIONAL,
+        .run = job_destroy_run,
+        .settle_instance = job_destroy_settle_instance,
+        .predict = job_destroy_predict,
+        .log = job_destroy_log,
+        .end = job_destroy_end,
+        .done = job_destroy_done,
+};
+
+Job *job_destroy_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, const GPtrArray *instances,
+                     bool internal)
+{
+        Job *job = job_new(&job_kind_destroy, gpu, requester, timeout_usec);
+        JobDestroy *j = job_destroy(job);
+
+        g_assert(instances->len > 0);
+
+        j->instances = g_ptr_array_new_with_free_func(desc_destroy);
+        j->left = g_ptr_array_new();
+        j->known_usec = gpu->snapshot ? gpu->snapshot->began_usec : 0;
+        job->internal = internal;
+        job->predictable = instances->len == 1 && gpu_is_predictable(gpu);
+
+        for (guint i = 0; i < instances->len; i++) {
+                const Instance *instance = instances->pdata[i];
+                const Record *record = records_get(job->model->records, instance->desc->uuid);
+                InstanceDesc *desc = instance_desc_copy(instance->desc);
+
+                g_assert(instance->gpu == gpu && !instance->job);
+
+                if (record && !desc->restore)
+                        desc->restore = g_strdup(record->restore);
+                g_ptr_array_add(j->instances, desc);
+                g_ptr_array_add(job->uuids, g_strdup(desc->uuid));
+                records_mark_removing(job->model->records, desc->uuid, true);
+        }
+
+        return job;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/work/job-done.h"
+
+#include <inttypes.h>
+
+#include "base/log-ids.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/model/apply.h"
+#include "daemon/model/model.h"
+
+/* Until a scan has counted again. */
+static void job_clear_availability(GpuSnapshot *s)
+{
+        for (guint i = 0; i < s->types->len; i++) {
+                VgpuType *t = s->types->pdata[i];
+
+                t->available = 0;
+                g_free(t->why_not);
+                t->why_not = g_strdup("the GPU has changed, and is being looked at");
+        }
+}
+
+/* Put the result into the model before the scan that confirms it. */
+static void job_predict_snapshot(Job *job, Gpu *gpu)
+{
+        if (job->snapshot || !job->kind->predict || job->error.code != VGPUD_ERROR_NONE || !gpu->snapshot ||
+            !job->kind->predict(job, gpu, &job->snapshot))
+                return;
+
+        /* The GPU has answered to the job. */
+        job->snapshot->began_usec = MAX(job->snapshot->began_usec, job->began_usec);
+        /* A mode may have changed since the job was found predictable. */
+        if (!gpu->driver->amend || !gpu->driver->amend(gpu->facts, gpu->snapshot, job->snapshot))
+                job_clear_availability(job->snapshot);
+        gpu_want_scan(gpu, GPU_SCAN_SOON);
+}
+
+static void job_apply_to_gpu(Job *job, Gpu *gpu)
+{
+        if (job->kind->settle_gpu)
+                job->kind->settle_gpu(job, gpu);
+
+        /* A snapshot of other facts is stale: the GPU has changed meanwhile. */
+        if (job->snapshot && !job->kind->changes_vfs && !gpu_facts_equal(job->facts, gpu->facts))
+                job->snapshot = gpu_snapshot_unref(job->snapshot);
+
+        job_predict_snapshot(job, gpu);
+        if (job->snapshot)
+                apply_snapshot(gpu, job->snapshot);
+        else {
+                gpu_set_answered(gpu);
+                gpu_want_scan(gpu, GPU_SCAN_NOW);
+        }
+        MODEL_EMIT(job->model, gpu_changed, gpu, GPU_CHANGED_JOB);
+
+        if (job->kind->settled)
+                job->kind->settled(job, gpu);
+}
+
+static void job_log_end(const Job *job)
+{
+        LogFields fields = {
+                .gpu = job->gpu_name,
+                .driver = job->driver->name,
+                .job = job->id,
+                .requester = (int64_t)job->requester + 1,
+        };
+
+        if (job->error.code == VGPUD_ERROR_NONE) {
+                if (job->kind->log)
+                        job->kind->log(job, &fields);
+                return;
+        }
+
+        fields.message_id = VGPUD_MESSAGE_JOB_FAILED;
+        fields.error = -job->error.errnum;
+        LOG_FULL(LOG_WARNING, &fields, "Job %" PRIu32 " (%s on GPU %s) failed: %s", job->id, job->kind->name,
+                 job->gpu_name, job->error.message);
+}
+
+void job_apply_result(Job *job, const GPtrArray *instances)
+{
+        Gpu *gpu = job->gpu;
+
+        /* Instances that were created are vgpud's own also when their GPU has left the model meanwhile: it may
+         * be back already, with them. */
+        if (job->kind->settle)
+                job->kind->settle(job);
+        if (!gpu && job->error.code == VGPUD_ERROR_NONE && !job->kind->survives_gpu)
+                (void)vgpud_error_setf(&job->error, VGPUD_ERROR_GPU_GONE, "GPU %s went away", job->gpu_name);
+
+        for (guint i = 0; i < instances->len; i++) {
+                Instance *instance = instances->pdata[i];
+                unsigned changes = INSTANCE_CHANGED_JOB;
+
+                if (job->kind->settle_instance)
+                        job->kind->settle_instance(job, instance);
+                if (instance_update_state(instance, false))
+                        changes |= INSTANCE_CHANGED_STATE;
+                MODEL_EMIT(job->model, instance_changed, instance, changes);
+        }
+
+        if (gpu)
+                job_apply_to_gpu(job, gpu);
+        job_log_end(job);
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Jobs that scan a GPU because a user asked for it. Scans that events cause are no jobs (work/scan.c). */
+
+#include "daemon/job.h"
+
+extern const JobKindInfo job_kind_rescan;
+
+Job *job_rescan_new(Gpu *gpu, uid_t requester);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Jobs that enable or disable the VFs of a GPU. */
+
+#include "daemon/job.h"
+
+typedef struct JobSetVfs {
+        Job job;      /* first */
+        uint32_t vfs; /* how many there shall be */
+
+        /* Written by the lane, read after it has come back. */
+        GpuFacts *facts_now; /* ref; read afterwards; NULL if that failed */
+        uint32_t vfs_now;
+        bool probe_again; /* sriov_drivers_autoprobe could not be set back, and is marked */
+} JobSetVfs;
+
+extern const JobKindInfo job_kind_set_vfs;
+
+Job *job_set_vfs_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, uint32_t vfs);

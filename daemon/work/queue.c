@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/work/queue.h"
+
+#include <inttypes.h>
+
+#include "base/log-ids.h"
+#include "base/time-util.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/model/model.h"
+#include "daemon/work/job-done.h"
+
+/* Instances that the job has taken and that still exist. */
+static GPtrArray *queue_find_instances(const Job *job)
+{
+        GPtrArray *instances = g_ptr_array_new();
+
+        if (!job->kind->takes_instances)
+                return instances;
+
+        for (guint i = 0; i < job->uuids->len; i++) {
+                Instance *instance = model_get_instance(job->model, job->uuids->pdata[i]);
+                if (instance && instance->job == job)
+                        g_ptr_array_add(instances, instance);
+        }
+
+        return instances;
+}
+
+static GPtrArray *queue_release_instances(Job *job)
+{
+        GPtrArray *instances = queue_find_instances(job);
+
+        for (guint i = 0; i < instances->len; i++)
+                ((Instance *)instances->pdata[i])->job = NULL;
+
+        return instances;
+}
+
+/* Announce the end and free the job. */
+static void queue_end(Job *job, JobState state)
+{
+        Model *m = job->model;
+
+        job->state = state;
+        if (job->kind->end)
+                job->kind->end(job);
+        job_tell_finished(job, &job->error);
+        MODEL_EMIT(m, job_removed, job);
+        g_hash_table_remove(m->jobs, GUINT_TO_POINTER(job->id));
+        job_free(job);
+}
+
+/* ---- a job runs ---- */
+
+/* A write that does not return cannot be interrupted: mark the GPU, keep what is known of it, and refuse
+ * further work on it until the write returns. */
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Job *job = userdata;
+        Gpu *gpu = job->gpu;
+        g_autoptr(GPtrArray) instances = queue_find_instances(job);
+        g_autofree char *reason = NULL;
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+
+        job->deadline = sd_event_source_disable_unref(job->deadline);
+        job->state = JOB_STUCK;
+        reason = g_strdup_printf("job %" PRIu32 " (%s) has been blocked in the kernel for %" PRIu64 " s",
+                                 job->id, job->kind->name, job->timeout_usec / USEC_PER_SEC);
+        LOG_FIELDS(LOG_ERR, (.gpu = job->gpu_name, .job = job->id, .message_id = VGPUD_MESSAGE_GPU_STUCK),
+                   "GPU %s is stuck: %s", job->gpu_name, reason);
+
+        for (guint i = 0; i < instances->len; i++)
+                instance_set_stuck(instances->pdata[i]);
+        if (gpu)
+                gpu_set_state(gpu, GPU_STUCK, reason);
+        MODEL_EMIT(job->model, job_changed, job);
+
+        (void)vgpud_error_setf(&error, VGPUD_ERROR_GPU_STUCK,
+                               "GPU %s: %s; what it was to do may still happen, or not", job->gpu_name, reason);
+        job_tell_finished(job, &error);
+        if (gpu)
+                queue_cancel_waiting(gpu, VGPUD_ERROR_GPU_STUCK, reason);
+
+        return 0;
+}
+
+static void queue_job_started(LaneWork *w)
+{
+        Job *job = (Job *)w;
+        Gpu *gpu = job->gpu;
+        int r;
+
+        g_assert(job->state == JOB_WAITING);
+
+        job->state = JOB_RUNNING;
+        job->started_usec = now_realtime_usec();
+        if (gpu) {
+                g_assert(!gpu->current);
+                g_queue_remove(&gpu->waiting, job);
+                gpu->current = job;
+                MODEL_EMIT(job->model, gpu_changed, gpu, GPU_CHANGED_JOB);
+        }
+        MODEL_EMIT(job->model, job_changed, job);
+
+        r = sd_event_add_time_relative(job->model->event, &job->deadline, CLOCK_MONOTONIC, job->timeout_usec,
+                                       10 * USEC_PER_MSEC, on_deadline, job);
+        if (r < 0)
+                LOG_FIELDS(LOG_WARNING, (.job = job->id, .error = r),
+                           "Cannot set the deadline of job %" PRIu32 ": %m", job->id);
+}
+
+static void queue_job_done(LaneWork *w)
+{
+        Job *job = (Job *)w;
+        g_autoptr(GPtrArray) instances = queue_release_instances(job);
+
+        job->deadline = sd_event_source_disable_unref(job->deadline);
+        if (job->gpu) {
+                /* It may have begun and ended between two turns of the event loop. */
+                g_queue_remove(&job->gpu->waiting, job);
+                job->gpu->current = NULL;
+        }
+
+        job_apply_result(job, instances);
+        queue_end(job, job->error.code == VGPUD_ERROR_NONE ? JOB_DONE : JOB_FAILED);
+}
+
+/* ---- a job waits ---- */
+
+bool queue_is_full(const Gpu *gpu)
+{
+        uint32_t n = 0;
+
+        for (const GList *l = gpu->waiting.head; l; l = l->next)
+                n += !((const Job *)l->data)->internal;
+
+        return n >= gpu->model->config->jobs_per_gpu;
+}
+
+int queue_check(Gpu *gpu, uid_t requester, VgpudError *reterr)
+{
+        Model *m = gpu->model;
+        GHashTableIter iter;
+        uint32_t n = 0;
+        Job *job;
+
+        if (m->stopping)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_CANCELED, "the daemon stops");
+        if (queue_is_full(gpu))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                                        "%" PRIu32 " jobs wait for GPU %s already", m->config->jobs_per_gpu,
+                                        gpu_name(gpu));
+        if (requester == 0)
+                return 0;
+
+        g_hash_table_iter_init(&iter, m->jobs);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
+                n += job->requester == requester;
+        if (n >= m->config->jobs_per_user)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                                        "user %u has %" PRIu32 " jobs already", (unsigned)requester, n);
+
+        return 0;
+}
+
+void queue_submit(Job *job)
+{
+        Model *m = job->model;
+        Gpu *gpu = job->gpu;
+        g_autoptr(GPtrArray) taken = g_ptr_array_new();
+
+        g_assert(gpu && gpu->lane && job->state == JOB_WAITING);
+
+        for (guint i = 0; job->kind->takes_instances && i < job->uuids->len; i++) {
+                Instance *instance = model_get_instance(m, job->uuids->pdata[i]);
+                g_assert(instance && !instance->job);
+                instance->job = job;
+                g_ptr_array_add(taken, instance);
+        }
+        g_hash_table_insert(m->jobs, GUINT_TO_POINTER(job->id), job);
+        g_queue_push_tail(&gpu->waiting, job);
+
+        MODEL_EMIT(m, job_added, job);
+        MODEL_EMIT(m, gpu_changed, gpu, GPU_CHANGED_JOB);
+        for (guint i = 0; i < taken->len; i++)
+                MODEL_EMIT(m, instance_changed, taken->pdata[i], INSTANCE_CHANGED_JOB);
+
+        job->work = (LaneWork){ .run = job_run, .started = queue_job_started, .done = queue_job_done };
+        lane_submit(gpu->lane, &job->work);
+}
+
+/* End the job if it still waits, else -EBUSY. */
+static int queue_drop(Job *job, JobState state, VgpudErrorCode code, const char *message)
+{
+        Gpu *gpu = job->gpu;
+        g_autoptr(GPtrArray) instances = NULL;
+
+        if (job->state != JOB_WAITING || !gpu || !lane_cancel(gpu->lane, &job->work))
+                return -EBUSY;
+
+        g_queue_remove(&gpu->waiting, job);
+        (void)vgpud_error_setf(&job->error, code, "%s", message);
+        if (job->kind->settle)
+                job->kind->settle(job);
+
+        instances = queue_release_instances(job);
+        for (guint i = 0; i < instances->len; i++)
+                MODEL_EMIT(job->model, instance_changed, instances->pdata[i], INSTANCE_CHANGED_JOB);
+        MODEL_EMIT(job->model, gpu_changed, gpu, GPU_CHANGED_JOB);
+        queue_end(job, state);
+
+        return 0;
+}
+
+int queue_cancel(Job *job, VgpudError *reterr)
+{
+        uint32_t id = job->id;
+        g_autofree char *message = g_strdup_printf("job %" PRIu32 " was cancelled before it began", id);
+
+        if (queue_drop(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, message) < 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                                        "job %" PRIu32
+                                        " runs already, and a kernel operation cannot be interrupted",
+                                        id);
+
+        return 0;
+}
+
+void queue_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message)
+{
+        g_autofree char *text = g_strdup_printf("GPU %s: %s", gpu_name(gpu), message);
+        g_autoptr(GPtrArray) jobs = g_ptr_array_new();
+
+        for (GList *l = gpu->waiting.head; l; l = l->next)
+                g_ptr_array_add(jobs, l->data);
+
+        for (guint i = 0; i < jobs->len; i++)
+                (void)queue_drop(jobs->pdata[i], code == VGPUD_ERROR_CANCELED ? JOB_CANCELED : JOB_FAILED, code,
+                                 text);
+}
+
+/* ---- a GPU ---- */
+
+bool queue_is_busy(const Gpu *gpu)
+{
+        return gpu->state != GPU_STUCK && (gpu->current || gpu->scan || gpu->waiting.length > 0);
+}
+
+bool queue_changes_vfs(const Gpu *gpu)
+{
+        return gpu->current && gpu->current->kind->changes_vfs;
+}
+
+void queue_detach(Gpu *gpu)
+{
+        for (GList *l = gpu->waiting.head; l; l = l->next)
+                ((Job *)l->data)->gpu = NULL;
+        g_queue_clear(&gpu->waiting);
+
+        if (gpu->current)
+                gpu->current->gpu = NULL;
+        gpu->current = NULL;
+}
+
+void queue_abandon_all(Model *m, const char *message)
+{
+        GHashTableIter iter;
+        Job *job;
+
+        g_hash_table_iter_init(&iter, m->jobs);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job)) {
+                _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+
+                (void)vgpud_error_setf(&error, VGPUD_ERROR_CANCELED, "%s", message);
+                job_tell_finished(job, &error);
+        }
+}

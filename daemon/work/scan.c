@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/work/scan.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "daemon/autoprobe.h"
+#include "daemon/gpu.h"
+#include "daemon/instance.h"
+#include "daemon/known-types.h"
+#include "daemon/lane.h"
+#include "daemon/latest-facts.h"
+#include "daemon/model/apply.h"
+#include "daemon/model/model.h"
+#include "daemon/records.h"
+#include "daemon/work/queue.h"
+
+/* Events come in bunches (a mediated device sends four, a VF three): scan once, this long after the first. */
+#define SCAN_DEBOUNCE_USEC (20 * USEC_PER_MSEC)
+#define SCAN_LATER_USEC    (100 * USEC_PER_MSEC)
+
+/* A slot that an earlier daemon had reserved, and what its release has to restore. */
+typedef struct ReservedSlot {
+        char *slot, *restore; /* owned */
+        uint64_t identity;    /* of the device it was created on; 0: not known */
+} ReservedSlot;
+
+struct Scan {
+        LaneWork work; /* first */
+        Model *model;
+        Gpu *gpu; /* borrowed; NULL once the GPU has gone */
+        const VgpuDriver *driver;
+        LatestFacts *latest;    /* ref */
+        GpuFacts *facts;        /* ref; of the moment when it began to run; NULL before */
+        GPtrArray *known_types; /* ref */
+        int runtime_fd;         /* borrowed; for GpuNotes */
+        bool probe_again;       /* sriov_drivers_autoprobe was left at 0, see autoprobe.h */
+        bool probed_again;      /* and is 1 again */
+        GPtrArray *reserved;    /* owned: ReservedSlot, of an earlier daemon; NULL: none */
+        GpuSnapshot *snapshot;
+        VgpudError error;
+        sd_event_source *deadline;
+};
+
+static void reserved_slot_free(gpointer p)
+{
+        ReservedSlot *r = p;
+
+        g_free(r->slot);
+        g_free(r->restore);
+        g_free(r);
+}
+
+static Scan *scan_free(Scan *s)
+{
+        sd_event_source_disable_unref(s->deadline);
+        latest_facts_unref(s->latest);
+        gpu_facts_unref(s->facts);
+        g_ptr_array_unref(s->known_types);
+        g_clear_pointer(&s->reserved, g_ptr_array_unref);
+        gpu_snapshot_unref(s->snapshot);
+        vgpud_error_done(&s->error);
+        g_free(s);
+
+        return NULL;
+}
+
+/* ---- in the lane ---- */
+
+/* Skip a slot whose sysfs inode changed: another program recreated the device, so its state is not vgpud's to
+ * restore. */
+static void scan_finish_interrupted(const Scan *s, VgpuTarget *t, const ReservedSlot *r)
+{
+        const VgpuVf *vf = gpu_facts_find_vf(t->facts, r->slot);
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        uint64_t now;
+
+        if (vf && r->identity != 0 && vgpu_io_identify(t->io, vf->path, &now) >= 0 && now != r->identity)
+                return;
+
+        if (s->driver->settle(t, r->slot, r->restore, &error) < 0)
+                log_warning("Cannot restore %s of GPU %s, which an earlier daemon had begun to change: %s",
+                            r->slot, s->facts->name, error.message);
+}
+
+static void scan_set_autoprobe_back(Scan *s, VgpuIo *io)
+{
+        g_autofree char *path = g_strconcat(s->facts->path, "/sriov_drivers_autoprobe", NULL);
+        int r = vgpu_io_write(io, path, "1");
+
+        s->probed_again = r >= 0 || r == -ENOENT;
+        if (s->probed_again)
+                autoprobe_unmark(s->runtime_fd, s->facts->name);
+}
+
+static void scan_run(LaneWork *w, VgpuIo *io)
+{
+        Scan *s = (Scan *)w;
+        VgpuTarget t = { .io = io, .known_types = s->known_types };
+
+        t.facts = s->facts = latest_facts_get(s->latest);
+        t.notes = &(GpuNotes){ s->runtime_fd, s->facts->name };
+
+        if (s->probe_again)
+                scan_set_autoprobe_back(s, io);
+
+        for (guint i = 0; s->reserved && i < s->reserved->len; i++)
+                scan_finish_interrupted(s, &t, s->reserved->pdata[i]);
+
+        if (s->driver->scan(&t, &s->snapshot, &s->error) >= 0)
+                instances_identify(io, s->snapshot->instances);
+}
+
+/* ---- in the main thread ---- */
+
+static int on_scan_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Scan *s = userdata;
+        Gpu *gpu = s->gpu;
+
+        s->deadline = sd_event_source_disable_unref(s->deadline);
+        if (!gpu)
+                return 0;
+
+        g_autofree char *reason =
+                        g_strdup_printf("looking at it has been blocked in the kernel for %" PRIu64 " s",
+                                        s->model->config->job_timeout_usec / USEC_PER_SEC);
+        LOG_FIELDS(LOG_ERR, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_STUCK),
+                   "GPU %s is stuck: %s", gpu_name(gpu), reason);
+        gpu_set_state(gpu, GPU_STUCK, reason);
+        queue_cancel_waiting(gpu, VGPUD_ERROR_GPU_STUCK, reason);
+
+        return 0;
+}
+
+static void scan_started(LaneWork *w)
+{
+        Scan *s = (Scan *)w;
+        int r = sd_event_add_time_relative(s->model->event, &s->deadline, CLOCK_MONOTONIC,
+                                           s->model->config->job_timeout_usec, 10 * USEC_PER_MSEC,
+                                           on_scan_deadline, s);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot set the deadline of a scan: %m");
+}
+
+static void scan_done(LaneWork *w)
+{
+        Scan *s = (Scan *)w;
+        Gpu *gpu = s->gpu;
+
+        if (!gpu) {
+                scan_free(s);
+                return;
+        }
+
+        gpu->scan = NULL;
+        if (s->probed_again)
+                gpu->probe_again = false;
+
+        if (!gpu_facts_equal(s->facts, gpu->facts)) {
+                gpu_set_answered(gpu);
+                gpu->scan_again = true; /* the snapshot may be stale */
+        } else if (s->snapshot)
+                apply_snapshot(gpu, s->snapshot);
+        else
+                apply_scan_failure(gpu, &s->error);
+
+        if (gpu->scan_again) {
+                gpu->scan_again = false;
+                gpu_want_scan(gpu, GPU_SCAN_SOON);
+        }
+        scan_free(s);
+}
+
+/* The first scan of a GPU finishes the interrupted work of an earlier daemon. */
+static GPtrArray *scan_find_reserved(const Gpu *gpu)
+{
+        g_autoptr(GPtrArray) uuids = records_of_gpu(gpu->model->records, gpu_name(gpu));
+        g_autoptr(GPtrArray) reserved = g_ptr_array_new_with_free_func(reserved_slot_free);
+
+        if (!gpu->driver->settle || gpu->state != GPU_NEW)
+                return NULL;
+
+        for (guint i = 0; i < uuids->len; i++) {
+                const Record *record = records_get(gpu->model->records, uuids->pdata[i]);
+
+                if (!record->slot || !record->restore)
+                        continue;
+                ReservedSlot *r = g_new(ReservedSlot, 1);
+                *r = (ReservedSlot){ .slot = g_strdup(record->slot),
+                                     .restore = g_strdup(record->restore),
+                                     .identity = record->identity };
+                g_ptr_array_add(reserved, r);
+        }
+
+        return reserved->len > 0 ? g_steal_pointer(&reserved) : NULL;
+}
+
+static void scan_submit(Gpu *gpu)
+{
+        Scan *s;
+
+        if (gpu->scan) {
+                gpu->scan_again = true;
+                return;
+        }
+        if (gpu->state == GPU_STUCK)
+                return; /* the end of the stuck operation causes a scan */
+
+        s = g_new0(Scan, 1);
+        *s = (Scan){
+                .work = { .run = scan_run, .done = scan_done, .started = scan_started },
+                .model = gpu->model,
+                .gpu = gpu,
+                .driver = gpu->driver,
+                .latest = latest_facts_ref(gpu->latest),
+                .known_types = known_types_get(gpu->model->known_types, gpu->facts),
+                .runtime_fd = gpu->model->runtime_fd,
+                .probe_again = gpu->probe_again,
+                .reserved = scan_find_reserved(gpu),
+        };
+        gpu->scan = s;
+        lane_submit(gpu->lane, &s->work);
+}
+
+static int on_debounced(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Gpu *gpu = userdata;
+
+        gpu->debounce = sd_event_source_disable_unref(gpu->debounce);
+        scan_submit(gpu);
+        return 0;
+}
+
+void scan_start_wanted(Gpu *gpu)
+{
+        GpuScanWish when = gpu->wanted_scan;
+        int r;
+
+        gpu->wanted_scan = GPU_SCAN_NONE;
+        if (when == GPU_SCAN_NONE || !gpu->lane)
+                return;
+
+        if (when == GPU_SCAN_NOW) {
+                scan_submit(gpu);
+                return;
+        }
+        if (gpu->debounce)
+                return;
+
+        r = sd_event_add_time_relative(gpu->model->event, &gpu->debounce, CLOCK_MONOTONIC,
+                                       when == GPU_SCAN_LATER ? SCAN_LATER_USEC : SCAN_DEBOUNCE_USEC,
+                                       USEC_PER_MSEC, on_debounced, gpu);
+        if (r < 0) {
+                log_warning_errno(r, "Cannot debounce the events of GPU %s: %m", gpu_name(gpu));
+                scan_submit(gpu);
+        }
+}
+
+void scan_abandon(Gpu *gpu)
+{
+        gpu->debounce = sd_event_source_disable_unref(gpu->debounce);
+        gpu->wanted_scan = GPU_SCAN_NONE;
+        gpu->scan_again = false;
+        if (!gpu->scan)
+                return;
+
+        gpu->scan->gpu = NULL;
+        if (lane_cancel(gpu->lane, &gpu->scan->work))
+                scan_free(gpu->scan);
+        gpu->scan = NULL;
+}
