@@ -17,7 +17,6 @@
 #define MONITOR_BUFFER_BYTES (16 * 1024 * 1024)
 #define LANE_NAME            "+inventory" /* no sysfs name begins like this */
 #define EVENTS_PER_TURN      64
-#define PCI_VENDOR_NVIDIA    0x10de
 #define XENGT_PATH           "kernel/vgt"
 
 typedef struct PciFunction {
@@ -433,12 +432,11 @@ static bool event_is_of_gpu(const Inventory *inventory, struct udev_device *devi
                id_is_admitted(inventory->model->config->also, (uint32_t)vendor << 16 | product);
 }
 
-/* The device of this path has got or lost a driver, or a driver has taken it over for VFIO. What a virtual
- * function is bound to is found by a scan of its GPU; but NVIDIA's driver may have shown or taken away its
- * files with it, and by these the back end is chosen. */
+/* The kernel driver of a GPU or of one of its VFs has changed. A scan finds the driver of a VF; new facts are
+ * needed only where the driver may show other files now, by which the back end is chosen. */
 static void handle_driver_change(Inventory *inventory, Gpu *gpu, const char *path)
 {
-        if (strcmp(gpu->facts->path, path) == 0 || gpu->facts->vendor == PCI_VENDOR_NVIDIA)
+        if (strcmp(gpu->facts->path, path) == 0 || gpu_facts_follow_vf_drivers(gpu->facts))
                 inventory_request(inventory);
         else
                 gpu_want_scan(gpu, GPU_SCAN_SOON);

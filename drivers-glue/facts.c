@@ -8,9 +8,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
-
-#define PCI_VENDOR_INTEL  0x8086
-#define PCI_VENDOR_NVIDIA 0x10de
+#include "drivers-glue/pci-ids.h"
 
 static void free_parent(gpointer p)
 {
@@ -357,6 +355,11 @@ static bool folder_contains(VgpuIo *io, const char *path, const char *name)
         g_auto(GStrv) names = NULL;
 
         return vgpu_io_list(io, path, &names) >= 0 && contains(names, name);
+}
+
+bool gpu_facts_follow_vf_drivers(const GpuFacts *f)
+{
+        return f->vendor == PCI_VENDOR_NVIDIA;
 }
 
 /* The kernel shows the same files on all virtual functions that its driver has taken. Where mediated devices

@@ -89,6 +89,9 @@ GpuFacts *gpu_facts_new(const char *name, const char *path);
 GpuFacts *gpu_facts_ref(const GpuFacts *f);
 GpuFacts *gpu_facts_unref(const GpuFacts *f);
 bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b);
+/* True where binding a VF may change the files by which the back end is chosen: then a new driver of a VF calls
+ * for new facts, not only for a scan. */
+bool gpu_facts_follow_vf_drivers(const GpuFacts *f);
 /* Of the same GPU: a was read before b, and may say what is true no longer. */
 static inline bool gpu_facts_is_older(const GpuFacts *a, const GpuFacts *b)
 {

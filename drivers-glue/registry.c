@@ -6,15 +6,12 @@
 #include <string.h>
 
 #include "drivers-glue/driver.h"
+#include "drivers-glue/pci-ids.h"
 #include "drivers-glue/vfs.h"
 
 static const VgpuDriver *const drivers[] = {
         &gim_legacy_driver, &mdev_driver, &nvidia_vfio_driver, &sriov_driver, &xengt_driver,
 };
-
-#define PCI_VENDOR_INTEL  0x8086
-#define PCI_VENDOR_NVIDIA 0x10de
-#define PCI_VENDOR_AMD    0x1002
 
 static char *explain_no_driver(const GpuFacts *f)
 {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "drivers-glue/driver.h"
+#include "drivers-glue/pci-ids.h"
 #include "drivers-glue/sriov-provider.h"
 #include "drivers-glue/vf-handout.h"
 #include "drivers-glue/vfs-private.h"

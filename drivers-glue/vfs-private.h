@@ -7,8 +7,6 @@
 
 #include "drivers-glue/vfs.h"
 
-#define PCI_VENDOR_NVIDIA 0x10de
-
 /* Whom we keep out: file descriptors of VFIO groups, each opened once, for functions may share one. Freeing the
  * array lets everybody in again. */
 GArray *vfs_kept_new(void);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "drivers-glue/pci-ids.h"
 #include "drivers-glue/vfs-private.h"
 
 typedef struct Change {

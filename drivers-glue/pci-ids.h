@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* PCI vendor ids, as in <linux/pci_ids.h> of the kernel. */
+
+#define PCI_VENDOR_AMD    0x1002
+#define PCI_VENDOR_INTEL  0x8086
+#define PCI_VENDOR_NVIDIA 0x10de
