@@ -25,7 +25,8 @@
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
 #include "drivers-glue/vf-handout.h"
-#include "drivers-glue/vfs-private.h"
+#include "drivers-glue/vfs-bind.h"
+#include "drivers-glue/vfs.h"
 
 #define TYPE        "mxgpu"
 #define SIZE_MIN_MB 256

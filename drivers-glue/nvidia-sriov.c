@@ -4,9 +4,11 @@
  * driver has none by sriov_numvfs. It runs in a unit of its own (systemd/vgpud-sriov@.service.in): it writes to
  * more of the system than vgpud may, and goes on when vgpud is stopped. */
 
+#include "drivers-glue/nvidia-sriov.h"
+
 #include <string.h>
 
-#include "drivers-glue/vfs.h"
+#include "drivers-glue/vfs-bind.h"
 
 /* Whoever has the GPU open for a moment must not make it fail. */
 #define TRIES_MAX       5

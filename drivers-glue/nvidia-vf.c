@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "drivers-glue/nvidia-parse.h"
-#include "drivers-glue/vfs.h"
+#include "drivers-glue/vfs-bind.h"
 
 #define PAUSE_USEC USEC_PER_SEC
 

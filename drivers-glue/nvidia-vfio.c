@@ -18,6 +18,7 @@
 #include "drivers-glue/nvidia-vf.h"
 #include "drivers-glue/type-name.h"
 #include "drivers-glue/vfio-util.h"
+#include "drivers-glue/vfs-bind.h"
 #include "drivers-glue/vfs.h"
 
 #define DEVICE_API           "vfio-pci"

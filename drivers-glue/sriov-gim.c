@@ -13,12 +13,14 @@
  * it. GPUs that are linked with each other (XGMI) change together.
  */
 
+#include "drivers-glue/sriov-gim.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "base/parse-util.h"
-#include "drivers-glue/sriov-provider.h"
-#include "drivers-glue/vfs-private.h"
+#include "drivers-glue/vfs-bind.h"
+#include "drivers-glue/vfs.h"
 
 #define PROFILE "accelerator_partition_profile"
 #define MEMORY  "memory_partition_mode"

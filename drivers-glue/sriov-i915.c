@@ -4,14 +4,13 @@
  * below drm/cardN, with a folder for each GT of each function. Functions count from 1 there, pf/ is the GPU
  * itself. */
 
-#include "drivers-glue/sriov-provider.h"
+#include "drivers-glue/sriov-i915.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/parse-util.h"
-#include "drivers-glue/vfs.h"
 
 static bool i915_match(const GpuFacts *facts)
 {

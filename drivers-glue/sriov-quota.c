@@ -3,7 +3,7 @@
 /* Quotas of virtual functions, read and written the same way for every driver that has them: what differs is in
  * the provider's table. */
 
-#include "drivers-glue/sriov-provider.h"
+#include "drivers-glue/sriov-quota.h"
 
 #include <inttypes.h>
 #include <string.h>

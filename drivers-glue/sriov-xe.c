@@ -4,7 +4,7 @@
  * Documentation/ABI/testing/sysfs-driver-intel-xe-sriov). Functions count from 1 there, pf/ is the GPU itself.
  */
 
-#include "drivers-glue/sriov-provider.h"
+#include "drivers-glue/sriov-xe.h"
 
 #include <errno.h>
 

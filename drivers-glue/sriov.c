@@ -8,9 +8,13 @@
 
 #include "drivers-glue/driver.h"
 #include "drivers-glue/pci-ids.h"
-#include "drivers-glue/sriov-provider.h"
+#include "drivers-glue/sriov-gim.h"
+#include "drivers-glue/sriov-i915.h"
+#include "drivers-glue/sriov-quota.h"
+#include "drivers-glue/sriov-xe.h"
 #include "drivers-glue/vf-handout.h"
-#include "drivers-glue/vfs-private.h"
+#include "drivers-glue/vfs-bind.h"
+#include "drivers-glue/vfs.h"
 
 #define TYPE_PLAIN   "vf"
 #define TYPE_PROFILE "vf-profile"

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "drivers-glue/vfio-driver.h"
 #include "drivers-glue/vfio-util.h"
-#include "drivers-glue/vfs.h"
+#include "drivers-glue/vfs-bind.h"
 
 #define DEVICE_API "vfio-pci"
 

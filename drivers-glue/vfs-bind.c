@@ -3,7 +3,7 @@
 /* Virtual functions: which driver each is bound to. The rules are those of Linux drivers/pci/pci-driver.c and
  * drivers/base/dd.c; what was written counts for nothing until it was looked up. */
 
-#include "drivers-glue/vfs-private.h"
+#include "drivers-glue/vfs-bind.h"
 
 #include <string.h>
 

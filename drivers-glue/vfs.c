@@ -11,8 +11,10 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "drivers-glue/nvidia-sriov.h"
 #include "drivers-glue/pci-ids.h"
-#include "drivers-glue/vfs-private.h"
+#include "drivers-glue/sriov-i915.h"
+#include "drivers-glue/vfs-bind.h"
 
 typedef struct Change {
         VgpuIo *io;

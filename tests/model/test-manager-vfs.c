@@ -5,7 +5,7 @@
 
 #include "base/fs-util.h"
 #include "daemon/autoprobe.h"
-#include "drivers-glue/vfs.h"
+#include "drivers-glue/vfs-bind.h"
 #include "fixture.h"
 
 #define XE    "0000:03:00.0"

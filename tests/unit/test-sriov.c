@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 
+#include "drivers-glue/vfs-bind.h"
 #include "drivers-glue/vfs.h"
 #include "back-end.h"
 #include "fake-sriov.h"

@@ -6,6 +6,8 @@
 #include "drivers-glue/vfs.h"
 
 #include "back-end.h"
+#include "drivers-glue/nvidia-sriov.h"
+#include "drivers-glue/vfs-bind.h"
 #include "fake-sriov.h"
 #include "tests.h"
 
