@@ -24,6 +24,7 @@
 
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
+#include "drivers-glue/sriov-gim.h"
 #include "drivers-glue/vf-handout.h"
 #include "drivers-glue/vfs-bind.h"
 #include "drivers-glue/vfs.h"
@@ -147,12 +148,12 @@ static int gim_legacy_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         }
         if (count.all == 0 && !vgpu_io_exists(t->io, t->facts->path))
                 return vf_gpu_gone(t->facts, 0, reterr);
-        snapshot->unprepared = vf_explain_unprepared(t->facts, &count, vf_has_vfio_driver(t));
+        snapshot->unprepared = vf_explain_unprepared(t->facts, &gim_vf_method, &count, vf_has_vfio_driver(t));
         type_options = g_ptr_array_new_with_free_func(free_option);
         for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
                 g_ptr_array_add(type_options, vgpu_type_option_new(options[i].name, options[i].help));
         g_ptr_array_add(snapshot->types,
-                        vf_type_new(t->facts, TYPE,
+                        vf_type_new(t->facts, &gim_vf_method, TYPE,
                                     "a virtual function with an equal share of the GPU, or, with options, one "
                                     "of your own",
                                     &count, snapshot->unprepared, type_options));
@@ -766,13 +767,18 @@ static int gim_legacy_settle(VgpuTarget *t, const char *slot, const char *restor
         return vf ? put_back(t, vf, &was.state, false, reterr) : 0;
 }
 
+static int gim_legacy_set_vfs(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
+{
+        return vfs_set(t, &gim_vf_method, count, ret, reterr);
+}
+
 const VgpuDriver gim_legacy_driver = {
         .name = "gim-legacy",
         .match = gim_legacy_match,
         .scan = gim_legacy_scan,
         .create = gim_legacy_create,
         .destroy = gim_legacy_destroy,
-        .set_vfs = vfs_set,
+        .set_vfs = gim_legacy_set_vfs,
         .settle = gim_legacy_settle,
         .handover = handover_new_pci,
 };

@@ -14,9 +14,9 @@
 #include "drivers-glue/mdev-parse.h"
 #include "drivers-glue/mdev-room.h"
 #include "drivers-glue/nvidia-nvml.h"
+#include "drivers-glue/nvidia-vfs.h"
 #include "drivers-glue/type-name.h"
 #include "drivers-glue/vfio-util.h"
-#include "drivers-glue/vfs.h"
 
 #define DEVICE_API "vfio-pci"
 /* So many virtual functions may refuse, each for a reason of its own, before it is taken for one of the GPU. */
@@ -712,13 +712,18 @@ static Handover *mdev_handover(const InstanceDesc *instance)
         return h;
 }
 
+static int mdev_set_vfs(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
+{
+        return vfs_set(t, nvidia_vf_method_for(t->facts), count, ret, reterr);
+}
+
 const VgpuDriver mdev_driver = {
         .name = "mdev",
         .match = mdev_match,
         .scan = mdev_scan,
         .create = mdev_create,
         .destroy = mdev_destroy,
-        .set_vfs = vfs_set,
+        .set_vfs = mdev_set_vfs,
         .configure = mdev_configure,
         .amend = mdev_room_amend,
         .handover = mdev_handover,

@@ -16,10 +16,10 @@
 #include "drivers-glue/nvidia-nvml.h"
 #include "drivers-glue/nvidia-parse.h"
 #include "drivers-glue/nvidia-vf.h"
+#include "drivers-glue/nvidia-vfs.h"
 #include "drivers-glue/type-name.h"
 #include "drivers-glue/vfio-util.h"
 #include "drivers-glue/vfs-bind.h"
-#include "drivers-glue/vfs.h"
 
 #define DEVICE_API           "vfio-pci"
 #define NAMES_IN_MESSAGE_MAX 8
@@ -782,13 +782,18 @@ static int nvidia_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudErro
         return q < 0 ? cannot_read(&vf, q, reterr) : explain_destroy(&vf, r, reterr);
 }
 
+static int nvidia_set_vfs(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
+{
+        return vfs_set(t, &nvidia_vf_method, count, ret, reterr);
+}
+
 const VgpuDriver nvidia_vfio_driver = {
         .name = "nvidia-vfio",
         .match = nvidia_match,
         .scan = nvidia_scan,
         .create = nvidia_create,
         .destroy = nvidia_destroy,
-        .set_vfs = vfs_set,
+        .set_vfs = nvidia_set_vfs,
         .configure = nvidia_configure,
         .handover = handover_new_pci,
 };

@@ -16,6 +16,7 @@
 #include "drivers-glue/sriov-gim.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/parse-util.h"
@@ -244,6 +245,12 @@ static void read_partitioning(VgpuTarget *t, const char *name, Partitioning *ret
 static bool gim_match(const GpuFacts *facts)
 {
         return facts->features & VGPU_FEATURE_GIM;
+}
+
+/* Without files for partitions. */
+static bool gim_match_plain(const GpuFacts *facts)
+{
+        return g_strcmp0(facts->driver, "gim") == 0;
 }
 
 static char *make_help(const Partitioning *p)
@@ -522,7 +529,7 @@ static int gim_configure(VgpuTarget *t, const char *mode, const char *value, Vgp
         r = check_value(t, &p, value, &c, reterr);
         if (r < 0 || strcmp(p.value, value) == 0)
                 return r;
-        r = vfs_refuse_loads(t, "be reset", kept, reterr);
+        r = vfs_refuse_loads(t, &gim_vf_method, "be reset", kept, reterr);
         if (r < 0)
                 return r;
         before = g_strdup(p.value);
@@ -543,9 +550,33 @@ static int gim_configure(VgpuTarget *t, const char *mode, const char *value, Vgp
         return explain_unchanged(t, &p, before, c, reterr);
 }
 
+/* ---- VFs ---- */
+
+static int gim_check_vfs(const VfChange *c, VgpudError *reterr)
+{
+        return vgpud_error_setf(
+                        reterr, VGPUD_ERROR_UNSUPPORTED,
+                        "AMD's driver gim makes the virtual functions of GPU %s when it is loaded, and their number (%" PRIu32
+                        ") stays as it is then; set its parameter vf_num (or vf_num= in /etc/gim_config), and load it again while no virtual machine uses one",
+                        c->t->facts->name, c->before);
+}
+
+const VfMethod gim_vf_method = {
+        .check = gim_check_vfs,
+        .fixed_none = "AMD's gim makes them when it is loaded: set its parameter vf_num (or vf_num= in /etc/gim_config), and load it again",
+        .fixed_more = "AMD's gim makes as many as its parameter vf_num (or vf_num= in /etc/gim_config) says when it is loaded",
+};
+
 const VfProvider gim_provider = {
         .name = "gim",
         .match = gim_match,
+        .method = &gim_vf_method,
         .add_modes = gim_add_modes,
         .configure = gim_configure,
+};
+
+const VfProvider gim_plain_provider = {
+        .name = "gim-plain",
+        .match = gim_match_plain,
+        .method = &gim_vf_method,
 };

@@ -5,4 +5,6 @@
 
 #include "drivers-glue/sriov-provider.h"
 
-extern const VfProvider gim_provider;
+extern const VfMethod gim_vf_method;
+extern const VfProvider gim_provider;       /* with modes of partitioning */
+extern const VfProvider gim_plain_provider; /* without */

@@ -11,10 +11,17 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "drivers-glue/intel-vfs.h"
 
 static bool i915_match(const GpuFacts *facts)
 {
         return (facts->features & VGPU_FEATURE_I915_IOV) && facts->iov_path;
+}
+
+/* Without the tree iov/: i915 as it is in Linux. */
+static bool i915_match_plain(const GpuFacts *facts)
+{
+        return g_strcmp0(facts->driver, "i915") == 0;
 }
 
 /* Contexts are given in packages (CTXS_GRANULARITY, intel_iov_provisioning.c), which are counted in 16 bits:
@@ -145,7 +152,8 @@ static void check_note(VgpuTarget *t)
                 gpu_note_remove(t->notes, NOTE);
 }
 
-void i915_restore_automatic(VgpuTarget *t)
+/* VfMethod.after_disable: if a quota of ours switched automatic provisioning off, switch it on again. */
+static void i915_restore_automatic(VgpuTarget *t)
 {
         g_autofree char *path = NULL, *note = NULL;
 
@@ -161,7 +169,8 @@ void i915_restore_automatic(VgpuTarget *t)
         check_note(t);
 }
 
-int i915_refuse_empty(VgpuTarget *t, uint32_t count, VgpudError *reterr)
+/* VfMethod.before_enable: FAILED if automatic provisioning is off and a VF would have no resources. */
+static int i915_refuse_empty(VgpuTarget *t, uint32_t count, VgpudError *reterr)
 {
         if (!i915_match(t->facts) || read_automatic(t) != 0)
                 return 0;
@@ -185,9 +194,25 @@ int i915_refuse_empty(VgpuTarget *t, uint32_t count, VgpudError *reterr)
         return 0;
 }
 
+static const char *i915_explain_vfs(int r, VgpudErrorCode *code)
+{
+        if (r == -ENOENT)
+                return "i915 as it is in Linux never can: bind the GPU to xe (xe.force_probe=, i915.force_probe=!, with its device ID) or install Intel's i915 with SR-IOV and set its parameter max_vfs";
+
+        return intel_explain_vfs(r, code);
+}
+
+const VfMethod i915_vf_method = {
+        .after_disable = i915_restore_automatic,
+        .before_enable = i915_refuse_empty,
+        .explain = i915_explain_vfs,
+        .limit_hint = INTEL_LIMIT_HINT,
+};
+
 const VfProvider i915_provider = {
         .name = "i915",
         .match = i915_match,
+        .method = &i915_vf_method,
         .quotas = quotas,
         .n_quotas = G_N_ELEMENTS(quotas),
         .list_folders = i915_list_folders,
@@ -195,4 +220,10 @@ const VfProvider i915_provider = {
         .before_write = leave_note,
         .after_write = check_note,
         .explain = i915_explain,
+};
+
+const VfProvider i915_plain_provider = {
+        .name = "i915-plain",
+        .match = i915_match_plain,
+        .method = &i915_vf_method,
 };

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "drivers-glue/driver.h"
+#include "drivers-glue/vfs.h"
 
 typedef enum VfQuotaUnit {
         VF_QUOTA_NUMBER,
@@ -29,6 +30,7 @@ typedef struct VfQuota {
 typedef struct VfProvider {
         const char *name; /* for comments and tests */
         bool (*match)(const GpuFacts *facts);
+        const VfMethod *method; /* for vfs_set() */
 
         const VfQuota *quotas;
         size_t n_quotas;

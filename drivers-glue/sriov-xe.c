@@ -8,9 +8,17 @@
 
 #include <errno.h>
 
+#include "drivers-glue/intel-vfs.h"
+
 static bool xe_match(const GpuFacts *facts)
 {
         return facts->features & VGPU_FEATURE_XE_ADMIN;
+}
+
+/* Without sriov_admin/: Linux before 6.19. */
+static bool xe_match_plain(const GpuFacts *facts)
+{
+        return g_strcmp0(facts->driver, "xe") == 0;
 }
 
 static const VfQuota quotas[] = {
@@ -70,11 +78,23 @@ static const char *xe_explain(int r, VgpudErrorCode *code)
         }
 }
 
+static const VfMethod xe_vf_method = {
+        .explain = intel_explain_vfs,
+        .limit_hint = INTEL_LIMIT_HINT,
+};
+
 const VfProvider xe_provider = {
         .name = "xe",
         .match = xe_match,
+        .method = &xe_vf_method,
         .quotas = quotas,
         .n_quotas = G_N_ELEMENTS(quotas),
         .list_folders = xe_list_folders,
         .explain = xe_explain,
+};
+
+const VfProvider xe_plain_provider = {
+        .name = "xe-plain",
+        .match = xe_match_plain,
+        .method = &xe_vf_method,
 };

@@ -20,9 +20,8 @@
 #define TYPE_PROFILE "vf-profile"
 
 static const VfProvider *const providers[] = {
-        &xe_provider,
-        &i915_provider,
-        &gim_provider,
+        &xe_provider,       &i915_provider,       &gim_provider,
+        &xe_plain_provider, &i915_plain_provider, &gim_plain_provider,
 };
 
 static const VfProvider *find_provider(const GpuFacts *facts)
@@ -31,6 +30,13 @@ static const VfProvider *find_provider(const GpuFacts *facts)
                 if (providers[i]->match(facts))
                         return providers[i];
         return NULL;
+}
+
+static const VfMethod *find_method(const GpuFacts *facts)
+{
+        const VfProvider *p = find_provider(facts);
+
+        return p ? p->method : NULL;
 }
 
 /* match */
@@ -123,13 +129,14 @@ static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         }
         if (count.all == 0 && !vgpu_io_exists(t->io, t->facts->path))
                 return vf_gpu_gone(t->facts, 0, reterr);
-        snapshot->unprepared = vf_explain_unprepared(t->facts, &count, vf_has_vfio_driver(t));
-        g_ptr_array_add(snapshot->types,
-                        vf_type_new(t->facts, TYPE_PLAIN, "a virtual function as the driver makes it", &count,
-                                    snapshot->unprepared, NULL));
+        snapshot->unprepared =
+                        vf_explain_unprepared(t->facts, find_method(t->facts), &count, vf_has_vfio_driver(t));
+        g_ptr_array_add(snapshot->types, vf_type_new(t->facts, find_method(t->facts), TYPE_PLAIN,
+                                                     "a virtual function as the driver makes it", &count,
+                                                     snapshot->unprepared, NULL));
         options = vf_quota_options(t, p);
         if (options)
-                g_ptr_array_add(snapshot->types, vf_type_new(t->facts, TYPE_PROFILE,
+                g_ptr_array_add(snapshot->types, vf_type_new(t->facts, find_method(t->facts), TYPE_PROFILE,
                                                              "a virtual function with quotas of your own",
                                                              &count, snapshot->unprepared, options));
         if (p && p->add_modes) {
@@ -531,13 +538,18 @@ static int sriov_configure(VgpuTarget *t, const char *mode, const char *value, V
                                 t->facts->name);
 }
 
+static int sriov_set_vfs(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
+{
+        return vfs_set(t, find_method(t->facts), count, ret, reterr);
+}
+
 const VgpuDriver sriov_driver = {
         .name = "sriov",
         .match = sriov_match,
         .scan = sriov_scan,
         .create = sriov_create,
         .destroy = sriov_destroy,
-        .set_vfs = vfs_set,
+        .set_vfs = sriov_set_vfs,
         .configure = sriov_configure,
         .settle = sriov_settle,
         .handover = handover_new_pci,

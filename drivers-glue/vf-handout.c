@@ -117,18 +117,12 @@ void vf_count_add_free(VfCount *c, uint64_t framebuffer_bytes)
         c->free++;
 }
 
-static bool is_gim(const GpuFacts *f)
+char *vf_explain_unprepared(const GpuFacts *f, const VfMethod *method, const VfCount *count,
+                            bool has_vfio_driver)
 {
-        return g_strcmp0(f->driver, "gim") == 0 || (f->features & (VGPU_FEATURE_GIM | VGPU_FEATURE_GIM_LEGACY));
-}
-
-char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, bool has_vfio_driver)
-{
-        if (count->all == 0 && is_gim(f))
-                return g_strdup_printf("it has no virtual functions (0 of %" PRIu32
-                                       "); AMD's gim makes them when it is loaded: set its parameter vf_num "
-                                       "(or vf_num= in /etc/gim_config), and load it again",
-                                       f->total_vfs);
+        if (count->all == 0 && method && method->fixed_none)
+                return g_strdup_printf("it has no virtual functions (0 of %" PRIu32 "); %s", f->total_vfs,
+                                       method->fixed_none);
         if (count->all == 0)
                 return g_strdup_printf("its virtual functions are not enabled (0 of %" PRIu32
                                        "); enable as many as are needed: vgpuctl enable-vfs %s [COUNT]",
@@ -140,20 +134,18 @@ char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, bool has_vf
 }
 
 /* What stands between those that are free and all that there can be. NULL: nothing. */
-static char *explain_no_more(const GpuFacts *f, const VfCount *count)
+static char *explain_no_more(const GpuFacts *f, const VfMethod *method, const VfCount *count)
 {
         uint32_t taken = count->handed_out + count->reserved;
-        bool can_enable = count->all < f->total_vfs && !is_gim(f);
+        const char *fixed = method ? method->fixed_more : NULL;
+        bool can_enable = count->all < f->total_vfs && !fixed;
         GString *text;
 
         if (taken == 0 && count->all >= f->total_vfs)
                 return NULL;
-        if (taken == 0 && !can_enable)
-                return g_strdup_printf(
-                                "it has %" PRIu32 " of %" PRIu32
-                                " virtual functions; AMD's gim makes as many as its parameter vf_num (or "
-                                "vf_num= in /etc/gim_config) says when it is loaded",
-                                count->all, f->total_vfs);
+        if (taken == 0 && fixed)
+                return g_strdup_printf("it has %" PRIu32 " of %" PRIu32 " virtual functions; %s", count->all,
+                                       f->total_vfs, fixed);
         if (taken == 0)
                 return g_strdup_printf("%" PRIu32 " of %" PRIu32
                                        " virtual functions are enabled; for more, as long as none is taken: "
@@ -178,8 +170,8 @@ static char *explain_no_more(const GpuFacts *f, const VfCount *count)
         return g_string_free(text, FALSE);
 }
 
-VgpuType *vf_type_new(const GpuFacts *f, const char *id, const char *description, const VfCount *count,
-                      const char *unprepared, GPtrArray *options)
+VgpuType *vf_type_new(const GpuFacts *f, const VfMethod *method, const char *id, const char *description,
+                      const VfCount *count, const char *unprepared, GPtrArray *options)
 {
         VgpuType *t = vgpu_type_new(id);
 
@@ -193,7 +185,7 @@ VgpuType *vf_type_new(const GpuFacts *f, const char *id, const char *description
         if (unprepared)
                 t->why_not = g_strdup(unprepared);
         else
-                t->why_not = explain_no_more(f, count);
+                t->why_not = explain_no_more(f, method, count);
         t->options = options;
         return t;
 }

@@ -7,6 +7,7 @@
  * with a VgpuTarget blocks and is called in the lane of the GPU, but for vf_gpu_gone(). */
 
 #include "drivers-glue/driver.h"
+#include "drivers-glue/vfs.h"
 
 /* One function, as it is now. */
 typedef struct VfState {
@@ -42,10 +43,11 @@ void vf_count_add_free(VfCount *c, uint64_t framebuffer_bytes);
 /* Whether a driver of VFIO for them is loaded. */
 bool vf_has_vfio_driver(const VgpuTarget *t);
 /* GpuSnapshot.unprepared. */
-char *vf_explain_unprepared(const GpuFacts *f, const VfCount *count, bool has_vfio_driver);
+char *vf_explain_unprepared(const GpuFacts *f, const VfMethod *method, const VfCount *count,
+                            bool has_vfio_driver);
 /* A type for the free ones, with the reason why there are no more. Takes `options`. */
-VgpuType *vf_type_new(const GpuFacts *f, const char *id, const char *description, const VfCount *count,
-                      const char *unprepared, GPtrArray *options);
+VgpuType *vf_type_new(const GpuFacts *f, const VfMethod *method, const char *id, const char *description,
+                      const VfCount *count, const char *unprepared, GPtrArray *options);
 
 /* Before one is handed out */
 

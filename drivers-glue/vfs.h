@@ -1,22 +1,57 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Virtual functions of PCI (Linux Documentation/PCI/pci-iov-howto.rst,
- * Documentation/ABI/testing/sysfs-bus-pci): how many a GPU has, and which driver each is bound to. What back
- * ends whose instances are virtual functions, or live on them, share. Everything blocks, and is called in the
- * lane of the GPU. */
+/* The number of VFs of a GPU (Linux Documentation/PCI/pci-iov-howto.rst,
+ * Documentation/ABI/testing/sysfs-bus-pci). All of this blocks, and is called in the lane of the GPU. */
 
 #include <stdint.h>
 
 #include "base/error.h"
 #include "drivers-glue/driver.h"
 
-/* VgpuDriver.set_vfs of every back end that has virtual functions. By what is there it writes sriov_numvfs, or
- * has NVIDIA's sriov-manage run (nvidia_run_sriov_manage()), or says that they are fixed when the driver is
- * loaded (AMD's gim). What it returns was looked up afterwards. */
-int vfs_set(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr);
+typedef struct VfMethod VfMethod;
 
-/* IN_USE while a function of the GPU carries an instance, is handed out, reserved or in use, naming which,
- * and the holder where there is one; `fate` is what would become of all of them ("go"). Everybody is kept out
- * of the others, until `kept` is freed. */
-int vfs_refuse_loads(VgpuTarget *t, const char *fate, GArray *kept, VgpudError *reterr);
+/* A request for another number of VFs. */
+typedef struct VfChange {
+        VgpuTarget *t;
+        const VfMethod *method; /* never NULL */
+        char *driver;           /* owned; the kernel driver of the GPU now; NULL: none */
+        uint32_t total;         /* sriov_totalvfs */
+        uint32_t before, wanted;
+} VfChange;
+
+/* How a driver of the host enables and disables the VFs of its GPUs, as far as it differs from writing
+ * sriov_numvfs. The back end passes its method to vfs_set(). Every member may be NULL. */
+struct VfMethod {
+        /* Refuse every request while the GPU has the wrong driver. */
+        int (*check_driver)(const VfChange *c, VgpudError *reterr);
+        /* Refuse a change of the number, before anything is written. */
+        int (*check)(const VfChange *c, VgpudError *reterr);
+        /* Enable so many VFs, or none. vfs_set() counts afterwards and ignores the result if the number is
+         * right. NULL: write sriov_numvfs. */
+        int (*set)(VgpuTarget *t, uint32_t count, VgpudError *reterr);
+        /* Explain why set() succeeded, but the GPU has no VFs. NULL: vfs_set() explains it. */
+        int (*explain_none)(const VfChange *c, VgpudError *reterr);
+        /* No VF is enabled now: restore settings of the driver that need this. */
+        void (*after_disable)(VgpuTarget *t);
+        /* Refuse to enable VFs that would not work. */
+        int (*before_enable)(VgpuTarget *t, uint32_t count, VgpudError *reterr);
+        /* The meaning of an errno from sriov_numvfs for this driver, and its code if that is not the usual one.
+         * NULL: nothing special. */
+        const char *(*explain)(int r, VgpudErrorCode *code);
+        /* What an instance on this VF shows, in words ("carries …"); *ret stays NULL if there is none. */
+        int (*find_instance)(VgpuIo *io, const VgpuVf *vf, char **ret);
+
+        const char *limit_hint; /* why the driver may allow no VFs */
+        /* How to get VFs, and how to get more of them, from a driver that creates a fixed number when it is
+         * loaded. NULL: vfs_set() can change the number. */
+        const char *fixed_none, *fixed_more;
+};
+
+/* VgpuDriver.set_vfs of every back end with VFs; `method` may be NULL. *ret is read back from the kernel. */
+int vfs_set(VgpuTarget *t, const VfMethod *method, uint32_t count, uint32_t *ret, VgpudError *reterr);
+
+/* IN_USE if a VF of the GPU carries an instance, is handed out, reserved or open. The message names the VF and,
+ * if it can be seen, the process; `fate` says what would become of all VFs ("go"). Until `kept` is freed, other
+ * programs are locked out of the VFs. `method` may be NULL. */
+int vfs_refuse_loads(VgpuTarget *t, const VfMethod *method, const char *fate, GArray *kept, VgpudError *reterr);

@@ -914,7 +914,7 @@ static void test_sriov_of_somebody_else(void)
                 if (drivers[i])
                         fake_add_link(f.k, link, drivers[i]);
                 ASSERT_ERROR(set_vfs(&f, 4), EBUSY);
-                ASSERT_CONTAINS(f.e.message, "somebody else runs NVIDIA's sriov-manage");
+                ASSERT_CONTAINS(f.e.message, "another program runs NVIDIA's sriov-manage");
                 ASSERT_CONTAINS(f.e.message, drivers[i] ? "bound to pci-pf-stub" : "no driver is bound");
                 ASSERT_ERROR(set_vfs(&f, 32), EBUSY);
                 ASSERT_ERROR(set_vfs(&f, 0), EBUSY);

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 
 #include "drivers-glue/vfs-bind.h"
-#include "drivers-glue/vfs.h"
 #include "back-end.h"
 #include "fake-sriov.h"
 #include "scratch.h"
@@ -52,7 +51,7 @@ static Fixture with_pf(FakePfModel model, unsigned total, unsigned enabled)
         f.io = fake_kernel_io(f.k);
         f.attributes = g_ptr_array_new_with_free_func(attribute_free);
         read_facts(&f);
-        g_assert(vfs_set(&f.t, enabled, &got, NULL) >= 0);
+        g_assert(sriov_driver.set_vfs(&f.t, enabled, &got, NULL) >= 0);
         read_facts(&f);
         return f;
 }
@@ -575,7 +574,7 @@ static int set_vfs(Fixture *f, uint32_t count)
         int r;
 
         vgpud_error_done(&f->e);
-        r = checked(f, vfs_set(&f->t, count, &got, &f->e));
+        r = checked(f, sriov_driver.set_vfs(&f->t, count, &got, &f->e));
         read_facts(f);
         f->t.notes = notes;
         if (r < 0 || count == 0)
@@ -1075,7 +1074,7 @@ static void test_noiommu(void)
         uint32_t got;
 
         fake_pf_set_noiommu(f.pf);
-        ASSERT_OK(vfs_set(&f.t, 2, &got, NULL));
+        ASSERT_OK(sriov_driver.set_vfs(&f.t, 2, &got, NULL));
         read_facts(&f);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_UNSUPPORTED);
@@ -1093,10 +1092,10 @@ static void test_noiommu(void)
         fake_hold_node(f.k, node, 4711, "dpdk-testpmd");
         ASSERT_ERROR(destroy(&f, d), EBUSY);
         ASSERT_CONTAINS(f.e.message, "process 4711 (dpdk-testpmd)");
-        ASSERT_ERROR(vfs_set(&f.t, 0, &got, &f.e), EBUSY);
+        ASSERT_ERROR(sriov_driver.set_vfs(&f.t, 0, &got, &f.e), EBUSY);
         fake_hold_node(f.k, node, 0, NULL);
         ASSERT_EQ(destroy(&f, d), 1);
-        ASSERT_OK(vfs_set(&f.t, 0, &got, NULL));
+        ASSERT_OK(sriov_driver.set_vfs(&f.t, 0, &got, NULL));
 }
 
 /* Without ACS functions of a card are in one group, and a virtual machine gets all of it or nothing. */

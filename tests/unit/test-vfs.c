@@ -7,6 +7,9 @@
 
 #include "back-end.h"
 #include "drivers-glue/nvidia-sriov.h"
+#include "drivers-glue/nvidia-vfs.h"
+#include "drivers-glue/sriov-gim.h"
+#include "drivers-glue/sriov-i915.h"
 #include "drivers-glue/vfs-bind.h"
 #include "fake-sriov.h"
 #include "tests.h"
@@ -41,6 +44,7 @@ typedef struct Fixture {
         GpuFacts *facts;
         VgpuIo *io;
         VgpuTarget t;
+        const VfMethod *method; /* NULL: that of the kernel */
         VgpudError e;
 } Fixture;
 
@@ -83,7 +87,7 @@ static int set(Fixture *f, uint32_t count)
         uint32_t got = UINT32_MAX;
 
         vgpud_error_done(&f->e);
-        int r = checked(f, vfs_set(&f->t, count, &got, &f->e));
+        int r = checked(f, vfs_set(&f->t, f->method, count, &got, &f->e));
         ASSERT_EQ(got, r < 0 ? UINT32_MAX : count);
         return r;
 }
@@ -185,6 +189,9 @@ static void test_count(void)
         ASSERT_ERROR(set(&f, 5), EINVAL);
         fake_add_file(f.k, PF "/sriov_totalvfs", "0\n");
         ASSERT_ERROR(set(&f, 1), EOPNOTSUPP);
+        ASSERT_CONTAINS(f.e.message, "its driver accel allows none");
+        f.method = &i915_vf_method;
+        ASSERT_ERROR(set(&f, 1), EOPNOTSUPP);
         ASSERT_CONTAINS(f.e.message, "max_vfs");
         ASSERT_OK(set(&f, 0));
         fake_remove(f.k, PF "/sriov_totalvfs");
@@ -203,13 +210,14 @@ static void test_fewer(void)
         ASSERT_CONTAINS(f.e.message, "has 3 virtual functions now, not the 5 asked for");
 }
 
-/* Every errno that enabling answers, from the PCI core, from pci_enable_sriov(), xe and i915. */
+/* Every errno of sriov_numvfs: from the PCI core and pci_enable_sriov(), and from xe and i915. */
 static void test_enable_errno(void)
 {
         static const struct {
                 int eno;
                 VgpudErrorCode code;
                 const char *words;
+                const VfMethod *method;
         } table[] = {
                 { ENOENT, VGPUD_ERROR_UNSUPPORTED, "cannot switch virtual functions on and off" },
                 { ERANGE, VGPUD_ERROR_INVALID, "lowered the limit" },
@@ -218,11 +226,14 @@ static void test_enable_errno(void)
                 { ENOSPC, VGPUD_ERROR_NO_CAPACITY, "ask for fewer" },
                 { EUSERS, VGPUD_ERROR_IN_USE, "for itself" },
                 { EPERM, VGPUD_ERROR_FAILED, "locked" },
-                { ENOKEY, VGPUD_ERROR_FAILED, "provisioned by hand" },
-                { EPROTO, VGPUD_ERROR_FAILED, "GuC" },
-                { ECANCELED, VGPUD_ERROR_FAILED, "wedged" },
+                { EPERM, VGPUD_ERROR_FAILED, "lockdown", &i915_vf_method },
+                { ENOKEY, VGPUD_ERROR_FAILED, "provisioned by hand", &i915_vf_method },
+                { EPROTO, VGPUD_ERROR_FAILED, "died before the answer" },
+                { EPROTO, VGPUD_ERROR_FAILED, "GuC", &i915_vf_method },
+                { ECANCELED, VGPUD_ERROR_FAILED, "wedged", &i915_vf_method },
                 { EIO, VGPUD_ERROR_FAILED, "kernel's log" },
-                { ENODEV, VGPUD_ERROR_UNSUPPORTED, "max_vfs" },
+                { ENODEV, VGPUD_ERROR_UNSUPPORTED, "does not run it" },
+                { ENODEV, VGPUD_ERROR_UNSUPPORTED, "max_vfs", &i915_vf_method },
                 { ENOSYS, VGPUD_ERROR_UNSUPPORTED, "another function" },
                 { EINVAL, VGPUD_ERROR_FAILED, "no such number" },
                 { EACCES, VGPUD_ERROR_FAILED, "security module" },
@@ -231,6 +242,7 @@ static void test_enable_errno(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+                f.method = table[i].method;
                 fake_fail(f.k, "write", PF "/sriov_numvfs", table[i].eno);
                 ASSERT_ERROR(set(&f, 2), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
@@ -251,15 +263,18 @@ static void test_no_sriov(void)
 {
         static const struct {
                 const char *driver, *words;
+                const VfMethod *method;
         } table[] = {
                 { NULL, "bind the driver that divides it" },
-                { "i915", "xe.force_probe" },
+                { NULL, "bind the driver that divides it", &i915_vf_method },
+                { "i915", "xe.force_probe", &i915_vf_method },
                 { "vfio-pci", "enable_sriov=1" },
                 { "pci-stub", "driver pci-stub of GPU 0000:03:00.0 cannot" },
         };
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                f.method = table[i].method;
                 fake_pf_set_driver(f.pf, table[i].driver);
                 ASSERT_ERROR(set(&f, 2), EOPNOTSUPP);
                 ASSERT_EQ(f.e.errnum, ENOENT);
@@ -274,6 +289,7 @@ static void test_gim(void)
         ASSERT_OK(fake_pf_enable(f.pf, 8));
         fake_pf_set_driver(f.pf, "gim");
         read_facts(&f);
+        f.method = &gim_vf_method;
         ASSERT_OK(set(&f, 8));
         ASSERT_ERROR(set(&f, 4), EOPNOTSUPP);
         ASSERT_CONTAINS(f.e.message, "vf_num");
@@ -431,6 +447,9 @@ static void test_carries(void)
         ASSERT_CONTAINS(f.e.message, "carries instance 11111111-0000-4000-8000-000000000001");
         fake_remove(f.k, child);
         fake_add_file(f.k, type, "1155\n");
+        fake_pf_set_driver(f.pf, "nvidia");
+        manage.pf = f.pf;
+        f.method = &nvidia_vf_method;
         ASSERT_ERROR(set(&f, 0), EBUSY);
         ASSERT_CONTAINS(f.e.message, "of type nvidia-1155");
         fake_fail(f.k, "read", type, EIO);
@@ -559,6 +578,9 @@ static void test_nvidia(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 16, 4);
 
+        f.method = &nvidia_vf_method;
+        ASSERT_ERROR(set(&f, 16), EBUSY);
+        ASSERT_CONTAINS(f.e.message, "has left its driver nvidia (it is bound to accel)");
         fake_pf_set_driver(f.pf, "nvidia");
         manage.pf = f.pf;
         manage.made = 16;
