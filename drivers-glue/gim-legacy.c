@@ -24,7 +24,9 @@
 
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
+#include "drivers-glue/gim-legacy-ask.h"
 #include "drivers-glue/sriov-gim.h"
+#include "drivers-glue/vf-create.h"
 #include "drivers-glue/vf-handout.h"
 #include "drivers-glue/vfs-bind.h"
 #include "drivers-glue/vfs.h"
@@ -33,7 +35,6 @@
 #define SIZE_MIN_MB 256
 #define SIZE_STEP   16
 #define DIVIDER_MAX 16
-#define SAID_MAX    160
 /* A word of InstanceDesc.restore: gim has given the function to us. */
 #define GIVEN "gim=given"
 
@@ -91,7 +92,7 @@ static VfInfo read_info(VgpuIo *io, const VgpuVf *vf)
 DEFINE_DESTROY_NOTIFY(free_attribute, vgpu_attribute_free)
 DEFINE_DESTROY_NOTIFY(free_option, vgpu_type_option_free)
 
-static int read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDesc **ret)
+static int gim_legacy_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDesc **ret)
 {
         VfInfo info;
         int r = vf_read_instance(t, vf, s, TYPE, ret);
@@ -107,48 +108,25 @@ static int read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDe
         return 0;
 }
 
-/* scan */
-
-static int scan_vf(VgpuTarget *t, const VgpuVf *vf, GpuSnapshot *s, VfCount *count)
+static uint64_t gim_legacy_read_framebuffer(VgpuTarget *t, const VgpuVf *vf)
 {
-        _cleanup_(vf_state_done) VfState state = { 0 };
-        InstanceDesc *d = NULL;
-        int r = vf_state_read(t->io, vf->path, &state);
-
-        if (r < 0)
-                return r;
-        gpu_snapshot_add_binding(s, vf->name, state.driver, state.override);
-        if (vf_state_is_handed_out(&state)) {
-                r = read_instance(t, vf, &state, &d);
-                if (r < 0)
-                        return r;
-                g_ptr_array_add(s->instances, d);
-                count->handed_out++;
-        } else if (vf_state_is_reserved(&state))
-                count->reserved++;
-        else
-                vf_count_add_free(count, (uint64_t)read_info(t->io, vf).size_mb << 20);
-        count->all++;
-        return 0;
+        return (uint64_t)read_info(t->io, vf).size_mb << 20;
 }
+
+/* ---- scan ---- */
 
 static int gim_legacy_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
+        const VfScan scan = { &gim_vf_method, gim_legacy_read_instance, gim_legacy_read_framebuffer };
         GPtrArray *type_options;
         VfCount count = { 0 };
         int r;
 
-        for (guint i = 0; i < t->facts->vfs->len; i++) {
-                const VgpuVf *vf = t->facts->vfs->pdata[i];
-                r = scan_vf(t, vf, snapshot, &count);
-                if (r < 0 && !vgpu_io_is_gone(r))
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                                      "/sys/%s cannot be read: %s", vf->path, g_strerror(-r));
-        }
-        if (count.all == 0 && !vgpu_io_exists(t->io, t->facts->path))
-                return vf_gpu_gone(t->facts, 0, reterr);
-        snapshot->unprepared = vf_explain_unprepared(t->facts, &gim_vf_method, &count, vf_has_vfio_driver(t));
+        r = vf_scan(t, &scan, snapshot, &count, reterr);
+        if (r < 0)
+                return r;
+
         type_options = g_ptr_array_new_with_free_func(free_option);
         for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
                 g_ptr_array_add(type_options, vgpu_type_option_new(options[i].name, options[i].help));
@@ -326,58 +304,6 @@ static int guess_vf(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, V
 
 /* create: doing it */
 
-/* Write, and read what came of it. That stands there until the next write, so that a read that failed is tried
- * once more. When who was to write died (EPROTO) *ret may be set as well, and is what gim said to this, or to
- * whoever asked before. *ret_asked: whether gim has been asked, as far as one can tell; may be NULL. */
-static int ask(VgpuTarget *t, const char *file, const char *value, char **ret, bool *ret_asked)
-{
-        g_autofree char *path = g_strdup_printf("%s/%s", t->facts->path, file), *text = NULL;
-        int r = vgpu_io_write_guarded(t->io, path, value), q;
-        bool asked = r >= 0 || r == -EPROTO;
-
-        if (ret_asked)
-                *ret_asked = asked;
-        if (!asked)
-                return r;
-        q = vgpu_io_read(t->io, path, &text);
-        if (q < 0)
-                q = vgpu_io_read(t->io, path, &text);
-        if (q < 0)
-                return r < 0 ? r : q;
-        g_strstrip(text);
-        if (strlen(text) > SAID_MAX)
-                text[SAID_MAX] = 0;
-        *ret = g_utf8_make_valid(text, -1);
-        return r;
-}
-
-static int explain_errno(VgpuTarget *t, const char *file, int r, VgpudError *reterr)
-{
-        const char *why = "the kernel's log may have the reason";
-
-        if (r == -ENODEV || (vgpu_io_is_gone(r) && !vgpu_io_exists(t->io, t->facts->path)))
-                return vf_gpu_gone(t->facts, r, reterr);
-        switch (-r) {
-        case ENOENT:
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_UNSUPPORTED, r,
-                                              "driver gim of GPU %s has no file %s any more", t->facts->name,
-                                              file);
-        case EACCES:
-        case EPERM:
-                why = "a security module or the service's own restrictions may forbid it";
-                break;
-        case EPROTO:
-                why = "the process that asks could not be started or died before the answer (the daemon's log "
-                      "has more)";
-                break;
-        default:
-                break;
-        }
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                      "driver gim of GPU %s cannot be asked (/sys/%s/%s): %s: %s",
-                                      t->facts->name, t->facts->path, file, g_strerror(-r), why);
-}
-
 /* gim's sentences, by what is particular in them. */
 static int explain_refusal(VgpuTarget *t, const Wish *w, const char *said, VgpudError *reterr)
 {
@@ -428,28 +354,6 @@ static int explain_refusal(VgpuTarget *t, const Wish *w, const char *said, Vgpud
                         name, said[0] ? "\"" : "", said[0] ? said : "nothing", said[0] ? "\"" : "");
 }
 
-/* Give the function back. One that is not taken is as it should be. */
-static int release(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
-{
-        g_autofree char *said = NULL;
-        int r = ask(t, "relvf", vf->name, &said, NULL);
-
-        if (r < 0)
-                return explain_errno(t, "relvf", r, reterr);
-        if (strcmp(said, "OK") == 0 || strstr(said, "has not been set"))
-                return 0;
-        if (strstr(said, "still in use"))
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_IN_USE,
-                                "driver gim does not take virtual function %s back: it says \"%s\": the "
-                                "driver of a guest has not ended; shut the guest down, or start it again "
-                                "and shut it down",
-                                vf->name, said);
-        return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
-                                "driver gim does not take virtual function %s back: it says %s%s%s", vf->name,
-                                said[0] ? "\"" : "", said[0] ? said : "nothing", said[0] ? "\"" : "");
-}
-
 /* Take the function from whatever has it, which is refused while somebody uses it, give it back to gim, and
  * make it what it was. Its driver_override goes last: as long as that names a driver of VFIO, or the one that
  * it had (vf_find_interrupted()), whoever comes after a crash sees that there is something to do. */
@@ -470,70 +374,53 @@ static int put_back(VgpuTarget *t, const VgpuVf *vf, const VfState *was, bool go
                 r = vfs_bind(t->io, vf, NULL, now.override ? now.override : now.driver, reterr);
                 if (r < 0)
                         return r;
-                r = release(t, vf, reterr);
+                r = gim_legacy_release(t, vf, reterr);
                 if (r < 0)
                         return r;
         }
         return vf_return(t, vf, was, reterr);
 }
 
-/* A function on its way to be handed out. */
-typedef struct Making {
-        VgpuTarget *t;
-        const CreateArgs *args;
-        const VgpuVf *vf;
-        VfRestore was;       /* what it was */
-        char *restore_text;  /* owned */
-        char *driver;        /* owned; to bind it to */
-        bool got;            /* gim has given it */
-        const VgpuVf *doubt; /* nobody can tell whether gim has given one; if so, most likely this */
-} Making;
+/* VfCreate.userdata */
+typedef struct Request {
+        Wish wish;
+        bool got;            /* gim has given c->vf */
+        const VgpuVf *doubt; /* the VF that gim may have given, if its answer was lost */
+} Request;
 
-static void making_done(Making *m)
+/* gim's answer is lost: the VF that gim may have given may also be another program's. */
+static int explain_doubt(VfCreate *c, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr)
 {
-        vf_restore_done(&m->was);
-        g_free(m->restore_text);
-        g_free(m->driver);
-}
+        const GpuFacts *f = c->t->facts;
+        const Request *req = c->userdata;
 
-/* Nobody knows what gim did: what it may have given may as well be somebody else's. */
-static int explain_doubt(const Making *m, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr)
-{
-        const GpuFacts *f = m->t->facts;
-
-        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
-                                   "%s; so driver gim may have given a virtual function of GPU %s that nobody "
-                                   "has, most likely %s: if nobody else got that, it goes back by its name, "
-                                   "written to /sys/%s/relvf%s%s",
-                                   cause->message, f->name, m->doubt->name, f->path,
-                                   r < 0 ? "; and what was reserved could not be returned to what it was: "
-                                         : "",
-                                   r < 0 ? again->message : "");
+        r = vgpud_error_set_errnof(
+                        reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
+                        "%s; so driver gim may have given a virtual function of GPU %s that nobody has, most likely %s: if nobody else got that, it goes back by its name, written to /sys/%s/relvf%s%s",
+                        cause->message, f->name, req->doubt->name, f->path,
+                        r < 0 ? "; and what was reserved could not be returned to what it was: " : "",
+                        r < 0 ? again->message : "");
         vgpud_error_done(cause);
         return r;
 }
 
-static int undo(Making *m, VgpudError *cause, VgpudError *reterr)
+static int gim_legacy_undo_create(VfCreate *c, VgpudError *reterr)
 {
-        _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
-        int r;
+        const Request *req = c->userdata;
 
-        if (!vgpu_io_exists(m->t->io, m->vf->path)) {
-                vgpud_error_done(cause);
-                return vf_gpu_gone(m->t->facts, 0, reterr);
-        }
-        r = put_back(m->t, m->vf, &m->was.state, m->got, &again);
-        return m->doubt ? explain_doubt(m, r, &again, cause, reterr)
-                        : vf_explain_undo(m->vf, r, &again, cause, reterr);
+        return put_back(c->t, c->vf, &c->was.state, req->got, reterr);
 }
 
-/* Reserved by its driver_override, by which it is seen to be half made. */
-static int mark(Making *m, const VgpuVf *vf, const VfState *was, VgpudError *reterr)
+static int gim_legacy_explain_undo(VfCreate *c, int r, const VgpudError *again, VgpudError *cause,
+                                   VgpudError *reterr)
 {
-        return vfs_bind(m->t->io, vf, was->driver, m->driver, reterr);
+        const Request *req = c->userdata;
+
+        return req->doubt ? explain_doubt(c, r, again, cause, reterr)
+                          : vf_explain_undo(c->vf, r, again, cause, reterr);
 }
 
-/* For the record of a function that gim gave. */
+/* The record of a VF that gim gave. */
 static char *given_to_text(const VfRestore *was)
 {
         g_autofree char *text = vf_restore_to_text(was);
@@ -548,151 +435,129 @@ static bool was_given(const char *restore)
         return g_strv_contains((const char *const *)words, GIVEN);
 }
 
-static int note_given(Making *m, VgpudError *reterr)
+static int note_given(VfCreate *c, VgpudError *reterr)
 {
-        m->got = true;
-        g_free(m->restore_text);
-        m->restore_text = given_to_text(&m->was);
-        return vf_claim(m->args, m->vf, m->restore_text, reterr);
+        Request *req = c->userdata;
+
+        req->got = true;
+        g_free(c->restore_text);
+        c->restore_text = given_to_text(&c->was);
+        return vf_claim(c->args, c->vf, c->restore_text, reterr);
 }
 
-/* gim has given another function than was thought: somebody has got the other one and not bound it. */
-static int change_to(Making *m, const VgpuVf *vf, VgpudError *reterr)
+/* gim gave another VF than the one reserved: another program got that one from gim and has not bound it. */
+static int change_to(VfCreate *c, const VgpuVf *vf, VgpudError *reterr)
 {
+        Request *req = c->userdata;
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
         _cleanup_(vf_restore_done) VfRestore was = { 0 };
         g_autofree char *text = NULL;
         bool noted = false;
         int r;
 
-        r = vf_state_read_or_explain(m->t, vf, &was.state, &cause);
+        r = vf_state_read_or_explain(c->t, vf, &was.state, &cause);
         if (r >= 0 && (vf_state_is_handed_out(&was.state) || vf_state_is_reserved(&was.state))) {
                 r = vgpud_error_setf(&cause, VGPUD_ERROR_NO_CAPACITY,
                                      "driver gim gave virtual function %s of GPU %s, which is bound to or "
                                      "reserved for %s although nobody had got it from gim; it would have lost "
                                      "its right to start as well: bind it to nothing, or get it from gim first",
-                                     vf->name, m->t->facts->name,
+                                     vf->name, c->t->facts->name,
                                      was.state.override ? was.state.override : was.state.driver);
                 /* It stays bound as it is. */
                 _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
-                int q = release(m->t, vf, &again);
+                int q = gim_legacy_release(c->t, vf, &again);
                 return vf_explain_undo(vf, q, &again, &cause, reterr);
         }
         if (r >= 0)
-                r = mark(m, vf, &was.state, &cause);
+                r = vfs_bind(c->t->io, vf, was.state.driver, c->driver, &cause);
         if (r >= 0) {
                 text = given_to_text(&was);
-                r = vf_claim(m->args, vf, text, &cause);
+                r = vf_claim(c->args, vf, text, &cause);
                 noted = r >= 0;
         }
         if (r >= 0)
-                r = put_back(m->t, m->vf, &m->was.state, false, &cause);
+                r = put_back(c->t, c->vf, &c->was.state, false, &cause);
         if (r < 0) {
                 _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
-                int q = vgpu_io_exists(m->t->io, vf->path) ? put_back(m->t, vf, &was.state, true, &again) : 0;
-                /* The guess is what undo() returns, and what stays on record if that does not work. */
+                int q = vgpu_io_exists(c->t->io, vf->path) ? put_back(c->t, vf, &was.state, true, &again) : 0;
+                /* create_undo() returns the guess, which stays on record if that fails. */
                 if (q >= 0 && noted)
-                        (void)vf_claim(m->args, m->vf, m->restore_text, NULL);
+                        (void)vf_claim(c->args, c->vf, c->restore_text, NULL);
                 return vf_explain_undo(vf, q, &again, &cause, reterr);
         }
-        m->vf = vf;
-        m->got = true;
-        vf_restore_done(&m->was);
-        m->was = was;
+        c->vf = vf;
+        req->got = true;
+        vf_restore_done(&c->was);
+        c->was = was;
         was = (VfRestore){ 0 };
-        g_free(m->restore_text);
-        m->restore_text = g_steal_pointer(&text);
+        g_free(c->restore_text);
+        c->restore_text = g_steal_pointer(&text);
         return 0;
 }
 
-/* Who was to ask died, and that stands where the answer is read: it may be the one to whoever asked before. One
- * that names no function means that none was given, now or then, and so does a function that somebody has. */
-static const VgpuVf *find_doubt(const Making *m, const VgpuVf *vf)
+/* The writer died, so the answer in the file may be that to an earlier request. An answer that names no VF, or
+ * a VF in use, means that this request got none. */
+static const VgpuVf *find_doubt(const VfCreate *c, const VgpuVf *vf)
 {
         _cleanup_(vf_state_done) VfState s = { 0 };
 
-        if (vf && vf != m->vf && vf_state_read(m->t->io, vf->path, &s) >= 0 &&
+        if (vf && vf != c->vf && vf_state_read(c->t->io, vf->path, &s) >= 0 &&
             (vf_state_is_handed_out(&s) || vf_state_is_reserved(&s)))
                 return NULL;
         return vf;
 }
 
-static int get_from_gim(Making *m, const Wish *w, VgpudError *reterr)
+static int gim_legacy_provision(VfCreate *c, VgpudError *reterr)
 {
+        Request *req = c->userdata;
+        const Wish *w = &req->wish;
         g_autofree char *line = g_strdup_printf("%" PRIu32 " %" PRIu32 " %" PRIu32, w->offset_mb, w->size_mb,
                                                 w->divider);
         g_autofree char *said = NULL;
         const VgpuVf *vf;
         bool asked;
-        int r = ask(m->t, "getvf", line, &said, &asked);
+        int r = gim_legacy_ask(c->t, "getvf", line, &said, &asked);
 
-        vf = said ? gpu_facts_find_vf(m->t->facts, said) : NULL;
+        vf = said ? gpu_facts_find_vf(c->t->facts, said) : NULL;
         if (r < 0) {
                 if (asked)
-                        m->doubt = said ? find_doubt(m, vf) : m->vf;
-                return explain_errno(m->t, "getvf", r, reterr);
+                        req->doubt = said ? find_doubt(c, vf) : c->vf;
+                return gim_legacy_explain_errno(c->t, "getvf", r, reterr);
         }
         if (!vf)
-                return explain_refusal(m->t, w, said, reterr);
-        return vf == m->vf ? note_given(m, reterr) : change_to(m, vf, reterr);
+                return explain_refusal(c->t, w, said, reterr);
+        return vf == c->vf ? note_given(c, reterr) : change_to(c, vf, reterr);
 }
 
-static int hand_out(Making *m, const Wish *w, InstanceDesc **ret, VgpudError *reterr)
+static int gim_legacy_prepare(VfCreate *c, VgpudError *reterr)
 {
-        _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
-        _cleanup_(vf_state_done) VfState state = { 0 };
-        int r;
+        const Request *req = c->userdata;
 
-        if ((r = mark(m, m->vf, &m->was.state, reterr)) < 0 || (r = get_from_gim(m, w, reterr)) < 0 ||
-            (r = vfs_bind(m->t->io, m->vf, m->driver, m->driver, reterr)) < 0)
-                return r;
-        r = vf_state_read(m->t->io, m->vf->path, &state);
-        if (r >= 0)
-                r = read_instance(m->t, m->vf, &state, &d);
-        r = vf_check_instance(m->t, m->vf, d, r, reterr);
-        if (r < 0)
-                return r;
-        *ret = g_steal_pointer(&d);
-        return 0;
+        return req->wish.size_mb > 0 ? refuse_smaller(c->t, &req->wish, reterr) : 0;
 }
 
-/* It would be refused when it is bound, but gim would have been asked by then. */
-static int refuse_use(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr)
-{
-        g_autoptr(GArray) kept = vfs_kept_new();
-
-        return s->driver ? vfs_refuse_use(t->io, vf, s->driver, kept, reterr) : 0;
-}
+static const VfCreateOps create_ops = {
+        .read_instance = gim_legacy_read_instance,
+        .prepare = gim_legacy_prepare,
+        .provision = gim_legacy_provision,
+        .put_back = gim_legacy_undo_create,
+        .explain_undo = gim_legacy_explain_undo,
+};
 
 static int gim_legacy_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
 {
-        _cleanup_(making_done) Making m = { .t = t, .args = args };
-        _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
-        _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
-        Wish w = { 0 };
-        int r;
+        Request req = { 0 };
+        _cleanup_(vf_create_done) VfCreate c = { .ops = &create_ops, .userdata = &req, .t = t, .args = args };
+        int r = read_wish(t, args, &req.wish, reterr);
 
-        if ((r = read_wish(t, args, &w, reterr)) < 0 ||
-            (r = guess_vf(t, args, &m.vf, &m.was.state, reterr)) < 0 ||
-            (r = vf_refuse_shared_group(t, m.vf, reterr)) < 0 ||
-            (r = refuse_use(t, m.vf, &m.was.state, reterr)) < 0 ||
-            (r = vf_find_vfio_driver(t, m.vf, &m.driver, reterr)) < 0 ||
-            (w.size_mb > 0 && (r = refuse_smaller(t, &w, reterr)) < 0))
-                return r;
-        m.restore_text = vf_restore_to_text(&m.was);
-        r = vf_claim(args, m.vf, m.restore_text, reterr);
         if (r < 0)
                 return r;
-        r = hand_out(&m, &w, &d, &cause);
-        if (r < 0)
-                return undo(&m, &cause, reterr);
-        memcpy(d->uuid, args->uuid, sizeof d->uuid);
-        d->restore = g_steal_pointer(&m.restore_text);
-        *ret = g_steal_pointer(&d);
-        return 0;
+
+        r = guess_vf(t, args, &c.vf, &c.was.state, reterr);
+        return r < 0 ? r : vf_create_run(&c, ret, reterr);
 }
 
-/* destroy */
+/* ---- destroy ---- */
 
 /* Who has it open is named, where that is so. */
 static int refuse_running(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)

@@ -12,6 +12,7 @@
 #include "drivers-glue/sriov-i915.h"
 #include "drivers-glue/sriov-quota.h"
 #include "drivers-glue/sriov-xe.h"
+#include "drivers-glue/vf-create.h"
 #include "drivers-glue/vf-handout.h"
 #include "drivers-glue/vfs-bind.h"
 #include "drivers-glue/vfs.h"
@@ -39,7 +40,7 @@ static const VfMethod *find_method(const GpuFacts *facts)
         return p ? p->method : NULL;
 }
 
-/* match */
+/* ---- match ---- */
 
 static bool names_contain(const char *const *names, size_t n, const char *name)
 {
@@ -74,69 +75,46 @@ static VgpuMatch sriov_match(const GpuFacts *f)
         return f->is_pci && f->total_vfs > 0 && wanted && driver_can(f) ? VGPU_MATCH_PLAIN : VGPU_MATCH_NO;
 }
 
-static int read_instance(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, VfState *s, InstanceDesc **ret)
+static int sriov_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDesc **ret)
 {
+        const VfProvider *p = find_provider(t->facts);
         int r = vf_read_instance(t, vf, s, TYPE_PLAIN, ret);
 
         if (r < 0)
                 return r;
-        /* A function that was given quotas looks like one that the driver gave its share. */
+
+        /* A VF with quotas set by hand looks like one with the share that the driver gave it. */
         (*ret)->type_guessed = p && p->n_quotas > 0;
         (*ret)->attributes = vf_quota_read_all(t, p, vf->index);
         return 0;
 }
 
-/* scan */
-
-static int scan_vf(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, GpuSnapshot *s, VfCount *count)
+static uint64_t sriov_read_framebuffer(VgpuTarget *t, const VgpuVf *vf)
 {
-        _cleanup_(vf_state_done) VfState state = { 0 };
-        InstanceDesc *d = NULL;
-        int r;
-
-        r = vf_state_read(t->io, vf->path, &state);
-        if (r < 0)
-                return r;
-        gpu_snapshot_add_binding(s, vf->name, state.driver, state.override);
-        if (vf_state_is_handed_out(&state)) {
-                r = read_instance(t, p, vf, &state, &d);
-                if (r < 0)
-                        return r;
-                g_ptr_array_add(s->instances, d);
-                count->handed_out++;
-        } else if (vf_state_is_reserved(&state))
-                count->reserved++;
-        else
-                vf_count_add_free(count, vf_quota_read_framebuffer(t, p, vf->index));
-        count->all++;
-        return 0;
+        return vf_quota_read_framebuffer(t, find_provider(t->facts), vf->index);
 }
+
+/* ---- scan ---- */
 
 static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
         const VfProvider *p = find_provider(t->facts);
+        const VfScan scan = { find_method(t->facts), sriov_read_instance, sriov_read_framebuffer };
         GPtrArray *options;
         VfCount count = { 0 };
         int r;
 
-        for (guint i = 0; i < t->facts->vfs->len; i++) {
-                const VgpuVf *vf = t->facts->vfs->pdata[i];
-                r = scan_vf(t, p, vf, snapshot, &count);
-                if (r < 0 && !vgpu_io_is_gone(r))
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                                      "/sys/%s cannot be read: %s", vf->path, g_strerror(-r));
-        }
-        if (count.all == 0 && !vgpu_io_exists(t->io, t->facts->path))
-                return vf_gpu_gone(t->facts, 0, reterr);
-        snapshot->unprepared =
-                        vf_explain_unprepared(t->facts, find_method(t->facts), &count, vf_has_vfio_driver(t));
-        g_ptr_array_add(snapshot->types, vf_type_new(t->facts, find_method(t->facts), TYPE_PLAIN,
+        r = vf_scan(t, &scan, snapshot, &count, reterr);
+        if (r < 0)
+                return r;
+
+        g_ptr_array_add(snapshot->types, vf_type_new(t->facts, scan.method, TYPE_PLAIN,
                                                      "a virtual function as the driver makes it", &count,
                                                      snapshot->unprepared, NULL));
         options = vf_quota_options(t, p);
         if (options)
-                g_ptr_array_add(snapshot->types, vf_type_new(t->facts, find_method(t->facts), TYPE_PROFILE,
+                g_ptr_array_add(snapshot->types, vf_type_new(t->facts, scan.method, TYPE_PROFILE,
                                                              "a virtual function with quotas of your own",
                                                              &count, snapshot->unprepared, options));
         if (p && p->add_modes) {
@@ -178,7 +156,7 @@ static int put_back(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const 
         return q;
 }
 
-/* create */
+/* ---- create ---- */
 
 static int check_args(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, VgpudError *reterr)
 {
@@ -331,130 +309,40 @@ static int choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args,
         return vf_state_read_or_explain(t, *ret, ret_state, reterr);
 }
 
-/* A function on its way to be handed out. */
-typedef struct Making {
-        VgpuTarget *t;
-        const VfProvider *p;
-        const CreateArgs *args;
-        const VgpuVf *vf;
-        VfRestore was;      /* what it was */
-        char *restore_text; /* owned */
-        char *driver;       /* owned; to bind it to */
-        bool its_fault;     /* what has failed may work with another one */
-        bool in_use;        /* so it was left alone, and another one may do */
-} Making;
-
-static void making_done(Making *m)
+/* Quotas are not written while a driver of the host has the VF. */
+static int sriov_provision(VfCreate *c, VgpudError *reterr)
 {
-        vf_restore_done(&m->was);
-        g_clear_pointer(&m->restore_text, g_free);
-        g_clear_pointer(&m->driver, g_free);
-}
-
-/* The driver, the firmware or a resource of this function; not what is true of all. */
-static int bind_or_blame(Making *m, const char *driver, VgpudError *reterr)
-{
-        int r = vfs_bind(m->t->io, m->vf, driver, m->driver, reterr);
-
-        m->its_fault = r == -vgpud_error_code_to_errno(VGPUD_ERROR_FAILED) ||
-                       r == -vgpud_error_code_to_errno(VGPUD_ERROR_IN_USE);
-        return r;
-}
-
-/* Make the function what was asked for. */
-static int hand_out(Making *m, InstanceDesc **ret, VgpudError *reterr)
-{
-        const CreateArgs *args = m->args;
-        _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
-        _cleanup_(vf_state_done) VfState state = { 0 };
         int r;
 
-        /* First its driver_override, by which it is seen to be half made. */
-        r = bind_or_blame(m, m->was.state.driver, reterr);
-        if (r < 0)
-                return r;
-        if (args->attributes && args->attributes->len > 0) {
-                /* Not under the hands of a driver of the host. */
-                r = bind_or_blame(m, NULL, reterr);
-                if (r < 0)
-                        return r;
-                r = vf_quota_write(m->t, m->p, m->vf, args->attributes, reterr);
-                if (r < 0)
-                        return r;
-        }
-        r = bind_or_blame(m, m->driver, reterr);
-        if (r < 0)
-                return r;
-        r = vf_state_read(m->t->io, m->vf->path, &state);
-        if (r >= 0)
-                r = read_instance(m->t, m->p, m->vf, &state, &d);
-        r = vf_check_instance(m->t, m->vf, d, r, reterr);
-        if (r < 0)
-                return r;
-        *ret = g_steal_pointer(&d);
+        if (!c->args->attributes || c->args->attributes->len == 0)
+                return 0;
+
+        r = vf_create_bind(c, NULL, reterr);
+        return r < 0 ? r : vf_quota_write(c->t, c->userdata, c->vf, c->args->attributes, reterr);
+}
+
+static int sriov_prepare(VfCreate *c, VgpudError *reterr)
+{
+        if (c->args->attributes && c->args->attributes->len > 0)
+                c->was.quotas = vf_quota_save(c->t, c->userdata, c->vf->index, c->args->attributes);
         return 0;
 }
 
-/* Undo what hand_out() has done, because of *cause, which is emptied. */
-static int undo(Making *m, VgpudError *cause, VgpudError *reterr)
+static int sriov_undo_create(VfCreate *c, VgpudError *reterr)
 {
-        _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
-        int r;
-
-        if (!vgpu_io_exists(m->t->io, m->vf->path)) {
-                vgpud_error_done(cause);
-                m->its_fault = false;
-                return vf_gpu_gone(m->t->facts, 0, reterr);
-        }
-        r = put_back(m->t, m->p, m->vf, &m->was, &again);
-        if (r < 0)
-                m->its_fault = false;
-        return vf_explain_undo(m->vf, r, &again, cause, reterr);
+        return put_back(c->t, c->userdata, c->vf, &c->was, reterr);
 }
 
-/* Before anything is written, also before it is written down. */
-static int prepare(Making *m, VgpudError *reterr)
-{
-        g_autoptr(GArray) kept = vfs_kept_new();
-        VgpuTarget *t = m->t;
-        int r;
+static const VfCreateOps create_ops = {
+        .read_instance = sriov_read_instance,
+        .prepare = sriov_prepare,
+        .provision = sriov_provision,
+        .put_back = sriov_undo_create,
+};
 
-        r = vf_refuse_shared_group(t, m->vf, reterr);
-        if (r < 0)
-                return r;
-        if (m->was.state.driver) {
-                r = vfs_refuse_use(t->io, m->vf, m->was.state.driver, kept, reterr);
-                m->in_use = r < 0;
-                if (r < 0)
-                        return r;
-        }
-        r = vf_find_vfio_driver(t, m->vf, &m->driver, reterr);
-        if (r < 0)
-                return r;
-        if (m->args->attributes && m->args->attributes->len > 0)
-                m->was.quotas = vf_quota_save(t, m->p, m->vf->index, m->args->attributes);
-        m->restore_text = vf_restore_to_text(&m->was);
-        return 0;
-}
-
-static int make(Making *m, InstanceDesc **ret, VgpudError *reterr)
-{
-        _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
-        int r;
-
-        r = prepare(m, reterr);
-        if (r < 0)
-                return r;
-        r = vf_claim(m->args, m->vf, m->restore_text, reterr);
-        if (r < 0)
-                return r;
-        r = hand_out(m, ret, &cause);
-        return r < 0 ? undo(m, &cause, reterr) : 0;
-}
-
-/* Where the fault is the function's, the next one may do. Trying costs, but not where one was left alone
- * because somebody uses it: however many those are, they do not stand for the others. */
-static int make_any(Making *m, InstanceDesc **ret, VgpudError *reterr)
+/* Try one VF after the other while the error is that of a single VF. VFs in use do not count as tries: nothing
+ * was written to them. */
+static int create_any(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
 {
         _cleanup_(tries_done) Tries tries = { .vfs = g_ptr_array_new(), .words = g_string_new(NULL) };
 
@@ -462,45 +350,35 @@ static int make_any(Making *m, InstanceDesc **ret, VgpudError *reterr)
                 _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
                 int r;
 
-                making_done(m);
-                m->its_fault = m->in_use = false;
-                r = choose_vf(m->t, m->p, m->args, &tries, &m->vf, &m->was.state, reterr);
+                vf_create_done(c);
+                r = choose_vf(c->t, c->userdata, c->args, &tries, &c->vf, &c->was.state, reterr);
                 if (r < 0)
                         return r;
-                r = make(m, ret, &e);
+                r = vf_create_run(c, ret, &e);
                 if (r >= 0)
                         return 0;
-                if ((!m->its_fault && !m->in_use) || m->args->parent) {
+                if ((!c->vf_failed && !c->vf_in_use) || c->args->parent) {
                         vgpud_error_move(reterr, &e);
                         return r;
                 }
-                tries_add(&tries, m->vf, m->in_use, &e);
+
+                tries_add(&tries, c->vf, c->vf_in_use, &e);
                 if (tries.failed == TRIES_MAX)
-                        return explain_tries(m->t, &tries, reterr);
+                        return explain_tries(c->t, &tries, reterr);
         }
 }
 
 static int sriov_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
 {
-        _cleanup_(making_done) Making m = { .t = t, .p = find_provider(t->facts), .args = args };
-        _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
-        int r;
+        const VfProvider *p = find_provider(t->facts);
+        _cleanup_(vf_create_done)
+                        VfCreate c = { .ops = &create_ops, .userdata = (void *)p, .t = t, .args = args };
+        int r = check_args(t, p, args, reterr);
 
-        r = check_args(t, m.p, args, reterr);
-        if (r < 0)
-                return r;
-        r = make_any(&m, &d, reterr);
-        if (r < 0)
-                return r;
-        memcpy(d->uuid, args->uuid, sizeof d->uuid);
-        g_free(d->type_id);
-        d->type_id = g_strdup(args->type_id);
-        d->restore = m.restore_text[0] ? g_steal_pointer(&m.restore_text) : NULL;
-        *ret = g_steal_pointer(&d);
-        return 0;
+        return r < 0 ? r : create_any(&c, ret, reterr);
 }
 
-/* destroy */
+/* ---- destroy ---- */
 
 static int sriov_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
 {

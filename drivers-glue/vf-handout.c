@@ -108,17 +108,31 @@ int vf_check_instance(VgpuTarget *t, const VgpuVf *vf, const InstanceDesc *d, in
         return 0;
 }
 
-/* How many there are */
+/* ---- scan ---- */
 
-void vf_count_add_free(VfCount *c, uint64_t framebuffer_bytes)
+static void count_free(VfCount *c, uint64_t framebuffer_bytes)
 {
         if (c->free == 0 || framebuffer_bytes < c->framebuffer_bytes)
                 c->framebuffer_bytes = framebuffer_bytes;
         c->free++;
 }
 
-char *vf_explain_unprepared(const GpuFacts *f, const VfMethod *method, const VfCount *count,
-                            bool has_vfio_driver)
+/* Whether a driver of VFIO for the VFs is loaded. */
+static bool has_vfio_driver(const VgpuTarget *t)
+{
+        g_autofree char *driver = NULL;
+
+        if (vgpu_io_exists(t->io, "bus/pci/drivers/vfio-pci"))
+                return true;
+        if (t->facts->vfs->len > 0) {
+                const VgpuVf *vf = t->facts->vfs->pdata[0];
+                (void)vfio_find_driver(t->io, vf->path, &driver, NULL);
+        }
+        return driver;
+}
+
+static char *explain_unprepared(const GpuFacts *f, const VfMethod *method, const VfCount *count,
+                                bool has_vfio_driver)
 {
         if (count->all == 0 && method && method->fixed_none)
                 return g_strdup_printf("it has no virtual functions (0 of %" PRIu32 "); %s", f->total_vfs,
@@ -168,6 +182,48 @@ static char *explain_no_more(const GpuFacts *f, const VfMethod *method, const Vf
                                 " at most",
                                 count->handed_out > 0 ? ", or" : ";", f->name, f->total_vfs);
         return g_string_free(text, FALSE);
+}
+
+static int scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf, GpuSnapshot *s, VfCount *count)
+{
+        _cleanup_(vf_state_done) VfState state = { 0 };
+        InstanceDesc *d = NULL;
+        int r = vf_state_read(t->io, vf->path, &state);
+
+        if (r < 0)
+                return r;
+
+        gpu_snapshot_add_binding(s, vf->name, state.driver, state.override);
+        if (vf_state_is_handed_out(&state)) {
+                r = scan->read_instance(t, vf, &state, &d);
+                if (r < 0)
+                        return r;
+                g_ptr_array_add(s->instances, d);
+                count->handed_out++;
+        } else if (vf_state_is_reserved(&state))
+                count->reserved++;
+        else
+                count_free(count, scan->read_framebuffer(t, vf));
+
+        count->all++;
+        return 0;
+}
+
+int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, VgpudError *reterr)
+{
+        for (guint i = 0; i < t->facts->vfs->len; i++) {
+                const VgpuVf *vf = t->facts->vfs->pdata[i];
+                int r = scan_vf(t, scan, vf, s, ret);
+
+                if (r < 0 && !vgpu_io_is_gone(r))
+                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                                      "/sys/%s cannot be read: %s", vf->path, g_strerror(-r));
+        }
+        if (ret->all == 0 && !vgpu_io_exists(t->io, t->facts->path))
+                return vf_gpu_gone(t->facts, 0, reterr);
+
+        s->unprepared = explain_unprepared(t->facts, scan->method, ret, has_vfio_driver(t));
+        return 0;
 }
 
 VgpuType *vf_type_new(const GpuFacts *f, const VfMethod *method, const char *id, const char *description,
@@ -248,19 +304,6 @@ int vf_explain_none_free(VgpuTarget *t, const VgpuType *type, VgpudError *reterr
                                 "GPU %s has no virtual function to hand out: %s", t->facts->name,
                                 type->why_not ? type->why_not
                                               : "the last one was taken at this moment; try again");
-}
-
-bool vf_has_vfio_driver(const VgpuTarget *t)
-{
-        g_autofree char *driver = NULL;
-
-        if (vgpu_io_exists(t->io, "bus/pci/drivers/vfio-pci"))
-                return true;
-        if (t->facts->vfs->len > 0) {
-                const VgpuVf *vf = t->facts->vfs->pdata[0];
-                (void)vfio_find_driver(t->io, vf->path, &driver, NULL);
-        }
-        return driver;
 }
 
 int vf_find_vfio_driver(VgpuTarget *t, const VgpuVf *vf, char **ret, VgpudError *reterr)

@@ -33,18 +33,25 @@ int vf_check_instance(VgpuTarget *t, const VgpuVf *vf, const InstanceDesc *d, in
 
 int vf_gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr);
 
-/* How many there are; filled by scan(). */
+/* ---- scan ---- */
+
+/* How a back end reads its VFs. */
+typedef struct VfScan {
+        const VfMethod *method; /* may be NULL */
+        /* Read the instance on a VF. Takes s->driver. */
+        int (*read_instance)(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDesc **ret);
+        /* The graphics memory of a free VF; 0: unknown */
+        uint64_t (*read_framebuffer)(VgpuTarget *t, const VgpuVf *vf);
+} VfScan;
+
 typedef struct VfCount {
         uint32_t all, handed_out, reserved, free;
-        uint64_t framebuffer_bytes; /* of the free one with the least; 0: not known */
+        uint64_t framebuffer_bytes; /* the least of all free VFs; 0: unknown */
 } VfCount;
 
-void vf_count_add_free(VfCount *c, uint64_t framebuffer_bytes);
-/* Whether a driver of VFIO for them is loaded. */
-bool vf_has_vfio_driver(const VgpuTarget *t);
-/* GpuSnapshot.unprepared. */
-char *vf_explain_unprepared(const GpuFacts *f, const VfMethod *method, const VfCount *count,
-                            bool has_vfio_driver);
+/* Read all VFs: their bindings and instances go into the snapshot, and the reason if none can be handed out
+ * (GpuSnapshot.unprepared). *ret is zero before. */
+int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, VgpudError *reterr);
 /* A type for the free ones, with the reason why there are no more. Takes `options`. */
 VgpuType *vf_type_new(const GpuFacts *f, const VfMethod *method, const char *id, const char *description,
                       const VfCount *count, const char *unprepared, GPtrArray *options);
