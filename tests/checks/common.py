@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the checks share: the tree they look at, and the way they complain.
+"""Shared code of the checks: the tree to check, and the form of complaints.
 
-A check is a program: `CHECK [--root TREE] …`, which prints one line per complaint and exits with 1 if there was any.
---root is for test-checks.py, which breaks copies of the tree on purpose."""
+A check is a program: `CHECK [--root TREE] …` prints one line per complaint and exits with 1 after any complaint.
+--root serves test-checks.py: the test breaks copies of the tree on purpose."""
 
 import argparse
 import subprocess
@@ -14,11 +14,13 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "dbus"))
 
 
-def options(description, *arguments):
+def options(description, *arguments, flags=()):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--root", type=Path, default=HERE.parent.parent, help="the tree to look at")
     for name, text in arguments:
         parser.add_argument(name, type=Path, help=text)
+    for name, text in flags:
+        parser.add_argument(name, action="store_true", help=text)
     return parser.parse_args()
 
 
@@ -29,7 +31,7 @@ def finish(complaints):
 
 
 def source_files(root):
-    """What git knows or would take; in a tree without git, everything outside of build folders. Relative paths."""
+    """Relative paths of the files that git tracks or would add; in a tree without git, all files outside build folders."""
     if (root / ".git").exists():
         command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         names = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\0")
