@@ -1,7 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Shows that the checks can fail: each breakage of a copy of the tree must be complained about, in these words."""
+"""Shows that the checks can fail: each breakage of a copy of the tree must cause the given complaint."""
 
+import contextlib
+import functools
+import importlib.util
+import io
 import re
 import shutil
 import subprocess
@@ -9,13 +13,17 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
+
+import source
 
 CHECKS = Path(__file__).resolve().parent
+NEW_LAYERS = "layers-new" if (CHECKS / "layers-new.py").exists() else "layers"
 ROOT = CHECKS.parent.parent
 FOLDERS = ["daemon", "dbus", "drivers-glue", "policy", "cli", "systemd", "man", "examples"]
 INTROSPECT = None  # the program, from the command line
 
-# check, file, what is replaced (a regular expression, its first place), by what, complaint
+# check, file, regular expression for the replaced text, new text, complaint
 BREAKAGES = [
     ("layers", "policy/placement.c", r"\A", "#include <systemd/sd-event.h>\n", "<systemd/sd-event.h> is not for policy"),
     ("layers", "daemon/gpu.c", r"\Z", "#include <systemd/sd-bus.h>\n", "<systemd/sd-bus.h> is not for daemon"),
@@ -70,6 +78,227 @@ BREAKAGES = [
     ("config", "daemon/config.c", r'"forbid", set_types', '"avoid", set_types', "man/vgpud.conf.5.rst: [gpu] avoid= is missing"),
     ("api", "dbus/bus-instance.c", r'"foreign", "b"', '"alien", "b"', "org.vgpud1.Instance.Destroy: options described"),
 ]  # fmt: skip
+
+OWNER = """#include "daemon/work/a.h"
+void a_run(Gpu *gpu, Instance *instance, Model *model)
+{
+        %s;
+}
+"""
+SMALL = {  # a tree that every check of houses passes
+    "daemon/work/a.h": "#pragma once\nvoid a_run(Gpu *gpu, Instance *instance, Model *model);\n",
+    "daemon/work/a.c": OWNER % "gpu_free(gpu)",
+    "drivers-glue/vf/count.h": "#pragma once\n/* Unbind the VFs first. Enable the IOMMU: intel_iommu=on on Intel. */\n",
+}
+COMMENT = "/* %s */\n"
+
+# check, files beside those of SMALL, complaint; None: the check passes
+MADE_UP = [
+    ("house", {}, None),
+    ("house", {"daemon/work/a.c": OWNER % "gpu->current = NULL"}, "a.c:4: writes Gpu.current, which only daemon/work/queue.c"),
+    ("house", {"daemon/work/a.c": OWNER % "instance->job = NULL"}, "writes Instance.job"),
+    ("house", {"daemon/work/a.c": OWNER % "g_queue_push_tail(&gpu->waiting, NULL)"}, "writes Gpu.waiting"),
+    ("house", {"daemon/work/a.c": OWNER % "instance->job->gpu->current = NULL",
+               "daemon/work/job.h": "#pragma once\nstruct Job { Gpu *gpu; };\n"}, "writes Gpu.current"),
+    ("house", {"daemon/work/a.c": OWNER % "g_hash_table_remove(model->jobs, NULL)"}, "writes Model.jobs"),
+    ("house", {"daemon/work/a.c": OWNER % "model->jobs = NULL"}, "writes Model.jobs"),
+    ("house", {"daemon/work/a.c": OWNER % "g_clear_pointer(&gpu->current, job_unref)"}, "writes Gpu.current"),
+    ("house", {"daemon/work/a.c": OWNER % "if (gpu->current == NULL) gpu->current->count = 1"}, None),
+    ("house", {"daemon/work/a.c": OWNER % "g_hash_table_lookup(model->jobs, g_queue_peek_head(&gpu->waiting))"}, None),
+    ("house", {"daemon/work/queue.c": "static void queue_take(Gpu *gpu)\n{\n        gpu->current = NULL;\n}\n"}, None),
+    ("house", {"daemon/work/a.c": OWNER % 'log("one "\n"message")'}, "a.c:5: a string literal broken over lines"),
+    ("house", {"daemon/work/a.c": OWNER % 'log("%" PRIu32\n" of them")'}, "a string literal broken over lines"),
+    ("house", {"daemon/work/a.c": OWNER % 'puts("a line\\n"\n"and a line\\n")'}, None),
+    ("house", {"daemon/work/a.c": OWNER % "" + "/* one line more */\n" * 696}, "daemon/work/a.c: 701 lines, more than 700"),
+    ("house", {"daemon/work/a.c": OWNER % "" + "/* one line more */\n" * 695}, None),
+    ("house", {f"daemon/work/b{i}.c": "" for i in range(12)}, "daemon/work: 13 .c files, more than 12"),
+    ("house", {f"cli/verbs/b{i}.c": "" for i in range(13)}, None),
+    ("house", {"daemon/work/b.h": "#pragma once\nvoid a_run(Gpu *gpu);\n"}, "a_run() is declared in daemon/work/b.h"),
+    ("house", {"daemon/work/b.c": "int b_run(void)\n{\n}\n"}, "b.c:1: b_run() is neither static nor declared"),
+    ("house", {"daemon/work/b.c": "DEFINE_STRING_TABLE_TO_STRING(b, B)\n"}, "b_to_string() is neither static nor declared"),
+    ("house", {"daemon/work/work-private.h": "#pragma once\n"}, "work-private.h: a second header of a module"),
+    ("house", {"daemon/work/b.h": "/* ---- in the lane ---- */\n"}, None),
+    ("house", {"daemon/work/b.h": "\n/* --- in the lane --- */\n"}, "b.h:2: a section mark has the form"),
+    ("house", {"daemon/work/b.h": "/* ---- In the lane. ---- */\n"}, "b.h:1: a section mark has the form"),
+    ("house", {"daemon/work/b.h": "/* ==== lane ==== */\n"}, "b.h:1: a section mark has the form"),
+    ("house", {"daemon/work/b.h": "int b(VgpudError *error);\n"}, "b(): call the error parameter reterr, not error"),
+    ("house", {"daemon/work/b.h": "int b(VgpudError *ret_error);\n"}, "b(): call the error parameter reterr, not ret_error"),
+    ("house", {"daemon/work/b.h": "int b(int a, const VgpudError *error);\n"}, None),
+    ("house", {"daemon/work/b.h": "int b(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);\n"}, None),
+    ("house", {"dbus/b.h": "int b(sd_bus_message *m, sd_bus_error *error);\n"}, "call the error parameter ret_error, not error"),
+    ("house", {"drivers-glue/vf/count.h": "/* gim fixes the number. */\n"}, "count.h:1: the vendor name 'gim' in drivers-glue/vf"),
+    ("house", {"drivers-glue/vf/count.h": "enum { GPU_NVIDIA };\n"}, "the vendor name 'nvidia' in drivers-glue/vf"),
+    ("house", {"drivers-glue/vfio/use.h": "\n#define ID 0x10DE\n"}, "use.h:2: the vendor name '0x10de' in drivers-glue/vfio"),
+    ("house", {"drivers-glue/amd/gim.h": "/* gim fixes the number. */\n"}, None),
+    ("prose", {}, None),
+    ("prose", {"daemon/b.h": COMMENT % "Skip the VF: somebody opened the\n * node, and nobody\n * closed it."}, "daemon/b.h:2: idiom \"nobody\""),
+    ("prose", {"daemon/b.h": COMMENT % "Skip the VF: somebody opened the node, and nobody closed it."}, "daemon: 1818.2 idioms per 10 000 words"),
+    ("prose", {"daemon/b.c": 'log("%s shows what\\n is there", "whoever it was");\n'}, "b.c:1: idiom \"whoever\""),
+    ("prose", {"dbus/b.xml": "<node>\n<!-- Stop: what is made, and what\n was made. -->\n</node>\n"}, "dbus/b.xml:2: idiom \"what was\""),
+    ("prose", {"man/b.rst": "Use\n===\n\nShow what is there::\n\n  somebody\n\nand what was there.\n"}, "man/b.rst:8: idiom \"what was\""),
+    ("prose", {"man/b.rst": "Use::\n\n  somebody nobody\n\nUse ``whoever``.\n"}, None),
+    ("prose", {"README.md": "Show what is there,\nor what was.\n"}, "README.md:2: idiom \"what was\""),
+    ("prose", {"README.md": "```\nwhat is there\nwhat is there\n```\n"}, None),
+    ("prose", {"tests/unit/b.py": '"""Show what is there."""\n\nx = "what is"  # somebody\'s\n'}, "tests/unit/b.py:3: idiom \"somebody\""),
+    ("prose", {"tests/unit/b.c": 'ask("somebody", "nobody", "what is it");\n'}, None),
+    ("prose", {"daemon/b.h": COMMENT % "Of one." + COMMENT % "Which one." + "\n" + COMMENT % "It ends."}, "daemon/b.h:4: comment opens with \"It\""),
+    ("prose", {"daemon/b.h": COMMENT % "Of one." + COMMENT % "Which one."}, None),
+    ("prose", {"daemon/b.h": COMMENT % "A VF." * 60 + COMMENT % "Of one." + COMMENT % "Which one." + COMMENT % "It ends."}, None),
+    ("prose", {"tests/unit/b.py": "# Of one.\n# Of two, the same comment.\n\n# Of three.\n\n# Of four.\n"}, "tests/unit: 100.0 % of comments open"),
+    ("prose", {"daemon/b.h": COMMENT % ("Then it takes its slot " * 50)}, "daemon: 40.0 pronouns per 100 words of comment"),
+    ("prose", {"daemon/b.h": COMMENT % ("Then the lane takes a slot " * 50)}, None),
+    ("measure --check", {"daemon/work/b.c": 'static void set(void)\n{\n        log("a "\n            "b");\n}\n'}, "not met: string literals broken"),
+    ("measure --check", {}, "not met: assertions per 1 000 lines"),
+]  # fmt: skip
+
+# Broken copies of a tree that has one file in each folder, for layers.py.
+LAYERED = [
+    ({}, None),
+    ({"daemon/model/x.c": '#include "daemon/store/x.h"\n#include "base/x.h"\n#include "daemon/model/x.h"\n'}, "must be the first"),
+    ({"daemon/model/b.c": '#include "daemon/store/x.h"\n#include "base/x.h"\n#include "daemon/model/x.h"\n'}, None),
+    ({"daemon/model/b.c": '\n#include "daemon/work/x.h"\n'}, 'b.c:2: "daemon/work/x.h" is not below daemon/model'),
+    ({"daemon/store/b.c": '#include "daemon/model/x.h"\n'}, '"daemon/model/x.h" is not below daemon/store'),
+    ({"daemon/work/b.c": '#include "daemon/x.h"\n'}, '"daemon/x.h" is not below daemon/work'),
+    ({"daemon/work/b.c": '#include "daemon/forward.h"\n', "daemon/forward.h": "#pragma once\n"}, None),
+    ({"daemon/requests/b.c": '#include "dbus/x.h"\n'}, '"dbus/x.h" is not below daemon/requests'),
+    ({"daemon/base/b.c": '#include "daemon/model/x.h"\n'}, '"daemon/model/x.h" is not below daemon/base'),
+    ({"daemon/b.c": '#include "dbus/x.h"\n'}, '"dbus/x.h" is not below daemon, which'),
+    ({"daemon/main.c": '#include "dbus/x.h"\n#include <systemd/sd-bus.h>\n'}, None),
+    ({"daemon/model/b.c": '#include "drivers-glue/mdev/x.h"\n'}, '"drivers-glue/mdev/x.h" is not below daemon/model'),
+    ({"drivers-glue/b.c": '#include "drivers-glue/vf/x.h"\n'}, '"drivers-glue/vf/x.h" is not below drivers-glue'),
+    ({"drivers-glue/vfio/b.c": '#include "drivers-glue/vf/x.h"\n'}, '"drivers-glue/vf/x.h" is not below drivers-glue/vfio'),
+    ({"drivers-glue/intel/b.c": '#include "drivers-glue/nvidia/x.h"\n'}, '"drivers-glue/nvidia/x.h" is not below drivers-glue/intel'),
+    ({"drivers-glue/mdev/b.c": '#include "drivers-glue/nvidia/x.h"\n'}, None),
+    ({"drivers-glue/sriov/b.c": '#include "drivers-glue/amd/x.h"\n'}, '"drivers-glue/amd/x.h" is not below drivers-glue/sriov'),
+    ({"drivers-glue/amd/b.c": '#include "drivers-glue/sriov/provider.h"\n', "drivers-glue/sriov/provider.h": "#pragma once\n"}, None),
+    ({"drivers-glue/amd/b.c": '#include "drivers-glue/sriov/x.h"\n'}, '"drivers-glue/sriov/x.h" is not below drivers-glue/amd'),
+    ({"cli/output/b.c": '#include "cli/host/x.h"\n'}, '"cli/host/x.h" is not below cli/output'),
+    ({"cli/b.c": '#include "dbus/x.h"\n'}, '"dbus/x.h" is not below cli'),
+    ({"cli/b.c": '#include "daemon/work/x.h"\n'}, '"daemon/work/x.h" is not below cli'),
+    ({"policy/b.c": "#include <systemd/sd-event.h>\n"}, "<systemd/sd-event.h> is not for policy"),
+    ({"daemon/b.c": "#include <systemd/sd-bus.h>\n"}, "<systemd/sd-bus.h> is not for daemon"),
+    ({"drivers-glue/io/b.c": "#include <libudev.h>\n"}, "<libudev.h> is not for drivers-glue/io"),
+    ({"dbus/b.c": "#  include  <gio/gio.h>\n"}, "<gio/gio.h> is not for dbus"),
+    ({"daemon/store/b.c": "#include <json-glib/json-glib.h>\n"}, "<json-glib/json-glib.h> is not for daemon/store"),
+    ({"dbus/b.c": '#include "dbus/no.h"\n'}, '"dbus/no.h" must be named from the top'),
+    ({"dbus/b.c": '#include "x.h"\n'}, '"x.h" must be named from the top'),
+    ({"dbus/b.c": "#include HEADER\n"}, "an #include must name its file"),
+    ({"dbus/b.h": ""}, "dbus/b.h: no #pragma once"),
+    ({"daemon/new/b.h": "#pragma once\n"}, "layers.py has no rule for the folder daemon/new"),
+    ({"daemon/store/x.h": None}, "layers.py: there is no folder daemon/store"),
+    ({"daemon/main.c": None}, "layers.py: there is no file daemon/main.c"),
+]  # fmt: skip
+
+
+@functools.lru_cache(maxsize=None)
+def load(check):
+    """The check as a module."""
+    spec = importlib.util.spec_from_file_location(check.replace("-", "_"), CHECKS / f"{check}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class MadeUp(unittest.TestCase):
+    """Trees that were made up for the test."""
+
+    def run_check(self, check, files):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in files.items():
+                if text is not None:
+                    path = Path(folder) / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(text)
+            name, *arguments = check.split()
+            output = io.StringIO()
+            # starting Python a hundred times would take longer than the checks
+            with mock.patch("sys.argv", [name, "--root", folder, *arguments]), contextlib.redirect_stdout(output):
+                try:
+                    load(name).main()
+                    status = 0
+                except SystemExit as e:
+                    status = e.code
+        return status, output.getvalue()
+
+    def assert_result(self, result, complaint):
+        if complaint is None:
+            self.assertEqual(result, (0, ""))
+        else:
+            self.assertIn(complaint, result[1])
+            self.assertEqual(result[0], 1)
+
+    def test_made_up(self):
+        for check, files, complaint in MADE_UP:
+            with self.subTest(f"{check}: {files}"):
+                self.assert_result(self.run_check(check, {**SMALL, **files}), complaint)
+
+    def test_layers(self):
+        module = load(NEW_LAYERS)
+        tree = {f"{folder}/x.h": "#pragma once\n" for folder in module.LAYERS}
+        tree.update({name: "" for name in module.EXCEPTIONS})
+        for files, complaint in LAYERED:
+            with self.subTest(f"{files}"):
+                self.assert_result(self.run_check(NEW_LAYERS, {**tree, **files}), complaint)
+
+    def test_table_of_layers(self):
+        module = load(NEW_LAYERS)
+        files = [Path(folder) / "x.h" for folder in module.LAYERS] + [Path(name) for name in module.EXCEPTIONS]
+        self.assertEqual(list(module.check_table(files)), [])
+        with mock.patch.dict(module.LAYERS, {"daemon/store": (["daemon/work"], [])}):
+            complaint = "layers.py: daemon/store uses daemon/work, which is not below it"
+            self.assertEqual(list(module.check_table(files)), [complaint])
+        with mock.patch.dict(module.EXCEPTIONS, {"daemon/main.c": ([], [], "")}):
+            complaint = "layers.py: the exception for daemon/main.c has no reason"
+            self.assertEqual(list(module.check_table(files)), [complaint])
+
+    def test_prose_lists(self):
+        files = {**SMALL, "daemon/b.h": COMMENT % "Skip the VF that nobody has."}
+        expected = ["daemon/b.h:1: comment has 2 pronouns in 6 words (that, nobody)\n", 'daemon/b.h:1: idiom "nobody": name the thing\n']
+        self.assertEqual(self.run_check("prose --list", files), (0, "".join(expected)))
+
+    def test_table_of_measures(self):
+        status, table = self.run_check("measure --markdown", SMALL)
+        self.assertEqual(status, 0)
+        self.assertIn("| measure | before | now | target |\n| --- | --- | --- | --- |\n", table)
+        self.assertIn("| assertions per 1 000 lines | 0.7 | 0.0 | 10 or more |", table)
+        self.assertIn("| commit subjects, median / p90 characters | 65 / 91 | - | under 50 / 72 |", table)
+
+
+class Parser(unittest.TestCase):
+    def test_functions(self):
+        text = (
+            "_printf_(1, 2) int a(const char *format, ...);\nextern int table[];\ntypedef int (*F)(int);\n"
+            "static const S s = { .f = (F)a };\nDEFINE_TABLE(x)\nint b(int (*f)(int), int n)\n{\n"
+            "        return '}' + f(n); /* } */\n}\nstatic inline G *c(void)\n{\n#if X\n        if (x) {\n#else\n"
+            '        if (y) {\n#endif\n                log("}");\n        }\n}\nstruct S {\n        int (*g)(void);\n};\n'
+            "void d(void) __attribute__((cold));\n"
+        )
+        functions, prototypes = source.declarations(text)
+        found = [(f.name, f.static, f.first, f.last) for f in functions]
+        self.assertEqual(found, [("b", False, 7, 9), ("c", True, 11, 19)])
+        self.assertEqual([p.name for p in prototypes], ["a", "d"])
+        names = [[t.text for t in parameter] for parameter in source.parameters(functions[0].head)]
+        self.assertEqual(names, [["int", "(", "*", "f", ")", "(", "int", ")"], ["int", "n"]])
+
+    def test_blank_lines(self):
+        self.assertEqual(source.blank_lines("\nint a(void)\n{\n        b();\n\n        c();\n        d();\n}\n\n"), (1, 4))
+
+    def test_literals(self):
+        self.assertEqual(list(source.broken_literals('a("b" "c");\nd("e"\n"f" PRIu32\n"g", "h",\n"i");\n')), [3, 4])
+        self.assertEqual(list(source.broken_literals('/* "a"\n"b" */ x("\\"" /* why */\n"c");\n')), [3])
+
+    def test_texts(self):
+        def found(name, text):
+            return [(t.line, t.kind, " ".join(t.text.split())) for t in source.texts(Path(name), text)]
+
+        text = '#include "a.h"\n/* One\n * two. */\nf("%d words\\n" /* three */, "x");\n/* ---- mark ---- */\n'
+        expected = [(2, "comment", "One two."), (4, "comment", "three"), (4, "string", "words"), (4, "string", "x")]
+        self.assertEqual(found("a.c", text), expected)
+        text = '#!/usr/bin/python3\n"""Doc."""\nx = f("text")  # one\n\n# two\n# three\ny = 1\n'
+        expected = [(2, "comment", "Doc."), (3, "string", "text"), (3, "comment", "one")]
+        self.assertEqual(sorted(found("a.py", text)), sorted(expected + [(5, "comment", "two three")]))
+        self.assertEqual(found("run", "#!/bin/sh\n# somebody\n"), [])
+        self.assertEqual(found("a.py", "x = (\n"), [])
 
 
 class Breakages(unittest.TestCase):
