@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Holds dbus/*.xml against what the daemon's objects say of themselves, in both directions, and the options described
-there against those that the code knows. That every member is described at all, with a version, is seen to when the XML is read."""
+"""Compares dbus/*.xml with the introspection of the daemon's objects, in both directions, and the options described in
+the XML with the options in the code. Reading the XML already fails on a member without a description or a version."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ import common
 
 import api
 
-# Whose options are read where. Manager.Destroy is Instance.Destroy under another name.
+# Files and functions that read the options of a method. Manager.Destroy is Instance.Destroy under another name.
 OPTIONS = {
     ("org.vgpud1.Manager", "Create"): ("bus-manager.c", "method_create"),
     ("org.vgpud1.Manager", "Place"): ("bus-manager.c", "method_place"),

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Every source file says its licence in its first lines."""
+"""Every source file names the licence in one of the first lines."""
 
 import re
 
