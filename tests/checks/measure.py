@@ -28,9 +28,9 @@ class Measures:
         blank, body = map(sum, zip(*(source.blank_lines(text) for _, text in files)))
         self.blank = 100 * blank / (body or 1)
         self.misplaced = misplaced_functions(files)
-        statics = static_names(files)
-        self.shared = sorted(name for name, paths in statics.items() if len(paths) > 1)
-        self.one_word = sorted(name for name in statics if "_" not in name)
+        named = static_names(files)
+        self.shared = sorted(name for name, paths in named.items() if len(paths) > 1)
+        self.one_word = sorted(name for name in named if "_" not in name)
         self.subjects = subjects(root)
 
 

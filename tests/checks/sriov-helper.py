@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs systemd/vgpud-sriov: what it takes, what it refuses, and what it makes of it."""
+"""Runs systemd/vgpud-sriov with allowed and refused arguments, and reads the call of sriov-manage."""
 
 import pathlib
 import subprocess

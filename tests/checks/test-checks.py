@@ -284,7 +284,7 @@ class Parser(unittest.TestCase):
         self.assertEqual(source.blank_lines("\nint a(void)\n{\n        b();\n\n        c();\n        d();\n}\n\n"), (1, 4))
 
     def test_literals(self):
-        self.assertEqual(list(source.broken_literals('a("b" "c");\nd("e"\n"f" PRIu32\n"g", "h",\n"i");\n')), [3, 4])
+        self.assertEqual(list(source.broken_literals('a("b" "c");\nx("e"\n"f" PRIu32\n"g", "h",\n"i");\n')), [3, 4])
         self.assertEqual(list(source.broken_literals('/* "a"\n"b" */ x("\\"" /* why */\n"c");\n')), [3])
 
     def test_texts(self):
