@@ -178,10 +178,12 @@ def finished_literal(group):
 def broken_literals(text):
     """Lines where a string literal continues the literal of the line before.
 
-    A part that ends with \\n is a whole line of a text such as a help page, and not counted."""
+    Two breaks do not count: after a part that ends with \\n, a whole line of a text such as a help page, and beside a
+    macro (PRIu32), where clang-format breaks a long line."""
     for group in literals(text):
         for before, after in zip(group, group[1:]):
-            if after.line != before.line and not before.text.endswith('\\n"'):
+            parts = before.kind == after.kind == "string"
+            if parts and after.line != before.line and not before.text.endswith('\\n"'):
                 yield after.line
 
 
