@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/output.h"
-#include "cli/place.h"
-#include "cli/verbs.h"
+#include "cli/output/terminal.h"
+#include "cli/verbs/place.h"
+#include "cli/verbs/verbs.h"
 
 #define ANY UINT_MAX
 

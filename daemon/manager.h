@@ -4,9 +4,9 @@
 /* Starts and stops the model with its lanes and its discovery, says when start-up is over, and carries out what
  * the model wishes (daemon/model/model.h). Main thread only. */
 
-#include "daemon/config.h"
+#include "daemon/store/config.h"
 #include "daemon/forward.h"
-#include "daemon/lane.h"
+#include "daemon/work/lane.h"
 
 /* `factory` makes the VgpuIo of each lane (daemon/lane.h). */
 int manager_new(sd_event *event, const Config *config, LaneIoFactory factory, void *factory_userdata,

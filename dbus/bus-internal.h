@@ -6,9 +6,9 @@
 #include <systemd/sd-bus.h>
 
 #include "base/error.h"
-#include "daemon/gpu.h"
-#include "daemon/instance.h"
-#include "daemon/job.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
+#include "daemon/work/job.h"
 #include "daemon/model/model.h"
 #include "dbus/bus-authz.h"
 #include "dbus/bus.h"

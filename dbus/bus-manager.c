@@ -5,8 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "daemon/place.h"
-#include "daemon/requests.h"
+#include "daemon/requests/place.h"
+#include "daemon/requests/create.h"
 #include "daemon/requests/find.h"
 #include "dbus/bus-error.h"
 #include "dbus/bus-internal.h"

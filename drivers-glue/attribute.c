@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "drivers-glue/io.h"
+#include "drivers-glue/io/io.h"
 
 VgpuAttribute *vgpu_attribute_new(const char *name, const char *value)
 {

@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "base/gpu-note.h"
 #include "drivers-glue/facts.h"
-#include "drivers-glue/io.h"
+#include "drivers-glue/io/io.h"
 #include "drivers-glue/snapshot.h"
 
 typedef enum VgpuMatch {

@@ -10,7 +10,7 @@
 
 #include "base/macros.h"
 #include "base/pci-addr.h"
-#include "drivers-glue/io.h"
+#include "drivers-glue/io/io.h"
 
 /* A device below /sys/class/mdev_bus: the GPU itself or one of its virtual functions. */
 typedef struct MdevParent {

@@ -7,7 +7,7 @@
 
 #include "drivers-glue/driver.h"
 #include "drivers-glue/pci-ids.h"
-#include "drivers-glue/vfs-bind.h"
+#include "drivers-glue/vf/bind.h"
 
 static const VgpuDriver *const drivers[] = {
         &gim_legacy_driver, &mdev_driver, &nvidia_vfio_driver, &sriov_driver, &xengt_driver,

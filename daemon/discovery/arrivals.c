@@ -5,14 +5,14 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "daemon/gpu.h"
-#include "daemon/instance.h"
-#include "daemon/inventory.h"
-#include "daemon/lane.h"
-#include "daemon/latest-facts.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
+#include "daemon/discovery/inventory.h"
+#include "daemon/work/lane.h"
+#include "daemon/model/latest-facts.h"
 #include "daemon/model/apply.h"
 #include "daemon/model/model.h"
-#include "daemon/records.h"
+#include "daemon/store/records.h"
 #include "daemon/work/queue.h"
 #include "daemon/work/scan.h"
 

@@ -6,12 +6,12 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
-#include "daemon/gpu.h"
-#include "daemon/instance.h"
-#include "daemon/known-types.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
+#include "daemon/store/known-types.h"
 #include "daemon/model/model.h"
 #include "daemon/model/rules.h"
-#include "daemon/records.h"
+#include "daemon/store/records.h"
 
 /* The kernel makes the link to the type after the last event of a creation, so scan again this many times. */
 #define UNTYPED_RETRIES 50

@@ -6,8 +6,8 @@
 
 #include "base/fs-util.h"
 #include "base/log.h"
-#include "daemon/known-types.h"
-#include "daemon/records.h"
+#include "daemon/store/known-types.h"
+#include "daemon/store/records.h"
 
 static const ModelEvents no_events;
 

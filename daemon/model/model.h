@@ -13,7 +13,7 @@
 
 #include "base/macros.h"
 #include "base/uuid.h"
-#include "daemon/config.h"
+#include "daemon/store/config.h"
 #include "daemon/forward.h"
 #include "daemon/model/events.h"
 #include "drivers-glue/facts.h"

@@ -2,7 +2,7 @@
 
 #include "daemon/model/rules.h"
 
-#include "daemon/gpu.h"
+#include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
 
 void rules_fill(const Config *config, PlacementCandidate *candidate)

@@ -4,7 +4,7 @@
 /* The rules of vgpud.conf for a GPU: which types it may have, its pools, spare and priority. */
 
 #include "base/error.h"
-#include "daemon/config.h"
+#include "daemon/store/config.h"
 #include "daemon/forward.h"
 #include "drivers-glue/snapshot.h"
 #include "policy/placement.h"

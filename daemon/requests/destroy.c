@@ -4,8 +4,8 @@
 
 #include <inttypes.h>
 
-#include "daemon/gpu.h"
-#include "daemon/instance.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
 #include "daemon/model/model.h"
 #include "daemon/work/job-destroy.h"
 #include "daemon/work/queue.h"

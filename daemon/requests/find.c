@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/parse-util.h"
-#include "daemon/gpu.h"
-#include "daemon/instance.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
 #include "daemon/model/model.h"
 #include "daemon/work/job-create.h"
 

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "daemon/forward.h"
-#include "daemon/records.h"
+#include "daemon/store/records.h"
 
 /* A GPU by its sysfs name, or a unique beginning or end of it ("08:00.0"). Errors: INVALID, NO_SUCH_GPU,
  * AMBIGUOUS. */

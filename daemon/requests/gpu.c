@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "daemon/gpu.h"
+#include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
 #include "daemon/work/job-configure.h"
 #include "daemon/work/job-rescan.h"

@@ -3,7 +3,7 @@
 #include "daemon/work/job-configure.h"
 
 #include "base/log-ids.h"
-#include "daemon/gpu.h"
+#include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
 
 static JobConfigure *job_configure(Job *job)

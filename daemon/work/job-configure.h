@@ -3,7 +3,7 @@
 
 /* Jobs that set a mode of a GPU (GpuSnapshot.modes). */
 
-#include "daemon/job.h"
+#include "daemon/work/job.h"
 
 typedef struct JobConfigure {
         Job job; /* first */

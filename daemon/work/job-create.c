@@ -7,10 +7,10 @@
 
 #include "base/log-ids.h"
 #include "base/time-util.h"
-#include "daemon/gpu.h"
-#include "daemon/instance.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
 #include "daemon/model/model.h"
-#include "daemon/records.h"
+#include "daemon/store/records.h"
 
 DEFINE_DESTROY_NOTIFY(desc_destroy, instance_desc_free)
 DEFINE_DESTROY_NOTIFY(attribute_destroy, vgpu_attribute_free)

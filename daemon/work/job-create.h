@@ -3,7 +3,7 @@
 
 /* Jobs that create instances of one type on one GPU, all or none. */
 
-#include "daemon/job.h"
+#include "daemon/work/job.h"
 
 /* The slot in which an instance is created; on record before the first write. */
 typedef struct JobReservation {

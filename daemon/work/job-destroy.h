@@ -3,7 +3,7 @@
 
 /* Jobs that destroy instances of one GPU. Each is tried, also after another could not be destroyed. */
 
-#include "daemon/job.h"
+#include "daemon/work/job.h"
 
 typedef struct JobDestroy {
         Job job; /* first */

@@ -5,8 +5,8 @@
 #include <inttypes.h>
 
 #include "base/log-ids.h"
-#include "daemon/gpu.h"
-#include "daemon/instance.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
 #include "daemon/model/apply.h"
 #include "daemon/model/model.h"
 

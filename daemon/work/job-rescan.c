@@ -2,7 +2,7 @@
 
 #include "daemon/work/job-rescan.h"
 
-#include "daemon/gpu.h"
+#include "daemon/model/gpu.h"
 #include "daemon/model/apply.h"
 
 static void job_rescan_settle_gpu(Job *job, Gpu *gpu)

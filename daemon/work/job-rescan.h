@@ -3,7 +3,7 @@
 
 /* Jobs that scan a GPU because a user asked for it. Scans that events cause are no jobs (work/scan.c). */
 
-#include "daemon/job.h"
+#include "daemon/work/job.h"
 
 extern const JobKindInfo job_kind_rescan;
 

@@ -7,9 +7,9 @@
 
 #include "base/log-ids.h"
 #include "base/time-util.h"
-#include "daemon/autoprobe.h"
-#include "daemon/gpu.h"
-#include "daemon/latest-facts.h"
+#include "daemon/store/autoprobe.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/latest-facts.h"
 #include "daemon/model/model.h"
 
 static JobSetVfs *job_set_vfs(Job *job)

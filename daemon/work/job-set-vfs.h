@@ -3,7 +3,7 @@
 
 /* Jobs that enable or disable the VFs of a GPU. */
 
-#include "daemon/job.h"
+#include "daemon/work/job.h"
 
 typedef struct JobSetVfs {
         Job job;      /* first */

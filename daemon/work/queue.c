@@ -6,8 +6,8 @@
 
 #include "base/log-ids.h"
 #include "base/time-util.h"
-#include "daemon/gpu.h"
-#include "daemon/instance.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
 #include "daemon/model/model.h"
 #include "daemon/work/job-done.h"
 

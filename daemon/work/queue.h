@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "daemon/job.h"
+#include "daemon/work/job.h"
 
 /* The GPU takes no more jobs of users; vgpud's own removals do not count. */
 bool queue_is_full(const Gpu *gpu);

@@ -7,15 +7,15 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
-#include "daemon/autoprobe.h"
-#include "daemon/gpu.h"
-#include "daemon/instance.h"
-#include "daemon/known-types.h"
-#include "daemon/lane.h"
-#include "daemon/latest-facts.h"
+#include "daemon/store/autoprobe.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
+#include "daemon/store/known-types.h"
+#include "daemon/work/lane.h"
+#include "daemon/model/latest-facts.h"
 #include "daemon/model/apply.h"
 #include "daemon/model/model.h"
-#include "daemon/records.h"
+#include "daemon/store/records.h"
 #include "daemon/work/queue.h"
 
 /* Events come in bunches (a mediated device sends four, a VF three): scan once, this long after the first. */

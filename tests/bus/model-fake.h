@@ -5,11 +5,11 @@
  * what a test says and keeping what they were asked. Nothing happens in it by itself: a test adds objects and
  * ends jobs. */
 
-#include "daemon/gpu.h"
-#include "daemon/instance.h"
-#include "daemon/job.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
+#include "daemon/work/job.h"
 #include "daemon/model/model.h"
-#include "daemon/requests.h"
+#include "daemon/requests/create.h"
 #include "daemon/requests/destroy.h"
 #include "daemon/requests/find.h"
 #include "daemon/requests/gpu.h"

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Holds the settings that daemon/config.c knows against the manual, the example and the comment of config.h."""
+"""Holds the settings that daemon/store/config.c knows against the manual, the example and the comment of config.h."""
 
 import re
 
@@ -26,22 +26,22 @@ def keys_of_file(text, section_line, key_line):
 FILES = {
     "man/vgpud.conf.5.rst": (r"\[([\w ]+)\]$", r"\*([\w-]+)="),
     "examples/vgpud.conf": (r"\[([^]]+)\]$", r"#([\w-]+)="),
-    "daemon/config.h": (r" \*     \[([^]]+)\]", r" \*     ([\w-]+)="),
+    "daemon/store/config.h": (r" \*     \[([^]]+)\]", r" \*     ([\w-]+)="),
 }
 
 
 def main():
     root = common.options(__doc__).root
     complaints = []
-    known = keys_of_code((root / "daemon/config.c").read_text())
+    known = keys_of_code((root / "daemon/store/config.c").read_text())
     if not known:
-        complaints.append("daemon/config.c: there are no settings")
+        complaints.append("daemon/store/config.c: there are no settings")
     for name, (section_line, key_line) in FILES.items():
         told = keys_of_file((root / name).read_text(), section_line, key_line)
         for section, key in sorted(known - told):
             complaints.append(f"{name}: [{section}] {key}= is missing")
         for section, key in sorted(told - known):
-            complaints.append(f"{name}: daemon/config.c has no [{section}] {key}=")
+            complaints.append(f"{name}: daemon/store/config.c has no [{section}] {key}=")
     common.finish(complaints)
 
 

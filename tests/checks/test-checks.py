@@ -26,14 +26,14 @@ INTROSPECT = None  # the program, from the command line
 # check, file, regular expression for the replaced text, new text, complaint
 BREAKAGES = [
     ("layers", "policy/placement.c", r"\A", "#include <systemd/sd-event.h>\n", "<systemd/sd-event.h> is not for policy"),
-    ("layers", "daemon/gpu.c", r"\Z", "#include <systemd/sd-bus.h>\n", "<systemd/sd-bus.h> is not for daemon"),
-    ("layers", "daemon/gpu.c", r"\Z", '#include "dbus/bus.h"\n', '"dbus/bus.h" is not for daemon'),
-    ("layers", "daemon/base/error.c", r"\Z", '#include "daemon/gpu.h"\n', '"daemon/gpu.h" is not for daemon/base'),
-    ("layers", "drivers-glue/io.c", r"\Z", "#include <libudev.h>\n", "<libudev.h> is not for drivers-glue"),
+    ("layers", "daemon/model/gpu.c", r"\Z", "#include <systemd/sd-bus.h>\n", "<systemd/sd-bus.h> is not for daemon"),
+    ("layers", "daemon/model/gpu.c", r"\Z", '#include "dbus/bus.h"\n', '"dbus/bus.h" is not for daemon'),
+    ("layers", "daemon/base/error.c", r"\Z", '#include "daemon/model/gpu.h"\n', '"daemon/model/gpu.h" is not for daemon/base'),
+    ("layers", "drivers-glue/io/io.c", r"\Z", "#include <libudev.h>\n", "<libudev.h> is not for drivers-glue"),
     ("layers", "dbus/bus.c", r"\Z", "#  include  <gio/gio.h>\n", "<gio/gio.h> is not for dbus"),
     ("layers", "dbus/bus.c", r"\Z", "#include <json-glib/json-glib.h>\n", "<json-glib/json-glib.h> is not for dbus"),
     ("layers", "cli/main.c", r"\Z", '#include "dbus/bus-util.h"\n', '"dbus/bus-util.h" is not for cli'),
-    ("layers", "cli/main.c", r"\Z", '#include "daemon/job.h"\n', '"daemon/job.h" is not for cli'),
+    ("layers", "cli/main.c", r"\Z", '#include "daemon/work/job.h"\n', '"daemon/work/job.h" is not for cli'),
     ("layers", "dbus/bus.c", r"\Z", '#include "dbus/no.h"\n', '"dbus/no.h" must be named from the top'),
     ("layers", "dbus/bus.c", r"#include .*\n", "#include <glib.h>\n", 'its own header "dbus/bus.h" must be the first'),
     ("layers", "dbus/bus.h", r"#pragma once", "", "no #pragma once"),
@@ -73,9 +73,9 @@ BREAKAGES = [
     ("api", "dbus/org.vgpud1.Manager.xml", r'arg name="result"', 'arg name="outcome"', "JobRemoved: the arguments described"),
     ("api", "dbus/org.vgpud1.Manager.xml", r"- count \(u\)", "- count (t)", "org.vgpud1.Manager.Create: options described"),
     ("config", "man/vgpud.conf.5.rst", r"^\*spare=", "*spares=", "man/vgpud.conf.5.rst: [gpu] spare= is missing"),
-    ("config", "examples/vgpud.conf", r"^#strategy=", "#strategies=", "daemon/config.c has no [placement] strategies="),
-    ("config", "daemon/config.h", r"^ \*     per-gpu=.*\n", "", "daemon/config.h: [jobs] per-gpu= is missing"),
-    ("config", "daemon/config.c", r'"forbid", set_types', '"avoid", set_types', "man/vgpud.conf.5.rst: [gpu] avoid= is missing"),
+    ("config", "examples/vgpud.conf", r"^#strategy=", "#strategies=", "daemon/store/config.c has no [placement] strategies="),
+    ("config", "daemon/store/config.h", r"^ \*     per-gpu=.*\n", "", "daemon/store/config.h: [jobs] per-gpu= is missing"),
+    ("config", "daemon/store/config.c", r'"forbid", set_types', '"avoid", set_types', "man/vgpud.conf.5.rst: [gpu] avoid= is missing"),
     ("api", "dbus/bus-instance.c", r'"foreign", "b"', '"alien", "b"', "org.vgpud1.Instance.Destroy: options described"),
 ]  # fmt: skip
 

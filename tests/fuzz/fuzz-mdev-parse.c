@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 
-#include "drivers-glue/mdev-parse.h"
+#include "drivers-glue/mdev/parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "drivers-glue/nvidia-parse.h"
+#include "drivers-glue/nvidia/parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

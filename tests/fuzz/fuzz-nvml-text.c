@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 
-#include "drivers-glue/nvml-text.h"
+#include "drivers-glue/nvidia/nvml-text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "drivers-glue/type-name.h"
+#include "drivers-glue/nvidia/type-name.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 
-#include "drivers-glue/xengt-room.h"
+#include "drivers-glue/intel/xengt-room.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "base/log.h"
-#include "daemon/config.h"
+#include "daemon/store/config.h"
 #include "scratch.h"
 #include "tests.h"
 

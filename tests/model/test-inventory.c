@@ -2,7 +2,7 @@
 
 /* What the inventory knows between two looks. It is filled in here as a look would, without udev. */
 
-#include "daemon/inventory.c"
+#include "daemon/discovery/inventory.c"
 
 #include "fixture.h"
 

@@ -2,7 +2,7 @@
 
 #include "base/fs-util.h"
 #include "base/log.h"
-#include "daemon/known-types.h"
+#include "daemon/store/known-types.h"
 #include "scratch.h"
 #include "tests.h"
 

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <sys/file.h>
 
-#include "daemon/lane.h"
+#include "daemon/work/lane.h"
 #include "io-fake.h"
 #include "scratch.h"
 #include "tests.h"

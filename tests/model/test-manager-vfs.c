@@ -4,8 +4,8 @@
  */
 
 #include "base/fs-util.h"
-#include "daemon/autoprobe.h"
-#include "drivers-glue/vfs-bind.h"
+#include "daemon/store/autoprobe.h"
+#include "drivers-glue/vf/bind.h"
 #include "fixture.h"
 
 #define XE    "0000:03:00.0"

@@ -2,7 +2,7 @@
 
 #include "base/fs-util.h"
 #include "base/log.h"
-#include "daemon/records.h"
+#include "daemon/store/records.h"
 #include "scratch.h"
 #include "tests.h"
 

@@ -10,7 +10,7 @@
 
 #include "base/parse-util.h"
 #include "base/pci-addr.h"
-#include "drivers-glue/nvml-text.h"
+#include "drivers-glue/nvidia/nvml-text.h"
 
 typedef struct Type {
         unsigned id;

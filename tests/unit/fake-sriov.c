@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
-#include "drivers-glue/vfs-bind.h"
+#include "drivers-glue/vf/bind.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define GIB ((uint64_t)1 << 30)

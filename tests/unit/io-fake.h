@@ -5,7 +5,7 @@
  * nodes of VFIO, faults on demand, and a log of everything that was written. fake-gpus.h puts GPUs into it that
  * behave like the real ones. Any number of threads may use it. */
 
-#include "drivers-glue/io.h"
+#include "drivers-glue/io/io.h"
 
 typedef struct FakeKernel FakeKernel;
 

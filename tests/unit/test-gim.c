@@ -4,7 +4,7 @@
  * What is written is compared with tests/golden/gim-NAME.txt. */
 
 #include "drivers-glue/driver.h"
-#include "drivers-glue/vfs-bind.h"
+#include "drivers-glue/vf/bind.h"
 
 #include "back-end.h"
 #include "fake-gim.h"

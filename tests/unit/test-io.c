@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "drivers-glue/io.h"
+#include "drivers-glue/io/io.h"
 
 #include "io-fake.h"
 #include "tests.h"

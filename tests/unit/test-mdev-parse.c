@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "drivers-glue/mdev-parse.h"
+#include "drivers-glue/mdev/parse.h"
 
 #include "tests.h"
 

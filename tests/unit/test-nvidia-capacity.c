@@ -2,9 +2,9 @@
 
 /* How many vGPUs an NVIDIA GPU can still make, and why no more. */
 
-#include "drivers-glue/nvidia-capacity.h"
+#include "drivers-glue/nvidia/capacity.h"
 
-#include "drivers-glue/type-name.h"
+#include "drivers-glue/nvidia/type-name.h"
 #include "tests.h"
 
 #define GB(n) ((uint64_t)(n) << 30)

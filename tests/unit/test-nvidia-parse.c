@@ -2,7 +2,7 @@
 
 /* The files of NVIDIA's virtual functions. */
 
-#include "drivers-glue/nvidia-parse.h"
+#include "drivers-glue/nvidia/parse.h"
 
 #include "tests.h"
 

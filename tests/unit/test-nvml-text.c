@@ -2,7 +2,7 @@
 
 /* The answer of vgpud-nvml. */
 
-#include "drivers-glue/nvml-text.h"
+#include "drivers-glue/nvidia/nvml-text.h"
 
 #include "tests.h"
 

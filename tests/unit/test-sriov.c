@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-#include "drivers-glue/vfs-bind.h"
+#include "drivers-glue/vf/bind.h"
 #include "back-end.h"
 #include "fake-sriov.h"
 #include "scratch.h"

@@ -2,7 +2,7 @@
 
 /* Names of NVIDIA's types, as drivers of several generations give them, and texts that are none. */
 
-#include "drivers-glue/type-name.h"
+#include "drivers-glue/nvidia/type-name.h"
 
 #include "tests.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "drivers-glue/vfio-driver.h"
+#include "drivers-glue/vfio/driver-choice.h"
 #include "fake-sriov.h"
 #include "tests.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "drivers-glue/vfio-util.h"
+#include "drivers-glue/vfio/use.h"
 
 #include <fcntl.h>
 

@@ -3,14 +3,14 @@
 /* Virtual functions on the in-memory kernel: how many, and bound to what. What is written is compared with
  * tests/golden/vfs-NAME.txt. */
 
-#include "drivers-glue/vfs.h"
+#include "drivers-glue/vf/count.h"
 
 #include "back-end.h"
-#include "drivers-glue/nvidia-sriov.h"
-#include "drivers-glue/nvidia-vfs.h"
-#include "drivers-glue/sriov-gim.h"
-#include "drivers-glue/sriov-i915.h"
-#include "drivers-glue/vfs-bind.h"
+#include "drivers-glue/nvidia/sriov-manage.h"
+#include "drivers-glue/nvidia/vfs.h"
+#include "drivers-glue/amd/gim.h"
+#include "drivers-glue/intel/i915.h"
+#include "drivers-glue/vf/bind.h"
 #include "fake-sriov.h"
 #include "tests.h"
 

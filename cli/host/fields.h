@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The one table of properties: how each travels, where it is kept, and how JSON shows it. For host.c
+ * and host-values.c, which read them, and host-json.c, which writes them. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "cli/host/host.h"
+
+typedef enum FieldFlags {
+        NULL_IF_EMPTY = 1 << 0,    /* "" is null */
+        NULL_IF_ZERO = 1 << 1,     /* 0 is null */
+        NULL_IF_NEGATIVE = 1 << 2, /* -1 is null */
+        NULL_IF_MAX = 1 << 3,      /* 4294967295 is null */
+        IS_JOB = 1 << 4,           /* path of a job: its number, or null */
+        IS_GPU = 1 << 5,           /* path of a GPU: gpu_name */
+        IS_INSTANCES = 1 << 6,     /* paths of instances: their UUIDs */
+        IS_MODES = 1 << 7,         /* ModeInfo and not TypeInfo, which travel alike */
+        NULL_UNLESS_VFS = 1 << 8,  /* of a job: null unless it sets the number of virtual functions */
+} FieldFlags;
+
+typedef struct Field {
+        const char *property;
+        const char *key;
+        const char *signature; /* s o b q u t i as ao, that of rows, or a{sv}: HandOver */
+        size_t offset;
+        unsigned flags;
+} Field;
+
+typedef struct FieldTable {
+        const Field *fields;
+        size_t n_fields;
+} FieldTable;
+
+typedef struct ObjectKindInfo {
+        const char *name;
+        const char *interface;
+        FieldTable table;
+        size_t size;
+} ObjectKindInfo;
+
+extern const ObjectKindInfo object_kinds[_OBJECT_KIND_MAX];
+extern const FieldTable type_values;  /* of TypeInfo: char *, char **, bool, rows */
+extern const FieldTable type_numbers; /* of TypeInfo: int64_t */
+
+/* host-values.c. A message is at a variant when a value is read; what has another type than expected, or is
+ * unknown, is passed over: a newer daemon may say more. */
+
+/* Rows: an array with a structure per element: GPtrArray of TypeInfo, ModeInfo, VfInfo or PairInfo. */
+typedef struct RowKind RowKind;
+const RowKind *field_rows(const Field *f); /* NULL: it is something else */
+GPtrArray *rows_new(const Field *f);
+
+/* Enter it when it holds this signature; else skip it and return 0. */
+int enter_variant(sd_bus_message *m, const char *signature);
+/* Inside the variant. Returns 1 when the value is another one than before. */
+int field_read(sd_bus_message *m, const Field *f, void *object);
+/* Call `reader` for each key of an a{sv}, the message at the variant. */
+typedef int (*EntryReader)(sd_bus_message *m, const char *key, void *userdata);
+int read_dictionary(sd_bus_message *m, EntryReader reader, void *userdata);
+
+TypeInfo *type_info_new(const char *id); /* nothing known but the id */
+void hand_over_done(HandOver *o);
+
+/* The member that a field describes. */
+#define AT(type, object, field) ((type *)(void *)((char *)(object) + (field)->offset))
+#define AT_CONST(type, object, field) \
+        ((__typeof__(type) const *)(const void *)((const char *)(object) + (field)->offset))
+
+static inline bool is_text(const Field *f)
+{
+        return strcmp(f->signature, "s") == 0 || strcmp(f->signature, "o") == 0;
+}
+
+static inline bool is_list(const Field *f)
+{
+        return strcmp(f->signature, "as") == 0 || strcmp(f->signature, "ao") == 0;
+}

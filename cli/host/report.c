@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/host/report.h"
+
+#include <string.h>
+
+char *gpu_title(const GpuInfo *g)
+{
+        if (!*g->vendor_name && !*g->device_name)
+                return g->vendor_id != 0 ? g_strdup_printf("PCI device %04x:%04x", g->vendor_id, g->device_id)
+                                         : NULL;
+        return g_strdup_printf("%s%s%s", g->vendor_name, *g->vendor_name && *g->device_name ? " " : "",
+                               g->device_name);
+}
+
+char *gpu_state_text(const GpuInfo *g)
+{
+        g_autofree char *age = format_age(g->scanned_usec);
+
+        if (!g->stale)
+                return g_strdup(g->state);
+        return age ? g_strdup_printf("%s, as of %s ago", g->state, age)
+                   : g_strdup_printf("%s, stale", g->state);
+}
+
+Tone gpu_state_tone(const GpuInfo *g)
+{
+        if (strcmp(g->state, "ready") == 0)
+                return g->stale ? TONE_WARN : TONE_GOOD;
+        if (strcmp(g->state, "unprepared") == 0)
+                return TONE_WARN;
+        if (strcmp(g->state, "unsupported") == 0 || strcmp(g->state, "new") == 0)
+                return TONE_DIM;
+        return TONE_BAD;
+}
+
+Tone instance_state_tone(const InstanceInfo *i)
+{
+        return strcmp(i->state, "active") == 0 ? TONE_GOOD : TONE_BAD;
+}
+
+Tone job_state_tone(const JobInfo *j)
+{
+        return strcmp(j->state, "stuck") == 0     ? TONE_BAD
+               : strcmp(j->state, "running") == 0 ? TONE_GOOD
+                                                  : TONE_PLAIN;
+}
+
+bool gpu_has_vf(const GpuInfo *g, const char *name)
+{
+        for (unsigned i = 0; i < g->vfs->len; i++)
+                if (strcmp(((const VfInfo *)g->vfs->pdata[i])->name, name) == 0)
+                        return true;
+        return false;
+}
+
+char *number_text(int64_t value)
+{
+        return value < 0 ? NULL : g_strdup_printf("%" G_GINT64_FORMAT, value);
+}
+
+char *type_available_text(const TypeInfo *t)
+{
+        if (t->available < 0)
+                return NULL;
+        if (t->max_instances > 0)
+                return g_strdup_printf("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT, t->available,
+                                       t->max_instances);
+        return number_text(t->available);
+}
+
+char *type_memory_text(const TypeInfo *t)
+{
+        return t->framebuffer_bytes < 0 ? NULL : format_bytes((uint64_t)t->framebuffer_bytes);
+}
+
+char *type_resolution_text(const TypeInfo *t)
+{
+        if (t->max_x < 0 || t->max_y < 0)
+                return NULL;
+        return g_strdup_printf("%" G_GINT64_FORMAT "x%" G_GINT64_FORMAT, t->max_x, t->max_y);
+}
+
+#define NESTED_INDENT 4
+
+static unsigned finish_table(const Arguments *a, const Table *t, unsigned flags)
+{
+        if (table_rows(t) > 0)
+                table_print(t, flags & PRINT_NESTED ? NESTED_INDENT : 0, a->legend);
+        return table_rows(t);
+}
+
+/* That the numbers of its types are those of before, if they are. */
+static bool print_stale(const GpuInfo *g)
+{
+        g_autofree char *head = g_strconcat(g->name, ":", NULL), *state = gpu_state_text(g), *text = NULL;
+        bool is_stuck = strcmp(g->state, "stuck") == 0;
+
+        if (!g->stale || g->types->len == 0)
+                return false;
+        text = g_strdup_printf("%s%s%s; these are the numbers of before%s", state, *g->reason ? ": " : "",
+                               g->reason, is_stuck ? ", and until it answers none can be made" : "");
+        print_wrapped(0, head, text);
+        return true;
+}
+
+unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
+{
+        static const Column columns[] = {
+                { "TYPE", 0 },
+                { "NAME", COLUMN_SHRINK },
+                { "AVAILABLE", 0 },
+                { "MEMORY", COLUMN_RIGHT },
+                { "RESOLUTION", 0 },
+                { "HEADS", COLUMN_RIGHT },
+                { "FPS", COLUMN_RIGHT },
+                { "API", COLUMN_SHRINK },
+                { "GPU", 0 },
+        };
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (flags & PRINT_NESTED ? 1 : 0));
+        unsigned n_rows;
+
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
+                const GpuInfo *g = host_gpu(h, i);
+
+                for (unsigned n = 0; (!only || only == g) && n < g->types->len; n++) {
+                        const TypeInfo *type = g->types->pdata[n];
+                        Tone tone = type->available == 0 || g->stale ? TONE_DIM : TONE_PLAIN;
+
+                        if ((flags & PRINT_AVAILABLE) && type->available <= 0)
+                                continue;
+                        table_add(t, type->id, tone);
+                        table_add(t, g_strcmp0(type->name, type->id) == 0 ? NULL : type->name, tone);
+                        table_take(t, type_available_text(type),
+                                   type->available > 0 && !g->stale ? TONE_GOOD : tone);
+                        table_take(t, type_memory_text(type), tone);
+                        table_take(t, type_resolution_text(type), tone);
+                        table_take(t, number_text(type->heads), tone);
+                        table_take(t, number_text(type->frame_rate_limit), tone);
+                        table_add(t, type->device_api, tone);
+                        if (!(flags & PRINT_NESTED))
+                                table_add(t, g->name, tone);
+                }
+        }
+        n_rows = finish_table(a, t, flags);
+        for (unsigned i = 0; !(flags & PRINT_NESTED) && i < host_n(h, OBJECT_GPU); i++)
+                if (!only || only == host_gpu(h, i))
+                        (void)print_stale(host_gpu(h, i));
+        return n_rows;
+}
+
+void print_modes(const GpuInfo *g, unsigned indent)
+{
+        for (unsigned i = 0; i < g->modes->len; i++) {
+                const ModeInfo *m = g->modes->pdata[i];
+                g_autofree char *choices = m->choices ? g_strjoinv(", ", m->choices) : NULL;
+                g_autofree char *head = g_strconcat(m->name, ":", NULL);
+                g_autofree char *text = g_strdup_printf("%s%s%s%s", m->value ? m->value : "unknown",
+                                                        choices ? " (can be " : "", choices ? choices : "",
+                                                        choices ? ")" : "");
+
+                print_wrapped(indent, head, text);
+                if (m->help)
+                        print_wrapped(indent + 4, NULL, m->help);
+        }
+}
+
+bool type_waits_for_gpu(const GpuInfo *g, const TypeInfo *t)
+{
+        return *g->reason && g_strcmp0(t->why_not, g->reason) == 0;
+}
+
+static void print_type_why(const GpuInfo *g, const TypeInfo *t)
+{
+        bool named = t->name && *t->name && strcmp(t->name, t->id) != 0;
+        g_autofree char *available = t->available > 0 ? number_text(t->available) : g_strdup("none");
+        g_autofree char *most = t->max_instances > 0 ? number_text(t->max_instances) : NULL;
+        g_autofree char *text = g_strdup_printf("%s%s%son %s: %s%s%s can be made now", named ? "(" : "",
+                                                named ? t->name : "", named ? ") " : "", g->name, available,
+                                                most ? " of " : "", most ? most : "");
+
+        print_wrapped(0, t->id, text);
+        if (t->why_not && !type_waits_for_gpu(g, t)) {
+                g_autofree char *why = g_strdup_printf("%s: %s", t->available > 0 ? "No more, because" : "Why",
+                                                       t->why_not);
+
+                print_wrapped(4, NULL, why);
+        } else if (t->available <= 0 && !t->why_not)
+                print_wrapped(4, NULL, "Why: the driver does not tell");
+        if (t->earlier_name) {
+                g_autofree char *careful = g_strdup_printf(
+                                "Careful: this id was \"%s\" when vgpud saw it before", t->earlier_name);
+
+                print_wrapped(4, NULL, careful);
+        }
+}
+
+static const PairInfo *find_option(const TypeInfo *t, const PairInfo *wanted)
+{
+        for (unsigned i = 0; i < t->options->len; i++) {
+                const PairInfo *option = t->options->pdata[i];
+
+                if (strcmp(option->name, wanted->name) == 0 && strcmp(option->text, wanted->text) == 0)
+                        return option;
+        }
+        return NULL;
+}
+
+/* "vram_quota (vf-profile): …", for an option that no type before `first` has. */
+static void print_option(const GpuInfo *g, unsigned first, const PairInfo *option, unsigned indent)
+{
+        GString *ids = g_string_new(NULL);
+        unsigned n = 0;
+
+        for (unsigned i = first; i < g->types->len; i++) {
+                const TypeInfo *t = g->types->pdata[i];
+
+                if (find_option(t, option))
+                        g_string_append_printf(ids, "%s%s", n++ > 0 ? ", " : "", t->id);
+        }
+        g_string_prepend(ids, "(");
+        if (n == g->types->len && n > 1)
+                g_string_assign(ids, "(all types");
+        g_string_append_printf(ids, "): %s", option->text);
+        print_wrapped(indent, option->name, ids->str);
+        g_string_free(ids, true);
+}
+
+static bool seen_before(const GpuInfo *g, unsigned n, const PairInfo *option)
+{
+        for (unsigned i = 0; i < n; i++)
+                if (find_option(g->types->pdata[i], option))
+                        return true;
+        return false;
+}
+
+void print_type_options(const GpuInfo *g, const char *title, unsigned indent)
+{
+        bool titled = false;
+
+        for (unsigned i = 0; i < g->types->len; i++) {
+                const TypeInfo *t = g->types->pdata[i];
+
+                for (unsigned k = 0; k < t->options->len; k++) {
+                        if (seen_before(g, i, t->options->pdata[k]))
+                                continue;
+                        if (!titled)
+                                (void)printf("%s\n", title);
+                        titled = true;
+                        print_option(g, i, t->options->pdata[k], indent);
+                }
+        }
+}
+
+/* What stands above all its types. */
+static void print_gpu_why(const GpuInfo *g)
+{
+        g_autofree char *head = g_strconcat(g->name, ":", NULL);
+
+        if (print_stale(g))
+                return;
+        for (unsigned k = 0; k < g->types->len; k++)
+                if (type_waits_for_gpu(g, g->types->pdata[k])) {
+                        print_wrapped(0, head, g->reason);
+                        return;
+                }
+}
+
+unsigned print_types_why(const Host *h, const GpuInfo *only)
+{
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
+                const GpuInfo *g = host_gpu(h, i);
+                g_autofree char *title = NULL;
+
+                if (only && only != g)
+                        continue;
+                print_gpu_why(g);
+                for (unsigned k = 0; k < g->types->len; k++, n++)
+                        print_type_why(g, g->types->pdata[k]);
+                title = g_strdup_printf("Options on %s:", g->name);
+                print_type_options(g, title, 4);
+                if (g->types->len == 0) {
+                        g_autofree char *text = g_strdup_printf("%s offers no types%s%s", g->name,
+                                                                *g->reason ? ": " : "", g->reason);
+
+                        print_wrapped(0, NULL, text);
+                        n++;
+                }
+        }
+        return n;
+}
+
+unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
+{
+        static const Column columns[] = {
+                { "UUID", 0 },  { "NAME", COLUMN_SHRINK }, { "TYPE", COLUMN_SHRINK },
+                { "STATE", 0 }, { "ORIGIN", 0 },           { "OWNER", COLUMN_SHRINK },
+                { "AGE", 0 },   { "PARENT", 0 },           { "GPU", 0 },
+        };
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (flags & PRINT_NESTED ? 1 : 0));
+
+        for (unsigned n = 0; n < host_n(h, OBJECT_INSTANCE); n++) {
+                const InstanceInfo *i = host_instance(h, n);
+
+                if (only && strcmp(i->gpu, only->path) != 0)
+                        continue;
+                table_add(t, i->uuid, TONE_PLAIN);
+                table_add(t, i->name, TONE_PLAIN);
+                table_add(t, i->type, TONE_PLAIN);
+                table_add(t, i->state, instance_state_tone(i));
+                table_add(t, i->origin, strcmp(i->origin, "foreign") == 0 ? TONE_WARN : TONE_PLAIN);
+                table_take(t, format_user(a, i->owner), TONE_PLAIN);
+                table_take(t, format_age(i->created_usec), TONE_PLAIN);
+                table_add(t, strcmp(i->parent, i->gpu_name) == 0 ? NULL : i->parent, TONE_PLAIN);
+                if (!(flags & PRINT_NESTED))
+                        table_add(t, i->gpu_name, TONE_PLAIN);
+        }
+        return finish_table(a, t, flags);
+}
+
+char *job_target_text(const JobInfo *j)
+{
+        unsigned n = g_strv_length(j->instances);
+
+        if (strcmp(j->kind, "create") == 0)
+                return n > 1 ? g_strdup_printf("%u of %s", n, j->type) : g_strdup(j->type);
+        if (strcmp(j->kind, "set-vfs") == 0)
+                return j->vfs > 0 ? g_strdup_printf("%" G_GUINT32_FORMAT " VFs", j->vfs) : g_strdup("no VFs");
+        if (strcmp(j->kind, "configure") == 0)
+                return g_strdup_printf("%s: %s", j->mode, j->value);
+        return n > 0 ? uuid_from_path(j->instances[0]) : NULL;
+}
+
+unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
+{
+        static const Column columns[] = {
+                { "JOB", COLUMN_RIGHT },       { "KIND", 0 },   { "STATE", 0 },    { "TARGET", COLUMN_SHRINK },
+                { "ASKED BY", COLUMN_SHRINK }, { "WAITED", 0 }, { "RUNS FOR", 0 }, { "GPU", 0 },
+        };
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (flags & PRINT_NESTED ? 1 : 0));
+
+        for (unsigned n = 0; n < host_n(h, OBJECT_JOB); n++) {
+                const JobInfo *j = host_job(h, n);
+                uint64_t until = j->started_usec != 0 ? j->started_usec : now_usec();
+
+                if (only && strcmp(only->name, j->gpu) != 0)
+                        continue;
+                table_take(t, number_text(j->id), TONE_PLAIN);
+                table_add(t, j->kind, TONE_PLAIN);
+                table_add(t, j->state, job_state_tone(j));
+                table_take(t, job_target_text(j), TONE_PLAIN);
+                table_take(t, format_user(a, j->requester), TONE_PLAIN);
+                table_take(t,
+                           until > j->created_usec ? format_duration(until - j->created_usec)
+                                                   : format_duration(0),
+                           TONE_PLAIN);
+                table_take(t, format_age(j->started_usec), TONE_PLAIN);
+                if (!(flags & PRINT_NESTED))
+                        table_add(t, j->gpu, TONE_PLAIN);
+        }
+        return finish_table(a, t, flags);
+}

@@ -1,0 +1,688 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/output/terminal.h"
+
+#include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "base/parse-util.h"
+
+bool output_is_terminal(void)
+{
+        static int known = -1;
+
+        if (known < 0)
+                known = isatty(STDOUT_FILENO) == 1;
+        return known > 0;
+}
+
+bool remarks_wanted(const Arguments *a)
+{
+        return !a->quiet && !a->json && isatty(STDERR_FILENO) == 1;
+}
+
+unsigned terminal_columns(int fd)
+{
+        struct winsize size;
+        uint32_t columns;
+
+        if (isatty(fd) != 1)
+                return 0;
+        if (parse_u32(getenv("COLUMNS") ?: "", 10, &columns) >= 0 && columns > 0)
+                return columns;
+        if (ioctl(fd, TIOCGWINSZ, &size) >= 0 && size.ws_col > 0)
+                return size.ws_col;
+        return 80;
+}
+
+static int write_error; /* errno of the first write to stdout that failed */
+
+static ssize_t write_output(void *cookie, const char *data, size_t size)
+{
+        for (size_t done = 0; done < size;) {
+                ssize_t n = write(STDOUT_FILENO, data + done, size - done);
+
+                if (n >= 0)
+                        done += (size_t)n;
+                else if (errno != EINTR) {
+                        if (write_error == 0)
+                                write_error = errno;
+                        return 0; /* as stdio wants it */
+                }
+        }
+        return (ssize_t)size;
+}
+
+/* stdio forgets why a write has failed if that is not the last one. */
+void output_begin(void)
+{
+        FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = write_output });
+
+        if (!f)
+                return;
+        (void)setvbuf(f, NULL, output_is_terminal() ? _IOLBF : _IOFBF, 32768);
+        stdout = f;
+}
+
+int output_finish(int status)
+{
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return status;
+        if (write_error != EPIPE)
+                (void)fprintf(stderr, "vgpuctl: Could not write the output: %s.\n",
+                              strerror(write_error ?: EIO));
+        return status != 0 ? status : EXIT_FAILURE;
+}
+
+static bool colours_wanted(void)
+{
+        static int known = -1;
+
+        if (known < 0) {
+                const char *terminal = getenv("TERM"), *no_color = getenv("NO_COLOR");
+
+                known = output_is_terminal() && terminal && strcmp(terminal, "dumb") != 0 &&
+                        (!no_color || !*no_color);
+        }
+        return known > 0;
+}
+
+const char *tone_begin(Tone tone)
+{
+        static const char *const table[_TONE_MAX] = {
+                [TONE_PLAIN] = "",      [TONE_HEAD] = "\033[1m",  [TONE_GOOD] = "\033[32m",
+                [TONE_DIM] = "\033[2m", [TONE_WARN] = "\033[33m", [TONE_BAD] = "\033[1;31m",
+        };
+
+        return colours_wanted() ? table[tone] : "";
+}
+
+const char *tone_end(Tone tone)
+{
+        return tone != TONE_PLAIN && colours_wanted() ? "\033[0m" : "";
+}
+
+/* ---- Tables ---- */
+
+typedef struct Cell {
+        char *text;
+        unsigned width;
+        Tone tone;
+} Cell;
+
+struct Table {
+        const Column *columns; /* borrowed */
+        unsigned n_columns;
+        GArray *cells; /* Cell */
+};
+
+/* Most texts are: no need to look at their characters. */
+static bool is_plain(const char *text)
+{
+        const unsigned char *p = (const unsigned char *)text;
+
+        while (*p >= 0x20 && *p < 0x7f)
+                p++;
+        return !*p;
+}
+
+static unsigned text_width(const char *text)
+{
+        unsigned width = 0;
+
+        if (is_plain(text))
+                return (unsigned)strlen(text);
+        for (const char *p = text; *p; p = g_utf8_next_char(p)) {
+                gunichar c = g_utf8_get_char(p);
+
+                if (!g_unichar_iszerowidth(c))
+                        width += g_unichar_iswide(c) ? 2 : 1;
+        }
+        return width;
+}
+
+char *text_fit(const char *text, unsigned columns)
+{
+        static const char *ellipsis;
+        unsigned width = 0;
+        const char *p;
+
+        if (text_width(text) <= columns)
+                return g_strdup(text);
+        if (!ellipsis) {
+                (void)setlocale(LC_CTYPE, "");
+                ellipsis = strcmp(nl_langinfo(CODESET), "UTF-8") == 0 ? "\u2026" : "~";
+        }
+        for (p = text; *p; p = g_utf8_next_char(p)) {
+                gunichar c = g_utf8_get_char(p);
+                unsigned w = g_unichar_iszerowidth(c) ? 0 : g_unichar_iswide(c) ? 2 : 1;
+
+                if (width + w + 1 > columns)
+                        break;
+                width += w;
+        }
+        return g_strdup_printf("%.*s%s", (int)(p - text), text, ellipsis);
+}
+
+Table *table_new(const Column *columns, unsigned n_columns)
+{
+        Table *t = g_new0(Table, 1);
+
+        t->columns = columns;
+        t->n_columns = n_columns;
+        t->cells = g_array_new(false, false, sizeof(Cell));
+        return t;
+}
+
+void table_add(Table *t, const char *cell, Tone tone)
+{
+        Cell c = { .text = format_printable(cell && *cell ? cell : "-"), .tone = tone };
+
+        c.width = text_width(c.text);
+        g_array_append_val(t->cells, c);
+}
+
+void table_take(Table *t, char *cell, Tone tone)
+{
+        table_add(t, cell, tone);
+        g_free(cell);
+}
+
+unsigned table_rows(const Table *t)
+{
+        return t->cells->len / t->n_columns;
+}
+
+/* Take columns away from the widest of those that may shrink, until the row fits or all are at their least. */
+static void table_shrink(const Table *t, unsigned *widths, unsigned indent)
+{
+        const unsigned least = 8;
+        unsigned terminal = terminal_columns(STDOUT_FILENO), total = indent;
+
+        for (unsigned i = 0; i < t->n_columns; i++)
+                total += widths[i] + (i > 0 ? 2 : 0);
+        while (terminal > 0 && total > terminal) {
+                unsigned widest = t->n_columns;
+
+                for (unsigned i = 0; i < t->n_columns; i++)
+                        if ((t->columns[i].flags & COLUMN_SHRINK) && widths[i] > least &&
+                            (widest == t->n_columns || widths[i] > widths[widest]))
+                                widest = i;
+                if (widest == t->n_columns)
+                        break;
+                widths[widest]--;
+                total--;
+        }
+}
+
+static void append_blanks(GString *s, unsigned n)
+{
+        gsize begin = s->len;
+
+        g_string_set_size(s, begin + n);
+        memset(s->str + begin, ' ', n);
+}
+
+static void append_cell(GString *s, const Column *column, const char *text, unsigned width, unsigned room,
+                        Tone tone, bool last)
+{
+        g_autofree char *cut = width > room ? text_fit(text, room) : NULL;
+        unsigned pad;
+
+        if (cut)
+                width = text_width(cut);
+        pad = room > width ? room - width : 0;
+        if (column->flags & COLUMN_RIGHT)
+                append_blanks(s, pad);
+        g_string_append(s, tone_begin(tone));
+        g_string_append(s, cut ? cut : text);
+        g_string_append(s, tone_end(tone));
+        if (!(column->flags & COLUMN_RIGHT) && !last)
+                append_blanks(s, pad);
+        g_string_append(s, last ? "\n" : "  ");
+}
+
+void table_print(const Table *t, unsigned indent, bool legend)
+{
+        g_autofree unsigned *widths = g_new0(unsigned, t->n_columns);
+        g_autoptr(GString) s = g_string_sized_new(4096);
+
+        for (unsigned i = 0; i < t->n_columns; i++)
+                widths[i] = legend ? (unsigned)strlen(t->columns[i].title) : 1;
+        for (unsigned i = 0; i < t->cells->len; i++) {
+                unsigned *w = &widths[i % t->n_columns];
+
+                *w = MAX(*w, g_array_index(t->cells, Cell, i).width);
+        }
+        table_shrink(t, widths, indent);
+
+        if (legend) {
+                append_blanks(s, indent);
+                for (unsigned i = 0; i < t->n_columns; i++)
+                        append_cell(s, &t->columns[i], t->columns[i].title,
+                                    (unsigned)strlen(t->columns[i].title), widths[i], TONE_HEAD,
+                                    i + 1 == t->n_columns);
+        }
+        for (unsigned i = 0; i < t->cells->len; i++) {
+                const Cell *c = &g_array_index(t->cells, Cell, i);
+                unsigned column = i % t->n_columns;
+
+                if (column == 0)
+                        append_blanks(s, indent);
+                append_cell(s, &t->columns[column], c->text, c->width, widths[column], c->tone,
+                            column + 1 == t->n_columns);
+        }
+        (void)fwrite(s->str, 1, s->len, stdout);
+}
+
+Table *table_free(Table *t)
+{
+        if (!t)
+                return NULL;
+        for (unsigned i = 0; i < t->cells->len; i++)
+                g_free(g_array_index(t->cells, Cell, i).text);
+        g_array_unref(t->cells);
+        g_free(t);
+        return NULL;
+}
+
+/* ---- JSON ---- */
+
+Json json_new(bool compact)
+{
+        return (Json){ .text = g_string_new(NULL), .compact = compact };
+}
+
+static void json_quote(GString *s, const char *value)
+{
+        g_string_append_c(s, '"');
+        for (const char *p = value; *p; p++) {
+                unsigned char c = (unsigned char)*p;
+
+                if (c == '"' || c == '\\')
+                        g_string_append_printf(s, "\\%c", c);
+                else if (c == '\n')
+                        g_string_append(s, "\\n");
+                else if (c == '\t')
+                        g_string_append(s, "\\t");
+                else if (c < 0x20 || c == 0x7f)
+                        g_string_append_printf(s, "\\u%04x", c);
+                else
+                        g_string_append_c(s, (char)c);
+        }
+        g_string_append_c(s, '"');
+}
+
+static void json_break(Json *j)
+{
+        if (j->compact)
+                return;
+        g_string_append_c(j->text, '\n');
+        for (unsigned i = 0; i < j->depth; i++)
+                g_string_append(j->text, "  ");
+}
+
+static void json_key(Json *j, const char *key)
+{
+        if (j->more)
+                g_string_append_c(j->text, ',');
+        if (j->depth > 0)
+                json_break(j);
+        j->more = true;
+        if (!key)
+                return;
+        json_quote(j->text, key);
+        g_string_append(j->text, j->compact ? ":" : ": ");
+}
+
+static void json_open(Json *j, const char *key, char bracket)
+{
+        json_key(j, key);
+        g_string_append_c(j->text, bracket);
+        j->depth++;
+        j->more = false;
+}
+
+static void json_close(Json *j, char bracket)
+{
+        bool empty = !j->more;
+
+        j->depth--;
+        if (!empty)
+                json_break(j);
+        g_string_append_c(j->text, bracket);
+        j->more = true;
+}
+
+void json_object(Json *j, const char *key)
+{
+        json_open(j, key, '{');
+}
+
+void json_object_end(Json *j)
+{
+        json_close(j, '}');
+}
+
+void json_array(Json *j, const char *key)
+{
+        json_open(j, key, '[');
+}
+
+void json_array_end(Json *j)
+{
+        json_close(j, ']');
+}
+
+void json_string(Json *j, const char *key, const char *value)
+{
+        g_autofree char *valid = NULL;
+
+        if (!value) {
+                json_null(j, key);
+                return;
+        }
+        json_key(j, key);
+        if (!g_utf8_validate(value, -1, NULL)) /* words of the command line may be anything */
+                value = valid = g_utf8_make_valid(value, -1);
+        json_quote(j->text, value);
+}
+
+void json_u64(Json *j, const char *key, uint64_t value)
+{
+        json_key(j, key);
+        g_string_append_printf(j->text, "%" G_GUINT64_FORMAT, value);
+}
+
+void json_i64(Json *j, const char *key, int64_t value)
+{
+        json_key(j, key);
+        g_string_append_printf(j->text, "%" G_GINT64_FORMAT, value);
+}
+
+void json_bool(Json *j, const char *key, bool value)
+{
+        json_key(j, key);
+        g_string_append(j->text, value ? "true" : "false");
+}
+
+void json_null(Json *j, const char *key)
+{
+        json_key(j, key);
+        g_string_append(j->text, "null");
+}
+
+void json_print(Json *j, FILE *f)
+{
+        g_string_append_c(j->text, '\n');
+        (void)fwrite(j->text->str, 1, j->text->len, f);
+        g_string_free(j->text, true);
+        *j = (Json){ 0 };
+}
+
+/* ---- Running text ---- */
+
+static void print_words(unsigned indent, unsigned hang, const char *head, Tone tone, const char *text)
+{
+        g_autofree char *first = format_printable(head ? head : ""), *printable = format_printable(text);
+        g_auto(GStrv) words = g_strsplit(printable, " ", -1);
+        unsigned columns = output_is_terminal() ? terminal_columns(STDOUT_FILENO) : 0;
+        unsigned used = indent + text_width(first);
+
+        (void)printf("%*s%s%s%s", (int)indent, "", tone_begin(tone), first, tone_end(tone));
+        for (char **p = words; *p; p++) {
+                unsigned width = text_width(*p);
+                bool begins = p == words && !head;
+
+                if (!begins && columns > 0 && used + 1 + width > columns) {
+                        (void)printf("\n%*s%s", (int)hang, "", *p);
+                        used = hang + width;
+                } else {
+                        (void)printf("%s%s", begins ? "" : " ", *p);
+                        used += width + !begins;
+                }
+        }
+        (void)putchar('\n');
+}
+
+void print_wrapped(unsigned indent, const char *head, const char *text)
+{
+        print_words(indent, indent + 4, head, head ? TONE_HEAD : TONE_PLAIN, text);
+}
+
+void print_hanging(unsigned hang, const char *head, const char *text)
+{
+        print_words(0, hang, head, TONE_PLAIN, text);
+}
+
+/* ---- Values ---- */
+
+char *format_bytes(uint64_t bytes)
+{
+        static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+        unsigned i = G_N_ELEMENTS(units) - 1;
+
+        /* The largest unit in which it is exact, with at most one digit after the point: "1.5 GiB", but "1216
+         * MiB". */
+        for (; i > 0; i--) {
+                uint64_t unit = UINT64_C(1) << (10 * i), rest = bytes % unit;
+
+                if (bytes >= unit && rest == 0)
+                        return g_strdup_printf("%" G_GUINT64_FORMAT " %s", bytes / unit, units[i]);
+                if (bytes >= unit && rest * 10 % unit == 0)
+                        return g_strdup_printf("%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT " %s", bytes / unit,
+                                               rest * 10 / unit, units[i]);
+        }
+        return g_strdup_printf("%" G_GUINT64_FORMAT " B", bytes);
+}
+
+char *format_duration(uint64_t usec)
+{
+        uint64_t s = usec / USEC_PER_SEC;
+
+        if (s < 120)
+                return g_strdup_printf("%" G_GUINT64_FORMAT " s", s);
+        if (s < 2 * 3600)
+                return g_strdup_printf("%" G_GUINT64_FORMAT " min", s / 60);
+        if (s < 48 * 3600)
+                return g_strdup_printf("%" G_GUINT64_FORMAT " h", s / 3600);
+        return g_strdup_printf("%" G_GUINT64_FORMAT " d", s / (24 * 3600));
+}
+
+uint64_t now_usec(void)
+{
+        struct timespec t;
+
+        (void)clock_gettime(CLOCK_REALTIME, &t);
+        return (uint64_t)t.tv_sec * USEC_PER_SEC + (uint64_t)t.tv_nsec / 1000;
+}
+
+char *format_age(uint64_t usec)
+{
+        uint64_t now = now_usec();
+
+        if (usec == 0)
+                return NULL;
+        return format_duration(now > usec ? now - usec : 0);
+}
+
+char *format_moment(uint64_t usec)
+{
+        time_t seconds = (time_t)(usec / USEC_PER_SEC);
+        char text[64];
+        struct tm tm;
+
+        if (!localtime_r(&seconds, &tm) || strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm) == 0)
+                return g_strdup_printf("%" G_GUINT64_FORMAT, usec);
+        return g_strdup(text);
+}
+
+char *format_user(const Arguments *a, uint32_t uid)
+{
+        static GHashTable *names; /* asked once per user: the answer may come from a directory far away */
+        const char *name;
+
+        if (uid == UINT32_MAX)
+                return NULL;
+        if (a->host) /* the names of this host are not those of the other one */
+                return g_strdup_printf("%" G_GUINT32_FORMAT, uid);
+        if (uid == 0)
+                return g_strdup("root");
+        if (!names)
+                names = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        name = g_hash_table_lookup(names, GUINT_TO_POINTER(uid));
+        if (!name) {
+                const struct passwd *p = getpwuid(uid);
+                char *fresh = p ? g_strdup(p->pw_name) : g_strdup_printf("%" G_GUINT32_FORMAT, uid);
+
+                g_hash_table_insert(names, GUINT_TO_POINTER(uid), fresh);
+                name = fresh;
+        }
+        return g_strdup(name);
+}
+
+/* Texts of drivers and of other users must not be able to steer the terminal. */
+char *format_printable(const char *text)
+{
+        g_autofree char *valid = NULL;
+        GString *s;
+
+        if (is_plain(text))
+                return g_strdup(text);
+        s = g_string_new(NULL);
+        valid = g_utf8_make_valid(text, -1);
+        for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+                gunichar c = g_utf8_get_char(p);
+
+                g_string_append_unichar(s, g_unichar_iscntrl(c) ? '?' : c);
+        }
+        return g_string_free(s, false);
+}
+
+/* ---- Errors ---- */
+
+const char *error_hint(VgpudErrorCode code)
+{
+        switch (code) {
+        case VGPUD_ERROR_NO_SUCH_GPU:
+                return "\"vgpuctl gpus\" lists the GPUs";
+        case VGPUD_ERROR_NO_SUCH_TYPE:
+                return "\"vgpuctl types\" lists what can be made";
+        case VGPUD_ERROR_NO_SUCH_INSTANCE:
+                return "\"vgpuctl list\" lists the instances";
+        case VGPUD_ERROR_NO_SUCH_JOB:
+                return "\"vgpuctl jobs\" lists the jobs";
+        case VGPUD_ERROR_AMBIGUOUS:
+                return "give more of it";
+        case VGPUD_ERROR_NOT_AUTHORIZED:
+                return "ask an administrator for a polkit rule, or do it as root";
+        case VGPUD_ERROR_FOREIGN:
+                return "--foreign removes it anyway; make sure first that whoever made it does not need it";
+        case VGPUD_ERROR_NO_CAPACITY:
+                return "\"vgpuctl types --why\" shows what there is room for, and what stands in the way of "
+                       "the rest";
+        case VGPUD_ERROR_TOO_MANY_JOBS:
+                return "wait until some of the jobs that \"vgpuctl jobs\" lists have ended";
+        case VGPUD_ERROR_EXISTS:
+                return "\"vgpuctl list\" shows what is there";
+        case VGPUD_ERROR_IN_USE:
+                return "wait for, or end, whatever holds it or works on it";
+        case VGPUD_ERROR_GPU_STUCK:
+                return "\"vgpuctl jobs\" and the kernel's log show what has not come back";
+        case VGPUD_ERROR_INCONSISTENT:
+                return "look at \"vgpuctl list\" and at the journal of vgpud: journalctl -u vgpud";
+        case VGPUD_ERROR_FAILED:
+                return "the journals of vgpud and of the kernel may say more: journalctl -u vgpud -k";
+        case VGPUD_ERROR_GPU_GONE:
+        case VGPUD_ERROR_CANCELED:
+        case VGPUD_ERROR_INVALID:
+        case VGPUD_ERROR_UNSUPPORTED:
+        case VGPUD_ERROR_NONE:
+        case _VGPUD_ERROR_MAX:
+        default:
+                return NULL;
+        }
+}
+
+void json_error(Json *j, const char *key, const char *name, int status, const char *object, const char *hint,
+                const char *message)
+{
+        json_object(j, key);
+        json_string(j, "name", name);
+        json_string(j, "message", message);
+        json_string(j, "hint", hint);
+        json_string(j, "object", object);
+        json_u64(j, "exit_status", (uint64_t)status);
+        json_object_end(j);
+}
+
+int fail_named(const Arguments *a, const char *name, int status, const char *object, const char *hint,
+               const char *message)
+{
+        /* What was printed so far comes first, also when both go to one file. */
+        (void)fflush(stdout);
+        if (a->json) {
+                Json j = json_new(true);
+
+                json_object(&j, NULL);
+                json_error(&j, "error", name, status, object, hint, message);
+                json_object_end(&j);
+                json_print(&j, stderr);
+        } else {
+                g_autofree char *printable = format_printable(message);
+                size_t n = strlen(printable);
+
+                if (n > 0 && printable[n - 1] == '.') /* messages of others end as they like */
+                        printable[n - 1] = 0;
+                (void)fprintf(stderr, "vgpuctl: %s.\n", printable);
+                if (hint)
+                        (void)fprintf(stderr, "         What can be done: %s.\n", hint);
+        }
+        return status;
+}
+
+int fail(const Arguments *a, VgpudErrorCode code, const char *object, const char *format, ...)
+{
+        g_autofree char *message = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        message = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        return fail_named(a, vgpud_error_code_to_dbus(code), vgpud_error_code_to_exit_status(code), object,
+                          error_hint(code), message);
+}
+
+int fail_usage(const Arguments *a, const char *format, ...)
+{
+        g_autofree char *message = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        message = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        return fail_named(a, vgpud_error_code_to_dbus(VGPUD_ERROR_INVALID),
+                          vgpud_error_code_to_exit_status(VGPUD_ERROR_INVALID), NULL,
+                          "\"vgpuctl help\" shows verbs and options, vgpuctl(1) explains them", message);
+}
+
+void remark(const Arguments *a, const char *format, ...)
+{
+        g_autofree char *text = NULL, *printable = NULL;
+        va_list ap;
+
+        if (!remarks_wanted(a))
+                return;
+        va_start(ap, format);
+        text = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        printable = format_printable(text);
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "%s\n", printable);
+}

@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* create, destroy, rescan, enable-vfs, disable-vfs, configure, cancel: the verbs that change something. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse-util.h"
+#include "base/uuid.h"
+#include "cli/client/client.h"
+#include "cli/verbs/place.h"
+#include "cli/host/report.h"
+#include "cli/verbs/verbs.h"
+#include "cli/client/wait.h"
+#include "dbus/bus-names.h"
+
+static int not_sent(const Arguments *a, int r)
+{
+        return fail(a, VGPUD_ERROR_FAILED, NULL, "Could not make a call: %s", strerror(-r));
+}
+
+static int append_option(sd_bus_message *m, const char *key, const char *signature, const void *value)
+{
+        int r;
+
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', key);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', signature);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, signature[0], value);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* Those that more than one method has; closes the dictionary. */
+static int append_common_options(sd_bus_message *m, const Arguments *a)
+{
+        int r = 0, yes = true;
+
+        if (a->foreign)
+                r = append_option(m, "foreign", "b", &yes);
+        if (r >= 0 && a->timeout_usec > 0)
+                r = append_option(m, "timeout_usec", "t", &a->timeout_usec);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_attributes(sd_bus_message *m, const Arguments *a)
+{
+        int r;
+
+        if (a->attributes->len == 0)
+                return 0;
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', "attributes");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "a(ss)");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "(ss)");
+        for (unsigned i = 0; r >= 0 && i < a->attributes->len; i++) {
+                const Attribute *attribute = &g_array_index(a->attributes, Attribute, i);
+
+                r = sd_bus_message_append(m, "(ss)", attribute->name, attribute->value);
+        }
+        for (unsigned i = 0; r >= 0 && i < 3; i++)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+/* ---- create ---- */
+
+static int build_create(sd_bus_message *m, const Arguments *a, const char *type)
+{
+        char uuid[UUID_STRLEN + 1];
+        int r;
+
+        r = sd_bus_message_append(m, "ss", a->gpu ? a->gpu : "", type);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0 && a->uuid) {
+                (void)uuid_normalize(a->uuid, uuid);
+                r = append_option(m, "uuid", "s", uuid);
+        }
+        if (r >= 0 && a->name)
+                r = append_option(m, "name", "s", a->name);
+        if (r >= 0 && a->parent)
+                r = append_option(m, "parent", "s", a->parent);
+        if (r >= 0 && a->count > 1)
+                r = append_option(m, "count", "u", &a->count);
+        if (r >= 0)
+                r = append_place_options(m, a);
+        if (r >= 0)
+                r = append_attributes(m, a);
+        return r < 0 ? r : append_common_options(m, a);
+}
+
+/* The answer of Create: the job, and the UUIDs of the instances. */
+static int read_create(sd_bus_message *answer, uint32_t *ret_job, GPtrArray *uuids)
+{
+        const char *path;
+        int r;
+
+        r = sd_bus_message_read(answer, "o", &path);
+        if (r < 0)
+                return r;
+        *ret_job = job_id_from_path(path);
+        r = sd_bus_message_enter_container(answer, 'a', "o");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_read_basic(answer, 'o', &path)) > 0) {
+                char *uuid = uuid_from_path(path);
+
+                if (!uuid)
+                        return -EBADMSG;
+                g_ptr_array_add(uuids, uuid);
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(answer);
+}
+
+static int create_answered(const Arguments *a, sd_bus_message *answer)
+{
+        g_autoptr(GPtrArray) uuids = g_ptr_array_new_with_free_func(g_free);
+        uint32_t job;
+        int r;
+
+        r = read_create(answer, &job, uuids);
+        if (r < 0)
+                return fail(a, VGPUD_ERROR_FAILED, NULL, "Could not read the answer of vgpud: %s",
+                            strerror(-r));
+        if (a->json) {
+                Json j = json_new(false);
+
+                json_object(&j, NULL);
+                json_u64(&j, "job", job);
+                json_string(&j, "result", a->block ? "done" : "queued");
+                json_array(&j, "instances");
+                for (unsigned i = 0; i < uuids->len; i++)
+                        json_string(&j, NULL, uuids->pdata[i]);
+                json_array_end(&j);
+                json_object_end(&j);
+                json_print(&j, stdout);
+        } else if (a->block)
+                for (unsigned i = 0; i < uuids->len; i++)
+                        (void)puts(uuids->pdata[i]);
+        else
+                (void)printf("%" G_GUINT32_FORMAT "\n", job);
+        /* Whoever cannot be told where it should be must not make another because of that. */
+        if (fflush(stdout) != 0)
+                for (unsigned i = 0; i < uuids->len; i++)
+                        (void)fprintf(stderr, "vgpuctl: Instance %s %s.\n", (const char *)uuids->pdata[i],
+                                      a->block ? "was created" : "is being created");
+        return 0;
+}
+
+/* Of an error that may be about any argument. */
+static bool is_about_attributes(const Arguments *a, const char *message)
+{
+        for (unsigned i = 0; i < a->attributes->len; i++)
+                if (strstr(message, g_array_index(a->attributes, Attribute, i).name))
+                        return true;
+        return a->attributes->len > 0 && strstr(message, "attribute");
+}
+
+int verb_create(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        const char *type = a->n_words > 0 ? a->words[0] : a->type;
+        g_autofree char *asked = NULL;
+        Call *call;
+        int r, status;
+
+        if (!type || !*type)
+                return fail_usage(a, "create needs a type; \"vgpuctl types\" lists them");
+        if (a->n_words > 0 && a->type && strcmp(a->type, type) != 0)
+                return fail_usage(a, "create makes one type at a time, not \"%s\" and \"%s\"", type, a->type);
+        if (a->count > 1 && (a->uuid || a->name))
+                return fail_usage(a, "--count does not go with --%s: it stands for one instance",
+                                  a->uuid ? "uuid" : "name");
+        status = client_open(&c, a);
+        if (status != 0)
+                return status;
+
+        call = g_new0(Call, 1);
+        call->object = type;
+        call->message = client_call_new(&c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", &status);
+        r = call->message ? build_create(call->message, a, type) : 0;
+        if (r < 0)
+                status = not_sent(a, r);
+        if (status == 0) {
+                client_allow_password(&c);
+                status = calls_run(&c, call, 1, NULL, NULL);
+        }
+        if (status == 0 && call_succeeded(call))
+                status = create_answered(a, call->answer);
+        else if (status == 0) {
+                asked = a->gpu ? g_strdup_printf("Could not create %s on %s", type, a->gpu)
+                               : g_strdup_printf("Could not create %s", type);
+                _cleanup_failure_ Failure f = failure_from_error(&c, &call->error, asked);
+
+                if (!f.hint && is_about_attributes(a, f.message) &&
+                    strcmp(f.name, vgpud_error_code_to_dbus(VGPUD_ERROR_INVALID)) == 0)
+                        f.hint = "\"vgpuctl types --why\" lists the options of each type";
+                status = fail_named(a, f.name, f.status, type, f.hint, f.message);
+        }
+        calls_done(call, 1);
+        return status;
+}
+
+/* ---- destroy, rescan: one call per object, the answer is a job ---- */
+
+typedef struct Batch {
+        Client *client;
+        const char *asked; /* "Could not destroy %s" without the object */
+        const char *key;   /* of the object in JSON */
+        Call *calls;
+        unsigned n_calls;
+} Batch;
+
+static Failure call_failure(const Batch *b, const Call *call)
+{
+        g_autofree char *asked = g_strdup_printf("%s %s", b->asked, call->object);
+
+        return failure_from_error(b->client, &call->error, asked);
+}
+
+static void on_batch_call(Call *call, void *userdata)
+{
+        Batch *b = userdata;
+        const Arguments *a = b->client->args;
+
+        if (!call_succeeded(call)) {
+                _cleanup_failure_ Failure f = call_failure(b, call);
+
+                (void)fail_named(a, f.name, f.status, call->object, f.hint, f.message);
+        } else if (!a->block && !a->json) {
+                (void)printf("%" G_GUINT32_FORMAT "\n", call->job);
+                (void)fflush(stdout);
+        }
+}
+
+static void batch_json(const Batch *b)
+{
+        const Arguments *a = b->client->args;
+        Json j = json_new(false);
+
+        json_object(&j, NULL);
+        json_array(&j, "results");
+        for (unsigned i = 0; i < b->n_calls; i++) {
+                const Call *call = &b->calls[i];
+
+                json_object(&j, NULL);
+                json_string(&j, b->key, call->object);
+                if (call->job != 0)
+                        json_u64(&j, "job", call->job);
+                else
+                        json_null(&j, "job");
+                json_string(&j, "result",
+                            !call->done             ? "unknown"
+                            : !call_succeeded(call) ? "failed"
+                            : a->block              ? "done"
+                                                    : "queued");
+                if (call->done && !call_succeeded(call)) {
+                        _cleanup_failure_ Failure f = call_failure(b, call);
+
+                        json_error(&j, "error", f.name, f.status, call->object, f.hint, f.message);
+                } else
+                        json_null(&j, "error");
+                json_object_end(&j);
+        }
+        json_array_end(&j);
+        json_object_end(&j);
+        json_print(&j, stdout);
+}
+
+/* All are tried; the exit status is that of the first one that failed. */
+static int batch_run(Batch *b)
+{
+        int status;
+
+        client_allow_password(b->client);
+        status = calls_run(b->client, b->calls, b->n_calls, on_batch_call, b);
+        if (b->client->args->json)
+                batch_json(b);
+        for (unsigned i = 0; status == 0 && i < b->n_calls; i++)
+                if (!call_succeeded(&b->calls[i])) {
+                        _cleanup_failure_ Failure f = call_failure(b, &b->calls[i]);
+
+                        status = f.status;
+                }
+        return status;
+}
+
+int verb_destroy(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        Batch b = { .client = &c, .asked = "Could not destroy", .key = "instance", .n_calls = a->n_words };
+        int r = 0, status;
+
+        for (unsigned i = 0; i < a->n_words; i++)
+                if (!*a->words[i])
+                        return fail_usage(a, "destroy needs UUIDs or names of instances");
+        status = client_open(&c, a);
+        if (status != 0)
+                return status;
+        b.calls = g_new0(Call, a->n_words);
+        for (unsigned i = 0; status == 0 && i < a->n_words; i++) {
+                Call *call = &b.calls[i];
+
+                call->object = a->words[i];
+                call->message = client_call_new(&c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy",
+                                                &status);
+                if (!call->message)
+                        break;
+                r = sd_bus_message_append(call->message, "s", call->object);
+                if (r >= 0)
+                        r = sd_bus_message_open_container(call->message, 'a', "{sv}");
+                if (r >= 0)
+                        r = append_common_options(call->message, a);
+                if (r < 0)
+                        status = not_sent(a, r);
+        }
+        if (status == 0)
+                status = batch_run(&b);
+        calls_done(b.calls, b.n_calls);
+        return status;
+}
+
+int verb_rescan(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        Batch b = { .client = &c, .asked = "Could not look at", .key = "gpu" };
+        GpuInfo *only = NULL;
+        int r = 0, status;
+
+        status = client_open(&c, a);
+        if (status == 0)
+                status = client_get_host(&c, &h);
+        if (status == 0 && a->n_words > 0)
+                only = host_find_gpu(h, a, a->words[0], &status);
+        if (status != 0)
+                return status;
+        b.calls = g_new0(Call, MAX(host_n(h, OBJECT_GPU), 1));
+        for (unsigned i = 0; status == 0 && i < host_n(h, OBJECT_GPU); i++) {
+                const GpuInfo *g = host_gpu(h, i);
+                Call *call = &b.calls[b.n_calls];
+
+                /* A GPU that nobody manages has nothing to look at; asked for by name it may say so. */
+                if (only ? g != only : !*g->back_end)
+                        continue;
+                b.n_calls++;
+                call->object = g->name;
+                call->message = client_call_new(&c, g->path, VGPUD_INTERFACE_GPU, "Rescan", &status);
+                if (!call->message)
+                        break;
+                r = sd_bus_message_open_container(call->message, 'a', "{sv}");
+                if (r >= 0)
+                        r = append_common_options(call->message, a);
+                if (r < 0)
+                        status = not_sent(a, r);
+        }
+        if (status == 0 && b.n_calls > 0)
+                status = batch_run(&b);
+        else if (status == 0 && a->json)
+                batch_json(&b);
+        else if (status == 0)
+                remark(a, "No GPU of this host is managed by vgpud.");
+        calls_done(b.calls, b.n_calls);
+        return status;
+}
+
+/* ---- enable-vfs, disable-vfs, configure: one call for one GPU ---- */
+
+static int find_gpu(const Arguments *a, Client *c, Host **ret_host, GpuInfo **ret)
+{
+        int status = client_open(c, a);
+
+        if (status == 0)
+                status = client_get_host(c, ret_host);
+        if (status == 0)
+                *ret = host_find_gpu(*ret_host, a, a->words[0], &status);
+        return status;
+}
+
+/* The message has its arguments, r says whether they could be appended; this adds the options. */
+static int gpu_run(Batch *b, int r, int status)
+{
+        const Arguments *a = b->client->args;
+
+        if (status == 0 && r >= 0)
+                r = sd_bus_message_open_container(b->calls->message, 'a', "{sv}");
+        if (status == 0 && r >= 0)
+                r = append_common_options(b->calls->message, a);
+        if (status == 0 && r < 0)
+                status = not_sent(a, r);
+        if (status == 0)
+                status = batch_run(b);
+        calls_done(b->calls, b->n_calls);
+        return status;
+}
+
+static int set_vfs(Client *c, const GpuInfo *g, uint32_t count)
+{
+        Batch b = { .client = c, .key = "gpu", .calls = g_new0(Call, 1), .n_calls = 1 };
+        int r = 0, status = 0;
+
+        b.asked = count > 0 ? "Could not enable virtual functions of"
+                            : "Could not disable the virtual functions of";
+        b.calls->object = g->name;
+        b.calls->message = client_call_new(c, g->path, VGPUD_INTERFACE_GPU, "SetVfs", &status);
+        if (b.calls->message)
+                r = sd_bus_message_append(b.calls->message, "u", count);
+        return gpu_run(&b, r, status);
+}
+
+int verb_enable_vfs(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        GpuInfo *g = NULL;
+        uint32_t count = 0;
+        int status;
+
+        if (a->n_words > 1 && (parse_u32(a->words[1], 10, &count) < 0 || count == 0))
+                return fail_usage(a,
+                                  "enable-vfs needs a number of virtual functions from 1, not \"%s\"; "
+                                  "disable-vfs takes them away",
+                                  a->words[1]);
+        status = find_gpu(a, &c, &h, &g);
+        if (status != 0)
+                return status;
+        if (count == 0 && g->total_vfs == 0)
+                return fail(a, VGPUD_ERROR_UNSUPPORTED, g->name,
+                            "Could not enable virtual functions of %s: it cannot have any (no SR-IOV, or it is "
+                            "switched off in the firmware setup)",
+                            g->name);
+        return set_vfs(&c, g, count > 0 ? count : g->total_vfs);
+}
+
+int verb_disable_vfs(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        GpuInfo *g = NULL;
+        int status = find_gpu(a, &c, &h, &g);
+
+        return status != 0 ? status : set_vfs(&c, g, 0);
+}
+
+static int list_modes(const Arguments *a, const GpuInfo *g)
+{
+        if (a->json) {
+                Json j = json_new(false);
+
+                json_object(&j, NULL);
+                json_modes(&j, "modes", g->modes);
+                json_object_end(&j);
+                json_print(&j, stdout);
+                return 0;
+        }
+        for (unsigned i = 0; a->quiet && i < g->modes->len; i++)
+                (void)puts(((const ModeInfo *)g->modes->pdata[i])->name);
+        if (!a->quiet)
+                print_modes(g, 0);
+        if (g->modes->len == 0)
+                remark(a, "%s has no modes to set.", g->name);
+        return 0;
+}
+
+int verb_configure(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        Batch b = { .client = &c, .asked = "Could not configure", .key = "gpu", .n_calls = 1 };
+        GpuInfo *g = NULL;
+        int r = 0, status;
+
+        if (a->n_words == 2)
+                return fail_usage(a, "configure needs a value for mode \"%s\"", a->words[1]);
+        status = find_gpu(a, &c, &h, &g);
+        if (status != 0)
+                return status;
+        if (a->n_words == 1)
+                return list_modes(a, g);
+        b.calls = g_new0(Call, 1);
+        b.calls->object = g->name;
+        b.calls->message = client_call_new(&c, g->path, VGPUD_INTERFACE_GPU, "Configure", &status);
+        if (b.calls->message)
+                r = sd_bus_message_append(b.calls->message, "ss", a->words[1], a->words[2]);
+        return gpu_run(&b, r, status);
+}
+
+/* ---- cancel ---- */
+
+int verb_cancel(const Arguments *a)
+{
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_client_ Client c = { 0 };
+        g_autofree char *path = NULL, *asked = NULL;
+        uint32_t id;
+        int r, status;
+
+        if (parse_u32(a->words[0], 10, &id) < 0 || id == 0)
+                return fail_usage(a, "cancel needs the number of a job, not \"%s\"", a->words[0]);
+        status = client_open(&c, a);
+        if (status != 0)
+                return status;
+        path = g_strdup_printf(VGPUD_PATH_JOB "/%" G_GUINT32_FORMAT, id);
+        m = client_call_new(&c, path, VGPUD_INTERFACE_JOB, "Cancel", &status);
+        if (!m)
+                return status;
+        r = sd_bus_message_append(m, "a{sv}", 0);
+        if (r < 0)
+                return not_sent(a, r);
+        client_allow_password(&c);
+        r = sd_bus_call(c.bus, m, UINT64_MAX, &error, NULL);
+        if (r >= 0) {
+                if (a->json) {
+                        Json j = json_new(false);
+
+                        json_object(&j, NULL);
+                        json_u64(&j, "job", id);
+                        json_string(&j, "result", "canceled");
+                        json_object_end(&j);
+                        json_print(&j, stdout);
+                }
+                return 0;
+        }
+        /* A job that is not there has no object to answer. */
+        if (sd_bus_error_has_names(&error, SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_UNKNOWN_METHOD,
+                                   SD_BUS_ERROR_UNKNOWN_INTERFACE))
+                return fail(a, VGPUD_ERROR_NO_SUCH_JOB, a->words[0],
+                            "Could not cancel job %s: there is no such job, or it has ended", a->words[0]);
+        if (!sd_bus_error_is_set(&error))
+                (void)sd_bus_error_set_errno(&error, r);
+        asked = g_strdup_printf("Could not cancel job %s", a->words[0]);
+        return client_failed(&c, &error, a->words[0], asked);
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The overview, gpus, types, list, jobs: each is one call and one table. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/client/client.h"
+#include "cli/host/report.h"
+#include "cli/verbs/verbs.h"
+
+static int get_host(const Arguments *a, Client *c, Host **ret)
+{
+        int status = client_open(c, a);
+
+        return status != 0 ? status : client_get_host(c, ret);
+}
+
+/* All there is and the GPU of the first word; without a word, and for a table, what `get_table` gives. */
+static int get_host_and_gpu(const Arguments *a, Client *c, int (*get_table)(Client *c, Host **ret), Host **ret,
+                            GpuInfo **ret_gpu)
+{
+        int status = client_open(c, a);
+
+        if (status != 0)
+                return status;
+        if (a->n_words == 0 && !a->json)
+                return get_table(c, ret);
+        status = client_get_host(c, ret);
+        if (status == 0 && a->n_words > 0)
+                *ret_gpu = host_find_gpu(*ret, a, a->words[0], &status);
+        return status;
+}
+
+/* ", driver i915": the first piece begins the line. */
+static void piece(GString *s, const char *format, ...) _printf_(2, 3);
+static void piece(GString *s, const char *format, ...)
+{
+        va_list ap;
+
+        if (s->len > 0)
+                g_string_append(s, ", ");
+        va_start(ap, format);
+        g_string_append_vprintf(s, format, ap);
+        va_end(ap);
+}
+
+static void overview_facts(const GpuInfo *g)
+{
+        GString *s = g_string_new(NULL);
+        g_autofree char *text = NULL;
+
+        if (*g->driver)
+                piece(s, "driver %s", g->driver);
+        if (*g->back_end)
+                piece(s, "managed as %s", g->back_end);
+        if (g->numa_node >= 0)
+                piece(s, "NUMA node %" G_GINT32_FORMAT, g->numa_node);
+        if (g->total_vfs > 0)
+                piece(s, "%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT " virtual functions", g->enabled_vfs,
+                      g->total_vfs);
+        if (g->boot_display)
+                piece(s, "display of the host");
+        if (g->queued_jobs > 0)
+                piece(s, "jobs in its queue: %" G_GUINT32_FORMAT, g->queued_jobs);
+        text = format_printable(s->str);
+        if (*text)
+                (void)printf("  %s%s%s\n", tone_begin(TONE_DIM), text, tone_end(TONE_DIM));
+        g_string_free(s, true);
+}
+
+/* What there is room for; the rest is only counted. */
+static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
+{
+        unsigned n_full = 0;
+
+        if (g->types->len > 0 && strcmp(g->state, "ready") != 0) {
+                (void)printf("  Nothing can be made on it while it is %s.\n", g->state);
+                return;
+        }
+        for (unsigned i = 0; i < g->types->len; i++)
+                n_full += ((const TypeInfo *)g->types->pdata[i])->available <= 0;
+        if (n_full < g->types->len) {
+                (void)puts("  Can be made:");
+                (void)print_types(a, h, g, PRINT_NESTED | PRINT_AVAILABLE);
+        }
+        if (n_full > 0)
+                (void)printf("  %sNo room for %u of %u types; \"vgpuctl types --why\" tells why.%s\n",
+                             tone_begin(TONE_DIM), n_full, g->types->len, tone_end(TONE_DIM));
+}
+
+static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
+{
+        g_autofree char *title = gpu_title(g), *state = gpu_state_text(g);
+        g_autofree char *printable = format_printable(title ? title : "");
+        bool on_it = false;
+
+        (void)printf("%s%s%s%s%s: %s%s%s\n", tone_begin(TONE_HEAD), g->name, title ? "  " : "", printable,
+                     tone_end(TONE_HEAD), tone_begin(gpu_state_tone(g)), state, tone_end(gpu_state_tone(g)));
+        if (*g->reason)
+                print_wrapped(2, NULL, g->reason);
+        overview_facts(g);
+        for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
+                on_it = on_it || strcmp(host_instance(h, i)->gpu, g->path) == 0;
+        if (on_it) {
+                (void)puts("  Instances:");
+                (void)print_instances(a, h, g, PRINT_NESTED);
+        }
+        overview_types(a, h, g);
+}
+
+int verb_overview(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        int status = get_host(a, &c, &h);
+
+        if (status != 0)
+                return status;
+        if (a->json) {
+                Json j = json_new(false);
+
+                json_object(&j, NULL);
+                json_objects(&j, "gpus", h, OBJECT_GPU);
+                json_objects(&j, "instances", h, OBJECT_INSTANCE);
+                json_objects(&j, "jobs", h, OBJECT_JOB);
+                json_object_end(&j);
+                json_print(&j, stdout);
+                return 0;
+        }
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
+                if (a->quiet) {
+                        (void)puts(host_gpu(h, i)->name);
+                        continue;
+                }
+                if (i > 0)
+                        (void)putchar('\n');
+                overview_gpu(a, h, host_gpu(h, i));
+        }
+        if (!a->quiet && host_n(h, OBJECT_JOB) > 0) {
+                (void)puts("\nJobs:");
+                (void)print_jobs(a, h, NULL, 0);
+        }
+        if (host_n(h, OBJECT_GPU) == 0)
+                remark(a, "This host has no GPU.");
+        client_remark_config(&c);
+        return 0;
+}
+
+static int list_json(const char *key, const Host *h, ObjectKind kind, const char *gpu_path)
+{
+        Json j = json_new(false);
+
+        json_object(&j, NULL);
+        json_array(&j, key);
+        for (unsigned i = 0; i < host_n(h, kind); i++) {
+                void *object = g_ptr_array_index(h->objects[kind], i);
+
+                if (!gpu_path || strcmp(((const InstanceInfo *)object)->gpu, gpu_path) == 0)
+                        json_object_info(&j, NULL, kind, object);
+        }
+        json_array_end(&j);
+        json_object_end(&j);
+        json_print(&j, stdout);
+        return 0;
+}
+
+int verb_gpus(const Arguments *a)
+{
+        static const Column columns[] = {
+                { "GPU", 0 },
+                { "DEVICE", COLUMN_SHRINK },
+                { "DRIVER", 0 },
+                { "STATE", 0 },
+                { "INSTANCES", COLUMN_RIGHT },
+                { "TYPES", COLUMN_RIGHT },
+                { "REASON", COLUMN_SHRINK },
+        };
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        _cleanup_table_ Table *t = NULL;
+        int status = get_host(a, &c, &h);
+
+        if (status != 0)
+                return status;
+        if (a->json)
+                return list_json("gpus", h, OBJECT_GPU, NULL);
+        t = table_new(columns, G_N_ELEMENTS(columns));
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
+                const GpuInfo *g = host_gpu(h, i);
+                int64_t n = 0;
+
+                if (a->quiet) {
+                        (void)puts(g->name);
+                        continue;
+                }
+                for (unsigned k = 0; k < host_n(h, OBJECT_INSTANCE); k++)
+                        n += strcmp(host_instance(h, k)->gpu, g->path) == 0;
+                table_add(t, g->name, TONE_PLAIN);
+                table_take(t, gpu_title(g), TONE_PLAIN);
+                table_add(t, g->driver, TONE_PLAIN);
+                table_take(t, gpu_state_text(g), gpu_state_tone(g));
+                table_take(t, number_text(n), TONE_PLAIN);
+                table_take(t, number_text(g->types->len), TONE_PLAIN);
+                table_add(t, g->reason, TONE_PLAIN);
+        }
+        if (table_rows(t) > 0)
+                table_print(t, 0, a->legend);
+        if (host_n(h, OBJECT_GPU) == 0)
+                remark(a, "This host has no GPU.");
+        client_remark_config(&c);
+        return 0;
+}
+
+static void types_quiet(const Host *h, const GpuInfo *only)
+{
+        g_autoptr(GHashTable) seen =
+                        g_hash_table_new(g_str_hash, g_str_equal); /* GPUs of one kind offer the same */
+
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++)
+                for (unsigned n = 0; n < host_gpu(h, i)->types->len; n++) {
+                        const TypeInfo *t = host_gpu(h, i)->types->pdata[n];
+
+                        if ((!only || only == host_gpu(h, i)) && g_hash_table_add(seen, t->id))
+                                (void)puts(t->id);
+                }
+}
+
+int verb_types(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        GpuInfo *only = NULL;
+        int status = get_host_and_gpu(a, &c, a->why ? client_get_host : client_get_types, &h, &only);
+
+        if (status != 0)
+                return status;
+        if (a->json) {
+                Json j = json_new(false);
+
+                json_object(&j, NULL);
+                json_array(&j, "types");
+                for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++)
+                        for (unsigned n = 0;
+                             (!only || only == host_gpu(h, i)) && n < host_gpu(h, i)->types->len; n++)
+                                json_type_info(&j, NULL, host_gpu(h, i)->types->pdata[n], host_gpu(h, i));
+                json_array_end(&j);
+                json_object_end(&j);
+                json_print(&j, stdout);
+                return 0;
+        }
+        if (a->quiet) {
+                types_quiet(h, only);
+                return 0;
+        }
+        if ((a->why ? print_types_why(h, only) : print_types(a, h, only, 0)) > 0)
+                return 0;
+        if (!only)
+                remark(a, "No GPU of this host offers types.");
+        else if (*only->reason)
+                remark(a, "%s offers no types: %s.", only->name, only->reason);
+        else
+                remark(a, "%s offers no types.", only->name);
+        return 0;
+}
+
+int verb_list(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        GpuInfo *only = NULL;
+        int status = get_host_and_gpu(a, &c, client_get_instances, &h, &only);
+
+        if (status != 0)
+                return status;
+        if (a->json)
+                return list_json("instances", h, OBJECT_INSTANCE, only ? only->path : NULL);
+        if (a->quiet) {
+                for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
+                        if (!only || strcmp(host_instance(h, i)->gpu, only->path) == 0)
+                                (void)puts(host_instance(h, i)->uuid);
+                return 0;
+        }
+        if (print_instances(a, h, only, 0) == 0)
+                remark(a, "There are no instances%s%s. \"vgpuctl types\" lists what can be made.",
+                       only ? " on " : "", only ? only->name : "");
+        return 0;
+}
+
+int verb_jobs(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        int status = get_host(a, &c, &h);
+
+        if (status != 0)
+                return status;
+        if (a->json)
+                return list_json("jobs", h, OBJECT_JOB, NULL);
+        if (a->quiet) {
+                for (unsigned i = 0; i < host_n(h, OBJECT_JOB); i++)
+                        (void)printf("%" G_GUINT32_FORMAT "\n", host_job(h, i)->id);
+                return 0;
+        }
+        if (print_jobs(a, h, NULL, 0) == 0)
+                remark(a, "Nothing is being done.");
+        return 0;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* place: where create would make something, and why nowhere else. */
+
+#include "cli/verbs/place.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/client/client.h"
+#include "cli/host/report.h"
+#include "cli/verbs/verbs.h"
+#include "dbus/bus-names.h"
+
+typedef struct Candidate {
+        char *gpu, *type, *reason, *error; /* owned; NULL: not told */
+        bool fits, would_wait;
+        int64_t room, available, promised, spare, instances, numa_node, distance; /* -1: not told */
+} Candidate;
+
+static const struct {
+        const char *key;
+        char type; /* of D-Bus; numbers are kept as int64_t */
+        size_t offset;
+} candidate_keys[] = {
+        { "name", 's', offsetof(Candidate, gpu) },
+        { "type", 's', offsetof(Candidate, type) },
+        { "fits", 'b', offsetof(Candidate, fits) },
+        { "would_wait", 'b', offsetof(Candidate, would_wait) },
+        { "reason", 's', offsetof(Candidate, reason) },
+        { "error", 's', offsetof(Candidate, error) },
+        { "room", 'u', offsetof(Candidate, room) },
+        { "available", 'u', offsetof(Candidate, available) },
+        { "promised", 'u', offsetof(Candidate, promised) },
+        { "spare", 'u', offsetof(Candidate, spare) },
+        { "instances", 'u', offsetof(Candidate, instances) },
+        { "numa_node", 'i', offsetof(Candidate, numa_node) },
+        { "distance", 'u', offsetof(Candidate, distance) },
+};
+
+static void candidate_clear(void *p)
+{
+        Candidate *c = p;
+
+        g_free(c->gpu);
+        g_free(c->type);
+        g_free(c->reason);
+        g_free(c->error);
+}
+
+/* ---- what is asked ---- */
+
+int append_place_options(sd_bus_message *m, const Arguments *a)
+{
+        const struct {
+                const char *key, *text;
+        } texts[] = { { "strategy", a->strategy }, { "near", a->near }, { "pool", a->pool } };
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(texts); i++)
+                if (texts[i].text)
+                        r = sd_bus_message_append(m, "{sv}", texts[i].key, "s", texts[i].text);
+        if (r >= 0 && a->numa_node >= 0)
+                r = sd_bus_message_append(m, "{sv}", "numa_node", "i", a->numa_node);
+        if (r >= 0 && a->preferred_numa_node >= 0)
+                r = sd_bus_message_append(m, "{sv}", "preferred_numa_node", "i", a->preferred_numa_node);
+        return r;
+}
+
+static int build_place(sd_bus_message *m, const Arguments *a, const char *type)
+{
+        int r;
+
+        r = sd_bus_message_append(m, "s", type);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0 && a->count > 1)
+                r = sd_bus_message_append(m, "{sv}", "count", "u", a->count);
+        if (r >= 0)
+                r = append_place_options(m, a);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* ---- what is answered ---- */
+
+/* The message is at a variant. What is unknown, or has another type than expected, is passed over: a newer
+ * daemon may say more. */
+static int read_candidate_value(sd_bus_message *m, const char *key, Candidate *c)
+{
+        const char *signature, *text;
+        int r, truth;
+        union {
+                uint32_t u;
+                int32_t i;
+        } number;
+        size_t i;
+
+        r = sd_bus_message_peek_type(m, NULL, &signature);
+        if (r < 0)
+                return r;
+        for (i = 0; i < G_N_ELEMENTS(candidate_keys); i++)
+                if (strcmp(candidate_keys[i].key, key) == 0 && signature[0] == candidate_keys[i].type &&
+                    !signature[1])
+                        break;
+        if (i == G_N_ELEMENTS(candidate_keys))
+                return sd_bus_message_skip(m, "v");
+        r = sd_bus_message_enter_container(m, 'v', signature);
+        if (r < 0)
+                return r;
+        void *target = (char *)c + candidate_keys[i].offset;
+        switch (candidate_keys[i].type) {
+        case 's':
+                r = sd_bus_message_read_basic(m, 's', &text);
+                if (r >= 0) {
+                        g_free(*(char **)target);
+                        *(char **)target = g_strdup(text);
+                }
+                break;
+        case 'b':
+                r = sd_bus_message_read_basic(m, 'b', &truth);
+                if (r >= 0)
+                        *(bool *)target = truth;
+                break;
+        default:
+                r = sd_bus_message_read_basic(m, candidate_keys[i].type, &number);
+                if (r >= 0)
+                        *(int64_t *)target =
+                                        candidate_keys[i].type == 'i' ? (int64_t)number.i : (int64_t)number.u;
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+static int read_candidate(sd_bus_message *m, Candidate *c)
+{
+        const char *key;
+        int r;
+
+        r = sd_bus_message_skip(m, "o");
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                r = sd_bus_message_read_basic(m, 's', &key);
+                if (r >= 0)
+                        r = read_candidate_value(m, key, c);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+        }
+        if (r >= 0 && !c->gpu)
+                return -EBADMSG;
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+static int read_place(sd_bus_message *m, const char **ret_strategy, GArray *candidates)
+{
+        const char *path;
+        int r;
+
+        r = sd_bus_message_read(m, "os", &path, ret_strategy);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', "(oa{sv})");
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "oa{sv}")) > 0) {
+                Candidate c = { .room = -1,
+                                .available = -1,
+                                .promised = -1,
+                                .spare = -1,
+                                .instances = -1,
+                                .numa_node = -1,
+                                .distance = -1 };
+                r = read_candidate(m, &c);
+                g_array_append_val(candidates, c);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+/* ---- what is shown ---- */
+
+/* What create would be given to. The best comes first; where it does not fit, none does. */
+static const Candidate *find_chosen(const GArray *candidates)
+{
+        const Candidate *first = candidates->len > 0 ? &g_array_index(candidates, Candidate, 0) : NULL;
+
+        return first && (first->fits || first->would_wait) ? first : NULL;
+}
+
+static void json_number(Json *j, const char *key, int64_t value)
+{
+        if (value >= 0)
+                json_i64(j, key, value);
+        else
+                json_null(j, key);
+}
+
+static void print_json(const Arguments *a, const char *type, const char *strategy, const GArray *candidates)
+{
+        const Candidate *chosen = find_chosen(candidates);
+        Json j = json_new(false);
+
+        json_object(&j, NULL);
+        json_string(&j, "gpu", chosen ? chosen->gpu : NULL);
+        json_string(&j, "type", type);
+        json_u64(&j, "count", a->count);
+        json_string(&j, "strategy", strategy);
+        json_array(&j, "candidates");
+        for (unsigned i = 0; i < candidates->len; i++) {
+                const Candidate *c = &g_array_index(candidates, Candidate, i);
+
+                json_object(&j, NULL);
+                json_string(&j, "gpu", c->gpu);
+                json_string(&j, "type", c->type);
+                json_bool(&j, "fits", c->fits);
+                json_bool(&j, "would_wait", c->would_wait);
+                json_string(&j, "reason", c->reason);
+                json_string(&j, "error", c->error);
+                json_number(&j, "room", c->room);
+                json_number(&j, "available", c->available);
+                json_number(&j, "promised", c->promised);
+                json_number(&j, "spare", c->spare);
+                json_number(&j, "instances", c->instances);
+                json_number(&j, "numa_node", c->numa_node);
+                json_number(&j, "distance", c->distance);
+                json_object_end(&j);
+        }
+        json_array_end(&j);
+        json_object_end(&j);
+        json_print(&j, stdout);
+}
+
+/* Numbers of a GPU that cannot be asked for the type mean nothing. */
+static void print_place(const Arguments *a, const GArray *candidates)
+{
+        static const Column columns[] = {
+                { "GPU", 0 },
+                { "RANK", COLUMN_RIGHT },
+                { "ROOM", COLUMN_RIGHT },
+                { "AVAILABLE", COLUMN_RIGHT },
+                { "PROMISED", COLUMN_RIGHT },
+                { "SPARE", COLUMN_RIGHT },
+                { "INSTANCES", COLUMN_RIGHT },
+                { "NUMA", COLUMN_RIGHT },
+                { "STEPS", COLUMN_RIGHT }, /* the last: shown only when there is something to count them to */
+        };
+        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (a->near ? 0 : 1));
+
+        for (unsigned i = 0; i < candidates->len; i++) {
+                const Candidate *c = &g_array_index(candidates, Candidate, i);
+                const int64_t numbers[] = { c->room, c->available, c->promised, c->spare, c->instances };
+                Tone tone = c->fits ? i == 0 ? TONE_GOOD : TONE_PLAIN : TONE_DIM;
+
+                table_add(t, c->gpu, tone);
+                table_take(t, number_text(c->fits ? (int64_t)i + 1 : -1), tone);
+                for (size_t n = 0; n < G_N_ELEMENTS(numbers); n++)
+                        table_take(t, number_text(c->type ? numbers[n] : -1), tone);
+                table_take(t, number_text(c->numa_node), tone);
+                if (a->near)
+                        table_take(t, number_text(c->distance), tone);
+        }
+        table_print(t, 0, a->legend);
+
+        /* Too long for a column, and on a terminal not to be cut: they are what is looked for. */
+        for (unsigned i = 0; i < candidates->len; i++) {
+                const Candidate *c = &g_array_index(candidates, Candidate, i);
+                g_autofree char *head = g_strconcat(c->gpu, ":", NULL);
+
+                g_autofree char *text = g_strconcat(
+                                c->reason ? c->reason : "no reason is told",
+                                c->would_wait ? "; a job is under way on it that may leave more room, and "
+                                                "create would wait for that"
+                                              : "",
+                                NULL);
+
+                if (!c->fits)
+                        print_wrapped(2, head, text);
+        }
+}
+
+/* As create would be answered: where the first cannot be taken, by what keeps it from that. */
+static VgpudErrorCode find_error(const GArray *candidates)
+{
+        const Candidate *first = candidates->len > 0 ? &g_array_index(candidates, Candidate, 0) : NULL;
+        VgpudErrorCode code =
+                        first && first->error ? vgpud_error_code_from_dbus(first->error) : VGPUD_ERROR_NONE;
+
+        return code != VGPUD_ERROR_NONE ? code : VGPUD_ERROR_NO_CAPACITY;
+}
+
+static int place_answered(const Arguments *a, sd_bus_message *answer, const char *type)
+{
+        g_autoptr(GArray) candidates = g_array_new(false, false, sizeof(Candidate));
+        const char *strategy;
+        int r;
+
+        g_array_set_clear_func(candidates, candidate_clear);
+        r = read_place(answer, &strategy, candidates);
+        if (r < 0)
+                return fail(a, VGPUD_ERROR_FAILED, NULL, "Could not read the answer of vgpud: %s",
+                            strerror(-r));
+        if (a->json)
+                print_json(a, type, strategy, candidates);
+        else if (!a->quiet)
+                print_place(a, candidates);
+        else if (find_chosen(candidates))
+                (void)puts(find_chosen(candidates)->gpu);
+        if (find_chosen(candidates))
+                return 0;
+        return a->count > 1 ? fail(a, find_error(candidates), type,
+                                   "No GPU can take %" G_GUINT32_FORMAT " of %s", a->count, type)
+                            : fail(a, find_error(candidates), type, "No GPU can take %s", type);
+}
+
+int verb_place(const Arguments *a)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        const char *type = a->n_words > 0 ? a->words[0] : a->type;
+        _cleanup_client_ Client c = { 0 };
+        g_autofree char *asked = NULL;
+        int r, status;
+
+        if (!type || !*type)
+                return fail_usage(a, "place needs a type; \"vgpuctl types\" lists them");
+        if (a->n_words > 0 && a->type && strcmp(a->type, type) != 0)
+                return fail_usage(a, "place looks for one type at a time, not \"%s\" and \"%s\"", type,
+                                  a->type);
+        status = client_open(&c, a);
+        if (status != 0)
+                return status;
+        m = client_call_new(&c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Place", &status);
+        if (!m)
+                return status;
+        r = build_place(m, a, type);
+        if (r < 0)
+                return fail(a, VGPUD_ERROR_FAILED, NULL, "Could not make a call: %s", strerror(-r));
+        r = sd_bus_call(c.bus, m, 0, &error, &answer);
+        if (r >= 0) {
+                status = place_answered(a, answer, type);
+                client_remark_config(&c);
+                return status;
+        }
+        if (!sd_bus_error_is_set(&error))
+                (void)sd_bus_error_set_errno(&error, r);
+        asked = g_strdup_printf("Could not find a GPU for %s", type);
+        return client_failed(&c, &error, type, asked);
+}

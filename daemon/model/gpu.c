@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/model/gpu.h"
+
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "daemon/store/autoprobe.h"
+#include "daemon/model/instance.h"
+#include "daemon/model/latest-facts.h"
+#include "daemon/model/model.h"
+#include "daemon/store/records.h"
+
+/* Each parent has an attribute per type that says how many it can make. A scan of so many plain attributes
+ * takes about a millisecond; 32 VFs with 23 types have 736. */
+#define SCAN_AT_ONCE_MAX 256
+
+static const char *const gpu_state_table[_GPU_STATE_MAX] = {
+        [GPU_NEW] = "new",
+        [GPU_READY] = "ready",
+        [GPU_UNPREPARED] = "unprepared",
+        [GPU_UNSUPPORTED] = "unsupported",
+        [GPU_FAILED] = "failed",
+        [GPU_STUCK] = "stuck",
+};
+DEFINE_STRING_TABLE_TO_STRING(gpu_state, GpuState)
+
+void gpu_choose_driver(Gpu *gpu)
+{
+        g_autofree char *reason = NULL;
+
+        gpu->driver = registry_choose(gpu->facts, &reason);
+        g_free(gpu->reason);
+        gpu->reason = gpu->driver ? NULL : g_steal_pointer(&reason);
+        gpu->state = gpu->driver ? GPU_NEW : GPU_UNSUPPORTED;
+
+        if (!gpu->driver)
+                LOG_FIELDS(LOG_INFO, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_UNSUPPORTED),
+                           "GPU %s offers no virtual GPUs: %s", gpu_name(gpu), gpu->reason);
+}
+
+Gpu *gpu_new(Model *m, const GpuFacts *facts)
+{
+        Gpu *gpu = g_new0(Gpu, 1);
+
+        gpu->model = m;
+        gpu->facts = gpu_facts_ref(facts);
+        gpu->latest = latest_facts_new(facts);
+        gpu->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_free);
+        g_queue_init(&gpu->waiting);
+        gpu->probe_again = facts->total_vfs > 0 && autoprobe_is_marked(m->runtime_fd, facts->name);
+        gpu_choose_driver(gpu);
+
+        return gpu;
+}
+
+Gpu *gpu_free(Gpu *gpu)
+{
+        if (!gpu)
+                return NULL;
+        g_assert(!gpu->lane && !gpu->scan && !gpu->debounce);
+        g_assert(g_queue_is_empty(&gpu->waiting) && !gpu->current);
+
+        g_hash_table_unref(gpu->instances);
+        gpu_snapshot_unref(gpu->snapshot);
+        latest_facts_unref(gpu->latest);
+        gpu_facts_unref(gpu->facts);
+        g_free(gpu->reason);
+        g_free(gpu);
+
+        return NULL;
+}
+
+void gpu_set_state(Gpu *gpu, GpuState state, const char *reason)
+{
+        g_assert(state >= 0 && state < _GPU_STATE_MAX);
+
+        if (gpu->state == state && g_strcmp0(gpu->reason, reason) == 0)
+                return;
+
+        if (gpu->state == GPU_STUCK && (state == GPU_READY || state == GPU_UNPREPARED))
+                LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_RECOVERED),
+                           "GPU %s answers again", gpu_name(gpu));
+
+        gpu->state = state;
+        g_free(gpu->reason);
+        gpu->reason = g_strdup(reason);
+        MODEL_EMIT(gpu->model, gpu_changed, gpu, GPU_CHANGED_STATE);
+        model_wish(gpu->model, MODEL_WISH_READINESS);
+}
+
+void gpu_set_answered(Gpu *gpu)
+{
+        if (gpu->state == GPU_STUCK)
+                gpu_set_state(gpu, GPU_FAILED, "it answers again, and has yet to be looked at");
+}
+
+bool gpu_is_stale(const Gpu *gpu)
+{
+        return gpu->state == GPU_STUCK || gpu->state == GPU_FAILED;
+}
+
+bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec)
+{
+        GHashTableIter iter;
+        gpointer uuid;
+
+        if (gpu->facts->began_usec > usec ||
+            (gpu->snapshot && gpu->state != GPU_FAILED && gpu->snapshot->began_usec > usec))
+                return true;
+
+        /* A job or a scan that began before may have ended since. */
+        g_hash_table_iter_init(&iter, gpu->instances);
+        while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
+                const Record *record = records_get(gpu->model->records, uuid);
+                if (record && record->written_usec > usec)
+                        return true;
+        }
+
+        return false;
+}
+
+bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts)
+{
+        const GpuFacts *known = gpu->facts;
+
+        return strcmp(known->path, facts->path) == 0 && strcmp(known->subsystem, facts->subsystem) == 0 &&
+               known->vendor == facts->vendor && known->device == facts->device &&
+               known->subsystem_vendor == facts->subsystem_vendor &&
+               known->subsystem_device == facts->subsystem_device && known->class == facts->class &&
+               known->boot_display == facts->boot_display;
+}
+
+bool gpu_is_predictable(const Gpu *gpu)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *same = NULL;
+
+        if (gpu->state != GPU_READY || !gpu->snapshot || !gpu->facts->mdev_parents || !gpu->driver->amend ||
+            (uint64_t)gpu->facts->mdev_parents->len * gpu->snapshot->types->len <= SCAN_AT_ONCE_MAX)
+                return false;
+
+        same = gpu_snapshot_amend(gpu->snapshot, NULL, NULL);
+        return gpu->driver->amend(gpu->facts, gpu->snapshot, same);
+}
+
+int gpu_check_driven(const Gpu *gpu, VgpudError *reterr)
+{
+        if (!gpu->driver)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s offers no virtual GPUs: %s",
+                                        gpu_name(gpu), gpu->reason);
+        if (gpu->state == GPU_STUCK)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_GPU_STUCK,
+                                        "GPU %s takes no work: %s; if it does not come back, only a reset of "
+                                        "the GPU or of the host helps",
+                                        gpu_name(gpu), gpu->reason);
+        if (!gpu->snapshot)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED, "GPU %s could not be looked at yet%s%s",
+                                        gpu_name(gpu), gpu->reason ? ": " : "", gpu->reason ? gpu->reason : "");
+
+        return 0;
+}
+
+int gpu_check_ready(const Gpu *gpu, VgpudError *reterr)
+{
+        int r;
+
+        r = gpu_check_driven(gpu, reterr);
+        if (r < 0)
+                return r;
+        if (gpu->state == GPU_UNPREPARED)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                        "GPU %s offers no virtual GPUs yet: %s", gpu_name(gpu), gpu->reason);
+
+        return 0;
+}
+
+void gpu_want_scan(Gpu *gpu, GpuScanWish when)
+{
+        if (!gpu->driver || gpu->model->stopping)
+                return;
+
+        gpu->wanted_scan = MAX(gpu->wanted_scan, when);
+        model_wish(gpu->model, MODEL_WISH_SCANS);
+}

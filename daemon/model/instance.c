@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/model/instance.h"
+
+#include <string.h>
+
+#include "daemon/model/gpu.h"
+#include "daemon/model/model.h"
+#include "daemon/store/records.h"
+
+static const char *const instance_origin_table[_INSTANCE_ORIGIN_MAX] = {
+        [INSTANCE_ORIGIN_VGPUD] = "vgpud",
+        [INSTANCE_ORIGIN_FOREIGN] = "foreign",
+};
+DEFINE_STRING_TABLE_TO_STRING(instance_origin, InstanceOrigin)
+
+static const char *const instance_state_table[_INSTANCE_STATE_MAX] = {
+        [INSTANCE_ACTIVE] = "active",
+        [INSTANCE_INCOMPLETE] = "incomplete",
+        [INSTANCE_STUCK] = "stuck",
+};
+DEFINE_STRING_TABLE_TO_STRING(instance_state, InstanceState)
+
+void instances_identify(VgpuIo *io, const GPtrArray *descs)
+{
+        for (guint i = 0; i < descs->len; i++) {
+                InstanceDesc *d = descs->pdata[i];
+                if (d->slot && vgpu_io_identify(io, d->path, &d->identity) < 0)
+                        d->identity = 0;
+        }
+}
+
+Instance *instance_new(Gpu *gpu, const InstanceDesc *desc)
+{
+        Instance *instance = g_new0(Instance, 1);
+
+        *instance = (Instance){
+                .gpu = gpu,
+                .desc = instance_desc_copy(desc),
+                .origin = INSTANCE_ORIGIN_FOREIGN,
+                .owner = UID_INVALID,
+        };
+        return instance;
+}
+
+void instance_free(void *p)
+{
+        Instance *instance = p;
+
+        if (!instance)
+                return;
+
+        instance_desc_free(instance->desc);
+        g_free(instance->name);
+        g_free(instance);
+}
+
+/* vgpud's own instances have a record that says made, on this GPU, of this type. */
+bool instance_update_origin(Instance *instance)
+{
+        const Record *record = records_get(instance->gpu->model->records, instance->desc->uuid);
+        bool ours = record && record->made && strcmp(record->gpu, gpu_name(instance->gpu)) == 0 &&
+                    (!instance->desc->type_id || strcmp(record->type_id, instance->desc->type_id) == 0);
+        InstanceOrigin origin = ours ? INSTANCE_ORIGIN_VGPUD : INSTANCE_ORIGIN_FOREIGN;
+        const char *name = ours ? record->name : NULL;
+        uid_t owner = ours ? record->owner : UID_INVALID;
+        uint64_t created_usec = ours ? record->created_usec : 0;
+
+        if (instance->origin == origin && g_strcmp0(instance->name, name) == 0 && instance->owner == owner &&
+            instance->created_usec == created_usec)
+                return false;
+        instance->origin = origin;
+        g_free(instance->name);
+        instance->name = g_strdup(name);
+        instance->owner = owner;
+        instance->created_usec = created_usec;
+        return true;
+}
+
+bool instance_update_undo(Instance *instance)
+{
+        const Record *record = records_get(instance->gpu->model->records, instance->desc->uuid);
+        bool undo = instance->origin == INSTANCE_ORIGIN_VGPUD && record && record->undo;
+
+        if (instance->undo == undo)
+                return false;
+        instance->undo = undo;
+        return true;
+}
+
+bool instance_update_state(Instance *instance, bool is_stuck)
+{
+        InstanceState before = instance->state;
+
+        if (is_stuck)
+                instance->state = INSTANCE_STUCK;
+        else
+                instance->state = instance_is_incomplete(instance) ? INSTANCE_INCOMPLETE : INSTANCE_ACTIVE;
+        return instance->state != before;
+}
+
+void instance_set_stuck(Instance *instance)
+{
+        instance->state = INSTANCE_STUCK;
+        MODEL_EMIT(instance->gpu->model, instance_changed, instance, INSTANCE_CHANGED_STATE);
+}

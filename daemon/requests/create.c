@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/requests/create.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/parse-util.h"
+#include "base/uuid.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/model.h"
+#include "daemon/model/rules.h"
+#include "daemon/store/records.h"
+#include "daemon/requests/find.h"
+#include "daemon/work/job-create.h"
+#include "daemon/work/queue.h"
+
+#define CREATE_COUNT_MAX 1024
+
+static int create_check_names(Model *m, const CreateRequest *request, VgpudError *reterr)
+{
+        char uuid[UUID_STRLEN + 1];
+        const Record *record;
+
+        if (request->count < 1 || request->count > CREATE_COUNT_MAX)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the count is %" PRIu32 ", not 1 to %d",
+                                        request->count, CREATE_COUNT_MAX);
+        if (request->count > 1 && (request->uuid || request->name))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "a UUID or a name can be given to one instance only, not to %" PRIu32,
+                                        request->count);
+        if (request->uuid) {
+                if (uuid_normalize(request->uuid, uuid) < 0)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "\"%s\" is not a UUID (8-4-4-4-12 hexadecimal digits)",
+                                                request->uuid);
+                if (uuid_is_nil(uuid))
+                        return vgpud_error_setf(
+                                        reterr, VGPUD_ERROR_INVALID,
+                                        "%s is the UUID that means none; give another, or none at all to "
+                                        "have one made up",
+                                        uuid);
+                g_autofree char *where = request_find_uuid(m, uuid);
+                if (where)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "UUID %s is taken: %s", uuid,
+                                                where);
+        }
+        if (request->name) {
+                if (!instance_name_is_valid(request->name))
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "\"%s\" is not a name: 1 to 64 letters, digits, \"_\", \".\" "
+                                                "and \"-\", beginning with a letter, and not what a UUID may "
+                                                "begin with (hexadecimal digits only)",
+                                                request->name);
+                if (model_get_gpu(m, request->name))
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "the name \"%s\" is that of a GPU",
+                                                request->name);
+                record = records_find_name(m->records, request->name);
+                if (record)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS,
+                                                "the name \"%s\" is taken by instance %s", request->name,
+                                                record->uuid);
+        }
+        return 0;
+}
+
+int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
+                           VgpudError *reterr)
+{
+        const VgpuType *type;
+        Gpu *gpu;
+        int r;
+
+        r = create_check_names(m, request, reterr);
+        if (r < 0)
+                return r;
+        r = vgpu_attributes_check(request->attributes, reterr);
+        if (r < 0)
+                return r;
+        if (!request->gpu || !request->gpu[0]) {
+                if (request->parent)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "a parent can be chosen only with its GPU");
+                return place_resolve(m, request->type, request->count, request->hints, request->chosen, ret_gpu,
+                                     ret_type, reterr);
+        }
+        if (request->hints)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "strategy, NUMA node, device to be near to and pool are for choosing a "
+                                        "GPU; one is named already");
+        r = request_find_gpu(m, request->gpu, &gpu, reterr);
+        if (r < 0)
+                return r;
+        r = gpu_check_ready(gpu, reterr);
+        if (r < 0)
+                return r;
+        type = gpu_snapshot_find_type(gpu->snapshot, request->type, reterr);
+        if (!type)
+                return -ENOENT;
+        r = rules_check_type(gpu, type, reterr);
+        if (r < 0)
+                return r;
+        *ret_gpu = gpu;
+        *ret_type = type;
+        return 0;
+}
+
+static GPtrArray *create_make_uuids(const CreateRequest *request)
+{
+        GPtrArray *uuids = g_ptr_array_new_with_free_func(g_free);
+        char uuid[UUID_STRLEN + 1];
+
+        for (uint32_t i = 0; i < request->count; i++) {
+                if (request->uuid)
+                        assert_se(uuid_normalize(request->uuid, uuid) >= 0);
+                else
+                        uuid_generate(uuid);
+                g_ptr_array_add(uuids, g_strdup(uuid));
+        }
+
+        return uuids;
+}
+
+int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError *reterr)
+{
+        const VgpuType *type;
+        Gpu *gpu;
+        Job *job;
+        int r;
+
+        r = request_resolve_create(m, request, &gpu, &type, reterr);
+        if (r < 0)
+                return r;
+        r = queue_check(gpu, request->requester, reterr);
+        if (r < 0)
+                return r;
+
+        job = job_create_new(gpu, request->requester, request->timeout_usec, type->id,
+                             create_make_uuids(request));
+        job_create_set_options(job, request->parent, request->name, request->attributes);
+        r = job_create_write_records(job, reterr);
+        if (r < 0) {
+                job_free(job);
+                return r;
+        }
+
+        queue_submit(job);
+        *ret = job;
+        return 0;
+}

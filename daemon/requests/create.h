@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Requests for new instances: checks, the choice of the GPU, the job. */
+
+#include "base/error.h"
+#include "daemon/forward.h"
+#include "daemon/requests/place.h"
+#include "drivers-glue/snapshot.h"
+
+typedef struct CreateRequest {
+        const char *gpu;             /* sysfs name; NULL or "": any that offers the type */
+        const char *type;            /* id or alias */
+        const char *uuid;            /* any case; NULL: generate one. Not with count > 1 */
+        const char *name;            /* NULL: none. Not with count > 1 */
+        const char *parent;          /* sysfs name of the parent to use; NULL: any of the GPU */
+        const GPtrArray *attributes; /* VgpuAttribute; NULL: none */
+        uint32_t count;              /* 1..1024, all or nothing */
+        const PlaceHints *hints;     /* NULL: none. Only without gpu */
+        const char *chosen;          /* see place_resolve(). Only without gpu */
+        uid_t requester;
+        uint64_t timeout_usec; /* 0: the configured one */
+} CreateRequest;
+
+/* The GPU and the type that the request would use now, for a caller that has to ask polkit first. Errors:
+ * INVALID, NO_SUCH_GPU, NO_SUCH_TYPE, AMBIGUOUS, UNSUPPORTED, EXISTS, GPU_STUCK, FAILED, NO_CAPACITY,
+ * TOO_MANY_JOBS. */
+int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
+                           VgpudError *reterr);
+
+/* Queue a job. *ret is valid until control returns to the event loop, or as long as the job lives. Errors
+ * besides: CANCELED (the daemon stops). */
+int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError *reterr);

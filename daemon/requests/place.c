@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/requests/place.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
+#include "daemon/discovery/inventory.h"
+#include "daemon/model/model.h"
+#include "daemon/model/rules.h"
+#include "daemon/work/job-create.h"
+#include "daemon/work/queue.h"
+
+DEFINE_DESTROY_NOTIFY(strings_destroy, g_strfreev)
+
+static gint compare_gpus(gconstpointer a, gconstpointer b)
+{
+        return placement_compare_names(gpu_name(a), gpu_name(b));
+}
+
+/* ---- candidates ---- */
+
+/* A job that has not run, or whose result the snapshot does not show yet. */
+static void count_job(const Job *job, const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
+{
+        uint64_t n = job->uuids->len, promised = c->promised;
+        const char *type_id = job_created_type(job);
+        const VgpuType *other;
+
+        if (!type_id) {
+                c->unsettled = true;
+                c->job_ahead |= job->kind->changes_capacity;
+                return;
+        }
+
+        c->instances += (uint32_t)n;
+        if (strcmp(type_id, type->id) == 0)
+                promised += n;
+        else {
+                c->crowded = true;
+                /* A share of the GPU is the same share in whichever type it is counted. */
+                other = gpu_snapshot_find_type(gpu->snapshot, type_id, NULL);
+                if (other && other->available > 0)
+                        promised += (n * type->available + other->available - 1) / other->available;
+        }
+        c->promised = (uint32_t)MIN(promised, UINT32_MAX);
+}
+
+static void fill_room(const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
+{
+        c->available = type->available;
+        c->why_full = type->why_not;
+        c->instances = g_hash_table_size(gpu->instances);
+        c->unsettled = gpu->scan != NULL;
+        if (gpu->current)
+                count_job(gpu->current, gpu, type, c);
+        for (const GList *l = gpu->waiting.head; l; l = l->next)
+                if (l->data != gpu->current)
+                        count_job(l->data, gpu, type, c);
+}
+
+/* "GPU 0000:08:00.0 takes no work: …" stands beside the name of the GPU here. */
+static const char *make_refusal(Place *place, const Gpu *gpu, const char *message)
+{
+        g_autofree char *subject = g_strdup_printf("GPU %s ", gpu_name(gpu));
+        char **list = g_new0(char *, 2);
+
+        list[0] = g_str_has_prefix(message, subject) ? g_strconcat("it ", message + strlen(subject), NULL)
+                                                     : g_strdup(message);
+        g_ptr_array_add(place->texts, list);
+        return list[0];
+}
+
+/* What is full for the moment is for others to have room. */
+static int check_queue_of(Model *m, const Gpu *gpu, VgpudError *reterr)
+{
+        if (!queue_is_full(gpu))
+                return 0;
+        return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                                "GPU %s takes no more work now: %" PRIu32 " jobs wait for it", gpu_name(gpu),
+                                m->config->jobs_per_gpu);
+}
+
+/* *ret_type is NULL where it is not offered, or where nobody knows. AMBIGUOUS is the only error. */
+static int fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *place, size_t i,
+                          VgpudError *reterr)
+{
+        PlacementCandidate *c = &place->candidates[i];
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        const VgpuType *type = NULL;
+
+        *c = (PlacementCandidate){
+                .gpu = gpu_name(gpu),
+                .numa_node = gpu->facts->numa_node,
+                .path = gpu->facts->path,
+        };
+        rules_fill(m->config, c);
+        if (gpu->driver && gpu->snapshot) {
+                type = gpu_snapshot_find_type(gpu->snapshot, name, &error);
+                if (error.code == VGPUD_ERROR_AMBIGUOUS) {
+                        vgpud_error_move(reterr, &error);
+                        return -vgpud_error_code_to_errno(VGPUD_ERROR_AMBIGUOUS);
+                }
+        }
+        place->types[i] = type;
+        /* One that has not been looked at may be the one that offers the type. */
+        c->offers = type || (gpu->driver && !gpu->snapshot);
+        if (type) {
+                fill_room(gpu, type, c);
+                if (rules_need_type_names(c)) {
+                        char **names = rules_type_names(type);
+                        g_ptr_array_add(place->texts, names);
+                        c->type_names = (const char *const *)names;
+                }
+        }
+        vgpud_error_done(&error);
+        /* Of one whose types are known it helps nobody to learn what else it needs. */
+        if (!type && gpu->driver && gpu->snapshot && gpu->snapshot->types->len > 0) {
+                c->refusal = "it does not offer that type";
+                place->refusals[i] = VGPUD_ERROR_NO_SUCH_TYPE;
+        } else if (gpu_check_ready(gpu, &error) < 0 || check_queue_of(m, gpu, &error) < 0) {
+                place->refusals[i] = error.code;
+                c->refusal = make_refusal(place, gpu, error.message);
+                if (c->offers && place->error.code == VGPUD_ERROR_NONE)
+                        vgpud_error_move(&place->error, &error);
+                else if (c->offers)
+                        place->more_errors = true;
+        } else if (!type) {
+                c->refusal = "it does not offer that type";
+                place->refusals[i] = VGPUD_ERROR_NO_SUCH_TYPE;
+        }
+        return 0;
+}
+
+static int no_such_type(Model *m, const char *name, VgpudError *reterr)
+{
+        g_autoptr(GList) gpus = g_list_sort(g_hash_table_get_values(m->gpus), compare_gpus);
+        g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GString) offered = g_string_new(NULL);
+        g_autofree char *later = NULL;
+
+        for (const GList *l = gpus; l; l = l->next) {
+                const Gpu *gpu = l->data;
+                /* One is enough to see what is wrong. */
+                if (gpu->state == GPU_UNPREPARED && gpu->snapshot && gpu->snapshot->types->len == 0 && !later)
+                        later = g_strdup_printf("; GPU %s offers none yet: %s", gpu_name(gpu), gpu->reason);
+                for (guint i = 0; gpu->snapshot && i < gpu->snapshot->types->len; i++) {
+                        const VgpuType *t = gpu->snapshot->types->pdata[i];
+                        if (g_hash_table_add(seen, t->id))
+                                g_string_append_printf(offered, "%s%s", offered->len > 0 ? ", " : "", t->id);
+                }
+        }
+        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers a type \"%s\"; %s%s%s", name,
+                                offered->len > 0 ? "there are " : "none offers any type", offered->str,
+                                later ? later : "");
+}
+
+/* ---- requests ---- */
+
+/* The path below /sys and the NUMA node of a PCI device, or of a GPU of another bus: "0000:41:00.0", "41:00.0",
+ * "mdpy". */
+static const char *find_device(Model *m, const char *what, int *ret_node)
+{
+        g_autofree char *lower = g_ascii_strdown(what, -1), *whole = g_strconcat("0000:", lower, NULL);
+        const char *const names[] = { what, lower, whole };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+                const Gpu *gpu = model_get_gpu(m, names[i]);
+                const char *path =
+                                gpu ? gpu->facts->path : inventory_find_pci(m->inventory, names[i], ret_node);
+                if (gpu)
+                        *ret_node = gpu->facts->numa_node;
+                if (path)
+                        return path;
+        }
+        return NULL;
+}
+
+static bool pool_is_known(const Config *config, const char *pool)
+{
+        if (strcmp(pool, PLACEMENT_DEFAULT_POOL) == 0)
+                return true;
+        for (guint i = 0; i < config->gpus->len; i++) {
+                const ConfigGpu *g = config->gpus->pdata[i];
+                if (g->pools && g_strv_contains((const char *const *)g->pools, pool))
+                        return true;
+        }
+        return false;
+}
+
+static int read_hints(Model *m, const PlaceHints *hints, PlacementRequest *request, VgpudError *reterr)
+{
+        if (!hints)
+                return 0;
+        if (hints->strategy) {
+                request->strategy = placement_strategy_from_string(hints->strategy);
+                if ((int)request->strategy < 0)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "there is no strategy \"%s\"; there are breadth (also called "
+                                                "performance or separated) and depth (consolidation, "
+                                                "consolidated)",
+                                                hints->strategy);
+        }
+        if (hints->numa_node < -1 || hints->preferred_numa_node < -1)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%d is no NUMA node",
+                                        MIN(hints->numa_node, hints->preferred_numa_node));
+        request->numa_node = hints->numa_node;
+        request->preferred_numa_node = hints->preferred_numa_node;
+        if (hints->pool && !pool_is_known(m->config, hints->pool))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "there is no pool \"%s\"; vgpud.conf says which there are",
+                                        hints->pool);
+        request->pool = hints->pool;
+        if (hints->near) {
+                request->near_path = find_device(m, hints->near, &request->near_numa_node);
+                if (!request->near_path)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "there is no PCI device \"%s\" to be near to", hints->near);
+        }
+        return 0;
+}
+
+int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
+              VgpudError *reterr)
+{
+        PlacementRequest request = {
+                .count = count,
+                .strategy = m->config->strategy,
+                .numa_node = -1,
+                .preferred_numa_node = -1,
+        };
+        g_autoptr(GList) gpus = NULL;
+        bool offered = false;
+        Place *place;
+        size_t n = 0;
+        int r;
+
+        r = read_hints(m, hints, &request, reterr);
+        if (r < 0)
+                return r;
+        place = g_new(Place, 1);
+        *place = (Place){
+                .strategy = request.strategy,
+                .candidates = g_new0(PlacementCandidate, g_hash_table_size(m->gpus) + 1),
+                .types = g_new0(const VgpuType *, g_hash_table_size(m->gpus) + 1),
+                .refusals = g_new0(VgpudErrorCode, g_hash_table_size(m->gpus) + 1),
+                .texts = g_ptr_array_new_with_free_func(strings_destroy),
+        };
+        gpus = g_list_sort(g_hash_table_get_values(m->gpus), compare_gpus);
+        for (const GList *l = gpus; l; l = l->next, n++) {
+                r = fill_candidate(m, l->data, type, place, n, reterr);
+                if (r < 0) {
+                        place_free(place);
+                        return r;
+                }
+                offered = offered || place->candidates[n].offers;
+        }
+        if (!offered) {
+                place_free(place);
+                return no_such_type(m, type, reterr);
+        }
+        place->placement = placement_choose(place->candidates, n, &request);
+        *ret = place;
+        return 0;
+}
+
+VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank)
+{
+        switch (rank->verdict) {
+        case PLACEMENT_FITS:
+                return VGPUD_ERROR_NONE;
+        case PLACEMENT_FULL:
+                return VGPUD_ERROR_NO_CAPACITY;
+        case PLACEMENT_EXCLUDED:
+                return VGPUD_ERROR_UNSUPPORTED;
+        case PLACEMENT_REFUSED:
+        default:
+                return place->refusals[rank->index];
+        }
+}
+
+Place *place_free(Place *place)
+{
+        if (!place)
+                return NULL;
+        placement_free(place->placement);
+        g_ptr_array_unref(place->texts);
+        vgpud_error_done(&place->error);
+        g_free(place->candidates);
+        g_free(place->types);
+        g_free(place->refusals);
+        g_free(place);
+        return NULL;
+}
+
+/* The error of a request for which no GPU fits. */
+static int refuse(const Place *place, const char *type, uint32_t count, VgpudError *reterr)
+{
+        g_autofree char *why = placement_explain(place->placement), *what = NULL;
+        VgpudErrorCode code = place_error_code(place, &place->placement->ranks[0]);
+
+        what = count > 1 ? g_strdup_printf("%" PRIu32 " of %s", count, type) : g_strdup(type);
+        switch (place->placement->ranks[0].verdict) {
+        case PLACEMENT_FULL:
+                return vgpud_error_setf(reterr, code, "no GPU has room for %s: %s", what, why);
+        case PLACEMENT_EXCLUDED:
+                return vgpud_error_setf(reterr, code, "no GPU that offers %s may be taken: %s", what, why);
+        case PLACEMENT_REFUSED:
+                if (!place->more_errors)
+                        return vgpud_error_setf(reterr, code, "%s", place->error.message);
+                return vgpud_error_setf(reterr, code, "no GPU that offers %s can be asked: %s", what, why);
+        case PLACEMENT_FITS:
+        default:
+                g_assert_not_reached();
+        }
+}
+
+static const PlacementRank *find_fitting(const Placement *p, const char *gpu)
+{
+        for (size_t i = 0; gpu && i < p->n && p->ranks[i].verdict == PLACEMENT_FITS; i++)
+                if (strcmp(p->ranks[i].candidate->gpu, gpu) == 0)
+                        return &p->ranks[i];
+        return NULL;
+}
+
+int place_resolve(Model *m, const char *type, uint32_t count, const PlaceHints *hints, const char *chosen,
+                  Gpu **ret_gpu, const VgpuType **ret_type, VgpudError *reterr)
+{
+        _cleanup_place_ Place *place = NULL;
+        const PlacementRank *rank;
+        int r;
+
+        r = place_new(m, type, count, hints, &place, reterr);
+        if (r < 0)
+                return r;
+
+        rank = find_fitting(place->placement, chosen);
+        if (!rank)
+                rank = place->placement->chosen ? place->placement->chosen
+                                                : placement_find_hope(place->placement);
+        if (!rank)
+                return refuse(place, type, count, reterr);
+
+        *ret_gpu = model_get_gpu(m, rank->candidate->gpu);
+        *ret_type = place->types[rank->index];
+        return 0;
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/store/config.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "base/fs-util.h"
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "base/parse-util.h"
+
+#define CONFIG_FILE_MAX (1024 * 1024)
+
+/* Each returns an error when nothing of the value is valid, and changes nothing then. Of a list the valid ones
+ * are taken, and the others put into *bad. */
+static int set_usec(void *target, const char *value, GString *bad)
+{
+        uint64_t v;
+        int r = parse_seconds(value, &v);
+
+        if (r < 0)
+                return r;
+        if (v == 0)
+                return -ERANGE;
+        *(uint64_t *)target = v;
+        return 0;
+}
+
+static int set_count(void *target, const char *value, GString *bad)
+{
+        uint32_t v;
+        int r = parse_u32(value, 10, &v);
+
+        if (r < 0)
+                return r;
+        if (v == 0)
+                return -ERANGE;
+        *(uint32_t *)target = v;
+        return 0;
+}
+
+static void add_bad(GString *bad, const char *word)
+{
+        g_string_append_printf(bad, "%s\"%s\"", bad->len > 0 ? ", " : "", word);
+}
+
+static int parse_pci_id(const char *word, uint32_t *ret)
+{
+        g_auto(GStrv) parts = g_strsplit(word, ":", -1);
+        uint16_t vendor, device;
+        int r;
+
+        if (g_strv_length(parts) != 2)
+                return -EINVAL;
+        if ((r = parse_u16(parts[0], 16, &vendor)) < 0 || (r = parse_u16(parts[1], 16, &device)) < 0)
+                return r;
+        *ret = (uint32_t)vendor << 16 | device;
+        return 0;
+}
+
+/* "8086:10c9, 1d55:1000" */
+static int set_pci_ids(void *target, const char *value, GString *bad)
+{
+        g_auto(GStrv) words = g_strsplit_set(value, " \t,;", -1);
+        g_autoptr(GArray) ids = g_array_new(false, false, sizeof(uint32_t));
+
+        for (char **w = words; *w; w++) {
+                uint32_t id;
+
+                if (!**w)
+                        continue;
+                if (parse_pci_id(*w, &id) >= 0)
+                        g_array_append_val(ids, id);
+                else
+                        add_bad(bad, *w);
+        }
+        if (ids->len == 0 && bad->len > 0)
+                return -EINVAL;
+        g_array_unref(*(GArray **)target);
+        *(GArray **)target = g_steal_pointer(&ids);
+        return 0;
+}
+
+static int set_strategy(void *target, const char *value, GString *bad)
+{
+        PlacementStrategy strategy = placement_strategy_from_string(value);
+
+        if ((int)strategy < 0)
+                return (int)strategy;
+        *(PlacementStrategy *)target = strategy;
+        return 0;
+}
+
+static int set_spare(void *target, const char *value, GString *bad)
+{
+        uint32_t v;
+        int r = parse_u32(value, 10, &v);
+
+        if (r >= 0)
+                *(int64_t *)target = v;
+        return r;
+}
+
+static int set_priority(void *target, const char *value, GString *bad)
+{
+        int32_t v;
+        int r = parse_i32(value, &v);
+
+        if (r >= 0)
+                *(int64_t *)target = v;
+        return r;
+}
+
+/* A rule is kept although it is not UTF-8, and then matches nothing: an allow= without it would have no limits.
+ */
+static int set_list(void *target, const char *value, const char *separators, GString *bad)
+{
+        g_auto(GStrv) words = g_strsplit_set(value, separators, -1);
+        g_autoptr(GStrvBuilder) list = g_strv_builder_new();
+
+        for (char **w = words; *w; w++) {
+                g_autofree char *word = g_utf8_make_valid(g_strstrip(*w), -1);
+                if (!*word)
+                        continue;
+                if (strcmp(word, *w) != 0)
+                        add_bad(bad, word);
+                g_strv_builder_add(list, word);
+        }
+        g_strfreev(*(char ***)target);
+        *(char ***)target = g_strv_builder_end(list);
+        return 0;
+}
+
+/* Names of types may have blanks in them. */
+static int set_types(void *target, const char *value, GString *bad)
+{
+        return set_list(target, value, ",;", bad);
+}
+
+static int set_pools(void *target, const char *value, GString *bad)
+{
+        return set_list(target, value, " \t,;", bad);
+}
+
+typedef struct Setting {
+        const char *section, *key;
+        int (*set)(void *target, const char *value, GString *bad);
+        size_t offset;
+} Setting;
+
+static const Setting settings[] = {
+        { "discovery", "also", set_pci_ids, offsetof(Config, also) },
+        { "jobs", "timeout", set_usec, offsetof(Config, job_timeout_usec) },
+        { "jobs", "per-gpu", set_count, offsetof(Config, jobs_per_gpu) },
+        { "jobs", "per-user", set_count, offsetof(Config, jobs_per_user) },
+        { "placement", "strategy", set_strategy, offsetof(Config, strategy) },
+        { "start", "timeout", set_usec, offsetof(Config, start_timeout_usec) },
+        { "stop", "timeout", set_usec, offsetof(Config, stop_timeout_usec) },
+};
+
+#define GPU_SECTION "gpu "
+
+static const Setting gpu_settings[] = {
+        { NULL, "allow", set_types, offsetof(ConfigGpu, allow) },
+        { NULL, "forbid", set_types, offsetof(ConfigGpu, forbid) },
+        { NULL, "pool", set_pools, offsetof(ConfigGpu, pools) },
+        { NULL, "priority", set_priority, offsetof(ConfigGpu, priority) },
+        { NULL, "spare", set_spare, offsetof(ConfigGpu, spare) },
+};
+
+static void gpu_destroy(gpointer p)
+{
+        ConfigGpu *g = p;
+
+        g_free(g->pattern);
+        g_strfreev(g->pools);
+        g_strfreev(g->allow);
+        g_strfreev(g->forbid);
+        g_free(g);
+}
+
+Config *config_new(void)
+{
+        struct utsname system;
+
+        /* It fails for an address that cannot be written to, and for nothing else. */
+        g_assert(uname(&system) >= 0);
+        Config *c = g_new0(Config, 1);
+
+        *c = (Config){
+                .job_timeout_usec = 120 * USEC_PER_SEC,
+                .jobs_per_gpu = 256,
+                .jobs_per_user = 256,
+                .start_timeout_usec = 5 * USEC_PER_SEC,
+                .stop_timeout_usec = 5 * USEC_PER_SEC,
+                .also = g_array_new(false, false, sizeof(uint32_t)),
+                .strategy = PLACEMENT_BREADTH,
+                .gpus = g_ptr_array_new_with_free_func(gpu_destroy),
+                .errors = g_ptr_array_new_with_free_func(g_free),
+                .runtime_directory = g_strdup(VGPUD_RUNTIME_DIR),
+                .state_directory = g_strdup(VGPUD_STATE_DIR),
+                .writer_path = g_strdup(VGPUD_LIBEXEC_DIR "/vgpud-write"),
+                .nvml_path = g_strdup(VGPUD_LIBEXEC_DIR "/vgpud-nvml"),
+                .systemctl_path = g_strdup("/usr/bin/systemctl"),
+                .modules_path = g_build_filename("/lib/modules", system.release, NULL),
+        };
+        return c;
+}
+
+/* What is not heard may have been a rule that keeps something from somebody: that is an error, although it must
+ * not keep the daemon from starting. r: negative errno that says why, or 0. */
+static void ignore(Config *c, int r, const char *format, ...) _printf_(3, 4);
+static void ignore(Config *c, int r, const char *format, ...)
+{
+        g_autoptr(GString) text = g_string_new(NULL);
+        va_list ap;
+
+        va_start(ap, format);
+        g_string_append_vprintf(text, format, ap);
+        va_end(ap);
+        if (r < 0)
+                g_string_append_printf(text, ": %s", g_strerror(-r));
+        LOG_FIELDS(LOG_ERR, (.error = r, .message_id = VGPUD_MESSAGE_CONFIG_IGNORED), "%s", text->str);
+        g_ptr_array_add(c->errors, g_utf8_make_valid(text->str, -1));
+}
+
+typedef struct Line {
+        Config *config;
+        const char *file;
+        unsigned number; /* from 1 on */
+        const char *section;
+} Line;
+
+static void apply(const Line *line, const Setting *table, size_t n, void *target, const char *key,
+                  const char *value)
+{
+        for (size_t i = 0; i < n; i++) {
+                if ((table[i].section && strcmp(table[i].section, line->section) != 0) ||
+                    strcmp(table[i].key, key) != 0)
+                        continue;
+                g_autoptr(GString) bad = g_string_new(NULL);
+                int r = table[i].set((char *)target + table[i].offset, value, bad);
+                if (r < 0)
+                        ignore(line->config, r, "%s:%u: [%s] %s=%s is not valid, ignoring it", line->file,
+                               line->number, line->section, key, value);
+                else if (bad->len > 0)
+                        ignore(line->config, 0,
+                               "%s:%u: [%s] %s= has %s, which is not valid; ignoring that, not the rest",
+                               line->file, line->number, line->section, key, bad->str);
+                return;
+        }
+        ignore(line->config, 0, "%s:%u: [%s] %s= is not known, ignoring it", line->file, line->number,
+               line->section, key);
+}
+
+/* "gpu 0000:41:00.0": each such section counts for itself, and the later one for more. NULL for others. */
+static ConfigGpu *add_gpu(Config *c, const char *section)
+{
+        g_autofree char *pattern = NULL;
+        ConfigGpu *g;
+
+        if (!g_str_has_prefix(section, GPU_SECTION))
+                return NULL;
+        pattern = g_strstrip(g_utf8_make_valid(section + strlen(GPU_SECTION), -1));
+        if (!*pattern)
+                return NULL;
+        /* The kernel writes addresses in lower case. */
+        if (pattern[strspn(pattern, "0123456789abcdefABCDEF:.*?")] == 0)
+                for (char *p = pattern; *p; p++)
+                        *p = g_ascii_tolower(*p);
+        g = g_new(ConfigGpu, 1);
+        *g = (ConfigGpu){
+                .pattern = g_steal_pointer(&pattern),
+                .spare = -1,
+                .priority = CONFIG_PRIORITY_NOT_SAID,
+        };
+        g_ptr_array_add(c->gpus, g);
+        return g;
+}
+
+/* "[NAME]"; NULL when it is none. Changes the text. */
+static char *parse_section(char *text)
+{
+        size_t n = strlen(text);
+
+        if (n < 3 || text[n - 1] != ']')
+                return NULL;
+        text[n - 1] = 0;
+        return text[1 + strcspn(text + 1, "[]")] ? NULL : text + 1;
+}
+
+/* Key files as GKeyFile has them, but that one gives the whole file up for one bad line. What stands below a
+ * section whose name cannot be understood must not count for the section before. */
+static void read_lines(Config *c, const char *name, char *text)
+{
+        Line line = { .config = c, .file = name };
+        ConfigGpu *gpu = NULL;
+        bool lost = false;
+        char *next;
+
+        for (char *p = text; p; p = next) {
+                next = strchr(p, '\n');
+                if (next)
+                        *next++ = 0;
+                line.number++;
+                g_strstrip(p);
+                char *value = strchr(p, '=');
+                if (!*p || *p == '#')
+                        continue;
+                if (*p == '[') {
+                        g_autofree char *whole = g_strdup(p);
+                        line.section = parse_section(p);
+                        lost = !line.section;
+                        gpu = lost ? NULL : add_gpu(c, line.section);
+                        if (lost)
+                                ignore(c, 0,
+                                       "%s:%u: \"%s\" is not \"[SECTION]\", ignoring it with all that "
+                                       "follows before the next section",
+                                       name, line.number, whole);
+                        continue;
+                }
+                if (lost)
+                        continue;
+                if (!value || value == p) {
+                        ignore(c, 0, "%s:%u: \"%s\" is not \"KEY=VALUE\", ignoring it", name, line.number, p);
+                        continue;
+                }
+                if (!line.section) {
+                        ignore(c, 0, "%s:%u: \"%s\" stands in no section, ignoring it", name, line.number, p);
+                        continue;
+                }
+                *value++ = 0;
+                g_strstrip(value);
+                if (gpu)
+                        apply(&line, gpu_settings, G_N_ELEMENTS(gpu_settings), gpu, g_strchomp(p), value);
+                else
+                        apply(&line, settings, G_N_ELEMENTS(settings), c, g_strchomp(p), value);
+        }
+}
+
+/* A configuration file may be a link: that is how many put it there. Messages name it by its whole path. */
+static void config_read_file(Config *c, const char *directory, const char *file_name)
+{
+        g_autofree char *name = g_build_filename(directory, file_name, NULL);
+        _cleanup_close_ int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        g_autofree char *text = NULL;
+        size_t size;
+        int r;
+
+        r = fd < 0 ? -errno : fs_read_file(fd, CONFIG_FILE_MAX, &text, &size);
+        if (r == -ENOENT)
+                return;
+        if (r < 0)
+                ignore(c, r, "Cannot read %s, ignoring it", name);
+        else if (strlen(text) != size)
+                ignore(c, 0, "%s is no text, as it has bytes that are zero; ignoring it", name);
+        else
+                read_lines(c, name, text);
+}
+
+void config_read(Config *c, const char *directory)
+{
+        g_autofree char *dropins = g_build_filename(directory, "vgpud.conf.d", NULL);
+        g_auto(GStrv) names = NULL;
+        int r;
+
+        config_read_file(c, directory, "vgpud.conf");
+        _cleanup_close_ int dropins_fd = open(dropins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = dropins_fd < 0 ? -errno : fs_list_at(dropins_fd, ".", &names);
+        if (r < 0 && r != -ENOENT)
+                ignore(c, r, "Cannot read %s, ignoring it", dropins);
+        if (r < 0)
+                return;
+        for (char **n = names; *n; n++)
+                if (g_str_has_suffix(*n, ".conf") && (*n)[0] != '.')
+                        config_read_file(c, dropins, *n);
+}
+
+ConfigGpu config_find_gpu(const Config *c, const char *name)
+{
+        ConfigGpu found = { .spare = -1, .priority = CONFIG_PRIORITY_NOT_SAID };
+
+        for (guint i = 0; i < c->gpus->len; i++) {
+                const ConfigGpu *g = c->gpus->pdata[i];
+                if (!g_pattern_match_simple(g->pattern, name))
+                        continue;
+                found.pools = g->pools ? g->pools : found.pools;
+                found.allow = g->allow ? g->allow : found.allow;
+                found.forbid = g->forbid ? g->forbid : found.forbid;
+                found.spare = g->spare >= 0 ? g->spare : found.spare;
+                found.priority = g->priority != CONFIG_PRIORITY_NOT_SAID ? g->priority : found.priority;
+        }
+        return found;
+}
+
+Config *config_free(Config *c)
+{
+        if (!c)
+                return NULL;
+        g_array_unref(c->also);
+        g_ptr_array_unref(c->gpus);
+        g_ptr_array_unref(c->errors);
+        g_free(c->runtime_directory);
+        g_free(c->state_directory);
+        g_free(c->writer_path);
+        g_free(c->nvml_path);
+        g_free(c->systemctl_path);
+        g_free(c->modules_path);
+        g_free(c);
+        return NULL;
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/store/known-types.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/fs-util.h"
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "base/parse-util.h"
+
+#define FILE_MAX_BYTES (1024 * 1024)
+/* No GPU offers more; a file that says so is not ours. */
+#define TYPES_MAX 4096
+
+struct KnownTypes {
+        int dirfd;            /* owned */
+        GHashTable *by_model; /* owned: name of the model -> GPtrArray of VgpuType */
+        bool complained;
+};
+
+static void free_type(gpointer t)
+{
+        vgpu_type_free(t);
+}
+
+static void free_types(gpointer types)
+{
+        g_ptr_array_unref(types);
+}
+
+static int open_folder(const char *state_directory)
+{
+        _cleanup_close_ int state_fd = fs_open_directory(state_directory, 0755);
+
+        return state_fd < 0 ? state_fd : fs_open_directory_at(state_fd, "types", 0755);
+}
+
+KnownTypes *known_types_new(const char *state_directory)
+{
+        KnownTypes *k = g_new0(KnownTypes, 1);
+
+        k->dirfd = open_folder(state_directory);
+        if (k->dirfd < 0)
+                log_warning_errno(k->dirfd,
+                                  "Cannot open %s/types, going on without what was known of types: %m",
+                                  state_directory);
+        k->by_model = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_types);
+        return k;
+}
+
+KnownTypes *known_types_free(KnownTypes *k)
+{
+        if (!k)
+                return NULL;
+        safe_close(k->dirfd);
+        g_hash_table_unref(k->by_model);
+        g_free(k);
+        return NULL;
+}
+
+static char *model_name(const GpuFacts *f)
+{
+        return f->is_pci ? g_strdup_printf("%04x-%04x-%04x-%04x", f->vendor, f->device, f->subsystem_vendor,
+                                           f->subsystem_device)
+                         : g_strdup(f->name);
+}
+
+/* ---- files ---- */
+
+/* Numbers of a type by the name of their key; those that are 0 are left out. */
+static const struct {
+        const char *key;
+        size_t offset;
+        bool is_64;
+} numbers[] = {
+        { "FramebufferBytes", offsetof(VgpuType, framebuffer_bytes), true },
+        { "LowGmBytes", offsetof(VgpuType, low_gm_bytes), true },
+        { "HighGmBytes", offsetof(VgpuType, high_gm_bytes), true },
+        { "Fences", offsetof(VgpuType, fences), false },
+        { "Weight", offsetof(VgpuType, weight), false },
+        { "Heads", offsetof(VgpuType, heads), false },
+        { "FrameRateLimit", offsetof(VgpuType, frame_rate_limit), false },
+        { "MaxX", offsetof(VgpuType, max_x), false },
+        { "MaxY", offsetof(VgpuType, max_y), false },
+        { "MaxInstances", offsetof(VgpuType, max_instances), false },
+};
+
+static const struct {
+        const char *key;
+        size_t offset;
+} texts[] = {
+        { "Name", offsetof(VgpuType, name) },
+        { "Description", offsetof(VgpuType, description) },
+        { "DeviceApi", offsetof(VgpuType, device_api) },
+        { "Product", offsetof(VgpuType, product) },
+        { "Class", offsetof(VgpuType, class) },
+        { "Key", offsetof(VgpuType, key) },
+        { "EarlierName", offsetof(VgpuType, earlier_name) },
+};
+
+static char **text_of(VgpuType *t, size_t i)
+{
+        return G_STRUCT_MEMBER_P(t, texts[i].offset);
+}
+
+static uint64_t number_of(const VgpuType *t, size_t i)
+{
+        const void *at = G_STRUCT_MEMBER_P(t, numbers[i].offset);
+
+        return numbers[i].is_64 ? *(const uint64_t *)at : *(const uint32_t *)at;
+}
+
+static void set_number(VgpuType *t, size_t i, uint64_t value)
+{
+        void *at = G_STRUCT_MEMBER_P(t, numbers[i].offset);
+
+        if (numbers[i].is_64)
+                *(uint64_t *)at = value;
+        else
+                *(uint32_t *)at = (uint32_t)MIN(value, UINT32_MAX);
+}
+
+/* What may stand in a file as the name of a group (GLib wants no "[", "]" and control characters in it). */
+static bool id_is_storable(const char *id)
+{
+        return vgpu_io_name_is_valid(id) && !strpbrk(id, "[]");
+}
+
+static VgpuType *read_type(GKeyFile *file, const char *id)
+{
+        VgpuType *t = vgpu_type_new(id);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+                char *text = g_key_file_get_string(file, id, texts[i].key, NULL);
+                if (!text)
+                        continue;
+                g_free(*text_of(t, i));
+                *text_of(t, i) = text;
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
+                g_autofree char *text = g_key_file_get_value(file, id, numbers[i].key, NULL);
+                uint64_t v;
+                if (text && parse_u64(text, 10, &v) >= 0)
+                        set_number(t, i, v);
+        }
+        t->mig = g_key_file_get_boolean(file, id, "Mig", NULL);
+        return t;
+}
+
+static GPtrArray *read_file(KnownTypes *k, const char *model)
+{
+        GPtrArray *types = g_ptr_array_new_with_free_func(free_type);
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        g_autofree char *text = NULL;
+        g_auto(GStrv) ids = NULL;
+        size_t size;
+        int r;
+
+        if (k->dirfd < 0)
+                return types;
+        r = fs_read_file_at(k->dirfd, model, FILE_MAX_BYTES, &text, &size);
+        if (r >= 0 && !g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL))
+                r = -EBADMSG;
+        if (r < 0) {
+                if (r != -ENOENT)
+                        log_warning_errno(r,
+                                          "What was known of the types of %s cannot be read, learning it anew: "
+                                          "%m",
+                                          model);
+                return types;
+        }
+        ids = g_key_file_get_groups(file, NULL);
+        for (char **id = ids; *id && types->len < TYPES_MAX; id++)
+                if (id_is_storable(*id))
+                        g_ptr_array_add(types, read_type(file, *id));
+        return types;
+}
+
+static void write_file(KnownTypes *k, const char *model, const GPtrArray *types)
+{
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        gsize size;
+        int r;
+
+        if (k->dirfd < 0)
+                return;
+        for (guint n = 0; n < types->len; n++) {
+                VgpuType *t = types->pdata[n];
+                if (!id_is_storable(t->id))
+                        continue;
+                for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
+                        if (*text_of(t, i))
+                                g_key_file_set_string(file, t->id, texts[i].key, *text_of(t, i));
+                for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
+                        if (number_of(t, i) > 0)
+                                g_key_file_set_uint64(file, t->id, numbers[i].key, number_of(t, i));
+                if (t->mig)
+                        g_key_file_set_boolean(file, t->id, "Mig", true);
+        }
+        g_autofree char *text = g_key_file_to_data(file, &size, NULL);
+        r = fs_replace_file_at(k->dirfd, model, text, size, 0644);
+        if (r >= 0 || k->complained)
+                return;
+        k->complained = true;
+        log_warning_errno(r, "Cannot keep what is known of the types of %s, going on without: %m", model);
+}
+
+/* ---- what is known ---- */
+
+static GPtrArray *get(KnownTypes *k, const char *model)
+{
+        GPtrArray *types = g_hash_table_lookup(k->by_model, model);
+
+        if (!types) {
+                types = read_file(k, model);
+                g_hash_table_insert(k->by_model, g_strdup(model), types);
+        }
+        return types;
+}
+
+GPtrArray *known_types_get(KnownTypes *k, const GpuFacts *facts)
+{
+        g_autofree char *model = model_name(facts);
+
+        return g_ptr_array_ref(get(k, model));
+}
+
+/* What a snapshot was made of may have got one before. */
+static void set_earlier_name(VgpuType *t, const char *name)
+{
+        g_free(t->earlier_name);
+        t->earlier_name = g_strdup(name);
+}
+
+static VgpuType *find(const GPtrArray *types, const char *id)
+{
+        for (guint i = 0; i < types->len; i++) {
+                VgpuType *t = types->pdata[i];
+                if (strcmp(t->id, id) == 0)
+                        return t;
+        }
+        return NULL;
+}
+
+/* What does not change from one moment to the next. */
+static VgpuType *lasting(const VgpuType *t)
+{
+        VgpuType *copy = vgpu_type_copy(t);
+
+        copy->available = 0;
+        g_clear_pointer(&copy->why_not, g_free);
+        g_clear_pointer(&copy->options, g_ptr_array_unref);
+        return copy;
+}
+
+/* Types with few figures are the driver's without NVML, or of a list without descriptions: the key decides, and
+ * in it only what both know. */
+static bool means_the_same(const VgpuType *known, const VgpuType *now)
+{
+        return g_strcmp0(known->key, now->key) == 0 || strcmp(known->name, now->name) == 0 ||
+               strcmp(known->name, known->id) == 0 || strcmp(now->name, now->id) == 0;
+}
+
+void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapshot)
+{
+        g_autofree char *model = model_name(facts);
+        const GPtrArray *types = get(k, model);
+        GPtrArray *changed = NULL;
+
+        for (guint i = 0; i < snapshot->types->len; i++) {
+                VgpuType *t = snapshot->types->pdata[i];
+                const VgpuType *known = find(changed ? changed : types, t->id);
+
+                if (known && !means_the_same(known, t)) {
+                        LOG_FIELDS(LOG_WARNING,
+                                   (.gpu = facts->name, .driver = facts->driver,
+                                    .message_id = VGPUD_MESSAGE_TYPE_CHANGED),
+                                   "On GPU %s the type id %s means \"%s\" now, and meant \"%s\" before: "
+                                   "whoever asks for it by id gets something else",
+                                   facts->name, t->id, t->name, known->name);
+                        set_earlier_name(t, known->name);
+                } else if (known) {
+                        set_earlier_name(t, known->earlier_name);
+                        /* A list without names does not take away what is known. */
+                        if (strcmp(t->name, t->id) == 0 && strcmp(known->name, known->id) != 0)
+                                continue;
+                }
+                VgpuType *now = lasting(t);
+                if (known && vgpu_type_equal(known, now)) {
+                        vgpu_type_free(now);
+                        continue;
+                }
+                if (!changed) {
+                        changed = g_ptr_array_new_with_free_func(free_type);
+                        for (guint n = 0; n < types->len; n++)
+                                g_ptr_array_add(changed, vgpu_type_copy(types->pdata[n]));
+                        known = known ? find(changed, t->id) : NULL;
+                }
+                if (known)
+                        g_ptr_array_remove(changed, (gpointer)known);
+                if (changed->len < TYPES_MAX)
+                        g_ptr_array_add(changed, now);
+                else
+                        vgpu_type_free(now);
+        }
+        if (!changed)
+                return;
+        g_hash_table_replace(k->by_model, g_strdup(model), changed);
+        write_file(k, model, changed);
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/store/records.h"
+
+#include <string.h>
+
+#include "base/fs-util.h"
+#include "base/log.h"
+#include "base/parse-util.h"
+#include "daemon/model/instance.h"
+
+#define RECORD_FILE_MAX 4096
+#define RECORD_GROUP    "Instance"
+#define SLOT_SUFFIX     ".slot"
+#define SLOT_GROUP      "Slot"
+
+struct Records {
+        int dirfd;           /* owned */
+        GHashTable *by_uuid; /* owned: uuid in the record -> Record */
+};
+
+static void record_free(gpointer p)
+{
+        Record *r = p;
+
+        g_free(r->gpu);
+        g_free(r->type_id);
+        g_free(r->name);
+        g_free(r->slot);
+        g_free(r->restore);
+        g_free(r);
+}
+
+static Record *record_copy(const Record *r)
+{
+        Record *c = g_memdup2(r, sizeof *r);
+
+        c->gpu = g_strdup(r->gpu);
+        c->type_id = g_strdup(r->type_id);
+        c->name = g_strdup(r->name);
+        c->slot = g_strdup(r->slot);
+        c->restore = g_strdup(r->restore);
+        return c;
+}
+
+static int record_write(Records *r, const Record *record)
+{
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        gsize size;
+
+        g_key_file_set_string(file, RECORD_GROUP, "Gpu", record->gpu);
+        g_key_file_set_string(file, RECORD_GROUP, "Type", record->type_id);
+        if (record->name)
+                g_key_file_set_string(file, RECORD_GROUP, "Name", record->name);
+        g_key_file_set_uint64(file, RECORD_GROUP, "Owner", record->owner);
+        g_key_file_set_uint64(file, RECORD_GROUP, "Created", record->created_usec);
+        g_key_file_set_boolean(file, RECORD_GROUP, "Made", record->made);
+        if (record->undo)
+                g_key_file_set_boolean(file, RECORD_GROUP, "Undo", true);
+        if (record->first[0])
+                g_key_file_set_string(file, RECORD_GROUP, "First", record->first);
+        if (record->slot)
+                g_key_file_set_string(file, RECORD_GROUP, "Slot", record->slot);
+        if (record->restore)
+                g_key_file_set_string(file, RECORD_GROUP, "Restore", record->restore);
+        if (record->removing)
+                g_key_file_set_boolean(file, RECORD_GROUP, "Removing", true);
+        if (record->identity)
+                g_key_file_set_uint64(file, RECORD_GROUP, "Identity", record->identity);
+        g_autofree char *text = g_key_file_to_data(file, &size, NULL);
+        return fs_replace_file_at(r->dirfd, record->uuid, text, size, 0600);
+}
+
+static char *slot_file_name(const char *uuid)
+{
+        return g_strconcat(uuid, SLOT_SUFFIX, NULL);
+}
+
+int records_claim(int dirfd, const char *uuid, const char *slot, const char *restore)
+{
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        g_autofree char *name = slot_file_name(uuid);
+        gsize size;
+
+        g_key_file_set_string(file, SLOT_GROUP, "Slot", slot);
+        if (restore)
+                g_key_file_set_string(file, SLOT_GROUP, "Restore", restore);
+        g_autofree char *text = g_key_file_to_data(file, &size, NULL);
+        return fs_replace_file_at(dirfd, name, text, size, 0600);
+}
+
+static void remove_slot_file(int dirfd, const char *uuid)
+{
+        g_autofree char *name = slot_file_name(uuid);
+
+        if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+                log_warning_errno(-errno, "Cannot remove record %s: %m", name);
+}
+
+static Record *find_slot(Records *r, const char *gpu, const char *slot, const Record *except)
+{
+        GHashTableIter iter;
+        Record *record;
+
+        g_hash_table_iter_init(&iter, r->by_uuid);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
+                if (record != except && g_strcmp0(record->slot, slot) == 0 && strcmp(record->gpu, gpu) == 0)
+                        return record;
+        return NULL;
+}
+
+/* Only what is free is claimed: whoever has a record of that slot has lost what was in it. */
+static void set_slot(Records *r, Record *record, const char *slot, const char *restore)
+{
+        const Record *older = find_slot(r, record->gpu, slot, record);
+
+        if (older)
+                records_forget(r, older->uuid);
+        g_free(record->slot);
+        g_free(record->restore);
+        record->slot = g_strdup(slot);
+        record->restore = g_strdup(restore);
+}
+
+static bool read_number(GKeyFile *file, const char *key, uint64_t *ret)
+{
+        g_autofree char *text = g_key_file_get_value(file, RECORD_GROUP, key, NULL);
+
+        return text && parse_u64(text, 10, ret) >= 0;
+}
+
+static bool read_flag(GKeyFile *file, const char *key, bool *ret)
+{
+        g_autofree char *text = g_key_file_get_value(file, RECORD_GROUP, key, NULL);
+
+        return text && parse_boolean(text, ret) >= 0;
+}
+
+static int record_read(int dirfd, const char *uuid, Record **ret)
+{
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        g_autofree char *text = NULL;
+        char first[UUID_STRLEN + 1] = "";
+        uint64_t owner, created, identity = 0;
+        size_t size;
+        bool made, undo = false, removing = false;
+        int r;
+
+        r = fs_read_file_at(dirfd, uuid, RECORD_FILE_MAX, &text, &size);
+        if (r < 0)
+                return r;
+        if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL))
+                return -EBADMSG;
+        g_autofree char *gpu = g_key_file_get_string(file, RECORD_GROUP, "Gpu", NULL);
+        g_autofree char *type_id = g_key_file_get_string(file, RECORD_GROUP, "Type", NULL);
+        g_autofree char *name = g_key_file_get_string(file, RECORD_GROUP, "Name", NULL);
+        if (!gpu || !type_id || (name && !instance_name_is_valid(name)) ||
+            !read_number(file, "Owner", &owner) || owner > UINT32_MAX ||
+            !read_number(file, "Created", &created) || !read_flag(file, "Made", &made))
+                return -EBADMSG;
+        (void)read_flag(file, "Undo", &undo);
+        (void)read_flag(file, "Removing", &removing);
+        (void)read_number(file, "Identity", &identity);
+        g_autofree char *first_text = g_key_file_get_string(file, RECORD_GROUP, "First", NULL);
+        if (first_text && uuid_normalize(first_text, first) < 0)
+                return -EBADMSG;
+
+        Record *record = g_new0(Record, 1);
+        record->slot = g_key_file_get_string(file, RECORD_GROUP, "Slot", NULL);
+        record->restore = g_key_file_get_string(file, RECORD_GROUP, "Restore", NULL);
+        memcpy(record->uuid, uuid, sizeof record->uuid);
+        record->gpu = g_steal_pointer(&gpu);
+        record->type_id = g_steal_pointer(&type_id);
+        record->name = g_steal_pointer(&name);
+        record->owner = (uid_t)owner;
+        record->created_usec = created;
+        record->made = made;
+        record->undo = undo;
+        record->removing = removing;
+        record->removal_interrupted = made && removing;
+        record->identity = identity;
+        memcpy(record->first, first, sizeof record->first);
+        record->interrupted = !made;
+        *ret = record;
+        return 0;
+}
+
+/* A daemon that was killed between the commits of several that belong together had finished making them: none
+ * of them is half made. */
+static void settle_groups(Records *r)
+{
+        GHashTableIter iter;
+        Record *record;
+
+        g_hash_table_iter_init(&iter, r->by_uuid);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record)) {
+                const Record *first = record->first[0] ? records_get(r, record->first) : NULL;
+                if (first && first->made && !first->undo)
+                        record->undo = false;
+        }
+}
+
+/* Which slot was chosen, as long as the record does not say so itself: a later claim than any that a record
+ * tells of. */
+static int slot_file_read(Records *r, const char *name)
+{
+        g_autofree char *uuid = g_strndup(name, strlen(name) - strlen(SLOT_SUFFIX)), *text = NULL;
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+        size_t size;
+        int k;
+
+        if (!record || record->made)
+                return -ENOENT;
+        k = fs_read_file_at(r->dirfd, name, RECORD_FILE_MAX, &text, &size);
+        if (k < 0)
+                return k;
+        if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL))
+                return -EBADMSG;
+        g_autofree char *slot = g_key_file_get_string(file, SLOT_GROUP, "Slot", NULL);
+        g_autofree char *restore = g_key_file_get_string(file, SLOT_GROUP, "Restore", NULL);
+        if (!slot)
+                return -EBADMSG;
+        set_slot(r, record, slot, restore);
+        return 0;
+}
+
+int records_open(int runtime_fd, Records **ret)
+{
+        _cleanup_close_ int dirfd = fs_open_directory_at(runtime_fd, "instance", 0700);
+        g_auto(GStrv) names = NULL;
+        int r;
+
+        if (dirfd < 0)
+                return dirfd;
+        r = fs_list_at(dirfd, ".", &names);
+        if (r < 0)
+                return r;
+
+        Records *records = g_new0(Records, 1);
+        records->by_uuid = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, record_free);
+        for (char **n = names; *n; n++) {
+                char uuid[UUID_STRLEN + 1];
+                Record *record = NULL;
+
+                if (g_str_has_suffix(*n, SLOT_SUFFIX))
+                        continue;
+                r = uuid_normalize(*n, uuid);
+                if (r >= 0)
+                        r = strcmp(uuid, *n) == 0 ? record_read(dirfd, uuid, &record) : -EBADMSG;
+                if (r >= 0) {
+                        g_hash_table_insert(records->by_uuid, record->uuid, record);
+                        continue;
+                }
+                /* A temporary file is what a killed daemon leaves and nothing to speak of. */
+                if ((*n)[0] != '.')
+                        log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
+                (void)unlinkat(dirfd, *n, 0);
+        }
+        records->dirfd = TAKE_FD(dirfd);
+        settle_groups(records);
+        for (char **n = names; *n; n++) {
+                if (!g_str_has_suffix(*n, SLOT_SUFFIX))
+                        continue;
+                r = slot_file_read(records, *n);
+                if (r >= 0)
+                        continue;
+                if (r != -ENOENT)
+                        log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
+                (void)unlinkat(records->dirfd, *n, 0);
+        }
+        *ret = records;
+        return 0;
+}
+
+Records *records_free(Records *r)
+{
+        if (!r)
+                return NULL;
+        safe_close(r->dirfd);
+        g_hash_table_unref(r->by_uuid);
+        g_free(r);
+        return NULL;
+}
+
+const Record *records_get(Records *r, const char *uuid)
+{
+        return g_hash_table_lookup(r->by_uuid, uuid);
+}
+
+const Record *records_find_name(Records *r, const char *name)
+{
+        GHashTableIter iter;
+        Record *record;
+
+        g_hash_table_iter_init(&iter, r->by_uuid);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
+                if (g_strcmp0(record->name, name) == 0)
+                        return record;
+        return NULL;
+}
+
+const Record *records_find_slot(Records *r, const char *gpu, const char *slot)
+{
+        return find_slot(r, gpu, slot, NULL);
+}
+
+int records_dirfd(Records *r)
+{
+        return r->dirfd;
+}
+
+void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+
+        if (record)
+                set_slot(r, record, slot, restore);
+}
+
+void records_note_identity(Records *r, const char *uuid, uint64_t identity)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+
+        if (record)
+                record->identity = identity;
+}
+
+int records_put(Records *r, const Record *record)
+{
+        int k = record_write(r, record);
+
+        if (k < 0)
+                return k;
+        Record *copy = record_copy(record);
+        copy->written_usec = (uint64_t)g_get_monotonic_time();
+        g_hash_table_replace(r->by_uuid, copy->uuid, copy);
+        return 0;
+}
+
+static int commit(Records *r, const char *uuid, bool undo)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+
+        if (!record)
+                return -ENOENT;
+        record->made = true;
+        record->undo = undo;
+        record->interrupted = false;
+        record->written_usec = (uint64_t)g_get_monotonic_time();
+        int k = record_write(r, record);
+        if (k >= 0 && record->slot)
+                remove_slot_file(r->dirfd, uuid);
+        return k;
+}
+
+int records_commit(Records *r, const char *uuid)
+{
+        return commit(r, uuid, false);
+}
+
+int records_commit_undo(Records *r, const char *uuid)
+{
+        return commit(r, uuid, true);
+}
+
+void records_mark_removing(Records *r, const char *uuid, bool removing)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+        int k;
+
+        if (!record || !record->slot || record->removing == removing)
+                return;
+        record->removing = removing;
+        record->removal_interrupted = false;
+        k = record_write(r, record);
+        if (k < 0)
+                log_warning_errno(k, "Cannot write the record of %s: %m", uuid);
+}
+
+void records_leave_open(Records *r, const char *uuid)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+        int k;
+
+        if (!record || record->made)
+                return;
+        record->undo = record->interrupted = true;
+        k = record_write(r, record);
+        if (k < 0)
+                log_warning_errno(k, "Cannot write the record of %s: %m", uuid);
+}
+
+void records_forget(Records *r, const char *uuid)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+
+        if (!record)
+                return;
+        if (unlinkat(r->dirfd, record->uuid, 0) < 0 && errno != ENOENT)
+                log_warning_errno(-errno, "Cannot remove record %s: %m", record->uuid);
+        /* Also when a claim was made that the record has not heard of: its job failed. */
+        remove_slot_file(r->dirfd, record->uuid);
+        g_hash_table_remove(r->by_uuid, uuid);
+}
+
+GPtrArray *records_of_gpu(Records *r, const char *gpu)
+{
+        GPtrArray *uuids = g_ptr_array_new();
+        GHashTableIter iter;
+        Record *record;
+
+        g_hash_table_iter_init(&iter, r->by_uuid);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
+                if (!gpu || strcmp(record->gpu, gpu) == 0)
+                        g_ptr_array_add(uuids, record->uuid);
+        return uuids;
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/work/lane.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include "base/log.h"
+
+/* A child that writes is kept this long after the last work, so that a burst of jobs starts one child, not
+ * many. */
+#define WRITER_IDLE_USEC (5 * USEC_PER_SEC)
+
+enum {
+        PHASE_WAITING,
+        PHASE_RUNNING, /* the main thread has not been told */
+        PHASE_STARTED, /* it has */
+};
+
+struct Lanes {
+        sd_event *event;         /* ref */
+        sd_event_source *source; /* owned */
+        int event_fd;            /* owned; written to when something begins or ends */
+        int lock_dir_fd;         /* owned */
+        LaneIoFactory factory;
+        void *userdata;
+        GPtrArray *lanes; /* borrowed: those not released */
+
+        pthread_mutex_t mutex; /* protects what follows, and all queues and phases of lanes */
+        pthread_cond_t idle;   /* a lane has become idle, or a thread has ended */
+        LaneWork *done, **done_tail;
+        unsigned busy;    /* threads that run something */
+        unsigned threads; /* threads that may still touch this */
+};
+
+struct Lane {
+        atomic_int refs; /* the main thread's and the thread's */
+        Lanes *lanes;    /* outlives the lane */
+        char *name;
+        pthread_cond_t wake;
+        LaneWork *head, **tail;
+        LaneWork *running;
+        bool started; /* the thread has been made */
+        bool ending;  /* no more work will come */
+};
+
+static Lane *lane_unref(Lane *lane)
+{
+        if (!lane || atomic_fetch_sub(&lane->refs, 1) != 1)
+                return NULL;
+        pthread_cond_destroy(&lane->wake);
+        g_free(lane->name);
+        g_free(lane);
+        return NULL;
+}
+
+static void tell_main(Lanes *lanes)
+{
+        uint64_t one = 1;
+
+        while (write(lanes->event_fd, &one, sizeof one) < 0 && errno == EINTR)
+                ;
+}
+
+static void timespec_in(uint64_t usec, struct timespec *ret)
+{
+        (void)clock_gettime(CLOCK_MONOTONIC, ret);
+        uint64_t nsec = (uint64_t)ret->tv_nsec + usec % USEC_PER_SEC * 1000;
+        ret->tv_sec += (time_t)(usec / USEC_PER_SEC + nsec / 1000000000);
+        ret->tv_nsec = (long)(nsec % 1000000000);
+}
+
+static void cond_init_monotonic(pthread_cond_t *cond)
+{
+        pthread_condattr_t attr;
+
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_init(cond, &attr);
+        pthread_condattr_destroy(&attr);
+}
+
+/* Waits until nobody else, such as the writing child of an earlier daemon, has the lock. */
+static int take_lock(Lane *lane)
+{
+        _cleanup_close_ int fd = openat(lane->lanes->lock_dir_fd, lane->name,
+                                        O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        if (fd < 0)
+                return log_warning_errno(-errno, "Cannot open the lock of lane %s, going on without: %m",
+                                         lane->name);
+        while (flock(fd, LOCK_EX) < 0)
+                if (errno != EINTR)
+                        return log_warning_errno(-errno, "Cannot lock lane %s, going on without: %m",
+                                                 lane->name);
+        return TAKE_FD(fd);
+}
+
+/* With the mutex held: the next work, or NULL when the lane ends. Lets the idle writer go after a while. */
+static LaneWork *next_work(Lane *lane, VgpuIo *io)
+{
+        Lanes *lanes = lane->lanes;
+        bool idle_done = !io;
+        struct timespec until;
+
+        timespec_in(WRITER_IDLE_USEC, &until);
+        while (!lane->head && !lane->ending) {
+                if (idle_done) {
+                        pthread_cond_wait(&lane->wake, &lanes->mutex);
+                        continue;
+                }
+                if (pthread_cond_timedwait(&lane->wake, &lanes->mutex, &until) == ETIMEDOUT && !lane->head) {
+                        idle_done = true;
+                        pthread_mutex_unlock(&lanes->mutex);
+                        vgpu_io_sysfs_rest(io);
+                        pthread_mutex_lock(&lanes->mutex);
+                }
+        }
+        LaneWork *w = lane->head;
+        if (w) {
+                lane->head = w->next;
+                if (!lane->head)
+                        lane->tail = &lane->head;
+                w->next = NULL;
+                w->phase = PHASE_RUNNING;
+                lane->running = w;
+                lanes->busy++;
+        }
+        return w;
+}
+
+static void *lane_thread(void *userdata)
+{
+        Lane *lane = userdata;
+        Lanes *lanes = lane->lanes;
+        _cleanup_close_ int lock_fd = -EBADF;
+        VgpuIo *io = NULL;
+        LaneWork *w;
+
+        pthread_mutex_lock(&lanes->mutex);
+        while ((w = next_work(lane, io))) {
+                pthread_mutex_unlock(&lanes->mutex);
+                tell_main(lanes);
+                if (!io) {
+                        /* Counts as part of the first work: it has a deadline. */
+                        lock_fd = take_lock(lane);
+                        io = lanes->factory(lock_fd, lanes->userdata);
+                }
+                w->run(w, io);
+                pthread_mutex_lock(&lanes->mutex);
+                lane->running = NULL;
+                lanes->busy--;
+                *lanes->done_tail = w;
+                lanes->done_tail = &w->next;
+                pthread_cond_broadcast(&lanes->idle);
+                tell_main(lanes);
+        }
+        pthread_mutex_unlock(&lanes->mutex);
+        vgpu_io_free(io);
+        lane_unref(lane);
+
+        pthread_mutex_lock(&lanes->mutex);
+        lanes->threads--;
+        pthread_cond_broadcast(&lanes->idle);
+        pthread_mutex_unlock(&lanes->mutex);
+        return NULL;
+}
+
+/* Main thread: tell what has ended and what has begun. */
+static void dispatch(Lanes *lanes)
+{
+        g_autoptr(GPtrArray) begun = g_ptr_array_new();
+
+        pthread_mutex_lock(&lanes->mutex);
+        for (guint i = 0; i < lanes->lanes->len; i++) {
+                Lane *lane = lanes->lanes->pdata[i];
+                if (lane->running && lane->running->phase == PHASE_RUNNING) {
+                        lane->running->phase = PHASE_STARTED;
+                        if (lane->running->started)
+                                g_ptr_array_add(begun, lane->running);
+                }
+        }
+        LaneWork *done = lanes->done;
+        lanes->done = NULL;
+        lanes->done_tail = &lanes->done;
+        pthread_mutex_unlock(&lanes->mutex);
+
+        /* What has ended comes first: it ended before what the same lane runs now had begun. The latter may
+         * have ended since, but its done() comes with the next dispatch. */
+        while (done) {
+                LaneWork *w = done;
+                done = w->next;
+                w->next = NULL;
+                w->done(w);
+        }
+        for (guint i = 0; i < begun->len; i++) {
+                LaneWork *w = begun->pdata[i];
+                w->started(w);
+        }
+}
+
+static int on_event(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        uint64_t n;
+
+        (void)!read(fd, &n, sizeof n);
+        dispatch(userdata);
+        return 0;
+}
+
+int lanes_new(sd_event *event, int lock_dir_fd, LaneIoFactory factory, void *userdata, Lanes **ret)
+{
+        Lanes *lanes = g_new0(Lanes, 1);
+        int r;
+
+        lanes->event = sd_event_ref(event);
+        lanes->lock_dir_fd = fcntl(lock_dir_fd, F_DUPFD_CLOEXEC, 3);
+        lanes->factory = factory;
+        lanes->userdata = userdata;
+        lanes->lanes = g_ptr_array_new();
+        lanes->done_tail = &lanes->done;
+        pthread_mutex_init(&lanes->mutex, NULL);
+        cond_init_monotonic(&lanes->idle);
+        lanes->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        r = lanes->event_fd < 0
+                            ? -errno
+                            : sd_event_add_io(event, &lanes->source, lanes->event_fd, EPOLLIN, on_event, lanes);
+        if (r < 0) {
+                lanes_free(lanes);
+                return r;
+        }
+        (void)sd_event_source_set_description(lanes->source, "lanes");
+        *ret = lanes;
+        return 0;
+}
+
+unsigned lanes_stop(Lanes *lanes, uint64_t timeout_usec)
+{
+        struct timespec until;
+        unsigned busy;
+
+        timespec_in(timeout_usec, &until);
+        pthread_mutex_lock(&lanes->mutex);
+        while (lanes->busy > 0)
+                if (pthread_cond_timedwait(&lanes->idle, &lanes->mutex, &until) == ETIMEDOUT)
+                        break;
+        busy = lanes->busy;
+        pthread_mutex_unlock(&lanes->mutex);
+        dispatch(lanes);
+        return busy;
+}
+
+Lanes *lanes_free(Lanes *lanes)
+{
+        if (!lanes)
+                return NULL;
+        g_assert(lanes->lanes->len == 0);
+        lanes->source = sd_event_source_disable_unref(lanes->source);
+        lanes->event = sd_event_unref(lanes->event);
+        g_ptr_array_unref(lanes->lanes);
+
+        pthread_mutex_lock(&lanes->mutex);
+        while (lanes->threads > lanes->busy)
+                pthread_cond_wait(&lanes->idle, &lanes->mutex);
+        bool busy = lanes->threads > 0;
+        pthread_mutex_unlock(&lanes->mutex);
+        if (busy)
+                return NULL; /* a thread that does not come back still uses it; both end with the process */
+        safe_close(lanes->event_fd);
+        safe_close(lanes->lock_dir_fd);
+        pthread_cond_destroy(&lanes->idle);
+        pthread_mutex_destroy(&lanes->mutex);
+        g_free(lanes);
+        return NULL;
+}
+
+Lane *lane_new(Lanes *lanes, const char *name)
+{
+        Lane *lane = g_new0(Lane, 1);
+
+        lane->refs = 1;
+        lane->lanes = lanes;
+        lane->name = g_strdup(name);
+        lane->tail = &lane->head;
+        cond_init_monotonic(&lane->wake);
+        g_ptr_array_add(lanes->lanes, lane);
+        return lane;
+}
+
+static void lane_start(Lane *lane)
+{
+        pthread_attr_t attr;
+        pthread_t thread;
+        sigset_t all, old;
+
+        /* Signals are for the main thread. */
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+        pthread_attr_init(&attr);
+        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        atomic_fetch_add(&lane->refs, 1);
+        pthread_mutex_lock(&lane->lanes->mutex);
+        lane->lanes->threads++;
+        pthread_mutex_unlock(&lane->lanes->mutex);
+        int r = pthread_create(&thread, &attr, lane_thread, lane);
+        pthread_attr_destroy(&attr);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        if (r != 0)
+                g_error("Cannot make a thread for %s: %s", lane->name, g_strerror(r));
+        lane->started = true;
+}
+
+void lane_submit(Lane *lane, LaneWork *w)
+{
+        g_assert(!lane->ending);
+        w->lane = lane;
+        w->next = NULL;
+        w->phase = PHASE_WAITING;
+        pthread_mutex_lock(&lane->lanes->mutex);
+        *lane->tail = w;
+        lane->tail = &w->next;
+        pthread_cond_signal(&lane->wake);
+        pthread_mutex_unlock(&lane->lanes->mutex);
+        if (!lane->started)
+                lane_start(lane);
+}
+
+bool lane_cancel(Lane *lane, LaneWork *w)
+{
+        bool found = false;
+
+        pthread_mutex_lock(&lane->lanes->mutex);
+        for (LaneWork **p = &lane->head; *p; p = &(*p)->next)
+                if (*p == w) {
+                        *p = w->next;
+                        if (!*p)
+                                lane->tail = p;
+                        w->next = NULL;
+                        found = true;
+                        break;
+                }
+        pthread_mutex_unlock(&lane->lanes->mutex);
+        return found;
+}
+
+Lane *lane_release(Lane *lane)
+{
+        if (!lane)
+                return NULL;
+        g_ptr_array_remove_fast(lane->lanes->lanes, lane);
+        pthread_mutex_lock(&lane->lanes->mutex);
+        g_assert(!lane->head);
+        lane->ending = true;
+        pthread_cond_signal(&lane->wake);
+        pthread_mutex_unlock(&lane->lanes->mutex);
+        return lane_unref(lane);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/amd/gim-legacy-ask.h"
+
+#include <string.h>
+
+#include "drivers-glue/vf/handout.h"
+
+#define SAID_MAX 160
+
+int gim_legacy_ask(VgpuTarget *t, const char *file, const char *value, char **ret, bool *ret_asked)
+{
+        g_autofree char *path = g_strdup_printf("%s/%s", t->facts->path, file), *text = NULL;
+        int r = vgpu_io_write_guarded(t->io, path, value), q;
+        bool asked = r >= 0 || r == -EPROTO;
+
+        if (ret_asked)
+                *ret_asked = asked;
+        if (!asked)
+                return r;
+        q = vgpu_io_read(t->io, path, &text);
+        if (q < 0)
+                q = vgpu_io_read(t->io, path, &text);
+        if (q < 0)
+                return r < 0 ? r : q;
+        g_strstrip(text);
+        if (strlen(text) > SAID_MAX)
+                text[SAID_MAX] = 0;
+        *ret = g_utf8_make_valid(text, -1);
+        return r;
+}
+
+int gim_legacy_explain_errno(VgpuTarget *t, const char *file, int r, VgpudError *reterr)
+{
+        const char *why = "the kernel's log may have the reason";
+
+        if (r == -ENODEV || (vgpu_io_is_gone(r) && !vgpu_io_exists(t->io, t->facts->path)))
+                return vf_gpu_gone(t->facts, r, reterr);
+        switch (-r) {
+        case ENOENT:
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_UNSUPPORTED, r,
+                                              "driver gim of GPU %s has no file %s any more", t->facts->name,
+                                              file);
+        case EACCES:
+        case EPERM:
+                why = "a security module or the service's own restrictions may forbid it";
+                break;
+        case EPROTO:
+                why = "the process that asks could not be started or died before the answer (the daemon's log "
+                      "has more)";
+                break;
+        default:
+                break;
+        }
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                      "driver gim of GPU %s cannot be asked (/sys/%s/%s): %s: %s",
+                                      t->facts->name, t->facts->path, file, g_strerror(-r), why);
+}
+
+int gim_legacy_release(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
+{
+        g_autofree char *said = NULL;
+        int r = gim_legacy_ask(t, "relvf", vf->name, &said, NULL);
+
+        if (r < 0)
+                return gim_legacy_explain_errno(t, "relvf", r, reterr);
+        if (strcmp(said, "OK") == 0 || strstr(said, "has not been set"))
+                return 0;
+        if (strstr(said, "still in use"))
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_IN_USE,
+                                "driver gim does not take virtual function %s back: it says \"%s\": the "
+                                "driver of a guest has not ended; shut the guest down, or start it again "
+                                "and shut it down",
+                                vf->name, said);
+        return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                "driver gim does not take virtual function %s back: it says %s%s%s", vf->name,
+                                said[0] ? "\"" : "", said[0] ? said : "nothing", said[0] ? "\"" : "");
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The daemon's end of the guarded writer: starts vgpud-write and talks to it. */
+
+#include "drivers-glue/io/writer.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "drivers-glue/io/io.h"
+#include "drivers-glue/io/child.h"
+
+struct Writer {
+        int fd; /* owned; our end of the socket */
+        pid_t pid;
+};
+
+int writer_new(const char *program, int keep_fd, Writer **ret)
+{
+        char *const argv[] = { (char *)"vgpud-write", NULL }, *const environment[] = { NULL };
+        _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
+        int fds[2], r;
+        pid_t pid;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+                return -errno;
+        ours = fds[0];
+        theirs = fds[1];
+        r = child_start(&(ChildArgs){ .program = program,
+                                      .argv = argv,
+                                      .environ = environment,
+                                      .output_fd = -EBADF,
+                                      .fds = { [WRITER_SOCKET_FD - CHILD_FIRST_FD] = theirs,
+                                               [WRITER_KEEP_FD - CHILD_FIRST_FD] = keep_fd },
+                                      .n_fds = keep_fd >= 0 ? 2 : 1 },
+                        &pid);
+        if (r < 0)
+                return r;
+
+        Writer *w = g_new(Writer, 1);
+        *w = (Writer){ .fd = TAKE_FD(ours), .pid = pid };
+        *ret = w;
+        return 0;
+}
+
+static int send_request(Writer *w, int fd, const char *value, size_t size)
+{
+        union {
+                char bytes[CMSG_SPACE(sizeof(int))];
+                struct cmsghdr align;
+        } control = { 0 };
+        struct iovec iov = { .iov_base = (char *)value, .iov_len = size };
+        struct msghdr m = { .msg_iov = &iov,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof(control.bytes) };
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        ssize_t n;
+
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+        do
+                n = sendmsg(w->fd, &m, MSG_NOSIGNAL);
+        while (n < 0 && errno == EINTR);
+        return n == (ssize_t)size ? 0 : -EPROTO;
+}
+
+int writer_write(Writer *w, int fd, const char *value, size_t size)
+{
+        int answer, r;
+        ssize_t n;
+
+        if (size == 0 || size > VGPU_IO_ATTR_MAX)
+                return -EINVAL;
+        r = send_request(w, fd, value, size);
+        if (r < 0)
+                return r;
+        do
+                n = recv(w->fd, &answer, sizeof(answer), 0);
+        while (n < 0 && errno == EINTR);
+        if (n != sizeof(answer) || answer < 0)
+                return -EPROTO;
+        return -answer;
+}
+
+Writer *writer_free(Writer *w)
+{
+        if (!w)
+                return NULL;
+        safe_close(w->fd);
+
+        /* The end of the socket ends a child that waits for the next request, at once. One that is still in a
+         * write is not waited for: it is reaped when the process ends. */
+        _cleanup_close_ int pidfd = pidfd_open(w->pid, 0);
+        if (pidfd >= 0) {
+                struct pollfd p = { .fd = pidfd, .events = POLLIN };
+                int n;
+                do
+                        n = poll(&p, 1, 1000);
+                while (n < 0 && errno == EINTR);
+        }
+        (void)waitpid(w->pid, NULL, WNOHANG);
+        g_free(w);
+        return NULL;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/nvidia/vf.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "drivers-glue/nvidia/parse.h"
+#include "drivers-glue/vf/bind.h"
+
+#define PAUSE_USEC USEC_PER_SEC
+
+char *nvidia_vf_file(const char *path, const char *name)
+{
+        return g_strdup_printf("%s/nvidia/%s", path, name);
+}
+
+int nvidia_vf_read_type(VgpuIo *io, const char *path, uint32_t *ret)
+{
+        g_autofree char *file = nvidia_vf_file(path, "current_vgpu_type"), *text = NULL;
+        int r = vgpu_io_read(io, file, &text);
+
+        return r < 0 ? r : nvidia_parse_current(text, ret);
+}
+
+int nvidia_vf_read(VgpuIo *io, const VgpuVf *vf, NvidiaVfState *ret, uint32_t *ret_type, char **ret_driver)
+{
+        g_auto(GStrv) names = NULL;
+        int r = nvidia_vf_read_type(io, vf->path, ret_type);
+
+        *ret = NVIDIA_VF_READY;
+        if (r >= 0)
+                return 0;
+        *ret = NVIDIA_VF_GONE;
+        if (r != -ENOENT)
+                return r == -ENODEV ? 0 : r;
+        r = vgpu_io_list(io, vf->path, &names);
+        if (r == -ENOENT || r == -ENODEV)
+                return 0;
+        r = vfs_read_driver(io, vf->path, ret_driver);
+        if (r < 0)
+                return r == -ENODEV ? 0 : r;
+        *ret = g_strcmp0(*ret_driver, NVIDIA_DRIVER) == 0 ? NVIDIA_VF_NOT_READY : NVIDIA_VF_ELSEWHERE;
+        return 0;
+}
+
+GPtrArray *nvidia_vf_read_creatable(VgpuIo *io, const char *path)
+{
+        g_autofree char *file = nvidia_vf_file(path, "creatable_vgpu_types"), *text = NULL;
+
+        return nvidia_parse_creatable(vgpu_io_read(io, file, &text) < 0 ? "" : text);
+}
+
+bool nvidia_vf_offers(VgpuIo *io, const char *path, uint32_t type)
+{
+        g_autoptr(GPtrArray) creatable = nvidia_vf_read_creatable(io, path);
+
+        for (guint i = 0; i < creatable->len; i++)
+                if (((const NvidiaListed *)creatable->pdata[i])->id == type)
+                        return true;
+        return false;
+}
+
+int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned tries_max)
+{
+        g_autofree char *file = nvidia_vf_file(path, "current_vgpu_type");
+        g_autofree char *value = g_strdup_printf("%" PRIu32, type);
+        uint32_t now;
+
+        for (unsigned tries = 1;; tries++) {
+                int r = vgpu_io_write_guarded(io, file, value);
+                /* A writer that died did so after its write(2), or before it: a process cannot end inside. */
+                if (r == -EPROTO && nvidia_vf_read_type(io, path, &now) >= 0 && now == type)
+                        return 0;
+                /* The plugin of the vGPU that was there has not ended yet. EPERM means that of a removal only.
+                 */
+                if ((r != -EBUSY && r != -EAGAIN && (r != -EPERM || type != 0)) || tries >= tries_max)
+                        return r;
+                vgpu_io_pause(io, PAUSE_USEC);
+                if (nvidia_vf_read_type(io, path, &now) >= 0 && now == type)
+                        return 0;
+        }
+}

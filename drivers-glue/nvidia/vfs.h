@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* How the number of VFs of an NVIDIA GPU changes. */
+
+#include "drivers-glue/vf/count.h"
+
+extern const VfMethod nvidia_vf_method;
+
+/* The method for a GPU that may be from any vendor; NULL if it is from another one. */
+const VfMethod *nvidia_vf_method_for(const GpuFacts *facts);

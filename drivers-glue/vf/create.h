@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* How a VF is handed out, step by step, with a rollback if one fails. The back ends sriov and gim-legacy add
+ * their own steps. All of this blocks, and is called in the lane of the GPU. */
+
+#include "drivers-glue/vf/handout.h"
+
+typedef struct VfCreate VfCreate;
+
+/* Every member but read_instance and put_back may be NULL. */
+typedef struct VfCreateOps {
+        /* Read the instance on a VF that has just been bound. Takes s->driver. */
+        int (*read_instance)(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDesc **ret);
+        /* Check the request and save settings into c->was, before anything is written. */
+        int (*prepare)(VfCreate *c, VgpudError *reterr);
+        /* Set up the VF, which is reserved by its driver_override now. May choose another VF. */
+        int (*provision)(VfCreate *c, VgpudError *reterr);
+        /* Return the VF to the state in c->was. */
+        int (*put_back)(VfCreate *c, VgpudError *reterr);
+        /* Explain the failure *cause after put_back() returned r, with the error *again. NULL:
+         * vf_explain_undo(). */
+        int (*explain_undo)(VfCreate *c, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr);
+} VfCreateOps;
+
+/* One VF to be handed out. The back end sets all up to was.state. */
+struct VfCreate {
+        const VfCreateOps *ops;
+        void *userdata;
+        VgpuTarget *t;
+        const CreateArgs *args;
+
+        const VgpuVf *vf;   /* borrowed */
+        VfRestore was;      /* owned; the state before */
+        char *restore_text; /* owned; was, as the record has it */
+        char *driver;       /* owned; the driver of VFIO to bind the VF to */
+        bool vf_failed;     /* the error concerns this VF only: another one may work */
+        bool vf_in_use;     /* the VF was left alone because a program uses it */
+};
+
+/* Release all that belongs to one VF, ready for another one. */
+void vf_create_done(VfCreate *c);
+
+/* Bind the VF to this driver, NULL for none. Its driver_override stays that of the hand-out. */
+int vf_create_bind(VfCreate *c, const char *driver, VgpudError *reterr);
+
+/* Hand out the VF: VgpuDriver.create without the choice of the VF. On failure vf_failed and vf_in_use say
+ * whether another VF may work. */
+int vf_create_run(VfCreate *c, InstanceDesc **ret, VgpudError *reterr);

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/vfio/use.h"
+
+#include <string.h>
+
+#include "base/parse-util.h"
+
+int vfio_read_group(VgpuIo *io, const char *device_path, int *ret)
+{
+        g_autofree char *path = g_strconcat(device_path, "/iommu_group", NULL), *name = NULL;
+        int32_t group;
+        int r = vgpu_io_read_link_name(io, path, &name);
+
+        if (r == -ENOENT) {
+                *ret = -1;
+                return 0;
+        }
+        if (r < 0)
+                return r;
+        r = parse_i32(name, &group);
+        if (r < 0 || group < 0)
+                return -EINVAL;
+        *ret = group;
+        return 0;
+}
+
+static char *group_node(int group, bool noiommu)
+{
+        return g_strdup_printf("vfio/%s%d", noiommu ? "noiommu-" : "", group);
+}
+
+bool vfio_group_is_noiommu(VgpuIo *io, int group)
+{
+        g_autofree char *node = group_node(group, true);
+
+        return group >= 0 && vgpu_io_node_exists(io, node) > 0;
+}
+
+bool vfio_group_has_node(VgpuIo *io, int group)
+{
+        g_autofree char *node = group_node(group, false);
+
+        return group >= 0 && (vgpu_io_node_exists(io, node) != 0 || vfio_group_is_noiommu(io, group));
+}
+
+int vfio_read_cdev(VgpuIo *io, const char *device_path, char **ret)
+{
+        g_autofree char *path = g_strconcat(device_path, "/vfio-dev", NULL);
+        g_auto(GStrv) names = NULL;
+        int r = vgpu_io_list(io, path, &names);
+
+        *ret = NULL;
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return r;
+        for (char **n = names; *n; n++) {
+                g_autofree char *dev = NULL;
+                uint32_t number;
+                if (!g_str_has_prefix(*n, "vfio") || parse_u32(*n + strlen("vfio"), 10, &number) < 0)
+                        continue;
+                r = vgpu_io_readf(io, &dev, "%s/%s/dev", path, *n);
+                if (r == -ENOENT)
+                        continue; /* a VFIO device without a node of its own */
+                if (r < 0)
+                        return r;
+                *ret = g_strdup(*n);
+                return 0;
+        }
+        return 0;
+}
+
+int vfio_explain_holder(VgpuIo *io, const char *node, VgpudError *reterr)
+{
+        g_autofree char *command = NULL;
+        int pid, r = vgpu_io_find_holder(io, node, &pid, &command);
+
+        if (r <= 0)
+                return r;
+        (void)vgpud_error_set_errnof(
+                        reterr, VGPUD_ERROR_IN_USE, -EBUSY,
+                        "process %d (%s) has it open through /dev/%s; end it or take the device away from it "
+                        "first",
+                        pid, command, node);
+        return 1;
+}
+
+static int keep_out_by_group(VgpuIo *io, int group, const char *cdev_node, int *ret_fd, VgpudError *reterr)
+{
+        g_autofree char *node = group_node(group, false);
+        int fd = vgpu_io_open_group(io, (unsigned)group);
+
+        if (fd >= 0) {
+                *ret_fd = fd;
+                return 0;
+        }
+        if (fd == -ENODEV) {
+                /* The group has no VFIO device any more, so nobody can have one open. */
+                *ret_fd = -EBADF;
+                return 0;
+        }
+        if (fd != -EBUSY)
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_IN_USE, fd,
+                                "nobody can tell whether somebody uses it: /dev/%s cannot be opened: %s", node,
+                                g_strerror(-fd));
+        if (vfio_explain_holder(io, node, reterr) > 0 ||
+            (cdev_node && vfio_explain_holder(io, cdev_node, reterr) > 0))
+                return -EBUSY;
+        return vgpud_error_set_errnof(
+                        reterr, VGPUD_ERROR_IN_USE, fd,
+                        "somebody has it open: the kernel says that /dev/%s is busy; who, cannot be seen from "
+                        "here",
+                        node);
+}
+
+/* Of a node by which nobody can be kept out: look for who has it open. */
+static int refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr)
+{
+        int r = vfio_explain_holder(io, node, reterr);
+
+        if (r > 0)
+                return -EBUSY;
+        if (r < 0)
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_IN_USE, r,
+                                "nobody can tell whether somebody uses it: not every process can be looked at "
+                                "for /dev/%s: %s",
+                                node, g_strerror(-r));
+        return 0;
+}
+
+int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudError *reterr)
+{
+        g_autofree char *cdev_node = cdev ? g_strconcat("vfio/devices/", cdev, NULL) : NULL;
+        bool noiommu = vfio_group_is_noiommu(io, group);
+
+        /* Kernels without VFIO_GROUP have groups, but no nodes of them; then the cdev is the only way in. */
+        if (group >= 0 && !noiommu && (!cdev_node || vfio_group_has_node(io, group)))
+                return keep_out_by_group(io, group, cdev_node, ret_fd, reterr);
+        *ret_fd = -EBADF;
+        if (noiommu) {
+                g_autofree char *node = group_node(group, true);
+                return refuse_holder(io, node, reterr);
+        }
+        return cdev_node ? refuse_holder(io, cdev_node, reterr) : 0;
+}
