@@ -8,7 +8,7 @@
 #include "daemon/forward.h"
 #include "daemon/work/lane.h"
 
-/* `factory` makes the VgpuIo of each lane (daemon/lane.h). */
+/* `factory` makes the VgpuIo of each lane (daemon/work/lane.h). */
 int manager_new(sd_event *event, const Config *config, LaneIoFactory factory, void *factory_userdata,
                 Manager **ret);
 /* Drops everything and announces nothing. manager_stop() must have been called if the manager was opened. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Files of our own: state and configuration. (Kernel attributes go through drivers-glue/io.h.) */
+/* Files of our own: state and configuration. (Kernel attributes go through drivers-glue/io/io.h.) */
 
 #include <stddef.h>
 

@@ -129,7 +129,7 @@ typedef struct VgpuIoSysfsConfig {
         int dev_fd;   /* borrowed; a directory fd of /dev */
         int proc_fd;  /* borrowed; a directory fd of /proc */
         int keep_fd;  /* borrowed, or -EBADF: inherited by the child that writes, so that what it locks
-                       * stays locked for as long as the child lives (daemon/lane.h) */
+                       * stays locked for as long as the child lives (daemon/work/lane.h) */
         const char *writer_path;                 /* borrowed; the program vgpud-write */
         const char *modules_path;                /* borrowed; "/lib/modules/6.1.0-42-amd64" */
         const char *programs[_VGPU_PROGRAM_MAX]; /* borrowed; absolute paths; NULL: not there */
