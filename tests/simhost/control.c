@@ -18,6 +18,7 @@
 #include "simhost/fault.h"
 #include "simhost/fs.h"
 #include "simhost/gpu.h"
+#include "simhost/model.h"
 #include "simhost/nvidia.h"
 #include "simhost/sriov.h"
 
@@ -62,6 +63,14 @@ static int run_release(char **arguments, GString *text)
 static int run_hanging(char **arguments, GString *text)
 {
         g_string_append_printf(text, "%u", fault_hanging());
+        return 0;
+}
+
+static int run_waiting(char **arguments, GString *text)
+{
+        tree_lock();
+        tree_append_waits(text);
+        tree_unlock();
         return 0;
 }
 
@@ -214,6 +223,19 @@ static int run_domain(char **arguments, GString *text)
         return xengt_set_domain((unsigned)id, begins);
 }
 
+static int run_gim_lock(char **arguments, GString *text)
+{
+        guint64 seconds;
+
+        if (!g_ascii_string_to_unsigned(arguments[0], 10, 0, G_MAXUINT, &seconds, NULL))
+                return -EINVAL;
+
+        tree_lock();
+        gim_s7150_set_lock_seconds((unsigned)seconds);
+        tree_unlock();
+        return 0;
+}
+
 static int run_writes(char **arguments, GString *text)
 {
         if (arguments[0] && !g_str_equal(arguments[0], "--clear"))
@@ -235,6 +257,12 @@ static int run_drop_events(char **arguments, GString *text)
         if (!g_ascii_string_to_unsigned(arguments[0], 10, 0, G_MAXUINT, &count, NULL))
                 return -EINVAL;
         event_drop((unsigned)count);
+        return 0;
+}
+
+static int run_mark_events(char **arguments, GString *text)
+{
+        event_mark();
         return 0;
 }
 
@@ -261,6 +289,7 @@ static const Command commands[] = {
         { "faults", 0, "faults", run_faults },
         { "release", 0, "release: end what hangs, answer how many", run_release },
         { "hanging", 0, "hanging: how many requests hang", run_hanging },
+        { "waiting", 0, "waiting: REASON NAME of all requests that wait for another one", run_waiting },
         { "hold-group", 1, "hold-group N: /dev/vfio/N is open elsewhere", run_hold_group },
         { "drop-group", 1, "drop-group N", run_drop_group },
         { "hold-device", 1, "hold-device UUID|FUNCTION: it is open, its removal blocks", run_hold_device },
@@ -280,9 +309,13 @@ static const Command commands[] = {
         { "nvidia", -1, "nvidia VERB…: as sriov-manage, NVML and their users do; see nvidia-control.c",
           run_nvidia },
         { "domain", 2, "domain N begin|end: of Xen", run_domain },
+        { "gim-lock", 1, "gim-lock SECONDS: how long an S7150's driver waits for the reader of a result",
+          run_gim_lock },
         { "writes", -2, "writes [--clear]: RESULT PATH VALUE of all writes", run_writes },
         { "events", 0, "events: all events sent", run_events },
         { "drop-events", 1, "drop-events N: lose the next N events", run_drop_events },
+        { "mark-events", 0, "mark-events: send monitors of the subsystem simhost an event after all others",
+          run_mark_events },
         { "where", 0, "where: the environment of the command", run_where },
         { "quit", 0, "quit", run_quit },
         { "help", 0, "help", run_help },

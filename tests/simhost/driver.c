@@ -15,7 +15,7 @@ static bool shutting_down;
 void function_lock(GpuFunction *function)
 {
         while (function->locked)
-                tree_wait();
+                tree_wait("lock", function->spec.address);
         function->locked = true;
 }
 
@@ -81,7 +81,7 @@ static void remove_vfio(GpuFunction *function)
         vfio_dev_del(function->vfio_dev);
         function->vfio_dev = NULL;
         while (function->holds > 0 && !shutting_down)
-                tree_wait();
+                tree_wait("close", function->spec.address);
         device_event(function->vfio_group, "remove", NULL);
         vfio_group_del(function->vfio_group);
         function->vfio_group = NULL;
@@ -106,8 +106,8 @@ static void unregister_parent(GpuFunction *function)
         tree_unlock();
         (void)mdev_parent_unregister(function->parent); /* -ENODEV: it was not registered */
         tree_lock();
-        while (function->parent->registered) /* somebody else is at it */
-                tree_wait();
+        while (function->parent->registered) /* another thread unregisters it */
+                tree_wait("unregister", function->parent->name);
 }
 
 static int bind_own(GpuFunction *function)

@@ -252,6 +252,7 @@ static GBytes *make_message(const char *action, const char *devpath, const char 
         g_autoptr(GString) text = g_string_new(NULL);
         g_auto(GStrv) lines = g_strsplit(properties ? properties : "", "\n", -1);
         GByteArray *message = g_byte_array_new();
+        guint64 number = MAX(sequence_number, 1); /* libudev refuses 0 */
         UdevHeader header = {
                 .prefix = "libudev",
                 .magic = htonl(UDEV_MAGIC),
@@ -267,7 +268,7 @@ static GBytes *make_message(const char *action, const char *devpath, const char 
         g_string_append_c(text, '\0');
         g_string_append_printf(text, "SUBSYSTEM=%s", subsystem);
         g_string_append_c(text, '\0');
-        g_string_append_printf(text, "SEQNUM=%" G_GUINT64_FORMAT, sequence_number);
+        g_string_append_printf(text, "SEQNUM=%" G_GUINT64_FORMAT, number);
         g_string_append_c(text, '\0');
         for (char **line = lines; *line; line++)
                 if (**line)
@@ -292,6 +293,14 @@ static void log_event(const char *action, const char *devpath, const char *subsy
         g_string_append_printf(event_log, "%s %s %s%s%s\n", action, devpath, subsystem, *line ? " " : "", line);
 }
 
+static void send_message(GBytes *message)
+{
+        if (testbed_directory)
+                send_to_testbed(message);
+        else
+                send_to_netlink(message);
+}
+
 void event_send(const char *action, const char *devpath, const char *subsystem, const char *devtype,
                 const char *properties)
 {
@@ -307,11 +316,18 @@ void event_send(const char *action, const char *devpath, const char *subsystem, 
                 drop_count--;
         } else {
                 message = make_message(action, devpath, subsystem, devtype, properties);
-                if (testbed_directory)
-                        send_to_testbed(message);
-                else
-                        send_to_netlink(message);
+                send_message(message);
         }
+        g_mutex_unlock(&lock);
+}
+
+void event_mark(void)
+{
+        g_autoptr(GBytes) message = NULL;
+
+        g_mutex_lock(&lock);
+        message = make_message("change", "/devices/virtual/simhost/mark", "simhost", NULL, NULL);
+        send_message(message);
         g_mutex_unlock(&lock);
 }
 

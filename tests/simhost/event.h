@@ -25,6 +25,9 @@ void event_send(const char *action, const char *devpath, const char *subsystem, 
                 const char *properties);
 /* Sends the coming events nowhere, as if they had been lost on the way. */
 void event_drop(unsigned count);
+/* Sends an event of the subsystem "simhost" to all monitors that want it: the next one after all events so far.
+ * The log and the sequence number do not have it, and event_drop() does not lose it. */
+void event_mark(void);
 guint64 event_sequence_number(void);
 /* "ACTION DEVPATH SUBSYSTEM [KEY=VALUE]…" per line. */
 void event_append_log(GString *text);

@@ -52,7 +52,7 @@ static GMutex lock;
 static GCond released;
 static GPtrArray *faults;
 static unsigned generation; /* counts the releases */
-static unsigned hanging;
+static unsigned hanging;    /* since the last release */
 static bool shutting_down;
 static FaultAliasFunc alias_func;
 
@@ -199,6 +199,7 @@ unsigned fault_release(void)
                         g_ptr_array_remove_index(faults, i - 1);
         generation++;
         waiting = hanging;
+        hanging = 0;
         g_cond_broadcast(&released);
         g_mutex_unlock(&lock);
         return waiting;
@@ -293,7 +294,8 @@ int fault_apply(FaultOp op, const char *path)
                 hanging++;
                 while (!shutting_down && generation == started)
                         g_cond_wait(&released, &lock);
-                hanging--;
+                if (generation == started)
+                        hanging--;
         }
         g_mutex_unlock(&lock);
         return action == ACTION_ERRNO ? -(int)value : 0;

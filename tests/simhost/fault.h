@@ -40,7 +40,7 @@ void fault_shutdown(void);
 /* Does what the first matching fault says; it may take as long as it likes, so call it without the tree's lock.
  * 0 or the negative errno to fail with. */
 int fault_apply(FaultOp op, const char *path);
-/* How many requests hang at this moment. */
+/* How many requests hang at this moment, less those that were let go. */
 unsigned fault_hanging(void);
 void fault_append_list(GString *text);
 

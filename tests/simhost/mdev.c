@@ -397,7 +397,7 @@ static void mdev_remove_common(Mdev *mdev)
         vfio_dev_del(mdev->vfio_dev);
 
         while (mdev->holds > 0 && !shutting_down)
-                tree_wait();
+                tree_wait("close", mdev->uuid);
 
         if (parent->ops->release)
                 parent->ops->release(mdev);
@@ -475,7 +475,7 @@ int mdev_parent_unregister(MdevParent *parent)
         /* From here trylock of unreg_sem fails; those that have it finish first. */
         parent->unregistering = true;
         while (parent->users > 0)
-                tree_wait();
+                tree_wait("unregister", parent->name);
 
         device = parent->device;
         node_remove_child(class_directory(), device->name);

@@ -23,7 +23,6 @@
 #define ALIGN_MIB    16
 #define DIVIDER_MAX  16
 #define LOCK_SECONDS 3
-#define POLL_USEC    (100 * 1000)
 
 /* How those who ask for functions share the GPU: all say what they want, or nobody does. */
 typedef enum Mode { MODE_NONE, MODE_AUTOMATIC, MODE_CHOSEN } Mode;
@@ -43,7 +42,8 @@ static char *get_result, *release_result;
 
 /* The driver's one lock: who has it counts nothing, only whether somebody read a result, or time went by. */
 static bool locked;
-static gint64 locked_until; /* 0: for as long as it takes */
+static gint64 answered_usec; /* 0: no result is there to be read; else since when one is */
+static unsigned lock_seconds = LOCK_SECONDS;
 
 static unsigned even_share_mib(void)
 {
@@ -58,26 +58,37 @@ static void reset_share(Vf *vf)
         vf->divider = 0;
 }
 
-/* With the tree's lock, which it lets go; as patient as the kernel, which looks every 100 ms. */
+/* When the driver no longer waits for the reader of a result. */
+static gint64 locked_until(void)
+{
+        return answered_usec > 0 ? answered_usec + lock_seconds * G_TIME_SPAN_SECOND : G_MAXINT64;
+}
+
+/* With the tree's lock, which it lets go. */
 static void take_lock(void)
 {
-        while (locked && !(locked_until > 0 && g_get_monotonic_time() > locked_until)) {
-                tree_unlock();
-                g_usleep(POLL_USEC);
-                tree_lock();
-        }
+        while (locked && g_get_monotonic_time() < locked_until())
+                tree_wait_until("lock", "gim", locked_until());
         locked = true;
-        locked_until = 0;
+        answered_usec = 0;
 }
 
 static void start_timeout(void)
 {
-        locked_until = g_get_monotonic_time() + LOCK_SECONDS * G_TIME_SPAN_SECOND;
+        answered_usec = g_get_monotonic_time();
+        tree_broadcast();
 }
 
 static void give_lock(void)
 {
         locked = false;
+        tree_broadcast();
+}
+
+void gim_s7150_set_lock_seconds(unsigned seconds)
+{
+        lock_seconds = seconds;
+        tree_broadcast();
 }
 
 static bool is_running(const Vf *vf)

@@ -48,6 +48,9 @@ const Model *model_get(unsigned index);
 /* An attribute that nobody may open, because to read it is to act: the host ends then, and with it the test. */
 extern const NodeOps forbidden_ops;
 
+/* How long the lock of an S7150's driver waits for the reader of a result. Wants the tree's lock. */
+void gim_s7150_set_lock_seconds(unsigned seconds);
+
 /* The Xen domain of that ID begins or ends; the host has a console for it. -ENODEV: this is not Xen. */
 int xengt_set_domain(unsigned domain, bool exists);
 

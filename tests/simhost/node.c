@@ -21,6 +21,7 @@ typedef struct Later {
 } Later;
 
 static GArray *later;
+static GPtrArray *waits; /* what each thread in tree_wait() waits for */
 
 void tree_set_forget(TreeForgetFunc forget)
 {
@@ -79,14 +80,36 @@ void tree_unlock(void)
                 do_later(entries);
 }
 
-void tree_wait(void)
+void tree_wait_until(const char *reason, const char *name, gint64 end_usec)
 {
+        g_autofree char *entry = NULL;
+
         if (later) {
                 tree_unlock();
                 tree_lock();
                 return;
         }
-        g_cond_wait(&changed, &lock);
+
+        entry = g_strdup_printf("%s %s", reason, name);
+        if (!waits)
+                waits = g_ptr_array_new();
+        g_ptr_array_add(waits, entry);
+        if (end_usec == G_MAXINT64)
+                g_cond_wait(&changed, &lock);
+        else
+                (void)g_cond_wait_until(&changed, &lock, end_usec);
+        g_ptr_array_remove(waits, entry);
+}
+
+void tree_wait(const char *reason, const char *name)
+{
+        tree_wait_until(reason, name, G_MAXINT64);
+}
+
+void tree_append_waits(GString *text)
+{
+        for (guint i = 0; waits && i < waits->len; i++)
+                g_string_append_printf(text, "%s\n", (const char *)waits->pdata[i]);
 }
 
 void tree_broadcast(void)

@@ -55,9 +55,13 @@ void tree_unlock(void);
 /* Puts something off until the lock is free: sending an event. Wants the lock. */
 typedef void (*TreeAfterFunc)(void *data);
 void tree_after_unlock(TreeAfterFunc function, void *data);
-/* Lets go of the lock, as tree_unlock() does, and waits until somebody calls tree_broadcast(). It may return
- * early. */
-void tree_wait(void);
+/* Lets go of the lock, as tree_unlock() does, and waits for tree_broadcast(). It may return early. Meanwhile
+ * tree_append_waits() lists "REASON NAME". */
+void tree_wait(const char *reason, const char *name);
+/* The same, until a time of g_get_monotonic_time() at most. */
+void tree_wait_until(const char *reason, const char *name, gint64 end_usec);
+/* A line per thread that waits. Wants the lock. */
+void tree_append_waits(GString *text);
 void tree_broadcast(void);
 
 /* Called without the lock, once for each name that vanished. */

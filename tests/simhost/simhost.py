@@ -52,7 +52,11 @@ def can_unshare():
     return subprocess.run(command + ["true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def wait_until(condition, seconds=30):
+# The limit for everything that waits. Only a test that fails waits that long.
+DEADLINE = 60
+
+
+def wait_until(condition, seconds=DEADLINE):
     """Asks until the condition holds; TimeoutError after that time. Each question should be a round trip to something."""
     end = time.monotonic() + seconds
     while not condition():
@@ -92,10 +96,6 @@ class Agent:
         """Sends a call without waiting; finish() gives its result."""
         self.process.stdin.write(json.dumps([name, arguments]) + "\n")
         self.process.stdin.flush()
-
-    def is_finished(self, seconds):
-        """Whether the call is over after at most that time."""
-        return bool(select.select([self.process.stdout], [], [], seconds)[0])
 
     def finish(self):
         line = self.process.stdout.readline()
@@ -214,6 +214,20 @@ class Host:
     def fault(self, specification):
         self.ctl("fault", specification)
 
+    def await_hanging(self, count):
+        """Waits until so many requests hang in faults."""
+        wait_until(lambda: self.ctl("hanging") == [str(count)])
+
+    def await_waiting(self, *entries):
+        """Waits until requests wait for exactly that: "lock FUNCTION", "close FUNCTION|UUID", "unregister PARENT", "lock gim"."""
+        wait_until(lambda: sorted(self.ctl("waiting")) == sorted(entries))
+
+    def hear(self, agent, count):
+        """So many events, and all that the host has sent besides: a mark follows them on the agent's monitor."""
+        events = agent.events(count, DEADLINE)
+        self.ctl("mark-events")
+        return events + agent.events_to_mark(DEADLINE)
+
     def tools(self):
         """{name: path} of programs of an NVIDIA host that work on this one: "systemctl", "sriov-manage", and "vgpud-nvml" with
         a libnvidia-ml.so.1 about its cards. They need nothing of the environment and vanish with the host."""
@@ -265,6 +279,10 @@ def test_main():
     sys.exit(0 if result.wasSuccessful() and result.testsRun > 0 else 1)
 
 
+# The subsystem of the events that "mark-events" sends.
+MARK = "simhost"
+
+
 class _Udev:
     """As much of libudev as the agent needs."""
 
@@ -302,7 +320,7 @@ class _Udev:
 
     def listen(self, subsystems):
         self.monitor = ctypes.c_void_p(self.library.udev_monitor_new_from_netlink(self.udev, b"udev"))
-        for subsystem in subsystems:
+        for subsystem in [*subsystems, MARK]:
             self.library.udev_monitor_filter_add_match_subsystem_devtype(self.monitor, subsystem.encode(), None)
         if self.library.udev_monitor_enable_receiving(self.monitor) < 0:
             raise OSError(errno.EIO, "monitor")
@@ -316,6 +334,17 @@ class _Udev:
             if device:
                 events.append(self._properties(device))
         return events
+
+    def receive_to_mark(self, seconds):
+        """All events that came before the mark of "mark-events"."""
+        events = []
+        while True:
+            received = self.receive(1, seconds)
+            if not received:
+                raise OSError(errno.ETIME, "mark")
+            if received[0]["SUBSYSTEM"] == MARK:
+                return events
+            events += received
 
     def enumerate(self, subsystem):
         handle = ctypes.c_void_p(self.library.udev_enumerate_new(self.udev))
@@ -389,6 +418,7 @@ def _agent():
         "write_fd": lambda fd, text: os.write(fd, text.encode()),
         "monitor": with_udev("listen"),
         "events": with_udev("receive"),
+        "events_to_mark": with_udev("receive_to_mark"),
         "enumerate": with_udev("enumerate"),
         "properties": with_udev("properties"),
         "hwdb": with_udev("hwdb"),

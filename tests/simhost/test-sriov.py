@@ -14,8 +14,6 @@ import simhost
 BUS = "/sys/bus/pci"
 PCI = f"{BUS}/devices"
 SUBSYSTEMS = ["pci", "vfio", "vfio-dev", "mdev", "drm"]
-SECONDS = 20
-BLOCKED_SECONDS = 0.2
 
 
 class SriovTest(unittest.TestCase):
@@ -63,12 +61,8 @@ class SriovTest(unittest.TestCase):
 
     def hear(self, count):
         """That many events, and no more, as "ACTION SUBSYSTEM NAME"."""
-        self.events = self.inside.events(count, SECONDS)
-        self.events += self.inside.events(1, 0.1)
+        self.events = self.host.hear(self.inside, count)
         return [f"{e['ACTION']} {e['SUBSYSTEM']} {e['DEVPATH'].rsplit('/', 1)[1]}" for e in self.events]
-
-    def assert_blocked(self, agent):
-        self.assertFalse(agent.is_finished(BLOCKED_SECONDS))
 
 
 class NumberTest(SriovTest):
@@ -139,9 +133,9 @@ class NumberTest(SriovTest):
         self.host.fault(f"enable:{self.VFS[1]}:hang")
         writer, reader = self.host.agent(), self.host.agent()
         writer.start("write", f"{PCI}/{self.PF}/sriov_numvfs", "3")
-        simhost.wait_until(lambda: self.host.ctl("hanging") == ["1"])
+        self.host.await_hanging(1)
         reader.start("read", f"{PCI}/{self.PF}/sriov_numvfs")
-        self.assert_blocked(reader)
+        self.host.await_waiting(f"lock {self.PF}")
         self.assertEqual(self.virtual_links(), ["virtfn0"])  # others do not wait
         self.assertEqual(self.read("sriov_totalvfs"), "12\n")
         self.host.ctl("release")
@@ -152,10 +146,13 @@ class NumberTest(SriovTest):
         self.host.fault(f"enable:{self.VFS[1]}:hang")
         writer = self.host.agent()
         writer.start("write", f"{PCI}/{self.PF}/sriov_numvfs", "3")
-        simhost.wait_until(lambda: self.host.ctl("hanging") == ["1"])
-        self.host.ctl("release")
-        self.host.ctl("unplug", self.PF)
-        writer.finish()
+        self.host.await_hanging(1)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            unplug = pool.submit(self.host.ctl, "unplug", self.PF)
+            self.host.await_waiting(f"lock {self.PF}")
+            self.host.ctl("release")
+            writer.finish()
+            unplug.result()
         self.assertFalse([name for name in self.inside.listdir(PCI) if name.startswith("0000:03:")])
         self.host.ctl("plug", self.PF)
         self.assertEqual(self.read("sriov_numvfs"), "0\n")
@@ -197,7 +194,7 @@ class NumberTest(SriovTest):
         self.host.fault(f"enable:{self.VFS[0]}:hang")
         writer = self.host.agent()
         writer.start("write", f"{PCI}/{self.PF}/sriov_numvfs", "1")
-        simhost.wait_until(lambda: self.host.ctl("hanging") == ["1"])
+        self.host.await_hanging(1)
         self.assertTrue(self.inside.exists(f"{PCI}/{self.VFS[0]}"))
         self.assertEqual(self.virtual_links(), [])
         self.assertFalse(self.inside.exists(f"{PCI}/{self.VFS[0]}/physfn"))
@@ -208,7 +205,7 @@ class NumberTest(SriovTest):
 
         self.host.fault(f"disable:{self.VFS[0]}:hang")
         writer.start("write", f"{PCI}/{self.PF}/sriov_numvfs", "0")
-        simhost.wait_until(lambda: self.host.ctl("hanging") == ["1"])
+        self.host.await_hanging(1)
         self.assertEqual(self.virtual_links(), [])
         self.assertEqual(self.driver(self.VFS[0]), self.OWN)
         self.host.ctl("release")
@@ -352,10 +349,10 @@ class InUseTest(SriovTest):
     def test_disabling_waits_for_an_open_function(self):
         self.host.ctl("hold-device", self.VFS[0])
         self.writer.start("write", f"{PCI}/{self.PF}/sriov_numvfs", "0")
-        self.assert_blocked(self.writer)
+        self.host.await_waiting(f"close {self.VFS[0]}")
         reader = self.host.agent()
         reader.start("read", f"{PCI}/{self.PF}/sriov_numvfs")
-        self.assert_blocked(reader)
+        self.host.await_waiting(f"close {self.VFS[0]}", f"lock {self.PF}")
         # The first function is half gone, the second one has not been touched yet.
         self.assertEqual(self.virtual_links(), ["virtfn1"])
         self.assertTrue(self.inside.exists(f"{PCI}/{self.VFS[0]}/vendor"))
@@ -370,11 +367,11 @@ class InUseTest(SriovTest):
     def test_unbinding_waits_for_an_open_function(self):
         self.host.ctl("hold-device", self.VFS[0])
         self.writer.start("write", f"{BUS}/drivers/vfio-pci/unbind", self.VFS[0])
-        self.assert_blocked(self.writer)
+        self.host.await_waiting(f"close {self.VFS[0]}")
         self.assertEqual(self.read("sriov_numvfs"), "2\n")  # that is the lock of another device
         other = self.host.agent()
         other.start("write", f"{BUS}/drivers_probe", self.VFS[0])
-        self.assert_blocked(other)
+        self.host.await_waiting(f"close {self.VFS[0]}", f"lock {self.VFS[0]}")
         self.to_vfio(self.VFS[1])
         self.host.ctl("drop-device", self.VFS[0])
         self.writer.finish()
@@ -405,7 +402,7 @@ class InUseTest(SriovTest):
     def test_the_host_ends_although_a_function_is_open(self):
         self.host.ctl("hold-device", self.VFS[0])
         self.writer.start("write", f"{PCI}/{self.PF}/sriov_numvfs", "0")
-        self.assert_blocked(self.writer)
+        self.host.await_waiting(f"close {self.VFS[0]}")
 
 
 class OtherBusTest(SriovTest):

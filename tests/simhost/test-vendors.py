@@ -257,7 +257,7 @@ class ForbiddenTest(unittest.TestCase):
                 for command in prepare:
                     host.run(["sh", "-c", command])
                 host.run(["cat", path], capture_output=True)
-                host.process.wait(30)
+                host.process.wait(simhost.DEADLINE)
         simhost.wait_until(lambda: not os.path.exists(os.path.dirname(host.control)))
 
     def test_gim_reset(self):
@@ -368,13 +368,15 @@ class FirstGimTest(VendorTest):
 
     def test_lock(self):
         other = self.host.agent()
+        self.host.ctl("gim-lock", simhost.DEADLINE)
         self.inside.write(f"{self.GPU}/getvf", "0 0 0")
         other.start("write", f"{self.GPU}/getvf", "0 0 0")
-        self.assertFalse(other.is_finished(0.5))
+        self.host.await_waiting("lock gim")
         self.assertEqual(self.read(f"{self.GPU}/getvf"), "0000:83:02.0\n")  # gives the lock back
         other.finish()
         self.inside.start("read", f"{self.GPU}/virtfn7/gpuvf")
-        self.assertFalse(self.inside.is_finished(0.5))
+        self.host.await_waiting("lock gim")
+        self.host.ctl("gim-lock", 0)
         self.assertIn("MxGPU_V1_8", self.inside.finish())  # in the end the driver waits for the reader no longer
         self.assertEqual(other.read(f"{self.GPU}/getvf"), "0000:83:02.1\n")
 
