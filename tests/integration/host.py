@@ -155,9 +155,6 @@ class Polkit:
     def allow_unknown(self, yes):
         self.mock("AllowUnknown", "(b)", yes)
 
-    def delay(self, seconds):
-        self.mock("SetDelay", "(d)", seconds)
-
     def hang(self, yes=True):
         self.mock("SimulateHang", "(b)", yes)
 
@@ -190,6 +187,10 @@ class Monitor:
         """What polkit was asked: {action, details, flags, cancellation}."""
         keys = ("subject", "action", "details", "flags", "cancellation")
         return [dict(zip(keys, m["payload"]["data"])) for m in self.messages("CheckAuthorization")]
+
+    def await_questions(self, count):
+        """Waits until polkit was asked so many questions; a call to polkit after that comes after them."""
+        return bus.wait(lambda: len(self.questions()) == count and self.questions(), f"{count} questions")
 
     def cancelled(self):
         return [m["payload"]["data"][0] for m in self.messages("CancelCheckAuthorization")]
@@ -360,7 +361,7 @@ class Host:
     def settle(self):
         """Waits until what the signals told is what the daemon says."""
         try:
-            bus.wait(self.mirror.is_true, "signals and objects agree", 20)
+            bus.wait(self.mirror.is_true, "signals and objects agree")
         except bus.Timeout as error:
             raise AssertionError("\n".join(["signals and objects differ:", *self.mirror.differences()])) from error
 
@@ -399,7 +400,7 @@ class Host:
             if process.poll() is None:
                 process.terminate()
                 try:
-                    process.wait(20)
+                    process.wait(bus.DEADLINE)
                 except subprocess.TimeoutExpired:
                     wrong.append(f"does not end: {command_of(process.pid)}")
                     process.kill()
@@ -421,7 +422,7 @@ class Host:
             return not children()
 
         try:
-            bus.wait(are_gone, seconds=10)
+            bus.wait(are_gone, "no process is left")
         except bus.Timeout:
             for pid in children():
                 wrong.append(f"left: {command_of(pid)}")
@@ -547,6 +548,12 @@ class HostTest(unittest.TestCase):
         self.hosts.append(host)
         self.addCleanup(host.close)
         return host
+
+    def assert_becomes(self, expected, get):
+        """Waits until get() returns the expected value."""
+        with contextlib.suppress(bus.Timeout):
+            bus.wait(lambda: get() == expected)
+        self.assertEqual(get(), expected)
 
     def assert_error(self, name, pending_or_call, *words):
         """A call that ends with this error; its explanation has these words."""

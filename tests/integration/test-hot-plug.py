@@ -32,19 +32,15 @@ class HotPlug(host.HostTest):
             number = 1 if gpu == GVT else 2
             self.assertEqual(entries, [("removed", bus.instance_path(uuid(number))), ("removed", bus.gpu_path(gpu))])
             self.assert_error("NoSuchGpu", h.bus.start_create(gpu, V5_4))
-        self.assertEqual((h.bus.gpus(), h.bus.instances(), h.records()), ({}, {}, {}))
+        self.assert_becomes(({}, {}, {}), lambda: (h.bus.gpus(), h.bus.instances(), h.records()))
         self.assertEqual(h.vgpuctl().status, 0)
         for gpu in (GVT, A2):
             h.sim.ctl("plug", gpu)
             self.state(h, gpu, "ready")
-        h.settle()
-        after = h.bus.gpus()
-        for gpus in (before, after):
-            for gpu in gpus.values():
-                for name in ("ScannedUsec", "IommuGroup"):
-                    del gpu[name]
         bus.wait(lambda: len(h.bus.gpu(A2).get("Parents")) == 16, "all virtual functions")
-        self.assertEqual({n: sorted(g["Types"]) for n, g in after.items()}, {n: sorted(g["Types"]) for n, g in before.items()})
+        self.assert_becomes({n: sorted(g["Types"]) for n, g in before.items()},
+                            lambda: {n: sorted(g["Types"]) for n, g in h.bus.gpus().items()})
+        h.settle()
         h.bus.create(GVT, V5_4, uuid=uuid(1), name="one")
         h.bus.create(A2, "A2-4Q", uuid=uuid(2))
 
@@ -54,12 +50,11 @@ class HotPlug(host.HostTest):
             h.bus.create(gpu, type_name, uuid=uuid(1))
             h.sim.ctl("unbind", gpu)
             self.state(h, gpu, "unsupported")
-            bus.wait(lambda g=gpu: h.mirror.gpu(g)["Driver"] == "", "no driver")
-            self.assertEqual((h.mirror.instances(), h.mirror.gpu(gpu)["BackEnd"], h.mirror.gpu(gpu)["Types"],
-                              h.mirror.gpu(gpu)["Parents"]), ({}, "", {}, []))
+            self.assert_becomes(({}, "", "", {}, []), lambda g=gpu: (
+                h.mirror.instances(), *(h.mirror.gpu(g)[name] for name in ("Driver", "BackEnd", "Types", "Parents"))))
             self.assertTrue(h.mirror.gpu(gpu)["Reason"])
             self.assert_error("NotSupported", h.bus.start_create(gpu, type_name))
-            self.assertEqual(h.records(), {})
+            self.assert_becomes({}, h.records)
             h.sim.ctl("bind", gpu)
             self.state(h, gpu, "ready")
             bus.wait(lambda g=gpu, d=driver: h.mirror.gpu(g)["Driver"] == d and h.mirror.gpu(g)["Types"], "its types")
@@ -75,7 +70,7 @@ class HotPlug(host.HostTest):
         self.gone(h, "mdpy")
         h.sim.ctl("unregister", GVT)
         self.state(h, GVT, "unsupported")
-        self.assertEqual((h.mirror.instances(), h.records()), ({}, {}))
+        self.assert_becomes(({}, {}), lambda: (h.mirror.instances(), h.records()))
         h.sim.ctl("register", "mdpy")
         h.sim.ctl("register", GVT)
         self.state(h, "mdpy", "ready")
@@ -106,16 +101,18 @@ class HotPlug(host.HostTest):
         running = h.bus.start_create(GVT, V5_4, uuid=uuid(1))
         h.hanging(1)
         waiting = [h.bus.start_create(GVT, V5_8) for _ in range(3)]
+        bus.wait(lambda: h.mirror.gpu(GVT)["QueuedJobs"] == 3, "three wait")
         # The kernel waits for the creation before it lets the GPU go.
         remover = threading.Thread(target=h.sim.ctl, args=("unplug", GVT))
         remover.start()
+        h.sim.await_waiting(f"unregister {GVT}")
         h.sim.ctl("release")
         bus.wait(lambda: not remover.is_alive(), "unplugged")
         self.gone(h, GVT)
         for call in (running, *waiting):
             self.assertIn(call.error(), (None, "GpuGone", "NoSuchGpu", "NoSuchType", "Failed"))
         bus.wait(lambda: not h.bus.jobs(), "no job is left")
-        self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
+        self.assert_becomes(({}, {}), lambda: (h.bus.instances(), h.records()))
         h.bus.create(A2, "A2-4Q")
         h.sim.ctl("plug", GVT)
         self.state(h, GVT, "ready")
@@ -138,23 +135,26 @@ class HotPlug(host.HostTest):
         self.assertIn(running.error(), (None, "GpuGone"))
         self.state(h, GVT, "ready")
         h.bus.create(GVT, V5_4, uuid=uuid(2))
+        bus.wait(lambda: set(h.mirror.instances()) == h.tree(), "the instances are the kernel's")
         h.settle()
-        self.assertEqual(set(h.mirror.instances()), h.tree())
 
     def test_driver_goes_while_jobs_wait(self):
         h = self.host("nvidia-a2", "gvt-g", faults=[f"create:{A2}:hang:1"])
         running = h.bus.start_create(A2, "A2-4Q", uuid=uuid(1))
         h.hanging(1)
         waiting = [h.bus.start_create(A2, "A2-4Q") for _ in range(3)]
+        bus.wait(lambda: h.mirror.gpu(A2)["QueuedJobs"] == 3, "three wait")
         remover = threading.Thread(target=h.sim.ctl, args=("unbind", A2))
         remover.start()
+        # The kernel waits for the creation before it lets its virtual function go.
+        bus.wait(lambda: any(line.startswith("unregister ") for line in h.sim.ctl("waiting")), "the driver waits")
         h.sim.ctl("release")
         bus.wait(lambda: not remover.is_alive(), "unbound")
         self.state(h, A2, "unsupported")
         for call in (running, *waiting):
             self.assertIn(call.error(), (None, "GpuGone", "NotSupported", "NoSuchType", "Failed"))
+        self.assert_becomes(({}, {}), lambda: (h.mirror.instances(), h.records()))
         h.settle()
-        self.assertEqual((set(h.mirror.instances()), h.records()), (set(), {}))
 
     def test_a_burst(self):
         h = self.host("scalable", "samples", options=simhost.scalable(2, 16, 4))
@@ -172,7 +172,7 @@ class HotPlug(host.HostTest):
             bus.wait(lambda gpu=gpu: len(h.bus.gpu(gpu).get("Parents")) == 16, "all virtual functions")
         h.settle()
         bus.wait(lambda: set(h.bus.instances()) == h.tree(), "the instances are the kernel's")
-        self.assertEqual(set(h.records()), h.tree())
+        self.assert_becomes(h.tree(), lambda: set(h.records()))
 
     def test_stop_while_things_change(self):
         h = self.host("scalable", options=simhost.scalable(2, 16, 4))

@@ -10,6 +10,7 @@ from host import A2, DAEMON, GVT, NOBODY, V5_4, V5_8, uuid
 
 
 XE = "0000:03:00.0"
+QUESTIONS = 64  # the most that vgpud asks at a time
 
 
 class WholeGpus(host.HostTest):
@@ -57,9 +58,10 @@ class Polkit(host.HostTest):
 
     def hang(self, count=1):
         """Starts `count` creates that polkit keeps to itself."""
+        monitor = host.Monitor(self.h)
         self.polkit.hang()
         calls = [self.user.start_create(GVT, V5_4, uuid=uuid(n)) for n in range(1, count + 1)]
-        bus.wait(self.polkit.is_hanging, "polkit has the question")
+        monitor.await_questions(min(count, QUESTIONS))
         return calls
 
     def test_denied(self):
@@ -155,14 +157,16 @@ class Polkit(host.HostTest):
 
     def test_others_are_served_while_polkit_takes_its_time(self):
         self.polkit.allow("create")
-        self.polkit.delay(5.0)
+        self.polkit.hang()
         slow = self.user.start_create(GVT, V5_4, uuid=uuid(1))
+        bus.wait(self.polkit.is_hanging, "polkit has the question")
         other = self.h.client(DAEMON)
         for _ in range(2):
             self.assertEqual(other.instances(), {})
             self.h.bus.create(A2, "A2-4Q", name="x")
             self.h.bus.destroy("x")
         self.assertFalse(slow.done)
+        self.polkit.release()
         self.assertIsNone(slow.error())
         self.assertEqual(set(self.h.bus.instances()), {uuid(1)})
 
@@ -212,8 +216,9 @@ class Polkit(host.HostTest):
         self.h.bus.create(GVT, V5_4, uuid=uuid(1))
         self.polkit.allow("destroy")
         self.polkit.hang()
+        monitor = host.Monitor(self.h)
         calls = [self.user.instance(uuid(1)).start("Destroy"), self.user.manager.start("Destroy", uuid(1))]
-        bus.wait(self.polkit.is_hanging, "polkit has the question")
+        monitor.await_questions(2)
         self.h.bus.destroy(uuid(1))
         self.polkit.release()
         self.assertEqual(calls[0].error(), "org.freedesktop.DBus.Error.UnknownObject")
@@ -236,8 +241,9 @@ class Polkit(host.HostTest):
     def test_a_gpu_that_goes_meanwhile(self):
         self.polkit.allow("create", "rescan")
         self.polkit.hang()
+        monitor = host.Monitor(self.h)
         calls = [self.user.start_create(GVT, V5_4), self.user.gpu(GVT).start("Rescan"), self.user.start_create("", V5_4)]
-        bus.wait(self.polkit.is_hanging, "polkit has the question")
+        monitor.await_questions(3)
         self.h.sim.ctl("unplug", GVT)
         bus.wait(lambda: self.h.mirror.gpu(GVT) is None, "the GPU goes")
         self.polkit.release()
@@ -307,9 +313,13 @@ class AnyGpu(host.HostTest):
 
     def test_as_many_as_are_not_spare(self):
         h = self.host("scalable", options=simhost.scalable(1, 4, 4), config="[gpu *]\nspare=2\n", polkit=True)
+        monitor = host.Monitor(h)
         h.polkit.allow("create")
-        h.polkit.delay(0.5)
+        h.polkit.hang()
         started = [h.start_vgpuctl("create", "S64-1Q", uid=NOBODY) for _ in range(4)]
+        monitor.await_questions(4)
+        h.polkit.hang(False)
+        h.polkit.release()
         self.assertEqual(sorted(h.end_vgpuctl(p).status for p in started), [0, 0, 5, 5])
 
     def test_polkit_is_asked_about_the_next(self):
@@ -333,8 +343,11 @@ class AnyGpu(host.HostTest):
         h = self.host("scalable", options=simhost.scalable(4, 4, 4), polkit=True)
         monitor = host.Monitor(h)
         h.polkit.allow("create")
-        h.polkit.delay(0.5)
+        h.polkit.hang()
         started = [h.start_vgpuctl("create", "S64-1Q", "--count=4", uid=NOBODY) for _ in range(4)]
+        monitor.await_questions(4)
+        h.polkit.hang(False)
+        h.polkit.release()
         self.assertEqual([h.end_vgpuctl(p).status for p in started], [0, 0, 0, 0])
         # Each was asked about where it is.
         gpus = {i["Gpu"].rpartition("/")[2] for i in h.bus.instances().values()}
