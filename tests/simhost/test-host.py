@@ -12,6 +12,7 @@ import unittest
 import simhost
 
 READY = "echo ready; exec sleep 1000"
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class HostTest(unittest.TestCase):
@@ -38,8 +39,13 @@ class HostTest(unittest.TestCase):
         )
 
     def start_host(self, *command):
-        """A host whose command has said "ready"."""
-        process = subprocess.Popen(self.arguments(*command), env=self.environment, stdout=subprocess.PIPE, text=True)
+        """A host whose command has said "ready". A test in the background of a shell inherits that SIGINT is ignored."""
+        def reset():
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+
+        process = subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn
+            self.arguments(*command), env=self.environment, stdout=subprocess.PIPE, text=True, preexec_fn=reset)
         self.addCleanup(process.stdout.close)
         self.assertEqual(process.stdout.readline(), "ready\n")
         return process
@@ -78,7 +84,7 @@ class HostTest(unittest.TestCase):
             self.assertNotEqual(result.stderr, "", options)
 
     def test_signals_go_to_the_command(self):
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in SIGNALS:
             process = self.start_host("sh", "-c", READY)
             process.send_signal(number)
             self.assertEqual(process.wait(), 128 + number)
