@@ -21,7 +21,7 @@
 #include "scratch.h"
 #include "tests.h"
 
-#define WAIT_USEC (20 * USEC_PER_SEC) /* nothing here takes that long unless something is wrong */
+#define WAIT_USEC (60 * USEC_PER_SEC) /* nothing here takes that long unless something is wrong */
 
 typedef struct Fixture {
         Scratch scratch;

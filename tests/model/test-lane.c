@@ -9,7 +9,7 @@
 #include "scratch.h"
 #include "tests.h"
 
-#define WAIT_USEC (20 * USEC_PER_SEC)
+#define WAIT_USEC (60 * USEC_PER_SEC)
 
 typedef struct Piece {
         LaneWork work;

@@ -35,7 +35,6 @@ typedef struct Fault {
         FakeHook hook; /* NULL: none */
         void *data;
         int before, after; /* errno to answer instead or afterwards; 0: none */
-        unsigned delay_usec;
         bool hang;
 } Fault;
 
@@ -346,13 +345,6 @@ void fake_fail_after(FakeKernel *k, const char *op, const char *path, int eno)
         pthread_mutex_unlock(&k->lock);
 }
 
-void fake_delay(FakeKernel *k, const char *op, const char *path, unsigned usec)
-{
-        pthread_mutex_lock(&k->lock);
-        fault(k, op, path)->delay_usec = usec;
-        pthread_mutex_unlock(&k->lock);
-}
-
 void fake_hang(FakeKernel *k, const char *op, const char *path)
 {
         pthread_mutex_lock(&k->lock);
@@ -414,8 +406,6 @@ static int enter(FakeKernel *k, const char *op, const char *path, int *ret_after
                 copy = *f;
         pthread_mutex_unlock(&k->lock);
 
-        if (copy.delay_usec > 0)
-                g_usleep(copy.delay_usec);
         *ret_after = -copy.after;
         if (copy.hook) {
                 int r = copy.hook(k, path, copy.data);

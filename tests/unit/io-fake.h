@@ -60,7 +60,6 @@ void fake_before(FakeKernel *k, const char *op, const char *path, FakeHook hook,
 void fake_fail(FakeKernel *k, const char *op, const char *path, int eno);
 /* Do it, and then answer that errno. */
 void fake_fail_after(FakeKernel *k, const char *op, const char *path, int eno);
-void fake_delay(FakeKernel *k, const char *op, const char *path, unsigned usec);
 /* Block whoever comes, until fake_release(); fake_wait_hanging() waits until somebody has come. */
 void fake_hang(FakeKernel *k, const char *op, const char *path);
 void fake_wait_hanging(FakeKernel *k);
