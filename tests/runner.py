@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The steps of tests/run: each builds in its own folder, runs its suites and says how many tests passed, failed and were skipped."""
 
+import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -92,13 +94,15 @@ def count_output(text, ok):
     return (1, 0, 0) if ok else (0, 1, 0)
 
 
-def meson_test(counts, folder, suites, multiplier=1, env=None):
-    """Run the suites and count what their programs count. A skipped test that README does not name counts as failed."""
+def meson_test(counts, folder, suites, tests=(), multiplier=1, env=None):
+    """Run the suites, or the tests of these names, and count what their programs count. A skipped test that README does not
+    name counts as failed."""
     log = TOP / folder / "meson-logs" / "run.json"
     log.unlink(missing_ok=True)
     command = ["meson", "test", "-C", folder, "--no-rebuild", "--logbase", "run", "--timeout-multiplier", str(multiplier)]
     for suite in suites:
         command += ["--suite", suite]
+    command += tests
     done = subprocess.run(command, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace", env={**os.environ, **(env or {})}, check=False)
     seen = set()
@@ -163,7 +167,7 @@ def check_install(counts, folder):
     counts.check(gone and not left)
 
 
-def fuzz(counts, folder, runs):
+def fuzz(counts, folder, runs, seed=1):
     """Each fuzzer, for a while; it begins with the corpus, and keeps what it finds in its build folder."""
     corpora = sorted(path for path in (TOP / "tests/fuzz/corpus").iterdir() if path.is_dir())
     fuzzers = [f"tests/fuzz/fuzz-{corpus.name}" for corpus in corpora]
@@ -173,10 +177,33 @@ def fuzz(counts, folder, runs):
     for corpus, fuzzer in zip(corpora, fuzzers):
         new = TOP / folder / "found" / corpus.name
         new.mkdir(parents=True, exist_ok=True)
-        counts.check(run(TOP / folder / fuzzer, f"-runs={runs}", "-seed=1", "-timeout=60", new, corpus, cwd=new))
+        counts.check(run(TOP / folder / fuzzer, f"-runs={runs}", f"-seed={seed}", "-timeout=60", new, corpus, cwd=new))
+
+
+@contextlib.contextmanager
+def busy_cores(wanted=True):
+    """A process per core competes for it."""
+    loops = [subprocess.Popen(["sh", "-c", "while :; do :; done"], stdin=subprocess.DEVNULL)
+             for _ in os.sched_getaffinity(0)] if wanted else []
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 ALL = ["unit", "model", "fuzz", "bus", "cli", "simhost", "integration", "checks"]
+QUICK = ["unit", "model", "bus", "cli", "checks"]
+ASAN = {"ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
+
+
+def build_gcc(counts):
+    return build(counts, "build-gcc")
+
+
+def build_asan(counts):
+    return build(counts, "build-asan", "-Db_sanitize=address,undefined", "-Db_lundef=false")
 
 
 def step_lint(counts):
@@ -196,7 +223,7 @@ def step_lint(counts):
 
 def step_gcc(counts):
     """the build with gcc and all suites, the demo, the unit's sandbox"""
-    if build(counts, "build-gcc"):
+    if build_gcc(counts):
         meson_test(counts, "build-gcc", ALL)
         counts.check(run("systemd-analyze", "security", "--offline=true", "--threshold=22", "build-gcc/systemd/vgpud.service"))
         counts.check(run("tests/demo", env={**os.environ, "VGPUD_BUILD": "build-gcc"}))
@@ -213,9 +240,8 @@ def step_clang(counts):
 
 def step_asan(counts):
     """all suites under the address and undefined-behaviour sanitizers"""
-    env = {"ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
-    if build(counts, "build-asan", "-Db_sanitize=address,undefined", "-Db_lundef=false"):
-        meson_test(counts, "build-asan", [s for s in ALL if s != "checks"], multiplier=4, env=env)
+    if build_asan(counts):
+        meson_test(counts, "build-asan", [s for s in ALL if s != "checks"], multiplier=4, env=ASAN)
 
 
 def step_tsan(counts):
@@ -235,7 +261,7 @@ def step_fuzz(counts):
 
 def step_vm(counts):
     """the installed program in a guest with a real kernel, systemd, D-Bus, polkit and udev: both kernels"""
-    if not build(counts, "build-gcc"):
+    if not build_gcc(counts):
         return
     destdir = install("build-gcc")
     # Said as it goes: a first build takes minutes.
@@ -259,6 +285,30 @@ def step_bench(counts):
     counts.check(run("tests/bench", "--quick", "--only", "gvt"))
 
 
+def step_quick(counts):
+    """the build with gcc and its short suites: unit, model, bus, cli, checks"""
+    if build_gcc(counts):
+        meson_test(counts, "build-gcc", QUICK)
+
+
+def step_again(counts):
+    """simhost and integration suites five times more, while both cores are busy"""
+    repeat(counts, ["simhost", "integration"], 5, busy=True)
+
+
+def step_fuzz_long(counts):
+    """libFuzzer on the parsers, ten times as long and from another seed each day"""
+    seed = int(time.time()) // 86400
+    print(f"fuzz-long: seed {seed}")
+    fuzz(counts, "build-fuzz", 2_000_000, seed)
+
+
+def step_bench_whole(counts):
+    """the whole benchmark; its figures are shown, not judged"""
+    counts.check(show("tests/bench"))
+
+
+# A run without arguments.
 STEPS = {
     "lint": step_lint,
     "gcc": step_gcc,
@@ -269,24 +319,100 @@ STEPS = {
     "vm": step_vm,
     "bench": step_bench,
 }
+# "quick" is a part of "gcc".
+QUICK_STEPS = {"lint": step_lint, "quick": step_quick}
+NIGHTLY_STEPS = {"again": step_again, "fuzz-long": step_fuzz_long, "bench-whole": step_bench_whole}
+EVERY_STEP = {**STEPS, **QUICK_STEPS, **NIGHTLY_STEPS}
+
+
+def repeat(counts, names, times, busy=False, asan=False):
+    """Steps, suites and tests of meson, over and over, up to the first failure."""
+    steps = [n for n in names if n in EVERY_STEP]
+    suites = [n for n in names if n in ALL and n not in steps]
+    tests = [n for n in names if n not in steps + suites]
+    folder, env = ("build-asan", ASAN) if asan else ("build-gcc", None)
+    if (suites or tests) and not (build_asan if asan else build_gcc)(counts):
+        return
+
+    # A busy machine may need several times as long; the limit only ends what hangs.
+    options = {"multiplier": 16 if asan else 4, "env": env}
+    with busy_cores(busy):
+        for number in range(1, times + 1):
+            begin = time.monotonic()
+            for name in steps:
+                EVERY_STEP[name](counts)
+            if suites:
+                meson_test(counts, folder, suites, **options)
+            if tests:
+                meson_test(counts, folder, [], tests, **options)
+            print(f"pass {number} of {times}: {counts} ({time.monotonic() - begin:.0f} s)", flush=True)
+            if counts.failed:
+                return
+
+
+def describe_steps(steps):
+    return "\n".join(f"  {name:12} {step.__doc__}" for name, step in steps.items())
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        prog="tests/run", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="tests/run [--quick | --nightly | --list | --help]\n"
+              "       tests/run STEP...\n"
+              "       tests/run --repeat N [--busy] [--asan] STEP|SUITE|TEST...",
+        description="Installs the packages, builds, and runs tests. The last line is \"N passed, N failed, N skipped\"; the exit\n"
+                    "status is 0 when all passed, 1 when a test failed, 2 when the arguments are wrong.",
+        epilog=f"The steps of a run without arguments:\n{describe_steps(STEPS)}\n"
+               f"The steps of --quick:\n{describe_steps(QUICK_STEPS)}\n"
+               f"The steps of --nightly, besides those of a run without arguments:\n{describe_steps(NIGHTLY_STEPS)}\n"
+               f"The suites: {', '.join(ALL)}. The tests: meson test -C build-gcc --list\n")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--quick", action="store_true", help="run the short steps: under three minutes when only a few files changed")
+    mode.add_argument("--nightly", action="store_true", help="run everything: the default run and the long steps, which take hours")
+    mode.add_argument("--list", action="store_true", help="show the steps, and do nothing")
+    mode.add_argument("--repeat", type=int, metavar="N", help="run N times, each pass after the other, up to the first failure")
+    parser.add_argument("--busy", action="store_true", help="with --repeat: keep every core busy with other processes meanwhile")
+    parser.add_argument("--asan", action="store_true", help="with --repeat: suites and tests with the sanitizers, in build-asan")
+    parser.add_argument("--parse-only", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", metavar="STEP", help="run these steps only; with --repeat also suites and tests of meson")
+    arguments = parser.parse_args()
+
+    if arguments.names and (arguments.quick or arguments.nightly or arguments.list):
+        parser.error("--quick, --nightly and --list take no steps")
+    if arguments.repeat is None and (arguments.busy or arguments.asan):
+        parser.error("--busy and --asan go with --repeat")
+    if arguments.repeat is not None and (arguments.repeat < 1 or not arguments.names):
+        parser.error("--repeat wants a number from 1 on, and steps, suites or tests")
+    unknown = [n for n in arguments.names if n not in EVERY_STEP]
+    if unknown and arguments.repeat is None:
+        parser.error(f"no step {unknown[0]}; there are {', '.join(EVERY_STEP)}")
+    return arguments
+
+
+def steps_of(arguments):
+    if arguments.quick:
+        return QUICK_STEPS
+    if arguments.nightly:
+        return {**STEPS, **NIGHTLY_STEPS}
+    return {name: step for name, step in EVERY_STEP.items() if name in arguments.names} if arguments.names else STEPS
 
 
 def main():
-    wanted = sys.argv[1:]
-    if "--list" in wanted:
-        for name, step in STEPS.items():
-            print(f"{name:8} {step.__doc__}")
+    arguments = parse_arguments()
+    if arguments.parse_only:
         return 0
-    unknown = [w for w in wanted if w not in STEPS]
-    if unknown:
-        print(f"tests/run: no step {unknown[0]}; there are {', '.join(STEPS)}", file=sys.stderr)
-        return 2
+    if arguments.list:
+        for name, step in EVERY_STEP.items():
+            print(f"{name:12} {step.__doc__}")
+        return 0
     # Root may work in the clone of somebody else, which git refuses unless told.
     os.environ |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": str(TOP)}
     total = Counts()
-    for name, step in STEPS.items():
-        if wanted and name not in wanted:
-            continue
+    if arguments.repeat is not None:
+        repeat(total, arguments.names, arguments.repeat, arguments.busy, arguments.asan)
+        print(total)
+        return 1 if total.failed or total.passed == 0 else 0
+    for name, step in steps_of(arguments).items():
         counts = Counts()
         begin = time.monotonic()
         print(f"== {name}: {step.__doc__}", flush=True)
