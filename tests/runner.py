@@ -182,9 +182,9 @@ def fuzz(counts, folder, runs, seed=1):
 
 @contextlib.contextmanager
 def busy_cores(wanted=True):
-    """A process per core competes for it."""
-    loops = [subprocess.Popen(["sh", "-c", "while :; do :; done"], stdin=subprocess.DEVNULL)
-             for _ in os.sched_getaffinity(0)] if wanted else []
+    """A process per core competes for it. The kernel ends them with this process, also when that is killed."""
+    command = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", "while :; do :; done"]
+    loops = [subprocess.Popen(command, stdin=subprocess.DEVNULL) for _ in os.sched_getaffinity(0)] if wanted else []
     try:
         yield
     finally:
