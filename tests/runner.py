@@ -105,13 +105,14 @@ def meson_test(counts, folder, suites, tests=(), multiplier=1, env=None):
     command += tests
     done = subprocess.run(command, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace", env={**os.environ, **(env or {})}, check=False)
-    seen = set()
+    seen, names = set(), set()
     complained = False
     for line in log.read_text(errors="replace").splitlines() if log.exists() else []:
         test = json.loads(line)
         text = test.get("stdout") or ""
         ok = test["result"] in ("OK", "EXPECTEDFAIL")
         name = test["name"]
+        names.add(name.rpartition(" / ")[2])
         for suite in suites:
             if f":{suite} " in name or name.startswith(f"{suite} ") or f":{suite}+" in name or f"+{suite} " in name:
                 seen.add(suite)
@@ -134,6 +135,9 @@ def meson_test(counts, folder, suites, tests=(), multiplier=1, env=None):
         counts.check(False)
     for suite in sorted(set(suites) - seen):
         print(f"{folder}: no test of suite {suite} ran")
+        counts.check(False)
+    for test in sorted(set(tests) - names):
+        print(f"{folder}: there is no test {test}")
         counts.check(False)
 
 
