@@ -461,7 +461,8 @@ InstanceDesc *instance_desc_new(const char *uuid)
 {
         InstanceDesc *d = g_new0(InstanceDesc, 1);
 
-        g_assert(!uuid || uuid_normalize(uuid, d->uuid) >= 0);
+        if (uuid)
+                assert_se(uuid_normalize(uuid, d->uuid) >= 0);
         d->iommu_group = -1;
         return d;
 }

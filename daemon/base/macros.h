@@ -12,6 +12,13 @@
 #define _printf_(f, a) __attribute__((format(printf, f, a)))
 #define _cold_         __attribute__((cold))
 
+/* Check an expression that has an effect: unlike that of g_assert(), it is evaluated in every build. */
+#define assert_se(expr)                                                                              \
+        do {                                                                                         \
+                if (G_UNLIKELY(!(expr)))                                                             \
+                        g_assertion_message_expr(G_LOG_DOMAIN, __FILE__, __LINE__, __func__, #expr); \
+        } while (0)
+
 /* The microseconds of all our times: CLOCK_REALTIME for what people see, CLOCK_MONOTONIC for deadlines. */
 #define USEC_PER_SEC  ((uint64_t)1000000)
 #define USEC_PER_MSEC ((uint64_t)1000)

@@ -46,8 +46,8 @@ const char *uuid_generate(char buf[static UUID_STRLEN + 1])
 {
         sd_id128_t id;
 
-        /* Fails only without a random source, which the kernel never lacks. */
-        g_assert(sd_id128_randomize(&id) >= 0);
+        /* Randomizing fails only without a random source, which the kernel never lacks. */
+        assert_se(sd_id128_randomize(&id) >= 0);
         return sd_id128_to_uuid_string(id, buf);
 }
 
