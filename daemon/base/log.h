@@ -27,8 +27,8 @@ typedef struct LogFields {
 void log_set_max_level(int level);
 int log_get_max_level(void);
 
-/* Returns fields->error, or 0: `return log_full(…)` passes the error on. "%m" in format is strerror of that
- * error. */
+/* Use the macros below. Returns fields->error, so that `return log_error_errno(r, …)` passes the error on. "%m"
+ * in the format is strerror() of that error. */
 int log_full(int level, const LogFields *fields, const char *file, int line, const char *func,
              const char *format, ...) _printf_(6, 7);
 
@@ -45,7 +45,6 @@ int log_full(int level, const LogFields *fields, const char *file, int line, con
 #define log_error_errno(r, ...)   LOG_FULL(LOG_ERR, (&(LogFields){ .error = (r) }), __VA_ARGS__)
 #define log_warning_errno(r, ...) LOG_FULL(LOG_WARNING, (&(LogFields){ .error = (r) }), __VA_ARGS__)
 #define log_debug_errno(r, ...)   LOG_FULL(LOG_DEBUG, (&(LogFields){ .error = (r) }), __VA_ARGS__)
-/* log_with(LOG_INFO, "text %s", x, .gpu = name, .instance = uuid) is spelt
- *     LOG_FIELDS(LOG_INFO, (.gpu = name, .instance = uuid), "text %s", x) */
+/* A line with fields: LOG_FIELDS(LOG_INFO, (.gpu = name, .instance = uuid), "text %s", x) */
 #define LOG_UNWRAP(...)                __VA_ARGS__
 #define LOG_FIELDS(level, fields, ...) LOG_FULL((level), (&(LogFields){ LOG_UNWRAP fields }), __VA_ARGS__)
