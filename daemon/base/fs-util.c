@@ -9,6 +9,24 @@
 #include <string.h>
 #include <sys/stat.h>
 
+ssize_t fs_read_loop(int fd, char *buffer, size_t size)
+{
+        size_t n = 0;
+
+        while (n < size) {
+                ssize_t k = read(fd, buffer + n, size - n);
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0)
+                        return -errno;
+                if (k == 0)
+                        break;
+                n += (size_t)k;
+        }
+
+        return (ssize_t)n;
+}
+
 int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, size_t *ret_size)
 {
         _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -18,8 +36,9 @@ int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, si
 
 int fs_read_file(int fd, size_t max_size, char **ret, size_t *ret_size)
 {
+        g_autofree char *data = NULL;
         struct stat st;
-        size_t n = 0;
+        ssize_t n;
 
         if (fstat(fd, &st) < 0)
                 return -errno;
@@ -28,25 +47,19 @@ int fs_read_file(int fd, size_t max_size, char **ret, size_t *ret_size)
         if ((uint64_t)st.st_size > max_size)
                 return -EFBIG;
 
-        /* One byte more than allowed, so that a file that grows meanwhile is noticed. */
-        g_autofree char *data = g_malloc(max_size + 2);
-        while (n <= max_size) {
-                ssize_t k = read(fd, data + n, max_size + 1 - n);
-                if (k < 0) {
-                        if (errno == EINTR)
-                                continue;
-                        return -errno;
-                }
-                if (k == 0)
-                        break;
-                n += (size_t)k;
-        }
-        if (n > max_size)
+        /* Read one byte more than allowed, to notice a file that grows meanwhile. */
+        data = g_malloc(max_size + 2);
+        n = fs_read_loop(fd, data, max_size + 1);
+        if (n < 0)
+                return (int)n;
+        if ((size_t)n > max_size)
                 return -EFBIG;
+
         data[n] = 0;
         *ret = g_steal_pointer(&data);
         if (ret_size)
-                *ret_size = n;
+                *ret_size = (size_t)n;
+
         return 0;
 }
 

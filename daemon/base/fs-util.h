@@ -4,6 +4,7 @@
 /* Files of our own: state and configuration. (Kernel attributes go through drivers-glue/io/io.h.) */
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/macros.h"
 
@@ -13,6 +14,9 @@ int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, si
 
 /* The same of an open file. */
 int fs_read_file(int fd, size_t max_size, char **ret, size_t *ret_size);
+
+/* Read until `size` bytes are there or the file ends. Returns how many bytes were read, or a negative errno. */
+ssize_t fs_read_loop(int fd, char *buffer, size_t size);
 
 /* Replace the file `name` in the directory dirfd by this content, all or nothing: temporary file in the same
  * directory, fsync, rename, fsync of the directory. */

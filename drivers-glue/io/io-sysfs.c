@@ -187,26 +187,19 @@ static int read_link_fd(int link_fd, char **ret)
 static int read_text(int fd, char **ret)
 {
         char text[VGPU_IO_ATTR_MAX + 1];
-        size_t n = 0;
+        ssize_t n = fs_read_loop(fd, text, sizeof(text));
 
-        for (;;) {
-                ssize_t k = read(fd, text + n, sizeof(text) - n);
-                if (k < 0) {
-                        if (errno == EINTR)
-                                continue;
-                        return -errno;
-                }
-                if (k == 0)
-                        break;
-                n += (size_t)k;
-                if (n > VGPU_IO_ATTR_MAX)
-                        return -EFBIG;
-        }
-        if (memchr(text, 0, n))
+        if (n < 0)
+                return (int)n;
+        if (n > VGPU_IO_ATTR_MAX)
+                return -EFBIG;
+        if (memchr(text, 0, (size_t)n))
                 return -EINVAL; /* not a text attribute */
+
         if (n > 0 && text[n - 1] == '\n')
                 n--;
-        *ret = g_strndup(text, n);
+        *ret = g_strndup(text, (size_t)n);
+
         return 0;
 }
 
@@ -396,23 +389,20 @@ static int sysfs_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **
         return denied ? -EACCES : 0;
 }
 
-/* All that the child writes, so that it never waits for us; what is too much is dropped. */
+/* Read all that the child writes, so that the child never waits for us, and drop what exceeds the limit. */
 static int read_output(int fd, char **ret)
 {
         g_autoptr(GString) text = g_string_new(NULL);
         char buffer[4096];
+        ssize_t n;
 
-        for (;;) {
-                ssize_t n = read(fd, buffer, sizeof(buffer));
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                if (n == 0)
-                        break;
+        while ((n = fs_read_loop(fd, buffer, sizeof(buffer))) > 0)
                 g_string_append_len(text, buffer, MIN(n, VGPU_IO_OUTPUT_MAX - (gssize)text->len));
-        }
+        if (n < 0)
+                return (int)n;
+
         *ret = g_string_free(g_steal_pointer(&text), FALSE);
+
         return 0;
 }
 
