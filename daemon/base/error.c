@@ -64,14 +64,18 @@ void vgpud_error_done(VgpudError *e)
         *e = VGPUD_ERROR_INIT;
 }
 
-void vgpud_error_move(VgpudError *dst, VgpudError *src)
+int vgpud_error_move(VgpudError *dst, VgpudError *src)
 {
+        int r = -vgpud_error_code_to_errno(src->code);
+
         if (dst) {
                 vgpud_error_done(dst);
                 *dst = *src;
                 *src = VGPUD_ERROR_INIT;
         } else
                 vgpud_error_done(src);
+
+        return r;
 }
 
 const char *vgpud_error_code_to_dbus(VgpudErrorCode code)

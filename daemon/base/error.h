@@ -70,8 +70,9 @@ int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char
 void vgpud_error_done(VgpudError *e);
 #define _cleanup_vgpud_error_ _cleanup_(vgpud_error_done)
 
-/* Move *src into *dst (may be NULL, is emptied before); *src is empty afterwards. */
-void vgpud_error_move(VgpudError *dst, VgpudError *src);
+/* Move *src into *dst (may be NULL, is emptied before); *src is empty afterwards. Returns the negative errno of
+ * the code of *src, so that `return vgpud_error_move(reterr, &e)` passes the error on. */
+int vgpud_error_move(VgpudError *dst, VgpudError *src);
 
 /* "org.vgpud1.Error.NoCapacity" and the way back (VGPUD_ERROR_NONE when the name is none of ours). */
 const char *vgpud_error_code_to_dbus(VgpudErrorCode code);
