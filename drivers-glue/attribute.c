@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Vendor attributes; see snapshot.h. */
-
-#include "drivers-glue/snapshot.h"
+#include "drivers-glue/attribute.h"
 
 #include <string.h>
 

@@ -109,12 +109,6 @@ typedef struct VgpuDriver {
         Handover *(*handover)(const InstanceDesc *instance);
 } VgpuDriver;
 
-extern const VgpuDriver gim_legacy_driver;  /* gim-legacy.c */
-extern const VgpuDriver mdev_driver;        /* mdev.c */
-extern const VgpuDriver nvidia_vfio_driver; /* nvidia-vfio.c */
-extern const VgpuDriver sriov_driver;       /* sriov.c */
-extern const VgpuDriver xengt_driver;       /* xengt.c */
-
 /* What every create() takes: a UUID in lower case, attributes whose names and values are valid. INVALID. */
 int create_args_check(const CreateArgs *args, VgpudError *reterr);
 
@@ -123,7 +117,3 @@ Handover *handover_new(const InstanceDesc *instance, const char *sysfs_path, con
 /* That of a PCI function in instance->slot. managed='no': its driver is ours to choose, not libvirt's. */
 Handover *handover_new_pci(const InstanceDesc *instance);
 Handover *handover_free(Handover *h);
-
-/* registry.c: the back end for these facts. NULL, with *ret_reason (owned by the caller) saying in words why
- * there is none and what could be done. */
-const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason);

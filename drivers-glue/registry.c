@@ -3,11 +3,14 @@
 /* The table of back ends, and the words for a GPU that none of them can divide. Which words, depends on the
  * bound driver and on what it has registered, never on a list of products. */
 
+#include "drivers-glue/registry.h"
+
 #include <string.h>
 
 #include "drivers-glue/driver.h"
 #include "drivers-glue/pci-ids.h"
 #include "drivers-glue/vf/bind.h"
+#include "drivers-glue/vf/count.h"
 
 static const VgpuDriver *const drivers[] = {
         &gim_legacy_driver, &mdev_driver, &nvidia_vfio_driver, &sriov_driver, &xengt_driver,

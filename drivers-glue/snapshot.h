@@ -10,24 +10,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "base/uuid.h"
-
-/* A vendor attribute: of a request, written after creation in the order given; of an instance, as read back.
- * The name is a path below the instance's folder of at most two components ("nvidia/vgpu_params"), or one of
- * the options of the type; vgpu_attribute_name_is_valid() says what is allowed. */
-typedef struct VgpuAttribute {
-        char *name;
-        char *value;
-} VgpuAttribute;
-
-VgpuAttribute *vgpu_attribute_new(const char *name, const char *value);
-VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a);
-/* One or two components of [A-Za-z0-9_.-], not beginning with a dot, and none of the kernel's own files of a
- * device (remove, uevent, driver, driver_override, subsystem, iommu_group, mdev_type, power, …). */
-bool vgpu_attribute_name_is_valid(const char *name);
-/* One line of UTF-8 without control characters, of 1 to VGPU_IO_ATTR_MAX bytes. */
-bool vgpu_attribute_value_is_valid(const char *value);
-/* INVALID, naming the first of these VgpuAttribute whose name or value is not valid. NULL: there are none. */
-int vgpu_attributes_check(const GPtrArray *attributes, VgpudError *reterr);
+#include "drivers-glue/attribute.h"
 
 /* A type of vGPU that a GPU offers. Numbers that the driver does not tell are 0. */
 typedef struct VgpuType {

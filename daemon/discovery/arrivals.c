@@ -12,6 +12,7 @@
 #include "daemon/model/latest-facts.h"
 #include "daemon/model/apply.h"
 #include "daemon/model/model.h"
+#include "drivers-glue/registry.h"
 #include "daemon/store/records.h"
 #include "daemon/work/queue.h"
 #include "daemon/work/scan.h"

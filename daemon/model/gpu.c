@@ -11,6 +11,7 @@
 #include "daemon/model/latest-facts.h"
 #include "daemon/model/model.h"
 #include "daemon/store/records.h"
+#include "drivers-glue/registry.h"
 
 /* Each parent has an attribute per type that says how many it can make. A scan of so many plain attributes
  * takes about a millisecond; 32 VFs with 23 types have 736. */

@@ -11,6 +11,7 @@
 #include "daemon/model/gpu.h"
 #include "daemon/model/latest-facts.h"
 #include "daemon/model/model.h"
+#include "drivers-glue/registry.h"
 
 static JobSetVfs *job_set_vfs(Job *job)
 {

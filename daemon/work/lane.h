@@ -12,7 +12,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/macros.h"
-#include "drivers-glue/io/io.h"
+#include "drivers-glue/io/io-sysfs.h"
 
 typedef struct Lanes Lanes;
 typedef struct Lane Lane;

@@ -25,6 +25,7 @@
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
 #include "drivers-glue/amd/gim-legacy-ask.h"
+#include "drivers-glue/registry.h"
 #include "drivers-glue/amd/gim.h"
 #include "drivers-glue/vf/create.h"
 #include "drivers-glue/vf/handout.h"

@@ -15,6 +15,7 @@
 
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
+#include "drivers-glue/registry.h"
 #include "drivers-glue/intel/xengt-room.h"
 
 #define VGT         "kernel/vgt"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The real kernel behind VgpuIo. Everything is opened relative to the directories that the caller has opened,
+/* Everything is opened relative to the directories that the caller has opened,
  * component by component: none may be a link, and so nothing leads out of the directory. */
 
-#include "drivers-glue/io/io.h"
+#include "drivers-glue/io/io-sysfs.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -15,6 +15,7 @@
 #include "drivers-glue/mdev/room.h"
 #include "drivers-glue/nvidia/nvml.h"
 #include "drivers-glue/nvidia/vfs.h"
+#include "drivers-glue/registry.h"
 #include "drivers-glue/nvidia/type-name.h"
 #include "drivers-glue/vfio/use.h"
 

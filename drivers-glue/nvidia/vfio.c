@@ -17,6 +17,7 @@
 #include "drivers-glue/nvidia/parse.h"
 #include "drivers-glue/nvidia/vf.h"
 #include "drivers-glue/nvidia/vfs.h"
+#include "drivers-glue/registry.h"
 #include "drivers-glue/nvidia/type-name.h"
 #include "drivers-glue/vfio/use.h"
 #include "drivers-glue/vf/bind.h"

@@ -8,8 +8,10 @@
 
 #include "drivers-glue/driver.h"
 #include "drivers-glue/pci-ids.h"
+#include "drivers-glue/registry.h"
 #include "drivers-glue/amd/gim.h"
 #include "drivers-glue/intel/i915.h"
+#include "drivers-glue/sriov/provider.h"
 #include "drivers-glue/sriov/quota.h"
 #include "drivers-glue/intel/xe.h"
 #include "drivers-glue/vf/create.h"

@@ -4,7 +4,9 @@
  * What is written is compared with tests/golden/gim-NAME.txt. */
 
 #include "drivers-glue/driver.h"
+#include "drivers-glue/registry.h"
 #include "drivers-glue/vf/bind.h"
+#include "drivers-glue/vf/count.h"
 
 #include "back-end.h"
 #include "fake-gim.h"

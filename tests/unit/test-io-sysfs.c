@@ -3,7 +3,7 @@
 /* io-sysfs.c, writer.c and the program vgpud-write, on real files: a directory in the place of /sys, and the
  * kernel's own files that answer with an errno. */
 
-#include "drivers-glue/io/io.h"
+#include "drivers-glue/io/io-sysfs.h"
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -2,7 +2,7 @@
 
 /* The mdev back end on the in-memory kernel. What it writes is compared with tests/golden/mdev-NAME.txt. */
 
-#include "drivers-glue/driver.h"
+#include "drivers-glue/registry.h"
 #include "drivers-glue/nvidia/type-name.h"
 
 #include "back-end.h"

@@ -5,7 +5,7 @@
 
 #include <signal.h>
 
-#include "drivers-glue/driver.h"
+#include "drivers-glue/registry.h"
 
 #include "back-end.h"
 #include "fake-nvidia.h"

@@ -3,7 +3,7 @@
 /* Which back end a GPU gets, and in which words it is said what keeps it from making anything: of every kind of
  * card there is, by the files that it shows. */
 
-#include "drivers-glue/driver.h"
+#include "drivers-glue/registry.h"
 
 #include "io-fake.h"
 #include "tests.h"

@@ -2,7 +2,7 @@
 
 /* The back end "sriov" on the in-memory kernel. What it writes is compared with tests/golden/sriov-NAME.txt. */
 
-#include "drivers-glue/driver.h"
+#include "drivers-glue/registry.h"
 
 #include <inttypes.h>
 

@@ -2,7 +2,7 @@
 
 /* The xengt back end on the in-memory kernel. What it writes is compared with tests/golden/xengt-life.txt. */
 
-#include "drivers-glue/driver.h"
+#include "drivers-glue/registry.h"
 
 #include "back-end.h"
 #include "fake-xengt.h"
