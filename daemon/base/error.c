@@ -49,7 +49,7 @@ int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char
         va_list ap;
 
         g_assert(code_is_valid(code));
-        g_assert(r < 0);
+        g_assert(r <= 0);
         va_start(ap, format);
         error_fill(e, code, -r, format, ap);
         va_end(ap);

@@ -61,8 +61,8 @@ typedef struct VgpudError {
 /* Fill *e (may be NULL) and return the negative errno of the code, never 0. */
 int vgpud_error_setf(VgpudError *e, VgpudErrorCode code, const char *format, ...) _printf_(3, 4) _cold_;
 
-/* The same after a failed system call: r is its negative errno, kept in errnum; returns the negative errno of
- * the code, so that callers can tell codes apart by it. */
+/* The same after a failed system call: r is its negative errno, kept in errnum, or 0 when the kernel was not
+ * asked. Returns the negative errno of the code, so that callers can tell codes apart by it. */
 int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char *format, ...)
                 _printf_(4, 5) _cold_;
 
