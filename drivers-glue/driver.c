@@ -16,6 +16,18 @@ int create_args_check(const CreateArgs *args, VgpudError *reterr)
         return vgpu_attributes_check(args->attributes, reterr);
 }
 
+int create_args_claim(const CreateArgs *args, const char *slot, const char *restore, VgpudError *reterr)
+{
+        int r = args->claim ? args->claim(slot, restore, args->claim_userdata) : 0;
+
+        if (r >= 0)
+                return 0;
+
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                      "the choice of %s cannot be put on record, so nothing was done: %s", slot,
+                                      g_strerror(-r));
+}
+
 Handover *handover_new(const InstanceDesc *instance, const char *sysfs_path, const char *qemu_device)
 {
         Handover *h = g_new0(Handover, 1);

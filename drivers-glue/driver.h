@@ -112,6 +112,9 @@ typedef struct VgpuDriver {
 /* What every create() takes: a UUID in lower case, attributes whose names and values are valid. INVALID. */
 int create_args_check(const CreateArgs *args, VgpudError *reterr);
 
+/* Put the chosen slot on record before the first write (CreateArgs.claim). FAILED. */
+int create_args_claim(const CreateArgs *args, const char *slot, const char *restore, VgpudError *reterr);
+
 /* The hand-over of a VFIO device: path, nodes, QEMU's arguments; without a domain element. */
 Handover *handover_new(const InstanceDesc *instance, const char *sysfs_path, const char *qemu_device);
 /* That of a PCI function in instance->slot. managed='no': its driver is ours to choose, not libvirt's. */

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "drivers-glue/vf/handout.h"
+#include "drivers-glue/explain.h"
 
 #define SAID_MAX 160
 
@@ -32,29 +32,16 @@ int gim_legacy_ask(VgpuTarget *t, const char *file, const char *value, char **re
 
 int gim_legacy_explain_errno(VgpuTarget *t, const char *file, int r, VgpudError *reterr)
 {
-        const char *why = "the kernel's log may have the reason";
+        static const Refusal refusals[] = {
+                { ENOENT, VGPUD_ERROR_UNSUPPORTED, "driver gim does not have this file any more" },
+                { 0 },
+        };
 
         if (r == -ENODEV || (vgpu_io_is_gone(r) && !vgpu_io_exists(t->io, t->facts->path)))
-                return vf_gpu_gone(t->facts, r, reterr);
-        switch (-r) {
-        case ENOENT:
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_UNSUPPORTED, r,
-                                              "driver gim of GPU %s has no file %s any more", t->facts->name,
-                                              file);
-        case EACCES:
-        case EPERM:
-                why = "a security module or the service's own restrictions may forbid it";
-                break;
-        case EPROTO:
-                why = "the process that asks could not be started or died before the answer (the daemon's log "
-                      "has more)";
-                break;
-        default:
-                break;
-        }
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                      "driver gim of GPU %s cannot be asked (/sys/%s/%s): %s: %s",
-                                      t->facts->name, t->facts->path, file, g_strerror(-r), why);
+                return explain_gpu_gone(t->facts, r, reterr);
+
+        return explain_refusal(refusals, r, reterr, "driver gim of GPU %s cannot be asked (/sys/%s/%s)",
+                               t->facts->name, t->facts->path, file);
 }
 
 int gim_legacy_release(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)

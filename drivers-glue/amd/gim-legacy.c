@@ -24,6 +24,7 @@
 
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/amd/gim-legacy-ask.h"
 #include "drivers-glue/registry.h"
 #include "drivers-glue/amd/gim.h"
@@ -168,9 +169,7 @@ static int bad_option(const VgpuAttribute *a, VgpudError *reterr)
 {
         for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
                 if (strcmp(options[i].name, a->name) == 0)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "option %s cannot be \"%s\"; it is: %s", a->name, a->value,
-                                                options[i].help);
+                        return explain_option(a, options[i].help, reterr);
         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                 "there is no option %s; there are fb_offset, fb_size and gfx_divider", a->name);
 }
@@ -306,7 +305,7 @@ static int guess_vf(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, V
 /* create: doing it */
 
 /* gim's sentences, by what is particular in them. */
-static int explain_refusal(VgpuTarget *t, const Wish *w, const char *said, VgpudError *reterr)
+static int explain_said(VgpuTarget *t, const Wish *w, const char *said, VgpudError *reterr)
 {
         static const struct {
                 const char *part;
@@ -526,7 +525,7 @@ static int gim_legacy_provision(VfCreate *c, VgpudError *reterr)
                 return gim_legacy_explain_errno(c->t, "getvf", r, reterr);
         }
         if (!vf)
-                return explain_refusal(c->t, w, said, reterr);
+                return explain_said(c->t, w, said, reterr);
         return vf == c->vf ? note_given(c, reterr) : change_to(c, vf, reterr);
 }
 

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/vf/bind.h"
 #include "drivers-glue/vf/count.h"
 
@@ -302,12 +303,6 @@ static int gim_add_modes(VgpuTarget *t, GpuSnapshot *snapshot, VgpudError *reter
 
 /* configure */
 
-static int gpu_gone(VgpuTarget *t, int eno, VgpudError *reterr)
-{
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, -eno, "GPU %s went away meanwhile",
-                                      t->facts->name);
-}
-
 static bool is_gone(VgpuTarget *t, int eno)
 {
         return eno == ENODEV || (eno == ENOENT && !vgpu_io_exists(t->io, t->facts->path));
@@ -316,7 +311,7 @@ static bool is_gone(VgpuTarget *t, int eno)
 static int not_available(VgpuTarget *t, const Partitioning *p, VgpudError *reterr)
 {
         if (is_gone(t, p->errnum))
-                return gpu_gone(t, p->errnum, reterr);
+                return explain_gpu_gone(t->facts, -p->errnum, reterr);
         if (p->errnum > 0)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_UNSUPPORTED, -p->errnum,
                                               "mode \"%s\" of GPU %s cannot be read: %s", p->name,
@@ -353,28 +348,18 @@ static int check_value(VgpuTarget *t, const Partitioning *p, const char *value, 
 /* Only a text that it does not understand fails in this driver; the rest is the kernel's. */
 static int explain_write(VgpuTarget *t, const Partitioning *p, const Choice *c, int r, VgpudError *reterr)
 {
-        const char *why = "the kernel's log may have the reason";
+        static const Refusal refusals[] = {
+                { EINVAL, VGPUD_ERROR_FAILED, "this release of the driver does not understand it" },
+                { ENOENT, VGPUD_ERROR_FAILED, "the driver does not have this file any more" },
+                { 0 },
+        };
 
         if (is_gone(t, -r))
-                return gpu_gone(t, -r, reterr);
-        switch (-r) {
-        case EINVAL:
-                why = "this release of the driver does not understand it";
-                break;
-        case EACCES:
-        case EPERM:
-                why = "a security module or the service's own restrictions may forbid it";
-                break;
-        case ENOENT:
-                why = "the driver has no such file any more";
-                break;
-        default:
-                break;
-        }
-        return vgpud_error_set_errnof(
-                        reterr, VGPUD_ERROR_FAILED, r,
-                        "mode \"%s\" of GPU %s cannot be set to %s: writing \"%s\" failed: %s: %s", p->name,
-                        t->facts->name, c->value, c->text, g_strerror(-r), why);
+                return explain_gpu_gone(t->facts, r, reterr);
+
+        return explain_refusal(refusals, r, reterr,
+                               "mode \"%s\" of GPU %s cannot be set to %s by writing \"%s\"", p->name,
+                               t->facts->name, c->value, c->text);
 }
 
 /* The driver refuses while a function is switched on (its pci_dev.enable_cnt, in sysfs "enable"): by whoever
@@ -453,7 +438,7 @@ static int explain_unchanged(VgpuTarget *t, const Partitioning *p, const char *b
         g_autofree char *memory = NULL;
 
         if (!p->value && is_gone(t, p->errnum))
-                return gpu_gone(t, p->errnum, reterr);
+                return explain_gpu_gone(t->facts, -p->errnum, reterr);
         if (!p->value)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                         "mode \"%s\" of GPU %s was set to %s, but %d s later it cannot be "
@@ -541,11 +526,8 @@ static int gim_configure(VgpuTarget *t, const char *mode, const char *value, Vgp
                 return 0;
         /* A writer that died did so after its write(2), or before it. */
         if (r == -EPROTO && p.value && strcmp(p.value, before) == 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the process that sets mode \"%s\" of GPU %s could not be "
-                                              "started or died before "
-                                              "the answer (the daemon's log has more), and it is %s as before",
-                                              name, t->facts->name, before);
+                return explain_refusal(NULL, r, reterr, "mode \"%s\" of GPU %s is still %s", name,
+                                       t->facts->name, before);
         g_array_set_size(kept, 0);
         return explain_unchanged(t, &p, before, c, reterr);
 }

@@ -70,36 +70,26 @@ static bool i915_is_elsewhere(int r)
         return r == -EACCES || r == -ENODEV;
 }
 
-static const char *i915_explain(int r, VgpudErrorCode *code)
-{
-        switch (-r) {
-        case EDQUOT:
-        case E2BIG:
-        case EOVERFLOW:
-        case ENOSPC:
-                *code = VGPUD_ERROR_NO_CAPACITY;
-                return "the GPU has not that much left (pf/gt0/available in the driver's tree says how much); "
-                       "the other virtual functions have their share already";
-        case ENODEV:
-        case EOPNOTSUPP:
-                *code = VGPUD_ERROR_UNSUPPORTED;
-                return "the GPU does not have it";
-        case ESTALE:
-        case ENOKEY:
-                return "only a part of what its virtual functions need was provisioned by hand";
-        case EPERM:
-        case EACCES:
-                *code = VGPUD_ERROR_UNSUPPORTED;
-                return "this driver does not let it be set";
-        case EIO:
-                return "the driver does not let it be set, or the GPU's firmware (GuC) refused";
-        case EPROTO:
-                return "the GPU's firmware (GuC) refused, or the process that asks the kernel could not be "
-                       "started or died before the answer (the daemon's log would have that)";
-        default:
-                return NULL;
-        }
-}
+#define I915_NOTHING_LEFT \
+        "the GPU has not that much left (see pf/gt0/available in the driver's tree); the other virtual functions have their share already"
+
+static const Refusal i915_refusals[] = {
+        { EDQUOT, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT },
+        { E2BIG, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT },
+        { EOVERFLOW, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT },
+        { ENOSPC, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT },
+        { ENODEV, VGPUD_ERROR_UNSUPPORTED, "the GPU does not have it" },
+        { EOPNOTSUPP, VGPUD_ERROR_UNSUPPORTED, "the GPU does not have it" },
+        { ESTALE, VGPUD_ERROR_FAILED,
+          "only a part of the resources of its virtual functions was provisioned by hand" },
+        { ENOKEY, VGPUD_ERROR_FAILED,
+          "only a part of the resources of its virtual functions was provisioned by hand" },
+        { EPERM, VGPUD_ERROR_UNSUPPORTED, "this driver does not let it be set" },
+        { EACCES, VGPUD_ERROR_UNSUPPORTED, "this driver does not let it be set" },
+        { EIO, VGPUD_ERROR_FAILED, "the driver does not let it be set, or the GPU's firmware (GuC) refused" },
+        { EPROTO, VGPUD_ERROR_FAILED, EXPLAIN_GUC_OR_WRITER },
+        { 0 },
+};
 
 /* Automatic provisioning. While it is on, enabling functions shares everything out among them. Any quota that
  * is written switches it off (pf_mark_manual_provisioning()), it stays off, and functions that are enabled then
@@ -194,19 +184,12 @@ static int i915_refuse_empty(VgpuTarget *t, uint32_t count, VgpudError *reterr)
         return 0;
 }
 
-static const char *i915_explain_vfs(int r, VgpudErrorCode *code)
-{
-        if (r == -ENOENT)
-                return "i915 as it is in Linux never can: bind the GPU to xe (xe.force_probe=, i915.force_probe=!, with its device ID) or install Intel's i915 with SR-IOV and set its parameter max_vfs";
-
-        return intel_explain_vfs(r, code);
-}
-
 const VfMethod i915_vf_method = {
         .after_disable = i915_restore_automatic,
         .before_enable = i915_refuse_empty,
-        .explain = i915_explain_vfs,
+        .refusals = intel_vf_refusals,
         .limit_hint = INTEL_LIMIT_HINT,
+        .unable_hint = "i915 as it is in Linux never can: bind the GPU to xe (xe.force_probe=, i915.force_probe=!, with its device ID) or install Intel's i915 with SR-IOV and set its parameter max_vfs",
 };
 
 const VfProvider i915_provider = {
@@ -219,7 +202,7 @@ const VfProvider i915_provider = {
         .is_elsewhere = i915_is_elsewhere,
         .before_write = leave_note,
         .after_write = check_note,
-        .explain = i915_explain,
+        .refusals = i915_refusals,
 };
 
 const VfProvider i915_plain_provider = {

@@ -3,10 +3,10 @@
 
 /* VFs of Intel GPUs: common to the drivers xe and i915. */
 
-#include "base/error.h"
+#include "drivers-glue/explain.h"
 
 #define INTEL_LIMIT_HINT \
         "xe and i915 take the limit from their parameter max_vfs, and need the GPU's firmware GuC"
 
-/* VfMethod.explain */
-const char *intel_explain_vfs(int r, VgpudErrorCode *code);
+/* VfMethod.refusals */
+extern const Refusal intel_vf_refusals[];

@@ -45,41 +45,26 @@ static int xe_list_folders(VgpuTarget *t, uint32_t vf_index, char ***ret)
         return 0;
 }
 
-static const char *xe_explain(int r, VgpudErrorCode *code)
-{
-        switch (-r) {
-        case EPERM:
-        case EACCES:
-                *code = VGPUD_ERROR_UNSUPPORTED;
-                return "this kernel or GPU does not let it be set for a single virtual function";
-        case EOPNOTSUPP:
-        case ENODEV:
-                *code = VGPUD_ERROR_UNSUPPORTED;
-                return "the GPU does not have it";
-        case ENOSPC:
-                *code = VGPUD_ERROR_NO_CAPACITY;
-                return "the GPU has not that much left; the other virtual functions, also idle ones, have "
-                       "their share already";
-        case ENODATA:
-                return "nothing is provisioned for it";
-        case EUCLEAN:
-                return "the parts of the GPU do not agree on it";
-        case ECANCELED:
-                return "the driver has given the GPU up after an error (it is \"wedged\"); unbind and bind the "
-                       "driver, or reboot";
-        case EIO:
-        case ENOKEY:
-                return "the GPU's firmware (GuC) refused";
-        case EPROTO:
-                return "the GPU's firmware (GuC) refused, or the process that asks the kernel could not be "
-                       "started or died before the answer (the daemon's log would have that)";
-        default:
-                return NULL;
-        }
-}
+static const Refusal xe_refusals[] = {
+        { EPERM, VGPUD_ERROR_UNSUPPORTED,
+          "this kernel or GPU does not let it be set for a single virtual function" },
+        { EACCES, VGPUD_ERROR_UNSUPPORTED,
+          "this kernel or GPU does not let it be set for a single virtual function" },
+        { EOPNOTSUPP, VGPUD_ERROR_UNSUPPORTED, "the GPU does not have it" },
+        { ENODEV, VGPUD_ERROR_UNSUPPORTED, "the GPU does not have it" },
+        { ENOSPC, VGPUD_ERROR_NO_CAPACITY,
+          "the GPU has not that much left; the other virtual functions, also idle ones, have their share already" },
+        { ENODATA, VGPUD_ERROR_FAILED, "nothing is provisioned for it" },
+        { EUCLEAN, VGPUD_ERROR_FAILED, "the parts of the GPU do not agree on it" },
+        { ECANCELED, VGPUD_ERROR_FAILED, EXPLAIN_WEDGED },
+        { EIO, VGPUD_ERROR_FAILED, "the GPU's firmware (GuC) refused" },
+        { ENOKEY, VGPUD_ERROR_FAILED, "the GPU's firmware (GuC) refused" },
+        { EPROTO, VGPUD_ERROR_FAILED, EXPLAIN_GUC_OR_WRITER },
+        { 0 },
+};
 
 static const VfMethod xe_vf_method = {
-        .explain = intel_explain_vfs,
+        .refusals = intel_vf_refusals,
         .limit_hint = INTEL_LIMIT_HINT,
 };
 
@@ -90,7 +75,7 @@ const VfProvider xe_provider = {
         .quotas = quotas,
         .n_quotas = G_N_ELEMENTS(quotas),
         .list_folders = xe_list_folders,
-        .explain = xe_explain,
+        .refusals = xe_refusals,
 };
 
 const VfProvider xe_plain_provider = {

@@ -15,6 +15,7 @@
 
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/registry.h"
 #include "drivers-glue/intel/xengt-room.h"
 
@@ -75,14 +76,6 @@ static VgpuMatch xengt_match(const GpuFacts *facts)
         return facts->features & VGPU_FEATURE_XENGT ? VGPU_MATCH_VENDOR : VGPU_MATCH_NO;
 }
 
-static int xengt_gone(const VgpuTarget *t, int r, VgpudError *reterr)
-{
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r,
-                                      "the XenGT interface of GPU %s (/sys/" CONTROL
-                                      ") went away: its driver was unloaded, or is being unloaded",
-                                      t->facts->name);
-}
-
 /* GPU_GONE makes everybody look which GPUs there are, so one file that is missing is not it. */
 static bool has_control(const VgpuTarget *t)
 {
@@ -128,14 +121,7 @@ static int list_slots(VgpuIo *io, GPtrArray **ret)
 
 static int list_slots_or_explain(VgpuTarget *t, GPtrArray **ret, VgpudError *reterr)
 {
-        int r = list_slots(t->io, ret);
-
-        if (vgpu_io_is_gone(r))
-                return xengt_gone(t, r, reterr);
-        if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/" VGT " cannot be read: %s",
-                                              g_strerror(-r));
-        return 0;
+        return explain_read(t->facts, VGT, list_slots(t->io, ret), reterr);
 }
 
 static int read_size(VgpuIo *io, const char *slot, const char *name, uint64_t *ret)
@@ -304,13 +290,11 @@ static int xengt_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                 if (r >= 0)
                         g_ptr_array_add(s->instances, d);
                 else if (!vgpu_io_is_gone(r)) /* else it has gone since it was listed */
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                                      "the sizes of vGPU %s in /sys/" VGT " cannot be read: %s",
-                                                      (const char *)slots->pdata[i], g_strerror(-r));
+                        return explain_unreadable(VGT, r, reterr);
         }
         r = read_room(t->io, &room);
         if (r < 0 && !has_control(t))
-                return xengt_gone(t, r, reterr);
+                return explain_gpu_gone(t->facts, r, reterr);
         add_types(s, r, &room);
         gpu_snapshot_seal(s);
         *ret = g_steal_pointer(&s);
@@ -329,9 +313,7 @@ static int bad_value(const Wish *w, const VgpuAttribute *a, VgpudError *reterr)
                                                 "type " TYPE_CUSTOM " takes low_gm, high_gm and fences",
                                                 w->type_id, a->name);
                 else if (strcmp(options[i].name, a->name) == 0)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "option %s cannot be \"%s\"; it is: %s", a->name, a->value,
-                                                options[i].help);
+                        return explain_option(a, options[i].help, reterr);
         return vgpud_error_setf(
                         reterr, VGPUD_ERROR_INVALID,
                         "there is no option %s; there are vmid, primary and cap, and of type " TYPE_CUSTOM
@@ -434,12 +416,10 @@ static bool slot_exists(VgpuIo *io, const char *slot)
 
 static int vm_exists(uint32_t vm_id, int r, VgpudError *reterr)
 {
-        g_autofree char *text = g_strdup_printf("domain %" PRIu32 " has a vGPU already (vm%" PRIu32
-                                                "), and XenGT gives one to each",
-                                                vm_id, vm_id);
-
-        return r < 0 ? vgpud_error_set_errnof(reterr, VGPUD_ERROR_EXISTS, r, "%s", text)
-                     : vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "%s", text);
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_EXISTS, r,
+                                      "domain %" PRIu32 " has a vGPU already (vm%" PRIu32
+                                      "), and XenGT gives one to each",
+                                      vm_id, vm_id);
 }
 
 static int check_room(const VgpuTarget *t, const Wish *w, guint n_instances, VgpudError *reterr)
@@ -449,7 +429,7 @@ static int check_room(const VgpuTarget *t, const Wish *w, guint n_instances, Vgp
         int r = read_room(t->io, &room);
 
         if (r < 0 && !has_control(t))
-                return xengt_gone(t, r, reterr);
+                return explain_gpu_gone(t->facts, r, reterr);
         if (r < 0) /* then the driver decides */
                 return 0;
         if (xengt_room_count(&room, &w->size, n_instances) > 0)
@@ -476,74 +456,44 @@ static int refused_for_memory(const VgpuTarget *t, const Wish *w, int r, VgpudEr
                         t->facts->name, w->size.low_mb, w->size.high_mb, w->size.fences, left->str);
 }
 
-static int explain_create(const VgpuTarget *t, const Wish *w, const char *slot, int r, VgpudError *reterr)
+static int xengt_explain_create(const VgpuTarget *t, const Wish *w, const char *slot, int r, VgpudError *reterr)
 {
-        switch (-r) {
-        case ENOENT:
-        case ENODEV:
-                return xengt_gone(t, r, reterr);
-        case EINVAL:
-                if (slot_exists(t->io, slot))
-                        return vm_exists(w->vm_id, r, reterr);
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the driver of GPU %s does not take vm %" PRIu32 ", %" PRIu32
-                                              " + %" PRIu32 " MB, %" PRIu32 " fences, primary %d, cap %" PRIu32
-                                              ": %s",
-                                              t->facts->name, w->vm_id, w->size.low_mb, w->size.high_mb,
-                                              w->size.fences, w->primary, w->cap, g_strerror(-r));
-        case ENOSPC:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_NO_CAPACITY, r,
-                                "the driver of GPU %s has no vGPU ID left: it keeps %d at most, and "
-                                "fewer on older hardware; destroy one first",
-                                t->facts->name, XENGT_INSTANCES_MAX);
-        case ENOMEM:
+        static const Refusal refusals[] = {
+                { EINVAL, VGPUD_ERROR_FAILED, "the driver does not take these numbers" },
+                { ENOSPC, VGPUD_ERROR_NO_CAPACITY, "the driver has no vGPU ID left; destroy a vGPU first" },
+                { EFAULT, VGPUD_ERROR_FAILED,
+                  "the domain does not exist or is not an HVM one (xl list shows the domains)" },
+                { EACCES, VGPUD_ERROR_FAILED,
+                  "only the first domain of Xen (dom0) may create one; a security module or the sandbox of the service may forbid it as well" },
+                { EPERM, VGPUD_ERROR_FAILED,
+                  "only the first domain of Xen (dom0) may create one; a security module or the sandbox of the service may forbid it as well" },
+                { 0 },
+        };
+
+        if (vgpu_io_is_gone(r))
+                return explain_gpu_gone(t->facts, r, reterr);
+        if (r == -EINVAL && slot_exists(t->io, slot))
+                return vm_exists(w->vm_id, r, reterr);
+        if (r == -ENOMEM)
                 return refused_for_memory(t, w, r, reterr);
-        case EFAULT:
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the driver of GPU %s cannot make a vGPU for domain %" PRIu32
-                                              ": %s; there is no such domain, or it is no HVM one (xl list "
-                                              "shows those there are)",
-                                              t->facts->name, w->vm_id, g_strerror(-r));
-        case EACCES:
-        case EPERM:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "we are not let make a vGPU on GPU %s: %s; only the first domain of "
-                                "Xen (dom0) may, and a security module or the service's own "
-                                "restrictions may forbid it",
-                                t->facts->name, g_strerror(-r));
-        case EPROTO:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the process that asks the kernel to make a vGPU on GPU %s could not "
-                                "be started or died before the answer (the daemon's log has more), "
-                                "and the vGPU does not exist",
-                                t->facts->name);
-        default:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the driver of GPU %s or the hypervisor refused to make a vGPU for "
-                                "domain %" PRIu32 ": %s",
-                                t->facts->name, w->vm_id, g_strerror(-r));
-        }
+
+        return explain_refusal(refusals, r, reterr,
+                               "a vGPU of %" PRIu32 " + %" PRIu32 " MB and %" PRIu32
+                               " fences cannot be created on GPU %s for domain %" PRIu32,
+                               w->size.low_mb, w->size.high_mb, w->size.fences, t->facts->name, w->vm_id);
 }
 
-static int undo(VgpuTarget *t, const Wish *w, const char *slot, VgpudError *cause, VgpudError *reterr)
+/* Take back a vGPU that is not as requested, because of *cause, which is emptied. */
+static int xengt_undo_create(VgpuTarget *t, const Wish *w, const char *slot, VgpudError *cause,
+                             VgpudError *reterr)
 {
         g_autofree char *line = g_strdup_printf("-%" PRIu32, w->vm_id);
         int r = vgpu_io_write_guarded(t->io, CREATE, line);
 
-        if (!slot_exists(t->io, slot)) {
-                r = -vgpud_error_code_to_errno(cause->code);
-                vgpud_error_move(reterr, cause);
-                return r;
-        }
-        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
-                                   "%s; and %s could not be removed: %s", cause->message, slot,
-                                   r < 0 ? g_strerror(-r) : "it is still there");
-        vgpud_error_done(cause);
-        return r;
+        if (!slot_exists(t->io, slot))
+                return vgpud_error_move(reterr, cause);
+
+        return explain_rollback(slot, r, NULL, cause, reterr);
 }
 
 /* The driver answers for what it took; what it made of it shows. */
@@ -558,20 +508,19 @@ static int verify(VgpuTarget *t, const CreateArgs *args, const Wish *w, const ch
         if (!slot_exists(t->io, slot))
                 return vgpud_error_setf(
                                 reterr, VGPUD_ERROR_FAILED,
-                                "the kernel reported success, but %s is not there; somebody else may have "
-                                "removed it at once",
+                                "the kernel reported success, but %s is not there; another program may have removed it at once",
                                 slot);
+
         if ((r = read_instance(t, slot, &d)) < 0 || (r = read_size(t->io, slot, "aperture_sz", &low)) < 0 ||
             (r = read_size(t->io, slot, "gm_sz", &all)) < 0)
-                (void)vgpud_error_set_errnof(&cause, VGPUD_ERROR_FAILED, r, "the new %s cannot be read: %s",
-                                             slot, g_strerror(-r));
+                (void)explain_unreadable(VGT, r, &cause);
         else if (!xengt_recall(d, restore))
                 (void)vgpud_error_setf(&cause, VGPUD_ERROR_FAILED,
                                        "the driver made %s with %" PRIu64 " + %" PRIu64 " MB, not with %" PRIu32
                                        " + %" PRIu32 " MB",
                                        slot, low >> 20, (all - low) >> 20, w->size.low_mb, w->size.high_mb);
         if (cause.code != VGPUD_ERROR_NONE)
-                return undo(t, w, slot, &cause, reterr);
+                return xengt_undo_create(t, w, slot, &cause, reterr);
         g_free(d->type_id);
         d->type_id = g_strdup(w->type_id);
         (void)g_strlcpy(d->uuid, args->uuid, sizeof(d->uuid));
@@ -604,11 +553,10 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
         if (r < 0)
                 return r;
         restore = wish_to_text(&w);
-        r = args->claim ? args->claim(slot, restore, args->claim_userdata) : 0;
+        r = create_args_claim(args, slot, restore, reterr);
         if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "%s was not made, because it cannot be put on record: %s", slot,
-                                              g_strerror(-r));
+                return r;
+
         line = g_strdup_printf("%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%" PRIu32, w.vm_id, w.size.low_mb,
                                w.size.high_mb, w.size.fences);
         if (w.primary >= 0 || w.has_cap) {
@@ -621,17 +569,16 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
         if (r == -EPROTO && slot_exists(t->io, slot))
                 r = 0;
         if (r < 0)
-                return explain_create(t, &w, slot, r, reterr);
+                return xengt_explain_create(t, &w, slot, r, reterr);
         return verify(t, args, &w, slot, restore, ret, reterr);
 }
 
 /* destroy */
 
-/* Whether the domain exists. In the first domain, where XenGT is, the kernel has a device for each device that
- * this domain serves another one, "console-3-0" or "vbd-3-768" for domain 3: from when the toolstack makes that
- * domain until it clears away what it left, and xl gives each at least a console. 1: *ret_device is one of
- * them. 0: there is none, and no such domain. Else nobody can tell: *ret_why says why. The same driver is there
- * under KVM, where no guest has such devices. */
+/* Whether the domain exists. For each device that dom0 serves another domain, the kernel of dom0 has a device
+ * such as "console-3-0" from the creation of domain 3 to its cleanup, and xl gives every domain a console. 1:
+ * *ret_device is one of them; 0: there is no such domain; negative: unknown because of *ret_why, as under KVM.
+ */
 static int find_domain(VgpuIo *io, uint32_t vm_id, char **ret_device, char **ret_why)
 {
         g_autofree char *type = NULL, *infix = g_strdup_printf("-%" PRIu32 "-", vm_id);
@@ -639,7 +586,7 @@ static int find_domain(VgpuIo *io, uint32_t vm_id, char **ret_device, char **ret
         int r = vgpu_io_read(io, HYPERVISOR, &type);
 
         if (r < 0) {
-                *ret_why = g_strdup_printf("/sys/" HYPERVISOR " cannot be read: %s", g_strerror(-r));
+                *ret_why = g_strdup("/sys/" HYPERVISOR " cannot be read");
                 return r;
         }
         if (strcmp(type, "xen") != 0) {
@@ -648,7 +595,7 @@ static int find_domain(VgpuIo *io, uint32_t vm_id, char **ret_device, char **ret
         }
         r = vgpu_io_list(io, BACKENDS, &names);
         if (r < 0) {
-                *ret_why = g_strdup_printf("/sys/" BACKENDS " cannot be read: %s", g_strerror(-r));
+                *ret_why = g_strdup("/sys/" BACKENDS " cannot be read");
                 return r;
         }
         for (char **n = names; *n; n++)
@@ -675,11 +622,13 @@ static int refuse_used(const VgpuTarget *t, const char *slot, uint32_t vm_id, Vg
                                 "/%s serves it; shut that domain down first, or, if xl list does not show it, "
                                 "remove what is left of it below /local/domain/0/backend in xenstore",
                                 vm_id, device);
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, r,
-                                      "nobody can tell whether domain %" PRIu32
-                                      ", which has it, still exists: %s; if xl list does not show that domain, "
-                                      "remove %s with: echo -%" PRIu32 " >/sys/" CREATE,
-                                      vm_id, why, slot, vm_id);
+
+        return explain_use_unknown(
+                        r, reterr,
+                        "domain %" PRIu32
+                        " may have it (if xl list does not show that domain, remove %s with: echo -%" PRIu32
+                        " >/sys/" CREATE "): %s",
+                        vm_id, slot, vm_id, why);
 }
 
 static int xengt_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
@@ -700,21 +649,13 @@ static int xengt_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError
         r = vgpu_io_write_guarded(t->io, CREATE, line);
         if (!slot_exists(t->io, instance->slot))
                 return r == -ENODEV ? 0 : 1; /* ENODEV: somebody else was faster */
-        if (r == -EPROTO)
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the process that asks the kernel to remove %s could not be started or "
-                                "died before the answer (the daemon's log has more), and it still "
-                                "exists",
-                                instance->slot);
         if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the driver of GPU %s refused to remove %s: %s", t->facts->name,
-                                              instance->slot, g_strerror(-r));
+                return explain_refusal(NULL, r, reterr, "%s of GPU %s cannot be removed", instance->slot,
+                                       t->facts->name);
+
         return vgpud_error_setf(
                         reterr, VGPUD_ERROR_FAILED,
-                        "the kernel reported success, but %s is still there; its folder stays while somebody "
-                        "has a file of it open",
+                        "the kernel reported success, but %s is still there; its folder stays while a program has a file of it open",
                         instance->slot);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/mdev/parse.h"
 #include "drivers-glue/mdev/room.h"
 #include "drivers-glue/nvidia/nvml.h"
@@ -26,15 +27,6 @@
 static VgpuMatch mdev_match(const GpuFacts *facts)
 {
         return facts->mdev_parents->len > 0 ? VGPU_MATCH_GENERIC : VGPU_MATCH_NO;
-}
-
-/* The device, its driver or the attribute went away since it was seen: an attribute of a device that is being
- * removed answers ENODEV, and has gone soon after. */
-static int gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr)
-{
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
-                                      "GPU %s or its driver went away, or the driver is being unloaded",
-                                      facts->name);
 }
 
 /* scan */
@@ -211,11 +203,10 @@ static int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                 if (r >= 0)
                         alive++;
                 else if (!vgpu_io_is_gone(r))
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                                      "/sys/%s cannot be read: %s", p->path, g_strerror(-r));
+                        return explain_unreadable(p->path, r, reterr);
         }
         if (alive == 0)
-                return gpu_gone(t->facts, r, reterr);
+                return explain_gpu_gone(t->facts, r, reterr);
         mdev_room_find(t, snapshot);
         gpu_snapshot_seal(snapshot);
         *ret = g_steal_pointer(&snapshot);
@@ -223,12 +214,6 @@ static int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 }
 
 /* Explanations */
-
-static int fail(VgpudError *reterr, VgpudErrorCode code, int r, const char *text)
-{
-        return r < 0 ? vgpud_error_set_errnof(reterr, code, r, "%s", text)
-                     : vgpud_error_setf(reterr, code, "%s", text);
-}
 
 /* r: what the kernel answered, 0 when it was not asked. */
 static int no_capacity(VgpuTarget *t, const CreateArgs *args, int r, VgpudError *reterr)
@@ -239,31 +224,35 @@ static int no_capacity(VgpuTarget *t, const CreateArgs *args, int r, VgpudError 
 
         if (q < 0)
                 return q;
+
         text = mdev_room_refuse(t->facts, s, args->type_id, args->parent);
-        return fail(reterr, VGPUD_ERROR_NO_CAPACITY, r, text);
+
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NO_CAPACITY, r, "%s", text);
 }
 
 /* 0 when no instance of that UUID exists, on whatever parent. */
 static int refuse_existing(VgpuIo *io, const char *uuid, int r, VgpudError *reterr)
 {
         g_autofree char *link = g_strconcat("bus/mdev/devices/", uuid, NULL), *path = NULL, *parent_path = NULL;
-        g_autofree char *parent = NULL, *type_id = NULL, *text = NULL;
+        g_autofree char *parent = NULL, *type_id = NULL;
 
         if (vgpu_io_resolve_link(io, link, &path) < 0) {
                 if (r >= 0)
                         return 0;
-                text = g_strdup_printf("the kernel says that an instance of UUID %s exists, but does not show "
-                                       "where; it may be on its way out",
-                                       uuid);
-                return fail(reterr, VGPUD_ERROR_EXISTS, r, text);
+                return vgpud_error_set_errnof(
+                                reterr, VGPUD_ERROR_EXISTS, r,
+                                "the kernel says that an instance of UUID %s exists, but does not show where; its removal may be in progress",
+                                uuid);
         }
+
         parent_path = g_path_get_dirname(path);
         parent = g_path_get_basename(parent_path);
         (void)read_optional_link_name(io, path, "mdev_type", &type_id);
-        text = g_strdup_printf("an instance of UUID %s exists already: of type %s on %s; choose another UUID, "
-                               "or none to get a new one",
-                               uuid, type_id ? type_id : "(unknown)", parent);
-        return fail(reterr, VGPUD_ERROR_EXISTS, r, text);
+
+        return vgpud_error_set_errnof(
+                        reterr, VGPUD_ERROR_EXISTS, r,
+                        "an instance of UUID %s exists already: of type %s on %s; choose another UUID, or none to get a new one",
+                        uuid, type_id ? type_id : "(unknown)", parent);
 }
 
 /* create */
@@ -288,18 +277,12 @@ static const MdevParent *find_parent(const GpuFacts *facts, const char *name)
 static int no_such_type(VgpuTarget *t, const CreateArgs *args, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
-        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         int r = mdev_scan(t, &s, reterr);
 
         if (r < 0)
                 return r;
-        if (!gpu_snapshot_find_type(s, args->type_id, &e) && e.code == VGPUD_ERROR_NO_SUCH_TYPE) {
-                vgpud_error_move(reterr, &e);
-                return -vgpud_error_code_to_errno(VGPUD_ERROR_NO_SUCH_TYPE);
-        }
-        /* The scan has it by now, or by that name as an alias, or another parent has it. */
-        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "%s does not offer a type of the id %s",
-                                args->parent ? args->parent : t->facts->name, args->type_id);
+
+        return explain_no_such_type(s, args->type_id, args->parent ? args->parent : t->facts->name, reterr);
 }
 
 /* How many the parent says it can make; vgpu_io_is_gone() when it does not offer the type. */
@@ -317,6 +300,7 @@ static int read_available(VgpuIo *io, const MdevParent *p, const char *type_id, 
 static int choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent **ret, VgpudError *reterr)
 {
         const GPtrArray *parents = t->facts->mdev_parents;
+        const MdevParent *unreadable = NULL;
         bool offered = false, readable = false;
         int problem = 0;
 
@@ -339,9 +323,10 @@ static int choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent
                         continue;
                 offered = true;
                 r = read_available(t->io, p, args->type_id, &available);
-                if (r < 0)
+                if (r < 0) {
+                        unreadable = p;
                         problem = r;
-                else
+                } else
                         readable = true;
                 if (available > 0) {
                         t->parent_hint = at;
@@ -349,39 +334,29 @@ static int choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent
                         return 0;
                 }
         }
-        if (offered && !readable && vgpu_io_is_gone(problem))
-                return gpu_gone(t->facts, problem, reterr);
-        if (offered && !readable)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, problem,
-                                              "how many %s GPU %s has room for cannot be read: %s",
-                                              args->type_id, t->facts->name, g_strerror(-problem));
+        if (offered && !readable) {
+                g_autofree char *file = g_strconcat(unreadable->path, "/mdev_supported_types", NULL);
+                return explain_read(t->facts, file, problem, reterr);
+        }
+
         return offered ? no_capacity(t, args, 0, reterr) : no_such_type(t, args, reterr);
 }
 
-/* The kernel said EIO or ENOMEM, which stand for everything from "full" to "broken". */
-static int explain_vague_refusal(VgpuTarget *t, const CreateArgs *args, const MdevParent *p, int r,
-                                 VgpudError *reterr)
+static int mdev_explain_create(VgpuTarget *t, const CreateArgs *args, const MdevParent *p, int r,
+                               VgpudError *reterr)
 {
+        static const Refusal refusals[] = {
+                { EAGAIN, VGPUD_ERROR_FAILED,
+                  "the driver is not ready to create instances yet; try again in a moment" },
+                { EINVAL, VGPUD_ERROR_FAILED,
+                  "the driver objects to the type or to the state of the GPU; see the kernel's log" },
+                { EIO, VGPUD_ERROR_FAILED,
+                  "the driver refused although it reports room; the GPU may be committed to another framebuffer size or to MIG, or the removal of an instance of the same UUID is in progress; see the kernel's log" },
+                { ENOMEM, VGPUD_ERROR_FAILED, "the kernel is out of memory" },
+                { 0 },
+        };
         uint32_t available = 0;
 
-        if (read_available(t->io, p, args->type_id, &available) >= 0 && available == 0)
-                return no_capacity(t, args, r, reterr);
-        if (r == -ENOMEM)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the kernel has no memory for another %s on %s: %s",
-                                              args->type_id, p->name, g_strerror(-r));
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                      "the driver of %s refused to make a %s although it says that there is "
-                                      "room: %s; %s the kernel's log "
-                                      "has its reasons",
-                                      p->name, args->type_id, g_strerror(-r),
-                                      p->physfn ? "the GPU may be committed to another framebuffer size, or be "
-                                                  "divided otherwise (MIG);"
-                                                : "an instance of the same UUID may still be on its way out;");
-}
-
-static int explain_create(VgpuTarget *t, const CreateArgs *args, const MdevParent *p, int r, VgpudError *reterr)
-{
         switch (-r) {
         case EEXIST:
                 return refuse_existing(t->io, args->uuid, r, reterr);
@@ -390,63 +365,35 @@ static int explain_create(VgpuTarget *t, const CreateArgs *args, const MdevParen
                 return no_capacity(t, args, r, reterr);
         case ENOMEM:
         case EIO:
-                return explain_vague_refusal(t, args, p, r, reterr);
+                /* They stand for everything from "full" to "broken". */
+                if (read_available(t->io, p, args->type_id, &available) >= 0 && available == 0)
+                        return no_capacity(t, args, r, reterr);
+                break;
         case ENODEV:
-                return gpu_gone(t->facts, r, reterr);
+                return explain_gpu_gone(t->facts, r, reterr);
         case ENOENT: /* from opening: the type was there a moment ago */
                 if (!vgpu_io_exists(t->io, p->path))
-                        return gpu_gone(t->facts, r, reterr);
+                        return explain_gpu_gone(t->facts, r, reterr);
                 return no_such_type(t, args, reterr);
-        case EAGAIN:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the driver of %s is not ready to make instances yet; try again in a moment",
-                                p->name);
-        case EINVAL:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the driver of %s refused to make a %s: %s; the UUID is well-formed, so it is "
-                                "the type or the state of the GPU that it dislikes: see the kernel's log",
-                                p->name, args->type_id, g_strerror(-r));
-        case EACCES:
-        case EPERM:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the kernel does not let us make a %s on %s: %s; a security module or the "
-                                "service's own restrictions may forbid it",
-                                args->type_id, p->name, g_strerror(-r));
-        case EPROTO:
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the process that asks the kernel to make a %s on %s could not "
-                                              "be started or died before the answer (the daemon's log has "
-                                              "more), and the instance does not exist",
-                                              args->type_id, p->name);
         default:
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the driver of %s refused to make a %s: %s", p->name,
-                                              args->type_id, g_strerror(-r));
+                break;
         }
+
+        return explain_refusal(refusals, r, reterr, "a %s cannot be created on %s", args->type_id, p->name);
 }
 
 static int remove_instance(VgpuIo *io, const char *path, VgpudError *reterr);
 
-/* Take back what was made, because of *cause, which is emptied. */
-static int undo(VgpuIo *io, const char *path, VgpudError *cause, VgpudError *reterr)
+/* Take back a half-made instance, because of *cause, which is emptied. */
+static int mdev_undo_create(VgpuIo *io, const char *path, VgpudError *cause, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
         int r = remove_instance(io, path, &again);
 
-        if (r < 0) {
-                r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_INCONSISTENT,
-                                           cause->errnum > 0 ? -cause->errnum : r,
-                                           "%s; and the half-made instance could not be removed: %s",
-                                           cause->message, again.message);
-                vgpud_error_done(cause);
-                return r;
-        }
-        r = -vgpud_error_code_to_errno(cause->code);
-        vgpud_error_move(reterr, cause);
-        return r;
+        if (r < 0)
+                return explain_rollback("the instance", r, again.message, cause, reterr);
+
+        return vgpud_error_move(reterr, cause);
 }
 
 static int verify(VgpuTarget *t, const CreateArgs *args, const MdevParent *p, InstanceDesc **ret,
@@ -465,18 +412,17 @@ static int verify(VgpuTarget *t, const CreateArgs *args, const MdevParent *p, In
                 return 0;
         }
         if (!vgpu_io_exists(t->io, path))
-                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
-                                        "the kernel reported success, but the instance is not there; the "
-                                        "driver of %s or somebody else may have removed it at once",
-                                        p->name);
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_FAILED,
+                                "the kernel reported success, but the instance is not there; the driver of %s or another program may have removed it at once",
+                                p->name);
         if (r < 0)
-                (void)vgpud_error_set_errnof(&cause, VGPUD_ERROR_FAILED, r,
-                                             "the new instance cannot be read: %s", g_strerror(-r));
+                (void)explain_unreadable(path, r, &cause);
         else
                 (void)vgpud_error_setf(&cause, VGPUD_ERROR_FAILED,
                                        "the new instance is not of type %s but of type %s", args->type_id,
                                        d && d->type_id ? d->type_id : "(unknown)");
-        return undo(t->io, path, &cause, reterr);
+        return mdev_undo_create(t->io, path, &cause, reterr);
 }
 
 static int write_attributes(VgpuTarget *t, const CreateArgs *args, const InstanceDesc *d, VgpudError *reterr)
@@ -486,32 +432,10 @@ static int write_attributes(VgpuTarget *t, const CreateArgs *args, const Instanc
                 g_autofree char *path = g_strdup_printf("%s/%s", d->path, a->name);
                 int r = vgpu_io_write(t->io, path, a->value);
 
-                switch (-r) {
-                case 0:
-                        continue;
-                case ENOENT:
-                case ENOTDIR:
-                case ELOOP:
-                case EISDIR:
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_INVALID, r,
-                                                      "instances of type %s have no attribute %s: %s",
-                                                      args->type_id, a->name, g_strerror(-r));
-                case EACCES:
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_INVALID, r,
-                                                      "attribute %s cannot be written: %s", a->name,
-                                                      g_strerror(-r));
-                case EINVAL:
-                case ERANGE:
-                case E2BIG:
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_INVALID, r,
-                                                      "the driver refused the value of attribute %s: %s",
-                                                      a->name, g_strerror(-r));
-                default:
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                                      "the driver refused to set attribute %s: %s", a->name,
-                                                      g_strerror(-r));
-                }
+                if (r < 0)
+                        return explain_attribute(a, r, reterr);
         }
+
         return 0;
 }
 
@@ -553,10 +477,8 @@ static int make_on_some_parent(VgpuTarget *t, const CreateArgs *args, const Mdev
                 const MdevParent *p = NULL;
                 int r = choose_parent(t, args, &p, &e);
 
-                if (r < 0 && !refuser) {
-                        vgpud_error_move(reterr, &e);
-                        return r;
-                }
+                if (r < 0 && !refuser)
+                        return vgpud_error_move(reterr, &e);
                 if (r < 0 || p == refuser)
                         break;
                 r = ask_for(t, args, p);
@@ -572,7 +494,7 @@ static int make_on_some_parent(VgpuTarget *t, const CreateArgs *args, const Mdev
                         break;
                 t->parent_hint = (t->parent_hint + 1) % t->facts->mdev_parents->len;
         }
-        return explain_create(t, args, refuser, refusal, reterr);
+        return mdev_explain_create(t, args, refuser, refusal, reterr);
 }
 
 static int mdev_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
@@ -596,55 +518,35 @@ static int mdev_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret
                 return r;
         r = write_attributes(t, args, d, &cause);
         if (r < 0)
-                return undo(t->io, d->path, &cause, reterr);
+                return mdev_undo_create(t->io, d->path, &cause, reterr);
         *ret = g_steal_pointer(&d);
         return 0;
 }
 
 /* destroy */
 
-static int explain_remove(const char *path, int r, VgpudError *reterr)
+static int mdev_explain_remove(const char *path, int r, VgpudError *reterr)
 {
+        static const Refusal refusals[] = {
+                { EPERM, VGPUD_ERROR_IN_USE, "it is in use" }, /* kernels below 5.2 let the driver refuse */
+                { EBUSY, VGPUD_ERROR_IN_USE, "it is in use" },
+                { ENODEV, VGPUD_ERROR_GPU_GONE,
+                  "the driver of the GPU is being unloaded, and takes it with it" },
+                { EAGAIN, VGPUD_ERROR_FAILED,
+                  "its creation, or its removal by another program, is in progress; try again in a moment" },
+                { ENOENT, VGPUD_ERROR_FAILED,
+                  "an earlier removal failed or is still in progress; if the instance stays, only unloading the GPU's driver removes it" },
+                { 0 },
+        };
         g_autofree char *uuid = g_path_get_basename(path);
 
-        switch (-r) {
-        case 0:
-                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
-                                        "the kernel reported success, but instance %s is still there; somebody "
-                                        "else may be removing it at this moment",
-                                        uuid);
-        case EPERM: /* kernels below 5.2 let the driver refuse */
-        case EBUSY:
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, r,
-                                              "the driver refused to remove instance %s because it is in use",
-                                              uuid);
-        case ENODEV:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_GPU_GONE, r,
-                                "the driver of the GPU is being unloaded, and takes instance %s with it", uuid);
-        case EAGAIN:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "instance %s is still being made, or is being removed by somebody else; try "
-                                "again in a moment",
+        if (r == 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_FAILED,
+                                "the kernel reported success, but instance %s is still there; another program may be removing it",
                                 uuid);
-        case ENOENT:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the kernel offers no way to remove instance %s: an earlier removal failed or "
-                                "has not come back; if it stays, only unloading the GPU's driver removes it",
-                                uuid);
-        case EPROTO:
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the process that asks the kernel to remove instance %s could "
-                                              "not be started or died before the answer (the daemon's log has "
-                                              "more), and the instance still exists",
-                                              uuid);
-        default:
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the kernel refused to remove instance %s: %s", uuid,
-                                              g_strerror(-r));
-        }
+
+        return explain_refusal(refusals, r, reterr, "instance %s cannot be removed", uuid);
 }
 
 /* 1: removed, 0: it was not there. */
@@ -660,8 +562,7 @@ static int remove_instance(VgpuIo *io, const char *path, VgpudError *reterr)
             (r = read_optional_link_name(io, path, "driver", &driver)) < 0) {
                 if (!vgpu_io_exists(io, path))
                         return 0;
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s", path,
-                                              g_strerror(-r));
+                return explain_unreadable(path, r, reterr);
         }
         /* A device that no driver has taken has no VFIO device; where even the node is missing, nobody can have
          * it. */
@@ -679,7 +580,7 @@ static int remove_instance(VgpuIo *io, const char *path, VgpudError *reterr)
         r = vgpu_io_write_guarded(io, remove_path, "1");
         keep_out_fd = safe_close(keep_out_fd);
 
-        return vgpu_io_exists(io, path) ? explain_remove(path, r, reterr) : 1;
+        return vgpu_io_exists(io, path) ? mdev_explain_remove(path, r, reterr) : 1;
 }
 
 static int mdev_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)

@@ -8,6 +8,7 @@
 
 #include "base/parse-util.h"
 #include "base/uuid.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/nvidia/vf.h"
 
 /* Codes of the library (nvmlReturn_t) that mean something to us. */
@@ -290,9 +291,7 @@ static int refuse_types(VgpuTarget *t, const char *mode, VgpudError *reterr)
                 int r = read_load(t->io, vf, &load, &is_ready);
 
                 if (r < 0)
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                                      "virtual function %s cannot be read (/sys/%s): %s",
-                                                      vf->name, vf->path, g_strerror(-r));
+                        return explain_unreadable(vf->path, r, reterr);
                 ready += is_ready;
                 if (load && n++ < NAMES_IN_MESSAGE_MAX)
                         g_string_append_printf(names, "%s%s", n > 1 ? ", " : "", load);
@@ -319,8 +318,7 @@ static int refuse_vfs(VgpuTarget *t, const char *mode, VgpudError *reterr)
         int r = vgpu_io_list(t->io, t->facts->path, &names);
 
         if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r, "GPU %s went away",
-                                              t->facts->name);
+                return explain_gpu_gone(t->facts, r, reterr);
         for (char **name = names; *name; name++)
                 n += g_str_has_prefix(*name, "virtfn");
         if (n > 0)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/pci-addr.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/nvidia/capacity.h"
 #include "drivers-glue/nvidia/nvml.h"
 #include "drivers-glue/nvidia/parse.h"
@@ -31,12 +32,6 @@ static const char *const params_names[] = { "vgpu_params", "nvidia/vgpu_params" 
 
 DEFINE_DESTROY_NOTIFY(free_option, vgpu_type_option_free)
 DEFINE_DESTROY_NOTIFY(free_attribute, vgpu_attribute_free)
-
-static int gpu_gone(VgpuTarget *t, int r, VgpudError *reterr)
-{
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
-                                      "GPU %s, its virtual functions or its driver went away", t->facts->name);
-}
 
 /* Also while it cannot be seen whether it is this one: functions that are not enabled, or show nothing, are
  * what it explains, and mediated devices that are registered later make it the other one. */
@@ -313,12 +308,10 @@ static int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                 const VgpuVf *vf = vfs->pdata[i];
                 r = scan_vf(&s, vf);
                 if (r < 0)
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                                      "virtual function %s cannot be read (/sys/%s): %s",
-                                                      vf->name, vf->path, g_strerror(-r));
+                        return explain_unreadable(vf->path, r, reterr);
         }
         if (s.n_gone == vfs->len && !vgpu_io_exists(t->io, t->facts->path))
-                return gpu_gone(t, -ENODEV, reterr);
+                return explain_gpu_gone(t->facts, 0, reterr);
 
         s.nvml = nvml_query(t);
         if (s.nvml)
@@ -385,16 +378,9 @@ static int no_room(VgpuTarget *t, const CreateArgs *args, int r, VgpudError *ret
                                         "GPU %s can make no vGPU as it is now: %s", t->facts->name,
                                         s->unprepared);
         wanted = find_type(s, args->type_id);
-        if (!wanted) {
-                _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-                if (!gpu_snapshot_find_type(s, args->type_id, &e) && e.code == VGPUD_ERROR_NO_SUCH_TYPE) {
-                        vgpud_error_move(reterr, &e);
-                        return -vgpud_error_code_to_errno(VGPUD_ERROR_NO_SUCH_TYPE);
-                }
-                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
-                                        "GPU %s does not offer a type of the id %s", t->facts->name,
-                                        args->type_id);
-        }
+        if (!wanted)
+                return explain_no_such_type(s, args->type_id, t->facts->name, reterr);
+
         if (r == 0 && args->parent && wanted->available > 0)
                 g_string_printf(text,
                                 "virtual function %s takes no %s now, but others of GPU %s have room for "
@@ -407,8 +393,8 @@ static int no_room(VgpuTarget *t, const CreateArgs *args, int r, VgpudError *ret
                         g_string_append_printf(text, ": %s", wanted->why_not);
                 append_still_possible(text, s, args->type_id);
         }
-        return r < 0 ? vgpud_error_set_errnof(reterr, VGPUD_ERROR_NO_CAPACITY, r, "%s", text->str)
-                     : vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY, "%s", text->str);
+
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NO_CAPACITY, r, "%s", text->str);
 }
 
 static int check_args(VgpuTarget *t, const CreateArgs *args, uint32_t *ret_type, VgpudError *reterr)
@@ -418,8 +404,7 @@ static int check_args(VgpuTarget *t, const CreateArgs *args, uint32_t *ret_type,
         if (r < 0)
                 return r;
         if (args->parent && !gpu_facts_find_vf(t->facts, args->parent))
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is no virtual function of GPU %s",
-                                        args->parent, t->facts->name);
+                return explain_no_vf(t->facts, args->parent, reterr);
         for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
                 const VgpuAttribute *a = args->attributes->pdata[i];
                 if (strcmp(a->name, params_names[0]) != 0 && strcmp(a->name, params_names[1]) != 0)
@@ -466,88 +451,50 @@ static bool find_vf(Attempt *a)
         return false;
 }
 
-static int explain_create(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, uint32_t type, int r,
-                          VgpudError *reterr)
+static int nvidia_explain_create(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, uint32_t type, int r,
+                                 VgpudError *reterr)
 {
+        static const Refusal refusals[] = {
+                { EIO, VGPUD_ERROR_FAILED,
+                  "the resource manager refused although the driver offers the type; the GPU may be committed to another framebuffer size, or lack a GPU instance (MIG); the kernel's log (NVRM) has the reason" },
+                { EPERM, VGPUD_ERROR_FAILED,
+                  "the virtual function may be in use otherwise, or a security module forbids it" },
+                { EBUSY, VGPUD_ERROR_FAILED,
+                  "the plugin of an earlier vGPU has not ended; try again, or see the log of nvidia-vgpu-mgr" },
+                { EAGAIN, VGPUD_ERROR_FAILED,
+                  "the plugin of an earlier vGPU has not ended; try again, or see the log of nvidia-vgpu-mgr" },
+                { EINVAL, VGPUD_ERROR_FAILED,
+                  "the driver does not know the number of the type, or finds no VFIO device on the virtual function; see the kernel's log" },
+                { ERANGE, VGPUD_ERROR_FAILED,
+                  "the driver does not know the number of the type, or finds no VFIO device on the virtual function; see the kernel's log" },
+                { 0 },
+        };
         uint32_t now = 0;
 
-        switch (-r) {
-        case ENODEV:
-        case ENOENT:
-                return gpu_gone(t, r, reterr);
-        case EIO:
-                if (!nvidia_vf_offers(t->io, vf->path, type))
-                        return no_room(t, args, r, reterr);
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "NVIDIA's resource manager refused to make a %s on %s although "
-                                              "the driver offers it: %s; the GPU may be committed to another "
-                                              "framebuffer size, or lack a GPU instance (MIG); the kernel's "
-                                              "log (NVRM) has its reasons",
-                                              args->type_id, vf->name, g_strerror(-r));
-        case EPERM:
-                if (nvidia_vf_read_type(t->io, vf->path, &now) >= 0 && now != 0)
-                        return vgpud_error_set_errnof(
-                                        reterr, VGPUD_ERROR_FAILED, r,
-                                        "somebody else has given virtual function %s the type nvidia-%u "
-                                        "at this moment; try again, and another one is taken",
-                                        vf->name, now);
+        if (vgpu_io_is_gone(r))
+                return explain_gpu_gone(t->facts, r, reterr);
+        if (r == -EIO && !nvidia_vf_offers(t->io, vf->path, type))
+                return no_room(t, args, r, reterr);
+        if (r == -EPERM && nvidia_vf_read_type(t->io, vf->path, &now) >= 0 && now != 0)
                 return vgpud_error_set_errnof(
                                 reterr, VGPUD_ERROR_FAILED, r,
-                                "the driver does not let virtual function %s have a type: %s; it may be "
-                                "in use otherwise, or a security module forbids it",
-                                vf->name, g_strerror(-r));
-        case EBUSY:
-        case EAGAIN:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the plugin of an earlier vGPU on %s had not ended after %d s: %s; try "
-                                "again, or see the log of nvidia-vgpu-mgr",
-                                vf->name, NVIDIA_TRIES_MAX - 1, g_strerror(-r));
-        case EINVAL:
-        case ERANGE:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the driver refused type %s on %s: %s; it does not know the number, or "
-                                "finds no VFIO device on the function: see the kernel's log",
-                                args->type_id, vf->name, g_strerror(-r));
-        case EACCES:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "/sys/%s/nvidia/current_vgpu_type cannot be written: %s; a security "
-                                "module or the service's own restrictions may forbid it",
-                                vf->path, g_strerror(-r));
-        case EPROTO:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the process that asks the kernel to make a %s on %s could not be "
-                                "started or died before the answer (the daemon's log has more), and the "
-                                "instance does not exist",
-                                args->type_id, vf->name);
-        default:
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the driver refused to make a %s on %s: %s", args->type_id,
-                                              vf->name, g_strerror(-r));
-        }
+                                "another program has just given virtual function %s the type nvidia-%u; try again",
+                                vf->name, now);
+
+        return explain_refusal(refusals, r, reterr, "a %s cannot be created on %s", args->type_id, vf->name);
 }
 
-/* Take back what was made, because of *cause, which is emptied. */
-static int undo(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause, VgpudError *reterr)
+/* Take back a half-made vGPU, because of *cause, which is emptied. */
+static int nvidia_undo_create(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause, VgpudError *reterr)
 {
         uint32_t now = 0;
         int r = nvidia_vf_write_type(t->io, vf->path, 0, NVIDIA_TRIES_MAX),
             q = nvidia_vf_read_type(t->io, vf->path, &now);
 
-        if ((q >= 0 && now == 0) || vgpu_io_is_gone(q)) {
-                r = -vgpud_error_code_to_errno(cause->code);
-                vgpud_error_move(reterr, cause);
-                return r;
-        }
-        r = vgpud_error_set_errnof(
-                        reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
-                        "%s; and the half-made vGPU on %s could not be removed: %s", cause->message, vf->name,
-                        r < 0 ? g_strerror(-r) : "the driver reported success, but it is still there");
-        vgpud_error_done(cause);
-        return r;
+        if ((q >= 0 && now == 0) || vgpu_io_is_gone(q))
+                return vgpud_error_move(reterr, cause);
+
+        return explain_rollback(vf->name, r, NULL, cause, reterr);
 }
 
 static int write_attributes(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, VgpudError *reterr)
@@ -558,21 +505,10 @@ static int write_attributes(VgpuTarget *t, const CreateArgs *args, const VgpuVf 
                 const VgpuAttribute *a = args->attributes->pdata[i];
                 int r = vgpu_io_write(t->io, path, a->value);
 
-                if (r >= 0)
-                        continue;
-                if (r == -ENOENT)
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_INVALID, r,
-                                                      "this release of the driver has no attribute %s: %s",
-                                                      a->name, g_strerror(-r));
-                if (r == -EINVAL || r == -E2BIG || r == -ERANGE || r == -EACCES)
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_INVALID, r,
-                                                      "the driver refused the value of attribute %s: %s",
-                                                      a->name, g_strerror(-r));
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "the driver refused to set attribute %s: %s%s", a->name,
-                                              g_strerror(-r),
-                                              r == -EPERM ? "; it says so of a vGPU that is in use" : "");
+                if (r < 0)
+                        return explain_attribute(a, r, reterr);
         }
+
         return 0;
 }
 
@@ -584,27 +520,17 @@ static int verify(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, uint3
         if (r >= 0 && now == type)
                 return 0;
         if (vgpu_io_is_gone(r))
-                return gpu_gone(t, r, reterr);
+                return explain_gpu_gone(t->facts, r, reterr);
         if (r < 0)
                 return vgpud_error_set_errnof(
                                 reterr, VGPUD_ERROR_INCONSISTENT, r,
-                                "the driver reported success, but what virtual function %s has become "
-                                "cannot be read: %s",
+                                "the driver reported success, but the type of virtual function %s cannot be read: %s",
                                 vf->name, g_strerror(-r));
-        return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
-                                "the driver reported success, but virtual function %s has %s, not %s; somebody "
-                                "else may have changed it at once",
-                                vf->name, now == 0 ? "no type" : "another type", args->type_id);
-}
 
-static int claim(const Attempt *a, VgpudError *reterr)
-{
-        int r = a->args->claim ? a->args->claim(a->vf->name, NULL, a->args->claim_userdata) : 0;
-
-        return r < 0 ? vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "that virtual function %s is taken cannot be written down: %s",
-                                              a->vf->name, g_strerror(-r))
-                     : 0;
+        return vgpud_error_setf(
+                        reterr, VGPUD_ERROR_FAILED,
+                        "the driver reported success, but virtual function %s has %s, not %s; another program may have changed it at once",
+                        vf->name, now == 0 ? "no type" : "another type", args->type_id);
 }
 
 /* Whether the refusal may be one of the function alone, so that another might do. */
@@ -621,7 +547,7 @@ static bool is_busy(int r)
 static int explain_attempt(const Attempt *a, int r, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        int q = explain_create(a->t, a->args, a->vf, a->type, r, &e);
+        int q = nvidia_explain_create(a->t, a->args, a->vf, a->type, r, &e);
 
         if (a->refused < 2 || e.code == VGPUD_ERROR_NO_CAPACITY)
                 vgpud_error_move(reterr, &e);
@@ -640,7 +566,7 @@ static int take_vf(Attempt *a, VgpudError *reterr)
         int r, refusal = 0;
 
         while (a->refused < REFUSALS_MAX && find_vf(a)) {
-                r = claim(a, reterr);
+                r = create_args_claim(a->args, a->vf->name, NULL, reterr);
                 if (r < 0)
                         return r;
                 r = nvidia_vf_write_type(a->t->io, a->vf->path, a->type, 1);
@@ -660,11 +586,11 @@ static int take_vf(Attempt *a, VgpudError *reterr)
         }
         if (a->busy && (refusal == 0 || may_be_of_function(refusal))) {
                 a->vf = a->busy;
-                r = claim(a, reterr);
+                r = create_args_claim(a->args, a->vf->name, NULL, reterr);
                 if (r < 0)
                         return r;
                 r = nvidia_vf_write_type(a->t->io, a->vf->path, a->type, NVIDIA_TRIES_MAX);
-                return r < 0 ? explain_create(a->t, a->args, a->vf, a->type, r, reterr) : 0;
+                return r < 0 ? nvidia_explain_create(a->t, a->args, a->vf, a->type, r, reterr) : 0;
         }
         if (!refuser)
                 return no_room(a->t, a->args, 0, reterr);
@@ -690,13 +616,11 @@ static int nvidia_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **r
                 return r;
         r = write_attributes(t, args, a.vf, &cause);
         if (r < 0)
-                return undo(t, a.vf, &cause, reterr);
+                return nvidia_undo_create(t, a.vf, &cause, reterr);
         r = read_instance(t->io, a.vf, a.type, args->uuid, &d);
         if (r < 0) {
-                (void)vgpud_error_set_errnof(&cause, VGPUD_ERROR_FAILED, r,
-                                             "the new vGPU on %s cannot be read: %s", a.vf->name,
-                                             g_strerror(-r));
-                return undo(t, a.vf, &cause, reterr);
+                (void)explain_unreadable(a.vf->path, r, &cause);
+                return nvidia_undo_create(t, a.vf, &cause, reterr);
         }
         *ret = d;
         return 0;
@@ -704,48 +628,23 @@ static int nvidia_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **r
 
 /* destroy */
 
-static int explain_destroy(const VgpuVf *vf, int r, VgpudError *reterr)
+static int nvidia_explain_destroy(const VgpuVf *vf, int r, VgpudError *reterr)
 {
-        switch (-r) {
-        case 0:
+        static const Refusal refusals[] = {
+                { EPERM, VGPUD_ERROR_IN_USE, "a virtual machine has the vGPU, or is about to end" },
+                { EBUSY, VGPUD_ERROR_IN_USE,
+                  "the plugin of the vGPU has not ended, as if a virtual machine still used it; see the log of nvidia-vgpu-mgr; a plugin that never ends is cleared by disabling the virtual functions" },
+                { EAGAIN, VGPUD_ERROR_IN_USE,
+                  "the plugin of the vGPU has not ended, as if a virtual machine still used it; see the log of nvidia-vgpu-mgr; a plugin that never ends is cleared by disabling the virtual functions" },
+                { 0 },
+        };
+
+        if (r == 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                         "the driver reported success, but the vGPU on %s is still there",
                                         vf->name);
-        case EPERM:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_IN_USE, r,
-                                "the driver refused to remove the vGPU on %s for %d s because it is in "
-                                "use: a virtual machine has it, or is about to end",
-                                vf->name, NVIDIA_TRIES_MAX - 1);
-        case EBUSY:
-        case EAGAIN:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_IN_USE, r,
-                                "the plugin of the vGPU on %s had not ended after %d s, as if a virtual "
-                                "machine still used it; see the log of nvidia-vgpu-mgr; a plugin that "
-                                "never ends is cleared by disabling the virtual functions",
-                                vf->name, NVIDIA_TRIES_MAX - 1);
-        case EPROTO:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the process that asks the kernel to remove the vGPU on %s could not be "
-                                "started or died before the answer (the daemon's log has more), and it "
-                                "still exists",
-                                vf->name);
-        default:
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "the driver refused to remove the vGPU on %s: %s; the kernel's log (NVRM) "
-                                "has its reasons",
-                                vf->name, g_strerror(-r));
-        }
-}
 
-static int cannot_read(const VgpuVf *vf, int r, VgpudError *reterr)
-{
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                      "virtual function %s cannot be read (/sys/%s): %s", vf->name, vf->path,
-                                      g_strerror(-r));
+        return explain_refusal(refusals, r, reterr, "the vGPU on %s cannot be removed", vf->name);
 }
 
 static int nvidia_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
@@ -760,18 +659,19 @@ static int nvidia_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudErro
         if (vgpu_io_is_gone(r) || (r >= 0 && now == 0))
                 return 0;
         if (r < 0)
-                return cannot_read(&vf, r, reterr);
+                return explain_unreadable(vf.path, r, reterr);
         type_id = nvidia_type_id(now);
         if (instance->type_id && strcmp(type_id, instance->type_id) != 0)
                 return vgpud_error_setf(
                                 reterr, VGPUD_ERROR_FOREIGN,
-                                "virtual function %s has type %s by now, not %s: somebody else made another "
-                                "vGPU there, which is left alone",
+                                "virtual function %s has type %s, not %s: another program made another vGPU there, which vgpud leaves alone",
                                 vf.name, type_id, instance->type_id);
 
         if ((r = vfio_read_group(t->io, vf.path, &group)) < 0 ||
             (r = vfio_read_cdev(t->io, vf.path, &cdev)) < 0)
-                return vgpu_io_is_gone(r) && !vgpu_io_exists(t->io, vf.path) ? 0 : cannot_read(&vf, r, reterr);
+                return vgpu_io_is_gone(r) && !vgpu_io_exists(t->io, vf.path)
+                                       ? 0
+                                       : explain_unreadable(vf.path, r, reterr);
         r = vfio_keep_out(t->io, group, cdev, &keep_out_fd, reterr);
         if (r < 0)
                 return r;
@@ -780,7 +680,7 @@ static int nvidia_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudErro
         keep_out_fd = safe_close(keep_out_fd);
         if ((q >= 0 && now == 0) || vgpu_io_is_gone(q))
                 return 1;
-        return q < 0 ? cannot_read(&vf, q, reterr) : explain_destroy(&vf, r, reterr);
+        return q < 0 ? explain_unreadable(vf.path, q, reterr) : nvidia_explain_destroy(&vf, r, reterr);
 }
 
 static int nvidia_set_vfs(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)

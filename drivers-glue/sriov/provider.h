@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "drivers-glue/driver.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/vf/count.h"
 
 typedef enum VfQuotaUnit {
@@ -44,9 +45,8 @@ typedef struct VfProvider {
         void (*before_write)(VgpuTarget *t);
         /* After that, and after every scan: whether it did. */
         void (*after_write)(VgpuTarget *t);
-        /* What an errno of such a write means for this driver, in words, and its code where that is not FAILED;
-         * NULL: nothing special. */
-        const char *(*explain)(int r, VgpudErrorCode *code);
+        /* Why a write of a quota is refused; NULL: only the reasons that hold for all drivers. */
+        const Refusal *refusals;
 
         /* Modes of the GPU and what they change of the types: called at the end of scan(). */
         int (*add_modes)(VgpuTarget *t, GpuSnapshot *snapshot, VgpudError *reterr);

@@ -217,25 +217,20 @@ int vf_quota_check(VgpuTarget *t, const VfProvider *p, const GPtrArray *attribut
 static int explain_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const VfQuota *q,
                          const char *folder, const char *value, int r, VgpudError *reterr)
 {
-        VgpudErrorCode code = VGPUD_ERROR_FAILED;
-        const char *why = p->explain ? p->explain(r, &code) : NULL;
+        static const Refusal refusals[] = {
+                { EINVAL, VGPUD_ERROR_INVALID, "the driver takes no such value" },
+                { ERANGE, VGPUD_ERROR_INVALID, "the driver takes no such value" },
+                { 0 },
+        };
 
         if (r == -EBUSY)
                 return vgpud_error_set_errnof(
-                                reterr, code, r,
-                                "%s of virtual function %s cannot be set to %s: %s: the GPU is being "
-                                "reset, or the driver takes it only while no virtual function is "
-                                "enabled; then disable them (vgpuctl disable-vfs %s), write it to "
-                                "/sys/%s/%s for each that is to have it, enable them again, and ask "
-                                "for the same",
+                                reterr, VGPUD_ERROR_FAILED, r,
+                                "%s of virtual function %s cannot be set to %s: %s: the GPU is being reset, or the driver takes it only while no virtual function is enabled; then disable them (vgpuctl disable-vfs %s), write it to /sys/%s/%s for each that is to have it, enable them again, and ask for the same",
                                 q->name, vf->name, value, g_strerror(-r), t->facts->name, folder, q->name);
-        if (!why && (r == -EINVAL || r == -ERANGE)) {
-                code = VGPUD_ERROR_INVALID;
-                why = "the driver takes no such value";
-        }
-        return vgpud_error_set_errnof(reterr, code, r, "%s of virtual function %s cannot be set to %s: %s%s%s",
-                                      q->name, vf->name, value, g_strerror(-r), why ? ": " : "",
-                                      why ? why : "");
+
+        return explain_refusal(refusal_find(p->refusals, r) ? p->refusals : refusals, r, reterr,
+                               "%s of virtual function %s cannot be set to %s", q->name, vf->name, value);
 }
 
 /* What it is now may be what comes of writing that value. */

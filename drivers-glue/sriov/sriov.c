@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "drivers-glue/driver.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/pci-ids.h"
 #include "drivers-glue/registry.h"
 #include "drivers-glue/amd/gim.h"
@@ -275,8 +276,7 @@ static int take_named(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret,
 
         *ret = gpu_facts_find_vf(t->facts, args->parent);
         if (!*ret)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is no virtual function of GPU %s",
-                                        args->parent, t->facts->name);
+                return explain_no_vf(t->facts, args->parent, reterr);
         r = vf_state_read_or_explain(t, *ret, ret_state, reterr);
         if (r < 0)
                 return r;

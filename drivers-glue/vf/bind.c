@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "drivers-glue/explain.h"
 #include "drivers-glue/vfio/use.h"
 
 int vfs_read_driver(VgpuIo *io, const char *path, char **ret)
@@ -121,23 +122,14 @@ static int refuse_programs(VgpuIo *io, const char *path, VgpudError *reterr)
                 if (vgpu_io_is_gone(r))
                         continue;
                 if (r < 0)
-                        return vgpud_error_set_errnof(
-                                        reterr, VGPUD_ERROR_IN_USE, r,
-                                        "nobody can tell whether a program uses it: /sys/%s cannot be read: %s",
-                                        folder, g_strerror(-r));
+                        return explain_use_unknown(r, reterr, "/sys/%s cannot be read", folder);
                 for (char **n = names; *n; n++) {
                         g_autofree char *node = g_strdup_printf("%s/%s", nodes[i].folder, *n);
                         if (vgpu_io_node_exists(io, node) == 0)
                                 continue;
-                        r = vfio_explain_holder(io, node, reterr);
-                        if (r > 0)
-                                return -EBUSY;
+                        r = vfio_refuse_holder(io, node, reterr);
                         if (r < 0)
-                                return vgpud_error_set_errnof(
-                                                reterr, VGPUD_ERROR_IN_USE, r,
-                                                "nobody can tell whether a program uses it: not every process "
-                                                "can be looked at for /dev/%s: %s",
-                                                node, g_strerror(-r));
+                                return r;
                 }
         }
         return 0;
@@ -153,10 +145,7 @@ int vfs_keep_out(VgpuIo *io, const char *path, GArray *kept, VgpudError *reterr)
             (r = vfs_read_driver(io, path, &driver)) < 0) {
                 if (!vgpu_io_exists(io, path))
                         return 0;
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_IN_USE, r,
-                                "nobody can tell whether somebody uses it: /sys/%s cannot be read: %s", path,
-                                g_strerror(-r));
+                return explain_use_unknown(r, reterr, "/sys/%s cannot be read", path);
         }
         r = refuse_programs(io, path, reterr);
         if (r < 0)
@@ -204,8 +193,8 @@ static int read_bound(Binding *b, VgpudError *reterr)
         if (vgpu_io_is_gone(r))
                 return vf_gone(b, r, reterr);
         if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "/sys/%s/driver cannot be read: %s", b->vf->path, g_strerror(-r));
+                return explain_unreadable(b->vf->path, r, reterr);
+
         return 0;
 }
 
@@ -270,29 +259,19 @@ static int unbind(Binding *b, VgpudError *reterr)
                 return q;
         if (!b->bound)
                 return 0;
-        switch (-r) {
-        case 0:
-                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
-                                        "virtual function %s was taken from driver %s, but is bound to %s now; "
-                                        "somebody else works on it",
-                                        b->vf->name, from, b->bound);
-        case EPROTO:
+        if (r == 0)
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_FAILED,
+                                "virtual function %s was taken from driver %s, but another program has bound it to %s",
+                                b->vf->name, from, b->bound);
+        if (r == -ENODEV) /* it was not bound to that driver any more */
                 return vgpud_error_set_errnof(
                                 reterr, VGPUD_ERROR_FAILED, r,
-                                "the process that asks driver %s to let virtual function %s go could not "
-                                "be started or died before the answer (the daemon's log has more)",
-                                from, b->vf->name);
-        case ENODEV: /* it was not bound to that driver any more */
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_FAILED, r,
-                                "virtual function %s is bound to %s by now, not to %s; somebody else works "
-                                "on it",
+                                "another program has bound virtual function %s to %s instead of %s",
                                 b->vf->name, b->bound, from);
-        default:
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "driver %s does not let virtual function %s go: %s", from,
-                                              b->vf->name, g_strerror(-r));
-        }
+
+        return explain_refusal(NULL, r, reterr, "virtual function %s cannot be taken from driver %s",
+                               b->vf->name, from);
 }
 
 /* Whether the group's node may be there, and held, because of another function. */
@@ -360,53 +339,32 @@ static int no_such_driver(const Binding *b, VgpudError *reterr)
 
 static int explain_bind(const Binding *b, int r, VgpudError *reterr)
 {
-        const char *vf = b->vf->name, *driver = b->driver, *why;
-        VgpudErrorCode code = VGPUD_ERROR_FAILED;
+        static const Refusal refusals[] = {
+                { ENODEV, VGPUD_ERROR_UNSUPPORTED,
+                  "the driver does not support this device, or the device went away from it at once" },
+                { EBUSY, VGPUD_ERROR_FAILED, "another driver or program has taken it or a resource of it" },
+                { EAGAIN, VGPUD_ERROR_FAILED,
+                  "the driver waits for another device to be ready; try again in a moment" },
+                { EINVAL, VGPUD_ERROR_FAILED, "the driver refused it; the kernel's log has the reason" },
+                { EPERM, VGPUD_ERROR_FAILED,
+                  "the kernel is locked down, or a security module or the sandbox of the service forbids it" },
+                { EACCES, VGPUD_ERROR_FAILED,
+                  "the kernel is locked down, or a security module or the sandbox of the service forbids it" },
+                { ENOMEM, VGPUD_ERROR_FAILED, "there is no memory or no address space for it" },
+                { EIO, VGPUD_ERROR_FAILED,
+                  "the device does not answer as it should; the kernel's log has more" },
+                { ETIMEDOUT, VGPUD_ERROR_FAILED,
+                  "the device does not answer as it should; the kernel's log has more" },
+                { 0 },
+        };
         int group = -1;
 
-        switch (-r) {
-        case ENODEV:
-                code = VGPUD_ERROR_UNSUPPORTED;
-                why = "it is no device for that driver, or went away from it at once";
-                break;
-        case EBUSY:
-                why = "something else has taken it or a resource of it";
-                break;
-        case EAGAIN:
-                why = "the driver waits for something else to be ready; try again in a moment";
-                break;
-        case EINVAL:
-                if (vfs_driver_is_vfio(driver) && vfio_read_group(b->io, b->vf->path, &group) >= 0 &&
-                    group < 0) {
-                        code = VGPUD_ERROR_UNSUPPORTED;
-                        why = "it has no IOMMU group; switch the IOMMU on in the firmware setup (VT-d, AMD-Vi) "
-                              "and boot with intel_iommu=on on Intel";
-                } else
-                        why = "the driver refused it; the kernel's log has the reason";
-                break;
-        case EPERM:
-        case EACCES:
-                why = "the kernel is locked down, or a security module or the service's own restrictions "
-                      "forbid it";
-                break;
-        case ENOMEM:
-                why = "there is no memory or no address space for it";
-                break;
-        case EIO:
-        case ETIMEDOUT:
-                why = "the device does not answer as it should; the kernel's log has more";
-                break;
-        case EPROTO:
-                why = "the process that asks the kernel could not be started or died before the answer (the "
-                      "daemon's log has more)";
-                break;
-        default:
-                why = "the kernel's log may have the reason";
-                break;
-        }
-        return vgpud_error_set_errnof(reterr, code, r,
-                                      "virtual function %s cannot be bound to driver %s: %s: %s", vf, driver,
-                                      g_strerror(-r), why);
+        if (r == -EINVAL && vfs_driver_is_vfio(b->driver) && vfio_read_group(b->io, b->vf->path, &group) >= 0 &&
+            group < 0)
+                return explain_no_iommu(b->vf, r, reterr);
+
+        return explain_refusal(refusals, r, reterr, "virtual function %s cannot be bound to driver %s",
+                               b->vf->name, b->driver);
 }
 
 /* drivers_probe says "success" also when no driver has taken the device; then `bind` of the driver says why

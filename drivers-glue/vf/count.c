@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/vf/bind.h"
 
 /* The method of a back end that passes none. */
@@ -35,19 +36,15 @@ static void change_done(VfChange *c)
         g_free(c->driver);
 }
 
-static int gpu_gone(VgpuTarget *t, int r, VgpudError *reterr)
-{
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
-                                      "GPU %s went away meanwhile", t->facts->name);
-}
-
 static int cannot_read(VgpuTarget *t, const char *name, int r, VgpudError *reterr)
 {
+        g_autofree char *path = g_strdup_printf("%s/%s", t->facts->path, name);
+
         /* The attributes of a device answer ENODEV some moments before its folder goes. */
         if (r == -ENODEV || (vgpu_io_is_gone(r) && !vgpu_io_exists(t->io, t->facts->path)))
-                return gpu_gone(t, r, reterr);
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s/%s cannot be read: %s",
-                                      t->facts->path, name, g_strerror(-r));
+                return explain_gpu_gone(t->facts, r, reterr);
+
+        return explain_unreadable(path, r, reterr);
 }
 
 static int read_number(VgpuTarget *t, const char *name, uint32_t *ret)
@@ -177,17 +174,12 @@ static int check_load(const Loads *l, const VgpuVf *vf, GArray *kept, VgpudError
         if (vgpu_io_is_gone(r))
                 return 0;
         if (r < 0)
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_IN_USE, r,
-                                "nobody can tell whether virtual function %s of GPU %s is in use: it "
-                                "cannot be read: %s",
-                                vf->name, l->t->facts->name, g_strerror(-r));
+                return explain_use_unknown(r, reterr, "/sys/%s cannot be read", vf->path);
         r = vfs_keep_out(l->t->io, device, kept, &e);
         if (r < 0)
                 return vgpud_error_set_errnof(
                                 reterr, VGPUD_ERROR_IN_USE, -e.errnum,
-                                "virtual function %s of GPU %s %s%sis in use, and all of them would "
-                                "%s: %s",
+                                "virtual function %s of GPU %s %s%sis in use, and all of them would %s: %s",
                                 vf->name, l->t->facts->name, words ? words : "", words ? " and " : "", l->fate,
                                 e.message);
         if (!words)
@@ -209,10 +201,8 @@ static int refuse_loads(const Loads *l, GArray *kept, VgpudError *reterr)
                 _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
                 int r = check_load(l, l->vfs->pdata[i], kept, &e);
 
-                if (r < 0) {
-                        vgpud_error_move(reterr, &e);
-                        return r;
-                }
+                if (r < 0)
+                        return vgpud_error_move(reterr, &e);
                 if (r > 0 && n++ == 0)
                         vgpud_error_move(&first, &e);
         }
@@ -221,8 +211,8 @@ static int refuse_loads(const Loads *l, GArray *kept, VgpudError *reterr)
                                         n - 1, n > 2 ? "are" : "is");
         if (n == 0)
                 return 0;
-        vgpud_error_move(reterr, &first);
-        return -vgpud_error_code_to_errno(VGPUD_ERROR_IN_USE);
+
+        return vgpud_error_move(reterr, &first);
 }
 
 int vfs_refuse_loads(VgpuTarget *t, const VfMethod *method, const char *fate, GArray *kept, VgpudError *reterr)
@@ -239,15 +229,34 @@ int vfs_refuse_loads(VgpuTarget *t, const VfMethod *method, const char *fate, GA
 
 /* ---- errors of the write to sriov_numvfs ---- */
 
-/* `why` is the method's explanation, or NULL. */
-static int explain_no_sriov(const VfChange *c, int r, const char *why, VgpudError *reterr)
+/* Errnos of the PCI core and of pci_enable_sriov() (drivers/pci/iov.c). */
+static const Refusal pci_refusals[] = {
+        { ERANGE, VGPUD_ERROR_INVALID, "the driver has lowered the limit in the meantime" },
+        { ENOMEM, VGPUD_ERROR_NO_CAPACITY,
+          "the firmware has reserved no address space or bus numbers for them; switch on SR-IOV, \"Above 4G decoding\" and ARI in the firmware setup, or boot with pci=realloc (and pci=assign-busses)" },
+        { ENOSPC, VGPUD_ERROR_NO_CAPACITY,
+          "the GPU has not enough left for so many; ask for fewer, lower the quotas that were set by hand, or end the programs of the host that use the GPU's memory" },
+        { EUSERS, VGPUD_ERROR_IN_USE, "a program has the GPU for itself; end it first" },
+        { EPERM, VGPUD_ERROR_FAILED, "a guest that has one of them (Xen) locks the number" },
+        { EIO, VGPUD_ERROR_FAILED,
+          "the GPU or its firmware does not answer as it should, or its SR-IOV capability is broken; the kernel's log has more" },
+        { ENODEV, VGPUD_ERROR_UNSUPPORTED, "the driver does not run it as a GPU with virtual functions" },
+        { ENOSYS, VGPUD_ERROR_UNSUPPORTED,
+          "its SR-IOV depends on another function of the device that is not there" },
+        { EINVAL, VGPUD_ERROR_FAILED,
+          "the driver takes no such number, or has enabled them in another way; the kernel's log has more" },
+        { 0 },
+};
+
+static int explain_no_sriov(const VfChange *c, int r, VgpudError *reterr)
 {
-        const char *advice = why;
+        const char *advice = c->method->unable_hint;
 
         if (!c->driver)
                 advice = "bind the driver that divides it";
-        else if (!why && vfs_driver_is_vfio(c->driver))
+        else if (!advice && vfs_driver_is_vfio(c->driver))
                 advice = "vfio-pci can only when it is loaded with enable_sriov=1";
+
         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_UNSUPPORTED, r,
                                       "%s %s of GPU %s cannot switch virtual functions on and off%s%s",
                                       c->driver ? "driver" : "no driver is bound, and without one the kernel",
@@ -271,70 +280,25 @@ static int explain_busy(const VfChange *c, uint32_t count, int r, VgpudError *re
                         c->t->facts->name);
 }
 
-/* The meaning of an errno from the PCI core and pci_enable_sriov() (drivers/pci/iov.c), and its code if that is
- * not FAILED. */
-static const char *explain_errno(int r, VgpudErrorCode *code)
-{
-        switch (-r) {
-        case ERANGE:
-                *code = VGPUD_ERROR_INVALID;
-                return "that is more than it can have; its driver has lowered the limit in the meantime";
-        case ENOMEM:
-                *code = VGPUD_ERROR_NO_CAPACITY;
-                return "the firmware has reserved no address space or bus numbers for them; switch on SR-IOV, \"Above 4G decoding\" and ARI in the firmware setup, or boot with pci=realloc (and pci=assign-busses)";
-        case ENOSPC:
-                *code = VGPUD_ERROR_NO_CAPACITY;
-                return "the GPU has not enough left to share out among so many; ask for fewer, lower the quotas that were set by hand, or end what uses the GPU's memory on the host";
-        case EUSERS:
-                *code = VGPUD_ERROR_IN_USE;
-                return "a program has the GPU for itself; end it first";
-        case EPERM:
-                return "it is locked, because a guest has one of them (Xen)";
-        case EPROTO:
-                return "the process that asks the kernel could not be started or died before the answer (the daemon's log has more)";
-        case EIO:
-                return "the GPU or its firmware does not answer as it should, or its SR-IOV capability is broken; the kernel's log has more";
-        case ENODEV:
-                *code = VGPUD_ERROR_UNSUPPORTED;
-                return "the driver does not run it as a GPU with virtual functions";
-        case ENOSYS:
-                *code = VGPUD_ERROR_UNSUPPORTED;
-                return "its SR-IOV depends on another function of the device that is not there";
-        case EINVAL:
-                return "the driver takes no such number, or has them enabled in another way; the kernel's log has more";
-        case EACCES:
-                return "the kernel does not let us; a security module or the service's own restrictions may forbid it";
-        default:
-                return "the kernel's log may have the reason";
-        }
-}
-
 static int explain_write(const VfChange *c, uint32_t count, int r, VgpudError *reterr)
 {
+        const Refusal *table = refusal_find(c->method->refusals, r) ? c->method->refusals : pci_refusals;
         const char *gpu = c->t->facts->name, *driver = c->driver ? c->driver : "(none)";
         const char *after = c->before > 0 && count > 0 ? " (the earlier ones are disabled already)" : "";
-        VgpudErrorCode code = VGPUD_ERROR_FAILED;
-        const char *why;
 
         if (!vgpu_io_exists(c->t->io, c->t->facts->path))
-                return gpu_gone(c->t, r, reterr);
-        why = c->method->explain ? c->method->explain(r, &code) : NULL;
+                return explain_gpu_gone(c->t->facts, r, reterr);
         if (r == -ENOENT) /* of write(2): the file was there a moment ago */
-                return explain_no_sriov(c, r, why, reterr);
+                return explain_no_sriov(c, r, reterr);
         if (r == -EBUSY)
                 return explain_busy(c, count, r, reterr);
-        if (!why)
-                why = explain_errno(r, &code);
-
         if (count == 0)
-                return vgpud_error_set_errnof(
-                                reterr, code, r,
-                                "driver %s refused to disable the virtual functions of GPU %s: %s: %s", driver,
-                                gpu, g_strerror(-r), why);
-        return vgpud_error_set_errnof(reterr, code, r,
-                                      "driver %s refused to enable %" PRIu32
-                                      " virtual functions of GPU %s%s: %s: %s",
-                                      driver, count, gpu, after, g_strerror(-r), why);
+                return explain_refusal(table, r, reterr,
+                                       "driver %s cannot disable the virtual functions of GPU %s", driver, gpu);
+
+        return explain_refusal(table, r, reterr,
+                               "driver %s cannot enable %" PRIu32 " virtual functions of GPU %s%s", driver,
+                               count, gpu, after);
 }
 
 /* Fails unless exactly `count` VFs are enabled. */
@@ -387,7 +351,7 @@ static int enable(const VfChange *c, VgpudError *reterr)
         if (r >= 0 && strcmp(before, "0") != 0) {
                 r = vgpu_io_write(c->t->io, path, "0");
                 if (vgpu_io_is_gone(r))
-                        return gpu_gone(c->t, r, reterr);
+                        return explain_gpu_gone(c->t->facts, r, reterr);
                 if (r < 0)
                         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                                       "the host's drivers cannot be kept from the new virtual "

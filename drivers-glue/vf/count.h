@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "drivers-glue/driver.h"
+#include "drivers-glue/explain.h"
 
 typedef struct VfMethod VfMethod;
 
@@ -36,13 +37,13 @@ struct VfMethod {
         void (*after_disable)(VgpuTarget *t);
         /* Refuse to enable VFs that would not work. */
         int (*before_enable)(VgpuTarget *t, uint32_t count, VgpudError *reterr);
-        /* The meaning of an errno from sriov_numvfs for this driver, and its code if that is not the usual one.
-         * NULL: nothing special. */
-        const char *(*explain)(int r, VgpudErrorCode *code);
         /* What an instance on this VF shows, in words ("carries …"); *ret stays NULL if there is none. */
         int (*find_instance)(VgpuIo *io, const VgpuVf *vf, char **ret);
 
-        const char *limit_hint; /* why the driver may allow no VFs */
+        /* Why the driver refuses a write to sriov_numvfs, besides the reasons that hold for all drivers. */
+        const Refusal *refusals;
+        const char *limit_hint;  /* why the driver may allow no VFs */
+        const char *unable_hint; /* how to get a driver that can enable VFs, if this one cannot */
         /* How to get VFs, and how to get more of them, from a driver that creates a fixed number when it is
          * loaded. NULL: vfs_set() can change the number. */
         const char *fixed_none, *fixed_more;

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "drivers-glue/explain.h"
 #include "drivers-glue/vf/bind.h"
 
 void vf_create_done(VfCreate *c)
@@ -90,7 +91,7 @@ static int create_undo(VfCreate *c, VgpudError *cause, VgpudError *reterr)
         if (!vgpu_io_exists(c->t->io, c->vf->path)) {
                 vgpud_error_done(cause);
                 c->vf_failed = false;
-                return vf_gpu_gone(c->t->facts, 0, reterr);
+                return explain_gpu_gone(c->t->facts, 0, reterr);
         }
 
         r = c->ops->put_back(c, &again);

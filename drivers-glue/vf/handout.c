@@ -8,17 +8,12 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/vfio/driver-choice.h"
 #include "drivers-glue/vfio/use.h"
 #include "drivers-glue/vf/bind.h"
 
 #define DEVICE_API "vfio-pci"
-
-int vf_gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr)
-{
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
-                                      "GPU %s or its virtual functions went away meanwhile", facts->name);
-}
 
 /* One function */
 
@@ -48,14 +43,7 @@ int vf_state_read(VgpuIo *io, const char *path, VfState *ret)
 
 int vf_state_read_or_explain(VgpuTarget *t, const VgpuVf *vf, VfState *ret, VgpudError *reterr)
 {
-        int r = vf_state_read(t->io, vf->path, ret);
-
-        if (vgpu_io_is_gone(r))
-                return vf_gpu_gone(t->facts, r, reterr);
-        if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
-                                              vf->path, g_strerror(-r));
-        return 0;
+        return explain_read(t->facts, vf->path, vf_state_read(t->io, vf->path, ret), reterr);
 }
 
 bool vf_state_is_handed_out(const VfState *s)
@@ -92,19 +80,11 @@ int vf_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, const char *ty
 
 int vf_check_instance(VgpuTarget *t, const VgpuVf *vf, const InstanceDesc *d, int r, VgpudError *reterr)
 {
-        if (vgpu_io_is_gone(r))
-                return vf_gpu_gone(t->facts, r, reterr);
         if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "virtual function %s cannot be read after it was handed out: %s",
-                                              vf->name, g_strerror(-r));
+                return explain_read(t->facts, vf->path, r, reterr);
         if (d->iommu_group < 0 && !d->cdev)
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_UNSUPPORTED,
-                                "virtual function %s has no IOMMU group, so no virtual machine can have it; "
-                                "switch the IOMMU on in the firmware setup (VT-d, AMD-Vi) and boot with "
-                                "intel_iommu=on on Intel",
-                                vf->name);
+                return explain_no_iommu(vf, 0, reterr);
+
         return 0;
 }
 
@@ -216,11 +196,10 @@ int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, Vgp
                 int r = scan_vf(t, scan, vf, s, ret);
 
                 if (r < 0 && !vgpu_io_is_gone(r))
-                        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                                      "/sys/%s cannot be read: %s", vf->path, g_strerror(-r));
+                        return explain_unreadable(vf->path, r, reterr);
         }
         if (ret->all == 0 && !vgpu_io_exists(t->io, t->facts->path))
-                return vf_gpu_gone(t->facts, 0, reterr);
+                return explain_gpu_gone(t->facts, 0, reterr);
 
         s->unprepared = explain_unprepared(t->facts, scan->method, ret, has_vfio_driver(t));
         return 0;
@@ -311,11 +290,8 @@ int vf_find_vfio_driver(VgpuTarget *t, const VgpuVf *vf, char **ret, VgpudError 
         g_autofree char *driver = NULL, *better = NULL;
         int r = vfio_find_driver(t->io, vf->path, &driver, &better);
 
-        if (vgpu_io_is_gone(r))
-                return vf_gpu_gone(t->facts, r, reterr);
         if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
-                                              vf->path, g_strerror(-r));
+                return explain_read(t->facts, vf->path, r, reterr);
         if (!driver)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
                                         "virtual function %s cannot be handed out: %s is not loaded; load it "
@@ -331,14 +307,7 @@ int vf_find_vfio_driver(VgpuTarget *t, const VgpuVf *vf, char **ret, VgpudError 
 
 int vf_claim(const CreateArgs *args, const VgpuVf *vf, const char *restore, VgpudError *reterr)
 {
-        int r = args->claim ? args->claim(vf->name, restore[0] ? restore : NULL, args->claim_userdata) : 0;
-
-        if (r >= 0)
-                return 0;
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                      "nothing was done, because it could not be written down that "
-                                      "virtual function %s was chosen: %s",
-                                      vf->name, g_strerror(-r));
+        return create_args_claim(args, vf->name, restore[0] ? restore : NULL, reterr);
 }
 
 /* The function by this name may be another one by now: of another GPU, or not there. */
@@ -431,8 +400,7 @@ int vf_find_handed_out(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret,
         if (vgpu_io_is_gone(r))
                 return 0;
         if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s",
-                                              ret->path, g_strerror(-r));
+                return explain_unreadable(ret->path, r, reterr);
         return vf_state_is_handed_out(&state);
 }
 
@@ -493,15 +461,8 @@ int vf_explain_destroy(VgpuTarget *t, const VgpuVf *vf, int r, VgpudError *cause
 
 int vf_explain_undo(const VgpuVf *vf, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr)
 {
-        if (r < 0) {
-                r = vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
-                                "%s; and virtual function %s could not be returned to what it was: %s",
-                                cause->message, vf->name, again->message);
-                vgpud_error_done(cause);
-                return r;
-        }
-        r = -vgpud_error_code_to_errno(cause->code);
-        vgpud_error_move(reterr, cause);
-        return r;
+        if (r < 0)
+                return explain_rollback(vf->name, r, again->message, cause, reterr);
+
+        return vgpud_error_move(reterr, cause);
 }

@@ -4,7 +4,7 @@
 /* Virtual functions handed out whole: bound to a driver of VFIO, or reserved for one by their driver_override.
  * What the back ends share whose instances are such functions (sriov, gim-legacy): how one is recognised, how
  * many are left and why no more, and what it was before, as a line of text for CreateArgs.claim. Everything
- * with a VgpuTarget blocks and is called in the lane of the GPU, but for vf_gpu_gone(). */
+ * with a VgpuTarget blocks and is called in the lane of the GPU. */
 
 #include "drivers-glue/driver.h"
 #include "drivers-glue/vf/count.h"
@@ -30,8 +30,6 @@ int vf_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, const char *ty
 /* The same right after it was made: errors are explained, and one that no virtual machine could have
  * (UNSUPPORTED: it has no IOMMU group) is none. */
 int vf_check_instance(VgpuTarget *t, const VgpuVf *vf, const InstanceDesc *d, int r, VgpudError *reterr);
-
-int vf_gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr);
 
 /* ---- scan ---- */
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "drivers-glue/explain.h"
 
 int vfio_read_group(VgpuIo *io, const char *device_path, int *ret)
 {
@@ -71,19 +72,34 @@ int vfio_read_cdev(VgpuIo *io, const char *device_path, char **ret)
         return 0;
 }
 
-int vfio_explain_holder(VgpuIo *io, const char *node, VgpudError *reterr)
+/* 1: a process has the node open, and *reterr names it; 0: none has; negative: not every process was examined.
+ */
+static int vfio_find_holder(VgpuIo *io, const char *node, VgpudError *reterr)
 {
         g_autofree char *command = NULL;
         int pid, r = vgpu_io_find_holder(io, node, &pid, &command);
 
         if (r <= 0)
                 return r;
+
         (void)vgpud_error_set_errnof(
                         reterr, VGPUD_ERROR_IN_USE, -EBUSY,
-                        "process %d (%s) has it open through /dev/%s; end it or take the device away from it "
-                        "first",
+                        "process %d (%s) has it open through /dev/%s; end it or take the device away from it first",
                         pid, command, node);
+
         return 1;
+}
+
+int vfio_refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr)
+{
+        int r = vfio_find_holder(io, node, reterr);
+
+        if (r > 0)
+                return -EBUSY;
+        if (r < 0)
+                return explain_use_unknown(r, reterr, "not every process can be examined for /dev/%s", node);
+
+        return 0;
 }
 
 static int keep_out_by_group(VgpuIo *io, int group, const char *cdev_node, int *ret_fd, VgpudError *reterr)
@@ -96,39 +112,18 @@ static int keep_out_by_group(VgpuIo *io, int group, const char *cdev_node, int *
                 return 0;
         }
         if (fd == -ENODEV) {
-                /* The group has no VFIO device any more, so nobody can have one open. */
+                /* Without a VFIO device in the group, no process can have one open. */
                 *ret_fd = -EBADF;
                 return 0;
         }
         if (fd != -EBUSY)
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_IN_USE, fd,
-                                "nobody can tell whether somebody uses it: /dev/%s cannot be opened: %s", node,
-                                g_strerror(-fd));
-        if (vfio_explain_holder(io, node, reterr) > 0 ||
-            (cdev_node && vfio_explain_holder(io, cdev_node, reterr) > 0))
+                return explain_use_unknown(fd, reterr, "/dev/%s cannot be opened", node);
+        if (vfio_find_holder(io, node, reterr) > 0 ||
+            (cdev_node && vfio_find_holder(io, cdev_node, reterr) > 0))
                 return -EBUSY;
-        return vgpud_error_set_errnof(
-                        reterr, VGPUD_ERROR_IN_USE, fd,
-                        "somebody has it open: the kernel says that /dev/%s is busy; who, cannot be seen from "
-                        "here",
-                        node);
-}
 
-/* Of a node by which nobody can be kept out: look for who has it open. */
-static int refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr)
-{
-        int r = vfio_explain_holder(io, node, reterr);
-
-        if (r > 0)
-                return -EBUSY;
-        if (r < 0)
-                return vgpud_error_set_errnof(
-                                reterr, VGPUD_ERROR_IN_USE, r,
-                                "nobody can tell whether somebody uses it: not every process can be looked at "
-                                "for /dev/%s: %s",
-                                node, g_strerror(-r));
-        return 0;
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, fd,
+                                      "/dev/%s is busy, so a process that vgpud cannot see has it open", node);
 }
 
 int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudError *reterr)
@@ -142,7 +137,7 @@ int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudErr
         *ret_fd = -EBADF;
         if (noiommu) {
                 g_autofree char *node = group_node(group, true);
-                return refuse_holder(io, node, reterr);
+                return vfio_refuse_holder(io, node, reterr);
         }
-        return cdev_node ? refuse_holder(io, cdev_node, reterr) : 0;
+        return cdev_node ? vfio_refuse_holder(io, cdev_node, reterr) : 0;
 }

@@ -22,10 +22,9 @@ bool vfio_group_has_node(VgpuIo *io, int group);
  * then, kernels below 6.6 or built without VFIO_DEVICE_CDEV). */
 int vfio_read_cdev(VgpuIo *io, const char *device_path, char **ret);
 
-/* Whether some process has the node ("vfio/12", "dri/renderD129") below /dev open: 1, with an explanation
- * IN_USE that names it; 0 when none has; -EACCES when none was seen, but not every process could be looked at.
- */
-int vfio_explain_holder(VgpuIo *io, const char *node, VgpudError *reterr);
+/* Check that no process has the node ("vfio/12", "dri/renderD129") below /dev open: 0, or IN_USE, which names
+ * the process, or says that not every process can be examined. */
+int vfio_refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr);
 
 /* Keep everybody out: a file descriptor of the group, or of nothing (-EBADF in *ret_fd) when the device has
  * neither group nor cdev, or only a cdev (kernels without VFIO_GROUP): opening that keeps nobody out, so it is

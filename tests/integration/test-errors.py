@@ -15,20 +15,20 @@ STATUS = {"Failed": 1, "GpuGone": 1, "Canceled": 1, "Inconsistent": 1, "InvalidA
           "TooManyJobs": 6, "Exists": 6, "InUse": 6, "GpuStuck": 6, "NotSupported": 7}
 
 CREATE = {
-    "EINVAL": ("Failed", "refused to make a i915-GVTg_V5_4", "the UUID is well-formed"),
-    "EEXIST": ("Exists", "exists", "on its way out"),
+    "EINVAL": ("Failed", "i915-GVTg_V5_4", "Invalid argument"),
+    "EEXIST": ("Exists", "exists"),
     "EUSERS": ("NoCapacity", "no room for another i915-GVTg_V5_4", "still possible"),
     "ENODEV": ("GpuGone", GVT, "went away"),
-    "ENOMEM": ("Failed", "no memory", GVT),
+    "ENOMEM": ("Failed", "Cannot allocate memory", GVT),
     "ENOSPC": ("NoCapacity", "no room for another i915-GVTg_V5_4", "still possible"),
-    "EIO": ("Failed", "refused to make a i915-GVTg_V5_4", "kernel's log"),
-    "EAGAIN": ("Failed", "not ready", "try again"),
-    "EPERM": ("Failed", "does not let us", "security module"),
-    "EACCES": ("Failed", "does not let us", "security module"),
-    "EBUSY": ("Failed", "refused to make a i915-GVTg_V5_4", "Device or resource busy"),
-    "EOPNOTSUPP": ("Failed", "refused to make a i915-GVTg_V5_4", "Operation not supported"),
-    "ETIMEDOUT": ("Failed", "refused to make a i915-GVTg_V5_4", "Connection timed out"),
-    "EUCLEAN": ("Failed", "refused to make a i915-GVTg_V5_4", "Structure needs cleaning"),
+    "EIO": ("Failed", "i915-GVTg_V5_4", "kernel's log"),
+    "EAGAIN": ("Failed", "try again"),
+    "EPERM": ("Failed", "security module"),
+    "EACCES": ("Failed", "security module"),
+    "EBUSY": ("Failed", "i915-GVTg_V5_4", "Device or resource busy"),
+    "EOPNOTSUPP": ("Failed", "i915-GVTg_V5_4", "Operation not supported"),
+    "ETIMEDOUT": ("Failed", "i915-GVTg_V5_4", "Connection timed out"),
+    "EUCLEAN": ("Failed", "i915-GVTg_V5_4", "Structure needs cleaning"),
 }
 
 REMOVE = {
@@ -36,8 +36,8 @@ REMOVE = {
     "EPERM": ("InUse", "in use"),
     "ENODEV": ("GpuGone", "being unloaded"),
     "EAGAIN": ("Failed", "try again"),
-    "EIO": ("Failed", "refused to remove", "Input/output error"),
-    "EINVAL": ("Failed", "refused to remove", "Invalid argument"),
+    "EIO": ("Failed", "Input/output error"),
+    "EINVAL": ("Failed", "Invalid argument"),
 }
 
 
@@ -162,7 +162,7 @@ class Create(ErrorTest):
         command = h.daemon_command()
         h.daemon_command = lambda *more: [*(c for c in command if not c.startswith("--writer")), f"--writer={script}"]
         h.start()
-        self.assert_error("Failed", h.bus.start_create(GVT, V5_4), "died", "does not exist")
+        self.assert_error("Failed", h.bus.start_create(GVT, V5_4), "died")
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
 
 
@@ -179,8 +179,7 @@ class Remove(ErrorTest):
                 # It is still there and ours, and the kernel has taken its "remove" file away.
                 self.assertEqual((h.tree(), set(h.records())), ({uuid(1), uuid(2)},) * 2)
                 self.assertEqual(h.bus.instances()[uuid(1)]["Origin"], "vgpud")
-                self.assert_error("Failed", h.bus.instance(uuid(1)).start("Destroy", wait=True), "no way to remove",
-                                  "unloading")
+                self.assert_error("Failed", h.bus.instance(uuid(1)).start("Destroy", wait=True), "unloading")
                 h.sim.ctl("fault", "clear")
                 h.sim.ctl("unregister", GVT)
                 bus.wait(lambda h=h: not h.mirror.instances(), "both are gone")

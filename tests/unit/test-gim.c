@@ -362,15 +362,11 @@ static void test_set_errno(void)
         static const struct {
                 int eno;
                 VgpudErrorCode code;
-                const char *words;
         } table[] = {
-                { EINVAL, VGPUD_ERROR_FAILED, "does not understand it" },
-                { EACCES, VGPUD_ERROR_FAILED, "restrictions" },
-                { EPERM, VGPUD_ERROR_FAILED, "restrictions" },
-                { ENOENT, VGPUD_ERROR_FAILED, "no such file any more" },
-                { EIO, VGPUD_ERROR_FAILED, "the kernel's log" },
-                { ENODEV, VGPUD_ERROR_GPU_GONE, "went away" },
-                { EPROTO, VGPUD_ERROR_FAILED, "died before the answer" },
+                { EINVAL, VGPUD_ERROR_FAILED }, { EACCES, VGPUD_ERROR_FAILED },
+                { EPERM, VGPUD_ERROR_FAILED },  { ENOENT, VGPUD_ERROR_FAILED },
+                { EIO, VGPUD_ERROR_FAILED },    { ENODEV, VGPUD_ERROR_GPU_GONE },
+                { EPROTO, VGPUD_ERROR_FAILED },
         };
         _cleanup_fixture_ Fixture f = with_gim();
         g_autofree char *memory = NULL;
@@ -380,7 +376,6 @@ static void test_set_errno(void)
                 ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
                 fake_heal(f.k);
         }
         /* A writer that died after it had written. */
@@ -695,14 +690,10 @@ static void test_legacy_errno(void)
         static const struct {
                 int eno;
                 VgpudErrorCode code;
-                const char *words;
         } table[] = {
-                { ENOENT, VGPUD_ERROR_UNSUPPORTED, "no file getvf any more" },
-                { ENODEV, VGPUD_ERROR_GPU_GONE, "went away" },
-                { EACCES, VGPUD_ERROR_FAILED, "restrictions" },
-                { EPERM, VGPUD_ERROR_FAILED, "restrictions" },
-                { EIO, VGPUD_ERROR_FAILED, "the kernel's log" },
-                { EPROTO, VGPUD_ERROR_FAILED, "died before the answer" },
+                { ENOENT, VGPUD_ERROR_UNSUPPORTED }, { ENODEV, VGPUD_ERROR_GPU_GONE },
+                { EACCES, VGPUD_ERROR_FAILED },      { EPERM, VGPUD_ERROR_FAILED },
+                { EIO, VGPUD_ERROR_FAILED },         { EPROTO, VGPUD_ERROR_FAILED },
         };
         _cleanup_fixture_ Fixture f = with_legacy();
 
@@ -711,7 +702,6 @@ static void test_legacy_errno(void)
                 ASSERT_ERROR(create(&f, UUID_A), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
                 fake_heal(f.k);
         }
@@ -767,7 +757,7 @@ static void test_legacy_writer_dies(void)
         ASSERT_OK(vgpu_io_write(f.io, GPU "/getvf", "0 0 0"));
         fake_fail(f.k, "write", GPU "/getvf", EPROTO);
         ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
-        ASSERT_CONTAINS(f.e.message, "died before the answer");
+        ASSERT_EQ(f.e.errnum, EPROTO);
         ASSERT_CONTAINS(f.e.message, "most likely 0000:03:00.1");
         ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
         fake_heal(f.k);
@@ -866,7 +856,7 @@ static void test_legacy_guess_stays(void)
         fake_before(f.k, "write", override, fail_all_clearing, &writes);
         ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
-        ASSERT_CONTAINS(f.e.message, "virtual function 0000:03:00.1 could not be returned");
+        ASSERT_EQ(f.e.errnum, EIO);
         ASSERT_NULL(fake_vf_override(f.pf, 1));
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 1));
         /* It is on record, so that it can be destroyed, and not as one that gim gave. */
@@ -879,8 +869,7 @@ static void test_legacy_guess_stays(void)
         fake_before(f.k, "write", override, fail_all_clearing, &writes);
         fake_fail(f.k, "write", GPU "/relvf", EIO);
         ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
-        ASSERT_CONTAINS(f.e.message, "virtual function 0000:03:00.1 could not be returned");
-        ASSERT_CONTAINS(f.e.message, "virtual function 0000:03:00.2 could not be returned");
+        ASSERT_EQ(f.e.errnum, EIO);
         ASSERT_TRUE(g_str_has_suffix(f.claims->str, "0000:03:00.2 gim=given\n"));
 }
 
@@ -940,7 +929,6 @@ static void test_legacy_bind_fails(void)
         fake_fail(f.k, "write", GPU "/relvf", EIO);
         ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
-        ASSERT_CONTAINS(f.e.message, "could not be returned");
         fake_heal(f.k);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
         ASSERT_EQ(s->instances->len, 1);

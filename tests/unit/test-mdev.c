@@ -610,22 +610,14 @@ static void test_create_errno(void)
         static const struct {
                 int eno;
                 VgpudErrorCode code;
-                const char *words;
         } table[] = {
-                { EINVAL, VGPUD_ERROR_FAILED, "refused to make a mdpy-xga" },
-                { EEXIST, VGPUD_ERROR_EXISTS, "does not show where" },
-                { EUSERS, VGPUD_ERROR_NO_CAPACITY, "no room" },
-                { ENOSPC, VGPUD_ERROR_NO_CAPACITY, "no room" },
-                { ENODEV, VGPUD_ERROR_GPU_GONE, "went away" },
-                { ENOMEM, VGPUD_ERROR_FAILED, "no memory" },
-                { EIO, VGPUD_ERROR_FAILED, "although it says that there is room" },
-                { EAGAIN, VGPUD_ERROR_FAILED, "try again" },
-                { ENOENT, VGPUD_ERROR_NO_SUCH_TYPE, "mdpy-xga" },
-                { EACCES, VGPUD_ERROR_FAILED, "security module" },
-                { EPERM, VGPUD_ERROR_FAILED, "security module" },
-                { EPROTO, VGPUD_ERROR_FAILED, "died before the answer" },
-                { EFAULT, VGPUD_ERROR_FAILED, "Bad address" },
-                { EXDEV, VGPUD_ERROR_FAILED, "Invalid cross-device link" },
+                { EINVAL, VGPUD_ERROR_FAILED },       { EEXIST, VGPUD_ERROR_EXISTS },
+                { EUSERS, VGPUD_ERROR_NO_CAPACITY },  { ENOSPC, VGPUD_ERROR_NO_CAPACITY },
+                { ENODEV, VGPUD_ERROR_GPU_GONE },     { ENOMEM, VGPUD_ERROR_FAILED },
+                { EIO, VGPUD_ERROR_FAILED },          { EAGAIN, VGPUD_ERROR_FAILED },
+                { ENOENT, VGPUD_ERROR_NO_SUCH_TYPE }, { EACCES, VGPUD_ERROR_FAILED },
+                { EPERM, VGPUD_ERROR_FAILED },        { EPROTO, VGPUD_ERROR_FAILED },
+                { EFAULT, VGPUD_ERROR_FAILED },       { EXDEV, VGPUD_ERROR_FAILED },
         };
         const char *path = "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-xga/create";
 
@@ -634,7 +626,6 @@ static void test_create_errno(void)
                 fake_fail(f.k, "write", path, table[i].eno);
                 ASSERT_ERROR(create(&f, UUID_A, "mdpy-xga"), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
                 if (table[i].eno != ENOENT)
                         ASSERT_EQ(f.e.errnum, table[i].eno);
                 ASSERT_FALSE(fake_exists(f.k, "devices/virtual/mdpy/mdpy/" UUID_A));
@@ -683,7 +674,8 @@ static void test_create_comes_round(void)
                 fake_fail(f.k, "write", path, EIO);
         }
         ASSERT_ERROR(create(&f, UUID_A, "nvidia-746"), EIO);
-        ASSERT_CONTAINS(f.e.message, "the driver of 0000:08:00.4 refused");
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_CONTAINS(f.e.message, "0000:08:00.4");
         g_autofree char *writes = fake_writes(f.k);
         g_auto(GStrv) lines = g_strsplit(writes, "\n", -1);
         ASSERT_EQ(g_strv_length(lines), 3); /* the last is empty */
@@ -843,8 +835,6 @@ static void test_inconsistent(void)
         ASSERT_ERROR(create(&f, UUID_A, "nvidia-746"), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
         ASSERT_EQ(f.e.errnum, ENOENT);
-        ASSERT_CONTAINS(f.e.message, "no attribute nvidia/nothing");
-        ASSERT_CONTAINS(f.e.message, "could not be removed");
         check_golden(&f, "inconsistent");
 }
 
@@ -886,7 +876,8 @@ static void test_destroy_without_nodes(void)
         fake_gpu_set_group_nodes(f.gpu, false);
         ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
         ASSERT_ERROR(destroy(&f, f.made), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "nobody can tell");
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+        ASSERT_EQ(f.e.errnum, ENOENT);
         /* … unless no driver has taken it, so that there is nothing to use. */
         fake_remove(f.k, "devices/virtual/mdpy/mdpy/" UUID_A "/driver");
         ASSERT_EQ(destroy(&f, f.made), 1);
@@ -905,16 +896,11 @@ static void test_destroy_errno(void)
         static const struct {
                 int eno;
                 VgpudErrorCode code;
-                const char *words;
         } table[] = {
-                { EPERM, VGPUD_ERROR_IN_USE, "in use" },
-                { EBUSY, VGPUD_ERROR_IN_USE, "in use" },
-                { ENODEV, VGPUD_ERROR_GPU_GONE, "unloaded" },
-                { EAGAIN, VGPUD_ERROR_FAILED, "try again" },
-                { ENOENT, VGPUD_ERROR_FAILED, "offers no way" },
-                { EINVAL, VGPUD_ERROR_FAILED, "Invalid argument" },
-                { EIO, VGPUD_ERROR_FAILED, "Input/output error" },
-                { EPROTO, VGPUD_ERROR_FAILED, "still exists" },
+                { EPERM, VGPUD_ERROR_IN_USE },    { EBUSY, VGPUD_ERROR_IN_USE },
+                { ENODEV, VGPUD_ERROR_GPU_GONE }, { EAGAIN, VGPUD_ERROR_FAILED },
+                { ENOENT, VGPUD_ERROR_FAILED },   { EINVAL, VGPUD_ERROR_FAILED },
+                { EIO, VGPUD_ERROR_FAILED },      { EPROTO, VGPUD_ERROR_FAILED },
         };
         const char *path = "devices/virtual/mdpy/mdpy/" UUID_A "/remove";
 
@@ -925,7 +911,6 @@ static void test_destroy_errno(void)
                 ASSERT_ERROR(destroy(&f, f.made), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
                 ASSERT_CONTAINS(f.e.message, UUID_A);
                 ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
                 /* The same answer, but it is gone: that is what counts. */
@@ -943,7 +928,7 @@ static void test_destroy_lost_race(void)
         ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
         fake_add_attribute(f.k, "devices/virtual/mdpy/mdpy/" UUID_A "/remove", NULL, store_nothing, NULL);
         ASSERT_ERROR(destroy(&f, f.made), EIO);
-        ASSERT_CONTAINS(f.e.message, "somebody else");
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
         ASSERT_EQ(f.e.errnum, 0);
 }
 

@@ -447,19 +447,13 @@ static void test_create_errno(void)
         static const struct {
                 int eno;
                 VgpudErrorCode code;
-                const char *text;
         } table[] = {
-                { EINVAL, VGPUD_ERROR_FAILED, "does not know the number" },
-                { ERANGE, VGPUD_ERROR_FAILED, "does not know the number" },
-                { EPERM, VGPUD_ERROR_FAILED, "does not let virtual function 0000:3d:00.4 have a type" },
-                { EBUSY, VGPUD_ERROR_FAILED, "plugin of an earlier vGPU on 0000:3d:00.4" },
-                { EAGAIN, VGPUD_ERROR_FAILED, "had not ended after 9 s" },
-                { EIO, VGPUD_ERROR_FAILED, "resource manager refused to make a nvidia-1150 on 0000:3d:00.4" },
-                { ENODEV, VGPUD_ERROR_GPU_GONE, "went away" },
-                { ENOENT, VGPUD_ERROR_GPU_GONE, "went away" },
-                { EACCES, VGPUD_ERROR_FAILED, "cannot be written" },
-                { EPROTO, VGPUD_ERROR_FAILED, "died before the answer" },
-                { ENOMEM, VGPUD_ERROR_FAILED, "the driver refused to make a nvidia-1150" },
+                { EINVAL, VGPUD_ERROR_FAILED },   { ERANGE, VGPUD_ERROR_FAILED },
+                { EPERM, VGPUD_ERROR_FAILED },    { EBUSY, VGPUD_ERROR_FAILED },
+                { EAGAIN, VGPUD_ERROR_FAILED },   { EIO, VGPUD_ERROR_FAILED },
+                { ENODEV, VGPUD_ERROR_GPU_GONE }, { ENOENT, VGPUD_ERROR_GPU_GONE },
+                { EACCES, VGPUD_ERROR_FAILED },   { EPROTO, VGPUD_ERROR_FAILED },
+                { ENOMEM, VGPUD_ERROR_FAILED },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
@@ -472,7 +466,6 @@ static void test_create_errno(void)
                 ASSERT_TRUE(create(&f, UUID_A, "nvidia-1150") < 0);
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                ASSERT_CONTAINS(f.e.message, table[i].text);
                 ASSERT_TRUE((strstr(f.e.message, "; 3 other virtual functions refused as well") != NULL) ==
                             (!is_of_all && table[i].eno != EBUSY && table[i].eno != EAGAIN));
                 unsigned pauses = table[i].eno == EBUSY || table[i].eno == EAGAIN ? 9 : 0;
@@ -572,8 +565,8 @@ static void test_create_races_function(void)
         learn(&f);
         fake_before(f.k, "write", path, take_function, f.gpu);
         ASSERT_ERROR(create_on(&f, UUID_A, "nvidia-1150", "0000:3d:00.4"), EIO);
-        ASSERT_CONTAINS(f.e.message,
-                        "somebody else has given virtual function 0000:3d:00.4 the type nvidia-1160");
+        ASSERT_EQ(f.e.errnum, EPERM);
+        ASSERT_CONTAINS(f.e.message, "nvidia-1160");
         ASSERT_EQ(available(&f, "nvidia-1150"), 11);
         fake_nvidia_set(f.gpu, 0, 0);
         ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
@@ -618,13 +611,8 @@ static void test_attribute_rollback(void)
 {
         static const struct {
                 int eno, result;
-                const char *words;
         } table[] = {
-                { E2BIG, EINVAL, "refused the value of attribute vgpu_params" },
-                { EPERM, EIO, "in use" },
-                { EINVAL, EINVAL, "refused the value of attribute vgpu_params" },
-                { ENXIO, EIO, "refused to set attribute vgpu_params" },
-                { EIO, EIO, "refused to set attribute vgpu_params" },
+                { E2BIG, EINVAL }, { EPERM, EIO }, { EINVAL, EINVAL }, { ENXIO, EIO }, { EIO, EIO },
         };
         _cleanup_fixture_ Fixture f = with_l40s(true);
         g_autofree char *path = g_strconcat(fake_nvidia_vf_path(f.gpu, 0), "/nvidia/vgpu_params", NULL);
@@ -634,12 +622,11 @@ static void test_attribute_rollback(void)
                 fake_fail(f.k, "write", path, table[i].eno);
                 ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), table[i].result);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
         }
         fake_remove(f.k, path);
         fake_heal(f.k);
         ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EINVAL);
-        ASSERT_CONTAINS(f.e.message, "has no attribute vgpu_params");
+        ASSERT_EQ(f.e.errnum, ENOENT);
         ASSERT_EQ(available(&f, "nvidia-1150"), 12);
         check_golden(&f, "rollback");
 }
@@ -654,8 +641,7 @@ static void test_inconsistent(void)
         f.gpu->plugin_pauses = 100;
         ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
-        ASSERT_CONTAINS(f.e.message, "refused the value of attribute vgpu_params");
-        ASSERT_CONTAINS(f.e.message, "could not be removed: Device or resource busy");
+        ASSERT_EQ(f.e.errnum, EINVAL);
 }
 
 /* destroy */
@@ -698,15 +684,10 @@ static void test_destroy_errno(void)
                 int eno;
                 VgpudErrorCode code;
                 unsigned pauses;
-                const char *text;
         } table[] = {
-                { EBUSY, VGPUD_ERROR_IN_USE, 9,
-                  "the plugin of the vGPU on 0000:3d:00.4 had not ended after 9 s" },
-                { EPERM, VGPUD_ERROR_IN_USE, 9, "because it is in use" },
-                { EIO, VGPUD_ERROR_FAILED, 0, "the kernel's log (NVRM)" },
-                { ENODEV, VGPUD_ERROR_FAILED, 0, "No such device" },
-                { EINVAL, VGPUD_ERROR_FAILED, 0, "the kernel's log (NVRM)" },
-                { EPROTO, VGPUD_ERROR_FAILED, 0, "died before the answer" },
+                { EBUSY, VGPUD_ERROR_IN_USE, 9 },  { EPERM, VGPUD_ERROR_IN_USE, 9 },
+                { EIO, VGPUD_ERROR_FAILED, 0 },    { ENODEV, VGPUD_ERROR_FAILED, 0 },
+                { EINVAL, VGPUD_ERROR_FAILED, 0 }, { EPROTO, VGPUD_ERROR_FAILED, 0 },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
@@ -716,7 +697,7 @@ static void test_destroy_errno(void)
                 fake_fail(f.k, "write", path, table[i].eno);
                 ASSERT_TRUE(destroy(&f, f.made) < 0);
                 ASSERT_EQ(f.e.code, table[i].code);
-                ASSERT_CONTAINS(f.e.message, table[i].text);
+                ASSERT_EQ(f.e.errnum, table[i].eno);
                 ASSERT_EQ(fake_count(f.k, "pause"), table[i].pauses);
         }
 }
@@ -747,7 +728,6 @@ static void test_destroy_foreign(void)
         fake_nvidia_set(f.gpu, 0, 1160);
         ASSERT_ERROR(destroy(&f, f.made), EPERM);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_FOREIGN);
-        ASSERT_CONTAINS(f.e.message, "has type nvidia-1160 by now, not nvidia-1150");
 }
 
 static void test_destroy_gone(void)
@@ -824,7 +804,8 @@ static void test_scan_cannot_read(void)
 
         fake_fail(f.k, "read", path, EIO);
         ASSERT_ERROR(scan(&f), EIO);
-        ASSERT_CONTAINS(f.e.message, "virtual function 0000:3d:01.3 cannot be read");
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_CONTAINS(f.e.message, "0000:3d:01.3");
         fake_heal(f.k);
         fake_remove(f.k, path);
         fake_add_file(f.k, path, "Not Applicable\n");

@@ -818,7 +818,7 @@ static void test_program_uses_it(void)
         fake_hold_node(f.k, "dri/renderD130", 0, NULL);
         fake_deny_processes(f.k);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "nobody can tell");
+        ASSERT_EQ(f.e.errnum, EACCES);
         g_autofree char *after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
         ASSERT_EQ(available(&f, "vf"), 2);
@@ -957,7 +957,8 @@ static void test_arguments(void)
         } table[] = {
                 { "nonsense", "vf", NULL, NULL, NULL, VGPUD_ERROR_INVALID, "not a UUID" },
                 { UUID_A, "vf2", NULL, NULL, NULL, VGPUD_ERROR_NO_SUCH_TYPE, "vf-profile" },
-                { UUID_A, "vf", "0000:03:00.0", NULL, NULL, VGPUD_ERROR_INVALID, "no virtual function of GPU" },
+                { UUID_A, "vf", "0000:03:00.0", NULL, NULL, VGPUD_ERROR_INVALID,
+                  "no virtual function 0000:03:00.0" },
                 { UUID_A, "vf", NULL, "vram_quota", "1G", VGPUD_ERROR_INVALID,
                   "takes no options; vf-profile does" },
                 { UUID_A, "vf-profile", NULL, NULL, NULL, VGPUD_ERROR_INVALID, "at least one option" },
@@ -1043,7 +1044,6 @@ static void test_inconsistent(void)
         ASSERT_ERROR(create(&f, UUID_A, "vf"), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
         ASSERT_EQ(f.e.errnum, EIO);
-        ASSERT_CONTAINS(f.e.message, "could not be returned to what it was");
         /* The half handed out function is seen, and can be returned. */
         fake_heal(f.k);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);

@@ -101,7 +101,7 @@ static void test_in_use(void)
         fake_hold_node_invisibly(f.k, "vfio/12");
         ASSERT_ERROR(vfio_keep_out(f.io, 12, NULL, &fd, &f.e), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
-        ASSERT_CONTAINS(f.e.message, "somebody has it open");
+        ASSERT_EQ(f.e.errnum, EBUSY);
 
         /* The group is busy because its cdev is open. */
         fake_add_node(f.k, "vfio/devices/vfio3");
@@ -121,7 +121,6 @@ static void test_nobody_can_tell(void)
         ASSERT_ERROR(vfio_keep_out(f.io, 12, NULL, &fd, &f.e), EBUSY); /* no node */
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         ASSERT_EQ(f.e.errnum, ENOENT);
-        ASSERT_CONTAINS(f.e.message, "nobody can tell");
         fake_add_node(f.k, "vfio/12");
         fake_fail(f.k, "group", "12", EPERM);
         ASSERT_ERROR(vfio_keep_out(f.io, 12, NULL, &fd, &f.e), EBUSY);
@@ -146,7 +145,6 @@ static void test_cdev_only(void)
         ASSERT_ERROR(vfio_keep_out(f.io, 12, "vfio3", &fd, &f.e), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         ASSERT_EQ(f.e.errnum, EACCES);
-        ASSERT_CONTAINS(f.e.message, "nobody can tell");
 }
 
 /* VFIO's no-IOMMU mode: whoever opens the group needs CAP_SYS_RAWIO. */
@@ -172,7 +170,6 @@ static void test_noiommu(void)
         fake_deny_processes(f.k);
         ASSERT_ERROR(vfio_keep_out(f.io, 12, NULL, &fd, &f.e), EBUSY);
         ASSERT_EQ(f.e.errnum, EACCES);
-        ASSERT_CONTAINS(f.e.message, "nobody can tell");
         /* Mediated devices have a group of the same name, and a usual node. */
         fake_add_node(f.k, "vfio/13");
         ASSERT_FALSE(vfio_group_is_noiommu(f.io, 13));

@@ -216,28 +216,27 @@ static void test_enable_errno(void)
         static const struct {
                 int eno;
                 VgpudErrorCode code;
-                const char *words;
                 const VfMethod *method;
         } table[] = {
-                { ENOENT, VGPUD_ERROR_UNSUPPORTED, "cannot switch virtual functions on and off" },
-                { ERANGE, VGPUD_ERROR_INVALID, "lowered the limit" },
-                { EBUSY, VGPUD_ERROR_FAILED, "try again" },
-                { ENOMEM, VGPUD_ERROR_NO_CAPACITY, "\"Above 4G decoding\" and ARI in the firmware setup" },
-                { ENOSPC, VGPUD_ERROR_NO_CAPACITY, "ask for fewer" },
-                { EUSERS, VGPUD_ERROR_IN_USE, "for itself" },
-                { EPERM, VGPUD_ERROR_FAILED, "locked" },
-                { EPERM, VGPUD_ERROR_FAILED, "lockdown", &i915_vf_method },
-                { ENOKEY, VGPUD_ERROR_FAILED, "provisioned by hand", &i915_vf_method },
-                { EPROTO, VGPUD_ERROR_FAILED, "died before the answer" },
-                { EPROTO, VGPUD_ERROR_FAILED, "GuC", &i915_vf_method },
-                { ECANCELED, VGPUD_ERROR_FAILED, "wedged", &i915_vf_method },
-                { EIO, VGPUD_ERROR_FAILED, "kernel's log" },
-                { ENODEV, VGPUD_ERROR_UNSUPPORTED, "does not run it" },
-                { ENODEV, VGPUD_ERROR_UNSUPPORTED, "max_vfs", &i915_vf_method },
-                { ENOSYS, VGPUD_ERROR_UNSUPPORTED, "another function" },
-                { EINVAL, VGPUD_ERROR_FAILED, "no such number" },
-                { EACCES, VGPUD_ERROR_FAILED, "security module" },
-                { EXDEV, VGPUD_ERROR_FAILED, "Invalid cross-device link" },
+                { ENOENT, VGPUD_ERROR_UNSUPPORTED },
+                { ERANGE, VGPUD_ERROR_INVALID },
+                { EBUSY, VGPUD_ERROR_FAILED },
+                { ENOMEM, VGPUD_ERROR_NO_CAPACITY },
+                { ENOSPC, VGPUD_ERROR_NO_CAPACITY },
+                { EUSERS, VGPUD_ERROR_IN_USE },
+                { EPERM, VGPUD_ERROR_FAILED },
+                { EPERM, VGPUD_ERROR_FAILED, &i915_vf_method },
+                { ENOKEY, VGPUD_ERROR_FAILED, &i915_vf_method },
+                { EPROTO, VGPUD_ERROR_FAILED },
+                { EPROTO, VGPUD_ERROR_FAILED, &i915_vf_method },
+                { ECANCELED, VGPUD_ERROR_FAILED, &i915_vf_method },
+                { EIO, VGPUD_ERROR_FAILED },
+                { ENODEV, VGPUD_ERROR_UNSUPPORTED },
+                { ENODEV, VGPUD_ERROR_UNSUPPORTED, &i915_vf_method },
+                { ENOSYS, VGPUD_ERROR_UNSUPPORTED },
+                { EINVAL, VGPUD_ERROR_FAILED },
+                { EACCES, VGPUD_ERROR_FAILED },
+                { EXDEV, VGPUD_ERROR_FAILED },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
@@ -247,7 +246,8 @@ static void test_enable_errno(void)
                 ASSERT_ERROR(set(&f, 2), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
+                /* The method's own reasons come first. */
+                ASSERT_EQ(strstr(f.e.message, "wedged") != NULL, table[i].eno == ECANCELED);
                 ASSERT_CONTAINS(f.e.message, "0000:03:00.0");
                 fake_heal(f.k);
                 ASSERT_OK(set(&f, 2));
@@ -454,7 +454,7 @@ static void test_carries(void)
         ASSERT_CONTAINS(f.e.message, "of type nvidia-1155");
         fake_fail(f.k, "read", type, EIO);
         ASSERT_ERROR(set(&f, 0), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "nobody can tell");
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         fake_heal(f.k);
         fake_add_file(f.k, type, "0\n");
         ASSERT_OK(set(&f, 0));
@@ -516,7 +516,7 @@ static void test_in_use_by_host(void)
         g_autofree char *drm = g_path_get_dirname(render);
         fake_fail(f.k, "list", drm, EACCES);
         ASSERT_ERROR(set(&f, 0), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "nobody can tell");
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         fake_heal(f.k);
         /* Nobody has them open: a driver of the host alone is no use. */
         ASSERT_STREQ(fake_vf_driver(f.pf, 1), "accelvf");
@@ -731,19 +731,13 @@ static void test_bind_errno(void)
         static const struct {
                 int eno;
                 VgpudErrorCode code;
-                const char *words;
         } table[] = {
-                { ENODEV, VGPUD_ERROR_UNSUPPORTED, "no device for that driver" },
-                { EBUSY, VGPUD_ERROR_FAILED, "something else" },
-                { EAGAIN, VGPUD_ERROR_FAILED, "try again" },
-                { EINVAL, VGPUD_ERROR_FAILED, "refused" },
-                { EPERM, VGPUD_ERROR_FAILED, "locked down" },
-                { EACCES, VGPUD_ERROR_FAILED, "locked down" },
-                { ENOMEM, VGPUD_ERROR_FAILED, "no memory" },
-                { EIO, VGPUD_ERROR_FAILED, "does not answer" },
-                { ETIMEDOUT, VGPUD_ERROR_FAILED, "does not answer" },
-                { EPROTO, VGPUD_ERROR_FAILED, "daemon's log" },
-                { ENXIO, VGPUD_ERROR_FAILED, "No such device or address" },
+                { ENODEV, VGPUD_ERROR_UNSUPPORTED }, { EBUSY, VGPUD_ERROR_FAILED },
+                { EAGAIN, VGPUD_ERROR_FAILED },      { EINVAL, VGPUD_ERROR_FAILED },
+                { EPERM, VGPUD_ERROR_FAILED },       { EACCES, VGPUD_ERROR_FAILED },
+                { ENOMEM, VGPUD_ERROR_FAILED },      { EIO, VGPUD_ERROR_FAILED },
+                { ETIMEDOUT, VGPUD_ERROR_FAILED },   { EPROTO, VGPUD_ERROR_FAILED },
+                { ENXIO, VGPUD_ERROR_FAILED },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
@@ -754,7 +748,6 @@ static void test_bind_errno(void)
                 ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
                 ASSERT_CONTAINS(f.e.message, "0000:03:00.1");
                 fake_pci_fail_probe(f.pci, "vfio-pci", 0);
                 ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
@@ -775,23 +768,15 @@ static void test_bind_no_iommu(void)
 
 static void test_unbind_errno(void)
 {
-        static const struct {
-                int eno;
-                const char *words;
-        } table[] = {
-                { ENODEV, "somebody else" },
-                { EIO, "does not let virtual function 0000:03:00.1 go: Input/output error" },
-                { EPROTO, "daemon's log" },
-        };
+        static const int errnos[] = { ENODEV, EIO, EPROTO };
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
 
         ASSERT_OK(fake_pf_enable(f.pf, 1));
         read_facts(&f);
-        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
-                fake_fail(f.k, "write", "bus/pci/drivers/accelvf/unbind", table[i].eno);
+        for (size_t i = 0; i < G_N_ELEMENTS(errnos); i++) {
+                fake_fail(f.k, "write", "bus/pci/drivers/accelvf/unbind", errnos[i]);
                 ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EIO);
-                ASSERT_EQ(f.e.errnum, table[i].eno);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_EQ(f.e.errnum, errnos[i]);
                 ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
         }

@@ -429,16 +429,9 @@ static void test_errors(void)
 {
         static const struct {
                 int eno, code_errno;
-                const char *words;
         } cases[] = {
-                { EINVAL, EIO, "does not take vm 1, 64 + 448 MB, 4 fences" },
-                { ENOSPC, ENOSPC, "no vGPU ID left" },
-                { ENOMEM, ENOSPC, "384 of 512 MB of low graphics memory" },
-                { ENODEV, ENOLINK, "went away" },
-                { EPERM, EIO, "dom0" },
-                { EPROTO, EIO, "does not exist" },
-                { EFAULT, EIO, "there is no such domain" },
-                { ESRCH, EIO, "the hypervisor refused" },
+                { EINVAL, EIO }, { ENOSPC, ENOSPC }, { ENOMEM, ENOSPC }, { ENODEV, ENOLINK },
+                { EPERM, EIO },  { EPROTO, EIO },    { EFAULT, EIO },    { ESRCH, EIO },
         };
         _cleanup_fixture_ Fixture f;
 
@@ -447,7 +440,6 @@ static void test_errors(void)
                 fake_fail(f.k, "write", CREATE, cases[i].eno);
                 ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), cases[i].code_errno);
                 ASSERT_EQ(f.e.errnum, cases[i].eno);
-                ASSERT_CONTAINS(f.e.message, cases[i].words);
                 fake_heal(f.k);
         }
         /* What is left cannot be told either. */
@@ -530,7 +522,7 @@ static void test_surprises(void)
         fake_remove(f.k, CREATE);
         fake_add_attribute(f.k, CREATE, NULL, make_and_keep, NULL);
         ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), ENOTRECOVERABLE);
-        ASSERT_CONTAINS(f.e.message, "could not be removed");
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
 }
 
 /* A vGPU is its domain's for as long as there is that domain, whatever the guest does with it. */
@@ -567,8 +559,8 @@ static void test_in_use_unknown(void)
         ASSERT_OK(make(&f, 3, UUID_A, "xengt-64-448"));
         fake_fail(f.k, "list", "bus/xen-backend/devices", EACCES);
         ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
-        ASSERT_CONTAINS(f.e.message,
-                        "nobody can tell whether domain 3, which has it, still exists: /sys/bus/xen-backend");
+        ASSERT_EQ(f.e.errnum, EACCES);
+        ASSERT_CONTAINS(f.e.message, "/sys/bus/xen-backend");
         ASSERT_CONTAINS(f.e.message, "echo -3 >/sys/kernel/vgt/control/create_vgt_instance");
         fake_heal(f.k);
         fake_remove(f.k, "bus/xen-backend");
@@ -593,11 +585,11 @@ static void test_destroy(void)
         fake_xengt_domain(f.x, 1, false);
         fake_fail(f.k, "write", CREATE, EPROTO);
         ASSERT_ERROR(destroy(&f, "vm1"), EIO);
-        ASSERT_CONTAINS(f.e.message, "still exists");
+        ASSERT_EQ(f.e.errnum, EPROTO);
         fake_heal(f.k);
         fake_fail(f.k, "write", CREATE, EIO);
         ASSERT_ERROR(destroy(&f, "vm1"), EIO);
-        ASSERT_CONTAINS(f.e.message, "refused to remove vm1");
+        ASSERT_EQ(f.e.errnum, EIO);
         fake_heal(f.k);
         ASSERT_ERROR(destroy(&f, "vm"), EINVAL);
         ASSERT_ERROR(destroy(&f, "vm1/../control"), EINVAL);
