@@ -16,9 +16,9 @@ int create_args_check(const CreateArgs *args, VgpudError *reterr)
         return vgpu_attributes_check(args->attributes, reterr);
 }
 
-int create_args_claim(const CreateArgs *args, const char *slot, const char *restore, VgpudError *reterr)
+int slot_reserve(const CreateArgs *args, const char *slot, const char *restore, VgpudError *reterr)
 {
-        int r = args->claim ? args->claim(slot, restore, args->claim_userdata) : 0;
+        int r = args->reserve ? args->reserve(slot, restore, args->reserve_userdata) : 0;
 
         if (r >= 0)
                 return 0;

@@ -4,11 +4,11 @@
 /* The back-end vector. A back end turns one kernel interface into a few verbs; callers hold the vector and
  * never branch on the vendor.
  *
- * match(), recall() and handover() are pure. Every other function is called in the lane of its GPU, never two
- * at a time for one GPU, and may block. A back end has no memory of what exists: that is what scan() finds, so
- * a restart of the daemon and a change made by somebody else need no special case; what it did to the kernel
- * and has to undo later it leaves in t->notes. It reaches the kernel through t->io only, logs nothing above
- * debug, and has no static state. */
+ * match(), match_reservation() and handover() are pure. Every other function is called in the lane of its GPU,
+ * never two at a time for one GPU, and may block. A back end has no memory of what exists: that is what scan()
+ * finds, so a restart of the daemon and a change made by somebody else need no special case; what it did to the
+ * kernel and has to undo later it leaves in t->notes. It reaches the kernel through t->io only, logs nothing
+ * above debug, and has no static state. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -43,11 +43,11 @@ typedef struct CreateArgs {
         const GPtrArray *attributes; /* VgpuAttribute; may be NULL */
 
         /* Back ends whose kernel has no UUIDs call it before their first write, with the slot they have chosen
-         * and what destroy() will need to put back (NULL: nothing): it is on disk when claim() returns, so that
-         * whoever comes after a crash knows whose it is. When it fails, so does create(), with nothing done.
-         * NULL: nobody keeps it. */
-        int (*claim)(const char *slot, const char *restore, void *userdata);
-        void *claim_userdata;
+         * and what destroy() will need to put back (NULL: nothing): it is on disk when reserve() returns, so
+         * that whoever comes after a crash knows whose it is. When it fails, so does create(), with nothing
+         * done. NULL: nobody keeps it. */
+        int (*reserve)(const char *slot, const char *restore, void *userdata);
+        void *reserve_userdata;
 } CreateArgs;
 
 /* How a virtual machine monitor takes an instance. */
@@ -90,20 +90,20 @@ typedef struct VgpuDriver {
          * Errors: INVALID, IN_USE (says what has to go first), UNSUPPORTED, GPU_GONE, FAILED. */
         int (*configure)(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr);
 
-        /* Lane, before the first scan() of a daemon, for each slot that an earlier one had claimed: what scan()
-         * does not show as an instance, because destroy() was interrupted on the last steps, is finished here.
-         * Errors are for the journal. NULL: destroy() has no such steps. */
-        int (*settle)(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr);
+        /* Lane, before the first scan() of a daemon, for each slot that an earlier one had reserved: what
+         * scan() does not show as an instance, because destroy() was interrupted on the last steps, is finished
+         * here. Errors are for the journal. NULL: destroy() has no such steps. */
+        int (*finish_interrupted)(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr);
 
-        /* Main thread, pure. After scan(), for an instance without UUID in a slot that was claimed with
+        /* Main thread, pure. After scan(), for an instance without UUID in a slot that was reserved with
          * `restore`: false when it is another than was made then, and somebody else's; else what was asked for
          * and the kernel does not show is added to its attributes. NULL: there is nothing of the kind. */
-        bool (*recall)(InstanceDesc *instance, const char *restore);
+        bool (*match_reservation)(InstanceDesc *instance, const char *restore);
 
         /* Main thread. No I/O. For a GPU that takes long to look at: `s` is `before` with instances added or
-         * taken away (gpu_snapshot_amend()). Sets how many of each type can be made now, and why no more, as a
-         * scan would, never more. false: only a scan can tell. NULL: the same. */
-        bool (*amend)(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s);
+         * taken away (gpu_snapshot_predict()). Sets how many of each type can be made now, and why no more, as
+         * a scan would, never more. false: only a scan can tell. NULL: the same. */
+        bool (*predict)(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s);
 
         /* Any thread. No I/O. */
         Handover *(*handover)(const InstanceDesc *instance);
@@ -113,7 +113,7 @@ typedef struct VgpuDriver {
 int create_args_check(const CreateArgs *args, VgpudError *reterr);
 
 /* Put the chosen slot on record before the first write (CreateArgs.claim). FAILED. */
-int create_args_claim(const CreateArgs *args, const char *slot, const char *restore, VgpudError *reterr);
+int slot_reserve(const CreateArgs *args, const char *slot, const char *restore, VgpudError *reterr);
 
 /* The hand-over of a VFIO device: path, nodes, QEMU's arguments; without a domain element. */
 Handover *handover_new(const InstanceDesc *instance, const char *sysfs_path, const char *qemu_device);

@@ -390,7 +390,7 @@ static void bind_instance(GpuSnapshot *s, const InstanceDesc *d, bool made)
         b->override = made ? g_strdup(d->driver) : NULL;
 }
 
-GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *base, const GPtrArray *made, const char *removed)
+GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *base, const GPtrArray *made, const char *removed)
 {
         GpuSnapshot *s = gpu_snapshot_new();
 

@@ -85,7 +85,7 @@ typedef struct InstanceDesc {
         int iommu_group;   /* -1: none */
         char *cdev;        /* name of the VFIO character device, "vfio3"; NULL when the kernel has none */
         GPtrArray *attributes; /* owned: VgpuAttribute: options as the kernel shows them now; NULL: none */
-        char *restore; /* what destroy() has to put back, the back end's own text (CreateArgs.claim); NULL:
+        char *restore; /* what destroy() has to put back, the back end's own text (CreateArgs.reserve); NULL:
                           nothing known */
 } InstanceDesc;
 
@@ -106,8 +106,8 @@ GpuSnapshot *gpu_snapshot_ref(const GpuSnapshot *s);
 GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *s);
 /* What a scan would find if nothing but this had changed: the instances `made` (InstanceDesc) are there, that
  * of the UUID `removed` is not. Either may be NULL. What the types have room for stays as it was: what a back
- * end makes of it is VgpuDriver.amend(). */
-GpuSnapshot *gpu_snapshot_amend(const GpuSnapshot *s, const GPtrArray *made, const char *removed);
+ * end makes of it is VgpuDriver.predict(). */
+GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *s, const GPtrArray *made, const char *removed);
 /* An instance in the slot of this name is there. */
 bool gpu_snapshot_has_slot(const GpuSnapshot *s, const char *slot);
 /* Sort the arrays; called by the back end when it has filled them, and by the model when it has given UUIDs. */

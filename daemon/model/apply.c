@@ -235,7 +235,8 @@ static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
                            desc->slot, gpu_name(gpu), record->uuid);
                 record = NULL;
         }
-        if (record && record->restore && gpu->driver->recall && !gpu->driver->recall(desc, record->restore))
+        if (record && record->restore && gpu->driver->match_reservation &&
+            !gpu->driver->match_reservation(desc, record->restore))
                 record = NULL;
         if (record && desc->type_guessed) {
                 g_free(desc->type_id);

@@ -137,12 +137,12 @@ bool gpu_is_predictable(const Gpu *gpu)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *same = NULL;
 
-        if (gpu->state != GPU_READY || !gpu->snapshot || !gpu->facts->mdev_parents || !gpu->driver->amend ||
+        if (gpu->state != GPU_READY || !gpu->snapshot || !gpu->facts->mdev_parents || !gpu->driver->predict ||
             (uint64_t)gpu->facts->mdev_parents->len * gpu->snapshot->types->len <= SCAN_AT_ONCE_MAX)
                 return false;
 
-        same = gpu_snapshot_amend(gpu->snapshot, NULL, NULL);
-        return gpu->driver->amend(gpu->facts, gpu->snapshot, same);
+        same = gpu_snapshot_predict(gpu->snapshot, NULL, NULL);
+        return gpu->driver->predict(gpu->facts, gpu->snapshot, same);
 }
 
 int gpu_check_driven(const Gpu *gpu, VgpudError *reterr)

@@ -76,7 +76,7 @@ static char *slot_file_name(const char *uuid)
         return g_strconcat(uuid, SLOT_SUFFIX, NULL);
 }
 
-int records_claim(int dirfd, const char *uuid, const char *slot, const char *restore)
+int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore)
 {
         g_autoptr(GKeyFile) file = g_key_file_new();
         g_autofree char *name = slot_file_name(uuid);

@@ -57,7 +57,7 @@ const Record *records_find_slot(Records *r, const char *gpu, const char *slot);
  * functions here the only one that any thread may call: it changes nothing but that file. records_note_slot()
  * says it to the record afterwards, and records_open() when a crash came between; both forget the record that
  * had this slot of the GPU before, so that a slot has one owner. The descriptor is that of the folder. */
-int records_claim(int dirfd, const char *uuid, const char *slot, const char *restore);
+int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore);
 int records_dirfd(Records *r);
 void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore);
 /* Comes into the file with the commit. */

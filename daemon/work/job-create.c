@@ -89,7 +89,7 @@ static int on_reserve(const char *slot, const char *restore, void *userdata)
         (void)g_strlcpy(reserved->uuid, reserver->uuid, sizeof reserved->uuid);
         g_hash_table_replace(c->job.reserved, g_strdup(slot), reserved);
 
-        return records_claim(c->records_fd, reserver->uuid, slot, restore);
+        return records_reserve(c->records_fd, reserver->uuid, slot, restore);
 }
 
 /* The last one counts: a back end that was refused may have tried another slot. */
@@ -146,8 +146,8 @@ static void job_create_run(Job *job, VgpuTarget *t)
                         .parent = c->parent,
                         .count = job->uuids->len,
                         .attributes = c->attributes,
-                        .claim = on_reserve,
-                        .claim_userdata = &reserver,
+                        .reserve = on_reserve,
+                        .reserve_userdata = &reserver,
                 };
                 InstanceDesc *desc = NULL;
 
@@ -246,7 +246,7 @@ static void job_create_settle(Job *job)
 
 static bool job_create_predict(Job *job, const Gpu *gpu, GpuSnapshot **ret)
 {
-        *ret = gpu_snapshot_amend(gpu->snapshot, job_create(job)->made, NULL);
+        *ret = gpu_snapshot_predict(gpu->snapshot, job_create(job)->made, NULL);
         return true;
 }
 

@@ -19,7 +19,7 @@ typedef struct JobCreate {
         char *parent;          /* NULL: any */
         char *name;            /* NULL: none */
         GPtrArray *attributes; /* VgpuAttribute, in order */
-        int records_fd;        /* borrowed; the folder of the records, for records_claim() */
+        int records_fd;        /* borrowed; the folder of the records, for records_reserve() */
         GpuSnapshot *known;    /* ref; of the moment when the job was queued, if it is predictable; else NULL */
 
         /* Written by the lane, read after it has come back. */

@@ -124,7 +124,7 @@ static bool job_destroy_predict(Job *job, const Gpu *gpu, GpuSnapshot **ret)
         if (j->instances->len > 1)
                 return false;
 
-        *ret = gpu_snapshot_amend(gpu->snapshot, NULL, job->uuids->pdata[0]);
+        *ret = gpu_snapshot_predict(gpu->snapshot, NULL, job->uuids->pdata[0]);
         return true;
 }
 

@@ -32,7 +32,7 @@ static void job_predict_snapshot(Job *job, Gpu *gpu)
         /* The GPU has answered to the job. */
         job->snapshot->began_usec = MAX(job->snapshot->began_usec, job->began_usec);
         /* A mode may have changed since the job was found predictable. */
-        if (!gpu->driver->amend || !gpu->driver->amend(gpu->facts, gpu->snapshot, job->snapshot))
+        if (!gpu->driver->predict || !gpu->driver->predict(gpu->facts, gpu->snapshot, job->snapshot))
                 job_clear_availability(job->snapshot);
         gpu_want_scan(gpu, GPU_SCAN_SOON);
 }

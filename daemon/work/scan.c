@@ -81,7 +81,7 @@ static void scan_finish_interrupted(const Scan *s, VgpuTarget *t, const Reserved
         if (vf && r->identity != 0 && vgpu_io_identify(t->io, vf->path, &now) >= 0 && now != r->identity)
                 return;
 
-        if (s->driver->settle(t, r->slot, r->restore, &error) < 0)
+        if (s->driver->finish_interrupted(t, r->slot, r->restore, &error) < 0)
                 log_warning("Cannot restore %s of GPU %s, which an earlier daemon had begun to change: %s",
                             r->slot, s->facts->name, error.message);
 }
@@ -182,7 +182,7 @@ static GPtrArray *scan_find_reserved(const Gpu *gpu)
         g_autoptr(GPtrArray) uuids = records_of_gpu(gpu->model->records, gpu_name(gpu));
         g_autoptr(GPtrArray) reserved = g_ptr_array_new_with_free_func(reserved_slot_free);
 
-        if (!gpu->driver->settle || gpu->state != GPU_NEW)
+        if (!gpu->driver->finish_interrupted || gpu->state != GPU_NEW)
                 return NULL;
 
         for (guint i = 0; i < uuids->len; i++) {

@@ -442,7 +442,7 @@ static int note_given(VfCreate *c, VgpudError *reterr)
         req->got = true;
         g_free(c->restore_text);
         c->restore_text = given_to_text(&c->was);
-        return vf_claim(c->args, c->vf, c->restore_text, reterr);
+        return vf_reserve(c->args, c->vf, c->restore_text, reterr);
 }
 
 /* gim gave another VF than the one reserved: another program got that one from gim and has not bound it. */
@@ -472,7 +472,7 @@ static int change_to(VfCreate *c, const VgpuVf *vf, VgpudError *reterr)
                 r = vfs_bind(c->t->io, vf, was.state.driver, c->driver, &cause);
         if (r >= 0) {
                 text = given_to_text(&was);
-                r = vf_claim(c->args, vf, text, &cause);
+                r = vf_reserve(c->args, vf, text, &cause);
                 noted = r >= 0;
         }
         if (r >= 0)
@@ -482,7 +482,7 @@ static int change_to(VfCreate *c, const VgpuVf *vf, VgpudError *reterr)
                 int q = vgpu_io_exists(c->t->io, vf->path) ? put_back(c->t, vf, &was.state, true, &again) : 0;
                 /* create_undo() returns the guess, which stays on record if that fails. */
                 if (q >= 0 && noted)
-                        (void)vf_claim(c->args, c->vf, c->restore_text, NULL);
+                        (void)vf_reserve(c->args, c->vf, c->restore_text, NULL);
                 return vf_explain_undo(vf, q, &again, &cause, reterr);
         }
         c->vf = vf;
@@ -644,6 +644,6 @@ const VgpuDriver gim_legacy_driver = {
         .create = gim_legacy_create,
         .destroy = gim_legacy_destroy,
         .set_vfs = gim_legacy_set_vfs,
-        .settle = gim_legacy_settle,
+        .finish_interrupted = gim_legacy_settle,
         .handover = handover_new_pci,
 };

@@ -553,7 +553,7 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
         if (r < 0)
                 return r;
         restore = wish_to_text(&w);
-        r = create_args_claim(args, slot, restore, reterr);
+        r = slot_reserve(args, slot, restore, reterr);
         if (r < 0)
                 return r;
 
@@ -678,6 +678,6 @@ const VgpuDriver xengt_driver = {
         .scan = xengt_scan,
         .create = xengt_create,
         .destroy = xengt_destroy,
-        .recall = xengt_recall,
+        .match_reservation = xengt_recall,
         .handover = xengt_handover,
 };

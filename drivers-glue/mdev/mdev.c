@@ -627,6 +627,6 @@ const VgpuDriver mdev_driver = {
         .destroy = mdev_destroy,
         .set_vfs = mdev_set_vfs,
         .configure = mdev_configure,
-        .amend = mdev_room_amend,
+        .predict = mdev_room_amend,
         .handover = mdev_handover,
 };

@@ -13,8 +13,8 @@ bool mdev_parents_are_vfs(const GpuFacts *facts);
  * has room for in truth, its modes, and why_not of the types that cannot be made. */
 void mdev_room_find(VgpuTarget *t, GpuSnapshot *s);
 
-/* VgpuDriver.amend: the same without looking, where it follows from what is there: on virtual functions, while
- * all instances have one framebuffer size. */
+/* VgpuDriver.predict: the same without looking, where it follows from what is there: on virtual functions,
+ * while all instances have one framebuffer size. */
 bool mdev_room_amend(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s);
 
 /* Why there is no room for another instance of that type (on that parent; NULL: on any), and what is still

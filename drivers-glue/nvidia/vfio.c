@@ -566,7 +566,7 @@ static int take_vf(Attempt *a, VgpudError *reterr)
         int r, refusal = 0;
 
         while (a->refused < REFUSALS_MAX && find_vf(a)) {
-                r = create_args_claim(a->args, a->vf->name, NULL, reterr);
+                r = slot_reserve(a->args, a->vf->name, NULL, reterr);
                 if (r < 0)
                         return r;
                 r = nvidia_vf_write_type(a->t->io, a->vf->path, a->type, 1);
@@ -586,7 +586,7 @@ static int take_vf(Attempt *a, VgpudError *reterr)
         }
         if (a->busy && (refusal == 0 || may_be_of_function(refusal))) {
                 a->vf = a->busy;
-                r = create_args_claim(a->args, a->vf->name, NULL, reterr);
+                r = slot_reserve(a->args, a->vf->name, NULL, reterr);
                 if (r < 0)
                         return r;
                 r = nvidia_vf_write_type(a->t->io, a->vf->path, a->type, NVIDIA_TRIES_MAX);

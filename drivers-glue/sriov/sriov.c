@@ -431,6 +431,6 @@ const VgpuDriver sriov_driver = {
         .destroy = sriov_destroy,
         .set_vfs = sriov_set_vfs,
         .configure = sriov_configure,
-        .settle = sriov_settle,
+        .finish_interrupted = sriov_settle,
         .handover = handover_new_pci,
 };

@@ -112,7 +112,7 @@ int vf_create_run(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
         if (r < 0)
                 return r;
 
-        r = vf_claim(c->args, c->vf, c->restore_text, reterr);
+        r = vf_reserve(c->args, c->vf, c->restore_text, reterr);
         if (r < 0)
                 return r;
 

@@ -305,9 +305,9 @@ int vf_find_vfio_driver(VgpuTarget *t, const VgpuVf *vf, char **ret, VgpudError 
         return 0;
 }
 
-int vf_claim(const CreateArgs *args, const VgpuVf *vf, const char *restore, VgpudError *reterr)
+int vf_reserve(const CreateArgs *args, const VgpuVf *vf, const char *restore, VgpudError *reterr)
 {
-        return create_args_claim(args, vf->name, restore[0] ? restore : NULL, reterr);
+        return slot_reserve(args, vf->name, restore[0] ? restore : NULL, reterr);
 }
 
 /* The function by this name may be another one by now: of another GPU, or not there. */

@@ -64,7 +64,7 @@ int vf_explain_none_free(VgpuTarget *t, const VgpuType *type, VgpudError *reterr
 /* The driver to bind it to, vfio_find_driver(); UNSUPPORTED: none is loaded. */
 int vf_find_vfio_driver(VgpuTarget *t, const VgpuVf *vf, char **ret, VgpudError *reterr);
 /* Have it written down that the function was chosen, and what it was. */
-int vf_claim(const CreateArgs *args, const VgpuVf *vf, const char *restore, VgpudError *reterr);
+int vf_reserve(const CreateArgs *args, const VgpuVf *vf, const char *restore, VgpudError *reterr);
 
 /* The function that carries the instance, for destroy(). 1: it is handed out; in *ret nothing is owned, and its
  * index is UINT32_MAX when it is not known. 0: it is not, or not one of this GPU's any more, or has gone. */
@@ -92,8 +92,9 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
  * instance has gone all the same, that is said. */
 int vf_explain_destroy(VgpuTarget *t, const VgpuVf *vf, int r, VgpudError *cause, VgpudError *reterr);
 
-/* For VgpuDriver.settle: the function in this slot, when it was being returned to a driver. Then its
- * driver_override names that driver, which it did not before, and it is not handed out any more. Else NULL. */
+/* For VgpuDriver.finish_interrupted: the function in this slot, when it was being returned to a driver. Then
+ * its driver_override names that driver, which it did not before, and it is not handed out any more. Else NULL.
+ */
 const VgpuVf *vf_find_interrupted(VgpuTarget *t, const char *slot, const char *restore, VfRestore *ret);
 
 /* After putting back what was there, because of *cause, which is emptied: r is what that came to, and *again

@@ -180,8 +180,8 @@ static void test_slot(void)
         a.name = b.name = NULL;
         ASSERT_OK(records_put(records, &a));
         ASSERT_OK(records_put(records, &b));
-        ASSERT_OK(records_claim(records_dirfd(records), A, "0000:08:00.4", "driver=xe; a=\n1"));
-        ASSERT_OK(records_claim(records_dirfd(records), B, "0000:08:00.5", NULL));
+        ASSERT_OK(records_reserve(records_dirfd(records), A, "0000:08:00.4", "driver=xe; a=\n1"));
+        ASSERT_OK(records_reserve(records_dirfd(records), B, "0000:08:00.5", NULL));
         ASSERT_NULL(records_find_slot(records, "0000:00:02.0", "0000:08:00.4"));
         records_free(records);
 
@@ -225,7 +225,7 @@ static void slot_again(bool noted, bool committed)
         records_note_slot(records, A, "0000:08:00.4", "x");
         ASSERT_OK(records_commit(records, A));
         ASSERT_OK(records_put(records, &b));
-        ASSERT_OK(records_claim(records_dirfd(records), B, "0000:08:00.4", NULL));
+        ASSERT_OK(records_reserve(records_dirfd(records), B, "0000:08:00.4", NULL));
         if (noted) {
                 records_note_slot(records, B, "0000:08:00.4", NULL);
                 ASSERT_NULL(records_get(records, A));
@@ -285,9 +285,9 @@ static void test_bad_slots(void)
         ASSERT_OK(records_put(records, &a));
         ASSERT_OK(records_commit(records, A));
         ASSERT_OK(records_put(records, &b));
-        ASSERT_OK(records_claim(records_dirfd(records), A, "0000:08:00.4", NULL));
-        ASSERT_OK(records_claim(records_dirfd(records), "cccccccc-0000-4000-8000-000000000003", "0000:08:00.4",
-                                NULL));
+        ASSERT_OK(records_reserve(records_dirfd(records), A, "0000:08:00.4", NULL));
+        ASSERT_OK(records_reserve(records_dirfd(records), "cccccccc-0000-4000-8000-000000000003",
+                                  "0000:08:00.4", NULL));
         ASSERT_OK(fs_replace_file_at(records_dirfd(records), B ".slot", "[Slot]\n", 7, 0600));
         ASSERT_OK(fs_replace_file_at(records_dirfd(records), ".slot", "x", 1, 0600));
         records_free(records);

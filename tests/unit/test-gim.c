@@ -111,8 +111,8 @@ static int create_on(Fixture *f, const char *uuid, const char *type_id, const ch
                             .type_id = type_id,
                             .parent = parent,
                             .attributes = f->attributes,
-                            .claim = claim,
-                            .claim_userdata = f };
+                            .reserve = claim,
+                            .reserve_userdata = f };
 
         vgpud_error_done(&f->e);
         f->made = instance_desc_free(f->made);
@@ -993,7 +993,7 @@ static void test_legacy_restores(void)
         /* Whoever put it back was killed before its last write. */
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "accelvf", "accelvf", NULL));
-        ASSERT_OK(gim_legacy_driver.settle(&f.t, "0000:03:00.1", f.made->restore, &error));
+        ASSERT_OK(gim_legacy_driver.finish_interrupted(&f.t, "0000:03:00.1", f.made->restore, &error));
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
         ASSERT_NULL(fake_vf_override(f.pf, 0));

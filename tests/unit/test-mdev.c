@@ -989,8 +989,8 @@ static void amend(Fixture *f, GpuSnapshot **s, const InstanceDesc *made, const c
 
         if (made)
                 g_ptr_array_add(instances, (gpointer)made);
-        amended = gpu_snapshot_amend(before, instances, removed);
-        ASSERT_TRUE(mdev_driver.amend(f->facts, before, amended));
+        amended = gpu_snapshot_predict(before, instances, removed);
+        ASSERT_TRUE(mdev_driver.predict(f->facts, before, amended));
         ASSERT_OK(mdev_driver.scan(&f->t, s, &f->e));
         ASSERT_EQ(amended->types->len, (*s)->types->len);
         for (guint i = 0; i < amended->types->len; i++) {
@@ -1042,17 +1042,17 @@ static void test_amend_cannot(void)
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL, *same = NULL, *t = NULL;
 
         ASSERT_OK(mdev_driver.scan(&g.t, &t, &g.e));
-        ASSERT_FALSE(mdev_driver.amend(g.facts, t, t));
+        ASSERT_FALSE(mdev_driver.predict(g.facts, t, t));
         ASSERT_OK(create(&f, UUID_A, "nvidia-746"));
         ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
-        same = gpu_snapshot_amend(s, NULL, NULL);
-        ASSERT_TRUE(mdev_driver.amend(f.facts, s, same));
+        same = gpu_snapshot_predict(s, NULL, NULL);
+        ASSERT_TRUE(mdev_driver.predict(f.facts, s, same));
         for (size_t i = 0; i < G_N_ELEMENTS(modes); i++) {
                 g_ptr_array_add(same->modes, vgpu_mode_new(modes[i], "no", NULL, NULL));
-                ASSERT_TRUE(mdev_driver.amend(f.facts, s, same));
+                ASSERT_TRUE(mdev_driver.predict(f.facts, s, same));
                 g_ptr_array_set_size(same->modes, 0);
                 g_ptr_array_add(same->modes, vgpu_mode_new(modes[i], "yes", NULL, NULL));
-                ASSERT_FALSE(mdev_driver.amend(f.facts, s, same));
+                ASSERT_FALSE(mdev_driver.predict(f.facts, s, same));
                 g_ptr_array_set_size(same->modes, 0);
         }
         /* Nobody says so, and it is to be seen: of a size that nothing there has. */
@@ -1061,7 +1061,7 @@ static void test_amend_cannot(void)
                 if (strcmp(type->id, "nvidia-747") == 0)
                         type->available = 1;
         }
-        ASSERT_FALSE(mdev_driver.amend(f.facts, s, same));
+        ASSERT_FALSE(mdev_driver.predict(f.facts, s, same));
 }
 
 static void add_named_type(GpuSnapshot *s, const char *id, const char *name, uint32_t max)
@@ -1091,11 +1091,11 @@ static void test_amend_slice(void)
         d->parent = g_strdup("0000:08:00.4");
         g_ptr_array_add(with->instances, d);
         gpu_snapshot_seal(with);
-        without = gpu_snapshot_amend(with, NULL, UUID_A);
-        ASSERT_FALSE(mdev_driver.amend(f.facts, with, without));
+        without = gpu_snapshot_predict(with, NULL, UUID_A);
+        ASSERT_FALSE(mdev_driver.predict(f.facts, with, without));
         g_ptr_array_add(made, d);
-        again = gpu_snapshot_amend(without, made, NULL);
-        ASSERT_FALSE(mdev_driver.amend(f.facts, without, again));
+        again = gpu_snapshot_predict(without, made, NULL);
+        ASSERT_FALSE(mdev_driver.predict(f.facts, without, again));
 }
 
 int main(int argc, char **argv)

@@ -115,8 +115,8 @@ static int create_on(Fixture *f, const char *uuid, const char *type_id, const ch
                             .type_id = type_id,
                             .parent = parent,
                             .attributes = f->attributes,
-                            .claim = on_claim,
-                            .claim_userdata = f };
+                            .reserve = on_claim,
+                            .reserve_userdata = f };
 
         vgpud_error_done(&f->e);
         f->made = instance_desc_free(f->made);

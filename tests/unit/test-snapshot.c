@@ -212,14 +212,14 @@ static void test_bindings(void)
         d->slot = g_strdup("0000:03:00.1");
         d->driver = g_strdup("vfio-pci");
         g_ptr_array_add(made, d);
-        b = gpu_snapshot_amend(a, made, NULL);
+        b = gpu_snapshot_predict(a, made, NULL);
         ASSERT_FALSE(gpu_snapshot_bindings_equal(a, b));
         ASSERT_STREQ(gpu_snapshot_find_binding(b, "0000:03:00.1")->driver, "vfio-pci");
         ASSERT_STREQ(gpu_snapshot_find_binding(b, "0000:03:00.1")->override, "vfio-pci");
         ASSERT_NULL(gpu_snapshot_find_binding(b, "0000:03:00.2")->driver);
         ASSERT_STREQ(gpu_snapshot_find_binding(b, "0000:03:00.2")->override, "pci-stub");
         ASSERT_NULL(gpu_snapshot_find_binding(b, "0000:03:00.3"));
-        c = gpu_snapshot_amend(b, NULL, d->uuid);
+        c = gpu_snapshot_predict(b, NULL, d->uuid);
         ASSERT_NULL(gpu_snapshot_find_binding(c, "0000:03:00.1")->driver);
         ASSERT_NULL(gpu_snapshot_find_binding(c, "0000:03:00.1")->override);
         ASSERT_TRUE(gpu_snapshot_bindings_equal(b, b));

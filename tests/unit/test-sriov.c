@@ -92,8 +92,8 @@ static int create_on(Fixture *f, const char *uuid, const char *type_id, const ch
                             .type_id = type_id,
                             .parent = parent,
                             .attributes = f->attributes,
-                            .claim = claim,
-                            .claim_userdata = f };
+                            .reserve = claim,
+                            .reserve_userdata = f };
 
         vgpud_error_done(&f->e);
         f->made = instance_desc_free(f->made);
@@ -1405,33 +1405,33 @@ static void test_settle(void)
         ASSERT_OK(fake_pf_enable(f.pf, 2)); /* by somebody who did not keep the host's driver away */
         read_facts(&f);
         vf = f.facts->vfs->pdata[0];
-        ASSERT_OK(sriov_driver.settle(&f.t, vf->name, "driver=xe", &error));
+        ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe", &error));
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "xe");
         for (int bound = 0; bound < 2; bound++) {
                 ASSERT_OK(vfs_bind(f.io, vf, bound ? "xe" : NULL, "xe", NULL));
                 ASSERT_EQ(available(&f, "vf"), 1); /* for all that can be seen somebody means it for xe */
-                ASSERT_OK(sriov_driver.settle(&f.t, vf->name, "driver=xe", &error));
+                ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe", &error));
                 ASSERT_STREQ(fake_vf_driver(f.pf, 0), "xe");
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
                 ASSERT_EQ(available(&f, "vf"), 2);
         }
         /* What nobody had begun is left alone: it was so before, is meant for something else, is handed out. */
         ASSERT_OK(vfs_bind(f.io, vf, NULL, "xe", NULL));
-        ASSERT_OK(sriov_driver.settle(&f.t, vf->name, "driver=xe override=xe", &error));
-        ASSERT_OK(sriov_driver.settle(&f.t, vf->name, "override=xe", &error));
-        ASSERT_OK(sriov_driver.settle(&f.t, "0000:03:00.7", "driver=xe", &error));
+        ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe override=xe", &error));
+        ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "override=xe", &error));
+        ASSERT_OK(sriov_driver.finish_interrupted(&f.t, "0000:03:00.7", "driver=xe", &error));
         ASSERT_NULL(fake_vf_driver(f.pf, 0));
         ASSERT_STREQ(fake_vf_override(f.pf, 0), "xe");
         ASSERT_OK(vfs_bind(f.io, vf, NULL, "pci-stub", NULL));
-        ASSERT_OK(sriov_driver.settle(&f.t, vf->name, "driver=xe", &error));
+        ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe", &error));
         ASSERT_STREQ(fake_vf_override(f.pf, 0), "pci-stub");
         ASSERT_OK(vfs_bind(f.io, vf, "vfio-pci", "vfio-pci", NULL));
-        ASSERT_OK(sriov_driver.settle(&f.t, vf->name, "driver=xe", &error));
+        ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe", &error));
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "vfio-pci");
         /* A failure is explained. */
         ASSERT_OK(vfs_bind(f.io, vf, NULL, "xe", NULL));
         fake_pci_fail_probe(f.pci, "xe", EIO);
-        ASSERT_ERROR(sriov_driver.settle(&f.t, vf->name, "driver=xe", &error), EIO);
+        ASSERT_ERROR(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe", &error), EIO);
         ASSERT_CONTAINS(error.message, "0000:03:00.1");
 }
 

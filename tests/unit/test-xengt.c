@@ -80,8 +80,8 @@ static int create(Fixture *f, const char *uuid, const char *type_id)
                             .type_id = type_id,
                             .attributes = f->attributes,
                             .count = f->count,
-                            .claim = claim,
-                            .claim_userdata = f };
+                            .reserve = claim,
+                            .reserve_userdata = f };
 
         vgpud_error_done(&f->e);
         f->made = instance_desc_free(f->made);
@@ -287,9 +287,9 @@ static void test_recall(void)
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
         InstanceDesc *d = s->instances->pdata[0];
         ASSERT_NULL(attribute_of(d, "fences"));
-        ASSERT_FALSE(xengt_driver.recall(d, "low_gm=64M high_gm=384M fences=8"));
+        ASSERT_FALSE(xengt_driver.match_reservation(d, "low_gm=64M high_gm=384M fences=8"));
         ASSERT_NULL(attribute_of(d, "fences"));
-        ASSERT_TRUE(xengt_driver.recall(d, "low_gm=64M high_gm=448M fences=8 primary=no cap=0"));
+        ASSERT_TRUE(xengt_driver.match_reservation(d, "low_gm=64M high_gm=448M fences=8 primary=no cap=0"));
         memcpy(d->uuid, f.made->uuid, sizeof d->uuid);
         g_free(d->type_id);
         d->type_id = g_strdup("xengt-custom");
