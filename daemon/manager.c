@@ -147,7 +147,7 @@ static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userda
         g_hash_table_iter_init(&iter, m->model->gpus);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 if (gpu->state == GPU_NEW)
-                        gpu_set_state(gpu, GPU_STUCK,
+                        gpu_set_stuck(gpu,
                                       "it has not answered since vgpud was started; what an earlier vgpud was "
                                       "doing to it may still be under way in the kernel");
 

@@ -25,7 +25,9 @@ int bus_error_set(sd_bus_error *ret, int r, const VgpudError *e)
         VgpudErrorCode code = e && e->code != VGPUD_ERROR_NONE ? e->code : vgpud_error_code_from_errno(r);
 
         const char *text = e && e->message ? e->message : g_strerror(ABS(r));
-        g_autofree char *valid = g_utf8_make_valid(text, -1); /* a driver's words may be in it */
+        const char *hint = e ? e->hint.text : NULL;
+        g_autofree char *whole = g_strconcat(text, hint ? "\nHint: " : "", hint, NULL);
+        g_autofree char *valid = g_utf8_make_valid(whole, -1); /* a driver's words may be in it */
 
         sd_bus_error_set(ret, vgpud_error_code_to_dbus(code), valid);
         return -vgpud_error_code_to_errno(code);

@@ -133,7 +133,7 @@ static char *explain_no_back_end(const GpuFacts *f)
         return vfs_driver_is_vfio(f->driver) ? explain_passed_through(f) : explain_other(f);
 }
 
-const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason)
+const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason, VgpudHint *ret_hint)
 {
         const VgpuDriver *best = NULL;
         VgpuMatch best_score = VGPU_MATCH_NO;
@@ -145,6 +145,9 @@ const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason)
                         best = drivers[i];
                 }
         }
-        *ret_reason = best ? NULL : explain_no_back_end(facts);
+        vgpud_hint_done(ret_hint);
+        if (ret_reason)
+                *ret_reason = best ? NULL : explain_no_back_end(facts);
+
         return best;
 }

@@ -3,6 +3,7 @@
 
 /* The back ends, and the choice of one for a GPU. */
 
+#include "base/hint.h"
 #include "drivers-glue/driver.h"
 
 /* A back end has no header of its own: its vector is all that it exports. */
@@ -12,6 +13,6 @@ extern const VgpuDriver nvidia_vfio_driver; /* nvidia-vfio.c */
 extern const VgpuDriver sriov_driver;       /* sriov.c */
 extern const VgpuDriver xengt_driver;       /* xengt.c */
 
-/* The back end for these facts. NULL when there is none: then *ret_reason, owned by the caller, says why, and
- * how to get one. */
-const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason);
+/* The back end for these facts. NULL: there is none, for the reason *ret_reason, owned by the caller; *ret_hint
+ * says how to get one. Both are replaced in either case, and may be NULL. */
+const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason, VgpudHint *ret_hint);

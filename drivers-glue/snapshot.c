@@ -77,6 +77,7 @@ GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *snapshot)
         g_ptr_array_unref(s->modes);
         g_ptr_array_unref(s->bindings);
         g_free(s->unprepared);
+        vgpud_hint_done(&s->hint);
         g_free(s);
         return NULL;
 }
@@ -211,6 +212,8 @@ VgpuType *vgpu_type_copy(const VgpuType *t)
         copy->description = g_strdup(t->description);
         copy->device_api = g_strdup(t->device_api);
         copy->why_not = g_strdup(t->why_not);
+        copy->hint = VGPUD_HINT_INIT;
+        vgpud_hint_copy(&copy->hint, &t->hint);
         copy->product = g_strdup(t->product);
         copy->class = g_strdup(t->class);
         copy->options = copy_array(t->options, copy_option, free_option);
@@ -228,6 +231,7 @@ VgpuType *vgpu_type_free(VgpuType *t)
         g_free(t->description);
         g_free(t->device_api);
         g_free(t->why_not);
+        vgpud_hint_done(&t->hint);
         g_free(t->product);
         g_free(t->class);
         if (t->options)
@@ -246,9 +250,9 @@ bool vgpu_type_equal(const VgpuType *a, const VgpuType *b)
                a->high_gm_bytes == b->high_gm_bytes && a->fences == b->fences && a->weight == b->weight &&
                a->heads == b->heads && a->frame_rate_limit == b->frame_rate_limit && a->max_x == b->max_x &&
                a->max_y == b->max_y && a->max_instances == b->max_instances && a->available == b->available &&
-               g_strcmp0(a->why_not, b->why_not) == 0 && g_strcmp0(a->product, b->product) == 0 &&
-               g_strcmp0(a->class, b->class) == 0 && a->mig == b->mig &&
-               options_equal(a->options, b->options) && g_strcmp0(a->key, b->key) == 0 &&
+               g_strcmp0(a->why_not, b->why_not) == 0 && vgpud_hint_equal(&a->hint, &b->hint) &&
+               g_strcmp0(a->product, b->product) == 0 && g_strcmp0(a->class, b->class) == 0 &&
+               a->mig == b->mig && options_equal(a->options, b->options) && g_strcmp0(a->key, b->key) == 0 &&
                g_strcmp0(a->earlier_name, b->earlier_name) == 0;
 }
 
@@ -397,6 +401,7 @@ GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *base, const GPtrArray *made
         s->taken_usec = base->taken_usec;
         s->began_usec = base->began_usec;
         s->unprepared = g_strdup(base->unprepared);
+        vgpud_hint_copy(&s->hint, &base->hint);
         for (guint i = 0; i < base->modes->len; i++) {
                 const VgpuMode *m = base->modes->pdata[i];
                 g_ptr_array_add(s->modes,

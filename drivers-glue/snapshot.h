@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/hint.h"
 #include "base/macros.h"
 #include "base/uuid.h"
 #include "drivers-glue/attribute.h"
@@ -30,9 +31,10 @@ typedef struct VgpuType {
         uint32_t available;         /* how many can be made now on the GPU, over all its parents */
         char *why_not; /* why no more than that, or none, can be made now, in words; NULL: nothing stands in the
                           way */
-        char *product; /* board the type is of: "A2", "L40S"; NULL if not known */
-        char *class;   /* NVIDIA's series: "Q", "B", "A", "C"; NULL if there is none */
-        bool mig;      /* NVIDIA: it is a slice of a partitioned GPU (MIG) */
+        VgpudHint hint;     /* what can be done about why_not */
+        char *product;      /* board the type is of: "A2", "L40S"; NULL if not known */
+        char *class;        /* NVIDIA's series: "Q", "B", "A", "C"; NULL if there is none */
+        bool mig;           /* NVIDIA: it is a slice of a partitioned GPU (MIG) */
         GPtrArray *options; /* owned: VgpuTypeOption; NULL: create() takes no options for it */
         /* by the model, before the snapshot is published */
         char *key; /* the same for the same type on every host and with every driver (vgpu_type_make_key()) */
@@ -96,7 +98,8 @@ typedef struct GpuSnapshot {
         GPtrArray *instances; /* InstanceDesc, owned, sorted by UUID */
         GPtrArray *modes;     /* VgpuMode, owned, sorted by name */
         GPtrArray *bindings;  /* VgpuVfBinding, owned, in the order of the facts */
-        char *unprepared;     /* why it can make nothing now and what to do, in words; NULL: it is prepared */
+        char *unprepared;     /* why the GPU offers nothing now, one clause; NULL: it is prepared */
+        VgpudHint hint;       /* what can be done about that */
         uint64_t taken_usec;  /* CLOCK_REALTIME */
         uint64_t began_usec;  /* the same in CLOCK_MONOTONIC */
 } GpuSnapshot;

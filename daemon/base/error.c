@@ -28,6 +28,7 @@ static void _printf_(4, 0)
         if (!e)
                 return;
         g_free(e->message);
+        vgpud_hint_done(&e->hint);
         e->code = code;
         e->errnum = errnum;
         e->message = g_strdup_vprintf(format, ap);
@@ -56,11 +57,28 @@ int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char
         return -error_table[code].errnum;
 }
 
+void vgpud_error_hintf(VgpudError *e, VgpudHintId id, const char *format, ...)
+{
+        g_autofree char *text = NULL;
+        va_list ap;
+
+        if (!e)
+                return;
+        g_assert(e->code != VGPUD_ERROR_NONE);
+
+        va_start(ap, format);
+        text = g_strdup_vprintf(format, ap);
+        va_end(ap);
+
+        vgpud_hint_setf(&e->hint, id, "%s", text);
+}
+
 void vgpud_error_done(VgpudError *e)
 {
         if (!e)
                 return;
         g_free(e->message);
+        vgpud_hint_done(&e->hint);
         *e = VGPUD_ERROR_INIT;
 }
 

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "base/hint.h"
 #include "base/macros.h"
 
 #define VGPUD_ERRORS(X)                                                                                       \
@@ -52,8 +53,9 @@ typedef enum VgpudErrorCode {
 
 typedef struct VgpudError {
         VgpudErrorCode code;
-        int errnum;    /* what the kernel said, positive; 0 when it was not asked */
-        char *message; /* owned; one English sentence without the full stop */
+        int errnum;     /* what the kernel said, positive; 0 when it was not asked */
+        char *message;  /* owned; one clause without the full stop: what failed and why */
+        VgpudHint hint; /* what the caller can do; see base/hint.h */
 } VgpudError;
 
 #define VGPUD_ERROR_INIT ((VgpudError){ 0 })
@@ -65,6 +67,9 @@ int vgpud_error_setf(VgpudError *e, VgpudErrorCode code, const char *format, ...
  * asked. Returns the negative errno of the code, so that callers can tell codes apart by it. */
 int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char *format, ...)
                 _printf_(4, 5) _cold_;
+
+/* Add what can be done to an error that has been set; `e` may be NULL. */
+void vgpud_error_hintf(VgpudError *e, VgpudHintId id, const char *format, ...) _printf_(3, 4) _cold_;
 
 /* Empty *e (may be NULL); it can be used again. */
 void vgpud_error_done(VgpudError *e);

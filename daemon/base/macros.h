@@ -76,10 +76,3 @@ static inline void closep(int *fd)
 #define DEFINE_STRING_TABLE(prefix, type)           \
         DEFINE_STRING_TABLE_TO_STRING(prefix, type) \
         DEFINE_STRING_TABLE_FROM_STRING(prefix, type)
-
-/* Evaluates the expression in every build, and aborts when it is false. For expressions with an effect. */
-#define assert_se(expr)                         \
-        do {                                    \
-                if (G_UNLIKELY(!(expr)))        \
-                        g_assert_not_reached(); \
-        } while (0)

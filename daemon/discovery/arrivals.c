@@ -108,11 +108,10 @@ void arrivals_remove_all(Model *m)
 /* By these facts the GPU has another back end, or instances lose their parent. */
 static bool arrivals_facts_lose_something(const Gpu *gpu, const GpuFacts *facts)
 {
-        g_autofree char *reason = NULL;
         GHashTableIter iter;
         const Instance *instance;
 
-        if (registry_choose(facts, &reason) != gpu->driver)
+        if (registry_choose(facts, NULL, NULL) != gpu->driver)
                 return true;
 
         g_hash_table_iter_init(&iter, gpu->instances);
@@ -157,6 +156,7 @@ static unsigned arrivals_change_driver(Gpu *gpu)
 void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
 {
         g_autofree char *reason = NULL;
+        _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;
         unsigned changes = GPU_CHANGED_FACTS;
         bool same = gpu_facts_equal(gpu->facts, facts);
         const VgpuDriver *driver;
@@ -178,14 +178,11 @@ void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
                 return;
         }
 
-        driver = registry_choose(facts, &reason);
+        driver = registry_choose(facts, &reason, &hint);
         if (driver != gpu->driver)
                 changes |= arrivals_change_driver(gpu);
-        else if (!driver && g_strcmp0(gpu->reason, reason) != 0) {
-                g_free(gpu->reason);
-                gpu->reason = g_steal_pointer(&reason);
-                changes |= GPU_CHANGED_STATE;
-        }
+        else if (!driver)
+                gpu_set_state(gpu, GPU_UNSUPPORTED, reason, &hint);
 
         MODEL_EMIT(gpu->model, gpu_changed, gpu, changes);
         model_wish(gpu->model, MODEL_WISH_READINESS);

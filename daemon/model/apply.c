@@ -363,7 +363,8 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
         }
         gpu_snapshot_unref(old);
         MODEL_EMIT(gpu->model, gpu_changed, gpu, changes);
-        gpu_set_state(gpu, snapshot->unprepared ? GPU_UNPREPARED : GPU_READY, snapshot->unprepared);
+        gpu_set_state(gpu, snapshot->unprepared ? GPU_UNPREPARED : GPU_READY, snapshot->unprepared,
+                      &snapshot->hint);
         apply_undo_interrupted(gpu);
 
         if (!untyped)
@@ -382,5 +383,5 @@ void apply_scan_failure(Gpu *gpu, const VgpudError *error)
 
         LOG_FIELDS(LOG_WARNING, (.gpu = gpu_name(gpu), .driver = gpu->driver->name, .error = -error->errnum),
                    "Cannot look at GPU %s: %s", gpu_name(gpu), message);
-        gpu_set_state(gpu, GPU_FAILED, message);
+        gpu_set_state(gpu, GPU_FAILED, message, &error->hint);
 }

@@ -29,11 +29,8 @@ DEFINE_STRING_TABLE_TO_STRING(gpu_state, GpuState)
 
 void gpu_choose_driver(Gpu *gpu)
 {
-        g_autofree char *reason = NULL;
-
-        gpu->driver = registry_choose(gpu->facts, &reason);
         g_free(gpu->reason);
-        gpu->reason = gpu->driver ? NULL : g_steal_pointer(&reason);
+        gpu->driver = registry_choose(gpu->facts, &gpu->reason, &gpu->hint);
         gpu->state = gpu->driver ? GPU_NEW : GPU_UNSUPPORTED;
 
         if (!gpu->driver)
@@ -68,16 +65,20 @@ Gpu *gpu_free(Gpu *gpu)
         latest_facts_unref(gpu->latest);
         gpu_facts_unref(gpu->facts);
         g_free(gpu->reason);
+        vgpud_hint_done(&gpu->hint);
         g_free(gpu);
 
         return NULL;
 }
 
-void gpu_set_state(Gpu *gpu, GpuState state, const char *reason)
+void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint *hint)
 {
+        const VgpudHint none = VGPUD_HINT_INIT;
+
         g_assert(state >= 0 && state < _GPU_STATE_MAX);
 
-        if (gpu->state == state && g_strcmp0(gpu->reason, reason) == 0)
+        if (gpu->state == state && g_strcmp0(gpu->reason, reason) == 0 &&
+            vgpud_hint_equal(&gpu->hint, hint ? hint : &none))
                 return;
 
         if (gpu->state == GPU_STUCK && (state == GPU_READY || state == GPU_UNPREPARED))
@@ -87,14 +88,24 @@ void gpu_set_state(Gpu *gpu, GpuState state, const char *reason)
         gpu->state = state;
         g_free(gpu->reason);
         gpu->reason = g_strdup(reason);
+        vgpud_hint_copy(&gpu->hint, hint);
         MODEL_EMIT(gpu->model, gpu_changed, gpu, GPU_CHANGED_STATE);
         model_wish(gpu->model, MODEL_WISH_READINESS);
+}
+
+void gpu_set_stuck(Gpu *gpu, const char *reason)
+{
+        _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;
+
+        vgpud_hint_setf(&hint, VGPUD_HINT_RESET_GPU,
+                        "if the operation never returns, reset the GPU or the host");
+        gpu_set_state(gpu, GPU_STUCK, reason, &hint);
 }
 
 void gpu_set_answered(Gpu *gpu)
 {
         if (gpu->state == GPU_STUCK)
-                gpu_set_state(gpu, GPU_FAILED, "it answers again, and has yet to be looked at");
+                gpu_set_state(gpu, GPU_FAILED, "it answers again, and has yet to be scanned", NULL);
 }
 
 bool gpu_is_stale(const Gpu *gpu)
@@ -145,19 +156,25 @@ bool gpu_is_predictable(const Gpu *gpu)
         return gpu->driver->predict(gpu->facts, gpu->snapshot, same);
 }
 
+static int gpu_refuse(const Gpu *gpu, VgpudErrorCode code, const char *what, VgpudError *reterr)
+{
+        int r = vgpud_error_setf(reterr, code, "GPU %s %s%s%s", gpu_name(gpu), what, gpu->reason ? ": " : "",
+                                 gpu->reason ? gpu->reason : "");
+
+        if (gpu->hint.text)
+                vgpud_error_hintf(reterr, gpu->hint.id, "%s", gpu->hint.text);
+
+        return r;
+}
+
 int gpu_check_driven(const Gpu *gpu, VgpudError *reterr)
 {
         if (!gpu->driver)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s offers no virtual GPUs: %s",
-                                        gpu_name(gpu), gpu->reason);
+                return gpu_refuse(gpu, VGPUD_ERROR_UNSUPPORTED, "offers no virtual GPUs", reterr);
         if (gpu->state == GPU_STUCK)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_GPU_STUCK,
-                                        "GPU %s takes no work: %s; if it does not come back, only a reset of "
-                                        "the GPU or of the host helps",
-                                        gpu_name(gpu), gpu->reason);
+                return gpu_refuse(gpu, VGPUD_ERROR_GPU_STUCK, "takes no work", reterr);
         if (!gpu->snapshot)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED, "GPU %s could not be looked at yet%s%s",
-                                        gpu_name(gpu), gpu->reason ? ": " : "", gpu->reason ? gpu->reason : "");
+                return gpu_refuse(gpu, VGPUD_ERROR_FAILED, "has not been scanned yet", reterr);
 
         return 0;
 }
@@ -170,8 +187,7 @@ int gpu_check_ready(const Gpu *gpu, VgpudError *reterr)
         if (r < 0)
                 return r;
         if (gpu->state == GPU_UNPREPARED)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
-                                        "GPU %s offers no virtual GPUs yet: %s", gpu_name(gpu), gpu->reason);
+                return gpu_refuse(gpu, VGPUD_ERROR_UNSUPPORTED, "offers no virtual GPUs yet", reterr);
 
         return 0;
 }

@@ -36,7 +36,8 @@ struct Gpu {
         LatestFacts *latest;      /* ref; shared with the lane, which may have read newer facts */
         const VgpuDriver *driver; /* NULL: no back end */
         GpuState state;
-        char *reason;          /* owned; NULL when the GPU is ready */
+        char *reason;          /* owned, one clause; NULL when the GPU is ready */
+        VgpudHint hint;        /* what can be done about it */
         GpuSnapshot *snapshot; /* ref; of the last scan; NULL before the first */
         GHashTable *instances; /* owned: UUID (in desc) -> Instance */
         Lane *lane;            /* owned; NULL without a back end */
@@ -70,8 +71,10 @@ Gpu *gpu_free(Gpu *gpu);
 /* Set driver, state and reason by the facts. */
 void gpu_choose_driver(Gpu *gpu);
 
-/* `reason` is copied; NULL: none. */
-void gpu_set_state(Gpu *gpu, GpuState state, const char *reason);
+/* Reason and hint are copied; NULL: none. */
+void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint *hint);
+/* GPU_STUCK, with the hint that only a reset helps if the operation never returns. */
+void gpu_set_stuck(Gpu *gpu, const char *reason);
 
 /* A stuck operation has come back without a result: a scan must follow before the GPU is ready again. */
 void gpu_set_answered(Gpu *gpu);

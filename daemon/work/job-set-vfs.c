@@ -58,13 +58,12 @@ static void job_set_vfs_read_facts(JobSetVfs *j, VgpuIo *io)
                 .began_usec = now_monotonic_usec(),
         };
         g_autoptr(GPtrArray) parents = NULL;
-        g_autofree char *reason = NULL;
 
         j->job.scanner = NULL;
         if (mdev_parents_read(io, &parents) < 0 || gpu_facts_read(io, &seed, parents, &j->facts_now) < 0)
                 return;
 
-        j->job.scanner = registry_choose(j->facts_now, &reason);
+        j->job.scanner = registry_choose(j->facts_now, NULL, NULL);
 }
 
 static void job_set_vfs_run(Job *job, VgpuTarget *t)

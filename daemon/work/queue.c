@@ -74,7 +74,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
         for (guint i = 0; i < instances->len; i++)
                 instance_set_stuck(instances->pdata[i]);
         if (gpu)
-                gpu_set_state(gpu, GPU_STUCK, reason);
+                gpu_set_stuck(gpu, reason);
         MODEL_EMIT(job->model, job_changed, job);
 
         (void)vgpud_error_setf(&error, VGPUD_ERROR_GPU_STUCK,

@@ -31,6 +31,29 @@ static void test_out_of_table(void)
         ASSERT_EQ(vgpud_error_code_from_errno(-EXDEV), VGPUD_ERROR_FAILED);
 }
 
+static void test_hint(void)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT, other = VGPUD_ERROR_INIT;
+
+        (void)vgpud_error_setf(&e, VGPUD_ERROR_FOREIGN, "another program created it");
+        ASSERT_EQ(e.hint.id, VGPUD_HINT_NONE);
+        vgpud_error_hintf(&e, VGPUD_HINT_USE_FOREIGN, "use %s", "--foreign");
+        ASSERT_EQ(e.hint.id, VGPUD_HINT_USE_FOREIGN);
+        ASSERT_STREQ(e.hint.text, "use --foreign");
+
+        vgpud_error_move(&other, &e);
+        ASSERT_NULL(e.hint.text);
+        ASSERT_STREQ(other.hint.text, "use --foreign");
+
+        /* Another error does not keep the hint of the one before. */
+        (void)vgpud_error_setf(&other, VGPUD_ERROR_FAILED, "it failed");
+        ASSERT_EQ(other.hint.id, VGPUD_HINT_NONE);
+        vgpud_error_hintf(NULL, VGPUD_HINT_USE_FOREIGN, "x");
+
+        for (VgpudHintId id = VGPUD_HINT_NONE + 1; id < _VGPUD_HINT_MAX; id++)
+                ASSERT_TRUE(strlen(vgpud_hint_id_to_string(id)) > 3);
+}
+
 static void test_set(void)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -75,6 +98,7 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_table);
         TEST(test_out_of_table);
+        TEST(test_hint);
         TEST(test_set);
         TEST(test_nobody_asks);
         TEST(test_move);

@@ -546,7 +546,7 @@ static const char *look(FakeKernel *k, const Card *c, char **ret_reason)
         }
         ASSERT_OK(mdev_parents_read(io, &parents));
         ASSERT_OK(gpu_facts_read(io, &seed, parents, &facts));
-        d = registry_choose(facts, ret_reason);
+        d = registry_choose(facts, ret_reason, NULL);
         t.facts = facts;
         if (d) {
                 ASSERT_NULL(*ret_reason);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Hints: what a person can do about a failure, apart from the message that says what failed and why. A hint has
+ * an id, by which programs and tests recognise the situation, and a text, which may name objects. The table is
+ * the one list of ids.
+ *
+ * Columns: enum name, id on the bus and in --json, the situation in the words of the manual. */
+
+#include <stdbool.h>
+
+#include "base/macros.h"
+
+#define VGPUD_HINTS(X)                                                                                   \
+        X(ENABLE_SRIOV, "enable-sriov", "SR-IOV is switched off in the firmware setup or by the driver") \
+        X(ENABLE_VFS, "enable-vfs", "the GPU has no VFs yet")                                            \
+        X(DISABLE_VFS, "disable-vfs", "the VFs must be disabled first")                                  \
+        X(LOAD_DRIVER, "load-driver", "a kernel module or a vendor's driver is missing")                 \
+        X(CONFIGURE_GPU, "configure-gpu", "a mode of the GPU must be changed first")                     \
+        X(CHANGE_CONFIG, "change-config", "vgpud.conf decides it")                                       \
+        X(CHOOSE_OTHER, "choose-other", "another type, GPU, name or value is possible")                  \
+        X(USE_FOREIGN, "use-foreign", "another program created the instance")                            \
+        X(STOP_USER, "stop-user", "a process or VM uses the device")                                     \
+        X(STOP_OTHER_TOOL, "stop-other-tool", "another program is changing the GPU")                     \
+        X(RELEASE_VF, "release-vf", "the driver may still count a VF as allocated")                      \
+        X(REMOVE_BY_HAND, "remove-by-hand", "something is left that vgpud does not remove by itself")    \
+        X(RESET_GPU, "reset-gpu", "only a reset of the GPU or of the host helps")                        \
+        X(RESCAN_GPU, "rescan-gpu", "a rescan shows whether the situation has changed")                  \
+        X(WAIT_FOR_JOB, "wait-for-job", "a job is under way that decides it")                            \
+        X(SEE_KERNEL_LOG, "see-kernel-log", "the kernel log has the driver's reason")                    \
+        X(SEE_MANUAL, "see-manual", "the manual page lists what is accepted")
+
+typedef enum VgpudHintId {
+        VGPUD_HINT_NONE,
+#define X(name, id, text) VGPUD_HINT_##name,
+        VGPUD_HINTS(X)
+#undef X
+                        _VGPUD_HINT_MAX,
+} VgpudHintId;
+
+typedef struct VgpudHint {
+        VgpudHintId id;
+        char *text; /* owned; one English sentence without the full stop; NULL when there is none */
+} VgpudHint;
+
+#define VGPUD_HINT_INIT ((VgpudHint){ 0 })
+
+/* Replaces the hint. `h` may be NULL. */
+void vgpud_hint_setf(VgpudHint *h, VgpudHintId id, const char *format, ...) _printf_(3, 4);
+/* Empty the hint (may be NULL); it can be used again. */
+void vgpud_hint_done(VgpudHint *h);
+#define _cleanup_vgpud_hint_ _cleanup_(vgpud_hint_done)
+
+/* Replaces *dst by a copy. `src` NULL: none. */
+void vgpud_hint_copy(VgpudHint *dst, const VgpudHint *src);
+bool vgpud_hint_equal(const VgpudHint *a, const VgpudHint *b);
+
+/* "enable-vfs"; "" for VGPUD_HINT_NONE. */
+const char *vgpud_hint_id_to_string(VgpudHintId id);
