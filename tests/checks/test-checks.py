@@ -50,7 +50,7 @@ BREAKAGES = [
     ("actions", "policy/org.vgpud1.policy", r"org.vgpud1.create", "org.vgpud1.make", "org.vgpud1.policy: no action org.vgpud1.create"),
     ("actions", "policy/org.vgpud1.policy", r"org.vgpud1.create", "org.vgpud1.make", "org.vgpud1.make is not in actions.def"),
     ("actions", "policy/org.vgpud1.policy", r">auth_admin<", ">yes<", "allow_any is not 'auth_admin' as in actions.def"),
-    ("actions", "policy/org.vgpud1.policy", r"Make virtual", "Take virtual", "description is not 'Make virtual GPUs'"),
+    ("actions", "policy/org.vgpud1.policy", r"Create virtual", "Take virtual", "description is not 'Create virtual GPUs'"),
     ("actions", "policy/actions.def", r"type \$\(type\)", "type $(colour)", "a message has $(colour), which polkit is never told"),
     ("actions", "policy/actions.def", r"\Z", 'VGPUD_ACTION(X, "org.vgpud1.x", "no", "no", "no", "x", "x")\n', "no method asks for org.vgpud1.x"),
     ("actions", "policy/actions.def", r"\Z", 'VGPUD_ACTION(X, "org.vgpud1.x", "no", "no", "no", "x", "x")\n', "dbus/ never asks for POLKIT_X"),
