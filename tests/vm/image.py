@@ -25,7 +25,7 @@ SUITE = "bookworm"
 PACKAGES = """
     systemd-sysv udev dbus polkitd kmod util-linux passwd login
     mdevctl python3 python3-dbus python3-gi jq strace procps pciutils
-    libsystemd0 libudev1 libglib2.0-0 libjson-glib-1.0-0 libasan8 libubsan1 libtsan2
+    libsystemd0 libudev1 libglib2.0-0 libasan8 libubsan1 libtsan2
 """.split()
 
 # The modules the guest keeps, each with what it needs. Debian's kernels bring thousands; carrying them
