@@ -54,11 +54,6 @@ bool gpu_has_vf(const GpuInfo *g, const char *name)
         return false;
 }
 
-char *number_text(int64_t value)
-{
-        return value < 0 ? NULL : g_strdup_printf("%" G_GINT64_FORMAT, value);
-}
-
 char *type_available_text(const TypeInfo *t)
 {
         if (t->available < 0)
@@ -66,7 +61,7 @@ char *type_available_text(const TypeInfo *t)
         if (t->max_instances > 0)
                 return g_strdup_printf("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT, t->available,
                                        t->max_instances);
-        return number_text(t->available);
+        return format_number(t->available);
 }
 
 char *type_memory_text(const TypeInfo *t)
@@ -135,8 +130,8 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, uns
                                    type->available > 0 && !g->stale ? TONE_GOOD : tone);
                         table_take(t, type_memory_text(type), tone);
                         table_take(t, type_resolution_text(type), tone);
-                        table_take(t, number_text(type->heads), tone);
-                        table_take(t, number_text(type->frame_rate_limit), tone);
+                        table_take(t, format_number(type->heads), tone);
+                        table_take(t, format_number(type->frame_rate_limit), tone);
                         table_add(t, type->device_api, tone);
                         if (!(flags & PRINT_NESTED))
                                 table_add(t, g->name, tone);
@@ -173,8 +168,8 @@ bool type_waits_for_gpu(const GpuInfo *g, const TypeInfo *t)
 static void print_type_why(const GpuInfo *g, const TypeInfo *t)
 {
         bool named = t->name && *t->name && strcmp(t->name, t->id) != 0;
-        g_autofree char *available = t->available > 0 ? number_text(t->available) : g_strdup("none");
-        g_autofree char *most = t->max_instances > 0 ? number_text(t->max_instances) : NULL;
+        g_autofree char *available = t->available > 0 ? format_number(t->available) : g_strdup("none");
+        g_autofree char *most = t->max_instances > 0 ? format_number(t->max_instances) : NULL;
         g_autofree char *text = g_strdup_printf("%s%s%son %s: %s%s%s can be made now", named ? "(" : "",
                                                 named ? t->name : "", named ? ") " : "", g->name, available,
                                                 most ? " of " : "", most ? most : "");
@@ -347,7 +342,7 @@ unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, unsi
 
                 if (only && strcmp(only->name, j->gpu) != 0)
                         continue;
-                table_take(t, number_text(j->id), TONE_PLAIN);
+                table_take(t, format_number(j->id), TONE_PLAIN);
                 table_add(t, j->kind, TONE_PLAIN);
                 table_add(t, j->state, job_state_tone(j));
                 table_take(t, job_target_text(j), TONE_PLAIN);

@@ -14,12 +14,12 @@
 
 #include "base/error.h"
 #include "cli/arguments.h"
+#include "cli/output/format.h"
 
 /* Terminal. */
 bool output_is_terminal(void);           /* stdout */
 bool remarks_wanted(const Arguments *a); /* stderr is a terminal, and neither -q nor --json was given */
 unsigned terminal_columns(int fd);       /* its width; 0 when it is none */
-char *text_fit(const char *text, unsigned columns); /* cut to so many columns */
 /* Beginning and end of the program: flush stdout; a write that failed is an error, except that a reader who has
  * gone is none of our business and ends silently with status 1. */
 void output_begin(void);
@@ -90,15 +90,6 @@ void json_i64(Json *j, const char *key, int64_t value);
 void json_bool(Json *j, const char *key, bool value);
 void json_null(Json *j, const char *key);
 void json_print(Json *j, FILE *f); /* with a new line, and releases it */
-
-/* Values. All return new text. */
-char *format_bytes(uint64_t bytes);                  /* "4 GiB" */
-char *format_duration(uint64_t usec);                /* "12 s", "3 min", "5 h", "4 d" */
-char *format_age(uint64_t usec);                     /* how long ago this moment was; NULL for 0 */
-char *format_moment(uint64_t usec);                  /* "2026-01-31 18:03:04" */
-char *format_user(const Arguments *a, uint32_t uid); /* name of a user of this host; NULL for none */
-char *format_printable(const char *text);            /* control characters become "?" */
-uint64_t now_usec(void);                             /* CLOCK_REALTIME */
 
 /* Errors: say it on stderr, as text or as one line of JSON, and return the exit status. */
 int fail_named(const Arguments *a, const char *name, int status, const char *object, const char *hint,

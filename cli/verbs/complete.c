@@ -173,7 +173,7 @@ static void complete_jobs(const Host *h)
 {
         for (unsigned i = 0; i < host_n(h, OBJECT_JOB); i++) {
                 const JobInfo *j = host_job(h, i);
-                g_autofree char *id = number_text(j->id),
+                g_autofree char *id = format_number(j->id),
                                 *text = g_strdup_printf("%s on %s, %s", j->kind, j->gpu, j->state);
 
                 candidate(id, text);

@@ -200,8 +200,8 @@ int verb_gpus(const Arguments *a)
                 table_take(t, gpu_title(g), TONE_PLAIN);
                 table_add(t, g->driver, TONE_PLAIN);
                 table_take(t, gpu_state_text(g), gpu_state_tone(g));
-                table_take(t, number_text(n), TONE_PLAIN);
-                table_take(t, number_text(g->types->len), TONE_PLAIN);
+                table_take(t, format_number(n), TONE_PLAIN);
+                table_take(t, format_number(g->types->len), TONE_PLAIN);
                 table_add(t, g->reason, TONE_PLAIN);
         }
         if (table_rows(t) > 0)

@@ -83,7 +83,7 @@ static char *object_id(ObjectKind kind, const void *object)
         case OBJECT_INSTANCE:
                 return g_strdup(((const InstanceInfo *)object)->uuid);
         case OBJECT_JOB:
-                return number_text(((const JobInfo *)object)->id);
+                return format_number(((const JobInfo *)object)->id);
         case _OBJECT_KIND_MAX:
         case _OBJECT_KIND_INVALID:
         default:

@@ -249,12 +249,12 @@ static void print_place(const Arguments *a, const GArray *candidates)
                 Tone tone = c->fits ? i == 0 ? TONE_GOOD : TONE_PLAIN : TONE_DIM;
 
                 table_add(t, c->gpu, tone);
-                table_take(t, number_text(c->fits ? (int64_t)i + 1 : -1), tone);
+                table_take(t, format_number(c->fits ? (int64_t)i + 1 : -1), tone);
                 for (size_t n = 0; n < G_N_ELEMENTS(numbers); n++)
-                        table_take(t, number_text(c->type ? numbers[n] : -1), tone);
-                table_take(t, number_text(c->numa_node), tone);
+                        table_take(t, format_number(c->type ? numbers[n] : -1), tone);
+                table_take(t, format_number(c->numa_node), tone);
                 if (a->near)
-                        table_take(t, number_text(c->distance), tone);
+                        table_take(t, format_number(c->distance), tone);
         }
         table_print(t, 0, a->legend);
 

@@ -40,7 +40,7 @@ static void line_text(const char *key, const char *text)
 
 static void line_number(const char *key, int64_t value)
 {
-        line(key, number_text(value), TONE_PLAIN);
+        line(key, format_number(value), TONE_PLAIN);
 }
 
 static void line_moment(const char *key, uint64_t usec)
@@ -223,7 +223,7 @@ static void show_vfs(const Arguments *a, const Host *h, const GpuInfo *g)
                 const VfInfo *vf = g->vfs->pdata[i];
                 const InstanceInfo *on_it = host_find_path(h, OBJECT_INSTANCE, vf->instance);
 
-                table_take(t, number_text(vf->index), TONE_PLAIN);
+                table_take(t, format_number(vf->index), TONE_PLAIN);
                 table_add(t, vf->name, TONE_PLAIN);
                 if (drivers)
                         table_take(t, vf_driver_text(vf), TONE_PLAIN);
@@ -267,7 +267,7 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
                      g->queued_jobs > 0 ? g_strdup_printf("%" G_GUINT32_FORMAT ", and %" G_GUINT32_FORMAT
                                                           " in the queue",
                                                           job_id_from_path(g->job), g->queued_jobs)
-                                        : number_text(job_id_from_path(g->job)),
+                                        : format_number(job_id_from_path(g->job)),
                      TONE_PLAIN);
 
         if (g->modes->len > 0) {

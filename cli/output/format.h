@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Values as text for people. All functions that return char * return new text. */
+
+#include <stdint.h>
+
+#include "base/macros.h"
+#include "cli/arguments.h"
+
+char *format_bytes(uint64_t bytes);                  /* "4 GiB" */
+char *format_duration(uint64_t usec);                /* "12 s", "3 min", "5 h", "4 d" */
+char *format_age(uint64_t usec);                     /* time since this moment; NULL for 0 */
+char *format_moment(uint64_t usec);                  /* "2026-01-31 18:03:04" */
+char *format_user(const Arguments *a, uint32_t uid); /* name of a user of this host; NULL for UINT32_MAX */
+char *format_number(int64_t value);                  /* NULL for -1 */
+
+/* Replaces control characters with "?". Texts of drivers and of other users must not steer the terminal. */
+char *format_printable(const char *text);
+
+/* Width of a text in columns of a terminal, and the text cut to a width. */
+unsigned text_width(const char *text);
+char *text_fit(const char *text, unsigned columns);
+
+uint64_t now_usec(void); /* CLOCK_REALTIME */
