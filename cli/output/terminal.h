@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "cli/arguments.h"
 #include "cli/output/format.h"
+#include "cli/output/json.h"
 
 /* Terminal. */
 bool output_is_terminal(void);           /* stdout */
@@ -70,26 +71,6 @@ static inline void table_freep(Table **t)
 void print_wrapped(unsigned indent, const char *head, const char *text);
 /* The same with a plain head, and further lines indented by `hang`. */
 void print_hanging(unsigned hang, const char *head, const char *text);
-
-/* JSON. Keys are NULL inside arrays. */
-typedef struct Json {
-        GString *text;
-        unsigned depth;
-        bool compact;
-        bool more; /* something stands before, at this depth */
-} Json;
-
-Json json_new(bool compact);
-void json_object(Json *j, const char *key);
-void json_object_end(Json *j);
-void json_array(Json *j, const char *key);
-void json_array_end(Json *j);
-void json_string(Json *j, const char *key, const char *value); /* NULL is null */
-void json_u64(Json *j, const char *key, uint64_t value);
-void json_i64(Json *j, const char *key, int64_t value);
-void json_bool(Json *j, const char *key, bool value);
-void json_null(Json *j, const char *key);
-void json_print(Json *j, FILE *f); /* with a new line, and releases it */
 
 /* Errors: say it on stderr, as text or as one line of JSON, and return the exit status. */
 int fail_named(const Arguments *a, const char *name, int status, const char *object, const char *hint,
