@@ -40,32 +40,6 @@ typedef enum Tone {
 const char *tone_begin(Tone tone);
 const char *tone_end(Tone tone);
 
-/* Tables. A cell that is NULL or "" is shown as "-". On a terminal that is too narrow the columns marked with
- * COLUMN_SHRINK give way; elsewhere nothing is cut. */
-typedef enum ColumnFlags {
-        COLUMN_RIGHT = 1 << 0,
-        COLUMN_SHRINK = 1 << 1,
-} ColumnFlags;
-
-typedef struct Column {
-        const char *title;
-        unsigned flags;
-} Column;
-
-typedef struct Table Table;
-
-Table *table_new(const Column *columns, unsigned n_columns);
-void table_add(Table *t, const char *cell, Tone tone);
-void table_take(Table *t, char *cell, Tone tone); /* the same, and frees the text */
-void table_print(const Table *t, unsigned indent, bool legend);
-unsigned table_rows(const Table *t);
-Table *table_free(Table *t);
-static inline void table_freep(Table **t)
-{
-        *t = table_free(*t);
-}
-#define _cleanup_table_ _cleanup_(table_freep)
-
 /* A line of text, indented; on a terminal it goes on in further lines, indented by four more, where it is too
  * long. `head` (may be NULL) is what it begins with, and stands out. */
 void print_wrapped(unsigned indent, const char *head, const char *text);
