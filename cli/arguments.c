@@ -7,7 +7,7 @@
 
 #include "base/parse-util.h"
 #include "base/uuid.h"
-#include "cli/output/terminal.h"
+#include "cli/output/errors.h"
 
 enum {
         ARG_VERSION = 0x100,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/output/errors.h"
 #include "cli/output/terminal.h"
 #include "cli/verbs/place.h"
 #include "cli/verbs/verbs.h"

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/output/errors.h"
 #include "dbus/bus-names.h"
 
 int client_open(Client *c, const Arguments *args)

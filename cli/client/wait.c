@@ -8,6 +8,10 @@
 #include <string.h>
 #include <systemd/sd-event.h>
 
+#include "cli/output/errors.h"
+#include "cli/output/format.h"
+#include "cli/output/json.h"
+#include "cli/output/terminal.h"
 #include "dbus/bus-names.h"
 
 /* So many calls are on their way at a time; the first goes alone, so that a password is asked for once. */

@@ -2,14 +2,15 @@
 
 /* The order of objects, and finding them by path, by number, and by what a person typed. */
 
-#include "cli/host/host.h"
-
-#include <string.h>
-
 #include "base/parse-util.h"
 #include "base/pci-addr.h"
 #include "base/uuid.h"
+#include "cli/host/host.h"
+#include "cli/output/errors.h"
 #include "dbus/bus-names.h"
+
+#include <string.h>
+
 
 /* ---- Order ---- */
 

@@ -2,9 +2,10 @@
 
 /* Objects as JSON. */
 
-#include "cli/host/host.h"
-
 #include "cli/host/fields.h"
+#include "cli/host/host.h"
+#include "cli/output/json.h"
+
 
 static void json_strings(Json *j, const char *key, char *const *list)
 {

@@ -10,7 +10,8 @@
 #include <systemd/sd-bus.h>
 
 #include "base/error.h"
-#include "cli/output/table.h"
+#include "cli/arguments.h"
+#include "cli/output/json.h"
 
 /* A name and a text: an option of a type and its help, an attribute of an instance and its value. */
 typedef struct PairInfo {

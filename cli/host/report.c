@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+#include "cli/output/format.h"
+#include "cli/output/table.h"
+#include "cli/output/terminal.h"
+
 char *gpu_title(const GpuInfo *g)
 {
         if (!*g->vendor_name && !*g->device_name)

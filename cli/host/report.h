@@ -4,6 +4,7 @@
 /* Pieces of text that several verbs show. All return new text. */
 
 #include "cli/host/host.h"
+#include "cli/output/terminal.h"
 
 char *gpu_title(const GpuInfo *g);      /* "Intel Corporation HD Graphics 530"; NULL when nothing is known */
 char *gpu_state_text(const GpuInfo *g); /* "ready", "stuck, as of 3 min ago" */

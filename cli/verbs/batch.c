@@ -10,10 +10,12 @@
 #include "base/parse-util.h"
 #include "base/uuid.h"
 #include "cli/client/client.h"
-#include "cli/verbs/place.h"
-#include "cli/host/report.h"
-#include "cli/verbs/verbs.h"
 #include "cli/client/wait.h"
+#include "cli/host/report.h"
+#include "cli/output/errors.h"
+#include "cli/output/json.h"
+#include "cli/verbs/place.h"
+#include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
 
 static int not_sent(const Arguments *a, int r)

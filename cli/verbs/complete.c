@@ -10,6 +10,7 @@
 
 #include "cli/client/client.h"
 #include "cli/host/report.h"
+#include "cli/output/format.h"
 #include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
 

@@ -7,6 +7,11 @@
 
 #include "cli/client/client.h"
 #include "cli/host/report.h"
+#include "cli/output/errors.h"
+#include "cli/output/format.h"
+#include "cli/output/json.h"
+#include "cli/output/table.h"
+#include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 
 static int get_host(const Arguments *a, Client *c, Host **ret)

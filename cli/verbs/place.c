@@ -9,6 +9,11 @@
 
 #include "cli/client/client.h"
 #include "cli/host/report.h"
+#include "cli/output/errors.h"
+#include "cli/output/format.h"
+#include "cli/output/json.h"
+#include "cli/output/table.h"
+#include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
 

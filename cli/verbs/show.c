@@ -9,6 +9,11 @@
 #include "base/parse-util.h"
 #include "cli/client/client.h"
 #include "cli/host/report.h"
+#include "cli/output/errors.h"
+#include "cli/output/format.h"
+#include "cli/output/json.h"
+#include "cli/output/table.h"
+#include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 
 /* "      Key: value", and one more of the same when the key is ""; left out when the value is NULL or empty.
