@@ -8,10 +8,10 @@
 #include <stdint.h>
 #include <systemd/sd-bus.h>
 
-#include "cli/client/agent.h"
 #include "cli/arguments.h"
-#include "cli/host/host.h"
+#include "cli/client/agent.h"
 #include "cli/client/ssh.h"
+#include "cli/host/host.h"
 
 typedef struct Client {
         const Arguments *args; /* borrowed */

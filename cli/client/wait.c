@@ -8,6 +8,7 @@
 #include <string.h>
 #include <systemd/sd-event.h>
 
+#include "cli/host/host-find.h"
 #include "cli/output/errors.h"
 #include "cli/output/format.h"
 #include "cli/output/json.h"

@@ -43,27 +43,12 @@ typedef struct ObjectKindInfo {
 } ObjectKindInfo;
 
 extern const ObjectKindInfo object_kinds[_OBJECT_KIND_MAX];
+const char *object_kind_to_string(ObjectKind kind); /* "gpu", "instance", "job" */
+/* The kind whose interface this is; invalid for other interfaces. */
+ObjectKind object_kind_from_interface(const char *interface);
+
 extern const FieldTable type_values;  /* of TypeInfo: char *, char **, bool, rows */
 extern const FieldTable type_numbers; /* of TypeInfo: int64_t */
-
-/* host-values.c. A message is at a variant when a value is read; what has another type than expected, or is
- * unknown, is passed over: a newer daemon may say more. */
-
-/* Rows: an array with a structure per element: GPtrArray of TypeInfo, ModeInfo, VfInfo or PairInfo. */
-typedef struct RowKind RowKind;
-const RowKind *field_rows(const Field *f); /* NULL: it is something else */
-GPtrArray *rows_new(const Field *f);
-
-/* Enter it when it holds this signature; else skip it and return 0. */
-int enter_variant(sd_bus_message *m, const char *signature);
-/* Inside the variant. Returns 1 when the value is another one than before. */
-int field_read(sd_bus_message *m, const Field *f, void *object);
-/* Call `reader` for each key of an a{sv}, the message at the variant. */
-typedef int (*EntryReader)(sd_bus_message *m, const char *key, void *userdata);
-int read_dictionary(sd_bus_message *m, EntryReader reader, void *userdata);
-
-TypeInfo *type_info_new(const char *id); /* nothing known but the id */
-void hand_over_done(HandOver *o);
 
 /* The member that a field describes. */
 #define AT(type, object, field) ((type *)(void *)((char *)(object) + (field)->offset))

@@ -2,17 +2,17 @@
 
 /* The order of objects, and finding them by path, by number, and by what a person typed. */
 
-#include "base/parse-util.h"
-#include "base/pci-addr.h"
-#include "base/uuid.h"
-#include "cli/host/host.h"
-#include "cli/output/errors.h"
-#include "dbus/bus-names.h"
+#include "cli/host/host-find.h"
 
 #include <string.h>
 
+#include "base/parse-util.h"
+#include "base/pci-addr.h"
+#include "base/uuid.h"
+#include "cli/output/errors.h"
+#include "dbus/bus-names.h"
 
-/* ---- Order ---- */
+/* ---- order ---- */
 
 static int compare_gpu_names(const char *a, const char *b)
 {
@@ -57,7 +57,7 @@ void host_sort(Host *h)
         g_ptr_array_sort(h->objects[OBJECT_JOB], compare_jobs);
 }
 
-/* ---- Finding ---- */
+/* ---- finding ---- */
 
 void *host_find_path(const Host *h, ObjectKind kind, const char *path)
 {

@@ -2,8 +2,11 @@
 
 /* Objects as JSON. */
 
+#include "cli/host/host-json.h"
+
 #include "cli/host/fields.h"
-#include "cli/host/host.h"
+#include "cli/host/host-find.h"
+#include "cli/host/host-values.h"
 #include "cli/output/json.h"
 
 

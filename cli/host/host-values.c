@@ -3,7 +3,11 @@
 /* Values of properties, as they travel: reading them from messages, and noticing whether they are others than
  * before. */
 
+#include "cli/host/host-values.h"
+
 #include "cli/host/fields.h"
+
+
 
 void hand_over_done(HandOver *o)
 {

@@ -3,6 +3,8 @@
 #include "cli/host/host.h"
 
 #include "cli/host/fields.h"
+#include "cli/host/host-find.h"
+#include "cli/host/host-values.h"
 #include "dbus/bus-names.h"
 
 static void *object_new(ObjectKind kind, const char *path)

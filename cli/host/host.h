@@ -10,8 +10,6 @@
 #include <systemd/sd-bus.h>
 
 #include "base/error.h"
-#include "cli/arguments.h"
-#include "cli/output/json.h"
 
 /* A name and a text: an option of a type and its help, an attribute of an instance and its value. */
 typedef struct PairInfo {
@@ -153,10 +151,6 @@ typedef enum ObjectKind {
         _OBJECT_KIND_INVALID = -EINVAL,
 } ObjectKind;
 
-const char *object_kind_to_string(ObjectKind kind); /* "gpu", "instance", "job" */
-/* The kind whose interface this is; invalid for other interfaces. */
-ObjectKind object_kind_from_interface(const char *interface);
-
 typedef struct Host {
         GPtrArray *objects[_OBJECT_KIND_MAX]; /* GpuInfo, InstanceInfo, JobInfo; in the order of host_sort() */
 } Host;
@@ -174,22 +168,10 @@ int host_read(Host *h, sd_bus_message *answer);
 /* Read the answers of ListInstances and ListTypes: the host has only these then, with what is in the answer. */
 int host_read_instances(Host *h, sd_bus_message *answer);
 int host_read_types(Host *h, sd_bus_message *answer);
-/* GPUs by address, instances by GPU and UUID, jobs by number. */
-void host_sort(Host *h);
-
 /* One object: the message is at an a{sv} of properties. host_read_object() makes it if it is new. `changed`
  * (may be NULL) gets the JSON keys of what is different now, static strings. */
 int host_read_object(Host *h, ObjectKind kind, const char *path, sd_bus_message *m, GPtrArray *changed,
                      void **ret);
-void *host_find_path(const Host *h, ObjectKind kind, const char *path);
-void host_remove_path(Host *h, ObjectKind kind, const char *path);
-
-/* What a person typed. Returns NULL after having said why (NO_SUCH_…, AMBIGUOUS) and set *status. */
-GpuInfo *host_find_gpu(const Host *h, const Arguments *a, const char *what, int *status);
-InstanceInfo *host_find_instance(const Host *h, const char *what); /* exactly one, else NULL, says nothing */
-void *host_find_object(const Host *h, const Arguments *a, const char *what, ObjectKind *ret_kind, int *status);
-JobInfo *host_find_job(const Host *h, uint32_t id);
-
 /* Rows by number. */
 static inline GpuInfo *host_gpu(const Host *h, unsigned i)
 {
@@ -207,15 +189,3 @@ static inline unsigned host_n(const Host *h, ObjectKind kind)
 {
         return h->objects[kind]->len;
 }
-
-/* Last part of a path: the UUID of an instance, the number of a job (0: none). */
-char *uuid_from_path(const char *path); /* NULL when it is no instance */
-uint32_t job_id_from_path(const char *path);
-
-/* JSON of one object; of a type with what has to be known of its GPU, where it does not stand in that. */
-void json_object_info(Json *j, const char *key, ObjectKind kind, const void *object);
-void json_type_info(Json *j, const char *key, const TypeInfo *t, const GpuInfo *gpu);
-void json_modes(Json *j, const char *key, const GPtrArray *modes);
-/* The value under a key, for a line of text. */
-char *object_value_text(ObjectKind kind, const void *object, const char *key);
-void json_objects(Json *j, const char *key, const Host *h, ObjectKind kind);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "cli/host/host-find.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
 #include "cli/output/terminal.h"

@@ -3,6 +3,7 @@
 
 /* Pieces of text that several verbs show. All return new text. */
 
+#include "cli/arguments.h"
 #include "cli/host/host.h"
 #include "cli/output/terminal.h"
 

@@ -11,6 +11,8 @@
 #include "base/uuid.h"
 #include "cli/client/client.h"
 #include "cli/client/wait.h"
+#include "cli/host/host-find.h"
+#include "cli/host/host-json.h"
 #include "cli/host/report.h"
 #include "cli/output/errors.h"
 #include "cli/output/json.h"

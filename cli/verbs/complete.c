@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/client/client.h"
+#include "cli/host/host-find.h"
 #include "cli/host/report.h"
 #include "cli/output/format.h"
 #include "cli/verbs/verbs.h"

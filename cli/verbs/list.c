@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "cli/client/client.h"
+#include "cli/host/host-find.h"
+#include "cli/host/host-json.h"
 #include "cli/host/report.h"
 #include "cli/output/errors.h"
 #include "cli/output/format.h"

@@ -12,6 +12,9 @@
 #include <unistd.h>
 
 #include "cli/client/client.h"
+#include "cli/host/fields.h"
+#include "cli/host/host-find.h"
+#include "cli/host/host-json.h"
 #include "cli/host/report.h"
 #include "cli/output/errors.h"
 #include "cli/output/format.h"
