@@ -16,37 +16,26 @@
 #include "cli/host/report.h"
 #include "cli/output/errors.h"
 #include "cli/output/json.h"
+#include "cli/verbs/batch.h"
 #include "cli/verbs/call-options.h"
 #include "cli/verbs/place.h"
 #include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
 
-/* ---- create ---- */
-
-/* ---- destroy, rescan: one call per object, the answer is a job ---- */
-
-typedef struct Batch {
-        Client *client;
-        const char *asked; /* "Could not destroy %s" without the object */
-        const char *key;   /* of the object in JSON */
-        Call *calls;
-        unsigned n_calls;
-} Batch;
-
-static Failure call_failure(const Batch *b, const Call *call)
+static Failure batch_failure(const Batch *b, const Call *call)
 {
         g_autofree char *asked = g_strdup_printf("%s %s", b->asked, call->object);
 
         return failure_from_error(b->client, &call->error, asked);
 }
 
-static void on_batch_call(Call *call, void *userdata)
+static void batch_on_call(Call *call, void *userdata)
 {
         Batch *b = userdata;
         const Arguments *a = b->client->args;
 
         if (!call_succeeded(call)) {
-                _cleanup_failure_ Failure f = call_failure(b, call);
+                _cleanup_failure_ Failure f = batch_failure(b, call);
 
                 (void)fail_named(a, f.name, f.status, call->object, f.hint, f.message);
         } else if (!a->block && !a->json) {
@@ -55,7 +44,7 @@ static void on_batch_call(Call *call, void *userdata)
         }
 }
 
-static void batch_json(const Batch *b)
+void batch_print_json(const Batch *b)
 {
         const Arguments *a = b->client->args;
         Json j = json_new(false);
@@ -77,7 +66,7 @@ static void batch_json(const Batch *b)
                             : a->block              ? "done"
                                                     : "queued");
                 if (call->done && !call_succeeded(call)) {
-                        _cleanup_failure_ Failure f = call_failure(b, call);
+                        _cleanup_failure_ Failure f = batch_failure(b, call);
 
                         json_error(&j, "error", f.name, f.status, call->object, f.hint, f.message);
                 } else
@@ -90,55 +79,20 @@ static void batch_json(const Batch *b)
 }
 
 /* All are tried; the exit status is that of the first one that failed. */
-static int batch_run(Batch *b)
+int batch_run(Batch *b)
 {
         int status;
 
         client_allow_password(b->client);
-        status = calls_run(b->client, b->calls, b->n_calls, on_batch_call, b);
+        status = calls_run(b->client, b->calls, b->n_calls, batch_on_call, b);
         if (b->client->args->json)
-                batch_json(b);
+                batch_print_json(b);
         for (unsigned i = 0; status == 0 && i < b->n_calls; i++)
                 if (!call_succeeded(&b->calls[i])) {
-                        _cleanup_failure_ Failure f = call_failure(b, &b->calls[i]);
+                        _cleanup_failure_ Failure f = batch_failure(b, &b->calls[i]);
 
                         status = f.status;
                 }
-        return status;
-}
-
-int verb_destroy(const Arguments *a)
-{
-        _cleanup_client_ Client c = { 0 };
-        Batch b = { .client = &c, .asked = "Could not destroy", .key = "instance", .n_calls = a->n_words };
-        int r = 0, status;
-
-        for (unsigned i = 0; i < a->n_words; i++)
-                if (!*a->words[i])
-                        return fail_usage(a, "destroy needs UUIDs or names of instances");
-        status = client_open(&c, a);
-        if (status != 0)
-                return status;
-        b.calls = g_new0(Call, a->n_words);
-        for (unsigned i = 0; status == 0 && i < a->n_words; i++) {
-                Call *call = &b.calls[i];
-
-                call->object = a->words[i];
-                call->message = client_call_new(&c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy",
-                                                &status);
-                if (!call->message)
-                        break;
-                r = sd_bus_message_append(call->message, "s", call->object);
-                if (r >= 0)
-                        r = sd_bus_message_open_container(call->message, 'a', "{sv}");
-                if (r >= 0)
-                        r = append_common_options(call->message, a);
-                if (r < 0)
-                        status = not_sent(a, r);
-        }
-        if (status == 0)
-                status = batch_run(&b);
-        calls_done(b.calls, b.n_calls);
         return status;
 }
 
@@ -179,7 +133,7 @@ int verb_rescan(const Arguments *a)
         if (status == 0 && b.n_calls > 0)
                 status = batch_run(&b);
         else if (status == 0 && a->json)
-                batch_json(&b);
+                batch_print_json(&b);
         else if (status == 0)
                 remark(a, "No GPU of this host is managed by vgpud.");
         calls_done(b.calls, b.n_calls);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* One call per object, each answered with a job: all are tried, each failure is printed, and the exit status is
+ * that of the first failure in the order of the calls. */
+
+#include "cli/client/client.h"
+#include "cli/client/wait.h"
+
+typedef struct Batch {
+        Client *client;
+        const char *asked; /* "Could not destroy", without the object */
+        const char *key;   /* of the object in JSON */
+        Call *calls;
+        unsigned n_calls;
+} Batch;
+
+/* Runs the calls, prints the results, and returns the exit status. */
+int batch_run(Batch *b);
+
+/* Prints the results as JSON. batch_run() does so itself; for a batch without calls. */
+void batch_print_json(const Batch *b);
