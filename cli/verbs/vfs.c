@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* enable-vfs and disable-vfs */
+
+#include "base/parse-util.h"
+#include "cli/client/client.h"
+#include "cli/output/errors.h"
+#include "cli/verbs/gpu-call.h"
+#include "cli/verbs/verbs.h"
+#include "dbus/bus-names.h"
+
+static int vfs_set(Client *c, const GpuInfo *g, uint32_t count)
+{
+        Batch b = { .client = c, .key = "gpu", .calls = g_new0(Call, 1), .n_calls = 1 };
+        int r = 0, status = 0;
+
+        b.asked = count > 0 ? "Could not enable virtual functions of"
+                            : "Could not disable the virtual functions of";
+        b.calls->object = g->name;
+        b.calls->message = client_call_new(c, g->path, VGPUD_INTERFACE_GPU, "SetVfs", &status);
+        if (b.calls->message)
+                r = sd_bus_message_append(b.calls->message, "u", count);
+        return gpu_call_run(&b, r, status);
+}
+
+int verb_enable_vfs(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        GpuInfo *g = NULL;
+        uint32_t count = 0;
+        int status;
+
+        if (a->n_words > 1 && (parse_u32(a->words[1], 10, &count) < 0 || count == 0))
+                return fail_usage(a,
+                                  "enable-vfs needs a number of virtual functions from 1, not \"%s\"; "
+                                  "disable-vfs takes them away",
+                                  a->words[1]);
+        status = gpu_call_find(a, &c, &h, &g);
+        if (status != 0)
+                return status;
+        if (count == 0 && g->total_vfs == 0)
+                return fail(a, VGPUD_ERROR_UNSUPPORTED, g->name,
+                            "Could not enable virtual functions of %s: it cannot have any (no SR-IOV, or it is "
+                            "switched off in the firmware setup)",
+                            g->name);
+        return vfs_set(&c, g, count > 0 ? count : g->total_vfs);
+}
+
+int verb_disable_vfs(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        GpuInfo *g = NULL;
+        int status = gpu_call_find(a, &c, &h, &g);
+
+        return status != 0 ? status : vfs_set(&c, g, 0);
+}
