@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/output/errors.h"
+#include "cli/host/host-find.h"
 #include "dbus/bus-names.h"
 
 int client_open(Client *c, const Arguments *args)
@@ -216,4 +217,26 @@ int client_failed(const Client *c, const sd_bus_error *error, const char *object
         _cleanup_failure_ Failure f = failure_from_error(c, error, asked);
 
         return fail_named(c->args, f.name, f.status, object, f.hint, f.message);
+}
+
+int client_open_host(Client *c, const Arguments *a, Host **ret)
+{
+        int status = client_open(c, a);
+
+        return status != 0 ? status : client_get_host(c, ret);
+}
+
+int client_open_host_and_gpu(Client *c, const Arguments *a, int (*get_table)(Client *c, Host **ret), Host **ret,
+                            GpuInfo **ret_gpu)
+{
+        int status = client_open(c, a);
+
+        if (status != 0)
+                return status;
+        if (a->n_words == 0 && !a->json)
+                return get_table(c, ret);
+        status = client_get_host(c, ret);
+        if (status == 0 && a->n_words > 0)
+                *ret_gpu = host_find_gpu(*ret, a, a->words[0], &status);
+        return status;
 }

@@ -36,6 +36,12 @@ sd_bus_message *client_call_new(Client *c, const char *path, const char *interfa
 
 /* Everything the daemon knows: one call. */
 int client_get_host(Client *c, Host **ret);
+/* The same after opening the client. */
+int client_open_host(Client *c, const Arguments *args, Host **ret);
+/* For a verb that takes [GPU]: everything and the GPU of the first word; without a word and without --json only
+ * what `get_table` gets. */
+int client_open_host_and_gpu(Client *c, const Arguments *args, int (*get_table)(Client *c, Host **ret),
+                             Host **ret, GpuInfo **ret_gpu);
 /* Only instances, or only types, with what their tables show: a tenth of the work. Where the numbers of a GPU
  * are those of before, types come with everything, so that it can be said why. */
 int client_get_instances(Client *c, Host **ret);

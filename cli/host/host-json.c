@@ -223,3 +223,21 @@ char *object_value_text(ObjectKind kind, const void *object, const char *key)
         }
         return g_strdup("?");
 }
+
+int print_objects_json(const char *key, const Host *h, ObjectKind kind, const char *gpu_path)
+{
+        Json j = json_new(false);
+
+        json_object(&j, NULL);
+        json_array(&j, key);
+        for (unsigned i = 0; i < host_n(h, kind); i++) {
+                void *object = g_ptr_array_index(h->objects[kind], i);
+
+                if (!gpu_path || strcmp(((const InstanceInfo *)object)->gpu, gpu_path) == 0)
+                        json_object_info(&j, NULL, kind, object);
+        }
+        json_array_end(&j);
+        json_object_end(&j);
+        json_print(&j, stdout);
+        return 0;
+}

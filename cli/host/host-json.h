@@ -13,3 +13,6 @@ void json_modes(Json *j, const char *key, const GPtrArray *modes);
 /* The value under a key, for a line of text. */
 char *object_value_text(ObjectKind kind, const void *object, const char *key);
 void json_objects(Json *j, const char *key, const Host *h, ObjectKind kind);
+
+/* Prints {key: [objects]}; `gpu_path` (may be NULL): only the instances of this GPU. Returns 0. */
+int print_objects_json(const char *key, const Host *h, ObjectKind kind, const char *gpu_path);

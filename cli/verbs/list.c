@@ -16,29 +16,6 @@
 #include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 
-static int get_host(const Arguments *a, Client *c, Host **ret)
-{
-        int status = client_open(c, a);
-
-        return status != 0 ? status : client_get_host(c, ret);
-}
-
-/* All there is and the GPU of the first word; without a word, and for a table, what `get_table` gives. */
-static int get_host_and_gpu(const Arguments *a, Client *c, int (*get_table)(Client *c, Host **ret), Host **ret,
-                            GpuInfo **ret_gpu)
-{
-        int status = client_open(c, a);
-
-        if (status != 0)
-                return status;
-        if (a->n_words == 0 && !a->json)
-                return get_table(c, ret);
-        status = client_get_host(c, ret);
-        if (status == 0 && a->n_words > 0)
-                *ret_gpu = host_find_gpu(*ret, a, a->words[0], &status);
-        return status;
-}
-
 /* ", driver i915": the first piece begins the line. */
 static void piece(GString *s, const char *format, ...) _printf_(2, 3);
 static void piece(GString *s, const char *format, ...)
@@ -120,7 +97,7 @@ int verb_overview(const Arguments *a)
 {
         _cleanup_client_ Client c = { 0 };
         _cleanup_host_ Host *h = NULL;
-        int status = get_host(a, &c, &h);
+        int status = client_open_host(&c, a, &h);
 
         if (status != 0)
                 return status;
@@ -154,24 +131,6 @@ int verb_overview(const Arguments *a)
         return 0;
 }
 
-static int list_json(const char *key, const Host *h, ObjectKind kind, const char *gpu_path)
-{
-        Json j = json_new(false);
-
-        json_object(&j, NULL);
-        json_array(&j, key);
-        for (unsigned i = 0; i < host_n(h, kind); i++) {
-                void *object = g_ptr_array_index(h->objects[kind], i);
-
-                if (!gpu_path || strcmp(((const InstanceInfo *)object)->gpu, gpu_path) == 0)
-                        json_object_info(&j, NULL, kind, object);
-        }
-        json_array_end(&j);
-        json_object_end(&j);
-        json_print(&j, stdout);
-        return 0;
-}
-
 int verb_gpus(const Arguments *a)
 {
         static const Column columns[] = {
@@ -186,12 +145,12 @@ int verb_gpus(const Arguments *a)
         _cleanup_client_ Client c = { 0 };
         _cleanup_host_ Host *h = NULL;
         _cleanup_table_ Table *t = NULL;
-        int status = get_host(a, &c, &h);
+        int status = client_open_host(&c, a, &h);
 
         if (status != 0)
                 return status;
         if (a->json)
-                return list_json("gpus", h, OBJECT_GPU, NULL);
+                return print_objects_json("gpus", h, OBJECT_GPU, NULL);
         t = table_new(columns, G_N_ELEMENTS(columns));
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 const GpuInfo *g = host_gpu(h, i);
@@ -238,7 +197,7 @@ int verb_types(const Arguments *a)
         _cleanup_client_ Client c = { 0 };
         _cleanup_host_ Host *h = NULL;
         GpuInfo *only = NULL;
-        int status = get_host_and_gpu(a, &c, a->why ? client_get_host : client_get_types, &h, &only);
+        int status = client_open_host_and_gpu(&c, a, a->why ? client_get_host : client_get_types, &h, &only);
 
         if (status != 0)
                 return status;
@@ -276,12 +235,12 @@ int verb_list(const Arguments *a)
         _cleanup_client_ Client c = { 0 };
         _cleanup_host_ Host *h = NULL;
         GpuInfo *only = NULL;
-        int status = get_host_and_gpu(a, &c, client_get_instances, &h, &only);
+        int status = client_open_host_and_gpu(&c, a, client_get_instances, &h, &only);
 
         if (status != 0)
                 return status;
         if (a->json)
-                return list_json("instances", h, OBJECT_INSTANCE, only ? only->path : NULL);
+                return print_objects_json("instances", h, OBJECT_INSTANCE, only ? only->path : NULL);
         if (a->quiet) {
                 for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
                         if (!only || strcmp(host_instance(h, i)->gpu, only->path) == 0)
@@ -291,25 +250,5 @@ int verb_list(const Arguments *a)
         if (print_instances(a, h, only, 0) == 0)
                 remark(a, "There are no instances%s%s. \"vgpuctl types\" lists what can be made.",
                        only ? " on " : "", only ? only->name : "");
-        return 0;
-}
-
-int verb_jobs(const Arguments *a)
-{
-        _cleanup_client_ Client c = { 0 };
-        _cleanup_host_ Host *h = NULL;
-        int status = get_host(a, &c, &h);
-
-        if (status != 0)
-                return status;
-        if (a->json)
-                return list_json("jobs", h, OBJECT_JOB, NULL);
-        if (a->quiet) {
-                for (unsigned i = 0; i < host_n(h, OBJECT_JOB); i++)
-                        (void)printf("%" G_GUINT32_FORMAT "\n", host_job(h, i)->id);
-                return 0;
-        }
-        if (print_jobs(a, h, NULL, 0) == 0)
-                remark(a, "Nothing is being done.");
         return 0;
 }
