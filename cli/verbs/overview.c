@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The overview: vgpuctl without a verb */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/client/client.h"
+#include "cli/host/host-json.h"
+#include "cli/host/report.h"
+#include "cli/output/errors.h"
+#include "cli/output/format.h"
+#include "cli/output/json.h"
+#include "cli/output/terminal.h"
+#include "cli/verbs/verbs.h"
+
+/* ", driver i915": the first overview_append begins the line. */
+static void overview_append(GString *s, const char *format, ...) _printf_(2, 3);
+static void overview_append(GString *s, const char *format, ...)
+{
+        va_list ap;
+
+        if (s->len > 0)
+                g_string_append(s, ", ");
+        va_start(ap, format);
+        g_string_append_vprintf(s, format, ap);
+        va_end(ap);
+}
+
+static void overview_facts(const GpuInfo *g)
+{
+        GString *s = g_string_new(NULL);
+        g_autofree char *text = NULL;
+
+        if (*g->driver)
+                overview_append(s, "driver %s", g->driver);
+        if (*g->back_end)
+                overview_append(s, "managed as %s", g->back_end);
+        if (g->numa_node >= 0)
+                overview_append(s, "NUMA node %" G_GINT32_FORMAT, g->numa_node);
+        if (g->total_vfs > 0)
+                overview_append(s, "%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT " virtual functions", g->enabled_vfs,
+                      g->total_vfs);
+        if (g->boot_display)
+                overview_append(s, "display of the host");
+        if (g->queued_jobs > 0)
+                overview_append(s, "jobs in its queue: %" G_GUINT32_FORMAT, g->queued_jobs);
+        text = format_printable(s->str);
+        if (*text)
+                (void)printf("  %s%s%s\n", tone_begin(TONE_DIM), text, tone_end(TONE_DIM));
+        g_string_free(s, true);
+}
+
+/* What there is room for; the rest is only counted. */
+static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
+{
+        unsigned n_full = 0;
+
+        if (g->types->len > 0 && strcmp(g->state, "ready") != 0) {
+                (void)printf("  Nothing can be made on it while it is %s.\n", g->state);
+                return;
+        }
+        for (unsigned i = 0; i < g->types->len; i++)
+                n_full += ((const TypeInfo *)g->types->pdata[i])->available <= 0;
+        if (n_full < g->types->len) {
+                (void)puts("  Can be made:");
+                (void)print_types(a, h, g, PRINT_NESTED | PRINT_AVAILABLE);
+        }
+        if (n_full > 0)
+                (void)printf("  %sNo room for %u of %u types; \"vgpuctl types --why\" tells why.%s\n",
+                             tone_begin(TONE_DIM), n_full, g->types->len, tone_end(TONE_DIM));
+}
+
+static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
+{
+        g_autofree char *title = gpu_title(g), *state = gpu_state_text(g);
+        g_autofree char *printable = format_printable(title ? title : "");
+        bool on_it = false;
+
+        (void)printf("%s%s%s%s%s: %s%s%s\n", tone_begin(TONE_HEAD), g->name, title ? "  " : "", printable,
+                     tone_end(TONE_HEAD), tone_begin(gpu_state_tone(g)), state, tone_end(gpu_state_tone(g)));
+        if (*g->reason)
+                print_wrapped(2, NULL, g->reason);
+        overview_facts(g);
+        for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
+                on_it = on_it || strcmp(host_instance(h, i)->gpu, g->path) == 0;
+        if (on_it) {
+                (void)puts("  Instances:");
+                (void)print_instances(a, h, g, PRINT_NESTED);
+        }
+        overview_types(a, h, g);
+}
+
+int verb_overview(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_host_ Host *h = NULL;
+        int status = client_open_host(&c, a, &h);
+
+        if (status != 0)
+                return status;
+        if (a->json) {
+                Json j = json_new(false);
+
+                json_object(&j, NULL);
+                json_objects(&j, "gpus", h, OBJECT_GPU);
+                json_objects(&j, "instances", h, OBJECT_INSTANCE);
+                json_objects(&j, "jobs", h, OBJECT_JOB);
+                json_object_end(&j);
+                json_print(&j, stdout);
+                return 0;
+        }
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
+                if (a->quiet) {
+                        (void)puts(host_gpu(h, i)->name);
+                        continue;
+                }
+                if (i > 0)
+                        (void)putchar('\n');
+                overview_gpu(a, h, host_gpu(h, i));
+        }
+        if (!a->quiet && host_n(h, OBJECT_JOB) > 0) {
+                (void)puts("\nJobs:");
+                (void)print_jobs(a, h, NULL, 0);
+        }
+        if (host_n(h, OBJECT_GPU) == 0)
+                remark(a, "This host has no GPU.");
+        client_remark_config(&c);
+        return 0;
+}
