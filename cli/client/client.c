@@ -227,7 +227,7 @@ int client_open_host(Client *c, const Arguments *a, Host **ret)
 }
 
 int client_open_host_and_gpu(Client *c, const Arguments *a, int (*get_table)(Client *c, Host **ret), Host **ret,
-                            GpuInfo **ret_gpu)
+                             GpuInfo **ret_gpu)
 {
         int status = client_open(c, a);
 

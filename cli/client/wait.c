@@ -9,6 +9,7 @@
 #include <systemd/sd-event.h>
 
 #include "cli/host/host-find.h"
+#include "cli/host/job-kinds.h"
 #include "cli/output/errors.h"
 #include "cli/output/format.h"
 #include "cli/output/json.h"
@@ -83,34 +84,6 @@ static JobInfo *first_job(const Waiter *w)
         for (size_t i = 0; i < w->n_calls && !job; i++)
                 job = call_job(w, &w->calls[i]);
         return job;
-}
-
-static const char *job_doing(const JobInfo *job)
-{
-        return strcmp(job->kind, "create") == 0      ? "makes"
-               : strcmp(job->kind, "destroy") == 0   ? "removes"
-               : strcmp(job->kind, "rescan") == 0    ? "looks at"
-               : strcmp(job->kind, "set-vfs") == 0   ? job->vfs > 0 ? "enables" : "disables"
-               : strcmp(job->kind, "configure") == 0 ? "sets"
-                                                     : "works on";
-}
-
-static char *job_object(const JobInfo *job)
-{
-        unsigned n = g_strv_length(job->instances);
-
-        if (strcmp(job->kind, "create") == 0)
-                return n > 1 ? g_strdup_printf("%u of %s on %s", n, job->type, job->gpu)
-                             : g_strdup_printf("%s on %s", job->type, job->gpu);
-        if (strcmp(job->kind, "destroy") == 0 && n == 1)
-                return uuid_from_path(job->instances[0]);
-        if (strcmp(job->kind, "set-vfs") == 0)
-                return job->vfs > 0 ? g_strdup_printf("%" G_GUINT32_FORMAT " virtual functions of %s", job->vfs,
-                                                      job->gpu)
-                                    : g_strdup_printf("the virtual functions of %s", job->gpu);
-        if (strcmp(job->kind, "configure") == 0)
-                return g_strdup_printf("%s of %s to %s", job->mode, job->gpu, job->value);
-        return g_strdup(job->gpu);
 }
 
 static char *job_describe(const Waiter *w, const JobInfo *job)

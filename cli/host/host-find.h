@@ -20,5 +20,5 @@ InstanceInfo *host_find_instance(const Host *h, const char *what); /* exactly on
 void *host_find_object(const Host *h, const Arguments *a, const char *what, ObjectKind *ret_kind, int *status);
 
 /* The last part of a path: the UUID of an instance, the number of a job. */
-char *uuid_from_path(const char *path); /* NULL: not an instance */
+char *uuid_from_path(const char *path);      /* NULL: not an instance */
 uint32_t job_id_from_path(const char *path); /* 0: not a job */

@@ -9,7 +9,6 @@
 #include "cli/host/host-values.h"
 #include "cli/output/json.h"
 
-
 static void json_strings(Json *j, const char *key, char *const *list)
 {
         json_array(j, key);

@@ -7,8 +7,6 @@
 
 #include "cli/host/fields.h"
 
-
-
 void hand_over_done(HandOver *o)
 {
         g_free(o->sysfs_path);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "cli/host/host-find.h"
+#include "cli/host/job-kinds.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
 #include "cli/output/terminal.h"
@@ -318,19 +318,6 @@ unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only,
                         table_add(t, i->gpu_name, TONE_PLAIN);
         }
         return finish_table(a, t, flags);
-}
-
-char *job_target_text(const JobInfo *j)
-{
-        unsigned n = g_strv_length(j->instances);
-
-        if (strcmp(j->kind, "create") == 0)
-                return n > 1 ? g_strdup_printf("%u of %s", n, j->type) : g_strdup(j->type);
-        if (strcmp(j->kind, "set-vfs") == 0)
-                return j->vfs > 0 ? g_strdup_printf("%" G_GUINT32_FORMAT " VFs", j->vfs) : g_strdup("no VFs");
-        if (strcmp(j->kind, "configure") == 0)
-                return g_strdup_printf("%s: %s", j->mode, j->value);
-        return n > 0 ? uuid_from_path(j->instances[0]) : NULL;
 }
 
 unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)

@@ -16,7 +16,6 @@ bool gpu_has_vf(const GpuInfo *g, const char *name);
 char *type_available_text(const TypeInfo *t);  /* "3 of 4", "3" */
 char *type_memory_text(const TypeInfo *t);     /* "4 GiB"; NULL when unknown, as all below */
 char *type_resolution_text(const TypeInfo *t); /* "3840x2160" */
-char *job_target_text(const JobInfo *j);       /* type and how many, or the instance, or what is set; or NULL */
 
 /* Tables of a host, or of what is on one GPU only (NULL: all). They return the number of rows, and print
  * nothing when there is none. */

@@ -80,7 +80,7 @@ static void table_append_blanks(GString *s, unsigned n)
 }
 
 static void table_append_cell(GString *s, const Column *column, const char *text, unsigned width, unsigned room,
-                        Tone tone, bool last)
+                              Tone tone, bool last)
 {
         g_autofree char *cut = width > room ? text_fit(text, room) : NULL;
         unsigned pad;
@@ -116,8 +116,8 @@ void table_print(const Table *t, unsigned indent, bool legend)
                 table_append_blanks(s, indent);
                 for (unsigned i = 0; i < t->n_columns; i++)
                         table_append_cell(s, &t->columns[i], t->columns[i].title,
-                                    (unsigned)strlen(t->columns[i].title), widths[i], TONE_HEAD,
-                                    i + 1 == t->n_columns);
+                                          (unsigned)strlen(t->columns[i].title), widths[i], TONE_HEAD,
+                                          i + 1 == t->n_columns);
         }
         for (unsigned i = 0; i < t->cells->len; i++) {
                 const Cell *c = &g_array_index(t->cells, Cell, i);
@@ -126,7 +126,7 @@ void table_print(const Table *t, unsigned indent, bool legend)
                 if (column == 0)
                         table_append_blanks(s, indent);
                 table_append_cell(s, &t->columns[column], c->text, c->width, widths[column], c->tone,
-                            column + 1 == t->n_columns);
+                                  column + 1 == t->n_columns);
         }
         (void)fwrite(s->str, 1, s->len, stdout);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* stdout as a terminal: width, colours, running text; and stdout from the beginning to the end of the program. */
+/* stdout as a terminal: width, colours, running text; and stdout from the beginning to the end of the program.
+ */
 
 #include <stdbool.h>
 

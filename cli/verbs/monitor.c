@@ -15,6 +15,7 @@
 #include "cli/host/fields.h"
 #include "cli/host/host-find.h"
 #include "cli/host/host-json.h"
+#include "cli/host/job-kinds.h"
 #include "cli/host/report.h"
 #include "cli/output/errors.h"
 #include "cli/output/format.h"

@@ -39,8 +39,8 @@ static void overview_facts(const GpuInfo *g)
         if (g->numa_node >= 0)
                 overview_append(s, "NUMA node %" G_GINT32_FORMAT, g->numa_node);
         if (g->total_vfs > 0)
-                overview_append(s, "%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT " virtual functions", g->enabled_vfs,
-                      g->total_vfs);
+                overview_append(s, "%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT " virtual functions",
+                                g->enabled_vfs, g->total_vfs);
         if (g->boot_display)
                 overview_append(s, "display of the host");
         if (g->queued_jobs > 0)

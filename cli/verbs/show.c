@@ -11,6 +11,7 @@
 #include "cli/host/fields.h"
 #include "cli/host/host-find.h"
 #include "cli/host/host-json.h"
+#include "cli/host/job-kinds.h"
 #include "cli/host/report.h"
 #include "cli/output/errors.h"
 #include "cli/output/format.h"
@@ -377,15 +378,15 @@ static void show_instance(const Arguments *a, const InstanceInfo *i)
 
 static void show_job(const Arguments *a, const JobInfo *j)
 {
+        const char *title;
+        char *detail;
+
         line_number("Job", j->id);
         line_copy("Kind", j->kind);
         line("State", g_strdup(j->state), job_state_tone(j));
         line_copy("GPU", j->gpu);
-        line_copy("Type", j->type);
-        if (strcmp(j->kind, "set-vfs") == 0)
-                line_number("VFs", j->vfs);
-        if (strcmp(j->kind, "configure") == 0)
-                line("Mode", g_strdup_printf("%s: %s", j->mode, j->value), TONE_PLAIN);
+        detail = job_detail(j, &title);
+        line(title, detail, TONE_PLAIN);
         for (char **p = j->instances; *p; p++)
                 line(p == j->instances ? "Instances" : "", uuid_from_path(*p), TONE_PLAIN);
         line("Asked by", user_text(a, j->requester), TONE_PLAIN);

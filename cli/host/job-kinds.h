@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* How each kind of job is described to people: one row per kind. A kind that is not known, from a newer daemon,
+ * is described in general words. All functions return new text. */
+
+#include "cli/host/host.h"
+
+const char *job_doing(const JobInfo *j); /* the verb of a sentence: "makes", "removes" */
+char *job_object(const JobInfo *j);      /* the object of that sentence: "2 of mdpy-xga on mdpy" */
+char *job_target_text(const JobInfo *j); /* cell of a table: the type, the instance, the setting; or NULL */
+
+/* The line that `show` has for the kind: its title and value; NULL if it has none. */
+char *job_detail(const JobInfo *j, const char **ret_title);
