@@ -18,32 +18,31 @@ const char *error_hint(VgpudErrorCode code)
         case VGPUD_ERROR_NO_SUCH_GPU:
                 return "\"vgpuctl gpus\" lists the GPUs";
         case VGPUD_ERROR_NO_SUCH_TYPE:
-                return "\"vgpuctl types\" lists what can be made";
+                return "\"vgpuctl types\" lists the types";
         case VGPUD_ERROR_NO_SUCH_INSTANCE:
                 return "\"vgpuctl list\" lists the instances";
         case VGPUD_ERROR_NO_SUCH_JOB:
                 return "\"vgpuctl jobs\" lists the jobs";
         case VGPUD_ERROR_AMBIGUOUS:
-                return "give more of it";
+                return "use a longer prefix";
         case VGPUD_ERROR_NOT_AUTHORIZED:
-                return "ask an administrator for a polkit rule, or do it as root";
+                return "ask an administrator for a polkit rule, or run vgpuctl as root";
         case VGPUD_ERROR_FOREIGN:
-                return "--foreign removes it anyway; make sure first that whoever made it does not need it";
+                return "use --foreign if the program that made the instance does not need it any more";
         case VGPUD_ERROR_NO_CAPACITY:
-                return "\"vgpuctl types --why\" shows what there is room for, and what stands in the way of "
-                       "the rest";
+                return "\"vgpuctl types --why\" lists the types that can be made, and the reasons for the others";
         case VGPUD_ERROR_TOO_MANY_JOBS:
-                return "wait until some of the jobs that \"vgpuctl jobs\" lists have ended";
+                return "wait for some of the jobs that \"vgpuctl jobs\" lists";
         case VGPUD_ERROR_EXISTS:
-                return "\"vgpuctl list\" shows what is there";
+                return "\"vgpuctl list\" lists the instances";
         case VGPUD_ERROR_IN_USE:
-                return "wait for, or end, whatever holds it or works on it";
+                return "stop the virtual machine or program that uses it, or wait for the job that works on it";
         case VGPUD_ERROR_GPU_STUCK:
-                return "\"vgpuctl jobs\" and the kernel's log show what has not come back";
+                return "\"vgpuctl jobs\" shows the blocked job, and the log of the kernel may show the cause";
         case VGPUD_ERROR_INCONSISTENT:
-                return "look at \"vgpuctl list\" and at the journal of vgpud: journalctl -u vgpud";
+                return "compare \"vgpuctl list\" with the journal of vgpud: journalctl -u vgpud";
         case VGPUD_ERROR_FAILED:
-                return "the journals of vgpud and of the kernel may say more: journalctl -u vgpud -k";
+                return "the journals of vgpud and the kernel may say more: journalctl -u vgpud -k";
         case VGPUD_ERROR_GPU_GONE:
         case VGPUD_ERROR_CANCELED:
         case VGPUD_ERROR_INVALID:
@@ -70,8 +69,12 @@ void json_error(Json *j, const char *key, const char *name, int status, const ch
 int fail_named(const Arguments *a, const char *name, int status, const char *object, const char *hint,
                const char *message)
 {
-        /* What was printed so far comes first, also when both go to one file. */
+        g_assert(status > 0);
+        g_assert(name && *name);
+
+        /* Keep the order of stdout and stderr if both go to one file. */
         (void)fflush(stdout);
+
         if (a->json) {
                 Json j = json_new(true);
 
@@ -83,12 +86,15 @@ int fail_named(const Arguments *a, const char *name, int status, const char *obj
                 g_autofree char *printable = format_printable(message);
                 size_t n = strlen(printable);
 
-                if (n > 0 && printable[n - 1] == '.') /* messages of others end as they like */
+                if (n > 0 &&
+                    printable[n - 1] == '.') /* the bus and libsystemd end some messages with a full stop */
                         printable[n - 1] = 0;
+
                 (void)fprintf(stderr, "vgpuctl: %s.\n", printable);
                 if (hint)
-                        (void)fprintf(stderr, "         What can be done: %s.\n", hint);
+                        (void)fprintf(stderr, "Hint: %s.\n", hint);
         }
+
         return status;
 }
 
@@ -100,6 +106,7 @@ int fail(const Arguments *a, VgpudErrorCode code, const char *object, const char
         va_start(ap, format);
         message = g_strdup_vprintf(format, ap);
         va_end(ap);
+
         return fail_named(a, vgpud_error_code_to_dbus(code), vgpud_error_code_to_exit_status(code), object,
                           error_hint(code), message);
 }
@@ -112,6 +119,7 @@ int fail_usage(const Arguments *a, const char *format, ...)
         va_start(ap, format);
         message = g_strdup_vprintf(format, ap);
         va_end(ap);
+
         return fail_named(a, vgpud_error_code_to_dbus(VGPUD_ERROR_INVALID),
                           vgpud_error_code_to_exit_status(VGPUD_ERROR_INVALID), NULL,
                           "\"vgpuctl help\" shows verbs and options, vgpuctl(1) explains them", message);
@@ -124,6 +132,7 @@ void remark(const Arguments *a, const char *format, ...)
 
         if (!remarks_wanted(a))
                 return;
+
         va_start(ap, format);
         text = g_strdup_vprintf(format, ap);
         va_end(ap);

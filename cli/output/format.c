@@ -8,13 +8,14 @@
 #include <string.h>
 #include <time.h>
 
-/* Most texts are: no need to look at their characters. */
+/* Most texts are plain ASCII, and need no look at each character. */
 static bool is_plain(const char *text)
 {
         const unsigned char *p = (const unsigned char *)text;
 
         while (*p >= 0x20 && *p < 0x7f)
                 p++;
+
         return !*p;
 }
 
@@ -24,12 +25,14 @@ unsigned text_width(const char *text)
 
         if (is_plain(text))
                 return (unsigned)strlen(text);
+
         for (const char *p = text; *p; p = g_utf8_next_char(p)) {
                 gunichar c = g_utf8_get_char(p);
 
                 if (!g_unichar_iszerowidth(c))
                         width += g_unichar_iswide(c) ? 2 : 1;
         }
+
         return width;
 }
 
@@ -41,18 +44,22 @@ char *text_fit(const char *text, unsigned columns)
 
         if (text_width(text) <= columns)
                 return g_strdup(text);
+
         if (!ellipsis) {
                 (void)setlocale(LC_CTYPE, "");
                 ellipsis = strcmp(nl_langinfo(CODESET), "UTF-8") == 0 ? "\u2026" : "~";
         }
+
         for (p = text; *p; p = g_utf8_next_char(p)) {
                 gunichar c = g_utf8_get_char(p);
                 unsigned w = g_unichar_iszerowidth(c) ? 0 : g_unichar_iswide(c) ? 2 : 1;
 
                 if (width + w + 1 > columns)
                         break;
+
                 width += w;
         }
+
         return g_strdup_printf("%.*s%s", (int)(p - text), text, ellipsis);
 }
 
@@ -61,8 +68,7 @@ char *format_bytes(uint64_t bytes)
         static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
         unsigned i = G_N_ELEMENTS(units) - 1;
 
-        /* The largest unit in which it is exact, with at most one digit after the point: "1.5 GiB", but "1216
-         * MiB". */
+        /* The largest unit that is exact with at most one decimal: "1.5 GiB", but "1216 MiB". */
         for (; i > 0; i--) {
                 uint64_t unit = UINT64_C(1) << (10 * i), rest = bytes % unit;
 
@@ -72,6 +78,7 @@ char *format_bytes(uint64_t bytes)
                         return g_strdup_printf("%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT " %s", bytes / unit,
                                                rest * 10 / unit, units[i]);
         }
+
         return g_strdup_printf("%" G_GUINT64_FORMAT " B", bytes);
 }
 
@@ -85,6 +92,7 @@ char *format_duration(uint64_t usec)
                 return g_strdup_printf("%" G_GUINT64_FORMAT " min", s / 60);
         if (s < 48 * 3600)
                 return g_strdup_printf("%" G_GUINT64_FORMAT " h", s / 3600);
+
         return g_strdup_printf("%" G_GUINT64_FORMAT " d", s / (24 * 3600));
 }
 
@@ -93,6 +101,7 @@ uint64_t now_usec(void)
         struct timespec t;
 
         (void)clock_gettime(CLOCK_REALTIME, &t);
+
         return (uint64_t)t.tv_sec * USEC_PER_SEC + (uint64_t)t.tv_nsec / 1000;
 }
 
@@ -102,6 +111,7 @@ char *format_age(uint64_t usec)
 
         if (usec == 0)
                 return NULL;
+
         return format_duration(now > usec ? now - usec : 0);
 }
 
@@ -113,20 +123,24 @@ char *format_moment(uint64_t usec)
 
         if (!localtime_r(&seconds, &tm) || strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm) == 0)
                 return g_strdup_printf("%" G_GUINT64_FORMAT, usec);
+
         return g_strdup(text);
 }
 
 char *format_user(const Arguments *a, uint32_t uid)
 {
-        static GHashTable *names; /* asked once per user: the answer may come from a directory far away */
+        static GHashTable *names; /* the answer of a directory service can be slow */
         const char *name;
 
         if (uid == UINT32_MAX)
                 return NULL;
-        if (a->host) /* the names of this host are not those of the other one */
+
+        if (a->host) /* users of another host have other names */
                 return g_strdup_printf("%" G_GUINT32_FORMAT, uid);
+
         if (uid == 0)
                 return g_strdup("root");
+
         if (!names)
                 names = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         name = g_hash_table_lookup(names, GUINT_TO_POINTER(uid));
@@ -137,10 +151,10 @@ char *format_user(const Arguments *a, uint32_t uid)
                 g_hash_table_insert(names, GUINT_TO_POINTER(uid), fresh);
                 name = fresh;
         }
+
         return g_strdup(name);
 }
 
-/* Texts of drivers and of other users must not be able to steer the terminal. */
 char *format_printable(const char *text)
 {
         g_autofree char *valid = NULL;
@@ -148,17 +162,22 @@ char *format_printable(const char *text)
 
         if (is_plain(text))
                 return g_strdup(text);
+
         s = g_string_new(NULL);
         valid = g_utf8_make_valid(text, -1);
+
         for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
                 gunichar c = g_utf8_get_char(p);
 
                 g_string_append_unichar(s, g_unichar_iscntrl(c) ? '?' : c);
         }
+
         return g_string_free(s, false);
 }
 
 char *format_number(int64_t value)
 {
+        g_assert(value >= -1);
+
         return value < 0 ? NULL : g_strdup_printf("%" G_GINT64_FORMAT, value);
 }

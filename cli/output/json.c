@@ -24,6 +24,7 @@ static void json_quote(GString *s, const char *value)
                 else
                         g_string_append_c(s, (char)c);
         }
+
         g_string_append_c(s, '"');
 }
 
@@ -31,6 +32,7 @@ static void json_break(Json *j)
 {
         if (j->compact)
                 return;
+
         g_string_append_c(j->text, '\n');
         for (unsigned i = 0; i < j->depth; i++)
                 g_string_append(j->text, "  ");
@@ -45,6 +47,7 @@ static void json_key(Json *j, const char *key)
         j->more = true;
         if (!key)
                 return;
+
         json_quote(j->text, key);
         g_string_append(j->text, j->compact ? ":" : ": ");
 }
@@ -61,7 +64,10 @@ static void json_close(Json *j, char bracket)
 {
         bool empty = !j->more;
 
+        g_assert(j->depth > 0);
+
         j->depth--;
+
         if (!empty)
                 json_break(j);
         g_string_append_c(j->text, bracket);
@@ -96,8 +102,9 @@ void json_string(Json *j, const char *key, const char *value)
                 json_null(j, key);
                 return;
         }
+
         json_key(j, key);
-        if (!g_utf8_validate(value, -1, NULL)) /* words of the command line may be anything */
+        if (!g_utf8_validate(value, -1, NULL)) /* words of the command line may be any bytes */
                 value = valid = g_utf8_make_valid(value, -1);
         json_quote(j->text, value);
 }
@@ -128,6 +135,8 @@ void json_null(Json *j, const char *key)
 
 void json_print(Json *j, FILE *f)
 {
+        g_assert(j->depth == 0);
+
         g_string_append_c(j->text, '\n');
         (void)fwrite(j->text->str, 1, j->text->len, f);
         g_string_free(j->text, true);

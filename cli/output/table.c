@@ -22,11 +22,16 @@ struct Table {
 
 Table *table_new(const Column *columns, unsigned n_columns)
 {
-        Table *t = g_new0(Table, 1);
+        Table *t;
+
+        g_assert(n_columns > 0);
+
+        t = g_new0(Table, 1);
 
         t->columns = columns;
         t->n_columns = n_columns;
         t->cells = g_array_new(false, false, sizeof(Cell));
+
         return t;
 }
 
@@ -49,7 +54,7 @@ unsigned table_rows(const Table *t)
         return t->cells->len / t->n_columns;
 }
 
-/* Take columns away from the widest of those that may shrink, until the row fits or all are at their least. */
+/* Narrow the widest column with COLUMN_SHRINK until the row fits, or no such column can be narrower. */
 static void table_shrink(const Table *t, unsigned *widths, unsigned indent)
 {
         const unsigned least = 8;
@@ -64,8 +69,10 @@ static void table_shrink(const Table *t, unsigned *widths, unsigned indent)
                         if ((t->columns[i].flags & COLUMN_SHRINK) && widths[i] > least &&
                             (widest == t->n_columns || widths[i] > widths[widest]))
                                 widest = i;
+
                 if (widest == t->n_columns)
                         break;
+
                 widths[widest]--;
                 total--;
         }
@@ -93,6 +100,7 @@ static void table_append_cell(GString *s, const Column *column, const char *text
         g_string_append(s, tone_begin(tone));
         g_string_append(s, cut ? cut : text);
         g_string_append(s, tone_end(tone));
+
         if (!(column->flags & COLUMN_RIGHT) && !last)
                 table_append_blanks(s, pad);
         g_string_append(s, last ? "\n" : "  ");
@@ -103,6 +111,8 @@ void table_print(const Table *t, unsigned indent, bool legend)
         g_autofree unsigned *widths = g_new0(unsigned, t->n_columns);
         g_autoptr(GString) s = g_string_sized_new(4096);
 
+        g_assert(t->cells->len % t->n_columns == 0); /* the last row is complete */
+
         for (unsigned i = 0; i < t->n_columns; i++)
                 widths[i] = legend ? (unsigned)strlen(t->columns[i].title) : 1;
         for (unsigned i = 0; i < t->cells->len; i++) {
@@ -110,6 +120,7 @@ void table_print(const Table *t, unsigned indent, bool legend)
 
                 *w = MAX(*w, g_array_index(t->cells, Cell, i).width);
         }
+
         table_shrink(t, widths, indent);
 
         if (legend) {
@@ -119,6 +130,7 @@ void table_print(const Table *t, unsigned indent, bool legend)
                                           (unsigned)strlen(t->columns[i].title), widths[i], TONE_HEAD,
                                           i + 1 == t->n_columns);
         }
+
         for (unsigned i = 0; i < t->cells->len; i++) {
                 const Cell *c = &g_array_index(t->cells, Cell, i);
                 unsigned column = i % t->n_columns;
@@ -128,6 +140,7 @@ void table_print(const Table *t, unsigned indent, bool legend)
                 table_append_cell(s, &t->columns[column], c->text, c->width, widths[column], c->tone,
                                   column + 1 == t->n_columns);
         }
+
         (void)fwrite(s->str, 1, s->len, stdout);
 }
 
@@ -135,9 +148,11 @@ Table *table_free(Table *t)
 {
         if (!t)
                 return NULL;
+
         for (unsigned i = 0; i < t->cells->len; i++)
                 g_free(g_array_index(t->cells, Cell, i).text);
         g_array_unref(t->cells);
         g_free(t);
+
         return NULL;
 }

@@ -18,6 +18,7 @@ bool output_is_terminal(void)
 
         if (known < 0)
                 known = isatty(STDOUT_FILENO) == 1;
+
         return known > 0;
 }
 
@@ -28,16 +29,19 @@ unsigned terminal_columns(int fd)
 
         if (isatty(fd) != 1)
                 return 0;
+
         if (parse_u32(getenv("COLUMNS") ?: "", 10, &columns) >= 0 && columns > 0)
                 return columns;
+
         if (ioctl(fd, TIOCGWINSZ, &size) >= 0 && size.ws_col > 0)
                 return size.ws_col;
+
         return 80;
 }
 
-static int write_error; /* errno of the first write to stdout that failed */
+static int write_error; /* errno of the first failed write to stdout */
 
-static ssize_t write_output(void *cookie, const char *data, size_t size)
+static ssize_t output_write(void *cookie, const char *data, size_t size)
 {
         for (size_t done = 0; done < size;) {
                 ssize_t n = write(STDOUT_FILENO, data + done, size - done);
@@ -47,19 +51,21 @@ static ssize_t write_output(void *cookie, const char *data, size_t size)
                 else if (errno != EINTR) {
                         if (write_error == 0)
                                 write_error = errno;
-                        return 0; /* as stdio wants it */
+                        return 0; /* the error value of a cookie function */
                 }
         }
+
         return (ssize_t)size;
 }
 
-/* stdio forgets why a write has failed if that is not the last one. */
+/* stdio keeps the errno of the last write alone; write_error keeps the first. */
 void output_begin(void)
 {
-        FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = write_output });
+        FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = output_write });
 
         if (!f)
                 return;
+
         (void)setvbuf(f, NULL, output_is_terminal() ? _IOLBF : _IOFBF, 32768);
         stdout = f;
 }
@@ -68,9 +74,11 @@ int output_finish(int status)
 {
         if (fflush(stdout) == 0 && !ferror(stdout))
                 return status;
+
         if (write_error != EPIPE)
                 (void)fprintf(stderr, "vgpuctl: Could not write the output: %s.\n",
                               strerror(write_error ?: EIO));
+
         return status != 0 ? status : EXIT_FAILURE;
 }
 
@@ -84,6 +92,7 @@ static bool colours_wanted(void)
                 known = output_is_terminal() && terminal && strcmp(terminal, "dumb") != 0 &&
                         (!no_color || !*no_color);
         }
+
         return known > 0;
 }
 
@@ -93,6 +102,8 @@ const char *tone_begin(Tone tone)
                 [TONE_PLAIN] = "",      [TONE_HEAD] = "\033[1m",  [TONE_GOOD] = "\033[32m",
                 [TONE_DIM] = "\033[2m", [TONE_WARN] = "\033[33m", [TONE_BAD] = "\033[1;31m",
         };
+
+        g_assert(tone < _TONE_MAX);
 
         return colours_wanted() ? table[tone] : "";
 }
@@ -104,7 +115,7 @@ const char *tone_end(Tone tone)
 
 /* ---- running text ---- */
 
-static void print_words(unsigned indent, unsigned hang, const char *head, Tone tone, const char *text)
+static void print_broken(unsigned indent, unsigned hang, const char *head, Tone tone, const char *text)
 {
         g_autofree char *first = format_printable(head ? head : ""), *printable = format_printable(text);
         g_auto(GStrv) words = g_strsplit(printable, " ", -1);
@@ -112,6 +123,7 @@ static void print_words(unsigned indent, unsigned hang, const char *head, Tone t
         unsigned used = indent + text_width(first);
 
         (void)printf("%*s%s%s%s", (int)indent, "", tone_begin(tone), first, tone_end(tone));
+
         for (char **p = words; *p; p++) {
                 unsigned width = text_width(*p);
                 bool begins = p == words && !head;
@@ -124,15 +136,16 @@ static void print_words(unsigned indent, unsigned hang, const char *head, Tone t
                         used += width + !begins;
                 }
         }
+
         (void)putchar('\n');
 }
 
 void print_wrapped(unsigned indent, const char *head, const char *text)
 {
-        print_words(indent, indent + 4, head, head ? TONE_HEAD : TONE_PLAIN, text);
+        print_broken(indent, indent + 4, head, head ? TONE_HEAD : TONE_PLAIN, text);
 }
 
 void print_hanging(unsigned hang, const char *head, const char *text)
 {
-        print_words(0, hang, head, TONE_PLAIN, text);
+        print_broken(0, hang, head, TONE_PLAIN, text);
 }
