@@ -36,30 +36,29 @@ enum {
 static const OptionInfo options[] = {
         { "--help", "-h", NULL, 0, "Show this text" },
         { "--version", NULL, NULL, 0, "Show the version" },
-        { "--host", "-H", "[USER@]HOST", 0, "Ask the daemon of another host, over ssh" },
+        { "--host", "-H", "[USER@]HOST", 0, "Use the daemon of another host, over ssh" },
         { "--json", NULL, NULL, 0, "Print JSON, for programs" },
-        { "--quiet", "-q", NULL, 0, "Print only ids, and no remarks" },
+        { "--quiet", "-q", NULL, 0, "Print only ids" },
         { "--no-legend", NULL, NULL, 0, "Print no column headers" },
         { "--no-ask-password", NULL, NULL, 0, "Do not let polkit ask for a password" },
         { "--no-block", NULL, NULL, OPTION_NO_BLOCK, "Do not wait for the job; print its number" },
         { "--type", NULL, "TYPE", OPTION_TYPE, "Make this type (also as the first word)" },
-        { "--gpu", NULL, "GPU", OPTION_GPU, "Make it on this GPU, not on any that has room" },
+        { "--gpu", NULL, "GPU", OPTION_GPU, "Use this GPU; the default is the best that has room" },
         { "--uuid", NULL, "UUID", OPTION_UUID, "Use this UUID" },
-        { "--name", NULL, "NAME", OPTION_NAME, "Give it a name" },
+        { "--name", NULL, "NAME", OPTION_NAME, "Give the instance a name" },
         { "--parent", NULL, "DEVICE", OPTION_PARENT, "Use this parent device: the GPU or one of its VFs" },
-        { "--count", NULL, "N", OPTION_COUNT, "Make so many, all or none" },
-        { "--attr", NULL, "NAME=VALUE", OPTION_ATTR,
-          "Set this option of the type, or write this vendor attribute" },
+        { "--count", NULL, "N", OPTION_COUNT, "Make N instances, all or none" },
+        { "--attr", NULL, "NAME=VALUE", OPTION_ATTR, "Set an option of the type, or a vendor attribute" },
         { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "How long it may take: 30, 30s, 2min" },
-        { "--foreign", NULL, NULL, OPTION_FOREIGN, "Also an instance that vgpud did not make" },
-        { "--why", NULL, NULL, OPTION_WHY, "Say why no more can be made, and which options there are" },
+        { "--foreign", NULL, NULL, OPTION_FOREIGN, "Remove also instances that vgpud did not make" },
+        { "--why", NULL, NULL, OPTION_WHY, "Explain why no more can be made, and list the options" },
         { "--strategy", NULL, "STRATEGY", OPTION_STRATEGY,
-          "Choose the GPU by breadth (most room) or depth (least)" },
-        { "--numa-node", NULL, "N", OPTION_NUMA_NODE, "Only a GPU of this NUMA node" },
-        { "--prefer-numa-node", NULL, "N", OPTION_PREFER_NUMA_NODE, "Better a GPU of this NUMA node" },
-        { "--near", NULL, "DEVICE", OPTION_NEAR, "A GPU as near as can be to this PCI device" },
-        { "--pool", NULL, "POOL", OPTION_POOL, "A GPU of this pool of vgpud.conf" },
-        { "--dry-run", NULL, NULL, OPTION_DRY_RUN, "Only look, as place always does" },
+          "Choose the GPU with most room (breadth) or least (depth)" },
+        { "--numa-node", NULL, "N", OPTION_NUMA_NODE, "Use only a GPU of this NUMA node" },
+        { "--prefer-numa-node", NULL, "N", OPTION_PREFER_NUMA_NODE, "Prefer a GPU of this NUMA node" },
+        { "--near", NULL, "DEVICE", OPTION_NEAR, "Use the GPU nearest to this PCI device" },
+        { "--pool", NULL, "POOL", OPTION_POOL, "Use a GPU of this pool of vgpud.conf" },
+        { "--dry-run", NULL, NULL, OPTION_DRY_RUN, "Change nothing, as place always does" },
         { NULL },
 };
 
@@ -73,46 +72,52 @@ static void attribute_clear(void *p)
         g_free(((Attribute *)p)->name);
 }
 
-/* Errors in the options have to be told in the form that is asked for, also when --json comes after them. */
+/* An error of an option is printed as JSON also if --json comes later on the command line. */
 static bool json_is_wanted(char **argv)
 {
         for (size_t i = 1; argv[i] && strcmp(argv[i], "--") != 0; i++)
                 if (strcmp(argv[i], "--json") == 0)
                         return true;
+
         return false;
 }
 
-static int add_attribute(Arguments *a, const char *text)
+static int option_add_attribute(Arguments *a, const char *text)
 {
         const char *equals = strchr(text, '=');
 
         if (!equals || equals == text)
                 return fail_usage(a, "--attr needs NAME=VALUE, not \"%s\"", text);
+
         Attribute attribute = { .name = g_strndup(text, (size_t)(equals - text)), .value = equals + 1 };
         g_array_append_val(a->attributes, attribute);
+
         return 0;
 }
 
-static int read_node(const Arguments *a, const char *option, const char *text, int32_t *ret)
+static int option_read_node(const Arguments *a, const char *option, const char *text, int32_t *ret)
 {
         if (parse_i32(text, ret) < 0 || *ret < 0)
                 return fail_usage(a, "%s needs the number of a NUMA node, not \"%s\"", option, text);
+
         return 0;
 }
 
-/* What getopt_long() does not take. optopt: the letter that is unknown; 0 for a long option that is unknown;
- * what a long option stands for that was given a value and takes none. */
-static int refuse_option(const Arguments *a, const struct option *table, const char *argument)
+/* optopt is the unknown letter, 0 for an unknown long option, or the value of a long option that takes no
+ * argument and got one. */
+static int option_refuse(const Arguments *a, const struct option *table, const char *argument)
 {
         for (; table->name; table++)
                 if (table->val == optopt)
                         return fail_usage(a, "--%s takes no value", table->name);
+
         if (optopt != 0)
                 return fail_usage(a, "There is no option -%c", optopt);
+
         return fail_usage(a, "There is no option %s", argument);
 }
 
-static int take_option(Arguments *a, const struct option *table, int option, char **argv)
+static int option_take(Arguments *a, const struct option *table, int option, char **argv)
 {
         switch (option) {
         case 'h':
@@ -124,6 +129,7 @@ static int take_option(Arguments *a, const struct option *table, int option, cha
         case 'H':
                 if (!*optarg)
                         return fail_usage(a, "--host needs the name of a host");
+
                 a->host = optarg;
                 return 0;
         case ARG_JSON:
@@ -148,19 +154,19 @@ static int take_option(Arguments *a, const struct option *table, int option, cha
                 return 0;
         case ARG_GPU:
                 a->given |= OPTION_GPU;
-                if (!*optarg) /* for the daemon that would be any GPU */
-                        return fail_usage(
-                                        a,
-                                        "--gpu needs the name of a GPU; without it any that has room is taken");
+                if (!*optarg) /* the daemon reads an empty name as "any GPU" */
+                        return fail_usage(a, "--gpu needs the name of a GPU");
+
                 a->gpu = optarg;
                 return 0;
         case ARG_UUID:
                 a->given |= OPTION_UUID;
                 if (!uuid_is_valid(optarg) || uuid_is_nil(optarg))
-                        return fail_usage(a,
-                                          "--uuid needs a UUID like b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69, not "
-                                          "\"%s\"",
-                                          optarg);
+                        return fail_usage(
+                                        a,
+                                        "--uuid needs a UUID like b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69, not \"%s\"",
+                                        optarg);
+
                 a->uuid = optarg;
                 return 0;
         case ARG_NAME:
@@ -175,15 +181,17 @@ static int take_option(Arguments *a, const struct option *table, int option, cha
                 a->given |= OPTION_COUNT;
                 if (parse_u32(optarg, 10, &a->count) < 0 || a->count < 1 || a->count > 1024)
                         return fail_usage(a, "--count needs a number from 1 to 1024, not \"%s\"", optarg);
+
                 return 0;
         case ARG_ATTR:
                 a->given |= OPTION_ATTR;
-                return add_attribute(a, optarg);
+                return option_add_attribute(a, optarg);
         case ARG_TIMEOUT:
                 a->given |= OPTION_TIMEOUT;
                 if (parse_seconds(optarg, &a->timeout_usec) < 0 || a->timeout_usec < USEC_PER_SEC ||
                     a->timeout_usec > 3600 * USEC_PER_SEC)
                         return fail_usage(a, "--timeout needs a time from 1s to 60min, not \"%s\"", optarg);
+
                 return 0;
         case ARG_FOREIGN:
                 a->given |= OPTION_FOREIGN;
@@ -199,10 +207,10 @@ static int take_option(Arguments *a, const struct option *table, int option, cha
                 return 0;
         case ARG_NUMA_NODE:
                 a->given |= OPTION_NUMA_NODE;
-                return read_node(a, "--numa-node", optarg, &a->numa_node);
+                return option_read_node(a, "--numa-node", optarg, &a->numa_node);
         case ARG_PREFER_NUMA_NODE:
                 a->given |= OPTION_PREFER_NUMA_NODE;
-                return read_node(a, "--prefer-numa-node", optarg, &a->preferred_numa_node);
+                return option_read_node(a, "--prefer-numa-node", optarg, &a->preferred_numa_node);
         case ARG_NEAR:
                 a->given |= OPTION_NEAR;
                 a->near = optarg;
@@ -217,7 +225,7 @@ static int take_option(Arguments *a, const struct option *table, int option, cha
         case ':':
                 return fail_usage(a, "%s needs a value", argv[optind - 1]);
         default:
-                return refuse_option(a, table, argv[optind - 1]);
+                return option_refuse(a, table, argv[optind - 1]);
         }
 }
 
@@ -265,18 +273,20 @@ int arguments_parse(Arguments *a, int argc, char **argv)
         g_array_set_clear_func(a->attributes, attribute_clear);
 
         for (int i = 1; i < argc; i++)
-                if (!g_utf8_validate(argv[i], -1, NULL)) /* D-Bus carries nothing else */
+                if (!g_utf8_validate(argv[i], -1, NULL)) /* D-Bus carries UTF-8 alone */
                         return fail_usage(a, "\"%s\" is not UTF-8", argv[i]);
 
         opterr = 0;
         while ((option = getopt_long(argc, argv, ":hH:q", table, NULL)) >= 0) {
-                int status = take_option(a, table, option, argv);
+                int status = option_take(a, table, option, argv);
 
                 if (status != 0)
                         return status;
         }
+
         a->words = argv + optind;
         a->n_words = (unsigned)(argc - optind);
+
         return 0;
 }
 

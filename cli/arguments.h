@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What stands on the command line, read once into plain values. */
+/* The command line as plain values. */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/macros.h"
 
-/* Options of single verbs, as bits; those that every verb takes have none. */
+/* A bit for each option that only some verbs take. */
 typedef enum OptionBits {
         OPTION_TYPE = 1 << 0,
         OPTION_GPU = 1 << 1,
@@ -36,7 +36,7 @@ typedef struct Attribute {
 
 typedef struct Arguments {
         /* every verb */
-        const char *host; /* NULL: this one */
+        const char *host; /* NULL: this host */
         bool json;
         bool quiet;
         bool legend;
@@ -63,16 +63,16 @@ typedef struct Arguments {
         uint64_t timeout_usec; /* 0: not given */
         GArray *attributes;    /* Attribute, in the order given */
 
-        /* what is left; NULL-terminated, borrowed from argv */
+        /* the other words; NULL-terminated, borrowed from argv */
         char **words;
         unsigned n_words;
 } Arguments;
 
-/* Returns 0, or the exit status after having said what is wrong. *a is to be released in both cases. */
+/* Returns 0, or the exit status after printing an error. The caller releases *a in both cases. */
 int arguments_parse(Arguments *a, int argc, char **argv);
 void arguments_done(Arguments *a);
 
-/* One row per option, for help, completion and the check of what a verb takes. */
+/* One row per option, for help, completion and the check of the options of a verb. */
 typedef struct OptionInfo {
         const char *name;     /* "--gpu" */
         const char *letter;   /* "-H" or NULL */
