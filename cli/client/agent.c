@@ -25,7 +25,7 @@ static void agent_run(int ready_fd, pid_t parent)
 {
         char number[16];
 
-        /* Without us it would sit on the terminal. */
+        /* An agent that outlives vgpuctl would keep the terminal. */
         if (!child_begin(parent, SIGTERM))
                 _exit(EXIT_FAILURE);
         if (fcntl(ready_fd, F_SETFD, 0) < 0)
@@ -35,14 +35,16 @@ static void agent_run(int ready_fd, pid_t parent)
         _exit(EXIT_FAILURE);
 }
 
-static bool has_terminal(void)
+static bool agent_has_terminal(void)
 {
         _cleanup_close_ int tty = -EBADF;
 
         if (isatty(STDIN_FILENO) != 1)
                 return false;
-        /* What the agent talks to is the controlling terminal, which may be another or missing. */
+
+        /* The agent uses the controlling terminal, not stdin. */
         tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
         return tty >= 0;
 }
 
@@ -52,10 +54,12 @@ void agent_open(Agent *a)
         pid_t self = getpid();
         int ends[2];
 
-        if (a->pid > 0 || geteuid() == 0 || !has_terminal() || access(AGENT_BINARY, X_OK) < 0)
+        if (a->pid > 0 || geteuid() == 0 || !agent_has_terminal() || access(AGENT_BINARY, X_OK) < 0)
                 return;
+
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return;
+
         ready = ends[0];
         notify = ends[1];
 
@@ -64,12 +68,15 @@ void agent_open(Agent *a)
                 a->pid = 0;
                 return;
         }
+
         if (a->pid == 0)
                 agent_run(notify, self);
 
-        /* The agent closes its end when polkit knows it; so does the kernel when the agent fails. */
+        /* The agent closes this pipe as soon as polkit knows the agent; the kernel closes the pipe of a dead
+         * agent. */
         notify = safe_close(notify);
         struct pollfd p = { .fd = ready, .events = POLLIN };
+
         while (poll(&p, 1, -1) < 0 && errno == EINTR)
                 ;
 }
@@ -77,4 +84,5 @@ void agent_open(Agent *a)
 void agent_close(Agent *a)
 {
         child_end(&a->pid, SIGTERM);
+        g_assert(a->pid == 0);
 }

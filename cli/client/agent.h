@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The polkit agent of the terminal: asks for a password when polkit wants one and no desktop does it. */
+/* The polkit agent of the terminal asks for a password if polkit wants one and no desktop asks. */
 
 #include <sys/types.h>
 
 typedef struct Agent {
-        pid_t pid; /* 0: none */
+        pid_t pid; /* 0: not running */
 } Agent;
 
 void agent_init(Agent *a);
-/* Start it, unless it would be of no use: without a terminal, for root, or when it is not installed. Comes back
- * when the agent is ready. A failure is no error: polkit then refuses, and says so. */
+/* Starts the agent and waits until polkit knows the agent. Does nothing for root, without a terminal, or if no
+ * agent is installed. A failure is ignored, because polkit refuses the call then. */
 void agent_open(Agent *a);
 void agent_close(Agent *a);

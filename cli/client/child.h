@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A program that works for this one for a while, on the same terminal, and does not outlive it. */
+/* Child programs on the same terminal that do not outlive vgpuctl. */
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* In the new process, before exec: `signal` ends it when `parent`, which forked it, ends; no signal is blocked.
- * false: the parent has ended already, or the kernel refuses. */
+/* Called in the new process before exec. The kernel sends `signal` to the child when `parent` ends; no signal
+ * is blocked. false: the parent has ended already, or the kernel refuses. */
 bool child_begin(pid_t parent, int signal);
-/* End it by that signal, also when it is stopped, and wait for that. *pid is 0 afterwards; nothing is done when
- * it is before. */
+/* Sends the signal to the child, running or stopped, waits for its end, and sets *pid to 0. Does nothing if
+ * *pid is 0 already. */
 void child_end(pid_t *pid, int signal);

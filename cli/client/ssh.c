@@ -13,14 +13,14 @@
 #include "base/macros.h"
 #include "cli/client/child.h"
 
-/* How it is ended: it ignores the signals that end us. While it asks for a password it gives the terminal back.
+/* ssh ignores the signals that end vgpuctl. On SIGHUP it restores the terminal, also during a password prompt.
  */
 #define END_SIGNAL SIGHUP
 
 static void ssh_run(int fd, const char *host, bool ask, pid_t parent) __attribute__((noreturn));
 static void ssh_run(int fd, const char *host, bool ask, pid_t parent)
 {
-        /* A port stands in a URI only. */
+        /* ssh takes a port only in a URI. */
         g_autofree char *destination = strchr(host, ':') ? g_strconcat("ssh://", host, NULL) : g_strdup(host);
         const char *argv[12] = { "ssh", "-xT" };
         size_t n = 2;
@@ -29,9 +29,10 @@ static void ssh_run(int fd, const char *host, bool ask, pid_t parent)
         (void)signal(SIGTERM, SIG_IGN);
         (void)signal(END_SIGNAL, SIG_DFL);
         (void)signal(SIGPIPE, SIG_DFL);
+
         if (!child_begin(parent, END_SIGNAL))
                 _exit(EXIT_FAILURE);
-        /* Were it one of the three it would be closed on exec. */
+        /* dup2() onto the same number would keep the close-on-exec flag. */
         fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
         if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0)
                 _exit(EXIT_FAILURE);
@@ -39,6 +40,7 @@ static void ssh_run(int fd, const char *host, bool ask, pid_t parent)
                 argv[n++] = "-oBatchMode=yes";
                 argv[n++] = "-oConnectTimeout=2";
         }
+
         argv[n++] = "--";
         argv[n++] = destination;
         argv[n++] = "systemd-stdio-bridge";
@@ -46,22 +48,26 @@ static void ssh_run(int fd, const char *host, bool ask, pid_t parent)
         _exit(EXIT_FAILURE);
 }
 
-static int bus_new(int fd, sd_bus **ret)
+static int ssh_bus_new(int fd, sd_bus **ret)
 {
         sd_bus *bus;
         int r;
+
+        g_assert(fd >= 0);
 
         r = sd_bus_new(&bus);
         if (r < 0) {
                 (void)safe_close(fd);
                 return r;
         }
+
         r = sd_bus_set_fd(bus, fd, fd);
         if (r < 0) {
                 (void)safe_close(fd);
                 sd_bus_unref(bus);
                 return r;
         }
+
         r = sd_bus_set_bus_client(bus, true);
         if (r >= 0)
                 r = sd_bus_start(bus);
@@ -69,7 +75,9 @@ static int bus_new(int fd, sd_bus **ret)
                 sd_bus_close_unref(bus);
                 return r;
         }
+
         *ret = bus;
+
         return 0;
 }
 
@@ -78,19 +86,24 @@ int ssh_open(Ssh *s, const char *host, bool ask, sd_bus **ret)
         pid_t self = getpid();
         int ends[2], r;
 
+        g_assert(s->pid == 0);
+
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
                 return -errno;
+
         s->pid = fork();
         if (s->pid == 0)
                 ssh_run(ends[1], host, ask, self);
         r = -errno;
         (void)safe_close(ends[1]);
+
         if (s->pid < 0) {
                 s->pid = 0;
                 (void)safe_close(ends[0]);
                 return r;
         }
-        return bus_new(ends[0], ret);
+
+        return ssh_bus_new(ends[0], ret);
 }
 
 void ssh_close(Ssh *s)
