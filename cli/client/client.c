@@ -16,9 +16,11 @@ int client_open(Client *c, const Arguments *args)
 
         *c = (Client){ .args = args };
         agent_init(&c->agent);
+
         r = args->host ? ssh_open(&c->ssh, args->host, true, &c->bus) : sd_bus_open_system(&c->bus);
         if (r >= 0)
                 return 0;
+
         if (args->host) {
                 g_autofree char *message = g_strdup_printf("Could not start a connection to %s: %s", args->host,
                                                            strerror(-r));
@@ -64,6 +66,7 @@ sd_bus_message *client_call_new(Client *c, const char *path, const char *interfa
                 *status = fail(c->args, VGPUD_ERROR_FAILED, NULL, "Could not make a call: %s", strerror(-r));
                 return NULL;
         }
+
         return m;
 }
 
@@ -83,11 +86,14 @@ static int get_host(Client *c, const char *interface, const char *member, bool o
                         (void)sd_bus_error_set_errno(&error, r);
                 return client_failed(c, &error, NULL, "Could not ask vgpud");
         }
+
         r = reader(h, answer);
         if (r < 0)
                 return fail(c->args, VGPUD_ERROR_FAILED, NULL,
                             "Could not read the answer of vgpud (is it of another version?): %s", strerror(-r));
+
         *ret = g_steal_pointer(&h);
+
         return 0;
 }
 
@@ -119,12 +125,14 @@ int client_get_types(Client *c, Host **ret)
 
         if (status != 0 || c->args->quiet)
                 return status;
+
         /* The list has no place for it; asking each GPU costs less than all that GetManagedObjects tells. */
         for (unsigned i = 0; i < host_n(*ret, OBJECT_GPU); i++)
                 if (is_stale(c, host_gpu(*ret, i))) {
                         *ret = host_free(*ret);
                         return client_get_host(c, ret);
                 }
+
         return 0;
 }
 
@@ -133,6 +141,7 @@ static bool is_one_of(const char *name, const char *const *list)
         for (; *list; list++)
                 if (g_str_has_prefix(name, *list))
                         return true;
+
         return false;
 }
 
@@ -187,6 +196,7 @@ Failure failure_from_error(const Client *c, const sd_bus_error *error, const cha
                 f.message = g_strdup_printf("%s: %s", asked, said);
         } else
                 f.message = g_strdup_printf("%s: %s", asked, said);
+
         return f;
 }
 
@@ -200,6 +210,7 @@ void client_remark_config(Client *c)
                                      "ConfigErrors", NULL, &errors) < 0 ||
             !errors || !errors[0])
                 return;
+
         remark(c->args, "A part of vgpud.conf is ignored, and rules in it do not hold:");
         for (char **e = errors; *e; e++)
                 remark(c->args, "  %s", *e);
@@ -233,10 +244,13 @@ int client_open_host_and_gpu(Client *c, const Arguments *a, int (*get_table)(Cli
 
         if (status != 0)
                 return status;
+
         if (a->n_words == 0 && !a->json)
                 return get_table(c, ret);
+
         status = client_get_host(c, ret);
         if (status == 0 && a->n_words > 0)
                 *ret_gpu = host_find_gpu(*ret, a, a->words[0], &status);
+
         return status;
 }

@@ -49,6 +49,7 @@ static void line_clear(Waiter *w)
 {
         if (!w->shown)
                 return;
+
         (void)fputs("\r\033[K", stderr);
         w->shown = false;
 }
@@ -83,6 +84,7 @@ static JobInfo *first_job(const Waiter *w)
 
         for (size_t i = 0; i < w->n_calls && !job; i++)
                 job = call_job(w, &w->calls[i]);
+
         return job;
 }
 
@@ -102,6 +104,7 @@ static char *job_describe(const Waiter *w, const JobInfo *job)
                                        strcmp(job->state, "stuck") == 0 ? "longer than allowed: " : "may take ",
                                        most);
         }
+
         for (unsigned i = 0; i < host_n(w->host, OBJECT_JOB); i++) {
                 const JobInfo *other = host_job(w->host, i);
 
@@ -111,16 +114,19 @@ static char *job_describe(const Waiter *w, const JobInfo *job)
                                 first = other;
                 }
         }
+
         waited = format_age(job->created_usec);
         s = g_string_new(NULL);
         g_string_append_printf(s, "job %" G_GUINT32_FORMAT " waits for %s, for %s now; %u before it", job->id,
                                job->gpu, waited ? waited : "0 s", before);
+
         if (first) {
                 g_autofree char *since = format_age(first->started_usec), *what = job_object(first);
 
                 g_string_append_printf(s, ": job %" G_GUINT32_FORMAT " %s %s, for %s now", first->id,
                                        job_doing(first), what ? what : "?", since ? since : "0 s");
         }
+
         return g_string_free(s, false);
 }
 
@@ -135,6 +141,7 @@ static void show_progress(Waiter *w)
                 line_clear(w);
                 return;
         }
+
         text = job_describe(w, job);
         if (w->n_calls > 1)
                 line = g_strdup_printf("%zu of %zu done: %s", w->n_done, w->n_calls, text);
@@ -152,10 +159,12 @@ static int call_end(Call *call)
         call->done = true;
         w->n_done++;
         line_clear(w);
+
         if (w->finished)
                 w->finished(call, w->userdata);
         if (w->n_done == w->n_calls)
                 return sd_event_exit(w->event, 0);
+
         w->n_allowed = CALLS_AT_A_TIME;
         r = w->signal != 0 ? 0 : send_calls(w);
         if (r < 0) {
@@ -163,6 +172,7 @@ static int call_end(Call *call)
                                  strerror(-r));
                 return sd_event_exit(w->event, 0);
         }
+
         return 0;
 }
 
@@ -173,11 +183,13 @@ static int calls_lost(Waiter *w, const char *name, const char *message)
 
         if (w->signal != 0) /* who does not want to wait is told which jobs go on */
                 return sd_event_exit(w->event, 0);
+
         for (size_t i = 0; i < w->n_calls && r >= 0; i++)
                 if (call_waits(&w->calls[i])) {
                         (void)sd_bus_error_set(&w->calls[i].error, name, message);
                         r = call_end(&w->calls[i]);
                 }
+
         return r;
 }
 
@@ -192,10 +204,10 @@ static int call_end_stuck(Call *call)
                                         " s; what it was to do may still happen, or not",
                                         job->gpu, job->id, job->kind, job->timeout_usec / USEC_PER_SEC)
                       : g_strdup_printf("job %" G_GUINT32_FORMAT
-                                        " has not come back from the kernel in time; what it was to do may "
-                                        "still happen, or not",
+                                        " has not come back from the kernel in time; what it was to do may still happen, or not",
                                         call->job);
         (void)sd_bus_error_set(&call->error, vgpud_error_code_to_dbus(VGPUD_ERROR_GPU_STUCK), message);
+
         return call_end(call);
 }
 
@@ -206,17 +218,22 @@ static int on_host(sd_bus_message *answer, void *userdata, sd_bus_error *reterr)
         int r = 0;
 
         w->question = sd_bus_slot_unref(w->question);
+
         if (!sd_bus_message_is_method_error(answer, NULL) && host_read(h, answer) >= 0) {
                 w->host = host_free(w->host);
                 w->host = g_steal_pointer(&h);
         }
+
         if (w->signal != 0)
                 return sd_event_exit(w->event, 0);
+
         for (size_t i = 0; i < w->n_calls && r >= 0; i++)
                 if (w->calls[i].stuck && call_waits(&w->calls[i]))
                         r = call_end_stuck(&w->calls[i]);
+
         if (w->show && w->n_done < w->n_calls)
                 show_progress(w);
+
         return r;
 }
 
@@ -227,10 +244,12 @@ static int ask_host(Waiter *w, uint64_t timeout_usec)
 
         if (w->question)
                 return 0;
+
         r = sd_bus_message_new_method_call(w->client->bus, &m, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
                                            "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
         if (r < 0)
                 return r;
+
         return sd_bus_call_async(w->client->bus, &w->question, m, on_host, w, timeout_usec);
 }
 
@@ -251,7 +270,9 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
                 show_progress(w);
         else if ((r = ask_host(w, 5 * USEC_PER_SEC)) < 0)
                 return r;
+
         r = sd_event_source_set_time(source, usec + TICK_USEC);
+
         return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -261,15 +282,18 @@ static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *
         bool again = w->signal != 0;
 
         w->signal = (int)si->ssi_signo;
+
         /* The second one means it, and without a connection there is nobody to ask. Attached, the bus would be
          * flushed at the end of the loop, which waits for a connection. */
         if (again || sd_bus_is_ready(w->client->bus) <= 0) {
                 (void)sd_bus_detach_event(w->client->bus);
                 return sd_event_exit(w->event, 0);
         }
+
         w->question = sd_bus_slot_unref(w->question);
         if (ask_host(w, FAREWELL_USEC) < 0)
                 return sd_event_exit(w->event, 0);
+
         return 0;
 }
 
@@ -282,9 +306,11 @@ static int on_answer(sd_bus_message *answer, void *userdata, sd_bus_error *reter
         if (sd_bus_message_is_method_error(answer, NULL)) {
                 if (w->signal != 0 && sd_bus_is_ready(w->client->bus) <= 0)
                         return sd_event_exit(w->event, 0);
+
                 (void)sd_bus_error_copy(&call->error, sd_bus_message_get_error(answer));
                 return call_end(call);
         }
+
         call->answer = sd_bus_message_ref(answer);
         if (sd_bus_message_read_basic(answer, 'o', &path) > 0)
                 call->job = job_id_from_path(path);
@@ -293,6 +319,7 @@ static int on_answer(sd_bus_message *answer, void *userdata, sd_bus_error *reter
                 (void)sd_bus_error_set(&call->error, SD_BUS_ERROR_INVALID_SIGNATURE, "its answer is no job");
                 return call_end(call);
         }
+
         return w->client->args->block ? 0 : call_end(call);
 }
 
@@ -301,6 +328,7 @@ static Call *find_call(Waiter *w, uint32_t job)
         for (size_t i = 0; i < w->n_calls; i++)
                 if (w->calls[i].job == job && call_waits(&w->calls[i]))
                         return &w->calls[i];
+
         return NULL;
 }
 
@@ -313,11 +341,14 @@ static int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *
 
         if (sd_bus_message_read(signal, "uosss", &id, &path, &result, &error, &message) < 0)
                 return 0;
+
         call = find_call(w, id);
         if (!call)
                 return 0;
+
         if (strcmp(result, "done") != 0)
                 (void)sd_bus_error_set(&call->error, *error ? error : SD_BUS_ERROR_FAILED, message);
+
         return call_end(call);
 }
 
@@ -331,6 +362,7 @@ static int on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_error *
 
         if (!call)
                 return 0;
+
         r = sd_bus_message_skip(signal, "s");
         if (r >= 0)
                 r = sd_bus_message_enter_container(signal, 'a', "{sv}");
@@ -346,6 +378,7 @@ static int on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_error *
                         r = sd_bus_message_exit_container(signal);
                 call->stuck = call->stuck || strcmp(state, "stuck") == 0;
         }
+
         return call->stuck ? ask_host(w, 5 * USEC_PER_SEC) : 0;
 }
 
@@ -356,6 +389,7 @@ static int on_owner(sd_bus_message *signal, void *userdata, sd_bus_error *reterr
 
         if (sd_bus_message_read(signal, "ss", &name, &before) < 0 || !*before)
                 return 0;
+
         return calls_lost(userdata, SD_BUS_ERROR_NO_REPLY,
                           "it has left the bus; what runs already will be finished by the kernel");
 }
@@ -375,21 +409,23 @@ static int watch_jobs(Waiter *w)
         r = sd_bus_match_signal_async(bus, NULL, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
                                       "JobRemoved", on_job_removed, NULL, w);
         if (r >= 0)
-                r = sd_bus_add_match_async(bus, NULL,
-                                           "type='signal',sender='" VGPUD_BUS_NAME
-                                           "',interface='org.freedesktop.DBus.Properties',"
-                                           "member='PropertiesChanged',path_namespace='" VGPUD_PATH_JOB "'",
-                                           on_job_changed, NULL, w);
+                r = sd_bus_add_match_async(
+                                bus, NULL,
+                                "type='signal',sender='" VGPUD_BUS_NAME
+                                "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path_namespace='" VGPUD_PATH_JOB
+                                "'",
+                                on_job_changed, NULL, w);
         if (r >= 0)
                 r = sd_bus_add_match_async(
                                 bus, NULL,
-                                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
-                                "member='NameOwnerChanged',arg0='" VGPUD_BUS_NAME "'",
+                                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" VGPUD_BUS_NAME
+                                "'",
                                 on_owner, NULL, w);
         if (r >= 0)
                 r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local",
                                               "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
                                               "Disconnected", on_disconnected, NULL, w);
+
         return r;
 }
 
@@ -401,6 +437,7 @@ static int send_calls(Waiter *w)
 
                 call->waiter = w;
                 call->sent = true;
+
                 /* A person may be typing a password. */
                 r = sd_bus_call_async(w->client->bus, NULL, call->message, on_answer, call, UINT64_MAX);
                 if (r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE) {
@@ -408,6 +445,7 @@ static int send_calls(Waiter *w)
                         call->done = true;
                         w->n_done++;
                         (void)sd_bus_error_set_errno(&call->error, r);
+
                         if (w->finished)
                                 w->finished(call, w->userdata);
                         if (w->n_done == w->n_calls)
@@ -415,6 +453,7 @@ static int send_calls(Waiter *w)
                 } else if (r < 0)
                         return r;
         }
+
         return 0;
 }
 
@@ -429,6 +468,7 @@ static void say_job_goes_on(const Waiter *w, const Call *call)
 
         (void)fprintf(stderr, "vgpuctl: Interrupted, but the job goes on%s%s: %s.\n", host ? " at " : "",
                       host ? host : "", printable);
+
         if (job && strcmp(job->state, "waiting") == 0)
                 (void)fprintf(stderr,
                               "         \"vgpuctl%s cancel %" G_GUINT32_FORMAT
@@ -450,9 +490,7 @@ static void say_unanswered(const Waiter *w, size_t n)
                               host ? host : "vgpud");
         else
                 (void)fprintf(stderr,
-                              "vgpuctl: Interrupted before the answer to %zu call%s: it waits for permission, "
-                              "or has "
-                              "just ended, or goes on.\n"
+                              "vgpuctl: Interrupted before the answer to %zu call%s: it waits for permission, or has just ended, or goes on.\n"
                               "         \"vgpuctl%s%s jobs\" lists what goes on.\n",
                               n, n > 1 ? "s" : "", host ? " -H " : "", host ? host : "");
 }
@@ -466,6 +504,7 @@ static int say_goodbye(Waiter *w)
 
         line_clear(w);
         (void)fflush(stdout);
+
         if (a->json) {
                 Json j = json_new(true);
 
@@ -477,24 +516,29 @@ static int say_goodbye(Waiter *w)
                 json_null(&j, "object");
                 json_u64(&j, "exit_status", (uint64_t)status);
                 json_array(&j, "jobs");
+
                 for (size_t i = 0; i < w->n_calls; i++)
                         if (call_waits(&w->calls[i]))
                                 json_u64(&j, NULL, w->calls[i].job);
+
                 json_array_end(&j);
                 json_object_end(&j);
                 json_object_end(&j);
                 json_print(&j, stderr);
                 return status;
         }
+
         for (size_t i = 0; i < w->n_calls; i++) {
                 n_unanswered += w->calls[i].sent && !w->calls[i].done && w->calls[i].job == 0;
                 if (call_waits(&w->calls[i]))
                         say_job_goes_on(w, &w->calls[i]);
         }
+
         if (n_unanswered > 0)
                 say_unanswered(w, n_unanswered);
         if (n_unsent > 0)
                 (void)fprintf(stderr, "vgpuctl: %zu more were not begun.\n", n_unsent);
+
         return status;
 }
 
@@ -507,34 +551,41 @@ static int waiter_run(Waiter *w)
         r = sd_event_new(&w->event);
         if (r < 0)
                 return r;
+
         (void)sigemptyset(&blocked);
         for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
                 (void)sigaddset(&blocked, signals[i]);
         if (sigprocmask(SIG_BLOCK, &blocked, NULL) < 0)
                 return -errno;
+
         for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
                 r = sd_event_add_signal(w->event, NULL, signals[i], on_interrupt, w);
                 if (r < 0)
                         return r;
         }
+
         if (w->show) {
                 r = sd_event_add_time_relative(w->event, &w->tick, CLOCK_MONOTONIC, QUIET_USEC,
                                                USEC_PER_SEC / 10, on_tick, w);
                 if (r < 0)
                         return r;
         }
+
         /* After signals: a connection that ends by the same one is no failure. */
         r = sd_bus_attach_event(w->client->bus, w->event, SD_EVENT_PRIORITY_NORMAL + 1);
         if (r < 0)
                 return r;
+
         if (w->client->args->block) {
                 r = watch_jobs(w);
                 if (r < 0)
                         return r;
         }
+
         r = send_calls(w);
         if (r < 0)
                 return r;
+
         return sd_event_loop(w->event);
 }
 
@@ -552,6 +603,7 @@ int calls_run(Client *c, Call *calls, size_t n_calls, CallFinished finished, voi
         int r, status;
 
         r = waiter_run(&w);
+
         line_clear(&w);
         if (w.status != 0)
                 status = w.status;
@@ -562,11 +614,13 @@ int calls_run(Client *c, Call *calls, size_t n_calls, CallFinished finished, voi
         else
                 status = fail(c->args, VGPUD_ERROR_FAILED, NULL, "Could not wait for vgpud: %s",
                               strerror(r < 0 ? -r : EIO));
+
         (void)sd_bus_detach_event(c->bus);
         sd_bus_slot_unref(w.question);
         sd_event_source_disable_unref(w.tick);
         sd_event_unref(w.event);
         host_free(w.host);
+
         return status;
 }
 
@@ -577,5 +631,6 @@ void calls_done(Call *calls, size_t n_calls)
                 sd_bus_message_unref(calls[i].answer);
                 sd_bus_error_free(&calls[i].error);
         }
+
         g_free(calls);
 }

@@ -146,5 +146,6 @@ ObjectKind object_kind_from_interface(const char *interface)
         for (ObjectKind k = 0; k < _OBJECT_KIND_MAX; k++)
                 if (strcmp(object_kinds[k].interface, interface) == 0)
                         return k;
+
         return _OBJECT_KIND_INVALID;
 }

@@ -23,6 +23,7 @@ static int compare_gpu_names(const char *a, const char *b)
                 return pci_addr_compare(&x, &y);
         if (a_is_pci != b_is_pci)
                 return a_is_pci ? -1 : 1;
+
         return strcmp(a, b);
 }
 
@@ -40,6 +41,7 @@ static int compare_instances(const void *a, const void *b)
 
         if (r != 0)
                 r = compare_gpu_names(x->gpu_name, y->gpu_name);
+
         return r != 0 ? r : strcmp(x->uuid, y->uuid);
 }
 
@@ -67,6 +69,7 @@ void *host_find_path(const Host *h, ObjectKind kind, const char *path)
                 if (strcmp(*object, path) == 0)
                         return object;
         }
+
         return NULL;
 }
 
@@ -83,6 +86,7 @@ JobInfo *host_find_job(const Host *h, uint32_t id)
         for (unsigned i = 0; i < host_n(h, OBJECT_JOB); i++)
                 if (host_job(h, i)->id == id)
                         return host_job(h, i);
+
         return NULL;
 }
 
@@ -91,6 +95,7 @@ static int gpu_fits(const GpuInfo *g, const char *what)
 {
         if (strcmp(g->name, what) == 0)
                 return 2;
+
         return *what && (g_str_has_prefix(g->name, what) || g_str_has_suffix(g->name, what)) ? 1 : 0;
 }
 
@@ -98,6 +103,7 @@ static int instance_fits(const InstanceInfo *i, const char *what)
 {
         if ((*i->name && strcmp(i->name, what) == 0) || g_ascii_strcasecmp(i->uuid, what) == 0)
                 return 2;
+
         return uuid_prefix_is_valid(what) && g_ascii_strncasecmp(i->uuid, what, strlen(what)) == 0 ? 1 : 0;
 }
 
@@ -113,13 +119,16 @@ static void candidate(Candidates *c, ObjectKind kind, void *object, const char *
 {
         if (fit == 0 || fit < c->fit)
                 return;
+
         if (fit > c->fit) {
                 g_ptr_array_set_size(c->objects, 0);
                 g_string_truncate(c->names, 0);
         }
+
         c->fit = fit;
         c->kind = kind;
         g_ptr_array_add(c->objects, object);
+
         if (c->objects->len <= 8)
                 g_string_append_printf(c->names, "%s%s", c->objects->len > 1 ? ", " : "", name);
         else if (c->objects->len == 9)
@@ -138,12 +147,15 @@ static void *find(const Host *h, const Arguments *a, const char *what, bool gpus
         for (unsigned i = 0; instances && i < host_n(h, OBJECT_INSTANCE); i++)
                 candidate(&c, OBJECT_INSTANCE, host_instance(h, i), host_instance(h, i)->uuid,
                           instance_fits(host_instance(h, i), what));
+
         if (objects->len == 1) {
                 *ret_kind = c.kind;
                 return objects->pdata[0];
         }
+
         if (!a)
                 return NULL;
+
         if (objects->len > 1)
                 *status = fail(a, VGPUD_ERROR_AMBIGUOUS, what, "\"%s\" may be any of %s", what, names->str);
         else if (!instances)
@@ -151,6 +163,7 @@ static void *find(const Host *h, const Arguments *a, const char *what, bool gpus
         else
                 *status = fail(a, VGPUD_ERROR_NO_SUCH_INSTANCE, what, "There is no instance and no GPU \"%s\"",
                                what);
+
         return NULL;
 }
 
@@ -189,5 +202,6 @@ uint32_t job_id_from_path(const char *path)
         if (!g_str_has_prefix(path, VGPUD_PATH_JOB "/") ||
             parse_u32(path + strlen(VGPUD_PATH_JOB "/"), 10, &id) < 0)
                 return 0;
+
         return id;
 }

@@ -28,6 +28,7 @@ static void json_pairs(Json *j, const char *key, const GPtrArray *pairs, const c
                 json_string(j, text_key, pair->text);
                 json_object_end(j);
         }
+
         json_array_end(j);
 }
 
@@ -46,6 +47,7 @@ static void json_vfs(Json *j, const char *key, const GPtrArray *vfs)
                 json_string(j, "driver_override", *vf->override ? vf->override : NULL);
                 json_object_end(j);
         }
+
         json_array_end(j);
 }
 
@@ -58,13 +60,16 @@ void json_modes(Json *j, const char *key, const GPtrArray *modes)
                 json_object(j, NULL);
                 json_string(j, "name", mode->name);
                 json_string(j, "value", mode->value);
+
                 if (mode->choices)
                         json_strings(j, "choices", mode->choices);
                 else
                         json_null(j, "choices");
+
                 json_string(j, "help", mode->help);
                 json_object_end(j);
         }
+
         json_array_end(j);
 }
 
@@ -75,6 +80,7 @@ void json_type_info(Json *j, const char *key, const TypeInfo *t, const GpuInfo *
                 json_string(j, "gpu", gpu->name);
                 json_bool(j, "stale", gpu->stale);
         }
+
         json_string(j, "id", t->id);
         for (size_t i = 0; i < type_values.n_fields; i++) {
                 const Field *f = &type_values.fields[i];
@@ -90,6 +96,7 @@ void json_type_info(Json *j, const char *key, const TypeInfo *t, const GpuInfo *
                 } else
                         json_bool(j, f->key, *AT_CONST(bool, t, f));
         }
+
         for (size_t i = 0; i < type_numbers.n_fields; i++) {
                 const Field *f = &type_numbers.fields[i];
                 int64_t value = *AT_CONST(int64_t, t, f);
@@ -99,6 +106,7 @@ void json_type_info(Json *j, const char *key, const TypeInfo *t, const GpuInfo *
                 else
                         json_i64(j, f->key, value);
         }
+
         json_object_end(j);
 }
 
@@ -106,10 +114,12 @@ static void json_hand_over(Json *j, const char *key, const HandOver *o)
 {
         json_object(j, key);
         json_string(j, "sysfs_path", o->sysfs_path);
+
         if (o->iommu_group < 0)
                 json_null(j, "iommu_group");
         else
                 json_i64(j, "iommu_group", o->iommu_group);
+
         json_string(j, "group_node", o->group_node);
         json_string(j, "cdev_node", o->cdev_node);
         json_string(j, "libvirt_xml", o->libvirt_xml);
@@ -143,6 +153,7 @@ static void json_field(Json *j, const Field *f, const void *object)
 
                         json_string(j, NULL, uuid);
                 }
+
                 json_array_end(j);
         } else if (is_text(f)) {
                 const char *text = *AT_CONST(char *, object, f);
@@ -162,6 +173,7 @@ static void json_field(Json *j, const Field *f, const void *object)
                 const GPtrArray *types = *AT_CONST(GPtrArray *, object, f);
 
                 json_array(j, f->key);
+
                 for (unsigned i = 0; i < types->len; i++)
                         json_type_info(j, NULL, types->pdata[i], NULL);
                 json_array_end(j);
@@ -189,6 +201,7 @@ void json_object_info(Json *j, const char *key, ObjectKind kind, const void *obj
 {
         json_object(j, key);
         json_string(j, "object_path", *(char *const *)object);
+
         for (size_t i = 0; i < object_kinds[kind].table.n_fields; i++)
                 json_field(j, &object_kinds[kind].table.fields[i], object);
         json_object_end(j);
@@ -211,15 +224,19 @@ char *object_value_text(ObjectKind kind, const void *object, const char *key)
 
                 if (strcmp(f->key, key) != 0)
                         continue;
+
                 if (is_text(f) && !(f->flags & (IS_JOB | IS_GPU)))
                         return g_strdup(**AT_CONST(char *, object, f) ? *AT_CONST(char *, object, f) : "none");
+
                 j = json_new(true);
                 json_field(&j, f, object);
                 g_string_erase(j.text, 0, (gssize)n);
+
                 if (strcmp(j.text->str, "null") == 0)
                         g_string_assign(j.text, "none");
                 return g_string_free(j.text, false);
         }
+
         return g_strdup("?");
 }
 
@@ -229,14 +246,17 @@ int print_objects_json(const char *key, const Host *h, ObjectKind kind, const ch
 
         json_object(&j, NULL);
         json_array(&j, key);
+
         for (unsigned i = 0; i < host_n(h, kind); i++) {
                 void *object = g_ptr_array_index(h->objects[kind], i);
 
                 if (!gpu_path || strcmp(((const InstanceInfo *)object)->gpu, gpu_path) == 0)
                         json_object_info(&j, NULL, kind, object);
         }
+
         json_array_end(&j);
         json_object_end(&j);
         json_print(&j, stdout);
+
         return 0;
 }

@@ -27,9 +27,11 @@ static int read_strings(sd_bus_message *m, char ***ret)
         r = sd_bus_message_peek_type(m, &type, &contents);
         if (r < 0)
                 return r;
+
         r = sd_bus_message_enter_container(m, 'a', contents);
         if (r < 0)
                 return r;
+
         a = g_ptr_array_new();
         for (;;) {
                 const char *s;
@@ -37,17 +39,22 @@ static int read_strings(sd_bus_message *m, char ***ret)
                 r = sd_bus_message_read_basic(m, contents[0], &s);
                 if (r <= 0)
                         break;
+
                 g_ptr_array_add(a, g_strdup(s));
         }
+
         g_ptr_array_add(a, NULL);
         list = (char **)g_ptr_array_free(a, false);
+
         if (r >= 0)
                 r = sd_bus_message_exit_container(m);
         if (r < 0) {
                 g_strfreev(list);
                 return r;
         }
+
         *ret = list;
+
         return 0;
 }
 
@@ -59,10 +66,13 @@ static int read_string(sd_bus_message *m, char type, char **value)
         r = sd_bus_message_read_basic(m, type, &s);
         if (r < 0)
                 return r;
+
         if (strcmp(s, *value ? *value : "") == 0 && *value)
                 return 0;
+
         g_free(*value);
         *value = g_strdup(s);
+
         return 1;
 }
 
@@ -75,6 +85,7 @@ int enter_variant(sd_bus_message *m, const char *signature)
                 r = sd_bus_message_skip(m, "v");
                 return r < 0 ? r : 0;
         }
+
         return r < 0 ? r : 1;
 }
 
@@ -85,6 +96,7 @@ int read_dictionary(sd_bus_message *m, EntryReader reader, void *userdata)
         r = sd_bus_message_enter_container(m, 'a', "{sv}");
         if (r < 0)
                 return r;
+
         while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
                 const char *key;
 
@@ -96,8 +108,10 @@ int read_dictionary(sd_bus_message *m, EntryReader reader, void *userdata)
                 if (r < 0)
                         return r;
         }
+
         if (r < 0)
                 return r;
+
         return sd_bus_message_exit_container(m);
 }
 
@@ -118,6 +132,7 @@ static int read_number(sd_bus_message *m, char signature, int64_t *ret)
                 r = sd_bus_message_read_basic(m, 'i', &sign);
                 *ret = sign;
         }
+
         return r;
 }
 
@@ -127,6 +142,7 @@ static bool lists_equal(char **a, char **b)
 {
         if (!a || !b)
                 return a == b;
+
         return g_strv_equal((const char *const *)a, (const char *const *)b);
 }
 
@@ -137,6 +153,7 @@ TypeInfo *type_info_new(const char *id)
         TypeInfo *t = g_new0(TypeInfo, 1);
 
         t->id = g_strdup(id);
+
         for (size_t i = 0; i < type_numbers.n_fields; i++)
                 *AT(int64_t, t, &type_numbers.fields[i]) = -1;
         for (size_t i = 0; i < type_values.n_fields; i++) {
@@ -147,6 +164,7 @@ TypeInfo *type_info_new(const char *id)
                 else if (field_rows(f))
                         *AT(GPtrArray *, t, f) = rows_new(f);
         }
+
         return t;
 }
 
@@ -155,6 +173,7 @@ static void type_info_free(void *p)
         TypeInfo *t = p;
 
         g_free(t->id);
+
         for (size_t i = 0; i < type_values.n_fields; i++) {
                 const Field *f = &type_values.fields[i];
 
@@ -165,6 +184,7 @@ static void type_info_free(void *p)
                 else if (field_rows(f))
                         g_ptr_array_unref(*AT(GPtrArray *, t, f));
         }
+
         g_free(t);
 }
 
@@ -178,23 +198,29 @@ static int read_type_entry(sd_bus_message *m, const char *key, void *userdata)
 
                 if (strcmp(f->property, key) != 0)
                         continue;
+
                 r = enter_variant(m, f->signature);
                 if (r <= 0)
                         return r;
+
                 r = field_read(m, f, t);
                 return r < 0 ? r : sd_bus_message_exit_container(m);
         }
+
         for (size_t i = 0; i < type_numbers.n_fields; i++) {
                 const Field *f = &type_numbers.fields[i];
 
                 if (strcmp(f->property, key) != 0)
                         continue;
+
                 r = enter_variant(m, f->signature);
                 if (r <= 0)
                         return r;
+
                 r = read_number(m, f->signature[0], AT(int64_t, t, f));
                 return r < 0 ? r : sd_bus_message_exit_container(m);
         }
+
         return sd_bus_message_skip(m, "v");
 }
 
@@ -206,7 +232,9 @@ static int read_type(sd_bus_message *m, void **ret)
         r = sd_bus_message_read_basic(m, 's', &id);
         if (r < 0)
                 return r;
+
         *ret = type_info_new(id);
+
         return read_dictionary(m, read_type_entry, *ret);
 }
 
@@ -216,6 +244,7 @@ static bool type_equal(const void *a, const void *b)
 
         if (strcmp(x->id, y->id) != 0)
                 return false;
+
         for (size_t i = 0; i < type_values.n_fields; i++) {
                 const Field *f = &type_values.fields[i];
 
@@ -225,10 +254,12 @@ static bool type_equal(const void *a, const void *b)
                                     : *AT_CONST(bool, x, f) != *AT_CONST(bool, y, f))
                         return false;
         }
+
         for (size_t i = 0; i < type_numbers.n_fields; i++)
                 if (*AT_CONST(int64_t, x, &type_numbers.fields[i]) !=
                     *AT_CONST(int64_t, y, &type_numbers.fields[i]))
                         return false;
+
         return true;
 }
 
@@ -252,12 +283,15 @@ static int read_mode_entry(sd_bus_message *m, const char *key, void *userdata)
 
         if (!text && !choices)
                 return sd_bus_message_skip(m, "v");
+
         r = enter_variant(m, choices ? "as" : "s");
         if (r <= 0)
                 return r;
+
         if (choices)
                 g_strfreev(g_steal_pointer(&mode->choices));
         r = choices ? read_strings(m, &mode->choices) : read_string(m, 's', text);
+
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
@@ -268,6 +302,7 @@ static int read_mode(sd_bus_message *m, void **ret)
 
         *ret = mode;
         r = read_string(m, 's', &mode->name);
+
         return r < 0 ? r : read_dictionary(m, read_mode_entry, mode);
 }
 
@@ -296,6 +331,7 @@ static int read_vf(sd_bus_message *m, void **ret)
         int r;
 
         *ret = vf;
+
         r = sd_bus_message_read_basic(m, 'u', &vf->index);
         if (r >= 0)
                 r = read_string(m, 's', &vf->name);
@@ -303,6 +339,7 @@ static int read_vf(sd_bus_message *m, void **ret)
                 r = read_string(m, 'o', &vf->instance);
         if (r >= 0)
                 r = read_string(m, 's', &vf->driver);
+
         return r < 0 ? r : read_string(m, 's', &vf->override);
 }
 
@@ -330,6 +367,7 @@ static int read_pair(sd_bus_message *m, void **ret)
 
         *ret = pair;
         r = read_string(m, 's', &pair->name);
+
         return r < 0 ? r : read_string(m, 's', &pair->text);
 }
 
@@ -363,6 +401,7 @@ const RowKind *field_rows(const Field *f)
                 if (strcmp(row_kinds[i].signature, f->signature) == 0 &&
                     row_kinds[i].flag == (f->flags & IS_MODES))
                         return &row_kinds[i];
+
         return NULL;
 }
 
@@ -375,9 +414,11 @@ static bool rows_equal(const GPtrArray *a, const GPtrArray *b, bool (*equal)(con
 {
         if (a->len != b->len)
                 return false;
+
         for (unsigned i = 0; i < a->len; i++)
                 if (!equal(a->pdata[i], b->pdata[i]))
                         return false;
+
         return true;
 }
 
@@ -396,6 +437,7 @@ static int read_rows(sd_bus_message *m, const RowKind *kind, GPtrArray **rows)
         r = sd_bus_message_enter_container(m, 'a', kind->signature + 1);
         if (r < 0)
                 return r;
+
         while ((r = sd_bus_message_enter_container(m, type, contents)) > 0) {
                 void *row = NULL;
 
@@ -407,13 +449,17 @@ static int read_rows(sd_bus_message *m, const RowKind *kind, GPtrArray **rows)
                 if (r < 0)
                         return r;
         }
+
         if (r < 0)
                 return r;
+
         r = sd_bus_message_exit_container(m);
         if (r < 0 || rows_equal(*rows, fresh, kind->equal))
                 return r < 0 ? r : 0;
+
         g_ptr_array_unref(*rows);
         *rows = g_steal_pointer(&fresh);
+
         return 1;
 }
 
@@ -436,27 +482,34 @@ static int read_hand_over_entry(sd_bus_message *m, const char *key, void *userda
         for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
                 if (strcmp(texts[i].key, key) != 0)
                         continue;
+
                 r = enter_variant(m, "s");
                 if (r <= 0)
                         return r;
+
                 r = read_string(m, 's', texts[i].value);
                 return r < 0 ? r : sd_bus_message_exit_container(m);
         }
+
         if (strcmp(key, "iommu_group") == 0) {
                 r = enter_variant(m, "i");
                 if (r <= 0)
                         return r;
+
                 r = read_number(m, 'i', &o->iommu_group);
                 return r < 0 ? r : sd_bus_message_exit_container(m);
         }
+
         if (strcmp(key, "qemu_args") == 0) {
                 r = enter_variant(m, "as");
                 if (r <= 0)
                         return r;
+
                 g_strfreev(g_steal_pointer(&o->qemu_args));
                 r = read_strings(m, &o->qemu_args);
                 return r < 0 ? r : sd_bus_message_exit_container(m);
         }
+
         return sd_bus_message_skip(m, "v");
 }
 
@@ -471,6 +524,7 @@ static int read_hand_over(sd_bus_message *m, HandOver *o)
                 hand_over_done(&fresh);
                 return r;
         }
+
         same = g_strcmp0(o->sysfs_path, fresh.sysfs_path) == 0 && o->iommu_group == fresh.iommu_group &&
                g_strcmp0(o->group_node, fresh.group_node) == 0 &&
                g_strcmp0(o->cdev_node, fresh.cdev_node) == 0 &&
@@ -479,6 +533,7 @@ static int read_hand_over(sd_bus_message *m, HandOver *o)
                 g_strv_equal((const char *const *)o->qemu_args, (const char *const *)fresh.qemu_args));
         hand_over_done(o);
         *o = fresh;
+
         return !same;
 }
 
@@ -499,6 +554,7 @@ int field_read(sd_bus_message *m, const Field *f, void *object)
 
         if (is_text(f))
                 return read_string(m, f->signature[0], AT(char *, object, f));
+
         if (is_list(f)) {
                 char **fresh, ***old = AT(char **, object, f);
                 bool same;
@@ -506,13 +562,16 @@ int field_read(sd_bus_message *m, const Field *f, void *object)
                 r = read_strings(m, &fresh);
                 if (r < 0)
                         return r;
+
                 same = g_strv_equal((const char *const *)*old, (const char *const *)fresh);
                 g_strfreev(*old);
                 *old = fresh;
                 return !same;
         }
+
         if (field_rows(f))
                 return read_rows(m, field_rows(f), AT(GPtrArray *, object, f));
+
         if (strcmp(f->signature, "a{sv}") == 0)
                 return read_hand_over(m, AT(HandOver, object, f));
 
@@ -523,6 +582,7 @@ int field_read(sd_bus_message *m, const Field *f, void *object)
                 r = sd_bus_message_read_basic(m, 'b', &value);
                 if (r < 0)
                         return r;
+
                 r = *AT(bool, object, f) != (value != 0);
                 *AT(bool, object, f) = value != 0;
                 return r;

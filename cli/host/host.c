@@ -26,11 +26,13 @@ static void *object_new(ObjectKind kind, const char *path)
                 else if (f->flags & NULL_IF_MAX)
                         *AT(uint32_t, o, f) = UINT32_MAX;
         }
+
         *(char **)(void *)o = g_strdup(path); /* the first member of each */
         if (kind == OBJECT_INSTANCE) {
                 ((InstanceInfo *)(void *)o)->gpu_name = g_strdup("");
                 ((InstanceInfo *)(void *)o)->hand_over.iommu_group = -1;
         }
+
         return o;
 }
 
@@ -38,6 +40,7 @@ static void object_free(ObjectKind kind, char *o)
 {
         if (!o)
                 return;
+
         for (size_t i = 0; i < object_kinds[kind].table.n_fields; i++) {
                 const Field *f = &object_kinds[kind].table.fields[i];
 
@@ -48,11 +51,13 @@ static void object_free(ObjectKind kind, char *o)
                 else if (field_rows(f))
                         g_ptr_array_unref(*AT(GPtrArray *, o, f));
         }
+
         g_free(*(char **)(void *)o);
         if (kind == OBJECT_INSTANCE) {
                 g_free(((InstanceInfo *)(void *)o)->gpu_name);
                 hand_over_done(&((InstanceInfo *)(void *)o)->hand_over);
         }
+
         g_free(o);
 }
 
@@ -78,6 +83,7 @@ Host *host_new(void)
         h->objects[OBJECT_GPU] = g_ptr_array_new_with_free_func(gpu_free);
         h->objects[OBJECT_INSTANCE] = g_ptr_array_new_with_free_func(instance_free);
         h->objects[OBJECT_JOB] = g_ptr_array_new_with_free_func(job_free);
+
         return h;
 }
 
@@ -85,9 +91,11 @@ Host *host_free(Host *h)
 {
         if (!h)
                 return NULL;
+
         for (ObjectKind k = 0; k < _OBJECT_KIND_MAX; k++)
                 g_ptr_array_unref(h->objects[k]);
         g_free(h);
+
         return NULL;
 }
 
@@ -107,14 +115,17 @@ static int read_property(sd_bus_message *m, const char *key, void *userdata)
 
                 if (strcmp(f->property, key) != 0)
                         continue;
+
                 r = enter_variant(m, f->signature);
                 if (r <= 0)
                         return r;
+
                 r = field_read(m, f, t->object);
                 if (r > 0 && t->changed)
                         g_ptr_array_add(t->changed, (void *)f->key);
                 return r < 0 ? r : sd_bus_message_exit_container(m);
         }
+
         return sd_bus_message_skip(m, "v");
 }
 
@@ -126,6 +137,7 @@ static char *gpu_name_from_path(const char *path)
         r = sd_bus_path_decode(path, VGPUD_PATH_GPU, &name);
         if (r <= 0)
                 return g_strdup("");
+
         /* from malloc, as g_free() takes it since GLib 2.46 */
         return name;
 }
@@ -141,18 +153,22 @@ int host_read_object(Host *h, ObjectKind kind, const char *path, sd_bus_message 
                 object = object_new(kind, path);
                 g_ptr_array_add(h->objects[kind], object);
         }
+
         target.object = object;
         r = read_dictionary(m, read_property, &target);
         if (r < 0)
                 return r;
+
         if (kind == OBJECT_INSTANCE) {
                 InstanceInfo *i = object;
 
                 g_free(i->gpu_name);
                 i->gpu_name = gpu_name_from_path(i->gpu);
         }
+
         if (ret)
                 *ret = object;
+
         return 0;
 }
 
@@ -164,6 +180,7 @@ static int read_interfaces(Host *h, const char *path, sd_bus_message *m)
         r = sd_bus_message_enter_container(m, 'a', "{sa{sv}}");
         if (r < 0)
                 return r;
+
         while ((r = sd_bus_message_enter_container(m, 'e', "sa{sv}")) > 0) {
                 const char *interface;
                 ObjectKind kind;
@@ -171,6 +188,7 @@ static int read_interfaces(Host *h, const char *path, sd_bus_message *m)
                 r = sd_bus_message_read_basic(m, 's', &interface);
                 if (r < 0)
                         return r;
+
                 kind = object_kind_from_interface(interface);
                 if (kind == _OBJECT_KIND_INVALID)
                         r = sd_bus_message_skip(m, "a{sv}");
@@ -179,6 +197,7 @@ static int read_interfaces(Host *h, const char *path, sd_bus_message *m)
                         ReadTarget target = { .kind = kind, .object = object };
 
                         g_ptr_array_add(h->objects[kind], object);
+
                         r = read_dictionary(m, read_property, &target);
                         if (r >= 0 && kind == OBJECT_INSTANCE) {
                                 g_free(((InstanceInfo *)object)->gpu_name);
@@ -186,13 +205,16 @@ static int read_interfaces(Host *h, const char *path, sd_bus_message *m)
                                                 gpu_name_from_path(((InstanceInfo *)object)->gpu);
                         }
                 }
+
                 if (r >= 0)
                         r = sd_bus_message_exit_container(m);
                 if (r < 0)
                         return r;
         }
+
         if (r < 0)
                 return r;
+
         return sd_bus_message_exit_container(m);
 }
 
@@ -205,6 +227,7 @@ int host_read(Host *h, sd_bus_message *answer)
         r = sd_bus_message_enter_container(answer, 'a', "{oa{sa{sv}}}");
         if (r < 0)
                 return r;
+
         while ((r = sd_bus_message_enter_container(answer, 'e', "oa{sa{sv}}")) > 0) {
                 const char *path;
 
@@ -216,9 +239,12 @@ int host_read(Host *h, sd_bus_message *answer)
                 if (r < 0)
                         return r;
         }
+
         if (r < 0)
                 return r;
+
         host_sort(h);
+
         return sd_bus_message_exit_container(answer);
 }
 
@@ -227,6 +253,7 @@ static void set_text(char **field, const char *value)
 {
         if (!*value)
                 return;
+
         g_free(*field);
         *field = g_strdup(value);
 }
@@ -241,6 +268,7 @@ int host_read_instances(Host *h, sd_bus_message *m)
         r = sd_bus_message_enter_container(m, 'a', "(osssssssut)");
         if (r < 0)
                 return r;
+
         while ((r = sd_bus_message_read(m, "(osssssssut)", &path, &uuid, &name, &type, &state, &origin, &parent,
                                         &gpu, &owner, &created_usec)) > 0) {
                 InstanceInfo *i = object_new(OBJECT_INSTANCE, path);
@@ -256,9 +284,12 @@ int host_read_instances(Host *h, sd_bus_message *m)
                 i->owner = owner;
                 i->created_usec = created_usec;
         }
+
         if (r < 0)
                 return r;
+
         host_sort(h);
+
         return sd_bus_message_exit_container(m);
 }
 
@@ -279,6 +310,7 @@ int host_read_types(Host *h, sd_bus_message *m)
         r = sd_bus_message_enter_container(m, 'a', "(ssssuutuuuu)");
         if (r < 0)
                 return r;
+
         while ((r = sd_bus_message_read(m, "(ssssuutuuuu)", &gpu, &id, &name, &api, &available, &most,
                                         &framebuffer_bytes, &heads, &rate, &x, &y)) > 0) {
                 TypeInfo *t = type_info_new(id);
@@ -288,6 +320,7 @@ int host_read_types(Host *h, sd_bus_message *m)
                         set_text(&g->name, gpu);
                         g_ptr_array_add(h->objects[OBJECT_GPU], g);
                 }
+
                 g_ptr_array_add(g->types, t);
                 t->name = g_strdup(name);
                 t->device_api = g_strdup(api);
@@ -299,8 +332,11 @@ int host_read_types(Host *h, sd_bus_message *m)
                 t->max_y = known(y);
                 t->max_instances = known(most);
         }
+
         if (r < 0)
                 return r;
+
         host_sort(h);
+
         return sd_bus_message_exit_container(m);
 }

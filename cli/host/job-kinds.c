@@ -94,6 +94,7 @@ static const JobKindText *job_kind_text(const JobInfo *j)
         for (size_t i = 0; i < G_N_ELEMENTS(job_kind_texts); i++)
                 if (strcmp(job_kind_texts[i].name, j->kind) == 0)
                         return &job_kind_texts[i];
+
         return &other;
 }
 
@@ -119,5 +120,6 @@ char *job_detail(const JobInfo *j, const char **ret_title)
         const JobKindText *k = job_kind_text(j);
 
         *ret_title = k->detail_title;
+
         return k->detail ? k->detail(j) : NULL;
 }

@@ -14,6 +14,7 @@ char *gpu_title(const GpuInfo *g)
         if (!*g->vendor_name && !*g->device_name)
                 return g->vendor_id != 0 ? g_strdup_printf("PCI device %04x:%04x", g->vendor_id, g->device_id)
                                          : NULL;
+
         return g_strdup_printf("%s%s%s", g->vendor_name, *g->vendor_name && *g->device_name ? " " : "",
                                g->device_name);
 }
@@ -24,6 +25,7 @@ char *gpu_state_text(const GpuInfo *g)
 
         if (!g->stale)
                 return g_strdup(g->state);
+
         return age ? g_strdup_printf("%s, as of %s ago", g->state, age)
                    : g_strdup_printf("%s, stale", g->state);
 }
@@ -36,6 +38,7 @@ Tone gpu_state_tone(const GpuInfo *g)
                 return TONE_WARN;
         if (strcmp(g->state, "unsupported") == 0 || strcmp(g->state, "new") == 0)
                 return TONE_DIM;
+
         return TONE_BAD;
 }
 
@@ -56,6 +59,7 @@ bool gpu_has_vf(const GpuInfo *g, const char *name)
         for (unsigned i = 0; i < g->vfs->len; i++)
                 if (strcmp(((const VfInfo *)g->vfs->pdata[i])->name, name) == 0)
                         return true;
+
         return false;
 }
 
@@ -66,6 +70,7 @@ char *type_available_text(const TypeInfo *t)
         if (t->max_instances > 0)
                 return g_strdup_printf("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT, t->available,
                                        t->max_instances);
+
         return format_number(t->available);
 }
 
@@ -78,6 +83,7 @@ char *type_resolution_text(const TypeInfo *t)
 {
         if (t->max_x < 0 || t->max_y < 0)
                 return NULL;
+
         return g_strdup_printf("%" G_GINT64_FORMAT "x%" G_GINT64_FORMAT, t->max_x, t->max_y);
 }
 
@@ -98,9 +104,11 @@ static bool print_stale(const GpuInfo *g)
 
         if (!g->stale || g->types->len == 0)
                 return false;
+
         text = g_strdup_printf("%s%s%s; these are the numbers of before%s", state, *g->reason ? ": " : "",
                                g->reason, is_stuck ? ", and until it answers none can be made" : "");
         print_wrapped(0, head, text);
+
         return true;
 }
 
@@ -129,6 +137,7 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, uns
 
                         if ((flags & PRINT_AVAILABLE) && type->available <= 0)
                                 continue;
+
                         table_add(t, type->id, tone);
                         table_add(t, g_strcmp0(type->name, type->id) == 0 ? NULL : type->name, tone);
                         table_take(t, type_available_text(type),
@@ -138,14 +147,17 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, uns
                         table_take(t, format_number(type->heads), tone);
                         table_take(t, format_number(type->frame_rate_limit), tone);
                         table_add(t, type->device_api, tone);
+
                         if (!(flags & PRINT_NESTED))
                                 table_add(t, g->name, tone);
                 }
         }
+
         n_rows = finish_table(a, t, flags);
         for (unsigned i = 0; !(flags & PRINT_NESTED) && i < host_n(h, OBJECT_GPU); i++)
                 if (!only || only == host_gpu(h, i))
                         (void)print_stale(host_gpu(h, i));
+
         return n_rows;
 }
 
@@ -160,6 +172,7 @@ void print_modes(const GpuInfo *g, unsigned indent)
                                                         choices ? ")" : "");
 
                 print_wrapped(indent, head, text);
+
                 if (m->help)
                         print_wrapped(indent + 4, NULL, m->help);
         }
@@ -180,6 +193,7 @@ static void print_type_why(const GpuInfo *g, const TypeInfo *t)
                                                 most ? " of " : "", most ? most : "");
 
         print_wrapped(0, t->id, text);
+
         if (t->why_not && !type_waits_for_gpu(g, t)) {
                 g_autofree char *why = g_strdup_printf("%s: %s", t->available > 0 ? "No more, because" : "Why",
                                                        t->why_not);
@@ -187,6 +201,7 @@ static void print_type_why(const GpuInfo *g, const TypeInfo *t)
                 print_wrapped(4, NULL, why);
         } else if (t->available <= 0 && !t->why_not)
                 print_wrapped(4, NULL, "Why: the driver does not tell");
+
         if (t->earlier_name) {
                 g_autofree char *careful = g_strdup_printf(
                                 "Careful: this id was \"%s\" when vgpud saw it before", t->earlier_name);
@@ -203,6 +218,7 @@ static const PairInfo *find_option(const TypeInfo *t, const PairInfo *wanted)
                 if (strcmp(option->name, wanted->name) == 0 && strcmp(option->text, wanted->text) == 0)
                         return option;
         }
+
         return NULL;
 }
 
@@ -218,6 +234,7 @@ static void print_option(const GpuInfo *g, unsigned first, const PairInfo *optio
                 if (find_option(t, option))
                         g_string_append_printf(ids, "%s%s", n++ > 0 ? ", " : "", t->id);
         }
+
         g_string_prepend(ids, "(");
         if (n == g->types->len && n > 1)
                 g_string_assign(ids, "(all types");
@@ -231,6 +248,7 @@ static bool seen_before(const GpuInfo *g, unsigned n, const PairInfo *option)
         for (unsigned i = 0; i < n; i++)
                 if (find_option(g->types->pdata[i], option))
                         return true;
+
         return false;
 }
 
@@ -244,6 +262,7 @@ void print_type_options(const GpuInfo *g, const char *title, unsigned indent)
                 for (unsigned k = 0; k < t->options->len; k++) {
                         if (seen_before(g, i, t->options->pdata[k]))
                                 continue;
+
                         if (!titled)
                                 (void)printf("%s\n", title);
                         titled = true;
@@ -259,6 +278,7 @@ static void print_gpu_why(const GpuInfo *g)
 
         if (print_stale(g))
                 return;
+
         for (unsigned k = 0; k < g->types->len; k++)
                 if (type_waits_for_gpu(g, g->types->pdata[k])) {
                         print_wrapped(0, head, g->reason);
@@ -276,11 +296,13 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
 
                 if (only && only != g)
                         continue;
+
                 print_gpu_why(g);
                 for (unsigned k = 0; k < g->types->len; k++, n++)
                         print_type_why(g, g->types->pdata[k]);
                 title = g_strdup_printf("Options on %s:", g->name);
                 print_type_options(g, title, 4);
+
                 if (g->types->len == 0) {
                         g_autofree char *text = g_strdup_printf("%s offers no types%s%s", g->name,
                                                                 *g->reason ? ": " : "", g->reason);
@@ -289,6 +311,7 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
                         n++;
                 }
         }
+
         return n;
 }
 
@@ -306,6 +329,7 @@ unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only,
 
                 if (only && strcmp(i->gpu, only->path) != 0)
                         continue;
+
                 table_add(t, i->uuid, TONE_PLAIN);
                 table_add(t, i->name, TONE_PLAIN);
                 table_add(t, i->type, TONE_PLAIN);
@@ -314,9 +338,11 @@ unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only,
                 table_take(t, format_user(a, i->owner), TONE_PLAIN);
                 table_take(t, format_age(i->created_usec), TONE_PLAIN);
                 table_add(t, strcmp(i->parent, i->gpu_name) == 0 ? NULL : i->parent, TONE_PLAIN);
+
                 if (!(flags & PRINT_NESTED))
                         table_add(t, i->gpu_name, TONE_PLAIN);
         }
+
         return finish_table(a, t, flags);
 }
 
@@ -334,6 +360,7 @@ unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, unsi
 
                 if (only && strcmp(only->name, j->gpu) != 0)
                         continue;
+
                 table_take(t, format_number(j->id), TONE_PLAIN);
                 table_add(t, j->kind, TONE_PLAIN);
                 table_add(t, j->state, job_state_tone(j));
@@ -344,8 +371,10 @@ unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, unsi
                                                    : format_duration(0),
                            TONE_PLAIN);
                 table_take(t, format_age(j->started_usec), TONE_PLAIN);
+
                 if (!(flags & PRINT_NESTED))
                         table_add(t, j->gpu, TONE_PLAIN);
         }
+
         return finish_table(a, t, flags);
 }

@@ -36,15 +36,18 @@ void batch_print_json(const Batch *b)
 
         json_object(&j, NULL);
         json_array(&j, "results");
+
         for (unsigned i = 0; i < b->n_calls; i++) {
                 const Call *call = &b->calls[i];
 
                 json_object(&j, NULL);
                 json_string(&j, b->key, call->object);
+
                 if (call->job != 0)
                         json_u64(&j, "job", call->job);
                 else
                         json_null(&j, "job");
+
                 json_string(&j, "result",
                             !call->done             ? "unknown"
                             : !call_succeeded(call) ? "failed"
@@ -56,8 +59,10 @@ void batch_print_json(const Batch *b)
                         json_error(&j, "error", f.name, f.status, call->object, f.hint, f.message);
                 } else
                         json_null(&j, "error");
+
                 json_object_end(&j);
         }
+
         json_array_end(&j);
         json_object_end(&j);
         json_print(&j, stdout);
@@ -70,6 +75,7 @@ int batch_run(Batch *b)
 
         client_allow_password(b->client);
         status = calls_run(b->client, b->calls, b->n_calls, batch_on_call, b);
+
         if (b->client->args->json)
                 batch_print_json(b);
         for (unsigned i = 0; status == 0 && i < b->n_calls; i++)
@@ -78,5 +84,6 @@ int batch_run(Batch *b)
 
                         status = f.status;
                 }
+
         return status;
 }

@@ -24,6 +24,7 @@ int append_option(sd_bus_message *m, const char *key, const char *signature, con
                 r = sd_bus_message_append_basic(m, signature[0], value);
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
+
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -36,5 +37,6 @@ int append_common_options(sd_bus_message *m, const Arguments *a)
                 r = append_option(m, "foreign", "b", &yes);
         if (r >= 0 && a->timeout_usec > 0)
                 r = append_option(m, "timeout_usec", "t", &a->timeout_usec);
+
         return r < 0 ? r : sd_bus_message_close_container(m);
 }

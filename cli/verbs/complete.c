@@ -23,6 +23,7 @@ static void candidate(const char *word, const char *text)
 
         if (strpbrk(word, "\t\n")) /* no such names; and they could not be told apart */
                 return;
+
         (void)printf("%s%s%s\n", word, printable && *printable ? "\t" : "",
                      printable && *printable ? printable : "");
 }
@@ -41,6 +42,7 @@ static void complete_options(const char *verb)
         for (const VerbInfo *v = verb_table(); v->run; v++)
                 if (v->text && g_strcmp0(v->name, verb) == 0)
                         bits = v->options;
+
         for (const OptionInfo *o = option_table(); o->name; o++)
                 if (o->bit == 0 || (o->bit & bits))
                         candidate(o->name, o->text);
@@ -64,6 +66,7 @@ static Host *get_host_quietly(const Arguments *a)
                 r = sd_bus_call(bus, m, ANSWER_USEC, NULL, &answer);
         if (r >= 0)
                 r = host_read(h, answer);
+
         return r < 0 ? NULL : g_steal_pointer(&h);
 }
 
@@ -84,6 +87,7 @@ static void complete_vf_gpus(const Host *h)
 
                 if (g->total_vfs == 0)
                         continue;
+
                 text = g_strdup_printf("%s%s%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT " VFs",
                                        title ? title : "", title ? ", " : "", g->enabled_vfs, g->total_vfs);
                 candidate(g->name, text);
@@ -101,6 +105,7 @@ static void complete_modes(const Host *h, const char *gpu, const char *only)
 
                 if (!m->choices)
                         continue;
+
                 if (!only)
                         candidate(m->name, m->help);
                 for (char **p = m->choices; only && strcmp(only, m->name) == 0 && *p; p++)
@@ -119,12 +124,14 @@ static void complete_attributes(const Host *h, const char *gpu, const char *type
 
                 if (gpu && host_find_gpu(h, NULL, gpu, &status) != g)
                         continue;
+
                 for (unsigned n = 0; n < g->types->len; n++) {
                         const TypeInfo *t = g->types->pdata[n];
 
                         if (type && strcmp(t->id, type) != 0 &&
                             !g_strv_contains((const char *const *)t->aliases, type))
                                 continue;
+
                         for (unsigned k = 0; k < t->options->len; k++) {
                                 const PairInfo *option = t->options->pdata[k];
                                 g_autofree char *word = g_strconcat(option->name, "=", NULL);
@@ -146,12 +153,14 @@ static void complete_types(const Host *h, const char *gpu)
 
                 if (gpu && host_find_gpu(h, NULL, gpu, &status) != g)
                         continue;
+
                 for (unsigned n = 0; n < g->types->len; n++) {
                         const TypeInfo *t = g->types->pdata[n];
                         g_autofree char *available = type_available_text(t), *text = NULL;
 
                         if (!g_hash_table_add(seen, t->id))
                                 continue;
+
                         text = g_strdup_printf("%s, available %s", t->name ? t->name : t->id,
                                                available ? available : "?");
                         candidate(t->id, text);
@@ -166,6 +175,7 @@ static void complete_instances(const Host *h)
                 g_autofree char *text = g_strdup_printf("%s on %s", *i->type ? i->type : "?", i->gpu_name);
 
                 candidate(i->uuid, text);
+
                 if (*i->name)
                         candidate(i->name, text);
         }
@@ -201,13 +211,16 @@ int verb_complete(const Arguments *a)
                 complete_verbs();
                 return 0;
         }
+
         if (strcmp(kind, "options") == 0) {
                 complete_options(a->n_words > 1 ? a->words[1] : NULL);
                 return 0;
         }
+
         h = get_host_quietly(a);
         if (!h)
                 return 0;
+
         if (strcmp(kind, "gpus") == 0)
                 complete_gpus(h);
         else if (strcmp(kind, "types") == 0)
@@ -230,5 +243,6 @@ int verb_complete(const Arguments *a)
                 complete_gpus(h);
                 complete_instances(h);
         }
+
         return 0;
 }

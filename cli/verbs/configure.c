@@ -24,12 +24,14 @@ static int configure_list(const Arguments *a, const GpuInfo *g)
                 json_print(&j, stdout);
                 return 0;
         }
+
         for (unsigned i = 0; a->quiet && i < g->modes->len; i++)
                 (void)puts(((const ModeInfo *)g->modes->pdata[i])->name);
         if (!a->quiet)
                 print_modes(g, 0);
         if (g->modes->len == 0)
                 remark(a, "%s has no modes to set.", g->name);
+
         return 0;
 }
 
@@ -43,15 +45,20 @@ int verb_configure(const Arguments *a)
 
         if (a->n_words == 2)
                 return fail_usage(a, "configure needs a value for mode \"%s\"", a->words[1]);
+
         status = gpu_call_find(a, &c, &h, &g);
         if (status != 0)
                 return status;
+
         if (a->n_words == 1)
                 return configure_list(a, g);
+
         b.calls = g_new0(Call, 1);
         b.calls->object = g->name;
+
         b.calls->message = client_call_new(&c, g->path, VGPUD_INTERFACE_GPU, "Configure", &status);
         if (b.calls->message)
                 r = sd_bus_message_append(b.calls->message, "ss", a->words[1], a->words[2]);
+
         return gpu_call_run(&b, r, status);
 }

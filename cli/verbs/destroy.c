@@ -21,18 +21,22 @@ int verb_destroy(const Arguments *a)
         for (unsigned i = 0; i < a->n_words; i++)
                 if (!*a->words[i])
                         return fail_usage(a, "destroy needs UUIDs or names of instances");
+
         status = client_open(&c, a);
         if (status != 0)
                 return status;
+
         b.calls = g_new0(Call, a->n_words);
         for (unsigned i = 0; status == 0 && i < a->n_words; i++) {
                 Call *call = &b.calls[i];
 
                 call->object = a->words[i];
+
                 call->message = client_call_new(&c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy",
                                                 &status);
                 if (!call->message)
                         break;
+
                 r = sd_bus_message_append(call->message, "s", call->object);
                 if (r >= 0)
                         r = sd_bus_message_open_container(call->message, 'a', "{sv}");
@@ -41,8 +45,10 @@ int verb_destroy(const Arguments *a)
                 if (r < 0)
                         status = not_sent(a, r);
         }
+
         if (status == 0)
                 status = batch_run(&b);
         calls_done(b.calls, b.n_calls);
+
         return status;
 }

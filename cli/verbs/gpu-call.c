@@ -13,6 +13,7 @@ int gpu_call_find(const Arguments *a, Client *c, Host **ret_host, GpuInfo **ret)
                 status = client_get_host(c, ret_host);
         if (status == 0)
                 *ret = host_find_gpu(*ret_host, a, a->words[0], &status);
+
         return status;
 }
 
@@ -30,5 +31,6 @@ int gpu_call_run(Batch *b, int r, int status)
         if (status == 0)
                 status = batch_run(b);
         calls_done(b->calls, b->n_calls);
+
         return status;
 }

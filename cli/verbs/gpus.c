@@ -31,8 +31,10 @@ int verb_gpus(const Arguments *a)
 
         if (status != 0)
                 return status;
+
         if (a->json)
                 return print_objects_json("gpus", h, OBJECT_GPU, NULL);
+
         t = table_new(columns, G_N_ELEMENTS(columns));
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 const GpuInfo *g = host_gpu(h, i);
@@ -42,6 +44,7 @@ int verb_gpus(const Arguments *a)
                         (void)puts(g->name);
                         continue;
                 }
+
                 for (unsigned k = 0; k < host_n(h, OBJECT_INSTANCE); k++)
                         n += strcmp(host_instance(h, k)->gpu, g->path) == 0;
                 table_add(t, g->name, TONE_PLAIN);
@@ -52,10 +55,12 @@ int verb_gpus(const Arguments *a)
                 table_take(t, format_number(g->types->len), TONE_PLAIN);
                 table_add(t, g->reason, TONE_PLAIN);
         }
+
         if (table_rows(t) > 0)
                 table_print(t, 0, a->legend);
         if (host_n(h, OBJECT_GPU) == 0)
                 remark(a, "This host has no GPU.");
         client_remark_config(&c);
+
         return 0;
 }

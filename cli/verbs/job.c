@@ -27,16 +27,20 @@ int verb_cancel(const Arguments *a)
 
         if (parse_u32(a->words[0], 10, &id) < 0 || id == 0)
                 return fail_usage(a, "cancel needs the number of a job, not \"%s\"", a->words[0]);
+
         status = client_open(&c, a);
         if (status != 0)
                 return status;
+
         path = g_strdup_printf(VGPUD_PATH_JOB "/%" G_GUINT32_FORMAT, id);
         m = client_call_new(&c, path, VGPUD_INTERFACE_JOB, "Cancel", &status);
         if (!m)
                 return status;
+
         r = sd_bus_message_append(m, "a{sv}", 0);
         if (r < 0)
                 return not_sent(a, r);
+
         client_allow_password(&c);
         r = sd_bus_call(c.bus, m, UINT64_MAX, &error, NULL);
         if (r >= 0) {
@@ -49,16 +53,20 @@ int verb_cancel(const Arguments *a)
                         json_object_end(&j);
                         json_print(&j, stdout);
                 }
+
                 return 0;
         }
+
         /* A job that is not there has no object to answer. */
         if (sd_bus_error_has_names(&error, SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_UNKNOWN_METHOD,
                                    SD_BUS_ERROR_UNKNOWN_INTERFACE))
                 return fail(a, VGPUD_ERROR_NO_SUCH_JOB, a->words[0],
                             "Could not cancel job %s: there is no such job, or it has ended", a->words[0]);
+
         if (!sd_bus_error_is_set(&error))
                 (void)sd_bus_error_set_errno(&error, r);
         asked = g_strdup_printf("Could not cancel job %s", a->words[0]);
+
         return client_failed(&c, &error, a->words[0], asked);
 }
 
@@ -70,14 +78,18 @@ int verb_jobs(const Arguments *a)
 
         if (status != 0)
                 return status;
+
         if (a->json)
                 return print_objects_json("jobs", h, OBJECT_JOB, NULL);
+
         if (a->quiet) {
                 for (unsigned i = 0; i < host_n(h, OBJECT_JOB); i++)
                         (void)printf("%" G_GUINT32_FORMAT "\n", host_job(h, i)->id);
                 return 0;
         }
+
         if (print_jobs(a, h, NULL, 0) == 0)
                 remark(a, "Nothing is being done.");
+
         return 0;
 }

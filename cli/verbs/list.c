@@ -20,16 +20,21 @@ int verb_list(const Arguments *a)
 
         if (status != 0)
                 return status;
+
         if (a->json)
                 return print_objects_json("instances", h, OBJECT_INSTANCE, only ? only->path : NULL);
+
         if (a->quiet) {
                 for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
                         if (!only || strcmp(host_instance(h, i)->gpu, only->path) == 0)
                                 (void)puts(host_instance(h, i)->uuid);
+
                 return 0;
         }
+
         if (print_instances(a, h, only, 0) == 0)
                 remark(a, "There are no instances%s%s. \"vgpuctl types\" lists what can be made.",
                        only ? " on " : "", only ? only->name : "");
+
         return 0;
 }

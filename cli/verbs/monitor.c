@@ -58,6 +58,7 @@ static Json event_begin(const char *event)
         json_object(&j, NULL);
         json_u64(&j, "time_usec", now_usec());
         json_string(&j, "event", event);
+
         return j;
 }
 
@@ -78,6 +79,7 @@ static void object_event(ObjectKind kind, const void *object, const char *what, 
                         json_string(&j, NULL, changed->pdata[i]);
                 json_array_end(&j);
         }
+
         json_object_info(&j, object_kind_to_string(kind), kind, object);
         event_end(&j);
 }
@@ -107,6 +109,7 @@ static char *describe(const Arguments *a, ObjectKind kind, const void *object)
                 return g_strdup_printf("%s%s%s%s%s", title ? title : "", title ? ", " : "", g->state,
                                        *g->reason ? ": " : "", g->reason);
         }
+
         if (kind == OBJECT_INSTANCE) {
                 const InstanceInfo *i = object;
                 g_autofree char *owner = format_user(a, i->owner);
@@ -132,6 +135,7 @@ static void added(Monitor *m, ObjectKind kind, const void *object)
                 object_event(kind, object, "added", NULL);
                 return;
         }
+
         id = object_id(kind, object);
         text = describe(m->args, kind, object);
         say(m, "%s %s added: %s", object_kind_to_string(kind), id, text);
@@ -144,10 +148,12 @@ static void removed(Monitor *m, ObjectKind kind, const void *object)
         /* The end of a job is told by JobRemoved, with its result. */
         if (kind == OBJECT_JOB)
                 return;
+
         if (m->args->json) {
                 object_event(kind, object, "removed", NULL);
                 return;
         }
+
         id = object_id(kind, object);
         say(m, "%s %s removed", object_kind_to_string(kind), id);
 }
@@ -163,13 +169,16 @@ static char *types_text(const GpuInfo *g, GHashTable *before)
 
                 if (old && *old == t->available)
                         continue;
+
                 g_string_append_printf(s, "%s%s %" G_GINT64_FORMAT " available", s->len > 0 ? ", " : "", t->id,
                                        t->available);
                 if (old)
                         g_string_append_printf(s, " (were %" G_GINT64_FORMAT ")", *old);
         }
+
         if (s->len == 0)
                 g_string_append_printf(s, "%u types", g->types->len);
+
         return g_string_free(s, false);
 }
 
@@ -181,6 +190,7 @@ static char *gpu_value_text(const GpuInfo *g, const char *key, GHashTable *types
 
         if (strcmp(key, "types") == 0)
                 return types_text(g, types_before);
+
         if (strcmp(key, "vfs") == 0) {
                 for (unsigned i = 0; i < g->vfs->len; i++) {
                         const VfInfo *vf = g->vfs->pdata[i];
@@ -190,20 +200,25 @@ static char *gpu_value_text(const GpuInfo *g, const char *key, GHashTable *types
                         else if (*vf->driver || *vf->override)
                                 n_host++;
                 }
+
                 s = g_string_new(NULL);
                 g_string_printf(s, "%u, %u of them with an instance", g->vfs->len, n_taken);
+
                 if (n_host > 0)
                         g_string_append_printf(s, ", %u with another driver or reserved", n_host);
                 return g_string_free(s, false);
         }
+
         if (strcmp(key, "modes") != 0)
                 return object_value_text(OBJECT_GPU, g, key);
+
         s = g_string_new(NULL);
         for (unsigned i = 0; i < g->modes->len; i++) {
                 const ModeInfo *mode = g->modes->pdata[i];
 
                 g_string_append_printf(s, "%s%s %s", i > 0 ? ", " : "", mode->name, mode->value);
         }
+
         return g_string_free(s, false);
 }
 
@@ -218,6 +233,7 @@ static GHashTable *availability(const GpuInfo *g)
                 *value = t->available;
                 g_hash_table_insert(table, g_strdup(t->id), value);
         }
+
         return table;
 }
 
@@ -238,18 +254,22 @@ static void changed(Monitor *m, ObjectKind kind, const void *object, const GPtrA
                 object_event(kind, object, "changed", keys);
                 return;
         }
+
         id = object_id(kind, object);
         s = g_string_new(NULL);
+
         for (unsigned i = 0; i < keys->len; i++) {
                 const char *key = keys->pdata[i];
                 g_autofree char *value = NULL;
 
                 if (is_told_elsewhere(kind, key))
                         continue;
+
                 value = kind == OBJECT_GPU ? gpu_value_text(object, key, types_before)
                                            : object_value_text(kind, object, key);
                 g_string_append_printf(s, "%s%s: %s", s->len > 0 ? "; " : "", key, value);
         }
+
         if (s->len > 0)
                 say(m, "%s %s changed: %s", object_kind_to_string(kind), id, s->str);
         g_string_free(s, true);
@@ -269,6 +289,7 @@ static void present(Monitor *m)
         } else
                 say(m, "vgpud is there: GPUs: %u; instances: %u; jobs: %u", host_n(m->host, OBJECT_GPU),
                     host_n(m->host, OBJECT_INSTANCE), host_n(m->host, OBJECT_JOB));
+
         m->absent = false;
 }
 
@@ -276,6 +297,7 @@ static void absent(Monitor *m)
 {
         if (m->absent)
                 return;
+
         m->absent = true;
         if (m->args->json) {
                 Json j = event_begin("daemon-absent");
@@ -289,6 +311,7 @@ static int flush(Monitor *m)
 {
         if (fflush(stdout) != 0 || ferror(stdout))
                 return sd_event_exit(m->event, 0);
+
         return 0;
 }
 
@@ -305,21 +328,26 @@ static int on_host(sd_bus_message *answer, void *userdata, sd_bus_error *reterr)
         int r;
 
         m->question = sd_bus_slot_unref(m->question);
+
         if (error) {
                 _cleanup_failure_ Failure f = failure_from_error(&m->client, error, "Could not ask vgpud");
 
                 if (f.status != EXIT_FAILURE || m->args->host ||
                     sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_METHOD))
                         return give_up(m, client_failed(&m->client, error, NULL, "Could not ask vgpud"));
+
                 absent(m); /* not installed, or it fails to start: it may come later */
                 return flush(m);
         }
+
         r = host_read(m->host, answer);
         if (r < 0)
                 return give_up(m, fail(m->args, VGPUD_ERROR_FAILED, NULL,
                                        "Could not read the answer of vgpud: %s", strerror(-r)));
+
         m->ready = true;
         present(m);
+
         return flush(m);
 }
 
@@ -330,12 +358,14 @@ static int ask_host(Monitor *m, bool start_it)
 
         m->ready = false;
         m->question = sd_bus_slot_unref(m->question);
+
         r = sd_bus_message_new_method_call(m->client.bus, &call, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
                                            "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
         if (r >= 0)
                 r = sd_bus_message_set_auto_start(call, start_it);
         if (r >= 0)
                 r = sd_bus_call_async(m->client.bus, &m->question, call, on_host, m, 0);
+
         return r;
 }
 
@@ -348,11 +378,14 @@ static int on_owner(sd_bus_message *signal, void *userdata, sd_bus_error *reterr
         r = sd_bus_message_read(signal, "sss", &name, &before, &after);
         if (r < 0)
                 return r;
+
         if (*after)
                 return ask_host(m, false);
+
         m->ready = false;
         m->question = sd_bus_slot_unref(m->question);
         absent(m);
+
         return flush(m);
 }
 
@@ -368,6 +401,7 @@ static int interfaces_added(Monitor *m, sd_bus_message *signal)
                 r = sd_bus_message_enter_container(signal, 'a', "{sa{sv}}");
         if (r < 0)
                 return r;
+
         while ((r = sd_bus_message_enter_container(signal, 'e', "sa{sv}")) > 0) {
                 const char *interface;
                 ObjectKind kind;
@@ -376,6 +410,7 @@ static int interfaces_added(Monitor *m, sd_bus_message *signal)
                 r = sd_bus_message_read_basic(signal, 's', &interface);
                 if (r < 0)
                         return r;
+
                 kind = object_kind_from_interface(interface);
                 if (kind == _OBJECT_KIND_INVALID)
                         r = sd_bus_message_skip(signal, "a{sv}");
@@ -384,11 +419,13 @@ static int interfaces_added(Monitor *m, sd_bus_message *signal)
                         if (r >= 0)
                                 added(m, kind, object);
                 }
+
                 if (r >= 0)
                         r = sd_bus_message_exit_container(signal);
                 if (r < 0)
                         return r;
         }
+
         return r;
 }
 
@@ -402,15 +439,18 @@ static int interfaces_removed(Monitor *m, sd_bus_message *signal)
                 r = sd_bus_message_enter_container(signal, 'a', "s");
         if (r < 0)
                 return r;
+
         while ((r = sd_bus_message_read_basic(signal, 's', &interface)) > 0) {
                 ObjectKind kind = object_kind_from_interface(interface);
                 void *object = kind == _OBJECT_KIND_INVALID ? NULL : host_find_path(m->host, kind, path);
 
                 if (!object)
                         continue;
+
                 removed(m, kind, object);
                 host_remove_path(m->host, kind, path);
         }
+
         return r;
 }
 
@@ -426,17 +466,21 @@ static int properties_changed(Monitor *m, sd_bus_message *signal)
         r = sd_bus_message_read_basic(signal, 's', &interface);
         if (r < 0)
                 return r;
+
         kind = object_kind_from_interface(interface);
         object = kind == _OBJECT_KIND_INVALID ? NULL : host_find_path(m->host, kind, path);
         if (!object)
                 return 0;
+
         if (kind == OBJECT_GPU)
                 types_before = availability(object);
         r = host_read_object(m->host, kind, path, signal, keys, NULL);
         if (r < 0)
                 return r;
+
         if (keys->len > 0)
                 changed(m, kind, object, keys, types_before);
+
         return 0;
 }
 
@@ -449,6 +493,7 @@ static int job_removed(Monitor *m, sd_bus_message *signal)
         r = sd_bus_message_read(signal, "uosss", &id, &path, &result, &error_name, &message);
         if (r < 0)
                 return r;
+
         if (m->args->json) {
                 Json j = event_begin("job-ended");
 
@@ -458,15 +503,18 @@ static int job_removed(Monitor *m, sd_bus_message *signal)
                 json_string(&j, "message", *message ? message : NULL);
                 json_array(&j, "instances");
                 r = sd_bus_message_enter_container(signal, 'a', "o");
+
                 while (r > 0 && (r = sd_bus_message_read_basic(signal, 'o', &path)) > 0) {
                         g_autofree char *uuid = uuid_from_path(path);
 
                         json_string(&j, NULL, uuid);
                 }
+
                 json_array_end(&j);
                 event_end(&j);
         } else
                 say(m, "job %" G_GUINT32_FORMAT " ended: %s%s%s", id, result, *message ? ": " : "", message);
+
         return 0;
 }
 
@@ -486,16 +534,20 @@ static int on_signal(sd_bus_message *signal, void *userdata, sd_bus_error *reter
 
         if (!m->ready)
                 return 0;
+
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 int r;
 
                 if (!sd_bus_message_is_signal(signal, table[i].interface, table[i].member))
                         continue;
+
                 r = table[i].read(m, signal);
                 if (r < 0) /* not what it should be: what is known may be wrong from now on, so ask again */
                         return ask_host(m, false);
+
                 return flush(m);
         }
+
         return 0;
 }
 
@@ -529,11 +581,13 @@ static int subscribe(Monitor *m)
         r = sd_event_new(&m->event);
         if (r < 0)
                 return r;
+
         (void)sigemptyset(&blocked);
         for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
                 (void)sigaddset(&blocked, signals[i]);
         if (sigprocmask(SIG_BLOCK, &blocked, NULL) < 0)
                 return -errno;
+
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(signals); i++)
                 r = sd_event_add_signal(m->event, NULL, signals[i], on_end, m);
         if (r >= 0)
@@ -545,14 +599,15 @@ static int subscribe(Monitor *m)
         if (r >= 0)
                 r = sd_bus_add_match(
                                 m->client.bus, NULL,
-                                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
-                                "member='NameOwnerChanged',arg0='" VGPUD_BUS_NAME "'",
+                                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" VGPUD_BUS_NAME
+                                "'",
                                 on_owner, m);
         if (r >= 0)
                 r = sd_bus_add_match(m->client.bus, NULL,
                                      "type='signal',sender='" VGPUD_BUS_NAME
                                      "',path_namespace='" VGPUD_PATH_ROOT "'",
                                      on_signal, m);
+
         return r < 0 ? r : ask_host(m, true);
 }
 
@@ -574,9 +629,11 @@ int verb_monitor(const Arguments *a)
                                                 "The connection to the bus has gone");
                 }
         }
+
         m.question = sd_bus_slot_unref(m.question);
         client_close(&m.client);
         sd_event_unref(m.event);
         host_free(m.host);
+
         return m.status;
 }

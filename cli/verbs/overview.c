@@ -60,12 +60,14 @@ static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
                 (void)printf("  Nothing can be made on it while it is %s.\n", g->state);
                 return;
         }
+
         for (unsigned i = 0; i < g->types->len; i++)
                 n_full += ((const TypeInfo *)g->types->pdata[i])->available <= 0;
         if (n_full < g->types->len) {
                 (void)puts("  Can be made:");
                 (void)print_types(a, h, g, PRINT_NESTED | PRINT_AVAILABLE);
         }
+
         if (n_full > 0)
                 (void)printf("  %sNo room for %u of %u types; \"vgpuctl types --why\" tells why.%s\n",
                              tone_begin(TONE_DIM), n_full, g->types->len, tone_end(TONE_DIM));
@@ -79,6 +81,7 @@ static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
 
         (void)printf("%s%s%s%s%s: %s%s%s\n", tone_begin(TONE_HEAD), g->name, title ? "  " : "", printable,
                      tone_end(TONE_HEAD), tone_begin(gpu_state_tone(g)), state, tone_end(gpu_state_tone(g)));
+
         if (*g->reason)
                 print_wrapped(2, NULL, g->reason);
         overview_facts(g);
@@ -88,6 +91,7 @@ static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
                 (void)puts("  Instances:");
                 (void)print_instances(a, h, g, PRINT_NESTED);
         }
+
         overview_types(a, h, g);
 }
 
@@ -99,6 +103,7 @@ int verb_overview(const Arguments *a)
 
         if (status != 0)
                 return status;
+
         if (a->json) {
                 Json j = json_new(false);
 
@@ -110,21 +115,26 @@ int verb_overview(const Arguments *a)
                 json_print(&j, stdout);
                 return 0;
         }
+
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 if (a->quiet) {
                         (void)puts(host_gpu(h, i)->name);
                         continue;
                 }
+
                 if (i > 0)
                         (void)putchar('\n');
                 overview_gpu(a, h, host_gpu(h, i));
         }
+
         if (!a->quiet && host_n(h, OBJECT_JOB) > 0) {
                 (void)puts("\nJobs:");
                 (void)print_jobs(a, h, NULL, 0);
         }
+
         if (host_n(h, OBJECT_GPU) == 0)
                 remark(a, "This host has no GPU.");
         client_remark_config(&c);
+
         return 0;
 }

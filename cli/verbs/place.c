@@ -65,10 +65,12 @@ int append_place_options(sd_bus_message *m, const Arguments *a)
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(texts); i++)
                 if (texts[i].text)
                         r = sd_bus_message_append(m, "{sv}", texts[i].key, "s", texts[i].text);
+
         if (r >= 0 && a->numa_node >= 0)
                 r = sd_bus_message_append(m, "{sv}", "numa_node", "i", a->numa_node);
         if (r >= 0 && a->preferred_numa_node >= 0)
                 r = sd_bus_message_append(m, "{sv}", "preferred_numa_node", "i", a->preferred_numa_node);
+
         return r;
 }
 
@@ -83,6 +85,7 @@ static int build_place(sd_bus_message *m, const Arguments *a, const char *type)
                 r = sd_bus_message_append(m, "{sv}", "count", "u", a->count);
         if (r >= 0)
                 r = append_place_options(m, a);
+
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -103,15 +106,19 @@ static int read_candidate_value(sd_bus_message *m, const char *key, Candidate *c
         r = sd_bus_message_peek_type(m, NULL, &signature);
         if (r < 0)
                 return r;
+
         for (i = 0; i < G_N_ELEMENTS(candidate_keys); i++)
                 if (strcmp(candidate_keys[i].key, key) == 0 && signature[0] == candidate_keys[i].type &&
                     !signature[1])
                         break;
+
         if (i == G_N_ELEMENTS(candidate_keys))
                 return sd_bus_message_skip(m, "v");
+
         r = sd_bus_message_enter_container(m, 'v', signature);
         if (r < 0)
                 return r;
+
         void *target = (char *)c + candidate_keys[i].offset;
         switch (candidate_keys[i].type) {
         case 's':
@@ -120,6 +127,7 @@ static int read_candidate_value(sd_bus_message *m, const char *key, Candidate *c
                         g_free(*(char **)target);
                         *(char **)target = g_strdup(text);
                 }
+
                 break;
         case 'b':
                 r = sd_bus_message_read_basic(m, 'b', &truth);
@@ -132,6 +140,7 @@ static int read_candidate_value(sd_bus_message *m, const char *key, Candidate *c
                         *(int64_t *)target =
                                         candidate_keys[i].type == 'i' ? (int64_t)number.i : (int64_t)number.u;
         }
+
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
@@ -150,8 +159,10 @@ static int read_candidate(sd_bus_message *m, Candidate *c)
                 if (r >= 0)
                         r = sd_bus_message_exit_container(m);
         }
+
         if (r >= 0 && !c->gpu)
                 return -EBADMSG;
+
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
@@ -171,11 +182,14 @@ static int read_place(sd_bus_message *m, const char **ret_strategy, GArray *cand
                                 .instances = -1,
                                 .numa_node = -1,
                                 .distance = -1 };
+
                 r = read_candidate(m, &c);
                 g_array_append_val(candidates, c);
+
                 if (r >= 0)
                         r = sd_bus_message_exit_container(m);
         }
+
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
@@ -208,6 +222,7 @@ static void print_json(const Arguments *a, const char *type, const char *strateg
         json_u64(&j, "count", a->count);
         json_string(&j, "strategy", strategy);
         json_array(&j, "candidates");
+
         for (unsigned i = 0; i < candidates->len; i++) {
                 const Candidate *c = &g_array_index(candidates, Candidate, i);
 
@@ -227,6 +242,7 @@ static void print_json(const Arguments *a, const char *type, const char *strateg
                 json_number(&j, "distance", c->distance);
                 json_object_end(&j);
         }
+
         json_array_end(&j);
         json_object_end(&j);
         json_print(&j, stdout);
@@ -255,12 +271,14 @@ static void print_place(const Arguments *a, const GArray *candidates)
 
                 table_add(t, c->gpu, tone);
                 table_take(t, format_number(c->fits ? (int64_t)i + 1 : -1), tone);
+
                 for (size_t n = 0; n < G_N_ELEMENTS(numbers); n++)
                         table_take(t, format_number(c->type ? numbers[n] : -1), tone);
                 table_take(t, format_number(c->numa_node), tone);
                 if (a->near)
                         table_take(t, format_number(c->distance), tone);
         }
+
         table_print(t, 0, a->legend);
 
         /* Too long for a column, and on a terminal not to be cut: they are what is looked for. */
@@ -270,8 +288,7 @@ static void print_place(const Arguments *a, const GArray *candidates)
 
                 g_autofree char *text = g_strconcat(
                                 c->reason ? c->reason : "no reason is told",
-                                c->would_wait ? "; a job is under way on it that may leave more room, and "
-                                                "create would wait for that"
+                                c->would_wait ? "; a job is under way on it that may leave more room, and create would wait for that"
                                               : "",
                                 NULL);
 
@@ -297,18 +314,22 @@ static int place_answered(const Arguments *a, sd_bus_message *answer, const char
         int r;
 
         g_array_set_clear_func(candidates, candidate_clear);
+
         r = read_place(answer, &strategy, candidates);
         if (r < 0)
                 return fail(a, VGPUD_ERROR_FAILED, NULL, "Could not read the answer of vgpud: %s",
                             strerror(-r));
+
         if (a->json)
                 print_json(a, type, strategy, candidates);
         else if (!a->quiet)
                 print_place(a, candidates);
         else if (find_chosen(candidates))
                 (void)puts(find_chosen(candidates)->gpu);
+
         if (find_chosen(candidates))
                 return 0;
+
         return a->count > 1 ? fail(a, find_error(candidates), type,
                                    "No GPU can take %" G_GUINT32_FORMAT " of %s", a->count, type)
                             : fail(a, find_error(candidates), type, "No GPU can take %s", type);
@@ -325,26 +346,33 @@ int verb_place(const Arguments *a)
 
         if (!type || !*type)
                 return fail_usage(a, "place needs a type; \"vgpuctl types\" lists them");
+
         if (a->n_words > 0 && a->type && strcmp(a->type, type) != 0)
                 return fail_usage(a, "place looks for one type at a time, not \"%s\" and \"%s\"", type,
                                   a->type);
+
         status = client_open(&c, a);
         if (status != 0)
                 return status;
+
         m = client_call_new(&c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Place", &status);
         if (!m)
                 return status;
+
         r = build_place(m, a, type);
         if (r < 0)
                 return fail(a, VGPUD_ERROR_FAILED, NULL, "Could not make a call: %s", strerror(-r));
+
         r = sd_bus_call(c.bus, m, 0, &error, &answer);
         if (r >= 0) {
                 status = place_answered(a, answer, type);
                 client_remark_config(&c);
                 return status;
         }
+
         if (!sd_bus_error_is_set(&error))
                 (void)sd_bus_error_set_errno(&error, r);
         asked = g_strdup_printf("Could not find a GPU for %s", type);
+
         return client_failed(&c, &error, type, asked);
 }

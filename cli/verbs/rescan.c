@@ -28,6 +28,7 @@ int verb_rescan(const Arguments *a)
                 only = host_find_gpu(h, a, a->words[0], &status);
         if (status != 0)
                 return status;
+
         b.calls = g_new0(Call, MAX(host_n(h, OBJECT_GPU), 1));
         for (unsigned i = 0; status == 0 && i < host_n(h, OBJECT_GPU); i++) {
                 const GpuInfo *g = host_gpu(h, i);
@@ -36,23 +37,29 @@ int verb_rescan(const Arguments *a)
                 /* A GPU that nobody manages has nothing to look at; asked for by name it may say so. */
                 if (only ? g != only : !*g->back_end)
                         continue;
+
                 b.n_calls++;
                 call->object = g->name;
+
                 call->message = client_call_new(&c, g->path, VGPUD_INTERFACE_GPU, "Rescan", &status);
                 if (!call->message)
                         break;
+
                 r = sd_bus_message_open_container(call->message, 'a', "{sv}");
                 if (r >= 0)
                         r = append_common_options(call->message, a);
                 if (r < 0)
                         status = not_sent(a, r);
         }
+
         if (status == 0 && b.n_calls > 0)
                 status = batch_run(&b);
         else if (status == 0 && a->json)
                 batch_print_json(&b);
         else if (status == 0)
                 remark(a, "No GPU of this host is managed by vgpud.");
+
         calls_done(b.calls, b.n_calls);
+
         return status;
 }

@@ -30,6 +30,7 @@ static void line(const char *key, char *value, Tone tone)
                 (void)printf("%14s%c %s%s%s\n", key, *key ? ':' : ' ', tone_begin(tone), printable,
                              tone_end(tone));
         }
+
         g_free(value);
 }
 
@@ -58,6 +59,7 @@ static void line_moment(const char *key, uint64_t usec)
 
         if (usec == 0)
                 return;
+
         moment = format_moment(usec);
         age = format_age(usec);
         line(key, g_strdup_printf("%s (%s ago)", moment, age), TONE_PLAIN);
@@ -69,8 +71,10 @@ static char *user_text(const Arguments *a, uint32_t uid)
 
         if (!name)
                 return NULL;
+
         if (a->host)
                 return g_strdup_printf("user %s", name);
+
         return g_strdup_printf("%s (user %" G_GUINT32_FORMAT ")", name, uid);
 }
 
@@ -78,8 +82,10 @@ static char *link_text(const char *speed, uint32_t width)
 {
         if (!*speed && width == 0)
                 return NULL;
+
         if (width == 0)
                 return g_strdup(speed);
+
         return g_strdup_printf("%s%sx%" G_GUINT32_FORMAT, speed, *speed ? ", " : "", width);
 }
 
@@ -100,13 +106,16 @@ static void show_gpu_pci(const GpuInfo *g)
                         line("PCI subsystem",
                              g_strdup_printf("%04x:%04x", g->subsystem_vendor_id, g->subsystem_device_id),
                              TONE_PLAIN);
+
                 line("PCI class", g_strdup_printf("%06" G_GINT32_MODIFIER "x", g->class), TONE_PLAIN);
         } else
                 line_copy("Subsystem", g->subsystem);
+
         if (now && most && strcmp(now, most) != 0)
                 line("PCIe link", g_strdup_printf("%s (at most %s)", now, most), TONE_PLAIN);
         else
                 line_copy("PCIe link", now);
+
         g_free(now);
         if (g->total_vfs > 0 || g->enabled_vfs > 0)
                 line("VFs",
@@ -143,11 +152,13 @@ static void show_type(const GpuInfo *g, const TypeInfo *t)
         GString *s = g_string_new(NULL);
 
         (void)printf("  %s%s%s", tone_begin(TONE_HEAD), id, tone_end(TONE_HEAD));
+
         if (*aliases) {
                 g_autofree char *printable = format_printable(aliases);
 
                 (void)printf("  also %s", printable);
         }
+
         (void)printf("\n    %savailable %s%s", tone_begin(t->available > 0 ? TONE_GOOD : TONE_DIM),
                      available ? available : "unknown", tone_end(TONE_GOOD));
         for (size_t i = 0; i < G_N_ELEMENTS(bytes); i++) {
@@ -157,6 +168,7 @@ static void show_type(const GpuInfo *g, const TypeInfo *t)
                 if (text)
                         g_string_append_printf(s, ", %s %s", bytes[i].key, text);
         }
+
         if (resolution)
                 g_string_append_printf(s, ", resolution %s", resolution);
         for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
@@ -165,12 +177,14 @@ static void show_type(const GpuInfo *g, const TypeInfo *t)
                 if (value >= 0)
                         g_string_append_printf(s, ", %s %" G_GINT64_FORMAT, numbers[i].key, value);
         }
+
         if (t->mig)
                 g_string_append(s, ", a slice of the partitioned GPU (MIG)");
         if (t->device_api && *t->device_api)
                 g_string_append_printf(s, ", %s", t->device_api);
         (void)puts(s->str);
         g_string_free(s, true);
+
         if (t->why_not && !type_waits_for_gpu(g, t))
                 print_wrapped(4, t->available > 0 ? "no more, because:" : "why:", t->why_not);
         if (t->earlier_name)
@@ -193,8 +207,10 @@ static char *vf_driver_text(const VfInfo *vf)
                 return *vf->driver ? g_strdup(vf->driver) : NULL;
         if (!*vf->driver)
                 return g_strdup_printf("reserved for %s", vf->override);
+
         if (strcmp(vf->override, vf->driver) == 0)
                 return g_strdup_printf("%s (reserved)", vf->driver);
+
         return g_strdup_printf("%s (reserved for %s)", vf->driver, vf->override);
 }
 
@@ -207,6 +223,7 @@ static bool vf_drivers_are_known(const GpuInfo *g)
                 if (*vf->driver || *vf->override)
                         return true;
         }
+
         return false;
 }
 
@@ -234,11 +251,13 @@ static void show_vfs(const Arguments *a, const Host *h, const GpuInfo *g)
 
                 table_take(t, format_number(vf->index), TONE_PLAIN);
                 table_add(t, vf->name, TONE_PLAIN);
+
                 if (drivers)
                         table_take(t, vf_driver_text(vf), TONE_PLAIN);
                 table_take(t, uuid_from_path(vf->instance), TONE_PLAIN);
                 table_add(t, on_it ? on_it->type : NULL, TONE_PLAIN);
         }
+
         (void)puts("\nVirtual functions:");
         table_print(t, 4, a->legend);
 }
@@ -249,6 +268,7 @@ static bool parents_are_news(const GpuInfo *g)
         for (char **p = g->parents; *p; p++)
                 if (strcmp(*p, g->name) != 0 && !gpu_has_vf(g, *p))
                         return true;
+
         return false;
 }
 
@@ -265,12 +285,14 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
         show_gpu_pci(g);
         line_number("NUMA node", g->numa_node);
         line_number("IOMMU group", g->iommu_group);
+
         if (g->boot_display)
                 line_copy("Boot display", "yes");
         if (parents_are_news(g))
                 line("Parents", g_strjoinv(" ", g->parents), TONE_PLAIN);
         line_copy("Path", g->sysfs_path);
         line_moment("Looked at", g->scanned_usec);
+
         if (job_id_from_path(g->job) != 0)
                 line("Job",
                      g->queued_jobs > 0 ? g_strdup_printf("%" G_GUINT32_FORMAT ", and %" G_GUINT32_FORMAT
@@ -283,6 +305,7 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
                 (void)puts("\nModes:");
                 print_modes(g, 4);
         }
+
         if (g->vfs->len > 0)
                 show_vfs(a, h, g);
         for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
@@ -291,11 +314,13 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
                 (void)puts("\nInstances:");
                 (void)print_instances(a, h, g, PRINT_NESTED);
         }
+
         if (g->types->len > 0) {
                 (void)puts("\nTypes:");
                 for (unsigned i = 0; i < g->types->len; i++)
                         show_type(g, g->types->pdata[i]);
         }
+
         print_type_options(g, "\nOptions of create (--attr):", 4);
 }
 
@@ -305,6 +330,7 @@ static char *shell_word(const char *word)
         for (const char *p = word; *p; p++)
                 if (!g_ascii_isalnum(*p) && !strchr("-_./,:=@%+", *p))
                         return g_shell_quote(word);
+
         return *word ? g_strdup(word) : g_strdup("''");
 }
 
@@ -312,10 +338,12 @@ static void show_hand_over(const HandOver *o)
 {
         line_copy("Group node", o->group_node);
         line_copy("VFIO node", o->cdev_node);
+
         if (o->libvirt_xml && *o->libvirt_xml) {
                 g_auto(GStrv) lines = g_strsplit(o->libvirt_xml, "\n", -1);
 
                 (void)puts("\nlibvirt, in <devices> of a domain:");
+
                 for (char **p = lines; *p; p++)
                         if (**p) {
                                 g_autofree char *printable = format_printable(*p);
@@ -323,14 +351,17 @@ static void show_hand_over(const HandOver *o)
                                 (void)printf("    %s\n", printable);
                         }
         }
+
         if (o->qemu_args && o->qemu_args[0]) {
                 (void)puts("\nQEMU, on its command line:");
                 (void)fputs("   ", stdout);
+
                 for (char **p = o->qemu_args; *p; p++) {
                         g_autofree char *word = shell_word(*p), *printable = format_printable(word);
 
                         (void)printf(" %s", printable);
                 }
+
                 (void)putchar('\n');
         }
 }
@@ -356,6 +387,7 @@ static void show_instance(const Arguments *a, const InstanceInfo *i)
         line("Owner", user_text(a, i->owner), TONE_PLAIN);
         line_moment("Created", i->created_usec);
         line_copy("GPU", i->gpu_name);
+
         if (strcmp(i->parent, i->gpu_name) != 0)
                 line_copy("Parent", i->parent);
         line_copy("Slot", i->slot);
@@ -365,9 +397,11 @@ static void show_instance(const Arguments *a, const InstanceInfo *i)
                 line(n == 0 ? "Options" : "", g_strdup_printf("%s = %s", attribute->name, attribute->text),
                      TONE_PLAIN);
         }
+
         line_copy("Interface", i->device_api);
         line("Driver", g_strdup(*i->driver ? i->driver : "none"), *i->driver ? TONE_PLAIN : TONE_WARN);
         line_copy("Path", i->sysfs_path);
+
         if (i->hand_over.sysfs_path && strcmp(i->hand_over.sysfs_path, i->sysfs_path) != 0)
                 line_copy("Link", i->hand_over.sysfs_path);
         line_number("IOMMU group", i->iommu_group);
@@ -387,6 +421,7 @@ static void show_job(const Arguments *a, const JobInfo *j)
         line_copy("GPU", j->gpu);
         detail = job_detail(j, &title);
         line(title, detail, TONE_PLAIN);
+
         for (char **p = j->instances; *p; p++)
                 line(p == j->instances ? "Instances" : "", uuid_from_path(*p), TONE_PLAIN);
         line("Asked by", user_text(a, j->requester), TONE_PLAIN);
@@ -408,17 +443,20 @@ int verb_show(const Arguments *a)
                 return fail_usage(a, "show takes one object, or \"job\" and a number");
         if (a->n_words == 2 && (parse_u32(a->words[1], 10, &id) < 0 || id == 0))
                 return fail_usage(a, "show job needs the number of a job, not \"%s\"", a->words[1]);
+
         status = client_open(&c, a);
         if (status == 0)
                 status = client_get_host(&c, &h);
         if (status != 0)
                 return status;
+
         object = id > 0 ? host_find_job(h, id) : host_find_object(h, a, a->words[0], &kind, &status);
         if (!object && id > 0)
                 return fail(a, VGPUD_ERROR_NO_SUCH_JOB, a->words[1], "There is no job %s, or it has ended",
                             a->words[1]);
         if (!object)
                 return status;
+
         if (a->json) {
                 Json j = json_new(false);
 
@@ -438,5 +476,6 @@ int verb_show(const Arguments *a)
                 show_instance(a, object);
         else
                 show_job(a, object);
+
         return 0;
 }

@@ -35,31 +35,38 @@ int verb_types(const Arguments *a)
 
         if (status != 0)
                 return status;
+
         if (a->json) {
                 Json j = json_new(false);
 
                 json_object(&j, NULL);
                 json_array(&j, "types");
+
                 for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++)
                         for (unsigned n = 0;
                              (!only || only == host_gpu(h, i)) && n < host_gpu(h, i)->types->len; n++)
                                 json_type_info(&j, NULL, host_gpu(h, i)->types->pdata[n], host_gpu(h, i));
+
                 json_array_end(&j);
                 json_object_end(&j);
                 json_print(&j, stdout);
                 return 0;
         }
+
         if (a->quiet) {
                 types_quiet(h, only);
                 return 0;
         }
+
         if ((a->why ? print_types_why(h, only) : print_types(a, h, only, 0)) > 0)
                 return 0;
+
         if (!only)
                 remark(a, "No GPU of this host offers types.");
         else if (*only->reason)
                 remark(a, "%s offers no types: %s.", only->name, only->reason);
         else
                 remark(a, "%s offers no types.", only->name);
+
         return 0;
 }

@@ -17,9 +17,11 @@ static int vfs_set(Client *c, const GpuInfo *g, uint32_t count)
         b.asked = count > 0 ? "Could not enable virtual functions of"
                             : "Could not disable the virtual functions of";
         b.calls->object = g->name;
+
         b.calls->message = client_call_new(c, g->path, VGPUD_INTERFACE_GPU, "SetVfs", &status);
         if (b.calls->message)
                 r = sd_bus_message_append(b.calls->message, "u", count);
+
         return gpu_call_run(&b, r, status);
 }
 
@@ -32,18 +34,20 @@ int verb_enable_vfs(const Arguments *a)
         int status;
 
         if (a->n_words > 1 && (parse_u32(a->words[1], 10, &count) < 0 || count == 0))
-                return fail_usage(a,
-                                  "enable-vfs needs a number of virtual functions from 1, not \"%s\"; "
-                                  "disable-vfs takes them away",
-                                  a->words[1]);
+                return fail_usage(
+                                a,
+                                "enable-vfs needs a number of virtual functions from 1, not \"%s\"; disable-vfs takes them away",
+                                a->words[1]);
+
         status = gpu_call_find(a, &c, &h, &g);
         if (status != 0)
                 return status;
+
         if (count == 0 && g->total_vfs == 0)
                 return fail(a, VGPUD_ERROR_UNSUPPORTED, g->name,
-                            "Could not enable virtual functions of %s: it cannot have any (no SR-IOV, or it is "
-                            "switched off in the firmware setup)",
+                            "Could not enable virtual functions of %s: it cannot have any (no SR-IOV, or it is switched off in the firmware setup)",
                             g->name);
+
         return vfs_set(&c, g, count > 0 ? count : g->total_vfs);
 }
 
