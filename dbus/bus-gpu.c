@@ -391,10 +391,7 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
         return bus_answer_with_job(b, call, job, wait);
 }
 
-static const struct {
-        unsigned change;
-        const char *property;
-} change_table[] = {
+static const BusChange gpu_changes[] = {
         { GPU_CHANGED_FACTS, "VendorName" },
         { GPU_CHANGED_FACTS, "DeviceName" },
         { GPU_CHANGED_FACTS, "Driver" },
@@ -421,13 +418,7 @@ static const struct {
 
 char **bus_gpu_properties(unsigned changes)
 {
-        char **names = g_new0(char *, G_N_ELEMENTS(change_table) + 1);
-        size_t n = 0;
-
-        for (size_t i = 0; i < G_N_ELEMENTS(change_table); i++)
-                if (changes & change_table[i].change)
-                        names[n++] = (char *)change_table[i].property;
-        return names;
+        return bus_changed_properties(gpu_changes, G_N_ELEMENTS(gpu_changes), changes);
 }
 
 const sd_bus_vtable bus_gpu_vtable[] = {

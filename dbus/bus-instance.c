@@ -172,10 +172,7 @@ static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *er
         return bus_instance_destroy(bus_of_call(call), call, userdata, error);
 }
 
-static const struct {
-        unsigned change;
-        const char *property;
-} change_table[] = {
+static const BusChange instance_changes[] = {
         { INSTANCE_CHANGED_DESC, "Parent" },     { INSTANCE_CHANGED_DESC, "Type" },
         { INSTANCE_CHANGED_DESC, "TypeName" },   { INSTANCE_CHANGED_DESC, "DeviceApi" },
         { INSTANCE_CHANGED_DESC, "Driver" },     { INSTANCE_CHANGED_DESC, "SysfsPath" },
@@ -188,13 +185,7 @@ static const struct {
 
 char **bus_instance_properties(unsigned changes)
 {
-        char **names = g_new0(char *, G_N_ELEMENTS(change_table) + 1);
-        size_t n = 0;
-
-        for (size_t i = 0; i < G_N_ELEMENTS(change_table); i++)
-                if (changes & change_table[i].change)
-                        names[n++] = (char *)change_table[i].property;
-        return names;
+        return bus_changed_properties(instance_changes, G_N_ELEMENTS(instance_changes), changes);
 }
 
 const sd_bus_vtable bus_instance_vtable[] = {

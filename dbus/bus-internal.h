@@ -33,13 +33,15 @@ extern const sd_bus_vtable bus_job_vtable[];
 
 /* Besides the bits of GpuChange: on which virtual function which instance is. */
 #define BUS_GPU_CHANGED_OCCUPANCY (1U << 31)
+/* All that can change of a job. */
+#define BUS_JOB_CHANGED 1U
 /* Whether the instance is one of a virtual function of its GPU, or on one. */
 bool bus_gpu_instance_has_vf(const Instance *instance);
 
 /* The properties that these changes concern: a newly allocated NULL-terminated list of borrowed names. */
 char **bus_gpu_properties(unsigned changes);
 char **bus_instance_properties(unsigned changes);
-char **bus_job_properties(void);
+char **bus_job_properties(unsigned changes);
 
 /* The Bus whose method is being called. */
 Bus *bus_of_call(sd_bus_message *call);

@@ -78,13 +78,14 @@ static int method_cancel(sd_bus_message *call, void *userdata, sd_bus_error *err
         return sd_bus_reply_method_return(call, NULL);
 }
 
-char **bus_job_properties(void)
-{
-        char **names = g_new0(char *, 3);
+static const BusChange job_changes[] = {
+        { BUS_JOB_CHANGED, "State" },
+        { BUS_JOB_CHANGED, "StartedUsec" },
+};
 
-        names[0] = (char *)"State";
-        names[1] = (char *)"StartedUsec";
-        return names;
+char **bus_job_properties(unsigned changes)
+{
+        return bus_changed_properties(job_changes, G_N_ELEMENTS(job_changes), changes);
 }
 
 const sd_bus_vtable bus_job_vtable[] = {

@@ -298,3 +298,15 @@ int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids)
         }
         return sd_bus_message_close_container(m);
 }
+
+char **bus_changed_properties(const BusChange *table, size_t n, unsigned changes)
+{
+        char **names = g_new0(char *, n + 1);
+        size_t n_names = 0;
+
+        for (size_t i = 0; i < n; i++)
+                if (changes & table[i].bits)
+                        names[n_names++] = (char *)table[i].property;
+
+        return names;
+}

@@ -81,6 +81,15 @@ int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids);
                 return sd_bus_message_append(reply, "o", made ? made : "/");                            \
         }
 
+/* A property and the bits of a change that concern it. */
+typedef struct BusChange {
+        unsigned bits;
+        const char *property;
+} BusChange;
+
+/* The properties that `changes` concern: a newly allocated NULL-terminated list of borrowed names. */
+char **bus_changed_properties(const BusChange *table, size_t n, unsigned changes);
+
 /* Short names for the tables of members. */
 #define BUS_PROPERTY(name, signature, getter) SD_BUS_PROPERTY(name, signature, getter, 0, 0)
 #define BUS_PROPERTY_CONST(name, signature, getter) \

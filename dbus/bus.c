@@ -26,55 +26,47 @@ static void emitted(int r, const char *what)
 
 /* --- changes of properties --- */
 
-static void announce_properties(Bus *b, const char *path, const char *interface, char **properties)
+typedef char *(*PathOf)(const void *object);
+typedef char **(*PropertiesOf)(unsigned changes);
+
+static char *path_of_gpu(const void *object)
 {
-        if (properties[0])
-                emitted(sd_bus_emit_properties_changed_strv(b->bus, path, interface, properties), path);
+        return bus_path_gpu(gpu_name(object));
 }
 
-static void announce_gpu(Bus *b, const Gpu *gpu, unsigned changes)
+static char *path_of_instance(const void *object)
 {
-        g_autofree char *path = bus_path_gpu(gpu_name(gpu));
-        g_autofree char **properties = bus_gpu_properties(changes);
-
-        announce_properties(b, path, VGPUD_INTERFACE_GPU, properties);
+        return bus_path_instance(((const Instance *)object)->desc->uuid);
 }
 
-static void announce_instance(Bus *b, const Instance *instance, unsigned changes)
+static char *path_of_job(const void *object)
 {
-        g_autofree char *path = bus_path_instance(instance->desc->uuid);
-        g_autofree char **properties = bus_instance_properties(changes);
-
-        announce_properties(b, path, VGPUD_INTERFACE_INSTANCE, properties);
+        return bus_path_job(((const Job *)object)->id);
 }
 
-static void announce_job(Bus *b, const Job *job)
+/* sd-bus reads the properties in here, which changes nothing in the model: no new change is noted meanwhile. */
+static void flush_table(Bus *b, GHashTable *table, const char *interface, PathOf path_of,
+                        PropertiesOf properties_of)
 {
-        g_autofree char *path = bus_path_job(job->id);
-        g_autofree char **properties = bus_job_properties();
+        GHashTableIter i;
+        void *object, *changes;
 
-        announce_properties(b, path, VGPUD_INTERFACE_JOB, properties);
+        g_hash_table_iter_init(&i, table);
+        while (g_hash_table_iter_next(&i, &object, &changes)) {
+                g_autofree char *path = path_of(object);
+                g_autofree char **properties = properties_of(GPOINTER_TO_UINT(changes));
+
+                if (properties[0])
+                        emitted(sd_bus_emit_properties_changed_strv(b->bus, path, interface, properties), path);
+        }
+        g_hash_table_remove_all(table);
 }
 
 void bus_flush_changes(Bus *b)
 {
-        GHashTableIter i;
-        void *key, *value;
-
-        /* sd-bus reads the properties in here, which changes nothing in the model, so no new change comes while
-         * we iterate. */
-        g_hash_table_iter_init(&i, b->gpus);
-        while (g_hash_table_iter_next(&i, &key, &value))
-                announce_gpu(b, key, GPOINTER_TO_UINT(value));
-        g_hash_table_remove_all(b->gpus);
-        g_hash_table_iter_init(&i, b->instances);
-        while (g_hash_table_iter_next(&i, &key, &value))
-                announce_instance(b, key, GPOINTER_TO_UINT(value));
-        g_hash_table_remove_all(b->instances);
-        g_hash_table_iter_init(&i, b->jobs);
-        while (g_hash_table_iter_next(&i, &key, NULL))
-                announce_job(b, key);
-        g_hash_table_remove_all(b->jobs);
+        flush_table(b, b->gpus, VGPUD_INTERFACE_GPU, path_of_gpu, bus_gpu_properties);
+        flush_table(b, b->instances, VGPUD_INTERFACE_INSTANCE, path_of_instance, bus_instance_properties);
+        flush_table(b, b->jobs, VGPUD_INTERFACE_JOB, path_of_job, bus_job_properties);
         b->flush = sd_event_source_disable_unref(b->flush);
 }
 
@@ -167,7 +159,7 @@ static void on_job_changed(Job *job, void *userdata)
 {
         Bus *b = userdata;
 
-        note_change(b, b->jobs, job, 1);
+        note_change(b, b->jobs, job, BUS_JOB_CHANGED);
 }
 
 /* --- calls that wait for a job --- */
