@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* org.vgpud1.Gpu */
+#include "dbus/bus-gpu.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#include "daemon/model/events.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
 #include "daemon/requests/gpu.h"
+#include "daemon/work/job.h"
 #include "dbus/bus-error.h"
-#include "dbus/bus-internal.h"
+#include "dbus/bus-request.h"
 #include "dbus/bus-util.h"
 
 BUS_DEFINE_TEXT_GETTER(property_get_name, Gpu, gpu, gpu_name(gpu))
@@ -310,7 +314,7 @@ static int method_rescan(sd_bus_message *call, void *userdata, sd_bus_error *err
         r = request_rescan(gpu, uid, &job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
-        return bus_answer_with_job(b, call, job, wait);
+        return bus_request_answer(b, call, job, wait);
 }
 
 static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -350,7 +354,7 @@ static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *er
         r = request_set_vfs(gpu, count, uid, timeout_usec, &job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
-        return bus_answer_with_job(b, call, job, wait);
+        return bus_request_answer(b, call, job, wait);
 }
 
 static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -388,7 +392,7 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
         r = request_configure(gpu, mode, value, uid, timeout_usec, &job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
-        return bus_answer_with_job(b, call, job, wait);
+        return bus_request_answer(b, call, job, wait);
 }
 
 static const BusChange gpu_changes[] = {

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* org.vgpud1.Instance */
+#include "dbus/bus-instance.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#include "daemon/model/events.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
 #include "daemon/requests/destroy.h"
+#include "daemon/work/job.h"
 #include "dbus/bus-error.h"
-#include "dbus/bus-internal.h"
+#include "dbus/bus-request.h"
 #include "dbus/bus-util.h"
 
 BUS_DEFINE_TEXT_GETTER(property_get_uuid, Instance, instance, instance->desc->uuid)
@@ -164,7 +168,7 @@ int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bu
         r = request_destroy(b->model, instance, is_foreign, uid, timeout_usec, &job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
-        return bus_answer_with_job(b, call, job, wait);
+        return bus_request_answer(b, call, job, wait);
 }
 
 static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *error)

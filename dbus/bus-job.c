@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* org.vgpud1.Job */
+#include "dbus/bus-job.h"
 
 #include <inttypes.h>
 
+#include "daemon/work/job.h"
 #include "daemon/work/queue.h"
 #include "dbus/bus-error.h"
-#include "dbus/bus-internal.h"
+#include "dbus/bus.h"
 #include "dbus/bus-util.h"
 
 static const char *job_text(const Job *job, const char *name)

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* org.vgpud1.Manager */
+#include "dbus/bus-manager.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#include "daemon/requests/place.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
+#include "daemon/model/model.h"
 #include "daemon/requests/create.h"
 #include "daemon/requests/find.h"
+#include "daemon/requests/place.h"
 #include "dbus/bus-error.h"
-#include "dbus/bus-internal.h"
+#include "dbus/bus-instance.h"
+#include "dbus/bus-request.h"
 #include "dbus/bus-util.h"
 
 BUS_DEFINE_TEXT_GETTER(property_get_version, Bus, b, b ? PROJECT_VERSION : NULL)
@@ -95,7 +99,7 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *err
         r = request_create(b->model, &request, &job, &e);
         if (r < 0)
                 return bus_error_set(error, r, &e);
-        return bus_answer_with_job(b, call, job, wait);
+        return bus_request_answer(b, call, job, wait);
 }
 
 static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *error)

@@ -32,6 +32,12 @@ typedef struct BusOption {
         uint64_t min, max; /* both 0: anything */
 } BusOption;
 
+/* The option timeout_usec of everything that makes jobs. */
+#define BUS_TIMEOUT_OPTION(variable)                                                \
+        {                                                                           \
+                "timeout_usec", "t", &(variable), USEC_PER_SEC, 3600 * USEC_PER_SEC \
+        }
+
 /* Read a{sv}. An option that is not in the table, has another type, comes twice or is out of range: INVALID,
  * with its name. */
 int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_options, VgpudError *reterr);

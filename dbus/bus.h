@@ -1,24 +1,40 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The face of the model on the bus: the objects below /org/vgpud1, their signals, and the gate before their
- * methods. */
+/* The model on the bus: registers the objects below /org/vgpud1 on a connection and receives the events of the
+ * model. The signals are in bus-announce.h, the methods in the file of their interface. Main thread only. */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "base/macros.h"
 #include "daemon/forward.h"
+#include "dbus/bus-authz.h"
 
-typedef struct Bus Bus;
+/* The fields are for dbus/ alone. */
+typedef struct Bus {
+        sd_bus *bus;            /* ref */
+        Model *model;           /* borrowed */
+        BusAuthz *authz;        /* owned */
+        bool attached;          /* bus_new() attached the connection to the event loop */
+        GPtrArray *slots;       /* owned: sd_bus_slot of each registration */
+        GHashTable *gpus;       /* Gpu -> changes not announced yet */
+        GHashTable *instances;  /* Instance -> changes not announced yet */
+        GHashTable *jobs;       /* Job -> changes not announced yet */
+        sd_event_source *flush; /* owned; announces the changes once per turn of the event loop */
+        GHashTable *waiting;    /* id of a job -> sd_bus_message (ref) of the call that waits for the job */
+} Bus;
 
-/* Put the objects of `m` on an open connection (of which it takes a reference, and which it attaches to the
- * event loop if that has not been done), and become the receiver of the manager's events. The connection needs
- * no bus daemon. */
+/* Register the objects of `m` on an open connection and receive the model's events. Takes a reference to the
+ * connection, and attaches it to the event loop unless the caller has. The connection needs no bus daemon. */
 int bus_new(sd_event *event, Model *m, sd_bus *bus, Bus **ret);
 
-/* The last step of the start: from then on clients find us. -EEXIST when somebody has the name. */
+/* Make the daemon reachable: the last step of its start. -EEXIST: another program owns the name. */
 int bus_request_name(Bus *b);
 
-/* Take everything back. Calls that wait for a job are answered with CANCELED, calls that wait for polkit are
- * dropped. Flush and close the connection after it. The manager must still be there. */
+/* Unregister all objects. Calls that wait for a job get CANCELED, calls that wait for polkit get no answer. The
+ * model must still exist; flush and close the connection afterwards. */
 Bus *bus_free(Bus *b);
+
+/* The Bus whose method is being called. */
+Bus *bus_of_call(sd_bus_message *call);
