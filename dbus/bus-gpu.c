@@ -287,112 +287,139 @@ static int property_get_types(sd_bus *bus, const char *path, const char *interfa
         return sd_bus_message_close_container(reply);
 }
 
-static int method_rescan(sd_bus_message *call, void *userdata, sd_bus_error *error)
+/* ---- methods ---- */
+
+static int gpu_queue_rescan(void *arguments, uid_t requester, Job **ret, VgpudError *reterr)
+{
+        return request_rescan(arguments, requester, ret, reterr);
+}
+
+static int method_rescan(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Gpu *gpu = userdata;
-        Bus *b = bus_of_call(call);
-        bool wait = false;
-        const BusOption options[] = {
-                { "wait", "b", &wait },
-        };
         const char *details[] = { "gpu", gpu_name(gpu), NULL };
+        BusRequest request = {
+                .action = POLKIT_RESCAN,
+                .details = details,
+                .arguments = gpu,
+                .queue = gpu_queue_rescan,
+        };
+        const BusOption options[] = {
+                { "wait", "b", &request.wait },
+        };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        uid_t uid;
-        Job *job;
         int r;
 
         r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)
-                r = bus_authz_caller(call, &uid, &e);
+                r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
-        r = bus_authz_check(b->authz, call, uid, POLKIT_RESCAN, details, &e);
-        if (r < 0)
-                return bus_error_set(error, r, &e);
-        if (r == 0)
-                return 1;
-        r = request_rescan(gpu, uid, &job, &e);
-        if (r < 0)
-                return bus_error_set(error, r, &e);
-        return bus_request_answer(b, call, job, wait);
+                return bus_error_set(ret_error, r, &e);
+
+        return bus_request_run(bus_of_call(call), call, &request, ret_error);
 }
 
-static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *error)
-{
-        Gpu *gpu = userdata;
-        Bus *b = bus_of_call(call);
-        bool wait = false;
-        uint64_t timeout_usec = 0;
-        const BusOption options[] = {
-                { "wait", "b", &wait },
-                BUS_TIMEOUT_OPTION(timeout_usec),
-        };
-        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        g_autofree char *count_text = NULL;
+typedef struct SetVfsArguments {
+        Gpu *gpu;
         uint32_t count;
-        uid_t uid;
-        Job *job;
-        int r;
+        uint64_t timeout_usec;
+} SetVfsArguments;
 
-        r = sd_bus_message_read(call, "u", &count);
-        if (r >= 0)
-                r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
-        if (r >= 0)
-                r = request_check_set_vfs(gpu, count, &e); /* before a password is asked for in vain */
-        if (r >= 0)
-                r = bus_authz_caller(call, &uid, &e);
-        if (r < 0)
-                return bus_error_set(error, r, &e);
+static int set_vfs_check(const void *arguments, VgpudError *reterr)
+{
+        const SetVfsArguments *a = arguments;
 
-        count_text = g_strdup_printf("%" PRIu32, count);
-        const char *details[] = { "gpu", gpu_name(gpu), "count", count_text, NULL };
-        r = bus_authz_check(b->authz, call, uid, POLKIT_SET_VFS, details, &e);
-        if (r < 0)
-                return bus_error_set(error, r, &e);
-        if (r == 0)
-                return 1;
-        r = request_set_vfs(gpu, count, uid, timeout_usec, &job, &e);
-        if (r < 0)
-                return bus_error_set(error, r, &e);
-        return bus_request_answer(b, call, job, wait);
+        return request_check_set_vfs(a->gpu, a->count, reterr);
 }
 
-static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *error)
+static int set_vfs_queue(void *arguments, uid_t requester, Job **ret, VgpudError *reterr)
 {
-        Gpu *gpu = userdata;
-        Bus *b = bus_of_call(call);
-        bool wait = false;
-        uint64_t timeout_usec = 0;
+        const SetVfsArguments *a = arguments;
+
+        return request_set_vfs(a->gpu, a->count, requester, a->timeout_usec, ret, reterr);
+}
+
+static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+{
+        SetVfsArguments a = { .gpu = userdata };
+        BusRequest request = {
+                .action = POLKIT_SET_VFS,
+                .arguments = &a,
+                .check = set_vfs_check,
+                .queue = set_vfs_queue,
+        };
         const BusOption options[] = {
-                { "wait", "b", &wait },
-                BUS_TIMEOUT_OPTION(timeout_usec),
+                { "wait", "b", &request.wait },
+                BUS_TIMEOUT_OPTION(a.timeout_usec),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        const char *mode, *value;
-        uid_t uid;
-        Job *job;
+        g_autofree char *count = NULL;
         int r;
 
-        r = sd_bus_message_read(call, "ss", &mode, &value);
+        r = sd_bus_message_read(call, "u", &a.count);
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
-        if (r >= 0) /* also keeps texts of the caller out of the dialogue that asks for the password */
-                r = request_check_configure(gpu, mode, value, &e);
         if (r >= 0)
-                r = bus_authz_caller(call, &uid, &e);
+                r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
+                return bus_error_set(ret_error, r, &e);
 
-        const char *details[] = { "gpu", gpu_name(gpu), "mode", mode, "value", value, NULL };
-        r = bus_authz_check(b->authz, call, uid, POLKIT_CONFIGURE, details, &e);
+        count = g_strdup_printf("%" PRIu32, a.count);
+        const char *details[] = { "gpu", gpu_name(a.gpu), "count", count, NULL };
+        request.details = details;
+
+        return bus_request_run(bus_of_call(call), call, &request, ret_error);
+}
+
+typedef struct ConfigureArguments {
+        Gpu *gpu;
+        const char *mode, *value;
+        uint64_t timeout_usec;
+} ConfigureArguments;
+
+/* Also keeps texts of the caller out of the dialogue that asks for a password. */
+static int configure_check(const void *arguments, VgpudError *reterr)
+{
+        const ConfigureArguments *a = arguments;
+
+        return request_check_configure(a->gpu, a->mode, a->value, reterr);
+}
+
+static int configure_queue(void *arguments, uid_t requester, Job **ret, VgpudError *reterr)
+{
+        const ConfigureArguments *a = arguments;
+
+        return request_configure(a->gpu, a->mode, a->value, requester, a->timeout_usec, ret, reterr);
+}
+
+static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+{
+        ConfigureArguments a = { .gpu = userdata };
+        BusRequest request = {
+                .action = POLKIT_CONFIGURE,
+                .arguments = &a,
+                .check = configure_check,
+                .queue = configure_queue,
+        };
+        const BusOption options[] = {
+                { "wait", "b", &request.wait },
+                BUS_TIMEOUT_OPTION(a.timeout_usec),
+        };
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        int r;
+
+        r = sd_bus_message_read(call, "ss", &a.mode, &a.value);
+        if (r >= 0)
+                r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0)
+                r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
-        if (r == 0)
-                return 1;
-        r = request_configure(gpu, mode, value, uid, timeout_usec, &job, &e);
-        if (r < 0)
-                return bus_error_set(error, r, &e);
-        return bus_request_answer(b, call, job, wait);
+                return bus_error_set(ret_error, r, &e);
+
+        const char *details[] = { "gpu", gpu_name(a.gpu), "mode", a.mode, "value", a.value, NULL };
+        request.details = details;
+
+        return bus_request_run(bus_of_call(call), call, &request, ret_error);
 }
 
 static const BusChange gpu_changes[] = {

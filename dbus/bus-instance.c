@@ -119,56 +119,78 @@ static int property_get_hand_over(sd_bus *bus, const char *path, const char *int
         return r;
 }
 
-int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bus_error *error)
+/* ---- methods ---- */
+
+typedef struct DestroyArguments {
+        Model *model;
+        Instance *instance;
+        bool foreign;
+        uint64_t timeout_usec;
+} DestroyArguments;
+
+static bool instance_is_foreign(const Instance *instance)
 {
-        bool wait = false, foreign = false, is_foreign = instance->origin == INSTANCE_ORIGIN_FOREIGN;
-        uint64_t timeout_usec = 0;
+        return instance->origin == INSTANCE_ORIGIN_FOREIGN;
+}
+
+static int destroy_check(const void *arguments, VgpudError *reterr)
+{
+        const DestroyArguments *a = arguments;
+
+        if (!instance_is_foreign(a->instance) || a->foreign)
+                return 0;
+
+        return vgpud_error_setf(
+                        reterr, VGPUD_ERROR_FOREIGN,
+                        "vgpud did not make instance %s; to remove it all the same, say so with the option 'foreign'",
+                        a->instance->desc->uuid);
+}
+
+static int destroy_queue(void *arguments, uid_t requester, Job **ret, VgpudError *reterr)
+{
+        const DestroyArguments *a = arguments;
+
+        return request_destroy(a->model, a->instance, instance_is_foreign(a->instance), requester,
+                               a->timeout_usec, ret, reterr);
+}
+
+int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bus_error *ret_error)
+{
+        bool is_foreign = instance_is_foreign(instance);
+        DestroyArguments a = { .model = b->model, .instance = instance };
+        BusRequest request = {
+                .action = is_foreign ? POLKIT_DESTROY_FOREIGN : POLKIT_DESTROY,
+                .arguments = &a,
+                .check = destroy_check,
+                .queue = destroy_queue,
+        };
         const BusOption options[] = {
-                { "foreign", "b", &foreign },
-                { "wait", "b", &wait },
-                BUS_TIMEOUT_OPTION(timeout_usec),
+                { "foreign", "b", &a.foreign },
+                { "wait", "b", &request.wait },
+                BUS_TIMEOUT_OPTION(a.timeout_usec),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        g_autofree char *owner = NULL;
-        uid_t uid;
-        Job *job;
+        g_autofree char *owner = g_strdup_printf("%" PRIu32, (uint32_t)instance->owner);
         int r;
 
         r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0)
+                r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
-        if (is_foreign && !foreign) { /* said before a password is asked for in vain */
-                r = vgpud_error_setf(&e, VGPUD_ERROR_FOREIGN,
-                                     "vgpud did not make instance %s; to remove it all the same, say so with "
-                                     "the option 'foreign'",
-                                     instance->desc->uuid);
-                return bus_error_set(error, r, &e);
-        }
-        r = bus_authz_caller(call, &uid, &e);
-        if (r < 0)
-                return bus_error_set(error, r, &e);
+                return bus_error_set(ret_error, r, &e);
 
-        owner = g_strdup_printf("%" PRIu32, (uint32_t)instance->owner);
         const char *details[] = {
                 "gpu",      gpu_name(instance->gpu),
                 "type",     instance->desc->type_id ? instance->desc->type_id : "",
                 "instance", instance->desc->uuid,
                 "name",     instance->name ? instance->name : "",
                 "owner",    owner,
-                "mine",     !is_foreign && instance->owner == uid ? "yes" : "no",
+                "mine",     !is_foreign && instance->owner == request.requester ? "yes" : "no",
                 NULL,
         };
-        r = bus_authz_check(b->authz, call, uid, is_foreign ? POLKIT_DESTROY_FOREIGN : POLKIT_DESTROY, details,
-                            &e);
-        if (r < 0)
-                return bus_error_set(error, r, &e);
-        if (r == 0)
-                return 1;
+        request.details = details;
 
-        r = request_destroy(b->model, instance, is_foreign, uid, timeout_usec, &job, &e);
-        if (r < 0)
-                return bus_error_set(error, r, &e);
-        return bus_request_answer(b, call, job, wait);
+        return bus_request_run(b, call, &request, ret_error);
 }
 
 static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *error)

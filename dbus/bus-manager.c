@@ -31,75 +31,101 @@ static int property_get_config_errors(sd_bus *bus, const char *path, const char 
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+/* ---- methods ---- */
+
 static bool hints_are_given(const PlaceHints *h)
 {
         return h->strategy || h->near || h->pool || h->numa_node != -1 || h->preferred_numa_node != -1;
 }
 
-static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *error)
+typedef struct CreateArguments {
+        Model *model;
+        CreateRequest create;
+        char *gpu, *type; /* owned */
+} CreateArguments;
+
+static void create_done(CreateArguments *a)
+{
+        g_free(a->gpu);
+        g_free(a->type);
+}
+
+/* The GPU and the type by name, so that the job is exactly the one that polkit permits. A call without a GPU
+ * keeps the GPU that polkit was asked about as long as the same rules allow it; otherwise polkit is asked about
+ * the GPU that is chosen now. */
+static int create_resolve(Bus *b, sd_bus_message *call, CreateArguments *a, VgpudError *reterr)
+{
+        const VgpuType *type;
+        Gpu *gpu;
+        int r;
+
+        a->create.chosen = bus_authz_detail(b->authz, call, "gpu");
+        r = request_resolve_create(b->model, &a->create, &gpu, &type, reterr);
+        if (r < 0)
+                return r;
+        if (a->create.gpu[0] == '\0' && a->create.chosen && strcmp(a->create.chosen, gpu_name(gpu)) != 0)
+                bus_authz_ask_anew(b->authz, call);
+
+        a->create.gpu = a->gpu = g_strdup(gpu_name(gpu));
+        a->create.type = a->type = g_strdup(type->id);
+        a->create.hints = NULL;
+        a->create.chosen = NULL;
+        return 0;
+}
+
+static int create_queue(void *arguments, uid_t requester, Job **ret, VgpudError *reterr)
+{
+        CreateArguments *a = arguments;
+
+        return request_create(a->model, &a->create, ret, reterr);
+}
+
+static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
-        CreateRequest request = { .count = 1 };
+        _cleanup_(create_done) CreateArguments a = { .model = b->model, .create = { .count = 1 } };
+        CreateRequest *create = &a.create;
         PlaceHints hints = PLACE_HINTS_NONE;
         g_autoptr(GPtrArray) attributes = NULL;
-        g_autofree char *gpu_name_owned = NULL, *type_id = NULL, *count = NULL;
-        bool wait = false;
+        BusRequest request = { .action = POLKIT_CREATE, .arguments = &a, .queue = create_queue };
         const BusOption options[] = {
-                { "uuid", "s", &request.uuid },
-                { "name", "s", &request.name },
-                { "parent", "s", &request.parent },
+                { "uuid", "s", &create->uuid },
+                { "name", "s", &create->name },
+                { "parent", "s", &create->parent },
                 { "attributes", "a(ss)", &attributes },
-                { "count", "u", &request.count, 1, 1024 },
+                { "count", "u", &create->count, 1, 1024 },
                 { "strategy", "s", &hints.strategy },
                 { "numa_node", "i", &hints.numa_node },
                 { "preferred_numa_node", "i", &hints.preferred_numa_node },
                 { "near", "s", &hints.near },
                 { "pool", "s", &hints.pool },
-                { "wait", "b", &wait },
-                BUS_TIMEOUT_OPTION(request.timeout_usec),
+                { "wait", "b", &request.wait },
+                BUS_TIMEOUT_OPTION(create->timeout_usec),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        const VgpuType *type;
-        Gpu *gpu;
-        Job *job;
+        g_autofree char *count = NULL;
         int r;
 
-        r = sd_bus_message_read(call, "ss", &request.gpu, &request.type);
+        r = sd_bus_message_read(call, "ss", &create->gpu, &create->type);
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)
                 r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
-        request.attributes = attributes;
-        request.hints = hints_are_given(&hints) ? &hints : NULL;
+                return bus_error_set(ret_error, r, &e);
 
-        /* "Any GPU" may mean another one after polkit has been asked than before: stay with the one it was
-         * asked about while that can be taken by the same rules, else ask about the one that can. */
-        request.chosen = bus_authz_detail(b->authz, call, "gpu");
-        r = request_resolve_create(b->model, &request, &gpu, &type, &e);
+        create->requester = request.requester;
+        create->attributes = attributes;
+        create->hints = hints_are_given(&hints) ? &hints : NULL;
+        r = create_resolve(b, call, &a, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
-        if (request.gpu[0] == '\0' && request.chosen && strcmp(request.chosen, gpu_name(gpu)) != 0)
-                bus_authz_ask_anew(b->authz, call);
-        /* What is permitted is what is done: by name, and the hints have had their say. */
-        request.gpu = gpu_name_owned = g_strdup(gpu_name(gpu));
-        request.type = type_id = g_strdup(type->id);
-        request.hints = NULL;
-        request.chosen = NULL;
+                return bus_error_set(ret_error, r, &e);
 
-        count = g_strdup_printf("%" PRIu32, request.count);
-        const char *details[] = { "gpu", request.gpu, "type", request.type, "count", count, NULL };
-        r = bus_authz_check(b->authz, call, request.requester, POLKIT_CREATE, details, &e);
-        if (r < 0)
-                return bus_error_set(error, r, &e);
-        if (r == 0)
-                return 1;
+        count = g_strdup_printf("%" PRIu32, create->count);
+        const char *details[] = { "gpu", create->gpu, "type", create->type, "count", count, NULL };
+        request.details = details;
 
-        r = request_create(b->model, &request, &job, &e);
-        if (r < 0)
-                return bus_error_set(error, r, &e);
-        return bus_request_answer(b, call, job, wait);
+        return bus_request_run(b, call, &request, ret_error);
 }
 
 static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *error)

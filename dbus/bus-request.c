@@ -44,13 +44,36 @@ static void on_job_finished(Job *job, const VgpudError *error, void *userdata)
                 log_debug_errno(r, "Failed to answer a call that waited for job %u, ignoring: %m", job->id);
 }
 
-int bus_request_answer(Bus *b, sd_bus_message *call, Job *job, bool wait)
+static int request_answer(Bus *b, sd_bus_message *call, Job *job, bool wait)
 {
         if (!wait)
                 return answer(call, job);
         g_hash_table_insert(b->waiting, GUINT_TO_POINTER(job->id), sd_bus_message_ref(call));
         job_on_finished(job, on_job_finished, b);
+
         return 1;
+}
+
+int bus_request_run(Bus *b, sd_bus_message *call, const BusRequest *request, sd_bus_error *ret_error)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        Job *job;
+        int r = 0;
+
+        if (request->check)
+                r = request->check(request->arguments, &e);
+        if (r >= 0)
+                r = bus_authz_check(b->authz, call, request->requester, request->action, request->details, &e);
+        if (r < 0)
+                return bus_error_set(ret_error, r, &e);
+        if (r == 0)
+                return 1;
+
+        r = request->queue(request->arguments, request->requester, &job, &e);
+        if (r < 0)
+                return bus_error_set(ret_error, r, &e);
+
+        return request_answer(b, call, job, request->wait);
 }
 
 void bus_request_end(Bus *b, Job *job)

@@ -1,12 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Calls that queue a job, and calls that wait for one. */
+/* The path of a call that queues a job: checks, the question to polkit, the job, the answer. A handler reads
+ * the arguments and describes the rest in a BusRequest. */
 
+#include "base/error.h"
+#include "dbus/bus-authz.h"
 #include "dbus/bus.h"
 
-/* The end of a handler that has queued a job: answer now, or with `wait` when the job has ended. */
-int bus_request_answer(Bus *b, sd_bus_message *call, Job *job, bool wait);
+typedef struct BusRequest {
+        PolkitAction action;
+        const char *const *details; /* see bus_authz_check() */
+        uid_t requester;            /* see bus_authz_caller() */
+        bool wait;                  /* answer when the job has ended */
+        void *arguments;            /* for the two functions; borrowed */
+
+        /* Refuses a call that cannot succeed before a person types a password for it. NULL: always possible. */
+        int (*check)(const void *arguments, VgpudError *reterr);
+        /* Queues the job. */
+        int (*queue)(void *arguments, uid_t requester, Job **ret, VgpudError *reterr);
+} BusRequest;
+
+/* The end of a handler. The call may be dispatched again when polkit has answered; see bus-authz.h. */
+int bus_request_run(Bus *b, sd_bus_message *call, const BusRequest *request, sd_bus_error *ret_error);
 
 /* The job has ended: answer the call that waits for it, if any. */
 void bus_request_end(Bus *b, Job *job);
