@@ -8,7 +8,7 @@
 #include "daemon/model/events.h"
 #include "dbus/bus.h"
 
-/* Their userdata is the Bus. */
+/* Callbacks for the model; userdata is the Bus. */
 extern const ModelEvents bus_announce_events;
 
 /* Announce all changes of properties now. */

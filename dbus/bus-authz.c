@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The polkit gate, with public calls of libsystemd only. */
-
 #include "dbus/bus-authz.h"
 
 #include <string.h>
@@ -20,27 +18,27 @@ static const char *const action_table[_POLKIT_ACTION_MAX] = {
 #undef VGPUD_ACTION
 };
 
-/* One question to polkit. It lives from the first bus_authz_check() until the second one has taken the verdict,
- * or until the second dispatch is over without one (the object is gone), or until the caller has left. */
+/* One question to polkit. Lives until the second bus_authz_check() has taken the verdict, or the second
+ * dispatch has ended without one (the object is gone), or the caller has left. */
 typedef struct Query {
         BusAuthz *authz;      /* borrowed */
         sd_bus_message *call; /* ref; the key in authz->queries */
         uid_t uid;
         PolkitAction action;
         char **details;     /* owned */
-        char *cancellation; /* owned; polkit's name for the question */
+        char *cancellation; /* owned; identifies the question for polkit */
         bool interactive;
         sd_bus_slot *pending;    /* owned; the call to polkit, NULL once it has answered */
         sd_bus_slot *left;       /* owned; watches the caller; NULL on a connection without a bus daemon */
         sd_event_source *expiry; /* owned; ends the query after the second dispatch */
         bool allowed;
-        VgpudError error; /* why not, when not allowed */
+        VgpudError error; /* set unless allowed */
 } Query;
 
 struct BusAuthz {
-        sd_bus *bus;          /* borrowed */
-        GHashTable *queries;  /* sd_bus_message -> Query, owned */
-        uint64_t last_number; /* of cancellation ids */
+        sd_bus *bus;         /* borrowed */
+        GHashTable *queries; /* sd_bus_message -> Query, owned */
+        uint64_t last_number;
 };
 
 static void query_free(Query *q)
@@ -57,6 +55,7 @@ static void query_free(Query *q)
 
 static void query_drop(Query *q)
 {
+        g_assert(g_hash_table_lookup(q->authz->queries, q->call) == q);
         g_hash_table_remove(q->authz->queries, q->call);
 }
 
@@ -66,6 +65,7 @@ BusAuthz *bus_authz_new(sd_bus *bus)
 
         a->bus = bus;
         a->queries = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)query_free);
+
         return a;
 }
 
@@ -73,8 +73,10 @@ BusAuthz *bus_authz_free(BusAuthz *a)
 {
         if (!a)
                 return NULL;
+
         g_hash_table_unref(a->queries);
         g_free(a);
+
         return NULL;
 }
 
@@ -89,35 +91,39 @@ int bus_authz_caller(sd_bus_message *call, uid_t *ret, VgpudError *reterr)
         sd_bus *bus = sd_bus_message_get_bus(call);
         int r;
 
-        /* This asks the bus daemon, which answers at once, and no other service. */
+        /* A synchronous call, but only to the bus daemon, which answers at once. */
         if (sd_bus_is_bus_client(bus) > 0)
                 r = sd_bus_query_sender_creds(call, SD_BUS_CREDS_EUID, &creds);
         else
                 r = sd_bus_get_owner_creds(bus, SD_BUS_CREDS_EUID, &creds);
+
         if (r >= 0)
                 r = sd_bus_creds_get_euid(creds, ret);
         if (r < 0)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NOT_AUTHORIZED, r,
-                                              "cannot find out who asks: %s", g_strerror(-r));
+                                              "failed to identify the caller: %s", g_strerror(-r));
+
         return 0;
 }
 
-static unsigned open_questions(BusAuthz *a, uid_t uid)
+static unsigned authz_count_open(BusAuthz *a, uid_t uid)
 {
         GHashTableIter i;
         void *value;
         unsigned n = 0;
 
         g_hash_table_iter_init(&i, a->queries);
+
         while (g_hash_table_iter_next(&i, NULL, &value)) {
                 const Query *q = value;
 
                 n += q->uid == uid;
         }
+
         return n;
 }
 
-/* What polkit said, as a verdict of ours. */
+/* Turn polkit's reply into the verdict. */
 static void query_decide(Query *q, sd_bus_message *reply)
 {
         const sd_bus_error *e = sd_bus_message_get_error(reply);
@@ -129,6 +135,7 @@ static void query_decide(Query *q, sd_bus_message *reply)
                                  action_table[q->action], e->message ? e->message : e->name);
                 return;
         }
+
         r = sd_bus_message_enter_container(reply, 'r', "bba{ss}");
         if (r >= 0)
                 r = sd_bus_message_read(reply, "bb", &authorized, &challenge);
@@ -142,22 +149,24 @@ static void query_decide(Query *q, sd_bus_message *reply)
                                        action_table[q->action]);
                 return;
         }
+
         q->allowed = authorized;
         if (authorized)
                 return;
+
         if (dismissed)
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "%s: the authentication was dismissed",
                                  action_table[q->action]);
         else if (challenge && !q->interactive)
-                vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
-                                 "%s needs authentication, and the call did not allow that a password is asked "
-                                 "for",
-                                 action_table[q->action]);
+                vgpud_error_setf(
+                                &q->error, VGPUD_ERROR_NOT_AUTHORIZED,
+                                "%s needs authentication, and the call did not allow that a password is asked for",
+                                action_table[q->action]);
         else if (challenge)
-                vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
-                                 "%s needs authentication, and no authentication agent is there to ask for a "
-                                 "password",
-                                 action_table[q->action]);
+                vgpud_error_setf(
+                                &q->error, VGPUD_ERROR_NOT_AUTHORIZED,
+                                "%s needs authentication, and no authentication agent is there to ask for a password",
+                                action_table[q->action]);
         else
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "polkit does not allow %s",
                                  action_table[q->action]);
@@ -169,21 +178,26 @@ static int on_expiry(sd_event_source *s, void *userdata)
         return 0;
 }
 
-/* Dispatch the call once more, and forget the query after that if nobody takes the verdict: the event source
- * has the lowest priority, the queue of the connection is served before it. */
+/* Dispatch the call once more, and drop the query afterwards unless the handler takes the verdict: the event
+ * source has the lowest priority, so sd-bus serves its queue first. */
 static int query_dispatch_again(Query *q)
 {
         int r;
 
+        g_assert(!q->pending);
+
         r = sd_event_add_defer(sd_bus_get_event(q->authz->bus), &q->expiry, on_expiry, q);
         if (r < 0)
                 return r;
+
         r = sd_event_source_set_priority(q->expiry, SD_EVENT_PRIORITY_IDLE);
         if (r < 0)
                 return r;
+
         r = sd_bus_message_rewind(q->call, true);
         if (r < 0)
                 return r;
+
         return sd_bus_enqueue_for_read(q->authz->bus, q->call);
 }
 
@@ -192,14 +206,18 @@ static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *ret_er
         Query *q = userdata;
         int r;
 
+        g_assert(q->pending && !q->expiry);
+
         q->pending = sd_bus_slot_unref(q->pending);
         query_decide(q, reply);
+
         r = query_dispatch_again(q);
         if (r < 0) {
-                /* The connection is closing: it takes nothing back, and nobody waits for an answer. */
+                /* The connection is closing and accepts no message; the caller waits no longer. */
                 log_debug_errno(r, "Failed to dispatch a call again, dropping it: %m");
                 query_drop(q);
         }
+
         return 1;
 }
 
@@ -209,10 +227,11 @@ static int on_watch_installed(sd_bus_message *reply, void *userdata, sd_bus_erro
 
         if (e)
                 log_debug("Failed to watch a caller, ignoring: %s", e->message);
+
         return 1;
 }
 
-/* Nobody waits any more: the dialogue can be closed. */
+/* Close the dialogue: the caller is gone. */
 static int on_caller_left(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
         Query *q = userdata;
@@ -220,7 +239,9 @@ static int on_caller_left(sd_bus_message *signal, void *userdata, sd_bus_error *
         if (q->pending)
                 (void)sd_bus_call_method_async(q->authz->bus, NULL, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
                                                "CancelCheckAuthorization", NULL, NULL, "s", q->cancellation);
+
         query_drop(q);
+
         return 0;
 }
 
@@ -229,11 +250,13 @@ static int query_watch_caller(Query *q)
         g_autofree char *match = NULL;
 
         if (sd_bus_is_bus_client(q->authz->bus) <= 0)
-                return 0; /* when the peer leaves, the connection ends, and sd-bus ends the call to polkit */
-        /* If the caller has left already, polkit finds nobody by that name and says so. */
-        match = g_strdup_printf("type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
-                                "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='%s',arg2=''",
-                                sd_bus_message_get_sender(q->call));
+                return 0; /* sd-bus cancels the call to polkit when the connection ends */
+
+        /* If the caller has left already, polkit finds no owner of the name and refuses. */
+        match = g_strdup_printf(
+                        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='%s',arg2=''",
+                        sd_bus_message_get_sender(q->call));
+
         return sd_bus_add_match_async(q->authz->bus, &q->left, match, on_caller_left, on_watch_installed, q);
 }
 
@@ -246,26 +269,32 @@ static int query_send(Query *q)
                                            "CheckAuthorization");
         if (r < 0)
                 return r;
+
         r = sd_bus_message_append(ask, "(sa{sv})s", "system-bus-name", 1, "name", "s",
                                   sd_bus_message_get_sender(q->call), action_table[q->action]);
         if (r < 0)
                 return r;
+
         r = sd_bus_message_open_container(ask, 'a', "{ss}");
         if (r < 0)
                 return r;
+
         for (char **d = q->details; d[0]; d += 2) {
                 r = sd_bus_message_append(ask, "{ss}", d[0], d[1]);
                 if (r < 0)
                         return r;
         }
+
         r = sd_bus_message_close_container(ask);
         if (r < 0)
                 return r;
+
         r = sd_bus_message_append(ask, "us", q->interactive ? POLKIT_ALLOW_USER_INTERACTION : 0U,
                                   q->cancellation);
         if (r < 0)
                 return r;
-        /* A person may take as long as he likes to type; a decision by rules gets the usual time of a call. */
+
+        /* A person may take any time to type; rules decide within the usual timeout of a call. */
         return sd_bus_call_async(q->authz->bus, &q->pending, ask, on_polkit, q,
                                  q->interactive ? UINT64_MAX : 0);
 }
@@ -280,10 +309,12 @@ static int query_start(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitActio
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NOT_AUTHORIZED,
                                         "polkit could not be asked for %s: the caller has no name on the bus",
                                         action_table[action]);
-        if (open_questions(a, uid) >= BUS_AUTHZ_QUERIES_PER_UID_MAX)
+
+        if (authz_count_open(a, uid) >= BUS_AUTHZ_QUERIES_PER_UID_MAX)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
                                         "polkit is being asked about %u calls of this user already",
                                         BUS_AUTHZ_QUERIES_PER_UID_MAX);
+
         q = g_new0(Query, 1);
         q->authz = a;
         q->call = sd_bus_message_ref(call);
@@ -303,6 +334,7 @@ static int query_start(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitActio
                                               "polkit could not be asked for %s: %s", action_table[action],
                                               g_strerror(-r));
         }
+
         return 0;
 }
 
@@ -312,24 +344,26 @@ int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitAction a
         Query *q = g_hash_table_lookup(a->queries, call);
         int r;
 
-        g_assert(action >= 0 && action < _POLKIT_ACTION_MAX);
+        g_assert(action < _POLKIT_ACTION_MAX);
+        g_assert(g_strv_length((char **)details) % 2 == 0);
 
         if (!q && uid == 0)
                 return 1;
         if (!q)
                 return query_start(a, call, uid, action, details, reterr);
 
-        g_assert(!q->pending); /* the call is dispatched again only after polkit has answered */
+        g_assert(!q->pending); /* only the answer of polkit dispatches the call again */
         if (!q->allowed) {
                 r = -vgpud_error_code_to_errno(q->error.code);
                 vgpud_error_move(reterr, &q->error);
         } else if (q->action != action || !g_strv_equal((const char *const *)q->details, details))
-                r = vgpud_error_setf(
-                                reterr, VGPUD_ERROR_FAILED,
-                                "what the call would do changed while polkit was asked about it; call again");
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                     "the object of the call changed while polkit was asked; call again");
         else
                 r = 1;
+
         query_drop(q);
+
         return r;
 }
 
@@ -340,6 +374,7 @@ const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key)
         for (char **d = q ? q->details : NULL; d && d[0]; d += 2)
                 if (strcmp(d[0], key) == 0)
                         return d[1];
+
         return NULL;
 }
 

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The gate: may the caller of a method do this? polkit is asked, asynchronously.
+/* The gate: asks polkit, asynchronously, whether the caller may do what a method does.
  *
- * A handler calls bus_authz_check() before it changes anything. The first time that starts a question and the
- * handler returns 1 without having answered. When polkit has decided, the call itself is put back into the
- * queue of the connection and dispatched once more from the start: the object is looked up again, the arguments
- * are read again, and the second bus_authz_check() finds the decision. Nothing found before the question is
- * used after it, so an object that went away meanwhile needs no care. (A daemon that kept its userdata over the
- * question let local users become root: CVE-2020-1712.)
+ * A handler calls bus_authz_check() before any change. The first call starts a question, and the handler
+ * returns 1 without an answer. When polkit has decided, the same message is dispatched again from the start:
+ * sd-bus looks the object up again, the handler reads the arguments again, and the second bus_authz_check()
+ * finds the decision. No pointer survives the question, so an object may go away meanwhile. (Another daemon
+ * kept its userdata over the question and let local users become root: CVE-2020-1712.)
  *
- * uid 0 is not asked about: polkit grants root everything itself, so nothing is lost, and a host without polkit
- * can be managed. Everybody else is refused when polkit cannot be asked. */
+ * uid 0 needs no question: polkit grants root all actions, and a host without polkit stays manageable. All
+ * other callers are refused if polkit cannot be asked. */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -27,32 +26,32 @@ typedef enum PolkitAction {
         _POLKIT_ACTION_MAX,
 } PolkitAction;
 
-/* Questions that one user may have open. */
+/* Open questions per user. */
 #define BUS_AUTHZ_QUERIES_PER_UID_MAX 64U
 
 /* The connection must be attached to an event loop. */
 BusAuthz *bus_authz_new(sd_bus *bus);
-/* Drops open questions; their callers get no answer from here. A question and the connection hold each other,
- * so this must come before the last reference to the connection is dropped. */
+/* Drops open questions; their callers get no answer. A question and the connection hold each other: free the
+ * gate before the last reference to the connection. */
 BusAuthz *bus_authz_free(BusAuthz *a);
 
 /* Effective uid of the caller. On a connection without a bus daemon the peer is the caller. */
 int bus_authz_caller(sd_bus_message *call, uid_t *ret, VgpudError *reterr);
 
-/* uid: what bus_authz_caller() says. details: key, value, key, value, …, NULL: what rules and the text of the
- * dialogue may use. 1: go on. 0: polkit is being asked; the handler must return 1 and will be called again.
- * Errors: NOT_AUTHORIZED; TOO_MANY_JOBS (too many open questions); FAILED (what the call means has changed
- * since polkit was asked). */
+/* uid: as bus_authz_caller() says. details: key, value, …, NULL, for rules and the text of the dialogue. 1: go
+ * on. 0: polkit is being asked; the handler must return 1 and will be called again. Errors: NOT_AUTHORIZED;
+ * TOO_MANY_JOBS (too many open questions); FAILED (action or details differ from those that polkit was asked
+ * about). */
 int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitAction action,
                     const char *const *details, VgpudError *reterr);
 
-/* What polkit was told about this call when it was asked; NULL when it has not been asked. With it a handler
- * that has a choice makes the same choice the second time, where that is still one. */
+/* A detail of the open question about the call; NULL: none. A handler with a choice repeats the same choice, if
+ * possible. */
 const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key);
 
-/* The handler has chosen something else the second time: what polkit allowed is not what would be done now.
- * bus_authz_check() asks once more, about that; a refusal stands. What bus_authz_detail() returned is gone. */
+/* The second choice differs from the first, so the permission does not cover the call: bus_authz_check() asks
+ * again. A refusal stands. Results of bus_authz_detail() become invalid. */
 void bus_authz_ask_anew(BusAuthz *a, sd_bus_message *call);
 
-/* How many questions are kept. */
+/* The number of open questions. */
 unsigned bus_authz_queries(const BusAuthz *a);

@@ -43,7 +43,7 @@ BUS_DEFINE_GETTER(property_get_scanned_usec, Gpu, gpu, "t",
                   gpu->snapshot ? gpu->snapshot->taken_usec : (uint64_t)0)
 
 static int property_get_sysfs_path(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                   sd_bus_message *reply, void *userdata, sd_bus_error *error)
+                                   sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         const Gpu *gpu = userdata;
         g_autofree char *sysfs_path = g_strconcat("/sys/", gpu->facts->path, NULL);
@@ -51,10 +51,9 @@ static int property_get_sysfs_path(sd_bus *bus, const char *path, const char *in
         return bus_append_text(reply, sysfs_path);
 }
 
-/* What registers mediated types; where nothing does, instances are on virtual functions, or on the GPU itself
- * if it cannot have any. */
+/* The devices with mediated types; else the VFs; else the GPU, unless VFs are possible. */
 static int property_get_parents(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                sd_bus_message *reply, void *userdata, sd_bus_error *error)
+                                sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         const Gpu *gpu = userdata;
         const GpuFacts *facts = gpu->facts;
@@ -63,6 +62,7 @@ static int property_get_parents(sd_bus *bus, const char *path, const char *inter
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "s");
+
         for (guint i = 0; r >= 0 && i < n_mdev; i++)
                 r = bus_append_text(reply, ((const MdevParent *)facts->mdev_parents->pdata[i])->name);
         for (guint i = 0; r >= 0 && gpu->driver && n_mdev == 0 && i < n_vfs; i++)
@@ -71,39 +71,43 @@ static int property_get_parents(sd_bus *bus, const char *path, const char *inter
                 r = bus_append_text(reply, facts->name);
         if (r < 0)
                 return r;
+
         return sd_bus_message_close_container(reply);
 }
 
-static const VgpuVf *vf_of(const Instance *instance)
+static const VgpuVf *gpu_vf_of(const Instance *instance)
 {
         const VgpuVf *vf = instance->desc->slot ? gpu_facts_find_vf(instance->gpu->facts, instance->desc->slot)
                                                 : NULL;
 
         if (!vf && instance->desc->parent)
                 vf = gpu_facts_find_vf(instance->gpu->facts, instance->desc->parent);
+
         return vf;
 }
 
 bool bus_gpu_instance_has_vf(const Instance *instance)
 {
-        return vf_of(instance);
+        return gpu_vf_of(instance);
 }
 
-/* By virtual function: the instance on it, of several the one whose UUID comes first. */
-static GHashTable *occupancy(const Gpu *gpu)
+/* VF -> Instance on it. Of several instances, the one with the lowest UUID. */
+static GHashTable *gpu_occupancy(const Gpu *gpu)
 {
         GHashTable *table = g_hash_table_new(NULL, NULL);
         GHashTableIter i;
         void *value;
 
         g_hash_table_iter_init(&i, gpu->instances);
+
         while (g_hash_table_iter_next(&i, NULL, &value)) {
-                const VgpuVf *vf = vf_of(value);
+                const VgpuVf *vf = gpu_vf_of(value);
                 const Instance *other = vf ? g_hash_table_lookup(table, vf) : NULL;
 
                 if (vf && (!other || strcmp(((const Instance *)value)->desc->uuid, other->desc->uuid) < 0))
                         g_hash_table_insert(table, (void *)vf, value);
         }
+
         return table;
 }
 
@@ -118,18 +122,20 @@ static int append_vf(sd_bus_message *reply, const VgpuVf *vf, const Instance *in
                 r = bus_append_text(reply, b ? b->driver : NULL);
         if (r >= 0)
                 r = bus_append_text(reply, b ? b->override : NULL);
+
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 static int property_get_vfs(sd_bus *bus, const char *path, const char *interface, const char *property,
-                            sd_bus_message *reply, void *userdata, sd_bus_error *error)
+                            sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         const Gpu *gpu = userdata;
         const GPtrArray *vfs = gpu->facts->vfs;
-        g_autoptr(GHashTable) instances = occupancy(gpu);
+        g_autoptr(GHashTable) instances = gpu_occupancy(gpu);
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(usoss)");
+
         for (guint i = 0; r >= 0 && vfs && i < vfs->len; i++) {
                 const VgpuVf *vf = vfs->pdata[i];
                 const Instance *instance = g_hash_table_lookup(instances, vf);
@@ -138,6 +144,7 @@ static int property_get_vfs(sd_bus *bus, const char *path, const char *interface
 
                 r = append_vf(reply, vf, instance, b);
         }
+
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -158,19 +165,22 @@ static int append_mode(sd_bus_message *reply, const VgpuMode *mode)
                 r = bus_append_entry_string(reply, "Help", mode->help);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
+
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 static int property_get_modes(sd_bus *bus, const char *path, const char *interface, const char *property,
-                              sd_bus_message *reply, void *userdata, sd_bus_error *error)
+                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         const Gpu *gpu = userdata;
         const GPtrArray *modes = gpu->snapshot ? gpu->snapshot->modes : NULL;
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "{sa{sv}}");
+
         for (guint i = 0; r >= 0 && modes && i < modes->len; i++)
                 r = append_mode(reply, modes->pdata[i]);
+
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -187,6 +197,7 @@ static int append_options(sd_bus_message *reply, const GPtrArray *options)
 
         if (!options || options->len == 0)
                 return 0;
+
         r = sd_bus_message_open_container(reply, 'e', "sv");
         if (r >= 0)
                 r = sd_bus_message_append_basic(reply, 's', "Options");
@@ -205,8 +216,10 @@ static int append_options(sd_bus_message *reply, const GPtrArray *options)
                 if (r >= 0)
                         r = sd_bus_message_close_container(reply);
         }
+
         for (unsigned i = 0; r >= 0 && i < 3; i++)
                 r = sd_bus_message_close_container(reply);
+
         return r;
 }
 
@@ -237,9 +250,11 @@ static int append_type(sd_bus_message *reply, const VgpuType *type)
         r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
         if (r < 0)
                 return r;
+
         r = bus_append_text(reply, type->id);
         if (r < 0)
                 return r;
+
         r = sd_bus_message_open_container(reply, 'a', "{sv}");
         if (r >= 0)
                 r = bus_append_entry_string(reply, "Name", type->name ? type->name : type->id);
@@ -269,21 +284,24 @@ static int append_type(sd_bus_message *reply, const VgpuType *type)
                 r = sd_bus_message_close_container(reply);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
+
         return r;
 }
 
 static int property_get_types(sd_bus *bus, const char *path, const char *interface, const char *property,
-                              sd_bus_message *reply, void *userdata, sd_bus_error *error)
+                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         const Gpu *gpu = userdata;
         const GPtrArray *types = gpu->snapshot ? gpu->snapshot->types : NULL;
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "{sa{sv}}");
+
         for (guint i = 0; r >= 0 && types && i < types->len; i++)
                 r = append_type(reply, types->pdata[i]);
         if (r < 0)
                 return r;
+
         return sd_bus_message_close_container(reply);
 }
 
@@ -444,7 +462,7 @@ static const BusChange gpu_changes[] = {
         { GPU_CHANGED_JOB, "QueuedJobs" },
         { GPU_CHANGED_MODES, "Modes" },
         { GPU_CHANGED_FACTS | GPU_CHANGED_VFS | BUS_GPU_CHANGED_OCCUPANCY, "Vfs" },
-        /* GPU_CHANGED_SCANNED: ScannedUsec is not announced, it would wake up everybody after each event */
+        /* Never ScannedUsec (GPU_CHANGED_SCANNED): it would wake all clients after each scan. */
 };
 
 char **bus_gpu_properties(unsigned changes)

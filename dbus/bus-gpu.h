@@ -13,7 +13,7 @@
 
 extern const sd_bus_vtable bus_gpu_vtable[];
 
-/* The properties that these changes concern; see bus_changed_properties(). */
+/* The changed properties; see bus_changed_properties(). */
 char **bus_gpu_properties(unsigned changes);
 
 /* The instance is a VF of its GPU, or on one. */

@@ -30,8 +30,8 @@ BUS_DEFINE_GETTER(property_get_iommu_group, Instance, instance, "i", instance->d
 BUS_DEFINE_PATH_GETTER(property_get_job, Instance, instance,
                        instance->job ? bus_path_job(instance->job->id) : NULL)
 
-/* The type by its exact id: an alias could be another type's id. */
-static const VgpuType *type_of(const Instance *instance)
+/* An exact comparison: an alias may be the id of another type. */
+static const VgpuType *instance_type(const Instance *instance)
 {
         const GPtrArray *types = instance->gpu->snapshot ? instance->gpu->snapshot->types : NULL;
 
@@ -41,20 +41,21 @@ static const VgpuType *type_of(const Instance *instance)
                 if (g_strcmp0(type->id, instance->desc->type_id) == 0)
                         return type;
         }
+
         return NULL;
 }
 
 static int property_get_type_name(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                  sd_bus_message *reply, void *userdata, sd_bus_error *error)
+                                  sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         const Instance *instance = userdata;
-        const VgpuType *type = type_of(instance);
+        const VgpuType *type = instance_type(instance);
 
         return bus_append_text(reply, type && type->name ? type->name : instance->desc->type_id);
 }
 
 static int property_get_sysfs_path(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                   sd_bus_message *reply, void *userdata, sd_bus_error *error)
+                                   sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         const Instance *instance = userdata;
         g_autofree char *sysfs_path = g_strconcat("/sys/", instance->desc->path, NULL);
@@ -62,7 +63,7 @@ static int property_get_sysfs_path(sd_bus *bus, const char *path, const char *in
         return bus_append_text(reply, sysfs_path);
 }
 
-static int append_handover(sd_bus_message *reply, const Handover *h)
+static int instance_append_handover(sd_bus_message *reply, const Handover *h)
 {
         int r;
 
@@ -77,17 +78,19 @@ static int append_handover(sd_bus_message *reply, const Handover *h)
                 r = bus_append_entry_string(reply, "libvirt_xml", h->libvirt_xml);
         if (r >= 0)
                 r = bus_append_entry_strings(reply, "qemu_args", h->qemu_args);
+
         return r;
 }
 
 static int property_get_attributes(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                   sd_bus_message *reply, void *userdata, sd_bus_error *error)
+                                   sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         const Instance *instance = userdata;
         const GPtrArray *attributes = instance->desc->attributes;
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "{ss}");
+
         for (guint i = 0; r >= 0 && attributes && i < attributes->len; i++) {
                 const VgpuAttribute *a = attributes->pdata[i];
 
@@ -99,11 +102,12 @@ static int property_get_attributes(sd_bus *bus, const char *path, const char *in
                 if (r >= 0)
                         r = sd_bus_message_close_container(reply);
         }
+
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 static int property_get_hand_over(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                  sd_bus_message *reply, void *userdata, sd_bus_error *error)
+                                  sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         const Instance *instance = userdata;
         const VgpuDriver *driver = instance->gpu->driver;
@@ -112,10 +116,11 @@ static int property_get_hand_over(sd_bus *bus, const char *path, const char *int
 
         r = sd_bus_message_open_container(reply, 'a', "{sv}");
         if (r >= 0 && h)
-                r = append_handover(reply, h);
+                r = instance_append_handover(reply, h);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         handover_free(h);
+
         return r;
 }
 
@@ -149,6 +154,8 @@ static int destroy_check(const void *arguments, VgpudError *reterr)
 static int destroy_queue(void *arguments, uid_t requester, Job **ret, VgpudError *reterr)
 {
         const DestroyArguments *a = arguments;
+
+        g_assert(a->foreign || !instance_is_foreign(a->instance));
 
         return request_destroy(a->model, a->instance, instance_is_foreign(a->instance), requester,
                                a->timeout_usec, ret, reterr);
@@ -193,9 +200,9 @@ int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bu
         return bus_request_run(b, call, &request, ret_error);
 }
 
-static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *error)
+static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
-        return bus_instance_destroy(bus_of_call(call), call, userdata, error);
+        return bus_instance_destroy(bus_of_call(call), call, userdata, ret_error);
 }
 
 static const BusChange instance_changes[] = {

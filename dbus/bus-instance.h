@@ -7,7 +7,7 @@
 
 extern const sd_bus_vtable bus_instance_vtable[];
 
-/* The properties that these changes (InstanceChange) concern; see bus_changed_properties(). */
+/* The changed properties (bits of InstanceChange); see bus_changed_properties(). */
 char **bus_instance_properties(unsigned changes);
 
 /* The method Destroy of an instance, also under its name in the Manager. Reads the options from `call`. */

@@ -4,20 +4,21 @@
 
 #include <inttypes.h>
 
+#include "daemon/model/model.h"
 #include "daemon/work/job.h"
 #include "daemon/work/queue.h"
 #include "dbus/bus-error.h"
 #include "dbus/bus.h"
 #include "dbus/bus-util.h"
 
-static const char *job_text(const Job *job, const char *name)
+static const char *job_detail_text(const Job *job, const char *name)
 {
         JobDetail detail;
 
         return job_get_detail(job, name, &detail) ? detail.text : NULL;
 }
 
-static uint32_t job_number(const Job *job, const char *name)
+static uint32_t job_detail_number(const Job *job, const char *name)
 {
         JobDetail detail;
 
@@ -28,24 +29,24 @@ BUS_DEFINE_GETTER(property_get_id, Job, job, "u", job->id)
 BUS_DEFINE_TEXT_GETTER(property_get_kind, Job, job, job->kind->name)
 BUS_DEFINE_TEXT_GETTER(property_get_state, Job, job, job_state_to_string(job->state))
 BUS_DEFINE_TEXT_GETTER(property_get_gpu, Job, job, job->gpu_name)
-BUS_DEFINE_TEXT_GETTER(property_get_type, Job, job, job_text(job, "type"))
-BUS_DEFINE_GETTER(property_get_vfs, Job, job, "u", job_number(job, "vfs"))
-BUS_DEFINE_TEXT_GETTER(property_get_mode, Job, job, job_text(job, "mode"))
-BUS_DEFINE_TEXT_GETTER(property_get_value, Job, job, job_text(job, "value"))
+BUS_DEFINE_TEXT_GETTER(property_get_type, Job, job, job_detail_text(job, "type"))
+BUS_DEFINE_GETTER(property_get_vfs, Job, job, "u", job_detail_number(job, "vfs"))
+BUS_DEFINE_TEXT_GETTER(property_get_mode, Job, job, job_detail_text(job, "mode"))
+BUS_DEFINE_TEXT_GETTER(property_get_value, Job, job, job_detail_text(job, "value"))
 BUS_DEFINE_GETTER(property_get_requester, Job, job, "u", job->requester)
 BUS_DEFINE_GETTER(property_get_created_usec, Job, job, "t", job->created_usec)
 BUS_DEFINE_GETTER(property_get_started_usec, Job, job, "t", job->started_usec)
 BUS_DEFINE_GETTER(property_get_timeout_usec, Job, job, "t", job->timeout_usec)
 
 static int property_get_instances(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                  sd_bus_message *reply, void *userdata, sd_bus_error *error)
+                                  sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         const Job *job = userdata;
 
         return bus_append_instance_paths(reply, job->uuids);
 }
 
-static int method_cancel(sd_bus_message *call, void *userdata, sd_bus_error *error)
+static int method_cancel(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Job *job = userdata;
         Bus *b = bus_of_call(call);
@@ -57,25 +58,29 @@ static int method_cancel(sd_bus_message *call, void *userdata, sd_bus_error *err
         if (r >= 0)
                 r = bus_authz_caller(call, &uid, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
+                return bus_error_set(ret_error, r, &e);
 
         if (uid != job->requester) {
                 g_autofree char *id = g_strdup_printf("%" PRIu32, job->id);
                 g_autofree char *owner = g_strdup_printf("%" PRIu32, (uint32_t)job->requester);
-                const char *type = job_text(job, "type");
+                const char *type = job_detail_text(job, "type");
                 const char *details[] = {
                         "gpu", job->gpu_name, "type", type ? type : "", "job", id, "owner", owner, NULL,
                 };
 
                 r = bus_authz_check(b->authz, call, uid, POLKIT_CANCEL_JOB, details, &e);
                 if (r < 0)
-                        return bus_error_set(error, r, &e);
+                        return bus_error_set(ret_error, r, &e);
                 if (r == 0)
                         return 1;
         }
+
+        g_assert(model_get_job(b->model, job->id) == job);
+
         r = queue_cancel(job, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
+                return bus_error_set(ret_error, r, &e);
+
         return sd_bus_reply_method_return(call, NULL);
 }
 

@@ -5,10 +5,10 @@
 
 #include <systemd/sd-bus.h>
 
-/* All that can change of a job: its state and its start. */
+/* State and start of a job; the rest is constant. */
 #define BUS_JOB_CHANGED 1U
 
 extern const sd_bus_vtable bus_job_vtable[];
 
-/* The properties that these changes concern; see bus_changed_properties(). */
+/* The changed properties; see bus_changed_properties(). */
 char **bus_job_properties(unsigned changes);

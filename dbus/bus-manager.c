@@ -20,7 +20,7 @@ BUS_DEFINE_TEXT_GETTER(property_get_version, Bus, b, b ? PROJECT_VERSION : NULL)
 
 static int property_get_config_errors(sd_bus *bus, const char *path, const char *interface,
                                       const char *property, sd_bus_message *reply, void *userdata,
-                                      sd_bus_error *error)
+                                      sd_bus_error *ret_error)
 {
         const Bus *b = userdata;
         const GPtrArray *errors = model_config(b->model)->errors;
@@ -28,6 +28,7 @@ static int property_get_config_errors(sd_bus *bus, const char *path, const char 
 
         for (guint i = 0; r >= 0 && i < errors->len; i++)
                 r = sd_bus_message_append_basic(reply, 's', errors->pdata[i]);
+
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -50,9 +51,8 @@ static void create_done(CreateArguments *a)
         g_free(a->type);
 }
 
-/* The GPU and the type by name, so that the job is exactly the one that polkit permits. A call without a GPU
- * keeps the GPU that polkit was asked about as long as the same rules allow it; otherwise polkit is asked about
- * the GPU that is chosen now. */
+/* Name GPU and type, so that the job is exactly the permitted one. A call without a GPU keeps the GPU of the
+ * question to polkit while the same rules allow it; otherwise polkit is asked again, about the new GPU. */
 static int create_resolve(Bus *b, sd_bus_message *call, CreateArguments *a, VgpudError *reterr)
 {
         const VgpuType *type;
@@ -60,9 +60,11 @@ static int create_resolve(Bus *b, sd_bus_message *call, CreateArguments *a, Vgpu
         int r;
 
         a->create.chosen = bus_authz_detail(b->authz, call, "gpu");
+
         r = request_resolve_create(b->model, &a->create, &gpu, &type, reterr);
         if (r < 0)
                 return r;
+
         if (a->create.gpu[0] == '\0' && a->create.chosen && strcmp(a->create.chosen, gpu_name(gpu)) != 0)
                 bus_authz_ask_anew(b->authz, call);
 
@@ -70,12 +72,17 @@ static int create_resolve(Bus *b, sd_bus_message *call, CreateArguments *a, Vgpu
         a->create.type = a->type = g_strdup(type->id);
         a->create.hints = NULL;
         a->create.chosen = NULL;
+
         return 0;
 }
 
 static int create_queue(void *arguments, uid_t requester, Job **ret, VgpudError *reterr)
 {
         CreateArguments *a = arguments;
+
+        /* create_resolve() has named both. */
+        g_assert(a->create.gpu == a->gpu && a->create.type == a->type);
+        g_assert(!a->create.hints && !a->create.chosen);
 
         return request_create(a->model, &a->create, ret, reterr);
 }
@@ -117,6 +124,7 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
         create->requester = request.requester;
         create->attributes = attributes;
         create->hints = hints_are_given(&hints) ? &hints : NULL;
+
         r = create_resolve(b, call, &a, &e);
         if (r < 0)
                 return bus_error_set(ret_error, r, &e);
@@ -128,7 +136,7 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
         return bus_request_run(b, call, &request, ret_error);
 }
 
-static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *error)
+static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -140,11 +148,12 @@ static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *er
         if (r >= 0)
                 r = request_find_instance(b->model, what, &instance, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
-        return bus_instance_destroy(b, call, instance, error);
+                return bus_error_set(ret_error, r, &e);
+
+        return bus_instance_destroy(b, call, instance, ret_error);
 }
 
-static int method_get_gpu(sd_bus_message *call, void *userdata, sd_bus_error *error)
+static int method_get_gpu(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -159,12 +168,14 @@ static int method_get_gpu(sd_bus_message *call, void *userdata, sd_bus_error *er
         if (r >= 0)
                 r = request_find_gpu(b->model, what, &gpu, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
+                return bus_error_set(ret_error, r, &e);
+
         path = bus_path_gpu(gpu_name(gpu));
+
         return sd_bus_reply_method_return(call, "o", path);
 }
 
-static int method_get_instance(sd_bus_message *call, void *userdata, sd_bus_error *error)
+static int method_get_instance(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -179,8 +190,10 @@ static int method_get_instance(sd_bus_message *call, void *userdata, sd_bus_erro
         if (r >= 0)
                 r = request_find_instance(b->model, what, &instance, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
+                return bus_error_set(ret_error, r, &e);
+
         path = bus_path_instance(instance->desc->uuid);
+
         return sd_bus_reply_method_return(call, "o", path);
 }
 
@@ -206,10 +219,11 @@ static int append_instance(sd_bus_message *reply, const Instance *i)
                 r = bus_append_text(reply, texts[n]);
         if (r >= 0)
                 r = sd_bus_message_append(reply, "ut", (uint32_t)i->owner, i->created_usec);
+
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int method_list_instances(sd_bus_message *call, void *userdata, sd_bus_error *error)
+static int method_list_instances(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
@@ -220,7 +234,8 @@ static int method_list_instances(sd_bus_message *call, void *userdata, sd_bus_er
 
         r = bus_read_options(call, NULL, 0, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
+                return bus_error_set(ret_error, r, &e);
+
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(osssssssut)");
@@ -229,6 +244,7 @@ static int method_list_instances(sd_bus_message *call, void *userdata, sd_bus_er
                 r = append_instance(reply, instance);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
+
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
@@ -238,16 +254,18 @@ static int append_type(sd_bus_message *reply, const Gpu *gpu, const VgpuType *t)
         int r;
 
         r = sd_bus_message_open_container(reply, 'r', "ssssuutuuuu");
+
         for (size_t n = 0; r >= 0 && n < G_N_ELEMENTS(texts); n++)
                 r = bus_append_text(reply, texts[n]);
         if (r >= 0)
                 r = sd_bus_message_append(reply, "uutuuuu", t->available, t->max_instances,
                                           t->framebuffer_bytes, t->heads, t->frame_rate_limit, t->max_x,
                                           t->max_y);
+
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int method_list_types(sd_bus_message *call, void *userdata, sd_bus_error *error)
+static int method_list_types(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
@@ -258,18 +276,22 @@ static int method_list_types(sd_bus_message *call, void *userdata, sd_bus_error 
 
         r = bus_read_options(call, NULL, 0, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
+                return bus_error_set(ret_error, r, &e);
+
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(ssssuutuuuu)");
         g_hash_table_iter_init(&iter, model_gpus(b->model));
         while (r >= 0 && g_hash_table_iter_next(&iter, NULL, &value)) {
                 const Gpu *gpu = value;
+
                 for (guint i = 0; r >= 0 && gpu->snapshot && i < gpu->snapshot->types->len; i++)
                         r = append_type(reply, gpu, gpu->snapshot->types->pdata[i]);
         }
+
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
+
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
@@ -314,10 +336,11 @@ static int append_candidate(sd_bus_message *reply, const Place *place, const Pla
                 r = bus_append_entry(reply, "distance", "u", rank->distance);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
+
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *error)
+static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
         PlaceHints hints = PLACE_HINTS_NONE;
@@ -345,7 +368,8 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *erro
         if (r >= 0)
                 r = place_new(b->model, type, count, &hints, &place, &e);
         if (r < 0)
-                return bus_error_set(error, r, &e);
+                return bus_error_set(ret_error, r, &e);
+
         p = place->placement;
         first = p->n > 0 ? &p->ranks[0] : NULL;
         if (first && (first == p->chosen || placement_would_wait(p, first)))
@@ -360,6 +384,7 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *erro
                 r = append_candidate(reply, place, &p->ranks[i]);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
+
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 

@@ -13,9 +13,9 @@ typedef struct BusRequest {
         const char *const *details; /* see bus_authz_check() */
         uid_t requester;            /* see bus_authz_caller() */
         bool wait;                  /* answer when the job has ended */
-        void *arguments;            /* for the two functions; borrowed */
+        void *arguments;            /* borrowed; passed to the two functions */
 
-        /* Refuses a call that cannot succeed before a person types a password for it. NULL: always possible. */
+        /* Refuses a hopeless call before a person types a password. NULL: no check. */
         int (*check)(const void *arguments, VgpudError *reterr);
         /* Queues the job. */
         int (*queue)(void *arguments, uid_t requester, Job **ret, VgpudError *reterr);
@@ -24,7 +24,7 @@ typedef struct BusRequest {
 /* The end of a handler. The call may be dispatched again when polkit has answered; see bus-authz.h. */
 int bus_request_run(Bus *b, sd_bus_message *call, const BusRequest *request, sd_bus_error *ret_error);
 
-/* The job has ended: answer the call that waits for it, if any. */
+/* Answer the call, if any, that waits for an ended job. */
 void bus_request_end(Bus *b, Job *job);
 
 /* The daemon stops: answer all calls that wait, with CANCELED. */

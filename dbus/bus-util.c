@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Paths, the strict reader of options, and writers of dictionaries. */
-
 #include "dbus/bus-util.h"
 
 #include <inttypes.h>
@@ -20,17 +18,23 @@ char *bus_path_gpu(const char *name)
         char *path = NULL;
         int r = sd_bus_path_encode(VGPUD_PATH_GPU, name, &path);
 
-        g_assert(r >= 0); /* it fails for a prefix that is no path, and without memory */
+        /* Fails only for a malformed prefix or without memory. */
+        g_assert(r >= 0 && path);
+
         return path;
 }
 
 char *bus_path_instance(const char *uuid)
 {
+        g_assert(strlen(uuid) == UUID_STRLEN);
+
         return g_strdelimit(g_strconcat(VGPUD_PATH_INSTANCE "/", uuid, NULL), "-", '_');
 }
 
 char *bus_path_job(uint32_t id)
 {
+        g_assert(id > 0);
+
         return g_strdup_printf(VGPUD_PATH_JOB "/%" PRIu32, id);
 }
 
@@ -40,7 +44,9 @@ char *bus_path_to_gpu(const char *path)
 
         if (sd_bus_path_decode(path, VGPUD_PATH_GPU, &name) <= 0)
                 return NULL;
+
         back = bus_path_gpu(name);
+
         return strcmp(back, path) == 0 ? g_steal_pointer(&name) : NULL;
 }
 
@@ -50,10 +56,13 @@ bool bus_path_to_instance(const char *path, char uuid[static 37])
 
         if (!g_str_has_prefix(path, VGPUD_PATH_INSTANCE "/"))
                 return false;
+
         text = g_strdelimit(g_strdup(path + strlen(VGPUD_PATH_INSTANCE "/")), "_", '-');
         if (uuid_normalize(text, uuid) < 0)
                 return false;
+
         back = bus_path_instance(uuid);
+
         return strcmp(back, path) == 0;
 }
 
@@ -63,13 +72,15 @@ uint32_t bus_path_to_job(const char *path)
         uint32_t id;
 
         if (!g_str_has_prefix(path, VGPUD_PATH_JOB "/") ||
-            parse_u32(path + strlen(VGPUD_PATH_JOB "/"), 10, &id) < 0)
+            parse_u32(path + strlen(VGPUD_PATH_JOB "/"), 10, &id) < 0 || id == 0)
                 return 0;
+
         back = bus_path_job(id);
+
         return strcmp(back, path) == 0 ? id : 0;
 }
 
-static int read_attributes(sd_bus_message *m, const char *option, GPtrArray **ret, VgpudError *reterr)
+static int options_read_attributes(sd_bus_message *m, const char *option, GPtrArray **ret, VgpudError *reterr)
 {
         g_autoptr(GPtrArray) attributes = g_ptr_array_new_with_free_func(attribute_destroy);
         const char *name, *value;
@@ -78,23 +89,29 @@ static int read_attributes(sd_bus_message *m, const char *option, GPtrArray **re
         r = sd_bus_message_enter_container(m, 'a', "(ss)");
         if (r < 0)
                 return r;
+
         while ((r = sd_bus_message_read(m, "(ss)", &name, &value)) > 0) {
                 if (attributes->len == BUS_ATTRIBUTES_MAX)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "option '%s' has more than %u entries", option,
                                                 BUS_ATTRIBUTES_MAX);
+
                 g_ptr_array_add(attributes, vgpu_attribute_new(name, value));
         }
+
         if (r < 0)
                 return r;
+
         r = sd_bus_message_exit_container(m);
         if (r < 0)
                 return r;
+
         *ret = g_steal_pointer(&attributes);
+
         return 0;
 }
 
-static int read_number(sd_bus_message *m, const BusOption *o, VgpudError *reterr)
+static int options_read_number(sd_bus_message *m, const BusOption *o, VgpudError *reterr)
 {
         union {
                 uint32_t u;
@@ -104,9 +121,11 @@ static int read_number(sd_bus_message *m, const BusOption *o, VgpudError *reterr
         int r;
 
         g_assert(strcmp(o->signature, "u") == 0 || strcmp(o->signature, "t") == 0);
+
         r = sd_bus_message_read_basic(m, o->signature[0], &number);
         if (r < 0)
                 return r;
+
         value = o->signature[0] == 'u' ? number.u : number.t;
         if ((o->min > 0 || o->max > 0) && (value < o->min || value > o->max))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
@@ -116,30 +135,34 @@ static int read_number(sd_bus_message *m, const BusOption *o, VgpudError *reterr
                 *(uint32_t *)o->target = number.u;
         else
                 *(uint64_t *)o->target = number.t;
+
         return r;
 }
 
-static int read_value(sd_bus_message *m, const BusOption *o, VgpudError *reterr)
+static int options_read_value(sd_bus_message *m, const BusOption *o, VgpudError *reterr)
 {
         int r;
 
         if (strcmp(o->signature, "a(ss)") == 0)
-                return read_attributes(m, o->name, o->target, reterr);
+                return options_read_attributes(m, o->name, o->target, reterr);
+
         if (strcmp(o->signature, "b") == 0) {
-                int b; /* what sd-bus reads is an int, what we keep is a bool */
+                int b; /* sd-bus reads a boolean as int */
 
                 r = sd_bus_message_read_basic(m, 'b', &b);
                 if (r >= 0)
                         *(bool *)o->target = b;
                 return r;
         }
+
         if (strcmp(o->signature, "s") == 0 || strcmp(o->signature, "i") == 0)
                 return sd_bus_message_read_basic(m, o->signature[0], o->target);
-        return read_number(m, o, reterr);
+
+        return options_read_number(m, o, reterr);
 }
 
-static int read_option(sd_bus_message *m, const BusOption *options, size_t n_options, bool *seen,
-                       VgpudError *reterr)
+static int options_read_option(sd_bus_message *m, const BusOption *options, size_t n_options, bool *seen,
+                               VgpudError *reterr)
 {
         const char *key, *signature;
         size_t i;
@@ -148,28 +171,36 @@ static int read_option(sd_bus_message *m, const BusOption *options, size_t n_opt
         r = sd_bus_message_read_basic(m, 's', &key);
         if (r < 0)
                 return r;
+
         for (i = 0; i < n_options; i++)
                 if (strcmp(options[i].name, key) == 0)
                         break;
+
         if (i == n_options)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no option '%s'", key);
+
         if (seen[i])
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "option '%s' is given twice", key);
+
         seen[i] = true;
 
         r = sd_bus_message_peek_type(m, NULL, &signature);
         if (r < 0)
                 return r;
+
         if (strcmp(signature, options[i].signature) != 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "option '%s' must have the D-Bus type %s, not %s", key,
                                         options[i].signature, signature);
+
         r = sd_bus_message_enter_container(m, 'v', options[i].signature);
         if (r < 0)
                 return r;
-        r = read_value(m, &options[i], reterr);
+
+        r = options_read_value(m, &options[i], reterr);
         if (r < 0)
                 return r;
+
         return sd_bus_message_exit_container(m);
 }
 
@@ -178,19 +209,25 @@ int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_optio
         g_autofree bool *seen = g_new0(bool, n_options + 1);
         int r;
 
+        g_assert(options || n_options == 0);
+
         r = sd_bus_message_enter_container(m, 'a', "{sv}");
         if (r < 0)
                 return r;
+
         while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-                r = read_option(m, options, n_options, seen, reterr);
+                r = options_read_option(m, options, n_options, seen, reterr);
                 if (r < 0)
                         return r;
+
                 r = sd_bus_message_exit_container(m);
                 if (r < 0)
                         return r;
         }
+
         if (r < 0)
                 return r;
+
         return sd_bus_message_exit_container(m);
 }
 
@@ -200,6 +237,7 @@ int bus_append_text(sd_bus_message *m, const char *text)
 
         if (text && !g_utf8_validate(text, -1, NULL))
                 text = valid = g_utf8_make_valid(text, -1);
+
         return sd_bus_message_append_basic(m, 's', text);
 }
 
@@ -208,23 +246,32 @@ int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, 
         va_list ap;
         int r;
 
+        g_assert(key && key[0]);
+        g_assert(signature && signature[0]);
+
         r = sd_bus_message_open_container(m, 'e', "sv");
         if (r < 0)
                 return r;
+
         r = sd_bus_message_append_basic(m, 's', key);
         if (r < 0)
                 return r;
+
         r = sd_bus_message_open_container(m, 'v', signature);
         if (r < 0)
                 return r;
+
         va_start(ap, signature);
         r = sd_bus_message_appendv(m, signature, ap);
         va_end(ap);
+
         if (r < 0)
                 return r;
+
         r = sd_bus_message_close_container(m);
         if (r < 0)
                 return r;
+
         return sd_bus_message_close_container(m);
 }
 
@@ -234,21 +281,27 @@ int bus_append_entry_string(sd_bus_message *m, const char *key, const char *valu
 
         if (!value)
                 return 0;
+
         r = sd_bus_message_open_container(m, 'e', "sv");
         if (r < 0)
                 return r;
+
         r = sd_bus_message_append_basic(m, 's', key);
         if (r < 0)
                 return r;
+
         r = sd_bus_message_open_container(m, 'v', "s");
         if (r < 0)
                 return r;
+
         r = bus_append_text(m, value);
         if (r < 0)
                 return r;
+
         r = sd_bus_message_close_container(m);
         if (r < 0)
                 return r;
+
         return sd_bus_message_close_container(m);
 }
 
@@ -268,6 +321,7 @@ int bus_append_entry_strings(sd_bus_message *m, const char *key, char *const *li
 
         if (!list)
                 return 0;
+
         r = sd_bus_message_open_container(m, 'e', "sv");
         if (r >= 0)
                 r = sd_bus_message_append_basic(m, 's', key);
@@ -279,6 +333,7 @@ int bus_append_entry_strings(sd_bus_message *m, const char *key, char *const *li
                 r = bus_append_text(m, *p);
         for (unsigned i = 0; r >= 0 && i < 3; i++)
                 r = sd_bus_message_close_container(m);
+
         return r;
 }
 
@@ -289,6 +344,7 @@ int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids)
         r = sd_bus_message_open_container(m, 'a', "o");
         if (r < 0)
                 return r;
+
         for (guint i = 0; uuids && i < uuids->len; i++) {
                 g_autofree char *path = bus_path_instance(uuids->pdata[i]);
 
@@ -296,6 +352,7 @@ int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids)
                 if (r < 0)
                         return r;
         }
+
         return sd_bus_message_close_container(m);
 }
 
@@ -303,6 +360,8 @@ char **bus_changed_properties(const BusChange *table, size_t n, unsigned changes
 {
         char **names = g_new0(char *, n + 1);
         size_t n_names = 0;
+
+        g_assert(changes != 0);
 
         for (size_t i = 0; i < n; i++)
                 if (changes & table[i].bits)

@@ -16,35 +16,38 @@
 DEFINE_DESTROY_NOTIFY(slot_destroy, sd_bus_slot_unref)
 DEFINE_DESTROY_NOTIFY(message_destroy, sd_bus_message_unref)
 
-/* --- the tree --- */
+/* ---- the tree ---- */
 
-static int find_gpu(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
-                    sd_bus_error *error)
+static int bus_find_gpu(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+                        sd_bus_error *ret_error)
 {
         Bus *b = userdata;
         g_autofree char *name = bus_path_to_gpu(path);
 
         *ret = name ? model_get_gpu(b->model, name) : NULL;
+
         return *ret ? 1 : 0;
 }
 
-static int find_instance(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
-                         sd_bus_error *error)
+static int bus_find_instance(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+                             sd_bus_error *ret_error)
 {
         Bus *b = userdata;
         char uuid[UUID_STRLEN + 1];
 
         *ret = bus_path_to_instance(path, uuid) ? model_get_instance(b->model, uuid) : NULL;
+
         return *ret ? 1 : 0;
 }
 
-static int find_job(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
-                    sd_bus_error *error)
+static int bus_find_job(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+                        sd_bus_error *ret_error)
 {
         Bus *b = userdata;
         uint32_t id = bus_path_to_job(path);
 
         *ret = id > 0 ? model_get_job(b->model, id) : NULL;
+
         return *ret ? 1 : 0;
 }
 
@@ -63,8 +66,8 @@ static char *job_path_of(void *key)
         return bus_path_job(GPOINTER_TO_UINT(key));
 }
 
-/* sd-bus frees the list with free(), which is what g_free() is. */
-static char **paths_of(GHashTable *objects, char *(*path_of)(void *key))
+/* sd-bus frees the list with free(), which g_free() calls. */
+static char **bus_paths_of(GHashTable *objects, char *(*path_of)(void *key))
 {
         char **paths = g_new0(char *, g_hash_table_size(objects) + 1);
         GHashTableIter i;
@@ -72,33 +75,40 @@ static char **paths_of(GHashTable *objects, char *(*path_of)(void *key))
         size_t n = 0;
 
         g_hash_table_iter_init(&i, objects);
+
         while (g_hash_table_iter_next(&i, &key, NULL))
                 paths[n++] = path_of(key);
+
         return paths;
 }
 
-static int enumerate_gpus(sd_bus *bus, const char *prefix, void *userdata, char ***ret, sd_bus_error *error)
+static int bus_enumerate_gpus(sd_bus *bus, const char *prefix, void *userdata, char ***ret,
+                              sd_bus_error *ret_error)
 {
         Bus *b = userdata;
 
-        *ret = paths_of(model_gpus(b->model), gpu_path_of);
+        *ret = bus_paths_of(model_gpus(b->model), gpu_path_of);
+
         return 1;
 }
 
-static int enumerate_instances(sd_bus *bus, const char *prefix, void *userdata, char ***ret,
-                               sd_bus_error *error)
+static int bus_enumerate_instances(sd_bus *bus, const char *prefix, void *userdata, char ***ret,
+                                   sd_bus_error *ret_error)
 {
         Bus *b = userdata;
 
-        *ret = paths_of(model_instances(b->model), instance_path_of);
+        *ret = bus_paths_of(model_instances(b->model), instance_path_of);
+
         return 1;
 }
 
-static int enumerate_jobs(sd_bus *bus, const char *prefix, void *userdata, char ***ret, sd_bus_error *error)
+static int bus_enumerate_jobs(sd_bus *bus, const char *prefix, void *userdata, char ***ret,
+                              sd_bus_error *ret_error)
 {
         Bus *b = userdata;
 
-        *ret = paths_of(model_jobs(b->model), job_path_of);
+        *ret = bus_paths_of(model_jobs(b->model), job_path_of);
+
         return 1;
 }
 
@@ -106,52 +116,60 @@ static const struct {
         const char *path;
         const char *interface;
         const sd_bus_vtable *vtable;
-        sd_bus_object_find_t find; /* NULL: it is one object, not a folder of them */
+        sd_bus_object_find_t find; /* NULL: one object, not a folder of objects */
         sd_bus_node_enumerator_t enumerate;
 } object_table[] = {
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, bus_manager_vtable, NULL, NULL },
-        { VGPUD_PATH_GPU, VGPUD_INTERFACE_GPU, bus_gpu_vtable, find_gpu, enumerate_gpus },
-        { VGPUD_PATH_INSTANCE, VGPUD_INTERFACE_INSTANCE, bus_instance_vtable, find_instance,
-          enumerate_instances },
-        { VGPUD_PATH_JOB, VGPUD_INTERFACE_JOB, bus_job_vtable, find_job, enumerate_jobs },
+        { VGPUD_PATH_GPU, VGPUD_INTERFACE_GPU, bus_gpu_vtable, bus_find_gpu, bus_enumerate_gpus },
+        { VGPUD_PATH_INSTANCE, VGPUD_INTERFACE_INSTANCE, bus_instance_vtable, bus_find_instance,
+          bus_enumerate_instances },
+        { VGPUD_PATH_JOB, VGPUD_INTERFACE_JOB, bus_job_vtable, bus_find_job, bus_enumerate_jobs },
 };
 
 Bus *bus_of_call(sd_bus_message *call)
 {
-        return sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(call)));
+        sd_bus_slot *slot = sd_bus_get_current_slot(sd_bus_message_get_bus(call));
+
+        g_assert(slot);
+
+        return sd_bus_slot_get_userdata(slot);
 }
 
-/* Keeps the slot if the registration went well. */
-static int keep_slot(Bus *b, int r, sd_bus_slot **slot)
+/* Keeps the slot if the registration succeeded. */
+static int bus_keep_slot(Bus *b, int r, sd_bus_slot **slot)
 {
         if (r >= 0)
                 g_ptr_array_add(b->slots, g_steal_pointer(slot));
         return r;
 }
 
-static int register_objects(Bus *b)
+static int bus_register_objects(Bus *b)
 {
         sd_bus_slot *slot = NULL;
         int r;
 
         r = sd_bus_add_object_manager(b->bus, &slot, VGPUD_PATH_ROOT);
-        r = keep_slot(b, r, &slot);
+        r = bus_keep_slot(b, r, &slot);
+
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(object_table); i++) {
                 const char *path = object_table[i].path, *interface = object_table[i].interface;
 
                 if (!object_table[i].find) {
                         r = sd_bus_add_object_vtable(b->bus, &slot, path, interface, object_table[i].vtable, b);
-                        r = keep_slot(b, r, &slot);
+                        r = bus_keep_slot(b, r, &slot);
                         continue;
                 }
+
                 r = sd_bus_add_fallback_vtable(b->bus, &slot, path, interface, object_table[i].vtable,
                                                object_table[i].find, b);
-                r = keep_slot(b, r, &slot);
+                r = bus_keep_slot(b, r, &slot);
                 if (r < 0)
                         break;
+
                 r = sd_bus_add_node_enumerator(b->bus, &slot, path, object_table[i].enumerate, b);
-                r = keep_slot(b, r, &slot);
+                r = bus_keep_slot(b, r, &slot);
         }
+
         return r < 0 ? r : 0;
 }
 
@@ -174,20 +192,27 @@ int bus_new(sd_event *event, Model *m, sd_bus *bus, Bus **ret)
                 r = sd_bus_attach_event(bus, event, SD_EVENT_PRIORITY_NORMAL);
                 b->attached = r >= 0;
         }
+
         if (r >= 0)
-                r = register_objects(b);
+                r = bus_register_objects(b);
         if (r < 0) {
                 bus_free(b);
                 return r;
         }
+
         model_set_events(m, &bus_announce_events, b);
         *ret = b;
+
         return 0;
 }
 
 int bus_request_name(Bus *b)
 {
-        int r = sd_bus_request_name(b->bus, VGPUD_BUS_NAME, 0);
+        int r;
+
+        g_assert(b->slots->len > 0);
+
+        r = sd_bus_request_name(b->bus, VGPUD_BUS_NAME, 0);
 
         return r < 0 ? r : 0;
 }
@@ -196,6 +221,9 @@ Bus *bus_free(Bus *b)
 {
         if (!b)
                 return NULL;
+
+        g_assert(b->model->events_userdata == b || b->slots->len == 0);
+
         model_set_events(b->model, NULL, NULL);
         b->authz = bus_authz_free(b->authz);
         bus_request_cancel_all(b);
@@ -205,9 +233,11 @@ Bus *bus_free(Bus *b)
         g_hash_table_unref(b->instances);
         g_hash_table_unref(b->jobs);
         g_ptr_array_unref(b->slots);
+
         if (b->attached)
                 (void)sd_bus_detach_event(b->bus);
         sd_bus_unref(b->bus);
         g_free(b);
+
         return NULL;
 }

@@ -32,7 +32,7 @@ int bus_new(sd_event *event, Model *m, sd_bus *bus, Bus **ret);
 /* Make the daemon reachable: the last step of its start. -EEXIST: another program owns the name. */
 int bus_request_name(Bus *b);
 
-/* Unregister all objects. Calls that wait for a job get CANCELED, calls that wait for polkit get no answer. The
+/* Unregister all objects. Calls waiting for a job get CANCELED, calls waiting for polkit get no answer. The
  * model must still exist; flush and close the connection afterwards. */
 Bus *bus_free(Bus *b);
 

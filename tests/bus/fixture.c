@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* --- text of messages --- */
+/* ---- text of messages ---- */
 
 static void append_value(GString *s, sd_bus_message *m)
 {
@@ -32,6 +32,7 @@ static void append_value(GString *s, sd_bus_message *m)
 
                 g_assert_cmpint(sd_bus_message_enter_container(m, type, contents), >, 0);
                 g_string_append_c(s, brackets[(int)type][0]);
+
                 if (type == 'v')
                         g_string_append_printf(s, "%s ", contents);
                 while ((r = sd_bus_message_at_end(m, false)) == 0) {
@@ -39,17 +40,20 @@ static void append_value(GString *s, sd_bus_message *m)
                         append_value(s, m);
                         separator = ", ";
                 }
+
                 g_assert_cmpint(r, >, 0);
                 g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
                 g_string_append_c(s, brackets[(int)type][1]);
                 return;
         }
+
         if (strchr("sog", type)) {
                 g_assert_cmpint(sd_bus_message_read_basic(m, type, &text), >, 0);
                 g_assert_true(g_utf8_validate(text, -1, NULL));
                 g_string_append_printf(s, "\"%s\"", text);
                 return;
         }
+
         g_assert_cmpint(sd_bus_message_read_basic(m, type, &v), >, 0);
         switch (type) {
         case 'y':
@@ -81,15 +85,17 @@ char *message_text(sd_bus_message *m)
         const char *separator = "";
 
         g_assert_cmpint(sd_bus_message_rewind(m, true), >=, 0);
+
         while (sd_bus_message_at_end(m, true) == 0) {
                 g_string_append(s, separator);
                 append_value(s, m);
                 separator = " ";
         }
+
         return g_string_free(s, false);
 }
 
-/* --- polkit --- */
+/* ---- polkit ---- */
 
 static int answer(sd_bus_message *question, PolkitPlay play)
 {
@@ -124,6 +130,7 @@ static void read_question(Fixture *f, sd_bus_message *m)
         g_assert_cmpstr(kind, ==, "system-bus-name");
         g_assert_cmpstr(key, ==, "name");
         g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "{ss}"), >=, 0);
+
         while (sd_bus_message_read(m, "{ss}", &key, &value) > 0)
                 g_string_append_printf(s, " %s=%s", key, value);
         g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
@@ -134,19 +141,22 @@ static void read_question(Fixture *f, sd_bus_message *m)
         g_string_free(s, true);
 }
 
-/* A filter and no vtable: sd-bus would see to it that a method answers with the right types. */
-static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
+/* A filter, not a vtable: sd-bus would check the types of the answer. */
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         Fixture *f = userdata;
 
         if (sd_bus_message_is_method_call(m, "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization") <= 0)
                 return 0;
+
         f->asked++;
         read_question(f, m);
+
         if (f->polkit == POLKIT_THINKS)
                 g_queue_push_tail(&f->thinking, sd_bus_message_ref(m));
         else
                 g_assert_cmpint(answer(m, f->polkit), >=, 0);
+
         return 1;
 }
 
@@ -158,10 +168,11 @@ void fixture_polkit_answers(Fixture *f, PolkitPlay play)
                 g_assert_cmpint(answer(question, play), >=, 0);
                 sd_bus_message_unref(question);
         }
+
         fixture_settle(f);
 }
 
-/* --- the two ends --- */
+/* ---- the two ends ---- */
 
 void make_pair(sd_event *event, sd_bus **server, sd_bus **client)
 {
@@ -182,13 +193,14 @@ void make_pair(sd_event *event, sd_bus **server, sd_bus **client)
         g_assert_cmpint(sd_bus_attach_event(*client, event, 0), >=, 0);
 }
 
-static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         Fixture *f = userdata;
         const char *member = sd_bus_message_get_member(m), *path, *interface;
 
         if (strcmp(sd_bus_message_get_path(m), "/org/freedesktop/DBus/Local") == 0)
                 return 0;
+
         if (strcmp(member, "InterfacesAdded") == 0 || strcmp(member, "InterfacesRemoved") == 0) {
                 g_assert_cmpint(sd_bus_message_read_basic(m, 'o', &path), >, 0);
                 g_string_append_printf(f->log, "%c%s ", member[10] == 'A' ? '+' : '-', path);
@@ -196,12 +208,14 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
                 g_assert_cmpint(sd_bus_message_read_basic(m, 's', &interface), >, 0);
                 g_string_append_printf(f->log, "~%s", sd_bus_message_get_path(m));
                 g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "{sv}"), >=, 0);
+
                 while (sd_bus_message_enter_container(m, 'e', "sv") > 0) {
                         g_assert_cmpint(sd_bus_message_read_basic(m, 's', &interface), >, 0);
                         g_string_append_printf(f->log, ".%s", interface);
                         g_assert_cmpint(sd_bus_message_skip(m, "v"), >=, 0);
                         g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
                 }
+
                 g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
                 g_string_append_c(f->log, ' ');
         } else {
@@ -209,6 +223,7 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
                 g_string_append_printf(f->log, "%s(%s) ", member, text);
         }
+
         return 0;
 }
 
@@ -235,6 +250,7 @@ Fixture *fixture_new(uid_t uid)
         f->b = fake_model_add_instance(f->gpu, UUID_B, INSTANCE_ORIGIN_FOREIGN, UID_INVALID, NULL);
         g_assert_cmpint(bus_new(f->event, f->model, f->server, &f->bus), ==, 0);
         fixture_settle(f);
+
         return f;
 }
 
@@ -247,17 +263,19 @@ Fixture *fixture_free(Fixture *f)
 {
         if (!f)
                 return NULL;
+
         g_queue_clear_full(&f->thinking, unref_message);
         bus_free(f->bus);
         fake_model_free(f->model);
         sd_bus_close_unref(f->client);
-        /* Every question and every waiting call holds the connection: this reference must be the last one. */
+        /* Questions and waiting calls hold the connection: this must be the last reference. */
         sd_bus_close(f->server);
         f->server = sd_bus_unref(f->server);
         sd_event_unref(f->event);
         g_string_free(f->log, true);
         g_free(f->question);
         g_free(f);
+
         return NULL;
 }
 
@@ -278,14 +296,15 @@ void fixture_client_leaves(Fixture *f)
         fixture_settle(f);
 }
 
-/* --- calls --- */
+/* ---- calls ---- */
 
-static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         Call *c = userdata;
 
         c->reply = sd_bus_message_ref(m);
         g_string_append(c->fixture->log, sd_bus_message_is_method_error(m, NULL) ? "error " : "reply ");
+
         return 0;
 }
 
@@ -295,6 +314,7 @@ Call *call_send(Fixture *f, sd_bus_message *m)
 
         c->fixture = f;
         g_assert_cmpint(sd_bus_call_async(f->client, &c->slot, m, on_reply, c, UINT64_MAX), >=, 0);
+
         return c;
 }
 
@@ -306,12 +326,14 @@ Call *call_start(Fixture *f, CallFlags flags, const char *path, const char *inte
 
         g_assert_cmpint(sd_bus_message_new_method_call(f->client, &m, VGPUD_BUS_NAME, path, interface, member),
                         >=, 0);
+
         if (!(flags & CALL_NAMELESS))
                 g_assert_cmpint(sd_bus_message_set_sender(m, ":1.7"), >=, 0);
         g_assert_cmpint(sd_bus_message_set_allow_interactive_authorization(m, flags & CALL_INTERACTIVE), >=, 0);
         va_start(ap, types);
         g_assert_cmpint(sd_bus_message_appendv(m, types, ap), >=, 0);
         va_end(ap);
+
         return call_send(f, m);
 }
 
@@ -319,9 +341,11 @@ Call *call_free(Call *c)
 {
         if (!c)
                 return NULL;
+
         sd_bus_slot_unref(c->slot);
         sd_bus_message_unref(c->reply);
         g_free(c);
+
         return NULL;
 }
 
@@ -331,8 +355,10 @@ char *call_text(Call *c)
 
         if (!c->reply)
                 return g_strdup("");
+
         e = sd_bus_message_get_error(c->reply);
         if (e)
                 return g_strdup_printf("%s: %s", e->name, e->message);
+
         return message_text(c->reply);
 }

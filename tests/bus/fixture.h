@@ -18,7 +18,7 @@
 #define PATH_A     VGPUD_PATH_INSTANCE "/aaaaaaaa_0000_4000_8000_00000000000a"
 #define PATH_B     VGPUD_PATH_INSTANCE "/bbbbbbbb_0000_4000_8000_00000000000b"
 #define PATH_GPU   VGPUD_PATH_GPU "/mdpy"
-#define UID_A_USER 65534U /* who the tests that run as root pretend to be */
+#define UID_A_USER 65534U /* the user that tests started by root act as */
 
 typedef enum PolkitPlay {
         POLKIT_SAYS_YES,
@@ -35,16 +35,16 @@ typedef struct Fixture {
         sd_bus *server, *client;
         Model *model;
         Bus *bus;
-        uid_t uid; /* whom the server takes the client for */
-        Gpu *gpu;  /* "mdpy", with instance A of `uid`, named "desk", and B of somebody else's making */
+        uid_t uid; /* client, as the server sees it */
+        Gpu *gpu;  /* "mdpy", with instance A of `uid`, named "desk", and the foreign instance B */
         Instance *a, *b;
 
         PolkitPlay polkit;
-        unsigned asked;  /* how often CheckAuthorization was called */
-        char *question;  /* the last one as text: "ACTION sender flags key=value key=value …" */
-        GQueue thinking; /* sd_bus_message, ref: questions not answered yet */
+        unsigned asked;  /* calls of CheckAuthorization */
+        char *question;  /* last question: "ACTION sender flags key=value …" */
+        GQueue thinking; /* sd_bus_message, ref: open questions */
 
-        GString *log; /* what the client received, one word each: "reply", "error", "JobRemoved", "+path", … */
+        GString *log; /* one word per message to the client: "reply", "error", "JobRemoved", "+path", … */
 } Fixture;
 
 typedef struct Call {
@@ -57,27 +57,25 @@ Fixture *fixture_new(uid_t uid);
 Fixture *fixture_free(Fixture *f);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
 
-/* Run the loop until it has nothing to do. */
+/* Run the event loop until it is idle. */
 void fixture_settle(Fixture *f);
 /* The client closes its end. */
 void fixture_client_leaves(Fixture *f);
 void fixture_polkit_answers(Fixture *f, PolkitPlay answer);
 
-/* A method call from ":1.7"; types as for sd_bus_message_append(). The reply is there after fixture_settle().
- */
+/* A method call from ":1.7"; types as for sd_bus_message_append(). The reply arrives in fixture_settle(). */
 typedef enum CallFlags {
         CALL_INTERACTIVE = 1 << 0,
-        CALL_NAMELESS = 1 << 1, /* without a sender */
+        CALL_NAMELESS = 1 << 1, /* no sender */
 } CallFlags;
 Call *call_start(Fixture *f, CallFlags flags, const char *path, const char *interface, const char *member,
                  const char *types, ...);
-/* The same for a message that the test has made. */
+/* Send a message that the test has made. */
 Call *call_send(Fixture *f, sd_bus_message *m);
 Call *call_free(Call *c);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Call, call_free)
 
-/* The reply as text: "o \"/org/…\"", or the error: "org.vgpud1.Error.Foreign: text"; "" when there is none yet.
- */
+/* The reply as text, or the error: "org.vgpud1.Error.Foreign: text"; "" if there is none yet. */
 char *call_text(Call *c);
 /* Start, settle, text. */
 #define CALL_TEXT(f, flags, path, interface, member, ...)                                        \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Prints what the objects of vgpud say of themselves: one <node name="PATH"> per kind of object, in one
- * <nodes>. Reads no arguments. tests/checks/api-in-step.py holds it against dbus/ *.xml. */
+/* Prints the introspection of the objects: one <node name="PATH"> per kind of object, in one <nodes>. Takes no
+ * arguments. tests/checks/api-in-step.py compares the output with the XML in dbus/. */
 
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +15,7 @@ int main(void)
 
         fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
         puts("<nodes>");
+
         for (size_t i = 0; i < G_N_ELEMENTS(objects); i++) {
                 g_autoptr(Call) c = call_start(f, 0, objects[i], "org.freedesktop.DBus.Introspectable",
                                                "Introspect", "");
@@ -26,6 +27,8 @@ int main(void)
                 g_assert_nonnull(xml);
                 printf("<node name=\"%s\">%s", objects[i], xml + strlen("<node>"));
         }
+
         puts("</nodes>");
+
         return 0;
 }

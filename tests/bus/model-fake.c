@@ -13,6 +13,7 @@ static Handover *fake_handover(const InstanceDesc *desc)
         Handover *h = g_new0(Handover, 1);
 
         h->sysfs_path = g_strdup_printf("/sys/bus/mdev/devices/%s", desc->uuid);
+
         h->iommu_group = desc->iommu_group;
         if (desc->iommu_group >= 0)
                 h->group_node = g_strdup_printf("/dev/vfio/%d", desc->iommu_group);
@@ -20,12 +21,13 @@ static Handover *fake_handover(const InstanceDesc *desc)
                 h->cdev_node = g_strdup_printf("/dev/vfio/devices/%s", desc->cdev);
         h->libvirt_xml = g_strdup("<hostdev/>");
         h->qemu_args = g_strsplit("-device vfio-pci", " ", -1);
+
         return h;
 }
 
 const VgpuDriver fake_driver = { .name = "fake", .handover = fake_handover };
 
-/* --- what a test does --- */
+/* ---- what a test does ---- */
 
 static void gpu_destroy(gpointer p)
 {
@@ -70,6 +72,7 @@ Model *fake_model_new(void)
         m->gpus = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gpu_destroy);
         m->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_destroy);
         m->jobs = g_hash_table_new_full(NULL, NULL, NULL, job_destroy);
+
         return m;
 }
 
@@ -88,6 +91,7 @@ Model *fake_model_free(Model *m)
         g_free(fake_model(m)->mode);
         g_free(fake_model(m)->value);
         g_free(m);
+
         return NULL;
 }
 
@@ -102,6 +106,7 @@ Gpu *fake_model_add_gpu(Model *m, const char *name)
         gpu->driver = &fake_driver;
         gpu->state = GPU_READY;
         gpu->instances = g_hash_table_new(g_str_hash, g_str_equal);
+
         g_queue_init(&gpu->waiting);
         if (!gpu->facts->mdev_parents)
                 gpu->facts->mdev_parents = g_ptr_array_new_with_free_func(parent_destroy);
@@ -134,6 +139,7 @@ Gpu *fake_model_add_gpu(Model *m, const char *name)
         g_ptr_array_add(full->options, vgpu_type_option_new("quota", "bytes"));
         gpu->snapshot = gpu_snapshot_new();
         gpu->snapshot->taken_usec = 1700000000000000;
+
         if (!gpu->snapshot->types)
                 gpu->snapshot->types = g_ptr_array_new_with_free_func(type_destroy);
         g_ptr_array_add(gpu->snapshot->types, full);
@@ -141,6 +147,7 @@ Gpu *fake_model_add_gpu(Model *m, const char *name)
         gpu_snapshot_seal(gpu->snapshot);
 
         g_hash_table_insert(m->gpus, gpu->facts->name, gpu);
+
         return gpu;
 }
 
@@ -164,6 +171,7 @@ Instance *fake_model_add_instance(Gpu *gpu, const char *uuid, InstanceOrigin ori
         instance->created_usec = origin == INSTANCE_ORIGIN_VGPUD ? 1700000001000000 : 0;
         g_hash_table_insert(gpu->instances, instance->desc->uuid, instance);
         g_hash_table_insert(gpu->model->instances, instance->desc->uuid, instance);
+
         return instance;
 }
 
@@ -182,6 +190,7 @@ Job *fake_model_add_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester)
         job->uuids = g_ptr_array_new_with_free_func(g_free);
         g_hash_table_insert(gpu->model->jobs, GUINT_TO_POINTER(job->id), job);
         g_queue_push_tail(&gpu->waiting, job);
+
         return job;
 }
 
@@ -192,6 +201,7 @@ static Job *queue_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester)
 
         if (m->events)
                 m->events->job_added(job, m->events_userdata);
+
         return job;
 }
 
@@ -218,6 +228,7 @@ void fake_model_end_job(Job *job, JobState state, VgpudErrorCode code, const cha
         JobFinished finished = job->finished;
 
         job->state = state;
+
         if (code != VGPUD_ERROR_NONE)
                 vgpud_error_setf(&job->error, code, "%s", message);
         job->finished = NULL;
@@ -228,7 +239,7 @@ void fake_model_end_job(Job *job, JobState state, VgpudErrorCode code, const cha
         g_hash_table_remove(m->jobs, GUINT_TO_POINTER(job->id));
 }
 
-/* --- manager.h --- */
+/* ---- manager.h ---- */
 
 void model_set_events(Model *m, const ModelEvents *events, void *userdata)
 {
@@ -294,6 +305,7 @@ static int fail(Model *m, VgpudError *reterr)
         VgpudErrorCode code = fake_model(m)->fail_next;
 
         fake_model(m)->fail_next = VGPUD_ERROR_NONE;
+
         return code == VGPUD_ERROR_NONE ? 0 : vgpud_error_setf(reterr, code, "%s", fake_model(m)->fail_message);
 }
 
@@ -301,6 +313,7 @@ static void keep_hints(Model *m, const PlaceHints *hints)
 {
         if (!hints)
                 return;
+
         g_free(fake_model(m)->hints);
         fake_model(m)->hints =
                         g_strdup_printf("%s %d %d %s %s", hints->strategy ? hints->strategy : "-",
@@ -308,7 +321,7 @@ static void keep_hints(Model *m, const PlaceHints *hints)
                                         hints->near ? hints->near : "-", hints->pool ? hints->pool : "-");
 }
 
-/* Two GPUs, of which the one that does not fit needs to be no object. */
+/* Two GPUs; the one that does not fit has no object. */
 int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
               VgpudError *reterr)
 {
@@ -319,12 +332,15 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
 
         fake_model(m)->places++;
         keep_hints(m, hints);
+
         if (!t)
                 return -vgpud_error_code_to_errno(VGPUD_ERROR_NO_SUCH_TYPE);
+
         if (hints->near) {
                 request.near_path = gpu->facts->path;
                 request.near_numa_node = gpu->facts->numa_node;
         }
+
         place = g_new(Place, 1);
         *place = (Place){
                 .strategy = PLACEMENT_DEPTH,
@@ -350,6 +366,7 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
         };
         place->placement = placement_choose(place->candidates, 2, &request);
         *ret = place;
+
         return 0;
 }
 
@@ -364,10 +381,12 @@ Place *place_free(Place *place)
 {
         if (!place)
                 return NULL;
+
         placement_free(place->placement);
         g_free(place->candidates);
         g_free(place->types);
         g_free(place);
+
         return NULL;
 }
 
@@ -380,13 +399,17 @@ int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu
         keep_hints(m, request->hints);
         const char *any = request->chosen && !fake_model(m)->chosen_is_full ? request->chosen
                                                                             : fake_model(m)->any_gpu;
+
         r = request_find_gpu(m, request->gpu && request->gpu[0] ? request->gpu : any, &gpu, reterr);
         if (r < 0)
                 return r;
+
         *ret_type = gpu_snapshot_find_type(gpu->snapshot, request->type, reterr);
         if (!*ret_type)
                 return -vgpud_error_code_to_errno(VGPUD_ERROR_NO_SUCH_TYPE);
+
         *ret_gpu = gpu;
+
         return 0;
 }
 
@@ -404,17 +427,19 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         int r;
 
         fake_model(m)->creates++;
-        g_assert(!request->hints); /* a GPU is named by then */
+        g_assert(!request->hints); /* the handler has chosen a GPU */
         keep(&fake_model(m)->gpu, request->gpu);
         keep(&fake_model(m)->type, request->type);
         keep(&fake_model(m)->uuid, request->uuid);
         keep(&fake_model(m)->name, request->name);
         keep(&fake_model(m)->parent, request->parent);
+
         for (guint i = 0; request->attributes && i < request->attributes->len; i++) {
                 const VgpuAttribute *a = request->attributes->pdata[i];
 
                 g_string_append_printf(attributes, "%s=%s;", a->name, a->value);
         }
+
         keep(&fake_model(m)->attributes, attributes->str);
         fake_model(m)->count = request->count;
         fake_model(m)->timeout_usec = request->timeout_usec;
@@ -425,10 +450,13 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
                 r = request_resolve_create(m, request, &gpu, &type, reterr);
         if (r < 0)
                 return r;
+
         *ret = queue_job(gpu, &fake_kind_create, request->requester);
         ((FakeJob *)*ret)->type_id = g_strdup(type->id);
+
         for (uint32_t i = 0; i < request->count; i++)
                 g_ptr_array_add((*ret)->uuids, g_strdup_printf("00000000-0000-4000-8000-%012x", i + 1));
+
         return 0;
 }
 
@@ -442,11 +470,14 @@ int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester,
         fake_model(m)->requester = requester;
         fake_model(m)->timeout_usec = timeout_usec;
         keep(&fake_model(m)->uuid, instance->desc->uuid);
+
         r = fail(m, reterr);
         if (r < 0)
                 return r;
+
         *ret = queue_job(instance->gpu, &fake_kind_destroy, requester);
         g_ptr_array_add((*ret)->uuids, g_strdup(instance->desc->uuid));
+
         return 0;
 }
 
@@ -473,11 +504,14 @@ int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_
         fake_model(m)->requester = requester;
         fake_model(m)->timeout_usec = timeout_usec;
         keep(&fake_model(m)->gpu, gpu_name(gpu));
+
         r = fail(m, reterr);
         if (r < 0)
                 return r;
+
         *ret = queue_job(gpu, &fake_kind_set_vfs, requester);
         ((FakeJob *)*ret)->vfs = count;
+
         return 0;
 }
 
@@ -493,12 +527,15 @@ int request_configure(Gpu *gpu, const char *mode, const char *value, uid_t reque
         keep(&fake_model(m)->gpu, gpu_name(gpu));
         keep(&fake_model(m)->mode, mode);
         keep(&fake_model(m)->value, value);
+
         r = fail(m, reterr);
         if (r < 0)
                 return r;
+
         *ret = queue_job(gpu, &fake_kind_configure, requester);
         ((FakeJob *)*ret)->mode = g_strdup(mode);
         ((FakeJob *)*ret)->value = g_strdup(value);
+
         return 0;
 }
 
@@ -510,14 +547,17 @@ int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
         fake_model(m)->rescans++;
         fake_model(m)->requester = requester;
         keep(&fake_model(m)->gpu, gpu_name(gpu));
+
         r = fail(m, reterr);
         if (r < 0)
                 return r;
+
         *ret = queue_job(gpu, &fake_kind_rescan, requester);
+
         return 0;
 }
 
-/* --- job.h, gpu.h, instance.h --- */
+/* ---- job.h, gpu.h, instance.h ---- */
 
 static size_t fake_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX])
 {
@@ -601,9 +641,12 @@ int queue_cancel(Job *job, VgpudError *reterr)
         int r;
 
         fake_model(m)->cancels++;
+
         r = fail(m, reterr);
         if (r < 0)
                 return r;
+
         fake_model_end_job(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, "it was cancelled");
+
         return 0;
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A model for the tests of dbus/: the functions of daemon/ that dbus/ calls, doing
- * what a test says and keeping what they were asked. Nothing happens in it by itself: a test adds objects and
- * ends jobs. */
+/* A fake model: the functions of daemon/ called by dbus/. Each follows the orders of the test and records the
+ * request. The test adds objects and ends jobs. */
 
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -18,19 +17,19 @@
 typedef struct FakeModel {
         Model model; /* first */
 
-        /* what to do */
-        const char *any_gpu;      /* the GPU that is meant by "" */
-        bool chosen_is_full;      /* the one that was chosen before cannot be taken any more */
-        VgpudErrorCode fail_next; /* the next request fails so, with the message below */
+        /* orders of the test */
+        const char *any_gpu;      /* the GPU for a call without one */
+        bool chosen_is_full;      /* the GPU chosen before cannot be used again */
+        VgpudErrorCode fail_next; /* error of the next request, with fail_message */
         const char *fail_message;
 
-        /* what was asked */
+        /* requests */
         unsigned creates, destroys, rescans, cancels, vf_changes, configures, places;
-        char *gpu, *type, *uuid, *name, *parent, *attributes; /* of the last create */
-        uint32_t count;                                       /* also of set_vfs */
-        char *mode, *value;                                   /* of configure */
-        const char *wrong; /* what the checks before permission say; NULL: nothing */
-        char *hints;       /* the last that were given */
+        char *gpu, *type, *uuid, *name, *parent, *attributes; /* last create */
+        uint32_t count;                                       /* last create or set_vfs */
+        char *mode, *value;                                   /* last configure */
+        const char *wrong; /* message of the checks before permission; NULL: none */
+        char *hints;       /* last hints */
         uint64_t timeout_usec;
         uid_t requester;
         bool foreign;
@@ -56,15 +55,14 @@ extern const VgpuDriver fake_driver;
 Model *fake_model_new(void);
 Model *fake_model_free(Model *m);
 
-/* No events: the objects were there before. The GPU has the type "mdpy-xga" with every number set, and "bare"
- * with none. */
+/* No events are sent. The GPU has the type "mdpy-xga" with every number set, and "bare" with none. */
 Gpu *fake_model_add_gpu(Model *m, const char *name);
 Instance *fake_model_add_instance(Gpu *gpu, const char *uuid, InstanceOrigin origin, uid_t owner,
                                   const char *name);
 Job *fake_model_add_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester);
 
-/* With events. */
+/* Functions with events */
 void fake_model_remove_instance(Instance *instance);
 void fake_model_remove_gpu(Gpu *gpu);
-/* The end of a job: whoever waits is told, then it is removed. */
+/* End a job: tell the waiting caller, then remove the job. */
 void fake_model_end_job(Job *job, JobState state, VgpudErrorCode code, const char *message);

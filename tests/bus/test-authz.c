@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The gate before the methods, with a polkit that the test plays. */
+/* The gate, with a polkit that the test plays. */
 
 #include <string.h>
 
@@ -9,14 +9,15 @@
 #define JOB1   VGPUD_PATH_JOB "/1"
 #define DENIED "org.vgpud1.Error.NotAuthorized: "
 
-/* The Bus keeps its gate to itself; what is kept shows in the references to the connection, which
- * fixture_free() checks under the address sanitizer, and in the number of questions that polkit gets. */
+/* The Bus hides the gate. Open questions show in the references to the connection, checked by fixture_free()
+ * under the address sanitizer, and in the number of questions to polkit. */
 
 static Call *rescan(Fixture *f, CallFlags flags)
 {
         Call *c = call_start(f, flags, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}", 0);
 
         fixture_settle(f);
+
         return c;
 }
 
@@ -51,18 +52,18 @@ static void test_refusals(void)
         } cases[] = {
                 { POLKIT_SAYS_NO, 0, DENIED "polkit does not allow org.vgpud1.rescan" },
                 { POLKIT_SAYS_CHALLENGE, 0,
-                  DENIED "org.vgpud1.rescan needs authentication, and the call did not allow that a password "
-                         "is asked for" },
+                  DENIED
+                  "org.vgpud1.rescan needs authentication, and the call did not allow that a password is asked for" },
                 { POLKIT_SAYS_CHALLENGE, CALL_INTERACTIVE,
-                  DENIED "org.vgpud1.rescan needs authentication, and no authentication agent is there to ask "
-                         "for a password" },
+                  DENIED
+                  "org.vgpud1.rescan needs authentication, and no authentication agent is there to ask for a password" },
                 { POLKIT_SAYS_DISMISSED, CALL_INTERACTIVE,
                   DENIED "org.vgpud1.rescan: the authentication was dismissed" },
                 { POLKIT_SAYS_NONSENSE, 0,
                   DENIED "polkit could not be asked for org.vgpud1.rescan: its answer cannot be read" },
                 { POLKIT_FAILS, 0,
-                  DENIED "polkit could not be asked for org.vgpud1.rescan: The name org.freedesktop.PolicyKit1 "
-                         "was not provided" },
+                  DENIED
+                  "polkit could not be asked for org.vgpud1.rescan: The name org.freedesktop.PolicyKit1 was not provided" },
         };
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 
@@ -70,11 +71,12 @@ static void test_refusals(void)
                 f->polkit = cases[i].play;
                 assert_rescan(f, cases[i].flags, cases[i].expected);
         }
+
         g_assert_cmpuint(f->asked, ==, G_N_ELEMENTS(cases));
         g_assert_cmpuint(fake_model(f->model)->rescans, ==, 0);
 }
 
-/* Whom polkit cannot be told about is refused. */
+/* A caller without a name is refused: polkit could not identify the process. */
 static void test_nameless(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -94,6 +96,7 @@ static void test_root(void)
                 g_test_skip("needs root");
                 return;
         }
+
         f->polkit = POLKIT_FAILS;
         assert_rescan(f, 0, "\"" JOB1 "\"");
         g_assert_cmpuint(f->asked, ==, 0);
@@ -109,7 +112,7 @@ static void test_delay(void)
         c = rescan(f, 0);
         g_assert_null(c->reply);
         g_assert_cmpuint(fake_model(f->model)->rescans, ==, 0);
-        /* Nothing else has to wait for it. */
+        /* The daemon answers other calls meanwhile. */
         assert_call("\"" PATH_GPU "\"", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", "sa{sv}",
                     "mdpy", 0);
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
@@ -119,7 +122,7 @@ static void test_delay(void)
         g_assert_cmpuint(f->asked, ==, 1);
 }
 
-/* The object goes away while polkit thinks: the second dispatch does not find it. */
+/* The object goes away while polkit decides: the second dispatch does not find it. */
 static void test_object_removed(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -140,7 +143,7 @@ static void test_object_removed(void)
         g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
-/* An instance of the same UUID on another GPU is not what polkit was asked about. */
+/* Permission for an instance does not cover one with the same UUID on another GPU. */
 static void test_object_replaced(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -156,12 +159,11 @@ static void test_object_replaced(void)
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
         got = call_text(c);
         g_assert_cmpstr(got, ==,
-                        "org.vgpud1.Error.Failed: what the call would do changed while polkit was asked about "
-                        "it; call again");
+                        "org.vgpud1.Error.Failed: the object of the call changed while polkit was asked; call again");
         g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
-/* Nor is an instance that has become foreign, even if everything else about it is the same. */
+/* Permission does not cover an instance that has become foreign meanwhile. */
 static void test_action_changed(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -175,7 +177,7 @@ static void test_action_changed(void)
         f->a->origin = INSTANCE_ORIGIN_FOREIGN;
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
         got = call_text(c);
-        g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Failed: what the call would do changed"));
+        g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Failed: "));
         g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
@@ -190,7 +192,7 @@ static void test_client_leaves(void)
         g_assert_cmpuint(fake_model(f->model)->rescans, ==, 0);
 }
 
-/* Questions that nobody has answered must not keep the connection alive. */
+/* Open questions must not keep the connection alive. */
 static void test_daemon_stops(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -210,26 +212,28 @@ static void test_limit(void)
         g_autoptr(GPtrArray) calls = g_ptr_array_new();
 
         f->polkit = POLKIT_THINKS;
+
         for (unsigned i = 0; i < BUS_AUTHZ_QUERIES_PER_UID_MAX; i++)
                 g_ptr_array_add(calls, rescan(f, 0));
         g_assert_cmpuint(f->asked, ==, BUS_AUTHZ_QUERIES_PER_UID_MAX);
         assert_rescan(f, 0,
-                      "org.vgpud1.Error.TooManyJobs: polkit is being asked about 64 calls of this user "
-                      "already");
+                      "org.vgpud1.Error.TooManyJobs: polkit is being asked about 64 calls of this user already");
         g_assert_cmpuint(f->asked, ==, BUS_AUTHZ_QUERIES_PER_UID_MAX);
         fixture_polkit_answers(f, POLKIT_SAYS_NO);
+
         for (guint i = 0; i < calls->len; i++) {
                 g_autoptr(Call) c = calls->pdata[i];
                 g_autofree char *got = call_text(c);
 
                 g_assert_cmpstr(got, ==, DENIED "polkit does not allow org.vgpud1.rescan");
         }
-        /* And there is room again. */
+
+        /* Another question is possible again. */
         f->polkit = POLKIT_SAYS_YES;
         assert_rescan(f, 0, "\"" JOB1 "\"");
 }
 
-/* "Any GPU" stays the one that polkit was asked about, whatever would be chosen now. */
+/* A call without a GPU keeps the GPU that polkit was asked about, even if another one would be chosen now. */
 static void test_any_gpu_stays(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -249,7 +253,7 @@ static void test_any_gpu_stays(void)
         g_assert_cmpstr(fake_model(f->model)->gpu, ==, "mdpy");
 }
 
-/* When that one cannot be taken any more polkit is asked about the other; but not once it has said no. */
+/* If that GPU is full by then, polkit is asked about the other, unless polkit has refused. */
 static void test_another_gpu(void)
 {
         static const struct {
@@ -282,15 +286,16 @@ static void test_another_gpu(void)
                 g_assert_true(g_str_has_prefix(got, cases[i].expected));
                 g_assert_cmpuint(f->asked, ==, cases[i].asked);
                 g_assert_cmpstr(fake_model(f->model)->gpu, ==, cases[i].gpu);
-                /* It was chosen by what was asked for, each time. */
+                /* each choice followed the hints */
                 g_assert_true(g_str_has_prefix(fake_model(f->model)->hints, "depth "));
+
                 if (cases[i].asked == 2)
                         g_assert_cmpstr(f->question, ==,
                                         "org.vgpud1.create :1.7 0 gpu=mtty type=mdpy-xga count=1");
         }
 }
 
-/* Nobody types a password for what cannot be. */
+/* Check before the question: no password for a call that must fail. */
 static void test_errors_come_first(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -357,12 +362,11 @@ static void test_own_job(void)
         g_assert_cmpuint(f->asked, ==, 0);
 }
 
-/* --- no way around it --- */
+/* ---- no way around it ---- */
 
-/* Every method of ours, with the beginning of a call that would succeed, and the action that polkit must be
- * asked for. */
+/* Every method of vgpud, arguments for success, and the expected action. */
 static const struct {
-        const char *path, *interface, *method, *action; /* action NULL: it only looks */
+        const char *path, *interface, *method, *action; /* action NULL: the method only reads */
 } method_table[] = {
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "org.vgpud1.create" },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy", "org.vgpud1.destroy" },
@@ -378,7 +382,7 @@ static const struct {
         { JOB1, VGPUD_INTERFACE_JOB, "Cancel", "org.vgpud1.cancel-job" },
 };
 
-/* How many methods of ours the objects have, by introspection. */
+/* The number of methods of vgpud that the introspection of the objects shows. */
 static unsigned count_methods(Fixture *f)
 {
         static const char *const objects[] = { VGPUD_PATH_ROOT, PATH_GPU, PATH_A, JOB1 };
@@ -394,13 +398,16 @@ static unsigned count_methods(Fixture *f)
                 p = strstr(xml, "<interface name=\"org.vgpud1.");
                 g_assert_nonnull(p);
                 end = strstr(p, "</interface>");
+
                 while ((p = strstr(p, "<method name=")) && p < end) {
                         n++;
                         p++;
                 }
+
                 g_assert_null(strstr(xml, "access=\"readwrite\"")); /* a setter could not wait for polkit */
                 g_assert_null(strstr(xml, "access=\"write\""));
         }
+
         return n;
 }
 
@@ -411,12 +418,14 @@ static void test_every_method(void)
         f->polkit = POLKIT_SAYS_NO;
         fake_model_add_job(f->gpu, &fake_kind_rescan, f->uid + 1);
         g_assert_cmpuint(count_methods(f), ==, G_N_ELEMENTS(method_table));
+
         for (size_t i = 0; i < G_N_ELEMENTS(method_table); i++) {
                 const char *path = method_table[i].path, *interface = method_table[i].interface;
                 const char *method = method_table[i].method, *action = method_table[i].action;
                 g_autofree char *got = NULL, *denied = NULL;
 
                 f->asked = 0;
+
                 if (strcmp(method, "Create") == 0)
                         got = CALL_TEXT(f, 0, path, interface, method, "ssa{sv}", "mdpy", "mdpy-xga", 0);
                 else if (strcmp(method, "SetVfs") == 0)
@@ -431,15 +440,18 @@ static void test_every_method(void)
                                         : strcmp(method, "Place") == 0 ? "mdpy-xga"
                                                                        : UUID_A,
                                         0);
+
                 if (!action) {
                         g_assert_cmpuint(f->asked, ==, 0);
                         g_assert_true(got[0] == '"' || got[0] == '[');
                         continue;
                 }
+
                 g_assert_cmpuint(f->asked, ==, 1);
                 denied = g_strdup_printf(DENIED "polkit does not allow %s", action);
                 g_assert_cmpstr(got, ==, denied);
         }
+
         g_assert_cmpuint(fake_model(f->model)->creates + fake_model(f->model)->destroys +
                                          fake_model(f->model)->rescans + fake_model(f->model)->cancels +
                                          fake_model(f->model)->vf_changes + fake_model(f->model)->configures,
@@ -466,5 +478,6 @@ int main(int argc, char *argv[])
         g_test_add_func("/authz/details", test_details);
         g_test_add_func("/authz/own-job", test_own_job);
         g_test_add_func("/authz/every-method", test_every_method);
+
         return g_test_run();
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a socketpair does not have: a bus daemon between the two ends, callers of different users, callers that
- * leave, our D-Bus policy. A dbus-daemon of our own with the rules of the system bus; the server, polkit and
- * the clients are connections of this process. Needs root, to be several users. */
+/* Calls through a bus daemon: callers of several users, callers that leave, the name of the daemon and the
+ * policy. The daemon under test and the clients are connections of this process. Needs root. */
 
 #include <signal.h>
 #include <string.h>
@@ -18,7 +17,7 @@
 #define POLKIT_NAME "org.freedesktop.PolicyKit1"
 #define USER        65534U
 
-static const char *dbus_daemon, *policy_file; /* from the command line */
+static const char *dbus_daemon, *policy_file; /* the two arguments */
 
 typedef struct Network {
         char *folder, *address;
@@ -28,9 +27,9 @@ typedef struct Network {
         Model *model;
         Bus *bus;
         Gpu *gpu;
-        sd_bus_message *question; /* the last one that polkit was asked, kept unanswered */
-        char *question_id;        /* its cancellation id */
-        char *cancelled;          /* what polkit was told to forget */
+        sd_bus_message *question; /* the last question to polkit, unanswered */
+        char *question_id;        /* cancellation id of the question */
+        char *cancelled;          /* cancellation id that polkit was told */
 } Network;
 
 static sd_bus *connect_as(Network *n, uid_t uid)
@@ -44,10 +43,11 @@ static sd_bus *connect_as(Network *n, uid_t uid)
         g_assert_cmpint(sd_bus_start(bus), >=, 0);
         g_assert_cmpint(seteuid(0), ==, 0);
         g_assert_cmpint(sd_bus_attach_event(bus, n->event, 0), >=, 0);
+
         return bus;
 }
 
-static int on_polkit_call(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int on_polkit_call(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         Network *n = userdata;
         const char *text;
@@ -62,6 +62,7 @@ static int on_polkit_call(sd_bus_message *m, void *userdata, sd_bus_error *error
                 n->question_id = g_strdup(text);
                 return 1;
         }
+
         if (sd_bus_message_is_method_call(m, "org.freedesktop.PolicyKit1.Authority",
                                           "CancelCheckAuthorization") > 0) {
                 g_assert_cmpint(sd_bus_message_read_basic(m, 's', &text), >, 0);
@@ -69,6 +70,7 @@ static int on_polkit_call(sd_bus_message *m, void *userdata, sd_bus_error *error
                 n->cancelled = g_strdup(text);
                 return sd_bus_reply_method_return(m, NULL) < 0 ? -EIO : 1;
         }
+
         return 0;
 }
 
@@ -76,29 +78,22 @@ static void write_config(Network *n)
 {
         g_autofree char *path = g_build_filename(n->folder, "bus.conf", NULL);
         g_autofree char *text = g_strdup_printf(
-                        "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN\" "
-                        "\"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
-                        "<busconfig><type>custom</type><listen>unix:path=%s/socket</listen><auth>EXTERNAL</"
-                        "auth>\n"
-                        "<policy context=\"default\"><allow user=\"*\"/><deny own=\"*\"/><deny "
-                        "send_type=\"method_call\"/>\n"
-                        "<allow send_type=\"signal\"/><allow send_requested_reply=\"true\" "
-                        "send_type=\"method_return\"/>\n"
-                        "<allow send_requested_reply=\"true\" send_type=\"error\"/><allow "
-                        "receive_type=\"method_call\"/>\n"
-                        "<allow receive_type=\"method_return\"/><allow receive_type=\"error\"/><allow "
-                        "receive_type=\"signal\"/>\n"
-                        "<allow send_destination=\"org.freedesktop.DBus\" "
-                        "send_interface=\"org.freedesktop.DBus\"/></policy>\n"
-                        "<policy user=\"root\"><allow own=\"" POLKIT_NAME "\"/>"
-                        "<allow send_destination=\"" POLKIT_NAME "\"/></policy>\n"
+                        "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN\" \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
+                        "<busconfig><type>custom</type><listen>unix:path=%s/socket</listen><auth>EXTERNAL</auth>\n"
+                        "<policy context=\"default\"><allow user=\"*\"/><deny own=\"*\"/><deny send_type=\"method_call\"/>\n"
+                        "<allow send_type=\"signal\"/><allow send_requested_reply=\"true\" send_type=\"method_return\"/>\n"
+                        "<allow send_requested_reply=\"true\" send_type=\"error\"/><allow receive_type=\"method_call\"/>\n"
+                        "<allow receive_type=\"method_return\"/><allow receive_type=\"error\"/><allow receive_type=\"signal\"/>\n"
+                        "<allow send_destination=\"org.freedesktop.DBus\" send_interface=\"org.freedesktop.DBus\"/></policy>\n"
+                        "<policy user=\"root\"><allow own=\"" POLKIT_NAME
+                        "\"/><allow send_destination=\"" POLKIT_NAME "\"/></policy>\n"
                         "<include>%s</include></busconfig>\n",
                         n->folder, policy_file);
 
         g_assert_true(g_file_set_contents(path, text, -1, NULL));
 }
 
-/* A test that fails ends at once, and takes its bus with it. */
+/* A failing test exits at once; end its bus daemon as well. */
 static void end_with_parent(gpointer userdata)
 {
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -114,7 +109,8 @@ static void start_daemon(Network *n)
 
         g_assert_true(g_spawn_async_with_pipes(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, end_with_parent,
                                                NULL, &n->daemon, NULL, &out, NULL, NULL));
-        size = read(out, line, sizeof line - 1); /* it prints the address, in one write, when it listens */
+        size = read(out, line,
+                    sizeof line - 1); /* dbus-daemon prints the address in one write when it listens */
         g_assert_cmpint(size, >, 0);
         line[size] = '\0';
         n->address = g_strdup(g_strstrip(line));
@@ -134,6 +130,7 @@ static Network *network_new(bool with_polkit)
         n->server = connect_as(n, 0);
         n->polkit = connect_as(n, 0);
         g_assert_cmpint(sd_bus_add_filter(n->polkit, NULL, on_polkit_call, n), >=, 0);
+
         if (with_polkit)
                 g_assert_cmpint(sd_bus_request_name(n->polkit, POLKIT_NAME, 0), >=, 0);
         n->model = fake_model_new();
@@ -141,6 +138,7 @@ static Network *network_new(bool with_polkit)
         fake_model_add_instance(n->gpu, UUID_A, INSTANCE_ORIGIN_VGPUD, USER, "desk");
         g_assert_cmpint(bus_new(n->event, n->model, n->server, &n->bus), ==, 0);
         g_assert_cmpint(bus_request_name(n->bus), ==, 0);
+
         return n;
 }
 
@@ -166,21 +164,22 @@ static Network *network_free(Network *n)
         g_free(n->folder);
         g_free(n->address);
         g_free(n);
+
         return NULL;
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Network, network_free)
 
-/* Run the loop until something is there. Nothing is awaited that might not come, so there is no time limit but
- * that of the test. */
+/* Run the event loop until the condition holds. Only the time limit of the test ends an endless wait. */
 #define run_until(n, condition) \
         while (!(condition))    \
         g_assert_cmpint(sd_event_run((n)->event, UINT64_MAX), >=, 0)
 
-static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         sd_bus_message **reply = userdata;
 
         *reply = sd_bus_message_ref(m);
+
         return 0;
 }
 
@@ -198,7 +197,7 @@ static void send_call(sd_bus *client, sd_bus_message **reply, const char *path, 
         g_assert_cmpint(sd_bus_call_async(client, NULL, m, on_reply, reply, UINT64_MAX), >=, 0);
 }
 
-/* The name of the error, or "". */
+/* The error, or the reply, as text. */
 static char *finish_call(Network *n, sd_bus_message **reply)
 {
         const sd_bus_error *e;
@@ -208,10 +207,11 @@ static char *finish_call(Network *n, sd_bus_message **reply)
         e = sd_bus_message_get_error(*reply);
         text = e ? g_strdup_printf("%s: %s", e->name, e->message) : message_text(*reply);
         *reply = sd_bus_message_unref(*reply);
+
         return text;
 }
 
-/* Whatever was sent to the server over this connection before has been served when this returns. */
+/* Returns when the server has handled all earlier messages on this connection. */
 static void barrier(Network *n, sd_bus *connection)
 {
         sd_bus_message *reply = NULL;
@@ -231,7 +231,9 @@ static bool skip(void)
 {
         if (geteuid() == 0)
                 return false;
+
         g_test_skip("needs root, to be several users");
+
         return true;
 }
 
@@ -239,6 +241,7 @@ static void test_user(void)
 {
         if (skip())
                 return;
+
         g_autoptr(Network) n = network_new(true);
         sd_bus *client = connect_as(n, USER);
         sd_bus_message *reply = NULL;
@@ -268,6 +271,7 @@ static void test_no_polkit(void)
 {
         if (skip())
                 return;
+
         g_autoptr(Network) n = network_new(false);
         sd_bus *client = connect_as(n, USER), *root = connect_as(n, 0);
         sd_bus_message *reply = NULL;
@@ -278,7 +282,7 @@ static void test_no_polkit(void)
                         text,
                         "org.vgpud1.Error.NotAuthorized: polkit could not be asked for org.vgpud1.rescan: "));
         g_assert_cmpuint(fake_model(n->model)->rescans, ==, 0);
-        /* The superuser can do without. */
+        /* Root needs no polkit. */
         send_call(root, &reply, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}", 0);
         g_autofree char *done = finish_call(n, &reply);
         g_assert_cmpstr(done, ==, "\"" VGPUD_PATH_JOB "/1\"");
@@ -292,6 +296,7 @@ static void test_caller_leaves(void)
 {
         if (skip())
                 return;
+
         g_autoptr(Network) n = network_new(true);
         sd_bus *client = connect_as(n, USER);
         sd_bus_message *reply = NULL;
@@ -311,6 +316,7 @@ static void test_waiting_caller_leaves(void)
 {
         if (skip())
                 return;
+
         g_autoptr(Network) n = network_new(true);
         sd_bus *client = connect_as(n, 0);
         sd_bus_message *reply = NULL;
@@ -328,6 +334,7 @@ static void test_name(void)
 {
         if (skip())
                 return;
+
         g_autoptr(Network) n = network_new(true);
         sd_bus *user = connect_as(n, USER), *second = connect_as(n, 0);
         Model *model = fake_model_new();
@@ -342,7 +349,7 @@ static void test_name(void)
         sd_bus_flush_close_unref(second);
 }
 
-/* What org.vgpud1.conf must let everybody do. */
+/* All calls that org.vgpud1.conf must allow to every user. */
 static void test_policy(void)
 {
         static const char *const readable[][4] = {
@@ -354,13 +361,16 @@ static void test_policy(void)
                 { PATH_A, "org.freedesktop.DBus.Properties", "GetAll", VGPUD_INTERFACE_INSTANCE },
                 { VGPUD_PATH_JOB "/1", "org.freedesktop.DBus.Properties", "GetAll", VGPUD_INTERFACE_JOB },
         };
+
         if (skip())
                 return;
+
         g_autoptr(Network) n = network_new(true);
         sd_bus *client = connect_as(n, USER);
         sd_bus_message *reply = NULL;
 
         fake_model_add_job(n->gpu, &fake_kind_rescan, USER);
+
         for (size_t i = 0; i < G_N_ELEMENTS(readable); i++) {
                 g_autofree char *text = NULL;
 
@@ -369,6 +379,7 @@ static void test_policy(void)
                 text = finish_call(n, &reply);
                 g_assert_false(g_str_has_prefix(text, "org."));
         }
+
         send_call(client, &reply, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
         run_until(n, n->question);
         polkit_says(n, true);
@@ -392,5 +403,6 @@ int main(int argc, char *argv[])
         g_test_add_func("/daemon/waiting-caller-leaves", test_waiting_caller_leaves);
         g_test_add_func("/daemon/name", test_name);
         g_test_add_func("/daemon/policy", test_policy);
+
         return g_test_run();
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What methods ask of the model, and what they answer. Everything here is called by root, whom nobody asks
- * about. */
+/* The requests of methods to the model, and the answers. The caller is root, so polkit is not asked. */
 
 #include <string.h>
 
@@ -15,7 +14,8 @@ static Fixture *root_fixture(void)
 {
         Fixture *f = fixture_new(0);
 
-        f->polkit = POLKIT_SAYS_YES; /* when the tests do not run as root */
+        f->polkit = POLKIT_SAYS_YES; /* the tests may run without root */
+
         return f;
 }
 
@@ -53,7 +53,7 @@ static void test_create_options(void)
                            "s", "mdpy", "attributes", "a(ss)", 2, "a", "1", "b/c", "", "timeout_usec", "t",
                            (uint64_t)1000000, "wait", "b", false),
                     "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
-        g_assert_cmpstr(fake_model(m)->type, ==, "mdpy-xga"); /* the id, which is what polkit was asked about */
+        g_assert_cmpstr(fake_model(m)->type, ==, "mdpy-xga"); /* the id, as polkit was told */
         g_assert_cmpstr(fake_model(m)->uuid, ==, UUID_A);
         g_assert_cmpstr(fake_model(m)->name, ==, "desk2");
         g_assert_cmpstr(fake_model(m)->parent, ==, "mdpy");
@@ -125,6 +125,7 @@ static void test_bad_options(void)
         g_assert_cmpint(sd_bus_message_append(m, "s", "attributes"), >=, 0);
         g_assert_cmpint(sd_bus_message_open_container(m, 'v', "a(ss)"), >=, 0);
         g_assert_cmpint(sd_bus_message_open_container(m, 'a', "(ss)"), >=, 0);
+
         for (unsigned i = 0; i < 65; i++)
                 g_assert_cmpint(sd_bus_message_append(m, "(ss)", "a", "1"), >=, 0);
         for (unsigned i = 0; i < 4; i++)
@@ -139,12 +140,13 @@ static void test_bad_options(void)
         g_assert_cmpuint(f->asked, ==, 0);
 }
 
-/* The words of the model reach the caller, under the name of the code. */
+/* The message of the model reaches the caller, under the name of the code. */
 static void test_errors_of_the_model(void)
 {
         g_autoptr(Fixture) f = root_fixture();
 
         fake_model(f->model)->fail_message = "\xff is full";
+
         for (VgpudErrorCode code = VGPUD_ERROR_NONE + 1; code < _VGPUD_ERROR_MAX; code++) {
                 g_autofree char *expected =
                                 g_strdup_printf("%s: \xef\xbf\xbd is full", vgpud_error_code_to_dbus(code));
@@ -154,6 +156,7 @@ static void test_errors_of_the_model(void)
                 got = CREATE(f, "mdpy", "mdpy-xga", 0);
                 g_assert_cmpstr(got, ==, expected);
         }
+
         assert_text(CREATE(f, "nothing", "mdpy-xga", 0),
                     "org.vgpud1.Error.NoSuchGpu: there is no GPU 'nothing'");
         assert_call("org.vgpud1.Error.NoSuchInstance: there is no instance 'x'", f, 0, VGPUD_PATH_ROOT,
@@ -179,13 +182,11 @@ static void test_list(void)
         g_autoptr(Fixture) f = root_fixture();
 
         assert_call("[(\"" PATH_A "\", \"" UUID_A
-                    "\", \"desk\", \"mdpy-xga\", \"active\", \"vgpud\", \"mdpy\", "
-                    "\"mdpy\", 0, 1700000001000000), "
-                    "(\"" PATH_B "\", \"" UUID_B "\", \"\", \"mdpy-xga\", \"active\", \"foreign\", \"mdpy\", "
-                    "\"mdpy\", 4294967295, 0)]",
+                    "\", \"desk\", \"mdpy-xga\", \"active\", \"vgpud\", \"mdpy\", \"mdpy\", 0, 1700000001000000), (\"" PATH_B
+                    "\", \"" UUID_B
+                    "\", \"\", \"mdpy-xga\", \"active\", \"foreign\", \"mdpy\", \"mdpy\", 4294967295, 0)]",
                     f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListInstances", "a{sv}", 0);
-        assert_call("[(\"mdpy\", \"bare\", \"bare\", \"\", 0, 0, 0, 0, 0, 0, 0), "
-                    "(\"mdpy\", \"mdpy-xga\", \"Virtual XGA\", \"vfio-pci\", 3, 8, 3145728, 1, 60, 1024, 768)]",
+        assert_call("[(\"mdpy\", \"bare\", \"bare\", \"\", 0, 0, 0, 0, 0, 0, 0), (\"mdpy\", \"mdpy-xga\", \"Virtual XGA\", \"vfio-pci\", 3, 8, 3145728, 1, 60, 1024, 768)]",
                     f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListTypes", "a{sv}", 0);
         assert_call(INVALID "there is no option 'gpu'", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
                     "ListInstances", "a{sv}", 1, "gpu", "s", "mdpy");
@@ -242,18 +243,11 @@ static void test_place(void)
                                                                                     "3") "]), " SECOND "]",
               "mdpy-xga", 0);
         g_assert_cmpstr(fake_model(f->model)->hints, ==, "- -1 -1 - -");
-        PLACE("\"/\" \"depth\" [" FIRST E("fits", "b false") ", " E(
-                              "reason",
-                              "s \"it has room for 2, not for 3: 5 can be made, 2 of them are "
-                              "promised to jobs that "
-                              "wait, 1 is kept spare\"") ", " ERROR("NoCapacity") ", " NUMBERS("2", "5", "2",
-                                                                                               "1", "7",
-                                                                                               "3") ", " E("dis"
-                                                                                                           "tan"
-                                                                                                           "ce",
-                                                                                                           "u "
-                                                                                                           "0") "]), " SECOND
-                                                                                                                "]",
+        PLACE("\"/\" \"depth\" [" FIRST
+                              E("fits", "b false") ", " E("reason", "s \"it has room for 2, not for 3: 5 can be made, 2 of them are promised to jobs that wait, 1 is kept spare\"") ", " ERROR(
+                                              "NoCapacity") ", " NUMBERS("2", "5", "2", "1", "7",
+                                                                         "3") ", " E("distance",
+                                                                                     "u 0") "]), " SECOND "]",
               "mdpy-xga", 6, "count", "u", 3, HINTS("x", 1, 0, "a", "b"));
         g_assert_cmpstr(fake_model(f->model)->hints, ==, "x 1 0 a b");
         PLACE(INVALID "option 'count' must be from 1 to 1024, not 0", "mdpy-xga", 1, "count", "u", 0);
@@ -275,7 +269,7 @@ static void test_destroy(void)
         g_assert_cmpuint(fake_model(m)->timeout_usec, ==, 3600000000);
         g_assert_cmpuint(fake_model(m)->requester, ==, f->uid);
 
-        /* "foreign" allows what is foreign, it does not make it so. */
+        /* The option allows foreign instances; this one is none. */
         assert_call("\"" VGPUD_PATH_JOB "/2\"", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy",
                     "sa{sv}", UUID_A, 1, "foreign", "b", true);
         g_assert_false(fake_model(m)->foreign);
@@ -372,7 +366,7 @@ static void test_cancel(void)
                     "Cancel", "a{sv}", 0);
 }
 
-/* --- the option "wait" --- */
+/* ---- the option "wait" ---- */
 
 static Call *create_waiting(Fixture *f)
 {
@@ -382,6 +376,7 @@ static Call *create_waiting(Fixture *f)
         fixture_settle(f);
         g_assert_null(c->reply);
         g_assert_nonnull(model_get_job(f->model, f->model->last_job_id));
+
         return c;
 }
 
@@ -396,7 +391,7 @@ static void test_wait(void)
         fixture_settle(f);
         assert_text(call_text(c),
                     "\"" JOB1 "\" [\"" VGPUD_PATH_INSTANCE "/00000000_0000_4000_8000_000000000001\"]");
-        /* What it changed is known before the answer; the answer comes before the job is forgotten. */
+        /* Changes come before the answer, the answer before the end of the job. */
         g_assert_true(g_str_has_prefix(f->log->str, "~" PATH_GPU ".Types reply -" JOB1 " JobRemoved("));
 }
 
@@ -410,7 +405,7 @@ static void test_wait_for_failure(void)
         assert_text(call_text(c), "org.vgpud1.Error.NoCapacity: there is no room");
 }
 
-/* A job that is stuck answers, lives on, and ends later without another answer. */
+/* A stuck job answers, goes on, and ends later without another answer. */
 static void test_wait_for_stuck(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -448,7 +443,7 @@ static void test_wait_other_methods(void)
         assert_text(call_text(destroy), "org.vgpud1.Error.Canceled: not wanted");
 }
 
-/* If the model drops a job without a word, the caller is told all the same. */
+/* The caller is also told if the model removes a job without a result. */
 static void test_wait_for_removed(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -482,9 +477,9 @@ static void test_wait_daemon_stops(void)
         fixture_settle(f);
         got = call_text(c);
         g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Canceled: "));
-        /* The job does not know the bus any more. */
+        /* The job has forgotten the bus. */
         fake_model_end_job(model_get_job(f->model, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
-        /* And the objects are no more. */
+        /* The objects are gone. */
         assert_call("org.freedesktop.DBus.Error.UnknownObject: Unknown object '" VGPUD_PATH_ROOT "'.", f, 0,
                     VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", "sa{sv}", "mdpy", 0);
 }
@@ -514,5 +509,6 @@ int main(int argc, char *argv[])
         g_test_add_func("/wait/removed", test_wait_for_removed);
         g_test_add_func("/wait/client-leaves", test_wait_client_leaves);
         g_test_add_func("/wait/daemon-stops", test_wait_daemon_stops);
+
         return g_test_run();
 }

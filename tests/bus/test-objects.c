@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What clients read: properties, the tree, and the signals that say what changed. */
+/* Properties, the tree of objects, and the signals. */
 
 #include <string.h>
 
@@ -43,21 +43,7 @@ static void test_gpu_properties(void)
                 { "BootDisplay", "b false" },
                 { "Parents", "as [\"mdpy\"]" },
                 { "Types",
-                  "a{sa{sv}} [{\"bare\", [{\"Name\", <s \"bare\">}, {\"Description\", <s \"\">}, "
-                  "{\"DeviceApi\", <s \"\">}, "
-                  "{\"Aliases\", <as []>}, {\"Available\", <u 0>}]}, {\"mdpy-xga\", [{\"Name\", <s \"Virtual "
-                  "XGA\">}, "
-                  "{\"Description\", <s \"resolution: 1024x768\nand more\">}, {\"DeviceApi\", <s "
-                  "\"vfio-pci\">}, "
-                  "{\"Aliases\", <as ALIASES>}, {\"Available\", <u 3>}, {\"FramebufferBytes\", <t 3145728>}, "
-                  "{\"LowGmBytes\", <t 64>}, {\"HighGmBytes\", <t 384>}, {\"Fences\", <u 4>}, {\"Weight\", <u "
-                  "2>}, "
-                  "{\"Heads\", <u 1>}, {\"FrameRateLimit\", <u 60>}, {\"MaxX\", <u 1024>}, {\"MaxY\", <u "
-                  "768>}, "
-                  "{\"MaxInstances\", <u 8>}, {\"WhyNot\", <s \"no memory is left\">}, "
-                  "{\"Key\", <s \"-/-/-/3/Virtual XGA\">}, {\"Product\", <s \"A2\">}, {\"Class\", <s \"Q\">}, "
-                  "{\"EarlierName\", <s \"Virtual VGA\">}, {\"Mig\", <b true>}, "
-                  "{\"Options\", <a(ss) [(\"quota\", \"bytes\")]>}]}]" },
+                  "a{sa{sv}} [{\"bare\", [{\"Name\", <s \"bare\">}, {\"Description\", <s \"\">}, {\"DeviceApi\", <s \"\">}, {\"Aliases\", <as []>}, {\"Available\", <u 0>}]}, {\"mdpy-xga\", [{\"Name\", <s \"Virtual XGA\">}, {\"Description\", <s \"resolution: 1024x768\nand more\">}, {\"DeviceApi\", <s \"vfio-pci\">}, {\"Aliases\", <as ALIASES>}, {\"Available\", <u 3>}, {\"FramebufferBytes\", <t 3145728>}, {\"LowGmBytes\", <t 64>}, {\"HighGmBytes\", <t 384>}, {\"Fences\", <u 4>}, {\"Weight\", <u 2>}, {\"Heads\", <u 1>}, {\"FrameRateLimit\", <u 60>}, {\"MaxX\", <u 1024>}, {\"MaxY\", <u 768>}, {\"MaxInstances\", <u 8>}, {\"WhyNot\", <s \"no memory is left\">}, {\"Key\", <s \"-/-/-/3/Virtual XGA\">}, {\"Product\", <s \"A2\">}, {\"Class\", <s \"Q\">}, {\"EarlierName\", <s \"Virtual VGA\">}, {\"Mig\", <b true>}, {\"Options\", <a(ss) [(\"quota\", \"bytes\")]>}]}]" },
                 { "Vfs", "a(usoss) []" },
                 { "Modes", "a{sa{sv}} []" },
                 { "Job", "o \"/\"" },
@@ -78,6 +64,7 @@ static void test_gpu_properties(void)
                         g_assert_cmpint(g_string_replace(types, "ALIASES", aliases->str, 0), ==, 1);
                         bare[i][1] = types->str;
                 }
+
         assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, bare);
 }
 
@@ -177,9 +164,7 @@ static void test_instance_properties(void)
                 { "Attributes", "a{ss} []" },
                 { "HandOver",
                   "a{sv} [{\"sysfs_path\", <s \"/sys/bus/mdev/devices/" UUID_A
-                  "\">}, {\"iommu_group\", <i 12>}, "
-                  "{\"group_node\", <s \"/dev/vfio/12\">}, {\"cdev_node\", <s \"/dev/vfio/devices/vfio3\">}, "
-                  "{\"libvirt_xml\", <s \"<hostdev/>\">}, {\"qemu_args\", <as [\"-device\", \"vfio-pci\"]>}]" },
+                  "\">}, {\"iommu_group\", <i 12>}, {\"group_node\", <s \"/dev/vfio/12\">}, {\"cdev_node\", <s \"/dev/vfio/devices/vfio3\">}, {\"libvirt_xml\", <s \"<hostdev/>\">}, {\"qemu_args\", <as [\"-device\", \"vfio-pci\"]>}]" },
                 { "Job", "o \"/\"" },
                 { NULL, NULL },
         };
@@ -193,9 +178,9 @@ static void test_instance_properties(void)
                 { "Owner", "u 4294967295" },
                 { "CreatedUsec", "t 0" },
                 { "IommuGroup", "i -1" },
-                { "HandOver", "a{sv} [{\"sysfs_path\", <s \"/sys/bus/mdev/devices/" UUID_B
-                              "\">}, {\"libvirt_xml\", <s \"<hostdev/>\">}, "
-                              "{\"qemu_args\", <as [\"-device\", \"vfio-pci\"]>}]" },
+                { "HandOver",
+                  "a{sv} [{\"sysfs_path\", <s \"/sys/bus/mdev/devices/" UUID_B
+                  "\">}, {\"libvirt_xml\", <s \"<hostdev/>\">}, {\"qemu_args\", <as [\"-device\", \"vfio-pci\"]>}]" },
                 { "Job", "o \"" VGPUD_PATH_JOB "/1\"" },
                 { NULL, NULL },
         };
@@ -264,12 +249,13 @@ DEFINE_DESTROY_NOTIFY(vf_destroy, vgpu_vf_free)
 DEFINE_DESTROY_NOTIFY(mode_destroy, vgpu_mode_free)
 DEFINE_DESTROY_NOTIFY(attribute_destroy, vgpu_attribute_free)
 
-/* The GPU of the fixture gets two virtual functions and registers nothing itself. */
+/* Give the GPU of the fixture two VFs instead of mediated types. */
 static void give_vfs(Fixture *f)
 {
         GpuFacts *facts = f->gpu->facts;
 
         g_ptr_array_set_size(facts->mdev_parents, 0);
+
         if (!facts->vfs)
                 facts->vfs = g_ptr_array_new_with_free_func(vf_destroy);
         g_ptr_array_add(facts->vfs, vgpu_vf_new(0, "0000:08:00.4", "devices/0000:08:00.4"));
@@ -307,7 +293,7 @@ static void test_vfs(void)
         };
 
         give_vfs(f);
-        put_on(f->a, "0000:08:00.4", "mdpy"); /* it is the function */
+        put_on(f->a, "0000:08:00.4", "mdpy"); /* the instance is the VF */
         f->a->desc->attributes = g_ptr_array_new_with_free_func(attribute_destroy);
         g_ptr_array_add(f->a->desc->attributes, vgpu_attribute_new("vram_quota", "1073741824"));
         gpu_snapshot_add_binding(f->gpu->snapshot, "0000:08:00.4", "vfio-pci", "vfio-pci");
@@ -315,12 +301,12 @@ static void test_vfs(void)
         assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, expected);
         assert_properties(f, PATH_A, VGPUD_INTERFACE_INSTANCE, slot);
         g_ptr_array_set_size(f->gpu->snapshot->bindings, 0);
-        put_on(f->b, NULL, "0000:09:01.1"); /* on the function, and so is the other one */
+        put_on(f->b, NULL, "0000:09:01.1"); /* both instances are on the VF */
         put_on(f->a, NULL, "0000:09:01.1");
         assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, both);
 }
 
-/* What cannot have virtual functions carries its instances itself, once it can. */
+/* A GPU without VFs is the only parent, once prepared. */
 static void test_parents(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -348,14 +334,13 @@ static void test_modes(void)
                 { "State", "s \"unprepared\"" },
                 { "Reason", "s \"no VFs\"" },
                 { "Modes",
-                  "a{sa{sv}} [{\"heterogeneous\", [{\"Value\", <s \"no\">}, {\"Choices\", <as [\"no\", "
-                  "\"yes\"]>}, {\"Help\", <s \"types of several sizes\">}]}, {\"partition\", [{\"Value\", "
-                  "<s \"NPS1\">}]}]" },
+                  "a{sa{sv}} [{\"heterogeneous\", [{\"Value\", <s \"no\">}, {\"Choices\", <as [\"no\", \"yes\"]>}, {\"Help\", <s \"types of several sizes\">}]}, {\"partition\", [{\"Value\", <s \"NPS1\">}]}]" },
                 { NULL, NULL },
         };
 
         f->gpu->state = GPU_UNPREPARED;
         f->gpu->reason = g_strdup("no VFs");
+
         if (!f->gpu->snapshot->modes)
                 f->gpu->snapshot->modes = g_ptr_array_new_with_free_func(mode_destroy);
         g_ptr_array_add(f->gpu->snapshot->modes,
@@ -364,13 +349,14 @@ static void test_modes(void)
         assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, expected);
 }
 
-/* Nothing to paste where a virtual machine monitor takes it in another way. */
+/* A back end may have neither XML nor arguments of QEMU. */
 static Handover *bare_handover(const InstanceDesc *desc)
 {
         Handover *h = g_new0(Handover, 1);
 
         h->sysfs_path = g_strdup("/sys/kernel/vgt/vm3");
         h->iommu_group = -1;
+
         return h;
 }
 
@@ -397,8 +383,7 @@ static void test_version(void)
                     PROPERTIES, "Get", "ss", VGPUD_INTERFACE_MANAGER, "ConfigErrors");
 }
 
-/* A driver may write anything into its description. On the bus it must be UTF-8, or the bus daemon cuts us off.
- */
+/* Text of a driver may not be UTF-8; on the bus it must be, or the bus daemon ends the connection. */
 static void test_not_utf8(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -413,12 +398,12 @@ static void test_not_utf8(void)
         g_assert_nonnull(strstr(got, "{\"Reason\", <s \"\xef\xbf\xbd\">}"));
 }
 
-/* One object has one path; nothing else is found. */
+/* Each object has one path. */
 static void test_paths(void)
 {
         static const char *const nothing[][2] = {
                 { VGPUD_PATH_GPU "/nothing", VGPUD_INTERFACE_GPU },
-                { VGPUD_PATH_GPU "/_6ddpy", VGPUD_INTERFACE_GPU }, /* "mdpy", needlessly escaped */
+                { VGPUD_PATH_GPU "/_6ddpy", VGPUD_INTERFACE_GPU }, /* "mdpy" with a needless escape */
                 { VGPUD_PATH_GPU "/_", VGPUD_INTERFACE_GPU },
                 { VGPUD_PATH_GPU, VGPUD_INTERFACE_GPU },
                 { VGPUD_PATH_GPU "/mdpy/mdpy", VGPUD_INTERFACE_GPU },
@@ -434,10 +419,11 @@ static void test_paths(void)
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 
         fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
+
         for (size_t i = 0; i < G_N_ELEMENTS(nothing); i++) {
                 g_autofree char *got = CALL_TEXT(f, 0, nothing[i][0], PROPERTIES, "GetAll", "s", nothing[i][1]);
 
-                /* A folder is an object without our interfaces. */
+                /* A folder is an object without the interface. */
                 if (!g_str_has_prefix(got, "org.freedesktop.DBus.Error.UnknownObject") &&
                     !g_str_has_prefix(got, "org.freedesktop.DBus.Error.UnknownInterface"))
                         g_error("%s: %s", nothing[i][0], got);
@@ -452,16 +438,18 @@ static void test_managed_objects(void)
 
         fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
         got = CALL_TEXT(f, 0, VGPUD_PATH_ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "");
+
         for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
                 g_autofree char *key = g_strdup_printf("{\"%s\", [", paths[i]);
 
                 g_assert_nonnull(strstr(got, key));
         }
+
         g_assert_null(strstr(got, "{\"" VGPUD_PATH_GPU "\","));
         g_assert_nonnull(strstr(got, "{\"Uuid\", <s \"" UUID_B "\">}"));
 }
 
-/* --- signals --- */
+/* ---- signals ---- */
 
 static void change_gpu(Fixture *f, unsigned changes)
 {
@@ -473,7 +461,7 @@ static void change_instance(Fixture *f, unsigned changes)
         f->model->events->instance_changed(f->a, changes, f->model->events_userdata);
 }
 
-/* The properties that the introspection of a path says are announced, in its order, as in the log: ".A.B" */
+/* The announced properties according to the introspection of a path, in order: ".A.B" */
 static char *announced(Fixture *f, const char *path, const char *interface)
 {
         g_autoptr(Call) c = call_start(f, 0, path, "org.freedesktop.DBus.Introspectable", "Introspect", "");
@@ -486,14 +474,16 @@ static char *announced(Fixture *f, const char *path, const char *interface)
         p = strstr(xml, begin);
         g_assert_nonnull(p);
         end = strstr(p, "</interface>");
+
         while ((p = strstr(p, "<property name=\"")) && p < end) {
                 const char *name = p + strlen("<property name=\""), *close = strstr(p, "</property>");
                 g_autofree char *property = g_strndup(p, (size_t)(close - p));
 
-                if (!strstr(property, "EmitsChangedSignal")) /* "true" is what goes without saying */
+                if (!strstr(property, "EmitsChangedSignal")) /* "true" is the default */
                         g_string_append_printf(s, ".%.*s", (int)(strchr(name, '"') - name), name);
                 p = close;
         }
+
         return g_string_free(s, false);
 }
 
@@ -503,13 +493,14 @@ static void assert_same_words(const char *a, const char *b)
 
         g_assert_cmpuint(g_strv_length(x), ==, g_strv_length(y));
         g_assert_cmpuint(g_strv_length(x), >, 2);
+
         for (size_t i = 0; x[i]; i++)
                 if (!g_strv_contains((const char *const *)y, x[i]))
                         g_error("%s: in '%s', not in '%s'", x[i], a, b);
 }
 
-/* All bits together (but GPU_CHANGED_VFS, see test_occupancy()) announce every property that says it is
- * announced, and nothing else; no property belongs to two bits. */
+/* All bits (except GPU_CHANGED_VFS, see test_occupancy()) announce every property that claims to be announced,
+ * and no other. No property belongs to two bits. */
 static void test_every_property_is_announced(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -519,19 +510,23 @@ static void test_every_property_is_announced(void)
         g_autofree char *of_job = announced(f, VGPUD_PATH_JOB "/1", VGPUD_INTERFACE_JOB);
 
         g_string_truncate(f->log, 0);
+
         for (unsigned bit = GPU_CHANGED_FACTS; bit <= GPU_CHANGED_MODES; bit <<= 1) {
                 change_gpu(f, bit);
                 fixture_settle(f);
         }
+
         g_string_replace(f->log, "~" PATH_GPU, "", 0);
         g_string_replace(f->log, " ", "", 0);
         assert_same_words(f->log->str, gpu);
 
         g_string_truncate(f->log, 0);
+
         for (unsigned bit = INSTANCE_CHANGED_DESC; bit <= INSTANCE_CHANGED_JOB; bit <<= 1) {
                 change_instance(f, bit);
                 fixture_settle(f);
         }
+
         g_string_replace(f->log, "~" PATH_A, "", 0);
         g_string_replace(f->log, " ", "", 0);
         assert_same_words(f->log->str, instance);
@@ -561,7 +556,7 @@ static void test_changes_are_collected(void)
         g_assert_cmpstr(f->log->str, ==, "");
 }
 
-/* Somebody who sees that a thing is gone has seen all that changed before. */
+/* Changes are announced before a removal. */
 static void test_changes_come_before_removals(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -581,7 +576,7 @@ static void test_changes_come_before_removals(void)
         g_assert_cmpstr(f->log->str, ==, "-" PATH_B " ~" PATH_GPU ".Job.QueuedJobs -" PATH_GPU " ");
 }
 
-/* Who is on which virtual function is announced with the instances, where there are any. */
+/* Gpu.Vfs is announced when the instance on a VF changes. */
 static void test_occupancy(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -589,7 +584,7 @@ static void test_occupancy(void)
         give_vfs(f);
         put_on(f->a, "0000:08:00.4", "0000:08:00.4");
         f->model->events->instance_added(f->a, f->model->events_userdata);
-        f->model->events->instance_added(f->b, f->model->events_userdata); /* on the GPU itself */
+        f->model->events->instance_added(f->b, f->model->events_userdata); /* not on a VF */
         fixture_settle(f);
         g_assert_cmpstr(f->log->str, ==, "+" PATH_A " +" PATH_B " ~" PATH_GPU ".Vfs ");
 
@@ -611,7 +606,7 @@ static void test_occupancy(void)
         fixture_settle(f);
         g_assert_cmpstr(f->log->str, ==, "-" PATH_A " ~" PATH_GPU ".Vfs ");
 
-        /* Once, also when the facts say so too; and before the GPU goes. */
+        /* Once, even if the facts changed too, and before the GPU goes. */
         g_string_truncate(f->log, 0);
         put_on(f->b, "0000:08:00.4", "0000:08:00.4");
         fake_model_remove_instance(f->b);
@@ -679,5 +674,6 @@ int main(int argc, char *argv[])
         g_test_add_func("/signals/occupancy", test_occupancy);
         g_test_add_func("/signals/additions", test_additions);
         g_test_add_func("/signals/job-removed", test_job_removed);
+
         return g_test_run();
 }
