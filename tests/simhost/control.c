@@ -24,9 +24,9 @@
 
 typedef struct Command {
         const char *name;
-        int arguments; /* -1: the rest of the line is one, -2: or there is none */
+        int arguments; /* -1: the rest of the line is one argument, -2: one optional argument */
         const char *usage;
-        /* 0, or a negative errno; text is what "ok" or "error" adds. Several lines become "+N". */
+        /* 0, or a negative errno; text is the rest of the reply. Several lines become "+N". */
         int (*run)(char **arguments, GString *text);
 } Command;
 
@@ -42,9 +42,11 @@ static int run_fault(char **arguments, GString *text)
                 fault_clear();
                 return 0;
         }
+
         r = fault_add(arguments[0], &message);
         if (r < 0)
                 g_string_append(text, message);
+
         return r;
 }
 
@@ -71,6 +73,7 @@ static int run_waiting(char **arguments, GString *text)
         tree_lock();
         tree_append_waits(text);
         tree_unlock();
+
         return 0;
 }
 
@@ -81,9 +84,11 @@ static int change_group(const char *number, int by)
 
         if (!g_ascii_string_to_unsigned(number, 10, 0, G_MAXUINT, &group, NULL))
                 return -EINVAL;
+
         tree_lock();
         r = vfio_group_hold((unsigned)group, by);
         tree_unlock();
+
         return r;
 }
 
@@ -97,8 +102,8 @@ static int run_drop_group(char **arguments, GString *text)
         return change_group(arguments[0], -1);
 }
 
-/* A mediated device by its UUID, a PCI function by its address. */
-static int hold(const char *name, int by)
+/* NAME is the UUID of a mediated device or the address of a PCI function. */
+static int control_hold(const char *name, int by)
 {
         int r = mdev_hold(name, by);
 
@@ -107,12 +112,12 @@ static int hold(const char *name, int by)
 
 static int run_hold_device(char **arguments, GString *text)
 {
-        return hold(arguments[0], 1);
+        return control_hold(arguments[0], 1);
 }
 
 static int run_drop_device(char **arguments, GString *text)
 {
-        return hold(arguments[0], -1);
+        return control_hold(arguments[0], -1);
 }
 
 static int run_create(char **arguments, GString *text)
@@ -121,10 +126,12 @@ static int run_create(char **arguments, GString *text)
         MdevType *type = NULL;
 
         tree_lock();
+
         parent = mdev_parent_find(arguments[0]);
         if (parent)
                 type = mdev_type_find(parent, arguments[1]);
         tree_unlock();
+
         return type ? mdev_create(type, arguments[2], strlen(arguments[2])) : -ENOENT;
 }
 
@@ -174,9 +181,11 @@ static int run_set(char **arguments, GString *text)
 
         if (!parts[0] || !g_str_has_prefix(parts[0], "/sys/"))
                 return -EINVAL;
+
         value = g_strcompress(parts[1] ? parts[1] : "");
         line = g_strdup_printf("%s%s", value, !*value || g_str_has_suffix(value, "\n") ? "" : "\n");
         tree_lock();
+
         node = node_resolve(device_sys(), parts[0] + strlen("/sys/"));
         if (!node)
                 r = -ENOENT;
@@ -184,7 +193,9 @@ static int run_set(char **arguments, GString *text)
                 r = -EISDIR;
         else
                 node_set_text(node, line);
+
         tree_unlock();
+
         return r;
 }
 
@@ -194,6 +205,7 @@ static int run_set_vfs(char **arguments, GString *text)
 
         if (!g_ascii_string_to_unsigned(arguments[1], 10, 0, G_MAXUINT, &count, NULL))
                 return -EINVAL;
+
         return sriov_set_vfs(arguments[0], (unsigned)count);
 }
 
@@ -220,6 +232,7 @@ static int run_domain(char **arguments, GString *text)
         if (!g_ascii_string_to_unsigned(arguments[0], 10, 1, 0x7fef, &id, NULL) ||
             (!begins && !g_str_equal(arguments[1], "end")))
                 return -EINVAL;
+
         return xengt_set_domain((unsigned)id, begins);
 }
 
@@ -233,6 +246,7 @@ static int run_gim_lock(char **arguments, GString *text)
         tree_lock();
         gim_s7150_set_lock_seconds((unsigned)seconds);
         tree_unlock();
+
         return 0;
 }
 
@@ -240,7 +254,9 @@ static int run_writes(char **arguments, GString *text)
 {
         if (arguments[0] && !g_str_equal(arguments[0], "--clear"))
                 return -EINVAL;
+
         fs_append_write_log(text, arguments[0] != NULL);
+
         return 0;
 }
 
@@ -256,7 +272,9 @@ static int run_drop_events(char **arguments, GString *text)
 
         if (!g_ascii_string_to_unsigned(arguments[0], 10, 0, G_MAXUINT, &count, NULL))
                 return -EINVAL;
+
         event_drop((unsigned)count);
+
         return 0;
 }
 
@@ -273,7 +291,7 @@ static int run_where(char **arguments, GString *text)
         return 0;
 }
 
-/* Of this connection. The host ends when it has been answered, or the answer might be lost with it. */
+/* Set by a "quit" on this connection. The host ends after the reply is sent, or the reply might be lost. */
 static _Thread_local bool quit_asked;
 
 static int run_quit(char **arguments, GString *text)
@@ -287,29 +305,30 @@ static int run_help(char **arguments, GString *text);
 static const Command commands[] = {
         { "fault", -1, "fault SPECIFICATION | clear", run_fault },
         { "faults", 0, "faults", run_faults },
-        { "release", 0, "release: end what hangs, answer how many", run_release },
-        { "hanging", 0, "hanging: how many requests hang", run_hanging },
-        { "waiting", 0, "waiting: REASON NAME of all requests that wait for another one", run_waiting },
-        { "hold-group", 1, "hold-group N: /dev/vfio/N is open elsewhere", run_hold_group },
+        { "release", 0, "release: release all hanging requests; the reply is their number", run_release },
+        { "hanging", 0, "hanging: number of hanging requests", run_hanging },
+        { "waiting", 0, "waiting: REASON NAME of all blocked requests", run_waiting },
+        { "hold-group", 1, "hold-group N: another program opens /dev/vfio/N", run_hold_group },
         { "drop-group", 1, "drop-group N", run_drop_group },
-        { "hold-device", 1, "hold-device UUID|FUNCTION: it is open, its removal blocks", run_hold_device },
+        { "hold-device", 1, "hold-device UUID|FUNCTION: another program opens the device, its removal blocks",
+          run_hold_device },
         { "drop-device", 1, "drop-device UUID|FUNCTION", run_drop_device },
         { "create", 3, "create PARENT TYPE UUID", run_create },
         { "remove", 1, "remove UUID", run_remove },
         { "register", 1, "register PARENT", run_register },
         { "unregister", 1, "unregister PARENT: the driver's module goes", run_unregister },
-        { "bind", 1, "bind FUNCTION: to its own driver", run_bind },
+        { "bind", 1, "bind FUNCTION: to the model's driver", run_bind },
         { "unbind", 1, "unbind FUNCTION", run_unbind },
         { "plug", 1, "plug GPU", run_plug },
         { "unplug", 1, "unplug GPU", run_unplug },
-        { "set-vfs", 2, "set-vfs GPU N: the driver itself makes so many virtual functions", run_set_vfs },
-        { "load", 1, "load DRIVER: of PCI", run_load },
+        { "set-vfs", 2, "set-vfs GPU N: the driver itself makes N virtual functions", run_set_vfs },
+        { "load", 1, "load DRIVER: a PCI driver", run_load },
         { "unload", 1, "unload DRIVER", run_unload },
-        { "set", -1, "set PATH VALUE: what an attribute reads from now on", run_set },
-        { "nvidia", -1, "nvidia VERB…: as sriov-manage, NVML and their users do; see nvidia-control.c",
+        { "set", -1, "set PATH VALUE: change the content of an attribute", run_set },
+        { "nvidia", -1, "nvidia VERB…: as sriov-manage, NVML and their users; see nvidia-control.c",
           run_nvidia },
-        { "domain", 2, "domain N begin|end: of Xen", run_domain },
-        { "gim-lock", 1, "gim-lock SECONDS: how long an S7150's driver waits for the reader of a result",
+        { "domain", 2, "domain N begin|end: a Xen domain", run_domain },
+        { "gim-lock", 1, "gim-lock SECONDS: time that an S7150's driver waits for the reader of a result",
           run_gim_lock },
         { "writes", -2, "writes [--clear]: RESULT PATH VALUE of all writes", run_writes },
         { "events", 0, "events: all events sent", run_events },
@@ -337,15 +356,19 @@ static int run_line(const char *line, GString *text)
 
                 if (!words[0] || !g_str_equal(words[0], command->name))
                         continue;
+
                 arguments = g_strsplit(words[1] ? words[1] : "", " ", command->arguments < 0 ? 1 : -1);
                 if (command->arguments < 0 ? command->arguments == -1 && !arguments[0]
                                            : (int)g_strv_length(arguments) != command->arguments) {
                         g_string_append_printf(text, "usage: %s", command->usage);
                         return -EINVAL;
                 }
+
                 return command->run(arguments, text);
         }
+
         g_string_append(text, "unknown command");
+
         return -EINVAL;
 }
 
@@ -355,10 +378,11 @@ static guint count_lines(const char *text)
 
         for (; *text; text++)
                 lines += *text == '\n';
+
         return lines;
 }
 
-static void answer(FILE *stream, const char *line)
+static void control_answer(FILE *stream, const char *line)
 {
         g_autoptr(GString) text = g_string_new(NULL);
         int r = run_line(line, text);
@@ -370,6 +394,7 @@ static void answer(FILE *stream, const char *line)
                 fprintf(stream, "ok +%u\n%s", lines, text->str);
         else
                 fprintf(stream, "ok%s%s\n", text->len > 0 ? " " : "", text->str);
+
         (void)fflush(stream);
         if (quit_asked)
                 (void)kill(getpid(), SIGTERM);
@@ -385,14 +410,16 @@ static void *serve_connection(void *data)
         while ((length = getline(&line, &size, input)) >= 0) {
                 if (length > 0 && line[length - 1] == '\n')
                         line[length - 1] = '\0';
-                answer(output, line);
+                control_answer(output, line);
         }
+
         (void)fclose(input);
         (void)fclose(output);
+
         return NULL;
 }
 
-static void *serve(void *data)
+static void *control_serve(void *data)
 {
         int fd;
 
@@ -400,6 +427,7 @@ static void *serve(void *data)
                errno == ECONNABORTED)
                 if (fd >= 0)
                         g_thread_unref(g_thread_new("control", serve_connection, GINT_TO_POINTER(fd)));
+
         return NULL;
 }
 
@@ -408,7 +436,9 @@ static int set_address(const char *path, struct sockaddr_un *ret)
         *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
         if (strlen(path) >= sizeof(ret->sun_path))
                 return -ENAMETOOLONG;
+
         strcpy(ret->sun_path, path);
+
         return 0;
 }
 
@@ -419,14 +449,18 @@ int control_listen(const char *path, const char *const *variables)
 
         if (r < 0)
                 return r;
+
         environment = variables;
         listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (listen_fd < 0)
                 return -errno;
+
         if (bind(listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
             listen(listen_fd, SOMAXCONN) < 0)
                 return -errno;
-        g_thread_unref(g_thread_new("control", serve, NULL));
+
+        g_thread_unref(g_thread_new("control", control_serve, NULL));
+
         return 0;
 }
 
@@ -442,30 +476,37 @@ int control_call(const char *path, const char *command, char **ret_text)
 
         if (r < 0)
                 return r;
+
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return -errno;
+
         if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
                 r = -errno;
                 close(fd);
                 return r;
         }
+
         stream = fdopen(fd, "r+");
         fprintf(stream, "%s\n", command);
         (void)fflush(stream);
+
         if (getline(&line, &size, stream) < 0) {
                 (void)fclose(stream);
                 return -ECONNRESET;
         }
+
         line[strcspn(line, "\n")] = '\0';
         if (g_str_has_prefix(line, "ok +"))
                 more = g_ascii_strtoull(line + strlen("ok +"), NULL, 10);
         else
                 g_string_append(text, line + strcspn(line, " ") + (strchr(line, ' ') ? 1 : 0));
+
         r = g_str_has_prefix(line, "error") ? -EREMOTEIO : 0;
         for (; more > 0 && getline(&line, &size, stream) >= 0; more--)
                 g_string_append(text, line);
         (void)fclose(stream);
         *ret_text = g_string_free(g_steal_pointer(&text), FALSE);
+
         return r;
 }

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The control socket: a test tells the host what to do while the command runs. One command per line; each is
- * answered by "ok", "ok TEXT", "ok +N" and N lines, or "error NAME[: TEXT]". A command that blocks, such as the
- * removal of an open device, blocks only its own connection. Also the client.
+ * The control socket: a test drives the host while the command runs, one command per line. The reply is "ok",
+ * "ok TEXT", "ok +N" and N lines, or "error NAME[: TEXT]". A command that blocks, such as the removal of an
+ * open device, blocks only its own connection. The client is here too.
  */
 
 #include <glib.h>

@@ -12,7 +12,7 @@
 
 #include "simhost/event.h"
 
-/* As a stock kernel gives it: dynamic numbers, from the upper end. */
+/* A stock kernel allocates dynamic majors from the upper end. */
 #define VFIO_MAJOR 244
 
 typedef struct VfioGroup {
@@ -22,7 +22,7 @@ typedef struct VfioGroup {
         int holds;
 } VfioGroup;
 
-/* What an event needs, kept until the lock is free. */
+/* The data of an event, kept until the lock is free. */
 typedef struct PendingEvent {
         char *action;
         char *devpath;
@@ -48,8 +48,10 @@ unsigned number_take(GArray *set)
                         g_array_index(set, guint8, i) = 1;
                         return i;
                 }
+
         g_array_set_size(set, set->len + 1);
         g_array_index(set, guint8, set->len - 1) = 1;
+
         return set->len - 1;
 }
 
@@ -68,13 +70,17 @@ int kernel_parse_unsigned(const char *text, guint64 most, guint64 *ret)
                 line[strlen(line) - 1] = '\0';
         if (!g_ascii_isdigit(line[line[0] == '+']))
                 return -EINVAL;
+
         errno = 0;
-        value = strtoull(line, &end, 0); /* GLib's may set errno when it is called for the first time */
+        value = strtoull(line, &end, 0); /* GLib's parser may set errno at its first call */
         if (*end)
                 return -EINVAL;
+
         if (errno != 0 || value > most)
                 return -ERANGE;
+
         *ret = value;
+
         return 0;
 }
 
@@ -84,8 +90,10 @@ int kernel_parse_bool(const char *text, bool *ret)
 
         if (!first || !strchr(first == text[0] ? "yYtT1nNfF0" : "nNfF", first))
                 return -EINVAL;
-        /* "on" begins as "no" goes on */
+
+        /* the second letter tells "on" from "off" */
         *ret = first == text[0] ? strchr("yYtT1", first) != NULL : strchr("nN", first) != NULL;
+
         return 0;
 }
 
@@ -97,7 +105,7 @@ static int show_sequence_number(Node *node, GString *text)
 
 static const NodeOps sequence_number_ops = { .show = show_sequence_number };
 
-/* What programs read to count processors and memory nodes must stay what the machine has. */
+/* Programs count processors and memory nodes in these files, so the content is the machine's. */
 static void copy_from_machine(const char *path)
 {
         g_autofree char *real = g_strdup_printf("/sys/%s", path), *directory = g_path_get_dirname(path),
@@ -132,7 +140,7 @@ void device_init(void)
                 node_make_path(sys, directories[i]);
         for (size_t i = 0; i < G_N_ELEMENTS(machine_files); i++)
                 copy_from_machine(machine_files[i]);
-        node_add_attribute(dev_vfio, "vfio", 0666, NULL, NULL); /* the container; nothing can be done with it */
+        node_add_attribute(dev_vfio, "vfio", 0666, NULL, NULL); /* the container, without function */
         node_add_attribute(node_make_path(sys, "kernel"), "uevent_seqnum", 0444, &sequence_number_ops, NULL);
 }
 
@@ -152,6 +160,7 @@ static void append_properties(const Device *device, GString *text)
                 g_string_append_printf(text, "MAJOR=%u\nMINOR=%u\n", device->major, device->minor);
                 g_string_append_printf(text, "DEVNAME=%s\n", device->devname);
         }
+
         if (device->devtype)
                 g_string_append_printf(text, "DEVTYPE=%s\n", device->devtype);
         if (device->driver)
@@ -166,8 +175,8 @@ static int show_uevent(Node *node, GString *text)
         return 0;
 }
 
-/* "udevadm trigger" writes here; more words after the action are a UUID and properties, which udev itself does
- * not use on the systems that this host stands for. */
+/* "udevadm trigger" writes here. Words after the action (a UUID and properties) are unused by udev on the
+ * systems that this host simulates. */
 static int store_uevent(Node *node, const char *bytes, size_t length)
 {
         static const char *const actions[] = { "add",    "remove",  "change", "move",
@@ -177,6 +186,7 @@ static int store_uevent(Node *node, const char *bytes, size_t length)
         int r = 0;
 
         action[strcspn(action, " \n")] = '\0';
+
         for (size_t i = 0; i < G_N_ELEMENTS(actions); i++)
                 known = known || g_str_equal(action, actions[i]);
         if (!known)
@@ -187,7 +197,9 @@ static int store_uevent(Node *node, const char *bytes, size_t length)
                 r = -ENODEV;
         else
                 device_event(node->data, action, "SYNTH_UUID=0\n");
+
         tree_unlock();
+
         return r;
 }
 
@@ -210,6 +222,7 @@ void device_event(const Device *device, const char *action, const char *extra)
         PendingEvent *event = g_new0(PendingEvent, 1);
 
         append_properties(device, text);
+
         if (extra)
                 g_string_append(text, extra);
         /* udevd passes the node's name on in full. */
@@ -240,7 +253,7 @@ static Node *subsystem_directory(const Device *device)
         return node_make_path(sys, path);
 }
 
-/* Where the subsystem lists its devices. */
+/* The directory in which the subsystem lists its devices. */
 static Node *subsystem_list(const Device *device)
 {
         Node *directory = subsystem_directory(device);
@@ -271,15 +284,18 @@ Device *device_add(const DeviceSpec *spec)
         device->devpath = g_strdup(path + strlen("/sys"));
 
         node_add_attribute(device->directory, "uevent", 0644, &uevent_ops, device);
+
         if (spec->add_files)
                 spec->add_files(device, spec->data);
         node_add_link(device->directory, "subsystem", subsystem_directory(device));
         node_add_link(subsystem_list(device), device->name, device->directory);
+
         if (device->devname) {
                 number = device_number(device);
                 node_add_format(device->directory, "dev", 0444, "%s\n", number);
                 node_add_link(node_make_path(sys, "dev/char"), number, device->directory);
         }
+
         return device;
 }
 
@@ -288,6 +304,7 @@ void device_hide(Device *device)
         node_remove_child(subsystem_list(device), device->name);
         node_remove_child(device->directory, "subsystem");
         node_remove_child(device->directory, "uevent");
+
         if (device->devname) {
                 g_autofree char *number = device_number(device);
 
@@ -320,6 +337,7 @@ void device_set_driver(Device *device, const char *driver)
                 device_remove_driver_links(device);
                 device->driver = NULL;
         }
+
         if (driver) {
                 Node *directory = device_driver(device->subsystem, driver);
 
@@ -342,9 +360,11 @@ static int store_binding(Node *node, const char *bytes, DriverBindFunc function)
 
         name[strcspn(name, "\n")] = '\0';
         tree_lock();
+
         if (!node->removed)
                 driver = node->parent->name;
         tree_unlock();
+
         return driver && function ? function(driver, name) : -ENODEV;
 }
 
@@ -368,10 +388,12 @@ Node *device_driver(const char *bus, const char *driver)
 
         if (directory)
                 return directory;
+
         directory = node_make_path(sys, path);
         node_add_attribute(directory, "bind", 0200, &bind_ops, NULL);
         node_add_attribute(directory, "unbind", 0200, &unbind_ops, NULL);
         node_add_attribute(directory, "uevent", 0200, NULL, NULL);
+
         return directory;
 }
 
@@ -382,9 +404,11 @@ Node *device_module(const char *module)
 
         if (directory)
                 return directory;
+
         directory = node_make_path(sys, path);
         node_add_text(directory, "initstate", 0444, NULL, "live\n");
         node_add_text(directory, "refcnt", 0444, NULL, "0\n");
+
         return directory;
 }
 
@@ -396,6 +420,7 @@ void device_driver_in_module(const char *bus, const char *driver)
         Node *directory;
 
         device_module(module);
+
         directory = node_make_path(sys, path);
         if (!node_find(directory, link))
                 node_add_link(directory, link, device_driver(bus, driver));
@@ -412,6 +437,7 @@ unsigned iommu_group_add(Device *device)
         node_add_text(group, "type", 0644, NULL, device->pci ? "DMA\n" : "unknown\n");
         node_add_link(node_add_directory(group, "devices"), device->name, device->directory);
         node_add_link(device->directory, "iommu_group", group);
+
         return number;
 }
 
@@ -433,13 +459,15 @@ static int open_group(Node *node, const void *opener)
                 return -ENODEV;
         if (group->opener || group->holds > 0)
                 return -EBUSY;
+
         group->opener = opener;
+
         return 0;
 }
 
 static void release_group(Node *node, const void *opener)
 {
-        VfioGroup *group = node->data; /* NULL: the group has gone before its file */
+        VfioGroup *group = node->data; /* NULL: the group has gone before the file was closed */
 
         if (group && group->opener == opener)
                 group->opener = NULL;
@@ -458,8 +486,10 @@ static void write_node_number(const Device *device)
 
         if (!node_directory)
                 return;
+
         path = node_number_path(device);
         (void)unlink(path);
+
         if (symlink(target, path) < 0)
                 perror("simhost: device number");
 }
@@ -471,6 +501,7 @@ void device_set_node_directory(const char *directory)
 
         node_directory = g_strdup(directory);
         g_hash_table_iter_init(&iterator, vfio_groups);
+
         while (g_hash_table_iter_next(&iterator, NULL, &group))
                 write_node_number(((const VfioGroup *)group)->device);
 }
@@ -493,6 +524,7 @@ Device *vfio_group_add(unsigned number)
         group->node = node_add_attribute(dev_vfio, name, 0600, &group_ops, group);
         g_hash_table_insert(vfio_groups, GUINT_TO_POINTER(number), group);
         write_node_number(group->device);
+
         return group->device;
 }
 
@@ -506,6 +538,7 @@ void vfio_group_del(Device *device)
 
                 (void)unlink(path);
         }
+
         g_hash_table_remove(vfio_groups, GUINT_TO_POINTER((guint)number));
         number_give(vfio_minors, device->minor);
         node_remove(group->node);
@@ -521,7 +554,9 @@ int vfio_group_hold(unsigned number, int by)
                 return -ENODEV;
         if (group->holds + by < 0)
                 return -EINVAL;
+
         group->holds += by;
+
         return 0;
 }
 
@@ -539,6 +574,7 @@ Device *vfio_dev_add(Device *device)
         Device *vfio_dev = device_add(&spec);
 
         node_add_link(vfio_dev->directory, "device", device->directory);
+
         return vfio_dev;
 }
 

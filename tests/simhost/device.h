@@ -2,9 +2,8 @@
 #pragma once
 
 /*
- * The driver core of the simulated kernel: devices with their "uevent" and "subsystem", buses, classes,
- * drivers, IOMMU groups, VFIO group nodes, and the files that every PCI function has. Everything wants the
- * tree's lock.
+ * The driver core of the simulated kernel: devices with "uevent" and "subsystem", buses, classes, drivers,
+ * IOMMU groups, VFIO group nodes, and the files common to all PCI functions. Callers hold the tree's lock.
  */
 
 #include "simhost/node.h"
@@ -14,7 +13,7 @@ typedef struct DeviceSpec DeviceSpec;
 typedef struct PciSpec PciSpec;
 
 struct DeviceSpec {
-        Node *parent; /* directory it lives in */
+        Node *parent; /* parent directory */
         const char *name;
         const char *subsystem;
         bool is_class;       /* /sys/class/SUBSYSTEM, else /sys/bus/SUBSYSTEM/devices */
@@ -23,7 +22,7 @@ struct DeviceSpec {
         unsigned major;
         unsigned minor;
         const char *properties; /* more lines of "uevent", or NULL */
-        /* Its attributes, which are there before its bus or class lists it; or NULL. */
+        /* Adds the device's attributes before its bus or class lists the device; NULL: no attributes. */
         void (*add_files)(Device *device, const void *data);
         const void *data;
 };
@@ -41,34 +40,34 @@ struct Device {
         char *properties;
         Node *directory; /* borrowed from the tree */
         PciSpec *pci;    /* owned; NULL: not a PCI function */
-        unsigned group;  /* of a PCI function */
+        unsigned group;  /* IOMMU group of a PCI function */
 };
 
-/* Makes /sys with what every Linux has, and /dev/vfio. */
+/* Makes the common part of /sys, and /dev/vfio. */
 void device_init(void);
-/* Where umockdev looks up the numbers of device nodes (DIRECTORY/vfio_5 is a link to "244:5"); NULL: nowhere.
- */
+/* Sets the directory where umockdev looks up the numbers of device nodes (DIRECTORY/vfio_5 is a link to
+ * "244:5"); NULL: none. */
 void device_set_node_directory(const char *directory);
 Node *device_sys(void);
 Node *device_dev_vfio(void);
 
 Device *device_add(const DeviceSpec *spec);
-/* The first half of device_del() in the kernel: everything by which others find the device. The directory
- * stays. */
+/* The first half of the kernel's device_del(): removes all links by which programs find the device. The
+ * directory stays. */
 void device_hide(Device *device);
-/* The whole of it; frees the device. */
+/* Removes the directory too; frees the device. */
 void device_del(Device *device);
 void device_set_driver(Device *device, const char *driver);
 /* The links between the two go, although the driver is not done with the device yet. */
 void device_remove_driver_links(Device *device);
 
-/* Announces it as soon as the lock is free. extra: more "KEY=VALUE\n" lines, or NULL. */
+/* Sends an event of the device when the lock is released. extra: more "KEY=VALUE\n" lines, or NULL. */
 void device_event(const Device *device, const char *action, const char *extra);
 
-/* The same for what is no device: a module, a driver. */
+/* Sends an event for a module or a driver, which is no device. */
 void kernel_event(const char *action, const char *devpath, const char *subsystem);
 
-/* What the files bind and unbind of a PCI driver do; called without the lock. */
+/* Implements the files bind and unbind of a PCI driver; called without the lock. */
 typedef int (*DriverBindFunc)(const char *driver, const char *device);
 void device_set_bind(DriverBindFunc bind, DriverBindFunc unbind);
 /* Makes /sys/bus/BUS/drivers/DRIVER, once. */
@@ -76,7 +75,7 @@ Node *device_driver(const char *bus, const char *driver);
 /* Makes /sys/module/MODULE, once. */
 Node *device_module(const char *module);
 
-/* Both, and the link between them; the module is called as its driver, with "_" for "-". */
+/* Adds driver and module and the link between them; the module has the driver's name, with "_" for "-". */
 void device_driver_in_module(const char *bus, const char *driver);
 
 /* A new group with that one device. */
@@ -86,7 +85,7 @@ void iommu_group_remove(Device *device, unsigned group);
 /* /sys/devices/virtual/vfio/GROUP and /dev/vfio/GROUP. */
 Device *vfio_group_add(unsigned group);
 void vfio_group_del(Device *device);
-/* Somebody else has it open (by 1) or has closed it (by -1). -ENODEV: no such group, -EINVAL: not held. */
+/* Counts another program's open (by 1) or close (by -1). -ENODEV: no such group, -EINVAL: not held. */
 int vfio_group_hold(unsigned group, int by);
 /* <device>/vfio-dev/vfioN */
 Device *vfio_dev_add(Device *device);
@@ -94,7 +93,7 @@ void vfio_dev_del(Device *vfio_dev);
 
 struct PciSpec {
         const char *address;
-        const char *bridge; /* path below /sys/devices that it hangs on, made by pci_bridge_add() */
+        const char *bridge; /* parent bridge, a path below /sys/devices made by pci_bridge_add() */
         unsigned vendor;
         unsigned device;
         unsigned subsystem_vendor;
@@ -110,23 +109,24 @@ struct PciSpec {
 };
 
 Device *pci_add(const PciSpec *spec);
-/* Also its links from and to virtual functions. Frees the device. */
+/* Removes the links from and to virtual functions too. Frees the device. */
 void pci_del(Device *device);
 /* virtfnN and physfn. */
 void pci_add_virtual_links(Device *device);
 void pci_remove_virtual_links(Device *device);
-/* As the file says it, with a newline; NULL: none is set. */
+/* The content of driver_override, with a newline; NULL: not set. */
 const char *pci_driver_override(const Device *device);
-/* Its file "enable", which counts who has switched it on; here nobody does so twice. */
+/* Sets the file "enable". The kernel counts the users of a device; the host never has two. */
 void pci_set_enabled(Device *device, bool enabled);
 bool pci_is_enabled(const Device *device);
-/* Root port and what else stands between the CPU and a slot, on its NUMA node; does nothing where it exists. */
+/* Adds the root port and bridges between the CPU and a slot, on a NUMA node; no-op if they exist. */
 void pci_bridge_add(const char *path, int numa_node);
-/* Card and render node of a display driver, announced. The array takes them; drm_del() wants them back. */
+/* Adds the card and render node of a display driver and sends their events. Pass the array to drm_del()
+ * later. */
 void drm_add(Device *gpu, GPtrArray *ret_devices);
 void drm_del(GPtrArray *devices);
 
-/* What the kernel's parsers make of a text with at most one newline at its end. kstrtoull(…, 0, …), up to
+/* The kernel's number parsers, for a text with at most one newline at its end. kstrtoull(…, 0, …), up to
  * `most`: -EINVAL, -ERANGE. kstrtobool(): -EINVAL. */
 int kernel_parse_unsigned(const char *text, guint64 most, guint64 *ret);
 int kernel_parse_bool(const char *text, bool *ret);

@@ -60,7 +60,7 @@ static bool driver_is_vfio(const char *driver)
 }
 
 /* vfio_register_group_dev() */
-static void add_vfio(GpuFunction *function)
+static void driver_add_vfio(GpuFunction *function)
 {
         static const char *const modules[] = { "vfio", "vfio_iommu_type1" };
 
@@ -73,13 +73,14 @@ static void add_vfio(GpuFunction *function)
         device_event(function->vfio_dev, "add", NULL);
 }
 
-/* vfio_unregister_group_dev(): nobody new gets in, then it waits for those who have it open. */
-static void remove_vfio(GpuFunction *function)
+/* vfio_unregister_group_dev(): refuses new opens, then waits until all files of the device are closed. */
+static void driver_remove_vfio(GpuFunction *function)
 {
         function->leaving = true;
         device_event(function->vfio_dev, "remove", NULL);
         vfio_dev_del(function->vfio_dev);
         function->vfio_dev = NULL;
+
         while (function->holds > 0 && !shutting_down)
                 tree_wait("close", function->spec.address);
         device_event(function->vfio_group, "remove", NULL);
@@ -87,7 +88,8 @@ static void remove_vfio(GpuFunction *function)
         function->vfio_group = NULL;
 }
 
-/* What the virtual functions of a GPU offer comes and goes with its own driver, also where they stay. */
+/* Registers the parents of the GPU's virtual functions: the GPU's own driver does so, even if the VFs stay when
+ * the driver goes. */
 static void register_parents(Gpu *gpu)
 {
         for (unsigned i = 1; i <= gpu->n_vfs; i++) {
@@ -103,10 +105,12 @@ static void unregister_parent(GpuFunction *function)
 {
         if (!function->parent)
                 return;
+
         tree_unlock();
-        (void)mdev_parent_unregister(function->parent); /* -ENODEV: it was not registered */
+        (void)mdev_parent_unregister(function->parent); /* -ENODEV: was not registered */
         tree_lock();
-        while (function->parent->registered) /* another thread unregisters it */
+
+        while (function->parent->registered) /* another thread unregisters the parent */
                 tree_wait("unregister", function->parent->name);
 }
 
@@ -122,10 +126,12 @@ static int bind_own(GpuFunction *function)
                 drm_del(function->drm);
                 return r;
         }
+
         if (function->index > 0 && ops->vf_is_vfio)
-                add_vfio(function);
+                driver_add_vfio(function);
         if (function->parent && !function->parent->registered)
                 mdev_parent_register(function->parent, function->device);
+
         return 0;
 }
 
@@ -138,9 +144,10 @@ static void release_own(GpuFunction *function)
         if (function->index == 0)
                 for (unsigned i = 1; i <= gpu->n_vfs; i++)
                         unregister_parent(&gpu->functions[i]);
+
         unregister_parent(function);
         if (function->vfio_dev)
-                remove_vfio(function);
+                driver_remove_vfio(function);
         if (gpu->ops->unbind)
                 gpu->ops->unbind(function);
         drm_del(function->drm);
@@ -152,11 +159,12 @@ static int bind_vfio(GpuFunction *function)
         int r = ops->vfio_bind ? ops->vfio_bind(function) : 0;
 
         if (r == 0)
-                add_vfio(function);
+                driver_add_vfio(function);
+
         return r;
 }
 
-/* VFIO switches a device on when it is opened, other drivers when they are bound. */
+/* VFIO enables a device at open, other drivers enable the device when they bind. */
 static void update_enabled(const GpuFunction *function)
 {
         const char *driver = function->device->driver;
@@ -169,13 +177,15 @@ static int call_probe(GpuFunction *function, const char *driver)
 {
         if (g_strcmp0(driver, own_driver(function)) == 0)
                 return bind_own(function);
+
         if (driver_is_vfio(driver))
                 return bind_vfio(function);
+
         return g_str_equal(driver, "pci-stub") ? 0 : -ENODEV; /* a driver of something else */
 }
 
-/* really_probe(), and pci_device_probe() in it: a virtual function that must not be probed has "no device". */
-static int probe(GpuFunction *function, const char *driver)
+/* really_probe() and its pci_device_probe(): a virtual function that must not be probed has "no device". */
+static int driver_probe(GpuFunction *function, const char *driver)
 {
         g_autofree char *path = node_path(function->device->directory);
         int r;
@@ -187,16 +197,20 @@ static int probe(GpuFunction *function, const char *driver)
         tree_unlock();
         r = fault_apply(FAULT_PROBE, path);
         tree_lock();
+
         if (r == 0)
                 r = call_probe(function, driver);
         if (r < 0) {
                 device_set_driver(function->device, NULL);
                 return r;
         }
+
         update_enabled(function);
         device_event(function->device, "bind", NULL);
+
         if (function->index == 0 && g_str_equal(driver, function->gpu->ops->driver))
                 register_parents(function->gpu);
+
         return 0;
 }
 
@@ -207,21 +221,23 @@ void driver_attach(GpuFunction *function)
         g_autofree char *driver = wanted ? g_strndup(wanted, strcspn(wanted, "\n")) : NULL;
 
         if (!function->device->driver && driver_is_loaded(driver))
-                (void)probe(function, driver);
+                (void)driver_probe(function, driver);
 }
 
-/* __device_release_driver(): its links go first. */
+/* __device_release_driver(): removes the links first. */
 void driver_release(GpuFunction *function)
 {
         const char *driver = function->device->driver;
 
         if (!driver)
                 return;
+
         device_remove_driver_links(function->device);
         if (g_strcmp0(driver, own_driver(function)) == 0)
                 release_own(function);
         else if (function->vfio_dev)
-                remove_vfio(function);
+                driver_remove_vfio(function);
+
         device_set_driver(function->device, NULL);
         update_enabled(function);
         device_event(function->device, "unbind", NULL);
@@ -234,6 +250,7 @@ int driver_bind(const char *driver, const char *address)
         int r;
 
         tree_lock();
+
         function = gpu_find_function(address);
         if (function && !driver)
                 driver = own_driver(function);
@@ -241,13 +258,16 @@ int driver_bind(const char *driver, const char *address)
                 tree_unlock();
                 return -ENODEV;
         }
+
         function_lock(function);
         if (!function->device)
                 r = -ENODEV;
         else
-                r = function->device->driver ? -EBUSY : probe(function, driver);
+                r = function->device->driver ? -EBUSY : driver_probe(function, driver);
+
         function_unlock(function);
         tree_unlock();
+
         return r;
 }
 
@@ -257,21 +277,24 @@ int driver_unbind(const char *driver, const char *address)
         GpuFunction *function;
 
         tree_lock();
+
         function = gpu_find_function(address);
         if (!function || !function->device || !function->device->driver ||
             (driver && !function_is_bound_to(function, driver))) {
                 tree_unlock();
                 return -ENODEV;
         }
+
         function_lock(function);
         if (function->device)
                 driver_release(function);
         function_unlock(function);
         tree_unlock();
+
         return 0;
 }
 
-/* drivers_probe_store(): what comes of the probe is not told. */
+/* drivers_probe_store(): the result of the probe is not reported. */
 static int store_drivers_probe(Node *node, const char *bytes, size_t length)
 {
         g_autofree char *address = g_strndup(bytes, strcspn(bytes, "\n"));
@@ -279,10 +302,12 @@ static int store_drivers_probe(Node *node, const char *bytes, size_t length)
 
         if (!function || !function->device)
                 return -ENODEV;
+
         function_lock(function);
         if (function->device)
                 driver_attach(function);
         function_unlock(function);
+
         return 0;
 }
 
@@ -295,7 +320,7 @@ static int store_drivers_autoprobe(Node *node, const char *bytes, size_t length)
 static const NodeOps drivers_probe_ops = { .store_locked = store_drivers_probe };
 static const NodeOps drivers_autoprobe_ops = { .store_locked = store_drivers_autoprobe };
 
-/* Does something with each function that is there, locked; the list is fixed. */
+/* Calls visit() for each present function, with the function's lock held; the list is fixed. */
 static void for_each_function(void (*visit)(GpuFunction *function, const char *driver), const char *driver)
 {
         for (guint i = 0; i < gpu_all()->len; i++) {
@@ -313,7 +338,7 @@ static void for_each_function(void (*visit)(GpuFunction *function, const char *d
 static void attach_to(GpuFunction *function, const char *driver)
 {
         if (!function->device->driver && driver_matches(driver, function))
-                (void)probe(function, driver);
+                (void)driver_probe(function, driver);
 }
 
 static void release_from(GpuFunction *function, const char *driver)
@@ -328,7 +353,7 @@ static char *module_of(const char *driver)
         return g_strdelimit(g_strdup(driver), "-", '_');
 }
 
-/* The driver is announced when it has been bound to what it matches. */
+/* Sends the driver's event after the driver is bound to all matching devices. */
 int driver_load(const char *driver)
 {
         g_autofree char *module = module_of(driver), *module_path = g_strdup_printf("/module/%s", module),
@@ -336,6 +361,7 @@ int driver_load(const char *driver)
         int r = 0;
 
         tree_lock();
+
         if (!*driver || strchr(driver, '/'))
                 r = -EINVAL;
         else if (driver_is_loaded(driver))
@@ -346,7 +372,9 @@ int driver_load(const char *driver)
                 for_each_function(attach_to, driver);
                 kernel_event("add", driver_path, "drivers");
         }
+
         tree_unlock();
+
         return r;
 }
 
@@ -357,6 +385,7 @@ int driver_unload(const char *driver)
         int r = 0;
 
         tree_lock();
+
         if (!driver_is_loaded(driver))
                 r = -ENOENT;
         else {
@@ -366,7 +395,9 @@ int driver_unload(const char *driver)
                 node_remove_child(node_make_path(device_sys(), "module"), module);
                 kernel_event("remove", module_path, "module");
         }
+
         tree_unlock();
+
         return r;
 }
 
@@ -376,17 +407,21 @@ int function_hold(const char *address, int by)
         int r = -ENODEV;
 
         tree_lock();
+
         function = gpu_find_function(address);
         if (function && function->vfio_group && (by > 0 ? !function->leaving : function->holds > 0)) {
-                /* A device is reached through its group, so the group is open as well. */
+                /* A device is opened through its group, so count the group as open too. */
                 r = vfio_group_hold(function->device->group, by);
                 if (r == 0) {
                         function->holds += (unsigned)by;
                         update_enabled(function);
                 }
+
                 tree_broadcast();
         }
+
         tree_unlock();
+
         return r;
 }
 

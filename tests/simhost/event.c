@@ -21,8 +21,8 @@
 
 #define LOG_MAX (4U * 1024 * 1024)
 
-/* What libudev expects before the properties (systemd: src/libsystemd/sd-device/device-monitor.c). The socket
- * filters of monitors look at magic and the two hashes. */
+/* The header that libudev expects before the properties (systemd: src/libsystemd/sd-device/device-monitor.c).
+ * The socket filters of monitors read magic and the two hashes. */
 typedef struct UdevHeader {
         char prefix[8];
         guint32 magic;
@@ -40,7 +40,7 @@ typedef struct Monitor {
         char *path;
         ino_t inode; /* a new socket of the same name is another monitor */
         int fd;
-        GQueue backlog; /* of GBytes; events beyond what the socket takes at once */
+        GQueue backlog; /* GBytes of events for which the socket had no room */
         gboolean draining;
         gboolean gone;
 } Monitor;
@@ -66,12 +66,14 @@ int event_use_netlink(void)
         netlink_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
         if (netlink_fd < 0)
                 return -errno;
+
         if (bind(netlink_fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return -errno;
+
         return 0;
 }
 
-/* MurmurHash2 by Austin Appleby, as libudev uses it (seed 0). */
+/* MurmurHash2 by Austin Appleby, with libudev's seed 0. */
 static guint32 string_hash(const char *text)
 {
         const guint32 multiplier = 0x5bd1e995;
@@ -88,6 +90,7 @@ static guint32 string_hash(const char *text)
                 block *= multiplier;
                 hash = hash * multiplier ^ block;
         }
+
         if (length > 2)
                 hash ^= (guint32)byte[2] << 16;
         if (length > 1)
@@ -96,6 +99,7 @@ static guint32 string_hash(const char *text)
                 hash = (hash ^ byte[0]) * multiplier;
         hash ^= hash >> 13;
         hash *= multiplier;
+
         return hash ^ hash >> 15;
 }
 
@@ -111,11 +115,12 @@ static void monitor_free(Monitor *monitor)
 }
 
 /* Waits in send(2) for a monitor that is slow, without the lock. */
-static void *drain(void *data)
+static void *monitor_drain(void *data)
 {
         Monitor *monitor = data;
 
         g_mutex_lock(&lock);
+
         while (!monitor->gone && !g_queue_is_empty(&monitor->backlog)) {
                 GBytes *message = g_bytes_ref(g_queue_peek_head(&monitor->backlog));
                 gsize size;
@@ -123,20 +128,26 @@ static void *drain(void *data)
                 ssize_t n;
 
                 g_mutex_unlock(&lock);
+
                 do
                         n = send(monitor->fd, bytes, size, MSG_NOSIGNAL);
                 while (n < 0 && errno == EINTR);
+
                 g_mutex_lock(&lock);
 
                 g_bytes_unref(message);
+
                 if (n < 0)
                         break; /* the monitor has gone */
+
                 g_bytes_unref(g_queue_pop_head(&monitor->backlog));
         }
+
         monitor->draining = FALSE;
         if (monitor->gone)
                 monitor_free(monitor);
         g_mutex_unlock(&lock);
+
         return NULL;
 }
 
@@ -144,13 +155,14 @@ static void monitor_forget(Monitor *monitor)
 {
         g_hash_table_remove(monitors, monitor->path);
         monitor->gone = TRUE;
+
         if (monitor->draining)
-                shutdown(monitor->fd, SHUT_RDWR); /* its thread frees it */
+                shutdown(monitor->fd, SHUT_RDWR); /* the monitor's thread frees the monitor */
         else
                 monitor_free(monitor);
 }
 
-/* -ECONNREFUSED: nobody is behind that socket any more. */
+/* -ECONNREFUSED: the monitor's process closed the socket. */
 static int monitor_find(const char *path, Monitor **ret)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -160,19 +172,23 @@ static int monitor_find(const char *path, Monitor **ret)
 
         if (stat(path, &status) < 0)
                 return -errno;
+
         if (monitor && monitor->inode == status.st_ino) {
                 *ret = monitor;
                 return 0;
         }
+
         if (monitor)
                 monitor_forget(monitor);
 
         if (strlen(path) >= sizeof(address.sun_path))
                 return -ENAMETOOLONG;
+
         strcpy(address.sun_path, path);
         fd = socket(AF_UNIX, SOCK_RAW | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return -errno;
+
         if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
                 int r = -errno;
 
@@ -187,6 +203,7 @@ static int monitor_find(const char *path, Monitor **ret)
         g_queue_init(&monitor->backlog);
         g_hash_table_insert(monitors, monitor->path, monitor);
         *ret = monitor;
+
         return 0;
 }
 
@@ -202,17 +219,21 @@ static void send_to_monitor(const char *path, GBytes *message)
                         (void)unlink(path);
                 return;
         }
+
         if (!monitor->draining) {
                 if (send(monitor->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
                         return;
+
                 if (errno != EAGAIN && errno != ENOBUFS) {
                         monitor_forget(monitor);
                         (void)unlink(path);
                         return;
                 }
+
                 monitor->draining = TRUE;
-                g_thread_unref(g_thread_new("events", drain, monitor));
+                g_thread_unref(g_thread_new("events", monitor_drain, monitor));
         }
+
         g_queue_push_tail(&monitor->backlog, g_bytes_ref(message));
 }
 
@@ -223,12 +244,14 @@ static void send_to_testbed(GBytes *message)
 
         if (!directory)
                 return;
+
         while ((entry = readdir(directory)))
                 if (g_str_has_prefix(entry->d_name, "event") && g_ascii_isdigit(entry->d_name[5])) {
                         g_autofree char *path = g_build_filename(testbed_directory, entry->d_name, NULL);
 
                         send_to_monitor(path, message);
                 }
+
         closedir(directory);
 }
 
@@ -242,7 +265,7 @@ static void send_to_netlink(GBytes *message)
         };
 
         part.iov_len = size;
-        /* ECONNREFUSED: nobody listens. ENOBUFS: somebody lost it and knows. */
+        /* ECONNREFUSED: no listener. ENOBUFS: a monitor lost the event and is told so. */
         (void)sendmsg(netlink_fd, &header, MSG_NOSIGNAL);
 }
 
@@ -270,6 +293,7 @@ static GBytes *make_message(const char *action, const char *devpath, const char 
         g_string_append_c(text, '\0');
         g_string_append_printf(text, "SEQNUM=%" G_GUINT64_FORMAT, number);
         g_string_append_c(text, '\0');
+
         for (char **line = lines; *line; line++)
                 if (**line)
                         g_string_append_len(text, *line, (gssize)strlen(*line) + 1);
@@ -277,6 +301,7 @@ static GBytes *make_message(const char *action, const char *devpath, const char 
         header.properties_length = (guint32)text->len;
         g_byte_array_append(message, (const guint8 *)&header, sizeof(header));
         g_byte_array_append(message, (const guint8 *)text->str, (guint)text->len);
+
         return g_byte_array_free_to_bytes(message);
 }
 
@@ -288,6 +313,7 @@ static void log_event(const char *action, const char *devpath, const char *subsy
                 event_log = g_string_new(NULL);
         if (event_log->len >= LOG_MAX)
                 return;
+
         g_strdelimit(line, "\n", ' ');
         g_strchomp(line);
         g_string_append_printf(event_log, "%s %s %s%s%s\n", action, devpath, subsystem, *line ? " " : "", line);
@@ -312,12 +338,14 @@ void event_send(const char *action, const char *devpath, const char *subsystem, 
         g_mutex_lock(&lock);
         sequence_number++;
         log_event(action, devpath, subsystem, properties);
+
         if (drop_count > 0) {
                 drop_count--;
         } else {
                 message = make_message(action, devpath, subsystem, devtype, properties);
                 send_message(message);
         }
+
         g_mutex_unlock(&lock);
 }
 
@@ -345,6 +373,7 @@ guint64 event_sequence_number(void)
         g_mutex_lock(&lock);
         number = sequence_number;
         g_mutex_unlock(&lock);
+
         return number;
 }
 

@@ -2,31 +2,31 @@
 #pragma once
 
 /*
- * Uevents to the monitors of the processes inside, in the form in which udevd passes them on. It owns the
- * sequence number, the log of events, and the two ways out:
+ * Uevents to the monitors of the processes inside, in the form in which udevd passes events on. The module owns
+ * the sequence number, the log of events, and the two ways out:
  *
  * - in a testbed, umockdev's preload library turns each netlink monitor into a socket "eventN" in the testbed's
- *   directory. umockdev_testbed_uevent() is not used: it aborts the process when a monitor's queue is full (ten
- * messages on a stock kernel), looks the device up in sysfs, which is too late for a removed one, and has no
- * way to add a property such as MDEV_STATE. A full queue is drained by a thread here, nothing is lost.
- * - in a namespace of its own, real netlink: the host plays udevd. A monitor that does not read gets ENOBUFS,
- * as in life.
+ *   directory. umockdev_testbed_uevent() is unusable: the function aborts the process when a monitor's queue is
+ *   full (ten messages on a stock kernel), looks the device up in sysfs, which is too late for a removed one,
+ *   and cannot add a property such as MDEV_STATE. A thread here drains a full queue, so no event is lost.
+ * - in a separate namespace, real netlink: the host plays udevd. A monitor that does not read gets ENOBUFS, as
+ *   on a real host.
  */
 
 #include <glib.h>
 
-/* Where to send. What happens before either call is the state a booted host has anyway: it makes no event. */
+/* Selects the way out. Changes before either call belong to the state of a booted host and make no event. */
 void event_use_testbed(const char *directory);
 int event_use_netlink(void);
 
-/* properties: "KEY=VALUE\n" lines besides ACTION, DEVPATH, SUBSYSTEM and SEQNUM. When it returns, every monitor
- * that has room has the event. */
+/* properties: "KEY=VALUE\n" lines besides ACTION, DEVPATH, SUBSYSTEM and SEQNUM. On return, every monitor with
+ * room in its queue has the event. */
 void event_send(const char *action, const char *devpath, const char *subsystem, const char *devtype,
                 const char *properties);
-/* Sends the coming events nowhere, as if they had been lost on the way. */
+/* Drops the next events, as if they were lost on the way. */
 void event_drop(unsigned count);
-/* Sends an event of the subsystem "simhost" to all monitors that want it: the next one after all events so far.
- * The log and the sequence number do not have it, and event_drop() does not lose it. */
+/* Sends an event of the subsystem "simhost" to the monitors that subscribed, after all events so far. The event
+ * is not in the log, has no sequence number, and is not affected by event_drop(). */
 void event_mark(void);
 guint64 event_sequence_number(void);
 /* "ACTION DEVPATH SUBSYSTEM [KEY=VALUE]…" per line. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A libnvidia-ml.so.1 for tests: as much of NVIDIA's management library as vgpud-nvml calls, about the cards of
- * the simulated host whose control socket $SIMHOST_CONTROL names. As the real one it keeps all GPUs open from
- * nvmlInit to nvmlShutdown, or to the end of the process. What it answers is made in nvidia-control.c.
+ * A libnvidia-ml.so.1 for tests: the part of NVIDIA's management library that vgpud-nvml calls, for the cards
+ * of the simulated host behind the control socket $SIMHOST_CONTROL. Like the real library, it keeps all GPUs
+ * open from nvmlInit to nvmlShutdown, or to the end of the process. nvidia-control.c computes the answers.
  */
 
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Of nvmlReturn_t. */
+/* Values of nvmlReturn_t. */
 enum {
         SUCCESS = 0,
         UNINITIALIZED = 1,
@@ -75,14 +75,14 @@ static Device devices[CARDS_MAX];
 static unsigned n_devices;
 static bool initialized;
 
-/* What every function of the library looks like: visible, and declared where nobody else does. */
+/* Head of each function of the library: visible, and declared here because there is no header. */
 #define NVML(name, ...)                                               \
         __attribute__((visibility("default"))) int name(__VA_ARGS__); \
         int name(__VA_ARGS__)
 
-/* A stream that holds the answer to "nvidia COMMAND" from the second word on; NULL: the host said "error", or
- * there is none. *ret_lines is 0 where the text is on the first line. */
-static FILE *ask(const char *command, char *text, size_t size, unsigned *ret_lines)
+/* Returns the reply to "nvidia COMMAND" as a stream, from the second word on; NULL: no reply, or "error".
+ * *ret_lines is 0 if the text is on the first line. */
+static FILE *nvml_ask(const char *command, char *text, size_t size, unsigned *ret_lines)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         const char *path = getenv("SIMHOST_CONTROL");
@@ -91,37 +91,45 @@ static FILE *ask(const char *command, char *text, size_t size, unsigned *ret_lin
 
         if (!path || strlen(path) >= sizeof(address.sun_path))
                 return NULL;
+
         memcpy(address.sun_path, path, strlen(path));
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return NULL;
+
         if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
             dprintf(fd, "nvidia %s\n", command) < 0) {
                 close(fd);
                 return NULL;
         }
+
         stream = fdopen(fd, "r");
         *ret_lines = 0;
+
         if (!fgets(text, (int)size, stream) || strncmp(text, "ok", 2) != 0) {
                 (void)fclose(stream);
                 return NULL;
         }
+
         if (sscanf(text, "ok +%u", ret_lines) != 1)
                 memmove(text, text + 2, strlen(text + 2) + 1);
+
         return stream;
 }
 
-/* The code that a command is answered with, and the second one, where there is one. */
+/* The code of a command's reply, and the second code, if any. */
 static int ask_codes(const char *command, int *ret_second)
 {
         char text[256];
         unsigned lines;
         int code;
-        FILE *stream = ask(command, text, sizeof(text), &lines);
+        FILE *stream = nvml_ask(command, text, sizeof(text), &lines);
 
         if (!stream)
                 return UNKNOWN;
+
         (void)fclose(stream);
+
         return sscanf(text, "%d %d", &code, ret_second) >= 1 ? code : UNKNOWN;
 }
 
@@ -142,6 +150,7 @@ static void parse_line(const char *line, Device *device)
         (void)sscanf(line, "heterogeneous=%d", &device->heterogeneous);
         (void)sscanf(line, "mig=%d", &device->mig);
         (void)sscanf(line, "mig-pending=%d", &device->mig_pending);
+
         (void)sscanf(line, "memory-mib=%u", &device->memory_mib);
         if (device->n_types < TYPES_MAX &&
             sscanf(line, "type=%u|%63[^|]|%63[^|]|%u|%u|%u|%u|%u|%u|%u|%d", &type->id, type->name, type->class,
@@ -150,13 +159,14 @@ static void parse_line(const char *line, Device *device)
                 type->creatable = creatable != 0;
                 device->n_types++;
         }
+
         if (device->n_profiles < PROFILES_MAX &&
             sscanf(line, "instances=%u|%u", &instances->profile, &instances->count) == 2)
                 device->n_profiles++;
 }
 
-/* How it is at this moment. */
-static int refresh(Device *device)
+/* Reads the present state of the card. */
+static int device_refresh(Device *device)
 {
         char command[64], line[512];
         unsigned lines;
@@ -164,14 +174,17 @@ static int refresh(Device *device)
 
         if (!initialized)
                 return UNINITIALIZED;
+
         (void)snprintf(command, sizeof(command), "query %s", device->address);
-        stream = ask(command, line, sizeof(line), &lines);
+        stream = nvml_ask(command, line, sizeof(line), &lines);
         if (!stream)
                 return UNKNOWN;
+
         device->n_types = device->n_profiles = 0;
         for (; lines > 0 && fgets(line, sizeof(line), stream); lines--)
                 parse_line(line, device);
         (void)fclose(stream);
+
         return SUCCESS;
 }
 
@@ -179,14 +192,17 @@ static int list_devices(void)
 {
         char line[64];
         unsigned lines;
-        FILE *stream = ask("list", line, sizeof(line), &lines);
+        FILE *stream = nvml_ask("list", line, sizeof(line), &lines);
 
         if (!stream)
                 return DRIVER_NOT_LOADED;
+
         for (n_devices = 0; lines > 0 && n_devices < CARDS_MAX && fgets(line, sizeof(line), stream); lines--)
                 if (sscanf(line, "%15s", devices[n_devices].address) == 1)
                         n_devices++;
+
         (void)fclose(stream);
+
         return n_devices > 0 ? SUCCESS : DRIVER_NOT_LOADED;
 }
 
@@ -207,7 +223,7 @@ NVML(nvmlInit_v2, void)
         initialized = true;
         tell_clients("nvml");
         for (unsigned i = 0; i < n_devices; i++)
-                (void)refresh(&devices[i]);
+                (void)device_refresh(&devices[i]);
         return SUCCESS;
 }
 
@@ -244,10 +260,11 @@ const char *nvmlErrorString(int code)
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
                 if (texts[i].code == code)
                         return texts[i].text;
+
         return "Unknown Error";
 }
 
-/* With the domain in eight digits, in four, or not at all. */
+/* Accepts a PCI domain of eight digits, of four, or no domain. */
 NVML(nvmlDeviceGetHandleByPciBusId_v2, const char *text, Device **ret)
 {
         unsigned domain = 0, bus, slot, function;
@@ -272,7 +289,7 @@ NVML(nvmlDeviceGetHandleByPciBusId_v2, const char *text, Device **ret)
 
 NVML(nvmlDeviceGetVirtualizationMode, Device *device, int *ret)
 {
-        int r = refresh(device);
+        int r = device_refresh(device);
 
         *ret = 3; /* host of vGPUs */
         return r;
@@ -280,7 +297,7 @@ NVML(nvmlDeviceGetVirtualizationMode, Device *device, int *ret)
 
 NVML(nvmlDeviceGetHostVgpuMode, Device *device, int *ret)
 {
-        int r = refresh(device);
+        int r = device_refresh(device);
 
         *ret = device->host_mode;
         return r;
@@ -293,7 +310,7 @@ static bool version_is_right(const HeterogeneousMode *mode)
 
 NVML(nvmlDeviceGetVgpuHeterogeneousMode, Device *device, HeterogeneousMode *ret)
 {
-        int r = refresh(device);
+        int r = device_refresh(device);
 
         if (r != SUCCESS)
                 return r;
@@ -311,12 +328,16 @@ static int set_mode(const Device *device, const char *mode, unsigned value, int 
 
         if (!initialized)
                 return UNINITIALIZED;
+
         if (value > 1)
                 return INVALID_ARGUMENT;
+
         /* The real one asks for CAP_SYS_ADMIN. */
         if (getenv("SIMHOST_NVML_UNPRIVILEGED"))
                 return NO_PERMISSION;
+
         (void)snprintf(command, sizeof(command), "%s %s %u", mode, device->address, value);
+
         return ask_codes(command, ret_second);
 }
 
@@ -330,7 +351,7 @@ NVML(nvmlDeviceSetVgpuHeterogeneousMode, Device *device, const HeterogeneousMode
 
 NVML(nvmlDeviceGetMigMode, Device *device, unsigned *ret_current, unsigned *ret_pending)
 {
-        int r = refresh(device);
+        int r = device_refresh(device);
 
         if (r != SUCCESS)
                 return r;
@@ -349,7 +370,7 @@ NVML(nvmlDeviceSetMigMode, Device *device, unsigned mode, int *ret_activation)
 
 NVML(nvmlDeviceGetMemoryInfo, Device *device, MemoryInfo *ret)
 {
-        int r = refresh(device);
+        int r = device_refresh(device);
 
         ret->total = (unsigned long long)device->memory_mib << 20;
         ret->used = 1ULL << 29;
@@ -360,17 +381,20 @@ NVML(nvmlDeviceGetMemoryInfo, Device *device, MemoryInfo *ret)
 static int get_types(Device *device, bool only_creatable, unsigned *count, unsigned *ids)
 {
         unsigned found = 0, room = *count;
-        int r = refresh(device);
+        int r = device_refresh(device);
 
         if (r != SUCCESS)
                 return r;
+
         for (unsigned i = 0; i < device->n_types; i++)
                 if (!only_creatable || device->types[i].creatable) {
                         if (found < room)
                                 ids[found] = device->types[i].id;
                         found++;
                 }
+
         *count = found;
+
         return found > room ? INSUFFICIENT_SIZE : SUCCESS;
 }
 
@@ -384,13 +408,14 @@ NVML(nvmlDeviceGetCreatableVgpus, Device *device, unsigned *count, unsigned *ids
         return get_types(device, true, count, ids);
 }
 
-/* What does not change is not asked for again. */
-static const Type *find_type(unsigned id)
+/* Types do not change: cache them. */
+static const Type *nvml_find_type(unsigned id)
 {
         for (unsigned i = 0; initialized && i < n_devices; i++)
                 for (unsigned j = 0; j < devices[i].n_types; j++)
                         if (devices[i].types[j].id == id)
                                 return &devices[i].types[j];
+
         return NULL;
 }
 
@@ -399,29 +424,32 @@ static int copy_text(const char *text, char *ret, unsigned *size)
         unsigned needed = (unsigned)strlen(text) + 1, room = *size;
 
         *size = needed;
+
         if (needed > room)
                 return INSUFFICIENT_SIZE;
+
         memcpy(ret, text, needed);
+
         return SUCCESS;
 }
 
 NVML(nvmlVgpuTypeGetName, unsigned id, char *name, unsigned *size)
 {
-        const Type *type = find_type(id);
+        const Type *type = nvml_find_type(id);
 
         return type ? copy_text(type->name, name, size) : INVALID_ARGUMENT;
 }
 
 NVML(nvmlVgpuTypeGetClass, unsigned id, char *name, unsigned *size)
 {
-        const Type *type = find_type(id);
+        const Type *type = nvml_find_type(id);
 
         return type ? copy_text(type->class, name, size) : INVALID_ARGUMENT;
 }
 
 NVML(nvmlVgpuTypeGetFramebufferSize, unsigned id, unsigned long long *ret)
 {
-        const Type *type = find_type(id);
+        const Type *type = nvml_find_type(id);
 
         if (!type)
                 return INVALID_ARGUMENT;
@@ -431,7 +459,7 @@ NVML(nvmlVgpuTypeGetFramebufferSize, unsigned id, unsigned long long *ret)
 
 NVML(nvmlVgpuTypeGetNumDisplayHeads, unsigned id, unsigned *ret)
 {
-        const Type *type = find_type(id);
+        const Type *type = nvml_find_type(id);
 
         if (!type)
                 return INVALID_ARGUMENT;
@@ -441,7 +469,7 @@ NVML(nvmlVgpuTypeGetNumDisplayHeads, unsigned id, unsigned *ret)
 
 NVML(nvmlVgpuTypeGetResolution, unsigned id, unsigned display, unsigned *ret_x, unsigned *ret_y)
 {
-        const Type *type = find_type(id);
+        const Type *type = nvml_find_type(id);
 
         if (!type || display >= type->heads)
                 return INVALID_ARGUMENT;
@@ -452,7 +480,7 @@ NVML(nvmlVgpuTypeGetResolution, unsigned id, unsigned display, unsigned *ret_x, 
 
 NVML(nvmlVgpuTypeGetFrameRateLimit, unsigned id, unsigned *ret)
 {
-        const Type *type = find_type(id);
+        const Type *type = nvml_find_type(id);
 
         if (!type)
                 return INVALID_ARGUMENT;
@@ -462,7 +490,7 @@ NVML(nvmlVgpuTypeGetFrameRateLimit, unsigned id, unsigned *ret)
 
 NVML(nvmlVgpuTypeGetMaxInstances, Device *device, unsigned id, unsigned *ret)
 {
-        const Type *type = find_type(id);
+        const Type *type = nvml_find_type(id);
 
         if (!type)
                 return INVALID_ARGUMENT;
@@ -472,7 +500,7 @@ NVML(nvmlVgpuTypeGetMaxInstances, Device *device, unsigned id, unsigned *ret)
 
 NVML(nvmlVgpuTypeGetGpuInstanceProfileId, unsigned id, unsigned *ret)
 {
-        const Type *type = find_type(id);
+        const Type *type = nvml_find_type(id);
 
         if (!type)
                 return INVALID_ARGUMENT;
@@ -485,7 +513,7 @@ NVML(nvmlVgpuTypeGetMaxInstancesPerGpuInstance, TypeMaxInstance *m)
 {
         if (m->version != (sizeof(*m) | 1U << 24))
                 return ARGUMENT_VERSION_MISMATCH;
-        if (!find_type(m->id))
+        if (!nvml_find_type(m->id))
                 return INVALID_ARGUMENT;
         m->max_per_gpu_instance = 1;
         return SUCCESS;
@@ -493,7 +521,7 @@ NVML(nvmlVgpuTypeGetMaxInstancesPerGpuInstance, TypeMaxInstance *m)
 
 NVML(nvmlDeviceGetGpuInstances, Device *device, unsigned profile, void **instances, unsigned *count)
 {
-        int r = refresh(device);
+        int r = device_refresh(device);
 
         if (r != SUCCESS)
                 return r;

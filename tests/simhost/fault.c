@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Faults; see fault.h. It has a lock of its own: a hanging request must not hold the tree's. */
+/* Faults; see fault.h. The lock is separate: a hanging request must not hold the tree's. */
 
 #include "simhost/fault.h"
 
@@ -19,7 +19,7 @@ typedef struct Fault {
         char *object;
         FaultAction action;
         unsigned value; /* errno, or milliseconds */
-        bool counted;   /* else it stays */
+        bool counted;   /* false: the fault stays */
         unsigned remaining;
         char *specification;
 } Fault;
@@ -52,7 +52,7 @@ static GMutex lock;
 static GCond released;
 static GPtrArray *faults;
 static unsigned generation; /* counts the releases */
-static unsigned hanging;    /* since the last release */
+static unsigned hanging;    /* requests that hang since the last release */
 static bool shutting_down;
 static FaultAliasFunc alias_func;
 
@@ -68,7 +68,9 @@ const char *fault_errno_name(int error)
         for (size_t i = 0; i < G_N_ELEMENTS(errno_names); i++)
                 if (errno_names[i].error == error)
                         return errno_names[i].name;
+
         number = g_strdup_printf("%d", error);
+
         return g_intern_string(number);
 }
 
@@ -77,6 +79,7 @@ int fault_errno_from_name(const char *name)
         for (size_t i = 0; i < G_N_ELEMENTS(errno_names); i++)
                 if (g_str_equal(errno_names[i].name, name))
                         return errno_names[i].error;
+
         return -EINVAL;
 }
 
@@ -89,13 +92,15 @@ static void fault_free(void *data)
         g_free(fault);
 }
 
-static int parse_number(const char *text, unsigned *ret)
+static int fault_parse_number(const char *text, unsigned *ret)
 {
         guint64 value;
 
         if (!g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT, &value, NULL))
                 return -EINVAL;
+
         *ret = (unsigned)value;
+
         return 0;
 }
 
@@ -107,18 +112,22 @@ static int parse_action(const char *text, Fault *fault)
                 fault->action = ACTION_HANG;
                 return 0;
         }
+
         if (g_str_has_prefix(text, "delay=")) {
                 fault->action = ACTION_DELAY;
-                return parse_number(text + strlen("delay="), &fault->value);
+                return fault_parse_number(text + strlen("delay="), &fault->value);
         }
+
         if (g_str_has_prefix(text, "errno=")) {
                 fault->action = ACTION_ERRNO;
                 r = fault_errno_from_name(text + strlen("errno="));
                 if (r < 0)
                         return r;
+
                 fault->value = (unsigned)r;
                 return 0;
         }
+
         return -EINVAL;
 }
 
@@ -127,11 +136,12 @@ static FaultOp op_from_string(const char *text)
         for (int op = 0; op < _FAULT_OP_MAX; op++)
                 if (g_str_equal(op_names[op], text))
                         return (FaultOp)op;
+
         return _FAULT_OP_INVALID;
 }
 
 /* The object may hold colons ("0000:00:02.0"), so the action is looked for from the end. */
-static int parse(const char *specification, Fault *fault, char **ret_message)
+static int fault_parse(const char *specification, Fault *fault, char **ret_message)
 {
         g_auto(GStrv) parts = g_strsplit(specification, ":", -1);
         guint count = g_strv_length(parts), action = count - 1;
@@ -140,15 +150,18 @@ static int parse(const char *specification, Fault *fault, char **ret_message)
                 *ret_message = g_strdup("a fault is OP:OBJECT:ACTION[:COUNT]");
                 return -EINVAL;
         }
+
         fault->op = op_from_string(parts[0]);
         if (fault->op == _FAULT_OP_INVALID) {
                 *ret_message = g_strdup_printf("unknown operation '%s'", parts[0]);
                 return -EINVAL;
         }
+
         if (parse_action(parts[action], fault) < 0) {
                 action--;
                 fault->counted = true;
-                if (action < 2 || parse_number(parts[count - 1], &fault->remaining) < 0 ||
+
+                if (action < 2 || fault_parse_number(parts[count - 1], &fault->remaining) < 0 ||
                     parse_action(parts[action], fault) < 0) {
                         *ret_message = g_strdup_printf(
                                         "no action in '%s': errno=NAME, delay=MILLISECONDS or hang",
@@ -156,28 +169,33 @@ static int parse(const char *specification, Fault *fault, char **ret_message)
                         return -EINVAL;
                 }
         }
+
         g_clear_pointer(&parts[action], g_free);
         fault->object = g_strjoinv(":", parts + 1);
+
         for (guint i = action + 1; i < count; i++)
                 g_clear_pointer(&parts[i], g_free);
         fault->specification = g_strdup(specification);
+
         return 0;
 }
 
 int fault_add(const char *specification, char **ret_message)
 {
         Fault *fault = g_new0(Fault, 1);
-        int r = parse(specification, fault, ret_message);
+        int r = fault_parse(specification, fault, ret_message);
 
         if (r < 0) {
                 fault_free(fault);
                 return r;
         }
+
         g_mutex_lock(&lock);
         if (!faults)
                 faults = g_ptr_array_new_with_free_func(fault_free);
         g_ptr_array_add(faults, fault);
         g_mutex_unlock(&lock);
+
         return 0;
 }
 
@@ -194,14 +212,17 @@ unsigned fault_release(void)
         unsigned waiting;
 
         g_mutex_lock(&lock);
+
         for (guint i = faults ? faults->len : 0; i > 0; i--)
                 if (((Fault *)faults->pdata[i - 1])->action == ACTION_HANG)
                         g_ptr_array_remove_index(faults, i - 1);
+
         generation++;
         waiting = hanging;
         hanging = 0;
         g_cond_broadcast(&released);
         g_mutex_unlock(&lock);
+
         return waiting;
 }
 
@@ -220,6 +241,7 @@ unsigned fault_hanging(void)
         g_mutex_lock(&lock);
         now = hanging;
         g_mutex_unlock(&lock);
+
         return now;
 }
 
@@ -234,6 +256,7 @@ void fault_append_list(GString *text)
                 else
                         g_string_append_printf(text, "%s\n", fault->specification);
         }
+
         g_mutex_unlock(&lock);
 }
 
@@ -244,23 +267,27 @@ static bool has_component(const char *path, const char *name)
         for (const char *at = path; (at = strstr(at, name)); at++)
                 if (at > path && at[-1] == '/' && (at[length] == '\0' || at[length] == '/'))
                         return true;
+
         return false;
 }
 
-static bool matches(const Fault *fault, FaultOp op, const char *path)
+static bool fault_matches(const Fault *fault, FaultOp op, const char *path)
 {
         const char *slash;
         g_autofree char *name = NULL;
 
         if (fault->op != op || (fault->counted && fault->remaining == 0))
                 return false;
+
         if (g_str_equal(fault->object, "*"))
                 return true;
 
         slash = strchr(fault->object, '/');
         if (slash && !g_str_has_suffix(path, slash))
                 return false;
+
         name = slash ? g_strndup(fault->object, (gsize)(slash - fault->object)) : g_strdup(fault->object);
+
         return g_str_equal(name, "*") || has_component(path, name) ||
                (alias_func && g_strcmp0(alias_func(path), name) == 0);
 }
@@ -273,13 +300,16 @@ int fault_apply(FaultOp op, const char *path)
         gint64 end;
 
         g_mutex_lock(&lock);
+
         for (guint i = 0; faults && i < faults->len && !fault; i++)
-                if (matches(faults->pdata[i], op, path))
+                if (fault_matches(faults->pdata[i], op, path))
                         fault = faults->pdata[i];
+
         if (!fault) {
                 g_mutex_unlock(&lock);
                 return 0;
         }
+
         if (fault->counted)
                 fault->remaining--;
         action = fault->action; /* the fault may be cleared while we wait */
@@ -292,11 +322,14 @@ int fault_apply(FaultOp op, const char *path)
         } else if (action == ACTION_HANG) {
                 started = generation;
                 hanging++;
+
                 while (!shutting_down && generation == started)
                         g_cond_wait(&released, &lock);
                 if (generation == started)
                         hanging--;
         }
+
         g_mutex_unlock(&lock);
+
         return action == ACTION_ERRNO ? -(int)value : 0;
 }

@@ -2,49 +2,49 @@
 #pragma once
 
 /*
- * Faults that a test injects: an errno, a delay or a hang for an operation on an object. It owns the list of
- * faults and the requests that hang.
+ * Faults that a test injects: an errno, a delay or a hang for an operation on an object. The module owns the
+ * list of faults and the hanging requests.
  *
- * A fault is OP:OBJECT:ACTION[:COUNT]. OP is one of the words below; OBJECT is "*", the name of a
- * device or of anything else on the path (a GPU stands for its virtual functions too), or NAME/ATTRIBUTE;
- * ACTION is errno=NAME, delay=MILLISECONDS or hang; COUNT says how often, without it always.
+ * A fault is OP:OBJECT:ACTION[:COUNT]. OP is one of the words below; OBJECT is "*", the name of a device or of
+ * any other path element (a GPU includes its virtual functions), or NAME/ATTRIBUTE; ACTION is errno=NAME,
+ * delay=MILLISECONDS or hang; COUNT is the number of times, default: no limit.
  */
 
 #include <glib.h>
 
 typedef enum FaultOp {
-        FAULT_CREATE, /* in the vendor's part of a creation: after the "add" event, before "bind" */
-        FAULT_REMOVE, /* after the "remove" file has gone, before anything else */
-        FAULT_LINK,   /* after "bind", before the links mdev_type and devices/UUID are made */
-        FAULT_READ,   /* before the attribute's content is made */
-        FAULT_WRITE,  /* before the attribute sees the write */
+        FAULT_CREATE, /* vendor part of a creation: after the "add" event, before "bind" */
+        FAULT_REMOVE, /* removal starts, right after the "remove" file has gone */
+        FAULT_LINK,   /* creation, after "bind": links mdev_type and devices/UUID do not exist yet */
+        FAULT_READ,   /* read of an attribute: no content generated yet */
+        FAULT_WRITE,  /* write of an attribute: the attribute has not seen the value yet */
         FAULT_OPEN,
-        FAULT_PROBE,   /* in a PCI driver's probe: "bind", "drivers_probe", a new device */
-        FAULT_ENABLE,  /* of each virtual function, after its "add" event; an errno takes back all of them */
-        FAULT_DISABLE, /* of each virtual function, when its links have gone; cannot fail */
+        FAULT_PROBE,   /* probe of a PCI driver: "bind", "drivers_probe", a new device */
+        FAULT_ENABLE,  /* enabling, each VF after its "add" event; an errno undoes all VFs */
+        FAULT_DISABLE, /* disabling, each VF after its links have gone; cannot fail */
         _FAULT_OP_MAX,
         _FAULT_OP_INVALID = -22,
 } FaultOp;
 
-/* Another name that a path goes by, or NULL: the GPU of a virtual function. Asked only while there are faults.
- */
+/* Alias of a path: for a virtual function, the GPU; else NULL. Called only while faults exist. */
 typedef const char *(*FaultAliasFunc)(const char *path);
 void fault_set_alias(FaultAliasFunc alias);
-/* Takes a specification; on -EINVAL, ret_message (free it) says what is wrong. */
+/* Adds a fault by its specification; on -EINVAL, ret_message (free it) says why. */
 int fault_add(const char *specification, char **ret_message);
 void fault_clear(void);
-/* Lets go whatever hangs, and drops the faults that would hang again. Returns how many were waiting. */
+/* Releases all hanging requests, and drops the faults that would hang again. Returns the number of requests
+ * released. */
 unsigned fault_release(void);
-/* From now on nothing hangs and nothing is delayed: the host goes down. */
+/* The host shuts down: disables hangs and delays. */
 void fault_shutdown(void);
-/* Does what the first matching fault says; it may take as long as it likes, so call it without the tree's lock.
+/* Applies the first matching fault. Blocks as long as the fault says, so call without the tree's lock. Returns
  * 0 or the negative errno to fail with. */
 int fault_apply(FaultOp op, const char *path);
-/* How many requests hang at this moment, less those that were let go. */
+/* Number of requests that hang now, without the released ones. */
 unsigned fault_hanging(void);
 void fault_append_list(GString *text);
 
-/* "ENOSPC"; a number if it has no name here. The string stays. */
+/* "ENOSPC"; a number for an errno without a name here. Static. */
 const char *fault_errno_name(int error);
 /* The positive errno, or -EINVAL. */
 int fault_errno_from_name(const char *name);

@@ -18,15 +18,15 @@
 
 #include "simhost/fault.h"
 
-/* The kernel may keep names and attributes for long: a name that vanishes is taken back (see tree_unlock()),
- * one that appears was never cached as missing, and contents are not cached at all. Without this a path of nine
+/* The kernel may cache names and attributes for long: tree_unlock() invalidates names that vanish, names that
+ * appear were never cached as missing, and contents are not cached at all. Without the cache a path of nine
  * names would cost nine round trips. */
 #define CACHE_SECONDS 86400.0
 
 /* Each hanging request keeps a thread. */
 #define THREADS_MAX 4096
 
-/* As sysfs shows all attributes. */
+/* sysfs reports this size for all attributes. */
 #define ATTRIBUTE_SIZE 4096
 
 /* A write log that a long benchmark cannot let grow without end. */
@@ -41,7 +41,7 @@ typedef struct Mount {
 /* An open file or directory. */
 typedef struct Handle {
         Node *node; /* referenced */
-        char *path; /* as it was when the file was opened */
+        char *path; /* path of the node at open */
         GString *content;
         GPtrArray *entries; /* directories: referenced nodes as of opendir() */
         pid_t opener;       /* process that opened a device node */
@@ -72,7 +72,7 @@ static void fill_stat(const Node *node, struct stat *ret)
                 .st_ino = node->serial,
                 .st_mode = node->mode,
                 .st_nlink = 1,
-                .st_uid = geteuid(), /* without root, whoever runs the host plays root in it */
+                .st_uid = geteuid(), /* the user who runs the host plays root */
                 .st_gid = getegid(),
                 .st_size = S_ISREG(node->mode) ? ATTRIBUTE_SIZE : 0,
                 .st_blksize = ATTRIBUTE_SIZE,
@@ -82,15 +82,14 @@ static void fill_stat(const Node *node, struct stat *ret)
         };
 }
 
-/* Files that are only written, such as "create", have a new inode whenever they are looked up. The kernel holds
- * a FUSE file's inode during a write (before Linux 6.2 without exception), and a second creation must not wait
- * for a first one that hangs. */
+/* Write-only files such as "create" have a new inode at each lookup. The kernel locks a FUSE file's inode
+ * during a write (before Linux 6.2 always), and a second creation must not wait for a first one that hangs. */
 static bool wants_alias(const Node *node)
 {
         return S_ISREG(node->mode) && !(node->mode & 0444);
 }
 
-/* Gives the node that the kernel gets to know. Counts as a lookup: only for a reply that is sent. */
+/* Returns the node that the kernel gets to know. Counts as a lookup: call only for a reply that is sent. */
 static Node *fill_entry(Node *node, struct fuse_entry_param *ret)
 {
         bool alias = wants_alias(node);
@@ -103,6 +102,7 @@ static Node *fill_entry(Node *node, struct fuse_entry_param *ret)
         };
         fill_stat(known, &ret->attr);
         known->lookups++;
+
         return known;
 }
 
@@ -127,6 +127,7 @@ static void on_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
         Node *directory = node_of(request, parent), *node;
 
         tree_lock();
+
         node = directory->removed ? NULL : node_child(directory, name);
         if (node)
                 node = fill_entry(node, &entry);
@@ -136,6 +137,7 @@ static void on_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
                 fuse_reply_err(request, ENOENT);
                 return;
         }
+
         if (fuse_reply_entry(request, &entry) < 0) {
                 tree_lock();
                 forget_locked(node, 1);
@@ -150,6 +152,7 @@ static void on_forget(fuse_req_t request, fuse_ino_t ino, uint64_t lookups)
                 forget_locked(node_of(request, ino), lookups);
                 tree_unlock();
         }
+
         fuse_reply_none(request);
 }
 
@@ -159,6 +162,7 @@ static void on_forget_multi(fuse_req_t request, size_t count, struct fuse_forget
         for (size_t i = 0; i < count; i++)
                 if (forgets[i].ino != FUSE_ROOT_ID)
                         forget_locked(node_of(request, forgets[i].ino), forgets[i].nlookup);
+
         tree_unlock();
         fuse_reply_none(request);
 }
@@ -173,7 +177,7 @@ static void on_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info
         fuse_reply_attr(request, &attributes, CACHE_SECONDS);
 }
 
-/* Truncation, which a shell's ">" asks for, changes nothing, as in sysfs. */
+/* Truncation (a shell's ">") changes nothing, as in sysfs. */
 static void on_setattr(fuse_req_t request, fuse_ino_t ino, struct stat *wanted, int what,
                        struct fuse_file_info *info)
 {
@@ -182,6 +186,7 @@ static void on_setattr(fuse_req_t request, fuse_ino_t ino, struct stat *wanted, 
                 fuse_reply_err(request, EPERM);
                 return;
         }
+
         on_getattr(request, ino, info);
 }
 
@@ -201,6 +206,7 @@ static Handle *handle_new(Node *node)
 
         handle->node = node_ref(node);
         g_mutex_init(&handle->lock);
+
         return handle;
 }
 
@@ -210,6 +216,7 @@ static void handle_free(Handle *handle)
         if (handle->entries)
                 for (guint i = 0; i < handle->entries->len; i++)
                         node_unref(handle->entries->pdata[i]);
+
         node_unref(handle->node);
         tree_unlock();
 
@@ -230,14 +237,17 @@ static void on_opendir(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info
         tree_lock();
         handle = handle_new(node);
         handle->entries = g_ptr_array_new();
+
         if (!node->removed) {
                 node_populate(node);
                 for (guint i = 0; i < node->children->len; i++)
                         g_ptr_array_add(handle->entries, node_ref(node->children->pdata[i]));
         }
+
         tree_unlock();
 
         info->fh = (uintptr_t)handle;
+
         if (fuse_reply_open(request, info) < 0)
                 handle_free(handle);
 }
@@ -258,10 +268,11 @@ static size_t add_entry(fuse_req_t request, char *buffer, size_t size, Node *nod
         needed = fuse_add_direntry_plus(request, buffer, size, node->name, &entry, next);
         if (needed > size)
                 forget_locked(node, 1);
+
         return needed;
 }
 
-/* Offset 0 is ".", 1 "..", then the entries as of opendir(); those that vanished meanwhile are left out. */
+/* Offset 0 is ".", 1 "..", then the entries as of opendir(), without entries removed since. */
 static void read_directory(fuse_req_t request, size_t size, off_t offset, struct fuse_file_info *info,
                            bool plus)
 {
@@ -271,6 +282,7 @@ static void read_directory(fuse_req_t request, size_t size, off_t offset, struct
         size_t used = 0;
 
         tree_lock();
+
         for (;; offset++) {
                 size_t needed;
 
@@ -286,15 +298,20 @@ static void read_directory(fuse_req_t request, size_t size, off_t offset, struct
 
                         if (offset - 2 >= (off_t)handle->entries->len)
                                 break;
+
                         node = handle->entries->pdata[offset - 2];
                         if (node->removed)
                                 continue;
+
                         needed = add_entry(request, buffer + used, size - used, node, offset + 1, plus);
                 }
+
                 if (needed > size - used)
                         break;
+
                 used += needed;
         }
+
         tree_unlock();
         fuse_reply_buf(request, buffer, used);
 }
@@ -325,7 +342,9 @@ static pid_t process_of(pid_t thread)
 
         if (!g_file_get_contents(path, &status, NULL, NULL))
                 return thread;
+
         line = strstr(status, "\nTgid:");
+
         return line ? (pid_t)g_ascii_strtoll(line + strlen("\nTgid:"), NULL, 10) : thread;
 }
 
@@ -335,11 +354,13 @@ static int open_locked(Node *node, int flags, Handle *handle)
 
         if (node->removed)
                 return -ENOENT;
+
         /* sysfs asks for the mode bit of anybody, even from root. */
         if (access_mode != O_RDONLY && !(node->mode & 0222))
                 return -EACCES;
         if (access_mode != O_WRONLY && !(node->mode & 0444))
                 return -EACCES;
+
         return node->ops && node->ops->open ? node->ops->open(node, handle) : 0;
 }
 
@@ -356,6 +377,7 @@ static void on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *i
         tree_unlock();
 
         r = fault_apply(FAULT_OPEN, handle->path);
+
         if (is_device)
                 handle->opener = process_of(fuse_req_ctx(request)->pid);
         if (r == 0) {
@@ -363,6 +385,7 @@ static void on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *i
                 r = open_locked(node, info->flags, handle);
                 tree_unlock();
         }
+
         if (r < 0) {
                 handle->released = true;
                 handle_free(handle);
@@ -373,6 +396,7 @@ static void on_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *i
         info->fh = (uintptr_t)handle;
         info->direct_io = 1;
         info->noflush = !is_device;
+
         if (fuse_reply_open(request, info) < 0)
                 handle_free(handle);
 }
@@ -385,10 +409,11 @@ static void release_device(Handle *handle)
                 if (handle->node->ops && handle->node->ops->release)
                         handle->node->ops->release(handle->node, handle);
         }
+
         tree_unlock();
 }
 
-/* Whether a process still has a file of that name open, by a descriptor that it duplicated. */
+/* True if the process still has a file of this name open, by a duplicated descriptor. */
 static bool has_open(pid_t process, const char *path)
 {
         g_autofree char *directory_path = g_strdup_printf("/proc/%d/fd", process);
@@ -402,13 +427,15 @@ static bool has_open(pid_t process, const char *path)
 
                 found = target && g_str_has_suffix(target, path);
         }
+
         if (directory)
                 g_dir_close(directory);
+
         return found;
 }
 
-/* The kernel sends "release" some time after the last close(2) has returned, but "flush" before it returns: a
- * device node that was closed must be free at once. A forked child that closes its copy does not count. */
+/* The kernel sends "release" some time after the last close(2) has returned, but "flush" before: a closed
+ * device node must be free at once. A forked child that closes its copy does not count. */
 static void on_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
 {
         Handle *handle = handle_of(info);
@@ -418,9 +445,11 @@ static void on_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *
                 tree_lock();
                 path = node_path(handle->node);
                 tree_unlock();
+
                 if (!has_open(handle->opener, path))
                         release_device(handle);
         }
+
         fuse_reply_err(request, 0);
 }
 
@@ -444,6 +473,7 @@ static int fill_content(Handle *handle)
         path = node_path(node);
         r = node->removed ? -ENODEV : 0;
         tree_unlock();
+
         if (r == 0)
                 r = fault_apply(FAULT_READ, path);
         if (r < 0)
@@ -454,6 +484,7 @@ static int fill_content(Handle *handle)
         g_string_truncate(handle->content, 0);
 
         tree_lock();
+
         if (node->removed)
                 r = -ENODEV;
         else if (node->text)
@@ -462,7 +493,9 @@ static int fill_content(Handle *handle)
                 r = node->ops->show(node, handle->content);
         else
                 r = -EIO;
+
         tree_unlock();
+
         return r;
 }
 
@@ -480,6 +513,7 @@ static void on_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offse
                 length = MIN(size, handle->content->len - (gsize)offset);
                 part = g_memdup2(handle->content->str + offset, length);
         }
+
         g_mutex_unlock(&handle->lock);
 
         /* The handle may be closed as soon as the reader has its answer. */
@@ -489,8 +523,9 @@ static void on_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offse
                 fuse_reply_buf(request, part, length);
 }
 
-/* What is not printable in ASCII becomes \n, \", \\ or three octal digits, so that a write is one line. */
-static char *escape(const char *bytes, size_t size)
+/* Escapes bytes that are not printable ASCII as \n, \", \\ or three octal digits, so that a write is one
+ * line. */
+static char *fs_escape(const char *bytes, size_t size)
 {
         GString *text = g_string_sized_new(size);
 
@@ -503,17 +538,20 @@ static char *escape(const char *bytes, size_t size)
                         g_string_append_c(text, bytes[i]);
                 else
                         g_string_append_printf(text, "\\%03o", (unsigned char)bytes[i]);
+
         return g_string_free(text, FALSE);
 }
 
 static void log_write(const char *path, const char *bytes, size_t size, int result)
 {
-        g_autofree char *escaped = escape(bytes, size);
+        g_autofree char *escaped = fs_escape(bytes, size);
 
         g_mutex_lock(&write_log_lock);
+
         if (write_log->len < WRITE_LOG_MAX)
                 g_string_append_printf(write_log, "%s %s %s\n", result < 0 ? fault_errno_name(-result) : "ok",
                                        path, escaped);
+
         g_mutex_unlock(&write_log_lock);
 }
 
@@ -521,16 +559,18 @@ void fs_append_write_log(GString *text, bool clear)
 {
         g_mutex_lock(&write_log_lock);
         g_string_append_len(text, write_log->str, (gssize)write_log->len);
+
         if (clear)
                 g_string_truncate(write_log, 0);
         g_mutex_unlock(&write_log_lock);
 }
 
-static int store(Node *node, const char *value, size_t size)
+static int fs_store(Node *node, const char *value, size_t size)
 {
         int r = -EIO;
 
         tree_lock();
+
         if (node->removed)
                 r = -ENODEV;
         else if (node->ops && node->ops->store_locked)
@@ -539,7 +579,9 @@ static int store(Node *node, const char *value, size_t size)
                 tree_unlock();
                 return node->ops->store(node, value, size);
         }
+
         tree_unlock();
+
         return r;
 }
 
@@ -551,7 +593,7 @@ static void on_write(fuse_req_t request, fuse_ino_t ino, const char *bytes, size
         int r = fault_apply(FAULT_WRITE, handle->path);
 
         if (r == 0)
-                r = store(handle->node, value, size);
+                r = fs_store(handle->node, value, size);
         log_write(handle->path, bytes, size, r);
 
         if (r < 0)
@@ -611,12 +653,12 @@ static void forget_name(Node *parent, const char *name)
                 const Mount *mount = mounts->pdata[i];
                 fuse_ino_t ino = parent == mount->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)parent;
 
-                /* A session that does not know the directory says so, which is as good. */
+                /* A session that does not know the directory returns an error, which is harmless. */
                 (void)fuse_lowlevel_notify_inval_entry(mount->session, ino, name, strlen(name));
         }
 }
 
-static void *serve(void *data)
+static void *fs_serve(void *data)
 {
         const Mount *mount = data;
         struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -626,6 +668,7 @@ static void *serve(void *data)
         fuse_loop_cfg_set_idle_threads(config, 8);
         (void)fuse_session_loop_mt(mount->session, config);
         fuse_loop_cfg_destroy(config);
+
         return NULL;
 }
 
@@ -651,13 +694,16 @@ int fs_mount(Node *root, const char *mount_point, bool everyone)
                 g_free(mount);
                 return -EINVAL;
         }
+
         if (fuse_session_mount(mount->session, mount_point) < 0) {
                 fuse_session_destroy(mount->session);
                 g_free(mount);
                 return -EPERM; /* libfuse has said why */
         }
+
         g_ptr_array_add(mounts, mount);
-        mount->thread = g_thread_new("fuse", serve, mount);
+        mount->thread = g_thread_new("fuse", fs_serve, mount);
+
         return 0;
 }
 
@@ -665,6 +711,7 @@ void fs_unmount_all(void)
 {
         if (!mounts)
                 return;
+
         for (guint i = mounts->len; i > 0; i--) {
                 const Mount *mount = mounts->pdata[i - 1];
 

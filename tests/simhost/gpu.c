@@ -26,10 +26,11 @@ static const char *virtual_address(const char *physical, unsigned distance)
                 abort();
         id = (bus << 8 | device << 3 | function) + distance;
         address = g_strdup_printf("%04x:%02x:%02x.%x", domain, id >> 8, id >> 3 & 0x1f, id & 7);
+
         return g_intern_string(address);
 }
 
-/* Nothing is bound that is not loaded. */
+/* Loads the drivers first: only a loaded driver can bind. */
 static void load_drivers(const GpuOps *ops)
 {
         const char *const drivers[] = { ops->driver, ops->vf_driver, ops->vfio_driver };
@@ -57,6 +58,7 @@ Gpu *gpu_new(const PciSpec *spec, const GpuOps *ops, unsigned n_vfs, unsigned vf
                 fprintf(stderr, "simhost: two models have a GPU at %s\n", spec->address);
                 exit(EXIT_FAILURE);
         }
+
         load_drivers(ops);
         gpu->ops = ops;
         gpu->vf_device_id = vf_device_id;
@@ -74,15 +76,19 @@ Gpu *gpu_new(const PciSpec *spec, const GpuOps *ops, unsigned n_vfs, unsigned vf
                 function->drm = g_ptr_array_new();
                 function->spec = *spec;
                 function->spec.is_display = i == 0 && spec->is_display;
+
                 if (i > 0) {
                         function->spec.address =
                                         virtual_address(spec->address, vf_offset + (i - 1) * vf_stride);
                         function->spec.device = vf_device_id;
                         function->spec.virtual_index = i - 1;
                 }
+
                 g_hash_table_insert(functions, (char *)function->spec.address, function);
         }
+
         g_ptr_array_add(gpu_all(), gpu);
+
         return gpu;
 }
 
@@ -92,6 +98,7 @@ int gpu_plug(Gpu *gpu)
         int r = 0;
 
         function_lock(physical);
+
         if (physical->device)
                 r = -EEXIST;
         else {
@@ -100,10 +107,13 @@ int gpu_plug(Gpu *gpu)
                         sriov_add_files(gpu);
                 device_event(physical->device, "add", NULL);
                 driver_attach(physical);
+
                 if (gpu->vfs_at_plug > 0 && function_is_bound_to(physical, gpu->ops->driver))
                         (void)sriov_enable(gpu, gpu->vfs_at_plug);
         }
+
         function_unlock(physical);
+
         return r;
 }
 
@@ -128,6 +138,7 @@ int gpu_plug_by_address(const char *address)
         physical = find_physical(address);
         r = physical ? gpu_plug(physical->gpu) : -ENODEV;
         tree_unlock();
+
         return r;
 }
 
@@ -137,6 +148,7 @@ int gpu_unplug_by_address(const char *address)
         int r = -ENODEV;
 
         tree_lock();
+
         physical = find_physical(address);
         if (physical) {
                 function_lock(physical);
@@ -148,9 +160,12 @@ int gpu_unplug_by_address(const char *address)
                         physical->device = NULL;
                         r = 0;
                 }
+
                 function_unlock(physical);
         }
+
         tree_unlock();
+
         return r;
 }
 
@@ -177,8 +192,7 @@ void gpu_add_virtual_parent(MdevParent *parent)
         add_virtual_device(parent);
 }
 
-/* A virtual parent comes and goes with its module, a PCI function stays when the module that registers it goes.
- */
+/* A virtual parent comes and goes with its module; a PCI function stays when the module goes. */
 int gpu_register_by_name(const char *name)
 {
         const GpuFunction *function = gpu_find_function(name);
@@ -186,6 +200,7 @@ int gpu_register_by_name(const char *name)
         int r = 0;
 
         tree_lock();
+
         parent = mdev_parent_find(name);
         if (!parent || (function && !function->device))
                 r = -ENODEV;
@@ -195,7 +210,9 @@ int gpu_register_by_name(const char *name)
                 mdev_parent_register(parent, function->device);
         else
                 add_virtual_device(parent);
+
         tree_unlock();
+
         return r;
 }
 
@@ -208,6 +225,7 @@ int gpu_unregister_by_name(const char *name)
         tree_lock();
         parent = mdev_parent_find(name);
         tree_unlock();
+
         r = parent ? mdev_parent_unregister(parent) : -ENODEV;
         if (r < 0 || gpu_find_function(name))
                 return r;
@@ -218,6 +236,7 @@ int gpu_unregister_by_name(const char *name)
         device_del(device);
         g_hash_table_remove(virtual_devices, parent->name);
         tree_unlock();
+
         return 0;
 }
 
@@ -231,5 +250,6 @@ const char *gpu_alias(const char *path)
                 if (function)
                         return function->gpu->functions[0].spec.address;
         }
+
         return NULL;
 }

@@ -2,14 +2,14 @@
 #pragma once
 
 /*
- * GPUs as the models describe them: a physical function, the virtual functions it may have, its driver,
- * mediated device parents on one or the other. It owns the list of GPUs, and what plugging and unplugging does.
+ * GPUs as the models describe them: a physical function, the virtual functions it may have, the driver, and
+ * mediated device parents on PF or VFs. The module owns the list of GPUs and carries out hot-plug.
  *
- * How a model of a GPU with SR-IOV is made: fill a GpuOps, call gpu_new() in build(), set what the Gpu is to
- * have besides (state, vfs_at_plug, functions[i].parent), call gpu_plug(). The kernel's part is done by
- * driver.c (which driver binds to which function) and sriov.c (functions that come and go); the hooks of GpuOps
- * are the vendor's part. Attributes are made by node_add_*() below function->device->directory, with NodeOps
- * whose store_locked() is called with everything locked; no file has to be removed when its device goes.
+ * A model of a GPU with SR-IOV fills a GpuOps, calls gpu_new() in build(), sets further fields of the Gpu
+ * (state, vfs_at_plug, functions[i].parent), and calls gpu_plug(). The kernel's part is in driver.c (driver
+ * binding) and sriov.c (creation and removal of VFs); the hooks of GpuOps are the vendor's part. Attributes are
+ * made by node_add_*() below function->device->directory, with NodeOps whose store_locked() is called with all
+ * locks held. No file has to be removed when its device goes.
  */
 
 #include "simhost/mdev.h"
@@ -18,35 +18,35 @@ typedef struct Gpu Gpu;
 typedef struct GpuFunction GpuFunction;
 typedef struct GpuOps GpuOps;
 
-/* All hooks are called with the tree's lock and the device lock of the function (of the physical one, where a
- * Gpu is given); they may be NULL. */
+/* All hooks are optional, and called with the tree's lock and the device lock of the function (for hooks with a
+ * Gpu: of the physical function). */
 struct GpuOps {
-        const char *driver; /* of the physical function; loaded from the start */
-        /* Takes virtual functions by its table of ids; may be the same as the above. NULL: no driver of the
-         * host does. */
+        const char *driver; /* driver of the physical function; loaded from the start */
+        /* driver that matches virtual functions by its table of ids; may equal `driver`. NULL: none */
         const char *vf_driver;
         /* A variant of vfio-pci that is loaded besides, "xe-vfio-pci". NULL: none. */
         const char *vfio_driver;
-        bool has_drm; /* these drivers make a card and a render node on each function they bind to */
+        bool has_drm;             /* both drivers add a card and a render node to each bound function */
         bool has_sriov_configure; /* else writing sriov_numvfs gives ENOENT */
         bool keeps_vfs;           /* virtual functions stay when the driver leaves the physical one */
-        bool vf_is_vfio; /* vf_driver registers virtual functions with VFIO while it is bound to them */
+        bool vf_is_vfio;          /* vf_driver registers bound virtual functions with VFIO */
 
-        /* The probe of `driver` or `vf_driver` (function->index tells which): makes the vendor's files; below
-         * the last element of function->drm, the card, they vanish with it. A negative errno fails it. It may
-         * call sriov_enable(), as drivers do that have a fixed number of VFs. */
+        /* Probe of `driver` or `vf_driver` (function->index tells PF from VF): adds the vendor's files. Files
+         * below the last element of function->drm, the card, vanish with the card. A negative errno fails the
+         * probe. May call sriov_enable(), as drivers with a fixed number of VFs do. */
         int (*bind)(GpuFunction *function);
-        /* Its counterpart, which removes the files that bind() made. */
+        /* Counterpart of bind(): removes the files that bind() made. */
         void (*unbind)(GpuFunction *function);
-        /* Before the first virtual function is made: takes what `count` of them need. Returns how many are
-         * made, which is `count` where all is well, or the errno that the write to sriov_numvfs fails with. */
+        /* Called before the first virtual function is made: reserves resources for `count` VFs. Returns the
+         * number of VFs to make (normally `count`), or the errno that the write to sriov_numvfs fails with. */
         int (*vfs_enable)(Gpu *gpu, unsigned count);
-        /* After the last one has gone, or when they could not be made. */
+        /* Called after the last virtual function has gone, or after their creation failed. */
         void (*vfs_disable)(Gpu *gpu);
-        /* A virtual function is there, with its links, and no driver has seen it yet; it is about to go. */
+        /* Called when a virtual function and its links exist and no driver has seen the VF yet; vf_remove:
+         * before the VF goes. */
         void (*vf_add)(GpuFunction *function);
         void (*vf_remove)(GpuFunction *function);
-        /* A driver of VFIO is about to bind: a negative errno fails its probe. */
+        /* A VFIO driver is about to bind: a negative errno fails the probe. */
         int (*vfio_bind)(GpuFunction *function);
 };
 
@@ -54,7 +54,7 @@ struct GpuFunction {
         Gpu *gpu;
         unsigned index; /* 0: the physical one; N: virtfn(N - 1), vfN in sriov_admin/ */
         PciSpec spec;
-        Device *device;     /* NULL: not there */
+        Device *device;     /* NULL: not present */
         MdevParent *parent; /* NULL: offers no types */
         void *state;        /* the model's */
         /* The rest is the core's. */
@@ -62,8 +62,8 @@ struct GpuFunction {
         GPtrArray *drm;
         Device *vfio_group; /* NULL: not registered with VFIO */
         Device *vfio_dev;
-        unsigned holds; /* somebody has it open */
-        bool leaving;   /* VFIO lets nobody open it any more */
+        unsigned holds; /* open files of other programs */
+        bool leaving;   /* VFIO refuses new opens */
 };
 
 struct Gpu {
@@ -72,26 +72,26 @@ struct Gpu {
         unsigned vf_device_id;
         unsigned vf_offset;
         unsigned vf_stride;
-        unsigned total_vfs;   /* what sriov_totalvfs says; a driver may lower it */
-        unsigned vfs_at_plug; /* enabled as soon as it is there, by whatever does that at boot */
+        unsigned total_vfs;   /* content of sriov_totalvfs; a driver may lower it */
+        unsigned vfs_at_plug; /* enabled at plug, as by a service at boot */
         unsigned n_vfs;       /* enabled now */
         bool autoprobe;
         unsigned n_functions; /* the first is the physical one; fixed */
         GpuFunction *functions;
 };
 
-/* With the lock held. The GPU is not there until it is plugged. n_vfs 0: it has no SR-IOV. */
+/* Called with the lock held. The GPU appears with gpu_plug(). n_vfs 0: no SR-IOV. */
 Gpu *gpu_new(const PciSpec *spec, const GpuOps *ops, unsigned n_vfs, unsigned vf_device_id, unsigned vf_offset,
              unsigned vf_stride);
-/* -EEXIST: is there already. With the lock held, which it may let go. */
+/* -EEXIST: is plugged already. Called with the lock held, which may be released meanwhile. */
 int gpu_plug(Gpu *gpu);
 
-/* NULL: no such function. It may not be there at the moment. */
+/* NULL: no such function. The function may be absent at the moment. */
 GpuFunction *gpu_find_function(const char *address);
 /* All GPUs, in order of creation. */
 GPtrArray *gpu_all(void);
 
-/* At run time, without the lock. -ENODEV: no such GPU. */
+/* Run-time plugging, called without the lock. -ENODEV: no such GPU. */
 int gpu_plug_by_address(const char *address);
 int gpu_unplug_by_address(const char *address);
 int gpu_register_by_name(const char *name);

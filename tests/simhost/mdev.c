@@ -38,6 +38,7 @@ MdevParent *mdev_parent_find(const char *name)
                 if (g_str_equal(parent->name, name))
                         return parent;
         }
+
         return NULL;
 }
 
@@ -46,6 +47,7 @@ MdevType *mdev_type_find(MdevParent *parent, const char *id)
         for (unsigned i = 0; i < parent->n_types; i++)
                 if (g_str_equal(parent->types[i].id, id))
                         return &parent->types[i];
+
         return NULL;
 }
 
@@ -68,13 +70,16 @@ MdevParent *mdev_parent_new(const char *name, const char *prefix, const MdevPare
         parent->mdevs = g_ptr_array_new();
         parent->n_types = n_specs;
         parent->types = g_new0(MdevType, n_specs);
+
         for (unsigned i = 0; i < n_specs; i++)
                 parent->types[i] = (MdevType){
                         .parent = parent,
                         .spec = &specs[i],
                         .id = g_strdup_printf("%s-%s", prefix, specs[i].suffix),
                 };
+
         g_ptr_array_add(mdev_parents(), parent);
+
         return parent;
 }
 
@@ -83,6 +88,7 @@ static int show_name(Node *node, GString *text)
         const MdevType *type = node->data;
 
         g_string_append_printf(text, "%s\n", type->spec->name ? type->spec->name : type->spec->suffix);
+
         return 0;
 }
 
@@ -92,7 +98,7 @@ static int show_description(Node *node, GString *text)
         return 0;
 }
 
-static int show_available(Node *node, GString *text)
+static int mdev_show_available(Node *node, GString *text)
 {
         g_string_append_printf(text, "%u\n", mdev_type_available(node->data));
         return 0;
@@ -104,22 +110,24 @@ static int show_device_api(Node *node, GString *text)
         return 0;
 }
 
-static int store_create(Node *node, const char *bytes, size_t length)
+static int mdev_store_create(Node *node, const char *bytes, size_t length)
 {
         MdevType *type = NULL;
 
         tree_lock();
+
         if (!node->removed)
                 type = node->data; /* parents are never freed */
         tree_unlock();
+
         return type ? mdev_create(type, bytes, length) : -ENODEV;
 }
 
 static const NodeOps name_ops = { .show = show_name };
 static const NodeOps description_ops = { .show = show_description };
-static const NodeOps available_ops = { .show = show_available };
+static const NodeOps available_ops = { .show = mdev_show_available };
 static const NodeOps device_api_ops = { .show = show_device_api };
-static const NodeOps create_ops = { .store = store_create };
+static const NodeOps create_ops = { .store = mdev_store_create };
 
 static int store_remove(Node *node, const char *bytes, size_t length)
 {
@@ -128,6 +136,7 @@ static int store_remove(Node *node, const char *bytes, size_t length)
 
         if (kernel_parse_unsigned(bytes, G_MAXULONG, &value) < 0)
                 return -EINVAL;
+
         if (value == 0)
                 return 0;
 
@@ -138,7 +147,9 @@ static int store_remove(Node *node, const char *bytes, size_t length)
                 uuid = g_strdup(node->parent->name);
                 node_remove(node);
         }
+
         tree_unlock();
+
         return uuid ? mdev_remove(uuid) : 0;
 }
 
@@ -154,6 +165,7 @@ static void populate_type(Node *directory)
         node_add_attribute(directory, "available_instances", 0444, &available_ops, type);
         node_add_attribute(directory, "device_api", 0444, &device_api_ops, type);
         node_add_attribute(directory, "name", 0444, &name_ops, type);
+
         if (type->spec->description)
                 node_add_attribute(directory, "description", 0444, &description_ops, type);
 
@@ -166,7 +178,7 @@ static void populate_type(Node *directory)
         }
 }
 
-/* Directories are filled when somebody looks: 1 024 parents with 40 types are 290 000 nodes. */
+/* Directories are filled at first lookup: 1 024 parents with 40 types are 290 000 nodes. */
 static const NodeOps type_ops = { .populate = populate_type };
 
 static void populate_types(Node *directory)
@@ -194,6 +206,7 @@ void mdev_parent_register(MdevParent *parent, Device *device)
         static const char *const modules[] = { "mdev", "vfio", "vfio_iommu_type1" };
 
         assert(!parent->registered);
+
         for (size_t i = 0; i < G_N_ELEMENTS(modules); i++)
                 device_module(modules[i]);
         device_module(parent->ops->module);
@@ -207,7 +220,7 @@ void mdev_parent_register(MdevParent *parent, Device *device)
         device_event(device, "change", "MDEV_STATE=registered\n");
 }
 
-/* Mdev::type's directory, if somebody has looked into it: else populate_type() makes the link. */
+/* Directory of Mdev::type, or NULL before its first lookup: populate_type() makes the link then. */
 static Node *type_devices(const MdevType *type)
 {
         Node *types = node_child(type->parent->device->directory, "mdev_supported_types");
@@ -223,6 +236,7 @@ static void add_links(Mdev *mdev)
         Node *types = node_child(mdev->type->parent->device->directory, "mdev_supported_types");
 
         mdev->linked = true;
+
         if (devices)
                 node_add_link(devices, mdev->uuid, mdev->device->directory);
         node_add_link(mdev->device->directory, "mdev_type", node_child(types, mdev->type->id));
@@ -234,6 +248,7 @@ static void remove_links(Mdev *mdev)
 
         mdev->linked = false;
         node_remove_child(mdev->device->directory, "mdev_type");
+
         if (devices)
                 node_remove_child(devices, mdev->uuid);
 }
@@ -244,6 +259,7 @@ static int parse_uuid(const char *text, size_t length, char **ret)
 
         if (length < UUID_LENGTH || length > UUID_LENGTH + 1)
                 return -EINVAL;
+
         uuid = g_ascii_strdown(text, UUID_LENGTH);
         for (size_t i = 0; i < UUID_LENGTH; i++) {
                 bool dash = i == 8 || i == 13 || i == 18 || i == 23;
@@ -251,7 +267,9 @@ static int parse_uuid(const char *text, size_t length, char **ret)
                 if (dash ? uuid[i] != '-' : !g_ascii_isxdigit(uuid[i]))
                         return -EINVAL;
         }
+
         *ret = g_steal_pointer(&uuid);
+
         return 0;
 }
 
@@ -262,6 +280,7 @@ static void mdev_release(Mdev *mdev)
 
         g_hash_table_remove(mdevs, mdev->uuid);
         g_ptr_array_remove_fast(parent->mdevs, mdev);
+
         if (!parent->ops->available)
                 parent->budget++;
         g_free(mdev->uuid);
@@ -275,9 +294,10 @@ static int mdev_reserve(MdevType *type, const char *uuid, Mdev **ret)
         MdevParent *parent = type->parent;
         Mdev *mdev = mdev_find(uuid);
 
-        /* Seen on 6.1 and 6.12: while a removal waits for the device to be closed, its UUID gives EIO. */
+        /* Observed with 6.1 and 6.12: while a removal waits for the close of the device, the UUID gives EIO. */
         if (mdev)
                 return mdev->removing ? -EIO : -EEXIST;
+
         if (!parent->ops->available && parent->budget == 0)
                 return -EUSERS;
 
@@ -286,14 +306,17 @@ static int mdev_reserve(MdevType *type, const char *uuid, Mdev **ret)
         mdev->type = type;
         g_hash_table_insert(mdevs, mdev->uuid, mdev);
         g_ptr_array_add(parent->mdevs, mdev);
+
         if (!parent->ops->available)
                 parent->budget--;
         if (!parent->registered || parent->unregistering) {
                 mdev_release(mdev);
                 return -ENODEV;
         }
+
         parent->users++;
         *ret = mdev;
+
         return 0;
 }
 
@@ -303,8 +326,8 @@ static void leave_parent(MdevParent *parent)
         tree_broadcast();
 }
 
-/* What vfio_register_emulated_iommu_dev() makes. */
-static void add_vfio(Mdev *mdev)
+/* Makes the nodes of vfio_register_emulated_iommu_dev(). */
+static void mdev_add_vfio(Mdev *mdev)
 {
         mdev->group = iommu_group_add(mdev->device);
         mdev->vfio_group = vfio_group_add(mdev->group);
@@ -318,7 +341,7 @@ static char *fault_path(const Mdev *mdev)
         return node_path(mdev->device->directory);
 }
 
-/* device_driver_attach(): the vendor's probe, which may take its time. */
+/* device_driver_attach(): runs the vendor's probe, which may block. */
 static int mdev_probe(Mdev *mdev)
 {
         MdevParent *parent = mdev->type->parent;
@@ -336,13 +359,15 @@ static int mdev_probe(Mdev *mdev)
                 device_set_driver(mdev->device, NULL);
                 return r;
         }
+
         if (parent->ops->add_attributes)
                 parent->ops->add_attributes(mdev, mdev->device->directory);
-        add_vfio(mdev);
+        mdev_add_vfio(mdev);
         device_event(mdev->device, "bind", NULL);
         tree_unlock();
         (void)fault_apply(FAULT_LINK, path);
         tree_lock();
+
         return 0;
 }
 
@@ -377,14 +402,16 @@ int mdev_create(MdevType *type, const char *text, size_t length)
                 device_del(mdev->device);
                 mdev_release(mdev);
         }
+
         leave_parent(parent);
 out:
         tree_unlock();
+
         return r;
 }
 
-/* mdev_device_remove_common(), and in it vfio_unregister_group_dev(): new opens are refused first, then it
- * waits for the device to be closed. With the lock held, which it lets go meanwhile. */
+/* mdev_device_remove_common() and its vfio_unregister_group_dev(): refuses new opens first, then waits until
+ * the device is closed. Called with the lock held, which is released meanwhile. */
 static void mdev_remove_common(Mdev *mdev)
 {
         MdevParent *parent = mdev->type->parent;
@@ -419,21 +446,26 @@ int mdev_remove(const char *uuid)
         int r;
 
         tree_lock();
+
         mdev = mdev_find(uuid);
         if (!mdev) {
                 tree_unlock();
                 return -ENODEV;
         }
+
         if (!mdev->active) {
                 tree_unlock();
                 return -EAGAIN;
         }
+
         parent = mdev->type->parent;
         mdev->active = false;
+
         if (parent->unregistering) {
                 tree_unlock();
                 return -ENODEV;
         }
+
         parent->users++;
         path = fault_path(mdev);
         tree_unlock();
@@ -441,12 +473,15 @@ int mdev_remove(const char *uuid)
         r = fault_apply(FAULT_REMOVE, path);
 
         tree_lock();
+
         if (r == 0)
                 mdev_remove_common(mdev);
         else
-                mdev->active = true; /* whole, but its "remove" file is gone */
+                mdev->active = true; /* complete, but the "remove" file is gone */
+
         leave_parent(parent);
         tree_unlock();
+
         return r;
 }
 
@@ -459,6 +494,7 @@ static Mdev *next_child(const MdevParent *parent)
                 if (!mdev->removing)
                         return mdev;
         }
+
         return NULL;
 }
 
@@ -468,21 +504,25 @@ int mdev_parent_unregister(MdevParent *parent)
         Mdev *mdev;
 
         tree_lock();
+
         if (!parent->registered || parent->unregistering) {
                 tree_unlock();
                 return -ENODEV;
         }
-        /* From here trylock of unreg_sem fails; those that have it finish first. */
+
+        /* trylock of unreg_sem fails from here on; current holders finish first. */
         parent->unregistering = true;
         while (parent->users > 0)
                 tree_wait("unregister", parent->name);
 
         device = parent->device;
         node_remove_child(class_directory(), device->name);
+
         while ((mdev = next_child(parent))) {
                 mdev->active = false;
                 mdev_remove_common(mdev);
         }
+
         node_remove_child(device->directory, "mdev_supported_types");
         parent->registered = false;
         parent->unregistering = false;
@@ -490,6 +530,7 @@ int mdev_parent_unregister(MdevParent *parent)
         device_event(device, "change", "MDEV_STATE=unregistered\n");
         tree_broadcast();
         tree_unlock();
+
         return 0;
 }
 
@@ -499,15 +540,18 @@ int mdev_hold(const char *uuid, int by)
         int r = -ENODEV;
 
         tree_lock();
+
         mdev = mdev_find(uuid);
         if (mdev && mdev->vfio_group && (by > 0 ? !mdev->removing : mdev->holds > 0)) {
-                /* A device is reached through its group, so the group is open as well. */
+                /* A device is opened through its group, so count the group as open too. */
                 r = vfio_group_hold(mdev->group, by);
                 if (r == 0)
                         mdev->holds += (unsigned)by;
                 tree_broadcast();
         }
+
         tree_unlock();
+
         return r;
 }
 

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The mediated device core of the simulated kernel, as drivers/vfio/mdev is since Linux 6.1: parents with
- * types, create and remove, and the VFIO part that every driver of a mediated device does in its probe. The
- * models supply what vendors supply: types, availability, and what a creation costs.
+ * The mediated device core of the simulated kernel, as drivers/vfio/mdev since Linux 6.1: parents with types,
+ * create and remove, and the VFIO part common to the probes of all mdev drivers. The models supply the vendor's
+ * part: types, availability, and the cost of an instance.
  */
 
 #include "simhost/device.h"
@@ -15,7 +15,7 @@ typedef struct MdevParentOps MdevParentOps;
 typedef struct MdevType MdevType;
 typedef struct MdevTypeSpec MdevTypeSpec;
 
-/* What a model says about a type; four amounts mean what the model wants. */
+/* A model's description of a type; the meaning of the four amounts is the model's. */
 struct MdevTypeSpec {
         const char *suffix; /* the id is PREFIX-SUFFIX */
         const char *name;   /* NULL: as the id (or suffix, by name_is_suffix) */
@@ -23,7 +23,7 @@ struct MdevTypeSpec {
         unsigned amount[4];
 };
 
-/* One type of one parent: what its attributes and its instances point to. */
+/* One type of one parent; attributes and instances point here. */
 struct MdevType {
         MdevParent *parent;
         const MdevTypeSpec *spec;
@@ -32,11 +32,11 @@ struct MdevType {
 
 /* All with the lock held. */
 struct MdevParentOps {
-        const char *driver; /* on the mdev bus */
-        const char *module; /* whose loading registers the parents */
+        const char *driver; /* driver on the mdev bus */
+        const char *module; /* module that registers the parents when loaded */
         /* NULL: the kernel counts a budget that all types of a parent share. */
         unsigned (*available)(const MdevType *type);
-        /* Takes what the instance needs. 0 or the errno that the write fails with. */
+        /* Reserves resources for the instance. Returns 0 or the errno that the write fails with. */
         int (*probe)(Mdev *mdev);
         void (*release)(Mdev *mdev);
         /* Vendor attributes of an instance. */
@@ -48,14 +48,14 @@ struct MdevParent {
         const char *prefix;
         MdevType *types; /* owned */
         unsigned n_types;
-        unsigned budget; /* without available(): how many more */
+        unsigned budget; /* remaining instances, if there is no available() */
         void *state;     /* the model's */
-        Device *device;  /* NULL: the device is not there */
-        char *name;      /* owned: of the device, also while it is away */
+        Device *device;  /* NULL: not present */
+        char *name;      /* owned: name of the device, also while the device is absent */
         bool registered;
         bool unregistering;
         unsigned users;   /* creations and removals under way: the kernel's unreg_sem */
-        GPtrArray *mdevs; /* borrowed: its children, whole or not */
+        GPtrArray *mdevs; /* borrowed: complete and incomplete children */
 };
 
 struct Mdev {
@@ -68,30 +68,30 @@ struct Mdev {
         bool active;
         bool linked;
         bool removing;
-        unsigned holds;   /* somebody has the device open */
+        unsigned holds;   /* open files of other programs */
         unsigned number;  /* the model's: vgpu_id */
         char *parameters; /* the model's; owned */
 };
 
-/* With the lock held. The specs stay the caller's. */
+/* Called with the lock held. The specs stay the caller's. */
 MdevParent *mdev_parent_new(const char *name, const char *prefix, const MdevParentOps *ops,
                             const MdevTypeSpec *specs, unsigned n_specs, void *state);
 /* The driver registers the device; MDEV_STATE=registered follows. */
 void mdev_parent_register(MdevParent *parent, Device *device);
-/* Without the lock: removes all children, and blocks while one is open. -ENODEV: was not registered. */
+/* Removes all children; blocks while a child is open. Called without the lock. -ENODEV: not registered. */
 int mdev_parent_unregister(MdevParent *parent);
 MdevParent *mdev_parent_find(const char *name);
-/* All parents there are, in order of creation. */
+/* All parents, in order of creation. */
 GPtrArray *mdev_parents(void);
 MdevType *mdev_type_find(MdevParent *parent, const char *id);
 unsigned mdev_type_available(const MdevType *type);
 Mdev *mdev_find(const char *uuid);
 
-/* Without the lock; text as written to the file. */
+/* A write to "create" with its text; called without the lock. */
 int mdev_create(MdevType *type, const char *text, size_t length);
-/* What a write to "remove" does once it is parsed. */
+/* A write to "remove", after parsing. */
 int mdev_remove(const char *uuid);
-/* Somebody opens the device (by 1) or closes it (by -1). */
+/* Counts another program's open (by 1) or close (by -1) of the device. */
 int mdev_hold(const char *uuid, int by);
-/* The host goes down: whoever waits for a device to be closed waits no longer. */
+/* The host shuts down: ends every wait for the close of a device. */
 void mdev_shutdown(void);

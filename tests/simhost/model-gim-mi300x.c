@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Two AMD MI300X with gim 8: the driver makes as many virtual functions as it was told when it was loaded, here
- * four of eight, and nobody can change that by sriov_numvfs. The files of its partitions report success
- * whatever came of it. The two are linked with each other, so that they are partitioned together, and not while
- * a virtual function of either is switched on. Two files act when they are read: whoever opens them ends the
- * host.
+ * Two AMD MI300X with gim 8: a module parameter fixes the number of virtual functions, here four of eight;
+ * sriov_numvfs cannot change the number. Writes to the partition files succeed whatever the outcome. The two
+ * GPUs are linked: they are partitioned together, and only while all VFs of both are disabled. Two files act
+ * when read: reading them ends the host.
  */
 
 #include "simhost/model.h"
@@ -21,14 +20,14 @@
 #define MEMORY_BYTES (192ULL << 30)
 #define RESOURCES    4
 #define GPUS         2
-#define XCCS         8 /* parts of which it is made */
+#define XCCS         8 /* parts (XCCs) of a GPU */
 
 enum { NPS1 = 1, NPS2 = 2, NPS4 = 4 };
 
 typedef struct Profile {
         const char *name;
         unsigned partitions;
-        unsigned memory; /* the modes of memory that go with it */
+        unsigned memory; /* memory mode that goes with the profile */
         struct {
                 unsigned count, shared_by;
         } resources[RESOURCES];
@@ -51,7 +50,7 @@ typedef struct Accelerator {
 
 static Accelerator *accelerators[GPUS];
 
-/* As the driver asks for it; a driver of the host switches a function on as well. */
+/* The driver's own test; a host driver that is bound to a VF enables the VF as well. */
 static bool any_is_enabled(void)
 {
         for (unsigned i = 0; i < GPUS; i++)
@@ -61,11 +60,11 @@ static bool any_is_enabled(void)
                         if (device && pci_is_enabled(device))
                                 return true;
                 }
+
         return false;
 }
 
-/* As many parts as there are virtual functions, or as many as there can be; never fewer than parts of memory.
- */
+/* One partition per VF if possible; never fewer than memory partitions. */
 static bool is_possible(unsigned profile, unsigned memory)
 {
         unsigned partitions = profiles[profile].partitions;
@@ -79,10 +78,11 @@ static unsigned usual_profile(void)
 
         while (profiles[i].partitions != VFS_MADE)
                 i++;
+
         return i;
 }
 
-/* "[[0 1 2 3 ][0 1 2 3 ]]": which rows of the table of resources each partition has. */
+/* "[[0 1 2 3 ][0 1 2 3 ]]": rows of each partition in the table of resources. */
 static void append_resources(GString *text, unsigned profile)
 {
         g_string_append_c(text, '[');
@@ -92,6 +92,7 @@ static void append_resources(GString *text, unsigned profile)
                         g_string_append_printf(text, "%u ", profile * RESOURCES + j);
                 g_string_append_c(text, ']');
         }
+
         g_string_append(text, "]\n");
 }
 
@@ -105,10 +106,11 @@ static int show_profile(Node *node, GString *text)
         g_string_append_printf(text, "%-20u%-20s%-20u%-20u", accelerator->profile, profile->name,
                                profile->partitions, RESOURCES);
         append_resources(text, accelerator->profile);
+
         return 0;
 }
 
-/* From here on: a store() fails for what it cannot parse, and for nothing else. */
+/* The store() functions from here on fail only for values that they cannot parse. */
 static int store_profile(Node *node, const char *bytes, size_t length)
 {
         const Accelerator *accelerator = node->data;
@@ -116,11 +118,14 @@ static int store_profile(Node *node, const char *bytes, size_t length)
 
         if (sscanf(bytes, "%u", &index) != 1)
                 return -EINVAL;
+
         if (index == accelerator->profile || index >= G_N_ELEMENTS(profiles) ||
             !is_possible(index, accelerator->memory) || any_is_enabled())
                 return 0;
+
         for (unsigned i = 0; i < GPUS; i++)
                 accelerators[i]->profile = index;
+
         return 0;
 }
 
@@ -135,14 +140,17 @@ static int show_profile_config(Node *node, GString *text)
         g_string_append(text, "resource_profiles:\n");
         g_string_append_printf(text, "%-20s%-20s%-20s%-20s\n", "resource_index", "resource_type",
                                "resource_in_partition", "num_partitions_share_resource");
+
         for (unsigned i = 0; i < G_N_ELEMENTS(profiles); i++)
                 for (unsigned j = 0; j < RESOURCES; j++)
                         g_string_append_printf(text, "%-20u%-20s%-20u%-20u\n", i * RESOURCES + j,
                                                resource_names[j], profiles[i].resources[j].count,
                                                profiles[i].resources[j].shared_by);
+
         g_string_append(text, "profiles:\n");
         g_string_append_printf(text, "%-20s%-20s%-20s%-20s%-20s%-20s\n", "profile_index", "profile_type",
                                "num_of_partitions", "memory_caps", "num_of_resources", "resource_index");
+
         for (unsigned i = 0; i < G_N_ELEMENTS(profiles); i++) {
                 g_autoptr(GString) memory = g_string_new(NULL);
 
@@ -151,6 +159,7 @@ static int show_profile_config(Node *node, GString *text)
                                        profiles[i].partitions, memory->str, RESOURCES);
                 append_resources(text, i);
         }
+
         return 0;
 }
 
@@ -161,11 +170,13 @@ static int show_memory(Node *node, GString *text)
 
         g_string_append_printf(text, "memory_partition_mode: NPS%u\nnuma_count: %u\n", accelerator->memory,
                                accelerator->memory);
+
         for (unsigned i = 0; i < accelerator->memory; i++)
                 g_string_append_printf(text,
                                        "NUMA%u type=1 start=0x%016" G_GINT64_MODIFIER
                                        "x end=0x%016" G_GINT64_MODIFIER "x\n",
                                        i, i * size, (i + 1) * size - 1);
+
         return 0;
 }
 
@@ -176,13 +187,16 @@ static int store_memory(Node *node, const char *bytes, size_t length)
 
         if (g_ascii_strncasecmp(bytes, "NPS", 3) != 0 || !bytes[3] || !strchr("1248", bytes[3]))
                 return -EINVAL;
-        mode = bytes[3] == '8' ? NPS4 : (unsigned)(bytes[3] - '0'); /* as the driver does */
+
+        mode = bytes[3] == '8' ? NPS4 : (unsigned)(bytes[3] - '0'); /* The driver parses only this digit. */
         if (mode == accelerator->memory || mode == NPS2 || any_is_enabled())
                 return 0;
+
         for (unsigned i = 0; i < GPUS; i++) {
                 accelerators[i]->memory = mode;
                 accelerators[i]->profile = usual_profile();
         }
+
         return 0;
 }
 
@@ -211,7 +225,9 @@ static int store_self_switch(Node *node, const char *bytes, size_t length)
 
         if (sscanf(bytes, "%u", &value) != 1)
                 return -EINVAL;
+
         ((Accelerator *)node->data)->self_switch = value != 0;
+
         return 0;
 }
 
@@ -233,33 +249,38 @@ static const struct {
         { "memory_partition_config", 0400, &memory_config_ops },
         { "spatial_partition_mode", 0400, &spatial_ops },
         { "self_switch", 0600, &self_switch_ops },
-        { "reset_gpu", 0400, &forbidden_ops },   /* resets it */
-        { "psp_vbflash", 0664, &forbidden_ops }, /* writes its flash memory */
+        { "reset_gpu", 0400, &forbidden_ops },   /* resets the GPU */
+        { "psp_vbflash", 0664, &forbidden_ops }, /* writes the GPU's flash memory */
 };
 
-static int bind(GpuFunction *function)
+static int mi300x_bind(GpuFunction *function)
 {
         Node *directory = function->device->directory;
         int r;
 
         if (function->index > 0)
                 return 0;
+
         r = sriov_enable(function->gpu, VFS_MADE);
         if (r < 0)
                 return r;
+
         for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
                 node_add_attribute(directory, files[i].name, files[i].permissions, files[i].ops,
                                    function->gpu->state);
+
         node_add_text(directory, "spatial_partition_caps", 0400, NULL,
                       "num_xcc=8 num_sdma=16 num_vcn=4 num_jpeg=32\n");
         node_add_text(directory, "psp_vbflash_status", 0444, NULL, "0x0\n");
+
         return 0;
 }
 
-static void unbind(GpuFunction *function)
+static void mi300x_unbind(GpuFunction *function)
 {
         if (function->index > 0)
                 return;
+
         for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
                 node_remove_child(function->device->directory, files[i].name);
         node_remove_child(function->device->directory, "spatial_partition_caps");
@@ -267,9 +288,9 @@ static void unbind(GpuFunction *function)
 }
 
 /* The host has no driver for virtual functions. */
-static const GpuOps gpu_ops = { .driver = "gim", .bind = bind, .unbind = unbind };
+static const GpuOps gpu_ops = { .driver = "gim", .bind = mi300x_bind, .unbind = mi300x_unbind };
 
-static void add(unsigned number, const char *address, const char *bridge, int numa_node)
+static void mi300x_add(unsigned number, const char *address, const char *bridge, int numa_node)
 {
         PciSpec spec = {
                 .address = address,
@@ -294,14 +315,14 @@ static void add(unsigned number, const char *address, const char *bridge, int nu
         (void)gpu_plug(accelerator->gpu);
 }
 
-static void build(const ModelOptions *options)
+static void mi300x_build(const ModelOptions *options)
 {
-        add(0, "0000:05:00.0", "pci0000:00/0000:00:01.1", 0);
-        add(1, "0000:26:00.0", "pci0000:20/0000:20:01.1", 1);
+        mi300x_add(0, "0000:05:00.0", "pci0000:00/0000:00:01.1", 0);
+        mi300x_add(1, "0000:26:00.0", "pci0000:20/0000:20:01.1", 1);
 }
 
 const Model model_gim_mi300x = {
         .name = "gim-mi300x",
         .summary = "two AMD MI300X with gim 8: 0000:05:00.0 and 0000:26:00.0, four virtual functions each",
-        .build = build,
+        .build = mi300x_build,
 };

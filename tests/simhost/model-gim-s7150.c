@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * An AMD FirePro S7150 with the first gim: eight virtual functions, made when the driver is loaded. A function
- * is asked for by writing to "getvf" of the GPU, and which one it is stands in the same file afterwards; until
- * that is read, or for three seconds, everybody else who wants something of the driver waits. Errors are texts.
- * Reading "gpuvf" of the GPU while functions share it equally divides by zero, and ends the host.
+ * An AMD FirePro S7150 with the first gim: eight virtual functions, made when the driver is loaded. A write to
+ * "getvf" of the GPU requests a function, a read of the same file returns its address. Until that read, or for
+ * three seconds, all other requests to the driver wait. Errors are texts. Reading "gpuvf" of the GPU while
+ * functions share the GPU equally divides by zero in the driver, and ends the host.
  */
 
 #include "simhost/model.h"
@@ -18,20 +18,20 @@
 #define VFS          16
 #define VFS_MADE     8
 #define FB_MIB       8192
-#define HOST_MIB     256 /* where the first virtual function's memory begins */
+#define HOST_MIB     256 /* begin of the first virtual function's memory */
 #define MIN_MIB      256
 #define ALIGN_MIB    16
 #define DIVIDER_MAX  16
 #define LOCK_SECONDS 3
 
-/* How those who ask for functions share the GPU: all say what they want, or nobody does. */
+/* Sharing of the GPU among VFs: all shares are chosen by the callers, or none. */
 typedef enum Mode { MODE_NONE, MODE_AUTOMATIC, MODE_CHOSEN } Mode;
 
 typedef struct Vf {
         GpuFunction *function;
         bool taken;
         unsigned base_mib, size_mib;
-        unsigned divider; /* of the engine's time; 0: an equal part */
+        unsigned divider; /* share of the engine's time; 0: an equal part */
         char *clear_result, *reset_result;
 } Vf;
 
@@ -40,9 +40,9 @@ static Vf vfs[VFS];
 static Mode mode;
 static char *get_result, *release_result;
 
-/* The driver's one lock: who has it counts nothing, only whether somebody read a result, or time went by. */
+/* The driver's one lock. The holder is not recorded: reading a result or a timeout releases the lock. */
 static bool locked;
-static gint64 answered_usec; /* 0: no result is there to be read; else since when one is */
+static gint64 answered_usec; /* time since which a result is unread; 0: none */
 static unsigned lock_seconds = LOCK_SECONDS;
 
 static unsigned even_share_mib(void)
@@ -64,7 +64,7 @@ static gint64 locked_until(void)
         return answered_usec > 0 ? answered_usec + lock_seconds * G_TIME_SPAN_SECOND : G_MAXINT64;
 }
 
-/* With the tree's lock, which it lets go. */
+/* Called with the tree's lock held, which is released meanwhile. */
 static void take_lock(void)
 {
         while (locked && g_get_monotonic_time() < locked_until())
@@ -103,22 +103,26 @@ static unsigned time_slots_left(void)
         for (unsigned i = 0; i < VFS_MADE; i++)
                 if (vfs[i].taken && vfs[i].divider > 0)
                         left -= DIVIDER_MAX / vfs[i].divider;
+
         return left;
 }
 
-/* As the driver compares: a piece that lies within another one goes unnoticed. */
+/* The driver's comparison: a range within another range goes undetected. */
 static bool memory_is_free(unsigned base, unsigned size)
 {
         unsigned top = base + size;
 
         if (top > FB_MIB)
                 return false;
+
         for (unsigned i = 0; i < VFS_MADE; i++) {
                 unsigned other = vfs[i].base_mib, other_top = other + vfs[i].size_mib;
+
                 if ((vfs[i].taken || is_running(&vfs[i])) &&
                     ((base <= other && other < top) || (base < other_top && other_top <= top)))
                         return false;
         }
+
         return true;
 }
 
@@ -127,6 +131,7 @@ static Vf *find_free(void)
         for (unsigned i = 0; i < VFS_MADE; i++)
                 if (!vfs[i].taken && !is_running(&vfs[i]))
                         return &vfs[i];
+
         return NULL;
 }
 
@@ -135,6 +140,7 @@ static bool any_is_running(void)
         for (unsigned i = 0; i < VFS_MADE; i++)
                 if (is_running(&vfs[i]))
                         return true;
+
         return false;
 }
 
@@ -145,18 +151,22 @@ static const char *take_chosen(Vf *vf, unsigned base, unsigned size, unsigned di
                 return "Detected Active VFs. The GPU partition should be managed with three zero inputs.";
         if (mode == MODE_AUTOMATIC)
                 return "The GPU partition should be managed with three zero inputs.";
+
         if (time_slots_left() < DIVIDER_MAX / divider)
                 return "The specified GFX_partition cannot be satisfied";
+
         if (!memory_is_free(base, size))
                 return "Can not allocate a frame buffer with this offset and size";
+
         vf->base_mib = base;
         vf->size_mib = size;
         vf->divider = divider;
         mode = MODE_CHOSEN;
+
         return NULL;
 }
 
-static const char *take(const char *text, Vf **ret)
+static const char *s7150_take(const char *text, Vf **ret)
 {
         unsigned base, size, divider;
         const char *error = NULL;
@@ -164,15 +174,20 @@ static const char *take(const char *text, Vf **ret)
 
         if (sscanf(text, "%u %u %u", &base, &size, &divider) != 3)
                 return "Invalid Parameters";
+
         if (base != 0 && base < HOST_MIB)
                 return "Invalid frame buffer offset, not in range";
+
         if (divider > DIVIDER_MAX || (divider & (divider - 1)))
                 return "Invalid GFX partition, should be power of 2 and in the range from 0 to 16";
+
         if (size != 0 && (size < MIN_MIB || size % ALIGN_MIB != 0))
                 return "Invalid frame buffer size, should be larger than 256M and aligned in 16M";
+
         vf = find_free();
         if (!vf)
                 return "Can't find an availible VF";
+
         if (base != 0 && size != 0 && divider != 0)
                 error = take_chosen(vf, base, size, divider);
         else if (base != 0 || size != 0 || divider != 0)
@@ -181,10 +196,13 @@ static const char *take(const char *text, Vf **ret)
                 error = "The GPU partition should be managed with three non-zero inputs.";
         else
                 mode = MODE_AUTOMATIC;
+
         if (error)
                 return error;
+
         vf->taken = true;
         *ret = vf;
+
         return NULL;
 }
 
@@ -194,15 +212,16 @@ static int store_get(Node *node, const char *bytes, size_t length)
         Vf *vf = NULL;
 
         take_lock();
-        error = take(bytes, &vf);
+        error = s7150_take(bytes, &vf);
         g_free(get_result);
         get_result = error ? g_strdup_printf("Failed to do getvf with error: %s\n", error)
                            : g_strdup_printf("%s\n", vf->function->spec.address);
         start_timeout();
+
         return 0;
 }
 
-/* Nothing is kept of the function's address but bus, device and function. */
+/* The driver keeps only bus, device and function of the address. */
 static Vf *find_by_text(const char *text)
 {
         unsigned domain, bus, device, function;
@@ -210,32 +229,40 @@ static Vf *find_by_text(const char *text)
 
         if (sscanf(text, "%x:%x:%x.%x", &domain, &bus, &device, &function) != 4)
                 return NULL;
+
         suffix = g_strdup_printf(":%02x:%02x.%x", bus & 0xff, device & 0x1f, function & 7);
         for (unsigned i = 0; i < VFS_MADE; i++)
                 if (g_str_has_suffix(vfs[i].function->spec.address, suffix))
                         return &vfs[i];
+
         return NULL;
 }
 
-static const char *release(const char *text)
+static const char *s7150_release(const char *text)
 {
         unsigned ignored;
         Vf *vf;
 
         if (sscanf(text, "%x:%x:%x.%x", &ignored, &ignored, &ignored, &ignored) != 4)
                 return "Invalid Parameters";
+
         vf = find_by_text(text);
         if (!vf)
                 return "Failed to release VF. The specified VF cannot be found.";
+
         if (is_running(vf))
                 return "Failed to release VF. The VF is still in use.";
+
         if (!vf->taken)
                 return "Failed to release VF. The VF has not been set.";
+
         reset_share(vf);
         mode = MODE_NONE;
+
         for (unsigned i = 0; i < VFS_MADE; i++)
                 if (vfs[i].taken)
                         mode = vfs[i].divider > 0 ? MODE_CHOSEN : MODE_AUTOMATIC;
+
         return NULL;
 }
 
@@ -244,15 +271,16 @@ static int store_release(Node *node, const char *bytes, size_t length)
         const char *error;
 
         take_lock();
-        error = release(bytes);
+        error = s7150_release(bytes);
         g_free(release_result);
         release_result = error ? g_strdup_printf("Failed to do relvf with error: %s\n", error)
                                : g_strdup("OK\n");
         start_timeout();
+
         return 0;
 }
 
-/* Reading a result gives the lock back, whoever took it. */
+/* Reading a result releases the lock, no matter which caller took it. */
 static int show_get(Node *node, GString *text)
 {
         g_string_append(text, get_result ? get_result : "");
@@ -267,11 +295,12 @@ static int show_release(Node *node, GString *text)
         return 0;
 }
 
-/* In percent: none for who was not asked for while others were. */
+/* Percentage; 0 for a VF without a requested share among VFs with one. */
 static unsigned engine_part(const Vf *vf)
 {
         if (mode == MODE_NONE)
                 return 100 / VFS_MADE;
+
         return vf->taken ? 100 / vf->divider : 0;
 }
 
@@ -291,7 +320,9 @@ static int show_gpu(Node *node, GString *text)
                                        i, vfs[i].function->spec.address, VFS_MADE,
                                        is_running(&vfs[i]) ? "Active" : "Available", vfs[i].size_mib,
                                        engine_part(&vfs[i]));
+
         give_lock();
+
         return node->removed ? -ENODEV : 0;
 }
 
@@ -301,6 +332,7 @@ static int show_vf(Node *node, GString *text)
         unsigned active = 0;
 
         take_lock();
+
         for (unsigned i = 0; i < VFS_MADE; i++)
                 active += is_running(&vfs[i]);
         g_string_append_printf(text, "GPU:%s\n\tActive vGPUs:%u\n\tvGPU ID:%s\n\t\tvGPU Name:MxGPU_V1_%d\n",
@@ -316,6 +348,7 @@ static int show_vf(Node *node, GString *text)
                                "\t\tVF Last Reset At:N/A\n\t\tVF Reset Time:0\n\t\tVF FB Size:%u M\n",
                                vf->size_mib);
         give_lock();
+
         return node->removed ? -ENODEV : 0;
 }
 
@@ -326,8 +359,10 @@ static const char *clear_memory(const Vf *vf, const char *text)
 
         if (!g_ascii_string_to_unsigned(line, 10, 0, G_MAXUINT, &pattern, NULL))
                 return "Invalid Parameters";
+
         if (!vf->taken)
                 return "The VF is not setup yet. No FB clear action can be taken";
+
         return is_running(vf) ? "The VF is in use. FB can't be cleared" : NULL;
 }
 
@@ -342,6 +377,7 @@ static int store_clear(Node *node, const char *bytes, size_t length)
         vf->clear_result = error ? g_strdup_printf("Failed to do clrvffb with error: %s\n", error)
                                  : g_strdup("OK\n");
         give_lock();
+
         return 0;
 }
 
@@ -350,10 +386,11 @@ static int show_clear(Node *node, GString *text)
         const Vf *vf = node->data;
 
         g_string_append(text, vf->clear_result ? vf->clear_result : "");
+
         return 0;
 }
 
-static int store_reset(Node *node, const char *bytes, size_t length)
+static int s7150_store_reset(Node *node, const char *bytes, size_t length)
 {
         Vf *vf = node->data;
 
@@ -361,6 +398,7 @@ static int store_reset(Node *node, const char *bytes, size_t length)
         g_free(vf->reset_result);
         vf->reset_result = g_strdup("OK\n");
         start_timeout();
+
         return 0;
 }
 
@@ -370,6 +408,7 @@ static int show_reset(Node *node, GString *text)
 
         g_string_append(text, vf->reset_result ? vf->reset_result : "");
         give_lock();
+
         return 0;
 }
 
@@ -378,7 +417,7 @@ static const NodeOps release_ops = { .show = show_release, .store_locked = store
 static const NodeOps gpu_info_ops = { .open = open_gpu, .show = show_gpu };
 static const NodeOps vf_info_ops = { .show = show_vf };
 static const NodeOps clear_ops = { .show = show_clear, .store_locked = store_clear };
-static const NodeOps reset_ops = { .show = show_reset, .store_locked = store_reset };
+static const NodeOps reset_ops = { .show = show_reset, .store_locked = s7150_store_reset };
 
 static void add_driver_files(void)
 {
@@ -386,6 +425,7 @@ static void add_driver_files(void)
 
         if (node_child(directory, "gpuinfo"))
                 return;
+
         node_add_format(directory, "gpuinfo", 0444,
                         "GPU #0\n\tName:S7150\n\tBusId:%s\n\tDPM Cap:8\n\tPower Cap:109 W\n"
                         "\tFrame Buffer Size:%u M\n\tUncorr ECC:No\n\tMax VF#:16\n\tGFX Engine:GFX8\n"
@@ -396,36 +436,40 @@ static void add_driver_files(void)
         node_add_text(directory, "gpubios", 0444, NULL, "GPU #0\n");
 }
 
-static int bind(GpuFunction *function)
+static int s7150_bind(GpuFunction *function)
 {
         Node *directory = function->device->directory;
         int r;
 
         if (function->index > 0)
                 return 0;
+
         mode = MODE_NONE;
         for (unsigned i = 0; i < VFS; i++)
                 reset_share(&vfs[i]);
         r = sriov_enable(function->gpu, VFS_MADE);
         if (r < 0)
                 return r;
+
         add_driver_files();
         node_add_attribute(directory, "getvf", 0644, &get_ops, NULL);
         node_add_attribute(directory, "relvf", 0644, &release_ops, NULL);
         node_add_attribute(directory, "gpuvf", 0444, &gpu_info_ops, NULL);
-        /* Nobody here has to reset the whole GPU. */
+        /* Tests never reset the whole GPU. */
         node_add_attribute(directory, "hotlink_reset", 0644, &forbidden_ops, NULL);
+
         for (unsigned i = 0; i < VFS_MADE; i++) {
                 directory = vfs[i].function->device->directory;
                 node_add_attribute(directory, "gpuvf", 0444, &vf_info_ops, &vfs[i]);
                 node_add_attribute(directory, "clrvffb", 0644, &clear_ops, &vfs[i]);
                 node_add_attribute(directory, "flr", 0644, &reset_ops, &vfs[i]);
         }
+
         return 0;
 }
 
 /* The virtual functions have gone by now. */
-static void unbind(GpuFunction *function)
+static void s7150_unbind(GpuFunction *function)
 {
         static const char *const names[] = { "getvf", "relvf", "gpuvf", "hotlink_reset" };
 
@@ -433,9 +477,9 @@ static void unbind(GpuFunction *function)
                 node_remove_child(function->device->directory, names[i]);
 }
 
-static const GpuOps gpu_ops = { .driver = "gim", .bind = bind, .unbind = unbind };
+static const GpuOps gpu_ops = { .driver = "gim", .bind = s7150_bind, .unbind = s7150_unbind };
 
-static void build(const ModelOptions *options)
+static void s7150_build(const ModelOptions *options)
 {
         static const PciSpec spec = {
                 .address = "0000:83:00.0",
@@ -451,6 +495,7 @@ static void build(const ModelOptions *options)
         };
 
         gpu = gpu_new(&spec, &gpu_ops, VFS, 0x692f, 16, 1);
+
         for (unsigned i = 0; i < VFS; i++)
                 vfs[i].function = &gpu->functions[i + 1];
         (void)gpu_plug(gpu);
@@ -458,7 +503,6 @@ static void build(const ModelOptions *options)
 
 const Model model_gim_s7150 = {
         .name = "gim-s7150",
-        .summary = "AMD FirePro S7150 with the first gim: 0000:83:00.0, eight virtual functions, getvf and "
-                   "relvf",
-        .build = build,
+        .summary = "AMD FirePro S7150 with the first gim: 0000:83:00.0, eight virtual functions, getvf and relvf",
+        .build = s7150_build,
 };

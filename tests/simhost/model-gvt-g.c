@@ -21,7 +21,7 @@ enum { LOW_MIB, HIGH_MIB, FENCE, _RESOURCE_MAX };
 
 typedef struct GvtGpu {
         unsigned left[_RESOURCE_MAX];
-        bool used_ids[VGPU_MAX + 1]; /* from 1 */
+        bool used_ids[VGPU_MAX + 1]; /* indexes start at 1 */
 } GvtGpu;
 
 static GvtGpu gpu_state = {
@@ -43,31 +43,35 @@ static const MdevTypeSpec types[] = {
         { "GVTg_V5_1", NULL, DESCRIPTION("512", "2048", "1920x1200", "16"), { 512, 2048, 4 } },
 };
 
-static unsigned available(const MdevType *type)
+static unsigned gvt_available(const MdevType *type)
 {
         unsigned least = G_MAXUINT;
 
         for (int i = 0; i < _RESOURCE_MAX; i++)
                 least = MIN(least, gpu_state.left[i] / type->spec->amount[i]);
+
         return least;
 }
 
-static int probe(Mdev *mdev)
+static int gvt_probe(Mdev *mdev)
 {
         unsigned id = 1;
 
         while (id <= VGPU_MAX && gpu_state.used_ids[id])
                 id++;
-        if (id > VGPU_MAX || available(mdev->type) == 0)
+        if (id > VGPU_MAX || gvt_available(mdev->type) == 0)
                 return -ENOSPC;
+
         gpu_state.used_ids[id] = true;
         mdev->number = id;
+
         for (int i = 0; i < _RESOURCE_MAX; i++)
                 gpu_state.left[i] -= mdev->type->spec->amount[i];
+
         return 0;
 }
 
-static void release(Mdev *mdev)
+static void gvt_release(Mdev *mdev)
 {
         gpu_state.used_ids[mdev->number] = false;
         for (int i = 0; i < _RESOURCE_MAX; i++)
@@ -82,15 +86,15 @@ static void add_attributes(Mdev *mdev, Node *directory)
 static const MdevParentOps ops = {
         .driver = "intel_vgpu_mdev",
         .module = "kvmgt",
-        .available = available,
-        .probe = probe,
-        .release = release,
+        .available = gvt_available,
+        .probe = gvt_probe,
+        .release = gvt_release,
         .add_attributes = add_attributes,
 };
 
 static const GpuOps gpu_ops = { .driver = "i915", .has_drm = true };
 
-static void build(const ModelOptions *options)
+static void gvt_build(const ModelOptions *options)
 {
         static const PciSpec spec = {
                 .address = "0000:00:02.0",
@@ -104,7 +108,7 @@ static void build(const ModelOptions *options)
                 .numa_node = -1,
                 .is_display = true,
         };
-        /* Something that is no GPU. */
+        /* A device that is no GPU. */
         static const PciSpec network = {
                 .address = "0000:00:1f.6",
                 .bridge = "pci0000:00",
@@ -128,5 +132,5 @@ static void build(const ModelOptions *options)
 const Model model_gvt_g = {
         .name = "gvt-g",
         .summary = "Intel GPU with GVT-g: 0000:00:02.0, four types",
-        .build = build,
+        .build = gvt_build,
 };

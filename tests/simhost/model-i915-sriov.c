@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The integrated GPU of an Alder Lake desktop with Intel's i915 for SR-IOV, which is not part of Linux. What
- * virtual functions get is set below drm/cardN/prelim_iov/, in bytes of the global graphics address space
- * (GGTT), contexts and doorbells. Enabling divides all three fairly as long as provisioning is automatic. Any
- * number that is set by hand, also while functions are enabled, switches that off for good; then functions are
- * enabled with what they have, be it nothing. What was set by hand before they were enabled stays when they go.
+ * The integrated GPU of an Alder Lake desktop with Intel's out-of-tree i915 for SR-IOV. The resources of
+ * virtual functions are set below drm/cardN/prelim_iov/: bytes of the global graphics address space (GGTT),
+ * contexts and doorbells. Enabling divides all three fairly as long as provisioning is automatic. Any number
+ * set by hand, even while functions are enabled, switches automatic provisioning off for good; from then on
+ * functions are enabled with the numbers they have, even 0. Numbers set by hand before enabling stay after
+ * disabling.
  *
- * Files that can only be read or only be written have the mode 0644 all the same; what they lack gives EIO.
+ * Read-only and write-only files have the mode 0644 all the same; the missing direction fails with EIO.
  */
 
 #include "simhost/model.h"
@@ -20,7 +21,7 @@
 
 enum { GGTT, CONTEXTS, DOORBELLS, _RESOURCE_MAX };
 
-/* What all virtual functions may have together, and the steps in which they have it. */
+/* Resources for all virtual functions together, and the granularity of each. */
 static const struct {
         const char *name;
         guint64 total;
@@ -39,40 +40,46 @@ typedef struct IovFunction {
 typedef struct IovGpu {
         Gpu *gpu;
         bool automatic;  /* auto_provisioning */
-        bool shared_out; /* what the functions have was given automatically: auto_mode */
+        bool shared_out; /* the quotas were assigned automatically (auto_mode) */
         IovFunction functions[1 + VFS_MAX];
 } IovGpu;
 
 static IovGpu state;
 
-static guint64 left(int resource)
+static guint64 iov_resource_left(int resource)
 {
         guint64 used = 0;
 
         for (unsigned i = 1; i <= VFS_MAX; i++)
                 used += state.functions[i].quota[resource];
+
         return resources[resource].total - used;
 }
 
-/* pf_validate_config(): 1 all that it needs, 0 nothing, else -ENOKEY. Doorbells are not needed. */
-static int validate(const IovFunction *iov)
+/* pf_validate_config(): 1 provisioned fully, 0 not at all, else -ENOKEY. Doorbells are optional. */
+static int iov_validate(const IovFunction *iov)
 {
         if (iov->quota[GGTT] > 0 && iov->quota[CONTEXTS] > 0)
                 return 1;
+
         return iov->quota[GGTT] > 0 || iov->quota[CONTEXTS] > 0 || iov->quota[DOORBELLS] > 0 ? -ENOKEY : 0;
 }
 
-/* intel_iov_provisioning_verify(): 1 some have what they need and the others nothing, 0 all have nothing. */
-static int verify(unsigned count)
+/* intel_iov_provisioning_verify(): 1 some VFs are provisioned fully and the others not at all, 0 no VF is
+ * provisioned. */
+static int iov_verify(unsigned count)
 {
         int result = 0;
 
         for (unsigned i = 1; i <= count; i++) {
-                int r = validate(&state.functions[i]);
+                int r = iov_validate(&state.functions[i]);
+
                 if (r < 0)
                         return r;
+
                 result |= r;
         }
+
         return result;
 }
 
@@ -85,18 +92,23 @@ static int store_quota(Node *node, const char *bytes, int resource)
 
         if (r < 0)
                 return r;
+
         if (resource == GGTT && value > G_MAXUINT64 - granule)
                 return -EOVERFLOW;
+
         value = (value + granule - 1) / granule * granule;
         changes = value > 0 || iov->quota[resource] > 0;
-        /* What it had is gone when it cannot have more. */
-        most = left(resource) + iov->quota[resource];
+        /* A failed increase loses the quota the VF had. */
+        most = iov_resource_left(resource) + iov->quota[resource];
         iov->quota[resource] = 0;
+
         if (value > most)
                 return resource == GGTT && value > resources[GGTT].total ? -E2BIG : -EDQUOT;
+
         iov->quota[resource] = value;
         if (changes)
                 state.automatic = false; /* pf_mark_manual_provisioning() */
+
         return 0;
 }
 
@@ -117,7 +129,7 @@ static int show_number(GString *text, guint64 number)
         }                                                                                     \
         static int show_##name##_left(Node *node, GString *text)                              \
         {                                                                                     \
-                return show_number(text, left(resource));                                     \
+                return show_number(text, iov_resource_left(resource));                        \
         }
 
 RESOURCE_FILES(ggtt, GGTT)
@@ -136,8 +148,8 @@ static const NodeOps left_ops[_RESOURCE_MAX] = {
         [DOORBELLS] = { .show = show_doorbells_left },
 };
 
-/* Spares, policies and thresholds: numbers that nothing here depends on. */
-static int store_u32(Node *node, const char *bytes, size_t length)
+/* Spares, policies and thresholds: numbers without effect here. */
+static int i915_store_u32(Node *node, const char *bytes, size_t length)
 {
         g_autofree char *line = NULL;
         guint64 value;
@@ -145,21 +157,24 @@ static int store_u32(Node *node, const char *bytes, size_t length)
 
         if (r < 0)
                 return r;
+
         line = g_strdup_printf("%" G_GUINT64_FORMAT "\n", value);
         node_set_text(node, line);
+
         return 0;
 }
 
-static const NodeOps u32_ops = { .store_locked = store_u32 };
+static const NodeOps u32_ops = { .store_locked = i915_store_u32 };
 
-/* Scheduling of a virtual function: as any of its quotas. */
+/* Scheduling of a virtual function, handled like a quota. */
 static int store_scheduling(Node *node, const char *bytes, size_t length)
 {
         guint64 value;
-        int r = store_u32(node, bytes, length);
+        int r = i915_store_u32(node, bytes, length);
 
         if (r >= 0 && kernel_parse_unsigned(bytes, G_MAXUINT32, &value) >= 0 && value > 0)
                 state.automatic = false;
+
         return r;
 }
 
@@ -176,9 +191,12 @@ static int store_automatic(Node *node, const char *bytes, size_t length)
 
         if (kernel_parse_bool(bytes, &yes) < 0)
                 return -EINVAL;
-        if (yes && !state.automatic && verify(VFS_MAX) != 0)
+
+        if (yes && !state.automatic && iov_verify(VFS_MAX) != 0)
                 return -ESTALE;
+
         state.automatic = yes;
+
         return 0;
 }
 
@@ -193,6 +211,7 @@ static int store_control(Node *node, const char *bytes, size_t length)
         for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
                 if (g_str_equal(words[i], word))
                         return iov->function->device ? 0 : -ENODEV;
+
         return -EINVAL;
 }
 
@@ -216,6 +235,7 @@ static void add_physical_files(Node *iov)
         node_add_link(directory, "device", state.gpu->functions[0].device->directory);
         add_numbers(gt, scheduling, &u32_ops);
         add_numbers(node_add_directory(gt, "policies"), policies, &u32_ops);
+
         for (int i = 0; i < _RESOURCE_MAX; i++) {
                 g_autofree char *free_name = g_strdup_printf("%s_free", resources[i].name);
                 g_autofree char *most_name = g_strdup_printf("%s_max_quota", resources[i].name);
@@ -242,6 +262,7 @@ static void add_virtual_files(Node *iov, unsigned number)
         node_add_attribute(directory, "control", 0644, &control_ops, &state.functions[number]);
         add_numbers(gt, scheduling, &scheduling_ops);
         add_numbers(node_add_directory(gt, "threshold"), thresholds, &u32_ops);
+
         for (int i = 0; i < _RESOURCE_MAX; i++) {
                 g_autofree char *quota_name = g_strdup_printf("%s_quota", resources[i].name);
 
@@ -256,34 +277,38 @@ static Node *card_directory(void)
         return ((const Device *)drm->pdata[drm->len - 1])->directory;
 }
 
-static int bind(GpuFunction *function)
+static int i915_bind(GpuFunction *function)
 {
         Node *iov;
 
         if (function->index > 0)
                 return 0;
+
         iov = node_add_directory(card_directory(), "prelim_iov");
         node_add_text(iov, "mode", 0644, NULL, "SR-IOV PF\n");
         add_physical_files(iov);
         state.automatic = true;
         state.shared_out = false;
+
         for (unsigned i = 0; i <= VFS_MAX; i++) {
                 state.functions[i] = (IovFunction){ .function = &function->gpu->functions[i] };
                 if (i > 0)
                         add_virtual_files(iov, i);
         }
+
         return 0;
 }
 
 /* i915_sriov_pf_enable_vfs() */
 static int vfs_enable(Gpu *gpu, unsigned count)
 {
-        int r = verify(count);
+        int r = iov_verify(count);
 
         if (r < 0)
                 return r;
         if (r > 0 || !state.automatic)
                 return (int)count; /* "trust late provisioning" */
+
         state.shared_out = true;
         for (int i = 0; i < _RESOURCE_MAX; i++) {
                 guint64 share = resources[i].total / count / resources[i].granule * resources[i].granule;
@@ -291,10 +316,11 @@ static int vfs_enable(Gpu *gpu, unsigned count)
                 for (unsigned j = 1; j <= count; j++)
                         state.functions[j].quota[i] = share;
         }
+
         return (int)count;
 }
 
-/* pf_auto_unprovision(), which takes everything or nothing. */
+/* pf_auto_unprovision(), which resets all quotas or none. */
 static void vfs_disable(Gpu *gpu)
 {
         for (unsigned i = 1; state.shared_out && i <= VFS_MAX; i++)
@@ -324,14 +350,14 @@ static const GpuOps ops = {
         .vf_driver = "i915",
         .has_drm = true,
         .has_sriov_configure = true,
-        .bind = bind,
+        .bind = i915_bind,
         .vfs_enable = vfs_enable,
         .vfs_disable = vfs_disable,
         .vf_add = vf_add,
         .vf_remove = vf_remove,
 };
 
-static void build(const ModelOptions *options)
+static void i915_build(const ModelOptions *options)
 {
         static const PciSpec spec = {
                 .address = "0000:00:02.0",
@@ -355,7 +381,6 @@ static void build(const ModelOptions *options)
 
 const Model model_i915_sriov = {
         .name = "i915-sriov",
-        .summary = "Intel integrated GPU with i915 for SR-IOV (out of tree): 0000:00:02.0, up to 7 virtual "
-                   "functions",
-        .build = build,
+        .summary = "Intel integrated GPU with i915 for SR-IOV (out of tree): 0000:00:02.0, up to 7 virtual functions",
+        .build = i915_build,
 };

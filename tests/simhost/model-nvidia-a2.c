@@ -3,7 +3,7 @@
 /*
  * An NVIDIA A2, with SR-IOV on. With vGPU software 13 to 16 each of the 16 virtual functions is a parent that
  * takes one instance, and all instances of the GPU have the same framebuffer size. Types and figures are those
- * of a real node. What NVIDIA's mediated types have in common is here too. The second model is the card with
+ * of a real node. The common parts of NVIDIA's mediated types are here too. The second model is the card with
  * vGPU software 17 or later.
  */
 
@@ -13,8 +13,8 @@
 
 enum { SIZE_MIB, MAX_INSTANCES };
 
-/* How many more of a type the GPU has room for. */
-static unsigned room(const NvidiaGpu *gpu, const MdevTypeSpec *spec)
+/* Number of further instances of a type for which the GPU has room. */
+static unsigned a2_type_room(const NvidiaGpu *gpu, const MdevTypeSpec *spec)
 {
         unsigned size = spec->amount[SIZE_MIB], most = MIN(spec->amount[MAX_INSTANCES], gpu->memory_mib / size);
 
@@ -22,16 +22,18 @@ static unsigned room(const NvidiaGpu *gpu, const MdevTypeSpec *spec)
                 return MIN(most, (gpu->memory_mib - gpu->used_mib) / size);
         if (gpu->size_mib != 0 && gpu->size_mib != size)
                 return 0;
+
         return most > gpu->count ? most - gpu->count : 0;
 }
 
 static unsigned nvidia_available(const MdevType *type)
 {
         const NvidiaGpu *gpu = type->parent->state;
-        unsigned more = room(gpu, type->spec);
+        unsigned more = a2_type_room(gpu, type->spec);
 
         if (!gpu->on_functions)
                 return more;
+
         return type->parent->mdevs->len > 0 ? 0 : MIN(more, 1);
 }
 
@@ -40,12 +42,15 @@ static int nvidia_probe(Mdev *mdev)
 {
         NvidiaGpu *gpu = mdev->type->parent->state;
 
-        /* The resource manager refuses; it has no other errno. */
-        if ((gpu->on_functions && mdev->type->parent->mdevs->len > 1) || room(gpu, mdev->type->spec) == 0)
+        /* The resource manager fails all refusals with this errno. */
+        if ((gpu->on_functions && mdev->type->parent->mdevs->len > 1) ||
+            a2_type_room(gpu, mdev->type->spec) == 0)
                 return -EIO;
+
         gpu->size_mib = mdev->type->spec->amount[SIZE_MIB];
         gpu->used_mib += gpu->size_mib;
         gpu->count++;
+
         return 0;
 }
 
@@ -54,32 +59,35 @@ static void nvidia_release(Mdev *mdev)
         NvidiaGpu *gpu = mdev->type->parent->state;
 
         gpu->used_mib -= mdev->type->spec->amount[SIZE_MIB];
+
         if (--gpu->count == 0)
                 gpu->size_mib = 0;
 }
 
-/* The device directory's name is the UUID: an instance is looked up by it, since it may go while a write waits.
- */
+/* The device directory's name is the UUID. Look the instance up by name: the instance may go while a write
+ * waits. */
 static Mdev *mdev_of(const Node *node)
 {
         return node->removed ? NULL : mdev_find(node->parent->parent->name);
 }
 
-static int show_parameters(Node *node, GString *text)
+static int a2_show_parameters(Node *node, GString *text)
 {
         const Mdev *mdev = mdev_of(node);
 
         g_string_append(text, mdev && mdev->parameters ? mdev->parameters : "\n");
+
         return 0;
 }
 
-static int store_parameters(Node *node, const char *bytes, size_t length)
+static int a2_store_parameters(Node *node, const char *bytes, size_t length)
 {
         Mdev *mdev;
         int r = 0;
 
         if (length >= 1024)
                 return -E2BIG;
+
         tree_lock();
         mdev = mdev_of(node);
         if (!mdev)
@@ -90,11 +98,13 @@ static int store_parameters(Node *node, const char *bytes, size_t length)
                 g_free(mdev->parameters);
                 mdev->parameters = g_strdup_printf("%s%s", bytes, g_str_has_suffix(bytes, "\n") ? "" : "\n");
         }
+
         tree_unlock();
+
         return r;
 }
 
-static const NodeOps parameters_ops = { .show = show_parameters, .store = store_parameters };
+static const NodeOps parameters_ops = { .show = a2_show_parameters, .store = a2_store_parameters };
 
 static void nvidia_add_attributes(Mdev *mdev, Node *directory)
 {
@@ -104,7 +114,7 @@ static void nvidia_add_attributes(Mdev *mdev, Node *directory)
         node_add_text(group, "vm_name", 0444, NULL, "\n");
 }
 
-/* No sriov_configure: virtual functions are made by the driver when NVIDIA's sriov-manage asks it. */
+/* No sriov_configure: the driver makes virtual functions when NVIDIA's sriov-manage asks. */
 const GpuOps nvidia_gpu_ops = { .driver = "nvidia", .vf_driver = "nvidia", .keeps_vfs = true };
 
 const MdevParentOps nvidia_ops = {
@@ -131,7 +141,7 @@ static const PciSpec spec = {
         .is_display = true,
 };
 
-static void build(const ModelOptions *options)
+static void a2_build(const ModelOptions *options)
 {
         static NvidiaCard card = { .types = &nvidia_a2_types,
                                    .memory_mib = 16384,
@@ -144,9 +154,8 @@ static void build(const ModelOptions *options)
 
 const Model model_nvidia_a2 = {
         .name = "nvidia-a2",
-        .summary = "NVIDIA A2: 0000:08:00.0 with 16 virtual functions, 15 types, one framebuffer size at a "
-                   "time",
-        .build = build,
+        .summary = "NVIDIA A2: 0000:08:00.0 with 16 virtual functions, 15 types, one framebuffer size at a time",
+        .build = a2_build,
 };
 
 static void build_vfio(const ModelOptions *options)
@@ -160,7 +169,6 @@ static void build_vfio(const ModelOptions *options)
 
 const Model model_nvidia_a2_vfio = {
         .name = "nvidia-a2-vfio",
-        .summary = "the same card with a newer driver: types are set on the virtual functions, no mediated "
-                   "devices",
+        .summary = "the same card with a newer driver: types are set on the virtual functions, no mediated devices",
         .build = build_vfio,
 };

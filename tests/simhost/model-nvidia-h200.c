@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * An NVIDIA H200, 141 GiB, 32 virtual functions, off at first. It can be partitioned (MIG): then only types of
- * the profile of a GPU instance that is there can be made, one per instance.
+ * An NVIDIA H200, 141 GiB, 32 virtual functions, disabled at first. In MIG mode only types of the profiles of
+ * existing GPU instances can be created, one per instance.
  */
 
 #include "simhost/nvidia.h"
 
-static void build(const ModelOptions *options)
+static void h200_build(const ModelOptions *options)
 {
         static const PciSpec spec = {
                 .address = "0000:19:00.0",
@@ -37,5 +37,5 @@ const Model model_nvidia_h200 = {
         .name = "nvidia-h200",
         .summary = "NVIDIA H200: 0000:19:00.0, 141 GiB, 32 virtual functions, off at first; MIG",
         .node = NVIDIA_NODE,
-        .build = build,
+        .build = h200_build,
 };

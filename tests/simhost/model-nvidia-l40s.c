@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * An NVIDIA L40S as it is after boot: 48 GiB, 32 virtual functions that nobody has enabled yet. Two ways: types
- * set on virtual functions, where GPUs of this age can also mix sizes (heterogeneous mode), and mediated types
- * on them, as with an older driver or kernel.
+ * An NVIDIA L40S after boot: 48 GiB, 32 virtual functions, not enabled yet. Two back ends: types set on virtual
+ * functions, where GPUs of this age can also mix sizes (heterogeneous mode), and mediated types on VFs, as with
+ * an older driver or kernel.
  */
 
 #include "simhost/nvidia.h"
@@ -23,7 +23,7 @@ static const PciSpec spec = {
         .is_display = true,
 };
 
-static void build(const ModelOptions *options)
+static void l40s_build(const ModelOptions *options)
 {
         static NvidiaCard card = {
                 .types = &nvidia_l40s_types, .memory_mib = 49152, .usable_mib = 46068, .can_mix = true
@@ -34,10 +34,9 @@ static void build(const ModelOptions *options)
 
 const Model model_nvidia_l40s = {
         .name = "nvidia-l40s",
-        .summary = "NVIDIA L40S: 0000:41:00.0, 48 GiB, 32 virtual functions, off at first; 23 types set on "
-                   "them",
+        .summary = "NVIDIA L40S: 0000:41:00.0, 48 GiB, 32 virtual functions, off at first; 23 types set on them",
         .node = NVIDIA_NODE,
-        .build = build,
+        .build = l40s_build,
 };
 
 static void build_mdev(const ModelOptions *options)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * An NVIDIA T4, from before virtual functions: its mediated types are on the GPU itself. It advertises 16
- * virtual functions all the same, which neither its driver nor sriov-manage makes.
+ * An NVIDIA T4, whose mediated types are on the GPU itself. The PCI capability advertises 16 virtual functions
+ * all the same, but neither the driver nor sriov-manage enables them.
  */
 
 #include "simhost/nvidia.h"
 
-static void build(const ModelOptions *options)
+static void t4_build(const ModelOptions *options)
 {
         static const PciSpec spec = {
                 .address = "0000:5e:00.0",
@@ -36,5 +36,5 @@ const Model model_nvidia_t4 = {
         .name = "nvidia-t4",
         .summary = "NVIDIA T4: 0000:5e:00.0, mediated types on the GPU; virtual functions that it never makes",
         .node = NVIDIA_NODE,
-        .build = build,
+        .build = t4_build,
 };

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A GPU that has nothing to divide, and the parents of the "samples" model beside it. */
+/* A GPU without any virtual GPU interface, and the parents of the "samples" model beside the GPU. */
 
 #include "simhost/model.h"
 
 static const GpuOps gpu_ops = { .driver = "amdgpu", .has_drm = true };
 
-static void build(const ModelOptions *options)
+static void plain_build(const ModelOptions *options)
 {
         static const PciSpec spec = {
                 .address = "0000:03:00.0",
@@ -30,5 +30,5 @@ static void build(const ModelOptions *options)
 const Model model_plain = {
         .name = "plain",
         .summary = "AMD GPU without any back end: 0000:03:00.0; and all of \"samples\"",
-        .build = build,
+        .build = plain_build,
 };

@@ -2,7 +2,7 @@
 
 /*
  * The kernel's sample drivers mdpy, mbochs and mtty (samples/vfio-mdev, Linux 6.1 and later): parents without a
- * bus, whose types have "vfio-pci" as their API although no PCI device is behind them.
+ * bus, whose types report "vfio-pci" as API although there is no PCI device.
  */
 
 #include "simhost/model.h"
@@ -30,23 +30,25 @@ static const MdevTypeSpec mtty_types[] = {
         { "2", "Dual port serial", NULL, { 2 } },
 };
 
-/* mtty and mbochs: amount[0] of what the parent has left. */
-static unsigned available(const MdevType *type)
+/* mtty and mbochs: amount[0] is subtracted from the parent's remainder. */
+static unsigned samples_available(const MdevType *type)
 {
         return *(const unsigned *)type->parent->state / type->spec->amount[0];
 }
 
-static int probe(Mdev *mdev)
+static int samples_probe(Mdev *mdev)
 {
         unsigned *left = mdev->type->parent->state;
 
         if (*left < mdev->type->spec->amount[0])
                 return -ENOSPC;
+
         *left -= mdev->type->spec->amount[0];
+
         return 0;
 }
 
-static void release(Mdev *mdev)
+static void samples_release(Mdev *mdev)
 {
         *(unsigned *)mdev->type->parent->state += mdev->type->spec->amount[0];
 }
@@ -74,24 +76,25 @@ static const MdevParentOps mdpy_ops = { .driver = "mdpy",
                                         .add_attributes = add_mdpy_attributes };
 static const MdevParentOps mbochs_ops = { .driver = "mbochs",
                                           .module = "mbochs",
-                                          .available = available,
-                                          .probe = probe,
-                                          .release = release,
+                                          .available = samples_available,
+                                          .probe = samples_probe,
+                                          .release = samples_release,
                                           .add_attributes = add_mbochs_attributes };
 static const MdevParentOps mtty_ops = { .driver = "mtty",
                                         .module = "mtty",
-                                        .available = available,
-                                        .probe = probe,
-                                        .release = release,
+                                        .available = samples_available,
+                                        .probe = samples_probe,
+                                        .release = samples_release,
                                         .add_attributes = add_mtty_attributes };
 
-static void build(const ModelOptions *options)
+static void samples_build(const ModelOptions *options)
 {
         static unsigned mbochs_left = MBOCHS_MEMORY, mtty_left = MTTY_PORTS;
         MdevParent *mdpy;
 
         if (mdev_parent_find("mdpy")) /* "plain" and "samples" together */
                 return;
+
         mdpy = mdev_parent_new("mdpy", "mdpy", &mdpy_ops, mdpy_types, G_N_ELEMENTS(mdpy_types), NULL);
         mdpy->budget = MDPY_INSTANCES;
         gpu_add_virtual_parent(mdpy);
@@ -104,5 +107,5 @@ static void build(const ModelOptions *options)
 const Model model_samples = {
         .name = "samples",
         .summary = "the kernel's sample parents mdpy, mbochs and mtty, which are not PCI",
-        .build = build,
+        .build = samples_build,
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * As many GPUs, virtual functions and types as asked for, with NVIDIA's rules. Eight GPUs share a PCI domain.
- * With no virtual functions the types are on the GPUs, as before Ampere.
+ * GPUs, virtual functions and types in configurable numbers, with NVIDIA's rules. Eight GPUs share a PCI
+ * domain. With no virtual functions the types are on the GPUs, as before Ampere.
  */
 
 #include "simhost/model.h"
@@ -25,17 +25,18 @@ static MdevTypeSpec *make_types(unsigned count, unsigned memory_gib)
                 types[i] = (MdevTypeSpec){
                         .suffix = g_strdup_printf("%u", 1000 + i),
                         .name = g_strdup_printf("NVIDIA S64-%u%c", size, letter),
-                        .description = g_strdup_printf("num_heads=4, frl_config=60, framebuffer=%uM, "
-                                                       "max_resolution=7680x4320, max_instance=%u",
-                                                       size * MIB_PER_GIB, most),
+                        .description = g_strdup_printf(
+                                        "num_heads=4, frl_config=60, framebuffer=%uM, max_resolution=7680x4320, max_instance=%u",
+                                        size * MIB_PER_GIB, most),
                         .amount = { size * MIB_PER_GIB, most },
                 };
         }
+
         return types;
 }
 
-static void build_gpu(unsigned index, const ModelOptions *options, unsigned memory_gib,
-                      const MdevTypeSpec *types)
+static void scalable_build_gpu(unsigned index, const ModelOptions *options, unsigned memory_gib,
+                               const MdevTypeSpec *types)
 {
         unsigned domain = index / GPUS_PER_DOMAIN, root = 0x10 + index % GPUS_PER_DOMAIN * 0x10;
         g_autofree char *address = g_strdup_printf("%04x:%02x:00.0", domain, root + 1);
@@ -59,24 +60,26 @@ static void build_gpu(unsigned index, const ModelOptions *options, unsigned memo
 
         state->memory_mib = memory_gib * MIB_PER_GIB;
         state->on_functions = options->vfs > 0;
+
         for (unsigned i = options->vfs > 0 ? 1 : 0; i < gpu->n_functions; i++)
                 gpu->functions[i].parent = mdev_parent_new(gpu->functions[i].spec.address, "nvidia",
                                                            &nvidia_ops, types, options->types, state);
+
         gpu->vfs_at_plug = options->vfs;
         (void)gpu_plug(gpu);
 }
 
-static void build(const ModelOptions *options)
+static void scalable_build(const ModelOptions *options)
 {
         unsigned memory_gib = MAX(64, options->vfs);
         const MdevTypeSpec *types = make_types(options->types, memory_gib);
 
         for (unsigned i = 0; i < options->gpus; i++)
-                build_gpu(i, options, memory_gib, types);
+                scalable_build_gpu(i, options, memory_gib, types);
 }
 
 const Model model_scalable = {
         .name = "scalable",
         .summary = "--gpus N GPUs with --vfs N virtual functions and --types N types each",
-        .build = build,
+        .build = scalable_build,
 };

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A device that is no GPU by its class, with nothing but SR-IOV: bound to pci-pf-stub, whose sriov_configure is
- * pci_sriov_configure_simple(). Its 64 virtual functions have no driver of their own, and the last of them are
- * on the next bus; all of it is in a PCI domain other than 0.
+ * A device of another class than display, with plain SR-IOV: bound to pci-pf-stub, whose sriov_configure is
+ * pci_sriov_configure_simple(). The 64 virtual functions have no driver of their own, and the last VFs are on
+ * the next bus; all functions are in a PCI domain other than 0.
  */
 
 #include "simhost/model.h"
 
 static const GpuOps ops = { .driver = "pci-pf-stub", .has_sriov_configure = true, .keeps_vfs = true };
 
-static void build(const ModelOptions *options)
+static void sriov_build(const ModelOptions *options)
 {
         static const PciSpec spec = {
                 .address = "0001:41:00.0",
@@ -31,7 +31,6 @@ static void build(const ModelOptions *options)
 
 const Model model_sriov = {
         .name = "sriov",
-        .summary = "no GPU: 0001:41:00.0 with up to 64 virtual functions, some on bus 42, without a driver of "
-                   "their own",
-        .build = build,
+        .summary = "no GPU: 0001:41:00.0 with up to 64 virtual functions, some on bus 42, without a driver of their own",
+        .build = sriov_build,
 };

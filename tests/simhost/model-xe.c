@@ -23,7 +23,7 @@ static const char *const priority_names[_PRIORITY_MAX] = { "low", "normal", "hig
 
 typedef struct XeGpu XeGpu;
 
-/* What sriov_admin/ says of a function; the data of the files there. */
+/* The profile of a function in sriov_admin/: data of the files there. */
 typedef struct XeProfile {
         XeGpu *xe;
         GpuFunction *function;
@@ -36,7 +36,7 @@ typedef struct XeProfile {
 
 struct XeGpu {
         Gpu *gpu;
-        guint64 vram_bytes; /* that virtual functions may have together; 0: the memory is the machine's */
+        guint64 vram_bytes; /* memory for all virtual functions together; 0: the GPU uses system memory */
         XeProfile profiles[1 + VFS_MAX]; /* [0]: the physical function's */
 };
 
@@ -51,6 +51,7 @@ static int set_all(XeGpu *xe, unsigned first, SetFunc set, guint64 value)
                 if (r < 0)
                         return r;
         }
+
         return 0;
 }
 
@@ -93,11 +94,13 @@ static int show_priority(Node *node, GString *text)
         for (int i = 0; i < count; i++)
                 g_string_append_printf(text, i == profile->priority ? "%s[%s]" : "%s%s", i > 0 ? " " : "",
                                        priority_names[i]);
+
         g_string_append_c(text, '\n');
+
         return 0;
 }
 
-static int store_u32(const Node *node, const char *bytes, bool bulk, SetFunc set)
+static int xe_store_u32(const Node *node, const char *bytes, bool bulk, SetFunc set)
 {
         XeProfile *profile = node->data;
         guint64 value;
@@ -105,27 +108,28 @@ static int store_u32(const Node *node, const char *bytes, bool bulk, SetFunc set
 
         if (r < 0)
                 return r;
+
         return bulk ? set_all(profile->xe, 0, set, value) : set(profile, value);
 }
 
 static int store_quantum(Node *node, const char *bytes, size_t length)
 {
-        return store_u32(node, bytes, false, set_quantum);
+        return xe_store_u32(node, bytes, false, set_quantum);
 }
 
 static int store_bulk_quantum(Node *node, const char *bytes, size_t length)
 {
-        return store_u32(node, bytes, true, set_quantum);
+        return xe_store_u32(node, bytes, true, set_quantum);
 }
 
 static int store_timeout(Node *node, const char *bytes, size_t length)
 {
-        return store_u32(node, bytes, false, set_timeout);
+        return xe_store_u32(node, bytes, false, set_timeout);
 }
 
 static int store_bulk_timeout(Node *node, const char *bytes, size_t length)
 {
-        return store_u32(node, bytes, true, set_timeout);
+        return xe_store_u32(node, bytes, true, set_timeout);
 }
 
 static int parse_priority(const char *bytes)
@@ -135,6 +139,7 @@ static int parse_priority(const char *bytes)
         for (int i = 0; i < _PRIORITY_MAX; i++)
                 if (g_str_equal(priority_names[i], word))
                         return i;
+
         return -EINVAL;
 }
 
@@ -154,6 +159,7 @@ static int store_bulk_priority(Node *node, const char *bytes, size_t length)
                 return priority;
         if (priority == PRIORITY_HIGH)
                 return -EPERM;
+
         return set_all(profile->xe, 0, set_priority, (guint64)priority);
 }
 
@@ -163,6 +169,7 @@ static guint64 vram_used(const XeGpu *xe)
 
         for (unsigned i = 1; i <= xe->gpu->total_vfs; i++)
                 used += xe->profiles[i].vram_quota;
+
         return used;
 }
 
@@ -177,10 +184,13 @@ static int set_vram_quota(XeProfile *profile, guint64 value)
 
         if (profile->function->device)
                 return -EBUSY;
+
         if (value > xe->vram_bytes ||
             round_up(value, VRAM_QUOTA_GRANULE) + vram_used(xe) - profile->vram_quota > xe->vram_bytes)
                 return -ENOSPC;
+
         profile->vram_quota = round_up(value, VRAM_QUOTA_GRANULE);
+
         return 0;
 }
 
@@ -214,13 +224,17 @@ static int store_stop(Node *node, const char *bytes, size_t length)
 
         if (kernel_parse_bool(bytes, &yes) < 0)
                 return -EINVAL;
+
         if (!yes)
                 return 0;
+
         if (!profile->function->device)
                 return -ENODEV;
         if (profile->stopped)
                 return -ESTALE;
+
         profile->stopped = true;
+
         return 0;
 }
 
@@ -240,6 +254,7 @@ static void add_bulk_files(XeGpu *xe, Node *admin)
 
         node_add_attribute(bulk, "exec_quantum_ms", 0200, &bulk_quantum_ops, &xe->profiles[0]);
         node_add_attribute(bulk, "preempt_timeout_us", 0200, &bulk_timeout_ops, &xe->profiles[0]);
+
         node_add_attribute(bulk, "sched_priority", 0200, &bulk_priority_ops, &xe->profiles[0]);
         if (xe->vram_bytes > 0)
                 node_add_attribute(bulk, "vram_quota", 0200, &bulk_vram_quota_ops, &xe->profiles[0]);
@@ -254,10 +269,12 @@ static void add_function_files(XeProfile *profile, Node *admin)
         node_add_attribute(files, "exec_quantum_ms", 0644, &quantum_ops, profile);
         node_add_attribute(files, "preempt_timeout_us", 0644, &timeout_ops, profile);
         node_add_attribute(files, "sched_priority", number == 0 ? 0644 : 0444, &priority_ops, profile);
+
         if (number == 0) {
                 node_add_link(directory, "device", profile->function->device->directory);
                 return;
         }
+
         if (profile->xe->vram_bytes > 0)
                 node_add_attribute(files, "vram_quota", 0644, &vram_quota_ops, profile);
         node_add_attribute(directory, "stop", 0200, &stop_ops, profile);
@@ -270,12 +287,15 @@ static int xe_bind(GpuFunction *function)
 
         if (function->index > 0)
                 return 0;
+
         admin = node_add_directory(function->device->directory, "sriov_admin");
         add_bulk_files(xe, admin);
+
         for (unsigned i = 0; i <= function->gpu->total_vfs; i++) {
                 xe->profiles[i] = (XeProfile){ .xe = xe, .function = &function->gpu->functions[i] };
                 add_function_files(&xe->profiles[i], admin);
         }
+
         return 0;
 }
 
@@ -292,6 +312,7 @@ static guint64 fair_share(guint64 bytes, unsigned count)
 
         while (share * 2 * count <= bytes)
                 share *= 2;
+
         return share;
 }
 
@@ -302,6 +323,7 @@ static int xe_vfs_enable(Gpu *gpu, unsigned count)
         if (xe->vram_bytes > 0 && vram_used(xe) == 0)
                 for (unsigned i = 1; i <= count; i++)
                         xe->profiles[i].vram_quota = fair_share(xe->vram_bytes, count);
+
         return (int)count;
 }
 
@@ -351,7 +373,7 @@ static const GpuOps xe_ops = {
         .vf_remove = xe_vf_remove,
 };
 
-static void build_gpu(const PciSpec *spec, XeGpu *xe, unsigned n_vfs)
+static void xe_build_gpu(const PciSpec *spec, XeGpu *xe, unsigned n_vfs)
 {
         xe->gpu = gpu_new(spec, &xe_ops, n_vfs, spec->device, 1, 1);
         xe->gpu->state = xe;
@@ -374,9 +396,9 @@ static void build_battlemage(const ModelOptions *options)
                 .link_width = 8,
                 .is_display = true,
         };
-        static XeGpu xe = { .vram_bytes = 23 * GIB }; /* of 24: the host keeps one */
+        static XeGpu xe = { .vram_bytes = 23 * GIB }; /* 24 GiB less the host's share */
 
-        build_gpu(&spec, &xe, 12);
+        xe_build_gpu(&spec, &xe, 12);
 }
 
 static void build_integrated(const ModelOptions *options)
@@ -395,7 +417,7 @@ static void build_integrated(const ModelOptions *options)
         };
         static XeGpu xe;
 
-        build_gpu(&spec, &xe, 7);
+        xe_build_gpu(&spec, &xe, 7);
 }
 
 const Model model_xe = {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * XenGT on a Haswell desktop: the patched i915 of the 4.3 era, whose interface is /sys/kernel/vgt. There is no
- * UUID, no PCI function and no VFIO: a vGPU is a directory vmID, and there has to be a Xen domain of that ID.
- * Low graphics memory and fences are handed out in one piece each, so that there may be ENOMEM although the
- * counts suffice. High memory in slots of 64 MiB is shared: what the host has is kept from the others and shows
- * as taken, what they have does not (vgt/aperture_gm.c: only mark non-shared hidden gm space in bitmap).
+ * XenGT on a Haswell desktop: the patched i915 of the 4.3 era, with the interface /sys/kernel/vgt. There is no
+ * UUID, no PCI function and no VFIO: a vGPU is a directory vmID, and needs a Xen domain of that ID. Low
+ * graphics memory and fences are allocated contiguously, so ENOMEM is possible although the counts suffice.
+ * High memory is shared in slots of 64 MiB: the host's slots are exclusive and show as taken, those of vGPUs do
+ * not (vgt/aperture_gm.c: only mark non-shared hidden gm space in bitmap).
  */
 
 #include "simhost/model.h"
@@ -25,7 +25,7 @@
 #define APERTURE     0xd0000000ULL
 #define BYTES_PER_MB (1ULL << 20)
 
-/* What the host keeps: its own part at the beginning, and the driver's reserve at the end of the aperture. */
+/* The host's part: its own at the beginning, and the driver's reserve at the end of the aperture. */
 #define HOST_LOW_MIB     96
 #define HOST_RESERVE_MIB 32
 #define HOST_HIGH_MIB    384
@@ -42,9 +42,9 @@ typedef struct Vgt {
 } Vgt;
 
 static guint8 gm_used[GM_MIB];
-static guint8 slot_used[SLOTS]; /* by the host; more than VGT_MAX never share one */
+static guint8 slot_used[SLOTS]; /* slots used by the host; VGT_MAX is the most users of one slot */
 static guint8 fence_used[FENCES];
-static Vgt *vgts[VGT_MAX]; /* by vgt_id; the host has no directory */
+static Vgt *vgts[VGT_MAX]; /* index: vgt_id; the host has no directory */
 static Node *root;
 
 static unsigned count_free(const guint8 *used, unsigned start, unsigned end)
@@ -53,10 +53,11 @@ static unsigned count_free(const guint8 *used, unsigned start, unsigned end)
 
         for (unsigned i = start; i < end; i++)
                 free_ones += !used[i];
+
         return free_ones;
 }
 
-/* The first place where so many in a row are free, or -1. */
+/* First of WANTED consecutive free places, or -1. */
 static int find_area(const guint8 *used, unsigned size, unsigned wanted)
 {
         unsigned run = 0;
@@ -66,6 +67,7 @@ static int find_area(const guint8 *used, unsigned size, unsigned wanted)
                 if (run >= wanted)
                         return (int)(i + 1 - wanted);
         }
+
         return -1;
 }
 
@@ -74,13 +76,13 @@ static unsigned slots_for(unsigned high_mib)
         return (high_mib + SLOT_MIB - 1) / SLOT_MIB;
 }
 
-static void mark(const Vgt *vgt, guint8 value)
+static void xengt_mark(const Vgt *vgt, guint8 value)
 {
         memset(gm_used + vgt->low_start, value, vgt->low_mib);
         memset(fence_used + vgt->fence_start, value, vgt->fences);
 }
 
-static int allocate(Vgt *vgt)
+static int xengt_allocate(Vgt *vgt)
 {
         int low = find_area(gm_used, LOW_MIB, vgt->low_mib),
             slot = vgt->high_mib > 0 ? find_area(slot_used, SLOTS, slots_for(vgt->high_mib)) : 0,
@@ -88,9 +90,11 @@ static int allocate(Vgt *vgt)
 
         if (low < 0 || slot < 0 || fence < 0)
                 return -ENOMEM;
+
         vgt->low_start = (unsigned)low;
         vgt->fence_start = (unsigned)fence;
-        mark(vgt, 1);
+        xengt_mark(vgt, 1);
+
         return 0;
 }
 
@@ -99,10 +103,11 @@ static Vgt *find_vm(unsigned vm_id)
         for (unsigned i = 1; i < VGT_MAX; i++)
                 if (vgts[i] && vgts[i]->vm_id == vm_id)
                         return vgts[i];
+
         return NULL;
 }
 
-/* As the kernel prints bitmaps: words of 32 bits, the highest first. */
+/* The kernel's format of bitmaps: words of 32 bits, the highest first. */
 static void append_bitmap(GString *text, const guint8 *used, unsigned size)
 {
         for (unsigned word = size / 32; word > 0; word--) {
@@ -114,39 +119,44 @@ static void append_bitmap(GString *text, const guint8 *used, unsigned size)
         }
 }
 
-static int show_available(Node *node, GString *text)
+static int xengt_show_available(Node *node, GString *text)
 {
         g_string_append_printf(text, "0x%08x, 0x%08x, 0x%08x, 0x%08x, 0x%08x, 0x%08x\n", LOW_MIB,
                                count_free(gm_used, 0, LOW_MIB), GM_MIB - LOW_MIB,
                                count_free(gm_used, LOW_MIB, GM_MIB), FENCES, count_free(fence_used, 0, FENCES));
         append_bitmap(text, gm_used, GM_MIB);
         append_bitmap(text, fence_used, FENCES);
+
         return 0;
 }
 
-static const NodeOps available_ops = { .show = show_available };
+static const NodeOps available_ops = { .show = xengt_show_available };
 
 static int show_schedule(Node *node, GString *text)
 {
         const Vgt *vgt = node->data;
 
         g_string_append(text, vgt->scheduled ? "DEACTIVE\n" : "REMOVED\n");
+
         return 0;
 }
 
 static const NodeOps schedule_ops = { .show = show_schedule };
 
-/* Anything but 0 and 1 is passed over in silence. */
+/* Values other than 0 and 1 are ignored silently. */
 static int store_start(Node *node, const char *bytes, size_t length)
 {
         int r = 0;
 
         tree_lock();
+
         if (node->removed)
                 r = -ENODEV;
         else if (bytes[0] == '0' || bytes[0] == '1')
                 ((Vgt *)node->data)->scheduled = bytes[0] == '1';
+
         tree_unlock();
+
         return r;
 }
 
@@ -174,6 +184,7 @@ static void add_port(Node *parent, unsigned index, bool is_virtual)
         node_add_text(port, "connection", 0660, &ignored_ops, index == 0 ? "connected\n" : "disconnected\n");
         node_add_text(port, "edid", 0660, &ignored_ops, "");
         node_add_text(port, "type", 0660, &ignored_ops, index == 0 ? "VGT_DP_A\n" : "VGT_PORT_MAX\n");
+
         if (is_virtual) {
                 node_add_format(port, "port_override", 0660, "%s\n", name);
                 node_add_text(port, "pipe", 0440, NULL, index == 0 ? "PIPE_EDP\n" : "PIPE_A\n");
@@ -201,9 +212,10 @@ static void add_vm_directory(Vgt *vgt)
         node_add_attribute(directory, "schedule", 0444, &schedule_ops, vgt);
         node_add_attribute(directory, "start", 0200, &start_ops, vgt);
         node_add_text(directory, "vgpu_hw_utilization", 0444, NULL, "0\n");
-        /* Reading takes a snapshot of the running guest: nobody here has to. */
+        /* Reading takes a snapshot of the running guest: no program under test needs one. */
         node_add_attribute(directory, "state", 0660, &forbidden_ops, NULL);
         node_add_attribute(directory, "dirty_bitmap", 0660, &forbidden_ops, NULL);
+
         for (unsigned i = 0; i < PORTS; i++)
                 add_port(directory, i, true);
 }
@@ -225,6 +237,7 @@ int xengt_set_domain(unsigned domain, bool exists)
         sys = device_sys();
         bus = node_find(sys, "bus/xen-backend/devices");
         backend = find_backend(domain);
+
         if (!bus)
                 r = -ENODEV;
         else if (!exists == !backend)
@@ -235,7 +248,9 @@ int xengt_set_domain(unsigned domain, bool exists)
                 node_remove_child(bus, name);
                 node_remove(backend);
         }
+
         tree_unlock();
+
         return r;
 }
 
@@ -248,6 +263,7 @@ static int create_locked(const Vgt *wanted)
 
         if (find_vm(wanted->vm_id))
                 return -EINVAL;
+
         while (id < VGT_MAX && vgts[id])
                 id++;
         if (id == VGT_MAX)
@@ -255,17 +271,21 @@ static int create_locked(const Vgt *wanted)
 
         vgt = g_memdup2(wanted, sizeof(*wanted));
         vgt->vgt_id = id;
-        r = allocate(vgt);
+
+        r = xengt_allocate(vgt);
         if (r >= 0 && !find_backend(vgt->vm_id)) {
-                mark(vgt, 0);
+                xengt_mark(vgt, 0);
                 r = -EFAULT;
         }
+
         if (r < 0) {
                 g_free(vgt);
                 return r;
         }
+
         vgts[id] = vgt;
         add_vm_directory(vgt);
+
         return 0;
 }
 
@@ -275,21 +295,24 @@ static int destroy_locked(unsigned vm_id)
 
         if (!vgt)
                 return -ENODEV;
+
         vgts[vgt->vgt_id] = NULL;
-        mark(vgt, 0);
+        xengt_mark(vgt, 0);
         node_remove(vgt->directory);
         g_free(vgt);
+
         return 0;
 }
 
-/* "vmid,low,high,fences[,primary[,cap]]" or "-vmid": of one word only, as the driver scans it. */
-static int store_create(Node *node, const char *bytes, size_t length)
+/* "vmid,low,high,fences[,primary[,cap]]" or "-vmid". The driver scans only one word. */
+static int xengt_store_create(Node *node, const char *bytes, size_t length)
 {
         char word[64];
         int vm_id, low, high, fences, primary = -1, cap = 0, fields, r;
 
         if (sscanf(bytes, "%63s", word) != 1)
                 return -EINVAL;
+
         fields = sscanf(word, "%d,%d,%d,%d,%d,%d", &vm_id, &low, &high, &fences, &primary, &cap);
         if (fields == 1 ? vm_id >= 0 : fields < 4)
                 return -EINVAL;
@@ -308,11 +331,13 @@ static int store_create(Node *node, const char *bytes, size_t length)
 
                 r = create_locked(&wanted);
         }
+
         tree_unlock();
+
         return r;
 }
 
-static const NodeOps create_ops = { .store = store_create };
+static const NodeOps create_ops = { .store = xengt_store_create };
 
 static int store_foreground(Node *node, const char *bytes, size_t length)
 {
@@ -321,6 +346,7 @@ static int store_foreground(Node *node, const char *bytes, size_t length)
 
         if (sscanf(bytes, "%d", &vm_id) != 1)
                 return -EINVAL;
+
         tree_lock();
         vgt = vm_id > 0 ? find_vm((unsigned)vm_id) : NULL;
         if (vm_id != 0 && !vgt)
@@ -332,7 +358,9 @@ static int store_foreground(Node *node, const char *bytes, size_t length)
 
                 node_set_text(node, line);
         }
+
         tree_unlock();
+
         return r;
 }
 
@@ -358,17 +386,17 @@ static void add_control(Node *directory)
                       "VGT check mmio restore: disabled\n");
         node_add_text(directory, "virtual_event", 0660, &number_ops, "== README ==\n");
         node_add_text(directory, "display_switch_method", 0660, &number_ops,
-                      "VGT display_owner switch: using the fast-path method. (write 0 to use the slow-path "
-                      "method)\n");
+                      "VGT display_owner switch: using the fast-path method. (write 0 to use the slow-path method)\n");
         /* The registers of the running GPU. */
         node_add_attribute(directory, "igd_mmio", 0660, &forbidden_ops, NULL);
+
         for (unsigned i = 0; i < PORTS; i++)
                 add_port(directory, i, false);
 }
 
 static const GpuOps gpu_ops = { .driver = "i915", .has_drm = true };
 
-static void build(const ModelOptions *options)
+static void xengt_build(const ModelOptions *options)
 {
         static const PciSpec spec = {
                 .address = "0000:00:02.0",
@@ -384,7 +412,7 @@ static void build(const ModelOptions *options)
         };
         static const Vgt host = { .low_mib = HOST_LOW_MIB, .high_mib = HOST_HIGH_MIB, .fences = HOST_FENCES };
 
-        mark(&host, 1);
+        xengt_mark(&host, 1);
         memset(gm_used + LOW_MIB, 1, HOST_HIGH_MIB);
         memset(slot_used, 1, slots_for(HOST_HIGH_MIB));
         memset(gm_used + LOW_MIB - HOST_RESERVE_MIB, 1, HOST_RESERVE_MIB);
@@ -398,5 +426,5 @@ static void build(const ModelOptions *options)
 const Model model_xengt = {
         .name = "xengt",
         .summary = "Intel GPU with XenGT: 0000:00:02.0 and /sys/kernel/vgt, up to 7 vGPUs",
-        .build = build,
+        .build = xengt_build,
 };

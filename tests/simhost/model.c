@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The list of models, and what they share. */
+/* The list of models, and their common parts. */
 
 #include "simhost/model.h"
 
@@ -33,7 +33,7 @@ static int open_forbidden(Node *node, const void *opener)
         static const struct rlimit no_core;
         g_autofree char *path = node_path(node);
 
-        fprintf(stderr, "simhost: %s was opened, which would have acted on the hardware: the host ends here\n",
+        fprintf(stderr, "simhost: %s was opened, which has side effects on real hardware: the host aborts\n",
                 path);
         (void)setrlimit(RLIMIT_CORE, &no_core);
         abort();
@@ -51,5 +51,6 @@ const Model *model_find(const char *name)
         for (size_t i = 0; i < G_N_ELEMENTS(models); i++)
                 if (g_str_equal(models[i]->name, name))
                         return models[i];
+
         return NULL;
 }

@@ -2,23 +2,23 @@
 #pragma once
 
 /*
- * The models of hosts. Each has a file of its own, which describes hardware and driver and says what an
- * instance costs; everything that the kernel does is in mdev.c and gpu.c. Several models may be in one host.
+ * The models of hosts. Each model has its own file, which describes hardware and driver and computes the cost
+ * of an instance; the kernel's part is in mdev.c and gpu.c. A host may contain several models.
  */
 
 #include "simhost/gpu.h"
 
 typedef struct ModelOptions {
-        unsigned gpus; /* of the scalable model */
-        unsigned vfs;  /* per GPU; 0: the types are on the GPU itself */
+        unsigned gpus; /* GPUs of the scalable model */
+        unsigned vfs;  /* VFs per GPU; 0: the types are on the GPU itself */
         unsigned types;
 } ModelOptions;
 
 typedef struct Model {
         const char *name;
         const char *summary;
-        const char *node; /* below /dev, beside that of VFIO: its driver makes it; NULL: none */
-        /* Adds it to the host; with the lock held. */
+        const char *node; /* the driver's node below /dev, beside VFIO's; NULL: none */
+        /* Adds the model to the host; called with the lock held. */
         void (*build)(const ModelOptions *options);
 } Model;
 
@@ -42,23 +42,25 @@ extern const Model model_xe_igpu;
 
 /* NULL: unknown. */
 const Model *model_find(const char *name);
-/* By index; NULL after the last. */
+/* Model by index; NULL after the last. */
 const Model *model_get(unsigned index);
 
-/* An attribute that nobody may open, because to read it is to act: the host ends then, and with it the test. */
+/* An attribute whose read has side effects: opening the file ends the host, and so fails the test. */
 extern const NodeOps forbidden_ops;
 
-/* How long the lock of an S7150's driver waits for the reader of a result. Wants the tree's lock. */
+/* Sets how long the lock of the S7150's driver waits for the reader of a result. Call with the tree's lock
+ * held. */
 void gim_s7150_set_lock_seconds(unsigned seconds);
 
-/* The Xen domain of that ID begins or ends; the host has a console for it. -ENODEV: this is not Xen. */
+/* Starts or ends the Xen domain of this ID, including its console. -ENODEV: the host is not Xen. */
 int xengt_set_domain(unsigned domain, bool exists);
 
-/* What NVIDIA's models of mediated types share: a GPU whose instances must all have the same framebuffer size,
- * unless it is told to mix them. amount[] of a type is framebuffer in MiB and the most instances per GPU. */
+/* Common state of NVIDIA's models with mediated types: all instances of a GPU must have the same framebuffer
+ * size, except in heterogeneous mode. amount[] of a type is framebuffer in MiB and the most instances per
+ * GPU. */
 typedef struct NvidiaGpu {
         unsigned memory_mib;
-        unsigned size_mib; /* of the instances there are; 0: none */
+        unsigned size_mib; /* framebuffer size of the present instances; 0: no instance */
         unsigned count;
         unsigned used_mib;
         bool mixed;        /* heterogeneous mode */

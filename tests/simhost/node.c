@@ -13,7 +13,7 @@ static GMutex lock;
 static GCond changed;
 static TreeForgetFunc forget_func;
 
-/* What the thread that holds the lock has to do when it lets go. */
+/* Deferred work of the thread that holds the lock, run at unlock. */
 typedef struct Later {
         TreeAfterFunc function; /* NULL: a name has gone */
         void *data;             /* else: directory, holds a reference */
@@ -21,7 +21,7 @@ typedef struct Later {
 } Later;
 
 static GArray *later;
-static GPtrArray *waits; /* what each thread in tree_wait() waits for */
+static GPtrArray *waits; /* conditions on which threads in tree_wait() wait */
 
 void tree_set_forget(TreeForgetFunc forget)
 {
@@ -47,7 +47,7 @@ void tree_after_unlock(TreeAfterFunc function, void *data)
         append_later(function, data, NULL);
 }
 
-/* All names first: whoever hears of a removal must not find the device. */
+/* All names first: a listener of a removal must not find the device. */
 static void do_later(GArray *entries)
 {
         for (guint i = 0; i < entries->len; i++) {
@@ -56,6 +56,7 @@ static void do_later(GArray *entries)
                 if (!entry->function && forget_func)
                         forget_func(entry->data, entry->name);
         }
+
         for (guint i = 0; i < entries->len; i++) {
                 const Later *entry = &g_array_index(entries, Later, i);
 
@@ -67,6 +68,7 @@ static void do_later(GArray *entries)
         for (guint i = 0; i < entries->len; i++)
                 if (!g_array_index(entries, Later, i).function)
                         node_unref(g_array_index(entries, Later, i).data);
+
         g_mutex_unlock(&lock);
         g_array_free(entries, TRUE);
 }
@@ -76,6 +78,7 @@ void tree_unlock(void)
         GArray *entries = g_steal_pointer(&later);
 
         g_mutex_unlock(&lock);
+
         if (entries)
                 do_later(entries);
 }
@@ -98,6 +101,7 @@ void tree_wait_until(const char *reason, const char *name, gint64 end_usec)
                 g_cond_wait(&changed, &lock);
         else
                 (void)g_cond_wait_until(&changed, &lock, end_usec);
+
         g_ptr_array_remove(waits, entry);
 }
 
@@ -127,6 +131,7 @@ Node *node_unref(Node *node)
 {
         if (!node)
                 return NULL;
+
         assert(node->references > 0);
         if (--node->references > 0)
                 return NULL;
@@ -135,12 +140,13 @@ Node *node_unref(Node *node)
         node_unref(node->original);
         g_free(node->text);
         g_slice_free(Node, node);
+
         return NULL;
 }
 
 static Node *node_new(const char *name, mode_t mode, const NodeOps *ops, void *data)
 {
-        static uint64_t last_serial; /* whoever makes a node has the lock, or is alone still */
+        static uint64_t last_serial; /* protected by the lock, except before threads start */
         Node *node = g_slice_new0(Node);
 
         node->serial = ++last_serial;
@@ -150,8 +156,10 @@ static Node *node_new(const char *name, mode_t mode, const NodeOps *ops, void *d
         node->populated = !ops || !ops->populate;
         node->ops = ops;
         node->data = data;
+
         if (S_ISDIR(mode))
                 node->children = g_ptr_array_new();
+
         return node;
 }
 
@@ -160,10 +168,11 @@ Node *node_new_alias(Node *original)
         Node *node = node_new(original->name, original->mode, NULL, NULL);
 
         node->original = node_ref(original);
+
         return node;
 }
 
-/* Where the name is, or where it belongs; the children are kept sorted. */
+/* Finds the index of a name, or its position if missing; the children are kept sorted. */
 static bool child_index(const Node *parent, const char *name, guint *ret_index)
 {
         guint low = 0, high = parent->children->len;
@@ -177,12 +186,15 @@ static bool child_index(const Node *parent, const char *name, guint *ret_index)
                         *ret_index = middle;
                         return true;
                 }
+
                 if (order < 0)
                         low = middle + 1;
                 else
                         high = middle;
         }
+
         *ret_index = low;
+
         return false;
 }
 
@@ -196,6 +208,7 @@ static Node *node_attach(Node *parent, Node *node)
         assert(!found);
         g_ptr_array_insert(parent->children, (gint)index, node);
         node->parent = parent;
+
         return node;
 }
 
@@ -223,9 +236,11 @@ Node *node_make_path(Node *parent, const char *path)
 
                 if (!**part)
                         continue;
+
                 next = node_child(parent, *part);
                 parent = next ? next : node_add_directory(parent, *part);
         }
+
         return parent;
 }
 
@@ -234,6 +249,7 @@ Node *node_add_text(Node *parent, const char *name, mode_t permissions, const No
         Node *node = node_new(name, S_IFREG | permissions, ops, NULL);
 
         node->text = g_strdup(text);
+
         return node_attach(parent, node);
 }
 
@@ -245,6 +261,7 @@ Node *node_add_format(Node *parent, const char *name, mode_t permissions, const 
         va_start(arguments, format);
         node->text = g_strdup_vprintf(format, arguments);
         va_end(arguments);
+
         return node_attach(parent, node);
 }
 
@@ -262,6 +279,7 @@ char *node_path(const Node *node)
                 g_ptr_array_add(parts, (void *)node->name);
         for (guint i = parts->len; i > 0; i--)
                 g_string_append_printf(path, "/%s", (const char *)parts->pdata[i - 1]);
+
         return g_string_free(g_steal_pointer(&path), FALSE);
 }
 
@@ -289,10 +307,11 @@ Node *node_add_link(Node *parent, const char *name, const Node *target)
 
         node = node_new(name, S_IFLNK | 0777, NULL, NULL);
         node->text = g_string_free(g_steal_pointer(&text), FALSE);
+
         return node_attach(parent, node);
 }
 
-/* Marks a node and all below it; the tree's references go with it. */
+/* Marks a node and all below; drops the tree's references. */
 static void node_detach(Node *node)
 {
         node->removed = true;
@@ -334,6 +353,7 @@ void node_populate(Node *node)
 {
         if (node->populated)
                 return;
+
         node->populated = true;
         node->ops->populate(node);
 }
@@ -344,7 +364,9 @@ Node *node_child(Node *parent, const char *name)
 
         if (!parent->children)
                 return NULL;
+
         node_populate(parent);
+
         return child_index(parent, name, &index) ? parent->children->pdata[index] : NULL;
 }
 
@@ -356,10 +378,11 @@ Node *node_find(Node *root, const char *path)
         for (char **part = parts; *part && node; part++)
                 if (**part)
                         node = node_child(node, *part);
+
         return node;
 }
 
-/* As many links as Linux follows. */
+/* Linux follows at most this many links. */
 #define LINKS_MAX 40
 
 Node *node_resolve(Node *root, const char *path)
@@ -374,6 +397,7 @@ Node *node_resolve(Node *root, const char *path)
                 Node *next = node;
 
                 g_string_erase(rest, 0, (gssize)MIN(length + 1, rest->len));
+
                 if (g_str_equal(name, ".."))
                         next = node->parent ? node->parent : root;
                 else if (*name && !g_str_equal(name, "."))
@@ -382,12 +406,15 @@ Node *node_resolve(Node *root, const char *path)
                 if (next && S_ISLNK(next->mode)) {
                         if (++links > LINKS_MAX)
                                 return NULL;
+
                         g_string_prepend_c(rest, '/');
                         g_string_prepend(rest, next->text);
                         continue; /* relative to the directory of the link */
                 }
+
                 node = next;
         }
+
         return node;
 }
 

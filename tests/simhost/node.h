@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The tree that the simulated host shows: directories, attributes and links, as the kernel's kernfs keeps them.
- * It owns the nodes, the one lock of the host, and the rule that a removed node disappears from the kernel's
- * caches before anybody can hear of the removal. Nothing here knows what the nodes mean.
+ * The tree that the simulated host shows: directories, attributes and links, as in the kernel's kernfs. The
+ * module owns the nodes, the one lock of the host, and the rule that a removed node disappears from the
+ * kernel's caches before any program can learn of the removal. The meaning of nodes is not known here.
  */
 
 #include <glib.h>
@@ -19,15 +19,15 @@ typedef struct NodeOps NodeOps;
 struct NodeOps {
         /* The whole content of an attribute; called with the tree locked. 0 or a negative errno. */
         int (*show)(Node *node, GString *text);
-        /* One write(2). The bytes end with a NUL that is not counted. Called without the lock: it may block as
-         * long as it likes. 0 or a negative errno. */
+        /* One write(2). The bytes end with a NUL that is not counted. Called without the lock: may block.
+         * Returns 0 or a negative errno. */
         int (*store)(Node *node, const char *bytes, size_t length);
-        /* The same for those that want the tree locked, and the node still in it (else the write fails with
-         * ENODEV). They may wait by tree_wait(). */
+        /* Like store(), but called with the tree locked and the node still in the tree (else the write fails
+         * with ENODEV). May wait by tree_wait(). */
         int (*store_locked)(Node *node, const char *bytes, size_t length);
-        /* Fills a directory when somebody looks into it for the first time; called with the tree locked. */
+        /* Fills a directory at the first lookup; called with the tree locked. */
         void (*populate)(Node *node);
-        /* For device nodes: with the tree locked; opener is what identifies the open file. */
+        /* Device nodes only; called with the tree locked. opener identifies the open file. */
         int (*open)(Node *node, const void *opener);
         void (*release)(Node *node, const void *opener);
 };
@@ -45,18 +45,18 @@ struct Node {
         const NodeOps *ops;  /* borrowed; may be NULL */
         void *data;          /* borrowed; meaning is the owner's */
         Node *original;      /* holds a reference; NULL: not an alias */
-        uint64_t serial;     /* of no other node, ever: the inode's number */
+        uint64_t serial;     /* unique for the life of the host: the inode's number */
 };
 
-/* The host has one lock. Unlocking tells the kernel which names have gone, then does what was put off, in
- * order. */
+/* The host has one lock. Unlocking first tells the kernel the names that have gone, then runs the deferred work
+ * in order. */
 void tree_lock(void);
 void tree_unlock(void);
 /* Puts something off until the lock is free: sending an event. Wants the lock. */
 typedef void (*TreeAfterFunc)(void *data);
 void tree_after_unlock(TreeAfterFunc function, void *data);
-/* Lets go of the lock, as tree_unlock() does, and waits for tree_broadcast(). It may return early. Meanwhile
- * tree_append_waits() lists "REASON NAME". */
+/* Releases the lock and waits for tree_broadcast(); may return early. Meanwhile tree_append_waits() lists
+ * "REASON NAME". */
 void tree_wait(const char *reason, const char *name);
 /* The same, until a time of g_get_monotonic_time() at most. */
 void tree_wait_until(const char *reason, const char *name, gint64 end_usec);
@@ -68,13 +68,13 @@ void tree_broadcast(void);
 typedef void (*TreeForgetFunc)(Node *parent, const char *name);
 void tree_set_forget(TreeForgetFunc forget);
 
-/* Everything below wants the lock. */
+/* All functions below need the lock. */
 Node *node_new_root(const char *name);
 Node *node_add_directory(Node *parent, const char *name);
 Node *node_add_directory_lazy(Node *parent, const char *name, const NodeOps *ops, void *data);
-/* Gives the directory of that relative path, making what is missing. */
+/* Returns the directory of a relative path; makes missing elements. */
 Node *node_make_path(Node *parent, const char *path);
-/* An attribute with a content of its own; ops may give it a store(). */
+/* An attribute with a stored content; ops may have a store(). */
 Node *node_add_text(Node *parent, const char *name, mode_t permissions, const NodeOps *ops, const char *text);
 Node *node_add_format(Node *parent, const char *name, mode_t permissions, const char *format, ...)
                 G_GNUC_PRINTF(4, 5);
@@ -91,10 +91,10 @@ Node *node_find(Node *root, const char *path);
 Node *node_resolve(Node *root, const char *path);
 void node_populate(Node *node);
 void node_set_text(Node *node, const char *text);
-/* "/sys/devices/…": from the root. Free it. */
+/* "/sys/devices/…", from the root. Free the string. */
 char *node_path(const Node *node);
 
-/* Another face of a node, which is not in the tree; lives as long as it is referenced. */
+/* An alias of a node, outside the tree; lives as long as it is referenced. */
 Node *node_new_alias(Node *original);
 
 Node *node_ref(Node *node);

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is done to NVIDIA's cards from outside sysfs; see nvidia.h. The command "nvidia" of the control socket
- * is spoken by sriov-manage, by fake-nvml.c, and by tests, which are services that keep a GPU busy, or an
+ * Operations on NVIDIA's cards from outside sysfs; see nvidia.h. Users of the command "nvidia" of the control
+ * socket are sriov-manage, fake-nvml.c, and the tests, which play a service that keeps a GPU busy, or an
  * administrator with nvidia-smi:
  *
  *     list                          addresses of all cards
- *     query GPU                     what NVML knows, KEY=VALUE a line
- *     sriov GPU enable|disable      what sriov-manage does; the text is what it prints
- *     heterogeneous GPU 0|1         these answer with a code of NVML's
- *     mig GPU 0|1                   "0 CODE" where it is taken: why it waits for the next reset
- *     reset GPU                     as nvidia-smi --gpu-reset does
- *     create-instance GPU PROFILE   "0 ID" where it succeeds
+ *     query GPU                     NVML's data, KEY=VALUE per line
+ *     sriov GPU enable|disable      as sriov-manage; the reply is the script's output
+ *     heterogeneous GPU 0|1         the reply is an NVML code
+ *     mig GPU 0|1                   the reply is an NVML code, or "0 CODE": CODE says why a reset is needed
+ *     reset GPU                     as nvidia-smi --gpu-reset
+ *     create-instance GPU PROFILE   the reply is "0 ID" on success
  *     delete-instance GPU ID
- *     nvml PID                      the process has initialized NVML and keeps all GPUs open while it lives
+ *     nvml PID                      process PID has initialized NVML and keeps all GPUs open while alive
  *     nvml-end PID
- *     hold GPU, drop GPU            so does somebody else
- *     no-reset GPU 0|1              whether the library cannot reset it by itself, as in a virtual machine
- *     manager GPU 0|1               whether the driver is that of a vGPU host: one that is not takes no virtual
- * functions linger VF N                   the next N times that its type is to be cleared, its plugin still
- * runs
+ *     hold GPU, drop GPU            another program opens or closes the GPU
+ *     no-reset GPU 0|1              1: the library cannot reset the GPU, as in a virtual machine
+ *     manager GPU 0|1               0: the driver is not the vGPU host driver, and refuses virtual functions
+ *     linger VF N                   the plugin still runs the next N times that the type is to be cleared
  */
 
 #include "simhost/nvidia.h"
@@ -41,75 +40,87 @@ typedef struct Verb {
         int (*run)(NvidiaCard *card, char **arguments, GString *text);
 } Verb;
 
-static int parse_number(const char *text, guint64 most, unsigned *ret)
+static int control_parse_number(const char *text, guint64 most, unsigned *ret)
 {
         guint64 value;
 
         if (!g_ascii_string_to_unsigned(text, 10, 0, most, &value, NULL))
                 return -EINVAL;
+
         *ret = (unsigned)value;
+
         return 0;
 }
 
-static int answer(GString *text, int code)
+static int control_nvml_answer(GString *text, int code)
 {
         g_string_append_printf(text, "%d", code);
         return 0;
 }
 
-/* What the kernel module says to a write of 1 to unbindLock: not while anybody has the GPU open. */
+/* The kernel module's answer to a write of 1 to unbindLock: not while the GPU is open. */
 static bool lock_is_free(NvidiaCard *card)
 {
         for (guint i = card->nvml_clients->len; i > 0; i--)
                 if (kill(g_array_index(card->nvml_clients, pid_t, i - 1), 0) < 0 && errno == ESRCH)
                         g_array_remove_index_fast(card->nvml_clients, i - 1);
+
         return card->holds == 0 && card->nvml_clients->len == 0 && !nvidia_card_is_used(card);
 }
 
-/* sriov-manage lets another driver change the number, since "nvidia" does not: everybody sees the GPU leave its
- * driver, and come back. */
+/* sriov-manage lets another driver change the number, since "nvidia" does not: the GPU leaves its driver and
+ * comes back, visible to all. */
 static int change_vfs(NvidiaCard *card, unsigned count)
 {
         GpuFunction *physical = &card->gpu->functions[0];
         int r = 0;
 
         function_lock(physical);
+
         if (!physical->device) {
                 function_unlock(physical);
                 return -ENODEV;
         }
+
         driver_release(physical);
         device_set_driver(physical->device, STUB);
         device_event(physical->device, "bind", NULL);
         sriov_disable(card->gpu);
         nvidia_forget(card);
+
         if (count > 0)
                 r = sriov_enable(card->gpu, count);
         device_set_driver(physical->device, NULL);
         device_event(physical->device, "unbind", NULL);
         driver_attach(physical);
         function_unlock(physical);
+
         return r;
 }
 
-/* It does nothing to a card that it does not know, and is content. */
+/* sriov-manage ignores an unknown card and succeeds. */
 static int run_sriov(NvidiaCard *card, char **arguments, GString *text)
 {
         bool enable = g_str_equal(arguments[1], "enable");
 
         if (!enable && !g_str_equal(arguments[1], "disable"))
                 return -EINVAL;
+
         if (card->has_no_vfs || !card->gpu->functions[0].device)
                 return 0;
+
         if (enable == (card->gpu->n_vfs > 0)) {
                 g_string_append_printf(text, "GPU at %s already has VFs %sd.", arguments[0], arguments[1]);
                 return 0;
         }
+
         if (!lock_is_free(card)) {
                 g_string_append_printf(text, "Cannot obtain unbindLock for %s", arguments[0]);
                 return -EBUSY;
         }
+
         g_string_append_printf(text, "%sing VFs on %s", enable ? "Enabl" : "Disabl", arguments[0]);
+
         return change_vfs(card, enable ? card->gpu->total_vfs : 0);
 }
 
@@ -117,16 +128,20 @@ static int run_heterogeneous(NvidiaCard *card, char **arguments, GString *text)
 {
         unsigned value;
 
-        if (parse_number(arguments[1], 1, &value) < 0)
+        if (control_parse_number(arguments[1], 1, &value) < 0)
                 return -EINVAL;
+
         if (!card->can_mix || card->mig)
-                return answer(text, NVML_NOT_SUPPORTED);
+                return control_nvml_answer(text, NVML_NOT_SUPPORTED);
         if (card->gpu->n_vfs == 0)
-                return answer(text, NVML_INVALID_STATE);
+                return control_nvml_answer(text, NVML_INVALID_STATE);
+
         if (nvidia_count_vgpus(card) > 0)
-                return answer(text, NVML_IN_USE);
+                return control_nvml_answer(text, NVML_IN_USE);
+
         nvidia_set_heterogeneous(card, value == 1);
-        return answer(text, NVML_SUCCESS);
+
+        return control_nvml_answer(text, NVML_SUCCESS);
 }
 
 static void activate_mig(NvidiaCard *card)
@@ -135,19 +150,21 @@ static void activate_mig(NvidiaCard *card)
         nvidia_forget(card);
 }
 
-/* The order is: MIG, virtual functions, GPU instances, types. The mode is taken also of a GPU that is in use,
- * and put into effect by a reset that this one cannot have now. */
+/* The order is: MIG, virtual functions, GPU instances, types. The mode is accepted for a GPU in use too, and
+ * takes effect with the next reset. */
 static int run_mig(NvidiaCard *card, char **arguments, GString *text)
 {
         int activation = NVML_SUCCESS;
         unsigned value;
 
-        if (parse_number(arguments[1], 1, &value) < 0)
+        if (control_parse_number(arguments[1], 1, &value) < 0)
                 return -EINVAL;
+
         if (!card->can_mig)
-                return answer(text, NVML_NOT_SUPPORTED);
+                return control_nvml_answer(text, NVML_NOT_SUPPORTED);
         if (card->gpu->n_vfs > 0)
-                return answer(text, NVML_IN_USE);
+                return control_nvml_answer(text, NVML_IN_USE);
+
         card->mig_pending = value == 1;
         if (card->mig_pending != card->mig) {
                 activation = card->holds > 0      ? NVML_IN_USE
@@ -156,16 +173,20 @@ static int run_mig(NvidiaCard *card, char **arguments, GString *text)
                 if (activation == NVML_SUCCESS)
                         activate_mig(card);
         }
+
         g_string_append_printf(text, "%d %d", NVML_SUCCESS, activation);
+
         return 0;
 }
 
 static int run_reset(NvidiaCard *card, char **arguments, GString *text)
 {
         if (card->holds > 0 || nvidia_card_is_used(card))
-                return answer(text, NVML_IN_USE);
+                return control_nvml_answer(text, NVML_IN_USE);
+
         activate_mig(card);
-        return answer(text, NVML_SUCCESS);
+
+        return control_nvml_answer(text, NVML_SUCCESS);
 }
 
 /* Slices of computing power and of memory that a profile takes; a GPU has 7 and 8. */
@@ -180,6 +201,7 @@ static int find_profile(unsigned profile)
         for (size_t i = 0; i < G_N_ELEMENTS(profiles); i++)
                 if (profiles[i].profile == profile)
                         return (int)i;
+
         return -1;
 }
 
@@ -189,13 +211,16 @@ static int run_create_instance(NvidiaCard *card, char **arguments, GString *text
         NvidiaInstance *free_one = NULL;
         int wanted;
 
-        if (parse_number(arguments[1], G_MAXUINT, &profile) < 0)
+        if (control_parse_number(arguments[1], G_MAXUINT, &profile) < 0)
                 return -EINVAL;
+
         wanted = find_profile(profile);
         if (!card->mig)
-                return answer(text, NVML_NOT_SUPPORTED);
+                return control_nvml_answer(text, NVML_NOT_SUPPORTED);
+
         if (wanted < 0)
-                return answer(text, NVML_NOT_FOUND);
+                return control_nvml_answer(text, NVML_NOT_FOUND);
+
         for (unsigned i = 0; i < NVIDIA_INSTANCES_MAX; i++) {
                 NvidiaInstance *instance = &card->instances[i];
 
@@ -203,13 +228,17 @@ static int run_create_instance(NvidiaCard *card, char **arguments, GString *text
                         free_one = free_one ? free_one : instance;
                         continue;
                 }
+
                 slices -= profiles[find_profile(instance->profile)].slices;
                 memory -= profiles[find_profile(instance->profile)].memory;
         }
+
         if (!free_one || slices < profiles[wanted].slices || memory < profiles[wanted].memory)
-                return answer(text, NVML_INSUFFICIENT_RESOURCES);
+                return control_nvml_answer(text, NVML_INSUFFICIENT_RESOURCES);
+
         *free_one = (NvidiaInstance){ .id = (unsigned)(free_one - card->instances) + 1, .profile = profile };
         g_string_append_printf(text, "%d %u", NVML_SUCCESS, free_one->id);
+
         return 0;
 }
 
@@ -217,14 +246,17 @@ static int run_delete_instance(NvidiaCard *card, char **arguments, GString *text
 {
         unsigned id;
 
-        if (parse_number(arguments[1], NVIDIA_INSTANCES_MAX, &id) < 0 || id == 0)
+        if (control_parse_number(arguments[1], NVIDIA_INSTANCES_MAX, &id) < 0 || id == 0)
                 return -EINVAL;
+
         if (card->instances[id - 1].id == 0)
-                return answer(text, NVML_NOT_FOUND);
+                return control_nvml_answer(text, NVML_NOT_FOUND);
         if (card->instances[id - 1].used)
-                return answer(text, NVML_IN_USE);
+                return control_nvml_answer(text, NVML_IN_USE);
+
         card->instances[id - 1] = (NvidiaInstance){ 0 };
-        return answer(text, NVML_SUCCESS);
+
+        return control_nvml_answer(text, NVML_SUCCESS);
 }
 
 static int run_hold(NvidiaCard *card, char **arguments, GString *text)
@@ -237,7 +269,9 @@ static int run_drop(NvidiaCard *card, char **arguments, GString *text)
 {
         if (card->holds == 0)
                 return -EINVAL;
+
         card->holds--;
+
         return 0;
 }
 
@@ -245,9 +279,11 @@ static int run_no_reset(NvidiaCard *card, char **arguments, GString *text)
 {
         unsigned value;
 
-        if (parse_number(arguments[1], 1, &value) < 0)
+        if (control_parse_number(arguments[1], 1, &value) < 0)
                 return -EINVAL;
+
         card->cannot_reset = value == 1;
+
         return 0;
 }
 
@@ -255,9 +291,11 @@ static int run_manager(NvidiaCard *card, char **arguments, GString *text)
 {
         unsigned value;
 
-        if (parse_number(arguments[1], 1, &value) < 0)
+        if (control_parse_number(arguments[1], 1, &value) < 0)
                 return -EINVAL;
+
         card->has_no_manager = value == 0;
+
         return 0;
 }
 
@@ -266,11 +304,13 @@ static int run_nvml(NvidiaCard *card, char **arguments, GString *text)
         unsigned number;
         pid_t pid;
 
-        if (parse_number(arguments[0], G_MAXINT, &number) < 0)
+        if (control_parse_number(arguments[0], G_MAXINT, &number) < 0)
                 return -EINVAL;
+
         pid = (pid_t)number;
         for (guint i = 0; i < nvidia_cards()->len; i++)
                 g_array_append_val(((NvidiaCard *)nvidia_cards()->pdata[i])->nvml_clients, pid);
+
         return 0;
 }
 
@@ -278,8 +318,9 @@ static int run_nvml_end(NvidiaCard *card, char **arguments, GString *text)
 {
         unsigned number;
 
-        if (parse_number(arguments[0], G_MAXINT, &number) < 0)
+        if (control_parse_number(arguments[0], G_MAXINT, &number) < 0)
                 return -EINVAL;
+
         for (guint i = 0; i < nvidia_cards()->len; i++) {
                 GArray *clients = ((NvidiaCard *)nvidia_cards()->pdata[i])->nvml_clients;
 
@@ -287,6 +328,7 @@ static int run_nvml_end(NvidiaCard *card, char **arguments, GString *text)
                         if (g_array_index(clients, pid_t, j - 1) == (pid_t)number)
                                 g_array_remove_index_fast(clients, j - 1);
         }
+
         return 0;
 }
 
@@ -295,11 +337,14 @@ static int run_linger(NvidiaCard *card, char **arguments, GString *text)
         const GpuFunction *function = gpu_find_function(arguments[0]);
         unsigned count;
 
-        if (parse_number(arguments[1], G_MAXUINT, &count) < 0)
+        if (control_parse_number(arguments[1], G_MAXUINT, &count) < 0)
                 return -EINVAL;
+
         if (!function || function->index == 0 || !nvidia_find_card(gpu_alias(arguments[0])))
                 return -ENODEV;
+
         ((NvidiaVf *)function->state)->lingering = count;
+
         return 0;
 }
 
@@ -309,6 +354,7 @@ static int run_list(NvidiaCard *card, char **arguments, GString *text)
                 g_string_append_printf(
                                 text, "%s\n",
                                 ((const NvidiaCard *)nvidia_cards()->pdata[i])->gpu->functions[0].spec.address);
+
         return 0;
 }
 
@@ -329,7 +375,7 @@ static const char *class_of(const NvidiaType *type)
         }
 }
 
-/* In MIG mode, how many GPU instances there are of each profile. */
+/* Appends the number of GPU instances of each profile, in MIG mode. */
 static void append_instances(const NvidiaCard *card, GString *text)
 {
         for (size_t i = 0; card->mig && i < G_N_ELEMENTS(profiles); i++) {
@@ -338,6 +384,7 @@ static void append_instances(const NvidiaCard *card, GString *text)
                 for (unsigned k = 0; k < NVIDIA_INSTANCES_MAX; k++)
                         count += card->instances[k].id != 0 &&
                                  card->instances[k].profile == profiles[i].profile;
+
                 g_string_append_printf(text, "instances=%u|%u\n", profiles[i].profile, count);
         }
 }
@@ -349,6 +396,7 @@ static int run_query(NvidiaCard *card, char **arguments, GString *text)
                                !card->has_no_vfs, card->can_mix && !card->mig ? card->heterogeneous : -1,
                                card->can_mig ? card->mig : -1, card->mig_pending, card->usable_mib);
         append_instances(card, text);
+
         for (unsigned i = 0; i < card->types->count; i++) {
                 const NvidiaType *type = &card->types->types[i];
 
@@ -357,6 +405,7 @@ static int run_query(NvidiaCard *card, char **arguments, GString *text)
                                        type->frame_rate_limit, type->most, type->profile,
                                        nvidia_is_creatable(card, type));
         }
+
         return 0;
 }
 
@@ -390,8 +439,10 @@ int nvidia_control(const char *line, GString *text)
 
                 if (!g_str_equal(verb->name, words[0]))
                         continue;
+
                 if (count != 1 + verb->arguments)
                         break;
+
                 tree_lock();
                 if (verb->on_card)
                         card = nvidia_find_card(words[1]);
@@ -400,6 +451,8 @@ int nvidia_control(const char *line, GString *text)
                 tree_unlock();
                 return r;
         }
+
         g_string_append(text, "usage: see nvidia-control.c");
+
         return -EINVAL;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Types of NVIDIA's cards. Names and figures are NVIDIA's. Ids are those that drivers were seen to show for the
- * A2, the L40S and the T4, and two of the H200's (1414 and 1428); its others are made up to lie beside them.
+ * Types of NVIDIA's cards, with NVIDIA's names and figures. Ids are the ones observed with drivers for the A2,
+ * the L40S and the T4, and two of the H200's (1414 and 1428); the H200's other ids are invented.
  */
 
 #include "simhost/nvidia.h"
 
 #define GIB 1024
 
-/* The display series: Q, B; then A, which has one small display; then C, which has one for a console. */
+/* The display series: Q, B; then A, with one small display; then C, with one for a console. */
 #define Q(id, board, gib, most)                                                                              \
         {                                                                                                    \
                 id, board "-" #gib "Q", gib *GIB, most, 4, 60, gib > 1 ? 7680 : 5120, gib > 1 ? 4320 : 2880, \
@@ -90,12 +90,13 @@ const MdevTypeSpec *nvidia_mdev_types(const NvidiaTypes *types)
                 specs[i] = (MdevTypeSpec){
                         .suffix = g_strdup_printf("%u", type->id),
                         .name = type->name,
-                        .description = g_strdup_printf("num_heads=%u, frl_config=%u, framebuffer=%uM, "
-                                                       "max_resolution=%ux%u, max_instance=%u",
-                                                       type->heads, type->frame_rate_limit, type->size_mib,
-                                                       type->max_x, type->max_y, type->most),
+                        .description = g_strdup_printf(
+                                        "num_heads=%u, frl_config=%u, framebuffer=%uM, max_resolution=%ux%u, max_instance=%u",
+                                        type->heads, type->frame_rate_limit, type->size_mib, type->max_x,
+                                        type->max_y, type->most),
                         .amount = { type->size_mib, type->most },
                 };
         }
+
         return specs;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * vGPUs as types of virtual functions; see nvidia.h. The files are those of drivers from 17 on: a type is
- * assigned by writing its number to the function's nvidia/current_vgpu_type, and what could be assigned is in
- * a list that gets shorter with everything that is made on the same GPU.
+ * vGPUs as types of virtual functions; see nvidia.h. The files are those of drivers from 17 on: writing its
+ * number to the function's nvidia/current_vgpu_type assigns a type. The list of creatable types shrinks with
+ * each vGPU on the same GPU.
  */
 
 #include "simhost/nvidia.h"
@@ -35,6 +35,7 @@ NvidiaCard *nvidia_find_card(const char *address)
                 if (g_str_equal(card->gpu->functions[0].spec.address, address))
                         return card;
         }
+
         return NULL;
 }
 
@@ -50,10 +51,12 @@ bool nvidia_card_is_used(const NvidiaCard *card)
 
                 if (function->holds > 0)
                         return true;
+
                 for (guint j = 0; function->parent && j < function->parent->mdevs->len; j++)
                         if (((const Mdev *)function->parent->mdevs->pdata[j])->holds > 0)
                                 return true;
         }
+
         return false;
 }
 
@@ -63,6 +66,7 @@ unsigned nvidia_count_vgpus(const NvidiaCard *card)
 
         for (unsigned i = 0; i < card->n_vfs; i++)
                 count += card->vfs[i].type != NULL;
+
         return count;
 }
 
@@ -72,10 +76,11 @@ static unsigned count_type(const NvidiaCard *card, const NvidiaType *type)
 
         for (unsigned i = 0; i < card->n_vfs; i++)
                 count += card->vfs[i].type == type;
+
         return count;
 }
 
-/* Without heterogeneous mode the first vGPU says what size all have. */
+/* The first vGPU fixes the size for all, except in heterogeneous mode. */
 static bool fits_beside_its_like(const NvidiaCard *card, const NvidiaType *type)
 {
         unsigned count = 0;
@@ -85,20 +90,24 @@ static bool fits_beside_its_like(const NvidiaCard *card, const NvidiaType *type)
 
                 if (other && other->size_mib != type->size_mib)
                         return false;
+
                 count += other != NULL;
         }
+
         return count < MIN(type->most, card->memory_mib / type->size_mib);
 }
 
-/* What a type takes in heterogeneous mode: a power of two, at a multiple of itself; or all there is. */
+/* Size of a type in heterogeneous mode: a power of two, at a multiple of the size; or the whole GPU. */
 static unsigned slot_gib(const NvidiaCard *card, const NvidiaType *type)
 {
         unsigned size = 1;
 
         if (type->size_mib == card->memory_mib)
                 return card->memory_mib / MIB_PER_GIB;
+
         while (size * MIB_PER_GIB < type->size_mib)
                 size *= 2;
+
         return size;
 }
 
@@ -111,6 +120,7 @@ static bool place_is_free(const NvidiaCard *card, unsigned start, unsigned size)
                     start < vf->placement + slot_gib(card, vf->type))
                         return false;
         }
+
         return true;
 }
 
@@ -123,10 +133,11 @@ static bool find_place(const NvidiaCard *card, const NvidiaType *type, unsigned 
                         *ret = start;
                         return count_type(card, type) < type->most;
                 }
+
         return false;
 }
 
-/* A GPU instance of the right profile that carries nothing. */
+/* Finds a free GPU instance of the type's profile. */
 static bool find_instance(const NvidiaCard *card, const NvidiaType *type, unsigned *ret)
 {
         for (unsigned i = 0; i < NVIDIA_INSTANCES_MAX; i++) {
@@ -137,6 +148,7 @@ static bool find_instance(const NvidiaCard *card, const NvidiaType *type, unsign
                         return true;
                 }
         }
+
         return false;
 }
 
@@ -146,8 +158,10 @@ static bool has_room(const NvidiaCard *card, const NvidiaType *type)
 
         if (card->mig)
                 return type->profile != NVIDIA_NO_PROFILE && find_instance(card, type, &place);
+
         if (type->profile != NVIDIA_NO_PROFILE)
                 return false;
+
         return card->heterogeneous ? find_place(card, type, &place) : fits_beside_its_like(card, type);
 }
 
@@ -159,6 +173,7 @@ static bool mdev_is_creatable(const NvidiaCard *card, unsigned index)
                 if (parent && parent->registered && mdev_type_available(&parent->types[index]) > 0)
                         return true;
         }
+
         return false;
 }
 
@@ -166,9 +181,11 @@ bool nvidia_is_creatable(const NvidiaCard *card, const NvidiaType *type)
 {
         if (card->is_mdev)
                 return mdev_is_creatable(card, (unsigned)(type - card->types->types));
+
         for (unsigned i = 0; i < card->n_vfs; i++)
                 if (function_is_bound_to(card->vfs[i].function, DRIVER) && !card->vfs[i].type)
                         return has_room(card, type);
+
         return false;
 }
 
@@ -185,6 +202,7 @@ static void set_type(NvidiaVf *vf, const NvidiaType *type)
                 card->instances[vf->instance].used = true;
         else if (card->heterogeneous)
                 (void)find_place(card, type, &vf->placement);
+
         vf->type = type;
 }
 
@@ -210,6 +228,7 @@ static int show_creatable(Node *node, GString *text)
                 if (!vf->type && has_room(card, type))
                         g_string_append_printf(text, "%-5u : %s\n", type->id, type->name);
         }
+
         return 0;
 }
 
@@ -220,6 +239,7 @@ static int show_current(Node *node, GString *text)
         const NvidiaVf *vf = node->data;
 
         g_string_append_printf(text, "%u\n", vf->type ? vf->type->id : 0);
+
         return 0;
 }
 
@@ -234,44 +254,55 @@ static int parse_id(const char *bytes, unsigned *ret)
                 text[strlen(text) - 1] = '\0';
         if (!g_ascii_isdigit(text[text[0] == '+']))
                 return -EINVAL;
+
         errno = 0;
         value = strtoul(text, &end, 10);
         if (*end)
                 return -EINVAL;
+
         if (errno != 0 || value > G_MAXUINT)
                 return -ERANGE;
+
         *ret = (unsigned)value;
+
         return 0;
 }
 
-static const NvidiaType *find_type(const NvidiaCard *card, unsigned id)
+static const NvidiaType *nvidia_find_type(const NvidiaCard *card, unsigned id)
 {
         for (unsigned i = 0; i < card->types->count; i++)
                 if (card->types->types[i].id == id)
                         return &card->types->types[i];
+
         return NULL;
 }
 
 static int change_type(NvidiaVf *vf, unsigned id)
 {
-        const NvidiaType *type = find_type(card_of(vf), id);
+        const NvidiaType *type = nvidia_find_type(card_of(vf), id);
 
         if (id == 0) {
                 if (!vf->type || vf_is_used(vf))
                         return -EPERM;
+
                 if (vf->lingering > 0) {
                         vf->lingering--;
                         return -EBUSY;
                 }
+
                 clear_type(vf);
                 return 0;
         }
+
         if (vf->type)
                 return -EPERM;
-        /* The resource manager refuses, whatever its reason. */
+
+        /* The resource manager fails all refusals alike. */
         if (!type || !has_room(card_of(vf), type))
                 return -EIO;
+
         set_type(vf, type);
+
         return 0;
 }
 
@@ -285,30 +316,36 @@ static int store_current(Node *node, const char *bytes, size_t length)
 
 static const NodeOps current_ops = { .show = show_current, .store_locked = store_current };
 
-static int show_parameters(Node *node, GString *text)
+static int nvidia_show_parameters(Node *node, GString *text)
 {
         const NvidiaVf *vf = node->data;
 
         g_string_append(text, vf->parameters ? vf->parameters : "\n");
+
         return 0;
 }
 
-static int store_parameters(Node *node, const char *bytes, size_t length)
+static int nvidia_store_parameters(Node *node, const char *bytes, size_t length)
 {
         NvidiaVf *vf = node->data;
 
         if (length >= PARAMETERS_SIZE)
                 return -E2BIG;
+
         if (!vf->type)
                 return -ENXIO;
+
         if (vf_is_used(vf))
                 return -EPERM;
+
         g_free(vf->parameters);
         vf->parameters = g_strdup_printf("%s%s", bytes, g_str_has_suffix(bytes, "\n") ? "" : "\n");
+
         return 0;
 }
 
-static const NodeOps parameters_ops = { .show = show_parameters, .store_locked = store_parameters };
+static const NodeOps parameters_ops = { .show = nvidia_show_parameters,
+                                        .store_locked = nvidia_store_parameters };
 
 static int show_placement(Node *node, GString *text)
 {
@@ -316,10 +353,12 @@ static int show_placement(Node *node, GString *text)
 
         if (!vf->type)
                 return -ENXIO;
+
         if (card_of(vf)->heterogeneous)
                 g_string_append_printf(text, "%u\n", vf->placement);
         else
                 g_string_append(text, "Not Applicable\n");
+
         return 0;
 }
 
@@ -335,34 +374,39 @@ static int show_instance(Node *node, GString *text)
                 g_string_append_printf(text, "%u\n", card_of(vf)->instances[vf->instance].id);
         else
                 g_string_append(text, "Not Applicable\n");
+
         return 0;
 }
 
 static const NodeOps instance_ops = { .show = show_instance };
 
-/* The driver's probe of a virtual function; afterwards it registers the function with VFIO. */
-static int bind(GpuFunction *function)
+/* The driver's probe of a virtual function; registers the function with VFIO at the end. */
+static int nvidia_bind(GpuFunction *function)
 {
         const NvidiaCard *card = function->gpu->state;
         Node *group;
 
         if (function->index == 0)
                 return 0;
+
         if (card->has_no_manager)
                 return -ENODEV;
+
         group = node_add_directory(function->device->directory, "nvidia");
         node_add_attribute(group, "creatable_vgpu_types", 0444, &creatable_ops, function->state);
         node_add_attribute(group, "current_vgpu_type", 0644, &current_ops, function->state);
         node_add_attribute(group, "vgpu_params", 0644, &parameters_ops, function->state);
         node_add_attribute(group, "placement_id", 0444, &placement_ops, function->state);
         node_add_attribute(group, "gpu_instance_id", 0444, &instance_ops, function->state);
+
         return 0;
 }
 
-static void unbind(GpuFunction *function)
+static void nvidia_unbind(GpuFunction *function)
 {
         if (function->index == 0)
                 return;
+
         clear_type(function->state);
         node_remove_child(function->device->directory, "nvidia");
 }
@@ -379,8 +423,8 @@ static const GpuOps vendor_ops = {
         .vf_driver = DRIVER,
         .keeps_vfs = true,
         .vf_is_vfio = true,
-        .bind = bind,
-        .unbind = unbind,
+        .bind = nvidia_bind,
+        .unbind = nvidia_unbind,
         .vfio_bind = refuse_vfio,
 };
 
@@ -405,6 +449,7 @@ static void add_parents(NvidiaCard *card)
 
         card->shared.memory_mib = card->memory_mib;
         card->shared.on_functions = !card->has_no_vfs;
+
         for (unsigned i = first; i < end; i++)
                 card->gpu->functions[i].parent =
                                 mdev_parent_new(card->gpu->functions[i].spec.address, DRIVER, &nvidia_ops,
@@ -418,12 +463,15 @@ void nvidia_add_card(NvidiaCard *card, const PciSpec *spec, unsigned n_vfs, unsi
         card->gpu->vfs_at_plug = card->vfs_at_plug;
         card->n_vfs = n_vfs;
         card->vfs = g_new0(NvidiaVf, n_vfs);
+
         for (unsigned i = 0; i < n_vfs; i++) {
                 card->vfs[i].function = &card->gpu->functions[i + 1];
                 card->vfs[i].function->state = &card->vfs[i];
         }
+
         card->nvml_clients = g_array_new(FALSE, FALSE, sizeof(pid_t));
         g_ptr_array_add(nvidia_cards(), card);
+
         if (card->is_mdev)
                 add_parents(card);
         (void)gpu_plug(card->gpu);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* PCI functions, the bridges before them and the DRM nodes on them; see device.h. */
+/* PCI functions, their parent bridges and DRM nodes; see device.h. */
 
 #include "simhost/device.h"
 
@@ -34,30 +34,33 @@ static int show_config(Node *node, GString *text)
         };
 
         g_string_append_len(text, (const char *)header, sizeof(header));
+
         return 0;
 }
 
 static const NodeOps config_ops = { .show = show_config };
 
-/* An empty line clears it. */
+/* An empty line clears the override. */
 static int store_override(Node *node, const char *bytes, size_t length)
 {
         g_autofree char *line = g_strdup_printf("%.*s\n", (int)strcspn(bytes, "\n"), bytes);
 
         if (length >= 4096 - 1)
                 return -EINVAL;
+
         node_set_text(node, g_str_equal(line, "\n") ? "(null)\n" : line);
+
         return 0;
 }
 
 static const NodeOps override_ops = { .store_locked = store_override };
 
-static int store_reset(Node *node, const char *bytes, size_t length)
+static int pci_store_reset(Node *node, const char *bytes, size_t length)
 {
         return g_str_equal(bytes, "1") || g_str_equal(bytes, "1\n") ? 0 : -EINVAL;
 }
 
-static const NodeOps reset_ops = { .store = store_reset };
+static const NodeOps reset_ops = { .store = pci_store_reset };
 
 /* No driver here lets the number of a function's interrupts be changed. */
 static int store_msix_count(Node *node, const char *bytes, size_t length)
@@ -67,6 +70,7 @@ static int store_msix_count(Node *node, const char *bytes, size_t length)
 
         if (kernel_parse_unsigned(bytes, G_MAXINT, &count) < 0)
                 return -EINVAL;
+
         return device->driver ? -EBUSY : -EOPNOTSUPP;
 }
 
@@ -106,9 +110,10 @@ static void add_files(Device *device, const void *data)
         node_add_text(directory, "reset_method", 0644, NULL, "flr bus\n");
         node_add_attribute(directory, "reset", 0200, &reset_ops, NULL);
         node_add_attribute(directory, "config", 0644, &config_ops, device);
-        /* The line in "uevent" without its name. */
+        /* The line of "uevent" without its key. */
         node_add_format(directory, "modalias", 0444, "%s",
                         strstr(device->properties, "MODALIAS=") + strlen("MODALIAS="));
+
         if (spec->link_speed)
                 add_link_files(directory, spec);
         if (spec->physical)
@@ -150,6 +155,7 @@ Device *pci_add(const PciSpec *spec)
         device_spec.data = spec;
         device = device_add(&device_spec);
         device->group = iommu_group_add(device);
+
         return device;
 }
 
@@ -194,6 +200,7 @@ void pci_bridge_add(const char *path, int numa_node)
         g_autofree char *root_path = g_strdup_printf("devices/%s", parts[0]);
 
         node_make_path(device_sys(), root_path);
+
         for (char **part = parts + 1; *part; part++) {
                 g_autofree char *own_path = g_strdup_printf("devices/%s/%s", above->str, *part);
 
@@ -212,6 +219,7 @@ void pci_bridge_add(const char *path, int numa_node)
 
                         device_set_driver(pci_add(&spec), "pcieport");
                 }
+
                 g_string_append_printf(above, "/%s", *part);
         }
 }
@@ -234,6 +242,7 @@ static Device *add_drm_node(Device *gpu, const char *prefix, unsigned minor)
 
         node_add_link(device->directory, "device", gpu->directory);
         device_event(device, "add", NULL);
+
         return device;
 }
 
@@ -258,8 +267,10 @@ void drm_del(GPtrArray *devices)
                         number_give(drm_minors, device->minor);
                 device_event(device, "remove", NULL);
                 device_del(device);
+
                 if (i == 1)
                         node_remove(directory);
         }
+
         g_ptr_array_set_size(devices, 0);
 }

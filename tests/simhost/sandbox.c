@@ -31,13 +31,14 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
         return 0;
 }
 
-static void unmount(const char *path)
+static void sandbox_unmount(const char *path)
 {
         const char *const arguments[] = { "fusermount3", "-u", "-z", "-q", "--", path, NULL };
 
         if (umount2(path, MNT_DETACH) == 0 || errno != EPERM)
                 return;
-        /* Not root: the helper that mounted it may unmount it. */
+
+        /* The helper that mounted the tree may unmount it, also without root. */
         (void)g_spawn_sync(NULL, (char **)arguments, NULL,
                            G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
                            NULL, NULL, NULL, NULL, NULL);
@@ -51,12 +52,13 @@ static void unmount_below(const char *directory)
 
         if (!g_file_get_contents("/proc/self/mountinfo", &table, NULL, NULL))
                 return;
+
         lines = g_strsplit(table, "\n", -1);
         for (guint i = g_strv_length(lines); i > 0; i--) {
                 g_auto(GStrv) fields = g_strsplit(lines[i - 1], " ", 6);
 
                 if (g_strv_length(fields) == 6 && g_str_has_prefix(fields[4], prefix))
-                        unmount(fields[4]);
+                        sandbox_unmount(fields[4]);
         }
 }
 
@@ -66,7 +68,7 @@ void sandbox_remove_directory(const char *directory)
         (void)nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
-static void guard(int fd, const char *directory)
+static void sandbox_run_guard(int fd, const char *directory)
 {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         char byte;
@@ -74,11 +76,13 @@ static void guard(int fd, const char *directory)
 
         /* Not in the terminal's process group, and no pipe of the caller's kept open. */
         (void)setsid();
+
         for (int i = 0; i < 3 && null >= 0; i++)
                 (void)dup2(null, i);
         do
                 n = read(fd, &byte, 1);
         while (n < 0 && errno == EINTR);
+
         if (n == 0)
                 sandbox_remove_directory(directory);
         _exit(EXIT_SUCCESS);
@@ -91,22 +95,27 @@ int sandbox_guard(const char *directory)
 
         if (pipe2(pipes, O_CLOEXEC) < 0)
                 return -errno;
+
         pid = fork();
         if (pid < 0)
                 return -errno;
+
         if (pid == 0) {
-                /* Not a child of the host, which ends all its children. */
+                /* The host ends all its children, so the guard is a grandchild. */
                 pid_t grandchild = fork();
 
                 if (grandchild == 0) {
                         close(pipes[1]);
-                        guard(pipes[0], directory);
+                        sandbox_run_guard(pipes[0], directory);
                 }
+
                 _exit(grandchild > 0 ? EXIT_SUCCESS : EXIT_FAILURE);
         }
+
         close(pipes[0]);
         guard_fd = pipes[1];
         (void)waitpid(pid, NULL, 0);
+
         return 0;
 }
 
@@ -122,9 +131,11 @@ static int write_text(const char *path, const char *text)
 
         if (fd < 0)
                 return -errno;
+
         if (write(fd, text, strlen(text)) < 0)
                 r = -errno;
         close(fd);
+
         return r;
 }
 
@@ -135,7 +146,9 @@ static int map_ids(uid_t uid, gid_t gid)
 
         if (r < 0 && r != -ENOENT)
                 return r;
+
         r = write_text("/proc/self/uid_map", uids);
+
         return r < 0 ? r : write_text("/proc/self/gid_map", gids);
 }
 
@@ -146,6 +159,7 @@ static void loopback_up(void)
 
         if (fd < 0)
                 return;
+
         (void)ioctl(fd, SIOCSIFFLAGS, &request);
         close(fd);
 }
@@ -158,14 +172,18 @@ int sandbox_unshare(void)
 
         if (unshare(CLONE_NEWNS | CLONE_NEWNET | (uid == 0 ? 0 : CLONE_NEWUSER)) < 0)
                 return -errno;
+
         if (uid != 0) {
                 r = map_ids(uid, gid);
                 if (r < 0)
                         return r;
         }
+
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 return -errno;
+
         loopback_up();
+
         return 0;
 }
 
@@ -176,6 +194,7 @@ static int bind_entry(const char *from, const char *to, const struct stat *statu
 
                 return target && symlink(target, to) == 0 ? 0 : -errno;
         }
+
         if (S_ISDIR(status->st_mode)) {
                 if (mkdir(to, 0755) < 0)
                         return -errno;
@@ -184,13 +203,15 @@ static int bind_entry(const char *from, const char *to, const struct stat *statu
 
                 if (fd < 0)
                         return -errno;
+
                 close(fd);
         }
+
         return mount(from, to, NULL, MS_BIND | MS_REC, NULL) < 0 ? -errno : 0;
 }
 
-/* A copy of a directory in memory, its entries bound to the real ones: a place where a name can be added that
- * the machine will never see. */
+/* Copies a directory to memory, with entries bound to the real ones, so that a name can be added without
+ * touching the machine. */
 static int mirror_directory(const char *path, const char *scratch)
 {
         DIR *directory;
@@ -199,11 +220,14 @@ static int mirror_directory(const char *path, const char *scratch)
 
         if (mkdir(scratch, 0755) < 0 && errno != EEXIST)
                 return -errno;
+
         if (mount("tmpfs", scratch, "tmpfs", 0, "mode=755") < 0)
                 return -errno;
+
         directory = opendir(path);
         if (!directory)
                 return -errno;
+
         while (r == 0 && (entry = readdir(directory))) {
                 g_autofree char *from = g_build_filename(path, entry->d_name, NULL),
                                 *to = g_build_filename(scratch, entry->d_name, NULL);
@@ -212,11 +236,14 @@ static int mirror_directory(const char *path, const char *scratch)
                 if (g_str_equal(entry->d_name, ".") || g_str_equal(entry->d_name, "..") ||
                     lstat(from, &status) < 0)
                         continue;
+
                 r = bind_entry(from, to, &status);
         }
+
         closedir(directory);
         if (r == 0 && mount(scratch, path, NULL, MS_MOVE, NULL) < 0)
                 r = -errno;
+
         return r;
 }
 
@@ -228,13 +255,15 @@ static int need_directory(const char *parent, const char *name, const char *scra
 
         if (stat(path, &status) == 0)
                 return S_ISDIR(status.st_mode) ? 0 : -ENOTDIR;
+
         r = mirror_directory(parent, scratch);
         if (r == 0 && mkdir(path, 0755) < 0)
                 r = -errno;
+
         return r;
 }
 
-/* Files that stand for device nodes: whether a driver has one is all that anybody looks for. */
+/* Plain files stand for device nodes: programs only test whether the node exists. */
 static int add_nodes(const char *const *nodes, const char *scratch)
 {
         for (; *nodes; nodes++) {
@@ -243,34 +272,42 @@ static int add_nodes(const char *const *nodes, const char *scratch)
 
                 if (access(path, F_OK) == 0)
                         continue;
+
                 if (!dev_is_ours) {
                         r = mirror_directory("/dev", scratch);
                         if (r < 0)
                                 return r;
+
                         dev_is_ours = true;
                 }
+
                 fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
                 if (fd < 0)
                         return -errno;
+
                 close(fd);
         }
+
         return 0;
 }
 
-/* libudev listens to udev only where udev's control socket is, and believes what udev has noted about devices.
- */
+/* libudev listens to udev only if udev's control socket exists, and trusts udev's database. */
 static int hide_udev(const char *scratch)
 {
         int fd, r = need_directory("/run", "udev", scratch);
 
         if (r < 0)
                 return r;
+
         if (mount("tmpfs", "/run/udev", "tmpfs", 0, "mode=755") < 0)
                 return -errno;
+
         fd = open("/run/udev/control", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
+
         close(fd);
+
         return mkdir("/run/udev/data", 0755) < 0 ? -errno : 0;
 }
 
@@ -281,7 +318,7 @@ static int bind_directory(const char *directory, const char *name, const char *o
         return mount(path, over, NULL, MS_BIND | MS_REC, NULL) < 0 ? -errno : 0;
 }
 
-/* Makes the command's view, in a mount namespace of its own. */
+/* Sets up the command's view, in a new mount namespace. */
 static int make_view(const char *directory, const char *const *nodes)
 {
         g_autofree char *scratch = g_build_filename(directory, "scratch", NULL),
@@ -290,6 +327,7 @@ static int make_view(const char *directory, const char *const *nodes)
 
         if (unshare(CLONE_NEWNS) < 0)
                 return -errno;
+
         dev_is_ours = access("/dev/vfio", F_OK) < 0;
         r = need_directory("/dev", "vfio", scratch);
         if (r == 0)
@@ -300,12 +338,14 @@ static int make_view(const char *directory, const char *const *nodes)
                 r = -errno;
         if (r < 0)
                 return r;
-        /* Control groups: a command does without them where this fails. */
+
+        /* Control groups: a command works without them if this fails. */
         (void)mount("/sys/fs", fs, NULL, MS_BIND | MS_REC, NULL);
         r = bind_directory(directory, "sys", "/sys");
         if (r == 0)
                 r = bind_directory(directory, "vfio", "/dev/vfio");
         (void)mount(fs, "/sys/fs", NULL, MS_MOVE, NULL);
+
         return r;
 }
 
@@ -315,21 +355,26 @@ int sandbox_prepare(const char *directory, const char *const *nodes)
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
                 return -errno;
+
         helper_pid = fork();
         if (helper_pid < 0)
                 return -errno;
+
         if (helper_pid == 0) {
                 close(sockets[0]);
                 if (recv(sockets[1], &r, sizeof(r), 0) == sizeof(r)) {
                         r = make_view(directory, nodes);
                         (void)send(sockets[1], &r, sizeof(r), MSG_NOSIGNAL);
-                        /* The namespace lives until the host has a descriptor of it. */
+                        /* The namespace lives until the host has opened a descriptor. */
                         (void)recv(sockets[1], &r, sizeof(r), 0);
                 }
+
                 _exit(EXIT_SUCCESS);
         }
+
         close(sockets[1]);
         helper_fd = sockets[0];
+
         return 0;
 }
 
@@ -345,8 +390,10 @@ int sandbox_finish(void)
                 if (fd < 0)
                         r = -errno;
         }
+
         close(helper_fd);
         (void)waitpid(helper_pid, NULL, 0);
+
         return r < 0 ? r : fd;
 }
 
@@ -357,10 +404,11 @@ int sandbox_enter_mounts(int fd)
 
         if (setns(fd, CLONE_NEWNS) < 0)
                 return -errno;
+
         return chdir(directory) < 0 ? -errno : 0;
 }
 
-/* -1 where the caller is in that namespace already: joining one's own user namespace is an error. */
+/* -1 if the caller is in that namespace already: joining one's own user namespace is an error. */
 static int open_namespace(pid_t pid, const char *name)
 {
         g_autofree char *theirs = g_strdup_printf("/proc/%d/ns/%s", pid, name),
@@ -370,6 +418,7 @@ static int open_namespace(pid_t pid, const char *name)
         if (stat(theirs, &their_status) < 0 || stat(ours, &our_status) < 0 ||
             their_status.st_ino == our_status.st_ino)
                 return -1;
+
         return open(theirs, O_RDONLY | O_CLOEXEC);
 }
 
@@ -380,9 +429,11 @@ int sandbox_join(pid_t pid, const char *mounts)
 
         if (mnt < 0)
                 return -errno;
+
         if ((user >= 0 && setns(user, CLONE_NEWUSER) < 0) || (net >= 0 && setns(net, CLONE_NEWNET) < 0))
                 r = -errno;
         if (r == 0)
                 r = sandbox_enter_mounts(mnt);
+
         return r;
 }

@@ -2,29 +2,29 @@
 #pragma once
 
 /*
- * Where the command runs. In a testbed, umockdev's preload library leads it to the tree; in a namespace of its
- * own, the tree lies over /sys, and uevents come over real netlink. Also the guard: a process that cleans up if
- * the host is killed.
+ * The environment of the command. In a testbed, umockdev's preload library redirects the command to the tree;
+ * in a separate namespace, the tree is mounted over /sys, and uevents come over real netlink. The module also
+ * forks the guard: a process that cleans up if the host is killed.
  */
 
 #include <glib.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Forks a process that removes the directory, and what is mounted below it, when this one dies. Before any
+/* Forks a process that removes the directory, and all mounts below, when the caller dies. Call before the first
  * thread. */
 int sandbox_guard(const char *directory);
-/* This process has cleaned up by itself. */
+/* Call after the caller has cleaned up. */
 void sandbox_guard_dismiss(void);
-/* Unmounts what is below the directory and deletes it. */
+/* Deletes the directory and all mounts below. */
 void sandbox_remove_directory(const char *directory);
 
 /* A new mount and network namespace, and a user namespace where the caller is not root. Before any thread. */
 int sandbox_unshare(void);
-/* The host itself must not see its tree as /sys: the C library reads there how many processors there are, and
- * would wait for the host. So the tree is mounted in the host's directory, and put over /sys in one more mount
- * namespace, by a process that is forked here, before any thread, and does it when told to. nodes: names below
- * /dev that are there, NULL at the end. */
+/* The host must not see its own tree as /sys: the C library counts the processors there, and would wait for the
+ * host. So the tree is mounted in the host's directory. A process that is forked here, before any thread,
+ * mounts the tree over /sys in one more mount namespace when told to. nodes: present names below /dev, NULL at
+ * the end. */
 int sandbox_prepare(const char *directory, const char *const *nodes);
 /* The tree is at DIRECTORY/sys and DIRECTORY/vfio. Returns a descriptor of the command's mount namespace. */
 int sandbox_finish(void);

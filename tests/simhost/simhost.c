@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The simulated host: builds the models, mounts the tree, runs a command in it, takes everything down when the
- * command ends. README.md says how it is used.
+ * The simulated host: builds the models, mounts the tree, runs a command inside, and cleans up when the command
+ * ends. README.md describes the usage.
  */
 
 #include <errno.h>
@@ -29,7 +29,7 @@
 
 #define PRELOAD "libumockdev-preload.so.0"
 
-/* How long processes that the command left behind may take to end. */
+/* Time for leftover processes of the command to end. */
 #define LEFTOVERS_SECONDS 3
 
 #define EXIT_CANNOT_RUN 126
@@ -54,21 +54,19 @@ typedef struct Host {
         pid_t child;
 } Host;
 
-static void usage(FILE *stream)
+static void print_usage(FILE *stream)
 {
         fputs("simhost [OPTIONS] [--] COMMAND [ARGUMENTS]  run a command on a simulated host\n"
               "simhost [OPTIONS]                           print the environment, serve until SIGTERM\n"
-              "simhost ctl [--control=PATH] COMMAND…       tell a host something (\"help\" lists the "
-              "commands)\n"
+              "simhost ctl [--control=PATH] COMMAND…       control a host (\"help\" lists the commands)\n"
               "simhost enter [--control=PATH] -- COMMAND…  run one more command on a host\n"
               "\n"
               "  --model=NAME       one of the models below; may be given several times\n"
               "  --gpus=N --vfs=N --types=N  size of the model \"scalable\" (2, 8, 10)\n"
               "  --populate=N       make N instances first\n"
               "  --fault=SPEC       OP:OBJECT:ACTION[:COUNT], see README.md; may be given several times\n"
-              "  --control=PATH     where to make the control socket\n"
-              "  --namespace        put the tree over /sys in a namespace instead of using umockdev's preload "
-              "library\n"
+              "  --control=PATH     path of the control socket\n"
+              "  --namespace        put the tree over /sys in a namespace instead of using umockdev's preload library\n"
               "\n"
               "Models:\n",
               stream);
@@ -76,7 +74,7 @@ static void usage(FILE *stream)
                 fprintf(stream, "  %-16s %s\n", model_get(i)->name, model_get(i)->summary);
 }
 
-static G_GNUC_PRINTF(2, 3) G_GNUC_NORETURN void fail(int error, const char *format, ...)
+static G_GNUC_PRINTF(2, 3) G_GNUC_NORETURN void host_fail(int error, const char *format, ...)
 {
         va_list arguments;
 
@@ -93,7 +91,8 @@ static unsigned parse_count(const char *option, const char *text, unsigned most)
         guint64 value;
 
         if (!g_ascii_string_to_unsigned(text, 10, 0, most, &value, NULL))
-                fail(0, "--%s wants a number up to %u, not '%s'", option, most, text);
+                host_fail(0, "--%s wants a number up to %u, not '%s'", option, most, text);
+
         return (unsigned)value;
 }
 
@@ -102,7 +101,7 @@ static void add_fault(const char *specification)
         g_autofree char *message = NULL;
 
         if (fault_add(specification, &message) < 0)
-                fail(0, "--fault=%s: %s", specification, message);
+                host_fail(0, "--fault=%s: %s", specification, message);
 }
 
 static void parse_options(int argc, char **argv, Options *ret)
@@ -123,13 +122,14 @@ static void parse_options(int argc, char **argv, Options *ret)
         int option;
 
         *ret = (Options){ .models = g_ptr_array_new(), .model = { .gpus = 2, .vfs = 8, .types = 10 } };
+
         while ((option = getopt_long(argc, argv, "+", long_options, NULL)) >= 0)
                 switch (option) {
                 case MODEL:
                         if (!model_find(optarg))
-                                fail(0, "unknown model '%s'", optarg);
+                                host_fail(0, "unknown model '%s'", optarg);
                         if (g_ptr_array_find(ret->models, model_find(optarg), NULL))
-                                fail(0, "model '%s' given twice", optarg);
+                                host_fail(0, "model '%s' given twice", optarg);
                         g_ptr_array_add(ret->models, (void *)model_find(optarg));
                         break;
                 case GPUS:
@@ -154,12 +154,13 @@ static void parse_options(int argc, char **argv, Options *ret)
                         ret->in_namespace = true;
                         break;
                 case HELP:
-                        usage(stdout);
+                        print_usage(stdout);
                         exit(EXIT_SUCCESS);
                 default:
-                        usage(stderr);
+                        print_usage(stderr);
                         exit(EXIT_FAILURE);
                 }
+
         ret->command = optind < argc ? argv + optind : NULL;
 }
 
@@ -173,7 +174,9 @@ static GPtrArray *collect_nodes(const GPtrArray *models)
                 if (model->node && !g_ptr_array_find_with_equal_func(nodes, model->node, g_str_equal, NULL))
                         g_ptr_array_add(nodes, (void *)model->node);
         }
+
         g_ptr_array_add(nodes, NULL);
+
         return nodes;
 }
 
@@ -183,6 +186,7 @@ static void build_models(const Options *options)
         device_init();
         driver_init();
         fault_set_alias(gpu_alias);
+
         for (guint i = 0; i < options->models->len; i++)
                 ((const Model *)options->models->pdata[i])->build(&options->model);
         tree_unlock();
@@ -194,11 +198,12 @@ static MdevType *free_type(MdevParent *parent)
         for (unsigned i = 0; i < parent->n_types; i++)
                 if (mdev_type_available(&parent->types[i]) > 0)
                         return &parent->types[i];
+
         return NULL;
 }
 
 /* One instance per parent, then a second one, until there are enough. */
-static void populate(unsigned wanted)
+static void host_populate(unsigned wanted)
 {
         unsigned made = 0, before;
 
@@ -215,8 +220,9 @@ static void populate(unsigned wanted)
                         made += type && mdev_create(type, uuid, strlen(uuid)) == 0;
                 }
         } while (made < wanted && made > before);
+
         if (made < wanted)
-                fail(0, "room for %u instances only", made);
+                host_fail(0, "room for %u instances only", made);
 }
 
 static void add_variable(Host *host, const char *name, const char *value)
@@ -236,10 +242,10 @@ static void mount_tree(Node *root, const char *path)
         int r;
 
         if (g_mkdir_with_parents(path, 0755) < 0)
-                fail(-errno, "%s", path);
+                host_fail(-errno, "%s", path);
         r = fs_mount(root, path, geteuid() == 0);
         if (r < 0)
-                fail(r, "cannot mount the tree at %s (is /dev/fuse there and usable?)", path);
+                host_fail(r, "cannot mount the tree at %s (is /dev/fuse usable?)", path);
 }
 
 static void start_testbed(Host *host, const Options *options)
@@ -247,9 +253,10 @@ static void start_testbed(Host *host, const Options *options)
         g_autofree char *temporary = g_strdup(g_getenv("TMPDIR")), *root = NULL, *sys = NULL, *vfio = NULL,
                         *nodes = NULL, *preload = preload_value();
 
-        /* It makes its directory in $TMPDIR, which must be ours, to vanish with it. */
+        /* umockdev makes its directory in $TMPDIR; choose ours, so that both vanish together. */
         g_setenv("TMPDIR", host->directory, TRUE);
         host->testbed = umockdev_testbed_new();
+
         if (temporary)
                 g_setenv("TMPDIR", temporary, TRUE);
         else
@@ -261,14 +268,16 @@ static void start_testbed(Host *host, const Options *options)
         nodes = g_build_filename(root, "dev", ".node", NULL);
         mount_tree(device_sys(), sys);
         mount_tree(device_dev_vfio(), vfio);
+
         if (g_mkdir_with_parents(nodes, 0755) < 0)
-                fail(-errno, "%s", nodes);
+                host_fail(-errno, "%s", nodes);
         for (guint i = 0; options->nodes->pdata[i]; i++) {
                 g_autofree char *path = g_build_filename(root, "dev", options->nodes->pdata[i], NULL);
 
                 if (!g_file_set_contents(path, "", 0, NULL))
-                        fail(0, "%s", path);
+                        host_fail(0, "%s", path);
         }
+
         tree_lock();
         device_set_node_directory(nodes);
         tree_unlock();
@@ -286,17 +295,18 @@ static void start_namespace(Host *host)
 
         mount_tree(device_sys(), sys);
         mount_tree(device_dev_vfio(), vfio);
+
         host->mounts_fd = sandbox_finish();
         if (host->mounts_fd < 0)
-                fail(host->mounts_fd, "cannot put the tree over /sys");
+                host_fail(host->mounts_fd, "cannot put the tree over /sys");
         r = event_use_netlink();
         if (r < 0)
-                fail(r, "netlink");
+                host_fail(r, "netlink");
         mounts = g_strdup_printf("/proc/%d/fd/%d", getpid(), host->mounts_fd);
         add_variable(host, "SIMHOST_MOUNTS", mounts);
 }
 
-/* The host that exit(3) takes down, if something fails before the command runs. */
+/* The host to clean up in exit(3), if a step fails before the command runs. */
 static Host *started;
 
 static void take_down(void)
@@ -310,35 +320,38 @@ static void take_down(void)
         sandbox_guard_dismiss();
 }
 
-static void start(Host *host, const Options *options)
+static void host_start(Host *host, const Options *options)
 {
         g_autofree char *pid = g_strdup_printf("%d", getpid());
         int r;
 
         host->environment = g_ptr_array_new();
+
         /* Not by GLib, which remembers $TMPDIR: see start_testbed(). */
         host->directory =
                         g_strdup_printf("%s/simhost.XXXXXX", g_getenv("TMPDIR") ? g_getenv("TMPDIR") : "/tmp");
         if (!mkdtemp(host->directory))
-                fail(-errno, "no temporary directory");
+                host_fail(-errno, "no temporary directory");
         started = host;
         (void)atexit(take_down);
         host->control = options->control ? g_strdup(options->control)
                                          : g_build_filename(host->directory, "control", NULL);
+
         r = sandbox_guard(host->directory);
         if (r < 0)
-                fail(r, "guard");
+                host_fail(r, "guard");
         if (options->in_namespace) {
                 r = sandbox_unshare();
                 if (r < 0)
-                        fail(r, "no namespace (root, or user namespaces, needed)");
+                        host_fail(r, "no namespace (root, or user namespaces, needed)");
                 r = sandbox_prepare(host->directory, (const char *const *)options->nodes->pdata);
                 if (r < 0)
-                        fail(r, "fork");
+                        host_fail(r, "fork");
         }
 
         build_models(options);
-        populate(options->populate);
+        host_populate(options->populate);
+
         if (options->in_namespace)
                 start_namespace(host);
         else
@@ -347,15 +360,16 @@ static void start(Host *host, const Options *options)
         add_variable(host, "SIMHOST_CONTROL", host->control);
         add_variable(host, "SIMHOST_MODE", options->in_namespace ? "namespace" : "testbed");
         add_variable(host, "SIMHOST_PID", pid);
-        /* libudev would refuse what is no sysfs. */
+        /* libudev would refuse a directory that is not sysfs. */
         add_variable(host, "SYSTEMD_DEVICE_VERIFY_SYSFS", "0");
         g_ptr_array_add(host->environment, NULL);
+
         r = control_listen(host->control, (const char *const *)host->environment->pdata);
         if (r < 0)
-                fail(r, "control socket %s", host->control);
+                host_fail(r, "control socket %s", host->control);
 }
 
-static G_GNUC_NORETURN void execute(char **command, char **environment)
+static G_GNUC_NORETURN void host_execute(char **command, char **environment)
 {
         for (char **line = environment; *line; line++) {
                 g_auto(GStrv) parts = g_strsplit(*line, "=", 2);
@@ -363,6 +377,7 @@ static G_GNUC_NORETURN void execute(char **command, char **environment)
                 if (setenv(parts[0], parts[1], 1) < 0)
                         _exit(EXIT_CANNOT_RUN);
         }
+
         execvp(command[0], command);
         fprintf(stderr, "simhost: %s: %s\n", command[0], g_strerror(errno));
         _exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN);
@@ -374,16 +389,17 @@ static void run_command(Host *host, char **command)
 
         host->child = fork();
         if (host->child < 0)
-                fail(-errno, "fork");
+                host_fail(-errno, "fork");
         if (host->child == 0) {
                 sigset_t none;
 
                 (void)sigemptyset(&none);
                 (void)sigprocmask(SIG_SETMASK, &none, NULL);
                 (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+
                 if (getppid() != parent || (host->mounts_fd >= 0 && sandbox_enter_mounts(host->mounts_fd) < 0))
                         _exit(EXIT_CANNOT_RUN);
-                execute(command, (char **)host->environment->pdata);
+                host_execute(command, (char **)host->environment->pdata);
         }
 }
 
@@ -392,8 +408,8 @@ static int status_of(int wait_status)
         return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
-/* All children that have ended; true if the command was one of them. */
-static bool reap(Host *host, int *ret_status)
+/* Reaps all children that have ended; true if the command is among them. */
+static bool host_reap(Host *host, int *ret_status)
 {
         bool ended = false;
         int wait_status;
@@ -405,6 +421,7 @@ static bool reap(Host *host, int *ret_status)
                         host->child = 0;
                         ended = true;
                 }
+
         return ended;
 }
 
@@ -417,12 +434,12 @@ static int wait_for_end(Host *host, const sigset_t *signals)
                 int signal = sigwaitinfo(signals, &info);
 
                 if (signal == SIGCHLD) {
-                        if (reap(host, &status))
+                        if (host_reap(host, &status))
                                 return status;
                 } else if (signal > 0 && host->child == 0) {
                         return EXIT_SUCCESS;
                 } else if (signal > 0 && info.si_code != SI_KERNEL) {
-                        /* What the terminal sends, it sends to the command as well. */
+                        /* The terminal sends its signals to the command as well. */
                         (void)kill(host->child, signal);
                 }
         }
@@ -436,16 +453,18 @@ static bool signal_children(int signal)
 
         if (!g_file_get_contents(path, &list, NULL, NULL))
                 return false;
+
         pids = g_strsplit(list, " ", -1);
         for (char **pid = pids; *pid; pid++)
                 if (**pid) {
                         any = true;
                         (void)kill((pid_t)g_ascii_strtoll(*pid, NULL, 10), signal);
                 }
+
         return any;
 }
 
-/* Processes that the command left behind are children of this one by now. */
+/* Leftover processes of the command are children of the host by now. */
 static void end_leftovers(Host *host)
 {
         static const int signals[] = { SIGTERM, SIGKILL };
@@ -454,6 +473,7 @@ static void end_leftovers(Host *host)
 
         (void)sigemptyset(&child);
         (void)sigaddset(&child, SIGCHLD);
+
         for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
                 gint64 end = g_get_monotonic_time() + LEFTOVERS_SECONDS * G_TIME_SPAN_SECOND;
 
@@ -461,7 +481,7 @@ static void end_leftovers(Host *host)
                         struct timespec rest = { .tv_nsec = 200 * 1000 * 1000 };
 
                         (void)sigtimedwait(&child, NULL, &rest);
-                        (void)reap(host, &status);
+                        (void)host_reap(host, &status);
                 }
         }
 }
@@ -473,8 +493,8 @@ static int run_host(int argc, char **argv)
         sigset_t signals;
         int status;
 
-        (void)g_ascii_strtoull("0", NULL,
-                               10); /* GLib gets its locale, which sets errno, before there are threads */
+        (void)g_ascii_strtoull("0", NULL, 10); /* GLib initializes its locale, which sets errno: do so before
+                                                * there are threads */
         parse_options(argc, argv, &options);
         options.nodes = collect_nodes(options.models);
         (void)sigemptyset(&signals);
@@ -483,11 +503,12 @@ static int run_host(int argc, char **argv)
         (void)sigaddset(&signals, SIGINT);
         (void)sigaddset(&signals, SIGQUIT);
         (void)sigaddset(&signals, SIGTERM);
-        (void)sigprocmask(SIG_BLOCK, &signals, NULL); /* threads inherit it */
+        (void)sigprocmask(SIG_BLOCK, &signals, NULL); /* inherited by threads */
         (void)signal(SIGPIPE, SIG_IGN);
 
-        start(&host, &options);
+        host_start(&host, &options);
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+
         if (options.command) {
                 run_command(&host, options.command);
         } else {
@@ -496,15 +517,17 @@ static int run_host(int argc, char **argv)
                 puts("ready");
                 (void)fflush(stdout);
         }
+
         status = wait_for_end(&host, &signals);
         fault_shutdown();
         mdev_shutdown();
         driver_shutdown();
         end_leftovers(&host);
         take_down();
+
         if (options.control)
                 (void)unlink(options.control);
-        /* Threads that serve a file system still mounted by somebody's working directory end here. */
+        /* Threads that serve a still busy file system end here. */
         _exit(status);
 }
 
@@ -516,19 +539,24 @@ static int parse_client(int argc, char **argv, const char **ret_control)
         int option;
 
         *ret_control = g_getenv("SIMHOST_CONTROL");
+
         while ((option = getopt_long(argc, argv, "+", long_options, NULL)) >= 0) {
                 if (option != 'c') {
-                        usage(stderr);
+                        print_usage(stderr);
                         exit(EXIT_FAILURE);
                 }
+
                 *ret_control = optarg;
         }
+
         if (optind >= argc) {
-                usage(stderr);
+                print_usage(stderr);
                 exit(EXIT_FAILURE);
         }
+
         if (!*ret_control)
-                fail(0, "no --control and no $SIMHOST_CONTROL");
+                host_fail(0, "no --control and no $SIMHOST_CONTROL");
+
         return optind;
 }
 
@@ -540,9 +568,10 @@ static int run_ctl(int argc, char **argv)
 
         r = control_call(control, command, &text);
         if (r < 0 && r != -EREMOTEIO)
-                fail(r, "%s", control);
+                host_fail(r, "%s", control);
         if (text && *text)
                 fprintf(r < 0 ? stderr : stdout, "%s%s", text, g_str_has_suffix(text, "\n") ? "" : "\n");
+
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -557,7 +586,7 @@ static int run_enter(int argc, char **argv)
 
         r = control_call(control, "where", &text);
         if (r < 0)
-                fail(r, "%s", control);
+                host_fail(r, "%s", control);
         lines = g_strsplit(g_strchomp(text), "\n", -1);
         for (char **line = lines; *line; line++) {
                 if (g_str_has_prefix(*line, "SIMHOST_PID="))
@@ -565,12 +594,14 @@ static int run_enter(int argc, char **argv)
                 if (g_str_has_prefix(*line, "SIMHOST_MOUNTS="))
                         mounts = *line + strlen("SIMHOST_MOUNTS=");
         }
+
         if (mounts) {
                 r = sandbox_join(pid, mounts);
                 if (r < 0)
-                        fail(r, "cannot join the namespaces of process %d", pid);
+                        host_fail(r, "cannot join the namespaces of process %d", pid);
         }
-        execute(argv + first, lines);
+
+        host_execute(argv + first, lines);
 }
 
 int main(int argc, char **argv)
@@ -579,5 +610,6 @@ int main(int argc, char **argv)
                 return run_ctl(argc - 1, argv + 1);
         if (argc > 1 && g_str_equal(argv[1], "enter"))
                 return run_enter(argc - 1, argv + 1);
+
         return run_host(argc, argv);
 }

@@ -6,10 +6,10 @@
         host.ctl("create", "0000:00:02.0", "i915-GVTg_V5_4", uuid)
         assert "ok" in host.ctl("writes")[0]
 
-What runs inside is started with popen() or run(); nothing needs to know which of the two modes the host is in. An Agent
-is a process inside that does single system calls and tells their errno, and listens to uevents by libudev.
+popen() and run() start a program inside, in the same way for both modes of the host. An Agent is a process inside that
+does single system calls, reports the errno of each, and listens to uevents with libudev.
 
-A host in a namespace has its own network: a bus that both sides use needs an address with a path, not an abstract one.
+A host in a namespace has its own network: a bus for both sides needs an address with a path, not an abstract one.
 """
 
 import ctypes
@@ -41,23 +41,24 @@ def program():
 
 
 def use_namespace():
-    """Which mode a host has that is not told: $SIMHOST_NAMESPACE, "0" or "1", else the namespace where it can be had."""
+    """True if hosts run in a namespace: by $SIMHOST_NAMESPACE ("0" or "1"), else if the user can have namespaces."""
     wanted = os.environ.get("SIMHOST_NAMESPACE")
     return can_unshare() if wanted is None else wanted == "1"
 
 
 def can_unshare():
-    """Whether this user may have namespaces."""
+    """True if this user can have namespaces."""
     command = ["unshare", "--mount", "--net"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
     return subprocess.run(command + ["true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-# The limit for everything that waits. Only a test that fails waits that long.
+# The limit of every wait, in seconds. Only a failing test waits that long.
 DEADLINE = 60
 
 
 def wait_until(condition, seconds=DEADLINE):
-    """Asks until the condition holds; TimeoutError after that time. Each question should be a round trip to something."""
+    """Poll until the condition holds; TimeoutError after the limit. Each poll should be a round trip to another
+    process."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -65,7 +66,7 @@ def wait_until(condition, seconds=DEADLINE):
 
 
 class ControlError(Exception):
-    """The host answered "error"; name is the errno's name, text what it added."""
+    """The host replied "error"; name is the errno's name, text is the rest of the reply."""
 
     def __init__(self, command, answer):
         super().__init__(f"{command}: {answer}")
@@ -73,7 +74,7 @@ class ControlError(Exception):
 
 
 class HostAborted(Exception):
-    """The host ended itself, because something was done that no program may do."""
+    """The host aborted because a program did a forbidden operation."""
 
 
 class Agent:
@@ -122,7 +123,7 @@ class Agent:
         return None
 
     def let_go(self):
-        """It ends as soon as it has done what it is doing."""
+        """Make the agent end after its current call."""
         if not self.process.stdin.closed:
             self.process.stdin.close()
 
@@ -177,7 +178,7 @@ class Host:
             agent.stop()
         self.process.stdout.close()
         if ended == -signal.SIGABRT and not any(exception):
-            raise HostAborted("somebody opened a file that acts when it is opened; the host said which")
+            raise HostAborted("a program opened a file with side effects; see the host's output")
 
     def inside(self, command):
         """The command line that runs a command inside."""
@@ -223,14 +224,14 @@ class Host:
         wait_until(lambda: sorted(self.ctl("waiting")) == sorted(entries))
 
     def hear(self, agent, count):
-        """So many events, and all that the host has sent besides: a mark follows them on the agent's monitor."""
+        """The next COUNT events and all further events so far: a mark on the agent's monitor ends the list."""
         events = agent.events(count, DEADLINE)
         self.ctl("mark-events")
         return events + agent.events_to_mark(DEADLINE)
 
     def tools(self):
-        """{name: path} of programs of an NVIDIA host that work on this one: "systemctl", "sriov-manage", and "vgpud-nvml" with
-        a libnvidia-ml.so.1 about its cards. They need nothing of the environment and vanish with the host."""
+        """{name: path} of the programs of an NVIDIA host, for this host: "systemctl", "sriov-manage", and "vgpud-nvml"
+        with a libnvidia-ml.so.1 for the host's cards. The programs need no environment and vanish with the host."""
         build = os.path.dirname(os.path.abspath(self.command[0]))
         here = os.path.join(TOP, "tests", "simhost")
         nvml = os.path.join(os.path.dirname(os.path.dirname(build)), "drivers-glue", "vgpud-nvml")
@@ -238,7 +239,7 @@ class Host:
         for name, program_path, variables in (
             ("systemctl", os.path.join(here, "systemctl"), {"SIMHOST_NVML": nvml, "LD_LIBRARY_PATH": build}),
             ("sriov-manage", os.path.join(here, "sriov-manage"), {}),
-            # vgpud is not allowed to set modes itself; its units are.
+            # Only vgpud's units may set modes, not vgpud.
             ("vgpud-nvml", nvml, {"LD_LIBRARY_PATH": build, "SIMHOST_NVML_UNPRIVILEGED": "1"}),
         ):
             variables = {"SIMHOST": os.path.abspath(self.command[0]), "SIMHOST_CONTROL": self.control, **variables}
@@ -284,7 +285,7 @@ MARK = "simhost"
 
 
 class _Udev:
-    """As much of libudev as the agent needs."""
+    """The part of libudev that the agent needs."""
 
     def __init__(self):
         self.library = ctypes.CDLL("libudev.so.1")

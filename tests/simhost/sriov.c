@@ -3,8 +3,8 @@
 /*
  * Virtual functions; see sriov.h. The names in comments are those of drivers/pci/iov.c.
  *
- * The kernel sleeps 100 ms after enabling and a second after disabling. Here nothing takes time but what a
- * fault delays. And it lets only one device at a time change; here each GPU has its own lock.
+ * The kernel sleeps 100 ms after enabling and a second after disabling. Here only faults take time. The kernel
+ * lets one device at a time change; here each GPU has its own lock.
  */
 
 #include "simhost/sriov.h"
@@ -22,6 +22,7 @@ static int apply_fault(FaultOp op, const GpuFunction *function)
         tree_unlock();
         r = fault_apply(op, path);
         tree_lock();
+
         return r;
 }
 
@@ -35,6 +36,7 @@ static int add_function(GpuFunction *function)
         function->spec.physical = function->gpu->functions[0].device;
         function->device = pci_add(&function->spec);
         device_event(function->device, "add", NULL);
+
         r = apply_fault(FAULT_ENABLE, function);
         if (r < 0) {
                 device_event(function->device, "remove", NULL);
@@ -43,11 +45,14 @@ static int add_function(GpuFunction *function)
         } else {
                 pci_add_virtual_links(function->device);
                 device_event(function->device, "change", NULL);
+
                 if (ops->vf_add)
                         ops->vf_add(function);
                 driver_attach(function);
         }
+
         function_unlock(function);
+
         return r;
 }
 
@@ -58,6 +63,7 @@ static void remove_function(GpuFunction *function)
 
         function_lock(function);
         pci_remove_virtual_links(function->device);
+
         if (ops->vf_remove)
                 ops->vf_remove(function);
         (void)apply_fault(FAULT_DISABLE, function);
@@ -86,6 +92,7 @@ int sriov_enable(Gpu *gpu, unsigned count)
                 r = gpu->ops->vfs_enable(gpu, count);
         if (r < 0)
                 return r;
+
         count = (unsigned)r;
 
         for (unsigned i = 1; i <= count; i++) {
@@ -95,8 +102,10 @@ int sriov_enable(Gpu *gpu, unsigned count)
                         return r;
                 }
         }
+
         device_event(gpu->functions[0].device, "change", NULL);
         gpu->n_vfs = count;
+
         return 0;
 }
 
@@ -111,6 +120,7 @@ void sriov_unplug(Gpu *gpu)
 {
         if (gpu->n_vfs == 0)
                 return;
+
         for (unsigned i = gpu->n_vfs; i > 0; i--)
                 remove_function(&gpu->functions[i]);
         if (gpu->ops->vfs_disable)
@@ -119,20 +129,24 @@ void sriov_unplug(Gpu *gpu)
 }
 
 /* The part of sriov_numvfs_store() that has the device lock. */
-static int configure(Gpu *gpu, unsigned wanted)
+static int sriov_configure(Gpu *gpu, unsigned wanted)
 {
         const GpuFunction *physical = &gpu->functions[0];
 
         if (!physical->device)
                 return -ENODEV;
+
         if (wanted == gpu->n_vfs)
                 return 0;
+
         if (!function_is_bound_to(physical, gpu->ops->driver) || !gpu->ops->has_sriov_configure)
                 return -ENOENT;
+
         if (wanted == 0) {
                 sriov_disable(gpu);
                 return 0;
         }
+
         return gpu->n_vfs > 0 ? -EBUSY : sriov_enable(gpu, wanted);
 }
 
@@ -144,26 +158,32 @@ static int store_numvfs(Node *node, const char *bytes, size_t length)
 
         if (kernel_parse_unsigned(bytes, G_MAXUINT16, &wanted) < 0)
                 return -EINVAL;
+
         if (wanted > gpu->total_vfs)
                 return -ERANGE;
+
         function_lock(&gpu->functions[0]);
-        r = configure(gpu, (unsigned)wanted);
+        r = sriov_configure(gpu, (unsigned)wanted);
         function_unlock(&gpu->functions[0]);
+
         return r;
 }
 
-/* A reader waits while the number changes, as with Linux 6.1; with 6.12 it is told the old one. */
+/* A reader waits while the number changes, as with Linux 6.1; with 6.12 the reader gets the old number. */
 static int show_numvfs(Node *node, GString *text)
 {
         Gpu *gpu = node->data;
         int r = 0;
 
         function_lock(&gpu->functions[0]);
+
         if (node->removed)
                 r = -ENODEV;
         else
                 g_string_append_printf(text, "%u\n", gpu->n_vfs);
+
         function_unlock(&gpu->functions[0]);
+
         return r;
 }
 
@@ -210,13 +230,16 @@ int sriov_set_vfs(const char *address, unsigned count)
         int r = 0;
 
         tree_lock();
+
         physical = gpu_find_function(address);
         if (!physical || physical->index > 0) {
                 tree_unlock();
                 return -ENODEV;
         }
+
         gpu = physical->gpu;
         function_lock(physical);
+
         if (!physical->device || !function_is_bound_to(physical, gpu->ops->driver))
                 r = -ENODEV;
         else if (count > gpu->total_vfs)
@@ -226,7 +249,9 @@ int sriov_set_vfs(const char *address, unsigned count)
                 if (count > 0)
                         r = sriov_enable(gpu, count);
         }
+
         function_unlock(physical);
         tree_unlock();
+
         return r;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a libudev monitor inside the host hears, and in which order. The order of mdev events is that of 6.1 and 6.12."""
+"""Events of a libudev monitor inside the host, and their order. mdev events have the order of 6.1 and 6.12."""
 
 import unittest
 
@@ -20,7 +20,7 @@ class EventTest(unittest.TestCase):
         self.inside.monitor(SUBSYSTEMS)
 
     def hear(self, count):
-        """That many events, and no more, as "ACTION SUBSYSTEM NAME"."""
+        """Exactly COUNT events, as "ACTION SUBSYSTEM NAME"."""
         self.events = self.host.hear(self.inside, count)
         return [f"{e['ACTION']} {e['SUBSYSTEM']} {e['DEVPATH'].rsplit('/', 1)[1]}" for e in self.events]
 
@@ -47,7 +47,7 @@ class EventTest(unittest.TestCase):
         self.assertEqual([event[0] for event in self.host.events()], ["add"] * 3 + ["bind"] + ["remove"] * 2 + ["unbind", "remove"])
 
     def test_the_effect_is_there_before_the_event(self):
-        """Whoever hears of a removal finds nothing any more, not even in the kernel's caches."""
+        """A listener of a removal event finds no trace of the device, even in the kernel's caches."""
         for _ in range(20):
             self.assertIsNone(self.create())
             self.assertTrue(self.inside.exists(f"{MDEVS}/{UUID}/mdev_type"))
@@ -152,7 +152,7 @@ class EventTest(unittest.TestCase):
         self.assertEqual(self.hear(1), [f"bind mdev {UUID}"])
 
     def test_hear_tells_of_more(self):
-        """An event beyond the number that a test asks for does not escape it; the mark is in no log and has no number."""
+        """hear() reports events beyond the expected number; the mark is in no log and has no number."""
         self.assertEqual(self.hear(0), [])
         self.assertEqual(self.inside.read("/sys/kernel/uevent_seqnum"), "0\n")
         self.assertIsNone(self.create())
@@ -161,7 +161,7 @@ class EventTest(unittest.TestCase):
         self.assertEqual(self.inside.read("/sys/kernel/uevent_seqnum"), "4\n")
 
     def test_burst(self):
-        """Nothing is lost on a monitor that is not reading, although a stock kernel's socket queue holds ten."""
+        """A monitor that is not reading loses no event, although a stock kernel's socket queue holds ten."""
         for i in range(30):
             self.assertIsNone(self.create("mtty", "mtty-1", f"{UUID[:-2]}{i % 10:02x}"))
             self.inside.write(f"{MDEVS}/{UUID[:-2]}{i % 10:02x}/remove", "1")

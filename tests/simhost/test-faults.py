@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Injected errors, delays and hangs hit what they name and nothing else."""
+"""Injected errors, delays and hangs affect only the named objects."""
 
 import pathlib
 import signal
@@ -103,7 +103,7 @@ class FaultTest(unittest.TestCase):
         self.assertEqual(self.inside.read(f"{V5_8}/available_instances"), "7\n")  # the fault went with it
 
     def test_a_killed_writer(self):
-        """What a process began, the kernel ends, as it does with a thread in an uninterruptible wait."""
+        """The kernel completes an operation of a killed process, as for a thread in an uninterruptible wait."""
         self.host.ctl("fault", "clear")
         self.host.fault("create:*:hang:1")
         maker = self.host.agent()

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The program around the models: exit status, signals, and that nothing is left behind whatever happens."""
+"""The program around the models: exit status, signals, and cleaning up in every case."""
 
 import os
 import pathlib
@@ -39,7 +39,7 @@ class HostTest(unittest.TestCase):
         )
 
     def start_host(self, *command):
-        """A host whose command has said "ready". A test in the background of a shell inherits that SIGINT is ignored."""
+        """Start a host whose command has said "ready". A background job of a shell inherits an ignored SIGINT."""
         def reset():
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
@@ -93,7 +93,7 @@ class HostTest(unittest.TestCase):
         self.assertEqual(process.wait(), 7)
 
     def test_killed_host(self):
-        """Nobody is left to clean up, but the guard."""
+        """Only the guard is left to clean up."""
         process = self.start_host("sh", "-c", READY)
         self.assertNotEqual(os.listdir(self.temporary), [])
         process.kill()
@@ -101,7 +101,7 @@ class HostTest(unittest.TestCase):
         simhost.wait_until(lambda: not os.listdir(self.temporary))
 
     def test_processes_left_behind(self):
-        """A daemon that the command started does not outlive the host, even one that ignores SIGTERM."""
+        """A daemon started by the command ends with the host, even if SIGTERM is ignored."""
         result = self.run_host(
             "sh", "-c", "(trap '' TERM; exec setsid sleep 1001) >/dev/null & setsid sleep 1002 >/dev/null & echo $!"
         )
@@ -150,7 +150,7 @@ class HostTest(unittest.TestCase):
         self.assertNotIn("0000:", result.stdout)
 
     def test_without_privileges(self):
-        """Whoever may use FUSE may have a host; in a namespace, as root of it."""
+        """Any user with access to FUSE can run a host; in a namespace, the user is root there."""
         if os.geteuid() != 0:
             self.skipTest("the whole suite runs without privileges")
         os.chmod(self.temporary, 0o777)

@@ -93,7 +93,7 @@ class BattlemageTest(IntelTest):
         self.assertEqual(self.write("vf2/profile/vram_quota", 2**64), "ERANGE")
         self.assertEqual(self.write("vf2/profile/vram_quota", "8G"), "EINVAL")
         self.assertIsNone(self.enable(3))
-        self.assertEqual(self.quotas()[:4], [8 * GIB, 15 * GIB, 0, 0])  # nothing is divided
+        self.assertEqual(self.quotas()[:4], [8 * GIB, 15 * GIB, 0, 0])  # no resources divided
         self.assertEqual(self.write("vf1/profile/vram_quota", GIB), "EBUSY")
         self.assertEqual(self.write("vf4/profile/vram_quota", 1), "ENOSPC")
         self.assertEqual(self.write(".bulk_profile/vram_quota", GIB), "EBUSY")
@@ -211,7 +211,7 @@ class I915Test(IntelTest):
         self.assertEqual(self.left(), self.FULL)
 
     def test_automatic_is_switched_off(self):
-        """By any number that is set, and what was given automatically goes with the functions all the same."""
+        """Setting any number switches automatic provisioning off; automatic quotas still go with the functions."""
         for name in ("ggtt_quota", "exec_quantum_ms"):
             self.assertIsNone(self.enable(2))
             self.assertIsNone(self.write("vf1/gt0/preempt_timeout_us", 0))
@@ -243,7 +243,7 @@ class I915Test(IntelTest):
         self.assertEqual(self.left()["contexts"], self.FULL["contexts"] - 1024)
         self.assertIsNone(self.write("vf2/gt0/doorbells_quota", 7))
         self.assertEqual(self.write("vf2/gt0/doorbells_quota", 211), "EDQUOT")
-        self.assertEqual(self.quota(2)["doorbells"], 0)  # what it had is gone
+        self.assertEqual(self.quota(2)["doorbells"], 0)  # the quota is lost
         self.assertEqual(self.write("vf2/gt0/doorbells_quota", 2**40), "ERANGE")
         self.assertEqual(self.write("vf2/gt0/ggtt_quota", 2**40), "E2BIG")
         self.assertEqual(self.write("vf2/gt0/ggtt_quota", 2**64 - 1), "EOVERFLOW")

@@ -16,8 +16,6 @@ MTTY = "/sys/class/mdev_bus/mtty/mdev_supported_types"
 MBOCHS = "/sys/class/mdev_bus/mbochs/mdev_supported_types"
 MDEVS = "/sys/bus/mdev/devices"
 
-# Enough to see that something is blocked: a machine so slow that it is not blocked later makes the test pass, not fail.
-
 
 class MdevTest(unittest.TestCase):
     def setUp(self):
@@ -234,7 +232,7 @@ class MdevTest(unittest.TestCase):
         remover.start("write", f"{MDEVS}/{UUIDS[0]}/remove", "1")
         self.host.await_waiting(f"close {UUIDS[0]}")
         self.assertFalse(self.inside.exists(f"{MDEVS}/{UUIDS[0]}"))
-        self.assertEqual(self.available(V5_8), before)  # what it has it keeps
+        self.assertEqual(self.available(V5_8), before)  # quota unchanged
         self.assertEqual(self.create(V5_4, UUIDS[0]), "EIO")
         self.assertIsNone(self.remove(UUIDS[1]))
 

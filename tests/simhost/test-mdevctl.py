@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A program that knows nothing of us, mdevctl, finds a host that it can work on."""
+"""An independent program, mdevctl, works on the simulated host."""
 
 import json
 import unittest

@@ -32,7 +32,7 @@ class ModelTest(unittest.TestCase):
 
 class GvtTest(ModelTest):
     GPU = "0000:00:02.0"
-    # low and high graphics memory in MiB and fences that guests may have in all, and what each type takes
+    # low and high graphics memory in MiB and fences for all guests together, and the amounts of each type
     LEFT = (1024 - 128, 4096 - 1024 - 384, 32 - 4)
     TYPES = {
         "i915-GVTg_V5_8": (64, 384, 4),
@@ -257,7 +257,7 @@ class OtherTest(ModelTest):
         self.assertEqual({name.split(":")[0] for name in parents}, {"0000", "0001"})
         self.assertEqual(len(self.inside.listdir(f"{PCI}/{parents[-1]}/mdev_supported_types")), 7)
         self.assertEqual(len(self.inside.listdir(MDEVS)), 25)
-        self.assertEqual(self.host.events(), [])  # they were there before anybody listened
+        self.assertEqual(self.host.events(), [])  # the parents exist before the first listener
         self.assertEqual({self.inside.read(f"{PCI}/{name}/numa_node") for name in parents}, {"0\n", "1\n"})
 
     def test_scalable_on_gpus(self):
@@ -265,7 +265,7 @@ class OtherTest(ModelTest):
         gpu = self.inside.listdir("/sys/class/mdev_bus")[0]
         self.assertFalse(self.inside.exists(f"{PCI}/{gpu}/sriov_totalvfs"))
         before = self.available(gpu)
-        self.assertEqual(before["nvidia-1005"], 8)  # 8 of 64 GiB
+        self.assertEqual(before["nvidia-1005"], 8)  # 8 instances fill 64 GiB
         for uuid in UUIDS[:8]:
             self.assertIsNone(self.create(gpu, "nvidia-1005", uuid))
         self.assertEqual(self.create(gpu, "nvidia-1005", UUIDS[8]), "EIO")

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Virtual functions come and go as in the kernel (drivers/pci/iov.c, drivers/base/dd.c): checks, errno, order of events,
-what waits for what."""
+"""Virtual functions as in the kernel (drivers/pci/iov.c, drivers/base/dd.c): checks, errno, order of events,
+blocking."""
 
 import concurrent.futures
 import random
@@ -20,7 +20,7 @@ class SriovTest(unittest.TestCase):
     MODELS = ["xe"]
     PF = "0000:03:00.0"
     VFS = [f"0000:03:{i >> 3:02x}.{i & 7}" for i in range(1, 13)]
-    OWN = "xe"  # the driver that takes virtual functions by itself
+    OWN = "xe"  # the driver with VFIO support of its own
 
     def setUp(self):
         self.host = self.enterContext(simhost.Host(self.MODELS))
@@ -60,7 +60,7 @@ class SriovTest(unittest.TestCase):
         self.inside.monitor(SUBSYSTEMS)
 
     def hear(self, count):
-        """That many events, and no more, as "ACTION SUBSYSTEM NAME"."""
+        """Exactly COUNT events, as "ACTION SUBSYSTEM NAME"."""
         self.events = self.host.hear(self.inside, count)
         return [f"{e['ACTION']} {e['SUBSYSTEM']} {e['DEVPATH'].rsplit('/', 1)[1]}" for e in self.events]
 
@@ -92,7 +92,7 @@ class NumberTest(SriovTest):
     def test_without_a_driver(self):
         self.enable(2)
         self.host.ctl("unbind", self.PF)
-        self.assertEqual(self.read("sriov_numvfs"), "0\n")  # xe takes its functions with it
+        self.assertEqual(self.read("sriov_numvfs"), "0\n")  # xe disables its VFs at unbind
         self.assertEqual(self.virtual_links(), [])
         self.assertEqual(self.write("sriov_numvfs", "2"), "ENOENT")
         self.assertEqual(self.write("sriov_numvfs", "13"), "ERANGE")
@@ -101,7 +101,7 @@ class NumberTest(SriovTest):
         self.assertEqual(self.write("sriov_numvfs", "2"), "ENOENT")
 
     def test_any_errno(self):
-        """What a driver or the firmware refuses, at the write, and half-way, which takes back what was made."""
+        """A refusal of the driver or the firmware, at the write or half-way, undoes all VFs made so far."""
         self.host.fault(f"write:{self.PF}/sriov_numvfs:errno=ENOMEM:1")
         self.assertEqual(self.write("sriov_numvfs", "4"), "ENOMEM")
         self.listen()
@@ -136,7 +136,7 @@ class NumberTest(SriovTest):
         self.host.await_hanging(1)
         reader.start("read", f"{PCI}/{self.PF}/sriov_numvfs")
         self.host.await_waiting(f"lock {self.PF}")
-        self.assertEqual(self.virtual_links(), ["virtfn0"])  # others do not wait
+        self.assertEqual(self.virtual_links(), ["virtfn0"])  # further VFs do not wait
         self.assertEqual(self.read("sriov_totalvfs"), "12\n")
         self.host.ctl("release")
         writer.finish()
@@ -287,7 +287,7 @@ class BindingTest(SriovTest):
         vf = self.VFS[0]
         self.write("driver_override", "vfio-pci", vf)
         self.host.fault(f"probe:{vf}:errno=EIO:2")
-        self.assertIsNone(self.probe(vf))  # it does not tell
+        self.assertIsNone(self.probe(vf))  # errors of the probe are not reported
         self.assertIsNone(self.driver(vf))
         self.assertEqual(self.inside.error("write", f"{BUS}/drivers/vfio-pci/bind", vf), "EIO")
         self.assertEqual(self.inside.listdir("/dev/vfio"), ["vfio"])
@@ -368,7 +368,7 @@ class InUseTest(SriovTest):
         self.host.ctl("hold-device", self.VFS[0])
         self.writer.start("write", f"{BUS}/drivers/vfio-pci/unbind", self.VFS[0])
         self.host.await_waiting(f"close {self.VFS[0]}")
-        self.assertEqual(self.read("sriov_numvfs"), "2\n")  # that is the lock of another device
+        self.assertEqual(self.read("sriov_numvfs"), "2\n")  # each device has its own lock
         other = self.host.agent()
         other.start("write", f"{BUS}/drivers_probe", self.VFS[0])
         self.host.await_waiting(f"close {self.VFS[0]}", f"lock {self.VFS[0]}")
@@ -379,7 +379,7 @@ class InUseTest(SriovTest):
         self.assertEqual(self.driver(self.VFS[0]), "vfio-pci")  # the override is still set
 
     def test_who_switches_it_on(self):
-        """A driver of the host when it is bound, VFIO when it is opened."""
+        """A host driver enables a device at bind, VFIO at open."""
         vf = self.VFS[0]
         enabled = lambda: self.inside.read(f"{PCI}/{vf}/enable")
         self.assertEqual(enabled(), "0\n")
@@ -474,7 +474,7 @@ class DriverItselfTest(SriovTest):
 
 
 class StormTest(SriovTest):
-    """All at once, and functions that are open now and then; afterwards everything fits together."""
+    """All operations at once, and some functions open at times; afterwards the state is consistent."""
 
     WORKERS = 6
     STEPS = 200
@@ -507,7 +507,7 @@ class StormTest(SriovTest):
             self.ctl("drop-device", vf)
 
     def ctl(self, *words):
-        """Whether the host did it."""
+        """Run a command of the control socket; true on success."""
         try:
             self.host.ctl(*words)
         except simhost.ControlError:

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""NVIDIA, AMD and XenGT: each model's files and rules, each errno, events in order, and that files which act when they are
-read end the host."""
+"""NVIDIA, AMD and XenGT: files and rules of each model, each errno, order of events, and that reading a file with side
+effects ends the host."""
 
 import json
 import os
@@ -44,7 +44,7 @@ class VendorTest(unittest.TestCase):
 class XenGtTest(VendorTest):
     VGT = "/sys/kernel/vgt"
     CREATE = f"{VGT}/control/create_vgt_instance"
-    # low and high graphics memory in MiB, fences: what there is, and what guests can have of it
+    # low and high graphics memory in MiB, fences: the totals, and the guests' shares
     TOTAL = (512, 3584, 32)
     LEFT = (512 - 96 - 32, 3584 - 384, 32 - 4)
 
@@ -90,7 +90,7 @@ class XenGtTest(VendorTest):
         self.assertEqual(self.inside.error("read", f"{vm}/vgt_id"), "ENOENT")
         self.assertIsNone(self.write(self.CREATE, "-12"))
         self.assertEqual(self.left(), self.LEFT)
-        self.assertEqual(self.host.events(), [])  # nobody is told
+        self.assertEqual(self.host.events(), [])  # no event
 
     def test_refusals(self):
         self.assertIsNone(self.write(self.CREATE, "3,64,448,4"))
@@ -146,7 +146,7 @@ class XenGtTest(VendorTest):
         self.assertIsNone(self.write(self.CREATE, "12,64,448,4"))
         self.host.ctl("domain", 12, "end")
         self.assertNotIn("console-12-0", self.names(backends))
-        self.assertIn("vm12", self.names(self.VGT))  # nobody clears it away
+        self.assertIn("vm12", self.names(self.VGT))  # directory left behind
         self.assertIsNone(self.write(self.CREATE, "-12"))
 
     def test_display(self):
@@ -197,7 +197,7 @@ class GimTest(VendorTest):
             "memory_partition_mode": "0o600",
             "spatial_partition_mode": "0o400",
         }.items():
-            self.assertEqual(self.mode(f"{self.GPU}/{name}"), mode, name)  # to look at a file is harmless
+            self.assertEqual(self.mode(f"{self.GPU}/{name}"), mode, name)  # stat() of a file is harmless
 
     def test_stores_succeed_whatever_happens(self):
         profile, memory = f"{self.GPU}/accelerator_partition_profile", f"{self.GPU}/memory_partition_mode"
@@ -212,7 +212,7 @@ class GimTest(VendorTest):
         self.assertEqual(self.read(f"{self.GPU}/spatial_partition_mode"), "QPX\n")
         self.assertIsNone(self.write(memory, "NPS8"))
         self.assertEqual(self.memory(), "NPS4")
-        self.assertEqual(self.accelerator(), ("2", "QPX", "4"))  # what goes with it
+        self.assertEqual(self.accelerator(), ("2", "QPX", "4"))  # the settings that the profile implies
 
     def test_linked(self):
         """All that are linked change together."""
@@ -247,7 +247,7 @@ class GimTest(VendorTest):
 
 
 class ForbiddenTest(unittest.TestCase):
-    """What must never be opened."""
+    """Files that no program may open."""
 
     def check(self, model, path, prepare=(), domain=0):
         with self.assertRaises(simhost.HostAborted):
@@ -291,7 +291,7 @@ class FirstGimTest(VendorTest):
         return self.read(f"{self.GPU}/{name}").rstrip("\n")
 
     def vf(self, number):
-        """What the GPU's list says of a function: {key: value}."""
+        """The entry of a function in the GPU's list: {key: value}."""
         part = self.read(f"{self.GPU}/gpuvf").split("VF #")[number + 1]
         return dict(line.strip().split(":", 1) for line in part.splitlines()[1:])
 
@@ -340,7 +340,7 @@ class FirstGimTest(VendorTest):
             answer = self.call("getvf", text)
             self.assertTrue(answer.startswith("Failed to do getvf with error: "), answer)
             self.assertIn(words, answer, text)
-        # That it lies within another goes unnoticed.
+        # The overlap goes undetected.
         self.assertEqual(self.call("getvf", "1024 512 4"), "0000:83:02.1")
         self.assertEqual(self.call("relvf", "0000:83:02.0"), "OK")
         self.assertEqual(self.vf(0)["VF Size"], "992 M")
@@ -377,12 +377,12 @@ class FirstGimTest(VendorTest):
         self.inside.start("read", f"{self.GPU}/virtfn7/gpuvf")
         self.host.await_waiting("lock gim")
         self.host.ctl("gim-lock", 0)
-        self.assertIn("MxGPU_V1_8", self.inside.finish())  # in the end the driver waits for the reader no longer
+        self.assertIn("MxGPU_V1_8", self.inside.finish())  # the driver's wait for the reader times out
         self.assertEqual(other.read(f"{self.GPU}/getvf"), "0000:83:02.1\n")
 
 
 class NvidiaTest(VendorTest):
-    """What the cards have in common."""
+    """Common parts of the tests of NVIDIA's cards."""
 
     def boot(self, model, gpu, **options):
         self.start(model, **options)
@@ -505,7 +505,7 @@ class L40sTest(NvidiaTest):
         self.assertEqual([self.set_type(0, 1150) for _ in range(2)], ["EIO", None])
 
     def test_group_that_only_is_kept(self):
-        """Who keeps others out by having the group open does not use the vGPU."""
+        """A program that only holds the group open does not use the vGPU."""
         self.sriov("enable")
         self.assertIsNone(self.set_type(0, 1150))
         group = self.inside.readlink(f"{self.vf(0)}/iommu_group").rsplit("/", 1)[1]
@@ -542,14 +542,14 @@ class L40sTest(NvidiaTest):
         self.sriov("enable")
         vf, group = self.address(0), self.inside.readlink(f"{self.vf(0)}/iommu_group").rsplit("/", 1)[1]
         events = self.events(since, "pci", "vfio", "vfio-dev")
-        self.assertEqual(events[:2], [("unbind", self.GPU), ("bind", self.GPU)])  # to pci-pf-stub
+        self.assertEqual(events[:2], [("unbind", self.GPU), ("bind", self.GPU)])  # bound to pci-pf-stub
         self.assertEqual(events[2:7], [("add", vf), ("change", vf), ("add", group), ("add", "vfio0"), ("bind", vf)])
         self.assertEqual(events[-3:], [("change", self.GPU), ("unbind", self.GPU), ("bind", self.GPU)])
         self.assertEqual(len(events), 2 + 32 * 5 + 3)
         since = len(self.host.events())
         self.assertIsNone(self.set_type(0, 1150))
         self.assertIsNone(self.set_type(0, 0))
-        self.assertEqual(self.events(since, "pci", "vfio", "vfio-dev"), [])  # nobody is told
+        self.assertEqual(self.events(since, "pci", "vfio", "vfio-dev"), [])  # no event
         self.sriov("disable")
         events = self.events(since, "pci", "vfio", "vfio-dev")
         self.assertEqual(
@@ -580,7 +580,7 @@ class L40sTest(NvidiaTest):
         process = subprocess.Popen(["true"])
         self.host.ctl("nvidia", "nvml", process.pid)
         process.wait()
-        self.sriov("enable")  # who has died holds nothing
+        self.sriov("enable")  # a dead process holds no GPU
         self.host.ctl("hold-device", self.address(7))
         with self.assertRaises(simhost.ControlError):
             self.sriov("disable")
@@ -597,7 +597,7 @@ class L40sTest(NvidiaTest):
         for number, type_id, place in ((0, 1150, 0), (1, 1152, 8), (2, 1147, 4), (3, 1154, 16), (4, 1151, 32)):
             self.assertIsNone(self.set_type(number, type_id))
             self.assertEqual(self.read(f"{self.vf(number)}/nvidia/placement_id"), f"{place}\n", number)
-        self.assertNotIn(1154, self.creatable(10))  # 16 GiB are left nowhere in one piece that begins where it must
+        self.assertNotIn(1154, self.creatable(10))  # no aligned range of 16 GiB is free
         self.assertIn(1152, self.creatable(10))
         self.assertNotIn(1156, self.creatable(10))
 
@@ -687,7 +687,7 @@ class H200Test(NvidiaTest):
     def test_mig(self):
         self.assertEqual(self.code("create-instance", self.GPU, 19), "3")
         self.host.ctl("nvidia", "hold", self.GPU)
-        self.assertEqual(self.code("mig", self.GPU, 1), "0 19")  # with the next reset
+        self.assertEqual(self.code("mig", self.GPU, 1), "0 19")  # pending until the next reset
         self.assertEqual(self.code("create-instance", self.GPU, 19), "3")
         self.assertEqual(self.code("reset", self.GPU), "19")
         self.host.ctl("nvidia", "drop", self.GPU)
@@ -835,7 +835,7 @@ class ToolsTest(NvidiaTest):
         )
         self.assertNotIn("host-vgpu-mode=1", self.query("0000:5e:00.0"))
         self.assertEqual(self.run_tool("vgpud-nvml", "query", "0000:01:00.0")[0], 6)
-        self.run_tool("sriov-manage", "-e", self.L40S)  # nobody has kept the GPU
+        self.run_tool("sriov-manage", "-e", self.L40S)  # the GPU is free again
         self.assertEqual(len(self.creatable_by_nvml()), 23)
         self.assertIsNone(self.set_type(0, 1150))
         self.assertEqual(self.creatable_by_nvml(), ["creatable=1150", "creatable=1160"])
@@ -852,11 +852,11 @@ class ToolsTest(NvidiaTest):
         def mig():
             return [line for line in self.query(self.H200) if line.startswith("mig")]
 
-        # Somebody has the GPU: what the library has taken is given back.
+        # Another program holds the GPU: the library's own open is released.
         self.host.ctl("nvidia", "hold", self.H200)
         self.assertEqual(set_mode("mig", self.H200, 1), 19)
         self.assertEqual(mig(), ["mig=0", "mig-pending=0"])
-        # Not what was pending before; who only asks for a reset gets what he asked for, with the reset.
+        # A mode that was pending before the call stays pending, and takes effect with the reset.
         self.host.ctl("nvidia", "mig", self.H200, 1)
         self.assertEqual(set_mode("mig", self.H200, 1), 50 + 19)
         self.assertEqual(mig(), ["mig=0", "mig-pending=1"])
