@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Makes the guest's image: a Debian 12 root disk with every wanted kernel's modules, and per kernel what QEMU
-boots.
+"""Makes the guest's image: a Debian 12 root disk with the modules of all kernels, and the boot files of each kernel for
+QEMU.
 
-Only Debian packages are used, from the mirrors that this machine's own apt uses, through a private apt
-configuration: the machine's package database is not changed, and read only to see what a newer QEMU would need
-besides what is installed.
-"""
+Only Debian packages are used, from the mirrors that this machine's own apt uses, through a private apt configuration.
+The machine's package database is not changed; a newer QEMU is resolved against its list of installed packages."""
 
 import json
 import lzma
@@ -21,15 +19,15 @@ import store
 
 SUITE = "bookworm"
 
-# What the guest's user land is made of. Recommended packages are left out.
+# Packages of the guest's user land, without recommended ones.
 PACKAGES = """
     systemd-sysv udev dbus polkitd kmod util-linux passwd login
     mdevctl python3 python3-dbus python3-gi jq strace procps pciutils
     libsystemd0 libudev1 libglib2.0-0 libasan8 libubsan1 libtsan2
 """.split()
 
-# The modules the guest keeps, each with what it needs. Debian's kernels bring thousands; carrying them
-# would cost more time than everything else here. Those of BOOT_MODULES also go into the initial RAM disk.
+# The guest's modules; their dependencies are added. Copying the thousands of modules of Debian's kernels would dominate
+# the build time. BOOT_MODULES also go into the initial RAM disk.
 BOOT_MODULES = "virtio_pci virtio_blk ext4 crc32c_generic crc32c-intel".split()
 MODULES = (
     BOOT_MODULES
@@ -42,7 +40,7 @@ MODULES = (
 # The kernel's own sample mediated drivers: a serial card and two displays. Debian does not build them.
 SAMPLES = ["mtty", "mdpy", "mbochs"]
 
-# Units that cost time at boot, or that would act on their own while a case runs.
+# Units that slow down booting, or that would act on their own while a case runs.
 MASKED = """
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer
     e2scrub_reap.service systemd-tmpfiles-clean.timer systemd-timesyncd.service getty@tty1.service
@@ -68,7 +66,7 @@ def log(text):
 
 
 def call(*argv, **kwargs):
-    """Runs a program; its output is shown only if it fails."""
+    """Run a program; show the output only on failure."""
     argv = [str(arg) for arg in argv]
     done = subprocess.run(
         argv,
@@ -100,7 +98,7 @@ def clear(path):
 
 def sources(*more):
     """sources.list lines for Debian 12 main and its security suite, at the mirrors of this machine's apt, and for
-    more suites that are on the mirror of main."""
+    further suites on the mirror of main."""
     targets = call(
         "apt-get",
         "indextargets",
@@ -112,7 +110,7 @@ def sources(*more):
     for line in targets.splitlines():
         origin, codename, uri, component, key = line.split("|")
         if origin == "Debian" and component == "main" and codename.partition("-")[2] in ("", "security"):
-            # A field that apt does not know stays as it was written.
+            # apt ignores unknown fields
             key = key if key.startswith("/") else "/usr/share/keyrings/debian-archive-keyring.gpg"
             mirror.setdefault("security" if "-security" in codename else "main", (uri, key))
     if "main" not in mirror:
@@ -135,8 +133,8 @@ def network_options():
 
 
 class Apt:
-    """apt-get and apt-cache on lists and settings of our own; with status, a file of dpkg's that says what is
-    installed (otherwise nothing is)."""
+    """apt-get and apt-cache with private lists and settings; status: a status file of dpkg with the installed packages
+    (default: no packages)."""
 
     def __init__(self, root, *suites, status=None):
         self.root = root
@@ -195,8 +193,7 @@ class Apt:
 
 
 def choose_kernels(apt):
-    """What to build: the kernel Debian 12 was released with and the newest it offers, each as a
-    dictionary."""
+    """Choose the kernels to build: Debian 12's first kernel and the newest, each as a dictionary."""
     names = apt("apt-cache", "search", "--names-only", r"^linux-image-([0-9.]+-)?amd64$").split("\n")
     metas = [line.split()[0] for line in names if line]
     found = []
@@ -237,8 +234,8 @@ def choose_kernels(apt):
 
 
 def unpack_vmlinux(bzimage, target):
-    """Takes the ELF kernel out of a bzImage (Documentation/arch/x86/boot.rst): QEMU starts it directly (PVH),
-    which saves the guest its own unpacking, seconds without hardware virtualisation."""
+    """Extract the ELF kernel from a bzImage (Documentation/arch/x86/boot.rst). QEMU starts an ELF kernel directly
+    (PVH), which saves seconds of unpacking without hardware virtualisation."""
     data = bzimage.read_bytes()
     setup_sectors = data[0x1F1] or 4
     offset, length = struct.unpack_from("<II", data, 0x248)
@@ -275,17 +272,17 @@ def build_samples(kernel, debs, work):
         source,
     )
     (source / "Makefile").write_text("obj-m += " + " ".join(f"{name}.o" for name in SAMPLES) + "\n")
-    # The headers' Makefile includes its common part by the absolute path it has once installed.
+    # The headers' Makefile includes its common part by the absolute path of an installation.
     makefile = tree / "usr/src" / kernel["headers"] / "Makefile"
     makefile.write_text(makefile.read_text().replace("/usr/src", f"{tree}/usr/src"))
-    # Type information would want pahole and the whole vmlinux; nothing here reads it.
+    # Type information needs pahole and the whole vmlinux, and is unused.
     call("make", "-s", "-C", makefile.parent, f"M={source}", "CONFIG_DEBUG_INFO_BTF_MODULES=", "modules")
     call("strip", "--strip-debug", *source.glob("*.ko"))
     return source
 
 
 def module_files(root, release, names):
-    """The files of modules with all that they need, in the order to load them; those built in have none."""
+    """The files of the modules and their dependencies, in load order; built-in modules have no file."""
     files = []
     for name in names:
         done = subprocess.run(
@@ -437,7 +434,7 @@ def make_disk(base, kernels):
         kernel["name"]: {"release": kernel["release"], "version": kernel["version"]} for kernel in kernels
     }
     (image / "kernels.json").write_text(json.dumps(facts, indent=2) + "\n")
-    # The saved machines hang on what is in the image, not on what it was made from.
+    # Saved machines depend on the content of the image, not on its sources.
     (image / "id").write_text(store.digest(*sorted(image.glob("[!k]*"))))
 
 
@@ -445,8 +442,8 @@ def make_disk(base, kernels):
 
 
 def make_newer_qemu(refresh):
-    """Unpacks the QEMU of the distribution's backports into the cache, for the device igb that Debian 12's own does
-    not have yet. What is installed on this machine stays as it is, and is made use of."""
+    """Unpack the QEMU of the distribution's backports into the cache: Debian 12's QEMU lacks the device igb. Installed
+    packages of this machine are used and stay unchanged."""
     if store.stamp("qemu") and not refresh:
         return
     if call("qemu-system-x86_64", "-device", "igb,help").startswith("igb options"):
@@ -476,7 +473,7 @@ def kernel_key(kernel):
 
 
 def build(refresh=False):
-    """Brings the image up to date with these files and, if refresh, with what Debian offers today."""
+    """Update the image if its sources changed, and, with refresh, to today's Debian packages."""
     store.WORK.mkdir(parents=True, exist_ok=True)
     chosen = store.WORK / "kernels.json"
     kernels = json.loads(chosen.read_text()) if chosen.exists() else []
@@ -511,5 +508,5 @@ def build(refresh=False):
     try:
         make_newer_qemu(refresh)
     except BuildError as error:
-        # Most cases do without, and those that need it say what is missing.
+        # Most cases work without the newer QEMU; the others fail with an explanation.
         log(f"no newer QEMU: {error}")

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""One guest: the QEMU process, the channel to the agent in it, the devices that are plugged in and out, and the
-saving and resuming of whole machines.
+"""One guest: the QEMU process, the channel to the agent in the guest, hot-plug of devices, and saving and resuming of
+whole machines.
 
-Booting takes about ten seconds where every instruction is emulated; resuming a saved machine takes one. A
-saved machine is two files (store.py), and can only be resumed with the same devices, by the same QEMU or, as the
-same version of the machine, by a newer one; so whoever names one puts `fingerprint()` into its key.
-"""
+Booting takes about ten seconds with emulation; resuming a saved machine takes one. A saved machine is two files
+(store.py), and can only be resumed with the same devices, by the same QEMU or, as the same machine version, by a newer
+QEMU. So names of saved machines contain `fingerprint()`."""
 
 import contextlib
 import fcntl
@@ -28,20 +27,21 @@ import store
 QEMU = "qemu-system-x86_64"
 # Emulation is the rule: it works everywhere, and the cases must not depend on more.
 ACCEL = os.environ.get("VGPUD_VM_ACCEL", "tcg,thread=multi")
-# Without cmpxchg16b, which the kernel's allocator uses where there is one: QEMU 7.2 leaves bits that do not exist in the
-# flags after it, and an interrupt at that moment makes them real: seldom, but then the guest dies.
+# cmpxchg16b is off: QEMU 7.2 leaves undefined bits in the flags after the instruction, and an interrupt at that moment
+# makes the bits take effect. The kernel's allocator uses cmpxchg16b if present, and seldom, but then fatally, the guest
+# crashes.
 CPU = "max,-cx16" if ACCEL.startswith("tcg") else "host"
 
-# no_timer_check: at boot the kernel wants to see ten timer interrupts in the time that it counts off by the TSC, which
-# goes on when a busy machine does not let QEMU run, and it panics without them.
+# no_timer_check: at boot the kernel expects ten timer interrupts within a time measured by the TSC, and panics without
+# them. The TSC goes on when a busy machine does not let QEMU run.
 KERNEL_ARGUMENTS = (
     "console=ttyS0 root=/dev/vda rw quiet loglevel=4 mitigations=off net.ifnames=0 audit=0 random.trust_cpu=on "
     "panic=-1 oops=panic systemd.show_status=0 no_timer_check"
 )
 
-# An emulated IOMMU gives every PCI function its IOMMU group. The two displays are GPUs that have drivers and no
-# virtual GPUs; udev's database knows the name of the second. The root ports are free, for what is plugged in
-# later; an NVMe controller wants its subsystem to be there before.
+# An emulated IOMMU gives every PCI function an IOMMU group. The two displays are GPUs with drivers and without virtual
+# GPUs; udev's database knows the name of the second. The root ports are free for hot-plug; the NVMe subsystem must
+# exist before an NVMe controller.
 DEVICES = """
     -nodefaults -no-user-config -display none -machine q35 -smp 2 -m 1024 -rtc base=utc -no-reboot
     -device intel-iommu,intremap=on,caching-mode=on
@@ -51,8 +51,8 @@ DEVICES = """
     -device nvme-subsys,id=subsystem
 """.split()
 
-# What a case may have plugged in, by name: arguments of device_add. Each has virtual functions: the controller four
-# at most, the network card seven as its driver says.
+# Hot-plug devices by name, as arguments of device_add. Each has virtual functions: the controller at most four, the
+# network card seven, a limit of its driver.
 HARDWARE = {
     "nvme": {
         "driver": "nvme",
@@ -68,17 +68,16 @@ HARDWARE = {
     "igb": {"driver": "igb", "bus": "rp1"},
 }
 
-# The folders of this machine that a guest can be given; both devices are always there, as a saved machine
-# needs them.
+# Shared folders of the guest; both devices always exist, because a saved machine needs the same devices.
 TAGS = ("share", "out")
 
 
-# Those that run now, for end_all().
+# Running machines, for end_all().
 _RUNNING = set()
 
 
 class MachineError(Exception):
-    """The machinery failed, as opposed to what ran in it."""
+    """An error of the test machinery, not of the program under test."""
 
 
 class TimedOut(MachineError):
@@ -86,13 +85,13 @@ class TimedOut(MachineError):
 
 
 def end_all():
-    """Ends every guest of this process at once; whoever waits for one gets a MachineError."""
+    """End every guest of this process at once; waiting threads get a MachineError."""
     for qemu in list(_RUNNING):
         qemu.kill()
 
 
 def fingerprint():
-    """What a saved machine depends on besides the image."""
+    """Hash of a saved machine's dependencies except the image."""
     version = subprocess.run([QEMU, "--version"], stdout=subprocess.PIPE, check=True, text=True).stdout
     return store.digest(version, ACCEL, CPU, KERNEL_ARGUMENTS, *DEVICES, *TAGS)
 
@@ -132,7 +131,7 @@ def _qemu_that_has(hardware):
     driver = HARDWARE[hardware]["driver"] if hardware else ""
 
     def fits(qemu):
-        # Not the list of all devices: for that a QEMU would load whatever modules it finds, also another one's.
+        # Do not list all devices: for a list, QEMU loads all modules found, even another QEMU's.
         return _ask_qemu(qemu, "-device", f"{driver},help").startswith(f"{driver} options")
 
     if not driver or fits(own):
@@ -143,18 +142,16 @@ def _qemu_that_has(hardware):
             f"this machine's QEMU has no {driver} and there is no newer one in {store.NEWER_QEMU}: run tests/vm/build, "
             "which says why it cannot have it"
         )
-    # What the older one calls q35 for short: that machine has been saved.
+    # "q35" in the older QEMU is an alias of the saved machine version.
     return *newer, re.search(r"^q35 .*\(alias of (\S+)\)", _ask_qemu(own, "-machine", "help"), re.M)[1]
 
 
 class Machine:
-    """A guest that runs until the end of the `with` block. Its disk is thrown away then, unless save() kept
-    it.
+    """A guest that runs until the end of the `with` block. The disk is deleted then, unless save() kept it.
 
-    state names the saved machine to resume; without one the guest boots. folders maps tags (TAGS) to folders
-    of this machine, which the guest sees at /mnt/TAG while a command runs. hardware names what will be plugged
-    in (HARDWARE), so that a QEMU runs that has it.
-    """
+    state names the saved machine to resume; by default the guest boots. folders maps tags (TAGS) to folders of this
+    machine, mounted in the guest at /mnt/TAG while a command runs. hardware names the device to be plugged later
+    (HARDWARE), so that a QEMU with that device is chosen."""
 
     def __init__(self, kernel, state=None, folders=None, timeout=300, hardware=None):
         self.kernel = kernel
@@ -243,7 +240,7 @@ class Machine:
             ]
         if self.state:
             argv += ["-incoming", f"exec:zstd -dcq {shlex.quote(str(store.STATES / self.state))}.zst"]
-        # QEMU must not outlive this process, however that ends.
+        # QEMU must not outlive this process in any case.
         self.log = stack.enter_context(open(self.work / "qemu.log", "w+", encoding="utf-8", errors="replace"))
         self.qemu = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *argv],
@@ -261,7 +258,7 @@ class Machine:
             end.close()
 
     def _wait_ready(self):
-        """A booted guest says so. A resumed one is ready already: it answers when it has been asked."""
+        """A booted guest sends a frame. A resumed guest is ready at once and answers a request."""
         if self.state is None:
             self._await(b"R", {})
 
@@ -292,14 +289,13 @@ class Machine:
             except ConnectionResetError:
                 data = b""
             if not data:
-                self._fail(MachineError, "the guest has gone; QEMU and its console said:")
+                self._fail(MachineError, "the guest has gone; output of QEMU and of the console:")
             self.pending += data
         data, self.pending = self.pending[:size], self.pending[size:]
         return data
 
     def _await(self, wanted, sinks):
-        """Reads frames, passing on those that have a sink, until the wanted one, whose content is the
-        result."""
+        """Read frames up to the wanted one, and return its content; frames with a sink go there."""
         while True:
             kind, length = struct.unpack(">cI", self._receive(5))
             data = self._receive(length)
@@ -331,8 +327,8 @@ class Machine:
         return status
 
     def output(self, script, seconds=30):
-        """What a shell script prints, with its errors; for looking into a guest whose case has failed. Ends
-        what still runs in the guest first, and gives itself so many seconds whatever the deadline was."""
+        """Output and errors of a shell script, to inspect the guest of a failed case. Ends the running command first,
+        and has its own limit in seconds, not the case's deadline."""
         self.end = time.monotonic() + seconds
         parts = []
         try:
@@ -344,19 +340,19 @@ class Machine:
             parts.append(f"\n(no answer from the guest: {error})\n".encode())
         return b"".join(parts).decode(errors="replace")
 
-    # -- what is plugged in --
+    # -- hot-plug --
 
     def plug(self, name):
-        """Plugs hardware in when the guest runs. That it has been noticed is for the guest to see."""
-        # As long as QEMU loads a saved machine it may hang on this (QEMU 7.2).
+        """Plug hardware in when the guest runs; the guest has to wait for the device."""
+        # QEMU 7.2 may hang on device_add while loading a saved machine.
         if not self._qmp("query-status")["running"]:
             self._event("RESUME")
         self._qmp("device_add", id=name, **HARDWARE[name])
 
     def _grant_wishes(self):
-        """Does what a case asks for through its port vm.hardware, a line of JSON each: {"plug": NAME} or {"unplug":
-        NAME}. The answer is a line, too: {} or {"error": text}. An unplugged device is gone when the guest has let
-        go of it, which the case can see by itself."""
+        """Serve the requests of a case through its port vm.hardware, one JSON line each: {"plug": NAME} or {"unplug":
+        NAME}. The reply is a line, too: {} or {"error": text}. An unplugged device goes when the guest releases it; the
+        case can observe the removal."""
         data = self.port.recv(4096)
         if not data:
             self._fail(MachineError, "the guest has gone; QEMU and its console said:")
@@ -412,15 +408,15 @@ class Machine:
     # -- saving --
 
     def save(self, name):
-        """Keeps this machine, as it is now, under a name, and ends it. Nothing may run in it and nothing be
+        """Save the machine in its present state under a name, and end the guest. No command may run and no folder be
         mounted."""
         store.STATES.mkdir(parents=True, exist_ok=True)
         memory = self.work / "memory.zst"
-        # Events tell when it is over. The machine goes on running until the last page is copied, so that it
-        # is a running one that is resumed.
+        # Events report the end of the migration. The machine runs until the last page is copied, so that the saved
+        # state is a running machine.
         self._qmp("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
         self._qmp("migrate-set-parameters", **{"max-bandwidth": 10**10})
-        # QEMU is done before zstd is: whoever gets the lock after it finds the file whole.
+        # QEMU finishes before zstd: once the lock is free, the file is complete.
         lock = self.work / "memory.lock"
         command = f"flock {shlex.quote(str(lock))} zstd -q -3 -T2 -f -o {shlex.quote(str(memory))}"
         self._qmp("migrate", uri=f"exec:{command}")

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The saved machines: for each kernel one that has booted, and on top of it one for each installed tree of
-late.
+"""The saved machines: one booted machine per kernel, and one per kernel and recently installed tree.
 
-Each is named by what it was made from, so that a stale one is never resumed, only forgotten.
-"""
+The name contains a hash of all inputs, so that a stale machine is never resumed, and is deleted later."""
 
 import contextlib
 import fcntl
@@ -16,11 +14,11 @@ from pathlib import Path
 import machine
 import store
 
-# How many installed trees to remember for each kernel.
+# Number of installed trees to keep per kernel.
 REMEMBERED = 3
 
-# Run once in the booted guest before it is saved: wait until all has started, start what every case needs,
-# and read what cases read, so that it is in memory.
+# Run once in the booted guest before saving: wait until all services have started, start the services that every case
+# needs, and read the files that cases read, so that the page cache holds them.
 PRIME = """
 set -e
 state=$(systemctl is-system-running --wait) || {
@@ -82,7 +80,7 @@ def _make(guest, what, script, name):
 
 
 def booted(kernel):
-    """The name of the saved machine that has just booted this kernel; makes it if need be."""
+    """The name of the saved machine after booting this kernel; made if missing."""
     if not store.image_id() or kernel not in store.kernels():
         known = ", ".join(store.kernels()) or "none"
         raise machine.MachineError(
@@ -111,12 +109,12 @@ def _hash_tree(tree):
             elif stat.S_ISREG(mode):
                 parts.append(path)
     if not parts:
-        raise machine.MachineError(f"{tree}: nothing is installed there")
+        raise machine.MachineError(f"{tree}: empty tree")
     return store.digest(*parts)
 
 
 def installed(kernel, tree):
-    """The name of the saved machine with this kernel and a `meson install --destdir` tree put into it."""
+    """The name of the saved machine with this kernel and a `meson install --destdir` tree installed."""
     tree = Path(tree)
     if not tree.is_dir():
         raise machine.MachineError(f"{tree}: no such folder")
@@ -147,8 +145,7 @@ def _pack(tree, share):
 
 
 def _forget(kernel, base):
-    """Deletes this kernel's saved machines that are stale or long unused, unless a guest runs that might need
-    them."""
+    """Delete this kernel's stale or long unused saved machines, unless a running guest might need one."""
     with contextlib.suppress(BlockingIOError), open(store.CACHE / "lock", "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         mine = [path for path in store.STATES.glob(f"{kernel}-*.zst") if path.stem != base]

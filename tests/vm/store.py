@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where the guest is kept on this machine, and how its parts are known to be current.
+"""The cache of the guest's parts on this machine, and their stamps.
 
-Everything lives below $XDG_CACHE_HOME/vgpud-vm (~/.cache/vgpud-vm):
+The cache is below $XDG_CACHE_HOME/vgpud-vm (~/.cache/vgpud-vm):
 
-    work/       what only the build needs: apt's lists, the unpacked base, the kernels' modules
+    work/       files of the build only: apt's lists, the unpacked base, the kernels' modules
     image/      the guest: root.qcow2, kernels.json, vmlinux-K and initrd-K.img for each kernel K
     states/     saved, booted machines: NAME.zst (memory and devices) and NAME.qcow2 (its disk layer)
     qemu/       a newer QEMU than the distribution's own, unpacked
 
-A part that is made from other things carries the hash of those things as its stamp; a part whose stamp does
-not match is made again. The stamp is written last, so a build that was cut off starts that part anew.
+The stamp of a part is the hash of its inputs; a part with a wrong stamp is stale and made again. The stamp is
+written last, so that an interrupted build repeats the part.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def digest(*parts):
 
 
 def stamp(name):
-    """What the part called name was made from, or "" when there is no whole one."""
+    """The inputs' hash of a part, or "" if there is no complete part."""
     try:
         return (CACHE / "stamps" / name).read_text()
     except FileNotFoundError:
@@ -48,8 +48,8 @@ def stamp(name):
 
 @contextlib.contextmanager
 def making(name, value, *dependents):
-    """Around the making of a part: its stamp goes first, as do those of the parts made from it, and comes
-    back only when all went well."""
+    """Context of making a part: deletes the stamps of the part and of its dependents first, and writes the part's stamp
+    only on success."""
     folder = CACHE / "stamps"
     folder.mkdir(parents=True, exist_ok=True)
     for part in (name, *dependents):
@@ -60,7 +60,7 @@ def making(name, value, *dependents):
 
 @contextlib.contextmanager
 def lock(name="lock", shared=False):
-    """Holds a lock of the cache: builders hold it alone, runs share it."""
+    """Hold a lock of the cache: exclusive for builders, shared for runs."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with open(CACHE / name, "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)

@@ -1,10 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs the cases of tests/vm/cases, each in a fresh guest, and prints a line for each.
+"""Runs the cases of tests/vm/cases, each in a fresh guest, and prints a line per case.
 
-The status is 0 when all that ran have passed, and 1 otherwise. What a failed case printed, and the end of
-vgpud's journal and of the kernel's log in its guest, follow its line.
-"""
+Exit status: 0 if all cases passed, else 1. After a failed case follow its output, and the end of vgpud's journal and of
+the kernel's log in the guest."""
 
 import argparse
 import ast
@@ -30,7 +29,7 @@ def case_names():
 
 
 def hardware_of(source):
-    """What a case says that it plugs in: the value of its line `HARDWARE = "NAME"`, None without one."""
+    """The hardware of a case: the value of the line `HARDWARE = "NAME"`, or None."""
     for item in ast.parse(source).body:
         if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "HARDWARE":
             return ast.literal_eval(item.value)
@@ -38,7 +37,7 @@ def hardware_of(source):
 
 
 def run_case(kernel, state, name, arguments, timeout):
-    """(whether it passed, seconds, what to show) of one case."""
+    """(passed, seconds, output to show) of one case."""
     started = time.monotonic()
     said = []
     files = [
@@ -81,12 +80,12 @@ def parse():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--kernel", metavar="K", action="append", help="repeatable (default: each that was built)"
+        "--kernel", metavar="K", action="append", help="repeatable (default: all built kernels)"
     )
     parser.add_argument(
         "--install", metavar="DESTDIR", help="the `meson install --destdir DESTDIR` tree to test"
     )
-    parser.add_argument("--list", action="store_true", help="print the cases' names and end")
+    parser.add_argument("--list", action="store_true", help="print the cases' names and exit")
     parser.add_argument(
         "--jobs", metavar="N", type=int, choices=(1, 2), default=2, help="guests at a time, 1 or 2 (default)"
     )
@@ -96,7 +95,7 @@ def parse():
     parser.add_argument(
         "--results", metavar="FILE", help="append a line `PASS name` or `FAIL name` for each case"
     )
-    parser.add_argument("--verbose", action="store_true", help="show what the passed ones printed, too")
+    parser.add_argument("--verbose", action="store_true", help="show the output of passed cases too")
     parser.add_argument(
         "--only", metavar="Class.test", action="append", default=[], help="only this test of the case"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What busctl and a few lines of Python can do with vgpud: the same as vgpuctl."""
+"""busctl and a few lines of Python can do the same with vgpud as vgpuctl."""
 
 import json
 import re

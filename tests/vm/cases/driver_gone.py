@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A driver is unloaded while instances of it are being made: nothing remains that is not there."""
+"""A driver is unloaded during creations: vgpud keeps no object without a device."""
 
 import collections
 import time
 
 import vmcase
 
-# What a creation may be told when the driver goes away under it.
+# Permitted results of a creation while the driver goes.
 EXPECTED = {"done", "GpuGone", "NoSuchGpu", "NoSuchType", "NoCapacity", "Failed", "NotSupported"}
 
 
@@ -38,7 +38,7 @@ class Gone(vmcase.VgpudCase):
             vmcase.vgpuctl("destroy", uuid)
 
     def round(self, answers, number, *modules):
-        """Unloads the drivers when so many answers have come, and looks at what is left."""
+        """Unload the drivers after this number of answers, and check the remaining state."""
         self.bus.wait_answers(answers, number)
         process = vmcase.start("rmmod", *modules)
         self.bus.wait_answers(answers)
@@ -73,7 +73,7 @@ class Gone(vmcase.VgpudCase):
         print("exit status of vgpuctl:", dict(collections.Counter(done.status for done in results)))
         for done in results:
             self.assertIn(done.status, (0, 1, 3), str(done))
-            # Nobody is left without an explanation.
+            # Each caller gets an instance or an explanation.
             self.assertTrue(done.out if done.status == 0 else done.err, str(done))
         self.assertNoGhost("mbochs")
         self.reload("mbochs")
@@ -88,7 +88,7 @@ class Gone(vmcase.VgpudCase):
         self.reload("mbochs", "mdpy")
 
     def test_unloaded_and_loaded_again_at_once(self):
-        """Faster than vgpud looks: what it knew of the old driver's instances must not survive."""
+        """The reload is faster than vgpud's scan: no record of the old driver's instances may survive."""
         uuid = vmcase.vgpuctl("create", "mdpy-xga", "--name", "desk").out.strip()
         vmcase.run("sh", "-c", "rmmod mdpy && modprobe mdpy")
         objects = self.bus.until(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""More device events than the kernel keeps for a listener: vgpud looks at everything again and misses nothing."""
+"""More device events than the kernel queues for a listener: vgpud scans all GPUs again and misses no change."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ class EventsLost(vmcase.VgpudCase):
             # The socket of the listener holds two hundred kilobytes, of which one event takes about one.
             for _ in range(ROUNDS):
                 vmcase.run("udevadm", "trigger", "--subsystem-match=tty", "--settle", deadline_sec=60)
-            vmcase.create("mdpy-xga", UUID)  # whose events find no room any more
+            vmcase.create("mdpy-xga", UUID)  # overflows the queue
             vmcase.run("udevadm", "settle")
         finally:
             os.kill(pid, signal.SIGCONT)

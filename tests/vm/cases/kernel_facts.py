@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the kernel does by itself, without vgpud: the facts that the mdev back end and all other cases are
-built on."""
+"""The kernel without vgpud: the facts on which the mdev back end and all other cases rely."""
 
 import errno
 import os
@@ -67,7 +66,7 @@ class Create(vmcase.Case):
                 if event["SUBSYSTEM"] in ("mdev", "vfio", "vfio-dev")
             ]
             self.assertEqual(order, [("mdev", "add"), ("vfio", "add"), ("vfio-dev", "add"), ("mdev", "bind")])
-            # The types of one parent share what it has.
+            # The types of a parent share one budget.
             self.assertEqual({vmcase.types()[f"mdpy-{size}"].available for size in ("vga", "xga", "hd")}, {3})
             vmcase.remove(UUID)
             events.wait(ACTION="remove", SUBSYSTEM="mdev")
@@ -95,7 +94,7 @@ class Create(vmcase.Case):
         self.assertEqual(list(vmcase.devices()), [OTHER])
 
     def test_full(self):
-        # The core counts for mdpy; mtty and mbochs count by themselves and have another word for it.
+        # The core counts for mdpy; mtty and mbochs count by themselves and return another errno.
         for kind, code in (
             ("mdpy-hd", errno.EUSERS),
             ("mtty-2", errno.ENOSPC),
@@ -174,14 +173,14 @@ class InUse(vmcase.Case):
             writer = vmcase.start("sh", "-c", f"echo 1 >{vmcase.MDEV_DEVICES}/{UUID}/remove")
             ended = os.pidfd_open(writer.pid)
             self.addCleanup(os.close, ended)
-            # It would be done by now; that it has not ended cannot be seen from anything but time going by.
+            # The write still runs after a time in which it would have ended; there is no event to wait for.
             self.assertEqual(select.select([ended], [], [], 1.0)[0], [])
         self.assertEqual(vmcase.finish(writer).status, 0)
         self.assertEqual(vmcase.devices(), {})
 
 
 class Environment(vmcase.Case):
-    """What the other cases find in the guest."""
+    """The parts of the guest on which the other cases rely."""
 
     def test_services(self):
         self.assertEqual(vmcase.run("systemctl", "is-system-running").out, "running\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vgpud is killed at random moments while it works: its successor finds everything whole or gone."""
+"""vgpud is killed at random moments of its work: the successor finds each instance complete or gone."""
 
 import os
 import random
@@ -9,7 +9,7 @@ import time
 
 import vmcase
 
-# As many rounds as go into this time, but not fewer or more than these.
+# Number of rounds: as many as fit into this time, within these limits.
 ROUNDS_SEC = 50
 ROUNDS = (3, 25)
 
@@ -35,8 +35,8 @@ class Killed(vmcase.VgpudCase):
         print("seed", seed)
 
     def kill(self, begin, margin_ms):
-        """Begins what begin() begins, kills vgpud after a random number of answers and a random moment more,
-        and starts its successor. Returns what begin() returned."""
+        """Call begin(), kill vgpud after a random number of answers and a random delay, and start the successor.
+        Returns the result of begin()."""
         pid = vmcase.main_pid()
         ended = os.pidfd_open(pid)
         begun = begin()
@@ -47,7 +47,7 @@ class Killed(vmcase.VgpudCase):
         os.kill(pid, signal.SIGKILL)
         self.assertTrue(select.select([ended], [], [], vmcase.DEADLINE_SEC)[0])
         os.close(ended)
-        # Those that it did not come to: the bus says so.
+        # Calls that vgpud did not serve get an error reply from the bus.
         self.bus.wait_answers(answers)
         began = time.monotonic()
         vmcase.run("systemctl", "start", "vgpud")
@@ -58,7 +58,7 @@ class Killed(vmcase.VgpudCase):
         return self.bus.begin(*vmcase.MANAGER, "Create", "ssa{sv}", "", kind, {"wait": True, **options})
 
     def assertSettled(self):  # pylint: disable=invalid-name
-        """Everything the kernel has is whole, is known, and is vgpud's; there is nothing else."""
+        """All devices of the kernel are complete, known to vgpud, and made by vgpud; vgpud reports no others."""
         objects = self.bus.until(
             lambda objects: not objects.jobs
             and objects.ready(*self.drivers)
@@ -84,7 +84,7 @@ class Killed(vmcase.VgpudCase):
         self.assertEqual(vmcase.records(), [])
 
     def test_while_creating(self):
-        """Single creations: those that were answered stand, each other one stands or is gone."""
+        """Single creations: each answered one exists, each other one exists or is gone."""
         counts = {"killed": 0, "answered": 0, "stands": 0, "gone": 0}
         for number in rounds():
             names = [f"round{number}.{index}" for index in range(10)]

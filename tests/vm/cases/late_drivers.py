@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Drivers that are loaded when vgpud runs already: the kernel gives VFIO its device number only then."""
+"""Drivers that are loaded while vgpud runs: the kernel assigns VFIO's device number only then."""
 
 import vmcase
 
@@ -14,7 +14,7 @@ def has_vfio():
 class Late(vmcase.Case):
     def test_vfio_is_loaded_after_the_start(self):
         vmcase.run("systemctl", "stop", "vgpud")
-        # With what nobody needs any more, which is VFIO.
+        # Unload unused dependencies too, that is VFIO.
         vmcase.unload(*vmcase.SAMPLES)
         self.assertFalse(has_vfio())
         vmcase.run("systemctl", "start", "vgpud")
@@ -25,7 +25,7 @@ class Late(vmcase.Case):
             bus.until(lambda objects: objects.ready(*DRIVERS))
             uuid = vmcase.vgpuctl("create", "mtty-1").out.strip()
             self.assertEqual(vmcase.devices(), {uuid: "mtty-1"})
-            # Whether somebody uses it is asked by opening its group.
+            # vgpud detects users by opening the group.
             vmcase.vgpuctl("destroy", uuid)
             self.assertEqual(vmcase.devices(), {})
         vmcase.unload(*DRIVERS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""An instance from its making to its end, and the types it can be made of."""
+"""The life of an instance from creation to destruction, and its types."""
 
 import glob
 import os
@@ -121,7 +121,7 @@ class Life(vmcase.VgpudCase):
         self.assertEqual(device, "vfio-pci")
         self.assertEqual(path, told["sysfs_path"])
         self.assertTrue(os.path.isdir(path))
-        # What was handed over can be used.
+        # The hand-over works.
         vmcase.VfioProcess(uuid, device=True).kill()
 
     def test_name(self):
@@ -135,7 +135,7 @@ class Life(vmcase.VgpudCase):
         self.assertIn("desk", self.assertVgpuctlFails(6, "Exists", "create", "mtty-1", "--name", "desk"))
         self.assertVgpuctlFails(2, "InvalidArgs", "create", "mtty-1", "--name", "1desk")
         vmcase.vgpuctl("destroy", "desk", "desk.2")
-        # It can be used again.
+        # The name is free again.
         self.assertNotEqual(vmcase.vgpuctl("create", "mtty-2", "--name", "desk").out.strip(), uuid)
         vmcase.vgpuctl("destroy", "desk")
         self.assertEqual(vmcase.devices(), {})

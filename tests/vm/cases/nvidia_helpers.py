@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What vgpud has systemd do for NVIDIA's GPUs, asked for from within vgpud's sandbox as vgpud asks for it. There is no such
-GPU here: a script stands for NVIDIA's sriov-manage, and its library is missing."""
+"""The units that vgpud starts for NVIDIA's GPUs, started from within vgpud's sandbox as vgpud does. The guest has no
+such GPU: a script replaces NVIDIA's sriov-manage, and NVIDIA's library is missing."""
 
 import vmcase
 
@@ -12,14 +12,14 @@ MANAGE = vmcase.Path("/usr/lib/nvidia/sriov-manage")
 CALLED = vmcase.Path("/run/sriov-manage-called")
 ENABLE = "vgpud-sriov@enable-0000:41:00.0.service"
 DISABLE = "vgpud-sriov@disable-0000:41:00.0.service"
-# Of a service that says when it is ready, is activated, and has folders of its own.
+# Settings of a service with readiness protocol, activation and folders.
 OF_THE_DAEMON = ("BusName=", "Restart=", "RuntimeDirectory", "StateDirectory", "Type=", "WatchdogSec=")
 
 
 class Helpers(vmcase.Case):
     def sandboxed(self, *commands):
-        """Runs shell commands with all restrictions of vgpud.service and the environment of the programs that it runs;
-        returns what they print."""
+        """Run shell commands with all restrictions of vgpud.service and the environment of vgpud's helpers; return the
+        output."""
         lines = [line for line in UNIT.read_text(encoding="utf-8").splitlines() if not line.startswith(OF_THE_DAEMON)]
         command = f"ExecStart=/usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C /bin/sh {SCRIPT}"
         lines = [command if line.startswith("ExecStart=") else line for line in lines]
@@ -47,8 +47,8 @@ class Helpers(vmcase.Case):
         )
         print(said)
         self.assertEqual(said.splitlines()[:3], ["1", "loaded", "69"])
-        # What vgpud shows of it is below the empty line.
-        self.assertIn("/usr/lib/nvidia/sriov-manage is not installed", said.split("\n\n", 1)[1])
+        # vgpud shows the part below the empty line.
+        self.assertIn(str(MANAGE), said.split("\n\n", 1)[1])
 
     def test_runs(self):
         self.install(f'echo "$*" >>{CALLED}', "[ -w /sys/bus/pci/drivers_probe ] || exit 3", "[ -e /proc/modules ]")
@@ -60,7 +60,7 @@ class Helpers(vmcase.Case):
         self.assertEqual(CALLED.read_text(encoding="utf-8"), "-e 0000:41:00.0\n-d 0000:41:00.0\n")
 
     def test_fails(self):
-        """As often as vgpud tries, and with the script's own words."""
+        """The unit runs once per attempt of vgpud, and vgpud shows the script's own words."""
         self.install('echo "Cannot obtain unbindLock for $2"', "exit 1")
         said = self.sandboxed(
             *[f"systemctl start --quiet --no-ask-password {ENABLE} 2>/dev/null; echo $?"] * 6,

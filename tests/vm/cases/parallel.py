@@ -20,7 +20,7 @@ class Parallel(vmcase.VgpudCase):
         for done in results:
             if done.status != 0:
                 self.assertEqual(done.out, "")
-                self.assertIn("room", done.err)
+                self.assertTrue(done.err)
         self.assertEqual({done.out.strip() for done in results if done.status == 0}, set(vmcase.devices()))
         self.assertEqual(vmcase.records(), sorted(vmcase.devices()))
         self.assertTruth()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What vgpud refuses: each reason has its own D-Bus error and exit status, and nothing changes."""
+"""Refusals of vgpud: each reason has its own D-Bus error and exit status, and the state does not change."""
 
 import time
 
@@ -30,8 +30,8 @@ class Requests(vmcase.VgpudCase):
             vmcase.vgpuctl("create", kind)
         for kind in ("mdpy-xga", "mdpy-vga", "mdpy-hd"):
             self.assertRefused(5, "NoCapacity", kind)
-            self.assertIn("no room", self.assertRefused(5, "NoCapacity", kind, "mdpy"))
-        # Others have room.
+            self.assertIn("mdpy", self.assertRefused(5, "NoCapacity", kind, "mdpy"))
+        # The other parents have room.
         vmcase.vgpuctl("create", "mbochs-large")
 
     def test_the_last_of_other_drivers(self):
@@ -59,7 +59,7 @@ class Requests(vmcase.VgpudCase):
                 self.assertRefused(2, "InvalidArgs", "mdpy-xga", name=text)
 
     def test_what_there_is_not(self):
-        self.assertIn("mdpy-xga", self.assertRefused(3, "NoSuchType", "mdpy-9"))
+        self.assertIn("mdpy-9", self.assertRefused(3, "NoSuchType", "mdpy-9"))
         self.assertRefused(3, "NoSuchType", "mtty-1", "mdpy")
         self.assertRefused(3, "NoSuchType", "../../mdpy-xga", "mdpy")
         self.assertRefused(3, "NoSuchGpu", "mdpy-xga", "nothing")
@@ -86,14 +86,14 @@ class Requests(vmcase.VgpudCase):
         self.assertEqual(set(vmcase.devices()), {UUID, OTHER})
 
     def test_what_people_are_told(self):
-        for status, words, argv in (
-            (2, "not a name|--name", ("create", "mdpy-xga", "--name", "a/b")),
-            (3, "mdpy-9.*(\n.*)*vgpuctl types", ("create", "mdpy-9")),
-            (3, "there is no instance", ("destroy", NOBODY)),
+        for status, name, argv in (
+            (2, "a/b", ("create", "mdpy-xga", "--name", "a/b")),
+            (3, "mdpy-9", ("create", "mdpy-9")),
+            (3, NOBODY, ("destroy", NOBODY)),
         ):
             done = vmcase.vgpuctl(*argv, status=status)
             self.assertEqual(done.out, "")
-            self.assertRegex(done.err, words)
+            self.assertIn(name, done.err)
 
     def test_options_there_are_not(self):
         for options in ({"no_such": True}, {"uuid": 7}, {"wait": "yes"}):
@@ -106,7 +106,7 @@ class InUse(vmcase.VgpudCase):
     drivers = ("mdpy",)
 
     def assertInUse(self, uuid, user):  # pylint: disable=invalid-name
-        """Destroy is refused at once, says who has it, and changes nothing."""
+        """Destroy fails at once, names the user, and changes nothing."""
         command = vmcase.Path(f"/proc/{user.pid}/comm").read_text(encoding="utf-8").strip()
         node = vmcase.group_node(uuid)
         available = vmcase.types()["mdpy-xga"].available
@@ -116,9 +116,9 @@ class InUse(vmcase.VgpudCase):
         took = time.monotonic() - began
         message = self.assertVgpuctlFails(6, "InUse", "destroy", uuid)
         print(f"refused after {took * 1000:.0f} ms: {message}")
-        self.assertIn(caught[0].get_dbus_message(), message)
-        self.assertIn(f"process {user.pid} ({command})", message)
-        self.assertIn(node, message)
+        for text in (caught[0].get_dbus_message(), message):
+            for word in (str(user.pid), command, node):
+                self.assertIn(word, text)
         self.assertEqual(vmcase.devices(), {uuid: "mdpy-xga"})
         self.assertEqual(vmcase.types()["mdpy-xga"].available, available)
         self.assertEqual(self.assertTruth().instances[uuid]["State"], "active")
@@ -163,7 +163,7 @@ class InUse(vmcase.VgpudCase):
         self.assertEqual(len(writes()), 1)
 
     def test_a_user_comes_while_it_is_removed(self):
-        """Whoever is first wins, and the other is refused: nobody hangs."""
+        """The first one wins, and the other fails; both return."""
         outcomes = {"removed": 0, "in use": 0}
         for _ in range(20):
             uuid = self.create("mdpy-xga")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the kernel does with virtual functions by itself, without vgpud: those of an NVMe controller."""
+"""The kernel's handling of virtual functions without vgpud, for an NVMe controller."""
 
 import errno
 
@@ -14,7 +14,7 @@ class Nvme(vmsriov.AllFacts, vmcase.Case):
     total = 4
 
     def test_a_driver_that_leaves_them(self):
-        """This driver leaves virtual functions when it goes, and without one nobody can disable them."""
+        """The driver leaves VFs behind at unbind; the kernel does not disable VFs without a driver."""
         self.pf.enable(2)
         self.pf.unbind()
         self.assertEqual((self.pf.numvfs(), len(self.pf.vfs())), (2, 2))

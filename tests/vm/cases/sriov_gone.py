@@ -66,7 +66,7 @@ class Gone(vmsriov.Managed):
             events.wait(ACTION="remove", SUBSYSTEM="pci", PCI_SLOT_NAME=self.pf.address)
         words = [answer.word() for answer in answers]
         print("answers:", words)
-        # On its way out it is without a driver for a moment.
+        # The driver is unbound for a moment during removal.
         self.assertLessEqual(
             set(words), {"done", "GpuGone", "NoSuchGpu", "NoSuchType", "NoCapacity", "NotSupported"}
         )
@@ -80,13 +80,13 @@ class Gone(vmsriov.Managed):
         self.assertForgotten()
 
     def test_unplugged_while_in_use(self):
-        """The kernel waits for the user. vgpud answers meanwhile, and does not call what is in use destroyed."""
+        """The kernel waits for the user. vgpud answers meanwhile, and reports the used instance as present."""
         vmcase.vgpuctl("enable-vfs", self.pf.address, 2)
         uuid = self.create()
         vf = self.assertHandedOut(uuid)
         with vmcase.Uevents() as events, vmcase.VfioProcess(vf.address, device=True) as user:
             vmcase.pull(self.hardware)
-            # The other one, which nobody uses, goes first.
+            # The unused VF goes first.
             events.wait(ACTION="remove", SUBSYSTEM="pci")
             message = self.assertVgpuctlFails(6, "InUse", "destroy", uuid)
             print(message)
@@ -119,17 +119,17 @@ class Gone(vmsriov.Managed):
                 answer = self.begin("SetVfs", "ua{sv}", vmcase.dbus.UInt32(count), {"wait": True})
                 self.bus.bus.flush()
                 events.wait(ACTION=action, SUBSYSTEM="pci")
-                # At once in the first rounds: it waits for the kernel's answer then.
+                # Kill at once in the first rounds: the write then waits for the kernel.
                 self.kill(pid, [answer], 0 if number < 2 else 500)
                 objects = self.bus.until(
                     lambda objects: not objects.jobs
                     and objects.gpus.get(self.pf.address, {}).get("State") in ("ready", "unprepared")
                 )
-                # The write goes on without it, and the successor has waited for that.
+                # The write goes on without vgpud; the successor waits for the end.
                 self.assertEqual(objects.gpus[self.pf.address]["EnabledVfs"], self.pf.numvfs())
                 print("enabled:", self.pf.numvfs())
                 self.assertIn(self.pf.numvfs(), (0, count))
-                # It was switched off for as long as that took.
+                # Autoprobe was off during the write.
                 self.assertEqual(self.pf.read("sriov_drivers_autoprobe"), "1")
                 vmcase.vgpuctl("enable-vfs", self.pf.address, self.total)
                 self.assertVfs(self.total)

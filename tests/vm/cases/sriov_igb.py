@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The virtual functions of a network card, which are far from it and have a driver of their own: what the kernel
-does by itself, and vgpud."""
+"""The virtual functions of a network card, with addresses far from the PF and with a host driver: first the kernel
+alone, then vgpud."""
 
 import errno
 import os
@@ -50,7 +50,7 @@ class Igbvf(vmsriov.Managed):
         self.assertEqual(vf.address, vfs[0].address)
         self.assertFalse(os.path.exists(f"/sys/class/net/{net}"))
         self.assertEqual(vfs[1].driver(), "igbvf")
-        # A successor knows what it was.
+        # A successor knows the original driver.
         vmcase.run("systemctl", "restart", "vgpud")
         self.bus.until(lambda objects: uuid in objects.instances)
         self.assertHandedOut(uuid)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""An ordinary user: she may look; what she may do is polkit's to say, with the real polkitd and its rules."""
+"""An ordinary user: reading is open, changes are decided by polkit, with the real polkitd and its rules."""
 
 import shutil
 
@@ -27,7 +27,7 @@ class Users(vmcase.VgpudCase):
             change(*args)
             self.polkit.wait(lambda signal: signal.member == "Changed")
 
-        # Written beside and moved, so that polkitd sees it whole, once.
+        # Written elsewhere and renamed, so that polkitd never sees an incomplete file.
         source = vmcase.Path("/etc/polkit-1/new")
         if text is None:
             shutil.copy(EXAMPLE, source)
@@ -58,7 +58,7 @@ class Users(vmcase.VgpudCase):
         self.assertTrue(vmcase.vgpuctl_json("show", "desk")["instance"]["hand_over"]["group_node"])
 
     def test_without_a_rule(self):
-        """No agent, nobody who could authenticate: refused, also with --no-ask-password."""
+        """No agent, so no authentication: refused, also with --no-ask-password."""
         self.assertRefused("create", "mdpy-xga")
         self.assertRefused("create", "mdpy-xga", "--no-ask-password")
         uuid = self.create("mdpy-xga")
@@ -89,7 +89,7 @@ class Users(vmcase.VgpudCase):
         self.assertEqual(vmcase.devices(), {uuid: "mdpy-xga"})
         self.assertEqual(self.objects().instances[uuid]["Owner"], ALICE)
         self.assertIn("alice", vmcase.vgpuctl("list", user="alice").out)
-        # What the rule says besides: types, number, own instances only.
+        # The other conditions of the rule: types, number, own instances only.
         self.assertRefused("create", "mtty-1")
         self.assertRefused("create", "mdpy-xga", "--count", "2")
         roots = self.create("mdpy-xga")
@@ -121,7 +121,7 @@ class Users(vmcase.VgpudCase):
         self.assertEqual(vmcase.devices(), {})
 
     def test_rules_see_the_details(self):
-        """Each detail of a call must be as it is here, or the rule does not allow it."""
+        """Every detail of a call must match, or the rule does not apply."""
         uuid = self.create("mdpy-xga", name="desk")
         self.rule(
             "60-details.rules",
@@ -158,7 +158,7 @@ class Users(vmcase.VgpudCase):
 
 
 def allow(action, **details):
-    """A rule that lets alice do this, if all details are these."""
+    """Add a rule that allows alice's action if all details match."""
     conditions = [f'action.id == "{action}"', 'subject.user == "alice"']
     conditions += [f'action.lookup("{key}") == "{value}"' for key, value in details.items()]
     return (

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What cases use in the guest: sample drivers, hardware that is plugged in, programs, D-Bus, uevents, VFIO users,
-other users, the journal.
+"""The library of the cases in the guest: sample drivers, hot-plug, programs, D-Bus, uevents, VFIO users, other users,
+the journal.
 
-Everything that waits has a deadline and waits for the event itself; nothing here sleeps and looks again. What
-a function expects and does not find is an AssertionError that says what was there instead.
-"""
+Every wait has a deadline and waits for the event; no function here polls with sleep. A function that does not find the
+expected state raises an AssertionError with the actual state."""
 
 import contextlib
 import fcntl
@@ -35,8 +34,8 @@ MDEV_DEVICES = Path("/sys/bus/mdev/devices")
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 SAMPLES = ("mtty", "mdpy", "mbochs")
 
-# Long enough for anything that works, even where every instruction is emulated by a busy machine; and longer than
-# systemd gives a service to stop (90 s).
+# Enough for every successful operation, even with emulation on a busy machine; and longer than systemd's stop timeout
+# (90 s).
 DEADLINE_SEC = 120.0
 
 
@@ -54,7 +53,7 @@ class Result(typing.NamedTuple):
 
 
 def _identity(user):
-    """Arguments of subprocess that make a program run as this user."""
+    """Arguments of subprocess to run a program as this user."""
     if user is None:
         return {}
     entry = pwd.getpwnam(user)
@@ -68,7 +67,7 @@ def _identity(user):
 
 
 def run(*argv, status=0, user=None, stdin="", deadline_sec=DEADLINE_SEC):
-    """Runs a program to its end; it must end with this status (None: with any)."""
+    """Run a program to completion; assert the exit status (None: any)."""
     argv = tuple(str(arg) for arg in argv)
     try:
         done = subprocess.run(
@@ -92,7 +91,7 @@ def run(*argv, status=0, user=None, stdin="", deadline_sec=DEADLINE_SEC):
 
 
 def start(*argv, user=None):
-    """Starts a program and returns its subprocess.Popen, with pipes for its output; for several at a time."""
+    """Start a program and return the subprocess.Popen, with pipes for the output; to run several at a time."""
     return subprocess.Popen(
         [str(arg) for arg in argv],
         stdin=subprocess.DEVNULL,
@@ -122,8 +121,8 @@ def vgpuctl_json(*argv, **kwargs):
 
 
 def in_child(function, user=None, deadline_sec=DEADLINE_SEC):
-    """Calls a function in a child process, as another user if asked for, and returns what it returned (JSON
-    values). A D-Bus connection cannot be shared with a child: the function has to make its own."""
+    """Call a function in a child process, optionally as another user, and return the result (JSON values). A D-Bus
+    connection cannot be shared with a child: the function has to make a new one."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -259,20 +258,19 @@ VFIO_TYPE1V2_IOMMU = 3
 
 
 class VfioUser:
-    """Uses a device (UUID or PCI address) the way QEMU does: holds its group open and, with device, the device
-    itself too."""
+    """Uses a device (UUID or PCI address) like QEMU: holds the group open and, with device, the device too."""
 
     def __init__(self, name, device=False):
         with contextlib.ExitStack() as stack:
             self.group = self._open(stack, group_node(name))
             self.device = None
             if device:
-                # /dev/vfio/vfio loads this by itself, but does not wait for it.
+                # Opening /dev/vfio/vfio loads the module, but does not wait.
                 load("vfio_iommu_type1")
                 self.container = self._open(stack, "/dev/vfio/vfio")
                 fcntl.ioctl(self.group, VFIO_GROUP_SET_CONTAINER, struct.pack("i", self.container))
                 fcntl.ioctl(self.container, VFIO_SET_IOMMU, VFIO_TYPE1V2_IOMMU)
-                # With a buffer that can be changed, the result is the ioctl's: the new descriptor.
+                # A mutable buffer makes ioctl() return the kernel's result: the new descriptor.
                 self.device = fcntl.ioctl(
                     self.group, VFIO_GROUP_GET_DEVICE_FD, bytearray(name.encode() + b"\0")
                 )
@@ -296,7 +294,7 @@ class VfioUser:
 
 
 class VfioProcess:
-    """A VfioUser in a process of its own, which kill() ends as the kernel ends a crashed QEMU."""
+    """A VfioUser in a process of its own; kill() ends the process as a crash ends QEMU."""
 
     def __init__(self, name, device=False):
         reader, writer = os.pipe()
@@ -345,7 +343,7 @@ class Uevents:
         self.socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT
         )
-        # Room for a burst that nobody reads meanwhile.
+        # Room for an unread burst.
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
         self.socket.bind((0, KERNEL_GROUP))
         self.seen = []
@@ -357,7 +355,7 @@ class Uevents:
         self.socket.close()
 
     def wait(self, deadline_sec=DEADLINE_SEC, **wanted):
-        """The next event with these properties; those that come before it are in `seen` too."""
+        """The next event with these properties; earlier events are kept in `seen`."""
         end = time.monotonic() + deadline_sec
         while True:
             left = end - time.monotonic()
@@ -390,8 +388,7 @@ def _wish(verb, name):
 
 
 def plug(name):
-    """Plugs in hardware that the case has named as its HARDWARE, and returns its PCI address when its driver is
-    bound."""
+    """Plug in the hardware named by the case's HARDWARE, and return the PCI address once the driver is bound."""
     with Uevents() as events:
         _wish("plug", name)
         address = events.wait(ACTION="bind", SUBSYSTEM="pci")["PCI_SLOT_NAME"]
@@ -400,7 +397,7 @@ def plug(name):
 
 
 def pull(name):
-    """Asks for that hardware to be unplugged, as an administrator does, and does not wait for it to be gone."""
+    """Request the unplugging of the hardware, like an administrator, without waiting for its end."""
     _wish("unplug", name)
 
 
@@ -444,11 +441,11 @@ class Signal(typing.NamedTuple):
 
 
 class Answer:
-    """What comes back from Bus.begin()."""
+    """The pending result of Bus.begin()."""
 
     def __init__(self):
         self.done = False
-        self.value = None  # what the method returned
+        self.value = None  # return values of the method
         self.error = None  # or the dbus.DBusException
 
     def succeeded(self, *values):
@@ -480,7 +477,7 @@ class Bus:
         self.bus.close()
 
     def call(self, path, interface, member, signature="", *args, deadline_sec=DEADLINE_SEC):
-        """A method call; a refusal is a dbus.DBusException, whose get_dbus_name() tells which."""
+        """A method call; an error reply raises dbus.DBusException, see get_dbus_name()."""
         return plain(
             self.bus.call_blocking(self.name, path, interface, member, signature, args, timeout=deadline_sec)
         )
@@ -493,9 +490,9 @@ class Bus:
         return self.call(path, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
 
     def listen(self):
-        """From now on the name's signals are kept for wait(). They are being sent when this has returned."""
+        """Keep the name's signals for wait() from now on. The subscription is active on return."""
         self.bus.add_message_filter(self._filter)
-        # This waits for the bus's answer.
+        # waits for the bus's reply
         self.bus.add_match_string(f"type='signal',sender='{self.name}'")
         return self
 
@@ -523,8 +520,7 @@ class Bus:
         return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
 
     def wait(self, wanted, deadline_sec=DEADLINE_SEC):
-        """The first signal, of those not yet taken, for which wanted(signal) is true. It and all before it
-        are taken."""
+        """The first pending signal for which wanted(signal) is true. Removes all signals up to that one."""
         looked_at = 0
 
         def look():
@@ -540,7 +536,7 @@ class Bus:
         return _iterate(look, lambda: f"no such signal; there were {self.signals}", deadline_sec)
 
     def begin(self, path, interface, member, signature="", *args, deadline_sec=DEADLINE_SEC):
-        """Sends a method call and returns its Answer, which comes in wait_answers()."""
+        """Send a method call and return the Answer, which wait_answers() completes."""
         answer = Answer()
         self.bus.call_async(
             self.name,
@@ -581,7 +577,7 @@ class Bus:
 
 
 def _iterate(look, describe, deadline_sec):
-    """Runs the main loop until look() returns something; that is returned."""
+    """Run the main loop until look() returns a true value; return the value."""
     context = GLib.MainContext.default()
     expired = []
     timer = GLib.timeout_add(int(deadline_sec * 1000), lambda: expired.append(True) or GLib.SOURCE_REMOVE)
@@ -643,7 +639,7 @@ def records():
 
 
 def writers(gpu):
-    """The processes of vgpud-write that work for this GPU: each keeps the lock of its lane open."""
+    """The processes of vgpud-write that work for this GPU: each has the lock file of the lane open."""
     found = []
     for path in Path("/proc").glob("[0-9]*/comm"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -658,7 +654,7 @@ def writers(gpu):
 
 
 def drop_in(name, text):
-    """Adds settings to vgpud's unit; they are used from its next start."""
+    """Add settings to vgpud's unit; effective at the next start."""
     DROP_INS.mkdir(parents=True, exist_ok=True)
     (DROP_INS / f"{name}.conf").write_text(text, encoding="utf-8")
     run("systemctl", "daemon-reload")
@@ -681,13 +677,12 @@ def main_pid(unit="vgpud.service"):
 
 
 class Case(unittest.TestCase):
-    """A group of tests. Those of one file share one guest, in the order they are written, so each has to
-    clean up."""
+    """A group of tests. The tests of a file share a guest and run in file order, so each has to clean up."""
 
     maxDiff = None
 
     def load(self, *modules):
-        """Loads sample drivers until the test ends; their devices go with them."""
+        """Load sample drivers until the end of the test, including their devices."""
         for module in modules:
             load(module)
             self.addCleanup(unload, module)
@@ -704,7 +699,7 @@ class Case(unittest.TestCase):
 
     @contextlib.contextmanager
     def assertBusError(self, name):  # pylint: disable=invalid-name
-        """The block must be refused with this D-Bus error; it sees the exception in the list it gets."""
+        """The block must raise this D-Bus error; the exception goes into the list that the block gets."""
         caught = []
         with self.assertRaises(dbus.DBusException) as context:
             yield caught
@@ -721,7 +716,7 @@ class VgpudCase(Case):
     def setUpClass(cls):
         load(*cls.drivers)
         cls.addClassCleanup(unload, *cls.drivers)
-        # A start that waits for the GPUs to be known; one that ran before may still have old ones.
+        # A start that waits until the GPUs are known; a running vgpud may have an old list.
         run("systemctl", "restart", "vgpud")
         cls.bus = cls.enterClassContext(Bus()).listen()
         cls.bus.until(lambda objects: objects.ready(*cls.drivers))
@@ -740,13 +735,13 @@ class VgpudCase(Case):
         return self.bus.get(paths[0], "org.vgpud1.Instance", "Uuid")
 
     def create_with_writer(self, type_id, gpu, **options):
-        """The same, and the pid of the writer that made it, which is kept for some seconds."""
+        """Create an instance, and return also the pid of the writer, which lives on for some seconds."""
         while True:
             uuid = self.create(type_id, gpu, **options)
             found = writers(gpu)
             if found:
                 return uuid, found[0]
-            # This machine is so busy that it has been let go already.
+            # The writer has ended already, on a busy machine: try again.
             self.destroy(uuid)
 
     def destroy(self, uuid, **options):
@@ -788,5 +783,5 @@ class _Loader(unittest.TestLoader):
 
 
 def main():
-    """The last line of a case: runs its tests, with arguments only those named (Class.test)."""
+    """The last line of a case: runs all tests, or the ones named in the arguments (Class.test)."""
     unittest.main(module="__main__", testLoader=_Loader(), verbosity=2, argv=["case", *sys.argv[1:]])

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What cases use of SR-IOV in the guest: functions of PCI straight from the kernel, and the facts that hold for
-every driver."""
+"""SR-IOV in the guest: PCI functions as the kernel has them, and the facts common to all drivers."""
 
 import errno
 import os
@@ -40,7 +39,7 @@ class Function:
         return _link(self.path / "driver")
 
     def group(self):
-        """Its IOMMU group."""
+        """The function's IOMMU group."""
         return int(_link(self.path / "iommu_group"))
 
     def override(self):
@@ -55,14 +54,14 @@ class Function:
         vmcase.write(PROBE, self.address)
 
     def bind(self, driver):
-        """Gives it to this driver, whatever others there are (None: to the one that the kernel finds)."""
+        """Bind the function to this driver regardless of ids (None: to the matching driver)."""
         if self.driver():
             self.unbind()
         self.write("driver_override", driver or "\n")
         self.probe()
 
     def vfs(self):
-        """Its virtual functions, in their order."""
+        """The function's VFs, by index."""
         links = sorted(self.path.glob("virtfn*"), key=lambda path: int(path.name[6:]))
         return [Function(path.resolve().name) for path in links]
 
@@ -70,12 +69,12 @@ class Function:
         return int(self.read("sriov_numvfs"))
 
     def release(self):
-        """Leaves it without a driver, and to any driver that asks for it."""
+        """Unbind the function and clear the override."""
         self.unbind()
         self.write("driver_override", "\n")
 
     def enable(self, count, autoprobe=False):
-        """Enables virtual functions and returns them; without autoprobe no driver takes them."""
+        """Enable virtual functions and return them; by default without autoprobe, so that no driver binds."""
         self.write("sriov_drivers_autoprobe", int(autoprobe))
         self.write("sriov_numvfs", count)
         self.write("sriov_drivers_autoprobe", 1)
@@ -85,7 +84,7 @@ class Function:
         self.write("sriov_numvfs", 0)
 
     def vf_addresses(self, count):
-        """Where its virtual functions have to be."""
+        """The expected addresses of the virtual functions."""
         domain, bus, rest = self.address.split(":")
         device, function = rest.split(".")
         first = (int(bus, 16) << 8 | int(device, 16) << 3 | int(function)) + int(self.read("sriov_offset"))
@@ -94,12 +93,12 @@ class Function:
 
 
 def start_write(path, value):
-    """Writes in a process of its own, which blocks as long as the kernel does: use vmcase.finish()."""
+    """Write in a separate process, which blocks as long as the kernel does: use vmcase.finish()."""
     return vmcase.start("sh", "-c", 'printf %s "$1" >"$2"', "-", str(value), path)
 
 
 class Facts:
-    """What the kernel does by itself with virtual functions of any device. For a vmcase.Case with the name of its
+    """The kernel's own handling of virtual functions, for any device. A mix-in of vmcase.Case; the case names the
     hardware."""
 
     hardware = ""
@@ -119,7 +118,7 @@ class Facts:
         self.assertEqual((self.pf.driver(), self.pf.vfs()), (self.driver, []))
 
     def assertRunning(self, process):  # pylint: disable=invalid-name
-        """It would have ended by now; that it has not cannot be seen from anything but time going by."""
+        """The process still runs after a time in which it would have ended; there is no event to wait for."""
         ended = os.pidfd_open(process.pid)
         try:
             self.assertEqual(select.select([ended], [], [], 1.5)[0], [])
@@ -137,7 +136,7 @@ class Facts:
             self.assertEqual((vf.driver(), vf.override()), (None, None))
             self.assertEqual(vf.read("class"), self.pf.read("class"))
             self.assertEqual(int(vf.read("device"), 16), int(self.pf.read("sriov_vf_device"), 16))
-            # It goes with the others only.
+            # A VF can only be removed with all others.
             self.assertFalse((vf.path / "remove").exists())
             # Each has a group of its own.
             members = vmcase.Path(f"/sys/kernel/iommu_groups/{vf.group()}/devices")
@@ -148,7 +147,7 @@ class Facts:
         [vf] = self.pf.enable(1)
         self.pf.write("sriov_drivers_autoprobe", 0)
         self.addCleanup(self.pf.write, "sriov_drivers_autoprobe", 1)
-        # Without autoprobe nothing binds but what driver_override names, and only one way says so.
+        # No autoprobe: only driver_override makes a driver bind, and only one way of probing reports the result.
         vf.probe()
         self.assertIsNone(vf.driver())
         with self.assertErrno(errno.ENODEV):
@@ -163,7 +162,7 @@ class Facts:
         self.assertEqual(len(list((vf.path / "vfio-dev").iterdir())), 1)
         with self.assertErrno(errno.EBUSY):
             vmcase.write(DRIVERS / "vfio-pci/bind", vf.address)
-        # To take the override away changes nothing; nor does to have the kernel look again.
+        # Clearing the override changes nothing; nor does a new probe.
         vf.write("driver_override", "\n")
         vf.probe()
         self.assertEqual((vf.driver(), vf.override()), ("vfio-pci", None))
@@ -186,12 +185,12 @@ class Facts:
             self.assertTrue(vfs[0].there())
             self.assertEqual(vfs[1].driver(), "vfio-pci")
         self.assertEqual(vmcase.finish(writer).status, 0)
-        # Who asks how many there are waits (Linux 6.1), or is told what was (6.12).
+        # A reader of the number waits (Linux 6.1), or reads the old number (6.12).
         self.assertIn(vmcase.finish(reader).out, ("0\n", "2\n"))
         self.assertEqual(self.pf.vfs(), [])
 
     def test_unplugged_while_it_enables(self):
-        """Whoever unplugs it waits for the write to get done, and takes all away."""
+        """Unplugging waits for the pending write, and removes all VFs."""
         with vmcase.Uevents() as events:
             writer = start_write(self.pf.path / "sriov_numvfs", self.total)
             events.wait(ACTION="add", SUBSYSTEM="pci")
@@ -203,7 +202,7 @@ class Facts:
 
 
 class AllFacts(Facts):
-    """The same, and what has nothing to do with the device, so that one is enough."""
+    """All facts, including those that do not depend on the device: one device is enough."""
 
     def test_what_numvfs_accepts(self):
         self.pf.enable(1)
@@ -232,7 +231,7 @@ class AllFacts(Facts):
         self.assertEqual(self.pf.driver(), "pci-stub")
         with self.assertErrno(errno.ENOENT):
             self.pf.write("sriov_numvfs", 1)
-        # This comes before the look at the driver.
+        # The kernel checks the range before the driver.
         with self.assertErrno(errno.ERANGE):
             self.pf.write("sriov_numvfs", self.total + 8)
         self.pf.write("sriov_numvfs", 0)
@@ -277,13 +276,13 @@ class AllFacts(Facts):
         with vmcase.VfioProcess(vf.address, device=True) as user:
             writer = start_write(DRIVERS / "vfio-pci/unbind", vf.address)
             self.assertRunning(writer)
-            # It looks as if it were unbound already; only its group tells.
+            # The function seems unbound already; only the group shows otherwise.
             self.assertIsNone(vf.driver())
             with self.assertErrno(errno.EBUSY):
                 os.close(os.open(vmcase.group_node(vf.address), os.O_RDONLY))
             reader = vmcase.start("cat", vf.path / "driver_override")
             if (vf.path / "vfio-dev").exists():
-                # Linux 6.1: who reads this waits, too.
+                # Linux 6.1: a reader waits, too.
                 self.assertRunning(reader)
             else:
                 self.assertEqual(vmcase.finish(reader).out, "vfio-pci\n")
@@ -343,7 +342,7 @@ class Managed(vmcase.VgpudCase):
         return Function(self.objects().instances[uuid]["Slot"])
 
     def assertVfs(self, count):  # pylint: disable=invalid-name
-        """So many there are: says the kernel, and says vgpud of them what the kernel says."""
+        """The kernel and vgpud both report this number of VFs, with the same properties."""
         self.assertEqual(self.pf.numvfs(), count)
         vfs = self.pf.vfs()
         self.assertEqual([vf.address for vf in vfs], self.pf.vf_addresses(count))
@@ -358,7 +357,7 @@ class Managed(vmcase.VgpudCase):
         return vfs
 
     def assertHandedOut(self, uuid):  # pylint: disable=invalid-name
-        """What vgpud says of an instance is what the kernel says of its virtual function."""
+        """vgpud reports the instance with the properties of the kernel's virtual function."""
         item = self.objects().instances[uuid]
         vf = Function(item["Slot"])
         self.assertEqual((vf.driver(), vf.override()), ("vfio-pci", "vfio-pci"))
