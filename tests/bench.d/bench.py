@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Compares vgpud with mdevctl, and with its own budgets. Run by tests/bench.
+"""Compares vgpud with mdevctl, and with vgpud's own budgets. Run by tests/bench.
 
-Both tools work on the same tree in one run, in turn, with warm caches; a figure is the median of all rounds. Ratios
-mean something, the times themselves belong to this machine."""
+Both tools work on the same tree in one run, in turn, with warm caches; a figure is the median of all rounds. Only
+ratios are comparable between machines, not times."""
 
 import argparse
 import json
@@ -36,7 +36,7 @@ BATCH = 240  # the most that the simulated host has
 
 ROWS = []
 COUNTS = []
-READS = {}  # where: what reading one attribute costs, in milliseconds
+READS = {}  # place: milliseconds per read of an attribute
 
 
 def say(text):
@@ -44,7 +44,7 @@ def say(text):
 
 
 def median(samples, column=0):
-    """In milliseconds."""
+    """The median in milliseconds."""
     return statistics.median(sample[column] for sample in samples) / 1e6
 
 
@@ -55,7 +55,7 @@ def milliseconds(value):
 
 
 def row(what, ours=None, theirs=None, figure=None, budget=None, kept=None, form=milliseconds, **more):
-    """figure: what the budget is about; kept: whether it is, None where there is no budget."""
+    """figure: the measured value of the budget; kept: True if within the budget, None without a budget."""
     ROWS.append({"what": what, "vgpud": ours, "mdevctl": theirs, "figure": figure, "budget": budget, "kept": kept, **more,
                  "text": [what, form(ours), form(theirs), figure or "-", budget or "-",
                           {None: "-", True: "ok", False: "missed"}[kept]]})
@@ -69,7 +69,7 @@ def times(ratio):
 # ---- the same rows for both ----
 
 def count(place, what):
-    """What both tools see. They must agree: on an empty tree everything is fast."""
+    """The number of objects that both tools report. The numbers must agree: on an empty tree all tools are fast."""
     parents = [entry for entry in json.loads(place.run("mdevctl", "types", "--dumpjson") or "[]")]
     offers = {name: sum(len(entry) for entry in types) for parent in parents for name, types in parent.items()}
     gpus = json.loads(place.run(VGPUCTL, "gpus", "--json"))["gpus"]
@@ -81,7 +81,7 @@ def count(place, what):
     COUNTS.append({"tree": what, "vgpud": ours, "mdevctl": theirs})
     say(f"{what}: vgpud sees {ours}, mdevctl {theirs}")
     if ours != theirs or not ours["types on parents"]:
-        sys.exit("bench: the two tools do not see the same; nothing that follows would mean anything")
+        sys.exit("bench: vgpud and mdevctl report different objects, so no figure would be comparable")
 
 
 def compare(what, samples, ours, theirs, least, budget):
@@ -103,13 +103,13 @@ def measure_queries(rounds):
         READS["the tree of files"] = median(place.measure("read", 2000, attribute)["read"])
         compare("list all types, 256 parents with 23 types each", samples, "our-types", "their-types", 20, "20 times faster")
         compare("list 256 instances", samples, "our-list", "their-list", 2, "twice as fast")
-        row("for comparison: starting a program that does nothing", median(samples["floor"]), form=milliseconds)
+        row("for comparison: starting an empty program", median(samples["floor"]), form=milliseconds)
         measure_idle(place)
 
 
 def measure_idle(place):
-    """With 256 instances, after everything has come to rest."""
-    say("waiting for idle writers to go")
+    """Measure the idle daemon with 256 instances."""
+    say("waiting for idle writers to end")
     time.sleep(IDLE_AFTER_SECONDS)
     begin = switches(place.vgpud.pid)
     time.sleep(SECONDS_IDLE)
@@ -135,14 +135,14 @@ def switches(pid):
 
 
 def memory(pid):
-    """All that is resident, and what of it is anonymous, in MB."""
+    """Resident memory in total and anonymous, in MB."""
     with open(f"/proc/{pid}/status", encoding="ascii") as stream:
         text = stream.read()
     return tuple(int(re.search(rf"{name}:\s+(\d+)", text).group(1)) / 1024 for name in ("VmRSS", "RssAnon"))
 
 
 def bolt_memory(place):
-    """On the same bus, which allows every name."""
+    """Measure bolt on the same bus, whose policy allows every name."""
     state = place.directory / "bolt"
     state.mkdir()
     environment = dict(place.environment, STATE_DIRECTORY=str(state), RUNTIME_DIRECTORY=str(state))
@@ -156,7 +156,7 @@ def bolt_memory(place):
 
 
 def measure_objects(rounds):
-    """The size that is promised, 1 024 instances on 16 GPUs with 40 types each, and a quarter of it."""
+    """Measure the promised size, 1 024 instances on 16 GPUs with 40 types each, and a quarter of the size."""
     with Files(4, 64, 40, 256) as place:
         place.start_vgpud()
         few = place.measure("objects", 4 * rounds)["objects"]
@@ -202,7 +202,7 @@ def report_signals(place, device, kind, rounds, where):
     samples = place.measure("signals", rounds, f"{device}/mdev_supported_types/{kind}/create", device)
     for name, what in (("added", "made"), ("removed", "removed")):
         value = median(samples[name])
-        row(f"instance {what} by somebody else, until the signal, {where}", value, None, milliseconds(value), "under 100 ms",
+        row(f"instance {what} by another program, until the signal, {where}", value, None, milliseconds(value), "under 100 ms",
             value < 100)
 
 
@@ -251,7 +251,8 @@ def measure_hang(place, rounds):
 
 
 def measure_batch(rounds):
-    """As many at once as a simulated GPU can have virtual functions; no model has room for that many on the GPU itself."""
+    """Measure the largest batch for the virtual functions of a simulated GPU; no model has room for more on the GPU
+    itself."""
     device = "/sys/bus/pci/devices/0000:11:00.4"
     with Simulated("scalable", simhost.scalable(1, BATCH, 23)) as place:
         place.start_vgpud()
@@ -271,7 +272,7 @@ def measure_batch(rounds):
 
 
 def reads_of(place):
-    """How many read system calls vgpud has done, once it does no more."""
+    """The number of read system calls of vgpud, once idle."""
     before, now = None, None
     while before is None or before != now:
         before = now
@@ -282,7 +283,7 @@ def reads_of(place):
 
 
 def measure_one_write(rounds):
-    """What one change on one virtual function has read again: that GPU, and no other."""
+    """Measure the reads caused by a change of one virtual function: only the one GPU is scanned."""
     gpus, vfs, types = 16, 64, 40
     with Simulated("scalable", simhost.scalable(gpus, vfs, types)) as place:
         place.start_vgpud()
@@ -302,7 +303,7 @@ def measure_one_write(rounds):
 
 
 def measure_placement(rounds):
-    """The choice alone: a function that reads nothing."""
+    """Measure placement alone: a pure function."""
     text = subprocess.run([MEASURE_PLACE, str(20 * rounds), str(CANDIDATES)], stdout=subprocess.PIPE, text=True, check=True).stdout
     samples = {}
     for line in text.splitlines():

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* How long a choice among many GPUs takes: measure-place TIMES GPUS. Two hosts: "alike", all GPUs equal and in
- * no order, so that only their names decide; "rules", with bridges to be near to, types that most may have, and
- * half of the GPUs full, each with its reason. Prints a line per choice: host, nanoseconds. */
+/* Measures the time of a placement among many GPUs: measure-place TIMES GPUS. Two hosts: "alike", all GPUs
+ * equal and unordered, so that only the names decide; "rules", with bridges for locality, limits of types, and
+ * half of the GPUs full, each with a reason. Prints a line per choice: host, nanoseconds. */
 
 #include "policy/placement.h"
 
@@ -19,6 +19,7 @@ static gint64 now(void)
         struct timespec t;
 
         (void)clock_gettime(CLOCK_MONOTONIC, &t);
+
         return t.tv_sec * G_GINT64_CONSTANT(1000000000) + t.tv_nsec;
 }
 
@@ -29,9 +30,11 @@ static void shuffle(PlacementCandidate *candidates, size_t n)
         for (size_t i = n; i > 1; i--) {
                 size_t k = (size_t)g_rand_int_range(r, 0, (gint32)i);
                 PlacementCandidate c = candidates[i - 1];
+
                 candidates[i - 1] = candidates[k];
                 candidates[k] = c;
         }
+
         g_rand_free(r);
 }
 
@@ -45,6 +48,7 @@ static void measure(const char *host, unsigned times, const PlacementCandidate *
 
                 placement_free(p);
                 printf("%s %" G_GINT64_FORMAT "\n", host, now() - begin);
+
                 if (!chosen)
                         exit(EXIT_FAILURE);
         }
@@ -61,12 +65,15 @@ int main(int argc, char **argv)
                 fputs("measure-place TIMES GPUS\n", stderr);
                 return EXIT_FAILURE;
         }
+
         g_autofree PlacementCandidate *candidates = g_new0(PlacementCandidate, n);
         g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
+
         for (unsigned i = 0; i < n; i++) {
                 char *name = g_strdup_printf("%04x:%02x:00.0", i / 128, 0x11 + i % 128);
                 char *path = g_strdup_printf("devices/pci%04x:%02x/%04x:%02x:01.0/%s", i / 128, i % 128 / 8 * 8,
                                              i / 128, i % 128 / 8 * 8, name);
+
                 g_ptr_array_add(texts, name);
                 g_ptr_array_add(texts, path);
                 candidates[i] = (PlacementCandidate){
@@ -78,6 +85,7 @@ int main(int argc, char **argv)
                         .type_names = names,
                 };
         }
+
         shuffle(candidates, n);
         PlacementRequest request = { .count = 1, .numa_node = -1, .preferred_numa_node = -1 };
         measure("alike", (unsigned)times, candidates, n, &request);
@@ -90,10 +98,12 @@ int main(int argc, char **argv)
                 candidates[i].promised = i % 2 ? 0 : 1;
                 candidates[i].spare = 1;
         }
+
         request.strategy = PLACEMENT_DEPTH;
         request.preferred_numa_node = 1;
         request.near_path = "devices/pci0001:08/0001:08:01.0/0001:19:00.1";
         request.near_numa_node = 0;
         measure("rules", (unsigned)times, candidates, n, &request);
+
         return EXIT_SUCCESS;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What tests/bench needs done without the cost and the noise of an interpreter: runs commands in turn and times
- * each, asks vgpud over D-Bus as a plain client does, waits for its signals, copies the simulated /sys to real
- * files. Prints one line per sample: name, nanoseconds of wall clock, then what the subcommand adds. */
+/* Helper of tests/bench, in C to avoid the cost and noise of an interpreter: times commands in turn, calls
+ * vgpud over D-Bus as a plain client, waits for signals, copies the simulated /sys to real files. Prints one
+ * line per sample: name, nanoseconds of wall clock, then further values of the subcommand. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +23,8 @@
 #define SERVICE     "org.vgpud1"
 #define ROOT        "/org/vgpud1"
 #define MANAGER_API "org.freedesktop.DBus.ObjectManager"
-/* A process whose CPU clock has stood still for this long has nothing left to do: longer than the time that
- * vgpud lets events gather. */
+/* A process counts as idle when its CPU clock has stood still for this time, which is longer than vgpud's
+ * debounce of events. */
 #define QUIET_NSEC    (60 * G_GINT64_CONSTANT(1000000))
 #define LOOK_NSEC     (5 * G_GINT64_CONSTANT(1000000))
 #define QUIET_MAX_SEC 60
@@ -42,6 +42,7 @@ static void fail(int error, const char *format, ...)
         va_start(ap, format);
         (void)vfprintf(stderr, format, ap);
         va_end(ap);
+
         if (error)
                 (void)fprintf(stderr, ": %s", g_strerror(error));
         (void)fputc('\n', stderr);
@@ -53,6 +54,7 @@ static gint64 now(void)
         struct timespec t;
 
         (void)clock_gettime(CLOCK_MONOTONIC, &t);
+
         return t.tv_sec * G_GINT64_CONSTANT(1000000000) + t.tv_nsec;
 }
 
@@ -62,6 +64,7 @@ static unsigned number(const char *text)
 
         if (!g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT, &n, NULL))
                 fail(0, "not a number: %s", text);
+
         return (unsigned)n;
 }
 
@@ -78,6 +81,7 @@ static gint64 cpu_of(pid_t pid)
 
         if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) < 0)
                 fail(0, "process %d is gone", (int)pid);
+
         return t.tv_sec * G_GINT64_CONSTANT(1000000000) + t.tv_nsec;
 }
 
@@ -87,10 +91,11 @@ static gint64 cpu_of_all(const pid_t *pids, unsigned n)
 
         for (unsigned i = 0; i < n; i++)
                 sum += cpu_of(pids[i]);
+
         return sum;
 }
 
-/* There is nothing to wait on: that a process will do no more is what its clock shows. */
+/* Waits until the CPU clocks of the processes stand still; no event tells that a process is idle. */
 static void await_quiet(const pid_t *pids, unsigned n)
 {
         const struct timespec look = { .tv_nsec = LOOK_NSEC };
@@ -134,22 +139,25 @@ static gint64 run(char **words, const posix_spawn_file_actions_t *actions, gint6
                 *ret_cpu = 0;
                 return now() - begin;
         }
+
         r = posix_spawnp(&pid, words[1], actions, NULL, words + 1, environ);
         if (r != 0)
                 fail(r, "%s", words[1]);
         while (wait4(pid, &status, 0, &usage) < 0)
                 if (errno != EINTR)
                         fail(errno, "wait");
+
         end = now();
         if (status != 0)
                 fail(0, "%s (%s) ended with %d", words[0], words[1], status);
         *ret_cpu = timeval_nsec(&usage.ru_utime) + timeval_nsec(&usage.ru_stime);
+
         return end - begin;
 }
 
-/* ROUNDS [PID...]: the commands come on stdin, one per line, name and words separated by tabs; "=write PATH
- * VALUE" is a bare write(2). All are run once per round. With PIDs, each begins when those are at rest, and
- * their CPU time until they rest again is part of the sample. */
+/* ROUNDS [PID...]: runs commands from stdin, one per line, name and words separated by tabs; "=write PATH
+ * VALUE" is a bare write(2). Each round runs all commands. With PIDs, each command begins when the processes
+ * are idle, and the sample includes the processes' CPU time until they are idle again. */
 static int do_rounds(int argc, char **argv)
 {
         Command commands[COMMANDS_MAX];
@@ -166,6 +174,7 @@ static int do_rounds(int argc, char **argv)
                 line[n - 1] = 0;
                 commands[n_commands++].words = g_strsplit(line, "\t", -1);
         }
+
         (void)posix_spawn_file_actions_init(&actions);
         (void)posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
 
@@ -178,10 +187,12 @@ static int do_rounds(int argc, char **argv)
                         before = cpu_of_all(pids, n_pids);
                         wall = run(commands[k].words, &actions, &own);
                         await_quiet(pids, n_pids);
+
                         if (i > 0)
                                 printf("%s %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %" G_GINT64_FORMAT "\n",
                                        commands[k].words[0], wall, own, cpu_of_all(pids, n_pids) - before);
                 }
+
         return 0;
 }
 
@@ -194,6 +205,7 @@ static sd_bus *open_bus(void)
 
         if (r < 0)
                 fail(-r, "bus");
+
         return bus;
 }
 
@@ -204,8 +216,10 @@ static unsigned count_objects(sd_bus_message *answer)
         int r;
 
         r = sd_bus_message_enter_container(answer, 'a', "{oa{sa{sv}}}");
+
         while (r >= 0 && (r = sd_bus_message_skip(answer, "{oa{sa{sv}}}")) > 0)
                 n++;
+
         return n;
 }
 
@@ -223,13 +237,16 @@ static int do_objects(int argc, char **argv)
                                            &answer, NULL);
 
                 end = now();
+
                 if (r < 0)
                         fail(-r, "GetManagedObjects: %s", error.message);
                 if (i > 0)
                         printf("objects %" G_GINT64_FORMAT " %u\n", end - begin, count_objects(answer));
                 sd_bus_message_unref(answer);
         }
+
         sd_bus_flush_close_unref(bus);
+
         return 0;
 }
 
@@ -240,6 +257,7 @@ static int on_path(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
         if (*wanted && sd_bus_message_read(m, "o", &path) > 0 && strcmp(path, *wanted) == 0)
                 *wanted = NULL;
+
         return 0;
 }
 
@@ -250,10 +268,11 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
         if (sd_bus_message_read(m, "sss", &name, &before, &after) > 0 && strcmp(name, SERVICE) == 0 && after[0])
                 *wanted = NULL;
+
         return 0;
 }
 
-/* Until a callback has cleared *wanted. */
+/* Runs the event loop until a callback has cleared *wanted. */
 static void await(sd_bus *bus, char **wanted)
 {
         const char *what = *wanted;
@@ -290,6 +309,7 @@ static int do_signals(int argc, char **argv)
 
         match(bus, SERVICE, MANAGER_API, "InterfacesAdded", on_path, &added);
         match(bus, SERVICE, MANAGER_API, "InterfacesRemoved", on_path, &removed);
+
         for (unsigned i = 0; i < times; i++) {
                 g_autofree char *uuid = g_uuid_string_random();
                 g_autofree char *path = g_strdelimit(g_strconcat(ROOT "/instance/", uuid, NULL), "-", '_');
@@ -307,11 +327,13 @@ static int do_signals(int argc, char **argv)
                 await(bus, &removed);
                 printf("removed %" G_GINT64_FORMAT "\n", now() - begin);
         }
+
         sd_bus_flush_close_unref(bus);
+
         return 0;
 }
 
-/* TIMES PROGRAM ARGUMENTS: from starting the daemon to its name on the bus; adds its CPU time and resident
+/* TIMES PROGRAM ARGUMENTS: measures from the daemon's start to the name on the bus; adds CPU time and resident
  * memory. */
 static int do_start(int argc, char **argv)
 {
@@ -320,6 +342,7 @@ static int do_start(int argc, char **argv)
         char *wanted = NULL;
 
         match(bus, "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged", on_name, &wanted);
+
         for (unsigned i = 0; i < times; i++) {
                 g_autofree char *file = NULL, *text = NULL;
                 gint64 begin = now(), end;
@@ -327,25 +350,31 @@ static int do_start(int argc, char **argv)
                 pid_t pid;
 
                 wanted = (char *)SERVICE;
+
                 r = posix_spawnp(&pid, argv[1], NULL, NULL, argv + 1, environ);
                 if (r != 0)
                         fail(r, "%s", argv[1]);
                 await(bus, &wanted);
                 end = now();
                 gint64 cpu = cpu_of(pid);
+
                 file = g_strdup_printf("/proc/%d/status", (int)pid);
                 if (!g_file_get_contents(file, &text, NULL, NULL) || !strstr(text, "VmRSS:"))
                         fail(0, "%s", file);
                 printf("start %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %ld\n", end - begin, cpu,
                        strtol(strstr(text, "VmRSS:") + strlen("VmRSS:"), NULL, 10));
                 (void)kill(pid, SIGTERM);
+
                 while (waitpid(pid, &status, 0) < 0)
                         if (errno != EINTR)
                                 fail(errno, "wait");
+
                 if (status != 0)
                         fail(0, "%s ended with %d", argv[1], status);
         }
+
         sd_bus_flush_close_unref(bus);
+
         return 0;
 }
 
@@ -366,6 +395,7 @@ static int do_read(int argc, char **argv)
                 (void)close(fd);
                 printf("read %" G_GINT64_FORMAT "\n", now() - begin);
         }
+
         return 0;
 }
 
@@ -375,7 +405,7 @@ static void copy_file(const char *from, const char *to, GHashTable *known)
         const char *other;
         gsize size = 0;
 
-        /* What can only be written to is empty. */
+        /* Write-only files stay empty. */
         (void)g_file_get_contents(from, &text, &size, NULL);
         if (!text)
                 text = g_strdup("");
@@ -383,12 +413,14 @@ static void copy_file(const char *from, const char *to, GHashTable *known)
         other = size == strlen(text) ? g_hash_table_lookup(known, text) : NULL;
         if (other && link(other, to) == 0)
                 return;
+
         if (!g_file_set_contents_full(to, text, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0644, NULL))
                 fail(0, "cannot write %s", to);
         g_hash_table_insert(known, g_steal_pointer(&text), g_strdup(to));
 }
 
-/* FROM TO: copies a tree: folders, files' contents, links. Breadth first, with a queue of relative paths. */
+/* Arguments FROM TO: copies a tree of folders, files and links, breadth first, with a queue of relative
+ * paths. */
 static int do_copy(int argc, char **argv)
 {
         g_autoptr(GHashTable) known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -396,6 +428,7 @@ static int do_copy(int argc, char **argv)
         unsigned n = 0;
 
         g_queue_push_tail(&folders, g_strdup(""));
+
         while (!g_queue_is_empty(&folders)) {
                 g_autofree char *folder = g_queue_pop_head(&folders);
                 g_autofree char *from = g_strconcat(argv[0], folder, NULL),
@@ -412,20 +445,25 @@ static int do_copy(int argc, char **argv)
                         struct stat st;
 
                         n++;
+
                         if (lstat(source, &st) < 0)
                                 fail(errno, "%s", source);
                         if (S_ISDIR(st.st_mode))
                                 g_queue_push_tail(&folders, g_steal_pointer(&below));
                         else if (S_ISLNK(st.st_mode)) {
                                 g_autofree char *text = g_file_read_link(source, NULL);
+
                                 if (!text || symlink(text, target) < 0)
                                         fail(errno, "%s", target);
                         } else
                                 copy_file(source, target, known);
                 }
+
                 g_dir_close(dir);
         }
+
         printf("copied %u\n", n);
+
         return 0;
 }
 
@@ -433,7 +471,7 @@ int main(int argc, char **argv)
 {
         static const struct {
                 const char *name;
-                int arguments; /* at least */
+                int arguments; /* minimum number of arguments */
                 int (*function)(int argc, char **argv);
         } subcommands[] = {
                 { "rounds", 1, do_rounds }, { "objects", 1, do_objects }, { "signals", 3, do_signals },
@@ -443,5 +481,6 @@ int main(int argc, char **argv)
         for (size_t i = 0; argc > 1 && i < G_N_ELEMENTS(subcommands); i++)
                 if (strcmp(argv[1], subcommands[i].name) == 0 && argc - 2 >= subcommands[i].arguments)
                         return subcommands[i].function(argc - 2, argv + 2);
+
         fail(0, "unknown subcommand, or too few arguments");
 }

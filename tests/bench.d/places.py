@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where the measured programs run: a private bus, and a /sys that both tools see.
+"""Environments of the measured programs: a private bus, and a /sys visible to both tools.
 
-Simulated: the simulated host, which does what a kernel does when it is written to, but whose every read costs a turn
-through FUSE. Files: a copy of such a tree as plain files, whose reads cost about what sysfs costs, and which nothing
-changes. Both lie over /sys in a private namespace."""
+Simulated: the simulated host, which reacts to writes like a kernel, but where every read costs a round trip through
+FUSE. Files: a copy of such a tree as plain files, whose reads cost about as much as sysfs, and which never change. Both
+are mounted over /sys in a private namespace."""
 
 import contextlib
 import os
@@ -70,7 +70,7 @@ class Place(contextlib.ExitStack):
         self.runs += 1
         log = self.directory / f"vgpud-{self.runs}.log"
         with open(log, "wb") as stream:
-            # What enters the namespace becomes vgpud itself: no process is between.
+            # The process that enters the namespace becomes vgpud itself, without an intermediate process.
             self.vgpud = subprocess.Popen(self.inside(self.daemon_command()), env=self.environment, stderr=stream)
         self.callback(self.end, self.vgpud)
         status = subprocess.run(["gdbus", "wait", "--system", "--timeout=120", "org.vgpud1"], env=self.environment, check=False)
