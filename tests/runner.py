@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The steps of tests/run: each builds in its own folder, runs its suites and says how many tests passed, failed and were skipped."""
+"""The steps of tests/run: each step builds in a folder of its own, runs suites and counts passed, failed and skipped
+tests."""
 
 import argparse
 import contextlib
@@ -14,7 +15,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
-# What needs hardware, and so may be skipped: (test, why). README names the same.
+# Tests that need hardware, and may be skipped: (test, reason). README lists the same tests.
 MAY_SKIP: set[str] = set()
 
 
@@ -35,7 +36,7 @@ class Counts:
 
 
 def run(*command, **options):
-    """A command in the top folder; its output is shown only when it fails."""
+    """Run a command in the top folder; show the output only on failure."""
     done = subprocess.run([str(c) for c in command], cwd=options.pop("cwd", TOP), text=True, errors="replace",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options)
     if done.returncode != 0:
@@ -44,7 +45,7 @@ def run(*command, **options):
 
 
 def show(*command):
-    """A command whose output is shown as it comes."""
+    """Run a command with its output shown at once."""
     return subprocess.run([str(c) for c in command], cwd=TOP, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
@@ -79,7 +80,7 @@ def build(counts, folder, *options, targets=(), env=None):
 
 
 def count_output(text, ok):
-    """What a test program says of itself; one test if it does not say."""
+    """Count the tests in a program's output; one test if the output has no counts."""
     lines = text.strip().splitlines()
     for line in reversed(lines[-3:]):
         found = COUNTS.match(line.strip())
@@ -95,8 +96,8 @@ def count_output(text, ok):
 
 
 def meson_test(counts, folder, suites, tests=(), multiplier=1, env=None):
-    """Run the suites, or the tests of these names, and count what their programs count. A skipped test that README does not
-    name counts as failed."""
+    """Run the suites, or the named tests, and add the counts of their programs. A skipped test that README does not
+    list counts as failed."""
     log = TOP / folder / "meson-logs" / "run.json"
     log.unlink(missing_ok=True)
     command = ["meson", "test", "-C", folder, "--no-rebuild", "--logbase", "run", "--timeout-multiplier", str(multiplier)]
@@ -124,7 +125,7 @@ def meson_test(counts, folder, suites, tests=(), multiplier=1, env=None):
             print(f"{folder}: {name} ran no test")
             failed = 1
         if skipped and name not in MAY_SKIP:
-            print(f"{folder}: {name} skipped {skipped}, which only hardware excuses")
+            print(f"{folder}: {name} skipped {skipped}, but only tests that need hardware may be skipped")
             failed, skipped = failed + skipped, 0
         if failed:
             complained = True
@@ -137,12 +138,12 @@ def meson_test(counts, folder, suites, tests=(), multiplier=1, env=None):
         print(f"{folder}: no test of suite {suite} ran")
         counts.check(False)
     for test in sorted(set(tests) - names):
-        print(f"{folder}: there is no test {test}")
+        print(f"{folder}: no such test: {test}")
         counts.check(False)
 
 
 def install(folder):
-    """Install into a folder of its own; None, or where."""
+    """Install into a separate folder; return the folder, or None on failure."""
     destdir = TOP / folder / "installed"
     shutil.rmtree(destdir, ignore_errors=True)
     ok = run("meson", "install", "-C", folder, "--no-rebuild", "--quiet", env={**os.environ, "DESTDIR": str(destdir)})
@@ -154,7 +155,7 @@ def installed(destdir):
 
 
 def check_install(counts, folder):
-    """What is installed is what the list says, and all of it goes again."""
+    """Compare the installed files with the list, and check that uninstalling removes all files."""
     destdir = install(folder)
     if not destdir:
         counts.check(False)
@@ -172,7 +173,7 @@ def check_install(counts, folder):
 
 
 def fuzz(counts, folder, runs, seed=1):
-    """Each fuzzer, for a while; it begins with the corpus, and keeps what it finds in its build folder."""
+    """Run each fuzzer for a while; corpus first, new findings go to the build folder."""
     corpora = sorted(path for path in (TOP / "tests/fuzz/corpus").iterdir() if path.is_dir())
     fuzzers = [f"tests/fuzz/fuzz-{corpus.name}" for corpus in corpora]
     if not build(counts, folder, "-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dsimhost=disabled",
@@ -186,7 +187,8 @@ def fuzz(counts, folder, runs, seed=1):
 
 @contextlib.contextmanager
 def busy_cores(wanted=True):
-    """A process per core competes for it. The kernel ends them with this process, also when that is killed."""
+    """One process per core competes for CPU time. The kernel ends the processes with this one, even when it is
+    killed."""
     command = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", "while :; do :; done"]
     loops = [subprocess.Popen(command, stdin=subprocess.DEVNULL) for _ in os.sched_getaffinity(0)] if wanted else []
     try:
@@ -234,7 +236,7 @@ def step_gcc(counts):
 
 
 def step_clang(counts):
-    """the build with clang, release mode; what it installs; clang-tidy"""
+    """the build with clang, release mode; the installed files; clang-tidy"""
     if build(counts, "build-clang", "-Dmode=release", "-Dbuildtype=release", env={"CC": "clang"}):
         meson_test(counts, "build-clang", ["unit", "model", "bus"])
         check_install(counts, "build-clang")
@@ -250,8 +252,8 @@ def step_asan(counts):
 
 def step_tsan(counts):
     """lanes, jobs and the model under the thread sanitizer"""
-    # GLib is not built for the sanitizer, which sees none of the locks of GLib's slices: memory that one thread gives back and
-    # another gets would look like a race.
+    # GLib is not built for the sanitizer, and its slices' locks are invisible: memory that moves from one thread to
+    # another would look like a race.
     env = {"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1", "G_SLICE": "always-malloc"}
     if build(counts, "build-tsan", "-Db_sanitize=thread", "-Db_lundef=false", "-Dsimhost=disabled", "-Dman=disabled",
              env={"CC": "clang"}):
@@ -285,7 +287,7 @@ def step_vm(counts):
 
 
 def step_bench(counts):
-    """one part of the benchmark runs through; its figures are not judged"""
+    """one part of the benchmark; figures are not asserted"""
     counts.check(run("tests/bench", "--quick", "--only", "gvt"))
 
 
@@ -308,7 +310,7 @@ def step_fuzz_long(counts):
 
 
 def step_bench_whole(counts):
-    """the whole benchmark; its figures are shown, not judged"""
+    """the whole benchmark; figures are shown, not asserted"""
     counts.check(show("tests/bench"))
 
 
@@ -330,7 +332,7 @@ EVERY_STEP = {**STEPS, **QUICK_STEPS, **NIGHTLY_STEPS}
 
 
 def repeat(counts, names, times, busy=False, asan=False):
-    """Steps, suites and tests of meson, over and over, up to the first failure."""
+    """Run steps, suites and tests of meson repeatedly, up to the first failure."""
     steps = [n for n in names if n in EVERY_STEP]
     suites = [n for n in names if n in ALL and n not in steps]
     tests = [n for n in names if n not in steps + suites]
@@ -409,7 +411,7 @@ def main():
         for name, step in EVERY_STEP.items():
             print(f"{name:12} {step.__doc__}")
         return 0
-    # Root may work in the clone of somebody else, which git refuses unless told.
+    # Root may work in another user's clone, where git refuses to run by default.
     os.environ |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": str(TOP)}
     total = Counts()
     if arguments.repeat is not None:
