@@ -103,7 +103,7 @@ def check_bus_policy(root, interfaces, complaints):
             allowed.add(allow.get("send_interface"))
     for interface in interfaces:
         if interface.name not in allowed:
-            complaints.append(f"org.vgpud1.conf: nobody may call {interface.name}")
+            complaints.append(f"org.vgpud1.conf: no rule allows calls to {interface.name}")
 
 
 def main():

@@ -100,7 +100,7 @@ def pointers(files):
 
 
 def writes(code, i):
-    """True if the member access that ends at code[i] is assigned or handed to a function that may change the value."""
+    """True if code[i] ends a member access that is assigned or handed to a modifying function."""
     if code[i + 1].text in ASSIGNMENTS:
         return True
     start = i

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Reads every #include and holds it against the layers: nothing knows what is above it."""
+"""Checks every #include against the layers: a layer knows nothing of the layers above."""
 
 import re
 
 import common
 
-# A layer: the folder, the folders whose headers it may use, the libraries it may use.
+# A layer: the folder, the folders with headers open to the layer, the permitted libraries.
 LAYERS = {
     "daemon/base": (["base"], ["glib", "sd-journal", "sd-daemon", "sd-id128"]),
     "drivers-glue": (["base", "drivers-glue"], ["glib"]),
@@ -33,7 +33,7 @@ LIBRARIES = [
     (r"(gio|glib-object|gobject|gmodule)\b.*", "gobject"),
     (r"json-glib/.*", "json-glib"),
     (r"libudev\.h", "libudev"),
-    (r"systemd/(sd-[a-z0-9]+?)(-vtable|-protocol)?\.h", None),  # its own name
+    (r"systemd/(sd-[a-z0-9]+?)(-vtable|-protocol)?\.h", None),  # the folder's own name
     (r"systemd/.*|libvirt/.*|polkit/.*|gudev/.*", "library of another kind"),
 ]
 
@@ -54,7 +54,7 @@ def library_of(header):
 
 
 def header_path(name):
-    """Where a header lies that is included as name."""
+    """The path of a header that is included as name."""
     return "daemon/" + name if name.startswith("base/") else name
 
 
