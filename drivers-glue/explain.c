@@ -51,8 +51,12 @@ int explain_refusal(const Refusal *table, int r, VgpudError *reterr, const char 
         if (!f)
                 f = refusal_find(general_refusals, r);
 
-        return vgpud_error_set_errnof(reterr, f ? f->code : VGPUD_ERROR_FAILED, r, "%s: %s: %s", what,
-                                      g_strerror(-r), f ? f->why : "the kernel's log may have the reason");
+        r = vgpud_error_set_errnof(reterr, f ? f->code : VGPUD_ERROR_FAILED, r, "%s: %s: %s", what,
+                                   g_strerror(-r), f ? f->why : "the kernel's log may have the reason");
+        if (f && f->hint_id != VGPUD_HINT_NONE)
+                vgpud_error_hintf(reterr, f->hint_id, "%s", f->hint);
+
+        return r;
 }
 
 int explain_gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr)

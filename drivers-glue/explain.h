@@ -9,11 +9,14 @@
 #include "drivers-glue/facts.h"
 #include "drivers-glue/snapshot.h"
 
-/* Why the kernel or a driver refuses something, by errno. A table ends with { 0 }. */
+/* Why the kernel or a driver refuses something, by errno, and what a person can do about it. The columns of the
+ * hint may be left out. A table ends with { 0 }. */
 typedef struct Refusal {
         int errnum;
         VgpudErrorCode code;
         const char *why;
+        VgpudHintId hint_id;
+        const char *hint;
 } Refusal;
 
 /* Reasons of several tables. Drivers with the firmware GuC answer EPROTO themselves. */

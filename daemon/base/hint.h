@@ -27,6 +27,10 @@
         X(RESET_GPU, "reset-gpu", "only a reset of the GPU or of the host helps")                        \
         X(RESCAN_GPU, "rescan-gpu", "a rescan shows whether the situation has changed")                  \
         X(WAIT_FOR_JOB, "wait-for-job", "a job is under way that decides it")                            \
+        X(ENABLE_IOMMU, "enable-iommu", "the IOMMU is switched off")                                     \
+        X(DESTROY_INSTANCE, "destroy-instance", "other instances of the GPU decide it")                  \
+        X(TRY_AGAIN, "try-again", "the situation ends by itself")                                        \
+        X(SEE_JOURNAL, "see-journal", "the journal of vgpud or of a vendor's service has the reason")    \
         X(SEE_KERNEL_LOG, "see-kernel-log", "the kernel log has the driver's reason")                    \
         X(SEE_MANUAL, "see-manual", "the manual page lists what is accepted")
 
