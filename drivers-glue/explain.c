@@ -143,3 +143,9 @@ int explain_rollback(const char *what, int r, const char *why, VgpudError *cause
 
         return r;
 }
+
+void explain_copy_hint(const VgpudHint *hint, VgpudError *reterr)
+{
+        if (reterr && hint->id != VGPUD_HINT_NONE)
+                vgpud_hint_copy(&reterr->hint, hint);
+}

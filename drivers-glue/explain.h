@@ -65,3 +65,6 @@ int explain_attribute(const VgpuAttribute *a, int r, VgpudError *reterr) _cold_;
 /* INCONSISTENT: the operation failed because of *cause, which is emptied, and so did its rollback. r: what the
  * rollback returned, 0 when only its effect is missing. why: its explanation; NULL: the errno explains it. */
 int explain_rollback(const char *what, int r, const char *why, VgpudError *cause, VgpudError *reterr) _cold_;
+
+/* Add the hint of the cause to *reterr (may be NULL), which reports the same problem. No hint: no change. */
+void explain_copy_hint(const VgpudHint *hint, VgpudError *reterr);

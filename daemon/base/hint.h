@@ -16,13 +16,14 @@
         X(ENABLE_VFS, "enable-vfs", "the GPU has no VFs yet")                                            \
         X(DISABLE_VFS, "disable-vfs", "the VFs must be disabled first")                                  \
         X(LOAD_DRIVER, "load-driver", "a kernel module or a vendor's driver is missing")                 \
+        X(CONFIGURE_DRIVER, "configure-driver", "a parameter of the kernel driver decides it")           \
         X(CONFIGURE_GPU, "configure-gpu", "a mode of the GPU must be changed first")                     \
         X(CHANGE_CONFIG, "change-config", "vgpud.conf decides it")                                       \
         X(CHOOSE_OTHER, "choose-other", "another type, GPU, name or value is possible")                  \
         X(USE_FOREIGN, "use-foreign", "another program created the instance")                            \
         X(STOP_USER, "stop-user", "a process or VM uses the device")                                     \
         X(STOP_OTHER_TOOL, "stop-other-tool", "another program is changing the GPU")                     \
-        X(RELEASE_VF, "release-vf", "the driver may still count a VF as allocated")                      \
+        X(RELEASE_VF, "release-vf", "a VF is reserved, or its driver may count it as allocated")         \
         X(REMOVE_BY_HAND, "remove-by-hand", "something is left that vgpud does not remove by itself")    \
         X(RESET_GPU, "reset-gpu", "only a reset of the GPU or of the host helps")                        \
         X(RESCAN_GPU, "rescan-gpu", "a rescan shows whether the situation has changed")                  \
