@@ -13,6 +13,7 @@
 
 #define VGPUD_HINTS(X)                                                                                   \
         X(ENABLE_SRIOV, "enable-sriov", "SR-IOV is switched off in the firmware setup or by the driver") \
+        X(ENABLE_ACS, "enable-acs", "the IOMMU does not isolate the device from others")                 \
         X(ENABLE_VFS, "enable-vfs", "the GPU has no VFs yet")                                            \
         X(DISABLE_VFS, "disable-vfs", "the VFs must be disabled first")                                  \
         X(LOAD_DRIVER, "load-driver", "a kernel module or a vendor's driver is missing")                 \

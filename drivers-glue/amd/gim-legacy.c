@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The back end for AMD's first driver gim (MxGPU: FirePro S7150 and its like). Virtual functions are there as
- * soon as it is loaded. Which one a virtual machine may use, and how much of the GPU it has, is asked for by a
- * line of three numbers to the file "getvf" of the GPU (offset and size of its memory in MB, divider of the
- * computing time; three zeros: an equal share); it is given back by its name to "relvf". An instance is a
- * function that was got in this way and bound to a driver of VFIO.
+/* The back end for AMD's first driver gim (MxGPU: FirePro S7150 and similar). The VFs exist as soon as gim is
+ * loaded. A write of three numbers to the file "getvf" of the GPU allocates a VF and its share: offset and size
+ * of its memory in MB, and the divider of the computing time; three zeros stand for an equal share. A write of
+ * the name of the VF to "relvf" releases it. An instance is an allocated VF that is bound to a driver of VFIO.
  *
- * A write to these files always succeeds. What came of it is read from the same file, as a sentence; until that
- * is done, or for three seconds, everybody else who asks the driver anything is made to wait.
+ * A write to these files always succeeds; a sentence in the same file is the answer. Until the answer is read,
+ * or for three seconds, gim makes all other requests wait.
  *
- * gim gives the first function that is not taken, so that which one it will be is a guess: it is reserved by
- * its driver_override before gim is asked, by which it is known to be ours and half made. That gim gave it is
- * put on record as soon as it has answered. What is reserved without that may be somebody else's at gim, who
- * has not bound it, and is not given back there: the worst is that gim keeps a function taken that nobody has,
- * which is said, for that can be put right by hand, and a function given to two virtual machines can not.
+ * gim allocates the first free VF, so vgpud can only guess the VF. The guess is reserved by driver_override
+ * before the request, which marks it as a half-made instance of vgpud. The answer is recorded at once. If a
+ * reserved VF has no recorded answer, another program may have allocated it and not bound it yet, so vgpud does
+ * not release it: gim may then count an unused VF as allocated. vgpud reports this, and the administrator can
+ * release the VF; a VF that is given to two VMs could not be repaired.
  *
- * What is not touched: "gpuvf" of the GPU, which would show what each function has, because reading it divides
- * by zero in the kernel once a function was got with three zeros ("gpuvf" of a function is all right);
- * "hotlink_reset", which resets the GPU. */
+ * vgpud never opens "gpuvf" of the GPU, which divides by zero in the kernel after a request of three zeros
+ * ("gpuvf" of a VF is safe), and "hotlink_reset", which resets the GPU. */
 
 #include <inttypes.h>
 #include <string.h>
@@ -28,58 +26,41 @@
 #include "drivers-glue/amd/gim-legacy-ask.h"
 #include "drivers-glue/registry.h"
 #include "drivers-glue/amd/gim.h"
+#include "drivers-glue/amd/gim-legacy-share.h"
 #include "drivers-glue/vf/create.h"
 #include "drivers-glue/vf/handout.h"
 #include "drivers-glue/vf/bind.h"
 #include "drivers-glue/vf/count.h"
 
-#define TYPE        "mxgpu"
-#define SIZE_MIN_MB 256
-#define SIZE_STEP   16
-#define DIVIDER_MAX 16
-/* A word of InstanceDesc.restore: gim has given the function to us. */
+/* A word of InstanceDesc.restore: gim has allocated the VF for vgpud. */
 #define GIVEN "gim=given"
-
-static const struct {
-        const char *name, *help;
-} options[] = {
-        { "fb_offset",
-          "bytes (K, M, G allowed), whole MB: where its graphics memory begins, behind that of the host; goes "
-          "with fb_size and gfx_divider, and with all other functions that are made like this" },
-        { "fb_size", "bytes (K, M, G allowed), a multiple of 16M, 256M or more: its graphics memory" },
-        { "gfx_divider",
-          "1, 2, 4, 8 or 16: into how many parts computing time is divided, of which it gets one" },
-};
-
-/* What is asked for: all zero, or none. */
-typedef struct Wish {
-        uint32_t offset_mb, size_mb, divider;
-} Wish;
 
 static VgpuMatch gim_legacy_match(const GpuFacts *f)
 {
         return f->is_pci && (f->features & VGPU_FEATURE_GIM_LEGACY) ? VGPU_MATCH_VENDOR : VGPU_MATCH_NO;
 }
 
-/* One function */
+/* ---- one VF ---- */
 
-typedef struct VfInfo {
+typedef struct GimVfInfo {
         bool active;      /* a guest has loaded its driver */
-        uint32_t size_mb; /* 0: not known */
-} VfInfo;
+        uint32_t size_mb; /* 0: unknown */
+} GimVfInfo;
 
-/* What gim says of a function: "KEY:VALUE" lines. Nothing is known when that cannot be read. */
-static VfInfo read_info(VgpuIo *io, const VgpuVf *vf)
+/* Parse the "KEY:VALUE" lines of gim about a VF. The result is empty if the file cannot be read. */
+static GimVfInfo gim_legacy_read_info(VgpuIo *io, const VgpuVf *vf)
 {
         g_autofree char *text = NULL;
-        VfInfo info = { 0 };
+        GimVfInfo info = { 0 };
 
         if (vgpu_io_readf(io, &text, "%s/gpuvf", vf->path) < 0)
                 return info;
+
         g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
         for (char **l = lines; *l; l++) {
                 char *line = g_strstrip(*l);
                 const char *size = line + strlen("VF FB Size:");
+
                 if (strcmp(line, "vGPU State:Active") == 0)
                         info.active = true;
                 else if (g_str_has_prefix(line, "VF FB Size:") && g_str_has_suffix(line, " M")) {
@@ -88,31 +69,34 @@ static VfInfo read_info(VgpuIo *io, const VgpuVf *vf)
                                 info.size_mb = 0;
                 }
         }
+
         return info;
 }
 
-DEFINE_DESTROY_NOTIFY(free_attribute, vgpu_attribute_free)
-DEFINE_DESTROY_NOTIFY(free_option, vgpu_type_option_free)
+DEFINE_DESTROY_NOTIFY(gim_legacy_free_attribute, vgpu_attribute_free)
 
 static int gim_legacy_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDesc **ret)
 {
-        VfInfo info;
-        int r = vf_read_instance(t, vf, s, TYPE, ret);
+        GimVfInfo info;
+        int r = vf_read_instance(t, vf, s, GIM_SHARE_TYPE, ret);
 
         if (r < 0)
                 return r;
-        info = read_info(t->io, vf);
+
+        info = gim_legacy_read_info(t->io, vf);
         if (info.size_mb > 0) {
                 g_autofree char *size = g_strdup_printf("%" PRIu32 "M", info.size_mb);
-                (*ret)->attributes = g_ptr_array_new_with_free_func(free_attribute);
+
+                (*ret)->attributes = g_ptr_array_new_with_free_func(gim_legacy_free_attribute);
                 g_ptr_array_add((*ret)->attributes, vgpu_attribute_new("fb_size", size));
         }
+
         return 0;
 }
 
 static uint64_t gim_legacy_read_framebuffer(VgpuTarget *t, const VgpuVf *vf)
 {
-        return (uint64_t)read_info(t->io, vf).size_mb << 20;
+        return (uint64_t)gim_legacy_read_info(t->io, vf).size_mb << 20;
 }
 
 /* ---- scan ---- */
@@ -129,159 +113,131 @@ static int gim_legacy_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         if (r < 0)
                 return r;
 
-        type_options = g_ptr_array_new_with_free_func(free_option);
-        for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
-                g_ptr_array_add(type_options, vgpu_type_option_new(options[i].name, options[i].help));
+        type_options = gim_share_options();
         g_ptr_array_add(snapshot->types,
-                        vf_type_new(t->facts, &gim_vf_method, TYPE,
-                                    "a virtual function with an equal share of the GPU, or, with options, one "
-                                    "of your own",
-                                    &count, snapshot->unprepared, type_options));
+                        vf_type_new(t->facts, &gim_vf_method, GIM_SHARE_TYPE,
+                                    "a VF with an equal share of the GPU, or with a share set by options",
+                                    &count, snapshot, type_options));
         gpu_snapshot_seal(snapshot);
         *ret = g_steal_pointer(&snapshot);
+
         return 0;
 }
 
-/* create: what is asked for */
-
-static bool parse_mb(const char *value, uint32_t *ret)
-{
-        uint64_t bytes;
-
-        if (parse_bytes(value, &bytes) < 0 || bytes == 0 || bytes % (1 << 20) != 0 || bytes >> 20 > INT32_MAX)
-                return false;
-        *ret = (uint32_t)(bytes >> 20);
-        return true;
-}
-
-static bool take_option(const VgpuAttribute *a, Wish *w)
-{
-        if (strcmp(a->name, "fb_offset") == 0)
-                return parse_mb(a->value, &w->offset_mb);
-        if (strcmp(a->name, "fb_size") == 0)
-                return parse_mb(a->value, &w->size_mb) && w->size_mb >= SIZE_MIN_MB &&
-                       w->size_mb % SIZE_STEP == 0;
-        return strcmp(a->name, "gfx_divider") == 0 && parse_u32(a->value, 10, &w->divider) >= 0 &&
-               w->divider > 0 && w->divider <= DIVIDER_MAX && (w->divider & (w->divider - 1)) == 0;
-}
-
-static int bad_option(const VgpuAttribute *a, VgpudError *reterr)
-{
-        for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
-                if (strcmp(options[i].name, a->name) == 0)
-                        return explain_option(a, options[i].help, reterr);
-        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                "there is no option %s; there are fb_offset, fb_size and gfx_divider", a->name);
-}
-
-static int read_wish(VgpuTarget *t, const CreateArgs *args, Wish *ret, VgpudError *reterr)
-{
-        int r = create_args_check(args, reterr);
-
-        if (r < 0)
-                return r;
-        if (strcmp(args->type_id, TYPE) != 0)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
-                                        "there is no type \"%s\"; GPU %s offers " TYPE, args->type_id,
-                                        t->facts->name);
-        for (guint i = 0; args->attributes && i < args->attributes->len; i++)
-                if (!take_option(args->attributes->pdata[i], ret))
-                        return bad_option(args->attributes->pdata[i], reterr);
-        if ((ret->offset_mb > 0 || ret->size_mb > 0 || ret->divider > 0) &&
-            (ret->offset_mb == 0 || ret->size_mb == 0 || ret->divider == 0))
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "fb_offset, fb_size and gfx_divider go together: driver gim takes all "
-                                        "three, or none for an equal share");
-        return 0;
-}
-
-static gint compare_sizes(gconstpointer a, gconstpointer b)
+static gint gim_legacy_compare_sizes(gconstpointer a, gconstpointer b)
 {
         uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
         return x < y ? -1 : x > y;
 }
 
-/* The size that most have, the smallest of those where several do; 0: there is none. */
-static uint32_t usual_size(GArray *sizes)
+/* The most frequent size; the smallest of several; 0 if there is none. */
+static uint32_t gim_legacy_find_usual_size(GArray *sizes)
 {
         uint32_t usual = 0;
-        guint most = 0, run = 0;
+        guint longest = 0, run = 0;
 
-        g_array_sort(sizes, compare_sizes);
+        g_assert(g_array_get_element_size(sizes) == sizeof(uint32_t));
+
+        g_array_sort(sizes, gim_legacy_compare_sizes);
+
         for (guint i = 0; i < sizes->len; i++) {
                 uint32_t size = g_array_index(sizes, uint32_t, i);
+
                 run = i > 0 && size == g_array_index(sizes, uint32_t, i - 1) ? run + 1 : 1;
-                if (run > most) {
-                        most = run;
+                if (run > longest) {
+                        longest = run;
                         usual = size;
                 }
         }
+
         return usual;
 }
 
-/* gim compares where pieces of memory begin and end, and so does not notice one that lies within another: two
- * guests would have the same memory. No piece can lie within a smaller one. Functions that nobody has are all
- * of one size; another size is of a function that somebody else has got. */
-static int refuse_smaller(VgpuTarget *t, const Wish *w, VgpudError *reterr)
+static int gim_legacy_explain_unknown_size(const VgpuVf *vf, VgpudError *reterr)
+{
+        int r = vgpud_error_setf(
+                        reterr, VGPUD_ERROR_UNSUPPORTED,
+                        "the memory of VF %s cannot be read from /sys/%s/gpuvf, so no piece of memory is known to be free",
+                        vf->name, vf->path);
+
+        vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "leave out the options for an equal share");
+
+        return r;
+}
+
+static int gim_legacy_explain_nested(VgpuTarget *t, const GimShare *w, uint32_t largest, bool equal,
+                                     VgpudError *reterr)
+{
+        int r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
+                                 "the requested %" PRIu32 " MB could lie within the %" PRIu32
+                                 " MB of another VF of GPU %s",
+                                 w->size_mb, largest, t->facts->name);
+
+        if (equal)
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_DESTROY_INSTANCE,
+                                "leave out the options for an equal share, or destroy the instances with equal shares");
+        else
+                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER,
+                                  "request at least %" PRIu32 " MB, and create small instances first", largest);
+
+        return r;
+}
+
+/* gim only compares the ends of two pieces of memory, so it does not notice that one lies within another: two
+ * guests would share memory. A new piece must therefore be at least as large as all others. Free VFs all have
+ * one size; a free VF of another size was allocated by another program. */
+static int gim_legacy_refuse_nested(VgpuTarget *t, const GimShare *w, VgpudError *reterr)
 {
         g_autoptr(GArray) idle = g_array_new(FALSE, FALSE, sizeof(uint32_t));
         g_autoptr(GArray) taken = g_array_new(FALSE, FALSE, sizeof(uint32_t));
         uint32_t usual, largest = 0;
 
+        g_assert(w->size_mb >= GIM_SHARE_MIN_MB);
+
         for (guint i = 0; i < t->facts->vfs->len; i++) {
                 _cleanup_(vf_state_done) VfState s = { 0 };
                 const VgpuVf *vf = t->facts->vfs->pdata[i];
-                uint32_t size = read_info(t->io, vf).size_mb;
+                uint32_t size = gim_legacy_read_info(t->io, vf).size_mb;
                 int r = vf_state_read_or_explain(t, vf, &s, reterr);
 
                 if (r < 0)
                         return r;
+
                 if (size == 0)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
-                                                "how much memory virtual function %s has cannot be read "
-                                                "(/sys/%s/gpuvf), and without that no piece of memory is safe "
-                                                "to ask for: driver gim may give two functions the same",
-                                                vf->name, vf->path);
+                        return gim_legacy_explain_unknown_size(vf, reterr);
+
                 g_array_append_val(*(vf_state_is_handed_out(&s) ? &taken : &idle), size);
         }
-        usual = usual_size(idle);
+
+        usual = gim_legacy_find_usual_size(idle);
         for (guint i = 0; i < taken->len; i++)
                 largest = MAX(largest, g_array_index(taken, uint32_t, i));
         for (guint i = 0; i < idle->len; i++)
                 if (g_array_index(idle, uint32_t, i) != usual)
                         largest = MAX(largest, g_array_index(idle, uint32_t, i));
+
         if (w->size_mb >= largest)
                 return 0;
-        if (largest == usual)
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_NO_CAPACITY,
-                                "another virtual function of GPU %s has an equal share (%" PRIu32
-                                " MB), beside which one of your own size is not possible, or a piece as "
-                                "large as that, and driver gim does not notice when a smaller one (%" PRIu32
-                                " MB) lies within it: leave the options out, or destroy the others",
-                                t->facts->name, largest, w->size_mb);
-        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
-                                "another virtual function of GPU %s has %" PRIu32
-                                " MB, and driver gim does not "
-                                "notice when a smaller piece (%" PRIu32 " MB) lies within that: make the small "
-                                "ones first, or all of one size",
-                                t->facts->name, largest, w->size_mb);
+
+        return gim_legacy_explain_nested(t, w, largest, largest == usual, reterr);
 }
 
-static int none_free(VgpuTarget *t, VgpudError *reterr)
+static int gim_legacy_explain_none_free(VgpuTarget *t, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
         int r = gim_legacy_scan(t, &s, reterr);
 
         if (r < 0)
                 return r;
+
         return vf_explain_none_free(t, s->types->pdata[0], reterr);
 }
 
-/* The function that gim is going to give, as far as can be seen. */
-static int guess_vf(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, VfState *ret_state,
-                    VgpudError *reterr)
+/* Guess the VF that gim will allocate: the first free one. */
+static int gim_legacy_guess_vf(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, VfState *ret_state,
+                               VgpudError *reterr)
 {
         for (guint i = 0; i < t->facts->vfs->len; i++) {
                 const VgpuVf *vf = t->facts->vfs->pdata[i];
@@ -289,118 +245,93 @@ static int guess_vf(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, V
 
                 if (r < 0)
                         return r;
+
                 if (vf_state_is_handed_out(ret_state) || vf_state_is_reserved(ret_state))
                         continue;
-                if (args->parent && strcmp(args->parent, vf->name) != 0)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "virtual function %s cannot be asked for: driver gim decides, "
-                                                "and gives %s next",
-                                                args->parent, vf->name);
+
+                if (args->parent && strcmp(args->parent, vf->name) != 0) {
+                        r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                             "VF %s cannot be requested: driver gim allocates %s next",
+                                             args->parent, vf->name);
+                        vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "name no VF, or %s", vf->name);
+
+                        return r;
+                }
+
                 *ret = vf;
                 return 0;
         }
-        return none_free(t, reterr);
+
+        return gim_legacy_explain_none_free(t, reterr);
 }
 
-/* create: doing it */
+/* ---- create: allocation by gim ---- */
 
-/* gim's sentences, by what is particular in them. */
-static int explain_said(VgpuTarget *t, const Wish *w, const char *said, VgpudError *reterr)
-{
-        static const struct {
-                const char *part;
-                VgpudErrorCode code;
-                const char *means;
-        } table[] = {
-                { "Can't find", VGPUD_ERROR_NO_CAPACITY,
-                  "all of its functions are taken; those that nobody has bound to a driver were got by "
-                  "somebody else, or by a program that ended before it was done, and go back by their names "
-                  "(0000:…) written to relvf" },
-                { "Active VFs", VGPUD_ERROR_NO_CAPACITY,
-                  "guests run on functions with equal shares, so others of your own size are not possible "
-                  "beside them: leave the options out, or end the guests" },
-                { "three zero inputs", VGPUD_ERROR_NO_CAPACITY,
-                  "its other functions have equal shares, so one with options is not possible beside them: "
-                  "leave the options out, or destroy the others" },
-                { "three non-zero inputs", VGPUD_ERROR_NO_CAPACITY,
-                  "its other functions were made with options, so one without is not possible beside them: "
-                  "give fb_offset, fb_size and gfx_divider, or destroy the others" },
-                { "GFX_partition cannot be satisfied", VGPUD_ERROR_NO_CAPACITY,
-                  "the others have so much of the computing time that this part is not left; ask for less (a "
-                  "larger gfx_divider)" },
-                { "offset and size", VGPUD_ERROR_NO_CAPACITY,
-                  "that memory is another function's or beyond the end; ask for another fb_offset or a smaller "
-                  "fb_size" },
-                { "frame buffer offset", VGPUD_ERROR_INVALID,
-                  "the beginning of the memory is the host's (parameter pf_fb of gim); ask for a larger "
-                  "fb_offset" },
-                { "frame buffer size", VGPUD_ERROR_INVALID, "fb_size is a multiple of 16M, 256M or more" },
-                { "GFX partition", VGPUD_ERROR_INVALID, "gfx_divider is 1, 2, 4, 8 or 16" },
-                { "Invalid Parameters", VGPUD_ERROR_INVALID, "this release of it does not take these numbers" },
-        };
-        const char *name = t->facts->name;
-
-        for (size_t i = 0; i < G_N_ELEMENTS(table); i++)
-                if (strstr(said, table[i].part))
-                        return vgpud_error_setf(
-                                        reterr, table[i].code,
-                                        "driver gim gave no virtual function of GPU %s for \"%" PRIu32
-                                        " %" PRIu32 " %" PRIu32 "\" (MB, MB, divider): it says \"%s\": %s",
-                                        name, w->offset_mb, w->size_mb, w->divider, said, table[i].means);
-        return vgpud_error_setf(
-                        reterr, VGPUD_ERROR_FAILED,
-                        "driver gim gave no virtual function of GPU %s: it says %s%s%s; the kernel's log "
-                        "may have the reason",
-                        name, said[0] ? "\"" : "", said[0] ? said : "nothing", said[0] ? "\"" : "");
-}
-
-/* Take the function from whatever has it, which is refused while somebody uses it, give it back to gim, and
- * make it what it was. Its driver_override goes last: as long as that names a driver of VFIO, or the one that
- * it had (vf_find_interrupted()), whoever comes after a crash sees that there is something to do. */
-static int put_back(VgpuTarget *t, const VgpuVf *vf, const VfState *was, bool got, VgpudError *reterr)
+/* Unbind the VF, which is refused while a program uses it, release it, and restore its state. driver_override
+ * is restored last: as long as it names a driver of VFIO, or the earlier driver (vf_find_interrupted()), a
+ * later run finds the interrupted return. */
+static int gim_legacy_put_back(VgpuTarget *t, const VgpuVf *vf, const VfState *was, bool allocated,
+                               VgpudError *reterr)
 {
         _cleanup_(vf_state_done) VfState now = { 0 };
         int r;
 
-        if (got) {
+        if (allocated) {
                 r = vf_state_read_or_explain(t, vf, &now, reterr);
                 if (r < 0)
                         return r;
+
                 if (now.driver && !now.override) {
                         r = vfs_bind(t->io, vf, now.driver, now.driver, reterr);
                         if (r < 0)
                                 return r;
                 }
+
                 r = vfs_bind(t->io, vf, NULL, now.override ? now.override : now.driver, reterr);
                 if (r < 0)
                         return r;
+
                 r = gim_legacy_release(t, vf, reterr);
                 if (r < 0)
                         return r;
         }
+
         return vf_return(t, vf, was, reterr);
 }
 
 /* VfCreate.userdata */
 typedef struct Request {
-        Wish wish;
-        bool got;            /* gim has given c->vf */
-        const VgpuVf *doubt; /* the VF that gim may have given, if its answer was lost */
+        GimShare share;
+        bool allocated;      /* gim has allocated c->vf */
+        const VgpuVf *doubt; /* the VF that gim may have allocated, if its answer was lost */
 } Request;
 
-/* gim's answer is lost: the VF that gim may have given may also be another program's. */
-static int explain_doubt(VfCreate *c, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr)
+static void gim_legacy_hint_release(const VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
 {
-        const GpuFacts *f = c->t->facts;
+        vgpud_error_hintf(reterr, VGPUD_HINT_RELEASE_VF,
+                          "if no other program uses VF %s, release it: echo %s >/sys/%s/relvf", vf->name,
+                          vf->name, t->facts->path);
+}
+
+/* The answer of gim is lost: gim may have allocated the VF for vgpud, or for another program. */
+static int gim_legacy_explain_doubt(VfCreate *c, int r, const VgpudError *again, VgpudError *cause,
+                                    VgpudError *reterr)
+{
+        const VgpuTarget *t = c->t;
+        const GpuFacts *f = t->facts;
         const Request *req = c->userdata;
 
-        r = vgpud_error_set_errnof(
-                        reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
-                        "%s; so driver gim may have given a virtual function of GPU %s that nobody has, most likely %s: if nobody else got that, it goes back by its name, written to /sys/%s/relvf%s%s",
-                        cause->message, f->name, req->doubt->name, f->path,
-                        r < 0 ? "; and what was reserved could not be returned to what it was: " : "",
-                        r < 0 ? again->message : "");
+        g_assert(req->doubt);
+        g_assert(cause->code != VGPUD_ERROR_NONE);
+
+        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
+                                   "%s; gim may still hold VF %s of GPU %s as allocated%s%s", cause->message,
+                                   req->doubt->name, f->name,
+                                   r < 0 ? "; the reserved VF cannot be restored: " : "",
+                                   r < 0 ? again->message : "");
+        gim_legacy_hint_release(t, req->doubt, reterr);
         vgpud_error_done(cause);
+
         return r;
 }
 
@@ -408,7 +339,7 @@ static int gim_legacy_undo_create(VfCreate *c, VgpudError *reterr)
 {
         const Request *req = c->userdata;
 
-        return put_back(c->t, c->vf, &c->was.state, req->got, reterr);
+        return gim_legacy_put_back(c->t, c->vf, &c->was.state, req->allocated, reterr);
 }
 
 static int gim_legacy_explain_undo(VfCreate *c, int r, const VgpudError *again, VgpudError *cause,
@@ -416,37 +347,56 @@ static int gim_legacy_explain_undo(VfCreate *c, int r, const VgpudError *again, 
 {
         const Request *req = c->userdata;
 
-        return req->doubt ? explain_doubt(c, r, again, cause, reterr)
+        g_assert(!req->doubt || !req->allocated);
+
+        return req->doubt ? gim_legacy_explain_doubt(c, r, again, cause, reterr)
                           : vf_explain_undo(c->vf, r, again, cause, reterr);
 }
 
-/* The record of a VF that gim gave. */
-static char *given_to_text(const VfRestore *was)
+/* The record of a VF that gim has allocated. */
+static char *gim_legacy_restore_to_text(const VfRestore *was)
 {
         g_autofree char *text = vf_restore_to_text(was);
 
         return g_strconcat(text, text[0] ? " " : "", GIVEN, NULL);
 }
 
-static bool was_given(const char *restore)
+static bool gim_legacy_was_given(const char *restore)
 {
         g_auto(GStrv) words = g_strsplit(restore ? restore : "", " ", -1);
 
         return g_strv_contains((const char *const *)words, GIVEN);
 }
 
-static int note_given(VfCreate *c, VgpudError *reterr)
+static int gim_legacy_record_given(VfCreate *c, VgpudError *reterr)
 {
         Request *req = c->userdata;
 
-        req->got = true;
+        g_assert(!req->allocated);
+
+        req->allocated = true;
         g_free(c->restore_text);
-        c->restore_text = given_to_text(&c->was);
+        c->restore_text = gim_legacy_restore_to_text(&c->was);
+
         return vf_reserve(c->args, c->vf, c->restore_text, reterr);
 }
 
-/* gim gave another VF than the one reserved: another program got that one from gim and has not bound it. */
-static int change_to(VfCreate *c, const VgpuVf *vf, VgpudError *reterr)
+static int gim_legacy_explain_bound(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr)
+{
+        const char *driver = s->override ? s->override : s->driver;
+        int r = vgpud_error_setf(
+                        reterr, VGPUD_ERROR_NO_CAPACITY,
+                        "driver gim allocated VF %s of GPU %s, which is bound to or reserved for %s without an allocation",
+                        vf->name, t->facts->name, driver ? driver : "VFIO");
+
+        vgpud_error_hintf(reterr, VGPUD_HINT_STOP_OTHER_TOOL,
+                          "unbind VF %s, or allocate it from gim before it is used", vf->name);
+
+        return r;
+}
+
+/* gim allocated another VF than the reserved one, which another program has allocated and not bound yet. */
+static int gim_legacy_change_vf(VfCreate *c, const VgpuVf *vf, VgpudError *reterr)
 {
         Request *req = c->userdata;
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
@@ -455,88 +405,97 @@ static int change_to(VfCreate *c, const VgpuVf *vf, VgpudError *reterr)
         bool noted = false;
         int r;
 
+        g_assert(vf != c->vf);
+
         r = vf_state_read_or_explain(c->t, vf, &was.state, &cause);
         if (r >= 0 && (vf_state_is_handed_out(&was.state) || vf_state_is_reserved(&was.state))) {
-                r = vgpud_error_setf(&cause, VGPUD_ERROR_NO_CAPACITY,
-                                     "driver gim gave virtual function %s of GPU %s, which is bound to or "
-                                     "reserved for %s although nobody had got it from gim; it would have lost "
-                                     "its right to start as well: bind it to nothing, or get it from gim first",
-                                     vf->name, c->t->facts->name,
-                                     was.state.override ? was.state.override : was.state.driver);
-                /* It stays bound as it is. */
+                r = gim_legacy_explain_bound(c->t, vf, &was.state, &cause);
+                /* The VF stays bound. */
                 _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
                 int q = gim_legacy_release(c->t, vf, &again);
+
                 return vf_explain_undo(vf, q, &again, &cause, reterr);
         }
+
         if (r >= 0)
                 r = vfs_bind(c->t->io, vf, was.state.driver, c->driver, &cause);
         if (r >= 0) {
-                text = given_to_text(&was);
+                text = gim_legacy_restore_to_text(&was);
                 r = vf_reserve(c->args, vf, text, &cause);
                 noted = r >= 0;
         }
+
         if (r >= 0)
-                r = put_back(c->t, c->vf, &c->was.state, false, &cause);
+                r = gim_legacy_put_back(c->t, c->vf, &c->was.state, false, &cause);
         if (r < 0) {
                 _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
-                int q = vgpu_io_exists(c->t->io, vf->path) ? put_back(c->t, vf, &was.state, true, &again) : 0;
-                /* create_undo() returns the guess, which stays on record if that fails. */
+                int q = vgpu_io_exists(c->t->io, vf->path)
+                                        ? gim_legacy_put_back(c->t, vf, &was.state, true, &again)
+                                        : 0;
+
+                /* create_undo() restores the guess; the guess stays on record if that fails. */
                 if (q >= 0 && noted)
                         (void)vf_reserve(c->args, c->vf, c->restore_text, NULL);
                 return vf_explain_undo(vf, q, &again, &cause, reterr);
         }
+
         c->vf = vf;
-        req->got = true;
+        req->allocated = true;
         vf_restore_done(&c->was);
         c->was = was;
         was = (VfRestore){ 0 };
         g_free(c->restore_text);
         c->restore_text = g_steal_pointer(&text);
+
         return 0;
 }
 
-/* The writer died, so the answer in the file may be that to an earlier request. An answer that names no VF, or
- * a VF in use, means that this request got none. */
-static const VgpuVf *find_doubt(const VfCreate *c, const VgpuVf *vf)
+/* The writer died, so the answer may be to an earlier request. An answer that names no VF, or a VF in use,
+ * means that this request allocated none. */
+static const VgpuVf *gim_legacy_find_doubt(const VfCreate *c, const VgpuVf *vf)
 {
         _cleanup_(vf_state_done) VfState s = { 0 };
 
         if (vf && vf != c->vf && vf_state_read(c->t->io, vf->path, &s) >= 0 &&
             (vf_state_is_handed_out(&s) || vf_state_is_reserved(&s)))
                 return NULL;
+
         return vf;
 }
 
 static int gim_legacy_provision(VfCreate *c, VgpudError *reterr)
 {
         Request *req = c->userdata;
-        const Wish *w = &req->wish;
+        const GimShare *w = &req->share;
         g_autofree char *line = g_strdup_printf("%" PRIu32 " %" PRIu32 " %" PRIu32, w->offset_mb, w->size_mb,
                                                 w->divider);
-        g_autofree char *said = NULL;
+        g_autofree char *answer = NULL;
         const VgpuVf *vf;
         bool asked;
-        int r = gim_legacy_ask(c->t, "getvf", line, &said, &asked);
+        int r = gim_legacy_ask(c->t, "getvf", line, &answer, &asked);
 
-        vf = said ? gpu_facts_find_vf(c->t->facts, said) : NULL;
+        vf = answer ? gpu_facts_find_vf(c->t->facts, answer) : NULL;
+
         if (r < 0) {
                 if (asked)
-                        req->doubt = said ? find_doubt(c, vf) : c->vf;
+                        req->doubt = answer ? gim_legacy_find_doubt(c, vf) : c->vf;
                 return gim_legacy_explain_errno(c->t, "getvf", r, reterr);
         }
+
         if (!vf)
-                return explain_said(c->t, w, said, reterr);
-        return vf == c->vf ? note_given(c, reterr) : change_to(c, vf, reterr);
+                return gim_share_explain_answer(c->t, w, answer, reterr);
+
+        return vf == c->vf ? gim_legacy_record_given(c, reterr) : gim_legacy_change_vf(c, vf, reterr);
 }
 
 static int gim_legacy_prepare(VfCreate *c, VgpudError *reterr)
 {
         const Request *req = c->userdata;
 
-        return req->wish.size_mb > 0 ? refuse_smaller(c->t, &req->wish, reterr) : 0;
+        return req->share.size_mb > 0 ? gim_legacy_refuse_nested(c->t, &req->share, reterr) : 0;
 }
 
-static const VfCreateOps create_ops = {
+static const VfCreateOps gim_legacy_create_ops = {
         .read_instance = gim_legacy_read_instance,
         .prepare = gim_legacy_prepare,
         .provision = gim_legacy_provision,
@@ -547,59 +506,74 @@ static const VfCreateOps create_ops = {
 static int gim_legacy_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
 {
         Request req = { 0 };
-        _cleanup_(vf_create_done) VfCreate c = { .ops = &create_ops, .userdata = &req, .t = t, .args = args };
-        int r = read_wish(t, args, &req.wish, reterr);
+        _cleanup_(vf_create_done)
+                        VfCreate c = { .ops = &gim_legacy_create_ops, .userdata = &req, .t = t, .args = args };
+        int r = gim_share_read(t, args, &req.share, reterr);
 
         if (r < 0)
                 return r;
 
-        r = guess_vf(t, args, &c.vf, &c.was.state, reterr);
+        r = gim_legacy_guess_vf(t, args, &c.vf, &c.was.state, reterr);
+
         return r < 0 ? r : vf_create_run(&c, ret, reterr);
 }
 
 /* ---- destroy ---- */
 
-/* Who has it open is named, where that is so. */
-static int refuse_running(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
+/* IN_USE if the driver of a guest uses the VF; names the process that has the VF open, if any. */
+static int gim_legacy_refuse_running(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        g_autoptr(GArray) kept = vfs_kept_new();
+        g_autoptr(GArray) held = vfs_held_groups_new();
         int r;
 
-        if (!read_info(t->io, vf).active)
+        if (!gim_legacy_read_info(t->io, vf).active)
                 return 0;
-        r = vfs_keep_out(t->io, vf->path, kept, &e);
-        return vgpud_error_set_errnof(
-                        reterr, VGPUD_ERROR_IN_USE, r < 0 ? -e.errnum : -EBUSY,
-                        "virtual function %s is in use: driver gim says that the driver of a guest "
-                        "runs on it, and %s",
-                        vf->name,
-                        r < 0 ? e.message
-                              : "nobody has it open: a virtual machine may have ended without "
-                                "shutting it down; start it again and shut it down");
+
+        r = vfs_keep_out(t->io, vf->path, held, &e);
+        if (r < 0) {
+                r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, -e.errnum,
+                                           "VF %s is in use by the driver of a guest: %s", vf->name, e.message);
+                explain_copy_hint(&e.hint, reterr);
+
+                return r;
+        }
+
+        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, -EBUSY,
+                                   "VF %s is in use by the driver of a guest, but no process has it open",
+                                   vf->name);
+        vgpud_error_hintf(reterr, VGPUD_HINT_STOP_USER,
+                          "the VM may have ended without a shutdown: start and shut down the guest");
+
+        return r;
 }
 
-/* Reserved, and neither bound nor on record as given: whoever reserved it may not have asked gim yet. */
-static int is_in_doubt(VgpuTarget *t, const VgpuVf *vf, const char *restore, bool *ret, VgpudError *reterr)
+/* *ret is true for a VF that is reserved, but neither bound nor recorded as allocated: vgpud may have been
+ * interrupted before its request to gim. */
+static int gim_legacy_check_doubt(VgpuTarget *t, const VgpuVf *vf, const char *restore, bool *ret,
+                                  VgpudError *reterr)
 {
         _cleanup_(vf_state_done) VfState now = { 0 };
         int r = vf_state_read_or_explain(t, vf, &now, reterr);
 
         if (r < 0)
                 return r;
-        *ret = !now.leaving && !vfs_driver_is_vfio(now.driver) && !was_given(restore);
+
+        *ret = !now.leaving && !vfs_driver_is_vfio(now.driver) && !gim_legacy_was_given(restore);
+
         return 0;
 }
 
-static int explain_left(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
+static int gim_legacy_explain_left(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
 {
-        return vgpud_error_setf(
+        int r = vgpud_error_setf(
                         reterr, VGPUD_ERROR_FAILED,
-                        "the instance has gone, but driver gim may have given a virtual function of GPU %s, "
-                        "most likely %s, that nobody has: whoever reserved it ended before it was on record "
-                        "what gim answered, and somebody else may have got it; if nobody did, it goes back by "
-                        "its name, written to /sys/%s/relvf",
-                        t->facts->name, vf->name, t->facts->path);
+                        "instance destroyed, but gim may still hold VF %s of GPU %s as allocated: vgpud was interrupted before it recorded the reply of gim",
+                        vf->name, t->facts->name);
+
+        gim_legacy_hint_release(t, vf, reterr);
+
+        return r;
 }
 
 static int gim_legacy_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
@@ -612,24 +586,28 @@ static int gim_legacy_destroy(VgpuTarget *t, const InstanceDesc *instance, Vgpud
 
         if (r <= 0)
                 return r;
-        if ((r = refuse_running(t, &vf, reterr)) < 0 ||
-            (r = is_in_doubt(t, &vf, instance->restore, &doubt, reterr)) < 0)
+        if ((r = gim_legacy_refuse_running(t, &vf, reterr)) < 0 ||
+            (r = gim_legacy_check_doubt(t, &vf, instance->restore, &doubt, reterr)) < 0)
                 return r;
+
         vf_restore_from_text(t->io, instance->restore, &was);
-        r = put_back(t, &vf, &was.state, !doubt, &cause);
+        r = gim_legacy_put_back(t, &vf, &was.state, !doubt, &cause);
+
         r = vf_explain_destroy(t, &vf, r, &cause, reterr);
         if (r < 0)
                 return r;
-        return doubt ? explain_left(t, &vf, reterr) : 1;
+
+        return doubt ? gim_legacy_explain_left(t, &vf, reterr) : 1;
 }
 
-/* gim has it back by then. */
-static int gim_legacy_settle(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr)
+/* gim has released the VF before this step. */
+static int gim_legacy_finish_interrupted(VgpuTarget *t, const char *slot, const char *restore,
+                                         VgpudError *reterr)
 {
         _cleanup_(vf_restore_done) VfRestore was = { 0 };
         const VgpuVf *vf = vf_find_interrupted(t, slot, restore, &was);
 
-        return vf ? put_back(t, vf, &was.state, false, reterr) : 0;
+        return vf ? gim_legacy_put_back(t, vf, &was.state, false, reterr) : 0;
 }
 
 static int gim_legacy_set_vfs(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr)
@@ -644,6 +622,6 @@ const VgpuDriver gim_legacy_driver = {
         .create = gim_legacy_create,
         .destroy = gim_legacy_destroy,
         .set_vfs = gim_legacy_set_vfs,
-        .finish_interrupted = gim_legacy_settle,
+        .finish_interrupted = gim_legacy_finish_interrupted,
         .handover = handover_new_pci,
 };

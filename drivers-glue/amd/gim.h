@@ -6,5 +6,5 @@
 #include "drivers-glue/sriov/provider.h"
 
 extern const VfMethod gim_vf_method;
-extern const VfProvider gim_provider;       /* with modes of partitioning */
-extern const VfProvider gim_plain_provider; /* without */
+extern const VfProvider gim_provider;       /* GPUs with partitioning modes */
+extern const VfProvider gim_plain_provider; /* GPUs without modes */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Quotas of virtual functions of Intel's i915 with SR-IOV, which is not part of Linux: iov/ or prelim_iov/
- * below drm/cardN, with a folder for each GT of each function. Functions count from 1 there, pf/ is the GPU
- * itself. */
+/* Quotas of the VFs of Intel's i915 with SR-IOV, which is not part of Linux. The tree iov/ or prelim_iov/ below
+ * drm/cardN has a folder for each GT of each VF. VFs count from 1 in this tree; pf/ is the GPU itself. */
 
 #include "drivers-glue/intel/i915.h"
 
@@ -18,25 +17,25 @@ static bool i915_match(const GpuFacts *facts)
         return (facts->features & VGPU_FEATURE_I915_IOV) && facts->iov_path;
 }
 
-/* Without the tree iov/: i915 as it is in Linux. */
+/* The i915 of Linux has no tree iov/. */
 static bool i915_match_plain(const GpuFacts *facts)
 {
         return g_strcmp0(facts->driver, "i915") == 0;
 }
 
-/* Contexts are given in packages (CTXS_GRANULARITY, intel_iov_provisioning.c), which are counted in 16 bits:
- * what is more than the last whole one is taken for none. */
+/* The driver allocates contexts in packages (CTXS_GRANULARITY, intel_iov_provisioning.c) and counts them in 16
+ * bits. A number above the last whole package becomes 0. */
 #define CONTEXTS_STEP 128
 #define CONTEXTS_MAX  (UINT16_MAX / CONTEXTS_STEP * CONTEXTS_STEP)
 
-static const VfQuota quotas[] = {
+static const VfQuota i915_quotas[] = {
         { "exec_quantum_ms", VF_QUOTA_NUMBER, .max = UINT32_MAX,
-          .help = "milliseconds: how long it may compute before others get their turn; 0: no limit" },
+          .help = "milliseconds of computing before other VFs get their turn; 0: no limit" },
         { "preempt_timeout_us", VF_QUOTA_NUMBER, .max = UINT32_MAX,
-          .help = "microseconds: how long it may take to give way before it is reset; 0: no limit" },
+          .help = "microseconds until a VF that does not yield is reset; 0: no limit" },
         /* Pages of 4 or 64 KiB. */
         { "ggtt_quota", VF_QUOTA_BYTES, .step = 64 << 10,
-          .help = "bytes (K, M, G allowed) of the address space that the GPU's firmware sees, rounded up" },
+          .help = "bytes (K, M, G allowed) of the address space of the GPU's firmware, rounded up" },
         { "contexts_quota", VF_QUOTA_NUMBER, .max = CONTEXTS_MAX, .step = CONTEXTS_STEP,
           .help = "number of contexts of the GPU's firmware (up to 65408), rounded up to a multiple of 128" },
         { "doorbells_quota", VF_QUOTA_NUMBER, .max = UINT16_MAX,
@@ -49,138 +48,166 @@ static int i915_list_folders(VgpuTarget *t, uint32_t vf_index, char ***ret)
         g_autoptr(GPtrArray) folders = g_ptr_array_new_with_free_func(g_free);
         g_auto(GStrv) names = NULL;
         uint32_t number;
-        int r = vgpu_io_list(t->io, path, &names);
+        int r;
 
+        g_assert(i915_match(t->facts));
+        g_assert(vf_index < UINT32_MAX);
+
+        r = vgpu_io_list(t->io, path, &names);
         if (r < 0)
                 return r;
+
         for (char **n = names; *n; n++)
                 if (g_str_has_prefix(*n, "gt") && parse_u32(*n + strlen("gt"), 10, &number) >= 0)
                         g_ptr_array_add(folders, g_strdup_printf("%s/%s", path, *n));
+
         if (folders->len == 0)
                 return -ENOENT;
+
         g_ptr_array_add(folders, NULL);
         *ret = (char **)g_ptr_array_free(g_steal_pointer(&folders), FALSE);
+
         return 0;
 }
 
-/* The GT for media has no address space of its own: the file is there, but nobody may write to it; older
- * releases say ENODEV. */
+/* The GT for media has no address space of its own: writes to the file fail with EACCES, in older releases with
+ * ENODEV. */
 static bool i915_is_elsewhere(int r)
 {
         return r == -EACCES || r == -ENODEV;
 }
 
-#define I915_NOTHING_LEFT \
-        "the GPU has not that much left (see pf/gt0/available in the driver's tree); the other virtual functions have their share already"
+#define I915_NOTHING_LEFT "the GPU has too little left, because the other VFs have their share already"
+#define I915_NOTHING_LEFT_HINT \
+        VGPUD_HINT_CHOOSE_OTHER, "request no more than pf/gt0/available in the tree of the driver shows"
+#define I915_PARTIAL   "only a part of the resources of the VFs was provisioned by hand"
+#define I915_READ_ONLY "this driver does not allow changes of the quota"
 
 static const Refusal i915_refusals[] = {
-        { EDQUOT, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT },
-        { E2BIG, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT },
-        { EOVERFLOW, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT },
-        { ENOSPC, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT },
-        { ENODEV, VGPUD_ERROR_UNSUPPORTED, "the GPU does not have it" },
-        { EOPNOTSUPP, VGPUD_ERROR_UNSUPPORTED, "the GPU does not have it" },
-        { ESTALE, VGPUD_ERROR_FAILED,
-          "only a part of the resources of its virtual functions was provisioned by hand" },
-        { ENOKEY, VGPUD_ERROR_FAILED,
-          "only a part of the resources of its virtual functions was provisioned by hand" },
-        { EPERM, VGPUD_ERROR_UNSUPPORTED, "this driver does not let it be set" },
-        { EACCES, VGPUD_ERROR_UNSUPPORTED, "this driver does not let it be set" },
-        { EIO, VGPUD_ERROR_FAILED, "the driver does not let it be set, or the GPU's firmware (GuC) refused" },
-        { EPROTO, VGPUD_ERROR_FAILED, EXPLAIN_GUC_OR_WRITER },
+        { EDQUOT, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT, I915_NOTHING_LEFT_HINT },
+        { E2BIG, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT, I915_NOTHING_LEFT_HINT },
+        { EOVERFLOW, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT, I915_NOTHING_LEFT_HINT },
+        { ENOSPC, VGPUD_ERROR_NO_CAPACITY, I915_NOTHING_LEFT, I915_NOTHING_LEFT_HINT },
+        { ENODEV, VGPUD_ERROR_UNSUPPORTED, "the GPU has no such quota" },
+        { EOPNOTSUPP, VGPUD_ERROR_UNSUPPORTED, "the GPU has no such quota" },
+        { ESTALE, VGPUD_ERROR_FAILED, I915_PARTIAL, INTEL_PROVISION_HINT },
+        { ENOKEY, VGPUD_ERROR_FAILED, I915_PARTIAL, INTEL_PROVISION_HINT },
+        { EPERM, VGPUD_ERROR_UNSUPPORTED, I915_READ_ONLY },
+        { EACCES, VGPUD_ERROR_UNSUPPORTED, I915_READ_ONLY },
+        { EIO, VGPUD_ERROR_FAILED,
+          "the driver does not allow the value, or the GPU's firmware (GuC) refused it", INTEL_LOG_HINT },
+        { EPROTO, VGPUD_ERROR_FAILED, INTEL_GUC_OR_WRITER, INTEL_GUC_OR_WRITER_HINT },
         { 0 },
 };
 
-/* Automatic provisioning. While it is on, enabling functions shares everything out among them. Any quota that
- * is written switches it off (pf_mark_manual_provisioning()), it stays off, and functions that are enabled then
- * have nothing: "trust late provisioning", i915_sriov_pf_enable_vfs(). It can be switched on while no function
- * has any resources (else ESTALE), so not as long as they are enabled: a note says that it was a quota of ours
- * that switched it off. Who did it on purpose has it stay off. */
+/* ---- automatic provisioning ---- */
+
+/* While automatic provisioning is on, enabling VFs shares all resources among them. Writing a quota switches it
+ * off (pf_mark_manual_provisioning()), and VFs that are enabled then get no resources ("trust late
+ * provisioning", i915_sriov_pf_enable_vfs()).
+ *
+ * It can be switched on only while no VF has resources (else ESTALE), thus after the VFs are disabled. A note
+ * records that a quota of vgpud switched it off; if the administrator did, it stays off. */
 
 #define NOTE "auto-provisioning"
 
-static char *automatic_path(const VgpuTarget *t)
+static char *i915_make_automatic_path(const VgpuTarget *t)
 {
+        g_assert(i915_match(t->facts));
+
         return g_strdup_printf("%s/pf/auto_provisioning", t->facts->iov_path);
 }
 
-/* 1, 0, or -errno. */
-static int read_automatic(VgpuTarget *t)
+/* 1 for on, 0 for off, or -errno. */
+static int i915_read_automatic(VgpuTarget *t)
 {
-        g_autofree char *path = automatic_path(t), *text = NULL;
+        g_autofree char *path = i915_make_automatic_path(t), *text = NULL;
         bool on;
         int r = vgpu_io_read(t->io, path, &text);
 
         if (r >= 0)
                 r = parse_boolean(text, &on);
+
         return r < 0 ? r : on;
 }
 
-/* Which file it is: after the driver was loaded again it is another one, and says what that began with. */
-static char *identify_automatic(VgpuTarget *t)
+/* The identity of the file changes when the driver is loaded again, which resets the setting. */
+static char *i915_identify_automatic(VgpuTarget *t)
 {
-        g_autofree char *path = automatic_path(t);
+        g_autofree char *path = i915_make_automatic_path(t);
         uint64_t identity;
 
         return vgpu_io_identify(t->io, path, &identity) < 0 ? NULL : g_strdup_printf("%" PRIu64, identity);
 }
 
-static void leave_note(VgpuTarget *t)
+static void i915_leave_note(VgpuTarget *t)
 {
-        g_autofree char *identity = identify_automatic(t);
+        g_autofree char *identity = i915_identify_automatic(t);
 
-        if (identity && read_automatic(t) == 1)
+        if (identity && i915_read_automatic(t) == 1)
                 gpu_note_write(t->notes, NOTE, identity);
 }
 
-/* A note that it is off is none when it is on; the daemon may have been killed before it wrote the quota. */
-static void check_note(VgpuTarget *t)
+/* A note is stale if automatic provisioning is on: vgpud may have been killed between the note and the quota.
+ */
+static void i915_check_note(VgpuTarget *t)
 {
-        g_autofree char *note = gpu_note_read(t->notes, NOTE), *identity = note ? identify_automatic(t) : NULL;
+        g_autofree char *note = gpu_note_read(t->notes, NOTE),
+                        *identity = note ? i915_identify_automatic(t) : NULL;
 
-        if (note && (g_strcmp0(note, identity) != 0 || read_automatic(t) == 1))
+        if (note && (g_strcmp0(note, identity) != 0 || i915_read_automatic(t) == 1))
                 gpu_note_remove(t->notes, NOTE);
 }
 
-/* VfMethod.after_disable: if a quota of ours switched automatic provisioning off, switch it on again. */
+/* VfMethod.after_disable: switch automatic provisioning on if a quota of vgpud switched it off. */
 static void i915_restore_automatic(VgpuTarget *t)
 {
         g_autofree char *path = NULL, *note = NULL;
 
         if (!i915_match(t->facts))
                 return;
-        check_note(t);
+
+        i915_check_note(t);
         note = gpu_note_read(t->notes, NOTE);
         if (!note)
                 return;
-        /* Where it cannot be, i915_refuse_empty() says so as soon as it matters. */
-        path = automatic_path(t);
+
+        /* If this fails, i915_refuse_empty() reports it as soon as it matters. */
+        path = i915_make_automatic_path(t);
         (void)vgpu_io_write_guarded(t->io, path, "1");
-        check_note(t);
+        i915_check_note(t);
 }
 
 /* VfMethod.before_enable: FAILED if automatic provisioning is off and a VF would have no resources. */
 static int i915_refuse_empty(VgpuTarget *t, uint32_t count, VgpudError *reterr)
 {
-        if (!i915_match(t->facts) || read_automatic(t) != 0)
+        g_assert(count > 0);
+
+        if (!i915_match(t->facts) || i915_read_automatic(t) != 0)
                 return 0;
+
         for (uint32_t i = 0; i < count; i++) {
                 g_auto(GStrv) folders = NULL;
                 g_autofree char *quota = NULL;
+                int r;
 
                 if (i915_list_folders(t, i, &folders) < 0 ||
                     vgpu_io_readf(t->io, &quota, "%s/ggtt_quota", folders[0]) < 0 || strcmp(quota, "0") != 0)
                         continue;
-                return vgpud_error_setf(
+
+                r = vgpud_error_setf(
                                 reterr, VGPUD_ERROR_FAILED,
-                                "GPU %s has no virtual functions now: its driver i915 would enable number "
-                                "%" PRIu32
-                                " with nothing to work with, because its automatic provisioning was switched "
-                                "off and /sys/%s/ggtt_quota is 0; write 1 to /sys/%s/pf/auto_provisioning "
-                                "(which it takes while all of these quotas are 0), or set ggtt_quota, "
-                                "contexts_quota and doorbells_quota of every function, and ask for the same",
-                                t->facts->name, i + 1, folders[0], t->facts->iov_path);
+                                "driver i915 would enable VF %" PRIu32
+                                " of GPU %s without resources: automatic provisioning is off and /sys/%s/ggtt_quota is 0",
+                                i + 1, t->facts->name, folders[0]);
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_CONFIGURE_GPU,
+                                "write 1 to /sys/%s/pf/auto_provisioning while these quotas are all 0, or set ggtt_quota, contexts_quota and doorbells_quota of every VF",
+                                t->facts->iov_path);
+
+                return r;
         }
+
         return 0;
 }
 
@@ -188,20 +215,21 @@ const VfMethod i915_vf_method = {
         .after_disable = i915_restore_automatic,
         .before_enable = i915_refuse_empty,
         .refusals = intel_vf_refusals,
-        .limit_hint = INTEL_LIMIT_HINT,
-        .unable_hint = "i915 as it is in Linux never can: bind the GPU to xe (xe.force_probe=, i915.force_probe=!, with its device ID) or install Intel's i915 with SR-IOV and set its parameter max_vfs",
+        .limit_hint = { VGPUD_HINT_CONFIGURE_DRIVER, INTEL_LIMIT_HINT },
+        .unable_hint = { VGPUD_HINT_CONFIGURE_DRIVER,
+                         "bind the GPU to xe (xe.force_probe=, i915.force_probe=!, with its device ID), or install Intel's i915 with SR-IOV and set its parameter max_vfs" },
 };
 
 const VfProvider i915_provider = {
         .name = "i915",
         .match = i915_match,
         .method = &i915_vf_method,
-        .quotas = quotas,
-        .n_quotas = G_N_ELEMENTS(quotas),
+        .quotas = i915_quotas,
+        .n_quotas = G_N_ELEMENTS(i915_quotas),
         .list_folders = i915_list_folders,
         .is_elsewhere = i915_is_elsewhere,
-        .before_write = leave_note,
-        .after_write = check_note,
+        .before_write = i915_leave_note,
+        .after_write = i915_check_note,
         .refusals = i915_refusals,
 };
 

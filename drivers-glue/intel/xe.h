@@ -6,4 +6,4 @@
 #include "drivers-glue/sriov/provider.h"
 
 extern const VfProvider xe_provider;
-extern const VfProvider xe_plain_provider; /* without sriov_admin/ */
+extern const VfProvider xe_plain_provider; /* kernels before 6.19 */

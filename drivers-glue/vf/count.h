@@ -2,7 +2,8 @@
 #pragma once
 
 /* The number of VFs of a GPU (Linux Documentation/PCI/pci-iov-howto.rst,
- * Documentation/ABI/testing/sysfs-bus-pci). All of this blocks, and is called in the lane of the GPU. */
+ * Documentation/ABI/testing/sysfs-bus-pci). The functions block; call them in the
+ * lane of the GPU. */
 
 #include <stdint.h>
 
@@ -21,12 +22,18 @@ typedef struct VfChange {
         uint32_t before, wanted;
 } VfChange;
 
-/* How a driver of the host enables and disables the VFs of its GPUs, as far as it differs from writing
- * sriov_numvfs. The back end passes its method to vfs_set(). Every member may be NULL. */
+/* A hint of a method; id VGPUD_HINT_NONE: none. */
+typedef struct VfHint {
+        VgpudHintId id;
+        const char *text;
+} VfHint;
+
+/* The way in which a driver of the host enables and disables the VFs of its GPUs, as far as it differs from
+ * writing sriov_numvfs. The back end passes its method to vfs_set(). Every member may be NULL. */
 struct VfMethod {
         /* Refuse every request while the GPU has the wrong driver. */
         int (*check_driver)(const VfChange *c, VgpudError *reterr);
-        /* Refuse a change of the number, before anything is written. */
+        /* Refuse a change of the number before the first write. */
         int (*check)(const VfChange *c, VgpudError *reterr);
         /* Enable so many VFs, or none. vfs_set() counts afterwards and ignores the result if the number is
          * right. NULL: write sriov_numvfs. */
@@ -37,22 +44,24 @@ struct VfMethod {
         void (*after_disable)(VgpuTarget *t);
         /* Refuse to enable VFs that would not work. */
         int (*before_enable)(VgpuTarget *t, uint32_t count, VgpudError *reterr);
-        /* What an instance on this VF shows, in words ("carries …"); *ret stays NULL if there is none. */
+        /* Find an instance on this VF: *ret is a predicate ("carries …"), and stays NULL if there is none. */
         int (*find_instance)(VgpuIo *io, const VgpuVf *vf, char **ret);
 
-        /* Why the driver refuses a write to sriov_numvfs, besides the reasons that hold for all drivers. */
+        /* Reasons for which the driver refuses a write to sriov_numvfs, besides the reasons that hold for all
+         * drivers. */
         const Refusal *refusals;
-        const char *limit_hint;  /* why the driver may allow no VFs */
-        const char *unable_hint; /* how to get a driver that can enable VFs, if this one cannot */
-        /* How to get VFs, and how to get more of them, from a driver that creates a fixed number when it is
-         * loaded. NULL: vfs_set() can change the number. */
-        const char *fixed_none, *fixed_more;
+        VfHint limit_hint;  /* the driver allows no VFs */
+        VfHint unable_hint; /* the driver cannot enable VFs, but another one can */
+        /* The driver creates a fixed number of VFs when it is loaded: this fact as a clause, and how to change
+         * the number. NULL: vfs_set() can change the number. */
+        const char *fixed;
+        VfHint fixed_hint;
 };
 
 /* VgpuDriver.set_vfs of every back end with VFs; `method` may be NULL. *ret is read back from the kernel. */
 int vfs_set(VgpuTarget *t, const VfMethod *method, uint32_t count, uint32_t *ret, VgpudError *reterr);
 
-/* IN_USE if a VF of the GPU carries an instance, is handed out, reserved or open. The message names the VF and,
- * if it can be seen, the process; `fate` says what would become of all VFs ("go"). Until `kept` is freed, other
- * programs are locked out of the VFs. `method` may be NULL. */
-int vfs_refuse_loads(VgpuTarget *t, const VfMethod *method, const char *fate, GArray *kept, VgpudError *reterr);
+/* Refuse to touch VFs in use: IN_USE if a VF of the GPU carries an instance, is handed out, reserved or open.
+ * The message names the VF and, if visible, the process; `fate` is the predicate of the effect on all VFs ("be
+ * removed"). Until `held` is freed, other programs are locked out of the VFs. `method` may be NULL. */
+int vfs_refuse_loads(VgpuTarget *t, const VfMethod *method, const char *fate, GArray *held, VgpudError *reterr);

@@ -15,28 +15,31 @@ void vf_create_done(VfCreate *c)
         c->vf_failed = c->vf_in_use = false;
 }
 
-/* FAILED and IN_USE are the fault of this VF, its driver, firmware or resources. All other errors would hit the
- * next VF as well. */
+/* FAILED and IN_USE concern this VF, its driver, firmware or resources. All other errors would concern the next
+ * VF as well. */
 int vf_create_bind(VfCreate *c, const char *driver, VgpudError *reterr)
 {
         int r = vfs_bind(c->t->io, c->vf, driver, c->driver, reterr);
 
         c->vf_failed = r == -vgpud_error_code_to_errno(VGPUD_ERROR_FAILED) ||
                        r == -vgpud_error_code_to_errno(VGPUD_ERROR_IN_USE);
+
         return r;
 }
 
-/* Refuse what can be known beforehand: nothing is written yet, and no record made. */
+/* Refuse a request that cannot succeed before the first write and the record. */
 static int create_prepare(VfCreate *c, VgpudError *reterr)
 {
-        g_autoptr(GArray) kept = vfs_kept_new();
+        g_autoptr(GArray) held = vfs_held_groups_new();
         int r = vf_refuse_shared_group(c->t, c->vf, reterr);
 
         if (r < 0)
                 return r;
+
         if (c->was.state.driver) {
-                r = vfs_refuse_use(c->t->io, c->vf, c->was.state.driver, kept, reterr);
+                r = vfs_refuse_use(c->t->io, c->vf, c->was.state.driver, held, reterr);
                 c->vf_in_use = r < 0;
+
                 if (r < 0)
                         return r;
         }
@@ -50,10 +53,11 @@ static int create_prepare(VfCreate *c, VgpudError *reterr)
                 return r;
 
         c->restore_text = vf_restore_to_text(&c->was);
+
         return 0;
 }
 
-/* The driver_override comes first: it marks the VF as half made. */
+/* Set driver_override first: it marks the VF as half made. */
 static int create_hand_out(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
 {
         _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
@@ -79,6 +83,7 @@ static int create_hand_out(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
                 return r;
 
         *ret = g_steal_pointer(&d);
+
         return 0;
 }
 
@@ -87,6 +92,8 @@ static int create_undo(VfCreate *c, VgpudError *cause, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
         int r;
+
+        g_assert(cause->code != VGPUD_ERROR_NONE);
 
         if (!vgpu_io_exists(c->t->io, c->vf->path)) {
                 vgpud_error_done(cause);
@@ -107,8 +114,14 @@ int vf_create_run(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
         _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
-        int r = create_prepare(c, reterr);
+        int r;
 
+        g_assert(c->ops->read_instance);
+        g_assert(c->ops->put_back);
+        g_assert(!c->restore_text && !c->driver);
+        g_assert(uuid_is_valid(c->args->uuid));
+
+        r = create_prepare(c, reterr);
         if (r < 0)
                 return r;
 
@@ -125,5 +138,6 @@ int vf_create_run(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
         d->type_id = g_strdup(c->args->type_id);
         d->restore = c->restore_text[0] ? g_steal_pointer(&c->restore_text) : NULL;
         *ret = g_steal_pointer(&d);
+
         return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* How a VF is handed out, step by step, with a rollback if one fails. The back ends sriov and gim-legacy add
- * their own steps. All of this blocks, and is called in the lane of the GPU. */
+/* Hand out a VF step by step, with a rollback if a step fails. The back ends add their own steps. The functions
+ * block; call them in the lane of the GPU. */
 
 #include "drivers-glue/vf/handout.h"
 
@@ -10,11 +10,11 @@ typedef struct VfCreate VfCreate;
 
 /* Every member but read_instance and put_back may be NULL. */
 typedef struct VfCreateOps {
-        /* Read the instance on a VF that has just been bound. Takes s->driver. */
+        /* Read the instance on a newly bound VF. Takes s->driver. */
         int (*read_instance)(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDesc **ret);
-        /* Check the request and save settings into c->was, before anything is written. */
+        /* Check the request and save settings into c->was, before the first write. */
         int (*prepare)(VfCreate *c, VgpudError *reterr);
-        /* Set up the VF, which is reserved by its driver_override now. May choose another VF. */
+        /* Set up the VF, which is reserved by driver_override now. May choose another VF. */
         int (*provision)(VfCreate *c, VgpudError *reterr);
         /* Return the VF to the state in c->was. */
         int (*put_back)(VfCreate *c, VgpudError *reterr);
@@ -23,7 +23,7 @@ typedef struct VfCreateOps {
         int (*explain_undo)(VfCreate *c, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr);
 } VfCreateOps;
 
-/* One VF to be handed out. The back end sets all up to was.state. */
+/* The VF to hand out. The back end sets all members up to was.state. */
 struct VfCreate {
         const VfCreateOps *ops;
         void *userdata;
@@ -32,16 +32,16 @@ struct VfCreate {
 
         const VgpuVf *vf;   /* borrowed */
         VfRestore was;      /* owned; the state before */
-        char *restore_text; /* owned; was, as the record has it */
+        char *restore_text; /* owned; `was` as the record has it */
         char *driver;       /* owned; the driver of VFIO to bind the VF to */
         bool vf_failed;     /* the error concerns this VF only: another one may work */
         bool vf_in_use;     /* the VF was left alone because a program uses it */
 };
 
-/* Release all that belongs to one VF, ready for another one. */
+/* Release all data of one VF, ready for the next one. */
 void vf_create_done(VfCreate *c);
 
-/* Bind the VF to this driver, NULL for none. Its driver_override stays that of the hand-out. */
+/* Bind the VF to this driver, NULL for none. driver_override stays set for the hand-out. */
 int vf_create_bind(VfCreate *c, const char *driver, VgpudError *reterr);
 
 /* Hand out the VF: VgpuDriver.create without the choice of the VF. On failure vf_failed and vf_in_use say

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Virtual functions handed out whole. */
-
 #include "drivers-glue/vf/handout.h"
 
 #include <inttypes.h>
@@ -15,7 +13,7 @@
 
 #define DEVICE_API "vfio-pci"
 
-/* One function */
+/* ---- one VF ---- */
 
 void vf_state_done(VfState *s)
 {
@@ -29,15 +27,19 @@ int vf_state_read(VgpuIo *io, const char *path, VfState *ret)
         int r;
 
         vf_state_done(ret);
+
         r = vfs_read_driver(io, path, &ret->driver);
         if (r < 0)
                 return r;
+
         ret->leaving = !ret->driver && vfs_is_leaving(io, path);
         if (ret->leaving)
                 return 0;
+
         r = vfs_read_override(io, path, &ret->override);
         if (r < 0)
                 return r;
+
         return !ret->driver && !ret->override && !vgpu_io_exists(io, path) ? -ENODEV : 0;
 }
 
@@ -64,9 +66,11 @@ int vf_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, const char *ty
         if ((r = vfio_read_group(t->io, vf->path, &d->iommu_group)) < 0 ||
             (r = vfio_read_cdev(t->io, vf->path, &d->cdev)) < 0)
                 return r;
-        /* A virtual machine takes it for none. */
+
+        /* A VM cannot use such a group. */
         if (vfio_group_is_noiommu(t->io, d->iommu_group))
                 d->iommu_group = -1;
+
         d->slot = g_strdup(vf->name);
         d->half_made = !s->leaving && !vfs_driver_is_vfio(s->driver);
         d->type_id = g_strdup(type_id);
@@ -75,13 +79,17 @@ int vf_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, const char *ty
         d->device_api = g_strdup(DEVICE_API);
         d->driver = g_steal_pointer(&s->driver);
         *ret = g_steal_pointer(&d);
+
         return 0;
 }
 
 int vf_check_instance(VgpuTarget *t, const VgpuVf *vf, const InstanceDesc *d, int r, VgpudError *reterr)
 {
+        g_assert(r < 0 || d);
+
         if (r < 0)
                 return explain_read(t->facts, vf->path, r, reterr);
+
         if (d->iommu_group < 0 && !d->cdev)
                 return explain_no_iommu(vf, 0, reterr);
 
@@ -90,81 +98,105 @@ int vf_check_instance(VgpuTarget *t, const VgpuVf *vf, const InstanceDesc *d, in
 
 /* ---- scan ---- */
 
-static void count_free(VfCount *c, uint64_t framebuffer_bytes)
+static void handout_count_free(VfCount *c, uint64_t framebuffer_bytes)
 {
         if (c->free == 0 || framebuffer_bytes < c->framebuffer_bytes)
                 c->framebuffer_bytes = framebuffer_bytes;
         c->free++;
 }
 
-/* Whether a driver of VFIO for the VFs is loaded. */
-static bool has_vfio_driver(const VgpuTarget *t)
+static bool handout_has_driver(const VgpuTarget *t)
 {
         g_autofree char *driver = NULL;
 
         if (vgpu_io_exists(t->io, "bus/pci/drivers/vfio-pci"))
                 return true;
+
         if (t->facts->vfs->len > 0) {
                 const VgpuVf *vf = t->facts->vfs->pdata[0];
+
                 (void)vfio_find_driver(t->io, vf->path, &driver, NULL);
         }
+
         return driver;
 }
 
-static char *explain_unprepared(const GpuFacts *f, const VfMethod *method, const VfCount *count,
-                                bool has_vfio_driver)
+static void handout_copy_hint(const VfHint *hint, VgpudHint *ret)
 {
-        if (count->all == 0 && method && method->fixed_none)
-                return g_strdup_printf("it has no virtual functions (0 of %" PRIu32 "); %s", f->total_vfs,
-                                       method->fixed_none);
-        if (count->all == 0)
-                return g_strdup_printf("its virtual functions are not enabled (0 of %" PRIu32
-                                       "); enable as many as are needed: vgpuctl enable-vfs %s [COUNT]",
-                                       f->total_vfs, f->name);
-        if (!has_vfio_driver && count->handed_out == 0)
-                return g_strdup("the driver that hands virtual functions to virtual machines is not loaded; "
-                                "load it (modprobe vfio-pci), and have it loaded at every boot");
-        return NULL;
+        if (hint->id != VGPUD_HINT_NONE)
+                vgpud_hint_setf(ret, hint->id, "%s", hint->text);
 }
 
-/* What stands between those that are free and all that there can be. NULL: nothing. */
-static char *explain_no_more(const GpuFacts *f, const VfMethod *method, const VfCount *count)
+static void handout_explain_unprepared(const VgpuTarget *t, const VfMethod *method, const VfCount *count,
+                                       GpuSnapshot *s)
 {
-        uint32_t taken = count->handed_out + count->reserved;
-        const char *fixed = method ? method->fixed_more : NULL;
-        bool can_enable = count->all < f->total_vfs && !fixed;
-        GString *text;
+        const GpuFacts *f = t->facts;
 
-        if (taken == 0 && count->all >= f->total_vfs)
-                return NULL;
-        if (taken == 0 && fixed)
-                return g_strdup_printf("it has %" PRIu32 " of %" PRIu32 " virtual functions; %s", count->all,
-                                       f->total_vfs, fixed);
-        if (taken == 0)
-                return g_strdup_printf("%" PRIu32 " of %" PRIu32
-                                       " virtual functions are enabled; for more, as long as none is taken: "
-                                       "vgpuctl enable-vfs %s [COUNT]",
-                                       count->all, f->total_vfs, f->name);
-        text = g_string_new(NULL);
-        g_string_printf(text, "of %" PRIu32 " virtual functions %" PRIu32 " %s handed out", count->all,
-                        count->handed_out, count->handed_out == 1 ? "is" : "are");
+        if (count->all == 0 && method && method->fixed) {
+                s->unprepared = g_strdup_printf("the GPU has no VFs (0 of %" PRIu32 "): %s", f->total_vfs,
+                                                method->fixed);
+                handout_copy_hint(&method->fixed_hint, &s->hint);
+        } else if (count->all == 0) {
+                s->unprepared = g_strdup_printf("the VFs are not enabled (0 of %" PRIu32 ")", f->total_vfs);
+                vgpud_hint_setf(&s->hint, VGPUD_HINT_ENABLE_VFS,
+                                "enable as many VFs as needed: vgpuctl enable-vfs %s [COUNT]", f->name);
+        } else if (count->handed_out == 0 && !handout_has_driver(t)) {
+                s->unprepared = g_strdup("no driver that hands VFs to VMs is loaded");
+                vgpud_hint_setf(&s->hint, VGPUD_HINT_LOAD_DRIVER,
+                                "load the driver now and at every boot: modprobe vfio-pci");
+        }
+}
+
+/* Explain why not every VF that the GPU can have is free although none is handed out or reserved. */
+static void handout_explain_few(const GpuFacts *f, const VfMethod *method, const VfCount *count, VgpuType *type)
+{
+        if (method && method->fixed) {
+                type->why_not = g_strdup_printf("the GPU has %" PRIu32 " of %" PRIu32 " VFs: %s", count->all,
+                                                f->total_vfs, method->fixed);
+                handout_copy_hint(&method->fixed_hint, &type->hint);
+                return;
+        }
+
+        type->why_not = g_strdup_printf("%" PRIu32 " of %" PRIu32 " VFs are enabled", count->all, f->total_vfs);
+        vgpud_hint_setf(&type->hint, VGPUD_HINT_ENABLE_VFS,
+                        "enable more VFs while none is handed out: vgpuctl enable-vfs %s [COUNT]", f->name);
+}
+
+static void handout_explain_taken(const GpuFacts *f, const VfMethod *method, const VfCount *count,
+                                  VgpuType *type)
+{
+        g_autofree char *reserved = NULL, *more = NULL;
+
         if (count->reserved > 0)
-                g_string_append_printf(text,
-                                       " and %" PRIu32 " reserved by a driver_override or a stub driver "
-                                       "(vgpuctl show %s says which)",
-                                       count->reserved, f->name);
+                reserved = g_strdup_printf(" and %" PRIu32 " reserved by a driver_override or a stub driver",
+                                           count->reserved);
+
+        type->why_not = g_strdup_printf("of %" PRIu32 " VFs %" PRIu32 " %s handed out%s", count->all,
+                                        count->handed_out, count->handed_out == 1 ? "is" : "are",
+                                        reserved ? reserved : "");
+
+        if (count->all < f->total_vfs && !(method && method->fixed))
+                more = g_strdup_printf(", or enable up to %" PRIu32
+                                       " VFs while none is handed out: vgpuctl enable-vfs %s [COUNT]",
+                                       f->total_vfs, f->name);
         if (count->handed_out > 0)
-                g_string_append(text, "; destroy one first");
-        if (can_enable)
-                g_string_append_printf(
-                                text,
-                                "%s enable more when none is taken: vgpuctl enable-vfs %s [COUNT], %" PRIu32
-                                " at most",
-                                count->handed_out > 0 ? ", or" : ";", f->name, f->total_vfs);
-        return g_string_free(text, FALSE);
+                vgpud_hint_setf(&type->hint, VGPUD_HINT_DESTROY_INSTANCE, "destroy an instance%s",
+                                more ? more : "");
+        else
+                vgpud_hint_setf(&type->hint, VGPUD_HINT_RELEASE_VF,
+                                "end a reservation that vgpuctl show %s lists%s", f->name, more ? more : "");
 }
 
-static int scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf, GpuSnapshot *s, VfCount *count)
+static void handout_explain_no_more(const GpuFacts *f, const VfMethod *method, const VfCount *count,
+                                    VgpuType *type)
+{
+        if (count->handed_out + count->reserved > 0)
+                handout_explain_taken(f, method, count, type);
+        else if (count->all < f->total_vfs)
+                handout_explain_few(f, method, count, type);
+}
+
+static int handout_scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf, GpuSnapshot *s, VfCount *count)
 {
         _cleanup_(vf_state_done) VfState state = { 0 };
         InstanceDesc *d = NULL;
@@ -178,85 +210,110 @@ static int scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf, GpuSnaps
                 r = scan->read_instance(t, vf, &state, &d);
                 if (r < 0)
                         return r;
+
                 g_ptr_array_add(s->instances, d);
                 count->handed_out++;
         } else if (vf_state_is_reserved(&state))
                 count->reserved++;
         else
-                count_free(count, scan->read_framebuffer(t, vf));
+                handout_count_free(count, scan->read_framebuffer(t, vf));
 
         count->all++;
+
         return 0;
 }
 
 int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, VgpudError *reterr)
 {
+        g_assert(ret->all == 0);
+        g_assert(!s->unprepared);
+
         for (guint i = 0; i < t->facts->vfs->len; i++) {
                 const VgpuVf *vf = t->facts->vfs->pdata[i];
-                int r = scan_vf(t, scan, vf, s, ret);
+                int r = handout_scan_vf(t, scan, vf, s, ret);
 
                 if (r < 0 && !vgpu_io_is_gone(r))
                         return explain_unreadable(vf->path, r, reterr);
         }
+
         if (ret->all == 0 && !vgpu_io_exists(t->io, t->facts->path))
                 return explain_gpu_gone(t->facts, 0, reterr);
 
-        s->unprepared = explain_unprepared(t->facts, scan->method, ret, has_vfio_driver(t));
+        g_assert(ret->all == ret->handed_out + ret->reserved + ret->free);
+        handout_explain_unprepared(t, scan->method, ret, s);
+
         return 0;
 }
 
 VgpuType *vf_type_new(const GpuFacts *f, const VfMethod *method, const char *id, const char *description,
-                      const VfCount *count, const char *unprepared, GPtrArray *options)
+                      const VfCount *count, const GpuSnapshot *s, GPtrArray *options)
 {
         VgpuType *t = vgpu_type_new(id);
 
         t->description = g_strdup(description);
         t->device_api = g_strdup(DEVICE_API);
-        /* How much memory a function gets depends on how many there are, and makes no other type of it. */
+        /* The memory of a VF depends on the number of VFs, so the key does not contain it. */
         t->key = vgpu_type_make_key(t, f->vendor);
         t->framebuffer_bytes = count->framebuffer_bytes;
         t->max_instances = f->total_vfs;
-        t->available = unprepared ? 0 : count->free;
-        if (unprepared)
-                t->why_not = g_strdup(unprepared);
-        else
-                t->why_not = explain_no_more(f, method, count);
+        t->available = s->unprepared ? 0 : count->free;
         t->options = options;
+
+        if (s->unprepared) {
+                t->why_not = g_strdup(s->unprepared);
+                vgpud_hint_copy(&t->hint, &s->hint);
+        } else
+                handout_explain_no_more(f, method, count, t);
+
         return t;
 }
 
-/* Before one is handed out */
+/* ---- refusals before a VF is handed out ---- */
 
 int vf_refuse_taken(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr)
 {
-        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
-                                "virtual function %s of GPU %s is handed out already: %s %s", vf->name,
-                                t->facts->name, s->driver ? "it is bound to" : "it is reserved for",
-                                s->driver ? s->driver : s->override);
+        const char *driver = s->driver ? s->driver : s->override;
+        int r;
+
+        g_assert(vf_state_is_handed_out(s));
+
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY, "VF %s of GPU %s is handed out already (%s %s)",
+                             vf->name, t->facts->name, s->driver ? "bound to" : "reserved for",
+                             driver ? driver : "VFIO");
+        vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER,
+                          "choose another VF, or destroy the instance on this one");
+
+        return r;
 }
 
 int vf_refuse_reserved(VgpuTarget *t, const VgpuVf *vf, const VfState *s, VgpudError *reterr)
 {
         g_autofree char *words = vfs_explain_reserved(s->driver, s->override);
-        g_autofree char *advice = vfs_advise_reserved(vf, s->driver, s->override);
+        _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;
+        int r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "VF %s of GPU %s %s", vf->name, t->facts->name,
+                                 words);
 
-        return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "virtual function %s of GPU %s %s; %s", vf->name,
-                                t->facts->name, words, advice);
+        vfs_hint_reserved(vf, s->driver, s->override, &hint);
+        explain_copy_hint(&hint, reterr);
+
+        return r;
 }
 
-/* VFIO gives a virtual machine all devices of an IOMMU group or none (Linux drivers/vfio/group.c); bridges do
- * not count. What cannot be found out is left to the kernel. */
+/* VFIO gives a VM all devices of an IOMMU group or none (Linux drivers/vfio/group.c); bridges do not count. If
+ * a device cannot be read, the kernel decides later. */
 int vf_refuse_shared_group(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
 {
         g_autofree char *folder = NULL;
         g_auto(GStrv) names = NULL;
-        int group;
+        int group, r;
 
         if (vfio_read_group(t->io, vf->path, &group) < 0 || group < 0)
                 return 0;
+
         folder = g_strdup_printf("kernel/iommu_groups/%d/devices", group);
         if (vgpu_io_list(t->io, folder, &names) < 0)
                 return 0;
+
         for (char **n = names; *n; n++) {
                 g_autofree char *link = g_strconcat("bus/pci/devices/", *n, NULL), *path = NULL;
                 g_autofree char *driver = NULL, *class = NULL;
@@ -266,23 +323,30 @@ int vf_refuse_shared_group(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
                     strcmp(driver, "pci-stub") == 0 || vgpu_io_readf(t->io, &class, "%s/class", path) < 0 ||
                     g_str_has_prefix(class, "0x0604"))
                         continue;
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_UNSUPPORTED,
-                                "virtual function %s is in IOMMU group %d together with %s, which driver %s "
-                                "has, and a virtual machine gets all of a group or nothing; what belongs "
-                                "together is decided by the hardware (ACS): switch ACS on in the firmware "
-                                "setup, or use another slot",
-                                vf->name, group, *n, driver);
+
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                     "VF %s shares IOMMU group %d with %s, which driver %s uses", vf->name,
+                                     group, *n, driver);
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_ENABLE_ACS,
+                                "a VM gets all devices of a group or none: enable ACS in the firmware setup, or move the GPU to another PCIe slot");
+
+                return r;
         }
+
         return 0;
 }
 
 int vf_explain_none_free(VgpuTarget *t, const VgpuType *type, VgpudError *reterr)
 {
-        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
-                                "GPU %s has no virtual function to hand out: %s", t->facts->name,
-                                type->why_not ? type->why_not
-                                              : "the last one was taken at this moment; try again");
+        int r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY, "GPU %s has no free VF: %s", t->facts->name,
+                                 type->why_not ? type->why_not : "another program took the last one");
+
+        if (!type->why_not)
+                vgpud_error_hintf(reterr, VGPUD_HINT_TRY_AGAIN, "try again");
+        explain_copy_hint(&type->hint, reterr);
+
+        return r;
 }
 
 int vf_find_vfio_driver(VgpuTarget *t, const VgpuVf *vf, char **ret, VgpudError *reterr)
@@ -292,45 +356,57 @@ int vf_find_vfio_driver(VgpuTarget *t, const VgpuVf *vf, char **ret, VgpudError 
 
         if (r < 0)
                 return explain_read(t->facts, vf->path, r, reterr);
-        if (!driver)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
-                                        "virtual function %s cannot be handed out: %s is not loaded; load it "
-                                        "(modprobe %s), and have it loaded at every boot",
-                                        vf->name, better ? better : "vfio-pci", better ? better : "vfio-pci");
+
+        if (!driver) {
+                const char *module = better ? better : "vfio-pci";
+
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                     "VF %s cannot be handed out: driver %s is not loaded", vf->name, module);
+                vgpud_error_hintf(reterr, VGPUD_HINT_LOAD_DRIVER,
+                                  "load the driver now and at every boot: modprobe %s", module);
+
+                return r;
+        }
+
         if (better)
-                log_info("Virtual function %s is bound to %s, because module %s, which is made for it, is not "
-                         "loaded",
+                log_info("Binding VF %s to %s, because module %s, which is made for this device, is not loaded",
                          vf->name, driver, better);
+
         *ret = g_steal_pointer(&driver);
+
         return 0;
 }
 
 int vf_reserve(const CreateArgs *args, const VgpuVf *vf, const char *restore, VgpudError *reterr)
 {
+        g_assert(restore);
+
         return slot_reserve(args, vf->name, restore[0] ? restore : NULL, reterr);
 }
 
-/* The function by this name may be another one by now: of another GPU, or not there. */
-static bool find_vf(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret)
+/* The name may belong to a VF of another GPU by now, or to none. */
+static bool handout_find_vf(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret)
 {
         g_autofree char *link = g_strconcat(instance->path, "/physfn", NULL), *gpu = NULL;
         const VgpuVf *known = gpu_facts_find_vf(t->facts, instance->slot);
 
         if (vgpu_io_resolve_link(t->io, link, &gpu) < 0 || strcmp(gpu, t->facts->path) != 0)
                 return false;
+
         *ret = (VgpuVf){ .name = instance->slot,
                          .path = instance->path,
                          .index = known ? known->index : UINT32_MAX };
+
         return true;
 }
 
-/* What it was */
+/* ---- the state to restore ---- */
 
 #define RESTORE_DRIVER   "driver"
 #define RESTORE_OVERRIDE "override"
 #define RESTORE_QUOTA    "quota."
 
-DEFINE_DESTROY_NOTIFY(free_attribute, vgpu_attribute_free)
+DEFINE_DESTROY_NOTIFY(handout_free_attribute, vgpu_attribute_free)
 
 void vf_restore_done(VfRestore *r)
 {
@@ -338,7 +414,7 @@ void vf_restore_done(VfRestore *r)
         g_clear_pointer(&r->quotas, g_ptr_array_unref);
 }
 
-static void append_item(GString *text, const char *prefix, const char *name, const char *value)
+static void handout_append_item(GString *text, const char *prefix, const char *name, const char *value)
 {
         g_autofree char *escaped = value ? g_uri_escape_string(value, NULL, FALSE) : NULL;
 
@@ -350,16 +426,19 @@ char *vf_restore_to_text(const VfRestore *r)
 {
         GString *text = g_string_new(NULL);
 
-        append_item(text, "", RESTORE_DRIVER, r->state.driver);
-        append_item(text, "", RESTORE_OVERRIDE, r->state.override);
+        handout_append_item(text, "", RESTORE_DRIVER, r->state.driver);
+        handout_append_item(text, "", RESTORE_OVERRIDE, r->state.override);
+
         for (guint i = 0; r->quotas && i < r->quotas->len; i++) {
                 const VgpuAttribute *a = r->quotas->pdata[i];
-                append_item(text, RESTORE_QUOTA, a->name, a->value);
+
+                handout_append_item(text, RESTORE_QUOTA, a->name, a->value);
         }
+
         return g_string_free(text, FALSE);
 }
 
-static bool driver_exists(VgpuIo *io, const char *driver)
+static bool handout_driver_exists(VgpuIo *io, const char *driver)
 {
         g_autofree char *path = g_strconcat("bus/pci/drivers/", driver, NULL);
 
@@ -370,15 +449,19 @@ void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret)
 {
         g_auto(GStrv) items = g_strsplit(text ? text : "", " ", -1);
 
-        ret->quotas = g_ptr_array_new_with_free_func(free_attribute);
+        g_assert(!ret->quotas);
+
+        ret->quotas = g_ptr_array_new_with_free_func(handout_free_attribute);
+
         for (char **i = items; *i; i++) {
                 char *equals = strchr(*i, '=');
                 g_autofree char *value = equals ? g_uri_unescape_string(equals + 1, NULL) : NULL;
 
                 if (!value || !value[0])
                         continue;
+
                 *equals = 0;
-                if (strcmp(*i, RESTORE_DRIVER) == 0 && driver_exists(io, value)) {
+                if (strcmp(*i, RESTORE_DRIVER) == 0 && handout_driver_exists(io, value)) {
                         g_free(ret->state.driver);
                         ret->state.driver = g_steal_pointer(&value);
                 } else if (strcmp(*i, RESTORE_OVERRIDE) == 0) {
@@ -394,13 +477,16 @@ int vf_find_handed_out(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret,
         _cleanup_(vf_state_done) VfState state = { 0 };
         int r;
 
-        if (!find_vf(t, instance, ret))
+        if (!handout_find_vf(t, instance, ret))
                 return 0;
+
         r = vf_state_read(t->io, ret->path, &state);
         if (vgpu_io_is_gone(r))
                 return 0;
+
         if (r < 0)
                 return explain_unreadable(ret->path, r, reterr);
+
         return vf_state_is_handed_out(&state);
 }
 
@@ -412,11 +498,13 @@ const VgpuVf *vf_find_interrupted(VgpuTarget *t, const char *slot, const char *r
 
         if (!vf || vf_state_read(t->io, vf->path, &now) < 0 || vf_state_is_handed_out(&now))
                 return NULL;
+
         vf_restore_from_text(t->io, restore, ret);
         driver = ret->state.driver;
         if (!driver || g_strcmp0(now.override, driver) != 0 || g_strcmp0(ret->state.override, driver) == 0 ||
             (now.driver && strcmp(now.driver, driver) != 0))
                 return NULL;
+
         return vf;
 }
 
@@ -428,15 +516,19 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
 
         if (r >= 0)
                 return r;
-        /* Whoever comes must not take the driver_override that was to bring the driver for a reservation. One
-         * of VFIO is there when it could not be changed: then it is an instance still. */
+
+        /* No later reader may mistake the driver_override of the attempt for a reservation. If driver_override
+         * still names a driver of VFIO, the VF is still an instance. */
         if (vf_state_read(t->io, vf->path, &now) < 0 || vf_state_is_handed_out(&now) ||
             vfs_bind(t->io, vf, now.driver, was->override, &again) >= 0) {
                 vgpud_error_move(reterr, &cause);
                 return r;
         }
-        return vgpud_error_set_errnof(reterr, cause.code, -cause.errnum, "%s; and %s", cause.message,
-                                      again.message);
+
+        r = vgpud_error_set_errnof(reterr, cause.code, -cause.errnum, "%s; %s", cause.message, again.message);
+        explain_copy_hint(&cause.hint, reterr);
+
+        return r;
 }
 
 int vf_explain_destroy(VgpuTarget *t, const VgpuVf *vf, int r, VgpudError *cause, VgpudError *reterr)
@@ -445,22 +537,29 @@ int vf_explain_destroy(VgpuTarget *t, const VgpuVf *vf, int r, VgpudError *cause
 
         if (r >= 0)
                 return r;
+
+        g_assert(cause->code != VGPUD_ERROR_NONE);
+
         if (vf_state_read(t->io, vf->path, &now) < 0 || vf_state_is_handed_out(&now)) {
                 vgpud_error_move(reterr, cause);
                 return r;
         }
-        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, -cause->errnum,
-                                   "the instance has gone, but its virtual function is not all that it was "
-                                   "before (driver: "
-                                   "%s, driver_override: %s): %s",
-                                   now.driver ? now.driver : "none", now.override ? now.override : "none",
-                                   cause->message);
+
+        r = vgpud_error_set_errnof(
+                        reterr, VGPUD_ERROR_FAILED, -cause->errnum,
+                        "instance destroyed, but VF %s was not restored (driver: %s, driver_override: %s): %s",
+                        vf->name, now.driver ? now.driver : "none", now.override ? now.override : "none",
+                        cause->message);
+        explain_copy_hint(&cause->hint, reterr);
         vgpud_error_done(cause);
+
         return r;
 }
 
 int vf_explain_undo(const VgpuVf *vf, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr)
 {
+        g_assert(cause->code != VGPUD_ERROR_NONE);
+
         if (r < 0)
                 return explain_rollback(vf->name, r, again->message, cause, reterr);
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Which driver of VFIO a PCI function is to be bound to: vfio-pci, or a variant of it that can do more with
- * this device (migration, say). Which device a variant is for is told by its module's aliases, "vfio_pci:"
- * before what else would be a modalias (Linux since 5.15: PCI_ID_F_VFIO_DRIVER_OVERRIDE). */
+/* The choice of the VFIO driver for a PCI function: vfio-pci, or a variant of vfio-pci that can do more with
+ * this device, such as migration. The aliases of a module name its devices: "vfio_pci:" instead of "pci:"
+ * before the rest of the modalias (since Linux 5.15: PCI_ID_F_VFIO_DRIVER_OVERRIDE). */
 
 #include "drivers-glue/io/io.h"
 
-/* The driver for the function at this path: of the modules that the aliases name for it the one that they fit
- * best and that is loaded; without that vfio-pci, when it is. NULL in *ret when none is loaded. *ret_better is
- * the module that would fit better but is not loaded; NULL: none; may be NULL itself. */
+/* Find the loaded driver that fits the function at this path best. vfio-pci comes last; NULL in *ret if no
+ * driver is loaded. *ret_better (may be NULL) is a module that would fit better but is not loaded, or NULL. */
 int vfio_find_driver(VgpuIo *io, const char *device_path, char **ret, char **ret_better);

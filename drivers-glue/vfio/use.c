@@ -17,30 +17,34 @@ int vfio_read_group(VgpuIo *io, const char *device_path, int *ret)
                 *ret = -1;
                 return 0;
         }
+
         if (r < 0)
                 return r;
+
         r = parse_i32(name, &group);
         if (r < 0 || group < 0)
                 return -EINVAL;
+
         *ret = group;
+
         return 0;
 }
 
-static char *group_node(int group, bool noiommu)
+static char *use_group_node(int group, bool noiommu)
 {
         return g_strdup_printf("vfio/%s%d", noiommu ? "noiommu-" : "", group);
 }
 
 bool vfio_group_is_noiommu(VgpuIo *io, int group)
 {
-        g_autofree char *node = group_node(group, true);
+        g_autofree char *node = use_group_node(group, true);
 
         return group >= 0 && vgpu_io_node_exists(io, node) > 0;
 }
 
 bool vfio_group_has_node(VgpuIo *io, int group)
 {
-        g_autofree char *node = group_node(group, false);
+        g_autofree char *node = use_group_node(group, false);
 
         return group >= 0 && (vgpu_io_node_exists(io, node) != 0 || vfio_group_is_noiommu(io, group));
 }
@@ -52,47 +56,55 @@ int vfio_read_cdev(VgpuIo *io, const char *device_path, char **ret)
         int r = vgpu_io_list(io, path, &names);
 
         *ret = NULL;
+
         if (r == -ENOENT)
                 return 0;
         if (r < 0)
                 return r;
+
         for (char **n = names; *n; n++) {
                 g_autofree char *dev = NULL;
                 uint32_t number;
+
                 if (!g_str_has_prefix(*n, "vfio") || parse_u32(*n + strlen("vfio"), 10, &number) < 0)
                         continue;
+
                 r = vgpu_io_readf(io, &dev, "%s/%s/dev", path, *n);
                 if (r == -ENOENT)
-                        continue; /* a VFIO device without a node of its own */
+                        continue; /* the device has no node of its own */
                 if (r < 0)
                         return r;
+
                 *ret = g_strdup(*n);
                 return 0;
         }
+
         return 0;
 }
 
-/* 1: a process has the node open, and *reterr names it; 0: none has; negative: not every process was examined.
- */
-static int vfio_find_holder(VgpuIo *io, const char *node, VgpudError *reterr)
+/* 1 if a process has the node open, with IN_USE in *reterr; 0 if none has; negative if a process cannot be
+ * examined. */
+static int use_find_holder(VgpuIo *io, const char *node, VgpudError *reterr)
 {
         g_autofree char *command = NULL;
-        int pid, r = vgpu_io_find_holder(io, node, &pid, &command);
+        int pid, r;
 
+        g_assert(node[0] != '/');
+
+        r = vgpu_io_find_holder(io, node, &pid, &command);
         if (r <= 0)
                 return r;
 
-        (void)vgpud_error_set_errnof(
-                        reterr, VGPUD_ERROR_IN_USE, -EBUSY,
-                        "process %d (%s) has it open through /dev/%s; end it or take the device away from it first",
-                        pid, command, node);
+        (void)vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, -EBUSY, "process %d (%s) has /dev/%s open",
+                                     pid, command, node);
+        vgpud_error_hintf(reterr, VGPUD_HINT_STOP_USER, "end the process, or detach the device from its VM");
 
         return 1;
 }
 
 int vfio_refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr)
 {
-        int r = vfio_find_holder(io, node, reterr);
+        int r = use_find_holder(io, node, reterr);
 
         if (r > 0)
                 return -EBUSY;
@@ -102,28 +114,36 @@ int vfio_refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr)
         return 0;
 }
 
-static int keep_out_by_group(VgpuIo *io, int group, const char *cdev_node, int *ret_fd, VgpudError *reterr)
+static int use_keep_out_by_group(VgpuIo *io, int group, const char *cdev_node, int *ret_fd, VgpudError *reterr)
 {
-        g_autofree char *node = group_node(group, false);
-        int fd = vgpu_io_open_group(io, (unsigned)group);
+        g_autofree char *node = use_group_node(group, false);
+        int fd, r;
 
+        g_assert(group >= 0);
+
+        fd = vgpu_io_open_group(io, (unsigned)group);
         if (fd >= 0) {
                 *ret_fd = fd;
                 return 0;
         }
+
         if (fd == -ENODEV) {
-                /* Without a VFIO device in the group, no process can have one open. */
+                /* The group has no VFIO device that a process could have open. */
                 *ret_fd = -EBADF;
                 return 0;
         }
+
         if (fd != -EBUSY)
                 return explain_use_unknown(fd, reterr, "/dev/%s cannot be opened", node);
-        if (vfio_find_holder(io, node, reterr) > 0 ||
-            (cdev_node && vfio_find_holder(io, cdev_node, reterr) > 0))
+
+        if (use_find_holder(io, node, reterr) > 0 || (cdev_node && use_find_holder(io, cdev_node, reterr) > 0))
                 return -EBUSY;
 
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, fd,
-                                      "/dev/%s is busy, so a process that vgpud cannot see has it open", node);
+        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, fd,
+                                   "a process that vgpud cannot see has /dev/%s open", node);
+        vgpud_error_hintf(reterr, VGPUD_HINT_STOP_USER, "look for the process as root: fuser -v /dev/%s", node);
+
+        return r;
 }
 
 int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudError *reterr)
@@ -131,13 +151,19 @@ int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudErr
         g_autofree char *cdev_node = cdev ? g_strconcat("vfio/devices/", cdev, NULL) : NULL;
         bool noiommu = vfio_group_is_noiommu(io, group);
 
-        /* Kernels without VFIO_GROUP have groups, but no nodes of them; then the cdev is the only way in. */
+        g_assert(!cdev || cdev[0]);
+
+        /* Kernels without VFIO_GROUP have groups without nodes; there the cdev is the only way to open the
+         * device. */
         if (group >= 0 && !noiommu && (!cdev_node || vfio_group_has_node(io, group)))
-                return keep_out_by_group(io, group, cdev_node, ret_fd, reterr);
+                return use_keep_out_by_group(io, group, cdev_node, ret_fd, reterr);
+
         *ret_fd = -EBADF;
         if (noiommu) {
-                g_autofree char *node = group_node(group, true);
+                g_autofree char *node = use_group_node(group, true);
+
                 return vfio_refuse_holder(io, node, reterr);
         }
+
         return cdev_node ? vfio_refuse_holder(io, cdev_node, reterr) : 0;
 }

@@ -1,35 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What VFIO says about a device: its group, its character device, whether somebody uses it. */
+/* A device of VFIO: its group, its character device, and its users. The functions block. */
 
 #include "base/error.h"
 #include "drivers-glue/io/io.h"
 
-/* Number of the IOMMU group of the device at this path; -1 in *ret when it has none. */
+/* Read the number of the IOMMU group of the device at this path; -1 if the device has none. */
 int vfio_read_group(VgpuIo *io, const char *device_path, int *ret);
 
-/* True for a group that VFIO has made itself for a device without an IOMMU (its parameter
- * enable_unsafe_noiommu_mode), which is no use to a virtual machine. It is told by its node: its name says the
- * same of mediated devices, which need no IOMMU. */
+/* True for a group that VFIO created for a device without an IOMMU (its parameter enable_unsafe_noiommu_mode).
+ * A VM cannot use such a group. Only the node tells: mediated devices have the same name of the group and need
+ * no IOMMU. */
 bool vfio_group_is_noiommu(VgpuIo *io, int group);
 
-/* Whether there may be a node by which the group can be opened; there is none without a VFIO device in it, or
- * in kernels without VFIO_GROUP. */
+/* True if the group may have a node. No node exists without a VFIO device in the group, or in kernels without
+ * VFIO_GROUP. */
 bool vfio_group_has_node(VgpuIo *io, int group);
 
-/* Name of the VFIO character device ("vfio3"); NULL in *ret when there is no cdev (it has no `dev` attribute
- * then, kernels below 6.6 or built without VFIO_DEVICE_CDEV). */
+/* Read the name of the VFIO character device ("vfio3"); NULL in *ret if there is none (kernels before 6.6 or
+ * built without VFIO_DEVICE_CDEV). */
 int vfio_read_cdev(VgpuIo *io, const char *device_path, char **ret);
 
-/* Check that no process has the node ("vfio/12", "dri/renderD129") below /dev open: 0, or IN_USE, which names
- * the process, or says that not every process can be examined. */
+/* Check that no process has the node ("vfio/12", "dri/renderD129") below /dev open. IN_USE names the process,
+ * or says that not every process can be examined. */
 int vfio_refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr);
 
-/* Keep everybody out: a file descriptor of the group, or of nothing (-EBADF in *ret_fd) when the device has
- * neither group nor cdev, or only a cdev (kernels without VFIO_GROUP): opening that keeps nobody out, so it is
- * only tested; so is a group without an IOMMU, which takes CAP_SYS_RAWIO to open. IN_USE when somebody holds
- * it, naming the process if it can be seen, or when nobody can tell. While the descriptor is open nobody else
- * can open the group, and removing the device does not block (only an open device makes it block: Linux
- * drivers/vfio/vfio_main.c, vfio_unregister_group_dev). */
+/* Lock all other programs out of the device by opening its group. While *ret_fd is open, no other program can
+ * open the group, and removing the device does not block (only an open device blocks it: Linux
+ * drivers/vfio/vfio_main.c, vfio_unregister_group_dev). IN_USE if a program holds the device, naming the
+ * process if visible, or if the check failed.
+ *
+ * *ret_fd is -EBADF if nothing can be opened: the device has neither group nor cdev, or only a cdev (kernels
+ * without VFIO_GROUP; opening a cdev locks no program out), or a group without an IOMMU (opening takes
+ * CAP_SYS_RAWIO). The nodes are then only checked for users. */
 int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudError *reterr);

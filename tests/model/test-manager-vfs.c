@@ -57,7 +57,7 @@ static void test_life(void)
 
         (void)start(&f, FAKE_PF_XE);
         ASSERT_EQ(gpu(&f)->state, GPU_UNPREPARED);
-        ASSERT_CONTAINS(gpu(&f)->reason, "enable-vfs");
+        ASSERT_EQ(gpu(&f)->hint.id, VGPUD_HINT_ENABLE_VFS);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .gpu = XE), uuid), VGPUD_ERROR_UNSUPPORTED);
         ASSERT_EQ(set_vfs(&f, 8), VGPUD_ERROR_INVALID);
         ASSERT_EQ(configure(&f, "heterogeneous", "yes"), VGPUD_ERROR_UNSUPPORTED);

@@ -238,9 +238,7 @@ static void test_modes_missing(void)
         ASSERT_STREQ(find_mode(s, PROFILE)->value, "SPX");
         ASSERT_NULL(find_mode(s, PROFILE)->choices);
         ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "does not say what it could be");
         ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "cannot be read: No such file");
         ASSERT_EQ(f.e.errnum, ENOENT);
 }
 
@@ -254,9 +252,9 @@ static void test_modes_not_available(void)
         ASSERT_EQ(s->modes->len, 0);
         ASSERT_WRITES_NOTHING(&f, {
                 ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EOPNOTSUPP);
-                ASSERT_CONTAINS(f.e.message, "driver gim says \"failed to get current mp mode\"");
+                ASSERT_EQ(f.e.hint.id, VGPUD_HINT_TRY_AGAIN);
                 ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EOPNOTSUPP);
-                ASSERT_CONTAINS(f.e.message, "failed to get current accelerator partition profile");
+                ASSERT_EQ(f.e.hint.id, VGPUD_HINT_TRY_AGAIN);
         });
 }
 
@@ -300,22 +298,22 @@ static void test_set_bad_values(void)
         static const struct {
                 const char *mode, *value;
                 int eno;
-                const char *words;
+                VgpudHintId hint;
         } table[] = {
-                { PROFILE, "CPX", EINVAL, "it can be SPX, DPX, QPX, profile3, profile4" },
-                { PROFILE, "2", EINVAL, "it can be SPX" },
-                { MEMORY, "NPS2", EINVAL, "it can be NPS1, NPS4, NPS8" },
-                { MEMORY, "", EINVAL, "it can be NPS1" },
-                { SPATIAL, "SPX", EOPNOTSUPP, "only shown" },
-                { "reset_gpu", "1", EINVAL, "no mode \"reset_gpu\"" },
-                { "psp_vbflash", "1", EINVAL, "no mode" },
+                { PROFILE, "CPX", EINVAL, VGPUD_HINT_CHOOSE_OTHER },
+                { PROFILE, "2", EINVAL, VGPUD_HINT_CHOOSE_OTHER },
+                { MEMORY, "NPS2", EINVAL, VGPUD_HINT_CHOOSE_OTHER },
+                { MEMORY, "", EINVAL, VGPUD_HINT_CHOOSE_OTHER },
+                { SPATIAL, "SPX", EOPNOTSUPP, VGPUD_HINT_NONE },
+                { "reset_gpu", "1", EINVAL, VGPUD_HINT_NONE },
+                { "psp_vbflash", "1", EINVAL, VGPUD_HINT_NONE },
         };
         _cleanup_fixture_ Fixture f = with_gim();
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++)
                 ASSERT_WRITES_NOTHING(&f, {
                         ASSERT_ERROR(configure(&f, table[i].mode, table[i].value), table[i].eno);
-                        ASSERT_CONTAINS(f.e.message, table[i].words);
+                        ASSERT_EQ(f.e.hint.id, table[i].hint);
                 });
 }
 
@@ -326,13 +324,11 @@ static void test_set_refused(void)
 
         ASSERT_OK(configure(&f, MEMORY, "NPS4"));
         ASSERT_ERROR(configure(&f, PROFILE, "DPX"), EIO);
-        ASSERT_CONTAINS(f.e.message, "is profile3 as before, not DPX");
-        ASSERT_CONTAINS(f.e.message, "does not go with memory_partition_mode (NPS4)");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_GPU);
         ASSERT_EQ(fake_count(f.k, "pause"), 0);
         fake_gim_refuse(f.gim);
         ASSERT_ERROR(configure(&f, MEMORY, "NPS1"), EIO);
-        ASSERT_CONTAINS(f.e.message, "is NPS4 as before, not NPS1");
-        ASSERT_CONTAINS(f.e.message, "number of virtual functions (4)");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_GPU);
         ASSERT_EQ(f.e.errnum, 0);
 }
 
@@ -341,10 +337,8 @@ static void test_set_nps8(void)
         _cleanup_fixture_ Fixture f = with_gim();
 
         ASSERT_ERROR(configure(&f, MEMORY, "NPS8"), EIO);
-        ASSERT_CONTAINS(f.e.message, "is NPS4 now, not NPS8");
-        ASSERT_CONTAINS(f.e.message, "takes one for the other");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_TRY_AGAIN);
         ASSERT_ERROR(configure(&f, MEMORY, "NPS8"), EIO);
-        ASSERT_CONTAINS(f.e.message, "is NPS4 now, not NPS8");
 }
 
 static void test_set_lost(void)
@@ -353,8 +347,7 @@ static void test_set_lost(void)
 
         fake_gim_lag(f.gim, 0, 1000);
         ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EIO);
-        ASSERT_CONTAINS(f.e.message, "may not have come back from its reset");
-        ASSERT_CONTAINS(f.e.message, "failed to get current mp mode");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
 }
 
 static void test_set_errno(void)
@@ -409,9 +402,7 @@ static void test_set_in_use(void)
         ASSERT_WRITES_NOTHING(&f, {
                 ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EBUSY);
                 ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
-                ASSERT_CONTAINS(f.e.message, "0000:03:00.1 of GPU 0000:03:00.0 is handed out (it is bound to "
-                                             "vfio-pci), and all of them would be reset; destroy the instance "
-                                             "first");
+                ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
                 fake_hold_node(f.k, "vfio/10", 4711, "qemu-system-x86");
                 ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EBUSY);
                 ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
@@ -442,11 +433,10 @@ static void test_set_in_use_elsewhere(void)
         fake_gim_refuse(f.gim);
         /* Handed out and not open: that is not why. */
         ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EIO);
-        ASSERT_CONTAINS(f.e.message, "number of virtual functions (4)");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_GPU);
         fake_hold_node(f.k, node, 4711, "qemu-system-x86");
         ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "is SPX as before, not QPX");
-        ASSERT_CONTAINS(f.e.message, "0000:04:00.1 of GPU 0000:04:00.0");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
 }
 
@@ -461,9 +451,7 @@ static void test_set_host_driver(void)
         ASSERT_OK(vfs_bind(f.io, vf, "amdgpu", NULL, NULL));
         ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
-        ASSERT_CONTAINS(f.e.message, "is SPX as before, not QPX");
-        ASSERT_CONTAINS(f.e.message, "driver amdgpu of the host has virtual function 0000:03:00.2");
-        ASSERT_CONTAINS(f.e.message, "echo 0000:03:00.2 >/sys/bus/pci/drivers/amdgpu/unbind");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
         ASSERT_OK(vfs_bind(f.io, vf, NULL, NULL, NULL));
         ASSERT_OK(configure(&f, PROFILE, "QPX"));
         /* By hand, or by a driver that has left it so. */
@@ -471,7 +459,7 @@ static void test_set_host_driver(void)
         fake_add_file(f.k, enable, "1\n");
         fake_gim_refuse(f.gim);
         ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "0000:03:00.2 of GPU 0000:03:00.0 has no driver, but is switched on");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
 }
 
 /* A GPU that is linked with it, whose functions a driver of the host has. */
@@ -487,8 +475,7 @@ static void test_set_host_driver_elsewhere(void)
         ASSERT_STREQ(fake_vf_driver(other, 0), "accelvf");
         fake_gim_refuse(f.gim);
         ASSERT_ERROR(configure(&f, MEMORY, "NPS4"), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "driver accelvf of the host has virtual function 0000:04:00.1 of GPU "
-                                     "0000:04:00.0");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
 }
 
 /* The first gim */
@@ -564,7 +551,7 @@ static void test_legacy_options(void)
         ASSERT_STREQ(f.made->slot, "0000:03:00.2");
         /* Without options beside those with. */
         ASSERT_ERROR(create(&f, UUID_B), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "give fb_offset, fb_size and gfx_divider");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_NULL(fake_vf_override(f.pf, 2));
         assert_golden(f.k, "gim", "legacy-options");
 }
@@ -577,26 +564,25 @@ static void test_legacy_within(void)
 
         ASSERT_OK(create_chosen(&f, "1G", "2G", "4"));
         ASSERT_WRITES_NOTHING(&f, ASSERT_ERROR(create_chosen(&f, "2G", "512M", "4"), ENOSPC));
-        ASSERT_CONTAINS(f.e.message,
-                        "has 2048 MB, and driver gim does not notice when a smaller piece (512 MB)");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
         /* As large as that is noticed. */
         ASSERT_ERROR(create_chosen(&f, "2G", "2G", "4"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "ask for another fb_offset");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
         /* Somebody else's, who has not bound it. */
         other = fake_gim_legacy_get(f.legacy, "3072 3072 8");
         ASSERT_STREQ(other, "0000:03:00.2");
         ASSERT_ERROR(create_chosen(&f, "4G", "2G", "8"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "has 3072 MB");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
         /* An equal share. */
         for (unsigned i = 0; i < 2; i++)
                 ASSERT_OK(vgpu_io_write(f.io, GPU "/relvf", fake_vf_name(f.pf, i)));
         ASSERT_ERROR(create_chosen(&f, "2G", "512M", "4"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "has an equal share (992 MB)");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         /* Where sizes cannot be read nobody can tell. */
         g_autofree char *file = g_strconcat(fake_vf_path(f.pf, 3), "/gpuvf", NULL);
         fake_fail(f.k, "read", file, EIO);
         ASSERT_ERROR(create_chosen(&f, "6G", "1G", "8"), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "gpuvf");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
 }
 
 static void test_legacy_bad_requests(void)
@@ -604,23 +590,21 @@ static void test_legacy_bad_requests(void)
         static const struct {
                 const char *uuid, *type, *parent, *name, *value;
                 VgpudErrorCode code;
-                const char *words;
         } table[] = {
-                { "nonsense", "mxgpu", NULL, NULL, NULL, VGPUD_ERROR_INVALID, "not a UUID" },
-                { UUID_A, "vf", NULL, NULL, NULL, VGPUD_ERROR_NO_SUCH_TYPE, "offers mxgpu" },
-                { UUID_A, "mxgpu", "0000:03:00.3", NULL, NULL, VGPUD_ERROR_INVALID, "gives 0000:03:00.1 next" },
-                { UUID_A, "mxgpu", NULL, "fb_size", "512M", VGPUD_ERROR_INVALID, "go together" },
-                { UUID_A, "mxgpu", NULL, "fb_size", "240M", VGPUD_ERROR_INVALID, "256M or more" },
-                { UUID_A, "mxgpu", NULL, "fb_size", "500M", VGPUD_ERROR_INVALID, "multiple of 16M" },
-                { UUID_A, "mxgpu", NULL, "fb_size", "much", VGPUD_ERROR_INVALID, "bytes" },
-                { UUID_A, "mxgpu", NULL, "fb_offset", "0", VGPUD_ERROR_INVALID, "whole MB" },
-                { UUID_A, "mxgpu", NULL, "fb_offset", "1000000", VGPUD_ERROR_INVALID, "whole MB" },
-                { UUID_A, "mxgpu", NULL, "fb_offset", "4096T", VGPUD_ERROR_INVALID, "whole MB" },
-                { UUID_A, "mxgpu", NULL, "gfx_divider", "3", VGPUD_ERROR_INVALID, "1, 2, 4, 8 or 16" },
-                { UUID_A, "mxgpu", NULL, "gfx_divider", "32", VGPUD_ERROR_INVALID, "1, 2, 4, 8 or 16" },
-                { UUID_A, "mxgpu", NULL, "gfx_divider", "0", VGPUD_ERROR_INVALID, "1, 2, 4, 8 or 16" },
-                { UUID_A, "mxgpu", NULL, "vram_quota", "1G", VGPUD_ERROR_INVALID,
-                  "there is no option vram_quota" },
+                { "nonsense", "mxgpu", NULL, NULL, NULL, VGPUD_ERROR_INVALID },
+                { UUID_A, "vf", NULL, NULL, NULL, VGPUD_ERROR_NO_SUCH_TYPE },
+                { UUID_A, "mxgpu", "0000:03:00.3", NULL, NULL, VGPUD_ERROR_INVALID },
+                { UUID_A, "mxgpu", NULL, "fb_size", "512M", VGPUD_ERROR_INVALID },
+                { UUID_A, "mxgpu", NULL, "fb_size", "240M", VGPUD_ERROR_INVALID },
+                { UUID_A, "mxgpu", NULL, "fb_size", "500M", VGPUD_ERROR_INVALID },
+                { UUID_A, "mxgpu", NULL, "fb_size", "much", VGPUD_ERROR_INVALID },
+                { UUID_A, "mxgpu", NULL, "fb_offset", "0", VGPUD_ERROR_INVALID },
+                { UUID_A, "mxgpu", NULL, "fb_offset", "1000000", VGPUD_ERROR_INVALID },
+                { UUID_A, "mxgpu", NULL, "fb_offset", "4096T", VGPUD_ERROR_INVALID },
+                { UUID_A, "mxgpu", NULL, "gfx_divider", "3", VGPUD_ERROR_INVALID },
+                { UUID_A, "mxgpu", NULL, "gfx_divider", "32", VGPUD_ERROR_INVALID },
+                { UUID_A, "mxgpu", NULL, "gfx_divider", "0", VGPUD_ERROR_INVALID },
+                { UUID_A, "mxgpu", NULL, "vram_quota", "1G", VGPUD_ERROR_INVALID },
         };
         _cleanup_fixture_ Fixture f = with_legacy();
 
@@ -631,7 +615,6 @@ static void test_legacy_bad_requests(void)
                                       ASSERT_ERROR(create_on(&f, table[i].uuid, table[i].type, table[i].parent),
                                                    vgpud_error_code_to_errno(table[i].code)));
                 ASSERT_EQ(f.e.code, table[i].code);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
         }
         ASSERT_STREQ(f.claims->str, "");
 }
@@ -642,28 +625,28 @@ static void test_legacy_refusals(void)
         static const struct {
                 const char *says;
                 VgpudErrorCode code;
-                const char *words;
+                VgpudHintId hint;
         } table[] = {
-                { "Can't find an availible VF", VGPUD_ERROR_NO_CAPACITY, "written to relvf" },
-                { "Can't find available VF", VGPUD_ERROR_NO_CAPACITY, "written to relvf" },
+                { "Can't find an availible VF", VGPUD_ERROR_NO_CAPACITY, VGPUD_HINT_RELEASE_VF },
+                { "Can't find available VF", VGPUD_ERROR_NO_CAPACITY, VGPUD_HINT_RELEASE_VF },
                 { "Detected Active VFs. The GPU partition should be managed with three zero inputs.",
-                  VGPUD_ERROR_NO_CAPACITY, "end the guests" },
+                  VGPUD_ERROR_NO_CAPACITY, VGPUD_HINT_STOP_USER },
                 { "The GPU partition should be managed with three zero inputs.", VGPUD_ERROR_NO_CAPACITY,
-                  "leave the options out, or destroy the others" },
+                  VGPUD_HINT_DESTROY_INSTANCE },
                 { "The GPU partition should be managed with three non-zero inputs.", VGPUD_ERROR_NO_CAPACITY,
-                  "one without is not possible" },
+                  VGPUD_HINT_DESTROY_INSTANCE },
                 { "The specified GFX_partition cannot be satisfied", VGPUD_ERROR_NO_CAPACITY,
-                  "a larger gfx_divider" },
+                  VGPUD_HINT_CHOOSE_OTHER },
                 { "Can not allocate a frame buffer with this offset and size", VGPUD_ERROR_NO_CAPACITY,
-                  "another fb_offset" },
-                { "Invalid frame buffer offset, not in range", VGPUD_ERROR_INVALID, "pf_fb" },
+                  VGPUD_HINT_CHOOSE_OTHER },
+                { "Invalid frame buffer offset, not in range", VGPUD_ERROR_INVALID, VGPUD_HINT_CHOOSE_OTHER },
                 { "Invalid frame buffer size, should be larger than 256M and aligned in 16M",
-                  VGPUD_ERROR_INVALID, "a multiple of 16M" },
+                  VGPUD_ERROR_INVALID, VGPUD_HINT_CHOOSE_OTHER },
                 { "Invalid GFX partition, should be power of 2 and in the range from 0 to 16",
-                  VGPUD_ERROR_INVALID, "1, 2, 4, 8 or 16" },
-                { "Invalid Parameters", VGPUD_ERROR_INVALID, "does not take these numbers" },
-                { "Not enough quota left.", VGPUD_ERROR_FAILED, "Not enough quota left." },
-                { "", VGPUD_ERROR_FAILED, "it says" },
+                  VGPUD_ERROR_INVALID, VGPUD_HINT_CHOOSE_OTHER },
+                { "Invalid Parameters", VGPUD_ERROR_INVALID, VGPUD_HINT_CHOOSE_OTHER },
+                { "Not enough quota left.", VGPUD_ERROR_FAILED, VGPUD_HINT_SEE_KERNEL_LOG },
+                { "", VGPUD_ERROR_FAILED, VGPUD_HINT_SEE_KERNEL_LOG },
         };
         _cleanup_fixture_ Fixture f = with_legacy();
 
@@ -672,17 +655,17 @@ static void test_legacy_refusals(void)
                 fake_gim_legacy_say(f.legacy, text);
                 ASSERT_ERROR(create(&f, UUID_A), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_EQ(f.e.hint.id, table[i].hint);
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
                 ASSERT_EQ(available(&f), 4);
         }
         fake_gim_legacy_say(f.legacy, "\n");
         ASSERT_ERROR(create(&f, UUID_A), EIO);
-        ASSERT_CONTAINS(f.e.message, "it says nothing");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
         /* A function that is not this GPU's. */
         fake_gim_legacy_say(f.legacy, "0000:04:00.1\n\n");
         ASSERT_ERROR(create(&f, UUID_A), EIO);
-        ASSERT_CONTAINS(f.e.message, "\"0000:04:00.1\"");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
 }
 
 static void test_legacy_errno(void)
@@ -730,9 +713,7 @@ static void test_legacy_no_answer(void)
         ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
         ASSERT_EQ(f.e.errnum, EIO);
-        ASSERT_CONTAINS(f.e.message, "cannot be asked");
-        ASSERT_CONTAINS(f.e.message, "most likely 0000:03:00.1");
-        ASSERT_CONTAINS(f.e.message, "written to /sys/" GPU "/relvf");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
         ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
         for (unsigned i = 0; i < 2; i++)
                 ASSERT_NULL(fake_vf_override(f.pf, i));
@@ -758,13 +739,14 @@ static void test_legacy_writer_dies(void)
         fake_fail(f.k, "write", GPU "/getvf", EPROTO);
         ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.errnum, EPROTO);
-        ASSERT_CONTAINS(f.e.message, "most likely 0000:03:00.1");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
         ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
         fake_heal(f.k);
         /* It was asked, and gave another than was thought. */
         fake_fail_after(f.k, "write", GPU "/getvf", EPROTO);
         ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
-        ASSERT_CONTAINS(f.e.message, "most likely 0000:03:00.2");
+        ASSERT_EQ(f.e.errnum, EPROTO);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
         for (unsigned i = 0; i < 2; i++) {
                 ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, i));
                 ASSERT_NULL(fake_vf_override(f.pf, i));
@@ -880,8 +862,7 @@ static void test_legacy_bound_by_others(void)
 
         ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "vfio-pci", "vfio-pci", NULL));
         ASSERT_ERROR(create(&f, UUID_A), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "gave virtual function 0000:03:00.1");
-        ASSERT_CONTAINS(f.e.message, "vfio-pci although nobody had got it");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_OTHER_TOOL);
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "vfio-pci");
         ASSERT_NULL(fake_vf_override(f.pf, 1));
@@ -901,8 +882,7 @@ static void test_legacy_full(void)
                 ASSERT_OK(create(&f, UUID_A));
         ASSERT_EQ(available(&f), 0);
         ASSERT_ERROR(create(&f, UUID_B), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "of 4 virtual functions 4 are handed out; destroy one first");
-        ASSERT_FALSE(strstr(f.e.message, "enable-vfs"));
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
 }
 
 static void test_legacy_claim_fails(void)
@@ -911,7 +891,6 @@ static void test_legacy_claim_fails(void)
 
         f.claim_result = -EROFS;
         ASSERT_WRITES_NOTHING(&f, ASSERT_ERROR(create(&f, UUID_A), EIO));
-        ASSERT_CONTAINS(f.e.message, "nothing was done");
         ASSERT_EQ(f.e.errnum, EROFS);
 }
 
@@ -921,7 +900,8 @@ static void test_legacy_bind_fails(void)
 
         fake_pci_fail_probe(f.pci, "vfio-pci", EIO);
         ASSERT_ERROR(create(&f, UUID_A), EIO);
-        ASSERT_CONTAINS(f.e.message, "cannot be bound to driver vfio-pci");
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         assert_golden(f.k, "gim", "legacy-rollback");
@@ -969,9 +949,7 @@ static void test_legacy_killed(void)
                         ASSERT_EQ(destroy(&f, d), 1);
                 else {
                         ASSERT_ERROR(destroy(&f, d), EIO);
-                        ASSERT_CONTAINS(f.e.message, "the instance has gone");
-                        ASSERT_CONTAINS(f.e.message, "most likely 0000:03:00.1");
-                        ASSERT_CONTAINS(f.e.message, "written to /sys/" GPU "/relvf");
+                        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
                 }
                 ASSERT_EQ(fake_gim_legacy_is_taken(f.legacy, 0), !table[i].goes_back);
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
@@ -1010,8 +988,8 @@ static void test_legacy_driver_of_host(void)
         ASSERT_OK(create(&f, UUID_A));
         fake_pci_fail_probe(f.pci, "accelvf", EIO);
         ASSERT_ERROR(destroy(&f, f.made), EIO);
-        ASSERT_CONTAINS(f.e.message, "the instance has gone");
-        ASSERT_CONTAINS(f.e.message, "driver: none, driver_override: none");
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
         fake_pci_fail_probe(f.pci, "accelvf", 0);
@@ -1038,11 +1016,13 @@ static void test_legacy_destroy_in_use(void)
                 ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
                 fake_gim_legacy_run(f.legacy, 0, true);
                 ASSERT_ERROR(destroy(&f, f.made), EBUSY);
-                ASSERT_CONTAINS(f.e.message, "driver of a guest runs on it, and process 4711");
+                ASSERT_EQ(f.e.errnum, EBUSY);
+                ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
                 /* Its virtual machine has ended otherwise than by shutting it down. */
                 fake_hold_node(f.k, "vfio/10", 0, NULL);
                 ASSERT_ERROR(destroy(&f, f.made), EBUSY);
-                ASSERT_CONTAINS(f.e.message, "nobody has it open");
+                ASSERT_EQ(f.e.errnum, EBUSY);
+                ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
         });
         ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
         fake_gim_legacy_run(f.legacy, 0, false);
@@ -1054,15 +1034,13 @@ static void test_legacy_release_fails(void)
         static const struct {
                 const char *says;
                 VgpudErrorCode code;
-                const char *words;
         } table[] = {
                 { "Failed to do relvf with error: Failed to release VF. The VF is still in use.\n\n",
-                  VGPUD_ERROR_IN_USE, "driver of a guest has not ended" },
+                  VGPUD_ERROR_IN_USE },
                 { "Failed to do relvf with error: Failed to release VF. The specified VF cannot be found.\n\n",
-                  VGPUD_ERROR_FAILED, "cannot be found" },
-                { "Failed to do relvf with error: Invalid Parameters\n\n", VGPUD_ERROR_FAILED,
-                  "Invalid Parameters" },
-                { "\n", VGPUD_ERROR_FAILED, "it says nothing" },
+                  VGPUD_ERROR_FAILED },
+                { "Failed to do relvf with error: Invalid Parameters\n\n", VGPUD_ERROR_FAILED },
+                { "\n", VGPUD_ERROR_FAILED },
         };
         _cleanup_fixture_ Fixture f = with_legacy();
 
@@ -1071,7 +1049,6 @@ static void test_legacy_release_fails(void)
                 fake_gim_legacy_say(f.legacy, table[i].says);
                 ASSERT_ERROR(destroy(&f, f.made), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
                 /* It is an instance still, and can be destroyed again. */
                 ASSERT_STREQ(fake_vf_override(f.pf, 0), "vfio-pci");
                 ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
@@ -1115,13 +1092,13 @@ static void test_legacy_unprepared(void)
 
         fake_pci_remove_driver(f.pci, "vfio-pci");
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
-        ASSERT_CONTAINS(s->unprepared, "modprobe vfio-pci");
+        ASSERT_EQ(s->hint.id, VGPUD_HINT_LOAD_DRIVER);
         ASSERT_ERROR(create(&f, UUID_A), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "modprobe vfio-pci");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_LOAD_DRIVER);
         ASSERT_STREQ(f.claims->str, "");
         uint32_t n = 0;
         ASSERT_ERROR(gim_legacy_driver.set_vfs(&f.t, 2, &n, &f.e), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "vf_num");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_DRIVER);
 }
 
 static void test_legacy_no_iommu(void)
@@ -1135,7 +1112,7 @@ static void test_legacy_no_iommu(void)
         f.driver = &gim_legacy_driver;
         read_facts(&f);
         ASSERT_ERROR(create(&f, UUID_A), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "intel_iommu=on");
+        ASSERT_EQ(f.e.errnum, EINVAL);
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
 }
 

@@ -655,7 +655,7 @@ static void test_in_use(void)
         fake_hold_node(f.k, fake_nvidia_node(f.gpu, 0), 4711, "qemu-system-x86");
         ASSERT_ERROR(destroy(&f, f.made), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
-        ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86) has it open through /dev/vfio/100");
+        ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86) has /dev/vfio/100 open");
         ASSERT_EQ(available(&f, "nvidia-1150"), 11);
         fake_hold_node(f.k, fake_nvidia_node(f.gpu, 0), 0, NULL);
         ASSERT_EQ(destroy(&f, f.made), 1);

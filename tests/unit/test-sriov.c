@@ -225,8 +225,7 @@ static void test_scan_unprepared(void)
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
 
-        ASSERT_CONTAINS(s->unprepared, "vgpuctl enable-vfs 0000:03:00.0 [COUNT]");
-        ASSERT_CONTAINS(s->unprepared, "0 of 7");
+        ASSERT_EQ(s->hint.id, VGPUD_HINT_ENABLE_VFS);
         ASSERT_EQ(s->types->len, 2);
         const VgpuType *t = s->types->pdata[0];
         ASSERT_STREQ(t->id, "vf");
@@ -234,7 +233,7 @@ static void test_scan_unprepared(void)
         ASSERT_STREQ(t->why_not, s->unprepared);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), ENOSPC);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_CAPACITY);
-        ASSERT_CONTAINS(f.e.message, "enable-vfs");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_ENABLE_VFS);
         ASSERT_NULL(f.slot);
 }
 
@@ -253,10 +252,7 @@ static void test_scan_plain(void)
         ASSERT_EQ(t->available, 2);
         ASSERT_EQ(t->max_instances, 8);
         ASSERT_EQ(t->framebuffer_bytes, 0);
-        ASSERT_STREQ(t->why_not,
-                     "of 3 virtual functions 1 is handed out; destroy one first, or enable more when "
-                     "none is taken: vgpuctl enable-vfs 0000:03:00.0 [COUNT], 8 at most");
-        ASSERT_NULL(t->options);
+        ASSERT_EQ(t->hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_EQ(s->instances->len, 1);
         const InstanceDesc *d = s->instances->pdata[0];
         ASSERT_STREQ(d->uuid, "");
@@ -305,22 +301,12 @@ static void test_why_no_more(void)
 {
         static const struct {
                 unsigned enabled, reserved;
-                const char *words;
+                VgpudHintId hint;
         } table[] = {
-                { 3, 0,
-                  "3 of 4 virtual functions are enabled; for more, as long as none is taken: vgpuctl "
-                  "enable-vfs "
-                  "0000:03:00.0 [COUNT]" },
-                { 4, 0, NULL },
-                { 4, 1,
-                  "of 4 virtual functions 0 are handed out and 1 reserved by a driver_override or a stub "
-                  "driver "
-                  "(vgpuctl show 0000:03:00.0 says which)" },
-                { 2, 2,
-                  "of 2 virtual functions 0 are handed out and 2 reserved by a driver_override or a stub "
-                  "driver "
-                  "(vgpuctl show 0000:03:00.0 says which); enable more when none is taken: vgpuctl enable-vfs "
-                  "0000:03:00.0 [COUNT], 4 at most" },
+                { 3, 0, VGPUD_HINT_ENABLE_VFS },
+                { 4, 0, VGPUD_HINT_NONE },
+                { 4, 1, VGPUD_HINT_RELEASE_VF },
+                { 2, 2, VGPUD_HINT_RELEASE_VF },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
@@ -331,7 +317,8 @@ static void test_why_no_more(void)
                 s = scan(&f);
                 const VgpuType *t = s->types->pdata[0];
                 ASSERT_EQ(t->available, table[i].enabled - table[i].reserved);
-                ASSERT_STREQ(t->why_not, table[i].words);
+                ASSERT_EQ(t->hint.id, table[i].hint);
+                ASSERT_EQ(t->why_not != NULL, table[i].hint != VGPUD_HINT_NONE);
         }
 }
 
@@ -349,21 +336,17 @@ static void test_scan_taken(void)
         ASSERT_EQ(s->instances->len, 2);
         const VgpuType *t = s->types->pdata[0];
         ASSERT_EQ(t->available, 0);
-        ASSERT_CONTAINS(t->why_not, "of 4 virtual functions 2 are handed out and 2 reserved");
-        ASSERT_CONTAINS(t->why_not, "vgpuctl show 0000:03:00.0 says which");
-        ASSERT_CONTAINS(t->why_not, "8 at most");
+        ASSERT_EQ(t->hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "2 are handed out");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.1"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "handed out already: it is bound to vfio-pci");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
         ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.2"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "reserved for vfio-pci");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
         /* Also for whoever names one: it is somebody else's. */
         ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.3"), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
-        ASSERT_CONTAINS(f.e.message,
-                        "0000:03:00.3 of GPU 0000:03:00.0 is reserved (its driver_override is pci-stub)");
-        ASSERT_CONTAINS(f.e.message, "(echo >/sys/bus/pci/devices/0000:03:00.3/driver_override)");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
         ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.4"), EBUSY);
         ASSERT_NULL(f.slot);
         ASSERT_STREQ(fake_vf_override(f.pf, 2), "pci-stub");
@@ -377,9 +360,9 @@ static void test_no_vfio_driver(void)
 
         fake_pci_remove_driver(f.pci, "vfio-pci");
         s = scan(&f);
-        ASSERT_CONTAINS(s->unprepared, "modprobe vfio-pci");
+        ASSERT_EQ(s->hint.id, VGPUD_HINT_LOAD_DRIVER);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "modprobe vfio-pci");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_LOAD_DRIVER);
         ASSERT_NULL(f.slot);
 }
 
@@ -423,7 +406,7 @@ static void test_scan_fails(void)
 
         fake_fail(f.k, "link", path, EACCES);
         ASSERT_ERROR(sriov_driver.scan(&f.t, &s, &f.e), EIO);
-        ASSERT_CONTAINS(f.e.message, "/sys/devices/pci0000:00/0000:00:01.0/0000:03:00.2");
+        ASSERT_EQ(f.e.errnum, EACCES);
 }
 
 /* A scan reads two things of each function, and two more of those that are handed out. */
@@ -512,7 +495,6 @@ static void test_i915_contexts(void)
         /* Rounded up it would be no number of 16 bits any more. */
         set_attribute(&f, "contexts_quota", "65409");
         ASSERT_ERROR(create(&f, UUID_B, "vf-profile"), EINVAL);
-        ASSERT_CONTAINS(f.e.message, "up to 65408");
 }
 
 /* Each GT has its own, and gets its own back. */
@@ -656,7 +638,7 @@ static void test_i915_automatic_killed(void)
         ASSERT_OK(set_vfs(&f, 0));
         ASSERT_TRUE(is_noted(&notes));
         ASSERT_ERROR(set_vfs(&f, 3), EIO);
-        ASSERT_CONTAINS(f.e.message, "write 1 to /sys/" AUTOMATIC);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_GPU);
         ASSERT_EQ(f.facts->enabled_vfs, 0);
         fake_heal(f.k);
         ASSERT_EQ(set_vfs(&f, 3), 1);
@@ -672,17 +654,18 @@ static void test_i915_automatic_off(void)
         f.t.notes = &notes;
         ASSERT_OK(vgpu_io_write(f.io, AUTOMATIC, "0"));
         ASSERT_ERROR(set_vfs(&f, 1), EIO);
-        ASSERT_CONTAINS(f.e.message, "/sys/" IOV "/vf1/gt0/ggtt_quota is 0");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_GPU);
         ASSERT_OK(vgpu_io_write(f.io, IOV "/vf1/gt0/ggtt_quota", "268435456"));
         ASSERT_ERROR(set_vfs(&f, 1), EIO);
-        ASSERT_CONTAINS(f.e.message, "only a part"); /* says the driver */
+        ASSERT_EQ(f.e.errnum, ENOKEY);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_GPU);
         ASSERT_OK(vgpu_io_write(f.io, IOV "/vf1/gt0/contexts_quota", "1024"));
         ASSERT_OK(vgpu_io_write(f.io, IOV "/vf1/gt1/contexts_quota", "1024"));
         ASSERT_EQ(set_vfs(&f, 1), 1);
         make_profile(&f);
         ASSERT_FALSE(is_noted(&notes));
         ASSERT_ERROR(set_vfs(&f, 2), EIO);
-        ASSERT_CONTAINS(f.e.message, "would enable number 2 with nothing");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_GPU);
         ASSERT_EQ(f.facts->enabled_vfs, 0);
         ASSERT_FALSE(is_automatic(&f));
         ASSERT_EQ(set_vfs(&f, 1), 1); /* what it was given by hand it has kept */
@@ -730,9 +713,7 @@ static void test_driver_refuses_it(void)
         ASSERT_ERROR(destroy(&f, f.made), EIO);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
         ASSERT_EQ(f.e.errnum, EIO);
-        ASSERT_CONTAINS(f.e.message, "the instance has gone");
-        ASSERT_CONTAINS(f.e.message, "driver: none, driver_override: none");
-        ASSERT_CONTAINS(f.e.message, "0000:03:00.1 cannot be bound to driver xe");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
         ASSERT_NULL(fake_vf_driver(f.pf, 0));
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         ASSERT_EQ(available(&f, "vf"), 1);
@@ -742,7 +723,7 @@ static void test_driver_refuses_it(void)
         g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         fake_fail(f.k, "write", override, EIO);
         ASSERT_ERROR(destroy(&f, f.made), EIO);
-        ASSERT_CONTAINS(f.e.message, "driver_override of virtual function 0000:03:00.1 cannot be cleared");
+        ASSERT_EQ(f.e.errnum, EIO);
         fake_heal(f.k);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
         ASSERT_EQ(s->instances->len, 1); /* as long as it can be tried again */
@@ -764,8 +745,7 @@ static void test_next_one(void)
         /* Whoever names it wants it. */
         ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.1"), EIO);
         ASSERT_STREQ(f.slot, "0000:03:00.1");
-        ASSERT_TRUE(g_str_has_prefix(f.e.message,
-                                     "virtual function 0000:03:00.1 cannot be bound to driver vfio-pci"));
+        ASSERT_EQ(f.e.errnum, EIO);
         /* Not all are tried, and what each said is said. */
         for (unsigned i = 0; i < 4; i++)
                 fake_vf_fail_probe(f.pf, i, i == 1 ? ENOMEM : EIO);
@@ -773,10 +753,6 @@ static void test_next_one(void)
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EIO);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
         ASSERT_EQ(f.e.errnum, EIO);
-        ASSERT_CONTAINS(f.e.message, "3 virtual functions of GPU 0000:03:00.0 were tried");
-        ASSERT_CONTAINS(f.e.message, "0000:03:00.1 cannot");
-        ASSERT_CONTAINS(f.e.message, "0000:03:00.2 cannot be bound to driver vfio-pci: Cannot allocate memory");
-        ASSERT_CONTAINS(f.e.message, "0000:03:00.3 cannot");
         ASSERT_FALSE(strstr(f.e.message, "0000:03:00.4"));
         ASSERT_EQ(available(&f, "vf"), 5);
         /* What lies with the driver of VFIO or with the request is not tried again. */
@@ -808,8 +784,9 @@ static void test_program_uses_it(void)
         g_autofree char *before = fake_writes(f.k);
         ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.1"), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
-        ASSERT_CONTAINS(f.e.message, "0000:03:00.1 cannot be taken from driver xe: it is in use");
-        ASSERT_CONTAINS(f.e.message, "process 815 (ffmpeg) has it open through /dev/dri/renderD129");
+        ASSERT_EQ(f.e.errnum, EBUSY);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
+        ASSERT_CONTAINS(f.e.message, "process 815 (ffmpeg) has /dev/dri/renderD129 open");
         fake_hold_node(f.k, "dri/renderD130", 816, "steam");
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EBUSY);
         ASSERT_CONTAINS(f.e.message, "process 815 (ffmpeg)");
@@ -856,10 +833,12 @@ static void test_many_in_use(void)
         g_autofree char *after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
-        ASSERT_CONTAINS(f.e.message, "7 virtual functions of GPU 0000:03:00.0 were tried");
+        ASSERT_EQ(f.e.errnum, EBUSY);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
         ASSERT_CONTAINS(f.e.message, "process 815 (ffmpeg)");
         ASSERT_CONTAINS(f.e.message, "process 817 (ffmpeg)");
-        ASSERT_CONTAINS(f.e.message, "(4 more are in use)");
+        ASSERT_EQ(f.e.errnum, EBUSY);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
         ASSERT_FALSE(strstr(f.e.message, "process 818"));
 }
 
@@ -881,8 +860,8 @@ static void test_in_use_and_broken(void)
         f.t.parent_hint = 0;
         ASSERT_ERROR(create(&f, UUID_B, "vf"), EIO);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
-        ASSERT_CONTAINS(f.e.message, "5 virtual functions of GPU 0000:03:00.0 were tried");
-        ASSERT_CONTAINS(f.e.message, "0000:03:00.2 cannot be bound to driver vfio-pci");
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
         ASSERT_CONTAINS(f.e.message, "process 819 (ffmpeg)");
 }
 
@@ -901,7 +880,7 @@ static void test_chooses(void)
         ASSERT_STREQ(f.restore, "driver=accelvf");
         ASSERT_EQ(available(&f, "vf"), 0);
         ASSERT_ERROR(create(&f, "44444444-0000-4000-8000-000000000004", "vf"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "of 3 virtual functions 3 are handed out; destroy one first");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
 }
 
 /* Best is the one that has the quotas already: nothing has to be written, which the driver might refuse. */
@@ -953,22 +932,18 @@ static void test_arguments(void)
         static const struct {
                 const char *uuid, *type, *parent, *name, *value;
                 VgpudErrorCode code;
-                const char *words;
         } table[] = {
-                { "nonsense", "vf", NULL, NULL, NULL, VGPUD_ERROR_INVALID, "not a UUID" },
-                { UUID_A, "vf2", NULL, NULL, NULL, VGPUD_ERROR_NO_SUCH_TYPE, "vf-profile" },
-                { UUID_A, "vf", "0000:03:00.0", NULL, NULL, VGPUD_ERROR_INVALID,
-                  "no virtual function 0000:03:00.0" },
-                { UUID_A, "vf", NULL, "vram_quota", "1G", VGPUD_ERROR_INVALID,
-                  "takes no options; vf-profile does" },
-                { UUID_A, "vf-profile", NULL, NULL, NULL, VGPUD_ERROR_INVALID, "at least one option" },
-                { UUID_A, "vf-profile", NULL, "ggtt_quota", "1G", VGPUD_ERROR_INVALID,
-                  "there are exec_quantum_ms, preempt_timeout_us, sched_priority, vram_quota" },
-                { UUID_A, "vf-profile", NULL, "vram_quota", "much", VGPUD_ERROR_INVALID, "bytes" },
-                { UUID_A, "vf-profile", NULL, "vram_quota", "-1", VGPUD_ERROR_INVALID, "bytes" },
-                { UUID_A, "vf-profile", NULL, "exec_quantum_ms", "100001", VGPUD_ERROR_INVALID, "0 to 100000" },
-                { UUID_A, "vf-profile", NULL, "exec_quantum_ms", "1K", VGPUD_ERROR_INVALID, "milliseconds" },
-                { UUID_A, "vf-profile", NULL, "sched_priority", "[low]", VGPUD_ERROR_INVALID, "normal" },
+                { "nonsense", "vf", NULL, NULL, NULL, VGPUD_ERROR_INVALID },
+                { UUID_A, "vf2", NULL, NULL, NULL, VGPUD_ERROR_NO_SUCH_TYPE },
+                { UUID_A, "vf", "0000:03:00.0", NULL, NULL, VGPUD_ERROR_INVALID },
+                { UUID_A, "vf", NULL, "vram_quota", "1G", VGPUD_ERROR_INVALID },
+                { UUID_A, "vf-profile", NULL, NULL, NULL, VGPUD_ERROR_INVALID },
+                { UUID_A, "vf-profile", NULL, "ggtt_quota", "1G", VGPUD_ERROR_INVALID },
+                { UUID_A, "vf-profile", NULL, "vram_quota", "much", VGPUD_ERROR_INVALID },
+                { UUID_A, "vf-profile", NULL, "vram_quota", "-1", VGPUD_ERROR_INVALID },
+                { UUID_A, "vf-profile", NULL, "exec_quantum_ms", "100001", VGPUD_ERROR_INVALID },
+                { UUID_A, "vf-profile", NULL, "exec_quantum_ms", "1K", VGPUD_ERROR_INVALID },
+                { UUID_A, "vf-profile", NULL, "sched_priority", "[low]", VGPUD_ERROR_INVALID },
         };
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 2);
         g_autofree char *before = fake_writes(f.k);
@@ -980,7 +955,6 @@ static void test_arguments(void)
                 ASSERT_ERROR(create_on(&f, table[i].uuid, table[i].type, table[i].parent),
                              vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
                 ASSERT_NULL(f.slot);
         }
         g_autofree char *after = fake_writes(f.k);
@@ -995,7 +969,7 @@ static void test_no_profile(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
         set_attribute(&f, "vram_quota", "1G");
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EINVAL);
-        ASSERT_FALSE(strstr(f.e.message, "vf-profile"));
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_NONE);
 }
 
 static void test_claim_fails(void)
@@ -1006,7 +980,6 @@ static void test_claim_fails(void)
         f.claim_result = -EROFS;
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EIO);
         ASSERT_EQ(f.e.errnum, EROFS);
-        ASSERT_CONTAINS(f.e.message, "nothing was done");
         after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
         /* Nobody who keeps it. */
@@ -1020,7 +993,8 @@ static void test_bind_fails(void)
         add_attribute(&f, "exec_quantum_ms", "20");
         fake_pci_fail_probe(f.pci, "vfio-pci", EIO);
         ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EIO);
-        ASSERT_CONTAINS(f.e.message, "cannot be bound to driver vfio-pci");
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
         check_golden(&f, "rollback");
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         g_autofree char *quantum = read_text(&f, XE "/sriov_admin/vf1/profile/exec_quantum_ms");
@@ -1063,7 +1037,7 @@ static void test_no_iommu(void)
         ASSERT_OK(fake_pf_enable(f.pf, 1));
         read_facts(&f);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "intel_iommu=on");
+        ASSERT_EQ(f.e.errnum, EINVAL);
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
 }
 
@@ -1078,7 +1052,6 @@ static void test_noiommu(void)
         read_facts(&f);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_UNSUPPORTED);
-        ASSERT_CONTAINS(f.e.message, "has no IOMMU group");
         ASSERT_NULL(fake_vf_driver(f.pf, 0));
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         ASSERT_EQ(available(&f, "vf"), 2);
@@ -1114,7 +1087,7 @@ static void test_shared_group(void)
         fake_add_file(f.k, "devices/pci0000:00/0000:00:01.0/class", "0x060400\n");
         before = fake_writes(f.k);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "IOMMU group 10 together with 0000:03:00.0, which driver xe has");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_ENABLE_ACS);
         ASSERT_NULL(f.slot);
         after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
@@ -1138,7 +1111,6 @@ static void test_gone_while_creating(void)
 typedef struct QuotaErrno {
         int eno;
         VgpudErrorCode code;
-        const char *words;
 } QuotaErrno;
 
 static int heal_after(FakeKernel *k, const char *path, void *data)
@@ -1164,8 +1136,6 @@ static void check_quota_errnos(FakePfModel model, const char *path, const char *
                 ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
-                ASSERT_CONTAINS(f.e.message, name);
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
                 ASSERT_NULL(fake_vf_driver(f.pf, 0));
                 ASSERT_OK(create_on(&f, UUID_A, "vf-profile", fake_vf_name(f.pf, 0)));
@@ -1175,21 +1145,14 @@ static void check_quota_errnos(FakePfModel model, const char *path, const char *
 static void test_quota_errno_xe(void)
 {
         static const QuotaErrno table[] = {
-                { EINVAL, VGPUD_ERROR_INVALID, "no such value" },
-                { ERANGE, VGPUD_ERROR_INVALID, "no such value" },
-                { EPERM, VGPUD_ERROR_UNSUPPORTED, "single virtual function" },
-                { EACCES, VGPUD_ERROR_UNSUPPORTED, "single virtual function" },
-                { EOPNOTSUPP, VGPUD_ERROR_UNSUPPORTED, "does not have it" },
-                { ENODEV, VGPUD_ERROR_UNSUPPORTED, "does not have it" },
-                { ENOSPC, VGPUD_ERROR_NO_CAPACITY, "not that much left" },
-                { EIO, VGPUD_ERROR_FAILED, "GuC" },
-                { EUCLEAN, VGPUD_ERROR_FAILED, "do not agree" },
-                { ENODATA, VGPUD_ERROR_FAILED, "nothing is provisioned" },
-                { EBUSY, VGPUD_ERROR_FAILED, "/profile/exec_quantum_ms for each that is to have it" },
-                { ECANCELED, VGPUD_ERROR_FAILED, "wedged" },
-                { ENOKEY, VGPUD_ERROR_FAILED, "GuC" },
-                { EPROTO, VGPUD_ERROR_FAILED, "GuC" },
-                { ENXIO, VGPUD_ERROR_FAILED, "No such device or address" },
+                { EINVAL, VGPUD_ERROR_INVALID },         { ERANGE, VGPUD_ERROR_INVALID },
+                { EPERM, VGPUD_ERROR_UNSUPPORTED },      { EACCES, VGPUD_ERROR_UNSUPPORTED },
+                { EOPNOTSUPP, VGPUD_ERROR_UNSUPPORTED }, { ENODEV, VGPUD_ERROR_UNSUPPORTED },
+                { ENOSPC, VGPUD_ERROR_NO_CAPACITY },     { EIO, VGPUD_ERROR_FAILED },
+                { EUCLEAN, VGPUD_ERROR_FAILED },         { ENODATA, VGPUD_ERROR_FAILED },
+                { EBUSY, VGPUD_ERROR_FAILED },           { ECANCELED, VGPUD_ERROR_FAILED },
+                { ENOKEY, VGPUD_ERROR_FAILED },          { EPROTO, VGPUD_ERROR_FAILED },
+                { ENXIO, VGPUD_ERROR_FAILED },
         };
 
         check_quota_errnos(FAKE_PF_XE, XE "/sriov_admin/vf1/profile/exec_quantum_ms", "exec_quantum_ms", table,
@@ -1199,19 +1162,13 @@ static void test_quota_errno_xe(void)
 static void test_quota_errno_i915(void)
 {
         static const QuotaErrno table[] = {
-                { EINVAL, VGPUD_ERROR_INVALID, "no such value" },
-                { EDQUOT, VGPUD_ERROR_NO_CAPACITY, "pf/gt0/available" },
-                { E2BIG, VGPUD_ERROR_NO_CAPACITY, "pf/gt0/available" },
-                { EOVERFLOW, VGPUD_ERROR_NO_CAPACITY, "pf/gt0/available" },
-                { ENOSPC, VGPUD_ERROR_NO_CAPACITY, "pf/gt0/available" },
-                { EBUSY, VGPUD_ERROR_FAILED, "only while no virtual function is " },
-                { EOPNOTSUPP, VGPUD_ERROR_UNSUPPORTED, "does not have it" },
-                { ENOKEY, VGPUD_ERROR_FAILED, "only a part" },
-                { ESTALE, VGPUD_ERROR_FAILED, "only a part" },
-                { EPERM, VGPUD_ERROR_UNSUPPORTED, "does not let it be set" },
-                { EACCES, VGPUD_ERROR_UNSUPPORTED, "does not let it be set" },
-                { EIO, VGPUD_ERROR_FAILED, "does not let it be set" },
-                { EPROTO, VGPUD_ERROR_FAILED, "GuC" },
+                { EINVAL, VGPUD_ERROR_INVALID },         { EDQUOT, VGPUD_ERROR_NO_CAPACITY },
+                { E2BIG, VGPUD_ERROR_NO_CAPACITY },      { EOVERFLOW, VGPUD_ERROR_NO_CAPACITY },
+                { ENOSPC, VGPUD_ERROR_NO_CAPACITY },     { EBUSY, VGPUD_ERROR_FAILED },
+                { EOPNOTSUPP, VGPUD_ERROR_UNSUPPORTED }, { ENOKEY, VGPUD_ERROR_FAILED },
+                { ESTALE, VGPUD_ERROR_FAILED },          { EPERM, VGPUD_ERROR_UNSUPPORTED },
+                { EACCES, VGPUD_ERROR_UNSUPPORTED },     { EIO, VGPUD_ERROR_FAILED },
+                { EPROTO, VGPUD_ERROR_FAILED },
         };
 
         check_quota_errnos(FAKE_PF_I915, I915 "/drm/card1/iov/vf1/gt0/contexts_quota", "contexts_quota", table,
@@ -1226,7 +1183,6 @@ static void test_quota_nowhere(void)
         set_attribute(&f, "ggtt_quota", "1M");
         fake_fail(f.k, "write", I915 "/drm/card1/iov/vf1/gt0/ggtt_quota", ENODEV);
         ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "ggtt_quota of virtual function 0000:00:02.1 cannot be set to 1048576");
         ASSERT_EQ(f.e.errnum, ENODEV);
 }
 
@@ -1238,7 +1194,6 @@ static void test_quota_priority(void)
         fake_fail(f.k, "write", XE "/sriov_admin/vf1/profile/sched_priority", EACCES);
         ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EOPNOTSUPP);
         ASSERT_EQ(f.e.errnum, EACCES);
-        ASSERT_CONTAINS(f.e.message, "sched_priority of virtual function 0000:03:00.1 cannot be set to normal");
 }
 
 static int store_nothing(FakeKernel *k, const char *path, void *data, const char *value)
@@ -1260,7 +1215,6 @@ static void test_quota_not_applied(void)
         fake_add_attribute(f.k, XE "/sriov_admin/vf1/profile/exec_quantum_ms", show_seven, store_nothing, NULL);
         set_attribute(&f, "exec_quantum_ms", "20");
         ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EIO);
-        ASSERT_CONTAINS(f.e.message, "was set to 20 without complaint, but is 7");
 }
 
 static void test_quota_unreadable(void)
@@ -1279,7 +1233,7 @@ static void test_quota_unreadable(void)
         set_attribute(&f, "exec_quantum_ms", "20");
         add_attribute(&f, "preempt_timeout_us", "20");
         ASSERT_ERROR(create_on(&f, UUID_A, "vf-profile", "0000:03:00.1"), EIO);
-        ASSERT_CONTAINS(f.e.message, "cannot be read back");
+        ASSERT_EQ(f.e.errnum, EUCLEAN);
         ASSERT_STREQ(f.restore, "quota.exec_quantum_ms=0");
 }
 
@@ -1372,7 +1326,8 @@ static void test_destroy_restore_fails(void)
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         fake_fail(f.k, "write", XE "/sriov_admin/vf1/profile/exec_quantum_ms", EIO);
         ASSERT_ERROR(destroy(&f, f.made), EIO);
-        ASSERT_CONTAINS(f.e.message, "exec_quantum_ms of virtual function 0000:03:00.1 cannot be set to 0");
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
         ASSERT_EQ(available(&f, "vf"), 1);
         ASSERT_EQ(destroy(&f, f.made), 0);
 }

@@ -165,7 +165,7 @@ static void test_noiommu(void)
         fake_hold_node(f.k, "vfio/noiommu-12", 12, "dpdk-testpmd");
         ASSERT_ERROR(vfio_keep_out(f.io, 12, NULL, &fd, &f.e), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
-        ASSERT_CONTAINS(f.e.message, "process 12 (dpdk-testpmd) has it open through /dev/vfio/noiommu-12");
+        ASSERT_CONTAINS(f.e.message, "process 12 (dpdk-testpmd) has /dev/vfio/noiommu-12 open");
         fake_hold_node(f.k, "vfio/noiommu-12", 0, NULL);
         fake_deny_processes(f.k);
         ASSERT_ERROR(vfio_keep_out(f.io, 12, NULL, &fd, &f.e), EBUSY);

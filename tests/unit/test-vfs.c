@@ -161,14 +161,15 @@ static void test_autoprobe_fails(void)
 
         fake_fail(f.k, "write", PF "/sriov_drivers_autoprobe", EIO);
         ASSERT_ERROR(set(&f, 2), EIO);
-        ASSERT_CONTAINS(f.e.message, "cannot be kept from");
+        ASSERT_EQ(f.e.errnum, EIO);
         ASSERT_FALSE(fake_exists(f.k, PF "/virtfn0"));
         fake_heal(f.k);
         /* It stays as it was not meant to. */
         fake_before(f.k, "write", PF "/sriov_numvfs", fail_next, (void *)PF "/sriov_drivers_autoprobe");
         ASSERT_ERROR(set(&f, 2), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
-        ASSERT_CONTAINS(f.e.message, "could not be set to \"1\" again");
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
         fake_heal(f.k);
         ASSERT_OK(set(&f, 0));
         /* Kernels below 4.12 have none. */
@@ -183,20 +184,19 @@ static void test_count(void)
 
         ASSERT_ERROR(set(&f, 8), EINVAL);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INVALID);
-        ASSERT_CONTAINS(f.e.message, "7 virtual functions at most, not 8");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
         /* What was known of it is old: the driver has lowered the limit. */
         fake_add_file(f.k, PF "/sriov_totalvfs", "4\n");
         ASSERT_ERROR(set(&f, 5), EINVAL);
         fake_add_file(f.k, PF "/sriov_totalvfs", "0\n");
         ASSERT_ERROR(set(&f, 1), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "its driver accel allows none");
         f.method = &i915_vf_method;
         ASSERT_ERROR(set(&f, 1), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "max_vfs");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_DRIVER);
         ASSERT_OK(set(&f, 0));
         fake_remove(f.k, PF "/sriov_totalvfs");
         ASSERT_ERROR(set(&f, 1), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "has no SR-IOV");
+        ASSERT_EQ(f.e.errnum, ENOENT);
         g_autofree char *writes = fake_writes(f.k);
         ASSERT_STREQ(writes, "");
 }
@@ -207,7 +207,7 @@ static void test_fewer(void)
 
         fake_pf_set_limit(f.pf, 3);
         ASSERT_ERROR(set(&f, 5), EIO);
-        ASSERT_CONTAINS(f.e.message, "has 3 virtual functions now, not the 5 asked for");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
 }
 
 /* Every errno of sriov_numvfs: from the PCI core and pci_enable_sriov(), and from xe and i915. */
@@ -247,7 +247,7 @@ static void test_enable_errno(void)
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
                 /* The method's own reasons come first. */
-                ASSERT_EQ(strstr(f.e.message, "wedged") != NULL, table[i].eno == ECANCELED);
+                ASSERT_EQ(f.e.hint.id == VGPUD_HINT_RESET_GPU, table[i].eno == ECANCELED);
                 ASSERT_CONTAINS(f.e.message, "0000:03:00.0");
                 fake_heal(f.k);
                 ASSERT_OK(set(&f, 2));
@@ -262,14 +262,15 @@ static void test_enable_errno(void)
 static void test_no_sriov(void)
 {
         static const struct {
-                const char *driver, *words;
+                const char *driver;
+                VgpudHintId hint;
                 const VfMethod *method;
         } table[] = {
-                { NULL, "bind the driver that divides it" },
-                { NULL, "bind the driver that divides it", &i915_vf_method },
-                { "i915", "xe.force_probe", &i915_vf_method },
-                { "vfio-pci", "enable_sriov=1" },
-                { "pci-stub", "driver pci-stub of GPU 0000:03:00.0 cannot" },
+                { NULL, VGPUD_HINT_LOAD_DRIVER },
+                { NULL, VGPUD_HINT_LOAD_DRIVER, &i915_vf_method },
+                { "i915", VGPUD_HINT_CONFIGURE_DRIVER, &i915_vf_method },
+                { "vfio-pci", VGPUD_HINT_CONFIGURE_DRIVER },
+                { "pci-stub", VGPUD_HINT_NONE },
         };
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
 
@@ -278,7 +279,7 @@ static void test_no_sriov(void)
                 fake_pf_set_driver(f.pf, table[i].driver);
                 ASSERT_ERROR(set(&f, 2), EOPNOTSUPP);
                 ASSERT_EQ(f.e.errnum, ENOENT);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
+                ASSERT_EQ(f.e.hint.id, table[i].hint);
         }
 }
 
@@ -292,8 +293,7 @@ static void test_gim(void)
         f.method = &gim_vf_method;
         ASSERT_OK(set(&f, 8));
         ASSERT_ERROR(set(&f, 4), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "vf_num");
-        ASSERT_CONTAINS(f.e.message, "/etc/gim_config");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_DRIVER);
         g_autofree char *writes = fake_writes(f.k);
         ASSERT_STREQ(writes, "");
 }
@@ -321,7 +321,6 @@ static void test_nothing_happens(void)
         ASSERT_OK(set(&f, 2));
         fake_add_attribute(f.k, PF "/sriov_numvfs", NULL, store_nothing, NULL);
         ASSERT_ERROR(set(&f, 0), EIO);
-        ASSERT_CONTAINS(f.e.message, "still has 2 virtual functions");
         ASSERT_ERROR(set(&f, 3), EIO);
 }
 
@@ -333,7 +332,7 @@ static void test_odd_link(void)
         ASSERT_OK(set(&f, 2));
         fake_fail(f.k, "link", PF "/virtfn1", EACCES);
         ASSERT_ERROR(set(&f, 0), EIO);
-        ASSERT_CONTAINS(f.e.message, "Permission denied");
+        ASSERT_EQ(f.e.errnum, EACCES);
         fake_heal(f.k);
         ASSERT_EQ(set(&f, 2), 0); /* as it was */
         fake_fail(f.k, "link", PF "/virtfn1", ENOENT);
@@ -358,7 +357,7 @@ static void test_race(void)
         ASSERT_ERROR(set(&f, 2), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         ASSERT_EQ(f.e.errnum, EBUSY);
-        ASSERT_CONTAINS(f.e.message, "enabled 4 virtual functions");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_OTHER_TOOL);
 }
 
 static int unplug(FakeKernel *k, const char *path, void *data)
@@ -416,20 +415,20 @@ static void test_in_use(void)
         fake_hold_node(f.k, "vfio/11", 0, NULL);
         ASSERT_ERROR(set(&f, 0), EBUSY);
         ASSERT_CONTAINS(f.e.message, "0000:03:00.1");
-        ASSERT_CONTAINS(f.e.message, "(1 more is in the way)");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
         g_free(before);
         before = fake_writes(f.k);
         /* Not open any more, but still somebody's. */
         fake_hold_node(f.k, "vfio/11", 0, NULL);
         ASSERT_ERROR(set(&f, 0), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "handed out (it is bound to vfio-pci)");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         g_autofree char *after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
         /* Half handed out. */
         ASSERT_OK(bind_vf(&f, 1, NULL, "vfio-pci"));
         ASSERT_ERROR(set(&f, 0), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "its driver_override is vfio-pci");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_OK(bind_vf(&f, 1, NULL, NULL));
         ASSERT_OK(set(&f, 0));
 }
@@ -444,14 +443,14 @@ static void test_carries(void)
         type = g_strconcat(fake_vf_path(f.pf, 0), "/nvidia/current_vgpu_type", NULL);
         fake_add_directory(f.k, child);
         ASSERT_ERROR(set(&f, 0), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "carries instance 11111111-0000-4000-8000-000000000001");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         fake_remove(f.k, child);
         fake_add_file(f.k, type, "1155\n");
         fake_pf_set_driver(f.pf, "nvidia");
         manage.pf = f.pf;
         f.method = &nvidia_vf_method;
         ASSERT_ERROR(set(&f, 0), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "of type nvidia-1155");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         fake_fail(f.k, "read", type, EIO);
         ASSERT_ERROR(set(&f, 0), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
@@ -464,18 +463,10 @@ static void test_carries(void)
 static void test_in_use_by_host(void)
 {
         static const struct {
-                const char *driver, *override, *words, *advice;
+                const char *driver, *override;
         } table[] = {
-                { "pci-stub", NULL, "0000:03:00.2 of GPU 0000:03:00.0 is reserved (it is bound to pci-stub)",
-                  "(echo 0000:03:00.2 >/sys/bus/pci/drivers/pci-stub/unbind)" },
-                { "pci-stub", "pci-stub", "is reserved (its driver_override is pci-stub)",
-                  "(echo 0000:03:00.2 >/sys/bus/pci/drivers/pci-stub/unbind; echo "
-                  ">/sys/bus/pci/devices/0000:03:00.2/driver_override)" },
-                { "accelvf", "accelvf", "is reserved (its driver_override is accelvf)",
-                  "first (echo >/sys/bus/pci/devices/0000:03:00.2/driver_override)" },
-                { "pciback", NULL, "is given to Xen (it is bound to pciback), and a guest may run on it",
-                  "xl pci-assignable-remove 0000:03:00.2" },
-                { "xen-pciback", "xen-pciback", "is given to Xen", "xl pci-assignable-remove 0000:03:00.2" },
+                { "pci-stub", NULL }, { "pci-stub", "pci-stub" },       { "accelvf", "accelvf" },
+                { "pciback", NULL },  { "xen-pciback", "xen-pciback" },
         };
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
         g_autofree char *render = NULL, *accel = NULL;
@@ -488,9 +479,7 @@ static void test_in_use_by_host(void)
                 g_autofree char *before = fake_writes(f.k);
                 ASSERT_ERROR(set(&f, 0), EBUSY);
                 ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
-                ASSERT_CONTAINS(f.e.message, table[i].words);
-                ASSERT_CONTAINS(f.e.message, table[i].advice);
-                ASSERT_CONTAINS(f.e.message, "all of them would go");
+                ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
                 ASSERT_ERROR(set(&f, 3), EBUSY);
                 g_autofree char *after = fake_writes(f.k);
                 ASSERT_STREQ(after, before);
@@ -504,12 +493,13 @@ static void test_in_use_by_host(void)
         fake_add_node(f.k, "accel/accel3");
         fake_hold_node(f.k, "dri/renderD129", 815, "ffmpeg");
         ASSERT_ERROR(set(&f, 0), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "0000:03:00.1 of GPU 0000:03:00.0 is in use");
-        ASSERT_CONTAINS(f.e.message, "process 815 (ffmpeg) has it open through /dev/dri/renderD129");
+        ASSERT_EQ(f.e.errnum, EBUSY);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
+        ASSERT_CONTAINS(f.e.message, "process 815 (ffmpeg) has /dev/dri/renderD129 open");
         fake_hold_node(f.k, "dri/renderD129", 0, NULL);
         fake_hold_node(f.k, "accel/accel3", 4, "python3");
         ASSERT_ERROR(bind_vf(&f, 1, NULL, NULL), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "process 4 (python3) has it open through /dev/accel/accel3");
+        ASSERT_CONTAINS(f.e.message, "process 4 (python3) has /dev/accel/accel3 open");
         ASSERT_ERROR(set(&f, 0), EBUSY);
         fake_hold_node(f.k, "accel/accel3", 0, NULL);
         /* What cannot be looked at may be in use. */
@@ -580,12 +570,10 @@ static void test_nvidia(void)
 
         f.method = &nvidia_vf_method;
         ASSERT_ERROR(set(&f, 16), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "has left its driver nvidia (it is bound to accel)");
         fake_pf_set_driver(f.pf, "nvidia");
         manage.pf = f.pf;
         manage.made = 16;
         ASSERT_ERROR(set(&f, 4), EINVAL);
-        ASSERT_CONTAINS(f.e.message, "all 16 virtual functions of GPU 0000:03:00.0 or none, not 4");
         ASSERT_EQ(manage.runs, 0);
         /* What it says when it ends counts for nothing. */
         manage.result = -EIO;
@@ -598,16 +586,14 @@ static void test_nvidia(void)
         ASSERT_STREQ(f.e.message, "the script failed");
         manage.result = 0;
         ASSERT_ERROR(set(&f, 16), EIO);
-        ASSERT_CONTAINS(f.e.message, "has 4 virtual functions now, not the 16");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
         ASSERT_OK(set(&f, 0));
         /* A T4 has none. */
         manage.made = 0;
         ASSERT_ERROR(set(&f, 16), EIO);
-        ASSERT_CONTAINS(f.e.message, "has no virtual functions; GPUs from before Ampere");
         manage.runs = 0;
         g_ptr_array_add(f.facts->mdev_parents, mdev_parent_new("0000:03:00.0", PF, NULL));
         ASSERT_ERROR(set(&f, 16), EOPNOTSUPP);
-        ASSERT_CONTAINS(f.e.message, "made on the GPU itself");
         ASSERT_OK(set(&f, 0));
         ASSERT_EQ(manage.runs, 0);
         /* Its functions are for the host's driver: nobody touches autoprobe, and numvfs is the script's. */
@@ -698,7 +684,8 @@ static void test_bind_leaving(void)
         g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         fake_fail(f.k, "read", override, EIO);
         ASSERT_ERROR(set(&f, 0), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "is being taken back and is in use");
+        ASSERT_EQ(f.e.errnum, EBUSY);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu)");
         fake_heal(f.k);
         g_autofree char *after = fake_writes(f.k);
@@ -719,7 +706,7 @@ static void test_bind_no_driver(void)
         fake_pci_remove_driver(f.pci, "vfio-pci");
         ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EOPNOTSUPP);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_UNSUPPORTED);
-        ASSERT_CONTAINS(f.e.message, "modprobe vfio-pci");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_LOAD_DRIVER);
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
         g_autofree char *writes = fake_writes(f.k);
         ASSERT_STREQ(writes, "");
@@ -763,7 +750,6 @@ static void test_bind_no_iommu(void)
         read_facts(&f);
         ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EOPNOTSUPP);
         ASSERT_EQ(f.e.errnum, EINVAL);
-        ASSERT_CONTAINS(f.e.message, "intel_iommu=on");
 }
 
 static void test_unbind_errno(void)
@@ -797,12 +783,12 @@ static void test_override_errno(void)
         path = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         fake_fail(f.k, "write", path, EINVAL);
         ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EIO);
-        ASSERT_CONTAINS(f.e.message, "driver_override: Invalid argument");
+        ASSERT_EQ(f.e.errnum, EINVAL);
         fake_heal(f.k);
         ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
         fake_fail(f.k, "write", path, ENOMEM);
         ASSERT_ERROR(bind_vf(&f, 0, NULL, NULL), EIO);
-        ASSERT_CONTAINS(f.e.message, "cannot be cleared");
+        ASSERT_EQ(f.e.errnum, ENOMEM);
         fake_heal(f.k);
         fake_fail_after(f.k, "write", path, EPROTO);
         ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
@@ -830,7 +816,7 @@ static void test_bind_race(void)
         path = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         fake_before(f.k, "write", path, bind_to_accel, &f);
         ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EIO);
-        ASSERT_CONTAINS(f.e.message, "driver_override");
+        ASSERT_EQ(f.e.errnum, EIO);
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
 }
 
