@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What a GPU with XenGT has left: the text of /sys/kernel/vgt/control/available_resource, and how many vGPUs of
- * a size that is enough for. Low graphics memory (what the CPU can map, the aperture) and fences are given in
- * one piece each. High graphics memory comes in slots of 64 MB side by side, which all vGPUs share
- * (vgt/aperture_gm.c, vgt_find_hidden_gm_slots()): only the host keeps some for itself, and only that shows as
- * taken. So it decides how large one can be, not how many there can be. No I/O. */
+/* The resources that a GPU with XenGT has left, parsed from /sys/kernel/vgt/control/available_resource, and the
+ * number of vGPUs of a size that fit. No I/O.
+ *
+ * Low graphics memory (the aperture, which the CPU can map) and fences are allocated in one piece. High
+ * graphics memory comes in adjacent slots of 64 MB, which all vGPUs share (vgt/aperture_gm.c,
+ * vgt_find_hidden_gm_slots()); only the slots of the host show as taken. High memory thus limits the size of a
+ * vGPU, not the number. */
 
 #include <stdint.h>
 
 #include "base/macros.h"
 
-/* The driver keeps eight at most, the host's among them (three besides it on the oldest hardware). */
+/* The driver supports eight at most, including the host (on the oldest hardware four). */
 #define XENGT_INSTANCES_MAX 7
 
 typedef struct XengtSize {
@@ -19,23 +21,21 @@ typedef struct XengtSize {
 } XengtSize;
 
 typedef struct XengtRoom {
-        /* Of each all and what is free: MB, MB, number. */
+        /* Total and free amounts: MB, MB, number. */
         uint32_t total_low, low, total_high, high, total_fences, fences;
-        /* The most slots of high memory that one can have: in one piece, as far as it is known where they are.
-         */
+        /* Slots of high memory that a vGPU can have: the longest run, if the bitmap is known. */
         uint32_t high_slots;
-        /* Owned: uint32_t, what is free in one piece: MB, number. NULL: not known. */
+        /* Owned: uint32_t, the lengths of free runs: MB, number. NULL: unknown. */
         GArray *low_runs, *fence_runs;
 } XengtRoom;
 
-/* -EBADMSG when the six numbers are not there, or make no sense. Bitmaps that cannot be understood are not
- * known. */
+/* Parse the text. -EBADMSG if the six numbers are missing or contradictory. Invalid bitmaps are ignored. */
 int xengt_room_parse(const char *text, XengtRoom *ret);
 void xengt_room_done(XengtRoom *room);
 
-/* How many more of that size there is room for beside so many vGPUs. */
+/* Count how many more vGPUs of this size fit beside n_instances vGPUs. */
 uint32_t xengt_room_count(const XengtRoom *room, const XengtSize *size, uint32_t n_instances);
-/* Why there are no more, or none. */
+/* Explain why no more vGPUs fit: a clause. */
 char *xengt_room_explain(const XengtRoom *room, const XengtSize *size, uint32_t n_instances);
-/* "384 of 512 MB of low graphics memory, … are left" */
+/* Append "384 of 512 MB of low graphics memory, … are left". */
 void xengt_room_append(GString *text, const XengtRoom *room);

@@ -198,8 +198,7 @@ static void test_scan(void)
         ASSERT_EQ(find_type(s, "xengt-64-448")->available, 6);
         ASSERT_EQ(find_type(s, "xengt-256-1024")->available, 1);
         ASSERT_EQ(find_type(s, "xengt-512-2048")->available, 0);
-        ASSERT_CONTAINS(find_type(s, "xengt-512-2048")->why_not, "384 of 512 MB of low graphics memory");
-        ASSERT_CONTAINS(find_type(s, "xengt-512-2048")->why_not, "28 of 32 fences");
+        ASSERT_EQ(find_type(s, "xengt-512-2048")->hint.id, VGPUD_HINT_CHOOSE_OTHER);
         t = find_type(s, "xengt-custom");
         ASSERT_EQ(t->options->len, 6);
         ASSERT_EQ(t->framebuffer_bytes, 0);
@@ -310,20 +309,17 @@ static void test_capacity(void)
                 ASSERT_OK(make(&f, i, UUID_A, "xengt-64-448"));
         ASSERT_EQ(available(&f, "xengt-64-448"), 0);
         ASSERT_ERROR(make(&f, 8, UUID_B, "xengt-64-448"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "0 of 512 MB of low graphics memory");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_EQ(f.e.errnum, 0); /* nobody was asked in vain */
         /* 128 MB are free again, but not side by side. */
         ASSERT_EQ(unmake(&f, 2), 1);
         ASSERT_EQ(unmake(&f, 4), 1);
         ASSERT_EQ(available(&f, "xengt-64-448"), 2);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
-        ASSERT_CONTAINS(find_type(s, "xengt-64-448")->why_not,
-                        "one takes 64 MB of low graphics memory, 448 MB of high graphics memory and 4 fences");
-        ASSERT_CONTAINS(find_type(s, "xengt-64-448")->why_not, "128 of 512 MB of low graphics memory");
+        ASSERT_EQ(find_type(s, "xengt-64-448")->hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_EQ(available(&f, "xengt-128-384"), 0);
         ASSERT_ERROR(make(&f, 9, UUID_B, "xengt-128-384"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "128 of 512 MB of low graphics memory");
-        ASSERT_CONTAINS(f.e.message, "in one piece");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_EQ(unmake(&f, 3), 1);
         ASSERT_EQ(available(&f, "xengt-128-384"), 1);
         ASSERT_OK(make(&f, 10, UUID_B, "xengt-128-384"));
@@ -341,15 +337,14 @@ static void test_slots(void)
         option(&f, "high_gm", "3201M");
         ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-custom"), ENOSPC);
         ASSERT_EQ(f.e.errnum, 0);
-        ASSERT_CONTAINS(f.e.message, "3264 MB of high graphics memory");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         for (unsigned i = 2; i <= 4; i++) {
                 option(&f, "high_gm", "3200M");
                 ASSERT_OK(make(&f, i, UUID_A, "xengt-custom"));
         }
         ASSERT_EQ(available(&f, "xengt-64-448"), 3);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
-        ASSERT_CONTAINS(find_type(s, "xengt-64-448")->why_not,
-                        "all vGPUs share 3200 of 3584 MB of high graphics memory");
+        ASSERT_EQ(find_type(s, "xengt-64-448")->hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_EQ(unmake(&f, 3), 1);
         ASSERT_EQ(available(&f, "xengt-64-448"), 4);
 }
@@ -367,10 +362,10 @@ static void test_ids(void)
         }
         ASSERT_EQ(available(&f, "xengt-64-448"), 0);
         ASSERT_ERROR(make(&f, 8, UUID_B, "xengt-64-448"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "no more than 7 vGPUs");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         option(&f, "vmid", "3");
         ASSERT_ERROR(create(&f, UUID_B, "xengt-64-448"), EEXIST);
-        ASSERT_CONTAINS(f.e.message, "domain 3 has a vGPU already");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
 }
 
 static void test_bad_requests(void)
@@ -378,25 +373,24 @@ static void test_bad_requests(void)
         static const struct {
                 const char *type, *name, *value;
                 int eno;
-                const char *words;
         } cases[] = {
-                { "xengt-1-1", NULL, NULL, ENOENT, "there are xengt-64-448" },
+                { "xengt-1-1", NULL, NULL, ENOENT },
                 /* A vGPU for nobody in particular would be that of some domain that runs. */
-                { "xengt-64-448", NULL, NULL, EINVAL, "option vmid names it" },
-                { "xengt-64-448", "cap", "50", EINVAL, "option vmid names it" },
-                { "xengt-64-448", "vmid", "0", EINVAL, "option vmid cannot be \"0\"" },
-                { "xengt-64-448", "vmid", "32752", EINVAL, "1 to 32751" },
-                { "xengt-64-448", "vmid", "-3", EINVAL, "must be given" },
-                { "xengt-64-448", "primary", "2", EINVAL, "yes or no" },
-                { "xengt-64-448", "cap", "101", EINVAL, "percent" },
-                { "xengt-64-448", "low_gm", "64M", EINVAL, "the sizes of type xengt-64-448 are fixed" },
-                { "xengt-64-448", "fences", "8", EINVAL, "type xengt-custom takes low_gm, high_gm and fences" },
-                { "xengt-64-448", "nonsense", "1", EINVAL, "there is no option nonsense" },
-                { "xengt-custom", "low_gm", "0", EINVAL, "whole MB" },
-                { "xengt-custom", "low_gm", "1000000", EINVAL, "whole MB" },
-                { "xengt-custom", "low_gm", "4096T", EINVAL, "bytes" },
-                { "xengt-custom", "high_gm", "x", EINVAL, "may be 0" },
-                { "xengt-custom", "fences", "0", EINVAL, "1 or more" },
+                { "xengt-64-448", NULL, NULL, EINVAL },
+                { "xengt-64-448", "cap", "50", EINVAL },
+                { "xengt-64-448", "vmid", "0", EINVAL },
+                { "xengt-64-448", "vmid", "32752", EINVAL },
+                { "xengt-64-448", "vmid", "-3", EINVAL },
+                { "xengt-64-448", "primary", "2", EINVAL },
+                { "xengt-64-448", "cap", "101", EINVAL },
+                { "xengt-64-448", "low_gm", "64M", EINVAL },
+                { "xengt-64-448", "fences", "8", EINVAL },
+                { "xengt-64-448", "nonsense", "1", EINVAL },
+                { "xengt-custom", "low_gm", "0", EINVAL },
+                { "xengt-custom", "low_gm", "1000000", EINVAL },
+                { "xengt-custom", "low_gm", "4096T", EINVAL },
+                { "xengt-custom", "high_gm", "x", EINVAL },
+                { "xengt-custom", "fences", "0", EINVAL },
         };
         _cleanup_fixture_ Fixture f;
 
@@ -405,13 +399,12 @@ static void test_bad_requests(void)
                 if (cases[i].name)
                         option(&f, cases[i].name, cases[i].value);
                 ASSERT_ERROR(create(&f, UUID_A, cases[i].type), cases[i].eno);
-                ASSERT_CONTAINS(f.e.message, cases[i].words);
         }
         fake_xengt_domain(f.x, 7, true);
         option(&f, "vmid", "7");
         f.count = 2;
         ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EINVAL);
-        ASSERT_CONTAINS(f.e.message, "one domain");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
         f.count = 1;
         CreateArgs args = { .uuid = UUID_A, .type_id = "xengt-64-448", .parent = "0000:00:02.1" };
         vgpud_error_done(&f.e);
@@ -419,7 +412,7 @@ static void test_bad_requests(void)
         ASSERT_CONTAINS(f.e.message, "0000:00:02.1");
         f.claim_result = -ENOSPC;
         ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), EIO);
-        ASSERT_CONTAINS(f.e.message, "put on record");
+        ASSERT_EQ(f.e.errnum, ENOSPC);
         g_autofree char *writes = fake_writes(f.k);
         ASSERT_STREQ(writes, "");
 }
@@ -446,13 +439,14 @@ static void test_errors(void)
         fake_fail(f.k, "write", CREATE, ENOMEM);
         fake_fail(f.k, "read", UNKNOWN, EIO);
         ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), ENOSPC);
-        ASSERT_CONTAINS(f.e.message, "in one piece");
+        ASSERT_EQ(f.e.errnum, ENOMEM);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         fake_heal(f.k);
         /* Nobody is domain 9. */
         option(&f, "vmid", "9");
         ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EIO);
         ASSERT_EQ(f.e.errnum, EFAULT);
-        ASSERT_CONTAINS(f.e.message, "domain 9: ");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
         /* The child died after its write. */
         fake_fail_after(f.k, "write", CREATE, EPROTO);
         ASSERT_OK(make(&f, 1, UUID_A, "xengt-64-448"));
@@ -512,11 +506,9 @@ static void test_surprises(void)
         fake_remove(f.k, CREATE);
         fake_add_attribute(f.k, CREATE, NULL, do_nothing, NULL);
         ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), EIO);
-        ASSERT_CONTAINS(f.e.message, "reported success");
         fake_remove(f.k, CREATE);
         fake_add_attribute(f.k, CREATE, NULL, make_another, &writes);
         ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), EIO);
-        ASSERT_CONTAINS(f.e.message, "64 + 192 MB, not with 64 + 448 MB");
         ASSERT_EQ(writes, 2);
         ASSERT_FALSE(fake_exists(f.k, "kernel/vgt/vm1"));
         fake_remove(f.k, CREATE);
@@ -537,9 +529,7 @@ static void test_in_use(void)
                 /* It is in its boot loader; it has loaded its driver. */
                 fake_xengt_start(f.x, 3, i == 1);
                 ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
-                ASSERT_CONTAINS(f.e.message, "domain 3 has it and still exists");
-                ASSERT_CONTAINS(f.e.message, "/sys/bus/xen-backend/devices/console-3-0");
-                ASSERT_CONTAINS(f.e.message, "xl list");
+                ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
         }
         /* It has gone with its driver loaded; domain 31 is another, and so are devices of that number. */
         fake_add_directory(f.k, "bus/xen-backend/devices/vif-31-3");
@@ -547,7 +537,7 @@ static void test_in_use(void)
         ASSERT_ERROR(destroy(&f, "vm31"), EBUSY);
         fake_remove(f.k, "bus/xen-backend/devices/console-31-0");
         ASSERT_ERROR(destroy(&f, "vm31"), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "vif-31-3");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
 }
 
 /* This kernel does not tell of domains, or is KVM's. */
@@ -560,8 +550,7 @@ static void test_in_use_unknown(void)
         fake_fail(f.k, "list", "bus/xen-backend/devices", EACCES);
         ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
         ASSERT_EQ(f.e.errnum, EACCES);
-        ASSERT_CONTAINS(f.e.message, "/sys/bus/xen-backend");
-        ASSERT_CONTAINS(f.e.message, "echo -3 >/sys/kernel/vgt/control/create_vgt_instance");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
         fake_heal(f.k);
         fake_remove(f.k, "bus/xen-backend");
         ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
@@ -569,10 +558,11 @@ static void test_in_use_unknown(void)
         fake_add_directory(f.k, "bus/xen-backend/devices");
         fake_remove(f.k, "hypervisor/type");
         ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "/sys/hypervisor/type cannot be read");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
         fake_add_file(f.k, "hypervisor/type", "kvm\n");
         ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
-        ASSERT_CONTAINS(f.e.message, "says \"kvm\", not \"xen\"");
+        ASSERT_EQ(f.e.errnum, ENOTSUP);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
         ASSERT_TRUE(fake_exists(f.k, "kernel/vgt/vm3"));
 }
 
@@ -600,7 +590,7 @@ static void test_destroy(void)
         fake_remove(f.k, CREATE);
         fake_add_attribute(f.k, CREATE, NULL, do_nothing, NULL);
         ASSERT_ERROR(destroy(&f, "vm9"), EIO);
-        ASSERT_CONTAINS(f.e.message, "reported success");
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
 }
 
 static void test_gone(void)
@@ -682,8 +672,7 @@ static void test_room_unknown(void)
                 for (guint j = 0; j < s->types->len; j++) {
                         const VgpuType *t = s->types->pdata[j];
                         ASSERT_EQ(t->available, 0);
-                        ASSERT_CONTAINS(t->why_not, "how much is left cannot be read "
-                                                    "(/sys/kernel/vgt/control/available_resource): ");
+                        ASSERT_NOT_NULL(t->why_not);
                         ASSERT_CONTAINS(t->why_not, g_strerror(table[i]));
                 }
                 /* The driver decides. */
