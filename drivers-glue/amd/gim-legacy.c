@@ -9,12 +9,12 @@
  * or for three seconds, gim makes all other requests wait.
  *
  * gim allocates the first free VF, so vgpud can only guess the VF. The guess is reserved by driver_override
- * before the request, which marks it as a half-made instance of vgpud. The answer is recorded at once. If a
+ * before the request, as a mark of a half-made instance. The answer is recorded at once. If a
  * reserved VF has no recorded answer, another program may have allocated it and not bound it yet, so vgpud does
  * not release it: gim may then count an unused VF as allocated. vgpud reports this, and the administrator can
  * release the VF; a VF that is given to two VMs could not be repaired.
  *
- * vgpud never opens "gpuvf" of the GPU, which divides by zero in the kernel after a request of three zeros
+ * vgpud never opens "gpuvf" of the GPU: a read divides by zero in the kernel after a request of three zeros
  * ("gpuvf" of a VF is safe), and "hotlink_reset", which resets the GPU. */
 
 #include <inttypes.h>
@@ -185,9 +185,9 @@ static int gim_legacy_explain_nested(VgpuTarget *t, const GimShare *w, uint32_t 
         return r;
 }
 
-/* gim only compares the ends of two pieces of memory, so it does not notice that one lies within another: two
- * guests would share memory. A new piece must therefore be at least as large as all others. Free VFs all have
- * one size; a free VF of another size was allocated by another program. */
+/* gim only compares the ends of two pieces of memory: a piece within another goes unnoticed, and two guests
+ * would share memory. A new piece must therefore be at least as large as all others. Free VFs all have one
+ * size; a free VF of another size was allocated by another program. */
 static int gim_legacy_refuse_nested(VgpuTarget *t, const GimShare *w, VgpudError *reterr)
 {
         g_autoptr(GArray) idle = g_array_new(FALSE, FALSE, sizeof(uint32_t));

@@ -4,7 +4,7 @@
  *
  * - Other files of the GPU act when they are read: reset_gpu resets the GPU, psp_vbflash starts to write its
  * flash memory. Open no file but those named here.
- * - A write reports success although nothing changed; an errno only means that gim did not understand the text.
+ * - A write reports success although nothing changed; an errno only means that the text has an unknown form.
  * Only the value read back counts.
  * - If a value is not available, the file contains a sentence ("failed to get current mp mode").
  * - A new memory mode resets the GPU after the write has returned, and selects the profile for the mode. GPUs
@@ -381,7 +381,7 @@ static int gim_check_value(VgpuTarget *t, const Partitioning *p, const char *val
         return r;
 }
 
-/* gim itself only refuses a text that it does not understand; all other errors come from the kernel. */
+/* gim only refuses a text of unknown form; all other errors come from the kernel. */
 static int gim_explain_write(VgpuTarget *t, const Partitioning *p, const Choice *c, int r, VgpudError *reterr)
 {
         static const Refusal refusals[] = {
@@ -635,7 +635,7 @@ static int gim_configure(VgpuTarget *t, const char *mode, const char *value, Vgp
         if (gim_verify(t, &p, value))
                 return 0;
 
-        /* The writer died: before its write(2), or after it. */
+        /* The writer died: before or after write(2). */
         if (r == -EPROTO && p.value && strcmp(p.value, before) == 0)
                 return explain_refusal(NULL, r, reterr, "mode %s of GPU %s is still %s", name, t->facts->name,
                                        before);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Quotas of the VFs of Intel's i915 with SR-IOV, which is not part of Linux. The tree iov/ or prelim_iov/ below
- * drm/cardN has a folder for each GT of each VF. VFs count from 1 in this tree; pf/ is the GPU itself. */
+ * drm/cardN has a folder for each GT of each VF. VFs count from 1 in the tree; pf/ is the GPU. */
 
 #include "drivers-glue/intel/i915.h"
 
@@ -106,8 +106,8 @@ static const Refusal i915_refusals[] = {
  * off (pf_mark_manual_provisioning()), and VFs that are enabled then get no resources ("trust late
  * provisioning", i915_sriov_pf_enable_vfs()).
  *
- * It can be switched on only while no VF has resources (else ESTALE), thus after the VFs are disabled. A note
- * records that a quota of vgpud switched it off; if the administrator did, it stays off. */
+ * The driver allows switching it on only while no VF has resources (else ESTALE), thus after the VFs are
+ * disabled. A note records that a quota of vgpud switched it off; if the administrator did, it stays off. */
 
 #define NOTE "auto-provisioning"
 
@@ -172,7 +172,7 @@ static void i915_restore_automatic(VgpuTarget *t)
         if (!note)
                 return;
 
-        /* If this fails, i915_refuse_empty() reports it as soon as it matters. */
+        /* i915_refuse_empty() reports a failure as soon as the setting matters. */
         path = i915_make_automatic_path(t);
         (void)vgpu_io_write_guarded(t->io, path, "1");
         i915_check_note(t);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Quotas of the VFs of Intel's driver xe: sriov_admin/ (Linux 6.19 and later,
- * Documentation/ABI/testing/sysfs-driver-intel-xe-sriov). VFs count from 1 there; pf/ is the GPU itself. */
+ * Documentation/ABI/testing/sysfs-driver-intel-xe-sriov). VFs count from 1 there; pf/ is the GPU. */
 
 #include "drivers-glue/intel/xe.h"
 

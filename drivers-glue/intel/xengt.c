@@ -428,7 +428,7 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
         }
 
         r = vgpu_io_write_guarded(t->io, CREATE, line);
-        /* The writer died: before its write(2), or after it. */
+        /* The writer died: before or after write(2). */
         if (r == -EPROTO && xengt_slot_exists(t->io, slot))
                 r = 0;
         if (r < 0)
