@@ -12,14 +12,14 @@ static void add(FakeKernel *k, const char *path, const char *name, FakeShow show
         fake_add_attribute(k, file, show, store, data);
 }
 
-/* Reading resets the GPU, begins to write its flash memory, or divides by zero. */
+/* Reading one of these files resets the GPU, writes flash memory, or divides by zero. */
 static int show_never(FakeKernel *k, const char *path, void *data, char **ret)
 {
         g_error("%s was read", path);
         return 0;
 }
 
-/* Partitions */
+/* ---- partitions ---- */
 
 typedef struct Profile {
         const char *name;
@@ -39,7 +39,7 @@ struct FakeGim {
         bool refuses, fails_reads;
 };
 
-/* It does while a function is switched on. */
+/* gim refuses while a VF is enabled. */
 static bool refuses(const FakeGim *g)
 {
         return g->refuses || fake_pf_has_active_vf(g->pf);
@@ -53,6 +53,7 @@ static int show_profile(FakeKernel *k, const char *path, void *data, char **ret)
                               : g_strdup_printf("%-20s%-20s%-20s\n%-20u%-20s%-20u[[0 1 ]]\n", "profile_index",
                                                 "profile_type", "num_of_partitions", g->profile,
                                                 profiles[g->profile].name, profiles[g->profile].partitions);
+
         return 0;
 }
 
@@ -63,8 +64,10 @@ static int store_profile(FakeKernel *k, const char *path, void *data, const char
 
         if (sscanf(value, "%u", &index) != 1)
                 return -EINVAL;
+
         if (!refuses(g) && index < G_N_ELEMENTS(profiles) && !(profiles[index].nps1_only && g->memory != 1))
                 g->profile = index;
+
         return 0;
 }
 
@@ -77,7 +80,9 @@ static int show_profile_config(FakeKernel *k, const char *path, void *data, char
         for (unsigned i = 0; i < G_N_ELEMENTS(profiles); i++)
                 g_string_append_printf(text, "%-20u%-20s%-20u%-20s%-20u[[0 1 ]]\n", i, profiles[i].name,
                                        profiles[i].partitions, "NPS1 NPS4 ", 2U);
+
         *ret = g_string_free(text, FALSE);
+
         return 0;
 }
 
@@ -94,8 +99,10 @@ static int show_memory(FakeKernel *k, const char *path, void *data, char **ret)
                 *ret = g_strdup("failed to get current mp mode\n");
                 return 0;
         }
+
         *ret = g_strdup_printf("memory_partition_mode: NPS%u\nnuma_count: %u\nNUMA0 type=1 start=0x0 end=0xf\n",
                                memory, memory);
+
         return 0;
 }
 
@@ -106,13 +113,16 @@ static int store_memory(FakeKernel *k, const char *path, void *data, const char 
 
         if (sscanf(value, "NPS%u", &mode) != 1)
                 return -EINVAL;
+
         if (refuses(g))
                 return 0;
+
         g->old_memory = g->memory;
         g->memory = mode == 8 ? 4 : mode;
         g->profile = g->memory == 1 ? 0 : 3;
         g->old_looks = g->next_old_looks;
         g->blind_looks = g->next_blind_looks;
+
         return 0;
 }
 
@@ -127,6 +137,7 @@ static int show_spatial(FakeKernel *k, const char *path, void *data, char **ret)
         const FakeGim *g = data;
 
         *ret = g_strdup(g->fails_reads ? "failed to get current sp mode\n" : "QPX\n");
+
         return 0;
 }
 
@@ -145,6 +156,7 @@ FakeGim *fake_gim_new(FakeKernel *k, FakePf *pf)
         add(k, path, "spatial_partition_mode", show_spatial, NULL, g);
         add(k, path, "reset_gpu", show_never, NULL, g);
         add(k, path, "psp_vbflash", show_never, NULL, g);
+
         return g;
 }
 
@@ -170,7 +182,7 @@ void fake_gim_fail_reads(FakeGim *g)
         g->fails_reads = true;
 }
 
-/* The first gim */
+/* ---- the first gim ---- */
 
 #define VFS_MAX  8
 #define FB_MB    8192
@@ -199,15 +211,17 @@ static void reset_vf(Vf *v)
         v->divider = 0;
 }
 
-/* As the driver compares: one that lies within another goes unnoticed. */
+/* The comparison of the driver misses a piece within another one. */
 static bool is_occupied(const FakeGimLegacy *g, unsigned base, unsigned top)
 {
         for (unsigned i = 0; i < g->n; i++) {
                 const Vf *v = &g->vfs[i];
                 unsigned b = v->base, t = v->base + v->size;
+
                 if ((v->taken || v->running) && ((base <= b && b < top) || (base < t && t <= top)))
                         return true;
         }
+
         return top > FB_MB;
 }
 
@@ -219,8 +233,10 @@ static const char *get(FakeGimLegacy *g, const char *line, Vf **ret)
 
         if (sscanf(line, "%u %u %u", &base, &size, &divider) != 3)
                 return "Invalid Parameters";
+
         for (unsigned i = 0; i < g->n; i++) {
                 Vf *v = &g->vfs[i];
+
                 if (!vf && !v->taken && !v->running)
                         vf = v;
                 running |= v->running;
@@ -228,29 +244,37 @@ static const char *get(FakeGimLegacy *g, const char *line, Vf **ret)
                 chosen |= v->taken && v->divider > 0;
                 left -= v->taken && v->divider > 0 ? SLICES / v->divider : 0;
         }
+
         if (base > 0 && base < HOST_MB)
                 return "Invalid frame buffer offset, not in range";
+
         if (!vf)
                 return "Can't find an availible VF";
+
         if (base == 0) {
                 if (chosen)
                         return "The GPU partition should be managed with three non-zero inputs.";
         } else {
                 if (shared)
                         return "The GPU partition should be managed with three zero inputs.";
+
                 if (!chosen && running)
-                        return "Detected Active VFs. The GPU partition should be managed with three zero "
-                               "inputs.";
+                        return "Detected Active VFs. The GPU partition should be managed with three zero inputs.";
+
                 if (left < SLICES / divider)
                         return "The specified GFX_partition cannot be satisfied";
+
                 if (is_occupied(g, base, base + size))
                         return "Can not allocate a frame buffer with this offset and size";
+
                 vf->base = base;
                 vf->size = size;
                 vf->divider = divider;
         }
+
         vf->taken = true;
         *ret = vf;
+
         return NULL;
 }
 
@@ -265,12 +289,15 @@ static int store_getvf(FakeKernel *k, const char *path, void *data, const char *
         Vf *vf = NULL;
 
         g_free(g->got);
+
         g->got = take_next(g);
         if (g->got)
                 return 0;
+
         const char *error = get(g, value, &vf);
         g->got = error ? g_strdup_printf("Failed to do getvf with error: %s\n\n", error)
                        : g_strdup_printf("%s\n\n", fake_vf_name(g->pf, (unsigned)(vf - g->vfs)));
+
         return 0;
 }
 
@@ -280,13 +307,17 @@ static int store_relvf(FakeKernel *k, const char *path, void *data, const char *
         const char *error = "Failed to release VF. The specified VF cannot be found.";
 
         g_free(g->released);
+
         g->released = take_next(g);
         if (g->released)
                 return 0;
+
         for (unsigned i = 0; i < g->n; i++) {
                 Vf *v = &g->vfs[i];
+
                 if (strcmp(fake_vf_name(g->pf, i), value) != 0)
                         continue;
+
                 error = v->running  ? "Failed to release VF. The VF is still in use."
                         : !v->taken ? "Failed to release VF. The VF has not been set."
                                     : NULL;
@@ -294,8 +325,10 @@ static int store_relvf(FakeKernel *k, const char *path, void *data, const char *
                         reset_vf(v);
                 break;
         }
+
         g->released = error ? g_strdup_printf("Failed to do relvf with error: %s\n\n", error)
                             : g_strdup("OK\n\n");
+
         return 0;
 }
 
@@ -319,6 +352,7 @@ static int show_vf(FakeKernel *k, const char *path, void *data, char **ret)
                                "\t\tvGPU State:%s\n\t\tVF FB Size:%u M\n",
                                fake_vf_name(v->g->pf, (unsigned)(v - v->g->vfs)),
                                v->running ? "Active" : "Available", v->size);
+
         return 0;
 }
 
@@ -336,11 +370,13 @@ FakeGimLegacy *fake_gim_legacy_new(FakeKernel *k, FakePf *pf)
         add(k, fake_pf_path(pf), "relvf", show_relvf, store_relvf, g);
         add(k, fake_pf_path(pf), "gpuvf", show_never, NULL, g);
         add(k, fake_pf_path(pf), "hotlink_reset", show_never, NULL, g);
+
         for (unsigned i = 0; i < g->n; i++) {
                 g->vfs[i].g = g;
                 reset_vf(&g->vfs[i]);
                 add(k, fake_vf_path(pf, i), "gpuvf", show_vf, NULL, &g->vfs[i]);
         }
+
         return g;
 }
 
@@ -348,10 +384,12 @@ FakeGimLegacy *fake_gim_legacy_free(FakeGimLegacy *g)
 {
         if (!g)
                 return NULL;
+
         g_free(g->got);
         g_free(g->released);
         g_free(g->next);
         g_free(g);
+
         return NULL;
 }
 

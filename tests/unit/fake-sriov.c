@@ -11,7 +11,7 @@
 
 #define MIB ((uint64_t)1 << 20)
 #define GIB ((uint64_t)1 << 30)
-/* For all virtual functions of an xe, and the step in which it is given out. */
+/* The memory of all VFs of an xe, and the step of its allocation. */
 #define XE_VRAM       (12 * GIB)
 #define XE_VRAM_STEP  (2 * MIB)
 #define I915_GGTT     (4 * GIB)
@@ -32,10 +32,10 @@ typedef struct Vf {
         int group;         /* -1: none */
         bool noiommu;      /* VFIO made the group */
         int probe_errno;
-        char *node, *cdev; /* owned; VFIO's, while bound to one of its drivers */
+        char *node, *cdev; /* owned; set while bound to a driver of VFIO */
 } Vf;
 
-/* An attribute of the administration of a virtual function, of one part of the GPU. */
+/* A quota of a VF in one part of the GPU. */
 typedef struct Quota {
         FakePf *pf;
         unsigned vf, part;
@@ -51,12 +51,12 @@ struct FakePf {
         unsigned total, limit, offset;
         bool autoprobe;
         bool by_hand;      /* i915: auto_provisioning is off */
-        bool shared_out;   /* i915: what functions have was given automatically */
+        bool shared_out;   /* i915: the VFs have automatic resources */
         Driver *driver;    /* NULL: none */
         GPtrArray *vfs;    /* owned: Vf, enabled */
         GPtrArray *quotas; /* owned: Quota */
         bool no_iommu, noiommu, shared_group, no_group_nodes, cdevs;
-        int group; /* that the functions share; -1: none yet */
+        int group; /* shared by the VFs; -1: none yet */
 };
 
 struct FakePci {
@@ -111,15 +111,17 @@ static void add_attribute(FakeKernel *k, const char *path, const char *name, Fak
         fake_add_attribute(k, file, show, store, data);
 }
 
-/* Binding; all with the lock. */
+/* ---- binding, with the lock held ---- */
 
 static Driver *find_driver(FakePci *pci, const char *name)
 {
         for (guint i = 0; name && i < pci->drivers->len; i++) {
                 Driver *d = pci->drivers->pdata[i];
+
                 if (strcmp(d->name, name) == 0)
                         return d;
         }
+
         return NULL;
 }
 
@@ -129,17 +131,20 @@ static Vf *find_vf(FakePci *pci, const char *name)
 
         for (guint i = 0; i < pci->pfs->len; i++) {
                 FakePf *p = pci->pfs->pdata[i];
+
                 for (guint j = 0; j < p->vfs->len; j++) {
                         Vf *v = p->vfs->pdata[j];
+
                         if (strcmp(v->name, text) == 0)
                                 return v;
                 }
         }
+
         return NULL;
 }
 
-/* Linux waits for whoever has the device open, for ever if need be; the fake answers EDEADLK, so that a test
- * sees that it was asked to. */
+/* Linux waits until the last user closes the device. The fake answers EDEADLK, so that a test sees the attempt.
+ */
 static bool is_open(const Vf *v)
 {
         FakeKernel *k = v->pf->pci->k;
@@ -147,14 +152,16 @@ static bool is_open(const Vf *v)
         return (v->node && fake_node_is_held(k, v->node)) || (v->cdev && fake_node_is_held(k, v->cdev));
 }
 
-/* Whether another function of the group has a node of it by now. */
+/* True if another function of the group has created a node. */
 static bool group_has_node(const Vf *v)
 {
         for (guint i = 0; i < v->pf->vfs->len; i++) {
                 const Vf *w = v->pf->vfs->pdata[i];
+
                 if (w != v && w->node && g_strcmp0(w->node, v->node) == 0)
                         return true;
         }
+
         return false;
 }
 
@@ -178,6 +185,7 @@ static void take_vfio(Vf *v)
                 if (!group_has_node(v))
                         fake_add_node(k, v->node);
         }
+
         fake_add_directory(k, folder);
         if (v->pf->cdevs && !v->noiommu) {
                 add_file(k, folder, "dev", "511:%d\n", number);
@@ -197,6 +205,7 @@ static void drop_vfio(Vf *v)
         g_clear_pointer(&v->node, g_free);
         g_clear_pointer(&v->cdev, g_free);
         remove_below(k, v->path, "vfio-dev");
+
         if (v->noiommu) {
                 remove_below(k, v->path, "iommu_group");
                 v->group = -1;
@@ -209,14 +218,19 @@ static int attach(Vf *v, Driver *d)
 
         if ((!v->pf->autoprobe && !v->override) || strcmp(v->override ? v->override : usual, d->name) != 0)
                 return -ENODEV;
+
         if (d->probe_errno > 0 || v->probe_errno > 0)
                 return -(v->probe_errno > 0 ? v->probe_errno : d->probe_errno);
+
         if (vfs_driver_is_vfio(d->name) && v->group < 0 && !v->pf->noiommu)
                 return -EINVAL;
+
         v->driver = d;
         add_link(d->pci->k, v->path, "driver", "bus/pci/drivers/%s", d->name);
+
         if (vfs_driver_is_vfio(d->name))
                 take_vfio(v);
+
         return 0;
 }
 
@@ -224,10 +238,12 @@ static int detach(Vf *v)
 {
         if (is_open(v))
                 return -EDEADLK;
+
         if (vfs_driver_is_vfio(v->driver->name))
                 drop_vfio(v);
         remove_below(v->pf->pci->k, v->path, "driver");
         v->driver = NULL;
+
         return 0;
 }
 
@@ -240,6 +256,7 @@ static int store_bind(FakeKernel *k, const char *path, void *data, const char *v
         Vf *v = find_vf(pci, value);
         int r = !v ? -ENODEV : v->driver ? -EBUSY : attach(v, d);
         pthread_mutex_unlock(&pci->lock);
+
         return r;
 }
 
@@ -252,6 +269,7 @@ static int store_unbind(FakeKernel *k, const char *path, void *data, const char 
         Vf *v = find_vf(pci, value);
         int r = !v || v->driver != d ? -ENODEV : detach(v);
         pthread_mutex_unlock(&pci->lock);
+
         return r;
 }
 
@@ -268,10 +286,12 @@ static int store_drivers_probe(FakeKernel *k, const char *path, void *data, cons
         FakePci *pci = data;
 
         pthread_mutex_lock(&pci->lock);
+
         Vf *v = find_vf(pci, value);
         if (v)
                 probe_all(v);
         pthread_mutex_unlock(&pci->lock);
+
         return v ? 0 : -ENODEV;
 }
 
@@ -283,6 +303,7 @@ static int show_override(FakeKernel *k, const char *path, void *data, char **ret
         pthread_mutex_lock(&pci->lock);
         *ret = g_strdup_printf("%s\n", v->override ? v->override : "(null)");
         pthread_mutex_unlock(&pci->lock);
+
         return 0;
 }
 
@@ -293,14 +314,16 @@ static int store_override(FakeKernel *k, const char *path, void *data, const cha
 
         pthread_mutex_lock(&pci->lock);
         g_free(v->override);
+
         v->override = g_strndup(value, strcspn(value, "\n"));
         if (!v->override[0])
                 g_clear_pointer(&v->override, g_free);
         pthread_mutex_unlock(&pci->lock);
+
         return 0;
 }
 
-/* pci_dev.enable_cnt: VFIO switches a device on when it is opened, other drivers when they are bound. */
+/* pci_dev.enable_cnt: VFIO enables a device when it is opened, other drivers when they are bound. */
 static bool is_active(const Vf *v)
 {
         return is_open(v) || (v->driver && !vfs_driver_is_vfio(v->driver->name));
@@ -314,10 +337,11 @@ static int show_enable(FakeKernel *k, const char *path, void *data, char **ret)
         pthread_mutex_lock(&pci->lock);
         *ret = g_strdup(is_active(v) ? "1\n" : "0\n");
         pthread_mutex_unlock(&pci->lock);
+
         return 0;
 }
 
-/* Virtual functions */
+/* ---- VFs ---- */
 
 static void vf_free(gpointer p)
 {
@@ -351,10 +375,11 @@ static int new_group(FakePf *p)
                 return p->pci->next_group++;
         if (p->group < 0)
                 p->group = p->pci->next_group++;
+
         return p->group;
 }
 
-/* In capitals, as the kernel prints it (drivers/pci/pci-sysfs.c). */
+/* The kernel prints capitals (drivers/pci/pci-sysfs.c). */
 static char *make_modalias(FakePfModel model)
 {
         g_autofree char *vendor = g_ascii_strup(models[model].vendor + strlen("0x"), -1);
@@ -379,6 +404,7 @@ static void add_vf(FakePf *p, unsigned index)
         g_ptr_array_add(p->vfs, v);
         add_link(k, v->path, "subsystem", "bus/pci");
         add_link(k, v->path, "physfn", "%s", p->path);
+
         if (!p->no_iommu)
                 add_group(v, new_group(p));
         add_file(k, v->path, "class", "%s\n", models[p->model].class);
@@ -398,10 +424,12 @@ static int remove_vfs(FakePf *p)
         for (guint i = 0; i < p->vfs->len; i++)
                 if (is_open(p->vfs->pdata[i]))
                         return -EDEADLK;
+
         while (p->vfs->len > 0) {
                 Vf *v = p->vfs->pdata[p->vfs->len - 1];
                 g_autofree char *virtfn = g_strdup_printf("virtfn%u", v->index);
                 g_autofree char *link = g_strconcat("bus/pci/devices/", v->name, NULL);
+
                 if (v->driver)
                         (void)detach(v);
                 remove_below(k, p->path, virtfn);
@@ -409,14 +437,17 @@ static int remove_vfs(FakePf *p)
                 fake_remove(k, v->path);
                 g_ptr_array_set_size(p->vfs, (gint)p->vfs->len - 1);
         }
+
         return 0;
 }
 
-/* xe shares what nobody was given by hand out fairly, and takes everything back when they are disabled. */
+/* xe shares all resources that are not provisioned by hand, and takes all of them back when VFs are disabled.
+ */
 static void provision(FakePf *p)
 {
         for (guint i = 0; i < p->quotas->len; i++) {
                 Quota *q = p->quotas->pdata[i];
+
                 if (p->model != FAKE_PF_XE || strcmp(q->name, "vram_quota") != 0)
                         continue;
                 if (p->vfs->len == 0)
@@ -426,7 +457,7 @@ static void provision(FakePf *p)
         }
 }
 
-/* The resources of i915, as gt0 and gt1 have them. */
+/* The resources of i915 in gt0 and gt1. */
 static bool is_resource(const Quota *q)
 {
         return q->step > 0;
@@ -437,7 +468,7 @@ static bool is_in(const Quota *q, const char *name)
         return strcmp(q->name, name) == 0;
 }
 
-/* pf_validate_config(): 1 all that it needs, 0 nothing, else -ENOKEY. */
+/* pf_validate_config(): 1 for all required resources, 0 for none, else -ENOKEY. */
 static int i915_validate(const FakePf *p, unsigned vf)
 {
         bool ggtt = false, any = false;
@@ -445,26 +476,32 @@ static int i915_validate(const FakePf *p, unsigned vf)
 
         for (guint i = 0; i < p->quotas->len; i++) {
                 const Quota *q = p->quotas->pdata[i];
+
                 if (q->vf != vf || !is_resource(q) || q->value == 0)
                         continue;
+
                 any = true;
                 ggtt |= is_in(q, "ggtt_quota");
                 contexts += is_in(q, "contexts_quota");
         }
+
         return ggtt && contexts == 2 ? 1 : any ? -ENOKEY : 0;
 }
 
-/* intel_iov_provisioning_verify(): 1 there is something, 0 nothing, else -ENOKEY. */
+/* intel_iov_provisioning_verify(): 1 for some resources, 0 for none, else -ENOKEY. */
 static int i915_verify(const FakePf *p, unsigned n)
 {
         int result = 0;
 
         for (unsigned vf = 1; vf <= n; vf++) {
                 int r = i915_validate(p, vf);
+
                 if (r < 0)
                         return r;
+
                 result |= r;
         }
+
         return result;
 }
 
@@ -475,21 +512,25 @@ static int i915_provision(FakePf *p, unsigned n)
 
         if (r != 0 || p->by_hand)
                 return MIN(r, 0); /* "trust late provisioning" */
+
         p->shared_out = true;
         for (guint i = 0; i < p->quotas->len; i++) {
                 Quota *q = p->quotas->pdata[i];
+
                 if (q->vf <= n && is_resource(q) && !(q->part > 0 && is_in(q, "ggtt_quota")))
                         q->value = q->max / n / q->step * q->step;
         }
+
         return 0;
 }
 
-/* pf_auto_unprovision(): what was given by hand stays. */
+/* pf_auto_unprovision(): resources provisioned by hand stay. */
 static int i915_unprovision(FakePf *p)
 {
         for (guint i = 0; p->shared_out && i < p->quotas->len; i++)
                 ((Quota *)p->quotas->pdata[i])->value = 0;
         p->shared_out = false;
+
         return 0;
 }
 
@@ -501,8 +542,10 @@ static int set_numvfs(FakePf *p, unsigned n)
                 return -ERANGE;
         if (n == p->vfs->len)
                 return 0;
+
         if (!p->driver || strcmp(p->driver->name, models[p->model].driver) != 0)
                 return -ENOENT;
+
         if (n > 0 && p->vfs->len > 0)
                 return -EBUSY;
         if (n == 0)
@@ -512,14 +555,16 @@ static int set_numvfs(FakePf *p, unsigned n)
                 if (r < 0)
                         return r;
         }
+
         for (unsigned i = 0; i < MIN(n, p->limit); i++)
                 add_vf(p, i);
         if (r >= 0)
                 provision(p);
+
         return r;
 }
 
-/* Whoever reads it waits while somebody else changes it, and cannot be killed meanwhile (Linux 6.1). */
+/* A reader waits while another program changes the number, and cannot be killed meanwhile (Linux 6.1). */
 static int show_numvfs(FakeKernel *k, const char *path, void *data, char **ret)
 {
         g_error("/sys/%s was read, which may wait for ever", path);
@@ -533,6 +578,7 @@ static int store_numvfs(FakeKernel *k, const char *path, void *data, const char 
 
         if (parse_u16(value, 10, &n) < 0)
                 return -EINVAL;
+
         return fake_pf_enable(p, n);
 }
 
@@ -541,6 +587,7 @@ static int show_autoprobe(FakeKernel *k, const char *path, void *data, char **re
         FakePf *p = data;
 
         *ret = g_strdup_printf("%d\n", p->autoprobe);
+
         return 0;
 }
 
@@ -551,11 +598,13 @@ static int store_autoprobe(FakeKernel *k, const char *path, void *data, const ch
 
         if (parse_boolean(value, &on) < 0)
                 return -EINVAL;
+
         p->autoprobe = on;
+
         return 0;
 }
 
-/* Administration */
+/* ---- quotas ---- */
 
 static int show_quota(FakeKernel *k, const char *path, void *data, char **ret)
 {
@@ -564,6 +613,7 @@ static int show_quota(FakeKernel *k, const char *path, void *data, char **ret)
         pthread_mutex_lock(&q->pf->pci->lock);
         *ret = g_strdup_printf("%" G_GUINT64_FORMAT "\n", q->value);
         pthread_mutex_unlock(&q->pf->pci->lock);
+
         return 0;
 }
 
@@ -573,9 +623,11 @@ static uint64_t sum_of_others(const Quota *q)
 
         for (guint i = 0; i < q->pf->quotas->len; i++) {
                 const Quota *o = q->pf->quotas->pdata[i];
+
                 if (o != q && o->part == q->part && strcmp(o->name, q->name) == 0)
                         sum += o->value;
         }
+
         return sum;
 }
 
@@ -587,15 +639,17 @@ static int store_quota(FakeKernel *k, const char *path, void *data, const char *
 
         if (r < 0)
                 return r;
-        /* The GT for media has no address space of its own: its file has the mode 0444. */
+
+        /* The GT for media has no address space of its own: the file has mode 0444. */
         if (strcmp(q->name, "ggtt_quota") == 0 && q->part > 0)
                 return -EACCES;
+
         if (q->step > 0)
                 number = (number + q->step - 1) / q->step * q->step;
         pthread_mutex_lock(&q->pf->pci->lock);
         if (q->step > 0 && number + sum_of_others(q) > q->max) {
                 r = -ENOSPC;
-                /* i915 has let go of the old one by then. */
+                /* i915 has released the old value before. */
                 if (q->pf->model == FAKE_PF_I915) {
                         q->value = 0;
                         r = -EDQUOT;
@@ -605,7 +659,9 @@ static int store_quota(FakeKernel *k, const char *path, void *data, const char *
                 q->pf->by_hand |= number > 0 || (is_resource(q) && q->value > 0);
                 q->value = q->step > 0 ? number : MIN(number, q->max);
         }
+
         pthread_mutex_unlock(&q->pf->pci->lock);
+
         return r;
 }
 
@@ -631,7 +687,7 @@ static int show_automatic(FakeKernel *k, const char *path, void *data, char **re
         return 0;
 }
 
-/* i915_sriov_pf_set_auto_provisioning(): on again only while nobody has anything. */
+/* i915_sriov_pf_set_auto_provisioning(): on only while no VF has resources. */
 static int store_automatic(FakeKernel *k, const char *path, void *data, const char *value)
 {
         FakePf *p = data;
@@ -640,12 +696,15 @@ static int store_automatic(FakeKernel *k, const char *path, void *data, const ch
 
         if (parse_boolean(value, &on) < 0)
                 return -EINVAL;
+
         pthread_mutex_lock(&p->pci->lock);
         if (on && p->by_hand && i915_verify(p, p->total) != 0)
                 r = -ESTALE;
         else
                 p->by_hand = !on;
+
         pthread_mutex_unlock(&p->pci->lock);
+
         return r;
 }
 
@@ -653,18 +712,23 @@ static void add_admin(FakePf *p)
 {
         if (p->model == FAKE_PF_I915) {
                 g_autofree char *pf = g_strconcat(p->path, "/drm/card1/iov/pf", NULL);
+
                 add_attribute(p->pci->k, pf, "auto_provisioning", show_automatic, store_automatic, p);
         }
+
         for (unsigned vf = 1; vf <= p->total; vf++) {
                 if (p->model == FAKE_PF_XE) {
                         g_autofree char *path = g_strdup_printf("%s/sriov_admin/vf%u/profile", p->path, vf);
+
                         add_quota(p, path, "exec_quantum_ms", vf, 0, 100000, 0);
                         add_quota(p, path, "preempt_timeout_us", vf, 0, UINT32_MAX, 0);
                         add_quota(p, path, "vram_quota", vf, 0, XE_VRAM, XE_VRAM_STEP);
                         add_attribute(p->pci->k, path, "sched_priority", show_priority, NULL, NULL);
                 }
+
                 for (unsigned gt = 0; p->model == FAKE_PF_I915 && gt < 2; gt++) {
                         g_autofree char *path = g_strdup_printf("%s/drm/card1/iov/vf%u/gt%u", p->path, vf, gt);
+
                         add_quota(p, path, "exec_quantum_ms", vf, gt, UINT32_MAX, 0);
                         add_quota(p, path, "preempt_timeout_us", vf, gt, UINT32_MAX, 0);
                         add_quota(p, path, "ggtt_quota", vf, gt, I915_GGTT, 4096);
@@ -674,7 +738,7 @@ static void add_admin(FakePf *p)
         }
 }
 
-/* The bus */
+/* ---- the bus ---- */
 
 static void driver_free(gpointer p)
 {
@@ -706,6 +770,7 @@ FakePci *fake_pci_new(FakeKernel *k)
         pci->pfs = g_ptr_array_new_with_free_func(pf_free);
         fake_add_attribute(k, "bus/pci/drivers_probe", NULL, store_drivers_probe, pci);
         fake_pci_add_driver(pci, "vfio-pci");
+
         return pci;
 }
 
@@ -713,10 +778,12 @@ FakePci *fake_pci_free(FakePci *pci)
 {
         if (!pci)
                 return NULL;
+
         g_ptr_array_unref(pci->pfs);
         g_ptr_array_unref(pci->drivers);
         pthread_mutex_destroy(&pci->lock);
         g_free(pci);
+
         return NULL;
 }
 
@@ -729,6 +796,7 @@ void fake_pci_add_driver(FakePci *pci, const char *name)
 
         if (find_driver(pci, name))
                 return;
+
         d = g_new(Driver, 1);
         *d = (Driver){ .pci = pci, .name = g_strdup(name) };
         g_ptr_array_add(pci->drivers, d);
@@ -787,6 +855,7 @@ FakePf *fake_pci_add_pf(FakePci *pci, FakePfModel model, const char *address, un
         fake_pci_add_driver(pci, models[model].driver);
         fake_pci_add_driver(pci, models[model].vf_driver);
         fake_pf_set_driver(p, models[model].driver);
+
         return p;
 }
 
@@ -806,6 +875,7 @@ GpuFacts *fake_pf_facts(FakePf *p)
                                             .began_usec = (uint64_t)g_get_monotonic_time() },
                                 NULL, &f) >= 0);
         vgpu_io_free(io);
+
         return f;
 }
 
@@ -816,6 +886,7 @@ void fake_pf_set_driver(FakePf *p, const char *driver)
                 fake_pci_add_driver(p->pci, driver);
                 add_link(p->pci->k, p->path, "driver", "bus/pci/drivers/%s", driver);
         }
+
         p->driver = find_driver(p->pci, driver);
 }
 
@@ -829,6 +900,7 @@ int fake_pf_enable(FakePf *p, unsigned n)
         pthread_mutex_lock(&p->pci->lock);
         int r = set_numvfs(p, n);
         pthread_mutex_unlock(&p->pci->lock);
+
         return r;
 }
 
@@ -893,9 +965,11 @@ bool fake_pf_has_active_vf(FakePf *p)
         bool active = false;
 
         pthread_mutex_lock(&p->pci->lock);
+
         for (guint i = 0; i < p->vfs->len; i++)
                 active |= is_active(p->vfs->pdata[i]);
         pthread_mutex_unlock(&p->pci->lock);
+
         return active;
 }
 

@@ -19,7 +19,7 @@
 #define RESERVED    32
 
 typedef struct Vgt {
-        unsigned vm_id; /* 0: this one is free; the host has the first */
+        unsigned vm_id; /* 0: free; the host has the first */
         unsigned low_start, low, high, fence_start, fences;
         bool started;
 } Vgt;
@@ -35,11 +35,13 @@ static int find_piece(const bool *used, unsigned from, unsigned to, unsigned ste
 {
         for (unsigned start = from; start + wanted <= to; start += step) {
                 unsigned n = 0;
+
                 while (n < wanted && !used[start + n])
                         n++;
                 if (n == wanted)
                         return (int)start;
         }
+
         return -1;
 }
 
@@ -55,6 +57,7 @@ static unsigned count_free(const bool *used, unsigned from, unsigned to)
 
         for (unsigned i = from; i < to; i++)
                 n += !used[i];
+
         return n;
 }
 
@@ -62,6 +65,7 @@ static void append_bitmap(GString *text, const bool *used, unsigned n)
 {
         for (unsigned word = n / 32; word-- > 0;) {
                 uint32_t bits = 0;
+
                 for (unsigned i = 0; i < 32; i++)
                         bits |= (uint32_t)used[word * 32 + i] << i;
                 g_string_append_printf(text, "%08x%c", bits, word > 0 ? ',' : '\n');
@@ -81,6 +85,7 @@ static int show_available(FakeKernel *k, const char *path, void *data, char **re
         append_bitmap(text, x->fences, FENCES);
         pthread_mutex_unlock(&x->lock);
         *ret = g_string_free(text, FALSE);
+
         return 0;
 }
 
@@ -89,6 +94,7 @@ static int show_schedule(FakeKernel *k, const char *path, void *data, char **ret
         const Vgt *v = data;
 
         *ret = g_strdup(v->started ? "DEACTIVE\n" : "REMOVED\n");
+
         return 0;
 }
 
@@ -129,6 +135,7 @@ static Vgt *find_vgt(FakeXengt *x, unsigned vm_id)
         for (unsigned i = 1; i < VGT_MAX; i++)
                 if (x->vgts[i].vm_id == vm_id)
                         return &x->vgts[i];
+
         return NULL;
 }
 
@@ -152,20 +159,26 @@ static int add_vgt(FakeXengt *x, Vgt wanted)
 
         if (find_vgt(x, wanted.vm_id))
                 return -EINVAL;
+
         if (!v)
                 return -ENOSPC;
+
         low = find_piece(x->memory, 0, LOW_MB, 1, wanted.low);
         high = find_piece(x->memory, LOW_MB, GM_MB, SLOT_MB, slots);
+
         fence = find_piece(x->fences, 0, FENCES, 1, wanted.fences);
         if (low < 0 || high < 0 || fence < 0)
                 return -ENOMEM;
+
         if (!domain_exists(x, wanted.vm_id))
                 return -EFAULT;
+
         *v = wanted;
         v->low_start = (unsigned)low;
         v->fence_start = (unsigned)fence;
         mark(x, v, true);
         show_vgt(x, v);
+
         return 0;
 }
 
@@ -176,16 +189,18 @@ static int remove_vgt(FakeXengt *x, unsigned vm_id)
 
         if (!v)
                 return -ENODEV;
+
         if (domain_exists(x, vm_id))
                 g_error("vm%u was removed under its guest", vm_id);
         mark(x, v, false);
         fake_remove(x->k, folder);
         *v = (Vgt){ 0 };
+
         return 0;
 }
 
-/* As the driver scans it: one word of at most 63 characters. What it would take from memory that nobody has set
- * aborts the test. */
+/* Parse like the driver: one word of at most 63 characters. A read of uninitialised memory by the driver aborts
+ * the test. */
 static int store_create(FakeKernel *k, const char *path, void *data, const char *value)
 {
         FakeXengt *x = data;
@@ -193,6 +208,7 @@ static int store_create(FakeKernel *k, const char *path, void *data, const char 
 
         if (strlen(value) > 63 || strpbrk(value, " \n"))
                 return -EINVAL;
+
         n = sscanf(value, "%d,%d,%d,%d,%d,%d", &vm_id, &low, &high, &fences, &primary, &cap);
         if (n == 5)
                 g_error("five numbers were written, and the cap is left to chance");
@@ -201,6 +217,7 @@ static int store_create(FakeKernel *k, const char *path, void *data, const char 
         if (n > 1 && (vm_id <= 0 || low <= 0 || high < 0 || fences <= 0 || primary < -1 || primary > 1 ||
                       cap < 0 || cap > 100))
                 return -EINVAL;
+
         pthread_mutex_lock(&x->lock);
         if (n == 1)
                 r = remove_vgt(x, (unsigned)-vm_id);
@@ -209,7 +226,9 @@ static int store_create(FakeKernel *k, const char *path, void *data, const char 
                                       .low = (unsigned)low,
                                       .high = (unsigned)high,
                                       .fences = (unsigned)fences });
+
         pthread_mutex_unlock(&x->lock);
+
         return r;
 }
 
@@ -221,7 +240,7 @@ FakeXengt *fake_add_xengt(FakeKernel *k)
         x->k = k;
         pthread_mutex_init(&x->lock, NULL);
         mark(x, &host, true);
-        memset(x->memory + LOW_MB, true, HOST_HIGH); /* the host shares with nobody */
+        memset(x->memory + LOW_MB, true, HOST_HIGH); /* the host does not share slots */
         memset(x->memory + LOW_MB - RESERVED, true, RESERVED);
         fake_add_link(k, GPU_PATH "/subsystem", "bus/pci");
         fake_add_link(k, GPU_PATH "/driver", "bus/pci/drivers/i915");
@@ -235,6 +254,7 @@ FakeXengt *fake_add_xengt(FakeKernel *k)
         fake_add_file(k, CONTROL "/foreground_vm", "0\n");
         fake_add_file(k, "hypervisor/type", "xen\n");
         fake_add_directory(k, "bus/xen-backend/devices");
+
         return x;
 }
 
@@ -242,8 +262,10 @@ FakeXengt *fake_xengt_free(FakeXengt *x)
 {
         if (!x)
                 return NULL;
+
         pthread_mutex_destroy(&x->lock);
         g_free(x);
+
         return NULL;
 }
 
@@ -255,6 +277,7 @@ GpuFacts *fake_xengt_facts(FakeXengt *x)
 
         g_assert(gpu_facts_read(io, &seed, NULL, &f) >= 0);
         vgpu_io_free(io);
+
         return f;
 }
 

@@ -2,10 +2,10 @@
 #pragma once
 
 /* XenGT for the in-memory kernel: /sys/kernel/vgt of a Haswell with 512 MB of aperture, 4 GB of graphics memory
- * and 32 fences, of which the host keeps 96 + 384 MB and 4, and the driver 32 MB at the end of the aperture.
- * Low memory and fences are taken in one piece each; high memory is in slots of 64 MB, which all but the host
- * share, so that what they take does not show (vgt/aperture_gm.c). The files whose reading disturbs the GPU
- * abort the test, and so does a vGPU that is removed while its domain exists. */
+ * and 32 fences. The host keeps 96 + 384 MB and 4 fences, the driver 32 MB at the end of the aperture. Low
+ * memory and fences are allocated in one piece; high memory has slots of 64 MB that all vGPUs share
+ * (vgt/aperture_gm.c). Reading a file that disturbs the GPU aborts the test, and so does removing a vGPU while
+ * the domain exists. */
 
 #include "drivers-glue/driver.h"
 #include "io-fake.h"
@@ -15,9 +15,9 @@ typedef struct FakeXengt FakeXengt;
 FakeXengt *fake_add_xengt(FakeKernel *k);
 FakeXengt *fake_xengt_free(FakeXengt *x);
 GpuFacts *fake_xengt_facts(FakeXengt *x);
-/* The guest of this domain has loaded its driver, or it has not any more. */
+/* The guest of this domain loads or unloads the driver. */
 void fake_xengt_start(FakeXengt *x, unsigned vm_id, bool started);
-/* The domain begins, for which alone a vGPU can be made, or ends. */
+/* The domain starts or ends. vGPUs require a running domain. */
 void fake_xengt_domain(FakeXengt *x, unsigned domain, bool exists);
-/* The driver goes. */
+/* The driver is unloaded. */
 void fake_xengt_unload(FakeXengt *x);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* AMD's gim on the in-memory kernel: the modes of the back end "sriov" (gim 8), and the back end "gim-legacy".
- * What is written is compared with tests/golden/gim-NAME.txt. */
+ * All writes are compared with tests/golden/gim-NAME.txt. */
 
 #include "drivers-glue/driver.h"
 #include "drivers-glue/registry.h"
@@ -29,11 +29,11 @@ typedef struct Fixture {
         VgpuIo *io;
         VgpuTarget t;
         VgpudError e;
-        InstanceDesc *made; /* of the last create() */
+        InstanceDesc *made; /* result of the last create() */
         GPtrArray *attributes;
         GString *claims; /* "SLOT RESTORE|-\n" each */
         int claim_result;
-        unsigned claims_before; /* so many succeed before that is answered */
+        unsigned claims_before; /* number of successes before this error */
 } Fixture;
 
 DEFINE_DESTROY_NOTIFY(attribute_free, vgpu_attribute_free)
@@ -45,7 +45,7 @@ static void read_facts(Fixture *f)
         f->t = (VgpuTarget){ .facts = f->facts, .io = f->io };
 }
 
-/* Four virtual functions that no driver has, before anything was written. */
+/* Four VFs without a driver, before the first write. */
 static Fixture with_functions(void)
 {
         Fixture f = { .k = fake_kernel_new(), .claims = g_string_new(NULL) };
@@ -56,6 +56,7 @@ static Fixture with_functions(void)
         f.attributes = g_ptr_array_new_with_free_func(attribute_free);
         g_assert(vgpu_io_write(f.io, GPU "/sriov_drivers_autoprobe", "0") >= 0);
         g_assert(fake_pf_enable(f.pf, 4) >= 0);
+
         return f;
 }
 
@@ -66,6 +67,7 @@ static Fixture with_gim(void)
         f.gim = fake_gim_new(f.k, f.pf);
         f.driver = &sriov_driver;
         read_facts(&f);
+
         return f;
 }
 
@@ -76,6 +78,7 @@ static Fixture with_legacy(void)
         f.legacy = fake_gim_legacy_new(f.k, f.pf);
         f.driver = &gim_legacy_driver;
         read_facts(&f);
+
         return f;
 }
 
@@ -99,9 +102,12 @@ static int claim(const char *slot, const char *restore, void *userdata)
         Fixture *f = userdata;
 
         g_string_append_printf(f->claims, "%s %s\n", slot, restore ? restore : "-");
+
         if (f->claims_before == 0)
                 return f->claim_result;
+
         f->claims_before--;
+
         return 0;
 }
 
@@ -116,12 +122,15 @@ static int create_on(Fixture *f, const char *uuid, const char *type_id, const ch
 
         vgpud_error_done(&f->e);
         f->made = instance_desc_free(f->made);
+
         int r = f->driver->create(&f->t, &args, &f->made, &f->e);
         if (r < 0)
                 ASSERT_NULL(f->made);
         else
                 ASSERT_STREQ(f->made->uuid, uuid);
+
         g_ptr_array_set_size(f->attributes, 0);
+
         return assert_explained(r, &f->e);
 }
 
@@ -140,6 +149,7 @@ static int create_chosen(Fixture *f, const char *offset, const char *size, const
         add_option(f, "fb_offset", offset);
         add_option(f, "fb_size", size);
         add_option(f, "gfx_divider", divider);
+
         return create(f, UUID_A);
 }
 
@@ -161,6 +171,7 @@ static GpuSnapshot *scan(Fixture *f)
 
         vgpud_error_done(&f->e);
         ASSERT_OK(assert_explained(f->driver->scan(&f->t, &s, &f->e), &f->e));
+
         return s;
 }
 
@@ -169,6 +180,7 @@ static const VgpuMode *find_mode(const GpuSnapshot *s, const char *name)
         for (guint i = 0; i < s->modes->len; i++)
                 if (strcmp(((const VgpuMode *)s->modes->pdata[i])->name, name) == 0)
                         return s->modes->pdata[i];
+
         return NULL;
 }
 
@@ -187,7 +199,7 @@ static uint32_t available(Fixture *f)
         return ((const VgpuType *)s->types->pdata[0])->available;
 }
 
-/* Nothing is written in it, whatever it does. */
+/* The statements must not write. */
 #define ASSERT_WRITES_NOTHING(f, code)                                 \
         do {                                                           \
                 g_autofree char *writes_before_ = fake_writes((f)->k); \
@@ -196,7 +208,7 @@ static uint32_t available(Fixture *f)
                 ASSERT_STREQ(writes_after_, writes_before_);           \
         } while (0)
 
-/* Partitions */
+/* ---- partitions ---- */
 
 static void test_modes(void)
 {
@@ -209,7 +221,7 @@ static void test_modes(void)
         ASSERT_EQ(s->modes->len, 3);
         const VgpuMode *m = find_mode(s, PROFILE);
         ASSERT_STREQ(m->value, "SPX");
-        /* Of two that are called CPX the number tells which is meant. */
+        /* The numbers tell two profiles called CPX apart. */
         profiles = g_strjoinv(" ", m->choices);
         ASSERT_STREQ(profiles, "SPX DPX QPX profile3 profile4");
         ASSERT_CONTAINS(m->help, "SPX 1, DPX 2, QPX 4, profile3 8, profile4 16");
@@ -225,7 +237,7 @@ static void test_modes(void)
         ASSERT_NULL(s->unprepared);
 }
 
-/* What a GPU of the same driver does not have, or does not tell, is not there. */
+/* A mode without a file or value is not listed. */
 static void test_modes_missing(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -242,7 +254,7 @@ static void test_modes_missing(void)
         ASSERT_EQ(f.e.errnum, ENOENT);
 }
 
-/* Sentences instead of values. */
+/* The files contain sentences instead of values. */
 static void test_modes_not_available(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -282,7 +294,7 @@ static void test_set(void)
         ASSERT_OK(configure(&f, PROFILE, "QPX"));
         profile = mode_value(&f, PROFILE);
         ASSERT_STREQ(profile, "QPX");
-        /* The write returns before the reset has begun, and nothing can be had while it goes on. */
+        /* The write returns before the reset begins, and no value is available during the reset. */
         fake_gim_lag(f.gim, 2, 7);
         ASSERT_OK(configure(&f, MEMORY, "NPS4"));
         ASSERT_EQ(fake_count(f.k, "pause"), 9);
@@ -317,7 +329,7 @@ static void test_set_bad_values(void)
                 });
 }
 
-/* Success is reported, and nothing came of it. */
+/* gim reports success without an effect. */
 static void test_set_refused(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -371,7 +383,8 @@ static void test_set_errno(void)
                 ASSERT_EQ(f.e.errnum, table[i].eno);
                 fake_heal(f.k);
         }
-        /* A writer that died after it had written. */
+
+        /* The writer dies after write(2). */
         fake_fail_after(f.k, "write", GPU "/" MEMORY, EPROTO);
         ASSERT_OK(configure(&f, MEMORY, "NPS4"));
         memory = mode_value(&f, MEMORY);
@@ -412,7 +425,7 @@ static void test_set_in_use(void)
         ASSERT_OK(configure(&f, PROFILE, "QPX"));
 }
 
-/* A GPU that is linked with it, or may be: gim does not tell. */
+/* Another GPU may be linked: gim does not tell. */
 static void test_set_in_use_elsewhere(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -431,7 +444,7 @@ static void test_set_in_use_elsewhere(void)
         ASSERT_OK(r);
         g_autofree char *node = g_strdup_printf("vfio/%d", fake_vf_group(other, 0));
         fake_gim_refuse(f.gim);
-        /* Handed out and not open: that is not why. */
+        /* A VF that is handed out but not open is not the reason. */
         ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EIO);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_GPU);
         fake_hold_node(f.k, node, 4711, "qemu-system-x86");
@@ -440,7 +453,7 @@ static void test_set_in_use_elsewhere(void)
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
 }
 
-/* gim counts each function that is switched on, also by a driver of the host that nobody uses. */
+/* gim counts each enabled VF, also by an unused driver of the host. */
 static void test_set_host_driver(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -454,7 +467,7 @@ static void test_set_host_driver(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
         ASSERT_OK(vfs_bind(f.io, vf, NULL, NULL, NULL));
         ASSERT_OK(configure(&f, PROFILE, "QPX"));
-        /* By hand, or by a driver that has left it so. */
+        /* The VF was enabled by hand, or by a driver that left it enabled. */
         fake_remove(f.k, enable);
         fake_add_file(f.k, enable, "1\n");
         fake_gim_refuse(f.gim);
@@ -462,7 +475,7 @@ static void test_set_host_driver(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
 }
 
-/* A GPU that is linked with it, whose functions a driver of the host has. */
+/* A driver of the host is bound to VFs of a linked GPU. */
 static void test_set_host_driver_elsewhere(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -478,7 +491,7 @@ static void test_set_host_driver_elsewhere(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
 }
 
-/* The first gim */
+/* ---- the first gim ---- */
 
 static void test_legacy_match(void)
 {
@@ -515,7 +528,7 @@ static void test_legacy_scan(void)
         ASSERT_FALSE(d->half_made);
         ASSERT_EQ(d->attributes->len, 1);
         ASSERT_STREQ(((const VgpuAttribute *)d->attributes->pdata[0])->value, "992M");
-        /* Apart from what the model gives them they are one. */
+        /* Scan and create() agree except for the fields of the model. */
         InstanceDesc *made = instance_desc_copy(f.made);
         made->uuid[0] = 0;
         g_clear_pointer(&made->restore, g_free);
@@ -549,14 +562,14 @@ static void test_legacy_options(void)
         ASSERT_STREQ(((const VgpuAttribute *)f.made->attributes->pdata[0])->value, "512M");
         ASSERT_OK(create_chosen(&f, "1G", "2G", "2"));
         ASSERT_STREQ(f.made->slot, "0000:03:00.2");
-        /* Without options beside those with. */
+        /* A VF without options beside VFs with options. */
         ASSERT_ERROR(create(&f, UUID_B), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_NULL(fake_vf_override(f.pf, 2));
         assert_golden(f.k, "gim", "legacy-options");
 }
 
-/* What gim would not notice: a piece within another one. */
+/* gim would not notice a piece within another one. */
 static void test_legacy_within(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
@@ -565,20 +578,21 @@ static void test_legacy_within(void)
         ASSERT_OK(create_chosen(&f, "1G", "2G", "4"));
         ASSERT_WRITES_NOTHING(&f, ASSERT_ERROR(create_chosen(&f, "2G", "512M", "4"), ENOSPC));
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        /* As large as that is noticed. */
+        /* gim notices a piece of equal size. */
         ASSERT_ERROR(create_chosen(&f, "2G", "2G", "4"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        /* Somebody else's, who has not bound it. */
+        /* Another program allocated the VF and has not bound it. */
         other = fake_gim_legacy_get(f.legacy, "3072 3072 8");
         ASSERT_STREQ(other, "0000:03:00.2");
         ASSERT_ERROR(create_chosen(&f, "4G", "2G", "8"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
+
         /* An equal share. */
         for (unsigned i = 0; i < 2; i++)
                 ASSERT_OK(vgpu_io_write(f.io, GPU "/relvf", fake_vf_name(f.pf, i)));
         ASSERT_ERROR(create_chosen(&f, "2G", "512M", "4"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
-        /* Where sizes cannot be read nobody can tell. */
+        /* The sizes cannot be read. */
         g_autofree char *file = g_strconcat(fake_vf_path(f.pf, 3), "/gpuvf", NULL);
         fake_fail(f.k, "read", file, EIO);
         ASSERT_ERROR(create_chosen(&f, "6G", "1G", "8"), EOPNOTSUPP);
@@ -616,6 +630,7 @@ static void test_legacy_bad_requests(void)
                                                    vgpud_error_code_to_errno(table[i].code)));
                 ASSERT_EQ(f.e.code, table[i].code);
         }
+
         ASSERT_STREQ(f.claims->str, "");
 }
 
@@ -652,6 +667,7 @@ static void test_legacy_refusals(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 g_autofree char *text = g_strdup_printf("Failed to do getvf with error: %s\n\n", table[i].says);
+
                 fake_gim_legacy_say(f.legacy, text);
                 ASSERT_ERROR(create(&f, UUID_A), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
@@ -659,10 +675,11 @@ static void test_legacy_refusals(void)
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
                 ASSERT_EQ(available(&f), 4);
         }
+
         fake_gim_legacy_say(f.legacy, "\n");
         ASSERT_ERROR(create(&f, UUID_A), EIO);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
-        /* A function that is not this GPU's. */
+        /* A VF of another GPU. */
         fake_gim_legacy_say(f.legacy, "0000:04:00.1\n\n");
         ASSERT_ERROR(create(&f, UUID_A), EIO);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
@@ -696,12 +713,13 @@ static int fail_once(FakeKernel *k, const char *path, void *data)
 
         if (*times == 0)
                 return 0;
+
         (*times)--;
+
         return -EIO;
 }
 
-/* gim was asked, and its answer cannot be had: the function that it was thought to give may be somebody else's.
- */
+/* The answer of gim is lost: another program may have allocated the guessed VF. */
 static void test_legacy_no_answer(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
@@ -715,11 +733,12 @@ static void test_legacy_no_answer(void)
         ASSERT_EQ(f.e.errnum, EIO);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
         ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
+
         for (unsigned i = 0; i < 2; i++)
                 ASSERT_NULL(fake_vf_override(f.pf, i));
         ASSERT_EQ(available(&f), 4);
         fake_heal(f.k);
-        /* It stays where it is read. */
+        /* The answer stays in the file. */
         ASSERT_OK(vgpu_io_write(f.io, GPU "/relvf", "0000:03:00.2"));
         fake_before(f.k, "read", GPU "/getvf", fail_once, &times);
         ASSERT_OK(create(&f, UUID_A));
@@ -729,12 +748,12 @@ static void test_legacy_no_answer(void)
         ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
 }
 
-/* Whoever was to ask gim died: what stands where the answer is read may be that to who asked before. */
+/* The writer died: the file may contain the answer to an earlier request. */
 static void test_legacy_writer_dies(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
 
-        /* Somebody else has got one, the answer stands there, and gim was not asked again. */
+        /* The file contains the answer to another program; gim received no new request. */
         ASSERT_OK(vgpu_io_write(f.io, GPU "/getvf", "0 0 0"));
         fake_fail(f.k, "write", GPU "/getvf", EPROTO);
         ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
@@ -742,17 +761,19 @@ static void test_legacy_writer_dies(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
         ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
         fake_heal(f.k);
-        /* It was asked, and gave another than was thought. */
+        /* gim allocated another VF than the guess. */
         fake_fail_after(f.k, "write", GPU "/getvf", EPROTO);
         ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.errnum, EPROTO);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
+
         for (unsigned i = 0; i < 2; i++) {
                 ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, i));
                 ASSERT_NULL(fake_vf_override(f.pf, i));
         }
+
         fake_heal(f.k);
-        /* The answer is an instance's, so that gim was not asked; or it is that there is none. */
+        /* The answer names the VF of an instance, so gim received no request; or the answer names no VF. */
         ASSERT_OK(create(&f, UUID_A));
         ASSERT_STREQ(f.made->slot, "0000:03:00.3");
         fake_fail(f.k, "write", GPU "/getvf", EPROTO);
@@ -764,7 +785,7 @@ static void test_legacy_writer_dies(void)
         ASSERT_NULL(fake_vf_override(f.pf, 0));
 }
 
-/* Somebody has got one and not bound it: then gim gives the next. */
+/* Another program allocated the first VF and did not bind it, so gim allocates the next. */
 static void test_legacy_guess(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
@@ -782,31 +803,33 @@ static void test_legacy_guess(void)
         assert_golden(f.k, "gim", "legacy-guess");
 }
 
-/* The second function cannot be put on record: gim has it back, and the first is what it was. */
+/* The second VF cannot be recorded: it is released, and the first VF is restored. */
 static void test_legacy_guess_claim_fails(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
 
-        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* by somebody else */
+        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* another program does this */
         f.claims_before = 1;
         f.claim_result = -ENOSPC;
         ASSERT_ERROR(create(&f, UUID_A), EIO);
         ASSERT_EQ(f.e.errnum, ENOSPC);
         ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.2 gim=given\n");
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 1));
+
         for (unsigned i = 0; i < 2; i++) {
                 ASSERT_NULL(fake_vf_override(f.pf, i));
                 ASSERT_NULL(fake_vf_driver(f.pf, i));
         }
 }
 
-/* The one that was thought of stays reserved: once, and for good. */
+/* The guessed VF stays reserved: once, and for good. */
 static int fail_clearing(FakeKernel *k, const char *path, void *data)
 {
-        unsigned *writes = data; /* before it fails, and the first is the reservation */
+        unsigned *writes = data; /* successes before the failure; the first is the reservation */
 
         if ((*writes)++ == 0)
                 return 0;
+
         return *writes == 2 ? -EIO : 0;
 }
 
@@ -823,11 +846,12 @@ static void test_legacy_guess_stays(void)
         g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         unsigned writes = 0;
 
-        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* by somebody else */
+        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* another program does this */
         fake_before(f.k, "write", override, fail_clearing, &writes);
         ASSERT_ERROR(create(&f, UUID_A), EIO);
         ASSERT_EQ(writes, 3);
         ASSERT_CONTAINS(f.e.message, "0000:03:00.1");
+
         for (unsigned i = 0; i < 2; i++)
                 ASSERT_NULL(fake_vf_override(f.pf, i));
         ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
@@ -841,11 +865,11 @@ static void test_legacy_guess_stays(void)
         ASSERT_EQ(f.e.errnum, EIO);
         ASSERT_NULL(fake_vf_override(f.pf, 1));
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 1));
-        /* It is on record, so that it can be destroyed, and not as one that gim gave. */
+        /* The VF is on record, so it can be destroyed, but not as allocated. */
         ASSERT_STREQ(fake_vf_override(f.pf, 0), "vfio-pci");
         ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.2 gim=given\n0000:03:00.1 -\n");
         fake_heal(f.k);
-        /* Neither of them can be returned. */
+        /* Neither VF can be returned. */
         ASSERT_OK(vgpu_io_write(f.io, override, "\n"));
         writes = 0;
         fake_before(f.k, "write", override, fail_all_clearing, &writes);
@@ -855,7 +879,7 @@ static void test_legacy_guess_stays(void)
         ASSERT_TRUE(g_str_has_suffix(f.claims->str, "0000:03:00.2 gim=given\n"));
 }
 
-/* One that is bound although nobody got it is left alone. */
+/* A VF that is bound without an allocation is left alone. */
 static void test_legacy_bound_by_others(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
@@ -866,7 +890,7 @@ static void test_legacy_bound_by_others(void)
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "vfio-pci");
         ASSERT_NULL(fake_vf_override(f.pf, 1));
-        /* It can be destroyed; gim has nothing to take back. */
+        /* The VF can be destroyed; gim has no allocation to release. */
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
         ASSERT_EQ(s->instances->len, 1);
         ASSERT_EQ(destroy(&f, s->instances->pdata[0]), 1);
@@ -905,7 +929,7 @@ static void test_legacy_bind_fails(void)
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         assert_golden(f.k, "gim", "legacy-rollback");
-        /* And gim does not take it back. */
+        /* gim also refuses to release the VF. */
         fake_fail(f.k, "write", GPU "/relvf", EIO);
         ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
@@ -920,8 +944,8 @@ static void test_legacy_bind_fails(void)
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
 }
 
-/* Whoever was killed left a mark. What gim gave goes back to it when that is on record, or the function is
- * bound; else it may be somebody else's, which he has not bound. */
+/* vgpud was killed and left a reservation. An allocation is released if it is on record or the VF is bound;
+ * else another program may own it. */
 static void test_legacy_killed(void)
 {
         static const struct {
@@ -937,6 +961,7 @@ static void test_legacy_killed(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 g_autofree char *other = fake_gim_legacy_get(f.legacy, "0 0 0");
+
                 ASSERT_STREQ(other, "0000:03:00.1");
                 ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], table[i].driver, "vfio-pci", NULL));
                 s = gpu_snapshot_unref(s);
@@ -945,12 +970,14 @@ static void test_legacy_killed(void)
                 InstanceDesc *d = s->instances->pdata[0];
                 ASSERT_EQ(d->half_made, !table[i].driver);
                 d->restore = g_strdup(table[i].restore);
+
                 if (table[i].goes_back)
                         ASSERT_EQ(destroy(&f, d), 1);
                 else {
                         ASSERT_ERROR(destroy(&f, d), EIO);
                         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
                 }
+
                 ASSERT_EQ(fake_gim_legacy_is_taken(f.legacy, 0), !table[i].goes_back);
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
                 ASSERT_OK(vgpu_io_write(f.io, GPU "/relvf", "0000:03:00.1"));
@@ -968,7 +995,7 @@ static void test_legacy_restores(void)
         ASSERT_STREQ(f.made->restore, "driver=accelvf gim=given");
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
-        /* Whoever put it back was killed before its last write. */
+        /* vgpud was killed before the last write of the return. */
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "accelvf", "accelvf", NULL));
         ASSERT_OK(gim_legacy_driver.finish_interrupted(&f.t, "0000:03:00.1", f.made->restore, &error));
@@ -977,7 +1004,7 @@ static void test_legacy_restores(void)
         ASSERT_NULL(fake_vf_override(f.pf, 0));
 }
 
-/* The host's driver does not take it again; what a program uses by that driver is left to it. */
+/* The driver of the host refuses the VF; a VF that a program uses by that driver is left alone. */
 static void test_legacy_driver_of_host(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
@@ -1018,7 +1045,7 @@ static void test_legacy_destroy_in_use(void)
                 ASSERT_ERROR(destroy(&f, f.made), EBUSY);
                 ASSERT_EQ(f.e.errnum, EBUSY);
                 ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
-                /* Its virtual machine has ended otherwise than by shutting it down. */
+                /* The VM ended without a shutdown. */
                 fake_hold_node(f.k, "vfio/10", 0, NULL);
                 ASSERT_ERROR(destroy(&f, f.made), EBUSY);
                 ASSERT_EQ(f.e.errnum, EBUSY);
@@ -1045,19 +1072,21 @@ static void test_legacy_release_fails(void)
         _cleanup_fixture_ Fixture f = with_legacy();
 
         ASSERT_OK(create(&f, UUID_A));
+
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 fake_gim_legacy_say(f.legacy, table[i].says);
                 ASSERT_ERROR(destroy(&f, f.made), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
-                /* It is an instance still, and can be destroyed again. */
+                /* The instance still exists and can be destroyed. */
                 ASSERT_STREQ(fake_vf_override(f.pf, 0), "vfio-pci");
                 ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
         }
+
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_NULL(fake_vf_override(f.pf, 0));
 }
 
-/* Without a driver_override of its own it gets one, so that it is seen until gim has it back. */
+/* A VF without driver_override gets one, so that the instance shows until gim has released the VF. */
 static void test_legacy_destroy_bound_otherwise(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
@@ -1159,5 +1188,6 @@ int main(void)
         TEST(test_legacy_gone);
         TEST(test_legacy_unprepared);
         TEST(test_legacy_no_iommu);
+
         return tests_end();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The back end "sriov" on the in-memory kernel. What it writes is compared with tests/golden/sriov-NAME.txt. */
+/* The back end "sriov" on the in-memory kernel. All writes are compared with tests/golden/sriov-NAME.txt. */
 
 #include "drivers-glue/registry.h"
 
@@ -26,9 +26,9 @@ typedef struct Fixture {
         VgpuIo *io;
         VgpuTarget t;
         VgpudError e;
-        InstanceDesc *made; /* of the last create() */
+        InstanceDesc *made; /* result of the last create() */
         GPtrArray *attributes;
-        char *slot, *restore; /* of the last claim */
+        char *slot, *restore; /* text of the last reservation */
         int claim_result;
 } Fixture;
 
@@ -53,6 +53,7 @@ static Fixture with_pf(FakePfModel model, unsigned total, unsigned enabled)
         read_facts(&f);
         g_assert(sriov_driver.set_vfs(&f.t, enabled, &got, NULL) >= 0);
         read_facts(&f);
+
         return f;
 }
 
@@ -78,6 +79,7 @@ static int claim(const char *slot, const char *restore, void *userdata)
         g_free(f->restore);
         f->slot = g_strdup(slot);
         f->restore = g_strdup(restore);
+
         return f->claim_result;
 }
 
@@ -97,6 +99,7 @@ static int create_on(Fixture *f, const char *uuid, const char *type_id, const ch
 
         vgpud_error_done(&f->e);
         f->made = instance_desc_free(f->made);
+
         int r = checked(f, sriov_driver.create(&f->t, &args, &f->made, &f->e));
         if (r < 0)
                 ASSERT_NULL(f->made);
@@ -106,6 +109,7 @@ static int create_on(Fixture *f, const char *uuid, const char *type_id, const ch
                 ASSERT_STREQ(f->made->slot, f->slot);
                 ASSERT_STREQ(f->made->restore, f->restore);
         }
+
         return r;
 }
 
@@ -137,6 +141,7 @@ static GpuSnapshot *scan(Fixture *f)
 
         vgpud_error_done(&f->e);
         ASSERT_OK(checked(f, sriov_driver.scan(&f->t, &s, &f->e)));
+
         return s;
 }
 
@@ -152,9 +157,11 @@ static const char *attribute(const InstanceDesc *d, const char *name)
 {
         for (guint i = 0; d->attributes && i < d->attributes->len; i++) {
                 const VgpuAttribute *a = d->attributes->pdata[i];
+
                 if (strcmp(a->name, name) == 0)
                         return a->value;
         }
+
         return NULL;
 }
 
@@ -163,6 +170,7 @@ static char *read_text(Fixture *f, const char *path)
         char *text = NULL;
 
         ASSERT_OK(vgpu_io_read(f->io, path, &text));
+
         return text;
 }
 
@@ -171,7 +179,7 @@ static void check_golden(Fixture *f, const char *name)
         assert_golden(f->k, "sriov", name);
 }
 
-/* match */
+/* ---- match ---- */
 
 static void test_match(void)
 {
@@ -205,6 +213,7 @@ static void test_match(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 GpuFacts *f = gpu_facts_new("0000:03:00.0", XE);
+
                 f->is_pci = true;
                 f->driver = g_strdup(table[i].driver);
                 f->class = table[i].class;
@@ -213,12 +222,13 @@ static void test_match(void)
                 f->features = table[i].features;
                 VgpuMatch m = sriov_driver.match(f);
                 gpu_facts_unref(f);
+
                 if (m != (table[i].yes ? VGPU_MATCH_PLAIN : VGPU_MATCH_NO))
                         FAIL("case %zu (%s)", i, table[i].driver ? table[i].driver : "none");
         }
 }
 
-/* scan */
+/* ---- scan ---- */
 
 static void test_scan_unprepared(void)
 {
@@ -245,7 +255,7 @@ static void test_scan_plain(void)
         ASSERT_OK(create(&f, UUID_A, "vf"));
         s = scan(&f);
         ASSERT_NULL(s->unprepared);
-        ASSERT_EQ(s->types->len, 1); /* without quotas there is no other */
+        ASSERT_EQ(s->types->len, 1); /* the only type without quotas */
         const VgpuType *t = s->types->pdata[0];
         ASSERT_STREQ(t->id, "vf");
         ASSERT_STREQ(t->device_api, "vfio-pci");
@@ -265,7 +275,7 @@ static void test_scan_plain(void)
         ASSERT_EQ(d->iommu_group, 10);
         ASSERT_NULL(d->cdev);
         ASSERT_NULL(d->attributes);
-        /* Apart from what the model gives them they are one. */
+        /* Scan and create() agree except for the fields of the model. */
         InstanceDesc *made = instance_desc_copy(f.made);
         made->uuid[0] = 0;
         bool same = instance_desc_equal(made, d);
@@ -296,7 +306,7 @@ static void test_scan_xe(void)
         ASSERT_STREQ(attribute(d, "exec_quantum_ms"), "0");
 }
 
-/* Why no more, also where some can be made. */
+/* The reason why no more can be created, also if some can. */
 static void test_why_no_more(void)
 {
         static const struct {
@@ -312,6 +322,7 @@ static void test_why_no_more(void)
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 4, table[i].enabled);
                 _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
                 for (unsigned n = 0; n < table[i].reserved; n++)
                         ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[n], NULL, "pci-stub", NULL));
                 s = scan(&f);
@@ -322,7 +333,7 @@ static void test_why_no_more(void)
         }
 }
 
-/* What others have bound or reserved. */
+/* VFs that other programs have bound or reserved. */
 static void test_scan_taken(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 4);
@@ -343,7 +354,7 @@ static void test_scan_taken(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
         ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.2"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        /* Also for whoever names one: it is somebody else's. */
+        /* A caller cannot request a VF of another program by name. */
         ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.3"), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
@@ -384,13 +395,13 @@ static void test_scan_gone(void)
         g_autofree char *path = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         GpuSnapshot *s = NULL;
 
-        /* The functions go while they are read … */
+        /* The VFs go while scan() reads them … */
         fake_before(f.k, "read", path, disable, f.pf);
         s = scan(&f);
         bool empty = s->instances->len == 0 && s->unprepared;
         gpu_snapshot_unref(s);
         ASSERT_TRUE(empty);
-        /* … and then all of it. */
+        /* … and then the whole GPU. */
         fake_pf_unplug(f.pf);
         s = NULL;
         ASSERT_ERROR(sriov_driver.scan(&f.t, &s, &f.e), ENOLINK);
@@ -409,7 +420,7 @@ static void test_scan_fails(void)
         ASSERT_EQ(f.e.errnum, EACCES);
 }
 
-/* A scan reads two things of each function, and two more of those that are handed out. */
+/* scan() reads two files of each VF, and two more of a VF that is handed out. */
 static void test_cost(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 64, 64);
@@ -422,7 +433,7 @@ static void test_cost(void)
         ASSERT_EQ(fake_count(f.k, "link") - links, 64 + 1);
 }
 
-/* create */
+/* ---- create ---- */
 
 static void test_writes_plain(void)
 {
@@ -433,7 +444,7 @@ static void test_writes_plain(void)
         ASSERT_NULL(f.restore);
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
-        ASSERT_EQ(destroy(&f, f.made), 0); /* and nothing is written any more */
+        ASSERT_EQ(destroy(&f, f.made), 0); /* and no write follows */
         ASSERT_NULL(fake_vf_driver(f.pf, 0));
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         check_golden(&f, "plain");
@@ -453,7 +464,7 @@ static void test_writes_xe(void)
         ASSERT_STREQ(f.made->driver, "xe-vfio-pci");
         ASSERT_STREQ(f.restore,
                      "quota.exec_quantum_ms=0 quota.preempt_timeout_us=0 quota.vram_quota=3221225472");
-        /* Rounded up, as the GPU wants it. */
+        /* The GPU rounds the value up. */
         ASSERT_STREQ(attribute(f.made, "vram_quota"), "4297064448");
         ASSERT_STREQ(attribute(f.made, "exec_quantum_ms"), "20");
         ASSERT_EQ(destroy(&f, f.made), 1);
@@ -478,7 +489,7 @@ static void test_writes_i915(void)
         ASSERT_STREQ(media, "0");
 }
 
-/* i915 gives contexts in packages of 128. */
+/* i915 allocates contexts in packages of 128. */
 static void test_i915_contexts(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
@@ -487,17 +498,17 @@ static void test_i915_contexts(void)
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         ASSERT_STREQ(attribute(f.made, "contexts_quota"), "1024");
         ASSERT_EQ(destroy(&f, f.made), 1);
-        /* One that has them already is taken. */
+        /* A VF that has the quotas already is chosen. */
         ASSERT_OK(vgpu_io_write(f.io, I915 "/drm/card1/iov/vf2/gt0/contexts_quota", "1024"));
         ASSERT_OK(vgpu_io_write(f.io, I915 "/drm/card1/iov/vf2/gt1/contexts_quota", "1024"));
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         ASSERT_STREQ(f.made->slot, "0000:00:02.2");
-        /* Rounded up it would be no number of 16 bits any more. */
+        /* The rounded value would exceed 16 bits. */
         set_attribute(&f, "contexts_quota", "65409");
         ASSERT_ERROR(create(&f, UUID_B, "vf-profile"), EINVAL);
 }
 
-/* Each GT has its own, and gets its own back. */
+/* Each GT has a value of its own, which is restored. */
 static void test_i915_gts(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
@@ -508,7 +519,7 @@ static void test_i915_gts(void)
         ASSERT_STREQ(attribute(f.made, "exec_quantum_ms"), "different on parts of the GPU");
         ASSERT_EQ(destroy(&f, f.made), 1);
         add_attribute(&f, "exec_quantum_ms", "50");
-        add_attribute(&f, "ggtt_quota", "256M"); /* which gt1 has not */
+        add_attribute(&f, "ggtt_quota", "256M"); /* gt1 lacks this quota */
         ASSERT_OK(create_on(&f, UUID_A, "vf-profile", "0000:00:02.1"));
         ASSERT_CONTAINS(f.restore,
                         "quota.gt0/exec_quantum_ms=20 quota.gt1/exec_quantum_ms=5 quota.ggtt_quota=");
@@ -519,20 +530,20 @@ static void test_i915_gts(void)
         ASSERT_STREQ(main, "20");
         g_autofree char *media = read_text(&f, I915 "/drm/card1/iov/vf1/gt1/exec_quantum_ms");
         ASSERT_STREQ(media, "5");
-        /* The same when it was not made at all. */
+        /* The same if the creation fails. */
         add_attribute(&f, "doorbells_quota", "300");
         ASSERT_ERROR(create_on(&f, UUID_A, "vf-profile", "0000:00:02.1"), ENOSPC);
         g_autofree char *again = read_text(&f, I915 "/drm/card1/iov/vf1/gt1/exec_quantum_ms");
         ASSERT_STREQ(again, "5");
 }
 
-/* Automatic provisioning of i915 */
+/* ---- automatic provisioning of i915 ---- */
 
 #define IOV       I915 "/drm/card1/iov"
 #define AUTOMATIC IOV "/pf/auto_provisioning"
 #define NOTE      "auto-provisioning"
 
-/* vf-profile, and gone again. */
+/* Create and destroy a vf-profile. */
 static void make_profile(Fixture *f)
 {
         set_attribute(f, "exec_quantum_ms", "10");
@@ -547,7 +558,7 @@ static bool is_automatic(Fixture *f)
         return strcmp(text, "1") == 0;
 }
 
-/* So many functions, and whether the last one has something to work with. */
+/* The number of VFs, and whether the last one has resources. */
 static int set_vfs(Fixture *f, uint32_t count)
 {
         const GpuNotes *notes = f->t.notes;
@@ -559,9 +570,12 @@ static int set_vfs(Fixture *f, uint32_t count)
         r = checked(f, sriov_driver.set_vfs(&f->t, count, &got, &f->e));
         read_facts(f);
         f->t.notes = notes;
+
         if (r < 0 || count == 0)
                 return r;
+
         quota = read_text(f, path);
+
         return strcmp(quota, "0") != 0;
 }
 
@@ -572,7 +586,7 @@ static bool is_noted(const GpuNotes *notes)
         return text;
 }
 
-/* i915 switches it off when a quota is written, and leaves it off. */
+/* i915 switches automatic provisioning off when a quota is written. */
 static void test_i915_automatic(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
@@ -587,19 +601,19 @@ static void test_i915_automatic(void)
         ASSERT_TRUE(is_automatic(&f));
         ASSERT_FALSE(is_noted(&notes));
         ASSERT_EQ(set_vfs(&f, 3), 1);
-        /* In one go. */
+        /* All in one request. */
         make_profile(&f);
         ASSERT_EQ(set_vfs(&f, 4), 1);
         ASSERT_TRUE(is_automatic(&f));
         ASSERT_FALSE(is_noted(&notes));
-        /* What changes nothing switches nothing off. */
+        /* A request without a change does not switch it off. */
         set_attribute(&f, "preempt_timeout_us", "0");
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         ASSERT_TRUE(is_automatic(&f));
         ASSERT_FALSE(is_noted(&notes));
 }
 
-/* Killed after any step, and somebody else at work: whoever comes next finds what the note is for. */
+/* vgpud is killed after any step, or another program interferes: the next run interprets the note. */
 static void test_i915_automatic_killed(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
@@ -609,7 +623,7 @@ static void test_i915_automatic_killed(void)
         uint64_t identity;
 
         f.t.notes = &notes;
-        /* After the functions went. */
+        /* Killed after the VFs were disabled. */
         make_profile(&f);
         ASSERT_OK(fake_pf_enable(f.pf, 0));
         ASSERT_EQ(set_vfs(&f, 3), 1);
@@ -617,21 +631,21 @@ static void test_i915_automatic_killed(void)
         ASSERT_OK(fake_pf_enable(f.pf, 0));
         ASSERT_OK(set_vfs(&f, 0));
         ASSERT_TRUE(is_automatic(&f));
-        /* Before the quota was written: the next scan finds that there is nothing to be switched on again. */
+        /* Killed before the quota was written: the next scan drops the note. */
         ASSERT_EQ(set_vfs(&f, 2), 1);
         ASSERT_OK(vgpu_io_identify(f.io, AUTOMATIC, &identity));
         note = g_strdup_printf("%" PRIu64, identity);
         gpu_note_write(&notes, NOTE, note);
         ASSERT_EQ(available(&f, "vf"), 2);
         ASSERT_FALSE(is_noted(&notes));
-        /* It says nothing of another file. */
+        /* A note does not hold for another file. */
         gpu_note_write(&notes, NOTE, "4711");
         ASSERT_OK(vgpu_io_write(f.io, AUTOMATIC, "0"));
         ASSERT_OK(set_vfs(&f, 0));
         ASSERT_FALSE(is_noted(&notes));
         ASSERT_FALSE(is_automatic(&f));
         ASSERT_OK(vgpu_io_write(f.io, AUTOMATIC, "1"));
-        /* It cannot be switched on, and later it can. */
+        /* Switching on fails at first, and succeeds later. */
         ASSERT_EQ(set_vfs(&f, 2), 1);
         make_profile(&f);
         fake_fail(f.k, "write", AUTOMATIC, ESTALE);
@@ -644,7 +658,7 @@ static void test_i915_automatic_killed(void)
         ASSERT_EQ(set_vfs(&f, 3), 1);
 }
 
-/* Who switched it off on purpose has it stay off, and is told which functions would have nothing. */
+/* The setting of an administrator stays off; the error names the VF without resources. */
 static void test_i915_automatic_off(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 0);
@@ -668,15 +682,15 @@ static void test_i915_automatic_off(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_GPU);
         ASSERT_EQ(f.facts->enabled_vfs, 0);
         ASSERT_FALSE(is_automatic(&f));
-        ASSERT_EQ(set_vfs(&f, 1), 1); /* what it was given by hand it has kept */
+        ASSERT_EQ(set_vfs(&f, 1), 1); /* resources provisioned by hand stay */
 }
 
-/* What the host's driver had is given back to it. */
+/* A VF returns to the driver of the host. */
 static void test_restores_driver(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
 
-        ASSERT_OK(fake_pf_enable(f.pf, 2)); /* by somebody who did not keep it away */
+        ASSERT_OK(fake_pf_enable(f.pf, 2)); /* bound by a program that did not keep the driver away */
         read_facts(&f);
         ASSERT_EQ(available(&f, "vf"), 2);
         ASSERT_OK(create(&f, UUID_A, "vf"));
@@ -684,7 +698,7 @@ static void test_restores_driver(void)
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "xe");
         ASSERT_NULL(fake_vf_override(f.pf, 0));
-        /* Quotas are not changed under its hands. */
+        /* Quotas are not changed while the driver uses the VF. */
         set_attribute(&f, "exec_quantum_ms", "5");
         f.t.parent_hint = 0;
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
@@ -692,7 +706,7 @@ static void test_restores_driver(void)
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "xe");
         check_golden(&f, "driver");
-        /* One that is not loaded any more left it. */
+        /* The earlier driver is not loaded any more. */
         g_ptr_array_set_size(f.attributes, 0);
         ASSERT_OK(create_on(&f, UUID_A, "vf", "0000:03:00.1"));
         g_free(f.made->restore);
@@ -701,7 +715,7 @@ static void test_restores_driver(void)
         ASSERT_NULL(fake_vf_driver(f.pf, 0));
 }
 
-/* The host's driver does not take it again: it is left free, and nothing of it reserved. */
+/* The driver of the host refuses the VF: the VF is left free and not reserved. */
 static void test_driver_refuses_it(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
@@ -718,7 +732,7 @@ static void test_driver_refuses_it(void)
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         ASSERT_EQ(available(&f, "vf"), 1);
         ASSERT_EQ(destroy(&f, f.made), 0);
-        /* In the middle of creating as well, and what it was reserved for is not forgotten. */
+        /* The same during create(); the earlier reservation is restored. */
         ASSERT_OK(create(&f, UUID_B, "vf"));
         g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         fake_fail(f.k, "write", override, EIO);
@@ -726,12 +740,12 @@ static void test_driver_refuses_it(void)
         ASSERT_EQ(f.e.errnum, EIO);
         fake_heal(f.k);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
-        ASSERT_EQ(s->instances->len, 1); /* as long as it can be tried again */
+        ASSERT_EQ(s->instances->len, 1); /* a retry is possible meanwhile */
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_EQ(available(&f, "vf"), 1);
 }
 
-/* One function that does not work does not keep the others from it. */
+/* A VF that fails does not block the others. */
 static void test_next_one(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 5);
@@ -742,11 +756,12 @@ static void test_next_one(void)
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         ASSERT_EQ(available(&f, "vf"), 4);
         ASSERT_EQ(destroy(&f, f.made), 1);
-        /* Whoever names it wants it. */
+        /* A caller who names a VF gets no other. */
         ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.1"), EIO);
         ASSERT_STREQ(f.slot, "0000:03:00.1");
         ASSERT_EQ(f.e.errnum, EIO);
-        /* Not all are tried, and what each said is said. */
+
+        /* Three VFs are tried, and the message contains each error. */
         for (unsigned i = 0; i < 4; i++)
                 fake_vf_fail_probe(f.pf, i, i == 1 ? ENOMEM : EIO);
         f.t.parent_hint = 0;
@@ -755,28 +770,32 @@ static void test_next_one(void)
         ASSERT_EQ(f.e.errnum, EIO);
         ASSERT_FALSE(strstr(f.e.message, "0000:03:00.4"));
         ASSERT_EQ(available(&f, "vf"), 5);
-        /* What lies with the driver of VFIO or with the request is not tried again. */
+        /* Errors of the driver or of the request are not retried with another VF. */
         f.t.parent_hint = 0;
         fake_vf_fail_probe(f.pf, 0, ENODEV);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
         ASSERT_STREQ(f.slot, "0000:03:00.1");
+
         for (unsigned i = 0; i < 5; i++)
                 ASSERT_NULL(fake_vf_override(f.pf, i));
 }
 
-/* A program has it open by the host's driver. */
+/* A program uses the VF by the driver of the host. */
 static void test_program_uses_it(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
 
         ASSERT_OK(fake_pf_enable(f.pf, 2));
         read_facts(&f);
+
         for (unsigned i = 0; i < 2; i++) {
                 g_autofree char *render = g_strdup_printf("%s/drm/renderD%u", fake_vf_path(f.pf, i), 129 + i);
                 g_autofree char *node = g_strdup_printf("dri/renderD%u", 129 + i);
+
                 fake_add_directory(f.k, render);
                 fake_add_node(f.k, node);
         }
+
         fake_hold_node(f.k, "dri/renderD129", 815, "ffmpeg");
         ASSERT_OK(create(&f, UUID_A, "vf"));
         ASSERT_STREQ(f.slot, "0000:03:00.2");
@@ -811,21 +830,21 @@ static void hold_by_program(Fixture *f, unsigned n)
         fake_hold_node(f->k, node, 815 + (int)n, "ffmpeg");
 }
 
-/* Programs of the host have the first ones, on which nothing is tried: the others are free, however many those
- * are. */
+/* Programs of the host use the first VFs, which are skipped in any number: the other VFs are free. */
 static void test_many_in_use(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
 
         ASSERT_OK(fake_pf_enable(f.pf, 7));
         read_facts(&f);
+
         for (unsigned i = 0; i < 6; i++)
                 hold_by_program(&f, i);
         ASSERT_EQ(available(&f, "vf"), 7);
         ASSERT_OK(create(&f, UUID_A, "vf"));
         ASSERT_STREQ(f.slot, "0000:03:00.7");
         ASSERT_EQ(destroy(&f, f.made), 1);
-        /* None is left: some are named. */
+        /* No VF is left: the message names some. */
         hold_by_program(&f, 6);
         f.t.parent_hint = 0;
         g_autofree char *before = fake_writes(f.k);
@@ -842,17 +861,19 @@ static void test_many_in_use(void)
         ASSERT_FALSE(strstr(f.e.message, "process 818"));
 }
 
-/* Those that do not work are tried first here, for no driver has them; then those in use do not count. */
+/* VFs that fail are tried first here, because no driver is bound; VFs in use do not count. */
 static void test_in_use_and_broken(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
 
         ASSERT_OK(fake_pf_enable(f.pf, 6));
         read_facts(&f);
+
         for (unsigned i = 0; i < 2; i++) {
                 ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[i], NULL, NULL, NULL));
                 fake_vf_fail_probe(f.pf, i, EIO);
         }
+
         for (unsigned i = 2; i < 5; i++)
                 hold_by_program(&f, i);
         ASSERT_OK(create(&f, UUID_A, "vf"));
@@ -865,7 +886,7 @@ static void test_in_use_and_broken(void)
         ASSERT_CONTAINS(f.e.message, "process 819 (ffmpeg)");
 }
 
-/* Those that no driver has come first, also for several of one job. */
+/* VFs without a driver come first, also for several instances of one job. */
 static void test_chooses(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 3);
@@ -883,7 +904,7 @@ static void test_chooses(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
 }
 
-/* Best is the one that has the quotas already: nothing has to be written, which the driver might refuse. */
+/* A VF that has the quotas already is best: the driver might refuse a write. */
 static void test_chooses_quota(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 3);
@@ -894,13 +915,14 @@ static void test_chooses_quota(void)
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         ASSERT_STREQ(f.slot, "0000:03:00.2");
         ASSERT_EQ(destroy(&f, f.made), 1);
-        /* As long as there is one. */
+        /* Repeat this while such a VF exists. */
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         ASSERT_OK(create(&f, UUID_B, "vf-profile"));
         ASSERT_STREQ(f.slot, "0000:03:00.3");
 }
 
-/* xe takes it only before the functions are enabled, and rounds it up then: what follows its advice gets it. */
+/* xe accepts the quota only before VFs are enabled, and rounds it up. A caller who follows the hint succeeds.
+ */
 static void test_chooses_rounded_quota(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 3);
@@ -911,6 +933,7 @@ static void test_chooses_rounded_quota(void)
         ASSERT_OK(vgpu_io_write(f.io, files[1], "1000000000"));
         g_autofree char *rounded = read_text(&f, files[1]);
         ASSERT_STREQ(rounded, "1000341504");
+
         for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
                 fake_fail(f.k, "write", files[i], EBUSY);
         set_attribute(&f, "vram_quota", "1000000000");
@@ -918,7 +941,7 @@ static void test_chooses_rounded_quota(void)
         ASSERT_STREQ(f.slot, "0000:03:00.2");
         ASSERT_STREQ(attribute(f.made, "vram_quota"), "1000341504");
         ASSERT_EQ(destroy(&f, f.made), 1);
-        /* Much more is not what was asked for, and less is not enough. */
+        /* A much larger value does not match the request, and a smaller one does not suffice. */
         set_attribute(&f, "vram_quota", "900000000");
         ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EIO);
         ASSERT_EQ(f.e.errnum, EBUSY);
@@ -957,6 +980,7 @@ static void test_arguments(void)
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_NULL(f.slot);
         }
+
         g_autofree char *after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
 }
@@ -982,7 +1006,7 @@ static void test_claim_fails(void)
         ASSERT_EQ(f.e.errnum, EROFS);
         after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
-        /* Nobody who keeps it. */
+        /* No callback for reservations. */
         ASSERT_OK(sriov_driver.create(&f.t, &(CreateArgs){ .uuid = UUID_A, .type_id = "vf" }, &f.made, &f.e));
 }
 
@@ -1018,7 +1042,7 @@ static void test_inconsistent(void)
         ASSERT_ERROR(create(&f, UUID_A, "vf"), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
         ASSERT_EQ(f.e.errnum, EIO);
-        /* The half handed out function is seen, and can be returned. */
+        /* The half-made instance shows and can be destroyed. */
         fake_heal(f.k);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
         ASSERT_EQ(s->instances->len, 1);
@@ -1041,7 +1065,7 @@ static void test_no_iommu(void)
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
 }
 
-/* VFIO made a group itself (enable_unsafe_noiommu_mode), with which no virtual machine can do anything. */
+/* VFIO created a group without an IOMMU (enable_unsafe_noiommu_mode), which no VM can use. */
 static void test_noiommu(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 0);
@@ -1055,7 +1079,7 @@ static void test_noiommu(void)
         ASSERT_NULL(fake_vf_driver(f.pf, 0));
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         ASSERT_EQ(available(&f, "vf"), 2);
-        /* One that somebody else has bound can be taken back, unless it is in use. */
+        /* A VF that another program has bound can be destroyed, unless it is in use. */
         ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "vfio-pci", "vfio-pci", NULL));
         g_autofree char *node = g_strdup_printf("vfio/noiommu-%d", fake_vf_group(f.pf, 0));
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
@@ -1071,7 +1095,7 @@ static void test_noiommu(void)
         ASSERT_OK(sriov_driver.set_vfs(&f.t, 0, &got, NULL));
 }
 
-/* Without ACS functions of a card are in one group, and a virtual machine gets all of it or nothing. */
+/* VFs of a card without ACS share a group, and a VM gets all of a group or none. */
 static void test_shared_group(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 2);
@@ -1091,7 +1115,7 @@ static void test_shared_group(void)
         ASSERT_NULL(f.slot);
         after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
-        /* Bridges and functions that no driver has, or one of VFIO, do no harm. */
+        /* Bridges, and functions with no driver or one of VFIO, do no harm. */
         fake_remove(f.k, "kernel/iommu_groups/10/devices/0000:03:00.0");
         ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[1], "vfio-pci", "vfio-pci", NULL));
         ASSERT_OK(create_on(&f, UUID_A, "vf", "0000:03:00.1"));
@@ -1106,7 +1130,7 @@ static void test_gone_while_creating(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
 }
 
-/* Quotas: every errno of xe and of i915. */
+/* ---- quotas: every errno of xe and i915 ---- */
 
 typedef struct QuotaErrno {
         int eno;
@@ -1117,10 +1141,12 @@ static int heal_after(FakeKernel *k, const char *path, void *data)
 {
         int eno = *(int *)data;
 
-        /* The undoing works. */
+        /* The rollback succeeds. */
         if (eno == 0)
                 return 0;
+
         *(int *)data = 0;
+
         return -eno;
 }
 
@@ -1175,7 +1201,7 @@ static void test_quota_errno_i915(void)
                            G_N_ELEMENTS(table));
 }
 
-/* No GT has it. */
+/* No GT has the quota. */
 static void test_quota_nowhere(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 1);
@@ -1229,7 +1255,7 @@ static void test_quota_unreadable(void)
         ASSERT_STREQ(attribute(d, "preempt_timeout_us"), "different on parts of the GPU");
         ASSERT_NULL(attribute(d, "vram_quota"));
         ASSERT_EQ(destroy(&f, f.made), 1);
-        /* What cannot be read cannot be put back, and is not written down as if it could. */
+        /* A value that cannot be read cannot be restored, and is not recorded. */
         set_attribute(&f, "exec_quantum_ms", "20");
         add_attribute(&f, "preempt_timeout_us", "20");
         ASSERT_ERROR(create_on(&f, UUID_A, "vf-profile", "0000:03:00.1"), EIO);
@@ -1247,7 +1273,7 @@ static void test_quota_writer_died(void)
         ASSERT_STREQ(attribute(f.made, "exec_quantum_ms"), "20");
 }
 
-/* destroy */
+/* ---- destroy ---- */
 
 static void test_destroy_in_use(void)
 {
@@ -1266,7 +1292,7 @@ static void test_destroy_in_use(void)
         ASSERT_EQ(destroy(&f, f.made), 1);
 }
 
-/* While the kernel waits for who has it open, it shows no driver, and Linux 6.1 lets nobody read
+/* While the kernel waits for the user of a VF, it shows no driver, and Linux 6.1 blocks readers of
  * driver_override. */
 static void test_leaving(void)
 {
@@ -1289,7 +1315,7 @@ static void test_leaving(void)
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
 }
 
-/* Kernels without group nodes: who has the character device open. */
+/* Kernels without group nodes: find the user of the character device. */
 static void test_destroy_cdev(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 0);
@@ -1306,7 +1332,7 @@ static void test_destroy_cdev(void)
         ASSERT_EQ(destroy(&f, f.made), 1);
 }
 
-/* By somebody else, or of a daemon whose records are lost. */
+/* An instance of another program, or of a daemon that lost its records. */
 static void test_destroy_foreign(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
@@ -1332,7 +1358,7 @@ static void test_destroy_restore_fails(void)
         ASSERT_EQ(destroy(&f, f.made), 0);
 }
 
-/* Texts that nobody has written. */
+/* Texts that vgpud did not write. */
 static void test_destroy_odd_restore(void)
 {
         static const char *const texts[] = {
@@ -1350,27 +1376,31 @@ static void test_destroy_odd_restore(void)
         }
 }
 
-/* Whoever put it back was killed: one write was missing, or two. */
+/* vgpud was killed during the return: one or two writes are missing. */
 static void test_settle(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         const VgpuVf *vf;
 
-        ASSERT_OK(fake_pf_enable(f.pf, 2)); /* by somebody who did not keep the host's driver away */
+        ASSERT_OK(fake_pf_enable(f.pf,
+                                 2)); /* bound by a program that did not keep the driver of the host away */
         read_facts(&f);
         vf = f.facts->vfs->pdata[0];
         ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe", &error));
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "xe");
+
         for (int bound = 0; bound < 2; bound++) {
                 ASSERT_OK(vfs_bind(f.io, vf, bound ? "xe" : NULL, "xe", NULL));
-                ASSERT_EQ(available(&f, "vf"), 1); /* for all that can be seen somebody means it for xe */
+                ASSERT_EQ(available(&f, "vf"), 1); /* the VF looks reserved for xe */
                 ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe", &error));
                 ASSERT_STREQ(fake_vf_driver(f.pf, 0), "xe");
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
                 ASSERT_EQ(available(&f, "vf"), 2);
         }
-        /* What nobody had begun is left alone: it was so before, is meant for something else, is handed out. */
+
+        /* If no return was interrupted, the VF is left alone: restored already, reserved otherwise, or handed
+         * out. */
         ASSERT_OK(vfs_bind(f.io, vf, NULL, "xe", NULL));
         ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe override=xe", &error));
         ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "override=xe", &error));
@@ -1401,7 +1431,7 @@ static void test_destroy_gone(void)
         ASSERT_EQ(destroy(&f, f.made), 0);
 }
 
-/* A name that is another GPU's function by now. */
+/* The name belongs to a VF of another GPU by now. */
 static void test_destroy_other(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 1);
@@ -1413,7 +1443,7 @@ static void test_destroy_other(void)
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "vfio-pci");
 }
 
-/* The rest */
+/* ---- other functions ---- */
 
 static void test_configure(void)
 {
@@ -1503,5 +1533,6 @@ int main(int argc, char **argv)
         TEST(test_destroy_other);
         TEST(test_configure);
         TEST(test_handover);
+
         return tests_end();
 }

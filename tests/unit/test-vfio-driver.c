@@ -25,6 +25,7 @@ static void check(const Row *row)
 
         fake_add_file(k, VF "/modalias", "pci:v00008086d0000E20Bsv00008086sd00001114bc03sc00i00\n");
         fake_set_aliases(k, row->aliases);
+
         for (size_t i = 0; i < G_N_ELEMENTS(row->loaded) && row->loaded[i]; i++)
                 fake_pci_add_driver(pci, row->loaded[i]);
         if (row->without_vfio_pci)
@@ -43,23 +44,23 @@ static void test_choice(void)
                 /* no file: a kernel without modules */
                 { .driver = "vfio-pci" },
                 { .without_vfio_pci = true },
-                /* none for this device, also not when it is loaded */
+                /* not made for this device, also when loaded */
                 { .aliases = GENERIC, .driver = "vfio-pci" },
                 { .aliases = GENERIC, .loaded = { "xe-vfio-pci" }, .driver = "vfio-pci" },
                 { .aliases = GENERIC "vfio_pci:v00008086d0000E20Csv*sd*bc*sc*i* xe_vfio_pci\n",
                   .loaded = { "xe-vfio-pci" },
                   .driver = "vfio-pci" },
-                /* one for it */
+                /* made for the device */
                 { .aliases = GENERIC XE, .loaded = { "xe-vfio-pci" }, .driver = "xe-vfio-pci" },
                 { .aliases = XE GENERIC, .loaded = { "xe-vfio-pci" }, .driver = "xe-vfio-pci" },
                 { .aliases = XE GENERIC,
                   .loaded = { "xe-vfio-pci" },
                   .without_vfio_pci = true,
                   .driver = "xe-vfio-pci" },
-                /* which is not loaded */
+                /* not loaded */
                 { .aliases = GENERIC XE, .driver = "vfio-pci", .better = "xe_vfio_pci" },
                 { .aliases = GENERIC XE, .without_vfio_pci = true, .better = "xe_vfio_pci" },
-                /* the better of two, and the next best */
+                /* the better of two, then the next best */
                 { .aliases = "vfio_pci:v00008086d*sv*sd*bc*sc*i* intel_vfio_pci\n" XE,
                   .loaded = { "intel-vfio-pci", "xe-vfio-pci" },
                   .driver = "xe-vfio-pci" },
@@ -67,9 +68,8 @@ static void test_choice(void)
                   .loaded = { "intel-vfio-pci" },
                   .driver = "intel-vfio-pci",
                   .better = "xe_vfio_pci" },
-                /* what is no line of an alias leads nowhere */
-                { .aliases = "vfio_pci:v*\nvfio_pci:* ../../etc\nvfio_pci:* \nvfio_pci:v* x y\nvfio_pci:[ "
-                             "z\n" GENERIC,
+                /* invalid lines are ignored */
+                { .aliases = "vfio_pci:v*\nvfio_pci:* ../../etc\nvfio_pci:* \nvfio_pci:v* x y\nvfio_pci:[ z\n" GENERIC,
                   .driver = "vfio-pci" },
         };
 
@@ -93,5 +93,6 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_choice);
         TEST(test_gone);
+
         return tests_end();
 }

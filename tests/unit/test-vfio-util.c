@@ -20,6 +20,7 @@ static Fixture fixture_new(void)
         FakeKernel *k = fake_kernel_new();
 
         fake_add_directory(k, DEVICE);
+
         return (Fixture){ .k = k, .io = fake_kernel_io(k) };
 }
 
@@ -54,7 +55,7 @@ static void test_cdev(void)
 
         ASSERT_OK(vfio_read_cdev(f.io, DEVICE, &cdev));
         ASSERT_NULL(cdev);
-        /* A VFIO device whose kernel was built without cdevs has no number. */
+        /* A VFIO device of a kernel without cdevs has no number. */
         fake_add_directory(f.k, DEVICE "/vfio-dev/vfio3");
         fake_add_directory(f.k, DEVICE "/vfio-dev/power");
         ASSERT_OK(vfio_read_cdev(f.io, DEVICE, &cdev));
@@ -97,7 +98,7 @@ static void test_in_use(void)
         ASSERT_CONTAINS(f.e.message, "/dev/vfio/12");
         ASSERT_EQ(fd, -77);
 
-        /* The kernel says so even when nobody is to be seen. */
+        /* The kernel reports EBUSY although no process shows. */
         fake_hold_node_invisibly(f.k, "vfio/12");
         ASSERT_ERROR(vfio_keep_out(f.io, 12, NULL, &fd, &f.e), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
@@ -112,7 +113,7 @@ static void test_in_use(void)
         ASSERT_ERROR(vfio_keep_out(f.io, 12, "vfio3", &fd, NULL), EBUSY);
 }
 
-/* What cannot be tested counts as used. */
+/* A device that cannot be checked counts as used. */
 static void test_nobody_can_tell(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -147,7 +148,7 @@ static void test_cdev_only(void)
         ASSERT_EQ(f.e.errnum, EACCES);
 }
 
-/* VFIO's no-IOMMU mode: whoever opens the group needs CAP_SYS_RAWIO. */
+/* The no-IOMMU mode of VFIO: opening the group needs CAP_SYS_RAWIO. */
 static void test_noiommu(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -200,5 +201,6 @@ int main(int argc, char **argv)
         TEST(test_cdev_only);
         TEST(test_noiommu);
         TEST(test_nothing_to_use);
+
         return tests_end();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Virtual functions on the in-memory kernel: how many, and bound to what. What is written is compared with
+/* VFs on the in-memory kernel: the number and the drivers. All writes are compared with
  * tests/golden/vfs-NAME.txt. */
 
 #include "drivers-glue/vf/count.h"
@@ -16,10 +16,10 @@
 
 #define PF "devices/pci0000:00/0000:00:01.0/0000:03:00.0"
 
-/* What stands for NVIDIA's script: it unbinds the driver, sets the number, and binds the driver again. */
+/* A stand-in for NVIDIA's script: unbinds the driver, sets the number, and binds the driver. */
 static struct {
         FakePf *pf;
-        unsigned made; /* by -e */
+        unsigned made; /* the effect of -e */
         int result;
         unsigned runs;
 } manage;
@@ -32,8 +32,10 @@ int nvidia_run_sriov_manage(VgpuTarget *t, bool enable, VgpudError *reterr)
                 g_assert(fake_pf_enable(manage.pf, enable ? manage.made : 0) >= 0);
                 fake_pf_set_driver(manage.pf, "nvidia");
         }
+
         if (manage.result < 0)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, manage.result, "the script failed");
+
         return 0;
 }
 
@@ -44,7 +46,7 @@ typedef struct Fixture {
         GpuFacts *facts;
         VgpuIo *io;
         VgpuTarget t;
-        const VfMethod *method; /* NULL: that of the kernel */
+        const VfMethod *method; /* NULL: the write to sriov_numvfs */
         VgpudError e;
 } Fixture;
 
@@ -64,6 +66,7 @@ static Fixture with_pf(FakePfModel model, unsigned total, unsigned offset)
         f.io = fake_kernel_io(f.k);
         read_facts(&f);
         memset(&manage, 0, sizeof manage);
+
         return f;
 }
 
@@ -89,6 +92,7 @@ static int set(Fixture *f, uint32_t count)
         vgpud_error_done(&f->e);
         int r = checked(f, vfs_set(&f->t, f->method, count, &got, &f->e));
         ASSERT_EQ(got, r < 0 ? UINT32_MAX : count);
+
         return r;
 }
 
@@ -108,29 +112,30 @@ static char *read_text(Fixture *f, const char *path)
         char *text = NULL;
 
         ASSERT_OK(vgpu_io_read(f->io, path, &text));
+
         return text;
 }
 
-/* How many */
+/* ---- the number of VFs ---- */
 
 static void test_life(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
 
-        ASSERT_OK(set(&f, 0)); /* nothing to do */
+        ASSERT_OK(set(&f, 0)); /* no change */
         ASSERT_OK(set(&f, 2));
         read_facts(&f);
         ASSERT_EQ(f.facts->enabled_vfs, 2);
         ASSERT_NULL(fake_vf_driver(f.pf, 0)); /* the host's driver was kept away */
-        ASSERT_OK(set(&f, 2));                /* nothing to do */
-        ASSERT_OK(set(&f, 3));                /* through 0, which the kernel wants */
+        ASSERT_OK(set(&f, 2));                /* no change */
+        ASSERT_OK(set(&f, 3));                /* the kernel requires a step through 0 */
         ASSERT_OK(set(&f, 0));
         check_golden(&f, "life");
         g_autofree char *autoprobe = read_text(&f, PF "/sriov_drivers_autoprobe");
         ASSERT_STREQ(autoprobe, "1");
 }
 
-/* sriov_drivers_autoprobe is put back to what it was, not to 1, and also when the kernel refuses. */
+/* sriov_drivers_autoprobe is restored to the earlier value, not to 1, also if the kernel refuses. */
 static void test_autoprobe(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -164,7 +169,7 @@ static void test_autoprobe_fails(void)
         ASSERT_EQ(f.e.errnum, EIO);
         ASSERT_FALSE(fake_exists(f.k, PF "/virtfn0"));
         fake_heal(f.k);
-        /* It stays as it was not meant to. */
+        /* The restore fails. */
         fake_before(f.k, "write", PF "/sriov_numvfs", fail_next, (void *)PF "/sriov_drivers_autoprobe");
         ASSERT_ERROR(set(&f, 2), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
@@ -172,7 +177,7 @@ static void test_autoprobe_fails(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
         fake_heal(f.k);
         ASSERT_OK(set(&f, 0));
-        /* Kernels below 4.12 have none. */
+        /* Kernels before 4.12 lack the file. */
         fake_remove(f.k, PF "/sriov_drivers_autoprobe");
         ASSERT_OK(set(&f, 2));
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), NULL);
@@ -185,7 +190,7 @@ static void test_count(void)
         ASSERT_ERROR(set(&f, 8), EINVAL);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INVALID);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        /* What was known of it is old: the driver has lowered the limit. */
+        /* The facts are out of date: the driver has lowered the limit. */
         fake_add_file(f.k, PF "/sriov_totalvfs", "4\n");
         ASSERT_ERROR(set(&f, 5), EINVAL);
         fake_add_file(f.k, PF "/sriov_totalvfs", "0\n");
@@ -241,24 +246,25 @@ static void test_enable_errno(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
                 f.method = table[i].method;
                 fake_fail(f.k, "write", PF "/sriov_numvfs", table[i].eno);
                 ASSERT_ERROR(set(&f, 2), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                /* The method's own reasons come first. */
+                /* The reasons of the method come first. */
                 ASSERT_EQ(f.e.hint.id == VGPUD_HINT_RESET_GPU, table[i].eno == ECANCELED);
                 ASSERT_CONTAINS(f.e.message, "0000:03:00.0");
                 fake_heal(f.k);
                 ASSERT_OK(set(&f, 2));
-                /* Disabling too, where nothing is lost. */
+                /* Disabling fails as well, without a loss. */
                 fake_fail(f.k, "write", PF "/sriov_numvfs", table[i].eno);
                 ASSERT_ERROR(set(&f, 0), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_TRUE(fake_exists(f.k, PF "/virtfn1"));
         }
 }
 
-/* ENOENT: whose fault it is. */
+/* ENOENT: find the cause. */
 static void test_no_sriov(void)
 {
         static const struct {
@@ -298,7 +304,7 @@ static void test_gim(void)
         ASSERT_STREQ(writes, "");
 }
 
-/* A writer that died did so after its write(2), or before it. */
+/* The writer died: before or after write(2). */
 static void test_writer_died(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -324,7 +330,7 @@ static void test_nothing_happens(void)
         ASSERT_ERROR(set(&f, 3), EIO);
 }
 
-/* A function that cannot be looked at may be in use; one that goes is not. */
+/* A VF that cannot be checked may be in use; a VF that goes is not. */
 static void test_odd_link(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -334,7 +340,7 @@ static void test_odd_link(void)
         ASSERT_ERROR(set(&f, 0), EIO);
         ASSERT_EQ(f.e.errnum, EACCES);
         fake_heal(f.k);
-        ASSERT_EQ(set(&f, 2), 0); /* as it was */
+        ASSERT_EQ(set(&f, 2), 0); /* unchanged */
         fake_fail(f.k, "link", PF "/virtfn1", ENOENT);
         ASSERT_OK(set(&f, 0));
         fake_heal(f.k);
@@ -342,7 +348,7 @@ static void test_odd_link(void)
         ASSERT_EQ(f.facts->vfs->len, 0);
 }
 
-/* Somebody else is quicker. */
+/* Another program is faster. */
 static int enable_four(FakeKernel *k, const char *path, void *data)
 {
         g_assert(fake_pf_enable(data, 4) >= 0);
@@ -377,7 +383,7 @@ static void test_gone(void)
         ASSERT_ERROR(set(&f, 2), ENOLINK);
 }
 
-/* The folder of a device that goes is still there for a moment. */
+/* The folder of a removed device still exists for a moment. */
 static void test_going(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -390,7 +396,7 @@ static void test_going(void)
         ASSERT_ERROR(set(&f, 2), ENOLINK);
 }
 
-/* In use */
+/* ---- VFs in use ---- */
 
 static void test_in_use(void)
 {
@@ -406,7 +412,7 @@ static void test_in_use(void)
         ASSERT_CONTAINS(f.e.message, "0000:03:00.2");
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
         ASSERT_ERROR(set(&f, 3), EBUSY);
-        /* Also when another one, which nobody has open, comes before it. */
+        /* Also if a VF that is not open comes first. */
         ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
         g_free(before);
         before = fake_writes(f.k);
@@ -419,13 +425,13 @@ static void test_in_use(void)
         ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
         g_free(before);
         before = fake_writes(f.k);
-        /* Not open any more, but still somebody's. */
+        /* The VF is not open any more, but still handed out. */
         fake_hold_node(f.k, "vfio/11", 0, NULL);
         ASSERT_ERROR(set(&f, 0), EBUSY);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         g_autofree char *after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
-        /* Half handed out. */
+        /* A half-made instance. */
         ASSERT_OK(bind_vf(&f, 1, NULL, "vfio-pci"));
         ASSERT_ERROR(set(&f, 0), EBUSY);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
@@ -459,7 +465,7 @@ static void test_carries(void)
         ASSERT_OK(set(&f, 0));
 }
 
-/* What the host has made of them. */
+/* VFs that the host has reserved. */
 static void test_in_use_by_host(void)
 {
         static const struct {
@@ -473,6 +479,7 @@ static void test_in_use_by_host(void)
 
         ASSERT_OK(fake_pf_enable(f.pf, 2));
         read_facts(&f);
+
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 fake_pci_add_driver(f.pci, table[i].driver);
                 ASSERT_OK(bind_vf(&f, 1, table[i].driver, table[i].override));
@@ -484,6 +491,7 @@ static void test_in_use_by_host(void)
                 g_autofree char *after = fake_writes(f.k);
                 ASSERT_STREQ(after, before);
         }
+
         ASSERT_OK(bind_vf(&f, 1, "accelvf", NULL));
         render = g_strconcat(fake_vf_path(f.pf, 0), "/drm/renderD129", NULL);
         accel = g_strconcat(fake_vf_path(f.pf, 1), "/accel/accel3", NULL);
@@ -502,19 +510,18 @@ static void test_in_use_by_host(void)
         ASSERT_CONTAINS(f.e.message, "process 4 (python3) has /dev/accel/accel3 open");
         ASSERT_ERROR(set(&f, 0), EBUSY);
         fake_hold_node(f.k, "accel/accel3", 0, NULL);
-        /* What cannot be looked at may be in use. */
+        /* A VF that cannot be checked may be in use. */
         g_autofree char *drm = g_path_get_dirname(render);
         fake_fail(f.k, "list", drm, EACCES);
         ASSERT_ERROR(set(&f, 0), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         fake_heal(f.k);
-        /* Nobody has them open: a driver of the host alone is no use. */
+        /* No program has the VFs open: a driver of the host alone is no use. */
         ASSERT_STREQ(fake_vf_driver(f.pf, 1), "accelvf");
         ASSERT_OK(set(&f, 0));
 }
 
-/* A function that has a VFIO device of the host driver's own: its group is kept until the write has returned.
- */
+/* The driver of the host provides a VFIO device itself: the group is held until the write has returned. */
 static void test_keeps_out(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -551,7 +558,7 @@ static void test_many(void)
 
         ASSERT_OK(set(&f, 256));
         read_facts(&f);
-        /* Over devices and buses. */
+        /* VFs on several devices and buses. */
         ASSERT_STREQ(((const VgpuVf *)f.facts->vfs->pdata[0])->name, "0000:03:10.0");
         ASSERT_STREQ(((const VgpuVf *)f.facts->vfs->pdata[128])->name, "0000:04:00.0");
         ASSERT_EQ(f.facts->vfs->len, 256);
@@ -562,7 +569,7 @@ static void test_many(void)
         ASSERT_OK(set(&f, 0));
 }
 
-/* NVIDIA */
+/* ---- NVIDIA ---- */
 
 static void test_nvidia(void)
 {
@@ -575,7 +582,7 @@ static void test_nvidia(void)
         manage.made = 16;
         ASSERT_ERROR(set(&f, 4), EINVAL);
         ASSERT_EQ(manage.runs, 0);
-        /* What it says when it ends counts for nothing. */
+        /* The exit status of the script does not count. */
         manage.result = -EIO;
         ASSERT_OK(set(&f, 16));
         ASSERT_OK(set(&f, 16));
@@ -588,7 +595,7 @@ static void test_nvidia(void)
         ASSERT_ERROR(set(&f, 16), EIO);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
         ASSERT_OK(set(&f, 0));
-        /* A T4 has none. */
+        /* A T4 has no VFs. */
         manage.made = 0;
         ASSERT_ERROR(set(&f, 16), EIO);
         manage.runs = 0;
@@ -596,12 +603,12 @@ static void test_nvidia(void)
         ASSERT_ERROR(set(&f, 16), EOPNOTSUPP);
         ASSERT_OK(set(&f, 0));
         ASSERT_EQ(manage.runs, 0);
-        /* Its functions are for the host's driver: nobody touches autoprobe, and numvfs is the script's. */
+        /* The VFs are meant for the driver of the host: autoprobe stays, and only the script writes numvfs. */
         g_autofree char *writes = fake_writes(f.k);
         ASSERT_STREQ(writes, "");
 }
 
-/* Binding */
+/* ---- binding ---- */
 
 static void test_bind(void)
 {
@@ -618,7 +625,7 @@ static void test_bind(void)
         ASSERT_STREQ(driver, "vfio-pci");
         ASSERT_OK(vfs_read_override(f.io, fake_vf_path(f.pf, 0), &override));
         ASSERT_STREQ(override, "vfio-pci");
-        ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci")); /* nothing to do */
+        ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci")); /* no change */
         ASSERT_OK(bind_vf(&f, 0, "accelvf", NULL));
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
         ASSERT_NULL(fake_vf_override(f.pf, 0));
@@ -629,7 +636,7 @@ static void test_bind(void)
         check_golden(&f, "bind");
 }
 
-/* With autoprobe off nothing but driver_override brings a driver to a function. */
+/* If autoprobe is off, only driver_override brings a driver to a VF. */
 static void test_bind_without_autoprobe(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -662,7 +669,7 @@ static void test_unbind_in_use(void)
         ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
 }
 
-/* While the kernel waits for the user it shows no driver any more; the group is still held. */
+/* While the kernel waits for the user, it shows no driver; the group is still held. */
 static void test_bind_leaving(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -680,7 +687,7 @@ static void test_bind_leaving(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu)");
         ASSERT_ERROR(bind_vf(&f, 0, "accelvf", NULL), EBUSY);
-        /* Linux 6.1 does not answer who reads it meanwhile. */
+        /* Linux 6.1 blocks readers meanwhile. */
         g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         fake_fail(f.k, "read", override, EIO);
         ASSERT_ERROR(set(&f, 0), EBUSY);
@@ -691,7 +698,7 @@ static void test_bind_leaving(void)
         g_autofree char *after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
 
-        /* It may be held because of another function of the group. */
+        /* Another function of the group may be the reason why it is held. */
         g_autofree char *other = g_strdup("kernel/iommu_groups/10/devices/0000:ff:00.1");
         fake_add_directory(f.k, other);
         ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
@@ -712,7 +719,7 @@ static void test_bind_no_driver(void)
         ASSERT_STREQ(writes, "");
 }
 
-/* drivers_probe says "success" whatever the driver's probe said. */
+/* drivers_probe reports success for any result of the probe. */
 static void test_bind_errno(void)
 {
         static const struct {
@@ -729,6 +736,7 @@ static void test_bind_errno(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
                 ASSERT_OK(set(&f, 1));
                 read_facts(&f);
                 fake_pci_fail_probe(f.pci, "vfio-pci", table[i].eno);
@@ -759,6 +767,7 @@ static void test_unbind_errno(void)
 
         ASSERT_OK(fake_pf_enable(f.pf, 1));
         read_facts(&f);
+
         for (size_t i = 0; i < G_N_ELEMENTS(errnos); i++) {
                 fake_fail(f.k, "write", "bus/pci/drivers/accelvf/unbind", errnos[i]);
                 ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EIO);
@@ -766,7 +775,8 @@ static void test_unbind_errno(void)
                 ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
         }
-        /* The same answer, but it is gone: that is what counts. */
+
+        /* The same answer, but the VF is gone, which counts. */
         fake_heal(f.k);
         fake_fail_after(f.k, "write", "bus/pci/drivers/accelvf/unbind", EPROTO);
         fake_fail_after(f.k, "write", "bus/pci/drivers_probe", EPROTO);
@@ -795,7 +805,7 @@ static void test_override_errno(void)
         ASSERT_NULL(fake_vf_override(f.pf, 0));
 }
 
-/* Somebody else binds it in the moment in between. */
+/* Another program binds the VF in between. */
 static int bind_to_accel(FakeKernel *k, const char *path, void *data)
 {
         Fixture *f = data;
@@ -803,6 +813,7 @@ static int bind_to_accel(FakeKernel *k, const char *path, void *data)
         fake_heal(k);
         (void)vgpu_io_write(f->io, path, "accelvf");
         (void)vgpu_io_write(f->io, "bus/pci/drivers/accelvf/bind", "0000:03:00.1");
+
         return -EIO;
 }
 
@@ -882,5 +893,6 @@ int main(int argc, char **argv)
         TEST(test_bind_race);
         TEST(test_bind_gone);
         TEST(test_vfio_names);
+
         return tests_end();
 }

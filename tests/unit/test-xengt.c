@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The xengt back end on the in-memory kernel. What it writes is compared with tests/golden/xengt-life.txt. */
+/* The xengt back end on the in-memory kernel. All writes are compared with tests/golden/xengt-life.txt. */
 
 #include "drivers-glue/registry.h"
 
@@ -21,7 +21,7 @@ typedef struct Fixture {
         VgpudError e;
         InstanceDesc *made;
         GPtrArray *attributes;
-        GString *claims; /* what was claimed, and whether anything had been written by then */
+        GString *claims; /* the reservations, and whether a write came before */
         int claim_result;
         uint32_t count;
 } Fixture;
@@ -61,6 +61,7 @@ static unsigned count_lines(const char *text)
 
         for (; *text; text++)
                 n += *text == '\n';
+
         return n;
 }
 
@@ -71,6 +72,7 @@ static int claim(const char *slot, const char *restore, void *userdata)
 
         g_string_append_printf(f->claims, "%s %s after %u\n", slot, restore ? restore : "-",
                                count_lines(writes));
+
         return f->claim_result;
 }
 
@@ -85,10 +87,12 @@ static int create(Fixture *f, const char *uuid, const char *type_id)
 
         vgpud_error_done(&f->e);
         f->made = instance_desc_free(f->made);
+
         int r = xengt_driver.create(&f->t, &args, &f->made, &f->e);
         if (r < 0)
                 ASSERT_NULL(f->made);
         g_ptr_array_set_size(f->attributes, 0);
+
         return assert_explained(r, &f->e);
 }
 
@@ -102,6 +106,7 @@ static int destroy(Fixture *f, const char *slot)
         vgpud_error_done(&f->e);
         r = xengt_driver.destroy(&f->t, d, &f->e);
         instance_desc_free(d);
+
         return assert_explained(r, &f->e);
 }
 
@@ -110,22 +115,24 @@ static void option(Fixture *f, const char *name, const char *value)
         g_ptr_array_add(f->attributes, vgpu_attribute_new(name, value));
 }
 
-/* For a domain that there is from now on. */
+/* The domain exists from now on. */
 static int make(Fixture *f, unsigned domain, const char *uuid, const char *type_id)
 {
         g_autofree char *id = g_strdup_printf("%u", domain);
 
         fake_xengt_domain(f->x, domain, true);
         option(f, "vmid", id);
+
         return create(f, uuid, type_id);
 }
 
-/* Once its domain has ended. */
+/* The domain has ended. */
 static int unmake(Fixture *f, unsigned domain)
 {
         g_autofree char *slot = g_strdup_printf("vm%u", domain);
 
         fake_xengt_domain(f->x, domain, false);
+
         return destroy(f, slot);
 }
 
@@ -134,6 +141,7 @@ static GpuSnapshot *scan(Fixture *f)
         GpuSnapshot *s = NULL;
 
         ASSERT_OK(xengt_driver.scan(&f->t, &s, &f->e));
+
         return s;
 }
 
@@ -141,9 +149,11 @@ static const VgpuType *find_type(const GpuSnapshot *s, const char *id)
 {
         for (guint i = 0; i < s->types->len; i++) {
                 const VgpuType *t = s->types->pdata[i];
+
                 if (strcmp(t->id, id) == 0)
                         return t;
         }
+
         return NULL;
 }
 
@@ -153,6 +163,7 @@ static uint32_t available(Fixture *f, const char *type_id)
         uint32_t n = find_type(s, type_id)->available;
 
         gpu_snapshot_unref(s);
+
         return n;
 }
 
@@ -160,9 +171,11 @@ static const char *attribute_of(const InstanceDesc *d, const char *name)
 {
         for (guint i = 0; i < d->attributes->len; i++) {
                 const VgpuAttribute *a = d->attributes->pdata[i];
+
                 if (strcmp(a->name, name) == 0)
                         return a->value;
         }
+
         return NULL;
 }
 
@@ -204,7 +217,7 @@ static void test_scan(void)
         ASSERT_EQ(t->framebuffer_bytes, 0);
 }
 
-/* What every way to make and to remove one writes. */
+/* The writes of every way to create and remove a vGPU. */
 static void test_golden(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -236,7 +249,7 @@ static void test_golden(void)
         assert_golden(f.k, "xengt", "life");
 }
 
-/* The kernel tells sizes, not the type that somebody asked for. */
+/* The kernel shows sizes, not the requested type. */
 static void test_instances(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -250,10 +263,13 @@ static void test_instances(void)
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
         ASSERT_EQ(s->instances->len, 2);
         const InstanceDesc *a = NULL, *b = NULL;
+
         for (guint i = 0; i < 2; i++) {
                 const InstanceDesc *d = s->instances->pdata[i];
+
                 *(strcmp(d->slot, "vm12") == 0 ? &a : &b) = d;
         }
+
         ASSERT_STREQ(a->uuid, "");
         ASSERT_STREQ(a->type_id, "xengt-64-448");
         ASSERT_TRUE(a->type_guessed);
@@ -265,14 +281,14 @@ static void test_instances(void)
         ASSERT_STREQ(attribute_of(b, "low_gm"), "100M");
         Handover *h = xengt_driver.handover(a);
         g_autofree char *path = g_strdup(h->sysfs_path);
-        /* QEMU makes its own, or has nothing to do with it. */
+        /* QEMU creates a vGPU itself, or takes no part. */
         bool none = !h->qemu_args && !h->libvirt_xml && !h->group_node && !h->cdev_node && h->iommu_group == -1;
         handover_free(h);
         ASSERT_TRUE(none);
         ASSERT_STREQ(path, "/sys/kernel/vgt/vm12");
 }
 
-/* What was asked for and the kernel does not show is on record, and by the sizes there one is known again. */
+/* The record has the options that the kernel does not show; its sizes identify the vGPU. */
 static void test_recall(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -294,7 +310,7 @@ static void test_recall(void)
         d->type_id = g_strdup("xengt-custom");
         ASSERT_STREQ(attribute_of(d, "cap"), "0");
         ASSERT_STREQ(attribute_of(d, "primary"), "no");
-        /* What the model puts in after create() and after scan() is no change. */
+        /* The fields that the model fills in after create() and scan() are no change. */
         d->type_guessed = f.made->type_guessed;
         ASSERT_TRUE(instance_desc_equal(d, f.made));
 }
@@ -305,12 +321,13 @@ static void test_capacity(void)
         _cleanup_fixture_ Fixture f;
 
         fixture_init(&f);
+
         for (unsigned i = 1; i <= 6; i++)
                 ASSERT_OK(make(&f, i, UUID_A, "xengt-64-448"));
         ASSERT_EQ(available(&f, "xengt-64-448"), 0);
         ASSERT_ERROR(make(&f, 8, UUID_B, "xengt-64-448"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
-        ASSERT_EQ(f.e.errnum, 0); /* nobody was asked in vain */
+        ASSERT_EQ(f.e.errnum, 0); /* no domain was asked in vain */
         /* 128 MB are free again, but not side by side. */
         ASSERT_EQ(unmake(&f, 2), 1);
         ASSERT_EQ(unmake(&f, 4), 1);
@@ -326,22 +343,24 @@ static void test_capacity(void)
         ASSERT_STREQ(f.made->slot, "vm10");
 }
 
-/* High memory is shared slot by slot (vgt/aperture_gm.c, vgt_find_hidden_gm_slots()): it decides how large one
- * can be, and what one takes does not show. */
+/* High memory is shared slot by slot (vgt/aperture_gm.c, vgt_find_hidden_gm_slots()): it limits the size of a
+ * vGPU, and allocations do not show. */
 static void test_slots(void)
 {
         _cleanup_fixture_ Fixture f;
 
         fixture_init(&f);
-        /* Of 56 slots the host keeps 6 to itself. */
+        /* The host keeps 6 of 56 slots. */
         option(&f, "high_gm", "3201M");
         ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-custom"), ENOSPC);
         ASSERT_EQ(f.e.errnum, 0);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
+
         for (unsigned i = 2; i <= 4; i++) {
                 option(&f, "high_gm", "3200M");
                 ASSERT_OK(make(&f, i, UUID_A, "xengt-custom"));
         }
+
         ASSERT_EQ(available(&f, "xengt-64-448"), 3);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
         ASSERT_EQ(find_type(s, "xengt-64-448")->hint.id, VGPUD_HINT_DESTROY_INSTANCE);
@@ -354,12 +373,14 @@ static void test_ids(void)
         _cleanup_fixture_ Fixture f;
 
         fixture_init(&f);
+
         for (unsigned i = 1; i <= 7; i++) {
                 option(&f, "low_gm", "16M");
                 option(&f, "high_gm", "64M");
                 option(&f, "fences", "1");
                 ASSERT_OK(make(&f, i, UUID_A, "xengt-custom"));
         }
+
         ASSERT_EQ(available(&f, "xengt-64-448"), 0);
         ASSERT_ERROR(make(&f, 8, UUID_B, "xengt-64-448"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
@@ -375,7 +396,7 @@ static void test_bad_requests(void)
                 int eno;
         } cases[] = {
                 { "xengt-1-1", NULL, NULL, ENOENT },
-                /* A vGPU for nobody in particular would be that of some domain that runs. */
+                /* A vGPU without a domain could go to any running domain. */
                 { "xengt-64-448", NULL, NULL, EINVAL },
                 { "xengt-64-448", "cap", "50", EINVAL },
                 { "xengt-64-448", "vmid", "0", EINVAL },
@@ -395,11 +416,13 @@ static void test_bad_requests(void)
         _cleanup_fixture_ Fixture f;
 
         fixture_init(&f);
+
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
                 if (cases[i].name)
                         option(&f, cases[i].name, cases[i].value);
                 ASSERT_ERROR(create(&f, UUID_A, cases[i].type), cases[i].eno);
         }
+
         fake_xengt_domain(f.x, 7, true);
         option(&f, "vmid", "7");
         f.count = 2;
@@ -417,7 +440,7 @@ static void test_bad_requests(void)
         ASSERT_STREQ(writes, "");
 }
 
-/* Everything the driver answers, in words. */
+/* Every errno of the driver. */
 static void test_errors(void)
 {
         static const struct {
@@ -429,25 +452,27 @@ static void test_errors(void)
         _cleanup_fixture_ Fixture f;
 
         fixture_init(&f);
+
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
                 fake_fail(f.k, "write", CREATE, cases[i].eno);
                 ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), cases[i].code_errno);
                 ASSERT_EQ(f.e.errnum, cases[i].eno);
                 fake_heal(f.k);
         }
-        /* What is left cannot be told either. */
+
+        /* The resources cannot be read either. */
         fake_fail(f.k, "write", CREATE, ENOMEM);
         fake_fail(f.k, "read", UNKNOWN, EIO);
         ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), ENOSPC);
         ASSERT_EQ(f.e.errnum, ENOMEM);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         fake_heal(f.k);
-        /* Nobody is domain 9. */
+        /* Domain 9 does not exist. */
         option(&f, "vmid", "9");
         ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EIO);
         ASSERT_EQ(f.e.errnum, EFAULT);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        /* The child died after its write. */
+        /* The writer died after write(2). */
         fake_fail_after(f.k, "write", CREATE, EPROTO);
         ASSERT_OK(make(&f, 1, UUID_A, "xengt-64-448"));
 }
@@ -477,8 +502,10 @@ static int make_another(FakeKernel *k, const char *path, void *data, const char 
                 fake_remove(k, "kernel/vgt/vm1");
                 return 0;
         }
+
         fake_add_file(k, "kernel/vgt/vm1/aperture_sz", "0000000004000000\n");
         fake_add_file(k, "kernel/vgt/vm1/gm_sz", "0000000010000000\n");
+
         return 0;
 }
 
@@ -486,11 +513,13 @@ static int make_and_keep(FakeKernel *k, const char *path, void *data, const char
 {
         if (value[0] == '-')
                 return -EIO;
+
         fake_add_file(k, "kernel/vgt/vm1/aperture_sz", "nonsense\n");
+
         return 0;
 }
 
-/* Others, and drivers that do something else than what was asked for. */
+/* Interference by other programs, and drivers whose result differs from the request. */
 static void test_surprises(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -517,7 +546,7 @@ static void test_surprises(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
 }
 
-/* A vGPU is its domain's for as long as there is that domain, whatever the guest does with it. */
+/* A vGPU is in use as long as the domain exists, with any state of the guest. */
 static void test_in_use(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -525,13 +554,15 @@ static void test_in_use(void)
         fixture_init(&f);
         ASSERT_OK(make(&f, 3, UUID_A, "xengt-64-448"));
         ASSERT_OK(make(&f, 31, UUID_B, "xengt-64-448"));
+
         for (unsigned i = 0; i < 2; i++) {
-                /* It is in its boot loader; it has loaded its driver. */
+                /* The guest is in the boot loader; the guest has loaded the driver. */
                 fake_xengt_start(f.x, 3, i == 1);
                 ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
                 ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
         }
-        /* It has gone with its driver loaded; domain 31 is another, and so are devices of that number. */
+
+        /* The domain ended with the driver loaded; domain 31 and devices numbered 3 are unrelated. */
         fake_add_directory(f.k, "bus/xen-backend/devices/vif-31-3");
         ASSERT_EQ(unmake(&f, 3), 1);
         ASSERT_ERROR(destroy(&f, "vm31"), EBUSY);
@@ -540,7 +571,7 @@ static void test_in_use(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
 }
 
-/* This kernel does not tell of domains, or is KVM's. */
+/* The kernel shows no domains, or runs KVM. */
 static void test_in_use_unknown(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -611,14 +642,14 @@ static void test_gone(void)
 #define HIGH_FREE  FOUR_WORDS FOUR_WORDS FOUR_WORDS FOUR_WORDS
 #define HIGH_CUT   FOUR_WORDS FOUR_WORDS "00000000,00000000,00000000,00000001," FOUR_WORDS
 
-/* Texts of other versions: what is understood counts, what is not leaves the decision to the driver. */
+/* Texts of other versions: valid parts count, and the driver decides about the rest. */
 static void test_resources(void)
 {
         /* A Haswell with 2 GB of graphics memory is the second. */
         static const struct {
                 const char *text;
-                int eno;            /* that is what is said of it */
-                uint32_t available; /* of 64 + 448 MB, 4 fences */
+                int eno;            /* the reason names the errno */
+                uint32_t available; /* size: 64 + 448 MB, 4 fences */
         } cases[] = {
                 { "0x00000200, 0x00000180, 0x00000e00, 0x00000c80, 0x00000020, 0x0000001c\n", 0, 6 },
                 { "0x00000200, 0x00000180, 0x00000600, 0x00000480, 0x00000020, 0x0000001c\n", 0, 6 },
@@ -642,18 +673,20 @@ static void test_resources(void)
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
                 _cleanup_fixture_ Fixture f;
                 _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
                 fixture_init(&f);
                 fake_remove(f.k, UNKNOWN);
                 fake_add_file(f.k, i % 2 ? UNKNOWN "s" : UNKNOWN, cases[i].text);
                 ASSERT_OK(xengt_driver.scan(&f.t, &s, &f.e));
                 const VgpuType *t = find_type(s, "xengt-64-448");
                 ASSERT_EQ(t->available, cases[i].available);
+
                 if (cases[i].eno)
                         ASSERT_CONTAINS(t->why_not, g_strerror(cases[i].eno));
         }
 }
 
-/* How much is left cannot be read, and the driver is there: nothing has gone, and what there is stays. */
+/* The resources cannot be read although the driver is loaded: the GPU is not gone, and the vGPUs stay. */
 static void test_room_unknown(void)
 {
         static const int table[] = { ENOENT, ENODEV, EIO, EACCES };
@@ -669,12 +702,15 @@ static void test_room_unknown(void)
                 ASSERT_EQ(s->instances->len, 1);
                 ASSERT_STREQ(((const InstanceDesc *)s->instances->pdata[0])->slot, "vm1");
                 ASSERT_EQ(s->types->len, 6);
+
                 for (guint j = 0; j < s->types->len; j++) {
                         const VgpuType *t = s->types->pdata[j];
+
                         ASSERT_EQ(t->available, 0);
                         ASSERT_NOT_NULL(t->why_not);
                         ASSERT_CONTAINS(t->why_not, g_strerror(table[i]));
                 }
+
                 /* The driver decides. */
                 ASSERT_OK(make(&f, 2, UUID_B, "xengt-64-448"));
                 ASSERT_STREQ(f.made->slot, "vm2");
@@ -720,5 +756,6 @@ int main(int argc, char **argv)
         TEST(test_resources);
         TEST(test_room_unknown);
         TEST(test_gone_while_looking);
+
         return tests_end();
 }
