@@ -146,7 +146,7 @@ static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *re
 
         r = sd_bus_message_read(call, "s", &what);
         if (r >= 0)
-                r = request_find_instance(b->model, what, &instance, &e);
+                r = request_get_instance(b->model, what, &instance, &e);
         if (r < 0)
                 return bus_error_set(ret_error, r, &e);
 
@@ -166,7 +166,7 @@ static int method_get_gpu(sd_bus_message *call, void *userdata, sd_bus_error *re
         if (r >= 0)
                 r = bus_read_options(call, NULL, 0, &e);
         if (r >= 0)
-                r = request_find_gpu(b->model, what, &gpu, &e);
+                r = request_get_gpu(b->model, what, &gpu, &e);
         if (r < 0)
                 return bus_error_set(ret_error, r, &e);
 
@@ -188,7 +188,7 @@ static int method_get_instance(sd_bus_message *call, void *userdata, sd_bus_erro
         if (r >= 0)
                 r = bus_read_options(call, NULL, 0, &e);
         if (r >= 0)
-                r = request_find_instance(b->model, what, &instance, &e);
+                r = request_get_instance(b->model, what, &instance, &e);
         if (r < 0)
                 return bus_error_set(ret_error, r, &e);
 

@@ -219,10 +219,11 @@ bool instance_name_is_valid(const char *name)
 {
         size_t n = name ? strlen(name) : 0;
 
-        if (n == 0 || n > INSTANCE_NAME_MAX || !g_ascii_isalpha(name[0]))
+        if (n == 0 || n > INSTANCE_NAME_MAX || !g_ascii_isalnum(name[0]))
                 return false;
         for (size_t i = 0; i < n; i++)
                 if (!g_ascii_isalnum(name[i]) && !strchr("_.-", name[i]))
                         return false;
-        return !uuid_prefix_is_valid(name);
+
+        return !uuid_is_valid(name);
 }

@@ -23,6 +23,6 @@ int parse_seconds(const char *s, uint64_t *ret_usec);                  /* "120",
  * and leading zeros count only when all else is equal. */
 int compare_naturally(const char *a, const char *b);
 
-/* The label of an instance: 1..64 characters of [A-Za-z0-9_.-], beginning with a letter, and not a possible
- * beginning of a UUID. */
+/* The label of an instance: 1..64 characters of [A-Za-z0-9_.-], beginning with a letter or a digit, and not a
+ * whole UUID. */
 bool instance_name_is_valid(const char *name);

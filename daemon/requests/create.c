@@ -49,8 +49,7 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
                 if (!instance_name_is_valid(request->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "\"%s\" is not a name: 1 to 64 letters, digits, \"_\", \".\" "
-                                                "and \"-\", beginning with a letter, and not what a UUID may "
-                                                "begin with (hexadecimal digits only)",
+                                                "and \"-\", beginning with a letter or a digit, and not a UUID",
                                                 request->name);
                 if (model_get_gpu(m, request->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "the name \"%s\" is that of a GPU",
@@ -88,7 +87,7 @@ int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "strategy, NUMA node, device to be near to and pool are for choosing a "
                                         "GPU; one is named already");
-        r = request_find_gpu(m, request->gpu, &gpu, reterr);
+        r = request_get_gpu(m, request->gpu, &gpu, reterr);
         if (r < 0)
                 return r;
         r = gpu_check_ready(gpu, reterr);

@@ -23,8 +23,8 @@ typedef struct CreateRequest {
 } CreateRequest;
 
 /* The GPU and the type that the request would use now, for a caller that has to ask polkit first. Errors:
- * INVALID, NO_SUCH_GPU, NO_SUCH_TYPE, AMBIGUOUS, UNSUPPORTED, EXISTS, GPU_STUCK, FAILED, NO_CAPACITY,
- * TOO_MANY_JOBS. */
+ * INVALID, NO_SUCH_GPU, NO_SUCH_TYPE, AMBIGUOUS (the type), UNSUPPORTED, EXISTS, GPU_STUCK, FAILED,
+ * NO_CAPACITY, TOO_MANY_JOBS. */
 int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
                            VgpudError *reterr);
 

@@ -3,6 +3,7 @@
 #include "daemon/requests/find.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/parse-util.h"
@@ -11,48 +12,31 @@
 #include "daemon/model/model.h"
 #include "daemon/work/job-create.h"
 
-static int compare_names(const void *a, const void *b)
+/* sysfs names are file names. */
+static bool find_gpu_name_is_valid(const char *name)
 {
-        return strcmp(*(const char *const *)a, *(const char *const *)b);
+        size_t n = strlen(name);
+
+        if (n == 0 || n > NAME_MAX || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+                return false;
+
+        for (size_t i = 0; i < n; i++)
+                if (!g_ascii_isgraph(name[i]) || name[i] == '/')
+                        return false;
+
+        return true;
 }
 
-/* The GPUs in the order of their names, so that nothing depends on a hash. */
-static GPtrArray *sorted_gpu_names(Model *m)
+int request_get_gpu(Model *m, const char *name, Gpu **ret, VgpudError *reterr)
 {
-        GPtrArray *names = g_ptr_array_new();
-        GHashTableIter iter;
-        gpointer name;
+        Gpu *gpu = model_get_gpu(m, name);
 
-        g_hash_table_iter_init(&iter, m->gpus);
-        while (g_hash_table_iter_next(&iter, &name, NULL))
-                g_ptr_array_add(names, name);
-        g_ptr_array_sort(names, compare_names);
-        return names;
-}
+        if (!gpu && !find_gpu_name_is_valid(name))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not the name of a GPU", name);
+        if (!gpu)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_GPU, "there is no GPU \"%s\"", name);
 
-int request_find_gpu(Model *m, const char *what, Gpu **ret, VgpudError *reterr)
-{
-        g_autoptr(GPtrArray) names = sorted_gpu_names(m);
-        const char *found = NULL;
-
-        if (!what[0])
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the name of a GPU is empty");
-        if (g_hash_table_contains(m->gpus, what)) {
-                *ret = model_get_gpu(m, what);
-                return 0;
-        }
-        for (guint i = 0; i < names->len; i++) {
-                const char *name = names->pdata[i];
-                if (!g_str_has_prefix(name, what) && !g_str_has_suffix(name, what))
-                        continue;
-                if (found)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_AMBIGUOUS, "\"%s\" could be GPU %s or %s",
-                                                what, found, name);
-                found = name;
-        }
-        if (!found)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_GPU, "there is no GPU \"%s\"", what);
-        *ret = model_get_gpu(m, found);
+        *ret = gpu;
         return 0;
 }
 
@@ -91,25 +75,18 @@ static const Job *find_creating_job(Model *m, const char *uuid)
         return NULL;
 }
 
-/* No instance of the model has this name or UUID: say whether a job or a record has it. */
-static int find_explain_missing(Model *m, const char *what, VgpudError *reterr)
+/* No instance of the model has this name or UUID (NULL: the word is a name). A job or a record may have it. */
+static int find_explain_missing(Model *m, const char *word, const char *uuid, VgpudError *reterr)
 {
-        char uuid[UUID_STRLEN + 1];
         g_autofree char *where = NULL;
         const Record *record;
         VgpudErrorCode code;
         const Job *job;
 
-        if (!instance_name_is_valid(what) && !uuid_prefix_is_valid(what))
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "\"%s\" is neither a UUID, nor the beginning of one, nor a name", what);
-
-        record = records_find_name(m->records, what);
-        if (!record && uuid_normalize(what, uuid) >= 0)
-                record = records_get(m->records, uuid);
+        record = uuid ? records_get(m->records, uuid) : records_find_name(m->records, word);
         if (!record)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE, "there is no instance \"%s\"",
-                                        what);
+                                        word);
 
         job = find_creating_job(m, record->uuid);
         if (job)
@@ -122,30 +99,34 @@ static int find_explain_missing(Model *m, const char *what, VgpudError *reterr)
         return vgpud_error_setf(reterr, code, "instance %s is on %s", record->uuid, where);
 }
 
-int request_find_instance(Model *m, const char *what, Instance **ret, VgpudError *reterr)
+static Instance *find_instance_by_name(Model *m, const char *name)
 {
-        g_autofree char *lower = g_ascii_strdown(what, -1);
-        Instance *found = NULL, *instance;
         GHashTableIter iter;
+        Instance *instance;
 
         g_hash_table_iter_init(&iter, m->instances);
-        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance)) {
-                if (g_strcmp0(instance->name, what) == 0) {
-                        *ret = instance;
-                        return 0;
-                }
-                if (!what[0] || !g_str_has_prefix(instance->desc->uuid, lower))
-                        continue;
-                if (found)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_AMBIGUOUS,
-                                                "more than one instance begins with \"%s\": %s and %s", what,
-                                                found->desc->uuid, instance->desc->uuid);
-                found = instance;
-        }
-        if (!found)
-                return find_explain_missing(m, what, reterr);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
+                if (g_strcmp0(instance->name, name) == 0)
+                        return instance;
 
-        *ret = found;
+        return NULL;
+}
+
+int request_get_instance(Model *m, const char *word, Instance **ret, VgpudError *reterr)
+{
+        char uuid[UUID_STRLEN + 1];
+        bool is_uuid = uuid_normalize(word, uuid) >= 0;
+        Instance *instance;
+
+        if (!is_uuid && !instance_name_is_valid(word))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is neither a name nor a UUID",
+                                        word);
+
+        instance = is_uuid ? model_get_instance(m, uuid) : find_instance_by_name(m, word);
+        if (!instance)
+                return find_explain_missing(m, word, is_uuid ? uuid : NULL, reterr);
+
+        *ret = instance;
         return 0;
 }
 

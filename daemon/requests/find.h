@@ -7,13 +7,12 @@
 #include "daemon/forward.h"
 #include "daemon/store/records.h"
 
-/* A GPU by its sysfs name, or a unique beginning or end of it ("08:00.0"). Errors: INVALID, NO_SUCH_GPU,
- * AMBIGUOUS. */
-int request_find_gpu(Model *m, const char *what, Gpu **ret, VgpudError *reterr);
+/* The GPU of exactly this sysfs name. Errors: INVALID (no GPU can have the name), NO_SUCH_GPU. */
+int request_get_gpu(Model *m, const char *name, Gpu **ret, VgpudError *reterr);
 
-/* An instance by name, UUID in any case, or a unique beginning of a UUID. Errors: INVALID, NO_SUCH_INSTANCE,
- * AMBIGUOUS; where only a record of the instance exists: GPU_STUCK, UNSUPPORTED, GPU_GONE. */
-int request_find_instance(Model *m, const char *what, Instance **ret, VgpudError *reterr);
+/* The instance of exactly this name, or of this UUID in any case. Errors: INVALID (neither a name nor a UUID),
+ * NO_SUCH_INSTANCE; where only a record of the instance exists: GPU_STUCK, UNSUPPORTED, GPU_GONE. */
+int request_get_instance(Model *m, const char *word, Instance **ret, VgpudError *reterr);
 
 /* Why the instance of a record is neither in the model nor being created, newly allocated: "GPU 0000:03:00.0,
  * which has not answered yet". The result is the code of the error. */

@@ -287,13 +287,13 @@ Job *model_get_job(Model *m, uint32_t id)
         return g_hash_table_lookup(m->jobs, GUINT_TO_POINTER(id));
 }
 
-int request_find_gpu(Model *m, const char *what, Gpu **ret, VgpudError *reterr)
+int request_get_gpu(Model *m, const char *what, Gpu **ret, VgpudError *reterr)
 {
         *ret = model_get_gpu(m, what);
         return *ret ? 0 : vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_GPU, "there is no GPU '%s'", what);
 }
 
-int request_find_instance(Model *m, const char *what, Instance **ret, VgpudError *reterr)
+int request_get_instance(Model *m, const char *what, Instance **ret, VgpudError *reterr)
 {
         *ret = model_get_instance(m, what);
         return *ret ? 0
@@ -400,7 +400,7 @@ int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu
         const char *any = request->chosen && !fake_model(m)->chosen_is_full ? request->chosen
                                                                             : fake_model(m)->any_gpu;
 
-        r = request_find_gpu(m, request->gpu && request->gpu[0] ? request->gpu : any, &gpu, reterr);
+        r = request_get_gpu(m, request->gpu && request->gpu[0] ? request->gpu : any, &gpu, reterr);
         if (r < 0)
                 return r;
 

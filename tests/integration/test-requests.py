@@ -48,10 +48,10 @@ class Refused(host.HostTest):
         self.refused("NoSuchType", GVT, "A2-4Q")
 
     def test_gpu(self):
-        for text in ["nothing", "0000:00:02.1", "../" + GVT, GVT + "/", "/", "\x01", LONG]:
+        for text in ["nothing", "0000:00:02.1", "00:02.0"]:
             self.refused("NoSuchGpu", text, V5_4)
-        self.refused("Ambiguous", "0000:0", V5_4, GVT, A2)
-        self.assertEqual(self.h.vgpuctl("create", V5_4, "--gpu", "0000:0").status, 2)
+        for text in ["../" + GVT, GVT + "/", "/", "\x01", LONG]:
+            self.refused("InvalidArgs", text, V5_4)
         self.assertEqual(self.h.vgpuctl("create", V5_4, "--gpu", "nothing").status, 3)
         result = self.h.vgpuctl("create", V5_4, "--gpu", "")
         self.assertEqual((result.status, result.out), (2, ""))
@@ -72,7 +72,7 @@ class Refused(host.HostTest):
         self.refused("InvalidArgs", GVT, V5_8, "one instance", count=2, name="x")
 
     def test_name(self):
-        for name in ["", "1", "-x", ".x", "_x", "a b", "a/b", "ä", "x" * 65, "a\nb", "deadbeef", "a", "abc", "deadbeef-", uuid(1), LONG]:
+        for name in ["", "-x", ".x", "_x", "a b", "a/b", "ä", "x" * 65, "a\nb", uuid(1), LONG]:
             self.refused("InvalidArgs", GVT, V5_4, "name", name=name)
 
     def test_options(self):

@@ -241,7 +241,7 @@ VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, bool foreign)
         Instance *instance;
         Job *job;
 
-        if (request_find_instance(f->model, uuid, &instance, &error) < 0 ||
+        if (request_get_instance(f->model, uuid, &instance, &error) < 0 ||
             request_destroy(f->model, instance, foreign, 0, 0, &job, &error) < 0)
                 return error.code;
         outcome_of(&o, job);

@@ -276,9 +276,9 @@ static void test_restart_unanswered(void)
         ASSERT_ERROR(request_create(f.model, REQUEST(.type = "GVTg_V5_8", .name = "hugo"), &job, &error),
                      EEXIST);
         vgpud_error_done(&error);
-        ASSERT_ERROR(request_find_instance(f.model, "hugo", &instance, &error), ETIMEDOUT);
+        ASSERT_ERROR(request_get_instance(f.model, "hugo", &instance, &error), ETIMEDOUT);
         vgpud_error_done(&error);
-        ASSERT_ERROR(request_find_instance(f.model, UUID1, &instance, &error), ETIMEDOUT);
+        ASSERT_ERROR(request_get_instance(f.model, UUID1, &instance, &error), ETIMEDOUT);
         ASSERT_EQ(fixture_count_records(&f), 1);
         fake_heal(f.kernel);
         fake_release(f.kernel);

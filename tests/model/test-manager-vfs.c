@@ -131,7 +131,7 @@ static void test_foreign(void)
         gpu_want_scan(gpu(&f), GPU_SCAN_NOW);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf"), uuid), VGPUD_ERROR_NONE);
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 2);
-        ASSERT_OK(request_find_instance(f.model, uuid, &i, &error));
+        ASSERT_OK(request_get_instance(f.model, uuid, &i, &error));
         ASSERT_STREQ(i->desc->slot, "0000:03:00.2");
 
         g_hash_table_iter_init(&iter, model_instances(f.model));

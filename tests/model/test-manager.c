@@ -38,12 +38,11 @@ static void test_life(void)
                    *end = strstr(f.log->str, "job- 1 done");
         ASSERT_TRUE(added && types && end && added < types && types < end);
 
-        /* by name, and by a beginning of the UUID in capitals */
         Instance *found;
-        g_autofree char *upper = g_ascii_strup(uuid, 8);
-        ASSERT_OK(request_find_instance(f.model, "hugo", &found, NULL));
+        g_autofree char *upper = g_ascii_strup(uuid, -1);
+        ASSERT_OK(request_get_instance(f.model, "hugo", &found, NULL));
         ASSERT_TRUE(found == i);
-        ASSERT_OK(request_find_instance(f.model, upper, &found, NULL));
+        ASSERT_OK(request_get_instance(f.model, upper, &found, NULL));
         ASSERT_TRUE(found == i);
 
         ASSERT_EQ(fixture_destroy(&f, "hugo", false), VGPUD_ERROR_NONE);
@@ -78,8 +77,7 @@ static void test_refusals(void)
                 { { .count = 2, .type = "mdpy-xga", .name = "x" }, VGPUD_ERROR_INVALID },
                 { { .count = 1, .type = "mdpy-xga", .uuid = "not-a-uuid" }, VGPUD_ERROR_INVALID },
                 { { .count = 1, .type = "mdpy-xga", .uuid = "{" UUID1 "}" }, VGPUD_ERROR_INVALID },
-                { { .count = 1, .type = "mdpy-xga", .name = "abc" },
-                  VGPUD_ERROR_INVALID }, /* could begin a UUID */
+                { { .count = 1, .type = "mdpy-xga", .name = UUID1 }, VGPUD_ERROR_INVALID },
                 { { .count = 1, .type = "mdpy-xga", .name = "-x" }, VGPUD_ERROR_INVALID },
                 { { .count = 1, .type = "mdpy-xga", .name = "a/b" }, VGPUD_ERROR_INVALID },
                 { { .count = 1, .type = "mdpy-xga", .parent = "mdpy" },
@@ -103,13 +101,51 @@ static void test_refusals(void)
         ASSERT_EQ(fixture_destroy(&f, "a/b", false), VGPUD_ERROR_INVALID);
         ASSERT_EQ(fixture_destroy(&f, "", false), VGPUD_ERROR_INVALID);
 
-        /* ambiguous */
-        ASSERT_EQ(fixture_create(&f,
-                                 REQUEST(.type = "mdpy-xga", .uuid = "11111111-0000-4333-8444-555555555555"),
-                                 uuid),
-                  VGPUD_ERROR_NONE);
-        ASSERT_EQ(fixture_destroy(&f, "1111", false), VGPUD_ERROR_AMBIGUOUS);
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
+}
+
+/* Names and UUIDs are whole, also names that could begin a UUID. */
+static void test_lookups(void)
+{
+        static const char *const names[] = { "100", "abc", "d" };
+        _cleanup_fixture_ Fixture f;
+        char uuids[G_N_ELEMENTS(names)][UUID_STRLEN + 1];
+        Instance *instance;
+        Gpu *gpu;
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fixture_start(&f);
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+                ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-vga", .name = names[i]), uuids[i]),
+                          VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), (char[UUID_STRLEN + 1]){ 0 }),
+                  VGPUD_ERROR_NONE);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+                g_autofree char *upper = g_ascii_strup(uuids[i], -1);
+
+                ASSERT_OK(request_get_instance(f.model, names[i], &instance, NULL));
+                ASSERT_STREQ(instance->desc->uuid, uuids[i]);
+                ASSERT_OK(request_get_instance(f.model, upper, &instance, NULL));
+                ASSERT_STREQ(instance->desc->uuid, uuids[i]);
+        }
+        ASSERT_ERROR(request_get_instance(f.model, "ABC", &instance, NULL), ENODEV);
+        ASSERT_ERROR(request_get_instance(f.model, "1111", &instance, NULL), ENODEV);
+        ASSERT_ERROR(request_get_instance(f.model, UUID2, &instance, NULL), ENODEV);
+        ASSERT_ERROR(request_get_instance(f.model, "", &instance, NULL), EINVAL);
+        ASSERT_ERROR(request_get_instance(f.model, "/org/vgpud1/job/3", &instance, NULL), EINVAL);
+
+        ASSERT_OK(request_get_gpu(f.model, GVT_G, &gpu, NULL));
+        ASSERT_STREQ(gpu_name(gpu), GVT_G);
+        ASSERT_OK(request_get_gpu(f.model, "mdpy", &gpu, NULL));
+        ASSERT_ERROR(request_get_gpu(f.model, "00:02.0", &gpu, NULL), ENXIO);
+        ASSERT_ERROR(request_get_gpu(f.model, "0000:00:02", &gpu, NULL), ENXIO);
+        ASSERT_ERROR(request_get_gpu(f.model, "", &gpu, NULL), EINVAL);
+        ASSERT_ERROR(request_get_gpu(f.model, "..", &gpu, NULL), EINVAL);
+        ASSERT_ERROR(request_get_gpu(f.model, "../" GVT_G, &gpu, NULL), EINVAL);
+        ASSERT_ERROR(request_get_gpu(f.model, "a b", &gpu, NULL), EINVAL);
 }
 
 static void test_capacity(void)
@@ -586,7 +622,7 @@ static void test_cancel(void)
         /* Nothing is wrong with the GPU. */
         _cleanup_vgpud_error_ VgpudError not_yet = VGPUD_ERROR_INIT;
         Instance *instance;
-        ASSERT_TRUE(request_find_instance(f.model, UUID2, &instance, &not_yet) < 0);
+        ASSERT_TRUE(request_get_instance(f.model, UUID2, &instance, &not_yet) < 0);
         ASSERT_EQ(not_yet.code, VGPUD_ERROR_NO_SUCH_INSTANCE);
         ASSERT_CONTAINS(not_yet.message, "is not there yet: job 2 makes it on GPU mdpy");
         ASSERT_ERROR(queue_cancel(a, &error), EBUSY);
@@ -632,6 +668,7 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_life);
         TEST(test_refusals);
+        TEST(test_lookups);
         TEST(test_capacity);
         TEST(test_several);
         TEST(test_large);

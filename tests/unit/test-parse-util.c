@@ -218,6 +218,31 @@ static void test_compare_naturally(void)
                 }
 }
 
+static void test_instance_name(void)
+{
+        static const char *const good[] = { "a",   "hugo",    "100", "abc", "d", "7_.-",
+                                            "A.b", "1-2-3-4", "11111111-2222-4333-8444-55555555555" };
+        static const char *const bad[] = { NULL,
+                                           "",
+                                           "-x",
+                                           ".x",
+                                           "_x",
+                                           "a/b",
+                                           "a b",
+                                           "a\n",
+                                           "\303\244",
+                                           "11111111-2222-4333-8444-555555555555",
+                                           "AAAAAAAA-2222-4333-8444-555555555555" };
+        g_autofree char *longest = g_strnfill(64, 'x'), *longer = g_strnfill(65, 'x');
+
+        for (size_t i = 0; i < G_N_ELEMENTS(good); i++)
+                ASSERT_TRUE(instance_name_is_valid(good[i]));
+        for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+                ASSERT_FALSE(instance_name_is_valid(bad[i]));
+        ASSERT_TRUE(instance_name_is_valid(longest));
+        ASSERT_FALSE(instance_name_is_valid(longer));
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -229,5 +254,6 @@ int main(int argc, char **argv)
         TEST(test_resolution);
         TEST(test_seconds);
         TEST(test_compare_naturally);
+        TEST(test_instance_name);
         return tests_end();
 }
