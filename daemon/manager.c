@@ -10,6 +10,7 @@
 #include "daemon/model/model.h"
 #include "daemon/model/instance.h"
 #include "daemon/requests/destroy.h"
+#include "daemon/work/finished.h"
 #include "daemon/work/scan.h"
 #include "daemon/work/queue.h"
 
@@ -19,6 +20,7 @@ struct Manager {
         void *factory_userdata;
         Lanes *lanes;         /* owned */
         Inventory *inventory; /* owned */
+        Finished *finished;   /* owned */
 
         void (*ready)(Manager *m, void *userdata); /* NULL once called */
         void *ready_userdata;
@@ -103,6 +105,7 @@ int manager_new(sd_event *event, const Config *config, LaneIoFactory factory, vo
                 return r;
         }
         m->model->take_facts = arrivals_update_facts;
+        m->model->finished = m->finished = finished_new();
 
         *ret = m;
         return 0;
@@ -223,6 +226,7 @@ Manager *manager_free(Manager *m)
         /* Jobs that are left belong to threads that are still blocked in the kernel. */
         model->lanes = m->lanes = lanes_free(m->lanes);
         model_free(model);
+        finished_free(m->finished);
         g_free(m);
 
         return NULL;

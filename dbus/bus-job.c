@@ -3,6 +3,7 @@
 #include "dbus/bus-job.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "daemon/model/model.h"
 #include "daemon/work/job.h"
@@ -29,8 +30,10 @@ BUS_DEFINE_GETTER(property_get_id, Job, job, "u", job->id)
 BUS_DEFINE_TEXT_GETTER(property_get_kind, Job, job, job->kind->name)
 BUS_DEFINE_TEXT_GETTER(property_get_state, Job, job, job_state_to_string(job->state))
 BUS_DEFINE_TEXT_GETTER(property_get_gpu, Job, job, job->gpu_name)
-BUS_DEFINE_TEXT_GETTER(property_get_type, Job, job, job_detail_text(job, "type"))
-BUS_DEFINE_GETTER(property_get_vfs, Job, job, "u", job_detail_number(job, "vfs"))
+BUS_DEFINE_TEXT_GETTER(property_get_type, Job, job,
+                       strcmp(job->kind->name, "create") == 0 ? job_detail_text(job, "type") : NULL)
+BUS_DEFINE_GETTER(property_get_vfs, Job, job, "u",
+                  strcmp(job->kind->name, "set-vfs") == 0 ? job_detail_number(job, "count") : 0)
 BUS_DEFINE_TEXT_GETTER(property_get_mode, Job, job, job_detail_text(job, "mode"))
 BUS_DEFINE_TEXT_GETTER(property_get_value, Job, job, job_detail_text(job, "value"))
 BUS_DEFINE_GETTER(property_get_requester, Job, job, "u", job->requester)

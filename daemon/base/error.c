@@ -96,6 +96,15 @@ int vgpud_error_move(VgpudError *dst, VgpudError *src)
         return r;
 }
 
+void vgpud_error_copy(VgpudError *dst, const VgpudError *src)
+{
+        vgpud_error_done(dst);
+        dst->code = src->code;
+        dst->errnum = src->errnum;
+        dst->message = g_strdup(src->message);
+        vgpud_hint_copy(&dst->hint, &src->hint);
+}
+
 const char *vgpud_error_code_to_dbus(VgpudErrorCode code)
 {
         return code_is_valid(code) ? error_table[code].dbus : NULL;

@@ -79,6 +79,9 @@ void vgpud_error_done(VgpudError *e);
  * the code of *src, so that `return vgpud_error_move(reterr, &e)` passes the error on. */
 int vgpud_error_move(VgpudError *dst, VgpudError *src);
 
+/* Replaces *dst by a copy. */
+void vgpud_error_copy(VgpudError *dst, const VgpudError *src);
+
 /* "org.vgpud1.Error.NoCapacity" and the way back (VGPUD_ERROR_NONE when the name is none of ours). */
 const char *vgpud_error_code_to_dbus(VgpudErrorCode code);
 VgpudErrorCode vgpud_error_code_from_dbus(const char *name);

@@ -36,6 +36,7 @@ struct Model {
         GHashTable *gpus;        /* owned: sysfs name (owned) -> Gpu; written by discovery/arrivals.c */
         GHashTable *instances;   /* borrowed from their GPUs: UUID in the desc -> Instance; by model/apply.c */
         GHashTable *jobs;        /* owned: id -> Job; written by work/queue.c */
+        Finished *finished;      /* borrowed from the manager; the last jobs that ended; by work/queue.c */
         uint32_t last_job_id;
         char boot_id[UUID_STRLEN + 1];
         bool discovered; /* the first discovery has ended */

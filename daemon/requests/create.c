@@ -130,7 +130,7 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         r = request_resolve_create(m, request, &gpu, &type, reterr);
         if (r < 0)
                 return r;
-        r = queue_check(gpu, request->requester, reterr);
+        r = queue_check(gpu, request->requester, 0, reterr);
         if (r < 0)
                 return r;
 

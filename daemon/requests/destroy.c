@@ -10,13 +10,15 @@
 #include "daemon/work/job-destroy.h"
 #include "daemon/work/queue.h"
 
-static Job *destroy_submit(Instance *instance, bool internal, uid_t requester, uint64_t timeout_usec)
+#define DESTROY_COUNT_MAX 1024
+
+static Job *destroy_submit(Instance *instance, unsigned flags, uid_t requester, uint64_t timeout_usec)
 {
         g_autoptr(GPtrArray) instances = g_ptr_array_new();
         Job *job;
 
         g_ptr_array_add(instances, instance);
-        job = job_destroy_new(instance->gpu, requester, timeout_usec, instances, internal);
+        job = job_destroy_new(instance->gpu, requester, timeout_usec, instances, flags);
         queue_submit(job);
 
         return job;
@@ -28,13 +30,12 @@ void request_undo(Instance *instance)
         if (instance->job || !instance->gpu->lane)
                 return;
 
-        (void)destroy_submit(instance, true, 0, 0);
+        (void)destroy_submit(instance, JOB_DESTROY_INTERNAL, UID_INVALID, 0);
 }
 
-int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
-                    Job **ret, VgpudError *reterr)
+/* The GPU comes first: a stuck GPU explains more than a job that works on the instance. */
+static int destroy_check(const Instance *instance, bool foreign, VgpudError *reterr)
 {
-        Gpu *gpu = instance->gpu;
         int r;
 
         if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !foreign)
@@ -42,16 +43,120 @@ int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester,
                                         "instance %s was not made by vgpud; to remove it all the same, say so "
                                         "(--foreign)",
                                         instance->desc->uuid);
-        /* The GPU first: that it is stuck says more than that a job works on the instance. */
-        r = gpu_check_driven(gpu, reterr);
+
+        r = gpu_check_driven(instance->gpu, reterr);
         if (r < 0)
                 return r;
         if (instance->job)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "job %" PRIu32 " (%s) works on instance %s",
                                         instance->job->id, instance->job->kind->name, instance->desc->uuid);
-        r = queue_check(gpu, requester, reterr);
+
+        return 0;
+}
+
+int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
+                    Job **ret, VgpudError *reterr)
+{
+        int r;
+
+        r = destroy_check(instance, foreign, reterr);
         if (r < 0)
                 return r;
-        *ret = destroy_submit(instance, false, requester, timeout_usec);
+        r = queue_check(instance->gpu, requester, 0, reterr);
+        if (r < 0)
+                return r;
+
+        *ret = destroy_submit(instance, foreign ? JOB_DESTROY_FOREIGN : 0, requester, timeout_usec);
+        return 0;
+}
+
+/* The instances of each GPU, GPUs in the order of their first instance. */
+typedef struct DestroyGroup {
+        Gpu *gpu;
+        GPtrArray *instances;
+} DestroyGroup;
+
+static void destroy_group_free(gpointer p)
+{
+        DestroyGroup *group = p;
+
+        g_ptr_array_unref(group->instances);
+        g_free(group);
+}
+
+static GPtrArray *destroy_group_by_gpu(const GPtrArray *instances)
+{
+        GPtrArray *groups = g_ptr_array_new_with_free_func(destroy_group_free);
+        g_autoptr(GHashTable) by_gpu = g_hash_table_new(g_direct_hash, g_direct_equal);
+
+        for (guint i = 0; i < instances->len; i++) {
+                Instance *instance = instances->pdata[i];
+                DestroyGroup *group = g_hash_table_lookup(by_gpu, instance->gpu);
+
+                if (!group) {
+                        group = g_new(DestroyGroup, 1);
+                        *group = (DestroyGroup){ .gpu = instance->gpu, .instances = g_ptr_array_new() };
+                        g_hash_table_insert(by_gpu, instance->gpu, group);
+                        g_ptr_array_add(groups, group);
+                }
+                g_ptr_array_add(group->instances, instance);
+        }
+
+        return groups;
+}
+
+static int destroy_check_many(const GPtrArray *instances, bool foreign, VgpudError *reterr)
+{
+        g_autoptr(GHashTable) seen = g_hash_table_new(g_direct_hash, g_direct_equal);
+        int r;
+
+        if (instances->len < 1 || instances->len > DESTROY_COUNT_MAX)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the call names %u instances, not 1 to %d",
+                                        instances->len, DESTROY_COUNT_MAX);
+
+        for (guint i = 0; i < instances->len; i++) {
+                const Instance *instance = instances->pdata[i];
+
+                if (!g_hash_table_add(seen, (gpointer)instance))
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "the call names instance %s more than once",
+                                                instance->desc->uuid);
+                r = destroy_check(instance, foreign, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid_t requester,
+                         GPtrArray **ret_jobs, VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) groups = NULL, jobs = g_ptr_array_new();
+        int r;
+
+        r = destroy_check_many(instances, foreign, reterr);
+        if (r < 0)
+                return r;
+
+        groups = destroy_group_by_gpu(instances);
+        for (guint i = 0; i < groups->len; i++) {
+                const DestroyGroup *group = groups->pdata[i];
+
+                r = queue_check(group->gpu, requester, i, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        for (guint i = 0; i < groups->len; i++) {
+                const DestroyGroup *group = groups->pdata[i];
+                Job *job = job_destroy_new(group->gpu, requester, 0, group->instances,
+                                           foreign ? JOB_DESTROY_FOREIGN : 0);
+
+                queue_submit(job);
+                g_ptr_array_add(jobs, job);
+        }
+
+        *ret_jobs = g_steal_pointer(&jobs);
         return 0;
 }

@@ -16,5 +16,11 @@
 int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
                     Job **ret, VgpudError *reterr);
 
+/* The same for 1 to 1024 instances, each once: one job per GPU, in the order of the first instance of each GPU.
+ * Nothing is queued if one instance is refused. *ret_jobs: Job, each valid as long as *ret of
+ * request_destroy(). Errors besides: INVALID (too few or too many instances, or one twice). */
+int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid_t requester,
+                         GPtrArray **ret_jobs, VgpudError *reterr);
+
 /* Carry out MODEL_WISH_UNDOS for one instance. */
 void request_undo(Instance *instance);

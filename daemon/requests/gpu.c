@@ -43,7 +43,7 @@ int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_
         r = request_check_set_vfs(gpu, count, reterr);
         if (r < 0)
                 return r;
-        r = queue_check(gpu, requester, reterr);
+        r = queue_check(gpu, requester, 0, reterr);
         if (r < 0)
                 return r;
 
@@ -110,7 +110,7 @@ int request_configure(Gpu *gpu, const char *mode_name, const char *value, uid_t 
         r = request_check_configure(gpu, mode_name, value, reterr);
         if (r < 0)
                 return r;
-        r = queue_check(gpu, requester, reterr);
+        r = queue_check(gpu, requester, 0, reterr);
         if (r < 0)
                 return r;
 
@@ -129,7 +129,7 @@ int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
         if (r < 0 && (!gpu->driver || gpu->state == GPU_STUCK))
                 return r;
         vgpud_error_done(reterr);
-        r = queue_check(gpu, requester, reterr);
+        r = queue_check(gpu, requester, 0, reterr);
         if (r < 0)
                 return r;
 

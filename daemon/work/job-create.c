@@ -265,7 +265,8 @@ static void job_create_log(const Job *job, LogFields *fields)
 static size_t job_create_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX])
 {
         ret[0] = (JobDetail){ .name = "type", .text = job_create_const(job)->type_id };
-        return 1;
+        ret[1] = (JobDetail){ .name = "count", .kind = JOB_DETAIL_NUMBER, .number = job->uuids->len };
+        return 2;
 }
 
 static void job_create_done(Job *job)

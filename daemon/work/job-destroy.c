@@ -20,6 +20,12 @@ static JobDestroy *job_destroy(Job *job)
         return (JobDestroy *)job;
 }
 
+static const JobDestroy *job_destroy_const(const Job *job)
+{
+        g_assert(job->kind == &job_kind_destroy);
+        return (const JobDestroy *)job;
+}
+
 /* ---- in the lane ---- */
 
 /* Another program may have removed and recreated the device of the slot since the last scan. */
@@ -56,24 +62,6 @@ static int job_destroy_one(JobDestroy *j, VgpuTarget *t, InstanceDesc *d, VgpudE
         return j->job.driver->destroy(t, d, reterr);
 }
 
-/* One sentence for all that are left; the reason of the first. */
-static void job_destroy_sum_up(JobDestroy *j)
-{
-        g_autofree char *list = NULL;
-        _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
-        VgpudErrorCode code = j->job.error.code;
-
-        if (j->left->len == 0 || j->instances->len == 1)
-                return;
-
-        g_ptr_array_add(j->left, NULL);
-        list = g_strjoinv(", ", (char **)j->left->pdata);
-        g_ptr_array_remove_index(j->left, j->left->len - 1);
-        vgpud_error_move(&first, &j->job.error);
-        (void)vgpud_error_setf(&j->job.error, code, "%u of %u instances are left (%s): %s", j->left->len,
-                               j->instances->len, list, first.message);
-}
-
 static void job_destroy_run(Job *job, VgpuTarget *t)
 {
         JobDestroy *j = job_destroy(job);
@@ -81,35 +69,22 @@ static void job_destroy_run(Job *job, VgpuTarget *t)
         for (guint i = 0; i < j->instances->len; i++) {
                 _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
 
-                if (job_destroy_one(j, t, j->instances->pdata[i], &error) >= 0)
-                        continue;
-                g_ptr_array_add(j->left, job->uuids->pdata[i]);
-                if (job->error.code == VGPUD_ERROR_NONE)
-                        vgpud_error_move(&job->error, &error);
+                if (job_destroy_one(j, t, j->instances->pdata[i], &error) < 0)
+                        job_add_failure(job, job->uuids->pdata[i], &error);
         }
-        job_destroy_sum_up(j);
 }
 
 /* ---- in the main thread ---- */
 
-static bool job_destroy_is_left(const JobDestroy *j, const char *uuid)
-{
-        for (guint i = 0; i < j->left->len; i++)
-                if (strcmp(j->left->pdata[i], uuid) == 0)
-                        return true;
-        return false;
-}
-
 static void job_destroy_settle_instance(Job *job, Instance *instance)
 {
-        JobDestroy *j = job_destroy(job);
         const InstanceDesc *d = instance->desc;
         /* The snapshot has no UUIDs yet where vgpud assigns them. */
         bool in_snapshot =
                         job->snapshot && (d->slot ? gpu_snapshot_has_slot(job->snapshot, d->slot)
                                                   : gpu_snapshot_find_instance(job->snapshot, d->uuid) != NULL);
-        bool left = job->error.code != VGPUD_ERROR_NONE &&
-                    (j->left->len == 0 || job_destroy_is_left(j, d->uuid));
+        bool left = job->failures ? job_find_failure(job, d->uuid) != NULL
+                                  : job->error.code != VGPUD_ERROR_NONE;
 
         if (job->internal)
                 instance->undo_usec = now_monotonic_usec();
@@ -133,8 +108,36 @@ static void job_destroy_log(const Job *job, LogFields *fields)
         fields->message_id = VGPUD_MESSAGE_INSTANCE_DESTROYED;
         for (guint i = 0; i < job->uuids->len; i++) {
                 fields->instance = job->uuids->pdata[i];
+                if (job_find_failure(job, fields->instance))
+                        continue;
                 LOG_FULL(LOG_INFO, fields, "Destroyed instance %s on GPU %s", fields->instance, job->gpu_name);
         }
+}
+
+static const char *job_destroy_common_type(const JobDestroy *j)
+{
+        const InstanceDesc *first = j->instances->pdata[0];
+
+        for (guint i = 1; i < j->instances->len; i++)
+                if (g_strcmp0(((const InstanceDesc *)j->instances->pdata[i])->type_id, first->type_id) != 0)
+                        return NULL;
+
+        return first->type_id;
+}
+
+static size_t job_destroy_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX])
+{
+        const JobDestroy *j = job_destroy_const(job);
+        const char *type = job_destroy_common_type(j);
+        size_t n = 0;
+
+        if (type)
+                ret[n++] = (JobDetail){ .name = "type", .text = type };
+        ret[n++] = (JobDetail){ .name = "count", .kind = JOB_DETAIL_NUMBER, .number = job->uuids->len };
+        if (j->foreign)
+                ret[n++] = (JobDetail){ .name = "foreign", .kind = JOB_DETAIL_FLAG };
+
+        return n;
 }
 
 /* Instances that have gone have no record any more. */
@@ -148,7 +151,6 @@ static void job_destroy_done(Job *job)
 {
         JobDestroy *j = job_destroy(job);
 
-        g_ptr_array_unref(j->left);
         g_ptr_array_unref(j->instances);
 }
 
@@ -164,19 +166,21 @@ const JobKindInfo job_kind_destroy = {
         .predict = job_destroy_predict,
         .log = job_destroy_log,
         .end = job_destroy_end,
+        .describe = job_destroy_describe,
         .done = job_destroy_done,
 };
 
 Job *job_destroy_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, const GPtrArray *instances,
-                     bool internal)
+                     unsigned flags)
 {
-        Job *job = job_new(&job_kind_destroy, gpu, requester, timeout_usec);
+        bool internal = flags & JOB_DESTROY_INTERNAL;
+        Job *job = job_new(&job_kind_destroy, gpu, internal ? UID_INVALID : requester, timeout_usec);
         JobDestroy *j = job_destroy(job);
 
         g_assert(instances->len > 0);
 
         j->instances = g_ptr_array_new_with_free_func(desc_destroy);
-        j->left = g_ptr_array_new();
+        j->foreign = flags & JOB_DESTROY_FOREIGN;
         j->known_usec = gpu->snapshot ? gpu->snapshot->began_usec : 0;
         job->internal = internal;
         job->predictable = instances->len == 1 && gpu_is_predictable(gpu);

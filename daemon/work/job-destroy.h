@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Jobs that destroy instances of one GPU. Each is tried, also after another could not be destroyed. */
+/* Jobs that destroy instances of one GPU. Each is tried, also after another could not be destroyed;
+ * Job.failures names those that are left. */
 
 #include "daemon/work/job.h"
 
+typedef enum JobDestroyFlags {
+        JOB_DESTROY_INTERNAL = 1 << 0, /* the daemon itself removes an instance that an interrupted job left */
+        JOB_DESTROY_FOREIGN = 1 << 1,  /* the caller asked also for instances of other programs */
+} JobDestroyFlags;
+
 typedef struct JobDestroy {
         Job job; /* first */
+        bool foreign;
 
         GPtrArray *instances; /* InstanceDesc, in the order of job.uuids */
         uint64_t known_usec;  /* CLOCK_MONOTONIC of the scan that showed the instances */
-
-        /* Written by the lane, read after it has come back. */
-        GPtrArray *left; /* UUIDs, borrowed from job.uuids: could not be destroyed */
 } JobDestroy;
 
 extern const JobKindInfo job_kind_destroy;
 
-/* `instances`: Instance, of this GPU, none of which a job works on. `internal`: vgpud itself removes an
- * instance that an interrupted job left. */
+/* `instances`: Instance, of this GPU, none of which a job works on. `flags`: bits of JobDestroyFlags. */
 Job *job_destroy_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, const GPtrArray *instances,
-                     bool internal);
+                     unsigned flags);

@@ -59,25 +59,36 @@ static void job_apply_to_gpu(Job *job, Gpu *gpu)
                 job->kind->settled(job, gpu);
 }
 
+static void job_log_failure(const Job *job, LogFields *fields, const char *uuid, const VgpudError *error)
+{
+        fields->message_id = VGPUD_MESSAGE_JOB_FAILED;
+        fields->instance = uuid;
+        fields->error = -error->errnum;
+        LOG_FULL(LOG_WARNING, fields, "Job %" PRIu32 " (%s on GPU %s) failed: %s", job->id, job->kind->name,
+                 job->gpu_name, error->message);
+}
+
 static void job_log_end(const Job *job)
 {
         LogFields fields = {
                 .gpu = job->gpu_name,
                 .driver = job->driver->name,
                 .job = job->id,
-                .requester = (int64_t)job->requester + 1,
+                .requester = job->internal ? 0 : (int64_t)job->requester + 1,
         };
 
-        if (job->error.code == VGPUD_ERROR_NONE) {
-                if (job->kind->log)
-                        job->kind->log(job, &fields);
-                return;
-        }
+        for (guint i = 0; job->failures && i < job->failures->len; i++) {
+                const JobFailure *failure = job->failures->pdata[i];
 
-        fields.message_id = VGPUD_MESSAGE_JOB_FAILED;
-        fields.error = -job->error.errnum;
-        LOG_FULL(LOG_WARNING, &fields, "Job %" PRIu32 " (%s on GPU %s) failed: %s", job->id, job->kind->name,
-                 job->gpu_name, job->error.message);
+                job_log_failure(job, &fields, failure->uuid, &failure->error);
+        }
+        if (job->error.code != VGPUD_ERROR_NONE && !job->failures)
+                job_log_failure(job, &fields, NULL, &job->error);
+        if (!job->kind->log || (job->error.code != VGPUD_ERROR_NONE && !job->failures))
+                return;
+
+        fields.error = 0;
+        job->kind->log(job, &fields);
 }
 
 void job_apply_result(Job *job, const GPtrArray *instances)

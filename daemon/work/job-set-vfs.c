@@ -115,7 +115,11 @@ static void job_set_vfs_log(const Job *job, LogFields *fields)
 
 static size_t job_set_vfs_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX])
 {
-        ret[0] = (JobDetail){ .name = "vfs", .number = job_set_vfs_const(job)->vfs };
+        ret[0] = (JobDetail){
+                .name = "count",
+                .kind = JOB_DETAIL_NUMBER,
+                .number = job_set_vfs_const(job)->vfs,
+        };
         return 1;
 }
 

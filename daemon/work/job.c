@@ -64,6 +64,7 @@ Job *job_free(Job *job)
         gpu_facts_unref(job->facts);
         gpu_snapshot_unref(job->snapshot);
         vgpud_error_done(&job->error);
+        g_clear_pointer(&job->failures, g_ptr_array_unref);
         g_free(job);
 
         return NULL;
@@ -81,6 +82,18 @@ void job_tell_finished(Job *job, const VgpudError *error)
 
         if (finished)
                 finished(job, error, job->finished_userdata);
+}
+
+const VgpudError *job_find_failure(const Job *job, const char *uuid)
+{
+        for (guint i = 0; job->failures && i < job->failures->len; i++) {
+                const JobFailure *failure = job->failures->pdata[i];
+
+                if (strcmp(failure->uuid, uuid) == 0)
+                        return &failure->error;
+        }
+
+        return NULL;
 }
 
 size_t job_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX])
@@ -103,6 +116,34 @@ bool job_get_detail(const Job *job, const char *name, JobDetail *ret)
 }
 
 /* ---- in the lane ---- */
+
+static void job_failure_free(gpointer p)
+{
+        JobFailure *failure = p;
+
+        vgpud_error_done(&failure->error);
+        g_free(failure);
+}
+
+void job_add_failure(Job *job, const char *uuid, VgpudError *error)
+{
+        JobFailure *failure;
+
+        if (job->uuids->len == 1) {
+                (void)vgpud_error_move(&job->error, error);
+                return;
+        }
+
+        if (job->error.code == VGPUD_ERROR_NONE)
+                vgpud_error_copy(&job->error, error);
+        if (!job->failures)
+                job->failures = g_ptr_array_new_with_free_func(job_failure_free);
+
+        failure = g_new0(JobFailure, 1);
+        (void)g_strlcpy(failure->uuid, uuid, sizeof failure->uuid);
+        (void)vgpud_error_move(&failure->error, error);
+        g_ptr_array_add(job->failures, failure);
+}
 
 static bool job_scan_decides(const Job *job, const VgpudError *scan_error)
 {

@@ -38,13 +38,26 @@ typedef enum JobScan {
         JOB_SCAN_IS_THE_JOB, /* any error is the job's */
 } JobScan;
 
-/* A fact about a job for people and programs, such as the type that it creates. */
+typedef enum JobDetailKind {
+        JOB_DETAIL_TEXT,
+        JOB_DETAIL_NUMBER,
+        JOB_DETAIL_FLAG, /* set; left out when it is not */
+} JobDetailKind;
+
+/* A fact about a job for people and programs, such as the type that the job creates. */
 typedef struct JobDetail {
-        const char *name; /* static: "type", "vfs", "mode", "value" */
-        const char *text; /* borrowed from the job; NULL: it is a number */
+        const char *name; /* static: "type", "count", "mode", "value", "foreign" */
+        JobDetailKind kind;
+        const char *text; /* borrowed from the job */
         uint64_t number;
 } JobDetail;
 #define JOB_DETAILS_MAX 4
+
+/* Why a job for several instances has left one of them as it was. */
+typedef struct JobFailure {
+        char uuid[UUID_STRLEN + 1];
+        VgpudError error;
+} JobFailure;
 
 /* One row per kind. NULL slots: there is nothing to do. */
 struct JobKindInfo {
@@ -67,7 +80,7 @@ struct JobKindInfo {
         void (*settle_gpu)(Job *job, Gpu *gpu);                /* before the snapshot is applied */
         bool (*predict)(Job *job, const Gpu *gpu, GpuSnapshot **ret); /* the snapshot, where no scan was made */
         void (*settled)(Job *job, Gpu *gpu);                          /* after the snapshot has been applied */
-        void (*log)(const Job *job, LogFields *fields);               /* of success */
+        void (*log)(const Job *job, LogFields *fields);               /* of success, also of a part */
         void (*end)(Job *job);                                        /* last, also of a job that never ran */
 
         size_t (*describe)(const Job *job, JobDetail ret[static JOB_DETAILS_MAX]);
@@ -92,8 +105,8 @@ struct Job {
         JobState state;
         Gpu *gpu; /* borrowed; NULL once the GPU has gone */
         char *gpu_name;
-        uid_t requester;
-        bool internal;             /* vgpud itself asked for it; no limit counts it */
+        uid_t requester;           /* UID_INVALID: the daemon itself */
+        bool internal;             /* requested by the daemon itself; no limit counts the job */
         uint64_t created_usec;     /* CLOCK_REALTIME */
         uint64_t started_usec;     /* CLOCK_REALTIME; 0 while it waits */
         uint64_t timeout_usec;     /* from its start */
@@ -113,7 +126,8 @@ struct Job {
         uint64_t began_usec;       /* CLOCK_MONOTONIC */
         const VgpuDriver *scanner; /* whose scan follows the work; NULL: none */
         GpuSnapshot *snapshot;     /* of that scan; NULL if there was none or it failed */
-        VgpudError error;
+        VgpudError error;          /* that of the first failure, if there are any */
+        GPtrArray *failures;       /* JobFailure, in the order of uuids; NULL: none, or the job has one uuid */
 
         JobFinished finished; /* may be NULL */
         void *finished_userdata;
@@ -133,6 +147,11 @@ void job_tell_finished(Job *job, const VgpudError *error);
 
 /* Lane: LaneWork.run of every job. */
 void job_run(LaneWork *w, VgpuIo *io);
+
+/* Lane. Note that the job has failed for one of its instances. Empties the error. */
+void job_add_failure(Job *job, const char *uuid, VgpudError *error);
+/* NULL: the job has not failed for the instance, or the job is about one instance alone. */
+const VgpudError *job_find_failure(const Job *job, const char *uuid);
 
 /* How many details there are. */
 size_t job_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX]);

@@ -9,6 +9,7 @@
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
+#include "daemon/work/finished.h"
 #include "daemon/work/job-done.h"
 
 /* Instances that the job has taken and that still exist. */
@@ -46,6 +47,7 @@ static void queue_end(Job *job, JobState state)
         job->state = state;
         if (job->kind->end)
                 job->kind->end(job);
+        finished_add(m->finished, job);
         job_tell_finished(job, &job->error);
         MODEL_EMIT(m, job_removed, job);
         g_hash_table_remove(m->jobs, GUINT_TO_POINTER(job->id));
@@ -111,6 +113,14 @@ static void queue_job_started(LaneWork *w)
                            "Cannot set the deadline of job %" PRIu32 ": %m", job->id);
 }
 
+/* The job may have begun and ended between two turns of the event loop. */
+static void queue_note_start(Job *job)
+{
+        if (job->started_usec == 0)
+                job->started_usec = MAX(job->created_usec,
+                                        now_realtime_usec() - (now_monotonic_usec() - job->began_usec));
+}
+
 static void queue_job_done(LaneWork *w)
 {
         Job *job = (Job *)w;
@@ -118,11 +128,11 @@ static void queue_job_done(LaneWork *w)
 
         job->deadline = sd_event_source_disable_unref(job->deadline);
         if (job->gpu) {
-                /* It may have begun and ended between two turns of the event loop. */
                 g_queue_remove(&job->gpu->waiting, job);
                 job->gpu->current = NULL;
         }
 
+        queue_note_start(job);
         job_apply_result(job, instances);
         queue_end(job, job->error.code == VGPUD_ERROR_NONE ? JOB_DONE : JOB_FAILED);
 }
@@ -139,7 +149,7 @@ bool queue_is_full(const Gpu *gpu)
         return n >= gpu->model->config->jobs_per_gpu;
 }
 
-int queue_check(Gpu *gpu, uid_t requester, VgpudError *reterr)
+int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr)
 {
         Model *m = gpu->model;
         GHashTableIter iter;
@@ -158,9 +168,10 @@ int queue_check(Gpu *gpu, uid_t requester, VgpudError *reterr)
         g_hash_table_iter_init(&iter, m->jobs);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
                 n += job->requester == requester;
-        if (n >= m->config->jobs_per_user)
+        if (n + n_before >= m->config->jobs_per_user)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
-                                        "user %u has %" PRIu32 " jobs already", (unsigned)requester, n);
+                                        "user %u has %" PRIu32 " jobs already", (unsigned)requester,
+                                        n + n_before);
 
         return 0;
 }

@@ -10,8 +10,9 @@
 
 /* The GPU takes no more jobs of users; vgpud's own removals do not count. */
 bool queue_is_full(const Gpu *gpu);
-/* Errors: CANCELED (the daemon stops), TOO_MANY_JOBS. */
-int queue_check(Gpu *gpu, uid_t requester, VgpudError *reterr);
+/* `n_before`: how many jobs for other GPUs the same request queues before this one. Errors: CANCELED (the
+ * daemon stops), TOO_MANY_JOBS. */
+int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr);
 
 /* Takes the job over, announces it and hands it to the lane of its GPU. */
 void queue_submit(Job *job);

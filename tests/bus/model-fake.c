@@ -567,7 +567,7 @@ static size_t fake_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX
         if (fake->type_id)
                 ret[n++] = (JobDetail){ .name = "type", .text = fake->type_id };
         if (fake->vfs > 0)
-                ret[n++] = (JobDetail){ .name = "vfs", .number = fake->vfs };
+                ret[n++] = (JobDetail){ .name = "count", .kind = JOB_DETAIL_NUMBER, .number = fake->vfs };
         if (fake->mode)
                 ret[n++] = (JobDetail){ .name = "mode", .text = fake->mode };
         if (fake->value)

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The last jobs that ended, in memory alone: a ring that drops the job that ended first. Long messages are cut,
+ * so that the ring stays small. Main thread only; work/queue.c adds the jobs. */
+
+#include <systemd/sd-id128.h>
+
+#include "daemon/work/job.h"
+
+/* Jobs that are kept. */
+#define FINISHED_MAX 256
+/* Bytes of a message or hint of a job, and of one of its failures, without the terminator. */
+#define FINISHED_TEXT_MAX         1024
+#define FINISHED_FAILURE_TEXT_MAX 256
+
+typedef struct FinishedFailure {
+        sd_id128_t uuid;
+        VgpudError error;
+} FinishedFailure;
+
+typedef struct FinishedJob {
+        uint32_t id;
+        const char *kind; /* static: JobKindInfo.name */
+        char *gpu_name;
+        sd_id128_t *uuids; /* in the order of Job.uuids */
+        size_t n_uuids;
+        JobState result;           /* JOB_DONE, JOB_FAILED, JOB_CANCELED */
+        VgpudError error;          /* code VGPUD_ERROR_NONE: JOB_DONE */
+        FinishedFailure *failures; /* as Job.failures */
+        size_t n_failures;
+        JobDetail details[JOB_DETAILS_MAX]; /* texts are owned */
+        size_t n_details;
+        uid_t requester;       /* UID_INVALID: the daemon itself */
+        uint64_t created_usec; /* CLOCK_REALTIME */
+        uint64_t started_usec; /* CLOCK_REALTIME; 0: never began */
+        uint64_t ended_usec;   /* CLOCK_REALTIME */
+} FinishedJob;
+
+Finished *finished_new(void);
+Finished *finished_free(Finished *finished);
+
+/* The job has its final state and error. */
+void finished_add(Finished *finished, const Job *job);
+
+/* NULL: no job of this number has ended, or the ring has dropped it. `finished` NULL: empty. */
+const FinishedJob *finished_get(const Finished *finished, uint32_t id);
+
+/* FinishedJob, borrowed, in the order of their numbers. Valid until the next finished_add(). */
+GPtrArray *finished_list(const Finished *finished);
