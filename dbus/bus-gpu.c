@@ -354,7 +354,7 @@ static int set_vfs_queue(void *arguments, uid_t requester, Job **ret, VgpudError
 {
         const SetVfsArguments *a = arguments;
 
-        return request_set_vfs(a->gpu, a->count, requester, a->timeout_usec, ret, reterr);
+        return request_set_vfs(a->gpu, a->count, requester, ret, reterr);
 }
 
 static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
@@ -407,7 +407,7 @@ static int configure_queue(void *arguments, uid_t requester, Job **ret, VgpudErr
 {
         const ConfigureArguments *a = arguments;
 
-        return request_configure(a->gpu, a->mode, a->value, requester, a->timeout_usec, ret, reterr);
+        return request_configure(a->gpu, a->mode, a->value, requester, ret, reterr);
 }
 
 static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)

@@ -157,8 +157,8 @@ static int destroy_queue(void *arguments, uid_t requester, Job **ret, VgpudError
 
         g_assert(a->foreign || !instance_is_foreign(a->instance));
 
-        return request_destroy(a->model, a->instance, instance_is_foreign(a->instance), requester,
-                               a->timeout_usec, ret, reterr);
+        return request_destroy(a->model, a->instance, instance_is_foreign(a->instance), requester, ret,
+                               reterr);
 }
 
 int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bus_error *ret_error)

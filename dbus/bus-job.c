@@ -39,7 +39,7 @@ BUS_DEFINE_TEXT_GETTER(property_get_value, Job, job, job_detail_text(job, "value
 BUS_DEFINE_GETTER(property_get_requester, Job, job, "u", job->requester)
 BUS_DEFINE_GETTER(property_get_created_usec, Job, job, "t", job->created_usec)
 BUS_DEFINE_GETTER(property_get_started_usec, Job, job, "t", job->started_usec)
-BUS_DEFINE_GETTER(property_get_timeout_usec, Job, job, "t", job->timeout_usec)
+BUS_DEFINE_GETTER(property_get_timeout_usec, Job, job, "t", model_config(job->model)->job_timeout_usec)
 
 static int property_get_instances(sd_bus *bus, const char *path, const char *interface, const char *property,
                                   sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)

@@ -94,6 +94,7 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
         CreateRequest *create = &a.create;
         PlaceHints hints = PLACE_HINTS_NONE;
         g_autoptr(GPtrArray) attributes = NULL;
+        uint64_t timeout_usec = 0; /* not used yet */
         BusRequest request = { .action = POLKIT_CREATE, .arguments = &a, .queue = create_queue };
         const BusOption options[] = {
                 { "uuid", "s", &create->uuid },
@@ -107,7 +108,7 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
                 { "near", "s", &hints.near },
                 { "pool", "s", &hints.pool },
                 { "wait", "b", &request.wait },
-                BUS_TIMEOUT_OPTION(create->timeout_usec),
+                BUS_TIMEOUT_OPTION(timeout_usec),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         g_autofree char *count = NULL;

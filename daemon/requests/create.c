@@ -134,8 +134,7 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         if (r < 0)
                 return r;
 
-        job = job_create_new(gpu, request->requester, request->timeout_usec, type->id,
-                             create_make_uuids(request));
+        job = job_create_new(gpu, request->requester, type->id, create_make_uuids(request));
         job_create_set_options(job, request->parent, request->name, request->attributes);
         r = job_create_write_records(job, reterr);
         if (r < 0) {

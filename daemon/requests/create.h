@@ -19,7 +19,6 @@ typedef struct CreateRequest {
         const PlaceHints *hints;     /* NULL: none. Only without gpu */
         const char *chosen;          /* see place_resolve(). Only without gpu */
         uid_t requester;
-        uint64_t timeout_usec; /* 0: the configured one */
 } CreateRequest;
 
 /* The GPU and the type that the request would use now, for a caller that has to ask polkit first. Errors:

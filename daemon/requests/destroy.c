@@ -12,13 +12,13 @@
 
 #define DESTROY_COUNT_MAX 1024
 
-static Job *destroy_submit(Instance *instance, unsigned flags, uid_t requester, uint64_t timeout_usec)
+static Job *destroy_submit(Instance *instance, unsigned flags, uid_t requester)
 {
         g_autoptr(GPtrArray) instances = g_ptr_array_new();
         Job *job;
 
         g_ptr_array_add(instances, instance);
-        job = job_destroy_new(instance->gpu, requester, timeout_usec, instances, flags);
+        job = job_destroy_new(instance->gpu, requester, instances, flags);
         queue_submit(job);
 
         return job;
@@ -30,7 +30,7 @@ void request_undo(Instance *instance)
         if (instance->job || !instance->gpu->lane)
                 return;
 
-        (void)destroy_submit(instance, JOB_DESTROY_INTERNAL, UID_INVALID, 0);
+        (void)destroy_submit(instance, JOB_DESTROY_INTERNAL, UID_INVALID);
 }
 
 /* The GPU comes first: a stuck GPU explains more than a job that works on the instance. */
@@ -54,8 +54,7 @@ static int destroy_check(const Instance *instance, bool foreign, VgpudError *ret
         return 0;
 }
 
-int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
-                    Job **ret, VgpudError *reterr)
+int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, Job **ret, VgpudError *reterr)
 {
         int r;
 
@@ -66,7 +65,7 @@ int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester,
         if (r < 0)
                 return r;
 
-        *ret = destroy_submit(instance, foreign ? JOB_DESTROY_FOREIGN : 0, requester, timeout_usec);
+        *ret = destroy_submit(instance, foreign ? JOB_DESTROY_FOREIGN : 0, requester);
         return 0;
 }
 
@@ -150,7 +149,7 @@ int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid
 
         for (guint i = 0; i < groups->len; i++) {
                 const DestroyGroup *group = groups->pdata[i];
-                Job *job = job_destroy_new(group->gpu, requester, 0, group->instances,
+                Job *job = job_destroy_new(group->gpu, requester, group->instances,
                                            foreign ? JOB_DESTROY_FOREIGN : 0);
 
                 queue_submit(job);

@@ -13,8 +13,7 @@
 /* Queue a job. `foreign`: also if another program created the instance. *ret is valid until control returns to
  * the event loop, or as long as the job lives. Errors: FOREIGN, IN_USE (another job works on the instance),
  * UNSUPPORTED, GPU_STUCK, FAILED, TOO_MANY_JOBS, CANCELED (the daemon stops). */
-int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
-                    Job **ret, VgpudError *reterr);
+int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, Job **ret, VgpudError *reterr);
 
 /* The same for 1 to 1024 instances, each once: one job per GPU, in the order of the first instance of each GPU.
  * Nothing is queued if one instance is refused. *ret_jobs: Job, each valid as long as *ret of

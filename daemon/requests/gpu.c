@@ -34,8 +34,7 @@ int request_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr)
         return 0;
 }
 
-int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_usec, Job **ret,
-                    VgpudError *reterr)
+int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudError *reterr)
 {
         Job *job;
         int r;
@@ -47,7 +46,7 @@ int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_
         if (r < 0)
                 return r;
 
-        job = job_set_vfs_new(gpu, requester, timeout_usec, count);
+        job = job_set_vfs_new(gpu, requester, count);
         queue_submit(job);
         *ret = job;
         return 0;
@@ -101,8 +100,8 @@ int request_check_configure(const Gpu *gpu, const char *mode_name, const char *v
         return 0;
 }
 
-int request_configure(Gpu *gpu, const char *mode_name, const char *value, uid_t requester,
-                      uint64_t timeout_usec, Job **ret, VgpudError *reterr)
+int request_configure(Gpu *gpu, const char *mode_name, const char *value, uid_t requester, Job **ret,
+                      VgpudError *reterr)
 {
         Job *job;
         int r;
@@ -114,7 +113,7 @@ int request_configure(Gpu *gpu, const char *mode_name, const char *value, uid_t 
         if (r < 0)
                 return r;
 
-        job = job_configure_new(gpu, requester, timeout_usec, mode_name, value);
+        job = job_configure_new(gpu, requester, mode_name, value);
         queue_submit(job);
         *ret = job;
         return 0;

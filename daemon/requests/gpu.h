@@ -13,11 +13,10 @@
 #include "daemon/forward.h"
 
 /* Enable so many VFs, or disable all (0). Errors besides: INVALID (more than the GPU can have). */
-int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_usec, Job **ret,
-                    VgpudError *reterr);
+int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudError *reterr);
 /* Set a mode of the GPU (GpuSnapshot.modes). Errors besides: INVALID (no such mode or value). */
-int request_configure(Gpu *gpu, const char *mode, const char *value, uid_t requester, uint64_t timeout_usec,
-                      Job **ret, VgpudError *reterr);
+int request_configure(Gpu *gpu, const char *mode, const char *value, uid_t requester, Job **ret,
+                      VgpudError *reterr);
 int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr);
 
 /* The same checks without the queue, for a caller that has to ask polkit first. */

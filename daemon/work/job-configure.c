@@ -74,9 +74,9 @@ const JobKindInfo job_kind_configure = {
         .done = job_configure_done,
 };
 
-Job *job_configure_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, const char *mode, const char *value)
+Job *job_configure_new(Gpu *gpu, uid_t requester, const char *mode, const char *value)
 {
-        Job *job = job_new(&job_kind_configure, gpu, requester, timeout_usec);
+        Job *job = job_new(&job_kind_configure, gpu, requester);
         JobConfigure *j = job_configure(job);
 
         j->mode = g_strdup(mode);

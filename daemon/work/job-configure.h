@@ -12,4 +12,4 @@ typedef struct JobConfigure {
 
 extern const JobKindInfo job_kind_configure;
 
-Job *job_configure_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, const char *mode, const char *value);
+Job *job_configure_new(Gpu *gpu, uid_t requester, const char *mode, const char *value);

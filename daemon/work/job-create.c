@@ -296,9 +296,9 @@ const JobKindInfo job_kind_create = {
         .done = job_create_done,
 };
 
-Job *job_create_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, const char *type_id, GPtrArray *uuids)
+Job *job_create_new(Gpu *gpu, uid_t requester, const char *type_id, GPtrArray *uuids)
 {
-        Job *job = job_new(&job_kind_create, gpu, requester, timeout_usec);
+        Job *job = job_new(&job_kind_create, gpu, requester);
         JobCreate *c = job_create(job);
 
         g_assert(uuids->len > 0);

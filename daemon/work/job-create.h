@@ -30,7 +30,7 @@ typedef struct JobCreate {
 extern const JobKindInfo job_kind_create;
 
 /* Nothing happens before queue_submit(). `attributes`: VgpuAttribute, copied; NULL: none. `uuids` is stolen. */
-Job *job_create_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, const char *type_id, GPtrArray *uuids);
+Job *job_create_new(Gpu *gpu, uid_t requester, const char *type_id, GPtrArray *uuids);
 void job_create_set_options(Job *job, const char *parent, const char *name, const GPtrArray *attributes);
 
 /* Write a record for each instance, before the first write to the kernel: a daemon that is killed in between

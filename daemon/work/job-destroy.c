@@ -170,11 +170,10 @@ const JobKindInfo job_kind_destroy = {
         .done = job_destroy_done,
 };
 
-Job *job_destroy_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, const GPtrArray *instances,
-                     unsigned flags)
+Job *job_destroy_new(Gpu *gpu, uid_t requester, const GPtrArray *instances, unsigned flags)
 {
         bool internal = flags & JOB_DESTROY_INTERNAL;
-        Job *job = job_new(&job_kind_destroy, gpu, internal ? UID_INVALID : requester, timeout_usec);
+        Job *job = job_new(&job_kind_destroy, gpu, internal ? UID_INVALID : requester);
         JobDestroy *j = job_destroy(job);
 
         g_assert(instances->len > 0);

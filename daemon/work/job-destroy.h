@@ -22,5 +22,4 @@ typedef struct JobDestroy {
 extern const JobKindInfo job_kind_destroy;
 
 /* `instances`: Instance, of this GPU, none of which a job works on. `flags`: bits of JobDestroyFlags. */
-Job *job_destroy_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, const GPtrArray *instances,
-                     unsigned flags);
+Job *job_destroy_new(Gpu *gpu, uid_t requester, const GPtrArray *instances, unsigned flags);

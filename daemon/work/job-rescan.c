@@ -19,5 +19,5 @@ const JobKindInfo job_kind_rescan = {
 
 Job *job_rescan_new(Gpu *gpu, uid_t requester)
 {
-        return job_new(&job_kind_rescan, gpu, requester, 0);
+        return job_new(&job_kind_rescan, gpu, requester);
 }

@@ -142,9 +142,9 @@ const JobKindInfo job_kind_set_vfs = {
         .done = job_set_vfs_done,
 };
 
-Job *job_set_vfs_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, uint32_t vfs)
+Job *job_set_vfs_new(Gpu *gpu, uid_t requester, uint32_t vfs)
 {
-        Job *job = job_new(&job_kind_set_vfs, gpu, requester, timeout_usec);
+        Job *job = job_new(&job_kind_set_vfs, gpu, requester);
 
         job_set_vfs(job)->vfs = vfs;
         return job;

@@ -17,4 +17,4 @@ typedef struct JobSetVfs {
 
 extern const JobKindInfo job_kind_set_vfs;
 
-Job *job_set_vfs_new(Gpu *gpu, uid_t requester, uint64_t timeout_usec, uint32_t vfs);
+Job *job_set_vfs_new(Gpu *gpu, uid_t requester, uint32_t vfs);

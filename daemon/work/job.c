@@ -17,7 +17,7 @@ static const char *const job_state_table[_JOB_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE_TO_STRING(job_state, JobState)
 
-Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester, uint64_t timeout_usec)
+Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester)
 {
         Model *m = gpu->model;
         Job *job = g_malloc0(kind->size);
@@ -34,7 +34,6 @@ Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester, uint64_t timeou
                 .gpu_name = g_strdup(gpu_name(gpu)),
                 .requester = requester,
                 .created_usec = now_realtime_usec(),
-                .timeout_usec = timeout_usec > 0 ? timeout_usec : m->config->job_timeout_usec,
                 .uuids = g_ptr_array_new_with_free_func(g_free),
                 .driver = gpu->driver,
                 .scanner = gpu->driver,

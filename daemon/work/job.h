@@ -109,7 +109,6 @@ struct Job {
         bool internal;             /* requested by the daemon itself; no limit counts the job */
         uint64_t created_usec;     /* CLOCK_REALTIME */
         uint64_t started_usec;     /* CLOCK_REALTIME; 0 while it waits */
-        uint64_t timeout_usec;     /* from its start */
         sd_event_source *deadline; /* owned */
 
         /* Input, read-only once it runs. */
@@ -136,8 +135,8 @@ struct Job {
 /* "waiting", "running", "stuck", "done", "failed", "canceled" */
 const char *job_state_to_string(JobState state);
 
-/* For the constructors of the kinds. timeout_usec 0: the configured one. The GPU must have a back end. */
-Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester, uint64_t timeout_usec);
+/* For the constructors of the kinds. The GPU must have a back end. */
+Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester);
 Job *job_free(Job *job);
 
 /* Call `finished` when the job has ended; replaces an earlier one (one caller waits for one job). */

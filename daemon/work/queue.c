@@ -69,7 +69,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
         job->deadline = sd_event_source_disable_unref(job->deadline);
         job->state = JOB_STUCK;
         reason = g_strdup_printf("job %" PRIu32 " (%s) has been blocked in the kernel for %" PRIu64 " s",
-                                 job->id, job->kind->name, job->timeout_usec / USEC_PER_SEC);
+                                 job->id, job->kind->name, job->model->config->job_timeout_usec / USEC_PER_SEC);
         LOG_FIELDS(LOG_ERR, (.gpu = job->gpu_name, .job = job->id, .message_id = VGPUD_MESSAGE_GPU_STUCK),
                    "GPU %s is stuck: %s", job->gpu_name, reason);
 
@@ -106,8 +106,9 @@ static void queue_job_started(LaneWork *w)
         }
         MODEL_EMIT(job->model, job_changed, job);
 
-        r = sd_event_add_time_relative(job->model->event, &job->deadline, CLOCK_MONOTONIC, job->timeout_usec,
-                                       10 * USEC_PER_MSEC, on_deadline, job);
+        r = sd_event_add_time_relative(job->model->event, &job->deadline, CLOCK_MONOTONIC,
+                                       job->model->config->job_timeout_usec, 10 * USEC_PER_MSEC, on_deadline,
+                                       job);
         if (r < 0)
                 LOG_FIELDS(LOG_WARNING, (.job = job->id, .error = r),
                            "Cannot set the deadline of job %" PRIu32 ": %m", job->id);

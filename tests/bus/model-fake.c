@@ -186,7 +186,6 @@ Job *fake_model_add_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester)
         job->gpu_name = g_strdup(gpu_name(gpu));
         job->requester = requester;
         job->created_usec = 1700000002000000;
-        job->timeout_usec = 120000000;
         job->uuids = g_ptr_array_new_with_free_func(g_free);
         g_hash_table_insert(gpu->model->jobs, GUINT_TO_POINTER(job->id), job);
         g_queue_push_tail(&gpu->waiting, job);
@@ -252,7 +251,7 @@ const Config *model_config(Model *m)
         static char error[] = "vgpud.conf:1: \"x\" is not \"KEY=VALUE\", ignoring it";
         static gpointer errors[] = { error };
         static GPtrArray array = { .pdata = errors, .len = 1 };
-        static const Config config = { .errors = &array };
+        static const Config config = { .errors = &array, .job_timeout_usec = 120 * USEC_PER_SEC };
 
         return &config;
 }
@@ -442,7 +441,6 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
 
         keep(&fake_model(m)->attributes, attributes->str);
         fake_model(m)->count = request->count;
-        fake_model(m)->timeout_usec = request->timeout_usec;
         fake_model(m)->requester = request->requester;
 
         r = fail(m, reterr);
@@ -460,15 +458,13 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         return 0;
 }
 
-int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, uint64_t timeout_usec,
-                    Job **ret, VgpudError *reterr)
+int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, Job **ret, VgpudError *reterr)
 {
         int r;
 
         fake_model(m)->destroys++;
         fake_model(m)->foreign = foreign;
         fake_model(m)->requester = requester;
-        fake_model(m)->timeout_usec = timeout_usec;
         keep(&fake_model(m)->uuid, instance->desc->uuid);
 
         r = fail(m, reterr);
@@ -493,8 +489,7 @@ int request_check_configure(const Gpu *gpu, const char *mode, const char *value,
         return request_check_set_vfs(gpu, 0, reterr);
 }
 
-int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_usec, Job **ret,
-                    VgpudError *reterr)
+int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudError *reterr)
 {
         Model *m = gpu->model;
         int r;
@@ -502,7 +497,6 @@ int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_
         fake_model(m)->vf_changes++;
         fake_model(m)->count = count;
         fake_model(m)->requester = requester;
-        fake_model(m)->timeout_usec = timeout_usec;
         keep(&fake_model(m)->gpu, gpu_name(gpu));
 
         r = fail(m, reterr);
@@ -515,15 +509,14 @@ int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, uint64_t timeout_
         return 0;
 }
 
-int request_configure(Gpu *gpu, const char *mode, const char *value, uid_t requester, uint64_t timeout_usec,
-                      Job **ret, VgpudError *reterr)
+int request_configure(Gpu *gpu, const char *mode, const char *value, uid_t requester, Job **ret,
+                      VgpudError *reterr)
 {
         Model *m = gpu->model;
         int r;
 
         fake_model(m)->configures++;
         fake_model(m)->requester = requester;
-        fake_model(m)->timeout_usec = timeout_usec;
         keep(&fake_model(m)->gpu, gpu_name(gpu));
         keep(&fake_model(m)->mode, mode);
         keep(&fake_model(m)->value, value);

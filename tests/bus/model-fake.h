@@ -30,7 +30,6 @@ typedef struct FakeModel {
         char *mode, *value;                                   /* last configure */
         const char *wrong; /* message of the checks before permission; NULL: none */
         char *hints;       /* last hints */
-        uint64_t timeout_usec;
         uid_t requester;
         bool foreign;
 } FakeModel;

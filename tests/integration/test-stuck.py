@@ -91,12 +91,6 @@ class Create(StuckTest):
         h.bus.create(GVT, V5_4, uuid=uuid(3))
         h.await_log("answers again")
 
-    def test_a_deadline_of_its_own(self):
-        h = self.host(faults=["create:*:hang:1"])
-        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4, timeout_usec=1_000_000), "for 1 s")
-        h.sim.ctl("release")
-        self.ready(h)
-
     def test_events_meanwhile(self):
         h = self.host("gvt-g", config=SOON)
         h.sim.fault("create:*:hang:1")

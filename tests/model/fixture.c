@@ -242,7 +242,7 @@ VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, bool foreign)
         Job *job;
 
         if (request_get_instance(f->model, uuid, &instance, &error) < 0 ||
-            request_destroy(f->model, instance, foreign, 0, 0, &job, &error) < 0)
+            request_destroy(f->model, instance, foreign, 0, &job, &error) < 0)
                 return error.code;
         outcome_of(&o, job);
         g_assert(fixture_wait(f, outcome_is_known, &o));

@@ -130,7 +130,7 @@ static void destroy_behind_create(Fixture *f, FakeNvidia *g, Instance *before)
         ASSERT_OK(request_create(f->model, ZOE("nvidia-1150"), &job, NULL));
         g_autofree char *zoe = g_strdup(job->uuids->pdata[0]);
         outcome_of(&made, job);
-        ASSERT_OK(request_destroy(f->model, before, foreign, 1000, 0, &job, NULL));
+        ASSERT_OK(request_destroy(f->model, before, foreign, 1000, &job, NULL));
         outcome_of(&removed, job);
         ASSERT_TRUE(fixture_wait(f, outcome_is_known, &made));
         ASSERT_TRUE(fixture_wait(f, outcome_is_known, &removed));

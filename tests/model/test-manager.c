@@ -508,6 +508,7 @@ static void test_stuck(void)
         Job *job;
 
         fixture_init(&f);
+        f.config->job_timeout_usec = USEC_PER_SEC;
         mdpy = fake_add_mdpy(f.kernel);
         fixture_add(&f, mdpy);
         fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
@@ -516,9 +517,7 @@ static void test_stuck(void)
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
         fake_hang(f.kernel, "write", create);
 
-        ASSERT_OK(request_create(f.model,
-                                 REQUEST(.type = "mdpy-hd", .uuid = UUID1, .timeout_usec = USEC_PER_SEC), &job,
-                                 NULL));
+        ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .uuid = UUID1), &job, NULL));
         outcome_of(&first, job);
         fake_wait_hanging(f.kernel);
         ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .uuid = UUID2), &job, NULL));
@@ -559,12 +558,13 @@ static void test_stuck_removal(void)
         Job *job;
 
         fixture_init(&f);
+        f.config->job_timeout_usec = USEC_PER_SEC;
         fixture_add(&f, fake_add_mdpy(f.kernel));
         fixture_start(&f);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd"), uuid), VGPUD_ERROR_NONE);
         g_autofree char *attribute = g_strconcat(fixture_get(&f, uuid)->desc->path, "/remove", NULL);
         fake_hang(f.kernel, "write", attribute);
-        ASSERT_OK(request_destroy(f.model, fixture_get(&f, uuid), false, 0, USEC_PER_SEC, &job, NULL));
+        ASSERT_OK(request_destroy(f.model, fixture_get(&f, uuid), false, 0, &job, NULL));
         outcome_of(&outcome, job);
         fake_wait_hanging(f.kernel);
         ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_IN_USE); /* a job works on it */

@@ -225,7 +225,7 @@ static void test_hope(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_2", .gpu = B), uuid), VGPUD_ERROR_NONE);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_2"), VGPUD_ERROR_NO_CAPACITY,
                             "no GPU has room for GVTg_V5_2: GPU " A ": ");
-        ASSERT_OK(request_destroy(f.model, model_get_instance(f.model, uuid), false, 0, 0, &job, NULL));
+        ASSERT_OK(request_destroy(f.model, model_get_instance(f.model, uuid), false, 0, &job, NULL));
         ASSERT_PLACE(&f, "GVTg_V5_2", 1, NULL, "| " B " " A);
         ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_2"), &job, NULL));
         ASSERT_STREQ(job->gpu_name, B);
