@@ -123,10 +123,12 @@ static int parse_arguments(int argc, char *argv[], char **config_directory, Conf
                 default:
                         return -EINVAL;
                 }
+
         if (optind < argc) {
                 log_error("vgpud takes no arguments, but was given \"%s\"", argv[optind]);
                 return -EINVAL;
         }
+
         return 1;
 }
 
@@ -136,6 +138,7 @@ static VgpuIo *make_io(int keep_fd, void *userdata)
         VgpuIoSysfsConfig io = d->io;
 
         io.keep_fd = keep_fd;
+
         return vgpu_io_sysfs_new(&io);
 }
 
@@ -149,10 +152,12 @@ static int open_roots(Daemon *d)
                 if (*fds[i] < 0)
                         return log_error_errno(-errno, "Cannot open %s: %m", paths[i]);
         }
+
         d->io.writer_path = d->config->writer_path;
         d->io.modules_path = d->config->modules_path;
         d->io.programs[VGPU_PROGRAM_NVML] = d->config->nvml_path;
         d->io.programs[VGPU_PROGRAM_SYSTEMCTL] = d->config->systemctl_path;
+
         return 0;
 }
 
@@ -163,15 +168,18 @@ static int take_lock(Daemon *d)
 
         if (dirfd < 0)
                 return log_error_errno(dirfd, "Cannot open %s: %m", d->config->runtime_directory);
+
         d->lock_fd = openat(dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (d->lock_fd < 0)
                 return log_error_errno(-errno, "Cannot open %s/lock: %m", d->config->runtime_directory);
+
         /* A lock of the process, not of the open file: a child that is just being made when this one is killed
          * would keep the latter for a moment, and the next daemon would not start. */
         if (lockf(d->lock_fd, F_TLOCK, 0) < 0)
                 return errno == EAGAIN || errno == EACCES ? log_error_errno(-EBUSY, "Another vgpud is running")
                                                           : log_error_errno(-errno, "Cannot lock %s/lock: %m",
                                                                             d->config->runtime_directory);
+
         return 0;
 }
 
@@ -181,6 +189,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 
         log_info("Received SIG%s, stopping", sigabbrev_np((int)si->ssi_signo));
         (void)sd_notify(false, "STOPPING=1");
+
         return sd_event_exit(d->event, 0);
 }
 
@@ -189,6 +198,7 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
         Daemon *d = userdata;
 
         log_error("The system bus is gone, stopping");
+
         return sd_event_exit(d->event, 1);
 }
 
@@ -197,9 +207,11 @@ static void stop(Daemon *d)
 {
         if (!d->manager || d->stopped)
                 return;
+
         d->stopped = true;
         manager_stop(d->manager, d->config->stop_timeout_usec);
         d->bus = bus_free(d->bus);
+
         if (d->connection)
                 (void)sd_bus_flush(d->connection);
 }
@@ -223,6 +235,7 @@ static void on_ready(Manager *manager, void *userdata)
                 (void)sd_event_exit(d->event, 1);
                 return;
         }
+
         LOG_FIELDS(LOG_INFO, (.message_id = VGPUD_MESSAGE_STARTED), "vgpud %s is ready: %u GPUs, %u instances",
                    PROJECT_VERSION, g_hash_table_size(model_gpus(m)), g_hash_table_size(model_instances(m)));
         (void)sd_notifyf(false, "READY=1\nSTATUS=%u GPUs, %u instances", g_hash_table_size(model_gpus(m)),
@@ -236,10 +249,12 @@ static int set_up(Daemon *d)
 
         sigemptyset(&signals);
         sigaddset(&signals, SIGTERM);
+
         sigaddset(&signals, SIGINT);
         if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
             signal(SIGHUP, SIG_IGN) == SIG_ERR)
                 return log_error_errno(-errno, "Cannot set up signals: %m");
+
         r = sd_event_default(&d->event);
         if (r >= 0)
                 r = sd_event_add_signal(d->event, NULL, SIGTERM, on_signal, d);
@@ -253,9 +268,11 @@ static int set_up(Daemon *d)
                 r = sd_event_set_watchdog(d->event, true);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the event loop: %m");
+
         r = take_lock(d);
         if (r < 0)
                 return r;
+
         r = open_roots(d);
         if (r < 0)
                 return r;
@@ -263,6 +280,7 @@ static int set_up(Daemon *d)
         r = manager_new(d->event, d->config, make_io, d, &d->manager);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the model: %m");
+
         r = sd_bus_open_system(&d->connection);
         if (r >= 0)
                 r = sd_bus_attach_event(d->connection, d->event, SD_EVENT_PRIORITY_NORMAL);
@@ -272,9 +290,11 @@ static int set_up(Daemon *d)
                                         "Disconnected", on_disconnected, d);
         if (r < 0)
                 return log_error_errno(r, "Cannot connect to the system bus: %m");
+
         r = bus_new(d->event, manager_model(d->manager), d->connection, &d->bus);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the D-Bus interface: %m");
+
         return manager_start(d->manager, on_ready, d);
 }
 
@@ -303,15 +323,18 @@ int main(int argc, char *argv[])
         int r;
 
         g_set_prgname("vgpud");
+
         r = parse_arguments(argc, argv, &config_directory, d.config);
         if (r <= 0) {
                 d.config = config_free(d.config);
                 return r < 0 ? 2 : 0;
         }
+
         config_read(d.config, config_directory);
         r = set_up(&d);
         if (r >= 0)
                 r = sd_event_loop(d.event);
         tear_down(&d);
+
         return r < 0 ? 1 : r;
 }

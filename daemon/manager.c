@@ -4,6 +4,7 @@
 
 #include "base/fs-util.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/discovery/arrivals.h"
 #include "daemon/model/gpu.h"
 #include "daemon/discovery/inventory.h"
@@ -35,6 +36,7 @@ static void manager_carry_out_scans(Manager *m)
         Gpu *gpu;
 
         g_hash_table_iter_init(&iter, m->model->gpus);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 scan_start_wanted(gpu);
 }
@@ -46,6 +48,7 @@ static void manager_carry_out_undos(Manager *m)
         Instance *instance;
 
         g_hash_table_iter_init(&iter, m->model->instances);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
                 if (instance->wants_undo)
                         g_ptr_array_add(wanted, instance);
@@ -96,6 +99,8 @@ int manager_new(sd_event *event, const Config *config, LaneIoFactory factory, vo
         Manager *m = g_new0(Manager, 1);
         int r;
 
+        assert_main_thread();
+
         m->factory = factory;
         m->factory_userdata = factory_userdata;
 
@@ -104,10 +109,12 @@ int manager_new(sd_event *event, const Config *config, LaneIoFactory factory, vo
                 g_free(m);
                 return r;
         }
+
         m->model->take_facts = arrivals_update_facts;
         m->model->finished = m->finished = finished_new();
 
         *ret = m;
+
         return 0;
 }
 
@@ -120,6 +127,8 @@ int manager_open(Manager *m)
 {
         Model *model = m->model;
         int r;
+
+        assert_main_thread();
 
         r = model_open(model);
         if (r < 0)
@@ -134,6 +143,7 @@ int manager_open(Manager *m)
                 return log_error_errno(r, "Cannot set up the lanes: %m");
 
         model->lanes = m->lanes;
+
         return 0;
 }
 
@@ -148,14 +158,15 @@ static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userda
         log_warning("Not all GPUs have answered within [start] timeout, continuing without them");
 
         g_hash_table_iter_init(&iter, m->model->gpus);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 if (gpu->state == GPU_NEW)
                         gpu_set_stuck(gpu,
-                                      "it has not answered since vgpud was started; what an earlier vgpud was "
-                                      "doing to it may still be under way in the kernel");
+                                      "it has not answered since vgpud was started; what an earlier vgpud was doing to it may still be under way in the kernel");
 
         if (ready)
                 ready(m, m->ready_userdata);
+
         return 0;
 }
 
@@ -163,12 +174,15 @@ int manager_start(Manager *m, void (*ready)(Manager *m, void *userdata), void *u
 {
         int r;
 
+        assert_main_thread();
+
         r = manager_open(m);
         if (r < 0)
                 return r;
 
         m->ready = ready;
         m->ready_userdata = userdata;
+
         r = sd_event_add_time_relative(m->model->event, &m->start_timer, CLOCK_MONOTONIC,
                                        m->model->config->start_timeout_usec, 10 * USEC_PER_MSEC,
                                        on_start_timeout, m);
@@ -177,6 +191,7 @@ int manager_start(Manager *m, void (*ready)(Manager *m, void *userdata), void *u
 
         r = inventory_start(m->model, arrivals_apply, &m->inventory);
         m->model->inventory = m->inventory;
+
         return r;
 }
 
@@ -187,6 +202,8 @@ void manager_stop(Manager *m, uint64_t timeout_usec)
         GHashTableIter iter;
         Gpu *gpu;
 
+        assert_main_thread();
+
         model->stopping = true;
         m->ready = NULL;
         m->start_timer = sd_event_source_disable_unref(m->start_timer);
@@ -194,6 +211,7 @@ void manager_stop(Manager *m, uint64_t timeout_usec)
         inventory_stop(m->inventory);
 
         g_hash_table_iter_init(&iter, model->gpus);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
                 queue_cancel_waiting(gpu, VGPUD_ERROR_CANCELED, "the daemon stops");
                 busy |= queue_is_busy(gpu);
@@ -201,17 +219,19 @@ void manager_stop(Manager *m, uint64_t timeout_usec)
 
         if (m->lanes) {
                 unsigned left = lanes_stop(m->lanes, busy ? timeout_usec : 0);
+
                 if (left > 0)
                         log_warning("Stopping while %u operations are still blocked in the kernel", left);
         }
 
-        queue_abandon_all(model, "the daemon stops, and the kernel has not come back: what was asked for may "
-                                 "still happen");
+        queue_abandon_all(model, "the daemon stops, and the kernel has not come back: what was asked for may still happen");
 }
 
 Manager *manager_free(Manager *m)
 {
         Model *model;
+
+        assert_main_thread();
 
         if (!m)
                 return NULL;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/discovery/inventory.h"
@@ -55,6 +56,7 @@ static void arrivals_drop_instances(Gpu *gpu)
 
         for (GList *l = all; l; l = l->next) {
                 Instance *instance = l->data;
+
                 apply_remove_instance(instance, arrivals_has_slot(gpu->model, instance->desc->slot));
         }
 }
@@ -95,9 +97,12 @@ void arrivals_remove_all(Model *m)
         GHashTableIter iter;
         Gpu *gpu;
 
+        assert_main_thread();
+
         g_assert(m->stopping);
 
         g_hash_table_iter_init(&iter, m->gpus);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
                 arrivals_withdraw(gpu);
                 g_hash_table_iter_remove(&iter);
@@ -161,6 +166,8 @@ void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
         bool same = gpu_facts_equal(gpu->facts, facts);
         const VgpuDriver *driver;
 
+        assert_main_thread();
+
         if (!same && arrivals_facts_are_doubtful(gpu, facts)) {
                 model_wish(gpu->model, MODEL_WISH_DISCOVERY);
                 return;
@@ -203,9 +210,11 @@ static void arrivals_forget_driverless(Model *m, uint64_t began_usec)
 
                 if ((gpu && gpu->driver) || (!record->made && !record->interrupted))
                         continue;
+
                 /* A VF may outlive the driver of its PF. */
                 if (arrivals_has_slot(m, record->slot))
                         continue;
+
                 /* An instance that was created since the discovery began had a driver. */
                 if (record->written_usec > began_usec)
                         model_wish(m, MODEL_WISH_DISCOVERY);
@@ -228,16 +237,20 @@ static void arrivals_remove_missing(Model *m, const GPtrArray *facts, uint64_t b
 
                 if (now && (gpu_is_device(gpu, now) || gpu_has_answered_since(gpu, now->began_usec)))
                         continue;
+
                 if (!now && gpu_has_answered_since(gpu, began_usec)) {
                         model_wish(m, MODEL_WISH_DISCOVERY);
                         continue;
                 }
+
                 arrivals_remove_gpu(m, gpu);
         }
 }
 
 void arrivals_apply(Model *m, const GPtrArray *facts, uint64_t began_usec)
 {
+        assert_main_thread();
+
         arrivals_remove_missing(m, facts, began_usec);
 
         for (guint i = 0; i < facts->len; i++) {

@@ -8,6 +8,7 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "base/parse-util.h"
+#include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/work/lane.h"
 #include "daemon/model/model.h"
@@ -55,6 +56,7 @@ static PciFunction *pci_function_new(const char *path, int numa_node)
         PciFunction *f = g_new(PciFunction, 1);
 
         *f = (PciFunction){ .path = g_strdup(path), .numa_node = numa_node };
+
         return f;
 }
 
@@ -104,6 +106,7 @@ static bool id_is_admitted(const GArray *also, uint32_t id)
         for (guint i = 0; i < also->len; i++)
                 if (g_array_index(also, uint32_t, i) == id)
                         return true;
+
         return false;
 }
 
@@ -121,13 +124,17 @@ static bool pci_is_gpu(const Discovery *d, struct udev_device *device, VgpuIo *i
         uint32_t class;
 
         *ret_admitted = false;
+
         if (!read_hex(device, "class", &class))
                 return false;
+
         if (!class_is_gpu(class)) {
                 if (!is_admitted(device, d->also))
                         return false;
+
                 *ret_admitted = true;
         }
+
         return is_physical_function(io, path);
 }
 
@@ -140,7 +147,9 @@ static int read_node(struct udev_device *device)
 
         if (read_hex(device, "class", &class) && class_is_gpu(class))
                 return -1;
+
         text = udev_device_get_sysattr_value(device, "numa_node");
+
         return text && parse_i32(text, &node) >= 0 && node >= 0 ? node : -1;
 }
 
@@ -151,8 +160,10 @@ static const char *hwdb_value(struct udev_hwdb *hwdb, struct udev_device *device
 
         if (!hwdb || !modalias)
                 return NULL;
+
         list = udev_hwdb_get_properties_list_entry(hwdb, modalias, 0);
         list = udev_list_entry_get_by_name(list, key);
+
         return list ? udev_list_entry_get_value(list) : NULL;
 }
 
@@ -163,6 +174,7 @@ static void add_facts(Discovery *d, VgpuIo *io, const GpuSeed *seed, const GPtrA
         /* A device that goes away meanwhile is not worth a word. It loses its links before its folder goes. */
         if (gpu_facts_read(io, seed, parents, &facts) < 0)
                 return;
+
         /* What was not seen of a virtual function while it came or went may be seen now. */
         if ((on_pci && !facts->is_pci) || (facts->is_pci && !is_physical_function(io, facts->path)))
                 gpu_facts_unref(facts);
@@ -175,6 +187,7 @@ static bool have_facts(const Discovery *d, const char *name)
         for (guint i = 0; i < d->facts->len; i++)
                 if (strcmp(((const GpuFacts *)d->facts->pdata[i])->name, name) == 0)
                         return true;
+
         return false;
 }
 
@@ -222,12 +235,15 @@ static void find_other_parents(Discovery *d, VgpuIo *io, const GPtrArray *parent
 
                 if (have_facts(d, p->physfn ? p->physfn : p->name) || mdev_parent_is_gpu(io, p) != 1)
                         continue;
+
                 if (p->physfn) {
                         g_autofree char *link = g_strconcat(p->path, "/physfn", NULL);
+
                         if (vgpu_io_resolve_link(io, link, &path) < 0)
                                 continue;
                 } else
                         path = g_strdup(p->path);
+
                 GpuSeed seed = { .name = p->physfn ? p->physfn : p->name,
                                  .path = path,
                                  .began_usec = d->began_usec };
@@ -241,15 +257,20 @@ static void discovery_run(LaneWork *w, VgpuIo *io)
         g_autoptr(GPtrArray) parents = NULL;
         struct udev *udev;
 
+        assert_in_lane();
+
         d->began_usec = (uint64_t)g_get_monotonic_time();
+
         d->result = mdev_parents_read(io, &parents);
         if (d->result < 0)
                 return;
+
         udev = udev_new();
         if (!udev) {
                 d->result = -errno;
                 return;
         }
+
         find_pci(d, udev, io, parents);
         udev_unref(udev);
         find_other_parents(d, io, parents);
@@ -295,8 +316,11 @@ const char *inventory_find_pci(const Inventory *inventory, const char *name, int
 {
         const PciFunction *f = inventory ? g_hash_table_lookup(inventory->pci, name) : NULL;
 
+        assert_main_thread();
+
         if (f && ret_node)
                 *ret_node = f->numa_node;
+
         return f ? f->path : NULL;
 }
 
@@ -305,19 +329,25 @@ static void learn_paths(Inventory *inventory, const GPtrArray *all, const GPtrAr
         g_hash_table_remove_all(inventory->pci);
         for (guint i = 0; i < pci->len; i++) {
                 const PciFunction *f = pci->pdata[i];
+
                 learn_pci(inventory, f->path, f->numa_node);
         }
+
         g_hash_table_remove_all(inventory->names_by_path);
         for (guint i = 0; i < all->len; i++) {
                 const GpuFacts *f = all->pdata[i];
+
                 learn_path(inventory, f->path, f);
+
                 if (f->is_pci)
                         learn_pci(inventory, f->path, f->numa_node);
                 for (guint j = 0; j < f->vfs->len; j++) {
                         const VgpuVf *vf = f->vfs->pdata[j];
+
                         learn_path(inventory, vf->path, f);
                         learn_pci(inventory, vf->path, f->numa_node);
                 }
+
                 for (guint j = 0; j < f->mdev_parents->len; j++)
                         learn_path(inventory, ((const MdevParent *)f->mdev_parents->pdata[j])->path, f);
         }
@@ -336,11 +366,13 @@ static void discovery_done(LaneWork *w)
                         learn_paths(inventory, d->facts, d->pci);
                         inventory->done(inventory->model, d->facts, d->began_usec);
                 }
+
                 if (inventory->again) {
                         inventory->again = false;
                         inventory_request(inventory);
                 }
         }
+
         discovery_free(d);
 }
 
@@ -350,6 +382,7 @@ static void inventory_submit(Inventory *inventory)
                 inventory->again = true;
                 return;
         }
+
         Discovery *d = g_new0(Discovery, 1);
         d->work = (LaneWork){ .run = discovery_run, .done = discovery_done };
         d->inventory = inventory;
@@ -366,6 +399,7 @@ static int on_settle(sd_event_source *source, uint64_t usec, void *userdata)
 
         inventory->settle = sd_event_source_disable_unref(inventory->settle);
         inventory_submit(inventory);
+
         return 0;
 }
 
@@ -373,8 +407,11 @@ void inventory_request(Inventory *inventory)
 {
         int r;
 
+        assert_main_thread();
+
         if (!inventory || !inventory->lane || inventory->settle)
                 return;
+
         r = sd_event_add_time_relative(inventory->model->event, &inventory->settle, CLOCK_MONOTONIC,
                                        SETTLE_USEC, USEC_PER_MSEC, on_settle, inventory);
         if (r < 0) {
@@ -410,6 +447,7 @@ static Gpu *find_gpu_above(const Inventory *inventory, const char *path)
                 slash = strrchr(rest, '/');
                 if (gpu || !slash)
                         return gpu;
+
                 *slash = 0;
         }
 }
@@ -424,9 +462,12 @@ static bool event_is_of_gpu(const Inventory *inventory, struct udev_device *devi
         /* The kernel writes them in capitals, the class without leading zeros: "30000", "8086:10C9". */
         if (class && parse_u32(class, 16, &v) >= 0 && class_is_gpu(v))
                 return true;
+
         if (!id)
                 return false;
+
         g_auto(GStrv) parts = g_strsplit(id, ":", 2);
+
         return parts[0] && parts[1] && parse_u16(parts[0], 16, &vendor) >= 0 &&
                parse_u16(parts[1], 16, &product) >= 0 &&
                id_is_admitted(inventory->model->config->also, (uint32_t)vendor << 16 | product);
@@ -451,6 +492,7 @@ static void handle_pci_event(Inventory *inventory, struct udev_device *device, c
                 learn_pci(inventory, path, node_of_bridge(inventory, path));
         else if (g_strcmp0(action, "remove") == 0)
                 forget_pci(inventory, path);
+
         if (gpu && (g_strcmp0(action, "bind") == 0 || g_strcmp0(action, "unbind") == 0))
                 handle_driver_change(inventory, gpu, path);
         else if (gpu || event_is_of_gpu(inventory, device) || find_gpu_above(inventory, path))
@@ -481,6 +523,7 @@ static void handle_xengt_event(Inventory *inventory)
         Gpu *gpu;
 
         g_hash_table_iter_init(&iter, inventory->model->gpus);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 if (gpu->facts->features & VGPU_FEATURE_XENGT)
                         gpu_want_scan(gpu, GPU_SCAN_SOON);
@@ -494,10 +537,12 @@ static void handle_event(Inventory *inventory, struct udev_device *device)
 
         if (!path)
                 return;
+
         if (udev_device_get_property_value(device, "MDEV_STATE")) {
                 inventory_request(inventory);
                 return;
         }
+
         if (g_strcmp0(subsystem, "mdev") == 0) {
                 gpu = find_gpu_above(inventory, path);
                 if (gpu)
@@ -519,6 +564,7 @@ static void rescan_everything(Inventory *inventory)
 
         inventory_request(inventory);
         g_hash_table_iter_init(&iter, inventory->model->gpus);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 gpu_want_scan(gpu, GPU_SCAN_SOON);
 }
@@ -535,13 +581,16 @@ static int on_udev(sd_event_source *source, int fd, uint32_t revents, void *user
                         udev_device_unref(device);
                         continue;
                 }
+
                 if (errno == ENOBUFS) {
                         LOG_FIELDS(LOG_WARNING, (.message_id = VGPUD_MESSAGE_EVENTS_LOST),
                                    "The kernel dropped device events, looking at everything again");
                         rescan_everything(inventory);
                 }
+
                 break;
         }
+
         return 0;
 }
 
@@ -549,6 +598,8 @@ int inventory_start(Model *m, InventoryDone done, Inventory **ret)
 {
         Inventory *inventory = g_new0(Inventory, 1);
         int r;
+
+        assert_main_thread();
 
         inventory->model = m;
         inventory->done = done;
@@ -560,52 +611,68 @@ int inventory_start(Model *m, InventoryDone done, Inventory **ret)
         /* Listen first, then look, so that nothing falls in between. No filter by subsystem: the parent of a
          * mediated device may be of any. */
         inventory->udev = udev_new();
+
         inventory->monitor = inventory->udev ? udev_monitor_new_from_netlink(inventory->udev, "udev") : NULL;
         if (!inventory->monitor)
                 return log_error_errno(errno > 0 ? -errno : -EIO, "Cannot listen to udev: %m");
+
         r = udev_monitor_set_receive_buffer_size(inventory->monitor, MONITOR_BUFFER_BYTES);
         if (r < 0)
                 log_debug_errno(r, "Cannot enlarge the buffer for device events, ignoring: %m");
         r = udev_monitor_enable_receiving(inventory->monitor);
         if (r < 0)
                 return log_error_errno(r, "Cannot listen to udev: %m");
+
         r = sd_event_add_io(m->event, &inventory->source, udev_monitor_get_fd(inventory->monitor), EPOLLIN,
                             on_udev, inventory);
         if (r < 0)
                 return log_error_errno(r, "Cannot watch device events: %m");
+
         inventory_submit(inventory);
+
         return 0;
 }
 
 bool inventory_is_busy(const Inventory *inventory)
 {
+        assert_main_thread();
+
         return inventory && inventory->running;
 }
 
 void inventory_stop(Inventory *inventory)
 {
+        assert_main_thread();
+
         if (!inventory)
                 return;
+
         inventory->source = sd_event_source_disable_unref(inventory->source);
         inventory->settle = sd_event_source_disable_unref(inventory->settle);
+
         if (inventory->running) {
                 inventory->running->inventory = NULL;
                 if (lane_cancel(inventory->lane, &inventory->running->work))
                         discovery_free(inventory->running);
                 inventory->running = NULL;
         }
+
         inventory->lane = lane_release(inventory->lane);
 }
 
 Inventory *inventory_free(Inventory *inventory)
 {
+        assert_main_thread();
+
         if (!inventory)
                 return NULL;
+
         inventory_stop(inventory);
         udev_monitor_unref(inventory->monitor);
         udev_unref(inventory->udev);
         g_hash_table_unref(inventory->names_by_path);
         g_hash_table_unref(inventory->pci);
         g_free(inventory);
+
         return NULL;
 }

@@ -6,6 +6,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/store/known-types.h"
@@ -29,14 +30,16 @@ void apply_remove_instance(Instance *instance, bool keep_record)
         Model *m = gpu->model;
         const Record *record = records_get(m->records, instance->desc->uuid);
 
+        assert_main_thread();
+
         if (!instance->leaving)
                 LOG_FIELDS(LOG_NOTICE,
                            (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
                             .message_id = VGPUD_MESSAGE_INSTANCE_GONE),
-                           "Instance %s of type %s on GPU %s has gone: another program removed it, or its "
-                           "driver went away",
+                           "Instance %s of type %s on GPU %s has gone: another program removed it, or its driver went away",
                            instance->desc->uuid,
                            instance->desc->type_id ? instance->desc->type_id : "(not known)", gpu_name(gpu));
+
         /* Forget the record before the announcement. A record that is not made belongs to a new instance of the
          * same UUID that is being created. */
         if (!keep_record && record && record->made && strcmp(record->gpu, gpu_name(gpu)) == 0)
@@ -71,12 +74,14 @@ static void apply_add_instance(Gpu *gpu, const InstanceDesc *desc)
         (void)instance_update_state(instance, false);
         g_hash_table_insert(gpu->instances, instance->desc->uuid, instance);
         g_hash_table_insert(gpu->model->instances, instance->desc->uuid, instance);
+
         if (instance->origin == INSTANCE_ORIGIN_FOREIGN)
                 LOG_FIELDS(LOG_INFO,
                            (.gpu = gpu_name(gpu), .instance = desc->uuid,
                             .message_id = VGPUD_MESSAGE_INSTANCE_FOREIGN),
                            "Instance %s of type %s on GPU %s was created by another program", desc->uuid,
                            desc->type_id ? desc->type_id : "(not known yet)", gpu_name(gpu));
+
         MODEL_EMIT(gpu->model, instance_added, instance);
 }
 
@@ -88,6 +93,7 @@ static void apply_change_instance(Instance *instance, const InstanceDesc *desc, 
         if (!instance_desc_equal(instance->desc, desc)) {
                 /* The tables are keyed by the UUID in the description that goes. */
                 InstanceDesc *copy = instance_desc_copy(desc);
+
                 g_hash_table_steal(instance->gpu->instances, instance->desc->uuid);
                 g_hash_table_steal(m->instances, instance->desc->uuid);
                 instance_desc_free(instance->desc);
@@ -96,6 +102,7 @@ static void apply_change_instance(Instance *instance, const InstanceDesc *desc, 
                 g_hash_table_insert(m->instances, copy->uuid, instance);
                 changes |= INSTANCE_CHANGED_DESC;
         }
+
         if (renamed && desc->type_id && g_hash_table_contains((GHashTable *)renamed, desc->type_id))
                 changes |= INSTANCE_CHANGED_DESC;
         if (instance_update_origin(instance))
@@ -120,9 +127,11 @@ bool apply_has_place(const GpuFacts *facts, const InstanceDesc *desc)
                 return true;
         if (desc->slot)
                 return strcmp(facts->name, desc->parent) == 0 || gpu_facts_find_vf(facts, desc->parent);
+
         for (guint i = 0; i < facts->mdev_parents->len; i++)
                 if (strcmp(((const MdevParent *)facts->mdev_parents->pdata[i])->name, desc->parent) == 0)
                         return true;
+
         return false;
 }
 
@@ -159,26 +168,31 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                                 model_wish(m, MODEL_WISH_DISCOVERY);
                         else
                                 records_forget(m->records, uuid);
+
                         continue;
                 }
+
                 if (record->removal_interrupted && desc) {
                         if (desc->half_made)
                                 apply_warn_unwritten(uuid, records_commit_undo(m->records, uuid));
                         else if (!record->undo)
                                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
-                                           "Instance %s still exists although the daemon ended while removing "
-                                           "it",
+                                           "Instance %s still exists although the daemon ended while removing it",
                                            uuid);
+
                         records_mark_removing(m->records, uuid, false);
                         continue;
                 }
+
                 if (!record->interrupted)
                         continue;
+
                 records_note_identity(m->records, uuid, desc->identity);
                 if (record->undo || desc->half_made) {
                         apply_warn_unwritten(uuid, records_commit_undo(m->records, uuid));
                         continue;
                 }
+
                 apply_warn_unwritten(uuid, records_commit(m->records, uuid));
                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
                            "Instance %s was being made when the daemon ended, and stands", uuid);
@@ -193,17 +207,20 @@ static void apply_undo_interrupted(Gpu *gpu)
         Instance *instance;
 
         g_hash_table_iter_init(&iter, gpu->instances);
+
         while (!gpu->model->stopping && g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance)) {
                 bool first = instance->undo_usec == 0;
+
                 if (!instance->undo || instance->job || (!first && now - instance->undo_usec < UNDO_PAUSE_USEC))
                         continue;
+
                 if (first)
                         LOG_FIELDS(LOG_NOTICE,
                                    (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
                                     .message_id = VGPUD_MESSAGE_INSTANCE_UNDONE),
-                                   "Instance %s was being made or removed when the daemon ended, and may be "
-                                   "incomplete: removing it",
+                                   "Instance %s was being made or removed when the daemon ended, and may be incomplete: removing it",
                                    instance->desc->uuid);
+
                 instance->undo_usec = now;
                 instance->wants_undo = true;
                 model_wish(gpu->model, MODEL_WISH_UNDOS);
@@ -215,7 +232,10 @@ void apply_retry_undos(Gpu *gpu)
         GHashTableIter iter;
         Instance *instance;
 
+        assert_main_thread();
+
         g_hash_table_iter_init(&iter, gpu->instances);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
                 instance->undo_usec = 0;
 }
@@ -230,22 +250,25 @@ static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
         if (record && record->made && record->identity != 0 && desc->identity != 0 &&
             record->identity != desc->identity) {
                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = record->uuid),
-                           "Another program removed %s of GPU %s and created it again, so it is not instance "
-                           "%s any more",
+                           "Another program removed %s of GPU %s and created it again, so it is not instance %s any more",
                            desc->slot, gpu_name(gpu), record->uuid);
                 record = NULL;
         }
+
         if (record && record->restore && gpu->driver->match_reservation &&
             !gpu->driver->match_reservation(desc, record->restore))
                 record = NULL;
+
         if (record && desc->type_guessed) {
                 g_free(desc->type_id);
                 desc->type_id = g_strdup(record->type_id);
         }
+
         if (record && g_strcmp0(record->type_id, desc->type_id) == 0) {
                 memcpy(desc->uuid, record->uuid, sizeof desc->uuid);
                 return;
         }
+
         text = g_strdup_printf("%s/%s/%s/%s", gpu->model->boot_id, gpu_name(gpu), desc->slot,
                                desc->type_id ? desc->type_id : "");
         uuid_derive(text, desc->uuid);
@@ -255,14 +278,18 @@ static void apply_finish_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
 {
         for (guint i = 0; i < snapshot->instances->len; i++) {
                 InstanceDesc *desc = snapshot->instances->pdata[i];
+
                 if (!desc->uuid[0])
                         apply_assign_uuid(gpu, desc);
         }
+
         for (guint i = 0; i < snapshot->types->len; i++) {
                 VgpuType *t = snapshot->types->pdata[i];
+
                 if (!t->key)
                         t->key = vgpu_type_make_key(t, gpu->facts->vendor);
         }
+
         gpu_snapshot_seal(snapshot);
         rules_apply(gpu, snapshot);
         known_types_learn(gpu->model->known_types, gpu->facts, snapshot);
@@ -272,14 +299,17 @@ static bool apply_modes_equal(const GpuSnapshot *a, const GpuSnapshot *b)
 {
         if (!a || a->modes->len != b->modes->len)
                 return a ? false : b->modes->len == 0;
+
         for (guint i = 0; i < a->modes->len; i++) {
                 const VgpuMode *v = a->modes->pdata[i], *w = b->modes->pdata[i];
+
                 if (strcmp(v->name, w->name) != 0 || g_strcmp0(v->value, w->value) != 0 ||
                     g_strcmp0(v->help, w->help) != 0 || !v->choices != !w->choices ||
                     (v->choices &&
                      !g_strv_equal((const char *const *)v->choices, (const char *const *)w->choices)))
                         return false;
         }
+
         return true;
 }
 
@@ -287,9 +317,11 @@ static bool apply_types_equal(const GpuSnapshot *a, const GpuSnapshot *b)
 {
         if (!a || a->types->len != b->types->len)
                 return false;
+
         for (guint i = 0; i < a->types->len; i++)
                 if (!vgpu_type_equal(a->types->pdata[i], b->types->pdata[i]))
                         return false;
+
         return true;
 }
 
@@ -303,16 +335,21 @@ static GHashTable *apply_find_renamed_types(const GpuSnapshot *old, const GpuSna
 
         for (guint i = 0; old && i < old->types->len; i++) {
                 const VgpuType *t = old->types->pdata[i];
+
                 g_hash_table_insert(names, t->id, t->name);
         }
+
         for (guint i = 0; i < snapshot->types->len; i++) {
                 const VgpuType *t = snapshot->types->pdata[i];
+
                 if (!g_hash_table_steal_extended(names, t->id, NULL, &name) || g_strcmp0(name, t->name) != 0)
                         g_hash_table_add(renamed, t->id);
         }
+
         g_hash_table_iter_init(&iter, names);
         while (g_hash_table_iter_next(&iter, &id, NULL))
                 g_hash_table_add(renamed, id);
+
         return renamed;
 }
 
@@ -326,11 +363,15 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
         GHashTableIter iter;
         Instance *instance;
 
+        assert_main_thread();
+
         apply_finish_snapshot(gpu, snapshot);
+
         if (!apply_types_equal(old, snapshot)) {
                 changes |= GPU_CHANGED_TYPES;
                 renamed = apply_find_renamed_types(old, snapshot);
         }
+
         if (!apply_modes_equal(old, snapshot))
                 changes |= GPU_CHANGED_MODES;
         if (old ? !gpu_snapshot_bindings_equal(old, snapshot) : snapshot->bindings->len > 0)
@@ -340,9 +381,11 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
         gpu->gone_looks = 0;
 
         g_hash_table_iter_init(&iter, gpu->instances);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance)) {
                 if (gpu_snapshot_find_instance(snapshot, instance->desc->uuid))
                         continue;
+
                 if (instance->leaving ||
                     !apply_is_out_of_sight(gpu, snapshot, instance->desc->uuid, instance->desc))
                         g_ptr_array_add(gone, instance);
@@ -354,13 +397,16 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
                 apply_remove_instance(gone->pdata[i], false);
         for (guint i = 0; i < snapshot->instances->len; i++) {
                 const InstanceDesc *desc = snapshot->instances->pdata[i];
+
                 instance = g_hash_table_lookup(gpu->instances, desc->uuid);
                 if (instance)
                         apply_change_instance(instance, desc, renamed);
                 else
                         apply_add_instance(gpu, desc);
+
                 untyped |= !desc->type_id;
         }
+
         gpu_snapshot_unref(old);
         MODEL_EMIT(gpu->model, gpu_changed, gpu, changes);
         gpu_set_state(gpu, snapshot->unprepared ? GPU_UNPREPARED : GPU_READY, snapshot->unprepared,
@@ -376,6 +422,8 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
 void apply_scan_failure(Gpu *gpu, const VgpudError *error)
 {
         const char *message = error->message ? error->message : "it could not be looked at";
+
+        assert_main_thread();
 
         /* A discovery finds out whether the GPU has gone. */
         if (error->code == VGPUD_ERROR_GPU_GONE && gpu->gone_looks++ < GONE_LOOKS_MAX)

@@ -6,6 +6,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/store/autoprobe.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/latest-facts.h"
@@ -29,6 +30,8 @@ DEFINE_STRING_TABLE_TO_STRING(gpu_state, GpuState)
 
 void gpu_choose_driver(Gpu *gpu)
 {
+        assert_main_thread();
+
         g_free(gpu->reason);
         gpu->driver = registry_choose(gpu->facts, &gpu->reason, &gpu->hint);
         gpu->state = gpu->driver ? GPU_NEW : GPU_UNSUPPORTED;
@@ -41,6 +44,8 @@ void gpu_choose_driver(Gpu *gpu)
 Gpu *gpu_new(Model *m, const GpuFacts *facts)
 {
         Gpu *gpu = g_new0(Gpu, 1);
+
+        assert_main_thread();
 
         gpu->model = m;
         gpu->facts = gpu_facts_ref(facts);
@@ -55,8 +60,11 @@ Gpu *gpu_new(Model *m, const GpuFacts *facts)
 
 Gpu *gpu_free(Gpu *gpu)
 {
+        assert_main_thread();
+
         if (!gpu)
                 return NULL;
+
         g_assert(!gpu->lane && !gpu->scan && !gpu->debounce);
         g_assert(g_queue_is_empty(&gpu->waiting) && !gpu->current);
 
@@ -74,6 +82,8 @@ Gpu *gpu_free(Gpu *gpu)
 void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint *hint)
 {
         const VgpudHint none = VGPUD_HINT_INIT;
+
+        assert_main_thread();
 
         g_assert(state >= 0 && state < _GPU_STATE_MAX);
 
@@ -104,12 +114,16 @@ void gpu_set_stuck(Gpu *gpu, const char *reason)
 
 void gpu_set_answered(Gpu *gpu)
 {
+        assert_main_thread();
+
         if (gpu->state == GPU_STUCK)
                 gpu_set_state(gpu, GPU_FAILED, "it answers again, and has yet to be scanned", NULL);
 }
 
 bool gpu_is_stale(const Gpu *gpu)
 {
+        assert_main_thread();
+
         return gpu->state == GPU_STUCK || gpu->state == GPU_FAILED;
 }
 
@@ -117,6 +131,8 @@ bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec)
 {
         GHashTableIter iter;
         gpointer uuid;
+
+        assert_main_thread();
 
         if (gpu->facts->began_usec > usec ||
             (gpu->snapshot && gpu->state != GPU_FAILED && gpu->snapshot->began_usec > usec))
@@ -126,6 +142,7 @@ bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec)
         g_hash_table_iter_init(&iter, gpu->instances);
         while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
                 const Record *record = records_get(gpu->model->records, uuid);
+
                 if (record && record->written_usec > usec)
                         return true;
         }
@@ -136,6 +153,8 @@ bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec)
 bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts)
 {
         const GpuFacts *known = gpu->facts;
+
+        assert_main_thread();
 
         return strcmp(known->path, facts->path) == 0 && strcmp(known->subsystem, facts->subsystem) == 0 &&
                known->vendor == facts->vendor && known->device == facts->device &&
@@ -148,11 +167,14 @@ bool gpu_is_predictable(const Gpu *gpu)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *same = NULL;
 
+        assert_main_thread();
+
         if (gpu->state != GPU_READY || !gpu->snapshot || !gpu->facts->mdev_parents || !gpu->driver->predict ||
             (uint64_t)gpu->facts->mdev_parents->len * gpu->snapshot->types->len <= SCAN_AT_ONCE_MAX)
                 return false;
 
         same = gpu_snapshot_predict(gpu->snapshot, NULL, NULL);
+
         return gpu->driver->predict(gpu->facts, gpu->snapshot, same);
 }
 
@@ -169,6 +191,8 @@ static int gpu_refuse(const Gpu *gpu, VgpudErrorCode code, const char *what, Vgp
 
 int gpu_check_driven(const Gpu *gpu, VgpudError *reterr)
 {
+        assert_main_thread();
+
         if (!gpu->driver)
                 return gpu_refuse(gpu, VGPUD_ERROR_UNSUPPORTED, "offers no virtual GPUs", reterr);
         if (gpu->state == GPU_STUCK)
@@ -183,9 +207,12 @@ int gpu_check_ready(const Gpu *gpu, VgpudError *reterr)
 {
         int r;
 
+        assert_main_thread();
+
         r = gpu_check_driven(gpu, reterr);
         if (r < 0)
                 return r;
+
         if (gpu->state == GPU_UNPREPARED)
                 return gpu_refuse(gpu, VGPUD_ERROR_UNSUPPORTED, "offers no virtual GPUs yet", reterr);
 
@@ -194,6 +221,8 @@ int gpu_check_ready(const Gpu *gpu, VgpudError *reterr)
 
 void gpu_want_scan(Gpu *gpu, GpuScanWish when)
 {
+        assert_main_thread();
+
         if (!gpu->driver || gpu->model->stopping)
                 return;
 

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
 #include "daemon/store/records.h"
@@ -23,8 +24,11 @@ DEFINE_STRING_TABLE_TO_STRING(instance_state, InstanceState)
 
 void instances_identify(VgpuIo *io, const GPtrArray *descs)
 {
+        assert_in_lane();
+
         for (guint i = 0; i < descs->len; i++) {
                 InstanceDesc *d = descs->pdata[i];
+
                 if (d->slot && vgpu_io_identify(io, d->path, &d->identity) < 0)
                         d->identity = 0;
         }
@@ -34,12 +38,15 @@ Instance *instance_new(Gpu *gpu, const InstanceDesc *desc)
 {
         Instance *instance = g_new0(Instance, 1);
 
+        assert_main_thread();
+
         *instance = (Instance){
                 .gpu = gpu,
                 .desc = instance_desc_copy(desc),
                 .origin = INSTANCE_ORIGIN_FOREIGN,
                 .owner = UID_INVALID,
         };
+
         return instance;
 }
 
@@ -66,14 +73,18 @@ bool instance_update_origin(Instance *instance)
         uid_t owner = ours ? record->owner : UID_INVALID;
         uint64_t created_usec = ours ? record->created_usec : 0;
 
+        assert_main_thread();
+
         if (instance->origin == origin && g_strcmp0(instance->name, name) == 0 && instance->owner == owner &&
             instance->created_usec == created_usec)
                 return false;
+
         instance->origin = origin;
         g_free(instance->name);
         instance->name = g_strdup(name);
         instance->owner = owner;
         instance->created_usec = created_usec;
+
         return true;
 }
 
@@ -82,9 +93,13 @@ bool instance_update_undo(Instance *instance)
         const Record *record = records_get(instance->gpu->model->records, instance->desc->uuid);
         bool undo = instance->origin == INSTANCE_ORIGIN_VGPUD && record && record->undo;
 
+        assert_main_thread();
+
         if (instance->undo == undo)
                 return false;
+
         instance->undo = undo;
+
         return true;
 }
 
@@ -92,15 +107,20 @@ bool instance_update_state(Instance *instance, bool is_stuck)
 {
         InstanceState before = instance->state;
 
+        assert_main_thread();
+
         if (is_stuck)
                 instance->state = INSTANCE_STUCK;
         else
                 instance->state = instance_is_incomplete(instance) ? INSTANCE_INCOMPLETE : INSTANCE_ACTIVE;
+
         return instance->state != before;
 }
 
 void instance_set_stuck(Instance *instance)
 {
+        assert_main_thread();
+
         instance->state = INSTANCE_STUCK;
         MODEL_EMIT(instance->gpu->model, instance_changed, instance, INSTANCE_CHANGED_STATE);
 }

@@ -16,6 +16,7 @@ LatestFacts *latest_facts_new(const GpuFacts *facts)
 
         *l = (LatestFacts){ .refs = 1, .facts = gpu_facts_ref(facts) };
         pthread_mutex_init(&l->mutex, NULL);
+
         return l;
 }
 
@@ -24,6 +25,7 @@ LatestFacts *latest_facts_ref(LatestFacts *l)
         pthread_mutex_lock(&l->mutex);
         l->refs++;
         pthread_mutex_unlock(&l->mutex);
+
         return l;
 }
 
@@ -33,14 +35,18 @@ LatestFacts *latest_facts_unref(LatestFacts *l)
 
         if (!l)
                 return NULL;
+
         pthread_mutex_lock(&l->mutex);
         last = --l->refs == 0;
         pthread_mutex_unlock(&l->mutex);
+
         if (!last)
                 return NULL;
+
         gpu_facts_unref(l->facts);
         pthread_mutex_destroy(&l->mutex);
         g_free(l);
+
         return NULL;
 }
 
@@ -51,6 +57,7 @@ GpuFacts *latest_facts_get(LatestFacts *l)
         pthread_mutex_lock(&l->mutex);
         facts = gpu_facts_ref(l->facts);
         pthread_mutex_unlock(&l->mutex);
+
         return facts;
 }
 
@@ -63,6 +70,7 @@ void latest_facts_offer(LatestFacts *l, const GpuFacts *facts)
                 old = l->facts;
                 l->facts = gpu_facts_ref(facts);
         }
+
         pthread_mutex_unlock(&l->mutex);
         gpu_facts_unref(old);
 }

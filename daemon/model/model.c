@@ -6,6 +6,7 @@
 
 #include "base/fs-util.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/store/known-types.h"
 #include "daemon/store/records.h"
 
@@ -44,13 +45,17 @@ int model_new(sd_event *event, const Config *config, sd_event_handler_t carry_ou
         (void)sd_event_source_set_description(m->wishes_source, "wishes");
 
         *ret = m;
+
         return 0;
 }
 
 Model *model_free(Model *m)
 {
+        assert_main_thread();
+
         if (!m)
                 return NULL;
+
         g_assert(g_hash_table_size(m->gpus) == 0);
 
         sd_event_source_disable_unref(m->wishes_source);
@@ -71,6 +76,8 @@ int model_open(Model *m)
         const char *directory = m->config->runtime_directory;
         int r;
 
+        assert_main_thread();
+
         m->runtime_fd = fs_open_directory(directory, 0755);
         if (m->runtime_fd < 0)
                 return log_error_errno(m->runtime_fd, "Cannot open %s: %m", directory);
@@ -80,11 +87,14 @@ int model_open(Model *m)
                 return log_error_errno(r, "Cannot read the records in %s: %m", directory);
 
         m->known_types = known_types_new(m->config->state_directory);
+
         return 0;
 }
 
 void model_set_events(Model *m, const ModelEvents *events, void *userdata)
 {
+        assert_main_thread();
+
         m->events = events ? events : &no_events;
         m->events_userdata = userdata;
 }
@@ -94,6 +104,8 @@ void model_set_events(Model *m, const ModelEvents *events, void *userdata)
 void model_wish(Model *m, ModelWish wish)
 {
         int r;
+
+        assert_main_thread();
 
         if (m->stopping)
                 return;
@@ -108,7 +120,10 @@ unsigned model_take_wishes(Model *m)
 {
         unsigned wishes = m->wishes;
 
+        assert_main_thread();
+
         m->wishes = 0;
+
         return wishes;
 }
 
@@ -116,31 +131,43 @@ unsigned model_take_wishes(Model *m)
 
 GHashTable *model_gpus(Model *m)
 {
+        assert_main_thread();
+
         return m->gpus;
 }
 
 GHashTable *model_jobs(Model *m)
 {
+        assert_main_thread();
+
         return m->jobs;
 }
 
 GHashTable *model_instances(Model *m)
 {
+        assert_main_thread();
+
         return m->instances;
 }
 
 Gpu *model_get_gpu(Model *m, const char *name)
 {
+        assert_main_thread();
+
         return g_hash_table_lookup(m->gpus, name);
 }
 
 Instance *model_get_instance(Model *m, const char *uuid)
 {
+        assert_main_thread();
+
         return g_hash_table_lookup(m->instances, uuid);
 }
 
 Job *model_get_job(Model *m, uint32_t id)
 {
+        assert_main_thread();
+
         return g_hash_table_lookup(m->jobs, GUINT_TO_POINTER(id));
 }
 

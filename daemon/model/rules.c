@@ -2,6 +2,7 @@
 
 #include "daemon/model/rules.h"
 
+#include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
 
@@ -51,7 +52,10 @@ int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr)
         PlacementCandidate rules = { .gpu = gpu_name(gpu) };
         g_autofree char *reason = NULL;
 
+        assert_main_thread();
+
         rules_fill(gpu->model->config, &rules);
+
         reason = rules_refuse_type(&rules, type);
         if (!reason)
                 return 0;
@@ -64,6 +68,8 @@ void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot)
 {
         PlacementCandidate rules = { .gpu = gpu_name(gpu) };
 
+        assert_main_thread();
+
         rules_fill(gpu->model->config, &rules);
 
         for (guint i = 0; i < snapshot->types->len; i++) {
@@ -72,6 +78,7 @@ void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot)
 
                 if (!reason)
                         continue;
+
                 t->available = 0;
                 g_free(t->why_not);
                 t->why_not = reason;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/thread.h"
 #include "base/uuid.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
@@ -29,37 +30,42 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "a UUID or a name can be given to one instance only, not to %" PRIu32,
                                         request->count);
+
         if (request->uuid) {
                 if (uuid_normalize(request->uuid, uuid) < 0)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "\"%s\" is not a UUID (8-4-4-4-12 hexadecimal digits)",
                                                 request->uuid);
+
                 if (uuid_is_nil(uuid))
                         return vgpud_error_setf(
                                         reterr, VGPUD_ERROR_INVALID,
-                                        "%s is the UUID that means none; give another, or none at all to "
-                                        "have one made up",
+                                        "%s is the UUID that means none; give another, or none at all to have one made up",
                                         uuid);
+
                 g_autofree char *where = request_find_uuid(m, uuid);
                 if (where)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "UUID %s is taken: %s", uuid,
                                                 where);
         }
+
         if (request->name) {
                 if (!instance_name_is_valid(request->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "\"%s\" is not a name: 1 to 64 letters, digits, \"_\", \".\" "
-                                                "and \"-\", beginning with a letter or a digit, and not a UUID",
+                                                "\"%s\" is not a name: 1 to 64 letters, digits, \"_\", \".\" and \"-\", beginning with a letter or a digit, and not a UUID",
                                                 request->name);
+
                 if (model_get_gpu(m, request->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "the name \"%s\" is that of a GPU",
                                                 request->name);
+
                 record = records_find_name(m->records, request->name);
                 if (record)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS,
                                                 "the name \"%s\" is taken by instance %s", request->name,
                                                 record->uuid);
         }
+
         return 0;
 }
 
@@ -70,37 +76,48 @@ int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu
         Gpu *gpu;
         int r;
 
+        assert_main_thread();
+
         r = create_check_names(m, request, reterr);
         if (r < 0)
                 return r;
+
         r = vgpu_attributes_check(request->attributes, reterr);
         if (r < 0)
                 return r;
+
         if (!request->gpu || !request->gpu[0]) {
                 if (request->parent)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "a parent can be chosen only with its GPU");
+
                 return place_resolve(m, request->type, request->count, request->hints, request->chosen, ret_gpu,
                                      ret_type, reterr);
         }
+
         if (request->hints)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "strategy, NUMA node, device to be near to and pool are for choosing a "
-                                        "GPU; one is named already");
+                                        "strategy, NUMA node, device to be near to and pool are for choosing a GPU; one is named already");
+
         r = request_get_gpu(m, request->gpu, &gpu, reterr);
         if (r < 0)
                 return r;
+
         r = gpu_check_ready(gpu, reterr);
         if (r < 0)
                 return r;
+
         type = gpu_snapshot_find_type(gpu->snapshot, request->type, reterr);
         if (!type)
                 return -ENOENT;
+
         r = rules_check_type(gpu, type, reterr);
         if (r < 0)
                 return r;
+
         *ret_gpu = gpu;
         *ret_type = type;
+
         return 0;
 }
 
@@ -114,6 +131,7 @@ static GPtrArray *create_make_uuids(const CreateRequest *request)
                         assert_se(uuid_normalize(request->uuid, uuid) >= 0);
                 else
                         uuid_generate(uuid);
+
                 g_ptr_array_add(uuids, g_strdup(uuid));
         }
 
@@ -127,15 +145,19 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         Job *job;
         int r;
 
+        assert_main_thread();
+
         r = request_resolve_create(m, request, &gpu, &type, reterr);
         if (r < 0)
                 return r;
+
         r = queue_check(gpu, request->requester, 0, reterr);
         if (r < 0)
                 return r;
 
         job = job_create_new(gpu, request->requester, type->id, create_make_uuids(request));
         job_create_set_options(job, request->parent, request->name, request->attributes);
+
         r = job_create_write_records(job, reterr);
         if (r < 0) {
                 job_free(job);
@@ -144,5 +166,6 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
 
         queue_submit(job);
         *ret = job;
+
         return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
@@ -26,7 +27,10 @@ static Job *destroy_submit(Instance *instance, unsigned flags, uid_t requester)
 
 void request_undo(Instance *instance)
 {
+        assert_main_thread();
+
         instance->wants_undo = false;
+
         if (instance->job || !instance->gpu->lane)
                 return;
 
@@ -40,13 +44,13 @@ static int destroy_check(const Instance *instance, bool foreign, VgpudError *ret
 
         if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !foreign)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN,
-                                        "instance %s was not made by vgpud; to remove it all the same, say so "
-                                        "(--foreign)",
+                                        "instance %s was not made by vgpud; to remove it all the same, say so (--foreign)",
                                         instance->desc->uuid);
 
         r = gpu_check_driven(instance->gpu, reterr);
         if (r < 0)
                 return r;
+
         if (instance->job)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "job %" PRIu32 " (%s) works on instance %s",
                                         instance->job->id, instance->job->kind->name, instance->desc->uuid);
@@ -58,14 +62,18 @@ int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester,
 {
         int r;
 
+        assert_main_thread();
+
         r = destroy_check(instance, foreign, reterr);
         if (r < 0)
                 return r;
+
         r = queue_check(instance->gpu, requester, 0, reterr);
         if (r < 0)
                 return r;
 
         *ret = destroy_submit(instance, foreign ? JOB_DESTROY_FOREIGN : 0, requester);
+
         return 0;
 }
 
@@ -98,6 +106,7 @@ static GPtrArray *destroy_group_by_gpu(const GPtrArray *instances)
                         g_hash_table_insert(by_gpu, instance->gpu, group);
                         g_ptr_array_add(groups, group);
                 }
+
                 g_ptr_array_add(group->instances, instance);
         }
 
@@ -120,6 +129,7 @@ static int destroy_check_many(const GPtrArray *instances, bool foreign, VgpudErr
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "the call names instance %s more than once",
                                                 instance->desc->uuid);
+
                 r = destroy_check(instance, foreign, reterr);
                 if (r < 0)
                         return r;
@@ -133,6 +143,8 @@ int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid
 {
         g_autoptr(GPtrArray) groups = NULL, jobs = g_ptr_array_new();
         int r;
+
+        assert_main_thread();
 
         r = destroy_check_many(instances, foreign, reterr);
         if (r < 0)
@@ -157,5 +169,6 @@ int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid
         }
 
         *ret_jobs = g_steal_pointer(&jobs);
+
         return 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
@@ -31,12 +32,15 @@ int request_get_gpu(Model *m, const char *name, Gpu **ret, VgpudError *reterr)
 {
         Gpu *gpu = model_get_gpu(m, name);
 
+        assert_main_thread();
+
         if (!gpu && !find_gpu_name_is_valid(name))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not the name of a GPU", name);
         if (!gpu)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_GPU, "there is no GPU \"%s\"", name);
 
         *ret = gpu;
+
         return 0;
 }
 
@@ -44,21 +48,27 @@ VgpudErrorCode request_explain_record(Model *m, const Record *record, char **ret
 {
         const Gpu *gpu = model_get_gpu(m, record->gpu);
 
+        assert_main_thread();
+
         if (!gpu && m->discovered) {
                 *ret = g_strdup_printf("GPU %s, which is not there, or vgpud.conf does not admit it",
                                        record->gpu);
                 return VGPUD_ERROR_GPU_GONE;
         }
+
         if (gpu && !gpu->driver) {
                 *ret = g_strdup_printf("GPU %s, which offers no virtual GPUs: %s", record->gpu, gpu->reason);
                 return VGPUD_ERROR_UNSUPPORTED;
         }
+
         if (!gpu || gpu->state == GPU_NEW || gpu_is_stale(gpu)) {
                 *ret = g_strdup_printf("GPU %s, which has not answered yet%s%s", record->gpu,
                                        gpu && gpu->reason ? ": " : "", gpu && gpu->reason ? gpu->reason : "");
                 return VGPUD_ERROR_GPU_STUCK;
         }
+
         *ret = g_strdup_printf("GPU %s, which did not show it when it was last looked at", record->gpu);
+
         return VGPUD_ERROR_NO_SUCH_INSTANCE;
 }
 
@@ -68,6 +78,7 @@ static const Job *find_creating_job(Model *m, const char *uuid)
         const Job *job;
 
         g_hash_table_iter_init(&iter, m->jobs);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
                 if (job_creates(job, uuid))
                         return job;
@@ -91,11 +102,11 @@ static int find_explain_missing(Model *m, const char *word, const char *uuid, Vg
         job = find_creating_job(m, record->uuid);
         if (job)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE,
-                                        "instance %s is not there yet: job %" PRIu32
-                                        " makes it on GPU %s; wait until it is",
+                                        "instance %s is not there yet: job %" PRIu32 " makes it on GPU %s; wait until it is",
                                         record->uuid, job->id, record->gpu);
 
         code = request_explain_record(m, record, &where);
+
         return vgpud_error_setf(reterr, code, "instance %s is on %s", record->uuid, where);
 }
 
@@ -105,6 +116,7 @@ static Instance *find_instance_by_name(Model *m, const char *name)
         Instance *instance;
 
         g_hash_table_iter_init(&iter, m->instances);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
                 if (g_strcmp0(instance->name, name) == 0)
                         return instance;
@@ -118,6 +130,8 @@ int request_get_instance(Model *m, const char *word, Instance **ret, VgpudError 
         bool is_uuid = uuid_normalize(word, uuid) >= 0;
         Instance *instance;
 
+        assert_main_thread();
+
         if (!is_uuid && !instance_name_is_valid(word))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is neither a name nor a UUID",
                                         word);
@@ -127,6 +141,7 @@ int request_get_instance(Model *m, const char *word, Instance **ret, VgpudError 
                 return find_explain_missing(m, word, is_uuid ? uuid : NULL, reterr);
 
         *ret = instance;
+
         return 0;
 }
 
@@ -135,6 +150,8 @@ char *request_find_uuid(Model *m, const char *uuid)
         const Instance *instance = model_get_instance(m, uuid);
         const Record *record;
         const Job *job;
+
+        assert_main_thread();
 
         if (instance)
                 return g_strdup_printf(
@@ -145,15 +162,19 @@ char *request_find_uuid(Model *m, const char *uuid)
                                 strcmp(instance->desc->parent, gpu_name(instance->gpu)) != 0
                                                 ? instance->desc->parent
                                                 : "");
+
         job = find_creating_job(m, uuid);
         if (job)
                 return g_strdup_printf("job %" PRIu32 " is making it on GPU %s", job->id, job->gpu_name);
+
         /* The owner must not be forgotten while the GPU cannot be scanned. */
         record = records_get(m->records, uuid);
         if (record) {
                 g_autofree char *where = NULL;
+
                 (void)request_explain_record(m, record, &where);
                 return g_strdup_printf("an instance of type %s has it, on %s", record->type_id, where);
         }
+
         return NULL;
 }

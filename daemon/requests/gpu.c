@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
 #include "daemon/work/job-configure.h"
@@ -16,21 +17,25 @@ int request_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr)
 {
         int r;
 
+        assert_main_thread();
+
         r = gpu_check_driven(gpu, reterr);
         if (r < 0)
                 return r;
+
         if (!gpu->driver->set_vfs || gpu->facts->total_vfs == 0)
                 return vgpud_error_setf(
                                 reterr, VGPUD_ERROR_UNSUPPORTED,
                                 "GPU %s has no virtual functions to enable or disable%s", gpu_name(gpu),
                                 gpu->facts->is_pci && gpu->driver->set_vfs
-                                                ? "; where the hardware has SR-IOV, it may be switched off in "
-                                                  "the firmware setup"
+                                                ? "; where the hardware has SR-IOV, it may be switched off in the firmware setup"
                                                 : "");
+
         if (count > gpu->facts->total_vfs)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "GPU %s can have %" PRIu32 " virtual functions, not %" PRIu32,
                                         gpu_name(gpu), gpu->facts->total_vfs, count);
+
         return 0;
 }
 
@@ -39,9 +44,12 @@ int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudE
         Job *job;
         int r;
 
+        assert_main_thread();
+
         r = request_check_set_vfs(gpu, count, reterr);
         if (r < 0)
                 return r;
+
         r = queue_check(gpu, requester, 0, reterr);
         if (r < 0)
                 return r;
@@ -49,6 +57,7 @@ int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudE
         job = job_set_vfs_new(gpu, requester, count);
         queue_submit(job);
         *ret = job;
+
         return 0;
 }
 
@@ -56,9 +65,11 @@ static const VgpuMode *gpu_find_mode(const GpuSnapshot *s, const char *name)
 {
         for (guint i = 0; i < s->modes->len; i++) {
                 const VgpuMode *mode = s->modes->pdata[i];
+
                 if (strcmp(mode->name, name) == 0)
                         return mode;
         }
+
         return NULL;
 }
 
@@ -69,9 +80,11 @@ static int gpu_refuse_mode(const Gpu *gpu, const char *name, VgpudError *reterr)
         for (guint i = 0; i < gpu->snapshot->modes->len; i++)
                 g_string_append_printf(names, "%s%s", i > 0 ? ", " : "",
                                        ((const VgpuMode *)gpu->snapshot->modes->pdata[i])->name);
+
         if (names->len == 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s has no modes to set",
                                         gpu_name(gpu));
+
         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"; it has %s",
                                 gpu_name(gpu), name, names->str);
 }
@@ -81,9 +94,12 @@ int request_check_configure(const Gpu *gpu, const char *mode_name, const char *v
         const VgpuMode *mode;
         int r;
 
+        assert_main_thread();
+
         r = gpu_check_driven(gpu, reterr);
         if (r < 0)
                 return r;
+
         mode = gpu_find_mode(gpu->snapshot, mode_name);
         if (!mode || !gpu->driver->configure)
                 return gpu_refuse_mode(gpu, mode_name, reterr);
@@ -91,12 +107,15 @@ int request_check_configure(const Gpu *gpu, const char *mode_name, const char *v
                 return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
                                         "mode \"%s\" of GPU %s cannot be set%s%s", mode_name, gpu_name(gpu),
                                         mode->help ? ": " : "", mode->help ? mode->help : "");
+
         if (!g_strv_contains((const char *const *)mode->choices, value)) {
                 g_autofree char *choices = g_strjoinv(", ", mode->choices);
+
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "mode \"%s\" of GPU %s cannot be \"%s\"; it can be %s", mode_name,
                                         gpu_name(gpu), value, choices);
         }
+
         return 0;
 }
 
@@ -106,9 +125,12 @@ int request_configure(Gpu *gpu, const char *mode_name, const char *value, uid_t 
         Job *job;
         int r;
 
+        assert_main_thread();
+
         r = request_check_configure(gpu, mode_name, value, reterr);
         if (r < 0)
                 return r;
+
         r = queue_check(gpu, requester, 0, reterr);
         if (r < 0)
                 return r;
@@ -116,6 +138,7 @@ int request_configure(Gpu *gpu, const char *mode_name, const char *value, uid_t 
         job = job_configure_new(gpu, requester, mode_name, value);
         queue_submit(job);
         *ret = job;
+
         return 0;
 }
 
@@ -124,9 +147,12 @@ int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
         Job *job;
         int r;
 
+        assert_main_thread();
+
         r = gpu_check_driven(gpu, reterr);
         if (r < 0 && (!gpu->driver || gpu->state == GPU_STUCK))
                 return r;
+
         vgpud_error_done(reterr);
         r = queue_check(gpu, requester, 0, reterr);
         if (r < 0)
@@ -135,5 +161,6 @@ int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
         job = job_rescan_new(gpu, requester);
         queue_submit(job);
         *ret = job;
+
         return 0;
 }

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/discovery/inventory.h"
@@ -45,6 +46,7 @@ static void count_job(const Job *job, const Gpu *gpu, const VgpuType *type, Plac
                 if (other && other->available > 0)
                         promised += (n * type->available + other->available - 1) / other->available;
         }
+
         c->promised = (uint32_t)MIN(promised, UINT32_MAX);
 }
 
@@ -54,6 +56,7 @@ static void fill_room(const Gpu *gpu, const VgpuType *type, PlacementCandidate *
         c->why_full = type->why_not;
         c->instances = g_hash_table_size(gpu->instances);
         c->unsettled = gpu->scan != NULL;
+
         if (gpu->current)
                 count_job(gpu->current, gpu, type, c);
         for (const GList *l = gpu->waiting.head; l; l = l->next)
@@ -70,6 +73,7 @@ static const char *make_refusal(Place *place, const Gpu *gpu, const char *messag
         list[0] = g_str_has_prefix(message, subject) ? g_strconcat("it ", message + strlen(subject), NULL)
                                                      : g_strdup(message);
         g_ptr_array_add(place->texts, list);
+
         return list[0];
 }
 
@@ -78,6 +82,7 @@ static int check_queue_of(Model *m, const Gpu *gpu, VgpudError *reterr)
 {
         if (!queue_is_full(gpu))
                 return 0;
+
         return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
                                 "GPU %s takes no more work now: %" PRIu32 " jobs wait for it", gpu_name(gpu),
                                 m->config->jobs_per_gpu);
@@ -97,6 +102,7 @@ static int fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *pla
                 .path = gpu->facts->path,
         };
         rules_fill(m->config, c);
+
         if (gpu->driver && gpu->snapshot) {
                 type = gpu_snapshot_find_type(gpu->snapshot, name, &error);
                 if (error.code == VGPUD_ERROR_AMBIGUOUS) {
@@ -104,17 +110,21 @@ static int fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *pla
                         return -vgpud_error_code_to_errno(VGPUD_ERROR_AMBIGUOUS);
                 }
         }
+
         place->types[i] = type;
         /* One that has not been looked at may be the one that offers the type. */
         c->offers = type || (gpu->driver && !gpu->snapshot);
+
         if (type) {
                 fill_room(gpu, type, c);
                 if (rules_need_type_names(c)) {
                         char **names = rules_type_names(type);
+
                         g_ptr_array_add(place->texts, names);
                         c->type_names = (const char *const *)names;
                 }
         }
+
         vgpud_error_done(&error);
         /* Of one whose types are known it helps nobody to learn what else it needs. */
         if (!type && gpu->driver && gpu->snapshot && gpu->snapshot->types->len > 0) {
@@ -123,6 +133,7 @@ static int fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *pla
         } else if (gpu_check_ready(gpu, &error) < 0 || check_queue_of(m, gpu, &error) < 0) {
                 place->refusals[i] = error.code;
                 c->refusal = make_refusal(place, gpu, error.message);
+
                 if (c->offers && place->error.code == VGPUD_ERROR_NONE)
                         vgpud_error_move(&place->error, &error);
                 else if (c->offers)
@@ -131,6 +142,7 @@ static int fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *pla
                 c->refusal = "it does not offer that type";
                 place->refusals[i] = VGPUD_ERROR_NO_SUCH_TYPE;
         }
+
         return 0;
 }
 
@@ -143,15 +155,18 @@ static int no_such_type(Model *m, const char *name, VgpudError *reterr)
 
         for (const GList *l = gpus; l; l = l->next) {
                 const Gpu *gpu = l->data;
+
                 /* One is enough to see what is wrong. */
                 if (gpu->state == GPU_UNPREPARED && gpu->snapshot && gpu->snapshot->types->len == 0 && !later)
                         later = g_strdup_printf("; GPU %s offers none yet: %s", gpu_name(gpu), gpu->reason);
                 for (guint i = 0; gpu->snapshot && i < gpu->snapshot->types->len; i++) {
                         const VgpuType *t = gpu->snapshot->types->pdata[i];
+
                         if (g_hash_table_add(seen, t->id))
                                 g_string_append_printf(offered, "%s%s", offered->len > 0 ? ", " : "", t->id);
                 }
         }
+
         return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers a type \"%s\"; %s%s%s", name,
                                 offered->len > 0 ? "there are " : "none offers any type", offered->str,
                                 later ? later : "");
@@ -170,11 +185,13 @@ static const char *find_device(Model *m, const char *what, int *ret_node)
                 const Gpu *gpu = model_get_gpu(m, names[i]);
                 const char *path =
                                 gpu ? gpu->facts->path : inventory_find_pci(m->inventory, names[i], ret_node);
+
                 if (gpu)
                         *ret_node = gpu->facts->numa_node;
                 if (path)
                         return path;
         }
+
         return NULL;
 }
 
@@ -182,11 +199,14 @@ static bool pool_is_known(const Config *config, const char *pool)
 {
         if (strcmp(pool, PLACEMENT_DEFAULT_POOL) == 0)
                 return true;
+
         for (guint i = 0; i < config->gpus->len; i++) {
                 const ConfigGpu *g = config->gpus->pdata[i];
+
                 if (g->pools && g_strv_contains((const char *const *)g->pools, pool))
                         return true;
         }
+
         return false;
 }
 
@@ -194,24 +214,27 @@ static int read_hints(Model *m, const PlaceHints *hints, PlacementRequest *reque
 {
         if (!hints)
                 return 0;
+
         if (hints->strategy) {
                 request->strategy = placement_strategy_from_string(hints->strategy);
                 if ((int)request->strategy < 0)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "there is no strategy \"%s\"; there are breadth (also called "
-                                                "performance or separated) and depth (consolidation, "
-                                                "consolidated)",
+                                                "there is no strategy \"%s\"; there are breadth (also called performance or separated) and depth (consolidation, consolidated)",
                                                 hints->strategy);
         }
+
         if (hints->numa_node < -1 || hints->preferred_numa_node < -1)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%d is no NUMA node",
                                         MIN(hints->numa_node, hints->preferred_numa_node));
+
         request->numa_node = hints->numa_node;
         request->preferred_numa_node = hints->preferred_numa_node;
+
         if (hints->pool && !pool_is_known(m->config, hints->pool))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "there is no pool \"%s\"; vgpud.conf says which there are",
                                         hints->pool);
+
         request->pool = hints->pool;
         if (hints->near) {
                 request->near_path = find_device(m, hints->near, &request->near_numa_node);
@@ -219,6 +242,7 @@ static int read_hints(Model *m, const PlaceHints *hints, PlacementRequest *reque
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "there is no PCI device \"%s\" to be near to", hints->near);
         }
+
         return 0;
 }
 
@@ -237,9 +261,12 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
         size_t n = 0;
         int r;
 
+        assert_main_thread();
+
         r = read_hints(m, hints, &request, reterr);
         if (r < 0)
                 return r;
+
         place = g_new(Place, 1);
         *place = (Place){
                 .strategy = request.strategy,
@@ -249,20 +276,25 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
                 .texts = g_ptr_array_new_with_free_func(strings_destroy),
         };
         gpus = g_list_sort(g_hash_table_get_values(m->gpus), compare_gpus);
+
         for (const GList *l = gpus; l; l = l->next, n++) {
                 r = fill_candidate(m, l->data, type, place, n, reterr);
                 if (r < 0) {
                         place_free(place);
                         return r;
                 }
+
                 offered = offered || place->candidates[n].offers;
         }
+
         if (!offered) {
                 place_free(place);
                 return no_such_type(m, type, reterr);
         }
+
         place->placement = placement_choose(place->candidates, n, &request);
         *ret = place;
+
         return 0;
 }
 
@@ -283,8 +315,11 @@ VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank)
 
 Place *place_free(Place *place)
 {
+        assert_main_thread();
+
         if (!place)
                 return NULL;
+
         placement_free(place->placement);
         g_ptr_array_unref(place->texts);
         vgpud_error_done(&place->error);
@@ -292,6 +327,7 @@ Place *place_free(Place *place)
         g_free(place->types);
         g_free(place->refusals);
         g_free(place);
+
         return NULL;
 }
 
@@ -302,6 +338,7 @@ static int refuse(const Place *place, const char *type, uint32_t count, VgpudErr
         VgpudErrorCode code = place_error_code(place, &place->placement->ranks[0]);
 
         what = count > 1 ? g_strdup_printf("%" PRIu32 " of %s", count, type) : g_strdup(type);
+
         switch (place->placement->ranks[0].verdict) {
         case PLACEMENT_FULL:
                 return vgpud_error_setf(reterr, code, "no GPU has room for %s: %s", what, why);
@@ -310,6 +347,7 @@ static int refuse(const Place *place, const char *type, uint32_t count, VgpudErr
         case PLACEMENT_REFUSED:
                 if (!place->more_errors)
                         return vgpud_error_setf(reterr, code, "%s", place->error.message);
+
                 return vgpud_error_setf(reterr, code, "no GPU that offers %s can be asked: %s", what, why);
         case PLACEMENT_FITS:
         default:
@@ -322,6 +360,7 @@ static const PlacementRank *find_fitting(const Placement *p, const char *gpu)
         for (size_t i = 0; gpu && i < p->n && p->ranks[i].verdict == PLACEMENT_FITS; i++)
                 if (strcmp(p->ranks[i].candidate->gpu, gpu) == 0)
                         return &p->ranks[i];
+
         return NULL;
 }
 
@@ -331,6 +370,8 @@ int place_resolve(Model *m, const char *type, uint32_t count, const PlaceHints *
         _cleanup_place_ Place *place = NULL;
         const PlacementRank *rank;
         int r;
+
+        assert_main_thread();
 
         r = place_new(m, type, count, hints, &place, reterr);
         if (r < 0)
@@ -345,5 +386,6 @@ int place_resolve(Model *m, const char *type, uint32_t count, const PlaceHints *
 
         *ret_gpu = model_get_gpu(m, rank->candidate->gpu);
         *ret_type = place->types[rank->index];
+
         return 0;
 }

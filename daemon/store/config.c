@@ -22,9 +22,12 @@ static int set_usec(void *target, const char *value, GString *bad)
 
         if (r < 0)
                 return r;
+
         if (v == 0)
                 return -ERANGE;
+
         *(uint64_t *)target = v;
+
         return 0;
 }
 
@@ -35,9 +38,12 @@ static int set_count(void *target, const char *value, GString *bad)
 
         if (r < 0)
                 return r;
+
         if (v == 0)
                 return -ERANGE;
+
         *(uint32_t *)target = v;
+
         return 0;
 }
 
@@ -54,9 +60,12 @@ static int parse_pci_id(const char *word, uint32_t *ret)
 
         if (g_strv_length(parts) != 2)
                 return -EINVAL;
+
         if ((r = parse_u16(parts[0], 16, &vendor)) < 0 || (r = parse_u16(parts[1], 16, &device)) < 0)
                 return r;
+
         *ret = (uint32_t)vendor << 16 | device;
+
         return 0;
 }
 
@@ -71,15 +80,19 @@ static int set_pci_ids(void *target, const char *value, GString *bad)
 
                 if (!**w)
                         continue;
+
                 if (parse_pci_id(*w, &id) >= 0)
                         g_array_append_val(ids, id);
                 else
                         add_bad(bad, *w);
         }
+
         if (ids->len == 0 && bad->len > 0)
                 return -EINVAL;
+
         g_array_unref(*(GArray **)target);
         *(GArray **)target = g_steal_pointer(&ids);
+
         return 0;
 }
 
@@ -89,7 +102,9 @@ static int set_strategy(void *target, const char *value, GString *bad)
 
         if ((int)strategy < 0)
                 return (int)strategy;
+
         *(PlacementStrategy *)target = strategy;
+
         return 0;
 }
 
@@ -100,6 +115,7 @@ static int set_spare(void *target, const char *value, GString *bad)
 
         if (r >= 0)
                 *(int64_t *)target = v;
+
         return r;
 }
 
@@ -110,6 +126,7 @@ static int set_priority(void *target, const char *value, GString *bad)
 
         if (r >= 0)
                 *(int64_t *)target = v;
+
         return r;
 }
 
@@ -122,14 +139,18 @@ static int set_list(void *target, const char *value, const char *separators, GSt
 
         for (char **w = words; *w; w++) {
                 g_autofree char *word = g_utf8_make_valid(g_strstrip(*w), -1);
+
                 if (!*word)
                         continue;
+
                 if (strcmp(word, *w) != 0)
                         add_bad(bad, word);
                 g_strv_builder_add(list, word);
         }
+
         g_strfreev(*(char ***)target);
         *(char ***)target = g_strv_builder_end(list);
+
         return 0;
 }
 
@@ -206,6 +227,7 @@ Config *config_new(void)
                 .systemctl_path = g_strdup("/usr/bin/systemctl"),
                 .modules_path = g_build_filename("/lib/modules", system.release, NULL),
         };
+
         return c;
 }
 
@@ -220,6 +242,7 @@ static void ignore(Config *c, int r, const char *format, ...)
         va_start(ap, format);
         g_string_append_vprintf(text, format, ap);
         va_end(ap);
+
         if (r < 0)
                 g_string_append_printf(text, ": %s", g_strerror(-r));
         LOG_FIELDS(LOG_ERR, (.error = r, .message_id = VGPUD_MESSAGE_CONFIG_IGNORED), "%s", text->str);
@@ -240,6 +263,7 @@ static void apply(const Line *line, const Setting *table, size_t n, void *target
                 if ((table[i].section && strcmp(table[i].section, line->section) != 0) ||
                     strcmp(table[i].key, key) != 0)
                         continue;
+
                 g_autoptr(GString) bad = g_string_new(NULL);
                 int r = table[i].set((char *)target + table[i].offset, value, bad);
                 if (r < 0)
@@ -249,8 +273,10 @@ static void apply(const Line *line, const Setting *table, size_t n, void *target
                         ignore(line->config, 0,
                                "%s:%u: [%s] %s= has %s, which is not valid; ignoring that, not the rest",
                                line->file, line->number, line->section, key, bad->str);
+
                 return;
         }
+
         ignore(line->config, 0, "%s:%u: [%s] %s= is not known, ignoring it", line->file, line->number,
                line->section, key);
 }
@@ -263,6 +289,7 @@ static ConfigGpu *add_gpu(Config *c, const char *section)
 
         if (!g_str_has_prefix(section, GPU_SECTION))
                 return NULL;
+
         pattern = g_strstrip(g_utf8_make_valid(section + strlen(GPU_SECTION), -1));
         if (!*pattern)
                 return NULL;
@@ -270,6 +297,7 @@ static ConfigGpu *add_gpu(Config *c, const char *section)
         if (pattern[strspn(pattern, "0123456789abcdefABCDEF:.*?")] == 0)
                 for (char *p = pattern; *p; p++)
                         *p = g_ascii_tolower(*p);
+
         g = g_new(ConfigGpu, 1);
         *g = (ConfigGpu){
                 .pattern = g_steal_pointer(&pattern),
@@ -277,6 +305,7 @@ static ConfigGpu *add_gpu(Config *c, const char *section)
                 .priority = CONFIG_PRIORITY_NOT_SAID,
         };
         g_ptr_array_add(c->gpus, g);
+
         return g;
 }
 
@@ -287,7 +316,9 @@ static char *parse_section(char *text)
 
         if (n < 3 || text[n - 1] != ']')
                 return NULL;
+
         text[n - 1] = 0;
+
         return text[1 + strcspn(text + 1, "[]")] ? NULL : text + 1;
 }
 
@@ -307,32 +338,41 @@ static void read_lines(Config *c, const char *name, char *text)
                 line.number++;
                 g_strstrip(p);
                 char *value = strchr(p, '=');
+
                 if (!*p || *p == '#')
                         continue;
+
                 if (*p == '[') {
                         g_autofree char *whole = g_strdup(p);
+
                         line.section = parse_section(p);
                         lost = !line.section;
                         gpu = lost ? NULL : add_gpu(c, line.section);
+
                         if (lost)
                                 ignore(c, 0,
-                                       "%s:%u: \"%s\" is not \"[SECTION]\", ignoring it with all that "
-                                       "follows before the next section",
+                                       "%s:%u: \"%s\" is not \"[SECTION]\", ignoring it with all that follows before the next section",
                                        name, line.number, whole);
+
                         continue;
                 }
+
                 if (lost)
                         continue;
+
                 if (!value || value == p) {
                         ignore(c, 0, "%s:%u: \"%s\" is not \"KEY=VALUE\", ignoring it", name, line.number, p);
                         continue;
                 }
+
                 if (!line.section) {
                         ignore(c, 0, "%s:%u: \"%s\" stands in no section, ignoring it", name, line.number, p);
                         continue;
                 }
+
                 *value++ = 0;
                 g_strstrip(value);
+
                 if (gpu)
                         apply(&line, gpu_settings, G_N_ELEMENTS(gpu_settings), gpu, g_strchomp(p), value);
                 else
@@ -368,11 +408,13 @@ void config_read(Config *c, const char *directory)
 
         config_read_file(c, directory, "vgpud.conf");
         _cleanup_close_ int dropins_fd = open(dropins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
         r = dropins_fd < 0 ? -errno : fs_list_at(dropins_fd, ".", &names);
         if (r < 0 && r != -ENOENT)
                 ignore(c, r, "Cannot read %s, ignoring it", dropins);
         if (r < 0)
                 return;
+
         for (char **n = names; *n; n++)
                 if (g_str_has_suffix(*n, ".conf") && (*n)[0] != '.')
                         config_read_file(c, dropins, *n);
@@ -384,14 +426,17 @@ ConfigGpu config_find_gpu(const Config *c, const char *name)
 
         for (guint i = 0; i < c->gpus->len; i++) {
                 const ConfigGpu *g = c->gpus->pdata[i];
+
                 if (!g_pattern_match_simple(g->pattern, name))
                         continue;
+
                 found.pools = g->pools ? g->pools : found.pools;
                 found.allow = g->allow ? g->allow : found.allow;
                 found.forbid = g->forbid ? g->forbid : found.forbid;
                 found.spare = g->spare >= 0 ? g->spare : found.spare;
                 found.priority = g->priority != CONFIG_PRIORITY_NOT_SAID ? g->priority : found.priority;
         }
+
         return found;
 }
 
@@ -399,6 +444,7 @@ Config *config_free(Config *c)
 {
         if (!c)
                 return NULL;
+
         g_array_unref(c->also);
         g_ptr_array_unref(c->gpus);
         g_ptr_array_unref(c->errors);
@@ -409,5 +455,6 @@ Config *config_free(Config *c)
         g_free(c->systemctl_path);
         g_free(c->modules_path);
         g_free(c);
+
         return NULL;
 }

@@ -9,6 +9,7 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "base/parse-util.h"
+#include "base/thread.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
 /* No GPU offers more; a file that says so is not ours. */
@@ -41,22 +42,30 @@ KnownTypes *known_types_new(const char *state_directory)
 {
         KnownTypes *k = g_new0(KnownTypes, 1);
 
+        assert_main_thread();
+
         k->dirfd = open_folder(state_directory);
         if (k->dirfd < 0)
                 log_warning_errno(k->dirfd,
                                   "Cannot open %s/types, going on without what was known of types: %m",
                                   state_directory);
+
         k->by_model = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_types);
+
         return k;
 }
 
 KnownTypes *known_types_free(KnownTypes *k)
 {
+        assert_main_thread();
+
         if (!k)
                 return NULL;
+
         safe_close(k->dirfd);
         g_hash_table_unref(k->by_model);
         g_free(k);
+
         return NULL;
 }
 
@@ -134,18 +143,24 @@ static VgpuType *read_type(GKeyFile *file, const char *id)
 
         for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
                 char *text = g_key_file_get_string(file, id, texts[i].key, NULL);
+
                 if (!text)
                         continue;
+
                 g_free(*text_of(t, i));
                 *text_of(t, i) = text;
         }
+
         for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
                 g_autofree char *text = g_key_file_get_value(file, id, numbers[i].key, NULL);
                 uint64_t v;
+
                 if (text && parse_u64(text, 10, &v) >= 0)
                         set_number(t, i, v);
         }
+
         t->mig = g_key_file_get_boolean(file, id, "Mig", NULL);
+
         return t;
 }
 
@@ -160,21 +175,24 @@ static GPtrArray *read_file(KnownTypes *k, const char *model)
 
         if (k->dirfd < 0)
                 return types;
+
         r = fs_read_file_at(k->dirfd, model, FILE_MAX_BYTES, &text, &size);
         if (r >= 0 && !g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL))
                 r = -EBADMSG;
         if (r < 0) {
                 if (r != -ENOENT)
                         log_warning_errno(r,
-                                          "What was known of the types of %s cannot be read, learning it anew: "
-                                          "%m",
+                                          "What was known of the types of %s cannot be read, learning it anew: %m",
                                           model);
+
                 return types;
         }
+
         ids = g_key_file_get_groups(file, NULL);
         for (char **id = ids; *id && types->len < TYPES_MAX; id++)
                 if (id_is_storable(*id))
                         g_ptr_array_add(types, read_type(file, *id));
+
         return types;
 }
 
@@ -186,23 +204,30 @@ static void write_file(KnownTypes *k, const char *model, const GPtrArray *types)
 
         if (k->dirfd < 0)
                 return;
+
         for (guint n = 0; n < types->len; n++) {
                 VgpuType *t = types->pdata[n];
+
                 if (!id_is_storable(t->id))
                         continue;
+
                 for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
                         if (*text_of(t, i))
                                 g_key_file_set_string(file, t->id, texts[i].key, *text_of(t, i));
+
                 for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
                         if (number_of(t, i) > 0)
                                 g_key_file_set_uint64(file, t->id, numbers[i].key, number_of(t, i));
+
                 if (t->mig)
                         g_key_file_set_boolean(file, t->id, "Mig", true);
         }
+
         g_autofree char *text = g_key_file_to_data(file, &size, NULL);
         r = fs_replace_file_at(k->dirfd, model, text, size, 0644);
         if (r >= 0 || k->complained)
                 return;
+
         k->complained = true;
         log_warning_errno(r, "Cannot keep what is known of the types of %s, going on without: %m", model);
 }
@@ -217,12 +242,15 @@ static GPtrArray *get(KnownTypes *k, const char *model)
                 types = read_file(k, model);
                 g_hash_table_insert(k->by_model, g_strdup(model), types);
         }
+
         return types;
 }
 
 GPtrArray *known_types_get(KnownTypes *k, const GpuFacts *facts)
 {
         g_autofree char *model = model_name(facts);
+
+        assert_main_thread();
 
         return g_ptr_array_ref(get(k, model));
 }
@@ -238,9 +266,11 @@ static VgpuType *find(const GPtrArray *types, const char *id)
 {
         for (guint i = 0; i < types->len; i++) {
                 VgpuType *t = types->pdata[i];
+
                 if (strcmp(t->id, id) == 0)
                         return t;
         }
+
         return NULL;
 }
 
@@ -252,6 +282,7 @@ static VgpuType *lasting(const VgpuType *t)
         copy->available = 0;
         g_clear_pointer(&copy->why_not, g_free);
         g_clear_pointer(&copy->options, g_ptr_array_unref);
+
         return copy;
 }
 
@@ -269,6 +300,8 @@ void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapsh
         const GPtrArray *types = get(k, model);
         GPtrArray *changed = NULL;
 
+        assert_main_thread();
+
         for (guint i = 0; i < snapshot->types->len; i++) {
                 VgpuType *t = snapshot->types->pdata[i];
                 const VgpuType *known = find(changed ? changed : types, t->id);
@@ -277,8 +310,7 @@ void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapsh
                         LOG_FIELDS(LOG_WARNING,
                                    (.gpu = facts->name, .driver = facts->driver,
                                     .message_id = VGPUD_MESSAGE_TYPE_CHANGED),
-                                   "On GPU %s the type id %s means \"%s\" now, and meant \"%s\" before: "
-                                   "whoever asks for it by id gets something else",
+                                   "On GPU %s the type id %s means \"%s\" now, and meant \"%s\" before: whoever asks for it by id gets something else",
                                    facts->name, t->id, t->name, known->name);
                         set_earlier_name(t, known->name);
                 } else if (known) {
@@ -287,17 +319,20 @@ void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapsh
                         if (strcmp(t->name, t->id) == 0 && strcmp(known->name, known->id) != 0)
                                 continue;
                 }
+
                 VgpuType *now = lasting(t);
                 if (known && vgpu_type_equal(known, now)) {
                         vgpu_type_free(now);
                         continue;
                 }
+
                 if (!changed) {
                         changed = g_ptr_array_new_with_free_func(free_type);
                         for (guint n = 0; n < types->len; n++)
                                 g_ptr_array_add(changed, vgpu_type_copy(types->pdata[n]));
                         known = known ? find(changed, t->id) : NULL;
                 }
+
                 if (known)
                         g_ptr_array_remove(changed, (gpointer)known);
                 if (changed->len < TYPES_MAX)
@@ -305,8 +340,10 @@ void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapsh
                 else
                         vgpu_type_free(now);
         }
+
         if (!changed)
                 return;
+
         g_hash_table_replace(k->by_model, g_strdup(model), changed);
         write_file(k, model, changed);
 }

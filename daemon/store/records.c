@@ -7,6 +7,7 @@
 #include "base/fs-util.h"
 #include "base/log.h"
 #include "base/parse-util.h"
+#include "base/thread.h"
 #include "daemon/model/instance.h"
 
 #define RECORD_FILE_MAX 4096
@@ -40,6 +41,7 @@ static Record *record_copy(const Record *r)
         c->name = g_strdup(r->name);
         c->slot = g_strdup(r->slot);
         c->restore = g_strdup(r->restore);
+
         return c;
 }
 
@@ -50,11 +52,13 @@ static int record_write(Records *r, const Record *record)
 
         g_key_file_set_string(file, RECORD_GROUP, "Gpu", record->gpu);
         g_key_file_set_string(file, RECORD_GROUP, "Type", record->type_id);
+
         if (record->name)
                 g_key_file_set_string(file, RECORD_GROUP, "Name", record->name);
         g_key_file_set_uint64(file, RECORD_GROUP, "Owner", record->owner);
         g_key_file_set_uint64(file, RECORD_GROUP, "Created", record->created_usec);
         g_key_file_set_boolean(file, RECORD_GROUP, "Made", record->made);
+
         if (record->undo)
                 g_key_file_set_boolean(file, RECORD_GROUP, "Undo", true);
         if (record->first[0])
@@ -68,6 +72,7 @@ static int record_write(Records *r, const Record *record)
         if (record->identity)
                 g_key_file_set_uint64(file, RECORD_GROUP, "Identity", record->identity);
         g_autofree char *text = g_key_file_to_data(file, &size, NULL);
+
         return fs_replace_file_at(r->dirfd, record->uuid, text, size, 0600);
 }
 
@@ -83,9 +88,11 @@ int records_reserve(int dirfd, const char *uuid, const char *slot, const char *r
         gsize size;
 
         g_key_file_set_string(file, SLOT_GROUP, "Slot", slot);
+
         if (restore)
                 g_key_file_set_string(file, SLOT_GROUP, "Restore", restore);
         g_autofree char *text = g_key_file_to_data(file, &size, NULL);
+
         return fs_replace_file_at(dirfd, name, text, size, 0600);
 }
 
@@ -103,9 +110,11 @@ static Record *find_slot(Records *r, const char *gpu, const char *slot, const Re
         Record *record;
 
         g_hash_table_iter_init(&iter, r->by_uuid);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
                 if (record != except && g_strcmp0(record->slot, slot) == 0 && strcmp(record->gpu, gpu) == 0)
                         return record;
+
         return NULL;
 }
 
@@ -149,18 +158,23 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         r = fs_read_file_at(dirfd, uuid, RECORD_FILE_MAX, &text, &size);
         if (r < 0)
                 return r;
+
         if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL))
                 return -EBADMSG;
+
         g_autofree char *gpu = g_key_file_get_string(file, RECORD_GROUP, "Gpu", NULL);
         g_autofree char *type_id = g_key_file_get_string(file, RECORD_GROUP, "Type", NULL);
+
         g_autofree char *name = g_key_file_get_string(file, RECORD_GROUP, "Name", NULL);
         if (!gpu || !type_id || (name && !instance_name_is_valid(name)) ||
             !read_number(file, "Owner", &owner) || owner > UINT32_MAX ||
             !read_number(file, "Created", &created) || !read_flag(file, "Made", &made))
                 return -EBADMSG;
+
         (void)read_flag(file, "Undo", &undo);
         (void)read_flag(file, "Removing", &removing);
         (void)read_number(file, "Identity", &identity);
+
         g_autofree char *first_text = g_key_file_get_string(file, RECORD_GROUP, "First", NULL);
         if (first_text && uuid_normalize(first_text, first) < 0)
                 return -EBADMSG;
@@ -182,6 +196,7 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         memcpy(record->first, first, sizeof record->first);
         record->interrupted = !made;
         *ret = record;
+
         return 0;
 }
 
@@ -193,8 +208,10 @@ static void settle_groups(Records *r)
         Record *record;
 
         g_hash_table_iter_init(&iter, r->by_uuid);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record)) {
                 const Record *first = record->first[0] ? records_get(r, record->first) : NULL;
+
                 if (first && first->made && !first->undo)
                         record->undo = false;
         }
@@ -212,16 +229,22 @@ static int slot_file_read(Records *r, const char *name)
 
         if (!record || record->made)
                 return -ENOENT;
+
         k = fs_read_file_at(r->dirfd, name, RECORD_FILE_MAX, &text, &size);
         if (k < 0)
                 return k;
+
         if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL))
                 return -EBADMSG;
+
         g_autofree char *slot = g_key_file_get_string(file, SLOT_GROUP, "Slot", NULL);
         g_autofree char *restore = g_key_file_get_string(file, SLOT_GROUP, "Restore", NULL);
+
         if (!slot)
                 return -EBADMSG;
+
         set_slot(r, record, slot, restore);
+
         return 0;
 }
 
@@ -231,20 +254,25 @@ int records_open(int runtime_fd, Records **ret)
         g_auto(GStrv) names = NULL;
         int r;
 
+        assert_main_thread();
+
         if (dirfd < 0)
                 return dirfd;
+
         r = fs_list_at(dirfd, ".", &names);
         if (r < 0)
                 return r;
 
         Records *records = g_new0(Records, 1);
         records->by_uuid = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, record_free);
+
         for (char **n = names; *n; n++) {
                 char uuid[UUID_STRLEN + 1];
                 Record *record = NULL;
 
                 if (g_str_has_suffix(*n, SLOT_SUFFIX))
                         continue;
+
                 r = uuid_normalize(*n, uuid);
                 if (r >= 0)
                         r = strcmp(uuid, *n) == 0 ? record_read(dirfd, uuid, &record) : -EBADMSG;
@@ -252,16 +280,20 @@ int records_open(int runtime_fd, Records **ret)
                         g_hash_table_insert(records->by_uuid, record->uuid, record);
                         continue;
                 }
+
                 /* A temporary file is what a killed daemon leaves and nothing to speak of. */
                 if ((*n)[0] != '.')
                         log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
                 (void)unlinkat(dirfd, *n, 0);
         }
+
         records->dirfd = TAKE_FD(dirfd);
         settle_groups(records);
+
         for (char **n = names; *n; n++) {
                 if (!g_str_has_suffix(*n, SLOT_SUFFIX))
                         continue;
+
                 r = slot_file_read(records, *n);
                 if (r >= 0)
                         continue;
@@ -269,22 +301,30 @@ int records_open(int runtime_fd, Records **ret)
                         log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
                 (void)unlinkat(records->dirfd, *n, 0);
         }
+
         *ret = records;
+
         return 0;
 }
 
 Records *records_free(Records *r)
 {
+        assert_main_thread();
+
         if (!r)
                 return NULL;
+
         safe_close(r->dirfd);
         g_hash_table_unref(r->by_uuid);
         g_free(r);
+
         return NULL;
 }
 
 const Record *records_get(Records *r, const char *uuid)
 {
+        assert_main_thread();
+
         return g_hash_table_lookup(r->by_uuid, uuid);
 }
 
@@ -293,15 +333,21 @@ const Record *records_find_name(Records *r, const char *name)
         GHashTableIter iter;
         Record *record;
 
+        assert_main_thread();
+
         g_hash_table_iter_init(&iter, r->by_uuid);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
                 if (g_strcmp0(record->name, name) == 0)
                         return record;
+
         return NULL;
 }
 
 const Record *records_find_slot(Records *r, const char *gpu, const char *slot)
 {
+        assert_main_thread();
+
         return find_slot(r, gpu, slot, NULL);
 }
 
@@ -314,6 +360,8 @@ void records_note_slot(Records *r, const char *uuid, const char *slot, const cha
 {
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
 
+        assert_main_thread();
+
         if (record)
                 set_slot(r, record, slot, restore);
 }
@@ -321,6 +369,8 @@ void records_note_slot(Records *r, const char *uuid, const char *slot, const cha
 void records_note_identity(Records *r, const char *uuid, uint64_t identity)
 {
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+
+        assert_main_thread();
 
         if (record)
                 record->identity = identity;
@@ -330,11 +380,15 @@ int records_put(Records *r, const Record *record)
 {
         int k = record_write(r, record);
 
+        assert_main_thread();
+
         if (k < 0)
                 return k;
+
         Record *copy = record_copy(record);
         copy->written_usec = (uint64_t)g_get_monotonic_time();
         g_hash_table_replace(r->by_uuid, copy->uuid, copy);
+
         return 0;
 }
 
@@ -344,13 +398,16 @@ static int commit(Records *r, const char *uuid, bool undo)
 
         if (!record)
                 return -ENOENT;
+
         record->made = true;
         record->undo = undo;
         record->interrupted = false;
         record->written_usec = (uint64_t)g_get_monotonic_time();
+
         int k = record_write(r, record);
         if (k >= 0 && record->slot)
                 remove_slot_file(r->dirfd, uuid);
+
         return k;
 }
 
@@ -369,10 +426,14 @@ void records_mark_removing(Records *r, const char *uuid, bool removing)
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
         int k;
 
+        assert_main_thread();
+
         if (!record || !record->slot || record->removing == removing)
                 return;
+
         record->removing = removing;
         record->removal_interrupted = false;
+
         k = record_write(r, record);
         if (k < 0)
                 log_warning_errno(k, "Cannot write the record of %s: %m", uuid);
@@ -383,8 +444,11 @@ void records_leave_open(Records *r, const char *uuid)
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
         int k;
 
+        assert_main_thread();
+
         if (!record || record->made)
                 return;
+
         record->undo = record->interrupted = true;
         k = record_write(r, record);
         if (k < 0)
@@ -395,8 +459,11 @@ void records_forget(Records *r, const char *uuid)
 {
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
 
+        assert_main_thread();
+
         if (!record)
                 return;
+
         if (unlinkat(r->dirfd, record->uuid, 0) < 0 && errno != ENOENT)
                 log_warning_errno(-errno, "Cannot remove record %s: %m", record->uuid);
         /* Also when a claim was made that the record has not heard of: its job failed. */
@@ -410,9 +477,13 @@ GPtrArray *records_of_gpu(Records *r, const char *gpu)
         GHashTableIter iter;
         Record *record;
 
+        assert_main_thread();
+
         g_hash_table_iter_init(&iter, r->by_uuid);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
                 if (!gpu || strcmp(record->gpu, gpu) == 0)
                         g_ptr_array_add(uuids, record->uuid);
+
         return uuids;
 }

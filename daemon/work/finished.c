@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/thread.h"
 #include "base/time-util.h"
 
 struct Finished {
@@ -24,6 +25,7 @@ static void finished_job_free(FinishedJob *f)
         g_free(f->gpu_name);
         g_free(f->uuids);
         vgpud_error_done(&f->error);
+
         for (size_t i = 0; i < f->n_failures; i++)
                 vgpud_error_done(&f->failures[i].error);
         g_free(f->failures);
@@ -34,6 +36,8 @@ static void finished_job_free(FinishedJob *f)
 
 Finished *finished_free(Finished *finished)
 {
+        assert_main_thread();
+
         if (!finished)
                 return NULL;
 
@@ -72,6 +76,7 @@ static sd_id128_t finished_parse_uuid(const char *uuid)
         sd_id128_t id;
 
         assert_se(sd_id128_from_string(uuid, &id) >= 0);
+
         return id;
 }
 
@@ -79,6 +84,7 @@ static void finished_copy_uuids(FinishedJob *f, const Job *job)
 {
         f->n_uuids = job->uuids->len;
         f->uuids = g_new(sd_id128_t, f->n_uuids);
+
         for (size_t i = 0; i < f->n_uuids; i++)
                 f->uuids[i] = finished_parse_uuid(job->uuids->pdata[i]);
 }
@@ -90,6 +96,7 @@ static void finished_copy_failures(FinishedJob *f, const Job *job)
 
         f->n_failures = job->failures->len;
         f->failures = g_new0(FinishedFailure, f->n_failures);
+
         for (size_t i = 0; i < f->n_failures; i++) {
                 const JobFailure *failure = job->failures->pdata[i];
 
@@ -108,6 +115,8 @@ static void finished_copy_details(FinishedJob *f, const Job *job)
 void finished_add(Finished *finished, const Job *job)
 {
         FinishedJob *f = g_new(FinishedJob, 1);
+
+        assert_main_thread();
 
         g_assert(job->state == JOB_DONE || job->state == JOB_FAILED || job->state == JOB_CANCELED);
         g_assert((job->state == JOB_DONE) == (job->error.code == VGPUD_ERROR_NONE));
@@ -134,6 +143,8 @@ void finished_add(Finished *finished, const Job *job)
 
 const FinishedJob *finished_get(const Finished *finished, uint32_t id)
 {
+        assert_main_thread();
+
         for (size_t i = 0; finished && i < FINISHED_MAX && finished->ring[i]; i++)
                 if (finished->ring[i]->id == id)
                         return finished->ring[i];
@@ -151,6 +162,8 @@ static int finished_compare_ids(const void *a, const void *b)
 GPtrArray *finished_list(const Finished *finished)
 {
         GPtrArray *jobs = g_ptr_array_new();
+
+        assert_main_thread();
 
         for (size_t i = 0; finished && i < FINISHED_MAX && finished->ring[i]; i++)
                 g_ptr_array_add(jobs, finished->ring[i]);

@@ -3,6 +3,7 @@
 #include "daemon/work/job-configure.h"
 
 #include "base/log-ids.h"
+#include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
 
@@ -22,7 +23,10 @@ static void job_configure_run(Job *job, VgpuTarget *t)
 {
         const JobConfigure *j = job_configure(job);
 
-        (void)job->driver->configure(t, j->mode, j->value, &job->error);
+        assert_in_lane();
+
+        if (lane_check(job->driver->configure, &job->error) >= 0)
+                (void)job->driver->configure(t, j->mode, j->value, &job->error);
 }
 
 /* GPUs that are linked with each other may change together (AMD's by XGMI), and no event reports it. */
@@ -32,6 +36,7 @@ static void job_configure_settled(Job *job, Gpu *gpu)
         Gpu *other;
 
         g_hash_table_iter_init(&iter, job->model->gpus);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&other))
                 if (other != gpu && other->driver == gpu->driver)
                         gpu_want_scan(other, GPU_SCAN_SOON);
@@ -51,6 +56,7 @@ static size_t job_configure_describe(const Job *job, JobDetail ret[static JOB_DE
 
         ret[0] = (JobDetail){ .name = "mode", .text = j->mode };
         ret[1] = (JobDetail){ .name = "value", .text = j->value };
+
         return 2;
 }
 
@@ -81,5 +87,6 @@ Job *job_configure_new(Gpu *gpu, uid_t requester, const char *mode, const char *
 
         j->mode = g_strdup(mode);
         j->value = g_strdup(value);
+
         return job;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log-ids.h"
+#include "base/thread.h"
 #include "base/time-util.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -80,6 +81,8 @@ static int on_reserve(const char *slot, const char *restore, void *userdata)
         JobReservation *r = g_new(JobReservation, 1);
         SlotReserved *reserved = g_new(SlotReserved, 1);
 
+        assert_in_lane();
+
         if (!c->reservations)
                 c->reservations = g_ptr_array_new_with_free_func(reservation_free);
         *r = (JobReservation){ .uuid = reserver->uuid, .slot = g_strdup(slot), .restore = g_strdup(restore) };
@@ -99,6 +102,7 @@ static const JobReservation *job_create_find_reservation(const JobCreate *c, con
 
         for (guint i = 0; c->reservations && i < c->reservations->len; i++) {
                 const JobReservation *r = c->reservations->pdata[i];
+
                 if (strcmp(r->uuid, uuid) == 0)
                         found = r;
         }
@@ -123,6 +127,7 @@ static void job_create_roll_back(JobCreate *c, VgpuTarget *t, const GPtrArray *m
                         g_string_append_printf(left, "; removing %s again failed as well: %s", desc->uuid,
                                                undo.message);
         }
+
         if (left->len == 0)
                 return;
 
@@ -137,7 +142,10 @@ static void job_create_run(Job *job, VgpuTarget *t)
         g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(desc_destroy);
         int r;
 
+        assert_in_lane();
+
         r = job_create_check_room(c, t);
+
         for (guint i = 0; i < job->uuids->len && r >= 0; i++) {
                 Reserver reserver = { .create = c, .uuid = job->uuids->pdata[i] };
                 CreateArgs args = {
@@ -152,9 +160,12 @@ static void job_create_run(Job *job, VgpuTarget *t)
                 InstanceDesc *desc = NULL;
 
                 r = job->driver->create(t, &args, &desc, &job->error);
+                if (r >= 0)
+                        r = lane_check(desc && strcmp(desc->uuid, args.uuid) == 0, &job->error);
                 if (desc)
                         g_ptr_array_add(made, desc);
         }
+
         if (r < 0) {
                 job_create_roll_back(c, t, made);
                 return;
@@ -171,6 +182,8 @@ int job_create_write_records(Job *job, VgpudError *reterr)
         JobCreate *c = job_create(job);
         Model *m = job->model;
 
+        assert_main_thread();
+
         for (guint i = 0; i < job->uuids->len; i++) {
                 const char *uuid = job->uuids->pdata[i];
                 Record record = {
@@ -184,6 +197,7 @@ int job_create_write_records(Job *job, VgpudError *reterr)
                 int r;
 
                 memcpy(record.uuid, uuid, sizeof record.uuid);
+
                 if (job->uuids->len > 1)
                         memcpy(record.first, job->uuids->pdata[0], sizeof record.first);
 
@@ -236,10 +250,10 @@ static void job_create_settle(Job *job)
                         records_leave_open(records, uuid);
                 else
                         records_forget(records, uuid);
+
                 if (r < 0)
                         LOG_FIELDS(LOG_WARNING, (.instance = uuid, .job = job->id, .error = r),
-                                   "Cannot write the record of %s, it will count as foreign after a restart: "
-                                   "%m",
+                                   "Cannot write the record of %s, it will count as foreign after a restart: %m",
                                    uuid);
         }
 }
@@ -255,6 +269,7 @@ static void job_create_log(const Job *job, LogFields *fields)
         const JobCreate *c = job_create_const(job);
 
         fields->message_id = VGPUD_MESSAGE_INSTANCE_CREATED;
+
         for (guint i = 0; i < job->uuids->len; i++) {
                 fields->instance = job->uuids->pdata[i];
                 LOG_FULL(LOG_INFO, fields, "Created instance %s of type %s on GPU %s", fields->instance,
@@ -317,10 +332,14 @@ void job_create_set_options(Job *job, const char *parent, const char *name, cons
 {
         JobCreate *c = job_create(job);
 
+        assert_main_thread();
+
         c->parent = g_strdup(parent);
         c->name = g_strdup(name);
+
         for (guint i = 0; attributes && i < attributes->len; i++) {
                 const VgpuAttribute *a = attributes->pdata[i];
+
                 g_ptr_array_add(c->attributes, vgpu_attribute_new(a->name, a->value));
         }
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log-ids.h"
+#include "base/thread.h"
 #include "base/time-util.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -37,9 +38,9 @@ static bool job_destroy_same_device(const Job *job, const InstanceDesc *d, VgpuI
                 return true;
 
         (void)vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN,
-                               "%s of GPU %s is not the device of instance %s any more: another program "
-                               "removed and recreated it",
+                               "%s of GPU %s is not the device of instance %s any more: another program removed and recreated it",
                                d->slot, job->gpu_name, d->uuid);
+
         return false;
 }
 
@@ -56,6 +57,7 @@ static int job_destroy_one(JobDestroy *j, VgpuTarget *t, InstanceDesc *d, VgpudE
 {
         if (job_destroy_is_replaced(j, d))
                 return 0;
+
         if (!job_destroy_same_device(&j->job, d, t->io, reterr))
                 return -vgpud_error_code_to_errno(reterr->code);
 
@@ -65,6 +67,8 @@ static int job_destroy_one(JobDestroy *j, VgpuTarget *t, InstanceDesc *d, VgpudE
 static void job_destroy_run(Job *job, VgpuTarget *t)
 {
         JobDestroy *j = job_destroy(job);
+
+        assert_in_lane();
 
         for (guint i = 0; i < j->instances->len; i++) {
                 _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
@@ -100,6 +104,7 @@ static bool job_destroy_predict(Job *job, const Gpu *gpu, GpuSnapshot **ret)
                 return false;
 
         *ret = gpu_snapshot_predict(gpu->snapshot, NULL, job->uuids->pdata[0]);
+
         return true;
 }
 
@@ -110,6 +115,7 @@ static void job_destroy_log(const Job *job, LogFields *fields)
                 fields->instance = job->uuids->pdata[i];
                 if (job_find_failure(job, fields->instance))
                         continue;
+
                 LOG_FULL(LOG_INFO, fields, "Destroyed instance %s on GPU %s", fields->instance, job->gpu_name);
         }
 }

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/log-ids.h"
+#include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/apply.h"
@@ -53,6 +54,7 @@ static void job_apply_to_gpu(Job *job, Gpu *gpu)
                 gpu_set_answered(gpu);
                 gpu_want_scan(gpu, GPU_SCAN_NOW);
         }
+
         MODEL_EMIT(job->model, gpu_changed, gpu, GPU_CHANGED_JOB);
 
         if (job->kind->settled)
@@ -82,6 +84,7 @@ static void job_log_end(const Job *job)
 
                 job_log_failure(job, &fields, failure->uuid, &failure->error);
         }
+
         if (job->error.code != VGPUD_ERROR_NONE && !job->failures)
                 job_log_failure(job, &fields, NULL, &job->error);
         if (!job->kind->log || (job->error.code != VGPUD_ERROR_NONE && !job->failures))
@@ -94,6 +97,8 @@ static void job_log_end(const Job *job)
 void job_apply_result(Job *job, const GPtrArray *instances)
 {
         Gpu *gpu = job->gpu;
+
+        assert_main_thread();
 
         /* Instances that were created are vgpud's own also when their GPU has left the model meanwhile: it may
          * be back already, with them. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log-ids.h"
+#include "base/thread.h"
 #include "base/time-util.h"
 #include "daemon/store/autoprobe.h"
 #include "daemon/model/gpu.h"
@@ -60,6 +61,7 @@ static void job_set_vfs_read_facts(JobSetVfs *j, VgpuIo *io)
         g_autoptr(GPtrArray) parents = NULL;
 
         j->job.scanner = NULL;
+
         if (mdev_parents_read(io, &parents) < 0 || gpu_facts_read(io, &seed, parents, &j->facts_now) < 0)
                 return;
 
@@ -70,8 +72,14 @@ static void job_set_vfs_run(Job *job, VgpuTarget *t)
 {
         JobSetVfs *j = job_set_vfs(job);
 
+        assert_in_lane();
+
+        if (lane_check(job->driver->set_vfs, &job->error) < 0)
+                return;
+
         job_set_vfs_change(j, t);
         job_set_vfs_read_facts(j, t->io);
+
         if (!job->scanner)
                 return;
 
@@ -120,6 +128,7 @@ static size_t job_set_vfs_describe(const Job *job, JobDetail ret[static JOB_DETA
                 .kind = JOB_DETAIL_NUMBER,
                 .number = job_set_vfs_const(job)->vfs,
         };
+
         return 1;
 }
 
@@ -147,5 +156,6 @@ Job *job_set_vfs_new(Gpu *gpu, uid_t requester, uint32_t vfs)
         Job *job = job_new(&job_kind_set_vfs, gpu, requester);
 
         job_set_vfs(job)->vfs = vfs;
+
         return job;
 }

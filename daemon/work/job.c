@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/thread.h"
 #include "base/time-util.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -21,6 +22,8 @@ Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester)
 {
         Model *m = gpu->model;
         Job *job = g_malloc0(kind->size);
+
+        assert_main_thread();
 
         g_assert(kind->size >= sizeof *job);
         g_assert(gpu->driver && gpu->lane);
@@ -48,6 +51,8 @@ Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester)
 
 Job *job_free(Job *job)
 {
+        assert_main_thread();
+
         if (!job)
                 return NULL;
 
@@ -71,6 +76,8 @@ Job *job_free(Job *job)
 
 void job_on_finished(Job *job, JobFinished finished, void *userdata)
 {
+        assert_main_thread();
+
         job->finished = finished;
         job->finished_userdata = userdata;
 }
@@ -78,6 +85,8 @@ void job_on_finished(Job *job, JobFinished finished, void *userdata)
 void job_tell_finished(Job *job, const VgpudError *error)
 {
         JobFinished finished = g_steal_pointer(&job->finished);
+
+        assert_main_thread();
 
         if (finished)
                 finished(job, error, job->finished_userdata);
@@ -97,6 +106,8 @@ const VgpudError *job_find_failure(const Job *job, const char *uuid)
 
 size_t job_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX])
 {
+        assert_main_thread();
+
         return job->kind->describe ? job->kind->describe(job, ret) : 0;
 }
 
@@ -127,6 +138,8 @@ static void job_failure_free(gpointer p)
 void job_add_failure(Job *job, const char *uuid, VgpudError *error)
 {
         JobFailure *failure;
+
+        assert_in_lane();
 
         if (job->uuids->len == 1) {
                 (void)vgpud_error_move(&job->error, error);
@@ -163,6 +176,9 @@ void job_run(LaneWork *w, VgpuIo *io)
         const GpuNotes notes = { job->runtime_fd, job->gpu_name };
         VgpuTarget t = { .io = io, .known_types = job->known_types, .notes = &notes };
         _cleanup_vgpud_error_ VgpudError scan_error = VGPUD_ERROR_INIT;
+        int r;
+
+        assert_in_lane();
 
         t.facts = job->facts = latest_facts_get(job->latest);
         job->began_usec = now_monotonic_usec();
@@ -174,7 +190,10 @@ void job_run(LaneWork *w, VgpuIo *io)
                 return;
 
         /* The answer goes out when the model shows the result, so scan as part of the job. */
-        if (job->scanner->scan(&t, &job->snapshot, &scan_error) >= 0)
+        r = job->scanner->scan(&t, &job->snapshot, &scan_error);
+        if (r >= 0)
+                r = lane_check(job->snapshot, &scan_error);
+        if (r >= 0)
                 instances_identify(io, job->snapshot->instances);
         else if (job->error.code == VGPUD_ERROR_NONE && job_scan_decides(job, &scan_error))
                 vgpud_error_move(&job->error, &scan_error);

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 
 /* A child that writes is kept this long after the last work, so that a burst of jobs starts one child, not
  * many. */
@@ -53,9 +54,11 @@ static Lane *lane_unref(Lane *lane)
 {
         if (!lane || atomic_fetch_sub(&lane->refs, 1) != 1)
                 return NULL;
+
         pthread_cond_destroy(&lane->wake);
         g_free(lane->name);
         g_free(lane);
+
         return NULL;
 }
 
@@ -94,10 +97,12 @@ static int take_lock(Lane *lane)
         if (fd < 0)
                 return log_warning_errno(-errno, "Cannot open the lock of lane %s, going on without: %m",
                                          lane->name);
+
         while (flock(fd, LOCK_EX) < 0)
                 if (errno != EINTR)
                         return log_warning_errno(-errno, "Cannot lock lane %s, going on without: %m",
                                                  lane->name);
+
         return TAKE_FD(fd);
 }
 
@@ -109,11 +114,13 @@ static LaneWork *next_work(Lane *lane, VgpuIo *io)
         struct timespec until;
 
         timespec_in(WRITER_IDLE_USEC, &until);
+
         while (!lane->head && !lane->ending) {
                 if (idle_done) {
                         pthread_cond_wait(&lane->wake, &lanes->mutex);
                         continue;
                 }
+
                 if (pthread_cond_timedwait(&lane->wake, &lanes->mutex, &until) == ETIMEDOUT && !lane->head) {
                         idle_done = true;
                         pthread_mutex_unlock(&lanes->mutex);
@@ -121,6 +128,7 @@ static LaneWork *next_work(Lane *lane, VgpuIo *io)
                         pthread_mutex_lock(&lanes->mutex);
                 }
         }
+
         LaneWork *w = lane->head;
         if (w) {
                 lane->head = w->next;
@@ -131,6 +139,7 @@ static LaneWork *next_work(Lane *lane, VgpuIo *io)
                 lane->running = w;
                 lanes->busy++;
         }
+
         return w;
 }
 
@@ -142,15 +151,19 @@ static void *lane_thread(void *userdata)
         VgpuIo *io = NULL;
         LaneWork *w;
 
+        thread_set_roles(THREAD_LANE);
         pthread_mutex_lock(&lanes->mutex);
+
         while ((w = next_work(lane, io))) {
                 pthread_mutex_unlock(&lanes->mutex);
                 tell_main(lanes);
+
                 if (!io) {
                         /* Counts as part of the first work: it has a deadline. */
                         lock_fd = take_lock(lane);
                         io = lanes->factory(lock_fd, lanes->userdata);
                 }
+
                 w->run(w, io);
                 pthread_mutex_lock(&lanes->mutex);
                 lane->running = NULL;
@@ -160,6 +173,7 @@ static void *lane_thread(void *userdata)
                 pthread_cond_broadcast(&lanes->idle);
                 tell_main(lanes);
         }
+
         pthread_mutex_unlock(&lanes->mutex);
         vgpu_io_free(io);
         lane_unref(lane);
@@ -168,6 +182,7 @@ static void *lane_thread(void *userdata)
         lanes->threads--;
         pthread_cond_broadcast(&lanes->idle);
         pthread_mutex_unlock(&lanes->mutex);
+
         return NULL;
 }
 
@@ -177,14 +192,17 @@ static void dispatch(Lanes *lanes)
         g_autoptr(GPtrArray) begun = g_ptr_array_new();
 
         pthread_mutex_lock(&lanes->mutex);
+
         for (guint i = 0; i < lanes->lanes->len; i++) {
                 Lane *lane = lanes->lanes->pdata[i];
+
                 if (lane->running && lane->running->phase == PHASE_RUNNING) {
                         lane->running->phase = PHASE_STARTED;
                         if (lane->running->started)
                                 g_ptr_array_add(begun, lane->running);
                 }
         }
+
         LaneWork *done = lanes->done;
         lanes->done = NULL;
         lanes->done_tail = &lanes->done;
@@ -194,12 +212,15 @@ static void dispatch(Lanes *lanes)
          * have ended since, but its done() comes with the next dispatch. */
         while (done) {
                 LaneWork *w = done;
+
                 done = w->next;
                 w->next = NULL;
                 w->done(w);
         }
+
         for (guint i = 0; i < begun->len; i++) {
                 LaneWork *w = begun->pdata[i];
+
                 w->started(w);
         }
 }
@@ -210,6 +231,7 @@ static int on_event(sd_event_source *source, int fd, uint32_t revents, void *use
 
         (void)!read(fd, &n, sizeof n);
         dispatch(userdata);
+
         return 0;
 }
 
@@ -217,6 +239,8 @@ int lanes_new(sd_event *event, int lock_dir_fd, LaneIoFactory factory, void *use
 {
         Lanes *lanes = g_new0(Lanes, 1);
         int r;
+
+        assert_main_thread();
 
         lanes->event = sd_event_ref(event);
         lanes->lock_dir_fd = fcntl(lock_dir_fd, F_DUPFD_CLOEXEC, 3);
@@ -227,6 +251,7 @@ int lanes_new(sd_event *event, int lock_dir_fd, LaneIoFactory factory, void *use
         pthread_mutex_init(&lanes->mutex, NULL);
         cond_init_monotonic(&lanes->idle);
         lanes->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
         r = lanes->event_fd < 0
                             ? -errno
                             : sd_event_add_io(event, &lanes->source, lanes->event_fd, EPOLLIN, on_event, lanes);
@@ -234,8 +259,10 @@ int lanes_new(sd_event *event, int lock_dir_fd, LaneIoFactory factory, void *use
                 lanes_free(lanes);
                 return r;
         }
+
         (void)sd_event_source_set_description(lanes->source, "lanes");
         *ret = lanes;
+
         return 0;
 }
 
@@ -244,38 +271,50 @@ unsigned lanes_stop(Lanes *lanes, uint64_t timeout_usec)
         struct timespec until;
         unsigned busy;
 
+        assert_main_thread();
+
         timespec_in(timeout_usec, &until);
         pthread_mutex_lock(&lanes->mutex);
+
         while (lanes->busy > 0)
                 if (pthread_cond_timedwait(&lanes->idle, &lanes->mutex, &until) == ETIMEDOUT)
                         break;
+
         busy = lanes->busy;
         pthread_mutex_unlock(&lanes->mutex);
         dispatch(lanes);
+
         return busy;
 }
 
 Lanes *lanes_free(Lanes *lanes)
 {
+        assert_main_thread();
+
         if (!lanes)
                 return NULL;
+
         g_assert(lanes->lanes->len == 0);
         lanes->source = sd_event_source_disable_unref(lanes->source);
         lanes->event = sd_event_unref(lanes->event);
         g_ptr_array_unref(lanes->lanes);
 
         pthread_mutex_lock(&lanes->mutex);
+
         while (lanes->threads > lanes->busy)
                 pthread_cond_wait(&lanes->idle, &lanes->mutex);
         bool busy = lanes->threads > 0;
         pthread_mutex_unlock(&lanes->mutex);
+
         if (busy)
                 return NULL; /* a thread that does not come back still uses it; both end with the process */
+
         safe_close(lanes->event_fd);
         safe_close(lanes->lock_dir_fd);
         pthread_cond_destroy(&lanes->idle);
         pthread_mutex_destroy(&lanes->mutex);
         g_free(lanes);
+
         return NULL;
 }
 
@@ -283,12 +322,15 @@ Lane *lane_new(Lanes *lanes, const char *name)
 {
         Lane *lane = g_new0(Lane, 1);
 
+        assert_main_thread();
+
         lane->refs = 1;
         lane->lanes = lanes;
         lane->name = g_strdup(name);
         lane->tail = &lane->head;
         cond_init_monotonic(&lane->wake);
         g_ptr_array_add(lanes->lanes, lane);
+
         return lane;
 }
 
@@ -310,6 +352,7 @@ static void lane_start(Lane *lane)
         int r = pthread_create(&thread, &attr, lane_thread, lane);
         pthread_attr_destroy(&attr);
         pthread_sigmask(SIG_SETMASK, &old, NULL);
+
         if (r != 0)
                 g_error("Cannot make a thread for %s: %s", lane->name, g_strerror(r));
         lane->started = true;
@@ -317,6 +360,8 @@ static void lane_start(Lane *lane)
 
 void lane_submit(Lane *lane, LaneWork *w)
 {
+        assert_main_thread();
+
         g_assert(!lane->ending);
         w->lane = lane;
         w->next = NULL;
@@ -325,6 +370,7 @@ void lane_submit(Lane *lane, LaneWork *w)
         *lane->tail = w;
         lane->tail = &w->next;
         pthread_cond_signal(&lane->wake);
+
         pthread_mutex_unlock(&lane->lanes->mutex);
         if (!lane->started)
                 lane_start(lane);
@@ -334,7 +380,10 @@ bool lane_cancel(Lane *lane, LaneWork *w)
 {
         bool found = false;
 
+        assert_main_thread();
+
         pthread_mutex_lock(&lane->lanes->mutex);
+
         for (LaneWork **p = &lane->head; *p; p = &(*p)->next)
                 if (*p == w) {
                         *p = w->next;
@@ -344,19 +393,25 @@ bool lane_cancel(Lane *lane, LaneWork *w)
                         found = true;
                         break;
                 }
+
         pthread_mutex_unlock(&lane->lanes->mutex);
+
         return found;
 }
 
 Lane *lane_release(Lane *lane)
 {
+        assert_main_thread();
+
         if (!lane)
                 return NULL;
+
         g_ptr_array_remove_fast(lane->lanes->lanes, lane);
         pthread_mutex_lock(&lane->lanes->mutex);
         g_assert(!lane->head);
         lane->ending = true;
         pthread_cond_signal(&lane->wake);
         pthread_mutex_unlock(&lane->lanes->mutex);
+
         return lane_unref(lane);
 }

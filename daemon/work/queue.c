@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/log-ids.h"
+#include "base/thread.h"
 #include "base/time-util.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -22,6 +23,7 @@ static GPtrArray *queue_find_instances(const Job *job)
 
         for (guint i = 0; i < job->uuids->len; i++) {
                 Instance *instance = model_get_instance(job->model, job->uuids->pdata[i]);
+
                 if (instance && instance->job == job)
                         g_ptr_array_add(instances, instance);
         }
@@ -45,6 +47,7 @@ static void queue_end(Job *job, JobState state)
         Model *m = job->model;
 
         job->state = state;
+
         if (job->kind->end)
                 job->kind->end(job);
         finished_add(m->finished, job);
@@ -82,6 +85,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
         (void)vgpud_error_setf(&error, VGPUD_ERROR_GPU_STUCK,
                                "GPU %s: %s; what it was to do may still happen, or not", job->gpu_name, reason);
         job_tell_finished(job, &error);
+
         if (gpu)
                 queue_cancel_waiting(gpu, VGPUD_ERROR_GPU_STUCK, reason);
 
@@ -98,12 +102,14 @@ static void queue_job_started(LaneWork *w)
 
         job->state = JOB_RUNNING;
         job->started_usec = now_realtime_usec();
+
         if (gpu) {
                 g_assert(!gpu->current);
                 g_queue_remove(&gpu->waiting, job);
                 gpu->current = job;
                 MODEL_EMIT(job->model, gpu_changed, gpu, GPU_CHANGED_JOB);
         }
+
         MODEL_EMIT(job->model, job_changed, job);
 
         r = sd_event_add_time_relative(job->model->event, &job->deadline, CLOCK_MONOTONIC,
@@ -128,6 +134,7 @@ static void queue_job_done(LaneWork *w)
         g_autoptr(GPtrArray) instances = queue_release_instances(job);
 
         job->deadline = sd_event_source_disable_unref(job->deadline);
+
         if (job->gpu) {
                 g_queue_remove(&job->gpu->waiting, job);
                 job->gpu->current = NULL;
@@ -144,6 +151,8 @@ bool queue_is_full(const Gpu *gpu)
 {
         uint32_t n = 0;
 
+        assert_main_thread();
+
         for (const GList *l = gpu->waiting.head; l; l = l->next)
                 n += !((const Job *)l->data)->internal;
 
@@ -157,12 +166,16 @@ int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr
         uint32_t n = 0;
         Job *job;
 
+        assert_main_thread();
+
         if (m->stopping)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_CANCELED, "the daemon stops");
+
         if (queue_is_full(gpu))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
                                         "%" PRIu32 " jobs wait for GPU %s already", m->config->jobs_per_gpu,
                                         gpu_name(gpu));
+
         if (requester == 0)
                 return 0;
 
@@ -183,19 +196,24 @@ void queue_submit(Job *job)
         Gpu *gpu = job->gpu;
         g_autoptr(GPtrArray) taken = g_ptr_array_new();
 
+        assert_main_thread();
+
         g_assert(gpu && gpu->lane && job->state == JOB_WAITING);
 
         for (guint i = 0; job->kind->takes_instances && i < job->uuids->len; i++) {
                 Instance *instance = model_get_instance(m, job->uuids->pdata[i]);
+
                 g_assert(instance && !instance->job);
                 instance->job = job;
                 g_ptr_array_add(taken, instance);
         }
+
         g_hash_table_insert(m->jobs, GUINT_TO_POINTER(job->id), job);
         g_queue_push_tail(&gpu->waiting, job);
 
         MODEL_EMIT(m, job_added, job);
         MODEL_EMIT(m, gpu_changed, gpu, GPU_CHANGED_JOB);
+
         for (guint i = 0; i < taken->len; i++)
                 MODEL_EMIT(m, instance_changed, taken->pdata[i], INSTANCE_CHANGED_JOB);
 
@@ -231,10 +249,11 @@ int queue_cancel(Job *job, VgpudError *reterr)
         uint32_t id = job->id;
         g_autofree char *message = g_strdup_printf("job %" PRIu32 " was cancelled before it began", id);
 
+        assert_main_thread();
+
         if (queue_drop(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, message) < 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
-                                        "job %" PRIu32
-                                        " runs already, and a kernel operation cannot be interrupted",
+                                        "job %" PRIu32 " runs already, and a kernel operation cannot be interrupted",
                                         id);
 
         return 0;
@@ -244,6 +263,8 @@ void queue_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message)
 {
         g_autofree char *text = g_strdup_printf("GPU %s: %s", gpu_name(gpu), message);
         g_autoptr(GPtrArray) jobs = g_ptr_array_new();
+
+        assert_main_thread();
 
         for (GList *l = gpu->waiting.head; l; l = l->next)
                 g_ptr_array_add(jobs, l->data);
@@ -257,16 +278,22 @@ void queue_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message)
 
 bool queue_is_busy(const Gpu *gpu)
 {
+        assert_main_thread();
+
         return gpu->state != GPU_STUCK && (gpu->current || gpu->scan || gpu->waiting.length > 0);
 }
 
 bool queue_changes_vfs(const Gpu *gpu)
 {
+        assert_main_thread();
+
         return gpu->current && gpu->current->kind->changes_vfs;
 }
 
 void queue_detach(Gpu *gpu)
 {
+        assert_main_thread();
+
         for (GList *l = gpu->waiting.head; l; l = l->next)
                 ((Job *)l->data)->gpu = NULL;
         g_queue_clear(&gpu->waiting);
@@ -281,7 +308,10 @@ void queue_abandon_all(Model *m, const char *message)
         GHashTableIter iter;
         Job *job;
 
+        assert_main_thread();
+
         g_hash_table_iter_init(&iter, m->jobs);
+
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job)) {
                 _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
 

@@ -7,6 +7,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/store/autoprobe.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -100,6 +101,9 @@ static void scan_run(LaneWork *w, VgpuIo *io)
 {
         Scan *s = (Scan *)w;
         VgpuTarget t = { .io = io, .known_types = s->known_types };
+        int r;
+
+        assert_in_lane();
 
         t.facts = s->facts = latest_facts_get(s->latest);
         t.notes = &(GpuNotes){ s->runtime_fd, s->facts->name };
@@ -110,7 +114,10 @@ static void scan_run(LaneWork *w, VgpuIo *io)
         for (guint i = 0; s->reserved && i < s->reserved->len; i++)
                 scan_finish_interrupted(s, &t, s->reserved->pdata[i]);
 
-        if (s->driver->scan(&t, &s->snapshot, &s->error) >= 0)
+        r = s->driver->scan(&t, &s->snapshot, &s->error);
+        if (r >= 0)
+                r = lane_check(s->snapshot, &s->error);
+        if (r >= 0)
                 instances_identify(io, s->snapshot->instances);
 }
 
@@ -122,6 +129,7 @@ static int on_scan_deadline(sd_event_source *source, uint64_t usec, void *userda
         Gpu *gpu = s->gpu;
 
         s->deadline = sd_event_source_disable_unref(s->deadline);
+
         if (!gpu)
                 return 0;
 
@@ -173,6 +181,7 @@ static void scan_done(LaneWork *w)
                 gpu->scan_again = false;
                 gpu_want_scan(gpu, GPU_SCAN_SOON);
         }
+
         scan_free(s);
 }
 
@@ -190,6 +199,7 @@ static GPtrArray *scan_find_reserved(const Gpu *gpu)
 
                 if (!record->slot || !record->restore)
                         continue;
+
                 ReservedSlot *r = g_new(ReservedSlot, 1);
                 *r = (ReservedSlot){ .slot = g_strdup(record->slot),
                                      .restore = g_strdup(record->restore),
@@ -208,6 +218,7 @@ static void scan_submit(Gpu *gpu)
                 gpu->scan_again = true;
                 return;
         }
+
         if (gpu->state == GPU_STUCK)
                 return; /* the end of the stuck operation causes a scan */
 
@@ -233,6 +244,7 @@ static int on_debounced(sd_event_source *source, uint64_t usec, void *userdata)
 
         gpu->debounce = sd_event_source_disable_unref(gpu->debounce);
         scan_submit(gpu);
+
         return 0;
 }
 
@@ -241,7 +253,10 @@ void scan_start_wanted(Gpu *gpu)
         GpuScanWish when = gpu->wanted_scan;
         int r;
 
+        assert_main_thread();
+
         gpu->wanted_scan = GPU_SCAN_NONE;
+
         if (when == GPU_SCAN_NONE || !gpu->lane)
                 return;
 
@@ -249,6 +264,7 @@ void scan_start_wanted(Gpu *gpu)
                 scan_submit(gpu);
                 return;
         }
+
         if (gpu->debounce)
                 return;
 
@@ -263,9 +279,12 @@ void scan_start_wanted(Gpu *gpu)
 
 void scan_abandon(Gpu *gpu)
 {
+        assert_main_thread();
+
         gpu->debounce = sd_event_source_disable_unref(gpu->debounce);
         gpu->wanted_scan = GPU_SCAN_NONE;
         gpu->scan_again = false;
+
         if (!gpu->scan)
                 return;
 
