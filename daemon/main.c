@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* vgpud: arguments, signals, putting model and bus together, the loop, the way down. */
+/* vgpud: arguments, signals, set-up, event loop, shutdown. */
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -28,12 +28,12 @@ typedef struct Daemon {
         sd_bus *connection;
         Bus *bus;
         int lock_fd;
-        VgpuIoSysfsConfig io; /* keep_fd is filled in per lane */
+        VgpuIoSysfsConfig io; /* keep_fd is set per lane */
         sd_event_source *exit_source;
         bool stopped;
 } Daemon;
 
-static void print_help(void)
+static void main_print_help(void)
 {
         printf("%s [OPTION...]\n\n"
                "Manage the virtual GPUs of this host.\n\n"
@@ -53,14 +53,14 @@ static void print_help(void)
                VGPUD_LIBEXEC_DIR);
 }
 
-static void set_string(char **target, const char *value)
+static void main_set_string(char **target, const char *value)
 {
         g_free(*target);
         *target = g_strdup(value);
 }
 
-/* 1: go on; 0: done; negative: usage. */
-static int parse_arguments(int argc, char *argv[], char **config_directory, Config *config)
+/* 1: continue; 0: exit with success; negative: usage error. */
+static int main_parse_arguments(int argc, char *argv[], char **config_directory, Config *config)
 {
         enum {
                 ARG_VERSION = 0x100,
@@ -91,31 +91,31 @@ static int parse_arguments(int argc, char *argv[], char **config_directory, Conf
         while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
                 switch (c) {
                 case 'h':
-                        print_help();
+                        main_print_help();
                         return 0;
                 case ARG_VERSION:
                         puts("vgpud " PROJECT_VERSION);
                         return 0;
                 case ARG_CONFIG:
-                        set_string(config_directory, optarg);
+                        main_set_string(config_directory, optarg);
                         break;
                 case ARG_RUNTIME:
-                        set_string(&config->runtime_directory, optarg);
+                        main_set_string(&config->runtime_directory, optarg);
                         break;
                 case ARG_STATE:
-                        set_string(&config->state_directory, optarg);
+                        main_set_string(&config->state_directory, optarg);
                         break;
                 case ARG_WRITER:
-                        set_string(&config->writer_path, optarg);
+                        main_set_string(&config->writer_path, optarg);
                         break;
                 case ARG_NVML:
-                        set_string(&config->nvml_path, optarg);
+                        main_set_string(&config->nvml_path, optarg);
                         break;
                 case ARG_SYSTEMCTL:
-                        set_string(&config->systemctl_path, optarg);
+                        main_set_string(&config->systemctl_path, optarg);
                         break;
                 case ARG_MODULES:
-                        set_string(&config->modules_path, optarg);
+                        main_set_string(&config->modules_path, optarg);
                         break;
                 case ARG_DEBUG:
                         log_set_max_level(LOG_DEBUG);
@@ -132,7 +132,7 @@ static int parse_arguments(int argc, char *argv[], char **config_directory, Conf
         return 1;
 }
 
-static VgpuIo *make_io(int keep_fd, void *userdata)
+static VgpuIo *daemon_make_io(int keep_fd, void *userdata)
 {
         const Daemon *d = userdata;
         VgpuIoSysfsConfig io = d->io;
@@ -142,7 +142,7 @@ static VgpuIo *make_io(int keep_fd, void *userdata)
         return vgpu_io_sysfs_new(&io);
 }
 
-static int open_roots(Daemon *d)
+static int daemon_open_roots(Daemon *d)
 {
         static const char *const paths[] = { "/sys", "/dev", "/proc" };
         int *fds[] = { &d->io.sysfs_fd, &d->io.dev_fd, &d->io.proc_fd };
@@ -161,8 +161,8 @@ static int open_roots(Daemon *d)
         return 0;
 }
 
-/* Two daemons would undo each other's work. */
-static int take_lock(Daemon *d)
+/* Two daemons would revert each other's work. */
+static int daemon_take_lock(Daemon *d)
 {
         _cleanup_close_ int dirfd = fs_open_directory(d->config->runtime_directory, 0755);
 
@@ -173,8 +173,8 @@ static int take_lock(Daemon *d)
         if (d->lock_fd < 0)
                 return log_error_errno(-errno, "Cannot open %s/lock: %m", d->config->runtime_directory);
 
-        /* A lock of the process, not of the open file: a child that is just being made when this one is killed
-         * would keep the latter for a moment, and the next daemon would not start. */
+        /* Lock the process, not the open file: a child between fork() and exec() would keep a lock of the file
+         * for a moment, and the next daemon would not start. */
         if (lockf(d->lock_fd, F_TLOCK, 0) < 0)
                 return errno == EAGAIN || errno == EACCES ? log_error_errno(-EBUSY, "Another vgpud is running")
                                                           : log_error_errno(-errno, "Cannot lock %s/lock: %m",
@@ -197,13 +197,13 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
 {
         Daemon *d = userdata;
 
-        log_error("The system bus is gone, stopping");
+        log_error("The connection to the system bus was closed, stopping");
 
         return sd_event_exit(d->event, 1);
 }
 
-/* Refuse what waits and give the lanes time, then let go of the bus. Once. */
-static void stop(Daemon *d)
+/* Cancel waiting jobs, give the lanes time, then release the bus. Runs once. */
+static void daemon_stop(Daemon *d)
 {
         if (!d->manager || d->stopped)
                 return;
@@ -216,15 +216,15 @@ static void stop(Daemon *d)
                 (void)sd_bus_flush(d->connection);
 }
 
-/* Comes before sd-bus's own source of this kind, which closes the connection: whoever waits is answered. */
+/* Runs before sd-bus closes the connection, so that callers get their answers. */
 static int on_exit_loop(sd_event_source *source, void *userdata)
 {
-        stop(userdata);
+        daemon_stop(userdata);
         return 0;
 }
 
-/* The name is taken last: whoever is answered under it finds the GPUs. */
-static void on_ready(Manager *manager, void *userdata)
+/* Take the bus name last: callers find the GPUs as soon as the name exists. */
+static void on_model_ready(Manager *manager, void *userdata)
 {
         Daemon *d = userdata;
         Model *m = manager_model(manager);
@@ -242,7 +242,7 @@ static void on_ready(Manager *manager, void *userdata)
                          g_hash_table_size(model_instances(m)));
 }
 
-static int set_up(Daemon *d)
+static int daemon_set_up(Daemon *d)
 {
         sigset_t signals;
         int r;
@@ -269,15 +269,15 @@ static int set_up(Daemon *d)
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the event loop: %m");
 
-        r = take_lock(d);
+        r = daemon_take_lock(d);
         if (r < 0)
                 return r;
 
-        r = open_roots(d);
+        r = daemon_open_roots(d);
         if (r < 0)
                 return r;
 
-        r = manager_new(d->event, d->config, make_io, d, &d->manager);
+        r = manager_new(d->event, d->config, daemon_make_io, d, &d->manager);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the model: %m");
 
@@ -295,12 +295,12 @@ static int set_up(Daemon *d)
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the D-Bus interface: %m");
 
-        return manager_start(d->manager, on_ready, d);
+        return manager_start(d->manager, on_model_ready, d);
 }
 
-static void tear_down(Daemon *d)
+static void daemon_tear_down(Daemon *d)
 {
-        stop(d);
+        daemon_stop(d);
         d->manager = manager_free(d->manager);
         d->connection = sd_bus_flush_close_unref(d->connection);
         d->exit_source = sd_event_source_disable_unref(d->exit_source);
@@ -324,17 +324,17 @@ int main(int argc, char *argv[])
 
         g_set_prgname("vgpud");
 
-        r = parse_arguments(argc, argv, &config_directory, d.config);
+        r = main_parse_arguments(argc, argv, &config_directory, d.config);
         if (r <= 0) {
                 d.config = config_free(d.config);
                 return r < 0 ? 2 : 0;
         }
 
         config_read(d.config, config_directory);
-        r = set_up(&d);
+        r = daemon_set_up(&d);
         if (r >= 0)
                 r = sd_event_loop(d.event);
-        tear_down(&d);
+        daemon_tear_down(&d);
 
         return r < 0 ? 1 : r;
 }

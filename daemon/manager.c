@@ -224,7 +224,9 @@ void manager_stop(Manager *m, uint64_t timeout_usec)
                         log_warning("Stopping while %u operations are still blocked in the kernel", left);
         }
 
-        queue_abandon_all(model, "the daemon stops, and the kernel has not come back: what was asked for may still happen");
+        queue_abandon_all(
+                        model,
+                        "the daemon stops, and the kernel has not come back: what was asked for may still happen");
 }
 
 Manager *manager_free(Manager *m)
@@ -243,7 +245,7 @@ Manager *manager_free(Manager *m)
         model->inventory = m->inventory = inventory_free(m->inventory);
         arrivals_remove_all(model);
 
-        /* Jobs that are left belong to threads that are still blocked in the kernel. */
+        /* Remaining jobs belong to threads that are blocked in the kernel. */
         model->lanes = m->lanes = lanes_free(m->lanes);
         model_free(model);
         finished_free(m->finished);

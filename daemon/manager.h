@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Starts and stops the model with its lanes and its discovery, says when start-up is over, and carries out what
- * the model wishes (daemon/model/model.h). Main thread only. */
+/* Starts and stops the model, the lanes and the discovery, reports the end of start-up, and carries out the
+ * wishes of the model (daemon/model/model.h). Main thread only. */
 
 #include "daemon/store/config.h"
 #include "daemon/forward.h"
@@ -11,17 +11,17 @@
 /* `factory` makes the VgpuIo of each lane (daemon/work/lane.h). */
 int manager_new(sd_event *event, const Config *config, LaneIoFactory factory, void *factory_userdata,
                 Manager **ret);
-/* Drops everything and announces nothing. manager_stop() must have been called if the manager was opened. */
+/* Announces nothing. manager_stop() must come first if the manager was opened. */
 Manager *manager_free(Manager *m);
 
 Model *manager_model(Manager *m);
 
-/* Open the runtime directory, the records and the lanes: the first part of manager_start(), for tests that make
+/* Open the runtime directory, the records and the lanes: the first part of manager_start(), for tests that run
  * discoveries themselves. */
 int manager_open(Manager *m);
 
-/* Open everything and start the first discovery. ready() is called once: when all GPUs of that discovery have
- * been scanned, or after Config.start_timeout_usec. */
+/* Open all parts and start the first discovery. ready() is called once: when all GPUs of the first discovery
+ * have been scanned, or after Config.start_timeout_usec. */
 int manager_start(Manager *m, void (*ready)(Manager *m, void *userdata), void *userdata);
 
 /* Refuse new jobs, cancel the waiting ones, and wait at most timeout_usec for the running ones. */

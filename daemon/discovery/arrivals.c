@@ -18,7 +18,7 @@
 #include "daemon/work/queue.h"
 #include "daemon/work/scan.h"
 
-/* The slot is a PCI function that exists, even if its GPU is not in the model. NULL: it is not. */
+/* The slot is an existing PCI function, also if its GPU is not in the model. `slot` NULL: false. */
 static bool arrivals_has_slot(Model *m, const char *slot)
 {
         return slot && inventory_find_pci(m->inventory, slot, NULL);
@@ -110,7 +110,7 @@ void arrivals_remove_all(Model *m)
         }
 }
 
-/* By these facts the GPU has another back end, or instances lose their parent. */
+/* The facts give the GPU another back end, or an instance loses its parent. */
 static bool arrivals_facts_lose_something(const Gpu *gpu, const GpuFacts *facts)
 {
         GHashTableIter iter;
@@ -127,8 +127,8 @@ static bool arrivals_facts_lose_something(const Gpu *gpu, const GpuFacts *facts)
         return false;
 }
 
-/* A discovery takes its time, and a job may have read newer facts since it began. Another device is another
- * object, which takes a discovery that is newer than everything known of this one. */
+/* Distrust facts that a job may have outdated since the discovery began, and facts of another device of the
+ * same name: a newer discovery must confirm both. */
 static bool arrivals_facts_are_doubtful(const Gpu *gpu, const GpuFacts *facts)
 {
         return !gpu_is_device(gpu, facts) || gpu_facts_is_older(facts, gpu->facts) ||
@@ -198,8 +198,8 @@ void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
 
 /* ---- a discovery ---- */
 
-/* Instances do not outlive the driver of their GPU, so their records go with it. The record of a job that still
- * creates is the job's. */
+/* Instances end with the driver of their GPU, and so do their records. A record in creation belongs to its job.
+ */
 static void arrivals_forget_driverless(Model *m, uint64_t began_usec)
 {
         g_autoptr(GPtrArray) uuids = records_of_gpu(m->records, NULL);

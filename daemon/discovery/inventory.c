@@ -13,10 +13,10 @@
 #include "daemon/work/lane.h"
 #include "daemon/model/model.h"
 
-#define SETTLE_USEC (20 * USEC_PER_MSEC)
-/* Room for the events of a host whose every GPU enables its virtual functions at once. */
+#define INVENTORY_DEBOUNCE_USEC (20 * USEC_PER_MSEC)
+/* Enough for the events of a host on which every GPU enables its VFs at the same time. */
 #define MONITOR_BUFFER_BYTES (16 * 1024 * 1024)
-#define LANE_NAME            "+inventory" /* no sysfs name begins like this */
+#define LANE_NAME            "+inventory" /* not a sysfs name */
 #define EVENTS_PER_TURN      64
 #define XENGT_PATH           "kernel/vgt"
 
@@ -32,26 +32,26 @@ struct Inventory {
         struct udev *udev;
         struct udev_monitor *monitor;
         sd_event_source *source;   /* owned */
-        sd_event_source *settle;   /* owned */
+        sd_event_source *debounce; /* owned */
         struct Discovery *running; /* borrowed; NULL: none */
         bool again;
-        /* As of the last discovery: path (owned) of a GPU, its virtual functions and its parents of mediated
-         * devices -> name (owned) of the GPU. */
+        /* Path (owned) of GPUs, VFs and mediated device parents -> name (owned) of the GPU, from the last
+         * discovery. */
         GHashTable *names_by_path; /* owned */
-        GHashTable *pci; /* owned: name (owned) of every PCI function that is there -> PciFunction (owned) */
+        GHashTable *pci;           /* owned: name (owned) of every PCI function -> PciFunction (owned) */
 };
 
 typedef struct Discovery {
         LaneWork work;        /* first */
-        Inventory *inventory; /* borrowed; NULL once it has gone */
+        Inventory *inventory; /* borrowed; NULL: the inventory was freed */
         GArray *also;         /* ref: Config.also */
         GPtrArray *facts;     /* GpuFacts */
-        GPtrArray *pci;       /* PciFunction: all, those of GPUs without their node */
+        GPtrArray *pci;       /* PciFunction of every function; GPUs have no node here */
         uint64_t began_usec;  /* CLOCK_MONOTONIC */
         int result;
 } Discovery;
 
-static PciFunction *pci_function_new(const char *path, int numa_node)
+static PciFunction *inventory_pci_new(const char *path, int numa_node)
 {
         PciFunction *f = g_new(PciFunction, 1);
 
@@ -60,7 +60,7 @@ static PciFunction *pci_function_new(const char *path, int numa_node)
         return f;
 }
 
-static void pci_function_free(gpointer p)
+static void inventory_pci_free(gpointer p)
 {
         PciFunction *f = p;
 
@@ -70,16 +70,16 @@ static void pci_function_free(gpointer p)
 
 /* ---- in the lane ---- */
 
-DEFINE_DESTROY_NOTIFY(facts_destroy, gpu_facts_unref)
+DEFINE_DESTROY_NOTIFY(discovery_facts_destroy, gpu_facts_unref)
 
-static const char *below_sys(const char *syspath)
+static const char *inventory_below_sys(const char *syspath)
 {
         return syspath && g_str_has_prefix(syspath, "/sys/") ? syspath + strlen("/sys/") : NULL;
 }
 
-/* The kernel makes the link "physfn" after a virtual function has been added, and takes it away before it
- * removes it; the other mark is there as long as the device, since Linux 5.13. */
-static bool is_physical_function(VgpuIo *io, const char *path)
+/* The kernel creates the link "physfn" after the VF and removes the link first. sriov_vf_msix_count exists as
+ * long as the VF, since Linux 5.13. */
+static bool discovery_is_pf(VgpuIo *io, const char *path)
 {
         g_auto(GStrv) names = NULL;
 
@@ -88,20 +88,20 @@ static bool is_physical_function(VgpuIo *io, const char *path)
 }
 
 /* "0x030000" */
-static bool read_hex(struct udev_device *device, const char *name, uint32_t *ret)
+static bool discovery_read_hex(struct udev_device *device, const char *name, uint32_t *ret)
 {
         const char *text = udev_device_get_sysattr_value(device, name);
 
         return text && g_str_has_prefix(text, "0x") && parse_u32(text + strlen("0x"), 16, ret) >= 0;
 }
 
-static bool class_is_gpu(uint32_t class)
+static bool inventory_class_is_gpu(uint32_t class)
 {
         /* Display controllers and processing accelerators. */
         return class >> 16 == 0x03 || class >> 16 == 0x12;
 }
 
-static bool id_is_admitted(const GArray *also, uint32_t id)
+static bool inventory_id_is_admitted(const GArray *also, uint32_t id)
 {
         for (guint i = 0; i < also->len; i++)
                 if (g_array_index(also, uint32_t, i) == id)
@@ -110,42 +110,43 @@ static bool id_is_admitted(const GArray *also, uint32_t id)
         return false;
 }
 
-static bool is_admitted(struct udev_device *device, const GArray *also)
+static bool discovery_is_admitted(struct udev_device *device, const GArray *also)
 {
         uint32_t vendor, product;
 
-        return also->len > 0 && read_hex(device, "vendor", &vendor) && read_hex(device, "device", &product) &&
-               vendor <= UINT16_MAX && product <= UINT16_MAX && id_is_admitted(also, vendor << 16 | product);
+        return also->len > 0 && discovery_read_hex(device, "vendor", &vendor) &&
+               discovery_read_hex(device, "device", &product) && vendor <= UINT16_MAX &&
+               product <= UINT16_MAX && inventory_id_is_admitted(also, vendor << 16 | product);
 }
 
-static bool pci_is_gpu(const Discovery *d, struct udev_device *device, VgpuIo *io, const char *path,
-                       bool *ret_admitted)
+static bool discovery_pci_is_gpu(const Discovery *d, struct udev_device *device, VgpuIo *io, const char *path,
+                                 bool *ret_admitted)
 {
         uint32_t class;
 
         *ret_admitted = false;
 
-        if (!read_hex(device, "class", &class))
+        if (!discovery_read_hex(device, "class", &class))
                 return false;
 
-        if (!class_is_gpu(class)) {
-                if (!is_admitted(device, d->also))
+        if (!inventory_class_is_gpu(class)) {
+                if (!discovery_is_admitted(device, d->also))
                         return false;
 
                 *ret_admitted = true;
         }
 
-        return is_physical_function(io, path);
+        return discovery_is_pf(io, path);
 }
 
-/* Not of what a GPU's facts will tell: there may be a thousand virtual functions. */
-static int read_node(struct udev_device *device)
+/* Skip GPUs, whose facts contain the node: a host may have a thousand VFs. */
+static int discovery_read_node(struct udev_device *device)
 {
         const char *text;
         uint32_t class;
         int32_t node;
 
-        if (read_hex(device, "class", &class) && class_is_gpu(class))
+        if (discovery_read_hex(device, "class", &class) && inventory_class_is_gpu(class))
                 return -1;
 
         text = udev_device_get_sysattr_value(device, "numa_node");
@@ -153,7 +154,7 @@ static int read_node(struct udev_device *device)
         return text && parse_i32(text, &node) >= 0 && node >= 0 ? node : -1;
 }
 
-static const char *hwdb_value(struct udev_hwdb *hwdb, struct udev_device *device, const char *key)
+static const char *discovery_hwdb_value(struct udev_hwdb *hwdb, struct udev_device *device, const char *key)
 {
         const char *modalias = udev_device_get_sysattr_value(device, "modalias");
         struct udev_list_entry *list;
@@ -167,22 +168,23 @@ static const char *hwdb_value(struct udev_hwdb *hwdb, struct udev_device *device
         return list ? udev_list_entry_get_value(list) : NULL;
 }
 
-static void add_facts(Discovery *d, VgpuIo *io, const GpuSeed *seed, const GPtrArray *parents, bool on_pci)
+static void discovery_add_facts(Discovery *d, VgpuIo *io, const GpuSeed *seed, const GPtrArray *parents,
+                                bool on_pci)
 {
         GpuFacts *facts = NULL;
 
-        /* A device that goes away meanwhile is not worth a word. It loses its links before its folder goes. */
+        /* Ignore a device that is being removed: its links go before its folder. */
         if (gpu_facts_read(io, seed, parents, &facts) < 0)
                 return;
 
-        /* What was not seen of a virtual function while it came or went may be seen now. */
-        if ((on_pci && !facts->is_pci) || (facts->is_pci && !is_physical_function(io, facts->path)))
+        /* A VF may look like a PF while it comes or goes, so check again. */
+        if ((on_pci && !facts->is_pci) || (facts->is_pci && !discovery_is_pf(io, facts->path)))
                 gpu_facts_unref(facts);
         else
                 g_ptr_array_add(d->facts, facts);
 }
 
-static bool have_facts(const Discovery *d, const char *name)
+static bool discovery_have_facts(const Discovery *d, const char *name)
 {
         for (guint i = 0; i < d->facts->len; i++)
                 if (strcmp(((const GpuFacts *)d->facts->pdata[i])->name, name) == 0)
@@ -191,7 +193,7 @@ static bool have_facts(const Discovery *d, const char *name)
         return false;
 }
 
-static void find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArray *parents)
+static void discovery_find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArray *parents)
 {
         struct udev_enumerate *enumerate = udev_enumerate_new(udev);
         struct udev_hwdb *hwdb = udev_hwdb_new(udev);
@@ -203,13 +205,15 @@ static void find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArra
         {
                 struct udev_device *device =
                                 udev_device_new_from_syspath(udev, udev_list_entry_get_name(entry));
-                const char *path = device ? below_sys(udev_device_get_syspath(device)) : NULL;
+                const char *path = device ? inventory_below_sys(udev_device_get_syspath(device)) : NULL;
                 bool admitted;
                 if (path)
-                        g_ptr_array_add(d->pci, pci_function_new(path, read_node(device)));
-                if (path && pci_is_gpu(d, device, io, path, &admitted)) {
-                        g_autofree char *vendor = g_strdup(hwdb_value(hwdb, device, "ID_VENDOR_FROM_DATABASE"));
-                        g_autofree char *model = g_strdup(hwdb_value(hwdb, device, "ID_MODEL_FROM_DATABASE"));
+                        g_ptr_array_add(d->pci, inventory_pci_new(path, discovery_read_node(device)));
+                if (path && discovery_pci_is_gpu(d, device, io, path, &admitted)) {
+                        g_autofree char *vendor =
+                                        g_strdup(discovery_hwdb_value(hwdb, device, "ID_VENDOR_FROM_DATABASE"));
+                        g_autofree char *model =
+                                        g_strdup(discovery_hwdb_value(hwdb, device, "ID_MODEL_FROM_DATABASE"));
                         GpuSeed seed = {
                                 .name = udev_device_get_sysname(device),
                                 .path = path,
@@ -218,7 +222,7 @@ static void find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArra
                                 .admitted = admitted,
                                 .began_usec = d->began_usec,
                         };
-                        add_facts(d, io, &seed, parents, true);
+                        discovery_add_facts(d, io, &seed, parents, true);
                 }
                 udev_device_unref(device);
         }
@@ -226,14 +230,14 @@ static void find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArra
         udev_enumerate_unref(enumerate);
 }
 
-/* Parents of mediated devices that are no PCI display controllers, or virtual functions of one. */
-static void find_other_parents(Discovery *d, VgpuIo *io, const GPtrArray *parents)
+/* Parents of mediated devices that are no PCI display controllers, and VFs of such parents. */
+static void discovery_find_other_parents(Discovery *d, VgpuIo *io, const GPtrArray *parents)
 {
         for (guint i = 0; i < parents->len; i++) {
                 const MdevParent *p = parents->pdata[i];
                 g_autofree char *path = NULL;
 
-                if (have_facts(d, p->physfn ? p->physfn : p->name) || mdev_parent_is_gpu(io, p) != 1)
+                if (discovery_have_facts(d, p->physfn ? p->physfn : p->name) || mdev_parent_is_gpu(io, p) != 1)
                         continue;
 
                 if (p->physfn) {
@@ -247,7 +251,7 @@ static void find_other_parents(Discovery *d, VgpuIo *io, const GPtrArray *parent
                 GpuSeed seed = { .name = p->physfn ? p->physfn : p->name,
                                  .path = path,
                                  .began_usec = d->began_usec };
-                add_facts(d, io, &seed, parents, p->physfn);
+                discovery_add_facts(d, io, &seed, parents, p->physfn);
         }
 }
 
@@ -271,9 +275,9 @@ static void discovery_run(LaneWork *w, VgpuIo *io)
                 return;
         }
 
-        find_pci(d, udev, io, parents);
+        discovery_find_pci(d, udev, io, parents);
         udev_unref(udev);
-        find_other_parents(d, io, parents);
+        discovery_find_other_parents(d, io, parents);
 }
 
 /* ---- in the main thread ---- */
@@ -286,18 +290,18 @@ static void discovery_free(Discovery *d)
         g_free(d);
 }
 
-static void learn_path(Inventory *inventory, const char *path, const GpuFacts *facts)
+static void inventory_learn_path(Inventory *inventory, const char *path, const GpuFacts *facts)
 {
         g_hash_table_replace(inventory->names_by_path, g_strdup(path), g_strdup(facts->name));
 }
 
-static void learn_pci(Inventory *inventory, const char *path, int numa_node)
+static void inventory_learn_pci(Inventory *inventory, const char *path, int numa_node)
 {
-        g_hash_table_replace(inventory->pci, g_path_get_basename(path), pci_function_new(path, numa_node));
+        g_hash_table_replace(inventory->pci, g_path_get_basename(path), inventory_pci_new(path, numa_node));
 }
 
-/* The node of a function that was added is that of the bridge it is on; the kernel has it from there, too. */
-static int node_of_bridge(const Inventory *inventory, const char *path)
+/* A new function has the NUMA node of its bridge, as in the kernel. */
+static int inventory_node_of_bridge(const Inventory *inventory, const char *path)
 {
         g_autofree char *folder = g_path_get_dirname(path), *name = g_path_get_basename(folder);
         const PciFunction *bridge = g_hash_table_lookup(inventory->pci, name);
@@ -305,7 +309,7 @@ static int node_of_bridge(const Inventory *inventory, const char *path)
         return bridge ? bridge->numa_node : -1;
 }
 
-static void forget_pci(Inventory *inventory, const char *path)
+static void inventory_forget_pci(Inventory *inventory, const char *path)
 {
         g_autofree char *name = g_path_get_basename(path);
 
@@ -324,32 +328,33 @@ const char *inventory_find_pci(const Inventory *inventory, const char *name, int
         return f ? f->path : NULL;
 }
 
-static void learn_paths(Inventory *inventory, const GPtrArray *all, const GPtrArray *pci)
+static void inventory_learn_paths(Inventory *inventory, const GPtrArray *all, const GPtrArray *pci)
 {
         g_hash_table_remove_all(inventory->pci);
         for (guint i = 0; i < pci->len; i++) {
                 const PciFunction *f = pci->pdata[i];
 
-                learn_pci(inventory, f->path, f->numa_node);
+                inventory_learn_pci(inventory, f->path, f->numa_node);
         }
 
         g_hash_table_remove_all(inventory->names_by_path);
         for (guint i = 0; i < all->len; i++) {
                 const GpuFacts *f = all->pdata[i];
 
-                learn_path(inventory, f->path, f);
+                inventory_learn_path(inventory, f->path, f);
 
                 if (f->is_pci)
-                        learn_pci(inventory, f->path, f->numa_node);
+                        inventory_learn_pci(inventory, f->path, f->numa_node);
                 for (guint j = 0; j < f->vfs->len; j++) {
                         const VgpuVf *vf = f->vfs->pdata[j];
 
-                        learn_path(inventory, vf->path, f);
-                        learn_pci(inventory, vf->path, f->numa_node);
+                        inventory_learn_path(inventory, vf->path, f);
+                        inventory_learn_pci(inventory, vf->path, f->numa_node);
                 }
 
                 for (guint j = 0; j < f->mdev_parents->len; j++)
-                        learn_path(inventory, ((const MdevParent *)f->mdev_parents->pdata[j])->path, f);
+                        inventory_learn_path(inventory, ((const MdevParent *)f->mdev_parents->pdata[j])->path,
+                                             f);
         }
 }
 
@@ -361,9 +366,9 @@ static void discovery_done(LaneWork *w)
         if (inventory) {
                 inventory->running = NULL;
                 if (d->result < 0)
-                        log_warning_errno(d->result, "Cannot look for GPUs: %m");
+                        log_warning_errno(d->result, "Cannot discover GPUs: %m");
                 else {
-                        learn_paths(inventory, d->facts, d->pci);
+                        inventory_learn_paths(inventory, d->facts, d->pci);
                         inventory->done(inventory->model, d->facts, d->began_usec);
                 }
 
@@ -387,17 +392,17 @@ static void inventory_submit(Inventory *inventory)
         d->work = (LaneWork){ .run = discovery_run, .done = discovery_done };
         d->inventory = inventory;
         d->also = g_array_ref(inventory->model->config->also);
-        d->facts = g_ptr_array_new_with_free_func(facts_destroy);
-        d->pci = g_ptr_array_new_with_free_func(pci_function_free);
+        d->facts = g_ptr_array_new_with_free_func(discovery_facts_destroy);
+        d->pci = g_ptr_array_new_with_free_func(inventory_pci_free);
         inventory->running = d;
         lane_submit(inventory->lane, &d->work);
 }
 
-static int on_settle(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_events_debounced(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Inventory *inventory = userdata;
 
-        inventory->settle = sd_event_source_disable_unref(inventory->settle);
+        inventory->debounce = sd_event_source_disable_unref(inventory->debounce);
         inventory_submit(inventory);
 
         return 0;
@@ -409,41 +414,41 @@ void inventory_request(Inventory *inventory)
 
         assert_main_thread();
 
-        if (!inventory || !inventory->lane || inventory->settle)
+        if (!inventory || !inventory->lane || inventory->debounce)
                 return;
 
-        r = sd_event_add_time_relative(inventory->model->event, &inventory->settle, CLOCK_MONOTONIC,
-                                       SETTLE_USEC, USEC_PER_MSEC, on_settle, inventory);
+        r = sd_event_add_time_relative(inventory->model->event, &inventory->debounce, CLOCK_MONOTONIC,
+                                       INVENTORY_DEBOUNCE_USEC, USEC_PER_MSEC, on_events_debounced, inventory);
         if (r < 0) {
-                log_warning_errno(r, "Cannot wait for events to settle: %m");
+                log_warning_errno(r, "Cannot debounce device events: %m");
                 inventory_submit(inventory);
         }
 }
 
-static bool path_is_below(const char *path, const char *folder)
+static bool inventory_path_is_below(const char *path, const char *folder)
 {
         size_t n = strlen(folder);
 
         return strncmp(path, folder, n) == 0 && (path[n] == 0 || path[n] == '/');
 }
 
-/* The GPU whose device, virtual function or parent of mediated devices is at exactly this path. */
-static Gpu *find_gpu_at(const Inventory *inventory, const char *path)
+/* The GPU of the device, VF or mediated device parent at exactly this path. */
+static Gpu *inventory_find_gpu_at(const Inventory *inventory, const char *path)
 {
         const char *name = g_hash_table_lookup(inventory->names_by_path, path);
 
         return name ? model_get_gpu(inventory->model, name) : NULL;
 }
 
-/* The same, or above that path. Paths have a dozen components, hosts have a thousand virtual functions. */
-static Gpu *find_gpu_above(const Inventory *inventory, const char *path)
+/* The same for a parent folder. Paths have about a dozen components, while a host may have a thousand VFs. */
+static Gpu *inventory_find_gpu_above(const Inventory *inventory, const char *path)
 {
         g_autofree char *rest = g_strdup(path);
         char *slash;
         Gpu *gpu;
 
         for (;;) {
-                gpu = find_gpu_at(inventory, rest);
+                gpu = inventory_find_gpu_at(inventory, rest);
                 slash = strrchr(rest, '/');
                 if (gpu || !slash)
                         return gpu;
@@ -452,7 +457,7 @@ static Gpu *find_gpu_above(const Inventory *inventory, const char *path)
         }
 }
 
-static bool event_is_of_gpu(const Inventory *inventory, struct udev_device *device)
+static bool inventory_event_is_of_gpu(const Inventory *inventory, struct udev_device *device)
 {
         const char *class = udev_device_get_property_value(device, "PCI_CLASS"),
                    *id = udev_device_get_property_value(device, "PCI_ID");
@@ -460,7 +465,7 @@ static bool event_is_of_gpu(const Inventory *inventory, struct udev_device *devi
         uint32_t v;
 
         /* The kernel writes them in capitals, the class without leading zeros: "30000", "8086:10C9". */
-        if (class && parse_u32(class, 16, &v) >= 0 && class_is_gpu(v))
+        if (class && parse_u32(class, 16, &v) >= 0 && inventory_class_is_gpu(v))
                 return true;
 
         if (!id)
@@ -470,12 +475,12 @@ static bool event_is_of_gpu(const Inventory *inventory, struct udev_device *devi
 
         return parts[0] && parts[1] && parse_u16(parts[0], 16, &vendor) >= 0 &&
                parse_u16(parts[1], 16, &product) >= 0 &&
-               id_is_admitted(inventory->model->config->also, (uint32_t)vendor << 16 | product);
+               inventory_id_is_admitted(inventory->model->config->also, (uint32_t)vendor << 16 | product);
 }
 
 /* The kernel driver of a GPU or of one of its VFs has changed. A scan finds the driver of a VF; new facts are
  * needed only where the driver may show other files now, by which the back end is chosen. */
-static void handle_driver_change(Inventory *inventory, Gpu *gpu, const char *path)
+static void inventory_handle_driver_change(Inventory *inventory, Gpu *gpu, const char *path)
 {
         if (strcmp(gpu->facts->path, path) == 0 || gpu_facts_follow_vf_drivers(gpu->facts))
                 inventory_request(inventory);
@@ -483,41 +488,42 @@ static void handle_driver_change(Inventory *inventory, Gpu *gpu, const char *pat
                 gpu_want_scan(gpu, GPU_SCAN_SOON);
 }
 
-static void handle_pci_event(Inventory *inventory, struct udev_device *device, const char *path)
+static void inventory_handle_pci_event(Inventory *inventory, struct udev_device *device, const char *path)
 {
         const char *action = udev_device_get_action(device);
-        Gpu *gpu = find_gpu_at(inventory, path);
+        Gpu *gpu = inventory_find_gpu_at(inventory, path);
 
         if (g_strcmp0(action, "add") == 0)
-                learn_pci(inventory, path, node_of_bridge(inventory, path));
+                inventory_learn_pci(inventory, path, inventory_node_of_bridge(inventory, path));
         else if (g_strcmp0(action, "remove") == 0)
-                forget_pci(inventory, path);
+                inventory_forget_pci(inventory, path);
 
         if (gpu && (g_strcmp0(action, "bind") == 0 || g_strcmp0(action, "unbind") == 0))
-                handle_driver_change(inventory, gpu, path);
-        else if (gpu || event_is_of_gpu(inventory, device) || find_gpu_above(inventory, path))
+                inventory_handle_driver_change(inventory, gpu, path);
+        else if (gpu || inventory_event_is_of_gpu(inventory, device) ||
+                 inventory_find_gpu_above(inventory, path))
                 inventory_request(inventory);
-        /* A virtual function of an admitted one has other ids, and may be one that is being found. */
+        /* VFs of an admitted PF have other ids and may just be appearing. */
         else if (inventory->running && inventory->model->config->also->len > 0)
                 inventory_request(inventory);
 }
 
-/* PATH/vfio-dev/vfioN. Those of mediated devices come with events of these. */
-static void handle_vfio_event(Inventory *inventory, const char *path)
+/* PATH/vfio-dev/vfioN. Mediated devices have events of their own. */
+static void inventory_handle_vfio_event(Inventory *inventory, const char *path)
 {
         g_autofree char *class = g_path_get_dirname(path), *device = g_path_get_dirname(class);
         g_autofree char *name = g_path_get_basename(device);
-        Gpu *gpu = find_gpu_at(inventory, device);
+        Gpu *gpu = inventory_find_gpu_at(inventory, device);
         PciAddr address;
 
         if (gpu)
-                handle_driver_change(inventory, gpu, device);
-        /* It may be a virtual function that is being found at this moment. */
+                inventory_handle_driver_change(inventory, gpu, device);
+        /* The VF may just be appearing. */
         else if (inventory->running && pci_addr_parse(name, &address) >= 0)
                 inventory_request(inventory);
 }
 
-static void handle_xengt_event(Inventory *inventory)
+static void inventory_handle_xengt_event(Inventory *inventory)
 {
         GHashTableIter iter;
         Gpu *gpu;
@@ -529,10 +535,10 @@ static void handle_xengt_event(Inventory *inventory)
                         gpu_want_scan(gpu, GPU_SCAN_SOON);
 }
 
-static void handle_event(Inventory *inventory, struct udev_device *device)
+static void inventory_handle_event(Inventory *inventory, struct udev_device *device)
 {
         const char *subsystem = udev_device_get_subsystem(device),
-                   *path = below_sys(udev_device_get_syspath(device));
+                   *path = inventory_below_sys(udev_device_get_syspath(device));
         Gpu *gpu;
 
         if (!path)
@@ -544,20 +550,20 @@ static void handle_event(Inventory *inventory, struct udev_device *device)
         }
 
         if (g_strcmp0(subsystem, "mdev") == 0) {
-                gpu = find_gpu_above(inventory, path);
+                gpu = inventory_find_gpu_above(inventory, path);
                 if (gpu)
                         gpu_want_scan(gpu, GPU_SCAN_SOON);
                 else
                         inventory_request(inventory);
         } else if (g_strcmp0(subsystem, "pci") == 0)
-                handle_pci_event(inventory, device, path);
+                inventory_handle_pci_event(inventory, device, path);
         else if (g_strcmp0(subsystem, "vfio-dev") == 0)
-                handle_vfio_event(inventory, path);
-        else if (path_is_below(path, XENGT_PATH))
-                handle_xengt_event(inventory);
+                inventory_handle_vfio_event(inventory, path);
+        else if (inventory_path_is_below(path, XENGT_PATH))
+                inventory_handle_xengt_event(inventory);
 }
 
-static void rescan_everything(Inventory *inventory)
+static void inventory_rescan_all(Inventory *inventory)
 {
         GHashTableIter iter;
         Gpu *gpu;
@@ -577,15 +583,15 @@ static int on_udev(sd_event_source *source, int fd, uint32_t revents, void *user
                 errno = 0;
                 struct udev_device *device = udev_monitor_receive_device(inventory->monitor);
                 if (device) {
-                        handle_event(inventory, device);
+                        inventory_handle_event(inventory, device);
                         udev_device_unref(device);
                         continue;
                 }
 
                 if (errno == ENOBUFS) {
                         LOG_FIELDS(LOG_WARNING, (.message_id = VGPUD_MESSAGE_EVENTS_LOST),
-                                   "The kernel dropped device events, looking at everything again");
-                        rescan_everything(inventory);
+                                   "The kernel dropped device events, scanning all GPUs again");
+                        inventory_rescan_all(inventory);
                 }
 
                 break;
@@ -604,12 +610,12 @@ int inventory_start(Model *m, InventoryDone done, Inventory **ret)
         inventory->model = m;
         inventory->done = done;
         inventory->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        inventory->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pci_function_free);
+        inventory->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, inventory_pci_free);
         inventory->lane = lane_new(m->lanes, LANE_NAME);
         *ret = inventory; /* freed by the manager, also after an error */
 
-        /* Listen first, then look, so that nothing falls in between. No filter by subsystem: the parent of a
-         * mediated device may be of any. */
+        /* Listen before the first discovery, so that no event is lost. Do not filter by subsystem: the parent
+         * of a mediated device may be of any. */
         inventory->udev = udev_new();
 
         inventory->monitor = inventory->udev ? udev_monitor_new_from_netlink(inventory->udev, "udev") : NULL;
@@ -648,7 +654,7 @@ void inventory_stop(Inventory *inventory)
                 return;
 
         inventory->source = sd_event_source_disable_unref(inventory->source);
-        inventory->settle = sd_event_source_disable_unref(inventory->settle);
+        inventory->debounce = sd_event_source_disable_unref(inventory->debounce);
 
         if (inventory->running) {
                 inventory->running->inventory = NULL;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The GPUs and PCI functions of the host: libudev enumerates them and reports changes, drivers-glue/facts.c
- * reads each GPU. Reading takes place in a lane of its own, because an attribute of a busy device can block its
- * reader. An event of a mediated device, or of a VF that gets or loses a driver, causes a scan of its GPU, any
- * other event a discovery. */
+/* The GPUs and PCI functions of the host. libudev enumerates devices and reports changes; drivers-glue/facts.c
+ * reads each GPU, in a lane, because an attribute of a busy device can block the reader. Events of a mediated
+ * device, and driver changes of a VF, cause a scan of the GPU; other events cause a discovery. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,7 +11,7 @@
 #include "daemon/forward.h"
 #include "drivers-glue/facts.h"
 
-/* Called in the main thread after each discovery: GpuFacts of all GPUs, and CLOCK_MONOTONIC of its begin. */
+/* Called in the main thread after each discovery: GpuFacts of all GPUs, and CLOCK_MONOTONIC of the start. */
 typedef void (*InventoryDone)(Model *m, const GPtrArray *facts, uint64_t began_usec);
 
 /* Listen to udev and start the first discovery. *ret is set also after an error. */
@@ -27,6 +26,6 @@ void inventory_request(Inventory *inventory);
 /* A discovery is running. */
 bool inventory_is_busy(const Inventory *inventory);
 
-/* The path below /sys, borrowed, of the PCI function of exactly this name ("0000:41:00.0"), and its NUMA node
- * (-1: not known; ret_node may be NULL). NULL: no such function, or no inventory. */
+/* Path below /sys (borrowed) and NUMA node (-1: unknown; ret_node may be NULL) of the PCI function of exactly
+ * this name ("0000:41:00.0"). NULL: no such function, or no inventory. */
 const char *inventory_find_pci(const Inventory *inventory, const char *name, int *ret_node);

@@ -51,9 +51,10 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
 
         if (request->name) {
                 if (!instance_name_is_valid(request->name))
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "\"%s\" is not a name: 1 to 64 letters, digits, \"_\", \".\" and \"-\", beginning with a letter or a digit, and not a UUID",
-                                                request->name);
+                        return vgpud_error_setf(
+                                        reterr, VGPUD_ERROR_INVALID,
+                                        "\"%s\" is not a name: 1 to 64 letters, digits, \"_\", \".\" and \"-\", beginning with a letter or a digit, and not a UUID",
+                                        request->name);
 
                 if (model_get_gpu(m, request->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "the name \"%s\" is that of a GPU",
@@ -96,8 +97,9 @@ int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu
         }
 
         if (request->hints)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "strategy, NUMA node, device to be near to and pool are for choosing a GPU; one is named already");
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_INVALID,
+                                "strategy, NUMA node, device to be near to and pool are for choosing a GPU; one is named already");
 
         r = request_get_gpu(m, request->gpu, &gpu, reterr);
         if (r < 0)

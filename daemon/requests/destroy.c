@@ -43,9 +43,10 @@ static int destroy_check(const Instance *instance, bool foreign, VgpudError *ret
         int r;
 
         if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !foreign)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN,
-                                        "instance %s was not made by vgpud; to remove it all the same, say so (--foreign)",
-                                        instance->desc->uuid);
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_FOREIGN,
+                                "instance %s was not made by vgpud; to remove it all the same, say so (--foreign)",
+                                instance->desc->uuid);
 
         r = gpu_check_driven(instance->gpu, reterr);
         if (r < 0)

@@ -102,7 +102,8 @@ static int find_explain_missing(Model *m, const char *word, const char *uuid, Vg
         job = find_creating_job(m, record->uuid);
         if (job)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE,
-                                        "instance %s is not there yet: job %" PRIu32 " makes it on GPU %s; wait until it is",
+                                        "instance %s is not there yet: job %" PRIu32
+                                        " makes it on GPU %s; wait until it is",
                                         record->uuid, job->id, record->gpu);
 
         code = request_explain_record(m, record, &where);

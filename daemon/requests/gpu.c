@@ -61,7 +61,7 @@ int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudE
         return 0;
 }
 
-static const VgpuMode *gpu_find_mode(const GpuSnapshot *s, const char *name)
+static const VgpuMode *request_find_mode(const GpuSnapshot *s, const char *name)
 {
         for (guint i = 0; i < s->modes->len; i++) {
                 const VgpuMode *mode = s->modes->pdata[i];
@@ -73,7 +73,7 @@ static const VgpuMode *gpu_find_mode(const GpuSnapshot *s, const char *name)
         return NULL;
 }
 
-static int gpu_refuse_mode(const Gpu *gpu, const char *name, VgpudError *reterr)
+static int request_refuse_mode(const Gpu *gpu, const char *name, VgpudError *reterr)
 {
         g_autoptr(GString) names = g_string_new(NULL);
 
@@ -100,9 +100,9 @@ int request_check_configure(const Gpu *gpu, const char *mode_name, const char *v
         if (r < 0)
                 return r;
 
-        mode = gpu_find_mode(gpu->snapshot, mode_name);
+        mode = request_find_mode(gpu->snapshot, mode_name);
         if (!mode || !gpu->driver->configure)
-                return gpu_refuse_mode(gpu, mode_name, reterr);
+                return request_refuse_mode(gpu, mode_name, reterr);
         if (!mode->choices)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
                                         "mode \"%s\" of GPU %s cannot be set%s%s", mode_name, gpu_name(gpu),

@@ -14,9 +14,9 @@
 #include "daemon/work/job-create.h"
 #include "daemon/work/queue.h"
 
-DEFINE_DESTROY_NOTIFY(strings_destroy, g_strfreev)
+DEFINE_DESTROY_NOTIFY(place_destroy_strings, g_strfreev)
 
-static gint compare_gpus(gconstpointer a, gconstpointer b)
+static gint place_compare_gpus(gconstpointer a, gconstpointer b)
 {
         return placement_compare_names(gpu_name(a), gpu_name(b));
 }
@@ -24,7 +24,7 @@ static gint compare_gpus(gconstpointer a, gconstpointer b)
 /* ---- candidates ---- */
 
 /* A job that has not run, or whose result the snapshot does not show yet. */
-static void count_job(const Job *job, const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
+static void place_count_job(const Job *job, const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
 {
         uint64_t n = job->uuids->len, promised = c->promised;
         const char *type_id = job_created_type(job);
@@ -50,7 +50,7 @@ static void count_job(const Job *job, const Gpu *gpu, const VgpuType *type, Plac
         c->promised = (uint32_t)MIN(promised, UINT32_MAX);
 }
 
-static void fill_room(const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
+static void place_fill_capacity(const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
 {
         c->available = type->available;
         c->why_full = type->why_not;
@@ -58,14 +58,14 @@ static void fill_room(const Gpu *gpu, const VgpuType *type, PlacementCandidate *
         c->unsettled = gpu->scan != NULL;
 
         if (gpu->current)
-                count_job(gpu->current, gpu, type, c);
+                place_count_job(gpu->current, gpu, type, c);
         for (const GList *l = gpu->waiting.head; l; l = l->next)
                 if (l->data != gpu->current)
-                        count_job(l->data, gpu, type, c);
+                        place_count_job(l->data, gpu, type, c);
 }
 
 /* "GPU 0000:08:00.0 takes no work: …" stands beside the name of the GPU here. */
-static const char *make_refusal(Place *place, const Gpu *gpu, const char *message)
+static const char *place_make_refusal(Place *place, const Gpu *gpu, const char *message)
 {
         g_autofree char *subject = g_strdup_printf("GPU %s ", gpu_name(gpu));
         char **list = g_new0(char *, 2);
@@ -78,7 +78,7 @@ static const char *make_refusal(Place *place, const Gpu *gpu, const char *messag
 }
 
 /* What is full for the moment is for others to have room. */
-static int check_queue_of(Model *m, const Gpu *gpu, VgpudError *reterr)
+static int place_check_queue(Model *m, const Gpu *gpu, VgpudError *reterr)
 {
         if (!queue_is_full(gpu))
                 return 0;
@@ -89,8 +89,8 @@ static int check_queue_of(Model *m, const Gpu *gpu, VgpudError *reterr)
 }
 
 /* *ret_type is NULL where it is not offered, or where nobody knows. AMBIGUOUS is the only error. */
-static int fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *place, size_t i,
-                          VgpudError *reterr)
+static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *place, size_t i,
+                                VgpudError *reterr)
 {
         PlacementCandidate *c = &place->candidates[i];
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
@@ -116,7 +116,7 @@ static int fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *pla
         c->offers = type || (gpu->driver && !gpu->snapshot);
 
         if (type) {
-                fill_room(gpu, type, c);
+                place_fill_capacity(gpu, type, c);
                 if (rules_need_type_names(c)) {
                         char **names = rules_type_names(type);
 
@@ -130,9 +130,9 @@ static int fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *pla
         if (!type && gpu->driver && gpu->snapshot && gpu->snapshot->types->len > 0) {
                 c->refusal = "it does not offer that type";
                 place->refusals[i] = VGPUD_ERROR_NO_SUCH_TYPE;
-        } else if (gpu_check_ready(gpu, &error) < 0 || check_queue_of(m, gpu, &error) < 0) {
+        } else if (gpu_check_ready(gpu, &error) < 0 || place_check_queue(m, gpu, &error) < 0) {
                 place->refusals[i] = error.code;
-                c->refusal = make_refusal(place, gpu, error.message);
+                c->refusal = place_make_refusal(place, gpu, error.message);
 
                 if (c->offers && place->error.code == VGPUD_ERROR_NONE)
                         vgpud_error_move(&place->error, &error);
@@ -146,9 +146,9 @@ static int fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *pla
         return 0;
 }
 
-static int no_such_type(Model *m, const char *name, VgpudError *reterr)
+static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
 {
-        g_autoptr(GList) gpus = g_list_sort(g_hash_table_get_values(m->gpus), compare_gpus);
+        g_autoptr(GList) gpus = g_list_sort(g_hash_table_get_values(m->gpus), place_compare_gpus);
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
         g_autoptr(GString) offered = g_string_new(NULL);
         g_autofree char *later = NULL;
@@ -176,7 +176,7 @@ static int no_such_type(Model *m, const char *name, VgpudError *reterr)
 
 /* The path below /sys and the NUMA node of a PCI device, or of a GPU of another bus: "0000:41:00.0", "41:00.0",
  * "mdpy". */
-static const char *find_device(Model *m, const char *what, int *ret_node)
+static const char *place_find_device(Model *m, const char *what, int *ret_node)
 {
         g_autofree char *lower = g_ascii_strdown(what, -1), *whole = g_strconcat("0000:", lower, NULL);
         const char *const names[] = { what, lower, whole };
@@ -195,7 +195,7 @@ static const char *find_device(Model *m, const char *what, int *ret_node)
         return NULL;
 }
 
-static bool pool_is_known(const Config *config, const char *pool)
+static bool place_pool_is_known(const Config *config, const char *pool)
 {
         if (strcmp(pool, PLACEMENT_DEFAULT_POOL) == 0)
                 return true;
@@ -210,7 +210,7 @@ static bool pool_is_known(const Config *config, const char *pool)
         return false;
 }
 
-static int read_hints(Model *m, const PlaceHints *hints, PlacementRequest *request, VgpudError *reterr)
+static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest *request, VgpudError *reterr)
 {
         if (!hints)
                 return 0;
@@ -218,9 +218,10 @@ static int read_hints(Model *m, const PlaceHints *hints, PlacementRequest *reque
         if (hints->strategy) {
                 request->strategy = placement_strategy_from_string(hints->strategy);
                 if ((int)request->strategy < 0)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "there is no strategy \"%s\"; there are breadth (also called performance or separated) and depth (consolidation, consolidated)",
-                                                hints->strategy);
+                        return vgpud_error_setf(
+                                        reterr, VGPUD_ERROR_INVALID,
+                                        "there is no strategy \"%s\"; there are breadth (also called performance or separated) and depth (consolidation, consolidated)",
+                                        hints->strategy);
         }
 
         if (hints->numa_node < -1 || hints->preferred_numa_node < -1)
@@ -230,14 +231,14 @@ static int read_hints(Model *m, const PlaceHints *hints, PlacementRequest *reque
         request->numa_node = hints->numa_node;
         request->preferred_numa_node = hints->preferred_numa_node;
 
-        if (hints->pool && !pool_is_known(m->config, hints->pool))
+        if (hints->pool && !place_pool_is_known(m->config, hints->pool))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "there is no pool \"%s\"; vgpud.conf says which there are",
                                         hints->pool);
 
         request->pool = hints->pool;
         if (hints->near) {
-                request->near_path = find_device(m, hints->near, &request->near_numa_node);
+                request->near_path = place_find_device(m, hints->near, &request->near_numa_node);
                 if (!request->near_path)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "there is no PCI device \"%s\" to be near to", hints->near);
@@ -263,7 +264,7 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
 
         assert_main_thread();
 
-        r = read_hints(m, hints, &request, reterr);
+        r = place_read_hints(m, hints, &request, reterr);
         if (r < 0)
                 return r;
 
@@ -273,12 +274,12 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
                 .candidates = g_new0(PlacementCandidate, g_hash_table_size(m->gpus) + 1),
                 .types = g_new0(const VgpuType *, g_hash_table_size(m->gpus) + 1),
                 .refusals = g_new0(VgpudErrorCode, g_hash_table_size(m->gpus) + 1),
-                .texts = g_ptr_array_new_with_free_func(strings_destroy),
+                .texts = g_ptr_array_new_with_free_func(place_destroy_strings),
         };
-        gpus = g_list_sort(g_hash_table_get_values(m->gpus), compare_gpus);
+        gpus = g_list_sort(g_hash_table_get_values(m->gpus), place_compare_gpus);
 
         for (const GList *l = gpus; l; l = l->next, n++) {
-                r = fill_candidate(m, l->data, type, place, n, reterr);
+                r = place_fill_candidate(m, l->data, type, place, n, reterr);
                 if (r < 0) {
                         place_free(place);
                         return r;
@@ -289,7 +290,7 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
 
         if (!offered) {
                 place_free(place);
-                return no_such_type(m, type, reterr);
+                return place_refuse_type(m, type, reterr);
         }
 
         place->placement = placement_choose(place->candidates, n, &request);
@@ -332,7 +333,7 @@ Place *place_free(Place *place)
 }
 
 /* The error of a request for which no GPU fits. */
-static int refuse(const Place *place, const char *type, uint32_t count, VgpudError *reterr)
+static int place_refuse(const Place *place, const char *type, uint32_t count, VgpudError *reterr)
 {
         g_autofree char *why = placement_explain(place->placement), *what = NULL;
         VgpudErrorCode code = place_error_code(place, &place->placement->ranks[0]);
@@ -355,7 +356,7 @@ static int refuse(const Place *place, const char *type, uint32_t count, VgpudErr
         }
 }
 
-static const PlacementRank *find_fitting(const Placement *p, const char *gpu)
+static const PlacementRank *place_find_fitting(const Placement *p, const char *gpu)
 {
         for (size_t i = 0; gpu && i < p->n && p->ranks[i].verdict == PLACEMENT_FITS; i++)
                 if (strcmp(p->ranks[i].candidate->gpu, gpu) == 0)
@@ -377,12 +378,12 @@ int place_resolve(Model *m, const char *type, uint32_t count, const PlaceHints *
         if (r < 0)
                 return r;
 
-        rank = find_fitting(place->placement, chosen);
+        rank = place_find_fitting(place->placement, chosen);
         if (!rank)
                 rank = place->placement->chosen ? place->placement->chosen
                                                 : placement_find_hope(place->placement);
         if (!rank)
-                return refuse(place, type, count, reterr);
+                return place_refuse(place, type, count, reterr);
 
         *ret_gpu = model_get_gpu(m, rank->candidate->gpu);
         *ret_type = place->types[rank->index];

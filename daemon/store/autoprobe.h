@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* While virtual functions are enabled, sriov_drivers_autoprobe of their GPU is 0, so that no driver of the host
- * takes them. A daemon that is killed in between would leave it so, and so does a kernel that does not take the
- * 1 again: a mark, RUNTIME/autoprobe/GPU, says that it was 1 and is to be 1 again. Scans of the GPU write that
- * until it is taken. The mark is set and removed in the GPU's lane, by whoever writes the attribute. */
+/* Marks in RUNTIME/autoprobe/GPU. While VFs are enabled, sriov_drivers_autoprobe of the PF is 0, so that no
+ * host driver binds the VFs. The mark says that the attribute was 1: scans write 1 back until the kernel
+ * accepts the write, also after a crash of the daemon. The lane of the GPU sets and removes the mark. */
 
 #include <stdbool.h>
 

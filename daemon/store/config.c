@@ -13,9 +13,9 @@
 
 #define CONFIG_FILE_MAX (1024 * 1024)
 
-/* Each returns an error when nothing of the value is valid, and changes nothing then. Of a list the valid ones
- * are taken, and the others put into *bad. */
-static int set_usec(void *target, const char *value, GString *bad)
+/* Setters of values. An invalid value changes nothing and is an error. A list takes its valid elements and adds
+ * the others to *bad. */
+static int config_set_usec(void *target, const char *value, GString *bad)
 {
         uint64_t v;
         int r = parse_seconds(value, &v);
@@ -31,7 +31,7 @@ static int set_usec(void *target, const char *value, GString *bad)
         return 0;
 }
 
-static int set_count(void *target, const char *value, GString *bad)
+static int config_set_count(void *target, const char *value, GString *bad)
 {
         uint32_t v;
         int r = parse_u32(value, 10, &v);
@@ -47,12 +47,12 @@ static int set_count(void *target, const char *value, GString *bad)
         return 0;
 }
 
-static void add_bad(GString *bad, const char *word)
+static void config_add_bad_word(GString *bad, const char *word)
 {
         g_string_append_printf(bad, "%s\"%s\"", bad->len > 0 ? ", " : "", word);
 }
 
-static int parse_pci_id(const char *word, uint32_t *ret)
+static int config_parse_pci_id(const char *word, uint32_t *ret)
 {
         g_auto(GStrv) parts = g_strsplit(word, ":", -1);
         uint16_t vendor, device;
@@ -70,7 +70,7 @@ static int parse_pci_id(const char *word, uint32_t *ret)
 }
 
 /* "8086:10c9, 1d55:1000" */
-static int set_pci_ids(void *target, const char *value, GString *bad)
+static int config_set_pci_ids(void *target, const char *value, GString *bad)
 {
         g_auto(GStrv) words = g_strsplit_set(value, " \t,;", -1);
         g_autoptr(GArray) ids = g_array_new(false, false, sizeof(uint32_t));
@@ -81,10 +81,10 @@ static int set_pci_ids(void *target, const char *value, GString *bad)
                 if (!**w)
                         continue;
 
-                if (parse_pci_id(*w, &id) >= 0)
+                if (config_parse_pci_id(*w, &id) >= 0)
                         g_array_append_val(ids, id);
                 else
-                        add_bad(bad, *w);
+                        config_add_bad_word(bad, *w);
         }
 
         if (ids->len == 0 && bad->len > 0)
@@ -96,7 +96,7 @@ static int set_pci_ids(void *target, const char *value, GString *bad)
         return 0;
 }
 
-static int set_strategy(void *target, const char *value, GString *bad)
+static int config_set_strategy(void *target, const char *value, GString *bad)
 {
         PlacementStrategy strategy = placement_strategy_from_string(value);
 
@@ -108,7 +108,7 @@ static int set_strategy(void *target, const char *value, GString *bad)
         return 0;
 }
 
-static int set_spare(void *target, const char *value, GString *bad)
+static int config_set_spare(void *target, const char *value, GString *bad)
 {
         uint32_t v;
         int r = parse_u32(value, 10, &v);
@@ -119,7 +119,7 @@ static int set_spare(void *target, const char *value, GString *bad)
         return r;
 }
 
-static int set_priority(void *target, const char *value, GString *bad)
+static int config_set_priority(void *target, const char *value, GString *bad)
 {
         int32_t v;
         int r = parse_i32(value, &v);
@@ -130,9 +130,8 @@ static int set_priority(void *target, const char *value, GString *bad)
         return r;
 }
 
-/* A rule is kept although it is not UTF-8, and then matches nothing: an allow= without it would have no limits.
- */
-static int set_list(void *target, const char *value, const char *separators, GString *bad)
+/* Keep a rule that is not UTF-8: it matches nothing, but an allow= without the rule would allow every type. */
+static int config_set_list(void *target, const char *value, const char *separators, GString *bad)
 {
         g_auto(GStrv) words = g_strsplit_set(value, separators, -1);
         g_autoptr(GStrvBuilder) list = g_strv_builder_new();
@@ -144,7 +143,7 @@ static int set_list(void *target, const char *value, const char *separators, GSt
                         continue;
 
                 if (strcmp(word, *w) != 0)
-                        add_bad(bad, word);
+                        config_add_bad_word(bad, word);
                 g_strv_builder_add(list, word);
         }
 
@@ -154,15 +153,15 @@ static int set_list(void *target, const char *value, const char *separators, GSt
         return 0;
 }
 
-/* Names of types may have blanks in them. */
-static int set_types(void *target, const char *value, GString *bad)
+/* Type names may contain blanks. */
+static int config_set_types(void *target, const char *value, GString *bad)
 {
-        return set_list(target, value, ",;", bad);
+        return config_set_list(target, value, ",;", bad);
 }
 
-static int set_pools(void *target, const char *value, GString *bad)
+static int config_set_pools(void *target, const char *value, GString *bad)
 {
-        return set_list(target, value, " \t,;", bad);
+        return config_set_list(target, value, " \t,;", bad);
 }
 
 typedef struct Setting {
@@ -171,27 +170,27 @@ typedef struct Setting {
         size_t offset;
 } Setting;
 
-static const Setting settings[] = {
-        { "discovery", "also", set_pci_ids, offsetof(Config, also) },
-        { "jobs", "timeout", set_usec, offsetof(Config, job_timeout_usec) },
-        { "jobs", "per-gpu", set_count, offsetof(Config, jobs_per_gpu) },
-        { "jobs", "per-user", set_count, offsetof(Config, jobs_per_user) },
-        { "placement", "strategy", set_strategy, offsetof(Config, strategy) },
-        { "start", "timeout", set_usec, offsetof(Config, start_timeout_usec) },
-        { "stop", "timeout", set_usec, offsetof(Config, stop_timeout_usec) },
+static const Setting config_settings[] = {
+        { "discovery", "also", config_set_pci_ids, offsetof(Config, also) },
+        { "jobs", "timeout", config_set_usec, offsetof(Config, job_timeout_usec) },
+        { "jobs", "per-gpu", config_set_count, offsetof(Config, jobs_per_gpu) },
+        { "jobs", "per-user", config_set_count, offsetof(Config, jobs_per_user) },
+        { "placement", "strategy", config_set_strategy, offsetof(Config, strategy) },
+        { "start", "timeout", config_set_usec, offsetof(Config, start_timeout_usec) },
+        { "stop", "timeout", config_set_usec, offsetof(Config, stop_timeout_usec) },
 };
 
 #define GPU_SECTION "gpu "
 
-static const Setting gpu_settings[] = {
-        { NULL, "allow", set_types, offsetof(ConfigGpu, allow) },
-        { NULL, "forbid", set_types, offsetof(ConfigGpu, forbid) },
-        { NULL, "pool", set_pools, offsetof(ConfigGpu, pools) },
-        { NULL, "priority", set_priority, offsetof(ConfigGpu, priority) },
-        { NULL, "spare", set_spare, offsetof(ConfigGpu, spare) },
+static const Setting config_gpu_settings[] = {
+        { NULL, "allow", config_set_types, offsetof(ConfigGpu, allow) },
+        { NULL, "forbid", config_set_types, offsetof(ConfigGpu, forbid) },
+        { NULL, "pool", config_set_pools, offsetof(ConfigGpu, pools) },
+        { NULL, "priority", config_set_priority, offsetof(ConfigGpu, priority) },
+        { NULL, "spare", config_set_spare, offsetof(ConfigGpu, spare) },
 };
 
-static void gpu_destroy(gpointer p)
+static void config_gpu_destroy(gpointer p)
 {
         ConfigGpu *g = p;
 
@@ -206,8 +205,7 @@ Config *config_new(void)
 {
         struct utsname system;
 
-        /* It fails for an address that cannot be written to, and for nothing else. */
-        g_assert(uname(&system) >= 0);
+        assert_se(uname(&system) >= 0);
         Config *c = g_new0(Config, 1);
 
         *c = (Config){
@@ -218,7 +216,7 @@ Config *config_new(void)
                 .stop_timeout_usec = 5 * USEC_PER_SEC,
                 .also = g_array_new(false, false, sizeof(uint32_t)),
                 .strategy = PLACEMENT_BREADTH,
-                .gpus = g_ptr_array_new_with_free_func(gpu_destroy),
+                .gpus = g_ptr_array_new_with_free_func(config_gpu_destroy),
                 .errors = g_ptr_array_new_with_free_func(g_free),
                 .runtime_directory = g_strdup(VGPUD_RUNTIME_DIR),
                 .state_directory = g_strdup(VGPUD_STATE_DIR),
@@ -231,10 +229,10 @@ Config *config_new(void)
         return c;
 }
 
-/* What is not heard may have been a rule that keeps something from somebody: that is an error, although it must
- * not keep the daemon from starting. r: negative errno that says why, or 0. */
-static void ignore(Config *c, int r, const char *format, ...) _printf_(3, 4);
-static void ignore(Config *c, int r, const char *format, ...)
+/* Log at error level: an ignored line may be an access restriction. Do not fail start-up. r: negative errno of
+ * the reason, or 0. */
+static void config_ignore(Config *c, int r, const char *format, ...) _printf_(3, 4);
+static void config_ignore(Config *c, int r, const char *format, ...)
 {
         g_autoptr(GString) text = g_string_new(NULL);
         va_list ap;
@@ -252,12 +250,12 @@ static void ignore(Config *c, int r, const char *format, ...)
 typedef struct Line {
         Config *config;
         const char *file;
-        unsigned number; /* from 1 on */
+        unsigned number; /* first line: 1 */
         const char *section;
 } Line;
 
-static void apply(const Line *line, const Setting *table, size_t n, void *target, const char *key,
-                  const char *value)
+static void config_apply(const Line *line, const Setting *table, size_t n, void *target, const char *key,
+                         const char *value)
 {
         for (size_t i = 0; i < n; i++) {
                 if ((table[i].section && strcmp(table[i].section, line->section) != 0) ||
@@ -267,22 +265,22 @@ static void apply(const Line *line, const Setting *table, size_t n, void *target
                 g_autoptr(GString) bad = g_string_new(NULL);
                 int r = table[i].set((char *)target + table[i].offset, value, bad);
                 if (r < 0)
-                        ignore(line->config, r, "%s:%u: [%s] %s=%s is not valid, ignoring it", line->file,
-                               line->number, line->section, key, value);
+                        config_ignore(line->config, r, "%s:%u: [%s] %s=%s is not valid, ignoring it",
+                                      line->file, line->number, line->section, key, value);
                 else if (bad->len > 0)
-                        ignore(line->config, 0,
-                               "%s:%u: [%s] %s= has %s, which is not valid; ignoring that, not the rest",
-                               line->file, line->number, line->section, key, bad->str);
+                        config_ignore(line->config, 0,
+                                      "%s:%u: [%s] %s= has invalid elements, ignoring them: %s", line->file,
+                                      line->number, line->section, key, bad->str);
 
                 return;
         }
 
-        ignore(line->config, 0, "%s:%u: [%s] %s= is not known, ignoring it", line->file, line->number,
-               line->section, key);
+        config_ignore(line->config, 0, "%s:%u: unknown key [%s] %s=, ignoring it", line->file, line->number,
+                      line->section, key);
 }
 
-/* "gpu 0000:41:00.0": each such section counts for itself, and the later one for more. NULL for others. */
-static ConfigGpu *add_gpu(Config *c, const char *section)
+/* NULL: not a section of a GPU. Sections of one pattern stay apart; the later one wins. */
+static ConfigGpu *config_add_gpu(Config *c, const char *section)
 {
         g_autofree char *pattern = NULL;
         ConfigGpu *g;
@@ -309,8 +307,8 @@ static ConfigGpu *add_gpu(Config *c, const char *section)
         return g;
 }
 
-/* "[NAME]"; NULL when it is none. Changes the text. */
-static char *parse_section(char *text)
+/* Parses "[NAME]"; NULL: not a section. Changes the text. */
+static char *config_parse_section(char *text)
 {
         size_t n = strlen(text);
 
@@ -322,9 +320,9 @@ static char *parse_section(char *text)
         return text[1 + strcspn(text + 1, "[]")] ? NULL : text + 1;
 }
 
-/* Key files as GKeyFile has them, but that one gives the whole file up for one bad line. What stands below a
- * section whose name cannot be understood must not count for the section before. */
-static void read_lines(Config *c, const char *name, char *text)
+/* GKeyFile rejects a whole file for one bad line, so lines are parsed here. Lines below a section of invalid
+ * name must not count for the section before. */
+static void config_read_lines(Config *c, const char *name, char *text)
 {
         Line line = { .config = c, .file = name };
         ConfigGpu *gpu = NULL;
@@ -345,14 +343,14 @@ static void read_lines(Config *c, const char *name, char *text)
                 if (*p == '[') {
                         g_autofree char *whole = g_strdup(p);
 
-                        line.section = parse_section(p);
+                        line.section = config_parse_section(p);
                         lost = !line.section;
-                        gpu = lost ? NULL : add_gpu(c, line.section);
+                        gpu = lost ? NULL : config_add_gpu(c, line.section);
 
                         if (lost)
-                                ignore(c, 0,
-                                       "%s:%u: \"%s\" is not \"[SECTION]\", ignoring it with all that follows before the next section",
-                                       name, line.number, whole);
+                                config_ignore(c, 0,
+                                              "%s:%u: \"%s\" is not \"[SECTION]\", ignoring the lines up to the next section",
+                                              name, line.number, whole);
 
                         continue;
                 }
@@ -361,12 +359,14 @@ static void read_lines(Config *c, const char *name, char *text)
                         continue;
 
                 if (!value || value == p) {
-                        ignore(c, 0, "%s:%u: \"%s\" is not \"KEY=VALUE\", ignoring it", name, line.number, p);
+                        config_ignore(c, 0, "%s:%u: \"%s\" is not \"KEY=VALUE\", ignoring it", name,
+                                      line.number, p);
                         continue;
                 }
 
                 if (!line.section) {
-                        ignore(c, 0, "%s:%u: \"%s\" stands in no section, ignoring it", name, line.number, p);
+                        config_ignore(c, 0, "%s:%u: \"%s\" is outside any section, ignoring it", name,
+                                      line.number, p);
                         continue;
                 }
 
@@ -374,13 +374,15 @@ static void read_lines(Config *c, const char *name, char *text)
                 g_strstrip(value);
 
                 if (gpu)
-                        apply(&line, gpu_settings, G_N_ELEMENTS(gpu_settings), gpu, g_strchomp(p), value);
+                        config_apply(&line, config_gpu_settings, G_N_ELEMENTS(config_gpu_settings), gpu,
+                                     g_strchomp(p), value);
                 else
-                        apply(&line, settings, G_N_ELEMENTS(settings), c, g_strchomp(p), value);
+                        config_apply(&line, config_settings, G_N_ELEMENTS(config_settings), c, g_strchomp(p),
+                                     value);
         }
 }
 
-/* A configuration file may be a link: that is how many put it there. Messages name it by its whole path. */
+/* Follow symbolic links: administrators link configuration files. Messages name the whole path. */
 static void config_read_file(Config *c, const char *directory, const char *file_name)
 {
         g_autofree char *name = g_build_filename(directory, file_name, NULL);
@@ -393,11 +395,11 @@ static void config_read_file(Config *c, const char *directory, const char *file_
         if (r == -ENOENT)
                 return;
         if (r < 0)
-                ignore(c, r, "Cannot read %s, ignoring it", name);
+                config_ignore(c, r, "Cannot read %s, ignoring it", name);
         else if (strlen(text) != size)
-                ignore(c, 0, "%s is no text, as it has bytes that are zero; ignoring it", name);
+                config_ignore(c, 0, "%s contains zero bytes, ignoring it", name);
         else
-                read_lines(c, name, text);
+                config_read_lines(c, name, text);
 }
 
 void config_read(Config *c, const char *directory)
@@ -411,7 +413,7 @@ void config_read(Config *c, const char *directory)
 
         r = dropins_fd < 0 ? -errno : fs_list_at(dropins_fd, ".", &names);
         if (r < 0 && r != -ENOENT)
-                ignore(c, r, "Cannot read %s, ignoring it", dropins);
+                config_ignore(c, r, "Cannot read %s, ignoring it", dropins);
         if (r < 0)
                 return;
 

@@ -12,7 +12,7 @@
 #include "base/thread.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
-/* No GPU offers more; a file that says so is not ours. */
+/* Limit for files that vgpud did not write. */
 #define TYPES_MAX 4096
 
 struct KnownTypes {
@@ -21,17 +21,17 @@ struct KnownTypes {
         bool complained;
 };
 
-static void free_type(gpointer t)
+static void known_types_free_type(gpointer t)
 {
         vgpu_type_free(t);
 }
 
-static void free_types(gpointer types)
+static void known_types_free_list(gpointer types)
 {
         g_ptr_array_unref(types);
 }
 
-static int open_folder(const char *state_directory)
+static int known_types_open_folder(const char *state_directory)
 {
         _cleanup_close_ int state_fd = fs_open_directory(state_directory, 0755);
 
@@ -44,13 +44,12 @@ KnownTypes *known_types_new(const char *state_directory)
 
         assert_main_thread();
 
-        k->dirfd = open_folder(state_directory);
+        k->dirfd = known_types_open_folder(state_directory);
         if (k->dirfd < 0)
-                log_warning_errno(k->dirfd,
-                                  "Cannot open %s/types, going on without what was known of types: %m",
+                log_warning_errno(k->dirfd, "Cannot open %s/types, continuing without known types: %m",
                                   state_directory);
 
-        k->by_model = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_types);
+        k->by_model = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, known_types_free_list);
 
         return k;
 }
@@ -69,7 +68,7 @@ KnownTypes *known_types_free(KnownTypes *k)
         return NULL;
 }
 
-static char *model_name(const GpuFacts *f)
+static char *known_types_model_name(const GpuFacts *f)
 {
         return f->is_pci ? g_strdup_printf("%04x-%04x-%04x-%04x", f->vendor, f->device, f->subsystem_vendor,
                                            f->subsystem_device)
@@ -78,12 +77,12 @@ static char *model_name(const GpuFacts *f)
 
 /* ---- files ---- */
 
-/* Numbers of a type by the name of their key; those that are 0 are left out. */
+/* Numeric fields by key; a field of value 0 is not written. */
 static const struct {
         const char *key;
         size_t offset;
         bool is_64;
-} numbers[] = {
+} known_types_numbers[] = {
         { "FramebufferBytes", offsetof(VgpuType, framebuffer_bytes), true },
         { "LowGmBytes", offsetof(VgpuType, low_gm_bytes), true },
         { "HighGmBytes", offsetof(VgpuType, high_gm_bytes), true },
@@ -99,7 +98,7 @@ static const struct {
 static const struct {
         const char *key;
         size_t offset;
-} texts[] = {
+} known_types_texts[] = {
         { "Name", offsetof(VgpuType, name) },
         { "Description", offsetof(VgpuType, description) },
         { "DeviceApi", offsetof(VgpuType, device_api) },
@@ -109,54 +108,54 @@ static const struct {
         { "EarlierName", offsetof(VgpuType, earlier_name) },
 };
 
-static char **text_of(VgpuType *t, size_t i)
+static char **known_types_text_of(VgpuType *t, size_t i)
 {
-        return G_STRUCT_MEMBER_P(t, texts[i].offset);
+        return G_STRUCT_MEMBER_P(t, known_types_texts[i].offset);
 }
 
-static uint64_t number_of(const VgpuType *t, size_t i)
+static uint64_t known_types_number_of(const VgpuType *t, size_t i)
 {
-        const void *at = G_STRUCT_MEMBER_P(t, numbers[i].offset);
+        const void *at = G_STRUCT_MEMBER_P(t, known_types_numbers[i].offset);
 
-        return numbers[i].is_64 ? *(const uint64_t *)at : *(const uint32_t *)at;
+        return known_types_numbers[i].is_64 ? *(const uint64_t *)at : *(const uint32_t *)at;
 }
 
-static void set_number(VgpuType *t, size_t i, uint64_t value)
+static void known_types_set_number(VgpuType *t, size_t i, uint64_t value)
 {
-        void *at = G_STRUCT_MEMBER_P(t, numbers[i].offset);
+        void *at = G_STRUCT_MEMBER_P(t, known_types_numbers[i].offset);
 
-        if (numbers[i].is_64)
+        if (known_types_numbers[i].is_64)
                 *(uint64_t *)at = value;
         else
                 *(uint32_t *)at = (uint32_t)MIN(value, UINT32_MAX);
 }
 
-/* What may stand in a file as the name of a group (GLib wants no "[", "]" and control characters in it). */
-static bool id_is_storable(const char *id)
+/* GLib refuses group names with "[", "]" or control characters. */
+static bool known_types_id_is_storable(const char *id)
 {
         return vgpu_io_name_is_valid(id) && !strpbrk(id, "[]");
 }
 
-static VgpuType *read_type(GKeyFile *file, const char *id)
+static VgpuType *known_types_read_type(GKeyFile *file, const char *id)
 {
         VgpuType *t = vgpu_type_new(id);
 
-        for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
-                char *text = g_key_file_get_string(file, id, texts[i].key, NULL);
+        for (size_t i = 0; i < G_N_ELEMENTS(known_types_texts); i++) {
+                char *text = g_key_file_get_string(file, id, known_types_texts[i].key, NULL);
 
                 if (!text)
                         continue;
 
-                g_free(*text_of(t, i));
-                *text_of(t, i) = text;
+                g_free(*known_types_text_of(t, i));
+                *known_types_text_of(t, i) = text;
         }
 
-        for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
-                g_autofree char *text = g_key_file_get_value(file, id, numbers[i].key, NULL);
+        for (size_t i = 0; i < G_N_ELEMENTS(known_types_numbers); i++) {
+                g_autofree char *text = g_key_file_get_value(file, id, known_types_numbers[i].key, NULL);
                 uint64_t v;
 
                 if (text && parse_u64(text, 10, &v) >= 0)
-                        set_number(t, i, v);
+                        known_types_set_number(t, i, v);
         }
 
         t->mig = g_key_file_get_boolean(file, id, "Mig", NULL);
@@ -164,9 +163,9 @@ static VgpuType *read_type(GKeyFile *file, const char *id)
         return t;
 }
 
-static GPtrArray *read_file(KnownTypes *k, const char *model)
+static GPtrArray *known_types_read_file(KnownTypes *k, const char *model)
 {
-        GPtrArray *types = g_ptr_array_new_with_free_func(free_type);
+        GPtrArray *types = g_ptr_array_new_with_free_func(known_types_free_type);
         g_autoptr(GKeyFile) file = g_key_file_new();
         g_autofree char *text = NULL;
         g_auto(GStrv) ids = NULL;
@@ -181,22 +180,20 @@ static GPtrArray *read_file(KnownTypes *k, const char *model)
                 r = -EBADMSG;
         if (r < 0) {
                 if (r != -ENOENT)
-                        log_warning_errno(r,
-                                          "What was known of the types of %s cannot be read, learning it anew: %m",
-                                          model);
+                        log_warning_errno(r, "Cannot read the known types of %s, starting anew: %m", model);
 
                 return types;
         }
 
         ids = g_key_file_get_groups(file, NULL);
         for (char **id = ids; *id && types->len < TYPES_MAX; id++)
-                if (id_is_storable(*id))
-                        g_ptr_array_add(types, read_type(file, *id));
+                if (known_types_id_is_storable(*id))
+                        g_ptr_array_add(types, known_types_read_type(file, *id));
 
         return types;
 }
 
-static void write_file(KnownTypes *k, const char *model, const GPtrArray *types)
+static void known_types_write_file(KnownTypes *k, const char *model, const GPtrArray *types)
 {
         g_autoptr(GKeyFile) file = g_key_file_new();
         gsize size;
@@ -208,16 +205,18 @@ static void write_file(KnownTypes *k, const char *model, const GPtrArray *types)
         for (guint n = 0; n < types->len; n++) {
                 VgpuType *t = types->pdata[n];
 
-                if (!id_is_storable(t->id))
+                if (!known_types_id_is_storable(t->id))
                         continue;
 
-                for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
-                        if (*text_of(t, i))
-                                g_key_file_set_string(file, t->id, texts[i].key, *text_of(t, i));
+                for (size_t i = 0; i < G_N_ELEMENTS(known_types_texts); i++)
+                        if (*known_types_text_of(t, i))
+                                g_key_file_set_string(file, t->id, known_types_texts[i].key,
+                                                      *known_types_text_of(t, i));
 
-                for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
-                        if (number_of(t, i) > 0)
-                                g_key_file_set_uint64(file, t->id, numbers[i].key, number_of(t, i));
+                for (size_t i = 0; i < G_N_ELEMENTS(known_types_numbers); i++)
+                        if (known_types_number_of(t, i) > 0)
+                                g_key_file_set_uint64(file, t->id, known_types_numbers[i].key,
+                                                      known_types_number_of(t, i));
 
                 if (t->mig)
                         g_key_file_set_boolean(file, t->id, "Mig", true);
@@ -229,17 +228,17 @@ static void write_file(KnownTypes *k, const char *model, const GPtrArray *types)
                 return;
 
         k->complained = true;
-        log_warning_errno(r, "Cannot keep what is known of the types of %s, going on without: %m", model);
+        log_warning_errno(r, "Cannot write the known types of %s, keeping them in memory: %m", model);
 }
 
 /* ---- what is known ---- */
 
-static GPtrArray *get(KnownTypes *k, const char *model)
+static GPtrArray *known_types_load(KnownTypes *k, const char *model)
 {
         GPtrArray *types = g_hash_table_lookup(k->by_model, model);
 
         if (!types) {
-                types = read_file(k, model);
+                types = known_types_read_file(k, model);
                 g_hash_table_insert(k->by_model, g_strdup(model), types);
         }
 
@@ -248,21 +247,21 @@ static GPtrArray *get(KnownTypes *k, const char *model)
 
 GPtrArray *known_types_get(KnownTypes *k, const GpuFacts *facts)
 {
-        g_autofree char *model = model_name(facts);
+        g_autofree char *model = known_types_model_name(facts);
 
         assert_main_thread();
 
-        return g_ptr_array_ref(get(k, model));
+        return g_ptr_array_ref(known_types_load(k, model));
 }
 
-/* What a snapshot was made of may have got one before. */
-static void set_earlier_name(VgpuType *t, const char *name)
+/* A predicted snapshot may have a name from the snapshot before. */
+static void known_types_set_earlier_name(VgpuType *t, const char *name)
 {
         g_free(t->earlier_name);
         t->earlier_name = g_strdup(name);
 }
 
-static VgpuType *find(const GPtrArray *types, const char *id)
+static VgpuType *known_types_find(const GPtrArray *types, const char *id)
 {
         for (guint i = 0; i < types->len; i++) {
                 VgpuType *t = types->pdata[i];
@@ -274,8 +273,8 @@ static VgpuType *find(const GPtrArray *types, const char *id)
         return NULL;
 }
 
-/* What does not change from one moment to the next. */
-static VgpuType *lasting(const VgpuType *t)
+/* A copy without the fields that change between scans. */
+static VgpuType *known_types_strip_volatile(const VgpuType *t)
 {
         VgpuType *copy = vgpu_type_copy(t);
 
@@ -286,9 +285,9 @@ static VgpuType *lasting(const VgpuType *t)
         return copy;
 }
 
-/* Types with few figures are the driver's without NVML, or of a list without descriptions: the key decides, and
- * in it only what both know. */
-static bool means_the_same(const VgpuType *known, const VgpuType *now)
+/* A driver without NVML, or a list without descriptions, knows less about a type. Compare the key, which covers
+ * the common part. */
+static bool known_types_same_meaning(const VgpuType *known, const VgpuType *now)
 {
         return g_strcmp0(known->key, now->key) == 0 || strcmp(known->name, now->name) == 0 ||
                strcmp(known->name, known->id) == 0 || strcmp(now->name, now->id) == 0;
@@ -296,41 +295,41 @@ static bool means_the_same(const VgpuType *known, const VgpuType *now)
 
 void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapshot)
 {
-        g_autofree char *model = model_name(facts);
-        const GPtrArray *types = get(k, model);
+        g_autofree char *model = known_types_model_name(facts);
+        const GPtrArray *types = known_types_load(k, model);
         GPtrArray *changed = NULL;
 
         assert_main_thread();
 
         for (guint i = 0; i < snapshot->types->len; i++) {
                 VgpuType *t = snapshot->types->pdata[i];
-                const VgpuType *known = find(changed ? changed : types, t->id);
+                const VgpuType *known = known_types_find(changed ? changed : types, t->id);
 
-                if (known && !means_the_same(known, t)) {
+                if (known && !known_types_same_meaning(known, t)) {
                         LOG_FIELDS(LOG_WARNING,
                                    (.gpu = facts->name, .driver = facts->driver,
                                     .message_id = VGPUD_MESSAGE_TYPE_CHANGED),
-                                   "On GPU %s the type id %s means \"%s\" now, and meant \"%s\" before: whoever asks for it by id gets something else",
-                                   facts->name, t->id, t->name, known->name);
-                        set_earlier_name(t, known->name);
+                                   "Type id %s of GPU %s is \"%s\" now and was \"%s\" before, so requests by id get another type",
+                                   t->id, facts->name, t->name, known->name);
+                        known_types_set_earlier_name(t, known->name);
                 } else if (known) {
-                        set_earlier_name(t, known->earlier_name);
-                        /* A list without names does not take away what is known. */
+                        known_types_set_earlier_name(t, known->earlier_name);
+                        /* Keep the known name if the list has none. */
                         if (strcmp(t->name, t->id) == 0 && strcmp(known->name, known->id) != 0)
                                 continue;
                 }
 
-                VgpuType *now = lasting(t);
+                VgpuType *now = known_types_strip_volatile(t);
                 if (known && vgpu_type_equal(known, now)) {
                         vgpu_type_free(now);
                         continue;
                 }
 
                 if (!changed) {
-                        changed = g_ptr_array_new_with_free_func(free_type);
+                        changed = g_ptr_array_new_with_free_func(known_types_free_type);
                         for (guint n = 0; n < types->len; n++)
                                 g_ptr_array_add(changed, vgpu_type_copy(types->pdata[n]));
-                        known = known ? find(changed, t->id) : NULL;
+                        known = known ? known_types_find(changed, t->id) : NULL;
                 }
 
                 if (known)
@@ -345,5 +344,5 @@ void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapsh
                 return;
 
         g_hash_table_replace(k->by_model, g_strdup(model), changed);
-        write_file(k, model, changed);
+        known_types_write_file(k, model, changed);
 }

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Which types GPUs of each model were ever seen to offer: one key file per model in STATE/types,
- * "10de-26b9-10de-1851" after its PCI ids, or the name of a GPU that is not on PCI. NVIDIA's lists leave out
- * what cannot be made at the moment, so the names of what is in use are only known from before; and vendors
- * give an id another meaning with another driver, which must not go unnoticed where the id is written into a
- * configuration. */
+/* Types that GPUs of each model have offered, in one key file per model in STATE/types. The file is named after
+ * the PCI ids ("10de-26b9-10de-1851"), or after the GPU if the GPU is not on PCI. NVIDIA's lists omit types
+ * without free capacity, so their names must be remembered. Vendors also reuse type ids with a new driver, and
+ * configurations that contain an id must not change their meaning unnoticed. */
 
 #include "drivers-glue/facts.h"
 #include "drivers-glue/snapshot.h"
 
 typedef struct KnownTypes KnownTypes;
 
-/* Opens (and makes) STATE/types; if that fails, says so and keeps nothing. Files are read when a GPU of their
- * model is asked for; one that cannot be understood is warned about and begun anew. */
+/* Opens or creates STATE/types. On an error, log it and keep nothing on disk. Files are read when a GPU of the
+ * model appears; an invalid file is logged and replaced. */
 KnownTypes *known_types_new(const char *state_directory);
 KnownTypes *known_types_free(KnownTypes *k);
 
-/* Ref of an array of VgpuType that nobody changes any more; never NULL. */
+/* New ref of an array of VgpuType, which is immutable; never NULL. */
 GPtrArray *known_types_get(KnownTypes *k, const GpuFacts *facts);
 
-/* Learn from a snapshot whose types have their keys, and give its types the earlier name that their id had.
- * What was learned is written at once; if that fails it is said once and remembered until the daemon ends. */
+/* Learn the types of a snapshot, whose keys must be set, and set earlier names in the snapshot. New types are
+ * written at once; a write error is logged once and the types stay in memory. */
 void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapshot);

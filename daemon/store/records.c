@@ -76,7 +76,7 @@ static int record_write(Records *r, const Record *record)
         return fs_replace_file_at(r->dirfd, record->uuid, text, size, 0600);
 }
 
-static char *slot_file_name(const char *uuid)
+static char *records_slot_file_name(const char *uuid)
 {
         return g_strconcat(uuid, SLOT_SUFFIX, NULL);
 }
@@ -84,7 +84,7 @@ static char *slot_file_name(const char *uuid)
 int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore)
 {
         g_autoptr(GKeyFile) file = g_key_file_new();
-        g_autofree char *name = slot_file_name(uuid);
+        g_autofree char *name = records_slot_file_name(uuid);
         gsize size;
 
         g_key_file_set_string(file, SLOT_GROUP, "Slot", slot);
@@ -96,15 +96,15 @@ int records_reserve(int dirfd, const char *uuid, const char *slot, const char *r
         return fs_replace_file_at(dirfd, name, text, size, 0600);
 }
 
-static void remove_slot_file(int dirfd, const char *uuid)
+static void records_remove_slot_file(int dirfd, const char *uuid)
 {
-        g_autofree char *name = slot_file_name(uuid);
+        g_autofree char *name = records_slot_file_name(uuid);
 
         if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
                 log_warning_errno(-errno, "Cannot remove record %s: %m", name);
 }
 
-static Record *find_slot(Records *r, const char *gpu, const char *slot, const Record *except)
+static Record *records_find_other_slot(Records *r, const char *gpu, const char *slot, const Record *except)
 {
         GHashTableIter iter;
         Record *record;
@@ -118,10 +118,10 @@ static Record *find_slot(Records *r, const char *gpu, const char *slot, const Re
         return NULL;
 }
 
-/* Only what is free is claimed: whoever has a record of that slot has lost what was in it. */
-static void set_slot(Records *r, Record *record, const char *slot, const char *restore)
+/* Only a free slot is reserved, so an older record of the slot is obsolete. */
+static void records_set_slot(Records *r, Record *record, const char *slot, const char *restore)
 {
-        const Record *older = find_slot(r, record->gpu, slot, record);
+        const Record *older = records_find_other_slot(r, record->gpu, slot, record);
 
         if (older)
                 records_forget(r, older->uuid);
@@ -131,14 +131,14 @@ static void set_slot(Records *r, Record *record, const char *slot, const char *r
         record->restore = g_strdup(restore);
 }
 
-static bool read_number(GKeyFile *file, const char *key, uint64_t *ret)
+static bool record_read_number(GKeyFile *file, const char *key, uint64_t *ret)
 {
         g_autofree char *text = g_key_file_get_value(file, RECORD_GROUP, key, NULL);
 
         return text && parse_u64(text, 10, ret) >= 0;
 }
 
-static bool read_flag(GKeyFile *file, const char *key, bool *ret)
+static bool record_read_flag(GKeyFile *file, const char *key, bool *ret)
 {
         g_autofree char *text = g_key_file_get_value(file, RECORD_GROUP, key, NULL);
 
@@ -167,13 +167,13 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
 
         g_autofree char *name = g_key_file_get_string(file, RECORD_GROUP, "Name", NULL);
         if (!gpu || !type_id || (name && !instance_name_is_valid(name)) ||
-            !read_number(file, "Owner", &owner) || owner > UINT32_MAX ||
-            !read_number(file, "Created", &created) || !read_flag(file, "Made", &made))
+            !record_read_number(file, "Owner", &owner) || owner > UINT32_MAX ||
+            !record_read_number(file, "Created", &created) || !record_read_flag(file, "Made", &made))
                 return -EBADMSG;
 
-        (void)read_flag(file, "Undo", &undo);
-        (void)read_flag(file, "Removing", &removing);
-        (void)read_number(file, "Identity", &identity);
+        (void)record_read_flag(file, "Undo", &undo);
+        (void)record_read_flag(file, "Removing", &removing);
+        (void)record_read_number(file, "Identity", &identity);
 
         g_autofree char *first_text = g_key_file_get_string(file, RECORD_GROUP, "First", NULL);
         if (first_text && uuid_normalize(first_text, first) < 0)
@@ -200,9 +200,9 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         return 0;
 }
 
-/* A daemon that was killed between the commits of several that belong together had finished making them: none
- * of them is half made. */
-static void settle_groups(Records *r)
+/* The first instance of a job is committed after all were created: if its commit is on disk, no instance of the
+ * job is incomplete. */
+static void records_finish_groups(Records *r)
 {
         GHashTableIter iter;
         Record *record;
@@ -217,9 +217,8 @@ static void settle_groups(Records *r)
         }
 }
 
-/* Which slot was chosen, as long as the record does not say so itself: a later claim than any that a record
- * tells of. */
-static int slot_file_read(Records *r, const char *name)
+/* A slot file is newer than the slot in the record. */
+static int records_read_slot_file(Records *r, const char *name)
 {
         g_autofree char *uuid = g_strndup(name, strlen(name) - strlen(SLOT_SUFFIX)), *text = NULL;
         g_autoptr(GKeyFile) file = g_key_file_new();
@@ -243,7 +242,7 @@ static int slot_file_read(Records *r, const char *name)
         if (!slot)
                 return -EBADMSG;
 
-        set_slot(r, record, slot, restore);
+        records_set_slot(r, record, slot, restore);
 
         return 0;
 }
@@ -281,24 +280,24 @@ int records_open(int runtime_fd, Records **ret)
                         continue;
                 }
 
-                /* A temporary file is what a killed daemon leaves and nothing to speak of. */
+                /* Temporary files of a killed daemon are not worth a message. */
                 if ((*n)[0] != '.')
-                        log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
+                        log_warning_errno(r, "Invalid record %s, removing it: %m", *n);
                 (void)unlinkat(dirfd, *n, 0);
         }
 
         records->dirfd = TAKE_FD(dirfd);
-        settle_groups(records);
+        records_finish_groups(records);
 
         for (char **n = names; *n; n++) {
                 if (!g_str_has_suffix(*n, SLOT_SUFFIX))
                         continue;
 
-                r = slot_file_read(records, *n);
+                r = records_read_slot_file(records, *n);
                 if (r >= 0)
                         continue;
                 if (r != -ENOENT)
-                        log_warning_errno(r, "Record %s cannot be understood, removing it: %m", *n);
+                        log_warning_errno(r, "Invalid record %s, removing it: %m", *n);
                 (void)unlinkat(records->dirfd, *n, 0);
         }
 
@@ -348,7 +347,7 @@ const Record *records_find_slot(Records *r, const char *gpu, const char *slot)
 {
         assert_main_thread();
 
-        return find_slot(r, gpu, slot, NULL);
+        return records_find_other_slot(r, gpu, slot, NULL);
 }
 
 int records_dirfd(Records *r)
@@ -363,7 +362,7 @@ void records_note_slot(Records *r, const char *uuid, const char *slot, const cha
         assert_main_thread();
 
         if (record)
-                set_slot(r, record, slot, restore);
+                records_set_slot(r, record, slot, restore);
 }
 
 void records_note_identity(Records *r, const char *uuid, uint64_t identity)
@@ -392,7 +391,7 @@ int records_put(Records *r, const Record *record)
         return 0;
 }
 
-static int commit(Records *r, const char *uuid, bool undo)
+static int records_commit_as(Records *r, const char *uuid, bool undo)
 {
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
 
@@ -406,19 +405,19 @@ static int commit(Records *r, const char *uuid, bool undo)
 
         int k = record_write(r, record);
         if (k >= 0 && record->slot)
-                remove_slot_file(r->dirfd, uuid);
+                records_remove_slot_file(r->dirfd, uuid);
 
         return k;
 }
 
 int records_commit(Records *r, const char *uuid)
 {
-        return commit(r, uuid, false);
+        return records_commit_as(r, uuid, false);
 }
 
 int records_commit_undo(Records *r, const char *uuid)
 {
-        return commit(r, uuid, true);
+        return records_commit_as(r, uuid, true);
 }
 
 void records_mark_removing(Records *r, const char *uuid, bool removing)
@@ -466,8 +465,8 @@ void records_forget(Records *r, const char *uuid)
 
         if (unlinkat(r->dirfd, record->uuid, 0) < 0 && errno != ENOENT)
                 log_warning_errno(-errno, "Cannot remove record %s: %m", record->uuid);
-        /* Also when a claim was made that the record has not heard of: its job failed. */
-        remove_slot_file(r->dirfd, record->uuid);
+        /* A failed job may have left a slot file that the record does not mention. */
+        records_remove_slot_file(r->dirfd, record->uuid);
         g_hash_table_remove(r->by_uuid, uuid);
 }
 

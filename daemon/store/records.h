@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the kernel cannot know about instances: that vgpud made them, for whom, under which name. One key file
- * per instance in RUNTIME_DIRECTORY/instance/UUID: a mediated device does not survive a reboot, so neither does
- * its record.
+/* Facts about instances that the kernel does not keep: origin, owner and name. One key file per instance in
+ * RUNTIME_DIRECTORY/instance/UUID; mediated devices do not survive a reboot, so neither do the records.
  *
- * A record is written before the instance is made (made = false) and again when it stands, so that a daemon
- * that was killed in between leaves something its successor can finish or undo. Where the kernel has no UUIDs,
- * which virtual function was chosen is written to a file beside it, UUID.slot, before that function is touched.
- */
+ * A record is written before the instance is created (made = false) and again afterwards. A daemon that was
+ * killed in between leaves a record from which the next daemon finishes or rolls back the work. Where the
+ * kernel has no UUIDs, the reserved slot is written to UUID.slot before the first write to the VF. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,56 +22,53 @@ typedef struct Record {
         char *name; /* NULL: none */
         uid_t owner;
         uint64_t created_usec; /* CLOCK_REALTIME */
-        bool made;             /* it stands; otherwise it is, or was, being made */
-        bool undo;  /* what stands of it must go. Not made: because more than the bare device was asked for;
-                       made: because a daemon was killed over it */
-        char *slot; /* where the kernel has no UUIDs: what tells it on its GPU; NULL: none, or not chosen yet */
-        uint64_t identity; /* where there is a slot: InstanceDesc.identity of what was made; 0: not known */
-        char *restore;     /* what its removal has to put back, the back end's own text; NULL: nothing */
-        char first[UUID_STRLEN + 1]; /* of several that were asked for together the first, whose record is
-                                        committed first; else empty */
-        bool removing;               /* where there is a slot: its removal was asked for, and may have begun */
-        bool removal_interrupted;    /* removing, and read from a file at start-up. Not in the file */
-        bool interrupted; /* not made, and read from a file at start-up: nobody is at work on it. Not in the
-                             file */
-        uint64_t written_usec; /* CLOCK_MONOTONIC of the last change; 0: by an earlier daemon. Not in the file
-                                */
+        bool made;             /* the instance was created; false: creation is in progress or was interrupted */
+        /* The instance must be removed. Not made: an interrupted create would be incomplete. Made: a job was
+         * interrupted. */
+        bool undo;
+        char *slot;        /* the slot, where the kernel has no UUIDs; NULL: none, or not reserved yet */
+        uint64_t identity; /* InstanceDesc.identity of the device in the slot; 0: not known */
+        char *restore;     /* what destroy() restores, in the text of the back end; NULL: nothing */
+        char first[UUID_STRLEN + 1]; /* the first instance of a job for several; else empty */
+        bool removing;               /* a removal was queued and may have begun; only with a slot */
+        bool removal_interrupted;    /* removing, and read at start-up. Not in the file */
+        bool interrupted;            /* not made, and read at start-up. Not in the file */
+        uint64_t written_usec; /* CLOCK_MONOTONIC of the last change; 0: earlier daemon. Not in the file */
 } Record;
 
 typedef struct Records Records;
 
-/* Opens (and makes) RUNTIME/instance and reads what is there; a file that cannot be understood is warned about
- * and removed: without it the instance counts as foreign, which is the safe side. */
+/* Opens or creates RUNTIME/instance and reads the records. An invalid file is logged and removed: the instance
+ * then counts as foreign, which is the safe side. */
 int records_open(int runtime_fd, Records **ret);
 Records *records_free(Records *r);
 
 const Record *records_get(Records *r, const char *uuid);
 const Record *records_find_name(Records *r, const char *name);
 
-/* The record of what is in this slot of a GPU; NULL: none. */
+/* The record of the instance in this slot; NULL: none. */
 const Record *records_find_slot(Records *r, const char *gpu, const char *slot);
 
-/* Put slot and what is to be restored beside the record of an instance that is being made, on disk. Of all
- * functions here the only one that any thread may call: it changes nothing but that file. records_note_slot()
- * says it to the record afterwards, and records_open() when a crash came between; both forget the record that
- * had this slot of the GPU before, so that a slot has one owner. The descriptor is that of the folder. */
+/* Write the reserved slot and `restore` beside the record of an instance in creation. Any thread: the function
+ * changes only this file. records_note_slot() then updates the record, or records_open() after a crash. Both
+ * forget an older record of the slot: a slot has one owner. `dirfd`: records_dirfd(). */
 int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore);
 int records_dirfd(Records *r);
 void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore);
-/* Comes into the file with the commit. */
+/* Written with the next commit. */
 void records_note_identity(Records *r, const char *uuid, uint64_t identity);
 
-/* Write a copy of it. */
+/* Write a copy of the record. */
 int records_put(Records *r, const Record *record);
-/* Mark it as made; -ENOENT when there is none. */
+/* Mark the record as made; -ENOENT: no record. */
 int records_commit(Records *r, const char *uuid);
-/* The same of what is left of it, which must go. */
+/* Mark the record as made, of an instance that must be removed. */
 int records_commit_undo(Records *r, const char *uuid);
-/* Nothing is written for what has no slot, or is so already. */
+/* Writes nothing if the record has no slot or the flag does not change. */
 void records_mark_removing(Records *r, const char *uuid, bool removing);
-/* Of what was made something may be left, and nobody could look: the next scan settles it. */
+/* Creation failed and the scan after it failed too: the next scan decides whether the instance exists. */
 void records_leave_open(Records *r, const char *uuid);
 void records_forget(Records *r, const char *uuid);
 
-/* The UUIDs of all records of a GPU, or of all GPUs (NULL); borrowed strings. */
+/* UUIDs, borrowed, of the records of a GPU; NULL: of all GPUs. */
 GPtrArray *records_of_gpu(Records *r, const char *gpu);

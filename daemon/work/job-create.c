@@ -13,8 +13,8 @@
 #include "daemon/model/model.h"
 #include "daemon/store/records.h"
 
-DEFINE_DESTROY_NOTIFY(desc_destroy, instance_desc_free)
-DEFINE_DESTROY_NOTIFY(attribute_destroy, vgpu_attribute_free)
+DEFINE_DESTROY_NOTIFY(job_create_destroy_desc, instance_desc_free)
+DEFINE_DESTROY_NOTIFY(job_create_destroy_attribute, vgpu_attribute_free)
 
 static JobCreate *job_create(Job *job)
 {
@@ -60,7 +60,7 @@ static int job_create_check_room(JobCreate *c, VgpuTarget *t)
         return 0;
 }
 
-static void reservation_free(gpointer p)
+static void job_create_free_reservation(gpointer p)
 {
         JobReservation *r = p;
 
@@ -74,7 +74,7 @@ typedef struct Reserver {
         const char *uuid;
 } Reserver;
 
-static int on_reserve(const char *slot, const char *restore, void *userdata)
+static int job_create_reserve(const char *slot, const char *restore, void *userdata)
 {
         const Reserver *reserver = userdata;
         JobCreate *c = reserver->create;
@@ -84,7 +84,7 @@ static int on_reserve(const char *slot, const char *restore, void *userdata)
         assert_in_lane();
 
         if (!c->reservations)
-                c->reservations = g_ptr_array_new_with_free_func(reservation_free);
+                c->reservations = g_ptr_array_new_with_free_func(job_create_free_reservation);
         *r = (JobReservation){ .uuid = reserver->uuid, .slot = g_strdup(slot), .restore = g_strdup(restore) };
         g_ptr_array_add(c->reservations, r);
 
@@ -139,7 +139,7 @@ static void job_create_roll_back(JobCreate *c, VgpuTarget *t, const GPtrArray *m
 static void job_create_run(Job *job, VgpuTarget *t)
 {
         JobCreate *c = job_create(job);
-        g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(desc_destroy);
+        g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(job_create_destroy_desc);
         int r;
 
         assert_in_lane();
@@ -154,7 +154,7 @@ static void job_create_run(Job *job, VgpuTarget *t)
                         .parent = c->parent,
                         .count = job->uuids->len,
                         .attributes = c->attributes,
-                        .reserve = on_reserve,
+                        .reserve = job_create_reserve,
                         .reserve_userdata = &reserver,
                 };
                 InstanceDesc *desc = NULL;
@@ -320,7 +320,7 @@ Job *job_create_new(Gpu *gpu, uid_t requester, const char *type_id, GPtrArray *u
 
         g_ptr_array_extend_and_steal(job->uuids, uuids);
         c->type_id = g_strdup(type_id);
-        c->attributes = g_ptr_array_new_with_free_func(attribute_destroy);
+        c->attributes = g_ptr_array_new_with_free_func(job_create_destroy_attribute);
         c->records_fd = records_dirfd(job->model->records);
         job->predictable = gpu_is_predictable(gpu);
         c->known = job->predictable ? gpu_snapshot_ref(gpu->snapshot) : NULL;

@@ -13,7 +13,7 @@
 #include "daemon/model/model.h"
 #include "daemon/store/records.h"
 
-DEFINE_DESTROY_NOTIFY(desc_destroy, instance_desc_free)
+DEFINE_DESTROY_NOTIFY(job_destroy_destroy_desc, instance_desc_free)
 
 static JobDestroy *job_destroy(Job *job)
 {
@@ -37,9 +37,10 @@ static bool job_destroy_same_device(const Job *job, const InstanceDesc *d, VgpuI
         if (!d->slot || d->identity == 0 || vgpu_io_identify(io, d->path, &now) < 0 || now == d->identity)
                 return true;
 
-        (void)vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN,
-                               "%s of GPU %s is not the device of instance %s any more: another program removed and recreated it",
-                               d->slot, job->gpu_name, d->uuid);
+        (void)vgpud_error_setf(
+                        reterr, VGPUD_ERROR_FOREIGN,
+                        "%s of GPU %s is not the device of instance %s any more: another program removed and recreated it",
+                        d->slot, job->gpu_name, d->uuid);
 
         return false;
 }
@@ -184,7 +185,7 @@ Job *job_destroy_new(Gpu *gpu, uid_t requester, const GPtrArray *instances, unsi
 
         g_assert(instances->len > 0);
 
-        j->instances = g_ptr_array_new_with_free_func(desc_destroy);
+        j->instances = g_ptr_array_new_with_free_func(job_destroy_destroy_desc);
         j->foreign = flags & JOB_DESTROY_FOREIGN;
         j->known_usec = gpu->snapshot ? gpu->snapshot->began_usec : 0;
         job->internal = internal;

@@ -62,7 +62,7 @@ static Lane *lane_unref(Lane *lane)
         return NULL;
 }
 
-static void tell_main(Lanes *lanes)
+static void lane_wake_main(Lanes *lanes)
 {
         uint64_t one = 1;
 
@@ -70,7 +70,7 @@ static void tell_main(Lanes *lanes)
                 ;
 }
 
-static void timespec_in(uint64_t usec, struct timespec *ret)
+static void lane_timespec_in(uint64_t usec, struct timespec *ret)
 {
         (void)clock_gettime(CLOCK_MONOTONIC, ret);
         uint64_t nsec = (uint64_t)ret->tv_nsec + usec % USEC_PER_SEC * 1000;
@@ -78,7 +78,7 @@ static void timespec_in(uint64_t usec, struct timespec *ret)
         ret->tv_nsec = (long)(nsec % 1000000000);
 }
 
-static void cond_init_monotonic(pthread_cond_t *cond)
+static void lane_cond_init(pthread_cond_t *cond)
 {
         pthread_condattr_t attr;
 
@@ -89,7 +89,7 @@ static void cond_init_monotonic(pthread_cond_t *cond)
 }
 
 /* Waits until nobody else, such as the writing child of an earlier daemon, has the lock. */
-static int take_lock(Lane *lane)
+static int lane_take_lock(Lane *lane)
 {
         _cleanup_close_ int fd = openat(lane->lanes->lock_dir_fd, lane->name,
                                         O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -107,13 +107,13 @@ static int take_lock(Lane *lane)
 }
 
 /* With the mutex held: the next work, or NULL when the lane ends. Lets the idle writer go after a while. */
-static LaneWork *next_work(Lane *lane, VgpuIo *io)
+static LaneWork *lane_next_work(Lane *lane, VgpuIo *io)
 {
         Lanes *lanes = lane->lanes;
         bool idle_done = !io;
         struct timespec until;
 
-        timespec_in(WRITER_IDLE_USEC, &until);
+        lane_timespec_in(WRITER_IDLE_USEC, &until);
 
         while (!lane->head && !lane->ending) {
                 if (idle_done) {
@@ -154,13 +154,13 @@ static void *lane_thread(void *userdata)
         thread_set_roles(THREAD_LANE);
         pthread_mutex_lock(&lanes->mutex);
 
-        while ((w = next_work(lane, io))) {
+        while ((w = lane_next_work(lane, io))) {
                 pthread_mutex_unlock(&lanes->mutex);
-                tell_main(lanes);
+                lane_wake_main(lanes);
 
                 if (!io) {
                         /* Counts as part of the first work: it has a deadline. */
-                        lock_fd = take_lock(lane);
+                        lock_fd = lane_take_lock(lane);
                         io = lanes->factory(lock_fd, lanes->userdata);
                 }
 
@@ -171,7 +171,7 @@ static void *lane_thread(void *userdata)
                 *lanes->done_tail = w;
                 lanes->done_tail = &w->next;
                 pthread_cond_broadcast(&lanes->idle);
-                tell_main(lanes);
+                lane_wake_main(lanes);
         }
 
         pthread_mutex_unlock(&lanes->mutex);
@@ -187,7 +187,7 @@ static void *lane_thread(void *userdata)
 }
 
 /* Main thread: tell what has ended and what has begun. */
-static void dispatch(Lanes *lanes)
+static void lanes_dispatch(Lanes *lanes)
 {
         g_autoptr(GPtrArray) begun = g_ptr_array_new();
 
@@ -225,12 +225,12 @@ static void dispatch(Lanes *lanes)
         }
 }
 
-static int on_event(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static int on_lane_events(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
         uint64_t n;
 
         (void)!read(fd, &n, sizeof n);
-        dispatch(userdata);
+        lanes_dispatch(userdata);
 
         return 0;
 }
@@ -249,12 +249,12 @@ int lanes_new(sd_event *event, int lock_dir_fd, LaneIoFactory factory, void *use
         lanes->lanes = g_ptr_array_new();
         lanes->done_tail = &lanes->done;
         pthread_mutex_init(&lanes->mutex, NULL);
-        cond_init_monotonic(&lanes->idle);
+        lane_cond_init(&lanes->idle);
         lanes->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
-        r = lanes->event_fd < 0
-                            ? -errno
-                            : sd_event_add_io(event, &lanes->source, lanes->event_fd, EPOLLIN, on_event, lanes);
+        r = lanes->event_fd < 0 ? -errno
+                                : sd_event_add_io(event, &lanes->source, lanes->event_fd, EPOLLIN,
+                                                  on_lane_events, lanes);
         if (r < 0) {
                 lanes_free(lanes);
                 return r;
@@ -273,7 +273,7 @@ unsigned lanes_stop(Lanes *lanes, uint64_t timeout_usec)
 
         assert_main_thread();
 
-        timespec_in(timeout_usec, &until);
+        lane_timespec_in(timeout_usec, &until);
         pthread_mutex_lock(&lanes->mutex);
 
         while (lanes->busy > 0)
@@ -282,7 +282,7 @@ unsigned lanes_stop(Lanes *lanes, uint64_t timeout_usec)
 
         busy = lanes->busy;
         pthread_mutex_unlock(&lanes->mutex);
-        dispatch(lanes);
+        lanes_dispatch(lanes);
 
         return busy;
 }
@@ -328,7 +328,7 @@ Lane *lane_new(Lanes *lanes, const char *name)
         lane->lanes = lanes;
         lane->name = g_strdup(name);
         lane->tail = &lane->head;
-        cond_init_monotonic(&lane->wake);
+        lane_cond_init(&lane->wake);
         g_ptr_array_add(lanes->lanes, lane);
 
         return lane;

@@ -61,7 +61,7 @@ static void queue_end(Job *job, JobState state)
 
 /* A write that does not return cannot be interrupted: mark the GPU, keep what is known of it, and refuse
  * further work on it until the write returns. */
-static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_job_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Job *job = userdata;
         Gpu *gpu = job->gpu;
@@ -113,8 +113,8 @@ static void queue_job_started(LaneWork *w)
         MODEL_EMIT(job->model, job_changed, job);
 
         r = sd_event_add_time_relative(job->model->event, &job->deadline, CLOCK_MONOTONIC,
-                                       job->model->config->job_timeout_usec, 10 * USEC_PER_MSEC, on_deadline,
-                                       job);
+                                       job->model->config->job_timeout_usec, 10 * USEC_PER_MSEC,
+                                       on_job_deadline, job);
         if (r < 0)
                 LOG_FIELDS(LOG_WARNING, (.job = job->id, .error = r),
                            "Cannot set the deadline of job %" PRIu32 ": %m", job->id);
@@ -253,7 +253,8 @@ int queue_cancel(Job *job, VgpudError *reterr)
 
         if (queue_drop(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, message) < 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
-                                        "job %" PRIu32 " runs already, and a kernel operation cannot be interrupted",
+                                        "job %" PRIu32
+                                        " runs already, and a kernel operation cannot be interrupted",
                                         id);
 
         return 0;

@@ -19,7 +19,7 @@ static Inventory *inventory_new(Model *m)
 
         i->model = m;
         i->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        i->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pci_function_free);
+        i->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, inventory_pci_free);
         return i;
 }
 
@@ -33,7 +33,7 @@ static void inventory_drop(Inventory *i)
 /* By its name, not by a piece of its path: what anybody may ask to be near to ends up here. */
 static void test_find_pci(void)
 {
-        g_autoptr(GPtrArray) all = g_ptr_array_new(), pci = g_ptr_array_new_with_free_func(pci_function_free);
+        g_autoptr(GPtrArray) all = g_ptr_array_new(), pci = g_ptr_array_new_with_free_func(inventory_pci_free);
         Inventory *i = inventory_new(NULL);
         int node = -1;
         GpuFacts *f = gpu_facts_new(GPU_NAME, GPU_PATH);
@@ -41,10 +41,10 @@ static void test_find_pci(void)
         g_ptr_array_add(all, f);
         f->is_pci = true;
         f->numa_node = 1;
-        g_ptr_array_add(pci, pci_function_new(GPU_PATH, -1));
-        g_ptr_array_add(pci, pci_function_new(BRIDGE, 2));
-        g_ptr_array_add(pci, pci_function_new(NIC_PATH, 2));
-        learn_paths(i, all, pci);
+        g_ptr_array_add(pci, inventory_pci_new(GPU_PATH, -1));
+        g_ptr_array_add(pci, inventory_pci_new(BRIDGE, 2));
+        g_ptr_array_add(pci, inventory_pci_new(NIC_PATH, 2));
+        inventory_learn_paths(i, all, pci);
         ASSERT_STREQ(inventory_find_pci(i, GPU_NAME, &node), GPU_PATH);
         ASSERT_EQ(node, 1);
         ASSERT_STREQ(inventory_find_pci(i, NIC_NAME, &node), NIC_PATH);
@@ -52,13 +52,13 @@ static void test_find_pci(void)
         ASSERT_NULL(inventory_find_pci(i, "pci0000:00/" GPU_NAME, &node));
         ASSERT_NULL(inventory_find_pci(i, "00:02.0", &node));
         ASSERT_NULL(inventory_find_pci(i, "", &node));
-        forget_pci(i, NIC_PATH);
+        inventory_forget_pci(i, NIC_PATH);
         ASSERT_NULL(inventory_find_pci(i, NIC_NAME, &node));
         /* It comes again: an event tells no node. */
-        learn_pci(i, NIC_PATH, node_of_bridge(i, NIC_PATH));
+        inventory_learn_pci(i, NIC_PATH, inventory_node_of_bridge(i, NIC_PATH));
         ASSERT_STREQ(inventory_find_pci(i, NIC_NAME, &node), NIC_PATH);
         ASSERT_EQ(node, 2);
-        ASSERT_EQ(node_of_bridge(i, GPU_PATH), -1);
+        ASSERT_EQ(inventory_node_of_bridge(i, GPU_PATH), -1);
         ASSERT_NULL(inventory_find_pci(NULL, NIC_NAME, &node));
         gpu_facts_unref(f);
         inventory_drop(i);
@@ -85,7 +85,7 @@ static void test_driver_went(void)
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
         f.model->inventory = i = inventory_new(f.model);
-        learn_pci(i, fake_vf_path(pf, 0), -1);
+        inventory_learn_pci(i, fake_vf_path(pf, 0), -1);
         fake_pf_set_driver(pf, NULL);
         fixture_discover(&f);
         ASSERT_EQ(model_get_gpu(f.model, PF_NAME)->state, GPU_UNSUPPORTED);
