@@ -14,12 +14,11 @@
 #include "daemon/model/rules.h"
 #include "daemon/store/records.h"
 
-/* The kernel makes the link to the type after the last event of a creation, so scan again this many times. */
+/* The kernel links the type after the last event of a creation; limit of scans that retry. */
 #define UNTYPED_RETRIES 50
-/* Scans in a row that may fail with GPU_GONE and cause a discovery; more would never end. */
-#define GONE_LOOKS_MAX 3
-/* A removal by vgpud that failed is tried again at a later scan, but not at the scan that the attempt itself
- * has caused. */
+/* Limit of scans in a row that fail with GPU_GONE and cause a discovery. */
+#define GONE_SCANS_MAX 3
+/* Pause before a failed removal is retried, so that the scan after the attempt does not retry at once. */
 #define UNDO_PAUSE_USEC (10 * USEC_PER_SEC)
 
 /* ---- instances ---- */
@@ -40,8 +39,8 @@ void apply_remove_instance(Instance *instance, bool keep_record)
                            instance->desc->uuid,
                            instance->desc->type_id ? instance->desc->type_id : "(not known)", gpu_name(gpu));
 
-        /* Forget the record before the announcement. A record that is not made belongs to a new instance of the
-         * same UUID that is being created. */
+        /* Forget the record before the announcement. A record in creation belongs to a new instance of the same
+         * UUID. */
         if (!keep_record && record && record->made && strcmp(record->gpu, gpu_name(gpu)) == 0)
                 records_forget(m->records, instance->desc->uuid);
         MODEL_EMIT(m, instance_removed, instance);
@@ -49,8 +48,8 @@ void apply_remove_instance(Instance *instance, bool keep_record)
         g_hash_table_remove(gpu->instances, instance->desc->uuid);
 }
 
-/* The kernel has each UUID once. Either the instance moved here from the other GPU, which has not been scanned
- * since, or this snapshot is older than its move away. Scanning both decides. */
+/* The kernel has each UUID once: the instance moved from the other GPU, or this snapshot is older than the
+ * move. Scans of both GPUs decide. */
 static void apply_take_over(Gpu *gpu, const char *uuid)
 {
         Instance *other = g_hash_table_lookup(gpu->model->instances, uuid);
@@ -91,7 +90,7 @@ static void apply_change_instance(Instance *instance, const InstanceDesc *desc, 
         unsigned changes = 0;
 
         if (!instance_desc_equal(instance->desc, desc)) {
-                /* The tables are keyed by the UUID in the description that goes. */
+                /* The tables borrow their keys from the old description. */
                 InstanceDesc *copy = instance_desc_copy(desc);
 
                 g_hash_table_steal(instance->gpu->instances, instance->desc->uuid);
@@ -135,8 +134,8 @@ bool apply_has_place(const GpuFacts *facts, const InstanceDesc *desc)
         return false;
 }
 
-/* The instance is newer than the snapshot, or its parent is newer than the facts (parents appear one by one),
- * so its absence proves nothing. `desc`: NULL while the instance is not in the model. */
+/* The instance is newer than the snapshot, or the parent is newer than the facts, so absence proves nothing.
+ * `desc` NULL: the instance is not in the model. */
 static bool apply_is_out_of_sight(const Gpu *gpu, const GpuSnapshot *snapshot, const char *uuid,
                                   const InstanceDesc *desc)
 {
@@ -148,9 +147,8 @@ static bool apply_is_out_of_sight(const Gpu *gpu, const GpuSnapshot *snapshot, c
         return record && record->written_usec > began_usec;
 }
 
-/* Finish the jobs of an earlier daemon that was killed. A bare device stands as requested; an instance with
- * attributes, or one of several, may be incomplete and is removed. An interrupted removal is completed where
- * the instance is half gone, so that no VM can be using it. */
+/* Finish jobs of a killed daemon. An instance with attributes, or one of several, may be incomplete and is
+ * removed. A removal is completed if the instance is half gone: no VM can be using it. */
 static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
 {
         Model *m = gpu->model;
@@ -161,7 +159,7 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 const Record *record = records_get(m->records, uuid);
                 const InstanceDesc *desc = gpu_snapshot_find_instance(snapshot, uuid);
 
-                /* Created and gone between two scans, or never begun. */
+                /* Created and removed between two scans, or never begun. */
                 if (!desc &&
                     (record->interrupted || (record->made && !g_hash_table_contains(gpu->instances, uuid)))) {
                         if (apply_is_out_of_sight(gpu, snapshot, uuid, NULL))
@@ -199,7 +197,7 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
         }
 }
 
-/* Removals are retried until the instance has gone, also by the next daemon. */
+/* Retry removals until the instance is gone, also after a restart of the daemon. */
 static void apply_undo_interrupted(Gpu *gpu)
 {
         uint64_t now = (uint64_t)g_get_monotonic_time();
@@ -240,8 +238,8 @@ void apply_retry_undos(Gpu *gpu)
                 instance->undo_usec = 0;
 }
 
-/* Where the kernel has no UUIDs: the UUID of the record, or one derived from boot, slot and type, which stays
- * the same until the host restarts. */
+/* Without UUIDs of the kernel: take the UUID of the record, or derive one from boot, slot and type, which is
+ * stable until the host restarts. */
 static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
 {
         const Record *record = records_find_slot(gpu->model->records, gpu_name(gpu), desc->slot);
@@ -325,7 +323,7 @@ static bool apply_types_equal(const GpuSnapshot *a, const GpuSnapshot *b)
         return true;
 }
 
-/* Ids, borrowed, of the types whose name changed, came or went: an instance shows the name of its type. */
+/* Ids, borrowed, of types that came, went or changed their name: instances show the name of their type. */
 static GHashTable *apply_find_renamed_types(const GpuSnapshot *old, const GpuSnapshot *snapshot)
 {
         GHashTable *renamed = g_hash_table_new(g_str_hash, g_str_equal);
@@ -378,7 +376,7 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
                 changes |= GPU_CHANGED_VFS;
         gpu->snapshot = gpu_snapshot_ref(snapshot);
         apply_finish_interrupted(gpu, snapshot);
-        gpu->gone_looks = 0;
+        gpu->gone_scans = 0;
 
         g_hash_table_iter_init(&iter, gpu->instances);
 
@@ -426,7 +424,7 @@ void apply_scan_failure(Gpu *gpu, const VgpudError *error)
         assert_main_thread();
 
         /* A discovery finds out whether the GPU has gone. */
-        if (error->code == VGPUD_ERROR_GPU_GONE && gpu->gone_looks++ < GONE_LOOKS_MAX)
+        if (error->code == VGPUD_ERROR_GPU_GONE && gpu->gone_scans++ < GONE_SCANS_MAX)
                 model_wish(gpu->model, MODEL_WISH_DISCOVERY);
 
         LOG_FIELDS(LOG_WARNING, (.gpu = gpu_name(gpu), .driver = gpu->driver->name, .error = -error->errnum),

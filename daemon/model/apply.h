@@ -18,11 +18,11 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot);
 /* A scan failed. */
 void apply_scan_failure(Gpu *gpu, const VgpudError *error);
 
-/* Remove the instance from the model and announce that; forget its record unless it is to be kept. */
+/* Remove and announce the instance; forget its record unless keep_record. */
 void apply_remove_instance(Instance *instance, bool keep_record);
 
-/* An administrator asked for a scan: try failed removals again without a pause. */
+/* Retry failed removals without a pause, after an explicit rescan. */
 void apply_retry_undos(Gpu *gpu);
 
-/* By these facts the parent of the instance is there: a parent of mediated devices, a VF, or the GPU. */
+/* The facts contain the parent of the instance: a mediated device parent, a VF, or the GPU. */
 bool apply_has_place(const GpuFacts *facts, const InstanceDesc *desc);

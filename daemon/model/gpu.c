@@ -14,8 +14,8 @@
 #include "daemon/store/records.h"
 #include "drivers-glue/registry.h"
 
-/* Each parent has an attribute per type that says how many it can make. A scan of so many plain attributes
- * takes about a millisecond; 32 VFs with 23 types have 736. */
+/* Limit of attributes (parents times types) that a job scans before its answer: 256 take about a millisecond;
+ * 32 VFs with 23 types have 736. */
 #define SCAN_AT_ONCE_MAX 256
 
 static const char *const gpu_state_table[_GPU_STATE_MAX] = {
@@ -138,7 +138,7 @@ bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec)
             (gpu->snapshot && gpu->state != GPU_FAILED && gpu->snapshot->began_usec > usec))
                 return true;
 
-        /* A job or a scan that began before may have ended since. */
+        /* Jobs that began earlier may have ended since. */
         g_hash_table_iter_init(&iter, gpu->instances);
         while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
                 const Record *record = records_get(gpu->model->records, uuid);

@@ -14,7 +14,7 @@
 typedef enum GpuState {
         GPU_NEW, /* found, not scanned yet */
         GPU_READY,
-        GPU_UNPREPARED,  /* scanned, but it offers nothing before the administrator prepares it; see reason */
+        GPU_UNPREPARED,  /* scanned; the administrator must prepare the GPU; see reason */
         GPU_UNSUPPORTED, /* no back end; see reason */
         GPU_FAILED,      /* the last scan failed; see reason */
         GPU_STUCK,       /* an operation is blocked in the kernel; see reason */
@@ -25,15 +25,15 @@ typedef enum GpuState {
 /* When a wanted scan is to happen; the later value wins. */
 typedef enum GpuScanWish {
         GPU_SCAN_NONE,
-        GPU_SCAN_LATER, /* in 100 ms */
-        GPU_SCAN_SOON,  /* events are debounced */
+        GPU_SCAN_LATER, /* delay: 100 ms */
+        GPU_SCAN_SOON,  /* after the debounce time */
         GPU_SCAN_NOW,
 } GpuScanWish;
 
 struct Gpu {
         Model *model;             /* borrowed */
         GpuFacts *facts;          /* ref */
-        LatestFacts *latest;      /* ref; shared with the lane, which may have read newer facts */
+        LatestFacts *latest;      /* ref; shared with the lane */
         const VgpuDriver *driver; /* NULL: no back end */
         GpuState state;
         char *reason;          /* owned, one clause; NULL when the GPU is ready */
@@ -42,15 +42,15 @@ struct Gpu {
         GHashTable *instances; /* owned: UUID (in desc) -> Instance */
         Lane *lane;            /* owned; NULL without a back end */
         GHashTable *reserved;  /* ref; slot -> SlotReserved; used in the lane alone */
-        Job *current;          /* borrowed; the job that runs, also when it is stuck */
+        Job *current;          /* borrowed; the running or stuck job */
         GQueue waiting;        /* borrowed: Job, in the order of the lane */
-        bool probe_again;      /* sriov_drivers_autoprobe must be set back, see autoprobe.h */
-        bool facts_later;      /* the facts changed while a job was changing the VFs */
-        unsigned gone_looks;   /* scans in a row that failed with GPU_GONE */
+        bool probe_again;      /* restore sriov_drivers_autoprobe; see autoprobe.h */
+        bool facts_later;      /* the facts changed during a job that changes VFs */
+        unsigned gone_scans;   /* scans in a row that failed with GPU_GONE */
 
         GpuScanWish wanted_scan;   /* recorded by gpu_want_scan(), taken by the manager */
         Scan *scan;                /* owned by the lane; waits or runs; NULL: none */
-        bool scan_again;           /* another one is wanted after it */
+        bool scan_again;           /* scan again afterwards */
         sd_event_source *debounce; /* owned */
         unsigned untyped_retries;  /* scans in a row that found an instance without its type */
 };
@@ -63,7 +63,7 @@ static inline const char *gpu_name(const Gpu *gpu)
         return gpu->facts->name;
 }
 
-/* Without a lane; gpu_choose_driver() has been called. */
+/* Creates no lane. Calls gpu_choose_driver(). */
 Gpu *gpu_new(Model *m, const GpuFacts *facts);
 /* The lane must have been released, and no job may wait. */
 Gpu *gpu_free(Gpu *gpu);
@@ -76,27 +76,26 @@ void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint
 /* GPU_STUCK, with the hint that only a reset helps if the operation never returns. */
 void gpu_set_stuck(Gpu *gpu, const char *reason);
 
-/* A stuck operation has come back without a result: a scan must follow before the GPU is ready again. */
+/* A stuck operation returned without a result: a scan must follow before the GPU is ready. */
 void gpu_set_answered(Gpu *gpu);
 
-/* Types and instances are those of a time before the GPU got stuck or a scan failed. */
+/* Types and instances are older than a stuck operation or a failed scan. */
 bool gpu_is_stale(const Gpu *gpu);
 
-/* The GPU was read, scanned or changed with success after that moment (CLOCK_MONOTONIC). */
+/* The GPU was read, scanned or changed after `usec` (CLOCK_MONOTONIC). */
 bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec);
 
-/* The facts are of the device that clients know under this name. Another device may have taken its place
+/* The facts describe the device that clients know by the name: another device may have replaced the old one
  * between two discoveries. */
 bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts);
 
-/* A scan takes longer than a caller should wait, and the back end can predict what a create or destroy changes
- * in the last snapshot. */
+/* Scans are slow, and the back end can predict the effect of a create or destroy on the last snapshot. */
 bool gpu_is_predictable(const Gpu *gpu);
 
 /* The GPU takes jobs: it has a back end, is not stuck and has been scanned. Errors: UNSUPPORTED, GPU_STUCK,
  * FAILED. */
 int gpu_check_driven(const Gpu *gpu, VgpudError *reterr);
-/* It also takes requests for instances. Errors besides: UNSUPPORTED while it is unprepared. */
+/* The GPU also takes requests for instances. Errors besides: UNSUPPORTED (unprepared). */
 int gpu_check_ready(const Gpu *gpu, VgpudError *reterr);
 
 /* Ask for a scan. */

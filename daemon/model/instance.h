@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* An instance of a vGPU: the kernel's view (desc) and what only vgpud knows (origin, owner, name). Written by
- * model/apply.c, except `job`, which is work/queue.c's. */
+/* An instance: the kernel's view (desc), and origin, owner and name, which only vgpud knows. Written by
+ * model/apply.c; `job` by work/queue.c. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,17 +13,15 @@
 
 typedef enum InstanceOrigin {
         INSTANCE_ORIGIN_VGPUD,
-        INSTANCE_ORIGIN_FOREIGN, /* created by another program: shown in full, changed only on explicit request
-                                  */
+        INSTANCE_ORIGIN_FOREIGN, /* created by another program; changed only on explicit request */
         _INSTANCE_ORIGIN_MAX,
         _INSTANCE_ORIGIN_INVALID = -EINVAL,
 } InstanceOrigin;
 
 typedef enum InstanceState {
         INSTANCE_ACTIVE,     /* the kernel has it */
-        INSTANCE_INCOMPLETE, /* an interrupted create or destroy left it unusable; see instance_is_incomplete()
-                              */
-        INSTANCE_STUCK,      /* its removal is blocked in the kernel */
+        INSTANCE_INCOMPLETE, /* an interrupted create or destroy; see instance_is_incomplete() */
+        INSTANCE_STUCK,      /* removal is blocked in the kernel */
         _INSTANCE_STATE_MAX,
         _INSTANCE_STATE_INVALID = -EINVAL,
 } InstanceState;
@@ -34,13 +32,13 @@ struct Instance {
         InstanceOrigin origin;
         InstanceState state;
         char *name;            /* NULL: none */
-        uid_t owner;           /* the user who had it created; UID_INVALID for foreign ones */
+        uid_t owner;           /* the requester of the create; UID_INVALID: foreign */
         uint64_t created_usec; /* CLOCK_REALTIME; 0: unknown */
-        bool leaving;          /* vgpud has removed it, so its disappearance is no news */
-        bool undo;             /* left by an interrupted daemon: vgpud removes it */
-        bool wants_undo;       /* the manager is to submit that removal */
+        bool leaving;          /* vgpud removed the instance: no log line when it disappears */
+        bool undo;             /* left by an interrupted job: vgpud removes the instance */
+        bool wants_undo;       /* the manager must submit the removal */
         uint64_t undo_usec;    /* CLOCK_MONOTONIC of the last attempt; 0: none yet */
-        Job *job;              /* borrowed; the job that works on it, NULL: none */
+        Job *job;              /* borrowed; the job in progress, NULL: none */
 };
 
 #define UID_INVALID ((uid_t)-1)
@@ -64,8 +62,8 @@ bool instance_update_undo(Instance *instance);
 /* Set the state by desc, undo and `is_stuck`; true when it changed. */
 bool instance_update_state(Instance *instance, bool is_stuck);
 
-/* Its removal is blocked in the kernel. Announced. */
+/* The removal is blocked in the kernel. Announced. */
 void instance_set_stuck(Instance *instance);
 
-/* Lane. Read InstanceDesc.identity of those (InstanceDesc) that have a slot. */
+/* Lane. Read InstanceDesc.identity of all descriptions (InstanceDesc) with a slot. */
 void instances_identify(VgpuIo *io, const GPtrArray *descs);

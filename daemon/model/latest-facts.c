@@ -6,7 +6,7 @@
 
 struct LatestFacts {
         pthread_mutex_t mutex;
-        unsigned refs;   /* like facts: only with the mutex */
+        unsigned refs;   /* protected by the mutex, as are the facts */
         GpuFacts *facts; /* ref */
 };
 

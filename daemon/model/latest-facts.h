@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The newest facts of a GPU, shared by the main thread and the lane: what waits in a lane runs with the facts
- * of the moment it begins, not with those of the moment it was asked for, between which virtual functions may
- * have come or gone. Any thread may call everything. */
+/* The newest facts of a GPU, shared by the main thread and the lane. Work in a lane uses the facts of the
+ * moment when the work begins: VFs may come or go while the work waits. Any thread. */
 
 #include "drivers-glue/facts.h"
 
@@ -13,7 +12,7 @@ LatestFacts *latest_facts_new(const GpuFacts *facts);
 LatestFacts *latest_facts_ref(LatestFacts *l);
 LatestFacts *latest_facts_unref(LatestFacts *l);
 
-/* A reference. */
+/* New ref. */
 GpuFacts *latest_facts_get(LatestFacts *l);
-/* Take these, unless there are newer ones. */
+/* Replace the facts unless they are newer. */
 void latest_facts_offer(LatestFacts *l, const GpuFacts *facts);

@@ -3,9 +3,9 @@
 
 /* The root of the model: the tables of GPUs, instances and jobs, the announcements, and the wishes.
  *
- * A wish is work that a change of the model calls for but that the model must not start itself, because the
- * work lies above it: a discovery, a scan, a removal. Functions of the model record wishes; manager.c carries
- * them out once per turn of the event loop, before any other event.
+ * A wish is work that a change of the model calls for, and that lies above the model: a discovery, a scan, a
+ * removal. The model records wishes; manager.c carries them out once per turn of the event loop, before other
+ * events.
  *
  * Main thread only. The model knows neither D-Bus nor udev. */
 
@@ -19,8 +19,8 @@
 #include "drivers-glue/facts.h"
 
 typedef enum ModelWish {
-        MODEL_WISH_DISCOVERY = 1 << 0, /* look for GPUs again */
-        MODEL_WISH_SCANS = 1 << 1,     /* of the GPUs whose Gpu.wanted_scan is set */
+        MODEL_WISH_DISCOVERY = 1 << 0, /* discover GPUs */
+        MODEL_WISH_SCANS = 1 << 1,     /* scan the GPUs whose Gpu.wanted_scan is set */
         MODEL_WISH_UNDOS = 1 << 2,     /* remove the instances whose Instance.wants_undo is set */
         MODEL_WISH_READINESS = 1 << 3, /* check whether start-up is over */
 } ModelWish;
@@ -31,7 +31,7 @@ struct Model {
         int runtime_fd;          /* owned */
         Records *records;        /* owned */
         KnownTypes *known_types; /* owned */
-        Lanes *lanes;            /* borrowed from the manager; NULL before it has opened them */
+        Lanes *lanes;            /* borrowed from the manager; NULL before manager_open() */
         Inventory *inventory;    /* borrowed from the manager; NULL before discovery has started */
         GHashTable *gpus;        /* owned: sysfs name (owned) -> Gpu; written by discovery/arrivals.c */
         GHashTable *instances;   /* borrowed from their GPUs: UUID in the desc -> Instance; by model/apply.c */
@@ -45,8 +45,8 @@ struct Model {
         unsigned wishes;                /* bits of ModelWish */
         sd_event_source *wishes_source; /* owned; one-shot, enabled while there are wishes */
 
-        /* Takes the facts that a job has read of its GPU. Handed in by the manager, because the function lies
-         * above the jobs (discovery/arrivals.c). */
+        /* Applies facts that a job has read. Set by the manager, because the function lies above the jobs
+         * (discovery/arrivals.c). */
         void (*take_facts)(Gpu *gpu, const GpuFacts *facts);
 
         const ModelEvents *events; /* never NULL */

@@ -33,7 +33,7 @@ char **rules_type_names(const VgpuType *type)
         return g_strv_builder_end(names);
 }
 
-/* Why the rules keep the type from their GPU; NULL: they do not. */
+/* NULL: the rules allow the type. */
 static char *rules_refuse_type(PlacementCandidate *rules, const VgpuType *type)
 {
         g_auto(GStrv) names = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The rules of vgpud.conf for a GPU: which types it may have, its pools, spare and priority. */
+/* The rules of vgpud.conf for a GPU: allowed types, pools, spare and priority. */
 
 #include "base/error.h"
 #include "daemon/store/config.h"
@@ -12,13 +12,13 @@
 /* Set pools, allow, forbid, spare and priority of the candidate by its GPU; borrowed from the configuration. */
 void rules_fill(const Config *config, PlacementCandidate *candidate);
 
-/* The rules of the candidate depend on the names of the type. */
+/* The candidate has rules about type names. */
 bool rules_need_type_names(const PlacementCandidate *candidate);
 /* Newly allocated: the id and all aliases; patterns of rules match any of them. */
 char **rules_type_names(const VgpuType *type);
 
-/* UNSUPPORTED when the rules keep the type from the GPU. */
+/* Error UNSUPPORTED: the rules forbid the type on the GPU. */
 int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr);
 
-/* Set available to 0, with the reason, for the types that the rules keep from the GPU. */
+/* Set available to 0, with the reason, for types that the rules forbid. */
 void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot);

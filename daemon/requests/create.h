@@ -9,11 +9,11 @@
 #include "drivers-glue/snapshot.h"
 
 typedef struct CreateRequest {
-        const char *gpu;             /* sysfs name; NULL or "": any that offers the type */
+        const char *gpu;             /* sysfs name; NULL or "": any GPU that offers the type */
         const char *type;            /* id or alias */
         const char *uuid;            /* any case; NULL: generate one. Not with count > 1 */
         const char *name;            /* NULL: none. Not with count > 1 */
-        const char *parent;          /* sysfs name of the parent to use; NULL: any of the GPU */
+        const char *parent;          /* sysfs name of the parent; NULL: any */
         const GPtrArray *attributes; /* VgpuAttribute; NULL: none */
         uint32_t count;              /* 1..1024, all or nothing */
         const PlaceHints *hints;     /* NULL: none. Only without gpu */
@@ -21,9 +21,8 @@ typedef struct CreateRequest {
         uid_t requester;
 } CreateRequest;
 
-/* The GPU and the type that the request would use now, for a caller that has to ask polkit first. Errors:
- * INVALID, NO_SUCH_GPU, NO_SUCH_TYPE, AMBIGUOUS (the type), UNSUPPORTED, EXISTS, GPU_STUCK, FAILED,
- * NO_CAPACITY, TOO_MANY_JOBS. */
+/* The GPU and the type of the request, for the question to polkit. Errors: INVALID, NO_SUCH_GPU, NO_SUCH_TYPE,
+ * AMBIGUOUS (the type), UNSUPPORTED, EXISTS, GPU_STUCK, FAILED, NO_CAPACITY, TOO_MANY_JOBS. */
 int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
                            VgpudError *reterr);
 

@@ -78,7 +78,7 @@ int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester,
         return 0;
 }
 
-/* The instances of each GPU, GPUs in the order of their first instance. */
+/* Instances of one GPU; groups are in the order of their first instance. */
 typedef struct DestroyGroup {
         Gpu *gpu;
         GPtrArray *instances;

@@ -15,9 +15,9 @@
  * UNSUPPORTED, GPU_STUCK, FAILED, TOO_MANY_JOBS, CANCELED (the daemon stops). */
 int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, Job **ret, VgpudError *reterr);
 
-/* The same for 1 to 1024 instances, each once: one job per GPU, in the order of the first instance of each GPU.
- * Nothing is queued if one instance is refused. *ret_jobs: Job, each valid as long as *ret of
- * request_destroy(). Errors besides: INVALID (too few or too many instances, or one twice). */
+/* Queue one job per GPU for 1 to 1024 distinct instances, in the order of the first instance of each GPU;
+ * nothing is queued if one instance is refused. *ret_jobs: Job, valid as *ret of request_destroy(). Errors
+ * besides: INVALID (number of instances, duplicates). */
 int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid_t requester,
                          GPtrArray **ret_jobs, VgpudError *reterr);
 

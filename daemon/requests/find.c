@@ -86,7 +86,7 @@ static const Job *find_creating_job(Model *m, const char *uuid)
         return NULL;
 }
 
-/* No instance of the model has this name or UUID (NULL: the word is a name). A job or a record may have it. */
+/* No instance has the name or UUID (NULL: the word is a name); explain by jobs and records. */
 static int find_explain_missing(Model *m, const char *word, const char *uuid, VgpudError *reterr)
 {
         g_autofree char *where = NULL;
@@ -168,7 +168,7 @@ char *request_find_uuid(Model *m, const char *uuid)
         if (job)
                 return g_strdup_printf("job %" PRIu32 " is making it on GPU %s", job->id, job->gpu_name);
 
-        /* The owner must not be forgotten while the GPU cannot be scanned. */
+        /* Records keep their UUIDs while the GPU cannot be scanned. */
         record = records_get(m->records, uuid);
         if (record) {
                 g_autofree char *where = NULL;

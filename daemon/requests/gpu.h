@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Requests that change or scan a whole GPU. Each queues a job; *ret is valid until control returns to the event
- * loop, or as long as the job lives. Errors of all: UNSUPPORTED, GPU_STUCK, FAILED, TOO_MANY_JOBS, CANCELED
- * (the daemon stops). */
+/* Requests for a whole GPU. Each queues a job; *ret is valid until control returns to the event loop, or as
+ * long as the job lives. Common errors: UNSUPPORTED, GPU_STUCK, FAILED, TOO_MANY_JOBS, CANCELED (the daemon
+ * stops). */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,13 +12,13 @@
 #include "base/error.h"
 #include "daemon/forward.h"
 
-/* Enable so many VFs, or disable all (0). Errors besides: INVALID (more than the GPU can have). */
+/* Set the number of VFs; 0: disable all. Errors besides: INVALID (too many). */
 int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudError *reterr);
 /* Set a mode of the GPU (GpuSnapshot.modes). Errors besides: INVALID (no such mode or value). */
 int request_configure(Gpu *gpu, const char *mode, const char *value, uid_t requester, Job **ret,
                       VgpudError *reterr);
 int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr);
 
-/* The same checks without the queue, for a caller that has to ask polkit first. */
+/* The checks alone, before the question to polkit. */
 int request_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr);
 int request_check_configure(const Gpu *gpu, const char *mode, const char *value, VgpudError *reterr);

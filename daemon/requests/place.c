@@ -23,7 +23,7 @@ static gint place_compare_gpus(gconstpointer a, gconstpointer b)
 
 /* ---- candidates ---- */
 
-/* A job that has not run, or whose result the snapshot does not show yet. */
+/* Count a job whose result the snapshot does not show. */
 static void place_count_job(const Job *job, const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
 {
         uint64_t n = job->uuids->len, promised = c->promised;
@@ -41,7 +41,7 @@ static void place_count_job(const Job *job, const Gpu *gpu, const VgpuType *type
                 promised += n;
         else {
                 c->crowded = true;
-                /* A share of the GPU is the same share in whichever type it is counted. */
+                /* Shares of the GPU are equal across types. */
                 other = gpu_snapshot_find_type(gpu->snapshot, type_id, NULL);
                 if (other && other->available > 0)
                         promised += (n * type->available + other->available - 1) / other->available;
@@ -64,7 +64,7 @@ static void place_fill_capacity(const Gpu *gpu, const VgpuType *type, PlacementC
                         place_count_job(l->data, gpu, type, c);
 }
 
-/* "GPU 0000:08:00.0 takes no work: …" stands beside the name of the GPU here. */
+/* Replace "GPU NAME" in the message: candidates show their name. */
 static const char *place_make_refusal(Place *place, const Gpu *gpu, const char *message)
 {
         g_autofree char *subject = g_strdup_printf("GPU %s ", gpu_name(gpu));
@@ -77,7 +77,6 @@ static const char *place_make_refusal(Place *place, const Gpu *gpu, const char *
         return list[0];
 }
 
-/* What is full for the moment is for others to have room. */
 static int place_check_queue(Model *m, const Gpu *gpu, VgpudError *reterr)
 {
         if (!queue_is_full(gpu))
@@ -88,7 +87,8 @@ static int place_check_queue(Model *m, const Gpu *gpu, VgpudError *reterr)
                                 m->config->jobs_per_gpu);
 }
 
-/* *ret_type is NULL where it is not offered, or where nobody knows. AMBIGUOUS is the only error. */
+/* Fill candidate `i`. place->types[i] is NULL if the GPU does not offer the type or has not been scanned.
+ * AMBIGUOUS is the only error. */
 static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Place *place, size_t i,
                                 VgpudError *reterr)
 {
@@ -112,7 +112,7 @@ static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Plac
         }
 
         place->types[i] = type;
-        /* One that has not been looked at may be the one that offers the type. */
+        /* A GPU without a scan may offer the type. */
         c->offers = type || (gpu->driver && !gpu->snapshot);
 
         if (type) {
@@ -126,7 +126,7 @@ static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Plac
         }
 
         vgpud_error_done(&error);
-        /* Of one whose types are known it helps nobody to learn what else it needs. */
+        /* A GPU of other types does not help, so its state does not matter. */
         if (!type && gpu->driver && gpu->snapshot && gpu->snapshot->types->len > 0) {
                 c->refusal = "it does not offer that type";
                 place->refusals[i] = VGPUD_ERROR_NO_SUCH_TYPE;
@@ -156,7 +156,7 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
         for (const GList *l = gpus; l; l = l->next) {
                 const Gpu *gpu = l->data;
 
-                /* One is enough to see what is wrong. */
+                /* One example is enough. */
                 if (gpu->state == GPU_UNPREPARED && gpu->snapshot && gpu->snapshot->types->len == 0 && !later)
                         later = g_strdup_printf("; GPU %s offers none yet: %s", gpu_name(gpu), gpu->reason);
                 for (guint i = 0; gpu->snapshot && i < gpu->snapshot->types->len; i++) {
@@ -174,8 +174,8 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
 
 /* ---- requests ---- */
 
-/* The path below /sys and the NUMA node of a PCI device, or of a GPU of another bus: "0000:41:00.0", "41:00.0",
- * "mdpy". */
+/* Path below /sys and NUMA node of a PCI device, or of a GPU on another bus: "0000:41:00.0", "41:00.0", "mdpy".
+ */
 static const char *place_find_device(Model *m, const char *what, int *ret_node)
 {
         g_autofree char *lower = g_ascii_strdown(what, -1), *whole = g_strconcat("0000:", lower, NULL);
@@ -332,7 +332,7 @@ Place *place_free(Place *place)
         return NULL;
 }
 
-/* The error of a request for which no GPU fits. */
+/* Set the error of a request without a fitting GPU. */
 static int place_refuse(const Place *place, const char *type, uint32_t count, VgpudError *reterr)
 {
         g_autofree char *why = placement_explain(place->placement), *what = NULL;

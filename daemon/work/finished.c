@@ -9,7 +9,7 @@
 
 struct Finished {
         FinishedJob *ring[FINISHED_MAX]; /* owned; NULL: not used yet */
-        size_t next; /* the slot of the next job; holds the oldest one once the ring is full */
+        size_t next; /* the slot of the next job, and of the oldest job once the ring is full */
 };
 
 Finished *finished_new(void)
@@ -48,7 +48,7 @@ Finished *finished_free(Finished *finished)
         return NULL;
 }
 
-/* Cut between two characters. Bytes that are no UTF-8 are as the driver wrote them. */
+/* Cut between two characters. A driver may have written invalid UTF-8. */
 static void finished_cut_text(char **text, size_t max)
 {
         static const char ellipsis[] = "\u2026";

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The last jobs that ended, in memory alone: a ring that drops the job that ended first. Long messages are cut,
- * so that the ring stays small. Main thread only; work/queue.c adds the jobs. */
+/* The last ended jobs, in memory only. The ring drops the job that ended first, and cuts long texts. Main
+ * thread only; work/queue.c adds the jobs. */
 
 #include <systemd/sd-id128.h>
 
@@ -23,11 +23,11 @@ typedef struct FinishedJob {
         uint32_t id;
         const char *kind; /* static: JobKindInfo.name */
         char *gpu_name;
-        sd_id128_t *uuids; /* in the order of Job.uuids */
+        sd_id128_t *uuids; /* order of Job.uuids */
         size_t n_uuids;
         JobState result;           /* JOB_DONE, JOB_FAILED, JOB_CANCELED */
         VgpudError error;          /* code VGPUD_ERROR_NONE: JOB_DONE */
-        FinishedFailure *failures; /* as Job.failures */
+        FinishedFailure *failures; /* copy of Job.failures */
         size_t n_failures;
         JobDetail details[JOB_DETAILS_MAX]; /* texts are owned */
         size_t n_details;
@@ -43,8 +43,8 @@ Finished *finished_free(Finished *finished);
 /* The job has its final state and error. */
 void finished_add(Finished *finished, const Job *job);
 
-/* NULL: no job of this number has ended, or the ring has dropped it. `finished` NULL: empty. */
+/* NULL: no such ended job in the ring. `finished` may be NULL. */
 const FinishedJob *finished_get(const Finished *finished, uint32_t id);
 
-/* FinishedJob, borrowed, in the order of their numbers. Valid until the next finished_add(). */
+/* FinishedJob, borrowed, sorted by number. Valid until the next finished_add(). */
 GPtrArray *finished_list(const Finished *finished);

@@ -29,8 +29,8 @@ static void job_configure_run(Job *job, VgpuTarget *t)
                 (void)job->driver->configure(t, j->mode, j->value, &job->error);
 }
 
-/* GPUs that are linked with each other may change together (AMD's by XGMI), and no event reports it. */
-static void job_configure_settled(Job *job, Gpu *gpu)
+/* Linked GPUs may change together (AMD's by XGMI) without an event. */
+static void job_configure_follow_up(Job *job, Gpu *gpu)
 {
         GHashTableIter iter;
         Gpu *other;
@@ -74,7 +74,7 @@ const JobKindInfo job_kind_configure = {
         .changes_capacity = true,
         .scan = JOB_SCAN_OPTIONAL,
         .run = job_configure_run,
-        .settled = job_configure_settled,
+        .follow_up = job_configure_follow_up,
         .log = job_configure_log,
         .describe = job_configure_describe,
         .done = job_configure_done,

@@ -30,7 +30,7 @@ static const JobCreate *job_create_const(const Job *job)
 
 /* ---- in the lane ---- */
 
-/* Do not begin several at once when there is no room for all. */
+/* Do not begin a create of several without capacity for all. */
 static int job_create_check_room(JobCreate *c, VgpuTarget *t)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = NULL;
@@ -39,7 +39,7 @@ static int job_create_check_room(JobCreate *c, VgpuTarget *t)
         int r;
 
         if (job->uuids->len == 1)
-                return 0; /* the back end gives a better reason */
+                return 0; /* the back end has a better reason */
 
         type = c->known ? gpu_snapshot_find_type(c->known, c->type_id, NULL) : NULL;
         if (type && type->available >= job->uuids->len)
@@ -95,7 +95,7 @@ static int job_create_reserve(const char *slot, const char *restore, void *userd
         return records_reserve(c->records_fd, reserver->uuid, slot, restore);
 }
 
-/* The last one counts: a back end that was refused may have tried another slot. */
+/* The last reservation counts: a back end may try another slot after a failure. */
 static const JobReservation *job_create_find_reservation(const JobCreate *c, const char *uuid)
 {
         const JobReservation *found = NULL;
@@ -110,7 +110,7 @@ static const JobReservation *job_create_find_reservation(const JobCreate *c, con
         return found;
 }
 
-/* Remove the instances that were created before the one that failed; name those that could not be removed. */
+/* Roll back: destroy the instances created before the failure, and name those that remain. */
 static void job_create_roll_back(JobCreate *c, VgpuTarget *t, const GPtrArray *made)
 {
         g_autoptr(GString) left = g_string_new(NULL);
@@ -217,8 +217,7 @@ int job_create_write_records(Job *job, VgpudError *reterr)
         return 0;
 }
 
-/* The error leaves the instance behind: after a failed rollback it is vgpud's own, and can be destroyed as
- * such. */
+/* A failed rollback leaves the instance: it stays vgpud's own, so that it can be destroyed. */
 static bool job_create_left(const JobCreate *c, const char *uuid, const JobReservation *r)
 {
         const GpuSnapshot *snapshot = c->job.snapshot;
@@ -227,8 +226,8 @@ static bool job_create_left(const JobCreate *c, const char *uuid, const JobReser
                (gpu_snapshot_find_instance(snapshot, uuid) || (r && gpu_snapshot_has_slot(snapshot, r->slot)));
 }
 
-/* Before the snapshot is applied: the origin of an instance depends on its record. */
-static void job_create_settle(Job *job)
+/* Runs before the snapshot is applied: the origin of an instance depends on its record. */
+static void job_create_update_records(Job *job)
 {
         JobCreate *c = job_create(job);
         Records *records = job->model->records;
@@ -304,7 +303,7 @@ const JobKindInfo job_kind_create = {
         .changes_capacity = true,
         .scan = JOB_SCAN_PROVES_GPU,
         .run = job_create_run,
-        .settle = job_create_settle,
+        .update_records = job_create_update_records,
         .predict = job_create_predict,
         .log = job_create_log,
         .describe = job_create_describe,

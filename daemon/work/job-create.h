@@ -5,7 +5,7 @@
 
 #include "daemon/work/job.h"
 
-/* The slot in which an instance is created; on record before the first write. */
+/* The reserved slot of an instance; on disk before the first write to the VF. */
 typedef struct JobReservation {
         const char *uuid; /* borrowed from the job */
         char *slot;
@@ -19,25 +19,25 @@ typedef struct JobCreate {
         char *parent;          /* NULL: any */
         char *name;            /* NULL: none */
         GPtrArray *attributes; /* VgpuAttribute, in order */
-        int records_fd;        /* borrowed; the folder of the records, for records_reserve() */
-        GpuSnapshot *known;    /* ref; of the moment when the job was queued, if it is predictable; else NULL */
+        int records_fd;        /* borrowed: records_dirfd() */
+        GpuSnapshot *known;    /* ref; the snapshot when a predictable job was queued; else NULL */
 
         /* Written by the lane, read after it has come back. */
-        GPtrArray *made;         /* InstanceDesc; NULL if it failed */
+        GPtrArray *made;         /* InstanceDesc; NULL: the job failed */
         GPtrArray *reservations; /* JobReservation, in order; NULL: none */
 } JobCreate;
 
 extern const JobKindInfo job_kind_create;
 
-/* Nothing happens before queue_submit(). `attributes`: VgpuAttribute, copied; NULL: none. `uuids` is stolen. */
+/* The job must be passed to queue_submit(). `uuids` is stolen. */
 Job *job_create_new(Gpu *gpu, uid_t requester, const char *type_id, GPtrArray *uuids);
 void job_create_set_options(Job *job, const char *parent, const char *name, const GPtrArray *attributes);
 
-/* Write a record for each instance, before the first write to the kernel: a daemon that is killed in between
- * must know that the instances are its own. */
+/* Write a record per instance before the first write to the kernel, so that the instances remain vgpud's own
+ * after a crash. */
 int job_create_write_records(Job *job, VgpudError *reterr);
 
-/* The id of the type that it creates, borrowed; NULL: it creates nothing. */
+/* Id, borrowed, of the created type; NULL: not a create job. */
 const char *job_created_type(const Job *job);
-/* It creates the instance of this UUID. */
+/* The job creates the instance of this UUID. */
 bool job_creates(const Job *job, const char *uuid);

@@ -29,7 +29,7 @@ static const JobDestroy *job_destroy_const(const Job *job)
 
 /* ---- in the lane ---- */
 
-/* Another program may have removed and recreated the device of the slot since the last scan. */
+/* Another program may have recreated the device of the slot since the last scan. */
 static bool job_destroy_same_device(const Job *job, const InstanceDesc *d, VgpuIo *io, VgpudError *reterr)
 {
         uint64_t now;
@@ -45,8 +45,8 @@ static bool job_destroy_same_device(const Job *job, const InstanceDesc *d, VgpuI
         return false;
 }
 
-/* Another program has removed the instance while the job waited, and vgpud has created a new one in its slot:
- * the old one is gone already. */
+/* Another program removed the instance while the job waited, and vgpud created a new one in the slot: the old
+ * instance is gone. */
 static bool job_destroy_is_replaced(const JobDestroy *j, const InstanceDesc *d)
 {
         const SlotReserved *reserved = d->slot ? g_hash_table_lookup(j->job.reserved, d->slot) : NULL;
@@ -81,10 +81,10 @@ static void job_destroy_run(Job *job, VgpuTarget *t)
 
 /* ---- in the main thread ---- */
 
-static void job_destroy_settle_instance(Job *job, Instance *instance)
+static void job_destroy_update_instance(Job *job, Instance *instance)
 {
         const InstanceDesc *d = instance->desc;
-        /* The snapshot has no UUIDs yet where vgpud assigns them. */
+        /* Snapshots without UUIDs of the kernel get theirs later. */
         bool in_snapshot =
                         job->snapshot && (d->slot ? gpu_snapshot_has_slot(job->snapshot, d->slot)
                                                   : gpu_snapshot_find_instance(job->snapshot, d->uuid) != NULL);
@@ -93,7 +93,7 @@ static void job_destroy_settle_instance(Job *job, Instance *instance)
 
         if (job->internal)
                 instance->undo_usec = now_monotonic_usec();
-        /* A removal that ended with an error may have removed the instance all the same. */
+        /* A failed removal may still have removed the instance. */
         instance->leaving = !left || (job->snapshot && !in_snapshot);
 }
 
@@ -147,7 +147,7 @@ static size_t job_destroy_describe(const Job *job, JobDetail ret[static JOB_DETA
         return n;
 }
 
-/* Instances that have gone have no record any more. */
+/* Records of removed instances do not exist any more. */
 static void job_destroy_end(Job *job)
 {
         for (guint i = 0; i < job->uuids->len; i++)
@@ -169,7 +169,7 @@ const JobKindInfo job_kind_destroy = {
         .survives_gpu = true,
         .scan = JOB_SCAN_OPTIONAL,
         .run = job_destroy_run,
-        .settle_instance = job_destroy_settle_instance,
+        .update_instance = job_destroy_update_instance,
         .predict = job_destroy_predict,
         .log = job_destroy_log,
         .end = job_destroy_end,

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Jobs that destroy instances of one GPU. Each is tried, also after another could not be destroyed;
- * Job.failures names those that are left. */
+/* Jobs that destroy instances of one GPU. A failure does not stop the job; Job.failures has one entry per
+ * remaining instance. */
 
 #include "daemon/work/job.h"
 
 typedef enum JobDestroyFlags {
-        JOB_DESTROY_INTERNAL = 1 << 0, /* the daemon itself removes an instance that an interrupted job left */
-        JOB_DESTROY_FOREIGN = 1 << 1,  /* the caller asked also for instances of other programs */
+        JOB_DESTROY_INTERNAL = 1 << 0, /* removal of an instance that an interrupted job left */
+        JOB_DESTROY_FOREIGN = 1 << 1,  /* the caller included instances of other programs */
 } JobDestroyFlags;
 
 typedef struct JobDestroy {
@@ -21,5 +21,5 @@ typedef struct JobDestroy {
 
 extern const JobKindInfo job_kind_destroy;
 
-/* `instances`: Instance, of this GPU, none of which a job works on. `flags`: bits of JobDestroyFlags. */
+/* `instances`: Instance, of the GPU, without jobs. `flags`: bits of JobDestroyFlags. */
 Job *job_destroy_new(Gpu *gpu, uid_t requester, const GPtrArray *instances, unsigned flags);

@@ -11,7 +11,7 @@
 #include "daemon/model/apply.h"
 #include "daemon/model/model.h"
 
-/* Until a scan has counted again. */
+/* Nothing is available until the next scan. */
 static void job_clear_availability(GpuSnapshot *s)
 {
         for (guint i = 0; i < s->types->len; i++) {
@@ -23,14 +23,14 @@ static void job_clear_availability(GpuSnapshot *s)
         }
 }
 
-/* Put the result into the model before the scan that confirms it. */
+/* Show the result before the scan that confirms the prediction. */
 static void job_predict_snapshot(Job *job, Gpu *gpu)
 {
         if (job->snapshot || !job->kind->predict || job->error.code != VGPUD_ERROR_NONE || !gpu->snapshot ||
             !job->kind->predict(job, gpu, &job->snapshot))
                 return;
 
-        /* The GPU has answered to the job. */
+        /* The job proves that the GPU answers. */
         job->snapshot->began_usec = MAX(job->snapshot->began_usec, job->began_usec);
         /* A mode may have changed since the job was found predictable. */
         if (!gpu->driver->predict || !gpu->driver->predict(gpu->facts, gpu->snapshot, job->snapshot))
@@ -40,10 +40,10 @@ static void job_predict_snapshot(Job *job, Gpu *gpu)
 
 static void job_apply_to_gpu(Job *job, Gpu *gpu)
 {
-        if (job->kind->settle_gpu)
-                job->kind->settle_gpu(job, gpu);
+        if (job->kind->update_gpu)
+                job->kind->update_gpu(job, gpu);
 
-        /* A snapshot of other facts is stale: the GPU has changed meanwhile. */
+        /* A snapshot of other facts is stale: the GPU changed meanwhile. */
         if (job->snapshot && !job->kind->changes_vfs && !gpu_facts_equal(job->facts, gpu->facts))
                 job->snapshot = gpu_snapshot_unref(job->snapshot);
 
@@ -57,8 +57,8 @@ static void job_apply_to_gpu(Job *job, Gpu *gpu)
 
         MODEL_EMIT(job->model, gpu_changed, gpu, GPU_CHANGED_JOB);
 
-        if (job->kind->settled)
-                job->kind->settled(job, gpu);
+        if (job->kind->follow_up)
+                job->kind->follow_up(job, gpu);
 }
 
 static void job_log_failure(const Job *job, LogFields *fields, const char *uuid, const VgpudError *error)
@@ -100,10 +100,9 @@ void job_apply_result(Job *job, const GPtrArray *instances)
 
         assert_main_thread();
 
-        /* Instances that were created are vgpud's own also when their GPU has left the model meanwhile: it may
-         * be back already, with them. */
-        if (job->kind->settle)
-                job->kind->settle(job);
+        /* Update records even if the GPU left the model: the GPU may return with the instances. */
+        if (job->kind->update_records)
+                job->kind->update_records(job);
         if (!gpu && job->error.code == VGPUD_ERROR_NONE && !job->kind->survives_gpu)
                 (void)vgpud_error_setf(&job->error, VGPUD_ERROR_GPU_GONE, "GPU %s went away", job->gpu_name);
 
@@ -111,8 +110,8 @@ void job_apply_result(Job *job, const GPtrArray *instances)
                 Instance *instance = instances->pdata[i];
                 unsigned changes = INSTANCE_CHANGED_JOB;
 
-                if (job->kind->settle_instance)
-                        job->kind->settle_instance(job, instance);
+                if (job->kind->update_instance)
+                        job->kind->update_instance(job, instance);
                 if (instance_update_state(instance, false))
                         changes |= INSTANCE_CHANGED_STATE;
                 MODEL_EMIT(job->model, instance_changed, instance, changes);

@@ -5,7 +5,7 @@
 #include "daemon/model/gpu.h"
 #include "daemon/model/apply.h"
 
-static void job_rescan_settle_gpu(Job *job, Gpu *gpu)
+static void job_rescan_update_gpu(Job *job, Gpu *gpu)
 {
         apply_retry_undos(gpu);
 }
@@ -14,7 +14,7 @@ const JobKindInfo job_kind_rescan = {
         .name = "rescan",
         .size = sizeof(Job),
         .scan = JOB_SCAN_IS_THE_JOB,
-        .settle_gpu = job_rescan_settle_gpu,
+        .update_gpu = job_rescan_update_gpu,
 };
 
 Job *job_rescan_new(Gpu *gpu, uid_t requester)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Jobs that scan a GPU because a user asked for it. Scans that events cause are no jobs (work/scan.c). */
+/* Explicit rescans. Scans after events are no jobs (work/scan.c). */
 
 #include "daemon/work/job.h"
 

@@ -28,8 +28,8 @@ static const JobSetVfs *job_set_vfs_const(const Job *job)
 
 /* ---- in the lane ---- */
 
-/* Leave a marker only if autoprobe is 1 now. If it is 0, either the administrator wants it off or an earlier
- * job failed to restore it and its marker still stands. */
+/* Leave a marker only if autoprobe is 1 now. At 0, either the administrator wants 0, or the marker of an
+ * earlier job still stands. */
 static void job_set_vfs_change(JobSetVfs *j, VgpuTarget *t)
 {
         g_autofree char *value = NULL;
@@ -46,7 +46,7 @@ static void job_set_vfs_change(JobSetVfs *j, VgpuTarget *t)
                 autoprobe_unmark(job->runtime_fd, job->gpu_name);
 }
 
-/* Other VFs may come with another back end. */
+/* A changed number of VFs may need another back end. */
 static void job_set_vfs_read_facts(JobSetVfs *j, VgpuIo *io)
 {
         const GpuFacts *f = j->job.facts;
@@ -83,7 +83,7 @@ static void job_set_vfs_run(Job *job, VgpuTarget *t)
         if (!job->scanner)
                 return;
 
-        /* The next work of this lane may begin before the main thread has seen the result. */
+        /* The next work may begin before the main thread sees the result. */
         if (job->scanner == job->driver)
                 latest_facts_offer(job->latest, j->facts_now);
         t->facts = j->facts_now;
@@ -91,8 +91,8 @@ static void job_set_vfs_run(Job *job, VgpuTarget *t)
 
 /* ---- in the main thread ---- */
 
-/* The VFs of the model change before the snapshot that shows them is applied. */
-static void job_set_vfs_settle_gpu(Job *job, Gpu *gpu)
+/* Update the VFs of the model before the snapshot that shows them. */
+static void job_set_vfs_update_gpu(Job *job, Gpu *gpu)
 {
         JobSetVfs *j = job_set_vfs(job);
 
@@ -105,7 +105,7 @@ static void job_set_vfs_settle_gpu(Job *job, Gpu *gpu)
         gpu->facts_later = false;
 }
 
-static void job_set_vfs_settled(Job *job, Gpu *gpu)
+static void job_set_vfs_follow_up(Job *job, Gpu *gpu)
 {
         if (!job_set_vfs(job)->probe_again)
                 return;
@@ -144,8 +144,8 @@ const JobKindInfo job_kind_set_vfs = {
         .changes_vfs = true,
         .scan = JOB_SCAN_OPTIONAL,
         .run = job_set_vfs_run,
-        .settle_gpu = job_set_vfs_settle_gpu,
-        .settled = job_set_vfs_settled,
+        .update_gpu = job_set_vfs_update_gpu,
+        .follow_up = job_set_vfs_follow_up,
         .log = job_set_vfs_log,
         .describe = job_set_vfs_describe,
         .done = job_set_vfs_done,

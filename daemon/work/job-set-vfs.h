@@ -7,12 +7,12 @@
 
 typedef struct JobSetVfs {
         Job job;      /* first */
-        uint32_t vfs; /* how many there shall be */
+        uint32_t vfs; /* wanted number */
 
         /* Written by the lane, read after it has come back. */
-        GpuFacts *facts_now; /* ref; read afterwards; NULL if that failed */
+        GpuFacts *facts_now; /* ref; facts after the change; NULL: reading failed */
         uint32_t vfs_now;
-        bool probe_again; /* sriov_drivers_autoprobe could not be set back, and is marked */
+        bool probe_again; /* sriov_drivers_autoprobe was not restored, and is marked */
 } JobSetVfs;
 
 extern const JobKindInfo job_kind_set_vfs;

@@ -189,7 +189,7 @@ void job_run(LaneWork *w, VgpuIo *io)
         if (!job->scanner || (job->predictable && job->error.code == VGPUD_ERROR_NONE))
                 return;
 
-        /* The answer goes out when the model shows the result, so scan as part of the job. */
+        /* Scan as part of the job: the answer must find the result in the model. */
         r = job->scanner->scan(&t, &job->snapshot, &scan_error);
         if (r >= 0)
                 r = lane_check(job->snapshot, &scan_error);

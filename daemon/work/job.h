@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A job: one piece of work on one GPU that a user or vgpud itself has asked for. It waits in the lane of the
- * GPU, runs once, ends, and is freed as soon as its end has been announced.
+/* A job: one piece of work on one GPU, requested by a user or by vgpud. A job waits in the lane of the GPU,
+ * runs once, ends, and is freed after the announcement of its end.
  *
- * Each kind has a file of its own (job-create.c …): a struct that begins with a Job and holds the arguments and
- * the results of that kind, a constructor, and a row of functions, JobKindInfo. work/queue.c moves jobs from
- * one state to the next, work/job-done.c applies the result. */
+ * Each kind has its own file (job-create.c …): a struct that begins with a Job and holds arguments and results,
+ * a constructor, and a row of functions, JobKindInfo. work/queue.c moves jobs between states, work/job-done.c
+ * applies results. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,7 +23,7 @@
 typedef enum JobState {
         JOB_WAITING,
         JOB_RUNNING,
-        JOB_STUCK, /* past its deadline; ends when the kernel returns, if ever */
+        JOB_STUCK, /* past the deadline; ends when the kernel returns */
         JOB_DONE,
         JOB_FAILED,
         JOB_CANCELED,
@@ -31,17 +31,17 @@ typedef enum JobState {
         _JOB_STATE_INVALID = -EINVAL,
 } JobState;
 
-/* What an error of the scan that follows the work means for the job. */
+/* Effect of a failed scan after the work on the result of the job. */
 typedef enum JobScan {
-        JOB_SCAN_OPTIONAL,   /* nothing: another scan follows */
-        JOB_SCAN_PROVES_GPU, /* GPU_GONE is the job's error: the new instances have gone with the driver */
-        JOB_SCAN_IS_THE_JOB, /* any error is the job's */
+        JOB_SCAN_OPTIONAL,   /* no effect: another scan follows */
+        JOB_SCAN_PROVES_GPU, /* GPU_GONE fails the job: the driver took the new instances along */
+        JOB_SCAN_IS_THE_JOB, /* any error fails the job */
 } JobScan;
 
 typedef enum JobDetailKind {
         JOB_DETAIL_TEXT,
         JOB_DETAIL_NUMBER,
-        JOB_DETAIL_FLAG, /* set; left out when it is not */
+        JOB_DETAIL_FLAG, /* present only if set */
 } JobDetailKind;
 
 /* A fact about a job for people and programs, such as the type that the job creates. */
@@ -53,7 +53,7 @@ typedef struct JobDetail {
 } JobDetail;
 #define JOB_DETAILS_MAX 4
 
-/* Why a job for several instances has left one of them as it was. */
+/* The error of one instance in a job for several. */
 typedef struct JobFailure {
         char uuid[UUID_STRLEN + 1];
         VgpudError error;
@@ -62,70 +62,72 @@ typedef struct JobFailure {
 /* One row per kind. NULL slots: there is nothing to do. */
 struct JobKindInfo {
         const char *name;      /* "create" */
-        size_t size;           /* of the struct that begins with the Job */
-        bool makes_instances;  /* its uuids are those of new instances */
-        bool takes_instances;  /* it works on existing instances; Instance.job points to it meanwhile */
-        bool changes_capacity; /* how many instances fit may be different afterwards */
-        bool changes_vfs;      /* VFs come and go while it runs */
-        bool survives_gpu;     /* it has succeeded if its work did, even when the GPU has left the model */
+        size_t size;           /* size of the struct of the kind */
+        bool makes_instances;  /* uuids name new instances */
+        bool takes_instances;  /* uuids name existing instances, whose Instance.job is the job */
+        bool changes_capacity; /* the number of available instances may change */
+        bool changes_vfs;      /* VFs change during the job */
+        bool survives_gpu;     /* success does not need the GPU in the model */
         JobScan scan;
 
-        /* In the lane. Sets job->error on failure. May set job->scanner to another back end, or to NULL: no
-         * scan shall follow. */
+        /* Lane. Sets job->error on failure. May set job->scanner to another back end, or to NULL for no scan.
+         */
         void (*run)(Job *job, VgpuTarget *t);
 
-        /* In the main thread, in this order. */
-        void (*settle)(Job *job);                              /* first: records, also when the GPU has gone */
-        void (*settle_instance)(Job *job, Instance *instance); /* of each instance it took that still exists */
-        void (*settle_gpu)(Job *job, Gpu *gpu);                /* before the snapshot is applied */
-        bool (*predict)(Job *job, const Gpu *gpu, GpuSnapshot **ret); /* the snapshot, where no scan was made */
-        void (*settled)(Job *job, Gpu *gpu);                          /* after the snapshot has been applied */
-        void (*log)(const Job *job, LogFields *fields);               /* of success, also of a part */
-        void (*end)(Job *job);                                        /* last, also of a job that never ran */
+        /* Main thread, called in this order. */
+        void (*update_records)(Job *job);                      /* updates records; also without a GPU */
+        void (*update_instance)(Job *job, Instance *instance); /* updates each remaining instance */
+        void (*update_gpu)(Job *job, Gpu *gpu);                /* updates the GPU before the snapshot */
+        bool (*predict)(Job *job, const Gpu *gpu,
+                        GpuSnapshot **ret);             /* predicts the snapshot if the job has not scanned */
+        void (*follow_up)(Job *job, Gpu *gpu);          /* follows the snapshot */
+        void (*log)(const Job *job, LogFields *fields); /* logs success, also partial success */
+        void (*end)(Job *job);                          /* last; also for a job that never ran */
 
         size_t (*describe)(const Job *job, JobDetail ret[static JOB_DETAILS_MAX]);
-        void (*done)(Job *job); /* free what the struct of the kind owns */
+        void (*done)(Job *job); /* frees the fields of the kind */
 };
 
-/* Of a slot (key of Gpu.reserved): the instance for which it was reserved last. */
+/* Last reservation of a slot (key of Gpu.reserved). */
 typedef struct SlotReserved {
         char uuid[UUID_STRLEN + 1];
         uint64_t usec; /* CLOCK_MONOTONIC */
 } SlotReserved;
 
-/* Told once: when the job has ended or has become stuck, or when the daemon stops without it. error->code is
- * VGPUD_ERROR_NONE on success. It need not be job->error, which belongs to the lane while the job runs. */
+/* Called once: when the job ends or becomes stuck, or when the daemon stops first. error->code is
+ * VGPUD_ERROR_NONE on success. `error` may differ from job->error, which belongs to the lane while the job
+ * runs. */
 typedef void (*JobFinished)(Job *job, const VgpudError *error, void *userdata);
 
 struct Job {
         LaneWork work; /* first */
         const JobKindInfo *kind;
         Model *model; /* borrowed */
-        uint32_t id;  /* from 1; unique in the life of the daemon */
+        uint32_t id;  /* first id: 1; unique until the daemon ends */
         JobState state;
         Gpu *gpu; /* borrowed; NULL once the GPU has gone */
         char *gpu_name;
         uid_t requester;           /* UID_INVALID: the daemon itself */
         bool internal;             /* requested by the daemon itself; no limit counts the job */
         uint64_t created_usec;     /* CLOCK_REALTIME */
-        uint64_t started_usec;     /* CLOCK_REALTIME; 0 while it waits */
+        uint64_t started_usec;     /* CLOCK_REALTIME; 0: waiting */
         sd_event_source *deadline; /* owned */
 
-        /* Input, read-only once it runs. */
-        GPtrArray *uuids; /* char *: the instances that it creates or destroys */
+        /* Input; read-only once the job runs. */
+        GPtrArray *uuids; /* char *: the created or destroyed instances */
         const VgpuDriver *driver;
         LatestFacts *latest;    /* ref */
         GPtrArray *known_types; /* VgpuType; ref */
         GHashTable *reserved;   /* ref; Gpu.reserved, used in the lane alone */
         int runtime_fd;         /* borrowed; for GpuNotes */
-        bool predictable;       /* on success skip the scan: `predict` works out what it would find */
+        bool predictable;       /* skip the scan on success: `predict` computes the snapshot */
 
-        /* Written by the lane, read after it has come back. */
-        GpuFacts *facts;           /* ref; of the moment when it began to run; NULL before */
+        /* Written by the lane; read afterwards by the main thread. */
+        GpuFacts *facts;           /* ref; facts at the start of the run; NULL before */
         uint64_t began_usec;       /* CLOCK_MONOTONIC */
-        const VgpuDriver *scanner; /* whose scan follows the work; NULL: none */
-        GpuSnapshot *snapshot;     /* of that scan; NULL if there was none or it failed */
-        VgpudError error;          /* that of the first failure, if there are any */
+        const VgpuDriver *scanner; /* back end of the final scan; NULL: no scan */
+        GpuSnapshot *snapshot;     /* result of the final scan; NULL: no scan, or failed */
+        VgpudError error;          /* the first failure, if there are any */
         GPtrArray *failures;       /* JobFailure, in the order of uuids; NULL: none, or the job has one uuid */
 
         JobFinished finished; /* may be NULL */
@@ -135,24 +137,24 @@ struct Job {
 /* "waiting", "running", "stuck", "done", "failed", "canceled" */
 const char *job_state_to_string(JobState state);
 
-/* For the constructors of the kinds. The GPU must have a back end. */
+/* Used by the constructors of the kinds. The GPU must have a back end. */
 Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester);
 Job *job_free(Job *job);
 
-/* Call `finished` when the job has ended; replaces an earlier one (one caller waits for one job). */
+/* Set the callback for the end of the job; replaces an earlier callback, as one caller waits for one job. */
 void job_on_finished(Job *job, JobFinished finished, void *userdata);
-/* Call it now, and never again. */
+/* Call the callback now, once. */
 void job_tell_finished(Job *job, const VgpudError *error);
 
 /* Lane: LaneWork.run of every job. */
 void job_run(LaneWork *w, VgpuIo *io);
 
-/* Lane. Note that the job has failed for one of its instances. Empties the error. */
+/* Lane. Record the failure of one instance. Empties the error. */
 void job_add_failure(Job *job, const char *uuid, VgpudError *error);
-/* NULL: the job has not failed for the instance, or the job is about one instance alone. */
+/* NULL: no failure, or a job for one instance. */
 const VgpudError *job_find_failure(const Job *job, const char *uuid);
 
-/* How many details there are. */
+/* Returns the number of details. */
 size_t job_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX]);
-/* One of them; false: the kind has no such detail. */
+/* false: the kind has no such detail. */
 bool job_get_detail(const Job *job, const char *name, JobDetail *ret);

@@ -13,34 +13,33 @@
 #include "base/log.h"
 #include "base/thread.h"
 
-/* A child that writes is kept this long after the last work, so that a burst of jobs starts one child, not
- * many. */
+/* Lifetime of an idle writing child, so that a burst of jobs shares one child. */
 #define WRITER_IDLE_USEC (5 * USEC_PER_SEC)
 
 enum {
         PHASE_WAITING,
-        PHASE_RUNNING, /* the main thread has not been told */
-        PHASE_STARTED, /* it has */
+        PHASE_RUNNING, /* the main thread does not know yet */
+        PHASE_STARTED, /* the main thread knows */
 };
 
 struct Lanes {
         sd_event *event;         /* ref */
         sd_event_source *source; /* owned */
-        int event_fd;            /* owned; written to when something begins or ends */
+        int event_fd;            /* owned; signals starts and ends */
         int lock_dir_fd;         /* owned */
         LaneIoFactory factory;
         void *userdata;
         GPtrArray *lanes; /* borrowed: those not released */
 
-        pthread_mutex_t mutex; /* protects what follows, and all queues and phases of lanes */
+        pthread_mutex_t mutex; /* protects the members below, and queues and phases of all lanes */
         pthread_cond_t idle;   /* a lane has become idle, or a thread has ended */
         LaneWork *done, **done_tail;
-        unsigned busy;    /* threads that run something */
-        unsigned threads; /* threads that may still touch this */
+        unsigned busy;    /* running threads */
+        unsigned threads; /* threads with a pointer to Lanes */
 };
 
 struct Lane {
-        atomic_int refs; /* the main thread's and the thread's */
+        atomic_int refs; /* main thread and lane thread */
         Lanes *lanes;    /* outlives the lane */
         char *name;
         pthread_cond_t wake;
@@ -88,7 +87,7 @@ static void lane_cond_init(pthread_cond_t *cond)
         pthread_condattr_destroy(&attr);
 }
 
-/* Waits until nobody else, such as the writing child of an earlier daemon, has the lock. */
+/* Waits until no other process, such as the writing child of an earlier daemon, holds the lock. */
 static int lane_take_lock(Lane *lane)
 {
         _cleanup_close_ int fd = openat(lane->lanes->lock_dir_fd, lane->name,
@@ -106,7 +105,7 @@ static int lane_take_lock(Lane *lane)
         return TAKE_FD(fd);
 }
 
-/* With the mutex held: the next work, or NULL when the lane ends. Lets the idle writer go after a while. */
+/* The next work, or NULL when the lane ends. The caller holds the mutex. Drops an idle writer after a while. */
 static LaneWork *lane_next_work(Lane *lane, VgpuIo *io)
 {
         Lanes *lanes = lane->lanes;
@@ -159,7 +158,7 @@ static void *lane_thread(void *userdata)
                 lane_wake_main(lanes);
 
                 if (!io) {
-                        /* Counts as part of the first work: it has a deadline. */
+                        /* Part of the first work, which has a deadline. */
                         lock_fd = lane_take_lock(lane);
                         io = lanes->factory(lock_fd, lanes->userdata);
                 }
@@ -186,7 +185,7 @@ static void *lane_thread(void *userdata)
         return NULL;
 }
 
-/* Main thread: tell what has ended and what has begun. */
+/* Main thread: report ended and started work. */
 static void lanes_dispatch(Lanes *lanes)
 {
         g_autoptr(GPtrArray) begun = g_ptr_array_new();
@@ -208,8 +207,8 @@ static void lanes_dispatch(Lanes *lanes)
         lanes->done_tail = &lanes->done;
         pthread_mutex_unlock(&lanes->mutex);
 
-        /* What has ended comes first: it ended before what the same lane runs now had begun. The latter may
-         * have ended since, but its done() comes with the next dispatch. */
+        /* Report ends first: the ended work precedes the running work of the same lane. Running work that ends
+         * meanwhile is reported by the next dispatch. */
         while (done) {
                 LaneWork *w = done;
 
@@ -307,7 +306,7 @@ Lanes *lanes_free(Lanes *lanes)
         pthread_mutex_unlock(&lanes->mutex);
 
         if (busy)
-                return NULL; /* a thread that does not come back still uses it; both end with the process */
+                return NULL; /* a blocked thread still uses the lanes, until the process ends */
 
         safe_close(lanes->event_fd);
         safe_close(lanes->lock_dir_fd);

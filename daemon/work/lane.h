@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One lane per GPU: a FIFO and a thread. What is done to one GPU is done in order, what is done to different
- * GPUs never waits for each other; a GPU that hangs holds up its own lane and nothing else. Finished work comes
- * back to the main thread through one eventfd for all lanes.
+/* One lane per GPU: a FIFO and a thread. Work on one GPU runs in order; GPUs never wait for each other, so a
+ * hanging GPU delays only its own lane. Finished work returns to the main thread through one eventfd.
  *
- * A lane first takes a lock of its own, /run/vgpud/lane/NAME, which the child that does guarded writes inherits
- * (flock(2) belongs to the open file, not to the process). If an earlier daemon was killed during a write, its
- * child still has the lock, and the lane waits until that write is over before it looks at the GPU. */
+ * A lane first locks /run/vgpud/lane/NAME. The child for guarded writes inherits the lock, as flock(2) belongs
+ * to the open file. If a daemon is killed during a write, its child keeps the lock, and the next daemon waits
+ * for the end of the write. */
 
 #include <systemd/sd-event.h>
 
@@ -19,13 +18,11 @@ typedef struct Lane Lane;
 typedef struct LaneWork LaneWork;
 
 struct LaneWork {
-        /* In the lane's thread. May block. Sees only what belongs to the work. Not called when the lane ends
-         * first. */
+        /* Lane. May block. Uses only the work itself. Not called if the lane ends first. */
         void (*run)(LaneWork *w, VgpuIo *io);
-        /* In the main thread, after run() has returned. Owns the work from here on. */
+        /* Main thread, after run(). Owns the work afterwards. */
         void (*done)(LaneWork *w);
-        /* Main thread: run() has begun (may be NULL). Comes before done(), and not at all if done() comes
-         * first. */
+        /* Main thread: run() has begun (may be NULL). Called before done(), or not at all. */
         void (*started)(LaneWork *w);
 
         /* private to lane.c */
@@ -34,22 +31,20 @@ struct LaneWork {
         int phase;
 };
 
-/* Makes the VgpuIo of a lane. keep_fd is the lane's lock. Called in the lane's thread. */
+/* Creates the VgpuIo of a lane, in the lane. keep_fd is the lock of the lane. */
 typedef VgpuIo *(*LaneIoFactory)(int keep_fd, void *userdata);
 
 int lanes_new(sd_event *event, int lock_dir_fd, LaneIoFactory factory, void *userdata, Lanes **ret);
 
-/* Wait at most timeout_usec for the lanes to finish what they run, with all waiting work dropped before; then
- * let go of those that have not, whose threads end with the process. 0, or the number of lanes that are still
- * busy. */
+/* Wait at most timeout_usec for running work; waiting work must have been cancelled. Threads that are still
+ * blocked end with the process. Returns the number of busy lanes. */
 unsigned lanes_stop(Lanes *lanes, uint64_t timeout_usec);
 Lanes *lanes_free(Lanes *lanes);
 
-/* `name` is the sysfs name of the GPU. The thread starts with the first work. */
+/* `name`: sysfs name of the GPU. The thread starts with the first work. */
 Lane *lane_new(Lanes *lanes, const char *name);
 void lane_submit(Lane *lane, LaneWork *w);
-/* Take waiting work out of the queue: true when it was still waiting (it is the caller's again; done() is not
- * called). */
+/* Remove waiting work from the queue. true: the caller owns the work again, without done(). */
 bool lane_cancel(Lane *lane, LaneWork *w);
-/* No more work will come; the thread ends after what it runs. Waiting work must have been cancelled before. */
+/* No more work follows; the thread ends after the running work. Waiting work must have been cancelled. */
 Lane *lane_release(Lane *lane);

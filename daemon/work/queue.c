@@ -13,7 +13,7 @@
 #include "daemon/work/finished.h"
 #include "daemon/work/job-done.h"
 
-/* Instances that the job has taken and that still exist. */
+/* Remaining instances of the job. */
 static GPtrArray *queue_find_instances(const Job *job)
 {
         GPtrArray *instances = g_ptr_array_new();
@@ -59,8 +59,8 @@ static void queue_end(Job *job, JobState state)
 
 /* ---- a job runs ---- */
 
-/* A write that does not return cannot be interrupted: mark the GPU, keep what is known of it, and refuse
- * further work on it until the write returns. */
+/* A blocked write cannot be interrupted: mark the GPU stuck, keep its data, and refuse work until the write
+ * returns. */
 static int on_job_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Job *job = userdata;
@@ -120,7 +120,7 @@ static void queue_job_started(LaneWork *w)
                            "Cannot set the deadline of job %" PRIu32 ": %m", job->id);
 }
 
-/* The job may have begun and ended between two turns of the event loop. */
+/* Jobs may start and end between two turns of the event loop. */
 static void queue_note_start(Job *job)
 {
         if (job->started_usec == 0)
@@ -221,7 +221,7 @@ void queue_submit(Job *job)
         lane_submit(gpu->lane, &job->work);
 }
 
-/* End the job if it still waits, else -EBUSY. */
+/* -EBUSY: the job runs already. */
 static int queue_drop(Job *job, JobState state, VgpudErrorCode code, const char *message)
 {
         Gpu *gpu = job->gpu;
@@ -232,8 +232,8 @@ static int queue_drop(Job *job, JobState state, VgpudErrorCode code, const char 
 
         g_queue_remove(&gpu->waiting, job);
         (void)vgpud_error_setf(&job->error, code, "%s", message);
-        if (job->kind->settle)
-                job->kind->settle(job);
+        if (job->kind->update_records)
+                job->kind->update_records(job);
 
         instances = queue_release_instances(job);
         for (guint i = 0; i < instances->len; i++)

@@ -19,14 +19,14 @@
 #include "daemon/store/records.h"
 #include "daemon/work/queue.h"
 
-/* Events come in bunches (a mediated device sends four, a VF three): scan once, this long after the first. */
+/* Events come in bursts (four per mediated device, three per VF): scan once, this long after the first. */
 #define SCAN_DEBOUNCE_USEC (20 * USEC_PER_MSEC)
 #define SCAN_LATER_USEC    (100 * USEC_PER_MSEC)
 
-/* A slot that an earlier daemon had reserved, and what its release has to restore. */
+/* A slot reserved by an earlier daemon, with the state to restore. */
 typedef struct ReservedSlot {
         char *slot, *restore; /* owned */
-        uint64_t identity;    /* of the device it was created on; 0: not known */
+        uint64_t identity;    /* identity of the device at creation; 0: not known */
 } ReservedSlot;
 
 struct Scan {
@@ -38,9 +38,9 @@ struct Scan {
         GpuFacts *facts;        /* ref; of the moment when it began to run; NULL before */
         GPtrArray *known_types; /* ref */
         int runtime_fd;         /* borrowed; for GpuNotes */
-        bool probe_again;       /* sriov_drivers_autoprobe was left at 0, see autoprobe.h */
-        bool probed_again;      /* and is 1 again */
-        GPtrArray *reserved;    /* owned: ReservedSlot, of an earlier daemon; NULL: none */
+        bool probe_again;       /* restore sriov_drivers_autoprobe; see autoprobe.h */
+        bool probed_again;      /* the attribute is 1 again */
+        GPtrArray *reserved;    /* owned: ReservedSlot; NULL: none */
         GpuSnapshot *snapshot;
         VgpudError error;
         sd_event_source *deadline;
@@ -71,8 +71,8 @@ static Scan *scan_free(Scan *s)
 
 /* ---- in the lane ---- */
 
-/* Skip a slot whose sysfs inode changed: another program recreated the device, so its state is not vgpud's to
- * restore. */
+/* Skip a slot whose sysfs inode changed: another program recreated the device, so vgpud must not restore its
+ * state. */
 static void scan_finish_interrupted(const Scan *s, VgpuTarget *t, const ReservedSlot *r)
 {
         const VgpuVf *vf = gpu_facts_find_vf(t->facts, r->slot);
@@ -185,7 +185,7 @@ static void scan_done(LaneWork *w)
         scan_free(s);
 }
 
-/* The first scan of a GPU finishes the interrupted work of an earlier daemon. */
+/* The first scan of a GPU finishes interrupted work of an earlier daemon. */
 static GPtrArray *scan_find_reserved(const Gpu *gpu)
 {
         g_autoptr(GPtrArray) uuids = records_of_gpu(gpu->model->records, gpu_name(gpu));
@@ -220,7 +220,7 @@ static void scan_submit(Gpu *gpu)
         }
 
         if (gpu->state == GPU_STUCK)
-                return; /* the end of the stuck operation causes a scan */
+                return; /* a scan follows the stuck operation */
 
         s = g_new0(Scan, 1);
         *s = (Scan){
