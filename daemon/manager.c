@@ -162,7 +162,7 @@ static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userda
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 if (gpu->state == GPU_NEW)
                         gpu_set_stuck(gpu,
-                                      "it has not answered since vgpud was started; what an earlier vgpud was doing to it may still be under way in the kernel");
+                                      "it has not answered since vgpud started, perhaps because an operation of an earlier vgpud is in progress");
 
         if (ready)
                 ready(m, m->ready_userdata);
@@ -226,7 +226,7 @@ void manager_stop(Manager *m, uint64_t timeout_usec)
 
         queue_abandon_all(
                         model,
-                        "the daemon stops, and the kernel has not come back: what was asked for may still happen");
+                        "the daemon stops while the operation is blocked in the kernel, and may still complete");
 }
 
 Manager *manager_free(Manager *m)

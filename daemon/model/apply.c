@@ -35,9 +35,9 @@ void apply_remove_instance(Instance *instance, bool keep_record)
                 LOG_FIELDS(LOG_NOTICE,
                            (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
                             .message_id = VGPUD_MESSAGE_INSTANCE_GONE),
-                           "Instance %s of type %s on GPU %s has gone: another program removed it, or its driver went away",
+                           "Instance %s of type %s on GPU %s is gone: another program or the driver removed it",
                            instance->desc->uuid,
-                           instance->desc->type_id ? instance->desc->type_id : "(not known)", gpu_name(gpu));
+                           instance->desc->type_id ? instance->desc->type_id : "(unknown)", gpu_name(gpu));
 
         /* Forget the record before the announcement. A record in creation belongs to a new instance of the same
          * UUID. */
@@ -79,7 +79,7 @@ static void apply_add_instance(Gpu *gpu, const InstanceDesc *desc)
                            (.gpu = gpu_name(gpu), .instance = desc->uuid,
                             .message_id = VGPUD_MESSAGE_INSTANCE_FOREIGN),
                            "Instance %s of type %s on GPU %s was created by another program", desc->uuid,
-                           desc->type_id ? desc->type_id : "(not known yet)", gpu_name(gpu));
+                           desc->type_id ? desc->type_id : "(unknown)", gpu_name(gpu));
 
         MODEL_EMIT(gpu->model, instance_added, instance);
 }
@@ -193,7 +193,7 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
 
                 apply_warn_unwritten(uuid, records_commit(m->records, uuid));
                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
-                           "Instance %s was being made when the daemon ended, and stands", uuid);
+                           "Instance %s was in creation when the daemon ended, and exists", uuid);
         }
 }
 
@@ -216,7 +216,7 @@ static void apply_undo_interrupted(Gpu *gpu)
                         LOG_FIELDS(LOG_NOTICE,
                                    (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
                                     .message_id = VGPUD_MESSAGE_INSTANCE_UNDONE),
-                                   "Instance %s was being made or removed when the daemon ended, and may be incomplete: removing it",
+                                   "Instance %s was in creation or removal when the daemon ended, and may be incomplete: removing it",
                                    instance->desc->uuid);
 
                 instance->undo_usec = now;
@@ -248,7 +248,7 @@ static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
         if (record && record->made && record->identity != 0 && desc->identity != 0 &&
             record->identity != desc->identity) {
                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = record->uuid),
-                           "Another program removed %s of GPU %s and created it again, so it is not instance %s any more",
+                           "Another program recreated %s of GPU %s, so it is not instance %s any more",
                            desc->slot, gpu_name(gpu), record->uuid);
                 record = NULL;
         }
@@ -419,7 +419,7 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
 
 void apply_scan_failure(Gpu *gpu, const VgpudError *error)
 {
-        const char *message = error->message ? error->message : "it could not be looked at";
+        const char *message = error->message ? error->message : "the scan failed";
 
         assert_main_thread();
 
@@ -428,6 +428,6 @@ void apply_scan_failure(Gpu *gpu, const VgpudError *error)
                 model_wish(gpu->model, MODEL_WISH_DISCOVERY);
 
         LOG_FIELDS(LOG_WARNING, (.gpu = gpu_name(gpu), .driver = gpu->driver->name, .error = -error->errnum),
-                   "Cannot look at GPU %s: %s", gpu_name(gpu), message);
+                   "Cannot scan GPU %s: %s", gpu_name(gpu), message);
         gpu_set_state(gpu, GPU_FAILED, message, &error->hint);
 }

@@ -117,7 +117,7 @@ void gpu_set_answered(Gpu *gpu)
         assert_main_thread();
 
         if (gpu->state == GPU_STUCK)
-                gpu_set_state(gpu, GPU_FAILED, "it answers again, and has yet to be scanned", NULL);
+                gpu_set_state(gpu, GPU_FAILED, "it answers again, and a scan has not ended yet", NULL);
 }
 
 bool gpu_is_stale(const Gpu *gpu)

@@ -113,7 +113,7 @@ void model_wish(Model *m, ModelWish wish)
         m->wishes |= wish;
         r = sd_event_source_set_enabled(m->wishes_source, SD_EVENT_ONESHOT);
         if (r < 0)
-                log_warning_errno(r, "Cannot schedule the work that a change of the model calls for: %m");
+                log_warning_errno(r, "Cannot schedule the wishes of the model: %m");
 }
 
 unsigned model_take_wishes(Model *m)

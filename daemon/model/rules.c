@@ -60,7 +60,7 @@ int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr)
         if (!reason)
                 return 0;
 
-        return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s is not to have %s: %s", gpu_name(gpu),
+        return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s may not have %s: %s", gpu_name(gpu),
                                 type->id, reason);
 }
 

@@ -18,6 +18,16 @@
 
 #define CREATE_COUNT_MAX 1024
 
+/* Adds a hint to the error that has just been set, and returns its result. */
+static int create_add_hint(VgpudError *reterr, VgpudHintId id, const char *hint, int r)
+{
+        g_assert(r < 0);
+
+        vgpud_error_hintf(reterr, id, "%s", hint);
+
+        return r;
+}
+
 static int create_check_names(Model *m, const CreateRequest *request, VgpudError *reterr)
 {
         char uuid[UUID_STRLEN + 1];
@@ -28,7 +38,7 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
                                         request->count, CREATE_COUNT_MAX);
         if (request->count > 1 && (request->uuid || request->name))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "a UUID or a name can be given to one instance only, not to %" PRIu32,
+                                        "a UUID or a name goes with one instance, not with %" PRIu32,
                                         request->count);
 
         if (request->uuid) {
@@ -38,10 +48,10 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
                                                 request->uuid);
 
                 if (uuid_is_nil(uuid))
-                        return vgpud_error_setf(
-                                        reterr, VGPUD_ERROR_INVALID,
-                                        "%s is the UUID that means none; give another, or none at all to have one made up",
-                                        uuid);
+                        return create_add_hint(reterr, VGPUD_HINT_CHOOSE_OTHER,
+                                               "give another UUID, or none to have one generated",
+                                               vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                                "UUID %s is the nil UUID", uuid));
 
                 g_autofree char *where = request_find_uuid(m, uuid);
                 if (where)
@@ -51,13 +61,14 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
 
         if (request->name) {
                 if (!instance_name_is_valid(request->name))
-                        return vgpud_error_setf(
-                                        reterr, VGPUD_ERROR_INVALID,
-                                        "\"%s\" is not a name: 1 to 64 letters, digits, \"_\", \".\" and \"-\", beginning with a letter or a digit, and not a UUID",
-                                        request->name);
+                        return create_add_hint(
+                                        reterr, VGPUD_HINT_SEE_MANUAL,
+                                        "use 1 to 64 letters, digits, \"_\", \".\" and \"-\", beginning with a letter or a digit, and no UUID",
+                                        vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                         "\"%s\" is not a valid name", request->name));
 
                 if (model_get_gpu(m, request->name))
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "the name \"%s\" is that of a GPU",
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "a GPU has the name \"%s\"",
                                                 request->name);
 
                 record = records_find_name(m->records, request->name);
@@ -90,16 +101,19 @@ int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu
         if (!request->gpu || !request->gpu[0]) {
                 if (request->parent)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "a parent can be chosen only with its GPU");
+                                                "the request names a parent, but not its GPU");
 
                 return place_resolve(m, request->type, request->count, request->hints, request->chosen, ret_gpu,
                                      ret_type, reterr);
         }
 
         if (request->hints)
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_INVALID,
-                                "strategy, NUMA node, device to be near to and pool are for choosing a GPU; one is named already");
+                return create_add_hint(
+                                reterr, VGPUD_HINT_CHOOSE_OTHER, "leave out either the GPU or these options",
+                                vgpud_error_setf(
+                                                reterr, VGPUD_ERROR_INVALID,
+                                                "the request names GPU %s, so no strategy, NUMA node, near or pool can choose one",
+                                                request->gpu));
 
         r = request_get_gpu(m, request->gpu, &gpu, reterr);
         if (r < 0)

@@ -42,19 +42,25 @@ static int destroy_check(const Instance *instance, bool foreign, VgpudError *ret
 {
         int r;
 
-        if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !foreign)
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_FOREIGN,
-                                "instance %s was not made by vgpud; to remove it all the same, say so (--foreign)",
-                                instance->desc->uuid);
+        if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !foreign) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s",
+                                     instance->desc->uuid);
+                vgpud_error_hintf(reterr, VGPUD_HINT_USE_FOREIGN,
+                                  "to destroy it anyway, use the option \"foreign\"");
+                return r;
+        }
 
         r = gpu_check_driven(instance->gpu, reterr);
         if (r < 0)
                 return r;
 
-        if (instance->job)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "job %" PRIu32 " (%s) works on instance %s",
-                                        instance->job->id, instance->job->kind->name, instance->desc->uuid);
+        if (instance->job) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "job %" PRIu32 " (%s) works on instance %s",
+                                     instance->job->id, instance->job->kind->name, instance->desc->uuid);
+                vgpud_error_hintf(reterr, VGPUD_HINT_WAIT_FOR_JOB, "wait until job %" PRIu32 " has ended",
+                                  instance->job->id);
+                return r;
+        }
 
         return 0;
 }

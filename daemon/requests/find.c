@@ -51,23 +51,23 @@ VgpudErrorCode request_explain_record(Model *m, const Record *record, char **ret
         assert_main_thread();
 
         if (!gpu && m->discovered) {
-                *ret = g_strdup_printf("GPU %s, which is not there, or vgpud.conf does not admit it",
+                *ret = g_strdup_printf("GPU %s does not exist, or vgpud.conf does not admit the GPU",
                                        record->gpu);
                 return VGPUD_ERROR_GPU_GONE;
         }
 
         if (gpu && !gpu->driver) {
-                *ret = g_strdup_printf("GPU %s, which offers no virtual GPUs: %s", record->gpu, gpu->reason);
+                *ret = g_strdup_printf("GPU %s offers no virtual GPUs: %s", record->gpu, gpu->reason);
                 return VGPUD_ERROR_UNSUPPORTED;
         }
 
         if (!gpu || gpu->state == GPU_NEW || gpu_is_stale(gpu)) {
-                *ret = g_strdup_printf("GPU %s, which has not answered yet%s%s", record->gpu,
+                *ret = g_strdup_printf("GPU %s has not answered yet%s%s", record->gpu,
                                        gpu && gpu->reason ? ": " : "", gpu && gpu->reason ? gpu->reason : "");
                 return VGPUD_ERROR_GPU_STUCK;
         }
 
-        *ret = g_strdup_printf("GPU %s, which did not show it when it was last looked at", record->gpu);
+        *ret = g_strdup_printf("the last scan of GPU %s did not find the instance", record->gpu);
 
         return VGPUD_ERROR_NO_SUCH_INSTANCE;
 }
@@ -100,15 +100,19 @@ static int find_explain_missing(Model *m, const char *word, const char *uuid, Vg
                                         word);
 
         job = find_creating_job(m, record->uuid);
-        if (job)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE,
-                                        "instance %s is not there yet: job %" PRIu32
-                                        " makes it on GPU %s; wait until it is",
-                                        record->uuid, job->id, record->gpu);
+        if (job) {
+                int r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE,
+                                         "job %" PRIu32 " has not created instance %s on GPU %s yet", job->id,
+                                         record->uuid, record->gpu);
+
+                vgpud_error_hintf(reterr, VGPUD_HINT_WAIT_FOR_JOB, "wait until job %" PRIu32 " has ended",
+                                  job->id);
+                return r;
+        }
 
         code = request_explain_record(m, record, &where);
 
-        return vgpud_error_setf(reterr, code, "instance %s is on %s", record->uuid, where);
+        return vgpud_error_setf(reterr, code, "instance %s is not available: %s", record->uuid, where);
 }
 
 static Instance *find_instance_by_name(Model *m, const char *name)
@@ -156,8 +160,8 @@ char *request_find_uuid(Model *m, const char *uuid)
 
         if (instance)
                 return g_strdup_printf(
-                                "it is an instance of type %s on GPU %s%s%s",
-                                instance->desc->type_id ? instance->desc->type_id : "(not known yet)",
+                                "an instance of type %s on GPU %s%s%s has the UUID",
+                                instance->desc->type_id ? instance->desc->type_id : "(unknown)",
                                 gpu_name(instance->gpu),
                                 strcmp(instance->desc->parent, gpu_name(instance->gpu)) != 0 ? ", parent " : "",
                                 strcmp(instance->desc->parent, gpu_name(instance->gpu)) != 0
@@ -166,7 +170,8 @@ char *request_find_uuid(Model *m, const char *uuid)
 
         job = find_creating_job(m, uuid);
         if (job)
-                return g_strdup_printf("job %" PRIu32 " is making it on GPU %s", job->id, job->gpu_name);
+                return g_strdup_printf("job %" PRIu32 " creates an instance with the UUID on GPU %s", job->id,
+                                       job->gpu_name);
 
         /* Records keep their UUIDs while the GPU cannot be scanned. */
         record = records_get(m->records, uuid);
@@ -174,7 +179,7 @@ char *request_find_uuid(Model *m, const char *uuid)
                 g_autofree char *where = NULL;
 
                 (void)request_explain_record(m, record, &where);
-                return g_strdup_printf("an instance of type %s has it, on %s", record->type_id, where);
+                return g_strdup_printf("an instance of type %s has the UUID, but %s", record->type_id, where);
         }
 
         return NULL;

@@ -23,17 +23,18 @@ int request_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr)
         if (r < 0)
                 return r;
 
-        if (!gpu->driver->set_vfs || gpu->facts->total_vfs == 0)
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_UNSUPPORTED,
-                                "GPU %s has no virtual functions to enable or disable%s", gpu_name(gpu),
-                                gpu->facts->is_pci && gpu->driver->set_vfs
-                                                ? "; where the hardware has SR-IOV, it may be switched off in the firmware setup"
-                                                : "");
+        if (!gpu->driver->set_vfs || gpu->facts->total_vfs == 0) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s has no virtual functions",
+                                     gpu_name(gpu));
+                if (gpu->facts->is_pci && gpu->driver->set_vfs)
+                        vgpud_error_hintf(reterr, VGPUD_HINT_ENABLE_SRIOV,
+                                          "if the hardware has SR-IOV, enable it in the firmware setup");
+                return r;
+        }
 
         if (count > gpu->facts->total_vfs)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "GPU %s can have %" PRIu32 " virtual functions, not %" PRIu32,
+                                        "GPU %s supports %" PRIu32 " virtual functions, not %" PRIu32,
                                         gpu_name(gpu), gpu->facts->total_vfs, count);
 
         return 0;
@@ -76,17 +77,19 @@ static const VgpuMode *request_find_mode(const GpuSnapshot *s, const char *name)
 static int request_refuse_mode(const Gpu *gpu, const char *name, VgpudError *reterr)
 {
         g_autoptr(GString) names = g_string_new(NULL);
+        int r;
 
         for (guint i = 0; i < gpu->snapshot->modes->len; i++)
                 g_string_append_printf(names, "%s%s", i > 0 ? ", " : "",
                                        ((const VgpuMode *)gpu->snapshot->modes->pdata[i])->name);
 
         if (names->len == 0)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s has no modes to set",
-                                        gpu_name(gpu));
+                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s has no modes", gpu_name(gpu));
 
-        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"; it has %s",
-                                gpu_name(gpu), name, names->str);
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"", gpu_name(gpu), name);
+        vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the modes of the GPU are %s", names->str);
+
+        return r;
 }
 
 int request_check_configure(const Gpu *gpu, const char *mode_name, const char *value, VgpudError *reterr)
@@ -103,17 +106,21 @@ int request_check_configure(const Gpu *gpu, const char *mode_name, const char *v
         mode = request_find_mode(gpu->snapshot, mode_name);
         if (!mode || !gpu->driver->configure)
                 return request_refuse_mode(gpu, mode_name, reterr);
-        if (!mode->choices)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
-                                        "mode \"%s\" of GPU %s cannot be set%s%s", mode_name, gpu_name(gpu),
-                                        mode->help ? ": " : "", mode->help ? mode->help : "");
+        if (!mode->choices) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "mode \"%s\" of GPU %s cannot be set",
+                                     mode_name, gpu_name(gpu));
+                if (mode->help)
+                        vgpud_error_hintf(reterr, VGPUD_HINT_CONFIGURE_GPU, "%s", mode->help);
+                return r;
+        }
 
         if (!g_strv_contains((const char *const *)mode->choices, value)) {
                 g_autofree char *choices = g_strjoinv(", ", mode->choices);
 
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "mode \"%s\" of GPU %s cannot be \"%s\"; it can be %s", mode_name,
-                                        gpu_name(gpu), value, choices);
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "mode \"%s\" of GPU %s cannot be \"%s\"",
+                                     mode_name, gpu_name(gpu), value);
+                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the values of the mode are %s", choices);
+                return r;
         }
 
         return 0;

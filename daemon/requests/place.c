@@ -83,7 +83,7 @@ static int place_check_queue(Model *m, const Gpu *gpu, VgpudError *reterr)
                 return 0;
 
         return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
-                                "GPU %s takes no more work now: %" PRIu32 " jobs wait for it", gpu_name(gpu),
+                                "GPU %s takes no more work: %" PRIu32 " jobs wait for the GPU", gpu_name(gpu),
                                 m->config->jobs_per_gpu);
 }
 
@@ -133,6 +133,7 @@ static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Plac
         } else if (gpu_check_ready(gpu, &error) < 0 || place_check_queue(m, gpu, &error) < 0) {
                 place->refusals[i] = error.code;
                 c->refusal = place_make_refusal(place, gpu, error.message);
+                vgpud_hint_copy(&place->hints[i], &error.hint);
 
                 if (c->offers && place->error.code == VGPUD_ERROR_NONE)
                         vgpud_error_move(&place->error, &error);
@@ -151,14 +152,16 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
         g_autoptr(GList) gpus = g_list_sort(g_hash_table_get_values(m->gpus), place_compare_gpus);
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
         g_autoptr(GString) offered = g_string_new(NULL);
-        g_autofree char *later = NULL;
+        const Gpu *unprepared = NULL;
+        int r;
 
         for (const GList *l = gpus; l; l = l->next) {
                 const Gpu *gpu = l->data;
 
                 /* One example is enough. */
-                if (gpu->state == GPU_UNPREPARED && gpu->snapshot && gpu->snapshot->types->len == 0 && !later)
-                        later = g_strdup_printf("; GPU %s offers none yet: %s", gpu_name(gpu), gpu->reason);
+                if (gpu->state == GPU_UNPREPARED && gpu->snapshot && gpu->snapshot->types->len == 0 &&
+                    !unprepared)
+                        unprepared = gpu;
                 for (guint i = 0; gpu->snapshot && i < gpu->snapshot->types->len; i++) {
                         const VgpuType *t = gpu->snapshot->types->pdata[i];
 
@@ -167,9 +170,19 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
                 }
         }
 
-        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers a type \"%s\"; %s%s%s", name,
-                                offered->len > 0 ? "there are " : "none offers any type", offered->str,
-                                later ? later : "");
+        if (unprepared)
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
+                                     "no GPU offers type \"%s\", and GPU %s offers no types yet: %s", name,
+                                     gpu_name(unprepared), unprepared->reason);
+        else
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers type \"%s\"", name);
+
+        if (offered->len > 0)
+                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the GPUs offer %s", offered->str);
+        else if (unprepared && unprepared->hint.text)
+                vgpud_error_hintf(reterr, unprepared->hint.id, "%s", unprepared->hint.text);
+
+        return r;
 }
 
 /* ---- requests ---- */
@@ -212,16 +225,21 @@ static bool place_pool_is_known(const Config *config, const char *pool)
 
 static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest *request, VgpudError *reterr)
 {
+        int r;
+
         if (!hints)
                 return 0;
 
         if (hints->strategy) {
                 request->strategy = placement_strategy_from_string(hints->strategy);
-                if ((int)request->strategy < 0)
-                        return vgpud_error_setf(
-                                        reterr, VGPUD_ERROR_INVALID,
-                                        "there is no strategy \"%s\"; there are breadth (also called performance or separated) and depth (consolidation, consolidated)",
-                                        hints->strategy);
+                if ((int)request->strategy < 0) {
+                        r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no strategy \"%s\"",
+                                             hints->strategy);
+                        vgpud_error_hintf(
+                                        reterr, VGPUD_HINT_CHOOSE_OTHER,
+                                        "use breadth (performance, separated) or depth (consolidation, consolidated)");
+                        return r;
+                }
         }
 
         if (hints->numa_node < -1 || hints->preferred_numa_node < -1)
@@ -231,17 +249,18 @@ static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest 
         request->numa_node = hints->numa_node;
         request->preferred_numa_node = hints->preferred_numa_node;
 
-        if (hints->pool && !place_pool_is_known(m->config, hints->pool))
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "there is no pool \"%s\"; vgpud.conf says which there are",
-                                        hints->pool);
+        if (hints->pool && !place_pool_is_known(m->config, hints->pool)) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no pool \"%s\"", hints->pool);
+                vgpud_error_hintf(reterr, VGPUD_HINT_CHANGE_CONFIG, "vgpud.conf defines the pools");
+                return r;
+        }
 
         request->pool = hints->pool;
         if (hints->near) {
                 request->near_path = place_find_device(m, hints->near, &request->near_numa_node);
                 if (!request->near_path)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "there is no PCI device \"%s\" to be near to", hints->near);
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no PCI device \"%s\"",
+                                                hints->near);
         }
 
         return 0;
@@ -274,6 +293,8 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
                 .candidates = g_new0(PlacementCandidate, g_hash_table_size(m->gpus) + 1),
                 .types = g_new0(const VgpuType *, g_hash_table_size(m->gpus) + 1),
                 .refusals = g_new0(VgpudErrorCode, g_hash_table_size(m->gpus) + 1),
+                .hints = g_new0(VgpudHint, g_hash_table_size(m->gpus) + 1),
+                .n_hints = g_hash_table_size(m->gpus),
                 .texts = g_ptr_array_new_with_free_func(place_destroy_strings),
         };
         gpus = g_list_sort(g_hash_table_get_values(m->gpus), place_compare_gpus);
@@ -314,6 +335,16 @@ VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank)
         }
 }
 
+const VgpudHint *place_hint(const Place *place, const PlacementRank *rank)
+{
+        const VgpuType *type = place->types[rank->index];
+        const VgpudHint *hint = rank->verdict == PLACEMENT_REFUSED        ? &place->hints[rank->index]
+                                : rank->verdict == PLACEMENT_FULL && type ? &type->hint
+                                                                          : NULL;
+
+        return hint && hint->text ? hint : NULL;
+}
+
 Place *place_free(Place *place)
 {
         assert_main_thread();
@@ -327,6 +358,9 @@ Place *place_free(Place *place)
         g_free(place->candidates);
         g_free(place->types);
         g_free(place->refusals);
+        for (size_t i = 0; i < place->n_hints; i++)
+                vgpud_hint_done(&place->hints[i]);
+        g_free(place->hints);
         g_free(place);
 
         return NULL;
@@ -337,23 +371,32 @@ static int place_refuse(const Place *place, const char *type, uint32_t count, Vg
 {
         g_autofree char *why = placement_explain(place->placement), *what = NULL;
         VgpudErrorCode code = place_error_code(place, &place->placement->ranks[0]);
+        const VgpudHint *hint = place_hint(place, &place->placement->ranks[0]);
+        int r;
 
         what = count > 1 ? g_strdup_printf("%" PRIu32 " of %s", count, type) : g_strdup(type);
 
         switch (place->placement->ranks[0].verdict) {
         case PLACEMENT_FULL:
-                return vgpud_error_setf(reterr, code, "no GPU has room for %s: %s", what, why);
+                r = vgpud_error_setf(reterr, code, "no GPU has room for %s: %s", what, why);
+                break;
         case PLACEMENT_EXCLUDED:
-                return vgpud_error_setf(reterr, code, "no GPU that offers %s may be taken: %s", what, why);
+                r = vgpud_error_setf(reterr, code, "no GPU that offers %s may be taken: %s", what, why);
+                break;
         case PLACEMENT_REFUSED:
-                if (!place->more_errors)
-                        return vgpud_error_setf(reterr, code, "%s", place->error.message);
-
-                return vgpud_error_setf(reterr, code, "no GPU that offers %s can be asked: %s", what, why);
+                r = place->more_errors ? vgpud_error_setf(reterr, code, "no GPU that offers %s takes work: %s",
+                                                          what, why)
+                                       : vgpud_error_setf(reterr, code, "%s", place->error.message);
+                break;
         case PLACEMENT_FITS:
         default:
                 g_assert_not_reached();
         }
+
+        if (hint)
+                vgpud_error_hintf(reterr, hint->id, "%s", hint->text);
+
+        return r;
 }
 
 static const PlacementRank *place_find_fitting(const Placement *p, const char *gpu)

@@ -28,9 +28,11 @@ typedef struct Place {
         PlacementCandidate *candidates; /* owned */
         const VgpuType **types;         /* owned; per candidate; NULL: not known to offer the type */
         VgpudErrorCode *refusals;       /* owned; per candidate, the code of its refusal */
-        GPtrArray *texts;               /* owned: lists of strings that candidates borrow */
-        VgpudError error;               /* error of the first candidate with the type that refuses work */
-        bool more_errors;               /* more candidates refuse work */
+        VgpudHint *hints;               /* owned; per candidate, the hint of its refusal */
+        size_t n_hints;
+        GPtrArray *texts; /* owned: lists of strings that candidates borrow */
+        VgpudError error; /* error of the first candidate with the type that refuses work */
+        bool more_errors; /* more candidates refuse work */
 } Place;
 
 /* Errors: INVALID, NO_SUCH_TYPE, AMBIGUOUS. A placement in which no GPU fits is a success. */
@@ -46,6 +48,9 @@ static inline void place_freep(Place **place)
 /* The error of a request if this rank is the best; NONE: the GPU fits. The first rank decides a request without
  * a GPU, unless placement_find_hope() finds another. */
 VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank);
+
+/* The hint for a GPU that does not fit, borrowed; NULL: none. */
+const VgpudHint *place_hint(const Place *place, const PlacementRank *rank);
 
 /* GPU and type of a create request without a GPU. `chosen`: the earlier choice for the same request (sysfs
  * name), which is kept while the GPU fits; NULL: none. */

@@ -124,8 +124,7 @@ static void job_create_roll_back(JobCreate *c, VgpuTarget *t, const GPtrArray *m
                 if (r && !desc->restore)
                         desc->restore = g_strdup(r->restore);
                 if (job->driver->destroy(t, desc, &undo) < 0)
-                        g_string_append_printf(left, "; removing %s again failed as well: %s", desc->uuid,
-                                               undo.message);
+                        g_string_append_printf(left, "; rollback of %s failed: %s", desc->uuid, undo.message);
         }
 
         if (left->len == 0)
@@ -134,6 +133,7 @@ static void job_create_roll_back(JobCreate *c, VgpuTarget *t, const GPtrArray *m
         _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
         vgpud_error_move(&first, &job->error);
         (void)vgpud_error_setf(&job->error, VGPUD_ERROR_INCONSISTENT, "%s%s", first.message, left->str);
+        vgpud_error_hintf(&job->error, VGPUD_HINT_REMOVE_BY_HAND, "destroy the instances that are left");
 }
 
 static void job_create_run(Job *job, VgpuTarget *t)
@@ -252,7 +252,7 @@ static void job_create_update_records(Job *job)
 
                 if (r < 0)
                         LOG_FIELDS(LOG_WARNING, (.instance = uuid, .job = job->id, .error = r),
-                                   "Cannot write the record of %s, it will count as foreign after a restart: %m",
+                                   "Cannot write the record of %s, the instance will be foreign after a restart: %m",
                                    uuid);
         }
 }

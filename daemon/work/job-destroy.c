@@ -39,7 +39,7 @@ static bool job_destroy_same_device(const Job *job, const InstanceDesc *d, VgpuI
 
         (void)vgpud_error_setf(
                         reterr, VGPUD_ERROR_FOREIGN,
-                        "%s of GPU %s is not the device of instance %s any more: another program removed and recreated it",
+                        "another program recreated %s of GPU %s, which is not the device of instance %s any more",
                         d->slot, job->gpu_name, d->uuid);
 
         return false;

@@ -94,12 +94,12 @@ static int lane_take_lock(Lane *lane)
                                         O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
         if (fd < 0)
-                return log_warning_errno(-errno, "Cannot open the lock of lane %s, going on without: %m",
+                return log_warning_errno(-errno, "Cannot open the lock of lane %s, continuing without lock: %m",
                                          lane->name);
 
         while (flock(fd, LOCK_EX) < 0)
                 if (errno != EINTR)
-                        return log_warning_errno(-errno, "Cannot lock lane %s, going on without: %m",
+                        return log_warning_errno(-errno, "Cannot lock lane %s, continuing without lock: %m",
                                                  lane->name);
 
         return TAKE_FD(fd);
@@ -353,7 +353,7 @@ static void lane_start(Lane *lane)
         pthread_sigmask(SIG_SETMASK, &old, NULL);
 
         if (r != 0)
-                g_error("Cannot make a thread for %s: %s", lane->name, g_strerror(r));
+                g_error("Cannot create the thread of lane %s: %s", lane->name, g_strerror(r));
         lane->started = true;
 }
 

@@ -82,8 +82,9 @@ static int on_job_deadline(sd_event_source *source, uint64_t usec, void *userdat
                 gpu_set_stuck(gpu, reason);
         MODEL_EMIT(job->model, job_changed, job);
 
-        (void)vgpud_error_setf(&error, VGPUD_ERROR_GPU_STUCK,
-                               "GPU %s: %s; what it was to do may still happen, or not", job->gpu_name, reason);
+        (void)vgpud_error_setf(&error, VGPUD_ERROR_GPU_STUCK, "GPU %s is stuck: %s", job->gpu_name, reason);
+        vgpud_error_hintf(&error, VGPUD_HINT_RESET_GPU,
+                          "the operation may still complete; if it never returns, reset the GPU or the host");
         job_tell_finished(job, &error);
 
         if (gpu)
@@ -159,6 +160,14 @@ bool queue_is_full(const Gpu *gpu)
         return n >= gpu->model->config->jobs_per_gpu;
 }
 
+static int queue_refuse(VgpudError *reterr, const char *key, int r)
+{
+        vgpud_error_hintf(reterr, VGPUD_HINT_WAIT_FOR_JOB,
+                          "wait until jobs have ended, or raise [jobs] %s in vgpud.conf", key);
+
+        return r;
+}
+
 int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr)
 {
         Model *m = gpu->model;
@@ -172,9 +181,10 @@ int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr
                 return vgpud_error_setf(reterr, VGPUD_ERROR_CANCELED, "the daemon stops");
 
         if (queue_is_full(gpu))
-                return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
-                                        "%" PRIu32 " jobs wait for GPU %s already", m->config->jobs_per_gpu,
-                                        gpu_name(gpu));
+                return queue_refuse(reterr, "per-gpu",
+                                    vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                                                     "%" PRIu32 " jobs wait for GPU %s already",
+                                                     m->config->jobs_per_gpu, gpu_name(gpu)));
 
         if (requester == 0)
                 return 0;
@@ -183,9 +193,10 @@ int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
                 n += job->requester == requester;
         if (n + n_before >= m->config->jobs_per_user)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
-                                        "user %u has %" PRIu32 " jobs already", (unsigned)requester,
-                                        n + n_before);
+                return queue_refuse(reterr, "per-user",
+                                    vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                                                     "user %u has %" PRIu32 " jobs already",
+                                                     (unsigned)requester, n + n_before));
 
         return 0;
 }
@@ -252,10 +263,9 @@ int queue_cancel(Job *job, VgpudError *reterr)
         assert_main_thread();
 
         if (queue_drop(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, message) < 0)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
-                                        "job %" PRIu32
-                                        " runs already, and a kernel operation cannot be interrupted",
-                                        id);
+                return vgpud_error_setf(
+                                reterr, VGPUD_ERROR_IN_USE,
+                                "job %" PRIu32 " has begun, and a kernel operation cannot be interrupted", id);
 
         return 0;
 }

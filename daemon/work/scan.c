@@ -83,8 +83,8 @@ static void scan_finish_interrupted(const Scan *s, VgpuTarget *t, const Reserved
                 return;
 
         if (s->driver->finish_interrupted(t, r->slot, r->restore, &error) < 0)
-                log_warning("Cannot restore %s of GPU %s, which an earlier daemon had begun to change: %s",
-                            r->slot, s->facts->name, error.message);
+                log_warning("Cannot finish interrupted work on %s of GPU %s: %s", r->slot, s->facts->name,
+                            error.message);
 }
 
 static void scan_set_autoprobe_back(Scan *s, VgpuIo *io)
@@ -133,9 +133,8 @@ static int on_scan_deadline(sd_event_source *source, uint64_t usec, void *userda
         if (!gpu)
                 return 0;
 
-        g_autofree char *reason =
-                        g_strdup_printf("looking at it has been blocked in the kernel for %" PRIu64 " s",
-                                        s->model->config->job_timeout_usec / USEC_PER_SEC);
+        g_autofree char *reason = g_strdup_printf("a scan has been blocked in the kernel for %" PRIu64 " s",
+                                                  s->model->config->job_timeout_usec / USEC_PER_SEC);
         LOG_FIELDS(LOG_ERR, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_STUCK),
                    "GPU %s is stuck: %s", gpu_name(gpu), reason);
         gpu_set_stuck(gpu, reason);

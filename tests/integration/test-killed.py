@@ -41,7 +41,7 @@ class Killed(host.HostTest):
         self.restart(h)
         self.assertEqual(self.check(h), {uuid(1)})
         self.assertEqual(h.mirror.instance(uuid(1))["Name"], "one")
-        h.await_log("was being made when the daemon ended, and stands")
+        h.await_log("was in creation when the daemon ended, and exists")
         h.bus.destroy("one")
 
     def test_before_the_links_are_made(self):

@@ -80,7 +80,7 @@ class Create(StuckTest):
         for verb in ("gpus", "jobs", "types"):
             self.assertIn("stuck", h.vgpuctl(verb).out)
         self.assertEqual({(t["gpu"], t["stale"]) for t in h.vgpuctl("types", "--json").json()["types"]}, {(GVT, True), (A2, False)})
-        self.assert_error("InUse", h.bus.job(f"{bus.ROOT}/job/2").start("Cancel"), "call the kernel back")
+        self.assert_error("InUse", h.bus.job(f"{bus.ROOT}/job/2").start("Cancel"), "cannot be interrupted")
         h.bus.create(A2, "A2-4Q")
 
         h.sim.ctl("release")
@@ -163,7 +163,7 @@ class Stop(StuckTest):
         self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4))
         h.stop()
         self.assertEqual(len(self.writers()), 1)
-        self.assertIn("Leaving 1 operations to the kernel", h.log())
+        self.assertIn("Stopping while 1 operations are still blocked in the kernel", h.log())
 
     def test_a_write_that_ends_in_time(self):
         h = self.host(faults=["create:*:hang:1"])
@@ -200,7 +200,7 @@ class Read(StuckTest):
         h.foreign(GVT, V5_8, 2)
         self.stuck(h)
         self.assertTrue(h.mirror.gpu(GVT)["Stale"])
-        self.assertIn("looking at it", h.mirror.gpu(GVT)["Reason"])
+        self.assertIn("a scan has been blocked", h.mirror.gpu(GVT)["Reason"])
         self.assertIn(uuid(1), h.bus.instances())
         self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4))
         h.bus.create(A2, "A2-4Q")
@@ -214,7 +214,7 @@ class Read(StuckTest):
         h.sim.fault(f"read:{GVT}/available_instances:hang:1")
         h.foreign(GVT, V5_8, 2)
         h.hanging(1)
-        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4), "looking at it")
+        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4), "a scan has been blocked")
         h.sim.ctl("release")
         self.ready(h)
 

