@@ -275,7 +275,7 @@ static void config_apply(const Line *line, const Setting *table, size_t n, void 
                 return;
         }
 
-        config_ignore(line->config, 0, "%s:%u: unknown key [%s] %s=, ignoring it", line->file, line->number,
+        config_ignore(line->config, 0, "%s:%u: [%s] %s= is not known, ignoring it", line->file, line->number,
                       line->section, key);
 }
 

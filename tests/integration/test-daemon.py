@@ -100,14 +100,14 @@ class Configuration(host.HostTest):
         h = self.host(config="nonsense\n", dropins={"10-good.conf": "[jobs]\ntimeout=7s\n", "20-bad.conf": "[jobs\ntimeout=1s\n"})
         self.assertEqual(self.timeout_usec(h), 7_000_000)
         self.assertIn('vgpud.conf:1: "nonsense" is not "KEY=VALUE", ignoring it', h.log())
-        self.assertIn('20-bad.conf:1: "[jobs" is not "[SECTION]", ignoring it with all that follows', h.log())
+        self.assertIn('20-bad.conf:1: "[jobs" is not "[SECTION]", ignoring the lines up to', h.log())
 
     def test_one_bad_line(self):
         """The rules around it hold, and the log says at which line of which file one does not."""
         h = self.host(config=f"[discovery]\nalso=8086:10c9 nonsense\n[gpu {GVT}]\nforbid=nothing\nnonsense\nforbid=*_4\n")
         self.assert_error("NotSupported", h.bus.start_create(GVT, V5_4), "forbid=*_4")
         self.assertIn('vgpud.conf:5: "nonsense" is not "KEY=VALUE", ignoring it', h.log())
-        self.assertIn('vgpud.conf:2: [discovery] also= has "nonsense", which is not valid; ignoring that, not the rest', h.log())
+        self.assertIn('vgpud.conf:2: [discovery] also= has invalid elements, ignoring them: "nonsense"', h.log())
         errors = h.bus.manager.get("ConfigErrors")
         self.assertEqual([e.rpartition("/")[2].partition(" ")[0] for e in errors], ["vgpud.conf:2:", "vgpud.conf:5:"])
 

@@ -115,7 +115,7 @@ class Create(ErrorTest):
     def test_uuid_of_none(self):
         h = self.host("gvt-g")
         nil = "00000000-0000-0000-0000-000000000000"
-        self.assert_error("InvalidArgs", h.bus.start_create(GVT, V5_4, uuid=nil), "means none")
+        self.assert_error("InvalidArgs", h.bus.start_create(GVT, V5_4, uuid=nil), "nil UUID")
         self.assertEqual(h.writes("create"), [])
 
     def test_uuid_in_use(self):

@@ -93,7 +93,7 @@ class Place(host.HostTest):
         self.assertEqual((candidates[S0]["reason"], candidates[S0]["numa_node"]), ("it is on NUMA node 0, not 1", 0))
         self.assert_error("NotSupported", h.bus.start_create("", Q1, numa_node=node(7)), "NUMA node 0, not 7")
         self.assert_error("InvalidArgs", h.bus.start_create("", Q1, numa_node=node(-2)), "-2 is no NUMA node")
-        self.assert_error("InvalidArgs", h.bus.start_create(S0, Q1, numa_node=node(0)), "one is named already")
+        self.assert_error("InvalidArgs", h.bus.start_create(S0, Q1, numa_node=node(0)), "names GPU")
 
     def test_neighbours(self):
         h = self.host("scalable", "sriov", options=FOUR)

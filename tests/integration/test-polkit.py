@@ -33,7 +33,7 @@ class WholeGpus(host.HostTest):
 
     def test_what_cannot_be_is_not_asked_about(self):
         monitor = host.Monitor(self.h)
-        self.assert_error("InvalidArgs", self.user.gpu(XE).start("SetVfs", 500), "can have 12 virtual functions")
+        self.assert_error("InvalidArgs", self.user.gpu(XE).start("SetVfs", 500), "supports 12 virtual functions")
         self.assert_error("NotSupported", self.user.gpu(XE).start("Configure", "mig", "yes"), "no modes")
         self.assert_error("NotAuthorized", self.user.gpu(XE).start("SetVfs", 1), "org.vgpud1.set-vfs")
         self.assertEqual([q["details"] for q in monitor.questions()], [{"gpu": XE, "count": "1"}])

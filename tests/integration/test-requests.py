@@ -60,7 +60,7 @@ class Refused(host.HostTest):
     def test_parent(self):
         for text in ["", "nothing", GVT, "../" + self.vf, self.vf + "/", "/", ".", "\x01\x02", LONG]:
             self.refused("InvalidArgs", A2, "A2-4Q", parent=text)
-        self.refused("InvalidArgs", "", "A2-4Q", "only with its GPU", parent=self.vf)
+        self.refused("InvalidArgs", "", "A2-4Q", "not its GPU", parent=self.vf)
         self.assertEqual(self.h.vgpuctl("create", "A2-4Q", "--parent", self.vf).status, 2)
 
     def test_count(self):

@@ -1242,7 +1242,7 @@ class Killed(host.HostTest):
         driver = "/sys/bus/pci/drivers/" + driver.rpartition("/")[2]
         h.sim.run(["sh", "-c", f"echo {STUB} >{driver}/unbind"], check=True)
         bus.wait(lambda: not h.bus.instances(), "it has left the model")
-        self.assert_error("NotSupported", h.bus.manager.start("GetInstance", "one"), f"GPU {STUB}, which offers no virtual GPUs: ")
+        self.assert_error("NotSupported", h.bus.manager.start("GetInstance", "one"), f"GPU {STUB} offers no virtual GPUs: ")
         self.assertEqual(h.vgpuctl("destroy", "one").status, 7)
         h.sim.run(["sh", "-c", f"echo {STUB} >{driver}/bind"], check=True)
         bus.wait(h.bus.instances, "it is back")
