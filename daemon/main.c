@@ -197,7 +197,7 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
 {
         Daemon *d = userdata;
 
-        log_error("The connection to the system bus was closed, stopping");
+        log_error("The system bus is gone, stopping");
 
         return sd_event_exit(d->event, 1);
 }

@@ -36,7 +36,6 @@ static void manager_carry_out_scans(Manager *m)
         Gpu *gpu;
 
         g_hash_table_iter_init(&iter, m->model->gpus);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 scan_start_wanted(gpu);
 }
@@ -48,7 +47,6 @@ static void manager_carry_out_undos(Manager *m)
         Instance *instance;
 
         g_hash_table_iter_init(&iter, m->model->instances);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
                 if (instance->wants_undo)
                         g_ptr_array_add(wanted, instance);
@@ -158,7 +156,6 @@ static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userda
         log_warning("Not all GPUs have answered within [start] timeout, continuing without them");
 
         g_hash_table_iter_init(&iter, m->model->gpus);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 if (gpu->state == GPU_NEW)
                         gpu_set_stuck(gpu,
@@ -179,6 +176,8 @@ int manager_start(Manager *m, void (*ready)(Manager *m, void *userdata), void *u
         r = manager_open(m);
         if (r < 0)
                 return r;
+
+        g_assert(!m->inventory && !m->start_timer);
 
         m->ready = ready;
         m->ready_userdata = userdata;
@@ -211,7 +210,6 @@ void manager_stop(Manager *m, uint64_t timeout_usec)
         inventory_stop(m->inventory);
 
         g_hash_table_iter_init(&iter, model->gpus);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
                 queue_cancel_waiting(gpu, VGPUD_ERROR_CANCELED, "the daemon stops");
                 busy |= queue_is_busy(gpu);

@@ -98,11 +98,9 @@ void arrivals_remove_all(Model *m)
         Gpu *gpu;
 
         assert_main_thread();
-
         g_assert(m->stopping);
 
         g_hash_table_iter_init(&iter, m->gpus);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
                 arrivals_withdraw(gpu);
                 g_hash_table_iter_remove(&iter);

@@ -529,7 +529,6 @@ static void inventory_handle_xengt_event(Inventory *inventory)
         Gpu *gpu;
 
         g_hash_table_iter_init(&iter, inventory->model->gpus);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 if (gpu->facts->features & VGPU_FEATURE_XENGT)
                         gpu_want_scan(gpu, GPU_SCAN_SOON);
@@ -570,7 +569,6 @@ static void inventory_rescan_all(Inventory *inventory)
 
         inventory_request(inventory);
         g_hash_table_iter_init(&iter, inventory->model->gpus);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 gpu_want_scan(gpu, GPU_SCAN_SOON);
 }

@@ -205,7 +205,6 @@ static void apply_undo_interrupted(Gpu *gpu)
         Instance *instance;
 
         g_hash_table_iter_init(&iter, gpu->instances);
-
         while (!gpu->model->stopping && g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance)) {
                 bool first = instance->undo_usec == 0;
 
@@ -233,7 +232,6 @@ void apply_retry_undos(Gpu *gpu)
         assert_main_thread();
 
         g_hash_table_iter_init(&iter, gpu->instances);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
                 instance->undo_usec = 0;
 }
@@ -379,7 +377,6 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
         gpu->gone_scans = 0;
 
         g_hash_table_iter_init(&iter, gpu->instances);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance)) {
                 if (gpu_snapshot_find_instance(snapshot, instance->desc->uuid))
                         continue;

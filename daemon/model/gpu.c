@@ -84,7 +84,6 @@ void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint
         const VgpudHint none = VGPUD_HINT_INIT;
 
         assert_main_thread();
-
         g_assert(state >= 0 && state < _GPU_STATE_MAX);
 
         if (gpu->state == state && g_strcmp0(gpu->reason, reason) == 0 &&

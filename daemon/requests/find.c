@@ -78,7 +78,6 @@ static const Job *find_creating_job(Model *m, const char *uuid)
         const Job *job;
 
         g_hash_table_iter_init(&iter, m->jobs);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
                 if (job_creates(job, uuid))
                         return job;
@@ -121,7 +120,6 @@ static Instance *find_instance_by_name(Model *m, const char *name)
         Instance *instance;
 
         g_hash_table_iter_init(&iter, m->instances);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance))
                 if (g_strcmp0(instance->name, name) == 0)
                         return instance;

@@ -110,7 +110,6 @@ static Record *records_find_other_slot(Records *r, const char *gpu, const char *
         Record *record;
 
         g_hash_table_iter_init(&iter, r->by_uuid);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
                 if (record != except && g_strcmp0(record->slot, slot) == 0 && strcmp(record->gpu, gpu) == 0)
                         return record;
@@ -208,7 +207,6 @@ static void records_finish_groups(Records *r)
         Record *record;
 
         g_hash_table_iter_init(&iter, r->by_uuid);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record)) {
                 const Record *first = record->first[0] ? records_get(r, record->first) : NULL;
 
@@ -335,7 +333,6 @@ const Record *records_find_name(Records *r, const char *name)
         assert_main_thread();
 
         g_hash_table_iter_init(&iter, r->by_uuid);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
                 if (g_strcmp0(record->name, name) == 0)
                         return record;
@@ -479,7 +476,6 @@ GPtrArray *records_of_gpu(Records *r, const char *gpu)
         assert_main_thread();
 
         g_hash_table_iter_init(&iter, r->by_uuid);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
                 if (!gpu || strcmp(record->gpu, gpu) == 0)
                         g_ptr_array_add(uuids, record->uuid);

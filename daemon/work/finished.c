@@ -117,7 +117,6 @@ void finished_add(Finished *finished, const Job *job)
         FinishedJob *f = g_new(FinishedJob, 1);
 
         assert_main_thread();
-
         g_assert(job->state == JOB_DONE || job->state == JOB_FAILED || job->state == JOB_CANCELED);
         g_assert((job->state == JOB_DONE) == (job->error.code == VGPUD_ERROR_NONE));
 

@@ -36,7 +36,6 @@ static void job_configure_follow_up(Job *job, Gpu *gpu)
         Gpu *other;
 
         g_hash_table_iter_init(&iter, job->model->gpus);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&other))
                 if (other != gpu && other->driver == gpu->driver)
                         gpu_want_scan(other, GPU_SCAN_SOON);

@@ -24,7 +24,6 @@ Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester)
         Job *job = g_malloc0(kind->size);
 
         assert_main_thread();
-
         g_assert(kind->size >= sizeof *job);
         g_assert(gpu->driver && gpu->lane);
 

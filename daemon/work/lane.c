@@ -360,7 +360,6 @@ static void lane_start(Lane *lane)
 void lane_submit(Lane *lane, LaneWork *w)
 {
         assert_main_thread();
-
         g_assert(!lane->ending);
         w->lane = lane;
         w->next = NULL;

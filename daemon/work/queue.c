@@ -208,7 +208,6 @@ void queue_submit(Job *job)
         g_autoptr(GPtrArray) taken = g_ptr_array_new();
 
         assert_main_thread();
-
         g_assert(gpu && gpu->lane && job->state == JOB_WAITING);
 
         for (guint i = 0; job->kind->takes_instances && i < job->uuids->len; i++) {
@@ -322,7 +321,6 @@ void queue_abandon_all(Model *m, const char *message)
         assert_main_thread();
 
         g_hash_table_iter_init(&iter, m->jobs);
-
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job)) {
                 _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
 

@@ -9,7 +9,7 @@ import common
 
 def keys_of_code(text):
     """(section, key); "gpu" stands for all sections of GPUs."""
-    rows = re.findall(r'^ *\{ (NULL|"\w+"), "([\w-]+)", set_\w+, offsetof', text, re.M)
+    rows = re.findall(r'^ *\{ (NULL|"\w+"), "([\w-]+)", config_set_\w+, offsetof', text, re.M)
     return {("gpu" if section == "NULL" else section.strip('"'), key) for section, key in rows}
 
 

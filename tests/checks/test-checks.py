@@ -75,7 +75,7 @@ BREAKAGES = [
     ("config", "man/vgpud.conf.5.rst", r"^\*spare=", "*spares=", "man/vgpud.conf.5.rst: [gpu] spare= is missing"),
     ("config", "examples/vgpud.conf", r"^#strategy=", "#strategies=", "daemon/store/config.c has no [placement] strategies="),
     ("config", "daemon/store/config.h", r"^ \*     per-gpu=.*\n", "", "daemon/store/config.h: [jobs] per-gpu= is missing"),
-    ("config", "daemon/store/config.c", r'"forbid", set_types', '"avoid", set_types', "man/vgpud.conf.5.rst: [gpu] avoid= is missing"),
+    ("config", "daemon/store/config.c", r'"forbid", config_set_types', '"avoid", config_set_types', "man/vgpud.conf.5.rst: [gpu] avoid= is missing"),
     ("api", "dbus/bus-instance.c", r'"foreign", "b"', '"alien", "b"', "org.vgpud1.Instance.Destroy: options described"),
 ]  # fmt: skip
 

@@ -26,7 +26,7 @@ static void on_gpu_removed(Gpu *gpu, void *userdata)
 
 static void on_instance_added(Instance *i, void *userdata)
 {
-        /* The object can be found already. */
+        /* Lookups find the object already. */
         g_assert(model_get_instance(i->gpu->model, i->desc->uuid) == i);
         g_string_append_printf(userdata, "instance+ %s %s\n", i->desc->uuid,
                                instance_origin_to_string(i->origin));
@@ -102,7 +102,7 @@ void fixture_unload(Fixture *f, FakeGpu *g)
         g_ptr_array_add(f->unloaded, g);
 }
 
-/* With vfio-pci loaded. */
+/* vfio-pci is loaded. */
 FakePf *fixture_add_pf(Fixture *f, FakePfModel model, const char *address, unsigned total_vfs)
 {
         FakePf *pf;
@@ -111,8 +111,10 @@ FakePf *fixture_add_pf(Fixture *f, FakePfModel model, const char *address, unsig
                 f->pci = fake_pci_new(f->kernel);
                 fake_pci_add_driver(f->pci, "vfio-pci");
         }
+
         pf = fake_pci_add_pf(f->pci, model, address, total_vfs, 1);
         g_ptr_array_add(f->fake_pfs, pf);
+
         return pf;
 }
 
@@ -138,6 +140,7 @@ static bool all_are_known(Fixture *f, void *data)
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 if (gpu->state == GPU_NEW)
                         return false;
+
         return f->model->wishes == 0;
 }
 
@@ -170,6 +173,7 @@ void fixture_done(Fixture *f)
         fake_release(f->kernel);
         fixture_stop(f);
         g_ptr_array_extend_and_steal(f->fake_gpus, f->unloaded);
+
         for (guint i = 0; i < f->fake_gpus->len; i++)
                 fake_gpu_free(f->fake_gpus->pdata[i]);
         g_ptr_array_unref(f->fake_gpus);
@@ -188,10 +192,13 @@ bool fixture_wait(Fixture *f, Condition condition, void *data)
 
         while (!condition(f, data)) {
                 gint64 left = end - g_get_monotonic_time();
+
                 if (left <= 0)
                         return false;
+
                 g_assert(sd_event_run(f->event, (uint64_t)left) >= 0);
         }
+
         return true;
 }
 
@@ -228,9 +235,11 @@ VgpudErrorCode fixture_create(Fixture *f, const CreateRequest *request, char uui
 
         if (request_create(f->model, request, &job, &error) < 0)
                 return error.code;
+
         memcpy(uuid, job->uuids->pdata[0], UUID_STRLEN + 1);
         outcome_of(&o, job);
         g_assert(fixture_wait(f, outcome_is_known, &o));
+
         return o.code;
 }
 
@@ -244,8 +253,10 @@ VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, bool foreign)
         if (request_get_instance(f->model, uuid, &instance, &error) < 0 ||
             request_destroy(f->model, instance, foreign, 0, &job, &error) < 0)
                 return error.code;
+
         outcome_of(&o, job);
         g_assert(fixture_wait(f, outcome_is_known, &o));
+
         return o.code;
 }
 
@@ -276,6 +287,7 @@ unsigned fixture_count_records(Fixture *f)
         g_auto(GStrv) names = NULL;
 
         g_assert(fs_list_at(f->scratch.fd, "instance", &names) >= 0);
+
         return g_strv_length(names);
 }
 
@@ -284,6 +296,7 @@ uint32_t fixture_available(Fixture *f, const char *gpu, const char *type)
         const VgpuType *t = gpu_snapshot_find_type(model_get_gpu(f->model, gpu)->snapshot, type, NULL);
 
         g_assert(t);
+
         return t->available;
 }
 

@@ -21,44 +21,44 @@
 #include "scratch.h"
 #include "tests.h"
 
-#define WAIT_USEC (60 * USEC_PER_SEC) /* nothing here takes that long unless something is wrong */
+#define WAIT_USEC (60 * USEC_PER_SEC) /* limit for a failing test */
 
 typedef struct Fixture {
         Scratch scratch;
         sd_event *event;
         Config *config;
         Manager *manager;
-        Model *model; /* of the manager */
+        Model *model; /* borrowed from the manager */
         FakeKernel *kernel;
-        GPtrArray *fake_gpus; /* FakeGpu, those that discovery finds */
-        GPtrArray *unloaded;  /* FakeGpu, those that are gone */
+        GPtrArray *fake_gpus; /* FakeGpu that discovery finds */
+        GPtrArray *unloaded;  /* FakeGpu without driver */
         FakePci *pci;         /* NULL without fixture_add_pf() */
         GPtrArray *fake_pfs;  /* FakePf, found as well */
         GString *log;         /* one line per announcement */
 } Fixture;
 
-/* A model with the given GPUs is up when model_start() returns: all have been scanned. */
+/* fixture_start() returns when all GPUs have been scanned. */
 void fixture_init(Fixture *f);
 void fixture_start(Fixture *f);
 void fixture_new_manager(Fixture *f);     /* the first part of fixture_start() */
 void fixture_add(Fixture *f, FakeGpu *g); /* before fixture_start(), or followed by fixture_discover() */
-/* Its driver goes. What is left of it stays for the lane, which may be looking at it; discovery comes after. */
+/* Unload the driver. The lane may still read the rest of the GPU; discovery is a call of its own. */
 void fixture_unload(Fixture *f, FakeGpu *g);
 FakePf *fixture_add_pf(Fixture *f, FakePfModel model, const char *address, unsigned total_vfs);
-VgpuIo *fixture_io(int keep_fd, void *kernel); /* what the lanes get */
-void fixture_discover(Fixture *f);             /* what a discovery finds now */
-/* Stop the daemon as SIGTERM does, or as SIGKILL would: what it had in its files stays. */
+VgpuIo *fixture_io(int keep_fd, void *kernel); /* VgpuIo of the lanes */
+void fixture_discover(Fixture *f);             /* apply a discovery of the present GPUs */
+/* Stop the daemon as SIGTERM or SIGKILL would: its files stay. */
 void fixture_stop(Fixture *f);
 void fixture_done(Fixture *f);
 #define _cleanup_fixture_ _cleanup_(fixture_done)
 
-/* Run the loop until the condition holds; the test fails when it does not in time. */
+/* Run the event loop until the condition holds; false: timeout. */
 typedef bool (*Condition)(Fixture *f, void *data);
 bool fixture_wait(Fixture *f, Condition condition, void *data);
 
-/* What became of a job, for job_on_finished(). */
+/* Result of a job, for job_on_finished(). */
 typedef struct Outcome {
-        unsigned told; /* how often */
+        unsigned told; /* calls */
         VgpudErrorCode code;
         char *message;
 } Outcome;
@@ -67,24 +67,24 @@ void outcome_done(Outcome *o);
 void outcome_of(Outcome *o, Job *job);
 bool outcome_is_known(Fixture *f, void *outcome);
 
-/* Create and wait; the code of the error (NONE when all went well), the UUID of the first instance in uuid. */
+/* Create and wait. Returns the code of the error; uuid: the first instance. */
 VgpudErrorCode fixture_create(Fixture *f, const CreateRequest *request, char uuid[static UUID_STRLEN + 1]);
 VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, bool foreign);
 #define REQUEST(...)      REQUEST_N(1, __VA_ARGS__)
 #define REQUEST_N(n, ...) (&(CreateRequest){ .count = (n), __VA_ARGS__ })
 
-Instance *fixture_get(Fixture *f, const char *uuid); /* NULL: it is not in the model */
+Instance *fixture_get(Fixture *f, const char *uuid); /* NULL: not in the model */
 unsigned fixture_count_records(Fixture *f);          /* on disk */
 uint32_t fixture_available(Fixture *f, const char *gpu, const char *type);
 
-/* Conditions, of a UUID and of the name of a GPU. At rest: it is not looked at, nor going to be. */
+/* Conditions for a UUID or the name of a GPU. At rest: no scan runs or is wanted. */
 bool instance_is_there(Fixture *f, void *uuid);
 bool instance_is_gone(Fixture *f, void *uuid);
 bool gpu_is_ready(Fixture *f, void *gpu);
 bool gpu_is_at_rest(Fixture *f, void *gpu);
 bool wishes_are_carried_out(Fixture *f, void *data); /* the manager has nothing to start */
 
-/* Is the announcement in the log? */
+/* The log contains the announcement. */
 bool fixture_saw(Fixture *f, const char *line);
 bool saw(Fixture *f, void *line);
 void fixture_forget(Fixture *f);

@@ -18,7 +18,7 @@ static void test_defaults(void)
         config_free(c);
 }
 
-/* Drop-ins come after the file, in the order of their names; what is wrong is ignored and the rest is not. */
+/* Drop-ins follow the file, in the order of their names; invalid lines are ignored alone. */
 static void test_files(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -26,9 +26,7 @@ static void test_files(void)
 
         log_set_max_level(LOG_CRIT);
         scratch_file(&s, "vgpud.conf",
-                     "# a comment\n[jobs]\ntimeout = "
-                     "30s\nper-gpu=0\nper-user=-3\nnonsense=1\n[start]\ntimeout=0\n[stop]\ntimeout=2min\n[what]"
-                     "\nx=y\n");
+                     "# a comment\n[jobs]\ntimeout = 30s\nper-gpu=0\nper-user=-3\nnonsense=1\n[start]\ntimeout=0\n[stop]\ntimeout=2min\n[what]\nx=y\n");
         scratch_directory(&s, "vgpud.conf.d");
         scratch_file(&s, "vgpud.conf.d/20.conf", "[jobs]\ntimeout=500ms\nper-gpu=7\n");
         scratch_file(&s, "vgpud.conf.d/10.conf", "[jobs]\ntimeout=1s\nper-gpu=3\n");
@@ -43,8 +41,7 @@ static void test_files(void)
         config_free(c);
 }
 
-/* One bad line costs itself, and one that should begin a section what would otherwise count for the one before.
- */
+/* A bad line is ignored alone; a bad section is ignored up to the next section. */
 static void test_bad_lines(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -71,8 +68,8 @@ static void test_bad_lines(void)
         config_free(c);
 }
 
-/* What is no text is given up as a whole: a part of it might say the opposite of all of it. Rules that are not
- * UTF-8 are kept, as an allow= without any has no limits. */
+/* A file with zero bytes is ignored as a whole: a part could mean the opposite. Rules that are not UTF-8 stay,
+ * as an empty allow= has no limits. */
 static void test_no_text(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -102,7 +99,7 @@ static void test_pci_ids(void)
                 { " 1d55:1000,  8086:10C9 ", 2, 0x808610c9 },
                 { "1:2 3:4;5:6", 3, 0x00050006 },
                 { "", 0, 0 },
-                /* Not valid: what was said before stands. */
+                /* An invalid value keeps the earlier one. */
                 { "8086", 1, 0xabcd1234 },
                 { "8086:10c9:1", 1, 0xabcd1234 },
                 { "8086:", 1, 0xabcd1234 },
@@ -110,12 +107,13 @@ static void test_pci_ids(void)
                 { "0x8086:10c9", 1, 0xabcd1234 },
                 { "18086:10c9", 1, 0xabcd1234 },
                 { "nonsense, 8086", 1, 0xabcd1234 },
-                /* What is valid counts. */
+                /* Valid elements count. */
                 { "8086:10c9 nonsense", 1, 0x808610c9 },
                 { "10c9, 1d55:1000,8086:,8086:10c9", 2, 0x808610c9 },
         };
 
         log_set_max_level(LOG_CRIT);
+
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
                 _cleanup_scratch_ Scratch s = scratch_new();
                 g_autofree char *text = g_strdup_printf("[discovery]\nalso=%s\n", cases[i].text);
@@ -127,6 +125,7 @@ static void test_pci_ids(void)
                 scratch_file(&s, "vgpud.conf.d/10.conf", text);
                 config_read(c, s.path);
                 ASSERT_EQ(c->also->len, cases[i].n);
+
                 if (cases[i].n > 0)
                         ASSERT_EQ(g_array_index(c->also, uint32_t, cases[i].n - 1), cases[i].last);
                 config_free(c);
@@ -138,7 +137,7 @@ static char *words(char *const *list)
         return list ? g_strjoinv("|", (char **)list) : NULL;
 }
 
-/* Each key of a GPU comes from the last section that matches it and has that key. */
+/* Each key of a GPU comes from the last matching section with the key. */
 static void test_gpus(void)
 {
         static const struct {
@@ -167,6 +166,7 @@ static void test_gpus(void)
                      "[gpu 0000:42:00.0]\npriority=high\nspare=-1\n[placement]\nstrategy=width\n");
         config_read(c, s.path);
         ASSERT_EQ(c->strategy, PLACEMENT_DEPTH);
+
         for (size_t i = 0; i < G_N_ELEMENTS(expected); i++) {
                 ConfigGpu g = config_find_gpu(c, expected[i].name);
                 g_autofree char *pools = words(g.pools), *allow = words(g.allow), *forbid = words(g.forbid);
@@ -177,6 +177,7 @@ static void test_gpus(void)
                 ASSERT_EQ(g.spare, expected[i].spare);
                 ASSERT_EQ(g.priority, expected[i].priority);
         }
+
         config_free(c);
 }
 
@@ -194,7 +195,7 @@ static void test_gpu_in_capitals(void)
         config_free(c);
 }
 
-/* Links are followed, as of everything below /etc. */
+/* Symbolic links are followed. */
 static void test_link(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -218,5 +219,6 @@ int main(int argc, char **argv)
         TEST(test_gpus);
         TEST(test_gpu_in_capitals);
         TEST(test_link);
+
         return tests_end();
 }

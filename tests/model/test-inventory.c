@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the inventory knows between two looks. It is filled in here as a look would, without udev. */
+/* Lookups of the inventory between two discoveries, with data of the test instead of udev. */
 
 #include "daemon/discovery/inventory.c"
 
@@ -20,6 +20,7 @@ static Inventory *inventory_new(Model *m)
         i->model = m;
         i->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         i->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, inventory_pci_free);
+
         return i;
 }
 
@@ -30,7 +31,7 @@ static void inventory_drop(Inventory *i)
         g_free(i);
 }
 
-/* By its name, not by a piece of its path: what anybody may ask to be near to ends up here. */
+/* Lookups need the whole name: callers choose the text. */
 static void test_find_pci(void)
 {
         g_autoptr(GPtrArray) all = g_ptr_array_new(), pci = g_ptr_array_new_with_free_func(inventory_pci_free);
@@ -54,7 +55,7 @@ static void test_find_pci(void)
         ASSERT_NULL(inventory_find_pci(i, "", &node));
         inventory_forget_pci(i, NIC_PATH);
         ASSERT_NULL(inventory_find_pci(i, NIC_NAME, &node));
-        /* It comes again: an event tells no node. */
+        /* The function returns: an event has no node. */
         inventory_learn_pci(i, NIC_PATH, inventory_node_of_bridge(i, NIC_PATH));
         ASSERT_STREQ(inventory_find_pci(i, NIC_NAME, &node), NIC_PATH);
         ASSERT_EQ(node, 2);
@@ -64,8 +65,7 @@ static void test_find_pci(void)
         inventory_drop(i);
 }
 
-/* The driver of a GPU goes and leaves its virtual functions: what is known of them is kept, and said to be
- * where it is. */
+/* The PF loses its driver while the VFs stay: records of the VFs stay too. */
 static void test_driver_went(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -110,5 +110,6 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_find_pci);
         TEST(test_driver_went);
+
         return tests_end();
 }

@@ -15,6 +15,7 @@ static GpuFacts *l40s(void)
         f->device = 0x26b9;
         f->subsystem_vendor = 0x10de;
         f->subsystem_device = 0x1851;
+
         return f;
 }
 
@@ -32,6 +33,7 @@ static VgpuType *offer(GpuSnapshot *s, const char *id, const char *name, uint64_
         t->why_not = g_strdup("because");
         t->key = vgpu_type_make_key(t, 0x10de);
         g_ptr_array_add(s->types, t);
+
         return t;
 }
 
@@ -40,6 +42,7 @@ static const VgpuType *find(const GPtrArray *types, const char *id)
         for (guint i = 0; i < types->len; i++)
                 if (strcmp(((const VgpuType *)types->pdata[i])->id, id) == 0)
                         return types->pdata[i];
+
         return NULL;
 }
 
@@ -55,11 +58,11 @@ static void test_learn(void)
         (void)offer(s, "nvidia-1150", "NVIDIA L40S-4Q", 4096);
         (void)offer(s, "nvidia-1152", "NVIDIA L40S-8Q", 8192);
         known_types_learn(k, f, s);
-        ASSERT_EQ(before->len, 0); /* nobody changes what a lane holds */
+        ASSERT_EQ(before->len, 0); /* lists in use by a lane are immutable */
         after = known_types_get(k, f);
         ASSERT_EQ(after->len, 2);
 
-        /* What is not offered at the moment is not forgotten. */
+        /* Types without offer are remembered. */
         (void)offer(less, "nvidia-1150", "NVIDIA L40S-4Q", 4096);
         known_types_learn(k, f, less);
         k = known_types_free(k);
@@ -76,7 +79,7 @@ static void test_learn(void)
         ASSERT_EQ(t->available, 0);
         ASSERT_NULL(t->why_not);
 
-        /* Another model knows nothing of it. */
+        /* Models are separate. */
         f->subsystem_device = 1;
         g_autoptr(GPtrArray) other = known_types_get(k, f);
         ASSERT_EQ(other->len, 0);
@@ -97,7 +100,7 @@ static void test_changed_meaning(void)
         (void)offer(s, "nvidia-1150", "NVIDIA L40S-4Q", 4096);
         known_types_learn(k, f, s);
 
-        /* Another spelling of the same. */
+        /* Same type, other spelling. */
         t = offer(renamed, "nvidia-1150", "GRID L40S-4Q", 4096);
         known_types_learn(k, f, renamed);
         ASSERT_NULL(t->earlier_name);
@@ -112,7 +115,7 @@ static void test_changed_meaning(void)
         known_types_learn(k, f, still);
         ASSERT_STREQ(t->earlier_name, "GRID L40S-4Q");
 
-        /* What is made of a snapshot has the name already; the leak sanitizer looks here. */
+        /* A predicted snapshot has the earlier name already; the leak sanitizer checks the copy. */
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *amended = gpu_snapshot_predict(still, NULL, NULL);
         known_types_learn(k, f, amended);
         ASSERT_STREQ(((const VgpuType *)amended->types->pdata[0])->earlier_name, "GRID L40S-4Q");
@@ -151,7 +154,7 @@ static void test_bad_files(void)
         ASSERT_EQ(((const VgpuType *)odd->pdata[0])->heads, UINT32_MAX);
         known_types_free(k);
 
-        /* Nowhere to keep it. */
+        /* No state directory. */
         k = known_types_new("/proc/nowhere");
         known_types_learn(k, f, s);
         g_autoptr(GPtrArray) kept = known_types_get(k, f);
@@ -166,5 +169,6 @@ int main(int argc, char **argv)
         TEST(test_learn);
         TEST(test_changed_meaning);
         TEST(test_bad_files);
+
         return tests_end();
 }

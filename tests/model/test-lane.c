@@ -13,13 +13,13 @@
 
 typedef struct Piece {
         LaneWork work;
-        GString *log; /* touched in the main thread only */
+        GString *log; /* main thread only */
         char name;
-        const char *path; /* what it writes to */
+        const char *path; /* written file */
         int result;
         unsigned *left;
         bool started;
-        size_t done_before; /* how many others were done when it started */
+        size_t done_before; /* number of ended works at the start */
 } Piece;
 
 typedef struct Setup {
@@ -84,6 +84,7 @@ static Setup setup_new(void)
         g_assert(lanes_new(s.event, s.scratch.fd, make_io, s.kernel, &s.lanes) >= 0);
         fake_add_file(s.kernel, "a", "");
         fake_add_file(s.kernel, "b", "");
+
         return s;
 }
 
@@ -102,6 +103,7 @@ static bool run_until(Setup *s, unsigned left)
 
         while (s->left > left && g_get_monotonic_time() < end)
                 g_assert(sd_event_run(s->event, USEC_PER_SEC) >= 0);
+
         return s->left == left;
 }
 
@@ -115,14 +117,14 @@ static void test_order(void)
                 p[i] = piece(&s, (char)('a' + i), "a");
                 submit(&s, lane, &p[i]);
         }
+
         ASSERT_TRUE(run_until(&s, 0));
         ASSERT_STREQ(s.log->str, "abcdefghijklmnopqrstuvwxyz");
         lane_release(lane);
         setup_free(&s);
 }
 
-/* The main thread hears of the end of one before it hears of the beginning of the next, also when it hears of
- * both at once. */
+/* The main thread learns of an end before the start of the next work, also in one dispatch. */
 static void test_end_before_beginning(void)
 {
         Setup s = setup_new();
@@ -143,7 +145,7 @@ static void test_end_before_beginning(void)
         setup_free(&s);
 }
 
-/* A lane that hangs holds up nobody else, and what it hangs in comes back later. */
+/* A hanging lane delays only itself, and its work returns later. */
 static void test_hang(void)
 {
         Setup s = setup_new();
@@ -190,7 +192,7 @@ static void test_cancel(void)
         setup_free(&s);
 }
 
-/* Released while it runs something: that still comes back. */
+/* A released lane still returns its running work. */
 static void test_release_while_running(void)
 {
         Setup s = setup_new();
@@ -207,8 +209,7 @@ static void test_release_while_running(void)
         setup_free(&s);
 }
 
-/* What an earlier daemon has left behind still holds the lock: the lane waits for it, and its work counts as
- * begun. */
+/* A lane waits for the lock of an earlier daemon; its work counts as begun. */
 static void test_lock(void)
 {
         Setup s = setup_new();
@@ -220,6 +221,7 @@ static void test_lock(void)
         ASSERT_OK(other);
         ASSERT_OK(flock(other, LOCK_EX));
         submit(&s, lane, &a);
+
         while (!a.started && g_get_monotonic_time() < end)
                 g_assert(sd_event_run(s.event, USEC_PER_SEC) >= 0);
         ASSERT_TRUE(a.started);
@@ -231,7 +233,7 @@ static void test_lock(void)
         setup_free(&s);
 }
 
-/* Many lanes, many pieces, from one thread each: for the thread sanitizer. */
+/* Many lanes with much work, for the thread sanitizer. */
 static void test_many(void)
 {
         Setup s = setup_new();
@@ -240,14 +242,18 @@ static void test_many(void)
 
         for (unsigned i = 0; i < 16; i++) {
                 g_autofree char *name = g_strdup_printf("gpu%u", i);
+
                 lanes[i] = lane_new(s.lanes, name);
         }
+
         for (unsigned k = 0; k < 16 * 64; k++) {
                 p[k] = piece(&s, 'x', k % 2 ? "a" : "b");
                 submit(&s, lanes[k % 16], &p[k]);
         }
+
         ASSERT_TRUE(run_until(&s, 0));
         ASSERT_EQ(s.log->len, 16 * 64);
+
         for (unsigned i = 0; i < 16; i++)
                 lane_release(lanes[i]);
         setup_free(&s);
@@ -263,5 +269,6 @@ int main(int argc, char **argv)
         TEST(test_release_while_running);
         TEST(test_lock);
         TEST(test_many);
+
         return tests_end();
 }

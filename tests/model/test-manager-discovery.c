@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The model while GPUs, their drivers and their mediated parents come and go, and what was seen of them is old.
- */
+/* The model while GPUs, drivers and mediated device parents change, and with stale facts. */
 
 #include "fixture.h"
 
@@ -10,7 +9,7 @@
 #define NVIDIA "0000:41:00.0"
 #define UUID1  "11111111-2222-4333-8444-555555555555"
 
-/* Until fake_release(): the kernel has not made UUID1, on the first parent, yet. */
+/* Delay the creation of UUID1 on the first parent until fake_release(). */
 static void start_hanging_create(Fixture *f, FakeGpu *g, const char *type, Outcome *o)
 {
         g_autofree char *create =
@@ -38,11 +37,11 @@ static void test_discovery(void)
         fixture_add(&f, fake_add_mdpy(f.kernel));
         fixture_discover(&f);
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ mdpy state=ready"));
-        /* nothing has changed on the other one, so nothing is said of it */
+        /* no announcement for the unchanged GPU */
         ASSERT_FALSE(fixture_saw(&f, "gpu~ " GVT_G " types"));
 }
 
-/* It was away when the looking began, and has answered since. */
+/* The GPU was away at the start of the discovery, and has answered since. */
 static void test_old_inventory(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -61,7 +60,7 @@ static void test_old_inventory(void)
         ASSERT_NULL(model_get_gpu(f.model, GVT_G));
 }
 
-/* It had no driver when the looking began, and has one since. */
+/* The GPU had no driver at the start of the discovery, and has one now. */
 static void test_old_facts(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -83,8 +82,8 @@ static void test_old_facts(void)
         gpu_facts_unref(old);
 }
 
-/* Another device was put in its place, and something there has answered since the looking began: what clients
- * were told of the first stays true for as long as its object is there. */
+/* Another device took the place of the GPU while the discovery ran: the object keeps describing the first
+ * device. */
 static void test_other_device(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -104,7 +103,7 @@ static void test_other_device(void)
         ASSERT_EQ(model_get_gpu(f.model, GVT_G)->facts->device, first);
         ASSERT_FALSE(fixture_saw(&f, "gpu- " GVT_G));
 
-        /* The next look is newer. */
+        /* The next discovery is newer. */
         other->began_usec = (uint64_t)g_get_monotonic_time();
         arrivals_apply(f.model, found, other->began_usec);
         ASSERT_TRUE(fixture_saw(&f, "gpu- " GVT_G));
@@ -113,7 +112,7 @@ static void test_other_device(void)
         gpu_facts_unref(other);
 }
 
-/* The GPU leaves the model while a job makes something on it, and what was seen of it is old. */
+/* The GPU leaves the model during a create, after stale facts. */
 static void test_made_meanwhile(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -149,7 +148,7 @@ static void test_made_meanwhile(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* A discovery that begins while an instance is being made, and finds nothing. */
+/* A discovery begins during a create and finds no GPU. */
 static void test_made_during_a_discovery(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -173,8 +172,7 @@ static void test_made_during_a_discovery(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* The parents of a GPU come one by one. One is read before they are all there, an instance is made on one that
- * was not, and the GPU is looked at by what was read. */
+/* Parents of a GPU appear one by one, and an instance is created on a parent that the facts lack. */
 static void test_parents_one_by_one(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -198,7 +196,7 @@ static void test_parents_one_by_one(void)
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
         ASSERT_EQ(fixture_count_records(&f), 1);
 
-        /* What was read before it was made does not take it away either. */
+        /* Facts from before the create do not remove the instance. */
         arrivals_apply(f.model, found, early->began_usec);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
@@ -206,7 +204,7 @@ static void test_parents_one_by_one(void)
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
 
-        /* What is read later does. */
+        /* Later facts do. */
         early->began_usec = (uint64_t)g_get_monotonic_time();
         arrivals_apply(f.model, found, early->began_usec);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
@@ -215,7 +213,7 @@ static void test_parents_one_by_one(void)
         gpu_facts_unref(early);
 }
 
-/* The same, and the GPU has left the model and come back meanwhile. */
+/* The same, after the GPU left the model and returned. */
 static void test_parents_of_another_object(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -243,7 +241,7 @@ static void test_parents_of_another_object(void)
         gpu_facts_unref(early);
 }
 
-/* The GPU goes while one job runs and another waits. */
+/* The GPU disappears while one job runs and another waits. */
 static void test_gone(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -282,7 +280,7 @@ static void test_gone(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* The driver goes between the creation and the look at what came of it, and takes the instance with it. */
+/* The driver is unloaded between create and scan, and takes the instance along. */
 static void test_gone_at_once(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -303,7 +301,7 @@ static void test_gone_at_once(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* The driver goes while no daemon is there to see it. */
+/* The driver is unloaded while no daemon runs. */
 static void test_gone_meanwhile(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -322,7 +320,7 @@ static void test_gone_meanwhile(void)
         fixture_start(&f);
         ASSERT_EQ(fixture_count_records(&f), 1);
         ASSERT_STREQ(fixture_get(&f, uuid)->name, "emil");
-        /* so its name is free */
+        /* the name is free */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mtty-1", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
 }
 
@@ -340,5 +338,6 @@ int main(int argc, char **argv)
         TEST(test_gone);
         TEST(test_gone_at_once);
         TEST(test_gone_meanwhile);
+
         return tests_end();
 }

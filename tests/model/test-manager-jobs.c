@@ -53,6 +53,7 @@ static void assert_details(const JobDetail *details, size_t n, const char *expec
                         g_string_append_printf(text, "%s ", details[i].name);
                         break;
                 }
+
         ASSERT_STREQ(text->str, expected);
 }
 
@@ -79,12 +80,14 @@ static void test_destroy_many(void)
         ASSERT_STREQ(job->uuids->pdata[2], s.uuids[3]);
         assert_details(details, job_describe(job, details), "type=mdpy-vga count=3 foreign ");
         ASSERT_STREQ(((const Job *)jobs->pdata[1])->gpu_name, GVT_G);
+
         for (guint i = 0; i < jobs->len; i++)
                 outcome_of(&outcomes[i], jobs->pdata[i]);
         for (guint i = 0; i < jobs->len; i++) {
                 ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &outcomes[i]));
                 ASSERT_EQ(outcomes[i].code, VGPUD_ERROR_NONE);
         }
+
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 0);
         ASSERT_EQ(fixture_count_records(&f), 0);
         outcome_done(&outcomes[0]);
@@ -242,6 +245,7 @@ static void test_ring(void)
         ASSERT_NULL(finished_get(finished, FINISHED_MAX + 1));
         list = finished_list(finished);
         ASSERT_EQ(list->len, FINISHED_MAX);
+
         for (guint i = 0; i < list->len; i++)
                 ASSERT_EQ(((const FinishedJob *)list->pdata[i])->id, i + 1);
 
@@ -261,5 +265,6 @@ int main(int argc, char **argv)
         TEST(test_destroy_many_failures);
         TEST(test_finished);
         TEST(test_ring);
+
         return tests_end();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The model after another daemon: what that one had, was making, or was removing when it ended. */
+/* The model after a restart: finished and interrupted work of an earlier daemon. */
 
 #include "fixture.h"
 
@@ -8,7 +8,7 @@
 #define UUID1 "11111111-2222-4333-8444-555555555555"
 #define UUID2 "22222222-2222-4333-8444-555555555555"
 
-/* A daemon that comes after another knows what that one made. */
+/* Instances of an earlier daemon keep origin, owner and name. */
 static void test_restart(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -28,7 +28,7 @@ static void test_restart(void)
         ASSERT_EQ(i->owner, 1000);
 }
 
-/* Killed between the intent and the end. */
+/* Killed between record and commit. */
 static void interrupted(bool undo, bool device)
 {
         _cleanup_fixture_ Fixture f;
@@ -47,13 +47,16 @@ static void interrupted(bool undo, bool device)
         ASSERT_OK(records_open(f.scratch.fd, &records));
         ASSERT_OK(records_put(records, &record));
         records_free(records);
+
         if (device) {
                 VgpuIo *io = fake_kernel_io(f.kernel);
                 g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                                       "/mdev_supported_types/mdpy-hd/create", NULL);
+
                 ASSERT_OK(vgpu_io_write(io, create, UUID1));
                 vgpu_io_free(io);
         }
+
         fixture_start(&f);
         if (device && undo)
                 ASSERT_TRUE(fixture_wait(&f, saw, (void *)"instance- " UUID1));
@@ -74,8 +77,7 @@ static void test_interrupted(void)
         interrupted(true, true);
 }
 
-/* Killed between the commits of two that were asked for together: both are made. Before the first of them:
- * neither is. */
+/* Killed between the commits of two instances: both exist. Before the first commit: both are removed. */
 static void interrupted_pair(bool first_made)
 {
         _cleanup_fixture_ Fixture f;
@@ -96,23 +98,27 @@ static void interrupted_pair(bool first_made)
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
         VgpuIo *io = fake_kernel_io(f.kernel);
         ASSERT_OK(records_open(f.scratch.fd, &records));
+
         for (size_t i = 0; i < G_N_ELEMENTS(uuids); i++) {
                 memcpy(record.uuid, uuids[i], sizeof record.uuid);
                 ASSERT_OK(records_put(records, &record));
                 ASSERT_OK(vgpu_io_write(io, create, uuids[i]));
         }
+
         if (first_made)
                 ASSERT_OK(records_commit(records, UUID1));
         records_free(records);
         vgpu_io_free(io);
 
         fixture_start(&f);
+
         for (size_t i = 0; i < G_N_ELEMENTS(uuids); i++)
                 if (first_made) {
                         ASSERT_EQ(fixture_get(&f, uuids[i])->origin, INSTANCE_ORIGIN_VGPUD);
                         ASSERT_NULL(fixture_get(&f, uuids[i])->job);
                 } else
                         ASSERT_TRUE(fixture_wait(&f, instance_is_gone, (void *)uuids[i]));
+
         ASSERT_EQ(fixture_count_records(&f), first_made ? 2 : 0);
 }
 
@@ -130,8 +136,8 @@ static bool no_jobs(Fixture *f, void *gpu)
                !g->debounce;
 }
 
-/* More were half made than may wait in the queue: they all go, and what somebody asks for meanwhile has the
- * room that it always has. */
+/* More incomplete instances than the queue takes: all are removed, and requests keep their places in the queue.
+ */
 static void test_undo_many(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -142,13 +148,16 @@ static void test_undo_many(void)
         fixture_add(&f, fake_add_mtty(f.kernel));
         fixture_start(&f);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(12, .type = "mtty-1"), uuid), VGPUD_ERROR_NONE);
-        /* As a daemon leaves it that is killed before the first commit. */
+        /* State after a kill before the first commit. */
         g_autoptr(GPtrArray) uuids = records_of_gpu(f.model->records, "mtty");
+
         for (guint i = 0; i < uuids->len; i++) {
                 Record r = { .gpu = (char *)"mtty", .type_id = (char *)"mtty-1", .undo = true };
+
                 memcpy(r.uuid, uuids->pdata[i], sizeof r.uuid);
                 ASSERT_OK(records_put(f.model->records, &r));
         }
+
         fixture_stop(&f);
         fixture_start(&f);
         ASSERT_EQ(f.model->last_job_id, 12);
@@ -158,7 +167,7 @@ static void test_undo_many(void)
         ASSERT_EQ(fixture_count_records(&f), 1);
 }
 
-/* One that was half made, and a daemon that is stopped before it has removed it: the next one does. */
+/* The daemon stops before the removal of an incomplete instance: the next daemon removes it. */
 static FakeGpu *leave_half_made(Fixture *f)
 {
         Record r = { .uuid = UUID1, .gpu = (char *)"mdpy", .type_id = (char *)"mdpy-hd", .undo = true };
@@ -176,6 +185,7 @@ static FakeGpu *leave_half_made(Fixture *f)
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
         g_assert(vgpu_io_write(io, create, UUID1) >= 0);
         vgpu_io_free(io);
+
         return mdpy;
 }
 
@@ -186,7 +196,7 @@ static void test_undo_and_stop(void)
         g_autofree char *room = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                             "/mdev_supported_types/mdpy-hd/available_instances", NULL);
 
-        /* While it looks for the first time. */
+        /* During the first scan. */
         fake_hang(f.kernel, "read", room);
         fixture_new_manager(&f);
         ASSERT_OK(manager_open(f.manager));
@@ -202,8 +212,8 @@ static void test_undo_and_stop(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* It cannot be removed: it is of no use, and tried again when somebody wants it to be looked at, and by the
- * next daemon; not whenever the attempt itself makes vgpud look. */
+/* A failing removal is retried on an explicit rescan and by the next daemon, but not after scans that the
+ * attempt causes. */
 static void test_undo_fails(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -224,10 +234,12 @@ static void test_undo_fails(void)
         ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_EQ(fixture_get(&f, UUID1)->state, INSTANCE_INCOMPLETE);
         last = f.model->last_job_id;
+
         for (unsigned n = 0; n < 3; n++) {
                 gpu_want_scan(model_get_gpu(f.model, "mdpy"), GPU_SCAN_NOW);
                 ASSERT_TRUE(fixture_wait(&f, no_jobs, (void *)"mdpy"));
         }
+
         ASSERT_EQ(f.model->last_job_id, last);
         fixture_stop(&f);
 
@@ -242,7 +254,7 @@ static void test_undo_fails(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* A GPU that does not answer after a restart: what it has is not forgotten, and nobody else gets it. */
+/* A GPU does not answer after a restart: its records keep names and UUIDs. */
 static void test_restart_unanswered(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -287,7 +299,7 @@ static void test_restart_unanswered(void)
         ASSERT_STREQ(fixture_get(&f, UUID1)->name, "hugo");
 }
 
-/* A stop does not wait for what is stuck, drops what waits, and answers everybody. */
+/* A stop cancels waiting jobs, does not wait for stuck ones, and answers all callers. */
 static void test_stop(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -312,7 +324,7 @@ static void test_stop(void)
         ASSERT_EQ(first.code, VGPUD_ERROR_CANCELED);
         ASSERT_EQ(second.code, VGPUD_ERROR_CANCELED);
         ASSERT_ERROR(request_create(f.model, REQUEST(.type = "mdpy-hd"), &job, NULL), ECANCELED);
-        ASSERT_EQ(fixture_count_records(&f), 1); /* of the one that runs: it may still come to be */
+        ASSERT_EQ(fixture_count_records(&f), 1); /* record of the running job, which may still succeed */
         fake_heal(f.kernel);
         fake_release(f.kernel);
         ASSERT_EQ(lanes_stop(f.model->lanes, WAIT_USEC), 0);
@@ -329,5 +341,6 @@ int main(int argc, char **argv)
         TEST(test_undo_and_stop);
         TEST(test_undo_fails);
         TEST(test_stop);
+
         return tests_end();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The model where the kernel has no UUIDs, and tells nobody of what others do: whose is what is in a slot? */
+/* Ownership of slots, where the kernel has neither UUIDs nor events. */
 
 #include "fake-nvidia.h"
 #include "fake-xengt.h"
@@ -8,7 +8,7 @@
 
 #define L40S "0000:41:00.0"
 
-/* NULL unless there is one alone. */
+/* NULL: none, or several. */
 static Instance *get_only(Fixture *f)
 {
         GHashTableIter iter;
@@ -16,12 +16,14 @@ static Instance *get_only(Fixture *f)
 
         if (g_hash_table_size(model_instances(f->model)) != 1)
                 return NULL;
+
         g_hash_table_iter_init(&iter, model_instances(f->model));
         (void)g_hash_table_iter_next(&iter, NULL, (gpointer *)&i);
+
         return i;
 }
 
-/* With this GPU, of which the fixture does not know. */
+/* Start with a GPU that the fixture does not know. */
 static void start(Fixture *f, GpuFacts *facts)
 {
         g_autoptr(GPtrArray) found = g_ptr_array_new();
@@ -42,6 +44,7 @@ static FakeNvidia *start_l40s(Fixture *f)
         GpuFacts *facts = fake_nvidia_facts(g);
         start(f, facts);
         gpu_facts_unref(facts);
+
         return g;
 }
 
@@ -53,7 +56,7 @@ static void look(Fixture *f)
 #define ALICE(...) REQUEST(.name = "alice", .requester = 1000, .type = __VA_ARGS__)
 #define ZOE(...)   REQUEST(.name = "zoe", .requester = 1001, .type = __VA_ARGS__)
 
-/* Alice's was removed by somebody else, and Zoe's was made where it had been. */
+/* Another program removed Alice's instance, and Zoe's is in its slot. */
 static void check_zoe(Fixture *f, const char *zoe)
 {
         const Instance *i = get_only(f);
@@ -66,7 +69,7 @@ static void check_zoe(Fixture *f, const char *zoe)
         ASSERT_EQ(fixture_count_records(f), 1);
 }
 
-/* Often: UUIDs, and with them the order of the records, are chance. */
+/* Repeat: the order of records depends on random UUIDs. */
 static void test_again_nvidia(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -82,11 +85,12 @@ static void test_again_nvidia(void)
                 look(&f);
                 ASSERT_TRUE(fixture_wait(&f, instance_is_gone, zoe));
         }
+
         fixture_stop(&f);
         fake_nvidia_free(g);
 }
 
-/* The same where what is made again can be told from what was there. */
+/* The same with devices that can be told apart. */
 static void test_again_xengt(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -100,6 +104,7 @@ static void test_again_xengt(void)
         VgpuAttribute *vmid = vgpu_attribute_new("vmid", "1");
         g_ptr_array_add(domain, vmid);
         start(&f, facts);
+
         for (unsigned n = 0; n < 16; n++) {
                 fake_xengt_domain(x, 1, true);
                 ASSERT_EQ(fixture_create(&f, ALICE("xengt-64-448", .attributes = domain), alice),
@@ -112,6 +117,7 @@ static void test_again_xengt(void)
                 fake_xengt_domain(x, 1, false);
                 ASSERT_EQ(fixture_destroy(&f, zoe, false), VGPUD_ERROR_NONE);
         }
+
         vgpu_attribute_free(vmid);
         fixture_stop(&f);
         vgpu_io_free(io);
@@ -119,7 +125,7 @@ static void test_again_xengt(void)
         fake_xengt_free(x);
 }
 
-/* Zoe's is being made when the removal of what was there before is asked for. */
+/* A removal of the old instance is requested during the create of Zoe's. */
 static void destroy_behind_create(Fixture *f, FakeNvidia *g, Instance *before)
 {
         _cleanup_outcome_ Outcome made = { 0 }, removed = { 0 };
@@ -151,7 +157,7 @@ static void test_destroy_behind_create(void)
         fake_nvidia_free(g);
 }
 
-/* Somebody else has made one where ours was. */
+/* Another program created an instance in the slot of ours. */
 static Instance *make_foreign(Fixture *f, FakeNvidia *g)
 {
         char alice[UUID_STRLEN + 1];
@@ -164,6 +170,7 @@ static Instance *make_foreign(Fixture *f, FakeNvidia *g)
         g_assert(fixture_wait(f, instance_is_gone, alice));
         i = get_only(f);
         g_assert(i && i->origin == INSTANCE_ORIGIN_FOREIGN);
+
         return i;
 }
 
@@ -177,7 +184,7 @@ static void test_destroy_foreign_behind_create(void)
         fake_nvidia_free(g);
 }
 
-/* That the slot was ours once does not keep it. */
+/* A removed instance frees its slot. */
 static void test_destroy_foreign(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -203,5 +210,6 @@ int main(int argc, char **argv)
         TEST(test_destroy_behind_create);
         TEST(test_destroy_foreign_behind_create);
         TEST(test_destroy_foreign);
+
         return tests_end();
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The model where instances are virtual functions: they have no UUID of the kernel, and come and go with jobs.
- */
+/* Instances that are VFs: without UUIDs of the kernel, and changed by jobs. */
 
 #include "base/fs-util.h"
 #include "daemon/store/autoprobe.h"
@@ -17,7 +16,7 @@ static Gpu *gpu(Fixture *f)
         return model_get_gpu(f->model, XE);
 }
 
-/* Set the number and wait; the code of the error. */
+/* Set the number of VFs and wait. Returns the code of the error. */
 static VgpudErrorCode set_vfs(Fixture *f, uint32_t count)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
@@ -26,8 +25,10 @@ static VgpudErrorCode set_vfs(Fixture *f, uint32_t count)
 
         if (request_set_vfs(gpu(f), count, 0, &job, &error) < 0)
                 return error.code;
+
         outcome_of(&o, job);
         g_assert(fixture_wait(f, outcome_is_known, &o));
+
         return o.code;
 }
 
@@ -37,6 +38,7 @@ static VgpudErrorCode configure(Fixture *f, const char *mode, const char *value)
         Job *job;
 
         g_assert(request_configure(gpu(f), mode, value, 0, &job, &error) < 0);
+
         return error.code;
 }
 
@@ -47,6 +49,7 @@ static FakePf *start(Fixture *f, FakePfModel model)
         fixture_init(f);
         pf = fixture_add_pf(f, model, XE, 7);
         fixture_start(f);
+
         return pf;
 }
 
@@ -62,7 +65,7 @@ static void test_life(void)
         ASSERT_EQ(set_vfs(&f, 8), VGPUD_ERROR_INVALID);
         ASSERT_EQ(configure(&f, "heterogeneous", "yes"), VGPUD_ERROR_UNSUPPORTED);
 
-        /* The answer comes when the model shows them. */
+        /* The model shows the VFs before the answer. */
         fixture_forget(&f);
         ASSERT_EQ(set_vfs(&f, 2), VGPUD_ERROR_NONE);
         ASSERT_TRUE(fixture_saw(&f, "gpu~ " XE " state=ready"));
@@ -87,7 +90,7 @@ static void test_life(void)
         ASSERT_EQ(gpu(&f)->state, GPU_UNPREPARED);
 }
 
-/* Several at once, all or none; what was claimed for those that stood is given back. */
+/* Create several, all or none; a failure releases the reservations. */
 static void test_all_or_none(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -99,10 +102,12 @@ static void test_all_or_none(void)
         g_autofree char *path = g_strconcat(fake_vf_path(pf, 2), "/driver_override", NULL);
         fake_fail(f.kernel, "write", path, EIO);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "vf"), uuid), VGPUD_ERROR_FAILED);
+
         for (unsigned n = 0; n < 3; n++) {
                 ASSERT_NULL(fake_vf_driver(pf, n));
                 ASSERT_NULL(fake_vf_override(pf, n));
         }
+
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 0);
         ASSERT_OK(fs_list_at(f.scratch.fd, "instance", &names));
         ASSERT_EQ(g_strv_length(names), 0);
@@ -111,7 +116,7 @@ static void test_all_or_none(void)
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 3);
 }
 
-/* The UUID of somebody else's is the same for as long as the host runs. */
+/* UUIDs of foreign instances are stable until the host restarts. */
 static void test_foreign(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -138,6 +143,7 @@ static void test_foreign(void)
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&i))
                 if (i->origin == INSTANCE_ORIGIN_FOREIGN)
                         foreign = g_strdup(i->desc->uuid);
+
         ASSERT_NOT_NULL(foreign);
         ASSERT_EQ(foreign[14], '8');
         ASSERT_EQ(fixture_destroy(&f, foreign, false), VGPUD_ERROR_FOREIGN);
@@ -156,7 +162,7 @@ static bool is_running(Fixture *f, void *job)
         return ((Job *)job)->state == JOB_RUNNING;
 }
 
-/* A job that hangs before it has changed anything. */
+/* A job that hangs before its first change. */
 static Job *start_hanging(Fixture *f, Outcome *o)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
@@ -169,10 +175,11 @@ static Job *start_hanging(Fixture *f, Outcome *o)
         outcome_of(o, job);
         g_assert(fixture_wait(f, is_running, job));
         fake_wait_hanging(f->kernel);
+
         return job;
 }
 
-/* Functions are seen while they come: they are looked up when the job is over, and the job is not disturbed. */
+/* VFs appear during a job: the job reads them at its end, undisturbed. */
 static void test_seen_meanwhile(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -193,7 +200,7 @@ static void test_seen_meanwhile(void)
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
 }
 
-/* A discovery that takes long: what it saw of this GPU was so before the job. */
+/* A slow discovery has facts from before the job. */
 static void test_old_facts(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -208,7 +215,7 @@ static void test_old_facts(void)
         fixture_forget(&f);
         arrivals_apply(f.model, found, old->began_usec);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
-        /* Also when it is no device that could be it. */
+        /* The same for another device. */
         old->device++;
         arrivals_apply(f.model, found, old->began_usec);
         fixture_discover(&f);
@@ -223,7 +230,7 @@ static bool is_at_rest(Fixture *f, void *data)
         return f->model->wishes == 0 && !gpu(f)->scan && !gpu(f)->debounce;
 }
 
-/* A look that an event asked for before the job ended, and that comes after it. */
+/* A scan that was requested during a job runs after it. */
 static void test_old_scan(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -242,7 +249,7 @@ static void test_old_scan(void)
         ASSERT_FALSE(fixture_saw(&f, "gpu~ " XE " state=unprepared"));
 }
 
-/* While no daemon ran, somebody made the functions anew and took one: it is in the same slot, and not ours. */
+/* Without a daemon, another program recreated the VFs and took the same slot: the instance is foreign. */
 static void test_made_anew(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -269,12 +276,12 @@ static void test_made_anew(void)
         g_assert(g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance));
         ASSERT_EQ(instance->origin, INSTANCE_ORIGIN_FOREIGN);
         ASSERT_STREQ(instance->desc->slot, VF0);
-        /* Its name is free. */
+        /* The name is free. */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "one"), uuid), VGPUD_ERROR_NONE);
         vgpu_io_free(io);
 }
 
-/* The third fails, and then the first does not go again: the second does all the same. */
+/* The third create fails, and so does the rollback of the first; the second is rolled back. */
 static int fail_and_stay(FakeKernel *k, const char *path, void *first)
 {
         fake_fail(k, "write", first, EIO);
@@ -302,13 +309,13 @@ static void test_undo_all(void)
         ASSERT_NULL(fake_vf_driver(pf, 1));
         ASSERT_NULL(fake_vf_override(pf, 1));
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 1);
-        /* What is left is ours, and goes when it can. */
+        /* The remaining instance is vgpud's own, and can be destroyed later. */
         ASSERT_STREQ(model_get_instance(f.model, uuid)->desc->slot, VF0);
         fake_heal(f.kernel);
         ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
 }
 
-/* A daemon was killed while drivers were not probed for; they cannot be again yet. */
+/* A killed daemon left autoprobe at 0, and restoring fails at first. */
 static void test_probe_again(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -332,7 +339,7 @@ static void test_probe_again(void)
         vgpu_io_free(io);
 }
 
-/* A quota is written, and that it switched the automatic provisioning off is known to the next daemon. */
+/* A quota job disables automatic provisioning; the next daemon knows. */
 static void test_provision_again(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -380,8 +387,7 @@ static void assert_probed_again(Fixture *f, FakePf *pf)
         vgpu_io_free(io);
 }
 
-/* A job could not switch it on again. The next look does, if the kernel lets it; until then no other job takes
- * the mark away, nor does one that is cancelled. */
+/* A job failed to restore autoprobe. The next scan retries; other and cancelled jobs keep the marker. */
 static void test_probe_again_after_job(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -452,5 +458,6 @@ int main(int argc, char **argv)
         TEST(test_provision_again);
         TEST(test_probe_again_after_job);
         TEST(test_unplugged);
+
         return tests_end();
 }

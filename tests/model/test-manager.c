@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The model on GPUs that stay: instances, jobs, room, what is announced; and what gets stuck. */
+/* Instances, jobs, capacity, announcements and stuck operations on GPUs that stay. */
 
 #include "fake-nvidia.h"
 #include "fixture.h"
@@ -31,7 +31,7 @@ static void test_life(void)
         ASSERT_STREQ(i->desc->type_id, "i915-GVTg_V5_4");
         ASSERT_TRUE(i->created_usec > 0);
         ASSERT_EQ(fixture_available(&f, GVT_G, "i915-GVTg_V5_4"), 2);
-        /* job, then the instance, then the types, then the end of the job */
+        /* order: job, instance, types, end of the job */
         line = g_strdup_printf("job+ 1 create\n");
         ASSERT_TRUE(g_str_has_prefix(f.log->str, line));
         const char *added = strstr(f.log->str, "instance+"), *types = strstr(f.log->str, " types"),
@@ -81,8 +81,9 @@ static void test_refusals(void)
                 { { .count = 1, .type = "mdpy-xga", .name = "-x" }, VGPUD_ERROR_INVALID },
                 { { .count = 1, .type = "mdpy-xga", .name = "a/b" }, VGPUD_ERROR_INVALID },
                 { { .count = 1, .type = "mdpy-xga", .parent = "mdpy" },
-                  VGPUD_ERROR_INVALID }, /* without its GPU */
+                  VGPUD_ERROR_INVALID }, /* parent without GPU */
         };
+
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
                 ASSERT_EQ(fixture_create(&f, &cases[i].request, uuid), cases[i].code);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-xga", .attributes = attributes), uuid),
@@ -117,9 +118,11 @@ static void test_lookups(void)
         fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
         fixture_add(&f, fake_add_mdpy(f.kernel));
         fixture_start(&f);
+
         for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
                 ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-vga", .name = names[i]), uuids[i]),
                           VGPUD_ERROR_NONE);
+
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), (char[UUID_STRLEN + 1]){ 0 }),
                   VGPUD_ERROR_NONE);
 
@@ -131,6 +134,7 @@ static void test_lookups(void)
                 ASSERT_OK(request_get_instance(f.model, upper, &instance, NULL));
                 ASSERT_STREQ(instance->desc->uuid, uuids[i]);
         }
+
         ASSERT_ERROR(request_get_instance(f.model, "ABC", &instance, NULL), ENODEV);
         ASSERT_ERROR(request_get_instance(f.model, "1111", &instance, NULL), ENODEV);
         ASSERT_ERROR(request_get_instance(f.model, UUID2, &instance, NULL), ENODEV);
@@ -158,21 +162,26 @@ static void test_capacity(void)
         fixture_init(&f);
         fixture_add(&f, fake_add_mdpy(f.kernel));
         fixture_start(&f);
+
         for (size_t i = 0; i < 32; i++) {
                 Job *job;
+
                 ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-vga"), &job, NULL));
                 outcome_of(&o[i], job);
         }
+
         while (left > 0) {
                 ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o[32 - left]));
                 left--;
         }
+
         for (size_t i = 0; i < 32; i++) {
                 made += o[i].code == VGPUD_ERROR_NONE;
                 full += o[i].code == VGPUD_ERROR_NO_CAPACITY;
                 ASSERT_EQ(o[i].told, 1);
                 outcome_done(&o[i]);
         }
+
         ASSERT_EQ(made, 4);
         ASSERT_EQ(full, 28);
         ASSERT_EQ(fixture_count_records(&f), 4);
@@ -183,7 +192,7 @@ static int fail_third(FakeKernel *k, const char *path, void *data)
         return ++*(unsigned *)data == 3 ? -EIO : 0;
 }
 
-/* Several at once: all or none. */
+/* Create several, all or none. */
 static void test_several(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -195,12 +204,12 @@ static void test_several(void)
         gpu = fake_add_gvt_g(f.kernel, GVT_G);
         fixture_add(&f, gpu);
         fixture_start(&f);
-        /* no room for all: nothing is begun */
+        /* no capacity for all: no write */
         ASSERT_EQ(fixture_create(&f, REQUEST_N(4, .type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NO_CAPACITY);
         g_autofree char *writes = fake_writes(f.kernel);
         ASSERT_STREQ(writes, "");
 
-        /* the third is refused: the first two go */
+        /* the third fails: the first two are rolled back */
         g_autofree char *create = g_strconcat(fake_gpu_parent_path(gpu, 0),
                                               "/mdev_supported_types/i915-GVTg_V5_4/create", NULL);
         fake_before(f.kernel, "write", create, fail_third, &calls);
@@ -216,13 +225,13 @@ static void test_several(void)
         ASSERT_EQ(fixture_count_records(&f), 3);
 }
 
-/* A look at the GPU after that moment. */
+/* A scan after the moment. */
 static bool is_looked_at(Fixture *f, void *moment)
 {
         return model_get_gpu(f->model, A2)->snapshot->taken_usec > *(uint64_t *)moment;
 }
 
-/* Of a GPU with many parents and types not every attribute is read before the answer. */
+/* The answer does not wait for a scan of many parents and types. */
 static void test_large(void)
 {
         uint64_t moment;
@@ -249,7 +258,7 @@ static void test_large(void)
         ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_STREQ(i->desc->type_id, type);
         ASSERT_EQ(fixture_available(&f, A2, type), room - 1);
-        /* The first one has fixed the size of all, which is known before they are looked at. */
+        /* The first instance fixes the size of all types, which is predicted. */
         ASSERT_EQ(fixture_available(&f, A2, other), 0);
         moment = (uint64_t)g_get_real_time();
         ASSERT_TRUE(fixture_wait(&f, is_looked_at, &moment));
@@ -268,8 +277,7 @@ static void test_large(void)
         ASSERT_TRUE(fixture_wait(&f, is_looked_at, &moment));
         ASSERT_EQ(fixture_available(&f, A2, other), other_room);
 
-        /* Several at once go from one virtual function to the next, and do not begin with the first each time.
-         */
+        /* A create of several continues with the next VF. */
         before = fake_count(f.kernel, "read");
         ASSERT_EQ(fixture_create(&f, REQUEST_N(room, .type = type), uuid), VGPUD_ERROR_NONE);
         reads = fake_count(f.kernel, "read") - before;
@@ -278,7 +286,7 @@ static void test_large(void)
         ASSERT_EQ(fixture_available(&f, A2, type), 0);
 }
 
-/* Creates without a GPU go where there is room, and the promises of jobs that wait count. */
+/* Creates without a GPU respect capacity and waiting jobs. */
 static void test_placement(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -288,12 +296,15 @@ static void test_placement(void)
         fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
         fixture_add(&f, fake_add_gvt_g(f.kernel, "0001:00:02.0"));
         fixture_start(&f);
+
         for (size_t i = 0; i < 6; i++) {
                 Job *job;
+
                 ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_4"), &job, NULL));
                 ASSERT_STREQ(job->gpu_name, i % 2 == 0 ? GVT_G : "0001:00:02.0");
                 outcome_of(&o[i], job);
         }
+
         for (size_t i = 0; i < 6; i++) {
                 ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o[i]));
                 ASSERT_EQ(o[i].code, VGPUD_ERROR_NONE);
@@ -316,7 +327,7 @@ static void test_foreign(void)
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
         ASSERT_OK(vgpu_io_write(io, create, UUID1));
         vgpu_io_free(io);
-        gpu_want_scan(model_get_gpu(f.model, "mdpy"), GPU_SCAN_SOON); /* what an event does */
+        gpu_want_scan(model_get_gpu(f.model, "mdpy"), GPU_SCAN_SOON); /* as an event does */
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"instance+ " UUID1 " foreign"));
         ASSERT_EQ(fixture_get(&f, UUID1)->owner, UID_INVALID);
         ASSERT_EQ(fixture_destroy(&f, UUID1, false), VGPUD_ERROR_FOREIGN);
@@ -371,8 +382,7 @@ static void apply_facts(Fixture *f, GpuFacts *facts)
         g_assert(fixture_wait(f, is_known, (void *)NVIDIA));
 }
 
-/* Properties that follow from what the GPU shows: the name of an instance's type, of which the driver says
- * nothing while no such can be made; and the modes, which go with the back end. */
+/* Derived properties: type names of instances, which a driver may hide, and modes. */
 static void test_what_follows(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -384,6 +394,7 @@ static void test_what_follows(void)
         fixture_init(&f);
         FakeNvidia *g = fake_add_l40s(f.kernel, NVIDIA, true);
         fixture_start(&f);
+
         for (unsigned i = 0; i < 3; i++)
                 fake_nvidia_set(g, i, 1155);
         apply_facts(&f, fake_nvidia_facts(g));
@@ -417,7 +428,7 @@ static void test_what_follows(void)
         fake_nvidia_free(g);
 }
 
-/* Somebody removes it and makes it again, by the same UUID, on another GPU, which is looked at first. */
+/* Another program recreates the instance on another GPU, which is scanned first. */
 static void test_foreign_elsewhere(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -450,7 +461,7 @@ static void test_foreign_elsewhere(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* A failed create does not make an instance of somebody else ours. */
+/* A failed create leaves a foreign instance foreign. */
 static void test_foreign_first(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -465,7 +476,7 @@ static void test_foreign_first(void)
         io = fake_kernel_io(f.kernel);
         g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
-        ASSERT_OK(vgpu_io_write(io, create, UUID1)); /* nobody has told the daemon yet */
+        ASSERT_OK(vgpu_io_write(io, create, UUID1)); /* the daemon does not know yet */
         vgpu_io_free(io);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
@@ -496,8 +507,7 @@ static bool is_stuck(Fixture *f, void *gpu)
         return model_get_gpu(f->model, gpu)->state == GPU_STUCK;
 }
 
-/* A create that does not come back: its caller and those who wait are told, the others go on, and when it comes
- * back all is well. */
+/* A create blocks: its caller and waiting callers get an error, other GPUs work, and the GPU recovers. */
 static void test_stuck(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -522,7 +532,7 @@ static void test_stuck(void)
         fake_wait_hanging(f.kernel);
         ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .uuid = UUID2), &job, NULL));
         outcome_of(&second, job);
-        /* another GPU does not notice */
+        /* another GPU still works */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8"), uuid), VGPUD_ERROR_NONE);
         ASSERT_EQ(first.told, 0);
 
@@ -532,7 +542,7 @@ static void test_stuck(void)
         ASSERT_EQ(second.code, VGPUD_ERROR_GPU_STUCK);
         ASSERT_TRUE(is_stuck(&f, (void *)"mdpy"));
         ASSERT_TRUE(gpu_is_stale(model_get_gpu(f.model, "mdpy")));
-        ASSERT_EQ(fixture_available(&f, "mdpy", "mdpy-hd"), 4); /* what was known stays visible */
+        ASSERT_EQ(fixture_available(&f, "mdpy", "mdpy-hd"), 4); /* stale data stays visible */
         ASSERT_ERROR(request_create(f.model, REQUEST(.type = "mdpy-hd"), &job, &error), ETIMEDOUT);
         ASSERT_EQ(error.code, VGPUD_ERROR_GPU_STUCK);
         gpu_want_scan(model_get_gpu(f.model, "mdpy"), GPU_SCAN_NOW);
@@ -549,7 +559,7 @@ static void test_stuck(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID2), uuid), VGPUD_ERROR_NONE);
 }
 
-/* A removal that does not come back: who asks again hears of the GPU, not of a job that will not end. */
+/* A removal blocks: later requests learn about the stuck GPU. */
 static void test_stuck_removal(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -567,7 +577,7 @@ static void test_stuck_removal(void)
         ASSERT_OK(request_destroy(f.model, fixture_get(&f, uuid), false, 0, &job, NULL));
         outcome_of(&outcome, job);
         fake_wait_hanging(f.kernel);
-        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_IN_USE); /* a job works on it */
+        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_IN_USE); /* the job is in progress */
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &outcome));
         ASSERT_EQ(outcome.code, VGPUD_ERROR_GPU_STUCK);
         ASSERT_EQ(fixture_get(&f, uuid)->state, INSTANCE_STUCK);
@@ -578,7 +588,7 @@ static void test_stuck_removal(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* The same with a scan. */
+/* A scan blocks. */
 static void test_stuck_scan(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -619,7 +629,7 @@ static void test_cancel(void)
         fake_wait_hanging(f.kernel);
         ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .uuid = UUID2), &b, NULL));
         outcome_of(&second, b);
-        /* Nothing is wrong with the GPU. */
+        /* The error blames the job, not the GPU. */
         _cleanup_vgpud_error_ VgpudError not_yet = VGPUD_ERROR_INIT;
         Instance *instance;
         ASSERT_TRUE(request_get_instance(f.model, UUID2, &instance, &not_yet) < 0);
@@ -683,5 +693,6 @@ int main(int argc, char **argv)
         TEST(test_stuck_scan);
         TEST(test_cancel);
         TEST(test_limits);
+
         return tests_end();
 }

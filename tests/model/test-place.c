@@ -16,19 +16,20 @@ static bool job_runs(Fixture *f, void *job)
         return ((const Job *)job)->state == JOB_RUNNING;
 }
 
-/* GPUs with GVT-g at these addresses and this configuration. */
+/* GPUs with GVT-g at the addresses, and a configuration. */
 static void start(Fixture *f, const char *const *addresses, const char *config)
 {
         fixture_init(f);
         scratch_file(&f->scratch, "vgpud.conf", config);
         config_read(f->config, f->scratch.path);
+
         for (; *addresses; addresses++)
                 fixture_add(f, fake_add_gvt_g(f->kernel, *addresses));
         fixture_start(f);
 }
 #define START(f, config, ...) start(f, (const char *const[]){ __VA_ARGS__, NULL }, config)
 
-/* "A B | C": in their order, the last letter but one of the bus, those that do not fit after the bar. */
+/* "A B | C": GPUs in order, by the last but one letter of the bus; GPUs that do not fit follow the bar. */
 static char *place(Fixture *f, const char *type, uint32_t count, const PlaceHints *hints)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
@@ -39,12 +40,15 @@ static char *place(Fixture *f, const char *type, uint32_t count, const PlaceHint
                 g_string_assign(s, error.message);
                 return g_string_free(s, FALSE);
         }
+
         for (size_t i = 0; i < p->placement->n; i++) {
                 const PlacementRank *r = &p->placement->ranks[i];
+
                 if (r->verdict != PLACEMENT_FITS && !strchr(s->str, '|'))
                         g_string_append(s, s->len > 0 ? " |" : "|");
                 g_string_append_printf(s, "%s%s", s->len > 0 ? " " : "", r->candidate->gpu);
         }
+
         return g_string_free(s, FALSE);
 }
 
@@ -62,6 +66,7 @@ static char *create_error(Fixture *f, const CreateRequest *request, VgpudErrorCo
         if (request_create(f->model, request, &job, &error) >= 0)
                 FAIL("job %u was made on %s", job->id, job->gpu_name);
         ASSERT_EQ(error.code, code);
+
         return error.message;
 }
 
@@ -97,10 +102,12 @@ static void test_configured_strategy(void)
         char uuid[UUID_STRLEN + 1];
 
         START(&f, "[placement]\nstrategy=depth\n", A, B);
+
         for (size_t i = 0; i < 3; i++) {
                 ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
                 ASSERT_STREQ(gpu_name(model_get_instance(f.model, uuid)->gpu), A);
         }
+
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
         ASSERT_STREQ(gpu_name(model_get_instance(f.model, uuid)->gpu), B);
 }
@@ -119,17 +126,16 @@ static void test_rules(void)
         ASSERT_PLACE(&f, "GVTg_V5_4", 2, NULL, B " | " A " " C);
         ASSERT_PLACE(&f, "GVTg_V5_4", 3, NULL, "| " B " " A " " C);
         ASSERT_PLACE(&f, "GVTg_V5_4", 3, HINTS(.pool = "desk"), C " | " A " " B);
-        ASSERT_PLACE(&f, "GVTg_V5_4", 3, HINTS(.pool = "dask"),
-                     "there is no pool \"dask\"");
+        ASSERT_PLACE(&f, "GVTg_V5_4", 3, HINTS(.pool = "dask"), "there is no pool \"dask\"");
         ASSERT_CREATE_ERROR(&f, REQUEST_N(3, .type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY,
                             "no GPU has room for 3 of GVTg_V5_4: GPU " B
                             ": it has room for 2, not for 3: 3 can be made, 1 is kept spare; GPU " A
                             ": its configuration has forbid=GVTg_V5_4, which is i915-GVTg_V5_4; GPU " C
                             ": it is kept for requests that name its pool, desk");
-        /* The rule holds for who names the GPU, too; what is spare is for who does. */
+        /* Rules also hold for a named GPU; spare does not. */
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "i915-GVTg_V5_4", .gpu = A), VGPUD_ERROR_UNSUPPORTED,
                             "forbid=GVTg_V5_4");
-        /* So none can be made of it, and that is shown; what others make of it counts as ever. */
+        /* The type shows no capacity; foreign instances still count. */
         const VgpuType *t = gpu_snapshot_find_type(model_get_gpu(f.model, A)->snapshot, "GVTg_V5_4", NULL);
         ASSERT_EQ(t->available, 0);
         ASSERT_CONTAINS(t->why_not, "its configuration has forbid=GVTg_V5_4");
@@ -152,7 +158,7 @@ static void test_all_excluded(void)
                             VGPUD_ERROR_UNSUPPORTED, "its NUMA node is not known");
 }
 
-/* What waits in a queue is promised, also when it is of another type. */
+/* Waiting jobs are promised, also for other types. */
 static void test_promises(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -163,10 +169,10 @@ static void test_promises(void)
         fake_hang(f.kernel, "write", A_PATH "/mdev_supported_types/i915-GVTg_V5_2/create");
         ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_2", .gpu = A), &job[0], NULL));
         fake_wait_hanging(f.kernel);
-        /* half of the GPU is on its way; of the small type that is four of seven */
+        /* half of the GPU is promised: four of seven of the small type */
         _cleanup_place_ Place *p = NULL;
         ASSERT_OK(place_new(f.model, "GVTg_V5_8", 1, HINTS(.strategy = "depth"), &p, NULL));
-        ASSERT_STREQ(p->placement->chosen->candidate->gpu, B); /* what it will leave on A is a guess */
+        ASSERT_STREQ(p->placement->chosen->candidate->gpu, B); /* the result on A is a guess */
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
         ASSERT_EQ(p->candidates[0].instances, 1);
         ASSERT_TRUE(p->candidates[0].crowded);
@@ -179,6 +185,7 @@ static void test_promises(void)
         ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_4"), &job[2], NULL));
         ASSERT_STREQ(job[2]->gpu_name, B);
         fake_release(f.kernel);
+
         for (size_t i = 0; i < 3; i++)
                 outcome_of(&o[i], job[i]);
         for (size_t i = 0; i < 3; i++) {
@@ -188,7 +195,7 @@ static void test_promises(void)
         }
 }
 
-/* What was chosen before is chosen again as long as it fits by the same rules. */
+/* An earlier choice stands while the GPU fits. */
 static void test_chosen_before(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -203,7 +210,7 @@ static void test_chosen_before(void)
         ASSERT_EQ(fixture_create(&f, REQUEST_N(2, .type = "GVTg_V5_4", .gpu = B), uuid), VGPUD_ERROR_NONE);
         ASSERT_OK(request_resolve_create(f.model, REQUEST(.type = "GVTg_V5_4", .chosen = B), &gpu, &type,
                                          NULL));
-        ASSERT_STREQ(gpu_name(gpu), A); /* what is left on B is spare */
+        ASSERT_STREQ(gpu_name(gpu), A); /* the rest of B is spare */
         ASSERT_OK(request_resolve_create(f.model, REQUEST(.type = "GVTg_V5_4", .chosen = "mdpy"), &gpu, &type,
                                          NULL));
         ASSERT_STREQ(gpu_name(gpu), A);
@@ -212,7 +219,7 @@ static void test_chosen_before(void)
                             "kept spare");
 }
 
-/* Nothing has room, but an instance is being removed: the request waits behind it. */
+/* No GPU has capacity, but a removal runs: the request waits behind the removal. */
 static void test_hope(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -255,11 +262,10 @@ static void test_nodes_and_neighbours(void)
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "0000:77:00.0"),
                      "there is no PCI device \"0000:77:00.0\"");
         ASSERT_PLACE(&f, "mdpy-vga", 1, NULL, "mdpy | " A " " B);
-        ASSERT_PLACE(&f, "no-such", 1, NULL,
-                     "no GPU offers type \"no-such\"");
+        ASSERT_PLACE(&f, "no-such", 1, NULL, "no GPU offers type \"no-such\"");
 }
 
-/* One whose queue is full is passed over, though it would be the first by the strategy. */
+/* A GPU with a full queue is skipped, even if it is first by strategy. */
 static void test_full_queue(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -273,11 +279,13 @@ static void test_full_queue(void)
         outcome_of(&o[0], job[0]);
         fake_wait_hanging(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, job_runs, job[0]));
+
         for (size_t i = 1; i < 3; i++) {
                 ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_8"), &job[i], NULL));
                 ASSERT_STREQ(job[i]->gpu_name, i == 1 ? A : B);
                 outcome_of(&o[i], job[i]);
         }
+
         fake_release(f.kernel);
         for (size_t i = 0; i < 3; i++) {
                 ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o[i]));
@@ -286,7 +294,7 @@ static void test_full_queue(void)
         }
 }
 
-/* A GPU that is stuck is not taken, and said to be so where that matters. */
+/* A stuck GPU is skipped, and named in errors. */
 static void test_stuck(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -301,7 +309,7 @@ static void test_stuck(void)
         ASSERT_STREQ(p->placement->chosen->candidate->gpu, B);
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
         ASSERT_CONTAINS(p->placement->ranks[1].reason, "it takes no work: ");
-        /* B is the only one that can be asked, and its driver has the answer */
+        /* B alone takes work, and its driver has the answer */
         fake_hang(f.kernel, "write", "devices/pci0000:00/" B "/mdev_supported_types/i915-GVTg_V5_8/create");
         ASSERT_OK(request_create(f.model, REQUEST_N(4, .type = "GVTg_V5_8"), &job, NULL));
         ASSERT_STREQ(job->gpu_name, B);
@@ -316,7 +324,7 @@ static void test_stuck(void)
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " B " state=ready"));
 }
 
-/* A GPU whose virtual functions are not enabled, and nobody knows what it will offer. */
+/* A GPU without VFs may offer any type later. */
 static void test_unprepared(void)
 {
         g_autoptr(GPtrArray) facts = g_ptr_array_new();
@@ -351,5 +359,6 @@ int main(int argc, char **argv)
         TEST(test_full_queue);
         TEST(test_stuck);
         TEST(test_unprepared);
+
         return tests_end();
 }

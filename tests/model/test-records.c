@@ -19,6 +19,7 @@ static Record record(const char *uuid)
                      .undo = true };
 
         memcpy(r.uuid, uuid, sizeof r.uuid);
+
         return r;
 }
 
@@ -41,7 +42,7 @@ static void test_life(void)
         ASSERT_FALSE(records_get(records, A)->interrupted);
         records_free(records);
 
-        /* The next daemon: A was never finished. */
+        /* The next daemon: the create of A was interrupted. */
         ASSERT_OK(records_open(s.fd, &records));
         const Record *r = records_get(records, A);
         ASSERT_NOT_NULL(r);
@@ -68,7 +69,7 @@ static void test_life(void)
         records_free(records);
 }
 
-/* What cannot be understood is removed, and what a killed daemon left of a half-written file. */
+/* Invalid records and temporary files of a killed daemon are removed. */
 static void test_damage(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -93,10 +94,13 @@ static void test_damage(void)
         scratch_file(&s, "instance/not-a-uuid", good);
         scratch_file(&s, "instance/BBBBBBBB-0000-4000-8000-000000000002", good);
         scratch_link(&s, "instance/cccccccc-0000-4000-8000-000000000003", "/etc/passwd");
+
         for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
                 g_autofree char *name = g_strdup_printf("instance/dddddddd-0000-4000-8000-%012zx", i);
+
                 scratch_file(&s, name, bad[i]);
         }
+
         ASSERT_OK(records_open(s.fd, &records));
         ASSERT_NOT_NULL(records_get(records, A));
         records_free(records);
@@ -105,7 +109,7 @@ static void test_damage(void)
         ASSERT_NULL(names[1]);
 }
 
-/* What must go is so for each daemon, until it has gone. */
+/* An instance to remove stays so for each daemon until its removal. */
 static void test_undo(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -120,6 +124,7 @@ static void test_undo(void)
         records_leave_open(records, A);
         ASSERT_OK(records_put(records, &b));
         records_free(records);
+
         for (unsigned n = 0; n < 3; n++) {
                 ASSERT_OK(records_open(s.fd, &records));
                 ASSERT_TRUE(records_get(records, A)->undo);
@@ -131,8 +136,7 @@ static void test_undo(void)
         }
 }
 
-/* Of two that belong together the first is known to have to go: so has the second, of which that is not known.
- */
+/* The first of two instances must be removed, and so must the second. */
 static void test_undo_first(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -185,7 +189,7 @@ static void test_slot(void)
         ASSERT_NULL(records_find_slot(records, "0000:00:02.0", "0000:08:00.4"));
         records_free(records);
 
-        /* The next daemon finds what was claimed and never said to the record. */
+        /* The next daemon finds reservations that no record mentions. */
         ASSERT_OK(records_open(s.fd, &records));
         const Record *r = records_find_slot(records, "0000:00:02.0", "0000:08:00.4");
         ASSERT_NOT_NULL(r);
@@ -209,9 +213,7 @@ static void test_slot(void)
         records_free(records);
 }
 
-/* Somebody else has removed what A was, and B was made there: a slot has one owner, whenever a daemon is
- * killed.
- */
+/* Another program removed A, and B took its slot: a slot has one owner after every kill. */
 static void slot_again(bool noted, bool committed)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -226,11 +228,13 @@ static void slot_again(bool noted, bool committed)
         ASSERT_OK(records_commit(records, A));
         ASSERT_OK(records_put(records, &b));
         ASSERT_OK(records_reserve(records_dirfd(records), B, "0000:08:00.4", NULL));
+
         if (noted) {
                 records_note_slot(records, B, "0000:08:00.4", NULL);
                 ASSERT_NULL(records_get(records, A));
                 ASSERT_STREQ(records_find_slot(records, "0000:00:02.0", "0000:08:00.4")->uuid, B);
         }
+
         if (committed)
                 ASSERT_OK(records_commit(records, B));
         records_free(records);
@@ -251,7 +255,7 @@ static void test_slot_again(void)
         slot_again(true, true);
 }
 
-/* The slot of another GPU of the same name is another. */
+/* Slots of other GPUs are separate. */
 static void test_slot_of_another(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -271,7 +275,7 @@ static void test_slot_of_another(void)
         records_free(records);
 }
 
-/* Beside no record, beside one that is made, and with nothing to be understood in it. */
+/* Slot files without record, with a made record, and with invalid contents. */
 static void test_bad_slots(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -312,5 +316,6 @@ int main(int argc, char **argv)
         TEST(test_slot_again);
         TEST(test_slot_of_another);
         TEST(test_bad_slots);
+
         return tests_end();
 }
