@@ -394,6 +394,7 @@ static void test_probe_again_after_job(void)
         _cleanup_outcome_ Outcome first = { 0 }, second = { 0 };
         FakePf *pf = start(&f, FAKE_PF_XE);
         g_autofree char *path = g_strconcat(fake_pf_path(pf), "/sriov_drivers_autoprobe", NULL);
+        g_autofree char *numvfs = g_strconcat(fake_pf_path(pf), "/sriov_numvfs", NULL);
         unsigned n = 0;
         Job *job;
 
@@ -413,10 +414,14 @@ static void test_probe_again_after_job(void)
         outcome_of(&first, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
         ASSERT_EQ(first.code, VGPUD_ERROR_INCONSISTENT);
+        /* The first holds the lane, so that the second still waits when it is cancelled. */
+        fake_hang(f.kernel, "write", numvfs);
         ASSERT_OK(request_set_vfs(gpu(&f), 0, 0, &job, NULL));
         outcome_of(&second, job);
+        fake_wait_hanging(f.kernel);
         ASSERT_OK(request_set_vfs(gpu(&f), 2, 0, &job, NULL));
         ASSERT_OK(queue_cancel(job, NULL));
+        fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &second));
         ASSERT_EQ(second.code, VGPUD_ERROR_NONE);
         ASSERT_TRUE(autoprobe_is_marked(f.model->runtime_fd, XE));
