@@ -17,7 +17,7 @@ static const struct {
 #undef X
 };
 
-static bool code_is_valid(VgpudErrorCode code)
+static bool error_code_is_valid(VgpudErrorCode code)
 {
         return code > VGPUD_ERROR_NONE && code < _VGPUD_ERROR_MAX;
 }
@@ -27,6 +27,7 @@ static void _printf_(4, 0)
 {
         if (!e)
                 return;
+
         g_free(e->message);
         vgpud_hint_done(&e->hint);
         e->code = code;
@@ -38,10 +39,11 @@ int vgpud_error_setf(VgpudError *e, VgpudErrorCode code, const char *format, ...
 {
         va_list ap;
 
-        g_assert(code_is_valid(code));
+        g_assert(error_code_is_valid(code));
         va_start(ap, format);
         error_fill(e, code, 0, format, ap);
         va_end(ap);
+
         return -error_table[code].errnum;
 }
 
@@ -49,11 +51,12 @@ int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char
 {
         va_list ap;
 
-        g_assert(code_is_valid(code));
+        g_assert(error_code_is_valid(code));
         g_assert(r <= 0);
         va_start(ap, format);
         error_fill(e, code, -r, format, ap);
         va_end(ap);
+
         return -error_table[code].errnum;
 }
 
@@ -64,6 +67,7 @@ void vgpud_error_hintf(VgpudError *e, VgpudHintId id, const char *format, ...)
 
         if (!e)
                 return;
+
         g_assert(e->code != VGPUD_ERROR_NONE);
 
         va_start(ap, format);
@@ -77,6 +81,7 @@ void vgpud_error_done(VgpudError *e)
 {
         if (!e)
                 return;
+
         g_free(e->message);
         vgpud_hint_done(&e->hint);
         *e = VGPUD_ERROR_INIT;
@@ -85,6 +90,9 @@ void vgpud_error_done(VgpudError *e)
 int vgpud_error_move(VgpudError *dst, VgpudError *src)
 {
         int r = -vgpud_error_code_to_errno(src->code);
+
+        g_assert(error_code_is_valid(src->code));
+        g_assert(dst != src);
 
         if (dst) {
                 vgpud_error_done(dst);
@@ -107,7 +115,7 @@ void vgpud_error_copy(VgpudError *dst, const VgpudError *src)
 
 const char *vgpud_error_code_to_dbus(VgpudErrorCode code)
 {
-        return code_is_valid(code) ? error_table[code].dbus : NULL;
+        return error_code_is_valid(code) ? error_table[code].dbus : NULL;
 }
 
 VgpudErrorCode vgpud_error_code_from_dbus(const char *name)
@@ -115,28 +123,32 @@ VgpudErrorCode vgpud_error_code_from_dbus(const char *name)
         for (VgpudErrorCode c = VGPUD_ERROR_NONE + 1; name && c < _VGPUD_ERROR_MAX; c++)
                 if (strcmp(error_table[c].dbus, name) == 0)
                         return c;
+
         return VGPUD_ERROR_NONE;
 }
 
 int vgpud_error_code_to_errno(VgpudErrorCode code)
 {
-        return code_is_valid(code) ? error_table[code].errnum : 0;
+        return error_code_is_valid(code) ? error_table[code].errnum : 0;
 }
 
 int vgpud_error_code_to_exit_status(VgpudErrorCode code)
 {
-        return code_is_valid(code) ? error_table[code].exit_status : 0;
+        return error_code_is_valid(code) ? error_table[code].exit_status : 0;
 }
 
 const char *vgpud_error_code_to_text(VgpudErrorCode code)
 {
-        return code_is_valid(code) ? error_table[code].text : NULL;
+        return error_code_is_valid(code) ? error_table[code].text : NULL;
 }
 
 VgpudErrorCode vgpud_error_code_from_errno(int r)
 {
+        g_assert(r < 0);
+
         for (VgpudErrorCode c = VGPUD_ERROR_NONE + 1; c < _VGPUD_ERROR_MAX; c++)
                 if (error_table[c].errnum == -r)
                         return c;
+
         return VGPUD_ERROR_FAILED;
 }

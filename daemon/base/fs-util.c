@@ -13,14 +13,18 @@ ssize_t fs_read_loop(int fd, char *buffer, size_t size)
 {
         size_t n = 0;
 
+        g_assert(fd >= 0);
+
         while (n < size) {
                 ssize_t k = read(fd, buffer + n, size - n);
+
                 if (k < 0 && errno == EINTR)
                         continue;
                 if (k < 0)
                         return -errno;
                 if (k == 0)
                         break;
+
                 n += (size_t)k;
         }
 
@@ -40,10 +44,15 @@ int fs_read_file(int fd, size_t max_size, char **ret, size_t *ret_size)
         struct stat st;
         ssize_t n;
 
+        g_assert(fd >= 0);
+        g_assert(max_size <= SIZE_MAX - 2);
+
         if (fstat(fd, &st) < 0)
                 return -errno;
+
         if (!S_ISREG(st.st_mode))
                 return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+
         if ((uint64_t)st.st_size > max_size)
                 return -EFBIG;
 
@@ -52,29 +61,35 @@ int fs_read_file(int fd, size_t max_size, char **ret, size_t *ret_size)
         n = fs_read_loop(fd, data, max_size + 1);
         if (n < 0)
                 return (int)n;
+
         if ((size_t)n > max_size)
                 return -EFBIG;
 
         data[n] = 0;
         *ret = g_steal_pointer(&data);
+
         if (ret_size)
                 *ret_size = (size_t)n;
 
         return 0;
 }
 
-static int write_all(int fd, const char *data, size_t size)
+static int fs_write_all(int fd, const char *data, size_t size)
 {
         while (size > 0) {
                 ssize_t k = write(fd, data, size);
+
                 if (k < 0) {
                         if (errno == EINTR)
                                 continue;
+
                         return -errno;
                 }
+
                 data += k;
                 size -= (size_t)k;
         }
+
         return 0;
 }
 
@@ -84,11 +99,15 @@ int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t siz
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        /* What an earlier, killed process left has the same name and is written over. */
+        g_assert(!strchr(name, '/'));
+        g_assert((mode & ~07777U) == 0);
+
+        /* A killed process may have left a temporary file, which has the same name and is overwritten. */
         fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
         if (fd < 0)
                 return -errno;
-        r = write_all(fd, data, size);
+
+        r = fs_write_all(fd, data, size);
         if (r >= 0 && (fchmod(fd, (mode_t)mode) < 0 || fsync(fd) < 0))
                 r = -errno;
         if (r >= 0 && renameat(dirfd, tmp, dirfd, name) < 0)
@@ -97,6 +116,7 @@ int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t siz
                 (void)unlinkat(dirfd, tmp, 0);
                 return r;
         }
+
         return fsync(dirfd) < 0 ? -errno : 0;
 }
 
@@ -106,7 +126,9 @@ int fs_open_directory_at(int dirfd, const char *name, unsigned mode)
 
         if (mkdirat(dirfd, name, (mode_t)mode) < 0 && errno != EEXIST)
                 return -errno;
+
         fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
         return fd < 0 ? -errno : fd;
 }
 
@@ -116,11 +138,13 @@ int fs_open_directory(const char *path, unsigned mode)
 
         if (mkdir(path, (mode_t)mode) < 0 && errno != EEXIST)
                 return -errno;
+
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
         return fd < 0 ? -errno : fd;
 }
 
-static int compare_names(const void *a, const void *b)
+static int fs_compare_names(const void *a, const void *b)
 {
         return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
@@ -133,25 +157,32 @@ int fs_list_at(int dirfd, const char *path, char ***ret)
 
         if (fd < 0)
                 return -errno;
+
         d = fdopendir(fd);
         if (!d) {
                 safe_close(fd);
                 return -errno;
         }
+
         for (;;) {
                 errno = 0;
                 struct dirent *e = readdir(d);
                 if (!e)
                         break;
+
                 if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
                         g_ptr_array_add(names, g_strdup(e->d_name));
         }
+
         int r = -errno;
         closedir(d);
+
         if (r < 0)
                 return r;
-        g_ptr_array_sort(names, compare_names);
+
+        g_ptr_array_sort(names, fs_compare_names);
         g_ptr_array_add(names, NULL);
         *ret = (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+
         return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Files of our own: state and configuration. (Kernel attributes go through drivers-glue/io/io.h.) */
+/* Files of the daemon: state and configuration. Kernel attributes go through drivers-glue/io/io.h. */
 
 #include <stddef.h>
 #include <sys/types.h>
@@ -12,17 +12,17 @@
  * NUL-terminated; *ret_size may be NULL. A symbolic link as last component is refused (-ELOOP). */
 int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, size_t *ret_size);
 
-/* The same of an open file. */
+/* The same for an open file. */
 int fs_read_file(int fd, size_t max_size, char **ret, size_t *ret_size);
 
 /* Read until `size` bytes are there or the file ends. Returns how many bytes were read, or a negative errno. */
 ssize_t fs_read_loop(int fd, char *buffer, size_t size);
 
-/* Replace the file `name` in the directory dirfd by this content, all or nothing: temporary file in the same
- * directory, fsync, rename, fsync of the directory. */
+/* Replace the file `name` in the directory dirfd atomically: temporary file in the same directory, fsync,
+ * rename, fsync of the directory. */
 int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t size, unsigned mode);
 
-/* Open a directory, made with this mode if it is missing (its parents must exist). */
+/* Open a directory, creating it with this mode if it is missing. Its parents must exist. */
 int fs_open_directory(const char *path, unsigned mode);
 int fs_open_directory_at(int dirfd, const char *name, unsigned mode);
 

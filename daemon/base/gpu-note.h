@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What is to be known of a GPU after the daemon has ended, killed perhaps, and the kernel cannot tell: files
- * RUNTIME/TOPIC/GPU of one line each. Any thread. What goes wrong is logged: whoever leaves a note goes on
- * without it. */
+/* Notes about a GPU that outlive the daemon, for facts that the kernel does not show: files RUNTIME/TOPIC/GPU
+ * of one line each. Any thread. Failures are only logged, and the caller goes on. */
 
 #include <stdbool.h>
 
@@ -12,9 +11,9 @@ typedef struct GpuNotes {
         const char *gpu; /* borrowed; its sysfs name */
 } GpuNotes;
 
-/* With NULL for the notes nobody keeps any: nothing is written, and nothing is there. It is on disk when
- * gpu_note_write() returns. */
+/* NULL for the notes is valid: nothing is written or read. The note is on disk when gpu_note_write() returns.
+ */
 void gpu_note_write(const GpuNotes *n, const char *topic, const char *text);
-/* NULL: there is none. Owned by the caller. */
+/* NULL: there is none. The caller owns the text. */
 char *gpu_note_read(const GpuNotes *n, const char *topic);
 void gpu_note_remove(const GpuNotes *n, const char *topic);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Hints: what a person can do about a failure, apart from the message that says what failed and why. A hint has
- * an id, by which programs and tests recognise the situation, and a text, which may name objects. The table is
- * the one list of ids.
+/* Hints: what a person can do about a failure, apart from the message, which says what failed and why. A hint
+ * has an id, by which programs and tests recognize the situation, and a text, which may name objects. The table
+ * is the one list of ids.
  *
  * Columns: enum name, id on the bus and in --json, the situation in the words of the manual. */
 
@@ -34,7 +34,7 @@
         X(TRY_AGAIN, "try-again", "the situation ends by itself")                                        \
         X(SEE_JOURNAL, "see-journal", "the journal of vgpud or of a vendor's service has the reason")    \
         X(SEE_KERNEL_LOG, "see-kernel-log", "the kernel log has the driver's reason")                    \
-        X(SEE_MANUAL, "see-manual", "the manual page lists what is accepted")
+        X(SEE_MANUAL, "see-manual", "the manual page lists the accepted values")
 
 typedef enum VgpudHintId {
         VGPUD_HINT_NONE,
@@ -53,7 +53,7 @@ typedef struct VgpudHint {
 
 /* Replaces the hint. `h` may be NULL. */
 void vgpud_hint_setf(VgpudHint *h, VgpudHintId id, const char *format, ...) _printf_(3, 4);
-/* Empty the hint (may be NULL); it can be used again. */
+/* Empty the hint (may be NULL), which can be used again. */
 void vgpud_hint_done(VgpudHint *h);
 #define _cleanup_vgpud_hint_ _cleanup_(vgpud_hint_done)
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One MESSAGE_ID per event an administrator may look for. Each has an entry in systemd/vgpud.catalog and the
- * other way round (tests/checks/catalog.py). Made with `systemd-id128 new`; never changed, never used again. */
+/* One MESSAGE_ID per event that an administrator may look for. tests/checks/catalog.py compares the list with
+ * systemd/vgpud.catalog. Create ids with `systemd-id128 new`; never change or reuse one. */
 
 #define VGPUD_MESSAGE_INSTANCE_CREATED   "70150578a9b843f090c75de5ee86ac7c"
 #define VGPUD_MESSAGE_INSTANCE_DESTROYED "bbe5d52618054bc78359866fb07d26ad"

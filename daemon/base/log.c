@@ -16,18 +16,18 @@
 
 static atomic_int max_level = LOG_INFO;
 
-/* How a line leaves: known once, at the first line. */
+/* Destination of the lines, determined when the first line is logged. */
 typedef enum LogTarget {
         LOG_TARGET_UNKNOWN,
         LOG_TARGET_JOURNAL, /* stderr is the journal's socket: send structured messages */
-        LOG_TARGET_PREFIX,  /* somebody else collects stderr for the service manager: "<6>text" */
+        LOG_TARGET_PREFIX,  /* another program collects stderr for the service manager: "<6>text" */
         LOG_TARGET_STDERR,  /* a terminal or a file */
 } LogTarget;
 
 static atomic_int target = LOG_TARGET_UNKNOWN;
 
 /* systemd says in JOURNAL_STREAM which device and inode stderr had when it was connected to the journal. */
-static LogTarget find_target(void)
+static LogTarget log_find_target(void)
 {
         const char *stream = g_getenv("JOURNAL_STREAM");
         g_auto(GStrv) parts = stream ? g_strsplit(stream, ":", 2) : NULL;
@@ -36,15 +36,19 @@ static LogTarget find_target(void)
 
         if (!parts)
                 return LOG_TARGET_STDERR;
+
         if (g_strv_length(parts) == 2 && parse_u64(parts[0], 10, &dev) >= 0 &&
             parse_u64(parts[1], 10, &ino) >= 0 && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev &&
             st.st_ino == ino)
                 return LOG_TARGET_JOURNAL;
+
         return LOG_TARGET_PREFIX;
 }
 
 void log_set_max_level(int level)
 {
+        g_assert(level >= LOG_EMERG && level <= LOG_DEBUG);
+
         atomic_store(&max_level, level);
 }
 
@@ -53,8 +57,8 @@ int log_get_max_level(void)
         return atomic_load(&max_level);
 }
 
-static void add_field(GPtrArray *lines, const char *format, ...) _printf_(2, 3);
-static void add_field(GPtrArray *lines, const char *format, ...)
+static void log_add_field(GPtrArray *lines, const char *format, ...) _printf_(2, 3);
+static void log_add_field(GPtrArray *lines, const char *format, ...)
 {
         va_list ap;
 
@@ -63,31 +67,32 @@ static void add_field(GPtrArray *lines, const char *format, ...)
         va_end(ap);
 }
 
-static void send_to_journal(int level, const LogFields *f, const char *file, int line, const char *func,
-                            const char *text)
+static void log_send_to_journal(int level, const LogFields *f, const char *file, int line, const char *func,
+                                const char *text)
 {
         g_autoptr(GPtrArray) fields = g_ptr_array_new_with_free_func(g_free);
 
-        add_field(fields, "MESSAGE=%s", text);
-        add_field(fields, "PRIORITY=%d", level);
-        add_field(fields, "SYSLOG_IDENTIFIER=%s", g_get_prgname() ? g_get_prgname() : "vgpud");
-        add_field(fields, "CODE_FILE=%s", file);
-        add_field(fields, "CODE_LINE=%d", line);
-        add_field(fields, "CODE_FUNC=%s", func);
+        log_add_field(fields, "MESSAGE=%s", text);
+        log_add_field(fields, "PRIORITY=%d", level);
+        log_add_field(fields, "SYSLOG_IDENTIFIER=%s", g_get_prgname() ? g_get_prgname() : "vgpud");
+        log_add_field(fields, "CODE_FILE=%s", file);
+        log_add_field(fields, "CODE_LINE=%d", line);
+        log_add_field(fields, "CODE_FUNC=%s", func);
+
         if (f->message_id)
-                add_field(fields, "MESSAGE_ID=%s", f->message_id);
+                log_add_field(fields, "MESSAGE_ID=%s", f->message_id);
         if (f->gpu)
-                add_field(fields, "VGPUD_GPU=%s", f->gpu);
+                log_add_field(fields, "VGPUD_GPU=%s", f->gpu);
         if (f->driver)
-                add_field(fields, "VGPUD_DRIVER=%s", f->driver);
+                log_add_field(fields, "VGPUD_DRIVER=%s", f->driver);
         if (f->instance)
-                add_field(fields, "VGPUD_INSTANCE=%s", f->instance);
+                log_add_field(fields, "VGPUD_INSTANCE=%s", f->instance);
         if (f->job)
-                add_field(fields, "VGPUD_JOB=%" PRIu32, f->job);
+                log_add_field(fields, "VGPUD_JOB=%" PRIu32, f->job);
         if (f->requester)
-                add_field(fields, "VGPUD_REQUESTER=%" PRId64, f->requester - 1);
+                log_add_field(fields, "VGPUD_REQUESTER=%" PRId64, f->requester - 1);
         if (f->error < 0)
-                add_field(fields, "ERRNO=%d", -f->error);
+                log_add_field(fields, "ERRNO=%d", -f->error);
 
         g_autofree struct iovec *iov = g_new0(struct iovec, fields->len);
         for (guint i = 0; i < fields->len; i++)
@@ -102,20 +107,23 @@ int log_full(int level, const LogFields *fields, const char *file, int line, con
         LogTarget t = atomic_load(&target);
         va_list ap;
 
+        g_assert(level >= LOG_EMERG && level <= LOG_DEBUG);
+
         if (level > log_get_max_level())
                 return r;
+
         if (t == LOG_TARGET_UNKNOWN)
-                atomic_store(&target, t = find_target());
+                atomic_store(&target, t = log_find_target());
 
         if (r < 0)
-                errno = -r; /* for %m */
+                errno = -r; /* errno for %m */
         va_start(ap, format);
         g_autofree char *text = g_strdup_vprintf(format, ap);
         va_end(ap);
 
         switch (t) {
         case LOG_TARGET_JOURNAL:
-                send_to_journal(level, fields, file, line, func, text);
+                log_send_to_journal(level, fields, file, line, func, text);
                 break;
         case LOG_TARGET_PREFIX:
                 fprintf(stderr, "<%d>%s\n", level, text);
@@ -125,6 +133,8 @@ int log_full(int level, const LogFields *fields, const char *file, int line, con
                 fprintf(stderr, "%s\n", text);
                 break;
         }
+
         errno = saved;
+
         return r;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Logging to the journal, with fields; to stderr, with <N> prefixes when a service manager reads it and plain
- * otherwise, when stderr is not the journal. May be called from any thread.
+/* Logging to the journal, with fields. When stderr is not the journal: to stderr, with <N> prefixes if a
+ * service manager reads it. Any thread.
  *
  * A function either logs or returns an error, never both at error level. */
 
@@ -12,14 +12,14 @@
 
 #include "base/macros.h"
 
-/* What a line is about. Every field may be NULL or 0 and is then left out. In the journal they are VGPUD_GPU=,
+/* The fields of a line. A field that is NULL or 0 is left out. In the journal they are VGPUD_GPU=,
  * VGPUD_DRIVER=, VGPUD_INSTANCE=, VGPUD_JOB=, VGPUD_REQUESTER=, ERRNO= and MESSAGE_ID=. */
 typedef struct LogFields {
         const char *gpu;        /* sysfs name of the GPU */
         const char *driver;     /* name of the back end */
         const char *instance;   /* UUID */
         uint32_t job;           /* number of the job */
-        int64_t requester;      /* uid + 1 of who asked, so that 0 means "not said" */
+        int64_t requester;      /* uid of the caller + 1, so that 0 means unset */
         const char *message_id; /* one of log-ids.h */
         int error;              /* negative errno */
 } LogFields;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Small helpers every layer may use: cleanup attributes, array sizes, string tables. */
+/* Small helpers for every layer: cleanup attributes, file descriptors, string tables. */
 
 #include <errno.h>
 #include <glib.h>
@@ -12,14 +12,14 @@
 #define _printf_(f, a) __attribute__((format(printf, f, a)))
 #define _cold_         __attribute__((cold))
 
-/* Check an expression that has an effect: unlike that of g_assert(), it is evaluated in every build. */
+/* Check an expression that has an effect. Unlike g_assert(), assert_se() evaluates it in every build. */
 #define assert_se(expr)                                                                              \
         do {                                                                                         \
                 if (G_UNLIKELY(!(expr)))                                                             \
                         g_assertion_message_expr(G_LOG_DOMAIN, __FILE__, __LINE__, __func__, #expr); \
         } while (0)
 
-/* The microseconds of all our times: CLOCK_REALTIME for what people see, CLOCK_MONOTONIC for deadlines. */
+/* All times are in microseconds: CLOCK_REALTIME for people, CLOCK_MONOTONIC for deadlines. */
 #define USEC_PER_SEC  ((uint64_t)1000000)
 #define USEC_PER_MSEC ((uint64_t)1000)
 
@@ -39,7 +39,7 @@ static inline void closep(int *fd)
 }
 #define _cleanup_close_ _cleanup_(closep)
 
-/* Hand over a file descriptor: the variable is -EBADF afterwards. */
+/* The value of a variable that owns a file descriptor. The variable becomes -EBADF. */
 #define TAKE_FD(fd)                            \
         ({                                     \
                 int *_pfd = &(fd), _v = *_pfd; \
@@ -47,14 +47,14 @@ static inline void closep(int *fd)
                 _v;                            \
         })
 
-/* A destructor as GLib's containers want it: DEFINE_DESTROY_NOTIFY(job_destroy, job_free) */
+/* A destructor for GLib's containers: DEFINE_DESTROY_NOTIFY(job_destroy, job_free) */
 #define DEFINE_DESTROY_NOTIFY(name, func) \
         static void name(gpointer p)      \
         {                                 \
                 (void)func(p);            \
         }
 
-/* For enums whose strings appear on the bus, in state files or in output:
+/* Enums whose strings appear on the bus, in state files or in output:
  *     static const char *const gpu_state_table[_GPU_STATE_MAX] = { [GPU_NEW] = "new", … };
  *     DEFINE_STRING_TABLE(gpu_state, GpuState)
  * gives gpu_state_to_string() (NULL when out of range) and gpu_state_from_string() (-EINVAL when unknown). */

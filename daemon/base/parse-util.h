@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Strict parsers. All of them refuse an empty text, leading or trailing blanks, signs and anything left over
- * with -EINVAL, and what does not fit with -ERANGE; *ret is written only on success. */
+/* Strict parsers. Errors: -EINVAL for an empty text, leading or trailing blanks, signs and trailing characters,
+ * -ERANGE for a number that does not fit. *ret is written only on success. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,8 +19,8 @@ int parse_bytes(const char *s,
 int parse_resolution(const char *s, uint32_t *ret_x, uint32_t *ret_y); /* "1920x1200" */
 int parse_seconds(const char *s, uint64_t *ret_usec);                  /* "120", "120s", "500ms", "2min" */
 
-/* Which of two names comes first, as strcmp() says it: runs of digits are compared as numbers of any length,
- * and leading zeros count only when all else is equal. */
+/* Order of two names, as by strcmp(), but runs of digits compare as numbers of any length. Leading zeros count
+ * only when the names are equal otherwise. */
 int compare_naturally(const char *a, const char *b);
 
 /* The label of an instance: 1..64 characters of [A-Za-z0-9_.-], beginning with a letter or a digit, and not a

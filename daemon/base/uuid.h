@@ -12,16 +12,16 @@
 /* True for exactly 8-4-4-4-12 hexadecimal digits of any case. */
 bool uuid_is_valid(const char *s);
 
-/* True for 00000000-0000-0000-0000-000000000000, by which many mean none: nothing is to be given it. */
+/* True for 00000000-0000-0000-0000-000000000000, which many programs use for "none": no object may have it. */
 bool uuid_is_nil(const char *s);
 
-/* Lower-case copy into buf; -EINVAL when it is not a UUID. */
+/* Lower-case copy into buf; -EINVAL for any other text. */
 int uuid_normalize(const char *s, char buf[static UUID_STRLEN + 1]);
 
 /* A random UUID (version 4). */
 const char *uuid_generate(char buf[static UUID_STRLEN + 1]);
 
-/* The same UUID (version 8: name-based by SHA-256) for the same text, always. */
+/* A name-based UUID (version 8, SHA-256): the same for the same text, on every host. */
 const char *uuid_derive(const char *text, char buf[static UUID_STRLEN + 1]);
 
 /* True when s may be the beginning of a UUID: 1 to 36 characters, hexadecimal digits with "-" where a UUID has
