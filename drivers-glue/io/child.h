@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Child processes that outlive us when they have to: each has a session of its own (a terminal's Ctrl-C must
- * not reach half-done work), all signals as at the start of a process, and of our descriptors only those that
- * it is given. What is open in a child stays open for as long as it hangs: nothing else of ours may be among
- * it. */
+/* Child processes that may outlive the daemon. Each has its own session (Ctrl-C in a terminal must not
+ * interrupt half-done work), default signal handling, and only the file descriptors that the caller names: a
+ * descriptor stays open in a child that hangs. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,13 +14,13 @@
 
 typedef struct ChildArgs {
         const char *program;    /* absolute path */
-        char *const *argv;      /* NULL-terminated, with its own name */
+        char *const *argv;      /* NULL-terminated, including the name of the program */
         char *const *environ;   /* NULL-terminated */
-        int output_fd;          /* its standard output; -EBADF: /dev/null */
-        bool keep_error;        /* its standard error is ours; else /dev/null */
-        int fds[CHILD_FDS_MAX]; /* become its descriptors from CHILD_FIRST_FD on */
+        int output_fd;          /* standard output of the child; -EBADF: /dev/null */
+        bool keep_error;        /* share standard error with the child; else /dev/null */
+        int fds[CHILD_FDS_MAX]; /* descriptors of the child from CHILD_FIRST_FD on */
         size_t n_fds;
 } ChildArgs;
 
-/* *ret is the child's pid, which the caller reaps. -ENOENT when there is no such program. */
+/* *ret is the pid of the child, which the caller reaps. -ENOENT: no such program. */
 int child_start(const ChildArgs *args, pid_t *ret);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Everything is opened relative to the directories that the caller has opened,
- * component by component: none may be a link, and so nothing leads out of the directory. */
+/* Opens all paths component by component, relative to directories of the caller. No component may be a link, so
+ * no path leads out of its directory. */
 
 #include "drivers-glue/io/io-sysfs.h"
 
@@ -21,17 +21,16 @@
 #include "drivers-glue/io/child.h"
 #include "drivers-glue/io/writer.h"
 
-/* Deeper paths are walked from the root each time. */
+/* The trail does not cache deeper paths. */
 #define TRAIL_MAX 24
 
-/* The folders that the last path below /sys led through, open: most paths begin as the one before did, and a
- * scan opens thousands. A folder that is removed and made again under its name is a new one; see open_sysfs().
- */
+/* A cache of the open folders of the last path below /sys: most paths of a scan share a prefix with the
+ * previous one. Stale folders are handled in sysfs_open(). */
 typedef struct Trail {
-        char *path; /* owned; of the last folder; NULL when there is none */
+        char *path; /* owned; path of the last folder; NULL if none */
         struct {
                 int fd;     /* owned */
-                size_t end; /* where its name ends in path */
+                size_t end; /* end of its name in `path` */
         } folders[TRAIL_MAX];
         size_t n;
 } Trail;
@@ -42,33 +41,38 @@ typedef struct SysfsIo {
         int sysfs_fd, dev_fd, proc_fd, keep_fd; /* borrowed */
         char *writer_path;                      /* owned */
         char *modules_path;                     /* owned */
-        char *programs[_VGPU_PROGRAM_MAX];      /* owned; NULL: not there */
+        char *programs[_VGPU_PROGRAM_MAX];      /* owned; NULL: not installed */
         Writer *writer;                         /* owned; NULL until the first guarded write */
-        char *dev_path;                         /* owned; where dev_fd is; NULL until it is asked for */
+        char *dev_path;                         /* owned; path of dev_fd; NULL until needed */
 } SysfsIo;
+
+static const VgpuIoOps sysfs_ops;
 
 static SysfsIo *sysfs_io(VgpuIo *io)
 {
+        g_assert(io->ops == &sysfs_ops);
+
         return (SysfsIo *)io;
 }
 
-/* One component. The kernel calls a link that should be a directory ENOTDIR; for us it is a link before all. */
-static int open_component(int dirfd, const char *name, int flags)
+/* Opens one component. The kernel reports ENOTDIR for a link instead of a directory; report ELOOP. */
+static int sysfs_open_component(int dirfd, const char *name, int flags)
 {
         struct stat st;
         int fd = openat(dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC);
 
         if (fd >= 0)
                 return fd;
+
         if (errno == ENOTDIR && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0)
                 return S_ISLNK(st.st_mode) ? -ELOOP : -ENOTDIR;
+
         return -errno;
 }
 
-/* Component by component: openat2(2) could do it in one call, but seccomp filters cannot look into its
- * arguments, so systemd's RestrictSUIDSGID= answers it with ENOSYS. The path has been checked: it is relative
- * and has no "..". */
-static int open_below(int dirfd, const char *path, int flags)
+/* No openat2(2): seccomp filters cannot check its arguments, so RestrictSUIDSGID= of systemd refuses it with
+ * ENOSYS. The path is valid: relative and without "..". */
+static int sysfs_open_below(int dirfd, const char *path, int flags)
 {
         _cleanup_close_ int at = -EBADF;
         char name[NAME_MAX + 1];
@@ -76,49 +80,59 @@ static int open_below(int dirfd, const char *path, int flags)
 
         while ((slash = strchr(path, '/'))) {
                 size_t n = (size_t)(slash - path);
+
                 if (n > NAME_MAX)
                         return -ENAMETOOLONG;
+
                 memcpy(name, path, n);
                 name[n] = 0;
-                int next = open_component(at >= 0 ? at : dirfd, name, O_PATH | O_DIRECTORY);
+
+                int next = sysfs_open_component(at >= 0 ? at : dirfd, name, O_PATH | O_DIRECTORY);
                 if (next < 0)
                         return next;
+
                 safe_close(at);
                 at = next;
                 path = slash + 1;
         }
-        return open_component(at >= 0 ? at : dirfd, path, flags | O_NOCTTY);
+
+        return sysfs_open_component(at >= 0 ? at : dirfd, path, flags | O_NOCTTY);
 }
 
 static void trail_cut(Trail *t, size_t n)
 {
+        g_assert(n <= TRAIL_MAX);
+
         while (t->n > n)
                 safe_close(t->folders[--t->n].fd);
         if (t->n == 0)
                 g_clear_pointer(&t->path, g_free);
 }
 
-/* How many of the folders on the trail path leads through. */
+/* The number of folders of the trail that are a prefix of the path. */
 static size_t trail_common(const Trail *t, const char *path)
 {
         size_t n = 0;
 
         while (n < t->n && strncmp(path, t->path, t->folders[n].end) == 0 && path[t->folders[n].end] == '/')
                 n++;
+
         return n;
 }
 
-/* Lets the trail lead to the folder that the first `size` bytes of path name. Returns its descriptor, which is
- * the trail's. */
+/* Extends the trail to the folder in the first `size` bytes of the path. Returns its descriptor, owned by the
+ * trail. */
 static int trail_walk(Trail *t, int dirfd, const char *path, size_t size)
 {
         char name[NAME_MAX + 1];
         size_t begin;
 
+        g_assert(size > 0);
         trail_cut(t, trail_common(t, path));
         begin = t->n > 0 ? t->folders[t->n - 1].end + 1 : 0;
         g_free(t->path);
         t->path = g_strndup(path, size);
+
         while (begin < size) {
                 const char *slash = strchr(t->path + begin, '/');
                 size_t end = slash ? (size_t)(slash - t->path) : size, n = end - begin;
@@ -126,21 +140,25 @@ static int trail_walk(Trail *t, int dirfd, const char *path, size_t size)
 
                 if (n > NAME_MAX)
                         return -ENAMETOOLONG;
+
                 g_assert(t->n < TRAIL_MAX);
                 memcpy(name, t->path + begin, n);
                 name[n] = 0;
-                fd = open_component(at, name, O_PATH | O_DIRECTORY);
+
+                fd = sysfs_open_component(at, name, O_PATH | O_DIRECTORY);
                 if (fd < 0)
                         return fd;
+
                 t->folders[t->n].fd = fd;
                 t->folders[t->n++].end = end;
                 begin = end + 1;
         }
+
         return t->folders[t->n - 1].fd;
 }
 
-/* As open_below(), below /sys. */
-static int open_sysfs(VgpuIo *io, const char *path, int flags)
+/* sysfs_open_below() for /sys, with the trail. */
+static int sysfs_open(VgpuIo *io, const char *path, int flags)
 {
         SysfsIo *s = sysfs_io(io);
         const char *slash = strrchr(path, '/');
@@ -151,22 +169,24 @@ static int open_sysfs(VgpuIo *io, const char *path, int flags)
         for (const char *c = path; *c; c++)
                 depth += *c == '/';
         if (depth == 0 || depth > TRAIL_MAX)
-                return open_below(s->sysfs_fd, path, flags);
+                return sysfs_open_below(s->sysfs_fd, path, flags);
+
         do {
                 known = trail_common(&s->trail, path) > 0;
                 fd = trail_walk(&s->trail, s->sysfs_fd, path, (size_t)(slash - path));
                 if (fd >= 0)
-                        fd = open_component(fd, slash + 1, flags | O_NOCTTY);
-                /* In a folder that has been removed nothing is found: look whether there is a new one. Any
-                 * other answer is the attribute's own, and is not asked for twice. */
+                        fd = sysfs_open_component(fd, slash + 1, flags | O_NOCTTY);
+                /* A cached folder may be stale: retry once from the root. Other errors come from the attribute
+                 * itself, and opening it twice could have effects. */
                 if (fd == -ENOENT && known)
                         trail_cut(&s->trail, 0);
         } while (fd == -ENOENT && known);
+
         return fd;
 }
 
-/* A link can be opened only as such. Takes the descriptor. */
-static int read_link_fd(int link_fd, char **ret)
+/* Reads a link that is open with O_PATH, and closes it. */
+static int sysfs_read_link_fd(int link_fd, char **ret)
 {
         _cleanup_close_ int fd = link_fd;
         char text[PATH_MAX];
@@ -174,17 +194,20 @@ static int read_link_fd(int link_fd, char **ret)
 
         if (fd < 0)
                 return fd;
+
         n = readlinkat(fd, "", text, sizeof(text));
         if (n < 0)
-                return errno == ENOENT ? -EINVAL
-                                       : -errno; /* that is what a descriptor of something else answers */
+                return errno == ENOENT ? -EINVAL : -errno; /* ENOENT: the descriptor is not a link */
+
         if ((size_t)n == sizeof(text))
                 return -ENAMETOOLONG;
+
         *ret = g_strndup(text, (size_t)n);
+
         return 0;
 }
 
-static int read_text(int fd, char **ret)
+static int sysfs_read_text(int fd, char **ret)
 {
         char text[VGPU_IO_ATTR_MAX + 1];
         ssize_t n = fs_read_loop(fd, text, sizeof(text));
@@ -193,6 +216,7 @@ static int read_text(int fd, char **ret)
                 return (int)n;
         if (n > VGPU_IO_ATTR_MAX)
                 return -EFBIG;
+
         if (memchr(text, 0, (size_t)n))
                 return -EINVAL; /* not a text attribute */
 
@@ -205,81 +229,90 @@ static int read_text(int fd, char **ret)
 
 static int sysfs_read(VgpuIo *io, const char *path, char **ret)
 {
-        _cleanup_close_ int fd = open_sysfs(io, path, O_RDONLY);
+        _cleanup_close_ int fd = sysfs_open(io, path, O_RDONLY);
 
-        return fd < 0 ? fd : read_text(fd, ret);
+        return fd < 0 ? fd : sysfs_read_text(fd, ret);
 }
 
-static int log_write(const char *path, const char *value, bool guarded, int64_t begin_usec, int r)
+static int sysfs_log_write(const char *path, const char *value, bool guarded, int64_t begin_usec, int r)
 {
         if (log_get_max_level() >= LOG_DEBUG) {
                 g_autofree char *text = g_strescape(value, NULL);
+
                 (void)log_debug_errno(r, "%s \"%s\" to /sys/%s: %s, %" PRId64 " us",
                                       guarded ? "Wrote, guarded," : "Wrote", text, path,
                                       r < 0 ? g_strerror(-r) : "done", g_get_monotonic_time() - begin_usec);
         }
+
         return r;
 }
 
 static int sysfs_write(VgpuIo *io, const char *path, const char *value)
 {
         int64_t begin_usec = g_get_monotonic_time();
-        _cleanup_close_ int fd = open_sysfs(io, path, O_WRONLY);
+        _cleanup_close_ int fd = sysfs_open(io, path, O_WRONLY);
         size_t size = strlen(value);
         int r = fd;
 
         if (fd >= 0) {
                 ssize_t n = write(fd, value, size);
+
                 r = n < 0 ? -errno : (size_t)n < size ? -EIO : 0;
         }
-        return log_write(path, value, false, begin_usec, r);
+
+        return sysfs_log_write(path, value, false, begin_usec, r);
 }
 
 static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value)
 {
         int64_t begin_usec = g_get_monotonic_time();
         SysfsIo *s = sysfs_io(io);
-        _cleanup_close_ int fd = open_sysfs(io, path, O_WRONLY);
+        _cleanup_close_ int fd = sysfs_open(io, path, O_WRONLY);
         int r = fd;
 
         if (fd >= 0 && !s->writer) {
                 r = writer_new(s->writer_path, s->keep_fd, &s->writer);
                 if (r < 0) {
-                        /* Not what the kernel says of the attribute, and must not be taken for it. */
-                        (void)log_error_errno(r, "Cannot start %s: %m", s->writer_path);
+                        /* The errno is not that of the attribute, so the caller gets -EPROTO. */
+                        (void)log_error_errno(r, "Failed to start %s: %m", s->writer_path);
                         r = -EPROTO;
                 }
         }
+
         if (r >= 0) {
                 r = writer_write(s->writer, fd, value, strlen(value));
                 if (r == -EPROTO)
                         s->writer = writer_free(s->writer);
         }
-        return log_write(path, value, true, begin_usec, r);
+
+        return sysfs_log_write(path, value, true, begin_usec, r);
 }
 
 static int sysfs_list(VgpuIo *io, const char *path, char ***ret)
 {
-        _cleanup_close_ int fd = open_sysfs(io, path, O_RDONLY | O_DIRECTORY);
+        _cleanup_close_ int fd = sysfs_open(io, path, O_RDONLY | O_DIRECTORY);
 
         return fd < 0 ? fd : fs_list_at(fd, ".", ret);
 }
 
 static int sysfs_read_link(VgpuIo *io, const char *path, char **ret)
 {
-        return read_link_fd(open_sysfs(io, path, O_PATH), ret);
+        return sysfs_read_link_fd(sysfs_open(io, path, O_PATH), ret);
 }
 
 static int sysfs_identify(VgpuIo *io, const char *path, uint64_t *ret)
 {
-        _cleanup_close_ int fd = open_sysfs(io, path, O_PATH);
+        _cleanup_close_ int fd = sysfs_open(io, path, O_PATH);
         struct stat st;
 
         if (fd < 0)
                 return fd;
+
         if (fstat(fd, &st) < 0)
                 return -errno;
+
         *ret = st.st_ino;
+
         return 0;
 }
 
@@ -288,35 +321,40 @@ static int sysfs_open_group(VgpuIo *io, unsigned group)
         char path[sizeof("vfio/4294967295")];
 
         (void)snprintf(path, sizeof(path), "vfio/%u", group);
-        return open_below(sysfs_io(io)->dev_fd, path, O_RDONLY | O_NONBLOCK);
+
+        return sysfs_open_below(sysfs_io(io)->dev_fd, path, O_RDONLY | O_NONBLOCK);
 }
 
 static int sysfs_node_exists(VgpuIo *io, const char *path)
 {
-        _cleanup_close_ int fd = open_below(sysfs_io(io)->dev_fd, path, O_PATH);
+        _cleanup_close_ int fd = sysfs_open_below(sysfs_io(io)->dev_fd, path, O_PATH);
 
         if (fd >= 0)
                 return 1;
+
         return fd == -ENOENT || fd == -ENOTDIR ? 0 : fd;
 }
 
-/* Whether one process has one of the two names open. -ESRCH: it has ended. */
-static int process_has_open(int proc_fd, const char *pid, const char *name_a, const char *name_b)
+/* 1 if the process has one of the two names open, 0 if not, -ESRCH if the process has ended. */
+static int sysfs_process_has_open(int proc_fd, const char *pid, const char *name_a, const char *name_b)
 {
         char path[64], target[PATH_MAX];
         DIR *dir;
         int fd, r = 0;
 
         (void)snprintf(path, sizeof(path), "%s/fd", pid);
-        fd = open_below(proc_fd, path, O_RDONLY | O_DIRECTORY);
+
+        fd = sysfs_open_below(proc_fd, path, O_RDONLY | O_DIRECTORY);
         if (fd < 0)
                 return fd == -ENOENT ? -ESRCH : fd;
+
         dir = fdopendir(fd);
         if (!dir) {
                 r = -errno;
                 safe_close(fd);
                 return r;
         }
+
         for (;;) {
                 errno = 0;
                 struct dirent *e = readdir(dir);
@@ -324,27 +362,33 @@ static int process_has_open(int proc_fd, const char *pid, const char *name_a, co
                         r = -errno;
                         break;
                 }
+
                 if (e->d_name[0] == '.')
                         continue;
+
                 ssize_t n = readlinkat(fd, e->d_name, target, sizeof(target) - 1);
                 if (n < 0) {
                         if (errno == ENOENT)
                                 continue; /* closed meanwhile */
+
                         r = -errno;
                         break;
                 }
+
                 target[n] = 0;
                 if (strcmp(target, name_a) == 0 || (name_b && strcmp(target, name_b) == 0)) {
                         r = 1;
                         break;
                 }
         }
+
         closedir(dir);
+
         return r == -ENOENT ? -ESRCH : r;
 }
 
-/* A device node shows as "/dev/…" even when the process has a /dev of its own, and below the real place of
- * dev_fd when ours is somewhere else. */
+/* A device node is "/dev/…" in /proc, also for a process with a private /dev. In tests, dev_fd is another
+ * folder, and the nodes are below its path. */
 static int sysfs_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command)
 {
         SysfsIo *s = sysfs_io(io);
@@ -355,42 +399,51 @@ static int sysfs_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **
 
         if (!s->dev_path) {
                 char link[64], target[PATH_MAX];
+
                 (void)snprintf(link, sizeof(link), "self/fd/%d", s->dev_fd);
                 ssize_t n = readlinkat(s->proc_fd, link, target, sizeof(target));
                 s->dev_path = n > 0 && (size_t)n < sizeof(target) ? g_strndup(target, (size_t)n)
                                                                   : g_strdup("/dev");
         }
+
         if (strcmp(s->dev_path, "/dev") != 0)
                 other = g_strconcat(s->dev_path, "/", path, NULL);
 
         r = fs_list_at(s->proc_fd, ".", &pids);
         if (r < 0)
                 return r;
+
         for (char **p = pids; *p; p++) {
                 uint32_t pid;
+
                 if (parse_u32(*p, 10, &pid) < 0 || pid > INT_MAX)
                         continue;
-                r = process_has_open(s->proc_fd, *p, name, other);
+
+                r = sysfs_process_has_open(s->proc_fd, *p, name, other);
                 if (r == 0 || r == -ESRCH)
                         continue;
+
                 if (r < 0) {
                         denied = true;
                         continue;
                 }
+
                 g_autofree char *comm_path = g_strconcat(*p, "/comm", NULL);
-                _cleanup_close_ int fd = open_below(s->proc_fd, comm_path, O_RDONLY);
+                _cleanup_close_ int fd = sysfs_open_below(s->proc_fd, comm_path, O_RDONLY);
+
                 g_autofree char *comm = NULL;
-                if (fd < 0 || read_text(fd, &comm) < 0)
+                if (fd < 0 || sysfs_read_text(fd, &comm) < 0)
                         comm = g_strdup("?");
                 *ret_pid = (int)pid;
                 *ret_command = g_utf8_make_valid(comm, -1);
                 return 1;
         }
+
         return denied ? -EACCES : 0;
 }
 
-/* Read all that the child writes, so that the child never waits for us, and drop what exceeds the limit. */
-static int read_output(int fd, char **ret)
+/* Reads the whole output, so that the child never blocks on the pipe, and drops the bytes above the limit. */
+static int sysfs_read_output(int fd, char **ret)
 {
         g_autoptr(GString) text = g_string_new(NULL);
         char buffer[4096];
@@ -406,19 +459,20 @@ static int read_output(int fd, char **ret)
         return 0;
 }
 
-static int wait_for(pid_t pid)
+static int sysfs_wait_child(pid_t pid)
 {
         int status;
 
         while (waitpid(pid, &status, 0) < 0)
                 if (errno != EINTR)
                         return -errno;
+
         return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 static int sysfs_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output)
 {
-        /* What a program of the system may count on; nothing of our own environment is its business. */
+        /* A minimal environment; nothing of the daemon's own is passed on. */
         char *const environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LANG=C", NULL };
         g_autoptr(GPtrArray) argv = g_ptr_array_new();
         int64_t begin_usec = g_get_monotonic_time();
@@ -431,13 +485,16 @@ static int sysfs_run(VgpuIo *io, VgpuProgram program, const char *const *argumen
 
         if (!path)
                 return -ENOENT;
+
         g_ptr_array_add(argv, (char *)path);
         for (const char *const *a = arguments; *a; a++)
                 g_ptr_array_add(argv, (char *)*a);
         g_ptr_array_add(argv, NULL);
         line = g_strjoinv(" ", (char **)argv->pdata);
+
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return -errno;
+
         ours = fds[0];
         theirs = fds[1];
         r = child_start(&(ChildArgs){ .program = path,
@@ -449,18 +506,23 @@ static int sysfs_run(VgpuIo *io, VgpuProgram program, const char *const *argumen
                                       .n_fds = s->keep_fd >= 0 ? 1 : 0 },
                         &pid);
         theirs = safe_close(theirs);
+
         if (r < 0)
-                return log_debug_errno(r, "Cannot run %s: %m", line);
-        r = read_output(ours, &output);
-        q = wait_for(pid);
+                return log_debug_errno(r, "Failed to run %s: %m", line);
+
+        r = sysfs_read_output(ours, &output);
+        q = sysfs_wait_child(pid);
         log_debug("Ran %s: exit status %d, %" PRId64 " us", line, q, g_get_monotonic_time() - begin_usec);
+
         if (r < 0 || q < 0)
                 return r < 0 ? r : q;
+
         *ret_output = g_steal_pointer(&output);
+
         return q;
 }
 
-/* A line is "alias PATTERN MODULE". */
+/* The lines are "alias PATTERN MODULE". */
 static int sysfs_list_aliases(VgpuIo *io, const char *prefix, char ***ret)
 {
         SysfsIo *s = sysfs_io(io);
@@ -471,16 +533,20 @@ static int sysfs_list_aliases(VgpuIo *io, const char *prefix, char ***ret)
 
         if (!g_file_get_contents(path, &text, NULL, &error))
                 return g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT) ? -ENOENT : -EIO;
+
         for (const char *line = text; line && *line;) {
                 const char *end = strchrnul(line, '\n');
 
                 if (g_str_has_prefix(line, begin))
                         g_ptr_array_add(found, g_strndup(line + strlen("alias "),
                                                          (gsize)(end - line) - strlen("alias ")));
+
                 line = *end ? end + 1 : NULL;
         }
+
         g_ptr_array_add(found, NULL);
         *ret = (char **)g_ptr_array_free(g_steal_pointer(&found), FALSE);
+
         return 0;
 }
 
@@ -523,6 +589,8 @@ VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config)
 {
         SysfsIo *s = g_new(SysfsIo, 1);
 
+        g_assert(config->sysfs_fd >= 0 && config->dev_fd >= 0 && config->proc_fd >= 0);
+
         *s = (SysfsIo){
                 .io.ops = &sysfs_ops,
                 .sysfs_fd = config->sysfs_fd,
@@ -532,8 +600,10 @@ VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config)
                 .writer_path = g_strdup(config->writer_path),
                 .modules_path = g_strdup(config->modules_path),
         };
+
         for (size_t i = 0; i < G_N_ELEMENTS(s->programs); i++)
                 s->programs[i] = g_strdup(config->programs[i]);
+
         return &s->io;
 }
 
@@ -541,6 +611,7 @@ void vgpu_io_sysfs_rest(VgpuIo *io)
 {
         if (io->ops != &sysfs_ops)
                 return;
+
         trail_cut(&sysfs_io(io)->trail, 0);
         sysfs_io(io)->writer = writer_free(sysfs_io(io)->writer);
 }

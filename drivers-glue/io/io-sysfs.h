@@ -6,18 +6,17 @@
 #include "drivers-glue/io/io.h"
 
 typedef struct VgpuIoSysfsConfig {
-        int sysfs_fd; /* borrowed; a directory fd of /sys */
-        int dev_fd;   /* borrowed; a directory fd of /dev */
-        int proc_fd;  /* borrowed; a directory fd of /proc */
-        int keep_fd;  /* borrowed, or -EBADF: inherited by the child that writes, so that what it locks
-                       * stays locked for as long as the child lives (daemon/work/lane.h) */
-        const char *writer_path;                 /* borrowed; the program vgpud-write */
+        int sysfs_fd;            /* borrowed; a directory fd of /sys */
+        int dev_fd;              /* borrowed; a directory fd of /dev */
+        int proc_fd;             /* borrowed; a directory fd of /proc */
+        int keep_fd;             /* borrowed, or -EBADF: a lock that child processes inherit, so that it is held
+                                  * until the last child ends (daemon/work/lane.h) */
+        const char *writer_path; /* borrowed; the program vgpud-write */
         const char *modules_path;                /* borrowed; "/lib/modules/6.1.0-42-amd64" */
-        const char *programs[_VGPU_PROGRAM_MAX]; /* borrowed; absolute paths; NULL: not there */
+        const char *programs[_VGPU_PROGRAM_MAX]; /* borrowed; absolute paths; NULL: not installed */
 } VgpuIoSysfsConfig;
 
 VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config);
 
-/* Let go what is kept for the next work: the idle child, open folders. The next work gets them anew. No-op for
- * other implementations. */
+/* Release the caches of an idle lane: the idle child, open folders. No-op for other implementations. */
 void vgpu_io_sysfs_rest(VgpuIo *io);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The rules for paths and what is the same for every kernel behind VgpuIo. The implementations get valid paths
+/* The rules for paths, and the code that all implementations of VgpuIo share. Implementations get valid paths
  * only. */
 
 #include "drivers-glue/io/io.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,9 +16,11 @@ bool vgpu_io_name_is_valid(const char *name)
 
         if (n == 0 || n > 255 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
                 return false;
+
         for (size_t i = 0; i < n; i++)
                 if (name[i] == '/' || g_ascii_iscntrl(name[i]))
                         return false;
+
         return g_utf8_validate(name, (gssize)n, NULL);
 }
 
@@ -27,16 +30,22 @@ bool vgpu_io_path_is_valid(const char *path)
 
         if (!path || strlen(path) > VGPU_IO_PATH_MAX)
                 return false;
+
         for (;;) {
                 size_t n = strcspn(path, "/");
+
                 if (n >= sizeof(name))
                         return false;
+
                 memcpy(name, path, n);
                 name[n] = 0;
+
                 if (!vgpu_io_name_is_valid(name))
                         return false;
+
                 if (!path[n])
                         return true;
+
                 path += n + 1;
         }
 }
@@ -52,15 +61,19 @@ int vgpu_io_readf(VgpuIo *io, char **ret, const char *format, ...)
         va_list ap;
         int n;
 
+        g_assert(format[0] != '/');
+
         va_start(ap, format);
         n = vsnprintf(path, sizeof(path), format, ap);
         va_end(ap);
+
         if (n < 0 || (size_t)n >= sizeof(path))
                 return -EINVAL;
+
         return vgpu_io_read(io, path, ret);
 }
 
-static bool value_is_valid(const char *value)
+static bool vgpu_io_value_is_valid(const char *value)
 {
         size_t n = value ? strnlen(value, VGPU_IO_ATTR_MAX + 1) : 0;
 
@@ -69,13 +82,15 @@ static bool value_is_valid(const char *value)
 
 int vgpu_io_write(VgpuIo *io, const char *path, const char *value)
 {
-        return vgpu_io_path_is_valid(path) && value_is_valid(value) ? io->ops->write(io, path, value) : -EINVAL;
+        return vgpu_io_path_is_valid(path) && vgpu_io_value_is_valid(value) ? io->ops->write(io, path, value)
+                                                                            : -EINVAL;
 }
 
 int vgpu_io_write_guarded(VgpuIo *io, const char *path, const char *value)
 {
-        return vgpu_io_path_is_valid(path) && value_is_valid(value) ? io->ops->write_guarded(io, path, value)
-                                                                    : -EINVAL;
+        return vgpu_io_path_is_valid(path) && vgpu_io_value_is_valid(value)
+                               ? io->ops->write_guarded(io, path, value)
+                               : -EINVAL;
 }
 
 int vgpu_io_list(VgpuIo *io, const char *path, char ***ret)
@@ -103,15 +118,18 @@ int vgpu_io_read_link_name(VgpuIo *io, const char *path, char **ret)
 
         if (r < 0)
                 return r;
+
         slash = strrchr(text, '/');
         name = slash ? slash + 1 : text;
         if (!vgpu_io_name_is_valid(name))
                 return -EINVAL;
+
         *ret = g_strdup(name);
+
         return 0;
 }
 
-/* Resolved by its text alone: sysfs' links are relative and none leads through another one. */
+/* Resolves the text alone: links of sysfs are relative, and none leads through another one. */
 int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret)
 {
         g_autoptr(GPtrArray) stack = g_ptr_array_new();
@@ -121,28 +139,36 @@ int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret)
 
         if (r < 0)
                 return r;
+
         if (text[0] == '/')
                 return -EXDEV;
+
         from = g_strsplit(path, "/", -1);
-        for (char **p = from; p[0] && p[1]; p++) /* the link's own name is not part of where it starts from */
+        for (char **p = from; p[0] && p[1]; p++) /* the name of the link is dropped */
                 g_ptr_array_add(stack, *p);
         to = g_strsplit(text, "/", -1);
         for (char **p = to; *p; p++) {
                 if (strcmp(*p, "") == 0 || strcmp(*p, ".") == 0)
                         continue;
+
                 if (strcmp(*p, "..") != 0) {
                         g_ptr_array_add(stack, *p);
                         continue;
                 }
+
                 if (stack->len == 0)
                         return -EXDEV;
+
                 g_ptr_array_set_size(stack, (gint)stack->len - 1);
         }
+
         g_ptr_array_add(stack, NULL);
         result = g_strjoinv("/", (char **)stack->pdata);
         if (!vgpu_io_path_is_valid(result))
                 return -EINVAL;
+
         *ret = g_steal_pointer(&result);
+
         return 0;
 }
 
@@ -153,6 +179,8 @@ int vgpu_io_identify(VgpuIo *io, const char *path, uint64_t *ret)
 
 int vgpu_io_open_group(VgpuIo *io, unsigned group)
 {
+        g_assert(group <= INT_MAX);
+
         return io->ops->open_group(io, group);
 }
 
@@ -168,12 +196,17 @@ int vgpu_io_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_c
 
 int vgpu_io_list_aliases(VgpuIo *io, const char *prefix, char ***ret)
 {
+        g_assert(prefix[0]);
+
         return io->ops->list_aliases(io, prefix, ret);
 }
 
 int vgpu_io_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output)
 {
+        g_assert((int)program >= 0 && program < _VGPU_PROGRAM_MAX);
+
         *ret_output = NULL;
+
         return io->ops->run ? io->ops->run(io, program, arguments, ret_output) : -ENOENT;
 }
 

@@ -2,15 +2,15 @@
 #pragma once
 
 /* The only way to the kernel for back ends. All paths are relative to /sys
- * ("devices/pci0000:00/0000:00:02.0/class"), built from validated parts; a path that is absolute, has an empty,
- * "." or ".." component or is longer than VGPU_IO_PATH_MAX is refused with -EINVAL, and no component may be a
- * symbolic link (-ELOOP): use vgpu_io_resolve_link() and go on from what it names.
+ * ("devices/pci0000:00/0000:00:02.0/class") and built from validated parts. -EINVAL: the path is absolute, has
+ * an empty, "." or ".." component, or is longer than VGPU_IO_PATH_MAX. -ELOOP: a component is a symbolic link;
+ * use vgpu_io_resolve_link() first.
  *
  * Every function may block and is called in a lane, never in the main thread. Results are 0 or a negative
- * errno: -ENOENT from a read means no such attribute, -ENODEV a device that is going away. There is one VgpuIo
- * per lane; it is not shared between threads.
+ * errno: -ENOENT from a read means no such attribute, -ENODEV a device that is going away. Each lane has a
+ * VgpuIo of its own, which is not shared between threads.
  *
- * io-sysfs.c is the real one; tests/unit/io-fake.c an in-memory kernel. */
+ * io-sysfs.c uses the real kernel; tests/unit/io-fake.c is a kernel in memory. */
 
 #include <errno.h>
 #include <stdbool.h>
@@ -24,10 +24,10 @@
 
 typedef struct VgpuIo VgpuIo;
 
-/* Programs that a back end may have run. */
+/* Programs that a back end may run. */
 typedef enum VgpuProgram {
-        VGPU_PROGRAM_SYSTEMCTL, /* "start UNIT": what must not happen in our sandbox or end with us */
-        VGPU_PROGRAM_NVML,      /* vgpud-nvml: what only NVIDIA's library knows; protocol in vgpud-nvml.c */
+        VGPU_PROGRAM_SYSTEMCTL, /* "start UNIT": for work outside the sandbox of vgpud, which outlives vgpud */
+        VGPU_PROGRAM_NVML,      /* vgpud-nvml: asks NVIDIA's library; protocol in vgpud-nvml.c */
         _VGPU_PROGRAM_MAX,
 } VgpuProgram;
 
@@ -51,70 +51,68 @@ struct VgpuIo {
         const VgpuIoOps *ops;
 };
 
-/* The whole text of an attribute, less one newline at its end. */
+/* The whole text of an attribute, without one newline at its end. */
 int vgpu_io_read(VgpuIo *io, const char *path, char **ret);
 
-/* One write(2) of the whole value, as it is, in the calling thread. For attributes that cannot block for long.
- */
+/* One write(2) of the whole value in the calling thread, for attributes that cannot block for long. */
 int vgpu_io_write(VgpuIo *io, const char *path, const char *value);
 
-/* The same in a child process that outlives us, for writes that may never return (create, remove, numvfs, bind,
- * unbind, reset). Blocks until the kernel answers; whoever waits for the lane has the deadline. */
+/* The same in a child process that outlives the daemon, for writes that may never return (create, remove,
+ * numvfs, bind, unbind, reset). Blocks until the kernel answers; the deadline is that of the lane. */
 int vgpu_io_write_guarded(VgpuIo *io, const char *path, const char *value);
 
-/* Names in a directory, without "." and "..", sorted. Never followed by reading whatever is there. */
+/* Names in a directory, without "." and "..", sorted. */
 int vgpu_io_list(VgpuIo *io, const char *path, char ***ret);
 
-/* The text of a symbolic link, its last component, and the path (relative to /sys) it leads to. */
+/* The text of a symbolic link, the last component of the text, and the target as a path below /sys. */
 int vgpu_io_read_link(VgpuIo *io, const char *path, char **ret);
 int vgpu_io_read_link_name(VgpuIo *io, const char *path, char **ret);
 int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret);
 
-/* The number of what is at this path, never 0, and another one when it has been removed and made again: its
- * inode, which sysfs does not give twice while the host runs (Linux fs/kernfs/dir.c, __kernfs_new_node()). */
+/* The inode at this path, never 0. A device that was removed and recreated has another one: sysfs reuses no
+ * inode while the host runs (Linux fs/kernfs/dir.c, __kernfs_new_node()). */
 int vgpu_io_identify(VgpuIo *io, const char *path, uint64_t *ret);
 
-/* Open /dev/vfio/GROUP read-only and close-on-exec: a file descriptor, which keeps everybody else out until it
- * is closed; -EBUSY when somebody holds the group or a device of it, -ENOENT when there is no such node. */
+/* Open /dev/vfio/GROUP read-only and close-on-exec. The file descriptor locks all other users out until it is
+ * closed. -EBUSY: a process holds the group or a device of it; -ENOENT: no such node. */
 int vgpu_io_open_group(VgpuIo *io, unsigned group);
 
-/* 1 when the node ("vfio/devices/vfio3") exists below /dev, 0 when not. */
+/* 1 if the node ("vfio/devices/vfio3") exists below /dev, 0 if not. */
 int vgpu_io_node_exists(VgpuIo *io, const char *path);
 
-/* Look through /proc for a process that has the node ("vfio/12") below /dev open. 1: found, *ret_pid and
- * *ret_command (its comm) are set; 0: nobody has; -EACCES: nobody seen, but not every process could be looked
- * at. */
+/* Search /proc for a process that has the node ("vfio/12") below /dev open. 1: found, *ret_pid and *ret_command
+ * (its comm) are set; 0: no process; -EACCES: none found, but some processes could not be checked. */
 int vgpu_io_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
 
-/* The aliases of the running kernel's modules that begin with the prefix ("vfio_pci:"), as "PATTERN MODULE": of
- * the file modules.alias, which depmod makes. Those of what is built into the kernel are not there. */
+/* The aliases in modules.alias of the running kernel that begin with the prefix ("vfio_pci:"), as "PATTERN
+ * MODULE". Drivers that are built into the kernel are not listed. */
 int vgpu_io_list_aliases(VgpuIo *io, const char *prefix, char ***ret);
 
-/* Run the program with these arguments (NULL-terminated, without its own name) and wait until it ends. Its exit
- * status (0..255; 128 + N after signal N), and what it wrote to its standard output, at most 1 MiB of it; what
- * it writes to standard error goes to the journal. -ENOENT when it is not installed. Like the writing child it
- * outlives us and keeps the lane locked. */
+/* Run the program with these arguments (NULL-terminated, without its own name) and wait until it ends. Returns
+ * its exit status (0..255; 128 + N after signal N), or -ENOENT if it is not installed. *ret_output is its
+ * standard output, at most 1 MiB; its standard error goes to the journal. Like the guarded writer, the program
+ * outlives the daemon and keeps the lane locked. */
 #define VGPU_IO_OUTPUT_MAX (1024 * 1024)
 int vgpu_io_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output);
 
-/* Wait before the next try of something that tells nobody when it is ready. At most 10 s. */
+/* Wait before a retry, where no event says that the device is ready. At most 10 s. */
 void vgpu_io_pause(VgpuIo *io, uint64_t usec);
 
-/* True for the answer of something that is not there, or is going away. */
+/* True for the errors of a path that does not exist or is going away. */
 static inline bool vgpu_io_is_gone(int r)
 {
         return r == -ENOENT || r == -ENODEV;
 }
 
-/* False when the folder has gone; true also when it cannot be looked into. */
+/* False if the folder does not exist; true also if it cannot be read. */
 bool vgpu_io_exists(VgpuIo *io, const char *path);
 
-/* Convenience: a path made of parts, then the function of the same name; -EINVAL when it gets too long. */
+/* vgpu_io_read() of a formatted path; -EINVAL if the path gets too long. */
 int vgpu_io_readf(VgpuIo *io, char **ret, const char *format, ...) _printf_(3, 4);
 
-/* True for a path that fits the rules above. */
+/* True for a path that follows the rules at the top. */
 bool vgpu_io_path_is_valid(const char *path);
-/* True for a name that may be one component of such a path: 1..255 bytes of UTF-8, no "/", not "." or "..", no
+/* True for a valid component of such a path: 1..255 bytes of UTF-8, no "/", not "." or "..", no
  * control characters. */
 bool vgpu_io_name_is_valid(const char *name);
 

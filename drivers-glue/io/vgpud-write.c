@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* vgpud-write: does the write(2) calls that may never return, one at a time, on descriptors that come with
- * them. The protocol is in writer.h. It needs nothing but libc, so that it starts fast and has nothing to lose
- * when it is left alone in a write for the rest of the machine's uptime. */
+/* vgpud-write: performs write(2) calls that may never return, one at a time, on file descriptors that it
+ * receives. The protocol is in writer.h. The program needs only libc, so that it starts fast and holds few
+ * resources while it is blocked in a write. */
 
 #include "drivers-glue/io/writer.h"
 
@@ -11,9 +11,9 @@
 
 #include "drivers-glue/io/io.h"
 
-/* The number of bytes of the request, 0 when there will be no more; *ret_fd is -EBADF when it came without one.
- */
-static ssize_t receive(char *value, size_t size, int *ret_fd)
+/* Returns the size of the request, 0 at the end of the socket. *ret_fd is -EBADF if the request has no
+ * descriptor. */
+static ssize_t receive_request(char *value, size_t size, int *ret_fd)
 {
         union {
                 char bytes[CMSG_SPACE(sizeof(int))];
@@ -27,38 +27,44 @@ static ssize_t receive(char *value, size_t size, int *ret_fd)
         ssize_t n;
 
         *ret_fd = -EBADF;
+
         do
                 n = recvmsg(WRITER_SOCKET_FD, &m, MSG_CMSG_CLOEXEC);
         while (n < 0 && errno == EINTR);
+
         if (n <= 0)
                 return 0;
+
         for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
                 if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
                     c->cmsg_len == CMSG_LEN(sizeof(int)))
                         memcpy(ret_fd, CMSG_DATA(c), sizeof(*ret_fd));
+
         return n;
 }
 
 int main(void)
 {
-        /* One byte more than is allowed, to see what is too long. */
+        /* One byte above the limit, to detect requests that are too long. */
         char value[VGPU_IO_ATTR_MAX + 1];
 
         for (;;) {
                 int fd, answer;
-                ssize_t size = receive(value, sizeof(value), &fd), n;
+                ssize_t size = receive_request(value, sizeof(value), &fd), n;
 
                 if (size == 0)
                         return 0;
+
                 if (fd < 0 || size > VGPU_IO_ATTR_MAX)
                         answer = EINVAL;
                 else {
                         n = write(fd, value, (size_t)size);
                         answer = n < 0 ? errno : n < size ? EIO : 0;
                 }
+
                 if (fd >= 0)
                         (void)close(fd);
                 if (send(WRITER_SOCKET_FD, &answer, sizeof(answer), MSG_NOSIGNAL) < 0)
-                        return 1; /* who asked has gone, and nobody else will ask */
+                        return 1; /* the daemon closed the socket */
         }
 }

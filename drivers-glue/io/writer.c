@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The daemon's end of the guarded writer: starts vgpud-write and talks to it. */
+/* The daemon's side of the guarded writer: starts vgpud-write and sends requests. */
 
 #include "drivers-glue/io/writer.h"
 
@@ -14,7 +14,7 @@
 #include "drivers-glue/io/child.h"
 
 struct Writer {
-        int fd; /* owned; our end of the socket */
+        int fd; /* owned; the daemon's end of the socket */
         pid_t pid;
 };
 
@@ -27,8 +27,10 @@ int writer_new(const char *program, int keep_fd, Writer **ret)
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
                 return -errno;
+
         ours = fds[0];
         theirs = fds[1];
+
         r = child_start(&(ChildArgs){ .program = program,
                                       .argv = argv,
                                       .environ = environment,
@@ -43,10 +45,11 @@ int writer_new(const char *program, int keep_fd, Writer **ret)
         Writer *w = g_new(Writer, 1);
         *w = (Writer){ .fd = TAKE_FD(ours), .pid = pid };
         *ret = w;
+
         return 0;
 }
 
-static int send_request(Writer *w, int fd, const char *value, size_t size)
+static int writer_send_request(Writer *w, int fd, const char *value, size_t size)
 {
         union {
                 char bytes[CMSG_SPACE(sizeof(int))];
@@ -60,13 +63,17 @@ static int send_request(Writer *w, int fd, const char *value, size_t size)
         struct cmsghdr *c = CMSG_FIRSTHDR(&m);
         ssize_t n;
 
+        g_assert(c);
+
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(sizeof(int));
         memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+
         do
                 n = sendmsg(w->fd, &m, MSG_NOSIGNAL);
         while (n < 0 && errno == EINTR);
+
         return n == (ssize_t)size ? 0 : -EPROTO;
 }
 
@@ -75,16 +82,23 @@ int writer_write(Writer *w, int fd, const char *value, size_t size)
         int answer, r;
         ssize_t n;
 
+        g_assert(w->fd >= 0);
+        g_assert(fd >= 0);
+
         if (size == 0 || size > VGPU_IO_ATTR_MAX)
                 return -EINVAL;
-        r = send_request(w, fd, value, size);
+
+        r = writer_send_request(w, fd, value, size);
         if (r < 0)
                 return r;
+
         do
                 n = recv(w->fd, &answer, sizeof(answer), 0);
         while (n < 0 && errno == EINTR);
+
         if (n != sizeof(answer) || answer < 0)
                 return -EPROTO;
+
         return -answer;
 }
 
@@ -92,19 +106,23 @@ Writer *writer_free(Writer *w)
 {
         if (!w)
                 return NULL;
+
         safe_close(w->fd);
 
-        /* The end of the socket ends a child that waits for the next request, at once. One that is still in a
-         * write is not waited for: it is reaped when the process ends. */
+        /* A child that waits for the next request ends at once when the socket closes. A child that is blocked
+         * in a write is reaped by the kernel when the daemon ends. */
         _cleanup_close_ int pidfd = pidfd_open(w->pid, 0);
         if (pidfd >= 0) {
                 struct pollfd p = { .fd = pidfd, .events = POLLIN };
                 int n;
+
                 do
                         n = poll(&p, 1, 1000);
                 while (n < 0 && errno == EINTR);
         }
+
         (void)waitpid(w->pid, NULL, WNOHANG);
         g_free(w);
+
         return NULL;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The guarded writer: a child process (vgpud-write) that does write(2) calls on file descriptors handed to it,
- * one at a time. A write to sysfs may never return, and a thread inside it cannot be ended; a process that
- * holds such a thread cannot exit. So the writes that may hang are done by a child that nobody has to wait for.
+/* The guarded writer: a child process (vgpud-write) that performs write(2) calls on file descriptors that the
+ * daemon sends, one at a time. A write to sysfs may never return, and a process with a thread in such a write
+ * cannot exit. The daemon can exit without waiting for the child.
  *
- * The child has a session of its own (a terminal's Ctrl-C must not reach a half-done write), holds nothing but
- * its socket and keep_fd, and ends by itself when the socket is closed and its write has returned.
+ * The child has its own session (Ctrl-C in a terminal must not interrupt a write), holds only its socket and
+ * keep_fd, and ends when the socket is closed and its write has returned.
  *
- * Protocol on a SOCK_SEQPACKET socket, the child's file descriptor 3: a request is the value (1..4096 bytes)
- * with one descriptor as SCM_RIGHTS; the answer is an int: 0 or the positive errno of write(2), EIO for a short
+ * Protocol on a SOCK_SEQPACKET socket, file descriptor 3 of the child: a request is the value (1..4096 bytes)
+ * with one descriptor as SCM_RIGHTS; the reply is an int: 0 or the positive errno of write(2), EIO for a short
  * write. */
 
 #include <stddef.h>
@@ -21,12 +21,12 @@
 
 typedef struct Writer Writer;
 
-/* Start the child. keep_fd (or -EBADF) is inherited as its descriptor 4. */
+/* Start the child, which inherits keep_fd (or -EBADF) as descriptor 4. */
 int writer_new(const char *program, int keep_fd, Writer **ret);
 
-/* Write `size` bytes to fd in the child and wait for the answer: 0, the negative errno of write(2), or -EPROTO
- * when the child died. After -EPROTO the writer is of no more use. */
+/* Write `size` bytes to fd in the child and wait for the reply: 0, the negative errno of write(2), or -EPROTO
+ * if the child died. After -EPROTO the writer cannot be used again. */
 int writer_write(Writer *w, int fd, const char *value, size_t size);
 
-/* Close the socket and reap the child if it ends at once; a child that is still in a write is left alone. */
+/* Close the socket and reap the child if it ends within a second; a child that is in a write goes on. */
 Writer *writer_free(Writer *w);

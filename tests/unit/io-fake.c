@@ -26,7 +26,7 @@ typedef struct File {
 } File;
 
 typedef struct Node {
-        int pid;       /* of who has it open; 0: nobody; -1: somebody who cannot be seen */
+        int pid;       /* process that has the node open; 0: none; -1: one that is invisible */
         char *command; /* owned */
         int keep_fd;   /* our end of the pipe whose other end open_group() gave out; -EBADF before */
 } Node;
@@ -91,6 +91,7 @@ FakeKernel *fake_kernel_new(void)
         k->faults = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         k->counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         k->writes = g_string_new(NULL);
+
         return k;
 }
 
@@ -98,6 +99,7 @@ FakeKernel *fake_kernel_free(FakeKernel *k)
 {
         if (!k)
                 return NULL;
+
         g_hash_table_unref(k->files);
         g_hash_table_unref(k->nodes);
         g_hash_table_unref(k->faults);
@@ -107,6 +109,7 @@ FakeKernel *fake_kernel_free(FakeKernel *k)
         pthread_cond_destroy(&k->changed);
         pthread_mutex_destroy(&k->lock);
         g_free(k);
+
         return NULL;
 }
 
@@ -117,11 +120,14 @@ static void add(FakeKernel *k, const char *path, const File *f)
         const char *slash = strrchr(path, '/');
 
         g_assert(vgpu_io_path_is_valid(path));
+
         if (slash) {
                 g_autofree char *parent = g_strndup(path, (gsize)(slash - path));
+
                 if (!g_hash_table_contains(k->files, parent))
                         add(k, parent, &(File){ .kind = FILE_DIRECTORY });
         }
+
         File *copy = g_memdup2(f, sizeof(*f));
         copy->serial = ++k->last_serial;
         g_hash_table_replace(k->files, g_strdup(path), copy);
@@ -134,7 +140,7 @@ static bool is_below(const char *path, const char *directory)
         return strncmp(path, directory, n) == 0 && path[n] == '/';
 }
 
-/* What openat2(2) finds with RESOLVE_NO_SYMLINKS: the file, or the errno. */
+/* Lookup like openat2(2) with RESOLVE_NO_SYMLINKS: the file, or an errno. */
 static int find(FakeKernel *k, const char *path, File **ret)
 {
         const char *slash = path;
@@ -142,6 +148,7 @@ static int find(FakeKernel *k, const char *path, File **ret)
 
         while ((slash = strchr(slash, '/'))) {
                 g_autofree char *above = g_strndup(path, (gsize)(slash - path));
+
                 f = g_hash_table_lookup(k->files, above);
                 if (!f)
                         return -ENOENT;
@@ -149,12 +156,16 @@ static int find(FakeKernel *k, const char *path, File **ret)
                         return -ELOOP;
                 if (f->kind != FILE_DIRECTORY)
                         return -ENOTDIR;
+
                 slash++;
         }
+
         f = g_hash_table_lookup(k->files, path);
         if (!f)
                 return -ENOENT;
+
         *ret = f;
+
         return 0;
 }
 
@@ -197,9 +208,11 @@ void fake_remove(FakeKernel *k, const char *path)
 
         pthread_mutex_lock(&k->lock);
         g_hash_table_iter_init(&i, k->files);
+
         while (g_hash_table_iter_next(&i, &key, NULL))
                 if (strcmp(key, path) == 0 || is_below(key, path))
                         g_hash_table_iter_remove(&i);
+
         pthread_mutex_unlock(&k->lock);
 }
 
@@ -208,6 +221,7 @@ bool fake_exists(FakeKernel *k, const char *path)
         pthread_mutex_lock(&k->lock);
         bool exists = g_hash_table_contains(k->files, path);
         pthread_mutex_unlock(&k->lock);
+
         return exists;
 }
 
@@ -268,6 +282,7 @@ bool fake_node_is_kept(FakeKernel *k, const char *node)
         const Node *n = g_hash_table_lookup(k->nodes, node);
         bool kept = n && node_is_kept(n);
         pthread_mutex_unlock(&k->lock);
+
         return kept;
 }
 
@@ -277,6 +292,7 @@ bool fake_node_is_held(FakeKernel *k, const char *node)
         const Node *n = g_hash_table_lookup(k->nodes, node);
         bool held = n && n->pid != 0;
         pthread_mutex_unlock(&k->lock);
+
         return held;
 }
 
@@ -317,8 +333,10 @@ static Fault *fault(FakeKernel *k, const char *op, const char *path)
                 g_free(key);
                 return f;
         }
+
         f = g_new0(Fault, 1);
         g_hash_table_replace(k->faults, key, f);
+
         return f;
 }
 
@@ -367,6 +385,7 @@ void fake_release(FakeKernel *k)
 
         pthread_mutex_lock(&k->lock);
         g_hash_table_iter_init(&i, k->faults);
+
         while (g_hash_table_iter_next(&i, NULL, &f))
                 ((Fault *)f)->hang = false;
         pthread_cond_broadcast(&k->changed);
@@ -377,6 +396,7 @@ void fake_heal(FakeKernel *k)
 {
         fake_release(k);
         pthread_mutex_lock(&k->lock);
+
         while (k->hanging > 0)
                 pthread_cond_wait(&k->changed, &k->lock);
         g_hash_table_remove_all(k->faults);
@@ -393,25 +413,31 @@ static int enter(FakeKernel *k, const char *op, const char *path, int *ret_after
         pthread_mutex_lock(&k->lock);
         g_hash_table_replace(k->counts, g_strdup(op),
                              GUINT_TO_POINTER(GPOINTER_TO_UINT(g_hash_table_lookup(k->counts, op)) + 1));
+
         f = g_hash_table_lookup(k->faults, key);
         if (f && f->hang) {
                 k->hanging++;
                 pthread_cond_broadcast(&k->changed);
+
                 while (f->hang)
                         pthread_cond_wait(&k->changed, &k->lock);
                 k->hanging--;
                 pthread_cond_broadcast(&k->changed);
         }
+
         if (f)
                 copy = *f;
         pthread_mutex_unlock(&k->lock);
 
         *ret_after = -copy.after;
+
         if (copy.hook) {
                 int r = copy.hook(k, path, copy.data);
+
                 if (r < 0)
                         return r;
         }
+
         return -copy.before;
 }
 
@@ -431,15 +457,18 @@ static int fake_read(VgpuIo *io, const char *path, char **ret)
 
         if (r < 0)
                 return r;
+
         pthread_mutex_lock(&k->lock);
         r = find(k, path, &f);
         if (r >= 0) {
                 copy = *f;
                 text = f->kind == FILE_TEXT ? g_strdup(f->text) : NULL;
         }
+
         pthread_mutex_unlock(&k->lock);
         if (r < 0)
                 return r;
+
         switch (copy.kind) {
         case FILE_DIRECTORY:
                 return -EISDIR;
@@ -448,18 +477,23 @@ static int fake_read(VgpuIo *io, const char *path, char **ret)
         case FILE_ATTRIBUTE:
                 if (!copy.show)
                         return -EACCES;
+
                 r = copy.show(k, path, copy.data, &text);
                 if (r < 0)
                         return r;
+
                 break;
         case FILE_TEXT:
                 break;
         }
+
         if (after < 0)
                 return after;
+
         if (g_str_has_suffix(text, "\n"))
                 text[strlen(text) - 1] = 0;
         *ret = g_steal_pointer(&text);
+
         return 0;
 }
 
@@ -469,6 +503,7 @@ static int store(FakeKernel *k, const char *path, const char *value)
         int r;
 
         pthread_mutex_lock(&k->lock);
+
         r = find(k, path, &f);
         if (r >= 0) {
                 copy = *f;
@@ -477,9 +512,11 @@ static int store(FakeKernel *k, const char *path, const char *value)
                         f->text = g_strdup(value);
                 }
         }
+
         pthread_mutex_unlock(&k->lock);
         if (r < 0)
                 return r;
+
         switch (copy.kind) {
         case FILE_DIRECTORY:
                 return -EISDIR;
@@ -490,6 +527,7 @@ static int store(FakeKernel *k, const char *path, const char *value)
         case FILE_TEXT:
                 break;
         }
+
         return 0;
 }
 
@@ -507,14 +545,18 @@ static char *name_kept(FakeKernel *k)
         gpointer name, n;
 
         g_hash_table_iter_init(&i, k->nodes);
+
         while (g_hash_table_iter_next(&i, &name, &n))
                 if (node_is_kept(n))
                         g_ptr_array_add(names, name);
+
         if (names->len == 0)
                 return g_strdup("");
+
         g_ptr_array_sort(names, compare_names);
         g_ptr_array_add(names, NULL);
         joined = g_strjoinv(", ", (char **)names->pdata);
+
         return g_strdup_printf(" (keeping %s)", joined);
 }
 
@@ -539,6 +581,7 @@ static int write_and_log(VgpuIo *io, const char *kind, const char *path, const c
         g_string_append_printf(k->writes, "%s %s = %s: %s%s\n", kind, path, shown,
                                r < 0 ? strerrorname_np(-r) : "ok", kept);
         pthread_mutex_unlock(&k->lock);
+
         return r;
 }
 
@@ -563,6 +606,7 @@ static int fake_list(VgpuIo *io, const char *path, char ***ret)
 
         if (r < 0)
                 return r;
+
         pthread_mutex_lock(&k->lock);
         r = find(k, path, &f);
         if (r >= 0 && f->kind != FILE_DIRECTORY)
@@ -573,12 +617,15 @@ static int fake_list(VgpuIo *io, const char *path, char ***ret)
                         if (is_below(key, path) && !strchr((char *)key + strlen(path) + 1, '/'))
                                 g_ptr_array_add(names, g_strdup((char *)key + strlen(path) + 1));
         }
+
         pthread_mutex_unlock(&k->lock);
         if (r < 0 || after < 0)
                 return r < 0 ? r : after;
+
         g_ptr_array_sort(names, compare_names);
         g_ptr_array_add(names, NULL);
         *ret = (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+
         return 0;
 }
 
@@ -590,6 +637,7 @@ static int fake_read_link(VgpuIo *io, const char *path, char **ret)
 
         if (r < 0)
                 return r;
+
         pthread_mutex_lock(&k->lock);
         r = find(k, path, &f);
         if (r >= 0 && f->kind != FILE_LINK)
@@ -599,6 +647,7 @@ static int fake_read_link(VgpuIo *io, const char *path, char **ret)
         if (r >= 0)
                 *ret = g_strdup(f->text);
         pthread_mutex_unlock(&k->lock);
+
         return r;
 }
 
@@ -608,10 +657,12 @@ static int fake_identify(VgpuIo *io, const char *path, uint64_t *ret)
         File *f;
 
         pthread_mutex_lock(&k->lock);
+
         int r = find(k, path, &f);
         if (r >= 0)
                 *ret = f->serial;
         pthread_mutex_unlock(&k->lock);
+
         return r;
 }
 
@@ -623,6 +674,7 @@ static int fake_open_group(VgpuIo *io, unsigned group)
 
         if (r < 0)
                 return r;
+
         pthread_mutex_lock(&k->lock);
         Node *n = g_hash_table_lookup(k->nodes, name);
         if (!n)
@@ -636,7 +688,9 @@ static int fake_open_group(VgpuIo *io, unsigned group)
                 n->keep_fd = fds[1];
                 r = fds[0];
         }
+
         pthread_mutex_unlock(&k->lock);
+
         return r;
 }
 
@@ -647,6 +701,7 @@ static int fake_node_exists(VgpuIo *io, const char *path)
         pthread_mutex_lock(&k->lock);
         int r = g_hash_table_contains(k->nodes, path) ? 1 : 0;
         pthread_mutex_unlock(&k->lock);
+
         return r;
 }
 
@@ -656,6 +711,7 @@ static int fake_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **r
         int r;
 
         pthread_mutex_lock(&k->lock);
+
         const Node *n = g_hash_table_lookup(k->nodes, path);
         if (n && n->pid > 0) {
                 *ret_pid = n->pid;
@@ -663,7 +719,9 @@ static int fake_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **r
                 r = 1;
         } else
                 r = k->processes_denied ? -EACCES : 0;
+
         pthread_mutex_unlock(&k->lock);
+
         return r;
 }
 
@@ -679,11 +737,14 @@ static int fake_list_aliases(VgpuIo *io, const char *prefix, char ***ret)
         pthread_mutex_unlock(&k->lock);
         if (!lines)
                 return -ENOENT;
+
         for (char **l = lines; *l; l++)
                 if (g_str_has_prefix(*l, prefix))
                         g_ptr_array_add(found, g_strdup(*l));
+
         g_ptr_array_add(found, NULL);
         *ret = (char **)g_ptr_array_free(g_steal_pointer(&found), FALSE);
+
         return 0;
 }
 
@@ -708,13 +769,16 @@ static int fake_run(VgpuIo *io, VgpuProgram program, const char *const *argument
 
         pthread_mutex_lock(&k->lock);
         g_string_append_printf(k->writes, "run %s %s: ", names[program], words);
+
         if (r < 0)
                 g_string_append_printf(k->writes, "%s\n", strerrorname_np(-r));
         else
                 g_string_append_printf(k->writes, "%d\n", r);
+
         pthread_mutex_unlock(&k->lock);
         if (r >= 0)
                 *ret_output = output ? g_steal_pointer(&output) : g_strdup("");
+
         return r;
 }
 
@@ -729,6 +793,7 @@ static void fake_pause(VgpuIo *io, uint64_t usec)
         void (*paused)(FakeKernel * k, void *data) = k->paused;
         void *data = k->paused_data;
         pthread_mutex_unlock(&k->lock);
+
         if (paused)
                 paused(k, data);
 }
@@ -759,6 +824,7 @@ VgpuIo *fake_kernel_io(FakeKernel *k)
         FakeIo *f = g_new(FakeIo, 1);
 
         *f = (FakeIo){ .io.ops = &fake_ops, .k = k };
+
         return &f->io;
 }
 
@@ -767,6 +833,7 @@ char *fake_writes(FakeKernel *k)
         pthread_mutex_lock(&k->lock);
         char *text = g_strdup(k->writes->str);
         pthread_mutex_unlock(&k->lock);
+
         return text;
 }
 
@@ -775,5 +842,6 @@ unsigned fake_count(FakeKernel *k, const char *op)
         pthread_mutex_lock(&k->lock);
         unsigned n = GPOINTER_TO_UINT(g_hash_table_lookup(k->counts, op));
         pthread_mutex_unlock(&k->lock);
+
         return n;
 }

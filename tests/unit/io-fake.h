@@ -30,15 +30,15 @@ void fake_add_attribute(FakeKernel *k, const char *path, FakeShow show, FakeStor
 /* Device nodes of VFIO groups and cdevs: "vfio/12", "vfio/devices/vfio3". */
 void fake_add_node(FakeKernel *k, const char *node);
 void fake_remove_node(FakeKernel *k, const char *node);
-/* A process has it open, until pid 0 says that nobody has. */
+/* A process has the node open, until a call with pid 0. */
 void fake_hold_node(FakeKernel *k, const char *node, int pid, const char *command);
-/* Somebody has it open, but cannot be seen by looking through the processes. */
+/* An invisible process has the node open. */
 void fake_hold_node_invisibly(FakeKernel *k, const char *node);
 /* Not every process can be looked at from now on. */
 void fake_deny_processes(FakeKernel *k);
-/* Whether a descriptor that open_group() gave out is still open. */
+/* True if a descriptor of open_group() is still open. */
 bool fake_node_is_kept(FakeKernel *k, const char *node);
-/* Whether anybody has it open, we or others: what makes a removal wait. */
+/* True if any process has the device open, so that a removal blocks. */
 bool fake_node_is_held(FakeKernel *k, const char *node);
 
 /* modules.alias: lines of "PATTERN MODULE". Without it there is no such file. */
@@ -49,7 +49,7 @@ void fake_set_aliases(FakeKernel *k, const char *lines);
  * (ENOENT). */
 typedef int (*FakeProgram)(FakeKernel *k, const char *const *arguments, void *data, char **ret_output);
 void fake_set_program(FakeKernel *k, VgpuProgram program, FakeProgram run, void *data);
-/* Called when somebody waits for the next try; nobody is made to wait. NULL: nothing. */
+/* Called for each pause; the fake does not sleep. NULL: nothing. */
 void fake_on_pause(FakeKernel *k, void (*paused)(FakeKernel *k, void *data), void *data);
 
 /* Faults. op is "read", "write" (of both kinds), "list", "link" or "group" (with the number for a path). The
@@ -60,7 +60,7 @@ void fake_before(FakeKernel *k, const char *op, const char *path, FakeHook hook,
 void fake_fail(FakeKernel *k, const char *op, const char *path, int eno);
 /* Do it, and then answer that errno. */
 void fake_fail_after(FakeKernel *k, const char *op, const char *path, int eno);
-/* Block whoever comes, until fake_release(); fake_wait_hanging() waits until somebody has come. */
+/* Block all callers until fake_release(); fake_wait_hanging() waits for the first one. */
 void fake_hang(FakeKernel *k, const char *op, const char *path);
 void fake_wait_hanging(FakeKernel *k);
 void fake_release(FakeKernel *k);

@@ -20,7 +20,7 @@
 #include "scratch.h"
 #include "tests.h"
 
-static const char *writer_path; /* from the command line: the program under test */
+static const char *writer_path; /* the program under test, an argument */
 
 typedef struct Fixture {
         Scratch root;
@@ -42,6 +42,7 @@ static int open_directory(const char *path)
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         g_assert(fd >= 0);
+
         return fd;
 }
 
@@ -52,6 +53,7 @@ static Fixture fixture_new(void)
                       .proc_fd = open_directory("/proc") };
 
         f.io = io_on(f.root.fd, f.dev_fd, f.proc_fd, -EBADF);
+
         return f;
 }
 
@@ -95,7 +97,7 @@ static void test_read(void)
         ASSERT_NULL(text);
 }
 
-/* Folders are kept open from one path to the next; what is found must be what is there now. */
+/* Folders stay open from one path to the next, but results must be current. */
 static void test_folders_change(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -149,6 +151,7 @@ static void test_deep(void)
 
         for (unsigned i = 0; i < 60; i++) {
                 g_autofree char *file = g_strconcat(path->str, "/file", NULL);
+
                 scratch_directory(&f.root, path->str);
                 scratch_file(&f.root, file, "deep");
                 ASSERT_OK(vgpu_io_read(f.io, file, &text));
@@ -265,6 +268,7 @@ static void test_errno(void)
         int bad = vgpu_io_write(proc, "oom_score_adj", "x"),
             bad_guarded = vgpu_io_write_guarded(proc, "oom_score_adj", "x");
         int good_guarded = vgpu_io_write_guarded(dev, "null", "x");
+
         vgpu_io_free(dev);
         vgpu_io_free(proc);
         ASSERT_ERROR(full, ENOSPC);
@@ -285,16 +289,20 @@ static void test_writer_many(void)
 
         r = writer_new(writer_path, -EBADF, &w);
         scratch_file(&s, "file", "");
+
         for (int i = 0; r >= 0 && i < 256; i++) {
                 /* A new descriptor each time: a child that kept them would run out. */
                 _cleanup_close_ int fd = openat(s.fd, "file", O_WRONLY | O_APPEND | O_CLOEXEC);
                 g_autofree char *line = g_strdup_printf("%d\n", i);
+
                 g_string_append(expected, line);
                 failed += writer_write(w, fd, line, strlen(line)) < 0;
         }
+
         writer_free(w);
         _cleanup_close_ int fd = openat(s.fd, "file", O_RDONLY | O_CLOEXEC);
         char block[4096];
+
         for (ssize_t n; (n = read(fd, block, sizeof(block))) > 0;)
                 g_string_append_len(got, block, n);
         g_autofree char *a = g_string_free(got, FALSE), *b = g_string_free(expected, FALSE);
@@ -303,7 +311,7 @@ static void test_writer_many(void)
         ASSERT_STREQ(a, b);
 }
 
-/* What the child has open: /dev/null three times, its socket, and what it shall keep. */
+/* Open descriptors of the child: /dev/null three times, the socket, and keep_fd. */
 static void test_writer_descriptors(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -321,26 +329,32 @@ static void test_writer_descriptors(void)
         g_autofree char *all = NULL;
         ASSERT_OK(r);
         probe = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        ASSERT_OK(writer_write(w, probe, "x", 1)); /* it runs by now */
+        ASSERT_OK(writer_write(w, probe, "x", 1)); /* the child runs now */
 
         g_assert(g_file_get_contents("/proc/thread-self/children", &all, NULL, NULL));
         pids = g_strsplit(all, " ", -1);
+
         for (char **p = pids; *p; p++) {
                 g_autofree char *path = g_strdup_printf("/proc/%s/fd", *p);
                 GDir *d = **p ? g_dir_open(path, 0, NULL) : NULL;
+
                 if (!d)
                         continue;
+
                 for (const char *name; (name = g_dir_read_name(d));) {
                         g_autofree char *link = g_strdup_printf("%s/%s", path, name);
                         g_autofree char *target = g_file_read_link(link, NULL);
+
                         if (strcmp(name, "3") == 0 && target && g_str_has_prefix(target, "socket:"))
                                 target[strlen("socket:")] = 0;
                         g_string_append_printf(children, "%s %s\n", name,
                                                target ? strrchr(target, '/') ?: target : "?");
                         seen++;
                 }
+
                 g_dir_close(d);
         }
+
         writer_free(w);
         g_autofree char *text = g_string_free(children, FALSE);
         g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
@@ -372,7 +386,7 @@ static void test_writer_refuses(void)
         ASSERT_OK(page);
 }
 
-/* One write(2) per value: what was taken only in part is an error, not something to go on with. */
+/* One write(2) per value: a short write is an error. */
 static void test_short_write(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -394,7 +408,7 @@ static void test_short_write(void)
         ASSERT_STREQ(text, "0123456789");
 }
 
-/* 0: none. */
+/* 0: no process. */
 static pid_t only_child_of(pid_t parent)
 {
         g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/children", parent, parent), *text = NULL;
@@ -402,6 +416,7 @@ static pid_t only_child_of(pid_t parent)
 
         if (g_file_get_contents(path, &text, NULL, NULL))
                 (void)parse_u32(g_strstrip(text), 10, &pid);
+
         return (pid_t)pid;
 }
 
@@ -420,7 +435,7 @@ static void test_writer_killed(void)
         pid_t pid = only_child();
         ASSERT_TRUE(pid > 0);
         ASSERT_EQ(kill(pid, SIGKILL), 0);
-        /* It is dead when it can be waited for; leave that to the code under test. */
+        /* Wait until the child is dead, but let the code under test reap it. */
         siginfo_t info;
         ASSERT_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
         ASSERT_ERROR(vgpu_io_write_guarded(f.io, "a", "two"), EPROTO);
@@ -431,7 +446,7 @@ static void test_writer_killed(void)
         ASSERT_STREQ(text, "3!!");
 }
 
-/* That is not the kernel's word on the attribute. */
+/* The error is not one of the attribute. */
 static void test_writer_missing(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -474,6 +489,7 @@ static void test_debug_lines(void)
         ASSERT_CONTAINS(lines[0], "\"plain\\n\" to /sys/a: done, ");
         ASSERT_CONTAINS(lines[1], "guarded, \"guarded\" to /sys/a: done, ");
         ASSERT_CONTAINS(lines[2], "\"x\" to /sys/b: No such file or directory, ");
+
         for (size_t i = 0; i < 3; i++)
                 ASSERT_TRUE(g_str_has_suffix(lines[i], " us"));
 }
@@ -504,7 +520,7 @@ static void write_into_full_pipe(int out, int lock)
         _exit(2); /* only if the write came back */
 }
 
-/* It runs, and the descriptor that came with the request is open. */
+/* The child runs, and the descriptor of the request is open. */
 static bool writer_has_request(pid_t pid)
 {
         g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", pid), *comm = NULL;
@@ -512,7 +528,9 @@ static bool writer_has_request(pid_t pid)
 
         if (!g_file_get_contents(comm_path, &comm, NULL, NULL) || strcmp(comm, "vgpud-write\n") != 0)
                 return false;
+
         target = g_file_read_link(fd_path, NULL);
+
         return target && g_str_has_prefix(target, "pipe:");
 }
 
@@ -532,6 +550,7 @@ static void test_hang(void)
         /* Fill it. */
         g_assert(fcntl(out, F_SETFL, O_NONBLOCK) == 0);
         memset(block, 'x', sizeof(block));
+
         for (ssize_t n; (n = write(out, block, sizeof(block))) > 0;)
                 before += (size_t)n;
         g_assert(fcntl(out, F_SETFL, 0) == 0);
@@ -545,7 +564,7 @@ static void test_hang(void)
 
         while (!writer_has_request(only_child_of(daemon)))
                 sched_yield();
-        ASSERT_EQ(waitpid(daemon, &status, WNOHANG), 0); /* it waits */
+        ASSERT_EQ(waitpid(daemon, &status, WNOHANG), 0); /* the daemon waits */
         ASSERT_EQ(kill(daemon, SIGKILL), 0);
         ASSERT_EQ(waitpid(daemon, &status, 0), daemon);
         ASSERT_TRUE(WIFSIGNALED(status));
@@ -558,12 +577,13 @@ static void test_hang(void)
         for (ssize_t n; (n = read(in, block, sizeof(block))) > 0;)
                 for (ssize_t i = 0; i < n; i++)
                         after += block[i] == 'y';
+
         ASSERT_EQ(flock(again, LOCK_EX), 0);
         ASSERT_TRUE(before > 0);
         ASSERT_EQ(after, VGPU_IO_ATTR_MAX);
 }
 
-/* Others are not held up by one that hangs. */
+/* A blocked write does not delay other lanes. */
 static void *write_guarded_in_thread(void *p)
 {
         return GINT_TO_POINTER(vgpu_io_write_guarded(p, "pipe", "x"));
@@ -580,10 +600,12 @@ static void test_hang_blocks_only_the_caller(void)
         scratch_fifo(&f.root, "pipe");
         scratch_file(&f.root, "file", "");
         _cleanup_close_ int fifo = openat(f.root.fd, "pipe", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
         while (write(fifo, block, sizeof(block)) > 0)
                 ;
         g_assert(pthread_create(&thread, NULL, write_guarded_in_thread, f.io) == 0);
         int r = vgpu_io_write_guarded(other, "file", "x");
+
         while (read(fifo, block, sizeof(block)) > 0)
                 ;
         g_assert(pthread_join(thread, &result) == 0);
@@ -685,6 +707,7 @@ static VgpuIo *io_with_program(Fixture *f, int keep_fd, const char *text)
 
         scratch_file(&f->root, "program", script);
         g_assert(fchmodat(f->root.fd, "program", 0700, 0) == 0);
+
         return vgpu_io_sysfs_new(&(VgpuIoSysfsConfig){ .sysfs_fd = f->root.fd,
                                                        .dev_fd = f->dev_fd,
                                                        .proc_fd = f->proc_fd,
@@ -700,6 +723,7 @@ static int run_program(Fixture *f, int keep_fd, const char *text, char **ret_out
                             ret_output);
 
         vgpu_io_free(io);
+
         return r;
 }
 
@@ -718,7 +742,7 @@ static void test_run(void)
         ASSERT_EQ(only_child(), 0); /* reaped */
 }
 
-/* It sees a bare environment, nothing on its standard input, a session of its own and no signal blocked. */
+/* The child has a minimal environment, no standard input, its own session and no blocked signals. */
 static void test_run_surroundings(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -731,8 +755,7 @@ static void test_run_surroundings(void)
         g_assert(sigprocmask(SIG_BLOCK, &blocked, &before) == 0);
         int r = run_program(
                         &f, -EBADF,
-                        "unset PWD OLDPWD SHLVL _; export -p; cat; read -r _ _ _ _ _ session _ </proc/$$/stat; "
-                        "[ \"$session\" = $$ ] || echo session $session; grep SigBlk /proc/self/status",
+                        "unset PWD OLDPWD SHLVL _; export -p; cat; read -r _ _ _ _ _ session _ </proc/$$/stat; [ \"$session\" = $$ ] || echo session $session; grep SigBlk /proc/self/status",
                         &output);
         g_assert(sigprocmask(SIG_SETMASK, &before, NULL) == 0);
         g_unsetenv("VGPUD_TEST_SECRET");
@@ -741,7 +764,7 @@ static void test_run_surroundings(void)
                              "SigBlk:\t0000000000000000\n");
 }
 
-/* Of our descriptors it has the lane's lock only, as number 3. */
+/* The child has only the lock of the lane, as descriptor 3. */
 static void test_run_descriptors(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -751,8 +774,7 @@ static void test_run_descriptors(void)
 
         g_assert(lock >= 0 && loose >= 0);
         ASSERT_EQ(run_program(&f, lock,
-                              "for n in 0 1 2 3 4 5 6 7 8 9 60; do [ ! -e /proc/$$/fd/$n ] || echo $n; done; "
-                              "readlink /proc/$$/fd/3 /proc/$$/fd/0",
+                              "for n in 0 1 2 3 4 5 6 7 8 9 60; do [ ! -e /proc/$$/fd/$n ] || echo $n; done; readlink /proc/$$/fd/3 /proc/$$/fd/0",
                               &output),
                   0);
         g_autofree char *expected = g_strdup_printf("0\n1\n2\n3\n%s/lock\n/dev/null\n", f.root.path);
@@ -782,6 +804,7 @@ static void test_run_missing(void)
 
         int missing = vgpu_io_run(io, VGPU_PROGRAM_SYSTEMCTL, none, &output);
         int unset = vgpu_io_run(io, VGPU_PROGRAM_NVML, none, &output);
+
         vgpu_io_free(io);
         ASSERT_ERROR(missing, ENOENT);
         ASSERT_ERROR(unset, ENOENT);
@@ -848,5 +871,6 @@ int main(int argc, char **argv)
         TEST(test_run_much);
         TEST(test_run_missing);
         TEST(test_aliases);
+
         return tests_end();
 }

@@ -47,6 +47,7 @@ static void test_paths(void)
 
         ASSERT_TRUE(vgpu_io_path_is_valid("devices/pci0000:00/0000:00:02.0/class"));
         ASSERT_TRUE(vgpu_io_path_is_valid("a"));
+
         for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
                 ASSERT_FALSE(vgpu_io_path_is_valid(bad[i]));
         ASSERT_FALSE(vgpu_io_path_is_valid(NULL));
@@ -59,7 +60,7 @@ static void test_paths(void)
         ASSERT_FALSE(vgpu_io_path_is_valid(s->str));
 }
 
-/* Nothing that breaks the rules reaches the kernel. */
+/* Invalid paths never reach the kernel. */
 static void test_refused_everywhere(void)
 {
         static const char *const bad[] = { "/sys/class", "../dev", "a/../b", "" };
@@ -79,6 +80,7 @@ static void test_refused_everywhere(void)
                 ASSERT_ERROR(vgpu_io_node_exists(f.io, bad[i]), EINVAL);
                 ASSERT_ERROR(vgpu_io_find_holder(f.io, bad[i], &pid, &text), EINVAL);
         }
+
         ASSERT_ERROR(vgpu_io_readf(f.io, &text, "a/%2000d", 1), EINVAL);
         ASSERT_EQ(fake_count(f.k, "read") + fake_count(f.k, "list") + fake_count(f.k, "link"), 0);
         written = fake_writes(f.k);
@@ -157,5 +159,6 @@ int main(int argc, char **argv)
         TEST(test_values);
         TEST(test_links);
         TEST(test_odd_links);
+
         return tests_end();
 }
