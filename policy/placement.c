@@ -8,7 +8,7 @@
 
 #include "base/parse-util.h"
 
-/* More than these help nobody in a message. */
+/* Limit of GPUs in one message. */
 #define REASONS_IN_MESSAGE_MAX 8
 
 static const struct {
@@ -27,6 +27,7 @@ const char *placement_strategy_to_string(PlacementStrategy strategy)
         for (size_t i = 0; i < G_N_ELEMENTS(strategy_names); i++)
                 if (strategy_names[i].strategy == strategy)
                         return strategy_names[i].name;
+
         return NULL;
 }
 
@@ -35,14 +36,14 @@ PlacementStrategy placement_strategy_from_string(const char *text)
         for (size_t i = 0; text && i < G_N_ELEMENTS(strategy_names); i++)
                 if (strcmp(strategy_names[i].name, text) == 0)
                         return strategy_names[i].strategy;
+
         return _PLACEMENT_STRATEGY_INVALID;
 }
 
 /* ---- names and places ---- */
 
-/* A PCI address ("0000:41:00.0", domains of up to eight digits) as a number greater than 0; 0 for other names.
- */
-static uint64_t read_address(const char *name)
+/* A PCI address ("0000:41:00.0", domains of up to eight digits) as a number above 0; 0 for other names. */
+static uint64_t placement_read_address(const char *name)
 {
         static const char form[] = "xxxxxxxx:xx:xx.x";
         size_t n = 0;
@@ -52,12 +53,14 @@ static uint64_t read_address(const char *name)
                 n++;
         if (n < 4 || n > 8)
                 return 0;
+
         for (const char *f = &form[8 - n]; *f; f++, name++) {
                 if (*f != 'x' ? *name != *f : !g_ascii_isxdigit(*name) || g_ascii_isupper(*name))
                         return 0;
                 if (*f == 'x')
                         v = v << 4 | (uint64_t)g_ascii_xdigit_value(*name);
         }
+
         return *name ? 0 : v + 1;
 }
 
@@ -67,7 +70,7 @@ static uint64_t read_address(const char *name)
                         return (x) < (y) ? -1 : 1; \
         } while (0)
 
-static int compare_addressed(uint64_t address_a, const char *a, uint64_t address_b, const char *b)
+static int placement_compare_addressed(uint64_t address_a, const char *a, uint64_t address_b, const char *b)
 {
         BY(!address_a, !address_b);
         BY(address_a, address_b);
@@ -76,15 +79,16 @@ static int compare_addressed(uint64_t address_a, const char *a, uint64_t address
 
 int placement_compare_names(const char *a, const char *b)
 {
-        return compare_addressed(read_address(a), a, read_address(b), b);
+        return placement_compare_addressed(placement_read_address(a), a, placement_read_address(b), b);
 }
 
-static uint32_t count_components(const char *path)
+static uint32_t placement_count_components(const char *path)
 {
         uint32_t n = *path != 0;
 
         for (; *path; path++)
                 n += *path == '/';
+
         return n;
 }
 
@@ -96,25 +100,30 @@ uint32_t placement_distance(const char *path_a, const char *path_b)
 
         if (!g_str_has_prefix(path_a, devices) || !g_str_has_prefix(path_b, devices))
                 return strcmp(path_a, path_b) == 0 ? 0 : PLACEMENT_FAR;
-        /* What they share, in whole components; below "devices" it has to be something. */
+
+        /* The common prefix in whole components. Below "devices", it must contain a host bridge. */
         for (size_t i = 0;; i++) {
                 bool end_a = path_a[i] == 0 || path_a[i] == '/', end_b = path_b[i] == 0 || path_b[i] == '/';
+
                 if (end_a && end_b)
                         common = i;
                 if (path_a[i] != path_b[i] || path_a[i] == 0)
                         break;
         }
+
         if (common < sizeof devices - 1)
                 return PLACEMENT_FAR;
+
         a = path_a + common;
         b = path_b + common;
-        return count_components(*a ? a + 1 : a) + count_components(*b ? b + 1 : b);
+
+        return placement_count_components(*a ? a + 1 : a) + placement_count_components(*b ? b + 1 : b);
 }
 
 /* ---- rules ---- */
 
-/* "*" is any text, "?" any character. */
-static bool matches(const char *pattern, const char *text)
+/* "*" matches any text, "?" any character. */
+static bool placement_pattern_matches(const char *pattern, const char *text)
 {
         const char *star = NULL, *again = NULL;
 
@@ -124,8 +133,7 @@ static bool matches(const char *pattern, const char *text)
                         again = text;
                 } else if (*pattern == '?') {
                         pattern++;
-                        /* All bytes of it: the kernel's names need not be UTF-8, so nothing relies on their
-                         * number. */
+                        /* Skip all bytes of the character; names need not be valid UTF-8. */
                         do
                                 text++;
                         while (((unsigned char)*text & 0xc0) == 0x80);
@@ -138,120 +146,136 @@ static bool matches(const char *pattern, const char *text)
                 } else
                         return false;
         }
+
         while (*pattern == '*')
                 pattern++;
+
         return !*pattern;
 }
 
-static const char *find_pattern(const char *const *patterns, const char *const *names)
+static const char *placement_find_pattern(const char *const *patterns, const char *const *names)
 {
         for (; patterns && *patterns; patterns++)
                 for (const char *const *n = names; n && *n; n++)
-                        if (matches(*patterns, *n))
+                        if (placement_pattern_matches(*patterns, *n))
                                 return *patterns;
+
         return NULL;
 }
 
-static const char *type_name(const PlacementCandidate *c)
+static const char *placement_type_name(const PlacementCandidate *c)
 {
         return c->type_names && c->type_names[0] ? c->type_names[0] : "the type";
 }
 
 char *placement_check_type(const PlacementCandidate *c)
 {
-        const char *pattern = find_pattern(c->forbid, c->type_names);
+        const char *pattern = placement_find_pattern(c->forbid, c->type_names);
 
         if (pattern)
-                return g_strdup_printf("its configuration has forbid=%s, which is %s", pattern, type_name(c));
-        if (c->allow && c->allow[0] && !find_pattern(c->allow, c->type_names)) {
+                return g_strdup_printf("forbid=%s in vgpud.conf excludes %s", pattern, placement_type_name(c));
+
+        if (c->allow && c->allow[0] && !placement_find_pattern(c->allow, c->type_names)) {
                 g_autofree char *allowed = g_strjoinv(", ", (char **)c->allow);
-                return g_strdup_printf("its configuration has allow=%s, which leaves out %s", allowed,
-                                       type_name(c));
+
+                return g_strdup_printf("allow=%s in vgpud.conf excludes %s", allowed, placement_type_name(c));
         }
+
         return NULL;
 }
 
-static char *check_pool(const PlacementCandidate *c, const char *wanted)
+static char *placement_check_pool(const PlacementCandidate *c, const char *wanted)
 {
         static const char *const default_pools[] = { PLACEMENT_DEFAULT_POOL, NULL };
         const char *const *pools = c->pools && c->pools[0] ? c->pools : default_pools;
 
         if (g_strv_contains(pools, wanted ? wanted : PLACEMENT_DEFAULT_POOL))
                 return NULL;
+
         g_autofree char *text = g_strjoinv(", ", (char **)pools);
         if (!wanted)
-                return g_strdup_printf("it is kept for requests that name its pool, %s", text);
-        return pools == default_pools ? g_strdup_printf("it is in no pool, and \"%s\" is asked for", wanted)
-                                      : g_strdup_printf("its pool is %s, not \"%s\"", text, wanted);
+                return g_strdup_printf("the GPU serves only requests for its pool, %s", text);
+
+        return pools == default_pools
+                               ? g_strdup_printf("the GPU is in no pool, the request is for \"%s\"", wanted)
+                               : g_strdup_printf("the pool of the GPU is %s, not \"%s\"", text, wanted);
 }
 
-static char *check_node(const PlacementCandidate *c, int wanted)
+static char *placement_check_node(const PlacementCandidate *c, int wanted)
 {
         if (wanted < 0 || c->numa_node == wanted)
                 return NULL;
-        return c->numa_node < 0 ? g_strdup_printf("its NUMA node is not known, and %d is asked for", wanted)
-                                : g_strdup_printf("it is on NUMA node %d, not %d", c->numa_node, wanted);
+
+        return c->numa_node < 0 ? g_strdup_printf("the NUMA node of the GPU is unknown, the request is for %d",
+                                                  wanted)
+                                : g_strdup_printf("the GPU is on NUMA node %d, not %d", c->numa_node, wanted);
 }
 
-static char *explain_full(const PlacementCandidate *c, uint32_t room, uint32_t count)
+static char *placement_explain_full(const PlacementCandidate *c, uint32_t room, uint32_t count)
 {
         GString *text = g_string_new(NULL);
 
         if (c->available == 0)
-                g_string_append(text, "it has no room for another one");
+                g_string_append(text, "the GPU has no room");
         else {
-                g_string_append_printf(text, "it has room for %" PRIu32, room);
+                g_string_append_printf(text, "the GPU has room for %" PRIu32, room);
                 if (count > 1)
                         g_string_append_printf(text, ", not for %" PRIu32, count);
         }
+
         if (c->available > 0 && (c->promised > 0 || c->spare > 0)) {
-                g_string_append_printf(text, ": %" PRIu32 " can be made", c->available);
+                g_string_append_printf(text, ": %" PRIu32 " available", c->available);
                 if (c->promised > 0)
-                        g_string_append_printf(text, ", %" PRIu32 " of %s promised to jobs that wait",
-                                               MIN(c->promised, c->available),
-                                               c->promised == 1 ? "them is" : "them are");
+                        g_string_append_printf(text, ", %" PRIu32 " reserved by queued jobs",
+                                               MIN(c->promised, c->available));
                 if (c->spare > 0)
-                        g_string_append_printf(text, ", %" PRIu32 " %s kept spare", c->spare,
-                                               c->spare == 1 ? "is" : "are");
+                        g_string_append_printf(text, ", %" PRIu32 " held back by spare= in vgpud.conf",
+                                               c->spare);
         }
+
         if (c->why_full)
                 g_string_append_printf(text, "; %s", c->why_full);
+
         return g_string_free(text, FALSE);
 }
 
-static uint32_t room_of(const PlacementCandidate *c)
+static uint32_t placement_room(const PlacementCandidate *c)
 {
         uint64_t taken = (uint64_t)c->promised + c->spare;
 
         return taken < c->available ? c->available - (uint32_t)taken : 0;
 }
 
-static void judge(PlacementRank *r, const PlacementRequest *request)
+static void placement_judge(PlacementRank *r, const PlacementRequest *request)
 {
         const PlacementCandidate *c = r->candidate;
+
+        g_assert(!r->reason);
 
         if (c->refusal) {
                 r->verdict = PLACEMENT_REFUSED;
                 r->reason = g_strdup(c->refusal);
                 return;
         }
+
         r->verdict = PLACEMENT_EXCLUDED;
         r->reason = placement_check_type(c);
         if (!r->reason)
-                r->reason = check_pool(c, request->pool);
+                r->reason = placement_check_pool(c, request->pool);
         if (!r->reason)
-                r->reason = check_node(c, request->numa_node);
+                r->reason = placement_check_node(c, request->numa_node);
         if (r->reason)
                 return;
-        r->room = room_of(c);
+
+        r->room = placement_room(c);
         r->verdict = r->room >= request->count ? PLACEMENT_FITS : PLACEMENT_FULL;
         if (r->verdict == PLACEMENT_FULL)
-                r->reason = explain_full(c, r->room, request->count);
+                r->reason = placement_explain_full(c, r->room, request->count);
 }
 
 /* ---- order ---- */
 
-static void measure(PlacementRank *r, const PlacementRequest *request)
+static void placement_measure(PlacementRank *r, const PlacementRequest *request)
 {
         const PlacementCandidate *c = r->candidate;
 
@@ -261,13 +285,14 @@ static void measure(PlacementRank *r, const PlacementRequest *request)
                 r->distance = PLACEMENT_SAME_NODE;
 }
 
-static int compare_ranks(const void *a, const void *b, void *userdata)
+static int placement_compare_ranks(const void *a, const void *b, void *userdata)
 {
         const PlacementRank *x = a, *y = b;
         const PlacementCandidate *c = x->candidate, *d = y->candidate;
         const PlacementRequest *request = userdata;
 
         BY(x->verdict, y->verdict);
+
         if (x->verdict == PLACEMENT_REFUSED)
                 BY(!c->offers, !d->offers);
         if (x->verdict == PLACEMENT_FULL)
@@ -276,9 +301,11 @@ static int compare_ranks(const void *a, const void *b, void *userdata)
                 if (request->preferred_numa_node >= 0)
                         BY(c->numa_node != request->preferred_numa_node,
                            d->numa_node != request->preferred_numa_node);
+
                 BY(x->distance, y->distance);
                 BY(d->priority, c->priority);
                 BY(c->crowded, d->crowded);
+
                 if (request->strategy == PLACEMENT_DEPTH) {
                         BY(c->instances == 0, d->instances == 0);
                         BY(x->room, y->room);
@@ -288,26 +315,35 @@ static int compare_ranks(const void *a, const void *b, void *userdata)
                         BY(c->instances, d->instances);
                 }
         }
-        return compare_addressed(x->address, c->gpu, y->address, d->gpu);
+
+        return placement_compare_addressed(x->address, c->gpu, y->address, d->gpu);
 }
 
 Placement *placement_choose(const PlacementCandidate *candidates, size_t n, const PlacementRequest *request)
 {
         Placement *p = g_new0(Placement, 1);
 
+        g_assert(request->count > 0);
+        g_assert(request->strategy >= 0 && request->strategy < _PLACEMENT_STRATEGY_MAX);
+        g_assert(n <= G_MAXINT);
+
         p->ranks = g_new0(PlacementRank, n + 1);
         p->n = n;
+
         for (size_t i = 0; i < n; i++) {
                 p->ranks[i].index = i;
                 p->ranks[i].candidate = &candidates[i];
-                p->ranks[i].address = read_address(candidates[i].gpu);
-                judge(&p->ranks[i], request);
-                measure(&p->ranks[i], request);
+                p->ranks[i].address = placement_read_address(candidates[i].gpu);
+                placement_judge(&p->ranks[i], request);
+                placement_measure(&p->ranks[i], request);
         }
+
         if (n > 1)
-                g_qsort_with_data(p->ranks, (gint)n, sizeof *p->ranks, compare_ranks, (void *)request);
+                g_qsort_with_data(p->ranks, (gint)n, sizeof *p->ranks, placement_compare_ranks,
+                                  (void *)request);
         if (n > 0 && p->ranks[0].verdict == PLACEMENT_FITS)
                 p->chosen = &p->ranks[0];
+
         return p;
 }
 
@@ -315,10 +351,12 @@ Placement *placement_free(Placement *p)
 {
         if (!p)
                 return NULL;
+
         for (size_t i = 0; i < p->n; i++)
                 g_free(p->ranks[i].reason);
         g_free(p->ranks);
         g_free(p);
+
         return NULL;
 }
 
@@ -331,11 +369,14 @@ const PlacementRank *placement_find_hope(const Placement *p)
 {
         const PlacementRank *first = p->n > 0 ? &p->ranks[0] : NULL;
 
-        /* What is kept spare is not given away on a hope. */
+        g_assert(!p->chosen || p->chosen == first);
+
+        /* A rejected request must not take spare capacity. */
         if (!first || first->verdict != PLACEMENT_FULL || first->candidate->spare > 0)
                 return NULL;
         if (first->candidate->unsettled)
                 return first;
+
         return p->n == 1 || p->ranks[1].verdict == PLACEMENT_REFUSED ? first : NULL;
 }
 
@@ -346,14 +387,19 @@ char *placement_explain(const Placement *p)
 
         for (size_t i = 0; i < p->n; i++) {
                 const PlacementRank *r = &p->ranks[i];
+
                 if (!r->reason || !r->candidate->offers)
                         continue;
+
                 if (all++ >= REASONS_IN_MESSAGE_MAX)
                         continue;
+
                 g_string_append_printf(text, "%sGPU %s: %s", shown++ > 0 ? "; " : "", r->candidate->gpu,
                                        r->reason);
         }
+
         if (all > shown)
                 g_string_append_printf(text, "; and %zu more", all - shown);
+
         return g_string_free(text, FALSE);
 }

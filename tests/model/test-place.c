@@ -129,20 +129,20 @@ static void test_rules(void)
         ASSERT_PLACE(&f, "GVTg_V5_4", 3, HINTS(.pool = "dask"), "there is no pool \"dask\"");
         ASSERT_CREATE_ERROR(&f, REQUEST_N(3, .type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY,
                             "no GPU has room for 3 of GVTg_V5_4: GPU " B
-                            ": it has room for 2, not for 3: 3 can be made, 1 is kept spare; GPU " A
-                            ": its configuration has forbid=GVTg_V5_4, which is i915-GVTg_V5_4; GPU " C
-                            ": it is kept for requests that name its pool, desk");
+                            ": the GPU has room for 2, not for 3: 3 available, 1 held back by spare= in vgpud.conf; GPU " A
+                            ": forbid=GVTg_V5_4 in vgpud.conf excludes i915-GVTg_V5_4; GPU " C
+                            ": the GPU serves only requests for its pool, desk");
         /* Rules also hold for a named GPU; spare does not. */
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "i915-GVTg_V5_4", .gpu = A), VGPUD_ERROR_UNSUPPORTED,
                             "forbid=GVTg_V5_4");
         /* The type shows no capacity; foreign instances still count. */
         const VgpuType *t = gpu_snapshot_find_type(model_get_gpu(f.model, A)->snapshot, "GVTg_V5_4", NULL);
         ASSERT_EQ(t->available, 0);
-        ASSERT_CONTAINS(t->why_not, "its configuration has forbid=GVTg_V5_4");
+        ASSERT_CONTAINS(t->why_not, "forbid=GVTg_V5_4");
         t = gpu_snapshot_find_type(model_get_gpu(f.model, A)->snapshot, "GVTg_V5_8", NULL);
         ASSERT_TRUE(t->available > 0);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4", .gpu = B), uuid), VGPUD_ERROR_NONE);
-        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY, "no room for another");
+        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY, "has no room");
 }
 
 static void test_all_excluded(void)
@@ -153,9 +153,9 @@ static void test_all_excluded(void)
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, NULL, A " " B);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_2"), VGPUD_ERROR_UNSUPPORTED,
                             "no GPU that offers GVTg_V5_2 may be taken: GPU " A
-                            ": its configuration has allow=*_8");
+                            ": allow=*_8 in vgpud.conf");
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .hints = NODE_HINTS(1, -1)),
-                            VGPUD_ERROR_UNSUPPORTED, "its NUMA node is not known");
+                            VGPUD_ERROR_UNSUPPORTED, "the NUMA node of the GPU is unknown");
 }
 
 /* Waiting jobs are promised, also for other types. */
@@ -216,7 +216,7 @@ static void test_chosen_before(void)
         ASSERT_STREQ(gpu_name(gpu), A);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(2, .type = "GVTg_V5_4", .gpu = A), uuid), VGPUD_ERROR_NONE);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4", .chosen = B), VGPUD_ERROR_NO_CAPACITY,
-                            "kept spare");
+                            "held back by spare=");
 }
 
 /* No GPU has capacity, but a removal runs: the request waits behind the removal. */

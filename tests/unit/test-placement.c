@@ -40,6 +40,7 @@ static char *order(const Placement *p)
                 fits = p->ranks[i].verdict == PLACEMENT_FITS;
                 g_string_append_printf(s, "%s%s", s->len > 0 ? " " : "", p->ranks[i].candidate->gpu);
         }
+
         return g_string_free(s, FALSE);
 }
 
@@ -56,6 +57,7 @@ static const char *reason_of(const Placement *p, const char *gpu)
         for (size_t i = 0; i < p->n; i++)
                 if (strcmp(p->ranks[i].candidate->gpu, gpu) == 0)
                         return p->ranks[i].reason;
+
         return "(not there)";
 }
 
@@ -87,6 +89,7 @@ static void test_names(void)
         for (size_t i = 0; i < G_N_ELEMENTS(sorted); i++)
                 for (size_t k = 0; k < G_N_ELEMENTS(sorted); k++) {
                         int c = placement_compare_names(sorted[i], sorted[k]);
+
                         /* "02" is "2" with another zero, and only has to be another name. */
                         if (strcmp(sorted[i], "mdpy02") == 0 && strcmp(sorted[k], "mdpy2") == 0)
                                 ASSERT_TRUE(c != 0);
@@ -118,16 +121,16 @@ static void test_room(void)
         ASSERT_EQ(p->ranks[0].index, 3);
         ASSERT_NULL(p->ranks[0].reason);
         ASSERT_STREQ(reason_of(p, "a"), "it is stuck");
-        ASSERT_STREQ(reason_of(p, "b"),
-                     "it has room for 0: 2 can be made, 2 of them are promised to jobs that wait");
-        ASSERT_STREQ(reason_of(p, "f"), "it has no room for another one; all has the size 4096 MB");
+        ASSERT_STREQ(reason_of(p, "b"), "the GPU has room for 0: 2 available, 2 reserved by queued jobs");
+        ASSERT_STREQ(reason_of(p, "f"), "the GPU has no room; all has the size 4096 MB");
 
         p = placement_free(p);
         p = placement_choose(candidates, G_N_ELEMENTS(candidates), REQUEST_N(6, ));
         ASSERT_NULL(p->chosen);
-        ASSERT_STREQ(reason_of(p, "d"), "it has room for 5, not for 6: 8 can be made, 3 are kept spare");
+        ASSERT_STREQ(reason_of(p, "d"),
+                     "the GPU has room for 5, not for 6: 8 available, 3 held back by spare= in vgpud.conf");
         why = placement_explain(p);
-        ASSERT_CONTAINS(why, "GPU d: it has room for 5, not for 6: 8 can be made, 3 are kept spare; GPU c: ");
+        ASSERT_CONTAINS(why, "3 held back by spare= in vgpud.conf; GPU c: ");
         ASSERT_CONTAINS(why, "GPU a: it is stuck");
 
         p = placement_free(p);
@@ -185,8 +188,8 @@ static void test_node(void)
         ASSERT_ORDER(candidates, NODE_REQUEST(-1, 1, .count = 1), "b d a c");
         ASSERT_ORDER(candidates, NODE_REQUEST(-1, 1, .count = 3), "a c | b d");
         ASSERT_ORDER(candidates, NODE_REQUEST(2, -1, .count = 1), "| a b c d");
-        ASSERT_STREQ(reason_of(p, "a"), "it is on NUMA node 0, not 1");
-        ASSERT_STREQ(reason_of(p, "c"), "its NUMA node is not known, and 1 is asked for");
+        ASSERT_STREQ(reason_of(p, "a"), "the GPU is on NUMA node 0, not 1");
+        ASSERT_STREQ(reason_of(p, "c"), "the NUMA node of the GPU is unknown, the request is for 1");
 }
 
 #define ROOT_A "devices/pci0000:00/0000:00:01.0/"
@@ -221,7 +224,7 @@ static void test_near(void)
 
         ASSERT_ORDER(candidates, REQUEST(), "a c b d");
         ASSERT_ORDER(candidates, NEAR(near, 1), "c b d a");
-        /* whatever the GPUs beside it say */
+        /* independent of other GPUs */
         ASSERT_ORDER(candidates, NEAR(near, 0), "c b a d");
         ASSERT_ORDER(candidates, NEAR(near, -1), "c b a d");
         ASSERT_EQ(p->ranks[0].distance, 2);
@@ -249,9 +252,8 @@ static void test_types(void)
         _cleanup_placement_ Placement *p = placement_choose(candidates, 6, REQUEST());
 
         ASSERT_ORDER(candidates, REQUEST(), "a d f | b c e");
-        ASSERT_STREQ(reason_of(p, "b"), "its configuration has forbid=*-4Q, which is nvidia-746");
-        ASSERT_STREQ(reason_of(p, "c"),
-                     "its configuration has allow=A2-8Q, A2-16Q, which leaves out nvidia-746");
+        ASSERT_STREQ(reason_of(p, "b"), "forbid=*-4Q in vgpud.conf excludes nvidia-746");
+        ASSERT_STREQ(reason_of(p, "c"), "allow=A2-8Q, A2-16Q in vgpud.conf excludes nvidia-746");
 }
 
 static void test_patterns(void)
@@ -298,8 +300,8 @@ static void test_pools(void)
         ASSERT_ORDER(candidates, REQUEST(.pool = "ai"), "b c | a d");
         ASSERT_ORDER(candidates, REQUEST(.pool = "desk"), "c d | a b");
         ASSERT_ORDER(candidates, REQUEST(.pool = "nobody"), "| a b c d");
-        ASSERT_STREQ(reason_of(p, "a"), "it is in no pool, and \"ai\" is asked for");
-        ASSERT_STREQ(reason_of(p, "d"), "its pool is desk, default, not \"ai\"");
+        ASSERT_STREQ(reason_of(p, "a"), "the GPU is in no pool, the request is for \"ai\"");
+        ASSERT_STREQ(reason_of(p, "d"), "the pool of the GPU is desk, default, not \"ai\"");
 }
 
 static void test_priority(void)
@@ -316,7 +318,7 @@ static void test_priority(void)
         ASSERT_ORDER(candidates, REQUEST_N(5, ), "a d | c b");
 }
 
-/* When nobody has room, something may come of trying. */
+/* A request without room may still be worth a try. */
 static void test_hope(void)
 {
         PlacementCandidate gpus[] = { CANDIDATE("a", 0, ), CANDIDATE("b", 0, ),
@@ -324,7 +326,7 @@ static void test_hope(void)
         Placement *p = placement_choose(gpus, 3, REQUEST());
 
         ASSERT_NULL(p->chosen);
-        ASSERT_NULL(placement_find_hope(p)); /* which of them? */
+        ASSERT_NULL(placement_find_hope(p)); /* several candidates */
         placement_free(p);
 
         gpus[1].unsettled = true;
@@ -347,7 +349,7 @@ static void test_hope(void)
 
         gpus[1].refusal = "no";
         p = placement_choose(gpus, 3, REQUEST());
-        ASSERT_STREQ(placement_find_hope(p)->candidate->gpu, "a"); /* its kernel may explain */
+        ASSERT_STREQ(placement_find_hope(p)->candidate->gpu, "a"); /* the driver may explain */
         ASSERT_FALSE(placement_would_wait(p, &p->ranks[0]));
         placement_free(p);
 
@@ -368,10 +370,11 @@ static void test_long_explanation(void)
                 gpus[i] = (PlacementCandidate)CANDIDATE(names[i], 0, );
                 gpus[i].offers = i % 2 == 0;
         }
+
         _cleanup_placement_ Placement *p = placement_choose(gpus, 40, REQUEST());
         why = placement_explain(p);
-        ASSERT_CONTAINS(why, "GPU g0: it has no room for another one; GPU g2: ");
-        ASSERT_CONTAINS(why, "GPU g14: it has no room for another one; and 12 more");
+        ASSERT_CONTAINS(why, "GPU g0: the GPU has no room; GPU g2: ");
+        ASSERT_CONTAINS(why, "GPU g14: the GPU has no room; and 12 more");
         ASSERT_NULL(strstr(why, "g1:"));
 }
 
@@ -417,6 +420,7 @@ static void make_world(World *w, GRand *r)
                         : one_in(r, 4) ? "default"
                                        : NULL,
         };
+
         for (size_t i = 0; i < w->n; i++) {
                 PlacementCandidate *c = &w->candidates[i];
 
@@ -475,6 +479,7 @@ static bool is_better(const PlacementRequest *q, const PlacementRank *x, const P
         for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
                 if (keys[i][0] != keys[i][1])
                         return keys[i][0] < keys[i][1];
+
         return strcmp(a->gpu, b->gpu) < 0; /* all have the same length here */
 }
 
@@ -492,6 +497,7 @@ static void check_world(const World *w, const Placement *p)
         const PlacementRank *best = NULL;
 
         ASSERT_EQ(p->n, w->n);
+
         for (size_t i = 0; i < p->n; i++) {
                 const PlacementRank *r = &p->ranks[i];
                 const PlacementCandidate *c = r->candidate;
@@ -499,15 +505,17 @@ static void check_world(const World *w, const Placement *p)
                 int64_t room = (int64_t)c->available - c->promised - c->spare;
 
                 ASSERT_TRUE(c == &w->candidates[r->index]);
+
                 for (size_t k = 0; k < i; k++)
                         ASSERT_TRUE(p->ranks[k].index != r->index);
-                /* never beyond what is there */
+                /* no more than the room */
                 ASSERT_EQ(r->verdict == PLACEMENT_FITS, admitted && room >= (int64_t)w->request.count);
                 ASSERT_EQ(r->room, admitted ? MAX(room, 0) : 0);
                 /* a reason for each that is not taken, and only for these */
                 ASSERT_EQ(r->verdict != PLACEMENT_FITS, r->reason && r->reason[0]);
                 ASSERT_EQ(r->verdict == PLACEMENT_REFUSED, c->refusal != NULL);
                 ASSERT_EQ(r->verdict <= PLACEMENT_FULL, admitted);
+
                 if (i > 0)
                         ASSERT_TRUE(p->ranks[i - 1].verdict <= r->verdict);
                 if (r->verdict == PLACEMENT_FITS && (!best || is_better(&w->request, r, best)))
@@ -515,6 +523,7 @@ static void check_world(const World *w, const Placement *p)
                 if (i > 0 && r->verdict == PLACEMENT_FITS)
                         ASSERT_TRUE(is_better(&w->request, &p->ranks[i - 1], r));
         }
+
         ASSERT_TRUE(p->chosen == best);
 }
 
@@ -525,15 +534,18 @@ static void test_properties(void)
 
         for (unsigned round = 0; round < ROUNDS; round++) {
                 World w;
+
                 make_world(&w, r);
                 _cleanup_placement_ Placement *p = placement_choose(w.candidates, w.n, &w.request);
                 check_world(&w, p);
                 n_chosen += p->chosen != NULL;
+
                 const PlacementRank *hope = placement_find_hope(p);
                 if (hope)
                         ASSERT_TRUE(!p->chosen && hope->verdict == PLACEMENT_FULL &&
                                     hope->candidate->spare == 0);
         }
+
         g_rand_free(r);
         /* the worlds are neither all full nor all empty */
         ASSERT_TRUE(n_chosen > ROUNDS / 4 && n_chosen < ROUNDS * 9 / 10);
@@ -550,22 +562,27 @@ static void test_permutations(void)
 
                 make_world(&w, r);
                 memcpy(mixed, w.candidates, sizeof mixed);
+
                 for (size_t i = w.n; i > 1; i--) {
                         size_t k = roll(r, (uint32_t)i);
                         PlacementCandidate c = mixed[i - 1];
+
                         mixed[i - 1] = mixed[k];
                         mixed[k] = c;
                 }
+
                 _cleanup_placement_ Placement *p = placement_choose(w.candidates, w.n, &w.request);
                 _cleanup_placement_ Placement *again = placement_choose(mixed, w.n, &w.request);
 
                 ASSERT_STREQ(chosen(again), chosen(p));
+
                 for (size_t i = 0; i < w.n; i++) {
                         ASSERT_STREQ(again->ranks[i].candidate->gpu, p->ranks[i].candidate->gpu);
                         ASSERT_STREQ(again->ranks[i].reason, p->ranks[i].reason);
                         ASSERT_EQ(again->ranks[i].distance, p->ranks[i].distance);
                 }
         }
+
         g_rand_free(r);
 }
 
@@ -588,5 +605,6 @@ int main(int argc, char **argv)
         TEST(test_long_explanation);
         TEST(test_properties);
         TEST(test_permutations);
+
         return tests_end();
 }
