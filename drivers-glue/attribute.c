@@ -11,6 +11,7 @@ VgpuAttribute *vgpu_attribute_new(const char *name, const char *value)
         VgpuAttribute *a = g_new(VgpuAttribute, 1);
 
         *a = (VgpuAttribute){ .name = g_strdup(name), .value = g_strdup(value) };
+
         return a;
 }
 
@@ -18,27 +19,31 @@ VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a)
 {
         if (!a)
                 return NULL;
+
         g_free(a->name);
         g_free(a->value);
         g_free(a);
+
         return NULL;
 }
 
-/* The length of a component of an attribute's name; 0 when it is none. */
-static size_t component_length(const char *s)
+/* Length of the component at the beginning of s; 0 if s does not begin with a valid one. */
+static size_t attribute_component_length(const char *s)
 {
         size_t n = 0;
 
         if (s[0] == '.')
                 return 0;
+
         while (g_ascii_isalnum(s[n]) || s[n] == '_' || s[n] == '.' || s[n] == '-')
                 n++;
+
         return n <= 255 ? n : 0;
 }
 
 bool vgpu_attribute_name_is_valid(const char *name)
 {
-        /* Files, folders and links that the driver core, the mdev core and VFIO make in the folder of a device.
+        /* Files, folders and links that the driver core, mdev core and VFIO create in the folder of a device.
          */
         static const char *const kernel[] = {
                 "driver",   "driver_override",      "firmware_node", "iommu",  "iommu_group", "mdev_type",
@@ -49,29 +54,35 @@ bool vgpu_attribute_name_is_valid(const char *name)
 
         if (!name)
                 return false;
-        first = component_length(name);
+
+        first = attribute_component_length(name);
         if (first == 0)
                 return false;
+
         for (size_t i = 0; i < G_N_ELEMENTS(kernel); i++)
                 if (strlen(kernel[i]) == first && strncmp(kernel[i], name, first) == 0)
                         return false;
+
         if (!name[first])
                 return true;
         if (name[first] != '/')
                 return false;
-        second = component_length(name + first + 1);
+
+        second = attribute_component_length(name + first + 1);
+
         return second > 0 && !name[first + 1 + second];
 }
 
-/* An attribute takes one line. More of them, or what moves a terminal's cursor, would come back to whoever
- * looks at the instance. */
+/* Control characters would reach the terminals of all users who list the instance. */
 bool vgpu_attribute_value_is_valid(const char *value)
 {
         if (!value || !value[0] || strlen(value) > VGPU_IO_ATTR_MAX || !g_utf8_validate(value, -1, NULL))
                 return false;
+
         for (const char *c = value; *c; c = g_utf8_next_char(c))
                 if (g_unichar_iscntrl(g_utf8_get_char(c)))
                         return false;
+
         return true;
 }
 
@@ -79,14 +90,17 @@ int vgpu_attributes_check(const GPtrArray *attributes, VgpudError *reterr)
 {
         for (guint i = 0; attributes && i < attributes->len; i++) {
                 const VgpuAttribute *a = attributes->pdata[i];
+
                 if (!vgpu_attribute_name_is_valid(a->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "\"%s\" is not the name of a vendor attribute", a->name);
+
                 if (!vgpu_attribute_value_is_valid(a->value))
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "the value of attribute %s must be one line of 1 to %d bytes, "
-                                                "without control characters",
-                                                a->name, VGPU_IO_ATTR_MAX);
+                        return vgpud_error_setf(
+                                        reterr, VGPUD_ERROR_INVALID,
+                                        "the value of attribute %s must be one line of 1 to %d bytes, without control characters",
+                                        a->name, VGPU_IO_ATTR_MAX);
         }
+
         return 0;
 }

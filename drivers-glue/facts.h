@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What is known about a GPU without asking its back end: immutable once made, reference counted, safe to share
- * between threads. Here "GPU" is a physical function of PCI, or a device of another bus that registers mediated
- * types with device_api vfio-pci (the kernel's samples mtty, mdpy, mbochs). Virtual functions are not GPUs. */
+/* Facts about a GPU that need no back end: immutable, reference counted, shared between threads. A GPU is a
+ * physical PCI function, or a device of another bus that registers mediated types with device_api vfio-pci (the
+ * kernel's samples mtty, mdpy, mbochs). VFs are not GPUs. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,14 +12,14 @@
 #include "base/pci-addr.h"
 #include "drivers-glue/io/io.h"
 
-/* A device below /sys/class/mdev_bus: the GPU itself or one of its virtual functions. */
+/* A device below /sys/class/mdev_bus: the GPU itself or one of its VFs. */
 typedef struct MdevParent {
         char *name;   /* sysfs name, "0000:08:00.4", "mdpy" */
         char *path;   /* below /sys, no links in it */
-        char *physfn; /* sysfs name of its physical function, NULL if it is none's virtual function */
+        char *physfn; /* sysfs name of its PF; NULL unless the parent is a VF */
 } MdevParent;
 
-/* A virtual function of the GPU. */
+/* A VF of the GPU. */
 typedef struct VgpuVf {
         uint32_t index; /* virtfnINDEX, from 0 */
         char *name; /* sysfs name: "0000:08:00.4"; may be on another bus than the GPU, never in another domain
@@ -27,16 +27,15 @@ typedef struct VgpuVf {
         char *path; /* below /sys, no links in it */
 } VgpuVf;
 
-/* Which interfaces of vendors are there, by the names of files alone: nothing is opened to find out. */
+/* Interfaces of vendors, detected by the names of files: no file is opened. */
 typedef enum VgpuFeature {
-        VGPU_FEATURE_NVIDIA_VF = 1 << 0, /* a virtual function has nvidia/current_vgpu_type */
+        VGPU_FEATURE_NVIDIA_VF = 1 << 0, /* a VF has nvidia/current_vgpu_type */
         VGPU_FEATURE_XE_ADMIN = 1 << 1,  /* the GPU has sriov_admin/ (xe, Linux 6.19) */
-        VGPU_FEATURE_I915_IOV =
-                        1 << 2,    /* below drm/cardN is iov/ or prelim_iov/ (i915 out of tree); see iov_path */
-        VGPU_FEATURE_GIM = 1 << 3, /* partition files of AMD's gim 8 */
+        VGPU_FEATURE_I915_IOV = 1 << 2, /* drm/cardN has iov/ or prelim_iov/ (i915 out of tree); see iov_path */
+        VGPU_FEATURE_GIM = 1 << 3,      /* partition files of AMD's gim 8 */
         VGPU_FEATURE_GIM_LEGACY = 1 << 4, /* getvf and relvf of AMD's first gim */
-        VGPU_FEATURE_XENGT = 1 << 5,      /* /sys/kernel/vgt/control, and it is the integrated Intel GPU */
-        VGPU_FEATURE_ADMITTED = 1 << 6, /* no GPU by its class, but the configuration says also=VENDOR:DEVICE */
+        VGPU_FEATURE_XENGT = 1 << 5,      /* the integrated Intel GPU, with /sys/kernel/vgt/control */
+        VGPU_FEATURE_ADMITTED = 1 << 6,   /* not a GPU by its class, but admitted by also=VENDOR:DEVICE */
 } VgpuFeature;
 
 typedef struct GpuFacts {
@@ -44,73 +43,71 @@ typedef struct GpuFacts {
 
         char *name;      /* sysfs name: "0000:00:02.0", "mdpy"; the GPU's name everywhere */
         char *path;      /* below /sys, no links in it: "devices/pci0000:00/0000:00:02.0" */
-        char *subsystem; /* "pci", "mdpy", …; "" if it has none */
-        bool is_pci;     /* then the following six hold */
+        char *subsystem; /* "pci", "mdpy", …; "" if none */
+        bool is_pci;     /* the next six members are valid */
         PciAddr address;
         uint16_t vendor, device, subsystem_vendor, subsystem_device;
         uint32_t class; /* 24 bits: 0x030000 VGA, 0x030200 3D, 0x038000 other display, 0x12.... accelerator */
-        char *vendor_name;                   /* from udev's hwdb; NULL if unknown */
-        char *device_name;                   /* from udev's hwdb; NULL if unknown */
+        char *vendor_name;                   /* name in udev's hwdb; NULL if unknown */
+        char *device_name;                   /* name in udev's hwdb; NULL if unknown */
         char *driver;                        /* kernel driver bound to it; NULL if none */
-        int numa_node;                       /* -1: unknown, or the machine has none (never 0 for unknown) */
+        int numa_node;                       /* -1: unknown, or the host has none */
         int iommu_group;                     /* -1: none */
         char *link_speed, *link_speed_max;   /* "8.0 GT/s PCIe"; NULL if unknown */
         uint32_t link_width, link_width_max; /* lanes; 0 if unknown */
         bool boot_display;                   /* boot_vga */
         uint32_t total_vfs;                  /* sriov_totalvfs; 0 without SR-IOV */
-        uint32_t enabled_vfs; /* number of virtfn links (reading sriov_numvfs would wait for the device lock) */
-        bool autoprobe; /* sriov_drivers_autoprobe: the kernel looks for drivers of virtual functions by itself
-                         */
-        GPtrArray *vfs; /* owned: VgpuVf, sorted by index; those whose link could be read */
-        unsigned features;       /* VgpuFeature */
-        char *iov_path;          /* i915: the admin tree below /sys, no links in it; NULL without I915_IOV */
-        GPtrArray *mdev_parents; /* owned: MdevParent, sorted by name; the GPU itself and its VFs, as far as
-                                    registered */
-        uint64_t began_usec;     /* GpuSeed.began_usec; gpu_facts_equal() does not look at it */
+        uint32_t enabled_vfs; /* number of virtfn links; reading sriov_numvfs would wait for the device lock */
+        bool autoprobe;       /* sriov_drivers_autoprobe: the kernel binds drivers to new VFs */
+        GPtrArray *vfs;       /* owned: VgpuVf, sorted by index; without VFs whose link cannot be read */
+        unsigned features;    /* VgpuFeature */
+        char *iov_path;       /* i915: admin tree below /sys, no links in it; NULL without I915_IOV */
+        GPtrArray *mdev_parents; /* owned: MdevParent, sorted by name: the GPU and its VFs, if registered */
+        uint64_t began_usec;     /* GpuSeed.began_usec; ignored by gpu_facts_equal() */
 } GpuFacts;
 
-/* What whoever found the device knows already. */
+/* Input of gpu_facts_read(), from the discovery of the device. */
 typedef struct GpuSeed {
         const char *name;        /* sysfs name */
         const char *path;        /* below /sys */
         const char *vendor_name; /* may be NULL */
         const char *device_name; /* may be NULL */
         bool admitted;           /* VGPU_FEATURE_ADMITTED */
-        uint64_t began_usec;     /* CLOCK_MONOTONIC, before anything of it was read, mdev_parents too: of two
-                                  * readings the one that began later is the truth */
+        uint64_t began_usec;     /* CLOCK_MONOTONIC before the first read, mdev_parents included: of two
+                                  * readings, the one that began later wins */
 } GpuSeed;
 
-/* Read the facts; attributes that are not there leave the "unknown" value. -ENODEV when the device has gone.
- * mdev_parents: all of the host's (mdev_parents_read()); those that belong to this GPU are copied. */
+/* Read the facts. A missing attribute keeps the "unknown" value. -ENODEV if the device went away.
+ * mdev_parents: all parents of the host (mdev_parents_read()); those of this GPU are copied. */
 int gpu_facts_read(VgpuIo *io, const GpuSeed *seed, const GPtrArray *mdev_parents, GpuFacts **ret);
 
-/* For tests and for the reader above: all zero but refs 1, numa_node -1, iommu_group -1, name and path set. */
+/* Facts with a name and a path; everything else is unknown. */
 GpuFacts *gpu_facts_new(const char *name, const char *path);
 GpuFacts *gpu_facts_ref(const GpuFacts *f);
 GpuFacts *gpu_facts_unref(const GpuFacts *f);
 bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b);
-/* True where binding a VF may change the files by which the back end is chosen: then a new driver of a VF calls
- * for new facts, not only for a scan. */
+/* True if binding a VF may change the files that decide the back end: then a new driver of a VF calls for new
+ * facts, not only for a scan. */
 bool gpu_facts_follow_vf_drivers(const GpuFacts *f);
-/* Of the same GPU: a was read before b, and may say what is true no longer. */
+/* Compare facts of the same GPU: `a` was read before `b` and may be stale. */
 static inline bool gpu_facts_is_older(const GpuFacts *a, const GpuFacts *b)
 {
         return a->began_usec < b->began_usec;
 }
 
-/* All of /sys/class/mdev_bus; an empty array when the folder is missing. Elements are MdevParent, owned. */
+/* Read /sys/class/mdev_bus: MdevParent, owned; an empty array if the folder is missing. */
 int mdev_parents_read(VgpuIo *io, GPtrArray **ret);
 MdevParent *mdev_parent_new(const char *name, const char *path, const char *physfn);
 MdevParent *mdev_parent_free(MdevParent *p);
 
 VgpuVf *vgpu_vf_new(uint32_t index, const char *name, const char *path);
 VgpuVf *vgpu_vf_free(VgpuVf *v);
-/* The virtual functions of the GPU at this path, whose folder contains these names: they are added to `vfs`
- * (VgpuVf, owned), sorted by index. *ret_links counts also those whose link goes while it is read. 0, or the
- * error of a link that cannot be followed for another reason; all others have been added then. */
+/* Add the VFs of the GPU at this path, whose folder contains `names`, to `vfs` (VgpuVf, owned), sorted by
+ * index. *ret_links also counts links that vanish while they are read. Returns 0, or the error of a link that
+ * cannot be followed for another reason; the other VFs have been added then. */
 int vgpu_vfs_read(VgpuIo *io, const char *path, char **names, GPtrArray *vfs, uint32_t *ret_links);
-/* The virtual function of that sysfs name; NULL if it is none of this GPU's. */
+/* The VF with this sysfs name; NULL if the GPU has none. */
 const VgpuVf *gpu_facts_find_vf(const GpuFacts *f, const char *name);
 
-/* 1 when the parent registers at least one type with device_api vfio-pci, 0 when not, negative errno. */
+/* 1 if the parent registers at least one type with device_api vfio-pci, 0 if not, or a negative errno. */
 int mdev_parent_is_gpu(VgpuIo *io, const MdevParent *p);

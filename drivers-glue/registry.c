@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The table of back ends, and the words for a GPU that none of them can divide. Which words, depends on the
- * bound driver and on what it has registered, never on a list of products. */
+/* The table of back ends, and the reasons why none of them serves a GPU. The reason depends on the bound driver
+ * and the interfaces that it registered, never on a list of products. */
 
 #include "drivers-glue/registry.h"
 
@@ -16,7 +16,9 @@ static const VgpuDriver *const drivers[] = {
         &gim_legacy_driver, &mdev_driver, &nvidia_vfio_driver, &sriov_driver, &xengt_driver,
 };
 
-static char *explain_no_driver(const GpuFacts *f)
+/* The texts of a GPU that no back end serves: the reason is returned, the hint is set if there is one. */
+
+static char *registry_explain_no_driver(const GpuFacts *f, VgpudHint *ret_hint)
 {
         const char *advice = "bind the vendor's host driver";
 
@@ -25,7 +27,7 @@ static char *explain_no_driver(const GpuFacts *f)
                 advice = "load xe or i915 (and kvmgt, where the GPU has GVT-g)";
                 break;
         case PCI_VENDOR_NVIDIA:
-                advice = "install NVIDIA's host driver for vGPU (the vGPU manager) and load it";
+                advice = "install and load NVIDIA's host driver for vGPU (the vGPU manager)";
                 break;
         case PCI_VENDOR_AMD:
                 advice = "load gim, AMD's host driver for virtualization";
@@ -33,104 +35,119 @@ static char *explain_no_driver(const GpuFacts *f)
         default:
                 break;
         }
-        return g_strdup_printf("no driver is bound to it, and only a driver can divide it; %s", advice);
+
+        vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER, "%s", advice);
+
+        return g_strdup("no driver is bound to the GPU");
 }
 
-/* Whoever has it may be using it, so its virtual functions, too, are left alone. */
-static char *explain_passed_through(const GpuFacts *f)
+/* The holder of the GPU may use the VFs too, so vgpud does not touch them. */
+static char *registry_explain_passed_through(const GpuFacts *f, VgpudHint *ret_hint)
 {
-        return g_strdup_printf("it is bound to %s, so it can only be passed through whole%s; "
-                               "to divide it, bind its own driver again",
-                               f->driver, f->total_vfs > 0 ? " and its virtual functions are left alone" : "");
+        vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER, "to divide the GPU, bind its own driver again");
+
+        return g_strdup_printf("the GPU is bound to %s, so it can only be passed through as a whole",
+                               f->driver);
 }
 
-static char *explain_i915(const GpuFacts *f)
+static char *registry_explain_i915(const GpuFacts *f, VgpudHint *ret_hint)
 {
-        if (f->total_vfs > 0)
-                return g_strdup_printf("it can have %u virtual functions, but i915 as it is in Linux cannot "
-                                       "enable them; bind the GPU to xe (xe.force_probe= and "
-                                       "i915.force_probe=!, with its device ID) or install Intel's i915 with "
-                                       "SR-IOV, with its parameter max_vfs set",
+        if (f->total_vfs > 0) {
+                vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
+                                "bind the GPU to xe (xe.force_probe= and i915.force_probe=!, with its device ID), or install Intel's i915 with SR-IOV and set its parameter max_vfs");
+
+                return g_strdup_printf("the GPU supports %u VFs, but the i915 of Linux cannot enable them",
                                        f->total_vfs);
-        return g_strdup("i915 has registered no mediated types, and the GPU shows no SR-IOV; "
-                        "on Broadwell to Comet Lake, load kvmgt and boot with i915.enable_gvt=1 (without "
-                        "GuC submission); on newer ones, see whether the firmware setup has SR-IOV switched "
-                        "off");
+        }
+
+        vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
+                        "on Broadwell to Comet Lake, load kvmgt and boot with i915.enable_gvt=1 (without GuC submission); on later GPUs, check that SR-IOV is enabled in the firmware setup");
+
+        return g_strdup("i915 has registered no mediated types, and the GPU has no SR-IOV");
 }
 
-/* With SR-IOV it has a back end. */
-static char *explain_xe(const GpuFacts *f)
+/* GPUs of this driver with SR-IOV have a back end. */
+static char *registry_explain_xe(const GpuFacts *f, VgpudHint *ret_hint)
 {
-        return g_strdup("xe divides GPUs by SR-IOV, and this one shows none; where the hardware has it, it is "
-                        "switched off in the firmware setup, or by the parameter xe.max_vfs, or the GPU's "
-                        "firmware (GuC) is missing");
+        vgpud_hint_setf(ret_hint, VGPUD_HINT_ENABLE_SRIOV,
+                        "check that SR-IOV is enabled in the firmware setup, that xe.max_vfs is not 0, and that the GPU's firmware (GuC) is installed");
+
+        return g_strdup("xe divides GPUs by SR-IOV, and this GPU has none");
 }
 
-/* With SR-IOV it has a back end. */
-static char *explain_nvidia(const GpuFacts *f)
+/* GPUs of this driver with SR-IOV have a back end. */
+static char *registry_explain_nvidia(const GpuFacts *f, VgpudHint *ret_hint)
 {
-        return g_strdup("its driver has registered no types of vGPU; that takes NVIDIA's host driver for "
-                        "vGPU (the vGPU manager), which the driver for graphics and compute is not, with "
-                        "the services nvidia-vgpud and nvidia-vgpu-mgr, and a GPU that it supports");
+        vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
+                        "install NVIDIA's host driver for vGPU (the vGPU manager) instead of the driver for graphics and compute, and check that the GPU supports vGPU and that nvidia-vgpud and nvidia-vgpu-mgr run");
+
+        return g_strdup("the driver has registered no vGPU types");
 }
 
-static char *explain_nouveau(const GpuFacts *f)
+static char *registry_explain_nouveau(const GpuFacts *f, VgpudHint *ret_hint)
 {
-        return g_strdup_printf("%s cannot divide a GPU; install NVIDIA's host driver for vGPU (the vGPU "
-                               "manager) instead",
-                               f->driver);
+        vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
+                        "install NVIDIA's host driver for vGPU (the vGPU manager)");
+
+        return g_strdup_printf("%s cannot divide a GPU", f->driver);
 }
 
-static char *explain_amdgpu(const GpuFacts *f)
+static char *registry_explain_amdgpu(const GpuFacts *f, VgpudHint *ret_hint)
 {
-        return g_strdup_printf("%s cannot divide a GPU; where the hardware can be divided, gim does it, AMD's "
-                               "host driver for virtualization: bind that instead",
-                               f->driver);
+        vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
+                        "if the GPU supports virtualization, bind it to gim, AMD's host driver for virtualization");
+
+        return g_strdup_printf("%s cannot divide a GPU", f->driver);
 }
 
-/* With SR-IOV it has a back end. */
-static char *explain_gim(const GpuFacts *f)
+/* GPUs of this driver with SR-IOV have a back end. */
+static char *registry_explain_gim(const GpuFacts *f, VgpudHint *ret_hint)
 {
-        return g_strdup("gim divides GPUs by SR-IOV, and this one shows none; it may be switched off in the "
-                        "firmware setup, or not be there: the kernel's log has what gim found");
+        vgpud_hint_setf(ret_hint, VGPUD_HINT_ENABLE_SRIOV,
+                        "check that SR-IOV is enabled in the firmware setup, and look for messages of gim in the kernel log");
+
+        return g_strdup("gim divides GPUs by SR-IOV, and this GPU has none");
 }
 
-static char *explain_other(const GpuFacts *f)
+static char *registry_explain_other(const GpuFacts *f, VgpudHint *ret_hint)
 {
-        return g_strdup_printf(
-                        "its driver %s cannot divide it: it has registered no mediated types, and %s; if "
-                        "the vendor has another driver for hosts of virtual machines, bind that",
-                        f->driver,
-                        f->total_vfs > 0 ? "does not make its virtual functions" : "there is no SR-IOV");
+        vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
+                        "if the vendor has another driver for hosts of VMs, bind that driver");
+
+        return g_strdup_printf("driver %s cannot divide the GPU: no mediated types, and %s", f->driver,
+                               f->total_vfs > 0 ? "no support for enabling VFs" : "no SR-IOV");
 }
 
-static char *explain_no_back_end(const GpuFacts *f)
+static char *registry_explain_no_back_end(const GpuFacts *f, VgpudHint *ret_hint)
 {
         static const struct {
                 const char *driver;
-                char *(*explain)(const GpuFacts *f);
+                char *(*explain)(const GpuFacts *f, VgpudHint *ret_hint);
         } table[] = {
-                { "amdgpu", explain_amdgpu },
-                { "gim", explain_gim },
-                { "i915", explain_i915 },
-                { "nouveau", explain_nouveau },
-                { "nova-core", explain_nouveau },
-                { "nvidia", explain_nvidia },
-                { "pci-stub", explain_passed_through },
-                { "pciback", explain_passed_through },
-                { "radeon", explain_amdgpu },
-                { "xe", explain_xe },
-                { "xen-pciback", explain_passed_through },
+                { "amdgpu", registry_explain_amdgpu },
+                { "gim", registry_explain_gim },
+                { "i915", registry_explain_i915 },
+                { "nouveau", registry_explain_nouveau },
+                { "nova-core", registry_explain_nouveau },
+                { "nvidia", registry_explain_nvidia },
+                { "pci-stub", registry_explain_passed_through },
+                { "pciback", registry_explain_passed_through },
+                { "radeon", registry_explain_amdgpu },
+                { "xe", registry_explain_xe },
+                { "xen-pciback", registry_explain_passed_through },
         };
 
         if (!f->driver && !f->is_pci)
-                return g_strdup("it has registered no mediated types; its driver may be going away");
+                return g_strdup("the device has registered no mediated types; its driver may be going away");
         if (!f->driver)
-                return explain_no_driver(f);
+                return registry_explain_no_driver(f, ret_hint);
+
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++)
                 if (strcmp(table[i].driver, f->driver) == 0)
-                        return table[i].explain(f);
-        return vfs_driver_is_vfio(f->driver) ? explain_passed_through(f) : explain_other(f);
+                        return table[i].explain(f, ret_hint);
+
+        return vfs_driver_is_vfio(f->driver) ? registry_explain_passed_through(f, ret_hint)
+                                             : registry_explain_other(f, ret_hint);
 }
 
 const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason, VgpudHint *ret_hint)
@@ -140,14 +157,18 @@ const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason, Vgpu
 
         for (size_t i = 0; i < G_N_ELEMENTS(drivers); i++) {
                 VgpuMatch score = drivers[i]->match(facts);
+
                 if (score > best_score) {
                         best_score = score;
                         best = drivers[i];
                 }
         }
+
+        g_assert(!best || (best->name && best->scan && best->create && best->destroy && best->handover));
         vgpud_hint_done(ret_hint);
+
         if (ret_reason)
-                *ret_reason = best ? NULL : explain_no_back_end(facts);
+                *ret_reason = best ? NULL : registry_explain_no_back_end(facts, ret_hint);
 
         return best;
 }

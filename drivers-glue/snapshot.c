@@ -7,25 +7,25 @@
 
 #include "base/parse-util.h"
 
-/* More names than this help nobody in a message. */
+/* Limit of names in one hint. */
 #define NAMES_IN_MESSAGE_MAX 40
 
-static void free_type(gpointer t)
+static void snapshot_free_type(gpointer t)
 {
         vgpu_type_free(t);
 }
 
-static void free_instance(gpointer d)
+static void snapshot_free_instance(gpointer d)
 {
         instance_desc_free(d);
 }
 
-static void free_mode(gpointer m)
+static void snapshot_free_mode(gpointer m)
 {
         vgpu_mode_free(m);
 }
 
-static void free_binding(gpointer p)
+static void snapshot_free_binding(gpointer p)
 {
         VgpuVfBinding *b = p;
 
@@ -35,12 +35,12 @@ static void free_binding(gpointer p)
         g_free(b);
 }
 
-static void free_option(gpointer o)
+static void snapshot_free_option(gpointer o)
 {
         vgpu_type_option_free(o);
 }
 
-static void free_attribute(gpointer a)
+static void snapshot_free_attribute(gpointer a)
 {
         vgpu_attribute_free(a);
 }
@@ -50,19 +50,23 @@ GpuSnapshot *gpu_snapshot_new(void)
         GpuSnapshot *s = g_new0(GpuSnapshot, 1);
 
         s->refs = 1;
-        s->types = g_ptr_array_new_with_free_func(free_type);
-        s->instances = g_ptr_array_new_with_free_func(free_instance);
-        s->modes = g_ptr_array_new_with_free_func(free_mode);
-        s->bindings = g_ptr_array_new_with_free_func(free_binding);
+        s->types = g_ptr_array_new_with_free_func(snapshot_free_type);
+        s->instances = g_ptr_array_new_with_free_func(snapshot_free_instance);
+        s->modes = g_ptr_array_new_with_free_func(snapshot_free_mode);
+        s->bindings = g_ptr_array_new_with_free_func(snapshot_free_binding);
         s->taken_usec = (uint64_t)g_get_real_time();
         s->began_usec = (uint64_t)g_get_monotonic_time();
+
         return s;
 }
 
 GpuSnapshot *gpu_snapshot_ref(const GpuSnapshot *s)
 {
-        if (s)
+        if (s) {
+                g_assert(g_atomic_int_get(&s->refs) > 0);
                 g_atomic_int_inc(&((GpuSnapshot *)s)->refs);
+        }
+
         return (GpuSnapshot *)s;
 }
 
@@ -72,6 +76,7 @@ GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *snapshot)
 
         if (!s || !g_atomic_int_dec_and_test(&s->refs))
                 return NULL;
+
         g_ptr_array_unref(s->types);
         g_ptr_array_unref(s->instances);
         g_ptr_array_unref(s->modes);
@@ -79,37 +84,41 @@ GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *snapshot)
         g_free(s->unprepared);
         vgpud_hint_done(&s->hint);
         g_free(s);
+
         return NULL;
 }
 
-static gint compare_types(gconstpointer a, gconstpointer b)
+static gint snapshot_compare_types(gconstpointer a, gconstpointer b)
 {
         return compare_naturally((*(VgpuType *const *)a)->id, (*(VgpuType *const *)b)->id);
 }
 
-static gint compare_instances(gconstpointer a, gconstpointer b)
+static gint snapshot_compare_instances(gconstpointer a, gconstpointer b)
 {
         return strcmp((*(InstanceDesc *const *)a)->uuid, (*(InstanceDesc *const *)b)->uuid);
 }
 
-static gint compare_modes(gconstpointer a, gconstpointer b)
+static gint snapshot_compare_modes(gconstpointer a, gconstpointer b)
 {
         return strcmp((*(VgpuMode *const *)a)->name, (*(VgpuMode *const *)b)->name);
 }
 
 void gpu_snapshot_seal(GpuSnapshot *s)
 {
-        g_ptr_array_sort(s->modes, compare_modes);
-        g_ptr_array_sort(s->types, compare_types);
-        g_ptr_array_sort(s->instances, compare_instances);
+        g_ptr_array_sort(s->modes, snapshot_compare_modes);
+        g_ptr_array_sort(s->types, snapshot_compare_types);
+        g_ptr_array_sort(s->instances, snapshot_compare_instances);
 }
 
 VgpuType *vgpu_type_new(const char *id)
 {
         VgpuType *t = g_new0(VgpuType, 1);
 
+        g_assert(id && id[0]);
+
         t->id = g_strdup(id);
         t->name = g_strdup(id);
+
         return t;
 }
 
@@ -118,6 +127,7 @@ VgpuTypeOption *vgpu_type_option_new(const char *name, const char *help)
         VgpuTypeOption *o = g_new(VgpuTypeOption, 1);
 
         *o = (VgpuTypeOption){ .name = g_strdup(name), .help = g_strdup(help) };
+
         return o;
 }
 
@@ -125,9 +135,11 @@ VgpuTypeOption *vgpu_type_option_free(VgpuTypeOption *o)
 {
         if (!o)
                 return NULL;
+
         g_free(o->name);
         g_free(o->help);
         g_free(o);
+
         return NULL;
 }
 
@@ -135,12 +147,15 @@ VgpuMode *vgpu_mode_new(const char *name, const char *value, const char *const *
 {
         VgpuMode *m = g_new(VgpuMode, 1);
 
+        g_assert(!choices || choices[0]);
+
         *m = (VgpuMode){
                 .name = g_strdup(name),
                 .value = g_strdup(value),
                 .choices = g_strdupv((char **)choices),
                 .help = g_strdup(help),
         };
+
         return m;
 }
 
@@ -148,58 +163,68 @@ VgpuMode *vgpu_mode_free(VgpuMode *m)
 {
         if (!m)
                 return NULL;
+
         g_free(m->name);
         g_free(m->value);
         g_strfreev(m->choices);
         g_free(m->help);
         g_free(m);
+
         return NULL;
 }
 
-static gpointer copy_option(gconstpointer o, gpointer userdata)
+static gpointer snapshot_copy_option(gconstpointer o, gpointer userdata)
 {
         return vgpu_type_option_new(((const VgpuTypeOption *)o)->name, ((const VgpuTypeOption *)o)->help);
 }
 
-static gpointer copy_attribute(gconstpointer a, gpointer userdata)
+static gpointer snapshot_copy_attribute(gconstpointer a, gpointer userdata)
 {
         return vgpu_attribute_new(((const VgpuAttribute *)a)->name, ((const VgpuAttribute *)a)->value);
 }
 
-/* g_ptr_array_copy() leaves the copy without a way to free its elements where the original has none. */
-static GPtrArray *copy_array(const GPtrArray *a, GCopyFunc copy, GDestroyNotify destroy)
+/* Unlike g_ptr_array_copy(), the copy always gets a destructor for its elements. */
+static GPtrArray *snapshot_copy_array(const GPtrArray *a, GCopyFunc copy, GDestroyNotify destroy)
 {
         GPtrArray *c;
 
         if (!a)
                 return NULL;
+
         c = g_ptr_array_new_with_free_func(destroy);
         for (guint i = 0; i < a->len; i++)
                 g_ptr_array_add(c, copy(a->pdata[i], NULL));
+
         return c;
 }
 
-static bool options_equal(const GPtrArray *a, const GPtrArray *b)
+static bool snapshot_options_equal(const GPtrArray *a, const GPtrArray *b)
 {
         if ((a ? a->len : 0) != (b ? b->len : 0))
                 return false;
+
         for (guint i = 0; a && i < a->len; i++) {
                 const VgpuTypeOption *o = a->pdata[i], *p = b->pdata[i];
+
                 if (strcmp(o->name, p->name) != 0 || g_strcmp0(o->help, p->help) != 0)
                         return false;
         }
+
         return true;
 }
 
-static bool attributes_equal(const GPtrArray *a, const GPtrArray *b)
+static bool snapshot_attributes_equal(const GPtrArray *a, const GPtrArray *b)
 {
         if ((a ? a->len : 0) != (b ? b->len : 0))
                 return false;
+
         for (guint i = 0; a && i < a->len; i++) {
                 const VgpuAttribute *v = a->pdata[i], *w = b->pdata[i];
+
                 if (strcmp(v->name, w->name) != 0 || g_strcmp0(v->value, w->value) != 0)
                         return false;
         }
+
         return true;
 }
 
@@ -216,9 +241,10 @@ VgpuType *vgpu_type_copy(const VgpuType *t)
         vgpud_hint_copy(&copy->hint, &t->hint);
         copy->product = g_strdup(t->product);
         copy->class = g_strdup(t->class);
-        copy->options = copy_array(t->options, copy_option, free_option);
+        copy->options = snapshot_copy_array(t->options, snapshot_copy_option, snapshot_free_option);
         copy->key = g_strdup(t->key);
         copy->earlier_name = g_strdup(t->earlier_name);
+
         return copy;
 }
 
@@ -226,6 +252,7 @@ VgpuType *vgpu_type_free(VgpuType *t)
 {
         if (!t)
                 return NULL;
+
         g_free(t->id);
         g_free(t->name);
         g_free(t->description);
@@ -234,11 +261,13 @@ VgpuType *vgpu_type_free(VgpuType *t)
         vgpud_hint_done(&t->hint);
         g_free(t->product);
         g_free(t->class);
+
         if (t->options)
                 g_ptr_array_unref(t->options);
         g_free(t->key);
         g_free(t->earlier_name);
         g_free(t);
+
         return NULL;
 }
 
@@ -252,8 +281,8 @@ bool vgpu_type_equal(const VgpuType *a, const VgpuType *b)
                a->max_y == b->max_y && a->max_instances == b->max_instances && a->available == b->available &&
                g_strcmp0(a->why_not, b->why_not) == 0 && vgpud_hint_equal(&a->hint, &b->hint) &&
                g_strcmp0(a->product, b->product) == 0 && g_strcmp0(a->class, b->class) == 0 &&
-               a->mig == b->mig && options_equal(a->options, b->options) && g_strcmp0(a->key, b->key) == 0 &&
-               g_strcmp0(a->earlier_name, b->earlier_name) == 0;
+               a->mig == b->mig && snapshot_options_equal(a->options, b->options) &&
+               g_strcmp0(a->key, b->key) == 0 && g_strcmp0(a->earlier_name, b->earlier_name) == 0;
 }
 
 char **vgpu_type_aliases(const VgpuType *t)
@@ -267,11 +296,13 @@ char **vgpu_type_aliases(const VgpuType *t)
                     strcmp(candidates[i], t->id) != 0 &&
                     !g_ptr_array_find_with_equal_func(aliases, candidates[i], g_str_equal, NULL))
                         g_ptr_array_add(aliases, g_strdup(candidates[i]));
+
         g_ptr_array_add(aliases, NULL);
+
         return (char **)g_ptr_array_free(g_steal_pointer(&aliases), FALSE);
 }
 
-static bool type_has_alias(const VgpuType *t, const char *name)
+static bool snapshot_type_has_alias(const VgpuType *t, const char *name)
 {
         g_auto(GStrv) aliases = vgpu_type_aliases(t);
 
@@ -280,18 +311,20 @@ static bool type_has_alias(const VgpuType *t, const char *name)
 
 bool vgpu_type_matches(const VgpuType *t, const char *name)
 {
-        return strcmp(t->id, name) == 0 || type_has_alias(t, name);
+        return strcmp(t->id, name) == 0 || snapshot_type_has_alias(t, name);
 }
 
-static char *join_ids(const GPtrArray *types)
+static char *snapshot_join_ids(const GPtrArray *types)
 {
         GString *text = g_string_new(NULL);
 
         for (guint i = 0; i < types->len && i < NAMES_IN_MESSAGE_MAX; i++)
                 g_string_append_printf(text, "%s%s", i > 0 ? ", " : "",
                                        ((const VgpuType *)types->pdata[i])->id);
+
         if (types->len > NAMES_IN_MESSAGE_MAX)
                 g_string_append_printf(text, " and %u more", types->len - NAMES_IN_MESSAGE_MAX);
+
         return g_string_free(text, FALSE);
 }
 
@@ -302,24 +335,29 @@ const VgpuType *gpu_snapshot_find_type(const GpuSnapshot *s, const char *name, V
 
         for (guint i = 0; i < s->types->len; i++) {
                 VgpuType *t = s->types->pdata[i];
+
                 if (strcmp(t->id, name) == 0)
                         return t;
-                if (type_has_alias(t, name))
+
+                if (snapshot_type_has_alias(t, name))
                         g_ptr_array_add(found, t);
         }
+
         if (found->len == 1)
                 return found->pdata[0];
+
         if (found->len > 1) {
-                ids = join_ids(found);
-                (void)vgpud_error_setf(reterr, VGPUD_ERROR_AMBIGUOUS, "\"%s\" may mean any of %s; say which",
-                                       name, ids);
+                ids = snapshot_join_ids(found);
+                (void)vgpud_error_setf(reterr, VGPUD_ERROR_AMBIGUOUS, "\"%s\" matches several types", name);
+                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "choose one of %s", ids);
         } else if (s->types->len > 0) {
-                ids = join_ids(s->types);
-                (void)vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
-                                       "there is no type \"%s\"; offered are %s", name, ids);
+                ids = snapshot_join_ids(s->types);
+                (void)vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "the GPU offers no type \"%s\"", name);
+                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "choose one of %s", ids);
         } else
                 (void)vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
-                                       "there is no type \"%s\"; at present the GPU offers none at all", name);
+                                       "the GPU offers no type \"%s\", and no other type now", name);
+
         return NULL;
 }
 
@@ -328,6 +366,7 @@ bool gpu_snapshot_has_slot(const GpuSnapshot *s, const char *slot)
         for (guint i = 0; i < s->instances->len; i++)
                 if (g_strcmp0(((const InstanceDesc *)s->instances->pdata[i])->slot, slot) == 0)
                         return true;
+
         return false;
 }
 
@@ -335,11 +374,12 @@ const InstanceDesc *gpu_snapshot_find_instance(const GpuSnapshot *s, const char 
 {
         guint low = 0, high = s->instances->len;
 
-        /* They are sorted, and hexadecimal digits have the same order in either case. */
+        /* The UUIDs are sorted, and hexadecimal digits have the same order in either case. */
         while (low < high) {
                 guint middle = low + (high - low) / 2;
                 const InstanceDesc *d = s->instances->pdata[middle];
                 int c = g_ascii_strcasecmp(uuid, d->uuid);
+
                 if (c == 0)
                         return d;
                 if (c < 0)
@@ -347,6 +387,7 @@ const InstanceDesc *gpu_snapshot_find_instance(const GpuSnapshot *s, const char 
                 else
                         low = middle + 1;
         }
+
         return NULL;
 }
 
@@ -362,9 +403,11 @@ const VgpuVfBinding *gpu_snapshot_find_binding(const GpuSnapshot *s, const char 
 {
         for (guint i = 0; i < s->bindings->len; i++) {
                 const VgpuVfBinding *b = s->bindings->pdata[i];
+
                 if (strcmp(b->name, name) == 0)
                         return b;
         }
+
         return NULL;
 }
 
@@ -372,22 +415,26 @@ bool gpu_snapshot_bindings_equal(const GpuSnapshot *a, const GpuSnapshot *b)
 {
         if (a->bindings->len != b->bindings->len)
                 return false;
+
         for (guint i = 0; i < a->bindings->len; i++) {
                 const VgpuVfBinding *x = a->bindings->pdata[i], *y = b->bindings->pdata[i];
+
                 if (strcmp(x->name, y->name) != 0 || g_strcmp0(x->driver, y->driver) != 0 ||
                     g_strcmp0(x->override, y->override) != 0)
                         return false;
         }
+
         return true;
 }
 
-/* The function that has been handed out or returned since. What it has been returned to is not known yet. */
-static void bind_instance(GpuSnapshot *s, const InstanceDesc *d, bool made)
+/* Update the binding of the VF of an instance. The driver of a returned VF is unknown until the next scan. */
+static void snapshot_bind_instance(GpuSnapshot *s, const InstanceDesc *d, bool made)
 {
         VgpuVfBinding *b = d->slot ? (VgpuVfBinding *)gpu_snapshot_find_binding(s, d->slot) : NULL;
 
         if (!b)
                 return;
+
         g_free(b->driver);
         g_free(b->override);
         b->driver = made ? g_strdup(d->driver) : NULL;
@@ -398,41 +445,54 @@ GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *base, const GPtrArray *made
 {
         GpuSnapshot *s = gpu_snapshot_new();
 
+        g_assert(!removed || uuid_is_valid(removed));
+
         s->taken_usec = base->taken_usec;
         s->began_usec = base->began_usec;
         s->unprepared = g_strdup(base->unprepared);
         vgpud_hint_copy(&s->hint, &base->hint);
+
         for (guint i = 0; i < base->modes->len; i++) {
                 const VgpuMode *m = base->modes->pdata[i];
+
                 g_ptr_array_add(s->modes,
                                 vgpu_mode_new(m->name, m->value, (const char *const *)m->choices, m->help));
         }
+
         for (guint i = 0; i < base->types->len; i++)
                 g_ptr_array_add(s->types, vgpu_type_copy(base->types->pdata[i]));
         for (guint i = 0; i < base->bindings->len; i++) {
                 const VgpuVfBinding *b = base->bindings->pdata[i];
+
                 gpu_snapshot_add_binding(s, b->name, b->driver, b->override);
         }
+
         for (guint i = 0; i < base->instances->len; i++) {
                 const InstanceDesc *d = base->instances->pdata[i];
+
                 if (g_strcmp0(d->uuid, removed) == 0)
-                        bind_instance(s, d, false);
+                        snapshot_bind_instance(s, d, false);
                 else
                         g_ptr_array_add(s->instances, instance_desc_copy(d));
         }
+
         for (guint i = 0; made && i < made->len; i++) {
                 const InstanceDesc *d = made->pdata[i];
+
                 if (gpu_snapshot_find_instance(base, d->uuid))
                         continue;
-                bind_instance(s, d, true);
+
+                snapshot_bind_instance(s, d, true);
                 g_ptr_array_add(s->instances, instance_desc_copy(d));
         }
+
         gpu_snapshot_seal(s);
+
         return s;
 }
 
-/* A part of a key may not look like two. */
-static void append_key_part(GString *key, const char *part)
+/* Replace separators inside a part of a key. */
+static void snapshot_append_key_part(GString *key, const char *part)
 {
         if (key->len > 0)
                 g_string_append_c(key, '/');
@@ -451,14 +511,18 @@ char *vgpu_type_make_key(const VgpuType *t, uint16_t vendor)
                 g_string_printf(key, "%04x", vendor);
         else
                 g_string_append_c(key, '-');
-        append_key_part(key, t->product);
-        append_key_part(key, t->class);
+
+        snapshot_append_key_part(key, t->product);
+        snapshot_append_key_part(key, t->class);
+
         if (t->framebuffer_bytes > 0)
                 g_string_append_printf(key, "/%" PRIu64, t->framebuffer_bytes >> 20);
         else
-                append_key_part(key, NULL);
-        /* Releases of a driver differ in the words before: "GRID A2-4Q", "NVIDIA A2-4Q". */
-        append_key_part(key, t->product && space ? space + 1 : t->name);
+                snapshot_append_key_part(key, NULL);
+
+        /* Releases of a driver differ in the first words: "GRID A2-4Q", "NVIDIA A2-4Q". */
+        snapshot_append_key_part(key, t->product && space ? space + 1 : t->name);
+
         return g_string_free(key, FALSE);
 }
 
@@ -469,6 +533,7 @@ InstanceDesc *instance_desc_new(const char *uuid)
         if (uuid)
                 assert_se(uuid_normalize(uuid, d->uuid) >= 0);
         d->iommu_group = -1;
+
         return d;
 }
 
@@ -484,8 +549,9 @@ InstanceDesc *instance_desc_copy(const InstanceDesc *d)
         copy->driver = g_strdup(d->driver);
         copy->cdev = g_strdup(d->cdev);
         copy->slot = g_strdup(d->slot);
-        copy->attributes = copy_array(d->attributes, copy_attribute, free_attribute);
+        copy->attributes = snapshot_copy_array(d->attributes, snapshot_copy_attribute, snapshot_free_attribute);
         copy->restore = g_strdup(d->restore);
+
         return copy;
 }
 
@@ -493,6 +559,7 @@ InstanceDesc *instance_desc_free(InstanceDesc *d)
 {
         if (!d)
                 return NULL;
+
         g_free(d->type_id);
         g_free(d->parent);
         g_free(d->path);
@@ -500,10 +567,12 @@ InstanceDesc *instance_desc_free(InstanceDesc *d)
         g_free(d->driver);
         g_free(d->cdev);
         g_free(d->slot);
+
         if (d->attributes)
                 g_ptr_array_unref(d->attributes);
         g_free(d->restore);
         g_free(d);
+
         return NULL;
 }
 
@@ -515,5 +584,6 @@ bool instance_desc_equal(const InstanceDesc *a, const InstanceDesc *b)
                a->iommu_group == b->iommu_group && g_strcmp0(a->cdev, b->cdev) == 0 &&
                g_strcmp0(a->slot, b->slot) == 0 && a->identity == b->identity &&
                a->type_guessed == b->type_guessed && a->half_made == b->half_made &&
-               attributes_equal(a->attributes, b->attributes) && g_strcmp0(a->restore, b->restore) == 0;
+               snapshot_attributes_equal(a->attributes, b->attributes) &&
+               g_strcmp0(a->restore, b->restore) == 0;
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The back end for mediated devices (Linux Documentation/driver-api/vfio-mediated-device.rst): Intel GVT-g,
- * NVIDIA vGPU on GPUs and drivers that use the mdev interface, and the kernel's samples. Nothing in it asks who
- * made the GPU; what differs between them is visible in sysfs: whether the parents are virtual functions, and
- * what the descriptions say. */
+ * NVIDIA vGPU with the mdev interface, and the kernel's samples. Differences between vendors are read from
+ * sysfs: whether the parents are VFs, and the descriptions of the types. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,16 +11,16 @@
 #include "base/parse-util.h"
 #include "drivers-glue/driver.h"
 #include "drivers-glue/explain.h"
-#include "drivers-glue/mdev/parse.h"
 #include "drivers-glue/mdev/room.h"
+#include "drivers-glue/mdev/scan.h"
 #include "drivers-glue/nvidia/nvml.h"
 #include "drivers-glue/nvidia/vfs.h"
 #include "drivers-glue/registry.h"
-#include "drivers-glue/nvidia/type-name.h"
 #include "drivers-glue/vfio/use.h"
 
-#define DEVICE_API "vfio-pci"
-/* So many virtual functions may refuse, each for a reason of its own, before it is taken for one of the GPU. */
+#define INSTANCE_IN_USE \
+        "the instance is in use", VGPUD_HINT_STOP_USER, "shut down the VM that uses the instance"
+/* Limit of refusals by single VFs; then the reason is taken for one of the GPU. */
 #define REFUSALS_MAX 4
 
 static VgpuMatch mdev_match(const GpuFacts *facts)
@@ -29,209 +28,19 @@ static VgpuMatch mdev_match(const GpuFacts *facts)
         return facts->mdev_parents->len > 0 ? VGPU_MATCH_GENERIC : VGPU_MATCH_NO;
 }
 
-/* scan */
+/* ---- explanations ---- */
 
-typedef struct Scan {
-        VgpuIo *io;
-        GpuSnapshot *snapshot;
-        GHashTable *types; /* id -> VgpuType of the snapshot; NULL for a type that is not for PCI devices */
-} Scan;
-
-/* The texts that are the same on every parent. NULL in *ret when the type is not ours. */
-static int read_type(VgpuIo *io, const char *path, const char *id, VgpuType **ret)
-{
-        g_autofree char *api = NULL, *name = NULL, *description = NULL;
-        VgpuType *t;
-        int r;
-
-        *ret = NULL;
-        r = vgpu_io_readf(io, &api, "%s/device_api", path);
-        if (r < 0)
-                return r;
-        if (strcmp(api, DEVICE_API) != 0)
-                return 0;
-        /* Both are missing with some drivers and kernels; or this parent goes at this moment, and another has
-         * them. */
-        r = vgpu_io_readf(io, &name, "%s/name", path);
-        if (r == -ENODEV)
-                return r;
-        r = vgpu_io_readf(io, &description, "%s/description", path);
-        if (r == -ENODEV)
-                return r;
-        if (!name || !description) {
-                g_autofree char *still = NULL;
-                r = vgpu_io_readf(io, &still, "%s/device_api", path);
-                if (r < 0)
-                        return r;
-        }
-
-        t = vgpu_type_new(id);
-        t->device_api = g_steal_pointer(&api);
-        if (name && name[0]) {
-                g_free(t->name);
-                t->name = g_utf8_make_valid(name, -1);
-        }
-        if (description && description[0]) {
-                t->description = g_utf8_make_valid(description, -1);
-                mdev_parse_description(t->description, t);
-        }
-        type_name_apply(t);
-        *ret = t;
-        return 0;
-}
-
-/* What cannot be read counts as nothing: one odd attribute must not hide the GPU. */
-static void scan_type(Scan *s, const MdevParent *p, const char *id)
-{
-        g_autofree char *path = g_strdup_printf("%s/mdev_supported_types/%s", p->path, id), *text = NULL;
-        gpointer known;
-        uint32_t available;
-        VgpuType *t;
-
-        if (g_hash_table_lookup_extended(s->types, id, NULL, &known))
-                t = known;
-        else {
-                if (read_type(s->io, path, id, &t) < 0)
-                        return;
-                g_hash_table_insert(s->types, g_strdup(id), t);
-                if (t)
-                        g_ptr_array_add(s->snapshot->types, t);
-        }
-        if (!t || vgpu_io_readf(s->io, &text, "%s/available_instances", path) < 0 ||
-            parse_u32(text, 10, &available) < 0)
-                return;
-        t->available = available > UINT32_MAX - t->available ? UINT32_MAX : t->available + available;
-}
-
-static int read_optional_link_name(VgpuIo *io, const char *path, const char *name, char **ret)
-{
-        g_autofree char *link = g_strdup_printf("%s/%s", path, name);
-        int r = vgpu_io_read_link_name(io, link, ret);
-
-        return r == -ENOENT ? 0 : r;
-}
-
-/* What the kernel shows of one instance, without device_api. NULL in *ret when the folder is not a mediated
- * device. */
-static int read_instance(VgpuIo *io, const MdevParent *p, const char *uuid, InstanceDesc **ret)
-{
-        g_autofree char *path = g_strdup_printf("%s/%s", p->path, uuid), *subsystem = NULL;
-        g_autofree char *type_id = NULL, *driver = NULL, *cdev = NULL;
-        InstanceDesc *d;
-        int group, r;
-
-        *ret = NULL;
-        /* A device that is just being made may lack any of these links. */
-        if ((r = read_optional_link_name(io, path, "subsystem", &subsystem)) < 0 ||
-            (r = read_optional_link_name(io, path, "mdev_type", &type_id)) < 0 ||
-            (r = read_optional_link_name(io, path, "driver", &driver)) < 0 ||
-            (r = vfio_read_group(io, path, &group)) < 0 || (r = vfio_read_cdev(io, path, &cdev)) < 0)
-                return r;
-        if (subsystem && strcmp(subsystem, "mdev") != 0)
-                return 0;
-        d = instance_desc_new(uuid);
-        d->type_id = g_steal_pointer(&type_id);
-        d->parent = g_strdup(p->name);
-        d->path = g_steal_pointer(&path);
-        d->driver = g_steal_pointer(&driver);
-        d->iommu_group = group;
-        d->cdev = g_steal_pointer(&cdev);
-        *ret = d;
-        return 0;
-}
-
-static int scan_instance(Scan *s, const MdevParent *p, const char *uuid)
-{
-        InstanceDesc *d = NULL;
-        gpointer known;
-        int r;
-
-        r = read_instance(s->io, p, uuid, &d);
-        if (r < 0 || !d)
-                return r;
-        if (d->type_id && g_hash_table_lookup_extended(s->types, d->type_id, NULL, &known)) {
-                if (!known) {
-                        instance_desc_free(d);
-                        return 0;
-                }
-                d->device_api = g_strdup(DEVICE_API);
-        }
-        g_ptr_array_add(s->snapshot->instances, d);
-        return 0;
-}
-
-/* -ENOENT or -ENODEV when the parent has gone. */
-static int scan_parent(Scan *s, const MdevParent *p)
-{
-        g_autofree char *types_path = g_strconcat(p->path, "/mdev_supported_types", NULL);
-        g_auto(GStrv) names = NULL, types = NULL;
-        int r;
-
-        r = vgpu_io_list(s->io, types_path, &types);
-        if (r < 0 && !vgpu_io_is_gone(r))
-                return r;
-        for (char **t = types; t && *t; t++)
-                scan_type(s, p, *t);
-
-        /* Instances are folders of the parent from their first moment to their last; the links in TYPE/devices
-         * come later (Linux drivers/vfio/mdev/mdev_core.c), and there are as many of those folders as types. */
-        r = vgpu_io_list(s->io, p->path, &names);
-        if (r < 0)
-                return r;
-        for (char **n = names; *n; n++) {
-                if (!uuid_is_valid(*n))
-                        continue;
-                r = scan_instance(s, p, *n);
-                if (r < 0 && !vgpu_io_is_gone(r))
-                        return r;
-        }
-        return 0;
-}
-
-static int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
-{
-        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
-        g_autoptr(GHashTable) types = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-        Scan s = { .io = t->io, .snapshot = snapshot, .types = types };
-        const GPtrArray *parents = t->facts->mdev_parents;
-        guint alive = 0;
-        int r = 0;
-
-        for (guint i = 0; i < parents->len; i++) {
-                const MdevParent *p = parents->pdata[i];
-                r = scan_parent(&s, p);
-                if (r >= 0)
-                        alive++;
-                else if (!vgpu_io_is_gone(r))
-                        return explain_unreadable(p->path, r, reterr);
-        }
-        if (alive == 0)
-                return explain_gpu_gone(t->facts, r, reterr);
-        mdev_room_find(t, snapshot);
-        gpu_snapshot_seal(snapshot);
-        *ret = g_steal_pointer(&snapshot);
-        return 0;
-}
-
-/* Explanations */
-
-/* r: what the kernel answered, 0 when it was not asked. */
-static int no_capacity(VgpuTarget *t, const CreateArgs *args, int r, VgpudError *reterr)
+/* r: errno of the kernel, 0 if no write failed. */
+static int mdev_explain_no_capacity(VgpuTarget *t, const CreateArgs *args, int r, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
-        g_autofree char *text = NULL;
         int q = mdev_scan(t, &s, reterr);
 
-        if (q < 0)
-                return q;
-
-        text = mdev_room_refuse(t->facts, s, args->type_id, args->parent);
-
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NO_CAPACITY, r, "%s", text);
+        return q < 0 ? q : mdev_room_refuse(t->facts, s, args->type_id, args->parent, r, reterr);
 }
 
-/* 0 when no instance of that UUID exists, on whatever parent. */
-static int refuse_existing(VgpuIo *io, const char *uuid, int r, VgpudError *reterr)
+/* 0 if no instance with this UUID exists on any parent. */
+static int mdev_refuse_existing(VgpuIo *io, const char *uuid, int r, VgpudError *reterr)
 {
         g_autofree char *link = g_strconcat("bus/mdev/devices/", uuid, NULL), *path = NULL, *parent_path = NULL;
         g_autofree char *parent = NULL, *type_id = NULL;
@@ -239,42 +48,49 @@ static int refuse_existing(VgpuIo *io, const char *uuid, int r, VgpudError *rete
         if (vgpu_io_resolve_link(io, link, &path) < 0) {
                 if (r >= 0)
                         return 0;
+
                 return vgpud_error_set_errnof(
                                 reterr, VGPUD_ERROR_EXISTS, r,
-                                "the kernel says that an instance of UUID %s exists, but does not show where; its removal may be in progress",
+                                "the kernel reports an instance with UUID %s, but does not show it; its removal may be in progress",
                                 uuid);
         }
 
         parent_path = g_path_get_dirname(path);
         parent = g_path_get_basename(parent_path);
-        (void)read_optional_link_name(io, path, "mdev_type", &type_id);
+        (void)mdev_read_optional_link(io, path, "mdev_type", &type_id);
 
-        return vgpud_error_set_errnof(
-                        reterr, VGPUD_ERROR_EXISTS, r,
-                        "an instance of UUID %s exists already: of type %s on %s; choose another UUID, or none to get a new one",
-                        uuid, type_id ? type_id : "(unknown)", parent);
+        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_EXISTS, r,
+                                   "an instance with UUID %s exists already: type %s on %s", uuid,
+                                   type_id ? type_id : "(unknown)", parent);
+        vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "choose another UUID, or none to get a new one");
+
+        return r;
 }
 
-/* create */
+/* ---- create ---- */
 
-static int check_args(const CreateArgs *args, VgpudError *reterr)
+static int mdev_check_args(const CreateArgs *args, VgpudError *reterr)
 {
         if (!vgpu_io_name_is_valid(args->type_id))
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "this cannot be the name of a type");
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not the name of a type",
+                                        args->type_id);
+
         return create_args_check(args, reterr);
 }
 
-static const MdevParent *find_parent(const GpuFacts *facts, const char *name)
+static const MdevParent *mdev_find_parent(const GpuFacts *facts, const char *name)
 {
         for (guint i = 0; i < facts->mdev_parents->len; i++) {
                 const MdevParent *p = facts->mdev_parents->pdata[i];
+
                 if (strcmp(p->name, name) == 0)
                         return p;
         }
+
         return NULL;
 }
 
-static int no_such_type(VgpuTarget *t, const CreateArgs *args, VgpudError *reterr)
+static int mdev_explain_no_type(VgpuTarget *t, const CreateArgs *args, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
         int r = mdev_scan(t, &s, reterr);
@@ -285,30 +101,35 @@ static int no_such_type(VgpuTarget *t, const CreateArgs *args, VgpudError *reter
         return explain_no_such_type(s, args->type_id, args->parent ? args->parent : t->facts->name, reterr);
 }
 
-/* How many the parent says it can make; vgpu_io_is_gone() when it does not offer the type. */
-static int read_available(VgpuIo *io, const MdevParent *p, const char *type_id, uint32_t *ret)
+/* The number that the parent reports as available; -ENOENT or -ENODEV if it does not offer the type. */
+static int mdev_read_available(VgpuIo *io, const MdevParent *p, const char *type_id, uint32_t *ret)
 {
         g_autofree char *text = NULL;
         int r = vgpu_io_readf(io, &text, "%s/mdev_supported_types/%s/available_instances", p->path, type_id);
 
         if (r < 0)
                 return r;
+
         return parse_u32(text, 10, ret);
 }
 
-/* The first parent with room, or the one that was asked for if that has. */
-static int choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent **ret, VgpudError *reterr)
+/* The first parent with room; only the requested parent, if there is one. */
+static int mdev_choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent **ret, VgpudError *reterr)
 {
         const GPtrArray *parents = t->facts->mdev_parents;
         const MdevParent *unreadable = NULL;
         bool offered = false, readable = false;
         int problem = 0;
 
-        if (args->parent && !find_parent(t->facts, args->parent))
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is no parent of instances of GPU %s",
-                                        args->parent, t->facts->name);
-        /* From where the last one of the same job found room: those before had none a moment ago, and a virtual
-         * function takes only one. */
+        g_assert(vgpu_io_name_is_valid(args->type_id));
+
+        if (args->parent && !mdev_find_parent(t->facts, args->parent))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "%s is not a parent of instances of GPU %s", args->parent,
+                                        t->facts->name);
+
+        /* Start at the parent of the previous create() of the job: earlier parents had no room, and a VF takes
+         * only one instance. */
         for (guint i = 0; i < parents->len; i++) {
                 guint at = (t->parent_hint + i) % parents->len;
                 const MdevParent *p = parents->pdata[at];
@@ -318,40 +139,46 @@ static int choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent
 
                 if (args->parent && strcmp(args->parent, p->name) != 0)
                         continue;
+
                 r = vgpu_io_readf(t->io, &api, "%s/mdev_supported_types/%s/device_api", p->path, args->type_id);
-                if (r < 0 || strcmp(api, DEVICE_API) != 0)
+                if (r < 0 || strcmp(api, MDEV_DEVICE_API) != 0)
                         continue;
+
                 offered = true;
-                r = read_available(t->io, p, args->type_id, &available);
+                r = mdev_read_available(t->io, p, args->type_id, &available);
                 if (r < 0) {
                         unreadable = p;
                         problem = r;
                 } else
                         readable = true;
+
                 if (available > 0) {
                         t->parent_hint = at;
                         *ret = p;
                         return 0;
                 }
         }
+
         if (offered && !readable) {
                 g_autofree char *file = g_strconcat(unreadable->path, "/mdev_supported_types", NULL);
+
                 return explain_read(t->facts, file, problem, reterr);
         }
 
-        return offered ? no_capacity(t, args, 0, reterr) : no_such_type(t, args, reterr);
+        return offered ? mdev_explain_no_capacity(t, args, 0, reterr) : mdev_explain_no_type(t, args, reterr);
 }
 
 static int mdev_explain_create(VgpuTarget *t, const CreateArgs *args, const MdevParent *p, int r,
                                VgpudError *reterr)
 {
         static const Refusal refusals[] = {
-                { EAGAIN, VGPUD_ERROR_FAILED,
-                  "the driver is not ready to create instances yet; try again in a moment" },
-                { EINVAL, VGPUD_ERROR_FAILED,
-                  "the driver objects to the type or to the state of the GPU; see the kernel's log" },
-                { EIO, VGPUD_ERROR_FAILED,
-                  "the driver refused although it reports room; the GPU may be committed to another framebuffer size or to MIG, or the removal of an instance of the same UUID is in progress; see the kernel's log" },
+                { EAGAIN, VGPUD_ERROR_FAILED, "the driver is not ready to create instances",
+                  VGPUD_HINT_TRY_AGAIN, "retry in a moment" },
+                { EINVAL, VGPUD_ERROR_FAILED, "the driver rejects the type or the state of the GPU",
+                  VGPUD_HINT_SEE_KERNEL_LOG, "look for messages of the driver in the kernel log" },
+                { EIO, VGPUD_ERROR_FAILED, "the driver refused although it reports room",
+                  VGPUD_HINT_SEE_KERNEL_LOG,
+                  "look into the kernel log; the GPU may be committed to another framebuffer size or to MIG, or the removal of an instance with the same UUID is in progress" },
                 { ENOMEM, VGPUD_ERROR_FAILED, "the kernel is out of memory" },
                 { 0 },
         };
@@ -359,22 +186,24 @@ static int mdev_explain_create(VgpuTarget *t, const CreateArgs *args, const Mdev
 
         switch (-r) {
         case EEXIST:
-                return refuse_existing(t->io, args->uuid, r, reterr);
+                return mdev_refuse_existing(t->io, args->uuid, r, reterr);
         case EUSERS:
         case ENOSPC:
-                return no_capacity(t, args, r, reterr);
+                return mdev_explain_no_capacity(t, args, r, reterr);
         case ENOMEM:
         case EIO:
-                /* They stand for everything from "full" to "broken". */
-                if (read_available(t->io, p, args->type_id, &available) >= 0 && available == 0)
-                        return no_capacity(t, args, r, reterr);
+                /* Drivers use these two for any reason, "full" included. */
+                if (mdev_read_available(t->io, p, args->type_id, &available) >= 0 && available == 0)
+                        return mdev_explain_no_capacity(t, args, r, reterr);
+
                 break;
         case ENODEV:
                 return explain_gpu_gone(t->facts, r, reterr);
-        case ENOENT: /* from opening: the type was there a moment ago */
+        case ENOENT: /* open(2) failed: the type vanished */
                 if (!vgpu_io_exists(t->io, p->path))
                         return explain_gpu_gone(t->facts, r, reterr);
-                return no_such_type(t, args, reterr);
+
+                return mdev_explain_no_type(t, args, reterr);
         default:
                 break;
         }
@@ -382,13 +211,13 @@ static int mdev_explain_create(VgpuTarget *t, const CreateArgs *args, const Mdev
         return explain_refusal(refusals, r, reterr, "a %s cannot be created on %s", args->type_id, p->name);
 }
 
-static int remove_instance(VgpuIo *io, const char *path, VgpudError *reterr);
+static int mdev_remove_instance(VgpuIo *io, const char *path, VgpudError *reterr);
 
-/* Take back a half-made instance, because of *cause, which is emptied. */
+/* Removes an incomplete instance because of *cause, which is emptied. */
 static int mdev_undo_create(VgpuIo *io, const char *path, VgpudError *cause, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
-        int r = remove_instance(io, path, &again);
+        int r = mdev_remove_instance(io, path, &again);
 
         if (r < 0)
                 return explain_rollback("the instance", r, again.message, cause, reterr);
@@ -396,36 +225,40 @@ static int mdev_undo_create(VgpuIo *io, const char *path, VgpudError *cause, Vgp
         return vgpud_error_move(reterr, cause);
 }
 
-static int verify(VgpuTarget *t, const CreateArgs *args, const MdevParent *p, InstanceDesc **ret,
-                  VgpudError *reterr)
+static int mdev_verify_create(VgpuTarget *t, const CreateArgs *args, const MdevParent *p, InstanceDesc **ret,
+                              VgpudError *reterr)
 {
         g_autofree char *path = g_strdup_printf("%s/%s", p->path, args->uuid);
         _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
         int r;
 
-        /* The kernel makes all links before write(2) returns, so looking once is enough. */
-        r = read_instance(t->io, p, args->uuid, &d);
+        /* The kernel creates all links before write(2) returns, so one read is enough. */
+        r = mdev_read_instance(t->io, p, args->uuid, &d);
         if (r >= 0 && d && g_strcmp0(d->type_id, args->type_id) == 0) {
-                d->device_api = g_strdup(DEVICE_API);
+                d->device_api = g_strdup(MDEV_DEVICE_API);
                 *ret = g_steal_pointer(&d);
                 return 0;
         }
+
         if (!vgpu_io_exists(t->io, path))
                 return vgpud_error_setf(
                                 reterr, VGPUD_ERROR_FAILED,
-                                "the kernel reported success, but the instance is not there; the driver of %s or another program may have removed it at once",
+                                "the kernel reported success, but %s has no such instance; the driver or another program may have removed it",
                                 p->name);
+
         if (r < 0)
                 (void)explain_unreadable(path, r, &cause);
         else
                 (void)vgpud_error_setf(&cause, VGPUD_ERROR_FAILED,
-                                       "the new instance is not of type %s but of type %s", args->type_id,
+                                       "the new instance does not have type %s, but type %s", args->type_id,
                                        d && d->type_id ? d->type_id : "(unknown)");
+
         return mdev_undo_create(t->io, path, &cause, reterr);
 }
 
-static int write_attributes(VgpuTarget *t, const CreateArgs *args, const InstanceDesc *d, VgpudError *reterr)
+static int mdev_write_attributes(VgpuTarget *t, const CreateArgs *args, const InstanceDesc *d,
+                                 VgpudError *reterr)
 {
         for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
                 const VgpuAttribute *a = args->attributes->pdata[i];
@@ -439,18 +272,18 @@ static int write_attributes(VgpuTarget *t, const CreateArgs *args, const Instanc
         return 0;
 }
 
-static int ask_for(VgpuTarget *t, const CreateArgs *args, const MdevParent *p)
+static int mdev_write_create(VgpuTarget *t, const CreateArgs *args, const MdevParent *p)
 {
         g_autofree char *create = g_strdup_printf("%s/mdev_supported_types/%s/create", p->path, args->type_id);
         g_autofree char *device = g_strdup_printf("%s/%s", p->path, args->uuid);
         int r = vgpu_io_write_guarded(t->io, create, args->uuid);
 
-        /* A writer that died did so after its write(2), or before it: a process cannot end inside. */
+        /* vgpud-write died before or after its write(2), never inside: check the result. */
         return r == -EPROTO && vgpu_io_exists(t->io, device) ? 0 : r;
 }
 
-/* Whether another virtual function might do what this one would not. */
-static bool may_be_of_parent(const MdevParent *p, int r)
+/* True if the reason may concern this parent alone, so that another VF is worth a try. */
+static bool mdev_refusal_is_local(const MdevParent *p, int r)
 {
         switch (-r) {
         case EAGAIN:
@@ -466,34 +299,40 @@ static bool may_be_of_parent(const MdevParent *p, int r)
         }
 }
 
-static int make_on_some_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent **ret,
-                               VgpudError *reterr)
+static int mdev_create_on_any(VgpuTarget *t, const CreateArgs *args, const MdevParent **ret, VgpudError *reterr)
 {
         const MdevParent *refuser = NULL;
         int refusal = 0;
 
+        g_assert(t->facts->mdev_parents->len > 0);
+
         for (unsigned tries = 0; tries < REFUSALS_MAX; tries++) {
                 _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
                 const MdevParent *p = NULL;
-                int r = choose_parent(t, args, &p, &e);
+                int r = mdev_choose_parent(t, args, &p, &e);
 
                 if (r < 0 && !refuser)
                         return vgpud_error_move(reterr, &e);
                 if (r < 0 || p == refuser)
                         break;
-                r = ask_for(t, args, p);
+
+                r = mdev_write_create(t, args, p);
                 if (r >= 0) {
                         *ret = p;
                         return 0;
                 }
+
                 if (!refuser) {
                         refuser = p;
                         refusal = r;
                 }
-                if (args->parent || !may_be_of_parent(p, r))
+
+                if (args->parent || !mdev_refusal_is_local(p, r))
                         break;
+
                 t->parent_hint = (t->parent_hint + 1) % t->facts->mdev_parents->len;
         }
+
         return mdev_explain_create(t, args, refuser, refusal, reterr);
 }
 
@@ -504,38 +343,46 @@ static int mdev_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret
         const MdevParent *p = NULL;
         int r;
 
-        r = check_args(args, reterr);
+        r = mdev_check_args(args, reterr);
         if (r < 0)
                 return r;
-        r = refuse_existing(t->io, args->uuid, 0, reterr);
+
+        r = mdev_refuse_existing(t->io, args->uuid, 0, reterr);
         if (r < 0)
                 return r;
-        r = make_on_some_parent(t, args, &p, reterr);
+
+        r = mdev_create_on_any(t, args, &p, reterr);
         if (r < 0)
                 return r;
-        r = verify(t, args, p, &d, reterr);
+
+        r = mdev_verify_create(t, args, p, &d, reterr);
         if (r < 0)
                 return r;
-        r = write_attributes(t, args, d, &cause);
+
+        r = mdev_write_attributes(t, args, d, &cause);
         if (r < 0)
                 return mdev_undo_create(t->io, d->path, &cause, reterr);
+
         *ret = g_steal_pointer(&d);
+
         return 0;
 }
 
-/* destroy */
+/* ---- destroy ---- */
 
 static int mdev_explain_remove(const char *path, int r, VgpudError *reterr)
 {
         static const Refusal refusals[] = {
-                { EPERM, VGPUD_ERROR_IN_USE, "it is in use" }, /* kernels below 5.2 let the driver refuse */
-                { EBUSY, VGPUD_ERROR_IN_USE, "it is in use" },
+                { EPERM, VGPUD_ERROR_IN_USE, INSTANCE_IN_USE }, /* Linux before 5.2: the driver refuses */
+                { EBUSY, VGPUD_ERROR_IN_USE, INSTANCE_IN_USE },
                 { ENODEV, VGPUD_ERROR_GPU_GONE,
-                  "the driver of the GPU is being unloaded, and takes it with it" },
+                  "the driver of the GPU is being unloaded, which removes the instance" },
                 { EAGAIN, VGPUD_ERROR_FAILED,
-                  "its creation, or its removal by another program, is in progress; try again in a moment" },
-                { ENOENT, VGPUD_ERROR_FAILED,
-                  "an earlier removal failed or is still in progress; if the instance stays, only unloading the GPU's driver removes it" },
+                  "the creation of the instance, or its removal by another program, is in progress",
+                  VGPUD_HINT_TRY_AGAIN, "retry in a moment" },
+                { ENOENT, VGPUD_ERROR_FAILED, "an earlier removal failed or is in progress",
+                  VGPUD_HINT_REMOVE_BY_HAND,
+                  "if the instance stays, only unloading the driver of the GPU removes it" },
                 { 0 },
         };
         g_autofree char *uuid = g_path_get_basename(path);
@@ -543,14 +390,14 @@ static int mdev_explain_remove(const char *path, int r, VgpudError *reterr)
         if (r == 0)
                 return vgpud_error_setf(
                                 reterr, VGPUD_ERROR_FAILED,
-                                "the kernel reported success, but instance %s is still there; another program may be removing it",
+                                "the kernel reported success, but instance %s still exists; another program may be removing it",
                                 uuid);
 
         return explain_refusal(refusals, r, reterr, "instance %s cannot be removed", uuid);
 }
 
-/* 1: removed, 0: it was not there. */
-static int remove_instance(VgpuIo *io, const char *path, VgpudError *reterr)
+/* 1: removed; 0: did not exist. */
+static int mdev_remove_instance(VgpuIo *io, const char *path, VgpudError *reterr)
 {
         g_autofree char *remove_path = g_strconcat(path, "/remove", NULL), *driver = NULL, *cdev = NULL;
         _cleanup_close_ int keep_out_fd = -EBADF;
@@ -558,25 +405,30 @@ static int remove_instance(VgpuIo *io, const char *path, VgpudError *reterr)
 
         if (!vgpu_io_exists(io, path))
                 return 0;
+
         if ((r = vfio_read_group(io, path, &group)) < 0 || (r = vfio_read_cdev(io, path, &cdev)) < 0 ||
-            (r = read_optional_link_name(io, path, "driver", &driver)) < 0) {
+            (r = mdev_read_optional_link(io, path, "driver", &driver)) < 0) {
                 if (!vgpu_io_exists(io, path))
                         return 0;
+
                 return explain_unreadable(path, r, reterr);
         }
-        /* A device that no driver has taken has no VFIO device; where even the node is missing, nobody can have
-         * it. */
+
+        /* A device without a driver has no VFIO device. If its node is missing too, no process can have it
+         * open. */
         if (!driver && !cdev && group >= 0) {
                 g_autofree char *node = g_strdup_printf("vfio/%d", group);
+
                 if (vgpu_io_node_exists(io, node) == 0)
                         group = -1;
         }
 
-        /* Since Linux 5.2 removing a device that is open does not fail but waits for ever. So test before, and
-         * let nobody open it until it is gone. */
+        /* The removal of an open device blocks forever since Linux 5.2, so check for users
+         * first, and lock new users out until the instance is gone. */
         r = vfio_keep_out(io, group, cdev, &keep_out_fd, reterr);
         if (r < 0)
                 return r;
+
         r = vgpu_io_write_guarded(io, remove_path, "1");
         keep_out_fd = safe_close(keep_out_fd);
 
@@ -585,19 +437,20 @@ static int remove_instance(VgpuIo *io, const char *path, VgpudError *reterr)
 
 static int mdev_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr)
 {
-        return remove_instance(t->io, instance->path, reterr);
+        return mdev_remove_instance(t->io, instance->path, reterr);
 }
 
-/* configure */
+/* ---- configure ---- */
 
 static int mdev_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr)
 {
         if (!mdev_parents_are_vfs(t->facts))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s has no modes", t->facts->name);
+
         return nvidia_configure(t, mode, value, reterr);
 }
 
-/* handover */
+/* ---- handover ---- */
 
 static Handover *mdev_handover(const InstanceDesc *instance)
 {
@@ -610,7 +463,8 @@ static Handover *mdev_handover(const InstanceDesc *instance)
                                          "    <address uuid='%s'/>\n"
                                          "  </source>\n"
                                          "</hostdev>\n",
-                                         DEVICE_API, instance->uuid);
+                                         MDEV_DEVICE_API, instance->uuid);
+
         return h;
 }
 
@@ -627,6 +481,6 @@ const VgpuDriver mdev_driver = {
         .destroy = mdev_destroy,
         .set_vfs = mdev_set_vfs,
         .configure = mdev_configure,
-        .predict = mdev_room_amend,
+        .predict = mdev_room_predict,
         .handover = mdev_handover,
 };

@@ -7,7 +7,7 @@
 #include "base/parse-util.h"
 
 /* "low_gm_size: 128MB", "num_heads=4" */
-static void parse_item(VgpuType *t, const char *key, const char *value)
+static void mdev_parse_item(VgpuType *t, const char *key, const char *value)
 {
         if (strcmp(key, "low_gm_size") == 0)
                 (void)parse_bytes(value, &t->low_gm_bytes);
@@ -30,12 +30,13 @@ static void parse_item(VgpuType *t, const char *key, const char *value)
 }
 
 /* "virtual display", "640x480 framebuffer", "4 MB video memory" */
-static void parse_phrase(VgpuType *t, char *text)
+static void mdev_parse_phrase(VgpuType *t, char *text)
 {
         if (strcmp(text, "virtual display") == 0) {
                 t->heads = 1;
                 return;
         }
+
         if (g_str_has_suffix(text, " framebuffer")) {
                 *strrchr(text, ' ') = 0;
                 (void)parse_resolution(text, &t->max_x, &t->max_y);
@@ -54,13 +55,15 @@ void mdev_parse_description(const char *text, VgpuType *t)
 
         for (char **i = items; *i; i++) {
                 size_t n = strcspn(*i, ":=");
+
                 if ((*i)[n]) {
                         (*i)[n] = 0;
-                        parse_item(t, g_strstrip(*i), g_strstrip(*i + n + 1));
+                        mdev_parse_item(t, g_strstrip(*i), g_strstrip(*i + n + 1));
                 } else
-                        parse_phrase(t, g_strstrip(*i));
+                        mdev_parse_phrase(t, g_strstrip(*i));
         }
-        /* Intel says how the memory is divided, not how much there is. */
+
+        /* Intel reports the two parts of the memory, not the sum. */
         if (t->framebuffer_bytes == 0 && t->low_gm_bytes <= UINT64_MAX - t->high_gm_bytes)
                 t->framebuffer_bytes = t->low_gm_bytes + t->high_gm_bytes;
 }

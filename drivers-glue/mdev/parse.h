@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The text formats of `description` files of mediated types. Unknown keys, missing keys and texts in no format
- * at all are fine: what is understood is filled in, the rest stays 0.
+/* The text formats of `description` files of mediated types. Unknown keys, missing keys and other texts are
+ * ignored: members without a value stay 0.
  *
  * GVT-g (Linux drivers/gpu/drm/i915/gvt/kvmgt.c), five lines "low_gm_size: 128MB", "high_gm_size: 512MB",
  * "fence: 4", "resolution: 1920x1200", "weight: 4" (older kernels lack some of them).

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* How many vGPUs of each type an NVIDIA GPU can still make, and why no more. Pure: the driver answers for one
- * virtual function at a time, and what it leaves out it leaves out without a reason.
+/* The room of an NVIDIA GPU for more vGPUs of each type, and why no more fit. Pure. The driver lists the
+ * creatable types of one VF at a time, and gives no reason for the types that it omits.
  *
- * The rules (NVIDIA's vGPU guide): a virtual function carries one vGPU. Normally all vGPUs of a GPU have one
- * framebuffer size, that of the first, and as many fit as the framebuffer holds. In heterogeneous mode sizes
- * mix, for as long as there is framebuffer left in pieces that are large enough. A GPU in MIG mode makes only
- * types of slices, each on a GPU instance of that size, and a GPU that is not in it makes none of those. GPUs
- * from before Ampere have no virtual functions; their vGPUs have one size. */
+ * The rules (NVIDIA's vGPU guide): a VF carries one vGPU. By default all vGPUs of a GPU have the framebuffer
+ * size of the first one, and their number is limited by the framebuffer. In heterogeneous mode sizes mix, as
+ * long as free blocks are large enough. A GPU in MIG mode offers only MIG types, each on a GPU instance of its
+ * size; other GPUs offer none of these. GPUs before Ampere have no VFs, and their vGPUs have one size. */
 
 #include "drivers-glue/nvidia/nvml-text.h"
 #include "drivers-glue/snapshot.h"
@@ -16,19 +15,18 @@
 #define NVIDIA_NO_VFS UINT32_MAX
 
 typedef struct NvidiaBudget {
-        /* VgpuType. `available` goes in as the number of virtual functions that offer it now (of a GPU
-         * without them: the driver's own number); it comes out,
-         * with `why_not`, as how many can be made on the GPU. */
+        /* VgpuType. Input: `available` is the number of VFs that offer the type (on GPUs without VFs: the
+         * number that the driver reports). Output: `available` of the GPU, `why_not` and `hint`. */
         GPtrArray *types;
-        const GPtrArray *instances; /* InstanceDesc: all of the GPU's */
-        const GPtrArray *
-                        known_types; /* VgpuType: where the size of an instance is looked up too; may be NULL */
-        uint32_t n_vfs;              /* virtual functions that can carry a vGPU, or NVIDIA_NO_VFS */
-        uint32_t free_vfs;           /* of those, the ones that carry none; the same then */
-        uint64_t framebuffer_bytes;  /* of the GPU, as the driver says; 0: not known */
-        int heterogeneous, mig;      /* 1, 0, or -1: not known */
-        const NvmlAnswer *nvml;      /* for the GPU instances (MIG) there are; may be NULL */
-        const char *unprepared;      /* not NULL: it can make none at all, because of that */
+        const GPtrArray *instances;   /* InstanceDesc: all of the GPU */
+        const GPtrArray *known_types; /* VgpuType: more types, for the sizes of instances; may be NULL */
+        uint32_t n_vfs;               /* VFs that can carry a vGPU, or NVIDIA_NO_VFS */
+        uint32_t free_vfs;            /* VFs without a vGPU, or NVIDIA_NO_VFS */
+        uint64_t framebuffer_bytes;   /* size that the driver reports; 0: unknown */
+        int heterogeneous, mig;       /* 1, 0, or -1: unknown */
+        const NvmlAnswer *nvml;       /* source of the GPU instances (MIG); may be NULL */
+        const char *unprepared;       /* reason why the GPU can create none; NULL: prepared */
+        const VgpudHint *hint;        /* advice on `unprepared`; may be NULL */
 } NvidiaBudget;
 
 void nvidia_capacity(const NvidiaBudget *b);

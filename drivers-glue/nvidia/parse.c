@@ -8,7 +8,7 @@
 
 #define PREFIX "nvidia-"
 
-static void listed_free(gpointer p)
+static void nvidia_listed_free(gpointer p)
 {
         NvidiaListed *l = p;
 
@@ -16,27 +16,29 @@ static void listed_free(gpointer p)
         g_free(l);
 }
 
-static bool contains(const GPtrArray *list, uint32_t id)
+static bool nvidia_list_contains(const GPtrArray *list, uint32_t id)
 {
         for (guint i = 0; i < list->len; i++)
                 if (((const NvidiaListed *)list->pdata[i])->id == id)
                         return true;
+
         return false;
 }
 
-static char *to_name(const char *text)
+static char *nvidia_clean_name(const char *text)
 {
         char *name = g_utf8_make_valid(text, -1);
 
         for (char *c = name; *c; c++)
                 if (g_ascii_iscntrl(*c))
                         *c = '?';
+
         return name;
 }
 
 GPtrArray *nvidia_parse_creatable(const char *text)
 {
-        GPtrArray *list = g_ptr_array_new_with_free_func(listed_free);
+        GPtrArray *list = g_ptr_array_new_with_free_func(nvidia_listed_free);
         g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
 
         for (char **l = lines; *l && list->len < NVIDIA_LISTED_MAX; l++) {
@@ -45,14 +47,17 @@ GPtrArray *nvidia_parse_creatable(const char *text)
 
                 if (!colon)
                         continue;
+
                 *colon = 0;
                 const char *number = g_strstrip(*l), *name = g_strstrip(colon + 1);
-                if (parse_u32(number, 10, &id) < 0 || id == 0 || !name[0] || contains(list, id))
+                if (parse_u32(number, 10, &id) < 0 || id == 0 || !name[0] || nvidia_list_contains(list, id))
                         continue;
+
                 NvidiaListed *n = g_new(NvidiaListed, 1);
-                *n = (NvidiaListed){ .id = id, .name = to_name(name) };
+                *n = (NvidiaListed){ .id = id, .name = nvidia_clean_name(name) };
                 g_ptr_array_add(list, n);
         }
+
         return list;
 }
 
@@ -65,6 +70,8 @@ int nvidia_parse_current(const char *text, uint32_t *ret)
 
 char *nvidia_type_id(uint32_t id)
 {
+        g_assert(id > 0);
+
         return g_strdup_printf(PREFIX "%u", id);
 }
 
@@ -75,11 +82,15 @@ int nvidia_type_id_parse(const char *type_id, uint32_t *ret)
 
         if (!g_str_has_prefix(type_id, PREFIX))
                 return -EINVAL;
+
         r = parse_u32(type_id + strlen(PREFIX), 10, &id);
         if (r < 0)
                 return r;
+
         if (id == 0 || type_id[strlen(PREFIX)] == '0')
                 return -EINVAL;
+
         *ret = id;
+
         return 0;
 }

@@ -8,19 +8,21 @@
 
 #define FRAMEBUFFER_GB_MAX 4096
 
-static bool board_is_valid(const char *s, size_t n)
+static bool type_name_board_is_valid(const char *s, size_t n)
 {
         if (n == 0 || n >= sizeof(((TypeName *)NULL)->product) || s[0] == ' ' || s[n - 1] == ' ' ||
             s[0] == '-' || s[n - 1] == '-')
                 return false;
+
         for (size_t i = 0; i < n; i++)
                 if (!g_ascii_isalnum(s[i]) && !strchr(" ._+()-", s[i]))
                         return false;
+
         return true;
 }
 
 /* "4Q", "18CME" */
-static bool parse_profile(const char *s, TypeName *t)
+static bool type_name_parse_profile(const char *s, TypeName *t)
 {
         size_t digits = strspn(s, "0123456789"), n;
         char number[8];
@@ -28,24 +30,31 @@ static bool parse_profile(const char *s, TypeName *t)
 
         if (digits == 0 || digits >= sizeof(number) || (digits > 1 && s[0] == '0'))
                 return false;
+
         memcpy(number, s, digits);
         number[digits] = 0;
+
         if (parse_u32(number, 10, &gb) < 0 || gb > FRAMEBUFFER_GB_MAX)
                 return false;
+
         s += digits;
         if (!*s || !strchr("QBAC", *s))
                 return false;
+
         t->framebuffer_bytes = gb > 0 ? (uint64_t)gb << 30 : UINT64_C(512) << 20;
         t->class[0] = *s++;
+
         n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
         if (s[n] || n >= sizeof(t->attribute))
                 return false;
+
         memcpy(t->attribute, s, n);
+
         return true;
 }
 
-/* Takes "-1" from the end of "H200X-1". */
-static size_t parse_slices(const char *board, size_t n, TypeName *t)
+/* Parses "-1" at the end of "H200X-1". Returns the length of the rest. */
+static size_t type_name_parse_slices(const char *board, size_t n, TypeName *t)
 {
         char number[3] = "";
         size_t digits = 0;
@@ -55,9 +64,11 @@ static size_t parse_slices(const char *board, size_t n, TypeName *t)
         if (digits == 0 || digits >= sizeof(number) || digits + 1 >= n || board[n - 1 - digits] != '-' ||
             board[n - digits] == '0')
                 return n;
+
         memcpy(number, board + n - digits, digits);
         if (parse_u32(number, 10, &t->slices) < 0)
                 return n;
+
         return n - digits - 1;
 }
 
@@ -73,14 +84,18 @@ bool type_name_parse(const char *text, TypeName *ret)
                         text += strlen(prefixes[i]);
                         break;
                 }
+
         dash = strrchr(text, '-');
-        if (!dash || !parse_profile(dash + 1, &t))
+        if (!dash || !type_name_parse_profile(dash + 1, &t))
                 return false;
-        n = parse_slices(text, (size_t)(dash - text), &t);
-        if (!board_is_valid(text, n))
+
+        n = type_name_parse_slices(text, (size_t)(dash - text), &t);
+        if (!type_name_board_is_valid(text, n))
                 return false;
+
         memcpy(t.product, text, n);
         *ret = t;
+
         return true;
 }
 
@@ -90,11 +105,14 @@ void type_name_apply(VgpuType *t)
 
         if (!type_name_parse(t->name, &n))
                 return;
+
         g_free(t->product);
         t->product = g_strdup(n.product);
         g_free(t->class);
         t->class = g_strdup(n.class);
+        g_assert(n.framebuffer_bytes > 0);
         t->mig = n.slices > 0;
+
         if (t->framebuffer_bytes == 0)
                 t->framebuffer_bytes = n.framebuffer_bytes;
 }

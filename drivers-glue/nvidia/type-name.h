@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the names of NVIDIA's types say: "[NVIDIA |GRID ]BOARD-[SLICES-]FRAMEBUFFER SERIES[ATTRIBUTE]", without
- * the blank: "NVIDIA A2-4Q", "GRID M60-0B", "NVIDIA H200X-1-18CME", "NVIDIA RTX Pro 6000 Blackwell DC-48C".
+/* The format of the names of NVIDIA's types: "[NVIDIA |GRID ]BOARD-[SLICES-]FRAMEBUFFER SERIES[ATTRIBUTE]",
+ * without the blank: "NVIDIA A2-4Q", "GRID M60-0B", "NVIDIA H200X-1-18CME", "NVIDIA RTX Pro 6000 Blackwell
+ * DC-48C".
  *
  *     BOARD        letters, digits and " ._+()-", neither beginning nor ending with a blank
  *     SLICES       of a partitioned GPU (MIG): 1 or 2 digits
@@ -10,7 +11,7 @@
  *     SERIES       Q workstation, B desktop, A applications, C compute
  *     ATTRIBUTE    1 to 8 of A-Z and 0-9: of a slice ("ME", "NOME", "MEALL", "GFX"), of a desktop ("B4")
  *
- * Names of anything else, and any other text, are left alone. */
+ * All other texts are rejected. */
 
 #include "drivers-glue/snapshot.h"
 
@@ -22,9 +23,8 @@ typedef struct TypeName {
         uint64_t framebuffer_bytes; /* never 0 */
 } TypeName;
 
-/* False, and *ret untouched, when the text is not such a name. */
+/* False if the text is not such a name; *ret is unchanged then. */
 bool type_name_parse(const char *text, TypeName *ret);
 
-/* Fill in product, class and mig of a type by its name, and its framebuffer where the driver has not told it.
- */
+/* Set product, class and mig of a type from its name, and its framebuffer unless the driver reported it. */
 void type_name_apply(VgpuType *t);

@@ -29,18 +29,24 @@ int nvidia_vf_read(VgpuIo *io, const VgpuVf *vf, NvidiaVfState *ret, uint32_t *r
         int r = nvidia_vf_read_type(io, vf->path, ret_type);
 
         *ret = NVIDIA_VF_READY;
+
         if (r >= 0)
                 return 0;
+
         *ret = NVIDIA_VF_GONE;
         if (r != -ENOENT)
                 return r == -ENODEV ? 0 : r;
+
         r = vgpu_io_list(io, vf->path, &names);
         if (r == -ENOENT || r == -ENODEV)
                 return 0;
+
         r = vfs_read_driver(io, vf->path, ret_driver);
         if (r < 0)
                 return r == -ENODEV ? 0 : r;
+
         *ret = g_strcmp0(*ret_driver, NVIDIA_DRIVER) == 0 ? NVIDIA_VF_NOT_READY : NVIDIA_VF_ELSEWHERE;
+
         return 0;
 }
 
@@ -58,6 +64,7 @@ bool nvidia_vf_offers(VgpuIo *io, const char *path, uint32_t type)
         for (guint i = 0; i < creatable->len; i++)
                 if (((const NvidiaListed *)creatable->pdata[i])->id == type)
                         return true;
+
         return false;
 }
 
@@ -67,15 +74,18 @@ int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned t
         g_autofree char *value = g_strdup_printf("%" PRIu32, type);
         uint32_t now;
 
+        g_assert(tries_max > 0);
+
         for (unsigned tries = 1;; tries++) {
                 int r = vgpu_io_write_guarded(io, file, value);
-                /* A writer that died did so after its write(2), or before it: a process cannot end inside. */
+
+                /* vgpud-write died before or after its write(2), never inside: read the result. */
                 if (r == -EPROTO && nvidia_vf_read_type(io, path, &now) >= 0 && now == type)
                         return 0;
-                /* The plugin of the vGPU that was there has not ended yet. EPERM means that of a removal only.
-                 */
+                /* The plugin of the previous vGPU has not ended yet. EPERM means so only for a removal. */
                 if ((r != -EBUSY && r != -EAGAIN && (r != -EPERM || type != 0)) || tries >= tries_max)
                         return r;
+
                 vgpu_io_pause(io, PAUSE_USEC);
                 if (nvidia_vf_read_type(io, path, &now) >= 0 && now == type)
                         return 0;

@@ -12,21 +12,26 @@
 #include "drivers-glue/nvidia/vf.h"
 #include "drivers-glue/pci-ids.h"
 
-/* While sriov-manage runs, another driver has the GPU for some seconds, and the number of VFs is the script's
- * to set. Without the driver nvidia the VFs are of no use. */
-static int nvidia_check_driver(const VfChange *c, VgpudError *reterr)
+/* While sriov-manage runs, another driver has the GPU for some seconds, and only the script may change the
+ * number of VFs. */
+static int nvidia_vfs_check_driver(const VfChange *c, VgpudError *reterr)
 {
+        int r;
+
         if (g_strcmp0(c->driver, NVIDIA_DRIVER) == 0)
                 return 0;
 
-        return vgpud_error_setf(
-                        reterr, VGPUD_ERROR_IN_USE,
-                        "GPU %s has left its driver nvidia (%s%s), as it does while another program runs NVIDIA's sriov-manage; its virtual functions are left alone until it is back: try again in a moment, or bind it to nvidia",
-                        c->t->facts->name, c->driver ? "it is bound to " : "no driver is bound",
-                        c->driver ? c->driver : "");
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "GPU %s has left its driver nvidia (%s%s)",
+                             c->t->facts->name, c->driver ? "it is bound to " : "no driver is bound",
+                             c->driver ? c->driver : "");
+        vgpud_error_hintf(
+                        reterr, VGPUD_HINT_STOP_OTHER_TOOL,
+                        "another program may be running sriov-manage: retry in a moment, or bind the GPU to nvidia");
+
+        return r;
 }
 
-static bool has_types_itself(const GpuFacts *facts)
+static bool nvidia_vfs_types_on_gpu(const GpuFacts *facts)
 {
         for (guint i = 0; i < facts->mdev_parents->len; i++)
                 if (strcmp(((const MdevParent *)facts->mdev_parents->pdata[i])->name, facts->name) == 0)
@@ -35,39 +40,44 @@ static bool has_types_itself(const GpuFacts *facts)
         return false;
 }
 
-static int nvidia_check(const VfChange *c, VgpudError *reterr)
+static int nvidia_vfs_check(const VfChange *c, VgpudError *reterr)
 {
         if (c->wanted == 0)
                 return 0;
-        if (has_types_itself(c->t->facts))
+
+        if (nvidia_vfs_types_on_gpu(c->t->facts))
                 return vgpud_error_setf(
                                 reterr, VGPUD_ERROR_UNSUPPORTED,
-                                "vGPUs of GPU %s are made on the GPU itself, where its driver has registered their types; it advertises %" PRIu32
-                                " virtual functions, but needs none, and never makes them",
+                                "the driver of GPU %s creates vGPUs on the GPU itself, and does not support the %" PRIu32 " VFs that the GPU advertises",
                                 c->t->facts->name, c->total);
+
         if (c->wanted != c->total)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "NVIDIA's sriov-manage enables all %" PRIu32
-                                        " virtual functions of GPU %s or none, not %" PRIu32,
+                                        "NVIDIA's sriov-manage enables all %" PRIu32 " VFs of GPU %s or none, not %" PRIu32,
                                         c->total, c->t->facts->name, c->wanted);
 
         return 0;
 }
 
-static int nvidia_set(VgpuTarget *t, uint32_t count, VgpudError *reterr)
+static int nvidia_vfs_set(VgpuTarget *t, uint32_t count, VgpudError *reterr)
 {
         return nvidia_run_sriov_manage(t, count > 0, reterr);
 }
 
-static int nvidia_explain_none(const VfChange *c, VgpudError *reterr)
+static int nvidia_vfs_explain_none(const VfChange *c, VgpudError *reterr)
 {
-        return vgpud_error_setf(
-                        reterr, VGPUD_ERROR_FAILED,
-                        "NVIDIA's sriov-manage reported success, but GPU %s has no virtual functions; GPUs from before Ampere (such as a T4) advertise some and never make them: their vGPUs are made on the GPU itself, as soon as the vGPU manager is loaded",
-                        c->t->facts->name);
+        int r = vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                 "NVIDIA's sriov-manage reported success, but GPU %s has no VFs",
+                                 c->t->facts->name);
+
+        vgpud_error_hintf(
+                        reterr, VGPUD_HINT_LOAD_DRIVER,
+                        "GPUs before Ampere (such as a T4) advertise VFs that do not exist; their vGPU types appear on the GPU itself once the vGPU manager is loaded");
+
+        return r;
 }
 
-static int nvidia_find_instance(VgpuIo *io, const VgpuVf *vf, char **ret)
+static int nvidia_vfs_find_instance(VgpuIo *io, const VgpuVf *vf, char **ret)
 {
         g_autofree char *type = NULL;
         int r = vgpu_io_readf(io, &type, "%s/nvidia/current_vgpu_type", vf->path);
@@ -79,15 +89,16 @@ static int nvidia_find_instance(VgpuIo *io, const VgpuVf *vf, char **ret)
 
         if (strcmp(type, "0") != 0)
                 *ret = g_strdup_printf("carries an instance of type nvidia-%s", type);
+
         return 0;
 }
 
 const VfMethod nvidia_vf_method = {
-        .check_driver = nvidia_check_driver,
-        .check = nvidia_check,
-        .set = nvidia_set,
-        .explain_none = nvidia_explain_none,
-        .find_instance = nvidia_find_instance,
+        .check_driver = nvidia_vfs_check_driver,
+        .check = nvidia_vfs_check,
+        .set = nvidia_vfs_set,
+        .explain_none = nvidia_vfs_explain_none,
+        .find_instance = nvidia_vfs_find_instance,
 };
 
 const VfMethod *nvidia_vf_method_for(const GpuFacts *facts)

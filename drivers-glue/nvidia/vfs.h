@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* How the number of VFs of an NVIDIA GPU changes. */
+/* The method that changes the number of VFs of an NVIDIA GPU. */
 
 #include "drivers-glue/vf/count.h"
 

@@ -1,31 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* vgpud-nvml: asks NVIDIA's management library (libnvidia-ml.so.1) what only that knows, and sets the two modes
- * of a GPU that have no file in sysfs. A process of its own, because the library is big, foreign, may hang or
- * crash, and keeps the GPU open for as long as it is initialized, which is what sriov-manage must not meet: it
- * is shut down before this program ends, and ends with it in any case.
+/* vgpud-nvml: reads facts from NVIDIA's management library (libnvidia-ml.so.1) and sets the two modes of a GPU
+ * that have no file in sysfs. A separate process, because the library may hang or crash, and keeps the GPU open
+ * while it is initialized, which makes sriov-manage fail: the program shuts the library down before it ends.
  *
  *     vgpud-nvml query ADDRESS
  *     vgpud-nvml set-heterogeneous ADDRESS 0|1
  *     vgpud-nvml set-mig ADDRESS 0|1
  *
- * The words may also come as one, with slashes between them: "set-mig/0000:41:00.0/1". So the unit
- * vgpud-nvml@.service passes them on, which vgpud has started when the library does not let it set a mode
- * itself (code 4, no permission: only CAP_SYS_ADMIN may).
+ * The arguments may also be one word with slashes: "set-mig/0000:41:00.0/1". The unit vgpud-nvml@.service
+ * passes this form. vgpud starts the unit when the library denies a change of mode (code 4: CAP_SYS_ADMIN is
+ * missing).
  *
- * ADDRESS is that of the GPU, "0000:41:00.0". vgpud starts it only where the node /dev/nvidiactl exists:
- * without it the library cannot reach the driver, and vgpud's own files show what they show.
+ * ADDRESS is the address of the GPU, "0000:41:00.0". vgpud runs the program only if /dev/nvidiactl exists,
+ * because the library cannot reach the driver without that node.
  *
- * Exit status: 0, or the library's code (nvmlReturn_t; 49 for those that are not below, such as 999, unknown),
- * or 100 when the library is not there. 13 (function not found) when this release of the library cannot do what
- * was asked. 50 and the second code of nvmlDeviceSetMigMode, when that has taken the mode but not put it into
- * effect: it changes with the next reset of the GPU. Where the GPU is in use (19), which another try can mend,
- * the mode is given back, and nothing has changed. What went wrong when a mode was to be set is said on
- * standard error, but for code 4 to vgpud, which goes on to the unit; a query is made again and again, and
- * fails silently.
+ * Exit status: 0, or the code of the library (nvmlReturn_t; 49 for codes from 49 on, such as 999, unknown), or
+ * 100 if the library is not installed. 13 (function not found): this release of the library lacks the function.
+ * 50 plus the second code of nvmlDeviceSetMigMode: the mode is accepted, but changes only at the next reset of
+ * the GPU. If the GPU is in use (19), a retry may succeed, so the program restores the old mode. Errors of a
+ * change of mode go to standard error, except code 4, after which vgpud uses the unit. Errors of a query are
+ * silent, because queries are frequent.
  *
- * Output of query, one KEY=VALUE a line, `end` last (without it the output is not whole). What the library does
- * not know or refuses to say is left out; nothing of it is an error but that the GPU cannot be found.
+ * Output of query: one KEY=VALUE a line, `end` last (without `end` the output is incomplete). Values that the
+ * library does not report are omitted; only a missing GPU is an error.
  *
  *     virtualization-mode=3       nvmlDeviceGetVirtualizationMode: 3 is a host of vGPUs
  *     host-vgpu-mode=1            nvmlDeviceGetHostVgpuMode: 1 is SR-IOV
@@ -42,17 +40,20 @@
  *     type.frame-rate-limit=60    nvmlVgpuTypeGetFrameRateLimit
  *     type.max-instances=12       nvmlVgpuTypeGetMaxInstances, per GPU
  *     type.gpu-instance-profile=19
- *                                 nvmlVgpuTypeGetGpuInstanceProfileId; left out where it is 0xffffffff, which
- *                                 says that the type needs no GPU instance (MIG)
+ *                                 nvmlVgpuTypeGetGpuInstanceProfileId; omitted for 0xffffffff, which means
+ *                                 that the type needs no GPU instance (MIG)
  *     type.max-per-gpu-instance=1 nvmlVgpuTypeGetMaxInstancesPerGpuInstance, with such a profile
- *     gpu-instances=19:2          nvmlDeviceGetGpuInstances: of that profile there are two; in MIG mode, a line
- * for each profile of a type creatable=1150              nvmlDeviceGetCreatableVgpus, a line each end
+ *     gpu-instances=19:2          nvmlDeviceGetGpuInstances: two with this profile; in MIG mode, a line for
+ *                                 each profile of a type
+ *     creatable=1150              nvmlDeviceGetCreatableVgpus, a line for each type
+ *     end
  *
- * Every function of the library is looked up by name and may be missing. Used besides those above: nvmlInit_v2
+ * The program looks every function of the library up by name; each may be missing. More functions: nvmlInit_v2
  * (or nvmlInit), nvmlDeviceGetHandleByPciBusId_v2 (or without _v2), nvmlShutdown, nvmlErrorString,
- * nvmlDeviceSetVgpuHeterogeneousMode, nvmlDeviceSetMigMode. Declared here is only what is called, with the
- * types of the library's public interface: enums, ids and return codes are 32 bits, a device is one pointer. */
+ * nvmlDeviceSetVgpuHeterogeneousMode, nvmlDeviceSetMigMode. Types follow the public interface of the library:
+ * enums, ids and return codes have 32 bits, a device is one pointer. */
 
+#include <assert.h>
 #include <ctype.h>
 #include <dlfcn.h>
 #include <inttypes.h>
@@ -76,7 +77,7 @@
 
 #define NVML_NAME_SIZE  64 /* NVML_DEVICE_NAME_BUFFER_SIZE */
 #define NVML_NO_PROFILE UINT32_MAX
-/* Of one profile; a GPU can be divided into some 8. */
+/* Instances of one profile; a GPU divides into about 8. */
 #define GPU_INSTANCES_MAX 64
 #define PROFILES_MAX      32
 
@@ -100,7 +101,7 @@ typedef struct NvmlHeterogeneousMode {
 } NvmlHeterogeneousMode;
 #define NVML_HETEROGENEOUS_MODE_V1 ((unsigned)sizeof(NvmlHeterogeneousMode) | 1U << 24)
 
-/* All functions but the ones that start and end; NULL for one that the library does not have. */
+/* The functions of the library, except initialization and shutdown; NULL if missing. */
 typedef struct Nvml {
         const char *(*error_string)(int code);
         int (*get_handle)(const char *address, NvmlDevice *ret);
@@ -125,14 +126,14 @@ typedef struct Nvml {
         int (*get_gpu_instances)(NvmlDevice d, unsigned profile, NvmlGpuInstance *instances, unsigned *count);
 } Nvml;
 
-static void *find(void *library, const char *name, const char *older_name)
+static void *library_find_symbol(void *library, const char *name, const char *older_name)
 {
         void *f = dlsym(library, name);
 
         return f || !older_name ? f : dlsym(library, older_name);
 }
 
-static void find_all(void *library, Nvml *n)
+static void library_find_all(void *library, Nvml *n)
 {
         const struct {
                 void *slot;
@@ -162,27 +163,28 @@ static void find_all(void *library, Nvml *n)
         };
 
         for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-                void *f = find(library, table[i].name, table[i].older_name);
+                void *f = library_find_symbol(library, table[i].name, table[i].older_name);
+
                 memcpy(table[i].slot, &f, sizeof(f));
         }
 }
 
-static bool is_pending(int r)
+static bool status_is_pending(int r)
 {
         return r >= VGPUD_NVML_PENDING && r < VGPUD_NVML_NO_LIBRARY;
 }
 
-static void complain(const Nvml *n, char *words[], int r)
+static void library_report_error(const Nvml *n, char *words[], int r)
 {
-        int code = is_pending(r) ? r - VGPUD_NVML_PENDING : r;
+        int code = status_is_pending(r) ? r - VGPUD_NVML_PENDING : r;
         const char *text = n->error_string ? n->error_string(code) : NULL;
 
         (void)fprintf(stderr, "GPU %s: %s %s: %s%s (NVML error %d)\n", words[1], words[0], words[2],
-                      is_pending(r) ? "in effect with the next reset of the GPU only: " : "",
+                      status_is_pending(r) ? "in effect with the next reset of the GPU only: " : "",
                       text ? text : "refused", code);
 }
 
-/* The library's text is one line for us, whatever it holds. */
+/* Control characters in texts of the library must not break the lines of the output. */
 static void print_text(const char *key, const char *text)
 {
         printf("%s=", key);
@@ -191,26 +193,28 @@ static void print_text(const char *key, const char *text)
         putchar('\n');
 }
 
-/* What says that a type needs a GPU instance. */
-static void print_profile(const Nvml *n, unsigned id)
+/* The profile of the GPU instance that a type needs. */
+static void print_gpu_instance_profile(const Nvml *n, unsigned id)
 {
         NvmlTypeMaxInstance m = { .version = NVML_TYPE_MAX_INSTANCE_V1, .type_id = id };
         unsigned profile;
 
         if (!n->type_profile || n->type_profile(id, &profile) != 0 || profile == NVML_NO_PROFILE)
                 return;
+
         printf("type.gpu-instance-profile=%u\n", profile);
         if (n->type_max_per_gpu_instance && n->type_max_per_gpu_instance(&m) == 0)
                 printf("type.max-per-gpu-instance=%u\n", m.max_per_gpu_instance);
 }
 
-static void print_type(const Nvml *n, NvmlDevice d, unsigned id)
+static void print_vgpu_type(const Nvml *n, NvmlDevice d, unsigned id)
 {
         unsigned size, number, x, y;
         char text[NVML_NAME_SIZE + 1] = "";
         unsigned long long bytes;
 
         printf("type=%u\n", id);
+
         size = NVML_NAME_SIZE;
         if (n->type_name && n->type_name(id, text, &size) == 0)
                 print_text("type.name", text);
@@ -228,10 +232,10 @@ static void print_type(const Nvml *n, NvmlDevice d, unsigned id)
                 printf("type.frame-rate-limit=%u\n", number);
         if (n->type_max_instances && n->type_max_instances(d, id, &number) == 0)
                 printf("type.max-instances=%u\n", number);
-        print_profile(n, id);
+        print_gpu_instance_profile(n, id);
 }
 
-/* How many GPU instances there are of each profile that one of the types needs. */
+/* The number of GPU instances of each profile that a type needs. */
 static void print_gpu_instances(const Nvml *n, NvmlDevice d, const unsigned *ids, unsigned n_ids)
 {
         NvmlGpuInstance instances[GPU_INSTANCES_MAX];
@@ -242,28 +246,31 @@ static void print_gpu_instances(const Nvml *n, NvmlDevice d, const unsigned *ids
 
                 if (n->type_profile(ids[i], &profile) != 0 || profile == NVML_NO_PROFILE)
                         continue;
+
                 for (k = 0; k < n_profiles && profiles[k] != profile; k++)
                         ;
                 if (k < n_profiles || n_profiles == PROFILES_MAX)
                         continue;
+
                 profiles[n_profiles++] = profile;
                 if (n->get_gpu_instances(d, profile, instances, &count) == 0)
                         printf("gpu-instances=%u:%u\n", profile, count);
         }
 }
 
-/* The ids that one of the two functions lists; their number, 0 when it cannot say. */
-static unsigned get_ids(int (*get)(NvmlDevice d, unsigned *count, unsigned *ids), NvmlDevice d,
-                        unsigned ids[static NVML_TYPES_MAX])
+/* The ids that the function lists. Returns their number, 0 on failure. */
+static unsigned library_get_ids(int (*get)(NvmlDevice d, unsigned *count, unsigned *ids), NvmlDevice d,
+                                unsigned ids[static NVML_TYPES_MAX])
 {
         unsigned count = NVML_TYPES_MAX;
 
         if (!get || get(d, &count, ids) != 0)
                 return 0;
+
         return count < NVML_TYPES_MAX ? count : NVML_TYPES_MAX;
 }
 
-static int query(const Nvml *n, NvmlDevice d)
+static int library_query(const Nvml *n, NvmlDevice d)
 {
         NvmlHeterogeneousMode heterogeneous = { .version = NVML_HETEROGENEOUS_MODE_V1 };
         unsigned ids[NVML_TYPES_MAX], count, current = 0, pending;
@@ -280,43 +287,50 @@ static int query(const Nvml *n, NvmlDevice d)
                 printf("mig=%u\nmig-pending=%u\n", current, pending);
         if (n->get_memory && n->get_memory(d, &memory) == 0)
                 printf("framebuffer=%llu\n", memory.total);
-        count = get_ids(n->get_supported, d, ids);
+        count = library_get_ids(n->get_supported, d, ids);
         for (unsigned i = 0; i < count; i++)
-                print_type(n, d, ids[i]);
+                print_vgpu_type(n, d, ids[i]);
         if (current == 1)
                 print_gpu_instances(n, d, ids, count);
-        count = get_ids(n->get_creatable, d, ids);
+        count = library_get_ids(n->get_creatable, d, ids);
         for (unsigned i = 0; i < count; i++)
                 printf("creatable=%u\n", ids[i]);
         printf("end\n");
+
         return 0;
 }
 
-static int set_heterogeneous(const Nvml *n, NvmlDevice d, unsigned value)
+static int library_set_heterogeneous(const Nvml *n, NvmlDevice d, unsigned value)
 {
         NvmlHeterogeneousMode mode = { .version = NVML_HETEROGENEOUS_MODE_V1, .mode = value };
 
         return n->set_heterogeneous ? n->set_heterogeneous(d, &mode) : NVML_FUNCTION_NOT_FOUND;
 }
 
-/* It has two codes: whether the mode was taken, and whether it is in effect. What waits for a reset stays, as
- * on some hosts nothing else gets there. */
-static int set_mig(const Nvml *n, NvmlDevice d, unsigned value)
+/* nvmlDeviceSetMigMode has two codes: of the request, and of its activation. A mode that waits for a reset is
+ * kept, because on some hosts only a reset can activate it. */
+static int library_set_mig(const Nvml *n, NvmlDevice d, unsigned value)
 {
         unsigned current = 0, pending = 0, before;
         int r, activation = 0, ignored;
         bool can_go_back;
 
+        assert(value <= 1);
+
         if (!n->set_mig)
                 return NVML_FUNCTION_NOT_FOUND;
+
         can_go_back = n->get_mig && n->get_mig(d, &current, &pending) == 0 && current == pending;
         before = current;
+
         r = n->set_mig(d, value, &activation);
         if (r != 0 || activation == 0)
                 return r;
+
         if (activation == NVML_IN_USE && can_go_back && n->set_mig(d, before, &ignored) == 0 &&
             n->get_mig(d, &current, &pending) == 0 && pending == before)
                 return NVML_IN_USE;
+
         return VGPUD_NVML_PENDING + (activation < VGPUD_NVML_OTHER_CODE ? activation : VGPUD_NVML_OTHER_CODE);
 }
 
@@ -327,30 +341,34 @@ static bool address_is_valid(const char *s)
         return n >= strlen("0000:00:00.0") && n <= strlen("00000000:00:00.0") && !s[n];
 }
 
-static int usage(void)
+static int print_usage(void)
 {
         (void)fprintf(stderr, "Usage: vgpud-nvml query ADDRESS\n"
                               "       vgpud-nvml set-heterogeneous ADDRESS 0|1\n"
                               "       vgpud-nvml set-mig ADDRESS 0|1\n");
+
         return NVML_INVALID_ARGUMENT;
 }
 
-/* Takes "a/b/c" apart, in place. */
-static int split(char *text, char *words[static WORDS_MAX + 1])
+/* Splits "a/b/c" in place. Returns the number of words, 0 if there are too many. */
+static int split_unit_words(char *text, char *words[static WORDS_MAX + 1])
 {
         int n = 0;
 
         for (char *word = strtok(text, "/"); word; word = strtok(NULL, "/")) {
                 if (n == WORDS_MAX)
                         return 0;
+
                 words[n++] = word;
         }
+
         words[n] = NULL;
+
         return n;
 }
 
-/* The library is there; what it is asked for. A unit has nobody after it who could try. */
-static int ask(void *library, char *words[], bool is_query, bool is_unit)
+/* Runs the request. Code 4 is not reported unless in the unit, because vgpud retries with the unit. */
+static int library_run(void *library, char *words[], bool is_query, bool is_unit)
 {
         int (*init)(void), (*shut_down)(void);
         Nvml n = { 0 };
@@ -359,25 +377,29 @@ static int ask(void *library, char *words[], bool is_query, bool is_unit)
         void *f;
         int r;
 
-        find_all(library, &n);
-        f = find(library, "nvmlInit_v2", "nvmlInit");
+        library_find_all(library, &n);
+        f = library_find_symbol(library, "nvmlInit_v2", "nvmlInit");
         memcpy(&init, &f, sizeof(f));
-        f = find(library, "nvmlShutdown", NULL);
+        f = library_find_symbol(library, "nvmlShutdown", NULL);
         memcpy(&shut_down, &f, sizeof(f));
         r = init && n.get_handle ? init() : NVML_FUNCTION_NOT_FOUND;
         is_initialized = r == 0;
+
         if (r == 0)
                 r = n.get_handle(words[1], &d);
         if (r == 0 && is_query)
-                r = query(&n, d);
+                r = library_query(&n, d);
         else if (r == 0) {
                 unsigned value = words[2][0] == '1';
-                r = strcmp(words[0], "set-mig") == 0 ? set_mig(&n, d, value) : set_heterogeneous(&n, d, value);
+
+                r = strcmp(words[0], "set-mig") == 0 ? library_set_mig(&n, d, value)
+                                                     : library_set_heterogeneous(&n, d, value);
         }
         if (r != 0 && !is_query && (r != NVML_NO_PERMISSION || is_unit))
-                complain(&n, words, r);
+                library_report_error(&n, words, r);
         if (is_initialized && shut_down)
                 (void)shut_down();
+
         return r;
 }
 
@@ -389,22 +411,26 @@ int main(int argc, char *argv[])
         void *library;
 
         if (is_unit) {
-                n = split(argv[1], split_words);
+                n = split_unit_words(argv[1], split_words);
                 words = split_words;
         }
+
         is_query = n == 2 && strcmp(words[0], "query") == 0;
         if (!is_query &&
             (n != 3 || (strcmp(words[0], "set-heterogeneous") != 0 && strcmp(words[0], "set-mig") != 0) ||
              (strcmp(words[2], "0") != 0 && strcmp(words[2], "1") != 0)))
-                return usage();
+                return print_usage();
+
         if (!address_is_valid(words[1]))
-                return usage();
+                return print_usage();
 
         library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
         if (!library)
                 return VGPUD_NVML_NO_LIBRARY;
-        r = ask(library, words, is_query, is_unit);
+
+        r = library_run(library, words, is_query, is_unit);
         if (fflush(stdout) != 0 && r == 0)
                 r = NVML_UNKNOWN;
-        return is_pending(r) || (r >= 0 && r < VGPUD_NVML_OTHER_CODE) ? r : VGPUD_NVML_OTHER_CODE;
+
+        return status_is_pending(r) || (r >= 0 && r < VGPUD_NVML_OTHER_CODE) ? r : VGPUD_NVML_OTHER_CODE;
 }

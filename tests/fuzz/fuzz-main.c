@@ -22,6 +22,7 @@ int main(int argc, char **argv)
                 fprintf(stderr, "usage: %s FOLDER\n", argv[0]);
                 return EXIT_FAILURE;
         }
+
         for (char **name = names; *name; name++) {
                 g_autofree char *text = NULL;
                 size_t size;
@@ -31,13 +32,18 @@ int main(int argc, char **argv)
                         fprintf(stderr, "%s: %s\n", *name, g_strerror(-r));
                         return EXIT_FAILURE;
                 }
+
                 for (size_t i = 0; i <= size; i++) {
                         /* A copy of its own, so that a sanitizer sees who reads beyond the end. */
                         g_autofree uint8_t *data = g_memdup2(text, i);
+
                         (void)LLVMFuzzerTestOneInput(data, i);
                 }
+
                 n++;
         }
+
         printf("%u passed, %u failed, 0 skipped\n", n, n > 0 ? 0 : 1);
+
         return n > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

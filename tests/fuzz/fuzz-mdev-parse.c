@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Any text may come as a type's description; what is understood of it must make sense. */
+/* Descriptions of types are arbitrary text; parsed values must be consistent. */
 
 #include "fuzz.h"
 
@@ -19,5 +19,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                  t->low_gm_bytes + t->high_gm_bytes == 0);
         vgpu_type_free(t);
         vgpu_type_free(again);
+
         return 0;
 }

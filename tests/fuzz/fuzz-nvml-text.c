@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What vgpud-nvml prints passes on the texts of a foreign library. */
+/* The output of vgpud-nvml contains texts of a foreign library. */
 
 #include "fuzz.h"
 
@@ -15,14 +15,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 g_assert(!a);
                 return 0;
         }
+
         g_assert(g_str_has_suffix(text, "end\n"));
         g_assert(a->heterogeneous >= -1 && a->heterogeneous <= 1 && a->mig >= -1 && a->mig <= 1);
         g_assert(a->types->len <= NVML_TYPES_MAX && a->creatable->len <= NVML_TYPES_MAX);
+
         for (guint i = 0; i < a->types->len; i++) {
                 const NvmlType *t = a->types->pdata[i];
+
                 g_assert(nvml_answer_find_type(a, t->id) == t);
                 g_assert(!t->name || g_utf8_validate(t->name, -1, NULL));
         }
+
         nvml_answer_free(a);
+
         return 0;
 }

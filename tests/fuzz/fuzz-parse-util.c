@@ -21,6 +21,7 @@ static void check_u64(const char *s)
                 g_assert(v == 77);
                 return;
         }
+
         (void)snprintf(text, sizeof(text), "%" PRIu64, v);
         g_assert(parse_u64(text, 10, &again) >= 0 && again == v);
         g_assert(strspn(s, "0123456789") == strlen(s) && s[0]);
@@ -35,6 +36,7 @@ static void check_i32(const char *s)
                 g_assert(v == 77);
                 return;
         }
+
         (void)snprintf(text, sizeof(text), "%" PRId32, v);
         g_assert(parse_i32(text, &again) >= 0 && again == v);
 }
@@ -46,6 +48,7 @@ static void check_address(const char *s)
 
         if (pci_addr_parse(s, &a) < 0)
                 return;
+
         g_assert(pci_addr_parse(pci_addr_format(&a, text), &again) >= 0);
         g_assert(pci_addr_compare(&a, &again) == 0);
         g_assert(strlen(text) < PCI_ADDR_STRLEN);
@@ -56,6 +59,7 @@ static void check_uuid(const char *s)
         char text[UUID_STRLEN + 1];
 
         g_assert(uuid_is_valid(s) == (uuid_normalize(s, text) >= 0));
+
         if (uuid_is_valid(s))
                 g_assert(uuid_prefix_is_valid(s) && uuid_is_valid(text) && g_ascii_strcasecmp(s, text) == 0);
 }
@@ -78,5 +82,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         g_assert(parse_bytes(s, &bytes) >= 0 || bytes == 77);
         g_assert(parse_seconds(s, &usec) >= 0 || usec == 77);
         (void)parse_boolean(s, &b);
+
         return 0;
 }

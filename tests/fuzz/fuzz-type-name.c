@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Any text may come as the name of a type; what is understood as one can be put together to the same text
- * again. */
+/* Names of types are arbitrary text; the parts of an accepted name must form the same text again. */
 
 #include "fuzz.h"
 
@@ -18,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         if (type_name_parse(text, &n)) {
                 g_autoptr(GString) again = g_string_new(n.product);
+
                 if (n.slices > 0)
                         g_string_append_printf(again, "-%u", n.slices);
                 g_string_append_printf(again, "-%" PRIu64 "%s%s", n.framebuffer_bytes >> 30, n.class,
@@ -25,9 +25,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 g_assert(n.framebuffer_bytes > 0);
                 g_assert(g_str_has_suffix(text, again->str));
         }
+
         g_free(t->name);
         t->name = g_strdup(text);
         type_name_apply(t);
         vgpu_type_free(t);
+
         return 0;
 }

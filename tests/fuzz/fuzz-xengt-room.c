@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What XenGT says is left: numbers and bitmaps that need not fit each other. */
+/* Numbers and bitmaps of XenGT need not be consistent. */
 
 #include "fuzz.h"
 
@@ -17,9 +17,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                         for (uint32_t n = 0; n <= XENGT_INSTANCES_MAX; n++) {
                                 uint32_t more = xengt_room_count(&room, &sizes[i], n);
                                 g_autofree char *why = xengt_room_explain(&room, &sizes[i], n);
+
                                 g_assert(more + n <= XENGT_INSTANCES_MAX);
                                 g_assert(why != NULL);
                         }
+
         xengt_room_done(&room);
+
         return 0;
 }

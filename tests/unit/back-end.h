@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the tests of back ends share: their writes are held against golden files, and what is returned must
- * agree with what is explained. GOLDEN_DIR comes from meson.build. VGPUD_UPDATE_GOLDEN=1 writes the golden
- * files anew. */
+/* Helpers for the tests of back ends: golden files of writes, and checks that a return value agrees with the
+ * error. GOLDEN_DIR comes from meson.build. VGPUD_UPDATE_GOLDEN=1 rewrites the golden files. */
 
 #include <fcntl.h>
 

@@ -36,7 +36,7 @@ typedef struct Made {
         unsigned group;
 } Made;
 
-/* What an attribute of a type on a parent belongs to. */
+/* The type and parent that an attribute belongs to. */
 typedef struct Slot {
         Parent *parent;
         const Type *type;
@@ -80,7 +80,7 @@ static void made_free(gpointer p)
         g_free(m);
 }
 
-/* How many more of the type the parent says it can make; with the lock. */
+/* The number of the type that the parent reports as available; called with the lock. */
 static unsigned available(FakeGpu *g, const Parent *parent, const Type *type)
 {
         unsigned low = 384, high = 1536, fences = 28, ports = 24;
@@ -89,19 +89,24 @@ static unsigned available(FakeGpu *g, const Parent *parent, const Type *type)
         case MODEL_GVT_G:
                 for (guint i = 0; i < g->made->len; i++) {
                         const Made *m = g->made->pdata[i];
+
                         low -= m->type->low_mb;
                         high -= m->type->high_mb;
                         fences -= m->type->fences;
                 }
+
                 return MIN(MIN(low / type->low_mb, high / type->high_mb), fences / type->fences);
         case MODEL_NVIDIA:
                 if (g->made->len >= type->max_instances)
                         return 0;
+
                 for (guint i = 0; i < g->made->len; i++) {
                         const Made *m = g->made->pdata[i];
+
                         if (m->parent == parent || m->type->size != type->size)
                                 return 0;
                 }
+
                 return 1;
         case MODEL_MDPY:
                 return 4 - g->made->len;
@@ -110,6 +115,7 @@ static unsigned available(FakeGpu *g, const Parent *parent, const Type *type)
                         ports -= ((const Made *)g->made->pdata[i])->type->size;
                 return ports / type->size;
         }
+
         g_assert_not_reached();
 }
 
@@ -124,6 +130,7 @@ static int errno_of_full(const FakeGpu *g)
         case MODEL_MDPY:
                 return -EUSERS;
         }
+
         g_assert_not_reached();
 }
 
@@ -135,6 +142,7 @@ static int show_available(FakeKernel *k, const char *path, void *data, char **re
         pthread_mutex_lock(&g->lock);
         *ret = g_strdup_printf("%u\n", available(g, s->parent, s->type));
         pthread_mutex_unlock(&g->lock);
+
         return 0;
 }
 
@@ -159,8 +167,7 @@ static void take_away(Made *m)
         g_ptr_array_remove(m->gpu->made, m);
 }
 
-/* Linux waits for whoever has the device open, for ever if need be; the fake answers EDEADLK, so that a test
- * sees that it was asked to. */
+/* Linux blocks while the device is open; the fake returns EDEADLK instead. */
 static int store_remove(FakeKernel *k, const char *path, void *data, const char *value)
 {
         Made *m = data;
@@ -171,12 +178,15 @@ static int store_remove(FakeKernel *k, const char *path, void *data, const char 
                 return 0;
         if (strcmp(value, "1") != 0)
                 return -EINVAL;
+
         pthread_mutex_lock(&g->lock);
         if (fake_node_is_held(k, m->node))
                 r = -EDEADLK;
         else
                 take_away(m);
+
         pthread_mutex_unlock(&g->lock);
+
         return r;
 }
 
@@ -204,8 +214,10 @@ static void show_made(Made *m)
                 if (!fake_exists(g->k, group))
                         break;
         }
+
         fake_add_directory(g->k, group);
         m->node = g_strdup_printf("vfio/%u", m->group);
+
         if (!g->no_group_nodes)
                 fake_add_node(g->k, m->node);
         fake_add_attribute(g->k, remove_path, NULL, store_remove, m);
@@ -215,15 +227,19 @@ static void show_made(Made *m)
         link_device(g, m->path, "mdev_type", "%s/mdev_supported_types/%s", m->parent->path, m->type->id);
         fake_add_link(g->k, type_link, m->path);
         fake_add_link(g->k, link, m->path);
+
         if (g->cdev) {
                 g_autofree char *node = g_strdup_printf("vfio/devices/vfio%u", m->group - 10);
                 g_autofree char *dev = g_strdup_printf("%s/vfio-dev/vfio%u/dev", m->path, m->group - 10);
+
                 fake_add_file(g->k, dev, "511:0\n");
                 fake_add_node(g->k, node);
         }
+
         if (g->model == MODEL_NVIDIA) {
                 g_autofree char *params = g_strconcat(m->path, "/nvidia/vgpu_params", NULL);
                 g_autofree char *vm_name = g_strconcat(m->path, "/nvidia/vm_name", NULL);
+
                 fake_add_file(g->k, params, "\n");
                 fake_add_attribute(g->k, vm_name, NULL, NULL, NULL);
         }
@@ -239,14 +255,17 @@ static int store_create(FakeKernel *k, const char *path, void *data, const char 
 
         if (uuid_normalize(value, uuid) < 0)
                 return -EINVAL;
+
         link = bus_path(uuid);
         pthread_mutex_lock(&g->lock);
+
         if (fake_exists(k, link))
                 r = -EEXIST;
         else if (available(g, s->parent, s->type) == 0)
                 r = errno_of_full(g);
         else {
                 Made *m = g_new0(Made, 1);
+
                 m->gpu = g;
                 m->parent = s->parent;
                 m->type = s->type;
@@ -255,7 +274,9 @@ static int store_create(FakeKernel *k, const char *path, void *data, const char 
                 g_ptr_array_add(g->made, m);
                 show_made(m);
         }
+
         pthread_mutex_unlock(&g->lock);
+
         return r;
 }
 
@@ -276,6 +297,7 @@ static FakeGpu *gpu_new(FakeKernel *k, Model model, const char *name, const char
         g->parents = g_ptr_array_new_with_free_func(parent_free);
         g->made = g_ptr_array_new_with_free_func(made_free);
         g->slots = g_ptr_array_new_with_free_func(g_free);
+
         return g;
 }
 
@@ -283,6 +305,7 @@ FakeGpu *fake_gpu_free(FakeGpu *g)
 {
         if (!g)
                 return NULL;
+
         g_ptr_array_unref(g->types);
         g_ptr_array_unref(g->parents);
         g_ptr_array_unref(g->made);
@@ -291,6 +314,7 @@ FakeGpu *fake_gpu_free(FakeGpu *g)
         g_free(g->name);
         g_free(g->path);
         g_free(g);
+
         return NULL;
 }
 
@@ -302,6 +326,7 @@ static Type *add_type(FakeGpu *g, char *id, const char *name, char *description)
         t->name = g_strdup(name);
         t->description = description;
         g_ptr_array_add(g->types, t);
+
         return t;
 }
 
@@ -322,6 +347,7 @@ static void add_parent(FakeGpu *g, char *name, char *path, bool virtual_function
         g_ptr_array_add(g->parents, p);
         fake_add_link(g->k, class_link, path);
         link_device(g, path, "subsystem", "%s", g->subsystem);
+
         if (g->driver)
                 link_device(g, path, "driver", "bus/pci/drivers/%s", g->driver);
         if (virtual_function)
@@ -336,6 +362,7 @@ static void add_parent(FakeGpu *g, char *name, char *path, bool virtual_function
 
                 *s = (Slot){ .parent = p, .type = t };
                 g_ptr_array_add(g->slots, s);
+
                 if (t->name)
                         add_type_file(g, type_path, "name", t->name);
                 if (t->description)
@@ -371,28 +398,31 @@ FakeGpu *fake_add_gvt_g(FakeKernel *k, const char *address)
 
         for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
                 g_autofree char *name = g_strdup_printf("GVTg_V5_%u", types[i].n);
-                Type *t = add_type(g, g_strconcat("i915-", name, NULL), name,
-                                   g_strdup_printf("low_gm_size: %uMB\nhigh_gm_size: %uMB\nfence: "
-                                                   "4\nresolution: %s\n"
-                                                   "weight: %u",
-                                                   types[i].low_mb, types[i].high_mb, types[i].resolution,
-                                                   types[i].weight));
+                Type *t = add_type(
+                                g, g_strconcat("i915-", name, NULL), name,
+                                g_strdup_printf("low_gm_size: %uMB\nhigh_gm_size: %uMB\nfence: 4\nresolution: %s\n"
+                                                "weight: %u",
+                                                types[i].low_mb, types[i].high_mb, types[i].resolution,
+                                                types[i].weight));
+
                 t->low_mb = types[i].low_mb;
                 t->high_mb = types[i].high_mb;
                 t->fences = 4;
         }
+
         add_pci_files(g, "0x8086", "0x5912", "0x030000");
         add_parent(g, g_strdup(address), g_strdup(path), false);
+
         return g;
 }
 
 static void add_nvidia_type(FakeGpu *g, unsigned id, const char *name, unsigned heads, unsigned limit,
                             unsigned size, const char *resolution, unsigned max)
 {
-        Type *t = add_type(g, g_strdup_printf("nvidia-%u", id), name,
-                           g_strdup_printf("num_heads=%u, frl_config=%u, framebuffer=%uM, max_resolution=%s, "
-                                           "max_instance=%u",
-                                           heads, limit, size, resolution, max));
+        Type *t = add_type(
+                        g, g_strdup_printf("nvidia-%u", id), name,
+                        g_strdup_printf("num_heads=%u, frl_config=%u, framebuffer=%uM, max_resolution=%s, max_instance=%u",
+                                        heads, limit, size, resolution, max));
 
         t->size = size;
         t->max_instances = max;
@@ -407,6 +437,7 @@ static void add_vfs(FakeGpu *g, unsigned n_vfs)
                 char *name = g_strdup_printf("%s%02x.%x", bus, (i + 4) / 8, (i + 4) % 8);
                 char *path = g_strdup_printf("devices/pci0000:00/0000:00:03.0/%s", name);
                 g_autofree char *link = g_strdup_printf("virtfn%u", i);
+
                 link_device(g, g->path, link, "%s", path);
                 add_parent(g, name, path, true);
         }
@@ -460,7 +491,9 @@ FakeGpu *fake_add_nvidia_a2(FakeKernel *k, const char *address, unsigned n_vfs)
         for (size_t i = 0; i < G_N_ELEMENTS(types); i++)
                 add_nvidia_type(g, types[i].id, types[i].name, types[i].heads, types[i].limit, types[i].size,
                                 types[i].resolution, types[i].max);
+
         finish_nvidia(g, n_vfs);
+
         return g;
 }
 
@@ -470,9 +503,12 @@ FakeGpu *fake_add_large(FakeKernel *k, const char *address, unsigned n_vfs, unsi
 
         for (unsigned i = 0; i < n_types; i++) {
                 g_autofree char *name = g_strdup_printf("NVIDIA X-%u", i + 1);
+
                 add_nvidia_type(g, 1000 + i, name, 1, 60, 1024 * (i + 1), "1280x1024", n_vfs);
         }
+
         finish_nvidia(g, n_vfs);
+
         return g;
 }
 
@@ -486,7 +522,9 @@ FakeGpu *fake_add_mdpy(FakeKernel *k)
         for (size_t i = 0; i < G_N_ELEMENTS(types); i++)
                 add_type(g, g_strdup(types[i].id), types[i].id,
                          g_strdup_printf("virtual display, %s framebuffer", types[i].resolution));
+
         add_parent(g, g_strdup("mdpy"), g_strdup("devices/virtual/mdpy/mdpy"), false);
+
         return g;
 }
 
@@ -497,6 +535,7 @@ FakeGpu *fake_add_mtty(FakeKernel *k)
         add_type(g, g_strdup("mtty-1"), "Single port serial", NULL)->size = 1;
         add_type(g, g_strdup("mtty-2"), "Dual port serial", NULL)->size = 2;
         add_parent(g, g_strdup("mtty"), g_strdup("devices/virtual/mtty/mtty"), false);
+
         return g;
 }
 
@@ -514,6 +553,7 @@ GpuFacts *fake_gpu_facts(FakeGpu *g)
                                 parents, &f) >= 0);
         g_ptr_array_unref(parents);
         vgpu_io_free(io);
+
         return f;
 }
 
@@ -540,8 +580,10 @@ void fake_gpu_unload(FakeGpu *g)
         for (guint i = 0; i < g->parents->len; i++) {
                 const Parent *p = g->parents->pdata[i];
                 g_autofree char *link = g_strconcat("class/mdev_bus/", p->name, NULL);
+
                 fake_remove(g->k, link);
                 fake_remove(g->k, p->path);
         }
+
         pthread_mutex_unlock(&g->lock);
 }

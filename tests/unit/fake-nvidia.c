@@ -54,6 +54,7 @@ static const Type *find_type(const FakeNvidia *g, unsigned id)
         for (unsigned i = 0; i < g->n_types; i++)
                 if (types[i].id == id)
                         return &types[i];
+
         return NULL;
 }
 
@@ -63,23 +64,28 @@ static const FakeVf *vf_at(const FakeNvidia *g, unsigned n)
         return g->vfs->pdata[n];
 }
 
-/* Whether the driver can make the type on a function that has none. */
+/* True if the driver can create the type on a free VF. */
 static bool is_creatable(const FakeNvidia *g, const Type *t)
 {
         unsigned n = 0, used_mb = 0, slices = 0;
 
         for (guint i = 0; i < g->vfs->len; i++) {
                 const Type *other = find_type(g, vf_at(g, i)->type);
+
                 if (!other)
                         continue;
+
                 if (!g->heterogeneous && !g->mig && other->size_mb != t->size_mb)
                         return false;
+
                 n++;
                 used_mb += other->size_mb;
                 slices += other->mig;
         }
+
         if (t->mig || g->mig)
                 return t->mig && g->mig && slices < g->gpu_instances;
+
         return n < g->n_vfs && used_mb + t->size_mb <= g->framebuffer_mb;
 }
 
@@ -92,7 +98,9 @@ static int show_creatable(FakeKernel *k, const char *path, void *data, char **re
         for (unsigned i = 0; vf->type == 0 && i < vf->gpu->n_types; i++)
                 if (is_creatable(vf->gpu, &types[i]))
                         g_string_append_printf(text, "%-5u : %s\n", types[i].id, types[i].name);
+
         *ret = g_string_free(text, FALSE);
+
         return 0;
 }
 
@@ -111,21 +119,29 @@ static int store_current(FakeKernel *k, const char *path, void *data, const char
 
         if (r < 0)
                 return r;
+
         if (id == 0) {
                 if (vf->type == 0 || fake_node_is_held(k, vf->node))
                         return -EPERM;
+
                 if (g->plugin_pauses > 0)
                         return -g->plugin_errno;
+
                 vf->type = 0;
                 return 0;
         }
+
         if (vf->type != 0)
                 return -EPERM;
+
         if (!find_type(g, id))
                 return -EINVAL;
+
         if (!is_creatable(g, find_type(g, id)))
                 return -EIO;
+
         vf->type = id;
+
         return 0;
 }
 
@@ -133,7 +149,9 @@ static int show_id(FakeKernel *k, const char *path, void *data, char **ret)
 {
         if (((const FakeVf *)data)->type == 0)
                 return -ENXIO;
+
         *ret = g_strdup("Not Applicable\n");
+
         return 0;
 }
 
@@ -187,6 +205,7 @@ static void on_paused(FakeKernel *k, void *data)
                 g->plugin_pauses--;
         if (g->manager_pauses == 0 || --g->manager_pauses > 0)
                 return;
+
         for (guint i = 0; i < g->vfs->len; i++)
                 add_folder(g->vfs->pdata[i]);
 }
@@ -218,6 +237,7 @@ static void add_vf(FakeNvidia *g, unsigned n)
         add_link(g, vf->path, "iommu_group", group);
         add_file(g, vf->path, cdev, "511:0\n");
         fake_add_node(g->k, vf->node);
+
         if (g->manager_pauses == 0)
                 add_folder(vf);
 }
@@ -227,10 +247,12 @@ static void remove_vfs(FakeNvidia *g)
         for (guint i = 0; i < g->vfs->len; i++) {
                 const FakeVf *vf = vf_at(g, i);
                 g_autofree char *link = g_strdup_printf("%s/virtfn%u", g->path, i);
+
                 fake_remove(g->k, link);
                 fake_remove(g->k, vf->path);
                 fake_remove_node(g->k, vf->node);
         }
+
         g_ptr_array_set_size(g->vfs, 0);
 }
 
@@ -242,6 +264,7 @@ void fake_nvidia_enable(FakeNvidia *g, bool enable)
         g->enabled = enable;
         g->heterogeneous = false;
         add_file(g, g->path, "sriov_numvfs", count);
+
         for (unsigned i = 0; enable && i < g->n_vfs; i++)
                 add_vf(g, i);
 }
@@ -253,6 +276,7 @@ static bool names_unit(const char *const *arguments, const char *prefix)
         for (; *arguments; arguments++)
                 if (g_str_has_prefix(*arguments, prefix))
                         return true;
+
         return false;
 }
 
@@ -262,14 +286,17 @@ static int set_mode(FakeNvidia *g, bool heterogeneous, bool value)
                 return g->nvml_set_code;
         if (g->nvml_set_does_nothing)
                 return 0;
+
         if (heterogeneous)
                 g->heterogeneous = value;
         else {
                 g->mig_pending = value;
                 if (g->nvml_activation != 0)
                         return VGPUD_NVML_PENDING + g->nvml_activation;
+
                 g->mig = value;
         }
+
         return 0;
 }
 
@@ -279,6 +306,7 @@ static int start_nvml(FakeNvidia *g, const char *unit)
                          g_str_has_suffix(unit, "-1.service"));
 
         g->nvml_exit_status = g->nvml_unit_status != 0 ? g->nvml_unit_status : r;
+
         return g->nvml_exit_status != 0;
 }
 
@@ -292,6 +320,7 @@ static char *show_property(const FakeNvidia *g, const char *const *arguments)
                 return g_strdup_printf("%d\n", is_nvml && g->nvml_unit_code ? g->nvml_unit_code : CLD_EXITED);
         if (!names_unit(arguments, "--property=ExecMainStatus"))
                 return g_strdup("exit-code\n");
+
         return g_strdup_printf("%d\n", is_nvml ? g->nvml_exit_status : g->sriov_missing ? 69 : 1);
 }
 
@@ -306,20 +335,25 @@ static int run_systemctl(FakeKernel *k, const char *const *arguments, void *data
                         return 5;
                 if (g->sriov_missing)
                         return 1;
+
                 if (names_unit(arguments, "vgpud-nvml@"))
                         return start_nvml(g, arguments[3]) != 0;
+
                 g_assert(names_unit(arguments, enable) || names_unit(arguments, disable));
                 if (g->sriov_failures > 0) {
                         g->sriov_failures--;
                         return 1;
                 }
+
                 fake_nvidia_enable(g, names_unit(arguments, enable));
                 return 0;
         }
+
         if (strcmp(arguments[0], "show") == 0) {
                 *ret_output = show_property(g, arguments);
                 return 0;
         }
+
         g_assert(strcmp(arguments[0], "status") == 0);
         *ret_output = g_strdup_printf("\303\227 %s - Virtual functions of an NVIDIA GPU\n"
                                       "     Active: failed (Result: exit-code)\n"
@@ -328,6 +362,7 @@ static int run_systemctl(FakeKernel *k, const char *const *arguments, void *data
                                       "Cannot obtain unbindLock for %s\n"
                                       "%s: Failed with result 'exit-code'.\n",
                                       enable, g->name, enable);
+
         return 3;
 }
 
@@ -340,19 +375,23 @@ static char *answer_query(const FakeNvidia *g)
 
         if (g->nvml_knows_nothing)
                 return g_string_free(g_string_assign(text, "end\n"), FALSE);
+
         g_string_append_printf(text, "heterogeneous=%d\nmig=%d\nmig-pending=%d\nframebuffer=%" PRIu64 "\n",
                                g->heterogeneous, g->mig, g->mig_pending, (g->framebuffer_mb - 3072) << 20);
         for (unsigned i = 0; i < g->n_types; i++)
-                g_string_append_printf(text,
-                                       "type=%u\ntype.name=%s\ntype.class=Quadro\ntype.framebuffer=%" PRIu64
-                                       "\ntype.heads=4\ntype.resolution=7680x4320\ntype.frame-rate-limit=60\n%s"
-                                       "type.max-instances=%" PRIu64 "\n",
-                                       types[i].id, types[i].name, (uint64_t)types[i].size_mb << 20,
-                                       types[i].mig ? "type.gpu-instance-profile=19\n" : "",
-                                       MIN(g->framebuffer_mb / types[i].size_mb, g->n_vfs));
+                g_string_append_printf(
+                                text,
+                                "type=%u\ntype.name=%s\ntype.class=Quadro\ntype.framebuffer=%" PRIu64
+                                "\ntype.heads=4\ntype.resolution=7680x4320\ntype.frame-rate-limit=60\n%stype.max-instances=%" PRIu64
+                                "\n",
+                                types[i].id, types[i].name, (uint64_t)types[i].size_mb << 20,
+                                types[i].mig ? "type.gpu-instance-profile=19\n" : "",
+                                MIN(g->framebuffer_mb / types[i].size_mb, g->n_vfs));
+
         if (g->mig && !g->nvml_hides_gpu_instances)
                 g_string_append_printf(text, "gpu-instances=19:%u\n", g->gpu_instances);
         g_string_append(text, "end\n");
+
         return g_string_free(text, FALSE);
 }
 
@@ -361,12 +400,15 @@ static int run_nvml(FakeKernel *k, const char *const *arguments, void *data, cha
         FakeNvidia *g = data;
 
         g_assert(strcmp(arguments[1], g->name) == 0);
+
         if (strcmp(arguments[0], "query") == 0) {
                 *ret_output = answer_query(g);
                 return 0;
         }
+
         if (g->nvml_set_needs_unit)
                 return 4;
+
         return set_mode(g, strcmp(arguments[0], "set-heterogeneous") == 0, strcmp(arguments[2], "1") == 0);
 }
 
@@ -403,6 +445,7 @@ static FakeNvidia *gpu_new(FakeKernel *k, const char *address, const Type *types
         add_link(g, g->path, "driver", "bus/pci/drivers/nvidia");
         fake_set_program(k, VGPU_PROGRAM_SYSTEMCTL, run_systemctl, g);
         fake_on_pause(k, on_paused, g);
+
         return g;
 }
 
@@ -411,6 +454,7 @@ FakeNvidia *fake_add_l40s(FakeKernel *k, const char *address, bool enabled)
         FakeNvidia *g = gpu_new(k, address, l40s, G_N_ELEMENTS(l40s), 32, 48, "0x26b9\n");
 
         fake_nvidia_enable(g, enabled);
+
         return g;
 }
 
@@ -419,6 +463,7 @@ FakeNvidia *fake_add_h200(FakeKernel *k, const char *address, bool enabled)
         FakeNvidia *g = gpu_new(k, address, h200, G_N_ELEMENTS(h200), 16, 141, "0x2335\n");
 
         fake_nvidia_enable(g, enabled);
+
         return g;
 }
 
@@ -426,10 +471,12 @@ FakeNvidia *fake_nvidia_free(FakeNvidia *g)
 {
         if (!g)
                 return NULL;
+
         g_ptr_array_unref(g->vfs);
         g_free(g->name);
         g_free(g->path);
         g_free(g);
+
         return NULL;
 }
 
@@ -440,6 +487,7 @@ GpuFacts *fake_nvidia_facts(FakeNvidia *g)
 
         g_assert(gpu_facts_read(io, &(GpuSeed){ .name = g->name, .path = g->path }, NULL, &f) >= 0);
         vgpu_io_free(io);
+
         return f;
 }
 
@@ -452,6 +500,7 @@ void fake_nvidia_unready(FakeNvidia *g, unsigned n, const char *driver)
 
         fake_remove(g->k, folder);
         fake_remove(g->k, link);
+
         if (driver)
                 fake_add_link(g->k, link, target);
 }

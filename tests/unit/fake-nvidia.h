@@ -14,9 +14,9 @@ typedef struct FakeNvidia {
         FakeKernel *k;
         char *name, *path;       /* owned */
         const void *types;       /* private */
-        unsigned n_types, n_vfs; /* of the model */
+        unsigned n_types, n_vfs; /* numbers of the model */
         uint64_t framebuffer_mb;
-        unsigned group; /* of the first function */
+        unsigned group; /* group of the first VF */
         bool enabled;
         GPtrArray *vfs; /* owned: FakeVf */
 
@@ -24,9 +24,9 @@ typedef struct FakeNvidia {
         bool heterogeneous, mig, mig_pending;
         unsigned gpu_instances; /* MIG */
 
-        int nvml_exit_status; /* of the unit */
+        int nvml_exit_status; /* exit status of the unit */
 
-        /* What goes wrong. */
+        /* Failures to simulate. */
         unsigned plugin_pauses;  /* so often a clear is answered with plugin_errno, one less after each pause */
         int plugin_errno;        /* EBUSY or EPERM */
         unsigned manager_pauses; /* so many pauses after they are enabled the vGPU manager takes the functions
@@ -35,13 +35,13 @@ typedef struct FakeNvidia {
         bool sriov_missing;      /* sriov-manage is not installed */
         bool sriov_unit_missing; /* nor is the unit */
         int nvml_set_code;       /* 0, or what a set answers with */
-        bool nvml_set_needs_unit;      /* it answers 4 (no permission), but not when systemd starts it */
-        bool nvml_set_does_nothing;    /* it reports success */
+        bool nvml_set_needs_unit;      /* return 4 (no permission), unless systemd starts the program */
+        bool nvml_set_does_nothing;    /* report success without a change */
         int nvml_activation;           /* 0, or why MIG stays pending */
         int nvml_unit_code;            /* 0, or how systemd says that the unit ended: ExecMainCode */
         int nvml_unit_status;          /* and ExecMainStatus; it may have set the mode */
         bool nvml_knows_nothing;       /* no types, no modes */
-        bool nvml_hides_gpu_instances; /* as from who may not see them */
+        bool nvml_hides_gpu_instances; /* lack permission to see them */
 } FakeNvidia;
 
 /* 48 GB, 32 virtual functions, types 1145 to 1166 and 2164. */
@@ -51,13 +51,13 @@ FakeNvidia *fake_add_h200(FakeKernel *k, const char *address, bool enabled);
 FakeNvidia *fake_nvidia_free(FakeNvidia *g);
 
 GpuFacts *fake_nvidia_facts(FakeNvidia *g);
-/* As sriov-manage does. */
+/* Simulates sriov-manage. */
 void fake_nvidia_enable(FakeNvidia *g, bool enable);
 /* The library is there. */
 void fake_nvidia_add_nvml(FakeNvidia *g);
 /* The vGPU manager lets go of the function number n, or it is bound to another driver (NULL: none). */
 void fake_nvidia_unready(FakeNvidia *g, unsigned n, const char *driver);
-/* Somebody else gives the function number n a type, 0 for none. */
+/* Another program gives VF number n a type, 0 for none. */
 void fake_nvidia_set(FakeNvidia *g, unsigned n, unsigned type);
 const char *fake_nvidia_vf_name(FakeNvidia *g, unsigned n);
 const char *fake_nvidia_vf_path(FakeNvidia *g, unsigned n);

@@ -8,6 +8,7 @@ static void test_table(void)
 {
         for (VgpudErrorCode c = VGPUD_ERROR_NONE + 1; c < _VGPUD_ERROR_MAX; c++) {
                 const char *name = vgpud_error_code_to_dbus(c);
+
                 ASSERT_NOT_NULL(name);
                 ASSERT_EQ(strncmp(name, VGPUD_ERROR_DBUS_PREFIX, strlen(VGPUD_ERROR_DBUS_PREFIX)), 0);
                 ASSERT_EQ(vgpud_error_code_from_dbus(name), c);
@@ -102,5 +103,6 @@ int main(int argc, char **argv)
         TEST(test_set);
         TEST(test_nobody_asks);
         TEST(test_move);
+
         return tests_end();
 }

@@ -77,7 +77,7 @@ static void test_full(void)
         fake_kernel_free(k);
 }
 
-/* What is not there, or makes no sense, is unknown. */
+/* Missing and malformed attributes are unknown. */
 static void test_bare(void)
 {
         FakeKernel *k = fake_kernel_new();
@@ -180,10 +180,13 @@ static void test_parents(void)
         fake_fail(k, "link", "class/mdev_bus/refused", EIO);
         ASSERT_OK(mdev_parents_read(io, &parents));
         ASSERT_EQ(parents->len, 1 + 6 + 1);
+
         for (guint i = 0; i < parents->len; i++) {
                 const MdevParent *p = parents->pdata[i];
+
                 ASSERT_EQ(mdev_parent_is_gpu(io, p), 1);
         }
+
         g_ptr_array_unref(parents);
 
         GpuFacts *f = fake_gpu_facts(nvidia);
@@ -232,9 +235,9 @@ static void test_parent_is_gpu(void)
         fake_kernel_free(k);
 }
 
-/* What each way of dividing a GPU is known by. */
+/* The files that identify each interface. */
 typedef struct Way {
-        const char *vendor, *class, *paths[4]; /* of the GPU, below its folder */
+        const char *vendor, *class, *paths[4]; /* paths below the folder of the GPU */
         const char *elsewhere;                 /* below /sys */
         unsigned features;
         const char *iov_path; /* below the GPU's folder */
@@ -257,12 +260,16 @@ static void check_way(const Way *w)
 
         for (size_t i = 0; i < G_N_ELEMENTS(w->paths) && w->paths[i]; i++) {
                 g_autofree char *path = g_strdup_printf("%s/%s", s.path, w->paths[i]);
+
                 fake_add_file(k, path, "");
         }
+
         for (size_t i = 0; i < G_N_ELEMENTS(closed); i++) {
                 g_autofree char *path = g_strdup_printf("%s/%s", s.path, closed[i]);
+
                 fake_fail(k, "read", path, EDEADLK);
         }
+
         fake_add_file(k, "devices/pci0000:00/0000:00:02.0/uevent", "");
         fake_add_file(k, "devices/pci0000:00/0000:00:02.0/vendor", w->vendor);
         fake_add_file(k, "devices/pci0000:00/0000:00:02.0/class", w->class);
@@ -271,6 +278,7 @@ static void check_way(const Way *w)
         fake_add_link(k, "devices/pci0000:00/0000:00:02.0/virtfn1", "devices/pci0000:00/0000:00:02.2");
         fake_add_directory(k, VF0);
         fake_add_directory(k, "devices/pci0000:00/0000:00:02.2");
+
         if (w->elsewhere)
                 fake_add_file(k, w->elsewhere, "");
         unsigned before = fake_count(k, "read");
@@ -373,7 +381,7 @@ static void test_features_of_others(void)
         fake_kernel_free(k);
 }
 
-/* Where mediated devices are registered, a thousand virtual functions are not looked at for something else. */
+/* GPUs with mediated devices skip the check of a thousand VFs for nvidia/. */
 static void test_features_mdev(void)
 {
         FakeKernel *k = fake_kernel_new();
@@ -446,5 +454,6 @@ int main(int argc, char **argv)
         TEST(test_features_of_others);
         TEST(test_features_mdev);
         TEST(test_equal);
+
         return tests_end();
 }

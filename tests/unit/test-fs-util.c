@@ -67,7 +67,7 @@ static void test_replace(void)
         ASSERT_STREQ(text, "two!");
         ASSERT_EQ(fstatat(s.fd, "state", &after, 0), 0);
         ASSERT_EQ(after.st_mode & 07777, 0644);
-        /* It is another file: whoever reads the old one still reads the old one. */
+        /* The inode changes, so open readers keep the old content. */
         ASSERT_TRUE(before.st_ino != after.st_ino);
         ASSERT_OK(fs_list_at(s.fd, ".", &names));
         ASSERT_EQ(g_strv_length(names), 1);
@@ -78,7 +78,7 @@ static void test_replace_after_crash(void)
         _cleanup_scratch_ Scratch s = scratch_new();
         g_autofree char *text = NULL;
 
-        /* What a killed process left is longer than what comes now. */
+        /* The temporary file of a killed process is longer than the new content. */
         scratch_file(&s, ".state.tmp", "half of something long");
         ASSERT_OK(fs_replace_file_at(s.fd, "state", "new", 3, 0600));
         ASSERT_OK(fs_read_file_at(s.fd, "state", 100, &text, NULL));
@@ -91,12 +91,12 @@ static void test_replace_fails(void)
         _cleanup_scratch_ Scratch s = scratch_new();
         g_auto(GStrv) names = NULL;
 
-        /* Nothing is left behind where the name cannot be taken. */
+        /* A failed rename leaves no temporary file. */
         scratch_directory(&s, "state");
         ASSERT_ERROR(fs_replace_file_at(s.fd, "state", "new", 3, 0600), EISDIR);
         ASSERT_OK(fs_list_at(s.fd, ".", &names));
         ASSERT_EQ(g_strv_length(names), 1);
-        /* Nor is a link followed to somebody else's file. */
+        /* A link is not followed. */
         scratch_file(&s, "victim", "precious");
         scratch_link(&s, ".other.tmp", "victim");
         ASSERT_ERROR(fs_replace_file_at(s.fd, "other", "new", 3, 0600), ELOOP);
@@ -152,5 +152,6 @@ int main(int argc, char **argv)
         TEST(test_replace_fails);
         TEST(test_directories);
         TEST(test_list);
+
         return tests_end();
 }

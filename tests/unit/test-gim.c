@@ -1142,6 +1142,7 @@ static void test_legacy_no_iommu(void)
         read_facts(&f);
         ASSERT_ERROR(create(&f, UUID_A), EOPNOTSUPP);
         ASSERT_EQ(f.e.errnum, EINVAL);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_ENABLE_IOMMU);
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
 }
 

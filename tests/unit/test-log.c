@@ -9,8 +9,8 @@
 #include "scratch.h"
 #include "tests.h"
 
-/* Where lines go is decided once per process, so each case has a process of its own, whose stderr is a file.
- * Free it. */
+/* The target of lines is decided once per process, so each case has its own process, with a file as stderr.
+ * Free the result. */
 static char *logged_by(const char *journal_stream, void (*function)(void))
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -19,21 +19,26 @@ static char *logged_by(const char *journal_stream, void (*function)(void))
 
         scratch_file(&s, "stderr", "");
         fflush(stdout);
+
         pid_t pid = fork();
         if (pid == 0) {
                 int fd = openat(s.fd, "stderr", O_WRONLY | O_APPEND | O_CLOEXEC);
+
                 if (fd < 0 || dup2(fd, STDERR_FILENO) < 0)
                         _exit(2);
                 if (journal_stream)
                         g_setenv("JOURNAL_STREAM", journal_stream, true);
                 else
                         g_unsetenv("JOURNAL_STREAM");
+
                 function();
                 _exit(0);
         }
+
         g_assert(pid > 0 && waitpid(pid, &status, 0) == pid);
         g_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
         g_assert(fs_read_file_at(s.fd, "stderr", 65536, &text, NULL) >= 0);
+
         return text;
 }
 
@@ -66,7 +71,7 @@ static void results(void)
 {
         log_set_max_level(LOG_ERR);
         errno = EXDEV;
-        /* What is passed on does not depend on whether anybody reads it, and errno is left alone. */
+        /* The return value does not depend on the level, and errno does not change. */
         if (log_debug_errno(-EBUSY, "x") != -EBUSY || log_error_errno(-EBUSY, "y") != -EBUSY ||
             log_error("z") != 0 || errno != EXDEV)
                 _exit(3);
@@ -95,5 +100,6 @@ int main(int argc, char **argv)
         TEST(test_prefix);
         TEST(test_results);
         TEST(test_level);
+
         return tests_end();
 }

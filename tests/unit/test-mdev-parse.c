@@ -19,13 +19,14 @@ static void check(const Case *c)
         mdev_parse_description(c->text, t);
         e.id = t->id;
         e.name = t->name;
+
         bool equal = vgpu_type_equal(t, &e);
         if (!equal)
-                printf("\"%s\": framebuffer %llu low %llu high %llu fences %u weight %u heads %u limit %u "
-                       "%ux%u max %u\n",
+                printf("\"%s\": framebuffer %llu low %llu high %llu fences %u weight %u heads %u limit %u %ux%u max %u\n",
                        c->text ? c->text : "(NULL)", (unsigned long long)t->framebuffer_bytes,
                        (unsigned long long)t->low_gm_bytes, (unsigned long long)t->high_gm_bytes, t->fences,
                        t->weight, t->heads, t->frame_rate_limit, t->max_x, t->max_y, t->max_instances);
+
         vgpu_type_free(t);
         ASSERT_TRUE(equal);
 }
@@ -60,7 +61,7 @@ static void test_gvt_g(void)
                     .fences = 4,
                     .max_x = 1024,
                     .max_y = 768 } },
-                /* in any order, with unknown keys, odd blanks and line ends */
+                /* any order, unknown keys, odd blanks and line ends */
                 { "weight:16\r\n  fence :  4  \nnew_key: 12\nhigh_gm_size: 2048MB\n\n",
                   { .framebuffer_bytes = 2048 * MB, .high_gm_bytes = 2048 * MB, .fences = 4, .weight = 16 } },
                 /* a number that does not fit is as good as none */
@@ -135,5 +136,6 @@ int main(int argc, char **argv)
         TEST(test_nvidia);
         TEST(test_samples);
         TEST(test_nothing);
+
         return tests_end();
 }

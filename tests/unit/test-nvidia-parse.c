@@ -13,8 +13,10 @@ static char *flatten(const char *text)
 
         for (guint i = 0; i < list->len; i++) {
                 const NvidiaListed *l = list->pdata[i];
+
                 g_string_append_printf(s, "[%u %s]", l->id, l->name);
         }
+
         return g_string_free(s, FALSE);
 }
 
@@ -40,6 +42,7 @@ static void test_creatable(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 g_autofree char *flat = flatten(table[i].text);
+
                 ASSERT_STREQ(flat, table[i].expected);
         }
 }
@@ -78,9 +81,11 @@ static void test_type_id(void)
         uint32_t id = 7;
 
         ASSERT_STREQ(text, "nvidia-1150");
+
         for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++)
                 if (nvidia_type_id_parse(wrong[i], &id) >= 0)
                         FAIL("\"%s\" is accepted", wrong[i]);
+
         ASSERT_EQ(id, 7);
         ASSERT_OK(nvidia_type_id_parse(text, &id));
         ASSERT_EQ(id, 1150);
@@ -93,5 +98,6 @@ int main(int argc, char **argv)
         TEST(test_many);
         TEST(test_current);
         TEST(test_type_id);
+
         return tests_end();
 }

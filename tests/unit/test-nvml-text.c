@@ -101,6 +101,7 @@ static void test_refused(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 NvmlAnswer *a = NULL;
+
                 if (nvml_answer_parse(table[i], &a) != -EINVAL)
                         FAIL("\"%s\" is accepted", table[i]);
                 ASSERT_NULL(a);
@@ -116,6 +117,7 @@ static void test_too_many(void)
                 g_string_append_printf(types, "type=%u\n", i);
                 g_string_append_printf(creatable, "creatable=%u\n", i);
         }
+
         g_string_append(types, "end\n");
         g_string_append(creatable, "end\n");
         ASSERT_ERROR(nvml_answer_parse(types->str, &a), EINVAL);
@@ -129,5 +131,6 @@ int main(int argc, char **argv)
         TEST(test_nothing);
         TEST(test_refused);
         TEST(test_too_many);
+
         return tests_end();
 }

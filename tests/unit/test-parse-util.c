@@ -41,6 +41,7 @@ static void test_u64(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 uint64_t v = UNTOUCHED;
+
                 ASSERT_EQ(parse_u64(table[i].text, table[i].base, &v), table[i].r);
                 ASSERT_TRUE(v == (table[i].r < 0 ? UNTOUCHED : table[i].value));
         }
@@ -98,6 +99,7 @@ static void test_boolean(void)
                 ASSERT_OK(parse_boolean(no[i], &v));
                 ASSERT_FALSE(v);
         }
+
         for (size_t i = 0; i < G_N_ELEMENTS(neither); i++)
                 ASSERT_ERROR(parse_boolean(neither[i], &v), EINVAL);
         ASSERT_ERROR(parse_boolean(NULL, &v), EINVAL);
@@ -134,6 +136,7 @@ static void test_bytes(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 uint64_t v = UNTOUCHED;
+
                 ASSERT_EQ(parse_bytes(table[i].text, &v), table[i].r);
                 ASSERT_TRUE(v == (table[i].r < 0 ? UNTOUCHED : table[i].value));
         }
@@ -182,6 +185,7 @@ static void test_seconds(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 uint64_t v = UNTOUCHED;
+
                 ASSERT_EQ(parse_seconds(table[i].text, &v), table[i].r);
                 ASSERT_TRUE(v == (table[i].r < 0 ? UNTOUCHED : table[i].value));
         }
@@ -213,6 +217,7 @@ static void test_compare_naturally(void)
         for (size_t i = 0; i < G_N_ELEMENTS(sorted); i++)
                 for (size_t k = 0; k < G_N_ELEMENTS(sorted); k++) {
                         int c = compare_naturally(sorted[i], sorted[k]);
+
                         if (i < k ? c >= 0 : i > k ? c <= 0 : c != 0)
                                 FAIL("\"%s\" and \"%s\": %d", sorted[i], sorted[k], c);
                 }

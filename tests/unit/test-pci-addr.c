@@ -21,6 +21,7 @@ static void test_round_trip(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 PciAddr a;
+
                 ASSERT_OK(pci_addr_parse(table[i].text, &a));
                 ASSERT_EQ(pci_addr_compare(&a, &table[i].address), 0);
                 ASSERT_STREQ(pci_addr_format(&a, text), table[i].formatted);
@@ -67,6 +68,7 @@ static void test_order(void)
         for (size_t i = 0; i < G_N_ELEMENTS(sorted); i++)
                 for (size_t j = 0; j < G_N_ELEMENTS(sorted); j++) {
                         int c = pci_addr_compare(&sorted[i], &sorted[j]);
+
                         ASSERT_EQ((c > 0) - (c < 0), (i > j) - (i < j));
                 }
 }
@@ -77,5 +79,6 @@ int main(int argc, char **argv)
         TEST(test_round_trip);
         TEST(test_refused);
         TEST(test_order);
+
         return tests_end();
 }

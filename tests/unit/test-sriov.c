@@ -1062,6 +1062,7 @@ static void test_no_iommu(void)
         read_facts(&f);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
         ASSERT_EQ(f.e.errnum, EINVAL);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_ENABLE_IOMMU);
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
 }
 

@@ -41,6 +41,7 @@ static void test_names(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 TypeName n;
+
                 if (!type_name_parse(table[i].name, &n))
                         FAIL("%s is not understood", table[i].name);
                 ASSERT_STREQ(n.product, table[i].product);
@@ -91,6 +92,7 @@ static void test_other_texts(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 TypeName n = { .slices = 77 };
+
                 if (type_name_parse(table[i], &n))
                         FAIL("\"%s\" is taken for a name", table[i]);
                 ASSERT_EQ(n.slices, 77);
@@ -110,7 +112,7 @@ static void test_apply(void)
         ASSERT_STREQ(t->class, "C");
         ASSERT_TRUE(t->mig);
         ASSERT_EQ(t->framebuffer_bytes, GB(18));
-        /* What the driver says is not touched. */
+        /* Values of the driver are kept. */
         t->framebuffer_bytes = 5;
         type_name_apply(t);
         ASSERT_EQ(t->framebuffer_bytes, 5);
@@ -123,5 +125,6 @@ int main(int argc, char **argv)
         TEST(test_names);
         TEST(test_other_texts);
         TEST(test_apply);
+
         return tests_end();
 }

@@ -30,6 +30,7 @@ static void test_valid(void)
         ASSERT_FALSE(uuid_is_nil("00000000-0000-0000-0000-000000000001"));
         ASSERT_FALSE(uuid_is_nil("0000"));
         ASSERT_FALSE(uuid_is_nil(LOWER));
+
         for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
                 ASSERT_FALSE(uuid_is_valid(bad[i]));
         ASSERT_FALSE(uuid_is_valid(NULL));
@@ -72,9 +73,11 @@ static void test_prefix(void)
 {
         for (size_t n = 1; n <= UUID_STRLEN; n++) {
                 char prefix[UUID_STRLEN + 1] = LOWER;
+
                 prefix[n] = 0;
                 ASSERT_TRUE(uuid_prefix_is_valid(prefix));
         }
+
         ASSERT_TRUE(uuid_prefix_is_valid("F7"));
         ASSERT_FALSE(uuid_prefix_is_valid(""));
         ASSERT_FALSE(uuid_prefix_is_valid(NULL));
@@ -92,5 +95,6 @@ int main(int argc, char **argv)
         TEST(test_generate);
         TEST(test_derive);
         TEST(test_prefix);
+
         return tests_end();
 }

@@ -598,9 +598,11 @@ static void test_nvidia(void)
         /* A T4 has no VFs. */
         manage.made = 0;
         ASSERT_ERROR(set(&f, 16), EIO);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_LOAD_DRIVER);
         manage.runs = 0;
         g_ptr_array_add(f.facts->mdev_parents, mdev_parent_new("0000:03:00.0", PF, NULL));
         ASSERT_ERROR(set(&f, 16), EOPNOTSUPP);
+        ASSERT_EQ(f.e.errnum, 0);
         ASSERT_OK(set(&f, 0));
         ASSERT_EQ(manage.runs, 0);
         /* The VFs are meant for the driver of the host: autoprobe stays, and only the script writes numvfs. */
@@ -758,6 +760,7 @@ static void test_bind_no_iommu(void)
         read_facts(&f);
         ASSERT_ERROR(bind_vf(&f, 0, "vfio-pci", "vfio-pci"), EOPNOTSUPP);
         ASSERT_EQ(f.e.errnum, EINVAL);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_ENABLE_IOMMU);
 }
 
 static void test_unbind_errno(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What every test program is made of. A program tests one module:
+/* The frame of every test program. A program tests one module:
  *
  *     static void test_something(void) { ASSERT_EQ(f(1), 2); }
  *     int main(int argc, char **argv)
@@ -88,7 +88,7 @@ static inline void tests_fail(const char *file, int line, const char *format, ..
 }
 #define FAIL(...) tests_fail(__FILE__, __LINE__, __VA_ARGS__)
 
-/* For what this machine cannot do; says why. */
+/* Skip a test that this host cannot run; says why. */
 #define SKIP(...)                      \
         do {                           \
                 printf(__VA_ARGS__);   \

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/mdev/scan.h"
+
+#include <string.h>
+
+#include "base/parse-util.h"
+#include "drivers-glue/explain.h"
+#include "drivers-glue/mdev/parse.h"
+#include "drivers-glue/mdev/room.h"
+#include "drivers-glue/nvidia/type-name.h"
+#include "drivers-glue/vfio/use.h"
+
+typedef struct Scan {
+        VgpuIo *io;
+        GpuSnapshot *snapshot;
+        GHashTable *types; /* id -> VgpuType of the snapshot; NULL for types of another device_api */
+} Scan;
+
+/* The texts that are the same on every parent. *ret is NULL for types of another device_api. */
+static int mdev_read_type(VgpuIo *io, const char *path, const char *id, VgpuType **ret)
+{
+        g_autofree char *api = NULL, *name = NULL, *description = NULL;
+        VgpuType *t;
+        int r;
+
+        *ret = NULL;
+
+        r = vgpu_io_readf(io, &api, "%s/device_api", path);
+        if (r < 0)
+                return r;
+
+        if (strcmp(api, MDEV_DEVICE_API) != 0)
+                return 0;
+
+        /* Some drivers and kernels have neither file. If the parent is going away, another parent has both. */
+        r = vgpu_io_readf(io, &name, "%s/name", path);
+        if (r == -ENODEV)
+                return r;
+
+        r = vgpu_io_readf(io, &description, "%s/description", path);
+        if (r == -ENODEV)
+                return r;
+
+        if (!name || !description) {
+                g_autofree char *still = NULL;
+
+                r = vgpu_io_readf(io, &still, "%s/device_api", path);
+                if (r < 0)
+                        return r;
+        }
+
+        t = vgpu_type_new(id);
+        t->device_api = g_steal_pointer(&api);
+
+        if (name && name[0]) {
+                g_free(t->name);
+                t->name = g_utf8_make_valid(name, -1);
+        }
+
+        if (description && description[0]) {
+                t->description = g_utf8_make_valid(description, -1);
+                mdev_parse_description(t->description, t);
+        }
+
+        type_name_apply(t);
+        *ret = t;
+
+        return 0;
+}
+
+/* Unreadable attributes count as missing: one of them must not hide the GPU. */
+static void mdev_scan_type(Scan *s, const MdevParent *p, const char *id)
+{
+        g_autofree char *path = g_strdup_printf("%s/mdev_supported_types/%s", p->path, id), *text = NULL;
+        gpointer known;
+        uint32_t available;
+        VgpuType *t;
+
+        if (g_hash_table_lookup_extended(s->types, id, NULL, &known))
+                t = known;
+        else {
+                if (mdev_read_type(s->io, path, id, &t) < 0)
+                        return;
+
+                g_hash_table_insert(s->types, g_strdup(id), t);
+                if (t)
+                        g_ptr_array_add(s->snapshot->types, t);
+        }
+
+        if (!t || vgpu_io_readf(s->io, &text, "%s/available_instances", path) < 0 ||
+            parse_u32(text, 10, &available) < 0)
+                return;
+
+        t->available = available > UINT32_MAX - t->available ? UINT32_MAX : t->available + available;
+}
+
+int mdev_read_optional_link(VgpuIo *io, const char *path, const char *name, char **ret)
+{
+        g_autofree char *link = g_strdup_printf("%s/%s", path, name);
+        int r = vgpu_io_read_link_name(io, link, ret);
+
+        return r == -ENOENT ? 0 : r;
+}
+
+/* One instance, as the kernel shows it, without device_api. *ret is NULL if the folder is not a mediated
+ * device. */
+int mdev_read_instance(VgpuIo *io, const MdevParent *p, const char *uuid, InstanceDesc **ret)
+{
+        g_autofree char *path = g_strdup_printf("%s/%s", p->path, uuid), *subsystem = NULL;
+        g_autofree char *type_id = NULL, *driver = NULL, *cdev = NULL;
+        InstanceDesc *d;
+        int group, r;
+
+        *ret = NULL;
+
+        /* An instance that is being created may lack any of these links. */
+        if ((r = mdev_read_optional_link(io, path, "subsystem", &subsystem)) < 0 ||
+            (r = mdev_read_optional_link(io, path, "mdev_type", &type_id)) < 0 ||
+            (r = mdev_read_optional_link(io, path, "driver", &driver)) < 0 ||
+            (r = vfio_read_group(io, path, &group)) < 0 || (r = vfio_read_cdev(io, path, &cdev)) < 0)
+                return r;
+
+        if (subsystem && strcmp(subsystem, "mdev") != 0)
+                return 0;
+
+        d = instance_desc_new(uuid);
+        d->type_id = g_steal_pointer(&type_id);
+        d->parent = g_strdup(p->name);
+        d->path = g_steal_pointer(&path);
+        d->driver = g_steal_pointer(&driver);
+        d->iommu_group = group;
+        d->cdev = g_steal_pointer(&cdev);
+        *ret = d;
+
+        return 0;
+}
+
+static int mdev_scan_instance(Scan *s, const MdevParent *p, const char *uuid)
+{
+        InstanceDesc *d = NULL;
+        gpointer known;
+        int r;
+
+        r = mdev_read_instance(s->io, p, uuid, &d);
+        if (r < 0 || !d)
+                return r;
+
+        if (d->type_id && g_hash_table_lookup_extended(s->types, d->type_id, NULL, &known)) {
+                if (!known) {
+                        instance_desc_free(d);
+                        return 0;
+                }
+
+                d->device_api = g_strdup(MDEV_DEVICE_API);
+        }
+
+        g_ptr_array_add(s->snapshot->instances, d);
+
+        return 0;
+}
+
+/* -ENOENT or -ENODEV: the parent went away. */
+static int mdev_scan_parent(Scan *s, const MdevParent *p)
+{
+        g_autofree char *types_path = g_strconcat(p->path, "/mdev_supported_types", NULL);
+        g_auto(GStrv) names = NULL, types = NULL;
+        int r;
+
+        r = vgpu_io_list(s->io, types_path, &types);
+        if (r < 0 && !vgpu_io_is_gone(r))
+                return r;
+
+        for (char **t = types; t && *t; t++)
+                mdev_scan_type(s, p, *t);
+
+        /* The folder of an instance exists for its whole life. The links in TYPE/devices come later (Linux
+         * drivers/vfio/mdev/mdev_core.c), in one folder per type. */
+        r = vgpu_io_list(s->io, p->path, &names);
+        if (r < 0)
+                return r;
+
+        for (char **n = names; *n; n++) {
+                if (!uuid_is_valid(*n))
+                        continue;
+
+                r = mdev_scan_instance(s, p, *n);
+                if (r < 0 && !vgpu_io_is_gone(r))
+                        return r;
+        }
+
+        return 0;
+}
+
+int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
+        g_autoptr(GHashTable) types = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        Scan s = { .io = t->io, .snapshot = snapshot, .types = types };
+        const GPtrArray *parents = t->facts->mdev_parents;
+        guint alive = 0;
+        int r = 0;
+
+        for (guint i = 0; i < parents->len; i++) {
+                const MdevParent *p = parents->pdata[i];
+
+                r = mdev_scan_parent(&s, p);
+                if (r >= 0)
+                        alive++;
+                else if (!vgpu_io_is_gone(r))
+                        return explain_unreadable(p->path, r, reterr);
+        }
+
+        if (alive == 0)
+                return explain_gpu_gone(t->facts, r, reterr);
+
+        mdev_room_find(t, snapshot);
+        gpu_snapshot_seal(snapshot);
+        *ret = g_steal_pointer(&snapshot);
+
+        return 0;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The scan of a GPU with mediated devices. */
+
+#include "drivers-glue/driver.h"
+
+#define MDEV_DEVICE_API "vfio-pci" /* types of other device APIs are ignored */
+
+/* VgpuDriver.scan. */
+int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr);
+
+/* One instance, as the kernel shows it, without device_api. *ret is NULL if the folder is not a mediated
+ * device. */
+int mdev_read_instance(VgpuIo *io, const MdevParent *p, const char *uuid, InstanceDesc **ret);
+
+/* The last component of a link below the path; *ret stays NULL if there is no link. */
+int mdev_read_optional_link(VgpuIo *io, const char *path, const char *name, char **ret);

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "drivers-glue/nvidia/scan.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "drivers-glue/explain.h"
+#include "drivers-glue/nvidia/capacity.h"
+#include "drivers-glue/nvidia/nvml.h"
+#include "drivers-glue/nvidia/parse.h"
+#include "drivers-glue/nvidia/readiness.h"
+#include "drivers-glue/nvidia/type-name.h"
+#include "drivers-glue/nvidia/vf.h"
+#include "drivers-glue/vf/bind.h"
+#include "drivers-glue/vfio/use.h"
+
+#define DEVICE_API "vfio-pci"
+
+DEFINE_DESTROY_NOTIFY(free_option, vgpu_type_option_free)
+DEFINE_DESTROY_NOTIFY(free_attribute, vgpu_attribute_free)
+
+typedef struct Scan {
+        VgpuTarget *t;
+        GpuSnapshot *snapshot;
+        NvmlAnswer *nvml;  /* owned; NULL: no answer */
+        GHashTable *types; /* id -> VgpuType of the snapshot */
+        uint32_t n_ready, n_free, n_not_ready, n_elsewhere, n_gone;
+        char *elsewhere; /* owned; another driver that a VF is bound to */
+} Scan;
+
+static void nvidia_scan_done(Scan *s)
+{
+        nvml_answer_free(s->nvml);
+        g_clear_pointer(&s->types, g_hash_table_unref);
+        g_free(s->elsewhere);
+}
+
+/* The type with this id, created if new. The name is NULL if unknown. */
+static VgpuType *nvidia_scan_get_type(Scan *s, uint32_t id, const char *name)
+{
+        g_autofree char *type_id = nvidia_type_id(id);
+        VgpuType *t = g_hash_table_lookup(s->types, type_id);
+
+        if (t)
+                return t;
+
+        t = vgpu_type_new(type_id);
+        if (name) {
+                g_free(t->name);
+                t->name = g_strdup(name);
+        }
+
+        t->device_api = g_strdup(DEVICE_API);
+        type_name_apply(t);
+        t->options = g_ptr_array_new_with_free_func(free_option);
+        g_ptr_array_add(t->options,
+                        vgpu_type_option_new(
+                                        NVIDIA_PARAMS,
+                                        "NVIDIA's parameters of a vGPU: KEY=VALUE, separated by commas; used by VMs that start later"));
+        g_ptr_array_add(s->snapshot->types, t);
+        g_hash_table_insert(s->types, t->id, t);
+
+        return t;
+}
+
+static void nvidia_read_attribute(VgpuIo *io, InstanceDesc *d, const char *name)
+{
+        g_autofree char *path = nvidia_vf_file(d->path, name), *text = NULL;
+
+        if (vgpu_io_read(io, path, &text) < 0 || !g_strstrip(text)[0])
+                return;
+
+        if (!d->attributes)
+                d->attributes = g_ptr_array_new_with_free_func(free_attribute);
+        g_autofree char *valid = g_utf8_make_valid(text, -1);
+        g_ptr_array_add(d->attributes, vgpu_attribute_new(name, valid));
+}
+
+int nvidia_read_instance(VgpuIo *io, const VgpuVf *vf, uint32_t type, const char *uuid, InstanceDesc **ret)
+{
+        g_autofree char *driver = NULL, *cdev = NULL;
+        InstanceDesc *d;
+        int group, r;
+
+        if ((r = vfs_read_driver(io, vf->path, &driver)) < 0 ||
+            (r = vfio_read_group(io, vf->path, &group)) < 0 || (r = vfio_read_cdev(io, vf->path, &cdev)) < 0)
+                return r;
+
+        d = instance_desc_new(uuid);
+        d->slot = g_strdup(vf->name);
+        d->type_id = nvidia_type_id(type);
+        d->parent = g_strdup(vf->name);
+        d->path = g_strdup(vf->path);
+        d->device_api = g_strdup(DEVICE_API);
+        d->driver = g_steal_pointer(&driver);
+        d->iommu_group = group;
+        d->cdev = g_steal_pointer(&cdev);
+        nvidia_read_attribute(io, d, NVIDIA_PARAMS);
+        nvidia_read_attribute(io, d, "placement_id");
+        nvidia_read_attribute(io, d, "gpu_instance_id");
+        *ret = d;
+
+        return 0;
+}
+
+static int nvidia_scan_vf(Scan *s, const VgpuVf *vf)
+{
+        g_autofree char *driver = NULL;
+        InstanceDesc *d = NULL;
+        uint32_t type = 0;
+        NvidiaVfState state;
+        int r;
+
+        r = nvidia_vf_read(s->t->io, vf, &state, &type, &driver);
+        if (r < 0)
+                return r;
+
+        switch (state) {
+        case NVIDIA_VF_GONE:
+                s->n_gone++;
+                return 0;
+        case NVIDIA_VF_NOT_READY:
+                s->n_not_ready++;
+                return 0;
+        case NVIDIA_VF_ELSEWHERE:
+                s->n_elsewhere++;
+                if (!s->elsewhere)
+                        s->elsewhere = g_steal_pointer(&driver);
+                return 0;
+        case NVIDIA_VF_READY:
+                break;
+        }
+
+        s->n_ready++;
+        if (type == 0) {
+                g_autoptr(GPtrArray) creatable = nvidia_vf_read_creatable(s->t->io, vf->path);
+
+                s->n_free++;
+
+                for (guint i = 0; i < creatable->len; i++) {
+                        const NvidiaListed *l = creatable->pdata[i];
+
+                        nvidia_scan_get_type(s, l->id, l->name)->available++;
+                }
+
+                return 0;
+        }
+
+        r = nvidia_read_instance(s->t->io, vf, type, NULL, &d);
+        if (r < 0)
+                return vgpu_io_is_gone(r) ? 0 : r;
+
+        g_ptr_array_add(s->snapshot->instances, d);
+
+        return 0;
+}
+
+/* Adds details that no file has, and types that the lists omit. */
+static void nvidia_scan_add_nvml_types(Scan *s)
+{
+        for (guint i = 0; s->nvml && i < s->nvml->types->len; i++) {
+                const NvmlType *n = s->nvml->types->pdata[i];
+
+                if (n->id == 0 || !n->name)
+                        continue;
+
+                VgpuType *t = nvidia_scan_get_type(s, n->id, n->name);
+                if (t->framebuffer_bytes == 0)
+                        t->framebuffer_bytes = n->framebuffer_bytes;
+                t->heads = n->heads;
+                t->max_x = n->max_x;
+                t->max_y = n->max_y;
+                t->frame_rate_limit = n->frame_rate_limit;
+                t->max_instances = n->max_instances;
+                t->mig |= n->mig;
+        }
+}
+
+/* Adds types that GPUs of this model offered earlier. The list of the library is complete, and so is the list
+ * of a GPU without vGPUs, except for MIG types: a type that is missing there belongs to another driver. */
+static void nvidia_scan_add_known_types(Scan *s)
+{
+        const GPtrArray *known = s->t->known_types;
+        bool whole = s->snapshot->instances->len == 0 && s->snapshot->types->len > 0;
+
+        if (s->nvml && s->nvml->types->len > 0)
+                return;
+
+        for (guint i = 0; known && i < known->len; i++) {
+                const VgpuType *k = known->pdata[i];
+                uint32_t id;
+
+                if (nvidia_type_id_parse(k->id, &id) < 0 || (whole && !k->mig))
+                        continue;
+
+                VgpuType *t = nvidia_scan_get_type(s, id, k->name);
+                if (t->framebuffer_bytes == 0)
+                        t->framebuffer_bytes = k->framebuffer_bytes;
+        }
+}
+
+/* Adds the types of the instances, with the names of known types. */
+static void nvidia_scan_add_used_types(Scan *s)
+{
+        const GPtrArray *known = s->t->known_types;
+
+        for (guint i = 0; i < s->snapshot->instances->len; i++) {
+                const InstanceDesc *d = s->snapshot->instances->pdata[i];
+                const char *name = NULL;
+                uint32_t id;
+
+                for (guint k = 0; known && k < known->len; k++)
+                        if (strcmp(((const VgpuType *)known->pdata[k])->id, d->type_id) == 0)
+                                name = ((const VgpuType *)known->pdata[k])->name;
+
+                if (nvidia_type_id_parse(d->type_id, &id) >= 0)
+                        (void)nvidia_scan_get_type(s, id, name);
+        }
+}
+
+int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
+        _cleanup_(nvidia_scan_done) Scan s = { .t = t,
+                                               .snapshot = snapshot,
+                                               .types = g_hash_table_new(g_str_hash, g_str_equal) };
+        const GPtrArray *vfs = t->facts->vfs;
+        int r;
+
+        for (guint i = 0; i < vfs->len; i++) {
+                const VgpuVf *vf = vfs->pdata[i];
+
+                r = nvidia_scan_vf(&s, vf);
+                if (r < 0)
+                        return explain_unreadable(vf->path, r, reterr);
+        }
+
+        if (s.n_gone == vfs->len && !vgpu_io_exists(t->io, t->facts->path))
+                return explain_gpu_gone(t->facts, 0, reterr);
+
+        s.nvml = nvml_query(t);
+        if (s.nvml)
+                nvml_add_modes(s.nvml, snapshot);
+        g_assert(s.n_ready + s.n_not_ready + s.n_elsewhere + s.n_gone == vfs->len);
+        snapshot->unprepared = nvidia_explain_unprepared(
+                        &(NvidiaReadiness){
+                                        .facts = t->facts,
+                                        .snapshot = snapshot,
+                                        .nvml = s.nvml,
+                                        .n_vfs = vfs->len - s.n_gone,
+                                        .n_ready = s.n_ready,
+                                        .n_elsewhere = s.n_elsewhere,
+                                        .elsewhere = s.elsewhere,
+                        },
+                        &snapshot->hint);
+        nvidia_scan_add_nvml_types(&s);
+        nvidia_scan_add_known_types(&s);
+        nvidia_scan_add_used_types(&s);
+        nvidia_capacity(&(NvidiaBudget){
+                        .types = snapshot->types,
+                        .instances = snapshot->instances,
+                        .known_types = t->known_types,
+                        .n_vfs = s.n_ready,
+                        .free_vfs = s.n_free,
+                        .framebuffer_bytes = s.nvml ? s.nvml->framebuffer_bytes : 0,
+                        .heterogeneous = s.nvml ? s.nvml->heterogeneous : -1,
+                        .mig = s.nvml ? s.nvml->mig : -1,
+                        .nvml = s.nvml,
+                        .unprepared = snapshot->unprepared,
+                        .hint = &snapshot->hint,
+        });
+        gpu_snapshot_seal(snapshot);
+        *ret = g_steal_pointer(&snapshot);
+
+        return 0;
+}
