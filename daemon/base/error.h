@@ -31,6 +31,8 @@
         X(EXISTS, "Exists", EEXIST, 6, "an instance with that UUID or name exists already")                                                             \
         X(IN_USE, "InUse", EBUSY, 6, "a process or VM uses the device, or vgpud cannot tell whether one does")                                          \
         X(GPU_STUCK, "GpuStuck", ETIMEDOUT, 6, "an earlier operation on the GPU is blocked in the kernel")                                              \
+        X(TIMEOUT, "Timeout", ETIME, 8,                                                                                                                 \
+          "the timeout of the caller passed before the job ended, and the job goes on")                                                                 \
         X(GPU_GONE, "GpuGone", ENOLINK, 1, "the GPU or its driver went away during the operation")                                                      \
         X(CANCELED, "Canceled", ECANCELED, 1,                                                                                                           \
           "the job was canceled, or the daemon stopped before the job started")                                                                         \

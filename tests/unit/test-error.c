@@ -14,7 +14,7 @@ static void test_table(void)
                 ASSERT_EQ(vgpud_error_code_from_dbus(name), c);
                 ASSERT_TRUE(vgpud_error_code_to_errno(c) > 0);
                 ASSERT_EQ(vgpud_error_code_from_errno(-vgpud_error_code_to_errno(c)), c);
-                ASSERT_TRUE(vgpud_error_code_to_exit_status(c) >= 1 && vgpud_error_code_to_exit_status(c) <= 7);
+                ASSERT_TRUE(vgpud_error_code_to_exit_status(c) >= 1 && vgpud_error_code_to_exit_status(c) <= 8);
                 ASSERT_TRUE(strlen(vgpud_error_code_to_text(c)) > 10);
         }
 }
