@@ -41,8 +41,14 @@ class Doc:
     blocks: list = field(default_factory=list)
     since: str = ""
 
-    def items(self):
-        return [item for kind, value in self.blocks if kind == "list" for item in value]
+    def options(self):
+        """The list after the text "Options:"."""
+        before = ""
+        for kind, value in self.blocks:
+            if kind == "list" and before == "Options:":
+                return value
+            before = value
+        return []
 
 
 @dataclass

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "dbus/bus-util.h"
 
 #define POLKIT_NAME      "org.freedesktop.PolicyKit1"
 #define POLKIT_PATH      "/org/freedesktop/PolicyKit1/Authority"
@@ -12,27 +13,34 @@
 
 #define POLKIT_ALLOW_USER_INTERACTION 1U
 
-static const char *const action_table[_POLKIT_ACTION_MAX] = {
+static const char *const polkit_action_table[_POLKIT_ACTION_MAX] = {
 #define VGPUD_ACTION(id, name, any, inactive, active, description, message) [POLKIT_##id] = name,
 #include "policy/actions.def"
 #undef VGPUD_ACTION
 };
 
-/* One question to polkit. Lives until the second bus_authz_check() has taken the verdict, or the second
- * dispatch has ended without one (the object is gone), or the caller has left. */
+DEFINE_STRING_TABLE_TO_STRING(polkit_action, PolkitAction)
+
+/* A question that polkit was asked. */
+typedef struct Asked {
+        PolkitAction action;
+        char **details; /* owned */
+} Asked;
+
+/* The questions about one call. Lives until the second bus_authz_check() has taken the last verdict, or the
+ * second dispatch has ended without one (the object is gone), or the caller has left. */
 typedef struct Query {
         BusAuthz *authz;      /* borrowed */
         sd_bus_message *call; /* ref; the key in authz->queries */
         uid_t uid;
-        PolkitAction action;
-        char **details;     /* owned */
-        char *cancellation; /* owned; identifies the question for polkit */
+        GPtrArray *asked;   /* Asked, in order; polkit has permitted all but the last */
+        char *cancellation; /* owned; identifies the last question for polkit */
         bool interactive;
         sd_bus_slot *pending;    /* owned; the call to polkit, NULL once it has answered */
         sd_bus_slot *left;       /* owned; watches the caller; NULL on a connection without a bus daemon */
         sd_event_source *expiry; /* owned; ends the query after the second dispatch */
-        bool allowed;
-        VgpudError error; /* set unless allowed */
+        bool allowed;            /* the last question */
+        VgpudError error;        /* set unless allowed */
 } Query;
 
 struct BusAuthz {
@@ -41,12 +49,33 @@ struct BusAuthz {
         uint64_t last_number;
 };
 
+static void asked_free(gpointer p)
+{
+        Asked *asked = p;
+
+        g_strfreev(asked->details);
+        g_free(asked);
+}
+
+static bool asked_equals(const Asked *asked, const BusAuthzQuestion *question)
+{
+        return asked->action == question->action &&
+               g_strv_equal((const char *const *)asked->details, question->details);
+}
+
+static const Asked *query_last(const Query *q)
+{
+        g_assert(q->asked->len > 0);
+
+        return q->asked->pdata[q->asked->len - 1];
+}
+
 static void query_free(Query *q)
 {
         sd_bus_slot_unref(q->pending);
         sd_bus_slot_unref(q->left);
         sd_event_source_disable_unref(q->expiry);
-        g_strfreev(q->details);
+        g_ptr_array_unref(q->asked);
         g_free(q->cancellation);
         vgpud_error_done(&q->error);
         sd_bus_message_unref(q->call);
@@ -132,7 +161,7 @@ static void query_decide(Query *q, sd_bus_message *reply)
 
         if (e) {
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "polkit could not be asked for %s: %s",
-                                 action_table[q->action], e->message ? e->message : e->name);
+                                 polkit_action_table[query_last(q)->action], e->message ? e->message : e->name);
                 return;
         }
 
@@ -146,7 +175,7 @@ static void query_decide(Query *q, sd_bus_message *reply)
         if (r < 0) {
                 vgpud_error_set_errnof(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, r,
                                        "polkit could not be asked for %s: its answer cannot be read",
-                                       action_table[q->action]);
+                                       polkit_action_table[query_last(q)->action]);
                 return;
         }
 
@@ -156,20 +185,20 @@ static void query_decide(Query *q, sd_bus_message *reply)
 
         if (dismissed)
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "%s: the authentication was dismissed",
-                                 action_table[q->action]);
+                                 polkit_action_table[query_last(q)->action]);
         else if (challenge && !q->interactive)
                 vgpud_error_setf(
                                 &q->error, VGPUD_ERROR_NOT_AUTHORIZED,
                                 "%s needs authentication, and the call did not allow that a password is asked for",
-                                action_table[q->action]);
+                                polkit_action_table[query_last(q)->action]);
         else if (challenge)
                 vgpud_error_setf(
                                 &q->error, VGPUD_ERROR_NOT_AUTHORIZED,
                                 "%s needs authentication, and no authentication agent is there to ask for a password",
-                                action_table[q->action]);
+                                polkit_action_table[query_last(q)->action]);
         else
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "polkit does not allow %s",
-                                 action_table[q->action]);
+                                 polkit_action_table[query_last(q)->action]);
 }
 
 static int on_expiry(sd_event_source *s, void *userdata)
@@ -221,16 +250,6 @@ static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *ret_er
         return 1;
 }
 
-static int on_watch_installed(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
-{
-        const sd_bus_error *e = sd_bus_message_get_error(reply);
-
-        if (e)
-                log_debug("Failed to watch a caller, ignoring: %s", e->message);
-
-        return 1;
-}
-
 /* Close the dialogue: the caller is gone. */
 static int on_caller_left(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
@@ -245,21 +264,6 @@ static int on_caller_left(sd_bus_message *signal, void *userdata, sd_bus_error *
         return 0;
 }
 
-static int query_watch_caller(Query *q)
-{
-        g_autofree char *match = NULL;
-
-        if (sd_bus_is_bus_client(q->authz->bus) <= 0)
-                return 0; /* sd-bus cancels the call to polkit when the connection ends */
-
-        /* If the caller has left already, polkit finds no owner of the name and refuses. */
-        match = g_strdup_printf(
-                        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='%s',arg2=''",
-                        sd_bus_message_get_sender(q->call));
-
-        return sd_bus_add_match_async(q->authz->bus, &q->left, match, on_caller_left, on_watch_installed, q);
-}
-
 static int query_send(Query *q)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *ask = NULL;
@@ -271,7 +275,8 @@ static int query_send(Query *q)
                 return r;
 
         r = sd_bus_message_append(ask, "(sa{sv})s", "system-bus-name", 1, "name", "s",
-                                  sd_bus_message_get_sender(q->call), action_table[q->action]);
+                                  sd_bus_message_get_sender(q->call),
+                                  polkit_action_table[query_last(q)->action]);
         if (r < 0)
                 return r;
 
@@ -279,7 +284,7 @@ static int query_send(Query *q)
         if (r < 0)
                 return r;
 
-        for (char **d = q->details; d[0]; d += 2) {
+        for (char **d = query_last(q)->details; d[0]; d += 2) {
                 r = sd_bus_message_append(ask, "{ss}", d[0], d[1]);
                 if (r < 0)
                         return r;
@@ -299,17 +304,45 @@ static int query_send(Query *q)
                                  q->interactive ? UINT64_MAX : 0);
 }
 
-static int query_start(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitAction action,
-                       const char *const *details, VgpudError *reterr)
+/* The next question about the call. */
+static int query_ask(Query *q, const BusAuthzQuestion *question, VgpudError *reterr)
 {
+        Asked *asked = g_new(Asked, 1);
+        int r;
+
+        g_assert(question->action < _POLKIT_ACTION_MAX);
+        g_assert(g_strv_length((char **)question->details) % 2 == 0);
+        g_assert(!q->pending);
+
+        *asked = (Asked){ .action = question->action, .details = g_strdupv((char **)question->details) };
+        g_ptr_array_add(q->asked, asked);
+        g_free(q->cancellation);
+        q->allowed = false;
+        q->cancellation = g_strdup_printf("vgpud-%" PRIu64, ++q->authz->last_number);
+        q->expiry = sd_event_source_disable_unref(q->expiry);
+
+        r = query_send(q);
+        if (r < 0) {
+                query_drop(q);
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NOT_AUTHORIZED, r,
+                                              "polkit could not be asked for %s: %s",
+                                              polkit_action_table[question->action], g_strerror(-r));
+        }
+
+        return 0;
+}
+
+static int query_start(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthzQuestion *question,
+                       VgpudError *reterr)
+{
+        const char *name = polkit_action_table[question->action];
         Query *q;
         int r;
 
         if (!sd_bus_message_get_sender(call))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NOT_AUTHORIZED,
                                         "polkit could not be asked for %s: the caller has no name on the bus",
-                                        action_table[action]);
-
+                                        name);
         if (authz_count_open(a, uid) >= BUS_AUTHZ_QUERIES_PER_UID_MAX)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
                                         "polkit is being asked about %u calls of this user already",
@@ -319,49 +352,58 @@ static int query_start(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitActio
         q->authz = a;
         q->call = sd_bus_message_ref(call);
         q->uid = uid;
-        q->action = action;
-        q->details = g_strdupv((char **)details);
-        q->cancellation = g_strdup_printf("vgpud-%" PRIu64, ++a->last_number);
+        q->asked = g_ptr_array_new_with_free_func(asked_free);
         q->interactive = sd_bus_message_get_allow_interactive_authorization(call) > 0;
         g_hash_table_insert(a->queries, q->call, q);
 
-        r = query_watch_caller(q);
-        if (r >= 0)
-                r = query_send(q);
+        /* If the caller has left already, polkit finds no owner of the name and refuses. */
+        r = bus_watch_caller(call, &q->left, on_caller_left, q);
         if (r < 0) {
                 query_drop(q);
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NOT_AUTHORIZED, r,
-                                              "polkit could not be asked for %s: %s", action_table[action],
-                                              g_strerror(-r));
+                                              "polkit could not be asked for %s: %s", name, g_strerror(-r));
         }
 
-        return 0;
+        return query_ask(q, question, reterr);
 }
 
-int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitAction action,
-                    const char *const *details, VgpudError *reterr)
+/* The questions asked so far are the first of `questions`. */
+static bool query_matches(const Query *q, const BusAuthzQuestion *questions, size_t n)
+{
+        if (q->asked->len > n)
+                return false;
+
+        for (guint i = 0; i < q->asked->len; i++)
+                if (!asked_equals(q->asked->pdata[i], &questions[i]))
+                        return false;
+
+        return true;
+}
+
+int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthzQuestion *questions, size_t n,
+                    VgpudError *reterr)
 {
         Query *q = g_hash_table_lookup(a->queries, call);
         int r;
 
-        g_assert(action < _POLKIT_ACTION_MAX);
-        g_assert(g_strv_length((char **)details) % 2 == 0);
+        g_assert(n > 0);
 
         if (!q && uid == 0)
                 return 1;
         if (!q)
-                return query_start(a, call, uid, action, details, reterr);
+                return query_start(a, call, uid, &questions[0], reterr);
 
         g_assert(!q->pending); /* only the answer of polkit dispatches the call again */
-        if (!q->allowed) {
-                r = -vgpud_error_code_to_errno(q->error.code);
-                vgpud_error_move(reterr, &q->error);
-        } else if (q->action != action || !g_strv_equal((const char *const *)q->details, details))
+
+        if (!q->allowed)
+                r = vgpud_error_move(reterr, &q->error);
+        else if (!query_matches(q, questions, n))
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                      "the object of the call changed while polkit was asked; call again");
+        else if (q->asked->len < n)
+                return query_ask(q, &questions[q->asked->len], reterr);
         else
                 r = 1;
-
         query_drop(q);
 
         return r;
@@ -371,7 +413,7 @@ const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key)
 {
         const Query *q = g_hash_table_lookup(a->queries, call);
 
-        for (char **d = q ? q->details : NULL; d && d[0]; d += 2)
+        for (char **d = q ? query_last(q)->details : NULL; d && d[0]; d += 2)
                 if (strcmp(d[0], key) == 0)
                         return d[1];
 

@@ -38,12 +38,20 @@ BusAuthz *bus_authz_free(BusAuthz *a);
 /* Effective uid of the caller. On a connection without a bus daemon the peer is the caller. */
 int bus_authz_caller(sd_bus_message *call, uid_t *ret, VgpudError *reterr);
 
-/* uid: as bus_authz_caller() says. details: key, value, …, NULL, for rules and the text of the dialogue. 1: go
- * on. 0: polkit is being asked; the handler must return 1 and will be called again. Errors: NOT_AUTHORIZED;
- * TOO_MANY_JOBS (too many open questions); FAILED (action or details differ from those that polkit was asked
- * about). */
-int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, PolkitAction action,
-                    const char *const *details, VgpudError *reterr);
+/* One question. details: key, value, …, NULL, for rules and the text of the dialogue. */
+typedef struct BusAuthzQuestion {
+        PolkitAction action;
+        const char *const *details;
+} BusAuthzQuestion;
+
+/* Ask all questions, one after the other. uid: as bus_authz_caller() says. 1: go on. 0: polkit is being asked;
+ * the handler must return 1 and will be called again. Errors: NOT_AUTHORIZED; TOO_MANY_JOBS (too many open
+ * questions); FAILED (a question differs from the one that polkit was asked). */
+int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthzQuestion *questions, size_t n,
+                    VgpudError *reterr);
+
+/* "org.vgpud1.create" */
+const char *polkit_action_to_string(PolkitAction action);
 
 /* A detail of the open question about the call; NULL: none. A handler with a choice repeats the same choice, if
  * possible. */

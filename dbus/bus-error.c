@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "dbus/bus-util.h"
+
 static const sd_bus_error_map error_map[] = {
 #define X(id, name, eno, exit_status, text) SD_BUS_ERROR_MAP(VGPUD_ERROR_DBUS_PREFIX name, eno),
         VGPUD_ERRORS(X)
@@ -18,28 +20,282 @@ int bus_error_register(void)
         return r < 0 ? r : 0;
 }
 
-int bus_error_set(sd_bus_error *ret_error, int r, const VgpudError *e)
+/* ---- texts ---- */
+
+char *bus_error_cut(const char *text, size_t max)
 {
-        VgpudErrorCode code = e && e->code != VGPUD_ERROR_NONE ? e->code : vgpud_error_code_from_errno(r);
+        static const char ellipsis[] = "…";
+        char *valid = g_utf8_make_valid(text, -1);
+        size_t n = max - strlen(ellipsis);
 
-        const char *text = e && e->message ? e->message : g_strerror(ABS(r));
-        const char *hint = e ? e->hint.text : NULL;
-        g_autofree char *whole = g_strconcat(text, hint ? "\nHint: " : "", hint, NULL);
-        g_autofree char *valid = g_utf8_make_valid(whole, -1); /* may quote a driver */
+        g_assert(max > sizeof ellipsis);
 
-        g_assert(r < 0);
-        g_assert(code > VGPUD_ERROR_NONE && code < _VGPUD_ERROR_MAX);
+        if (strlen(valid) <= max)
+                return valid;
 
-        sd_bus_error_set(ret_error, vgpud_error_code_to_dbus(code), valid);
+        while (n > 0 && ((unsigned char)valid[n] & 0xc0) == 0x80)
+                n--;
+        memcpy(valid + n, ellipsis, sizeof ellipsis);
 
-        return -vgpud_error_code_to_errno(code);
+        return valid;
 }
 
-int bus_error_reply(sd_bus_message *call, int r, const VgpudError *e)
+static VgpudErrorCode error_code(int r, const VgpudError *e)
+{
+        return e && e->code != VGPUD_ERROR_NONE ? e->code : vgpud_error_code_from_errno(r);
+}
+
+static char *error_message(int r, const VgpudError *e)
+{
+        return bus_error_cut(e && e->message ? e->message : g_strerror(ABS(r)), BUS_ERROR_TEXT_MAX);
+}
+
+/* ---- the dictionary ---- */
+
+int bus_error_append_hint(sd_bus_message *m, const VgpudHint *hint, size_t max)
+{
+        g_autofree char *text = NULL;
+        int r;
+
+        if (!hint->text)
+                return 0;
+
+        text = bus_error_cut(hint->text, max);
+        r = bus_append_entry_string(m, "hint", text);
+        if (r >= 0 && hint->id != VGPUD_HINT_NONE)
+                r = bus_append_entry_string(m, "hint_id", vgpud_hint_id_to_string(hint->id));
+
+        return r;
+}
+
+static int error_append_failure(sd_bus_message *m, const BusFailure *failure, size_t text_max)
+{
+        g_autofree char *path = bus_path_instance(failure->uuid);
+        g_autofree char *message =
+                        bus_error_cut(failure->error->message ? failure->error->message : "", text_max);
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = bus_append_entry(m, "instance", "o", path);
+        if (r >= 0)
+                r = bus_append_entry_string(m, "error_name", vgpud_error_code_to_dbus(failure->error->code));
+        if (r >= 0)
+                r = bus_append_entry_string(m, "message", message);
+        if (r >= 0)
+                r = bus_error_append_hint(m, &failure->error->hint, text_max);
+
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* A little more than the bytes of a failure on the bus. */
+static size_t error_failure_size(const BusFailure *failure, size_t text_max)
+{
+        const VgpudError *e = failure->error;
+
+        return 320 + MIN(e->message ? strlen(e->message) : 0, text_max) +
+               MIN(e->hint.text ? strlen(e->hint.text) : 0, text_max);
+}
+
+int bus_error_append_failures(sd_bus_message *m, const GPtrArray *failures, size_t text_max, size_t size)
+{
+        bool all = size == SIZE_MAX;
+        int r;
+
+        if (!failures || failures->len == 0)
+                return 0;
+
+        r = bus_open_entry(m, "failures", "aa{sv}");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "a{sv}");
+        for (guint i = 0; r >= 0 && i < failures->len && (all || i < BUS_ERROR_FAILURES_MAX); i++) {
+                const BusFailure *failure = failures->pdata[i];
+
+                if (!all) {
+                        size += error_failure_size(failure, text_max);
+                        if (size > BUS_ERROR_SIZE_MAX)
+                                break;
+                }
+                r = error_append_failure(m, failure, text_max);
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        if (r >= 0)
+                r = bus_close_entry(m);
+
+        return r < 0 ? r : bus_append_entry(m, "n_failures", "u", failures->len);
+}
+
+static int error_append_job_paths(sd_bus_message *m, const GPtrArray *jobs)
+{
+        int r;
+
+        r = bus_open_entry(m, "jobs", "ao");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "o");
+        for (guint i = 0; r >= 0 && i < jobs->len; i++) {
+                g_autofree char *path = bus_path_job(GPOINTER_TO_UINT(jobs->pdata[i]));
+
+                r = sd_bus_message_append_basic(m, 'o', path);
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+
+        return r < 0 ? r : bus_close_entry(m);
+}
+
+static int error_append_jobs(sd_bus_message *m, const VgpudError *e, const BusErrorJobs *jobs)
+{
+        g_autofree char *path = bus_path_job(jobs->job);
+        size_t size = 300 + (e->message ? strlen(e->message) : 0) + (e->hint.text ? strlen(e->hint.text) : 0);
+        int r;
+
+        r = bus_append_entry(m, "job", "o", path);
+        if (r >= 0 && jobs->jobs)
+                r = error_append_job_paths(m, jobs->jobs);
+        if (r >= 0)
+                r = bus_open_entry(m, "instances", "ao");
+        if (r >= 0)
+                r = bus_append_instance_paths(m, jobs->uuids, BUS_INSTANCES_MAX);
+        if (r >= 0)
+                r = bus_close_entry(m);
+        if (r >= 0 && jobs->uuids->len > BUS_INSTANCES_MAX)
+                r = bus_append_entry(m, "n_instances", "u", jobs->uuids->len);
+        if (r < 0)
+                return r;
+
+        size += 64 * MIN(jobs->uuids->len, BUS_INSTANCES_MAX) + (jobs->jobs ? 32 * jobs->jobs->len : 0);
+
+        return bus_error_append_failures(m, jobs->failures, BUS_ERROR_FAILURE_TEXT_MAX, size);
+}
+
+/* ---- answers ---- */
+
+/* The options are the last argument. The arguments before them are skipped by their types. */
+static int error_enter_options(sd_bus_message *call)
+{
+        const char *signature = sd_bus_message_get_signature(call, true);
+        g_autofree char *before = NULL;
+        int r;
+
+        if (!signature || !g_str_has_suffix(signature, "a{sv}"))
+                return -EBADMSG;
+
+        before = g_strndup(signature, strlen(signature) - strlen("a{sv}"));
+        r = sd_bus_message_rewind(call, true);
+        if (r >= 0 && before[0])
+                r = sd_bus_message_skip(call, before);
+
+        return r < 0 ? r : sd_bus_message_enter_container(call, 'a', "{sv}");
+}
+
+/* 1: the key is error_details, with its value in *ret. 0: another option. */
+static int error_read_option(sd_bus_message *call, bool *ret)
+{
+        const char *key;
+        int r, value;
+
+        r = sd_bus_message_read_basic(call, 's', &key);
+        if (r < 0)
+                return r;
+        if (strcmp(key, BUS_OPTION_ERROR_DETAILS) != 0) {
+                r = sd_bus_message_skip(call, "v");
+                return r < 0 ? r : 0;
+        }
+
+        r = sd_bus_message_read(call, "v", "b", &value);
+        if (r < 0)
+                return r;
+
+        *ret = value;
+        return 1;
+}
+
+/* The call has the option error_details, once and of the right type, and it is true. Looks through all options,
+ * because another option before it may be wrong. */
+static bool error_wants_details(sd_bus_message *call)
+{
+        bool wanted = false;
+        unsigned n = 0;
+        int r;
+
+        if (error_enter_options(call) < 0)
+                return false;
+
+        while ((r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
+                r = error_read_option(call, &wanted);
+                if (r < 0)
+                        return false;
+
+                n += r;
+                if (sd_bus_message_exit_container(call) < 0)
+                        return false;
+        }
+
+        return r == 0 && n == 1 && wanted;
+}
+
+static void error_fill(sd_bus_error *ret_error, int r, const VgpudError *e)
+{
+        g_autofree char *message = error_message(r, e);
+        g_autofree char *hint = e && e->hint.text ? bus_error_cut(e->hint.text, BUS_ERROR_TEXT_MAX) : NULL;
+        g_autofree char *whole = g_strconcat(message, hint ? "\nHint: " : "", hint, NULL);
+
+        g_assert(r < 0);
+
+        sd_bus_error_set(ret_error, vgpud_error_code_to_dbus(error_code(r, e)), whole);
+}
+
+static int error_send_details(sd_bus_message *call, int r, const VgpudError *e, const BusErrorJobs *jobs)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        g_autofree char *message = error_message(r, e);
+        const sd_bus_error error = SD_BUS_ERROR_MAKE_CONST(vgpud_error_code_to_dbus(error_code(r, e)), message);
+        int q;
+
+        if (sd_bus_message_get_expect_reply(call) <= 0)
+                return 0;
+
+        q = sd_bus_message_new_method_error(call, &reply, &error);
+        if (q >= 0)
+                q = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (q >= 0)
+                q = bus_error_append_hint(reply, &e->hint, BUS_ERROR_TEXT_MAX);
+        if (q >= 0 && jobs)
+                q = error_append_jobs(reply, e, jobs);
+        if (q >= 0)
+                q = sd_bus_message_close_container(reply);
+
+        return q < 0 ? q : sd_bus_send(NULL, reply, NULL);
+}
+
+int bus_error_answer(sd_bus_message *call, int r, const VgpudError *e, sd_bus_error *ret_error)
+{
+        int q;
+
+        g_assert(r < 0);
+
+        if (e->code == VGPUD_ERROR_NONE || !error_wants_details(call)) {
+                error_fill(ret_error, r, e);
+                return -vgpud_error_code_to_errno(error_code(r, e));
+        }
+
+        q = error_send_details(call, r, e, NULL);
+
+        return q < 0 ? q : 1;
+}
+
+int bus_error_send(sd_bus_message *call, const VgpudError *e, const BusErrorJobs *jobs)
 {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r = -vgpud_error_code_to_errno(e->code);
 
-        bus_error_set(&error, r, e);
+        g_assert(e->code > VGPUD_ERROR_NONE && e->code < _VGPUD_ERROR_MAX);
+
+        if (error_wants_details(call))
+                return error_send_details(call, r, e, jobs);
+
+        error_fill(&error, r, e);
 
         return sd_bus_reply_method_error(call, &error);
 }

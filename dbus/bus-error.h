@@ -2,19 +2,50 @@
 #pragma once
 
 /* Errors on the bus: turns a VgpudError into the error of a reply. The names come from the table in
- * base/error.h. */
+ * base/error.h. The body is the message with the hint; with the option error_details of the call it is the
+ * message and a dictionary. */
 
 #include <systemd/sd-bus.h>
 
 #include "base/error.h"
+#include "base/macros.h"
+
+/* Longest message and hint, in bytes; of a failure of one instance. */
+#define BUS_ERROR_TEXT_MAX         1024U
+#define BUS_ERROR_FAILURE_TEXT_MAX 128U
+/* Most failures in an error or signal, and the size in bytes that their dictionary stays below. */
+#define BUS_ERROR_FAILURES_MAX 16U
+#define BUS_ERROR_SIZE_MAX     4096U
+
+/* Why a job for several instances failed for one of them. */
+typedef struct BusFailure {
+        const char *uuid;
+        const VgpudError *error;
+} BusFailure;
+
+/* The part of an error that concerns jobs. */
+typedef struct BusErrorJobs {
+        uint32_t job;              /* the job that failed or goes on */
+        const GPtrArray *jobs;     /* GUINT_TO_POINTER(id): all jobs of the call; NULL: only one */
+        const GPtrArray *uuids;    /* char *: the instances of the jobs */
+        const GPtrArray *failures; /* BusFailure */
+} BusErrorJobs;
 
 /* Tell sd-bus the errno of each of our names. Safe to call again. */
 int bus_error_register(void);
 
-/* Fill *ret_error after a function of the model has failed with r, a negative errno. `e` explains the failure;
- * if it is NULL or empty, the errno chooses the name. Returns a negative errno, never 0, so that a handler can
- * end with `return bus_error_set(ret_error, r, &e)`. */
-int bus_error_set(sd_bus_error *ret_error, int r, const VgpudError *e);
+/* The end of a handler after a function has failed with r, a negative errno. `e` explains the failure; if it is
+ * empty, the errno chooses the name. Fills *ret_error or sends the answer, and returns the handler's result. */
+int bus_error_answer(sd_bus_message *call, int r, const VgpudError *e, sd_bus_error *ret_error);
 
-/* Answer a stored call with the same error. */
-int bus_error_reply(sd_bus_message *call, int r, const VgpudError *e);
+/* Answer a stored call with an error. `jobs` NULL: the call made none. */
+int bus_error_send(sd_bus_message *call, const VgpudError *e, const BusErrorJobs *jobs);
+
+/* `text` cut to `max` bytes between two characters, with "…" at the end; newly allocated valid UTF-8. */
+char *bus_error_cut(const char *text, size_t max);
+
+/* Append the keys hint and hint_id to an open a{sv}. */
+int bus_error_append_hint(sd_bus_message *m, const VgpudHint *hint, size_t max);
+/* Append the keys failures, with texts of at most `text_max` bytes, and n_failures. `size` is the size of the
+ * rest; SIZE_MAX: append all failures. */
+int bus_error_append_failures(sd_bus_message *m, const GPtrArray *failures, size_t text_max, size_t size);

@@ -8,10 +8,14 @@
 #include "daemon/model/events.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
+#include "daemon/model/model.h"
 #include "daemon/requests/gpu.h"
 #include "daemon/work/job.h"
+#include "dbus/bus-authz.h"
 #include "dbus/bus-error.h"
+#include "dbus/bus-instance.h"
 #include "dbus/bus-request.h"
+#include "dbus/bus-types.h"
 #include "dbus/bus-util.h"
 
 BUS_DEFINE_TEXT_GETTER(property_get_name, Gpu, gpu, gpu_name(gpu))
@@ -27,6 +31,8 @@ BUS_DEFINE_TEXT_GETTER(property_get_driver, Gpu, gpu, gpu->facts->driver)
 BUS_DEFINE_TEXT_GETTER(property_get_back_end, Gpu, gpu, gpu->driver ? gpu->driver->name : NULL)
 BUS_DEFINE_TEXT_GETTER(property_get_state, Gpu, gpu, gpu_state_to_string(gpu->state))
 BUS_DEFINE_TEXT_GETTER(property_get_reason, Gpu, gpu, gpu->reason)
+BUS_DEFINE_TEXT_GETTER(property_get_hint, Gpu, gpu, gpu->hint.text)
+BUS_DEFINE_TEXT_GETTER(property_get_hint_id, Gpu, gpu, vgpud_hint_id_to_string(gpu->hint.id))
 BUS_DEFINE_GETTER(property_get_stale, Gpu, gpu, "b", gpu_is_stale(gpu))
 BUS_DEFINE_GETTER(property_get_numa_node, Gpu, gpu, "i", gpu->facts->numa_node)
 BUS_DEFINE_GETTER(property_get_iommu_group, Gpu, gpu, "i", gpu->facts->iommu_group)
@@ -37,6 +43,10 @@ BUS_DEFINE_GETTER(property_get_link_width_max, Gpu, gpu, "u", gpu->facts->link_w
 BUS_DEFINE_GETTER(property_get_boot_display, Gpu, gpu, "b", gpu->facts->boot_display)
 BUS_DEFINE_GETTER(property_get_total_vfs, Gpu, gpu, "u", gpu->facts->total_vfs)
 BUS_DEFINE_GETTER(property_get_enabled_vfs, Gpu, gpu, "u", gpu->facts->enabled_vfs)
+BUS_DEFINE_GETTER(property_get_instance_count, Gpu, gpu, "u", bus_gpu_instance_count(gpu))
+BUS_DEFINE_GETTER(property_get_type_count, Gpu, gpu, "u", bus_gpu_type_count(gpu))
+BUS_DEFINE_GETTER(property_get_memory_bytes, Gpu, gpu, "t", bus_gpu_memory_bytes(gpu))
+BUS_DEFINE_GETTER(property_get_memory_used_bytes, Gpu, gpu, "t", bus_gpu_memory_used_bytes(gpu))
 BUS_DEFINE_PATH_GETTER(property_get_job, Gpu, gpu, gpu->current ? bus_path_job(gpu->current->id) : NULL)
 BUS_DEFINE_GETTER(property_get_queued_jobs, Gpu, gpu, "u", gpu->waiting.length)
 BUS_DEFINE_GETTER(property_get_scanned_usec, Gpu, gpu, "t",
@@ -86,11 +96,6 @@ static const VgpuVf *gpu_vf_of(const Instance *instance)
         return vf;
 }
 
-bool bus_gpu_instance_has_vf(const Instance *instance)
-{
-        return gpu_vf_of(instance);
-}
-
 /* VF -> Instance on it. Of several instances, the one with the lowest UUID. */
 static GHashTable *gpu_occupancy(const Gpu *gpu)
 {
@@ -111,42 +116,103 @@ static GHashTable *gpu_occupancy(const Gpu *gpu)
         return table;
 }
 
-static int append_vf(sd_bus_message *reply, const VgpuVf *vf, const Instance *instance, const VgpuVfBinding *b)
+static void vf_destroy(gpointer p)
 {
-        g_autofree char *on_it = instance ? bus_path_instance(instance->desc->uuid) : NULL;
-        int r = sd_bus_message_open_container(reply, 'r', "usoss");
+        BusVf *vf = p;
 
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "uso", vf->index, vf->name, on_it ? on_it : "/");
-        if (r >= 0)
-                r = bus_append_text(reply, b ? b->driver : NULL);
-        if (r >= 0)
-                r = bus_append_text(reply, b ? b->override : NULL);
-
-        return r < 0 ? r : sd_bus_message_close_container(reply);
+        g_free(vf->name);
+        g_free(vf->instance);
+        g_free(vf->driver);
+        g_free(vf->driver_override);
+        g_free(vf);
 }
 
-static int property_get_vfs(sd_bus *bus, const char *path, const char *interface, const char *property,
-                            sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
+static char *vf_text(const char *text)
 {
-        const Gpu *gpu = userdata;
+        return g_utf8_make_valid(text ? text : "", -1);
+}
+
+GPtrArray *bus_gpu_vfs(const Gpu *gpu)
+{
         const GPtrArray *vfs = gpu->facts->vfs;
+        GPtrArray *rows = g_ptr_array_new_with_free_func(vf_destroy);
         g_autoptr(GHashTable) instances = gpu_occupancy(gpu);
-        int r;
 
-        r = sd_bus_message_open_container(reply, 'a', "(usoss)");
-
-        for (guint i = 0; r >= 0 && vfs && i < vfs->len; i++) {
+        for (guint i = 0; vfs && i < vfs->len; i++) {
                 const VgpuVf *vf = vfs->pdata[i];
                 const Instance *instance = g_hash_table_lookup(instances, vf);
                 const VgpuVfBinding *b =
                                 gpu->snapshot ? gpu_snapshot_find_binding(gpu->snapshot, vf->name) : NULL;
+                BusVf *row = g_new(BusVf, 1);
 
-                r = append_vf(reply, vf, instance, b);
+                *row = (BusVf){
+                        .index = vf->index,
+                        .name = vf_text(vf->name),
+                        .instance = instance ? bus_instance_path(instance) : g_strdup("/"),
+                        .driver = vf_text(b ? b->driver : NULL),
+                        .driver_override = vf_text(b ? b->override : NULL),
+                };
+                g_ptr_array_add(rows, row);
         }
 
-        return r < 0 ? r : sd_bus_message_close_container(reply);
+        return rows;
 }
+
+BUS_DEFINE_COLUMN(vf_append_index, BusVf, vf, "u", vf->index)
+BUS_DEFINE_COLUMN(vf_append_name, BusVf, vf, "s", vf->name)
+BUS_DEFINE_COLUMN(vf_append_instance, BusVf, vf, "o", vf->instance)
+BUS_DEFINE_COLUMN(vf_append_driver, BusVf, vf, "s", vf->driver)
+BUS_DEFINE_COLUMN(vf_append_driver_override, BusVf, vf, "s", vf->driver_override)
+
+static const BusColumn vf_columns[] = {
+        { "index", "u", vf_append_index },
+        { "name", "s", vf_append_name },
+        { "instance", "o", vf_append_instance },
+        { "driver", "s", vf_append_driver },
+        { "driver_override", "s", vf_append_driver_override },
+};
+
+/* ---- memory and counts ---- */
+
+uint32_t bus_gpu_instance_count(const Gpu *gpu)
+{
+        return g_hash_table_size(gpu->instances);
+}
+
+uint32_t bus_gpu_type_count(const Gpu *gpu)
+{
+        return gpu->snapshot ? gpu->snapshot->types->len : 0;
+}
+
+uint64_t bus_gpu_memory_bytes(const Gpu *gpu)
+{
+        return gpu->facts->memory_bytes > 0 ? gpu->facts->memory_bytes : UINT64_MAX;
+}
+
+uint64_t bus_gpu_memory_used_bytes(const Gpu *gpu)
+{
+        GHashTableIter i;
+        uint64_t sum = 0;
+        void *instance;
+
+        g_hash_table_iter_init(&i, gpu->instances);
+        while (g_hash_table_iter_next(&i, NULL, &instance)) {
+                uint64_t bytes = bus_instance_memory_bytes(instance);
+
+                if (bytes == UINT64_MAX)
+                        return UINT64_MAX;
+                sum += bytes;
+        }
+
+        return sum;
+}
+
+char *bus_gpu_path(const void *gpu)
+{
+        return bus_path_gpu(gpu_name(gpu));
+}
+
+/* ---- modes ---- */
 
 static int append_mode(sd_bus_message *reply, const VgpuMode *mode)
 {
@@ -158,11 +224,11 @@ static int append_mode(sd_bus_message *reply, const VgpuMode *mode)
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "{sv}");
         if (r >= 0)
-                r = bus_append_entry_string(reply, "Value", mode->value ? mode->value : "");
+                r = bus_append_entry_string(reply, "value", mode->value ? mode->value : "");
         if (r >= 0)
-                r = bus_append_entry_strings(reply, "Choices", mode->choices);
+                r = bus_append_entry_strings(reply, "choices", mode->choices);
         if (r >= 0)
-                r = bus_append_entry_string(reply, "Help", mode->help);
+                r = bus_append_entry_string(reply, "help", mode->help);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
 
@@ -184,146 +250,85 @@ static int property_get_modes(sd_bus *bus, const char *path, const char *interfa
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int append_aliases(sd_bus_message *reply, const VgpuType *type)
-{
-        g_auto(GStrv) aliases = vgpu_type_aliases(type);
-
-        return bus_append_entry_strings(reply, "Aliases", aliases);
-}
-
-static int append_options(sd_bus_message *reply, const GPtrArray *options)
-{
-        int r;
-
-        if (!options || options->len == 0)
-                return 0;
-
-        r = sd_bus_message_open_container(reply, 'e', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append_basic(reply, 's', "Options");
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'v', "a(ss)");
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(ss)");
-        for (guint i = 0; r >= 0 && i < options->len; i++) {
-                const VgpuTypeOption *o = options->pdata[i];
-
-                r = sd_bus_message_open_container(reply, 'r', "ss");
-                if (r >= 0)
-                        r = bus_append_text(reply, o->name);
-                if (r >= 0)
-                        r = bus_append_text(reply, o->help);
-                if (r >= 0)
-                        r = sd_bus_message_close_container(reply);
-        }
-
-        for (unsigned i = 0; r >= 0 && i < 3; i++)
-                r = sd_bus_message_close_container(reply);
-
-        return r;
-}
-
-static int append_type(sd_bus_message *reply, const VgpuType *type)
-{
-        const struct {
-                const char *key;
-                uint32_t value;
-        } numbers[] = {
-                { "Fences", type->fences },
-                { "Weight", type->weight },
-                { "Heads", type->heads },
-                { "FrameRateLimit", type->frame_rate_limit },
-                { "MaxX", type->max_x },
-                { "MaxY", type->max_y },
-                { "MaxInstances", type->max_instances },
-        };
-        const struct {
-                const char *key;
-                const char *value;
-        } texts[] = {
-                { "WhyNot", type->why_not },           { "Key", type->key },
-                { "Product", type->product },          { "Class", type->class },
-                { "EarlierName", type->earlier_name },
-        };
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
-        if (r < 0)
-                return r;
-
-        r = bus_append_text(reply, type->id);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_message_open_container(reply, 'a', "{sv}");
-        if (r >= 0)
-                r = bus_append_entry_string(reply, "Name", type->name ? type->name : type->id);
-        if (r >= 0)
-                r = bus_append_entry_string(reply, "Description", type->description ? type->description : "");
-        if (r >= 0)
-                r = bus_append_entry_string(reply, "DeviceApi", type->device_api ? type->device_api : "");
-        if (r >= 0)
-                r = append_aliases(reply, type);
-        if (r >= 0)
-                r = bus_append_entry(reply, "Available", "u", type->available);
-        if (r >= 0)
-                r = bus_append_entry_u64(reply, "FramebufferBytes", type->framebuffer_bytes);
-        if (r >= 0)
-                r = bus_append_entry_u64(reply, "LowGmBytes", type->low_gm_bytes);
-        if (r >= 0)
-                r = bus_append_entry_u64(reply, "HighGmBytes", type->high_gm_bytes);
-        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(numbers); i++)
-                r = bus_append_entry_u32(reply, numbers[i].key, numbers[i].value);
-        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(texts); i++)
-                r = bus_append_entry_string(reply, texts[i].key, texts[i].value);
-        if (r >= 0 && type->mig)
-                r = bus_append_entry(reply, "Mig", "b", true);
-        if (r >= 0)
-                r = append_options(reply, type->options);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-
-        return r;
-}
-
-static int property_get_types(sd_bus *bus, const char *path, const char *interface, const char *property,
-                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
-{
-        const Gpu *gpu = userdata;
-        const GPtrArray *types = gpu->snapshot ? gpu->snapshot->types : NULL;
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'a', "{sa{sv}}");
-
-        for (guint i = 0; r >= 0 && types && i < types->len; i++)
-                r = append_type(reply, types->pdata[i]);
-        if (r < 0)
-                return r;
-
-        return sd_bus_message_close_container(reply);
-}
-
 /* ---- methods ---- */
 
-static int gpu_queue_rescan(void *arguments, uid_t requester, Job **ret, VgpudError *reterr)
+static int method_list_types(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
-        return request_rescan(arguments, requester, ret, reterr);
+        Gpu *gpu = userdata;
+        g_autoptr(GPtrArray) gpus = g_ptr_array_new();
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        int r;
+
+        r = bus_read_options(call, NULL, 0, &e);
+        if (r < 0)
+                return bus_error_answer(call, r, &e, ret_error);
+
+        g_ptr_array_add(gpus, gpu);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = bus_types_append(reply, gpus);
+
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_list_vfs(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+{
+        g_autoptr(GPtrArray) vfs = bus_gpu_vfs(userdata);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        int r;
+
+        r = bus_read_options(call, NULL, 0, &e);
+        if (r < 0)
+                return bus_error_answer(call, r, &e, ret_error);
+
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = bus_append_table(reply, vf_columns, G_N_ELEMENTS(vf_columns), vfs);
+
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+/* A request for a job on a GPU. */
+typedef struct GpuArguments {
+        Gpu *gpu;
+        uint32_t count;           /* SetVfs */
+        const char *mode, *value; /* Configure */
+} GpuArguments;
+
+/* Ask polkit one question, then queue the job. */
+static int gpu_run(sd_bus_message *call, GpuArguments *a, BusRequest *request, PolkitAction action,
+                   const char *const *details, sd_bus_error *ret_error)
+{
+        const BusAuthzQuestion question = { action, details };
+
+        request->questions = &question;
+        request->n_questions = 1;
+        request->arguments = a;
+
+        return bus_request_run(bus_of_call(call), call, request, ret_error);
+}
+
+static int rescan_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, VgpudError *reterr)
+{
+        const GpuArguments *a = arguments;
+        Job *job;
+        int r;
+
+        r = request_rescan(a->gpu, requester, &job, reterr);
+        if (r >= 0)
+                g_ptr_array_add(ret_jobs, job);
+
+        return r;
 }
 
 static int method_rescan(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
-        Gpu *gpu = userdata;
-        const char *details[] = { "gpu", gpu_name(gpu), NULL };
-        BusRequest request = {
-                .action = POLKIT_RESCAN,
-                .details = details,
-                .arguments = gpu,
-                .queue = gpu_queue_rescan,
-        };
+        GpuArguments a = { .gpu = userdata };
+        BusRequest request = { .queue = rescan_queue };
         const BusOption options[] = {
-                { "wait", "b", &request.wait },
+                BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         int r;
@@ -332,43 +337,39 @@ static int method_rescan(sd_bus_message *call, void *userdata, sd_bus_error *ret
         if (r >= 0)
                 r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
 
-        return bus_request_run(bus_of_call(call), call, &request, ret_error);
+        const char *details[] = { "gpu", gpu_name(a.gpu), NULL };
+
+        return gpu_run(call, &a, &request, POLKIT_RESCAN, details, ret_error);
 }
-
-typedef struct SetVfsArguments {
-        Gpu *gpu;
-        uint32_t count;
-        uint64_t timeout_usec;
-} SetVfsArguments;
 
 static int set_vfs_check(const void *arguments, VgpudError *reterr)
 {
-        const SetVfsArguments *a = arguments;
+        const GpuArguments *a = arguments;
 
         return request_check_set_vfs(a->gpu, a->count, reterr);
 }
 
-static int set_vfs_queue(void *arguments, uid_t requester, Job **ret, VgpudError *reterr)
+static int set_vfs_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, VgpudError *reterr)
 {
-        const SetVfsArguments *a = arguments;
+        const GpuArguments *a = arguments;
+        Job *job;
+        int r;
 
-        return request_set_vfs(a->gpu, a->count, requester, ret, reterr);
+        r = request_set_vfs(a->gpu, a->count, requester, &job, reterr);
+        if (r >= 0)
+                g_ptr_array_add(ret_jobs, job);
+
+        return r;
 }
 
 static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
-        SetVfsArguments a = { .gpu = userdata };
-        BusRequest request = {
-                .action = POLKIT_SET_VFS,
-                .arguments = &a,
-                .check = set_vfs_check,
-                .queue = set_vfs_queue,
-        };
+        GpuArguments a = { .gpu = userdata };
+        BusRequest request = { .check = set_vfs_check, .queue = set_vfs_queue };
         const BusOption options[] = {
-                { "wait", "b", &request.wait },
-                BUS_TIMEOUT_OPTION(a.timeout_usec),
+                BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         g_autofree char *count = NULL;
@@ -380,48 +381,41 @@ static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *re
         if (r >= 0)
                 r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
 
         count = g_strdup_printf("%" PRIu32, a.count);
         const char *details[] = { "gpu", gpu_name(a.gpu), "count", count, NULL };
-        request.details = details;
 
-        return bus_request_run(bus_of_call(call), call, &request, ret_error);
+        return gpu_run(call, &a, &request, POLKIT_SET_VFS, details, ret_error);
 }
-
-typedef struct ConfigureArguments {
-        Gpu *gpu;
-        const char *mode, *value;
-        uint64_t timeout_usec;
-} ConfigureArguments;
 
 /* Also keeps texts of the caller out of the dialogue that asks for a password. */
 static int configure_check(const void *arguments, VgpudError *reterr)
 {
-        const ConfigureArguments *a = arguments;
+        const GpuArguments *a = arguments;
 
         return request_check_configure(a->gpu, a->mode, a->value, reterr);
 }
 
-static int configure_queue(void *arguments, uid_t requester, Job **ret, VgpudError *reterr)
+static int configure_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, VgpudError *reterr)
 {
-        const ConfigureArguments *a = arguments;
+        const GpuArguments *a = arguments;
+        Job *job;
+        int r;
 
-        return request_configure(a->gpu, a->mode, a->value, requester, ret, reterr);
+        r = request_configure(a->gpu, a->mode, a->value, requester, &job, reterr);
+        if (r >= 0)
+                g_ptr_array_add(ret_jobs, job);
+
+        return r;
 }
 
 static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
-        ConfigureArguments a = { .gpu = userdata };
-        BusRequest request = {
-                .action = POLKIT_CONFIGURE,
-                .arguments = &a,
-                .check = configure_check,
-                .queue = configure_queue,
-        };
+        GpuArguments a = { .gpu = userdata };
+        BusRequest request = { .check = configure_check, .queue = configure_queue };
         const BusOption options[] = {
-                { "wait", "b", &request.wait },
-                BUS_TIMEOUT_OPTION(a.timeout_usec),
+                BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         int r;
@@ -432,13 +426,14 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
         if (r >= 0)
                 r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
 
         const char *details[] = { "gpu", gpu_name(a.gpu), "mode", a.mode, "value", a.value, NULL };
-        request.details = details;
 
-        return bus_request_run(bus_of_call(call), call, &request, ret_error);
+        return gpu_run(call, &a, &request, POLKIT_CONFIGURE, details, ret_error);
 }
+
+/* ---- the interface ---- */
 
 static const BusChange gpu_changes[] = {
         { GPU_CHANGED_FACTS, "VendorName" },
@@ -456,13 +451,16 @@ static const BusChange gpu_changes[] = {
         { GPU_CHANGED_BACK_END, "BackEnd" },
         { GPU_CHANGED_STATE, "State" },
         { GPU_CHANGED_STATE, "Reason" },
+        { GPU_CHANGED_STATE, "Hint" },
+        { GPU_CHANGED_STATE, "HintId" },
         { GPU_CHANGED_STATE, "Stale" },
-        { GPU_CHANGED_TYPES, "Types" },
-        { GPU_CHANGED_JOB, "Job" },
-        { GPU_CHANGED_JOB, "QueuedJobs" },
         { GPU_CHANGED_MODES, "Modes" },
-        { GPU_CHANGED_FACTS | GPU_CHANGED_VFS | BUS_GPU_CHANGED_OCCUPANCY, "Vfs" },
-        /* Never ScannedUsec (GPU_CHANGED_SCANNED): it would wake all clients after each scan. */
+        { BUS_GPU_CHANGED_MEMORY, "MemoryBytes" },
+        { BUS_GPU_CHANGED_MEMORY_USED, "MemoryUsedBytes" },
+        { BUS_GPU_CHANGED_INSTANCE_COUNT, "InstanceCount" },
+        { BUS_GPU_CHANGED_TYPE_COUNT, "TypeCount" },
+        /* Never ScannedUsec (GPU_CHANGED_SCANNED): it would wake all clients after each scan. Never Job and
+         * QueuedJobs (GPU_CHANGED_JOB): the objects of the jobs name the GPU. */
 };
 
 char **bus_gpu_properties(unsigned changes)
@@ -486,6 +484,8 @@ const sd_bus_vtable bus_gpu_vtable[] = {
         BUS_PROPERTY_CHANGES("BackEnd", "s", property_get_back_end),
         BUS_PROPERTY_CHANGES("State", "s", property_get_state),
         BUS_PROPERTY_CHANGES("Reason", "s", property_get_reason),
+        BUS_PROPERTY_CHANGES("Hint", "s", property_get_hint),
+        BUS_PROPERTY_CHANGES("HintId", "s", property_get_hint_id),
         BUS_PROPERTY_CHANGES("Stale", "b", property_get_stale),
         BUS_PROPERTY_CHANGES("NumaNode", "i", property_get_numa_node),
         BUS_PROPERTY_CHANGES("IommuGroup", "i", property_get_iommu_group),
@@ -496,18 +496,40 @@ const sd_bus_vtable bus_gpu_vtable[] = {
         BUS_PROPERTY_CONST("BootDisplay", "b", property_get_boot_display),
         BUS_PROPERTY_CHANGES("TotalVfs", "u", property_get_total_vfs),
         BUS_PROPERTY_CHANGES("EnabledVfs", "u", property_get_enabled_vfs),
-        BUS_PROPERTY_CHANGES("Vfs", "a(usoss)", property_get_vfs),
-        BUS_PROPERTY_CHANGES("Parents", "as", property_get_parents),
-        BUS_PROPERTY_CHANGES("Types", "a{sa{sv}}", property_get_types),
+        BUS_PROPERTY_CHANGES("MemoryBytes", "t", property_get_memory_bytes),
+        BUS_PROPERTY_CHANGES("MemoryUsedBytes", "t", property_get_memory_used_bytes),
+        BUS_PROPERTY_CHANGES("InstanceCount", "u", property_get_instance_count),
+        BUS_PROPERTY_CHANGES("TypeCount", "u", property_get_type_count),
+        BUS_PROPERTY_INVALIDATED("Parents", "as", property_get_parents),
         BUS_PROPERTY_CHANGES("Modes", "a{sa{sv}}", property_get_modes),
-        BUS_PROPERTY_CHANGES("Job", "o", property_get_job),
-        BUS_PROPERTY_CHANGES("QueuedJobs", "u", property_get_queued_jobs),
+        BUS_PROPERTY("Job", "o", property_get_job),
+        BUS_PROPERTY("QueuedJobs", "u", property_get_queued_jobs),
         BUS_PROPERTY("ScannedUsec", "t", property_get_scanned_usec),
+        SD_BUS_METHOD_WITH_ARGS("ListTypes", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", types),
+                                method_list_types, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListVfs", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", vfs),
+                                method_list_vfs, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetVfs", SD_BUS_ARGS("u", count, "a{sv}", options), SD_BUS_RESULT("o", job),
                                 method_set_vfs, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Configure", SD_BUS_ARGS("s", mode, "s", value, "a{sv}", options),
                                 SD_BUS_RESULT("o", job), method_configure, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_rescan,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_SIGNAL_WITH_ARGS("TypesChanged", SD_BUS_ARGS("b", list_changed, "a{sv}", types), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("VfsChanged", SD_BUS_ARGS("b", list_changed, "a{sv}", vfs), 0),
         SD_BUS_VTABLE_END,
 };
+
+int bus_gpu_append_table(sd_bus_message *m, Model *model)
+{
+        static const char *const except[] = { "Parents", "Modes", NULL };
+        g_autoptr(GPtrArray) gpus = g_ptr_array_new();
+        GHashTableIter iter;
+        void *gpu;
+
+        g_hash_table_iter_init(&iter, model_gpus(model));
+        while (g_hash_table_iter_next(&iter, NULL, &gpu))
+                g_ptr_array_add(gpus, gpu);
+
+        return bus_append_object_table(m, bus_gpu_vtable, except, bus_gpu_path, gpus);
+}

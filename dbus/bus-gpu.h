@@ -6,15 +6,40 @@
 #include <stdbool.h>
 #include <systemd/sd-bus.h>
 
+#include "base/macros.h"
 #include "daemon/forward.h"
 
-/* Besides the bits of GpuChange: the instance on a VF of the GPU. */
-#define BUS_GPU_CHANGED_OCCUPANCY (1U << 31)
+/* Besides the bits of GpuChange: values that bus-announce.c compares itself. */
+#define BUS_GPU_CHANGED_MEMORY         (1U << 28)
+#define BUS_GPU_CHANGED_MEMORY_USED    (1U << 29)
+#define BUS_GPU_CHANGED_INSTANCE_COUNT (1U << 30)
+#define BUS_GPU_CHANGED_TYPE_COUNT     (1U << 31)
 
 extern const sd_bus_vtable bus_gpu_vtable[];
 
 /* The changed properties; see bus_changed_properties(). */
 char **bus_gpu_properties(unsigned changes);
 
-/* The instance is a VF of its GPU, or on one. */
-bool bus_gpu_instance_has_vf(const Instance *instance);
+/* The object path, newly allocated. */
+char *bus_gpu_path(const void *gpu);
+
+/* Properties that follow from several events of the model. UINT64_MAX: unknown. */
+uint32_t bus_gpu_instance_count(const Gpu *gpu);
+uint32_t bus_gpu_type_count(const Gpu *gpu);
+uint64_t bus_gpu_memory_bytes(const Gpu *gpu);
+uint64_t bus_gpu_memory_used_bytes(const Gpu *gpu);
+
+/* A row of the table of VFs. */
+typedef struct BusVf {
+        uint32_t index;
+        char *name;
+        char *instance; /* object path; "/": none */
+        char *driver;   /* "": none */
+        char *driver_override;
+} BusVf;
+
+/* BusVf, owned, in the order of their indexes. */
+GPtrArray *bus_gpu_vfs(const Gpu *gpu);
+
+/* Append the table of ListGpus. */
+int bus_gpu_append_table(sd_bus_message *m, Model *model);

@@ -10,5 +10,20 @@ extern const sd_bus_vtable bus_instance_vtable[];
 /* The changed properties (bits of InstanceChange); see bus_changed_properties(). */
 char **bus_instance_properties(unsigned changes);
 
+/* The object path, newly allocated. */
+char *bus_instance_path(const void *instance);
+
+/* Graphics memory of the instance; UINT64_MAX: unknown. */
+uint64_t bus_instance_memory_bytes(const Instance *instance);
+
+/* Append a{sv}: the answer of GetHandOver. */
+int bus_instance_append_hand_over(sd_bus_message *m, const Instance *instance);
+
+/* Append the table of ListInstances. `gpu` NULL: the instances of all GPUs. */
+int bus_instance_append_table(sd_bus_message *m, Bus *b, const Gpu *gpu);
+
+/* The method DestroyMany of the Manager. */
+int bus_instance_destroy_many(Bus *b, sd_bus_message *call, sd_bus_error *ret_error);
+
 /* The method Destroy of an instance, also under its name in the Manager. Reads the options from `call`. */
 int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bus_error *ret_error);

@@ -11,9 +11,16 @@
 #include "daemon/requests/create.h"
 #include "daemon/requests/find.h"
 #include "daemon/requests/place.h"
+#include "daemon/work/finished.h"
+#include "daemon/work/job.h"
+#include "dbus/bus-authz.h"
 #include "dbus/bus-error.h"
+#include "dbus/bus-gpu.h"
 #include "dbus/bus-instance.h"
+#include "dbus/bus-job.h"
+#include "dbus/bus-names.h"
 #include "dbus/bus-request.h"
+#include "dbus/bus-types.h"
 #include "dbus/bus-util.h"
 
 BUS_DEFINE_TEXT_GETTER(property_get_version, Bus, b, b ? PROJECT_VERSION : NULL)
@@ -32,6 +39,94 @@ static int property_get_config_errors(sd_bus *bus, const char *path, const char 
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+BUS_DEFINE_GETTER(property_get_job_timeout_usec, Bus, b, "t", model_config(b->model)->job_timeout_usec)
+
+/* The actions that each method asks for. */
+static const struct {
+        const char *method;
+        PolkitAction actions[2];
+        size_t n_actions;
+} manager_actions[] = {
+        { VGPUD_INTERFACE_MANAGER ".Create", { POLKIT_CREATE }, 1 },
+        { VGPUD_INTERFACE_MANAGER ".Destroy", { POLKIT_DESTROY, POLKIT_DESTROY_FOREIGN }, 2 },
+        { VGPUD_INTERFACE_MANAGER ".DestroyMany", { POLKIT_DESTROY, POLKIT_DESTROY_FOREIGN }, 2 },
+        { VGPUD_INTERFACE_GPU ".SetVfs", { POLKIT_SET_VFS }, 1 },
+        { VGPUD_INTERFACE_GPU ".Configure", { POLKIT_CONFIGURE }, 1 },
+        { VGPUD_INTERFACE_GPU ".Rescan", { POLKIT_RESCAN }, 1 },
+        { VGPUD_INTERFACE_INSTANCE ".Destroy", { POLKIT_DESTROY, POLKIT_DESTROY_FOREIGN }, 2 },
+        { VGPUD_INTERFACE_JOB ".Cancel", { POLKIT_CANCEL_JOB }, 1 },
+};
+
+static int manager_append_actions(sd_bus_message *reply, size_t i)
+{
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'e', "sas");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(reply, 's', manager_actions[i].method);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "s");
+        for (size_t k = 0; r >= 0 && k < manager_actions[i].n_actions; k++)
+                r = sd_bus_message_append_basic(reply, 's',
+                                                polkit_action_to_string(manager_actions[i].actions[k]));
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int property_get_actions(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
+{
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{sas}");
+        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(manager_actions); i++)
+                r = manager_append_actions(reply, i);
+
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+/* ---- names ---- */
+
+/* The GPU that an argument names: by path or whole sysfs name. */
+static int manager_find_gpu(Bus *b, const char *word, Gpu **ret, VgpudError *reterr)
+{
+        g_autofree char *name = word[0] == '/' ? bus_path_to_gpu(word) : g_strdup(word);
+
+        if (!name)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of a GPU", word);
+
+        return request_get_gpu(b->model, name, ret, reterr);
+}
+
+/* The instance that an argument names: by path, UUID or whole name. */
+static int manager_find_instance(Bus *b, const char *word, Instance **ret, VgpudError *reterr)
+{
+        char uuid[UUID_STRLEN + 1];
+
+        if (word[0] != '/')
+                return request_get_instance(b->model, word, ret, reterr);
+        if (!bus_path_to_instance(word, uuid))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of an instance", word);
+
+        return request_get_instance(b->model, uuid, ret, reterr);
+}
+
+/* A path of a GPU as its sysfs name; other words as they are. *ret_owned is owned. */
+static int manager_read_gpu_word(const char **word, char **ret_owned, VgpudError *reterr)
+{
+        if (!*word || (*word)[0] != '/')
+                return 0;
+
+        *ret_owned = bus_path_to_gpu(*word);
+        if (!*ret_owned)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of a GPU", *word);
+
+        *word = *ret_owned;
+        return 0;
+}
+
 /* ---- methods ---- */
 
 static bool hints_are_given(const PlaceHints *h)
@@ -42,13 +137,14 @@ static bool hints_are_given(const PlaceHints *h)
 typedef struct CreateArguments {
         Model *model;
         CreateRequest create;
-        char *gpu, *type; /* owned */
+        char *gpu, *type, *near; /* owned */
 } CreateArguments;
 
 static void create_done(CreateArguments *a)
 {
         g_free(a->gpu);
         g_free(a->type);
+        g_free(a->near);
 }
 
 /* Name GPU and type, so that the job is exactly the permitted one. A call without a GPU keeps the GPU of the
@@ -68,6 +164,7 @@ static int create_resolve(Bus *b, sd_bus_message *call, CreateArguments *a, Vgpu
         if (a->create.gpu[0] == '\0' && a->create.chosen && strcmp(a->create.chosen, gpu_name(gpu)) != 0)
                 bus_authz_ask_anew(b->authz, call);
 
+        g_free(a->gpu);
         a->create.gpu = a->gpu = g_strdup(gpu_name(gpu));
         a->create.type = a->type = g_strdup(type->id);
         a->create.hints = NULL;
@@ -76,15 +173,21 @@ static int create_resolve(Bus *b, sd_bus_message *call, CreateArguments *a, Vgpu
         return 0;
 }
 
-static int create_queue(void *arguments, uid_t requester, Job **ret, VgpudError *reterr)
+static int create_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, VgpudError *reterr)
 {
         CreateArguments *a = arguments;
+        Job *job;
+        int r;
 
         /* create_resolve() has named both. */
         g_assert(a->create.gpu == a->gpu && a->create.type == a->type);
         g_assert(!a->create.hints && !a->create.chosen);
 
-        return request_create(a->model, &a->create, ret, reterr);
+        r = request_create(a->model, &a->create, &job, reterr);
+        if (r >= 0)
+                g_ptr_array_add(ret_jobs, job);
+
+        return r;
 }
 
 static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
@@ -94,8 +197,7 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
         CreateRequest *create = &a.create;
         PlaceHints hints = PLACE_HINTS_NONE;
         g_autoptr(GPtrArray) attributes = NULL;
-        uint64_t timeout_usec = 0; /* not used yet */
-        BusRequest request = { .action = POLKIT_CREATE, .arguments = &a, .queue = create_queue };
+        BusRequest request = { .answer = BUS_ANSWER_CREATED, .arguments = &a, .queue = create_queue };
         const BusOption options[] = {
                 { "uuid", "s", &create->uuid },
                 { "name", "s", &create->name },
@@ -107,8 +209,7 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
                 { "preferred_numa_node", "i", &hints.preferred_numa_node },
                 { "near", "s", &hints.near },
                 { "pool", "s", &hints.pool },
-                { "wait", "b", &request.wait },
-                BUS_TIMEOUT_OPTION(timeout_usec),
+                BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         g_autofree char *count = NULL;
@@ -118,9 +219,13 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)
+                r = manager_read_gpu_word(&create->gpu, &a.gpu, &e);
+        if (r >= 0)
+                r = manager_read_gpu_word(&hints.near, &a.near, &e);
+        if (r >= 0)
                 r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
 
         create->requester = request.requester;
         create->attributes = attributes;
@@ -128,11 +233,13 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
 
         r = create_resolve(b, call, &a, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
 
         count = g_strdup_printf("%" PRIu32, create->count);
         const char *details[] = { "gpu", create->gpu, "type", create->type, "count", count, NULL };
-        request.details = details;
+        const BusAuthzQuestion question = { POLKIT_CREATE, details };
+        request.questions = &question;
+        request.n_questions = 1;
 
         return bus_request_run(b, call, &request, ret_error);
 }
@@ -147,11 +254,16 @@ static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *re
 
         r = sd_bus_message_read(call, "s", &what);
         if (r >= 0)
-                r = request_get_instance(b->model, what, &instance, &e);
+                r = manager_find_instance(b, what, &instance, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
 
         return bus_instance_destroy(b, call, instance, ret_error);
+}
+
+static int method_destroy_many(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+{
+        return bus_instance_destroy_many(userdata, call, ret_error);
 }
 
 static int method_get_gpu(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
@@ -167,9 +279,9 @@ static int method_get_gpu(sd_bus_message *call, void *userdata, sd_bus_error *re
         if (r >= 0)
                 r = bus_read_options(call, NULL, 0, &e);
         if (r >= 0)
-                r = request_get_gpu(b->model, what, &gpu, &e);
+                r = manager_find_gpu(b, what, &gpu, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
 
         path = bus_path_gpu(gpu_name(gpu));
 
@@ -189,114 +301,136 @@ static int method_get_instance(sd_bus_message *call, void *userdata, sd_bus_erro
         if (r >= 0)
                 r = bus_read_options(call, NULL, 0, &e);
         if (r >= 0)
-                r = request_get_instance(b->model, what, &instance, &e);
+                r = manager_find_instance(b, what, &instance, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
 
         path = bus_path_instance(instance->desc->uuid);
 
         return sd_bus_reply_method_return(call, "o", path);
 }
 
-static int append_instance(sd_bus_message *reply, const Instance *i)
+static int method_get_job(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
-        const InstanceDesc *d = i->desc;
-        g_autofree char *path = bus_path_instance(d->uuid);
-        const char *texts[] = {
-                d->uuid,
-                i->name,
-                d->type_id,
-                instance_state_to_string(i->state),
-                instance_origin_to_string(i->origin),
-                d->parent,
-                gpu_name(i->gpu),
-        };
+        Bus *b = userdata;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        const FinishedJob *ended = NULL;
+        const Job *job = NULL;
+        uint32_t id;
         int r;
 
-        r = sd_bus_message_open_container(reply, 'r', "osssssssut");
+        r = sd_bus_message_read(call, "u", &id);
         if (r >= 0)
-                r = sd_bus_message_append_basic(reply, 'o', path);
-        for (size_t n = 0; r >= 0 && n < G_N_ELEMENTS(texts); n++)
-                r = bus_append_text(reply, texts[n]);
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "ut", (uint32_t)i->owner, i->created_usec);
+                r = bus_read_options(call, NULL, 0, &e);
+        if (r >= 0) {
+                job = model_get_job(b->model, id);
+                ended = job ? NULL : finished_get(b->model->finished, id);
+                if (!job && !ended)
+                        r = vgpud_error_setf(&e, VGPUD_ERROR_NO_SUCH_JOB, "there is no job %" PRIu32, id);
+        }
+        if (r < 0)
+                return bus_error_answer(call, r, &e, ret_error);
 
-        return r < 0 ? r : sd_bus_message_close_container(reply);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = job ? bus_job_append_live(reply, job) : bus_job_append_ended(reply, ended);
+
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_list_gpus(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+{
+        Bus *b = userdata;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        int r;
+
+        r = bus_read_options(call, NULL, 0, &e);
+        if (r < 0)
+                return bus_error_answer(call, r, &e, ret_error);
+
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = bus_gpu_append_table(reply, b->model);
+
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
 static int method_list_instances(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
+        const char *word = NULL;
+        const BusOption options[] = {
+                { "gpu", "s", &word },
+        };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        GHashTableIter iter;
-        void *instance;
+        Gpu *gpu = NULL;
         int r;
 
-        r = bus_read_options(call, NULL, 0, &e);
+        r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0 && word)
+                r = manager_find_gpu(b, word, &gpu, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
 
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(osssssssut)");
-        g_hash_table_iter_init(&iter, model_instances(b->model));
-        while (r >= 0 && g_hash_table_iter_next(&iter, NULL, &instance))
-                r = append_instance(reply, instance);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
+                r = bus_instance_append_table(reply, b, gpu);
 
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
-}
-
-static int append_type(sd_bus_message *reply, const Gpu *gpu, const VgpuType *t)
-{
-        const char *texts[] = { gpu_name(gpu), t->id, t->name, t->device_api };
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'r', "ssssuutuuuu");
-
-        for (size_t n = 0; r >= 0 && n < G_N_ELEMENTS(texts); n++)
-                r = bus_append_text(reply, texts[n]);
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "uutuuuu", t->available, t->max_instances,
-                                          t->framebuffer_bytes, t->heads, t->frame_rate_limit, t->max_x,
-                                          t->max_y);
-
-        return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 static int method_list_types(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
+        g_autoptr(GPtrArray) gpus = g_ptr_array_new();
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         GHashTableIter iter;
-        void *value;
+        void *gpu;
         int r;
 
         r = bus_read_options(call, NULL, 0, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
+
+        g_hash_table_iter_init(&iter, model_gpus(b->model));
+        while (g_hash_table_iter_next(&iter, NULL, &gpu))
+                if (bus_gpu_type_count(gpu) > 0)
+                        g_ptr_array_add(gpus, gpu);
 
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(ssssuutuuuu)");
-        g_hash_table_iter_init(&iter, model_gpus(b->model));
-        while (r >= 0 && g_hash_table_iter_next(&iter, NULL, &value)) {
-                const Gpu *gpu = value;
-
-                for (guint i = 0; r >= 0 && gpu->snapshot && i < gpu->snapshot->types->len; i++)
-                        r = append_type(reply, gpu, gpu->snapshot->types->pdata[i]);
-        }
-
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
+                r = bus_types_append(reply, gpus);
 
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
-static int append_candidate(sd_bus_message *reply, const Place *place, const PlacementRank *rank)
+static int method_list_jobs(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+{
+        Bus *b = userdata;
+        bool ended = false;
+        const BusOption options[] = {
+                { "ended", "b", &ended },
+        };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        int r;
+
+        r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r < 0)
+                return bus_error_answer(call, r, &e, ret_error);
+
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = bus_job_append_table(reply, b->model, ended);
+
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int place_append_candidate(sd_bus_message *reply, const Place *place, const PlacementRank *rank)
 {
         const PlacementCandidate *c = rank->candidate;
         const VgpuType *type = place->types[rank->index];
@@ -357,7 +491,7 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *ret_
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         _cleanup_place_ Place *place = NULL;
-        g_autofree char *path = NULL;
+        g_autofree char *path = NULL, *near = NULL;
         const PlacementRank *first;
         const Placement *p;
         const char *type;
@@ -367,9 +501,11 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *ret_
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)
+                r = manager_read_gpu_word(&hints.near, &near, &e);
+        if (r >= 0)
                 r = place_new(b->model, type, count, &hints, &place, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
 
         p = place->placement;
         first = p->n > 0 ? &p->ranks[0] : NULL;
@@ -382,7 +518,7 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *ret_
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(oa{sv})");
         for (size_t i = 0; r >= 0 && i < p->n; i++)
-                r = append_candidate(reply, place, &p->ranks[i]);
+                r = place_append_candidate(reply, place, &p->ranks[i]);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
 
@@ -393,27 +529,35 @@ const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         BUS_PROPERTY_CONST("Version", "s", property_get_version),
         BUS_PROPERTY_CONST("ConfigErrors", "as", property_get_config_errors),
+        BUS_PROPERTY_CONST("JobTimeoutUsec", "t", property_get_job_timeout_usec),
+        BUS_PROPERTY_CONST("Actions", "a{sas}", property_get_actions),
         SD_BUS_METHOD_WITH_ARGS("Create", SD_BUS_ARGS("s", gpu, "s", type, "a{sv}", options),
-                                SD_BUS_RESULT("o", job, "ao", instances), method_create,
+                                SD_BUS_RESULT("o", job, "aa{sv}", instances), method_create,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Destroy", SD_BUS_ARGS("s", instance, "a{sv}", options),
                                 SD_BUS_RESULT("o", job), method_destroy, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("DestroyMany", SD_BUS_ARGS("ao", instances, "a{sv}", options),
+                                SD_BUS_RESULT("ao", jobs), method_destroy_many, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetGpu", SD_BUS_ARGS("s", name, "a{sv}", options), SD_BUS_RESULT("o", gpu),
                                 method_get_gpu, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetInstance", SD_BUS_ARGS("s", name, "a{sv}", options),
                                 SD_BUS_RESULT("o", instance), method_get_instance, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetJob", SD_BUS_ARGS("u", id, "a{sv}", options), SD_BUS_RESULT("a{sv}", job),
+                                method_get_job, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListGpus", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", gpus),
+                                method_list_gpus, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListInstances", SD_BUS_ARGS("a{sv}", options),
-                                SD_BUS_RESULT("a(osssssssut)", instances), method_list_instances,
+                                SD_BUS_RESULT("a{sv}", instances), method_list_instances,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ListTypes", SD_BUS_ARGS("a{sv}", options),
-                                SD_BUS_RESULT("a(ssssuutuuuu)", types), method_list_types,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListTypes", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", types),
+                                method_list_types, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", jobs),
+                                method_list_jobs, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Place", SD_BUS_ARGS("s", type, "a{sv}", options),
                                 SD_BUS_RESULT("o", gpu, "s", strategy, "a(oa{sv})", candidates), method_place,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved",
-                                SD_BUS_ARGS("u", id, "o", job, "s", result, "s", error_name, "s", message, "ao",
-                                            instances),
+                                SD_BUS_ARGS("u", id, "o", job, "s", result, "s", error_name, "a{sv}", details),
                                 0),
         SD_BUS_VTABLE_END,
 };

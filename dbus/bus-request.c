@@ -2,110 +2,470 @@
 
 #include "dbus/bus-request.h"
 
+#include <inttypes.h>
+#include <string.h>
+
 #include "base/log.h"
+#include "daemon/model/instance.h"
 #include "daemon/model/model.h"
 #include "daemon/work/job.h"
 #include "dbus/bus-announce.h"
 #include "dbus/bus-error.h"
+#include "dbus/bus-instance.h"
 #include "dbus/bus-util.h"
 
-static int request_send_answer(sd_bus_message *call, const Job *job)
+/* A call that waits for jobs. */
+typedef struct Waiter {
+        Bus *bus;             /* borrowed */
+        sd_bus_message *call; /* ref */
+        BusAnswer answer;
+        GPtrArray *jobs; /* WaiterJob, owned */
+        unsigned n_open; /* jobs that have not ended */
+        uint64_t timeout_usec;
+        sd_event_source *timer; /* owned; the caller's time; NULL: no limit */
+        sd_bus_slot *left;      /* owned; watches the caller while there is a timer */
+} Waiter;
+
+/* Keeps the result of a job that ends before the others. */
+typedef struct WaiterJob {
+        Waiter *waiter; /* borrowed */
+        uint32_t id;
+        GPtrArray *uuids; /* ref */
+        bool ended;
+        VgpudError error;
+        GPtrArray *failures; /* JobFailure; ref; NULL: none */
+} WaiterJob;
+
+static void waiter_job_free(gpointer p)
 {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        g_autofree char *path = bus_path_job(job->id);
-        int r;
+        WaiterJob *w = p;
 
-        r = sd_bus_message_new_method_return(call, &reply);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_message_append_basic(reply, 'o', path);
-        if (r >= 0 && job->kind->makes_instances)
-                r = bus_append_instance_paths(reply, job->uuids);
-        if (r < 0)
-                return r;
-
-        return sd_bus_send(NULL, reply, NULL);
+        (void)g_hash_table_remove(w->waiter->bus->waiting, GUINT_TO_POINTER(w->id));
+        g_ptr_array_unref(w->uuids);
+        vgpud_error_done(&w->error);
+        g_clear_pointer(&w->failures, g_ptr_array_unref);
+        g_free(w);
 }
 
+static void waiter_free(Waiter *w)
+{
+        g_ptr_array_unref(w->jobs);
+        sd_event_source_disable_unref(w->timer);
+        sd_bus_slot_unref(w->left);
+        sd_bus_message_unref(w->call);
+        g_free(w);
+}
+
+/* ---- answers ---- */
+
+/* Create's description of one instance. After the job also the keys that the kernel decides. */
+static int request_append_created(Bus *b, sd_bus_message *reply, const Job *job, const char *uuid)
+{
+        const Instance *instance = job->state == JOB_DONE ? model_get_instance(b->model, uuid) : NULL;
+        g_autofree char *path = bus_path_instance(uuid);
+        g_autofree char *gpu = bus_path_gpu(job->gpu_name);
+        JobDetail type;
+        int r;
+
+        assert_se(job_get_detail(job, "type", &type));
+
+        r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = bus_append_entry(reply, "object_path", "o", path);
+        if (r >= 0)
+                r = bus_append_entry(reply, "uuid", "s", uuid);
+        if (r >= 0)
+                r = bus_append_entry(reply, "gpu", "o", gpu);
+        if (r >= 0)
+                r = bus_append_entry_string(reply, "type", type.text);
+        if (r >= 0 && instance)
+                r = bus_append_entry_string(reply, "parent",
+                                            instance->desc->parent ? instance->desc->parent : "");
+        if (r >= 0 && instance)
+                r = bus_open_entry(reply, "hand_over", "a{sv}");
+        if (r >= 0 && instance)
+                r = bus_instance_append_hand_over(reply, instance);
+        if (r >= 0 && instance)
+                r = bus_close_entry(reply);
+
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int request_append_all_created(Bus *b, sd_bus_message *reply, const Job *job)
+{
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+        for (guint i = 0; r >= 0 && i < job->uuids->len; i++)
+                r = request_append_created(b, reply, job, job->uuids->pdata[i]);
+
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int request_append_job_path(sd_bus_message *reply, uint32_t id)
+{
+        g_autofree char *path = bus_path_job(id);
+
+        return sd_bus_message_append_basic(reply, 'o', path);
+}
+
+/* `ids`: of all jobs. `job`: the only one, or the last. */
+static int request_send_answer(Bus *b, sd_bus_message *call, BusAnswer answer, const GPtrArray *ids,
+                               const Job *job)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r;
+
+        g_assert(answer == BUS_ANSWER_JOBS || ids->len == 1);
+
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0 && answer == BUS_ANSWER_JOBS)
+                r = sd_bus_message_open_container(reply, 'a', "o");
+        for (guint i = 0; r >= 0 && i < ids->len; i++)
+                r = request_append_job_path(reply, GPOINTER_TO_UINT(ids->pdata[i]));
+        if (r >= 0 && answer == BUS_ANSWER_JOBS)
+                r = sd_bus_message_close_container(reply);
+        if (r >= 0 && answer == BUS_ANSWER_CREATED)
+                r = request_append_all_created(b, reply, job);
+
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static GPtrArray *waiter_job_ids(const Waiter *w)
+{
+        GPtrArray *ids = g_ptr_array_new();
+
+        for (guint i = 0; i < w->jobs->len; i++)
+                g_ptr_array_add(ids, GUINT_TO_POINTER(((const WaiterJob *)w->jobs->pdata[i])->id));
+
+        return ids;
+}
+
+static GPtrArray *waiter_uuids(const Waiter *w)
+{
+        GPtrArray *uuids = g_ptr_array_new();
+
+        for (guint i = 0; i < w->jobs->len; i++) {
+                const WaiterJob *job = w->jobs->pdata[i];
+
+                for (guint k = 0; k < job->uuids->len; k++)
+                        g_ptr_array_add(uuids, job->uuids->pdata[k]);
+        }
+
+        return uuids;
+}
+
+/* A job for one instance has no failures of its own; they count if other jobs of the call failed as well. */
+static GPtrArray *waiter_failures(const Waiter *w)
+{
+        GPtrArray *failures = g_ptr_array_new_with_free_func(g_free);
+
+        for (guint i = 0; i < w->jobs->len; i++) {
+                const WaiterJob *job = w->jobs->pdata[i];
+
+                for (guint k = 0; job->failures && k < job->failures->len; k++) {
+                        const JobFailure *f = job->failures->pdata[k];
+                        BusFailure *failure = g_new(BusFailure, 1);
+
+                        *failure = (BusFailure){ .uuid = f->uuid, .error = &f->error };
+                        g_ptr_array_add(failures, failure);
+                }
+                if (!job->failures && w->answer == BUS_ANSWER_JOBS && w->jobs->len > 1 &&
+                    job->uuids->len == 1 && job->error.code != VGPUD_ERROR_NONE) {
+                        BusFailure *failure = g_new(BusFailure, 1);
+
+                        *failure = (BusFailure){ .uuid = job->uuids->pdata[0], .error = &job->error };
+                        g_ptr_array_add(failures, failure);
+                }
+        }
+
+        return failures;
+}
+
+/* Answer with an error about this job of the call. Frees the waiter. */
+static void waiter_fail(Waiter *w, const WaiterJob *job, const VgpudError *e)
+{
+        g_autoptr(GPtrArray) ids = waiter_job_ids(w);
+        g_autoptr(GPtrArray) uuids = w->jobs->len > 1 && e->code == VGPUD_ERROR_TIMEOUT
+                                                     ? waiter_uuids(w)
+                                                     : g_ptr_array_ref(job->uuids);
+        g_autoptr(GPtrArray) failures = waiter_failures(w);
+        const BusErrorJobs jobs = {
+                .job = job->id,
+                .jobs = w->answer == BUS_ANSWER_JOBS ? ids : NULL,
+                .uuids = uuids,
+                .failures = failures,
+        };
+        int r;
+
+        r = bus_error_send(w->call, e, &jobs);
+        if (r < 0) /* the caller may have left */
+                log_debug_errno(r, "Failed to answer a call that waited for job %u, ignoring: %m", job->id);
+
+        waiter_free(w);
+}
+
+static void waiter_succeed(Waiter *w, const Job *job)
+{
+        g_autoptr(GPtrArray) ids = waiter_job_ids(w);
+        int r;
+
+        r = request_send_answer(w->bus, w->call, w->answer, ids, job);
+        if (r < 0) /* the caller may have left */
+                log_debug_errno(r, "Failed to answer a call that waited for job %u, ignoring: %m", job->id);
+
+        waiter_free(w);
+}
+
+/* ---- the end of a wait ---- */
+
+static const WaiterJob *waiter_first_failed(const Waiter *w)
+{
+        for (guint i = 0; i < w->jobs->len; i++) {
+                const WaiterJob *job = w->jobs->pdata[i];
+
+                if (job->error.code != VGPUD_ERROR_NONE)
+                        return job;
+        }
+
+        return NULL;
+}
+
+void bus_request_end(Bus *b, const Job *job)
+{
+        WaiterJob *wj = g_hash_table_lookup(b->waiting, GUINT_TO_POINTER(job->id));
+        const WaiterJob *failed;
+        Waiter *w;
+
+        if (!wj)
+                return;
+
+        g_assert(job->state > JOB_STUCK && !wj->ended);
+
+        w = wj->waiter;
+        wj->ended = true;
+        vgpud_error_copy(&wj->error, &job->error);
+        wj->failures = job->failures ? g_ptr_array_ref(job->failures) : NULL;
+        if (--w->n_open > 0)
+                return;
+
+        failed = waiter_first_failed(w);
+        if (failed)
+                waiter_fail(w, failed, &failed->error);
+        else
+                waiter_succeed(w, job);
+}
+
+/* Answers at once when a job is stuck or the daemon stops. An ended job is answered in bus_request_end(), after
+ * the signals. */
 static void request_on_finished(Job *job, const VgpudError *error, void *userdata)
 {
         Bus *b = userdata;
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
-        int r;
+        WaiterJob *wj = g_hash_table_lookup(b->waiting, GUINT_TO_POINTER(job->id));
 
-        if (!g_hash_table_steal_extended(b->waiting, GUINT_TO_POINTER(job->id), NULL, (gpointer *)&call))
+        if (!wj || job->state > JOB_STUCK)
                 return;
 
         bus_announce_flush(b);
-        if (error->code == VGPUD_ERROR_NONE)
-                r = request_send_answer(call, job);
-        else
-                r = bus_error_reply(call, -vgpud_error_code_to_errno(error->code), error);
-
-        if (r < 0) /* the caller may have left */
-                log_debug_errno(r, "Failed to answer a call that waited for job %u, ignoring: %m", job->id);
+        waiter_fail(wj->waiter, wj, error);
 }
 
-static int request_answer(Bus *b, sd_bus_message *call, Job *job, bool wait)
+/* ---- the caller's time ---- */
+
+static char *request_format_usec(uint64_t usec)
 {
-        g_assert(!g_hash_table_contains(b->waiting, GUINT_TO_POINTER(job->id)));
+        if (usec % USEC_PER_SEC == 0)
+                return g_strdup_printf("%" PRIu64 " s", usec / USEC_PER_SEC);
 
-        if (!wait)
-                return request_send_answer(call, job);
+        return g_strdup_printf("%" PRIu64 " ms", usec / USEC_PER_MSEC);
+}
 
-        g_hash_table_insert(b->waiting, GUINT_TO_POINTER(job->id), sd_bus_message_ref(call));
-        job_on_finished(job, request_on_finished, b);
+/* "Job 17", "Jobs 17, 18" */
+static char *waiter_name_open_jobs(const Waiter *w)
+{
+        GString *s = g_string_new(w->n_open == 1 ? "Job" : "Jobs");
+        const char *separator = " ";
 
-        return 1;
+        for (guint i = 0; i < w->jobs->len; i++) {
+                const WaiterJob *job = w->jobs->pdata[i];
+
+                if (job->ended)
+                        continue;
+                g_string_append_printf(s, "%s%" PRIu32, separator, job->id);
+                separator = ", ";
+        }
+
+        return g_string_free(s, false);
+}
+
+static char *request_join_uuids(const GPtrArray *uuids)
+{
+        GString *s = g_string_new(NULL);
+
+        for (guint i = 0; i < uuids->len && i < BUS_INSTANCES_MAX; i++)
+                g_string_append_printf(s, "%s%s", i > 0 ? ", " : " (", (const char *)uuids->pdata[i]);
+        if (uuids->len > BUS_INSTANCES_MAX)
+                g_string_append_printf(s, " and %u more", uuids->len - BUS_INSTANCES_MAX);
+        if (uuids->len > 0)
+                g_string_append_c(s, ')');
+
+        return g_string_free(s, false);
+}
+
+static const WaiterJob *waiter_first_open(const Waiter *w)
+{
+        for (guint i = 0; i < w->jobs->len; i++) {
+                const WaiterJob *job = w->jobs->pdata[i];
+
+                if (!job->ended)
+                        return job;
+        }
+
+        g_assert_not_reached();
+}
+
+static int waiter_on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Waiter *w = userdata;
+        const WaiterJob *job = waiter_first_open(w);
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autoptr(GPtrArray) uuids = waiter_uuids(w);
+        g_autofree char *jobs = waiter_name_open_jobs(w);
+        g_autofree char *list = request_join_uuids(uuids);
+        g_autofree char *time = request_format_usec(w->timeout_usec);
+
+        (void)vgpud_error_setf(&e, VGPUD_ERROR_TIMEOUT, "%s did not end within %s and %s on%s", jobs, time,
+                               w->n_open == 1 ? "goes" : "go", list);
+        vgpud_error_hintf(&e, VGPUD_HINT_WAIT_FOR_JOB, "wait for it with \"vgpuctl wait job %" PRIu32 "\"",
+                          job->id);
+        waiter_fail(w, job, &e);
+
+        return 0;
+}
+
+static int waiter_on_caller_left(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
+{
+        waiter_free(userdata);
+        return 0;
+}
+
+static void waiter_start_timer(Waiter *w, uint64_t timeout_usec)
+{
+        int r;
+
+        if (timeout_usec == 0 || timeout_usec == UINT64_MAX)
+                return;
+
+        w->timeout_usec = timeout_usec;
+        r = sd_event_add_time_relative(sd_bus_get_event(w->bus->bus), &w->timer, CLOCK_MONOTONIC, timeout_usec,
+                                       0, waiter_on_timeout, w);
+        if (r == -EOVERFLOW)
+                return;
+        if (r >= 0)
+                r = bus_watch_caller(w->call, &w->left, waiter_on_caller_left, w);
+        if (r < 0)
+                log_warning_errno(r, "Failed to limit the wait of a caller, ignoring: %m");
+}
+
+/* ---- the request ---- */
+
+static void request_wait(Bus *b, sd_bus_message *call, const BusRequest *request, const GPtrArray *jobs)
+{
+        Waiter *w = g_new(Waiter, 1);
+
+        *w = (Waiter){
+                .bus = b,
+                .call = sd_bus_message_ref(call),
+                .answer = request->answer,
+                .jobs = g_ptr_array_new_with_free_func(waiter_job_free),
+                .n_open = jobs->len,
+        };
+
+        for (guint i = 0; i < jobs->len; i++) {
+                Job *job = jobs->pdata[i];
+                WaiterJob *wj = g_new(WaiterJob, 1);
+
+                *wj = (WaiterJob){ .waiter = w, .id = job->id, .uuids = g_ptr_array_ref(job->uuids) };
+                g_ptr_array_add(w->jobs, wj);
+                assert_se(g_hash_table_insert(b->waiting, GUINT_TO_POINTER(job->id), wj));
+                job_on_finished(job, request_on_finished, b);
+        }
+
+        waiter_start_timer(w, request->wait.timeout_usec);
+}
+
+static int request_answer_now(Bus *b, sd_bus_message *call, const BusRequest *request, const GPtrArray *jobs)
+{
+        g_autoptr(GPtrArray) ids = g_ptr_array_new();
+
+        for (guint i = 0; i < jobs->len; i++)
+                g_ptr_array_add(ids, GUINT_TO_POINTER(((const Job *)jobs->pdata[i])->id));
+
+        /* The caller knows the objects of the jobs from now on. */
+        bus_announce_jobs(b);
+
+        return request_send_answer(b, call, request->answer, ids, jobs->pdata[0]);
+}
+
+static int request_check(const BusRequest *request, VgpudError *reterr)
+{
+        if (request->wait.timeout_usec > 0 && !request->wait.wait)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "option 'timeout_usec' is possible only together with 'wait'");
+
+        return request->check ? request->check(request->arguments, reterr) : 0;
 }
 
 int bus_request_run(Bus *b, sd_bus_message *call, const BusRequest *request, sd_bus_error *ret_error)
 {
+        g_autoptr(GPtrArray) jobs = g_ptr_array_new();
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        Job *job;
-        int r = 0;
+        int r;
 
-        g_assert(request->action < _POLKIT_ACTION_MAX);
-        g_assert(request->details && request->queue);
+        g_assert(request->n_questions > 0 && request->queue);
 
-        if (request->check)
-                r = request->check(request->arguments, &e);
+        r = request_check(request, &e);
         if (r >= 0)
-                r = bus_authz_check(b->authz, call, request->requester, request->action, request->details, &e);
+                r = bus_authz_check(b->authz, call, request->requester, request->questions,
+                                    request->n_questions, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
         if (r == 0)
                 return 1;
 
-        r = request->queue(request->arguments, request->requester, &job, &e);
+        r = request->queue(request->arguments, request->requester, jobs, &e);
         if (r < 0)
-                return bus_error_set(ret_error, r, &e);
+                return bus_error_answer(call, r, &e, ret_error);
 
-        return request_answer(b, call, job, request->wait);
-}
+        g_assert(jobs->len > 0);
 
-void bus_request_end(Bus *b, Job *job)
-{
-        request_on_finished(job, &job->error, b);
+        if (!request->wait.wait)
+                return request_answer_now(b, call, request, jobs);
+
+        request_wait(b, call, request, jobs);
+        return 1;
 }
 
 void bus_request_cancel_all(Bus *b)
 {
-        const VgpudError e = { .code = VGPUD_ERROR_CANCELED,
-                               .message = (char *)"vgpud stops; a job that runs goes on in the kernel" };
+        const VgpudError e = {
+                .code = VGPUD_ERROR_CANCELED,
+                .message = (char *)"vgpud stops; a job that runs goes on in the kernel",
+        };
         GHashTableIter i;
-        void *key, *call;
+        void *value;
 
-        g_hash_table_iter_init(&i, b->waiting);
+        /* Each waiter removes itself from the table. */
+        while (g_hash_table_iter_init(&i, b->waiting), g_hash_table_iter_next(&i, NULL, &value)) {
+                WaiterJob *wj = value;
+                Waiter *w = wj->waiter;
 
-        while (g_hash_table_iter_next(&i, &key, &call)) {
-                Job *job = model_get_job(b->model, GPOINTER_TO_UINT(key));
+                for (guint k = 0; k < w->jobs->len; k++) {
+                        Job *job = model_get_job(b->model, ((const WaiterJob *)w->jobs->pdata[k])->id);
 
-                if (job)
-                        job_on_finished(job, NULL, NULL);
-                (void)bus_error_reply(call, -ECANCELED, &e);
+                        if (job)
+                                job_on_finished(job, NULL, NULL);
+                }
+                waiter_fail(w, wj, &e);
         }
-
-        g_hash_table_remove_all(b->waiting);
 }

@@ -1,31 +1,51 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The path of a call that queues a job: checks, the question to polkit, the job, the answer. A handler reads
- * the arguments and describes the rest in a BusRequest. */
+/* The path of a call that queues jobs: checks, the questions to polkit, the jobs, the answer. A handler reads
+ * the arguments and describes the rest in a BusRequest. With the option "wait" the answer follows when all jobs
+ * have ended, when one is stuck, or when the caller's time is over; the jobs go on in the last two cases. */
 
 #include "base/error.h"
 #include "dbus/bus-authz.h"
 #include "dbus/bus.h"
 
+/* The options of all methods that queue jobs. */
+typedef struct BusWait {
+        bool wait;
+        uint64_t timeout_usec; /* from when the jobs are queued; 0: no option; UINT64_MAX: no limit */
+} BusWait;
+
+#define BUS_WAIT_OPTIONS(w)                                           \
+        { "wait", "b", &(w).wait },                                   \
+        {                                                             \
+                "timeout_usec", "t", &(w).timeout_usec, 1, UINT64_MAX \
+        }
+
+typedef enum BusAnswer {
+        BUS_ANSWER_JOB,     /* o */
+        BUS_ANSWER_JOBS,    /* ao */
+        BUS_ANSWER_CREATED, /* o, aa{sv}: the job and the instances; of one job */
+} BusAnswer;
+
 typedef struct BusRequest {
-        PolkitAction action;
-        const char *const *details; /* see bus_authz_check() */
-        uid_t requester;            /* see bus_authz_caller() */
-        bool wait;                  /* answer when the job has ended */
-        void *arguments;            /* borrowed; passed to the two functions */
+        const BusAuthzQuestion *questions;
+        size_t n_questions;
+        uid_t requester; /* see bus_authz_caller() */
+        BusWait wait;
+        BusAnswer answer;
+        void *arguments; /* borrowed; passed to the two functions */
 
         /* Refuses a hopeless call before a person types a password. NULL: no check. */
         int (*check)(const void *arguments, VgpudError *reterr);
-        /* Queues the job. */
-        int (*queue)(void *arguments, uid_t requester, Job **ret, VgpudError *reterr);
+        /* Queues the jobs (Job). */
+        int (*queue)(void *arguments, uid_t requester, GPtrArray *ret_jobs, VgpudError *reterr);
 } BusRequest;
 
 /* The end of a handler. The call may be dispatched again when polkit has answered; see bus-authz.h. */
 int bus_request_run(Bus *b, sd_bus_message *call, const BusRequest *request, sd_bus_error *ret_error);
 
-/* Answer the call, if any, that waits for an ended job. */
-void bus_request_end(Bus *b, Job *job);
+/* Answer the call, if any, that waits for an ended job. The model still has the job. */
+void bus_request_end(Bus *b, const Job *job);
 
 /* The daemon stops: answer all calls that wait, with CANCELED. */
 void bus_request_cancel_all(Bus *b);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/parse-util.h"
 #include "base/uuid.h"
 #include "dbus/bus-names.h"
@@ -161,10 +162,41 @@ static int options_read_value(sd_bus_message *m, const BusOption *o, VgpudError 
         return options_read_number(m, o, reterr);
 }
 
+/* bus_error_answer() reads the value. */
+static int options_skip_error_details(sd_bus_message *m)
+{
+        int b;
+
+        return sd_bus_message_read_basic(m, 'b', &b);
+}
+
+static int options_read_variant(sd_bus_message *m, const BusOption *o, const char *key, VgpudError *reterr)
+{
+        const char *expected = o ? o->signature : "b", *signature;
+        int r;
+
+        r = sd_bus_message_peek_type(m, NULL, &signature);
+        if (r < 0)
+                return r;
+        if (strcmp(signature, expected) != 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "option '%s' must have the D-Bus type %s, not %s", key, expected,
+                                        signature);
+
+        r = sd_bus_message_enter_container(m, 'v', signature);
+        if (r < 0)
+                return r;
+
+        r = o ? options_read_value(m, o, reterr) : options_skip_error_details(m);
+
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+/* `seen` has an element more than `options`, for error_details. */
 static int options_read_option(sd_bus_message *m, const BusOption *options, size_t n_options, bool *seen,
                                VgpudError *reterr)
 {
-        const char *key, *signature;
+        const char *key;
         size_t i;
         int r;
 
@@ -175,33 +207,14 @@ static int options_read_option(sd_bus_message *m, const BusOption *options, size
         for (i = 0; i < n_options; i++)
                 if (strcmp(options[i].name, key) == 0)
                         break;
-
-        if (i == n_options)
+        if (i == n_options && strcmp(key, BUS_OPTION_ERROR_DETAILS) != 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no option '%s'", key);
-
         if (seen[i])
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "option '%s' is given twice", key);
 
         seen[i] = true;
 
-        r = sd_bus_message_peek_type(m, NULL, &signature);
-        if (r < 0)
-                return r;
-
-        if (strcmp(signature, options[i].signature) != 0)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "option '%s' must have the D-Bus type %s, not %s", key,
-                                        options[i].signature, signature);
-
-        r = sd_bus_message_enter_container(m, 'v', options[i].signature);
-        if (r < 0)
-                return r;
-
-        r = options_read_value(m, &options[i], reterr);
-        if (r < 0)
-                return r;
-
-        return sd_bus_message_exit_container(m);
+        return options_read_variant(m, i < n_options ? &options[i] : NULL, key, reterr);
 }
 
 int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_options, VgpudError *reterr)
@@ -225,10 +238,7 @@ int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_optio
                         return r;
         }
 
-        if (r < 0)
-                return r;
-
-        return sd_bus_message_exit_container(m);
+        return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
 int bus_append_text(sd_bus_message *m, const char *text)
@@ -241,23 +251,39 @@ int bus_append_text(sd_bus_message *m, const char *text)
         return sd_bus_message_append_basic(m, 's', text);
 }
 
-int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, ...)
+int bus_open_entry(sd_bus_message *m, const char *key, const char *signature)
 {
-        va_list ap;
         int r;
 
         g_assert(key && key[0]);
         g_assert(signature && signature[0]);
 
         r = sd_bus_message_open_container(m, 'e', "sv");
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', key);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', signature);
 
-        r = sd_bus_message_append_basic(m, 's', key);
-        if (r < 0)
-                return r;
+        return r;
+}
 
-        r = sd_bus_message_open_container(m, 'v', signature);
+int bus_close_entry(sd_bus_message *m)
+{
+        int r;
+
+        r = sd_bus_message_close_container(m);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+
+        return r;
+}
+
+int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, ...)
+{
+        va_list ap;
+        int r;
+
+        r = bus_open_entry(m, key, signature);
         if (r < 0)
                 return r;
 
@@ -265,14 +291,7 @@ int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, 
         r = sd_bus_message_appendv(m, signature, ap);
         va_end(ap);
 
-        if (r < 0)
-                return r;
-
-        r = sd_bus_message_close_container(m);
-        if (r < 0)
-                return r;
-
-        return sd_bus_message_close_container(m);
+        return r < 0 ? r : bus_close_entry(m);
 }
 
 int bus_append_entry_string(sd_bus_message *m, const char *key, const char *value)
@@ -282,27 +301,11 @@ int bus_append_entry_string(sd_bus_message *m, const char *key, const char *valu
         if (!value)
                 return 0;
 
-        r = sd_bus_message_open_container(m, 'e', "sv");
-        if (r < 0)
-                return r;
+        r = bus_open_entry(m, key, "s");
+        if (r >= 0)
+                r = bus_append_text(m, value);
 
-        r = sd_bus_message_append_basic(m, 's', key);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_message_open_container(m, 'v', "s");
-        if (r < 0)
-                return r;
-
-        r = bus_append_text(m, value);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_message_close_container(m);
-        if (r < 0)
-                return r;
-
-        return sd_bus_message_close_container(m);
+        return r < 0 ? r : bus_close_entry(m);
 }
 
 int bus_append_entry_u32(sd_bus_message *m, const char *key, uint32_t value)
@@ -315,6 +318,17 @@ int bus_append_entry_u64(sd_bus_message *m, const char *key, uint64_t value)
         return value > 0 ? bus_append_entry(m, key, "t", value) : 0;
 }
 
+int bus_append_strings(sd_bus_message *m, char *const *list)
+{
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "s");
+        for (char *const *p = list; r >= 0 && p && *p; p++)
+                r = bus_append_text(m, *p);
+
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 int bus_append_entry_strings(sd_bus_message *m, const char *key, char *const *list)
 {
         int r;
@@ -322,39 +336,148 @@ int bus_append_entry_strings(sd_bus_message *m, const char *key, char *const *li
         if (!list)
                 return 0;
 
-        r = sd_bus_message_open_container(m, 'e', "sv");
+        r = bus_open_entry(m, key, "as");
         if (r >= 0)
-                r = sd_bus_message_append_basic(m, 's', key);
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'v', "as");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'a', "s");
-        for (char *const *p = list; r >= 0 && *p; p++)
-                r = bus_append_text(m, *p);
-        for (unsigned i = 0; r >= 0 && i < 3; i++)
-                r = sd_bus_message_close_container(m);
+                r = bus_append_strings(m, list);
 
-        return r;
+        return r < 0 ? r : bus_close_entry(m);
 }
 
-int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids)
+int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids, size_t max)
 {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "o");
-        if (r < 0)
-                return r;
-
-        for (guint i = 0; uuids && i < uuids->len; i++) {
+        for (guint i = 0; r >= 0 && uuids && i < uuids->len && i < max; i++) {
                 g_autofree char *path = bus_path_instance(uuids->pdata[i]);
 
                 r = sd_bus_message_append_basic(m, 'o', path);
-                if (r < 0)
-                        return r;
         }
 
-        return sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
 }
+
+/* ---- tables ---- */
+
+static int table_open_column(sd_bus_message *m, const char *name, const char *signature)
+{
+        g_autofree char *array = g_strconcat("a", signature, NULL);
+        int r;
+
+        r = bus_open_entry(m, name, array);
+
+        return r < 0 ? r : sd_bus_message_open_container(m, 'a', signature);
+}
+
+static int table_close_column(sd_bus_message *m)
+{
+        int r;
+
+        r = sd_bus_message_close_container(m);
+
+        return r < 0 ? r : bus_close_entry(m);
+}
+
+int bus_append_table(sd_bus_message *m, const BusColumn *columns, size_t n, const GPtrArray *rows)
+{
+        int r;
+
+        g_assert(n > 0);
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        for (size_t c = 0; r >= 0 && c < n; c++) {
+                r = table_open_column(m, columns[c].name, columns[c].signature);
+                for (guint i = 0; r >= 0 && i < rows->len; i++)
+                        r = columns[c].append(m, rows->pdata[i]);
+                if (r >= 0)
+                        r = table_close_column(m);
+        }
+
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+char *bus_snake_case(const char *property)
+{
+        GString *s = g_string_new(NULL);
+
+        for (const char *p = property; *p; p++) {
+                if (g_ascii_isupper(*p) && p > property)
+                        g_string_append_c(s, '_');
+                g_string_append_c(s, g_ascii_tolower(*p));
+        }
+
+        return g_string_free(s, false);
+}
+
+static int table_append_paths(sd_bus_message *m, char *(*path_of)(const void *object), const GPtrArray *objects)
+{
+        int r;
+
+        r = table_open_column(m, "object_path", "o");
+        for (guint i = 0; r >= 0 && i < objects->len; i++) {
+                g_autofree char *path = path_of(objects->pdata[i]);
+
+                r = sd_bus_message_append_basic(m, 'o', path);
+        }
+
+        return r < 0 ? r : table_close_column(m);
+}
+
+static int table_append_property(sd_bus_message *m, const sd_bus_vtable *v, const GPtrArray *objects)
+{
+        g_autofree char *name = bus_snake_case(v->x.property.member);
+        int r;
+
+        r = table_open_column(m, name, v->x.property.signature);
+        for (guint i = 0; r >= 0 && i < objects->len; i++)
+                r = v->x.property.get(NULL, NULL, NULL, NULL, m, objects->pdata[i], NULL);
+
+        return r < 0 ? r : table_close_column(m);
+}
+
+int bus_append_object_table(sd_bus_message *m, const sd_bus_vtable *vtable, const char *const *except,
+                            char *(*path_of)(const void *object), const GPtrArray *objects)
+{
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = table_append_paths(m, path_of, objects);
+        for (const sd_bus_vtable *v = vtable; r >= 0 && v->type != _SD_BUS_VTABLE_END; v++)
+                if (v->type == _SD_BUS_VTABLE_PROPERTY && !g_strv_contains(except, v->x.property.member))
+                        r = table_append_property(m, v, objects);
+
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* ---- callers ---- */
+
+static int on_watch_installed(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
+{
+        const sd_bus_error *e = sd_bus_message_get_error(reply);
+
+        if (e)
+                log_debug("Failed to watch a caller, ignoring: %s", e->message);
+
+        return 1;
+}
+
+int bus_watch_caller(sd_bus_message *call, sd_bus_slot **ret, sd_bus_message_handler_t left, void *userdata)
+{
+        sd_bus *bus = sd_bus_message_get_bus(call);
+        g_autofree char *match = NULL;
+
+        if (sd_bus_is_bus_client(bus) <= 0)
+                return 0;
+
+        match = g_strdup_printf(
+                        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='%s',arg2=''",
+                        sd_bus_message_get_sender(call));
+
+        return sd_bus_add_match_async(bus, ret, match, left, on_watch_installed, userdata);
+}
+
+/* ---- properties ---- */
 
 char **bus_changed_properties(const BusChange *table, size_t n, unsigned changes)
 {

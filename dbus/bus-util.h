@@ -34,11 +34,8 @@ typedef struct BusOption {
         uint64_t min, max; /* both 0: any value */
 } BusOption;
 
-/* The option timeout_usec of methods that queue jobs. */
-#define BUS_TIMEOUT_OPTION(variable)                                                \
-        {                                                                           \
-                "timeout_usec", "t", &(variable), USEC_PER_SEC, 3600 * USEC_PER_SEC \
-        }
+/* Every method takes this option; see bus_error_answer(). */
+#define BUS_OPTION_ERROR_DETAILS "error_details"
 
 /* Read a{sv}. INVALID names an option that is not in the table, has another type, is given twice or is out of
  * range. */
@@ -56,10 +53,58 @@ int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, 
 int bus_append_entry_string(sd_bus_message *m, const char *key, const char *value);
 int bus_append_entry_u32(sd_bus_message *m, const char *key, uint32_t value);
 int bus_append_entry_u64(sd_bus_message *m, const char *key, uint64_t value);
+int bus_append_strings(sd_bus_message *m, char *const *list); /* as; NULL is an empty list */
 int bus_append_entry_strings(sd_bus_message *m, const char *key, char *const *list); /* skips NULL */
 
-/* Append an array of object paths of instances (char *: UUIDs). */
-int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids);
+/* Open {key: <value>} in an open a{sv}, for a value that the caller appends, and close it. */
+int bus_open_entry(sd_bus_message *m, const char *key, const char *signature);
+int bus_close_entry(sd_bus_message *m);
+
+/* Append an array of object paths of the first `max` instances (char *: UUIDs). */
+int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids, size_t max);
+#define BUS_INSTANCES_MAX 32U /* in signals, errors and tables */
+
+/* ---- tables ---- */
+
+/* A column of a table: `append` appends the element of a row. */
+typedef struct BusColumn {
+        const char *name;
+        const char *signature; /* of an element */
+        int (*append)(sd_bus_message *m, const void *row);
+} BusColumn;
+
+/* Define the `append` of a column: `expression` is the element, in terms of `row`. */
+#define BUS_DEFINE_COLUMN(function, Type, row, signature, expression)   \
+        static int function(sd_bus_message *m, const void *p)           \
+        {                                                               \
+                const Type *row = p;                                    \
+                return sd_bus_message_append(m, signature, expression); \
+        }
+#define BUS_DEFINE_TEXT_COLUMN(function, Type, row, expression) \
+        static int function(sd_bus_message *m, const void *p)   \
+        {                                                       \
+                const Type *row = p;                            \
+                return bus_append_text(m, expression);          \
+        }
+
+/* Append a{sv} with one array per column. */
+int bus_append_table(sd_bus_message *m, const BusColumn *columns, size_t n, const GPtrArray *rows);
+
+/* Append the table of objects: the column object_path and a column per property in the vtable, named in
+ * snake_case. `except` is a NULL-terminated list of properties. */
+int bus_append_object_table(sd_bus_message *m, const sd_bus_vtable *vtable, const char *const *except,
+                            char *(*path_of)(const void *object), const GPtrArray *objects);
+
+/* "MemoryUsedBytes" -> "memory_used_bytes", newly allocated. */
+char *bus_snake_case(const char *property);
+
+/* ---- callers ---- */
+
+/* Call `left` when the caller of `call` leaves the bus. Does nothing on a connection without a bus daemon:
+ * there the connection ends with the caller. */
+int bus_watch_caller(sd_bus_message *call, sd_bus_slot **ret, sd_bus_message_handler_t left, void *userdata);
+
+/* ---- properties ---- */
 
 /* Define a getter: `expression` is the value of the property, in terms of `object`. Strings have a macro of
  * their own, and may be NULL. */
@@ -98,9 +143,11 @@ typedef struct BusChange {
 /* The properties of the bits in `changes`: a newly allocated NULL-terminated list of borrowed names. */
 char **bus_changed_properties(const BusChange *table, size_t n, unsigned changes);
 
-/* Short names for the tables of members. */
+/* Short names for the tables of members. A property without a flag changes without a signal. */
 #define BUS_PROPERTY(name, signature, getter) SD_BUS_PROPERTY(name, signature, getter, 0, 0)
 #define BUS_PROPERTY_CONST(name, signature, getter) \
         SD_BUS_PROPERTY(name, signature, getter, 0, SD_BUS_VTABLE_PROPERTY_CONST)
 #define BUS_PROPERTY_CHANGES(name, signature, getter) \
         SD_BUS_PROPERTY(name, signature, getter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
+#define BUS_PROPERTY_INVALIDATED(name, signature, getter) \
+        SD_BUS_PROPERTY(name, signature, getter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION)

@@ -8,13 +8,13 @@
 #include "dbus/bus-gpu.h"
 #include "dbus/bus-instance.h"
 #include "dbus/bus-job.h"
+#include "dbus/bus-log-control.h"
 #include "dbus/bus-manager.h"
 #include "dbus/bus-names.h"
 #include "dbus/bus-request.h"
 #include "dbus/bus-util.h"
 
 DEFINE_DESTROY_NOTIFY(slot_destroy, sd_bus_slot_unref)
-DEFINE_DESTROY_NOTIFY(message_destroy, sd_bus_message_unref)
 
 /* ---- the tree ---- */
 
@@ -120,6 +120,7 @@ static const struct {
         sd_bus_node_enumerator_t enumerate;
 } object_table[] = {
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, bus_manager_vtable, NULL, NULL },
+        { BUS_LOG_CONTROL_PATH, BUS_LOG_CONTROL_INTERFACE, bus_log_control_vtable, NULL, NULL },
         { VGPUD_PATH_GPU, VGPUD_INTERFACE_GPU, bus_gpu_vtable, bus_find_gpu, bus_enumerate_gpus },
         { VGPUD_PATH_INSTANCE, VGPUD_INTERFACE_INSTANCE, bus_instance_vtable, bus_find_instance,
           bus_enumerate_instances },
@@ -182,10 +183,8 @@ int bus_new(sd_event *event, Model *m, sd_bus *bus, Bus **ret)
         b->model = m;
         b->authz = bus_authz_new(bus);
         b->slots = g_ptr_array_new_with_free_func(slot_destroy);
-        b->gpus = g_hash_table_new(NULL, NULL);
-        b->instances = g_hash_table_new(NULL, NULL);
-        b->jobs = g_hash_table_new(NULL, NULL);
-        b->waiting = g_hash_table_new_full(NULL, NULL, NULL, message_destroy);
+        b->announce = bus_announce_new(b);
+        b->waiting = g_hash_table_new(NULL, NULL);
 
         r = bus_error_register();
         if (r >= 0 && !sd_bus_get_event(bus)) {
@@ -222,16 +221,12 @@ Bus *bus_free(Bus *b)
         if (!b)
                 return NULL;
 
-        g_assert(b->model->events_userdata == b || b->slots->len == 0);
-
         model_set_events(b->model, NULL, NULL);
         b->authz = bus_authz_free(b->authz);
         bus_request_cancel_all(b);
         bus_announce_flush(b);
         g_hash_table_unref(b->waiting);
-        g_hash_table_unref(b->gpus);
-        g_hash_table_unref(b->instances);
-        g_hash_table_unref(b->jobs);
+        bus_announce_free(b->announce);
         g_ptr_array_unref(b->slots);
 
         if (b->attached)

@@ -11,18 +11,17 @@
 #include "daemon/forward.h"
 #include "dbus/bus-authz.h"
 
+typedef struct BusAnnounce BusAnnounce;
+
 /* The fields are for dbus/ alone. */
 typedef struct Bus {
-        sd_bus *bus;            /* ref */
-        Model *model;           /* borrowed */
-        BusAuthz *authz;        /* owned */
-        bool attached;          /* bus_new() attached the connection to the event loop */
-        GPtrArray *slots;       /* owned: sd_bus_slot of each registration */
-        GHashTable *gpus;       /* Gpu -> changes not announced yet */
-        GHashTable *instances;  /* Instance -> changes not announced yet */
-        GHashTable *jobs;       /* Job -> changes not announced yet */
-        sd_event_source *flush; /* owned; announces the changes once per turn of the event loop */
-        GHashTable *waiting;    /* id of a job -> sd_bus_message (ref) of the call that waits for the job */
+        sd_bus *bus;           /* ref */
+        Model *model;          /* borrowed */
+        BusAuthz *authz;       /* owned */
+        bool attached;         /* bus_new() attached the connection to the event loop */
+        GPtrArray *slots;      /* owned: sd_bus_slot of each registration */
+        BusAnnounce *announce; /* owned */
+        GHashTable *waiting;   /* id of a job -> WaiterJob of the call that waits; see bus-request.c */
 } Bus;
 
 /* Register the objects of `m` on an open connection and receive the model's events. Takes a reference to the

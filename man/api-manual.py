@@ -23,7 +23,9 @@ DEFAULTS = {
     "auth_admin": "after an administrator's password",
     "auth_admin_keep": "after an administrator's password, kept for a while",
 }
-CHANGES = {"const": "constant", "false": "not announced", "true": ""}
+CHANGES = {"const": "constant", "false": "not announced", "invalidates": "announced without its value", "true": ""}
+# Texts of the argument "options" that say nothing new.
+PLAIN_OPTIONS = ("none", "only error_details", "see below")
 
 
 def escape(text):
@@ -70,11 +72,11 @@ def describe(member, since):
     yield signature(member)
     texts = list(blocks(member.doc, indent))
     for name, text in member.doc.arguments.items():
-        if name != "options" or text not in ("none", "see below"):
+        if name != "options" or text not in PLAIN_OPTIONS:
             texts.append(definition(f"*{escape(name)}*", escape(text), indent))
     if member.kind == "method":
         # The text first, then the arguments; options are a list of their own in the text.
-        count = len([n for n, t in member.doc.arguments.items() if n != "options" or t not in ("none", "see below")])
+        count = len([n for n, t in member.doc.arguments.items() if n != "options" or t not in PLAIN_OPTIONS])
         if count:
             lead = next((i for i, (kind, value) in enumerate(member.doc.blocks) if value == "Options:"), len(member.doc.blocks))
             position = sum(1 if k == "text" else len(v) for k, v in member.doc.blocks[:lead])

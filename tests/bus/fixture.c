@@ -95,6 +95,64 @@ char *message_text(sd_bus_message *m)
         return g_string_free(s, false);
 }
 
+/* ---- sizes of messages ---- */
+
+static size_t align_to(size_t offset, size_t n)
+{
+        return (offset + n - 1) / n * n;
+}
+
+static size_t type_alignment(char type)
+{
+        if (strchr("ygv", type))
+                return 1;
+        if (strchr("nq", type))
+                return 2;
+
+        return strchr("xtd({re", type) ? 8 : 4;
+}
+
+/* The offset after the next value, which begins at `offset`; the rules are those of the D-Bus specification. */
+static size_t value_end(sd_bus_message *m, size_t offset)
+{
+        const char *contents, *text;
+        uint64_t number;
+        char type;
+
+        g_assert_cmpint(sd_bus_message_peek_type(m, &type, &contents), >, 0);
+        offset = align_to(offset, type_alignment(type));
+        if (strchr("aver", type)) {
+                if (type == 'a')
+                        offset = align_to(offset + 4, type_alignment(contents[0]));
+                if (type == 'v')
+                        offset += strlen(contents) + 2;
+                g_assert_cmpint(sd_bus_message_enter_container(m, type, contents), >, 0);
+                while (sd_bus_message_at_end(m, false) == 0)
+                        offset = value_end(m, offset);
+                g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
+                return offset;
+        }
+        if (strchr("sog", type)) {
+                g_assert_cmpint(sd_bus_message_read_basic(m, type, &text), >, 0);
+                return offset + (type == 'g' ? 1 : 4) + strlen(text) + 1;
+        }
+
+        g_assert_cmpint(sd_bus_message_read_basic(m, type, &number), >, 0);
+        return offset + type_alignment(type);
+}
+
+size_t message_body_size(sd_bus_message *m)
+{
+        size_t offset = 0;
+
+        g_assert_cmpint(sd_bus_message_rewind(m, true), >=, 0);
+        while (sd_bus_message_at_end(m, true) == 0)
+                offset = value_end(m, offset);
+        g_assert_cmpint(sd_bus_message_rewind(m, true), >=, 0);
+
+        return offset;
+}
+
 /* ---- polkit ---- */
 
 static int answer(sd_bus_message *question, PolkitPlay play)
@@ -200,6 +258,9 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 
         if (strcmp(sd_bus_message_get_path(m), "/org/freedesktop/DBus/Local") == 0)
                 return 0;
+
+        f->signal_bytes += message_body_size(m);
+        f->signals++;
 
         if (strcmp(member, "InterfacesAdded") == 0 || strcmp(member, "InterfacesRemoved") == 0) {
                 g_assert_cmpint(sd_bus_message_read_basic(m, 'o', &path), >, 0);
@@ -357,6 +418,11 @@ char *call_text(Call *c)
                 return g_strdup("");
 
         e = sd_bus_message_get_error(c->reply);
+        if (e && strcmp(sd_bus_message_get_signature(c->reply, true), "sa{sv}") == 0) {
+                g_autofree char *body = message_text(c->reply);
+
+                return g_strdup_printf("%s: %s", e->name, body);
+        }
         if (e)
                 return g_strdup_printf("%s: %s", e->name, e->message);
 

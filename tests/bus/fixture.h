@@ -44,6 +44,8 @@ typedef struct Fixture {
         char *question;  /* last question: "ACTION sender flags key=value …" */
         GQueue thinking; /* sd_bus_message, ref: open questions */
 
+        size_t signal_bytes; /* bodies of all signals */
+        unsigned signals;
         GString *log; /* one word per message to the client: "reply", "error", "JobRemoved", "+path", … */
 } Fixture;
 
@@ -75,10 +77,12 @@ Call *call_send(Fixture *f, sd_bus_message *m);
 Call *call_free(Call *c);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Call, call_free)
 
-/* The reply as text, or the error: "org.vgpud1.Error.Foreign: text"; "" if there is none yet. */
+/* The reply as text, or the error: "org.vgpud1.Error.Foreign: text", with details "…: \"text\" [dictionary]";
+ * "" if there is none yet. */
 char *call_text(Call *c);
 /* Start, settle, text. */
-#define CALL_TEXT(f, flags, path, interface, member, ...)                                        \
+#define CALL_TEXT(...) CALL_TEXT_EXPANDED(__VA_ARGS__)
+#define CALL_TEXT_EXPANDED(f, flags, path, interface, member, ...)                               \
         ({                                                                                       \
                 g_autoptr(Call) _c = call_start(f, flags, path, interface, member, __VA_ARGS__); \
                 fixture_settle(f);                                                               \
@@ -92,8 +96,26 @@ char *call_text(Call *c);
                 g_assert_cmpstr(_t, ==, expected);            \
         } while (0)
 
+/* The call fails with this error: "InvalidArgs". */
+#define assert_error(error, ...)                                                         \
+        do {                                                                             \
+                g_autofree char *_t = CALL_TEXT(__VA_ARGS__);                            \
+                if (!g_str_has_prefix(_t, "org.vgpud1.Error." error ": "))               \
+                        g_error("%s:%d: got %s, not %s", __FILE__, __LINE__, _t, error); \
+        } while (0)
+
+/* `text` has `part` in it. */
+#define assert_contains(text, part)                                                         \
+        do {                                                                                \
+                if (!strstr(text, part))                                                    \
+                        g_error("%s:%d: %s is not in: %s", __FILE__, __LINE__, part, text); \
+        } while (0)
+
 /* The whole content of a message, from its beginning, as text. */
 char *message_text(sd_bus_message *m);
+
+/* The size of the body in bytes, as marshalled for the bus. */
+size_t message_body_size(sd_bus_message *m);
 
 /* Make one end of a socketpair a server, the other a client, and attach both. */
 void make_pair(sd_event *event, sd_bus **server, sd_bus **client);

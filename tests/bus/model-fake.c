@@ -54,13 +54,17 @@ static void job_destroy(gpointer p)
 {
         Job *job = p;
 
-        if (job->gpu)
+        if (job->gpu) {
                 g_queue_remove(&job->gpu->waiting, job);
+                if (job->gpu->current == job)
+                        job->gpu->current = NULL;
+        }
         g_free(job->gpu_name);
         g_free(((FakeJob *)job)->type_id);
         g_free(((FakeJob *)job)->mode);
         g_free(((FakeJob *)job)->value);
         g_ptr_array_unref(job->uuids);
+        g_clear_pointer(&job->failures, g_ptr_array_unref);
         vgpud_error_done(&job->error);
         g_free(job);
 }
@@ -72,6 +76,7 @@ Model *fake_model_new(void)
         m->gpus = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gpu_destroy);
         m->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_destroy);
         m->jobs = g_hash_table_new_full(NULL, NULL, NULL, job_destroy);
+        m->finished = finished_new();
 
         return m;
 }
@@ -79,6 +84,7 @@ Model *fake_model_new(void)
 Model *fake_model_free(Model *m)
 {
         g_hash_table_unref(m->jobs);
+        finished_free(m->finished);
         g_hash_table_unref(m->instances);
         g_hash_table_unref(m->gpus);
         g_free(fake_model(m)->gpu);
@@ -221,15 +227,46 @@ void fake_model_remove_gpu(Gpu *gpu)
         g_hash_table_remove(m->gpus, gpu_name(gpu));
 }
 
+void fake_model_start_job(Job *job)
+{
+        job->state = JOB_RUNNING;
+        job->started_usec = 1700000003000000;
+        g_queue_remove(&job->gpu->waiting, job);
+        job->gpu->current = job;
+        job->model->events->job_changed(job, job->model->events_userdata);
+}
+
+static void failure_destroy(gpointer p)
+{
+        JobFailure *failure = p;
+
+        vgpud_error_done(&failure->error);
+        g_free(failure);
+}
+
+void fake_model_add_failure(Job *job, const char *uuid, VgpudErrorCode code, const char *message)
+{
+        JobFailure *failure = g_new0(JobFailure, 1);
+
+        if (!job->failures)
+                job->failures = g_ptr_array_new_with_free_func(failure_destroy);
+        (void)g_strlcpy(failure->uuid, uuid, sizeof failure->uuid);
+        vgpud_error_setf(&failure->error, code, "%s", message);
+        g_ptr_array_add(job->failures, failure);
+}
+
 void fake_model_end_job(Job *job, JobState state, VgpudErrorCode code, const char *message)
 {
         Model *m = job->model;
         JobFinished finished = job->finished;
 
         job->state = state;
+        if (job->started_usec == 0 && state != JOB_CANCELED)
+                job->started_usec = 1700000003000000;
 
         if (code != VGPUD_ERROR_NONE)
                 vgpud_error_setf(&job->error, code, "%s", message);
+        finished_add(m->finished, job);
         job->finished = NULL;
         if (finished)
                 finished(job, &job->error, job->finished_userdata);
@@ -458,21 +495,38 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         return 0;
 }
 
-int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, Job **ret, VgpudError *reterr)
+/* A job per GPU, in the order of the first instance of each. */
+int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid_t requester,
+                         GPtrArray **ret_jobs, VgpudError *reterr)
 {
+        g_autoptr(GPtrArray) jobs = g_ptr_array_new();
         int r;
 
         fake_model(m)->destroys++;
         fake_model(m)->foreign = foreign;
         fake_model(m)->requester = requester;
-        keep(&fake_model(m)->uuid, instance->desc->uuid);
+        keep(&fake_model(m)->uuid, ((const Instance *)instances->pdata[0])->desc->uuid);
 
         r = fail(m, reterr);
         if (r < 0)
                 return r;
 
-        *ret = queue_job(instance->gpu, &fake_kind_destroy, requester);
-        g_ptr_array_add((*ret)->uuids, g_strdup(instance->desc->uuid));
+        for (guint i = 0; i < instances->len; i++) {
+                const Instance *instance = instances->pdata[i];
+                Job *job = NULL;
+
+                for (guint k = 0; k < jobs->len && !job; k++)
+                        if (((Job *)jobs->pdata[k])->gpu == instance->gpu)
+                                job = jobs->pdata[k];
+                if (!job) {
+                        job = queue_job(instance->gpu, &fake_kind_destroy, requester);
+                        ((FakeJob *)job)->type_id = g_strdup(instance->desc->type_id);
+                        ((FakeJob *)job)->foreign = foreign;
+                        g_ptr_array_add(jobs, job);
+                }
+                g_ptr_array_add(job->uuids, g_strdup(instance->desc->uuid));
+        }
+        *ret_jobs = g_steal_pointer(&jobs);
 
         return 0;
 }
@@ -559,6 +613,10 @@ static size_t fake_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX
 
         if (fake->type_id)
                 ret[n++] = (JobDetail){ .name = "type", .text = fake->type_id };
+        if (job->uuids->len > 0)
+                ret[n++] = (JobDetail){ .name = "count", .kind = JOB_DETAIL_NUMBER, .number = job->uuids->len };
+        if (fake->foreign)
+                ret[n++] = (JobDetail){ .name = "foreign", .kind = JOB_DETAIL_FLAG };
         if (fake->vfs > 0)
                 ret[n++] = (JobDetail){ .name = "count", .kind = JOB_DETAIL_NUMBER, .number = fake->vfs };
         if (fake->mode)
@@ -575,10 +633,15 @@ const JobKindInfo fake_kind_set_vfs = { .name = "set-vfs", .describe = fake_desc
 const JobKindInfo fake_kind_configure = { .name = "configure", .describe = fake_describe };
 const JobKindInfo fake_kind_rescan = { .name = "rescan", .describe = fake_describe };
 
+size_t job_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX])
+{
+        return job->kind->describe(job, ret);
+}
+
 bool job_get_detail(const Job *job, const char *name, JobDetail *ret)
 {
         JobDetail details[JOB_DETAILS_MAX];
-        size_t n = job->kind->describe(job, details);
+        size_t n = job_describe(job, details);
 
         for (size_t i = 0; i < n; i++)
                 if (strcmp(details[i].name, name) == 0) {

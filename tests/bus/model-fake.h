@@ -12,6 +12,7 @@
 #include "daemon/requests/destroy.h"
 #include "daemon/requests/find.h"
 #include "daemon/requests/gpu.h"
+#include "daemon/work/finished.h"
 #include "daemon/work/queue.h"
 
 typedef struct FakeModel {
@@ -47,6 +48,7 @@ typedef struct FakeJob {
         Job job; /* first */
         char *type_id, *mode, *value;
         uint32_t vfs;
+        bool foreign;
 } FakeJob;
 
 extern const VgpuDriver fake_driver;
@@ -63,5 +65,8 @@ Job *fake_model_add_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester);
 /* Functions with events */
 void fake_model_remove_instance(Instance *instance);
 void fake_model_remove_gpu(Gpu *gpu);
+void fake_model_start_job(Job *job);
+/* Before the end: a job failed for one of several instances. */
+void fake_model_add_failure(Job *job, const char *uuid, VgpudErrorCode code, const char *message);
 /* End a job: tell the waiting caller, then remove the job. */
 void fake_model_end_job(Job *job, JobState state, VgpudErrorCode code, const char *message);

@@ -139,7 +139,7 @@ static void test_object_removed(void)
         got = call_text(c);
         got_by_name = call_text(by_name);
         g_assert_cmpstr(got, ==, "org.freedesktop.DBus.Error.UnknownObject: Unknown object '" PATH_A "'.");
-        g_assert_cmpstr(got_by_name, ==, "org.vgpud1.Error.NoSuchInstance: there is no instance '" UUID_A "'");
+        g_assert_true(g_str_has_prefix(got_by_name, "org.vgpud1.Error.NoSuchInstance: "));
         g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
@@ -158,8 +158,7 @@ static void test_object_replaced(void)
                                        f->uid, "desk");
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
         got = call_text(c);
-        g_assert_cmpstr(got, ==,
-                        "org.vgpud1.Error.Failed: the object of the call changed while polkit was asked; call again");
+        g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Failed: "));
         g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
@@ -301,15 +300,13 @@ static void test_errors_come_first(void)
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
         g_autofree char *got = NULL;
 
-        assert_call("org.vgpud1.Error.NoSuchGpu: there is no GPU 'x'", f, 0, VGPUD_PATH_ROOT,
-                    VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", "x", "mdpy-xga", 0);
+        assert_error("NoSuchGpu", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", "x",
+                     "mdpy-xga", 0);
         got = CALL_TEXT(f, 0, PATH_B, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
         g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Foreign: "));
         fake_model(f->model)->wrong = "there is no such thing";
-        assert_call("org.vgpud1.Error.InvalidArgs: there is no such thing", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU,
-                    "SetVfs", "ua{sv}", 99, 0);
-        assert_call("org.vgpud1.Error.InvalidArgs: there is no such thing", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU,
-                    "Configure", "ssa{sv}", "x", "y", 0);
+        assert_error("InvalidArgs", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 99, 0);
+        assert_error("InvalidArgs", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}", "x", "y", 0);
         g_assert_cmpuint(f->asked, ==, 0);
 }
 
@@ -337,7 +334,7 @@ static void test_details(void)
                     "foreign", "b", true);
         g_assert_cmpstr(f->question, ==,
                         "org.vgpud1.destroy-foreign :1.7 0 gpu=mdpy type= instance=" UUID_B
-                        " name= owner=4294967295 mine=no");
+                        " name= owner= mine=no");
 
         fake_model_add_job(f->gpu, &fake_kind_rescan, f->uid + 1);
         g_autofree char *cancel = g_strdup_printf("org.vgpud1.cancel-job :1.7 0 gpu=mdpy type= job=4 owner=%u",
@@ -350,6 +347,81 @@ static void test_details(void)
         assert_call("\"" VGPUD_PATH_JOB "/6\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}",
                     "mig", "yes", 0);
         g_assert_cmpstr(f->question, ==, "org.vgpud1.configure :1.7 0 gpu=mdpy mode=mig value=yes");
+}
+
+static Call *destroy_both(Fixture *f)
+{
+        Call *c = call_start(f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "DestroyMany", "aoa{sv}", 2,
+                             PATH_A, PATH_B, 1, "foreign", "b", true);
+
+        fixture_settle(f);
+        return c;
+}
+
+/* A question per instance, one after the other. */
+static void test_many(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autoptr(Call) c = NULL;
+        g_autofree char *got = NULL;
+
+        f->polkit = POLKIT_THINKS;
+        c = destroy_both(f);
+        g_assert_cmpuint(f->asked, ==, 1);
+        g_assert_true(g_str_has_prefix(f->question, "org.vgpud1.destroy "));
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        g_assert_null(c->reply);
+        g_assert_cmpuint(f->asked, ==, 2);
+        g_assert_true(g_str_has_prefix(f->question, "org.vgpud1.destroy-foreign "));
+        g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
+
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        got = call_text(c);
+        g_assert_cmpstr(got, ==, "[\"" JOB1 "\"]");
+        g_assert_cmpuint(fake_model(f->model)->destroys, ==, 1);
+}
+
+/* A refusal of the last instance keeps the first one as well. */
+static void test_many_refused(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autoptr(Call) c = NULL;
+        g_autofree char *got = NULL;
+
+        f->polkit = POLKIT_THINKS;
+        c = destroy_both(f);
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        fixture_polkit_answers(f, POLKIT_SAYS_NO);
+        got = call_text(c);
+        g_assert_true(g_str_has_prefix(got, DENIED));
+        g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
+
+        /* A broken answer to the second question does not fall back to the first verdict. */
+        g_clear_pointer(&c, call_free);
+        g_clear_pointer(&got, g_free);
+        c = destroy_both(f);
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        fixture_polkit_answers(f, POLKIT_FAILS);
+        got = call_text(c);
+        g_assert_true(g_str_has_prefix(got, DENIED));
+        g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
+}
+
+/* An instance that changes after its permission is not removed. */
+static void test_many_changed(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        g_autoptr(Call) c = NULL;
+        g_autofree char *got = NULL;
+
+        f->polkit = POLKIT_THINKS;
+        c = destroy_both(f);
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        f->a->owner = f->uid + 1;
+        fixture_polkit_answers(f, POLKIT_SAYS_YES);
+        got = call_text(c);
+        g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Failed: "));
+        g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
 static void test_own_job(void)
@@ -370,14 +442,21 @@ static const struct {
 } method_table[] = {
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "org.vgpud1.create" },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy", "org.vgpud1.destroy" },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "DestroyMany", "org.vgpud1.destroy" },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetInstance", NULL },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetJob", NULL },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListGpus", NULL },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListJobs", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListInstances", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListTypes", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Place", NULL },
+        { PATH_GPU, VGPUD_INTERFACE_GPU, "ListTypes", NULL },
+        { PATH_GPU, VGPUD_INTERFACE_GPU, "ListVfs", NULL },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "org.vgpud1.set-vfs" },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "org.vgpud1.configure" },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "org.vgpud1.rescan" },
+        { PATH_A, VGPUD_INTERFACE_INSTANCE, "GetHandOver", NULL },
         { PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "org.vgpud1.destroy" },
         { JOB1, VGPUD_INTERFACE_JOB, "Cancel", "org.vgpud1.cancel-job" },
 };
@@ -428,6 +507,10 @@ static void test_every_method(void)
 
                 if (strcmp(method, "Create") == 0)
                         got = CALL_TEXT(f, 0, path, interface, method, "ssa{sv}", "mdpy", "mdpy-xga", 0);
+                else if (strcmp(method, "DestroyMany") == 0)
+                        got = CALL_TEXT(f, 0, path, interface, method, "aoa{sv}", 1, PATH_A, 0);
+                else if (strcmp(method, "GetJob") == 0)
+                        got = CALL_TEXT(f, 0, path, interface, method, "ua{sv}", 1, 0);
                 else if (strcmp(method, "SetVfs") == 0)
                         got = CALL_TEXT(f, 0, path, interface, method, "ua{sv}", 2, 0);
                 else if (strcmp(method, "Configure") == 0)
@@ -476,6 +559,9 @@ int main(int argc, char *argv[])
         g_test_add_func("/authz/another-gpu", test_another_gpu);
         g_test_add_func("/authz/errors-come-first", test_errors_come_first);
         g_test_add_func("/authz/details", test_details);
+        g_test_add_func("/authz/many", test_many);
+        g_test_add_func("/authz/many-refused", test_many_refused);
+        g_test_add_func("/authz/many-changed", test_many_changed);
         g_test_add_func("/authz/own-job", test_own_job);
         g_test_add_func("/authz/every-method", test_every_method);
 

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "fixture.h"
 
 #define PROPERTIES "org.freedesktop.DBus.Properties"
@@ -42,28 +43,18 @@ static void test_gpu_properties(void)
                 { "LinkWidth", "u 0" },
                 { "BootDisplay", "b false" },
                 { "Parents", "as [\"mdpy\"]" },
-                { "Types",
-                  "a{sa{sv}} [{\"bare\", [{\"Name\", <s \"bare\">}, {\"Description\", <s \"\">}, {\"DeviceApi\", <s \"\">}, {\"Aliases\", <as []>}, {\"Available\", <u 0>}]}, {\"mdpy-xga\", [{\"Name\", <s \"Virtual XGA\">}, {\"Description\", <s \"resolution: 1024x768\nand more\">}, {\"DeviceApi\", <s \"vfio-pci\">}, {\"Aliases\", <as ALIASES>}, {\"Available\", <u 3>}, {\"FramebufferBytes\", <t 3145728>}, {\"LowGmBytes\", <t 64>}, {\"HighGmBytes\", <t 384>}, {\"Fences\", <u 4>}, {\"Weight\", <u 2>}, {\"Heads\", <u 1>}, {\"FrameRateLimit\", <u 60>}, {\"MaxX\", <u 1024>}, {\"MaxY\", <u 768>}, {\"MaxInstances\", <u 8>}, {\"WhyNot\", <s \"no memory is left\">}, {\"Key\", <s \"-/-/-/3/Virtual XGA\">}, {\"Product\", <s \"A2\">}, {\"Class\", <s \"Q\">}, {\"EarlierName\", <s \"Virtual VGA\">}, {\"Mig\", <b true>}, {\"Options\", <a(ss) [(\"quota\", \"bytes\")]>}]}]" },
-                { "Vfs", "a(usoss) []" },
+                { "Hint", "s \"\"" },
+                { "HintId", "s \"\"" },
+                { "MemoryBytes", "t 18446744073709551615" },
+                { "MemoryUsedBytes", "t 6291456" },
+                { "InstanceCount", "u 2" },
+                { "TypeCount", "u 2" },
                 { "Modes", "a{sa{sv}} []" },
                 { "Job", "o \"/\"" },
                 { "QueuedJobs", "u 0" },
                 { "ScannedUsec", "t 1700000000000000" },
                 { NULL, NULL },
         };
-        g_autoptr(GString) types = g_string_new(NULL);
-        g_autoptr(GString) aliases = g_string_new("[");
-        g_auto(GStrv) names = vgpu_type_aliases(f->gpu->snapshot->types->pdata[1]);
-
-        for (size_t i = 0; names[i]; i++)
-                g_string_append_printf(aliases, "%s\"%s\"", i > 0 ? ", " : "", names[i]);
-        g_string_append_c(aliases, ']');
-        for (size_t i = 0; bare[i][0]; i++)
-                if (strcmp(bare[i][0], "Types") == 0) {
-                        g_string_assign(types, bare[i][1]);
-                        g_assert_cmpint(g_string_replace(types, "ALIASES", aliases->str, 0), ==, 1);
-                        bare[i][1] = types->str;
-                }
 
         assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, bare);
 }
@@ -95,7 +86,12 @@ static void test_pci_gpu_properties(void)
                 { "BootDisplay", "b true" },
                 { "TotalVfs", "u 16" },
                 { "EnabledVfs", "u 2" },
-                { "Types", "a{sa{sv}} []" },
+                { "TypeCount", "u 0" },
+                { "InstanceCount", "u 0" },
+                { "MemoryBytes", "t 51539607552" },
+                { "MemoryUsedBytes", "t 0" },
+                { "Hint", "s \"load it\"" },
+                { "HintId", "s \"load-driver\"" },
                 { "ScannedUsec", "t 0" },
                 { NULL, NULL },
         };
@@ -120,6 +116,8 @@ static void test_pci_gpu_properties(void)
         gpu->driver = NULL;
         gpu->state = GPU_UNSUPPORTED;
         gpu->reason = g_strdup("no driver of it");
+        vgpud_hint_setf(&gpu->hint, VGPUD_HINT_LOAD_DRIVER, "load it");
+        facts->memory_bytes = (uint64_t)48 << 30;
         gpu_snapshot_unref(g_steal_pointer(&gpu->snapshot));
         assert_properties(f, VGPUD_PATH_GPU "/_30000_3a3b_3a00_2e0", VGPUD_INTERFACE_GPU, expected);
 }
@@ -144,7 +142,7 @@ static void test_busy_gpu_properties(void)
 static void test_instance_properties(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
-        g_autofree char *owner = g_strdup_printf("u %u", (unsigned)f->uid);
+        g_autofree char *owner = g_strdup_printf("s \"%u\"", (unsigned)f->uid);
         const char *ours[][2] = {
                 { "Uuid", "s \"" UUID_A "\"" },
                 { "Name", "s \"desk\"" },
@@ -161,10 +159,8 @@ static void test_instance_properties(void)
                 { "SysfsPath", "s \"/sys/devices/virtual/mdpy/" UUID_A "\"" },
                 { "IommuGroup", "i 12" },
                 { "Slot", "s \"\"" },
-                { "Attributes", "a{ss} []" },
-                { "HandOver",
-                  "a{sv} [{\"sysfs_path\", <s \"/sys/bus/mdev/devices/" UUID_A
-                  "\">}, {\"iommu_group\", <i 12>}, {\"group_node\", <s \"/dev/vfio/12\">}, {\"cdev_node\", <s \"/dev/vfio/devices/vfio3\">}, {\"libvirt_xml\", <s \"<hostdev/>\">}, {\"qemu_args\", <as [\"-device\", \"vfio-pci\"]>}]" },
+                { "Attributes", "a(ss) []" },
+                { "MemoryBytes", "t 3145728" },
                 { "Job", "o \"/\"" },
                 { NULL, NULL },
         };
@@ -175,12 +171,10 @@ static void test_instance_properties(void)
                 { "Driver", "s \"\"" },
                 { "Origin", "s \"foreign\"" },
                 { "State", "s \"stuck\"" },
-                { "Owner", "u 4294967295" },
+                { "Owner", "s \"\"" },
                 { "CreatedUsec", "t 0" },
                 { "IommuGroup", "i -1" },
-                { "HandOver",
-                  "a{sv} [{\"sysfs_path\", <s \"/sys/bus/mdev/devices/" UUID_B
-                  "\">}, {\"libvirt_xml\", <s \"<hostdev/>\">}, {\"qemu_args\", <as [\"-device\", \"vfio-pci\"]>}]" },
+                { "MemoryBytes", "t 18446744073709551615" },
                 { "Job", "o \"" VGPUD_PATH_JOB "/1\"" },
                 { NULL, NULL },
         };
@@ -204,16 +198,12 @@ static void test_job_properties(void)
                 { "Id", "u 1" },
                 { "Kind", "s \"create\"" },
                 { "State", "s \"running\"" },
-                { "Gpu", "s \"mdpy\"" },
+                { "Gpu", "o \"" PATH_GPU "\"" },
                 { "Instances", "ao [\"" PATH_A "\"]" },
-                { "Type", "s \"mdpy-xga\"" },
-                { "Vfs", "u 0" },
-                { "Mode", "s \"\"" },
-                { "Value", "s \"\"" },
+                { "Details", "a{sv} [{\"type\", <s \"mdpy-xga\">}, {\"count\", <u 1>}]" },
                 { "Requester", "u 1000" },
                 { "CreatedUsec", "t 1700000002000000" },
                 { "StartedUsec", "t 1700000003000000" },
-                { "TimeoutUsec", "t 120000000" },
                 { NULL, NULL },
         };
 
@@ -230,12 +220,15 @@ static void test_other_jobs(void)
         Job *vfs = fake_model_add_job(f->gpu, &fake_kind_set_vfs, 0),
             *mode = fake_model_add_job(f->gpu, &fake_kind_configure, 0);
         const char *of_vfs[][2] = {
-                { "Kind", "s \"set-vfs\"" }, { "Instances", "ao []" }, { "Vfs", "u 16" },
-                { "Mode", "s \"\"" },        { NULL, NULL },
+                { "Kind", "s \"set-vfs\"" },
+                { "Instances", "ao []" },
+                { "Details", "a{sv} [{\"count\", <u 16>}]" },
+                { NULL, NULL },
         };
         const char *of_mode[][2] = {
-                { "Kind", "s \"configure\"" }, { "Vfs", "u 0" }, { "Mode", "s \"heterogeneous\"" },
-                { "Value", "s \"yes\"" },      { NULL, NULL },
+                { "Kind", "s \"configure\"" },
+                { "Details", "a{sv} [{\"mode\", <s \"heterogeneous\">}, {\"value\", <s \"yes\">}]" },
+                { NULL, NULL },
         };
 
         ((FakeJob *)vfs)->vfs = 16;
@@ -272,23 +265,22 @@ static void put_on(Instance *instance, const char *slot, const char *parent)
         instance->desc->parent = g_strdup(parent);
 }
 
+#define LIST_VFS 0, PATH_GPU, VGPUD_INTERFACE_GPU, "ListVfs", "a{sv}", 0
+#define VFS(instance0, instance5, drivers, overrides)                                            \
+        "[{\"index\", <au [0, 5]>}, {\"name\", <as [\"0000:08:00.4\", \"0000:09:01.1\"]>}, "     \
+        "{\"instance\", <ao [\"" instance0 "\", \"" instance5 "\"]>}, {\"driver\", <as " drivers \
+        ">}, {\"driver_override\", <as " overrides ">}]"
+
 static void test_vfs(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
-        const char *expected[][2] = {
-                { "Vfs", "a(usoss) [(0, \"0000:08:00.4\", \"" PATH_A
-                         "\", \"vfio-pci\", \"vfio-pci\"), (5, \"0000:09:01.1\", \"/\", \"\", \"pci-stub\")]" },
+        const char *parents[][2] = {
                 { "Parents", "as [\"0000:08:00.4\", \"0000:09:01.1\"]" },
-                { NULL, NULL },
-        };
-        const char *both[][2] = {
-                { "Vfs", "a(usoss) [(0, \"0000:08:00.4\", \"/\", \"\", \"\"), (5, \"0000:09:01.1\", \"" PATH_A
-                         "\", \"\", \"\")]" },
                 { NULL, NULL },
         };
         const char *slot[][2] = {
                 { "Slot", "s \"0000:08:00.4\"" },
-                { "Attributes", "a{ss} [{\"vram_quota\", \"1073741824\"}]" },
+                { "Attributes", "a(ss) [(\"vram_quota\", \"1073741824\"), (\"a\", \"\")]" },
                 { NULL, NULL },
         };
 
@@ -296,14 +288,16 @@ static void test_vfs(void)
         put_on(f->a, "0000:08:00.4", "mdpy"); /* the instance is the VF */
         f->a->desc->attributes = g_ptr_array_new_with_free_func(attribute_destroy);
         g_ptr_array_add(f->a->desc->attributes, vgpu_attribute_new("vram_quota", "1073741824"));
+        g_ptr_array_add(f->a->desc->attributes, vgpu_attribute_new("a", ""));
         gpu_snapshot_add_binding(f->gpu->snapshot, "0000:08:00.4", "vfio-pci", "vfio-pci");
         gpu_snapshot_add_binding(f->gpu->snapshot, "0000:09:01.1", NULL, "pci-stub");
-        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, expected);
+        assert_call(VFS(PATH_A, "/", "[\"vfio-pci\", \"\"]", "[\"vfio-pci\", \"pci-stub\"]"), f, LIST_VFS);
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, parents);
         assert_properties(f, PATH_A, VGPUD_INTERFACE_INSTANCE, slot);
         g_ptr_array_set_size(f->gpu->snapshot->bindings, 0);
         put_on(f->b, NULL, "0000:09:01.1"); /* both instances are on the VF */
         put_on(f->a, NULL, "0000:09:01.1");
-        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, both);
+        assert_call(VFS("/", PATH_A, "[\"\", \"\"]", "[\"\", \"\"]"), f, LIST_VFS);
 }
 
 /* A GPU without VFs is the only parent, once prepared. */
@@ -334,7 +328,7 @@ static void test_modes(void)
                 { "State", "s \"unprepared\"" },
                 { "Reason", "s \"no VFs\"" },
                 { "Modes",
-                  "a{sa{sv}} [{\"heterogeneous\", [{\"Value\", <s \"no\">}, {\"Choices\", <as [\"no\", \"yes\"]>}, {\"Help\", <s \"types of several sizes\">}]}, {\"partition\", [{\"Value\", <s \"NPS1\">}]}]" },
+                  "a{sa{sv}} [{\"heterogeneous\", [{\"value\", <s \"no\">}, {\"choices\", <as [\"no\", \"yes\"]>}, {\"help\", <s \"types of several sizes\">}]}, {\"partition\", [{\"value\", <s \"NPS1\">}]}]" },
                 { NULL, NULL },
         };
 
@@ -360,17 +354,26 @@ static Handover *bare_handover(const InstanceDesc *desc)
         return h;
 }
 
+#define HAND_OVER 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "GetHandOver", "a{sv}", 0
+
 static void test_bare_handover(void)
 {
         static const VgpuDriver bare = { .name = "bare", .handover = bare_handover };
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
-        const char *expected[][2] = {
-                { "HandOver", "a{sv} [{\"sysfs_path\", <s \"/sys/kernel/vgt/vm3\">}]" },
-                { NULL, NULL },
-        };
 
         f->gpu->driver = &bare;
-        assert_properties(f, PATH_A, VGPUD_INTERFACE_INSTANCE, expected);
+        assert_call("[{\"sysfs_path\", <s \"/sys/kernel/vgt/vm3\">}]", f, HAND_OVER);
+        f->a->desc->half_made = true;
+        assert_call("[]", f, HAND_OVER);
+}
+
+static void test_handover(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        assert_call("[{\"sysfs_path\", <s \"/sys/bus/mdev/devices/" UUID_A
+                    "\">}, {\"iommu_group\", <i 12>}, {\"group_node\", <s \"/dev/vfio/12\">}, {\"cdev_node\", <s \"/dev/vfio/devices/vfio3\">}, {\"libvirt_xml\", <s \"<hostdev/>\">}, {\"qemu_args\", <as [\"-device\", \"vfio-pci\"]>}]",
+                    f, HAND_OVER);
 }
 
 static void test_version(void)
@@ -383,18 +386,42 @@ static void test_version(void)
                     PROPERTIES, "Get", "ss", VGPUD_INTERFACE_MANAGER, "ConfigErrors");
 }
 
+static void test_log_control(void)
+{
+        g_autoptr(Fixture) f = fixture_new(0);
+        int before = log_get_max_level();
+
+#define LOG_CONTROL CALL_NAMELESS, "/org/freedesktop/LogControl1", PROPERTIES
+#define LOG_LEVEL   "ss", "org.freedesktop.LogControl1", "LogLevel"
+        log_set_max_level(LOG_INFO);
+        assert_call("<s \"info\">", f, LOG_CONTROL, "Get", LOG_LEVEL);
+        assert_call("<s \"auto\">", f, LOG_CONTROL, "Get", "ss", "org.freedesktop.LogControl1", "LogTarget");
+        assert_call("<s \"vgpud\">", f, LOG_CONTROL, "Get", "ss", "org.freedesktop.LogControl1",
+                    "SyslogIdentifier");
+        if (f->uid == 0) {
+                assert_call("", f, LOG_CONTROL, "Set", "ssv", "org.freedesktop.LogControl1", "LogLevel", "s",
+                            "debug");
+                g_assert_cmpint(log_get_max_level(), ==, LOG_DEBUG);
+                g_autofree char *got = CALL_TEXT(f, LOG_CONTROL, "Set", "ssv", "org.freedesktop.LogControl1",
+                                                 "LogTarget", "s", "kmsg");
+                g_assert_true(g_str_has_prefix(got, "org.freedesktop.DBus.Error.InvalidArgs: "));
+        }
+        log_set_max_level(before);
+}
+
 /* Text of a driver may not be UTF-8; on the bus it must be, or the bus daemon ends the connection. */
 static void test_not_utf8(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
         VgpuType *type = f->gpu->snapshot->types->pdata[0];
-        g_autofree char *got = NULL;
+        g_autofree char *got = NULL, *types = NULL;
 
         g_free(type->description);
         type->description = g_strdup("caf\xe9");
         f->gpu->reason = g_strdup("\xff");
+        types = CALL_TEXT(f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "ListTypes", "a{sv}", 0);
+        assert_contains(types, "\"caf\xef\xbf\xbd\"");
         got = CALL_TEXT(f, 0, PATH_GPU, PROPERTIES, "GetAll", "s", VGPUD_INTERFACE_GPU);
-        g_assert_nonnull(strstr(got, "<s \"caf\xef\xbf\xbd\">"));
         g_assert_nonnull(strstr(got, "{\"Reason\", <s \"\xef\xbf\xbd\">}"));
 }
 
@@ -499,8 +526,19 @@ static void assert_same_words(const char *a, const char *b)
                         g_error("%s: in '%s', not in '%s'", x[i], a, b);
 }
 
-/* All bits (except GPU_CHANGED_VFS, see test_occupancy()) announce every property that claims to be announced,
- * and no other. No property belongs to two bits. */
+static void take_log(Fixture *f, GString *to, const char *path)
+{
+        g_autofree char *mark = g_strdup_printf("~%s", path);
+
+        fixture_settle(f);
+        g_string_replace(f->log, mark, "", 0);
+        g_string_replace(f->log, " ", "", 0);
+        g_string_append(to, f->log->str);
+        g_string_truncate(f->log, 0);
+}
+
+/* All bits and all counts announce every property that claims to be announced, and no other. No property
+ * belongs to two bits. */
 static void test_every_property_is_announced(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -508,35 +546,34 @@ static void test_every_property_is_announced(void)
         g_autofree char *gpu = announced(f, PATH_GPU, VGPUD_INTERFACE_GPU);
         g_autofree char *instance = announced(f, PATH_A, VGPUD_INTERFACE_INSTANCE);
         g_autofree char *of_job = announced(f, VGPUD_PATH_JOB "/1", VGPUD_INTERFACE_JOB);
+        g_autoptr(GString) got = g_string_new(NULL);
 
         g_string_truncate(f->log, 0);
 
-        for (unsigned bit = GPU_CHANGED_FACTS; bit <= GPU_CHANGED_MODES; bit <<= 1) {
+        for (unsigned bit = GPU_CHANGED_FACTS; bit <= GPU_CHANGED_VFS; bit <<= 1) {
                 change_gpu(f, bit);
-                fixture_settle(f);
+                take_log(f, got, PATH_GPU);
         }
+        f->gpu->facts->memory_bytes = 1;
+        g_free(g_ptr_array_steal_index(f->gpu->snapshot->types, 0));
+        fake_model_remove_instance(f->b);
+        fixture_settle(f);
+        g_assert_true(g_str_has_prefix(f->log->str, "-" PATH_B " "));
+        g_string_erase(f->log, 0, strlen("-" PATH_B " "));
+        take_log(f, got, PATH_GPU);
+        assert_same_words(got->str, gpu);
 
-        g_string_replace(f->log, "~" PATH_GPU, "", 0);
-        g_string_replace(f->log, " ", "", 0);
-        assert_same_words(f->log->str, gpu);
-
-        g_string_truncate(f->log, 0);
-
+        g_string_truncate(got, 0);
         for (unsigned bit = INSTANCE_CHANGED_DESC; bit <= INSTANCE_CHANGED_JOB; bit <<= 1) {
                 change_instance(f, bit);
-                fixture_settle(f);
+                take_log(f, got, PATH_A);
         }
+        assert_same_words(got->str, instance);
 
-        g_string_replace(f->log, "~" PATH_A, "", 0);
-        g_string_replace(f->log, " ", "", 0);
-        assert_same_words(f->log->str, instance);
-
-        g_string_truncate(f->log, 0);
+        g_string_truncate(got, 0);
         f->model->events->job_changed(job, f->model->events_userdata);
-        fixture_settle(f);
-        g_string_replace(f->log, "~" VGPUD_PATH_JOB "/1", "", 0);
-        g_string_replace(f->log, " ", "", 0);
-        assert_same_words(f->log->str, of_job);
+        take_log(f, got, VGPUD_PATH_JOB "/1");
+        assert_same_words(got->str, of_job);
 }
 
 static void test_changes_are_collected(void)
@@ -548,85 +585,199 @@ static void test_changes_are_collected(void)
         change_gpu(f, GPU_CHANGED_STATE);
         change_gpu(f, GPU_CHANGED_SCANNED);
         fixture_settle(f);
-        g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".State.Reason.Stale.Job.QueuedJobs ");
+        g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".State.Reason.Hint.HintId.Stale ");
 
         g_string_truncate(f->log, 0);
-        change_gpu(f, GPU_CHANGED_SCANNED);
+        change_gpu(f, GPU_CHANGED_SCANNED | GPU_CHANGED_JOB);
+        change_instance(f, INSTANCE_CHANGED_JOB);
         fixture_settle(f);
         g_assert_cmpstr(f->log->str, ==, "");
 }
 
-/* Changes are announced before a removal. */
-static void test_changes_come_before_removals(void)
+/* Instances come before their GPU, and all changes before the removal of the GPU. */
+static void test_order(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 
-        change_gpu(f, GPU_CHANGED_TYPES);
+        change_gpu(f, GPU_CHANGED_STATE);
         change_instance(f, INSTANCE_CHANGED_STATE);
-        fake_model_remove_instance(f->a);
-        f->a = NULL;
+        fake_model_remove_instance(f->b);
+        f->b = NULL;
         fixture_settle(f);
-        g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".Types ~" PATH_A ".State -" PATH_A " ");
+        g_assert_cmpstr(f->log->str, ==,
+                        "-" PATH_B " ~" PATH_A ".State ~" PATH_GPU
+                        ".State.Reason.Hint.HintId.Stale.MemoryUsedBytes.InstanceCount ");
 
         g_string_truncate(f->log, 0);
-        fake_model_remove_instance(f->b);
-        change_gpu(f, GPU_CHANGED_JOB);
+        change_gpu(f, GPU_CHANGED_STATE);
         fake_model_remove_gpu(f->gpu);
         fixture_settle(f);
-        g_assert_cmpstr(f->log->str, ==, "-" PATH_B " ~" PATH_GPU ".Job.QueuedJobs -" PATH_GPU " ");
+        g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".State.Reason.Hint.HintId.Stale -" PATH_GPU " ");
 }
 
-/* Gpu.Vfs is announced when the instance on a VF changes. */
-static void test_occupancy(void)
+/* An instance that comes and goes in one turn is no news. */
+static void test_short_life(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 
+        f->model->events->instance_added(f->b, f->model->events_userdata);
+        fake_model_remove_instance(f->b);
+        f->b = NULL;
+        fixture_settle(f);
+        g_assert_null(strstr(f->log->str, PATH_B));
+}
+
+/* A copy of the snapshot, as the next scan would make it. */
+static GpuSnapshot *next_snapshot(Fixture *f)
+{
+        GpuSnapshot *next = gpu_snapshot_predict(f->gpu->snapshot, NULL, NULL);
+
+        gpu_snapshot_unref(f->gpu->snapshot);
+        f->gpu->snapshot = next;
+        change_gpu(f, GPU_CHANGED_TYPES);
+
+        return next;
+}
+
+static void test_types_changed(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        VgpuType *type;
+
+        (void)next_snapshot(f);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "");
+
+        type = next_snapshot(f)->types->pdata[1];
+        type->available = 2;
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==,
+                        "TypesChanged(false [{\"row\", <au [1]>}, {\"available\", <au [2]>}]) ");
+
+        /* Another reason or hint alone is a change of the row as well. */
+        g_string_truncate(f->log, 0);
+        type = next_snapshot(f)->types->pdata[0];
+        vgpud_hint_setf(&type->hint, VGPUD_HINT_ENABLE_VFS, "enable some");
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==,
+                        "TypesChanged(false [{\"row\", <au [0]>}, {\"available\", <au [0]>}]) ");
+
+        g_string_truncate(f->log, 0);
+        type = next_snapshot(f)->types->pdata[0];
+        type->max_instances = 9;
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "TypesChanged(true []) ");
+
+        g_string_truncate(f->log, 0);
+        g_ptr_array_add(next_snapshot(f)->types, vgpu_type_new("zebra"));
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "TypesChanged(true []) ~" PATH_GPU ".TypeCount ");
+}
+
+static void test_many_types_changed(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        const GPtrArray *types;
+
+        for (unsigned i = 0; i < 130; i++) {
+                g_autofree char *id = g_strdup_printf("x%03u", i);
+
+                g_ptr_array_add(f->gpu->snapshot->types, vgpu_type_new(id));
+        }
+        change_gpu(f, GPU_CHANGED_TYPES);
+        (void)next_snapshot(f);
+        fixture_settle(f);
+        g_string_truncate(f->log, 0);
+        types = next_snapshot(f)->types;
+        for (unsigned i = 0; i < types->len; i++)
+                ((VgpuType *)types->pdata[i])->available += 1;
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "TypesChanged(true []) ");
+}
+
+/* The instance on a VF. */
+static void test_vfs_changed(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+#define VFS_CHANGED(index, instance) \
+        "VfsChanged(false [{\"index\", <au [" index "]>}, {\"instance\", <ao [\"" instance "\"]>}"
         give_vfs(f);
+        change_gpu(f, GPU_CHANGED_VFS);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "VfsChanged(true []) ");
+
+        g_string_truncate(f->log, 0);
         put_on(f->a, "0000:08:00.4", "0000:08:00.4");
         f->model->events->instance_added(f->a, f->model->events_userdata);
-        f->model->events->instance_added(f->b, f->model->events_userdata); /* not on a VF */
         fixture_settle(f);
-        g_assert_cmpstr(f->log->str, ==, "+" PATH_A " +" PATH_B " ~" PATH_GPU ".Vfs ");
+        g_assert_cmpstr(f->log->str, ==, "+" PATH_A " " VFS_CHANGED("0", PATH_A) "]) ");
+
+        g_string_truncate(f->log, 0);
+        gpu_snapshot_add_binding(f->gpu->snapshot, "0000:09:01.1", "vfio-pci", NULL);
+        change_gpu(f, GPU_CHANGED_VFS);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, VFS_CHANGED("5", "/") ", {\"driver\", <as [\"vfio-pci\"]>}]) ");
 
         g_string_truncate(f->log, 0);
         change_instance(f, INSTANCE_CHANGED_STATE);
         fixture_settle(f);
-        g_assert_null(strstr(f->log->str, ".Vfs"));
-        change_instance(f, INSTANCE_CHANGED_DESC);
-        fixture_settle(f);
-        g_assert_nonnull(strstr(f->log->str, "~" PATH_GPU ".Vfs "));
-        g_string_truncate(f->log, 0);
-        change_gpu(f, GPU_CHANGED_VFS);
-        fixture_settle(f);
-        g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".Vfs ");
+        g_assert_null(strstr(f->log->str, "VfsChanged"));
 
         g_string_truncate(f->log, 0);
         fake_model_remove_instance(f->a);
         f->a = NULL;
         fixture_settle(f);
-        g_assert_cmpstr(f->log->str, ==, "-" PATH_A " ~" PATH_GPU ".Vfs ");
+        g_assert_cmpstr(f->log->str, ==,
+                        "-" PATH_A " " VFS_CHANGED("0", "/") "]) ~" PATH_GPU ".MemoryUsedBytes.InstanceCount ");
 
-        /* Once, even if the facts changed too, and before the GPU goes. */
+        /* Before the GPU goes. */
         g_string_truncate(f->log, 0);
         put_on(f->b, "0000:08:00.4", "0000:08:00.4");
-        fake_model_remove_instance(f->b);
-        change_gpu(f, GPU_CHANGED_FACTS);
+        change_gpu(f, GPU_CHANGED_VFS);
         fake_model_remove_gpu(f->gpu);
         fixture_settle(f);
-        g_assert_true(g_str_has_suffix(f->log->str, ".Vfs -" PATH_GPU " "));
-        g_assert_null(strstr(strstr(f->log->str, ".Vfs") + 1, ".Vfs"));
+        g_assert_cmpstr(f->log->str, ==, VFS_CHANGED("0", PATH_B) "]) -" PATH_GPU " ");
 }
 
 static void test_additions(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
         const ModelEvents *events = f->model->events;
+        Job *first, *second;
 
         events->gpu_added(fake_model_add_gpu(f->model, "mtty"), f->model->events_userdata);
         events->instance_added(f->a, f->model->events_userdata);
-        events->job_added(fake_model_add_job(f->gpu, &fake_kind_rescan, 0), f->model->events_userdata);
+        first = fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
+        events->job_added(first, f->model->events_userdata);
+        second = fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
+        events->job_added(second, f->model->events_userdata);
         fixture_settle(f);
-        g_assert_cmpstr(f->log->str, ==, "+" VGPUD_PATH_GPU "/mtty +" PATH_A " +" VGPUD_PATH_JOB "/1 ");
+        /* The first job is about to start, and is announced then. */
+        g_assert_cmpstr(f->log->str, ==, "+" VGPUD_PATH_GPU "/mtty +" VGPUD_PATH_JOB "/2 +" PATH_A " ");
+
+        g_string_truncate(f->log, 0);
+        fake_model_start_job(first);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "+" VGPUD_PATH_JOB "/1 ");
+}
+
+/* A job that does not start soon is announced as waiting. */
+static void test_late_start(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        Job *job = fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
+
+        f->model->events->job_added(job, f->model->events_userdata);
+        while (f->log->len == 0)
+                g_assert_cmpint(sd_event_run(f->event, UINT64_MAX), >=, 0);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "+" VGPUD_PATH_JOB "/1 ");
+
+        g_string_truncate(f->log, 0);
+        fake_model_start_job(job);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "~" VGPUD_PATH_JOB "/1.State.StartedUsec ");
 }
 
 static void test_job_removed(void)
@@ -635,20 +786,105 @@ static void test_job_removed(void)
         Job *job = fake_model_add_job(f->gpu, &fake_kind_destroy, 0);
 
         g_ptr_array_add(job->uuids, g_strdup(UUID_A));
-        f->model->events->job_changed(job, f->model->events_userdata);
+        f->model->events->job_added(job, f->model->events_userdata);
         fake_model_end_job(job, JOB_DONE, VGPUD_ERROR_NONE, NULL);
         fixture_settle(f);
-        g_assert_cmpstr(f->log->str, ==,
-                        "~" VGPUD_PATH_JOB "/1.State.StartedUsec -" VGPUD_PATH_JOB
-                        "/1 JobRemoved(1 \"" VGPUD_PATH_JOB "/1\" \"done\" \"\" \"\" [\"" PATH_A "\"]) ");
+        g_assert_true(g_str_has_prefix(
+                        f->log->str,
+                        "+" VGPUD_PATH_JOB "/1 -" VGPUD_PATH_JOB "/1 JobRemoved(1 \"" VGPUD_PATH_JOB
+                        "/1\" \"done\" \"\" [{\"kind\", <s \"destroy\">}, {\"gpu\", <o \"" PATH_GPU
+                        "\">}, {\"instances\", <ao [\"" PATH_A "\"]>}, {\"started_usec\", "));
+        assert_contains(f->log->str, "{\"ended_usec\", ");
+        g_assert_null(strstr(f->log->str, "{\"details\", "));
+        g_assert_null(strstr(f->log->str, "n_instances"));
 
         g_string_truncate(f->log, 0);
         fake_model_end_job(fake_model_add_job(f->gpu, &fake_kind_rescan, 0), JOB_FAILED, VGPUD_ERROR_GPU_GONE,
                            "it went away");
         fixture_settle(f);
-        g_assert_cmpstr(f->log->str, ==,
-                        "-" VGPUD_PATH_JOB "/2 JobRemoved(2 \"" VGPUD_PATH_JOB
-                        "/2\" \"failed\" \"org.vgpud1.Error.GpuGone\" \"it went away\" []) ");
+        assert_contains(f->log->str, "\"failed\" \"org.vgpud1.Error.GpuGone\" [");
+        assert_contains(f->log->str, "{\"message\", <s \"it went away\">}");
+}
+
+/* An L40S with 32 VFs and 23 types: one create changes what is available of each type. */
+static Gpu *add_l40s(Fixture *f)
+{
+        Gpu *gpu = fake_model_add_gpu(f->model, "0000:41:00.0");
+
+        g_ptr_array_set_size(gpu->facts->mdev_parents, 0);
+        g_ptr_array_set_size(gpu->snapshot->types, 0);
+        if (!gpu->facts->vfs)
+                gpu->facts->vfs = g_ptr_array_new_with_free_func(vf_destroy);
+        for (unsigned i = 0; i < 32; i++) {
+                g_autofree char *name = g_strdup_printf("0000:41:%02x.%u", (i + 4) / 8, (i + 4) % 8);
+                g_autofree char *path = g_strdup_printf("devices/pci0000:40/0000:40:01.0/%s", name);
+
+                g_ptr_array_add(gpu->facts->vfs, vgpu_vf_new(i, name, path));
+        }
+        for (unsigned i = 0; i < 23; i++) {
+                g_autofree char *id = g_strdup_printf("nvidia-%u", 1140 + i);
+                VgpuType *type = vgpu_type_new(id);
+
+                type->framebuffer_bytes = (uint64_t)4 << 30;
+                type->available = 32;
+                g_ptr_array_add(gpu->snapshot->types, type);
+        }
+        f->model->events->gpu_added(gpu, f->model->events_userdata);
+
+        return gpu;
+}
+
+static Instance *add_l40s_instance(Fixture *f, Gpu *gpu)
+{
+        Instance *instance = fake_model_add_instance(gpu, "4f0cd9e1-1111-4222-8333-444455556666",
+                                                     INSTANCE_ORIGIN_VGPUD, f->uid, "desk");
+        InstanceDesc *d = instance->desc;
+
+        put_on(instance, "0000:41:00.4", "0000:41:00.4");
+        g_free(d->type_id);
+        d->type_id = g_strdup("nvidia-1155");
+        g_free(d->path);
+        d->path = g_strdup("devices/pci0000:40/0000:40:01.0/0000:41:00.4");
+        f->model->events->instance_added(instance, f->model->events_userdata);
+
+        return instance;
+}
+
+/* The limits of the description of API 1. */
+static void test_size_of_create(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        Gpu *gpu = add_l40s(f);
+        GpuSnapshot *next;
+        Job *job;
+
+        fixture_settle(f);
+        g_string_truncate(f->log, 0);
+        f->signal_bytes = f->signals = 0;
+
+        job = fake_model_add_job(gpu, &fake_kind_create, f->uid);
+        ((FakeJob *)job)->type_id = g_strdup("nvidia-1155");
+        g_ptr_array_add(job->uuids, g_strdup("4f0cd9e1-1111-4222-8333-444455556666"));
+        f->model->events->job_added(job, f->model->events_userdata);
+        f->model->events->gpu_changed(gpu, GPU_CHANGED_JOB, f->model->events_userdata);
+        fixture_settle(f);
+        fake_model_start_job(job);
+        fixture_settle(f);
+
+        next = gpu_snapshot_predict(gpu->snapshot, NULL, NULL);
+        gpu_snapshot_unref(gpu->snapshot);
+        gpu->snapshot = next;
+        for (guint i = 0; i < next->types->len; i++)
+                ((VgpuType *)next->types->pdata[i])->available = i == 15 ? 31 : 0;
+        (void)add_l40s_instance(f, gpu);
+        f->model->events->gpu_changed(gpu, GPU_CHANGED_TYPES | GPU_CHANGED_SCANNED, f->model->events_userdata);
+        f->model->events->gpu_changed(gpu, GPU_CHANGED_JOB, f->model->events_userdata);
+        fake_model_end_job(job, JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        fixture_settle(f);
+
+        g_test_message("%zu bytes in %u signals: %s", f->signal_bytes, f->signals, f->log->str);
+        g_assert_cmpuint(f->signals, ==, 7);
+        g_assert_cmpuint(f->signal_bytes, <, 2000);
 }
 
 int main(int argc, char *argv[])
@@ -664,14 +900,21 @@ int main(int argc, char *argv[])
         g_test_add_func("/objects/parents", test_parents);
         g_test_add_func("/objects/modes", test_modes);
         g_test_add_func("/objects/bare-handover", test_bare_handover);
+        g_test_add_func("/objects/handover", test_handover);
+        g_test_add_func("/objects/log-control", test_log_control);
         g_test_add_func("/objects/version", test_version);
         g_test_add_func("/objects/not-utf8", test_not_utf8);
         g_test_add_func("/objects/paths", test_paths);
         g_test_add_func("/objects/managed", test_managed_objects);
         g_test_add_func("/signals/every-property", test_every_property_is_announced);
         g_test_add_func("/signals/collected", test_changes_are_collected);
-        g_test_add_func("/signals/removals", test_changes_come_before_removals);
-        g_test_add_func("/signals/occupancy", test_occupancy);
+        g_test_add_func("/signals/order", test_order);
+        g_test_add_func("/signals/short-life", test_short_life);
+        g_test_add_func("/signals/types", test_types_changed);
+        g_test_add_func("/signals/many-types", test_many_types_changed);
+        g_test_add_func("/signals/vfs", test_vfs_changed);
+        g_test_add_func("/signals/late-start", test_late_start);
+        g_test_add_func("/signals/size-of-create", test_size_of_create);
         g_test_add_func("/signals/additions", test_additions);
         g_test_add_func("/signals/job-removed", test_job_removed);
 

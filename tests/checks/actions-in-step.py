@@ -56,6 +56,22 @@ def check_methods(interfaces, actions, complaints):
         complaints.append(f"actions.def: no method asks for {name}")
 
 
+def check_live(introspect, interfaces, complaints):
+    """The property Actions says the same as the annotations."""
+    described = {
+        (f"{i.name}.{m.name}", action)
+        for i in interfaces
+        for m in i.members
+        for action in m.annotations.get(api.ACTION, "none").split()
+        if action != "none"
+    }
+    live = {(a.get("method"), a.get("name")) for a in common.introspection(introspect).findall("action")}
+    for method, action in sorted(described - live):
+        complaints.append(f"{method}: {action} is in the XML, not in the property Actions")
+    for method, action in sorted(live - described):
+        complaints.append(f"{method}: {action} is in the property Actions, not in the XML")
+
+
 def check_code(root, actions, complaints):
     code = "".join(p.read_text() for p in sorted((root / "dbus").glob("*.c")))
     for action in actions:
@@ -107,7 +123,8 @@ def check_bus_policy(root, interfaces, complaints):
 
 
 def main():
-    root = common.options(__doc__).root
+    arguments = common.options(__doc__, common.INTROSPECT)
+    root = arguments.root
     complaints = []
     try:
         actions, interfaces = api.read_actions(root), api.read_all(root)
@@ -115,6 +132,7 @@ def main():
         common.finish([str(e)])
     check_policy(root, actions, complaints)
     check_methods(interfaces, actions, complaints)
+    check_live(arguments.introspect, interfaces, complaints)
     check_code(root, actions, complaints)
     check_rules(root, actions, complaints)
     check_bus_policy(root, interfaces, complaints)

@@ -4,8 +4,6 @@
 the XML with the options in the code. Reading the XML already fails on a member without a description or a version."""
 
 import re
-import subprocess
-import xml.etree.ElementTree as ET
 
 import common
 
@@ -14,6 +12,9 @@ import api
 # Files and functions that read the options of a method. Manager.Destroy is Instance.Destroy under another name.
 OPTIONS = {
     ("org.vgpud1.Manager", "Create"): ("bus-manager.c", "method_create"),
+    ("org.vgpud1.Manager", "DestroyMany"): ("bus-instance.c", "bus_instance_destroy_many"),
+    ("org.vgpud1.Manager", "ListInstances"): ("bus-manager.c", "method_list_instances"),
+    ("org.vgpud1.Manager", "ListJobs"): ("bus-manager.c", "method_list_jobs"),
     ("org.vgpud1.Manager", "Place"): ("bus-manager.c", "method_place"),
     ("org.vgpud1.Instance", "Destroy"): ("bus-instance.c", "bus_instance_destroy"),
     ("org.vgpud1.Gpu", "Rescan"): ("bus-gpu.c", "method_rescan"),
@@ -23,12 +24,8 @@ OPTIONS = {
 
 
 def read_introspection(program):
-    if program.suffix == ".xml":
-        text = program.read_text()
-    else:
-        text = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True).stdout
     interfaces = {}
-    for node in ET.fromstring(text):
+    for node in common.introspection(program).findall("node"):
         for element in node.findall("interface"):
             if element.get("name").startswith("org.vgpud1."):
                 interfaces[element.get("name")] = api.read_interface(element)
@@ -54,8 +51,8 @@ def options_in_code(root, file, function):
     body = re.search(rf"^[\w ]+\b{function}\(.*?\n}}\n", source, re.S | re.M).group(0)
     table = re.search(r"const BusOption options\[\] = \{(.*?)\n        \};", body, re.S).group(1)
     options = dict(re.findall(r'\{ "(\w+)", "([^"]+)"', table))
-    if "BUS_TIMEOUT_OPTION" in table:
-        options["timeout_usec"] = "t"
+    if "BUS_WAIT_OPTIONS" in table:
+        options.update(wait="b", timeout_usec="t")
     return options
 
 
@@ -66,7 +63,7 @@ def check_options(root, interfaces, complaints):
                 continue
             if ("in", "a{sv}", "options") != [a for a in member.arguments if a[0] == "in"][-1]:
                 complaints.append(f"{interface.name}.{member.name}: its last argument must be a{{sv}} options")
-            described = {key: kind for key, kind, _ in member.doc.items()}
+            described = {key: kind for key, kind, _ in member.doc.options()}
             where = OPTIONS.get((interface.name, member.name))
             known = options_in_code(root, *where) if where else {}
             if described != known:
@@ -74,7 +71,7 @@ def check_options(root, interfaces, complaints):
 
 
 def main():
-    arguments = common.options(__doc__, ("introspect", "tests/bus/introspect of the build, or a file with what it printed"))
+    arguments = common.options(__doc__, common.INTROSPECT)
     complaints = []
     try:
         interfaces = api.read_all(arguments.root)

@@ -7,6 +7,7 @@ A check is a program: `CHECK [--root TREE] …` prints one line per complaint an
 import argparse
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -22,6 +23,17 @@ def options(description, *arguments, flags=()):
     for name, text in flags:
         parser.add_argument(name, action="store_true", help=text)
     return parser.parse_args()
+
+
+# An argument for options().
+INTROSPECT = ("introspect", "tests/bus/introspect of the build, or a file with its output")
+
+
+def introspection(program):
+    """The output of tests/bus/introspect as an XML element."""
+    if program.suffix == ".xml":
+        return ET.fromstring(program.read_text())
+    return ET.fromstring(subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def finish(complaints):

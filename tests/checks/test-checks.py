@@ -305,7 +305,7 @@ class Breakages(unittest.TestCase):
     def run_check(self, check, tree):
         name = {"actions": "actions-in-step", "api": "api-in-step", "config": "config-in-step"}.get(check, check)
         command = [sys.executable, CHECKS / f"{name}.py", "--root", tree]
-        if check == "api":
+        if check in ("api", "actions"):
             command.append(self.introspection)
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertEqual(result.stderr, "")
@@ -344,6 +344,13 @@ class Breakages(unittest.TestCase):
                 (tree / file).write_text(whole)
                 self.assertEqual(status, 1)
                 self.assertIn(complaint, output)
+
+    def test_action_of_the_daemon_only(self):
+        tree = self.copy(self.folder.name)
+        self.introspection.write_text(self.introspection.read_text().replace('name="org.vgpud1.rescan"', 'name="org.vgpud1.scan"'))
+        complaints = self.run_check("actions", tree)[1]
+        self.assertIn("org.vgpud1.Gpu.Rescan: org.vgpud1.rescan is in the XML, not in the property", complaints)
+        self.assertIn("org.vgpud1.Gpu.Rescan: org.vgpud1.scan is in the property Actions, not in the XML", complaints)
 
     def test_member_of_the_daemon_only(self):
         tree = self.copy(self.folder.name)

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The tables of types: offers, GPUs, types and texts, and the difference of two snapshots for TypesChanged. */
+
+#include <stdbool.h>
+#include <systemd/sd-bus.h>
+
+#include "base/macros.h"
+#include "drivers-glue/snapshot.h"
+
+/* Append a{sv}: the tables of these GPUs (Gpu). */
+int bus_types_append(sd_bus_message *m, const GPtrArray *gpus);
+
+typedef enum BusTypesDifference {
+        BUS_TYPES_SAME,
+        BUS_TYPES_ROWS, /* available instances or the reason of some types */
+        BUS_TYPES_LIST, /* the list of types, or constant data of one */
+} BusTypesDifference;
+
+/* Most rows in a signal; clients ask for the list if more rows changed. */
+#define BUS_CHANGED_ROWS_MAX 128U
+
+/* NULL: no scan yet. */
+BusTypesDifference bus_types_compare(const GpuSnapshot *before, const GpuSnapshot *after);
+
+/* Append the table of TypesChanged, for the rows that differ between two snapshots with the same list. */
+int bus_types_append_changes(sd_bus_message *m, const GpuSnapshot *before, const GpuSnapshot *after);
