@@ -305,7 +305,7 @@ class Breakages(unittest.TestCase):
     def run_check(self, check, tree):
         name = {"actions": "actions-in-step", "api": "api-in-step", "config": "config-in-step"}.get(check, check)
         command = [sys.executable, CHECKS / f"{name}.py", "--root", tree]
-        if check in ("api", "actions"):
+        if check in ("api", "api-golden", "actions"):
             command.append(self.introspection)
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertEqual(result.stderr, "")
@@ -315,6 +315,8 @@ class Breakages(unittest.TestCase):
         tree = Path(folder) / "tree"
         for name in FOLDERS:
             shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        (tree / "tests/checks").mkdir(parents=True)
+        shutil.copy(CHECKS / "api-golden.txt", tree / "tests/checks")
         return tree
 
     def setUp(self):
@@ -325,7 +327,7 @@ class Breakages(unittest.TestCase):
 
     def test_whole(self):
         tree = self.copy(self.folder.name)
-        for check in ("layers", "catalog", "spdx", "actions", "config", "api"):
+        for check in ("layers", "catalog", "spdx", "actions", "config", "api", "api-golden"):
             with self.subTest(check):
                 self.assertEqual(self.run_check(check, tree), (0, ""))
 
@@ -357,6 +359,8 @@ class Breakages(unittest.TestCase):
         text = self.introspection.read_text()
         self.introspection.write_text(text.replace("Rescan", "Scan"))
         self.assertIn("org.vgpud1.Gpu.Scan: method in the XML is None", self.run_check("api", tree)[1])
+        self.assertIn("gone or changed: org.vgpud1.Gpu method Rescan ", self.run_check("api-golden", tree)[1])
+        self.assertIn("not in the file: org.vgpud1.Gpu method Scan ", self.run_check("api-golden", tree)[1])
         self.introspection.write_text(text.replace("org.vgpud1.Job", "org.vgpud1.Task"))
         self.assertIn("org.vgpud1.Task: in the daemon, not in the XML", self.run_check("api", tree)[1])
 
