@@ -6,29 +6,28 @@ import sys
 
 import dbus
 
-ENDLESS_SEC = 2147483  # the most that D-Bus knows; a job has a deadline of its own
+ENDLESS_SEC = 2147483  # the most that D-Bus knows; vgpud answers when the job ends or is stuck
 bus = dbus.SystemBus()
-vgpud = bus.get_object("org.vgpud1", "/org/vgpud1")
-manager = dbus.Interface(vgpud, "org.vgpud1.Manager")
-objects = dbus.Interface(vgpud, "org.freedesktop.DBus.ObjectManager").GetManagedObjects()
+manager = dbus.Interface(bus.get_object("org.vgpud1", "/org/vgpud1"), "org.vgpud1.Manager")
 verb, *words = sys.argv[1:]
 
 
-def all_with(interface):
-    """The properties of all objects that have this interface."""
-    return [item[interface] for item in objects.values() if interface in item]
+def rows(table):
+    """A table of vgpud as a list of dictionaries."""
+    columns = {key: value for key, value in table.items() if isinstance(value, list)}
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
 if verb == "list":
-    for instance in all_with("org.vgpud1.Instance"):
-        print(instance["Uuid"], instance["Type"], instance["Origin"])
+    for instance in rows(manager.ListInstances({})):
+        print(instance["uuid"], instance["type"], instance["origin"])
 elif verb == "types":
-    for gpu in all_with("org.vgpud1.Gpu"):
-        for type_id, kind in gpu["Types"].items():
-            print(gpu["Name"], type_id, kind["Available"])
+    tables = manager.ListTypes({})
+    gpus, types = rows(tables["gpus"]), rows(tables["types"])
+    for offer in rows(tables["offers"]):
+        print(gpus[offer["gpu"]]["name"], types[offer["type"]]["id"], offer["available"])
 elif verb == "create":
-    job, paths = manager.Create("", words[0], {"wait": True}, timeout=ENDLESS_SEC)
-    instance = bus.get_object("org.vgpud1", paths[0])
-    print(instance.Get("org.vgpud1.Instance", "Uuid", dbus_interface=dbus.PROPERTIES_IFACE))
+    job, instances = manager.Create("", words[0], {"wait": True}, timeout=ENDLESS_SEC)
+    print(instances[0]["uuid"])
 elif verb == "destroy":
     manager.Destroy(words[0], {"wait": True}, timeout=ENDLESS_SEC)

@@ -10,32 +10,32 @@ bus = Gio.bus_get_sync(Gio.BusType.SYSTEM)
 verb, *words = sys.argv[1:]
 
 
-def call(path, method, arguments=None):
-    interface, _, member = method.rpartition(".")
-    endless = GLib.MAXINT  # a job has a deadline of its own
-    return bus.call_sync("org.vgpud1", path, interface, member, arguments, None, 0, endless).unpack()
+def call(member, signature, *arguments):
+    """A method of the Manager; its only result, or the tuple of its results."""
+    endless = GLib.MAXINT  # vgpud answers when the job ends or is stuck
+    request = GLib.Variant(signature, arguments)
+    results = bus.call_sync("org.vgpud1", "/org/vgpud1", "org.vgpud1.Manager", member, request, None, 0, endless).unpack()
+    return results[0] if len(results) == 1 else results
+
+
+def rows(table):
+    """A table of vgpud as a list of dictionaries."""
+    columns = {key: value for key, value in table.items() if isinstance(value, list)}
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
 wait = {"wait": GLib.Variant("b", True)}
-(objects,) = call("/org/vgpud1", "org.freedesktop.DBus.ObjectManager.GetManagedObjects")
-
-
-def all_with(interface):
-    """The properties of all objects that have this interface."""
-    return [item[interface] for item in objects.values() if interface in item]
-
 
 if verb == "list":
-    for instance in all_with("org.vgpud1.Instance"):
-        print(instance["Uuid"], instance["Type"], instance["Origin"])
+    for instance in rows(call("ListInstances", "(a{sv})", {})):
+        print(instance["uuid"], instance["type"], instance["origin"])
 elif verb == "types":
-    for gpu in all_with("org.vgpud1.Gpu"):
-        for type_id, kind in gpu["Types"].items():
-            print(gpu["Name"], type_id, kind["Available"])
+    tables = call("ListTypes", "(a{sv})", {})
+    gpus, types = rows(tables["gpus"]), rows(tables["types"])
+    for offer in rows(tables["offers"]):
+        print(gpus[offer["gpu"]]["name"], types[offer["type"]]["id"], offer["available"])
 elif verb == "create":
-    request = GLib.Variant("(ssa{sv})", ("", words[0], wait))
-    job, paths = call("/org/vgpud1", "org.vgpud1.Manager.Create", request)
-    uuid = GLib.Variant("(ss)", ("org.vgpud1.Instance", "Uuid"))
-    print(*call(paths[0], "org.freedesktop.DBus.Properties.Get", uuid))
+    job, instances = call("Create", "(ssa{sv})", "", words[0], wait)
+    print(instances[0]["uuid"])
 elif verb == "destroy":
-    call("/org/vgpud1", "org.vgpud1.Manager.Destroy", GLib.Variant("(sa{sv})", (words[0], wait)))
+    call("Destroy", "(sa{sv})", words[0], wait)
