@@ -219,7 +219,9 @@ static int mdev_undo_create(VgpuIo *io, const char *path, VgpudError *cause, Vgp
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
         int r = mdev_remove_instance(io, path, &again);
 
-        if (r < 0)
+        /* The attribute "remove" goes before the device does (ENOENT), and answers ENODEV while the driver is
+         * being unloaded: the kernel removes the new instance already. */
+        if (r < 0 && again.errnum != ENOENT && again.errnum != ENODEV)
                 return explain_rollback("the instance", r, again.message, cause, reterr);
 
         return vgpud_error_move(reterr, cause);

@@ -789,6 +789,21 @@ static void test_wrong_type(void)
         ASSERT_EQ(available(&f, "mdpy-hd"), 4);
 }
 
+/* The driver is unloaded right after the creation: links and attributes go before the device does. */
+static void test_gone_during_create(void)
+{
+        static const int errnos[] = { ENOENT, ENODEV };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(errnos); i++) {
+                _cleanup_fixture_ Fixture f = with_mdpy();
+
+                fake_before(f.k, "link", "devices/virtual/mdpy/mdpy/" UUID_A "/mdev_type", spoil_type, NULL);
+                fake_fail(f.k, "write", "devices/virtual/mdpy/mdpy/" UUID_A "/remove", errnos[i]);
+                ASSERT_ERROR(create(&f, UUID_A, "mdpy-xga"), EIO);
+                ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+        }
+}
+
 /* Attributes */
 
 static void test_attribute_rollback(void)
@@ -1112,8 +1127,8 @@ static void add_named_type(GpuSnapshot *s, const char *id, const char *name, uin
         g_ptr_array_add(s->types, t);
 }
 
-/* The GPU is in MIG mode, which is unknown, and the only GPU instance carries a vGPU. After its end, the driver still
- * offers no time-sliced types. */
+/* The GPU is in MIG mode, which is unknown, and the only GPU instance carries a vGPU. After its end, the driver
+ * still offers no time-sliced types. */
 static void test_predict_slice(void)
 {
         _cleanup_fixture_ Fixture f = with_nvidia(16);
@@ -1167,6 +1182,7 @@ int main(int argc, char **argv)
         TEST(test_writer_died_after);
         TEST(test_not_made);
         TEST(test_wrong_type);
+        TEST(test_gone_during_create);
         TEST(test_attribute_rollback);
         TEST(test_attribute_link);
         TEST(test_writes_rollback);
