@@ -20,6 +20,7 @@ static void job_clear_availability(GpuSnapshot *s)
                 t->available = 0;
                 g_free(t->why_not);
                 t->why_not = g_strdup("the GPU has changed, and a scan is in progress");
+                vgpud_hint_done(&t->hint);
         }
 }
 
