@@ -411,7 +411,7 @@ static void test_place(void)
               "mdpy-xga", 0);
         g_assert_cmpstr(fake_model(f->model)->hints, ==, "- -1 -1 - -");
         PLACE("\"/\" \"depth\" [" FIRST
-                              E("fits", "b false") ", " E("reason", "s \"it has room for 2, not for 3: 5 can be made, 2 of them are promised to jobs that wait, 1 is kept spare\"") ", " ERROR(
+                              E("fits", "b false") ", " E("reason", "s \"the GPU has room for 2, not for 3: 5 available, 2 reserved by queued jobs, 1 held back by spare= in vgpud.conf\"") ", " ERROR(
                                               "NoCapacity") ", " NUMBERS("2", "5", "2", "1", "7",
                                                                          "3") ", " E("distance",
                                                                                      "u 0") "]), " SECOND "]",
