@@ -31,6 +31,8 @@ enum {
         ARG_NEAR,
         ARG_POOL,
         ARG_DRY_RUN,
+        ARG_ALL,
+        ARG_FULL,
 };
 
 static const OptionInfo options[] = {
@@ -49,7 +51,7 @@ static const OptionInfo options[] = {
         { "--parent", NULL, "DEVICE", OPTION_PARENT, "Use this parent device: the GPU or one of its VFs" },
         { "--count", NULL, "N", OPTION_COUNT, "Make N instances, all or none" },
         { "--attr", NULL, "NAME=VALUE", OPTION_ATTR, "Set an option of the type, or a vendor attribute" },
-        { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "How long it may take: 30, 30s, 2min" },
+        { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "Wait no longer than this for the job: 30, 30s, 2min" },
         { "--foreign", NULL, NULL, OPTION_FOREIGN, "Remove also instances that vgpud did not make" },
         { "--why", NULL, NULL, OPTION_WHY, "Explain why no more can be made, and list the options" },
         { "--strategy", NULL, "STRATEGY", OPTION_STRATEGY,
@@ -59,6 +61,8 @@ static const OptionInfo options[] = {
         { "--near", NULL, "DEVICE", OPTION_NEAR, "Use the GPU nearest to this PCI device" },
         { "--pool", NULL, "POOL", OPTION_POOL, "Use a GPU of this pool of vgpud.conf" },
         { "--dry-run", NULL, NULL, OPTION_DRY_RUN, "Change nothing, as place always does" },
+        { "--all", NULL, NULL, OPTION_ALL, "List also jobs that have ended" },
+        { "--full", NULL, NULL, OPTION_FULL, "Print whole objects, not only changes (with --json)" },
         { NULL },
 };
 
@@ -188,9 +192,11 @@ static int option_take(Arguments *a, const struct option *table, int option, cha
                 return option_add_attribute(a, optarg);
         case ARG_TIMEOUT:
                 a->given |= OPTION_TIMEOUT;
-                if (parse_seconds(optarg, &a->timeout_usec) < 0 || a->timeout_usec < USEC_PER_SEC ||
-                    a->timeout_usec > 3600 * USEC_PER_SEC)
-                        return fail_usage(a, "--timeout needs a time from 1s to 60min, not \"%s\"", optarg);
+                if (strcmp(optarg, "infinity") == 0)
+                        a->timeout_usec = UINT64_MAX;
+                else if (parse_seconds(optarg, &a->timeout_usec) < 0 || a->timeout_usec < USEC_PER_MSEC)
+                        return fail_usage(a, "--timeout needs a time from 1ms, or \"infinity\", not \"%s\"",
+                                          optarg);
 
                 return 0;
         case ARG_FOREIGN:
@@ -221,6 +227,14 @@ static int option_take(Arguments *a, const struct option *table, int option, cha
                 return 0;
         case ARG_DRY_RUN:
                 a->given |= OPTION_DRY_RUN;
+                return 0;
+        case ARG_ALL:
+                a->given |= OPTION_ALL;
+                a->all = true;
+                return 0;
+        case ARG_FULL:
+                a->given |= OPTION_FULL;
+                a->full = true;
                 return 0;
         case ':':
                 return fail_usage(a, "%s needs a value", argv[optind - 1]);
@@ -256,6 +270,8 @@ int arguments_parse(Arguments *a, int argc, char **argv)
                 { "near", required_argument, NULL, ARG_NEAR },
                 { "pool", required_argument, NULL, ARG_POOL },
                 { "dry-run", no_argument, NULL, ARG_DRY_RUN },
+                { "all", no_argument, NULL, ARG_ALL },
+                { "full", no_argument, NULL, ARG_FULL },
                 { NULL },
         };
         int option;

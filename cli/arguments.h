@@ -27,6 +27,8 @@ typedef enum OptionBits {
         OPTION_NEAR = 1 << 14,
         OPTION_POOL = 1 << 15,
         OPTION_DRY_RUN = 1 << 16,
+        OPTION_ALL = 1 << 17,
+        OPTION_FULL = 1 << 18,
 } OptionBits;
 
 typedef struct Attribute {
@@ -49,6 +51,8 @@ typedef struct Arguments {
         bool block;
         bool foreign;
         bool why;
+        bool all;
+        bool full;
         const char *type;
         const char *gpu;
         const char *uuid;
@@ -60,7 +64,7 @@ typedef struct Arguments {
         int32_t numa_node;           /* -1: not given */
         int32_t preferred_numa_node; /* -1: not given */
         uint32_t count;
-        uint64_t timeout_usec; /* 0: not given */
+        uint64_t timeout_usec; /* 0: not given; UINT64_MAX: infinity */
         GArray *attributes;    /* Attribute, in the order given */
 
         /* the other words; NULL-terminated, borrowed from argv */

@@ -8,7 +8,7 @@
 
 #include "cli/output/errors.h"
 #include "cli/output/terminal.h"
-#include "cli/verbs/place.h"
+#include "cli/verbs/call-options.h"
 #include "cli/verbs/verbs.h"
 
 #define ANY UINT_MAX
@@ -33,10 +33,12 @@ static const VerbInfo verbs[] = {
           "Disable the virtual functions of a GPU" },
         { "configure", "GPU [MODE VALUE]", 1, 3, OPTION_TIMEOUT | OPTION_NO_BLOCK, verb_configure,
           "Set a mode of a GPU, or list its modes" },
-        { "jobs", "", 0, 0, 0, verb_jobs, "List the jobs that run or wait" },
+        { "jobs", "", 0, 0, OPTION_ALL, verb_jobs, "List the jobs that run or wait" },
+        { "wait", "JOB|INSTANCE...", 1, ANY, OPTION_TIMEOUT, verb_wait,
+          "Wait for jobs, or for the jobs of instances" },
         { "cancel", "JOB", 1, 1, 0, verb_cancel, "Take a waiting job out of the queue" },
-        { "rescan", "[GPU]", 0, 1, OPTION_NO_BLOCK, verb_rescan, "Scan a GPU again, or all" },
-        { "monitor", "", 0, 0, 0, verb_monitor, "Print events, until Ctrl-C" },
+        { "rescan", "[GPU]", 0, 1, OPTION_TIMEOUT | OPTION_NO_BLOCK, verb_rescan, "Scan a GPU again, or all" },
+        { "monitor", "", 0, 0, OPTION_FULL, verb_monitor, "Print events, until Ctrl-C" },
         { "help", "[VERB]", 0, 1, 0, verb_help, "Show this help, or the help of a verb" },
         { "__complete", "KIND [WORD]", 1, 2, OPTION_GPU, verb_complete, NULL },
         { NULL },
@@ -104,8 +106,8 @@ static int help_print(const VerbInfo *verb)
         help_print_options(UINT_MAX);
         (void)puts("\nAn instance is named by its UUID, a unique beginning of the UUID, or its name; a GPU by its\n"
                    "address or sysfs name, or a unique beginning or end of that name. Exit status: 0 done, 1 failed,\n"
-                   "2 wrong usage, 3 not found, 4 not permitted, 5 no capacity, 6 busy or in use, 7 not supported.\n"
-                   "vgpuctl(1) describes all verbs and options.");
+                   "2 wrong usage, 3 not found, 4 not permitted, 5 no capacity, 6 busy or in use, 7 not supported,\n"
+                   "8 timeout. vgpuctl(1) describes all verbs and options.");
 
         return 0;
 }
@@ -129,6 +131,9 @@ static int verb_check_words(const Arguments *a, const VerbInfo *verb)
                 return fail_usage(a, "%s needs %s", name, verb->words);
         if (a->n_words > verb->most_words)
                 return fail_usage(a, "%s takes no \"%s\"", name, a->words[verb->most_words]);
+
+        if ((a->given & OPTION_TIMEOUT) && !a->block)
+                return fail_usage(a, "--timeout does not go with --no-block, which waits for no job");
 
         for (const OptionInfo *o = option_table(); o->name; o++)
                 if (o->bit & unwanted)

@@ -6,12 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/output/errors.h"
-#include "cli/host/host-find.h"
+#include "cli/client/call-error.h"
 #include "dbus/bus-names.h"
+
+#define QUIET_ANSWER_USEC (2 * USEC_PER_SEC)
+
+/* ---- the connection ---- */
 
 int client_open(Client *c, const Arguments *args)
 {
+        _cleanup_error_info_ ErrorInfo e = { 0 };
+        g_autofree char *message = NULL;
+        bool denied;
         int r;
 
         *c = (Client){ .args = args };
@@ -21,28 +27,36 @@ int client_open(Client *c, const Arguments *args)
         if (r >= 0)
                 return 0;
 
-        if (args->host) {
-                g_autofree char *message = g_strdup_printf("Could not start a connection to %s: %s", args->host,
-                                                           strerror(-r));
+        denied = r == -EACCES || r == -EPERM;
+        message = args->host ? g_strdup_printf("Could not start a connection to %s: %s", args->host,
+                                               strerror(-r))
+                             : g_strdup_printf("Could not connect to the system bus: %s", strerror(-r));
+        call_error_set(&e, denied ? SD_BUS_ERROR_ACCESS_DENIED : SD_BUS_ERROR_NO_SERVER, message);
+        e.status = denied ? vgpud_error_code_to_exit_status(VGPUD_ERROR_NOT_AUTHORIZED) : EXIT_FAILURE;
 
-                return fail_named(args, SD_BUS_ERROR_NO_SERVER, EXIT_FAILURE, NULL,
-                                  "look whether \"ssh HOST true\" works", message);
-        } else {
-                g_autofree char *message =
-                                g_strdup_printf("Could not connect to the system bus: %s", strerror(-r));
-                bool denied = r == -EACCES || r == -EPERM;
+        if (args->host)
+                error_info_set_hint(&e, "check-ssh", "look whether \"ssh HOST true\" works");
+        else
+                error_info_set_hint(&e, "check-bus", "look whether the bus runs: systemctl status dbus");
 
-                return fail_named(args, denied ? SD_BUS_ERROR_ACCESS_DENIED : SD_BUS_ERROR_NO_SERVER,
-                                  denied ? vgpud_error_code_to_exit_status(VGPUD_ERROR_NOT_AUTHORIZED)
-                                         : EXIT_FAILURE,
-                                  NULL, "look whether the bus runs: systemctl status dbus", message);
-        }
+        return error_info_print(args, &e, NULL);
+}
+
+int client_open_quiet(Client *c, const Arguments *args)
+{
+        int r;
+
+        *c = (Client){ .args = args, .quiet = true };
+        agent_init(&c->agent);
+        r = args->host ? ssh_open(&c->ssh, args->host, false, &c->bus) : sd_bus_open_system(&c->bus);
+
+        return r < 0 ? EXIT_FAILURE : 0;
 }
 
 void client_close(Client *c)
 {
         agent_close(&c->agent);
-        /* Nothing is flushed: what has not been sent is what nobody waits for any more. */
+        /* Close without a flush: no caller waits for an answer any more. */
         c->bus = sd_bus_close_unref(c->bus);
         ssh_close(&c->ssh);
 }
@@ -51,6 +65,26 @@ void client_allow_password(Client *c)
 {
         if (c->args->ask_password && !c->args->host)
                 agent_open(&c->agent);
+}
+
+/* ---- calls ---- */
+
+int client_not_sent(const Client *c, int r)
+{
+        g_assert(r < 0);
+
+        return c->quiet ? EXIT_FAILURE
+                        : fail(c->args, VGPUD_ERROR_FAILED, NULL, "Could not make a call: %s", strerror(-r));
+}
+
+int client_unreadable(const Client *c, int r)
+{
+        g_assert(r < 0);
+
+        return c->quiet ? EXIT_FAILURE
+                        : fail(c->args, VGPUD_ERROR_FAILED, NULL,
+                               "Could not read the answer of vgpud, which may have another version: %s",
+                               strerror(-r));
 }
 
 sd_bus_message *client_call_new(Client *c, const char *path, const char *interface, const char *member,
@@ -62,149 +96,112 @@ sd_bus_message *client_call_new(Client *c, const char *path, const char *interfa
         r = sd_bus_message_new_method_call(c->bus, &m, VGPUD_BUS_NAME, path, interface, member);
         if (r >= 0 && c->args->ask_password)
                 r = sd_bus_message_set_allow_interactive_authorization(m, true);
+        if (r >= 0 && c->quiet)
+                r = sd_bus_message_set_auto_start(m, false);
         if (r < 0) {
-                *status = fail(c->args, VGPUD_ERROR_FAILED, NULL, "Could not make a call: %s", strerror(-r));
+                *status = client_not_sent(c, r);
                 return NULL;
         }
 
         return m;
 }
 
-/* `options`: whether the call takes an empty dictionary of them. */
-static int get_host(Client *c, const char *interface, const char *member, bool options,
-                    int (*reader)(Host *h, sd_bus_message *answer), Host **ret)
+int client_options_begin(sd_bus_message *m)
 {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-        _cleanup_host_ Host *h = host_new();
         int r;
 
-        r = sd_bus_call_method(c->bus, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, interface, member, &error, &answer,
-                               options ? "a{sv}" : NULL, 0);
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+        return r < 0 ? r : sd_bus_message_append(m, "{sv}", "error_details", "b", true);
+}
+
+int client_options_end(sd_bus_message *m)
+{
+        return sd_bus_message_close_container(m);
+}
+
+sd_bus_message *client_call_new_plain(Client *c, const char *path, const char *interface, const char *member,
+                                      int *status)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m =
+                        client_call_new(c, path, interface, member, status);
+        int r;
+
+        if (!m)
+                return NULL;
+
+        r = client_options_begin(m);
+        if (r >= 0)
+                r = client_options_end(m);
         if (r < 0) {
-                if (!sd_bus_error_is_set(&error))
-                        (void)sd_bus_error_set_errno(&error, r);
-                return client_failed(c, &error, NULL, "Could not ask vgpud");
+                *status = client_not_sent(c, r);
+                return NULL;
         }
 
-        r = reader(h, answer);
-        if (r < 0)
-                return fail(c->args, VGPUD_ERROR_FAILED, NULL,
-                            "Could not read the answer of vgpud (is it of another version?): %s", strerror(-r));
-
-        *ret = g_steal_pointer(&h);
-
-        return 0;
+        return g_steal_pointer(&m);
 }
 
-int client_get_host(Client *c, Host **ret)
+static int client_on_answer(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error)
 {
-        return get_host(c, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", false, host_read, ret);
+        *(sd_bus_message **)userdata = sd_bus_message_ref(answer);
+        return 1;
 }
 
-int client_get_instances(Client *c, Host **ret)
+/* sd_bus_call() keeps the message of an error and drops the details. */
+bool client_call(Client *c, sd_bus_message *m, sd_bus_message **ret, ErrorInfo *error)
 {
-        return get_host(c, VGPUD_INTERFACE_MANAGER, "ListInstances", true, host_read_instances, ret);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+
+        g_assert(!error->name);
+
+        sd_bus_slot *slot;
+        int r;
+
+        r = sd_bus_call_async(c->bus, &slot, m, client_on_answer, &answer,
+                              c->quiet ? QUIET_ANSWER_USEC : UINT64_MAX);
+        if (r >= 0) {
+                while (!answer && (r = sd_bus_process(c->bus, NULL)) >= 0)
+                        if (r == 0 && (r = sd_bus_wait(c->bus, UINT64_MAX)) < 0 && r != -EINTR)
+                                break;
+
+                sd_bus_slot_unref(slot);
+        }
+
+        if (!answer) {
+                call_error_set_errno(error, r < 0 ? r : -EIO);
+                return false;
+        }
+
+        if (sd_bus_message_is_method_error(answer, NULL)) {
+                call_error_read(error, answer);
+                return false;
+        }
+
+        if (ret)
+                *ret = g_steal_pointer(&answer);
+
+        return true;
 }
 
-static bool is_stale(Client *c, const GpuInfo *g)
+int client_failed(const Client *c, const ErrorInfo *said, const char *object, const char *asked)
 {
-        g_autofree char *encoded = NULL;
-        int stale = false;
+        _cleanup_error_info_ ErrorInfo e = { 0 };
 
-        /* From malloc, as g_free() takes it. A GPU that has gone meanwhile has no answer. */
-        return sd_bus_path_encode(VGPUD_PATH_GPU, g->name, &encoded) >= 0 &&
-               sd_bus_get_property_trivial(c->bus, VGPUD_BUS_NAME, encoded, VGPUD_INTERFACE_GPU, "Stale", NULL,
-                                           'b', &stale) >= 0 &&
-               stale;
-}
+        g_assert(said->name);
 
-int client_get_types(Client *c, Host **ret)
-{
-        int status = get_host(c, VGPUD_INTERFACE_MANAGER, "ListTypes", true, host_read_types, ret);
+        if (c->quiet)
+                return EXIT_FAILURE;
 
-        if (status != 0 || c->args->quiet)
-                return status;
+        call_error_explain(&e, c->args, said, asked);
 
-        /* The list has no place for it; asking each GPU costs less than all that GetManagedObjects tells. */
-        for (unsigned i = 0; i < host_n(*ret, OBJECT_GPU); i++)
-                if (is_stale(c, host_gpu(*ret, i))) {
-                        *ret = host_free(*ret);
-                        return client_get_host(c, ret);
-                }
-
-        return 0;
-}
-
-static bool is_one_of(const char *name, const char *const *list)
-{
-        for (; *list; list++)
-                if (g_str_has_prefix(name, *list))
-                        return true;
-
-        return false;
-}
-
-Failure failure_from_error(const Client *c, const sd_bus_error *error, const char *asked)
-{
-        /* Names of errors that nobody of ours makes: of the bus, and of systemd when it starts services for the
-         * bus. */
-        static const char *const absent[] = { SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER,
-                                              "org.freedesktop.DBus.Error.Spawn.", "org.freedesktop.systemd1.",
-                                              NULL };
-        static const char *const lost[] = {
-                SD_BUS_ERROR_NO_REPLY,   SD_BUS_ERROR_DISCONNECTED, SD_BUS_ERROR_TIMEOUT,
-                SD_BUS_ERROR_NO_SERVER,  "System.Error.ECONNRESET", "System.Error.EPIPE",
-                "System.Error.ENOTCONN", "System.Error.ETIMEDOUT",  NULL
-        };
-        static const char *const denied[] = {
-                SD_BUS_ERROR_ACCESS_DENIED, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-                SD_BUS_ERROR_AUTH_FAILED,   "System.Error.EACCES",
-                "System.Error.EPERM",       NULL
-        };
-        static const char *const other_version[] = { SD_BUS_ERROR_UNKNOWN_METHOD,
-                                                     SD_BUS_ERROR_UNKNOWN_INTERFACE,
-                                                     SD_BUS_ERROR_INVALID_SIGNATURE, NULL };
-        const char *name = error->name ? error->name : SD_BUS_ERROR_FAILED;
-        const char *said = error->message && *error->message ? error->message : "no reason was given";
-        VgpudErrorCode code = vgpud_error_code_from_dbus(name);
-        Failure f = { .name = g_strdup(name), .status = EXIT_FAILURE };
-
-        if (code != VGPUD_ERROR_NONE) {
-                f.status = vgpud_error_code_to_exit_status(code);
-                f.hint = error_hint(code);
-                f.message = g_strdup_printf("%s: %s", asked, said);
-        } else if (is_one_of(name, absent)) {
-                f.hint = "look whether vgpud is installed and runs: systemctl status vgpud";
-                f.message = g_strdup_printf("%s: vgpud does not run, and could not be started (%s)", asked,
-                                            said);
-        } else if (is_one_of(name, lost) && c->args->host) {
-                f.hint = "look whether \"ssh HOST systemd-stdio-bridge\" works, and whether vgpud runs there";
-                f.message = g_strdup_printf("%s: no answer from %s (%s)", asked, c->args->host, said);
-        } else if (is_one_of(name, lost)) {
-                f.hint = "look at \"systemctl status vgpud\", and with \"vgpuctl list\" at what has been done";
-                f.message = g_strdup_printf("%s: vgpud went away or did not answer (%s)", asked, said);
-        } else if (is_one_of(name, denied)) {
-                f.status = vgpud_error_code_to_exit_status(VGPUD_ERROR_NOT_AUTHORIZED);
-                f.hint = error_hint(VGPUD_ERROR_NOT_AUTHORIZED);
-                f.message = g_strdup_printf("%s: not permitted (%s)", asked, said);
-        } else if (is_one_of(name, other_version)) {
-                f.hint = "look whether vgpud and vgpuctl are of one version; restart vgpud after an upgrade";
-                f.message = g_strdup_printf("%s: vgpud does not know this call (%s)", asked, said);
-        } else if (strcmp(name, SD_BUS_ERROR_INVALID_ARGS) == 0) {
-                f.status = vgpud_error_code_to_exit_status(VGPUD_ERROR_INVALID);
-                f.message = g_strdup_printf("%s: %s", asked, said);
-        } else
-                f.message = g_strdup_printf("%s: %s", asked, said);
-
-        return f;
+        return error_info_print(c->args, &e, object);
 }
 
 void client_remark_config(Client *c)
 {
         g_auto(GStrv) errors = NULL;
 
-        /* An older daemon does not tell, and what else is wrong somebody else has said. */
+        /* A daemon without the property has no such errors; other errors were printed with an earlier call. */
         if (!remarks_wanted(c->args) ||
             sd_bus_get_property_strv(c->bus, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
                                      "ConfigErrors", NULL, &errors) < 0 ||
@@ -214,43 +211,4 @@ void client_remark_config(Client *c)
         remark(c->args, "A part of vgpud.conf is ignored, and rules in it do not hold:");
         for (char **e = errors; *e; e++)
                 remark(c->args, "  %s", *e);
-}
-
-void failure_done(Failure *f)
-{
-        g_free(f->name);
-        g_free(f->message);
-        *f = (Failure){ 0 };
-}
-
-int client_failed(const Client *c, const sd_bus_error *error, const char *object, const char *asked)
-{
-        _cleanup_failure_ Failure f = failure_from_error(c, error, asked);
-
-        return fail_named(c->args, f.name, f.status, object, f.hint, f.message);
-}
-
-int client_open_host(Client *c, const Arguments *a, Host **ret)
-{
-        int status = client_open(c, a);
-
-        return status != 0 ? status : client_get_host(c, ret);
-}
-
-int client_open_host_and_gpu(Client *c, const Arguments *a, int (*get_table)(Client *c, Host **ret), Host **ret,
-                             GpuInfo **ret_gpu)
-{
-        int status = client_open(c, a);
-
-        if (status != 0)
-                return status;
-
-        if (a->n_words == 0 && !a->json)
-                return get_table(c, ret);
-
-        status = client_get_host(c, ret);
-        if (status == 0 && a->n_words > 0)
-                *ret_gpu = host_find_gpu(*ret, a, a->words[0], &status);
-
-        return status;
 }

@@ -2,26 +2,25 @@
 
 #include "cli/client/wait.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-event.h>
 
-#include "cli/host/host-find.h"
-#include "cli/host/job-kinds.h"
-#include "cli/output/errors.h"
+#include "cli/client/call-error.h"
+#include "cli/client/progress.h"
+#include "cli/host/find.h"
 #include "cli/output/format.h"
-#include "cli/output/json.h"
-#include "cli/output/terminal.h"
 #include "dbus/bus-names.h"
 
-/* So many calls are on their way at a time; the first goes alone, so that a password is asked for once. */
+/* The first call goes alone, so that polkit asks for one password. */
 #define CALLS_AT_A_TIME 16
-/* What lasts shorter is not worth a line. */
+/* A shorter wait needs no line of progress. */
 #define QUIET_USEC USEC_PER_SEC
 #define TICK_USEC  USEC_PER_SEC
-/* How long a user who pressed Ctrl-C waits to learn the number of the job. */
+#define ASK_USEC   (5 * USEC_PER_SEC)
+/* The time for a last question after Ctrl-C. */
 #define FAREWELL_USEC (2 * USEC_PER_SEC)
 
 typedef struct Waiter {
@@ -31,187 +30,164 @@ typedef struct Waiter {
         size_t n_calls;
         size_t n_sent;
         size_t n_done;
-        size_t n_allowed; /* at a time */
+        size_t n_allowed; /* calls without an answer at a time */
         CallFinished finished;
         void *userdata;
 
-        bool show;  /* the line is wanted */
-        bool shown; /* it stands there now */
-        Host *host; /* owned; what was last asked; NULL: not yet */
+        bool show; /* a line of progress is wanted */
+        Progress progress;
+        Host *host;                /* owned; the jobs as last listed; NULL: not yet */
+        uint64_t job_timeout_usec; /* 0: not known */
         unsigned ticks;
-        sd_bus_slot *question; /* owned; asks for the host */
+        sd_bus_slot *question;         /* owned; ListJobs */
+        sd_bus_slot *timeout_question; /* owned; JobTimeoutUsec */
         sd_event_source *tick;
-        int signal; /* 0: none */
+        int signal; /* 0: not interrupted */
         int status; /* waiting itself failed */
 } Waiter;
 
-static void line_clear(Waiter *w)
+static CallJob *waiter_find_job(Waiter *w, uint32_t id, Call **ret_call)
 {
-        if (!w->shown)
-                return;
+        for (size_t i = 0; i < w->n_calls; i++)
+                for (unsigned n = 0; n < call_n_jobs(&w->calls[i]); n++) {
+                        CallJob *job = call_job(&w->calls[i], n);
 
-        (void)fputs("\r\033[K", stderr);
-        w->shown = false;
-}
+                        if (job->id != id || !call_job_waits(&w->calls[i], job))
+                                continue;
 
-static void line_show(Waiter *w, const char *text)
-{
-        unsigned columns = terminal_columns(STDERR_FILENO);
-        g_autofree char *printable = format_printable(text),
-                        *cut = text_fit(printable, columns > 1 ? columns - 1 : 79);
-
-        (void)fprintf(stderr, "\r\033[K%s", cut);
-        (void)fflush(stderr);
-        w->shown = true;
-}
-
-/* Its job is known, and has not ended. */
-static bool call_waits(const Call *call)
-{
-        return call->job != 0 && !call->done;
-}
-
-/* What was last heard of the job of this call; NULL: nothing yet. */
-static JobInfo *call_job(const Waiter *w, const Call *call)
-{
-        return w->host && call_waits(call) ? host_find_job(w->host, call->job) : NULL;
-}
-
-/* The first job of ours that is known. */
-static JobInfo *first_job(const Waiter *w)
-{
-        JobInfo *job = NULL;
-
-        for (size_t i = 0; i < w->n_calls && !job; i++)
-                job = call_job(w, &w->calls[i]);
-
-        return job;
-}
-
-static char *job_describe(const Waiter *w, const JobInfo *job)
-{
-        g_autofree char *object = job_object(job), *waited = NULL;
-        const JobInfo *first = NULL;
-        GString *s;
-        unsigned before = 0;
-
-        if (strcmp(job->state, "waiting") != 0) {
-                g_autofree char *since = format_age(job->started_usec),
-                                *most = format_duration(job->timeout_usec);
-
-                return g_strdup_printf("job %" G_GUINT32_FORMAT " %s %s, for %s now, %s%s", job->id,
-                                       job_doing(job), object ? object : "?", since ? since : "0 s",
-                                       strcmp(job->state, "stuck") == 0 ? "longer than allowed: " : "may take ",
-                                       most);
-        }
-
-        for (unsigned i = 0; i < host_n(w->host, OBJECT_JOB); i++) {
-                const JobInfo *other = host_job(w->host, i);
-
-                if (other->id < job->id && strcmp(other->gpu, job->gpu) == 0) {
-                        before++;
-                        if (strcmp(other->state, "waiting") != 0)
-                                first = other;
+                        *ret_call = &w->calls[i];
+                        return job;
                 }
-        }
 
-        waited = format_age(job->created_usec);
-        s = g_string_new(NULL);
-        g_string_append_printf(s, "job %" G_GUINT32_FORMAT " waits for %s, for %s now; %u before it", job->id,
-                               job->gpu, waited ? waited : "0 s", before);
-
-        if (first) {
-                g_autofree char *since = format_age(first->started_usec), *what = job_object(first);
-
-                g_string_append_printf(s, ": job %" G_GUINT32_FORMAT " %s %s, for %s now", first->id,
-                                       job_doing(first), what ? what : "?", since ? since : "0 s");
-        }
-
-        return g_string_free(s, false);
+        return NULL;
 }
 
-static void show_progress(Waiter *w)
+/* The job as last listed; NULL: not listed yet. */
+static JobInfo *waiter_job_info(const Waiter *w, uint32_t id)
 {
-        const JobInfo *job = first_job(w);
-        g_autofree char *text = NULL, *line = NULL;
+        return w->host ? host_find_job(w->host, id) : NULL;
+}
 
-        /* No job: it is about to begin or to end, or a password is being asked for, and then the terminal is
-         * not ours. */
+/* ---- progress ---- */
+
+static const JobInfo *waiter_first_job(const Waiter *w)
+{
+        for (size_t i = 0; i < w->n_calls; i++)
+                for (unsigned n = 0; n < call_n_jobs(&w->calls[i]); n++) {
+                        const CallJob *job = call_job(&w->calls[i], n);
+                        const JobInfo *info =
+                                        call_job_waits(&w->calls[i], job) ? waiter_job_info(w, job->id) : NULL;
+
+                        if (info)
+                                return info;
+                }
+
+        return NULL;
+}
+
+static void waiter_show(Waiter *w)
+{
+        const JobInfo *job = waiter_first_job(w);
+        g_autofree char *text = NULL, *line = NULL;
+        size_t n = 0, n_done = 0;
+
+        /* If no job is known, polkit may be asking for a password on the terminal. */
         if (!job) {
-                line_clear(w);
+                progress_clear(&w->progress);
                 return;
         }
 
-        text = job_describe(w, job);
-        if (w->n_calls > 1)
-                line = g_strdup_printf("%zu of %zu done: %s", w->n_done, w->n_calls, text);
-        line_show(w, line ? line : text);
+        for (size_t i = 0; i < w->n_calls; i++) {
+                const Call *call = &w->calls[i];
+
+                n += MAX(call_n_jobs(call), 1);
+
+                if (call_n_jobs(call) == 0)
+                        n_done += call->done;
+                for (unsigned k = 0; k < call_n_jobs(call); k++)
+                        n_done += !call_job_waits(call, call_job(call, k));
+        }
+
+        text = progress_describe(w->host, job, w->job_timeout_usec);
+        if (n > 1)
+                line = g_strdup_printf("%zu of %zu done: %s", n_done, n, text);
+        progress_show(&w->progress, line ? line : text);
 }
 
-static int send_calls(Waiter *w);
+/* ---- the end of calls ---- */
 
-/* The answer is an error, or the job has ended. */
+/* The end of a loop flushes and closes a bus that is attached; the verb may have more calls. */
+static int waiter_exit(Waiter *w)
+{
+        (void)sd_bus_detach_event(w->client->bus);
+        return sd_event_exit(w->event, 0);
+}
+
+static int waiter_send(Waiter *w);
+
 static int call_end(Call *call)
 {
         Waiter *w = call->waiter;
         int r;
 
-        call->done = true;
-        w->n_done++;
-        line_clear(w);
+        g_assert(!call->done);
 
+        call->done = true;
+        call->timer = sd_event_source_disable_unref(call->timer);
+        w->n_done++;
+
+        progress_clear(&w->progress);
         if (w->finished)
                 w->finished(call, w->userdata);
         if (w->n_done == w->n_calls)
-                return sd_event_exit(w->event, 0);
+                return waiter_exit(w);
 
         w->n_allowed = CALLS_AT_A_TIME;
-        r = w->signal != 0 ? 0 : send_calls(w);
+        r = w->signal != 0 ? 0 : waiter_send(w);
         if (r < 0) {
-                w->status = fail(w->client->args, VGPUD_ERROR_FAILED, NULL, "Could not send a call: %s",
-                                 strerror(-r));
-                return sd_event_exit(w->event, 0);
+                w->status = client_not_sent(w->client, r);
+                return waiter_exit(w);
         }
 
         return 0;
 }
 
-/* Nobody will tell how this goes on. */
-static int calls_lost(Waiter *w, const char *name, const char *message)
+static int call_ask_instance(Call *call);
+
+static int call_end_if_done(Call *call)
+{
+        for (unsigned i = 0; i < call_n_jobs(call); i++)
+                if (!call_job(call, i)->done)
+                        return 0;
+
+        if (call->kind == CALL_INSTANCE_JOB && call->waiter->signal == 0)
+                return call_ask_instance(call);
+
+        call_collect_error(call);
+
+        return call_end(call);
+}
+
+/* The connection or the daemon is gone. */
+static int waiter_lose_calls(Waiter *w, const char *name, const char *message)
 {
         int r = 0;
 
-        if (w->signal != 0) /* who does not want to wait is told which jobs go on */
-                return sd_event_exit(w->event, 0);
+        if (w->signal != 0) /* the farewell says which jobs go on */
+                return waiter_exit(w);
 
         for (size_t i = 0; i < w->n_calls && r >= 0; i++)
                 if (call_waits(&w->calls[i])) {
-                        (void)sd_bus_error_set(&w->calls[i].error, name, message);
+                        call_error_set(&w->calls[i].error, name, message);
                         r = call_end(&w->calls[i]);
                 }
 
         return r;
 }
 
-/* As the daemon tells those who call with "wait". */
-static int call_end_stuck(Call *call)
-{
-        const JobInfo *job = call_job(call->waiter, call);
-        g_autofree char *message = NULL;
+/* ---- questions ---- */
 
-        message = job ? g_strdup_printf("GPU %s: job %" G_GUINT32_FORMAT
-                                        " (%s) has not come back from the kernel for %" G_GUINT64_FORMAT
-                                        " s; what it was to do may still happen, or not",
-                                        job->gpu, job->id, job->kind, job->timeout_usec / USEC_PER_SEC)
-                      : g_strdup_printf("job %" G_GUINT32_FORMAT
-                                        " has not come back from the kernel in time; what it was to do may still happen, or not",
-                                        call->job);
-        (void)sd_bus_error_set(&call->error, vgpud_error_code_to_dbus(VGPUD_ERROR_GPU_STUCK), message);
-
-        return call_end(call);
-}
-
-static int on_host(sd_bus_message *answer, void *userdata, sd_bus_error *reterr)
+static int waiter_on_jobs(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error)
 {
         _cleanup_host_ Host *h = host_new();
         Waiter *w = userdata;
@@ -219,56 +195,96 @@ static int on_host(sd_bus_message *answer, void *userdata, sd_bus_error *reterr)
 
         w->question = sd_bus_slot_unref(w->question);
 
-        if (!sd_bus_message_is_method_error(answer, NULL) && host_read(h, answer) >= 0) {
-                w->host = host_free(w->host);
+        if (!sd_bus_message_is_method_error(answer, NULL) && host_read_table(h, OBJECT_JOB, answer) >= 0) {
+                (void)host_free(w->host);
                 w->host = g_steal_pointer(&h);
         }
 
         if (w->signal != 0)
-                return sd_event_exit(w->event, 0);
+                return waiter_exit(w);
 
-        for (size_t i = 0; i < w->n_calls && r >= 0; i++)
-                if (w->calls[i].stuck && call_waits(&w->calls[i]))
-                        r = call_end_stuck(&w->calls[i]);
+        for (size_t i = 0; i < w->n_calls && r >= 0; i++) {
+                Call *call = &w->calls[i];
+                bool stuck = false;
+
+                if (!call_waits(call))
+                        continue;
+
+                for (unsigned n = 0; n < call_n_jobs(call); n++) {
+                        CallJob *job = call_job(call, n);
+
+                        if (!job->stuck || !call_job_waits(call, job))
+                                continue;
+
+                        call_job_set_stuck(job, waiter_job_info(w, job->id), w->job_timeout_usec);
+                        stuck = true;
+                }
+
+                if (call->timed_out && call_waits(call)) {
+                        call_set_timeout(call, w->host, w->client->args->timeout_usec);
+                        r = call_end(call);
+                } else if (stuck)
+                        r = call_end_if_done(call);
+        }
 
         if (w->show && w->n_done < w->n_calls)
-                show_progress(w);
+                waiter_show(w);
 
         return r;
 }
 
-static int ask_host(Waiter *w, uint64_t timeout_usec)
+static int waiter_on_job_timeout(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error)
 {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        Waiter *w = userdata;
+
+        if (!sd_bus_message_is_method_error(answer, NULL))
+                (void)sd_bus_message_read(answer, "v", "t", &w->job_timeout_usec);
+
+        return 0;
+}
+
+static int waiter_ask(Waiter *w, uint64_t timeout_usec)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *property = NULL;
         int r;
 
         if (w->question)
                 return 0;
 
+        /* The answers come in the order of the questions. */
+        if (!w->timeout_question) {
+                r = sd_bus_message_new_method_call(w->client->bus, &property, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
+                                                   "org.freedesktop.DBus.Properties", "Get");
+                if (r >= 0)
+                        r = sd_bus_message_append(property, "ss", VGPUD_INTERFACE_MANAGER, "JobTimeoutUsec");
+                if (r >= 0)
+                        r = sd_bus_call_async(w->client->bus, &w->timeout_question, property,
+                                              waiter_on_job_timeout, w, timeout_usec);
+                if (r < 0)
+                        return r;
+        }
+
         r = sd_bus_message_new_method_call(w->client->bus, &m, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
-                                           "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
+                                           VGPUD_INTERFACE_MANAGER, "ListJobs");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "a{sv}", 0);
         if (r < 0)
                 return r;
 
-        return sd_bus_call_async(w->client->bus, &w->question, m, on_host, w, timeout_usec);
+        return sd_bus_call_async(w->client->bus, &w->question, m, waiter_on_jobs, w, timeout_usec);
 }
 
-/* True while the last answer says that a job of ours has begun: then only the clock changes until it ends. */
-static bool nothing_new(const Waiter *w)
-{
-        const JobInfo *job = first_job(w);
-
-        return job && w->n_calls == 1 && strcmp(job->state, "running") == 0;
-}
-
-static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
+static int waiter_on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Waiter *w = userdata;
+        const JobInfo *job = waiter_first_job(w);
+        /* While one job runs, only the clock changes. */
+        bool known = job && w->n_calls == 1 && strcmp(job->state, "running") == 0;
         int r;
 
-        if (nothing_new(w) && w->ticks++ % 8 != 7)
-                show_progress(w);
-        else if ((r = ask_host(w, 5 * USEC_PER_SEC)) < 0)
+        if (known && w->ticks++ % 8 != 7)
+                waiter_show(w);
+        else if ((r = waiter_ask(w, ASK_USEC)) < 0)
                 return r;
 
         r = sd_event_source_set_time(source, usec + TICK_USEC);
@@ -276,91 +292,152 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
         return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+static int waiter_on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Call *call = userdata;
+
+        /* The list of jobs has the UUIDs. */
+        call->timed_out = true;
+
+        return waiter_ask(call->waiter, ASK_USEC);
+}
+
+static int waiter_on_interrupt(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
         Waiter *w = userdata;
         bool again = w->signal != 0;
 
         w->signal = (int)si->ssi_signo;
 
-        /* The second one means it, and without a connection there is nobody to ask. Attached, the bus would be
-         * flushed at the end of the loop, which waits for a connection. */
-        if (again || sd_bus_is_ready(w->client->bus) <= 0) {
-                (void)sd_bus_detach_event(w->client->bus);
-                return sd_event_exit(w->event, 0);
-        }
+        /* Do not wait for an answer after a second Ctrl-C, or without a connection. */
+        if (again || sd_bus_is_ready(w->client->bus) <= 0)
+                return waiter_exit(w);
 
         w->question = sd_bus_slot_unref(w->question);
-        if (ask_host(w, FAREWELL_USEC) < 0)
-                return sd_event_exit(w->event, 0);
+        if (waiter_ask(w, FAREWELL_USEC) < 0)
+                return waiter_exit(w);
 
         return 0;
 }
 
-static int on_answer(sd_bus_message *answer, void *userdata, sd_bus_error *reterr)
+/* ---- answers ---- */
+
+static int call_start_timer(Call *call)
+{
+        Waiter *w = call->waiter;
+        uint64_t usec = w->client->args->timeout_usec;
+
+        if (usec == 0 || usec == UINT64_MAX || call->timer)
+                return 0;
+
+        return sd_event_add_time_relative(w->event, &call->timer, CLOCK_MONOTONIC, usec, 1000,
+                                          waiter_on_timeout, call);
+}
+
+static int waiter_on_answer(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error)
 {
         Call *call = userdata;
         Waiter *w = call->waiter;
-        const char *path;
+        unsigned n_before = call_n_jobs(call);
+        int r;
+
+        if (call->done)
+                return 0;
 
         if (sd_bus_message_is_method_error(answer, NULL)) {
                 if (w->signal != 0 && sd_bus_is_ready(w->client->bus) <= 0)
-                        return sd_event_exit(w->event, 0);
+                        return waiter_exit(w);
 
-                (void)sd_bus_error_copy(&call->error, sd_bus_message_get_error(answer));
+                /* An instance that is gone has no job any more. */
+                if (call->kind == CALL_INSTANCE_JOB && n_before > 0)
+                        call_collect_error(call);
+                else
+                        call_error_read(&call->error, answer);
+
                 return call_end(call);
         }
 
+        sd_bus_message_unref(call->answer);
         call->answer = sd_bus_message_ref(answer);
-        if (sd_bus_message_read_basic(answer, 'o', &path) > 0)
-                call->job = job_id_from_path(path);
+        r = call_read_answer(call, answer);
         (void)sd_bus_message_rewind(answer, true);
-        if (call->job == 0) {
-                (void)sd_bus_error_set(&call->error, SD_BUS_ERROR_INVALID_SIGNATURE, "its answer is no job");
+
+        if (r < 0) {
+                call_error_set(&call->error, SD_BUS_ERROR_INVALID_SIGNATURE, "its answer is no job");
                 return call_end(call);
         }
 
-        return w->client->args->block ? 0 : call_end(call);
+        if (!w->client->args->block)
+                return call_end(call);
+
+        if (call->kind == CALL_INSTANCE_JOB && call_n_jobs(call) == n_before) {
+                call_collect_error(call);
+                return call_end(call);
+        }
+
+        r = call_start_timer(call);
+
+        return r < 0 ? r : call_end_if_done(call);
 }
 
-static Call *find_call(Waiter *w, uint32_t job)
+static int call_ask_instance(Call *call)
 {
-        for (size_t i = 0; i < w->n_calls; i++)
-                if (w->calls[i].job == job && call_waits(&w->calls[i]))
-                        return &w->calls[i];
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r, status;
 
-        return NULL;
+        m = client_call_new(call->waiter->client, call->path, "org.freedesktop.DBus.Properties", "Get",
+                            &status);
+        if (!m)
+                return -EIO;
+
+        r = sd_bus_message_append(m, "ss", VGPUD_INTERFACE_INSTANCE, "Job");
+
+        return r < 0 ? r
+                     : sd_bus_call_async(call->waiter->client->bus, NULL, m, waiter_on_answer, call,
+                                         UINT64_MAX);
 }
 
-static int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *reterr)
+/* ---- signals ---- */
+
+static int waiter_on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
-        const char *path, *result, *error, *message;
+        const char *path, *result, *error_name;
+        _cleanup_host_ Host *h = host_new();
         Waiter *w = userdata;
-        uint32_t id;
+        JobInfo *info;
+        CallJob *job;
         Call *call;
+        uint32_t id;
 
-        if (sd_bus_message_read(signal, "uosss", &id, &path, &result, &error, &message) < 0)
+        if (sd_bus_message_read(signal, "uoss", &id, &path, &result, &error_name) < 0)
                 return 0;
 
-        call = find_call(w, id);
-        if (!call)
+        job = waiter_find_job(w, id, &call);
+        if (!job)
                 return 0;
 
-        if (strcmp(result, "done") != 0)
-                (void)sd_bus_error_set(&call->error, *error ? error : SD_BUS_ERROR_FAILED, message);
+        /* Details that cannot be read are left out: the result counts. */
+        (void)host_read_job(h, path, signal, &info);
+        info->id = id;
+        g_free(info->result);
+        info->result = g_strdup(result);
+        g_free(info->error_name);
+        info->error_name = g_strdup(error_name);
+        call_job_set_ended(job, info);
 
-        return call_end(call);
+        return call_end_if_done(call);
 }
 
-/* A job that is past its deadline is not waited for: it may last for ever. What there is to say about it is
- * asked first. */
-static int on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_error *reterr)
+/* A stuck job may never end, and is not waited for. */
+static int waiter_on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
         Waiter *w = userdata;
-        Call *call = find_call(w, job_id_from_path(sd_bus_message_get_path(signal)));
+        CallJob *job;
+        Call *call;
         int r;
 
-        if (!call)
+        job = waiter_find_job(w, job_id_from_path(sd_bus_message_get_path(signal)), &call);
+        if (!job)
                 return 0;
 
         r = sd_bus_message_skip(signal, "s");
@@ -376,60 +453,60 @@ static int on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_error *
                         r = sd_bus_message_skip(signal, "v");
                 if (r >= 0)
                         r = sd_bus_message_exit_container(signal);
-                call->stuck = call->stuck || strcmp(state, "stuck") == 0;
+                job->stuck = job->stuck || strcmp(state, "stuck") == 0;
         }
 
-        return call->stuck ? ask_host(w, 5 * USEC_PER_SEC) : 0;
+        return job->stuck ? waiter_ask(w, ASK_USEC) : 0;
 }
 
-/* Calls that have no answer are told by the bus itself. */
-static int on_owner(sd_bus_message *signal, void *userdata, sd_bus_error *reterr)
+/* The bus answers calls that have no answer yet. */
+static int waiter_on_owner(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
         const char *name, *before;
 
         if (sd_bus_message_read(signal, "ss", &name, &before) < 0 || !*before)
                 return 0;
 
-        return calls_lost(userdata, SD_BUS_ERROR_NO_REPLY,
-                          "it has left the bus; what runs already will be finished by the kernel");
+        return waiter_lose_calls(userdata, SD_BUS_ERROR_NO_REPLY,
+                                 "it has left the bus; the kernel finishes a job that runs already");
 }
 
-static int on_disconnected(sd_bus_message *signal, void *userdata, sd_bus_error *reterr)
+static int waiter_on_disconnected(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
-        return calls_lost(userdata, SD_BUS_ERROR_DISCONNECTED, "the connection has gone; the job may go on");
+        return waiter_lose_calls(userdata, SD_BUS_ERROR_DISCONNECTED,
+                                 "the connection is gone; the job may go on");
 }
 
-/* How a job ends is told by signals, to be ordered before it can have begun: the bus does one after the other.
- */
-static int watch_jobs(Waiter *w)
+/* Subscribe before the first call is sent: the bus keeps the order. */
+static int waiter_subscribe(Waiter *w)
 {
         sd_bus *bus = w->client->bus;
         int r;
 
         r = sd_bus_match_signal_async(bus, NULL, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
-                                      "JobRemoved", on_job_removed, NULL, w);
+                                      "JobRemoved", waiter_on_job_removed, NULL, w);
         if (r >= 0)
                 r = sd_bus_add_match_async(
                                 bus, NULL,
                                 "type='signal',sender='" VGPUD_BUS_NAME
                                 "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path_namespace='" VGPUD_PATH_JOB
                                 "'",
-                                on_job_changed, NULL, w);
+                                waiter_on_job_changed, NULL, w);
         if (r >= 0)
                 r = sd_bus_add_match_async(
                                 bus, NULL,
                                 "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" VGPUD_BUS_NAME
                                 "'",
-                                on_owner, NULL, w);
+                                waiter_on_owner, NULL, w);
         if (r >= 0)
                 r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local",
                                               "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
-                                              "Disconnected", on_disconnected, NULL, w);
+                                              "Disconnected", waiter_on_disconnected, NULL, w);
 
         return r;
 }
 
-static int send_calls(Waiter *w)
+static int waiter_send(Waiter *w)
 {
         while (w->n_sent < w->n_calls && w->n_sent - w->n_done < w->n_allowed) {
                 Call *call = &w->calls[w->n_sent++];
@@ -438,18 +515,18 @@ static int send_calls(Waiter *w)
                 call->waiter = w;
                 call->sent = true;
 
-                /* A person may be typing a password. */
-                r = sd_bus_call_async(w->client->bus, NULL, call->message, on_answer, call, UINT64_MAX);
+                /* No time limit: the user may be typing a password. */
+                r = sd_bus_call_async(w->client->bus, NULL, call->message, waiter_on_answer, call, UINT64_MAX);
                 if (r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE) {
-                        /* The bus has gone with an earlier call: this one has failed like it. */
+                        /* The bus was lost with an earlier call. */
                         call->done = true;
                         w->n_done++;
-                        (void)sd_bus_error_set_errno(&call->error, r);
+                        call_error_set_errno(&call->error, r);
 
                         if (w->finished)
                                 w->finished(call, w->userdata);
                         if (w->n_done == w->n_calls)
-                                return sd_event_exit(w->event, 0);
+                                return waiter_exit(w);
                 } else if (r < 0)
                         return r;
         }
@@ -457,90 +534,74 @@ static int send_calls(Waiter *w)
         return 0;
 }
 
-static void say_job_goes_on(const Waiter *w, const Call *call)
-{
-        const char *host = w->client->args->host;
-        const JobInfo *job = call_job(w, call);
-        g_autofree char *text = job ? job_describe(w, job)
-                                    : g_strdup_printf("job %" G_GUINT32_FORMAT, call->job),
-                        *printable = format_printable(text),
-                        *where = host ? g_strdup_printf(" -H %s", host) : g_strdup("");
-
-        (void)fprintf(stderr, "vgpuctl: Interrupted, but the job goes on%s%s: %s.\n", host ? " at " : "",
-                      host ? host : "", printable);
-
-        if (job && strcmp(job->state, "waiting") == 0)
-                (void)fprintf(stderr,
-                              "         \"vgpuctl%s cancel %" G_GUINT32_FORMAT
-                              "\" takes it out of the queue.\n",
-                              where, call->job);
-        else
-                (void)fprintf(stderr,
-                              "         \"vgpuctl%s show job %" G_GUINT32_FORMAT
-                              "\" tells about it; nothing can call the kernel back.\n",
-                              where, call->job);
-}
+/* ---- the farewell ---- */
 
 static void say_unanswered(const Waiter *w, size_t n)
 {
         const char *host = w->client->args->host;
 
         if (sd_bus_is_ready(w->client->bus) <= 0 && sd_bus_is_open(w->client->bus) > 0)
-                (void)fprintf(stderr, "vgpuctl: Interrupted before %s could be asked; nothing was begun.\n",
+                (void)fprintf(stderr, "vgpuctl: Interrupted before %s was asked; no job was queued.\n",
                               host ? host : "vgpud");
         else
                 (void)fprintf(stderr,
-                              "vgpuctl: Interrupted before the answer to %zu call%s: it waits for permission, or has just ended, or goes on.\n"
-                              "         \"vgpuctl%s%s jobs\" lists what goes on.\n",
+                              "vgpuctl: Interrupted before the answer to %zu call%s, which may wait for permission or have queued a job.\nHint: \"vgpuctl%s%s jobs\" lists the jobs.\n",
                               n, n > 1 ? "s" : "", host ? " -H " : "", host ? host : "");
 }
 
-/* Say what goes on without us. */
-static int say_goodbye(Waiter *w)
+static void say_goodbye_json(Waiter *w, int status)
 {
-        const Arguments *a = w->client->args;
+        _cleanup_error_info_ ErrorInfo e = { .status = status };
+
+        call_error_set(&e, "vgpuctl.Interrupted", "Interrupted; the jobs go on");
+
+        for (size_t i = 0; i < w->n_calls; i++)
+                for (unsigned n = 0; n < call_n_jobs(&w->calls[i]); n++) {
+                        const CallJob *job = call_job(&w->calls[i], n);
+
+                        if (!call_job_waits(&w->calls[i], job))
+                                continue;
+
+                        error_info_add_job(&e, job->id);
+                        error_add_instances(&e, waiter_job_info(w, job->id));
+                }
+
+        (void)error_info_print(w->client->args, &e, NULL);
+}
+
+static int waiter_say_goodbye(Waiter *w)
+{
         size_t n_unsent = w->n_calls - w->n_sent, n_unanswered = 0;
         int status = 128 + w->signal;
 
-        line_clear(w);
+        progress_clear(&w->progress);
         (void)fflush(stdout);
 
-        if (a->json) {
-                Json j = json_new(true);
-
-                json_object(&j, NULL);
-                json_object(&j, "error");
-                json_string(&j, "name", "vgpuctl.Interrupted");
-                json_string(&j, "message", "Interrupted; the jobs go on");
-                json_null(&j, "hint");
-                json_null(&j, "object");
-                json_u64(&j, "exit_status", (uint64_t)status);
-                json_array(&j, "jobs");
-
-                for (size_t i = 0; i < w->n_calls; i++)
-                        if (call_waits(&w->calls[i]))
-                                json_u64(&j, NULL, w->calls[i].job);
-
-                json_array_end(&j);
-                json_object_end(&j);
-                json_object_end(&j);
-                json_print(&j, stderr);
+        if (w->client->args->json) {
+                say_goodbye_json(w, status);
                 return status;
         }
 
         for (size_t i = 0; i < w->n_calls; i++) {
-                n_unanswered += w->calls[i].sent && !w->calls[i].done && w->calls[i].job == 0;
-                if (call_waits(&w->calls[i]))
-                        say_job_goes_on(w, &w->calls[i]);
+                const Call *call = &w->calls[i];
+
+                n_unanswered += call->sent && !call->done && call_n_jobs(call) == 0;
+
+                for (unsigned n = 0; n < call_n_jobs(call); n++)
+                        if (call_job_waits(call, call_job(call, n)))
+                                progress_say_goes_on(w->client->args, w->host, call_job(call, n)->id,
+                                                     w->job_timeout_usec);
         }
 
         if (n_unanswered > 0)
                 say_unanswered(w, n_unanswered);
         if (n_unsent > 0)
-                (void)fprintf(stderr, "vgpuctl: %zu more were not begun.\n", n_unsent);
+                (void)fprintf(stderr, "vgpuctl: %zu calls were not sent.\n", n_unsent);
 
         return status;
 }
+
+/* ---- running ---- */
 
 static int waiter_run(Waiter *w)
 {
@@ -559,34 +620,26 @@ static int waiter_run(Waiter *w)
                 return -errno;
 
         for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
-                r = sd_event_add_signal(w->event, NULL, signals[i], on_interrupt, w);
+                r = sd_event_add_signal(w->event, NULL, signals[i], waiter_on_interrupt, w);
                 if (r < 0)
                         return r;
         }
 
         if (w->show) {
                 r = sd_event_add_time_relative(w->event, &w->tick, CLOCK_MONOTONIC, QUIET_USEC,
-                                               USEC_PER_SEC / 10, on_tick, w);
+                                               USEC_PER_SEC / 10, waiter_on_tick, w);
                 if (r < 0)
                         return r;
         }
 
-        /* After signals: a connection that ends by the same one is no failure. */
+        /* The bus comes after signals: a connection that ends by the same signal is no failure. */
         r = sd_bus_attach_event(w->client->bus, w->event, SD_EVENT_PRIORITY_NORMAL + 1);
-        if (r < 0)
-                return r;
+        if (r >= 0 && w->client->args->block)
+                r = waiter_subscribe(w);
+        if (r >= 0)
+                r = waiter_send(w);
 
-        if (w->client->args->block) {
-                r = watch_jobs(w);
-                if (r < 0)
-                        return r;
-        }
-
-        r = send_calls(w);
-        if (r < 0)
-                return r;
-
-        return sd_event_loop(w->event);
+        return r < 0 ? r : sd_event_loop(w->event);
 }
 
 int calls_run(Client *c, Call *calls, size_t n_calls, CallFinished finished, void *userdata)
@@ -602,35 +655,29 @@ int calls_run(Client *c, Call *calls, size_t n_calls, CallFinished finished, voi
         };
         int r, status;
 
+        g_assert(n_calls > 0);
+
         r = waiter_run(&w);
 
-        line_clear(&w);
+        progress_clear(&w.progress);
         if (w.status != 0)
                 status = w.status;
         else if (w.n_done == n_calls)
                 status = 0;
         else if (w.signal != 0)
-                status = say_goodbye(&w);
+                status = waiter_say_goodbye(&w);
         else
                 status = fail(c->args, VGPUD_ERROR_FAILED, NULL, "Could not wait for vgpud: %s",
                               strerror(r < 0 ? -r : EIO));
 
+        for (size_t i = 0; i < n_calls; i++)
+                calls[i].timer = sd_event_source_disable_unref(calls[i].timer);
         (void)sd_bus_detach_event(c->bus);
         sd_bus_slot_unref(w.question);
+        sd_bus_slot_unref(w.timeout_question);
         sd_event_source_disable_unref(w.tick);
         sd_event_unref(w.event);
-        host_free(w.host);
+        (void)host_free(w.host);
 
         return status;
-}
-
-void calls_done(Call *calls, size_t n_calls)
-{
-        for (size_t i = 0; i < n_calls; i++) {
-                sd_bus_message_unref(calls[i].message);
-                sd_bus_message_unref(calls[i].answer);
-                sd_bus_error_free(&calls[i].error);
-        }
-
-        g_free(calls);
 }

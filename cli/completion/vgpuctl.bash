@@ -24,7 +24,7 @@ __vgpuctl_split() {
         __vgpuctl_cur=${__vgpuctl_words[-1]}
 }
 
-# Candidates of a kind, one per line, without what explains them; of the host that __vgpuctl_host names, if it does.
+# Candidates of a kind, one per line, without the explanations; __vgpuctl_host may name another host.
 __vgpuctl_ask() {
         local program=${__vgpuctl_words[0]}
         "$program" __complete "$@" ${__vgpuctl_host:+"--host=$__vgpuctl_host"} 2>/dev/null </dev/null | cut -f1
@@ -119,8 +119,14 @@ _vgpuctl() {
                         ;;
                 show:1)
                         if [[ ${objects[0]} == job ]]; then
-                                __vgpuctl_offer "$cur" < <(__vgpuctl_ask jobs)
+                                __vgpuctl_offer "$cur" < <(__vgpuctl_ask all-jobs)
                         fi
+                        ;;
+                wait:*)
+                        __vgpuctl_offer "$cur" < <(
+                                __vgpuctl_ask jobs
+                                __vgpuctl_ask instances
+                        )
                         ;;
                 create:0 | place:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask types "${ask_gpu[@]}") ;;
                 destroy:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask instances) ;;

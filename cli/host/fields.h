@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The one table of properties: how each travels, where it is kept, and how JSON shows it. For host.c
- * and host-values.c, which read them, and host-json.c, which writes them. */
+/* The tables of members: the name on the bus, the place in the structure, and the form in JSON. Reading and
+ * writing follow these tables. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,18 +14,21 @@ typedef enum FieldFlags {
         NULL_IF_EMPTY = 1 << 0,    /* "" is null */
         NULL_IF_ZERO = 1 << 1,     /* 0 is null */
         NULL_IF_NEGATIVE = 1 << 2, /* -1 is null */
-        NULL_IF_MAX = 1 << 3,      /* 4294967295 is null */
-        IS_JOB = 1 << 4,           /* path of a job: its number, or null */
-        IS_GPU = 1 << 5,           /* path of a GPU: gpu_name */
-        IS_INSTANCES = 1 << 6,     /* paths of instances: their UUIDs */
-        IS_MODES = 1 << 7,         /* ModeInfo and not TypeInfo, which travel alike */
-        NULL_UNLESS_VFS = 1 << 8,  /* of a job: null unless it sets the number of virtual functions */
+        NULL_IF_MAX = 1 << 3,      /* UINT32_MAX or UINT64_MAX is null, and the value of a new object */
+        IS_JOB = 1 << 4,           /* path of a job: JSON has the number */
+        IS_GPU = 1 << 5,           /* path of a GPU: JSON has the name */
+        IS_INSTANCES = 1 << 6,     /* paths of instances: JSON has the UUIDs */
+        IS_HEX4 = 1 << 7,          /* "0x10de" */
+        IS_HEX6 = 1 << 8,          /* "0x030200" */
+        IS_NUMBER = 1 << 9,        /* an int64_t, -1 for UINT32_MAX and UINT64_MAX */
+        ONLY_FULL = 1 << 10,       /* JSON of one object in full alone has the member */
+        NOT_ANNOUNCED = 1 << 11,   /* changes are not announced */
 } FieldFlags;
 
 typedef struct Field {
-        const char *property;
+        const char *property; /* NULL: no property, only a key of a dictionary or a column */
         const char *key;
-        const char *signature; /* s o b q u t i as ao, that of rows, or a{sv}: HandOver */
+        const char *signature;
         size_t offset;
         unsigned flags;
 } Field;
@@ -36,31 +39,40 @@ typedef struct FieldTable {
 } FieldTable;
 
 typedef struct ObjectKindInfo {
-        const char *name;
+        const char *name; /* "gpu", "instance", "job" */
         const char *interface;
         FieldTable table;
         size_t size;
 } ObjectKindInfo;
 
 extern const ObjectKindInfo object_kinds[_OBJECT_KIND_MAX];
-const char *object_kind_to_string(ObjectKind kind); /* "gpu", "instance", "job" */
-/* The kind whose interface this is; invalid for other interfaces. */
-ObjectKind object_kind_from_interface(const char *interface);
+extern const FieldTable type_fields; /* constant members of TypeInfo */
+extern const FieldTable vf_fields;
 
-extern const FieldTable type_values;  /* of TypeInfo: char *, char **, bool, rows */
-extern const FieldTable type_numbers; /* of TypeInfo: int64_t */
+const char *object_kind_to_string(ObjectKind kind);
+ObjectKind object_kind_from_interface(const char *interface); /* invalid: the interface of no object */
+
+const Field *field_find(const FieldTable *t, const char *key);
+const Field *field_find_property(const FieldTable *t, const char *property);
+
+/* fields_init() gives all members their unknown values; fields_done() releases the members. */
+void fields_init(const FieldTable *t, void *object);
+void fields_done(const FieldTable *t, void *object);
 
 /* The member that a field describes. */
 #define AT(type, object, field) ((type *)(void *)((char *)(object) + (field)->offset))
 #define AT_CONST(type, object, field) \
         ((__typeof__(type) const *)(const void *)((const char *)(object) + (field)->offset))
 
-static inline bool is_text(const Field *f)
-{
-        return strcmp(f->signature, "s") == 0 || strcmp(f->signature, "o") == 0;
-}
+/* Forms of members. */
+typedef enum FieldForm {
+        FORM_TEXT,
+        FORM_LIST,
+        FORM_NUMBER, /* and b */
+        FORM_PAIRS,
+        FORM_MODES,
+        FORM_DETAILS,
+        FORM_FAILURES,
+} FieldForm;
 
-static inline bool is_list(const Field *f)
-{
-        return strcmp(f->signature, "as") == 0 || strcmp(f->signature, "ao") == 0;
-}
+FieldForm field_form(const Field *f);

@@ -2,78 +2,74 @@
 
 #include "cli/host/host.h"
 
+#include "cli/host/columns.h"
 #include "cli/host/fields.h"
-#include "cli/host/host-find.h"
-#include "cli/host/host-values.h"
+#include "cli/host/find.h"
+#include "cli/host/values.h"
 #include "dbus/bus-names.h"
 
-static void *object_new(ObjectKind kind, const char *path)
+/* ---- objects ---- */
+
+static void *object_new(ObjectKind kind)
 {
-        char *o = g_malloc0(object_kinds[kind].size);
+        void *o = g_malloc0(object_kinds[kind].size);
 
-        /* Fields never hold NULL: whoever prints them need not ask. */
-        for (size_t i = 0; i < object_kinds[kind].table.n_fields; i++) {
-                const Field *f = &object_kinds[kind].table.fields[i];
+        fields_init(&object_kinds[kind].table, o);
 
-                if (is_text(f))
-                        *AT(char *, o, f) = g_strdup("");
-                else if (is_list(f))
-                        *AT(char **, o, f) = g_new0(char *, 1);
-                else if (field_rows(f))
-                        *AT(GPtrArray *, o, f) = rows_new(f);
-                else if (f->flags & NULL_IF_NEGATIVE)
-                        *AT(int32_t, o, f) = -1;
-                else if (f->flags & NULL_IF_MAX)
-                        *AT(uint32_t, o, f) = UINT32_MAX;
-        }
-
-        *(char **)(void *)o = g_strdup(path); /* the first member of each */
-        if (kind == OBJECT_INSTANCE) {
-                ((InstanceInfo *)(void *)o)->gpu_name = g_strdup("");
-                ((InstanceInfo *)(void *)o)->hand_over.iommu_group = -1;
-        }
+        if (kind == OBJECT_GPU) {
+                ((GpuInfo *)o)->types = g_ptr_array_new_with_free_func(g_free);
+                ((GpuInfo *)o)->vfs = vfs_new();
+        } else if (kind == OBJECT_INSTANCE)
+                ((InstanceInfo *)o)->gpu_name = g_strdup("");
+        else
+                ((JobInfo *)o)->gpu_name = g_strdup("");
 
         return o;
 }
 
-static void object_free(ObjectKind kind, char *o)
+static void *gpu_new(void)
 {
-        if (!o)
-                return;
+        return object_new(OBJECT_GPU);
+}
 
-        for (size_t i = 0; i < object_kinds[kind].table.n_fields; i++) {
-                const Field *f = &object_kinds[kind].table.fields[i];
+static void *instance_new(void)
+{
+        return object_new(OBJECT_INSTANCE);
+}
 
-                if (is_text(f))
-                        g_free(*AT(char *, o, f));
-                else if (is_list(f))
-                        g_strfreev(*AT(char **, o, f));
-                else if (field_rows(f))
-                        g_ptr_array_unref(*AT(GPtrArray *, o, f));
-        }
-
-        g_free(*(char **)(void *)o);
-        if (kind == OBJECT_INSTANCE) {
-                g_free(((InstanceInfo *)(void *)o)->gpu_name);
-                hand_over_done(&((InstanceInfo *)(void *)o)->hand_over);
-        }
-
-        g_free(o);
+static void *job_new(void)
+{
+        return object_new(OBJECT_JOB);
 }
 
 static void gpu_free(void *p)
 {
-        object_free(OBJECT_GPU, p);
+        GpuInfo *g = p;
+
+        fields_done(&object_kinds[OBJECT_GPU].table, g);
+        g_ptr_array_unref(g->types);
+        g_clear_pointer(&g->type_rows, g_ptr_array_unref);
+        g_clear_pointer(&g->texts, g_ptr_array_unref);
+        g_ptr_array_unref(g->vfs);
+        g_free(g);
 }
 
 static void instance_free(void *p)
 {
-        object_free(OBJECT_INSTANCE, p);
+        InstanceInfo *i = p;
+
+        fields_done(&object_kinds[OBJECT_INSTANCE].table, i);
+        g_free(i->gpu_name);
+        g_free(i);
 }
 
 static void job_free(void *p)
 {
-        object_free(OBJECT_JOB, p);
+        JobInfo *j = p;
+
+        fields_done(&object_kinds[OBJECT_JOB].table, j);
+        g_free(j->gpu_name);
+        g_free(j);
 }
 
 Host *host_new(void)
@@ -99,81 +95,125 @@ Host *host_free(Host *h)
         return NULL;
 }
 
-typedef struct ReadTarget {
-        ObjectKind kind;
-        void *object;
-        GPtrArray *changed;
-} ReadTarget;
-
-static int read_property(sd_bus_message *m, const char *key, void *userdata)
+static void *host_append(Host *h, ObjectKind kind, const char *path)
 {
-        ReadTarget *t = userdata;
-        int r;
+        char **object = object_new(kind); /* the path is the first member */
 
-        for (size_t i = 0; i < object_kinds[t->kind].table.n_fields; i++) {
-                const Field *f = &object_kinds[t->kind].table.fields[i];
+        g_free(*object);
+        *object = g_strdup(path);
+        g_ptr_array_add(h->objects[kind], object);
 
-                if (strcmp(f->property, key) != 0)
-                        continue;
-
-                r = enter_variant(m, f->signature);
-                if (r <= 0)
-                        return r;
-
-                r = field_read(m, f, t->object);
-                if (r > 0 && t->changed)
-                        g_ptr_array_add(t->changed, (void *)f->key);
-                return r < 0 ? r : sd_bus_message_exit_container(m);
-        }
-
-        return sd_bus_message_skip(m, "v");
+        return object;
 }
 
-static char *gpu_name_from_path(const char *path)
-{
-        char *name;
-        int r;
-
-        r = sd_bus_path_decode(path, VGPUD_PATH_GPU, &name);
-        if (r <= 0)
-                return g_strdup("");
-
-        /* from malloc, as g_free() takes it since GLib 2.46 */
-        return name;
-}
-
-int host_read_object(Host *h, ObjectKind kind, const char *path, sd_bus_message *m, GPtrArray *changed,
-                     void **ret)
+void *host_add(Host *h, ObjectKind kind, const char *path)
 {
         void *object = host_find_path(h, kind, path);
-        ReadTarget target = { .kind = kind, .changed = changed };
-        int r;
 
-        if (!object) {
-                object = object_new(kind, path);
-                g_ptr_array_add(h->objects[kind], object);
-        }
+        g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
 
-        target.object = object;
-        r = read_dictionary(m, read_property, &target);
-        if (r < 0)
-                return r;
+        return object ? object : host_append(h, kind, path);
+}
 
+void host_remove_path(Host *h, ObjectKind kind, const char *path)
+{
+        void *object = host_find_path(h, kind, path);
+
+        g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
+
+        if (object)
+                g_ptr_array_remove(h->objects[kind], object);
+}
+
+/* Set the members that follow from others. */
+static void object_complete(ObjectKind kind, void *object)
+{
         if (kind == OBJECT_INSTANCE) {
                 InstanceInfo *i = object;
 
                 g_free(i->gpu_name);
                 i->gpu_name = gpu_name_from_path(i->gpu);
-        }
+        } else if (kind == OBJECT_JOB) {
+                JobInfo *j = object;
 
-        if (ret)
-                *ret = object;
+                g_free(j->gpu_name);
+                j->gpu_name = gpu_name_from_path(j->gpu);
+
+                if (j->n_instances == 0 && (strcmp(j->kind, "create") == 0 || strcmp(j->kind, "destroy") == 0))
+                        j->n_instances = (uint32_t)MAX(j->details.count, 0);
+                j->n_instances = MAX(j->n_instances, g_strv_length(j->instances));
+        }
+}
+
+/* ---- reading ---- */
+
+typedef struct ReadTarget {
+        const FieldTable *table;
+        void *object;
+        bool by_key; /* keys of GetJob, not names of properties */
+        GPtrArray *changed;
+} ReadTarget;
+
+static int object_read_entry(sd_bus_message *m, const char *key, void *userdata)
+{
+        ReadTarget *t = userdata;
+        const Field *f = t->by_key ? field_find(t->table, key) : field_find_property(t->table, key);
+        int r;
+
+        if (!f)
+                return sd_bus_message_skip(m, "v");
+
+        r = value_enter(m, f->signature);
+        if (r <= 0)
+                return r;
+
+        r = field_read(m, f, t->object);
+        if (r > 0 && t->changed)
+                g_ptr_array_add(t->changed, (void *)f->key);
+
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+static int object_read(ObjectKind kind, void *object, sd_bus_message *m, bool by_key, GPtrArray *changed)
+{
+        ReadTarget t = {
+                .table = &object_kinds[kind].table,
+                .object = object,
+                .by_key = by_key,
+                .changed = changed,
+        };
+        int r;
+
+        r = value_read_dictionary(m, object_read_entry, &t);
+        if (r < 0)
+                return r;
+
+        object_complete(kind, object);
 
         return 0;
 }
 
+int host_read_object(Host *h, ObjectKind kind, const char *path, sd_bus_message *m, GPtrArray *changed,
+                     void **ret)
+{
+        void *object = host_add(h, kind, path);
+
+        g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
+
+        if (ret)
+                *ret = object;
+
+        return object_read(kind, object, m, false, changed);
+}
+
+int host_read_job(Host *h, const char *path, sd_bus_message *m, JobInfo **ret)
+{
+        *ret = host_add(h, OBJECT_JOB, path);
+        return object_read(OBJECT_JOB, *ret, m, true, NULL);
+}
+
 /* The message is at the a{sa{sv}} of one object. */
-static int read_interfaces(Host *h, const char *path, sd_bus_message *m)
+static int host_read_interfaces(Host *h, const char *path, sd_bus_message *m)
 {
         int r;
 
@@ -192,20 +232,35 @@ static int read_interfaces(Host *h, const char *path, sd_bus_message *m)
                 kind = object_kind_from_interface(interface);
                 if (kind == _OBJECT_KIND_INVALID)
                         r = sd_bus_message_skip(m, "a{sv}");
-                else {
-                        void *object = object_new(kind, path);
-                        ReadTarget target = { .kind = kind, .object = object };
+                else
+                        r = object_read(kind, host_append(h, kind, path), m, false, NULL);
 
-                        g_ptr_array_add(h->objects[kind], object);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return r;
+        }
 
-                        r = read_dictionary(m, read_property, &target);
-                        if (r >= 0 && kind == OBJECT_INSTANCE) {
-                                g_free(((InstanceInfo *)object)->gpu_name);
-                                ((InstanceInfo *)object)->gpu_name =
-                                                gpu_name_from_path(((InstanceInfo *)object)->gpu);
-                        }
-                }
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
 
+int host_read_managed(Host *h, sd_bus_message *m)
+{
+        int r;
+
+        for (ObjectKind k = 0; k < _OBJECT_KIND_MAX; k++)
+                g_ptr_array_set_size(h->objects[k], 0);
+
+        r = sd_bus_message_enter_container(m, 'a', "{oa{sa{sv}}}");
+        if (r < 0)
+                return r;
+
+        while ((r = sd_bus_message_enter_container(m, 'e', "oa{sa{sv}}")) > 0) {
+                const char *path;
+
+                r = sd_bus_message_read_basic(m, 'o', &path);
+                if (r >= 0)
+                        r = host_read_interfaces(h, path, m);
                 if (r >= 0)
                         r = sd_bus_message_exit_container(m);
                 if (r < 0)
@@ -215,128 +270,73 @@ static int read_interfaces(Host *h, const char *path, sd_bus_message *m)
         if (r < 0)
                 return r;
 
-        return sd_bus_message_exit_container(m);
-}
-
-int host_read(Host *h, sd_bus_message *answer)
-{
-        int r;
-
-        for (ObjectKind k = 0; k < _OBJECT_KIND_MAX; k++)
-                g_ptr_array_set_size(h->objects[k], 0);
-        r = sd_bus_message_enter_container(answer, 'a', "{oa{sa{sv}}}");
-        if (r < 0)
-                return r;
-
-        while ((r = sd_bus_message_enter_container(answer, 'e', "oa{sa{sv}}")) > 0) {
-                const char *path;
-
-                r = sd_bus_message_read_basic(answer, 'o', &path);
-                if (r >= 0)
-                        r = read_interfaces(h, path, answer);
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(answer);
-                if (r < 0)
-                        return r;
-        }
-
-        if (r < 0)
-                return r;
-
-        host_sort(h);
-
-        return sd_bus_message_exit_container(answer);
-}
-
-/* The field of a new object, which has the empty text. */
-static void set_text(char **field, const char *value)
-{
-        if (!*value)
-                return;
-
-        g_free(*field);
-        *field = g_strdup(value);
-}
-
-int host_read_instances(Host *h, sd_bus_message *m)
-{
-        const char *path, *uuid, *name, *type, *state, *origin, *parent, *gpu;
-        uint64_t created_usec;
-        uint32_t owner;
-        int r;
-
-        r = sd_bus_message_enter_container(m, 'a', "(osssssssut)");
-        if (r < 0)
-                return r;
-
-        while ((r = sd_bus_message_read(m, "(osssssssut)", &path, &uuid, &name, &type, &state, &origin, &parent,
-                                        &gpu, &owner, &created_usec)) > 0) {
-                InstanceInfo *i = object_new(OBJECT_INSTANCE, path);
-
-                g_ptr_array_add(h->objects[OBJECT_INSTANCE], i);
-                set_text(&i->uuid, uuid);
-                set_text(&i->name, name);
-                set_text(&i->type, type);
-                set_text(&i->state, state);
-                set_text(&i->origin, origin);
-                set_text(&i->parent, parent);
-                set_text(&i->gpu_name, gpu);
-                i->owner = owner;
-                i->created_usec = created_usec;
-        }
-
-        if (r < 0)
-                return r;
-
         host_sort(h);
 
         return sd_bus_message_exit_container(m);
 }
 
-/* 0 stands for what the driver does not tell. */
-static int64_t known(uint64_t value)
+int host_read_table(Host *h, ObjectKind kind, sd_bus_message *m)
 {
-        return value > 0 ? (int64_t)MIN(value, (uint64_t)INT64_MAX) : -1;
-}
-
-int host_read_types(Host *h, sd_bus_message *m)
-{
-        const char *gpu, *id, *name, *api;
-        uint32_t available, most, heads, rate, x, y;
-        uint64_t framebuffer_bytes;
-        GpuInfo *g = NULL;
+        static void *(*const makers[_OBJECT_KIND_MAX])(void) = {
+                [OBJECT_GPU] = gpu_new,
+                [OBJECT_INSTANCE] = instance_new,
+                [OBJECT_JOB] = job_new,
+        };
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "(ssssuutuuuu)");
+        g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
+
+        g_ptr_array_set_size(h->objects[kind], 0);
+
+        r = columns_read(m, &object_kinds[kind].table, h->objects[kind], makers[kind]);
         if (r < 0)
                 return r;
 
-        while ((r = sd_bus_message_read(m, "(ssssuutuuuu)", &gpu, &id, &name, &api, &available, &most,
-                                        &framebuffer_bytes, &heads, &rate, &x, &y)) > 0) {
-                TypeInfo *t = type_info_new(id);
+        for (unsigned i = 0; i < host_n(h, kind); i++)
+                object_complete(kind, h->objects[kind]->pdata[i]);
+        host_sort(h);
 
-                if (!g || strcmp(g->name, gpu) != 0) {
-                        g = object_new(OBJECT_GPU, "");
-                        set_text(&g->name, gpu);
-                        g_ptr_array_add(h->objects[OBJECT_GPU], g);
+        return 0;
+}
+
+/* ---- jobs ---- */
+
+void host_derive_jobs(Host *h)
+{
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
+                g_free(host_gpu(h, i)->job);
+                host_gpu(h, i)->job = g_strdup("/");
+                host_gpu(h, i)->queued_jobs = 0;
+        }
+
+        for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++) {
+                g_free(host_instance(h, i)->job);
+                host_instance(h, i)->job = g_strdup("/");
+        }
+
+        for (unsigned i = 0; i < host_n(h, OBJECT_JOB); i++) {
+                const JobInfo *j = host_job(h, i);
+                GpuInfo *g = host_find_path(h, OBJECT_GPU, j->gpu);
+
+                for (char **p = j->instances; *p; p++) {
+                        InstanceInfo *instance = host_find_path(h, OBJECT_INSTANCE, *p);
+
+                        if (!instance)
+                                continue;
+
+                        g_free(instance->job);
+                        instance->job = g_strdup(j->path);
                 }
 
-                g_ptr_array_add(g->types, t);
-                t->name = g_strdup(name);
-                t->device_api = g_strdup(api);
-                t->available = available;
-                t->framebuffer_bytes = known(framebuffer_bytes);
-                t->heads = known(heads);
-                t->frame_rate_limit = known(rate);
-                t->max_x = known(x);
-                t->max_y = known(y);
-                t->max_instances = known(most);
+                if (!g)
+                        continue;
+
+                if (strcmp(j->state, "waiting") == 0) {
+                        g->queued_jobs++;
+                        continue;
+                }
+
+                g_free(g->job);
+                g->job = g_strdup(j->path);
         }
-
-        if (r < 0)
-                return r;
-
-        host_sort(h);
-
-        return sd_bus_message_exit_container(m);
 }

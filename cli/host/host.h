@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the daemon knows, as plain values: read from GetManagedObjects, kept up to date from signals (monitor),
- * found by what a person typed, and written as JSON. The JSON keys are the names of the D-Bus properties in
- * lower case with "_" between words; a property that the daemon does not send keeps its unknown value. */
+/* The objects of the daemon as plain values, read from GetManagedObjects, the List methods and signals. The key
+ * of a member in JSON is its name; on the bus the property Foo Bar has the key foo_bar. Texts and lists are
+ * never NULL unless the comment says otherwise; an unknown text is "". */
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-bus.h>
 
-#include "base/error.h"
+#include "base/macros.h"
 
 /* A name and a text: an option of a type and its help, an attribute of an instance and its value. */
 typedef struct PairInfo {
@@ -20,26 +20,32 @@ typedef struct PairInfo {
 typedef struct ModeInfo {
         char *name;
         char *value;
-        char **choices; /* NULL: it is only shown */
+        char **choices; /* NULL: the mode can only be shown */
         char *help;     /* NULL: none */
 } ModeInfo;
 
 typedef struct VfInfo {
         uint32_t index;
         char *name;
-        char *instance; /* path, "/" for none */
-        char *driver;   /* "" for none, or not known */
-        char *override; /* driver_override; "" likewise */
+        char *instance; /* path, "/": none */
+        char *driver;
+        char *driver_override;
 } VfInfo;
 
+/* A type of a GPU. The constant members are shared by all GPUs that offer the type: see GpuInfo. */
 typedef struct TypeInfo {
         char *id;
         char *name;
         char *description;
         char *device_api;
         char **aliases;
-        int64_t available; /* here and below: -1 when the driver does not tell */
-        int64_t framebuffer_bytes;
+        char *key;
+        char *product;
+        char *class;
+        char *earlier_name;
+        bool mig;
+        GPtrArray *options;        /* PairInfo */
+        int64_t framebuffer_bytes; /* numbers: -1 when the driver does not say */
         int64_t low_gm_bytes;
         int64_t high_gm_bytes;
         int64_t fences;
@@ -49,17 +55,14 @@ typedef struct TypeInfo {
         int64_t max_x;
         int64_t max_y;
         int64_t max_instances;
-        char *why_not; /* these: NULL when there is nothing to say */
-        char *key;
-        char *product;
-        char *class;
-        char *earlier_name;
-        bool mig;
-        GPtrArray *options; /* PairInfo */
+
+        int64_t available;
+        const char *why_not; /* borrowed from GpuInfo.texts */
+        const char *hint;
 } TypeInfo;
 
 typedef struct GpuInfo {
-        char *path; /* on the bus */
+        char *path; /* the first member of every object */
         char *name;
         char *sysfs_path;
         char *subsystem;
@@ -74,6 +77,8 @@ typedef struct GpuInfo {
         char *back_end;
         char *state;
         char *reason;
+        char *hint;
+        char *hint_id;
         bool stale;
         int32_t numa_node;
         int32_t iommu_group;
@@ -84,30 +89,27 @@ typedef struct GpuInfo {
         bool boot_display;
         uint32_t total_vfs;
         uint32_t enabled_vfs;
-        GPtrArray *vfs; /* VfInfo */
-        char **parents;
-        GPtrArray *types; /* TypeInfo, in the order of the daemon */
-        GPtrArray *modes; /* ModeInfo */
-        char *job;        /* path, "/" for none */
+        uint64_t memory_bytes;      /* UINT64_MAX: unknown */
+        uint64_t memory_used_bytes; /* UINT64_MAX: unknown */
+        uint32_t instance_count;
+        uint32_t type_count;
+        char *job; /* path, "/": none */
         uint32_t queued_jobs;
         uint64_t scanned_usec;
+        char **parents;
+        GPtrArray *modes; /* ModeInfo */
+
+        GPtrArray *types;     /* TypeInfo, in the order of ListTypes */
+        GPtrArray *type_rows; /* TypeInfo: owns the constant members; NULL: no types were read */
+        GPtrArray *texts;     /* char *: owns why_not and hint */
+        GPtrArray *vfs;       /* VfInfo, in the order of ListVfs */
 } GpuInfo;
 
-typedef struct HandOver {
-        char *sysfs_path;
-        int64_t iommu_group; /* -1: none */
-        char *group_node;
-        char *cdev_node;
-        char *libvirt_xml;
-        char **qemu_args;
-} HandOver;
-
 typedef struct InstanceInfo {
-        char *path; /* on the bus */
+        char *path;
         char *uuid;
         char *name;
-        char *gpu;      /* path */
-        char *gpu_name; /* taken from the path */
+        char *gpu; /* path */
         char *parent;
         char *slot;
         char *type;
@@ -116,33 +118,51 @@ typedef struct InstanceInfo {
         char *driver;
         char *origin;
         char *state;
-        uint32_t owner;
+        char *owner; /* a user id in decimal, or another form */
         uint64_t created_usec;
-        char *sysfs_path;
+        uint64_t memory_bytes; /* UINT64_MAX: unknown */
         int32_t iommu_group;
+        char *job; /* path, "/": none */
+        char *sysfs_path;
         GPtrArray *attributes; /* PairInfo */
-        HandOver hand_over;
-        char *job; /* path, "/" for none */
+
+        char *gpu_name; /* taken from the path; "": no GPU */
 } InstanceInfo;
 
+/* The details of a job; the kind decides which members apply. */
+typedef struct JobDetails {
+        char *type;    /* texts: NULL when left out */
+        int64_t count; /* -1 when left out */
+        char *mode;
+        char *value;
+        int foreign; /* -1 when left out */
+} JobDetails;
+
 typedef struct JobInfo {
-        char *path; /* on the bus */
+        char *path;
         uint32_t id;
         char *kind;
-        char *state;
-        char *gpu;
-        char **instances; /* paths */
-        char *type;
-        uint32_t vfs; /* set-vfs */
-        char *mode;   /* configure */
-        char *value;  /* configure */
+        char *state;      /* "ended" for a job that has ended */
+        char *result;     /* "" unless ended */
+        char *gpu;        /* path, "/": none */
+        char **instances; /* paths, at most 32 unless read by GetJob */
+        uint32_t n_instances;
         uint32_t requester;
         uint64_t created_usec;
         uint64_t started_usec;
-        uint64_t timeout_usec;
+        uint64_t ended_usec;
+        JobDetails details;
+        char *error_name;
+        char *message;
+        char *hint;
+        char *hint_id;
+        GPtrArray *failures; /* FailureInfo */
+        uint32_t n_failures;
+
+        char *gpu_name; /* taken from the path; "": no GPU */
 } JobInfo;
 
-/* Every row of a host is one of these; the kind says which. */
+/* Each object of a host is one of these. */
 typedef enum ObjectKind {
         OBJECT_GPU,
         OBJECT_INSTANCE,
@@ -163,16 +183,28 @@ static inline void host_freep(Host **h)
 }
 #define _cleanup_host_ _cleanup_(host_freep)
 
-/* Read the answer of GetManagedObjects. A negative errno when it is not what it should be. */
-int host_read(Host *h, sd_bus_message *answer);
-/* Read the answers of ListInstances and ListTypes: the host has only these then, with what is in the answer. */
-int host_read_instances(Host *h, sd_bus_message *answer);
-int host_read_types(Host *h, sd_bus_message *answer);
-/* One object: the message is at an a{sv} of properties. host_read_object() makes it if it is new. `changed`
- * (may be NULL) gets the JSON keys of what is different now, static strings. */
+/* Add an object; an object of the path is returned as it is. The caller sorts. */
+void *host_add(Host *h, ObjectKind kind, const char *path);
+void host_remove_path(Host *h, ObjectKind kind, const char *path);
+
+/* Reading replies. All return a negative errno for a reply of an unexpected form. Values of an unexpected type
+ * and unknown keys are skipped, because a newer daemon may send more. */
+int host_read_managed(Host *h, sd_bus_message *m); /* GetManagedObjects: replaces all objects */
+int host_read_table(Host *h, ObjectKind kind,
+                    sd_bus_message *m); /* ListGpus, …: replaces the objects of a kind */
+
+/* An a{sv} of properties, of GetAll or of a signal. The object is added if it is new. `changed` (may be NULL)
+ * gets the keys whose values differ now, static strings. */
 int host_read_object(Host *h, ObjectKind kind, const char *path, sd_bus_message *m, GPtrArray *changed,
                      void **ret);
-/* Rows by number. */
+int host_read_job(Host *h, const char *path, sd_bus_message *m,
+                  JobInfo **ret); /* the a{sv} of GetJob or JobRemoved */
+
+/* Sets the members job and queued_jobs of GPUs and instances from the jobs: the daemon does not announce them.
+ */
+void host_derive_jobs(Host *h);
+
+/* Objects by number. */
 static inline GpuInfo *host_gpu(const Host *h, unsigned i)
 {
         return g_ptr_array_index(h->objects[OBJECT_GPU], i);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* How each kind of job is described to people: one row per kind. A kind that is not known, from a newer daemon,
- * is described in general words. All functions return new text. */
+/* Words for each kind of job: one row per kind. A kind that is not known, from a newer daemon, is described in
+ * general words. Functions that return char * return new text. */
 
 #include "cli/host/host.h"
 
@@ -10,5 +10,5 @@ const char *job_doing(const JobInfo *j); /* the verb of a sentence: "makes", "re
 char *job_object(const JobInfo *j);      /* the object of that sentence: "2 of mdpy-xga on mdpy" */
 char *job_target_text(const JobInfo *j); /* cell of a table: the type, the instance, the setting; or NULL */
 
-/* The line that `show` has for the kind: its title and value; NULL if it has none. */
+/* The line of `show` for the kind: title and value; NULL without such a line. */
 char *job_detail(const JobInfo *j, const char **ret_title);

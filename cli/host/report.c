@@ -4,7 +4,10 @@
 
 #include <string.h>
 
+#include "base/parse-util.h"
+#include "cli/host/find.h"
 #include "cli/host/job-kinds.h"
+#include "cli/host/type-table.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
 #include "cli/output/terminal.h"
@@ -74,6 +77,40 @@ char *type_available_text(const TypeInfo *t)
         return format_number(t->available);
 }
 
+char *memory_text(uint64_t bytes)
+{
+        return bytes == UINT64_MAX ? NULL : format_bytes(bytes);
+}
+
+/* "4 of 48 GiB": the unit once, if both have the same. */
+char *gpu_memory_text(const GpuInfo *g)
+{
+        g_autofree char *used = memory_text(g->memory_used_bytes), *total = memory_text(g->memory_bytes);
+        const char *used_unit, *total_unit;
+
+        if (!used || !total)
+                return total ? g_strdup_printf("? of %s", total) : NULL;
+
+        used_unit = strchr(used, ' ');
+        total_unit = strchr(total, ' ');
+        g_assert(used_unit && total_unit);
+
+        if (g->memory_used_bytes == 0 || strcmp(used_unit, total_unit) == 0)
+                return g_strdup_printf("%.*s of %s", (int)(used_unit - used), used, total);
+
+        return g_strdup_printf("%s of %s", used, total);
+}
+
+char *owner_text(const Arguments *a, const char *owner)
+{
+        uint32_t uid;
+
+        if (!*owner)
+                return NULL;
+
+        return parse_u32(owner, 10, &uid) < 0 ? g_strdup(owner) : format_user(a, uid);
+}
+
 char *type_memory_text(const TypeInfo *t)
 {
         return t->framebuffer_bytes < 0 ? NULL : format_bytes((uint64_t)t->framebuffer_bytes);
@@ -87,17 +124,17 @@ char *type_resolution_text(const TypeInfo *t)
         return g_strdup_printf("%" G_GINT64_FORMAT "x%" G_GINT64_FORMAT, t->max_x, t->max_y);
 }
 
-#define NESTED_INDENT 4
+#define REPORT_INDENT 4
 
-static unsigned finish_table(const Arguments *a, const Table *t, unsigned flags)
+static unsigned report_finish_table(const Arguments *a, const Table *t, unsigned flags)
 {
         if (table_rows(t) > 0)
-                table_print(t, flags & PRINT_NESTED ? NESTED_INDENT : 0, a->legend);
+                table_print(t, flags & PRINT_NESTED ? REPORT_INDENT : 0, a->legend);
         return table_rows(t);
 }
 
-/* That the numbers of its types are those of before, if they are. */
-static bool print_stale(const GpuInfo *g)
+/* Says that the numbers of a stale GPU are from an earlier scan. */
+static bool report_print_stale(const GpuInfo *g)
 {
         g_autofree char *head = g_strconcat(g->name, ":", NULL), *state = gpu_state_text(g), *text = NULL;
         bool is_stuck = strcmp(g->state, "stuck") == 0;
@@ -105,8 +142,8 @@ static bool print_stale(const GpuInfo *g)
         if (!g->stale || g->types->len == 0)
                 return false;
 
-        text = g_strdup_printf("%s%s%s; these are the numbers of before%s", state, *g->reason ? ": " : "",
-                               g->reason, is_stuck ? ", and until it answers none can be made" : "");
+        text = g_strdup_printf("%s%s%s; the numbers are from an earlier scan%s", state, *g->reason ? ": " : "",
+                               g->reason, is_stuck ? ", and none can be made until the GPU answers" : "");
         print_wrapped(0, head, text);
 
         return true;
@@ -132,7 +169,7 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, uns
                 const GpuInfo *g = host_gpu(h, i);
 
                 for (unsigned n = 0; (!only || only == g) && n < g->types->len; n++) {
-                        const TypeInfo *type = g->types->pdata[n];
+                        const TypeInfo *type = gpu_type(g, n);
                         Tone tone = type->available == 0 || g->stale ? TONE_DIM : TONE_PLAIN;
 
                         if ((flags & PRINT_AVAILABLE) && type->available <= 0)
@@ -153,16 +190,18 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, uns
                 }
         }
 
-        n_rows = finish_table(a, t, flags);
+        n_rows = report_finish_table(a, t, flags);
         for (unsigned i = 0; !(flags & PRINT_NESTED) && i < host_n(h, OBJECT_GPU); i++)
                 if (!only || only == host_gpu(h, i))
-                        (void)print_stale(host_gpu(h, i));
+                        (void)report_print_stale(host_gpu(h, i));
 
         return n_rows;
 }
 
 void print_modes(const GpuInfo *g, unsigned indent)
 {
+        g_assert(indent < 80);
+
         for (unsigned i = 0; i < g->modes->len; i++) {
                 const ModeInfo *m = g->modes->pdata[i];
                 g_autofree char *choices = m->choices ? g_strjoinv(", ", m->choices) : NULL;
@@ -183,9 +222,23 @@ bool type_waits_for_gpu(const GpuInfo *g, const TypeInfo *t)
         return *g->reason && g_strcmp0(t->why_not, g->reason) == 0;
 }
 
-static void print_type_why(const GpuInfo *g, const TypeInfo *t)
+void print_reason(unsigned indent, const char *head, const char *reason, const char *hint)
 {
-        bool named = t->name && *t->name && strcmp(t->name, t->id) != 0;
+        print_wrapped(indent, head, reason);
+        if (hint && *hint)
+                print_wrapped(indent + 4, "Hint:", hint);
+}
+
+static void report_print_labelled(unsigned indent, const char *label, const char *reason, const char *hint)
+{
+        g_autofree char *text = g_strconcat(label, reason, NULL);
+
+        print_reason(indent, NULL, text, hint);
+}
+
+static void report_print_type_why(const GpuInfo *g, const TypeInfo *t)
+{
+        bool named = *t->name && strcmp(t->name, t->id) != 0;
         g_autofree char *available = t->available > 0 ? format_number(t->available) : g_strdup("none");
         g_autofree char *most = t->max_instances > 0 ? format_number(t->max_instances) : NULL;
         g_autofree char *text = g_strdup_printf("%s%s%son %s: %s%s%s can be made now", named ? "(" : "",
@@ -194,23 +247,20 @@ static void print_type_why(const GpuInfo *g, const TypeInfo *t)
 
         print_wrapped(0, t->id, text);
 
-        if (t->why_not && !type_waits_for_gpu(g, t)) {
-                g_autofree char *why = g_strdup_printf("%s: %s", t->available > 0 ? "No more, because" : "Why",
-                                                       t->why_not);
+        if (t->why_not && !type_waits_for_gpu(g, t))
+                report_print_labelled(4, t->available > 0 ? "No more: " : "Why: ", t->why_not, t->hint);
+        else if (t->available <= 0 && !t->why_not)
+                print_wrapped(4, NULL, "Why: the driver does not say");
 
-                print_wrapped(4, NULL, why);
-        } else if (t->available <= 0 && !t->why_not)
-                print_wrapped(4, NULL, "Why: the driver does not tell");
-
-        if (t->earlier_name) {
-                g_autofree char *careful = g_strdup_printf(
-                                "Careful: this id was \"%s\" when vgpud saw it before", t->earlier_name);
+        if (*t->earlier_name) {
+                g_autofree char *careful = g_strdup_printf("Careful: an earlier driver gave this id to \"%s\"",
+                                                           t->earlier_name);
 
                 print_wrapped(4, NULL, careful);
         }
 }
 
-static const PairInfo *find_option(const TypeInfo *t, const PairInfo *wanted)
+static const PairInfo *report_find_option(const TypeInfo *t, const PairInfo *wanted)
 {
         for (unsigned i = 0; i < t->options->len; i++) {
                 const PairInfo *option = t->options->pdata[i];
@@ -223,30 +273,25 @@ static const PairInfo *find_option(const TypeInfo *t, const PairInfo *wanted)
 }
 
 /* "vram_quota (vf-profile): …", for an option that no type before `first` has. */
-static void print_option(const GpuInfo *g, unsigned first, const PairInfo *option, unsigned indent)
+static void report_print_option(const GpuInfo *g, unsigned first, const PairInfo *option, unsigned indent)
 {
-        GString *ids = g_string_new(NULL);
+        g_autoptr(GString) ids = g_string_new("(");
         unsigned n = 0;
 
-        for (unsigned i = first; i < g->types->len; i++) {
-                const TypeInfo *t = g->types->pdata[i];
+        for (unsigned i = first; i < g->types->len; i++)
+                if (report_find_option(gpu_type(g, i), option))
+                        g_string_append_printf(ids, "%s%s", n++ > 0 ? ", " : "", gpu_type(g, i)->id);
 
-                if (find_option(t, option))
-                        g_string_append_printf(ids, "%s%s", n++ > 0 ? ", " : "", t->id);
-        }
-
-        g_string_prepend(ids, "(");
         if (n == g->types->len && n > 1)
                 g_string_assign(ids, "(all types");
         g_string_append_printf(ids, "): %s", option->text);
         print_wrapped(indent, option->name, ids->str);
-        g_string_free(ids, true);
 }
 
-static bool seen_before(const GpuInfo *g, unsigned n, const PairInfo *option)
+static bool report_has_option(const GpuInfo *g, unsigned n_types, const PairInfo *option)
 {
-        for (unsigned i = 0; i < n; i++)
-                if (find_option(g->types->pdata[i], option))
+        for (unsigned i = 0; i < n_types; i++)
+                if (report_find_option(gpu_type(g, i), option))
                         return true;
 
         return false;
@@ -257,31 +302,31 @@ void print_type_options(const GpuInfo *g, const char *title, unsigned indent)
         bool titled = false;
 
         for (unsigned i = 0; i < g->types->len; i++) {
-                const TypeInfo *t = g->types->pdata[i];
+                const TypeInfo *t = gpu_type(g, i);
 
                 for (unsigned k = 0; k < t->options->len; k++) {
-                        if (seen_before(g, i, t->options->pdata[k]))
+                        if (report_has_option(g, i, t->options->pdata[k]))
                                 continue;
 
                         if (!titled)
                                 (void)printf("%s\n", title);
                         titled = true;
-                        print_option(g, i, t->options->pdata[k], indent);
+                        report_print_option(g, i, t->options->pdata[k], indent);
                 }
         }
 }
 
-/* What stands above all its types. */
-static void print_gpu_why(const GpuInfo *g)
+/* The reason that all types of the GPU share. */
+static void report_print_gpu_why(const GpuInfo *g)
 {
         g_autofree char *head = g_strconcat(g->name, ":", NULL);
 
-        if (print_stale(g))
+        if (report_print_stale(g))
                 return;
 
         for (unsigned k = 0; k < g->types->len; k++)
-                if (type_waits_for_gpu(g, g->types->pdata[k])) {
-                        print_wrapped(0, head, g->reason);
+                if (type_waits_for_gpu(g, gpu_type(g, k))) {
+                        print_reason(0, head, g->reason, g->hint);
                         return;
                 }
 }
@@ -297,9 +342,9 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
                 if (only && only != g)
                         continue;
 
-                print_gpu_why(g);
+                report_print_gpu_why(g);
                 for (unsigned k = 0; k < g->types->len; k++, n++)
-                        print_type_why(g, g->types->pdata[k]);
+                        report_print_type_why(g, gpu_type(g, k));
                 title = g_strdup_printf("Options on %s:", g->name);
                 print_type_options(g, title, 4);
 
@@ -307,7 +352,7 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
                         g_autofree char *text = g_strdup_printf("%s offers no types%s%s", g->name,
                                                                 *g->reason ? ": " : "", g->reason);
 
-                        print_wrapped(0, NULL, text);
+                        print_reason(0, NULL, text, g->hint);
                         n++;
                 }
         }
@@ -318,9 +363,16 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
 unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
 {
         static const Column columns[] = {
-                { "UUID", 0 },  { "NAME", COLUMN_SHRINK }, { "TYPE", COLUMN_SHRINK },
-                { "STATE", 0 }, { "ORIGIN", 0 },           { "OWNER", COLUMN_SHRINK },
-                { "AGE", 0 },   { "PARENT", 0 },           { "GPU", 0 },
+                { "UUID", 0 },
+                { "NAME", COLUMN_SHRINK },
+                { "TYPE", COLUMN_SHRINK },
+                { "STATE", 0 },
+                { "ORIGIN", 0 },
+                { "OWNER", COLUMN_SHRINK },
+                { "AGE", 0 },
+                { "MEMORY", COLUMN_RIGHT },
+                { "PARENT", 0 },
+                { "GPU", 0 },
         };
         _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (flags & PRINT_NESTED ? 1 : 0));
 
@@ -335,46 +387,72 @@ unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only,
                 table_add(t, i->type, TONE_PLAIN);
                 table_add(t, i->state, instance_state_tone(i));
                 table_add(t, i->origin, strcmp(i->origin, "foreign") == 0 ? TONE_WARN : TONE_PLAIN);
-                table_take(t, format_user(a, i->owner), TONE_PLAIN);
+                table_take(t, owner_text(a, i->owner), TONE_PLAIN);
                 table_take(t, format_age(i->created_usec), TONE_PLAIN);
+                table_take(t, memory_text(i->memory_bytes), TONE_PLAIN);
                 table_add(t, strcmp(i->parent, i->gpu_name) == 0 ? NULL : i->parent, TONE_PLAIN);
 
                 if (!(flags & PRINT_NESTED))
                         table_add(t, i->gpu_name, TONE_PLAIN);
         }
 
-        return finish_table(a, t, flags);
+        return report_finish_table(a, t, flags);
 }
 
-unsigned print_jobs(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
+static Tone report_result_tone(const JobInfo *j)
 {
-        static const Column columns[] = {
+        return strcmp(j->result, "failed") == 0 ? TONE_BAD
+               : strcmp(j->result, "done") == 0 ? TONE_GOOD
+                                                : TONE_PLAIN;
+}
+
+static char *report_span(uint64_t from, uint64_t until)
+{
+        return format_duration(until > from ? until - from : 0);
+}
+
+unsigned print_jobs(const Arguments *a, const Host *h, unsigned flags)
+{
+        static const Column with_ended[] = {
+                { "JOB", COLUMN_RIGHT },
+                { "KIND", 0 },
+                { "STATE", 0 },
+                { "RESULT", 0 },
+                { "ENDED", 0 },
+                { "TARGET", COLUMN_SHRINK },
+                { "ASKED BY", COLUMN_SHRINK },
+                { "WAITED", 0 },
+                { "RUNS FOR", 0 },
+                { "GPU", 0 },
+        };
+        static const Column without[] = {
                 { "JOB", COLUMN_RIGHT },       { "KIND", 0 },   { "STATE", 0 },    { "TARGET", COLUMN_SHRINK },
                 { "ASKED BY", COLUMN_SHRINK }, { "WAITED", 0 }, { "RUNS FOR", 0 }, { "GPU", 0 },
         };
-        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (flags & PRINT_NESTED ? 1 : 0));
+        bool ended = flags & PRINT_ENDED;
+        _cleanup_table_ Table *t = ended ? table_new(with_ended, G_N_ELEMENTS(with_ended))
+                                         : table_new(without, G_N_ELEMENTS(without));
 
         for (unsigned n = 0; n < host_n(h, OBJECT_JOB); n++) {
                 const JobInfo *j = host_job(h, n);
-                uint64_t until = j->started_usec != 0 ? j->started_usec : now_usec();
-
-                if (only && strcmp(only->name, j->gpu) != 0)
-                        continue;
+                uint64_t until = j->ended_usec != 0 ? j->ended_usec : now_usec();
 
                 table_take(t, format_number(j->id), TONE_PLAIN);
                 table_add(t, j->kind, TONE_PLAIN);
                 table_add(t, j->state, job_state_tone(j));
+
+                if (ended) {
+                        table_add(t, j->result, report_result_tone(j));
+                        table_take(t, j->ended_usec != 0 ? format_moment(j->ended_usec) : NULL, TONE_PLAIN);
+                }
+
                 table_take(t, job_target_text(j), TONE_PLAIN);
                 table_take(t, format_user(a, j->requester), TONE_PLAIN);
-                table_take(t,
-                           until > j->created_usec ? format_duration(until - j->created_usec)
-                                                   : format_duration(0),
+                table_take(t, report_span(j->created_usec, j->started_usec != 0 ? j->started_usec : until),
                            TONE_PLAIN);
-                table_take(t, format_age(j->started_usec), TONE_PLAIN);
-
-                if (!(flags & PRINT_NESTED))
-                        table_add(t, j->gpu, TONE_PLAIN);
+                table_take(t, j->started_usec != 0 ? report_span(j->started_usec, until) : NULL, TONE_PLAIN);
+                table_add(t, j->gpu_name, TONE_PLAIN);
         }
 
-        return finish_table(a, t, flags);
+        return report_finish_table(a, t, flags);
 }

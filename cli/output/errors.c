@@ -7,70 +7,197 @@
 
 #include "cli/output/format.h"
 
-bool remarks_wanted(const Arguments *a)
+/* ---- errors with their details ---- */
+
+static void failure_info_free(void *p)
 {
-        return !a->quiet && !a->json && isatty(STDERR_FILENO) == 1;
+        FailureInfo *f = p;
+
+        g_free(f->instance);
+        g_free(f->error_name);
+        g_free(f->message);
+        g_free(f->hint);
+        g_free(f->hint_id);
+        g_free(f);
 }
 
-const char *error_hint(VgpudErrorCode code)
+GPtrArray *failures_new(void)
 {
-        switch (code) {
-        case VGPUD_ERROR_NO_SUCH_GPU:
-                return "\"vgpuctl gpus\" lists the GPUs";
-        case VGPUD_ERROR_NO_SUCH_TYPE:
-                return "\"vgpuctl types\" lists the types";
-        case VGPUD_ERROR_NO_SUCH_INSTANCE:
-                return "\"vgpuctl list\" lists the instances";
-        case VGPUD_ERROR_NO_SUCH_JOB:
-                return "\"vgpuctl jobs\" lists the jobs";
-        case VGPUD_ERROR_AMBIGUOUS:
-                return "use a longer prefix";
-        case VGPUD_ERROR_NOT_AUTHORIZED:
-                return "ask an administrator for a polkit rule, or run vgpuctl as root";
-        case VGPUD_ERROR_FOREIGN:
-                return "use --foreign if the program that made the instance does not need it any more";
-        case VGPUD_ERROR_NO_CAPACITY:
-                return "\"vgpuctl types --why\" lists the types that can be made, and the reasons for the others";
-        case VGPUD_ERROR_TOO_MANY_JOBS:
-                return "wait for some of the jobs that \"vgpuctl jobs\" lists";
-        case VGPUD_ERROR_EXISTS:
-                return "\"vgpuctl list\" lists the instances";
-        case VGPUD_ERROR_IN_USE:
-                return "stop the virtual machine or program that uses it, or wait for the job that works on it";
-        case VGPUD_ERROR_GPU_STUCK:
-                return "\"vgpuctl jobs\" shows the blocked job, and the log of the kernel may show the cause";
-        case VGPUD_ERROR_INCONSISTENT:
-                return "compare \"vgpuctl list\" with the journal of vgpud: journalctl -u vgpud";
-        case VGPUD_ERROR_FAILED:
-                return "the journals of vgpud and the kernel may say more: journalctl -u vgpud -k";
-        case VGPUD_ERROR_GPU_GONE:
-        case VGPUD_ERROR_CANCELED:
-        case VGPUD_ERROR_INVALID:
-        case VGPUD_ERROR_UNSUPPORTED:
-        case VGPUD_ERROR_NONE:
-        case _VGPUD_ERROR_MAX:
-        default:
-                return NULL;
+        return g_ptr_array_new_with_free_func(failure_info_free);
+}
+
+void error_info_done(ErrorInfo *e)
+{
+        g_free(e->name);
+        g_free(e->message);
+        g_free(e->hint);
+        g_free(e->hint_id);
+        g_clear_pointer(&e->jobs, g_array_unref);
+        g_clear_pointer(&e->instances, g_ptr_array_unref);
+        g_clear_pointer(&e->failures, g_ptr_array_unref);
+        *e = (ErrorInfo){ 0 };
+}
+
+void error_info_copy(ErrorInfo *dst, const ErrorInfo *src)
+{
+        g_assert(!dst->name);
+
+        *dst = (ErrorInfo){
+                .name = g_strdup(src->name),
+                .message = g_strdup(src->message),
+                .hint = g_strdup(src->hint),
+                .hint_id = g_strdup(src->hint_id),
+                .status = src->status,
+                .job = src->job,
+                .jobs = src->jobs ? g_array_copy(src->jobs) : NULL,
+                .instances = src->instances ? g_ptr_array_ref(src->instances) : NULL,
+                .failures = src->failures ? g_ptr_array_ref(src->failures) : NULL,
+                .n_failures = src->n_failures,
+        };
+}
+
+void error_info_set_hint(ErrorInfo *e, const char *id, const char *text)
+{
+        g_assert(!id == !text);
+
+        g_free(e->hint);
+        g_free(e->hint_id);
+        e->hint = g_strdup(text);
+        e->hint_id = g_strdup(id);
+}
+
+static void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code)
+{
+        static const struct {
+                const char *id, *text;
+        } hints[_VGPUD_ERROR_MAX] = {
+                [VGPUD_ERROR_NO_SUCH_GPU] = { "list-gpus", "\"vgpuctl gpus\" lists the GPUs" },
+                [VGPUD_ERROR_NO_SUCH_TYPE] = { "list-types", "\"vgpuctl types\" lists the types" },
+                [VGPUD_ERROR_NO_SUCH_INSTANCE] = { "list-instances", "\"vgpuctl list\" lists the instances" },
+                [VGPUD_ERROR_NO_SUCH_JOB] = { "list-jobs", "\"vgpuctl jobs --all\" lists the jobs" },
+                [VGPUD_ERROR_AMBIGUOUS] = { "longer-prefix", "use a longer prefix" },
+                [VGPUD_ERROR_NOT_AUTHORIZED] = { "ask-administrator",
+                                                 "ask an administrator for a polkit rule, or run vgpuctl as root" },
+                [VGPUD_ERROR_FOREIGN] = { "use-foreign",
+                                          "use --foreign if the program that made the instance does not need it any more" },
+                [VGPUD_ERROR_NO_CAPACITY] = { "explain-types",
+                                              "\"vgpuctl types --why\" lists the types that can be made, and the reasons for the others" },
+                [VGPUD_ERROR_TOO_MANY_JOBS] = { "wait-for-job",
+                                                "wait for some of the jobs that \"vgpuctl jobs\" lists" },
+                [VGPUD_ERROR_EXISTS] = { "list-instances", "\"vgpuctl list\" lists the instances" },
+                [VGPUD_ERROR_IN_USE] = { "stop-user",
+                                         "stop the virtual machine or program that uses it, or wait for the job that works on it" },
+                [VGPUD_ERROR_GPU_STUCK] = { "see-kernel-log",
+                                            "\"vgpuctl jobs\" shows the blocked job, and the log of the kernel may show the cause" },
+                [VGPUD_ERROR_INCONSISTENT] = { "see-journal",
+                                               "compare \"vgpuctl list\" with the journal of vgpud: journalctl -u vgpud" },
+                [VGPUD_ERROR_FAILED] = { "see-journal",
+                                         "the journals of vgpud and the kernel may say more: journalctl -u vgpud -k" },
+        };
+
+        error_info_set_hint(e, hints[code].id, hints[code].text);
+}
+
+void error_info_set(ErrorInfo *e, VgpudErrorCode code, const char *message)
+{
+        g_assert(!e->name);
+        g_assert(code > VGPUD_ERROR_NONE && code < _VGPUD_ERROR_MAX);
+
+        e->name = g_strdup(vgpud_error_code_to_dbus(code));
+        e->message = g_strdup(message);
+        e->status = vgpud_error_code_to_exit_status(code);
+        error_info_set_general_hint(e, code);
+}
+
+void error_info_add_job(ErrorInfo *e, uint32_t job)
+{
+        g_assert(job > 0);
+
+        if (!e->jobs)
+                e->jobs = g_array_new(false, false, sizeof(uint32_t));
+        if (e->job == 0)
+                e->job = job;
+        g_array_append_val(e->jobs, job);
+}
+
+void error_info_add_instance(ErrorInfo *e, char *uuid)
+{
+        if (!e->instances)
+                e->instances = g_ptr_array_new_with_free_func(g_free);
+        g_ptr_array_add(e->instances, uuid);
+}
+
+/* ---- JSON ---- */
+
+void json_failures(Json *j, const char *key, const GPtrArray *failures)
+{
+        json_array(j, key);
+        for (unsigned i = 0; failures && i < failures->len; i++) {
+                const FailureInfo *f = failures->pdata[i];
+
+                json_object(j, NULL);
+                json_string(j, "instance", f->instance);
+                json_string(j, "error_name", f->error_name);
+                json_string(j, "message", f->message);
+                json_string(j, "hint", f->hint);
+                json_string(j, "hint_id", f->hint_id);
+                json_object_end(j);
         }
+
+        json_array_end(j);
 }
 
-void json_error(Json *j, const char *key, const char *name, int status, const char *object, const char *hint,
-                const char *message)
+void json_error(Json *j, const char *key, const ErrorInfo *e, const char *object)
 {
+        g_assert(e->name);
+        g_assert(e->status > 0);
+
         json_object(j, key);
-        json_string(j, "name", name);
-        json_string(j, "message", message);
-        json_string(j, "hint", hint);
+        json_string(j, "name", e->name);
+        json_string(j, "message", e->message);
+        json_string(j, "hint", e->hint);
+        json_string(j, "hint_id", e->hint_id);
         json_string(j, "object", object);
-        json_u64(j, "exit_status", (uint64_t)status);
+        json_u64(j, "exit_status", (uint64_t)e->status);
+
+        if (e->job != 0)
+                json_u64(j, "job", e->job);
+        else
+                json_null(j, "job");
+
+        json_array(j, "jobs");
+        for (unsigned i = 0; e->jobs && i < e->jobs->len; i++)
+                json_u64(j, NULL, g_array_index(e->jobs, uint32_t, i));
+        json_array_end(j);
+
+        json_array(j, "instances");
+
+        for (unsigned i = 0; e->instances && i < e->instances->len; i++)
+                json_string(j, NULL, e->instances->pdata[i]);
+        json_array_end(j);
+
+        json_failures(j, "failures", e->failures);
+        json_u64(j, "n_failures", e->n_failures);
         json_object_end(j);
 }
 
-int fail_named(const Arguments *a, const char *name, int status, const char *object, const char *hint,
-               const char *message)
+/* ---- printing ---- */
+
+/* Some hints, and messages of the bus and of libsystemd, end with a full stop, and some do not. */
+static void print_sentence(const char *head, const char *text)
 {
-        g_assert(status > 0);
-        g_assert(name && *name);
+        g_autofree char *printable = format_printable(text);
+        size_t n = strlen(printable);
+
+        if (n > 0 && printable[n - 1] == '.')
+                printable[n - 1] = 0;
+        (void)fprintf(stderr, "%s: %s.\n", head, printable);
+}
+
+int error_info_print(const Arguments *a, const ErrorInfo *e, const char *object)
+{
+        g_assert(e->name);
+        g_assert(e->status > 0);
 
         /* Keep the order of stdout and stderr if both go to one file. */
         (void)fflush(stdout);
@@ -79,27 +206,21 @@ int fail_named(const Arguments *a, const char *name, int status, const char *obj
                 Json j = json_new(true);
 
                 json_object(&j, NULL);
-                json_error(&j, "error", name, status, object, hint, message);
+                json_error(&j, "error", e, object);
                 json_object_end(&j);
                 json_print(&j, stderr);
         } else {
-                g_autofree char *printable = format_printable(message);
-                size_t n = strlen(printable);
-
-                if (n > 0 &&
-                    printable[n - 1] == '.') /* the bus and libsystemd end some messages with a full stop */
-                        printable[n - 1] = 0;
-
-                (void)fprintf(stderr, "vgpuctl: %s.\n", printable);
-                if (hint)
-                        (void)fprintf(stderr, "Hint: %s.\n", hint);
+                print_sentence("vgpuctl", e->message);
+                if (e->hint)
+                        print_sentence("Hint", e->hint);
         }
 
-        return status;
+        return e->status;
 }
 
 int fail(const Arguments *a, VgpudErrorCode code, const char *object, const char *format, ...)
 {
+        _cleanup_error_info_ ErrorInfo e = { 0 };
         g_autofree char *message = NULL;
         va_list ap;
 
@@ -107,12 +228,14 @@ int fail(const Arguments *a, VgpudErrorCode code, const char *object, const char
         message = g_strdup_vprintf(format, ap);
         va_end(ap);
 
-        return fail_named(a, vgpud_error_code_to_dbus(code), vgpud_error_code_to_exit_status(code), object,
-                          error_hint(code), message);
+        error_info_set(&e, code, message);
+
+        return error_info_print(a, &e, object);
 }
 
 int fail_usage(const Arguments *a, const char *format, ...)
 {
+        _cleanup_error_info_ ErrorInfo e = { 0 };
         g_autofree char *message = NULL;
         va_list ap;
 
@@ -120,9 +243,18 @@ int fail_usage(const Arguments *a, const char *format, ...)
         message = g_strdup_vprintf(format, ap);
         va_end(ap);
 
-        return fail_named(a, vgpud_error_code_to_dbus(VGPUD_ERROR_INVALID),
-                          vgpud_error_code_to_exit_status(VGPUD_ERROR_INVALID), NULL,
-                          "\"vgpuctl help\" shows verbs and options, vgpuctl(1) explains them", message);
+        error_info_set(&e, VGPUD_ERROR_INVALID, message);
+        error_info_set_hint(&e, "see-help",
+                            "\"vgpuctl help\" shows verbs and options, vgpuctl(1) explains them");
+
+        return error_info_print(a, &e, NULL);
+}
+
+/* ---- remarks ---- */
+
+bool remarks_wanted(const Arguments *a)
+{
+        return !a->quiet && !a->json && isatty(STDERR_FILENO) == 1;
 }
 
 void remark(const Arguments *a, const char *format, ...)

@@ -7,18 +7,49 @@
 #include "cli/arguments.h"
 #include "cli/output/json.h"
 
-/* Print an error and return its exit status. */
-int fail_named(const Arguments *a, const char *name, int status, const char *object, const char *hint,
-               const char *message);
+/* Why a job for several instances failed for one of them. All members are owned; hint and hint_id may be NULL.
+ */
+typedef struct FailureInfo {
+        char *instance; /* UUID */
+        char *error_name;
+        char *message;
+        char *hint;
+        char *hint_id;
+} FailureInfo;
+
+/* An error with its details. All members are owned. The arrays are NULL while empty. */
+typedef struct ErrorInfo {
+        char *name; /* D-Bus name; NULL: no error */
+        char *message;
+        char *hint; /* NULL: none */
+        char *hint_id;
+        int status;           /* exit status; set by client_explain() and the functions below */
+        uint32_t job;         /* 0: none */
+        GArray *jobs;         /* uint32_t: all jobs of the command that go on or failed */
+        GPtrArray *instances; /* UUIDs */
+        GPtrArray *failures;  /* FailureInfo */
+        uint32_t n_failures;
+} ErrorInfo;
+
+void error_info_done(ErrorInfo *e);
+#define _cleanup_error_info_ _cleanup_(error_info_done)
+void error_info_copy(ErrorInfo *dst, const ErrorInfo *src); /* dst is empty */
+
+/* Fills an empty error with the name, the exit status and the general hint of a code. */
+void error_info_set(ErrorInfo *e, VgpudErrorCode code, const char *message);
+void error_info_set_hint(ErrorInfo *e, const char *id, const char *text); /* replaces the hint */
+void error_info_add_job(ErrorInfo *e, uint32_t job);
+void error_info_add_instance(ErrorInfo *e, char *uuid); /* takes ownership */
+GPtrArray *failures_new(void);
+
+/* Print an error and return its exit status. `object` (may be NULL) is the object as the user named it. */
+int error_info_print(const Arguments *a, const ErrorInfo *e, const char *object);
 int fail(const Arguments *a, VgpudErrorCode code, const char *object, const char *format, ...) _printf_(4, 5);
 int fail_usage(const Arguments *a, const char *format, ...) _printf_(2, 3);
 
-/* Writes the object of an error, for results that carry one. */
-void json_error(Json *j, const char *key, const char *name, int status, const char *object, const char *hint,
-                const char *message);
-
-/* General advice for an error; NULL if there is none. */
-const char *error_hint(VgpudErrorCode code);
+/* Write the object of an error, and an array of failures (may be NULL). */
+void json_error(Json *j, const char *key, const ErrorInfo *e, const char *object);
+void json_failures(Json *j, const char *key, const GPtrArray *failures);
 
 /* Remarks are for people alone: printed if stderr is a terminal, without -q and --json. */
 bool remarks_wanted(const Arguments *a);

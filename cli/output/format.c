@@ -42,6 +42,8 @@ char *text_fit(const char *text, unsigned columns)
         unsigned width = 0;
         const char *p;
 
+        g_assert(columns > 0);
+
         if (text_width(text) <= columns)
                 return g_strdup(text);
 

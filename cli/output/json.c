@@ -81,6 +81,8 @@ void json_object(Json *j, const char *key)
 
 void json_object_end(Json *j)
 {
+        g_assert(j->depth > 0);
+
         json_close(j, '}');
 }
 
@@ -91,6 +93,8 @@ void json_array(Json *j, const char *key)
 
 void json_array_end(Json *j)
 {
+        g_assert(j->depth > 0);
+
         json_close(j, ']');
 }
 

@@ -4,27 +4,40 @@
 
 #include <stdio.h>
 
+#include "cli/client/call-error.h"
 #include "cli/output/errors.h"
 #include "cli/output/json.h"
 
-static Failure batch_failure(const Batch *b, const Call *call)
+const char *call_result(const Call *call, const Arguments *a)
+{
+        if (!call->done)
+                return "unknown";
+
+        if (!call_succeeded(call))
+                return "failed";
+
+        return a->block ? "done" : "queued";
+}
+
+static void batch_explain(const Batch *b, const Call *call, ErrorInfo *e)
 {
         g_autofree char *asked = g_strdup_printf("%s %s", b->asked, call->object);
 
-        return failure_from_error(b->client, &call->error, asked);
+        call_error_explain(e, b->client->args, &call->error, asked);
 }
 
 static void batch_on_call(Call *call, void *userdata)
 {
-        Batch *b = userdata;
+        const Batch *b = userdata;
         const Arguments *a = b->client->args;
 
         if (!call_succeeded(call)) {
-                _cleanup_failure_ Failure f = batch_failure(b, call);
+                _cleanup_error_info_ ErrorInfo e = { 0 };
 
-                (void)fail_named(a, f.name, f.status, call->object, f.hint, f.message);
+                batch_explain(b, call, &e);
+                (void)error_info_print(a, &e, call->object);
         } else if (!a->block && !a->json) {
-                (void)printf("%" G_GUINT32_FORMAT "\n", call->job);
+                (void)printf("%" G_GUINT32_FORMAT "\n", call_job_id(call));
                 (void)fflush(stdout);
         }
 }
@@ -43,20 +56,17 @@ void batch_print_json(const Batch *b)
                 json_object(&j, NULL);
                 json_string(&j, b->key, call->object);
 
-                if (call->job != 0)
-                        json_u64(&j, "job", call->job);
+                if (call_job_id(call) != 0)
+                        json_u64(&j, "job", call_job_id(call));
                 else
                         json_null(&j, "job");
 
-                json_string(&j, "result",
-                            !call->done             ? "unknown"
-                            : !call_succeeded(call) ? "failed"
-                            : a->block              ? "done"
-                                                    : "queued");
-                if (call->done && !call_succeeded(call)) {
-                        _cleanup_failure_ Failure f = batch_failure(b, call);
+                json_string(&j, "result", call_result(call, a));
+                if (call->error.name) {
+                        _cleanup_error_info_ ErrorInfo e = { 0 };
 
-                        json_error(&j, "error", f.name, f.status, call->object, f.hint, f.message);
+                        batch_explain(b, call, &e);
+                        json_error(&j, "error", &e, call->object);
                 } else
                         json_null(&j, "error");
 
@@ -68,21 +78,24 @@ void batch_print_json(const Batch *b)
         json_print(&j, stdout);
 }
 
-/* All are tried; the exit status is that of the first one that failed. */
 int batch_run(Batch *b)
 {
         int status;
+
+        g_assert(b->n_calls > 0);
 
         client_allow_password(b->client);
         status = calls_run(b->client, b->calls, b->n_calls, batch_on_call, b);
 
         if (b->client->args->json)
                 batch_print_json(b);
+
         for (unsigned i = 0; status == 0 && i < b->n_calls; i++)
                 if (!call_succeeded(&b->calls[i])) {
-                        _cleanup_failure_ Failure f = batch_failure(b, &b->calls[i]);
+                        _cleanup_error_info_ ErrorInfo e = { 0 };
 
-                        status = f.status;
+                        batch_explain(b, &b->calls[i], &e);
+                        status = e.status;
                 }
 
         return status;

@@ -10,7 +10,7 @@
 typedef struct Batch {
         Client *client;
         const char *asked; /* "Could not destroy", without the object */
-        const char *key;   /* of the object in JSON */
+        const char *key;   /* key of the object in JSON */
         Call *calls;
         unsigned n_calls;
 } Batch;
@@ -20,3 +20,6 @@ int batch_run(Batch *b);
 
 /* Prints the results as JSON. batch_run() does so itself; for a batch without calls. */
 void batch_print_json(const Batch *b);
+
+/* The result of a call in JSON: "done", "queued", "failed", "unknown". */
+const char *call_result(const Call *call, const Arguments *a);

@@ -2,41 +2,38 @@
 
 #include "cli/verbs/call-options.h"
 
-#include <string.h>
+#include "cli/client/client.h"
 
-#include "cli/output/errors.h"
-
-int not_sent(const Arguments *a, int r)
+int append_place_options(sd_bus_message *m, const Arguments *a, const char *near)
 {
-        return fail(a, VGPUD_ERROR_FAILED, NULL, "Could not make a call: %s", strerror(-r));
+        const struct {
+                const char *key, *text;
+        } texts[] = { { "strategy", a->strategy }, { "near", near }, { "pool", a->pool } };
+        int r = 0;
+
+        g_assert(!near || a->near);
+
+        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(texts); i++)
+                if (texts[i].text)
+                        r = sd_bus_message_append(m, "{sv}", texts[i].key, "s", texts[i].text);
+
+        if (r >= 0 && a->numa_node >= 0)
+                r = sd_bus_message_append(m, "{sv}", "numa_node", "i", a->numa_node);
+        if (r >= 0 && a->preferred_numa_node >= 0)
+                r = sd_bus_message_append(m, "{sv}", "preferred_numa_node", "i", a->preferred_numa_node);
+
+        return r;
 }
 
-int append_option(sd_bus_message *m, const char *key, const char *signature, const void *value)
+int append_job_options(sd_bus_message *m, const Arguments *a)
 {
         int r;
 
-        r = sd_bus_message_open_container(m, 'e', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append_basic(m, 's', key);
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'v', signature);
-        if (r >= 0)
-                r = sd_bus_message_append_basic(m, signature[0], value);
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
+        g_assert(a->timeout_usec == 0 || a->block); /* main.c refuses the other */
 
-        return r < 0 ? r : sd_bus_message_close_container(m);
-}
+        r = client_options_begin(m);
+        if (r >= 0 && a->foreign)
+                r = sd_bus_message_append(m, "{sv}", "foreign", "b", true);
 
-/* Those that more than one method has; closes the dictionary. */
-int append_common_options(sd_bus_message *m, const Arguments *a)
-{
-        int r = 0, yes = true;
-
-        if (a->foreign)
-                r = append_option(m, "foreign", "b", &yes);
-        if (r >= 0 && a->timeout_usec > 0)
-                r = append_option(m, "timeout_usec", "t", &a->timeout_usec);
-
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        return r < 0 ? r : client_options_end(m);
 }

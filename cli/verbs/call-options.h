@@ -7,11 +7,11 @@
 
 #include "cli/arguments.h"
 
-/* `value` points to a value of the basic type `signature`; a text is passed itself. */
-int append_option(sd_bus_message *m, const char *key, const char *signature, const void *value);
+/* Wishes about the GPU that create and place choose. */
+#define PLACE_OPTIONS (OPTION_STRATEGY | OPTION_NUMA_NODE | OPTION_PREFER_NUMA_NODE | OPTION_NEAR | OPTION_POOL)
 
-/* Appends the options of the command line that several methods have, and closes the dictionary. */
-int append_common_options(sd_bus_message *m, const Arguments *a);
+/* `near`: the device of --near, as the daemon is to get it; NULL: none. */
+int append_place_options(sd_bus_message *m, const Arguments *a, const char *near);
 
-/* Prints that a call could not be built, and returns the exit status. */
-int not_sent(const Arguments *a, int r);
+/* The whole a{sv} of a method that makes a job: foreign, and details of errors. */
+int append_job_options(sd_bus_message *m, const Arguments *a);

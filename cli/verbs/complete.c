@@ -1,27 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* __complete KIND [VERB]: candidates for the completion of shells, one per line, a tabulator before what
- * explains them. Says nothing and ends well when there is no answer: a shell cannot show errors while somebody
- * types. Does not start the daemon: pressing Tab must not change the host; and asks for no password of another
- * host. */
+/* __complete KIND [WORD]: candidates for the completion of shells, one per line, with a tab before the
+ * explanation. Pressing Tab must not change the host or print errors: the daemon is not started, ssh asks for
+ * no password, and a failure prints nothing. */
 
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/client/client.h"
-#include "cli/host/host-find.h"
+#include "cli/client/lookup.h"
 #include "cli/host/report.h"
+#include "cli/host/type-table.h"
 #include "cli/output/format.h"
 #include "cli/verbs/verbs.h"
-#include "dbus/bus-names.h"
 
-#define ANSWER_USEC (2 * USEC_PER_SEC)
-
-static void candidate(const char *word, const char *text)
+static void complete_print(const char *word, const char *text)
 {
         g_autofree char *printable = text ? format_printable(text) : NULL;
 
-        if (strpbrk(word, "\t\n")) /* no such names; and they could not be told apart */
+        if (strpbrk(word, "\t\n")) /* tab and newline separate the fields; no name has them */
                 return;
 
         (void)printf("%s%s%s\n", word, printable && *printable ? "\t" : "",
@@ -32,7 +28,7 @@ static void complete_verbs(void)
 {
         for (const VerbInfo *v = verb_table(); v->run; v++)
                 if (v->name && v->text)
-                        candidate(v->name, v->text);
+                        complete_print(v->name, v->text);
 }
 
 static void complete_options(const char *verb)
@@ -45,29 +41,17 @@ static void complete_options(const char *verb)
 
         for (const OptionInfo *o = option_table(); o->name; o++)
                 if (o->bit == 0 || (o->bit & bits))
-                        candidate(o->name, o->text);
+                        complete_print(o->name, o->text);
 }
 
-static Host *get_host_quietly(const Arguments *a)
+/* The GPU of --gpu; NULL: none, or no such GPU. */
+static GpuInfo *complete_find_gpu(const Host *h, const char *word)
 {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
-        _cleanup_(ssh_close) Ssh ssh = { 0 }; /* before the bus, so that it is cleaned up after it */
-        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
-        _cleanup_host_ Host *h = host_new();
-        int r;
+        g_autofree char *message = NULL;
+        VgpudErrorCode code;
+        ObjectKind kind;
 
-        r = a->host ? ssh_open(&ssh, a->host, false, &bus) : sd_bus_open_system(&bus);
-        if (r >= 0)
-                r = sd_bus_message_new_method_call(bus, &m, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
-                                                   "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
-        if (r >= 0)
-                r = sd_bus_message_set_auto_start(m, false);
-        if (r >= 0)
-                r = sd_bus_call(bus, m, ANSWER_USEC, NULL, &answer);
-        if (r >= 0)
-                r = host_read(h, answer);
-
-        return r < 0 ? NULL : g_steal_pointer(&h);
+        return word ? host_find(h, word, FIND_GPU, &kind, &code, &message) : NULL;
 }
 
 static void complete_gpus(const Host *h)
@@ -75,7 +59,7 @@ static void complete_gpus(const Host *h)
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 g_autofree char *title = gpu_title(host_gpu(h, i));
 
-                candidate(host_gpu(h, i)->name, title);
+                complete_print(host_gpu(h, i)->name, title);
         }
 }
 
@@ -90,15 +74,14 @@ static void complete_vf_gpus(const Host *h)
 
                 text = g_strdup_printf("%s%s%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT " VFs",
                                        title ? title : "", title ? ", " : "", g->enabled_vfs, g->total_vfs);
-                candidate(g->name, text);
+                complete_print(g->name, text);
         }
 }
 
-/* The modes of a GPU that can be set, or what one of them can be. */
+/* The modes of a GPU that can be set, or the choices of one mode. */
 static void complete_modes(const Host *h, const char *gpu, const char *only)
 {
-        int status;
-        const GpuInfo *g = gpu ? host_find_gpu(h, NULL, gpu, &status) : NULL;
+        const GpuInfo *g = complete_find_gpu(h, gpu);
 
         for (unsigned i = 0; g && i < g->modes->len; i++) {
                 const ModeInfo *m = g->modes->pdata[i];
@@ -107,26 +90,25 @@ static void complete_modes(const Host *h, const char *gpu, const char *only)
                         continue;
 
                 if (!only)
-                        candidate(m->name, m->help);
+                        complete_print(m->name, m->help);
                 for (char **p = m->choices; only && strcmp(only, m->name) == 0 && *p; p++)
-                        candidate(*p, g_strcmp0(*p, m->value) == 0 ? "as it is now" : NULL);
+                        complete_print(*p, g_strcmp0(*p, m->value) == 0 ? "as it is now" : NULL);
         }
 }
 
-/* "vram_quota=": the options of a type, by id or alias, or of all types. */
+/* "vram_quota=": the options of one type, by id or alias, or of all types. */
 static void complete_attributes(const Host *h, const char *gpu, const char *type)
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-        int status;
 
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 const GpuInfo *g = host_gpu(h, i);
 
-                if (gpu && host_find_gpu(h, NULL, gpu, &status) != g)
+                if (gpu && complete_find_gpu(h, gpu) != g)
                         continue;
 
                 for (unsigned n = 0; n < g->types->len; n++) {
-                        const TypeInfo *t = g->types->pdata[n];
+                        const TypeInfo *t = gpu_type(g, n);
 
                         if (type && strcmp(t->id, type) != 0 &&
                             !g_strv_contains((const char *const *)t->aliases, type))
@@ -137,7 +119,7 @@ static void complete_attributes(const Host *h, const char *gpu, const char *type
                                 g_autofree char *word = g_strconcat(option->name, "=", NULL);
 
                                 if (g_hash_table_add(seen, option->name))
-                                        candidate(word, option->text);
+                                        complete_print(word, option->text);
                         }
                 }
         }
@@ -146,24 +128,23 @@ static void complete_attributes(const Host *h, const char *gpu, const char *type
 static void complete_types(const Host *h, const char *gpu)
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-        int status;
 
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 const GpuInfo *g = host_gpu(h, i);
 
-                if (gpu && host_find_gpu(h, NULL, gpu, &status) != g)
+                if (gpu && complete_find_gpu(h, gpu) != g)
                         continue;
 
                 for (unsigned n = 0; n < g->types->len; n++) {
-                        const TypeInfo *t = g->types->pdata[n];
+                        const TypeInfo *t = gpu_type(g, n);
                         g_autofree char *available = type_available_text(t), *text = NULL;
 
                         if (!g_hash_table_add(seen, t->id))
                                 continue;
 
-                        text = g_strdup_printf("%s, available %s", t->name ? t->name : t->id,
+                        text = g_strdup_printf("%s, available %s", *t->name ? t->name : t->id,
                                                available ? available : "?");
-                        candidate(t->id, text);
+                        complete_print(t->id, text);
                 }
         }
 }
@@ -174,10 +155,10 @@ static void complete_instances(const Host *h)
                 const InstanceInfo *i = host_instance(h, n);
                 g_autofree char *text = g_strdup_printf("%s on %s", *i->type ? i->type : "?", i->gpu_name);
 
-                candidate(i->uuid, text);
+                complete_print(i->uuid, text);
 
                 if (*i->name)
-                        candidate(i->name, text);
+                        complete_print(i->name, text);
         }
 }
 
@@ -186,26 +167,137 @@ static void complete_jobs(const Host *h)
         for (unsigned i = 0; i < host_n(h, OBJECT_JOB); i++) {
                 const JobInfo *j = host_job(h, i);
                 g_autofree char *id = format_number(j->id),
-                                *text = g_strdup_printf("%s on %s, %s", j->kind, j->gpu, j->state);
+                                *text = g_strdup_printf("%s on %s, %s", j->kind, j->gpu_name, j->state);
 
-                candidate(id, text);
+                complete_print(id, text);
         }
 }
 
 static void complete_parents(const Host *h, const char *gpu)
 {
-        int status;
 
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++)
-                if (!gpu || host_find_gpu(h, NULL, gpu, &status) == host_gpu(h, i))
+                if (!gpu || complete_find_gpu(h, gpu) == host_gpu(h, i))
                         for (char **p = host_gpu(h, i)->parents; *p; p++)
-                                candidate(*p, host_gpu(h, i)->name);
+                                complete_print(*p, host_gpu(h, i)->name);
+}
+
+/* ---- the kinds ---- */
+
+static void complete_objects(const Host *h, const Arguments *a)
+{
+        complete_gpus(h);
+        complete_instances(h);
+}
+
+static void complete_kind_gpus(const Host *h, const Arguments *a)
+{
+        complete_gpus(h);
+}
+
+static void complete_kind_types(const Host *h, const Arguments *a)
+{
+        complete_types(h, a->gpu);
+}
+
+static void complete_kind_vf_gpus(const Host *h, const Arguments *a)
+{
+        complete_vf_gpus(h);
+}
+
+static void complete_kind_modes(const Host *h, const Arguments *a)
+{
+        complete_modes(h, a->gpu, NULL);
+}
+
+static void complete_kind_choices(const Host *h, const Arguments *a)
+{
+        if (a->n_words > 1)
+                complete_modes(h, a->gpu, a->words[1]);
+}
+
+static void complete_kind_attributes(const Host *h, const Arguments *a)
+{
+        complete_attributes(h, a->gpu, a->n_words > 1 ? a->words[1] : NULL);
+}
+
+static void complete_kind_parents(const Host *h, const Arguments *a)
+{
+        complete_parents(h, a->gpu);
+}
+
+static void complete_kind_instances(const Host *h, const Arguments *a)
+{
+        complete_instances(h);
+}
+
+static void complete_kind_jobs(const Host *h, const Arguments *a)
+{
+        complete_jobs(h);
+}
+
+enum {
+        NEED_GPUS = 1 << 0,
+        NEED_TYPES = 1 << 1,
+        NEED_INSTANCES = 1 << 2,
+        NEED_JOBS = 1 << 3,
+        NEED_ENDED = 1 << 4,
+        NEED_GPU = 1 << 5, /* the properties of the GPU of --gpu, or of all GPUs */
+};
+
+static const struct {
+        const char *name;
+        unsigned needs;
+        void (*run)(const Host *h, const Arguments *a);
+} complete_kinds[] = {
+        { "gpus", NEED_GPUS, complete_kind_gpus },
+        { "types", NEED_GPUS | NEED_TYPES, complete_kind_types },
+        { "vf-gpus", NEED_GPUS, complete_kind_vf_gpus },
+        { "modes", NEED_GPUS | NEED_GPU, complete_kind_modes },
+        { "choices", NEED_GPUS | NEED_GPU, complete_kind_choices },
+        { "attributes", NEED_GPUS | NEED_TYPES, complete_kind_attributes },
+        { "parents", NEED_GPUS | NEED_GPU, complete_kind_parents },
+        { "instances", NEED_INSTANCES, complete_kind_instances },
+        { "jobs", NEED_JOBS, complete_kind_jobs },
+        { "all-jobs", NEED_JOBS | NEED_ENDED, complete_kind_jobs },
+        { "objects", NEED_GPUS | NEED_INSTANCES, complete_objects },
+};
+
+static int complete_lookup(Client *c, Host *h, unsigned needs)
+{
+        const GpuInfo *only;
+        int status = 0;
+
+        if (needs & NEED_GPUS)
+                status = lookup_gpus(c, h);
+        if (status == 0 && (needs & NEED_TYPES))
+                status = lookup_types(c, h);
+        if (status == 0 && (needs & NEED_INSTANCES))
+                status = lookup_instances(c, h, NULL);
+        if (status == 0 && (needs & NEED_JOBS))
+                status = lookup_jobs(c, h, needs & NEED_ENDED);
+        if (status != 0 || !(needs & NEED_GPU))
+                return status;
+
+        only = complete_find_gpu(h, c->args->gpu);
+        for (unsigned i = 0; status == 0 && i < host_n(h, OBJECT_GPU); i++) {
+                void *object;
+
+                if (!c->args->gpu || host_gpu(h, i) == only)
+                        status = lookup_object(c, h, OBJECT_GPU, host_gpu(h, i)->path, host_gpu(h, i)->name,
+                                               &object);
+        }
+
+        return status;
 }
 
 int verb_complete(const Arguments *a)
 {
         const char *kind = a->words[0];
-        _cleanup_host_ Host *h = NULL;
+        _cleanup_host_ Host *h = host_new();
+        _cleanup_client_ Client c = { 0 };
+
+        g_assert(a->n_words >= 1);
 
         if (strcmp(kind, "verbs") == 0) {
                 complete_verbs();
@@ -217,32 +309,13 @@ int verb_complete(const Arguments *a)
                 return 0;
         }
 
-        h = get_host_quietly(a);
-        if (!h)
+        if (client_open_quiet(&c, a) != 0)
                 return 0;
 
-        if (strcmp(kind, "gpus") == 0)
-                complete_gpus(h);
-        else if (strcmp(kind, "types") == 0)
-                complete_types(h, a->gpu);
-        else if (strcmp(kind, "vf-gpus") == 0)
-                complete_vf_gpus(h);
-        else if (strcmp(kind, "modes") == 0)
-                complete_modes(h, a->gpu, NULL);
-        else if (strcmp(kind, "choices") == 0 && a->n_words > 1)
-                complete_modes(h, a->gpu, a->words[1]);
-        else if (strcmp(kind, "attributes") == 0)
-                complete_attributes(h, a->gpu, a->n_words > 1 ? a->words[1] : NULL);
-        else if (strcmp(kind, "parents") == 0)
-                complete_parents(h, a->gpu);
-        else if (strcmp(kind, "instances") == 0)
-                complete_instances(h);
-        else if (strcmp(kind, "jobs") == 0)
-                complete_jobs(h);
-        else if (strcmp(kind, "objects") == 0) {
-                complete_gpus(h);
-                complete_instances(h);
-        }
+        for (size_t i = 0; i < G_N_ELEMENTS(complete_kinds); i++)
+                if (strcmp(complete_kinds[i].name, kind) == 0 &&
+                    complete_lookup(&c, h, complete_kinds[i].needs) == 0)
+                        complete_kinds[i].run(h, a);
 
         return 0;
 }

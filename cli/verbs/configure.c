@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-#include "cli/client/client.h"
-#include "cli/host/host-json.h"
+#include "cli/client/lookup.h"
+#include "cli/host/objects-json.h"
 #include "cli/host/report.h"
 #include "cli/output/errors.h"
 #include "cli/output/json.h"
@@ -19,6 +19,7 @@ static int configure_list(const Arguments *a, const GpuInfo *g)
                 Json j = json_new(false);
 
                 json_object(&j, NULL);
+                json_string(&j, "gpu", g->name);
                 json_modes(&j, "modes", g->modes);
                 json_object_end(&j);
                 json_print(&j, stdout);
@@ -35,30 +36,44 @@ static int configure_list(const Arguments *a, const GpuInfo *g)
         return 0;
 }
 
+static int configure_set(Client *c, const GpuInfo *g)
+{
+        Batch b = { .client = c,
+                    .asked = "Could not configure",
+                    .key = "gpu",
+                    .calls = g_new0(Call, 1),
+                    .n_calls = 1 };
+        int r = 0, status = 0;
+
+        b.calls->object = c->args->words[0];
+
+        b.calls->message = client_call_new(c, g->path, VGPUD_INTERFACE_GPU, "Configure", &status);
+        if (b.calls->message)
+                r = sd_bus_message_append(b.calls->message, "ss", c->args->words[1], c->args->words[2]);
+
+        return gpu_call_run(&b, r, status);
+}
+
 int verb_configure(const Arguments *a)
 {
+        _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
-        _cleanup_host_ Host *h = NULL;
-        Batch b = { .client = &c, .asked = "Could not configure", .key = "gpu", .n_calls = 1 };
         GpuInfo *g = NULL;
-        int r = 0, status;
+        void *object;
+        int status;
+
+        g_assert(a->n_words >= 1 && a->n_words <= 3);
 
         if (a->n_words == 2)
                 return fail_usage(a, "configure needs a value for mode \"%s\"", a->words[1]);
 
-        status = gpu_call_find(a, &c, &h, &g);
+        status = client_open(&c, a);
+        if (status == 0)
+                status = lookup_gpu(&c, h, a->words[0], &g);
+        if (status == 0 && a->n_words == 1) /* the list of GPUs has no modes */
+                status = lookup_object(&c, h, OBJECT_GPU, g->path, a->words[0], &object);
         if (status != 0)
                 return status;
 
-        if (a->n_words == 1)
-                return configure_list(a, g);
-
-        b.calls = g_new0(Call, 1);
-        b.calls->object = g->name;
-
-        b.calls->message = client_call_new(&c, g->path, VGPUD_INTERFACE_GPU, "Configure", &status);
-        if (b.calls->message)
-                r = sd_bus_message_append(b.calls->message, "ss", a->words[1], a->words[2]);
-
-        return gpu_call_run(&b, r, status);
+        return a->n_words == 1 ? configure_list(a, g) : configure_set(&c, g);
 }

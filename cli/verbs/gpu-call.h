@@ -7,9 +7,6 @@
 #include "cli/host/host.h"
 #include "cli/verbs/batch.h"
 
-/* Opens the client and finds the GPU. */
-int gpu_call_find(const Arguments *a, Client *c, Host **ret_host, GpuInfo **ret);
-
 /* Completes the only call of the batch with the options, and runs it. The message has its arguments; `r` is the
  * result of appending them, `status` that of making the message. Releases the calls. */
 int gpu_call_run(Batch *b, int r, int status);

@@ -3,37 +3,41 @@
 /* list */
 
 #include <stdio.h>
-#include <string.h>
 
-#include "cli/client/client.h"
-#include "cli/host/host-json.h"
+#include "cli/client/lookup.h"
+#include "cli/host/objects-json.h"
 #include "cli/host/report.h"
 #include "cli/output/errors.h"
 #include "cli/verbs/verbs.h"
 
 int verb_list(const Arguments *a)
 {
+        _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
-        _cleanup_host_ Host *h = NULL;
         GpuInfo *only = NULL;
-        int status = client_open_host_and_gpu(&c, a, client_get_instances, &h, &only);
+        int status;
 
+        g_assert(a->n_words <= 1);
+
+        status = client_open(&c, a);
+        if (status == 0 && a->n_words > 0)
+                status = lookup_gpu(&c, h, a->words[0], &only);
+        if (status == 0)
+                status = lookup_instances(&c, h, only ? only->path : NULL);
         if (status != 0)
                 return status;
 
         if (a->json)
-                return print_objects_json("instances", h, OBJECT_INSTANCE, only ? only->path : NULL);
+                return print_objects_json("instances", h, OBJECT_INSTANCE);
 
         if (a->quiet) {
                 for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
-                        if (!only || strcmp(host_instance(h, i)->gpu, only->path) == 0)
-                                (void)puts(host_instance(h, i)->uuid);
-
+                        (void)puts(host_instance(h, i)->uuid);
                 return 0;
         }
 
-        if (print_instances(a, h, only, 0) == 0)
-                remark(a, "There are no instances%s%s. \"vgpuctl types\" lists what can be made.",
+        if (print_instances(a, h, NULL, 0) == 0)
+                remark(a, "There are no instances%s%s. \"vgpuctl types\" lists the types that can be made.",
                        only ? " on " : "", only ? only->name : "");
 
         return 0;

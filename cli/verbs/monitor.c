@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* monitor: one line per event, from the signals of the daemon. Keeps a copy of what the daemon knows, so that a
- * line can say what a change means; signals that arrive before the copy has been read are in it already. */
+/* monitor: one line per event. A copy of the objects of the daemon follows the signals, so that a line can say
+ * the meaning of a change. A signal that comes before the copy is complete changes the copy and prints no line.
+ */
 
 #include <errno.h>
 #include <signal.h>
@@ -11,15 +12,15 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include "cli/client/call-error.h"
 #include "cli/client/client.h"
+#include "cli/host/columns.h"
 #include "cli/host/fields.h"
-#include "cli/host/host-find.h"
-#include "cli/host/host-json.h"
-#include "cli/host/job-kinds.h"
-#include "cli/host/report.h"
+#include "cli/host/find.h"
+#include "cli/host/type-table.h"
+#include "cli/host/values.h"
 #include "cli/output/errors.h"
-#include "cli/output/format.h"
-#include "cli/output/json.h"
+#include "cli/verbs/monitor-say.h"
 #include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
 
@@ -28,286 +29,46 @@ typedef struct Monitor {
         Client client;
         sd_event *event;
         Host *host;
-        bool ready;            /* host is what the daemon had when it answered last */
-        bool absent;           /* said that there is no daemon */
-        sd_bus_slot *question; /* owned */
+        bool ready;           /* host has the objects; signals apply to it */
+        bool present;         /* the first line has been printed; events are printed */
+        bool absent;          /* the absence of the daemon has been printed */
+        GPtrArray *questions; /* Question: calls without an answer */
         int status;
 } Monitor;
 
-/* ---- One event, in one of two forms ---- */
+typedef enum QuestionKind {
+        QUESTION_MANAGED,   /* all objects */
+        QUESTION_ALL_TYPES, /* the types of all GPUs */
+        QUESTION_TYPES,     /* the types of a GPU */
+        QUESTION_VFS,       /* the virtual functions of a GPU */
+        QUESTION_PARENTS,   /* the parents of a GPU */
+} QuestionKind;
 
-static void say(Monitor *m, const char *format, ...) _printf_(2, 3);
-static void say(Monitor *m, const char *format, ...)
+typedef enum QuestionFlags {
+        QUESTION_SAY = 1 << 0,   /* print the list as changed */
+        QUESTION_ADDED = 1 << 1, /* print the GPU as added after its last list */
+} QuestionFlags;
+
+typedef struct Question {
+        Monitor *monitor;
+        QuestionKind kind;
+        unsigned flags;
+        char *path; /* path of the GPU, or of the daemon */
+        sd_bus_slot *slot;
+} Question;
+
+static void question_free(void *p)
 {
-        g_autofree char *text = NULL, *printable = NULL, *moment = NULL;
-        uint64_t now = now_usec();
-        va_list ap;
+        Question *q = p;
 
-        va_start(ap, format);
-        text = g_strdup_vprintf(format, ap);
-        va_end(ap);
-        printable = format_printable(text);
-        moment = format_moment(now);
-        (void)printf("%s.%03u  %s\n", moment, (unsigned)(now % USEC_PER_SEC / USEC_PER_MSEC), printable);
+        sd_bus_slot_unref(q->slot);
+        g_free(q->path);
+        g_free(q);
 }
 
-static Json event_begin(const char *event)
-{
-        Json j = json_new(true);
+/* ---- the event loop ---- */
 
-        json_object(&j, NULL);
-        json_u64(&j, "time_usec", now_usec());
-        json_string(&j, "event", event);
-
-        return j;
-}
-
-static void event_end(Json *j)
-{
-        json_object_end(j);
-        json_print(j, stdout);
-}
-
-static void object_event(ObjectKind kind, const void *object, const char *what, const GPtrArray *changed)
-{
-        g_autofree char *event = g_strdup_printf("%s-%s", object_kind_to_string(kind), what);
-        Json j = event_begin(event);
-
-        if (changed) {
-                json_array(&j, "changed");
-                for (unsigned i = 0; i < changed->len; i++)
-                        json_string(&j, NULL, changed->pdata[i]);
-                json_array_end(&j);
-        }
-
-        json_object_info(&j, object_kind_to_string(kind), kind, object);
-        event_end(&j);
-}
-
-static char *object_id(ObjectKind kind, const void *object)
-{
-        switch (kind) {
-        case OBJECT_GPU:
-                return g_strdup(((const GpuInfo *)object)->name);
-        case OBJECT_INSTANCE:
-                return g_strdup(((const InstanceInfo *)object)->uuid);
-        case OBJECT_JOB:
-                return format_number(((const JobInfo *)object)->id);
-        case _OBJECT_KIND_MAX:
-        case _OBJECT_KIND_INVALID:
-        default:
-                g_assert_not_reached();
-        }
-}
-
-static char *describe(const Arguments *a, ObjectKind kind, const void *object)
-{
-        if (kind == OBJECT_GPU) {
-                const GpuInfo *g = object;
-                g_autofree char *title = gpu_title(g);
-
-                return g_strdup_printf("%s%s%s%s%s", title ? title : "", title ? ", " : "", g->state,
-                                       *g->reason ? ": " : "", g->reason);
-        }
-
-        if (kind == OBJECT_INSTANCE) {
-                const InstanceInfo *i = object;
-                g_autofree char *owner = format_user(a, i->owner);
-
-                return g_strdup_printf("%s on %s%s%s, %s%s%s", *i->type ? i->type : "type not known yet",
-                                       i->gpu_name, *i->name ? ", named " : "", i->name,
-                                       strcmp(i->origin, "foreign") == 0 ? "foreign" : "made by vgpud",
-                                       owner ? " for " : "", owner ? owner : "");
-        } else {
-                const JobInfo *j = object;
-                g_autofree char *target = job_target_text(j), *user = format_user(a, j->requester);
-
-                return g_strdup_printf("%s%s%s on %s, asked by %s, %s", j->kind, target ? " " : "",
-                                       target ? target : "", j->gpu, user ? user : "nobody", j->state);
-        }
-}
-
-static void added(Monitor *m, ObjectKind kind, const void *object)
-{
-        g_autofree char *id = NULL, *text = NULL;
-
-        if (m->args->json) {
-                object_event(kind, object, "added", NULL);
-                return;
-        }
-
-        id = object_id(kind, object);
-        text = describe(m->args, kind, object);
-        say(m, "%s %s added: %s", object_kind_to_string(kind), id, text);
-}
-
-static void removed(Monitor *m, ObjectKind kind, const void *object)
-{
-        g_autofree char *id = NULL;
-
-        /* The end of a job is told by JobRemoved, with its result. */
-        if (kind == OBJECT_JOB)
-                return;
-
-        if (m->args->json) {
-                object_event(kind, object, "removed", NULL);
-                return;
-        }
-
-        id = object_id(kind, object);
-        say(m, "%s %s removed", object_kind_to_string(kind), id);
-}
-
-/* "i915-GVTg_V5_4 2 available (were 3), …": only those that are different now. */
-static char *types_text(const GpuInfo *g, GHashTable *before)
-{
-        GString *s = g_string_new(NULL);
-
-        for (unsigned i = 0; i < g->types->len; i++) {
-                const TypeInfo *t = g->types->pdata[i];
-                const int64_t *old = g_hash_table_lookup(before, t->id);
-
-                if (old && *old == t->available)
-                        continue;
-
-                g_string_append_printf(s, "%s%s %" G_GINT64_FORMAT " available", s->len > 0 ? ", " : "", t->id,
-                                       t->available);
-                if (old)
-                        g_string_append_printf(s, " (were %" G_GINT64_FORMAT ")", *old);
-        }
-
-        if (s->len == 0)
-                g_string_append_printf(s, "%u types", g->types->len);
-
-        return g_string_free(s, false);
-}
-
-/* Lists as a person wants to know them. */
-static char *gpu_value_text(const GpuInfo *g, const char *key, GHashTable *types_before)
-{
-        unsigned n_taken = 0, n_host = 0;
-        GString *s;
-
-        if (strcmp(key, "types") == 0)
-                return types_text(g, types_before);
-
-        if (strcmp(key, "vfs") == 0) {
-                for (unsigned i = 0; i < g->vfs->len; i++) {
-                        const VfInfo *vf = g->vfs->pdata[i];
-
-                        if (strcmp(vf->instance, "/") != 0)
-                                n_taken++;
-                        else if (*vf->driver || *vf->override)
-                                n_host++;
-                }
-
-                s = g_string_new(NULL);
-                g_string_printf(s, "%u, %u of them with an instance", g->vfs->len, n_taken);
-
-                if (n_host > 0)
-                        g_string_append_printf(s, ", %u with another driver or reserved", n_host);
-                return g_string_free(s, false);
-        }
-
-        if (strcmp(key, "modes") != 0)
-                return object_value_text(OBJECT_GPU, g, key);
-
-        s = g_string_new(NULL);
-        for (unsigned i = 0; i < g->modes->len; i++) {
-                const ModeInfo *mode = g->modes->pdata[i];
-
-                g_string_append_printf(s, "%s%s %s", i > 0 ? ", " : "", mode->name, mode->value);
-        }
-
-        return g_string_free(s, false);
-}
-
-static GHashTable *availability(const GpuInfo *g)
-{
-        GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-
-        for (unsigned i = 0; i < g->types->len; i++) {
-                const TypeInfo *t = g->types->pdata[i];
-                int64_t *value = g_new(int64_t, 1);
-
-                *value = t->available;
-                g_hash_table_insert(table, g_strdup(t->id), value);
-        }
-
-        return table;
-}
-
-/* The lines of jobs tell already who works on what, and the line has a time itself. */
-static bool is_told_elsewhere(ObjectKind kind, const char *key)
-{
-        return g_str_has_suffix(key, "_usec") ||
-               (kind != OBJECT_JOB && (strcmp(key, "job") == 0 || strcmp(key, "queued_jobs") == 0));
-}
-
-static void changed(Monitor *m, ObjectKind kind, const void *object, const GPtrArray *keys,
-                    GHashTable *types_before)
-{
-        g_autofree char *id = NULL;
-        GString *s;
-
-        if (m->args->json) {
-                object_event(kind, object, "changed", keys);
-                return;
-        }
-
-        id = object_id(kind, object);
-        s = g_string_new(NULL);
-
-        for (unsigned i = 0; i < keys->len; i++) {
-                const char *key = keys->pdata[i];
-                g_autofree char *value = NULL;
-
-                if (is_told_elsewhere(kind, key))
-                        continue;
-
-                value = kind == OBJECT_GPU ? gpu_value_text(object, key, types_before)
-                                           : object_value_text(kind, object, key);
-                g_string_append_printf(s, "%s%s: %s", s->len > 0 ? "; " : "", key, value);
-        }
-
-        if (s->len > 0)
-                say(m, "%s %s changed: %s", object_kind_to_string(kind), id, s->str);
-        g_string_free(s, true);
-}
-
-/* ---- The daemon comes and goes ---- */
-
-static void present(Monitor *m)
-{
-        if (m->args->json) {
-                Json j = event_begin("daemon-present");
-
-                json_objects(&j, "gpus", m->host, OBJECT_GPU);
-                json_objects(&j, "instances", m->host, OBJECT_INSTANCE);
-                json_objects(&j, "jobs", m->host, OBJECT_JOB);
-                event_end(&j);
-        } else
-                say(m, "vgpud is there: GPUs: %u; instances: %u; jobs: %u", host_n(m->host, OBJECT_GPU),
-                    host_n(m->host, OBJECT_INSTANCE), host_n(m->host, OBJECT_JOB));
-
-        m->absent = false;
-}
-
-static void absent(Monitor *m)
-{
-        if (m->absent)
-                return;
-
-        m->absent = true;
-        if (m->args->json) {
-                Json j = event_begin("daemon-absent");
-
-                event_end(&j);
-        } else
-                say(m, "vgpud is not there; waiting for it");
-}
-
-static int flush(Monitor *m)
+static int monitor_flush(Monitor *m)
 {
         if (fflush(stdout) != 0 || ferror(stdout))
                 return sd_event_exit(m->event, 0);
@@ -315,83 +76,232 @@ static int flush(Monitor *m)
         return 0;
 }
 
-static int give_up(Monitor *m, int status)
+static int monitor_give_up(Monitor *m, int status)
 {
         m->status = status;
         return sd_event_exit(m->event, 0);
 }
 
-static int on_host(sd_bus_message *answer, void *userdata, sd_bus_error *reterr)
+static void monitor_set_absent(Monitor *m)
 {
-        const sd_bus_error *error = sd_bus_message_get_error(answer);
-        Monitor *m = userdata;
-        int r;
+        m->ready = m->present = false;
+        g_ptr_array_set_size(m->questions, 0);
 
-        m->question = sd_bus_slot_unref(m->question);
-
-        if (error) {
-                _cleanup_failure_ Failure f = failure_from_error(&m->client, error, "Could not ask vgpud");
-
-                if (f.status != EXIT_FAILURE || m->args->host ||
-                    sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_METHOD))
-                        return give_up(m, client_failed(&m->client, error, NULL, "Could not ask vgpud"));
-
-                absent(m); /* not installed, or it fails to start: it may come later */
-                return flush(m);
-        }
-
-        r = host_read(m->host, answer);
-        if (r < 0)
-                return give_up(m, fail(m->args, VGPUD_ERROR_FAILED, NULL,
-                                       "Could not read the answer of vgpud: %s", strerror(-r)));
-
-        m->ready = true;
-        present(m);
-
-        return flush(m);
+        if (!m->absent)
+                say_absent(m->args);
+        m->absent = true;
 }
 
-static int ask_host(Monitor *m, bool start_it)
+/* ---- questions ---- */
+
+static int monitor_on_answer(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error);
+
+static int monitor_ask(Monitor *m, QuestionKind kind, const char *path, unsigned flags, bool start_daemon)
 {
+        static const struct {
+                const char *interface, *member, *signature;
+        } calls[] = {
+                [QUESTION_MANAGED] = { "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL },
+                [QUESTION_ALL_TYPES] = { VGPUD_INTERFACE_MANAGER, "ListTypes", "a{sv}" },
+                [QUESTION_TYPES] = { VGPUD_INTERFACE_GPU, "ListTypes", "a{sv}" },
+                [QUESTION_VFS] = { VGPUD_INTERFACE_GPU, "ListVfs", "a{sv}" },
+                [QUESTION_PARENTS] = { "org.freedesktop.DBus.Properties", "Get", "ss" },
+        };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
+        Question *q;
         int r;
 
-        m->ready = false;
-        m->question = sd_bus_slot_unref(m->question);
+        r = sd_bus_message_new_method_call(m->client.bus, &call, VGPUD_BUS_NAME, path, calls[kind].interface,
+                                           calls[kind].member);
+        if (r >= 0 && kind == QUESTION_PARENTS)
+                r = sd_bus_message_append(call, "ss", VGPUD_INTERFACE_GPU, "Parents");
+        else if (r >= 0 && calls[kind].signature)
+                r = sd_bus_message_append(call, "a{sv}", 0);
+        if (r >= 0)
+                r = sd_bus_message_set_auto_start(call, start_daemon);
+        if (r < 0)
+                return r;
 
-        r = sd_bus_message_new_method_call(m->client.bus, &call, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
-                                           "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
-        if (r >= 0)
-                r = sd_bus_message_set_auto_start(call, start_it);
-        if (r >= 0)
-                r = sd_bus_call_async(m->client.bus, &m->question, call, on_host, m, 0);
+        q = g_new0(Question, 1);
+        *q = (Question){ .monitor = m, .kind = kind, .flags = flags, .path = g_strdup(path) };
+        g_ptr_array_add(m->questions, q);
+
+        return sd_bus_call_async(m->client.bus, &q->slot, call, monitor_on_answer, q, 0);
+}
+
+static bool monitor_is_asked(const Monitor *m, QuestionKind kind, const char *path)
+{
+        for (unsigned i = 0; i < m->questions->len; i++) {
+                const Question *q = m->questions->pdata[i];
+
+                if (q->kind == kind && strcmp(q->path, path) == 0)
+                        return true;
+        }
+
+        return false;
+}
+
+static int monitor_ask_managed(Monitor *m, bool start_daemon)
+{
+        m->ready = m->present = false;
+        g_ptr_array_set_size(m->questions, 0);
+        return monitor_ask(m, QUESTION_MANAGED, VGPUD_PATH_ROOT, 0, start_daemon);
+}
+
+static int monitor_ask_lists(Monitor *m)
+{
+        int r;
+
+        r = monitor_ask(m, QUESTION_ALL_TYPES, VGPUD_PATH_ROOT, 0, false);
+
+        for (unsigned i = 0; r >= 0 && i < host_n(m->host, OBJECT_GPU); i++)
+                r = monitor_ask(m, QUESTION_VFS, host_gpu(m->host, i)->path, 0, false);
 
         return r;
 }
 
-static int on_owner(sd_bus_message *signal, void *userdata, sd_bus_error *reterr)
+static int monitor_read_parents(GpuInfo *g, sd_bus_message *answer)
 {
-        const char *name, *before, *after;
-        Monitor *m = userdata;
+        const Field *f = field_find(&object_kinds[OBJECT_GPU].table, "parents");
         int r;
 
-        r = sd_bus_message_read(signal, "sss", &name, &before, &after);
+        r = value_enter(answer, f->signature);
+
+        return r <= 0 ? r : field_read(answer, f, g);
+}
+
+/* The list of one GPU. */
+static int monitor_read_list(Monitor *m, const Question *q, GpuInfo *g, sd_bus_message *answer)
+{
+        static const char *const names[] = {
+                [QUESTION_TYPES] = "types",
+                [QUESTION_VFS] = "vfs",
+                [QUESTION_PARENTS] = "parents",
+        };
+        int r;
+
+        if (q->kind == QUESTION_TYPES)
+                r = type_table_read(m->host, answer);
+        else if (q->kind == QUESTION_VFS) {
+                g_ptr_array_set_size(g->vfs, 0);
+                r = columns_read(answer, &vf_fields, g->vfs, vf_new);
+        } else
+                r = monitor_read_parents(g, answer);
+
         if (r < 0)
                 return r;
 
-        if (*after)
-                return ask_host(m, false);
+        if ((q->flags & QUESTION_ADDED) && q->kind == QUESTION_TYPES)
+                return monitor_ask(m, QUESTION_VFS, g->path, QUESTION_ADDED, false);
 
-        m->ready = false;
-        m->question = sd_bus_slot_unref(m->question);
-        absent(m);
+        if (m->present && (q->flags & QUESTION_ADDED))
+                say_added(m->args, OBJECT_GPU, g);
+        else if (m->present && (q->flags & QUESTION_SAY))
+                say_list_changed(m->args, g, names[q->kind]);
 
-        return flush(m);
+        return 0;
 }
 
-/* ---- Signals of the daemon ---- */
+/* Returns whether the daemon may come later. */
+static bool monitor_may_wait(const Monitor *m, const ErrorInfo *explained)
+{
+        return explained->status == EXIT_FAILURE && !m->args->host &&
+               strcmp(explained->name, SD_BUS_ERROR_UNKNOWN_METHOD) != 0;
+}
 
-static int interfaces_added(Monitor *m, sd_bus_message *signal)
+static int monitor_on_error(Monitor *m, QuestionKind kind, sd_bus_message *answer)
+{
+        _cleanup_error_info_ ErrorInfo said = { 0 }, e = { 0 };
+
+        /* A GPU that is gone has no lists. */
+        if (kind != QUESTION_MANAGED && kind != QUESTION_ALL_TYPES)
+                return 0;
+
+        call_error_read(&said, answer);
+        call_error_explain(&e, m->args, &said, "Could not ask vgpud");
+        if (!monitor_may_wait(m, &e))
+                return monitor_give_up(m, error_info_print(m->args, &e, NULL));
+
+        monitor_set_absent(m);
+
+        return monitor_flush(m);
+}
+
+static int monitor_take_answer(Monitor *m, const Question *q, sd_bus_message *answer)
+{
+        GpuInfo *g;
+        int r;
+
+        if (q->kind == QUESTION_MANAGED) {
+                r = host_read_managed(m->host, answer);
+                m->ready = r >= 0;
+                return r < 0 ? r : monitor_ask_lists(m);
+        }
+
+        if (q->kind == QUESTION_ALL_TYPES)
+                return type_table_read(m->host, answer);
+
+        g = host_find_path(m->host, OBJECT_GPU, q->path);
+
+        return g ? monitor_read_list(m, q, g, answer) : 0;
+}
+
+static int monitor_on_answer(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error)
+{
+        Question *q = userdata;
+        Monitor *m = q->monitor;
+        unsigned index;
+        int r;
+
+        /* Kept until the end of this function. */
+        assert_se(g_ptr_array_find(m->questions, q, &index));
+        (void)g_ptr_array_steal_index(m->questions, index);
+
+        if (sd_bus_message_is_method_error(answer, NULL)) {
+                r = monitor_on_error(m, q->kind, answer);
+        } else {
+                r = monitor_take_answer(m, q, answer);
+                if (r < 0)
+                        r = monitor_give_up(m, client_unreadable(&m->client, r));
+        }
+
+        question_free(q);
+        if (r < 0 || m->status != 0)
+                return r;
+
+        if (m->ready && !m->present && m->questions->len == 0) {
+                m->present = true;
+                m->absent = false;
+                say_present(m->args, m->host);
+        }
+
+        return monitor_flush(m);
+}
+
+/* ---- signals of the daemon ---- */
+
+static int monitor_added(Monitor *m, ObjectKind kind, const char *path, sd_bus_message *signal)
+{
+        bool lists_first = kind == OBJECT_GPU && m->args->full;
+        void *object;
+        int r;
+
+        r = host_read_object(m->host, kind, path, signal, NULL, &object);
+        if (r < 0)
+                return r;
+
+        host_derive_jobs(m->host);
+        if (m->present && !lists_first)
+                say_added(m->args, kind, object);
+        if (kind != OBJECT_GPU)
+                return 0;
+
+        r = monitor_ask(m, QUESTION_TYPES, path, lists_first && m->present ? QUESTION_ADDED : 0, false);
+
+        return r < 0 || lists_first ? r : monitor_ask(m, QUESTION_VFS, path, 0, false);
+}
+
+static int monitor_interfaces_added(Monitor *m, sd_bus_message *signal)
 {
         const char *path;
         int r;
@@ -405,21 +315,14 @@ static int interfaces_added(Monitor *m, sd_bus_message *signal)
         while ((r = sd_bus_message_enter_container(signal, 'e', "sa{sv}")) > 0) {
                 const char *interface;
                 ObjectKind kind;
-                void *object;
 
                 r = sd_bus_message_read_basic(signal, 's', &interface);
                 if (r < 0)
                         return r;
 
                 kind = object_kind_from_interface(interface);
-                if (kind == _OBJECT_KIND_INVALID)
-                        r = sd_bus_message_skip(signal, "a{sv}");
-                else {
-                        r = host_read_object(m->host, kind, path, signal, NULL, &object);
-                        if (r >= 0)
-                                added(m, kind, object);
-                }
-
+                r = kind == _OBJECT_KIND_INVALID ? sd_bus_message_skip(signal, "a{sv}")
+                                                 : monitor_added(m, kind, path, signal);
                 if (r >= 0)
                         r = sd_bus_message_exit_container(signal);
                 if (r < 0)
@@ -429,7 +332,7 @@ static int interfaces_added(Monitor *m, sd_bus_message *signal)
         return r;
 }
 
-static int interfaces_removed(Monitor *m, sd_bus_message *signal)
+static int monitor_interfaces_removed(Monitor *m, sd_bus_message *signal)
 {
         const char *path, *interface;
         int r;
@@ -447,17 +350,39 @@ static int interfaces_removed(Monitor *m, sd_bus_message *signal)
                 if (!object)
                         continue;
 
-                removed(m, kind, object);
+                if (m->present && kind != OBJECT_JOB)
+                        say_removed(m->args, kind, object);
                 host_remove_path(m->host, kind, path);
+                host_derive_jobs(m->host);
         }
 
         return r;
 }
 
-static int properties_changed(Monitor *m, sd_bus_message *signal)
+/* Properties that are announced without their value. */
+static int monitor_invalidated(Monitor *m, GpuInfo *g, sd_bus_message *signal)
+{
+        const char *name;
+        int r;
+
+        r = sd_bus_message_enter_container(signal, 'a', "s");
+
+        while (r >= 0 && (r = sd_bus_message_read_basic(signal, 's', &name)) > 0) {
+                if (strcmp(name, "Parents") != 0)
+                        continue;
+
+                if (m->args->full)
+                        r = monitor_ask(m, QUESTION_PARENTS, g->path, QUESTION_SAY, false);
+                else if (m->present)
+                        say_list_changed(m->args, g, "parents");
+        }
+
+        return r;
+}
+
+static int monitor_properties_changed(Monitor *m, sd_bus_message *signal)
 {
         g_autoptr(GPtrArray) keys = g_ptr_array_new();
-        g_autoptr(GHashTable) types_before = NULL;
         const char *interface, *path = sd_bus_message_get_path(signal);
         ObjectKind kind;
         void *object;
@@ -472,63 +397,152 @@ static int properties_changed(Monitor *m, sd_bus_message *signal)
         if (!object)
                 return 0;
 
-        if (kind == OBJECT_GPU)
-                types_before = availability(object);
         r = host_read_object(m->host, kind, path, signal, keys, NULL);
         if (r < 0)
                 return r;
 
-        if (keys->len > 0)
-                changed(m, kind, object, keys, types_before);
+        host_derive_jobs(m->host);
+        if (m->present)
+                say_changed(m->args, kind, object, keys);
 
-        return 0;
+        return kind == OBJECT_GPU ? monitor_invalidated(m, object, signal) : 0;
 }
 
-static int job_removed(Monitor *m, sd_bus_message *signal)
+static int monitor_job_removed(Monitor *m, sd_bus_message *signal)
 {
-        const char *path, *result, *error_name, *message;
+        const char *path, *result, *error_name;
+        _cleanup_host_ Host *h = host_new();
+        JobInfo *j;
         uint32_t id;
         int r;
 
-        r = sd_bus_message_read(signal, "uosss", &id, &path, &result, &error_name, &message);
+        r = sd_bus_message_read(signal, "uoss", &id, &path, &result, &error_name);
+        if (r >= 0)
+                r = host_read_job(h, path, signal, &j);
         if (r < 0)
                 return r;
 
-        if (m->args->json) {
-                Json j = event_begin("job-ended");
+        j->id = id;
+        g_free(j->state);
+        j->state = g_strdup("ended");
+        g_free(j->result);
+        j->result = g_strdup(result);
+        g_free(j->error_name);
+        j->error_name = g_strdup(error_name);
 
-                json_u64(&j, "id", id);
-                json_string(&j, "result", result);
-                json_string(&j, "error_name", *error_name ? error_name : NULL);
-                json_string(&j, "message", *message ? message : NULL);
-                json_array(&j, "instances");
-                r = sd_bus_message_enter_container(signal, 'a', "o");
-
-                while (r > 0 && (r = sd_bus_message_read_basic(signal, 'o', &path)) > 0) {
-                        g_autofree char *uuid = uuid_from_path(path);
-
-                        json_string(&j, NULL, uuid);
-                }
-
-                json_array_end(&j);
-                event_end(&j);
-        } else
-                say(m, "job %" G_GUINT32_FORMAT " ended: %s%s%s", id, result, *message ? ": " : "", message);
+        if (m->present)
+                say_job_ended(m->args, j);
 
         return 0;
 }
 
-static int on_signal(sd_bus_message *signal, void *userdata, sd_bus_error *reterr)
+/* A row of the signal TypesChanged. */
+typedef struct TypeRow {
+        uint32_t row;
+        int64_t available;
+} TypeRow;
+
+static void *monitor_type_row_new(void)
+{
+        return g_new0(TypeRow, 1);
+}
+
+static int monitor_types_changed(Monitor *m, sd_bus_message *signal)
+{
+        static const Field fields[] = {
+                { NULL, "row", "u", offsetof(TypeRow, row), 0 },
+                { NULL, "available", "u", offsetof(TypeRow, available), IS_NUMBER },
+        };
+        static const FieldTable table = { fields, G_N_ELEMENTS(fields) };
+        g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GArray) changes = g_array_new(false, false, sizeof(TypeChange));
+        const char *path = sd_bus_message_get_path(signal);
+        GpuInfo *g = host_find_path(m->host, OBJECT_GPU, path);
+        int r, list_changed;
+
+        if (!g)
+                return 0;
+
+        r = sd_bus_message_read_basic(signal, 'b', &list_changed);
+        if (r < 0)
+                return r;
+
+        /* The answer to a question includes the changes before it. */
+        if (monitor_is_asked(m, QUESTION_TYPES, path) ||
+            monitor_is_asked(m, QUESTION_ALL_TYPES, VGPUD_PATH_ROOT))
+                return 0;
+
+        if (list_changed || m->args->full)
+                return monitor_ask(m, QUESTION_TYPES, path, QUESTION_SAY, false);
+
+        r = columns_read(signal, &table, rows, monitor_type_row_new);
+        if (r < 0)
+                return r;
+
+        for (unsigned i = 0; i < rows->len; i++) {
+                const TypeRow *row = rows->pdata[i];
+                TypeChange change;
+
+                if (row->row >= g->types->len)
+                        return -EBADMSG;
+
+                change = (TypeChange){ .row = row->row, .before = gpu_type(g, row->row)->available };
+                gpu_type(g, row->row)->available = row->available;
+                if (change.before != row->available) /* else the reason changed */
+                        g_array_append_val(changes, change);
+        }
+
+        if (m->present && changes->len > 0)
+                say_types_changed(m->args, g, changes);
+
+        return 0;
+}
+
+static int monitor_vfs_changed(Monitor *m, sd_bus_message *signal)
+{
+        g_autoptr(GPtrArray) rows = vfs_new();
+        const char *path = sd_bus_message_get_path(signal);
+        GpuInfo *g = host_find_path(m->host, OBJECT_GPU, path);
+        int r, list_changed;
+
+        if (!g)
+                return 0;
+
+        r = sd_bus_message_read_basic(signal, 'b', &list_changed);
+        if (r < 0)
+                return r;
+
+        if (monitor_is_asked(m, QUESTION_VFS, path))
+                return 0;
+
+        if (list_changed)
+                return monitor_ask(m, QUESTION_VFS, path, QUESTION_SAY, false);
+
+        r = columns_read(signal, &vf_fields, rows, vf_change_new);
+        if (r < 0)
+                return r;
+
+        vfs_apply(g->vfs, rows);
+
+        if (m->present && rows->len > 0)
+                say_vfs_changed(m->args, g, rows);
+
+        return 0;
+}
+
+static int monitor_on_signal(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
         static const struct {
                 const char *interface;
                 const char *member;
                 int (*read)(Monitor *m, sd_bus_message *signal);
         } table[] = {
-                { "org.freedesktop.DBus.ObjectManager", "InterfacesAdded", interfaces_added },
-                { "org.freedesktop.DBus.ObjectManager", "InterfacesRemoved", interfaces_removed },
-                { "org.freedesktop.DBus.Properties", "PropertiesChanged", properties_changed },
-                { VGPUD_INTERFACE_MANAGER, "JobRemoved", job_removed },
+                { "org.freedesktop.DBus.ObjectManager", "InterfacesAdded", monitor_interfaces_added },
+                { "org.freedesktop.DBus.ObjectManager", "InterfacesRemoved", monitor_interfaces_removed },
+                { "org.freedesktop.DBus.Properties", "PropertiesChanged", monitor_properties_changed },
+                { VGPUD_INTERFACE_GPU, "TypesChanged", monitor_types_changed },
+                { VGPUD_INTERFACE_GPU, "VfsChanged", monitor_vfs_changed },
+                { VGPUD_INTERFACE_MANAGER, "JobRemoved", monitor_job_removed },
         };
         Monitor *m = userdata;
 
@@ -542,37 +556,59 @@ static int on_signal(sd_bus_message *signal, void *userdata, sd_bus_error *reter
                         continue;
 
                 r = table[i].read(m, signal);
-                if (r < 0) /* not what it should be: what is known may be wrong from now on, so ask again */
-                        return ask_host(m, false);
+                if (r < 0) /* the copy may be wrong from now on */
+                        return monitor_ask_managed(m, false);
 
-                return flush(m);
+                return monitor_flush(m);
         }
 
         return 0;
 }
 
-static int on_end(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+static int monitor_on_owner(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
+{
+        const char *name, *before, *after;
+        Monitor *m = userdata;
+        int r;
+
+        r = sd_bus_message_read(signal, "sss", &name, &before, &after);
+        if (r < 0)
+                return r;
+
+        if (*after)
+                return monitor_ask_managed(m, false);
+
+        monitor_set_absent(m);
+
+        return monitor_flush(m);
+}
+
+/* ---- start and end ---- */
+
+static int monitor_on_end(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
         Monitor *m = userdata;
 
         return sd_event_exit(m->event, 0);
 }
 
-/* Nobody reads any more: seen also while there is nothing to say. */
-static int on_reader_gone(sd_event_source *source, int fd, uint32_t events, void *userdata)
+/* Notices a closed pipe also while there is nothing to print. */
+static int monitor_on_reader_gone(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
-        return give_up(userdata, EXIT_FAILURE);
+        return monitor_give_up(userdata, EXIT_FAILURE);
 }
 
-static int watch_reader(Monitor *m)
+static int monitor_watch_reader(Monitor *m)
 {
-        /* No events are asked for: errors and hang-ups are told anyway. */
-        int r = sd_event_add_io(m->event, NULL, STDOUT_FILENO, 0, on_reader_gone, m);
+        int r;
 
-        return r == -EPERM ? 0 : r; /* a file, which has no reader that could go */
+        /* Errors and hang-ups are reported without being asked for. */
+        r = sd_event_add_io(m->event, NULL, STDOUT_FILENO, 0, monitor_on_reader_gone, m);
+
+        return r == -EPERM ? 0 : r; /* a file has no reader */
 }
 
-static int subscribe(Monitor *m)
+static int monitor_subscribe(Monitor *m)
 {
         static const int signals[] = { SIGINT, SIGTERM };
         sigset_t blocked;
@@ -589,9 +625,9 @@ static int subscribe(Monitor *m)
                 return -errno;
 
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(signals); i++)
-                r = sd_event_add_signal(m->event, NULL, signals[i], on_end, m);
+                r = sd_event_add_signal(m->event, NULL, signals[i], monitor_on_end, m);
         if (r >= 0)
-                r = watch_reader(m);
+                r = monitor_watch_reader(m);
         if (r >= 0)
                 r = sd_bus_attach_event(m->client.bus, m->event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
@@ -601,39 +637,50 @@ static int subscribe(Monitor *m)
                                 m->client.bus, NULL,
                                 "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" VGPUD_BUS_NAME
                                 "'",
-                                on_owner, m);
+                                monitor_on_owner, m);
         if (r >= 0)
                 r = sd_bus_add_match(m->client.bus, NULL,
                                      "type='signal',sender='" VGPUD_BUS_NAME
                                      "',path_namespace='" VGPUD_PATH_ROOT "'",
-                                     on_signal, m);
+                                     monitor_on_signal, m);
 
-        return r < 0 ? r : ask_host(m, true);
+        return r < 0 ? r : monitor_ask_managed(m, true);
+}
+
+static int monitor_run(Monitor *m)
+{
+        int r;
+
+        r = monitor_subscribe(m);
+        if (r < 0)
+                return fail(m->args, VGPUD_ERROR_FAILED, NULL,
+                            "Could not subscribe to the signals of vgpud: %s", strerror(-r));
+
+        r = sd_event_loop(m->event);
+        if (m->status == 0 && r != 0)
+                return fail(m->args, VGPUD_ERROR_FAILED, NULL, "The connection to the bus is gone");
+
+        return m->status;
 }
 
 int verb_monitor(const Arguments *a)
 {
-        Monitor m = { .args = a, .host = host_new() };
-        int r;
+        Monitor m = { .args = a };
+        int status;
 
-        m.status = client_open(&m.client, a);
-        if (m.status == 0) {
-                r = subscribe(&m);
-                if (r < 0)
-                        m.status = fail(a, VGPUD_ERROR_FAILED, NULL,
-                                        "Could not subscribe to the signals of vgpud: %s", strerror(-r));
-                else {
-                        r = sd_event_loop(m.event);
-                        if (m.status == 0 && r != 0)
-                                m.status = fail(a, VGPUD_ERROR_FAILED, NULL,
-                                                "The connection to the bus has gone");
-                }
-        }
+        if (a->full && !a->json)
+                return fail_usage(a, "--full needs --json");
 
-        m.question = sd_bus_slot_unref(m.question);
+        m.host = host_new();
+        m.questions = g_ptr_array_new_with_free_func(question_free);
+
+        status = client_open(&m.client, a);
+        if (status == 0)
+                status = monitor_run(&m);
+        g_ptr_array_unref(m.questions);
         client_close(&m.client);
         sd_event_unref(m.event);
-        host_free(m.host);
+        (void)host_free(m.host);
 
-        return m.status;
+        return status;
 }

@@ -5,16 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/client/client.h"
-#include "cli/host/host-json.h"
+#include "cli/client/lookup.h"
+#include "cli/host/objects-json.h"
 #include "cli/host/report.h"
+#include "cli/host/type-table.h"
 #include "cli/output/errors.h"
 #include "cli/output/format.h"
 #include "cli/output/json.h"
 #include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 
-/* ", driver i915": the first overview_append begins the line. */
+/* ", driver i915"; the first piece has no comma. */
 static void overview_append(GString *s, const char *format, ...) _printf_(2, 3);
 static void overview_append(GString *s, const char *format, ...)
 {
@@ -22,6 +23,7 @@ static void overview_append(GString *s, const char *format, ...)
 
         if (s->len > 0)
                 g_string_append(s, ", ");
+
         va_start(ap, format);
         g_string_append_vprintf(s, format, ap);
         va_end(ap);
@@ -29,13 +31,15 @@ static void overview_append(GString *s, const char *format, ...)
 
 static void overview_facts(const GpuInfo *g)
 {
-        GString *s = g_string_new(NULL);
-        g_autofree char *text = NULL;
+        g_autofree char *memory = gpu_memory_text(g), *text = NULL;
+        g_autoptr(GString) s = g_string_new(NULL);
 
         if (*g->driver)
                 overview_append(s, "driver %s", g->driver);
         if (*g->back_end)
                 overview_append(s, "managed as %s", g->back_end);
+        if (memory)
+                overview_append(s, "memory %s", memory);
         if (g->numa_node >= 0)
                 overview_append(s, "NUMA node %" G_GINT32_FORMAT, g->numa_node);
         if (g->total_vfs > 0)
@@ -45,13 +49,13 @@ static void overview_facts(const GpuInfo *g)
                 overview_append(s, "display of the host");
         if (g->queued_jobs > 0)
                 overview_append(s, "jobs in its queue: %" G_GUINT32_FORMAT, g->queued_jobs);
+
         text = format_printable(s->str);
         if (*text)
                 (void)printf("  %s%s%s\n", tone_begin(TONE_DIM), text, tone_end(TONE_DIM));
-        g_string_free(s, true);
 }
 
-/* What there is room for; the rest is only counted. */
+/* The types that fit; the others are counted. */
 static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
 {
         unsigned n_full = 0;
@@ -62,14 +66,14 @@ static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
         }
 
         for (unsigned i = 0; i < g->types->len; i++)
-                n_full += ((const TypeInfo *)g->types->pdata[i])->available <= 0;
+                n_full += gpu_type(g, i)->available <= 0;
         if (n_full < g->types->len) {
                 (void)puts("  Can be made:");
                 (void)print_types(a, h, g, PRINT_NESTED | PRINT_AVAILABLE);
         }
 
         if (n_full > 0)
-                (void)printf("  %sNo room for %u of %u types; \"vgpuctl types --why\" tells why.%s\n",
+                (void)printf("  %sNo room for %u of %u types; \"vgpuctl types --why\" explains.%s\n",
                              tone_begin(TONE_DIM), n_full, g->types->len, tone_end(TONE_DIM));
 }
 
@@ -77,17 +81,18 @@ static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
 {
         g_autofree char *title = gpu_title(g), *state = gpu_state_text(g);
         g_autofree char *printable = format_printable(title ? title : "");
-        bool on_it = false;
+        bool has_instances = false;
 
         (void)printf("%s%s%s%s%s: %s%s%s\n", tone_begin(TONE_HEAD), g->name, title ? "  " : "", printable,
                      tone_end(TONE_HEAD), tone_begin(gpu_state_tone(g)), state, tone_end(gpu_state_tone(g)));
 
         if (*g->reason)
-                print_wrapped(2, NULL, g->reason);
+                print_reason(2, NULL, g->reason, g->hint);
         overview_facts(g);
+
         for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
-                on_it = on_it || strcmp(host_instance(h, i)->gpu, g->path) == 0;
-        if (on_it) {
+                has_instances = has_instances || strcmp(host_instance(h, i)->gpu, g->path) == 0;
+        if (has_instances) {
                 (void)puts("  Instances:");
                 (void)print_instances(a, h, g, PRINT_NESTED);
         }
@@ -95,26 +100,41 @@ static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
         overview_types(a, h, g);
 }
 
+static int overview_json(const Host *h)
+{
+        Json j = json_new(false);
+
+        json_object(&j, NULL);
+        json_objects(&j, "gpus", h, OBJECT_GPU);
+        json_all_types(&j, "types", h);
+        json_objects(&j, "instances", h, OBJECT_INSTANCE);
+        json_objects(&j, "jobs", h, OBJECT_JOB);
+        json_object_end(&j);
+        json_print(&j, stdout);
+
+        return 0;
+}
+
 int verb_overview(const Arguments *a)
 {
+        _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
-        _cleanup_host_ Host *h = NULL;
-        int status = client_open_host(&c, a, &h);
+        int status;
 
+        status = client_open(&c, a);
+        if (status == 0)
+                status = lookup_gpus(&c, h);
+        if (status == 0 && (a->json || !a->quiet))
+                status = lookup_instances(&c, h, NULL);
+        if (status == 0 && (a->json || !a->quiet))
+                status = lookup_types(&c, h);
+        if (status == 0 && (a->json || !a->quiet))
+                status = lookup_jobs(&c, h, false);
         if (status != 0)
                 return status;
 
-        if (a->json) {
-                Json j = json_new(false);
-
-                json_object(&j, NULL);
-                json_objects(&j, "gpus", h, OBJECT_GPU);
-                json_objects(&j, "instances", h, OBJECT_INSTANCE);
-                json_objects(&j, "jobs", h, OBJECT_JOB);
-                json_object_end(&j);
-                json_print(&j, stdout);
-                return 0;
-        }
+        if (a->json)
+                return overview_json(h);
 
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 if (a->quiet) {
@@ -129,7 +149,7 @@ int verb_overview(const Arguments *a)
 
         if (!a->quiet && host_n(h, OBJECT_JOB) > 0) {
                 (void)puts("\nJobs:");
-                (void)print_jobs(a, h, NULL, 0);
+                (void)print_jobs(a, h, 0);
         }
 
         if (host_n(h, OBJECT_GPU) == 0)

@@ -1,31 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* place: where create would make something, and why nowhere else. */
-
-#include "cli/verbs/place.h"
+/* place */
 
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/client/client.h"
+#include "cli/client/call-error.h"
+#include "cli/client/lookup.h"
+#include "cli/host/objects-json.h"
 #include "cli/host/report.h"
 #include "cli/output/errors.h"
 #include "cli/output/format.h"
 #include "cli/output/json.h"
 #include "cli/output/table.h"
-#include "cli/output/terminal.h"
+#include "cli/verbs/call-options.h"
+#include "cli/verbs/near.h"
 #include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
 
 typedef struct Candidate {
-        char *gpu, *type, *reason, *error; /* owned; NULL: not told */
+        char *path, *gpu, *type, *reason, *hint, *hint_id, *error; /* owned; NULL: left out */
         bool fits, would_wait;
-        int64_t room, available, promised, spare, instances, numa_node, distance; /* -1: not told */
+        int64_t room, available, promised, spare, instances, numa_node, distance; /* -1: left out */
 } Candidate;
 
 static const struct {
         const char *key;
-        char type; /* of D-Bus; numbers are kept as int64_t */
+        char type; /* D-Bus type; numbers are kept as int64_t */
         size_t offset;
 } candidate_keys[] = {
         { "name", 's', offsetof(Candidate, gpu) },
@@ -33,6 +34,8 @@ static const struct {
         { "fits", 'b', offsetof(Candidate, fits) },
         { "would_wait", 'b', offsetof(Candidate, would_wait) },
         { "reason", 's', offsetof(Candidate, reason) },
+        { "hint", 's', offsetof(Candidate, hint) },
+        { "hint_id", 's', offsetof(Candidate, hint_id) },
         { "error", 's', offsetof(Candidate, error) },
         { "room", 'u', offsetof(Candidate, room) },
         { "available", 'u', offsetof(Candidate, available) },
@@ -47,53 +50,37 @@ static void candidate_clear(void *p)
 {
         Candidate *c = p;
 
+        g_free(c->path);
+        g_free(c->hint);
+        g_free(c->hint_id);
         g_free(c->gpu);
         g_free(c->type);
         g_free(c->reason);
         g_free(c->error);
 }
 
-/* ---- what is asked ---- */
+/* ---- the call ---- */
 
-int append_place_options(sd_bus_message *m, const Arguments *a)
-{
-        const struct {
-                const char *key, *text;
-        } texts[] = { { "strategy", a->strategy }, { "near", a->near }, { "pool", a->pool } };
-        int r = 0;
-
-        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(texts); i++)
-                if (texts[i].text)
-                        r = sd_bus_message_append(m, "{sv}", texts[i].key, "s", texts[i].text);
-
-        if (r >= 0 && a->numa_node >= 0)
-                r = sd_bus_message_append(m, "{sv}", "numa_node", "i", a->numa_node);
-        if (r >= 0 && a->preferred_numa_node >= 0)
-                r = sd_bus_message_append(m, "{sv}", "preferred_numa_node", "i", a->preferred_numa_node);
-
-        return r;
-}
-
-static int build_place(sd_bus_message *m, const Arguments *a, const char *type)
+static int place_build(sd_bus_message *m, const Arguments *a, const char *type, const char *near)
 {
         int r;
 
         r = sd_bus_message_append(m, "s", type);
         if (r >= 0)
-                r = sd_bus_message_open_container(m, 'a', "{sv}");
+                r = client_options_begin(m);
         if (r >= 0 && a->count > 1)
                 r = sd_bus_message_append(m, "{sv}", "count", "u", a->count);
         if (r >= 0)
-                r = append_place_options(m, a);
+                r = append_place_options(m, a, near);
 
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        return r < 0 ? r : client_options_end(m);
 }
 
-/* ---- what is answered ---- */
+/* ---- the answer ---- */
 
-/* The message is at a variant. What is unknown, or has another type than expected, is passed over: a newer
- * daemon may say more. */
-static int read_candidate_value(sd_bus_message *m, const char *key, Candidate *c)
+/* The message is at a variant. Unknown keys and values of another type are skipped, because a newer daemon may
+ * send more. */
+static int candidate_read_value(sd_bus_message *m, const char *key, Candidate *c)
 {
         const char *signature, *text;
         int r, truth;
@@ -144,18 +131,21 @@ static int read_candidate_value(sd_bus_message *m, const char *key, Candidate *c
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-static int read_candidate(sd_bus_message *m, Candidate *c)
+static int candidate_read(sd_bus_message *m, Candidate *c)
 {
-        const char *key;
+        const char *key, *path;
         int r;
 
-        r = sd_bus_message_skip(m, "o");
-        if (r >= 0)
+        r = sd_bus_message_read_basic(m, 'o', &path);
+        if (r >= 0) {
+                c->path = g_strdup(path);
                 r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        }
+
         while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
                 r = sd_bus_message_read_basic(m, 's', &key);
                 if (r >= 0)
-                        r = read_candidate_value(m, key, c);
+                        r = candidate_read_value(m, key, c);
                 if (r >= 0)
                         r = sd_bus_message_exit_container(m);
         }
@@ -166,7 +156,7 @@ static int read_candidate(sd_bus_message *m, Candidate *c)
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-static int read_place(sd_bus_message *m, const char **ret_strategy, GArray *candidates)
+static int place_read(sd_bus_message *m, const char **ret_strategy, GArray *candidates)
 {
         const char *path;
         int r;
@@ -183,7 +173,7 @@ static int read_place(sd_bus_message *m, const char **ret_strategy, GArray *cand
                                 .numa_node = -1,
                                 .distance = -1 };
 
-                r = read_candidate(m, &c);
+                r = candidate_read(m, &c);
                 g_array_append_val(candidates, c);
 
                 if (r >= 0)
@@ -193,27 +183,20 @@ static int read_place(sd_bus_message *m, const char **ret_strategy, GArray *cand
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-/* ---- what is shown ---- */
+/* ---- output ---- */
 
-/* What create would be given to. The best comes first; where it does not fit, none does. */
-static const Candidate *find_chosen(const GArray *candidates)
+/* The GPU that create would use: the first candidate; if the first does not fit, none does. */
+static const Candidate *place_find_chosen(const GArray *candidates)
 {
         const Candidate *first = candidates->len > 0 ? &g_array_index(candidates, Candidate, 0) : NULL;
 
         return first && (first->fits || first->would_wait) ? first : NULL;
 }
 
-static void json_number(Json *j, const char *key, int64_t value)
+static void place_print_json(const Arguments *a, const char *type, const char *strategy,
+                             const GArray *candidates)
 {
-        if (value >= 0)
-                json_i64(j, key, value);
-        else
-                json_null(j, key);
-}
-
-static void print_json(const Arguments *a, const char *type, const char *strategy, const GArray *candidates)
-{
-        const Candidate *chosen = find_chosen(candidates);
+        const Candidate *chosen = place_find_chosen(candidates);
         Json j = json_new(false);
 
         json_object(&j, NULL);
@@ -228,10 +211,13 @@ static void print_json(const Arguments *a, const char *type, const char *strateg
 
                 json_object(&j, NULL);
                 json_string(&j, "gpu", c->gpu);
+                json_string(&j, "object_path", c->path);
                 json_string(&j, "type", c->type);
                 json_bool(&j, "fits", c->fits);
                 json_bool(&j, "would_wait", c->would_wait);
                 json_string(&j, "reason", c->reason);
+                json_string(&j, "hint", c->hint);
+                json_string(&j, "hint_id", c->hint_id);
                 json_string(&j, "error", c->error);
                 json_number(&j, "room", c->room);
                 json_number(&j, "available", c->available);
@@ -248,8 +234,7 @@ static void print_json(const Arguments *a, const char *type, const char *strateg
         json_print(&j, stdout);
 }
 
-/* Numbers of a GPU that cannot be asked for the type mean nothing. */
-static void print_place(const Arguments *a, const GArray *candidates)
+static void place_print(const Arguments *a, const GArray *candidates)
 {
         static const Column columns[] = {
                 { "GPU", 0 },
@@ -260,7 +245,7 @@ static void print_place(const Arguments *a, const GArray *candidates)
                 { "SPARE", COLUMN_RIGHT },
                 { "INSTANCES", COLUMN_RIGHT },
                 { "NUMA", COLUMN_RIGHT },
-                { "STEPS", COLUMN_RIGHT }, /* the last: shown only when there is something to count them to */
+                { "STEPS", COLUMN_RIGHT }, /* the last column: only with --near */
         };
         _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (a->near ? 0 : 1));
 
@@ -273,7 +258,9 @@ static void print_place(const Arguments *a, const GArray *candidates)
                 table_take(t, format_number(c->fits ? (int64_t)i + 1 : -1), tone);
 
                 for (size_t n = 0; n < G_N_ELEMENTS(numbers); n++)
-                        table_take(t, format_number(c->type ? numbers[n] : -1), tone);
+                        table_take(t, format_number(c->type ? numbers[n] : -1),
+                                   tone); /* no room without the type */
+
                 table_take(t, format_number(c->numa_node), tone);
                 if (a->near)
                         table_take(t, format_number(c->distance), tone);
@@ -281,24 +268,23 @@ static void print_place(const Arguments *a, const GArray *candidates)
 
         table_print(t, 0, a->legend);
 
-        /* Too long for a column, and on a terminal not to be cut: they are what is looked for. */
+        /* Reasons are too long for a column. */
         for (unsigned i = 0; i < candidates->len; i++) {
                 const Candidate *c = &g_array_index(candidates, Candidate, i);
                 g_autofree char *head = g_strconcat(c->gpu, ":", NULL);
-
                 g_autofree char *text = g_strconcat(
-                                c->reason ? c->reason : "no reason is told",
-                                c->would_wait ? "; a job is under way on it that may leave more room, and create would wait for that"
+                                c->reason ? c->reason : "the daemon gives no reason",
+                                c->would_wait ? "; a job in progress on the GPU may leave more room, and create would wait for that"
                                               : "",
                                 NULL);
 
                 if (!c->fits)
-                        print_wrapped(2, head, text);
+                        print_reason(2, head, text, c->hint);
         }
 }
 
-/* As create would be answered: where the first cannot be taken, by what keeps it from that. */
-static VgpudErrorCode find_error(const GArray *candidates)
+/* The error of create: that of the first candidate. */
+static VgpudErrorCode place_find_error(const GArray *candidates)
 {
         const Candidate *first = candidates->len > 0 ? &g_array_index(candidates, Candidate, 0) : NULL;
         VgpudErrorCode code =
@@ -307,42 +293,67 @@ static VgpudErrorCode find_error(const GArray *candidates)
         return code != VGPUD_ERROR_NONE ? code : VGPUD_ERROR_NO_CAPACITY;
 }
 
-static int place_answered(const Arguments *a, sd_bus_message *answer, const char *type)
+static int place_answered(const Client *c, sd_bus_message *answer, const char *type)
 {
+        const Arguments *a = c->args;
         g_autoptr(GArray) candidates = g_array_new(false, false, sizeof(Candidate));
         const char *strategy;
         int r;
 
         g_array_set_clear_func(candidates, candidate_clear);
 
-        r = read_place(answer, &strategy, candidates);
+        r = place_read(answer, &strategy, candidates);
         if (r < 0)
-                return fail(a, VGPUD_ERROR_FAILED, NULL, "Could not read the answer of vgpud: %s",
-                            strerror(-r));
+                return client_unreadable(c, r);
 
         if (a->json)
-                print_json(a, type, strategy, candidates);
+                place_print_json(a, type, strategy, candidates);
         else if (!a->quiet)
-                print_place(a, candidates);
-        else if (find_chosen(candidates))
-                (void)puts(find_chosen(candidates)->gpu);
+                place_print(a, candidates);
+        else if (place_find_chosen(candidates))
+                (void)puts(place_find_chosen(candidates)->gpu);
 
-        if (find_chosen(candidates))
+        if (place_find_chosen(candidates))
                 return 0;
 
-        return a->count > 1 ? fail(a, find_error(candidates), type,
+        return a->count > 1 ? fail(a, place_find_error(candidates), type,
                                    "No GPU can take %" G_GUINT32_FORMAT " of %s", a->count, type)
-                            : fail(a, find_error(candidates), type, "No GPU can take %s", type);
+                            : fail(a, place_find_error(candidates), type, "No GPU can take %s", type);
+}
+
+static int place_run(Client *c, const char *type, const char *near)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
+        g_autofree char *asked = g_strdup_printf("Could not find a GPU for %s", type);
+        _cleanup_error_info_ ErrorInfo error = { 0 };
+        int r, status = 0;
+
+        m = client_call_new(c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Place", &status);
+        if (!m)
+                return status;
+
+        r = place_build(m, c->args, type, near);
+        if (r < 0)
+                return client_not_sent(c, r);
+
+        if (!client_call(c, m, &answer, &error))
+                return client_failed(c, &error, type, asked);
+
+        status = place_answered(c, answer, type);
+        client_remark_config(c);
+
+        return status;
 }
 
 int verb_place(const Arguments *a)
 {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         const char *type = a->n_words > 0 ? a->words[0] : a->type;
+        _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
-        g_autofree char *asked = NULL;
-        int r, status;
+        g_autofree char *near = NULL;
+        int status;
+
+        g_assert(a->n_words <= 1);
 
         if (!type || !*type)
                 return fail_usage(a, "place needs a type; \"vgpuctl types\" lists them");
@@ -352,27 +363,8 @@ int verb_place(const Arguments *a)
                                   a->type);
 
         status = client_open(&c, a);
-        if (status != 0)
-                return status;
+        if (status == 0)
+                status = near_resolve(&c, h, &near);
 
-        m = client_call_new(&c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Place", &status);
-        if (!m)
-                return status;
-
-        r = build_place(m, a, type);
-        if (r < 0)
-                return fail(a, VGPUD_ERROR_FAILED, NULL, "Could not make a call: %s", strerror(-r));
-
-        r = sd_bus_call(c.bus, m, 0, &error, &answer);
-        if (r >= 0) {
-                status = place_answered(a, answer, type);
-                client_remark_config(&c);
-                return status;
-        }
-
-        if (!sd_bus_error_is_set(&error))
-                (void)sd_bus_error_set_errno(&error, r);
-        asked = g_strdup_printf("Could not find a GPU for %s", type);
-
-        return client_failed(&c, &error, type, asked);
+        return status != 0 ? status : place_run(&c, type, near);
 }

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* show: all about one object, one value per line, and what can be pasted elsewhere as it is. */
+/* show: one object in detail, one value per line, and texts for a domain of libvirt and for QEMU */
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/parse-util.h"
-#include "cli/client/client.h"
-#include "cli/host/fields.h"
-#include "cli/host/host-find.h"
-#include "cli/host/host-json.h"
+#include "cli/client/lookup.h"
 #include "cli/host/job-kinds.h"
+#include "cli/host/objects-json.h"
 #include "cli/host/report.h"
+#include "cli/host/type-table.h"
 #include "cli/output/errors.h"
 #include "cli/output/format.h"
 #include "cli/output/json.h"
@@ -20,9 +18,9 @@
 #include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 
-/* "      Key: value", and one more of the same when the key is ""; left out when the value is NULL or empty.
- * Frees the value. */
-static void line(const char *key, char *value, Tone tone)
+/* "      Key: value"; an empty key continues the line before. A value that is NULL or empty is left out. Frees
+ * the value. */
+static void show_line(const char *key, char *value, Tone tone)
 {
         if (value && *value) {
                 g_autofree char *printable = format_printable(value);
@@ -34,13 +32,13 @@ static void line(const char *key, char *value, Tone tone)
         g_free(value);
 }
 
-static void line_copy(const char *key, const char *value)
+static void show_line_copy(const char *key, const char *value)
 {
-        line(key, g_strdup(value), TONE_PLAIN);
+        show_line(key, g_strdup(value), TONE_PLAIN);
 }
 
-/* A sentence, which may be long. */
-static void line_text(const char *key, const char *text)
+/* A sentence; a terminal breaks it. */
+static void show_line_text(const char *key, const char *text)
 {
         g_autofree char *head = g_strdup_printf("%14s:", key);
 
@@ -48,12 +46,12 @@ static void line_text(const char *key, const char *text)
                 print_hanging(16, head, text);
 }
 
-static void line_number(const char *key, int64_t value)
+static void show_line_number(const char *key, int64_t value)
 {
-        line(key, format_number(value), TONE_PLAIN);
+        show_line(key, format_number(value), TONE_PLAIN);
 }
 
-static void line_moment(const char *key, uint64_t usec)
+static void show_line_moment(const char *key, uint64_t usec)
 {
         g_autofree char *moment = NULL, *age = NULL;
 
@@ -62,10 +60,10 @@ static void line_moment(const char *key, uint64_t usec)
 
         moment = format_moment(usec);
         age = format_age(usec);
-        line(key, g_strdup_printf("%s (%s ago)", moment, age), TONE_PLAIN);
+        show_line(key, g_strdup_printf("%s (%s ago)", moment, age), TONE_PLAIN);
 }
 
-static char *user_text(const Arguments *a, uint32_t uid)
+static char *show_user_text(const Arguments *a, uint32_t uid)
 {
         g_autofree char *name = format_user(a, uid);
 
@@ -78,7 +76,17 @@ static char *user_text(const Arguments *a, uint32_t uid)
         return g_strdup_printf("%s (user %" G_GUINT32_FORMAT ")", name, uid);
 }
 
-static char *link_text(const char *speed, uint32_t width)
+static char *show_owner_text(const Arguments *a, const char *owner)
+{
+        uint32_t uid;
+
+        if (*owner && parse_u32(owner, 10, &uid) >= 0)
+                return show_user_text(a, uid);
+
+        return owner_text(a, owner);
+}
+
+static char *show_link_text(const char *speed, uint32_t width)
 {
         if (!*speed && width == 0)
                 return NULL;
@@ -89,45 +97,45 @@ static char *link_text(const char *speed, uint32_t width)
         return g_strdup_printf("%s%sx%" G_GUINT32_FORMAT, speed, *speed ? ", " : "", width);
 }
 
-/* NVIDIA's GPUs from before Ampere advertise virtual functions, and have their mediated types on themselves. */
-static bool vfs_are_never_made(const GpuInfo *g)
+/* NVIDIA's GPUs before Ampere advertise virtual functions, but have vGPUs on the GPU itself. */
+static bool show_vfs_are_never_made(const GpuInfo *g)
 {
         return g->enabled_vfs == 0 && g->parents && g_strv_contains((const char *const *)g->parents, g->name);
 }
 
 static void show_gpu_pci(const GpuInfo *g)
 {
-        g_autofree char *most = link_text(g->link_speed_max, g->link_width_max);
-        char *now = link_text(g->link_speed, g->link_width);
+        g_autofree char *most = show_link_text(g->link_speed_max, g->link_width_max);
+        char *now = show_link_text(g->link_speed, g->link_width);
 
         if (g->vendor_id != 0) {
-                line("PCI id", g_strdup_printf("%04x:%04x", g->vendor_id, g->device_id), TONE_PLAIN);
+                show_line("PCI id", g_strdup_printf("%04x:%04x", g->vendor_id, g->device_id), TONE_PLAIN);
                 if (g->subsystem_vendor_id != 0)
-                        line("PCI subsystem",
-                             g_strdup_printf("%04x:%04x", g->subsystem_vendor_id, g->subsystem_device_id),
-                             TONE_PLAIN);
+                        show_line("PCI subsystem",
+                                  g_strdup_printf("%04x:%04x", g->subsystem_vendor_id, g->subsystem_device_id),
+                                  TONE_PLAIN);
 
-                line("PCI class", g_strdup_printf("%06" G_GINT32_MODIFIER "x", g->class), TONE_PLAIN);
+                show_line("PCI class", g_strdup_printf("%06" G_GINT32_MODIFIER "x", g->class), TONE_PLAIN);
         } else
-                line_copy("Subsystem", g->subsystem);
+                show_line_copy("Subsystem", g->subsystem);
 
         if (now && most && strcmp(now, most) != 0)
-                line("PCIe link", g_strdup_printf("%s (at most %s)", now, most), TONE_PLAIN);
+                show_line("PCIe link", g_strdup_printf("%s (at most %s)", now, most), TONE_PLAIN);
         else
-                line_copy("PCIe link", now);
+                show_line_copy("PCIe link", now);
 
         g_free(now);
         if (g->total_vfs > 0 || g->enabled_vfs > 0)
-                line("VFs",
-                     g_strdup_printf("%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT "%s", g->enabled_vfs,
-                                     g->total_vfs,
-                                     vfs_are_never_made(g)
-                                                     ? "; none is ever made, its vGPUs are on the GPU itself"
-                                                     : ""),
-                     TONE_PLAIN);
+                show_line("VFs",
+                          g_strdup_printf("%" G_GUINT32_FORMAT " of %" G_GUINT32_FORMAT "%s", g->enabled_vfs,
+                                          g->total_vfs,
+                                          show_vfs_are_never_made(g)
+                                                          ? "; unused, the vGPUs are on the GPU itself"
+                                                          : ""),
+                          TONE_PLAIN);
 }
 
-static void type_line(const char *key, const char *text)
+static void show_type_line(const char *key, const char *text)
 {
         g_autofree char *printable = format_printable(text);
 
@@ -180,47 +188,48 @@ static void show_type(const GpuInfo *g, const TypeInfo *t)
 
         if (t->mig)
                 g_string_append(s, ", a slice of the partitioned GPU (MIG)");
-        if (t->device_api && *t->device_api)
+        if (*t->device_api)
                 g_string_append_printf(s, ", %s", t->device_api);
         (void)puts(s->str);
         g_string_free(s, true);
 
         if (t->why_not && !type_waits_for_gpu(g, t))
-                print_wrapped(4, t->available > 0 ? "no more, because:" : "why:", t->why_not);
-        if (t->earlier_name)
-                print_wrapped(4, "careful: when vgpud saw this id before it was", t->earlier_name);
-        if (t->key)
-                type_line("key", t->key);
-        if (t->description && *t->description) {
+                print_reason(4, t->available > 0 ? "no more:" : "why:", t->why_not, t->hint);
+        if (*t->earlier_name)
+                print_wrapped(4, "careful: an earlier driver gave this id to", t->earlier_name);
+        if (*t->key)
+                show_type_line("key", t->key);
+        if (*t->description) {
                 g_autofree char *stripped = g_strstrip(g_strdup(t->description));
                 g_auto(GStrv) lines = g_strsplit(stripped, "\n", -1);
                 g_autofree char *text = g_strjoinv("; ", lines);
 
-                type_line("driver", text);
+                show_type_line("driver", text);
         }
 }
 
-/* Who has it, and for whom it is kept where that is not the same. NULL: nobody, or not known. */
-static char *vf_driver_text(const VfInfo *vf)
+/* The driver of a virtual function, and the driver it is reserved for, if another. NULL: neither is known. */
+static char *show_vf_driver_text(const VfInfo *vf)
 {
-        if (!*vf->override || (strcmp(vf->override, vf->driver) == 0 && strcmp(vf->instance, "/") != 0))
+        if (!*vf->driver_override ||
+            (strcmp(vf->driver_override, vf->driver) == 0 && strcmp(vf->instance, "/") != 0))
                 return *vf->driver ? g_strdup(vf->driver) : NULL;
         if (!*vf->driver)
-                return g_strdup_printf("reserved for %s", vf->override);
+                return g_strdup_printf("reserved for %s", vf->driver_override);
 
-        if (strcmp(vf->override, vf->driver) == 0)
+        if (strcmp(vf->driver_override, vf->driver) == 0)
                 return g_strdup_printf("%s (reserved)", vf->driver);
 
-        return g_strdup_printf("%s (reserved for %s)", vf->driver, vf->override);
+        return g_strdup_printf("%s (reserved for %s)", vf->driver, vf->driver_override);
 }
 
-/* Not all back ends look at the drivers of virtual functions. */
-static bool vf_drivers_are_known(const GpuInfo *g)
+/* Some back ends do not read the drivers of virtual functions. */
+static bool show_vf_drivers_are_known(const GpuInfo *g)
 {
         for (unsigned i = 0; i < g->vfs->len; i++) {
                 const VfInfo *vf = g->vfs->pdata[i];
 
-                if (*vf->driver || *vf->override)
+                if (*vf->driver || *vf->driver_override)
                         return true;
         }
 
@@ -241,7 +250,7 @@ static void show_vfs(const Arguments *a, const Host *h, const GpuInfo *g)
                 { "INSTANCE", COLUMN_SHRINK },
                 { "TYPE", COLUMN_SHRINK },
         };
-        bool drivers = vf_drivers_are_known(g);
+        bool drivers = show_vf_drivers_are_known(g);
         _cleanup_table_ Table *t = drivers ? table_new(with_driver, G_N_ELEMENTS(with_driver))
                                            : table_new(without, G_N_ELEMENTS(without));
 
@@ -253,7 +262,7 @@ static void show_vfs(const Arguments *a, const Host *h, const GpuInfo *g)
                 table_add(t, vf->name, TONE_PLAIN);
 
                 if (drivers)
-                        table_take(t, vf_driver_text(vf), TONE_PLAIN);
+                        table_take(t, show_vf_driver_text(vf), TONE_PLAIN);
                 table_take(t, uuid_from_path(vf->instance), TONE_PLAIN);
                 table_add(t, on_it ? on_it->type : NULL, TONE_PLAIN);
         }
@@ -262,8 +271,8 @@ static void show_vfs(const Arguments *a, const Host *h, const GpuInfo *g)
         table_print(t, 4, a->legend);
 }
 
-/* Worth a line when they are not the GPU itself, or what is listed as its virtual functions anyway. */
-static bool parents_are_news(const GpuInfo *g)
+/* Parents get a line unless all are the GPU itself or virtual functions of the GPU. */
+static bool show_parents_are_news(const GpuInfo *g)
 {
         for (char **p = g->parents; *p; p++)
                 if (strcmp(*p, g->name) != 0 && !gpu_has_vf(g, *p))
@@ -276,30 +285,32 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
 {
         unsigned n_instances = 0;
 
-        line_copy("GPU", g->name);
-        line("Device", gpu_title(g), TONE_PLAIN);
-        line("State", gpu_state_text(g), gpu_state_tone(g));
-        line_text("Reason", g->reason);
-        line("Driver", g_strdup(*g->driver ? g->driver : g->vendor_id != 0 ? "none" : ""), TONE_PLAIN);
-        line_copy("Managed as", g->back_end);
+        show_line_copy("GPU", g->name);
+        show_line("Device", gpu_title(g), TONE_PLAIN);
+        show_line("State", gpu_state_text(g), gpu_state_tone(g));
+        show_line_text("Reason", g->reason);
+        show_line_text("Hint", g->hint);
+        show_line("Driver", g_strdup(*g->driver ? g->driver : g->vendor_id != 0 ? "none" : ""), TONE_PLAIN);
+        show_line_copy("Managed as", g->back_end);
+        show_line("Memory", gpu_memory_text(g), TONE_PLAIN);
         show_gpu_pci(g);
-        line_number("NUMA node", g->numa_node);
-        line_number("IOMMU group", g->iommu_group);
+        show_line_number("NUMA node", g->numa_node);
+        show_line_number("IOMMU group", g->iommu_group);
 
         if (g->boot_display)
-                line_copy("Boot display", "yes");
-        if (parents_are_news(g))
-                line("Parents", g_strjoinv(" ", g->parents), TONE_PLAIN);
-        line_copy("Path", g->sysfs_path);
-        line_moment("Looked at", g->scanned_usec);
+                show_line_copy("Boot display", "yes");
+        if (show_parents_are_news(g))
+                show_line("Parents", g_strjoinv(" ", g->parents), TONE_PLAIN);
+        show_line_copy("Path", g->sysfs_path);
+        show_line_moment("Scanned", g->scanned_usec);
 
         if (job_id_from_path(g->job) != 0)
-                line("Job",
-                     g->queued_jobs > 0 ? g_strdup_printf("%" G_GUINT32_FORMAT ", and %" G_GUINT32_FORMAT
-                                                          " in the queue",
-                                                          job_id_from_path(g->job), g->queued_jobs)
-                                        : format_number(job_id_from_path(g->job)),
-                     TONE_PLAIN);
+                show_line("Job",
+                          g->queued_jobs > 0 ? g_strdup_printf("%" G_GUINT32_FORMAT ", and %" G_GUINT32_FORMAT
+                                                               " in the queue",
+                                                               job_id_from_path(g->job), g->queued_jobs)
+                                             : format_number(job_id_from_path(g->job)),
+                          TONE_PLAIN);
 
         if (g->modes->len > 0) {
                 (void)puts("\nModes:");
@@ -318,14 +329,14 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
         if (g->types->len > 0) {
                 (void)puts("\nTypes:");
                 for (unsigned i = 0; i < g->types->len; i++)
-                        show_type(g, g->types->pdata[i]);
+                        show_type(g, gpu_type(g, i));
         }
 
         print_type_options(g, "\nOptions of create (--attr):", 4);
 }
 
-/* As one word for a shell, quoted only when it has to be. */
-static char *shell_word(const char *word)
+/* Quoted for a shell if necessary. */
+static char *show_shell_word(const char *word)
 {
         for (const char *p = word; *p; p++)
                 if (!g_ascii_isalnum(*p) && !strchr("-_./,:=@%+", *p))
@@ -336,8 +347,8 @@ static char *shell_word(const char *word)
 
 static void show_hand_over(const HandOver *o)
 {
-        line_copy("Group node", o->group_node);
-        line_copy("VFIO node", o->cdev_node);
+        show_line_copy("Group node", o->group_node);
+        show_line_copy("VFIO node", o->cdev_node);
 
         if (o->libvirt_xml && *o->libvirt_xml) {
                 g_auto(GStrv) lines = g_strsplit(o->libvirt_xml, "\n", -1);
@@ -357,7 +368,7 @@ static void show_hand_over(const HandOver *o)
                 (void)fputs("   ", stdout);
 
                 for (char **p = o->qemu_args; *p; p++) {
-                        g_autofree char *word = shell_word(*p), *printable = format_printable(word);
+                        g_autofree char *word = show_shell_word(*p), *printable = format_printable(word);
 
                         (void)printf(" %s", printable);
                 }
@@ -366,48 +377,62 @@ static void show_hand_over(const HandOver *o)
         }
 }
 
-static void show_instance(const Arguments *a, const InstanceInfo *i)
+static void show_instance(const Arguments *a, const InstanceInfo *i, const HandOver *o)
 {
         bool foreign = strcmp(i->origin, "foreign") == 0;
 
-        line_copy("UUID", i->uuid);
-        line_copy("Name", i->name);
-        line("Type",
-             *i->type_name && strcmp(i->type_name, i->type) != 0
-                             ? g_strdup_printf("%s (%s)", i->type, i->type_name)
-                             : g_strdup(i->type),
-             TONE_PLAIN);
-        line("State",
-             g_strdup(strcmp(i->state, "incomplete") == 0
-                                      ? "incomplete (of no use; vgpuctl destroy removes what there is of it)"
-                                      : i->state),
-             instance_state_tone(i));
-        line("Origin", g_strdup(foreign ? "foreign (vgpud did not make it)" : i->origin),
-             foreign ? TONE_WARN : TONE_PLAIN);
-        line("Owner", user_text(a, i->owner), TONE_PLAIN);
-        line_moment("Created", i->created_usec);
-        line_copy("GPU", i->gpu_name);
+        show_line_copy("UUID", i->uuid);
+        show_line_copy("Name", i->name);
+        show_line("Type",
+                  *i->type_name && strcmp(i->type_name, i->type) != 0
+                                  ? g_strdup_printf("%s (%s)", i->type, i->type_name)
+                                  : g_strdup(i->type),
+                  TONE_PLAIN);
+        show_line("State",
+                  g_strdup(strcmp(i->state, "incomplete") == 0
+                                           ? "incomplete (unusable; vgpuctl destroy removes the rest)"
+                                           : i->state),
+                  instance_state_tone(i));
+        show_line("Origin", g_strdup(foreign ? "foreign (not made by vgpud)" : i->origin),
+                  foreign ? TONE_WARN : TONE_PLAIN);
+        show_line("Owner", show_owner_text(a, i->owner), TONE_PLAIN);
+        show_line_moment("Created", i->created_usec);
+        show_line_copy("GPU", i->gpu_name);
 
         if (strcmp(i->parent, i->gpu_name) != 0)
-                line_copy("Parent", i->parent);
-        line_copy("Slot", i->slot);
+                show_line_copy("Parent", i->parent);
+        show_line_copy("Slot", i->slot);
+        show_line("Memory", memory_text(i->memory_bytes), TONE_PLAIN);
+
         for (unsigned n = 0; n < i->attributes->len; n++) {
                 const PairInfo *attribute = i->attributes->pdata[n];
 
-                line(n == 0 ? "Options" : "", g_strdup_printf("%s = %s", attribute->name, attribute->text),
-                     TONE_PLAIN);
+                show_line(n == 0 ? "Options" : "", g_strdup_printf("%s = %s", attribute->name, attribute->text),
+                          TONE_PLAIN);
         }
 
-        line_copy("Interface", i->device_api);
-        line("Driver", g_strdup(*i->driver ? i->driver : "none"), *i->driver ? TONE_PLAIN : TONE_WARN);
-        line_copy("Path", i->sysfs_path);
+        show_line_copy("Interface", i->device_api);
+        show_line("Driver", g_strdup(*i->driver ? i->driver : "none"), *i->driver ? TONE_PLAIN : TONE_WARN);
+        show_line_copy("Path", i->sysfs_path);
 
-        if (i->hand_over.sysfs_path && strcmp(i->hand_over.sysfs_path, i->sysfs_path) != 0)
-                line_copy("Link", i->hand_over.sysfs_path);
-        line_number("IOMMU group", i->iommu_group);
+        if (o->sysfs_path && strcmp(o->sysfs_path, i->sysfs_path) != 0)
+                show_line_copy("Link", o->sysfs_path);
+        show_line_number("IOMMU group", i->iommu_group);
         if (job_id_from_path(i->job) != 0)
-                line_number("Job", job_id_from_path(i->job));
-        show_hand_over(&i->hand_over);
+                show_line_number("Job", job_id_from_path(i->job));
+        show_hand_over(o);
+}
+
+static void show_failures(const JobInfo *j)
+{
+        for (unsigned i = 0; i < j->failures->len; i++) {
+                const FailureInfo *f = j->failures->pdata[i];
+                g_autofree char *head = g_strdup_printf("%s:", f->instance ? f->instance : "?");
+
+                if (i == 0)
+                        (void)puts("\nFailures:");
+                print_reason(4, head, f->message ? f->message : "?", f->hint);
+        }
 }
 
 static void show_job(const Arguments *a, const JobInfo *j)
@@ -415,29 +440,150 @@ static void show_job(const Arguments *a, const JobInfo *j)
         const char *title;
         char *detail;
 
-        line_number("Job", j->id);
-        line_copy("Kind", j->kind);
-        line("State", g_strdup(j->state), job_state_tone(j));
-        line_copy("GPU", j->gpu);
+        show_line_number("Job", j->id);
+        show_line_copy("Kind", j->kind);
+        show_line("State", g_strdup(j->state), job_state_tone(j));
+        show_line_copy("Result", j->result);
+        show_line_text("Message", j->message);
+        show_line_text("Hint", j->hint);
+        show_line_copy("GPU", j->gpu_name);
         detail = job_detail(j, &title);
-        line(title, detail, TONE_PLAIN);
+        show_line(title, detail, TONE_PLAIN);
 
         for (char **p = j->instances; *p; p++)
-                line(p == j->instances ? "Instances" : "", uuid_from_path(*p), TONE_PLAIN);
-        line("Asked by", user_text(a, j->requester), TONE_PLAIN);
-        line_moment("Asked", j->created_usec);
-        line_moment("Began", j->started_usec);
-        line("May take", format_duration(j->timeout_usec), TONE_PLAIN);
+                show_line(p == j->instances ? "Instances" : "", uuid_from_path(*p), TONE_PLAIN);
+        show_line("Asked by", show_user_text(a, j->requester), TONE_PLAIN);
+        show_line_moment("Asked", j->created_usec);
+        show_line_moment("Began", j->started_usec);
+        show_line_moment("Ended", j->ended_usec);
+        show_failures(j);
+}
+
+/* ---- looking up and printing ---- */
+
+/* One object in full; `o` (may be NULL) is its last member. */
+static void show_json(const char *key, ObjectKind kind, const void *object, const HandOver *o)
+{
+        Json j = json_new(false);
+
+        json_object(&j, NULL);
+        json_object(&j, key);
+        json_object_members(&j, kind, object, true);
+
+        if (o)
+                json_hand_over(&j, "hand_over", o);
+        json_object_end(&j);
+        json_object_end(&j);
+        json_print(&j, stdout);
+}
+
+static int show_find_gpu(Client *c, Host *h, GpuInfo *g)
+{
+        const Arguments *a = c->args;
+        void *object;
+        int status;
+
+        status = lookup_object(c, h, OBJECT_GPU, g->path, a->words[0], &object);
+        if (status == 0)
+                status = lookup_gpu_types(c, h, g->path);
+        if (status == 0)
+                status = lookup_gpu_vfs(c, g);
+        if (status == 0 && !a->json)
+                status = lookup_instances(c, h, g->path);
+        if (status != 0)
+                return status;
+
+        if (a->json)
+                show_json("gpu", OBJECT_GPU, g, NULL);
+        else
+                show_gpu(a, h, g);
+
+        return 0;
+}
+
+static int show_find_instance(Client *c, Host *h, InstanceInfo *i)
+{
+        _cleanup_hand_over_ HandOver o = HAND_OVER_INIT;
+        const Arguments *a = c->args;
+        void *object;
+        int status;
+
+        status = lookup_object(c, h, OBJECT_INSTANCE, i->path, a->words[0], &object);
+        if (status == 0)
+                status = lookup_hand_over(c, i->path, &o);
+        if (status != 0)
+                return status;
+
+        if (a->json)
+                show_json("instance", OBJECT_INSTANCE, i, &o);
+        else
+                show_instance(a, i, &o);
+
+        return 0;
+}
+
+static int show_find_job(Client *c, Host *h, uint32_t id)
+{
+        const Arguments *a = c->args;
+        JobInfo *j;
+        int status;
+
+        status = lookup_job(c, h, id, &j);
+        if (status != 0)
+                return status;
+
+        if (a->json)
+                show_json("job", OBJECT_JOB, j, NULL);
+        else if (a->quiet)
+                (void)printf("%" G_GUINT32_FORMAT "\n", j->id);
+        else
+                show_job(a, j);
+
+        return 0;
+}
+
+/* Looks the object up even for -q, because the object of a path may not exist. */
+static int show_find_quiet(Client *c, Host *h, ObjectKind kind, void *object)
+{
+        const char *path = *(char *const *)object;
+        int status;
+
+        status = lookup_object(c, h, kind, path, c->args->words[0], &object);
+        if (status == 0)
+                (void)puts(kind == OBJECT_GPU ? ((const GpuInfo *)object)->name
+                                              : ((const InstanceInfo *)object)->uuid);
+
+        return status;
+}
+
+static int show_find_word(Client *c, Host *h)
+{
+        const Arguments *a = c->args;
+        ObjectKind kind;
+        void *object;
+        int status;
+
+        if (job_id_from_path(a->words[0]) != 0)
+                return show_find_job(c, h, job_id_from_path(a->words[0]));
+
+        status = lookup_word(c, h, a->words[0], FIND_GPU | FIND_INSTANCE, &kind, &object);
+        if (status != 0)
+                return status;
+
+        if (a->quiet && !a->json)
+                return show_find_quiet(c, h, kind, object);
+
+        return kind == OBJECT_GPU ? show_find_gpu(c, h, object) : show_find_instance(c, h, object);
 }
 
 int verb_show(const Arguments *a)
 {
+        _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
-        _cleanup_host_ Host *h = NULL;
-        ObjectKind kind = OBJECT_JOB;
-        void *object;
         uint32_t id = 0;
         int status;
+
+        g_assert(a->n_words == 1 || a->n_words == 2);
 
         if (a->n_words == 2 && strcmp(a->words[0], "job") != 0)
                 return fail_usage(a, "show takes one object, or \"job\" and a number");
@@ -445,37 +591,8 @@ int verb_show(const Arguments *a)
                 return fail_usage(a, "show job needs the number of a job, not \"%s\"", a->words[1]);
 
         status = client_open(&c, a);
-        if (status == 0)
-                status = client_get_host(&c, &h);
         if (status != 0)
                 return status;
 
-        object = id > 0 ? host_find_job(h, id) : host_find_object(h, a, a->words[0], &kind, &status);
-        if (!object && id > 0)
-                return fail(a, VGPUD_ERROR_NO_SUCH_JOB, a->words[1], "There is no job %s, or it has ended",
-                            a->words[1]);
-        if (!object)
-                return status;
-
-        if (a->json) {
-                Json j = json_new(false);
-
-                json_object(&j, NULL);
-                json_object_info(&j, object_kind_to_string(kind), kind, object);
-                json_object_end(&j);
-                json_print(&j, stdout);
-        } else if (a->quiet) {
-                if (kind == OBJECT_JOB)
-                        (void)printf("%" G_GUINT32_FORMAT "\n", ((const JobInfo *)object)->id);
-                else
-                        (void)puts(kind == OBJECT_GPU ? ((const GpuInfo *)object)->name
-                                                      : ((const InstanceInfo *)object)->uuid);
-        } else if (kind == OBJECT_GPU)
-                show_gpu(a, h, object);
-        else if (kind == OBJECT_INSTANCE)
-                show_instance(a, object);
-        else
-                show_job(a, object);
-
-        return 0;
+        return id > 0 ? show_find_job(&c, h, id) : show_find_word(&c, h);
 }

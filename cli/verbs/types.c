@@ -3,58 +3,90 @@
 /* types */
 
 #include <stdio.h>
-#include <string.h>
 
-#include "cli/client/client.h"
-#include "cli/host/host-json.h"
+#include "cli/client/lookup.h"
+#include "cli/host/objects-json.h"
 #include "cli/host/report.h"
+#include "cli/host/type-table.h"
 #include "cli/output/errors.h"
 #include "cli/output/json.h"
 #include "cli/verbs/verbs.h"
 
-static void types_quiet(const Host *h, const GpuInfo *only)
+/* GPUs of one model offer the same types. */
+static void types_print_ids(const Host *h)
 {
-        g_autoptr(GHashTable) seen =
-                        g_hash_table_new(g_str_hash, g_str_equal); /* GPUs of one kind offer the same */
+        g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
 
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++)
-                for (unsigned n = 0; n < host_gpu(h, i)->types->len; n++) {
-                        const TypeInfo *t = host_gpu(h, i)->types->pdata[n];
+                for (unsigned n = 0; n < host_gpu(h, i)->types->len; n++)
+                        if (g_hash_table_add(seen, gpu_type(host_gpu(h, i), n)->id))
+                                (void)puts(gpu_type(host_gpu(h, i), n)->id);
+}
 
-                        if ((!only || only == host_gpu(h, i)) && g_hash_table_add(seen, t->id))
-                                (void)puts(t->id);
-                }
+static void types_print_json(const Host *h)
+{
+        Json j = json_new(false);
+
+        json_object(&j, NULL);
+        json_all_types(&j, "types", h);
+        json_object_end(&j);
+        json_print(&j, stdout);
+}
+
+static bool types_are_stale(const Host *h)
+{
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++)
+                if (host_gpu(h, i)->stale && host_gpu(h, i)->types->len > 0)
+                        return true;
+
+        return false;
+}
+
+/* The GPUs are listed for their reasons; all types without --why need no reason unless numbers are stale. */
+static int types_lookup(Client *c, Host *h, GpuInfo **ret_only)
+{
+        const Arguments *a = c->args;
+        int status = 0;
+
+        if (a->n_words > 0) {
+                status = lookup_gpu_listed(c, h, a->words[0], ret_only);
+                return status != 0 ? status : lookup_gpu_types(c, h, (*ret_only)->path);
+        }
+
+        if (a->why && !a->json && !a->quiet)
+                status = lookup_gpus(c, h);
+        if (status == 0)
+                status = lookup_types(c, h);
+        if (status != 0 || a->why || a->json || a->quiet || !types_are_stale(h))
+                return status;
+
+        status = lookup_gpus(c, h);
+
+        return status != 0 ? status : lookup_types(c, h);
 }
 
 int verb_types(const Arguments *a)
 {
+        _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
-        _cleanup_host_ Host *h = NULL;
         GpuInfo *only = NULL;
-        int status = client_open_host_and_gpu(&c, a, a->why ? client_get_host : client_get_types, &h, &only);
+        int status;
 
+        g_assert(a->n_words <= 1);
+
+        status = client_open(&c, a);
+        if (status == 0)
+                status = types_lookup(&c, h, &only);
         if (status != 0)
                 return status;
 
         if (a->json) {
-                Json j = json_new(false);
-
-                json_object(&j, NULL);
-                json_array(&j, "types");
-
-                for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++)
-                        for (unsigned n = 0;
-                             (!only || only == host_gpu(h, i)) && n < host_gpu(h, i)->types->len; n++)
-                                json_type_info(&j, NULL, host_gpu(h, i)->types->pdata[n], host_gpu(h, i));
-
-                json_array_end(&j);
-                json_object_end(&j);
-                json_print(&j, stdout);
+                types_print_json(h);
                 return 0;
         }
 
         if (a->quiet) {
-                types_quiet(h, only);
+                types_print_ids(h);
                 return 0;
         }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The verbs. Each takes the arguments, whose words begin after the verb, and returns the exit status. */
+/* The table of verbs, and the function of each verb, which is in the file of its name. A verb takes the
+ * arguments, whose words begin after the verb, and returns the exit status. */
 
 #include "cli/arguments.h"
 
@@ -14,6 +15,7 @@ int verb_show(const Arguments *a);
 int verb_create(const Arguments *a);
 int verb_place(const Arguments *a);
 int verb_destroy(const Arguments *a);
+int verb_wait(const Arguments *a);
 int verb_cancel(const Arguments *a);
 int verb_rescan(const Arguments *a);
 int verb_enable_vfs(const Arguments *a);
@@ -26,10 +28,10 @@ int verb_complete(const Arguments *a);
 /* One row per verb, for dispatch, help and completion. */
 typedef struct VerbInfo {
         const char *name;  /* NULL: the overview */
-        const char *words; /* what may follow: "[GPU]" */
+        const char *words; /* further words: "[GPU]" */
         unsigned least_words;
         unsigned most_words;
-        unsigned options; /* OptionBits it takes */
+        unsigned options; /* OptionBits */
         int (*run)(const Arguments *a);
         const char *text; /* NULL: hidden */
 } VerbInfo;

@@ -3,7 +3,7 @@
 /* enable-vfs and disable-vfs */
 
 #include "base/parse-util.h"
-#include "cli/client/client.h"
+#include "cli/client/lookup.h"
 #include "cli/output/errors.h"
 #include "cli/verbs/gpu-call.h"
 #include "cli/verbs/verbs.h"
@@ -16,7 +16,7 @@ static int vfs_set(Client *c, const GpuInfo *g, uint32_t count)
 
         b.asked = count > 0 ? "Could not enable virtual functions of"
                             : "Could not disable the virtual functions of";
-        b.calls->object = g->name;
+        b.calls->object = c->args->words[0];
 
         b.calls->message = client_call_new(c, g->path, VGPUD_INTERFACE_GPU, "SetVfs", &status);
         if (b.calls->message)
@@ -27,11 +27,13 @@ static int vfs_set(Client *c, const GpuInfo *g, uint32_t count)
 
 int verb_enable_vfs(const Arguments *a)
 {
+        _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
-        _cleanup_host_ Host *h = NULL;
         GpuInfo *g = NULL;
         uint32_t count = 0;
         int status;
+
+        g_assert(a->n_words == 1 || a->n_words == 2);
 
         if (a->n_words > 1 && (parse_u32(a->words[1], 10, &count) < 0 || count == 0))
                 return fail_usage(
@@ -39,13 +41,17 @@ int verb_enable_vfs(const Arguments *a)
                                 "enable-vfs needs a number of virtual functions from 1, not \"%s\"; disable-vfs takes them away",
                                 a->words[1]);
 
-        status = gpu_call_find(a, &c, &h, &g);
+        status = client_open(&c, a);
+        if (status == 0 && count > 0)
+                status = lookup_gpu(&c, h, a->words[0], &g);
+        else if (status == 0)
+                status = lookup_gpu_listed(&c, h, a->words[0], &g);
         if (status != 0)
                 return status;
 
         if (count == 0 && g->total_vfs == 0)
                 return fail(a, VGPUD_ERROR_UNSUPPORTED, g->name,
-                            "Could not enable virtual functions of %s: it cannot have any (no SR-IOV, or it is switched off in the firmware setup)",
+                            "Could not enable virtual functions of %s: the GPU has no SR-IOV, or the firmware setup disables it",
                             g->name);
 
         return vfs_set(&c, g, count > 0 ? count : g->total_vfs);
@@ -53,10 +59,16 @@ int verb_enable_vfs(const Arguments *a)
 
 int verb_disable_vfs(const Arguments *a)
 {
+        _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
-        _cleanup_host_ Host *h = NULL;
         GpuInfo *g = NULL;
-        int status = gpu_call_find(a, &c, &h, &g);
+        int status;
+
+        g_assert(a->n_words == 1);
+
+        status = client_open(&c, a);
+        if (status == 0)
+                status = lookup_gpu(&c, h, a->words[0], &g);
 
         return status != 0 ? status : vfs_set(&c, g, 0);
 }

@@ -1,10 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A vgpud for tests of vgpuctl: the objects and calls of dbus/*.xml over a host that is made up.
+"""A vgpud for tests of vgpuctl: the objects and calls of dbus/*.xml over an invented host.
 
-Nothing here decides what is right: tests say through org.vgpud1.Mock (object /mock) which error the next call meets,
-whether jobs stay unfinished, and what changes by itself. conformance() in test_vgpuctl.py holds the objects against
-the XML, so that this file cannot drift away from it."""
+The mock decides nothing: a test orders through org.vgpud1.Mock (object /mock) the error of the next call, whether jobs
+stay unfinished, and changes of objects. The class Mock in test_vgpuctl.py compares the objects with the XML."""
 
 import json
 import os
@@ -27,9 +26,69 @@ JOB = "org.vgpud1.Job"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 MOCK = "org.vgpud1.Mock"
-NOBODY = 4294967295
+UNKNOWN = 18446744073709551615
 HOUR = 3600 * 1000000
 MIB = 1 << 20
+GIB = 1 << 30
+
+GPU_PROPERTIES = {
+    "Name": "s", "SysfsPath": "s", "Subsystem": "s", "VendorId": "q", "DeviceId": "q", "SubsystemVendorId": "q",
+    "SubsystemDeviceId": "q", "Class": "u", "VendorName": "s", "DeviceName": "s", "Driver": "s", "BackEnd": "s",
+    "State": "s", "Reason": "s", "Hint": "s", "HintId": "s", "Stale": "b", "NumaNode": "i", "IommuGroup": "i",
+    "LinkSpeed": "s", "LinkSpeedMax": "s", "LinkWidth": "u", "LinkWidthMax": "u", "BootDisplay": "b", "TotalVfs": "u",
+    "EnabledVfs": "u", "MemoryBytes": "t", "MemoryUsedBytes": "t", "InstanceCount": "u", "TypeCount": "u",
+    "Parents": "as", "Modes": "a{sa{sv}}", "Job": "o", "QueuedJobs": "u", "ScannedUsec": "t",
+}  # fmt: skip
+INSTANCE_PROPERTIES = {
+    "Uuid": "s", "Name": "s", "Gpu": "o", "Parent": "s", "Slot": "s", "Type": "s", "TypeName": "s", "DeviceApi": "s",
+    "Driver": "s", "Origin": "s", "State": "s", "Owner": "s", "CreatedUsec": "t", "SysfsPath": "s", "IommuGroup": "i",
+    "MemoryBytes": "t", "Attributes": "a(ss)", "Job": "o",
+}  # fmt: skip
+JOB_PROPERTIES = {
+    "Id": "u", "Kind": "s", "State": "s", "Gpu": "o", "Instances": "ao", "Requester": "u", "CreatedUsec": "t",
+    "StartedUsec": "t", "Details": "a{sv}",
+}  # fmt: skip
+OF_INTERFACE = {GPU: GPU_PROPERTIES, INSTANCE: INSTANCE_PROPERTIES, JOB: JOB_PROPERTIES}
+TYPE_COLUMNS = {
+    "id": "s", "name": "s", "description": "s", "device_api": "s", "aliases": "as", "key": "s", "product": "s",
+    "class": "s", "earlier_name": "s", "mig": "b", "options": "a(ss)", "framebuffer_bytes": "t", "low_gm_bytes": "t",
+    "high_gm_bytes": "t", "fences": "u", "weight": "u", "heads": "u", "frame_rate_limit": "u", "max_x": "u",
+    "max_y": "u", "max_instances": "u",
+}  # fmt: skip
+JOB_KEYS = {
+    "id": "u", "object_path": "o", "kind": "s", "state": "s", "result": "s", "gpu": "o", "instances": "ao",
+    "n_instances": "u", "requester": "u", "created_usec": "t", "started_usec": "t", "ended_usec": "t",
+    "details": "a{sv}", "error_name": "s", "message": "s", "hint": "s", "hint_id": "s", "failures": "aa{sv}",
+    "n_failures": "u",
+}  # fmt: skip
+DETAILS = {"type": "s", "count": "u", "mode": "s", "value": "s", "foreign": "b"}
+SIMPLE = {"s": dbus.String, "o": dbus.ObjectPath, "b": dbus.Boolean, "q": dbus.UInt16, "u": dbus.UInt32,
+          "i": dbus.Int32, "t": dbus.UInt64}  # fmt: skip
+
+
+def typed(signature, value):
+    """The value with the D-Bus type."""
+    if signature in SIMPLE:
+        return SIMPLE[signature](value)
+    if signature.startswith("a{"):
+        return dbus.Dictionary(value, signature=signature[2:-1])
+    if signature == "a(ss)":
+        return dbus.Array([tuple(v) for v in value], signature="(ss)")
+    return dbus.Array([typed(signature[1:], v) for v in value], signature=signature[1:])
+
+
+def typed_dictionary(values, signatures):
+    return dbus.Dictionary({k: typed(signatures[k], v) for k, v in values.items()}, signature="sv")
+
+
+def snake(name):
+    return "".join("_" + c.lower() if c.isupper() and i > 0 else c.lower() for i, c in enumerate(name))
+
+
+def table(rows, signatures):
+    """Rows as one array per column."""
+    return dbus.Dictionary({k: dbus.Array([typed(s, row[k]) for row in rows], signature=s)
+                            for k, s in signatures.items()}, signature="sv")  # fmt: skip
 
 
 def encode(name):
@@ -54,70 +113,62 @@ def now():
     return int(time.time() * 1000000)
 
 
-def make_type(name, description, api, aliases, available, **more):
-    t = {"Name": name, "Description": description, "DeviceApi": api,
-         "Aliases": dbus.Array(aliases, signature="s"), "Available": dbus.UInt32(available)}
-    for key, value in more.items():
-        if isinstance(value, list):
-            t[key] = dbus.Array(value, signature="(ss)")
-        elif isinstance(value, (str, bool)):
-            t[key] = value
-        else:
-            t[key] = dbus.UInt64(value) if key.endswith("Bytes") else dbus.UInt32(value)
-    return dbus.Dictionary(t, signature="sv", variant_level=0)
+def make_type(identity, name, description, aliases, available, why_not="", hint="", **more):
+    """A row of ListTypes, and the offer of it."""
+    t = {k: UNKNOWN if s == "t" else 4294967295 if s == "u" else [] if s[0] == "a" else False if s == "b" else ""
+         for k, s in TYPE_COLUMNS.items()}  # fmt: skip
+    t.update({"id": identity, "name": name, "description": description, "device_api": "vfio-pci", "aliases": aliases}, **more)
+    return {**t, "available": available, "why_not": why_not, "hint": hint}
 
 
 def make_mode(value, choices=None, text=None):
-    m = {"Value": value}
+    m = {"value": value}
     if choices:
-        m["Choices"] = dbus.Array(choices, signature="s")
+        m["choices"] = dbus.Array(choices, signature="s")
     if text:
-        m["Help"] = text
+        m["help"] = text
     return dbus.Dictionary(m, signature="sv")
 
 
 def make_vfs(names, taken=None, bound=None):
-    """Virtual functions; `taken`: name -> path of the instance; `bound`: name -> driver and driver_override."""
-    return dbus.Array([(dbus.UInt32(i), name, dbus.ObjectPath((taken or {}).get(name, "/")), *(bound or {}).get(name, ("", "")))
-                       for i, name in enumerate(names)], signature="(usoss)")
+    """Virtual functions; `taken`: name to path of the instance; `bound`: name to driver and driver_override."""
+    rows = []
+    for i, name in enumerate(names):
+        driver, override = (bound or {}).get(name, ("", ""))
+        rows.append({"index": i, "name": name, "instance": (taken or {}).get(name, "/"), "driver": driver,
+                     "driver_override": override})  # fmt: skip
+    return rows
 
 
-def make_gpu(name, types, **more):
-    p = {"Name": name, "SysfsPath": f"/sys/devices/virtual/{name}", "Subsystem": "", "VendorId": dbus.UInt16(0),
-         "DeviceId": dbus.UInt16(0), "SubsystemVendorId": dbus.UInt16(0), "SubsystemDeviceId": dbus.UInt16(0),
-         "Class": dbus.UInt32(0), "VendorName": "", "DeviceName": "", "Driver": "", "BackEnd": "mdev", "State": "ready",
-         "Reason": "", "Stale": False, "NumaNode": dbus.Int32(-1), "IommuGroup": dbus.Int32(-1), "LinkSpeed": "",
-         "LinkSpeedMax": "", "LinkWidth": dbus.UInt32(0), "LinkWidthMax": dbus.UInt32(0), "BootDisplay": False,
-         "TotalVfs": dbus.UInt32(0), "EnabledVfs": dbus.UInt32(0), "Vfs": make_vfs([]), "Parents": dbus.Array([name], signature="s"),
-         "Types": dbus.Dictionary(types, signature="sa{sv}"), "Modes": dbus.Dictionary({}, signature="sa{sv}"), "Job": dbus.ObjectPath("/"), "QueuedJobs": dbus.UInt32(0),
-         "ScannedUsec": dbus.UInt64(now())}
-    p.update(more)
-    return p
+VF_COLUMNS = {"index": "u", "name": "s", "instance": "o", "driver": "s", "driver_override": "s"}
+
+
+def make_properties(interface, values, **more):
+    return {k: typed(OF_INTERFACE[interface][k], v) for k, v in {**values, **more}.items()}
+
+
+def make_gpu(name, **more):
+    values = {k: "/" if s == "o" else "" if s == "s" else False if s == "b" else [] if s == "as" else {} if s[0] == "a" else 0
+              for k, s in GPU_PROPERTIES.items()}  # fmt: skip
+    values.update({"Name": name, "SysfsPath": f"/sys/devices/virtual/{name}", "BackEnd": "mdev", "State": "ready",
+                   "NumaNode": -1, "IommuGroup": -1, "Parents": [name], "ScannedUsec": now(), "MemoryBytes": UNKNOWN})  # fmt: skip
+    return make_properties(GPU, values, **more)
 
 
 def make_instance(identity, gpu, type_id, type_name, **more):
+    values = {"Uuid": identity, "Name": "", "Gpu": gpu_path(gpu), "Parent": gpu, "Slot": "", "Type": type_id,
+              "TypeName": type_name, "DeviceApi": "vfio-pci", "Driver": "vfio_mdev", "Origin": "vgpud", "State": "active",
+              "Owner": "0", "CreatedUsec": now(), "SysfsPath": f"/sys/devices/virtual/{gpu}/{identity}", "IommuGroup": 12,
+              "MemoryBytes": UNKNOWN, "Attributes": [], "Job": "/"}  # fmt: skip
+    return make_properties(INSTANCE, values, **more)
+
+
+def make_hand_over(identity, **more):
     device = f"/sys/bus/mdev/devices/{identity}"
-    p = {"Uuid": identity, "Name": "", "Gpu": dbus.ObjectPath(gpu_path(gpu)), "Parent": gpu, "Slot": "", "Type": type_id,
-         "TypeName": type_name, "DeviceApi": "vfio-pci", "Driver": "vfio_mdev", "Origin": "vgpud", "State": "active",
-         "Owner": dbus.UInt32(0), "CreatedUsec": dbus.UInt64(now()), "SysfsPath": f"/sys/devices/virtual/{gpu}/{identity}",
-         "IommuGroup": dbus.Int32(12), "Attributes": dbus.Dictionary({}, signature="ss"),
-         "HandOver": dbus.Dictionary({
-             "sysfs_path": device, "iommu_group": dbus.Int32(12), "group_node": "/dev/vfio/12",
-             "libvirt_xml": "<hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'>\n  <source>\n"
-                            f"    <address uuid='{identity}'/>\n  </source>\n</hostdev>\n",
-             "qemu_args": dbus.Array(["-device", f"vfio-pci,sysfsdev={device},display=on"], signature="s"),
-         }, signature="sv"),
-         "Job": dbus.ObjectPath("/")}
-    p.update(more)
-    return p
-
-
-def make_job(number, kind, gpu, instances, type_id, requester, about=None):
-    return {"Id": dbus.UInt32(number), "Kind": kind, "State": "running", "Gpu": gpu,
-            "Instances": dbus.Array([dbus.ObjectPath(i) for i in instances], signature="o"), "Type": type_id,
-            "Vfs": dbus.UInt32((about or {}).get("Vfs", 0)), "Mode": (about or {}).get("Mode", ""),
-            "Value": (about or {}).get("Value", ""), "Requester": dbus.UInt32(requester), "CreatedUsec": dbus.UInt64(now()), "StartedUsec": dbus.UInt64(now()),
-            "TimeoutUsec": dbus.UInt64(120 * 1000000)}
+    return {"sysfs_path": device, "iommu_group": dbus.Int32(12), "group_node": "/dev/vfio/12",
+            "libvirt_xml": "<hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'>\n  <source>\n"
+                           f"    <address uuid='{identity}'/>\n  </source>\n</hostdev>\n",
+            "qemu_args": dbus.Array(["-device", f"vfio-pci,sysfsdev={device},display=on"], signature="s"), **more}  # fmt: skip
 
 
 GVT = "0000:00:02.0"
@@ -127,97 +178,150 @@ SAMPLE = "mdpy"
 FIRST = "4f0c2ab6-8d0e-4c53-9d61-0f4f4a1d2c01"
 SECOND = "4f0cd9e1-1111-4222-8333-444455556666"
 FOREIGN = "c2c1d7f0-93ab-4d2f-8f6e-7a5b4c3d2e1f"
-
-
-def world():
-    gvt_text = "low_gm_size: 128MB\nhigh_gm_size: 512MB\nfence: 4\nresolution: 1920x1200\nweight: 4\n"
-    objects = {}
-    objects[gpu_path(GVT)] = {GPU: make_gpu(
-        GVT, {"i915-GVTg_V5_4": make_type("GVTg_V5_4", gvt_text, "vfio-pci", ["GVTg_V5_4"], 1, LowGmBytes=128 * MIB,
-                                          HighGmBytes=512 * MIB, FramebufferBytes=640 * MIB, Fences=4, MaxX=1920, MaxY=1200,
-                                          Weight=4),
-              "i915-GVTg_V5_8": make_type("GVTg_V5_8", gvt_text, "vfio-pci", ["GVTg_V5_8"], 0, LowGmBytes=64 * MIB,
-                                          HighGmBytes=384 * MIB, FramebufferBytes=448 * MIB, Fences=4, MaxX=1024, MaxY=768,
-                                          Weight=2, Key="8086/-/-/448/GVTg_V5_8")},
-        SysfsPath="/sys/devices/pci0000:00/0000:00:02.0", Subsystem="pci", VendorId=dbus.UInt16(0x8086),
-        DeviceId=dbus.UInt16(0x1912), SubsystemVendorId=dbus.UInt16(0x1028), SubsystemDeviceId=dbus.UInt16(0x06b9),
-        Class=dbus.UInt32(0x030000), VendorName="Intel Corporation", DeviceName="HD Graphics 530", Driver="i915",
-        IommuGroup=dbus.Int32(1), BootDisplay=True)}
-    objects[gpu_path(NVIDIA)] = {GPU: make_gpu(
-        NVIDIA, {"nvidia-746": make_type("NVIDIA A2-4Q", "num_heads=4, frl_config=60, framebuffer=4096M, "
-                                         "max_resolution=7680x4320, max_instance=4", "vfio-pci", ["NVIDIA A2-4Q", "A2-4Q"], 3,
-                                         FramebufferBytes=4096 * MIB, Heads=4, FrameRateLimit=60, MaxX=7680, MaxY=4320,
-                                         MaxInstances=4, Key="10de/A2/Q/4096/A2-4Q", Product="A2", Class="Q",
-                                         WhyNot="one vGPU of 4096 MB is there, and 12288 MB of framebuffer are left")},
-        SysfsPath="/sys/devices/pci0000:40/0000:41:00.0", Subsystem="pci", VendorId=dbus.UInt16(0x10de),
-        DeviceId=dbus.UInt16(0x25b6), Class=dbus.UInt32(0x030200), VendorName="NVIDIA Corporation",
-        DeviceName="GA107GL [A2 / A16]", Driver="nvidia", NumaNode=dbus.Int32(1), IommuGroup=dbus.Int32(44),
-        LinkSpeed="8.0 GT/s PCIe", LinkSpeedMax="16.0 GT/s PCIe", LinkWidth=dbus.UInt32(8), LinkWidthMax=dbus.UInt32(8),
-        TotalVfs=dbus.UInt32(16), EnabledVfs=dbus.UInt32(2),
-        Vfs=make_vfs(["0000:41:00.4", "0000:41:00.5"], {"0000:41:00.4": instance_path(SECOND)}),
-        Modes=dbus.Dictionary({"heterogeneous": make_mode("no", ["no", "yes"], "types of several sizes beside each other"),
-                               "mig": make_mode("no")}, signature="sa{sv}"),
-        Parents=dbus.Array(["0000:41:00.4", "0000:41:00.5"], signature="s"))}
-    objects[gpu_path(OLD)] = {GPU: make_gpu(
-        OLD, {}, SysfsPath="/sys/devices/pci10000:00/10000:03:00.0", Subsystem="pci", VendorId=dbus.UInt16(0x1002),
-        DeviceId=dbus.UInt16(0x6779), Class=dbus.UInt32(0x030000), BackEnd="", State="unsupported",
-        Reason="no driver is bound to it", Parents=dbus.Array([], signature="s"))}
-    objects[gpu_path(SAMPLE)] = {GPU: make_gpu(
-        SAMPLE, {"mdpy-vga": make_type("640x480", "virtual display, 640x480 framebuffer", "vfio-pci", ["640x480"], 4),
-                 "mdpy-xga": make_type("1024x768", "virtual display, 1024x768 framebuffer", "vfio-pci", ["1024x768"], 4)},
-        SysfsPath="/sys/devices/virtual/mdpy/mdpy", Subsystem="mdpy", Driver="")}
-    objects[instance_path(FIRST)] = {INSTANCE: make_instance(
-        FIRST, GVT, "i915-GVTg_V5_4", "GVTg_V5_4", Name="desk", CreatedUsec=dbus.UInt64(now() - 3 * HOUR - 30 * 1000000))}
-    objects[instance_path(SECOND)] = {INSTANCE: make_instance(
-        SECOND, NVIDIA, "nvidia-746", "NVIDIA A2-4Q", Parent="0000:41:00.4", Owner=dbus.UInt32(65534),
-        CreatedUsec=dbus.UInt64(now() - 72 * HOUR))}
-    objects[instance_path(SECOND)][INSTANCE]["HandOver"]["cdev_node"] = "/dev/vfio/devices/vfio3"
-    objects[instance_path(FOREIGN)] = {INSTANCE: make_instance(
-        FOREIGN, GVT, "i915-GVTg_V5_4", "GVTg_V5_4", Origin="foreign", Owner=dbus.UInt32(NOBODY),
-        CreatedUsec=dbus.UInt64(0))}
-    return objects
-
-
 XE = "0000:03:00.0"
 XE_VF = "0000:03:00.1"
 HANDED_OUT = "10000000-3333-4444-8555-666677778888"
 
 
-def xe_world(prepared):
-    """A GPU whose instances are virtual functions, and one of these; not part of world(): tests add it."""
-    reason = f"no virtual functions are enabled; enable some: vgpuctl enable-vfs {XE} [COUNT], 12 at most"
-    more = {} if prepared else {"WhyNot": reason}
-    types = {"vf": make_type("vf", "a virtual function as the driver makes it", "vfio-pci", [], 2 if prepared else 0,
-                             MaxInstances=12, **more),
-             "vf-profile": make_type("vf-profile", "a virtual function with quotas of your own", "vfio-pci", ["profile"],
-                                     2 if prepared else 0, MaxInstances=12, Key="8086/-/-/-/vf-profile", **more, Options=[("vram_quota", "bytes (K, M, G allowed), rounded up by the GPU"),
-                                              ("exec_quantum_ms", "milliseconds (0 to 100000); 0: no limit")])}
-    objects = {gpu_path(XE): {GPU: make_gpu(
-        XE, types, SysfsPath="/sys/devices/pci0000:00/0000:03:00.0", Subsystem="pci",
-        VendorId=dbus.UInt16(0x8086), DeviceId=dbus.UInt16(0xe211), Class=dbus.UInt32(0x030000), VendorName="Intel Corporation",
-        DeviceName="Battlemage G21", Driver="xe", BackEnd="sriov", TotalVfs=dbus.UInt32(12), EnabledVfs=dbus.UInt32(0),
-        Parents=dbus.Array([], signature="s"))}}
-    gpu = objects[gpu_path(XE)][GPU]
-    if not prepared:
-        gpu.update(State="unprepared", Reason=reason)
-        return objects
-    names = [XE_VF, "0000:03:00.2", "0000:03:00.3", "0000:03:00.4", "0000:03:00.5"]
-    bound = {XE_VF: ("xe-vfio-pci", "xe-vfio-pci"), names[2]: ("", "pci-stub"), names[3]: ("xe", ""), names[4]: ("xe", "xe")}
-    gpu.update(EnabledVfs=dbus.UInt32(5), Vfs=make_vfs(names, {XE_VF: instance_path(HANDED_OUT)}, bound),
-               Parents=dbus.Array(names, signature="s"))
-    device = f"/sys/devices/pci0000:00/{XE_VF}"
-    objects[instance_path(HANDED_OUT)] = {INSTANCE: make_instance(
-        HANDED_OUT, XE, "vf-profile", "vf-profile", Parent=XE_VF, Slot=XE_VF, Driver="xe-vfio-pci", SysfsPath=device,
-        Attributes=dbus.Dictionary({"exec_quantum_ms": "20", "vram_quota": "1073741824"}, signature="ss"),
-        CreatedUsec=dbus.UInt64(now() - 3 * HOUR - 30 * 1000000), IommuGroup=dbus.Int32(17), HandOver=dbus.Dictionary({
-            "sysfs_path": device, "iommu_group": dbus.Int32(17), "group_node": "/dev/vfio/17",
-            "libvirt_xml": "<hostdev mode='subsystem' type='pci' managed='no'>\n  <source>\n    <address domain='0x0000' "
-                           "bus='0x03' slot='0x00' function='0x1'/>\n  </source>\n</hostdev>\n",
-            "qemu_args": dbus.Array(["-device", f"vfio-pci,host={XE_VF}"], signature="s")}, signature="sv"))}
-    return objects
+class World:
+    """A host: objects by path, and for each GPU the types and virtual functions, for each instance the hand-over."""
+
+    def __init__(self):
+        self.objects, self.types, self.vfs, self.hand_overs = {}, {}, {}, {}
+
+    def add_gpu(self, name, types=(), vfs=(), **more):
+        path = gpu_path(name)
+        self.objects[path] = {GPU: make_gpu(name, TypeCount=len(types), EnabledVfs=len(vfs), **more)}
+        self.types[path], self.vfs[path] = list(types), list(vfs)
+
+    def add_instance(self, identity, gpu, type_id, type_name, hand_over=None, **more):
+        self.objects[instance_path(identity)] = {INSTANCE: make_instance(identity, gpu, type_id, type_name, **more)}
+        self.hand_overs[instance_path(identity)] = make_hand_over(identity) if hand_over is None else hand_over
+        self.count(gpu)
+
+    def count(self, gpu):
+        """Counts the instances of a GPU, and their memory; the properties that differ now."""
+        found = [o[INSTANCE] for o in self.objects.values() if INSTANCE in o and o[INSTANCE]["Gpu"] == gpu_path(gpu)]
+        memory = [int(i["MemoryBytes"]) for i in found]
+        values = {"InstanceCount": len(found), "MemoryUsedBytes": UNKNOWN if UNKNOWN in memory else sum(memory)}
+        p = self.objects[gpu_path(gpu)][GPU]
+        changed = {k: typed(GPU_PROPERTIES[k], v) for k, v in values.items() if p[k] != v}
+        p.update(changed)
+        return changed
 
 
-class Mock(dbus.service.FallbackObject):
+def world():
+    gvt_text = "low_gm_size: 128MB\nhigh_gm_size: 512MB\nfence: 4\nresolution: 1920x1200\nweight: 4\n"
+    w = World()
+    w.add_gpu(GVT, [
+        make_type("i915-GVTg_V5_4", "GVTg_V5_4", gvt_text, ["GVTg_V5_4"], 1, low_gm_bytes=128 * MIB,
+                  high_gm_bytes=512 * MIB, framebuffer_bytes=640 * MIB, fences=4, max_x=1920, max_y=1200, weight=4),
+        make_type("i915-GVTg_V5_8", "GVTg_V5_8", gvt_text, ["GVTg_V5_8"], 0, low_gm_bytes=64 * MIB,
+                  high_gm_bytes=384 * MIB, framebuffer_bytes=448 * MIB, fences=4, max_x=1024, max_y=768, weight=2,
+                  key="8086/-/-/448/GVTg_V5_8")],
+              SysfsPath="/sys/devices/pci0000:00/0000:00:02.0", Subsystem="pci", VendorId=0x8086, DeviceId=0x1912,
+              SubsystemVendorId=0x1028, SubsystemDeviceId=0x06b9, Class=0x030000, VendorName="Intel Corporation",
+              DeviceName="HD Graphics 530", Driver="i915", IommuGroup=1, BootDisplay=True)  # fmt: skip
+    w.add_gpu(NVIDIA, [
+        make_type("nvidia-746", "NVIDIA A2-4Q", "num_heads=4, frl_config=60, framebuffer=4096M, "
+                  "max_resolution=7680x4320, max_instance=4", ["NVIDIA A2-4Q", "A2-4Q"], 3,
+                  "one vGPU of 4096 MB is there, and 12288 MB of framebuffer are left",
+                  framebuffer_bytes=4096 * MIB, heads=4, frame_rate_limit=60, max_x=7680, max_y=4320, max_instances=4,
+                  key="10de/A2/Q/4096/A2-4Q", product="A2", **{"class": "Q"})],
+              make_vfs(["0000:41:00.4", "0000:41:00.5"], {"0000:41:00.4": instance_path(SECOND)}),
+              SysfsPath="/sys/devices/pci0000:40/0000:41:00.0", Subsystem="pci", VendorId=0x10de, DeviceId=0x25b6,
+              Class=0x030200, VendorName="NVIDIA Corporation", DeviceName="GA107GL [A2 / A16]", Driver="nvidia",
+              NumaNode=1, IommuGroup=44, LinkSpeed="8.0 GT/s PCIe", LinkSpeedMax="16.0 GT/s PCIe", LinkWidth=8,
+              LinkWidthMax=8, TotalVfs=16, MemoryBytes=16 * GIB,
+              Modes={"heterogeneous": make_mode("no", ["no", "yes"], "types of several sizes beside each other"),
+                     "mig": make_mode("no")}, Parents=["0000:41:00.4", "0000:41:00.5"])  # fmt: skip
+    w.add_gpu(OLD, SysfsPath="/sys/devices/pci10000:00/10000:03:00.0", Subsystem="pci", VendorId=0x1002,
+              DeviceId=0x6779, Class=0x030000, BackEnd="", State="unsupported", Reason="no driver is bound to it",
+              Hint="load a driver that makes virtual GPUs", HintId="load-driver", Parents=[])  # fmt: skip
+    w.add_gpu(SAMPLE, [
+        make_type("mdpy-vga", "640x480", "virtual display, 640x480 framebuffer", ["640x480"], 4),
+        make_type("mdpy-xga", "1024x768", "virtual display, 1024x768 framebuffer", ["1024x768"], 4)],
+              SysfsPath="/sys/devices/virtual/mdpy/mdpy", Subsystem="mdpy")  # fmt: skip
+    w.add_instance(FIRST, GVT, "i915-GVTg_V5_4", "GVTg_V5_4", Name="desk", CreatedUsec=now() - 3 * HOUR - 30 * 1000000)
+    w.add_instance(SECOND, NVIDIA, "nvidia-746", "NVIDIA A2-4Q", make_hand_over(SECOND, cdev_node="/dev/vfio/devices/vfio3"),
+                   Parent="0000:41:00.4", Owner="65534", CreatedUsec=now() - 72 * HOUR, MemoryBytes=4 * GIB)  # fmt: skip
+    w.add_instance(FOREIGN, GVT, "i915-GVTg_V5_4", "GVTg_V5_4", Origin="foreign", Owner="", CreatedUsec=0)
+    return w
+
+
+def add_xe(w, prepared):
+    """A GPU whose instances are virtual functions, and one of these; not part of world(): tests add them."""
+    reason, hint = "no virtual functions are enabled", f"enable some: vgpuctl enable-vfs {XE} [COUNT], 12 at most"
+    more = {} if prepared else {"why_not": reason, "hint": hint}
+    n = 2 if prepared else 0
+    types = [make_type("vf", "vf", "a virtual function as the driver makes it", [], n, max_instances=12, **more),
+             make_type("vf-profile", "vf-profile", "a virtual function with quotas of your own", ["profile"], n,
+                       max_instances=12, key="8086/-/-/-/vf-profile",
+                       options=[("vram_quota", "bytes (K, M, G allowed), rounded up by the GPU"),
+                                ("exec_quantum_ms", "milliseconds (0 to 100000); 0: no limit")], **more)]  # fmt: skip
+    state = {} if prepared else {"State": "unprepared", "Reason": reason, "Hint": hint, "HintId": "enable-vfs"}
+    names = [XE_VF, "0000:03:00.2", "0000:03:00.3", "0000:03:00.4", "0000:03:00.5"] if prepared else []
+    bound = {XE_VF: ("xe-vfio-pci", "xe-vfio-pci"), "0000:03:00.3": ("", "pci-stub"), "0000:03:00.4": ("xe", ""),
+             "0000:03:00.5": ("xe", "xe")}  # fmt: skip
+    w.add_gpu(XE, types, make_vfs(names, {XE_VF: instance_path(HANDED_OUT)}, bound),
+              SysfsPath="/sys/devices/pci0000:00/0000:03:00.0", Subsystem="pci", VendorId=0x8086, DeviceId=0xe211,
+              Class=0x030000, VendorName="Intel Corporation", DeviceName="Battlemage G21", Driver="xe", BackEnd="sriov",
+              TotalVfs=12, Parents=names, **state)  # fmt: skip
+    if prepared:
+        device = f"/sys/bus/pci/devices/{XE_VF}"
+        w.add_instance(
+            HANDED_OUT, XE, "vf-profile", "vf-profile",
+            {"sysfs_path": device, "iommu_group": dbus.Int32(23), "group_node": "/dev/vfio/23",
+             "libvirt_xml": "<hostdev mode='subsystem' type='pci' managed='no'>\n  <driver name='vfio'/>\n  <source>\n"
+                            "    <address domain='0x0000' bus='0x03' slot='0x00' function='0x1'/>\n  </source>\n</hostdev>\n",
+             "qemu_args": dbus.Array(["-device", f"vfio-pci,host={XE_VF}"], signature="s")},
+            Parent=XE_VF, Slot=XE_VF, Driver="xe-vfio-pci", SysfsPath=f"/sys/devices/pci0000:00/{XE_VF}", IommuGroup=23,
+            MemoryBytes=1 * GIB, Attributes=[("vram_quota", "1073741824"), ("exec_quantum_ms", "20")])  # fmt: skip
+
+
+class Refusal(dbus.exceptions.DBusException):
+    """An error of vgpud, with the details of the option error_details."""
+
+    def __init__(self, name, message, **details):
+        full = name if "." in name else f"org.vgpud1.Error.{name}"
+        super().__init__(message, name=full)
+        self.message = message
+        self.details = details
+        self.wanted = False  # the caller gave the option
+
+
+def reply_error(connection, message, exception):
+    """As dbus.service does it, with the details."""
+    name = getattr(exception, "get_dbus_name", lambda: None)() or f"org.example.Python.{type(exception).__name__}"
+    text = getattr(exception, "message", str(exception))
+    details = getattr(exception, "details", None)
+    if details and not exception.wanted and "hint" in details:
+        text += f"\nHint: {details['hint']}"
+    answer = dbus.lowlevel.ErrorMessage(message, name, text)
+    if details is not None and exception.wanted:
+        answer.append(dbus.Dictionary(details, signature="sv"), signature="a{sv}")
+    connection.send_message(answer)
+
+
+dbus.service._method_reply_error = reply_error
+
+
+def method(interface, in_signature, out_signature):
+    return dbus.service.method(interface, in_signature=in_signature, out_signature=out_signature,
+                               message_keyword="message", path_keyword="path")  # fmt: skip
+
+
+class GpuTypes(dbus.service.FallbackObject):
+    """ListTypes of a GPU: a class of its own, because dbus-python finds one method of a name in a class."""
+
+    @method(GPU, "a{sv}", "a{sv}")
+    def ListTypes(self, options, message=None, path=None):
+        self.enter("ListTypes", message, options)
+        self.of(message.get_path(), GPU)
+        return self.type_tables([message.get_path()])
+
+
+class Mock(GpuTypes):
     """All of /org/vgpud1."""
 
     def __init__(self, bus):
@@ -226,14 +330,21 @@ class Mock(dbus.service.FallbackObject):
         self.reset()
 
     def reset(self):
-        self.objects = world()
-        self.fail = []  # (name, message) of the next calls, in order
+        self.world = world()
+        self.fail = []  # Refusals of the next calls, in order
         self.hold = False  # jobs do not end by themselves
-        self.config_errors = None  # None: as a daemon that does not know the property
+        self.config_errors = None  # None: the property is unknown
         self.next_job = 17
-        self.requester = 0  # who asks, whoever runs the tests
-        self.waiting = {}  # job number -> what to do when it ends
-        self.calls = []  # what was asked, for LastCalls
+        self.requester = 0
+        self.waiting = {}  # job number to the record and what the job does
+        self.ended = {}  # job number to the record
+        self.calls = []  # for Calls
+
+    @property
+    def objects(self):
+        return self.world.objects
+
+    # ---- signals ----
 
     def signal(self, path, interface, member, signature, *args):
         message = dbus.lowlevel.SignalMessage(path, interface, member)
@@ -247,192 +358,376 @@ class Mock(dbus.service.FallbackObject):
     def remove(self, path):
         if path in self.objects:
             interfaces = list(self.objects.pop(path))
+            self.world.types.pop(path, None)
             self.signal(ROOT, OBJECT_MANAGER, "InterfacesRemoved", "oas", path, interfaces)
 
-    def change(self, path, interface, **values):
-        self.objects[path][interface].update(values)
-        self.signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", interface,
-                    dbus.Dictionary(values, signature="sv"), dbus.Array([], signature="s"))
+    def announce(self, path, interface, values, invalidated=()):
+        self.signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", interface, dbus.Dictionary(values, signature="sv"),
+                    dbus.Array(invalidated, signature="s"))  # fmt: skip
 
-    @dbus.service.method(PROPERTIES, in_signature="ss", out_signature="v", message_keyword="message", path_keyword="path")
+    def change(self, path, interface, **values):
+        """Values keep the types that they come with: tests send wrong ones on purpose."""
+        self.objects[path][interface].update(values)
+        self.announce(path, interface, {k: v for k, v in values.items() if k != "Parents"}, ["Parents"] if "Parents" in values else [])
+
+    def set_types(self, path, types):
+        before, self.world.types[path] = self.world.types.get(path, []), types
+        static = [[{k: t[k] for k in TYPE_COLUMNS} for t in side] for side in (before, types)]
+        rows = [{"row": i, "available": t["available"]} for i, t in enumerate(types)]
+        if static[0] != static[1]:
+            self.signal(path, GPU, "TypesChanged", "ba{sv}", True, dbus.Dictionary({}, signature="sv"))
+        else:
+            rows = [r for r, old, new in zip(rows, before, types) if old != new]
+            if rows:
+                self.signal(path, GPU, "TypesChanged", "ba{sv}", False, table(rows, {"row": "u", "available": "u"}))
+        if self.objects[path][GPU]["TypeCount"] != len(types):
+            self.change(path, GPU, TypeCount=dbus.UInt32(len(types)))
+
+    def set_vfs(self, path, vfs):
+        before, self.world.vfs[path] = self.world.vfs[path], vfs
+        if [(v["index"], v["name"]) for v in before] != [(v["index"], v["name"]) for v in vfs]:
+            self.signal(path, GPU, "VfsChanged", "ba{sv}", True, dbus.Dictionary({}, signature="sv"))
+            return
+        rows = [new for old, new in zip(before, vfs) if old != new]
+        columns = {"index": "u", "instance": "o"}
+        for key in ("driver", "driver_override"):
+            if any(old[key] != new[key] for old, new in zip(before, vfs)):
+                columns[key] = "s"
+        if rows:
+            self.signal(path, GPU, "VfsChanged", "ba{sv}", False, table(rows, columns))
+
+    def recount(self, path):
+        changed = self.world.count(self.objects[path][GPU]["Name"])
+        if changed:
+            self.announce(path, GPU, changed)
+
+    # ---- jobs ----
+
+    def jobs_of(self, gpu):
+        return [j for j, _ in self.waiting.values() if j["gpu"] == gpu]
+
+    def start_job(self, kind, gpu, instances, effect, **details):
+        number, self.next_job = self.next_job, self.next_job + 1
+        path = f"{ROOT}/job/{number}"
+        waits = bool(self.jobs_of(gpu))
+        job = {"id": number, "object_path": path, "kind": kind, "state": "waiting" if waits else "running", "result": "",
+               "gpu": gpu, "instances": instances, "n_instances": len(instances), "requester": self.requester,
+               "created_usec": now(), "started_usec": 0 if waits else now(), "ended_usec": 0,
+               "details": typed_dictionary(details, DETAILS), "error_name": "", "message": "", "hint": "", "hint_id": "",
+               "failures": [], "n_failures": 0}  # fmt: skip
+        self.waiting[number] = job, effect
+        properties = {"Id": number, "Kind": kind, "State": job["state"], "Gpu": gpu, "Instances": instances[:32],
+                      "Requester": self.requester, "CreatedUsec": job["created_usec"], "StartedUsec": job["started_usec"],
+                      "Details": job["details"]}  # fmt: skip
+        self.add(path, {JOB: make_properties(JOB, properties)})
+        self.derive_jobs()
+        if not self.hold:
+            GLib.idle_add(self.end_job, number, "done")
+        return dbus.ObjectPath(path)
+
+    def derive_jobs(self):
+        """Job and QueuedJobs, which are not announced."""
+        for path, interfaces in self.objects.items():
+            mine = self.jobs_of(path)
+            if GPU in interfaces:
+                running = [j["object_path"] for j in mine if j["state"] != "waiting"]
+                interfaces[GPU]["Job"] = dbus.ObjectPath(running[0] if running else "/")
+                interfaces[GPU]["QueuedJobs"] = dbus.UInt32(len(mine) - len(running))
+            elif INSTANCE in interfaces:
+                on_it = [j["object_path"] for j, _ in self.waiting.values() if path in j["instances"]]
+                interfaces[INSTANCE]["Job"] = dbus.ObjectPath(on_it[0] if on_it else "/")
+
+    @staticmethod
+    def job_dictionary(job, without=()):
+        left_out = [k for k, v in job.items() if (v in ("", 0) and k != "requester") or (k == "failures" and not v)]
+        return typed_dictionary({k: v for k, v in job.items() if k not in (*left_out, *without)}, JOB_KEYS)
+
+    def end_job(self, number, result, error_name="", text="", **more):
+        if number not in self.waiting:
+            return False
+        job, effect = self.waiting.pop(number)
+        job.update({"state": "ended", "result": result, "ended_usec": now(), "error_name": error_name, "message": text}, **more)
+        job["failures"] = [dbus.Dictionary(f, signature="sv") for f in job["failures"]]
+        job["n_failures"] = job["n_failures"] or len(job["failures"])
+        failed = {str(f["instance"]) for f in job["failures"]}
+        if result == "done" or job["failures"]:
+            effect(failed)
+        self.ended[number] = job
+        self.derive_jobs()
+        self.remove(job["object_path"])
+        without = ("id", "object_path", "state", "result", "error_name")
+        details = self.job_dictionary(dict(job, failures=job["failures"][:16]), without)
+        self.signal(ROOT, MANAGER, "JobRemoved", "uossa{sv}", number, job["object_path"], result, error_name, details)
+        return False
+
+    # ---- arguments ----
+
+    def enter(self, member, message, *args):
+        """Notes the call without error_details; raises the error that a test ordered."""
+        args = list(args)
+        self.asked_for_details = False
+        if args and isinstance(args[-1], dict):
+            options = dict(args[-1])
+            self.asked_for_details = bool(options.pop("error_details", False))
+            args[-1] = options
+        self.calls.append({"member": member, "path": message.get_path(), "args": args, "details": self.asked_for_details})
+        if self.fail:
+            self.refuse(self.fail.pop(0))
+        return args[-1] if args else {}
+
+    def refuse(self, refusal):
+        refusal.wanted = self.asked_for_details
+        raise refusal
+
+    def of(self, path, interface):
+        if interface not in self.objects.get(path, {}):
+            raise dbus.DBusException("no such object", name="org.freedesktop.DBus.Error.UnknownObject")
+        return self.objects[path][interface]
+
+    def find_gpu(self, name):
+        for path, o in self.objects.items():
+            if GPU in o and name in (path, o[GPU]["Name"]):
+                return path
+        return self.refuse(Refusal("NoSuchGpu", f"there is no GPU {name}"))
+
+    def find_instance(self, name):
+        for path, o in self.objects.items():
+            if INSTANCE in o and (name in (path, o[INSTANCE]["Name"]) or name.lower() == o[INSTANCE]["Uuid"]):
+                return path
+        return self.refuse(Refusal("NoSuchInstance", f"there is no instance {name}"))
+
+    # ---- properties ----
+
+    @method(PROPERTIES, "ss", "v")
     def Get(self, interface, name, message=None, path=None):
-        found = self.objects.get(message.get_path(), {}).get(interface, {})
-        if name in found:
-            return found[name]
-        if (interface, name) != (MANAGER, "ConfigErrors") or self.config_errors is None:
+        if name == "Job":
+            self.enter("Get", message, interface, name)
+        where = message.get_path()
+        if (interface, name) == (MANAGER, "JobTimeoutUsec"):
+            return dbus.UInt64(120 * 1000000)
+        if interface != MANAGER:
+            return self.of(where, interface)[name]
+        if name != "ConfigErrors" or self.config_errors is None:
             raise dbus.DBusException("no such property", name="org.freedesktop.DBus.Error.UnknownProperty")
         return dbus.Array(self.config_errors, signature="s")
 
-    def enter(self, member, message, *args):
-        """Note the call; raise the error that a test ordered."""
-        self.calls.append({"member": member, "path": message.get_path(), "args": list(args)})
-        if self.fail:
-            name, text = self.fail.pop(0)
-            raise dbus.exceptions.DBusException(text, name=name)
+    @method(PROPERTIES, "s", "a{sv}")
+    def GetAll(self, interface, message=None, path=None):
+        self.enter("GetAll", message, interface)
+        return dbus.Dictionary(self.of(message.get_path(), interface), signature="sv")
 
-    def start_job(self, kind, gpu, instances, type_id, effect, options, reply, error, answer, about=None):
-        number, self.next_job = self.next_job, self.next_job + 1
-        path = f"{ROOT}/job/{number}"
-        job = make_job(number, kind, gpu, instances, type_id, self.requester, about)
-        others = [o[JOB] for o in self.objects.values() if JOB in o and o[JOB]["Gpu"] == gpu]
-        if others:
-            job["State"], job["StartedUsec"] = "waiting", dbus.UInt64(0)
-        self.add(path, {JOB: job})
-        if gpu_path(gpu) in self.objects and not others:
-            self.change(gpu_path(gpu), GPU, Job=dbus.ObjectPath(path))
-        wait = bool(options.get("wait", False))
-        if not wait:
-            reply(*answer(path))
-        self.waiting[number] = (path, kind, gpu, instances, effect, wait, reply, error, answer)
-        if not self.hold:
-            GLib.idle_add(self.end_job, number, "done", "", "")
-
-    def end_job(self, number, result, error_name, text):
-        path, _kind, gpu, instances, effect, wait, reply, error, answer = self.waiting.pop(number)
-        if result == "done":
-            effect()
-        if gpu_path(gpu) in self.objects and self.objects[gpu_path(gpu)][GPU]["Job"] == path:
-            self.change(gpu_path(gpu), GPU, Job=dbus.ObjectPath("/"))
-        self.remove(path)
-        self.signal(ROOT, MANAGER, "JobRemoved", "uosssao", number, path, result, error_name, text,
-                    dbus.Array([dbus.ObjectPath(i) for i in instances], signature="o"))
-        if wait and result == "done":
-            reply(*answer(path))
-        elif wait:
-            error(dbus.exceptions.DBusException(text, name=error_name or "org.vgpud1.Error.Canceled"))
-        return False
-
-    # ---- what vgpud offers ----
-
-    @dbus.service.method(OBJECT_MANAGER, out_signature="a{oa{sa{sv}}}", message_keyword="message", path_keyword="path")
+    @method(OBJECT_MANAGER, "", "a{oa{sa{sv}}}")
     def GetManagedObjects(self, message=None, path=None):
         self.enter("GetManagedObjects", message)
         return dbus.Dictionary(self.objects, signature="oa{sa{sv}}")
 
-    @dbus.service.method(MANAGER, in_signature="a{sv}", out_signature="a(osssssssut)", message_keyword="message",
-                         path_keyword="path")
-    def ListInstances(self, options, message=None, path=None):
-        self.enter("ListInstances", message, options)
-        found = [(p, o[INSTANCE]) for p, o in self.objects.items() if INSTANCE in o]
-        names = {gpu_path(o[GPU]["Name"]): o[GPU]["Name"] for o in self.objects.values() if GPU in o}
-        return dbus.Array([(dbus.ObjectPath(p), i["Uuid"], i["Name"], i["Type"], i["State"], i["Origin"], i["Parent"],
-                            names[i["Gpu"]], i["Owner"], i["CreatedUsec"]) for p, i in found], signature="(osssssssut)")
+    # ---- lists ----
 
-    @dbus.service.method(MANAGER, in_signature="a{sv}", out_signature="a(ssssuutuuuu)", message_keyword="message",
-                         path_keyword="path")
+    def rows(self, interface, without=(), wanted=lambda o: True):
+        """The table of all objects of an interface: snake_case of the properties; a value of another type is unknown."""
+        signatures = {snake(k): s for k, s in OF_INTERFACE[interface].items() if k not in without}
+        rows = [dict({snake(k): v for k, v in o[interface].items()}, object_path=p)
+                for p, o in self.objects.items() if interface in o and wanted(o[interface])]  # fmt: skip
+        return table(rows, {"object_path": "o", **signatures})
+
+    @method(MANAGER, "a{sv}", "a{sv}")
+    def ListGpus(self, options, message=None, path=None):
+        self.enter("ListGpus", message, options)
+        return self.rows(GPU, ("Parents", "Modes"))
+
+    @method(MANAGER, "a{sv}", "a{sv}")
+    def ListInstances(self, options, message=None, path=None):
+        options = self.enter("ListInstances", message, options)
+        gpu = self.find_gpu(options["gpu"]) if "gpu" in options else None
+        return self.rows(INSTANCE, ("SysfsPath", "Attributes"), lambda i: gpu in (None, i["Gpu"]))
+
+    @method(MANAGER, "a{sv}", "a{sv}")
+    def ListJobs(self, options, message=None, path=None):
+        options = self.enter("ListJobs", message, options)
+        jobs = [j for j, _ in self.waiting.values()] + (list(self.ended.values()) if options.get("ended") else [])
+        jobs = [dict(j, instances=j["instances"][:32]) for j in sorted(jobs, key=lambda j: j["id"])]
+        return table(jobs, {k: s for k, s in JOB_KEYS.items() if k != "failures"})
+
+    def type_tables(self, paths):
+        texts, types, offers, gpus = [""], [], [], []
+
+        def text(t):
+            if t not in texts:
+                texts.append(t)
+            return texts.index(t)
+
+        for path in paths:
+            properties = self.objects[path][GPU]
+            gpus.append({"object_path": path, "name": properties["Name"], "stale": properties["Stale"]})
+            for t in self.world.types[path]:
+                static = {k: t[k] for k in TYPE_COLUMNS}
+                if static not in types:
+                    types.append(static)
+                offers.append({"gpu": len(gpus) - 1, "type": types.index(static), "available": t["available"],
+                               "why_not": text(t["why_not"]), "hint": text(t["hint"])})  # fmt: skip
+        numbers = dict.fromkeys(("gpu", "type", "available", "why_not", "hint"), "u")
+        return dbus.Dictionary({"offers": table(offers, numbers), "types": table(types, TYPE_COLUMNS),
+                                "gpus": table(gpus, {"object_path": "o", "name": "s", "stale": "b"}),
+                                "texts": dbus.Array(texts, signature="s"), "next": "a key of a newer daemon"}, signature="sv")  # fmt: skip
+
+    @method(MANAGER, "a{sv}", "a{sv}")
     def ListTypes(self, options, message=None, path=None):
         self.enter("ListTypes", message, options)
-        keys = ("Available", "MaxInstances", "FramebufferBytes", "Heads", "FrameRateLimit", "MaxX", "MaxY")
-        return dbus.Array([(g["Name"], i, t["Name"], t["DeviceApi"], *(t.get(k, 0) for k in keys))
-                           for g in (o[GPU] for o in self.objects.values() if GPU in o) for i, t in g["Types"].items()],
-                          signature="(ssssuutuuuu)")
+        return self.type_tables([p for p, o in self.objects.items() if GPU in o and self.world.types[p]])
 
-    @dbus.service.method(MANAGER, in_signature="sa{sv}", out_signature="osa(oa{sv})", message_keyword="message",
-                         path_keyword="path")
+    @method(GPU, "a{sv}", "a{sv}")
+    def ListVfs(self, options, message=None, path=None):
+        self.enter("ListVfs", message, options)
+        self.of(message.get_path(), GPU)
+        return table(self.world.vfs[message.get_path()], VF_COLUMNS)
+
+    @method(INSTANCE, "a{sv}", "a{sv}")
+    def GetHandOver(self, options, message=None, path=None):
+        self.enter("GetHandOver", message, options)
+        self.of(message.get_path(), INSTANCE)
+        return dbus.Dictionary(self.world.hand_overs[message.get_path()], signature="sv")
+
+    @method(MANAGER, "ua{sv}", "a{sv}")
+    def GetJob(self, number, options, message=None, path=None):
+        self.enter("GetJob", message, number, options)
+        job = self.ended.get(number) or self.waiting.get(number, (None,))[0]
+        if not job:
+            self.refuse(Refusal("NoSuchJob", f"there is no job {number}"))
+        return self.job_dictionary(job)
+
+    @method(MANAGER, "sa{sv}", "osa(oa{sv})")
     def Place(self, type_id, options, message=None, path=None):
-        self.enter("Place", message, type_id, options)
+        options = self.enter("Place", message, type_id, options)
         count, candidates = int(options.get("count", 1)), []
-        for g in (o[GPU] for o in self.objects.values() if GPU in o):
-            n = int(g["Types"].get(type_id, {}).get("Available", 0))
+        for where, g in ((p, o[GPU]) for p, o in self.objects.items() if GPU in o):
+            found = [t for t in self.world.types[where] if t["id"] == type_id]
+            n = int(found[0]["available"]) if found else 0
             c = {"name": g["Name"], "fits": n >= count, "room": dbus.UInt32(n), "available": dbus.UInt32(n + 1),
                  "promised": dbus.UInt32(1), "spare": dbus.UInt32(0), "instances": dbus.UInt32(2), "numa_node": g["NumaNode"],
-                 "a_newer_key": dbus.Array(["x"], signature="s")}
-            if type_id in g["Types"]:
+                 "a_newer_key": dbus.Array(["x"], signature="s")}  # fmt: skip
+            if found:
                 c["type"] = type_id
             if "near" in options:
                 c["distance"] = dbus.UInt32(4)
             if n < count:
-                offered = type_id in g["Types"]
-                c["reason"] = "it has no room for another one" if offered else "it does not offer that type"
-                if options.get("pool") != "mute":  # an older daemon tells no error
+                c["reason"] = "it has no room for another one" if found else "it does not offer that type"
+                if found:
+                    c.update(hint="destroy an instance", hint_id="choose-other")
+                if options.get("pool") != "mute":  # no error
                     c["error"] = "org.vgpud1.Error." + ("NotSupported" if "pool" in options else
-                                                        "NoCapacity" if offered else "NoSuchType")
-            candidates.append((-n, (dbus.ObjectPath(gpu_path(g["Name"])), dbus.Dictionary(c, signature="sv"))))
+                                                        "NoCapacity" if found else "NoSuchType")  # fmt: skip
+            candidates.append((-n, (dbus.ObjectPath(where), dbus.Dictionary(c, signature="sv"))))
         candidates = [c for _, c in sorted(candidates, key=lambda c: c[0])]
         if options.get("pool") == "wait":
             candidates[0][1]["would_wait"] = True
         best = candidates[0][0] if candidates[0][1]["fits"] or "would_wait" in candidates[0][1] else "/"
         return dbus.ObjectPath(best), options.get("strategy", "breadth"), dbus.Array(candidates, signature="(oa{sv})")
 
-    @dbus.service.method(MANAGER, in_signature="ssa{sv}", out_signature="oao", message_keyword="message",
-                         path_keyword="path", async_callbacks=("reply", "error"))
-    def Create(self, gpu, type_id, options, message=None, path=None, reply=None, error=None):
-        self.enter("Create", message, gpu, type_id, options)
-        name = gpu or SAMPLE
-        kinds = self.objects[gpu_path(name)][GPU]["Types"]
+    # ---- changes ----
+
+    @method(MANAGER, "ssa{sv}", "oaa{sv}")
+    def Create(self, gpu, type_id, options, message=None, path=None):
+        options = self.enter("Create", message, gpu, type_id, options)
+        where = self.find_gpu(gpu or SAMPLE)
+        name = self.objects[where][GPU]["Name"]
+        kinds = self.world.types[where]
         count = int(options.get("count", 1))
         identities = [str(options["uuid"])] if "uuid" in options else [str(uuid.uuid4()) for _ in range(count)]
         paths = [instance_path(i) for i in identities]
 
-        def effect():
+        def effect(_failed):
+            kind = next(t for t in kinds if t["id"] == type_id)
             for i in identities:
-                self.add(instance_path(i), {INSTANCE: make_instance(
-                    i, name, type_id, kinds[type_id]["Name"], Name=options.get("name", ""),
-                    Parent=options.get("parent", name))})
-            types = dict(kinds)
-            types[type_id]["Available"] = dbus.UInt32(types[type_id]["Available"] - count)
-            self.change(gpu_path(name), GPU, Types=dbus.Dictionary(types, signature="sa{sv}"))
+                self.world.add_instance(i, name, type_id, kind["name"], Name=options.get("name", ""),
+                                        Parent=options.get("parent", name))  # fmt: skip
+                self.signal(ROOT, OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", instance_path(i), self.objects[instance_path(i)])
+            self.set_types(where, [dict(t, available=t["available"] - count) if t is kind else t for t in kinds])
+            values = {k: self.objects[where][GPU][k] for k in ("InstanceCount", "MemoryUsedBytes")}
+            self.announce(where, GPU, values)
 
-        self.start_job("create", name, paths, type_id, effect, options, reply, error, lambda job: (
-            dbus.ObjectPath(job), dbus.Array([dbus.ObjectPath(p) for p in paths], signature="o")))
+        job = self.start_job("create", where, paths, effect, type=type_id, count=count)
+        return job, dbus.Array([typed_dictionary(
+            {"object_path": p, "uuid": i, "gpu": where, "type": type_id}, {"object_path": "o", "uuid": "s", "gpu": "o", "type": "s"})
+            for p, i in zip(paths, identities)], signature="a{sv}")  # fmt: skip
 
-    @dbus.service.method(MANAGER, in_signature="sa{sv}", out_signature="o", message_keyword="message", path_keyword="path",
-                         async_callbacks=("reply", "error"))
-    def Destroy(self, instance, options, message=None, path=None, reply=None, error=None):
-        self.enter("Destroy", message, instance, options)
-        found = [p for p, o in self.objects.items() if INSTANCE in o and
-                 (o[INSTANCE]["Uuid"].startswith(instance) or o[INSTANCE]["Name"] == instance)]
-        if not found:
-            raise dbus.exceptions.DBusException(f"there is no instance \"{instance}\"",
-                                                name="org.vgpud1.Error.NoSuchInstance")
-        target = self.objects[found[0]][INSTANCE]
-        if target["Origin"] == "foreign" and not options.get("foreign", False):
-            raise dbus.exceptions.DBusException("vgpud did not make it", name="org.vgpud1.Error.Foreign")
-        self.start_job("destroy", target["Parent"] if gpu_path(target["Parent"]) in self.objects else NVIDIA, [found[0]], "",
-                       lambda: self.remove(found[0]), options, reply, error, lambda job: (dbus.ObjectPath(job),))
+    def start_destroy(self, paths, options):
+        gpu = str(self.objects[paths[0]][INSTANCE]["Gpu"])
+        kinds = {str(self.objects[p][INSTANCE]["Type"]) for p in paths}
+        details = {"count": len(paths), **({"type": kinds.pop()} if len(kinds) == 1 else {}),
+                   **({"foreign": True} if options.get("foreign") else {})}  # fmt: skip
 
-    @dbus.service.method(GPU, in_signature="a{sv}", out_signature="o", message_keyword="message", path_keyword="path",
-                         async_callbacks=("reply", "error"))
-    def Rescan(self, options, message=None, path=None, reply=None, error=None):
+        def effect(failed):
+            for p in paths:
+                if p not in failed:
+                    self.remove(p)
+            self.recount(gpu)
+
+        return self.start_job("destroy", gpu, paths, effect, **details)
+
+    def check_destroy(self, path, options):
+        if self.objects[path][INSTANCE]["Origin"] == "foreign" and not options.get("foreign", False):
+            self.refuse(Refusal("Foreign", "vgpud did not make the instance", hint="use --foreign", hint_id="use-foreign"))
+
+    @method(MANAGER, "sa{sv}", "o")
+    def Destroy(self, instance, options, message=None, path=None):
+        options = self.enter("Destroy", message, instance, options)
+        target = self.find_instance(instance)
+        self.check_destroy(target, options)
+        return self.start_destroy([target], options)
+
+    @method(MANAGER, "aoa{sv}", "ao")
+    def DestroyMany(self, instances, options, message=None, path=None):
+        options = self.enter("DestroyMany", message, list(instances), options)
+        paths = [str(p) for p in instances]
+        if not 1 <= len(set(paths)) == len(paths) <= 1024:
+            self.refuse(Refusal("InvalidArgs", "each instance once"))
+        for p in paths:
+            self.check_destroy(self.find_instance(p), options)
+        of_gpu = {}
+        for p in paths:
+            of_gpu.setdefault(str(self.objects[p][INSTANCE]["Gpu"]), []).append(p)
+        return dbus.Array([self.start_destroy(group, options) for group in of_gpu.values()], signature="o")
+
+    @method(GPU, "a{sv}", "o")
+    def Rescan(self, options, message=None, path=None):
         self.enter("Rescan", message, options)
-        name = self.objects[message.get_path()][GPU]["Name"]
-        self.start_job("rescan", name, [], "", lambda: None, options, reply, error, lambda job: (dbus.ObjectPath(job),))
+        self.of(message.get_path(), GPU)
+        return self.start_job("rescan", message.get_path(), [], lambda failed: None)
 
-    @dbus.service.method(GPU, in_signature="ua{sv}", out_signature="o", message_keyword="message", path_keyword="path",
-                         async_callbacks=("reply", "error"))
-    def SetVfs(self, count, options, message=None, path=None, reply=None, error=None):
+    @method(GPU, "ua{sv}", "o")
+    def SetVfs(self, count, options, message=None, path=None):
         self.enter("SetVfs", message, count, options)
         where = message.get_path()
-        name = self.objects[where][GPU]["Name"]
-        self.start_job("set-vfs", name, [], "", lambda: self.change(
-            where, GPU, EnabledVfs=dbus.UInt32(count), Vfs=make_vfs([f"{name[:-1]}{i + 1}" for i in range(count)])),
-                       options, reply, error, lambda job: (dbus.ObjectPath(job),), {"Vfs": count})
+        name = self.of(where, GPU)["Name"]
 
-    @dbus.service.method(GPU, in_signature="ssa{sv}", out_signature="o", message_keyword="message", path_keyword="path",
-                         async_callbacks=("reply", "error"))
-    def Configure(self, mode, value, options, message=None, path=None, reply=None, error=None):
+        def effect(_failed):
+            names = [f"{name[:-1]}{i + 1}" for i in range(count)]
+            self.set_vfs(where, make_vfs(names))
+            self.change(where, GPU, EnabledVfs=dbus.UInt32(count), Parents=dbus.Array(names, signature="s"))
+
+        return self.start_job("set-vfs", where, [], effect, count=count)
+
+    @method(GPU, "ssa{sv}", "o")
+    def Configure(self, mode, value, options, message=None, path=None):
         self.enter("Configure", message, mode, value, options)
         where = message.get_path()
-        gpu = self.objects[where][GPU]
+        gpu = self.of(where, GPU)
 
-        def effect():
-            gpu["Modes"][mode]["Value"] = value
+        def effect(_failed):
+            gpu["Modes"][mode]["value"] = value
             self.change(where, GPU, Modes=gpu["Modes"])
 
-        self.start_job("configure", gpu["Name"], [], "", effect, options, reply, error, lambda job: (dbus.ObjectPath(job),),
-                       {"Mode": mode, "Value": value})
+        return self.start_job("configure", where, [], effect, mode=mode, value=value)
 
-    @dbus.service.method(JOB, in_signature="a{sv}", message_keyword="message", path_keyword="path")
+    @method(JOB, "a{sv}", "")
     def Cancel(self, options, message=None, path=None):
         self.enter("Cancel", message, options)
-        if message.get_path() not in self.objects:
-            raise dbus.exceptions.DBusException("no such object", name="org.freedesktop.DBus.Error.UnknownObject")
-        self.end_job(int(message.get_path().rsplit("/", 1)[1]), "canceled", "org.vgpud1.Error.Canceled",
-                     "the job was cancelled")
+        self.of(message.get_path(), JOB)
+        self.end_job(int(message.get_path().rsplit("/", 1)[1]), "canceled", "org.vgpud1.Error.Canceled", "the job was cancelled")
 
 
 class Control(dbus.service.Object):
-    """How tests steer it."""
+    """How tests steer the mock."""
 
     def __init__(self, bus, mock):
         super().__init__(bus, "/mock")
@@ -448,7 +743,11 @@ class Control(dbus.service.Object):
 
     @dbus.service.method(MOCK, in_signature="ss")
     def Fail(self, name, message):
-        self.mock.fail.append((str(name), str(message)))
+        self.mock.fail.append(Refusal(str(name), str(message)))
+
+    @dbus.service.method(MOCK, in_signature="ssa{sv}")
+    def FailWith(self, name, message, details):
+        self.mock.fail.append(Refusal(str(name), str(message), **{str(k): v for k, v in details.items()}))
 
     @dbus.service.method(MOCK, in_signature="b")
     def Hold(self, hold):
@@ -460,26 +759,59 @@ class Control(dbus.service.Object):
 
     @dbus.service.method(MOCK, in_signature="usss")
     def End(self, number, result, error_name, message):
-        self.mock.end_job(int(number), result, error_name, message)
+        self.mock.end_job(int(number), str(result), str(error_name), str(message))
+
+    @dbus.service.method(MOCK, in_signature="usssa{sv}")
+    def EndWith(self, number, result, error_name, message, more):
+        self.mock.end_job(int(number), str(result), str(error_name), str(message), **{str(k): v for k, v in more.items()})
 
     @dbus.service.method(MOCK, in_signature="ssa{sv}")
     def Change(self, path, interface, values):
-        self.mock.change(path, interface, **{str(k): v for k, v in values.items()})
+        values = {str(k): v for k, v in values.items()}
+        if interface == JOB:
+            job = self.mock.waiting[int(path.rsplit("/", 1)[1])][0]
+            job["state"] = str(values.get("State", job["state"]))
+            job["started_usec"] = int(values.get("StartedUsec", job["started_usec"]))
+        self.mock.change(path, interface, **values)
 
     @dbus.service.method(MOCK, in_signature="oa{sa{sv}}")
     def Add(self, path, interfaces):
-        self.mock.add(path, interfaces)
+        self.mock.world.hand_overs.setdefault(str(path), {})
+        self.mock.world.types.setdefault(str(path), [])
+        self.mock.world.vfs.setdefault(str(path), [])
+        self.mock.add(str(path), interfaces)
 
     @dbus.service.method(MOCK, in_signature="o")
     def Remove(self, path):
-        self.mock.remove(path)
+        self.mock.remove(str(path))
+
+    @dbus.service.method(MOCK, in_signature="os")
+    def Types(self, path, types):
+        """All types of a GPU, as JSON of make_type()."""
+        self.mock.set_types(str(path), json.loads(types))
+
+    @dbus.service.method(MOCK, in_signature="os")
+    def Vfs(self, path, vfs):
+        self.mock.set_vfs(str(path), json.loads(vfs))
+
+    @dbus.service.method(MOCK, in_signature="oa{sv}")
+    def HandOver(self, path, values):
+        self.mock.world.hand_overs[str(path)] = values
+
+    @dbus.service.method(MOCK, in_signature="b")
+    def AddXe(self, prepared):
+        for path in (gpu_path(XE), instance_path(HANDED_OUT)):
+            self.mock.remove(path)
+        before = set(self.mock.objects)
+        add_xe(self.mock.world, bool(prepared))
+        for path in set(self.mock.objects) - before:
+            self.mock.add(path, self.mock.objects[path])
 
     @dbus.service.method(MOCK, in_signature="u")
     def ManyInstances(self, n):
         for i in range(int(n)):
             identity = str(uuid.UUID(int=0xabcd << 112 | 1 << 78 | i))
-            self.mock.objects[instance_path(identity)] = {INSTANCE: make_instance(identity, GVT, "i915-GVTg_V5_4",
-                                                                                  "GVTg_V5_4")}
+            self.mock.objects[instance_path(identity)] = {INSTANCE: make_instance(identity, GVT, "i915-GVTg_V5_4", "GVTg_V5_4")}
 
     @dbus.service.method(MOCK, out_signature="s")
     def Calls(self):

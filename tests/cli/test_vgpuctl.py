@@ -24,8 +24,9 @@ import dbus
 import harness
 import mock_vgpud
 from harness import Bus, Program, TOP, run, wait_for
+import schema
 from mock_vgpud import (FIRST, FOREIGN, GPU, GVT, HANDED_OUT, INSTANCE, JOB, MANAGER, NVIDIA, OLD, SAMPLE, SECOND, XE, XE_VF,
-                        gpu_path, instance_path)
+                        gpu_path, instance_path, make_type)
 
 GOLDEN = pathlib.Path(__file__).resolve().parent / "golden"
 MANUAL = (TOP / "man/vgpuctl.1.rst").read_text()
@@ -79,7 +80,25 @@ class Case(unittest.TestCase):
         return result.err
 
     def data(self, *args):
-        return json.loads(self.good(*args, "--json"))
+        data = json.loads(self.good(*args, "--json"))
+        self.check(schema.verb_of(args), data)
+        return data
+
+    def check(self, definition, data):
+        """Holds data against a definition of the schema; keys that the schema does not have are errors."""
+        self.assertEqual(schema.faults(definition, data), [], definition)
+
+    def error(self, result):
+        """The error of a call with --json."""
+        data = json.loads(result.err)
+        self.check("error_line", data)
+        return data["error"]
+
+    def failed(self, status, *args):
+        """Runs vgpuctl with --json; the error."""
+        result = self.vgpuctl(*args, "--json")
+        self.assertEqual(result.status, status, f"{args}: {result.out}{result.err}")
+        return self.error(result)
 
     def program(self, *args, argv=(), **more):
         p = Program([*argv, PROGRAM, *args], dict(self.bus.environment, **more.pop("environment", {})), **more)
@@ -90,6 +109,10 @@ class Case(unittest.TestCase):
         """What the mock was asked since last time."""
         calls = json.loads(self.bus.control("Calls"))
         return [c for c in calls if member in (None, c["member"])]
+
+    def types(self, gpu, *types):
+        """Gives a GPU other types, as make_type() makes them."""
+        self.bus.control("Types", dbus.ObjectPath(gpu_path(gpu)), json.dumps(types), signature="os")
 
     def change(self, path, interface, **values):
         self.bus.control("Change", path, interface, values, signature="ssa{sv}")
@@ -135,11 +158,23 @@ class Mock(Case):
         for interface in (MANAGER, GPU, INSTANCE, JOB):
             node = xml.etree.ElementTree.parse(TOP / f"dbus/{interface}.xml")
             for method in node.iter("method"):
-                function = getattr(mock_vgpud.Mock, method.get("name"), None)
-                if interface == INSTANCE or function is None:  # those that vgpuctl does not call
+                found = [c.__dict__[method.get("name")] for c in mock_vgpud.Mock.__mro__ if method.get("name") in c.__dict__]
+                found = [f for f in found if f._dbus_interface == interface]
+                if not found:  # vgpuctl does not call the method
+                    self.assertIn(method.get("name"), ("GetGpu", "GetInstance", "Destroy"))
                     continue
-                wanted = "".join(a.get("type") for a in method.iter("arg") if a.get("direction") == "in")
-                self.assertEqual(function._dbus_in_signature, wanted, method.get("name"))
+                for direction, signature in (("in", found[0]._dbus_in_signature), ("out", found[0]._dbus_out_signature)):
+                    wanted = "".join(a.get("type") for a in method.iter("arg") if a.get("direction") == direction)
+                    self.assertEqual(signature, wanted, method.get("name"))
+
+    def test_columns_are_those_of_the_xml(self):
+        """Each column stands in the prose of its method, with its type."""
+        prose = (TOP / f"dbus/{MANAGER}.xml").read_text()
+        for name, columns in (("ListJobs", mock_vgpud.JOB_KEYS), ("ListTypes", mock_vgpud.TYPE_COLUMNS)):
+            text = " ".join(re.search(rf"(?s)        {name}:\n(.*?)<method", prose)[1].split())
+            for column, signature in columns.items():
+                if column != "failures":
+                    self.assertRegex(text, rf"\b{column} (and \w+ )?\(a{re.escape(signature)}\)", name)
 
 
 class Tables(Case):
@@ -156,8 +191,7 @@ class Tables(Case):
                 self.golden(f"{name}.txt", self.good(*args))
 
     def add_xe(self, prepared):
-        for path, interfaces in mock_vgpud.xe_world(prepared).items():
-            self.bus.control("Add", dbus.ObjectPath(path), interfaces, signature="oa{sa{sv}}")
+        self.bus.control("AddXe", prepared, signature="b")
 
     def test_virtual_functions(self):
         """Where instances are virtual functions: before any is there, and when one is handed out."""
@@ -166,8 +200,6 @@ class Tables(Case):
         self.golden("types-why-unprepared.txt", self.good("types", XE, "--why"))
         self.assertIn("Nothing can be made on it while it is unprepared.", self.good())
         self.assertIn("unprepared", self.good("gpus"))
-        for path in mock_vgpud.xe_world(False):
-            self.bus.control("Remove", dbus.ObjectPath(path), signature="o")
         self.add_xe(True)
         self.golden("show-sriov.txt", self.good("show", XE))
         self.golden("types-why-sriov.txt", self.good("types", XE, "--why"))
@@ -178,21 +210,20 @@ class Tables(Case):
             {"index": 1, "name": "0000:03:00.2", "instance": None, "driver": None, "driver_override": None},
             {"index": 2, "name": "0000:03:00.3", "instance": None, "driver": None, "driver_override": "pci-stub"}])
         self.assertEqual(instance["slot"], XE_VF)
-        self.assertEqual(sorted(a["name"] for a in instance["attributes"]), ["exec_quantum_ms", "vram_quota"])
+        self.assertEqual([a["name"] for a in instance["attributes"]], ["vram_quota", "exec_quantum_ms"])
 
     def test_options_that_types_share(self):
         """Each is listed once, with the types that have it."""
-        make = lambda *options: mock_vgpud.make_type("x", "", "vfio-pci", [], 1, Options=list(options))  # noqa: E731
         shared, one, other = ("params", "for all"), ("quota", "bytes"), ("quota", "blocks")
-        kinds = {"a": make(shared, one), "b": make(shared, other), "c": make(shared, one)}
-        self.change(gpu_path(SAMPLE), GPU, Types=dbus.Dictionary(kinds, signature="sa{sv}"))
+        self.types(SAMPLE, *(make_type(i, i, "", [], 1, options=options)
+                             for i, options in (("a", (shared, one)), ("b", (shared, other)), ("c", (shared, one)))))
         for args in (("types", SAMPLE, "--why"), ("show", SAMPLE)):
             self.assertTrue(self.good(*args).endswith(
                 ":\n    params (all types): for all\n    quota (a, c): bytes\n    quota (b): blocks\n"), args)
 
     def test_a_hand_over_without_anything_to_paste(self):
-        self.change(instance_path(FIRST), INSTANCE, Slot="vm3", HandOver=dbus.Dictionary(
-            {"sysfs_path": "/sys/kernel/vgt/vm3"}, signature="sv"))
+        self.change(instance_path(FIRST), INSTANCE, Slot="vm3")
+        self.bus.control("HandOver", dbus.ObjectPath(instance_path(FIRST)), {"sysfs_path": "/sys/kernel/vgt/vm3"}, signature="oa{sv}")
         shown = self.good("show", "desk")
         self.assertIn("Slot: vm3\n", shown)
         self.assertNotIn("libvirt", shown)
@@ -200,12 +231,10 @@ class Tables(Case):
         self.assertEqual((self.data("show", "desk")["instance"]["hand_over"]["libvirt_xml"]), None)
 
     def test_an_id_that_has_changed(self):
-        kinds = dbus.Dictionary({"nvidia-746": mock_vgpud.make_type("NVIDIA L40S-4Q", "", "vfio-pci", [], 0, Mig=True,
-                                                                    EarlierName="NVIDIA A2-4Q")}, signature="sa{sv}")
-        self.change(gpu_path(NVIDIA), GPU, Types=kinds)
+        self.types(NVIDIA, make_type("nvidia-746", "NVIDIA L40S-4Q", "", [], 0, mig=True, earlier_name="NVIDIA A2-4Q"))
         for args in (("types", "--why"), ("show", NVIDIA)):
             self.assertIn("NVIDIA A2-4Q", self.good(*args))
-        self.assertIn("the driver does not tell", self.good("types", "--why"))
+        self.assertIn("the driver does not say", self.good("types", "--why"))
         self.assertIn("(MIG)", self.good("show", NVIDIA))
         self.assertIs(self.data("types", NVIDIA)["types"][0]["mig"], True)
 
@@ -226,9 +255,9 @@ class Tables(Case):
         self.golden("show-job-vfs.txt", self.good("show", "job", "21"))
         self.golden("show-job-mode.txt", self.good("show", "job", "23"))
         jobs = self.data("jobs")["jobs"]
-        self.assertEqual([(j["kind"], j["vfs"], j["mode"], j["value"]) for j in jobs[3:]], [
-            ("rescan", None, None, None), ("set-vfs", 4, None, None), ("set-vfs", 0, None, None),
-            ("configure", None, "heterogeneous", "yes")])
+        self.assertEqual([(j["kind"], j["details"]) for j in jobs[3:]], [
+            ("rescan", {}), ("set-vfs", {"count": 4}), ("set-vfs", {"count": 0}),
+            ("configure", {"mode": "heterogeneous", "value": "yes"})])
         self.assertEqual(self.data("jobs")["jobs"][0]["instances"], ["00000000-0000-4000-8000-000000000001"])
         self.assertEqual(self.data("show", "job", "20")["job"]["kind"], "rescan")
         self.assertEqual(self.data("show", "mdpy")["gpu"]["job"], 17)
@@ -240,11 +269,11 @@ class Tables(Case):
         self.golden("overview-stuck.txt", self.good())
         self.assertIn("stuck, as of 5 h ago", self.good("gpus"))
         why = " ".join(self.good("types", "--why", NVIDIA).split())
-        self.assertIn(f"{NVIDIA}: stuck, as of 5 h ago: the removal of 4f0cd9e1 has not come back; these are the numbers of "
-                      "before, and until it answers none can be made", why)
+        self.assertIn(f"{NVIDIA}: stuck, as of 5 h ago: the removal of 4f0cd9e1 has not come back; the numbers are from an earlier "
+                      "scan, and none can be made until the GPU answers", why)
         for args in (("types",), ("types", NVIDIA), ("types", "--no-legend")):
-            self.assertEqual(" ".join(self.good(*args).split()).count("these are the numbers of before, and until it answers none"), 1)
-        self.assertNotIn("before", self.good("types", SAMPLE))
+            self.assertEqual(" ".join(self.good(*args).split()).count("the numbers are from an earlier scan"), 1)
+        self.assertNotIn("earlier", self.good("types", SAMPLE))
         stale = {(t["gpu"], t["stale"]) for t in self.data("types")["types"]}
         self.assertEqual(stale, {(GVT, False), (NVIDIA, True), (SAMPLE, False)})
 
@@ -260,9 +289,11 @@ class Tables(Case):
 
     def test_quiet_types_once(self):
         """Two GPUs of one kind offer the same types: each id is printed once."""
-        twin = mock_vgpud.world()[gpu_path(SAMPLE)]
+        w = mock_vgpud.world()
+        twin = w.objects[gpu_path(SAMPLE)]
         twin[GPU]["Name"] = "mdpy2"
         self.bus.control("Add", dbus.ObjectPath(gpu_path("mdpy2")), twin, signature="oa{sa{sv}}")
+        self.types("mdpy2", *w.types[gpu_path(SAMPLE)])
         self.assertEqual(self.good("types", "-q").split().count("mdpy-xga"), 1)
         self.assertEqual(len(re.findall("^mdpy-xga ", self.good("types"), re.M)), 2)
 
@@ -275,22 +306,29 @@ class Tables(Case):
         """Exact, in the largest unit that can say it."""
         for size, text in ((1216 << 20, "1216 MiB"), (1536 << 20, "1.5 GiB"), (48 << 30, "48 GiB"), (1 << 40, "1 TiB"),
                            (3 << 10, "3 KiB"), (1000, "1000 B"), (1025, "1025 B"), (0, "0 B")):
-            kinds = dbus.Dictionary({"x": mock_vgpud.make_type("x", "", "vfio-pci", [], 1, FramebufferBytes=size)},
-                                    signature="sa{sv}")
-            self.change(gpu_path(SAMPLE), GPU, Types=kinds)
+            self.types(SAMPLE, make_type("x", "x", "", [], 1, framebuffer_bytes=size))
             row = self.good("types", SAMPLE, "--no-legend")
             self.assertEqual(re.split("  +", row)[3], text)
 
     def test_one_call_each(self):
-        everything = "GetManagedObjects"
-        for args, member in (((), everything), (("gpus",), everything), (("types",), "ListTypes"), (("types", "-q"), "ListTypes"),
-                             (("types", SAMPLE), everything), (("types", "--json"), everything), (("list",), "ListInstances"),
-                             (("list", "-q"), "ListInstances"), (("list", SAMPLE), everything), (("list", "--json"), everything),
-                             (("show", "desk"), everything), (("jobs",), everything), (("types", "--why"), everything),
-                             (("configure", NVIDIA), everything)):
+        gpus, types, instances, jobs = "ListGpus", "ListTypes", "ListInstances", "ListJobs"
+        path = gpu_path(NVIDIA)
+        for args, members in (((), [gpus, instances, types, jobs]), (("-q",), [gpus]), (("gpus",), [gpus]), (("types",), [types]),
+                              (("types", "-q"), [types]), (("types", SAMPLE), [gpus, types]), (("types", "--json"), [types]),
+                              (("list",), [instances]), (("list", "-q"), [instances]), (("list", SAMPLE), [gpus, instances]),
+                              (("list", path), [instances]), (("list", "--json"), [instances]),
+                              (("show", "desk"), [gpus, instances, "GetAll", "GetHandOver"]),
+                              (("show", FIRST), ["GetAll", "GetHandOver"]),
+                              (("show", path), ["GetAll", types, "ListVfs", instances]), (("jobs",), [jobs]),
+                              (("types", "--why"), [gpus, types]), (("configure", NVIDIA), [gpus, "GetAll"]),
+                              (("configure", path), ["GetAll"]), (("place", "mdpy-xga"), ["Place"]), (("rescan",), [gpus, *["Rescan"] * 3]),
+                              (("disable-vfs", path), ["SetVfs"])):
             self.calls()
             self.good(*args)
-            self.assertEqual([c["member"] for c in self.calls()], [member])
+            calls = self.calls()
+            self.assertEqual([c["member"] for c in calls], members, args)
+            for c in calls:
+                self.assertTrue(c["details"] or c["member"] == "GetAll", f"{args}: {c}")
 
     def test_empty_host(self):
         for path in (instance_path(FIRST), instance_path(SECOND), instance_path(FOREIGN), gpu_path(GVT), gpu_path(NVIDIA),
@@ -298,12 +336,12 @@ class Tables(Case):
             self.bus.control("Remove", dbus.ObjectPath(path), signature="o")
         for args in ((), ("gpus",), ("types",), ("list",), ("jobs",), ("rescan",)):
             self.assertEqual(self.good(*args), "")
-        self.assertEqual(self.data(), {"gpus": [], "instances": [], "jobs": []})
+        self.assertEqual(self.data(), {"gpus": [], "types": [], "instances": [], "jobs": []})
         self.assertEqual(self.data("rescan"), {"results": []})
 
     def test_a_newer_daemon(self):
         """Properties and interfaces that this vgpuctl does not know, or of another type than it knows, do no harm."""
-        self.change(gpu_path(SAMPLE), GPU, Colour="blue", NumaNode=dbus.String("seven"), Reason=dbus.UInt32(3))
+        self.change(gpu_path(SAMPLE), GPU, Colour="blue")
         new = {"org.vgpud1.Display": {"Width": dbus.UInt32(3)}, INSTANCE: mock_vgpud.make_instance(
             "00000000-0000-4000-8000-00000000000a", SAMPLE, "mdpy-xga", "1024x768")}
         self.bus.control("Add", dbus.ObjectPath(instance_path("00000000-0000-4000-8000-00000000000a")), new,
@@ -311,10 +349,13 @@ class Tables(Case):
         self.assertIn("00000000-0000-4000-8000-00000000000a", self.good("list", "-q"))
         gpu = self.data("show", "mdpy")["gpu"]
         self.assertEqual((gpu["numa_node"], gpu["reason"], gpu["state"]), (None, None, "ready"))
+        self.change(gpu_path(SAMPLE), GPU, NumaNode=dbus.String("seven"), Reason=dbus.UInt32(3))
+        gpu = self.data("show", gpu_path(SAMPLE))["gpu"]
+        self.assertEqual((gpu["numa_node"], gpu["reason"], gpu["state"]), (None, None, "ready"))
 
     def test_a_type_not_known_yet(self):
-        self.change(instance_path(FIRST), INSTANCE, Type="", TypeName="", Driver="", IommuGroup=dbus.Int32(-1),
-                    HandOver=dbus.Dictionary({}, signature="sv"))
+        self.change(instance_path(FIRST), INSTANCE, Type="", TypeName="", Driver="", IommuGroup=dbus.Int32(-1))
+        self.bus.control("HandOver", dbus.ObjectPath(instance_path(FIRST)), {}, signature="oa{sv}")
         self.golden("show-instance-bare.txt", self.good("show", "desk"))
         shown = self.data("show", "desk")["instance"]
         self.assertEqual((shown["type"], shown["iommu_group"], shown["hand_over"]["libvirt_xml"]), (None, None, None))
@@ -328,19 +369,34 @@ class Json(Case):
         self.good("create", "mdpy-xga", "--uuid", "00000000-0000-4000-8000-000000000001", "--no-block")
         self.golden("overview.json", self.good("--json"))
 
+    def test_schema(self):
+        """Golden files follow the schema, a key that it does not have is a fault, and all references lead somewhere."""
+        for path in GOLDEN.glob("*.json"):
+            self.check(path.stem, json.loads(path.read_text()))
+        data = json.loads((GOLDEN / "overview.json").read_text())
+        for faulty in ({**data, "surprise": 1}, {**data, "gpus": [{**data["gpus"][0], "job": "17"}]},
+                       {**data, "types": [{k: v for k, v in data["types"][0].items() if k != "id"}]}):
+            self.assertEqual(len(schema.faults("overview", faulty)), 1)
+        for reference in re.findall(r'"#(/[^"]+)"', json.dumps(schema.SCHEMA)):
+            self.assertTrue(schema.resolve(f"#{reference}"))
+        listed = {r["$ref"] for r in schema.SCHEMA["$defs"]["verbs"]["anyOf"]}
+        self.assertEqual(listed, {f"#/$defs/{name}" for name in schema.SCHEMA["$defs"] if name.startswith("verb_")})
+
     def test_the_same_everywhere(self):
         everything = self.data()
         self.assertEqual(self.data("gpus"), {"gpus": everything["gpus"]})
         self.assertEqual(self.data("list"), {"instances": everything["instances"]})
         self.assertEqual(self.data("list", "41:00.0")["instances"], [i for i in everything["instances"] if i["gpu"] == NVIDIA])
-        self.assertEqual(self.data("show", NVIDIA), {"gpu": everything["gpus"][1]})
-        self.assertEqual(self.data("show", "desk"), {"instance": everything["instances"][0]})
-        types = self.data("types")["types"]
-        self.assertEqual(len(types), 5)
-        for t in types:
-            name = t.pop("gpu")
-            self.assertIs(t.pop("stale"), False)
-            self.assertIn(t, next(g["types"] for g in everything["gpus"] if g["name"] == name))
+        gpu = self.data("show", NVIDIA)["gpu"]
+        more = {k: gpu.pop(k) for k in ("parents", "modes", "types", "vfs")}
+        self.assertEqual(gpu, everything["gpus"][1])
+        self.assertEqual(more["types"], [t for t in everything["types"] if t["gpu"] == NVIDIA])
+        instance = self.data("show", "desk")["instance"]
+        for key in ("sysfs_path", "attributes", "hand_over"):
+            instance.pop(key)
+        self.assertEqual(instance, everything["instances"][0])
+        self.assertEqual(self.data("types"), {"types": everything["types"]})
+        self.assertEqual(len(everything["types"]), 5)
         self.assertEqual([t["id"] for t in self.data("types", "mdpy")["types"]], ["mdpy-vga", "mdpy-xga"])
 
     def test_keys_are_the_properties(self):
@@ -350,18 +406,21 @@ class Json(Case):
         for interface, key in ((GPU, "gpus"), (INSTANCE, "instances"), (JOB, "jobs")):
             node = xml.etree.ElementTree.parse(TOP / f"dbus/{interface}.xml")
             wanted = {re.sub(r"(?<!^)(?=[A-Z])", "_", p.get("name")).lower() for p in node.iter("property")}
-            self.assertEqual(set(everything[key][0]), wanted | {"object_path"})
-        self.assertEqual(set(everything["gpus"][0]["types"][0]), self.keys_of_prose(GPU, "Types") | {"id"})
-        self.assertEqual(set(everything["instances"][0]["hand_over"]), self.keys_of_prose(INSTANCE, "HandOver"))
+            without = {"parents", "modes", "sysfs_path" if key == "instances" else None, "attributes"}
+            if key == "jobs":
+                wanted = self.keys_of_prose(MANAGER, "GetJob")
+            self.assertEqual(set(everything[key][0]), wanted - without | {"object_path"})
+        self.assertEqual(set(everything["types"][0]), set(mock_vgpud.TYPE_COLUMNS) | {"gpu", "stale", "available", "why_not", "hint"})
+        self.assertEqual(set(self.data("show", "desk")["instance"]["hand_over"]), self.keys_of_prose(INSTANCE, "GetHandOver"))
 
     @staticmethod
     def keys_of_prose(interface, name):
-        """The keys of a dictionary, which the XML tells as "Key (s)" in the text about a property."""
+        """The keys of a dictionary, listed as "- key (s):" in the text about a method."""
         text = (TOP / f"dbus/{interface}.xml").read_text()
-        prose = re.search(rf"(?s)\b{name}: (.*?)Since", text)[1]
-        names = re.findall(r"\b(\w+) \((?:s|as|u|t|i|b|a\(ss\))[,)]", prose)
+        prose = re.search(rf"(?s)\n        {name}:\n(.*?)<method", text)[1]
+        names = re.findall(r"(?m)^ *- (\w+) \(", prose)
         assert len(names) > 5
-        return {re.sub(r"(?<!^)(?=[A-Z])", "_", n).lower() for n in names}
+        return set(names)
 
     def test_keys_stand_in_the_manual(self):
         self.bus.control("Hold", True)
@@ -390,9 +449,8 @@ class Json(Case):
         for args in (("--json", "--nonsense"), ("--nonsense", "--json"), ("frobnicate", "--json"), ("create", "--json")):
             result = self.vgpuctl(*args)
             self.assertEqual((result.status, result.out), (2, ""))
-            error = json.loads(result.err)["error"]
+            error = self.error(result)
             self.assertEqual((error["name"], error["exit_status"]), ("org.vgpud1.Error.InvalidArgs", 2))
-            self.assertEqual(list(error), ["name", "message", "hint", "object", "exit_status"])
         self.assertTrue(self.vgpuctl("frobnicate", "--", "--json").err.startswith("vgpuctl: "))
 
 
@@ -401,7 +459,7 @@ class Errors(Case):
 
     def test_each_error_of_the_table(self):
         for name, status in error_table():
-            for args in (("create", "mdpy-xga"), ("destroy", "desk"), ("rescan", "mdpy"), ("cancel", "3")):
+            for args in (("create", "mdpy-xga"), ("destroy", FIRST), ("rescan", "mdpy"), ("cancel", "3")):
                 with self.subTest(name=name, verb=args[0]):
                     full = f"org.vgpud1.Error.{name}"
                     if args[0] == "rescan":  # it asks for the GPUs first
@@ -422,10 +480,8 @@ class Errors(Case):
                     self.assertIn("the very reason", said)
                     self.assertTrue(said.startswith("vgpuctl: Could not "), said)
                     self.bus.control("Fail", full, "the very reason", signature="ss")
-                    result = self.vgpuctl("destroy", "desk", "--json")
-                    error = json.loads(result.err)["error"]
-                    self.assertEqual((result.status, error["exit_status"], error["name"], error["object"]),
-                                     (status, status, full, "desk"))
+                    error = self.failed(status, "destroy", FIRST)
+                    self.assertEqual((error["exit_status"], error["name"], error["object"]), (status, full, FIRST))
 
     def test_statuses_stand_in_the_manual(self):
         section = MANUAL[MANUAL.index("\nEXIT STATUS\n"):MANUAL.index("\nENVIRONMENT\n")]
@@ -449,7 +505,7 @@ class Errors(Case):
                 ("org.freedesktop.DBus.Error.UnknownMethod", 1, "does not know this call"),
                 ("org.freedesktop.DBus.Error.InvalidArgs", 2, "the very reason"),
                 ("org.example.Error.Strange", 1, "the very reason")):
-            for args in (("list",), ("create", "mdpy-xga"), ("destroy", "desk")):
+            for args in (("list",), ("create", "mdpy-xga"), ("destroy", FIRST)):
                 self.bus.control("Fail", name, "the very reason", signature="ss")
                 said = self.bad(status, *args)
                 self.assertIn(words, said)
@@ -467,8 +523,8 @@ class Errors(Case):
 
     def test_daemon_dies_meanwhile(self):
         self.bus.control("Hold", True)
-        p = self.program("destroy", "desk", "4f0cd", "c2c1")
-        wait_for(lambda: self.calls("Destroy"), "the call")
+        p = self.program("destroy", "desk", "4f0cd", "c2c1", "--foreign")
+        wait_for(lambda: self.calls("DestroyMany"), "the call")
         self.bus.stop_mock(signal.SIGKILL)
         self.assertEqual(p.finish(), 1)
         self.assertIn("vgpud went away", p.errors)
@@ -486,8 +542,9 @@ class Errors(Case):
                      ("create", "a", "--gpu", ""), ("create", "a", "--gpu="),
                      ("create", "a", "--count", "2", "--uuid", "00000000-0000-4000-8000-000000000001"),
                      ("create", "a", "--attr", "=value"), ("create", "a", "--timeout", "soon"),
-                     ("create", "a", "--timeout", "500ms"), ("create", "a", "--timeout", "2h"),
-                     ("create", "a", "--timeout", "3601s"), ("create", "a", "--foreign"), ("destroy",), ("destroy", ""),
+                     ("create", "a", "--timeout", "0"), ("create", "a", "--timeout", "1s", "--no-block"),
+                     ("rescan", "--timeout", "1s", "--no-block"), ("wait",), ("wait", ""), ("wait", "job", "x"), ("wait", "job", "0"),
+                     ("wait", "a", "--no-block"), ("monitor", "--full"), ("gpus", "--all"), ("create", "a", "--foreign"), ("destroy",), ("destroy", ""),
                      ("destroy", "a", "--gpu", "b"), ("cancel",), ("cancel", "x"), ("cancel", "0"), ("cancel", "-1"),
                      ("cancel", "1", "2"), ("show",), ("show", "a", "b"), ("show", "job", "x"), ("show", "job", "0"),
                      ("enable-vfs",), ("enable-vfs", "a", "0"), ("enable-vfs", "a", "-1"), ("enable-vfs", "a", "x"),
@@ -528,8 +585,12 @@ class Names(Case):
         said = self.bad(2, "show", "4f0c")
         self.assertIn(FIRST, said)
         self.assertIn(SECOND, said)
-        for what in ("4f0c3", "des", "", "4f0c2ab6-8d0e-4c53-9d61-0f4f4a1d2c01x", "%"):
-            self.assertIn(f'"{what}"', self.bad(3, "show", what))
+        self.assertEqual(self.good("show", instance_path(FIRST), "-q"), f"{FIRST}\n")
+        for what in ("4f0c3", "des", "", "4f0c2ab6-8d0e-4c53-9d61-0f4f4a1d2c01x", "%", "4f0c2ab6-8d0e-4c53-9d61-0f4f4a1d2c0a",
+                     instance_path("4f0c2ab6-8d0e-4c53-9d61-0f4f4a1d2c0a")):
+            error = self.failed(3, "show", what)
+            self.assertEqual((error["name"], error["hint_id"], error["object"]),
+                             ("org.vgpud1.Error.NoSuchInstance", "list-instances", what))
 
     def test_gpus(self):
         for what in (GVT, "0000:00", "02.0", "00:02.0"):
@@ -585,7 +646,7 @@ class Create(Case):
         self.assertEqual(out, "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69\n")
         self.assertEqual(self.asked(), ["mdpy", "mdpy-xga", {
             "uuid": "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69", "name": "desk2", "parent": "mdpy",
-            "attributes": [["b", "2=3"], ["a", ""]], "timeout_usec": 120000000}])
+            "attributes": [["b", "2=3"], ["a", ""]]}])
 
     def test_count(self):
         out = self.good("create", "mdpy-xga", "--count=3", "--gpu=mdpy")
@@ -602,17 +663,46 @@ class Create(Case):
         self.assertEqual(self.good("create", "mdpy-xga", "--no-block"), "17\n")
         self.assertNotIn("wait", self.asked()[2])
         answer = self.data("create", "mdpy-xga", "--no-block", "--uuid", "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69")
-        self.assertEqual(answer, {"job": 18, "result": "queued", "instances": ["b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69"]})
+        identity = "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69"
+        self.assertEqual(answer, {"job": 18, "result": "queued", "instances": [
+            {"object_path": instance_path(identity), "uuid": identity, "gpu": SAMPLE, "type": "mdpy-xga", "parent": None,
+             "hand_over": None}]})
 
     def test_json(self):
         answer = self.data("create", "mdpy-xga")
-        self.assertEqual(answer, {"job": 17, "result": "done", "instances": [self.good("list", "mdpy", "-q").strip()]})
+        instance = self.data("show", self.good("list", "mdpy", "-q").strip())["instance"]
+        self.assertEqual(answer, {"job": 17, "result": "done", "instances": [
+            {k: instance[k] for k in ("object_path", "uuid", "gpu", "type", "parent", "hand_over")}]})
 
     def test_a_type_with_blanks(self):
         self.bus.control("Fail", "org.vgpud1.Error.NoSuchType", "mdpy offers mdpy-vga and mdpy-xga", signature="ss")
-        self.assertIn("Could not create NVIDIA A2-4Q on 41:00.0: mdpy offers",
-                      self.bad(3, "create", "NVIDIA A2-4Q", "--gpu", "41:00.0"))
-        self.assertEqual(self.asked()[:2], ["41:00.0", "NVIDIA A2-4Q"])
+        self.assertIn("Could not create NVIDIA A2-4Q on " + gpu_path(NVIDIA) + ": mdpy offers",
+                      self.bad(3, "create", "NVIDIA A2-4Q", "--gpu", gpu_path(NVIDIA)))
+        self.assertEqual(self.asked()[:2], [NVIDIA, "NVIDIA A2-4Q"])
+
+    def test_gpu_by_a_part_of_its_name(self):
+        """vgpuctl resolves the word: the daemon takes whole names alone."""
+        self.good("create", "nvidia-746", "--gpu", "41:00.0", "--no-block")
+        self.assertEqual(self.asked()[:2], [NVIDIA, "nvidia-746"])
+        self.assertEqual(self.failed(3, "create", "nvidia-746", "--gpu", "99:")["name"], "org.vgpud1.Error.NoSuchGpu")
+        self.assertEqual(self.failed(2, "create", "nvidia-746", "--gpu", "0000:")["hint_id"], "longer-prefix")
+        self.assertEqual(self.calls("Create"), [])
+
+    def test_hints(self):
+        """A hint of the daemon comes in its details, or in the message of an old body; another error has a general one."""
+        details = {"hint": "enable some: vgpuctl enable-vfs", "hint_id": "enable-vfs"}
+        self.bus.control("FailWith", "NoCapacity", "no functions are enabled", details, signature="ssa{sv}")
+        said = self.bad(5, "create", "vf")
+        self.assertEqual(said, "vgpuctl: Could not create vf: no functions are enabled.\nHint: enable some: vgpuctl enable-vfs.\n")
+        self.bus.control("FailWith", "NoCapacity", "no functions are enabled", details, signature="ssa{sv}")
+        error = self.failed(5, "create", "vf")
+        self.assertEqual((error["hint"], error["hint_id"]), tuple(details.values()))
+        self.assertNotIn("Hint", error["message"])
+        self.bus.control("Fail", "org.vgpud1.Error.NoCapacity", "no functions\nHint: enable some", signature="ss")
+        error = self.failed(5, "create", "vf")
+        self.assertEqual((error["message"], error["hint"], error["hint_id"]), ("Could not create vf: no functions", "enable some", None))
+        self.bus.control("Fail", "org.vgpud1.Error.NoCapacity", "no functions", signature="ss")
+        self.assertEqual(self.failed(5, "create", "vf")["hint_id"], "explain-types")
 
 
 class Gpus(Case):
@@ -631,7 +721,7 @@ class Gpus(Case):
 
     def test_enable_some(self):
         self.assertEqual(self.good("enable-vfs", NVIDIA, "3", "--timeout", "2min"), "")
-        self.assertEqual(self.asked("SetVfs"), [3, {"timeout_usec": 120000000}])
+        self.assertEqual(self.asked("SetVfs"), [3, {}])
         shown = self.good("show", NVIDIA)
         self.assertIn("VFs: 3 of 16", shown)
         self.assertEqual(self.good("enable-vfs", NVIDIA, "4", "--no-block"), "18\n")
@@ -646,18 +736,18 @@ class Gpus(Case):
 
     def test_none_to_enable(self):
         self.calls()
-        self.assertIn("it cannot have any", self.bad(7, "enable-vfs", "mdpy"))
+        self.assertEqual(self.failed(7, "enable-vfs", "mdpy")["name"], "org.vgpud1.Error.NotSupported")
         self.assertEqual(self.calls("SetVfs"), [])
 
     def test_configure(self):
         self.assertEqual(self.good("configure", NVIDIA, "heterogeneous", "yes"), "")
         self.assertEqual(self.asked("Configure"), ["heterogeneous", "yes", {}])
-        self.assertEqual(self.data("configure", NVIDIA), {"modes": [
+        self.assertEqual(self.data("configure", NVIDIA), {"gpu": NVIDIA, "modes": [
             {"name": "heterogeneous", "value": "yes", "choices": ["no", "yes"], "help": "types of several sizes beside each other"},
             {"name": "mig", "value": "no", "choices": None, "help": None}]})
         self.assertEqual(self.good("configure", NVIDIA, "-q"), "heterogeneous\nmig\n")
         self.assertEqual(self.good("configure", "mdpy"), "")
-        self.assertEqual(self.data("configure", "mdpy"), {"modes": []})
+        self.assertEqual(self.data("configure", "mdpy"), {"gpu": SAMPLE, "modes": []})
 
     def test_refused(self):
         for args, words in ((("enable-vfs", NVIDIA, "3"), f"Could not enable virtual functions of {NVIDIA}: qemu holds"),
@@ -684,7 +774,7 @@ class Gpus(Case):
         for attributes, text, hint in (((), about, False), (("--attr", "vram=1G"), about, True), (("--attr", "vram=1G"), other, False),
                                        (("--attr", "x=1"), "the value of the attribute is empty", True)):
             self.bus.control("Fail", "org.vgpud1.Error.InvalidArgs", text, signature="ss")
-            self.assertEqual("types --why" in self.bad(2, "create", "vf", *attributes), hint)
+            self.assertEqual(self.failed(2, "create", "vf", *attributes)["hint_id"], "explain-types" if hint else None)
 
 
 class Place(Case):
@@ -699,7 +789,7 @@ class Place(Case):
         self.assertEqual(self.calls("Place")[0]["args"],
                          ["mdpy-xga", {"count": 3, "strategy": "depth", "near": "0000:41:00.0", "pool": "ai", "numa_node": 1,
                                        "preferred_numa_node": 0}])
-        self.good("create", "mdpy-xga", "--strategy=separated", "--numa-node=0", "--near=mdpy", "--pool=ai")
+        self.good("create", "mdpy-xga", "--strategy=separated", "--numa-node=0", "--near=mdp", "--pool=ai")
         options = self.calls("Create")[0]["args"][2]
         self.assertEqual({k: options[k] for k in ("strategy", "numa_node", "near", "pool")},
                          {"strategy": "separated", "numa_node": 0, "near": "mdpy", "pool": "ai"})
@@ -709,8 +799,8 @@ class Place(Case):
         place = self.data("place", "mdpy-xga", "--near", "mdpy")
         self.assertEqual([place[k] for k in ("gpu", "type", "count", "strategy")], [SAMPLE, "mdpy-xga", 1, "breadth"])
         self.assertEqual(place["candidates"][0],
-                         {"gpu": SAMPLE, "type": "mdpy-xga", "fits": True, "would_wait": False, "reason": None, "error": None, "room": 4, "available": 5,
-                          "promised": 1, "spare": 0, "instances": 2, "numa_node": None, "distance": 4})
+                         {"gpu": SAMPLE, "object_path": gpu_path(SAMPLE), "type": "mdpy-xga", "fits": True, "would_wait": False,
+                          "reason": None, "hint": None, "hint_id": None, "error": None, "room": 4, "available": 5, "promised": 1, "spare": 0, "instances": 2, "numa_node": None, "distance": 4})
         other = next(c for c in place["candidates"] if c["gpu"] == NVIDIA)
         self.assertEqual((other["type"], other["fits"], other["reason"], other["error"], other["numa_node"]),
                          (None, False, "it does not offer that type", "org.vgpud1.Error.NoSuchType", 1))
@@ -725,8 +815,11 @@ class Place(Case):
     def test_none(self):
         self.assertIn("No GPU can take 9 of mdpy-xga", self.bad(5, "place", "mdpy-xga", "--count", "9"))
         result = self.vgpuctl("place", "mdpy-xga", "--count", "9", "--json")
-        self.assertEqual((result.status, json.loads(result.out)["gpu"]), (5, None))
-        self.assertEqual(json.loads(result.err)["error"]["name"], "org.vgpud1.Error.NoCapacity")
+        place = json.loads(result.out)
+        self.check("place", place)
+        self.assertEqual((result.status, place["gpu"]), (5, None))
+        self.assertIn("choose-other", [c["hint_id"] for c in place["candidates"]])
+        self.assertEqual(self.error(result)["name"], "org.vgpud1.Error.NoCapacity")
         self.bad(7, "place", "mdpy-xga", "--count", "9", "--pool=other")
         self.assertIn("create would wait for that", " ".join(self.good("place", "mdpy-xga", "--count", "9", "--pool=wait").split()))
         self.bad(5, "place", "mdpy-xga", "--count", "9", "--pool=mute")
@@ -743,16 +836,34 @@ class Place(Case):
 
 class Destroy(Case):
     def test_by_what_is_typed(self):
-        self.calls()
-        self.assertEqual(self.good("destroy", "desk"), "")
-        self.assertEqual([(c["member"], c["args"]) for c in self.calls()], [("Destroy", ["desk", {}])])
-        self.assertNotIn(FIRST, self.good("list", "-q"))
+        for word, members in (("desk", ["ListInstances", "Destroy"]), (FIRST.upper(), ["Destroy"]), (instance_path(FIRST), ["Destroy"]),
+                              ("4f0c2", ["ListInstances", "Destroy"])):
+            self.bus.control("Reset")
+            self.assertEqual(self.good("destroy", word), "")
+            calls = self.calls()
+            self.assertEqual([c["member"] for c in calls], members)
+            self.assertEqual(calls[-1]["args"], [instance_path(FIRST), {}])
+            self.assertNotIn(FIRST, self.good("list", "-q"))
+
+    def test_a_beginning_is_long_enough(self):
+        """Names are whole, and win; the beginning of a UUID has 4 digits."""
+        for word in ("4", "4f0", "c2c"):
+            error = self.failed(2, "destroy", word)
+            self.assertEqual((error["name"], error["object"]), ("org.vgpud1.Error.InvalidArgs", word))
+        self.assertEqual(self.failed(2, "destroy", "4f0c")["name"], "org.vgpud1.Error.Ambiguous")
+        self.assertEqual(self.failed(3, "destroy", "des")["name"], "org.vgpud1.Error.NoSuchInstance")
+        self.assertEqual(self.calls("Destroy"), [])
+        for name in ("100", "abc", "d", "4f0c"):
+            self.change(instance_path(SECOND), INSTANCE, Name=name)
+            self.assertEqual(self.good("show", name, "-q"), f"{SECOND}\n")
+        self.good("destroy", "4f0c")
+        self.assertNotIn(SECOND, self.good("list", "-q"))
 
     def test_foreign(self):
-        self.assertIn("--foreign", self.bad(4, "destroy", FOREIGN))
+        self.assertEqual(self.failed(4, "destroy", FOREIGN)["hint_id"], "use-foreign")
         self.calls()
         self.good("destroy", FOREIGN, "--foreign", "--timeout", "30")
-        self.assertEqual(self.calls("Destroy")[0]["args"], [FOREIGN, {"foreign": 1, "timeout_usec": 30000000}])
+        self.assertEqual(self.calls("Destroy")[0]["args"], [instance_path(FOREIGN), {"foreign": 1}])
         self.assertNotIn(FOREIGN, self.good("list", "-q"))
 
     def test_all_are_tried(self):
@@ -761,16 +872,46 @@ class Destroy(Case):
         self.assertEqual(self.good("list", "-q"), f"{FOREIGN}\n")
         self.assertEqual(len(re.findall("^vgpuctl: ", said, re.M)), 2)
         self.assertEqual(self.vgpuctl("destroy", FOREIGN, "nope").status, 4)
+        self.bus.control("Reset")
+        self.calls()
+        self.assertEqual(self.good("destroy", "desk", "4f0cd", FIRST), "")
+        self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:],
+                         [("DestroyMany", [[instance_path(FIRST), instance_path(SECOND)], {}])])
+        self.bus.control("Reset")
+        self.vgpuctl("destroy", "desk", FOREIGN)
+        self.assertEqual([c["member"] for c in self.calls()], ["ListInstances", "DestroyMany", "Destroy", "Destroy"])
+
+    def test_one_of_a_job_fails(self):
+        """The job of a GPU says which of its instances failed."""
+        self.bus.control("Hold", True)
+        p = self.program("destroy", "desk", FOREIGN, "4f0cd", "--foreign", "--json")
+        wait_for(lambda: len(self.good("jobs", "-q").split()) == 2, "the jobs")
+        failure = {"instance": dbus.ObjectPath(instance_path(FOREIGN)), "error_name": "org.vgpud1.Error.InUse",
+                   "message": "qemu holds it", "hint": "stop qemu", "hint_id": "stop-user"}
+        more = {"failures": dbus.Array([dbus.Dictionary(failure, signature="sv")], signature="a{sv}")}
+        self.bus.control("EndWith", dbus.UInt32(17), "failed", "org.vgpud1.Error.InUse", "qemu holds it", more, signature="usssa{sv}")
+        self.bus.control("End", dbus.UInt32(18), "done", "", "", signature="usss")
+        self.assertEqual(p.finish(), 6)
+        results = json.loads(p.text)["results"]
+        self.check("destroy", json.loads(p.text))
+        self.assertEqual([(r["uuid"], r["job"], r["result"]) for r in results],
+                         [(FIRST, 17, "done"), (FOREIGN, 17, "failed"), (SECOND, 18, "done")])
+        error = results[1]["error"]
+        self.assertEqual((error["hint_id"], error["instances"], error["job"], error["exit_status"]), ("stop-user", [FOREIGN], 17, 6))
+        job = self.data("show", "job", "17")["job"]
+        self.assertEqual([f["instance"] for f in job["failures"]], [FOREIGN])
+        self.assertIn("Hint: stop qemu", self.good("show", "job", "17"))
 
     def test_json(self):
         result = self.vgpuctl("destroy", "desk", FOREIGN, "--json")
         self.assertEqual(result.status, 4)
         results = json.loads(result.out)["results"]
-        self.assertEqual(results[0], {"instance": "desk", "job": 17, "result": "done", "error": None})
+        self.check("destroy", json.loads(result.out))
+        self.assertEqual(results[0], {"instance": "desk", "uuid": FIRST, "job": 17, "result": "done", "error": None})
         self.assertEqual((results[1]["instance"], results[1]["job"], results[1]["result"]), (FOREIGN, None, "failed"))
-        self.assertEqual(results[1]["error"], json.loads(result.err)["error"])
+        self.assertEqual(results[1]["error"], self.error(result))
         self.assertEqual(self.data("destroy", "4f0cd", "--no-block"),
-                         {"results": [{"instance": "4f0cd", "job": 18, "result": "queued", "error": None}]})
+                         {"results": [{"instance": "4f0cd", "uuid": SECOND, "job": 18, "result": "queued", "error": None}]})
 
     def test_many(self):
         self.bus.control("ManyInstances", dbus.UInt32(200), signature="u")
@@ -886,7 +1027,7 @@ class Waiting(Case):
         wait_for(lambda: "18" in self.good("jobs", "-q"), "the job")
         p.process.send_signal(signal.SIGINT)
         self.assertEqual(p.finish(), 130)
-        self.assertIn('"vgpuctl cancel 18" takes it out of the queue', p.errors)
+        self.assertIn('"vgpuctl cancel 18"', p.errors)
 
     def test_interrupt_of_one_of_two(self):
         """That a job is like what was asked for does not make it one's own."""
@@ -923,11 +1064,88 @@ class Waiting(Case):
         wait_for(lambda: "18" in self.good("jobs", "-q"), "the next one")
         self.end(18)
         self.assertEqual(p.finish(), 6)
-        self.assertIn(f"Could not destroy desk: GPU {GVT}: job 17 (destroy) has not come back from the kernel for 120 s; what it "
-                      "was to do may still happen, or not", p.errors)
         results = json.loads(p.text)["results"]
+        self.check("destroy", json.loads(p.text))
         self.assertEqual([(r["result"], r["job"]) for r in results], [("failed", 17), ("done", 18)])
-        self.assertEqual(results[0]["error"]["name"], "org.vgpud1.Error.GpuStuck")
+        error = results[0]["error"]
+        self.assertEqual((error["name"], error["job"], error["instances"]), ("org.vgpud1.Error.GpuStuck", 17, [FIRST]))
+        self.assertEqual(json.loads(p.errors)["error"], error)
+
+    def test_timeout(self):
+        """--timeout bounds the wait: the job goes on, and the error names job and instances."""
+        for args in (("create", "mdpy-xga"), ("destroy", "desk"), ("rescan", NVIDIA), ("destroy", "desk", "4f0cd")):
+            with self.subTest(args):
+                result = self.vgpuctl(*args, "--timeout", "10ms")
+                self.assertEqual((result.status, result.out), (8, ""))
+                self.assertIn("Hint: ", result.err)
+                number = int(re.search(r"Job (\d+) did not end within 10 ms", result.err)[1])
+                self.assertIn(str(number), self.good("jobs", "-q").split())
+                result = self.vgpuctl(*args, "--timeout=10ms", "--json")
+                error = json.loads(result.err.splitlines()[0])["error"]
+                self.check("error", error)
+                self.assertEqual((error["name"], error["hint_id"], error["exit_status"]), ("org.vgpud1.Error.Timeout", "wait-for-job", 8))
+                if args[0] != "rescan":
+                    self.assertEqual(len(error["instances"]), len(args) - 1)
+                for job in self.good("jobs", "-q").split():
+                    self.end(int(job))
+                self.bus.control("Reset")
+                self.bus.control("Hold", True)
+        p = self.program("create", "mdpy-xga", "--timeout", "infinity")
+        wait_for(lambda: self.good("jobs", "-q"), "the job")
+        self.end(17)
+        self.assertEqual(p.finish(), 0)
+
+    def test_wait_for_a_job(self):
+        self.good("create", "mdpy-xga", "--no-block")
+        self.good("create", "mdpy-xga", "--no-block")
+        p, q = self.program("wait", "17", "--json"), self.program("wait", "job", "18")
+        wait_for(lambda: len(self.calls("GetJob")), "the questions")
+        r = self.vgpuctl("wait", "17", "--timeout", "10ms", "--json")
+        self.assertEqual((r.status, json.loads(r.out)["results"][0]["result"]), (8, "timeout"))
+        self.check("wait", json.loads(r.out))
+        wait_for(lambda: self.settled(p, q), "both to wait")
+        self.bus.control("End", dbus.UInt32(17), "failed", "org.vgpud1.Error.NoCapacity", "there is no room", signature="usss")
+        self.end(18)
+        self.assertEqual((p.finish(), q.finish()), (5, 0))
+        result = json.loads(p.text)["results"][0]
+        self.check("wait", json.loads(p.text))
+        self.assertEqual((result["job"], result["result"], result["error"]["name"]), (17, "failed", "org.vgpud1.Error.NoCapacity"))
+        self.assertEqual(q.text + q.errors, "")
+        self.assertEqual(self.failed(5, "wait", "17")["job"], 17, "a job that has ended has its result at once")
+        self.assertEqual(self.data("wait", "18")["results"], [{"job": 18, "instance": None, "result": "done", "error": None}])
+        self.assertEqual(self.failed(3, "wait", "job", "99")["name"], "org.vgpud1.Error.NoSuchJob")
+
+    def settled(self, *programs):
+        """All of these have asked for their job: a signal that comes now reaches them."""
+        self.asked = getattr(self, "asked", 0) + len(self.calls("GetJob"))
+        return self.asked >= len(programs) - 1
+
+    def test_wait_for_an_instance(self):
+        self.assertEqual(self.data("wait", "desk")["results"], [{"job": None, "instance": FIRST, "result": "none", "error": None}])
+        self.good("destroy", "desk", "--no-block")
+        self.calls()
+        p = self.program("wait", "desk", "--json")
+        wait_for(lambda: self.calls("Get"), "the question")
+        self.end(17)
+        self.assertEqual(p.finish(), 0)
+        self.assertEqual(json.loads(p.text)["results"], [{"job": 17, "instance": FIRST, "result": "done", "error": None}])
+        self.assertEqual(self.failed(3, "wait", FIRST)["name"], "org.vgpud1.Error.NoSuchInstance")
+        self.assertEqual(self.failed(2, "wait", "4f0")["name"], "org.vgpud1.Error.InvalidArgs")
+        self.change(instance_path(SECOND), INSTANCE, Name="17")
+        self.assertEqual(self.data("wait", "17")["results"][0]["instance"], SECOND, "a name wins over a number")
+
+    def test_jobs_that_have_ended(self):
+        self.bus.control("Hold", False)
+        self.good("create", "mdpy-xga", "--uuid", "00000000-0000-4000-8000-000000000001")
+        self.bus.control("Hold", True)
+        self.good("rescan", "mdpy", "--no-block")
+        self.assertEqual([(j["id"], j["state"], j["result"]) for j in self.data("jobs", "--all")["jobs"]],
+                         [(17, "ended", "done"), (18, "running", None)])
+        self.assertEqual(self.good("jobs", "-q"), "18\n")
+        self.assertEqual(self.good("jobs", "--all", "-q"), "17\n18\n")
+        self.golden("jobs-all.txt", re.sub(r"\b\d s\b", "N s", self.good("jobs", "--all")))
+        self.golden("show-job-ended.txt", self.good("show", "job", "17"))
+        self.assertEqual(self.data("show", "job", "17")["job"]["state"], "ended")
 
     def test_the_bus_goes(self):
         bus = harness.Bus()
@@ -942,11 +1160,12 @@ class Waiting(Case):
 
     def test_interrupt_in_json(self):
         p = self.program("destroy", "desk", "4f0cd", "--json")
-        wait_for(lambda: self.good("jobs", "-q"), "the job")
+        wait_for(lambda: "18" in self.good("jobs", "-q"), "the jobs")
         p.process.send_signal(signal.SIGINT)
         self.assertEqual(p.finish(), 130)
+        self.check("error_line", json.loads(p.errors))
         error = json.loads(p.errors)["error"]
-        self.assertEqual((error["name"], error["jobs"], error["exit_status"]), ("vgpuctl.Interrupted", [17], 130))
+        self.assertEqual((error["name"], error["jobs"], error["exit_status"]), ("vgpuctl.Interrupted", [17, 18], 130))
         self.assertEqual([r["result"] for r in json.loads(p.text)["results"]], ["unknown", "unknown"])
 
     def test_interrupt_when_nobody_answers(self):
@@ -1005,7 +1224,7 @@ class Terminal(Case):
     def test_remarks(self):
         self.assertIn("There are no instances on mdpy", self.lines("list", "mdpy"))
         self.assertIn("no driver is bound to it", self.lines("types", OLD))
-        self.assertIn("Nothing is being done.", self.lines("jobs"))
+        self.assertNotEqual(self.lines("jobs"), "")
         self.assertEqual(self.lines("jobs", "-q"), "")
         self.assertEqual(json.loads(self.lines("jobs", "--json")), {"jobs": []})
 
@@ -1138,7 +1357,7 @@ class Monitor(Case):
         self.change(gpu_path(NVIDIA), GPU, State="stuck", Reason="no answer", Stale=True)
         self.change(gpu_path(NVIDIA), GPU, State="stuck")  # nothing new: no line
         self.bus.control("Remove", dbus.ObjectPath(gpu_path(OLD)), signature="o")
-        self.bus.control("Add", dbus.ObjectPath(gpu_path(OLD)), mock_vgpud.world()[gpu_path(OLD)], signature="oa{sa{sv}}")
+        self.bus.control("Add", dbus.ObjectPath(gpu_path(OLD)), mock_vgpud.world().objects[gpu_path(OLD)], signature="oa{sa{sv}}")
         p.expect(f"{OLD} added")
         self.good("enable-vfs", NVIDIA, "3")
         self.good("configure", NVIDIA, "heterogeneous", "yes")
@@ -1155,24 +1374,68 @@ class Monitor(Case):
         self.change(instance_path(FIRST), INSTANCE, State="stuck")
         p.expect("instance-changed")
         self.ends(p)
-        events = [json.loads(line) for line in p.text.splitlines()]
-        self.assertEqual([e["event"] for e in events], ["daemon-present", "job-added", "gpu-changed", "instance-added",
-                                                        "gpu-changed", "gpu-changed", "job-ended", "instance-changed"])
-        for e in events:
-            self.assertIsInstance(e["time_usec"], int)
-        present = self.data()
-        self.assertEqual(set(events[0]), {"time_usec", "event", *present})
+        events = self.events(p)
+        self.assertEqual([e["event"] for e in events], ["daemon-present", "job-added", "instance-added", "gpu-changed",
+                                                        "gpu-changed", "job-ended", "instance-changed"])
+        self.assertEqual(set(events[0]), {"time_usec", "event", "gpus", "instances", "jobs"})
         self.assertEqual(len(events[0]["gpus"]), 4)
         self.assertEqual(events[1]["job"]["kind"], "create")
-        self.assertEqual((events[2]["changed"], events[2]["gpu"]["job"]), (["job"], 17))
-        self.assertEqual(events[3]["instance"]["name"], "n1")
-        self.assertEqual(events[4]["changed"], ["types"])
-        self.assertEqual({k: v for k, v in events[6].items() if k != "time_usec"}, {
-            "event": "job-ended", "id": 17, "result": "done", "error_name": None, "message": None,
-            "instances": [events[3]["instance"]["uuid"]]})
-        self.assertEqual((events[7]["changed"], events[7]["instance"]["state"]), (["state"], "stuck"))
+        instance = events[2]["instance"]
+        self.assertEqual((instance["name"], instance["job"]), ("n1", 17))
+        self.assertEqual((events[3]["gpu"], events[3]["changes"]), (SAMPLE, {"types": [{"id": "mdpy-xga", "available": 3}]}))
+        self.assertEqual(events[4]["changes"], {"memory_used_bytes": None, "instance_count": 1})
+        job = events[5]["job"]
+        self.assertEqual((job["id"], job["state"], job["result"], job["instances"]), (17, "ended", "done", [instance["uuid"]]))
+        self.assertEqual((events[6]["instance"], events[6]["changes"]), (FIRST, {"state": "stuck"}))
         named = set(re.findall(r"[a-z]+-[a-z]+", MANUAL[MANUAL.index("Each line of **monitor**"):]))
         self.assertEqual({e["event"] for e in events} - named, set())
+
+    def events(self, p):
+        events = [json.loads(line) for line in p.text.splitlines()]
+        for e in events:
+            self.check("event", e)
+        return events
+
+    def test_lists(self):
+        """A list that is new as a whole is read again; a change of a virtual function is told alone."""
+        p = self.watch("--json")
+        self.bus.control("Vfs", dbus.ObjectPath(gpu_path(NVIDIA)), json.dumps(mock_vgpud.make_vfs(
+            ["0000:41:00.4", "0000:41:00.5"], {"0000:41:00.4": instance_path(SECOND)}, {"0000:41:00.5": ("nvidia", "")})), signature="os")
+        self.types(SAMPLE, make_type("x", "x", "", [], 1))
+        p.expect('["types"]')
+        self.types(SAMPLE, make_type("x", "x", "", [], 0, "full"))
+        self.change(gpu_path(SAMPLE), GPU, Parents=dbus.Array(["x"], signature="s"), State="failed")
+        self.bus.control("Remove", dbus.ObjectPath(gpu_path(OLD)), signature="o")
+        p.expect("gpu-removed")
+        self.ends(p)
+        events = self.events(p)[1:]
+        self.assertEqual([(e["event"], e["gpu"], e.get("changes"), e.get("list_changed")) for e in events], [
+            ("gpu-changed", NVIDIA, {"vfs": [{"index": 1, "instance": None, "driver": "nvidia"}]}, None),
+            ("gpu-changed", SAMPLE, {"type_count": 1}, None), ("gpu-changed", SAMPLE, {}, ["types"]),
+            ("gpu-changed", SAMPLE, {"types": [{"id": "x", "available": 0}]}, None),
+            ("gpu-changed", SAMPLE, {"state": "failed"}, None), ("gpu-changed", SAMPLE, {}, ["parents"]),
+            ("gpu-removed", OLD, None, None)])
+
+    def test_full(self):
+        """Whole objects, with the lists of GPUs."""
+        p = self.watch("--json", "--full")
+        self.good("create", "mdpy-xga")
+        self.bus.control("AddXe", True, signature="b")
+        p.expect("gpu-added")
+        self.change(gpu_path(SAMPLE), GPU, Parents=dbus.Array(["x"], signature="s"))
+        p.expect('"parents"]')
+        self.bus.control("Remove", dbus.ObjectPath(gpu_path(XE)), signature="o")
+        p.expect("gpu-removed")
+        self.ends(p)
+        events = self.events(p)
+        self.assertEqual([len(g["types"]) for g in events[0]["gpus"]], [2, 1, 0, 2])
+        self.assertEqual([len(g["vfs"]) for g in events[0]["gpus"]], [0, 2, 0, 0])
+        added = next(e["gpu"] for e in events if e["event"] == "gpu-added")
+        self.assertEqual((len(added["types"]), len(added["vfs"])), (2, 5))
+        changed = {key: e["gpu"] for e in events if e["event"] == "gpu-changed" for key in e["changed"]}
+        self.assertEqual([t["available"] for t in changed["types"]["types"]], [4, 3])
+        self.assertEqual(changed["parents"]["parents"], ["x"])
+        self.assertEqual(events[-1]["gpu"]["name"], XE)
 
     def test_failed_job(self):
         p = self.watch()
@@ -1218,7 +1481,7 @@ class Monitor(Case):
         bus.daemon.wait()
         bus.daemon.stdout.close()
         self.assertEqual(p.finish(), 1)
-        self.assertIn("bus has gone", p.errors)
+        self.assertIn("bus is gone", p.errors)
 
 
 class Password(Case):
@@ -1345,8 +1608,7 @@ class Completion(Case):
         for nothing in (("modes",), ("modes", "--gpu", SAMPLE), ("choices", "mig", "--gpu", NVIDIA), ("choices",),
                         ("attributes",)):
             self.assertEqual(self.candidates(*nothing), {})
-        for path, interfaces in mock_vgpud.xe_world(True).items():
-            self.bus.control("Add", dbus.ObjectPath(path), interfaces, signature="oa{sa{sv}}")
+        self.bus.control("AddXe", True, signature="b")
         for what in (("vf-profile",), ("profile",), (), ("--gpu", XE)):
             self.assertEqual(list(self.candidates("attributes", *what)), ["vram_quota=", "exec_quantum_ms="])
         self.assertEqual(self.candidates("attributes", "vf"), {})
@@ -1427,6 +1689,9 @@ class Completion(Case):
         self.assertEqual(self.bash("vgpuctl "), verbs)
         self.assertEqual(self.bash("vgpuctl cr"), ["create"])
         self.assertEqual(self.bash("vgpuctl --json c"), ["create", "configure", "cancel"])
+        self.assertEqual(self.bash("vgpuctl wait d"), ["desk"])
+        self.assertEqual(self.bash("vgpuctl jobs --a"), ["--all"])
+        self.assertEqual(self.bash("vgpuctl monitor --f"), ["--full"])
         self.assertEqual(self.bash("vgpuctl create mdpy-"), ["mdpy-vga", "mdpy-xga"])
         self.assertEqual(self.bash("vgpuctl create --type n"), ["nvidia-746"])
         self.assertEqual(self.bash("vgpuctl create --type=n"), ["nvidia-746"])
@@ -1448,8 +1713,7 @@ class Completion(Case):
         self.assertEqual(self.bash("vgpuctl configure 0000:41:00.0 "), ["heterogeneous"])
         self.assertEqual(self.bash("vgpuctl configure 0000:41:00.0 --no-block heterogeneous "), ["no", "yes"])
         self.assertEqual(self.bash("vgpuctl types --w"), ["--why"])
-        for path, interfaces in mock_vgpud.xe_world(True).items():
-            self.bus.control("Add", dbus.ObjectPath(path), interfaces, signature="oa{sa{sv}}")
+        self.bus.control("AddXe", True, signature="b")
         self.assertEqual(self.bash("vgpuctl create vf-profile --attr v"), ["vram_quota="])
         self.assertEqual(self.bash("vgpuctl create vf --attr v"), [])
 
@@ -1577,7 +1841,7 @@ class Texts(Case):
         """What the manual says of each option is what the verb takes, and what shells offer."""
         section = MANUAL[MANUAL.index("\nOptions of single verbs\n"):MANUAL.index("\nWHAT IS PRINTED\n")]
         for option, text in re.findall(r"(?m)^\*\*(--[\w-]+)\*\*.*\n((?: .*\n)+)", section):
-            verbs = set(re.findall(r"\*(create|place|destroy|rescan|enable-vfs|disable-vfs|configure|types)\*", text))
+            verbs = set(re.findall(r"\*(create|place|destroy|rescan|enable-vfs|disable-vfs|configure|types|jobs|wait|monitor)\*", text))
             self.assertTrue(verbs, option)
             for verb in self.verbs_of_help():
                 offered = [line.split("\t")[0] for line in self.good("__complete", "options", verb).splitlines()]

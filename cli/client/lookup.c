@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/client/lookup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/uuid.h"
+#include "cli/client/call-error.h"
+#include "cli/host/columns.h"
+#include "cli/host/fields.h"
+#include "cli/host/type-table.h"
+#include "dbus/bus-names.h"
+
+#define LOOKUP_ASKED "Could not ask vgpud"
+
+/* ---- lists ---- */
+
+typedef int (*LookupReader)(Host *h, sd_bus_message *answer);
+
+/* Sends a complete call, releases it, and reads the answer. */
+static int lookup_send(Client *c, Host *h, sd_bus_message *call, int status, LookupReader reader)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = call, *answer = NULL;
+        _cleanup_error_info_ ErrorInfo error = { 0 };
+        int r;
+
+        if (!m)
+                return status;
+
+        if (!client_call(c, m, &answer, &error))
+                return client_failed(c, &error, NULL, LOOKUP_ASKED);
+
+        r = reader(h, answer);
+
+        return r < 0 ? client_unreadable(c, r) : 0;
+}
+
+static int lookup_read_gpus(Host *h, sd_bus_message *m)
+{
+        return host_read_table(h, OBJECT_GPU, m);
+}
+
+static int lookup_read_instances(Host *h, sd_bus_message *m)
+{
+        return host_read_table(h, OBJECT_INSTANCE, m);
+}
+
+static int lookup_read_jobs(Host *h, sd_bus_message *m)
+{
+        return host_read_table(h, OBJECT_JOB, m);
+}
+
+static int lookup_read_types(Host *h, sd_bus_message *m)
+{
+        int r;
+
+        r = type_table_read(h, m);
+        if (r >= 0)
+                host_sort(h);
+
+        return r;
+}
+
+int lookup_gpus(Client *c, Host *h)
+{
+        int status = 0;
+        sd_bus_message *m =
+                        client_call_new_plain(c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListGpus", &status);
+
+        return lookup_send(c, h, m, status, lookup_read_gpus);
+}
+
+int lookup_types(Client *c, Host *h)
+{
+        int status = 0;
+        sd_bus_message *m = client_call_new_plain(c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListTypes",
+                                                  &status);
+
+        return lookup_send(c, h, m, status, lookup_read_types);
+}
+
+int lookup_gpu_types(Client *c, Host *h, const char *gpu)
+{
+        int status = 0;
+        sd_bus_message *m = client_call_new_plain(c, gpu, VGPUD_INTERFACE_GPU, "ListTypes", &status);
+
+        return lookup_send(c, h, m, status, lookup_read_types);
+}
+
+int lookup_instances(Client *c, Host *h, const char *gpu)
+{
+        int r, status = 0;
+        sd_bus_message *m =
+                        client_call_new(c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListInstances", &status);
+
+        if (!m)
+                return status;
+
+        r = client_options_begin(m);
+        if (r >= 0 && gpu)
+                r = sd_bus_message_append(m, "{sv}", "gpu", "s", gpu);
+        if (r >= 0)
+                r = client_options_end(m);
+        if (r < 0) {
+                sd_bus_message_unref(m);
+                return client_not_sent(c, r);
+        }
+
+        return lookup_send(c, h, m, status, lookup_read_instances);
+}
+
+int lookup_jobs(Client *c, Host *h, bool ended)
+{
+        int r, status = 0;
+        sd_bus_message *m = client_call_new(c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListJobs", &status);
+
+        if (!m)
+                return status;
+
+        r = client_options_begin(m);
+        if (r >= 0 && ended)
+                r = sd_bus_message_append(m, "{sv}", "ended", "b", true);
+        if (r >= 0)
+                r = client_options_end(m);
+        if (r < 0) {
+                sd_bus_message_unref(m);
+                return client_not_sent(c, r);
+        }
+
+        return lookup_send(c, h, m, status, lookup_read_jobs);
+}
+
+/* ---- single objects ---- */
+
+int lookup_gpu_vfs(Client *c, GpuInfo *g)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
+        _cleanup_error_info_ ErrorInfo error = { 0 };
+        int r, status = 0;
+
+        m = client_call_new_plain(c, g->path, VGPUD_INTERFACE_GPU, "ListVfs", &status);
+        if (!m)
+                return status;
+
+        if (!client_call(c, m, &answer, &error))
+                return client_failed(c, &error, g->name, LOOKUP_ASKED);
+
+        g_ptr_array_set_size(g->vfs, 0);
+        r = columns_read(answer, &vf_fields, g->vfs, vf_new);
+
+        return r < 0 ? client_unreadable(c, r) : 0;
+}
+
+/* The bus answers for an object that does not exist. */
+static bool lookup_is_absent(const ErrorInfo *error)
+{
+        return strcmp(error->name, SD_BUS_ERROR_UNKNOWN_OBJECT) == 0 ||
+               strcmp(error->name, SD_BUS_ERROR_UNKNOWN_INTERFACE) == 0 ||
+               strcmp(error->name, SD_BUS_ERROR_UNKNOWN_PROPERTY) == 0;
+}
+
+int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const char *word, void **ret)
+{
+        static const VgpudErrorCode codes[_OBJECT_KIND_MAX] = {
+                [OBJECT_GPU] = VGPUD_ERROR_NO_SUCH_GPU,
+                [OBJECT_INSTANCE] = VGPUD_ERROR_NO_SUCH_INSTANCE,
+                [OBJECT_JOB] = VGPUD_ERROR_NO_SUCH_JOB,
+        };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
+        _cleanup_error_info_ ErrorInfo error = { 0 };
+        int r, status = 0;
+
+        g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
+
+        m = client_call_new(c, path, "org.freedesktop.DBus.Properties", "GetAll", &status);
+        if (!m)
+                return status;
+
+        r = sd_bus_message_append(m, "s", object_kinds[kind].interface);
+        if (r < 0)
+                return client_not_sent(c, r);
+
+        if (!client_call(c, m, &answer, &error)) {
+                if (lookup_is_absent(&error) && !c->quiet)
+                        return fail(c->args, codes[kind], word, "There is no %s \"%s\"",
+                                    kind == OBJECT_GPU ? "GPU" : object_kind_to_string(kind), word);
+
+                return client_failed(c, &error, word, LOOKUP_ASKED);
+        }
+
+        r = host_read_object(h, kind, path, answer, NULL, ret);
+
+        return r < 0 ? client_unreadable(c, r) : 0;
+}
+
+int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
+        g_autofree char *path = g_strdup_printf(VGPUD_PATH_JOB "/%" G_GUINT32_FORMAT, id);
+        g_autofree char *asked = g_strdup_printf("Could not look at job %" G_GUINT32_FORMAT, id);
+        _cleanup_error_info_ ErrorInfo error = { 0 };
+        int r, status = 0;
+
+        g_assert(id > 0);
+
+        m = client_call_new(c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetJob", &status);
+        if (!m)
+                return status;
+
+        r = sd_bus_message_append(m, "u", id);
+        if (r >= 0)
+                r = client_options_begin(m);
+        if (r >= 0)
+                r = client_options_end(m);
+        if (r < 0)
+                return client_not_sent(c, r);
+
+        if (!client_call(c, m, &answer, &error))
+                return client_failed(c, &error, path + strlen(VGPUD_PATH_JOB "/"), asked);
+
+        r = host_read_job(h, path, answer, ret);
+
+        return r < 0 ? client_unreadable(c, r) : 0;
+}
+
+int lookup_hand_over(Client *c, const char *path, HandOver *ret)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
+        _cleanup_error_info_ ErrorInfo error = { 0 };
+        int r, status = 0;
+
+        m = client_call_new_plain(c, path, VGPUD_INTERFACE_INSTANCE, "GetHandOver", &status);
+        if (!m)
+                return status;
+
+        if (!client_call(c, m, &answer, &error))
+                return client_failed(c, &error, NULL, LOOKUP_ASKED);
+
+        r = hand_over_read(ret, answer);
+
+        return r < 0 ? client_unreadable(c, r) : 0;
+}
+
+/* ---- words ---- */
+
+/* The object of a whole UUID or an object path; NULL: the path of another kind. */
+static void *lookup_whole(Host *h, const char *word, unsigned flags, ObjectKind *ret_kind)
+{
+        g_autofree char *gpu = word[0] == '/' ? gpu_name_from_path(word) : g_strdup("");
+        g_autofree char *path = word[0] == '/' ? g_strdup(word) : instance_path_from_uuid(word);
+        g_autofree char *uuid = uuid_from_path(path);
+
+        if ((flags & FIND_GPU) && *gpu) {
+                GpuInfo *g = host_add(h, OBJECT_GPU, path);
+
+                g_free(g->name);
+                g->name = g_steal_pointer(&gpu);
+                *ret_kind = OBJECT_GPU;
+                return g;
+        }
+
+        if ((flags & FIND_INSTANCE) && uuid) {
+                InstanceInfo *i = host_add(h, OBJECT_INSTANCE, path);
+
+                g_free(i->uuid);
+                i->uuid = g_steal_pointer(&uuid);
+                *ret_kind = OBJECT_INSTANCE;
+                return i;
+        }
+
+        return NULL;
+}
+
+static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret)
+{
+        g_autofree char *message = NULL;
+        VgpudErrorCode code = VGPUD_ERROR_NONE;
+        int status = 0;
+
+        if (flags & FIND_GPU)
+                status = lookup_gpus(c, h);
+        if (status == 0 && (flags & FIND_INSTANCE))
+                status = lookup_instances(c, h, NULL);
+        if (status != 0)
+                return status;
+
+        *ret = host_find(h, word, flags, ret_kind, &code, &message);
+        if (*ret)
+                return 0;
+
+        return c->quiet ? EXIT_FAILURE : fail(c->args, code, word, "%s", message);
+}
+
+int lookup_word(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret)
+{
+        g_assert(flags & (FIND_GPU | FIND_INSTANCE));
+
+        if (word_is_whole(word) && (word[0] == '/' || (flags & FIND_INSTANCE))) {
+                *ret = lookup_whole(h, word, flags, ret_kind);
+                if (*ret)
+                        return 0;
+        }
+
+        return lookup_listed(c, h, word, flags, ret_kind, ret);
+}
+
+int lookup_gpu(Client *c, Host *h, const char *word, GpuInfo **ret)
+{
+        ObjectKind kind;
+        void *object;
+        int status;
+
+        status = lookup_word(c, h, word, FIND_GPU, &kind, &object);
+        if (status == 0)
+                *ret = object;
+
+        return status;
+}
+
+int lookup_gpu_listed(Client *c, Host *h, const char *word, GpuInfo **ret)
+{
+        ObjectKind kind;
+        void *object;
+        int status;
+
+        status = lookup_listed(c, h, word, FIND_GPU, &kind, &object);
+        if (status == 0)
+                *ret = object;
+
+        return status;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/client/progress.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/host/find.h"
+#include "cli/host/job-kinds.h"
+#include "cli/output/format.h"
+#include "cli/output/terminal.h"
+
+void progress_clear(Progress *p)
+{
+        if (!p->shown)
+                return;
+
+        (void)fputs("\r\033[K", stderr);
+        p->shown = false;
+}
+
+void progress_show(Progress *p, const char *text)
+{
+        unsigned columns = terminal_columns(STDERR_FILENO);
+        g_autofree char *printable = format_printable(text);
+        g_autofree char *cut = text_fit(printable, columns > 1 ? columns - 1 : 79);
+
+        (void)fprintf(stderr, "\r\033[K%s", cut);
+        (void)fflush(stderr);
+        p->shown = true;
+}
+
+static char *progress_since(uint64_t usec)
+{
+        return usec != 0 ? format_age(usec) : g_strdup("0 s");
+}
+
+static char *progress_describe_running(const JobInfo *job, uint64_t timeout_usec)
+{
+        g_autofree char *object = job_object(job), *since = progress_since(job->started_usec);
+        g_autofree char *most = timeout_usec != 0 ? format_duration(timeout_usec) : NULL;
+        bool stuck = strcmp(job->state, "stuck") == 0;
+
+        return g_strdup_printf("job %" G_GUINT32_FORMAT " %s %s, for %s now%s%s", job->id, job_doing(job),
+                               object ? object : "?", since,
+                               !most   ? ""
+                               : stuck ? ", longer than allowed: "
+                                       : ", may take ",
+                               most ? most : "");
+}
+
+char *progress_describe(const Host *h, const JobInfo *job, uint64_t timeout_usec)
+{
+        g_autofree char *waited = NULL;
+        const JobInfo *first = NULL;
+        unsigned before = 0;
+        GString *s;
+
+        g_assert(host_find_job(h, job->id) == job);
+
+        if (strcmp(job->state, "waiting") != 0)
+                return progress_describe_running(job, timeout_usec);
+
+        for (unsigned i = 0; i < host_n(h, OBJECT_JOB); i++) {
+                const JobInfo *other = host_job(h, i);
+
+                if (other->id >= job->id || strcmp(other->gpu, job->gpu) != 0)
+                        continue;
+
+                before++;
+                if (strcmp(other->state, "waiting") != 0)
+                        first = other;
+        }
+
+        waited = progress_since(job->created_usec);
+        s = g_string_new(NULL);
+        g_string_append_printf(s, "job %" G_GUINT32_FORMAT " waits for %s, for %s now; %u before it", job->id,
+                               job->gpu_name, waited, before);
+
+        if (first) {
+                g_autofree char *text = progress_describe_running(first, 0);
+
+                g_string_append_printf(s, ": %s", text);
+        }
+
+        return g_string_free(s, false);
+}
+
+void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id, uint64_t timeout_usec)
+{
+        const char *host = a->host;
+        const JobInfo *job = h ? host_find_job(h, id) : NULL;
+        g_autofree char *text = job ? progress_describe(h, job, timeout_usec)
+                                    : g_strdup_printf("job %" G_GUINT32_FORMAT, id);
+        g_autofree char *printable = format_printable(text);
+        g_autofree char *where = host ? g_strdup_printf(" -H %s", host) : g_strdup("");
+
+        g_assert(id > 0);
+
+        (void)fprintf(stderr, "vgpuctl: Interrupted, but the job goes on%s%s: %s.\n", host ? " at " : "",
+                      host ? host : "", printable);
+
+        if (job && strcmp(job->state, "waiting") == 0)
+                (void)fprintf(stderr,
+                              "Hint: \"vgpuctl%s cancel %" G_GUINT32_FORMAT "\" takes it out of the queue.\n",
+                              where, id);
+        else
+                (void)fprintf(stderr, "Hint: \"vgpuctl%s wait job %" G_GUINT32_FORMAT "\" waits for its end.\n",
+                              where, id);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The line of progress on a terminal: drawn over itself, and cleared before other output. */
+
+#include <stdbool.h>
+
+#include "cli/arguments.h"
+#include "cli/host/host.h"
+
+typedef struct Progress {
+        bool shown;
+} Progress;
+
+void progress_clear(Progress *p);
+void progress_show(Progress *p, const char *text);
+
+/* A sentence about a job: what the job does or waits for, and for how long. `h` has all jobs; `timeout_usec` is
+ * the time limit of jobs, 0 if unknown. Returns new text. */
+char *progress_describe(const Host *h, const JobInfo *job, uint64_t timeout_usec);
+
+/* Prints that a job goes on after Ctrl-C. `h` may be NULL. */
+void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id, uint64_t timeout_usec);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The order of objects, and finding one: by path, by number, by the words of a user. */
+
+#include "base/error.h"
+#include "cli/host/host.h"
+
+/* Orders GPUs by address, instances by GPU and UUID, jobs by number. */
+void host_sort(Host *h);
+
+void *host_find_path(const Host *h, ObjectKind kind, const char *path);
+JobInfo *host_find_job(const Host *h, uint32_t id);
+
+/* The kinds of objects a word may name. */
+typedef enum FindFlags {
+        FIND_GPU = 1 << 0,
+        FIND_INSTANCE = 1 << 1,
+        FIND_NO_SHORT = 1 << 2, /* a beginning of a UUID needs 4 hexadecimal digits */
+} FindFlags;
+
+/* Finds the object that a word names. A whole name or UUID wins over a beginning of a UUID, and over a
+ * beginning or an end of the name of a GPU. NULL: sets *ret_code to Ambiguous, InvalidArgs or NoSuch…, and
+ * *ret_message. */
+void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, VgpudErrorCode *ret_code,
+                char **ret_message);
+
+/* True for a whole UUID and for an object path, which need no list of objects. */
+bool word_is_whole(const char *word);
+
+/* Paths. */
+char *uuid_from_path(const char *path);          /* NULL: not an instance */
+char *instance_path_from_uuid(const char *uuid); /* upper or lower case */
+char *gpu_name_from_path(const char *path);      /* "": not a GPU */
+uint32_t job_id_from_path(const char *path);     /* 0: not a job */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The answer of GetHandOver: the ways of a virtual machine monitor to take an instance. */
+
+#include <systemd/sd-bus.h>
+
+#include "cli/output/json.h"
+
+typedef struct HandOver {
+        char *sysfs_path;    /* texts and lists: NULL when left out */
+        int64_t iommu_group; /* -1 when left out */
+        char *group_node;
+        char *cdev_node;
+        char *libvirt_xml;
+        char **qemu_args;
+} HandOver;
+
+#define HAND_OVER_INIT ((HandOver){ .iommu_group = -1 })
+void hand_over_done(HandOver *o);
+#define _cleanup_hand_over_ _cleanup_(hand_over_done)
+
+/* Reads the a{sv} into an empty *o. Returns 0 or a negative errno. */
+int hand_over_read(HandOver *o, sd_bus_message *m);
+
+void json_hand_over(Json *j, const char *key, const HandOver *o);

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* wait: for jobs, and for the jobs that work on instances */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/parse-util.h"
+#include "base/uuid.h"
+#include "cli/client/call-error.h"
+#include "cli/client/lookup.h"
+#include "cli/client/wait.h"
+#include "cli/host/find.h"
+#include "cli/output/errors.h"
+#include "cli/output/json.h"
+#include "cli/verbs/verbs.h"
+#include "dbus/bus-names.h"
+
+/* ---- calls ---- */
+
+static int wait_build_job(Client *c, Call *call, uint32_t id)
+{
+        int r, status = 0;
+
+        g_assert(id > 0);
+
+        call->kind = CALL_GET_JOB;
+
+        call->message = client_call_new(c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetJob", &status);
+        if (!call->message)
+                return status;
+
+        r = sd_bus_message_append(call->message, "u", id);
+        if (r >= 0)
+                r = client_options_begin(call->message);
+        if (r >= 0)
+                r = client_options_end(call->message);
+
+        return r < 0 ? client_not_sent(c, r) : 0;
+}
+
+static int wait_build_instance(Client *c, Call *call, const char *path)
+{
+        int r, status = 0;
+
+        call->kind = CALL_INSTANCE_JOB;
+        call->path = g_strdup(path);
+
+        call->message = client_call_new(c, path, "org.freedesktop.DBus.Properties", "Get", &status);
+        if (!call->message)
+                return status;
+
+        r = sd_bus_message_append(call->message, "ss", VGPUD_INTERFACE_INSTANCE, "Job");
+
+        return r < 0 ? client_not_sent(c, r) : 0;
+}
+
+/* A whole name or UUID of an instance, the number of a job, or the beginning of a UUID. */
+static int wait_build(Client *c, const Host *h, Call *call, const char *word)
+{
+        g_autofree char *message = NULL;
+        VgpudErrorCode code = VGPUD_ERROR_NONE;
+        InstanceInfo *i;
+        ObjectKind kind;
+        uint32_t id = 0;
+
+        call->object = word;
+
+        if (job_id_from_path(word) != 0)
+                return wait_build_job(c, call, job_id_from_path(word));
+
+        if (word[0] == '/' && word_is_whole(word))
+                return wait_build_instance(c, call, word);
+
+        if (uuid_is_valid(word)) {
+                g_autofree char *path = instance_path_from_uuid(word);
+
+                return wait_build_instance(c, call, path);
+        }
+
+        (void)parse_u32(word, 10, &id);
+        i = host_find(h, word, FIND_INSTANCE | FIND_NO_SHORT, &kind, &code, &message);
+        if (i && (id == 0 || strcmp(i->name, word) == 0))
+                return wait_build_instance(c, call, i->path);
+
+        if (id != 0)
+                return wait_build_job(c, call, id);
+
+        return fail(c->args, code, word, "%s", message);
+}
+
+/* ---- results ---- */
+
+static void wait_explain(const Client *c, const Call *call, ErrorInfo *e)
+{
+        g_autofree char *asked =
+                        g_strdup_printf(call->kind == CALL_GET_JOB ? "Job %s" : "Instance %s", call->object);
+
+        /* The bus answers for an instance without an object. */
+        if (call->kind == CALL_INSTANCE_JOB && (strcmp(call->error.name, SD_BUS_ERROR_UNKNOWN_OBJECT) == 0 ||
+                                                strcmp(call->error.name, SD_BUS_ERROR_UNKNOWN_INTERFACE) == 0 ||
+                                                strcmp(call->error.name, SD_BUS_ERROR_UNKNOWN_PROPERTY) == 0)) {
+                g_autofree char *message = g_strdup_printf("There is no instance \"%s\"", call->object);
+
+                error_info_set(e, VGPUD_ERROR_NO_SUCH_INSTANCE, message);
+        } else
+                call_error_explain(e, c->args, &call->error, asked);
+}
+
+static void wait_on_call(Call *call, void *userdata)
+{
+        const Client *c = userdata;
+        _cleanup_error_info_ ErrorInfo e = { 0 };
+
+        if (!call->error.name)
+                return;
+
+        wait_explain(c, call, &e);
+        (void)error_info_print(c->args, &e, call->object);
+}
+
+static const char *wait_result(const Call *call)
+{
+        const char *result = NULL;
+
+        if (call->error.name && strcmp(call->error.name, vgpud_error_code_to_dbus(VGPUD_ERROR_TIMEOUT)) == 0)
+                return "timeout";
+
+        if (call->jobs && call->jobs->len > 0)
+                result = ((const CallJob *)call->jobs->pdata[call->jobs->len - 1])->result;
+        if (call->error.name)
+                return g_strcmp0(result, "canceled") == 0 ? "canceled" : "failed";
+
+        return !call->done ? "unknown" : result ? "done" : "none";
+}
+
+static void wait_print_json(const Client *c, const Call *calls, unsigned n_calls)
+{
+        Json j = json_new(false);
+
+        json_object(&j, NULL);
+        json_array(&j, "results");
+
+        for (unsigned i = 0; i < n_calls; i++) {
+                g_autofree char *uuid = calls[i].path ? uuid_from_path(calls[i].path) : NULL;
+
+                json_object(&j, NULL);
+
+                if (call_job_id(&calls[i]) != 0)
+                        json_u64(&j, "job", call_job_id(&calls[i]));
+                else
+                        json_null(&j, "job");
+
+                json_string(&j, "instance", uuid);
+                json_string(&j, "result", wait_result(&calls[i]));
+                if (calls[i].error.name) {
+                        _cleanup_error_info_ ErrorInfo e = { 0 };
+
+                        wait_explain(c, &calls[i], &e);
+                        json_error(&j, "error", &e, calls[i].object);
+                } else
+                        json_null(&j, "error");
+
+                json_object_end(&j);
+        }
+
+        json_array_end(&j);
+        json_object_end(&j);
+        json_print(&j, stdout);
+}
+
+/* ---- the verb ---- */
+
+static int wait_run(Client *c, Call *calls, unsigned n_calls)
+{
+        int status;
+
+        status = calls_run(c, calls, n_calls, wait_on_call, c);
+
+        if (c->args->json)
+                wait_print_json(c, calls, n_calls);
+        for (unsigned i = 0; status == 0 && i < n_calls; i++)
+                if (calls[i].error.name) {
+                        _cleanup_error_info_ ErrorInfo e = { 0 };
+
+                        wait_explain(c, &calls[i], &e);
+                        status = e.status;
+                }
+
+        return status;
+}
+
+int verb_wait(const Arguments *a)
+{
+        bool one_job = a->n_words == 2 && strcmp(a->words[0], "job") == 0;
+        unsigned first = one_job ? 1 : 0, n_calls = a->n_words - first;
+        _cleanup_host_ Host *h = host_new();
+        _cleanup_client_ Client c = { 0 };
+        bool listed = false;
+        uint32_t id = 0;
+        int status = 0;
+        Call *calls;
+
+        g_assert(a->n_words >= 1);
+
+        if (one_job && (parse_u32(a->words[1], 10, &id) < 0 || id == 0))
+                return fail_usage(a, "wait job needs the number of a job, not \"%s\"", a->words[1]);
+
+        for (unsigned i = first; i < a->n_words; i++) {
+                if (!*a->words[i])
+                        return fail_usage(a, "wait needs jobs or instances");
+
+                listed = listed || !word_is_whole(a->words[i]);
+        }
+
+        status = client_open(&c, a);
+        if (status == 0 && listed && !one_job)
+                status = lookup_instances(&c, h, NULL);
+        if (status != 0)
+                return status;
+
+        calls = g_new0(Call, n_calls);
+        for (unsigned i = 0; status == 0 && i < n_calls; i++) {
+                calls[i].object = a->words[first + i];
+                status = one_job ? wait_build_job(&c, &calls[i], id)
+                                 : wait_build(&c, h, &calls[i], a->words[i]);
+        }
+
+        if (status == 0)
+                status = wait_run(&c, calls, n_calls);
+        calls_done(calls, n_calls);
+
+        return status;
+}
