@@ -72,7 +72,8 @@ def count(place, what):
     """The number of objects that both tools report. The numbers must agree: on an empty tree all tools are fast."""
     parents = [entry for entry in json.loads(place.run("mdevctl", "types", "--dumpjson") or "[]")]
     offers = {name: sum(len(entry) for entry in types) for parent in parents for name, types in parent.items()}
-    gpus = json.loads(place.run(VGPUCTL, "gpus", "--json"))["gpus"]
+    names = place.run(VGPUCTL, "gpus", "-q").splitlines()
+    gpus = [json.loads(place.run(VGPUCTL, "show", name, "--json"))["gpu"] for name in names]
     ours = {"parents": sum(len(gpu["parents"]) for gpu in gpus),
             "types on parents": sum(len(gpu["parents"]) * len(gpu["types"]) for gpu in gpus),
             "instances": len(place.run(VGPUCTL, "list", "-q").splitlines())}
@@ -222,6 +223,8 @@ def measure_changes_large(rounds):
     """GPUs with virtual functions; then with one of them hung."""
     device = "/sys/bus/pci/devices/0000:11:00.4"
     with Simulated("scalable", simhost.scalable(4, 32, 23)) as place:
+        # measure_hang() needs a job that hangs longer than all rounds take.
+        place.configure("[jobs]\ntimeout=1h\n")
         place.start_vgpud()
         count(place, "4 GPUs, 32 VFs, 23 types, simulated")
         report_changes(place.rounds(rounds, change_commands(device, GPU, TYPE)), "32 VFs with 23 types")
@@ -238,7 +241,7 @@ def measure_hang(place, rounds):
     count_half = max(3, rounds // 2)
     free = place.rounds(count_half, commands)
     place.host.fault(f"create:{OTHER_GPU}:hang")
-    place.run(VGPUCTL, "create", "--no-block", "--timeout", "1h", "--type", TYPE, "--gpu", OTHER_GPU)
+    place.run(VGPUCTL, "create", "--no-block", "--type", TYPE, "--gpu", OTHER_GPU)
     hung = place.rounds(rounds, commands)
     place.host.ctl("fault", "clear")
     place.host.ctl("release")

@@ -66,6 +66,12 @@ class Place(contextlib.ExitStack):
         return [str(VGPUD), f"--config-directory={self.directory}/etc", f"--runtime-directory={self.directory}/run",
                 f"--state-directory={self.directory}/state", f"--writer={WRITER}"]
 
+    def configure(self, text):
+        """Write vgpud.conf, before start_vgpud()."""
+        folder = self.directory / "etc"
+        folder.mkdir(exist_ok=True)
+        (folder / "vgpud.conf").write_text(text, encoding="utf-8")
+
     def start_vgpud(self):
         self.runs += 1
         log = self.directory / f"vgpud-{self.runs}.log"

@@ -11,6 +11,11 @@ MANAGER = ("org.vgpud1", "/org/vgpud1", "org.vgpud1.Manager")
 
 
 class Busctl(vmcase.VgpudCase):
+    @staticmethod
+    def call(*argv):
+        """The values of the answer, each variant as type and data."""
+        return json.loads(vmcase.run("busctl", "--json=short", "call", *argv).out)["data"]
+
     def test_tree(self):
         uuid = self.create("mdpy-xga")
         paths = vmcase.run("busctl", "tree", "--list", "org.vgpud1").out.split()
@@ -30,10 +35,10 @@ class Busctl(vmcase.VgpudCase):
     def test_introspect(self):
         uuid = self.create("mdpy-xga")
         for path, interface, members in (
-            ("/org/vgpud1", "org.vgpud1.Manager", {".Create", ".Destroy", ".Version", ".JobRemoved"}),
+            ("/org/vgpud1", "org.vgpud1.Manager", {".Create", ".ListTypes", ".Version", ".JobRemoved"}),
             ("/org/vgpud1", "org.freedesktop.DBus.ObjectManager", {".GetManagedObjects"}),
-            ("/org/vgpud1/gpu/mdpy", "org.vgpud1.Gpu", {".Rescan", ".Types", ".State"}),
-            (vmcase.instance_path(uuid), "org.vgpud1.Instance", {".Destroy", ".HandOver", ".Uuid"}),
+            ("/org/vgpud1/gpu/mdpy", "org.vgpud1.Gpu", {".Rescan", ".ListTypes", ".State"}),
+            (vmcase.instance_path(uuid), "org.vgpud1.Instance", {".Destroy", ".GetHandOver", ".Uuid"}),
         ):
             told = vmcase.run("busctl", "introspect", "org.vgpud1", path, interface).out
             self.assertLessEqual(members, {line.split()[0] for line in told.splitlines()}, told)
@@ -43,35 +48,35 @@ class Busctl(vmcase.VgpudCase):
         self.assertEqual(value, f's "{uuid}"\n')
 
     def test_create_and_destroy(self):
-        call = ("busctl", "call", *MANAGER)
-        told = vmcase.run(
-            *call, "Create", "ssa{sv}", "mdpy", "mdpy-xga", 2, "wait", "b", "true", "name", "s", "desk"
-        ).out
-        job, path = re.fullmatch(r'oao "([^"]+)" 1 "([^"]+)"\n', told).groups()
+        create = (*MANAGER, "Create", "ssa{sv}", "mdpy", "mdpy-xga")
+        job, (made,) = self.call(*create, 2, "wait", "b", "true", "name", "s", "desk")
         self.assertTrue(job.startswith("/org/vgpud1/job/"))
         (uuid,) = vmcase.devices()
-        self.assertEqual(path, vmcase.instance_path(uuid))
+        path = vmcase.instance_path(uuid)
+        self.assertEqual(
+            {key: made[key]["data"] for key in ("object_path", "uuid", "gpu", "type", "parent")},
+            {
+                "object_path": path,
+                "uuid": uuid,
+                "gpu": "/org/vgpud1/gpu/mdpy",
+                "type": "mdpy-xga",
+                "parent": "mdpy",
+            },
+        )
+        (told,) = self.call("org.vgpud1", path, "org.vgpud1.Instance", "GetHandOver", "a{sv}", 0)
+        self.assertEqual(made["hand_over"]["data"], told)
         # The same properties as those of vgpuctl.
-        (data,) = json.loads(
-            vmcase.run(
-                "busctl",
-                "--json=short",
-                "call",
-                "org.vgpud1",
-                path,
-                "org.freedesktop.DBus.Properties",
-                "GetAll",
-                "s",
-                "org.vgpud1.Instance",
-            ).out
-        )["data"]
+        (data,) = self.call(
+            "org.vgpud1", path, "org.freedesktop.DBus.Properties", "GetAll", "s", "org.vgpud1.Instance"
+        )
         shown = vmcase.vgpuctl_json("show", "desk")["instance"]
+        self.assertEqual(
+            {key: shown["hand_over"][key] for key in told}, {key: told[key]["data"] for key in told}
+        )
         for name in ("Uuid", "Name", "Type", "Parent", "Origin", "Owner", "SysfsPath", "IommuGroup"):
             key = re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
             self.assertEqual(data[name]["data"], shown[key], name)
-        refused = vmcase.run(
-            *call, "Create", "ssa{sv}", "mdpy", "mdpy-xga", 1, "name", "s", "desk", status=1
-        ).err
+        refused = vmcase.run("busctl", "call", *create, 1, "name", "s", "desk", status=1).err
         self.assertIn("desk", refused)
         vmcase.run(
             "busctl",
@@ -91,11 +96,17 @@ class Busctl(vmcase.VgpudCase):
     def test_without_waiting(self):
         """The answer is a job, and its end a signal."""
         self.bus.forget()
-        told = vmcase.run("busctl", "call", *MANAGER, "Create", "ssa{sv}", "", "mtty-2", 0).out
-        job, path = re.fullmatch(r'oao "([^"]+)" 1 "([^"]+)"\n', told).groups()
+        job, (made,) = self.call(*MANAGER, "Create", "ssa{sv}", "", "mtty-2", 0)
+        self.assertEqual(set(made), {"object_path", "uuid", "gpu", "type"})
+        path = made["object_path"]["data"]
         ended = self.bus.wait(lambda signal: signal.member == "JobRemoved" and signal.args[1] == job)
-        self.assertEqual(ended.args[2:], ["done", "", "", [path]])
+        number, _, *result, details = ended.args
+        self.assertEqual(result, ["done", ""])
+        self.assertEqual((details["kind"], details["instances"]), ("create", [path]))
         self.assertEqual([vmcase.instance_path(uuid) for uuid in vmcase.devices()], [path])
+        # The daemon keeps the job.
+        (kept,) = self.call(*MANAGER, "GetJob", "ua{sv}", number, 0)
+        self.assertEqual((kept["state"]["data"], kept["result"]["data"]), ("ended", "done"))
 
 
 class Python(vmcase.VgpudCase):

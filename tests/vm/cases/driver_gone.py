@@ -94,7 +94,7 @@ class Gone(vmcase.VgpudCase):
         objects = self.bus.until(
             lambda objects: objects.ready("mdpy")
             and uuid not in objects.instances
-            and objects.gpus["mdpy"]["Types"]["mdpy-xga"]["Available"] == 4
+            and self.bus.types(objects.gpus["mdpy"]["Path"]).get("mdpy-xga", {}).get("available") == 4
         )
         self.assertEqual(objects.jobs, {})
         self.assertEqual(vmcase.records(), [])

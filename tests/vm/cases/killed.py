@@ -22,6 +22,12 @@ def rounds():
         yield number
 
 
+def paths_of(answer):
+    """The paths of the instances in the answer of Create."""
+    _, made = answer.value
+    return {instance["object_path"] for instance in made}
+
+
 class Killed(vmcase.VgpudCase):
     drivers = ("mbochs", "mdpy")
 
@@ -67,10 +73,11 @@ class Killed(vmcase.VgpudCase):
         self.assertTruth()
         for uuid, properties in objects.instances.items():
             self.assertEqual(properties["Origin"], "vgpud", uuid)
-            self.assertEqual(properties["Owner"], 0, uuid)
+            self.assertEqual(properties["Owner"], "0", uuid)
             self.assertEqual(properties["State"], "active", uuid)
             self.assertTrue(properties["Driver"], uuid)
-            self.assertTrue(os.path.exists(properties["HandOver"]["group_node"]), uuid)
+            hand_over = self.bus.hand_over(properties["Path"])
+            self.assertTrue(os.path.exists(hand_over["group_node"]), uuid)
         self.assertEqual(vmcase.records(), sorted(objects.instances))
         return objects
 
@@ -99,7 +106,7 @@ class Killed(vmcase.VgpudCase):
             stands = {item["Name"]: item["Path"] for item in self.assertSettled().instances.values()}
             for name, answer in answers.items():
                 if answer.error is None:
-                    self.assertEqual(answer.value[1], [stands[name]])
+                    self.assertEqual(paths_of(answer), {stands[name]})
                     counts["answered"] += 1
                 else:
                     self.assertEqual(answer.word(), "NoReply")
@@ -126,7 +133,7 @@ class Killed(vmcase.VgpudCase):
                 if signal.member == "InterfacesAdded" and "org.vgpud1.Job" in signal.args[1]
             ]
             groups = [set(job["Instances"]) for job in jobs if job["Kind"] == "create"]
-            answered = [set(answer.value[1]) for answer in answers.values() if answer.error is None]
+            answered = [paths_of(answer) for answer in answers.values() if answer.error is None]
             stands = {item["Path"] for item in self.assertSettled().instances.values()}
             counts["answered"] += len(answered)
             for group in answered:

@@ -37,8 +37,8 @@ class Parallel(vmcase.VgpudCase):
             collections.Counter(answer.word() for answer in answers), {"done": 4, "NoCapacity": 28}
         )
         self.assertEqual(
-            {path for answer in answers if answer.error is None for path in answer.value[1]},
-            {vmcase.instance_path(uuid) for uuid in vmcase.devices()},
+            {made["uuid"] for answer in answers if answer.error is None for made in answer.value[1]},
+            set(vmcase.devices()),
         )
         self.assertTruth()
 

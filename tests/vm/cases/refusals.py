@@ -54,7 +54,7 @@ class Requests(vmcase.VgpudCase):
         for text in ("hello", UUID[:-1], f"{{{UUID}}}", UUID.replace("-", ""), UUID.replace("a", "g"), ""):
             with self.subTest(uuid=text):
                 self.assertRefused(2, "InvalidArgs", "mdpy-xga", uuid=text)
-        for text in ("", "a/b", "../x", "-", "a b", "x" * 65, "beef"):
+        for text in ("", "a/b", "../x", "-", "a b", "x" * 65, UUID):
             with self.subTest(name=text):
                 self.assertRefused(2, "InvalidArgs", "mdpy-xga", name=text)
 
@@ -63,6 +63,9 @@ class Requests(vmcase.VgpudCase):
         self.assertRefused(3, "NoSuchType", "mtty-1", "mdpy")
         self.assertRefused(3, "NoSuchType", "../../mdpy-xga", "mdpy")
         self.assertRefused(3, "NoSuchGpu", "mdpy-xga", "nothing")
+        # The daemon takes names whole.
+        with self.assertBusError(vmcase.error_name("NoSuchGpu")):
+            self.create("mdpy-xga", "mdp")
         self.assertRefused(7, "NotSupported", "mdpy-xga", "0000:00:03.0")
 
     def test_instances_there_are_not(self):
@@ -72,11 +75,14 @@ class Requests(vmcase.VgpudCase):
             with self.subTest(verb=verb):
                 self.assertVgpuctlFails(3, "NoSuchInstance", verb, NOBODY)
                 self.assertVgpuctlFails(2, "Ambiguous", verb, UUID[:8])
-        self.assertVgpuctlFails(2, "InvalidArgs", "destroy", "a/b")
+        self.assertVgpuctlFails(3, "NoSuchInstance", "destroy", "a/b")
+        # Too short for the beginning of a UUID, where an instance would be removed.
+        self.assertVgpuctlFails(2, "InvalidArgs", "destroy", UUID[:3])
+        # The daemon takes UUIDs and names whole.
         for name, text in (
             ("NoSuchInstance", NOBODY),
             ("NoSuchInstance", "nobody"),
-            ("Ambiguous", UUID[:8]),
+            ("NoSuchInstance", UUID[:8]),
             ("InvalidArgs", "a/b"),
         ):
             with self.subTest(text=text), self.assertBusError(vmcase.error_name(name)):
@@ -96,7 +102,15 @@ class Requests(vmcase.VgpudCase):
             self.assertIn(name, done.err)
 
     def test_options_there_are_not(self):
-        for options in ({"no_such": True}, {"uuid": 7}, {"wait": "yes"}):
+        second = vmcase.dbus.UInt64(1_000_000)
+        for options in (
+            {"no_such": True},
+            {"uuid": 7},
+            {"wait": "yes"},
+            {"error_details": "yes"},
+            {"wait": False, "timeout_usec": second},
+            {"timeout_usec": vmcase.dbus.UInt64(0)},
+        ):
             with self.subTest(options=options), self.assertBusError(vmcase.error_name("InvalidArgs")):
                 self.create("mdpy-xga", **options)
         self.assertEqual(vmcase.devices(), {})

@@ -32,8 +32,7 @@ class Sriov(vmsriov.Managed):
                 vmcase.vgpuctl(*argv)
                 for vf in self.assertVfs(count):
                     self.assertLetGo(vf)
-                types = self.gpu()["Types"]
-                self.assertEqual(types["vf"]["Available"], count)
+                self.assertEqual(self.types()["vf"]["available"], count)
                 self.assertEqual(self.gpu()["State"], "ready" if count else "unprepared")
 
     def test_more_than_there_can_be(self):
@@ -109,13 +108,17 @@ class Sriov(vmsriov.Managed):
         vmcase.vgpuctl("disable-vfs", self.pf.address)
         self.assertVfs(0)
 
+    def assertDrivers(self, *drivers):  # pylint: disable=invalid-name
+        """The drivers of the virtual functions, bound and reserved."""
+        self.assertEqual([(row["driver"], row["driver_override"]) for row in self.vfs()], list(drivers))
+
     def test_one_that_is_reserved(self):
         """The VF is not open, but reserved by another program."""
         vfs = self.pf.enable(3)
         self.assertVfs(3)
         vfs[1].write("driver_override", "mine")
         vmcase.vgpuctl("rescan", self.pf.address)
-        self.assertEqual([tuple(vf[3:]) for vf in self.gpu()["Vfs"]], [("", ""), ("", "mine"), ("", "")])
+        self.assertDrivers(("", ""), ("", "mine"), ("", ""))
         for argv in (
             ("disable-vfs", self.pf.address),
             ("enable-vfs", self.pf.address, 1),
@@ -126,9 +129,7 @@ class Sriov(vmsriov.Managed):
             self.assertIn("mine", message)
         uuids = [self.create(), self.create()]
         self.assertEqual([self.assertHandedOut(uuid).address for uuid in uuids], [vfs[0].address, vfs[2].address])
-        self.assertEqual(
-            [tuple(vf[3:]) for vf in self.gpu()["Vfs"]], [("vfio-pci", "vfio-pci"), ("", "mine"), ("vfio-pci", "vfio-pci")]
-        )
+        self.assertDrivers(("vfio-pci", "vfio-pci"), ("", "mine"), ("vfio-pci", "vfio-pci"))
         for uuid in uuids:
             self.destroy(uuid)
         # The administrator clears the override.
@@ -143,9 +144,9 @@ class Sriov(vmsriov.Managed):
         uuid = vmcase.vgpuctl("create", "vf", "--gpu", self.pf.address, "--name", "desk").out.strip()
         vf = self.assertHandedOut(uuid)
         item = self.objects().instances[uuid]
-        self.assertEqual((item["Name"], item["Origin"], item["Owner"]), ("desk", "vgpud", 0))
+        self.assertEqual((item["Name"], item["Origin"], item["Owner"]), ("desk", "vgpud", "0"))
         self.assertEqual(vmcase.records(), [uuid])
-        self.assertEqual(self.gpu()["Types"]["vf"]["Available"], 1)
+        self.assertEqual(self.types()["vf"]["available"], 1)
         self.assertIn(uuid, vmcase.vgpuctl("list").out)
         shown = vmcase.vgpuctl_json("show", "desk")["instance"]["hand_over"]
         self.assertEqual(shown["group_node"], vmcase.group_node(vf.address))
@@ -156,7 +157,7 @@ class Sriov(vmsriov.Managed):
         self.assertLetGo(vf)
         self.assertFalse(os.path.exists(shown["group_node"]))
         self.assertEqual(vmcase.records(), [])
-        self.assertEqual(self.gpu()["Types"]["vf"]["Available"], 2)
+        self.assertEqual(self.types()["vf"]["available"], 2)
 
     def test_until_there_are_no_more(self):
         vmcase.vgpuctl("enable-vfs", self.pf.address, 2)

@@ -161,7 +161,7 @@ class Gone(vmsriov.Managed):
                 self.assertEqual(vmcase.records(), sorted(slots.values()))
                 for answer in answers:
                     if answer.error is None:
-                        self.assertIn(answer.value[1][0], [item["Path"] for item in objects.instances.values()])
+                        self.assertIn(answer.value[1][0]["uuid"], objects.instances)
                 if slots:
                     vmcase.vgpuctl("destroy", *slots.values())
 

@@ -19,7 +19,7 @@ class Stuck(vmcase.VgpudCase):
     def setUpClass(cls):
         config = vmcase.Path("/etc/vgpud/vgpud.conf")
         config.parent.mkdir(exist_ok=True)
-        config.write_text("[jobs]\ntimeout=2s\n[start]\ntimeout=1s\n[stop]\ntimeout=1s\n", encoding="utf-8")
+        config.write_text("[jobs]\ntimeout=3s\n[start]\ntimeout=1s\n[stop]\ntimeout=1s\n", encoding="utf-8")
         super().setUpClass()
 
     def tearDown(self):
@@ -40,16 +40,10 @@ class Stuck(vmcase.VgpudCase):
             os.kill(pid, signal.SIGCONT)
 
     def hang(self, member, signature, *args):
-        """Call a method that blocks past the deadline of jobs."""
+        """Call a method whose job does not end; the call fails when the GPU counts as stuck."""
         began = time.monotonic()
         with self.assertBusError(vmcase.error_name("GpuStuck")) as caught:
-            self.bus.call(
-                *vmcase.MANAGER,
-                member,
-                signature,
-                *args,
-                {"wait": True},
-            )
+            self.bus.call(*vmcase.MANAGER, member, signature, *args, {"wait": True})
         print(f"after {time.monotonic() - began:.2f} s: {caught[0].get_dbus_message()}")
 
     def assertOthersWork(self, uuid):  # pylint: disable=invalid-name
@@ -94,12 +88,25 @@ class Stuck(vmcase.VgpudCase):
         self.assertEqual(vmcase.devices(), {})
         self.assertTruth()
 
+    def test_a_caller_with_less_time(self):
+        """The caller's time ends the wait, not the job."""
+        _, pid = self.stop_writer()
+        with self.assertBusError(vmcase.error_name("Timeout")):
+            self.create("mdpy-vga", "mdpy", timeout_usec=vmcase.dbus.UInt64(100_000))
+        ((number, job),) = self.objects().jobs.items()
+        self.assertEqual((job["Kind"], job["Gpu"]), ("create", "/org/vgpud1/gpu/mdpy"))
+        self.go_on(pid)
+        self.bus.until(lambda objects: objects.ready("mdpy") and not objects.jobs)
+        ended = self.bus.call(*vmcase.MANAGER, "GetJob", "ua{sv}", number, {})
+        self.assertEqual((ended["state"], ended["instances"]), ("ended", job["Instances"]))
+        self.assertEqual(len(self.assertTruth().instances), 2)
+        vmcase.vgpuctl("destroy", *vmcase.devices())
+
     def test_those_that_wait(self):
         """Jobs queued behind a hanging job fail with a message, and are not run later."""
         uuid, pid = self.stop_writer()
-        options = {"wait": True}
         answers = [
-            self.bus.begin(*vmcase.MANAGER, "Create", "ssa{sv}", "mdpy", "mdpy-vga", options)
+            self.bus.begin(*vmcase.MANAGER, "Create", "ssa{sv}", "mdpy", "mdpy-vga", {"wait": True})
             for _ in range(3)
         ]
         self.bus.wait_answers(answers)

@@ -7,7 +7,7 @@ import vmcase
 
 EXAMPLE = vmcase.Path("/usr/share/doc/vgpud/org.vgpud1.rules.example")
 RULES = vmcase.Path("/etc/polkit-1/rules.d")
-ALICE = 1000
+ALICE = "1000"
 UUID = "11111111-2222-4333-8444-555555555555"
 
 

@@ -432,6 +432,27 @@ def plain(value):
     return value
 
 
+def rows(table):
+    """The rows of a table of vgpud: a dictionary by column for each."""
+    columns = {name: values for name, values in table.items() if isinstance(values, list)}
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]
+
+
+def offers(answer):
+    """The rows of ListTypes, each with the columns of its type, the name of its GPU, and its texts."""
+    gpus, kinds, texts = rows(answer["gpus"]), rows(answer["types"]), answer["texts"]
+    return [
+        {
+            **kinds[row["type"]],
+            "gpu": gpus[row["gpu"]]["name"],
+            "available": row["available"],
+            "why_not": texts[row["why_not"]],
+            "hint": texts[row["hint"]],
+        }
+        for row in rows(answer["offers"])
+    ]
+
+
 class Signal(typing.NamedTuple):
     path: str
     interface: str
@@ -488,6 +509,24 @@ class Bus:
     def objects(self, path=ROOT_PATH):
         """{path: {interface: {property: value}}} of the object manager."""
         return self.call(path, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
+
+    def types(self, gpu):
+        """{id: columns of ListTypes} of the GPU with this path; empty when the GPU has gone."""
+        try:
+            answer = self.call(gpu, "org.vgpud1.Gpu", "ListTypes", "a{sv}", {})
+        except dbus.DBusException as error:
+            if error.get_dbus_name() != "org.freedesktop.DBus.Error.UnknownObject":
+                raise
+            return {}
+        return {row["id"]: row for row in offers(answer)}
+
+    def vfs(self, gpu):
+        """The virtual functions of the GPU with this path: the rows of ListVfs."""
+        return rows(self.call(gpu, "org.vgpud1.Gpu", "ListVfs", "a{sv}", {}))
+
+    def hand_over(self, instance):
+        """The answer of GetHandOver of the instance with this path."""
+        return self.call(instance, "org.vgpud1.Instance", "GetHandOver", "a{sv}", {})
 
     def listen(self):
         """Keep the name's signals for wait() from now on. The subscription is active on return."""
@@ -731,8 +770,8 @@ class VgpudCase(Case):
 
     def create(self, type_id, gpu="", **options):
         """Makes an instance by D-Bus and returns its UUID."""
-        _, paths = self.bus.call(*MANAGER, "Create", "ssa{sv}", gpu, type_id, {"wait": True, **options})
-        return self.bus.get(paths[0], "org.vgpud1.Instance", "Uuid")
+        _, made = self.bus.call(*MANAGER, "Create", "ssa{sv}", gpu, type_id, {"wait": True, **options})
+        return made[0]["uuid"]
 
     def create_with_writer(self, type_id, gpu, **options):
         """Create an instance, and return also the pid of the writer, which lives on for some seconds."""
@@ -758,9 +797,10 @@ class VgpudCase(Case):
     def assertTruth(self):  # pylint: disable=invalid-name
         """vgpud shows what the kernel has: all instances, and how many more there can be."""
         objects = self.objects()
+        listed = offers(self.bus.call(*MANAGER, "ListTypes", "a{sv}", {}))
         self.assertEqual({uuid: item["Type"] for uuid, item in objects.instances.items()}, devices())
         self.assertEqual(
-            {name: kind["Available"] for gpu in objects.gpus.values() for name, kind in gpu["Types"].items()},
+            {row["id"]: row["available"] for row in listed},
             {name: kind.available for name, kind in types().items()},
         )
         return objects

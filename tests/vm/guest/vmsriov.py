@@ -335,6 +335,12 @@ class Managed(vmcase.VgpudCase):
     def gpu(self):
         return self.objects().gpus[self.pf.address]
 
+    def types(self):
+        return self.bus.types(self.gpu()["Path"])
+
+    def vfs(self):
+        return self.bus.vfs(self.gpu()["Path"])
+
     def create(self, type_id="vf", gpu=None, **options):
         return super().create(type_id, gpu or self.pf.address, **options)
 
@@ -346,12 +352,10 @@ class Managed(vmcase.VgpudCase):
         self.assertEqual(self.pf.numvfs(), count)
         vfs = self.pf.vfs()
         self.assertEqual([vf.address for vf in vfs], self.pf.vf_addresses(count))
-        gpu = self.bus.until(lambda objects: len(objects.gpus[self.pf.address]["Vfs"]) == count).gpus[
-            self.pf.address
-        ]
+        gpu = self.bus.until(lambda objects: len(self.vfs()) == count).gpus[self.pf.address]
         self.assertEqual((gpu["EnabledVfs"], gpu["TotalVfs"]), (count, self.total))
         self.assertEqual(
-            [(index, name) for index, name, *_ in gpu["Vfs"]],
+            [(row["index"], row["name"]) for row in self.vfs()],
             [(index, vf.address) for index, vf in enumerate(vfs)],
         )
         return vfs
@@ -363,11 +367,11 @@ class Managed(vmcase.VgpudCase):
         self.assertEqual((vf.driver(), vf.override()), ("vfio-pci", "vfio-pci"))
         self.assertEqual((item["Driver"], item["IommuGroup"]), ("vfio-pci", vf.group()))
         self.assertEqual((item["Type"], item["State"]), ("vf", "active"))
-        hand_over = item["HandOver"]
+        hand_over = self.bus.hand_over(item["Path"])
         self.assertEqual(hand_over["group_node"], f"/dev/vfio/{vf.group()}")
         self.assertEqual(os.stat(hand_over["group_node"]).st_uid, 0)
         self.assertEqual(vmcase.Path(hand_over["sysfs_path"]).resolve(), vf.path.resolve())
-        self.assertIn((vf.address, item["Path"]), [(name, path) for _, name, path, *_ in self.gpu()["Vfs"]])
+        self.assertIn((vf.address, item["Path"]), [(row["name"], row["instance"]) for row in self.vfs()])
         return vf
 
     def assertLetGo(self, vf, driver=None):  # pylint: disable=invalid-name
