@@ -21,5 +21,5 @@ BusAnnounce *bus_announce_free(BusAnnounce *a);
 /* Announce all changes now. */
 void bus_announce_flush(Bus *b);
 
-/* Announce all new jobs now, also those that are about to start. */
+/* Announce all changes and all new jobs now, also those that are about to start. */
 void bus_announce_jobs(Bus *b);

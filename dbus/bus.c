@@ -82,11 +82,18 @@ static char **bus_paths_of(GHashTable *objects, char *(*path_of)(void *key))
         return paths;
 }
 
+/* The answer of GetManagedObjects must not have objects that are announced after it. */
+static void bus_announce_before_answer(Bus *b)
+{
+        bus_announce_jobs(b);
+}
+
 static int bus_enumerate_gpus(sd_bus *bus, const char *prefix, void *userdata, char ***ret,
                               sd_bus_error *ret_error)
 {
         Bus *b = userdata;
 
+        bus_announce_before_answer(b);
         *ret = bus_paths_of(model_gpus(b->model), gpu_path_of);
 
         return 1;
@@ -97,6 +104,7 @@ static int bus_enumerate_instances(sd_bus *bus, const char *prefix, void *userda
 {
         Bus *b = userdata;
 
+        bus_announce_before_answer(b);
         *ret = bus_paths_of(model_instances(b->model), instance_path_of);
 
         return 1;
@@ -107,6 +115,7 @@ static int bus_enumerate_jobs(sd_bus *bus, const char *prefix, void *userdata, c
 {
         Bus *b = userdata;
 
+        bus_announce_before_answer(b);
         *ret = bus_paths_of(model_jobs(b->model), job_path_of);
 
         return 1;

@@ -156,7 +156,8 @@ class Connection:
         return {i["Uuid"]: i for i in self.objects(INSTANCE).values()}
 
     def gpus(self):
-        return {g["Name"]: g for g in self.objects(GPU).values()}
+        """{name: properties}, with the types as another key."""
+        return {g["Name"]: g | {"types": self.gpu(g["Name"]).types()} for g in self.objects(GPU).values()}
 
     def jobs(self):
         return {j["Id"]: j for j in self.objects(JOB).values()}
@@ -250,6 +251,35 @@ class Object:
     def all(self):
         return self.connection.call(self.path, PROPERTIES, "GetAll", GLib.Variant("(s)", (self.interface,)), "(a{sv})")
 
+    def types(self):
+        """{id: constant data, available, why_not and hint} of a GPU."""
+        return by_id(offers(self.call("ListTypes")))
+
+    def vfs(self):
+        """The rows of ListVfs of a GPU."""
+        return rows(self.call("ListVfs"))
+
+    def hand_over(self):
+        return self.call("GetHandOver")
+
+
+def rows(table):
+    """A table as a list of dictionaries."""
+    columns = {key: value for key, value in table.items() if isinstance(value, list)}
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]
+
+
+def offers(tables):
+    """The answer of ListTypes as one flat dictionary per offer."""
+    gpus, types, texts = rows(tables["gpus"]), rows(tables["types"]), tables["texts"]
+    return [types[o["type"]] | {"gpu": gpus[o["gpu"]]["name"], "available": o["available"],
+                                "why_not": texts[o["why_not"]], "hint": texts[o["hint"]]}
+            for o in rows(tables["offers"])]
+
+
+def by_id(offered):
+    return {offer["id"]: offer for offer in offered}
+
 
 def gpu_path(name):
     """As sd_bus_path_encode(3) does."""
@@ -266,8 +296,9 @@ def uuid_of(path):
     return path.removeprefix(f"{ROOT}/instance/").replace("_", "-")
 
 
-def uuids_of(paths):
-    return [uuid_of(p) for p in paths]
+def uuids_of(instances):
+    """Of object paths, or of the dictionaries that Create answers."""
+    return [i["uuid"] if isinstance(i, dict) else uuid_of(i) for i in instances]
 
 
 class Mirror:
@@ -275,11 +306,14 @@ class Mirror:
 
     objects: {path: {interface: {property: value}}} without properties that are not announced; log: what came, as
     tuples: ("added", path), ("removed", path), ("changed", path, {property: value}), ("ended", id, result, error,
-    [UUID]). Every signal is held against the XML; what does not fit is in `complaints`."""
+    [UUID]). Every signal is held against the XML; what does not fit is in `complaints`.
+
+    tables: {path: {"types": offers, "vfs": rows}} of the GPUs, kept by TypesChanged and VfsChanged."""
 
     def __init__(self, connection):
         self.connection = connection
         self.objects = {}
+        self.tables = {}
         self.log = []
         self.ended = {}  # job's id -> (result, error name, message, [UUID])
         self.complaints = []
@@ -297,7 +331,51 @@ class Mirror:
     def begin(self, answer):
         for path, interfaces in unpack_dict(answer.get_child_value(0)):
             self.take_object(path, interfaces)
+            self.fetch_tables(path)
         self.began = True
+
+    def fetch(self, path, member):
+        """At once: signals that came before the answer are looked at afterwards, which changes nothing."""
+        try:
+            return self.connection.gio.call_sync(SERVICE, path, GPU, member, GLib.Variant("(a{sv})", ({},)), None,
+                                                 Gio.DBusCallFlags.NONE, INFINITE, None).unpack()[0]
+        except GLib.Error:
+            return None  # the GPU has gone; its signal is on the way
+
+    def fetch_types(self, path):
+        answer = self.fetch(path, "ListTypes")
+        self.tables[path]["types"] = offers(answer) if answer else []
+
+    def fetch_vfs(self, path):
+        answer = self.fetch(path, "ListVfs")
+        self.tables[path]["vfs"] = rows(answer) if answer else []
+
+    def fetch_tables(self, path):
+        if GPU in self.objects.get(path, {}):
+            self.tables[path] = {}
+            self.fetch_types(path)
+            self.fetch_vfs(path)
+
+    def take_rows(self, path, member, list_changed, table):
+        name, key = {"TypesChanged": ("types", "row"), "VfsChanged": ("vfs", "index")}[member]
+        if path not in self.tables:
+            self.complain(f"{member} of {path}, which is not known")
+            return
+        changed = rows(table)
+        if list_changed:
+            if table:
+                self.complain(f"{member} of {path} has a new list and {table}")
+            (self.fetch_types if name == "types" else self.fetch_vfs)(path)
+        elif not changed:
+            self.complain(f"{member} of {path} has no rows")
+        for row in changed:
+            known = self.tables[path][name]
+            place = row[key] if name == "types" else next((i for i, v in enumerate(known) if v["index"] == row[key]), len(known))
+            if place >= len(known):
+                self.complain(f"{member} of {path} has {row}, of {len(known)} rows")
+            else:
+                known[place].update({k: v for k, v in row.items() if k != "row"})
+        self.note("changed", path, {"types" if name == "types" else "vfs": changed})
 
     def complain(self, text):
         self.complaints.append(text)
@@ -311,7 +389,9 @@ class Mirror:
             wanted = {p.name: p.signature for p in INTERFACES[interface].properties}
             got = {name: value.get_variant() for name, value in unpack_dict(properties)}
             types = {name: value.get_type_string() for name, value in got.items()}
-            if types != wanted:
+            # sd-bus leaves properties that are announced without their value out of InterfacesAdded.
+            optional = {p.name for p in INTERFACES[interface].properties if emits(p) == "invalidates"}
+            if types | {n: s for n, s in wanted.items() if n in optional} != wanted:
                 self.complain(f"{path}: {interface} has {types}, the XML says {wanted}")
             self.objects.setdefault(path, {})[interface] = {
                 name: value.unpack() for name, value in got.items() if name in ANNOUNCED[interface]}
@@ -329,10 +409,12 @@ class Mirror:
             if added in self.objects:
                 self.complain(f"{added} was added twice")
             self.take_object(added, parameters.get_child_value(1))
+            self.fetch_tables(added)
             self.note("added", added)
         elif (interface, member) == (OBJECT_MANAGER, "InterfacesRemoved"):
             removed, interfaces = parameters.unpack()
             known = self.objects.pop(removed, None)
+            self.tables.pop(removed, None)
             if known is None:
                 self.complain(f"{removed} was removed, and not known")
             elif not set(known) <= set(interfaces):
@@ -342,23 +424,31 @@ class Mirror:
             self.take_changes(path, parameters)
         elif interface in INTERFACES and INTERFACES[interface].lookup_signal(member):
             signature = "".join(a.signature for a in INTERFACES[interface].lookup_signal(member).args)
-            if parameters.get_type_string() != f"({signature})" or path != ROOT:
+            if parameters.get_type_string() != f"({signature})" or (path == ROOT) != (interface == MANAGER):
                 self.complain(f"{interface}.{member} of {path} has {parameters.get_type_string()}")
-            job, job_path, result, error, message, instances = parameters.unpack()
-            if job_path in self.objects:
-                self.complain(f"{job_path} is still there when its end is told")
-            if (result == "done") != (error == "") or (result == "done") != (message == ""):
-                self.complain(f"job {job}: {result}, {error}, {message}")
-            self.ended[job] = (result, error.removeprefix("org.vgpud1.Error."), message, uuids_of(instances))
-            self.note("ended", job, result, error.removeprefix("org.vgpud1.Error."), uuids_of(instances))
+            if interface == GPU:
+                self.take_rows(path, member, *parameters.unpack())
+            else:
+                self.take_end(*parameters.unpack())
         else:
             self.complain(f"signal {interface}.{member} of {path} is not in the XML")
+
+    def take_end(self, job, job_path, result, error, details):
+        message, instances = details.get("message", ""), uuids_of(details["instances"])
+        if job_path in self.objects:
+            self.complain(f"{job_path} is still there when its end is told")
+        if (result == "done") != (error == "") or (result == "done") != (message == ""):
+            self.complain(f"job {job}: {result}, {error}, {message}")
+        self.ended[job] = (result, error.removeprefix("org.vgpud1.Error."), message, instances)
+        self.note("ended", job, result, error.removeprefix("org.vgpud1.Error."), instances)
 
     def take_changes(self, path, parameters):
         interface = parameters.get_child_value(0).get_string()
         changed = {name: value.get_variant() for name, value in unpack_dict(parameters.get_child_value(1))}
-        if parameters.get_child_value(2).n_children():
-            self.complain(f"{path}: {parameters.get_child_value(2).unpack()} were made invalid, not told")
+        for name in parameters.get_child_value(2).unpack():
+            info = INTERFACES[interface].lookup_property(name)
+            if not info or emits(info) != "invalidates":
+                self.complain(f"{path}: {interface}.{name} was made invalid, not told")
         if interface not in INTERFACES or path not in self.objects:
             self.complain(f"{interface} of {path} changed, which is not known")
             return
@@ -374,7 +464,19 @@ class Mirror:
         """Asks the daemon for everything and compares."""
         now = {path: {i: {n: v for n, v in p.items() if n in ANNOUNCED[i]} for i, p in interfaces.items()}
                for path, interfaces in self.connection.managed().items()}
-        return now == self.mine()
+        return now == self.mine() and not self.table_differences()
+
+    def table_differences(self):
+        lines = []
+        for path, tables in list(self.tables.items()):
+            types, vfs = self.fetch(path, "ListTypes"), self.fetch(path, "ListVfs")
+            if types is None or vfs is None:
+                continue
+            for name, now in (("types", [(o["id"], o["available"]) for o in offers(types)]), ("vfs", rows(vfs))):
+                told = [(o["id"], o["available"]) for o in tables["types"]] if name == "types" else tables["vfs"]
+                if now != told:
+                    lines.append(f"{path}: {name} are {now!r}, was told {told!r}")
+        return lines
 
     def mine(self):
         return {path: interfaces for path, interfaces in self.objects.items() if interfaces}
@@ -392,7 +494,7 @@ class Mirror:
                     told = self.objects[path].get(interface, {}).get(name)
                     if name in ANNOUNCED[interface] and told != value:
                         lines.append(f"{path}: {name} is {value!r}, was told {told!r}")
-        return lines
+        return lines + self.table_differences()
 
     def await_end(self, job):
         """(result, error name, message, [UUID]) of a job, by its number or path."""
@@ -401,6 +503,10 @@ class Mirror:
 
     def gpu(self, name):
         return self.objects.get(gpu_path(name), {}).get(GPU)
+
+    def types(self, name):
+        """{id: offer} of a GPU."""
+        return by_id(dict(o) for o in self.tables.get(gpu_path(name), {}).get("types", []))
 
     def instance(self, uuid):
         return self.objects.get(instance_path(uuid), {}).get(INSTANCE)

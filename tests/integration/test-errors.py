@@ -88,8 +88,8 @@ class Create(ErrorTest):
     def test_one_size_per_gpu(self):
         h = self.host("nvidia-a2")
         h.bus.create(A2, "A2-4Q")
-        types = h.bus.gpu(A2).get("Types")
-        self.assertEqual((types["nvidia-746"]["Available"], types["nvidia-747"]["Available"]), (3, 0))
+        types = h.bus.gpu(A2).types()
+        self.assertEqual((types["nvidia-746"]["available"], types["nvidia-747"]["available"]), (3, 0))
         self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-8Q"), "same framebuffer size", "4096 MB", "8192 MB")
         h.bus.create(A2, "A2-4Q", count=3)
         self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-4Q"), "the GPU takes 4 vGPUs of 4096 MB")

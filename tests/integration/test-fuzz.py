@@ -28,7 +28,7 @@ PATHS = ["/", bus.ROOT, f"{bus.ROOT}/gpu", f"{bus.ROOT}/instance", f"{bus.ROOT}/
 PAIRS = [("", V5_4), (GVT, V5_4), ("00:02.0", "GVTg_V5_8"), ("mtty", "mtty-1"), ("mdpy", "mdpy-xga"), ("", "mtty-2"), (A2, "A2-1Q"),
          ("", "nvidia-746"), (GVT, "mtty-1"), (S0, "nvidia-1000"), ("", "nvidia-1000")]
 BASIC = "ybnqiuxtdsogv"
-OPTIONS = {"uuid": "s", "name": "s", "parent": "s", "attributes": "a(ss)", "count": "u", "wait": "b", "timeout_usec": "t", "foreign": "b",
+OPTIONS = {"uuid": "s", "name": "s", "parent": "s", "attributes": "a(ss)", "count": "u", "wait": "b", "timeout_usec": "t", "foreign": "b", "error_details": "b", "ended": "b",
            "nonsense": "s"}
 
 
@@ -90,7 +90,7 @@ class Source:
             if right and name == "count":
                 value = GLib.Variant("u", self.chance.choice([1, 2, 3, 8, 1024]))
             elif right and name == "timeout_usec":
-                value = GLib.Variant("t", self.chance.choice([30_000_000, 3_600_000_000]))
+                value = GLib.Variant("t", self.chance.choice([30_000_000, 3_600_000_000, (1 << 64) - 1]))
             elif right and name == "uuid":
                 value = GLib.Variant("s", uuid(self.chance.randint(0, 5)))
             else:

@@ -113,7 +113,7 @@ class Killed(host.HostTest):
             h.start()
             bus.wait(lambda: not h.bus.jobs(), "it has been tried")
             one = h.bus.instances()[uuid(1)]
-            self.assertEqual((one["Origin"], one["State"], one["HandOver"]), ("vgpud", "incomplete", {}))
+            self.assertEqual((one["Origin"], one["State"], h.bus.instance(one["Uuid"]).hand_over()), ("vgpud", "incomplete", {}))
         h.sim.ctl("drop-device", uuid(1))
         h.vgpuctl("rescan")
         self.assertEqual(self.check(h), set())

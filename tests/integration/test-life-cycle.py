@@ -32,29 +32,32 @@ def expand(cls):
 @expand
 class LifeCycle(host.HostTest):
     def each_dbus(self, h, gpu, type_name, alias, available):
-        types = h.bus.gpu(gpu).get("Types")
-        self.assertEqual(types[type_name]["Available"], available)
+        types = h.bus.gpu(gpu).types()
+        self.assertEqual(types[type_name]["available"], available)
         if alias:
-            self.assertIn(alias, types[type_name]["Aliases"])
-        before = h.mirror.gpu(gpu)["Types"]
+            self.assertIn(alias, types[type_name]["aliases"])
+        before = h.mirror.types(gpu)
 
-        job, paths = h.bus.manager.call("Create", gpu, alias or type_name, uuid=uuid(1), name="one", wait=True)
-        self.assertEqual(paths, [bus.instance_path(uuid(1))])
+        job, (created,) = h.bus.manager.call("Create", gpu, alias or type_name, uuid=uuid(1), name="one", wait=True)
+        self.assertEqual({k: created[k] for k in ("object_path", "uuid", "gpu", "type")},
+                         {"object_path": bus.instance_path(uuid(1)), "uuid": uuid(1), "gpu": bus.gpu_path(gpu), "type": type_name})
         self.assertEqual(h.mirror.await_end(job), ("done", "", "", [uuid(1)]))
         made = h.bus.instance(uuid(1)).all()
         self.assertEqual(made, {**made, **h.mirror.instance(uuid(1))})
         self.assertEqual(
             {k: made[k] for k in ("Uuid", "Name", "Gpu", "Type", "DeviceApi", "Origin", "State", "Owner", "Job")},
             {"Uuid": uuid(1), "Name": "one", "Gpu": bus.gpu_path(gpu), "Type": type_name, "DeviceApi": "vfio-pci",
-             "Origin": "vgpud", "State": "active", "Owner": 0, "Job": "/"})
-        self.assertEqual(made["TypeName"], types[type_name]["Name"])
-        self.assertIn(made["Parent"], h.mirror.gpu(gpu)["Parents"])
+             "Origin": "vgpud", "State": "active", "Owner": "0", "Job": "/"})
+        self.assertEqual(made["TypeName"], types[type_name]["name"])
+        self.assertEqual(created["parent"], made["Parent"])
+        self.assertIn(made["Parent"], h.bus.gpu(gpu).get("Parents"))
         self.assertGreater(made["CreatedUsec"], 0)
         self.assertEqual(h.tree(), {uuid(1)})
-        self.assertLess(h.mirror.gpu(gpu)["Types"][type_name]["Available"], available)
+        self.assertLess(h.mirror.types(gpu)[type_name]["available"], available)
 
         # What a virtual machine monitor is given exists.
-        give = made["HandOver"]
+        give = h.bus.instance(uuid(1)).hand_over()
+        self.assertEqual(give, created["hand_over"])
         self.assertEqual(give["iommu_group"], made["IommuGroup"])
         self.assertEqual(give["group_node"], f"/dev/vfio/{made['IommuGroup']}")
         self.assertIn(f"<address uuid='{uuid(1)}'/>", give["libvirt_xml"])
@@ -62,16 +65,17 @@ class LifeCycle(host.HostTest):
         for path in (made["SysfsPath"], give["sysfs_path"], give["group_node"], give["qemu_args"][1].partition("=")[2]):
             self.assertEqual(h.sim.run(["test", "-e", path]).returncode, 0, path)
 
-        for what in (uuid(1), uuid(1).upper(), uuid(1)[:7], "one"):
+        for what in (uuid(1), uuid(1).upper(), bus.instance_path(uuid(1)), "one"):
             self.assertEqual(h.bus.manager.call("GetInstance", what), bus.instance_path(uuid(1)))
-        for what in (gpu, gpu[-4:], gpu[:4]):
-            if model_has_one(h, what):
-                self.assertEqual(h.bus.manager.call("GetGpu", what), bus.gpu_path(gpu))
+        for what in (gpu, bus.gpu_path(gpu)):
+            self.assertEqual(h.bus.manager.call("GetGpu", what), bus.gpu_path(gpu))
+        self.assert_error("NoSuchInstance", h.bus.manager.start("GetInstance", uuid(1)[:7]))
+        self.assert_error("NoSuchGpu", h.bus.manager.start("GetGpu", gpu[:3]))
 
         job = h.bus.instance(uuid(1)).call("Destroy", wait=True)
         self.assertEqual(h.mirror.await_end(job), ("done", "", "", [uuid(1)]))
         self.assertEqual((h.tree(), h.records(), h.mirror.instances()), (set(), {}, {}))
-        self.assertEqual(h.mirror.gpu(gpu)["Types"], before)
+        self.assertEqual(h.mirror.types(gpu), before)
         self.assertEqual([w[0] for w in h.writes("create", "remove")], ["ok", "ok"])
 
     def each_vgpuctl(self, h, gpu, type_name, alias, available):
@@ -103,12 +107,11 @@ class LifeCycle(host.HostTest):
         at_the_end = []
         h.mirror.watchers.append(
             lambda entry: entry[0] == "ended" and at_the_end.append(
-                (h.mirror.gpu(gpu)["Job"], h.mirror.gpu(gpu)["QueuedJobs"], sorted(h.mirror.instances()),
-                 h.mirror.gpu(gpu)["Types"])))
-        free = h.mirror.gpu(gpu)["Types"]
+                (sorted(h.mirror.instances()), [(i, t["available"]) for i, t in h.mirror.types(gpu).items()])))
+        free = [(i, t["available"]) for i, t in h.mirror.types(gpu).items()]
         job, _ = h.bus.manager.call("Create", gpu, type_name, uuid=uuid(1))
         h.mirror.await_end(job)
-        taken = h.mirror.gpu(gpu)["Types"]
+        taken = [(i, t["available"]) for i, t in h.mirror.types(gpu).items()]
         again = h.bus.manager.call("Destroy", uuid(1))
         h.mirror.await_end(again)
         path = bus.instance_path(uuid(1))
@@ -118,7 +121,7 @@ class LifeCycle(host.HostTest):
              ("added", again), ("removed", path), ("removed", again), ("ended", 2, "done", "", [uuid(1)])])
         # Whoever hears of the end of a job sees all that it changed.
         self.assertNotEqual(free, taken)
-        self.assertEqual(at_the_end, [("/", 0, [uuid(1)], taken), ("/", 0, [], free)])
+        self.assertEqual(at_the_end, [([uuid(1)], taken), ([], free)])
         # No property is told twice with the same value, and a job that ran has said so.
         told = {}
         for entry in h.mirror.log:
@@ -126,20 +129,22 @@ class LifeCycle(host.HostTest):
                 for name, value in entry[2].items():
                     told.setdefault((entry[1], name), []).append(value)
         self.assertEqual(told.get((job, "State"), ["running"]), ["running"])
-        self.assertEqual(len(told.get((bus.gpu_path(gpu), "Types"), [])), 2)
+        self.assertEqual(len(told.get((bus.gpu_path(gpu), "types"), [])), 2)
+        self.assertEqual(told[(bus.gpu_path(gpu), "InstanceCount")], [1, 0])
 
     def test_an_answer_without_waiting_comes_before_the_end(self):
         h = self.host(faults=["create:*:hang"])
-        job, paths = h.bus.manager.call("Create", "", V5_4, uuid=uuid(1))
+        job, created = h.bus.manager.call("Create", "", V5_4, uuid=uuid(1))
+        paths = [i["object_path"] for i in created]
         h.hanging(1)
         bus.wait(lambda: h.mirror.jobs() and h.mirror.jobs()[1]["State"] == "running", "the job runs")
         running = h.bus.job(job).all()
         self.assertEqual(
-            {k: running[k] for k in ("Id", "Kind", "State", "Gpu", "Instances", "Type", "Requester", "TimeoutUsec")},
-            {"Id": 1, "Kind": "create", "State": "running", "Gpu": GVT, "Instances": paths, "Type": V5_4, "Requester": 0,
-             "TimeoutUsec": 120_000_000})
+            {k: running[k] for k in ("Id", "Kind", "State", "Gpu", "Instances", "Requester", "Details")},
+            {"Id": 1, "Kind": "create", "State": "running", "Gpu": bus.gpu_path(GVT), "Instances": paths, "Requester": 0,
+             "Details": {"type": V5_4, "count": 1}})
         self.assertGreaterEqual(running["StartedUsec"], running["CreatedUsec"])
-        self.assertEqual(h.mirror.gpu(GVT)["Job"], job)
+        self.assertEqual(h.bus.gpu(GVT).get("Job"), job)
         self.assertEqual(h.vgpuctl("jobs", "--json").json()["jobs"][0]["id"], 1)
         h.sim.ctl("release")
         self.assertEqual(h.mirror.await_end(job)[0], "done")
@@ -190,8 +195,8 @@ class LifeCycle(host.HostTest):
 
     def test_a_gpu_without_back_end(self):
         h = self.host("plain")
-        amd = h.mirror.gpu("0000:03:00.0")
-        self.assertEqual((amd["State"], amd["BackEnd"], amd["Types"], amd["Driver"]), ("unsupported", "", {}, "amdgpu"))
+        amd = h.bus.gpus()["0000:03:00.0"]
+        self.assertEqual((amd["State"], amd["BackEnd"], amd["types"], amd["Driver"]), ("unsupported", "", {}, "amdgpu"))
         self.assertTrue(amd["Reason"])
         for call in (h.bus.start_create("0000:03:00.0", "x"), h.bus.gpu("0000:03:00.0").start("Rescan")):
             self.assert_error("NotSupported", call, amd["Reason"])
@@ -211,13 +216,9 @@ class LifeCycle(host.HostTest):
         }.items():
             self.assertEqual({k: gpus[name][k] for k in values}, values)
         self.assertEqual(len(gpus[A2]["Parents"]), 16)
-        self.assertEqual(gpus[GVT]["Types"][V5_1]["Fences"], 4)
-        self.assertEqual(gpus[A2]["Types"]["nvidia-746"]["MaxInstances"], 4)
-        self.assertEqual(gpus[A2]["Types"]["nvidia-746"]["FramebufferBytes"], 4 << 30)
-
-
-def model_has_one(h, what):
-    return len([g for g in h.bus.gpus() if g.startswith(what) or g.endswith(what)]) == 1
+        self.assertEqual(gpus[GVT]["types"][V5_1]["fences"], 4)
+        self.assertEqual(gpus[A2]["types"]["nvidia-746"]["max_instances"], 4)
+        self.assertEqual(gpus[A2]["types"]["nvidia-746"]["framebuffer_bytes"], 4 << 30)
 
 
 if __name__ == "__main__":

@@ -82,8 +82,8 @@ class Refused(host.HostTest):
             self.refused("InvalidArgs", GVT, V5_4, f"'{name}'", **{name: GLib.Variant(*value)})
         wait = self.h.bus.manager.start("Create", GVT, V5_4, wait=GLib.Variant("i", 1))
         self.assert_error("InvalidArgs", wait, "'wait'", "type b, not i")
-        for usec in (0, 999_999, 3_600_000_001, (1 << 64) - 1):
-            self.refused("InvalidArgs", GVT, V5_4, "timeout_usec", timeout_usec=usec)
+        self.refused("InvalidArgs", GVT, V5_4, "timeout_usec", timeout_usec=0)
+        self.assert_error("InvalidArgs", self.h.bus.manager.start("Create", GVT, V5_4, timeout_usec=1), "timeout_usec")
         # A key that comes twice is not a Python dictionary, but a message can have it.
         twice = self.h.bus.start(bus.ROOT, bus.MANAGER, "Create", self.twice())
         self.assert_error("InvalidArgs", twice, "'count'", "twice")
@@ -241,7 +241,7 @@ class Parallel(host.HostTest):
     def setUp(self):
         super().setUp()
         self.h = self.host("scalable", options=simhost.scalable(1, 8, 4))
-        self.assertEqual(self.h.bus.gpu(S0).get("Types")["nvidia-1000"]["Available"], 8)
+        self.assertEqual(self.h.bus.gpu(S0).types()["nvidia-1000"]["available"], 8)
 
     def check(self, errors):
         self.assertEqual((errors.count(None), errors.count("NoCapacity"), len(errors)), (8, 24, 32), errors)

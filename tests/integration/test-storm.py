@@ -27,12 +27,12 @@ class Storm(host.HostTest):
         for name, gpu in h.bus.gpus().items():
             self.assertEqual((name, gpu["State"], gpu["Stale"], gpu["Job"]), (name, "ready", False, "/"))
             on_it = [i for i in h.bus.instances().values() if i["Gpu"] == bus.gpu_path(name)]
-            self.assertTrue(all(i["Type"] in gpu["Types"] for i in on_it))
+            self.assertTrue(all(i["Type"] in gpu["types"] for i in on_it))
         bus.wait(lambda: self.told_availability(h) == self.true_availability(h), "availability is the kernel's")
 
     @staticmethod
     def told_availability(h):
-        return {(n, t): v["Available"] for n, g in h.bus.gpus().items() for t, v in g["Types"].items()}
+        return {(n, t): v["available"] for n, g in h.bus.gpus().items() for t, v in g["types"].items()}
 
     @staticmethod
     def true_availability(h):
@@ -49,8 +49,8 @@ class Storm(host.HostTest):
             key = gpu_of.get(parent), type_name
             found[key] = found.get(key, 0) + int(value)
         for (name, type_name), value in found.items():
-            if name and gpus[name]["EnabledVfs"] and type_name in gpus[name]["Types"]:
-                room = gpus[name]["Types"][type_name]["MaxInstances"] - sum(i["Gpu"] == bus.gpu_path(name) for i in instances)
+            if name and gpus[name]["EnabledVfs"] and type_name in gpus[name]["types"]:
+                room = gpus[name]["types"][type_name]["max_instances"] - sum(i["Gpu"] == bus.gpu_path(name) for i in instances)
                 found[name, type_name] = min(value, max(room, 0))
         return found
 

@@ -135,7 +135,7 @@ class Ways(host.HostTest):
         self.assertEqual(shown["Slot"], case.slot)
         self.check_hand_over(h, case, shown)
         for name, value in case.attributes.items():
-            self.assertEqual(shown["Attributes"][name], value)
+            self.assertEqual(dict(shown["Attributes"])[name], value)
         self.assertEqual(self.run_vgpuctl(h, "show", "one", "--json").json()["instance"], listed[0])
         if case.enable and case.disables:
             busy = h.vgpuctl("disable-vfs", case.gpu)
@@ -149,11 +149,11 @@ class Ways(host.HostTest):
         if case.disables and case.enable:
             self.run_vgpuctl(h, "disable-vfs", case.gpu)
             gone = h.bus.gpu(case.gpu).all()
-            self.assertEqual((gone["State"], gone["EnabledVfs"], gone["Vfs"]), ("unprepared", 0, []))
+            self.assertEqual((gone["State"], gone["EnabledVfs"], h.bus.gpu(case.gpu).vfs()), ("unprepared", 0, []))
         self.check_golden(h, case.name)
 
     def check_hand_over(self, h, case, shown):
-        give = shown["HandOver"]
+        give = h.bus.instance(shown["Uuid"]).hand_over()
         if case.domain:
             self.assertEqual((shown["IommuGroup"], shown["Parent"]), (-1, case.gpu))
             self.assertEqual(set(give), {"sysfs_path"})
@@ -205,8 +205,8 @@ class Ways(host.HostTest):
         self.enable(h, case)
         made = h.bus.create(case.gpu, case.type, count=case.before, **self.attributes(case))
         self.assertEqual(len(made), case.before)
-        self.assertEqual(h.bus.gpu(case.gpu).get("Types")[case.id]["Available"], 0)
-        self.assertIn("WhyNot", h.bus.gpu(case.gpu).get("Types")[case.id])
+        self.assertEqual(h.bus.gpu(case.gpu).types()[case.id]["available"], 0)
+        self.assertNotEqual(h.bus.gpu(case.gpu).types()[case.id]["why_not"], "")
         self.assert_error("NoCapacity", h.bus.start_create(case.gpu, case.type, **self.attributes(case)))
         for name in made:
             h.bus.destroy(name)
@@ -233,8 +233,8 @@ class Nvidia(host.HostTest):
         return h
 
     def types(self, h):
-        return {t["Name"].rpartition("-")[2]: (t["Available"], t.get("WhyNot", ""))
-                for t in h.bus.gpu(L40S).get("Types").values()}
+        return {t["name"].rpartition("-")[2]: (t["available"], t["why_not"])
+                for t in h.bus.gpu(L40S).types().values()}
 
     def test_homogeneous(self):
         h = self.l40s()
@@ -280,17 +280,17 @@ class Nvidia(host.HostTest):
         h.stop()
         h.start()
         self.assertEqual(h.bus.instance(uuid(1)).get("TypeName"), "NVIDIA L40S-48Q")
-        self.assertEqual(len(h.bus.gpu(L40S).get("Types")), 23)
+        self.assertEqual(len(h.bus.gpu(L40S).types()), 23)
 
     def test_heterogeneous(self):
         h = self.l40s()
-        self.assertEqual(h.bus.gpu(L40S).get("Modes")["heterogeneous"]["Value"], "no")
+        self.assertEqual(h.bus.gpu(L40S).get("Modes")["heterogeneous"]["value"], "no")
         h.bus.create(L40S, "L40S-4Q", uuid=uuid(1))
         self.assert_error("InUse", h.bus.gpu(L40S).start("Configure", "heterogeneous", "yes", wait=True))
         h.bus.destroy(uuid(1))
         result = h.vgpuctl("configure", L40S, "heterogeneous", "yes")
         self.assertEqual((result.status, result.err), (0, ""))
-        self.assertEqual(h.bus.gpu(L40S).get("Modes")["heterogeneous"]["Value"], "yes")
+        self.assertEqual(h.bus.gpu(L40S).get("Modes")["heterogeneous"]["value"], "yes")
         h.bus.create(L40S, "L40S-16Q", uuid=uuid(1))
         h.bus.create(L40S, "L40S-8Q", uuid=uuid(2))
         self.assertEqual(set(h.bus.instances()), {uuid(1), uuid(2)})
@@ -333,14 +333,14 @@ class Nvidia(host.HostTest):
         gpu = h.bus.gpu(H200)
         self.assertIn("not enabled", gpu.get("Reason"))
         h.vgpuctl("enable-vfs", H200)
-        why = {t["Name"]: t.get("WhyNot") for t in gpu.get("Types").values()}
+        why = {t["name"]: t["why_not"] for t in gpu.types().values()}
         self.assertIn("not in MIG mode", why["NVIDIA H200X-1-18C"])
         self.assert_error("InUse", gpu.start("Configure", "mig", "yes", wait=True), "disable-vfs")
         h.vgpuctl("disable-vfs", H200)
         result = h.vgpuctl("configure", H200, "mig", "yes")
         self.assertEqual((result.status, result.err), (0, ""))
         h.vgpuctl("enable-vfs", H200)
-        self.assertEqual((gpu.get("State"), gpu.get("Modes")["mig"]["Value"]), ("ready", "yes"))
+        self.assertEqual((gpu.get("State"), gpu.get("Modes")["mig"]["value"]), ("ready", "yes"))
         gpu.start("Configure", "mig", "yes", wait=True).result()
         self.assert_error("NotSupported", gpu.start("Configure", "heterogeneous", "yes", wait=True), "cannot be set", "MIG mode")
         self.assert_error("NoCapacity", h.bus.start_create(H200, "H200X-1-18C"), "needs a GPU instance", "nvidia-smi mig -cgi")
@@ -349,7 +349,7 @@ class Nvidia(host.HostTest):
         h.bus.create(H200, "H200X-1-18C", uuid=uuid(1))
 
         def slices():
-            return {t["Name"].removeprefix("NVIDIA H200X-"): t["Available"] for t in gpu.get("Types").values() if t["Available"]}
+            return {t["name"].removeprefix("NVIDIA H200X-"): t["available"] for t in gpu.types().values() if t["available"]}
 
         self.assertEqual(slices(), {})
         h.sim.ctl("nvidia", "create-instance", H200, 9)
@@ -368,7 +368,7 @@ class Nvidia(host.HostTest):
 
         def mig():
             mode = gpu.get("Modes")["mig"]
-            return mode["Value"], "next reset" in mode["Help"]
+            return mode["value"], "next reset" in mode["help"]
 
         h.sim.ctl("nvidia", "hold", H200)
         self.assert_error("InUse", gpu.start("Configure", "mig", "yes", wait=True), "cannot be set while somebody else", "try again")
@@ -425,7 +425,7 @@ class Nvidia(host.HostTest):
         self.assertEqual((gpu["BackEnd"], gpu["State"], gpu["TotalVfs"], gpu["Parents"]),
                          ("mdev", "ready", 16, [T4]))
         h.bus.create(T4, "T4-4Q")
-        types = {t["Name"]: (t["Available"], t.get("WhyNot", "")) for t in h.bus.gpu(T4).get("Types").values()}
+        types = {t["name"]: (t["available"], t["why_not"]) for t in h.bus.gpu(T4).types().values()}
         self.assertEqual(types["GRID T4-4Q"], (3, "the GPU takes 4 vGPUs of 4096 MB, and has 1"))
         self.assertEqual(types["GRID T4-8Q"][0], 0)
         self.assertIn("committed to 4096 MB, not 8192 MB", types["GRID T4-8Q"][1])
@@ -475,7 +475,7 @@ class Xengt(host.HostTest):
         h = self.host("xengt")
         self.make(h, 9, "xengt-custom", [("low_gm", "96M"), ("high_gm", "0"), ("fences", "2"), ("cap", "50")], uuid=uuid(1))
         one = h.bus.instance(uuid(1)).all()
-        self.assertEqual((one["Slot"], one["Type"], one["Attributes"]),
+        self.assertEqual((one["Slot"], one["Type"], dict(one["Attributes"])),
                          ("vm9", "xengt-custom",
                           {"low_gm": "96M", "high_gm": "0M", "vmid": "9", "fences": "2", "cap": "50"}))
         self.assertEqual(h.sim.writes()[-1][2], "9,96,0,2,-1,50")
@@ -502,7 +502,7 @@ class Xengt(host.HostTest):
         self.make(h, 1, attributes=[("cap", "20")], uuid=uuid(1))
         self.write(h, "-1", "1,64,448,4")
         (found,) = h.bus.instances().values()
-        self.assertEqual((found["Origin"], found["Slot"], found["Attributes"]),
+        self.assertEqual((found["Origin"], found["Slot"], dict(found["Attributes"])),
                          ("foreign", "vm1", {"low_gm": "64M", "high_gm": "448M", "vmid": "1"}))
 
     def test_room_unknown(self):
@@ -536,7 +536,7 @@ class Gim(host.HostTest):
     """AMD: partitions of gim 8, and the functions that the first gim gives."""
 
     def modes(self, h, gpu=MI300X):
-        return {name: mode["Value"] for name, mode in h.bus.gpu(gpu).get("Modes").items()}
+        return {name: mode["value"] for name, mode in h.bus.gpu(gpu).get("Modes").items()}
 
     def configure(self, h, mode, value, gpu=MI300X):
         return h.bus.gpu(gpu).start("Configure", mode, value, wait=True)
@@ -547,7 +547,7 @@ class Gim(host.HostTest):
     def test_partitions(self):
         h = self.host("gim-mi300x")
         modes = h.bus.gpu(MI300X).get("Modes")
-        self.assertEqual({n: (m["Value"], m.get("Choices")) for n, m in modes.items()}, {
+        self.assertEqual({n: (m["value"], m.get("choices")) for n, m in modes.items()}, {
             "accelerator_partition_profile": ("QPX", ["SPX", "DPX", "QPX", "CPX"]),
             "memory_partition_mode": ("NPS1", ["NPS1", "NPS4"]),
             "spatial_partition_mode": ("QPX", None)})
@@ -630,7 +630,7 @@ class Gim(host.HostTest):
         h.bus.destroy(uuid(2))
         # Sizes of one's own.
         h.bus.create(S7150, "mxgpu", uuid=uuid(1), attributes=options)
-        self.assertEqual(h.bus.instance(uuid(1)).get("Attributes"), {"fb_size": "1024M"})
+        self.assertEqual(dict(h.bus.instance(uuid(1)).get("Attributes")), {"fb_size": "1024M"})
         self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu"), "give fb_offset, fb_size and gfx_divider")
         inside = [("fb_offset", "4352M"), ("fb_size", "512M"), ("gfx_divider", "8")]
         self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=inside), "lies within that")
@@ -745,7 +745,7 @@ class Functions(host.HostTest):
     def enabled_by_hand(self, model, gpu, count):
         h = self.host(model)
         h.sim.run(["sh", "-c", f"echo {count} >/sys/bus/pci/devices/{gpu}/sriov_numvfs"], check=True)
-        bus.wait(lambda: h.bus.gpu(gpu).get("Types")["vf"]["Available"] == count, "vgpud has seen the virtual functions")
+        bus.wait(lambda: h.bus.gpu(gpu).types()["vf"]["available"] == count, "vgpud has seen the virtual functions")
         return h
 
     def shell(self, h, command):
@@ -761,7 +761,7 @@ class Functions(host.HostTest):
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
         self.assertNotIn("somebody else", h.log())
         self.assertEqual(self.shell(h, "cat /sys/bus/pci/devices/0000:03:00.1/driver_override"), "(null)")
-        self.assertEqual(h.bus.gpu(XE).get("Types")["vf"]["Available"], 2)
+        self.assertEqual(h.bus.gpu(XE).types()["vf"]["available"], 2)
         h.sim.ctl("fault", "clear")
         h.bus.create(XE, "vf", uuid=uuid(1), parent="0000:03:00.1")
 
@@ -769,7 +769,7 @@ class Functions(host.HostTest):
         h = self.enabled_by_hand("xe", XE, 3)
 
         def vfs():
-            return [(instance, driver, override) for _, _, instance, driver, override in h.bus.gpu(XE).get("Vfs")]
+            return [(v["instance"], v["driver"], v["driver_override"]) for v in h.bus.gpu(XE).vfs()]
 
         self.assertEqual(vfs(), [("/", "xe", "")] * 3)
         h.bus.create(XE, "vf", uuid=uuid(1), parent="0000:03:00.1")
@@ -796,7 +796,7 @@ class Functions(host.HostTest):
             made = h.bus.create(gpu, "vf", count=3)
             self.assertEqual({h.bus.instance(name).get("Slot") for name in made}, {f"{slot}.2", f"{slot}.3", f"{slot}.4"})
             self.assert_error("Failed", h.bus.start_create(gpu, "vf"), f"{slot}.1 cannot be bound", "no memory")
-            self.assertEqual(h.bus.gpu(gpu).get("Types")["vf"]["Available"], 1)
+            self.assertEqual(h.bus.gpu(gpu).types()["vf"]["available"], 1)
             h.close()
 
     def test_advice_about_memory(self):
@@ -810,7 +810,7 @@ class Functions(host.HostTest):
         self.shell(h, f"echo 1000000000 >{path}")
         h.vgpuctl("enable-vfs", XE, "2")
         h.bus.create(XE, "vf-profile", uuid=uuid(1), attributes=quota)
-        self.assertEqual(h.bus.instance(uuid(1)).get("Attributes")["vram_quota"], "1000341504")
+        self.assertEqual(dict(h.bus.instance(uuid(1)).get("Attributes"))["vram_quota"], "1000341504")
         h.bus.destroy(uuid(1))
         self.assertEqual(self.shell(h, f"cat {path}"), "1000341504")
 
@@ -819,7 +819,7 @@ class Functions(host.HostTest):
         self.shell(h, "cd /sys/bus/pci/devices/0000:03:00.2; "
                       "echo mine >driver_override; echo 0000:03:00.2 >driver/unbind")
         h.bus.gpu(XE).call("Rescan", wait=True)
-        self.assertEqual(h.bus.gpu(XE).get("Types")["vf"]["Available"], 1)
+        self.assertEqual(h.bus.gpu(XE).types()["vf"]["available"], 1)
         for words in (("disable-vfs", XE), ("enable-vfs", XE, "5"), ("create", "vf", "--gpu", XE, "--parent", "0000:03:00.2")):
             result = h.vgpuctl(*words)
             self.assertEqual(result.status, 6, result.err)
@@ -959,7 +959,7 @@ class Errors(host.HostTest):
     def test_create(self):
         for fault in CREATE_FAULTS:
             h = self.prepared(fault)
-            before = h.bus.gpu(fault.gpu).get("Types")
+            before = h.bus.gpu(fault.gpu).types()
             begin_domain(h, fault.domain)
             more = {"attributes": list(fault.attributes)} if fault.attributes else {}
             for errno, (name, *words) in fault.errors.items():
@@ -968,7 +968,7 @@ class Errors(host.HostTest):
                     self.explained(name, h.bus.start_create(fault.gpu, fault.type, uuid=uuid(1), **more), words)
                     h.sim.ctl("fault", "clear")
                     self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
-                    bus.wait(lambda h=h, fault=fault, before=before: h.bus.gpu(fault.gpu).get("Types") == before,
+                    bus.wait(lambda h=h, fault=fault, before=before: h.bus.gpu(fault.gpu).types() == before,
                              "all is as before")
             h.bus.create(fault.gpu, fault.type, uuid=uuid(1), **more)
             end_domain(h, fault.domain)
@@ -1049,7 +1049,7 @@ class Errors(host.HostTest):
         h.sim.fault("read:vf1/exec_quantum_ms:errno=EUCLEAN")
         h.sim.fault("read:vf1/preempt_timeout_us:errno=ENODATA")
         h.bus.create(XE, "vf", uuid=uuid(1))
-        attributes = h.bus.instance(uuid(1)).get("Attributes")
+        attributes = dict(h.bus.instance(uuid(1)).get("Attributes"))
         self.assertEqual(attributes["exec_quantum_ms"], "different on parts of the GPU")
         self.assertNotIn("preempt_timeout_us", attributes)
         h.sim.ctl("fault", "clear")
@@ -1106,13 +1106,13 @@ class Killed(host.HostTest):
             with self.subTest(fault=fault):
                 h = self.host("xe-igpu")
                 h.vgpuctl("enable-vfs", IGPU, "2")
-                before = h.bus.gpu(IGPU).get("Types")
+                before = h.bus.gpu(IGPU).types()
                 self.kill_in(h, fault, lambda h=h: h.bus.queue_create(
                     IGPU, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")]))
                 bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "what was half made has gone")
                 self.assertEqual(self.read(h, f"{IGPU}/sriov_admin/vf1/profile/exec_quantum_ms"), "0")
                 self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
-                self.assert_becomes((before, {}), lambda h=h: (h.bus.gpu(IGPU).get("Types"), h.records()))
+                self.assert_becomes((before, {}), lambda h=h: (h.bus.gpu(IGPU).types(), h.records()))
                 h.close()
 
     IOV = f"{IGPU}/drm/card0/prelim_iov"
@@ -1175,14 +1175,14 @@ class Killed(host.HostTest):
             with self.subTest(type=type_name):
                 h = self.host("xe-igpu")
                 h.vgpuctl("enable-vfs", IGPU, "2")
-                before = h.bus.gpu(IGPU).get("Types")
+                before = h.bus.gpu(IGPU).types()
                 h.bus.create(IGPU, type_name, uuid=uuid(1), attributes=attributes)
                 self.kill_in(h, "write:vfio-pci/unbind", lambda h=h: h.bus.manager.call("Destroy", uuid(1)))
                 bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "it has gone")
                 h.await_log("was being made or removed when the daemon ended")
                 self.assertEqual(self.read(h, f"{IGPU}/sriov_admin/vf1/profile/exec_quantum_ms"), "0")
                 self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
-                self.assert_becomes(({}, before), lambda h=h: (h.records(), h.bus.gpu(IGPU).get("Types")))
+                self.assert_becomes(({}, before), lambda h=h: (h.records(), h.bus.gpu(IGPU).types()))
                 h.close()
 
     def test_destroy_of_what_others_made_anew(self):
@@ -1214,7 +1214,7 @@ class Killed(host.HostTest):
         h.sim.run(["sh", "-c", "echo 0000:00:02.1 >/sys/bus/pci/drivers/vfio-pci/unbind"], check=True)
         bus.wait(lambda: h.bus.instances()[uuid(1)]["State"] == "incomplete", "vgpud has seen it")
         one = h.bus.instances()[uuid(1)]
-        self.assertEqual((one["HandOver"], one["Name"], one["Origin"]), ({}, "one", "vgpud"))
+        self.assertEqual((h.bus.instance(one["Uuid"]).hand_over(), one["Name"], one["Origin"]), ({}, "one", "vgpud"))
         self.assertIn("incomplete (of no use; vgpuctl destroy removes", h.vgpuctl("show", "one").out)
         h.bus.destroy("one")
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
@@ -1263,7 +1263,7 @@ class Killed(host.HostTest):
         h = self.host("xe-igpu")
         pci = "/sys/bus/pci"
         h.sim.run(["sh", "-c", f"echo 2 >{pci}/devices/{IGPU}/sriov_numvfs"], check=True)
-        bus.wait(lambda: h.bus.gpu(IGPU).get("Types")["vf"]["Available"] == 2, "vgpud has seen the virtual functions")
+        bus.wait(lambda: h.bus.gpu(IGPU).types()["vf"]["available"] == 2, "vgpud has seen the virtual functions")
         h.bus.create(IGPU, "vf", uuid=uuid(1), parent="0000:00:02.1")
         h.kill()
         h.sim.run(["sh", "-ec", f"echo 0 >{pci}/devices/{IGPU}/sriov_numvfs; echo 2 >{pci}/devices/{IGPU}/sriov_numvfs; "
@@ -1294,14 +1294,14 @@ class Killed(host.HostTest):
         """Its last write is missing: driver_override still names the driver that has the function back."""
         h = self.host("xe-igpu")
         h.sim.run(["sh", "-c", f"echo 2 >/sys/bus/pci/devices/{IGPU}/sriov_numvfs"], check=True)  # by somebody else
-        bus.wait(lambda: h.bus.gpu(IGPU).get("Types")["vf"]["Available"] == 2, "vgpud has seen the virtual functions")
-        before = h.bus.gpu(IGPU).get("Types")
+        bus.wait(lambda: h.bus.gpu(IGPU).types()["vf"]["available"] == 2, "vgpud has seen the virtual functions")
+        before = h.bus.gpu(IGPU).types()
         h.bus.create(IGPU, "vf", uuid=uuid(1), parent="0000:00:02.1")
         self.kill_in(h, "write:drivers_probe", lambda: h.bus.manager.call("Destroy", uuid(1)))
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
         self.assertEqual(h.sim.run(["readlink", "-f", "/sys/bus/pci/devices/0000:00:02.1/driver"], text=True,
                                    capture_output=True).stdout, "/sys/bus/pci/drivers/xe\n")
-        self.assertEqual((h.bus.instances(), h.records(), h.bus.gpu(IGPU).get("Types")), ({}, {}, before))
+        self.assertEqual((h.bus.instances(), h.records(), h.bus.gpu(IGPU).types()), ({}, {}, before))
 
     def test_nvidia(self):
         h = self.host("nvidia-l40s")
@@ -1317,16 +1317,16 @@ class Killed(host.HostTest):
         h = self.host("gim-mi300x")
         self.kill_in(h, f"write:{MI300X}/memory_partition_mode",
                      lambda: h.bus.gpu(MI300X).call("Configure", "memory_partition_mode", "NPS4"))
-        self.assertEqual(h.bus.gpu(MI300X).get("Modes")["memory_partition_mode"]["Value"], "NPS4")
+        self.assertEqual(h.bus.gpu(MI300X).get("Modes")["memory_partition_mode"]["value"], "NPS4")
 
     def test_first_gim(self):
         """gim does not tell what it has given to whom: what is not on record as given may be somebody else's, and stays."""
         h = self.host("gim-s7150")
-        before = h.bus.gpu(S7150).get("Types")
+        before = h.bus.gpu(S7150).types()
         self.kill_in(h, "write:getvf", lambda: h.bus.queue_create(S7150, "mxgpu", uuid=uuid(1), name="one"))
         bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "what was half made has gone")
         self.assertEqual(self.read(h, "0000:83:02.0/driver_override"), "(null)")
-        self.assert_becomes((before, {}), lambda: (h.bus.gpu(S7150).get("Types"), h.records()))
+        self.assert_becomes((before, {}), lambda: (h.bus.gpu(S7150).types(), h.records()))
         self.assertEqual([(path.rpartition("/")[2], value) for _, path, value in h.sim.writes()],
                          [("driver_override", "vfio-pci"), ("getvf", "0 0 0"), ("driver_override", "\\n")])
         for words in ("may have given a virtual function", "most likely 0000:83:02.0", "/relvf"):
@@ -1341,12 +1341,12 @@ class Killed(host.HostTest):
         self.kill_in(h, "write:relvf", lambda: h.bus.manager.call("Destroy", made[0]))
         bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "what was half removed has gone")
         self.assertEqual(self.read(h, "0000:83:02.0/driver_override"), "(null)")
-        self.assert_becomes((before, {}), lambda: (h.bus.gpu(S7150).get("Types"), h.records()))
+        self.assert_becomes((before, {}), lambda: (h.bus.gpu(S7150).types(), h.records()))
 
     def test_xengt(self):
         """The kernel tells neither whose it is nor by which type it was made: what was noted before the write does."""
         h = self.host("xengt")
-        before = h.bus.gpu(IGPU).get("Types")
+        before = h.bus.gpu(IGPU).types()
         fault = "write:create_vgt_instance"
 
         def create(domain, **more):
@@ -1362,7 +1362,7 @@ class Killed(host.HostTest):
         h.await_log("domain 1 has it")
         end_domain(h, 1)
         self.kill_in(h, fault, lambda: h.bus.manager.call("Destroy", uuid(1)))
-        self.assertEqual((h.bus.instances(), h.records(), h.bus.gpu(IGPU).get("Types")), ({}, {}, before))
+        self.assertEqual((h.bus.instances(), h.records(), h.bus.gpu(IGPU).types()), ({}, {}, before))
         # The domain has gone meanwhile.
         begin_domain(h, 5)
         h.sim.fault(f"{fault}:hang:1")
@@ -1375,7 +1375,7 @@ class Killed(host.HostTest):
         end_domain(h, 5)
         h.start()
         bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "what may be half made has gone")
-        self.assert_becomes(({}, before), lambda: (h.records(), h.bus.gpu(IGPU).get("Types")))
+        self.assert_becomes(({}, before), lambda: (h.records(), h.bus.gpu(IGPU).types()))
         self.assertEqual(h.sim.run(["test", "-e", "/sys/kernel/vgt/vm5"]).returncode, 1)
 
 
