@@ -193,7 +193,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
         return sd_event_exit(d->event, 0);
 }
 
-static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         Daemon *d = userdata;
 

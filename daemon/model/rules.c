@@ -82,6 +82,7 @@ void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot)
                 t->available = 0;
                 g_free(t->why_not);
                 t->why_not = reason;
-                vgpud_hint_setf(&t->hint, VGPUD_HINT_CHANGE_CONFIG, "change the rules of the GPU in vgpud.conf");
+                vgpud_hint_setf(&t->hint, VGPUD_HINT_CHANGE_CONFIG,
+                                "change the rules of the GPU in vgpud.conf");
         }
 }

@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/parse-util.h"
 #include "base/thread.h"
-#include "daemon/model/instance.h"
 
 #define RECORD_FILE_MAX 4096
 #define RECORD_GROUP    "Instance"

@@ -134,25 +134,25 @@ static void job_failure_free(gpointer p)
         g_free(failure);
 }
 
-void job_add_failure(Job *job, const char *uuid, VgpudError *error)
+void job_add_failure(Job *job, const char *uuid, VgpudError *cause)
 {
         JobFailure *failure;
 
         assert_in_lane();
 
         if (job->uuids->len == 1) {
-                (void)vgpud_error_move(&job->error, error);
+                (void)vgpud_error_move(&job->error, cause);
                 return;
         }
 
         if (job->error.code == VGPUD_ERROR_NONE)
-                vgpud_error_copy(&job->error, error);
+                vgpud_error_copy(&job->error, cause);
         if (!job->failures)
                 job->failures = g_ptr_array_new_with_free_func(job_failure_free);
 
         failure = g_new0(JobFailure, 1);
         (void)g_strlcpy(failure->uuid, uuid, sizeof failure->uuid);
-        (void)vgpud_error_move(&failure->error, error);
+        (void)vgpud_error_move(&failure->error, cause);
         g_ptr_array_add(job->failures, failure);
 }
 

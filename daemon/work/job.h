@@ -150,7 +150,7 @@ void job_tell_finished(Job *job, const VgpudError *error);
 void job_run(LaneWork *w, VgpuIo *io);
 
 /* Lane. Record the failure of one instance. Empties the error. */
-void job_add_failure(Job *job, const char *uuid, VgpudError *error);
+void job_add_failure(Job *job, const char *uuid, VgpudError *cause);
 /* NULL: no failure, or a job for one instance. */
 const VgpudError *job_find_failure(const Job *job, const char *uuid);
 

@@ -55,7 +55,8 @@ static void room_append_use(GString *text, const GpuSnapshot *s)
                                s->instances->len > 1 ? "s" : "");
         if (low > 0)
                 g_string_append_printf(text,
-                                       ", which %s %" PRIu64 " MB of aperture, %" PRIu64 " MB of other graphics memory and %" PRIu64 " fences",
+                                       ", which %s %" PRIu64 " MB of aperture, %" PRIu64
+                                       " MB of other graphics memory and %" PRIu64 " fences",
                                        s->instances->len > 1 ? "together use" : "uses", room_to_mb(low),
                                        room_to_mb(high), fences);
 }
@@ -81,7 +82,8 @@ static void room_explain_types(GpuSnapshot *s)
 
                 if (t->low_gm_bytes > 0)
                         g_string_append_printf(text,
-                                               "; one more needs %" PRIu64 " MB of aperture, %" PRIu64 " MB of other graphics memory and %" PRIu32 " fences",
+                                               "; one more needs %" PRIu64 " MB of aperture, %" PRIu64
+                                               " MB of other graphics memory and %" PRIu32 " fences",
                                                room_to_mb(t->low_gm_bytes), room_to_mb(t->high_gm_bytes),
                                                t->fences);
 

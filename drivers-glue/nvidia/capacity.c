@@ -165,7 +165,8 @@ static char *capacity_explain_not_offered(const NvidiaBudget *b, const Use *u, V
                 vgpud_hint_setf(ret_hint, VGPUD_HINT_DESTROY_INSTANCE,
                                 "blocks are aligned to their size: create large vGPUs before small ones");
 
-                return g_strdup_printf("the vGPUs use %" PRIu64 " of %" PRIu64 " MB of framebuffer, and no free block is large enough",
+                return g_strdup_printf("the vGPUs use %" PRIu64 " of %" PRIu64
+                                       " MB of framebuffer, and no free block is large enough",
                                        capacity_to_mb(u->used_bytes), capacity_to_mb(u->total_bytes));
         }
 
@@ -250,7 +251,8 @@ static char *capacity_explain_no_slice(const VgpuType *t, const Slices *s, Vgpud
                                 "the type needs a GPU instance (MIG) of %s, and the GPU has none with room",
                                 size);
 
-        return g_strdup_printf("the type needs a GPU instance (MIG) of %s, and vGPUs use the %" PRIu32 " existing one%s",
+        return g_strdup_printf("the type needs a GPU instance (MIG) of %s, and vGPUs use the %" PRIu32
+                               " existing one%s",
                                size, s->total, s->total > 1 ? "s" : "");
 }
 
@@ -286,7 +288,8 @@ static void capacity_decide_slice(const NvidiaBudget *b, VgpuType *t)
                 capacity_set(t, available, capacity_explain_vfs(b));
         else
                 capacity_set(t, available,
-                             g_strdup_printf("the %" PRIu32 " GPU instance%s (MIG) of the type %s room for %" PRIu32 " more",
+                             g_strdup_printf("the %" PRIu32
+                                             " GPU instance%s (MIG) of the type %s room for %" PRIu32 " more",
                                              s.total, s.total > 1 ? "s" : "", s.total > 1 ? "have" : "has",
                                              available));
 }
@@ -300,7 +303,9 @@ static void capacity_refuse_size(const NvidiaBudget *b, const Use *u, VgpuType *
                 vgpud_hint_setf(&t->hint, VGPUD_HINT_DESTROY_INSTANCE, "destroy all vGPUs of the GPU first");
 
         capacity_set(t, 0,
-                     g_strdup_printf("the %" PRIu32 " vGPU%s of the GPU commit%s it to a framebuffer size of %" PRIu64 " MB, not %" PRIu64 " MB",
+                     g_strdup_printf("the %" PRIu32
+                                     " vGPU%s of the GPU commit%s it to a framebuffer size of %" PRIu64
+                                     " MB, not %" PRIu64 " MB",
                                      u->n_instances, u->n_instances > 1 ? "s" : "",
                                      u->n_instances > 1 ? "" : "s", capacity_to_mb(u->committed_bytes),
                                      capacity_to_mb(t->framebuffer_bytes)));

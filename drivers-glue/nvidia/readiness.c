@@ -13,7 +13,8 @@ static char *readiness_explain_no_vfs(const NvidiaReadiness *r, VgpudHint *ret_h
                 vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
                                 "check that nvidia_vgpu_vfio is loaded and that nvidia-vgpud and nvidia-vgpu-mgr run");
 
-                return g_strdup_printf("the GPU creates vGPUs without VFs (it advertises %" PRIu32 "), and the vGPU manager has registered no types",
+                return g_strdup_printf("the GPU creates vGPUs without VFs (it advertises %" PRIu32
+                                       "), and the vGPU manager has registered no types",
                                        f->total_vfs);
         }
 

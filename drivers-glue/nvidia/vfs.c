@@ -48,12 +48,14 @@ static int nvidia_vfs_check(const VfChange *c, VgpudError *reterr)
         if (nvidia_vfs_types_on_gpu(c->t->facts))
                 return vgpud_error_setf(
                                 reterr, VGPUD_ERROR_UNSUPPORTED,
-                                "the driver of GPU %s creates vGPUs on the GPU itself, and does not support the %" PRIu32 " VFs that the GPU advertises",
+                                "the driver of GPU %s creates vGPUs on the GPU itself, and does not support the %" PRIu32
+                                " VFs that the GPU advertises",
                                 c->t->facts->name, c->total);
 
         if (c->wanted != c->total)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "NVIDIA's sriov-manage enables all %" PRIu32 " VFs of GPU %s or none, not %" PRIu32,
+                                        "NVIDIA's sriov-manage enables all %" PRIu32
+                                        " VFs of GPU %s or none, not %" PRIu32,
                                         c->total, c->t->facts->name, c->wanted);
 
         return 0;

@@ -23,7 +23,7 @@ OWNED_FIELDS = {("Gpu", "current"), ("Gpu", "waiting"), ("Instance", "job"), ("M
 ASSIGNMENTS = {"=", "+=", "-=", "|=", "&=", "^=", "++", "--"}
 READERS = re.compile(r"g_queue_(is_empty|get_length|peek_\w+|find\w*|index|copy)")
 TABLE_WRITERS = re.compile(
-    r"g_hash_table_(add|insert|replace|remove\w*|steal\w*|foreach_(remove|steal)|destroy|unref)|g_clear_pointer|g_steal_pointer"
+    r"g_hash_table_(add|insert|replace|remove\w*|steal\w*|foreach_(remove|steal))|g_clear_pointer|g_steal_pointer"
 )
 
 NEUTRAL_FOLDERS = ("drivers-glue/vf", "drivers-glue/vfio")

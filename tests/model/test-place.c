@@ -127,11 +127,12 @@ static void test_rules(void)
         ASSERT_PLACE(&f, "GVTg_V5_4", 3, NULL, "| " B " " A " " C);
         ASSERT_PLACE(&f, "GVTg_V5_4", 3, HINTS(.pool = "desk"), C " | " A " " B);
         ASSERT_PLACE(&f, "GVTg_V5_4", 3, HINTS(.pool = "dask"), "there is no pool \"dask\"");
-        ASSERT_CREATE_ERROR(&f, REQUEST_N(3, .type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY,
-                            "no GPU has room for 3 of GVTg_V5_4: GPU " B
-                            ": the GPU has room for 2, not for 3: 3 available, 1 held back by spare= in vgpud.conf; GPU " A
-                            ": forbid=GVTg_V5_4 in vgpud.conf excludes i915-GVTg_V5_4; GPU " C
-                            ": the GPU serves only requests for its pool, desk");
+        ASSERT_CREATE_ERROR(
+                        &f, REQUEST_N(3, .type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY,
+                        "no GPU has room for 3 of GVTg_V5_4: GPU " B
+                        ": the GPU has room for 2, not for 3: 3 available, 1 held back by spare= in vgpud.conf; GPU " A
+                        ": forbid=GVTg_V5_4 in vgpud.conf excludes i915-GVTg_V5_4; GPU " C
+                        ": the GPU serves only requests for its pool, desk");
         /* Rules also hold for a named GPU; spare does not. */
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "i915-GVTg_V5_4", .gpu = A), VGPUD_ERROR_UNSUPPORTED,
                             "forbid=GVTg_V5_4");
@@ -152,8 +153,7 @@ static void test_all_excluded(void)
         START(&f, "[gpu *]\nallow=*_8\n", A, B);
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, NULL, A " " B);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_2"), VGPUD_ERROR_UNSUPPORTED,
-                            "no GPU that offers GVTg_V5_2 may be taken: GPU " A
-                            ": allow=*_8 in vgpud.conf");
+                            "no GPU that offers GVTg_V5_2 may be taken: GPU " A ": allow=*_8 in vgpud.conf");
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .hints = NODE_HINTS(1, -1)),
                             VGPUD_ERROR_UNSUPPORTED, "the NUMA node of the GPU is unknown");
 }

@@ -225,7 +225,8 @@ static void test_compare_naturally(void)
 
 static void test_instance_name(void)
 {
-        static const char *const good[] = { "a",   "hugo",    "100", "abc", "d", "7_.-",
+        static const char *const good[] = { "a",   "hugo",    "100",
+                                            "abc", "d",       "7_.-",
                                             "A.b", "1-2-3-4", "11111111-2222-4333-8444-55555555555" };
         static const char *const bad[] = { NULL,
                                            "",
