@@ -18,7 +18,7 @@
 #include "dbus/bus-types.h"
 #include "dbus/bus-util.h"
 
-/* How long a job may be about to start before it is announced as waiting. */
+/* The longest time of a job between its queue and its announcement as waiting. */
 #define ANNOUNCE_START_USEC (20 * USEC_PER_MSEC)
 
 /* The state of a GPU that clients know. */
@@ -107,6 +107,7 @@ BusAnnounce *bus_announce_new(Bus *b)
         };
 
         g_hash_table_iter_init(&i, model_gpus(b->model));
+
         while (g_hash_table_iter_next(&i, NULL, &gpu))
                 announce_add_news(a, gpu);
 
@@ -216,6 +217,7 @@ static int announce_vfs(Bus *b, const char *path, const GPtrArray *before, const
                 driver_changed |= driver;
                 override_changed |= override;
         }
+
         if (!is_list && rows->len == 0)
                 return 0;
 
@@ -259,6 +261,7 @@ static void announce_gpu(Bus *b, const Gpu *gpu, GpuNews *news)
 
         announce_log(announce_types(b, path, news->snapshot, gpu->snapshot), "TypesChanged");
         announce_log(announce_vfs(b, path, news->vfs, vfs), "VfsChanged");
+
         if (changes != 0) {
                 g_autofree char **properties = bus_gpu_properties(changes);
 
@@ -274,6 +277,7 @@ static void announce_gpus(BusAnnounce *a)
         void *gpu, *news;
 
         g_hash_table_iter_init(&i, a->gpus);
+
         while (g_hash_table_iter_next(&i, &gpu, &news))
                 if (((GpuNews *)news)->dirty)
                         announce_gpu(a->bus, gpu, news);
@@ -291,15 +295,18 @@ static void announce_instances(BusAnnounce *a)
                 g_hash_table_remove(a->instances, a->added->pdata[k]);
                 announce_added(a->bus, path, VGPUD_INTERFACE_INSTANCE);
         }
+
         g_ptr_array_set_size(a->added, 0);
 
         g_hash_table_iter_init(&i, a->instances);
+
         while (g_hash_table_iter_next(&i, &instance, &changes)) {
                 g_autofree char *path = bus_instance_path(instance);
                 g_autofree char **properties = bus_instance_properties(GPOINTER_TO_UINT(changes));
 
                 announce_properties(a->bus, path, VGPUD_INTERFACE_INSTANCE, properties);
         }
+
         g_hash_table_remove_all(a->instances);
 }
 
@@ -336,7 +343,7 @@ static void announce_wait_for_starts(BusAnnounce *a)
                      "jobs");
 }
 
-/* `all`: also those that are about to start. */
+/* `all`: also jobs about to start. */
 static void announce_added_jobs(BusAnnounce *a, bool all)
 {
         for (guint i = 0; i < a->added_jobs->len;) {
@@ -346,6 +353,7 @@ static void announce_added_jobs(BusAnnounce *a, bool all)
                         i++;
                         continue;
                 }
+
                 g_ptr_array_remove_index(a->added_jobs, i);
                 announce_job_added(a, job);
         }
@@ -362,6 +370,7 @@ static void announce_changed_jobs(BusAnnounce *a)
         void *job, *changes;
 
         g_hash_table_iter_init(&i, a->jobs);
+
         while (g_hash_table_iter_next(&i, &job, &changes)) {
                 g_autofree char *path = bus_job_path(job);
                 g_autofree char **properties = bus_job_properties(GPOINTER_TO_UINT(changes));
@@ -369,6 +378,7 @@ static void announce_changed_jobs(BusAnnounce *a)
                 if (!g_ptr_array_find(a->added_jobs, job, NULL))
                         announce_properties(a->bus, path, VGPUD_INTERFACE_JOB, properties);
         }
+
         g_hash_table_remove_all(a->jobs);
 }
 
@@ -467,6 +477,7 @@ static void announce_on_instance_changed(Instance *instance, unsigned changes, v
         Bus *b = userdata;
 
         announce_note(b, b->announce->instances, instance, changes);
+
         if (changes & INSTANCE_CHANGED_DESC)
                 announce_note_gpu(b, instance->gpu, 0);
 }
@@ -478,6 +489,7 @@ static void announce_on_instance_removed(Instance *instance, void *userdata)
 
         g_hash_table_remove(b->announce->instances, instance);
         announce_note_gpu(b, instance->gpu, 0);
+
         if (!g_ptr_array_remove(b->announce->added, instance))
                 announce_removed(b, path, VGPUD_INTERFACE_INSTANCE);
 }

@@ -343,6 +343,7 @@ static int query_start(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAu
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NOT_AUTHORIZED,
                                         "polkit could not be asked for %s: the caller has no name on the bus",
                                         name);
+
         if (authz_count_open(a, uid) >= BUS_AUTHZ_QUERIES_PER_UID_MAX)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
                                         "polkit is being asked about %u calls of this user already",
@@ -404,6 +405,7 @@ int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthz
                 return query_ask(q, &questions[q->asked->len], reterr);
         else
                 r = 1;
+
         query_drop(q);
 
         return r;

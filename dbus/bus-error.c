@@ -116,8 +116,10 @@ int bus_error_append_failures(sd_bus_message *m, const GPtrArray *failures, size
                         if (size > BUS_ERROR_SIZE_MAX)
                                 break;
                 }
+
                 r = error_append_failure(m, failure, text_max);
         }
+
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
         if (r >= 0)
@@ -138,6 +140,7 @@ static int error_append_job_paths(sd_bus_message *m, const GPtrArray *jobs)
 
                 r = sd_bus_message_append_basic(m, 'o', path);
         }
+
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
 
@@ -171,7 +174,7 @@ static int error_append_jobs(sd_bus_message *m, const VgpudError *e, const BusEr
 
 /* ---- answers ---- */
 
-/* The options are the last argument. The arguments before them are skipped by their types. */
+/* Options are the last argument. Skip the arguments before. */
 static int error_enter_options(sd_bus_message *call)
 {
         const char *signature = sd_bus_message_get_signature(call, true);
@@ -198,6 +201,7 @@ static int error_read_option(sd_bus_message *call, bool *ret)
         r = sd_bus_message_read_basic(call, 's', &key);
         if (r < 0)
                 return r;
+
         if (strcmp(key, BUS_OPTION_ERROR_DETAILS) != 0) {
                 r = sd_bus_message_skip(call, "v");
                 return r < 0 ? r : 0;
@@ -208,11 +212,12 @@ static int error_read_option(sd_bus_message *call, bool *ret)
                 return r;
 
         *ret = value;
+
         return 1;
 }
 
-/* The call has the option error_details, once and of the right type, and it is true. Looks through all options,
- * because another option before it may be wrong. */
+/* The call has the option error_details, once, of the right type, and true. All options are read, because
+ * another option may be wrong. */
 static bool error_wants_details(sd_bus_message *call)
 {
         bool wanted = false;

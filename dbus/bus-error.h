@@ -13,11 +13,11 @@
 /* Longest message and hint, in bytes; of a failure of one instance. */
 #define BUS_ERROR_TEXT_MAX         1024U
 #define BUS_ERROR_FAILURE_TEXT_MAX 128U
-/* Most failures in an error or signal, and the size in bytes that their dictionary stays below. */
+/* Most failures in an error or signal, and the size limit of the dictionary in bytes. */
 #define BUS_ERROR_FAILURES_MAX 16U
 #define BUS_ERROR_SIZE_MAX     4096U
 
-/* Why a job for several instances failed for one of them. */
+/* One instance of a job for several, and the error. */
 typedef struct BusFailure {
         const char *uuid;
         const VgpudError *error;

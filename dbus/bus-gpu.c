@@ -196,11 +196,13 @@ uint64_t bus_gpu_memory_used_bytes(const Gpu *gpu)
         void *instance;
 
         g_hash_table_iter_init(&i, gpu->instances);
+
         while (g_hash_table_iter_next(&i, NULL, &instance)) {
                 uint64_t bytes = bus_instance_memory_bytes(instance);
 
                 if (bytes == UINT64_MAX)
                         return UINT64_MAX;
+
                 sum += bytes;
         }
 
@@ -528,6 +530,7 @@ int bus_gpu_append_table(sd_bus_message *m, Model *model)
         void *gpu;
 
         g_hash_table_iter_init(&iter, model_gpus(model));
+
         while (g_hash_table_iter_next(&iter, NULL, &gpu))
                 g_ptr_array_add(gpus, gpu);
 

@@ -104,6 +104,7 @@ static int property_get_attributes(sd_bus *bus, const char *path, const char *in
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
+
         for (guint i = 0; r >= 0 && attributes && i < attributes->len; i++) {
                 const VgpuAttribute *a = attributes->pdata[i];
 
@@ -328,9 +329,11 @@ static int destroy_find(Bus *b, const GPtrArray *paths, GPtrArray *ret_instances
                 if (!instance)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE, "there is no instance %s",
                                                 uuid);
+
                 if (!g_hash_table_add(seen, instance))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "instance %s is given twice",
                                                 uuid);
+
                 g_ptr_array_add(ret_instances, instance);
         }
 
@@ -343,6 +346,7 @@ static int destroy_read_paths(sd_bus_message *call, GPtrArray *ret_paths)
         int r;
 
         r = sd_bus_message_enter_container(call, 'a', "o");
+
         while (r >= 0 && (r = sd_bus_message_read_basic(call, 'o', &path)) > 0)
                 g_ptr_array_add(ret_paths, (char *)path);
 
@@ -433,6 +437,7 @@ int bus_instance_append_table(sd_bus_message *m, Bus *b, const Gpu *gpu)
         void *instance;
 
         g_hash_table_iter_init(&iter, gpu ? gpu->instances : model_instances(b->model));
+
         while (g_hash_table_iter_next(&iter, NULL, &instance))
                 g_ptr_array_add(instances, instance);
 

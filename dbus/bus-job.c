@@ -16,7 +16,7 @@
 
 BUS_DEFINE_GETTER(property_get_id, Job, job, "u", job->id)
 BUS_DEFINE_TEXT_GETTER(property_get_kind, Job, job, job->kind->name)
-/* A job that ended in the turn of its announcement still shows as running. */
+/* A job may end in the turn of its announcement: such a job still shows as running. */
 BUS_DEFINE_TEXT_GETTER(property_get_state, Job, job,
                        job_state_to_string(job->state > JOB_STUCK ? JOB_RUNNING : job->state))
 BUS_DEFINE_PATH_GETTER(property_get_gpu, Job, job, bus_path_gpu(job->gpu_name))
@@ -51,6 +51,7 @@ static int job_append_details(sd_bus_message *m, const JobDetail *details, size_
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
+
         for (size_t i = 0; r >= 0 && i < n; i++)
                 r = job_append_detail(m, &details[i]);
 
@@ -79,7 +80,7 @@ typedef struct JobView {
         const char *kind, *state, *gpu_name;
         const char *result;   /* NULL: not ended */
         GPtrArray *uuids;     /* char *, owned */
-        size_t max_instances; /* that are appended */
+        size_t max_instances; /* most instances to append */
         uid_t requester;
         uint64_t created_usec, started_usec, ended_usec;
         JobDetail details[JOB_DETAILS_MAX];
@@ -171,6 +172,7 @@ static JobView *job_view_ended(const FinishedJob *f)
                 *failure = (BusFailure){ .uuid = uuid, .error = &f->failures[i].error };
                 g_ptr_array_add(v->failures, failure);
         }
+
         memcpy(v->details, f->details, sizeof v->details);
         v->n_details = f->n_details;
 
@@ -369,9 +371,11 @@ static int job_append_view(sd_bus_message *m, JobView *v, bool is_signal)
         v->max_instances = is_signal ? BUS_INSTANCES_MAX : SIZE_MAX;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
+
         for (unsigned c = 0; r >= 0 && c < _JOB_COLUMN_MAX; c++)
                 if (job_has_key(v, c) && !(is_signal && job_is_told_by_signal(v, c)))
                         r = job_append_key(m, v, &job_columns[c]);
+
         if (r >= 0)
                 r = job_append_failures(m, v, is_signal);
 

@@ -58,6 +58,7 @@ static int property_set_log_target(sd_bus *bus, const char *path, const char *in
         r = sd_bus_message_read(value, "s", &name);
         if (r < 0)
                 return r;
+
         if (strcmp(name, log_target) != 0)
                 return sd_bus_error_setf(ret_error, SD_BUS_ERROR_INVALID_ARGS,
                                          "log target \"%s\" is not supported, only \"%s\" is", name,
@@ -73,7 +74,8 @@ static int property_get_syslog_identifier(sd_bus *bus, const char *path, const c
         return sd_bus_message_append(reply, "s", "vgpud");
 }
 
-/* Without SD_BUS_VTABLE_UNPRIVILEGED sd-bus lets only CAP_SYS_ADMIN and the daemon's own user write. */
+/* sd-bus lets only CAP_SYS_ADMIN and the daemon's own user write a property without SD_BUS_VTABLE_UNPRIVILEGED.
+ */
 const sd_bus_vtable bus_log_control_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_WRITABLE_PROPERTY("LogLevel", "s", property_get_log_level, property_set_log_level, 0, 0),

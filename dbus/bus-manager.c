@@ -69,6 +69,7 @@ static int manager_append_actions(sd_bus_message *reply, size_t i)
         for (size_t k = 0; r >= 0 && k < manager_actions[i].n_actions; k++)
                 r = sd_bus_message_append_basic(reply, 's',
                                                 polkit_action_to_string(manager_actions[i].actions[k]));
+
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
 
@@ -81,6 +82,7 @@ static int property_get_actions(sd_bus *bus, const char *path, const char *inter
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "{sas}");
+
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(manager_actions); i++)
                 r = manager_append_actions(reply, i);
 
@@ -107,13 +109,14 @@ static int manager_find_instance(Bus *b, const char *word, Instance **ret, Vgpud
 
         if (word[0] != '/')
                 return request_get_instance(b->model, word, ret, reterr);
+
         if (!bus_path_to_instance(word, uuid))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of an instance", word);
 
         return request_get_instance(b->model, uuid, ret, reterr);
 }
 
-/* A path of a GPU as its sysfs name; other words as they are. *ret_owned is owned. */
+/* Turn the path of a GPU into a sysfs name; other words stay. *ret_owned is owned. */
 static int manager_read_gpu_word(const char **word, char **ret_owned, VgpudError *reterr)
 {
         if (!*word || (*word)[0] != '/')
@@ -124,6 +127,7 @@ static int manager_read_gpu_word(const char **word, char **ret_owned, VgpudError
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of a GPU", *word);
 
         *word = *ret_owned;
+
         return 0;
 }
 
@@ -329,6 +333,7 @@ static int method_get_job(sd_bus_message *call, void *userdata, sd_bus_error *re
                 if (!job && !ended)
                         r = vgpud_error_setf(&e, VGPUD_ERROR_NO_SUCH_JOB, "there is no job %" PRIu32, id);
         }
+
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 
@@ -435,6 +440,7 @@ static int place_append_candidate(sd_bus_message *reply, const Place *place, con
         const PlacementCandidate *c = rank->candidate;
         const VgpuType *type = place->types[rank->index];
         const char *error = vgpud_error_code_to_dbus(place_error_code(place, rank));
+        const VgpudHint *hint = place_hint(place, rank);
         g_autofree char *path = bus_path_gpu(c->gpu);
         int r;
 
@@ -455,6 +461,8 @@ static int place_append_candidate(sd_bus_message *reply, const Place *place, con
                 r = bus_append_entry_string(reply, "reason", rank->reason);
         if (r >= 0)
                 r = bus_append_entry_string(reply, "error", error);
+        if (r >= 0 && hint)
+                r = bus_error_append_hint(reply, hint, BUS_ERROR_TEXT_MAX);
         if (r >= 0)
                 r = bus_append_entry(reply, "room", "u", rank->room);
         if (r >= 0)

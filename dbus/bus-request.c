@@ -96,6 +96,7 @@ static int request_append_all_created(Bus *b, sd_bus_message *reply, const Job *
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+
         for (guint i = 0; r >= 0 && i < job->uuids->len; i++)
                 r = request_append_created(b, reply, job, job->uuids->pdata[i]);
 
@@ -155,7 +156,8 @@ static GPtrArray *waiter_uuids(const Waiter *w)
         return uuids;
 }
 
-/* A job for one instance has no failures of its own; they count if other jobs of the call failed as well. */
+/* A job for one instance has no list of failures; the error of the job is the failure if the call has several
+ * jobs. */
 static GPtrArray *waiter_failures(const Waiter *w)
 {
         GPtrArray *failures = g_ptr_array_new_with_free_func(g_free);
@@ -170,6 +172,7 @@ static GPtrArray *waiter_failures(const Waiter *w)
                         *failure = (BusFailure){ .uuid = f->uuid, .error = &f->error };
                         g_ptr_array_add(failures, failure);
                 }
+
                 if (!job->failures && w->answer == BUS_ANSWER_JOBS && w->jobs->len > 1 &&
                     job->uuids->len == 1 && job->error.code != VGPUD_ERROR_NONE) {
                         BusFailure *failure = g_new(BusFailure, 1);
@@ -246,6 +249,7 @@ void bus_request_end(Bus *b, const Job *job)
         wj->ended = true;
         vgpud_error_copy(&wj->error, &job->error);
         wj->failures = job->failures ? g_ptr_array_ref(job->failures) : NULL;
+
         if (--w->n_open > 0)
                 return;
 
@@ -291,6 +295,7 @@ static char *waiter_name_open_jobs(const Waiter *w)
 
                 if (job->ended)
                         continue;
+
                 g_string_append_printf(s, "%s%" PRIu32, separator, job->id);
                 separator = ", ";
         }
@@ -443,6 +448,7 @@ int bus_request_run(Bus *b, sd_bus_message *call, const BusRequest *request, sd_
                 return request_answer_now(b, call, request, jobs);
 
         request_wait(b, call, request, jobs);
+
         return 1;
 }
 
@@ -466,6 +472,7 @@ void bus_request_cancel_all(Bus *b)
                         if (job)
                                 job_on_finished(job, NULL, NULL);
                 }
+
                 waiter_fail(w, wj, &e);
         }
 }

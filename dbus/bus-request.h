@@ -12,7 +12,7 @@
 /* The options of all methods that queue jobs. */
 typedef struct BusWait {
         bool wait;
-        uint64_t timeout_usec; /* from when the jobs are queued; 0: no option; UINT64_MAX: no limit */
+        uint64_t timeout_usec; /* counts from the queue; 0: no option; UINT64_MAX: no limit */
 } BusWait;
 
 #define BUS_WAIT_OPTIONS(w)                                           \

@@ -110,6 +110,7 @@ static uint32_t types_text_row(TypesTables *t, const char *text)
 
         if (!text || !text[0])
                 return 0;
+
         if (g_hash_table_lookup_extended(t->text_rows, text, NULL, &row))
                 return GPOINTER_TO_UINT(row);
 
@@ -128,6 +129,7 @@ static uint32_t types_type_row(TypesTables *t, const VgpuType *type)
                 rows = g_array_new(false, false, sizeof(guint));
                 g_hash_table_insert(t->types_of, type->id, rows);
         }
+
         for (guint i = 0; i < rows->len; i++) {
                 guint other = g_array_index(rows, guint, i);
 
@@ -231,6 +233,7 @@ static int type_append_options(sd_bus_message *m, const void *p)
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "(ss)");
+
         for (guint i = 0; r >= 0 && type->options && i < type->options->len; i++) {
                 const VgpuTypeOption *o = type->options->pdata[i];
 
@@ -290,6 +293,7 @@ int bus_types_append(sd_bus_message *m, const GPtrArray *gpus)
         int r;
 
         types_tables_init(&t);
+
         for (guint i = 0; i < gpus->len; i++)
                 types_add_gpu(&t, gpus->pdata[i]);
         g_ptr_array_add(t.texts, NULL);
@@ -322,6 +326,7 @@ BusTypesDifference bus_types_compare(const GpuSnapshot *before, const GpuSnapsho
 
                 if (!types_constant_equal(a, b))
                         return BUS_TYPES_LIST;
+
                 n_rows += !types_variable_equal(a, b);
         }
 

@@ -178,6 +178,7 @@ static int options_read_variant(sd_bus_message *m, const BusOption *o, const cha
         r = sd_bus_message_peek_type(m, NULL, &signature);
         if (r < 0)
                 return r;
+
         if (strcmp(signature, expected) != 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "option '%s' must have the D-Bus type %s, not %s", key, expected,
@@ -207,8 +208,10 @@ static int options_read_option(sd_bus_message *m, const BusOption *options, size
         for (i = 0; i < n_options; i++)
                 if (strcmp(options[i].name, key) == 0)
                         break;
+
         if (i == n_options && strcmp(key, BUS_OPTION_ERROR_DETAILS) != 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no option '%s'", key);
+
         if (seen[i])
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "option '%s' is given twice", key);
 
@@ -323,6 +326,7 @@ int bus_append_strings(sd_bus_message *m, char *const *list)
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "s");
+
         for (char *const *p = list; r >= 0 && p && *p; p++)
                 r = bus_append_text(m, *p);
 
@@ -348,6 +352,7 @@ int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids, size_t 
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "o");
+
         for (guint i = 0; r >= 0 && uuids && i < uuids->len && i < max; i++) {
                 g_autofree char *path = bus_path_instance(uuids->pdata[i]);
 
@@ -385,6 +390,7 @@ int bus_append_table(sd_bus_message *m, const BusColumn *columns, size_t n, cons
         g_assert(n > 0);
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
+
         for (size_t c = 0; r >= 0 && c < n; c++) {
                 r = table_open_column(m, columns[c].name, columns[c].signature);
                 for (guint i = 0; r >= 0 && i < rows->len; i++)
@@ -414,6 +420,7 @@ static int table_append_paths(sd_bus_message *m, char *(*path_of)(const void *ob
         int r;
 
         r = table_open_column(m, "object_path", "o");
+
         for (guint i = 0; r >= 0 && i < objects->len; i++) {
                 g_autofree char *path = path_of(objects->pdata[i]);
 
@@ -429,6 +436,7 @@ static int table_append_property(sd_bus_message *m, const sd_bus_vtable *v, cons
         int r;
 
         r = table_open_column(m, name, v->x.property.signature);
+
         for (guint i = 0; r >= 0 && i < objects->len; i++)
                 r = v->x.property.get(NULL, NULL, NULL, NULL, m, objects->pdata[i], NULL);
 

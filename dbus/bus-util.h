@@ -53,23 +53,23 @@ int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, 
 int bus_append_entry_string(sd_bus_message *m, const char *key, const char *value);
 int bus_append_entry_u32(sd_bus_message *m, const char *key, uint32_t value);
 int bus_append_entry_u64(sd_bus_message *m, const char *key, uint64_t value);
-int bus_append_strings(sd_bus_message *m, char *const *list); /* as; NULL is an empty list */
+int bus_append_strings(sd_bus_message *m, char *const *list); /* append as; NULL is an empty list */
 int bus_append_entry_strings(sd_bus_message *m, const char *key, char *const *list); /* skips NULL */
 
-/* Open {key: <value>} in an open a{sv}, for a value that the caller appends, and close it. */
+/* Open {key: <value>} in an open a{sv}, for a value to append, and close. */
 int bus_open_entry(sd_bus_message *m, const char *key, const char *signature);
 int bus_close_entry(sd_bus_message *m);
 
 /* Append an array of object paths of the first `max` instances (char *: UUIDs). */
 int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids, size_t max);
-#define BUS_INSTANCES_MAX 32U /* in signals, errors and tables */
+#define BUS_INSTANCES_MAX 32U /* limit of signals, errors and tables */
 
 /* ---- tables ---- */
 
 /* A column of a table: `append` appends the element of a row. */
 typedef struct BusColumn {
         const char *name;
-        const char *signature; /* of an element */
+        const char *signature; /* signature of an element */
         int (*append)(sd_bus_message *m, const void *row);
 } BusColumn;
 

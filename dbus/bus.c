@@ -82,7 +82,7 @@ static char **bus_paths_of(GHashTable *objects, char *(*path_of)(void *key))
         return paths;
 }
 
-/* The answer of GetManagedObjects must not have objects that are announced after it. */
+/* GetManagedObjects must not answer with objects announced afterwards. */
 static void bus_announce_before_answer(Bus *b)
 {
         bus_announce_jobs(b);

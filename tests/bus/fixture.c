@@ -112,7 +112,8 @@ static size_t type_alignment(char type)
         return strchr("xtd({re", type) ? 8 : 4;
 }
 
-/* The offset after the next value, which begins at `offset`; the rules are those of the D-Bus specification. */
+/* The offset after the next value, by the rules of the D-Bus specification. `offset`: the end of the value
+ * before. */
 static size_t value_end(sd_bus_message *m, size_t offset)
 {
         const char *contents, *text;
@@ -121,6 +122,7 @@ static size_t value_end(sd_bus_message *m, size_t offset)
 
         g_assert_cmpint(sd_bus_message_peek_type(m, &type, &contents), >, 0);
         offset = align_to(offset, type_alignment(type));
+
         if (strchr("aver", type)) {
                 if (type == 'a')
                         offset = align_to(offset + 4, type_alignment(contents[0]));
@@ -132,12 +134,14 @@ static size_t value_end(sd_bus_message *m, size_t offset)
                 g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
                 return offset;
         }
+
         if (strchr("sog", type)) {
                 g_assert_cmpint(sd_bus_message_read_basic(m, type, &text), >, 0);
                 return offset + (type == 'g' ? 1 : 4) + strlen(text) + 1;
         }
 
         g_assert_cmpint(sd_bus_message_read_basic(m, type, &number), >, 0);
+
         return offset + type_alignment(type);
 }
 
@@ -146,6 +150,7 @@ size_t message_body_size(sd_bus_message *m)
         size_t offset = 0;
 
         g_assert_cmpint(sd_bus_message_rewind(m, true), >=, 0);
+
         while (sd_bus_message_at_end(m, true) == 0)
                 offset = value_end(m, offset);
         g_assert_cmpint(sd_bus_message_rewind(m, true), >=, 0);
@@ -423,6 +428,7 @@ char *call_text(Call *c)
 
                 return g_strdup_printf("%s: %s", e->name, body);
         }
+
         if (e)
                 return g_strdup_printf("%s: %s", e->name, e->message);
 

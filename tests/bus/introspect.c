@@ -18,9 +18,11 @@ static void print_actions(Fixture *f)
         fixture_settle(f);
         g_assert_cmpint(sd_bus_message_enter_container(c->reply, 'v', "a{sas}"), >, 0);
         g_assert_cmpint(sd_bus_message_enter_container(c->reply, 'a', "{sas}"), >, 0);
+
         while (sd_bus_message_enter_container(c->reply, 'e', "sas") > 0) {
                 g_assert_cmpint(sd_bus_message_read_basic(c->reply, 's', &method), >, 0);
                 g_assert_cmpint(sd_bus_message_enter_container(c->reply, 'a', "s"), >, 0);
+
                 while (sd_bus_message_read_basic(c->reply, 's', &action) > 0)
                         printf("<action method=\"%s\" name=\"%s\"/>", method, action);
                 g_assert_cmpint(sd_bus_message_exit_container(c->reply), >=, 0);

@@ -59,6 +59,7 @@ static void job_destroy(gpointer p)
                 if (job->gpu->current == job)
                         job->gpu->current = NULL;
         }
+
         g_free(job->gpu_name);
         g_free(((FakeJob *)job)->type_id);
         g_free(((FakeJob *)job)->mode);
@@ -413,6 +414,13 @@ VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank)
                                                     : VGPUD_ERROR_NO_CAPACITY;
 }
 
+const VgpudHint *place_hint(const Place *place, const PlacementRank *rank)
+{
+        static const VgpudHint hint = { VGPUD_HINT_RESCAN_GPU, (char *)"look again" };
+
+        return rank->verdict == PLACEMENT_REFUSED ? &hint : NULL;
+}
+
 Place *place_free(Place *place)
 {
         if (!place)
@@ -518,14 +526,17 @@ int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid
                 for (guint k = 0; k < jobs->len && !job; k++)
                         if (((Job *)jobs->pdata[k])->gpu == instance->gpu)
                                 job = jobs->pdata[k];
+
                 if (!job) {
                         job = queue_job(instance->gpu, &fake_kind_destroy, requester);
                         ((FakeJob *)job)->type_id = g_strdup(instance->desc->type_id);
                         ((FakeJob *)job)->foreign = foreign;
                         g_ptr_array_add(jobs, job);
                 }
+
                 g_ptr_array_add(job->uuids, g_strdup(instance->desc->uuid));
         }
+
         *ret_jobs = g_steal_pointer(&jobs);
 
         return 0;

@@ -66,7 +66,7 @@ Job *fake_model_add_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester);
 void fake_model_remove_instance(Instance *instance);
 void fake_model_remove_gpu(Gpu *gpu);
 void fake_model_start_job(Job *job);
-/* Before the end: a job failed for one of several instances. */
+/* A job fails for one of several instances; call this before the end. */
 void fake_model_add_failure(Job *job, const char *uuid, VgpudErrorCode code, const char *message);
 /* End a job: tell the waiting caller, then remove the job. */
 void fake_model_end_job(Job *job, JobState state, VgpudErrorCode code, const char *message);

@@ -355,10 +355,11 @@ static Call *destroy_both(Fixture *f)
                              PATH_A, PATH_B, 1, "foreign", "b", true);
 
         fixture_settle(f);
+
         return c;
 }
 
-/* A question per instance, one after the other. */
+/* One question per instance, one at a time. */
 static void test_many(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);

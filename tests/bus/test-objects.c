@@ -266,10 +266,9 @@ static void put_on(Instance *instance, const char *slot, const char *parent)
 }
 
 #define LIST_VFS 0, PATH_GPU, VGPUD_INTERFACE_GPU, "ListVfs", "a{sv}", 0
-#define VFS(instance0, instance5, drivers, overrides)                                            \
-        "[{\"index\", <au [0, 5]>}, {\"name\", <as [\"0000:08:00.4\", \"0000:09:01.1\"]>}, "     \
-        "{\"instance\", <ao [\"" instance0 "\", \"" instance5 "\"]>}, {\"driver\", <as " drivers \
-        ">}, {\"driver_override\", <as " overrides ">}]"
+#define VFS(instance0, instance5, drivers, overrides)                                                                        \
+        "[{\"index\", <au [0, 5]>}, {\"name\", <as [\"0000:08:00.4\", \"0000:09:01.1\"]>}, {\"instance\", <ao [\"" instance0 \
+        "\", \"" instance5 "\"]>}, {\"driver\", <as " drivers ">}, {\"driver_override\", <as " overrides ">}]"
 
 static void test_vfs(void)
 {
@@ -398,6 +397,7 @@ static void test_log_control(void)
         assert_call("<s \"auto\">", f, LOG_CONTROL, "Get", "ss", "org.freedesktop.LogControl1", "LogTarget");
         assert_call("<s \"vgpud\">", f, LOG_CONTROL, "Get", "ss", "org.freedesktop.LogControl1",
                     "SyslogIdentifier");
+
         if (f->uid == 0) {
                 assert_call("", f, LOG_CONTROL, "Set", "ssv", "org.freedesktop.LogControl1", "LogLevel", "s",
                             "debug");
@@ -406,6 +406,7 @@ static void test_log_control(void)
                                                  "LogTarget", "s", "kmsg");
                 g_assert_true(g_str_has_prefix(got, "org.freedesktop.DBus.Error.InvalidArgs: "));
         }
+
         log_set_max_level(before);
 }
 
@@ -554,6 +555,7 @@ static void test_every_property_is_announced(void)
                 change_gpu(f, bit);
                 take_log(f, got, PATH_GPU);
         }
+
         f->gpu->facts->memory_bytes = 1;
         g_free(g_ptr_array_steal_index(f->gpu->snapshot->types, 0));
         fake_model_remove_instance(f->b);
@@ -564,10 +566,12 @@ static void test_every_property_is_announced(void)
         assert_same_words(got->str, gpu);
 
         g_string_truncate(got, 0);
+
         for (unsigned bit = INSTANCE_CHANGED_DESC; bit <= INSTANCE_CHANGED_JOB; bit <<= 1) {
                 change_instance(f, bit);
                 take_log(f, got, PATH_A);
         }
+
         assert_same_words(got->str, instance);
 
         g_string_truncate(got, 0);
@@ -684,11 +688,13 @@ static void test_many_types_changed(void)
 
                 g_ptr_array_add(f->gpu->snapshot->types, vgpu_type_new(id));
         }
+
         change_gpu(f, GPU_CHANGED_TYPES);
         (void)next_snapshot(f);
         fixture_settle(f);
         g_string_truncate(f->log, 0);
         types = next_snapshot(f)->types;
+
         for (unsigned i = 0; i < types->len; i++)
                 ((VgpuType *)types->pdata[i])->available += 1;
         fixture_settle(f);
@@ -731,7 +737,7 @@ static void test_vfs_changed(void)
         g_assert_cmpstr(f->log->str, ==,
                         "-" PATH_A " " VFS_CHANGED("0", "/") "]) ~" PATH_GPU ".MemoryUsedBytes.InstanceCount ");
 
-        /* Before the GPU goes. */
+        /* The change is announced before the removal of the GPU. */
         g_string_truncate(f->log, 0);
         put_on(f->b, "0000:08:00.4", "0000:08:00.4");
         change_gpu(f, GPU_CHANGED_VFS);
@@ -769,6 +775,7 @@ static void test_late_start(void)
         Job *job = fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
 
         f->model->events->job_added(job, f->model->events_userdata);
+
         while (f->log->len == 0)
                 g_assert_cmpint(sd_event_run(f->event, UINT64_MAX), >=, 0);
         fixture_settle(f);
@@ -806,13 +813,14 @@ static void test_job_removed(void)
         assert_contains(f->log->str, "{\"message\", <s \"it went away\">}");
 }
 
-/* An L40S with 32 VFs and 23 types: one create changes what is available of each type. */
+/* An L40S with 32 VFs and 23 types. A create changes the available number of each type. */
 static Gpu *add_l40s(Fixture *f)
 {
         Gpu *gpu = fake_model_add_gpu(f->model, "0000:41:00.0");
 
         g_ptr_array_set_size(gpu->facts->mdev_parents, 0);
         g_ptr_array_set_size(gpu->snapshot->types, 0);
+
         if (!gpu->facts->vfs)
                 gpu->facts->vfs = g_ptr_array_new_with_free_func(vf_destroy);
         for (unsigned i = 0; i < 32; i++) {
@@ -821,6 +829,7 @@ static Gpu *add_l40s(Fixture *f)
 
                 g_ptr_array_add(gpu->facts->vfs, vgpu_vf_new(i, name, path));
         }
+
         for (unsigned i = 0; i < 23; i++) {
                 g_autofree char *id = g_strdup_printf("nvidia-%u", 1140 + i);
                 VgpuType *type = vgpu_type_new(id);
@@ -829,6 +838,7 @@ static Gpu *add_l40s(Fixture *f)
                 type->available = 32;
                 g_ptr_array_add(gpu->snapshot->types, type);
         }
+
         f->model->events->gpu_added(gpu, f->model->events_userdata);
 
         return gpu;
@@ -874,6 +884,7 @@ static void test_size_of_create(void)
         next = gpu_snapshot_predict(gpu->snapshot, NULL, NULL);
         gpu_snapshot_unref(gpu->snapshot);
         gpu->snapshot = next;
+
         for (guint i = 0; i < next->types->len; i++)
                 ((VgpuType *)next->types->pdata[i])->available = i == 15 ? 31 : 0;
         (void)add_l40s_instance(f, gpu);
