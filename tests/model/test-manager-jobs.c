@@ -177,7 +177,6 @@ static void test_destroy_many_failures(void)
 static void test_finished(void)
 {
         _cleanup_fixture_ Fixture f;
-        _cleanup_outcome_ Outcome outcome = { 0 };
         char uuid[UUID_STRLEN + 1], ended_uuid[SD_ID128_UUID_STRING_MAX];
         g_autofree char *attribute = NULL;
         const FinishedJob *ended;
