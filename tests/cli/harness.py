@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the tests of vgpuctl stand on: a private bus, the mock of vgpud on it, and ways to run vgpuctl: with pipes, on
-a terminal, in the background. Nothing waits for a time: every wait is for a text or an end, with a limit that only a
-hang reaches."""
+"""The base of the tests of vgpuctl: a private bus, the mock of vgpud on the bus, and ways to run vgpuctl with pipes,
+on a terminal and in the background. Every wait ends with a text or a process. LIMIT_S passes only in a hang."""
 
 import fcntl
 import os
@@ -23,7 +22,7 @@ import dbus.lowlevel
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent
-LIMIT_S = 60  # for a hang; nothing that works comes near
+LIMIT_S = 60  # a wait reaches the limit only in a hang
 
 CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -42,7 +41,7 @@ CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configurat
 
 
 def wait_for(condition, what):
-    """Until condition() is true; a failure after LIMIT_S."""
+    """Wait until condition() is true; fail after LIMIT_S."""
     end = time.monotonic() + LIMIT_S
     while True:
         value = condition()
@@ -54,10 +53,10 @@ def wait_for(condition, what):
 
 
 class Bus:
-    """A private bus with, if wanted, the mock on it."""
+    """A private bus, with the mock if wanted."""
 
     def __init__(self):
-        # Not below TMPDIR: the path of a socket has at most 107 characters.
+        # The directory is not below TMPDIR: the path of a socket has at most 107 characters.
         self.folder = tempfile.TemporaryDirectory(prefix="vgpuctl-", dir="/tmp")
         folder = pathlib.Path(self.folder.name)
         folder.chmod(0o755)
@@ -80,7 +79,7 @@ class Bus:
         self.mock = None
 
     def start_mock(self):
-        """Returns when it owns its name."""
+        """Return when the mock owns the name of vgpud."""
         if self.mock and self.mock.poll() is None:
             return
         self.mock = subprocess.Popen([sys.executable, str(HERE / "mock_vgpud.py")], stdout=subprocess.PIPE,
@@ -115,10 +114,10 @@ class Bus:
 
 
 class Program:
-    """vgpuctl, or another program, running: on pipes or on a terminal."""
+    """A running program, usually vgpuctl, on pipes or on a terminal."""
 
     def __init__(self, argv, environment, terminal=False, columns=100, stdin_terminal=False, echo=False, preexec=None, **popen):
-        self.text = ""  # what came from stdout (and from stderr, on a terminal)
+        self.text = ""  # stdout so far, and stderr on a terminal
         self.errors = ""
         self.master = None
         if terminal or stdin_terminal:
@@ -141,7 +140,7 @@ class Program:
             os.close(slave)
 
     def read(self, seconds):
-        """Take what is there; True when both ends have closed."""
+        """Read the available output; True when both ends have closed."""
         ready, _, _ = select.select(list(self.fds), [], [], seconds)
         for fd in ready:
             try:
@@ -155,14 +154,14 @@ class Program:
         return not self.fds
 
     def expect(self, text, where="text"):
-        """Until this text has come."""
+        """Wait until the output contains the text."""
         end = time.monotonic() + LIMIT_S
         while text not in getattr(self, where):
             if self.read(0.2) or time.monotonic() > end:
                 raise AssertionError(f"never came: {text!r} in {self.text!r} and {self.errors!r}")
 
     def finish(self):
-        """Until it ends: its exit status, negative after a signal."""
+        """Wait for the end; return the exit status, negative after a signal."""
         end = time.monotonic() + LIMIT_S
         while not self.read(0.2):
             if time.monotonic() > end:
@@ -185,7 +184,7 @@ class Program:
 
 
 def run(argv, environment, **more):
-    """Run to the end: status, out, err."""
+    """Run a command to the end; return status, out, err."""
     done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S, check=False,
                           **more)
     return types.SimpleNamespace(status=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())

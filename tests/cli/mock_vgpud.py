@@ -92,7 +92,7 @@ def table(rows, signatures):
 
 
 def encode(name):
-    """As sd_bus_path_encode(3) does."""
+    """Encode a name, see sd_bus_path_encode(3)."""
     out = ""
     for i, byte in enumerate(name.encode()):
         c = chr(byte)
@@ -114,7 +114,7 @@ def now():
 
 
 def make_type(identity, name, description, aliases, available, why_not="", hint="", **more):
-    """A row of ListTypes, and the offer of it."""
+    """A row of ListTypes, and its offer."""
     t = {k: UNKNOWN if s == "t" else 4294967295 if s == "u" else [] if s[0] == "a" else False if s == "b" else ""
          for k, s in TYPE_COLUMNS.items()}  # fmt: skip
     t.update({"id": identity, "name": name, "description": description, "device_api": "vfio-pci", "aliases": aliases}, **more)
@@ -200,7 +200,7 @@ class World:
         self.count(gpu)
 
     def count(self, gpu):
-        """Counts the instances of a GPU, and their memory; the properties that differ now."""
+        """Count the instances of a GPU and their memory; return the changed properties."""
         found = [o[INSTANCE] for o in self.objects.values() if INSTANCE in o and o[INSTANCE]["Gpu"] == gpu_path(gpu)]
         memory = [int(i["MemoryBytes"]) for i in found]
         values = {"InstanceCount": len(found), "MemoryUsedBytes": UNKNOWN if UNKNOWN in memory else sum(memory)}
@@ -250,7 +250,7 @@ def world():
 
 
 def add_xe(w, prepared):
-    """A GPU whose instances are virtual functions, and one of these; not part of world(): tests add them."""
+    """Add a GPU whose instances are virtual functions, and one instance; world() leaves both out."""
     reason, hint = "no virtual functions are enabled", f"enable some: vgpuctl enable-vfs {XE} [COUNT], 12 at most"
     more = {} if prepared else {"why_not": reason, "hint": hint}
     n = 2 if prepared else 0
@@ -291,7 +291,7 @@ class Refusal(dbus.exceptions.DBusException):
 
 
 def reply_error(connection, message, exception):
-    """As dbus.service does it, with the details."""
+    """The reply of dbus.service, with the details."""
     name = getattr(exception, "get_dbus_name", lambda: None)() or f"org.example.Python.{type(exception).__name__}"
     text = getattr(exception, "message", str(exception))
     details = getattr(exception, "details", None)
@@ -312,7 +312,7 @@ def method(interface, in_signature, out_signature):
 
 
 class GpuTypes(dbus.service.FallbackObject):
-    """ListTypes of a GPU: a class of its own, because dbus-python finds one method of a name in a class."""
+    """ListTypes of a GPU. The method has its own class because dbus-python finds one method of a name in a class."""
 
     @method(GPU, "a{sv}", "a{sv}")
     def ListTypes(self, options, message=None, path=None):
@@ -366,7 +366,7 @@ class Mock(GpuTypes):
                     dbus.Array(invalidated, signature="s"))  # fmt: skip
 
     def change(self, path, interface, **values):
-        """Values keep the types that they come with: tests send wrong ones on purpose."""
+        """Values keep their types: tests send wrong types on purpose."""
         self.objects[path][interface].update(values)
         self.announce(path, interface, {k: v for k, v in values.items() if k != "Parents"}, ["Parents"] if "Parents" in values else [])
 
@@ -426,7 +426,7 @@ class Mock(GpuTypes):
         return dbus.ObjectPath(path)
 
     def derive_jobs(self):
-        """Job and QueuedJobs, which are not announced."""
+        """Derive Job and QueuedJobs, two properties without a signal."""
         for path, interfaces in self.objects.items():
             mine = self.jobs_of(path)
             if GPU in interfaces:
@@ -463,7 +463,7 @@ class Mock(GpuTypes):
     # ---- arguments ----
 
     def enter(self, member, message, *args):
-        """Notes the call without error_details; raises the error that a test ordered."""
+        """Record the call without error_details; raise the error ordered by a test."""
         args = list(args)
         self.asked_for_details = False
         if args and isinstance(args[-1], dict):
@@ -727,7 +727,7 @@ class Mock(GpuTypes):
 
 
 class Control(dbus.service.Object):
-    """How tests steer the mock."""
+    """The interface through which tests control the mock."""
 
     def __init__(self, bus, mock):
         super().__init__(bus, "/mock")

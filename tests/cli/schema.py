@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Holds JSON of vgpuctl against cli/vgpuctl.schema.json. Knows the few keywords of JSON Schema that the schema uses, and
-refuses others, so that no rule of the schema is passed over. A key that the schema does not name is a fault: the
-installed schema allows such keys for later versions."""
+"""Checks JSON of vgpuctl against cli/vgpuctl.schema.json. An unknown keyword of JSON Schema is an error, so no rule of
+the schema is skipped. A key without an entry in the schema is a fault; the installed schema allows such keys for later
+versions."""
 
 import json
 import pathlib
@@ -15,7 +15,7 @@ VERBS = {"types", "gpus", "list", "jobs", "create", "destroy", "cancel", "wait",
 
 
 def verb_of(args):
-    """The definition of what a command line prints."""
+    """The definition for the output of a command line."""
     words = [a for a in args if not str(a).startswith("-")]
     if not words:
         return "overview"
@@ -38,7 +38,7 @@ def resolve(reference):
 
 
 def keys_of(node):
-    """The keys of an object that a schema names."""
+    """The keys of an object in a schema."""
     keys = set(node.get("properties", ()))
     if "$ref" in node:
         keys |= keys_of(resolve(node["$ref"]))
@@ -97,6 +97,6 @@ def check_object(node, value, where, closed):
 
 
 def faults(definition, value):
-    """What is wrong with a value, in words."""
+    """The faults of a value, in words."""
     node = SCHEMA["$defs"].get(f"verb_{definition}") or SCHEMA["$defs"][definition]
     return list(check(node, value, definition))

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Tests of vgpuctl alone, against a mock of vgpud on a private bus.
 
-test_vgpuctl.py PROGRAM [--update] [NAME...]: --update writes golden/ anew, to be looked at with git diff."""
+test_vgpuctl.py PROGRAM [--update] [NAME...]: --update rewrites golden/; review the result with git diff."""
 
 import errno
 import fcntl
@@ -36,7 +36,7 @@ UPDATE = False
 
 
 def error_table():
-    """D-Bus name, exit status, from the one table."""
+    """D-Bus name and exit status of each error, from error.h."""
     text = (TOP / "daemon/base/error.h").read_text()
     rows = re.findall(r'X\((\w+), "(\w+)", (\w+), (\d),', text)
     assert len(rows) >= 18
@@ -44,7 +44,7 @@ def error_table():
 
 
 def take_terminal():
-    """In a child: make its terminal the controlling one, so that Ctrl-C reaches it."""
+    """Make the terminal of a child the controlling terminal, so Ctrl-C reaches the child."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
@@ -65,7 +65,7 @@ class Case(unittest.TestCase):
         self.bus.control("Reset")
 
     def vgpuctl(self, *args, **more):
-        """Run it; what it says on stderr is only what the test expects."""
+        """Run vgpuctl; stderr contains only the expected text."""
         return run([PROGRAM, *args], dict(self.bus.environment, **more.pop("environment", {})), **more)
 
     def good(self, *args, **more):
@@ -85,7 +85,7 @@ class Case(unittest.TestCase):
         return data
 
     def check(self, definition, data):
-        """Holds data against a definition of the schema; keys that the schema does not have are errors."""
+        """Check data against a definition of the schema; unknown keys are errors."""
         self.assertEqual(schema.faults(definition, data), [], definition)
 
     def error(self, result):
@@ -95,7 +95,7 @@ class Case(unittest.TestCase):
         return data["error"]
 
     def failed(self, status, *args):
-        """Runs vgpuctl with --json; the error."""
+        """Run vgpuctl with --json; return the error."""
         result = self.vgpuctl(*args, "--json")
         self.assertEqual(result.status, status, f"{args}: {result.out}{result.err}")
         return self.error(result)
@@ -106,12 +106,12 @@ class Case(unittest.TestCase):
         return p
 
     def calls(self, member=None):
-        """What the mock was asked since last time."""
+        """The calls to the mock since the previous look."""
         calls = json.loads(self.bus.control("Calls"))
         return [c for c in calls if member in (None, c["member"])]
 
     def types(self, gpu, *types):
-        """Gives a GPU other types, as make_type() makes them."""
+        """Replace the types of a GPU; make_type() makes the new types."""
         self.bus.control("Types", dbus.ObjectPath(gpu_path(gpu)), json.dumps(types), signature="os")
 
     def change(self, path, interface, **values):
@@ -128,7 +128,7 @@ class Case(unittest.TestCase):
 
 
 class Mock(Case):
-    """The mock is what the XML says: else the other tests say nothing."""
+    """The mock follows the XML: the other tests depend on it."""
 
     def test_objects_are_those_of_the_xml(self):
         self.bus.control("Hold", True)
@@ -168,7 +168,7 @@ class Mock(Case):
                     self.assertEqual(signature, wanted, method.get("name"))
 
     def test_columns_are_those_of_the_xml(self):
-        """Each column stands in the prose of its method, with its type."""
+        """The text of each method names each column and the type of the column."""
         prose = (TOP / f"dbus/{MANAGER}.xml").read_text()
         for name, columns in (("ListJobs", mock_vgpud.JOB_KEYS), ("ListTypes", mock_vgpud.TYPE_COLUMNS)):
             text = " ".join(re.search(rf"(?s)        {name}:\n(.*?)<method", prose)[1].split())
@@ -178,7 +178,7 @@ class Mock(Case):
 
 
 class Tables(Case):
-    """What people see, on a pipe."""
+    """Tables on a pipe."""
 
     def test_tables(self):
         for name, args in {"overview": (), "gpus": ("gpus",), "types": ("types",), "types-gpu": ("types", "41:00.0"),
@@ -194,7 +194,7 @@ class Tables(Case):
         self.bus.control("AddXe", prepared, signature="b")
 
     def test_virtual_functions(self):
-        """Where instances are virtual functions: before any is there, and when one is handed out."""
+        """A GPU with virtual functions as instances: before the first function exists, and with one in use."""
         self.add_xe(False)
         self.golden("show-unprepared.txt", self.good("show", XE))
         self.golden("types-why-unprepared.txt", self.good("types", XE, "--why"))
@@ -213,7 +213,7 @@ class Tables(Case):
         self.assertEqual([a["name"] for a in instance["attributes"]], ["vram_quota", "exec_quantum_ms"])
 
     def test_options_that_types_share(self):
-        """Each is listed once, with the types that have it."""
+        """Each option is listed once, with its types."""
         shared, one, other = ("params", "for all"), ("quota", "bytes"), ("quota", "blocks")
         self.types(SAMPLE, *(make_type(i, i, "", [], 1, options=options)
                              for i, options in (("a", (shared, one)), ("b", (shared, other)), ("c", (shared, one)))))
@@ -303,7 +303,7 @@ class Tables(Case):
             self.assertEqual([line.split() for line in with_legend[1:]], [line.split() for line in without])
 
     def test_sizes(self):
-        """Exact, in the largest unit that can say it."""
+        """Sizes are exact, in the largest possible unit."""
         for size, text in ((1216 << 20, "1216 MiB"), (1536 << 20, "1.5 GiB"), (48 << 30, "48 GiB"), (1 << 40, "1 TiB"),
                            (3 << 10, "3 KiB"), (1000, "1000 B"), (1025, "1025 B"), (0, "0 B")):
             self.types(SAMPLE, make_type("x", "x", "", [], 1, framebuffer_bytes=size))
@@ -340,7 +340,7 @@ class Tables(Case):
         self.assertEqual(self.data("rescan"), {"results": []})
 
     def test_a_newer_daemon(self):
-        """Properties and interfaces that this vgpuctl does not know, or of another type than it knows, do no harm."""
+        """Unknown properties, unknown interfaces and wrong types do no harm."""
         self.change(gpu_path(SAMPLE), GPU, Colour="blue")
         new = {"org.vgpud1.Display": {"Width": dbus.UInt32(3)}, INSTANCE: mock_vgpud.make_instance(
             "00000000-0000-4000-8000-00000000000a", SAMPLE, "mdpy-xga", "1024x768")}
@@ -362,7 +362,7 @@ class Tables(Case):
 
 
 class Json(Case):
-    """What programs read."""
+    """Output for programs."""
 
     def test_all_of_it(self):
         self.bus.control("Hold", True)
@@ -370,7 +370,7 @@ class Json(Case):
         self.golden("overview.json", self.good("--json"))
 
     def test_schema(self):
-        """Golden files follow the schema, a key that it does not have is a fault, and all references lead somewhere."""
+        """Golden files follow the schema, an unknown key is a fault, and all references resolve."""
         for path in GOLDEN.glob("*.json"):
             self.check(path.stem, json.loads(path.read_text()))
         data = json.loads((GOLDEN / "overview.json").read_text())
@@ -455,14 +455,14 @@ class Json(Case):
 
 
 class Errors(Case):
-    """Every error has its exit status and plain words."""
+    """Every error has an exit status and plain words."""
 
     def test_each_error_of_the_table(self):
         for name, status in error_table():
             for args in (("create", "mdpy-xga"), ("destroy", FIRST), ("rescan", "mdpy"), ("cancel", "3")):
                 with self.subTest(name=name, verb=args[0]):
                     full = f"org.vgpud1.Error.{name}"
-                    if args[0] == "rescan":  # it asks for the GPUs first
+                    if args[0] == "rescan":  # rescan calls the list of GPUs first
                         self.bus.control("Fail", full, "unused", signature="ss")
                         self.assertIn("unused", self.bad(status, "gpus"))
                     self.bus.control("Hold", True)
@@ -490,7 +490,7 @@ class Errors(Case):
             self.assertIn(name, re.split(r"\W+", entry), f"{name} under {status}")
 
     def test_the_manual_promises_no_errno(self):
-        """sd-bus makes EIO of names that a client has not registered: the errno of the table is the daemon's own."""
+        """sd-bus makes EIO of unregistered error names: the errno of the table is internal to the daemon."""
         self.assertNotRegex((TOP / "man/org.vgpud1.5.rst.in").read_text() + (TOP / "man/api-manual.py").read_text(), r"errno")
 
     def test_errors_of_the_bus(self):
@@ -557,7 +557,7 @@ class Errors(Case):
         self.assertEqual(self.calls(), [])
 
     def test_options_that_are_not(self):
-        """The message names what was typed."""
+        """The message names the typed word."""
         for args, said in ((("--help=3",), "--help takes no value"), (("--quiet=1",), "--quiet takes no value"),
                            (("list", "--json=3"), "--json takes no value"), (("-x",), "There is no option -x"),
                            (("list", "-qx"), "There is no option -x"), (("--frobnicate",), "There is no option --frobnicate"),
@@ -572,12 +572,12 @@ class Errors(Case):
                                       timeout=harness.LIMIT_S, check=False)
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(os.strerror(errno.ENOSPC), done.stderr.decode())
-                if args[0] == "create":  # what has been made must not get lost
+                if args[0] == "create":  # the error names the new instance
                     self.assertRegex(done.stderr.decode(), "Instance [0-9a-f-]{36} was created")
 
 
 class Names(Case):
-    """An object by what a person types."""
+    """Objects named by words of the command line."""
 
     def test_instances(self):
         for what in (FIRST, FIRST.upper(), "4f0c2", "4F0C2", "desk", FIRST[:35]):
@@ -598,10 +598,10 @@ class Names(Case):
         for verb in ("types", "list", "rescan", "show"):
             self.assertIn(NVIDIA, self.bad(2, verb, "0000:"))
             self.assertIn("no ", self.bad(3, verb, "0000:7f"))
-        self.bad(3, "show", "MDPY")  # the kernel tells capitals apart, and so does the daemon, which looks for the GPU of create
+        self.bad(3, "show", "MDPY")  # the kernel and the daemon distinguish capitals
 
     def test_a_gpu_and_an_instance(self):
-        """A word that may be either is refused; the exact name of one of them wins."""
+        """An ambiguous word is refused; an exact name wins."""
         self.assertIn(FIRST, self.bad(2, "show", "4"))  # two instances
         self.change(instance_path(FIRST), INSTANCE, Name="mdp")
         self.assertEqual(self.good("show", "mdp", "-q"), f"{FIRST}\n")
@@ -681,7 +681,7 @@ class Create(Case):
         self.assertEqual(self.asked()[:2], [NVIDIA, "NVIDIA A2-4Q"])
 
     def test_gpu_by_a_part_of_its_name(self):
-        """vgpuctl resolves the word: the daemon takes whole names alone."""
+        """vgpuctl resolves the word: the daemon takes whole names only."""
         self.good("create", "nvidia-746", "--gpu", "41:00.0", "--no-block")
         self.assertEqual(self.asked()[:2], [NVIDIA, "nvidia-746"])
         self.assertEqual(self.failed(3, "create", "nvidia-746", "--gpu", "99:")["name"], "org.vgpud1.Error.NoSuchGpu")
@@ -689,7 +689,8 @@ class Create(Case):
         self.assertEqual(self.calls("Create"), [])
 
     def test_hints(self):
-        """A hint of the daemon comes in its details, or in the message of an old body; another error has a general one."""
+        """A hint of the daemon comes in the details, or in the message of an old body; another error has a general
+        hint."""
         details = {"hint": "enable some: vgpuctl enable-vfs", "hint_id": "enable-vfs"}
         self.bus.control("FailWith", "NoCapacity", "no functions are enabled", details, signature="ssa{sv}")
         said = self.bad(5, "create", "vf")
@@ -763,13 +764,13 @@ class Gpus(Case):
             self.assertIn(words, p.errors)
 
     def next_number(self, args):
-        """Of the job that comes next."""
+        """The number of the next job."""
         number = int(self.good(*args, "--no-block"))
         self.bus.control("End", dbus.UInt32(number), "canceled", "org.vgpud1.Error.Canceled", "", signature="usss")
         return number + 1
 
     def test_options_of_a_type(self):
-        """An option that is wrong leads to where the right ones are listed."""
+        """The error about a wrong option leads to the list of options."""
         about, other = "type vf has no option vram", "\"a b\" cannot be a name"
         for attributes, text, hint in (((), about, False), (("--attr", "vram=1G"), about, True), (("--attr", "vram=1G"), other, False),
                                        (("--attr", "x=1"), "the value of the attribute is empty", True)):
@@ -846,7 +847,7 @@ class Destroy(Case):
             self.assertNotIn(FIRST, self.good("list", "-q"))
 
     def test_a_beginning_is_long_enough(self):
-        """Names are whole, and win; the beginning of a UUID has 4 digits."""
+        """Whole names win; the beginning of a UUID needs 4 digits."""
         for word in ("4", "4f0", "c2c"):
             error = self.failed(2, "destroy", word)
             self.assertEqual((error["name"], error["object"]), ("org.vgpud1.Error.InvalidArgs", word))
@@ -867,7 +868,7 @@ class Destroy(Case):
         self.assertNotIn(FOREIGN, self.good("list", "-q"))
 
     def test_all_are_tried(self):
-        """The status is that of the first that failed, in the order of the command line."""
+        """The status is the first failure in the order of the command line."""
         said = self.bad(3, "destroy", "nope", "desk", FOREIGN, "4f0cd")
         self.assertEqual(self.good("list", "-q"), f"{FOREIGN}\n")
         self.assertEqual(len(re.findall("^vgpuctl: ", said, re.M)), 2)
@@ -882,7 +883,7 @@ class Destroy(Case):
         self.assertEqual([c["member"] for c in self.calls()], ["ListInstances", "DestroyMany", "Destroy", "Destroy"])
 
     def test_one_of_a_job_fails(self):
-        """The job of a GPU says which of its instances failed."""
+        """The job of a GPU names the failed instances."""
         self.bus.control("Hold", True)
         p = self.program("destroy", "desk", FOREIGN, "4f0cd", "--foreign", "--json")
         wait_for(lambda: len(self.good("jobs", "-q").split()) == 2, "the jobs")
@@ -943,7 +944,7 @@ class Destroy(Case):
 
 
 class Waiting(Case):
-    """A terminal is told what is waited for; Ctrl-C names what goes on."""
+    """A terminal shows the progress; Ctrl-C names the jobs in progress."""
 
     def setUp(self):
         super().setUp()
@@ -984,7 +985,7 @@ class Waiting(Case):
         p = self.program("create", "mdpy-xga")
         wait_for(lambda: self.good("jobs", "-q"), "the first job")
         watch = self.program("create", "mdpy-xga", terminal=True)
-        watch.expect("job 18 ")  # by then the first has had its second as well
+        watch.expect("job 18 ")  # the first program has read both of its jobs
         q = self.program("create", "mdpy-xga", "-q", terminal=True)
         wait_for(lambda: "19" in self.good("jobs", "-q"), "the third job")
         for number in (17, 18, 19):
@@ -1030,7 +1031,7 @@ class Waiting(Case):
         self.assertIn('"vgpuctl cancel 18"', p.errors)
 
     def test_interrupt_of_one_of_two(self):
-        """That a job is like what was asked for does not make it one's own."""
+        """A job with the same arguments may belong to another caller."""
         for words in (("create", "mdpy-xga", "--count=2"), ("enable-vfs", NVIDIA, "2"), ("rescan", NVIDIA),
                       ("configure", NVIDIA, "heterogeneous", "yes")):
             other, mine = self.program(*words), None
@@ -1045,7 +1046,7 @@ class Waiting(Case):
             self.assertEqual(other.finish(), 0)
 
     def test_interrupt_of_another_user(self):
-        """Over ssh one may be somebody else."""
+        """Over ssh, the requester of the job may be another user."""
         self.bus.control("Requester", dbus.UInt32(os.getuid() + 12345), signature="u")
         for words in (("create", "mdpy-xga", "--count=2"), ("enable-vfs", NVIDIA, "2"), ("rescan", NVIDIA),
                       ("configure", NVIDIA, "heterogeneous", "yes")):
@@ -1057,7 +1058,7 @@ class Waiting(Case):
             self.end(int(number))
 
     def test_past_the_deadline(self):
-        """It is not waited for, and said as the daemon says it; others that end well are done."""
+        """A GPU past the deadline ends its wait with the error of the daemon; other instances are removed."""
         p = self.program("destroy", "desk", "4f0cd", "--json")
         wait_for(lambda: self.good("jobs", "-q"), "the job")
         self.change("/org/vgpud1/job/17", JOB, State="stuck")
@@ -1072,7 +1073,7 @@ class Waiting(Case):
         self.assertEqual(json.loads(p.errors)["error"], error)
 
     def test_timeout(self):
-        """--timeout bounds the wait: the job goes on, and the error names job and instances."""
+        """--timeout bounds the wait: the job goes on, and the error names the job and the instances."""
         for args in (("create", "mdpy-xga"), ("destroy", "desk"), ("rescan", NVIDIA), ("destroy", "desk", "4f0cd")):
             with self.subTest(args):
                 result = self.vgpuctl(*args, "--timeout", "10ms")
@@ -1116,7 +1117,7 @@ class Waiting(Case):
         self.assertEqual(self.failed(3, "wait", "job", "99")["name"], "org.vgpud1.Error.NoSuchJob")
 
     def settled(self, *programs):
-        """All of these have asked for their job: a signal that comes now reaches them."""
+        """All programs have called GetJob: a signal now reaches a waiting program."""
         self.asked = getattr(self, "asked", 0) + len(self.calls("GetJob"))
         return self.asked >= len(programs) - 1
 
@@ -1229,7 +1230,7 @@ class Terminal(Case):
         self.assertEqual(json.loads(self.lines("jobs", "--json")), {"jobs": []})
 
     def test_what_is_ignored_of_the_configuration(self):
-        """Rules that do not hold: whoever looks at GPUs on a terminal is told."""
+        """A table of GPUs on a terminal ends with a warning about ignored rules."""
         words = "A part of vgpud.conf is ignored"
         for texts in (None, []):
             if texts is not None:
@@ -1245,7 +1246,7 @@ class Terminal(Case):
             self.assertNotIn(words, self.lines(*args, "--json"))
 
     def test_running_text(self):
-        """It is broken between words, and what goes on is indented."""
+        """The text breaks between words, and continued lines are indented."""
         whole = self.good("types", "--why", NVIDIA)
         for columns in (200, 60, 30, 5):
             text = re.sub(r"\033\[[0-9;]*m", "", self.lines("types", "--why", NVIDIA, columns=columns))
@@ -1265,7 +1266,7 @@ class Terminal(Case):
         self.assertIn(f"Reason: {reason}\n", self.good("show", OLD))
 
     def test_progress_of_gpus(self):
-        """What is waited for is told in words."""
+        """The progress line describes the job in words."""
         self.bus.control("Hold", True)
         for args, words in ((("enable-vfs", NVIDIA, "4"), "enables 4 virtual functions of 0000:41:00.0"),
                             (("disable-vfs", NVIDIA), "disables the virtual functions of 0000:41:00.0"),
@@ -1288,7 +1289,8 @@ class Pipes(Case):
     def test_reader_has_gone(self):
         self.bus.control("ManyInstances", dbus.UInt32(2000), signature="u")
         for args in (("list",), ("list", "--json"), ("list", "-q"), ()):
-            # As a shell runs it: SIGPIPE ends it, silently. (Python ignores the signal, and children inherit that.)
+            # A shell leaves SIGPIPE alone, so the signal ends vgpuctl silently. (Python ignores the signal, and
+            # children inherit this.)
             p = Program([PROGRAM, *args], self.bus.environment, preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL))
             self.addCleanup(p.close)
             os.read(p.process.stdout.fileno(), 1)
@@ -1296,7 +1298,7 @@ class Pipes(Case):
             p.process.stdout.close()
             self.assertIn(p.process.wait(harness.LIMIT_S), (-signal.SIGPIPE,))
             self.assertEqual(p.process.stderr.read(), b"")
-            # With SIGPIPE ignored: status 1, and silent as well.
+            # SIGPIPE ignored: status 1, and still silent.
             p = Program([PROGRAM, *args], self.bus.environment, preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
                         restore_signals=False)
             self.addCleanup(p.close)
@@ -1316,7 +1318,7 @@ class Pipes(Case):
 
 
     def test_monitor_notices_while_nothing_happens(self):
-        """"vgpuctl monitor | head -1" ends when head does, not when the next thing happens."""
+        """"vgpuctl monitor | head -1" ends together with head, not at the next event."""
         for ignored, status in ((signal.SIG_IGN, 1), (signal.SIG_DFL, 1)):
             p = self.program("monitor", preexec=lambda how=ignored: signal.signal(signal.SIGPIPE, how), restore_signals=False)
             p.expect("vgpud is there")
@@ -1326,7 +1328,7 @@ class Pipes(Case):
             self.assertEqual(p.process.stderr.read(), b"")
 
     def test_monitor_into_a_file(self):
-        """A file has no reader that could go."""
+        """A file has no reader, so the reader cannot close."""
         path = pathlib.Path(self.bus.folder.name) / "events"
         with open(path, "wb") as f:
             process = subprocess.Popen([PROGRAM, "monitor"], stdout=f, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -1355,7 +1357,7 @@ class Monitor(Case):
         out = self.good("create", "mdpy-xga", "--uuid", "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69")
         self.good("destroy", out.strip())
         self.change(gpu_path(NVIDIA), GPU, State="stuck", Reason="no answer", Stale=True)
-        self.change(gpu_path(NVIDIA), GPU, State="stuck")  # nothing new: no line
+        self.change(gpu_path(NVIDIA), GPU, State="stuck")  # no change: no line
         self.bus.control("Remove", dbus.ObjectPath(gpu_path(OLD)), signature="o")
         self.bus.control("Add", dbus.ObjectPath(gpu_path(OLD)), mock_vgpud.world().objects[gpu_path(OLD)], signature="oa{sa{sv}}")
         p.expect(f"{OLD} added")
@@ -1397,7 +1399,7 @@ class Monitor(Case):
         return events
 
     def test_lists(self):
-        """A list that is new as a whole is read again; a change of a virtual function is told alone."""
+        """A replaced list is read again; a change of a virtual function is reported alone."""
         p = self.watch("--json")
         self.bus.control("Vfs", dbus.ObjectPath(gpu_path(NVIDIA)), json.dumps(mock_vgpud.make_vfs(
             ["0000:41:00.4", "0000:41:00.5"], {"0000:41:00.4": instance_path(SECOND)}, {"0000:41:00.5": ("nvidia", "")})), signature="os")
@@ -1486,11 +1488,11 @@ class Monitor(Case):
 
 class Password(Case):
     def flags(self, *args):
-        """The flags in the header of the call that this command sends."""
+        """The flags in the header of the call that the command sends."""
         monitor = subprocess.Popen(["dbus-monitor", "--address", self.bus.address, "--binary",
                                     "type='method_call',interface='org.vgpud1.Manager'"], stdout=subprocess.PIPE)
         try:
-            # It has become a monitor when its name is gone: NameLost is what it prints then.
+            # The connection has become a monitor after its NameLost.
             data = b""
             while b"NameLost" not in data:
                 data += os.read(monitor.stdout.fileno(), 65536)
@@ -1514,7 +1516,7 @@ class Password(Case):
         self.assertEqual(self.flags("create", "mdpy-xga", "--no-ask-password") & 4, 0)
 
     def test_agent_of_the_terminal(self):
-        """As a user on a terminal: the agent starts, finds no polkit on this bus, and nothing hangs."""
+        """A user on a terminal: the agent starts, finds no polkit on the bus, and the command does not hang."""
         if os.getuid() != 0 or not shutil.which("setpriv") or not os.access("/usr/bin/pkttyagent", os.X_OK):
             self.skipTest("needs root, setpriv and pkttyagent")
         user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -1538,7 +1540,7 @@ class Remote(Case):
             self.skipTest("needs systemd-stdio-bridge")
         folder = pathlib.Path(self.bus.folder.name) / "bin"
         folder.mkdir(exist_ok=True)
-        # What stands in for ssh: notes how it is called, and connects to the private bus.
+        # The fake ssh logs each call, and connects to the private bus.
         (folder / "ssh").write_text(f"#!/bin/sh\necho \"$@\" >>{folder}/log\n"
                                     f"[ \"$FAIL\" ] && exit 255\nexec {bridge} -p \"$DBUS_SYSTEM_BUS_ADDRESS\"\n")
         (folder / "ssh").chmod(0o755)
@@ -1560,7 +1562,7 @@ class Remote(Case):
             self.assertEqual(self.log.read_text(), f"-xT -- {destination} systemd-stdio-bridge\n")
 
     def test_completion(self):
-        """Of what is there; ssh may not ask for anything while somebody types."""
+        """Completion offers existing objects; ssh must not ask questions during completion."""
         out = self.good("-H", "elsewhere", "__complete", "gpus", environment=self.path)
         self.assertEqual([line.split("\t")[0] for line in out.splitlines()], [GVT, NVIDIA, OLD, SAMPLE])
         self.assertIn("-oBatchMode=yes", self.log.read_text())
@@ -1624,7 +1626,7 @@ class Completion(Case):
         self.assertEqual(self.good("__complete", "gpus", environment={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}), "")
 
     def elsewhere(self):
-        """A folder with what stands in for ssh, to a bus where the GPUs are others; and the log of how it is called."""
+        """A folder with a fake ssh that leads to a bus with other GPUs and logs each call."""
         other = harness.Bus()
         self.addCleanup(other.close)
         other.start_mock()
@@ -1637,7 +1639,7 @@ class Completion(Case):
         return folder
 
     def test_of_another_host(self):
-        """Not what is here."""
+        """Completion after -H offers the objects of the other host."""
         folder = self.elsewhere()
         self.path = f"{folder}:{os.environ['PATH']}"
         for line in ("vgpuctl -H root@there:22 destroy ", "vgpuctl -Hroot@there:22 destroy ", "vgpuctl destroy --host root@there:22 ",
@@ -1654,7 +1656,7 @@ class Completion(Case):
                 self.assertIn("ssh://root@there:22 ", (folder / "log").read_text())
 
     def bash(self, line):
-        """What bash offers at the end of this line, with its own way of splitting words."""
+        """The completions of bash for the line, split by bash's own rules."""
         script = f"""
         set -u
         source {TOP}/cli/completion/vgpuctl.bash
@@ -1726,7 +1728,7 @@ class Completion(Case):
         self.assertEqual(self.bash("vgpuctl destroy desk c2 4f0c"), [FIRST, SECOND])
 
     def test_bash_colons(self):
-        """bash replaces only what follows the last colon."""
+        """bash replaces only the text after the last colon."""
         self.assertEqual(self.bash("vgpuctl types "), [GVT, NVIDIA, OLD, SAMPLE])
         self.assertEqual(self.bash("vgpuctl types 0000"), [GVT, NVIDIA])
         self.assertEqual(self.bash("vgpuctl types 0000:"), ["00:02.0", "41:00.0"])
@@ -1735,7 +1737,7 @@ class Completion(Case):
         self.assertEqual(self.bash("vgpuctl create --gpu=0000:0"), ["00:02.0"])
 
     def test_bash_on_a_terminal(self):
-        """A real bash, and Tab: what stands on its line then."""
+        """The line in a real bash after Tab."""
         path = pathlib.Path(PROGRAM).parent
         p = Program(["bash", "--norc", "--noprofile", "-i"],
                     dict(self.bus.environment, PATH=f"{path}:{os.environ['PATH']}", INPUTRC="/dev/null"), terminal=True,
@@ -1766,7 +1768,7 @@ class Completion(Case):
         self.assertEqual((result.status, result.out), (0, ""))
 
     def zsh(self, line):
-        """What zsh shows for this line: a zsh of its own on a terminal of zpty, where Tab is pressed."""
+        """The completions of zsh for the line: a real zsh on a terminal of zpty."""
         script = f"""
         zmodload zsh/zpty
         zpty z 'PS1= PS2= zsh -f -i'
@@ -1810,7 +1812,7 @@ class Completion(Case):
 
 
 class Texts(Case):
-    """Help, manual and completion say the same."""
+    """Help, manual and completion agree."""
 
     def setUp(self):
         pass
@@ -1838,7 +1840,7 @@ class Texts(Case):
         self.assertEqual(in_help, [line.split("\t")[0] for line in self.good("__complete", "verbs").splitlines()])
 
     def test_options_of_verbs(self):
-        """What the manual says of each option is what the verb takes, and what shells offer."""
+        """The manual's options of each verb are the options of the program and of the completions."""
         section = MANUAL[MANUAL.index("\nOptions of single verbs\n"):MANUAL.index("\nWHAT IS PRINTED\n")]
         for option, text in re.findall(r"(?m)^\*\*(--[\w-]+)\*\*.*\n((?: .*\n)+)", section):
             verbs = set(re.findall(r"\*(create|place|destroy|rescan|enable-vfs|disable-vfs|configure|types|jobs|wait|monitor)\*", text))
