@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Clients of the bus for tests: calls whose types come from the XML that is installed, and a mirror of the daemon's
-objects that is kept by signals alone.
+"""Clients of the bus for tests: calls with types from the installed XML, and a mirror of the daemon's objects kept by
+signals alone.
 
-Everything waits in wait(), which turns GLib's main loop, so signals are taken in the order in which they arrive."""
+Every wait goes through wait(), which runs GLib's main loop, so signals are handled in the order of their arrival."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
 
-# How long anything may take before a test gives up. It only ever passes in full when a test fails.
+# The limit of a wait. Only a failing test waits so long.
 DEADLINE = 60.0
 
 INFINITE = GLib.MAXINT
@@ -37,7 +37,7 @@ _NODES, INTERFACES = _load()
 
 
 def emits(property_info):
-    """What EmitsChangedSignal says of a property."""
+    """The value of EmitsChangedSignal of a property."""
     return Gio.DBusAnnotationInfo.lookup(property_info.annotations, EMITS) or "true"
 
 
@@ -52,7 +52,7 @@ class Timeout(AssertionError):
 
 
 def wait(condition, what="that", seconds=DEADLINE):
-    """Turns the main loop until the condition holds, and returns what it is worth."""
+    """Run the main loop until the condition holds; return the condition's value."""
     context = GLib.MainContext.default()
     end = time.monotonic() + seconds
     tick = GLib.timeout_add(10, lambda: True)
@@ -69,7 +69,7 @@ def wait(condition, what="that", seconds=DEADLINE):
 
 
 class Error(Exception):
-    """An error that came by the bus; name is its D-Bus name, less the prefix of vgpud's own."""
+    """An error from the bus; name is the D-Bus name without vgpud's prefix."""
 
     def __init__(self, failure):
         remote = Gio.DBusError.get_remote_error(failure)
@@ -79,11 +79,11 @@ class Error(Exception):
 
 
 class Pending:
-    """A call on its way."""
+    """A call in progress."""
 
     def __init__(self, what, then=None):
         self.what = what
-        self.then = then  # called with the answer, before anything that came after it is looked at
+        self.then = then  # called with the answer, before any later message
         self.done = False
         self.value = None
         self.failure = None
@@ -105,14 +105,14 @@ class Pending:
         return values[0] if len(values) == 1 else values
 
     def error(self, seconds=DEADLINE):
-        """The name of the error that it ended with, None when it went well."""
+        """The name of the error of the call, None for success."""
         wait(lambda: self.done, f"an answer to {self.what}", seconds)
         return self.failure.name if self.failure else None
 
 
 @contextlib.contextmanager
 def effective_user(uid):
-    """The bus asks the kernel who connects: the effective user of that moment."""
+    """The bus asks the kernel for the effective user at connect time."""
     before = os.geteuid()
     if uid not in (None, before):
         os.seteuid(uid)
@@ -148,7 +148,7 @@ class Connection:
         return {p: {i: v for i, v in c.items() if i in INTERFACES} for p, c in objects.items()}
 
     def objects(self, interface):
-        """{path: properties} of those that have this interface."""
+        """{path: properties} of the objects with the interface."""
         return {p: c[interface] for p, c in self.managed().items() if interface in c}
 
     def instances(self):
@@ -156,7 +156,7 @@ class Connection:
         return {i["Uuid"]: i for i in self.objects(INSTANCE).values()}
 
     def gpus(self):
-        """{name: properties}, with the types as another key."""
+        """{name: properties}, with the types as an additional key."""
         return {g["Name"]: g | {"types": self.gpu(g["Name"]).types()} for g in self.objects(GPU).values()}
 
     def jobs(self):
@@ -172,14 +172,14 @@ class Connection:
         return Object(self, path, JOB)
 
     def create(self, gpu, type_name, **options):
-        """Waits; the UUIDs."""
+        """Create and wait; return the UUIDs."""
         return uuids_of(self.manager.call("Create", gpu, type_name, wait=True, **options)[1])
 
     def start_create(self, gpu, type_name, **options):
         return self.manager.start("Create", gpu, type_name, wait=True, **options)
 
     def queue_create(self, gpu, type_name, **options):
-        """Does not wait; the path of the job."""
+        """Create without waiting; return the path of the job."""
         return self.manager.call("Create", gpu, type_name, **options)[0]
 
     def destroy(self, what, **options):
@@ -195,7 +195,7 @@ class Connection:
             raise
 
     def await_name(self, name, alive=lambda: True):
-        """Waits for the signal that the name has an owner, which it returns; None when alive() no longer holds."""
+        """Wait for the signal of the name's owner and return the owner; None when alive() is false."""
         owners = []
         subscription = self.gio.signal_subscribe(
             "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged", "/org/freedesktop/DBus", name,
@@ -215,7 +215,7 @@ class Connection:
 
 
 def option(name, value):
-    """A D-Bus value of the type that the option of this name has."""
+    """A D-Bus value with the type of the named option."""
     if isinstance(value, GLib.Variant):
         return value
     if isinstance(value, bool):
@@ -228,7 +228,7 @@ def option(name, value):
 
 
 class Object:
-    """An object behind one of vgpud's interfaces, as the XML describes it."""
+    """An object with an interface of vgpud, described by the XML."""
 
     def __init__(self, connection, path, interface):
         self.connection = connection
@@ -264,7 +264,7 @@ class Object:
 
 
 def rows(table):
-    """A table as a list of dictionaries."""
+    """Rows of a table, as dictionaries."""
     columns = {key: value for key, value in table.items() if isinstance(value, list)}
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
@@ -282,7 +282,7 @@ def by_id(offered):
 
 
 def gpu_path(name):
-    """As sd_bus_path_encode(3) does."""
+    """Encode a name, see sd_bus_path_encode(3)."""
     plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     encoded = "".join(c if c in plain or (c.isdigit() and i > 0) else f"_{ord(c):02x}" for i, c in enumerate(name))
     return f"{ROOT}/gpu/{encoded}"
@@ -297,16 +297,16 @@ def uuid_of(path):
 
 
 def uuids_of(instances):
-    """Of object paths, or of the dictionaries that Create answers."""
+    """UUIDs of object paths, or of the dictionaries from Create."""
     return [i["uuid"] if isinstance(i, dict) else uuid_of(i) for i in instances]
 
 
 class Mirror:
-    """The daemon's objects, known from one GetManagedObjects and the signals since.
+    """The daemon's objects, known from one GetManagedObjects and from signals.
 
-    objects: {path: {interface: {property: value}}} without properties that are not announced; log: what came, as
-    tuples: ("added", path), ("removed", path), ("changed", path, {property: value}), ("ended", id, result, error,
-    [UUID]). Every signal is held against the XML; what does not fit is in `complaints`.
+    objects: {path: {interface: {property: value}}} without unannounced properties; log: received signals, as tuples:
+    ("added", path), ("removed", path), ("changed", path, {property: value}), ("ended", id, result, error, [UUID]).
+    Every signal is checked against the XML; violations are in `complaints`.
 
     tables: {path: {"types": offers, "vfs": rows}} of the GPUs, kept by TypesChanged and VfsChanged."""
 
@@ -318,7 +318,7 @@ class Mirror:
         self.ended = {}  # job's id -> (result, error name, message, [UUID])
         self.complaints = []
         self.watchers = []  # called with each entry of the log
-        self.began = False  # what is signalled before the first answer is in it
+        self.began = False  # the first answer covers earlier signals
         self.subscription = connection.gio.signal_subscribe(
             SERVICE, None, None, None, None, Gio.DBusSignalFlags.NONE, self.on_signal)
         connection.start(ROOT, OBJECT_MANAGER, "GetManagedObjects", None, "(a{oa{sa{sv}}})", then=self.begin).result()
@@ -335,7 +335,7 @@ class Mirror:
         self.began = True
 
     def fetch(self, path, member):
-        """At once: signals that came before the answer are looked at afterwards, which changes nothing."""
+        """Fetch at once: earlier signals are handled afterwards, with no effect."""
         try:
             return self.connection.gio.call_sync(SERVICE, path, GPU, member, GLib.Variant("(a{sv})", ({},)), None,
                                                  Gio.DBusCallFlags.NONE, INFINITE, None).unpack()[0]
@@ -461,7 +461,7 @@ class Mirror:
         self.note("changed", path, values)
 
     def is_true(self):
-        """Asks the daemon for everything and compares."""
+        """Compare the mirror with a fresh answer of the daemon."""
         now = {path: {i: {n: v for n, v in p.items() if n in ANNOUNCED[i]} for i, p in interfaces.items()}
                for path, interfaces in self.connection.managed().items()}
         return now == self.mine() and not self.table_differences()
@@ -482,7 +482,7 @@ class Mirror:
         return {path: interfaces for path, interfaces in self.objects.items() if interfaces}
 
     def differences(self):
-        """For people, when is_true() does not become true."""
+        """The differences, for the report of a failed is_true()."""
         now = self.connection.managed()
         lines = []
         for path in sorted(set(now) | set(self.mine())):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The whole program for a test: a private system bus with the project's policy, a simulated host, vgpud in it, and a mock
-polkitd if wanted. After each test nothing may be left: no process, mount or directory, no complaint of a sanitizer, no
-signal that contradicts the XML or what the daemon itself says.
+"""The whole program for a test: a private system bus with the project's policy, a simulated host, vgpud, and a mock
+polkitd if wanted. A test must leave behind no process, mount or directory, no complaint of a sanitizer, and no signal
+that contradicts the XML or the daemon.
 
-$VGPUD_BUILD names the build folder; without it the newest one is taken."""
+$VGPUD_BUILD names the build folder; the default is the newest one."""
 
 import contextlib
 import ctypes
@@ -29,13 +29,13 @@ sys.path.insert(0, str(TOP / "tests" / "simhost"))
 import simhost  # noqa: E402  pylint: disable=wrong-import-position
 
 NOBODY = 65534
-DAEMON = 1  # the user of that name, which Debian has had for ever
+DAEMON = 1  # the user "daemon", with a fixed id in Debian
 PR_SET_CHILD_SUBREAPER = 36
 SANITIZER = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:|== ?ERROR")
 POLKIT = "org.freedesktop.PolicyKit1"
 POLKIT_PATH = "/org/freedesktop/PolicyKit1/Authority"
 
-# What the GPUs of the models are called.
+# Names of the GPUs of the models.
 GVT = "0000:00:02.0"
 A2 = "0000:08:00.0"
 S0 = "0000:11:00.0"
@@ -65,13 +65,13 @@ IS_ASAN = "address" in sanitizers()
 
 
 def asan_library():
-    """The address sanitizer must be the first library; what preloads others has to name it before them."""
+    """The address sanitizer must be the first library, so LD_PRELOAD must name the sanitizer first."""
     listing = subprocess.run(["ldd", str(BUILD / "vgpud")], capture_output=True, text=True, check=True).stdout
     return re.search(r"=> (\S*libasan\S*)", listing).group(1)
 
 
 def uuid(number):
-    """A UUID that one recognises; the same number gives the same one."""
+    """A recognizable UUID; the same number gives the same UUID."""
     return f"{number:08x}-1111-4222-8333-{number:012x}"
 
 
@@ -92,14 +92,14 @@ def command_of(pid):
 
 
 def reap():
-    """Waits for orphans that have ended; processes that belong to a Popen are not among those it is called with."""
+    """Reap ended orphans; the caller never passes processes of a Popen."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
 def bus_configuration(directory):
-    """The machine's own system bus, with another address and nothing but our policy and that of the mock polkitd."""
+    """The machine's own system bus configuration, with another address and only our policy and the mock polkitd's."""
     tree = ElementTree.parse("/usr/share/dbus-1/system.conf")
     root = tree.getroot()
     for name in ("user", "fork", "keep_umask", "syslog", "pidfile", "listen", "standard_system_servicedirs", "servicedir",
@@ -108,7 +108,7 @@ def bus_configuration(directory):
             root.remove(element)
     ElementTree.SubElement(root, "listen").text = f"unix:path={directory}/bus"
     ElementTree.SubElement(root, "include").text = str(TOP / "dbus" / "org.vgpud1.conf")
-    # As polkitd's own policy has it.
+    # The rule is a copy of polkitd's own policy.
     owner = ElementTree.SubElement(root, "policy", user="root")
     ElementTree.SubElement(owner, "allow", own=POLKIT)
     everybody = ElementTree.SubElement(root, "policy", context="default")
@@ -121,7 +121,7 @@ def bus_configuration(directory):
 
 
 class Result:
-    """How a run of vgpuctl ended."""
+    """The result of a run of vgpuctl."""
 
     def __init__(self, status, out, err):
         self.status = status
@@ -136,7 +136,7 @@ class Result:
 
 
 class Polkit:
-    """python-dbusmock's polkitd, on a host's bus. Without a word it refuses everything."""
+    """python-dbusmock's polkitd, on a host's bus. The default answer is a refusal."""
 
     def __init__(self, host):
         self.host = host
@@ -169,7 +169,7 @@ class Polkit:
 
 
 class Monitor:
-    """What goes over the bus to polkit: busctl's monitor. messages(): as busctl writes them in JSON."""
+    """The traffic to polkit, seen by busctl's monitor. messages(): JSON as busctl writes."""
 
     def __init__(self, host):
         self.host = host
@@ -179,17 +179,17 @@ class Monitor:
         bus.wait(lambda: "Monitoring" in host.read("monitor.log") or self.process.poll() is not None, "the monitor")
 
     def messages(self, member):
-        """Each line is complete when its newline is there."""
+        """A newline completes each line."""
         lines = self.host.read("monitor.json").split("\n")[:-1]
         return [m for m in map(json.loads, lines) if m.get("member") == member]
 
     def questions(self):
-        """What polkit was asked: {action, details, flags, cancellation}."""
+        """The questions to polkit: {action, details, flags, cancellation}."""
         keys = ("subject", "action", "details", "flags", "cancellation")
         return [dict(zip(keys, m["payload"]["data"])) for m in self.messages("CheckAuthorization")]
 
     def await_questions(self, count):
-        """Waits until polkit was asked so many questions; a call to polkit after that comes after them."""
+        """Wait for the given number of questions; a later call to polkit comes after the wait."""
         return bus.wait(lambda: len(self.questions()) == count and self.questions(), f"{count} questions")
 
     def cancelled(self):
@@ -199,9 +199,9 @@ class Monitor:
 class Host:
     """A running host.
 
-    models, faults, options: of simhost; config: {"jobs": {"timeout": "1s"}}, or the text of vgpud.conf; dropins: {name:
-    text}; polkit: whether there is a mock polkitd; start: whether vgpud is started. One at a time: what is left of it is
-    found among the children of this process."""
+    models, faults, options: of simhost; config: {"jobs": {"timeout": "1s"}}, or the text of vgpud.conf; dropins:
+    {name: text}; polkit: whether a mock polkitd runs; start: whether vgpud starts. Only one host exists at a time: the
+    check for leftovers looks at the children of this process."""
 
     is_open = False
 
@@ -229,7 +229,7 @@ class Host:
         self.vgpud = None
         self.polkit = None
         self.runs = 0
-        self.texts = []  # logs of daemons that have ended
+        self.texts = []  # logs of ended daemons
         self.closed = False
         try:
             self.set_up(models, faults, config, dropins or {}, options, polkit, start)
@@ -266,7 +266,7 @@ class Host:
             self.start()
 
     def configure(self, config, dropins=None):
-        """vgpud reads it when it starts."""
+        """Write vgpud.conf, for the next start of vgpud."""
         if isinstance(config, dict):
             config = "".join(f"[{section}]\n" + "".join(f"{k}={v}\n" for k, v in keys.items())
                              for section, keys in config.items())
@@ -277,7 +277,7 @@ class Host:
             (self.config / "vgpud.conf.d" / name).write_text(text, "utf-8")
 
     def spawn(self, command, log, out=None, environment=None, popen=subprocess.Popen):
-        """Starts a process that end() or the end of the host ends; its output goes to files of the host."""
+        """Start a process that end() or the end of the host stops; files of the host take the output."""
         with contextlib.ExitStack() as files:
             error = files.enter_context(open(self.directory / log, "ab"))
             output = files.enter_context(open(self.directory / out, "ab")) if out else error
@@ -290,27 +290,28 @@ class Host:
         command = [str(BUILD / "vgpud"), f"--config-directory={self.config}", f"--runtime-directory={self.runtime}",
                    f"--state-directory={self.state}",
                    f"--writer={BUILD}/drivers-glue/vgpud-write", f"--nvml={tools['vgpud-nvml']}",
-                   f"--systemctl={tools['systemctl']}",  # never this machine's
+                   f"--systemctl={tools['systemctl']}",  # a stand-in, never the real systemctl
                    f"--modules={TOP}/tests/simhost/modules",
                    *more]
         preload = self.sim.environment.get("LD_PRELOAD")
         if IS_ASAN and preload:
             command = ["env", f"LD_PRELOAD={asan_library()}:{preload}", *command]
         if preload and self.runs > 0:
-            # umockdev sends what is for the monitor of a daemon to the first that had one of that descriptor number.
+            # umockdev sends the monitor's events of one daemon to the first daemon that had the same descriptor
+            # number.
             files = " ".join(f"{fd}</dev/null" for fd in range(3, 3 + self.runs))
             command = ["bash", "-c", f"exec {files}; exec \"$@\"", "vgpud", *command]
         return command
 
     def launch(self, *more):
-        """Starts vgpud and does not wait."""
+        """Start vgpud without waiting."""
         command = self.daemon_command(*more)
         self.runs += 1
         self.vgpud = self.spawn(command, f"vgpud-{self.runs}.log", popen=self.sim.popen)
         return self.vgpud
 
     def start(self, *more, mirror=True):
-        """Starts vgpud and waits until it has its name."""
+        """Start vgpud and wait for the name on the bus."""
         process = self.launch(*more)
         if not self.bus.await_name(bus.SERVICE, lambda: process.poll() is None):
             raise AssertionError(f"vgpud ended with {process.returncode}")
@@ -319,7 +320,7 @@ class Host:
         return process
 
     def end(self, process, number=signal.SIGTERM, seconds=bus.DEADLINE):
-        """Ends a process of spawn(); its status."""
+        """End a process of spawn(); return the status."""
         if process.poll() is None:
             process.send_signal(number)
         bus.wait(lambda: process.poll() is not None, f"the end of {process.args[0]}", seconds)
@@ -328,7 +329,7 @@ class Host:
         return process.returncode
 
     def stop(self, seconds=bus.DEADLINE):
-        """Ends vgpud as systemd would; fails when that is not clean."""
+        """End vgpud like systemd does; fail if the end is not clean."""
         process = self.vgpud
         status = self.end(process, seconds=seconds)
         self.check_log()
@@ -337,7 +338,7 @@ class Host:
             raise AssertionError(f"vgpud ended with {status}")
 
     def kill(self):
-        """SIGKILL, without a word."""
+        """Send SIGKILL."""
         self.end(self.vgpud, signal.SIGKILL)
         self.forget()
 
@@ -359,14 +360,14 @@ class Host:
             raise AssertionError("a sanitizer complains")
 
     def settle(self):
-        """Waits until what the signals told is what the daemon says."""
+        """Wait until the signals agree with the daemon."""
         try:
             bus.wait(self.mirror.is_true, "signals and objects agree")
         except bus.Timeout as error:
             raise AssertionError("\n".join(["signals and objects differ:", *self.mirror.differences()])) from error
 
     def close(self):
-        """Takes everything down; raises when something is wrong with what is found."""
+        """Take everything down; raise on any fault."""
         if self.closed:
             return
         self.closed = True
@@ -393,7 +394,7 @@ class Host:
             raise AssertionError("\n".join(wrong))
 
     def discard(self):
-        """Ends what is left, whatever it is."""
+        """Kill all remaining processes."""
         Host.is_open = False
         wrong = []
         for process in reversed(self.processes):
@@ -414,7 +415,7 @@ class Host:
             raise AssertionError("\n".join(wrong))
 
     def leftovers(self):
-        """Orphans are children of ours: of everything that was started here we are the reaper."""
+        """Orphans are children of this process: the subreaper of every process of the host."""
         wrong = []
 
         def are_gone():
@@ -438,7 +439,7 @@ class Host:
         wrong += [f"left: {p}" for p in left]
         return wrong
 
-    # ---- what is used in tests ----
+    # ---- helpers of tests ----
 
     def client(self, uid=None):
         connection = bus.Connection(self.address, uid)
@@ -452,19 +453,19 @@ class Host:
             return ""
 
     def log(self):
-        """Of all daemons of this host, the last one last."""
+        """The logs of all daemons of the host, the newest last."""
         return "".join(self.read(f"vgpud-{i}.log") for i in range(1, self.runs + 1))
 
     def await_log(self, text):
         bus.wait(lambda: text in self.log(), f"\"{text}\" in the log")
 
     def records(self):
-        """{UUID: text} of what is noted about instances."""
+        """{UUID: text} of the records of instances."""
         directory = self.runtime / "instance"
         return {p.name: p.read_text("utf-8") for p in directory.iterdir()} if directory.exists() else {}
 
     def program(self):
-        """vgpuctl where every user can run it."""
+        """A copy of vgpuctl in a path open to every user."""
         path = self.directory / "vgpuctl"
         if not path.exists():
             shutil.copy(BUILD / "cli" / "vgpuctl", path)
@@ -486,7 +487,7 @@ class Host:
         return self.end_vgpuctl(self.start_vgpuctl(*words, uid=uid))
 
     def foreign(self, parent, type_name, number):
-        """Makes a device behind vgpud's back."""
+        """Create a foreign device."""
         self.sim.ctl("create", parent, type_name, uuid(number))
         return uuid(number)
 
@@ -494,19 +495,19 @@ class Host:
         bus.wait(lambda: self.sim.ctl("hanging") == [str(count)], f"{count} requests hang")
 
     def pass_barrier(self):
-        """Waits until the daemon has looked at all that is there now. For hosts with the model "samples": that mbochs has
-        gone can be known only to a discovery that began after what came before."""
+        """Wait until the daemon has looked at the current devices. The model "samples" is required: only a discovery
+        that began after the previous events can see the loss of mbochs."""
         for command, is_there in (("unregister", False), ("register", True)):
             self.sim.ctl(command, "mbochs")
             bus.wait(lambda t=is_there: bool(self.mirror.gpu("mbochs")) == t, f"{command} is seen")
         bus.wait(lambda: all(g["State"] != "new" and g["Job"] == "/" for g in self.bus.gpus().values()), "all is looked at")
 
     def tree(self):
-        """The UUIDs of all devices that the kernel has."""
+        """The UUIDs of all devices of the kernel."""
         return set(self.sim.run(["ls", "/sys/bus/mdev/devices"], capture_output=True).stdout.split())
 
     def writes(self, *names):
-        """Writes so far to attributes of these names, as (result, path from the device or type on, value)."""
+        """Writes so far to attributes with the names, as (result, path from the device or type on, value)."""
         found = []
         for result, path, value in self.sim.writes():
             if path.rpartition("/")[2] in names:
@@ -524,7 +525,7 @@ class Host:
         return len(os.listdir(f"/proc/{self.vgpud.pid}/task"))
 
     def describe(self):
-        """For whoever looks for the cause of a failure."""
+        """Details for the analysis of a failure."""
         parts = []
         for name in [*(f"vgpud-{i}.log" for i in range(1, self.runs + 1)), "polkitd.log", "bus.log"]:
             text = self.read(name)
@@ -538,7 +539,7 @@ class Host:
 
 
 class HostTest(unittest.TestCase):
-    """A test with hosts, which are taken down, and looked at, after it."""
+    """A test with hosts; the cleanup takes the hosts down and checks for leftovers."""
 
     def setUp(self):
         self.hosts = []
@@ -550,13 +551,13 @@ class HostTest(unittest.TestCase):
         return host
 
     def assert_becomes(self, expected, get):
-        """Waits until get() returns the expected value."""
+        """Wait until get() returns the expected value."""
         with contextlib.suppress(bus.Timeout):
             bus.wait(lambda: get() == expected)
         self.assertEqual(get(), expected)
 
     def assert_error(self, name, pending_or_call, *words):
-        """A call that ends with this error; its explanation has these words."""
+        """The call fails with the error, and the explanation contains the words."""
         with self.assertRaises(bus.Error) as caught:
             if callable(pending_or_call):
                 pending_or_call()

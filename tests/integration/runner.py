@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs the tests of a file: a line per test, and a last line "N passed, N failed, N skipped" that tests/run adds up.
+"""Runs the tests of a file. Each test prints a line; the last line is "N passed, N failed, N skipped" for tests/run.
 
-`TEST-FILE [PATTERN...]` runs those whose name contains one of the patterns. What a failed test has in its list `hosts`
-is described below its failure (host.py)."""
+`TEST-FILE [PATTERN...]` runs the tests whose name contains one of the patterns. A failed test's list `hosts` is
+described below the failure (host.py)."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ import unittest
 
 
 class Result(unittest.TestResult):
-    """Counts, and prints as it goes. A test that fails twice, in itself and in its cleanup, has failed once."""
+    """Count and print during the run. A test with a second failure in the cleanup counts once."""
 
     def __init__(self):
         super().__init__()
@@ -60,7 +60,7 @@ class Result(unittest.TestResult):
 
     def complain(self, test, err, owner=None):
         if not hasattr(owner or test, "_testMethodName"):
-            self.failed += 1  # of a class or module: no stopTest() comes
+            self.failed += 1  # failures of a class or module have no stopTest()
         self.bad = True
         print(f"---- {test_name(test)}")
         print("".join(traceback.format_exception(*err)).rstrip())

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vgpud as a process: arguments, configuration, a second one, the bus that goes away, signals."""
+"""vgpud as a process: arguments, configuration, a second instance, loss of the bus, signals."""
 
 import os
 import signal
@@ -98,7 +98,7 @@ class Configuration(host.HostTest):
         self.assertIn('20-bad.conf:1: "[jobs" is not "[SECTION]", ignoring the lines up to', h.log())
 
     def test_one_bad_line(self):
-        """The rules around it hold, and the log says at which line of which file one does not."""
+        """The rules around a bad line hold, and the log names the file and line."""
         h = self.host(config=f"[discovery]\nalso=8086:10c9 nonsense\n[gpu {GVT}]\nforbid=nothing\nnonsense\nforbid=*_4\n")
         self.assert_error("NotSupported", h.bus.start_create(GVT, V5_4), "forbid=*_4")
         self.assertIn('vgpud.conf:5: "nonsense" is not "KEY=VALUE", ignoring it', h.log())
@@ -126,7 +126,7 @@ class Process(host.HostTest):
         h.bus.create(GVT, V5_4)
 
     def test_a_name_that_is_taken(self):
-        # Another runtime directory, so the lock is free, but not the name.
+        # Another runtime directory frees the lock, but not the name.
         h = self.host()
         first = h.vgpud
         h.runtime = h.directory / "etc" / "run2"
@@ -194,7 +194,7 @@ class Process(host.HostTest):
             h.sim.fault("create:*:hang:1")
             h.bus.queue_create(GVT, V5_4)
             h.hanging(1)
-            for _ in range(3):  # also while the kernel does not come back
+            for _ in range(3):  # also while the kernel hangs
                 bus.wait(lambda: "WATCHDOG=1" in listener.recv(4096).decode(), "the watchdog is fed")
             h.sim.ctl("release")
 
@@ -208,7 +208,7 @@ class Process(host.HostTest):
         self.assertEqual(h.writes("remove"), [])
 
     def test_nothing_to_manage(self):
-        # No GPU, no mdev module: still there for what comes.
+        # No GPU and no mdev module: vgpud keeps running.
         h = self.host("samples")
         for parent in ("mdpy", "mbochs", "mtty"):
             h.sim.ctl("unregister", parent)
@@ -231,11 +231,11 @@ class Process(host.HostTest):
 
     def test_records_that_cannot_be_written(self):
         h = self.host()
-        # Not by permissions, which root does not mind.
+        # A file replaces the folder, since root ignores permissions.
         records = h.runtime / "instance"
         os.rename(records, h.runtime / "away")
         records.write_text("", "ascii")
-        h.bus.create(GVT, V5_4, uuid=uuid(1))  # the folder is open
+        h.bus.create(GVT, V5_4, uuid=uuid(1))  # vgpud keeps the folder open
         h.stop()
         process = h.launch()
         bus.wait(lambda: process.poll() is not None, "it ends")

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Every errno that the kernel gives out of create and remove: which D-Bus error it becomes, with which exit status vgpuctl
-ends, and that the explanation says what a person can use."""
+"""Every errno of the kernel for create and remove: D-Bus error, exit status of vgpuctl, and explanation."""
 
 import bus
 import host
@@ -9,7 +8,7 @@ import runner
 import simhost
 from host import A2, GVT, S0, V5_1, V5_4, V5_8, uuid
 
-# D-Bus error -> exit status of vgpuctl. A promise to scripts, so it stands here a second time.
+# D-Bus error -> exit status of vgpuctl. Scripts rely on the status, so the table repeats the mapping on purpose.
 STATUS = {"Failed": 1, "GpuGone": 1, "Canceled": 1, "Inconsistent": 1, "InvalidArgs": 2, "Ambiguous": 2, "NoSuchGpu": 3,
           "NoSuchType": 3, "NoSuchInstance": 3, "NoSuchJob": 3, "NotAuthorized": 4, "Foreign": 4, "NoCapacity": 5,
           "TooManyJobs": 6, "Exists": 6, "InUse": 6, "GpuStuck": 6, "NotSupported": 7}
@@ -45,7 +44,7 @@ class ErrorTest(host.HostTest):
     def assert_vgpuctl(self, result, name, *words):
         self.assertEqual((result.status, result.out), (STATUS[name], ""), result)
         for word in words:
-            self.assertIn(word, " ".join(result.err.split()))  # its lines are broken where the terminal ends
+            self.assertIn(word, " ".join(result.err.split()))  # the terminal breaks the line
 
 
 class Create(ErrorTest):
@@ -60,7 +59,7 @@ class Create(ErrorTest):
                 self.assert_vgpuctl(h.vgpuctl("create", V5_4, "--uuid", uuid(1)), name, *words)
                 result = h.vgpuctl("create", V5_4, "--json")
                 self.assertEqual(result.status, STATUS[name])
-                # Who did not wait hears the same from the signal. The fault is used up by now.
+                # A caller without "wait" gets the error from the signal. The fault is used up.
                 h.sim.fault(f"create:*:errno={errno}:1")
                 job = h.bus.queue_create(GVT, V5_4, uuid=uuid(2))
                 ended = h.mirror.await_end(job)
@@ -68,7 +67,7 @@ class Create(ErrorTest):
                 for word in words:
                     self.assertIn(word, ended[2])
                 self.assertEqual((h.tree(), h.records()), (set(), {}))
-                # Nothing of it stays.
+                # The failed instance leaves no trace.
                 bus.wait(lambda: h.bus.gpu(GVT).get("State") == "ready", "the GPU is ready again")
                 h.bus.create(GVT, V5_4, uuid=uuid(1))
                 h.bus.destroy(uuid(1))
@@ -82,7 +81,7 @@ class Create(ErrorTest):
         h.bus.create(GVT, V5_4)
         self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_8), "2 instances", "destroy one first")
         self.assert_vgpuctl(h.vgpuctl("create", V5_1), "NoCapacity", "destroy one first")
-        # It was known before the kernel was asked.
+        # vgpud knew the answer before the write.
         self.assertEqual({w[0] for w in h.writes("create")}, {"ok"})
 
     def test_one_size_per_gpu(self):
@@ -98,14 +97,14 @@ class Create(ErrorTest):
         h = self.host("samples")
         h.bus.create("mdpy", "mdpy-xga", count=4)
         self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-vga"), "no room for another mdpy-vga")
-        self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4)  # seen without asking
+        self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4)  # no fifth write
         h.sim.ctl("set", "/sys/class/mdev_bus/mdpy/mdev_supported_types/mdpy-hd/available_instances", 2)
         self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-hd"), "no room for another mdpy-hd", "4 instances")
         self.assert_vgpuctl(h.vgpuctl("create", "mdpy-hd"), "NoCapacity", "mdpy-hd")
         self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4 + ["EUSERS"] * 2)
 
     def test_vendor_without_errno(self):
-        # NVIDIA answers EIO to everything: where the type has no room any more, that is the reason.
+        # NVIDIA answers EIO to everything: a type without room explains the error.
         h = self.host("scalable", options=simhost.scalable(1, 0, 3))
         h.bus.create(S0, "nvidia-1000")
         h.sim.fault("create:*:errno=EIO:1")
@@ -137,7 +136,7 @@ class Create(ErrorTest):
         self.assertIsNone(first.error())
 
     def test_uuid_taken_behind_our_back(self):
-        # The kernel has it before the daemon has seen it: no event comes through.
+        # The kernel has the device before the daemon: no event arrives.
         h = self.host("gvt-g", "samples")
         h.sim.ctl("drop-events", 1000)
         h.foreign("mdpy", "mdpy-xga", 1)
@@ -176,7 +175,7 @@ class Remove(ErrorTest):
                 h.sim.fault(f"remove:*:errno={errno}:2")
                 self.assert_error(name, h.bus.instance(uuid(1)).start("Destroy", wait=True), uuid(1), *words)
                 self.assert_vgpuctl(h.vgpuctl("destroy", uuid(2)), name, uuid(2), *words)
-                # It is still there and ours, and the kernel has taken its "remove" file away.
+                # The instance is still present and owned, and the kernel has removed its "remove" file.
                 self.assertEqual((h.tree(), set(h.records())), ({uuid(1), uuid(2)},) * 2)
                 self.assertEqual(h.bus.instances()[uuid(1)]["Origin"], "vgpud")
                 self.assert_error("Failed", h.bus.instance(uuid(1)).start("Destroy", wait=True), "unloading")
@@ -192,7 +191,7 @@ class Remove(ErrorTest):
             h.sim.ctl("hold-device", uuid(number))
             self.assert_error("InUse", h.bus.instance(uuid(number)).start("Destroy", wait=True))
             self.assert_vgpuctl(h.vgpuctl("destroy", uuid(number)), "InUse")
-            self.assertNotIn(f"{uuid(number)}/remove", [w[1] for w in h.writes("remove")])  # which would have blocked
+            self.assertNotIn(f"{uuid(number)}/remove", [w[1] for w in h.writes("remove")])  # a write would block
             self.assertEqual(h.bus.instances()[uuid(number)]["State"], "active")
             h.sim.ctl("drop-device", uuid(number))
             h.bus.instance(uuid(number)).call("Destroy", wait=True)
@@ -204,8 +203,8 @@ class Remove(ErrorTest):
         h.sim.ctl("drop-events", 1000)
         h.sim.ctl("remove", uuid(1))
         try:
-            h.bus.instance(uuid(1)).call("Destroy", wait=True)  # that it be gone is what was asked for
-        except bus.Error as error:  # a scan for the events of its creation came in between, and saw it gone
+            h.bus.instance(uuid(1)).call("Destroy", wait=True)  # success: the device is gone
+        except bus.Error as error:  # a scan after the creation noticed the loss
             self.assertIn("UnknownObject", error.name)
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Devices that somebody else made: seen by their events, marked, and left alone."""
+"""Foreign devices: found by events, marked as foreign, and left alone."""
 
 import bus
 import host
@@ -75,7 +75,7 @@ class Foreign(host.HostTest):
         self.h.sim.ctl("remove", uuid(1))
         bus.wait(lambda: not self.h.mirror.instances(), "it goes")
         bus.wait(lambda: not self.h.records(), "its record goes right after")
-        # Whoever makes one of that UUID now does not make ours.
+        # A new device with the same UUID is foreign.
         self.h.foreign(GVT, V5_4, 1)
         self.assertEqual((self.seen(1)["Origin"], self.seen(1)["Name"]), ("foreign", ""))
         self.h.bus.create(GVT, V5_4, name="one")
@@ -91,7 +91,7 @@ class Foreign(host.HostTest):
         self.h.await_log("was made by somebody else")
 
     def test_replaced_while_we_were_away(self):
-        # The same UUID, but of another type, or on another GPU: not the one that we made.
+        # The same UUID with another type, or on another GPU, is a foreign device.
         self.h.bus.create(GVT, V5_4, uuid=uuid(1), name="one")
         self.h.bus.create(GVT, V5_8, uuid=uuid(2), name="two")
         self.h.bus.create(GVT, V5_8, uuid=uuid(3), name="three")

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Calls at random, well-formed but senseless: the daemon lives on, and what it has is what the kernel has.
+"""Random calls, well-formed but senseless: the daemon survives, and the model equals the kernel.
 
-$FUZZ_SEED and $FUZZ_CALLS choose another run."""
+$FUZZ_SEED and $FUZZ_CALLS select another run."""
 
 import os
 import random
@@ -33,7 +33,7 @@ OPTIONS = {"uuid": "s", "name": "s", "parent": "s", "attributes": "a(ss)", "coun
 
 
 class Source:
-    """Values at random, the same for the same seed."""
+    """Random values, reproducible from the seed."""
 
     def __init__(self, seed):
         self.chance = random.Random(seed)
@@ -52,7 +52,7 @@ class Source:
         return self.chance.choice([low, high, 0, 1, 2, self.chance.randint(low, high)])
 
     def value(self, signature, depth=0):
-        """A GLib.Variant of that type."""
+        """A GLib.Variant of the type."""
         kind = signature[0]
         ranges = {"y": (0, 0xff), "n": (-0x8000, 0x7fff), "q": (0, 0xffff), "i": (-0x80000000, 0x7fffffff), "u": (0, 0xffffffff),
                   "x": (-(1 << 63), (1 << 63) - 1), "t": (0, (1 << 64) - 1)}
@@ -99,7 +99,7 @@ class Source:
         return GLib.Variant.new_array(GLib.VariantType("{sv}"), entries)
 
     def arguments(self, method):
-        """Mostly of the right types, and often senseful."""
+        """Arguments with mostly correct types, and often useful values."""
         if self.chance.random() < 0.1:
             return GLib.Variant.new_tuple(*(self.value(self.signature()) for _ in range(self.chance.randint(0, 4))))
         values = [self.options() if a.signature == "a{sv}" else self.value(a.signature) for a in method.in_args]
@@ -110,7 +110,7 @@ class Source:
         return GLib.Variant.new_tuple(*values)
 
     def call(self, live):
-        """(path, interface, member, arguments); live: paths that exist at present."""
+        """(path, interface, member, arguments); live: currently existing paths."""
         paths = PATHS + live
         if self.chance.random() < 0.1:
             member, signature = self.chance.choice([
@@ -131,7 +131,7 @@ class Source:
 
 
 def signature_at(signature, start):
-    """The one complete type that begins there."""
+    """The complete type at the start of the text."""
     end = start
     while signature[end] == "a":
         end += 1
@@ -195,11 +195,11 @@ class Fuzz(host.HostTest):
         outcomes = self.storm(h, SEED, [h.bus, h.client(), h.client()])
         print("     seed", SEED, dict(sorted((str(k), v) for k, v in outcomes.items())))
         self.check(h)
-        # Something went well, and much was refused, in our words.
+        # Some calls succeeded, and many failed with our errors.
         for name in (None, "InvalidArgs", "NoSuchGpu", "NoSuchType", "NoSuchInstance"):
             self.assertGreater(outcomes.get(name, 0), 0, name)
         self.assertNotIn("org.freedesktop.DBus.Error.NoReply", outcomes)
-        self.assertLessEqual(h.open_files(), files + 12)  # a lane's lock, and the socket of its writer
+        self.assertLessEqual(h.open_files(), files + 12)  # a lane's lock, and the writer's socket
         self.assertLessEqual(h.threads(), threads + 6)
 
     def test_as_users_with_polkit(self):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""GPUs, drivers and parents that come and go, at rest and while jobs wait or run."""
+"""GPUs, drivers and parents come and go, at rest and while jobs wait or run."""
 
 import threading
 
@@ -119,7 +119,7 @@ class HotPlug(host.HostTest):
         h.bus.create(GVT, V5_4, uuid=uuid(1))
 
     def test_while_a_job_is_stuck_reading(self):
-        # The GPU goes while the lane reads: the job ends without it, what waits is answered.
+        # The GPU goes while the lane reads: the job ends, and the waiting calls get answers.
         h = self.host("gvt-g", "nvidia-a2")
         h.sim.fault(f"read:{GVT}/available_instances:hang:1")
         running = h.bus.start_create(GVT, V5_4, uuid=uuid(1))
@@ -182,7 +182,7 @@ class HotPlug(host.HostTest):
             h.sim.ctl("plug", S0)
             h.stop()
             for call in calls:
-                # Calls that it has not read any more have no answer.
+                # Unread calls have no answer.
                 self.assertIn(call.error(), (None, "Canceled", "org.freedesktop.DBus.Error.NoReply"))
             h.start()
             for name in h.bus.instances():

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""SIGKILL at any moment, and a new daemon: an instance is whole, ours and noted, or it is not there, and not noted."""
+"""SIGKILL at any moment, then a new daemon: an instance is complete, owned and recorded, or absent and unrecorded."""
 
 import random
 import time
@@ -15,7 +15,7 @@ PARAMETERS = [("nvidia/vgpu_params", f"a={i}") for i in range(8)]
 
 class Killed(host.HostTest):
     def check(self, h):
-        """The kernel's devices, the daemon's, and its records are the same, and all are ours."""
+        """The devices of the kernel, the daemon and the records agree, and all are owned."""
         bus.wait(lambda: not h.bus.jobs() and all(g["State"] == "ready" for g in h.bus.gpus().values()), "all is quiet")
         h.settle()
         tree = h.tree()
@@ -27,7 +27,7 @@ class Killed(host.HostTest):
         return tree
 
     def restart(self, h):
-        """Kills, starts anew, lets go what hangs."""
+        """Kill vgpud, start a new daemon, release hanging writes."""
         h.kill()
         h.launch()
         h.sim.ctl("release")
@@ -53,14 +53,14 @@ class Killed(host.HostTest):
         self.assertEqual(h.mirror.instance(uuid(1))["Type"], V5_4)
 
     def test_before_the_answer(self):
-        # The kernel has made it, the daemon looks whether it did.
+        # The kernel has created the device; the daemon is about to check.
         h = self.host(faults=["open:*/mdev_supported_types:delay=0:1"])
         h.sim.fault("read:*/available_instances:delay=0:1")
         h.sim.fault("read:*/available_instances:hang:1")
         h.bus.start_create(GVT, V5_4, uuid=uuid(1))
         h.hanging(1)
         self.assertEqual([w[0] for w in h.writes("create")], ["ok"])
-        # A thread waits in the kernel, so the process stays until that comes back.
+        # A thread blocks in the kernel, so the process stays until the kernel returns.
         h.vgpud.kill()
         h.sim.ctl("release")
         h.kill()

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Types, create, show, list, destroy on each kind of GPU, through D-Bus and through vgpuctl, and the signals on the way."""
+"""Types, create, show, list and destroy on each kind of GPU, through D-Bus and vgpuctl, and the signals in between."""
 
 import bus
 import host
@@ -8,7 +8,7 @@ import runner
 import simhost
 from host import A2, GVT, S0, V5_1, V5_4, uuid
 
-# model, its options, GPU, type, another name of the type, how many there are at first
+# model, its options, GPU, type, another name of the type, initial count
 CASES = [
     ("gvt-g", (), GVT, V5_4, "GVTg_V5_4", 5),
     ("nvidia-a2", (), A2, "nvidia-746", "A2-4Q", 4),
@@ -19,7 +19,7 @@ CASES = [
 
 
 def expand(cls):
-    """Each method each_X becomes a test X for every case."""
+    """Expand each method each_X to a test X for every case."""
     for name, function in [(n, f) for n, f in vars(cls).items() if n.startswith("each_")]:
         for model, options, gpu, type_name, alias, available in CASES:
             def test(self, function=function, model=model, options=options, rest=(gpu, type_name, alias, available)):
@@ -55,7 +55,7 @@ class LifeCycle(host.HostTest):
         self.assertEqual(h.tree(), {uuid(1)})
         self.assertLess(h.mirror.types(gpu)[type_name]["available"], available)
 
-        # What a virtual machine monitor is given exists.
+        # The paths for the hypervisor exist.
         give = h.bus.instance(uuid(1)).hand_over()
         self.assertEqual(give, created["hand_over"])
         self.assertEqual(give["iommu_group"], made["IommuGroup"])
@@ -119,10 +119,10 @@ class LifeCycle(host.HostTest):
             [e for e in h.mirror.log if e[0] != "changed"],
             [("added", job), ("added", path), ("removed", job), ("ended", 1, "done", "", [uuid(1)]),
              ("added", again), ("removed", path), ("removed", again), ("ended", 2, "done", "", [uuid(1)])])
-        # Whoever hears of the end of a job sees all that it changed.
+        # A listener of the end of a job sees all changes of the job.
         self.assertNotEqual(free, taken)
         self.assertEqual(at_the_end, [([uuid(1)], taken), ([], free)])
-        # No property is told twice with the same value, and a job that ran has said so.
+        # No value is announced twice, and a job that ran was announced as running.
         told = {}
         for entry in h.mirror.log:
             if entry[0] == "changed":
@@ -163,9 +163,9 @@ class LifeCycle(host.HostTest):
     def test_all_or_none(self):
         h = self.host()
         self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_4, count=6), "5", V5_4)
-        self.assertEqual(h.writes("create"), [])  # known before one is made
+        self.assertEqual(h.writes("create"), [])  # vgpud knows the answer before the first write
 
-        # And when it is the kernel that knows.
+        # The kernel is the second source.
         h.sim.ctl("set", f"/sys/class/mdev_bus/{GVT}/mdev_supported_types/{V5_4}/available_instances", 9)
         self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_4, count=6), V5_4)
         self.assertEqual((h.tree(), h.bus.instances(), h.records()), (set(), {}, {}))

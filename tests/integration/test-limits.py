@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Queues have an end, per GPU and per user; and what waits in them can be taken out."""
+"""Queues are limited per GPU and per user, and waiting jobs can be cancelled."""
 
 import bus
 import host
@@ -10,7 +10,7 @@ from host import A2, DAEMON, GVT, NOBODY, V5_4, V5_8, uuid
 
 class Limits(host.HostTest):
     def busy(self, limits, *models):
-        """A host whose GPU with GVT-g is busy until "release", and users may create."""
+        """A host whose GPU with GVT-g is busy until "release"; users may create."""
         h = self.host(*(models or ("gvt-g", "nvidia-a2")), config={"jobs": limits}, faults=[f"create:{GVT}:hang:1"], polkit=True)
         h.polkit.allow("create", "destroy", "rescan")
         first = h.bus.start_create(GVT, V5_8)
@@ -41,7 +41,7 @@ class Limits(host.HostTest):
         self.assert_error("TooManyJobs", user.start_create(A2, "A2-4Q"), str(NOBODY))
         self.assertEqual(h.vgpuctl("create", V5_8, uid=NOBODY).status, 6)
         waiting.append(other.start_create(GVT, V5_8))
-        waiting += [h.bus.start_create(GVT, V5_8) for _ in range(3)]  # root has no such limit
+        waiting += [h.bus.start_create(GVT, V5_8) for _ in range(3)]  # root has no user limit
         bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 6, "six wait")
         h.sim.ctl("release")
         for call in (first, *waiting):
@@ -72,7 +72,7 @@ class Limits(host.HostTest):
 
     def test_cancel_of_a_removal(self):
         h, first = self.busy({})
-        # Made before the GPU was busy: by somebody else, since the GPU takes no work of ours.
+        # A foreign instance made before the GPU was busy, since a busy GPU accepts no work.
         h.foreign(GVT, V5_4, 1)
         h.sim.ctl("release")
         self.assertIsNone(first.error())
@@ -100,7 +100,7 @@ class Limits(host.HostTest):
         other.job(job).call("Cancel")
         self.assertEqual(h.mirror.await_end(job)[:2], ("canceled", "Canceled"))
         h.polkit.allow("create")
-        for canceller in (h.bus, user):  # root, and whose it is
+        for canceller in (h.bus, user):  # root, then the owner of the job
             job = user.queue_create(GVT, V5_8)
             canceller.job(job).call("Cancel")
             self.assertEqual(h.mirror.await_end(job)[0], "canceled")
@@ -117,7 +117,7 @@ class Limits(host.HostTest):
         self.assertEqual([h.mirror.await_end(j)[0] for j in jobs], ["done", "canceled", "done", "canceled", "done"])
         self.assertLessEqual({uuid(n) for n in (1, 3, 5)}, h.tree())
         self.assertFalse({uuid(2), uuid(4)} & h.tree())
-        # Jobs of one GPU are done in the order in which they came.
+        # Jobs of one GPU run in the order of the requests.
         self.assertEqual([w[2] for w in h.writes("create")][1:], [uuid(1), uuid(3), uuid(5)])
 
     def test_a_client_that_leaves_while_its_job_waits(self):

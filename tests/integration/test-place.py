@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which GPU a request without one goes to, and what Place and vgpuctl place say about it."""
+"""The choice of a GPU for a request without one, and the answers of Place and vgpuctl place."""
 
 from gi.repository import GLib
 
@@ -21,7 +21,7 @@ def node(number):
 
 class Place(host.HostTest):
     def place(self, h, type_name, **options):
-        """The names of those that fit, in their order; a dictionary of all."""
+        """The names of the fitting GPUs, in order, and a dictionary of all."""
         path, _, candidates = h.bus.manager.call("Place", type_name, **options)
         fitting = [c["name"] for _, c in candidates if c["fits"]]
         taken = fitting or [c["name"] for _, c in candidates[:1] if c.get("would_wait")]
@@ -41,7 +41,7 @@ class Place(host.HostTest):
         return h.bus.instances()[made]["Gpu"].rpartition("/")[2], made
 
     def refusal(self, h, type_name, **options):
-        """The message when no GPU has room. As long as one is looked at again after a change, it may be tried."""
+        """The message when no GPU has room. While a GPU is read again after a change, the call may be tried again."""
         messages = []
 
         def all_are_known():
@@ -65,7 +65,7 @@ class Place(host.HostTest):
         fitting, candidates = self.place(h, Q1, count=3)
         self.assertEqual(fitting, [])
         self.assertIn("it does not offer that type", candidates[host.GVT]["reason"])
-        # Two GPUs have one left each; nobody has two, and nothing is going to change that.
+        # Two GPUs have room for one each; no GPU has room for two, and no job changes the situation.
         message = self.refusal(h, Q1, count=3)
         self.assertEqual(message.count("GPU 0000:"), 4)
         self.assertNotIn(host.GVT, message)
@@ -80,7 +80,7 @@ class Place(host.HostTest):
         gpu, _ = self.where(h, strategy="consolidation")
         for _ in range(3):
             self.assertEqual(self.where(h, strategy="depth")[0], gpu)
-        # The first is full now; the other three are empty, and fit for another size.
+        # The first GPU is full; the other three are empty, and fit for another size.
         self.assertEqual(self.place(h, Q2)[0], [S1, S2, S3])
         self.assertNotEqual(self.where(h, strategy="depth")[0], gpu)
 
@@ -103,7 +103,7 @@ class Place(host.HostTest):
         self.assertEqual((candidates[S1]["distance"], "distance" in candidates[S3]), (2, False))
         self.assertEqual(self.place(h, Q1, near="31:00.0")[0], [S2, S0, S1, S3])
         self.assertEqual(self.place(h, Q1, near=S3.upper())[0], [S3, S1, S0, S2])
-        # a device that is no GPU, alone below its host bridge: by its NUMA node. It is known as long as it is there
+        # A device that is no GPU, alone below its host bridge, counts by its NUMA node while the device exists.
         other = "0001:41:00.0"
         self.assertEqual(self.place(h, Q1, near=other)[0], [S1, S3, S0, S2])
         h.sim.ctl("unplug", other)
@@ -112,7 +112,7 @@ class Place(host.HostTest):
         bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() is None, "it is back")
         self.assertEqual(self.place(h, Q1, near=other)[0], [S1, S3, S0, S2])
         self.assert_error("InvalidArgs", h.bus.start_create("", Q1, near="0000:99:00.0"), "no PCI device", "0000:99:00.0")
-        # Its name, no piece of its path: anybody may ask.
+        # The device's name, no part of its path: any user may ask.
         path = h.sim.run(["readlink", "-f", f"/sys/bus/pci/devices/{S0}"], capture_output=True, check=True).stdout.strip()
         for text in (path, path.removeprefix("/sys/"), path.removeprefix("/sys/devices/"), ""):
             call = h.client(NOBODY).manager.start("Place", Q1, near=text)
@@ -137,7 +137,7 @@ class Place(host.HostTest):
         self.assert_error("NotSupported", h.bus.start_create(S0, Q1), "forbid=S64-1Q")
         self.assert_error("InvalidArgs", h.bus.start_create("", Q1, pool="dusk"), "no pool \"dusk\"")
         self.assertEqual(h.writes("create"), [])
-        self.assertEqual(len(h.bus.create(S2, Q1, count=4)), 4)  # what is spare is for who names the GPU
+        self.assertEqual(len(h.bus.create(S2, Q1, count=4)), 4)  # spare room is for callers who name the GPU
         self.assertEqual(self.where(h, pool="desk")[0], bus.gpu_path(S1).rpartition("/")[2])
         self.assertNotIn("ignoring", h.log())
 
@@ -152,7 +152,7 @@ class Place(host.HostTest):
             self.assertIn(text, h.log())
 
     def test_promises(self):
-        """What waits counts as taken, until it has failed or been made."""
+        """The places of waiting jobs count as taken until the jobs end."""
         h = self.host("scalable", options=FOUR)
         h.sim.fault(f"create:{S0}:hang")
         waiting = h.bus.start_create(S0, Q1, count=3)
@@ -161,7 +161,7 @@ class Place(host.HostTest):
         _, candidates = self.place(h, Q1, count=2)
         self.assertEqual((candidates[S0]["promised"], candidates[S0]["room"], candidates[S0]["instances"]), (3, 1, 3))
         self.assertIn("3 of them are promised", candidates[S0]["reason"])
-        # Another size comes last there: it may find nothing.
+        # Another size ranks last: that size may have no room.
         self.assertEqual(self.place(h, Q2, strategy="depth")[0][-1:], [S0])
         h.sim.ctl("fault", "clear")
         h.sim.ctl("release")
@@ -169,7 +169,7 @@ class Place(host.HostTest):
         self.assertEqual(self.place(h, Q1)[1][S0]["promised"], 0)
 
     def test_behind_a_removal(self):
-        """All are full, but one is about to have room again."""
+        """All GPUs are full, but a running job is about to free room."""
         h = self.host("scalable", options=simhost.scalable(2, 1, 4))
         made = [self.where(h)[1] for _ in range(2)]
         message = self.refusal(h, Q1)
@@ -214,7 +214,7 @@ class Place(host.HostTest):
         self.assertEqual(h.vgpuctl("create", Q1, "--numa-node", "3").status, 7)
 
     def test_the_answer_of_create(self):
-        """When there is no GPU to take, place ends as create does."""
+        """place fails like create when no GPU can take the instance."""
         h = self.host("scalable", "xe", options=FOUR, config={f"gpu {S1}": {"pool": "desk", "forbid": "nvidia-1001"}})
         for words in ((Q1, "--count=5"), (Q1, "--numa-node=3"), (Q2, "--pool=desk"), (Q1, "--pool=desk", "--count=5"), ("vf",),
                       ("no-such",), (Q1, "--pool=dusk")):
@@ -222,7 +222,7 @@ class Place(host.HostTest):
             self.assertNotEqual(place.status, 0, words)
             self.assertEqual(place.status, create.status, words)
         self.assertEqual(h.vgpuctl("place", Q2, "--pool=desk").status, 7)
-        # A GPU that will not offer the type when it is prepared either need not be prepared for that.
+        # A GPU that would not offer the type even when prepared is excluded by the type.
         _, candidates = self.place(h, Q1, pool="desk")
         self.assertEqual(candidates["0000:03:00.0"]["reason"], "it does not offer that type")
         self.assertEqual(candidates["0000:03:00.0"]["error"], "org.vgpud1.Error.NoSuchType")
@@ -248,7 +248,7 @@ class Place(host.HostTest):
         self.assertEqual(name.out, host.GVT + "\n")
 
     def test_not_prepared(self):
-        """A GPU without its virtual functions can make nothing, and whoever asks is told what to do."""
+        """A GPU without virtual functions can make no instance, and the error tells the caller how to enable them."""
         h = self.host("nvidia-l40s", "nvidia-a2")
         self.assert_error("NotSupported", h.bus.start_create("", "L40S-4Q"), f"vgpuctl enable-vfs {S3}")
         self.assertEqual(self.place(h, "L40S-4Q")[0], [])

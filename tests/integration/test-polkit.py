@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""polkit that allows, denies, takes its time, hangs or is not there; what it is told; and what happens meanwhile."""
+"""polkit that allows, denies, delays, hangs or is missing; the details for polkit; and the daemon's work meanwhile."""
 
 import bus
 import host
@@ -10,11 +10,11 @@ from host import A2, DAEMON, GVT, NOBODY, V5_4, V5_8, uuid
 
 
 XE = "0000:03:00.0"
-QUESTIONS = 64  # the most that vgpud asks at a time
+QUESTIONS = 64  # the most pending questions of vgpud
 
 
 class WholeGpus(host.HostTest):
-    """What changes a whole GPU has actions of its own."""
+    """Changes of a whole GPU have separate actions."""
 
     def setUp(self):
         super().setUp()
@@ -29,7 +29,7 @@ class WholeGpus(host.HostTest):
             self.assertEqual((result.status, result.out), (4, ""), result)
             self.assertIn("polkit", result.err)
         self.assertEqual(self.h.bus.gpu(XE).all()["EnabledVfs"], 0)
-        self.assertEqual(self.h.vgpuctl("configure", XE, uid=NOBODY).status, 0)  # it only looks
+        self.assertEqual(self.h.vgpuctl("configure", XE, uid=NOBODY).status, 0)  # a read-only call
 
     def test_what_cannot_be_is_not_asked_about(self):
         monitor = host.Monitor(self.h)
@@ -57,7 +57,7 @@ class Polkit(host.HostTest):
         self.user = self.h.client(NOBODY)
 
     def hang(self, count=1):
-        """Starts `count` creates that polkit keeps to itself."""
+        """Start `count` creates without an answer from polkit."""
         monitor = host.Monitor(self.h)
         self.polkit.hang()
         calls = [self.user.start_create(GVT, V5_4, uuid=uuid(n)) for n in range(1, count + 1)]
@@ -148,7 +148,7 @@ class Polkit(host.HostTest):
         self.assert_error("NotAuthorized", other.job(job).start("Cancel"), "org.vgpud1.cancel-job")
         question = bus.wait(monitor.questions, "a question")[0]
         self.assertEqual(question["details"], {"gpu": GVT, "type": V5_8, "job": "2", "owner": str(NOBODY)})
-        # One's own job can be cancelled without a question.
+        # The owner of a job can cancel without a question.
         self.user.job(job).call("Cancel")
         self.assertEqual(self.h.mirror.await_end(job)[:2], ("canceled", "Canceled"))
         self.h.sim.ctl("release")
@@ -177,7 +177,7 @@ class Polkit(host.HostTest):
         self.assertEqual(self.h.vgpuctl("list", uid=NOBODY).status, 0)
         self.h.bus.create(GVT, V5_4, uuid=uuid(9))
         self.assertFalse(any(c.done for c in calls))
-        self.polkit.allow_unknown(True)  # too late for those that hang
+        self.polkit.allow_unknown(True)  # too late for pending calls
         self.polkit.release()
         for call in calls:
             self.assert_error("NotAuthorized", call)
@@ -186,7 +186,7 @@ class Polkit(host.HostTest):
         files = self.h.open_files()
         monitor = host.Monitor(self.h)
         self.polkit.allow("create")
-        for turn in range(10):  # the bus lets a connection wait for 128 answers, and the mock gives none when called off
+        for turn in range(10):  # the bus limits pending answers to 128; cancelled calls count
             self.polkit.hang()
             client = self.h.client(NOBODY)
             for number in range(10):
@@ -198,7 +198,7 @@ class Polkit(host.HostTest):
         self.polkit.release()
         self.polkit.hang(False)
         self.user.create(GVT, V5_4, uuid=uuid(20))
-        self.assertEqual(set(self.h.bus.instances()), {uuid(20)})  # nothing was done for those that left
+        self.assertEqual(set(self.h.bus.instances()), {uuid(20)})  # no work for the departed callers
         self.assertLessEqual(self.h.open_files(), files + 32)  # a leak would be one for each of a hundred
 
     def test_too_many_questions(self):
@@ -225,7 +225,7 @@ class Polkit(host.HostTest):
         self.assertEqual(calls[1].error(), "NoSuchInstance")
 
     def test_an_object_that_changes_meanwhile(self):
-        # Permission to remove one is not permission to remove another of the same UUID.
+        # Permission to remove an instance does not cover a new instance with the same UUID.
         self.h.bus.create(GVT, V5_4, uuid=uuid(1))
         self.polkit.allow("destroy", "destroy-foreign")
         self.polkit.hang()
@@ -296,7 +296,7 @@ class Absent(host.HostTest):
 
 
 class AnyGpu(host.HostTest):
-    """A GPU is chosen before polkit is asked; while polkit thinks, others take the room."""
+    """The choice of a GPU precedes the question to polkit; others take the room while polkit decides."""
 
     def test_what_is_kept_spare_stays_spare(self):
         h = self.host("gvt-g", polkit=True, config="[gpu *]\nspare=4\n")
@@ -349,7 +349,7 @@ class AnyGpu(host.HostTest):
         h.polkit.hang(False)
         h.polkit.release()
         self.assertEqual([h.end_vgpuctl(p).status for p in started], [0, 0, 0, 0])
-        # Each was asked about where it is.
+        # Each question names the GPU of the instance.
         gpus = {i["Gpu"].rpartition("/")[2] for i in h.bus.instances().values()}
         self.assertEqual(len(gpus), 4)
         self.assertEqual({bus.gpu_path(q["details"]["gpu"]).rpartition("/")[2] for q in monitor.questions()}, gpus)

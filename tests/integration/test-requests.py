@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is refused before the kernel is asked, vendor attributes, and 32 creates for 8 places."""
+"""Requests refused before a write, vendor attributes, and 32 creates for 8 places."""
 
 from gi.repository import GLib
 
@@ -14,7 +14,7 @@ LONG = "x" * 100_000
 
 
 class Refused(host.HostTest):
-    """None of these reaches the kernel, and the daemon says what is wrong."""
+    """None of the requests reaches the kernel, and the daemon names the fault."""
 
     def setUp(self):
         super().setUp()
@@ -42,7 +42,7 @@ class Refused(host.HostTest):
                      V5_4.lower(), V5_4 + "\n", "\x01\x7fü\u2028", LONG]:
             for gpu in (GVT, ""):
                 message = self.refused("NoSuchType", gpu, text)
-                self.assertIn(V5_4, message)  # says what there is
+                self.assertIn(V5_4, message)  # lists the existing types
                 self.assertLess(len(message), len(text) + 4000)
         self.assertEqual(self.h.vgpuctl("create", "no-such").status, 3)
         self.refused("NoSuchType", GVT, "A2-4Q")
@@ -84,7 +84,7 @@ class Refused(host.HostTest):
         self.assert_error("InvalidArgs", wait, "'wait'", "type b, not i")
         self.refused("InvalidArgs", GVT, V5_4, "timeout_usec", timeout_usec=0)
         self.assert_error("InvalidArgs", self.h.bus.manager.start("Create", GVT, V5_4, timeout_usec=1), "timeout_usec")
-        # A key that comes twice is not a Python dictionary, but a message can have it.
+        # A repeated key has no Python dictionary, but a message can contain one.
         twice = self.h.bus.start(bus.ROOT, bus.MANAGER, "Create", self.twice())
         self.assert_error("InvalidArgs", twice, "'count'", "twice")
         for member, arguments in {"GetGpu": (GVT,), "GetInstance": ("x",), "Destroy": ("x",)}.items():
@@ -209,7 +209,7 @@ class Attributes(host.HostTest):
         self.h.sim.fault("remove:*:errno=EBUSY:1")
         call = self.h.bus.start_create(A2, "A2-4Q", uuid=uuid(1), attributes=[("nvidia/nothing", "1")])
         self.assert_error("Inconsistent", call, "nvidia/nothing")
-        # What is left is ours, so that it can be seen and dealt with.
+        # The remaining instance is owned, so users can see and remove it.
         self.assertEqual(self.h.bus.instances()[uuid(1)]["Origin"], "vgpud")
         self.assertEqual(set(self.h.records()), {uuid(1)})
         self.assertEqual(self.h.tree(), {uuid(1)})
@@ -272,7 +272,7 @@ class Parallel(host.HostTest):
 
 
 class Policy(host.HostTest):
-    """The policy of the bus: everybody may ask, only root may be org.vgpud1."""
+    """The policy of the bus: any user may call, only root may own org.vgpud1."""
 
     def test_everybody_may_call(self):
         h = self.host()

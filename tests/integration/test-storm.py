@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Many events, and many cycles: the model ends as the kernel's, and the daemon ends as small as it was."""
+"""Many events and many cycles: the model ends equal to the kernel, and the daemon ends at its initial size."""
 
 import random
 import threading
@@ -12,14 +12,14 @@ import simhost
 from host import A2, GVT, S0, S1, V5_8, uuid
 
 CYCLES = 2000
-FOLDERS = 32  # the lanes keep the folders open that their last path led through; a leak would be hundreds
+FOLDERS = 32  # lanes keep the folders of their last path open; a leak would be hundreds
 WARM_UP = 200
 GROWTH_KIB = 8 * 1024
 
 
 class Storm(host.HostTest):
     def same(self, h):
-        """The model is the kernel's, and the signals said so."""
+        """The model equals the kernel, and the signals agree."""
         if "mbochs" in h.bus.gpus():
             h.pass_barrier()
         bus.wait(lambda: set(h.bus.instances()) == h.tree(), "the instances are the kernel's")
@@ -36,7 +36,7 @@ class Storm(host.HostTest):
 
     @staticmethod
     def true_availability(h):
-        """Added up over parents. All virtual functions say that they have room, so what a GPU can have is a limit."""
+        """Room added up over parents. Virtual functions all report room, so the GPU's total is the limit."""
         listing = h.sim.run(["sh", "-c", "grep . /sys/class/mdev_bus/*/mdev_supported_types/*/available_instances"],
                             capture_output=True).stdout
         gpus = h.bus.gpus()
@@ -55,7 +55,7 @@ class Storm(host.HostTest):
         return found
 
     def foreigners(self, h, seed, count, wanted):
-        """Makes and removes devices behind vgpud's back, as fast as it goes."""
+        """Make and remove foreign devices as fast as possible."""
         chance = random.Random(seed)
         mine = []
         for step in range(count):
@@ -113,7 +113,7 @@ class Storm(host.HostTest):
         self.same(h)
         self.assertEqual(sorted(h.bus.gpus()), [S0, S1, "mbochs", "mdpy", "mtty"])
         self.assertEqual([len(h.bus.gpu(g).get("Parents")) for g in (S0, S1)], [64, 64])
-        seen = {e[1] for e in h.mirror.log if e[0] == "added" and "/gpu/" in e[1]}  # a virtual function was never taken for a GPU
+        seen = {e[1] for e in h.mirror.log if e[0] == "added" and "/gpu/" in e[1]}  # no virtual function as a GPU
         self.assertLessEqual(seen, {bus.gpu_path(S0), bus.gpu_path("mbochs")})
 
     def test_many_clients(self):
@@ -148,12 +148,12 @@ class Cycles(host.HostTest):
         after = h.resident_kib()
         print(f"     resident: {before} KiB after {WARM_UP} cycles, {after} KiB after {CYCLES}; "
               f"{h.open_files()} files, {h.threads()} threads")
-        if not host.IS_ASAN:  # which keeps what is freed, and tells of leaks by itself
+        if not host.IS_ASAN:  # ASan keeps freed memory, and reports leaks itself
             self.assertLess(after - before, GROWTH_KIB)
         self.assertLessEqual(h.open_files(), files + FOLDERS)
         self.assertLessEqual(h.threads(), threads)
         self.assertEqual((h.bus.instances(), h.bus.jobs(), h.records()), ({}, {}, {}))
-        self.assertEqual(len(h.bus.managed()), 3)  # nothing but the host's GPUs
+        self.assertEqual(len(h.bus.managed()), 3)  # only the host's GPUs
 
     def test_memory_of_refusals_and_foreigners(self):
         h = self.host("samples", faults=["create:*:errno=EIO"])

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The kernel does not come back: one GPU is lost for the time being, everything else goes on, and nothing is killed."""
+"""The kernel hangs: one GPU is lost for the time being, the rest works, and no process is killed."""
 
 import bus
 import host
@@ -8,7 +8,7 @@ import runner
 from host import A2, GVT, V5_4, V5_8, uuid
 
 SOON = {"jobs": {"timeout": "2s"}}
-# Long enough for the calls that have to come before a GPU counts as stuck.
+# The calls before a GPU counts as stuck need this much time.
 LATER = {"jobs": {"timeout": "10s"}}
 SOON_AT_START = {"jobs": {"timeout": "2s"}, "start": {"timeout": "2s"}}
 
@@ -66,9 +66,9 @@ class Create(StuckTest):
         self.assertEqual((gpu["State"], gpu["Stale"], gpu["QueuedJobs"], gpu["Job"]), ("stuck", True, 0, f"{bus.ROOT}/job/2"))
         self.assertIn("job 2", gpu["Reason"])
         self.assertEqual({j: (v["State"], v["Kind"]) for j, v in h.bus.jobs().items()}, {2: ("stuck", "create")})
-        self.assertEqual(set(h.records()), {uuid(1), uuid(2)})  # of what may still be made, and of nothing else
+        self.assertEqual(set(h.records()), {uuid(1), uuid(2)})  # the record of a possible instance, and no other
 
-        # What was known stays to be seen, nothing more is begun.
+        # Known objects stay visible; no new job starts.
         self.assertEqual(set(h.bus.instances()), {uuid(1)})
         self.assertEqual(h.bus.instances()[uuid(1)]["Job"], "/")
         self.assertEqual(len(gpu["types"]), 4)
@@ -141,7 +141,7 @@ class Stop(StuckTest):
         self.assertEqual(len(self.writers()), 1)
         self.assertEqual(set(h.records()), {uuid(1)})
 
-        # The next one waits for that write, with that GPU only.
+        # The next daemon waits for that write, with that GPU only.
         h.configure({"start": {"timeout": "2s"}})
         h.start()
         self.stuck(h)
@@ -250,14 +250,14 @@ class Read(StuckTest):
             h.close()
 
     def test_the_discovery(self):
-        # An attribute that is read to find out what there is.
+        # The hang is in an attribute read by the discovery.
         h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{GVT}/vendor:hang:1"], config=SOON_AT_START)
         h.await_log("Not all GPUs have answered in time")
         self.assertEqual(h.vgpuctl("gpus").status, 0)
         h.sim.ctl("release")
         self.ready(h)
         self.ready(h, A2)
-        # And while it runs: what is known goes on.
+        # Work on known GPUs goes on during the hang.
         h.sim.fault(f"read:{GVT}/vendor:hang:1")
         h.sim.ctl("unregister", GVT)
         h.hanging(1)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Every vendor's way: types, create, show, list, destroy, types again on each model of the simulated host, what was
-written to the kernel on the way, held against tests/golden/vendor-MODEL.txt, and each errno of it with its explanation.
+"""The way of every vendor: types, create, show, list, destroy and types again on each model of the simulated host; the
+writes to the kernel, compared with tests/golden/vendor-MODEL.txt; and each errno with its explanation.
 
 VGPUD_UPDATE_GOLDEN=1 writes the golden files anew."""
 
@@ -31,18 +31,18 @@ class Case:
     model: str
     gpu: str
     back_end: str
-    type: str  # what is asked for, perhaps by another name
-    id: str  # which type that is
-    before: int  # how many can be made at first
-    after: int  # and once one is there
-    slot: str = ""  # where it is then; "": the kernel has UUIDs
-    enable: tuple = ()  # arguments of enable-vfs; none: there is nothing to enable
+    type: str  # the requested type, perhaps by another name
+    id: str  # the id of the type
+    before: int  # room at first
+    after: int  # room after one create
+    slot: str = ""  # slot of the new instance; "": the kernel has UUIDs
+    enable: tuple = ()  # arguments of enable-vfs; empty: no enabling needed
     words: tuple = ()  # more arguments of create
-    attributes: dict = dataclasses.field(default_factory=dict)  # read back
-    disables: bool = True  # disable-vfs is possible in the end
-    domain: int = 0  # the Xen domain that has it, where that takes the place of VFIO
+    attributes: dict = dataclasses.field(default_factory=dict)  # expected attributes
+    disables: bool = True  # disable-vfs works at the end
+    domain: int = 0  # the Xen domain of the instance, in place of VFIO
     config: dict = dataclasses.field(default_factory=dict)  # vgpud.conf
-    mig: tuple = ()  # profiles of the GPU instances that the GPU is divided into; none: MIG mode is off
+    mig: tuple = ()  # profiles of the GPU instances of the GPU; empty: MIG mode is off
 
     @property
     def name(self):
@@ -81,7 +81,7 @@ def end_domain(h, domain):
 
 
 def expand(cls):
-    """Each method each_X becomes a test X for every case."""
+    """Expand each method each_X to a test X for every case."""
     for name, function in [(n, f) for n, f in vars(cls).items() if n.startswith("each_")]:
         for case in CASES:
             def test(self, function=function, case=case):
@@ -109,7 +109,7 @@ class Ways(host.HostTest):
             self.run_vgpuctl(h, "enable-vfs", *case.enable)
         for profile in case.mig:
             h.sim.ctl("nvidia", "create-instance", case.gpu, profile)
-        if case.mig:  # nobody tells of it
+        if case.mig:  # the driver sends no event
             self.run_vgpuctl(h, "rescan", case.gpu)
 
     def each_way(self, h, case):
@@ -180,7 +180,7 @@ class Ways(host.HostTest):
         self.assertEqual(text, path.read_text("utf-8"), path)
 
     def each_restart(self, h, case):
-        """What vgpud made is its own after a restart, also after it was killed, and can be destroyed."""
+        """An instance keeps its owner after a restart and after SIGKILL, and can be destroyed."""
         self.enable(h, case)
         begin_domain(h, case.domain)
         h.bus.create(case.gpu, case.type, uuid=uuid(1), name="one", **self.attributes(case))
@@ -198,7 +198,7 @@ class Ways(host.HostTest):
         return {"attributes": pairs} if pairs else {}
 
     def each_count(self, h, case):
-        """As many as there is room for; then none more, with a reason, and all sorts of others."""
+        """Creates fill all room; the next create fails with a reason."""
         if case.domain:
             self.count_domains(h, case)
             return
@@ -214,7 +214,7 @@ class Ways(host.HostTest):
 
 
     def count_domains(self, h, case):
-        """The same, each for a domain of its own."""
+        """Like each_count, with a domain for each instance."""
         for domain in range(1, case.before + 1):
             begin_domain(h, domain)
             h.bus.create(case.gpu, case.type, uuid=uuid(domain), attributes=[("vmid", str(domain))])
@@ -254,7 +254,7 @@ class Nvidia(host.HostTest):
         self.assertEqual(self.types(h), before)
 
     def test_room_at_once(self):
-        """Whoever has the answer sees what is left of the GPU, also where looking at all of it takes long."""
+        """The answer to create already shows the remaining room, even with a slow look at the whole GPU."""
         h = self.host("nvidia-l40s-mdev")
         h.vgpuctl("enable-vfs", L40S)
         idle = self.types(h)
@@ -273,7 +273,7 @@ class Nvidia(host.HostTest):
         self.assertEqual({now["8Q"][0], now["48Q"][0]}, {3, 0})
 
     def test_names_are_remembered(self):
-        """NVIDIA's lists leave out what is in use; what it is called is known from before, also by the next daemon."""
+        """NVIDIA's lists omit used types; vgpud remembers the names, also in the next daemon."""
         h = self.l40s()
         h.bus.create(L40S, "L40S-48Q", uuid=uuid(1))
         self.assertEqual(h.bus.instance(uuid(1)).get("TypeName"), "NVIDIA L40S-48Q")
@@ -294,10 +294,10 @@ class Nvidia(host.HostTest):
         h.bus.create(L40S, "L40S-16Q", uuid=uuid(1))
         h.bus.create(L40S, "L40S-8Q", uuid=uuid(2))
         self.assertEqual(set(h.bus.instances()), {uuid(1), uuid(2)})
-        # It is so already.
+        # The mode already has the value.
         result = h.vgpuctl("configure", L40S, "heterogeneous", "yes")
         self.assertEqual((result.status, result.err), (0, ""))
-        # That vgpud may not set it itself is nobody's concern.
+        # A missing permission of vgpud to set the mode is no error.
         self.assertNotIn("NVML", h.log())
         self.assertNotIn("Insufficient", h.log())
 
@@ -316,19 +316,19 @@ class Nvidia(host.HostTest):
         self.assertEqual(h.bus.instances(), {})
 
     def test_busy_gpu(self):
-        """sriov-manage wants the GPU for itself."""
+        """sriov-manage needs the GPU for itself."""
         h = self.host("nvidia-l40s")
         h.sim.ctl("nvidia", "hold", L40S)
         result = h.vgpuctl("enable-vfs", L40S)
         self.assertEqual(result.status, 6 if "InUse" in result.err else 1, result.err)
         self.assertIn("nvidia-persistenced", " ".join(result.err.split()))
-        # One job failed, and that is what the log says, with the GPU's name.
+        # One job failed; the log says so, with the name of the GPU.
         self.assertNotIn("systemctl status", h.log())
         self.assertEqual([L40S in line for line in h.log().splitlines() if "sriov-manage" in line], [True])
         self.assertEqual(h.bus.gpu(L40S).get("EnabledVfs"), 0)
 
     def test_mig(self):
-        """MIG, virtual functions, GPU instances, types: in this order, each refused by what needs it."""
+        """MIG mode, virtual functions, GPU instances and types come in order, each locked by its dependents."""
         h = self.host("nvidia-h200")
         gpu = h.bus.gpu(H200)
         self.assertIn("not enabled", gpu.get("Reason"))
@@ -344,7 +344,7 @@ class Nvidia(host.HostTest):
         gpu.start("Configure", "mig", "yes", wait=True).result()
         self.assert_error("NotSupported", gpu.start("Configure", "heterogeneous", "yes", wait=True), "cannot be set", "MIG mode")
         self.assert_error("NoCapacity", h.bus.start_create(H200, "H200X-1-18C"), "needs a GPU instance", "nvidia-smi mig -cgi")
-        # The administrator does as he was told: the next request is for what is there now, and what is left is known.
+        # The user follows the hint: the next request sees the new GPU instances, and the remaining room is known.
         h.sim.ctl("nvidia", "create-instance", H200, 19)
         h.bus.create(H200, "H200X-1-18C", uuid=uuid(1))
 
@@ -362,7 +362,7 @@ class Nvidia(host.HostTest):
         self.assertEqual(slices(), {"1-18C": 2, "3-71C": 1})
 
     def test_mig_in_use(self):
-        """A GPU that somebody has open keeps its mode, also through a reset. One that only a reset changes says so."""
+        """A GPU in use keeps its mode, also through a reset. The error names a mode that only a reset changes."""
         h = self.host("nvidia-h200")
         gpu = h.bus.gpu(H200)
 
@@ -387,7 +387,7 @@ class Nvidia(host.HostTest):
         self.assertEqual(mig(), ("yes", False))
 
     def test_plugin_lingers(self):
-        """The plugin of a vGPU ends a moment after its virtual machine."""
+        """The plugin of a vGPU ends a moment after the virtual machine."""
         h = self.l40s()
         h.bus.create(L40S, "L40S-4Q", uuid=uuid(1))
         h.sim.ctl("nvidia", "linger", "0000:41:00.4", 2)
@@ -395,7 +395,7 @@ class Nvidia(host.HostTest):
         self.assertEqual(h.bus.instances(), {})
 
     def test_one_function_is_ill(self):
-        """It refuses, or cannot be had for as long as its plugin lingers: the others do."""
+        """One virtual function refuses, or stays busy while its plugin lingers: the others work."""
         h = self.l40s()
         for n, errno in enumerate(("EIO", "EBUSY", "EINVAL"), 1):
             h.sim.fault(f"write:0000:41:00.4/current_vgpu_type:errno={errno}")
@@ -419,7 +419,7 @@ class Nvidia(host.HostTest):
         self.assert_error("NotSupported", h.bus.start_create(L40S, "L40S-4Q"), "virtual functions")
 
     def test_t4(self):
-        """It says that it can have virtual functions, and never has any."""
+        """The T4 advertises virtual functions, and never has any."""
         h = self.host("nvidia-t4")
         gpu = h.bus.gpu(T4).all()
         self.assertEqual((gpu["BackEnd"], gpu["State"], gpu["TotalVfs"], gpu["Parents"]),
@@ -448,7 +448,7 @@ class Xengt(host.HostTest):
         h.bus.gpu(IGPU).call("Rescan", wait=True)
 
     def test_domain(self):
-        """It is for the domain that is named, and nobody's guess; and that domain's for as long as it exists."""
+        """The option names the domain; the instance belongs to the domain for the domain's whole life."""
         h = self.host("xengt")
         begin_domain(h, 1)
         self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448"), "option vmid names it", "xl list")
@@ -456,14 +456,14 @@ class Xengt(host.HostTest):
         self.assert_error("Failed", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("vmid", "3")]), "domain 3")
         self.assertEqual([value for result, _, value in h.sim.writes() if result == "ok"], [])
         self.make(h, 3, uuid=uuid(1))
-        # No driver of a guest is loaded, one is, and was when its domain went.
+        # A guest without a driver, then a guest with a running driver.
         for running in "0", "1":
             self.assertEqual(h.sim.run(["sh", "-c", f"echo {running} > /sys/kernel/vgt/vm3/start"]).returncode, 0)
             self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "domain 3", "console-3-0", "xl list")
         self.assertEqual(h.vgpuctl("destroy", uuid(1)).status, 6)
         end_domain(h, 3)
         h.bus.destroy(uuid(1))
-        # Nobody can tell.
+        # The hypervisor gives no answer.
         self.make(h, 3, uuid=uuid(1))
         end_domain(h, 3)
         h.sim.ctl("set", "/sys/hypervisor/type", "kvm")
@@ -487,7 +487,7 @@ class Xengt(host.HostTest):
                           "288 of 512 MB of low graphics memory")
 
     def test_in_place_of_ours(self):
-        """One of another size in the slot of one that we made is another, although the slot is the same."""
+        """A foreign instance of another size in the slot of an owned one is a new instance."""
         h = self.host("xengt")
         self.make(h, 1, uuid=uuid(1), name="desk")
         self.write(h, "-1", "1,128,384,4")
@@ -497,7 +497,7 @@ class Xengt(host.HostTest):
         self.assertEqual(h.vgpuctl("show", "desk").status, 3)
 
     def test_of_the_same_size(self):
-        """What was asked for ours does not hold for another of the same size in its slot."""
+        """The attributes of an owned instance do not apply to a foreign one of the same size in the slot."""
         h = self.host("xengt")
         self.make(h, 1, attributes=[("cap", "20")], uuid=uuid(1))
         self.write(h, "-1", "1,64,448,4")
@@ -506,7 +506,7 @@ class Xengt(host.HostTest):
                          ("foreign", "vm1", {"low_gm": "64M", "high_gm": "448M", "vmid": "1"}))
 
     def test_room_unknown(self):
-        """One file is missing, which is not the driver: what there is stays, and nobody looks again and again."""
+        """A missing file is no missing driver: the instances stay, and vgpud does not look again and again."""
         h = self.host("xengt")
         self.make(h, 1, uuid=uuid(1))
         h.sim.fault("read:available_resource:errno=ENODEV")
@@ -519,7 +519,7 @@ class Xengt(host.HostTest):
         h.bus.destroy(uuid(1))
 
     def test_made_by_somebody_else(self):
-        """Nobody tells of it: it is found when somebody looks, with the size it has, and left alone."""
+        """The kernel sends no event: a rescan finds the foreign instance with its size, and vgpud leaves it alone."""
         h = self.host("xengt")
         begin_domain(h, 4)
         self.write(h, "4,128,384,4")
@@ -554,18 +554,18 @@ class Gim(host.HostTest):
         for words in (("accelerator_partition_profile", "CPX"), ("memory_partition_mode", "NPS4")):
             result = h.vgpuctl("configure", MI300X, *words)
             self.assertEqual((result.status, result.out, result.err), (0, "", ""))
-        # A profile goes with it.
+        # A profile changes along with the mode.
         self.assertEqual(self.modes(h), {"accelerator_partition_profile": "QPX", "memory_partition_mode": "NPS4",
                                          "spatial_partition_mode": "QPX"})
         self.assertEqual(self.writes(h), [("accelerator_partition_profile", "3"), ("memory_partition_mode", "NPS4")])
         listed = h.vgpuctl("configure", MI300X).out
         for words in ("memory_partition_mode", "NPS4", "NPS1, NPS4"):
             self.assertIn(words, listed)
-        # The other GPU is linked with it.
+        # The other GPU is linked to the first.
         bus.wait(lambda: self.modes(h, "0000:26:00.0")["memory_partition_mode"] == "NPS4", "the other GPU has been looked at")
 
     def test_partitions_that_are_refused(self):
-        """By vgpud, with no write; or by gim, which reports success."""
+        """The refusal comes from vgpud, without a write, or from gim, with reported success."""
         h = self.host("gim-mi300x")
         self.assert_error("InvalidArgs", self.configure(h, "memory_partition_mode", "NPS8"), "NPS1, NPS4")
         self.assert_error("NotSupported", self.configure(h, "spatial_partition_mode", "SPX"), "cannot be set")
@@ -581,12 +581,12 @@ class Gim(host.HostTest):
         h.bus.destroy(uuid(1))
         self.assert_error("Failed", self.configure(h, "accelerator_partition_profile", "SPX"), "is QPX as before, not SPX",
                           "memory_partition_mode (NPS1)", "number of virtual functions (4)")
-        # One that is switched on, although nobody uses it.
+        # An enabled virtual function, although idle.
         h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "1")
         self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "is QPX as before, not CPX",
                           "0000:05:02.1", "is switched on")
         h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "0")
-        # One of the GPU that is linked with it.
+        # An instance on the linked GPU.
         h.bus.create("0000:26:00.0", "vf", uuid=uuid(2))
         h.sim.ctl("hold-device", "0000:26:02.0")
         self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "XGMI", "0000:26:02.0",
@@ -604,7 +604,7 @@ class Gim(host.HostTest):
                 h.sim.fault(f"write:{MI300X}/accelerator_partition_profile:errno={errno}:1")
                 self.assert_error(name, self.configure(h, "accelerator_partition_profile", "CPX"), *words)
                 self.assertEqual(self.modes(h)["accelerator_partition_profile"], "QPX")
-        # A sentence where a value should be.
+        # A sentence in place of a value.
         path = f"/sys/bus/pci/devices/{MI300X}/memory_partition_mode"
         h.sim.ctl("set", path, "failed to get current mp mode")
         h.bus.gpu(MI300X).call("Rescan", wait=True)
@@ -622,13 +622,13 @@ class Gim(host.HostTest):
         options = [("fb_offset", "4G"), ("fb_size", "1G"), ("gfx_divider", "8")]
         self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=options), "equal shares")
         self.assert_error("InvalidArgs", h.bus.start_create(S7150, "mxgpu", attributes=options[:2]), "go together")
-        # In use: by who has it open, and for gim.
+        # Two kinds of use: an open device node, and gim's own record.
         h.sim.ctl("hold-device", "0000:83:02.0")
         self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "0000:83:02.0", "has it open")
         h.sim.ctl("drop-device", "0000:83:02.0")
         h.bus.destroy(uuid(1))
         h.bus.destroy(uuid(2))
-        # Sizes of one's own.
+        # Custom sizes.
         h.bus.create(S7150, "mxgpu", uuid=uuid(1), attributes=options)
         self.assertEqual(dict(h.bus.instance(uuid(1)).get("Attributes")), {"fb_size": "1024M"})
         self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu"), "give fb_offset, fb_size and gfx_divider")
@@ -638,7 +638,7 @@ class Gim(host.HostTest):
         self.assertEqual(h.vgpuctl("disable-vfs", S7150).status, 7)
 
     def test_first_gim_bound_no_more(self):
-        """That gim gave it is on record: it goes back although the next daemon finds it reserved only."""
+        """The record says that gim gave the function, so the next daemon returns a reserved function."""
         h = self.host("gim-s7150")
         h.bus.create(S7150, "mxgpu", uuid=uuid(1))
         h.kill()
@@ -650,7 +650,7 @@ class Gim(host.HostTest):
         self.assertNotIn("may have given", h.log())
 
     def test_first_gim_beside_others(self):
-        """A function that somebody has got and not bound, and one that somebody has bound and not got."""
+        """One function given by gim but not bound, and one bound but not given."""
         h = self.host("gim-s7150")
         path = f"/sys/bus/pci/devices/{S7150}"
         self.assertEqual(h.sim.run(["sh", "-c", f"echo 0 0 0 > {path}/getvf; cat {path}/getvf > /dev/null"]).returncode, 0)
@@ -670,7 +670,7 @@ class Gim(host.HostTest):
 
 
 class Choosing(host.HostTest):
-    """Which back end a GPU has, and what keeps it from making anything: on its object, and wherever vgpuctl shows it."""
+    """The back end of a GPU and the reason for no instances: on the object, and in vgpuctl."""
 
     def assert_gpu(self, h, gpu, back_end, state, *words):
         def is_so():
@@ -684,14 +684,15 @@ class Choosing(host.HostTest):
             result = h.vgpuctl(*command)
             self.assertEqual((result.status, result.err), (0, ""), command)
             self.assertIn(state, result.out)
-            if command[:1] != ("gpus",):  # whose lines end where the terminal does
+            if command[:1] != ("gpus",):  # the terminal breaks the lines of gpus
                 self.assertIn("".join(reason.split()), "".join(result.out.split()), command)
-        # Nothing was touched to find out.
+        # The look caused no write.
         self.assertEqual([w for w in h.sim.writes() if "sriov" in w[1]], [])
         return reason
 
     def test_t4_without_its_manager(self):
-        """It advertises virtual functions, and never has any: that is what is said, not that they be enabled."""
+        """The GPU advertises virtual functions, and never has any: the reason says so, without a hint to enable
+        them."""
         h = self.host("nvidia-t4")
         h.sim.ctl("unregister", T4)
         reason = self.assert_gpu(h, T4, "nvidia-vfio", "unprepared", "never makes them", "nvidia-vgpu-mgr")
@@ -707,7 +708,7 @@ class Choosing(host.HostTest):
         self.assertNotIn("T4", self.assert_gpu(h, L40S, "nvidia-vfio", "unprepared", f"enable them: vgpuctl enable-vfs {L40S}"))
 
     def test_whole_gpu_given_away(self):
-        """What is bound to vfio-pci may be in use: its virtual functions, too, are left alone."""
+        """A GPU bound to vfio-pci may be in use: vgpud leaves its virtual functions alone too."""
         h = self.host("xe")
         h.sim.ctl("unbind", XE)
         self.assert_gpu(h, XE, "", "unsupported", "no driver is bound", "load xe or i915")
@@ -731,7 +732,7 @@ class Choosing(host.HostTest):
         self.assert_gpu(h, "0000:03:00.0", "", "unsupported", "amdgpu cannot divide", "gim")
 
     def test_admitted(self):
-        """What is no GPU by its class is one by configuration only."""
+        """A device of another class counts as a GPU by configuration only."""
         h = self.host("sriov", "xengt")
         self.assertEqual(list(h.bus.gpus()), [IGPU])
         h.close()
@@ -740,7 +741,7 @@ class Choosing(host.HostTest):
 
 
 class Functions(host.HostTest):
-    """Virtual functions that the host itself has something to do with."""
+    """Virtual functions in use by the host."""
 
     def enabled_by_hand(self, model, gpu, count):
         h = self.host(model)
@@ -752,7 +753,7 @@ class Functions(host.HostTest):
         return h.sim.run(["sh", "-c", command], text=True, capture_output=True, check=True).stdout.strip()
 
     def test_driver_refuses_it(self):
-        """The host's driver does not take a function again: it is free, and that is said."""
+        """The host's driver does not rebind to the function: the function is free, and the message says so."""
         h = self.enabled_by_hand("xe", XE, 2)
         h.bus.create(XE, "vf", uuid=uuid(1), parent="0000:03:00.1")
         h.sim.fault("probe:0000:03:00.1:errno=EIO")
@@ -776,7 +777,7 @@ class Functions(host.HostTest):
         (on_it, *bound), *others = vfs()
         self.assertEqual((on_it.rpartition("/")[2].replace("_", "")[:8], bound, others),
                          (uuid(1)[:8], ["xe-vfio-pci", "xe-vfio-pci"], [("/", "xe", "")] * 2))
-        # Somebody else takes one away.
+        # Another program takes a function away.
         self.shell(h, "cd /sys/bus/pci/devices/0000:03:00.2; echo pci-stub >driver_override; "
                       "echo 0000:03:00.2 >driver/unbind; echo 0000:03:00.2 >/sys/bus/pci/drivers_probe")
         bus.wait(lambda: vfs()[1] == ("/", "pci-stub", "pci-stub"), "vgpud has seen who has it")
@@ -788,7 +789,7 @@ class Functions(host.HostTest):
         self.assertEqual(vfs()[0], ("/", "xe", ""))
 
     def test_one_is_bad(self):
-        """One that does not work does not stand for all."""
+        """One bad virtual function does not stand for all."""
         for model, gpu, slot in (("i915-sriov", IGPU, "0000:00:02"), ("xe", XE, "0000:03:00")):
             h = self.host(model)
             h.vgpuctl("enable-vfs", gpu, "4")
@@ -800,7 +801,7 @@ class Functions(host.HostTest):
             h.close()
 
     def test_advice_about_memory(self):
-        """xe takes it only while there are no functions, and rounds it up: what the error says helps."""
+        """xe accepts a size only while no functions exist, and rounds up: the error text helps."""
         h = self.host("xe")
         quota = [("vram_quota", "1000000000")]
         h.vgpuctl("enable-vfs", XE, "2")
@@ -825,22 +826,22 @@ class Functions(host.HostTest):
             self.assertEqual(result.status, 6, result.err)
             self.assertIn("is reserved (its driver_override is mine)", " ".join(result.err.split()))
         self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 2)
-        # As it is said there.
+        # The command of the message works.
         self.shell(h, "echo >/sys/bus/pci/devices/0000:03:00.2/driver_override")
         self.assertEqual(h.vgpuctl("disable-vfs", XE).status, 0)
 
 
 @dataclasses.dataclass
 class Fault:
-    """One write that fails, on one model, with every errno that its driver is known to answer."""
+    """One failing write on one model, with every errno the driver is known to return."""
     model: str
     gpu: str
     type: str
-    fault: str  # what fails: "write:…", "create:…", "probe:…" of the simulated host
+    fault: str  # the fault: "write:…", "create:…", "probe:…" of the simulated host
     errors: dict  # errno: (name of the error, words of its explanation…)
     enable: tuple = ()
     attributes: tuple = ()
-    domain: int = 0  # of Xen
+    domain: int = 0  # domain of Xen
 
 
 NVIDIA_MDEV = {
@@ -906,7 +907,7 @@ CREATE_FAULTS = [
     Fault("xengt", IGPU, "xengt-64-448", "write:create_vgt_instance", XENGT_CREATE, (), (("vmid", "1"),), 1),
     Fault("gim-mi300x", MI300X, "vf", "probe:*", BIND),
     Fault("gim-s7150", S7150, "mxgpu", "write:getvf", GIM),
-    # gim has given one, which nobody knows; there are seven more.
+    # gim has given one function without a record; seven remain.
     Fault("gim-s7150", S7150, "mxgpu", "read:getvf",
           {errno: ("Inconsistent", *words, "relvf") for errno, (_, *words) in GIM.items()}),
     Fault("gim-s7150", S7150, "mxgpu", "probe:*", BIND),
@@ -942,7 +943,7 @@ ENABLE = {
 
 
 class Errors(host.HostTest):
-    """Each errno that a driver is known to answer, once: which error it becomes, what is said, and that nothing is left."""
+    """Each known errno of a driver, once: the error, its text, and no leftovers."""
 
     def prepared(self, fault):
         h = self.host(fault.model)
@@ -988,11 +989,11 @@ class Errors(host.HostTest):
                     h.sim.fault(f"{fault.fault}:errno={errno}")
                     self.explained(name, h.bus.manager.start("Destroy", "one", wait=True), words)
                     h.sim.ctl("fault", "clear")
-                    # It is there and ours.
+                    # The instance remains, with vgpud as owner.
                     (one,) = h.bus.instances().values()
                     self.assertEqual((one["Uuid"], one["Name"], one["Origin"], set(h.records())),
                                      (uuid(1), "one", "vgpud", {uuid(1)}))
-            if not fault.fault.startswith("remove:"):  # whose file the kernel has taken away
+            if not fault.fault.startswith("remove:"):  # the kernel removed the file
                 h.bus.destroy("one")
             h.close()
 
@@ -1007,7 +1008,8 @@ class Errors(host.HostTest):
             h.close()
 
     def test_autoprobe(self):
-        """Without it set no function is enabled; where it cannot be put back, that is said."""
+        """A failed write of sriov_drivers_autoprobe stops the enabling; a failure to restore the setting is
+        reported."""
         h = self.host("xe")
         for errno, words in (("EINVAL", "Invalid argument"), ("EACCES", "Permission denied")):
             with self.subTest(errno=errno):
@@ -1025,7 +1027,7 @@ class Errors(host.HostTest):
                 self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 2)
 
     def test_somebody_else_disables(self):
-        """Whoever reads sriov_numvfs then waits, and cannot be killed (Linux 6.1): nobody here does."""
+        """A reader of sriov_numvfs waits, and cannot be killed (Linux 6.1): vgpud does not read the file."""
         h = self.host("xe")
         h.vgpuctl("enable-vfs", XE, "3")
         h.sim.fault(f"disable:{XE}:hang:1")
@@ -1034,7 +1036,7 @@ class Errors(host.HostTest):
         names = h.sim.run(["ls", f"/sys/bus/pci/devices/{XE}"], capture_output=True).stdout.split()
         links = sum(name.startswith("virtfn") for name in names)
         self.assertIn(links, (1, 2))
-        self.assertEqual(h.vgpuctl("enable-vfs", XE, str(links)).status, 0)  # as many as there are: nothing to be done
+        self.assertEqual(h.vgpuctl("enable-vfs", XE, str(links)).status, 0)  # the current number: no work to do
         h.bus.gpu(XE).call("Rescan", wait=True)
         self.assertEqual(h.sim.ctl("waiting"), [])  # no reader of sriov_numvfs
         h.sim.ctl("release")
@@ -1043,7 +1045,7 @@ class Errors(host.HostTest):
         self.assertEqual(h.vgpuctl("enable-vfs", XE, "2").status, 0)
 
     def test_unreadable_quota(self):
-        """Where the parts of a GPU do not agree on a quota, that is what is shown of it."""
+        """The shown quota, when the parts of a GPU disagree."""
         h = self.host("xe")
         h.vgpuctl("enable-vfs", XE, "2")
         h.sim.fault("read:vf1/exec_quantum_ms:errno=EUCLEAN")
@@ -1064,7 +1066,7 @@ class Errors(host.HostTest):
 
 
 class Killed(host.HostTest):
-    """What a daemon leaves that is killed in the middle, and what the next one makes of it."""
+    """The leftovers of a daemon killed in the middle, and the next daemon's result."""
 
     def read(self, h, path):
         result = h.sim.run(["cat", f"/sys/bus/pci/devices/{path}"], capture_output=True)
@@ -1072,7 +1074,7 @@ class Killed(host.HostTest):
         return result.stdout.strip()
 
     def kill_in(self, h, fault, start):
-        """Kills vgpud when what start() asks for hangs in the kernel, lets the kernel go on, and starts another one."""
+        """Kill vgpud while the write of start() hangs in the kernel, release the kernel, and start another daemon."""
         h.sim.fault(f"{fault}:hang:1")
         start()
         h.hanging(1)
@@ -1094,14 +1096,15 @@ class Killed(host.HostTest):
         h.bus.destroy(uuid(1))
 
     def test_enable_where_nothing_is_probed(self):
-        """Somebody has decided so, and it stays."""
+        """The administrator has switched probing off, and the setting stays."""
         h = self.host("xe")
         h.sim.run(["sh", "-c", f"echo 0 >/sys/bus/pci/devices/{XE}/sriov_drivers_autoprobe"], check=True)
         self.kill_in(h, f"write:{XE}/sriov_numvfs", lambda: h.bus.gpu(XE).call("SetVfs", 2))
         self.assertEqual(self.read(h, f"{XE}/sriov_drivers_autoprobe"), "0")
 
     def test_create_with_quotas(self):
-        """Reserved, with quotas, not bound: nobody knows how far it got, so it goes, and the quotas are what they were."""
+        """The function is reserved, with quotas, and not bound. The progress is unknown, so vgpud removes the instance
+        and restores the quotas."""
         for fault in ("write:0000:00:02.1/driver_override", "write:vf1/exec_quantum_ms", "write:drivers_probe"):
             with self.subTest(fault=fault):
                 h = self.host("xe-igpu")
@@ -1118,7 +1121,8 @@ class Killed(host.HostTest):
     IOV = f"{IGPU}/drm/card0/prelim_iov"
 
     def test_automatic_provisioning(self):
-        """A quota switched i915's off: it is on again before the next functions come, whenever the daemon ends."""
+        """A quota switched i915's provisioning off: vgpud switches provisioning on before the next functions, after
+        any end of the daemon."""
         def create(h):
             return h.bus.queue_create(IGPU, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")])
         for fault, start in (("write:vf1/exec_quantum_ms", create), ("write:drivers_probe", create),
@@ -1142,7 +1146,8 @@ class Killed(host.HostTest):
                 h.close()
 
     def test_no_automatic_provisioning(self):
-        """Somebody has decided so, and it stays; functions that would have nothing are not enabled."""
+        """The administrator has switched provisioning off, and the setting stays; functions without resources are not
+        enabled."""
         h = self.host("i915-sriov")
         h.sim.run(["sh", "-c", f"echo 0 >/sys/bus/pci/devices/{self.IOV}/pf/auto_provisioning"], check=True)
         said = self.assert_error("Failed", h.bus.gpu(IGPU).start("SetVfs", 1, wait=True), "nothing to work with")
@@ -1162,7 +1167,7 @@ class Killed(host.HostTest):
         h = self.host("xe-igpu")
         h.vgpuctl("enable-vfs", IGPU, "2")
         self.kill_in(h, "write:drivers_probe", lambda: h.bus.queue_create(IGPU, "vf", uuid=uuid(1), name="one"))
-        # The kernel bound it in the end: it stands as it was asked for.
+        # The kernel completed the bind: the instance stands as requested.
         bus.wait(lambda: not h.bus.jobs(), "vgpud has come to rest")
         (one,) = h.bus.instances().values()
         self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["Slot"]), (uuid(1), "one", "vgpud", "0000:00:02.1"))
@@ -1170,7 +1175,7 @@ class Killed(host.HostTest):
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
 
     def test_destroy(self):
-        """It was asked for, and is brought to an end: nobody can use what there is of it."""
+        """vgpud completes a requested destroy: the instance is unusable."""
         for type_name, attributes in (("vf", ()), ("vf-profile", [("exec_quantum_ms", "20")])):
             with self.subTest(type=type_name):
                 h = self.host("xe-igpu")
@@ -1186,7 +1191,7 @@ class Killed(host.HostTest):
                 h.close()
 
     def test_destroy_of_what_others_made_anew(self):
-        """It waits behind another job; meanwhile the functions are made anew, and one is taken by somebody else."""
+        """The destroy waits behind another job; meanwhile another program enables the functions anew and takes one."""
         h = self.host("xe-igpu")
         h.vgpuctl("enable-vfs", IGPU, "2")
         h.bus.create(IGPU, "vf", uuid=uuid(1), parent="0000:00:02.1")
@@ -1202,12 +1207,12 @@ class Killed(host.HostTest):
                    f"echo 0000:00:02.1 >{pci}/devices/0000:00:02.1/driver/unbind; "
                    f"echo vfio-pci >{pci}/devices/0000:00:02.1/driver_override; echo 0000:00:02.1 >{pci}/drivers_probe"], check=True)
         h.sim.ctl("release")
-        # Refused by the lane, or by the model where that has seen it first.
+        # The lane refuses, or the model after an earlier event.
         self.assertIn(late.error().rpartition(".")[2], ("Foreign", "NoSuchInstance", "GpuGone"))
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "vfio-pci")
 
     def test_incomplete(self):
-        """Somebody takes its driver away while vgpud runs: it stays, but nothing can take it."""
+        """Another program unbinds the driver: the instance stays, but hypervisors cannot use it."""
         h = self.host("xe-igpu")
         h.vgpuctl("enable-vfs", IGPU, "2")
         h.bus.create(IGPU, "vf", uuid=uuid(1), name="one")
@@ -1220,7 +1225,7 @@ class Killed(host.HostTest):
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
 
     def test_unbound_meanwhile(self):
-        """Not by a removal: it is not whole, and stays ours."""
+        """An unbind is no removal: the instance is incomplete, and vgpud keeps it."""
         h = self.host("xe-igpu")
         h.vgpuctl("enable-vfs", IGPU, "2")
         h.bus.create(IGPU, "vf-profile", uuid=uuid(1), name="one", attributes=[("exec_quantum_ms", "20")])
@@ -1233,7 +1238,7 @@ class Killed(host.HostTest):
         bus.wait(lambda: h.bus.instances()[uuid(1)]["State"] == "active", "it is whole again")
 
     def test_without_its_gpu(self):
-        """Functions outlive the driver of their GPU, and a configuration that leaves it out."""
+        """Functions outlive the driver of their GPU, and a configuration without the GPU."""
         also = {"discovery": {"also": "1d0f:0053"}}
         h = self.host("sriov", config=also)
         h.vgpuctl("enable-vfs", STUB, "3")
@@ -1259,7 +1264,7 @@ class Killed(host.HostTest):
         h.bus.destroy("one")
 
     def test_settled_anew(self):
-        """What somebody reserves on functions that were made anew is his."""
+        """A reservation on new functions belongs to the program that made it."""
         h = self.host("xe-igpu")
         pci = "/sys/bus/pci"
         h.sim.run(["sh", "-c", f"echo 2 >{pci}/devices/{IGPU}/sriov_numvfs"], check=True)
@@ -1273,7 +1278,7 @@ class Killed(host.HostTest):
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "xe")
 
     def test_made_anew(self):
-        """While no daemon runs somebody makes the functions anew and takes one: it is in the same slot, and not ours."""
+        """Another program recreates the functions and takes one while vgpud is down: same slot, foreign instance."""
         h = self.host("xe-igpu")
         h.vgpuctl("enable-vfs", IGPU, "2")
         h.bus.create(IGPU, "vf", uuid=uuid(1), name="one")
@@ -1291,9 +1296,9 @@ class Killed(host.HostTest):
         self.assertEqual(h.vgpuctl("destroy", "one").status, 3)
 
     def test_destroy_for_the_driver_of_the_host(self):
-        """Its last write is missing: driver_override still names the driver that has the function back."""
+        """The last write is missing: driver_override still names the host's driver."""
         h = self.host("xe-igpu")
-        h.sim.run(["sh", "-c", f"echo 2 >/sys/bus/pci/devices/{IGPU}/sriov_numvfs"], check=True)  # by somebody else
+        h.sim.run(["sh", "-c", f"echo 2 >/sys/bus/pci/devices/{IGPU}/sriov_numvfs"], check=True)  # a foreign change
         bus.wait(lambda: h.bus.gpu(IGPU).types()["vf"]["available"] == 2, "vgpud has seen the virtual functions")
         before = h.bus.gpu(IGPU).types()
         h.bus.create(IGPU, "vf", uuid=uuid(1), parent="0000:00:02.1")
@@ -1320,7 +1325,7 @@ class Killed(host.HostTest):
         self.assertEqual(h.bus.gpu(MI300X).get("Modes")["memory_partition_mode"]["value"], "NPS4")
 
     def test_first_gim(self):
-        """gim does not tell what it has given to whom: what is not on record as given may be somebody else's, and stays."""
+        """gim does not record the takers of functions: a function without a record may be foreign, and stays."""
         h = self.host("gim-s7150")
         before = h.bus.gpu(S7150).types()
         self.kill_in(h, "write:getvf", lambda: h.bus.queue_create(S7150, "mxgpu", uuid=uuid(1), name="one"))
@@ -1331,7 +1336,7 @@ class Killed(host.HostTest):
                          [("driver_override", "vfio-pci"), ("getvf", "0 0 0"), ("driver_override", "\\n")])
         for words in ("may have given a virtual function", "most likely 0000:83:02.0", "/relvf"):
             h.await_log(words)
-        # Somebody reads that and gives it back, or there were seven.
+        # The log's advice: the user returns the function, or only seven would be left.
         path = f"/sys/bus/pci/devices/{S7150}/relvf"
         said = h.sim.run(["sh", "-c", f"echo 0000:83:02.0 > {path}; cat {path}"], text=True, capture_output=True).stdout
         self.assertEqual(said.strip(), "OK")
@@ -1344,7 +1349,7 @@ class Killed(host.HostTest):
         self.assert_becomes((before, {}), lambda: (h.bus.gpu(S7150).types(), h.records()))
 
     def test_xengt(self):
-        """The kernel tells neither whose it is nor by which type it was made: what was noted before the write does."""
+        """The kernel stores neither owner nor type: the record written earlier does."""
         h = self.host("xengt")
         before = h.bus.gpu(IGPU).types()
         fault = "write:create_vgt_instance"
@@ -1352,7 +1357,7 @@ class Killed(host.HostTest):
         def create(domain, **more):
             h.bus.queue_create(IGPU, "xengt-custom", uuid=uuid(domain), attributes=[("vmid", str(domain))], **more)
 
-        # With options nobody knows how far it got: it would go, but its domain has it.
+        # The progress of a create with options is unknown: vgpud would remove the instance, but the domain uses it.
         begin_domain(h, 1)
         self.kill_in(h, fault, lambda: create(1, name="one"))
         bus.wait(lambda: not h.bus.jobs(), "it has been tried")
@@ -1363,7 +1368,7 @@ class Killed(host.HostTest):
         end_domain(h, 1)
         self.kill_in(h, fault, lambda: h.bus.manager.call("Destroy", uuid(1)))
         self.assertEqual((h.bus.instances(), h.records(), h.bus.gpu(IGPU).types()), ({}, {}, before))
-        # The domain has gone meanwhile.
+        # The domain is gone already.
         begin_domain(h, 5)
         h.sim.fault(f"{fault}:hang:1")
         create(5)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What vgpuctl says of its own jobs: when it is interrupted, when they get stuck, and over ssh."""
+"""Messages of vgpuctl about its own jobs: after an interrupt, with a stuck GPU, and over ssh."""
 
 import contextlib
 import os
@@ -37,14 +37,14 @@ class Interrupted(host.HostTest):
 
 
 class OverSsh(host.HostTest):
-    """What stands in for ssh: a bridge to the host's bus, as a user who is another there."""
+    """A fake ssh: a bridge to the host's bus, with another user at the far end."""
 
     def over_ssh(self, script='exec setpriv --reuid={uid} --regid={uid} --clear-groups systemd-stdio-bridge '
                               '--bus-path="$DBUS_SYSTEM_BUS_ADDRESS"'):
         h = self.host("xe", polkit=True)
         h.polkit.allow("set-vfs")
         h.sim.fault(f"{WRITE}:hang")
-        folder = h.directory / "ssh.log"  # a name that may be left
+        folder = h.directory / "ssh.log"  # the check for leftovers ignores logs
         folder.mkdir()
         (folder / "ssh").write_text(f"#!/bin/sh\necho $$ >>{folder}/pids\n{script.format(uid=NOBODY)}\n", "ascii")
         os.chmod(folder / "ssh", 0o755)
@@ -52,7 +52,7 @@ class OverSsh(host.HostTest):
         return h
 
     def start(self, h, *words, stderr=subprocess.PIPE):
-        """In a group of its own, as from a shell with a terminal."""
+        """Start a new process group, like a shell with a terminal."""
         return subprocess.Popen([str(h.program()), "-H", "user@host", *words], env=h.environment, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=stderr, text=True, cwd="/", start_new_session=True)
 
@@ -71,7 +71,7 @@ class OverSsh(host.HostTest):
         self.assertIn('"vgpuctl -H user@host show job 1" tells about it', result.err)
 
     def test_ctrl_c(self):
-        """The terminal sends it to all programs of the group, and ssh is one of them."""
+        """The terminal sends Ctrl-C to all programs of the group, and ssh is one of them."""
         for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             h = self.over_ssh()
             p = self.start_job(h)
@@ -80,14 +80,14 @@ class OverSsh(host.HostTest):
             h.close()
 
     def test_without_a_connection(self):
-        """It is interrupted, and the connection goes at the same time: what is known is said."""
+        """Interrupt and loss of the connection at once: vgpuctl reports the known job."""
         h = self.over_ssh()
         master, slave = os.openpty()
         self.addCleanup(os.close, master)
         p = self.start(h, "enable-vfs", XE, "2", stderr=slave)
         os.close(slave)
         said = b""
-        while b"job 1 enables" not in said:  # the line of progress: it knows its job
+        while b"job 1 enables" not in said:  # the line of progress: the client knows the job
             said += os.read(master, 4096)
         p.send_signal(signal.SIGSTOP)
         os.kill(int(h.read("ssh.log/pids").split()[-1]), signal.SIGKILL)
@@ -98,7 +98,7 @@ class OverSsh(host.HostTest):
         self.assertEqual(len(h.bus.jobs()), 1)
         h.sim.ctl("fault", "clear")
         h.sim.ctl("release")
-        with contextlib.suppress(OSError):  # the end of what the terminal has
+        with contextlib.suppress(OSError):  # the end of the terminal
             while part := os.read(master, 4096):
                 said += part
         self.assertIn(b"the job goes on at user@host: job 1", said)
@@ -109,9 +109,9 @@ class OverSsh(host.HostTest):
             return bool(int(re.search(r"SigBlk:\s*(\w+)", f.read())[1], 16) >> number - 1 & 1)
 
     def test_before_there_is_a_connection(self):
-        """While ssh asks for a password: nothing is begun, and ssh does not stay on the terminal."""
+        """ssh asks for a password: no job starts, and ssh leaves the terminal."""
         h = self.over_ssh("exec sleep 1000")
-        # The one waits for it in its loop, the other in a call.
+        # The first command waits in its loop, the second in a call.
         for words, status in ((("create", "vf"), 130), (("enable-vfs", XE), -signal.SIGINT)):
             h.directory.joinpath("ssh.log/pids").unlink(missing_ok=True)
             p = self.start(h, *words)
@@ -130,7 +130,7 @@ class OverSsh(host.HostTest):
 
 class Stuck(host.HostTest):
     def test_past_the_deadline(self):
-        """As the daemon tells those who call with "wait"."""
+        """The message equals the daemon's message for calls with "wait"."""
         h = self.host("gvt-g")
         h.sim.fault(f"create:{GVT}:hang:1")
         result = h.vgpuctl("create", V5_4, "--timeout", "1")
@@ -152,7 +152,7 @@ class Stuck(host.HostTest):
 
 class Names(host.HostTest):
     def test_all_verbs_find_the_same_gpu(self):
-        """Some look for it themselves, others have the daemon look."""
+        """Some verbs find the GPU in the client, others in the daemon."""
         h = self.host("samples")
         verbs = (("show",), ("types",), ("rescan",), ("create", "mdpy-xga", "--gpu"))
         for what, status in (("mdpy", 0), ("mdp", 0), ("dpy", 0), ("MDPY", 3), ("mdpx", 3), ("m", 2)):
@@ -161,7 +161,7 @@ class Names(host.HostTest):
 
 class Readme(host.HostTest):
     def test_the_refusal(self):
-        """What README.md quotes of it is what is printed, up to where it is cut."""
+        """The quotation in README.md equals the output, up to the cut."""
         text = (host.TOP / "README.md").read_text("utf-8")
         quoted = " ".join(re.search(r"\n {4}\$ vgpuctl create --type A2-8Q\n((?: {4}[^$].*\n)+)", text)[1].split())
         self.assertEqual(quoted[-1], "\u2026")
