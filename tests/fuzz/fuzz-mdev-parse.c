@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         mdev_parse_description(text, t);
         mdev_parse_description(text, again);
         g_assert(vgpu_type_equal(t, again));
-        /* Never less than its parts. */
+        /* The total is never less than the parts. */
         g_assert(t->framebuffer_bytes > 0 || t->low_gm_bytes > UINT64_MAX - t->high_gm_bytes ||
                  t->low_gm_bytes + t->high_gm_bytes == 0);
         vgpu_type_free(t);

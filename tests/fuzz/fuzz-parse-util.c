@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* All parsers of single values: what they accept, they print again; what they refuse, they leave alone. */
+/* All parsers of single values: accepted text prints as the same value; refused text changes no result. */
 
 #include "fuzz.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A fuzzer is a file with this function. With -Dfuzz=true (clang) libFuzzer drives it; else fuzz-main.c replays
- * the files of its corpus, so that everything that was ever found stays found. */
+/* Each fuzzer defines this function. With -Dfuzz=true (clang) libFuzzer drives it; else fuzz-main.c replays
+ * the files of the corpus, so old findings stay fixed. */
 
 #include <stddef.h>
 #include <stdint.h>
