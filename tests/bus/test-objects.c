@@ -813,7 +813,7 @@ static void test_job_removed(void)
         assert_contains(f->log->str, "{\"message\", <s \"it went away\">}");
 }
 
-/* An L40S with 32 VFs and 23 types. A create changes the available number of each type. */
+/* An L40S with 32 VFs and 23 types: one create changes the room of each type. */
 static Gpu *add_l40s(Fixture *f)
 {
         Gpu *gpu = fake_model_add_gpu(f->model, "0000:41:00.0");
