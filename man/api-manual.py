@@ -24,7 +24,7 @@ DEFAULTS = {
     "auth_admin_keep": "after an administrator's password, kept for a while",
 }
 CHANGES = {"const": "constant", "false": "not announced", "invalidates": "announced without its value", "true": ""}
-# Texts of the argument "options" that say nothing new.
+# Texts of the argument "options" without news.
 PLAIN_OPTIONS = ("none", "only error_details", "see below")
 
 
@@ -107,7 +107,7 @@ def interfaces():
 
 
 def sentence(text):
-    """With a capital, unless it begins with a name."""
+    """Add a capital, unless the text begins with a name."""
     return text if text.startswith(("vgpud ", "polkit")) else text[0].upper() + text[1:]
 
 
