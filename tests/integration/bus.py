@@ -69,33 +69,59 @@ def wait(condition, what="that", seconds=DEADLINE):
 
 
 class Error(Exception):
-    """An error from the bus; name is the D-Bus name without vgpud's prefix."""
+    """An error that came by the bus.
 
-    def __init__(self, failure):
-        remote = Gio.DBusError.get_remote_error(failure)
-        self.name = (remote or failure.domain).removeprefix("org.vgpud1.Error.")
-        self.message = failure.message.removeprefix(f"GDBus.Error:{remote}: ")
+    name: the D-Bus name, less the prefix of vgpud's own; clause: what failed and why; hint, hint_id, details: from the
+    answer to a call with the option error_details; message: clause and hint as the plain answer has them."""
+
+    def __init__(self, name, clause, details=None):
+        self.name = name.removeprefix("org.vgpud1.Error.")
+        self.details = details or {}
+        self.clause = clause
+        self.hint, self.hint_id = self.details.get("hint", ""), self.details.get("hint_id", "")
+        self.message = f"{clause}\nHint: {self.hint}" if self.hint else clause
         super().__init__(f"{self.name}: {self.message}")
+
+    @classmethod
+    def of_failure(cls, failure):
+        """Of a call that got no answer."""
+        return cls(Gio.DBusError.get_remote_error(failure) or failure.domain, failure.message)
+
+    @classmethod
+    def of_answer(cls, answer):
+        body = answer.get_body()
+        values = body.unpack() if body else ("",)
+        return cls(answer.get_error_name(), *values[:2])
 
 
 class Pending:
     """A call in progress."""
 
-    def __init__(self, what, then=None):
+    def __init__(self, what, reply_type=None, then=None):
         self.what = what
-        self.then = then  # called with the answer, before any later message
+        self.reply_type = reply_type
+        self.then = then  # called with the answer, before anything that came after it is looked at
         self.done = False
         self.value = None
         self.failure = None
 
     def finish(self, connection, result, _data=None):
         try:
-            self.value = connection.call_finish(result)
-            if self.then:
-                self.then(self.value)
+            answer = connection.send_message_with_reply_finish(result)
+            if answer.get_message_type() == Gio.DBusMessageType.ERROR:
+                self.failure = Error.of_answer(answer)
+            else:
+                self.take(answer.get_body() or GLib.Variant("()", ()))
         except GLib.Error as failure:
-            self.failure = Error(failure)
+            self.failure = Error.of_failure(failure)
         self.done = True
+
+    def take(self, value):
+        if self.reply_type and value.get_type_string() != self.reply_type:
+            raise AssertionError(f"{self.what} answered {value.get_type_string()}, not {self.reply_type}")
+        self.value = value
+        if self.then:
+            self.then(value)
 
     def result(self, seconds=DEADLINE):
         wait(lambda: self.done, f"an answer to {self.what}", seconds)
@@ -133,10 +159,14 @@ class Connection:
 
     def start(self, path, interface, member, parameters=None, reply_type=None, service=SERVICE, interactive=False,
               then=None):
-        pending = Pending(f"{interface}.{member} of {path}", then)
-        flags = Gio.DBusCallFlags.ALLOW_INTERACTIVE_AUTHORIZATION if interactive else Gio.DBusCallFlags.NONE
-        reply = GLib.VariantType.new(reply_type) if reply_type else None
-        self.gio.call(service, path, interface, member, parameters, reply, flags, INFINITE, None, pending.finish, None)
+        pending = Pending(f"{interface}.{member} of {path}", reply_type, then)
+        message = Gio.DBusMessage.new_method_call(service, path, interface, member)
+        if interactive:
+            message.set_flags(Gio.DBusMessageFlags.ALLOW_INTERACTIVE_AUTHORIZATION)
+        if parameters:
+            message.set_body(parameters)
+        # Gio.DBusConnection.call() would drop the details of an error.
+        self.gio.send_message_with_reply(message, Gio.DBusSendMessageFlags.NONE, INFINITE, None, pending.finish, None)
         return pending
 
     def call(self, *arguments, **more):
@@ -239,6 +269,7 @@ class Object:
         method = INTERFACES[self.interface].lookup_method(member)
         signature = "".join(a.signature for a in method.in_args)
         reply = "".join(a.signature for a in method.out_args)
+        options.setdefault("error_details", True)
         values = GLib.Variant(f"({signature})", (*arguments, {k: option(k, v) for k, v in options.items()}))
         return self.connection.start(self.path, self.interface, member, values, f"({reply})", interactive=interactive)
 
@@ -296,6 +327,11 @@ def uuid_of(path):
     return path.removeprefix(f"{ROOT}/instance/").replace("_", "-")
 
 
+def number_of(job):
+    """Of a job, by its number or path."""
+    return job if isinstance(job, int) else int(job.rpartition("/")[2])
+
+
 def uuids_of(instances):
     """UUIDs of object paths, or of the dictionaries from Create."""
     return [i["uuid"] if isinstance(i, dict) else uuid_of(i) for i in instances]
@@ -316,6 +352,7 @@ class Mirror:
         self.tables = {}
         self.log = []
         self.ended = {}  # job's id -> (result, error name, message, [UUID])
+        self.hint_ids = {}  # job's id -> the id of the error's hint, "" when there is none
         self.complaints = []
         self.watchers = []  # called with each entry of the log
         self.began = False  # the first answer covers earlier signals
@@ -439,6 +476,7 @@ class Mirror:
             self.complain(f"{job_path} is still there when its end is told")
         if (result == "done") != (error == "") or (result == "done") != (message == ""):
             self.complain(f"job {job}: {result}, {error}, {message}")
+        self.hint_ids[job] = details.get("hint_id", "")
         self.ended[job] = (result, error.removeprefix("org.vgpud1.Error."), message, instances)
         self.note("ended", job, result, error.removeprefix("org.vgpud1.Error."), instances)
 
@@ -498,7 +536,7 @@ class Mirror:
 
     def await_end(self, job):
         """(result, error name, message, [UUID]) of a job, by its number or path."""
-        number = job if isinstance(job, int) else int(job.rpartition("/")[2])
+        number = number_of(job)
         return wait(lambda: self.ended.get(number), f"the end of job {number}")
 
     def gpu(self, name):

@@ -131,6 +131,10 @@ class Result:
     def json(self):
         return json.loads(self.out)
 
+    def error(self):
+        """The error that a run with --json printed."""
+        return json.loads(self.err)["error"]
+
     def __repr__(self):
         return f"vgpuctl: {self.status}\n{self.out}{self.err}"
 
@@ -556,14 +560,16 @@ class HostTest(unittest.TestCase):
             bus.wait(lambda: get() == expected)
         self.assertEqual(get(), expected)
 
-    def assert_error(self, name, pending_or_call, *words):
-        """The call fails with the error, and the explanation contains the words."""
+    def assert_error(self, name, pending_or_call, *words, hint=None):
+        """A call that ends with this error; its explanation has these words. `hint`: the id of its hint, "" for none."""
         with self.assertRaises(bus.Error) as caught:
             if callable(pending_or_call):
                 pending_or_call()
             else:
                 pending_or_call.result()
         self.assertEqual(caught.exception.name, name, caught.exception.message)
+        if hint is not None:
+            self.assertEqual(caught.exception.hint_id, hint, caught.exception.message)
         for word in words:
             self.assertIn(word, caught.exception.message)
         return caught.exception.message

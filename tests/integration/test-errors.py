@@ -13,30 +13,34 @@ STATUS = {"Failed": 1, "GpuGone": 1, "Canceled": 1, "Inconsistent": 1, "InvalidA
           "NoSuchType": 3, "NoSuchInstance": 3, "NoSuchJob": 3, "NotAuthorized": 4, "Foreign": 4, "NoCapacity": 5,
           "TooManyJobs": 6, "Exists": 6, "InUse": 6, "GpuStuck": 6, "NotSupported": 7}
 
+# errno -> D-Bus error, id of the hint, words of the message
 CREATE = {
-    "EINVAL": ("Failed", "i915-GVTg_V5_4", "Invalid argument"),
-    "EEXIST": ("Exists", "exists"),
-    "EUSERS": ("NoCapacity", "no room for another i915-GVTg_V5_4", "still possible"),
-    "ENODEV": ("GpuGone", GVT, "went away"),
-    "ENOMEM": ("Failed", "Cannot allocate memory", GVT),
-    "ENOSPC": ("NoCapacity", "no room for another i915-GVTg_V5_4", "still possible"),
-    "EIO": ("Failed", "i915-GVTg_V5_4", "kernel's log"),
-    "EAGAIN": ("Failed", "try again"),
-    "EPERM": ("Failed", "security module"),
-    "EACCES": ("Failed", "security module"),
-    "EBUSY": ("Failed", "i915-GVTg_V5_4", "Device or resource busy"),
-    "EOPNOTSUPP": ("Failed", "i915-GVTg_V5_4", "Operation not supported"),
-    "ETIMEDOUT": ("Failed", "i915-GVTg_V5_4", "Connection timed out"),
-    "EUCLEAN": ("Failed", "i915-GVTg_V5_4", "Structure needs cleaning"),
+    "EINVAL": ("Failed", "see-kernel-log", V5_4, GVT, "Invalid argument"),
+    "EEXIST": ("Exists", "", uuid(1)),
+    "EUSERS": ("NoCapacity", "choose-other", V5_4, GVT),
+    "ENODEV": ("GpuGone", "", GVT),
+    "ENOMEM": ("Failed", "", V5_4, GVT, "Cannot allocate memory"),
+    "ENOSPC": ("NoCapacity", "choose-other", V5_4, GVT),
+    "EIO": ("Failed", "see-kernel-log", V5_4, GVT, "Input/output error"),
+    "EAGAIN": ("Failed", "try-again", V5_4, GVT, "Resource temporarily unavailable"),
+    "EPERM": ("Failed", "", V5_4, GVT, "Operation not permitted"),
+    "EACCES": ("Failed", "", V5_4, GVT, "Permission denied"),
+    "EBUSY": ("Failed", "see-kernel-log", V5_4, GVT, "Device or resource busy"),
+    "EOPNOTSUPP": ("Failed", "see-kernel-log", V5_4, GVT, "Operation not supported"),
+    "ETIMEDOUT": ("Failed", "see-kernel-log", V5_4, GVT, "Connection timed out"),
+    "EUCLEAN": ("Failed", "see-kernel-log", V5_4, GVT, "Structure needs cleaning"),
 }
 
+# The id of vgpuctl's own hint where the daemon has none.
+VGPUCTL_HINT = {"Exists": "list-instances", "Failed": "see-journal", "GpuGone": None}
+
 REMOVE = {
-    "EBUSY": ("InUse", "in use"),
-    "EPERM": ("InUse", "in use"),
-    "ENODEV": ("GpuGone", "being unloaded"),
-    "EAGAIN": ("Failed", "try again"),
-    "EIO": ("Failed", "Input/output error"),
-    "EINVAL": ("Failed", "Invalid argument"),
+    "EBUSY": ("InUse", "stop-user", "Device or resource busy"),
+    "EPERM": ("InUse", "stop-user", "Operation not permitted"),
+    "ENODEV": ("GpuGone", "", "No such device"),
+    "EAGAIN": ("Failed", "try-again", "Resource temporarily unavailable"),
+    "EIO": ("Failed", "see-kernel-log", "Input/output error"),
+    "EINVAL": ("Failed", "see-kernel-log", "Invalid argument"),
 }
 
 
@@ -50,22 +54,26 @@ class ErrorTest(host.HostTest):
 class Create(ErrorTest):
     def test_every_errno(self):
         h = self.host()
-        for errno, (name, *words) in CREATE.items():
+        for errno, (name, hint, *words) in CREATE.items():
             with self.subTest(errno=errno):
                 h.sim.fault(f"create:*:errno={errno}:3")
-                message = self.assert_error(name, h.bus.start_create(GVT, V5_4, uuid=uuid(1)), *words)
-                self.assertNotIn("\n", message)
-                self.assertFalse(message.endswith("."), message)
+                message = self.assert_error(name, h.bus.start_create(GVT, V5_4, uuid=uuid(1)), *words, hint=hint)
+                self.assertEqual(message.count("\nHint: "), 1 if hint else 0)
+                for line in message.split("\nHint: "):
+                    self.assertNotIn("\n", line)
+                    self.assertFalse(line.endswith("."), message)
                 self.assert_vgpuctl(h.vgpuctl("create", V5_4, "--uuid", uuid(1)), name, *words)
-                result = h.vgpuctl("create", V5_4, "--json")
-                self.assertEqual(result.status, STATUS[name])
-                # A caller without "wait" gets the error from the signal. The fault is used up.
+                result = h.vgpuctl("create", V5_4, "--uuid", uuid(1), "--json")
+                self.assertEqual((result.status, result.error()["name"], result.error()["hint_id"]),
+                                 (STATUS[name], f"org.vgpud1.Error.{name}", hint or VGPUCTL_HINT[name]))
+                # Who did not wait hears the same from the signal. The fault is used up by now.
                 h.sim.fault(f"create:*:errno={errno}:1")
                 job = h.bus.queue_create(GVT, V5_4, uuid=uuid(2))
                 ended = h.mirror.await_end(job)
                 self.assertEqual((ended[0], ended[1], ended[3]), ("failed", name, [uuid(2)]))
+                self.assertEqual(h.mirror.hint_ids[bus.number_of(job)], hint)
                 for word in words:
-                    self.assertIn(word, ended[2])
+                    self.assertIn(word.replace(uuid(1), uuid(2)), ended[2])
                 self.assertEqual((h.tree(), h.records()), (set(), {}))
                 # The failed instance leaves no trace.
                 bus.wait(lambda: h.bus.gpu(GVT).get("State") == "ready", "the GPU is ready again")
@@ -76,30 +84,40 @@ class Create(ErrorTest):
     def test_full_budget(self):
         h = self.host()
         h.bus.create(GVT, V5_1)
-        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_1), "1 instance,", "512 MB of aperture", "4 fences",
-                          f"still possible: {V5_4} (1), {V5_8} (1)")
+        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_1), "1 instance,", "512 MB", "4 fences",
+                          "GVTg_V5_4 (1), GVTg_V5_8 (1)", hint="choose-other")
         h.bus.create(GVT, V5_4)
-        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_8), "2 instances", "destroy one first")
-        self.assert_vgpuctl(h.vgpuctl("create", V5_1), "NoCapacity", "destroy one first")
-        # vgpud knew the answer before the write.
+        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_8), V5_8, "2 instances", hint="destroy-instance")
+        self.assert_vgpuctl(h.vgpuctl("create", V5_1), "NoCapacity", V5_1)
+        self.assertEqual(h.vgpuctl("create", V5_1, "--json").error()["hint_id"], "destroy-instance")
+        # It was known before the kernel was asked.
         self.assertEqual({w[0] for w in h.writes("create")}, {"ok"})
+
+    def test_plain_answer(self):
+        """An answer is the same text with and without details; only the latter has the hint's id."""
+        h = self.host()
+        h.bus.create(GVT, V5_1)
+        plain, detailed = (h.bus.start_create(GVT, V5_1, error_details=wanted) for wanted in (False, True))
+        self.assertEqual((plain.error(), detailed.error()), ("NoCapacity", "NoCapacity"))
+        self.assertEqual((plain.failure.clause, plain.failure.details), (detailed.failure.message, {}))
+        self.assertEqual(detailed.failure.hint_id, "choose-other")
 
     def test_one_size_per_gpu(self):
         h = self.host("nvidia-a2")
         h.bus.create(A2, "A2-4Q")
         types = h.bus.gpu(A2).types()
         self.assertEqual((types["nvidia-746"]["available"], types["nvidia-747"]["available"]), (3, 0))
-        self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-8Q"), "same framebuffer size", "4096 MB", "8192 MB")
+        self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-8Q"), "4096 MB", "8192 MB", hint="choose-other")
         h.bus.create(A2, "A2-4Q", count=3)
-        self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-4Q"), "the GPU takes 4 vGPUs of 4096 MB")
+        self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-4Q"), "4 vGPUs", "4096 MB", hint="destroy-instance")
 
     def test_a_driver_that_promises_too_much(self):
         h = self.host("samples")
         h.bus.create("mdpy", "mdpy-xga", count=4)
-        self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-vga"), "no room for another mdpy-vga")
-        self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4)  # no fifth write
+        self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-vga"), "mdpy-vga", hint="destroy-instance")
+        self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4)  # seen without asking
         h.sim.ctl("set", "/sys/class/mdev_bus/mdpy/mdev_supported_types/mdpy-hd/available_instances", 2)
-        self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-hd"), "no room for another mdpy-hd", "4 instances")
+        self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-hd"), "mdpy-hd", "4 instances", hint="destroy-instance")
         self.assert_vgpuctl(h.vgpuctl("create", "mdpy-hd"), "NoCapacity", "mdpy-hd")
         self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4 + ["EUSERS"] * 2)
 
@@ -108,13 +126,13 @@ class Create(ErrorTest):
         h = self.host("scalable", options=simhost.scalable(1, 0, 3))
         h.bus.create(S0, "nvidia-1000")
         h.sim.fault("create:*:errno=EIO:1")
-        self.assert_error("Failed", h.bus.start_create(S0, "nvidia-1000"), "kernel's log")
+        self.assert_error("Failed", h.bus.start_create(S0, "nvidia-1000"), "Input/output error", hint="see-kernel-log")
         self.assert_error("NoCapacity", h.bus.start_create(S0, "nvidia-1001"))
 
     def test_uuid_of_none(self):
         h = self.host("gvt-g")
         nil = "00000000-0000-0000-0000-000000000000"
-        self.assert_error("InvalidArgs", h.bus.start_create(GVT, V5_4, uuid=nil), "nil UUID")
+        self.assert_error("InvalidArgs", h.bus.start_create(GVT, V5_4, uuid=nil), nil, hint="choose-other")
         self.assertEqual(h.writes("create"), [])
 
     def test_uuid_in_use(self):
@@ -149,8 +167,8 @@ class Create(ErrorTest):
         command = h.daemon_command()
         h.daemon_command = lambda *more: [*(c for c in command if not c.startswith("--writer")), "--writer=/nonexistent/writer"]
         h.start()
-        self.assert_error("Failed", h.bus.start_create(GVT, V5_4), "could not be started")
-        self.assertIn("Cannot start /nonexistent/writer: No such file", h.log())
+        self.assert_error("Failed", h.bus.start_create(GVT, V5_4), "vgpud-write", hint="see-journal")
+        self.assertIn("/nonexistent/writer: No such file", h.log())
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
 
     def test_the_writer_dies(self):
@@ -161,27 +179,30 @@ class Create(ErrorTest):
         command = h.daemon_command()
         h.daemon_command = lambda *more: [*(c for c in command if not c.startswith("--writer")), f"--writer={script}"]
         h.start()
-        self.assert_error("Failed", h.bus.start_create(GVT, V5_4), "died")
+        self.assert_error("Failed", h.bus.start_create(GVT, V5_4), "vgpud-write", hint="see-journal")
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
 
 
 class Remove(ErrorTest):
     def test_every_errno(self):
-        for errno, (name, *words) in REMOVE.items():
+        for errno, (name, hint, *words) in REMOVE.items():
             with self.subTest(errno=errno):
                 h = self.host()
-                h.bus.create(GVT, V5_4, uuid=uuid(1))
-                h.bus.create(GVT, V5_4, uuid=uuid(2))
-                h.sim.fault(f"remove:*:errno={errno}:2")
-                self.assert_error(name, h.bus.instance(uuid(1)).start("Destroy", wait=True), uuid(1), *words)
+                for number in (1, 2, 3):
+                    h.bus.create(GVT, V5_4, uuid=uuid(number))
+                h.sim.fault(f"remove:*:errno={errno}:3")
+                self.assert_error(name, h.bus.instance(uuid(1)).start("Destroy", wait=True), uuid(1), *words, hint=hint)
                 self.assert_vgpuctl(h.vgpuctl("destroy", uuid(2)), name, uuid(2), *words)
-                # The instance is still present and owned, and the kernel has removed its "remove" file.
-                self.assertEqual((h.tree(), set(h.records())), ({uuid(1), uuid(2)},) * 2)
+                data = h.vgpuctl("destroy", uuid(3), "--json").json()["results"][0]["error"]
+                self.assertEqual((data["name"], data["hint_id"]), (f"org.vgpud1.Error.{name}", hint or None))
+                # It is still there and ours, and the kernel has taken its "remove" file away.
+                self.assertEqual((h.tree(), set(h.records())), ({uuid(1), uuid(2), uuid(3)},) * 2)
                 self.assertEqual(h.bus.instances()[uuid(1)]["Origin"], "vgpud")
-                self.assert_error("Failed", h.bus.instance(uuid(1)).start("Destroy", wait=True), "unloading")
+                self.assert_error("Failed", h.bus.instance(uuid(1)).start("Destroy", wait=True), uuid(1),
+                                  "No such file or directory", hint="remove-by-hand")
                 h.sim.ctl("fault", "clear")
                 h.sim.ctl("unregister", GVT)
-                bus.wait(lambda h=h: not h.mirror.instances(), "both are gone")
+                bus.wait(lambda h=h: not h.mirror.instances(), "all are gone")
                 h.close()
 
     def test_in_use(self):
@@ -189,7 +210,7 @@ class Remove(ErrorTest):
         for number, (gpu, type_name) in enumerate(((GVT, V5_4), ("mdpy", "mdpy-vga")), 1):
             h.bus.create(gpu, type_name, uuid=uuid(number))
             h.sim.ctl("hold-device", uuid(number))
-            self.assert_error("InUse", h.bus.instance(uuid(number)).start("Destroy", wait=True))
+            self.assert_error("InUse", h.bus.instance(uuid(number)).start("Destroy", wait=True), hint="stop-user")
             self.assert_vgpuctl(h.vgpuctl("destroy", uuid(number)), "InUse")
             self.assertNotIn(f"{uuid(number)}/remove", [w[1] for w in h.writes("remove")])  # a write would block
             self.assertEqual(h.bus.instances()[uuid(number)]["State"], "active")
@@ -217,7 +238,9 @@ class Remove(ErrorTest):
             self.assert_error(name, h.bus.manager.start("GetInstance", what))
             self.assert_error(name, h.bus.manager.start("Destroy", what))
             if what:
-                self.assert_vgpuctl(h.vgpuctl("destroy", "--", what), name)
+                # vgpuctl looks for words that are no whole UUIDs itself, also for beginnings of UUIDs; two begin so.
+                shown = "Ambiguous" if what == "0000001" else "NoSuchInstance"
+                self.assert_vgpuctl(h.vgpuctl("destroy", "--", what), shown)
         self.assert_error("org.freedesktop.DBus.Error.UnknownObject", h.bus.instance(uuid(9)).start("Destroy"))
         self.assertEqual(len(h.bus.instances()), 2)
 
@@ -227,8 +250,8 @@ class Remove(ErrorTest):
         h.sim.fault("remove:*:hang:1")
         first = h.bus.instance(uuid(1)).start("Destroy", wait=True)
         h.hanging(1)
-        bus.wait(lambda: h.mirror.instance(uuid(1))["Job"] != "/", "the instance has a job")
-        self.assert_error("InUse", h.bus.instance(uuid(1)).start("Destroy", wait=True), "job 2", "destroy")
+        bus.wait(lambda: h.bus.instance(uuid(1)).get("Job") != "/", "the instance has a job")
+        self.assert_error("InUse", h.bus.instance(uuid(1)).start("Destroy", wait=True), "job 2", uuid(1), hint="wait-for-job")
         h.sim.ctl("release")
         self.assertIsNone(first.error())
         self.assertEqual(h.bus.instances(), {})

@@ -64,8 +64,8 @@ class Place(host.HostTest):
         self.assertEqual(sum(counts), 14)
         fitting, candidates = self.place(h, Q1, count=3)
         self.assertEqual(fitting, [])
-        self.assertIn("it does not offer that type", candidates[host.GVT]["reason"])
-        # Two GPUs have room for one each; no GPU has room for two, and no job changes the situation.
+        self.assertEqual(candidates[host.GVT]["error"], "org.vgpud1.Error.NoSuchType")
+        # Two GPUs have one left each; nobody has two, and nothing is going to change that.
         message = self.refusal(h, Q1, count=3)
         self.assertEqual(message.count("GPU 0000:"), 4)
         self.assertNotIn(host.GVT, message)
@@ -90,10 +90,11 @@ class Place(host.HostTest):
         self.assertEqual(self.place(h, Q1, preferred_numa_node=node(1))[0], [S1, S3, S0, S2])
         self.assertEqual(self.place(h, Q1, numa_node=node(-1))[0], [S0, S1, S2, S3])
         _, candidates = self.place(h, Q1, numa_node=node(1))
-        self.assertEqual((candidates[S0]["reason"], candidates[S0]["numa_node"]), ("it is on NUMA node 0, not 1", 0))
-        self.assert_error("NotSupported", h.bus.start_create("", Q1, numa_node=node(7)), "NUMA node 0, not 7")
-        self.assert_error("InvalidArgs", h.bus.start_create("", Q1, numa_node=node(-2)), "-2 is no NUMA node")
-        self.assert_error("InvalidArgs", h.bus.start_create(S0, Q1, numa_node=node(0)), "names GPU")
+        self.assertIn("NUMA node 0, not 1", candidates[S0]["reason"])
+        self.assertEqual((candidates[S0]["error"], candidates[S0]["numa_node"]), ("org.vgpud1.Error.NotSupported", 0))
+        self.assert_error("NotSupported", h.bus.start_create("", Q1, numa_node=node(7)), S0, "NUMA node 0, not 7")
+        self.assert_error("InvalidArgs", h.bus.start_create("", Q1, numa_node=node(-2)), "-2")
+        self.assert_error("InvalidArgs", h.bus.start_create(S0, Q1, numa_node=node(0)), S0, hint="choose-other")
 
     def test_neighbours(self):
         h = self.host("scalable", "sriov", options=FOUR)
@@ -111,12 +112,12 @@ class Place(host.HostTest):
         h.sim.ctl("plug", other)
         bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() is None, "it is back")
         self.assertEqual(self.place(h, Q1, near=other)[0], [S1, S3, S0, S2])
-        self.assert_error("InvalidArgs", h.bus.start_create("", Q1, near="0000:99:00.0"), "no PCI device", "0000:99:00.0")
-        # The device's name, no part of its path: any user may ask.
+        self.assert_error("InvalidArgs", h.bus.start_create("", Q1, near="0000:99:00.0"), "0000:99:00.0")
+        # Its name, no piece of its path: anybody may ask.
         path = h.sim.run(["readlink", "-f", f"/sys/bus/pci/devices/{S0}"], capture_output=True, check=True).stdout.strip()
         for text in (path, path.removeprefix("/sys/"), path.removeprefix("/sys/devices/"), ""):
             call = h.client(NOBODY).manager.start("Place", Q1, near=text)
-            self.assert_error("InvalidArgs", call, f'no PCI device "{text}"')
+            self.assert_error("InvalidArgs", call, text)
 
     def test_rules(self):
         config = {"placement": {"strategy": "depth"}, "gpu *": {"spare": "1"}, f"gpu {S0}": {"forbid": "S64-1Q, *-3?"},
@@ -128,14 +129,18 @@ class Place(host.HostTest):
         self.assertEqual(self.place(h, Q1, count=4)[0], [])
         self.assertEqual(self.place(h, Q1, count=4, pool="desk")[0], [S1])
         _, candidates = self.place(h, Q1, count=4)
-        self.assertEqual({g: c["reason"] for g, c in candidates.items()}, {
-            S0: "its configuration has forbid=S64-1Q, which is nvidia-1000",
-            S1: "it is kept for requests that name its pool, desk",
-            S2: "it has room for 3, not for 4: 4 can be made, 1 is kept spare",
-            S3: "it has room for 3, not for 4: 4 can be made, 1 is kept spare"})
-        self.assert_error("NoCapacity", h.bus.start_create("", Q1, count=4), S2, "1 is kept spare", "forbid=S64-1Q", "desk")
+        reasons = {S0: ("forbid=S64-1Q", Q1), S1: ("pool", "desk"), S2: ("room for 3", "not for 4", "spare="),
+                   S3: ("room for 3", "not for 4", "spare=")}
+        self.assertEqual(set(candidates), set(reasons))
+        for gpu, words in reasons.items():
+            for word in words:
+                self.assertIn(word, candidates[gpu]["reason"])
+        self.assertEqual({g: (c["room"], c["available"], c["spare"]) for g, c in candidates.items() if g in (S2, S3)},
+                         {S2: (3, 4, 1), S3: (3, 4, 1)})
+        self.assertEqual(candidates[S0]["error"], "org.vgpud1.Error.NotSupported")
+        self.assert_error("NoCapacity", h.bus.start_create("", Q1, count=4), S2, "spare=", "forbid=S64-1Q", "desk")
         self.assert_error("NotSupported", h.bus.start_create(S0, Q1), "forbid=S64-1Q")
-        self.assert_error("InvalidArgs", h.bus.start_create("", Q1, pool="dusk"), "no pool \"dusk\"")
+        self.assert_error("InvalidArgs", h.bus.start_create("", Q1, pool="dusk"), '"dusk"', hint="change-config")
         self.assertEqual(h.writes("create"), [])
         self.assertEqual(len(h.bus.create(S2, Q1, count=4)), 4)  # spare room is for callers who name the GPU
         self.assertEqual(self.where(h, pool="desk")[0], bus.gpu_path(S1).rpartition("/")[2])
@@ -160,8 +165,8 @@ class Place(host.HostTest):
         self.assertEqual(self.place(h, Q1)[0], [S1, S2, S3, S0])
         _, candidates = self.place(h, Q1, count=2)
         self.assertEqual((candidates[S0]["promised"], candidates[S0]["room"], candidates[S0]["instances"]), (3, 1, 3))
-        self.assertIn("3 of them are promised", candidates[S0]["reason"])
-        # Another size ranks last: that size may have no room.
+        self.assertIn("4 available, 3 ", candidates[S0]["reason"])
+        # Another size comes last there: it may find nothing.
         self.assertEqual(self.place(h, Q2, strategy="depth")[0][-1:], [S0])
         h.sim.ctl("fault", "clear")
         h.sim.ctl("release")
@@ -202,7 +207,7 @@ class Place(host.HostTest):
         self.assertEqual((result.status, result.err), (0, ""))
         lines = result.out.splitlines()
         self.assertEqual([line.split()[0] for line in lines[:5]], ["GPU", S2, S0, S3, S1])
-        self.assertEqual(lines[5:], [f"  {S1}: it is kept for requests that name its pool, desk"])
+        self.assertEqual([(line.split()[0], line.split()[-1]) for line in lines[5:]], [(f"{S1}:", "desk")])
         self.assertEqual(h.vgpuctl("place", "-q", Q1, "--prefer-numa-node=1").out, S3 + "\n")
         data = h.vgpuctl("place", "--dry-run", Q1, "--pool", "desk", "--strategy=consolidated", "--json").json()
         self.assertEqual((data["gpu"], data["strategy"], data["candidates"][0]["type"]), (S1, "depth", Q1))
@@ -224,11 +229,11 @@ class Place(host.HostTest):
         self.assertEqual(h.vgpuctl("place", Q2, "--pool=desk").status, 7)
         # A GPU that would not offer the type even when prepared is excluded by the type.
         _, candidates = self.place(h, Q1, pool="desk")
-        self.assertEqual(candidates["0000:03:00.0"]["reason"], "it does not offer that type")
+        self.assertNotIn("hint_id", candidates["0000:03:00.0"])
         self.assertEqual(candidates["0000:03:00.0"]["error"], "org.vgpud1.Error.NoSuchType")
         self.assertEqual(candidates[S0]["error"], "org.vgpud1.Error.NotSupported")
         self.assertNotIn("error", candidates[S1])
-        self.assertIn("enable-vfs", self.place(h, "vf")[1]["0000:03:00.0"]["reason"])
+        self.assertEqual(self.place(h, "vf")[1]["0000:03:00.0"]["hint_id"], "enable-vfs")
 
     def test_the_answer_of_create_behind_a_removal(self):
         h = self.host("gvt-g")
@@ -237,25 +242,30 @@ class Place(host.HostTest):
         h.sim.fault(f"remove:{host.GVT}:hang")
         going = h.start_vgpuctl("destroy", old)
         h.hanging(1)
-        place, name = (h.vgpuctl("place", "i915-GVTg_V5_1", *words) for words in ((), ("-q",)))
+        place, name, data = (h.vgpuctl("place", "i915-GVTg_V5_1", *words) for words in ((), ("-q",), ("--json",)))
         create = h.start_vgpuctl("create", "i915-GVTg_V5_1")
         bus.wait(lambda: len(h.bus.jobs()) == 2, "both are there")
         h.sim.ctl("fault", "clear")
         h.sim.ctl("release")
         self.assertEqual(h.end_vgpuctl(going).status, 0)
         self.assertEqual((place.status, h.end_vgpuctl(create).status), (0, 0))
-        self.assertIn("create would wait for that", " ".join(place.out.split()))
+        self.assertIn(host.GVT, place.out)
+        self.assertEqual([(c["gpu"], c["fits"], c["would_wait"]) for c in data.json()["candidates"]],
+                         [(host.GVT, False, True)])
         self.assertEqual(name.out, host.GVT + "\n")
 
     def test_not_prepared(self):
         """A GPU without virtual functions can make no instance, and the error tells the caller how to enable them."""
         h = self.host("nvidia-l40s", "nvidia-a2")
-        self.assert_error("NotSupported", h.bus.start_create("", "L40S-4Q"), f"vgpuctl enable-vfs {S3}")
+        self.assert_error("NotSupported", h.bus.start_create("", "L40S-4Q"), f"vgpuctl enable-vfs {S3}", hint="enable-vfs")
         self.assertEqual(self.place(h, "L40S-4Q")[0], [])
         fitting, candidates = self.place(h, "A2-4Q")
         self.assertEqual(fitting, [host.A2])
-        self.assertEqual(candidates[S3]["reason"], "it does not offer that type")
-        self.assertIn(f"vgpuctl enable-vfs {S3}", self.place(h, "L40S-4Q")[1][S3]["reason"])
+        self.assertEqual(candidates[S3]["error"], "org.vgpud1.Error.NoSuchType")
+        self.assertNotIn("hint_id", candidates[S3])
+        candidate = self.place(h, "L40S-4Q")[1][S3]
+        self.assertEqual(candidate["hint_id"], "enable-vfs")
+        self.assertIn(f"vgpuctl enable-vfs {S3}", candidate["hint"])
         self.assertEqual(h.vgpuctl("enable-vfs", S3).status, 0)
         self.assertEqual(self.place(h, "L40S-4Q")[0], [S3])
         self.assertEqual(self.where(h, type_name="L40S-4Q")[0], bus.gpu_path(S3).rpartition("/")[2])
