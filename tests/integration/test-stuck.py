@@ -71,7 +71,7 @@ class Create(StuckTest):
         # Known objects stay visible; no new job starts.
         self.assertEqual(set(h.bus.instances()), {uuid(1)})
         self.assertEqual(h.bus.instances()[uuid(1)]["Job"], "/")
-        self.assertEqual(len(gpu["types"]), 4)
+        self.assertEqual(len(h.bus.gpu(GVT).types()), 4)
         for call in (h.bus.start_create(GVT, V5_4), h.bus.start_create("", V5_4), h.bus.gpu(GVT).start("Rescan"),
                      h.bus.instance(uuid(1)).start("Destroy")):
             self.assert_error("GpuStuck", call, GVT)
