@@ -379,7 +379,7 @@ class Nvidia(host.HostTest):
         gpu.call("Rescan", wait=True)
         self.assertEqual(mig(), ("no", False))
         h.sim.ctl("nvidia", "no-reset", H200, 1)
-        self.assert_error("Failed", gpu.start("Configure", "mig", "yes", wait=True), "until the GPU is reset", "mig no takes it back")
+        self.assert_error("Failed", gpu.start("Configure", "mig", "yes", wait=True), "NVML error 16", "mig no")
         self.assertEqual(mig(), ("no", True))
         gpu.start("Configure", "mig", "no", wait=True).result()
         self.assertEqual(mig(), ("no", False))
@@ -417,7 +417,7 @@ class Nvidia(host.HostTest):
         gpu = h.bus.gpu(L40S).all()
         self.assertEqual((gpu["BackEnd"], gpu["State"]), ("nvidia-vfio", "unprepared"))
         self.assertIn("32 of the 32 ", gpu["Reason"])
-        self.assert_error("NotSupported", h.bus.start_create(L40S, "L40S-4Q"), "virtual functions")
+        self.assert_error("NotSupported", h.bus.start_create(L40S, "L40S-4Q"), L40S, "32 of the 32 ", "vGPU manager")
 
     def test_t4(self):
         """The T4 advertises virtual functions, and never has any."""
@@ -429,8 +429,8 @@ class Nvidia(host.HostTest):
         types = {t["name"]: (t["available"], t["why_not"]) for t in h.bus.gpu(T4).types().values()}
         self.assertEqual(types["GRID T4-4Q"], (3, "the GPU holds 4 vGPUs of 4096 MB, and has 1"))
         self.assertEqual(types["GRID T4-8Q"][0], 0)
-        self.assertIn("committed to 4096 MB, not 8192 MB", types["GRID T4-8Q"][1])
-        message = self.assert_error("NoCapacity", h.bus.start_create(T4, "T4-8Q"), "committed to 4096 MB")
+        self.assertIn("4096 MB, not 8192 MB", types["GRID T4-8Q"][1])
+        message = self.assert_error("NoCapacity", h.bus.start_create(T4, "T4-8Q"), "4096 MB")
         self.assertEqual(message.count("it has 1"), 1, message)
         self.assert_error("NotSupported", h.bus.gpu(T4).start("SetVfs", 16, wait=True), "made on the GPU itself")
         self.assertEqual((h.vgpuctl("enable-vfs", T4).status, h.vgpuctl("disable-vfs", T4).status), (7, 0))
@@ -575,30 +575,30 @@ class Gim(host.HostTest):
         before = h.sim.writes()
         self.assert_error("InUse", self.configure(h, "memory_partition_mode", "NPS4"), "0000:05:02.0", "vfio-pci")
         h.sim.ctl("hold-device", "0000:05:02.0")
-        self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "0000:05:02.0", "has it open")
+        self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "0000:05:02.0", "/dev/vfio/")
         self.assertEqual(h.sim.writes(), before)
         h.sim.ctl("drop-device", "0000:05:02.0")
         h.bus.destroy(uuid(1))
-        self.assert_error("Failed", self.configure(h, "accelerator_partition_profile", "SPX"), "is QPX as before, not SPX",
-                          "memory_partition_mode (NPS1)", "number of virtual functions (4)")
-        # An enabled virtual function, although idle.
+        self.assert_error("Failed", self.configure(h, "accelerator_partition_profile", "SPX"), "QPX, not SPX",
+                          "memory_partition_mode NPS1", "4 VFs")
+        # One that is switched on, although nobody uses it.
         h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "1")
-        self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "is QPX as before, not CPX",
+        self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "QPX, not CPX",
                           "0000:05:02.1", "is switched on")
         h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "0")
         # An instance on the linked GPU.
         h.bus.create("0000:26:00.0", "vf", uuid=uuid(2))
         h.sim.ctl("hold-device", "0000:26:02.0")
         self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "XGMI", "0000:26:02.0",
-                          "has it open")
+                          "/dev/vfio/")
         h.sim.ctl("drop-device", "0000:26:02.0")
         self.configure(h, "accelerator_partition_profile", "CPX").result()
         self.assertEqual(self.modes(h)["accelerator_partition_profile"], "CPX")
 
     def test_partitions_that_fail(self):
         h = self.host("gim-mi300x")
-        for errno, (name, *words) in {"EINVAL": ("Failed", "does not understand it"), "EACCES": ("Failed", "security module"),
-                                      "EPERM": ("Failed", "security module"), "EIO": ("Failed", "kernel's log"),
+        for errno, (name, *words) in {"EINVAL": ("Failed", "Invalid argument"), "EACCES": ("Failed", "security module"),
+                                      "EPERM": ("Failed", "security module"), "EIO": ("Failed", "kernel log"),
                                       "ENODEV": ("GpuGone", "went away")}.items():
             with self.subTest(errno=errno):
                 h.sim.fault(f"write:{MI300X}/accelerator_partition_profile:errno={errno}:1")
@@ -624,14 +624,14 @@ class Gim(host.HostTest):
         self.assert_error("InvalidArgs", h.bus.start_create(S7150, "mxgpu", attributes=options[:2]), "fb_offset", "fb_size", "gfx_divider")
         # In use: by who has it open, and for gim.
         h.sim.ctl("hold-device", "0000:83:02.0")
-        self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "0000:83:02.0", "has it open")
+        self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "0000:83:02.0", "/dev/vfio/")
         h.sim.ctl("drop-device", "0000:83:02.0")
         h.bus.destroy(uuid(1))
         h.bus.destroy(uuid(2))
         # Custom sizes.
         h.bus.create(S7150, "mxgpu", uuid=uuid(1), attributes=options)
         self.assertEqual(dict(h.bus.instance(uuid(1)).get("Attributes")), {"fb_size": "1024M"})
-        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu"), "give fb_offset, fb_size and gfx_divider")
+        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu"), "fb_offset, fb_size and gfx_divider")
         inside = [("fb_offset", "4352M"), ("fb_size", "512M"), ("gfx_divider", "8")]
         self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=inside), "lies within that")
         self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=options), "another fb_offset")
@@ -847,32 +847,32 @@ class Fault:
 
 
 NVIDIA_MDEV = {
-    "EIO": ("Failed", "framebuffer size", "kernel's log"),
-    "EINVAL": ("Failed", "kernel's log"), "ENOMEM": ("Failed", "Cannot allocate memory"),
-    "EAGAIN": ("Failed", "not ready", "try again"), "ENODEV": ("GpuGone", "went away")}
+    "EIO": ("Failed", "framebuffer size", "kernel log"),
+    "EINVAL": ("Failed", "kernel log"), "ENOMEM": ("Failed", "Cannot allocate memory"),
+    "EAGAIN": ("Failed", "Resource temporarily unavailable"), "ENODEV": ("GpuGone", "went away")}
 NVIDIA_VF = {
-    "EINVAL": ("Failed", "does not know the number"), "ERANGE": ("Failed", "does not know the number"),
+    "EINVAL": ("Failed", "Invalid argument"), "ERANGE": ("Failed", "Numerical result out of range"),
     "EPERM": ("Failed", "security module"),
     "EIO": ("Failed", "resource manager refused", "framebuffer size", "NVRM"), "ENODEV": ("GpuGone", "went away"),
     "EACCES": ("Failed", "security module")}
 XE_QUOTA = {
-    "EINVAL": ("InvalidArgs", "no such value"), "ERANGE": ("InvalidArgs", "no such value"),
-    "EPERM": ("NotSupported", "single virtual function"), "EACCES": ("NotSupported", "single virtual function"),
-    "EOPNOTSUPP": ("NotSupported", "does not have it"), "EIO": ("Failed", "GuC"), "ENODATA": ("Failed", "nothing is provisioned"),
+    "EINVAL": ("InvalidArgs", "Invalid argument"), "ERANGE": ("InvalidArgs", "Numerical result out of range"),
+    "EPERM": ("NotSupported", "Operation not permitted"), "EACCES": ("NotSupported", "Permission denied"),
+    "EOPNOTSUPP": ("NotSupported", "Operation not supported"), "EIO": ("Failed", "GuC"), "ENODATA": ("Failed", "No data available"),
     "EBUSY": ("Failed", "disable-vfs"), "ECANCELED": ("Failed", "wedged"), "ENOKEY": ("Failed", "GuC"), "EPROTO": ("Failed", "GuC"),
-    "ENOSPC": ("NoCapacity", "not that much left"), "EUCLEAN": ("Failed", "do not agree")}
+    "ENOSPC": ("NoCapacity", "No space left on device"), "EUCLEAN": ("Failed", "Structure needs cleaning")}
 I915_QUOTA = {
-    "EDQUOT": ("NoCapacity", "not that much left"), "E2BIG": ("NoCapacity", "not that much left"),
-    "EOVERFLOW": ("NoCapacity", "not that much left"), "ENOSPC": ("NoCapacity", "available"),
-    "EINVAL": ("InvalidArgs", "no such value"), "ENODEV": ("NotSupported", "does not have it"),
-    "EOPNOTSUPP": ("NotSupported", "does not have it"), "ENOKEY": ("Failed", "by hand"), "ESTALE": ("Failed", "by hand"),
+    "EDQUOT": ("NoCapacity", "Disk quota exceeded"), "E2BIG": ("NoCapacity", "Argument list too long"),
+    "EOVERFLOW": ("NoCapacity", "Value too large"), "ENOSPC": ("NoCapacity", "available"),
+    "EINVAL": ("InvalidArgs", "Invalid argument"), "ENODEV": ("NotSupported", "No such device"),
+    "EOPNOTSUPP": ("NotSupported", "Operation not supported"), "ENOKEY": ("Failed", "by hand"), "ESTALE": ("Failed", "by hand"),
     "EIO": ("Failed", "does not let it be set")}
 BIND = {
     "ENODEV": ("NotSupported", "vfio-pci"), "EBUSY": ("Failed", "Device or resource busy"), "EAGAIN": ("Failed", "try again"),
-    "EINVAL": ("Failed", "vfio-pci"), "EPERM": ("Failed", "locked down"), "EIO": ("Failed", "does not answer"),
+    "EINVAL": ("Failed", "vfio-pci"), "EPERM": ("Failed", "locked down"), "EIO": ("Failed", "Input/output error"),
     "ENOMEM": ("Failed", "no memory")}
 GIM = {
-    "EIO": ("Failed", "cannot be asked", "kernel's log"), "EACCES": ("Failed", "security module"),
+    "EIO": ("Failed", "cannot be asked", "kernel log"), "EACCES": ("Failed", "security module"),
     "EPERM": ("Failed", "security module"), "ENODEV": ("GpuGone", "went away")}
 XENGT_CREATE = {
     "EINVAL": ("Failed", "64 + 448 MB"), "ENOSPC": ("NoCapacity", "no vGPU ID left"),
@@ -898,7 +898,7 @@ CREATE_FAULTS = [
     Fault("gvt-g", IGPU, "GVTg_V5_4", "create:*",
           {"ENOSPC": ("NoCapacity", "no room"), "EINVAL": ("Failed", "Invalid argument"), "ENOMEM": ("Failed", "Cannot allocate memory"),
            "EFAULT": ("Failed", "Bad address")}),
-    Fault("samples", "mdpy", "mdpy-xga", "create:*", {"EUSERS": ("NoCapacity", "no room"), "EEXIST": ("Exists", "exists")}),
+    Fault("samples", "mdpy", "mdpy-xga", "create:*", {"EUSERS": ("NoCapacity", "no room"), "EEXIST": ("Exists", uuid(1))}),
     Fault("xe", XE, "vf", "probe:*", BIND, (XE, "2")),
     Fault("xe", XE, "vf", "write:driver_override", {"EINVAL": ("Failed", "driver_override"), "ENOMEM": ("Failed", "driver_override")},
           (XE, "2")),
@@ -917,10 +917,10 @@ CREATE_FAULTS = [
 
 DESTROY_FAULTS = [
     Fault("nvidia-l40s", L40S, "L40S-4Q", "write:0000:41:00.4/current_vgpu_type",
-          {"EIO": ("Failed", "kernel's log"), "EINVAL": ("Failed", "kernel's log")}, (L40S,)),
+          {"EIO": ("Failed", "kernel log"), "EINVAL": ("Failed", "kernel log")}, (L40S,)),
     Fault("nvidia-h200", H200, "H200X-141C", "write:0000:19:00.4/current_vgpu_type",
           {"EBUSY": ("InUse", "plugin of the vGPU", "nvidia-vgpu-mgr", "disabling the virtual functions")}, (H200,)),
-    Fault("nvidia-a2-vfio", A2, "A2-4Q", "write:0000:08:00.4/current_vgpu_type", {"EIO": ("Failed", "kernel's log")}),
+    Fault("nvidia-a2-vfio", A2, "A2-4Q", "write:0000:08:00.4/current_vgpu_type", {"EIO": ("Failed", "kernel log")}),
     Fault("xe", XE, "vf", "write:unbind", {"ENODEV": ("Failed", "another program"), "EIO": ("Failed", "cannot be taken")}, (XE, "2")),
     Fault("i915-sriov", IGPU, "vf", "write:driver_override",
           {"EINVAL": ("Failed", "driver_override"), "ENOMEM": ("Failed", "driver_override")}, (IGPU, "2")),
@@ -936,10 +936,10 @@ DESTROY_FAULTS = [
                            ("ENODEV", ("GpuGone", "being unloaded")), ("EIO", ("Failed", "Input/output error")))]
 
 ENABLE = {
-    "EINVAL": ("Failed", "kernel's log"), "ENODEV": ("NotSupported", "GuC"), "ENOMEM": ("NoCapacity", "Above 4G"),
-    "ENOSPC": ("NoCapacity", "ask for fewer"), "EIO": ("Failed", "does not answer"), "EBUSY": ("Failed", "try again"),
-    "ECANCELED": ("Failed", "wedged"), "EUSERS": ("InUse", "for itself"), "EPERM": ("Failed", "lock"),
-    "ENOKEY": ("Failed", "by hand"), "EPROTO": ("Failed", "GuC"), "ENOENT": ("NotSupported", "cannot switch"),
+    "EINVAL": ("Failed", "kernel log"), "ENODEV": ("NotSupported", "GuC"), "ENOMEM": ("NoCapacity", "Above 4G"),
+    "ENOSPC": ("NoCapacity", "No space left on device"), "EIO": ("Failed", "Input/output error"), "EBUSY": ("Failed", "try again"),
+    "ECANCELED": ("Failed", "wedged"), "EUSERS": ("InUse", "Too many users"), "EPERM": ("Failed", "lock"),
+    "ENOKEY": ("Failed", "by hand"), "EPROTO": ("Failed", "GuC"), "ENOENT": ("NotSupported", "cannot enable or disable"),
     "ERANGE": ("InvalidArgs", "lowered the limit"), "ENOSYS": ("NotSupported", "depends on another function"),
     "EACCES": ("Failed", "security module")}
 
