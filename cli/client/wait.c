@@ -39,6 +39,7 @@ typedef struct Waiter {
         Host *host;                /* owned; the jobs as last listed; NULL: not yet */
         uint64_t job_timeout_usec; /* 0: not known */
         unsigned ticks;
+        sd_bus_slot *matches[4];       /* owned */
         sd_bus_slot *question;         /* owned; ListJobs */
         sd_bus_slot *timeout_question; /* owned; JobTimeoutUsec */
         sd_event_source *tick;
@@ -483,23 +484,23 @@ static int waiter_subscribe(Waiter *w)
         sd_bus *bus = w->client->bus;
         int r;
 
-        r = sd_bus_match_signal_async(bus, NULL, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
-                                      "JobRemoved", waiter_on_job_removed, NULL, w);
+        r = sd_bus_match_signal_async(bus, &w->matches[0], VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
+                                      VGPUD_INTERFACE_MANAGER, "JobRemoved", waiter_on_job_removed, NULL, w);
         if (r >= 0)
                 r = sd_bus_add_match_async(
-                                bus, NULL,
+                                bus, &w->matches[1],
                                 "type='signal',sender='" VGPUD_BUS_NAME
                                 "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path_namespace='" VGPUD_PATH_JOB
                                 "'",
                                 waiter_on_job_changed, NULL, w);
         if (r >= 0)
                 r = sd_bus_add_match_async(
-                                bus, NULL,
+                                bus, &w->matches[2],
                                 "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" VGPUD_BUS_NAME
                                 "'",
                                 waiter_on_owner, NULL, w);
         if (r >= 0)
-                r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local",
+                r = sd_bus_match_signal_async(bus, &w->matches[3], "org.freedesktop.DBus.Local",
                                               "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
                                               "Disconnected", waiter_on_disconnected, NULL, w);
 
@@ -673,6 +674,9 @@ int calls_run(Client *c, Call *calls, size_t n_calls, CallFinished finished, voi
         for (size_t i = 0; i < n_calls; i++)
                 calls[i].timer = sd_event_source_disable_unref(calls[i].timer);
         (void)sd_bus_detach_event(c->bus);
+        /* The bus outlives the waiter: a command may wait several times. */
+        for (size_t i = 0; i < G_N_ELEMENTS(w.matches); i++)
+                sd_bus_slot_unref(w.matches[i]);
         sd_bus_slot_unref(w.question);
         sd_bus_slot_unref(w.timeout_question);
         sd_event_source_disable_unref(w.tick);

@@ -38,6 +38,7 @@ static void gpu_destroy(gpointer p)
         g_hash_table_unref(gpu->instances);
         g_queue_clear(&gpu->waiting);
         g_free(gpu->reason);
+        vgpud_hint_done(&gpu->hint);
         g_free(gpu);
 }
 

@@ -557,7 +557,7 @@ static void test_every_property_is_announced(void)
         }
 
         f->gpu->facts->memory_bytes = 1;
-        g_free(g_ptr_array_steal_index(f->gpu->snapshot->types, 0));
+        g_ptr_array_remove_index(f->gpu->snapshot->types, 0);
         fake_model_remove_instance(f->b);
         fixture_settle(f);
         g_assert_true(g_str_has_prefix(f->log->str, "-" PATH_B " "));

@@ -60,14 +60,14 @@ static char *place(Fixture *f, const char *type, uint32_t count, const PlaceHint
 
 static char *create_error(Fixture *f, const CreateRequest *request, VgpudErrorCode code)
 {
-        VgpudError error = VGPUD_ERROR_INIT;
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         Job *job;
 
         if (request_create(f->model, request, &job, &error) >= 0)
                 FAIL("job %u was made on %s", job->id, job->gpu_name);
         ASSERT_EQ(error.code, code);
 
-        return error.message;
+        return g_steal_pointer(&error.message);
 }
 
 #define ASSERT_CREATE_ERROR(f, request, code, words)                        \
