@@ -352,7 +352,9 @@ class Managed(vmcase.VgpudCase):
         self.assertEqual(self.pf.numvfs(), count)
         vfs = self.pf.vfs()
         self.assertEqual([vf.address for vf in vfs], self.pf.vf_addresses(count))
-        gpu = self.bus.until(lambda objects: len(self.vfs()) == count).gpus[self.pf.address]
+        gpu = self.bus.until(
+            lambda objects: objects.gpus[self.pf.address]["EnabledVfs"] == count and len(self.vfs()) == count
+        ).gpus[self.pf.address]
         self.assertEqual((gpu["EnabledVfs"], gpu["TotalVfs"]), (count, self.total))
         self.assertEqual(
             [(row["index"], row["name"]) for row in self.vfs()],
