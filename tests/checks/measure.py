@@ -94,7 +94,7 @@ def subjects(root):
 
 # Each row: name, figure before, value now, target, test of a value against the target.
 ROWS = [
-    ("idioms (the list is in tests/checks/source.py) per 10 000 words of comments and strings", "84.6",
+    ("idioms (listed in tests/checks/prose.py) per 10 000 words of comments and strings", "84.6",
      lambda m: m.prose.idiom_rate, "under 4", lambda v: v < 4),
     ("comments that open with a pronoun, relative or preposition, %", "24.0",
      lambda m: m.prose.opening_rate, "under 5", lambda v: v < 5),

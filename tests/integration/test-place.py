@@ -65,7 +65,7 @@ class Place(host.HostTest):
         fitting, candidates = self.place(h, Q1, count=3)
         self.assertEqual(fitting, [])
         self.assertEqual(candidates[host.GVT]["error"], "org.vgpud1.Error.NoSuchType")
-        # Two GPUs have one left each; nobody has two, and nothing is going to change that.
+        # Two GPUs have one left each; no user has two, and nothing is going to change that.
         message = self.refusal(h, Q1, count=3)
         self.assertEqual(message.count("GPU 0000:"), 4)
         self.assertNotIn(host.GVT, message)
