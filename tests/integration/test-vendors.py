@@ -431,7 +431,7 @@ class Nvidia(host.HostTest):
         self.assertEqual(types["GRID T4-8Q"][0], 0)
         self.assertIn("4096 MB, not 8192 MB", types["GRID T4-8Q"][1])
         message = self.assert_error("NoCapacity", h.bus.start_create(T4, "T4-8Q"), "4096 MB")
-        self.assertEqual(message.count("it has 1"), 1, message)
+        self.assertEqual(message.count("4096 MB"), 1, message)
         self.assert_error("NotSupported", h.bus.gpu(T4).start("SetVfs", 16, wait=True), "made on the GPU itself")
         self.assertEqual((h.vgpuctl("enable-vfs", T4).status, h.vgpuctl("disable-vfs", T4).status), (7, 0))
         self.assertEqual((h.bus.gpu(T4).get("EnabledVfs"), len(h.bus.instances())), (0, 1))
@@ -584,13 +584,13 @@ class Gim(host.HostTest):
         # One that is switched on, although nobody uses it.
         h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "1")
         self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "QPX, not CPX",
-                          "0000:05:02.1", "is switched on")
+                          "0000:05:02.1", hint="remove-by-hand")
         h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "0")
         # An instance on the linked GPU.
         h.bus.create("0000:26:00.0", "vf", uuid=uuid(2))
         h.sim.ctl("hold-device", "0000:26:02.0")
-        self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "XGMI", "0000:26:02.0",
-                          "/dev/vfio/")
+        self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "0000:26:02.0",
+                          "0000:26:00.0", "/dev/vfio/", hint="stop-user")
         h.sim.ctl("drop-device", "0000:26:02.0")
         self.configure(h, "accelerator_partition_profile", "CPX").result()
         self.assertEqual(self.modes(h)["accelerator_partition_profile"], "CPX")
@@ -633,7 +633,8 @@ class Gim(host.HostTest):
         self.assertEqual(dict(h.bus.instance(uuid(1)).get("Attributes")), {"fb_size": "1024M"})
         self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu"), "fb_offset, fb_size and gfx_divider")
         inside = [("fb_offset", "4352M"), ("fb_size", "512M"), ("gfx_divider", "8")]
-        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=inside), "lies within that")
+        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=inside), "512 MB", "1024 MB", S7150,
+                          hint="choose-other")
         self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=options), "another fb_offset")
         self.assertEqual(h.vgpuctl("disable-vfs", S7150).status, 7)
 
@@ -840,7 +841,7 @@ class Fault:
     gpu: str
     type: str
     fault: str  # the fault: "write:…", "create:…", "probe:…" of the simulated host
-    errors: dict  # errno: (name of the error, words of its explanation…)
+    errors: dict  # errno: (name of the error, words of its explanation…); "hint=ID" is the id of the hint, "hint=" none
     enable: tuple = ()
     attributes: tuple = ()
     domain: int = 0  # domain of Xen
@@ -849,30 +850,32 @@ class Fault:
 NVIDIA_MDEV = {
     "EIO": ("Failed", "framebuffer size", "kernel log"),
     "EINVAL": ("Failed", "kernel log"), "ENOMEM": ("Failed", "Cannot allocate memory"),
-    "EAGAIN": ("Failed", "Resource temporarily unavailable"), "ENODEV": ("GpuGone", "went away")}
+    "EAGAIN": ("Failed", "Resource temporarily unavailable", "hint=try-again"), "ENODEV": ("GpuGone", "went away")}
 NVIDIA_VF = {
-    "EINVAL": ("Failed", "Invalid argument"), "ERANGE": ("Failed", "Numerical result out of range"),
-    "EPERM": ("Failed", "security module"),
+    "EINVAL": ("Failed", "Invalid argument", "hint=see-kernel-log"),
+    "ERANGE": ("Failed", "Numerical result out of range", "hint=see-kernel-log"), "EPERM": ("Failed", "security module"),
     "EIO": ("Failed", "resource manager refused", "framebuffer size", "NVRM"), "ENODEV": ("GpuGone", "went away"),
     "EACCES": ("Failed", "security module")}
 XE_QUOTA = {
-    "EINVAL": ("InvalidArgs", "Invalid argument"), "ERANGE": ("InvalidArgs", "Numerical result out of range"),
-    "EPERM": ("NotSupported", "Operation not permitted"), "EACCES": ("NotSupported", "Permission denied"),
-    "EOPNOTSUPP": ("NotSupported", "Operation not supported"), "EIO": ("Failed", "GuC"), "ENODATA": ("Failed", "No data available"),
+    "EINVAL": ("InvalidArgs", "Invalid argument", "hint="), "ERANGE": ("InvalidArgs", "Numerical result out of range", "hint="),
+    "EPERM": ("NotSupported", "Operation not permitted", "hint="), "EACCES": ("NotSupported", "Permission denied", "hint="),
+    "EOPNOTSUPP": ("NotSupported", "Operation not supported", "hint="), "EIO": ("Failed", "GuC"),
+    "ENODATA": ("Failed", "No data available", "hint="),
     "EBUSY": ("Failed", "disable-vfs"), "ECANCELED": ("Failed", "wedged"), "ENOKEY": ("Failed", "GuC"), "EPROTO": ("Failed", "GuC"),
-    "ENOSPC": ("NoCapacity", "No space left on device"), "EUCLEAN": ("Failed", "Structure needs cleaning")}
+    "ENOSPC": ("NoCapacity", "No space left on device", "hint=choose-other"),
+    "EUCLEAN": ("Failed", "Structure needs cleaning", "hint=")}
 I915_QUOTA = {
     "EDQUOT": ("NoCapacity", "Disk quota exceeded"), "E2BIG": ("NoCapacity", "Argument list too long"),
     "EOVERFLOW": ("NoCapacity", "Value too large"), "ENOSPC": ("NoCapacity", "available"),
     "EINVAL": ("InvalidArgs", "Invalid argument"), "ENODEV": ("NotSupported", "No such device"),
     "EOPNOTSUPP": ("NotSupported", "Operation not supported"), "ENOKEY": ("Failed", "by hand"), "ESTALE": ("Failed", "by hand"),
-    "EIO": ("Failed", "does not let it be set")}
+    "EIO": ("Failed", "Input/output error", "hint=see-kernel-log")}
 BIND = {
     "ENODEV": ("NotSupported", "vfio-pci"), "EBUSY": ("Failed", "Device or resource busy"), "EAGAIN": ("Failed", "try again"),
     "EINVAL": ("Failed", "vfio-pci"), "EPERM": ("Failed", "locked down"), "EIO": ("Failed", "Input/output error"),
     "ENOMEM": ("Failed", "no memory")}
 GIM = {
-    "EIO": ("Failed", "cannot be asked", "kernel log"), "EACCES": ("Failed", "security module"),
+    "EIO": ("Failed", S7150, "Input/output error", "hint=see-kernel-log"), "EACCES": ("Failed", "security module"),
     "EPERM": ("Failed", "security module"), "ENODEV": ("GpuGone", "went away")}
 XENGT_CREATE = {
     "EINVAL": ("Failed", "64 + 448 MB"), "ENOSPC": ("NoCapacity", "no vGPU ID left"),
@@ -911,7 +914,8 @@ CREATE_FAULTS = [
     Fault("gim-s7150", S7150, "mxgpu", "write:getvf", GIM),
     # gim has given one function without a record; seven remain.
     Fault("gim-s7150", S7150, "mxgpu", "read:getvf",
-          {errno: ("Inconsistent", *words, "relvf") for errno, (_, *words) in GIM.items()}),
+          {errno: ("Inconsistent", *(w for w in words if not w.startswith("hint=")), "relvf", "hint=release-vf")
+           for errno, (_, *words) in GIM.items()}),
     Fault("gim-s7150", S7150, "mxgpu", "probe:*", BIND),
 ]
 
@@ -919,14 +923,15 @@ DESTROY_FAULTS = [
     Fault("nvidia-l40s", L40S, "L40S-4Q", "write:0000:41:00.4/current_vgpu_type",
           {"EIO": ("Failed", "kernel log"), "EINVAL": ("Failed", "kernel log")}, (L40S,)),
     Fault("nvidia-h200", H200, "H200X-141C", "write:0000:19:00.4/current_vgpu_type",
-          {"EBUSY": ("InUse", "plugin of the vGPU", "nvidia-vgpu-mgr", "disabling the virtual functions")}, (H200,)),
+          {"EBUSY": ("InUse", "plugin of the vGPU", "nvidia-vgpu-mgr", "Device or resource busy", "hint=stop-user")}, (H200,)),
     Fault("nvidia-a2-vfio", A2, "A2-4Q", "write:0000:08:00.4/current_vgpu_type", {"EIO": ("Failed", "kernel log")}),
-    Fault("xe", XE, "vf", "write:unbind", {"ENODEV": ("Failed", "another program"), "EIO": ("Failed", "cannot be taken")}, (XE, "2")),
+    Fault("xe", XE, "vf", "write:unbind", {"ENODEV": ("Failed", "another program"), "EIO": ("Failed", "0000:03:00.1", "Input/output error", "hint=see-kernel-log")},
+          (XE, "2")),
     Fault("i915-sriov", IGPU, "vf", "write:driver_override",
           {"EINVAL": ("Failed", "driver_override"), "ENOMEM": ("Failed", "driver_override")}, (IGPU, "2")),
     Fault("xengt", IGPU, "xengt-64-448", "write:create_vgt_instance",
           {"EINVAL": ("Failed", "vm1"), "EBUSY": ("Failed", "vm1"), "ENODEV": ("Failed", "vm1")}, (), (("vmid", "1"),), 1),
-    Fault("gim-mi300x", MI300X, "vf", "write:unbind", {"EIO": ("Failed", "cannot be taken")}),
+    Fault("gim-mi300x", MI300X, "vf", "write:unbind", {"EIO": ("Failed", "0000:05:02.0", "Input/output error", "hint=see-kernel-log")}),
     Fault("gim-s7150", S7150, "mxgpu", "write:relvf", GIM),
     Fault("gim-s7150", S7150, "mxgpu", "read:relvf", GIM),
 ] + [Fault(model, gpu, type_name, "remove:*", {errno: answer}, enable)
@@ -936,9 +941,10 @@ DESTROY_FAULTS = [
                            ("ENODEV", ("GpuGone", "being unloaded")), ("EIO", ("Failed", "Input/output error")))]
 
 ENABLE = {
-    "EINVAL": ("Failed", "kernel log"), "ENODEV": ("NotSupported", "GuC"), "ENOMEM": ("NoCapacity", "Above 4G"),
-    "ENOSPC": ("NoCapacity", "No space left on device"), "EIO": ("Failed", "Input/output error"), "EBUSY": ("Failed", "try again"),
-    "ECANCELED": ("Failed", "wedged"), "EUSERS": ("InUse", "Too many users"), "EPERM": ("Failed", "lock"),
+    "EINVAL": ("Failed", "Invalid argument", "hint=see-kernel-log"), "ENODEV": ("NotSupported", "GuC"),
+    "ENOMEM": ("NoCapacity", "Above 4G"), "ENOSPC": ("NoCapacity", "No space left on device", "hint=choose-other"),
+    "EIO": ("Failed", "Input/output error", "hint=see-kernel-log"), "EBUSY": ("Failed", "try again"),
+    "ECANCELED": ("Failed", "wedged"), "EUSERS": ("InUse", "Too many users", "hint=stop-user"), "EPERM": ("Failed", "lock"),
     "ENOKEY": ("Failed", "by hand"), "EPROTO": ("Failed", "GuC"), "ENOENT": ("NotSupported", "cannot enable or disable"),
     "ERANGE": ("InvalidArgs", "lowered the limit"), "ENOSYS": ("NotSupported", "depends on another function"),
     "EACCES": ("Failed", "security module")}
@@ -955,7 +961,9 @@ class Errors(host.HostTest):
         return h
 
     def explained(self, name, pending, words):
-        message = self.assert_error(name, pending, *words)
+        hints = [word.removeprefix("hint=") for word in words if word.startswith("hint=")]
+        message = self.assert_error(name, pending, *(word for word in words if not word.startswith("hint=")),
+                                    hint=hints[0] if hints else None)
         self.assertGreater(len(message), 40)
         clause, _, hint = message.partition("\nHint: ")
         self.assertFalse(clause.endswith(".") or "\n" in clause + hint, message)
@@ -1339,9 +1347,8 @@ class Killed(host.HostTest):
         self.assert_becomes((before, {}), lambda: (h.bus.gpu(S7150).types(), h.records()))
         self.assertEqual([(path.rpartition("/")[2], value) for _, path, value in h.sim.writes()],
                          [("driver_override", "vfio-pci"), ("getvf", "0 0 0"), ("driver_override", "\\n")])
-        for words in ("may have given a virtual function", "most likely 0000:83:02.0", "/relvf"):
-            h.await_log(words)
-        # The log's advice: the user returns the function, or only seven would be left.
+        h.await_log(f"may still hold VF 0000:83:02.0 of GPU {S7150}")
+        # As the hint of the job says, the user returns the function, or only seven would be left.
         path = f"/sys/bus/pci/devices/{S7150}/relvf"
         said = h.sim.run(["sh", "-c", f"echo 0000:83:02.0 > {path}; cat {path}"], text=True, capture_output=True).stdout
         self.assertEqual(said.strip(), "OK")
