@@ -225,6 +225,31 @@ int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret)
         return r < 0 ? client_unreadable(c, r) : 0;
 }
 
+bool lookup_instance_by_name(Client *c, const char *name, char **ret_path, ErrorInfo *error)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
+        const char *path;
+        int r, status = 0;
+
+        m = client_call_new(c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetInstance", &status);
+        if (!m)
+                return false;
+
+        r = sd_bus_message_append(m, "s", name);
+        if (r >= 0)
+                r = client_options_begin(m);
+        if (r >= 0)
+                r = client_options_end(m);
+        if (r < 0 || !client_call(c, m, &answer, error))
+                return false;
+
+        if (sd_bus_message_read(answer, "o", &path) < 0)
+                return false;
+        *ret_path = g_strdup(path);
+
+        return true;
+}
+
 int lookup_hand_over(Client *c, const char *path, HandOver *ret)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;

@@ -20,6 +20,9 @@ int lookup_gpu_vfs(Client *c, GpuInfo *g);
 /* One object with all properties. An object that does not exist: NoSuch…. */
 int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const char *word, void **ret);
 int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret);
+/* Asks the daemon for an instance by name, also one that is only on record. False: `error` (empty) has the
+ * answer. */
+bool lookup_instance_by_name(Client *c, const char *name, char **ret_path, ErrorInfo *error);
 int lookup_hand_over(Client *c, const char *path, HandOver *ret);
 
 /* The object that a word names, with the members that the List methods have. A whole UUID or an object path

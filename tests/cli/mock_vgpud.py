@@ -332,6 +332,7 @@ class Mock(GpuTypes):
     def reset(self):
         self.world = world()
         self.fail = []  # Refusals of the next calls, in order
+        self.fail_of = {}  # method: Refusal of its next call; GetInstance alone
         self.hold = False  # jobs do not end by themselves
         self.config_errors = None  # None: the property is unknown
         self.next_job = 17
@@ -587,6 +588,13 @@ class Mock(GpuTypes):
         self.of(message.get_path(), INSTANCE)
         return dbus.Dictionary(self.world.hand_overs[message.get_path()], signature="sv")
 
+    @method(MANAGER, "sa{sv}", "o")
+    def GetInstance(self, name, options, message=None, path=None):
+        self.enter("GetInstance", message, name, options)
+        if self.fail_of.get("GetInstance"):
+            self.refuse(self.fail_of.pop("GetInstance"))
+        return dbus.ObjectPath(self.find_instance(name))
+
     @method(MANAGER, "ua{sv}", "a{sv}")
     def GetJob(self, number, options, message=None, path=None):
         self.enter("GetJob", message, number, options)
@@ -744,6 +752,10 @@ class Control(dbus.service.Object):
     @dbus.service.method(MOCK, in_signature="ss")
     def Fail(self, name, message):
         self.mock.fail.append(Refusal(str(name), str(message)))
+
+    @dbus.service.method(MOCK, in_signature="sss")
+    def FailOf(self, method_name, name, message):
+        self.mock.fail_of[str(method_name)] = Refusal(str(name), str(message))
 
     @dbus.service.method(MOCK, in_signature="ssa{sv}")
     def FailWith(self, name, message, details):

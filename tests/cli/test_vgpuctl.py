@@ -867,6 +867,18 @@ class Destroy(Case):
         self.assertEqual(self.calls("Destroy")[0]["args"], [instance_path(FOREIGN), {"foreign": 1}])
         self.assertNotIn(FOREIGN, self.good("list", "-q"))
 
+    def test_only_on_record(self):
+        """A name that the list lacks: the daemon's reason reaches the user."""
+        self.calls()
+        self.assertEqual(self.failed(3, "destroy", "nope")["name"], "org.vgpud1.Error.NoSuchInstance")
+        self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:], [("GetInstance", ["nope", {}])])
+        reason = "the driver of its GPU is gone"
+        for code, status in (("NotSupported", 7), ("GpuGone", 1), ("GpuStuck", 6)):
+            self.bus.control("FailOf", "GetInstance", f"org.vgpud1.Error.{code}", reason, signature="sss")
+            error = self.failed(status, "destroy", "nope")
+            self.assertEqual((error["name"], error["object"]), (f"org.vgpud1.Error.{code}", "nope"))
+            self.assertIn(reason, error["message"])
+
     def test_all_are_tried(self):
         """The status is the first failure in the order of the command line."""
         said = self.bad(3, "destroy", "nope", "desk", FOREIGN, "4f0cd")
