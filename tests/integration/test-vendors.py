@@ -432,10 +432,10 @@ class Nvidia(host.HostTest):
         self.assertIn("4096 MB, not 8192 MB", types["GRID T4-8Q"][1])
         message = self.assert_error("NoCapacity", h.bus.start_create(T4, "T4-8Q"), "4096 MB")
         self.assertEqual(message.count("4096 MB"), 1, message)
-        self.assert_error("NotSupported", h.bus.gpu(T4).start("SetVfs", 16, wait=True), "made on the GPU itself")
+        self.assert_error("NotSupported", h.bus.gpu(T4).start("SetVfs", 16, wait=True), "GPU itself", T4, "16 VFs")
         self.assertEqual((h.vgpuctl("enable-vfs", T4).status, h.vgpuctl("disable-vfs", T4).status), (7, 0))
         self.assertEqual((h.bus.gpu(T4).get("EnabledVfs"), len(h.bus.instances())), (0, 1))
-        self.assertIn("0 of 16; none is ever made", h.vgpuctl("show", T4).out)
+        self.assertIn("0 of 16; unused", h.vgpuctl("show", T4).out)
 
 
 class Xengt(host.HostTest):
@@ -452,7 +452,7 @@ class Xengt(host.HostTest):
         """The option names the domain; the instance belongs to the domain for the domain's whole life."""
         h = self.host("xengt")
         begin_domain(h, 1)
-        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448"), "option vmid names it", "xl list")
+        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448"), "vmid", "xl list", hint="choose-other")
         self.assertEqual(h.vgpuctl("create", "xengt-64-448").status, 2)
         self.assert_error("Failed", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("vmid", "3")]), "domain 3")
         self.assertEqual([value for result, _, value in h.sim.writes() if result == "ok"], [])
@@ -482,7 +482,8 @@ class Xengt(host.HostTest):
         self.assertEqual(h.sim.writes()[-1][2], "9,96,0,2,-1,50")
         self.assert_error("Exists", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("vmid", "9")]), "domain 9")
         self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("low_gm", "96M")]), "xengt-custom takes")
-        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", count=2, attributes=[("vmid", "7")]), "one domain")
+        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", count=2, attributes=[("vmid", "7")]), "vmid",
+                          hint="choose-other")
         self.assertEqual(h.sim.writes()[-1][2], "9,96,0,2,-1,50")
         self.assert_error("NoCapacity", h.bus.start_create(IGPU, "xengt-512-2048", attributes=[("vmid", "7")]),
                           "288 of 512 MB of low graphics memory")
@@ -1376,7 +1377,7 @@ class Killed(host.HostTest):
         (one,) = h.bus.instances().values()
         self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["Type"], one["Slot"]),
                          (uuid(1), "one", "vgpud", "xengt-custom", "vm1"))
-        h.await_log("domain 1 has it")
+        h.await_log("domain 1 uses vm1")
         end_domain(h, 1)
         self.kill_in(h, fault, lambda: h.bus.manager.call("Destroy", uuid(1)))
         self.assertEqual((h.bus.instances(), h.records(), h.bus.gpu(IGPU).types()), ({}, {}, before))
