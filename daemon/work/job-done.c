@@ -67,8 +67,9 @@ static void job_log_failure(const Job *job, LogFields *fields, const char *uuid,
         fields->message_id = VGPUD_MESSAGE_JOB_FAILED;
         fields->instance = uuid;
         fields->error = -error->errnum;
-        LOG_FULL(LOG_WARNING, fields, "Job %" PRIu32 " (%s on GPU %s) failed: %s", job->id, job->kind->name,
-                 job->gpu_name, error->message);
+        LOG_FULL(LOG_WARNING, fields, "Job %" PRIu32 " (%s on GPU %s) failed: %s%s%s", job->id, job->kind->name,
+                 job->gpu_name, error->message, error->hint.text ? "; hint: " : "",
+                 error->hint.text ? error->hint.text : "");
 }
 
 static void job_log_end(const Job *job)
