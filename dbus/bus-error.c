@@ -88,7 +88,7 @@ static int error_append_failure(sd_bus_message *m, const BusFailure *failure, si
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-/* A little more than the bytes of a failure on the bus. */
+/* Upper estimate of the bytes of a failure in the message. */
 static size_t error_failure_size(const BusFailure *failure, size_t text_max)
 {
         const VgpudError *e = failure->error;

@@ -7,7 +7,8 @@
  * match(), match_reservation(), predict() and handover() are pure. All other functions run in the lane of their
  * GPU, one at a time, and may block. A back end keeps no state in memory: scan() finds what exists, so restarts
  * of the daemon and changes by other programs need no special case. Changes that a later call must undo are
- * recorded in t->notes. A back end reaches the kernel through t->io only and logs nothing above debug. */
+ * recorded in t->notes. A back end reaches the kernel through t->io only, and leaves the logging of failures to
+ * the daemon. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -79,10 +80,10 @@ typedef struct VgpuDriver {
          * FAILED. */
         int (*destroy)(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr);
 
-        /* Lane. Set the number of VFs, 0 to disable them all; by way of 0 where the kernel requires that. Fails
-         * with IN_USE while a VF carries an instance or is in use. *ret is the number that the kernel reports
-         * afterwards; t->facts are stale then. NULL: the back end has no VFs. Errors: INVALID (more than the
-         * GPU supports), IN_USE, UNSUPPORTED, NO_CAPACITY, GPU_GONE, FAILED. */
+        /* Lane. Set the number of VFs, 0 to disable them all; goes through 0 first if the kernel requires it.
+         * Fails with IN_USE while a VF carries an instance or is in use. *ret is the number that the kernel
+         * reports afterwards; t->facts are stale then. NULL: the back end has no VFs. Errors: INVALID (more
+         * than the GPU supports), IN_USE, UNSUPPORTED, NO_CAPACITY, GPU_GONE, FAILED. */
         int (*set_vfs)(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr);
 
         /* Lane. Set a mode of the GPU (GpuSnapshot.modes) and verify the result. NULL: the back end has no

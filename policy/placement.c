@@ -371,7 +371,7 @@ const PlacementRank *placement_find_hope(const Placement *p)
 
         g_assert(!p->chosen || p->chosen == first);
 
-        /* A rejected request must not take spare capacity. */
+        /* Do not try a GPU with spare=: its driver would grant the reserve. */
         if (!first || first->verdict != PLACEMENT_FULL || first->candidate->spare > 0)
                 return NULL;
         if (first->candidate->unsettled)

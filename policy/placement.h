@@ -6,7 +6,7 @@
  *
  * A GPU is excluded by its state (stuck, does not offer the type), by a rule of the administrator (types,
  * pool), by the request (NUMA node), or for lack of room: ROOM = available (can be created now) - promised
- * (reserved by queued jobs) - spare (held back by `spare=`) No instance is placed beyond that room.
+ * (reserved by queued jobs) - spare (held back by `spare=`). No instance is placed beyond that room.
  *
  * GPUs with room are ordered. Each criterion decides between GPUs that are equal by the previous ones:
  *  1. the preferred NUMA node

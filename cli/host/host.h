@@ -2,8 +2,8 @@
 #pragma once
 
 /* The objects of the daemon as plain values, read from GetManagedObjects, the List methods and signals. The key
- * of a member in JSON is its name; on the bus the property Foo Bar has the key foo_bar. Texts and lists are
- * never NULL unless the comment says otherwise; an unknown text is "". */
+ * of a member in JSON is its name; on the bus the property FooBar has the key foo_bar in tables and
+ * dictionaries. Texts and lists are never NULL unless the comment says otherwise; an unknown text is "". */
 
 #include <stdbool.h>
 #include <stdint.h>

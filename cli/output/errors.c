@@ -81,7 +81,7 @@ static void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code)
                 [VGPUD_ERROR_FOREIGN] = { "use-foreign",
                                           "use --foreign if the program that made the instance does not need it any more" },
                 [VGPUD_ERROR_NO_CAPACITY] = { "explain-types",
-                                              "\"vgpuctl types --why\" lists the types that can be made, and the reasons for the others" },
+                                              "\"vgpuctl types --why\" lists the types with room, and why the others have none" },
                 [VGPUD_ERROR_TOO_MANY_JOBS] = { "wait-for-job",
                                                 "wait for some of the jobs that \"vgpuctl jobs\" lists" },
                 [VGPUD_ERROR_EXISTS] = { "list-instances", "\"vgpuctl list\" lists the instances" },

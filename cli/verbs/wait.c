@@ -96,7 +96,7 @@ static void wait_explain(const Client *c, const Call *call, ErrorInfo *e)
         g_autofree char *asked =
                         g_strdup_printf(call->kind == CALL_GET_JOB ? "Job %s" : "Instance %s", call->object);
 
-        /* The bus answers for an instance without an object. */
+        /* A missing instance has no object, so libsystemd answers with one of these errors. */
         if (call->kind == CALL_INSTANCE_JOB && (strcmp(call->error.name, SD_BUS_ERROR_UNKNOWN_OBJECT) == 0 ||
                                                 strcmp(call->error.name, SD_BUS_ERROR_UNKNOWN_INTERFACE) == 0 ||
                                                 strcmp(call->error.name, SD_BUS_ERROR_UNKNOWN_PROPERTY) == 0)) {

@@ -14,9 +14,9 @@
 #include "daemon/model/rules.h"
 #include "daemon/store/records.h"
 
-/* The kernel links the type after the last event of a creation; limit of scans that retry. */
+/* A new instance may have no type yet, and no event announces it: scan again at most this often. */
 #define UNTYPED_RETRIES 50
-/* Limit of scans in a row that fail with GPU_GONE and cause a discovery. */
+/* After this many GPU_GONE failures in a row, stop asking for a discovery. */
 #define GONE_SCANS_MAX 3
 /* Pause before a failed removal is retried, so that the scan after the attempt does not retry at once. */
 #define UNDO_PAUSE_USEC (10 * USEC_PER_SEC)
@@ -39,8 +39,8 @@ void apply_remove_instance(Instance *instance, bool keep_record)
                            instance->desc->uuid,
                            instance->desc->type_id ? instance->desc->type_id : "(unknown)", gpu_name(gpu));
 
-        /* Forget the record before the announcement. A record in creation belongs to a new instance of the same
-         * UUID. */
+        /* Forget the record before the announcement. The record of an instance that is being created belongs
+         * to a new instance of the same UUID. */
         if (!keep_record && record && record->made && strcmp(record->gpu, gpu_name(gpu)) == 0)
                 records_forget(m->records, instance->desc->uuid);
         MODEL_EMIT(m, instance_removed, instance);
@@ -236,8 +236,8 @@ void apply_retry_undos(Gpu *gpu)
                 instance->undo_usec = 0;
 }
 
-/* Without UUIDs of the kernel: take the UUID of the record, or derive one from boot, slot and type, which is
- * stable until the host restarts. */
+/* If the kernel keeps no UUID for the instance: take the UUID of the record, or derive one from boot, slot and
+ * type, which is stable until the host restarts. */
 static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
 {
         const Record *record = records_find_slot(gpu->model->records, gpu_name(gpu), desc->slot);

@@ -22,7 +22,7 @@ typedef enum GpuState {
         _GPU_STATE_INVALID = -EINVAL,
 } GpuState;
 
-/* When a wanted scan is to happen; the later value wins. */
+/* When a wanted scan is to happen; of several wishes, the enumerator further down wins. */
 typedef enum GpuScanWish {
         GPU_SCAN_NONE,
         GPU_SCAN_LATER, /* delay: 100 ms */

@@ -41,7 +41,7 @@ static void place_count_job(const Job *job, const Gpu *gpu, const VgpuType *type
                 promised += n;
         else {
                 c->crowded = true;
-                /* Shares of the GPU are equal across types. */
+                /* N of M available instances of the other type use N/M of the room for this type. */
                 other = gpu_snapshot_find_type(gpu->snapshot, type_id, NULL);
                 if (other && other->available > 0)
                         promised += (n * type->available + other->available - 1) / other->available;

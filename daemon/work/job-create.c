@@ -39,7 +39,7 @@ static int job_create_check_room(JobCreate *c, VgpuTarget *t)
         int r;
 
         if (job->uuids->len == 1)
-                return 0; /* the back end has a better reason */
+                return 0; /* create() checks by itself, and explains a refusal better */
 
         type = c->known ? gpu_snapshot_find_type(c->known, c->type_id, NULL) : NULL;
         if (type && type->available >= job->uuids->len)

@@ -158,7 +158,7 @@ static void *lane_thread(void *userdata)
                 lane_wake_main(lanes);
 
                 if (!io) {
-                        /* Part of the first work, which has a deadline. */
+                        /* Taking the lock may block: the deadline of the first work covers it. */
                         lock_fd = lane_take_lock(lane);
                         io = lanes->factory(lock_fd, lanes->userdata);
                 }

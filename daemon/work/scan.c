@@ -151,7 +151,8 @@ static void scan_started(LaneWork *w)
                                            on_scan_deadline, s);
 
         if (r < 0)
-                log_warning_errno(r, "Cannot set the deadline of a scan: %m");
+                log_warning_errno(r, "Cannot set a deadline for the scan of GPU %s, continuing without: %m",
+                                  s->gpu ? gpu_name(s->gpu) : "that went away");
 }
 
 static void scan_done(LaneWork *w)
@@ -271,7 +272,7 @@ void scan_start_wanted(Gpu *gpu)
                                        when == GPU_SCAN_LATER ? SCAN_LATER_USEC : SCAN_DEBOUNCE_USEC,
                                        USEC_PER_MSEC, on_debounced, gpu);
         if (r < 0) {
-                log_warning_errno(r, "Cannot debounce the events of GPU %s: %m", gpu_name(gpu));
+                log_warning_errno(r, "Cannot delay the scan of GPU %s, scanning now: %m", gpu_name(gpu));
                 scan_submit(gpu);
         }
 }

@@ -33,7 +33,7 @@ static const VfQuota i915_quotas[] = {
           .help = "milliseconds of computing before other VFs get their turn; 0: no limit" },
         { "preempt_timeout_us", VF_QUOTA_NUMBER, .max = UINT32_MAX,
           .help = "microseconds until a VF that does not yield is reset; 0: no limit" },
-        /* Pages of 4 or 64 KiB. */
+        /* The driver rounds up to pages of 4 or 64 KiB: assume the larger. */
         { "ggtt_quota", VF_QUOTA_BYTES, .step = 64 << 10,
           .help = "bytes (K, M, G allowed) of the address space of the GPU's firmware, rounded up" },
         { "contexts_quota", VF_QUOTA_NUMBER, .max = CONTEXTS_MAX, .step = CONTEXTS_STEP,

@@ -298,7 +298,7 @@ static void capacity_refuse_size(const NvidiaBudget *b, const Use *u, VgpuType *
 {
         if (b->heterogeneous == 0)
                 vgpud_hint_setf(&t->hint, VGPUD_HINT_DESTROY_INSTANCE,
-                                "destroy all vGPUs of the GPU first; heterogeneous mode, set before the first vGPU, lets sizes mix");
+                                "destroy all vGPUs of the GPU first; heterogeneous mode, set before the first vGPU, allows several sizes");
         else
                 vgpud_hint_setf(&t->hint, VGPUD_HINT_DESTROY_INSTANCE, "destroy all vGPUs of the GPU first");
 

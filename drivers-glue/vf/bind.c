@@ -121,7 +121,7 @@ GArray *vfs_held_groups_new(void)
         return a;
 }
 
-/* Users by the nodes of a driver of the host can be detected, but not locked out. */
+/* Programs that have DRM or accel nodes of the VF open can be detected, but new ones cannot be kept out. */
 static int bind_refuse_programs(VgpuIo *io, const char *path, VgpudError *reterr)
 {
         static const struct {

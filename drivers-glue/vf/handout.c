@@ -517,8 +517,8 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
         if (r >= 0)
                 return r;
 
-        /* No later reader may mistake the driver_override of the attempt for a reservation. If driver_override
-         * still names a driver of VFIO, the VF is still an instance. */
+        /* Clear the driver_override that the failed attempt set, which would look like a reservation. If
+         * driver_override still names a driver of VFIO, the VF is still an instance. */
         if (vf_state_read(t->io, vf->path, &now) < 0 || vf_state_is_handed_out(&now) ||
             vfs_bind(t->io, vf, now.driver, was->override, &again) >= 0) {
                 vgpud_error_move(reterr, &cause);
