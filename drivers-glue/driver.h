@@ -4,11 +4,11 @@
 /* The back-end vector. A back end turns one kernel interface into a few verbs; callers hold the vector and
  * never branch on the vendor.
  *
- * match(), match_reservation(), predict() and handover() are pure. All other functions run in the lane of their
- * GPU, one at a time, and may block. A back end keeps no state in memory: scan() finds what exists, so restarts
- * of the daemon and changes by other programs need no special case. Changes that a later call must undo are
- * recorded in t->notes. A back end reaches the kernel through t->io only, and leaves the logging of failures to
- * the daemon. */
+ * match(), match_reservation(), predict() and handover() do no I/O. All other functions run in the lane of
+ * their GPU, one at a time, and may block. A back end keeps no state in memory: scan() finds what exists, so
+ * restarts of the daemon and changes by other programs need no special case. Changes that a later call must
+ * undo are recorded in t->notes. A back end reaches the kernel through t->io only, and leaves the logging of
+ * failures to the daemon. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -101,9 +101,9 @@ typedef struct VgpuDriver {
          * the kernel does not show are added. NULL: always true, and nothing to add. */
         bool (*match_reservation)(InstanceDesc *instance, const char *restore);
 
-        /* Main thread. No I/O. Avoids a slow scan: `s` is `before` with instances added or removed
-         * (gpu_snapshot_predict()). Sets `available` and `why_not` of each type as a scan would, never higher.
-         * false or NULL: only a scan can tell. */
+        /* Main thread. No I/O. Replaces a slow scan: `s` is `before` with instances added or removed
+         * (gpu_snapshot_predict()). Sets `available` and `why_not` of each type as a scan would, never
+         * higher. false or NULL: only a scan can tell. */
         bool (*predict)(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s);
 
         /* Any thread. No I/O. */

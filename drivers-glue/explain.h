@@ -19,15 +19,6 @@ typedef struct Refusal {
         const char *hint;
 } Refusal;
 
-/* Reasons and hints of several tables. Drivers with the firmware GuC answer EPROTO themselves. */
-#define EXPLAIN_GUC_OR_WRITER \
-        "the GPU's firmware (GuC) refused, or vgpud-write did not start or died before it answered"
-#define EXPLAIN_GUC_OR_WRITER_HINT \
-        VGPUD_HINT_SEE_KERNEL_LOG, \
-                        "look for messages of the driver in the kernel log, and about vgpud-write in the journal of vgpud.service"
-#define EXPLAIN_WEDGED      "the driver has declared the GPU wedged after an error"
-#define EXPLAIN_WEDGED_HINT VGPUD_HINT_RESET_GPU, "unbind and rebind the driver, or reboot the host"
-
 /* NULL: the table has no entry for this errno. */
 const Refusal *refusal_find(const Refusal *table, int r);
 

@@ -409,7 +409,8 @@ bool gpu_facts_follow_vf_drivers(const GpuFacts *f)
         return f->vendor == PCI_VENDOR_NVIDIA;
 }
 
-/* All VFs that the driver has taken show the same files. With mediated devices, none of them does. */
+/* The first VF with a folder nvidia/ decides, because the driver creates the same files for every VF. If the
+ * driver registers mediated types, no VF has the folder. */
 static bool facts_vfs_have_nvidia(VgpuIo *io, const GpuFacts *f)
 {
         if (f->vendor != PCI_VENDOR_NVIDIA || f->mdev_parents->len > 0)
@@ -449,7 +450,7 @@ static char *facts_find_i915_iov(VgpuIo *io, const GpuFacts *f)
                         g_autofree char *path = g_strdup_printf("%s/%s", card, folders[i]);
                         g_auto(GStrv) inside = NULL;
 
-                        /* The folder may not be a link: vgpu_io_list() follows none. */
+                        /* Listing the folder also rejects a link, because vgpu_io_list() follows none. */
                         if (facts_names_contain(names, folders[i]) && vgpu_io_list(io, path, &inside) >= 0)
                                 return g_steal_pointer(&path);
                 }
@@ -535,7 +536,8 @@ int gpu_facts_read(VgpuIo *io, const GpuSeed *seed, const GPtrArray *mdev_parent
         f->vendor_name = g_strdup(seed->vendor_name);
         f->device_name = g_strdup(seed->device_name);
         f->began_usec = seed->began_usec;
-        (void)vgpu_vfs_read(io, f->path, names, f->vfs, &f->enabled_vfs); /* the other VFs count */
+        /* A VF that cannot be read is left out. */
+        (void)vgpu_vfs_read(io, f->path, names, f->vfs, &f->enabled_vfs);
 
         if (seed->admitted)
                 f->features |= VGPU_FEATURE_ADMITTED;

@@ -74,8 +74,8 @@ typedef struct GpuSeed {
         const char *vendor_name; /* may be NULL */
         const char *device_name; /* may be NULL */
         bool admitted;           /* VGPU_FEATURE_ADMITTED */
-        uint64_t began_usec;     /* CLOCK_MONOTONIC before the first read, mdev_parents included: of two
-                                  * readings, the one that began later wins */
+        uint64_t began_usec;     /* CLOCK_MONOTONIC before the first read, including that of mdev_parents; of
+                                  * two sets of facts, the one that began later is newer */
 } GpuSeed;
 
 /* Read the facts. A missing attribute keeps the "unknown" value. -ENODEV if the device went away.
@@ -87,8 +87,8 @@ GpuFacts *gpu_facts_new(const char *name, const char *path);
 GpuFacts *gpu_facts_ref(const GpuFacts *f);
 GpuFacts *gpu_facts_unref(const GpuFacts *f);
 bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b);
-/* True if binding a VF may change the files that decide the back end: then a new driver of a VF calls for new
- * facts, not only for a scan. */
+/* True if the choice of the back end depends on the drivers of the VFs. After a change of a VF's driver a
+ * scan is not enough: the facts must be read again. */
 bool gpu_facts_follow_vf_drivers(const GpuFacts *f);
 /* Compare facts of the same GPU: `a` was read before `b` and may be stale. */
 static inline bool gpu_facts_is_older(const GpuFacts *a, const GpuFacts *b)
@@ -104,8 +104,8 @@ MdevParent *mdev_parent_free(MdevParent *p);
 VgpuVf *vgpu_vf_new(uint32_t index, const char *name, const char *path);
 VgpuVf *vgpu_vf_free(VgpuVf *v);
 /* Add the VFs of the GPU at this path, whose folder contains `names`, to `vfs` (VgpuVf, owned), sorted by
- * index. *ret_links also counts links that vanish while they are read. Returns 0, or the error of a link that
- * cannot be followed for another reason; the other VFs have been added then. */
+ * index. *ret_links counts all links, including those that vanish meanwhile. If a link cannot be followed
+ * for another reason, its errno is returned after all other VFs were added. */
 int vgpu_vfs_read(VgpuIo *io, const char *path, char **names, GPtrArray *vfs, uint32_t *ret_links);
 /* The VF with this sysfs name; NULL if the GPU has none. */
 const VgpuVf *gpu_facts_find_vf(const GpuFacts *f, const char *name);

@@ -16,7 +16,7 @@ static const VgpuDriver *const drivers[] = {
         &gim_legacy_driver, &mdev_driver, &nvidia_vfio_driver, &sriov_driver, &xengt_driver,
 };
 
-/* The texts of a GPU that no back end serves: the reason is returned, the hint is set if there is one. */
+/* Reasons why no back end serves a GPU. Each function returns the reason, and sets the hint if it knows one. */
 
 static char *registry_explain_no_driver(const GpuFacts *f, VgpudHint *ret_hint)
 {
@@ -66,7 +66,7 @@ static char *registry_explain_i915(const GpuFacts *f, VgpudHint *ret_hint)
         return g_strdup("i915 has registered no mediated types, and the GPU has no SR-IOV");
 }
 
-/* GPUs of this driver with SR-IOV have a back end. */
+/* A back end serves the GPUs of this driver that have SR-IOV, so this GPU has none. */
 static char *registry_explain_xe(const GpuFacts *f, VgpudHint *ret_hint)
 {
         vgpud_hint_setf(ret_hint, VGPUD_HINT_ENABLE_SRIOV,
@@ -75,7 +75,7 @@ static char *registry_explain_xe(const GpuFacts *f, VgpudHint *ret_hint)
         return g_strdup("xe divides GPUs by SR-IOV, and this GPU has none");
 }
 
-/* GPUs of this driver with SR-IOV have a back end. */
+/* A back end serves the GPUs of this driver that have SR-IOV, so this GPU has none. */
 static char *registry_explain_nvidia(const GpuFacts *f, VgpudHint *ret_hint)
 {
         vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
@@ -100,7 +100,7 @@ static char *registry_explain_amdgpu(const GpuFacts *f, VgpudHint *ret_hint)
         return g_strdup_printf("%s cannot divide a GPU", f->driver);
 }
 
-/* GPUs of this driver with SR-IOV have a back end. */
+/* A back end serves the GPUs of this driver that have SR-IOV, so this GPU has none. */
 static char *registry_explain_gim(const GpuFacts *f, VgpudHint *ret_hint)
 {
         vgpud_hint_setf(ret_hint, VGPUD_HINT_ENABLE_SRIOV,

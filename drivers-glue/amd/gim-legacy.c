@@ -9,13 +9,13 @@
  * or for three seconds, gim makes all other requests wait.
  *
  * gim allocates the first free VF, so vgpud can only guess the VF. The guess is reserved by driver_override
- * before the request, as a mark of a half-made instance. The answer is recorded at once. If a
- * reserved VF has no recorded answer, another program may have allocated it and not bound it yet, so vgpud does
- * not release it: gim may then count an unused VF as allocated. vgpud reports this, and the administrator can
- * release the VF; a VF that is given to two VMs could not be repaired.
+ * before the request, as a mark of a half-made instance. The answer is recorded at once. A reserved VF without
+ * a recorded answer may be allocated to another program that has not bound it yet. vgpud does not release it,
+ * because two VMs with one VF could not be repaired. If no program has it, gim counts an unused VF as
+ * allocated: vgpud reports this, and the administrator can release the VF.
  *
- * vgpud never opens "gpuvf" of the GPU: a read divides by zero in the kernel after a request of three zeros
- * ("gpuvf" of a VF is safe), and "hotlink_reset", which resets the GPU. */
+ * vgpud opens neither "gpuvf" of the GPU nor "hotlink_reset". After a request of three zeros, a read of
+ * "gpuvf" divides by zero in the kernel ("gpuvf" of a VF is safe). "hotlink_reset" resets the GPU. */
 
 #include <inttypes.h>
 #include <string.h>
@@ -131,7 +131,7 @@ static gint gim_legacy_compare_sizes(gconstpointer a, gconstpointer b)
         return x < y ? -1 : x > y;
 }
 
-/* The most frequent size; the smallest of several; 0 if there is none. */
+/* The most frequent size, the smallest of equally frequent ones; 0 if there is none. */
 static uint32_t gim_legacy_find_usual_size(GArray *sizes)
 {
         uint32_t usual = 0;
@@ -267,9 +267,9 @@ static int gim_legacy_guess_vf(VgpuTarget *t, const CreateArgs *args, const Vgpu
 
 /* ---- create: allocation by gim ---- */
 
-/* Unbind the VF, which is refused while a program uses it, release it, and restore its state. driver_override
- * is restored last: as long as it names a driver of VFIO, or the earlier driver (vf_find_interrupted()), a
- * later run finds the interrupted return. */
+/* Unbind the VF (refused while a program uses it), release it, and restore its state. Restore
+ * driver_override last: until then, a later run recognises the interrupted return by it
+ * (vf_find_interrupted()). */
 static int gim_legacy_put_back(VgpuTarget *t, const VgpuVf *vf, const VfState *was, bool allocated,
                                VgpudError *reterr)
 {
@@ -395,7 +395,8 @@ static int gim_legacy_explain_bound(VgpuTarget *t, const VgpuVf *vf, const VfSta
         return r;
 }
 
-/* gim allocated another VF than the reserved one, which another program has allocated and not bound yet. */
+/* The reserved VF was allocated to another program, which has not bound it yet, so gim allocated another
+ * one. Hand out that VF instead. */
 static int gim_legacy_change_vf(VfCreate *c, const VgpuVf *vf, VgpudError *reterr)
 {
         Request *req = c->userdata;
@@ -433,7 +434,8 @@ static int gim_legacy_change_vf(VfCreate *c, const VgpuVf *vf, VgpudError *reter
                                         ? gim_legacy_put_back(c->t, vf, &was.state, true, &again)
                                         : 0;
 
-                /* create_undo() restores the guess; the guess stays on record if that fails. */
+                /* create_undo() restores the guessed VF next. Record that VF again in case the restoration
+                 * fails. */
                 if (q >= 0 && noted)
                         (void)vf_reserve(c->args, c->vf, c->restore_text, NULL);
                 return vf_explain_undo(vf, q, &again, &cause, reterr);
@@ -450,8 +452,8 @@ static int gim_legacy_change_vf(VfCreate *c, const VgpuVf *vf, VgpudError *reter
         return 0;
 }
 
-/* The writer died, so the answer may be to an earlier request. An answer that names no VF, or a VF in use,
- * means that this request allocated none. */
+/* Find the VF that gim may have allocated although the writer died. The answer may be to an earlier request;
+ * if it names no VF, or a VF in use, this request allocated none. */
 static const VgpuVf *gim_legacy_find_doubt(const VfCreate *c, const VgpuVf *vf)
 {
         _cleanup_(vf_state_done) VfState s = { 0 };

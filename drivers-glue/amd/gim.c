@@ -4,8 +4,8 @@
  *
  * - Other files of the GPU act when they are read: reset_gpu resets the GPU, psp_vbflash starts to write its
  * flash memory. Open no file but those named here.
- * - A write reports success although nothing changed; an errno only means that the text has an unknown form.
- * Only the value read back counts.
+ * - A write reports success even if nothing changed, and fails only for a text of unknown form. Only the value
+ * read back counts.
  * - If a value is not available, the file contains a sentence ("failed to get current mp mode").
  * - A new memory mode resets the GPU after the write has returned, and selects the profile for the mode. GPUs
  * that are linked by XGMI change together. */
@@ -26,9 +26,9 @@
 #define SPATIAL "spatial_partition_mode"
 
 #define RETRY_USEC (1000 * 1000)
-/* Reads until the GPU must answer again after a reset. */
+/* Limit of reads, one per second, until the GPU answers again after a reset. */
 #define READS_MAX 60
-/* Reads until the reset must have begun: the old value may be read before that. */
+/* Limit of reads that still show the old value because the reset has not begun. */
 #define READS_OLD 5
 
 #define SAID_MAX 80
@@ -435,9 +435,9 @@ static bool gim_explain_enabled(VgpuIo *io, const char *gpu, const VgpuVf *vf, c
         return false;
 }
 
-/* gim refuses a change while a VF is enabled (pci_dev.enable_cnt, in sysfs "enable"): by a program that has the
- * VF open through VFIO, or by a driver of the host, used or not. True with a reason in *reterr if a VF is
- * enabled. */
+/* gim refuses a change while a VF is enabled (pci_dev.enable_cnt, in sysfs "enable"): by a program that has
+ * the VF open through VFIO, or by a driver of the host, even if no program uses that driver. True with a
+ * reason in *reterr if a VF is enabled. */
 static bool gim_find_enabled_vf(VgpuIo *io, const char *gpu, const GPtrArray *vfs, VgpudError *reterr)
 {
         for (guint i = 0; i < vfs->len; i++) {
@@ -578,7 +578,7 @@ static int gim_explain_unchanged(VgpuTarget *t, const Partitioning *p, const cha
         return r;
 }
 
-/* Read the value until it is the requested one, or will not be. */
+/* Read the value until it is the requested one, or the limit of reads is reached. */
 static bool gim_verify(VgpuTarget *t, Partitioning *p, const char *wanted)
 {
         /* The profile changes before the write returns. */

@@ -78,9 +78,10 @@ static bool i915_is_elsewhere(int r)
 }
 
 #define I915_NOTHING_LEFT "the GPU has too little left, because the other VFs have their share already"
-#define I915_NOTHING_LEFT_HINT \
-        VGPUD_HINT_CHOOSE_OTHER, "request no more than pf/gt0/available in the tree of the driver shows"
-#define I915_PARTIAL   "only a part of the resources of the VFs was provisioned by hand"
+#define I915_NOTHING_LEFT_HINT   \
+        VGPUD_HINT_CHOOSE_OTHER, \
+                        "request at most the amount that pf/gt0/available in the tree of the driver shows"
+#define I915_PARTIAL   "the VFs were provisioned by hand, but not with all resources"
 #define I915_READ_ONLY "this driver does not allow changes of the quota"
 
 static const Refusal i915_refusals[] = {

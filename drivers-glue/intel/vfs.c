@@ -8,11 +8,11 @@ const Refusal intel_vf_refusals[] = {
         { EPERM, VGPUD_ERROR_FAILED,
           "an open lockdown file of debugfs (xe) or a guest of Xen that uses a VF locks the number of VFs" },
         { ENOKEY, VGPUD_ERROR_FAILED,
-          "only a part of the resources of the VFs was provisioned by hand, or the GPU's firmware (GuC) refused",
+          "the VFs were provisioned by hand, but not with all resources, or the GPU's firmware (GuC) refused",
           INTEL_PROVISION_HINT },
         { EPROTO, VGPUD_ERROR_FAILED, INTEL_GUC_OR_WRITER, INTEL_GUC_OR_WRITER_HINT },
         { ECANCELED, VGPUD_ERROR_FAILED, INTEL_WEDGED, INTEL_WEDGED_HINT },
-        { ENODEV, VGPUD_ERROR_UNSUPPORTED, "the driver does not run the GPU with VFs",
+        { ENODEV, VGPUD_ERROR_UNSUPPORTED, "the driver does not support VFs on this GPU",
           VGPUD_HINT_CONFIGURE_DRIVER, "xe needs the firmware GuC and a parameter max_vfs other than 0" },
         { 0 },
 };

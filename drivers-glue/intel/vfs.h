@@ -14,7 +14,7 @@
 #define INTEL_WEDGED      "the driver has declared the GPU wedged after an error"
 #define INTEL_WEDGED_HINT VGPUD_HINT_RESET_GPU, "unbind and rebind the driver, or reboot the host"
 
-/* Drivers with the firmware GuC answer EPROTO themselves. */
+/* EPROTO has two meanings: the firmware GuC refused, or the guarded writer died. */
 #define INTEL_GUC_OR_WRITER \
         "the GPU's firmware (GuC) refused, or vgpud-write did not start or died before it answered"
 #define INTEL_GUC_OR_WRITER_HINT   \

@@ -27,7 +27,7 @@ static const VfQuota xe_quotas[] = {
           .help = "microseconds until a VF that does not yield is reset; 0: no limit" },
         { "sched_priority", VF_QUOTA_PRIORITY,
           .help = "low, normal or high: the VF that computes first; kernels may allow only one value for VFs" },
-        /* 2 MiB on each tile. */
+        /* The driver rounds up to 2 MiB on each tile; 16 MiB allow for eight tiles. */
         { "vram_quota", VF_QUOTA_BYTES, .step = (uint64_t)16 << 20, .framebuffer = true,
           .help = "bytes (K, M, G allowed) of graphics memory, rounded up by the GPU; if the driver accepts it only before VFs are enabled, a VF that already has this value is used" },
 };

@@ -191,7 +191,7 @@ int xengt_request_read(const CreateArgs *args, XengtRequest *w, VgpudError *rete
 
         if (w->vm_id == 0) {
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                     "a vGPU of XenGT needs a Xen domain, and option vmid names none");
+                                     "a vGPU of XenGT needs a Xen domain, but option vmid is not set");
                 vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER,
                                   "set option vmid to an ID that xl list shows");
 

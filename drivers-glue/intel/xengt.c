@@ -439,9 +439,9 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
 
 /* ---- destroy ---- */
 
-/* Check whether the domain exists. The kernel of dom0 has a device such as "console-3-0" for each device that
- * dom0 serves domain 3, from its creation to its cleanup, and xl gives every domain a console. 1: *ret_device
- * is such a device; 0: there is no such domain; negative: unknown because of *ret_why. */
+/* Check whether the domain exists: dom0 keeps a back-end device such as "console-3-0" for domain 3 until the
+ * domain is cleaned up, and xl gives every domain a console. 1: *ret_device is such a device; 0: there is no
+ * such domain; negative: unknown because of *ret_why. */
 static int xengt_find_domain(VgpuIo *io, uint32_t vm_id, char **ret_device, char **ret_why)
 {
         g_autofree char *type = NULL, *infix = g_strdup_printf("-%" PRIu32 "-", vm_id);
@@ -473,8 +473,8 @@ static int xengt_find_domain(VgpuIo *io, uint32_t vm_id, char **ret_device, char
         return 0;
 }
 
-/* The run queue in "schedule" does not tell: a guest without its driver loaded is not in the queue, and a guest
- * that was destroyed with its driver loaded stays in the queue. */
+/* The run queue in the file "schedule" does not show whether a guest runs: a guest without a loaded driver
+ * is missing there, and a guest destroyed with a loaded driver stays there. */
 static int xengt_refuse_used(const VgpuTarget *t, const char *slot, uint32_t vm_id, VgpudError *reterr)
 {
         g_autofree char *device = NULL, *why = NULL;
@@ -539,8 +539,8 @@ static int xengt_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError
 
 /* ---- hand-over ---- */
 
-/* The domain uses the vGPU already, so there are no arguments for QEMU. Intel's QEMU for XenGT (-xengt) creates
- * a vGPU for its domain, and ends if the domain has one. */
+/* The domain uses the vGPU already, so there are no arguments for QEMU. Intel's QEMU for XenGT (-xengt)
+ * creates the vGPU of its domain itself, and exits if the domain has one already. */
 static Handover *xengt_handover(const InstanceDesc *instance)
 {
         Handover *h = g_new0(Handover, 1);

@@ -240,7 +240,7 @@ static int sysfs_log_write(const char *path, const char *value, bool guarded, in
                 g_autofree char *text = g_strescape(value, NULL);
 
                 (void)log_debug_errno(r, "%s \"%s\" to /sys/%s: %s, %" PRId64 " us",
-                                      guarded ? "Wrote, guarded," : "Wrote", text, path,
+                                      guarded ? "Guarded write of" : "Write of", text, path,
                                       r < 0 ? g_strerror(-r) : "done", g_get_monotonic_time() - begin_usec);
         }
 

@@ -20,7 +20,7 @@
 
 #define INSTANCE_IN_USE \
         "the instance is in use", VGPUD_HINT_STOP_USER, "shut down the VM that uses the instance"
-/* Limit of refusals by single VFs; then the reason is taken for one of the GPU. */
+/* Limit of refusals by single VFs: after so many, assume that the reason concerns the whole GPU. */
 #define REFUSALS_MAX 4
 
 static VgpuMatch mdev_match(const GpuFacts *facts)
@@ -219,8 +219,8 @@ static int mdev_undo_create(VgpuIo *io, const char *path, VgpudError *cause, Vgp
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
         int r = mdev_remove_instance(io, path, &again);
 
-        /* The attribute "remove" goes before the device does (ENOENT), and answers ENODEV while the driver is
-         * being unloaded: the kernel removes the new instance already. */
+        /* The kernel is removing the new instance already: the file "remove" vanishes before the device
+         * (ENOENT), and writes to it fail with ENODEV while the driver is being unloaded. */
         if (r < 0 && again.errnum != ENOENT && again.errnum != ENODEV)
                 return explain_rollback("the instance", r, again.message, cause, reterr);
 

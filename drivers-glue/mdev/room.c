@@ -35,7 +35,7 @@ static uint64_t room_to_mb(uint64_t bytes)
         return bytes >> 20;
 }
 
-/* The resources that all types share, as used by the instances. */
+/* Append how much the instances use of the resources that all types share. */
 static void room_append_use(GString *text, const GpuSnapshot *s)
 {
         uint64_t low = 0, high = 0, fences = 0;
@@ -61,8 +61,8 @@ static void room_append_use(GString *text, const GpuSnapshot *s)
                                        room_to_mb(high), fences);
 }
 
-/* If the parents are not VFs, available_instances is correct; only the reason is missing. The reason is
- * given as soon as there is an instance, because then less than the maximum is available. */
+/* If the parents are not VFs, available_instances is correct, and only the reason is missing. Every instance
+ * makes fewer than the maximum available, so the reason is given from the first instance on. */
 static void room_explain_types(GpuSnapshot *s)
 {
         for (guint i = 0; i < s->types->len; i++) {
@@ -177,7 +177,8 @@ static bool room_find_common_size(const GpuSnapshot *s, uint64_t *size)
         return true;
 }
 
-/* True if all types that are available have the size of the instances. */
+/* True if every type has a known size, no type of MIG is available, and all available types have the size of
+ * the instances (if there are any). */
 static bool room_is_of_one_size(const GpuSnapshot *s, uint64_t size)
 {
         for (guint i = 0; i < s->types->len; i++) {
@@ -218,8 +219,8 @@ bool mdev_room_predict(const GpuFacts *facts, const GpuSnapshot *before, GpuSnap
             !room_is_of_one_size(before, size))
                 return false;
 
-        /* If the mode is unknown, a slice shows MIG mode, in which other types do not become available again.
-         */
+        /* If the mode is unknown, an instance that is a slice proves MIG mode. Then types of the whole GPU
+         * never become available. */
         if (mig < 0 && (room_has_slices(before) || room_has_slices(s)))
                 return false;
 

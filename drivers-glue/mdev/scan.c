@@ -17,7 +17,8 @@ typedef struct Scan {
         GHashTable *types; /* id -> VgpuType of the snapshot; NULL for types of another device_api */
 } Scan;
 
-/* The texts that are the same on every parent. *ret is NULL for types of another device_api. */
+/* Read the attributes that are the same on every parent: device_api, name and description. *ret is NULL for
+ * types of another device_api. */
 static int mdev_read_type(VgpuIo *io, const char *path, const char *id, VgpuType **ret)
 {
         g_autofree char *api = NULL, *name = NULL, *description = NULL;
@@ -33,7 +34,8 @@ static int mdev_read_type(VgpuIo *io, const char *path, const char *id, VgpuType
         if (strcmp(api, MDEV_DEVICE_API) != 0)
                 return 0;
 
-        /* Some drivers and kernels have neither file. If the parent is going away, another parent has both. */
+        /* Some drivers and kernels have neither file. On a parent that is going away, device_api is
+         * unreadable too: leave the type to another parent. */
         r = vgpu_io_readf(io, &name, "%s/name", path);
         if (r == -ENODEV)
                 return r;

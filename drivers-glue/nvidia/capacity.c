@@ -48,7 +48,8 @@ static uint64_t capacity_largest_size(const GPtrArray *types, uint64_t bytes)
         return bytes;
 }
 
-/* If the mode is unknown: instances of different sizes, or offers of another size, show heterogeneous mode. */
+/* If the driver does not report the mode, infer heterogeneous mode from instances of different sizes, or
+ * from an available type of another size. */
 static bool capacity_is_heterogeneous(const NvidiaBudget *b, uint64_t smallest, uint64_t committed)
 {
         if (b->heterogeneous >= 0)
@@ -146,8 +147,9 @@ static char *capacity_explain_framebuffer(const Use *u, const VgpuType *t)
                 return g_strdup_printf("the vGPUs use %" PRIu64 " of %" PRIu64 " MB of framebuffer",
                                        capacity_to_mb(u->used_bytes), capacity_to_mb(u->total_bytes));
 
-        return g_strdup_printf("the GPU holds %" PRIu32 " vGPU%s of %" PRIu64 " MB, and has %" PRIu32, n,
-                               n > 1 ? "s" : "", capacity_to_mb(t->framebuffer_bytes), u->n_instances);
+        return g_strdup_printf("the GPU holds at most %" PRIu32 " vGPU%s of %" PRIu64 " MB, and has %" PRIu32
+                               " already",
+                               n, n > 1 ? "s" : "", capacity_to_mb(t->framebuffer_bytes), u->n_instances);
 }
 
 static char *capacity_explain_vfs(const NvidiaBudget *b)
@@ -155,7 +157,8 @@ static char *capacity_explain_vfs(const NvidiaBudget *b)
         if (b->free_vfs == 0)
                 return g_strdup_printf("each of the %" PRIu32 " VFs carries a vGPU already", b->n_vfs);
 
-        return g_strdup_printf("only %" PRIu32 " of the %" PRIu32 " VFs %s free, and each carries one vGPU",
+        return g_strdup_printf("only %" PRIu32 " of the %" PRIu32
+                               " VFs %s free, and a VF can carry only one vGPU",
                                b->free_vfs, b->n_vfs, b->free_vfs > 1 ? "are" : "is");
 }
 
@@ -163,10 +166,10 @@ static char *capacity_explain_not_offered(const NvidiaBudget *b, const Use *u, V
 {
         if (b->n_vfs != NVIDIA_NO_VFS && u->n_instances > 0 && u->heterogeneous) {
                 vgpud_hint_setf(ret_hint, VGPUD_HINT_DESTROY_INSTANCE,
-                                "blocks are aligned to their size: create large vGPUs before small ones");
+                                "create large vGPUs before small ones: the framebuffer of a vGPU is one block, aligned to its size");
 
                 return g_strdup_printf("the vGPUs use %" PRIu64 " of %" PRIu64
-                                       " MB of framebuffer, and no free block is large enough",
+                                       " MB of framebuffer, and no free block is large enough for the type",
                                        capacity_to_mb(u->used_bytes), capacity_to_mb(u->total_bytes));
         }
 
@@ -199,7 +202,7 @@ static uint32_t capacity_count_instances(const NvidiaBudget *b, uint32_t id)
         return n;
 }
 
-/* A GPU instance holds vGPUs of one type, in most cases one vGPU. */
+/* A GPU instance carries vGPUs of one type only, and in most cases a single vGPU. */
 static Slices capacity_count_slices(const NvidiaBudget *b, const VgpuType *t)
 {
         Slices s = { .room = UINT32_MAX };
@@ -264,7 +267,7 @@ static void capacity_decide_slice(const NvidiaBudget *b, VgpuType *t)
         if (b->mig == 0) {
                 vgpud_hint_setf(&t->hint, VGPUD_HINT_CONFIGURE_GPU,
                                 "disable the VFs, set mode mig of the GPU to yes, and enable the VFs again");
-                capacity_set(t, 0, g_strdup("the type needs MIG mode, and the GPU is not in MIG mode"));
+                capacity_set(t, 0, g_strdup("the type needs MIG mode, which is off"));
                 return;
         }
 
@@ -276,7 +279,7 @@ static void capacity_decide_slice(const NvidiaBudget *b, VgpuType *t)
         if (s.room == UINT32_MAX) {
                 capacity_set(t, 1,
                              usual == 1 ? NULL
-                                        : g_strdup("the driver reports room for one, and NVIDIA's library does not report the room of the GPU instances (MIG)"));
+                                        : g_strdup("the driver reports room for one more, and without the number of GPU instances (MIG) vgpud cannot count further"));
                 return;
         }
 
@@ -311,7 +314,7 @@ static void capacity_refuse_size(const NvidiaBudget *b, const Use *u, VgpuType *
                                      capacity_to_mb(t->framebuffer_bytes)));
 }
 
-/* The reason why fewer than usual are available, although the driver offers the type. */
+/* Explain why fewer are available than on an empty GPU, although the driver offers the type. */
 static char *capacity_explain_fewer(const NvidiaBudget *b, const Use *u, const VgpuType *t, uint32_t n,
                                     uint32_t available)
 {
@@ -347,7 +350,7 @@ static void capacity_decide(const NvidiaBudget *b, const Use *u, VgpuType *t)
 
         if (n == UINT32_MAX && u->n_instances > 0) {
                 capacity_set(t, 1,
-                             g_strdup("the driver reports room for one, and the framebuffer size of the GPU is unknown"));
+                             g_strdup("the driver reports room for one more, and without the framebuffer size vgpud cannot count further"));
                 return;
         }
 

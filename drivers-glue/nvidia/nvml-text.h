@@ -8,9 +8,9 @@
 
 #include "base/macros.h"
 
-/* Exit status: below 128, where signals begin, and below 200, where systemd's own begin. */
+/* Exit statuses, below 128 (128 + N: ended by signal N) and below 200 (systemd's own begin there). */
 #define VGPUD_NVML_OTHER_CODE 49  /* any code of the library from 49 on, such as 999 (unknown) */
-#define VGPUD_NVML_PENDING    50  /* range to 99: the mode is pending; minus 50, the reason */
+#define VGPUD_NVML_PENDING    50  /* range 50..99: the mode is pending; the status minus 50 is the reason */
 #define VGPUD_NVML_NO_LIBRARY 100 /* libnvidia-ml.so.1 is not installed */
 
 #define NVML_TYPES_MAX 512 /* limit of one GPU; about 40 exist */

@@ -322,7 +322,7 @@ static int nvml_read_vf_load(VgpuIo *io, const VgpuVf *vf, char **ret, bool *ret
         return 0;
 }
 
-/* Names the vGPUs of the GPU in the hint. */
+/* Refuses a change of mode while the GPU has vGPUs (the hint names them), or no VF that can carry one. */
 static int nvml_refuse_vgpus(VgpuTarget *t, const char *mode, VgpudError *reterr)
 {
         g_autoptr(GString) names = g_string_new(NULL);

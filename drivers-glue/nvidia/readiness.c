@@ -4,7 +4,8 @@
 
 #include <inttypes.h>
 
-/* Some GPUs advertise VFs that do not exist. Before a first attempt, only the library can tell. */
+/* Some GPUs advertise VFs that do not exist. Before the first attempt to enable them, only the library can
+ * tell. */
 static char *readiness_explain_no_vfs(const NvidiaReadiness *r, VgpudHint *ret_hint)
 {
         const GpuFacts *f = r->facts;
@@ -73,8 +74,8 @@ char *nvidia_explain_unprepared(const NvidiaReadiness *r, VgpudHint *ret_hint)
         if (readiness_is_offering(r->snapshot))
                 return NULL;
 
-        /* GPU instances change without an event, so their lack is a matter of room: create() reads them again.
-         */
+        /* A lack of GPU instances counts as a lack of room, not as unprepared: GPU instances appear without
+         * an event, and create() reads them again. */
         if (r->nvml && r->nvml->mig == 1 && r->nvml->types->len > 0)
                 return NULL;
 

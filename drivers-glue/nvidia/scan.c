@@ -177,8 +177,9 @@ static void nvidia_scan_add_nvml_types(Scan *s)
         }
 }
 
-/* Adds types that GPUs of this model offered earlier. The list of the library is complete, and so is the list
- * of a GPU without vGPUs, except for MIG types: a type that is missing there belongs to another driver. */
+/* Adds types that GPUs of this model offered earlier and that the lists omit now. The library lists all
+ * types, and a GPU without vGPUs all but MIG types: a known type that is missing there belongs to another
+ * release of the driver, and is not added. */
 static void nvidia_scan_add_known_types(Scan *s)
 {
         const GPtrArray *known = s->t->known_types;

@@ -43,7 +43,7 @@ static char *manage_get_property(const Helper *h, const char *name)
         return g_strdup(g_strstrip(output));
 }
 
-/* True for messages of systemd about the unit, which add nothing. */
+/* True for systemd's own messages about the unit, which give no reason. */
 static bool manage_line_is_systemds(const Helper *h, const char *line)
 {
         return strstr(line, h->unit) || g_str_has_prefix(line, "Starting ") ||
@@ -88,7 +88,7 @@ static char *manage_read_log(const Helper *h)
 static int manage_explain_missing(const Helper *h, const char *what, VgpudError *reterr)
 {
         int r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
-                                 "the VFs of GPU %s need NVIDIA's sriov-manage, and %s", h->t->facts->name,
+                                 "the VFs of GPU %s need NVIDIA's sriov-manage, but %s", h->t->facts->name,
                                  what);
 
         vgpud_error_hintf(reterr, VGPUD_HINT_LOAD_DRIVER,

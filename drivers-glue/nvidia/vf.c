@@ -82,7 +82,8 @@ int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned t
                 /* vgpud-write died before or after its write(2), never inside: read the result. */
                 if (r == -EPROTO && nvidia_vf_read_type(io, path, &now) >= 0 && now == type)
                         return 0;
-                /* The plugin of the previous vGPU has not ended yet. EPERM means so only for a removal. */
+                /* The plugin of the previous vGPU has not ended yet. EPERM has this meaning only when a vGPU
+                 * is removed. */
                 if ((r != -EBUSY && r != -EAGAIN && (r != -EPERM || type != 0)) || tries >= tries_max)
                         return r;
 

@@ -21,14 +21,14 @@
 #include "drivers-glue/vfio/use.h"
 #include "drivers-glue/vf/bind.h"
 
-/* Limit of refusals by single VFs; then the reason is taken for one of the GPU. */
+/* Limit of refusals by single VFs: after so many, assume that the reason concerns the whole GPU. */
 #define REFUSALS_MAX 4
 
 #define PLUGIN_BUSY       "the plugin of an earlier vGPU has not ended"
 #define PLUGIN_BUSY_HINT  VGPUD_HINT_TRY_AGAIN, "retry in a moment, or look into the journal of nvidia-vgpu-mgr"
 #define TYPE_UNKNOWN      "the driver does not know the type, or the VF has no VFIO device"
 #define TYPE_UNKNOWN_HINT VGPUD_HINT_SEE_KERNEL_LOG, "look for messages of the driver in the kernel log"
-#define PLUGIN_RUNS       "the plugin of the vGPU has not ended, as if a VM still used the vGPU"
+#define PLUGIN_RUNS       "the plugin of the vGPU has not ended, so a VM may still use the vGPU"
 #define PLUGIN_RUNS_HINT      \
         VGPUD_HINT_STOP_USER, \
                         "stop the VM; if the plugin never ends (see the journal of nvidia-vgpu-mgr), disabling the VFs ends it"

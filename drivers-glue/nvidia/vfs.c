@@ -21,9 +21,8 @@ static int nvidia_vfs_check_driver(const VfChange *c, VgpudError *reterr)
         if (g_strcmp0(c->driver, NVIDIA_DRIVER) == 0)
                 return 0;
 
-        r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "GPU %s has left its driver nvidia (%s%s)",
-                             c->t->facts->name, c->driver ? "it is bound to " : "no driver is bound",
-                             c->driver ? c->driver : "");
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "GPU %s is bound to %s, not to nvidia",
+                             c->t->facts->name, c->driver ? c->driver : "no driver");
         vgpud_error_hintf(
                         reterr, VGPUD_HINT_STOP_OTHER_TOOL,
                         "another program may be running sriov-manage: retry in a moment, or bind the GPU to nvidia");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* vgpud-nvml: reads facts from NVIDIA's management library (libnvidia-ml.so.1) and sets the two modes of a GPU
- * that have no file in sysfs. A separate process, because the library may hang or crash, and keeps the GPU open
- * while it is initialized, which makes sriov-manage fail: the program shuts the library down before it ends.
+ * that have no file in sysfs. A separate process, because the library may hang or crash. An initialized library
+ * keeps the GPU open, which makes sriov-manage fail, so the program shuts the library down before it ends.
  *
  *     vgpud-nvml query ADDRESS
  *     vgpud-nvml set-heterogeneous ADDRESS 0|1
@@ -180,7 +180,7 @@ static void library_report_error(const Nvml *n, char *words[], int r)
         const char *text = n->error_string ? n->error_string(code) : NULL;
 
         (void)fprintf(stderr, "GPU %s: %s %s: %s%s (NVML error %d)\n", words[1], words[0], words[2],
-                      status_is_pending(r) ? "in effect with the next reset of the GPU only: " : "",
+                      status_is_pending(r) ? "takes effect only at the next reset of the GPU: " : "",
                       text ? text : "refused", code);
 }
 
@@ -367,7 +367,8 @@ static int split_unit_words(char *text, char *words[static WORDS_MAX + 1])
         return n;
 }
 
-/* Runs the request. Code 4 is not reported unless in the unit, because vgpud retries with the unit. */
+/* Runs the request. Code 4 (no permission) is reported only in the unit, because code 4 makes vgpud start
+ * the unit. */
 static int library_run(void *library, char *words[], bool is_query, bool is_unit)
 {
         int (*init)(void), (*shut_down)(void);

@@ -38,8 +38,8 @@ typedef struct VfProvider {
         /* List the folders with the quotas of a VF, one per part of the GPU (tile, GT), the main part first.
          * -ENOENT: none. */
         int (*list_folders)(VgpuTarget *t, uint32_t vf_index, char ***ret);
-        /* True for an errno of a write that means: this part of the GPU, not the main one, has no such quota.
-         */
+        /* True if this errno of a write means that a part of the GPU, other than the main part, has no such
+         * quota. */
         bool (*is_elsewhere)(int r);
         /* Runs before quotas are written: note side effects that have to be undone later. */
         void (*before_write)(VgpuTarget *t);

@@ -141,9 +141,9 @@ static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         return 0;
 }
 
-/* Unbind the VF, which is refused while a program uses it, and restore its quotas and state. driver_override is
- * restored last: as long as it names a driver of VFIO, or the earlier driver (vf_find_interrupted()), a later
- * run finds the interrupted return. A quota that cannot be restored does not stop the rest. */
+/* Unbind the VF (refused while a program uses it), and restore its quotas and state. Restore driver_override
+ * last: until then, a later run recognises the interrupted return by it (vf_find_interrupted()). A quota
+ * that cannot be restored does not stop the rest. */
 static int sriov_put_back(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const VfRestore *was,
                           VgpudError *reterr)
 {
@@ -244,7 +244,7 @@ static int sriov_rate_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *a
 /* Limit of failed VFs per create(), and of VFs in use that the message names. */
 #define TRIES_MAX 3
 
-/* The VFs that were tried for one create() and failed for a reason of the VF. */
+/* The VFs on which one create() failed for a reason that concerns the VF alone. */
 typedef struct Tries {
         GPtrArray *vfs;      /* owned: VgpuVf, borrowed */
         guint failed;        /* VFs that were written to */
@@ -342,7 +342,7 @@ static int sriov_choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs 
         if (args->parent)
                 return sriov_take_named(t, args, ret, ret_state, reterr);
 
-        /* Start behind the last VF of the same job: the VFs before are taken. */
+        /* Start behind the VF that the job took last: the VFs before it are taken. */
         for (guint i = 0; i < vfs->len && best < RATE_MAX; i++) {
                 guint at = (t->parent_hint + i) % vfs->len;
                 int rate = sriov_was_tried(tries, vfs->pdata[at]) ? 0
@@ -365,7 +365,7 @@ static int sriov_choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs 
         return vf_state_read_or_explain(t, *ret, ret_state, reterr);
 }
 
-/* Quotas are not written while a driver of the host has the VF. */
+/* Unbind the VF first: quotas are not written while a driver of the host is bound. */
 static int sriov_provision(VfCreate *c, VgpudError *reterr)
 {
         int r;
@@ -397,8 +397,8 @@ static const VfCreateOps sriov_create_ops = {
         .put_back = sriov_undo_create,
 };
 
-/* Try one VF after the other while the error concerns a single VF. VFs in use do not count: they were not
- * written to. */
+/* Try one VF after the other while the error concerns a single VF. VFs in use do not count towards
+ * TRIES_MAX, because they were not written to. */
 static int sriov_create_any(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
 {
         _cleanup_(sriov_tries_done) Tries tries = { .vfs = g_ptr_array_new(), .words = g_string_new(NULL) };
@@ -451,7 +451,7 @@ static int sriov_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudError
                 return r;
 
         vf_restore_from_text(t->io, instance->restore, &was);
-        /* A VF without a known number has no quotas. */
+        /* Quotas are found by the index of the VF. If the index is unknown, they cannot be restored. */
         if (vf.index == UINT32_MAX)
                 g_ptr_array_set_size(was.quotas, 0);
         r = sriov_put_back(t, sriov_find_provider(t->facts), &vf, &was, &cause);

@@ -259,8 +259,8 @@ static int bind_set_override(const Binding *b, const char *override, VgpudError 
                                               g_strerror(-r));
 
         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                      "VF %s cannot be reserved for driver %s by its driver_override: %s",
-                                      b->vf->name, override, g_strerror(-r));
+                                      "the driver_override of VF %s cannot be set to %s: %s", b->vf->name,
+                                      override, g_strerror(-r));
 }
 
 int vfs_refuse_use(VgpuIo *io, const VgpuVf *vf, const char *driver, GArray *held, VgpudError *reterr)

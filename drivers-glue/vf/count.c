@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The number of VFs, by the rules of Linux drivers/pci/iov.c. The links to the VFs are counted; sriov_numvfs is
- * never read. A reader takes the device lock (Linux 6.1), which another program that disables VFs holds until
- * the last VF is closed, and cannot be killed meanwhile. */
+/* The number of VFs, by the rules of Linux drivers/pci/iov.c. The links to the VFs are counted; sriov_numvfs
+ * is never read. A read waits for the device lock (Linux 6.1), and its process cannot be killed meanwhile; a
+ * program that disables VFs holds the lock until the last VF is closed. */
 
 #include "drivers-glue/vf/count.h"
 
@@ -13,7 +13,7 @@
 #include "drivers-glue/explain.h"
 #include "drivers-glue/vf/bind.h"
 
-/* The method of a back end that passes none. */
+/* Used for back ends that pass no method: only sriov_numvfs is written. */
 static const VfMethod plain_method = { 0 };
 
 /* The VFs of a GPU, about to be disabled or reset. */
@@ -311,7 +311,7 @@ static const Refusal count_refusals[] = {
         { EPERM, VGPUD_ERROR_FAILED, "a guest of Xen that uses a VF locks the number of VFs" },
         { EIO, VGPUD_ERROR_FAILED,
           "the GPU or its firmware does not respond, or its SR-IOV capability is broken", COUNT_LOG_HINT },
-        { ENODEV, VGPUD_ERROR_UNSUPPORTED, "the driver does not run the GPU with VFs" },
+        { ENODEV, VGPUD_ERROR_UNSUPPORTED, "the driver does not support VFs on this GPU" },
         { ENOSYS, VGPUD_ERROR_UNSUPPORTED,
           "SR-IOV of the GPU depends on another function of the device, which is missing" },
         { EINVAL, VGPUD_ERROR_FAILED,
@@ -461,7 +461,7 @@ static int count_stop_autoprobe(const VfChange *c, const char *path, char **ret,
         return 0;
 }
 
-/* The kernel reads the setting when it probes a VF, so the setting need not stay. */
+/* The kernel reads the setting only when it offers a new VF to drivers, so restore it once the VFs exist. */
 static int count_enable(const VfChange *c, VgpudError *reterr)
 {
         g_autofree char *path = g_strconcat(c->t->facts->path, "/sriov_drivers_autoprobe", NULL),

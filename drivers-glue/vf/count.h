@@ -35,8 +35,8 @@ struct VfMethod {
         int (*check_driver)(const VfChange *c, VgpudError *reterr);
         /* Refuse a change of the number before the first write. */
         int (*check)(const VfChange *c, VgpudError *reterr);
-        /* Enable so many VFs, or none. vfs_set() counts afterwards and ignores the result if the number is
-         * right. NULL: write sriov_numvfs. */
+        /* Enable `count` VFs; 0: disable all. vfs_set() counts afterwards and ignores the result if the
+         * number is right. NULL: write sriov_numvfs. */
         int (*set)(VgpuTarget *t, uint32_t count, VgpudError *reterr);
         /* Explain why set() succeeded, but the GPU has no VFs. NULL: vfs_set() explains it. */
         int (*explain_none)(const VfChange *c, VgpudError *reterr);

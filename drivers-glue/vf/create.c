@@ -27,7 +27,7 @@ int vf_create_bind(VfCreate *c, const char *driver, VgpudError *reterr)
         return r;
 }
 
-/* Refuse a request that cannot succeed before the first write and the record. */
+/* Check everything that can be checked before the VF is reserved and written to. */
 static int create_prepare(VfCreate *c, VgpudError *reterr)
 {
         g_autoptr(GArray) held = vfs_held_groups_new();

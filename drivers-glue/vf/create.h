@@ -23,7 +23,7 @@ typedef struct VfCreateOps {
         int (*explain_undo)(VfCreate *c, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr);
 } VfCreateOps;
 
-/* The VF to hand out. The back end sets all members up to was.state. */
+/* The VF to hand out. The back end sets ops, userdata, t, args, vf and was.state. */
 struct VfCreate {
         const VfCreateOps *ops;
         void *userdata;

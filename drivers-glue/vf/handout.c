@@ -168,11 +168,11 @@ static void handout_explain_taken(const GpuFacts *f, const VfMethod *method, con
         g_autofree char *reserved = NULL, *more = NULL;
 
         if (count->reserved > 0)
-                reserved = g_strdup_printf(" and %" PRIu32 " reserved by a driver_override or a stub driver",
-                                           count->reserved);
+                reserved = g_strdup_printf(", and %" PRIu32 " %s reserved by driver_override or a stub driver",
+                                           count->reserved, count->reserved == 1 ? "is" : "are");
 
-        type->why_not = g_strdup_printf("of %" PRIu32 " VFs %" PRIu32 " %s handed out%s", count->all,
-                                        count->handed_out, count->handed_out == 1 ? "is" : "are",
+        type->why_not = g_strdup_printf("%" PRIu32 " of %" PRIu32 " VFs %s handed out%s", count->handed_out,
+                                        count->all, count->handed_out == 1 ? "is" : "are",
                                         reserved ? reserved : "");
 
         if (count->all < f->total_vfs && !(method && method->fixed))
@@ -384,7 +384,7 @@ int vf_reserve(const CreateArgs *args, const VgpuVf *vf, const char *restore, Vg
         return slot_reserve(args, vf->name, restore[0] ? restore : NULL, reterr);
 }
 
-/* The name may belong to a VF of another GPU by now, or to none. */
+/* The slot may by now be a VF of another GPU, or no VF at all. */
 static bool handout_find_vf(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret)
 {
         g_autofree char *link = g_strconcat(instance->path, "/physfn", NULL), *gpu = NULL;
@@ -517,8 +517,8 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
         if (r >= 0)
                 return r;
 
-        /* Clear the driver_override that the failed attempt set, which would look like a reservation. If
-         * driver_override still names a driver of VFIO, the VF is still an instance. */
+        /* The failed vfs_bind() may have left driver_override set, which would look like a reservation:
+         * restore the earlier value. A VF that is still handed out stays an instance. */
         if (vf_state_read(t->io, vf->path, &now) < 0 || vf_state_is_handed_out(&now) ||
             vfs_bind(t->io, vf, now.driver, was->override, &again) >= 0) {
                 vgpud_error_move(reterr, &cause);

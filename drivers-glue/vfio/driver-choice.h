@@ -2,8 +2,8 @@
 #pragma once
 
 /* The choice of the VFIO driver for a PCI function: vfio-pci, or a variant of vfio-pci that can do more with
- * this device, such as migration. The aliases of a module name its devices: "vfio_pci:" instead of "pci:"
- * before the rest of the modalias (since Linux 5.15: PCI_ID_F_VFIO_DRIVER_OVERRIDE). */
+ * this device, such as migration. A variant names its devices in module aliases that begin with "vfio_pci:"
+ * instead of "pci:" (since Linux 5.15: PCI_ID_F_VFIO_DRIVER_OVERRIDE). */
 
 #include "drivers-glue/io/io.h"
 

@@ -9,9 +9,9 @@
 /* Read the number of the IOMMU group of the device at this path; -1 if the device has none. */
 int vfio_read_group(VgpuIo *io, const char *device_path, int *ret);
 
-/* True for a group that VFIO created for a device without an IOMMU (its parameter enable_unsafe_noiommu_mode).
- * A VM cannot use such a group. Only the node tells: mediated devices have the same name of the group and need
- * no IOMMU. */
+/* True for a group that VFIO created for a device without an IOMMU (its parameter
+ * enable_unsafe_noiommu_mode). A VM cannot use such a group. Only the name of the node tells: groups of
+ * mediated devices, which need no IOMMU, are also named "vfio-noiommu" in sysfs. */
 bool vfio_group_is_noiommu(VgpuIo *io, int group);
 
 /* True if the group may have a node. No node exists without a VFIO device in the group, or in kernels without

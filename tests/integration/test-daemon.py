@@ -50,7 +50,7 @@ class Arguments(host.HostTest):
         h = self.host(start=False)
         h.start("--debug")
         h.bus.create(GVT, V5_4, uuid=uuid(1))
-        self.assertIn(f"Wrote, guarded, \"{uuid(1)}\" to /sys/", h.log())
+        self.assertIn(f"Guarded write of \"{uuid(1)}\" to /sys/", h.log())
 
 
 class Configuration(host.HostTest):

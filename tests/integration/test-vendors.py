@@ -335,7 +335,7 @@ class Nvidia(host.HostTest):
         self.assertEqual(gpu.get("HintId"), "enable-vfs")
         h.vgpuctl("enable-vfs", H200)
         why = {t["name"]: t["why_not"] for t in gpu.types().values()}
-        self.assertIn("not in MIG mode", why["NVIDIA H200X-1-18C"])
+        self.assertIn("needs MIG mode", why["NVIDIA H200X-1-18C"])
         self.assert_error("InUse", gpu.start("Configure", "mig", "yes", wait=True), "disable-vfs")
         h.vgpuctl("disable-vfs", H200)
         result = h.vgpuctl("configure", H200, "mig", "yes")
@@ -363,7 +363,8 @@ class Nvidia(host.HostTest):
         self.assertEqual(slices(), {"1-18C": 2, "3-71C": 1})
 
     def test_mig_in_use(self):
-        """A GPU in use keeps its mode, also through a reset. The error names a mode that only a reset changes."""
+        """The mode of a GPU in use does not change, not even at a later reset. If only a reset can change a mode, the
+        error says so."""
         h = self.host("nvidia-h200")
         gpu = h.bus.gpu(H200)
 
@@ -427,7 +428,7 @@ class Nvidia(host.HostTest):
                          ("mdev", "ready", 16, [T4]))
         h.bus.create(T4, "T4-4Q")
         types = {t["name"]: (t["available"], t["why_not"]) for t in h.bus.gpu(T4).types().values()}
-        self.assertEqual(types["GRID T4-4Q"], (3, "the GPU holds 4 vGPUs of 4096 MB, and has 1"))
+        self.assertEqual(types["GRID T4-4Q"], (3, "the GPU holds at most 4 vGPUs of 4096 MB, and has 1 already"))
         self.assertEqual(types["GRID T4-8Q"][0], 0)
         self.assertIn("4096 MB, not 8192 MB", types["GRID T4-8Q"][1])
         message = self.assert_error("NoCapacity", h.bus.start_create(T4, "T4-8Q"), "4096 MB")
@@ -508,7 +509,8 @@ class Xengt(host.HostTest):
                          ("foreign", "vm1", {"low_gm": "64M", "high_gm": "448M", "vmid": "1"}))
 
     def test_room_unknown(self):
-        """A missing file is no missing driver: the instances stay, and vgpud does not look again and again."""
+        """A missing file does not mean a missing driver: the instances stay, and vgpud does not repeat the
+        discovery."""
         h = self.host("xengt")
         self.make(h, 1, uuid=uuid(1))
         h.sim.fault("read:available_resource:errno=ENODEV")
@@ -623,7 +625,7 @@ class Gim(host.HostTest):
         options = [("fb_offset", "4G"), ("fb_size", "1G"), ("gfx_divider", "8")]
         self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=options), "equal shares")
         self.assert_error("InvalidArgs", h.bus.start_create(S7150, "mxgpu", attributes=options[:2]), "fb_offset", "fb_size", "gfx_divider")
-        # In use: by who has it open, and for gim.
+        # A process has the first function open.
         h.sim.ctl("hold-device", "0000:83:02.0")
         self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "0000:83:02.0", "/dev/vfio/")
         h.sim.ctl("drop-device", "0000:83:02.0")
@@ -793,7 +795,7 @@ class Functions(host.HostTest):
         self.assertEqual(vfs()[0], ("/", "xe", ""))
 
     def test_one_is_bad(self):
-        """One bad virtual function does not stand for all."""
+        """A virtual function that cannot be bound does not keep the others from being used."""
         for model, gpu, slot in (("i915-sriov", IGPU, "0000:00:02"), ("xe", XE, "0000:03:00")):
             h = self.host(model)
             h.vgpuctl("enable-vfs", gpu, "4")
