@@ -60,7 +60,7 @@ static const OptionInfo options[] = {
         { "--prefer-numa-node", NULL, "N", OPTION_PREFER_NUMA_NODE, "Prefer a GPU of this NUMA node" },
         { "--near", NULL, "DEVICE", OPTION_NEAR, "Use the GPU nearest to this PCI device" },
         { "--pool", NULL, "POOL", OPTION_POOL, "Use a GPU of this pool of vgpud.conf" },
-        { "--dry-run", NULL, NULL, OPTION_DRY_RUN, "Change nothing, as place always does" },
+        { "--dry-run", NULL, NULL, OPTION_DRY_RUN, "No effect: place never changes anything" },
         { "--all", NULL, NULL, OPTION_ALL, "List also jobs that have ended" },
         { "--full", NULL, NULL, OPTION_FULL, "Print whole objects, not only changes (with --json)" },
         { NULL },

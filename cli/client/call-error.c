@@ -122,7 +122,7 @@ void call_error_read(ErrorInfo *e, sd_bus_message *answer)
             sd_bus_message_read_basic(answer, 's', &message) < 0)
                 return;
 
-        /* Details that cannot be read are left out: the message is the error. */
+        /* Details that cannot be read are left out: the message alone is enough. */
         (void)value_read_dictionary(answer, call_error_read_entry, e);
         if (e->job != 0 && !e->jobs) {
                 uint32_t job = e->job;
@@ -171,17 +171,17 @@ typedef struct ForeignError {
 
 #define ABSENT                                                                                   \
         "vgpud does not run, and could not be started", NULL, VGPUD_ERROR_NONE, "check-service", \
-                        "look whether vgpud is installed and runs: systemctl status vgpud", NULL
-#define LOST                                                                                              \
-        "vgpud went away or did not answer", "no answer from", VGPUD_ERROR_NONE, "check-service",         \
-                        "look at \"systemctl status vgpud\", and with \"vgpuctl list\" at the instances", \
-                        "look whether \"ssh HOST systemd-stdio-bridge\" works, and whether vgpud runs there"
+                        "check that vgpud is installed and runs: systemctl status vgpud", NULL
+#define LOST                                                                                                    \
+        "vgpud went away or did not answer", "no answer from", VGPUD_ERROR_NONE, "check-service",               \
+                        "check vgpud with \"systemctl status vgpud\", and the instances with \"vgpuctl list\"", \
+                        "check that \"ssh HOST systemd-stdio-bridge\" works, and that vgpud runs there"
 #define DENIED                                                                  \
         "not permitted", NULL, VGPUD_ERROR_NOT_AUTHORIZED, "ask-administrator", \
                         "ask an administrator for a polkit rule, or run vgpuctl as root", NULL
-#define OTHER_VERSION                                                                                        \
-        "vgpud does not know this call", NULL, VGPUD_ERROR_NONE, "restart-daemon",                           \
-                        "look whether vgpud and vgpuctl are of one version; restart vgpud after an upgrade", \
+#define OTHER_VERSION                                                                                         \
+        "vgpud does not know this call", NULL, VGPUD_ERROR_NONE, "restart-daemon",                            \
+                        "check that vgpud and vgpuctl have the same version; restart vgpud after an upgrade", \
                         NULL
 
 static const ForeignError foreign_errors[] = {

@@ -8,7 +8,7 @@
 #include "cli/host/find.h"
 #include "dbus/bus-names.h"
 
-/* Names listed in a message. */
+/* Limit of instances that a message names. */
 #define MESSAGE_INSTANCES 32
 
 static void call_job_free(void *p)
@@ -52,7 +52,7 @@ static CallJob *call_add_job(Call *call, const char *path)
         return job;
 }
 
-/* A job of the call goes on. */
+/* True if the job has not ended yet. */
 bool call_job_waits(const Call *call, const CallJob *job)
 {
         return !call->done && !job->done;
@@ -98,7 +98,7 @@ void error_add_instances(ErrorInfo *e, const JobInfo *info)
         }
 }
 
-/* The text is that of the daemon for a call with the option "wait". */
+/* The message is the same as that of the daemon for a call with the option "wait". */
 void call_job_set_stuck(CallJob *job, const JobInfo *info, uint64_t job_timeout_usec)
 {
         g_autofree char *message = NULL;
@@ -134,7 +134,7 @@ static char *timeout_instances(const ErrorInfo *e, uint32_t n_instances)
         return g_string_free(s, false);
 }
 
-/* The text is that of the daemon for a call with the option timeout_usec. */
+/* The message is the same as that of the daemon for a call with the option timeout_usec. */
 void call_set_timeout(Call *call, const Host *jobs, uint64_t usec)
 {
         g_autofree char *limit = NULL, *instances = NULL, *message = NULL, *hint = NULL;

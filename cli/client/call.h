@@ -56,20 +56,20 @@ uint32_t call_job_id(const Call *call);
 unsigned call_n_jobs(const Call *call);
 CallJob *call_job(const Call *call, unsigned i);
 
-/* The job, or a job of the call, goes on. */
+/* True if the job, or any job of the call, goes on. */
 bool call_job_waits(const Call *call, const CallJob *job);
 bool call_waits(const Call *call);
 
 /* Reads the jobs from an answer. Returns 0 or a negative errno. */
 int call_read_answer(Call *call, sd_bus_message *answer);
 
-/* The end of a job, as JobRemoved or GetJob has it; or the error GpuStuck, in the words of the daemon. `info`
- * (may be NULL there) has the instances. */
+/* Records the end of a job, as JobRemoved or GetJob reports it, or a stuck job: error GpuStuck, in the words
+ * of the daemon. `info` names the instances; NULL is allowed for a stuck job. */
 void call_job_set_ended(CallJob *job, const JobInfo *info);
 void call_job_set_stuck(CallJob *job, const JobInfo *info, uint64_t job_timeout_usec);
 
-/* Sets the error of the call: that of the first job that failed, with all jobs that failed; or Timeout, in the
- * words of the daemon. `jobs` (may be NULL) has the instances. */
+/* Sets the error of the call: that of the first failed job, with the numbers of all failed jobs; or Timeout,
+ * in the words of the daemon. `jobs` (may be NULL) names the instances. */
 void call_collect_error(Call *call);
 void call_set_timeout(Call *call, const Host *jobs, uint64_t usec);
 

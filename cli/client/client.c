@@ -35,9 +35,9 @@ int client_open(Client *c, const Arguments *args)
         e.status = denied ? vgpud_error_code_to_exit_status(VGPUD_ERROR_NOT_AUTHORIZED) : EXIT_FAILURE;
 
         if (args->host)
-                error_info_set_hint(&e, "check-ssh", "look whether \"ssh HOST true\" works");
+                error_info_set_hint(&e, "check-ssh", "check that \"ssh HOST true\" works");
         else
-                error_info_set_hint(&e, "check-bus", "look whether the bus runs: systemctl status dbus");
+                error_info_set_hint(&e, "check-bus", "check that the bus runs: systemctl status dbus");
 
         return error_info_print(args, &e, NULL);
 }
@@ -74,7 +74,8 @@ int client_not_sent(const Client *c, int r)
         g_assert(r < 0);
 
         return c->quiet ? EXIT_FAILURE
-                        : fail(c->args, VGPUD_ERROR_FAILED, NULL, "Could not make a call: %s", strerror(-r));
+                        : fail(c->args, VGPUD_ERROR_FAILED, NULL, "Could not build a D-Bus call: %s",
+                               strerror(-r));
 }
 
 int client_unreadable(const Client *c, int r)

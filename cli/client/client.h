@@ -30,8 +30,8 @@ void client_close(Client *c);
 /* Lets polkit ask for a password on the terminal. Called before calls that change the host. */
 void client_allow_password(Client *c);
 
-/* A new method call; NULL after printing an error and setting *status. A call fails to be built only if a word
- * of the user cannot be sent. */
+/* A new method call; NULL after printing an error and setting *status. Building a call fails only if D-Bus
+ * cannot carry a word of the user. */
 sd_bus_message *client_call_new(Client *c, const char *path, const char *interface, const char *member,
                                 int *status);
 

@@ -153,7 +153,7 @@ int lookup_gpu_vfs(Client *c, GpuInfo *g)
         return r < 0 ? client_unreadable(c, r) : 0;
 }
 
-/* The bus answers for an object that does not exist. */
+/* True if the error means that the object does not exist. */
 static bool lookup_is_absent(const ErrorInfo *error)
 {
         return strcmp(error->name, SD_BUS_ERROR_UNKNOWN_OBJECT) == 0 ||

@@ -20,13 +20,13 @@ int lookup_gpu_vfs(Client *c, GpuInfo *g);
 /* One object with all properties. An object that does not exist: NoSuch…. */
 int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const char *word, void **ret);
 int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret);
-/* Asks the daemon for an instance by name, also one that is only on record. False: `error` (empty) has the
- * answer. */
+/* Asks the daemon for an instance by name, even if only a record of it exists. False on failure: `error`,
+ * empty before, gets the answer of the daemon. */
 bool lookup_instance_by_name(Client *c, const char *name, char **ret_path, ErrorInfo *error);
 int lookup_hand_over(Client *c, const char *path, HandOver *ret);
 
 /* The object that a word names, with the members that the List methods have. A whole UUID or an object path
- * needs no call: then the object has its path and name alone, and may not exist. `flags`: FindFlags. */
+ * needs no call: the object then has only its path and name, and may not exist. `flags`: FindFlags. */
 int lookup_word(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret);
 int lookup_gpu(Client *c, Host *h, const char *word, GpuInfo **ret);
 

@@ -14,7 +14,8 @@
 #include "cli/output/format.h"
 #include "dbus/bus-names.h"
 
-/* The first call goes alone, so that polkit asks for one password. */
+/* Limit of calls without an answer, after the first: that one goes alone, so that polkit asks for only one
+ * password. */
 #define CALLS_AT_A_TIME 16
 /* A shorter wait needs no line of progress. */
 #define QUIET_USEC USEC_PER_SEC
@@ -117,7 +118,8 @@ static void waiter_show(Waiter *w)
 
 /* ---- the end of calls ---- */
 
-/* The end of a loop flushes and closes a bus that is attached; the verb may have more calls. */
+/* Detach the bus first: the end of an event loop closes an attached bus, which the verb may need for more
+ * calls. */
 static int waiter_exit(Waiter *w)
 {
         (void)sd_bus_detach_event(w->client->bus);
@@ -297,7 +299,7 @@ static int waiter_on_timeout(sd_event_source *source, uint64_t usec, void *userd
 {
         Call *call = userdata;
 
-        /* The list of jobs has the UUIDs. */
+        /* The error names the instances, so list the jobs first. */
         call->timed_out = true;
 
         return waiter_ask(call->waiter, ASK_USEC);
@@ -364,7 +366,7 @@ static int waiter_on_answer(sd_bus_message *answer, void *userdata, sd_bus_error
         (void)sd_bus_message_rewind(answer, true);
 
         if (r < 0) {
-                call_error_set(&call->error, SD_BUS_ERROR_INVALID_SIGNATURE, "its answer is no job");
+                call_error_set(&call->error, SD_BUS_ERROR_INVALID_SIGNATURE, "its answer names no job");
                 return call_end(call);
         }
 
@@ -429,7 +431,7 @@ static int waiter_on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_
         return call_end_if_done(call);
 }
 
-/* A stuck job may never end, and is not waited for. */
+/* Do not wait for a stuck job, which may never end. */
 static int waiter_on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
         Waiter *w = userdata;
@@ -460,7 +462,7 @@ static int waiter_on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_
         return job->stuck ? waiter_ask(w, ASK_USEC) : 0;
 }
 
-/* The bus answers calls that have no answer yet. */
+/* Ends only calls that wait for jobs. The bus itself sends an error for calls without an answer. */
 static int waiter_on_owner(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
         const char *name, *before;
@@ -633,7 +635,8 @@ static int waiter_run(Waiter *w)
                         return r;
         }
 
-        /* The bus comes after signals: a connection that ends by the same signal is no failure. */
+        /* Signals have a higher priority than the bus: if the same signal also ends the connection, that is
+         * no failure. */
         r = sd_bus_attach_event(w->client->bus, w->event, SD_EVENT_PRIORITY_NORMAL + 1);
         if (r >= 0 && w->client->args->block)
                 r = waiter_subscribe(w);

@@ -21,7 +21,7 @@ typedef enum FieldFlags {
         IS_HEX4 = 1 << 7,          /* "0x10de" */
         IS_HEX6 = 1 << 8,          /* "0x030200" */
         IS_NUMBER = 1 << 9,        /* an int64_t, -1 for UINT32_MAX and UINT64_MAX */
-        ONLY_FULL = 1 << 10,       /* JSON of one object in full alone has the member */
+        ONLY_FULL = 1 << 10,       /* only in the JSON of an object in full (show, monitor --full) */
         NOT_ANNOUNCED = 1 << 11,   /* changes are not announced */
 } FieldFlags;
 

@@ -164,7 +164,7 @@ void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret
         if ((flags & FIND_NO_SHORT) && c.fit < 2 && uuid_prefix_is_valid(word) && prefix_is_short(word)) {
                 *ret_code = VGPUD_ERROR_INVALID;
                 *ret_message = g_strdup_printf(
-                                "\"%s\" is no whole name and too short for the beginning of a UUID", word);
+                                "\"%s\" is not a whole name, and too short for the beginning of a UUID", word);
                 return NULL;
         }
 

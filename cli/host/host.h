@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The objects of the daemon as plain values, read from GetManagedObjects, the List methods and signals. The key
- * of a member in JSON is its name; on the bus the property FooBar has the key foo_bar in tables and
+/* The objects of the daemon as plain values, read from GetManagedObjects, the List methods and signals. A
+ * member has the same name in JSON. On the bus, the property FooBar has the key foo_bar in tables and
  * dictionaries. Texts and lists are never NULL unless the comment says otherwise; an unknown text is "". */
 
 #include <stdbool.h>
@@ -183,7 +183,7 @@ static inline void host_freep(Host **h)
 }
 #define _cleanup_host_ _cleanup_(host_freep)
 
-/* Add an object; an object of the path is returned as it is. The caller sorts. */
+/* Add an object with this path, or return the one that exists. The caller sorts. */
 void *host_add(Host *h, ObjectKind kind, const char *path);
 void host_remove_path(Host *h, ObjectKind kind, const char *path);
 

@@ -6,7 +6,7 @@
 #include "cli/host/host.h"
 #include "cli/output/json.h"
 
-/* One object. `full`: with the members that only one object in full has. */
+/* One object. `full` adds the members with the flag ONLY_FULL, and the types and VFs of a GPU. */
 void json_object_info(Json *j, const char *key, ObjectKind kind, const void *object, bool full);
 
 /* The same without braces, for an object that gets further members. */

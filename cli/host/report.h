@@ -22,7 +22,8 @@ Tone job_state_tone(const JobInfo *j);
 
 bool gpu_has_vf(const GpuInfo *g, const char *name);
 
-/* True if none of the type can be made for the reason that the GPU has, which is shown once. */
+/* True if the type is unavailable for the same reason as the whole GPU. The reason is shown once, for the
+ * GPU. */
 bool type_waits_for_gpu(const GpuInfo *g, const TypeInfo *t);
 
 /* Tables of a host, or of one GPU (`only`). They return the number of rows; a table without rows is not

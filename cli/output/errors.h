@@ -23,7 +23,7 @@ typedef struct ErrorInfo {
         char *message;
         char *hint; /* NULL: none */
         char *hint_id;
-        int status;           /* exit status; set by client_explain() and the functions below */
+        int status;           /* exit status; set by call_error_explain() and the functions below */
         uint32_t job;         /* 0: none */
         GArray *jobs;         /* uint32_t: all jobs of the command that go on or failed */
         GPtrArray *instances; /* UUIDs */
