@@ -6,7 +6,7 @@ import sys
 
 import dbus
 
-ENDLESS_SEC = 2147483  # the most that D-Bus knows; vgpud answers when the job ends or is stuck
+ENDLESS_SEC = 2147483  # the longest timeout of libdbus; vgpud answers when the job ends or is stuck
 bus = dbus.SystemBus()
 manager = dbus.Interface(bus.get_object("org.vgpud1", "/org/vgpud1"), "org.vgpud1.Manager")
 verb, *words = sys.argv[1:]

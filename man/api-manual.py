@@ -24,7 +24,7 @@ DEFAULTS = {
     "auth_admin_keep": "after an administrator's password, kept for a while",
 }
 CHANGES = {"const": "constant", "false": "not announced", "invalidates": "announced without its value", "true": ""}
-# Texts of the argument "options" without news.
+# Texts of the argument "options" that the manual leaves out.
 PLAIN_OPTIONS = ("none", "only error_details", "see below")
 
 
@@ -103,7 +103,7 @@ def interfaces():
                 yield f"{heading}\n{'-' * len(heading)}\n"
                 for member in members:
                     yield "\n".join(describe(member, interface.doc.since))
-        yield wrap(f"All of this since version {interface.doc.since}, where nothing else is said.") + "\n"
+        yield wrap(f"All of this since version {interface.doc.since}, unless a member says otherwise.") + "\n"
 
 
 def sentence(text):
