@@ -32,7 +32,7 @@ THEIRS = "22222222-2222-4222-8222-222222222222"
 RAW = "33333333-3333-4333-8333-333333333333"
 
 CANDIDATES = 1024
-BATCH = 240  # the most that the simulated host has
+BATCH = 240  # the largest number of VFs of a simulated GPU
 
 ROWS = []
 COUNTS = []
@@ -55,7 +55,7 @@ def milliseconds(value):
 
 
 def row(what, ours=None, theirs=None, figure=None, budget=None, kept=None, form=milliseconds, **more):
-    """figure: the measured value of the budget; kept: True if within the budget, None without a budget."""
+    """figure: the value that the budget limits; kept: True if it is within the budget, None without a budget."""
     ROWS.append({"what": what, "vgpud": ours, "mdevctl": theirs, "figure": figure, "budget": budget, "kept": kept, **more,
                  "text": [what, form(ours), form(theirs), figure or "-", budget or "-",
                           {None: "-", True: "ok", False: "missed"}[kept]]})
@@ -69,7 +69,7 @@ def times(ratio):
 # ---- the same rows for both ----
 
 def count(place, what):
-    """The number of objects that both tools report. The numbers must agree: on an empty tree all tools are fast."""
+    """Check that both tools report the same number of objects, and not zero: on an empty tree every tool is fast."""
     parents = [entry for entry in json.loads(place.run("mdevctl", "types", "--dumpjson") or "[]")]
     offers = {name: sum(len(entry) for entry in types) for parent in parents for name, types in parent.items()}
     names = place.run(VGPUCTL, "gpus", "-q").splitlines()
@@ -157,7 +157,8 @@ def bolt_memory(place):
 
 
 def measure_objects(rounds):
-    """Measure the promised size, 1 024 instances on 16 GPUs with 40 types each, and a quarter of the size."""
+    """Measure a host as large as the budgets promise, 1 024 instances on 16 GPUs with 40 types each, and one a quarter
+    as large."""
     with Files(4, 64, 40, 256) as place:
         place.start_vgpud()
         few = place.measure("objects", 4 * rounds)["objects"]
@@ -254,8 +255,8 @@ def measure_hang(place, rounds):
 
 
 def measure_batch(rounds):
-    """Measure the largest batch for the virtual functions of a simulated GPU; no model has room for more on the GPU
-    itself."""
+    """Measure the largest possible batch: one instance on each virtual function of a simulated GPU. No model has room
+    for as many instances on the GPU itself."""
     device = "/sys/bus/pci/devices/0000:11:00.4"
     with Simulated("scalable", simhost.scalable(1, BATCH, 23)) as place:
         place.start_vgpud()

@@ -209,7 +209,7 @@ static sd_bus *open_bus(void)
         return bus;
 }
 
-/* Reads the answer as a client has to, and counts. */
+/* Reads the whole answer, as a client has to, and counts the objects. */
 static unsigned count_objects(sd_bus_message *answer)
 {
         unsigned n = 0;
@@ -409,7 +409,7 @@ static void copy_file(const char *from, const char *to, GHashTable *known)
         (void)g_file_get_contents(from, &text, &size, NULL);
         if (!text)
                 text = g_strdup("");
-        /* The same few texts a hundred thousand times: links keep them small. */
+        /* The tree repeats a few texts a hundred thousand times: hard links save memory. */
         other = size == strlen(text) ? g_hash_table_lookup(known, text) : NULL;
         if (other && link(other, to) == 0)
                 return;

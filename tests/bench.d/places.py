@@ -32,7 +32,8 @@ COVER = 'mount --bind "$0" /sys && exec "$@"'
 
 
 class Place(contextlib.ExitStack):
-    """Common to both. inside() gives the command line that runs a command there."""
+    """The part that both kinds of environment share. inside() gives the command line that runs a command in the
+    environment."""
 
     def __init__(self):
         super().__init__()
@@ -106,7 +107,8 @@ class Place(contextlib.ExitStack):
         return samples
 
     def rounds(self, count, commands, rest=True):
-        """Runs the commands {name: words} in turn, so often. rest: each begins when the daemon is at rest."""
+        """Run the commands {name: words} in turn, `count` times. rest: begin each one only when the daemon and the bus
+        are idle."""
         lines = "".join("\t".join(map(str, (name, *words))) + "\n" for name, words in commands.items())
         pids = [self.vgpud.pid, self.bus.pid] if rest else []
         return self.measure("rounds", count, *pids, stdin=lines)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Holds the actions together: policy/actions.def, org.vgpud1.policy, the annotations in dbus/*.xml, the example of rules,
+"""Compares the actions in policy/actions.def, org.vgpud1.policy, the annotations of dbus/*.xml, the example of rules
 and the D-Bus policy."""
 
 import re

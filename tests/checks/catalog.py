@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Holds daemon/base/log-ids.h and systemd/vgpud.catalog against each other, and both against the code."""
+"""Compares daemon/base/log-ids.h with systemd/vgpud.catalog, and both with the code."""
 
 import re
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Holds the settings that daemon/store/config.c knows against the manual, the example and the comment of config.h."""
+"""Compares the settings in daemon/store/config.c with the manual, the example and the comment of config.h."""
 
 import re
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Holds every #include against the order of folders: a folder uses lower folders and named libraries, no others."""
+"""Checks every #include against the order of folders: a folder uses only lower folders and the libraries named for
+it."""
 
 import re
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Measures the style of the product's code: one row per rule, before the rules were agreed, now, and the target."""
+"""Measures the style of the product's code: for each rule the figure before the rules were agreed, the figure now and
+the target."""
 
 import re
 import statistics
@@ -16,7 +17,7 @@ ASSERTION = re.compile(r"(g_)?assert(_\w+)?|g_return_(val_)?if_fail")
 
 
 class Measures:
-    """The figures of a tree. The names in ROWS say how each one counts."""
+    """The figures of a tree. ROWS says what each one counts."""
 
     def __init__(self, root):
         files = list(source.product_files(root, common.source_files(root)))

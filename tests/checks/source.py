@@ -164,7 +164,7 @@ def literals(text):
         elif group and token.kind != "comment":
             yield from finished_literal(group)
             group = []
-        # a comment stands between parts that the compiler joins all the same
+        # a comment between two parts does not end the literal: the compiler joins the parts
     yield from finished_literal(group)
 
 

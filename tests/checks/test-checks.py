@@ -73,7 +73,7 @@ void a_run(Gpu *gpu, Instance *instance, Model *model)
         %s;
 }
 """
-SMALL = {  # a tree that every check of houses passes
+SMALL = {  # a tree that passes house.py and prose.py
     "daemon/work/a.h": "#pragma once\nvoid a_run(Gpu *gpu, Instance *instance, Model *model);\n",
     "daemon/work/a.c": OWNER % "gpu_free(gpu)",
     "drivers-glue/vf/count.h": "#pragma once\n/* Unbind the VFs first. Enable the IOMMU: intel_iommu=on on Intel. */\n",

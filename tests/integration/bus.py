@@ -84,7 +84,7 @@ class Error(Exception):
 
     @classmethod
     def of_failure(cls, failure):
-        """Of a call that got no answer."""
+        """The error of a call without an answer."""
         return cls(Gio.DBusError.get_remote_error(failure) or failure.domain, failure.message)
 
     @classmethod
@@ -100,7 +100,7 @@ class Pending:
     def __init__(self, what, reply_type=None, then=None):
         self.what = what
         self.reply_type = reply_type
-        self.then = then  # called with the answer, before anything that came after it is looked at
+        self.then = then  # called with the answer, before later messages are handled
         self.done = False
         self.value = None
         self.failure = None
@@ -328,7 +328,7 @@ def uuid_of(path):
 
 
 def number_of(job):
-    """Of a job, by its number or path."""
+    """The number of a job, given as number or path."""
     return job if isinstance(job, int) else int(job.rpartition("/")[2])
 
 

@@ -183,7 +183,7 @@ class Monitor:
         bus.wait(lambda: "Monitoring" in host.read("monitor.log") or self.process.poll() is not None, "the monitor")
 
     def messages(self, member):
-        """A newline completes each line."""
+        """The calls of this member so far. A line without its newline is incomplete, and is left out."""
         lines = self.host.read("monitor.json").split("\n")[:-1]
         return [m for m in map(json.loads, lines) if m.get("member") == member]
 
@@ -419,7 +419,7 @@ class Host:
             raise AssertionError("\n".join(wrong))
 
     def leftovers(self):
-        """Orphans are children of this process: the subreaper of every process of the host."""
+        """Orphans are children of this process, which is the subreaper of all processes of the host."""
         wrong = []
 
         def are_gone():

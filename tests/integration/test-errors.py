@@ -66,7 +66,7 @@ class Create(ErrorTest):
                 result = h.vgpuctl("create", V5_4, "--uuid", uuid(1), "--json")
                 self.assertEqual((result.status, result.error()["name"], result.error()["hint_id"]),
                                  (STATUS[name], f"org.vgpud1.Error.{name}", hint or VGPUCTL_HINT[name]))
-                # Who did not wait hears the same from the signal. The fault is used up by now.
+                # A caller that does not wait gets the same error from the signal. The first fault is used up.
                 h.sim.fault(f"create:*:errno={errno}:1")
                 job = h.bus.queue_create(GVT, V5_4, uuid=uuid(2))
                 ended = h.mirror.await_end(job)
@@ -90,7 +90,7 @@ class Create(ErrorTest):
         self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_8), V5_8, "2 instances", hint="destroy-instance")
         self.assert_vgpuctl(h.vgpuctl("create", V5_1), "NoCapacity", V5_1)
         self.assertEqual(h.vgpuctl("create", V5_1, "--json").error()["hint_id"], "destroy-instance")
-        # It was known before the kernel was asked.
+        # vgpud refused without asking the kernel.
         self.assertEqual({w[0] for w in h.writes("create")}, {"ok"})
 
     def test_plain_answer(self):
@@ -195,7 +195,7 @@ class Remove(ErrorTest):
                 self.assert_vgpuctl(h.vgpuctl("destroy", uuid(2)), name, uuid(2), *words)
                 data = h.vgpuctl("destroy", uuid(3), "--json").json()["results"][0]["error"]
                 self.assertEqual((data["name"], data["hint_id"]), (f"org.vgpud1.Error.{name}", hint or None))
-                # It is still there and ours, and the kernel has taken its "remove" file away.
+                # The instance still exists and belongs to vgpud, but the kernel has removed its file "remove".
                 self.assertEqual((h.tree(), set(h.records())), ({uuid(1), uuid(2), uuid(3)},) * 2)
                 self.assertEqual(h.bus.instances()[uuid(1)]["Origin"], "vgpud")
                 self.assert_error("Failed", h.bus.instance(uuid(1)).start("Destroy", wait=True), uuid(1),
@@ -238,7 +238,7 @@ class Remove(ErrorTest):
             self.assert_error(name, h.bus.manager.start("GetInstance", what))
             self.assert_error(name, h.bus.manager.start("Destroy", what))
             if what:
-                # vgpuctl looks for words that are no whole UUIDs itself, also for beginnings of UUIDs; two begin so.
+                # vgpuctl itself resolves a word that is no whole UUID; two UUIDs begin with 0000001.
                 shown = "Ambiguous" if what == "0000001" else "NoSuchInstance"
                 self.assert_vgpuctl(h.vgpuctl("destroy", "--", what), shown)
         self.assert_error("org.freedesktop.DBus.Error.UnknownObject", h.bus.instance(uuid(9)).start("Destroy"))

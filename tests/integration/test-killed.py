@@ -186,7 +186,7 @@ class Killed(host.HostTest):
             h.kill()
             h.start()
             self.assertLessEqual(stay, self.check(h))
-        self.assertNotIn("made by somebody else", h.log())
+        self.assertNotIn("created by another program", h.log())
 
     def test_records_that_are_not_ours(self):
         h = self.host()

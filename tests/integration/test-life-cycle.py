@@ -168,7 +168,7 @@ class LifeCycle(host.HostTest):
         self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_4, count=6), "5", V5_4)
         self.assertEqual(h.writes("create"), [])  # vgpud knows the answer before the first write
 
-        # The kernel is the second source.
+        # Now only the kernel knows that there is too little room.
         h.sim.ctl("set", f"/sys/class/mdev_bus/{GVT}/mdev_supported_types/{V5_4}/available_instances", 9)
         self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_4, count=6), V5_4)
         self.assertEqual((h.tree(), h.bus.instances(), h.records()), (set(), {}, {}))

@@ -81,7 +81,7 @@ class MachineError(Exception):
 
 
 class TimedOut(MachineError):
-    """The guest did not get done in time."""
+    """The guest did not finish in time."""
 
 
 def end_all():
@@ -116,7 +116,7 @@ def _own_qemu():
 
 
 def _newer_qemu():
-    """The same of the one that tests/vm/build has unpacked."""
+    """The same for the QEMU that tests/vm/build has unpacked."""
     root = store.NEWER_QEMU
     argv = [str(root / "usr/bin" / QEMU)]
     for part in ("qemu", "seabios"):
@@ -140,7 +140,7 @@ def _qemu_that_has(hardware):
     if not store.stamp("qemu") or not fits(newer):
         raise MachineError(
             f"this machine's QEMU has no {driver} and there is no newer one in {store.NEWER_QEMU}: run tests/vm/build, "
-            "which says why it cannot have it"
+            "which gets one or says why it cannot"
         )
     # "q35" in the older QEMU is an alias of the saved machine version.
     return *newer, re.search(r"^q35 .*\(alias of (\S+)\)", _ask_qemu(own, "-machine", "help"), re.M)[1]
@@ -166,7 +166,7 @@ class Machine:
         self.leaving = set()
         self.argv, self.environment, self.type = _qemu_that_has(hardware)
         with contextlib.ExitStack() as stack:
-            # Not while the image is being made anew.
+            # Wait while tests/vm/build makes the image anew.
             stack.enter_context(store.lock(shared=True))
             self.work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vgpud-vm-")))
             self.console = self.work / "console"
@@ -429,7 +429,7 @@ class Machine:
         with lock.open() as f:
             fcntl.flock(f, fcntl.LOCK_EX)
         subprocess.run(["zstd", "-tq", str(memory)], check=True)
-        # The layer below is named relative to the folder both will be in, so that the cache can be moved.
+        # Name the layer below relative to the folder of both files, so that the cache can be moved.
         base = f"{self.state}.qcow2" if self.state else "../image/root.qcow2"
         target = store.STATES / name
         shutil.copy(self.disk, f"{target}.qcow2.new")

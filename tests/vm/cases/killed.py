@@ -48,7 +48,7 @@ class Killed(vmcase.VgpudCase):
         begun = begin()
         answers = list(begun.values())
         self.bus.wait_answers(answers, random.randrange(len(answers)))
-        # The moment must have nothing to do with any event.
+        # The moment must be independent of every event.
         select.select([], [], [], random.uniform(0, margin_ms / 1000))
         os.kill(pid, signal.SIGKILL)
         self.assertTrue(select.select([ended], [], [], vmcase.DEADLINE_SEC)[0])
@@ -91,7 +91,7 @@ class Killed(vmcase.VgpudCase):
         self.assertEqual(vmcase.records(), [])
 
     def test_while_creating(self):
-        """Single creations: each answered one exists, each other one exists or is gone."""
+        """Single creations: after an answer the instance exists; without an answer it is complete or gone."""
         counts = {"killed": 0, "answered": 0, "stands": 0, "gone": 0}
         for number in rounds():
             names = [f"round{number}.{index}" for index in range(10)]
@@ -117,7 +117,7 @@ class Killed(vmcase.VgpudCase):
         print(f"{counts}; the slowest start took {self.slowest_sec:.2f} s")
 
     def test_while_creating_several(self):
-        """Several that were asked for together: all or none."""
+        """Several instances from one call: all of them exist, or none."""
         counts = {"killed": 0, "answered": 0, "stands": 0, "gone": 0}
 
         def begin():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Many ask at once: exactly as many get something as there is room for."""
+"""Many requests at once: exactly as many succeed as there is room for."""
 
 import collections
 import time

@@ -47,7 +47,7 @@ class Requests(vmcase.VgpudCase):
             self.assertIn("mdpy", message)
         self.assertRefused(6, "Exists", "mdpy-xga", uuid=UUID.upper())
         vmcase.create("mtty-2", OTHER)
-        # Also when vgpud has not heard of it yet.
+        # The same for a device that vgpud has not seen yet.
         self.assertIn(OTHER, self.assertRefused(6, "Exists", "mdpy-xga", uuid=OTHER))
 
     def test_malformed_names(self):
@@ -76,7 +76,7 @@ class Requests(vmcase.VgpudCase):
                 self.assertVgpuctlFails(3, "NoSuchInstance", verb, NOBODY)
                 self.assertVgpuctlFails(2, "Ambiguous", verb, UUID[:8])
         self.assertVgpuctlFails(3, "NoSuchInstance", "destroy", "a/b")
-        # Too short for the beginning of a UUID, where an instance would be removed.
+        # A verb that removes instances needs a longer beginning of a UUID.
         self.assertVgpuctlFails(2, "InvalidArgs", "destroy", UUID[:3])
         # The daemon takes UUIDs and names whole.
         for name, text in (
@@ -160,7 +160,7 @@ class InUse(vmcase.VgpudCase):
         vmcase.vgpuctl("destroy", "--foreign", UUID)
 
     def test_nothing_is_written(self):
-        """Not even for a moment: a removal of an open device would hang, and could not be called back."""
+        """vgpud must never write to `remove` of an open device: the write would hang, and could not be cancelled."""
         vmcase.drop_in("debug", "[Service]\nExecStart=\nExecStart=/usr/libexec/vgpud --debug\n")
         vmcase.run("systemctl", "restart", "vgpud")
 
@@ -173,7 +173,7 @@ class InUse(vmcase.VgpudCase):
                 self.assertVgpuctlFails(6, "InUse", "destroy", uuid)
             self.assertEqual(writes(), [])
         vmcase.vgpuctl("destroy", uuid)
-        # So the test would have seen one.
+        # The check above would have found such a write.
         self.assertEqual(len(writes()), 1)
 
     def test_a_user_comes_while_it_is_removed(self):

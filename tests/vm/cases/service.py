@@ -191,7 +191,7 @@ class Idle(vmcase.VgpudCase):
         }
 
     def test_no_wake_ups(self):
-        # The watchdog is answered every 90 s at the earliest; this begins anew.
+        # A restart begins a new interval of the watchdog: the next wake-up for it is 90 s away.
         vmcase.run("systemctl", "restart", "vgpud")
         _, writer = self.create_with_writer("mdpy-xga", "mdpy")
         ended = os.pidfd_open(writer)

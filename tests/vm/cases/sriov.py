@@ -73,7 +73,8 @@ class Sriov(vmsriov.Managed):
         self.assertIn(vmcase.Path(f"/proc/{user.pid}/comm").read_text(encoding="utf-8").strip(), message)
 
     def test_one_that_somebody_uses(self):
-        """Made and used behind our back; with the device open the kernel would wait for ever."""
+        """Another program has bound and opened a VF. While the device is open, disabling the VFs would block in the
+        kernel."""
         vfs = self.pf.enable(3)
         vfs[1].bind("vfio-pci")
         for device in (True, False):

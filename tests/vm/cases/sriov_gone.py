@@ -25,7 +25,7 @@ class Gone(vmsriov.Managed):
         return self.bus.begin(path, "org.vgpud1.Gpu", member, signature, *args)
 
     def assertForgotten(self):  # pylint: disable=invalid-name
-        """Neither an object nor a record is left, and vgpud answers. Plugs it in again."""
+        """Neither an object nor a record is left, and vgpud answers. Plugs the device in again."""
         objects = self.bus.until(
             lambda objects: self.pf.address not in objects.gpus
             and not objects.instances
@@ -44,7 +44,7 @@ class Gone(vmsriov.Managed):
         with vmcase.Uevents() as events:
             answer = self.begin("SetVfs", "ua{sv}", vmcase.dbus.UInt32(self.total), {"wait": True})
             self.bus.bus.flush()
-            # The write is in the kernel: the first one has appeared.
+            # The write is in the kernel: the first VF has appeared.
             events.wait(ACTION="add", SUBSYSTEM="pci")
             vmcase.pull(self.hardware)
             self.bus.wait_answers([answer])
@@ -101,9 +101,9 @@ class Gone(vmsriov.Managed):
     # -- killed --
 
     def kill(self, pid, answers, most_msec):
-        """Kills vgpud, at most so many milliseconds from now, and starts its successor."""
+        """Kill vgpud within most_msec milliseconds, and start its successor."""
         ended = os.pidfd_open(pid)
-        # The moment must have nothing to do with any event.
+        # The moment must be independent of every event.
         select.select([], [], [], random.uniform(0, most_msec / 1000))
         os.kill(pid, signal.SIGKILL)
         self.assertTrue(select.select([ended], [], [], vmcase.DEADLINE_SEC)[0])

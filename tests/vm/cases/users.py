@@ -82,7 +82,7 @@ class Users(vmcase.VgpudCase):
 
     def test_with_the_example(self):
         self.rule("50-vgpud.rules")
-        # Not yet of the group.
+        # Alice is not in the group yet.
         self.assertRefused("create", "mdpy-xga")
         self.join()
         uuid = vmcase.vgpuctl("create", "mdpy-xga", "--name", "hers", user="alice").out.strip()
@@ -143,7 +143,7 @@ class Users(vmcase.VgpudCase):
         # The GPU that vgpud chooses is told, too.
         uuids = vmcase.vgpuctl("create", "mdpy-vga", "--count", "2", user="alice").out.split()
         vmcase.vgpuctl("rescan", "mtty", user="alice")
-        # Neither the type nor the name, and her own.
+        # The instance has another type, no name and another owner than the rule allows.
         self.assertRefused("destroy", uuids[0])
         vmcase.vgpuctl("destroy", uuid, user="alice")
         self.assertEqual(set(vmcase.devices()), set(uuids))

@@ -103,7 +103,7 @@ def start(*argv, user=None):
 
 
 def finish(process, deadline_sec=DEADLINE_SEC):
-    """Waits for the end of what start() started."""
+    """Wait for the end of a process of start()."""
     try:
         out, err = process.communicate(timeout=deadline_sec)
     except subprocess.TimeoutExpired:
@@ -375,7 +375,7 @@ _PORT = []
 
 
 def _wish(verb, name):
-    """Has the machine outside do something (machine.py)."""
+    """Request a hot-plug from machine.py, outside the guest."""
     if not _PORT:
         _PORT.append(os.open(PORT, os.O_RDWR | os.O_CLOEXEC))
     os.write(_PORT[0], json.dumps({verb: name}).encode() + b"\n")
@@ -402,7 +402,7 @@ def pull(name):
 
 
 def unplug(name, address):
-    """The same, and waits until the kernel has taken leave of it."""
+    """The same, but wait until the kernel has removed the device."""
     with Uevents() as events:
         pull(name)
         events.wait(ACTION="remove", SUBSYSTEM="pci", PCI_SLOT_NAME=address)
@@ -536,7 +536,7 @@ class Bus:
         return self
 
     def forget(self):
-        """Takes all signals that were sent before the last answer came."""
+        """Drop all signals that were sent before the last answer."""
         while GLib.MainContext.default().iteration(False):
             pass
         self.signals.clear()
@@ -591,7 +591,7 @@ class Bus:
         return answer
 
     def wait_answers(self, answers, number=None, deadline_sec=DEADLINE_SEC):
-        """Waits until so many (None: all) of these have come."""
+        """Wait until `number` of these answers (None: all) have come."""
         wanted = len(answers) if number is None else number
         _iterate(
             lambda: sum(answer.done for answer in answers) >= wanted,
@@ -610,7 +610,7 @@ class Bus:
                 return found
             left = end - time.monotonic()
             if left <= 0:
-                raise AssertionError(f"it did not come to be in {deadline_sec} s; there is {found}")
+                raise AssertionError(f"the condition did not hold within {deadline_sec} s; there is {found}")
             with contextlib.suppress(AssertionError):
                 self.wait(lambda signal: True, left)
 
@@ -755,7 +755,7 @@ class VgpudCase(Case):
     def setUpClass(cls):
         load(*cls.drivers)
         cls.addClassCleanup(unload, *cls.drivers)
-        # A start that waits until the GPUs are known; a running vgpud may have an old list.
+        # Restart: the start waits until the GPUs are known, while a running vgpud may have an old list.
         run("systemctl", "restart", "vgpud")
         cls.bus = cls.enterClassContext(Bus()).listen()
         cls.bus.until(lambda objects: objects.ready(*cls.drivers))

@@ -50,7 +50,7 @@ class Function:
         vmcase.write(self.path / "driver/unbind", self.address)
 
     def probe(self):
-        """Has the kernel look for a driver. Whether one was found is for the caller to see."""
+        """Let the kernel look for a driver. The caller checks whether one was found."""
         vmcase.write(PROBE, self.address)
 
     def bind(self, driver):
@@ -147,7 +147,8 @@ class Facts:
         [vf] = self.pf.enable(1)
         self.pf.write("sriov_drivers_autoprobe", 0)
         self.addCleanup(self.pf.write, "sriov_drivers_autoprobe", 1)
-        # No autoprobe: only driver_override makes a driver bind, and only one way of probing reports the result.
+        # Without autoprobe only driver_override makes a driver bind. A write to `bind` reports the result,
+        # drivers_probe does not.
         vf.probe()
         self.assertIsNone(vf.driver())
         with self.assertErrno(errno.ENODEV):
@@ -180,7 +181,7 @@ class Facts:
             writer = start_write(self.pf.path / "sriov_numvfs", 0)
             reader = vmcase.start("cat", self.pf.path / "sriov_numvfs")
             self.assertRunning(writer)
-            # The first one's link has gone, the device not yet; it has not come to the second one.
+            # The link to the first VF has gone, but not the device, and the kernel has not reached the second VF.
             self.assertEqual([vf.address for vf in self.pf.vfs()], [vfs[1].address])
             self.assertTrue(vfs[0].there())
             self.assertEqual(vfs[1].driver(), "vfio-pci")
@@ -217,7 +218,7 @@ class AllFacts(Facts):
             with self.subTest(text=text), self.assertErrno(code):
                 self.pf.write("sriov_numvfs", text)
             self.assertEqual(self.pf.numvfs(), 1)
-        # The same number again is a success, and so it stays without a driver.
+        # Writing the current number again succeeds. A hexadecimal number is accepted too.
         self.pf.write("sriov_numvfs", "1")
         self.pf.disable()
         self.pf.write("sriov_numvfs", "0x2\n")
@@ -250,7 +251,7 @@ class AllFacts(Facts):
             events.seen.clear()
             self.pf.disable()
             events.wait(ACTION="remove", PCI_SLOT_NAME=vfs[1].address)
-            # And no word of the physical function.
+            # Disabling sends no event of the physical function: the next one is the test's own.
             vmcase.write(self.pf.path / "uevent", "change")
             events.wait(ACTION="change", PCI_SLOT_NAME=self.pf.address, SYNTH_UUID="0")
             self.assertEqual(
