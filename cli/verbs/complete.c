@@ -26,18 +26,15 @@ static void complete_print(const char *word, const char *text)
 
 static void complete_verbs(void)
 {
-        for (const VerbInfo *v = verb_table(); v->run; v++)
-                if (v->name && v->text)
-                        complete_print(v->name, v->text);
+        for (const VerbInfo *const *v = verb_table(); *v; v++)
+                if ((*v)->name && (*v)->text)
+                        complete_print((*v)->name, (*v)->text);
 }
 
 static void complete_options(const char *verb)
 {
-        unsigned bits = 0;
-
-        for (const VerbInfo *v = verb_table(); v->run; v++)
-                if (v->text && g_strcmp0(v->name, verb) == 0)
-                        bits = v->options;
+        const VerbInfo *v = verb_find(verb);
+        unsigned bits = v && v->text ? v->options : 0;
 
         for (const OptionInfo *o = option_table(); o->name; o++)
                 if (o->bit == 0 || (o->bit & bits))
@@ -291,7 +288,7 @@ static int complete_lookup(Client *c, Host *h, unsigned needs)
         return status;
 }
 
-int verb_complete(const Arguments *a)
+static int complete_run(const Arguments *a)
 {
         const char *kind = a->words[0];
         _cleanup_host_ Host *h = host_new();
@@ -319,3 +316,12 @@ int verb_complete(const Arguments *a)
 
         return 0;
 }
+
+const VerbInfo verb_complete = {
+        .name = "__complete",
+        .words = "KIND [WORD]",
+        .least_words = 1,
+        .most_words = 2,
+        .options = OPTION_GPU,
+        .run = complete_run,
+};

@@ -54,7 +54,7 @@ static int configure_set(Client *c, const GpuInfo *g)
         return gpu_call_run(&b, r, status);
 }
 
-int verb_configure(const Arguments *a)
+static int configure_run(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
@@ -77,3 +77,13 @@ int verb_configure(const Arguments *a)
 
         return a->n_words == 1 ? configure_list(a, g) : configure_set(&c, g);
 }
+
+const VerbInfo verb_configure = {
+        .name = "configure",
+        .words = "GPU [MODE VALUE]",
+        .least_words = 1,
+        .most_words = 3,
+        .options = OPTION_TIMEOUT | OPTION_NO_BLOCK,
+        .run = configure_run,
+        .text = "Set a mode of a GPU, or list its modes",
+};

@@ -277,7 +277,7 @@ static int create_send(Client *c, const char *gpu, const char *type, const char 
         return status;
 }
 
-int verb_create(const Arguments *a)
+static int create_run(const Arguments *a)
 {
         const char *type = a->n_words > 0 ? a->words[0] : a->type;
         _cleanup_client_ Client c = { 0 };
@@ -298,3 +298,13 @@ int verb_create(const Arguments *a)
 
         return status != 0 ? status : create_send(&c, gpu ? gpu->name : "", type, near);
 }
+
+const VerbInfo verb_create = {
+        .name = "create",
+        .words = "TYPE",
+        .most_words = 1,
+        .options = OPTION_TYPE | OPTION_GPU | OPTION_UUID | OPTION_NAME | OPTION_PARENT | OPTION_COUNT |
+                   OPTION_ATTR | OPTION_TIMEOUT | OPTION_NO_BLOCK | PLACE_OPTIONS,
+        .run = create_run,
+        .text = "Make instances; print their UUIDs",
+};

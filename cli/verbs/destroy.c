@@ -391,7 +391,7 @@ static void destroy_copy_results(Destroy *d)
                         }
 }
 
-static int destroy_run(Destroy *d)
+static int destroy_targets(Destroy *d)
 {
         bool refused = d->sent->len == 1;
         int status = 0;
@@ -410,7 +410,7 @@ static int destroy_run(Destroy *d)
         return status;
 }
 
-int verb_destroy(const Arguments *a)
+static int destroy_run(const Arguments *a)
 {
         _cleanup_client_ Client c = { 0 };
         Destroy d = { .client = &c, .n_targets = a->n_words };
@@ -431,7 +431,7 @@ int verb_destroy(const Arguments *a)
 
         status = destroy_resolve(&d);
         if (status == 0)
-                status = destroy_run(&d);
+                status = destroy_targets(&d);
 
         for (unsigned i = 0; i < a->n_words; i++) {
                 g_free(d.targets[i].path);
@@ -445,3 +445,13 @@ int verb_destroy(const Arguments *a)
 
         return status;
 }
+
+const VerbInfo verb_destroy = {
+        .name = "destroy",
+        .words = "INSTANCE...",
+        .least_words = 1,
+        .most_words = VERB_ANY_WORDS,
+        .options = OPTION_FOREIGN | OPTION_TIMEOUT | OPTION_NO_BLOCK,
+        .run = destroy_run,
+        .text = "Remove instances",
+};

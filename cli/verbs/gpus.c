@@ -43,7 +43,7 @@ static void gpus_print(const Arguments *a, const Host *h)
                 table_print(t, 0, a->legend);
 }
 
-int verb_gpus(const Arguments *a)
+static int gpus_run(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
@@ -68,3 +68,10 @@ int verb_gpus(const Arguments *a)
 
         return 0;
 }
+
+const VerbInfo verb_gpus = {
+        .name = "gpus",
+        .words = "",
+        .run = gpus_run,
+        .text = "List the GPUs",
+};

@@ -15,7 +15,7 @@
 #include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
 
-int verb_jobs(const Arguments *a)
+static int job_run_list(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
@@ -42,6 +42,14 @@ int verb_jobs(const Arguments *a)
         return 0;
 }
 
+const VerbInfo verb_jobs = {
+        .name = "jobs",
+        .words = "",
+        .options = OPTION_ALL,
+        .run = job_run_list,
+        .text = "List the jobs that run or wait",
+};
+
 static void cancel_print(const Arguments *a, uint32_t id)
 {
         Json j;
@@ -57,7 +65,7 @@ static void cancel_print(const Arguments *a, uint32_t id)
         json_print(&j, stdout);
 }
 
-int verb_cancel(const Arguments *a)
+static int job_run_cancel(const Arguments *a)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         _cleanup_error_info_ ErrorInfo error = { 0 };
@@ -97,3 +105,12 @@ int verb_cancel(const Arguments *a)
 
         return client_failed(&c, &error, a->words[0], asked);
 }
+
+const VerbInfo verb_cancel = {
+        .name = "cancel",
+        .words = "JOB",
+        .least_words = 1,
+        .most_words = 1,
+        .run = job_run_cancel,
+        .text = "Take a waiting job out of the queue",
+};

@@ -10,7 +10,7 @@
 #include "cli/output/errors.h"
 #include "cli/verbs/verbs.h"
 
-int verb_list(const Arguments *a)
+static int list_run(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
@@ -42,3 +42,11 @@ int verb_list(const Arguments *a)
 
         return 0;
 }
+
+const VerbInfo verb_list = {
+        .name = "list",
+        .words = "[GPU]",
+        .most_words = 1,
+        .run = list_run,
+        .text = "List the instances",
+};

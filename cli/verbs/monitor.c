@@ -647,7 +647,7 @@ static int monitor_subscribe(Monitor *m)
         return r < 0 ? r : monitor_ask_managed(m, true);
 }
 
-static int monitor_run(Monitor *m)
+static int monitor_loop(Monitor *m)
 {
         int r;
 
@@ -663,7 +663,7 @@ static int monitor_run(Monitor *m)
         return m->status;
 }
 
-int verb_monitor(const Arguments *a)
+static int monitor_run(const Arguments *a)
 {
         Monitor m = { .args = a };
         int status;
@@ -676,7 +676,7 @@ int verb_monitor(const Arguments *a)
 
         status = client_open(&m.client, a);
         if (status == 0)
-                status = monitor_run(&m);
+                status = monitor_loop(&m);
         g_ptr_array_unref(m.questions);
         client_close(&m.client);
         sd_event_unref(m.event);
@@ -684,3 +684,11 @@ int verb_monitor(const Arguments *a)
 
         return status;
 }
+
+const VerbInfo verb_monitor = {
+        .name = "monitor",
+        .words = "",
+        .options = OPTION_FULL,
+        .run = monitor_run,
+        .text = "Print events, until Ctrl-C",
+};

@@ -115,7 +115,7 @@ static int overview_json(const Host *h)
         return 0;
 }
 
-int verb_overview(const Arguments *a)
+static int overview_run(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
@@ -158,3 +158,9 @@ int verb_overview(const Arguments *a)
 
         return 0;
 }
+
+const VerbInfo verb_overview = {
+        .words = "",
+        .run = overview_run,
+        .text = "Show the GPUs, their instances, and the types that fit",
+};

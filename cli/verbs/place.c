@@ -321,7 +321,7 @@ static int place_answered(const Client *c, sd_bus_message *answer, const char *t
                             : fail(a, place_find_error(candidates), type, "No GPU can take %s", type);
 }
 
-static int place_run(Client *c, const char *type, const char *near)
+static int place_ask(Client *c, const char *type, const char *near)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
         g_autofree char *asked = g_strdup_printf("Could not find a GPU for %s", type);
@@ -345,7 +345,7 @@ static int place_run(Client *c, const char *type, const char *near)
         return status;
 }
 
-int verb_place(const Arguments *a)
+static int place_run(const Arguments *a)
 {
         const char *type = a->n_words > 0 ? a->words[0] : a->type;
         _cleanup_host_ Host *h = host_new();
@@ -366,5 +366,14 @@ int verb_place(const Arguments *a)
         if (status == 0)
                 status = near_resolve(&c, h, &near);
 
-        return status != 0 ? status : place_run(&c, type, near);
+        return status != 0 ? status : place_ask(&c, type, near);
 }
+
+const VerbInfo verb_place = {
+        .name = "place",
+        .words = "TYPE",
+        .most_words = 1,
+        .options = OPTION_TYPE | OPTION_COUNT | OPTION_DRY_RUN | PLACE_OPTIONS,
+        .run = place_run,
+        .text = "Show the GPU that create would use, and why",
+};

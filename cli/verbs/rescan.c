@@ -25,7 +25,7 @@ static int rescan_add(Batch *b, const GpuInfo *g)
         return r < 0 ? client_not_sent(b->client, r) : 0;
 }
 
-int verb_rescan(const Arguments *a)
+static int rescan_run(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
@@ -62,3 +62,12 @@ int verb_rescan(const Arguments *a)
 
         return status;
 }
+
+const VerbInfo verb_rescan = {
+        .name = "rescan",
+        .words = "[GPU]",
+        .most_words = 1,
+        .options = OPTION_TIMEOUT | OPTION_NO_BLOCK,
+        .run = rescan_run,
+        .text = "Scan a GPU again, or all",
+};

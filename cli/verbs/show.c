@@ -576,7 +576,7 @@ static int show_find_word(Client *c, Host *h)
         return kind == OBJECT_GPU ? show_find_gpu(c, h, object) : show_find_instance(c, h, object);
 }
 
-int verb_show(const Arguments *a)
+static int show_run(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
@@ -596,3 +596,12 @@ int verb_show(const Arguments *a)
 
         return id > 0 ? show_find_job(&c, h, id) : show_find_word(&c, h);
 }
+
+const VerbInfo verb_show = {
+        .name = "show",
+        .words = "OBJECT",
+        .least_words = 1,
+        .most_words = 2,
+        .run = show_run,
+        .text = "Show a GPU, an instance, or \"job N\" in detail",
+};

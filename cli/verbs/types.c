@@ -65,7 +65,7 @@ static int types_lookup(Client *c, Host *h, GpuInfo **ret_only)
         return status != 0 ? status : lookup_types(c, h);
 }
 
-int verb_types(const Arguments *a)
+static int types_run(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
@@ -102,3 +102,12 @@ int verb_types(const Arguments *a)
 
         return 0;
 }
+
+const VerbInfo verb_types = {
+        .name = "types",
+        .words = "[GPU]",
+        .most_words = 1,
+        .options = OPTION_WHY,
+        .run = types_run,
+        .text = "List the types, and how many of each can be made",
+};

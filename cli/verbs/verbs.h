@@ -1,39 +1,52 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The table of verbs, and the function of each verb, which is in the file of its name. A verb takes the
- * arguments, whose words begin after the verb, and returns the exit status. */
+/* The verbs: one row per verb, from which dispatch, help and completion come. A row is in the file of its verb,
+ * and VERBS lists the rows in the order of the help. */
+
+#include <limits.h>
 
 #include "cli/arguments.h"
 
-int verb_overview(const Arguments *a);
-int verb_gpus(const Arguments *a);
-int verb_types(const Arguments *a);
-int verb_list(const Arguments *a);
-int verb_jobs(const Arguments *a);
-int verb_show(const Arguments *a);
-int verb_create(const Arguments *a);
-int verb_place(const Arguments *a);
-int verb_destroy(const Arguments *a);
-int verb_wait(const Arguments *a);
-int verb_cancel(const Arguments *a);
-int verb_rescan(const Arguments *a);
-int verb_enable_vfs(const Arguments *a);
-int verb_disable_vfs(const Arguments *a);
-int verb_configure(const Arguments *a);
-int verb_monitor(const Arguments *a);
-int verb_help(const Arguments *a);
-int verb_complete(const Arguments *a);
+#define VERB_ANY_WORDS UINT_MAX
 
-/* One row per verb, for dispatch, help and completion. */
 typedef struct VerbInfo {
         const char *name;  /* NULL: the overview */
         const char *words; /* further words: "[GPU]" */
         unsigned least_words;
-        unsigned most_words;
-        unsigned options; /* OptionBits */
+        unsigned most_words; /* VERB_ANY_WORDS: no limit */
+        unsigned options;    /* OptionBits */
+        /* Returns the exit status. The words of the arguments begin after the verb; their number and the
+         * options given fit the row. */
         int (*run)(const Arguments *a);
         const char *text; /* NULL: hidden */
 } VerbInfo;
 
-const VerbInfo *verb_table(void); /* ends with a row without `run` */
+#define VERBS(X)            \
+        X(verb_overview)    \
+        X(verb_gpus)        \
+        X(verb_types)       \
+        X(verb_list)        \
+        X(verb_show)        \
+        X(verb_create)      \
+        X(verb_place)       \
+        X(verb_destroy)     \
+        X(verb_enable_vfs)  \
+        X(verb_disable_vfs) \
+        X(verb_configure)   \
+        X(verb_jobs)        \
+        X(verb_wait)        \
+        X(verb_cancel)      \
+        X(verb_rescan)      \
+        X(verb_monitor)     \
+        X(verb_help)        \
+        X(verb_complete)
+
+#define X(verb) extern const VerbInfo verb;
+VERBS(X)
+#undef X
+
+const VerbInfo *const *verb_table(void); /* ends with NULL */
+
+/* `name` NULL: the overview. Returns NULL if there is no such verb. */
+const VerbInfo *verb_find(const char *name);

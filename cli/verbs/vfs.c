@@ -25,7 +25,7 @@ static int vfs_set(Client *c, const GpuInfo *g, uint32_t count)
         return gpu_call_run(&b, r, status);
 }
 
-int verb_enable_vfs(const Arguments *a)
+static int vfs_run_enable(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
@@ -57,7 +57,17 @@ int verb_enable_vfs(const Arguments *a)
         return vfs_set(&c, g, count > 0 ? count : g->total_vfs);
 }
 
-int verb_disable_vfs(const Arguments *a)
+const VerbInfo verb_enable_vfs = {
+        .name = "enable-vfs",
+        .words = "GPU [COUNT]",
+        .least_words = 1,
+        .most_words = 2,
+        .options = OPTION_TIMEOUT | OPTION_NO_BLOCK,
+        .run = vfs_run_enable,
+        .text = "Enable virtual functions of a GPU",
+};
+
+static int vfs_run_disable(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
@@ -72,3 +82,13 @@ int verb_disable_vfs(const Arguments *a)
 
         return status != 0 ? status : vfs_set(&c, g, 0);
 }
+
+const VerbInfo verb_disable_vfs = {
+        .name = "disable-vfs",
+        .words = "GPU",
+        .least_words = 1,
+        .most_words = 1,
+        .options = OPTION_TIMEOUT | OPTION_NO_BLOCK,
+        .run = vfs_run_disable,
+        .text = "Disable the virtual functions of a GPU",
+};

@@ -171,7 +171,7 @@ static void wait_print_json(const Client *c, const Call *calls, unsigned n_calls
 
 /* ---- the verb ---- */
 
-static int wait_run(Client *c, Call *calls, unsigned n_calls)
+static int wait_for_calls(Client *c, Call *calls, unsigned n_calls)
 {
         int status;
 
@@ -190,7 +190,7 @@ static int wait_run(Client *c, Call *calls, unsigned n_calls)
         return status;
 }
 
-int verb_wait(const Arguments *a)
+static int wait_run(const Arguments *a)
 {
         bool one_job = a->n_words == 2 && strcmp(a->words[0], "job") == 0;
         unsigned first = one_job ? 1 : 0, n_calls = a->n_words - first;
@@ -227,8 +227,18 @@ int verb_wait(const Arguments *a)
         }
 
         if (status == 0)
-                status = wait_run(&c, calls, n_calls);
+                status = wait_for_calls(&c, calls, n_calls);
         calls_done(calls, n_calls);
 
         return status;
 }
+
+const VerbInfo verb_wait = {
+        .name = "wait",
+        .words = "JOB|INSTANCE...",
+        .least_words = 1,
+        .most_words = VERB_ANY_WORDS,
+        .options = OPTION_TIMEOUT,
+        .run = wait_run,
+        .text = "Wait for jobs, or for the jobs of instances",
+};

@@ -12,10 +12,6 @@ import source
 MAX_LINES = 700  # a .c file
 MAX_FILES = 12  # .c files of a folder
 LARGE_FOLDERS = {"cli/verbs"}  # one file per verb
-# Headers that declare functions of several files, and why.
-SHARED_HEADERS = {
-    "cli/verbs/verbs.h": "the table of verbs needs one function of each file, and a header of one line per verb says nothing",
-}
 
 # The only writer of OWNED_FIELDS.
 QUEUE = "daemon/work/queue.c"
@@ -55,13 +51,13 @@ def check_headers(files):
     headers = measure.declaring_headers(files)
     for path, name, line in measure.extern_functions(files):
         own = path.with_suffix(".h")
-        others = sorted(str(h) for h in headers[name] if h != own and str(h) not in SHARED_HEADERS)
+        others = sorted(str(h) for h in headers[name] if h != own)
         if not headers[name]:
             yield f"{path}:{line}: {name}() is neither static nor declared in a header"
         elif others:
             yield f"{path}:{line}: {name}() is declared in {', '.join(others)}, not only in {own}"
     for path, _ in files:
-        if path.suffix == ".h" and re.search(r"-(private|internal)$", path.stem) and str(path) not in SHARED_HEADERS:
+        if path.suffix == ".h" and re.search(r"-(private|internal)$", path.stem):
             yield f"{path}: a second header of a module: declare each function in the header of its own .c file"
 
 

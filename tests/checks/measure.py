@@ -59,13 +59,9 @@ def declaring_headers(files):
     return headers
 
 
-# A header of one line per file would say nothing (the reason stands in house.py).
-SHARED_HEADERS = {"cli/verbs/verbs.h"}
-
-
 def misplaced_functions(files):
     """Percent of the extern functions that only another file's header declares."""
-    headers = declaring_headers((path, text) for path, text in files if str(path) not in SHARED_HEADERS)
+    headers = declaring_headers(files)
     functions = [(path, name) for path, name, _ in extern_functions(files) if name in headers]
     misplaced = [name for path, name in functions if path.with_suffix(".h") not in headers[name]]
     return 100 * len(misplaced) / (len(functions) or 1)
