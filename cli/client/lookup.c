@@ -161,13 +161,97 @@ static bool lookup_is_absent(const ErrorInfo *error)
                strcmp(error->name, SD_BUS_ERROR_UNKNOWN_PROPERTY) == 0;
 }
 
-int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const char *word, void **ret)
+static bool lookup_instance_by_name(Client *c, const char *name, char **ret_path, ErrorInfo *error)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
+        const char *path;
+        int r, status = 0;
+
+        m = client_call_new(c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetInstance", &status);
+        if (!m)
+                return false;
+
+        r = sd_bus_message_append(m, "s", name);
+        if (r >= 0)
+                r = client_options_begin(m);
+        if (r >= 0)
+                r = client_options_end(m);
+        if (r < 0 || !client_call(c, m, &answer, error))
+                return false;
+
+        if (sd_bus_message_read(answer, "o", &path) < 0)
+                return false;
+        *ret_path = g_strdup(path);
+
+        return true;
+}
+
+bool lookup_missing_instance(Client *c, const char *word, VgpudErrorCode code, const char *message,
+                             char **ret_path, ErrorInfo *ret_error)
+{
+        _cleanup_error_info_ ErrorInfo answer = { 0 };
+        VgpudErrorCode answered = VGPUD_ERROR_NONE;
+
+        g_assert(!ret_error->name);
+
+        if (code == VGPUD_ERROR_NO_SUCH_INSTANCE) {
+                if (lookup_instance_by_name(c, word, ret_path, &answer))
+                        return true;
+
+                if (answer.name)
+                        answered = vgpud_error_code_from_dbus(answer.name);
+        }
+
+        if (answered != VGPUD_ERROR_NONE && answered != VGPUD_ERROR_INVALID)
+                error_info_copy(ret_error, &answer);
+        else
+                error_info_set(ret_error, code, message);
+
+        return false;
+}
+
+/* The same; prints the error. */
+static int lookup_missing_or_fail(Client *c, const char *word, VgpudErrorCode code, const char *message,
+                                  char **ret_path)
+{
+        _cleanup_error_info_ ErrorInfo error = { 0 };
+        g_autofree char *asked = g_strdup_printf("Could not find \"%s\"", word);
+
+        if (c->quiet)
+                return EXIT_FAILURE;
+
+        if (lookup_missing_instance(c, word, code, message, ret_path, &error))
+                return 0;
+
+        return client_failed(c, &error, word, asked);
+}
+
+static int lookup_fail_absent(Client *c, ObjectKind kind, const char *word)
 {
         static const VgpudErrorCode codes[_OBJECT_KIND_MAX] = {
                 [OBJECT_GPU] = VGPUD_ERROR_NO_SUCH_GPU,
                 [OBJECT_INSTANCE] = VGPUD_ERROR_NO_SUCH_INSTANCE,
                 [OBJECT_JOB] = VGPUD_ERROR_NO_SUCH_JOB,
         };
+        g_autofree char *message = NULL, *path = NULL;
+
+        if (c->quiet)
+                return EXIT_FAILURE;
+
+        message = g_strdup_printf("There is no %s \"%s\"",
+                                  kind == OBJECT_GPU ? "GPU" : object_kind_to_string(kind), word);
+        if (kind == OBJECT_INSTANCE) {
+                int status = lookup_missing_or_fail(c, word, codes[kind], message, &path);
+
+                if (status != 0)
+                        return status;
+        }
+
+        return fail(c->args, codes[kind], word, "%s", message);
+}
+
+int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const char *word, void **ret)
+{
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
         _cleanup_error_info_ ErrorInfo error = { 0 };
         int r, status = 0;
@@ -182,13 +266,9 @@ int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const c
         if (r < 0)
                 return client_not_sent(c, r);
 
-        if (!client_call(c, m, &answer, &error)) {
-                if (lookup_is_absent(&error) && !c->quiet)
-                        return fail(c->args, codes[kind], word, "There is no %s \"%s\"",
-                                    kind == OBJECT_GPU ? "GPU" : object_kind_to_string(kind), word);
-
-                return client_failed(c, &error, word, LOOKUP_ASKED);
-        }
+        if (!client_call(c, m, &answer, &error))
+                return lookup_is_absent(&error) ? lookup_fail_absent(c, kind, word)
+                                                : client_failed(c, &error, word, LOOKUP_ASKED);
 
         r = host_read_object(h, kind, path, answer, NULL, ret);
 
@@ -223,31 +303,6 @@ int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret)
         r = host_read_job(h, path, answer, ret);
 
         return r < 0 ? client_unreadable(c, r) : 0;
-}
-
-bool lookup_instance_by_name(Client *c, const char *name, char **ret_path, ErrorInfo *error)
-{
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
-        const char *path;
-        int r, status = 0;
-
-        m = client_call_new(c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetInstance", &status);
-        if (!m)
-                return false;
-
-        r = sd_bus_message_append(m, "s", name);
-        if (r >= 0)
-                r = client_options_begin(m);
-        if (r >= 0)
-                r = client_options_end(m);
-        if (r < 0 || !client_call(c, m, &answer, error))
-                return false;
-
-        if (sd_bus_message_read(answer, "o", &path) < 0)
-                return false;
-        *ret_path = g_strdup(path);
-
-        return true;
 }
 
 int lookup_hand_over(Client *c, const char *path, HandOver *ret)
@@ -300,7 +355,7 @@ static void *lookup_whole(Host *h, const char *word, unsigned flags, ObjectKind 
 
 static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret)
 {
-        g_autofree char *message = NULL;
+        g_autofree char *message = NULL, *path = NULL;
         VgpudErrorCode code = VGPUD_ERROR_NONE;
         int status = 0;
 
@@ -315,7 +370,16 @@ static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, O
         if (*ret)
                 return 0;
 
-        return c->quiet ? EXIT_FAILURE : fail(c->args, code, word, "%s", message);
+        if (!(flags & FIND_INSTANCE))
+                return c->quiet ? EXIT_FAILURE : fail(c->args, code, word, "%s", message);
+
+        status = lookup_missing_or_fail(c, word, code, message, &path);
+        if (status != 0)
+                return status;
+
+        *ret = lookup_whole(h, path, FIND_INSTANCE, ret_kind);
+
+        return *ret ? 0 : client_unreadable(c, -EBADMSG);
 }
 
 int lookup_word(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret)

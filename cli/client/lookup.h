@@ -20,9 +20,13 @@ int lookup_gpu_vfs(Client *c, GpuInfo *g);
 /* One object with all properties. An object that does not exist: NoSuch…. */
 int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const char *word, void **ret);
 int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret);
-/* Asks the daemon for an instance by name, even if only a record of it exists. False on failure: `error`,
- * empty before, gets the answer of the daemon. */
-bool lookup_instance_by_name(Client *c, const char *name, char **ret_path, ErrorInfo *error);
+
+/* Asks the daemon for the instance that `word` names and the list lacks: the daemon knows instances on record
+ * too, and why such an instance is not available. `code` and `message` say what the list gave. False: sets
+ * *ret_error (empty) to the daemon's error, or to `code` and `message` if the daemon was not asked or takes the
+ * word for no name. */
+bool lookup_missing_instance(Client *c, const char *word, VgpudErrorCode code, const char *message,
+                             char **ret_path, ErrorInfo *ret_error);
 int lookup_hand_over(Client *c, const char *path, HandOver *ret);
 
 /* The object that a word names, with the members that the List methods have. A whole UUID or an object path

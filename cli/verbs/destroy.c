@@ -100,30 +100,6 @@ static void destroy_print(const Destroy *d)
 
 /* ---- words ---- */
 
-/* The list lacks the word. The daemon knows instances on record too, and why such an instance is not available;
- * its answer replaces the local one, except for a word that cannot be a name. */
-static void destroy_ask(Destroy *d, Target *t, VgpudErrorCode code, const char *message)
-{
-        _cleanup_error_info_ ErrorInfo answer = { 0 }, said = { 0 };
-
-        if (code == VGPUD_ERROR_NO_SUCH_INSTANCE) {
-                VgpudErrorCode its = VGPUD_ERROR_NONE;
-
-                if (lookup_instance_by_name(d->client, t->word, &t->path, &answer))
-                        return;
-
-                if (answer.name)
-                        its = vgpud_error_code_from_dbus(answer.name);
-                if (its != VGPUD_ERROR_NONE && its != VGPUD_ERROR_INVALID) {
-                        target_fail(d, t, &answer);
-                        return;
-                }
-        }
-
-        error_info_set(&said, code, message);
-        target_fail(d, t, &said);
-}
-
 static int destroy_resolve(Destroy *d)
 {
         const Arguments *a = d->client->args;
@@ -143,6 +119,7 @@ static int destroy_resolve(Destroy *d)
         for (unsigned i = 0; i < a->n_words; i++) {
                 Target *t = &d->targets[i];
                 VgpudErrorCode code = VGPUD_ERROR_NONE;
+                _cleanup_error_info_ ErrorInfo said = { 0 };
                 g_autofree char *message = NULL;
                 ObjectKind kind;
                 InstanceInfo *instance = NULL;
@@ -159,10 +136,9 @@ static int destroy_resolve(Destroy *d)
                         t->path = g_strdup(t->word);
                 else if (word_is_whole(t->word))
                         t->path = instance_path_from_uuid(t->word);
-                else {
-                        destroy_ask(d, t, code, message);
-                        if (!t->path)
-                                continue;
+                else if (!lookup_missing_instance(d->client, t->word, code, message, &t->path, &said)) {
+                        target_fail(d, t, &said);
+                        continue;
                 }
 
                 t->uuid = uuid_from_path(t->path);

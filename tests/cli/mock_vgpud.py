@@ -333,6 +333,7 @@ class Mock(GpuTypes):
         self.world = world()
         self.fail = []  # Refusals of the next calls, in order
         self.fail_of = {}  # method: Refusal of its next call; GetInstance alone
+        self.unlisted = set()  # UUIDs that ListInstances leaves out
         self.hold = False  # jobs do not end by themselves
         self.config_errors = None  # None: the property is unknown
         self.next_job = 17
@@ -492,6 +493,8 @@ class Mock(GpuTypes):
         return self.refuse(Refusal("NoSuchGpu", f"there is no GPU {name}"))
 
     def find_instance(self, name):
+        if not name:
+            self.refuse(Refusal("InvalidArgs", '"" is neither a name nor a UUID'))
         for path, o in self.objects.items():
             if INSTANCE in o and (name in (path, o[INSTANCE]["Name"]) or name.lower() == o[INSTANCE]["Uuid"]):
                 return path
@@ -540,7 +543,7 @@ class Mock(GpuTypes):
     def ListInstances(self, options, message=None, path=None):
         options = self.enter("ListInstances", message, options)
         gpu = self.find_gpu(options["gpu"]) if "gpu" in options else None
-        return self.rows(INSTANCE, ("SysfsPath", "Attributes"), lambda i: gpu in (None, i["Gpu"]))
+        return self.rows(INSTANCE, ("SysfsPath", "Attributes"), lambda i: gpu in (None, i["Gpu"]) and i["Uuid"] not in self.unlisted)
 
     @method(MANAGER, "a{sv}", "a{sv}")
     def ListJobs(self, options, message=None, path=None):
@@ -760,6 +763,10 @@ class Control(dbus.service.Object):
     @dbus.service.method(MOCK, in_signature="ssa{sv}")
     def FailWith(self, name, message, details):
         self.mock.fail.append(Refusal(str(name), str(message), **{str(k): v for k, v in details.items()}))
+
+    @dbus.service.method(MOCK, in_signature="s")
+    def Unlist(self, uuid):
+        self.mock.unlisted.add(str(uuid))
 
     @dbus.service.method(MOCK, in_signature="b")
     def Hold(self, hold):

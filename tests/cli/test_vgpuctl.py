@@ -592,6 +592,26 @@ class Names(Case):
             self.assertEqual((error["name"], error["hint_id"], error["object"]),
                              ("org.vgpud1.Error.NoSuchInstance", "list-instances", what))
 
+    def test_only_on_record(self):
+        """A name or UUID that the daemon does not list: the daemon's reason reaches the user."""
+        reason = "the driver of its GPU is gone"
+        for word in ("nope", "4f0c2ab6-8d0e-4c53-9d61-0f4f4a1d2c0a"):
+            for more in ((), ("-q",)):
+                for code, status in (("NotSupported", 7), ("GpuGone", 1), ("GpuStuck", 6), ("NoSuchInstance", 3)):
+                    self.bus.control("FailOf", "GetInstance", f"org.vgpud1.Error.{code}", reason, signature="sss")
+                    error = self.failed(status, "show", word, *more)
+                    self.assertEqual((error["name"], error["object"]), (f"org.vgpud1.Error.{code}", word))
+                    self.assertIn(reason, error["message"])
+        self.calls()
+        for word in ("mdpy", "desk", FIRST, GVT):
+            self.good("show", word)
+        self.assertEqual(self.calls("GetInstance"), [])  # listed objects need no question
+
+    def test_appears_meanwhile(self):
+        """An instance that the daemon knows and the earlier list lacks."""
+        self.bus.control("Unlist", FIRST)
+        self.assertEqual(self.good("show", "desk", "-q"), f"{FIRST}\n")
+
     def test_gpus(self):
         for what in (GVT, "0000:00", "02.0", "00:02.0"):
             self.assertEqual(self.good("show", what, "-q"), f"{GVT}\n")
