@@ -166,7 +166,7 @@ typedef struct ForeignError {
         const char *text;        /* the message of the error follows in parentheses */
         const char *remote_text; /* the name of the other host follows; NULL: the same text */
         VgpudErrorCode code;
-        const char *hint_id, *hint, *remote_hint;
+        const char *hint_id, *hint, *remote_hint; /* NULL: the general hint of the code */
 } ForeignError;
 
 #define ABSENT                                                                                   \
@@ -176,9 +176,7 @@ typedef struct ForeignError {
         "vgpud went away or did not answer", "no answer from", VGPUD_ERROR_NONE, "check-service",               \
                         "check vgpud with \"systemctl status vgpud\", and the instances with \"vgpuctl list\"", \
                         "check that \"ssh HOST systemd-stdio-bridge\" works, and that vgpud runs there"
-#define DENIED                                                                  \
-        "not permitted", NULL, VGPUD_ERROR_NOT_AUTHORIZED, "ask-administrator", \
-                        "ask an administrator for a polkit rule, or run vgpuctl as root", NULL
+#define DENIED "not permitted", NULL, VGPUD_ERROR_NOT_AUTHORIZED, NULL, NULL, NULL
 #define OTHER_VERSION                                                                                         \
         "vgpud does not know this call", NULL, VGPUD_ERROR_NONE, "restart-daemon",                            \
                         "check that vgpud and vgpuctl have the same version; restart vgpud after an upgrade", \
@@ -226,7 +224,11 @@ static void call_error_explain_foreign(ErrorInfo *e, const Arguments *a, const F
         g_free(e->message);
         e->message = message;
         e->status = f->code != VGPUD_ERROR_NONE ? vgpud_error_code_to_exit_status(f->code) : EXIT_FAILURE;
-        error_info_set_hint(e, f->hint_id, a->host && f->remote_hint ? f->remote_hint : f->hint);
+
+        if (f->hint)
+                error_info_set_hint(e, f->hint_id, a->host && f->remote_hint ? f->remote_hint : f->hint);
+        else
+                error_info_set_general_hint(e, f->code);
 }
 
 void call_error_explain(ErrorInfo *e, const Arguments *a, const ErrorInfo *said, const char *asked)
@@ -254,11 +256,6 @@ void call_error_explain(ErrorInfo *e, const Arguments *a, const ErrorInfo *said,
                                                                : vgpud_error_code_from_dbus(e->name);
         e->status = code != VGPUD_ERROR_NONE ? vgpud_error_code_to_exit_status(code) : EXIT_FAILURE;
 
-        if (!e->hint && code != VGPUD_ERROR_NONE) {
-                _cleanup_error_info_ ErrorInfo general = { 0 };
-
-                error_info_set(&general, code, "");
-                e->hint = g_steal_pointer(&general.hint);
-                e->hint_id = g_steal_pointer(&general.hint_id);
-        }
+        if (!e->hint && code != VGPUD_ERROR_NONE)
+                error_info_set_general_hint(e, code);
 }

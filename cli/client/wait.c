@@ -3,14 +3,15 @@
 #include "cli/client/wait.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/client/call-error.h"
+#include "cli/client/interrupt.h"
 #include "cli/client/progress.h"
 #include "cli/host/find.h"
+#include "cli/host/values.h"
 #include "cli/output/format.h"
 #include "dbus/bus-names.h"
 
@@ -431,33 +432,35 @@ static int waiter_on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_
         return call_end_if_done(call);
 }
 
+static int waiter_read_property(sd_bus_message *signal, const char *name, void *userdata)
+{
+        CallJob *job = userdata;
+        const char *state;
+        int r;
+
+        if (strcmp(name, "State") != 0)
+                return sd_bus_message_skip(signal, "v");
+
+        r = sd_bus_message_read(signal, "v", "s", &state);
+        job->stuck = job->stuck || (r >= 0 && strcmp(state, "stuck") == 0);
+
+        return r;
+}
+
 /* Do not wait for a stuck job, which may never end. */
 static int waiter_on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
         Waiter *w = userdata;
         CallJob *job;
         Call *call;
-        int r;
 
         job = waiter_find_job(w, job_id_from_path(sd_bus_message_get_path(signal)), &call);
         if (!job)
                 return 0;
 
-        r = sd_bus_message_skip(signal, "s");
-        if (r >= 0)
-                r = sd_bus_message_enter_container(signal, 'a', "{sv}");
-        while (r >= 0 && (r = sd_bus_message_enter_container(signal, 'e', "sv")) > 0) {
-                const char *key, *state = "";
-
-                r = sd_bus_message_read_basic(signal, 's', &key);
-                if (r >= 0 && strcmp(key, "State") == 0)
-                        r = sd_bus_message_read(signal, "v", "s", &state);
-                else if (r >= 0)
-                        r = sd_bus_message_skip(signal, "v");
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(signal);
-                job->stuck = job->stuck || strcmp(state, "stuck") == 0;
-        }
+        /* A signal that cannot be read tells nothing. */
+        if (sd_bus_message_skip(signal, "s") >= 0)
+                (void)value_read_dictionary(signal, waiter_read_property, job);
 
         return job->stuck ? waiter_ask(w, ASK_USEC) : 0;
 }
@@ -608,25 +611,15 @@ static int waiter_say_goodbye(Waiter *w)
 
 static int waiter_run(Waiter *w)
 {
-        static const int signals[] = { SIGINT, SIGTERM };
-        sigset_t blocked;
         int r;
 
         r = sd_event_new(&w->event);
         if (r < 0)
                 return r;
 
-        (void)sigemptyset(&blocked);
-        for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
-                (void)sigaddset(&blocked, signals[i]);
-        if (sigprocmask(SIG_BLOCK, &blocked, NULL) < 0)
-                return -errno;
-
-        for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
-                r = sd_event_add_signal(w->event, NULL, signals[i], waiter_on_interrupt, w);
-                if (r < 0)
-                        return r;
-        }
+        r = interrupt_watch(w->event, waiter_on_interrupt, w);
+        if (r < 0)
+                return r;
 
         if (w->show) {
                 r = sd_event_add_time_relative(w->event, &w->tick, CLOCK_MONOTONIC, QUIET_USEC,

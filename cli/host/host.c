@@ -212,36 +212,28 @@ int host_read_job(Host *h, const char *path, sd_bus_message *m, JobInfo **ret)
         return object_read(OBJECT_JOB, *ret, m, true, NULL);
 }
 
-/* The message is at the a{sa{sv}} of one object. */
-static int host_read_interfaces(Host *h, const char *path, sd_bus_message *m)
+/* An object whose interfaces are being read. */
+typedef struct HostAddition {
+        Host *host;
+        const char *path;
+} HostAddition;
+
+static int host_read_interface(sd_bus_message *m, const char *interface, void *userdata)
 {
-        int r;
+        const HostAddition *addition = userdata;
+        ObjectKind kind = object_kind_from_interface(interface);
 
-        r = sd_bus_message_enter_container(m, 'a', "{sa{sv}}");
-        if (r < 0)
-                return r;
+        if (kind == _OBJECT_KIND_INVALID)
+                return sd_bus_message_skip(m, "a{sv}");
 
-        while ((r = sd_bus_message_enter_container(m, 'e', "sa{sv}")) > 0) {
-                const char *interface;
-                ObjectKind kind;
+        return object_read(kind, host_append(addition->host, kind, addition->path), m, false, NULL);
+}
 
-                r = sd_bus_message_read_basic(m, 's', &interface);
-                if (r < 0)
-                        return r;
+static int host_read_managed_object(sd_bus_message *m, const char *path, void *userdata)
+{
+        HostAddition addition = { .host = userdata, .path = path };
 
-                kind = object_kind_from_interface(interface);
-                if (kind == _OBJECT_KIND_INVALID)
-                        r = sd_bus_message_skip(m, "a{sv}");
-                else
-                        r = object_read(kind, host_append(h, kind, path), m, false, NULL);
-
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(m);
-                if (r < 0)
-                        return r;
-        }
-
-        return r < 0 ? r : sd_bus_message_exit_container(m);
+        return value_read_entries(m, "sa{sv}", host_read_interface, &addition);
 }
 
 int host_read_managed(Host *h, sd_bus_message *m)
@@ -251,28 +243,11 @@ int host_read_managed(Host *h, sd_bus_message *m)
         for (ObjectKind k = 0; k < _OBJECT_KIND_MAX; k++)
                 g_ptr_array_set_size(h->objects[k], 0);
 
-        r = sd_bus_message_enter_container(m, 'a', "{oa{sa{sv}}}");
-        if (r < 0)
-                return r;
+        r = value_read_entries(m, "oa{sa{sv}}", host_read_managed_object, h);
+        if (r >= 0)
+                host_sort(h);
 
-        while ((r = sd_bus_message_enter_container(m, 'e', "oa{sa{sv}}")) > 0) {
-                const char *path;
-
-                r = sd_bus_message_read_basic(m, 'o', &path);
-                if (r >= 0)
-                        r = host_read_interfaces(h, path, m);
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(m);
-                if (r < 0)
-                        return r;
-        }
-
-        if (r < 0)
-                return r;
-
-        host_sort(h);
-
-        return sd_bus_message_exit_container(m);
+        return r;
 }
 
 int host_read_table(Host *h, ObjectKind kind, sd_bus_message *m)

@@ -62,18 +62,21 @@ int value_enter(sd_bus_message *m, const char *signature)
         return r < 0 ? r : 1;
 }
 
-int value_read_dictionary(sd_bus_message *m, EntryReader reader, void *userdata)
+int value_read_entries(sd_bus_message *m, const char *entry, EntryReader reader, void *userdata)
 {
+        g_autofree char *contents = g_strconcat("{", entry, "}", NULL);
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        g_assert(entry[0] == 's' || entry[0] == 'o');
+
+        r = sd_bus_message_enter_container(m, 'a', contents);
         if (r < 0)
                 return r;
 
-        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+        while ((r = sd_bus_message_enter_container(m, 'e', entry)) > 0) {
                 const char *key;
 
-                r = sd_bus_message_read_basic(m, 's', &key);
+                r = sd_bus_message_read_basic(m, entry[0], &key);
                 if (r >= 0)
                         r = reader(m, key, userdata);
                 if (r >= 0)
@@ -86,6 +89,11 @@ int value_read_dictionary(sd_bus_message *m, EntryReader reader, void *userdata)
                 return r;
 
         return sd_bus_message_exit_container(m);
+}
+
+int value_read_dictionary(sd_bus_message *m, EntryReader reader, void *userdata)
+{
+        return value_read_entries(m, "sv", reader, userdata);
 }
 
 int value_read_texts(sd_bus_message *m, const char *key, const TextEntry *entries)
@@ -185,32 +193,24 @@ static int mode_read_entry(sd_bus_message *m, const char *key, void *userdata)
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-static int modes_read(sd_bus_message *m, GPtrArray *modes)
+static int modes_read_mode(sd_bus_message *m, const char *name, void *modes)
 {
+        ModeInfo *mode = g_new0(ModeInfo, 1);
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "{sa{sv}}");
-        if (r < 0)
-                return r;
+        mode->name = g_strdup(name);
+        g_ptr_array_add(modes, mode);
 
-        while ((r = sd_bus_message_enter_container(m, 'e', "sa{sv}")) > 0) {
-                ModeInfo *mode = g_new0(ModeInfo, 1);
+        r = value_read_dictionary(m, mode_read_entry, mode);
+        if (!mode->value)
+                mode->value = g_strdup("");
 
-                g_ptr_array_add(modes, mode);
+        return r;
+}
 
-                r = value_read_string(m, 's', &mode->name);
-                if (r >= 0)
-                        r = value_read_dictionary(m, mode_read_entry, mode);
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(m);
-                if (r < 0)
-                        return r;
-
-                if (!mode->value)
-                        mode->value = g_strdup("");
-        }
-
-        return r < 0 ? r : sd_bus_message_exit_container(m);
+static int modes_read(sd_bus_message *m, GPtrArray *modes)
+{
+        return value_read_entries(m, "sa{sv}", modes_read_mode, modes);
 }
 
 static bool lists_equal(char **a, char **b)

@@ -24,8 +24,11 @@ int field_read(sd_bus_message *m, const Field *f, void *object);
 int value_read_string(sd_bus_message *m, char type, char **value);
 int value_read_strings(sd_bus_message *m, char ***ret);
 
-/* Calls `reader` for each key of an a{sv}; the message is at the variant then. */
+/* Calls `reader` for each entry of a dictionary; the message is at the value then. `entry` is the signature of
+ * an entry without braces, "oa{sv}"; its key is a text or a path. */
 typedef int (*EntryReader)(sd_bus_message *m, const char *key, void *userdata);
+int value_read_entries(sd_bus_message *m, const char *entry, EntryReader reader, void *userdata);
+/* The same for an a{sv}. */
 int value_read_dictionary(sd_bus_message *m, EntryReader reader, void *userdata);
 
 /* Reads the a{sv} into the texts of a table that ends with a row without key; other keys are skipped. */

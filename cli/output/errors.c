@@ -66,7 +66,7 @@ void error_info_set_hint(ErrorInfo *e, const char *id, const char *text)
         e->hint_id = g_strdup(id);
 }
 
-static void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code)
+void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code)
 {
         static const struct {
                 const char *id, *text;
@@ -94,6 +94,8 @@ static void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code)
                 [VGPUD_ERROR_FAILED] = { "see-journal",
                                          "the journals of vgpud and the kernel may say more: journalctl -u vgpud -k" },
         };
+
+        g_assert(code > VGPUD_ERROR_NONE && code < _VGPUD_ERROR_MAX);
 
         error_info_set_hint(e, hints[code].id, hints[code].text);
 }
@@ -149,7 +151,11 @@ void json_failures(Json *j, const char *key, const GPtrArray *failures)
 
 void json_error(Json *j, const char *key, const ErrorInfo *e, const char *object)
 {
-        g_assert(e->name);
+        if (!e->name) {
+                json_null(j, key);
+                return;
+        }
+
         g_assert(e->status > 0);
 
         json_object(j, key);
@@ -160,10 +166,7 @@ void json_error(Json *j, const char *key, const ErrorInfo *e, const char *object
         json_string(j, "object", object);
         json_u64(j, "exit_status", (uint64_t)e->status);
 
-        if (e->job != 0)
-                json_u64(j, "job", e->job);
-        else
-                json_null(j, "job");
+        json_u64_or_null(j, "job", e->job);
 
         json_array(j, "jobs");
         for (unsigned i = 0; e->jobs && i < e->jobs->len; i++)

@@ -38,6 +38,7 @@ void error_info_copy(ErrorInfo *dst, const ErrorInfo *src); /* dst is empty */
 /* Fills an empty error with the name, the exit status and the general hint of a code. */
 void error_info_set(ErrorInfo *e, VgpudErrorCode code, const char *message);
 void error_info_set_hint(ErrorInfo *e, const char *id, const char *text); /* replaces the hint */
+void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code); /* the hint of a code, if it has one */
 void error_info_add_job(ErrorInfo *e, uint32_t job);
 void error_info_add_instance(ErrorInfo *e, char *uuid); /* takes ownership */
 GPtrArray *failures_new(void);
@@ -47,7 +48,7 @@ int error_info_print(const Arguments *a, const ErrorInfo *e, const char *object)
 int fail(const Arguments *a, VgpudErrorCode code, const char *object, const char *format, ...) _printf_(4, 5);
 int fail_usage(const Arguments *a, const char *format, ...) _printf_(2, 3);
 
-/* Write the object of an error, and an array of failures (may be NULL). */
+/* Write the object of an error, or null for an error without a name, and an array of failures (may be NULL). */
 void json_error(Json *j, const char *key, const ErrorInfo *e, const char *object);
 void json_failures(Json *j, const char *key, const GPtrArray *failures);
 

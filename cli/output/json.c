@@ -119,6 +119,14 @@ void json_u64(Json *j, const char *key, uint64_t value)
         g_string_append_printf(j->text, "%" G_GUINT64_FORMAT, value);
 }
 
+void json_u64_or_null(Json *j, const char *key, uint64_t value)
+{
+        if (value == 0)
+                json_null(j, key);
+        else
+                json_u64(j, key, value);
+}
+
 void json_i64(Json *j, const char *key, int64_t value)
 {
         json_key(j, key);

@@ -26,6 +26,7 @@ void json_array(Json *j, const char *key);
 void json_array_end(Json *j);
 void json_string(Json *j, const char *key, const char *value); /* NULL: null */
 void json_u64(Json *j, const char *key, uint64_t value);
+void json_u64_or_null(Json *j, const char *key, uint64_t value); /* 0: null */
 void json_i64(Json *j, const char *key, int64_t value);
 void json_bool(Json *j, const char *key, bool value);
 void json_null(Json *j, const char *key);

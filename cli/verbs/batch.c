@@ -51,25 +51,17 @@ void batch_print_json(const Batch *b)
         json_array(&j, "results");
 
         for (unsigned i = 0; i < b->n_calls; i++) {
+                _cleanup_error_info_ ErrorInfo e = { 0 };
                 const Call *call = &b->calls[i];
+
+                if (call->error.name)
+                        batch_explain(b, call, &e);
 
                 json_object(&j, NULL);
                 json_string(&j, b->key, call->object);
-
-                if (call_job_id(call) != 0)
-                        json_u64(&j, "job", call_job_id(call));
-                else
-                        json_null(&j, "job");
-
+                json_u64_or_null(&j, "job", call_job_id(call));
                 json_string(&j, "result", call_result(call, a));
-                if (call->error.name) {
-                        _cleanup_error_info_ ErrorInfo e = { 0 };
-
-                        batch_explain(b, call, &e);
-                        json_error(&j, "error", &e, call->object);
-                } else
-                        json_null(&j, "error");
-
+                json_error(&j, "error", &e, call->object);
                 json_object_end(&j);
         }
 

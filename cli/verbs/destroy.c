@@ -58,18 +58,9 @@ static void target_print_json(Json *j, const Target *t)
         json_object(j, NULL);
         json_string(j, "instance", t->word);
         json_string(j, "uuid", t->uuid);
-
-        if (t->job != 0)
-                json_u64(j, "job", t->job);
-        else
-                json_null(j, "job");
-
+        json_u64_or_null(j, "job", t->job);
         json_string(j, "result", t->result);
-        if (t->error.name)
-                json_error(j, "error", &t->error, t->word);
-        else
-                json_null(j, "error");
-
+        json_error(j, "error", &t->error, t->word);
         json_object_end(j);
 }
 

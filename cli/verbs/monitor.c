@@ -5,7 +5,6 @@
  */
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "cli/client/call-error.h"
 #include "cli/client/client.h"
+#include "cli/client/interrupt.h"
 #include "cli/host/columns.h"
 #include "cli/host/fields.h"
 #include "cli/host/find.h"
@@ -301,35 +301,29 @@ static int monitor_added(Monitor *m, ObjectKind kind, const char *path, sd_bus_m
         return r < 0 || lists_first ? r : monitor_ask(m, QUESTION_VFS, path, 0, false);
 }
 
+/* An object whose interfaces are being read. */
+typedef struct MonitorAddition {
+        Monitor *monitor;
+        const char *path;
+} MonitorAddition;
+
+static int monitor_read_interface(sd_bus_message *signal, const char *interface, void *userdata)
+{
+        const MonitorAddition *addition = userdata;
+        ObjectKind kind = object_kind_from_interface(interface);
+
+        return kind == _OBJECT_KIND_INVALID ? sd_bus_message_skip(signal, "a{sv}")
+                                            : monitor_added(addition->monitor, kind, addition->path, signal);
+}
+
 static int monitor_interfaces_added(Monitor *m, sd_bus_message *signal)
 {
-        const char *path;
+        MonitorAddition addition = { .monitor = m };
         int r;
 
-        r = sd_bus_message_read_basic(signal, 'o', &path);
-        if (r >= 0)
-                r = sd_bus_message_enter_container(signal, 'a', "{sa{sv}}");
-        if (r < 0)
-                return r;
+        r = sd_bus_message_read_basic(signal, 'o', &addition.path);
 
-        while ((r = sd_bus_message_enter_container(signal, 'e', "sa{sv}")) > 0) {
-                const char *interface;
-                ObjectKind kind;
-
-                r = sd_bus_message_read_basic(signal, 's', &interface);
-                if (r < 0)
-                        return r;
-
-                kind = object_kind_from_interface(interface);
-                r = kind == _OBJECT_KIND_INVALID ? sd_bus_message_skip(signal, "a{sv}")
-                                                 : monitor_added(m, kind, path, signal);
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(signal);
-                if (r < 0)
-                        return r;
-        }
-
-        return r;
+        return r < 0 ? r : value_read_entries(signal, "sa{sv}", monitor_read_interface, &addition);
 }
 
 static int monitor_interfaces_removed(Monitor *m, sd_bus_message *signal)
@@ -610,22 +604,13 @@ static int monitor_watch_reader(Monitor *m)
 
 static int monitor_subscribe(Monitor *m)
 {
-        static const int signals[] = { SIGINT, SIGTERM };
-        sigset_t blocked;
         int r;
 
         r = sd_event_new(&m->event);
         if (r < 0)
                 return r;
 
-        (void)sigemptyset(&blocked);
-        for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
-                (void)sigaddset(&blocked, signals[i]);
-        if (sigprocmask(SIG_BLOCK, &blocked, NULL) < 0)
-                return -errno;
-
-        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(signals); i++)
-                r = sd_event_add_signal(m->event, NULL, signals[i], monitor_on_end, m);
+        r = interrupt_watch(m->event, monitor_on_end, m);
         if (r >= 0)
                 r = monitor_watch_reader(m);
         if (r >= 0)

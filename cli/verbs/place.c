@@ -9,6 +9,7 @@
 #include "cli/client/lookup.h"
 #include "cli/host/objects-json.h"
 #include "cli/host/report.h"
+#include "cli/host/values.h"
 #include "cli/output/errors.h"
 #include "cli/output/format.h"
 #include "cli/output/json.h"
@@ -80,8 +81,9 @@ static int place_build(sd_bus_message *m, const Arguments *a, const char *type, 
 
 /* The message is at a variant. Unknown keys and values of another type are skipped, because a newer daemon may
  * send more. */
-static int candidate_read_value(sd_bus_message *m, const char *key, Candidate *c)
+static int candidate_read_value(sd_bus_message *m, const char *key, void *userdata)
 {
+        Candidate *c = userdata;
         const char *signature, *text;
         int r, truth;
         union {
@@ -133,27 +135,18 @@ static int candidate_read_value(sd_bus_message *m, const char *key, Candidate *c
 
 static int candidate_read(sd_bus_message *m, Candidate *c)
 {
-        const char *key, *path;
+        const char *path;
         int r;
 
         r = sd_bus_message_read_basic(m, 'o', &path);
-        if (r >= 0) {
-                c->path = g_strdup(path);
-                r = sd_bus_message_enter_container(m, 'a', "{sv}");
-        }
+        if (r < 0)
+                return r;
 
-        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-                r = sd_bus_message_read_basic(m, 's', &key);
-                if (r >= 0)
-                        r = candidate_read_value(m, key, c);
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(m);
-        }
+        c->path = g_strdup(path);
 
-        if (r >= 0 && !c->gpu)
-                return -EBADMSG;
+        r = value_read_dictionary(m, candidate_read_value, c);
 
-        return r < 0 ? r : sd_bus_message_exit_container(m);
+        return r >= 0 && !c->gpu ? -EBADMSG : r;
 }
 
 static int place_read(sd_bus_message *m, const char **ret_strategy, GArray *candidates)

@@ -143,24 +143,16 @@ static void wait_print_json(const Client *c, const Call *calls, unsigned n_calls
 
         for (unsigned i = 0; i < n_calls; i++) {
                 g_autofree char *uuid = calls[i].path ? uuid_from_path(calls[i].path) : NULL;
+                _cleanup_error_info_ ErrorInfo e = { 0 };
+
+                if (calls[i].error.name)
+                        wait_explain(c, &calls[i], &e);
 
                 json_object(&j, NULL);
-
-                if (call_job_id(&calls[i]) != 0)
-                        json_u64(&j, "job", call_job_id(&calls[i]));
-                else
-                        json_null(&j, "job");
-
+                json_u64_or_null(&j, "job", call_job_id(&calls[i]));
                 json_string(&j, "instance", uuid);
                 json_string(&j, "result", wait_result(&calls[i]));
-                if (calls[i].error.name) {
-                        _cleanup_error_info_ ErrorInfo e = { 0 };
-
-                        wait_explain(c, &calls[i], &e);
-                        json_error(&j, "error", &e, calls[i].object);
-                } else
-                        json_null(&j, "error");
-
+                json_error(&j, "error", &e, calls[i].object);
                 json_object_end(&j);
         }
 
