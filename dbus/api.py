@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Reads what describes the API: dbus/*.xml, daemon/base/error.h and policy/actions.def.
+"""Reads what describes the API: dbus/*.xml, daemon/base/error.h, daemon/base/hint.h and policy/actions.def.
 
 Used by the manual (man/api-manual.py) and by the checks (tests/checks). Anything that is not understood is an error.
 
@@ -226,6 +226,26 @@ def read_errors(root=ROOT):
     if not errors:
         raise Wrong("daemon/base/error.h: there is no table of errors")
     return errors
+
+
+@dataclass
+class Hint:
+    identifier: str  # "ENABLE_VFS"
+    id: str  # "enable-vfs"
+    text: str
+    client: bool  # vgpuctl alone gives the hint
+
+
+def read_hints(root=ROOT):
+    source = uncomment((root / "daemon/base/hint.h").read_text())
+    hints = []
+    for macro in ("VGPUD_HINTS", "VGPUD_CLIENT_HINTS"):
+        table = re.search(rf"#define {macro}\(X\)(.*?[^\\])\n", source, re.S)
+        if not table:
+            raise Wrong(f"daemon/base/hint.h: there is no table {macro}")
+        for call in macro_calls(table.group(1).replace("\\\n", "\n"), "X"):
+            hints.append(Hint(*c_fields(call), client=macro == "VGPUD_CLIENT_HINTS"))
+    return hints
 
 
 @dataclass

@@ -10,7 +10,7 @@
 
 /* A row of "offers". */
 typedef struct TypesOffer {
-        uint32_t gpu, type, available, why_not, hint;
+        uint32_t gpu, type, available, why_not, hint, hint_id;
 } TypesOffer;
 
 /* Collects the rows of all tables. */
@@ -89,7 +89,7 @@ static bool types_numbers_equal(const VgpuType *a, const VgpuType *b)
                a->max_instances == b->max_instances;
 }
 
-/* All but available, why_not and hint. The aliases follow from id and name. */
+/* All but available, why_not, hint and its id. The aliases follow from id and name. */
 static bool types_constant_equal(const VgpuType *a, const VgpuType *b)
 {
         return types_texts_equal(a, b) && types_numbers_equal(a, b) &&
@@ -159,6 +159,7 @@ static void types_add_gpu(TypesTables *t, Gpu *gpu)
                         .available = type->available,
                         .why_not = types_text_row(t, type->why_not),
                         .hint = types_text_row(t, type->hint.text),
+                        .hint_id = types_text_row(t, vgpud_hint_id_to_string(type->hint.id)),
                 };
                 g_ptr_array_add(t->offers, offer);
         }
@@ -171,6 +172,7 @@ BUS_DEFINE_COLUMN(offer_append_type, TypesOffer, offer, "u", offer->type)
 BUS_DEFINE_COLUMN(offer_append_available, TypesOffer, offer, "u", offer->available)
 BUS_DEFINE_COLUMN(offer_append_why_not, TypesOffer, offer, "u", offer->why_not)
 BUS_DEFINE_COLUMN(offer_append_hint, TypesOffer, offer, "u", offer->hint)
+BUS_DEFINE_COLUMN(offer_append_hint_id, TypesOffer, offer, "u", offer->hint_id)
 
 static const BusColumn offer_columns[] = {
         { "gpu", "u", offer_append_gpu },
@@ -178,6 +180,7 @@ static const BusColumn offer_columns[] = {
         { "available", "u", offer_append_available },
         { "why_not", "u", offer_append_why_not },
         { "hint", "u", offer_append_hint },
+        { "hint_id", "u", offer_append_hint_id },
 };
 
 static int gpu_append_object_path(sd_bus_message *m, const void *gpu)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Fills in org.vgpud1.5.rst.in: the interfaces from dbus/*.xml, the errors from daemon/base/error.h, the actions from
+"""Fills in org.vgpud1.5.rst.in: the interfaces from dbus/*.xml, the errors and hints from daemon/base, the actions from
 policy/actions.def and the details of calls from the comment of the example of rules.
 
 api-manual.py TEMPLATE OUTPUT KEY=VALUE…: each @KEY@ of the template becomes VALUE."""
@@ -118,6 +118,12 @@ def errors():
         )
 
 
+def hints(client):
+    for hint in api.read_hints():
+        if hint.client == client:
+            yield definition(bold(hint.id), f"{escape(sentence(hint.text))}.")
+
+
 def actions():
     for action in api.read_actions():
         others = " or ".join(DEFAULTS[d] for d in sorted({action.any, action.inactive}))
@@ -141,8 +147,9 @@ def main():
     template, output, *values = sys.argv[1:]
     fill = dict(value.split("=", 1) for value in values)
     fill.update(
-        INTERFACES="\n".join(interfaces()), ERRORS="\n".join(errors()), ACTIONS="\n".join(actions()), DETAILS="\n".join(details())
-    )
+        INTERFACES="\n".join(interfaces()), ERRORS="\n".join(errors()), ACTIONS="\n".join(actions()), DETAILS="\n".join(details()),
+        HINTS="\n".join(hints(client=False)), CLIENT_HINTS="\n".join(hints(client=True)),
+    )  # fmt: skip
     text = re.sub(r"@([A-Z_]+)@", lambda match: fill[match.group(1)], Path(template).read_text())
     Path(output).write_text(text)
 

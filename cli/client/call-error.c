@@ -166,19 +166,21 @@ typedef struct ForeignError {
         const char *text;        /* the message of the error follows in parentheses */
         const char *remote_text; /* the name of the other host follows; NULL: the same text */
         VgpudErrorCode code;
-        const char *hint_id, *hint, *remote_hint; /* NULL: the general hint of the code */
+        VgpudHintId hint_id;
+        const char *hint;        /* NULL: the general hint of the code */
+        const char *remote_hint; /* NULL: the same hint */
 } ForeignError;
 
-#define ABSENT                                                                                   \
-        "vgpud does not run, and could not be started", NULL, VGPUD_ERROR_NONE, "check-service", \
+#define ABSENT                                                                                            \
+        "vgpud does not run, and could not be started", NULL, VGPUD_ERROR_NONE, VGPUD_HINT_CHECK_SERVICE, \
                         "check that vgpud is installed and runs: systemctl status vgpud", NULL
 #define LOST                                                                                                    \
-        "vgpud went away or did not answer", "no answer from", VGPUD_ERROR_NONE, "check-service",               \
+        "vgpud went away or did not answer", "no answer from", VGPUD_ERROR_NONE, VGPUD_HINT_CHECK_SERVICE,      \
                         "check vgpud with \"systemctl status vgpud\", and the instances with \"vgpuctl list\"", \
                         "check that \"ssh HOST systemd-stdio-bridge\" works, and that vgpud runs there"
-#define DENIED "not permitted", NULL, VGPUD_ERROR_NOT_AUTHORIZED, NULL, NULL, NULL
+#define DENIED "not permitted", NULL, VGPUD_ERROR_NOT_AUTHORIZED, VGPUD_HINT_NONE, NULL, NULL
 #define OTHER_VERSION                                                                                         \
-        "vgpud does not know this call", NULL, VGPUD_ERROR_NONE, "restart-daemon",                            \
+        "vgpud does not know this call", NULL, VGPUD_ERROR_NONE, VGPUD_HINT_RESTART_DAEMON,                   \
                         "check that vgpud and vgpuctl have the same version; restart vgpud after an upgrade", \
                         NULL
 

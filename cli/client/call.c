@@ -163,7 +163,7 @@ void call_set_timeout(Call *call, const Host *jobs, uint64_t usec)
                                   instances);
         hint = g_strdup_printf("Wait for it with \"vgpuctl wait job %" G_GUINT32_FORMAT "\"", e.job);
         error_info_set(&e, VGPUD_ERROR_TIMEOUT, message);
-        error_info_set_hint(&e, "wait-for-job", hint);
+        error_info_set_hint(&e, VGPUD_HINT_WAIT_FOR_JOB, hint);
         call->error = e;
 }
 

@@ -35,9 +35,9 @@ int client_open(Client *c, const Arguments *args)
         e.status = denied ? vgpud_error_code_to_exit_status(VGPUD_ERROR_NOT_AUTHORIZED) : EXIT_FAILURE;
 
         if (args->host)
-                error_info_set_hint(&e, "check-ssh", "check that \"ssh HOST true\" works");
+                error_info_set_hint(&e, VGPUD_HINT_CHECK_SSH, "check that \"ssh HOST true\" works");
         else
-                error_info_set_hint(&e, "check-bus", "check that the bus runs: systemctl status dbus");
+                error_info_set_hint(&e, VGPUD_HINT_CHECK_BUS, "check that the bus runs: systemctl status dbus");
 
         return error_info_print(args, &e, NULL);
 }

@@ -59,6 +59,7 @@ typedef struct TypeInfo {
         int64_t available;
         const char *why_not; /* borrowed from GpuInfo.texts */
         const char *hint;
+        const char *hint_id;
 } TypeInfo;
 
 typedef struct GpuInfo {
@@ -101,7 +102,7 @@ typedef struct GpuInfo {
 
         GPtrArray *types;     /* TypeInfo, in the order of ListTypes */
         GPtrArray *type_rows; /* TypeInfo: owns the constant members; NULL: no types were read */
-        GPtrArray *texts;     /* char *: owns why_not and hint */
+        GPtrArray *texts;     /* char *: owns why_not, hint and hint_id */
         GPtrArray *vfs;       /* VfInfo, in the order of ListVfs */
 } GpuInfo;
 

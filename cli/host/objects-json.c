@@ -213,6 +213,7 @@ void json_type_info(Json *j, const char *key, const TypeInfo *t, const GpuInfo *
                 json_number(j, "available", t->available);
                 json_string(j, "why_not", t->why_not);
                 json_string(j, "hint", t->hint);
+                json_string(j, "hint_id", t->hint_id);
         }
 
         json_object_end(j);

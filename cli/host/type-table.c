@@ -13,6 +13,7 @@ typedef struct Offer {
         int64_t available;
         uint32_t why_not;
         uint32_t hint;
+        uint32_t hint_id;
 } Offer;
 
 typedef struct OfferGpu {
@@ -27,6 +28,7 @@ static const Field offer_field_rows[] = {
         { NULL, "available", "u", offsetof(Offer, available), IS_NUMBER },
         { NULL, "why_not", "u", offsetof(Offer, why_not), 0 },
         { NULL, "hint", "u", offsetof(Offer, hint), 0 },
+        { NULL, "hint_id", "u", offsetof(Offer, hint_id), 0 },
 };
 static const FieldTable offer_fields = { offer_field_rows, G_N_ELEMENTS(offer_field_rows) };
 
@@ -166,6 +168,7 @@ static int type_table_join(const TypeTable *t, Host *h)
                 type->available = o->available;
                 type->why_not = type_table_text(t, o->why_not);
                 type->hint = type_table_text(t, o->hint);
+                type->hint_id = type_table_text(t, o->hint_id);
                 g_ptr_array_add(((GpuInfo *)gpus->pdata[o->gpu])->types, type);
         }
 

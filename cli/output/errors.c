@@ -56,42 +56,44 @@ void error_info_copy(ErrorInfo *dst, const ErrorInfo *src)
         };
 }
 
-void error_info_set_hint(ErrorInfo *e, const char *id, const char *text)
+void error_info_set_hint(ErrorInfo *e, VgpudHintId id, const char *text)
 {
-        g_assert(!id == !text);
+        g_assert((id == VGPUD_HINT_NONE) == !text);
 
         g_free(e->hint);
         g_free(e->hint_id);
         e->hint = g_strdup(text);
-        e->hint_id = g_strdup(id);
+        e->hint_id = text ? g_strdup(vgpud_hint_id_to_string(id)) : NULL;
 }
 
 void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code)
 {
         static const struct {
-                const char *id, *text;
+                VgpudHintId id;
+                const char *text;
         } hints[_VGPUD_ERROR_MAX] = {
-                [VGPUD_ERROR_NO_SUCH_GPU] = { "list-gpus", "\"vgpuctl gpus\" lists the GPUs" },
-                [VGPUD_ERROR_NO_SUCH_TYPE] = { "list-types", "\"vgpuctl types\" lists the types" },
-                [VGPUD_ERROR_NO_SUCH_INSTANCE] = { "list-instances", "\"vgpuctl list\" lists the instances" },
-                [VGPUD_ERROR_NO_SUCH_JOB] = { "list-jobs", "\"vgpuctl jobs --all\" lists the jobs" },
-                [VGPUD_ERROR_AMBIGUOUS] = { "longer-prefix", "use a longer prefix" },
-                [VGPUD_ERROR_NOT_AUTHORIZED] = { "ask-administrator",
+                [VGPUD_ERROR_NO_SUCH_GPU] = { VGPUD_HINT_LIST_GPUS, "\"vgpuctl gpus\" lists the GPUs" },
+                [VGPUD_ERROR_NO_SUCH_TYPE] = { VGPUD_HINT_LIST_TYPES, "\"vgpuctl types\" lists the types" },
+                [VGPUD_ERROR_NO_SUCH_INSTANCE] = { VGPUD_HINT_LIST_INSTANCES,
+                                                   "\"vgpuctl list\" lists the instances" },
+                [VGPUD_ERROR_NO_SUCH_JOB] = { VGPUD_HINT_LIST_JOBS, "\"vgpuctl jobs --all\" lists the jobs" },
+                [VGPUD_ERROR_AMBIGUOUS] = { VGPUD_HINT_LONGER_PREFIX, "use a longer prefix" },
+                [VGPUD_ERROR_NOT_AUTHORIZED] = { VGPUD_HINT_ASK_ADMINISTRATOR,
                                                  "ask an administrator for a polkit rule, or run vgpuctl as root" },
-                [VGPUD_ERROR_FOREIGN] = { "use-foreign",
+                [VGPUD_ERROR_FOREIGN] = { VGPUD_HINT_USE_FOREIGN,
                                           "use --foreign if the program that made the instance does not need it any more" },
-                [VGPUD_ERROR_NO_CAPACITY] = { "explain-types",
+                [VGPUD_ERROR_NO_CAPACITY] = { VGPUD_HINT_EXPLAIN_TYPES,
                                               "\"vgpuctl types --why\" lists the types with room, and why the others have none" },
-                [VGPUD_ERROR_TOO_MANY_JOBS] = { "wait-for-job",
+                [VGPUD_ERROR_TOO_MANY_JOBS] = { VGPUD_HINT_WAIT_FOR_JOB,
                                                 "wait for some of the jobs that \"vgpuctl jobs\" lists" },
-                [VGPUD_ERROR_EXISTS] = { "list-instances", "\"vgpuctl list\" lists the instances" },
-                [VGPUD_ERROR_IN_USE] = { "stop-user",
+                [VGPUD_ERROR_EXISTS] = { VGPUD_HINT_LIST_INSTANCES, "\"vgpuctl list\" lists the instances" },
+                [VGPUD_ERROR_IN_USE] = { VGPUD_HINT_STOP_USER,
                                          "stop the virtual machine or program that uses it, or wait for the job that works on it" },
-                [VGPUD_ERROR_GPU_STUCK] = { "see-kernel-log",
+                [VGPUD_ERROR_GPU_STUCK] = { VGPUD_HINT_SEE_KERNEL_LOG,
                                             "\"vgpuctl jobs\" shows the blocked job, and the log of the kernel may show the cause" },
-                [VGPUD_ERROR_INCONSISTENT] = { "see-journal",
+                [VGPUD_ERROR_INCONSISTENT] = { VGPUD_HINT_SEE_JOURNAL,
                                                "compare \"vgpuctl list\" with the journal of vgpud: journalctl -u vgpud" },
-                [VGPUD_ERROR_FAILED] = { "see-journal",
+                [VGPUD_ERROR_FAILED] = { VGPUD_HINT_SEE_JOURNAL,
                                          "the journals of vgpud and the kernel may say more: journalctl -u vgpud -k" },
         };
 
@@ -247,7 +249,7 @@ int fail_usage(const Arguments *a, const char *format, ...)
         va_end(ap);
 
         error_info_set(&e, VGPUD_ERROR_INVALID, message);
-        error_info_set_hint(&e, "see-help",
+        error_info_set_hint(&e, VGPUD_HINT_SEE_HELP,
                             "\"vgpuctl help\" shows verbs and options, vgpuctl(1) explains them");
 
         return error_info_print(a, &e, NULL);

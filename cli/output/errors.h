@@ -4,6 +4,7 @@
 /* Errors and remarks on stderr: as text, or with --json as one line of JSON. */
 
 #include "base/error.h"
+#include "base/hint.h"
 #include "cli/arguments.h"
 #include "cli/output/json.h"
 
@@ -37,7 +38,7 @@ void error_info_copy(ErrorInfo *dst, const ErrorInfo *src); /* dst is empty */
 
 /* Fills an empty error with the name, the exit status and the general hint of a code. */
 void error_info_set(ErrorInfo *e, VgpudErrorCode code, const char *message);
-void error_info_set_hint(ErrorInfo *e, const char *id, const char *text); /* replaces the hint */
+void error_info_set_hint(ErrorInfo *e, VgpudHintId id, const char *text); /* replaces the hint */
 void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code); /* the hint of a code, if it has one */
 void error_info_add_job(ErrorInfo *e, uint32_t job);
 void error_info_add_instance(ErrorInfo *e, char *uuid); /* takes ownership */

@@ -229,7 +229,7 @@ static int create_failed(const Arguments *a, const Call *call, const char *type)
 
         call_error_explain(&e, a, &call->error, asked);
         if (!e.hint && create_is_about_attributes(a, &e))
-                error_info_set_hint(&e, "explain-types",
+                error_info_set_hint(&e, VGPUD_HINT_EXPLAIN_TYPES,
                                     "\"vgpuctl types --why\" lists the options of each type");
 
         return error_info_print(a, &e, type);

@@ -6,7 +6,7 @@
 
 static const char *const hint_table[_VGPUD_HINT_MAX] = { [VGPUD_HINT_NONE] = "",
 #define X(name, id, text) [VGPUD_HINT_##name] = id,
-                                                         VGPUD_HINTS(X)
+                                                         VGPUD_HINTS(X) VGPUD_CLIENT_HINTS(X)
 #undef X
 };
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /* Hints: what a person can do about a failure, apart from the message, which says what failed and why. A hint
- * has an id, by which programs and tests recognize the situation, and a text, which may name objects. The table
- * is the one list of ids.
+ * has an id, by which programs and tests recognize the situation, and a text, which may name objects. The two
+ * tables are the one list of ids; org.vgpud1(5) is made from them.
  *
  * Columns: enum name, id on the bus and in --json, the situation in the words of the manual. */
 
@@ -27,7 +27,6 @@
         X(RELEASE_VF, "release-vf", "a VF is reserved, or its driver may count it as allocated")         \
         X(REMOVE_BY_HAND, "remove-by-hand", "something is left that vgpud does not remove by itself")    \
         X(RESET_GPU, "reset-gpu", "only a reset of the GPU or of the host helps")                        \
-        X(RESCAN_GPU, "rescan-gpu", "a rescan shows whether the situation has changed")                  \
         X(WAIT_FOR_JOB, "wait-for-job", "a job is under way that decides it")                            \
         X(ENABLE_IOMMU, "enable-iommu", "the IOMMU is switched off")                                     \
         X(DESTROY_INSTANCE, "destroy-instance", "other instances of the GPU decide it")                  \
@@ -36,10 +35,25 @@
         X(SEE_KERNEL_LOG, "see-kernel-log", "the kernel log has the driver's reason")                    \
         X(SEE_MANUAL, "see-manual", "the manual page lists the accepted values")
 
+/* Hints that vgpuctl alone gives. */
+#define VGPUD_CLIENT_HINTS(X)                                                                                \
+        X(LIST_GPUS, "list-gpus", "no GPU has this name")                                                    \
+        X(LIST_TYPES, "list-types", "no type has this name")                                                 \
+        X(LIST_INSTANCES, "list-instances", "no instance has this name, or another instance has it already") \
+        X(LIST_JOBS, "list-jobs", "no job has this number")                                                  \
+        X(LONGER_PREFIX, "longer-prefix", "several objects fit the word")                                    \
+        X(EXPLAIN_TYPES, "explain-types", "no GPU has room for the type, or the type has no such option")    \
+        X(ASK_ADMINISTRATOR, "ask-administrator", "polkit or the bus does not permit the call")              \
+        X(SEE_HELP, "see-help", "the command line is wrong")                                                 \
+        X(CHECK_SERVICE, "check-service", "vgpud does not run or does not answer")                           \
+        X(CHECK_BUS, "check-bus", "the system bus cannot be reached")                                        \
+        X(CHECK_SSH, "check-ssh", "the other host cannot be reached")                                        \
+        X(RESTART_DAEMON, "restart-daemon", "vgpud and vgpuctl have different versions")
+
 typedef enum VgpudHintId {
         VGPUD_HINT_NONE,
 #define X(name, id, text) VGPUD_HINT_##name,
-        VGPUD_HINTS(X)
+        VGPUD_HINTS(X) VGPUD_CLIENT_HINTS(X)
 #undef X
                         _VGPUD_HINT_MAX,
 } VgpudHintId;

@@ -417,7 +417,7 @@ VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank)
 
 const VgpudHint *place_hint(const Place *place, const PlacementRank *rank)
 {
-        static const VgpudHint hint = { VGPUD_HINT_RESCAN_GPU, (char *)"look again" };
+        static const VgpudHint hint = { VGPUD_HINT_TRY_AGAIN, (char *)"look again" };
 
         return rank->verdict == PLACEMENT_REFUSED ? &hint : NULL;
 }

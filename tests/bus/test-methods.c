@@ -246,13 +246,15 @@ static void test_list_types(void)
                                     "at [18446744073709551615, 3145728, 18446744073709551615]"));
         assert_contains(got, COLUMN("mig", "ab [false, true, false]"));
         assert_contains(got, COLUMN("options", "aa(ss) [[], [(\"quota\", \"bytes\")], []]"));
-        assert_contains(got, COLUMN("texts", "as [\"\", \"no memory is left\", \"take another\"]"));
+        assert_contains(got, COLUMN("texts",
+                                    "as [\"\", \"no memory is left\", \"take another\", \"choose-other\"]"));
         assert_contains(got, COLUMN("why_not", "au [0, 1, 0, 1]"));
 
         one = CALL_TEXT(f, 0, VGPUD_PATH_GPU "/mtty", VGPUD_INTERFACE_GPU, "ListTypes", "a{sv}", 0);
         assert_contains(one, COLUMN("gpu", "au [0, 0]"));
         assert_contains(one, COLUMN("available", "au [0, 1]"));
         assert_contains(one, COLUMN("hint", "au [0, 2]"));
+        assert_contains(one, COLUMN("hint_id", "au [0, 3]"));
         assert_contains(one, COLUMN("name", "as [\"mtty\"]"));
 
         gpu_snapshot_unref(g_steal_pointer(&other->snapshot));
@@ -408,12 +410,10 @@ static void test_place(void)
         "/mtty\", [" E("name", "s \"mtty\"") ", " E("fits", "b false") ", " E("reason", "s \"it is not there\"") ", " ERROR( \
                         "GpuGone") ", " E("hint",                                                                            \
                                           "s \"look again\"") ", " E("hint_id",                                              \
-                                                                     "s \"rescan-gpu\"") ", " NUMBERS("0",                   \
-                                                                                                      "0",                   \
-                                                                                                      "0",                   \
-                                                                                                      "0",                   \
-                                                                                                      "0",                   \
-                                                                                                      "-1") "])"
+                                                                     "s \"try-again\"") ", " NUMBERS("0", "0",               \
+                                                                                                     "0", "0",               \
+                                                                                                     "0",                    \
+                                                                                                     "-1") "])"
         PLACE("\"" PATH_GPU "\" \"depth\" [" FIRST E("fits", "b true") ", " NUMBERS("2", "5", "2", "1", "7",
                                                                                     "3") "]), " SECOND "]",
               "mdpy-xga", 0);

@@ -64,6 +64,13 @@ BREAKAGES = [
     ("config", "examples/vgpud.conf", r"^#strategy=", "#strategies=", "daemon/store/config.c has no [placement] strategies="),
     ("config", "daemon/store/config.h", r"^ \*     per-gpu=.*\n", "", "daemon/store/config.h: [jobs] per-gpu= is missing"),
     ("config", "daemon/store/config.c", r'"forbid", config_set_types', '"avoid", config_set_types', "man/vgpud.conf.5.rst: [gpu] avoid= is missing"),
+    ("hints", "daemon/base/hint.h", r'X\(SEE_HELP, ', 'X(SEE_HELPS, ', "the id of SEE_HELPS is see-help"),
+    ("hints", "daemon/base/hint.h", r'X\(TRY_AGAIN, "try-again"', 'X(SEE_HELP, "see-help"', "two rows have the id see-help"),
+    ("hints", "daemon/base/hint.h", r'X\(TRY_AGAIN, "try-again"', 'X(TRY_LATER, "try-later"', "nothing gives try-later"),
+    ("hints", "daemon/base/hint.h", r'X\(SEE_HELP, "see-help"', 'X(SEE_BOOK, "see-book"', "nothing gives see-book"),
+    ("hints", "daemon/base/hint.h", r'X\(TRY_AGAIN, "try-again"', 'X(CHECK_SSH, "check-ssh"', "vgpuctl alone gives check-ssh"),
+    ("hints", "daemon/base/hint.h", r'X\(SEE_HELP, "see-help"', 'X(TRY_AGAIN, "try-again"', "so it is no hint of vgpuctl alone"),
+    ("hints", "daemon/base/hint.h", r"VGPUD_CLIENT_HINTS", "VGPUD_OTHER_HINTS", "there is no table VGPUD_CLIENT_HINTS"),
     ("api", "dbus/bus-instance.c", r'"foreign", "b"', '"alien", "b"', "org.vgpud1.Instance.Destroy: options described"),
 ]  # fmt: skip
 
@@ -291,7 +298,7 @@ class Parser(unittest.TestCase):
 
 class Breakages(unittest.TestCase):
     def run_check(self, check, tree):
-        name = {"actions": "actions-in-step", "api": "api-in-step", "config": "config-in-step"}.get(check, check)
+        name = {"actions": "actions-in-step", "api": "api-in-step", "config": "config-in-step", "hints": "hints-in-step"}.get(check, check)
         command = [sys.executable, CHECKS / f"{name}.py", "--root", tree]
         if check in ("api", "api-golden", "actions"):
             command.append(self.introspection)
@@ -315,7 +322,7 @@ class Breakages(unittest.TestCase):
 
     def test_whole(self):
         tree = self.copy(self.folder.name)
-        for check in ("layers", "catalog", "spdx", "actions", "config", "api", "api-golden"):
+        for check in ("layers", "catalog", "spdx", "actions", "config", "hints", "api", "api-golden"):
             with self.subTest(check):
                 self.assertEqual(self.run_check(check, tree), (0, ""))
 

@@ -113,12 +113,12 @@ def now():
     return int(time.time() * 1000000)
 
 
-def make_type(identity, name, description, aliases, available, why_not="", hint="", **more):
+def make_type(identity, name, description, aliases, available, why_not="", hint="", hint_id="", **more):
     """A row of ListTypes, and its offer."""
     t = {k: UNKNOWN if s == "t" else 4294967295 if s == "u" else [] if s[0] == "a" else False if s == "b" else ""
          for k, s in TYPE_COLUMNS.items()}  # fmt: skip
     t.update({"id": identity, "name": name, "description": description, "device_api": "vfio-pci", "aliases": aliases}, **more)
-    return {**t, "available": available, "why_not": why_not, "hint": hint}
+    return {**t, "available": available, "why_not": why_not, "hint": hint, "hint_id": hint_id}
 
 
 def make_mode(value, choices=None, text=None):
@@ -252,7 +252,7 @@ def world():
 def add_xe(w, prepared):
     """Add a GPU whose instances are virtual functions, and one instance; world() leaves both out."""
     reason, hint = "no virtual functions are enabled", f"enable some: vgpuctl enable-vfs {XE} [COUNT], 12 at most"
-    more = {} if prepared else {"why_not": reason, "hint": hint}
+    more = {} if prepared else {"why_not": reason, "hint": hint, "hint_id": "enable-vfs"}
     n = 2 if prepared else 0
     types = [make_type("vf", "vf", "a virtual function as the driver makes it", [], n, max_instances=12, **more),
              make_type("vf-profile", "vf-profile", "a virtual function with quotas of your own", ["profile"], n,
@@ -568,8 +568,8 @@ class Mock(GpuTypes):
                 if static not in types:
                     types.append(static)
                 offers.append({"gpu": len(gpus) - 1, "type": types.index(static), "available": t["available"],
-                               "why_not": text(t["why_not"]), "hint": text(t["hint"])})  # fmt: skip
-        numbers = dict.fromkeys(("gpu", "type", "available", "why_not", "hint"), "u")
+                               "why_not": text(t["why_not"]), "hint": text(t["hint"]), "hint_id": text(t["hint_id"])})  # fmt: skip
+        numbers = dict.fromkeys(("gpu", "type", "available", "why_not", "hint", "hint_id"), "u")
         return dbus.Dictionary({"offers": table(offers, numbers), "types": table(types, TYPE_COLUMNS),
                                 "gpus": table(gpus, {"object_path": "o", "name": "s", "stale": "b"}),
                                 "texts": dbus.Array(texts, signature="s"), "next": "a key of a newer daemon"}, signature="sv")  # fmt: skip

@@ -198,6 +198,7 @@ class Tables(Case):
         self.add_xe(False)
         self.golden("show-unprepared.txt", self.good("show", XE))
         self.golden("types-why-unprepared.txt", self.good("types", XE, "--why"))
+        self.assertEqual({t["hint_id"] for t in self.data("types", XE, "--why")["types"]}, {"enable-vfs"})
         self.assertIn("Nothing can be made on it while it is unprepared.", self.good())
         self.assertIn("unprepared", self.good("gpus"))
         self.add_xe(True)
@@ -410,7 +411,7 @@ class Json(Case):
             if key == "jobs":
                 wanted = self.keys_of_prose(MANAGER, "GetJob")
             self.assertEqual(set(everything[key][0]), wanted - without | {"object_path"})
-        self.assertEqual(set(everything["types"][0]), set(mock_vgpud.TYPE_COLUMNS) | {"gpu", "stale", "available", "why_not", "hint"})
+        self.assertEqual(set(everything["types"][0]), set(mock_vgpud.TYPE_COLUMNS) | {"gpu", "stale", "available", "why_not", "hint", "hint_id"})
         self.assertEqual(set(self.data("show", "desk")["instance"]["hand_over"]), self.keys_of_prose(INSTANCE, "GetHandOver"))
 
     @staticmethod

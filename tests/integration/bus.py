@@ -283,7 +283,7 @@ class Object:
         return self.connection.call(self.path, PROPERTIES, "GetAll", GLib.Variant("(s)", (self.interface,)), "(a{sv})")
 
     def types(self):
-        """{id: constant data, available, why_not and hint} of a GPU."""
+        """{id: constant data, available, why_not, hint and hint_id} of a GPU."""
         return by_id(offers(self.call("ListTypes")))
 
     def vfs(self):
@@ -304,7 +304,7 @@ def offers(tables):
     """The answer of ListTypes as one flat dictionary per offer."""
     gpus, types, texts = rows(tables["gpus"]), rows(tables["types"]), tables["texts"]
     return [types[o["type"]] | {"gpu": gpus[o["gpu"]]["name"], "available": o["available"],
-                                "why_not": texts[o["why_not"]], "hint": texts[o["hint"]]}
+                                "why_not": texts[o["why_not"]], "hint": texts[o["hint"]], "hint_id": texts[o["hint_id"]]}
             for o in rows(tables["offers"])]
 
 

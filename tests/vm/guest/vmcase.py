@@ -448,6 +448,7 @@ def offers(answer):
             "available": row["available"],
             "why_not": texts[row["why_not"]],
             "hint": texts[row["hint"]],
+            "hint_id": texts[row["hint_id"]],
         }
         for row in rows(answer["offers"])
     ]
