@@ -31,6 +31,8 @@ static void batch_on_call(Call *call, void *userdata)
         const Batch *b = userdata;
         const Arguments *a = b->client->args;
 
+        g_assert(call->done);
+
         if (!call_succeeded(call)) {
                 _cleanup_error_info_ ErrorInfo e = { 0 };
 
@@ -45,8 +47,11 @@ static void batch_on_call(Call *call, void *userdata)
 void batch_print_json(const Batch *b)
 {
         const Arguments *a = b->client->args;
-        Json j = json_new(false);
+        Json j;
 
+        g_assert(a->json);
+
+        j = json_new(false);
         json_object(&j, NULL);
         json_array(&j, "results");
 
@@ -75,6 +80,7 @@ int batch_run(Batch *b)
         int status;
 
         g_assert(b->n_calls > 0);
+        g_assert(b->asked && b->key);
 
         client_allow_password(b->client);
         status = calls_run(b->client, b->calls, b->n_calls, batch_on_call, b);

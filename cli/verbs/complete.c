@@ -265,6 +265,8 @@ static int complete_lookup(Client *c, Host *h, unsigned needs)
         const GpuInfo *only;
         int status = 0;
 
+        g_assert((needs & NEED_GPUS) || !(needs & NEED_GPU));
+
         if (needs & NEED_GPUS)
                 status = lookup_gpus(c, h);
         if (status == 0 && (needs & NEED_TYPES))

@@ -15,6 +15,8 @@
 
 static int configure_list(const Arguments *a, const GpuInfo *g)
 {
+        g_assert(a->n_words == 1);
+
         if (a->json) {
                 Json j = json_new(false);
 
@@ -44,6 +46,8 @@ static int configure_set(Client *c, const GpuInfo *g)
                     .calls = g_new0(Call, 1),
                     .n_calls = 1 };
         int r = 0, status = 0;
+
+        g_assert(c->args->n_words == 3);
 
         b.calls->object = c->args->words[0];
 

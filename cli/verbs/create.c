@@ -52,11 +52,13 @@ static int create_build(sd_bus_message *m, const Arguments *a, const char *gpu, 
         char uuid[UUID_STRLEN + 1];
         int r;
 
+        g_assert(a->count == 1 || (!a->uuid && !a->name));
+
         r = sd_bus_message_append(m, "ss", gpu, type);
         if (r >= 0)
                 r = client_options_begin(m);
         if (r >= 0 && a->uuid) {
-                (void)uuid_normalize(a->uuid, uuid);
+                assert_se(uuid_normalize(a->uuid, uuid) >= 0); /* arguments.c refuses the other */
                 r = sd_bus_message_append(m, "{sv}", "uuid", "s", uuid);
         }
 
@@ -185,6 +187,8 @@ static int create_answered(Client *c, const Call *call)
         g_autoptr(GPtrArray) created = g_ptr_array_new_with_free_func(created_free);
         const Arguments *a = c->args;
         int r;
+
+        g_assert(call->answer);
 
         r = create_read(call->answer, created);
         if (r < 0)

@@ -50,6 +50,8 @@ static void target_fail(const Destroy *d, Target *t, const ErrorInfo *said)
 
 static void target_done(const Destroy *d, Target *t)
 {
+        g_assert(!t->error.name);
+
         t->result = d->client->args->block ? "done" : "queued";
 }
 
@@ -212,6 +214,8 @@ static void destroy_apply_failed_job(const Destroy *d, Target *t, const CallJob 
         const FailureInfo *f = destroy_find_failure(failures, t->uuid);
         _cleanup_error_info_ ErrorInfo said = { 0 };
 
+        g_assert(job->error.name);
+
         if (failures->len > 0 && !f) { /* only other instances failed */
                 target_done(d, t);
                 return;
@@ -312,6 +316,8 @@ static int destroy_each(Destroy *d)
         unsigned n = d->sent->len;
         Call *calls = g_new0(Call, n);
         int r = 0, status = 0;
+
+        g_assert(n > 0);
 
         for (unsigned i = 0; status == 0 && i < n; i++) {
                 const Target *t = d->sent->pdata[i];

@@ -66,6 +66,8 @@ static int help_run(const Arguments *a)
 {
         const VerbInfo *verb = a->n_words > 0 ? verb_find(a->words[0]) : NULL;
 
+        g_assert(a->n_words <= 1);
+
         if (a->n_words > 0 && !verb)
                 return fail_usage(a, "There is no verb \"%s\"", a->words[0]);
 

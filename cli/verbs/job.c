@@ -21,6 +21,8 @@ static int job_run_list(const Arguments *a)
         _cleanup_client_ Client c = { 0 };
         int status;
 
+        g_assert(a->n_words == 0);
+
         status = client_open(&c, a);
         if (status == 0)
                 status = lookup_jobs(&c, h, a->all);
@@ -53,6 +55,8 @@ const VerbInfo verb_jobs = {
 static void cancel_print(const Arguments *a, uint32_t id)
 {
         Json j;
+
+        g_assert(id > 0);
 
         if (!a->json)
                 return;

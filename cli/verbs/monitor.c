@@ -78,6 +78,8 @@ static int monitor_flush(Monitor *m)
 
 static int monitor_give_up(Monitor *m, int status)
 {
+        g_assert(status > 0);
+
         m->status = status;
         return sd_event_exit(m->event, 0);
 }
@@ -110,6 +112,9 @@ static int monitor_ask(Monitor *m, QuestionKind kind, const char *path, unsigned
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
         Question *q;
         int r;
+
+        g_assert((size_t)kind < G_N_ELEMENTS(calls));
+        g_assert(!start_daemon || kind == QUESTION_MANAGED);
 
         r = sd_bus_message_new_method_call(m->client.bus, &call, VGPUD_BUS_NAME, path, calls[kind].interface,
                                            calls[kind].member);
@@ -179,6 +184,8 @@ static int monitor_read_list(Monitor *m, const Question *q, GpuInfo *g, sd_bus_m
                 [QUESTION_PARENTS] = "parents",
         };
         int r;
+
+        g_assert((size_t)q->kind < G_N_ELEMENTS(names) && names[q->kind]);
 
         if (q->kind == QUESTION_TYPES)
                 r = type_table_read(m->host, answer);
@@ -652,6 +659,8 @@ static int monitor_run(const Arguments *a)
 {
         Monitor m = { .args = a };
         int status;
+
+        g_assert(a->n_words == 0);
 
         if (a->full && !a->json)
                 return fail_usage(a, "--full needs --json");

@@ -121,6 +121,8 @@ static int overview_run(const Arguments *a)
         _cleanup_client_ Client c = { 0 };
         int status;
 
+        g_assert(a->n_words == 0);
+
         status = client_open(&c, a);
         if (status == 0)
                 status = lookup_gpus(&c, h);

@@ -466,6 +466,8 @@ static void show_json(const char *key, ObjectKind kind, const void *object, cons
 {
         Json j = json_new(false);
 
+        g_assert(!o || kind == OBJECT_INSTANCE);
+
         json_object(&j, NULL);
         json_object(&j, key);
         json_object_members(&j, kind, object, true);
@@ -547,6 +549,8 @@ static int show_find_quiet(Client *c, Host *h, ObjectKind kind, void *object)
 {
         const char *path = *(char *const *)object;
         int status;
+
+        g_assert(kind == OBJECT_GPU || kind == OBJECT_INSTANCE);
 
         status = lookup_object(c, h, kind, path, c->args->words[0], &object);
         if (status == 0)

@@ -64,6 +64,8 @@ static int wait_build(Client *c, const Host *h, Call *call, const char *word)
         ObjectKind kind;
         uint32_t id = 0;
 
+        g_assert(*word);
+
         call->object = word;
 
         if (job_id_from_path(word) != 0)
