@@ -24,6 +24,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent
 LIMIT_S = 60  # a wait reaches the limit only in a hang
 
+# A shell starts a job in the background with SIGINT ignored, which children inherit: a child of Python gets the default
+# action only if Python handles the signal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>

@@ -1048,6 +1048,14 @@ class Waiting(Case):
             self.assertEqual(self.good("jobs", "-q").strip(), number)
             self.end(int(number))
 
+    def test_interrupt_of_a_background_job(self):
+        """The tests also pass where SIGINT is ignored: their children get the default action."""
+        script = "import harness; print(harness.run(['grep', 'SigIgn', '/proc/self/status'], {}).out)"
+        done = subprocess.run([sys.executable, "-c", script], env=dict(os.environ, PYTHONPATH=str(harness.HERE)),
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+                              stdout=subprocess.PIPE, text=True, check=True)
+        self.assertEqual(int(done.stdout.split()[1], 16) >> (signal.SIGINT - 1) & 1, 0, done.stdout)
+
     def test_interrupt_on_a_terminal(self):
         p = self.program("destroy", "desk", terminal=True, preexec=take_terminal)
         p.expect("job 17 removes")
