@@ -57,7 +57,11 @@ void client_close(Client *c)
 {
         agent_close(&c->agent);
         /* Close without a flush: no caller waits for an answer any more. */
-        c->bus = sd_bus_close_unref(c->bus);
+        sd_bus_close(c->bus);
+        /* The bus forgets the subscriptions of a closed connection by itself. */
+        for (size_t i = 0; i < G_N_ELEMENTS(c->matches); i++)
+                c->matches[i] = sd_bus_slot_unref(c->matches[i]);
+        c->bus = sd_bus_unref(c->bus);
         ssh_close(&c->ssh);
 }
 

@@ -18,6 +18,8 @@ typedef struct Client {
         sd_bus *bus;           /* owned */
         Ssh ssh;
         Agent agent;
+        struct Waiter *waiter;   /* borrowed; receives the signals of `matches`; NULL: ignore them */
+        sd_bus_slot *matches[4]; /* owned; subscribed by the first calls_run(), until the connection ends */
         bool quiet; /* completion: print no error, start no daemon, and limit the time for an answer
                      */
 } Client;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pci-addr.h"
 #include "base/uuid.h"
 #include "cli/client/call-error.h"
 #include "cli/host/columns.h"
@@ -325,6 +326,25 @@ int lookup_hand_over(Client *c, const char *path, HandOver *ret)
 
 /* ---- words ---- */
 
+/* The GPU of a complete PCI address, which no other word can mean; NULL: the word is none. */
+static GpuInfo *lookup_address(Host *h, const char *word)
+{
+        char name[PCI_ADDR_STRLEN];
+        g_autofree char *path = NULL;
+        PciAddr address;
+        GpuInfo *g;
+
+        if (pci_addr_parse(word, &address) < 0)
+                return NULL;
+
+        path = gpu_path_from_name(pci_addr_format(&address, name));
+        g = host_add(h, OBJECT_GPU, path);
+        g_free(g->name);
+        g->name = g_strdup(name);
+
+        return g;
+}
+
 /* The object of a whole UUID or an object path; NULL: the path of another kind. */
 static void *lookup_whole(Host *h, const char *word, unsigned flags, ObjectKind *ret_kind)
 {
@@ -385,6 +405,13 @@ static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, O
 int lookup_word(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret)
 {
         g_assert(flags & (FIND_GPU | FIND_INSTANCE));
+
+        /* The method that gets the object refuses an address without a GPU. */
+        *ret = (flags & FIND_GPU) ? lookup_address(h, word) : NULL;
+        if (*ret) {
+                *ret_kind = OBJECT_GPU;
+                return 0;
+        }
 
         if (word_is_whole(word) && (word[0] == '/' || (flags & FIND_INSTANCE))) {
                 *ret = lookup_whole(h, word, flags, ret_kind);

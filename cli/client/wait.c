@@ -41,7 +41,6 @@ typedef struct Waiter {
         Host *host;                /* owned; the jobs as last listed; NULL: not yet */
         uint64_t job_timeout_usec; /* 0: not known */
         unsigned ticks;
-        sd_bus_slot *matches[4];       /* owned */
         sd_bus_slot *question;         /* owned; ListJobs */
         sd_bus_slot *timeout_question; /* owned; JobTimeoutUsec */
         sd_event_source *tick;
@@ -407,13 +406,14 @@ static int waiter_on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_
 {
         const char *path, *result, *error_name;
         _cleanup_host_ Host *h = host_new();
-        Waiter *w = userdata;
+        Client *c = userdata;
+        Waiter *w = c->waiter;
         JobInfo *info;
         CallJob *job;
         Call *call;
         uint32_t id;
 
-        if (sd_bus_message_read(signal, "uoss", &id, &path, &result, &error_name) < 0)
+        if (!w || sd_bus_message_read(signal, "uoss", &id, &path, &result, &error_name) < 0)
                 return 0;
 
         job = waiter_find_job(w, id, &call);
@@ -450,9 +450,13 @@ static int waiter_read_property(sd_bus_message *signal, const char *name, void *
 /* Do not wait for a stuck job, which may never end. */
 static int waiter_on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
-        Waiter *w = userdata;
+        Client *c = userdata;
+        Waiter *w = c->waiter;
         CallJob *job;
         Call *call;
+
+        if (!w)
+                return 0;
 
         job = waiter_find_job(w, job_id_from_path(sd_bus_message_get_path(signal)), &call);
         if (!job)
@@ -469,45 +473,52 @@ static int waiter_on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_
 static int waiter_on_owner(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
         const char *name, *before;
+        Client *c = userdata;
 
-        if (sd_bus_message_read(signal, "ss", &name, &before) < 0 || !*before)
+        if (!c->waiter || sd_bus_message_read(signal, "ss", &name, &before) < 0 || !*before)
                 return 0;
 
-        return waiter_lose_calls(userdata, SD_BUS_ERROR_NO_REPLY,
+        return waiter_lose_calls(c->waiter, SD_BUS_ERROR_NO_REPLY,
                                  "it has left the bus; the kernel finishes a job that runs already");
 }
 
 static int waiter_on_disconnected(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
-        return waiter_lose_calls(userdata, SD_BUS_ERROR_DISCONNECTED,
-                                 "the connection is gone; the job may go on");
+        Client *c = userdata;
+
+        return c->waiter ? waiter_lose_calls(c->waiter, SD_BUS_ERROR_DISCONNECTED,
+                                             "the connection is gone; the job may go on")
+                         : 0;
 }
 
 /* Subscribe before the first call is sent: the bus keeps the order. */
-static int waiter_subscribe(Waiter *w)
+static int client_subscribe(Client *c)
 {
-        sd_bus *bus = w->client->bus;
+        sd_bus *bus = c->bus;
         int r;
 
-        r = sd_bus_match_signal_async(bus, &w->matches[0], VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
-                                      VGPUD_INTERFACE_MANAGER, "JobRemoved", waiter_on_job_removed, NULL, w);
+        if (c->matches[0])
+                return 0;
+
+        r = sd_bus_match_signal_async(bus, &c->matches[0], VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
+                                      VGPUD_INTERFACE_MANAGER, "JobRemoved", waiter_on_job_removed, NULL, c);
         if (r >= 0)
                 r = sd_bus_add_match_async(
-                                bus, &w->matches[1],
+                                bus, &c->matches[1],
                                 "type='signal',sender='" VGPUD_BUS_NAME
                                 "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path_namespace='" VGPUD_PATH_JOB
                                 "'",
-                                waiter_on_job_changed, NULL, w);
+                                waiter_on_job_changed, NULL, c);
         if (r >= 0)
                 r = sd_bus_add_match_async(
-                                bus, &w->matches[2],
+                                bus, &c->matches[2],
                                 "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" VGPUD_BUS_NAME
                                 "'",
-                                waiter_on_owner, NULL, w);
+                                waiter_on_owner, NULL, c);
         if (r >= 0)
-                r = sd_bus_match_signal_async(bus, &w->matches[3], "org.freedesktop.DBus.Local",
+                r = sd_bus_match_signal_async(bus, &c->matches[3], "org.freedesktop.DBus.Local",
                                               "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
-                                              "Disconnected", waiter_on_disconnected, NULL, w);
+                                              "Disconnected", waiter_on_disconnected, NULL, c);
 
         return r;
 }
@@ -632,7 +643,7 @@ static int waiter_run(Waiter *w)
          * no failure. */
         r = sd_bus_attach_event(w->client->bus, w->event, SD_EVENT_PRIORITY_NORMAL + 1);
         if (r >= 0 && w->client->args->block)
-                r = waiter_subscribe(w);
+                r = client_subscribe(w->client);
         if (r >= 0)
                 r = waiter_send(w);
 
@@ -652,8 +663,9 @@ int calls_run(Client *c, Call *calls, size_t n_calls, CallFinished finished, voi
         };
         int r, status;
 
-        g_assert(n_calls > 0);
+        g_assert(n_calls > 0 && !c->waiter);
 
+        c->waiter = &w;
         r = waiter_run(&w);
 
         progress_clear(&w.progress);
@@ -670,9 +682,8 @@ int calls_run(Client *c, Call *calls, size_t n_calls, CallFinished finished, voi
         for (size_t i = 0; i < n_calls; i++)
                 calls[i].timer = sd_event_source_disable_unref(calls[i].timer);
         (void)sd_bus_detach_event(c->bus);
-        /* The bus outlives the waiter: a command may wait several times. */
-        for (size_t i = 0; i < G_N_ELEMENTS(w.matches); i++)
-                sd_bus_slot_unref(w.matches[i]);
+        /* The connection outlives the waiter: a command may wait several times. */
+        c->waiter = NULL;
         sd_bus_slot_unref(w.question);
         sd_bus_slot_unref(w.timeout_question);
         sd_event_source_disable_unref(w.tick);

@@ -226,6 +226,20 @@ char *gpu_name_from_path(const char *path)
         return copy;
 }
 
+char *gpu_path_from_name(const char *name)
+{
+        char *path = NULL, *copy;
+        int r;
+
+        r = sd_bus_path_encode(VGPUD_PATH_GPU, name, &path);
+        g_assert(r >= 0 && path); /* fails only for a malformed prefix or without memory */
+
+        copy = g_strdup(path);
+        free(path);
+
+        return copy;
+}
+
 uint32_t job_id_from_path(const char *path)
 {
         uint32_t id;

@@ -321,8 +321,8 @@ class Tables(Case):
                               (("show", "desk"), [gpus, instances, "GetAll", "GetHandOver"]),
                               (("show", FIRST), ["GetAll", "GetHandOver"]),
                               (("show", path), ["GetAll", types, "ListVfs", instances]), (("jobs",), [jobs]),
-                              (("types", "--why"), [gpus, types]), (("configure", NVIDIA), [gpus, "GetAll"]),
-                              (("configure", path), ["GetAll"]), (("place", "mdpy-xga"), ["Place"]), (("rescan",), [gpus, *["Rescan"] * 3]),
+                              (("types", "--why"), [gpus, types]), (("configure", NVIDIA[5:]), [gpus, "GetAll"]),
+                              (("configure", NVIDIA), ["GetAll"]), (("configure", path), ["GetAll"]), (("place", "mdpy-xga"), ["Place"]), (("rescan",), [gpus, *["Rescan"] * 3]),
                               (("disable-vfs", path), ["SetVfs"])):
             self.calls()
             self.good(*args)
