@@ -186,7 +186,10 @@ uint32_t bus_gpu_type_count(const Gpu *gpu)
 
 uint64_t bus_gpu_memory_bytes(const Gpu *gpu)
 {
-        return gpu->facts->memory_bytes > 0 ? gpu->facts->memory_bytes : UINT64_MAX;
+        uint64_t bytes = gpu->snapshot && gpu->snapshot->memory_bytes > 0 ? gpu->snapshot->memory_bytes
+                                                                          : gpu->facts->memory_bytes;
+
+        return bytes > 0 ? bytes : UINT64_MAX;
 }
 
 uint64_t bus_gpu_memory_used_bytes(const Gpu *gpu)

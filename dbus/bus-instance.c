@@ -50,6 +50,9 @@ uint64_t bus_instance_memory_bytes(const Instance *instance)
 {
         const VgpuType *type = instance_type(instance);
 
+        if (instance->desc->memory_bytes > 0)
+                return instance->desc->memory_bytes;
+
         return type && type->framebuffer_bytes > 0 ? type->framebuffer_bytes : UINT64_MAX;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Detection by file names: opening a vendor's file may have effects (AMD's gim resets the GPU when reset_gpu is
- * read), so this file opens none of them. */
+ * read), so this file opens none of them, except the size of the memory where the driver is known. */
 
 #include "drivers-glue/facts.h"
 
@@ -149,8 +149,8 @@ bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b)
                g_strcmp0(a->link_speed, b->link_speed) == 0 &&
                g_strcmp0(a->link_speed_max, b->link_speed_max) == 0 && a->link_width == b->link_width &&
                a->link_width_max == b->link_width_max && a->boot_display == b->boot_display &&
-               a->total_vfs == b->total_vfs && a->enabled_vfs == b->enabled_vfs &&
-               a->autoprobe == b->autoprobe && a->features == b->features &&
+               a->memory_bytes == b->memory_bytes && a->total_vfs == b->total_vfs &&
+               a->enabled_vfs == b->enabled_vfs && a->autoprobe == b->autoprobe && a->features == b->features &&
                g_strcmp0(a->iov_path, b->iov_path) == 0 && facts_vfs_equal(a->vfs, b->vfs) &&
                facts_parents_equal(a->mdev_parents, b->mdev_parents);
 }
@@ -346,6 +346,83 @@ static int facts_read_pci(VgpuIo *io, GpuFacts *f)
 
         f->autoprobe = autoprobe == 1;
         f->boot_display = boot_display == 1;
+
+        return 0;
+}
+
+/* The number in the file FOLDER/NAME; 0 if it is missing or unreadable. */
+static uint64_t facts_read_bytes(VgpuIo *io, const char *folder, const char *name)
+{
+        g_autofree char *text = NULL;
+        uint64_t bytes = 0;
+
+        if (vgpu_io_readf(io, &text, "%s/%s", folder, name) >= 0)
+                (void)parse_u64(text, 10, &bytes);
+
+        return bytes;
+}
+
+static bool facts_is_numbered(const char *name, const char *prefix)
+{
+        uint32_t number;
+
+        return g_str_has_prefix(name, prefix) && parse_u32(name + strlen(prefix), 10, &number) >= 0;
+}
+
+/* xe has one file per tile; some releases have none. A tile without its file makes the sum unknown. */
+static uint64_t facts_read_memory_of_tiles(VgpuIo *io, const GpuFacts *f, char **names)
+{
+        uint64_t sum = 0;
+
+        for (; *names; names++) {
+                g_autofree char *tile = NULL;
+                uint64_t bytes;
+
+                if (!facts_is_numbered(*names, "tile"))
+                        continue;
+
+                tile = g_strdup_printf("%s/%s", f->path, *names);
+                bytes = facts_read_bytes(io, tile, "physical_vram_size_bytes");
+                if (bytes == 0 || bytes > UINT64_MAX - sum)
+                        return 0;
+
+                sum += bytes;
+        }
+
+        return sum;
+}
+
+/* i915 of Intel has the file in the folder of the DRM device; the i915 of Linux has none. */
+static uint64_t facts_read_memory_of_card(VgpuIo *io, const GpuFacts *f)
+{
+        g_autofree char *drm = g_strconcat(f->path, "/drm", NULL);
+        g_auto(GStrv) cards = NULL;
+
+        if (vgpu_io_list(io, drm, &cards) < 0)
+                return 0;
+
+        for (char **c = cards; *c; c++) {
+                g_autofree char *card = g_strdup_printf("%s/%s", drm, *c);
+                uint64_t bytes = facts_is_numbered(*c, "card") ? facts_read_bytes(io, card, "lmem_total_bytes")
+                                                               : 0;
+
+                if (bytes > 0)
+                        return bytes;
+        }
+
+        return 0;
+}
+
+/* NVIDIA's driver has no such file, but its library has the number (GpuSnapshot.memory_bytes). AMD's gim has
+ * neither. */
+static uint64_t facts_read_memory(VgpuIo *io, const GpuFacts *f, char **names)
+{
+        if (g_strcmp0(f->driver, "amdgpu") == 0)
+                return facts_read_bytes(io, f->path, "mem_info_vram_total");
+        if (g_strcmp0(f->driver, "xe") == 0)
+                return facts_read_memory_of_tiles(io, f, names);
+        if (g_strcmp0(f->driver, "i915") == 0)
+                return facts_read_memory_of_card(io, f);
 
         return 0;
 }
@@ -553,8 +630,11 @@ int gpu_facts_read(VgpuIo *io, const GpuSeed *seed, const GPtrArray *mdev_parent
         r = facts_read_common(io, f);
         if (r >= 0 && strcmp(f->subsystem, "pci") == 0)
                 r = facts_read_pci(io, f);
-        if (r >= 0 && f->is_pci)
+        if (r >= 0 && f->is_pci) {
                 facts_find_features(io, f, names);
+                f->memory_bytes = facts_read_memory(io, f, names);
+        }
+
         if (r >= 0 && facts_names_contain(names, "uevent") && facts_device_is_going(io, seed->path))
                 r = -ENODEV;
         if (r < 0) {

@@ -27,7 +27,7 @@ typedef struct VgpuVf {
         char *path; /* below /sys, no links in it */
 } VgpuVf;
 
-/* Interfaces of vendors, detected by the names of files: no file is opened. */
+/* Interfaces of vendors, detected by the names of files: no file is opened for that. */
 typedef enum VgpuFeature {
         VGPU_FEATURE_NVIDIA_VF = 1 << 0, /* a VF has nvidia/current_vgpu_type */
         VGPU_FEATURE_XE_ADMIN = 1 << 1,  /* the GPU has sriov_admin/ (xe, Linux 6.19) */
@@ -56,7 +56,7 @@ typedef struct GpuFacts {
         char *link_speed, *link_speed_max;   /* "8.0 GT/s PCIe"; NULL if unknown */
         uint32_t link_width, link_width_max; /* lanes; 0 if unknown */
         bool boot_display;                   /* boot_vga */
-        uint64_t memory_bytes;               /* graphics memory, as the driver says; 0: unknown */
+        uint64_t memory_bytes;               /* graphics memory, from sysfs; 0: unknown, see GpuSnapshot too */
         uint32_t total_vfs;                  /* sriov_totalvfs; 0 without SR-IOV */
         uint32_t enabled_vfs; /* number of virtfn links; reading sriov_numvfs would wait for the device lock */
         bool autoprobe;       /* sriov_drivers_autoprobe: the kernel binds drivers to new VFs */

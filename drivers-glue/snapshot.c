@@ -449,6 +449,7 @@ GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *base, const GPtrArray *made
 
         s->taken_usec = base->taken_usec;
         s->began_usec = base->began_usec;
+        s->memory_bytes = base->memory_bytes;
         s->unprepared = g_strdup(base->unprepared);
         vgpud_hint_copy(&s->hint, &base->hint);
 
@@ -584,6 +585,6 @@ bool instance_desc_equal(const InstanceDesc *a, const InstanceDesc *b)
                a->iommu_group == b->iommu_group && g_strcmp0(a->cdev, b->cdev) == 0 &&
                g_strcmp0(a->slot, b->slot) == 0 && a->identity == b->identity &&
                a->type_guessed == b->type_guessed && a->half_made == b->half_made &&
-               snapshot_attributes_equal(a->attributes, b->attributes) &&
+               a->memory_bytes == b->memory_bytes && snapshot_attributes_equal(a->attributes, b->attributes) &&
                g_strcmp0(a->restore, b->restore) == 0;
 }

@@ -84,20 +84,22 @@ typedef struct InstanceDesc {
         int iommu_group;       /* -1: none */
         char *cdev;            /* name of the VFIO character device, "vfio3"; NULL if none */
         GPtrArray *attributes; /* owned: VgpuAttribute: options, as the kernel shows them; NULL: none */
+        uint64_t memory_bytes; /* graphics memory, if the instance differs from its type; 0: see the type */
         char *restore; /* state that destroy() restores, a text of the back end (CreateArgs.reserve); NULL: none
                         */
 } InstanceDesc;
 
 typedef struct GpuSnapshot {
         int refs;
-        GPtrArray *types;     /* VgpuType, owned, sorted by id, naturally: nvidia-9 before nvidia-10 */
-        GPtrArray *instances; /* InstanceDesc, owned, sorted by UUID */
-        GPtrArray *modes;     /* VgpuMode, owned, sorted by name */
-        GPtrArray *bindings;  /* VgpuVfBinding, owned, in the order of the facts */
-        char *unprepared;     /* reason why the GPU offers no types now, one clause; NULL: prepared */
-        VgpudHint hint;       /* advice on `unprepared` */
-        uint64_t taken_usec;  /* CLOCK_REALTIME */
-        uint64_t began_usec;  /* CLOCK_MONOTONIC */
+        GPtrArray *types;      /* VgpuType, owned, sorted by id, naturally: nvidia-9 before nvidia-10 */
+        GPtrArray *instances;  /* InstanceDesc, owned, sorted by UUID */
+        GPtrArray *modes;      /* VgpuMode, owned, sorted by name */
+        GPtrArray *bindings;   /* VgpuVfBinding, owned, in the order of the facts */
+        uint64_t memory_bytes; /* graphics memory of the GPU, if the back end reads it; 0: see GpuFacts */
+        char *unprepared;      /* reason why the GPU offers no types now, one clause; NULL: prepared */
+        VgpudHint hint;        /* advice on `unprepared` */
+        uint64_t taken_usec;   /* CLOCK_REALTIME */
+        uint64_t began_usec;   /* CLOCK_MONOTONIC */
 } GpuSnapshot;
 
 GpuSnapshot *gpu_snapshot_new(void);

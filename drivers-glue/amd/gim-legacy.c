@@ -89,6 +89,7 @@ static int gim_legacy_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s,
 
                 (*ret)->attributes = g_ptr_array_new_with_free_func(gim_legacy_free_attribute);
                 g_ptr_array_add((*ret)->attributes, vgpu_attribute_new("fb_size", size));
+                (*ret)->memory_bytes = (uint64_t)info.size_mb << 20;
         }
 
         return 0;

@@ -91,26 +91,6 @@ static void room_explain_types(GpuSnapshot *s)
         }
 }
 
-/* Each VF reports room for one, even if the GPU has less room in all. */
-static void room_share_among_vfs(VgpuTarget *t, GpuSnapshot *s)
-{
-        uint32_t n = t->facts->mdev_parents->len, used = s->instances->len;
-        _cleanup_(nvml_answer_freep) NvmlAnswer *nvml = nvml_query(t);
-
-        if (nvml)
-                nvml_add_modes(nvml, s);
-        nvidia_capacity(&(NvidiaBudget){
-                        .types = s->types,
-                        .instances = s->instances,
-                        .n_vfs = n,
-                        .free_vfs = n > used ? n - used : 0,
-                        .framebuffer_bytes = nvml ? nvml->framebuffer_bytes : 0,
-                        .heterogeneous = nvml ? nvml->heterogeneous : -1,
-                        .mig = nvml ? nvml->mig : -1,
-                        .nvml = nvml,
-        });
-}
-
 /* Only NVIDIA's driver reports the maximum and the size of each type, so the rules of capacity.h hold. */
 static bool room_has_sizes(const GpuSnapshot *s)
 {
@@ -124,9 +104,32 @@ static bool room_has_sizes(const GpuSnapshot *s)
         return s->types->len > 0;
 }
 
+/* Each VF reports room for one, even if the GPU has less room in all. */
+static void room_share_among_vfs(VgpuTarget *t, GpuSnapshot *s)
+{
+        uint32_t n = t->facts->mdev_parents->len, used = s->instances->len;
+        _cleanup_(nvml_answer_freep) NvmlAnswer *nvml = nvml_query(t);
+
+        if (nvml)
+                nvml_add_modes(nvml, s);
+        if (nvml || room_has_sizes(s))
+                s->memory_bytes = nvidia_memory_bytes(s->types, NULL, nvml ? nvml->framebuffer_bytes : 0);
+        nvidia_capacity(&(NvidiaBudget){
+                        .types = s->types,
+                        .instances = s->instances,
+                        .n_vfs = n,
+                        .free_vfs = n > used ? n - used : 0,
+                        .framebuffer_bytes = nvml ? nvml->framebuffer_bytes : 0,
+                        .heterogeneous = nvml ? nvml->heterogeneous : -1,
+                        .mig = nvml ? nvml->mig : -1,
+                        .nvml = nvml,
+        });
+}
+
 /* The driver's numbers are correct without VFs; only the reasons are missing. */
 static void room_share_by_size(GpuSnapshot *s)
 {
+        s->memory_bytes = nvidia_memory_bytes(s->types, NULL, 0);
         nvidia_capacity(&(NvidiaBudget){
                         .types = s->types,
                         .instances = s->instances,

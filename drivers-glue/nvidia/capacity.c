@@ -48,6 +48,12 @@ static uint64_t capacity_largest_size(const GPtrArray *types, uint64_t bytes)
         return bytes;
 }
 
+/* The total of the driver excludes memory of ECC and firmware; the sizes of types include it. */
+uint64_t nvidia_memory_bytes(const GPtrArray *types, const GPtrArray *known_types, uint64_t framebuffer_bytes)
+{
+        return capacity_largest_size(known_types, capacity_largest_size(types, framebuffer_bytes));
+}
+
 /* If the driver does not report the mode, infer heterogeneous mode from instances of different sizes, or
  * from an available type of another size. */
 static bool capacity_is_heterogeneous(const NvidiaBudget *b, uint64_t smallest, uint64_t committed)
@@ -86,9 +92,7 @@ static Use capacity_measure(const NvidiaBudget *b)
                 smallest = smallest > 0 ? MIN(smallest, bytes) : bytes;
         }
 
-        /* The total of the driver excludes memory of ECC and firmware; the sizes of types include it. */
-        u.total_bytes = capacity_largest_size(b->known_types,
-                                              capacity_largest_size(b->types, b->framebuffer_bytes));
+        u.total_bytes = nvidia_memory_bytes(b->types, b->known_types, b->framebuffer_bytes);
         u.heterogeneous = capacity_is_heterogeneous(b, smallest, u.committed_bytes);
         /* A GPU that is committed to a size does not list larger types, so the total cannot be derived from
          * types. */

@@ -30,3 +30,7 @@ typedef struct NvidiaBudget {
 } NvidiaBudget;
 
 void nvidia_capacity(const NvidiaBudget *b);
+
+/* The graphics memory of a GPU, from the size that the driver reports (0: unknown) and the sizes of its types
+ * (known_types may be NULL): the largest type has all of the memory. */
+uint64_t nvidia_memory_bytes(const GPtrArray *types, const GPtrArray *known_types, uint64_t framebuffer_bytes);

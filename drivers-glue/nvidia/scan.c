@@ -258,6 +258,10 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         nvidia_scan_add_nvml_types(&s);
         nvidia_scan_add_known_types(&s);
         nvidia_scan_add_used_types(&s);
+        /* Without the library, the largest type may be one that the driver does not offer now. */
+        if (s.nvml && s.nvml->framebuffer_bytes > 0)
+                snapshot->memory_bytes =
+                                nvidia_memory_bytes(snapshot->types, t->known_types, s.nvml->framebuffer_bytes);
         nvidia_capacity(&(NvidiaBudget){
                         .types = snapshot->types,
                         .instances = snapshot->instances,

@@ -142,6 +142,21 @@ GPtrArray *vf_quota_read_all(VgpuTarget *t, const VfProvider *p, uint32_t vf_ind
         return values->len > 0 ? g_steal_pointer(&values) : NULL;
 }
 
+uint64_t vf_quota_find_framebuffer(const VfProvider *p, const GPtrArray *values)
+{
+        uint64_t bytes = 0;
+
+        for (guint i = 0; values && i < values->len; i++) {
+                const VgpuAttribute *a = values->pdata[i];
+                const VfQuota *q = quota_find(p, a->name);
+
+                if (q && q->framebuffer)
+                        (void)parse_u64(a->value, 10, &bytes);
+        }
+
+        return bytes;
+}
+
 uint64_t vf_quota_read_framebuffer(VgpuTarget *t, const VfProvider *p, uint32_t vf_index)
 {
         g_auto(GStrv) folders = NULL;

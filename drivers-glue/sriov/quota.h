@@ -13,6 +13,9 @@ GPtrArray *vf_quota_options(VgpuTarget *t, const VfProvider *p);
  * the parts of the GPU differ. NULL: none. */
 GPtrArray *vf_quota_read_all(VgpuTarget *t, const VfProvider *p, uint32_t vf_index);
 
+/* The graphics memory in quotas as vf_quota_read_all() returns them, in bytes; 0: unknown. */
+uint64_t vf_quota_find_framebuffer(const VfProvider *p, const GPtrArray *values);
+
 /* The graphics memory of a VF in bytes; 0: unknown. */
 uint64_t vf_quota_read_framebuffer(VgpuTarget *t, const VfProvider *p, uint32_t vf_index);
 

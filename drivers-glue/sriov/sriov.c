@@ -94,6 +94,7 @@ static int sriov_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, Inst
         /* Quotas set by hand and the share set by the driver look alike. */
         (*ret)->type_guessed = p && p->n_quotas > 0;
         (*ret)->attributes = vf_quota_read_all(t, p, vf->index);
+        (*ret)->memory_bytes = vf_quota_find_framebuffer(p, (*ret)->attributes);
 
         return 0;
 }

@@ -122,6 +122,29 @@ static void test_pci_gpu_properties(void)
         assert_properties(f, VGPUD_PATH_GPU "/_30000_3a3b_3a00_2e0", VGPUD_INTERFACE_GPU, expected);
 }
 
+/* The memory in the snapshot wins over the facts; an instance may differ from its type, and one of unknown size
+ * makes the sum unknown. */
+static void test_memory(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        const char *gpu[][2] = { { "MemoryBytes", "t 17179869184" },
+                                 { "MemoryUsedBytes", "t 4297982464" },
+                                 { NULL, NULL } };
+        const char *instance[][2] = { { "MemoryBytes", "t 4294836736" }, { NULL, NULL } };
+        const char *unknown[][2] = { { "MemoryUsedBytes", "t 18446744073709551615" }, { NULL, NULL } };
+        const char *unknown_instance[][2] = { { "MemoryBytes", "t 18446744073709551615" }, { NULL, NULL } };
+
+        f->gpu->facts->memory_bytes = 1;
+        f->gpu->snapshot->memory_bytes = (uint64_t)16 << 30;
+        f->a->desc->memory_bytes = 4294836736;
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, gpu);
+        assert_properties(f, PATH_A, VGPUD_INTERFACE_INSTANCE, instance);
+        g_free(f->b->desc->type_id);
+        f->b->desc->type_id = g_strdup("mdpy-gone");
+        assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, unknown);
+        assert_properties(f, PATH_B, VGPUD_INTERFACE_INSTANCE, unknown_instance);
+}
+
 static void test_busy_gpu_properties(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -643,6 +666,27 @@ static GpuSnapshot *next_snapshot(Fixture *f)
         return next;
 }
 
+/* A new size is announced, the same size from another source is not. */
+static void test_memory_changed(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        next_snapshot(f)->memory_bytes = (uint64_t)16 << 30;
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".MemoryBytes ");
+
+        g_string_truncate(f->log, 0);
+        next_snapshot(f)->memory_bytes = 0;
+        f->gpu->facts->memory_bytes = (uint64_t)16 << 30;
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "");
+
+        f->a->desc->memory_bytes = 1048576;
+        change_gpu(f, GPU_CHANGED_SCANNED);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".MemoryUsedBytes ");
+}
+
 static void test_types_changed(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -903,6 +947,7 @@ int main(int argc, char *argv[])
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/objects/gpu", test_gpu_properties);
         g_test_add_func("/objects/gpu-pci", test_pci_gpu_properties);
+        g_test_add_func("/objects/memory", test_memory);
         g_test_add_func("/objects/gpu-busy", test_busy_gpu_properties);
         g_test_add_func("/objects/instance", test_instance_properties);
         g_test_add_func("/objects/job", test_job_properties);
@@ -921,6 +966,7 @@ int main(int argc, char *argv[])
         g_test_add_func("/signals/collected", test_changes_are_collected);
         g_test_add_func("/signals/order", test_order);
         g_test_add_func("/signals/short-life", test_short_life);
+        g_test_add_func("/signals/memory", test_memory_changed);
         g_test_add_func("/signals/types", test_types_changed);
         g_test_add_func("/signals/many-types", test_many_types_changed);
         g_test_add_func("/signals/vfs", test_vfs_changed);

@@ -24,6 +24,7 @@ MI300X = "0000:05:00.0"
 S7150 = "0000:83:00.0"
 T4 = "0000:5e:00.0"
 STUB = "0001:41:00.0"
+UNKNOWN = 2**64 - 1
 
 
 @dataclasses.dataclass
@@ -43,6 +44,8 @@ class Case:
     domain: int = 0  # the Xen domain of the instance, in place of VFIO
     config: dict = dataclasses.field(default_factory=dict)  # vgpud.conf
     mig: tuple = ()  # profiles of the GPU instances of the GPU; empty: MIG mode is off
+    memory: int = 0  # MiB of the GPU; 0: the driver does not say
+    share: int = 0  # MiB of the instance; 0: the driver does not say
 
     @property
     def name(self):
@@ -50,23 +53,23 @@ class Case:
 
 
 CASES = [
-    Case("nvidia-l40s", L40S, "nvidia-vfio", "NVIDIA L40S-4Q", "nvidia-1150", 12, 11, "0000:41:00.4", (L40S,)),
-    Case("nvidia-l40s-mdev", L40S, "mdev", "L40S-4Q", "nvidia-1150", 12, 11, "", (L40S,)),
-    Case("nvidia-h200", H200, "nvidia-vfio", "H200X-141C", "nvidia-1428", 1, 0, "0000:19:00.4", (H200,)),
-    Case("nvidia-h200", H200, "nvidia-vfio", "H200X-1-18C", "nvidia-1414", 2, 1, "0000:19:00.4", (H200,), mig=(19, 9, 19)),
-    Case("nvidia-a2", A2, "mdev", "A2-4Q", "nvidia-746", 4, 3),
-    Case("nvidia-a2-vfio", A2, "nvidia-vfio", "A2-4Q", "nvidia-746", 4, 3, "0000:08:00.4"),
-    Case("nvidia-t4", T4, "mdev", "T4-4Q", "nvidia-232", 4, 3, disables=False),
+    Case("nvidia-l40s", L40S, "nvidia-vfio", "NVIDIA L40S-4Q", "nvidia-1150", 12, 11, "0000:41:00.4", (L40S,), memory=49152, share=4096),
+    Case("nvidia-l40s-mdev", L40S, "mdev", "L40S-4Q", "nvidia-1150", 12, 11, "", (L40S,), memory=49152, share=4096),
+    Case("nvidia-h200", H200, "nvidia-vfio", "H200X-141C", "nvidia-1428", 1, 0, "0000:19:00.4", (H200,), memory=144384, share=144384),
+    Case("nvidia-h200", H200, "nvidia-vfio", "H200X-1-18C", "nvidia-1414", 2, 1, "0000:19:00.4", (H200,), mig=(19, 9, 19), memory=144384, share=18432),
+    Case("nvidia-a2", A2, "mdev", "A2-4Q", "nvidia-746", 4, 3, memory=16384, share=4096),
+    Case("nvidia-a2-vfio", A2, "nvidia-vfio", "A2-4Q", "nvidia-746", 4, 3, "0000:08:00.4", share=4096),
+    Case("nvidia-t4", T4, "mdev", "T4-4Q", "nvidia-232", 4, 3, disables=False, memory=16384, share=4096),
     Case("sriov", STUB, "sriov", "vf", "vf", 3, 2, "0001:41:12.0", (STUB, "3"), config={"discovery": {"also": "1d0f:0053"}}),
-    Case("xe", XE, "sriov", "vf", "vf", 2, 1, "0000:03:00.1", (XE, "2")),
+    Case("xe", XE, "sriov", "vf", "vf", 2, 1, "0000:03:00.1", (XE, "2"), share=8192),
     Case("xe-igpu", IGPU, "sriov", "vf-profile", "vf-profile", 3, 2, "0000:00:02.1", (IGPU, "3"),
          ("--attr", "exec_quantum_ms=20"), {"exec_quantum_ms": "20"}),
-    Case("gvt-g", IGPU, "mdev", "GVTg_V5_4", "i915-GVTg_V5_4", 5, 4, disables=False),
+    Case("gvt-g", IGPU, "mdev", "GVTg_V5_4", "i915-GVTg_V5_4", 5, 4, disables=False, share=640),
     Case("i915-sriov", IGPU, "sriov", "vf", "vf", 2, 1, "0000:00:02.1", (IGPU, "2")),
     Case("gim-mi300x", MI300X, "sriov", "vf", "vf", 4, 3, "0000:05:02.0", disables=False),
-    Case("gim-s7150", S7150, "gim-legacy", "mxgpu", "mxgpu", 8, 7, "0000:83:02.0", (), (), {"fb_size": "992M"}, disables=False),
+    Case("gim-s7150", S7150, "gim-legacy", "mxgpu", "mxgpu", 8, 7, "0000:83:02.0", (), (), {"fb_size": "992M"}, disables=False, share=992),
     Case("xengt", IGPU, "xengt", "Intel GVT-g", "xengt-128-384", 3, 2, "vm1", (),
-         ("--attr", "primary=yes", "--attr", "vmid=1"), {"vmid": "1"}, domain=1),
+         ("--attr", "primary=yes", "--attr", "vmid=1"), {"vmid": "1"}, domain=1, share=512),
 ]
 
 
@@ -134,6 +137,7 @@ class Ways(host.HostTest):
         shown = h.bus.instance(uuid(1)).all()
         self.assertEqual(shown["Slot"], case.slot)
         self.check_hand_over(h, case, shown)
+        self.check_memory(h, case, shown)
         for name, value in case.attributes.items():
             self.assertEqual(dict(shown["Attributes"])[name], value)
         full = self.run_vgpuctl(h, "show", "one", "--json").json()["instance"]
@@ -172,6 +176,16 @@ class Ways(host.HostTest):
             self.assertIn(f"<address uuid='{uuid(1)}'/>", give["libvirt_xml"])
         self.assertEqual(give["group_node"], f"/dev/vfio/{shown['IommuGroup']}")
         self.assertEqual(h.sim.run(["test", "-e", give["group_node"]]).returncode, 0)
+
+    def check_memory(self, h, case, shown):
+        """Unknown sizes are the largest number on the bus and null in JSON; a size of the one instance is the use of the GPU."""
+        memory, share = case.memory << 20, case.share << 20
+        gpu = h.bus.gpu(case.gpu).all()
+        self.assertEqual((gpu["MemoryBytes"], gpu["MemoryUsedBytes"], shown["MemoryBytes"]),
+                         (memory or UNKNOWN, share or UNKNOWN, share or UNKNOWN))
+        (row,) = [g for g in h.vgpuctl("gpus", "--json").json()["gpus"] if g["name"] == case.gpu]
+        self.assertEqual((row["memory_bytes"], row["memory_used_bytes"]), (memory or None, share or None))
+        self.assertEqual(h.vgpuctl("show", "one", "--json").json()["instance"]["memory_bytes"], share or None)
 
     def check_golden(self, h, name):
         text = "".join(f"{result} {path} {value}\n" for result, path, value in h.sim.writes())

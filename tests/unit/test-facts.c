@@ -2,6 +2,8 @@
 
 #include "drivers-glue/facts.h"
 
+#include <inttypes.h>
+
 #include "fake-gpus.h"
 #include "tests.h"
 
@@ -112,6 +114,62 @@ static void test_bare(void)
         gpu_facts_unref(f);
         vgpu_io_free(io);
         fake_kernel_free(k);
+}
+
+/* The size of the memory is read only from the file of the driver that is bound. */
+static void test_memory(void)
+{
+        static const struct {
+                const char *driver;
+                const char *files[3][2];
+                uint64_t bytes;
+        } table[] = {
+                { "amdgpu", { { "mem_info_vram_total", "17163091968" } }, 17163091968 },
+                { "amdgpu", { { "mem_info_vram_total", "much" } }, 0 },
+                { "amdgpu", { { "tile0/physical_vram_size_bytes", "1024" } }, 0 },
+                { "gim", { { "mem_info_vram_total", "17163091968" } }, 0 },
+                { "xe", { { "tile0/physical_vram_size_bytes", "17179869184" } }, 17179869184 },
+                { "xe",
+                  { { "tile0/physical_vram_size_bytes", "1024" },
+                    { "tile1/physical_vram_size_bytes", "512" },
+                    { "tile/physical_vram_size_bytes", "1" } },
+                  1536 },
+                /* part of the memory is unknown */
+                { "xe", { { "tile0/physical_vram_size_bytes", "1024" }, { "tile1/gt1/x", "" } }, 0 },
+                { "xe",
+                  { { "tile0/physical_vram_size_bytes", "18446744073709551615" },
+                    { "tile1/physical_vram_size_bytes", "1" } },
+                  0 },
+                { "xe", { { "sriov_admin/x", "" } }, 0 },
+                { "i915",
+                  { { "drm/renderD128/lmem_total_bytes", "1" }, { "drm/card1/lmem_total_bytes", "1024" } },
+                  1024 },
+                { "i915", { { "drm/card1/lmem_total_bytes", "0" } }, 0 },
+                { "i915", { { "drm/card0/dev", "226:0" } }, 0 },
+                { "i915", { { "mem_info_vram_total", "1024" } }, 0 },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                FakeKernel *k = fake_kernel_new();
+                VgpuIo *io = fake_kernel_io(k);
+                g_autofree char *driver = g_strconcat("bus/pci/drivers/", table[i].driver, NULL);
+                GpuFacts *f = NULL;
+                uint64_t bytes;
+
+                fake_add_link(k, GPU "/subsystem", "bus/pci");
+                fake_add_link(k, GPU "/driver", driver);
+
+                for (size_t j = 0; j < G_N_ELEMENTS(table[i].files) && table[i].files[j][0]; j++)
+                        add(k, table[i].files[j][0], table[i].files[j][1]);
+                ASSERT_OK(gpu_facts_read(io, &seed, NULL, &f));
+                bytes = f->memory_bytes;
+                gpu_facts_unref(f);
+                vgpu_io_free(io);
+                fake_kernel_free(k);
+
+                if (bytes != table[i].bytes)
+                        FAIL("case %zu (%s): %" PRIu64, i, table[i].driver, bytes);
+        }
 }
 
 static void test_gone(void)
@@ -407,6 +465,9 @@ static void test_equal(void)
         b->numa_node = 0;
         differs = differs && !gpu_facts_equal(a, b);
         b->numa_node = -1;
+        b->memory_bytes = 1;
+        differs = differs && !gpu_facts_equal(a, b);
+        b->memory_bytes = 0;
         b->link_speed = g_strdup("2.5 GT/s PCIe");
         differs = differs && !gpu_facts_equal(a, b);
         g_clear_pointer(&b->link_speed, g_free);
@@ -446,6 +507,7 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_full);
         TEST(test_bare);
+        TEST(test_memory);
         TEST(test_gone);
         TEST(test_going);
         TEST(test_parents);

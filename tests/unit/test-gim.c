@@ -528,6 +528,7 @@ static void test_legacy_scan(void)
         ASSERT_FALSE(d->half_made);
         ASSERT_EQ(d->attributes->len, 1);
         ASSERT_STREQ(((const VgpuAttribute *)d->attributes->pdata[0])->value, "992M");
+        ASSERT_EQ(d->memory_bytes, (uint64_t)992 << 20);
         /* Scan and create() agree except for the fields of the model. */
         InstanceDesc *made = instance_desc_copy(f.made);
         made->uuid[0] = 0;

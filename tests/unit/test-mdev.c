@@ -172,6 +172,7 @@ static void test_scan_gvt_g(void)
         ASSERT_EQ(t->fences, 4);
         ASSERT_EQ(t->max_x, 1920);
         ASSERT_EQ(t->max_instances, 0);
+        ASSERT_EQ(s->memory_bytes, 0);
 
         ASSERT_EQ(s->instances->len, 2);
         const InstanceDesc *d = s->instances->pdata[0];

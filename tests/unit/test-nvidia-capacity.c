@@ -86,6 +86,7 @@ static void test_idle(void)
                 (void)add(&c, table[i].name, 32);
         /* The driver reports less memory than the types add up to. */
         c.budget.framebuffer_bytes = GB(45);
+        ASSERT_EQ(nvidia_memory_bytes(c.types, NULL, GB(45)), GB(48));
         nvidia_capacity(&c.budget);
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {

@@ -240,6 +240,7 @@ static void test_scan(void)
         ASSERT_EQ(type(&f, "nvidia-1147")->available, 32);
         ASSERT_EQ(type(&f, "nvidia-1156")->available, 1);
         ASSERT_EQ(fake_count(f.k, "run"), 0); /* no query without the node of the library */
+        ASSERT_EQ(f.s->memory_bytes, 0);
         g_autofree char *writes = fake_writes(f.k);
         ASSERT_STREQ(writes, "");
 }
@@ -945,6 +946,7 @@ static void test_nvml_details(void)
         ASSERT_EQ(t->max_x, 7680);
         ASSERT_EQ(t->frame_rate_limit, 60);
         ASSERT_EQ(t->max_instances, 6);
+        ASSERT_EQ(f.s->memory_bytes, (uint64_t)48 << 30);
         ASSERT_EQ(t->available, 0);
         ASSERT_EQ(t->hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_STREQ(mode(&f, "heterogeneous"), "no");

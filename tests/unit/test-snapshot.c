@@ -186,6 +186,9 @@ static void test_desc(void)
         b->iommu_group = 3;
         ASSERT_FALSE(instance_desc_equal(a, b));
         b->iommu_group = -1;
+        b->memory_bytes = 1;
+        ASSERT_FALSE(instance_desc_equal(a, b));
+        b->memory_bytes = 0;
         b->cdev = g_strdup("vfio0");
         ASSERT_FALSE(instance_desc_equal(a, b));
         g_clear_pointer(&b->cdev, g_free);
@@ -219,7 +222,9 @@ static void test_bindings(void)
         d->slot = g_strdup("0000:03:00.1");
         d->driver = g_strdup("vfio-pci");
         g_ptr_array_add(made, d);
+        a->memory_bytes = (uint64_t)16 << 30;
         b = gpu_snapshot_predict(a, made, NULL);
+        ASSERT_EQ(b->memory_bytes, a->memory_bytes);
         ASSERT_FALSE(gpu_snapshot_bindings_equal(a, b));
         ASSERT_STREQ(gpu_snapshot_find_binding(b, "0000:03:00.1")->driver, "vfio-pci");
         ASSERT_STREQ(gpu_snapshot_find_binding(b, "0000:03:00.1")->override, "vfio-pci");

@@ -275,6 +275,7 @@ static void test_scan_plain(void)
         ASSERT_EQ(d->iommu_group, 10);
         ASSERT_NULL(d->cdev);
         ASSERT_NULL(d->attributes);
+        ASSERT_EQ(d->memory_bytes, 0);
         /* Scan and create() agree except for the fields of the model. */
         InstanceDesc *made = instance_desc_copy(f.made);
         made->uuid[0] = 0;
@@ -302,6 +303,7 @@ static void test_scan_xe(void)
         const InstanceDesc *d = s->instances->pdata[0];
         ASSERT_TRUE(d->type_guessed);
         ASSERT_STREQ(attribute(d, "vram_quota"), "3221225472");
+        ASSERT_EQ(d->memory_bytes, (uint64_t)3 << 30);
         ASSERT_STREQ(attribute(d, "sched_priority"), "low");
         ASSERT_STREQ(attribute(d, "exec_quantum_ms"), "0");
 }
