@@ -6,6 +6,8 @@
 #include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
 
+#define RULES_HINT "change the rules of the GPU in vgpud.conf"
+
 void rules_fill(const Config *config, PlacementCandidate *candidate)
 {
         ConfigGpu rules = config_find_gpu(config, candidate->gpu);
@@ -51,6 +53,7 @@ int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr)
 {
         PlacementCandidate rules = { .gpu = gpu_name(gpu) };
         g_autofree char *reason = NULL;
+        int r;
 
         assert_main_thread();
 
@@ -60,8 +63,11 @@ int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr)
         if (!reason)
                 return 0;
 
-        return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s may not have %s: %s", gpu_name(gpu),
-                                type->id, reason);
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s may not have %s: %s", gpu_name(gpu),
+                             type->id, reason);
+        vgpud_error_hintf(reterr, VGPUD_HINT_CHANGE_CONFIG, RULES_HINT);
+
+        return r;
 }
 
 void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot)
@@ -82,7 +88,6 @@ void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot)
                 t->available = 0;
                 g_free(t->why_not);
                 t->why_not = reason;
-                vgpud_hint_setf(&t->hint, VGPUD_HINT_CHANGE_CONFIG,
-                                "change the rules of the GPU in vgpud.conf");
+                vgpud_hint_setf(&t->hint, VGPUD_HINT_CHANGE_CONFIG, RULES_HINT);
         }
 }

@@ -338,9 +338,23 @@ VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank)
 const VgpudHint *place_hint(const Place *place, const PlacementRank *rank)
 {
         const VgpuType *type = place->types[rank->index];
-        const VgpudHint *hint = rank->verdict == PLACEMENT_REFUSED        ? &place->hints[rank->index]
-                                : rank->verdict == PLACEMENT_FULL && type ? &type->hint
-                                                                          : NULL;
+        const VgpudHint *hint = NULL;
+
+        switch (rank->verdict) {
+        case PLACEMENT_REFUSED:
+                hint = &place->hints[rank->index];
+                break;
+        case PLACEMENT_FULL:
+                hint = type ? &type->hint : NULL;
+                break;
+        case PLACEMENT_EXCLUDED:
+                /* The pool or the NUMA node may exclude the GPU; other hints of the type are about its room. */
+                hint = type && type->hint.id == VGPUD_HINT_CHANGE_CONFIG ? &type->hint : NULL;
+                break;
+        case PLACEMENT_FITS:
+        default:
+                break;
+        }
 
         return hint && hint->text ? hint : NULL;
 }

@@ -12,6 +12,7 @@
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
 #include "daemon/store/records.h"
+#include "drivers-glue/explain.h"
 
 DEFINE_DESTROY_NOTIFY(job_create_destroy_desc, instance_desc_free)
 DEFINE_DESTROY_NOTIFY(job_create_destroy_attribute, vgpu_attribute_free)
@@ -52,12 +53,15 @@ static int job_create_check_room(JobCreate *c, VgpuTarget *t)
         type = gpu_snapshot_find_type(snapshot, c->type_id, &job->error);
         if (!type)
                 return -ENOENT;
-        if (type->available < job->uuids->len)
-                return vgpud_error_setf(&job->error, VGPUD_ERROR_NO_CAPACITY,
-                                        "there is room for %" PRIu32 " of %s on GPU %s, not for %u",
-                                        type->available, type->id, job->gpu_name, job->uuids->len);
+        if (type->available >= job->uuids->len)
+                return 0;
 
-        return 0;
+        r = vgpud_error_setf(&job->error, VGPUD_ERROR_NO_CAPACITY,
+                             "there is room for %" PRIu32 " of %s on GPU %s, not for %u", type->available,
+                             type->id, job->gpu_name, job->uuids->len);
+        explain_alternatives(snapshot, type->id, &job->error);
+
+        return r;
 }
 
 static void job_create_free_reservation(gpointer p)

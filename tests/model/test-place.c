@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "daemon/work/finished.h"
 #include "fake-nvidia.h"
 #include "fixture.h"
 
@@ -58,6 +59,9 @@ static char *place(Fixture *f, const char *type, uint32_t count, const PlaceHint
                 ASSERT_STREQ(_order, expected);                         \
         } while (0)
 
+/* The hint of the last error. */
+static VgpudHintId last_hint;
+
 static char *create_error(Fixture *f, const CreateRequest *request, VgpudErrorCode code)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
@@ -66,6 +70,7 @@ static char *create_error(Fixture *f, const CreateRequest *request, VgpudErrorCo
         if (request_create(f->model, request, &job, &error) >= 0)
                 FAIL("job %u was made on %s", job->id, job->gpu_name);
         ASSERT_EQ(error.code, code);
+        last_hint = error.hint.id;
 
         return g_steal_pointer(&error.message);
 }
@@ -136,14 +141,33 @@ static void test_rules(void)
         /* Rules also hold for a named GPU; spare does not. */
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "i915-GVTg_V5_4", .gpu = A), VGPUD_ERROR_UNSUPPORTED,
                             "forbid=GVTg_V5_4");
+        ASSERT_EQ(last_hint, VGPUD_HINT_CHANGE_CONFIG);
         /* The type shows no capacity; foreign instances still count. */
         const VgpuType *t = gpu_snapshot_find_type(model_get_gpu(f.model, A)->snapshot, "GVTg_V5_4", NULL);
         ASSERT_EQ(t->available, 0);
         ASSERT_CONTAINS(t->why_not, "forbid=GVTg_V5_4");
+        ASSERT_EQ(t->hint.id, VGPUD_HINT_CHANGE_CONFIG);
         t = gpu_snapshot_find_type(model_get_gpu(f.model, A)->snapshot, "GVTg_V5_8", NULL);
         ASSERT_TRUE(t->available > 0);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(3, .type = "GVTg_V5_4", .gpu = B), uuid), VGPUD_ERROR_NONE);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY, "has no room");
+}
+
+/* The driver is not asked for more than there is room for, and the hint is the same as for one instance. */
+static void test_count_above_room(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome o = { 0 };
+        uint32_t id;
+        Job *job;
+
+        START(&f, "", A);
+        ASSERT_OK(request_create(f.model, REQUEST_N(9, .type = "GVTg_V5_4", .gpu = A), &job, NULL));
+        id = job->id;
+        outcome_of(&o, job);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_EQ(o.code, VGPUD_ERROR_NO_CAPACITY);
+        ASSERT_EQ(finished_get(f.model->finished, id)->error.hint.id, VGPUD_HINT_CHOOSE_OTHER);
 }
 
 static void test_all_excluded(void)
@@ -154,8 +178,12 @@ static void test_all_excluded(void)
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, NULL, A " " B);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_2"), VGPUD_ERROR_UNSUPPORTED,
                             "no GPU that offers GVTg_V5_2 may be taken: GPU " A ": allow=*_8 in vgpud.conf");
+        ASSERT_EQ(last_hint, VGPUD_HINT_CHANGE_CONFIG);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .hints = NODE_HINTS(1, -1)),
                             VGPUD_ERROR_UNSUPPORTED, "the NUMA node of the GPU is unknown");
+        ASSERT_EQ(last_hint, VGPUD_HINT_NONE);
+        ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_2", .gpu = B), VGPUD_ERROR_UNSUPPORTED, "allow=*_8");
+        ASSERT_EQ(last_hint, VGPUD_HINT_CHANGE_CONFIG);
 }
 
 /* Waiting jobs are promised, also for other types. */
@@ -351,6 +379,7 @@ int main(int argc, char **argv)
         TEST(test_strategies);
         TEST(test_configured_strategy);
         TEST(test_rules);
+        TEST(test_count_above_room);
         TEST(test_all_excluded);
         TEST(test_promises);
         TEST(test_chosen_before);
