@@ -50,6 +50,47 @@ static char *error_message(int r, const VgpudError *e)
         return bus_error_cut(e && e->message ? e->message : g_strerror(ABS(r)), BUS_ERROR_TEXT_MAX);
 }
 
+static void error_shorten(char **text, size_t max)
+{
+        char *cut = bus_error_cut(*text, max);
+
+        g_free(*text);
+        *text = cut;
+}
+
+void bus_error_cut_texts(const VgpudError *e, size_t lists, BusErrorTexts *ret, size_t *ret_size)
+{
+        size_t room = BUS_ERROR_SIZE_MAX - BUS_ERROR_SIZE_REST - lists, message, hint;
+
+        g_assert(lists < BUS_ERROR_SIZE_MAX - BUS_ERROR_SIZE_REST);
+
+        *ret = (BusErrorTexts){
+                .message = bus_error_cut(e->message ? e->message : "", BUS_ERROR_TEXT_MAX),
+                .hint = e->hint.text ? bus_error_cut(e->hint.text, BUS_ERROR_TEXT_MAX) : NULL,
+                .hint_id = e->hint.id,
+        };
+        message = strlen(ret->message);
+        hint = ret->hint ? strlen(ret->hint) : 0;
+
+        if (message + hint > room) {
+                size_t most = room - MIN(MIN(message, hint), room / 2);
+
+                error_shorten(&ret->message, MIN(most, BUS_ERROR_TEXT_MAX));
+                if (ret->hint)
+                        error_shorten(&ret->hint, MIN(most, BUS_ERROR_TEXT_MAX));
+        }
+
+        if (ret_size)
+                *ret_size = BUS_ERROR_SIZE_REST + lists + strlen(ret->message) +
+                            (ret->hint ? strlen(ret->hint) : 0);
+}
+
+void bus_error_texts_done(BusErrorTexts *texts)
+{
+        g_free(texts->message);
+        g_free(texts->hint);
+}
+
 /* ---- the dictionary ---- */
 
 int bus_error_append_hint(sd_bus_message *m, const VgpudHint *hint, size_t max)
@@ -135,7 +176,7 @@ static int error_append_job_paths(sd_bus_message *m, const GPtrArray *jobs)
         r = bus_open_entry(m, "jobs", "ao");
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "o");
-        for (guint i = 0; r >= 0 && i < jobs->len; i++) {
+        for (guint i = 0; r >= 0 && i < jobs->len && i < BUS_ERROR_JOBS_MAX; i++) {
                 g_autofree char *path = bus_path_job(GPOINTER_TO_UINT(jobs->pdata[i]));
 
                 r = sd_bus_message_append_basic(m, 'o', path);
@@ -143,14 +184,21 @@ static int error_append_job_paths(sd_bus_message *m, const GPtrArray *jobs)
 
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
+        if (r >= 0)
+                r = bus_close_entry(m);
 
-        return r < 0 ? r : bus_close_entry(m);
+        return r < 0 || jobs->len <= BUS_ERROR_JOBS_MAX ? r : bus_append_entry(m, "n_jobs", "u", jobs->len);
 }
 
-static int error_append_jobs(sd_bus_message *m, const VgpudError *e, const BusErrorJobs *jobs)
+static size_t error_lists_size(const BusErrorJobs *jobs)
+{
+        return BUS_ERROR_SIZE_INSTANCE * MIN(jobs->uuids->len, BUS_INSTANCES_MAX) +
+               (jobs->jobs ? BUS_ERROR_SIZE_JOB * MIN(jobs->jobs->len, BUS_ERROR_JOBS_MAX) : 0);
+}
+
+static int error_append_jobs(sd_bus_message *m, const BusErrorJobs *jobs, size_t size)
 {
         g_autofree char *path = bus_path_job(jobs->job);
-        size_t size = 300 + (e->message ? strlen(e->message) : 0) + (e->hint.text ? strlen(e->hint.text) : 0);
         int r;
 
         r = bus_append_entry(m, "job", "o", path);
@@ -166,8 +214,6 @@ static int error_append_jobs(sd_bus_message *m, const VgpudError *e, const BusEr
                 r = bus_append_entry(m, "n_instances", "u", jobs->uuids->len);
         if (r < 0)
                 return r;
-
-        size += 64 * MIN(jobs->uuids->len, BUS_INSTANCES_MAX) + (jobs->jobs ? 32 * jobs->jobs->len : 0);
 
         return bus_error_append_failures(m, jobs->failures, BUS_ERROR_FAILURE_TEXT_MAX, size);
 }
@@ -251,23 +297,31 @@ static void error_fill(sd_bus_error *ret_error, int r, const VgpudError *e)
         sd_bus_error_set(ret_error, vgpud_error_code_to_dbus(error_code(r, e)), whole);
 }
 
-static int error_send_details(sd_bus_message *call, int r, const VgpudError *e, const BusErrorJobs *jobs)
+static int error_send_details(sd_bus_message *call, const VgpudError *e, const BusErrorJobs *jobs)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        g_autofree char *message = error_message(r, e);
-        const sd_bus_error error = SD_BUS_ERROR_MAKE_CONST(vgpud_error_code_to_dbus(error_code(r, e)), message);
+        _cleanup_bus_error_texts_ BusErrorTexts texts = { 0 };
+        VgpudHint hint;
+        sd_bus_error error;
+        size_t size;
         int q;
+
+        g_assert(e->code != VGPUD_ERROR_NONE);
 
         if (sd_bus_message_get_expect_reply(call) <= 0)
                 return 0;
+
+        bus_error_cut_texts(e, jobs ? error_lists_size(jobs) : 0, &texts, &size);
+        hint = (VgpudHint){ texts.hint_id, texts.hint };
+        error = SD_BUS_ERROR_MAKE_CONST(vgpud_error_code_to_dbus(e->code), texts.message);
 
         q = sd_bus_message_new_method_error(call, &reply, &error);
         if (q >= 0)
                 q = sd_bus_message_open_container(reply, 'a', "{sv}");
         if (q >= 0)
-                q = bus_error_append_hint(reply, &e->hint, BUS_ERROR_TEXT_MAX);
+                q = bus_error_append_hint(reply, &hint, BUS_ERROR_TEXT_MAX);
         if (q >= 0 && jobs)
-                q = error_append_jobs(reply, e, jobs);
+                q = error_append_jobs(reply, jobs, size);
         if (q >= 0)
                 q = sd_bus_message_close_container(reply);
 
@@ -285,7 +339,7 @@ int bus_error_answer(sd_bus_message *call, int r, const VgpudError *e, sd_bus_er
                 return -vgpud_error_code_to_errno(error_code(r, e));
         }
 
-        q = error_send_details(call, r, e, NULL);
+        q = error_send_details(call, e, NULL);
 
         return q < 0 ? q : 1;
 }
@@ -298,7 +352,7 @@ int bus_error_send(sd_bus_message *call, const VgpudError *e, const BusErrorJobs
         g_assert(e->code > VGPUD_ERROR_NONE && e->code < _VGPUD_ERROR_MAX);
 
         if (error_wants_details(call))
-                return error_send_details(call, r, e, jobs);
+                return error_send_details(call, e, jobs);
 
         error_fill(&error, r, e);
 

@@ -13,9 +13,15 @@
 /* Longest message and hint, in bytes; of a failure of one instance. */
 #define BUS_ERROR_TEXT_MAX         1024U
 #define BUS_ERROR_FAILURE_TEXT_MAX 128U
-/* Most failures in an error or signal, and the size limit of the dictionary in bytes. */
+/* Most failures in an error or signal, and most jobs in an error. */
 #define BUS_ERROR_FAILURES_MAX 16U
-#define BUS_ERROR_SIZE_MAX     4096U
+#define BUS_ERROR_JOBS_MAX     16U
+/* Largest error or JobRemoved on the bus, in bytes with the header; the part without texts and lists; and an
+ * instance and a job in a list. */
+#define BUS_ERROR_SIZE_MAX      4096U
+#define BUS_ERROR_SIZE_REST     768U
+#define BUS_ERROR_SIZE_INSTANCE 64U
+#define BUS_ERROR_SIZE_JOB      40U
 
 /* One instance of a job for several, and the error. */
 typedef struct BusFailure {
@@ -43,6 +49,20 @@ int bus_error_send(sd_bus_message *call, const VgpudError *e, const BusErrorJobs
 
 /* `text` cut to `max` bytes between two characters, with "…" at the end; newly allocated valid UTF-8. */
 char *bus_error_cut(const char *text, size_t max);
+
+/* The message and the hint of an error. */
+typedef struct BusErrorTexts {
+        char *message; /* owned; valid UTF-8 */
+        char *hint;    /* owned; valid UTF-8; NULL: none */
+        VgpudHintId hint_id;
+} BusErrorTexts;
+
+/* Cut both so that they fit into one error or signal beside lists of `lists` bytes: neither gets more than
+ * BUS_ERROR_TEXT_MAX, and a short one leaves its room to the other. *ret_size (may be NULL) is the size of all
+ * but the failures, for bus_error_append_failures(). `e` may have no message. */
+void bus_error_cut_texts(const VgpudError *e, size_t lists, BusErrorTexts *ret, size_t *ret_size);
+void bus_error_texts_done(BusErrorTexts *texts);
+#define _cleanup_bus_error_texts_ _cleanup_(bus_error_texts_done)
 
 /* Append the keys hint and hint_id to an open a{sv}. */
 int bus_error_append_hint(sd_bus_message *m, const VgpudHint *hint, size_t max);

@@ -86,8 +86,9 @@ typedef struct JobView {
         JobDetail details[JOB_DETAILS_MAX];
         size_t n_details;
         const VgpudError *error; /* NULL: none */
-        GPtrArray *failures;     /* BusFailure, owned */
-        GPtrArray *texts;        /* char *, owned: the UUIDs of the failures */
+        BusErrorTexts error_texts;
+        GPtrArray *failures; /* BusFailure, owned */
+        GPtrArray *texts;    /* char *, owned: the UUIDs of the failures */
 } JobView;
 
 static JobView *job_view_new(const JobView *template)
@@ -106,6 +107,7 @@ static void job_view_free(void *p)
 {
         JobView *v = p;
 
+        bus_error_texts_done(&v->error_texts);
         g_ptr_array_unref(v->uuids);
         g_ptr_array_unref(v->failures);
         g_ptr_array_unref(v->texts);
@@ -162,6 +164,8 @@ static JobView *job_view_ended(const FinishedJob *f)
                         .error = f->error.code != VGPUD_ERROR_NONE ? &f->error : NULL,
         });
 
+        if (v->error)
+                bus_error_cut_texts(v->error, 0, &v->error_texts, NULL);
         for (size_t i = 0; i < f->n_uuids; i++)
                 g_ptr_array_add(v->uuids, job_uuid_to_string(f->uuids[i]));
         for (size_t i = 0; i < f->n_failures; i++) {
@@ -209,27 +213,6 @@ static int job_append_view_details(sd_bus_message *m, const void *job)
         return job_append_details(m, v->details, v->n_details);
 }
 
-static int job_append_error_text(sd_bus_message *m, const char *text)
-{
-        g_autofree char *cut = text ? bus_error_cut(text, BUS_ERROR_TEXT_MAX) : NULL;
-
-        return bus_append_text(m, cut);
-}
-
-static int job_append_message(sd_bus_message *m, const void *job)
-{
-        const VgpudError *e = ((const JobView *)job)->error;
-
-        return job_append_error_text(m, e ? e->message : NULL);
-}
-
-static int job_append_hint(sd_bus_message *m, const void *job)
-{
-        const VgpudError *e = ((const JobView *)job)->error;
-
-        return job_append_error_text(m, e ? e->hint.text : NULL);
-}
-
 static bool job_has_hint(const JobView *v)
 {
         return v->error && v->error->hint.text;
@@ -246,6 +229,8 @@ BUS_DEFINE_COLUMN(job_append_started_usec, JobView, v, "t", v->started_usec)
 BUS_DEFINE_COLUMN(job_append_ended_usec, JobView, v, "t", v->ended_usec)
 BUS_DEFINE_TEXT_COLUMN(job_append_error_name, JobView, v,
                        v->error ? vgpud_error_code_to_dbus(v->error->code) : NULL)
+BUS_DEFINE_TEXT_COLUMN(job_append_message, JobView, v, v->error_texts.message)
+BUS_DEFINE_TEXT_COLUMN(job_append_hint, JobView, v, v->error_texts.hint)
 BUS_DEFINE_TEXT_COLUMN(job_append_hint_id, JobView, v,
                        v->error ? vgpud_hint_id_to_string(v->error->hint.id) : NULL)
 BUS_DEFINE_COLUMN(job_append_n_failures, JobView, v, "u", v->failures->len)
@@ -349,26 +334,36 @@ static int job_append_key(sd_bus_message *m, const JobView *v, const BusColumn *
         return r < 0 ? r : bus_close_entry(m);
 }
 
-static int job_append_failures(sd_bus_message *m, const JobView *v, bool is_signal)
+static int job_append_failures(sd_bus_message *m, const JobView *v, bool is_signal, size_t size)
 {
-        size_t size = 400;
-
         if (!is_signal)
                 return bus_error_append_failures(m, v->failures, BUS_ERROR_TEXT_MAX, SIZE_MAX);
-
-        size += 64 * MIN(v->uuids->len, v->max_instances);
-        if (v->error)
-                size += (v->error->message ? strlen(v->error->message) : 0) +
-                        (v->error->hint.text ? strlen(v->error->hint.text) : 0);
 
         return bus_error_append_failures(m, v->failures, BUS_ERROR_FAILURE_TEXT_MAX, size);
 }
 
+/* A signal has a limit of its size, so its texts may be shorter. */
+static size_t job_cut_for_signal(JobView *v)
+{
+        g_autofree char *gpu = bus_path_gpu(v->gpu_name);
+        size_t lists = BUS_ERROR_SIZE_INSTANCE * MIN(v->uuids->len, v->max_instances) + strlen(gpu), size;
+
+        if (!v->error)
+                return BUS_ERROR_SIZE_REST + lists;
+
+        bus_error_texts_done(&v->error_texts);
+        bus_error_cut_texts(v->error, lists, &v->error_texts, &size);
+
+        return size;
+}
+
 static int job_append_view(sd_bus_message *m, JobView *v, bool is_signal)
 {
+        size_t size;
         int r;
 
         v->max_instances = is_signal ? BUS_INSTANCES_MAX : SIZE_MAX;
+        size = is_signal ? job_cut_for_signal(v) : SIZE_MAX;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
 
@@ -377,7 +372,7 @@ static int job_append_view(sd_bus_message *m, JobView *v, bool is_signal)
                         r = job_append_key(m, v, &job_columns[c]);
 
         if (r >= 0)
-                r = job_append_failures(m, v, is_signal);
+                r = job_append_failures(m, v, is_signal, size);
 
         return r < 0 ? r : sd_bus_message_close_container(m);
 }

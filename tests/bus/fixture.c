@@ -265,6 +265,7 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
                 return 0;
 
         f->signal_bytes += message_body_size(m);
+        f->largest_signal = MAX(f->largest_signal, message_body_size(m));
         f->signals++;
 
         if (strcmp(member, "InterfacesAdded") == 0 || strcmp(member, "InterfacesRemoved") == 0) {

@@ -44,7 +44,8 @@ typedef struct Fixture {
         char *question;  /* last question: "ACTION sender flags key=value …" */
         GQueue thinking; /* sd_bus_message, ref: open questions */
 
-        size_t signal_bytes; /* bodies of all signals */
+        size_t signal_bytes;   /* bodies of all signals */
+        size_t largest_signal; /* body of the largest signal */
         unsigned signals;
         GString *log; /* one word per message to the client: "reply", "error", "JobRemoved", "+path", … */
 } Fixture;

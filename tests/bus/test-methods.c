@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "dbus/bus-util.h"
 #include "fixture.h"
 
 #define DETAILS "error_details", "b", true
@@ -739,6 +740,125 @@ static void test_error_size(void)
         g_assert_cmpuint(size, <, 4400); /* the text has a little more than the message */
 }
 
+/* The name, sender, destination, path, interface and member of a message. */
+#define HEADER_MAX 256
+#define LONGEST    4096
+#define MANY_GPUS  20
+
+/* A call of DestroyMany for instances on 20 GPUs. */
+static Call *destroy_on_many_gpus(Fixture *f)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        g_assert_cmpint(sd_bus_message_new_method_call(f->client, &m, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
+                                                       VGPUD_INTERFACE_MANAGER, "DestroyMany"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_set_sender(m, ":1.7"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "o"), >=, 0);
+
+        for (unsigned i = 0; i < MANY_GPUS; i++) {
+                g_autofree char *name = g_strdup_printf("mtty%u", i);
+                g_autofree char *uuid = g_strdup_printf("11111111-0000-4000-8000-%012x", i);
+                Gpu *gpu = fake_model_add_gpu(f->model, name);
+                g_autofree char *path = bus_path_instance(uuid);
+
+                fake_model_add_instance(gpu, uuid, INSTANCE_ORIGIN_VGPUD, f->uid, NULL);
+                g_assert_cmpint(sd_bus_message_append_basic(m, 'o', path), >=, 0);
+        }
+
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "a{sv}", 2, "wait", "b", true, DETAILS), >=, 0);
+
+        return call_send(f, m);
+}
+
+/* End job 1 with this error, 40 instances and 40 failures. */
+static void end_with_error(Fixture *f, const char *message, const char *hint)
+{
+        Job *job = model_get_job(f->model, 1);
+
+        for (unsigned i = 0; i < 40; i++) {
+                g_autofree char *uuid = g_strdup_printf("00000000-0000-4000-8000-%012x", i + 1);
+
+                g_ptr_array_add(job->uuids, g_strdup(uuid));
+                fake_model_add_failure(job, uuid, VGPUD_ERROR_NOT_AUTHORIZED, message);
+        }
+
+        (void)vgpud_error_setf(&job->error, VGPUD_ERROR_NOT_AUTHORIZED, "%s", message);
+        if (hint)
+                vgpud_error_hintf(&job->error, VGPUD_HINT_DESTROY_INSTANCE, "%s", hint);
+        fake_model_end_job(job, JOB_FAILED, VGPUD_ERROR_NONE, NULL);
+}
+
+/* A text of 6000 bytes, in characters of several bytes after `shift` bytes. */
+static char *long_text(size_t shift, const char *character)
+{
+        GString *s = g_string_new(NULL);
+
+        for (size_t i = 0; i < shift; i++)
+                g_string_append_c(s, 'x');
+        while (s->len < 6000)
+                g_string_append(s, character);
+
+        return g_string_free(s, false);
+}
+
+/* The longest texts and lists: an error and the signal stay below 4 KiB, and texts end with a whole character.
+ * A short text leaves its room to the other. */
+static void test_longest_error(void)
+{
+        for (size_t shift = 0; shift < 4; shift++)
+                for (unsigned hint_kind = 0; hint_kind < 3; hint_kind++) {
+                        g_autoptr(Fixture) f = root_fixture();
+                        g_autoptr(Call) c = destroy_on_many_gpus(f);
+                        g_autofree char *message = long_text(shift, "\xf0\x9f\x98\x80"), *got = NULL;
+                        g_autofree char *hint = hint_kind == 2   ? long_text(shift, "\xe2\x82\xac")
+                                                : hint_kind == 1 ? g_strdup("a short one")
+                                                                 : NULL;
+
+                        fixture_settle(f);
+
+                        for (unsigned id = 2; id <= MANY_GPUS; id++)
+                                fake_model_end_job(model_get_job(f->model, id), JOB_DONE, VGPUD_ERROR_NONE,
+                                                   NULL);
+                        f->largest_signal = 0;
+                        end_with_error(f, message, hint);
+                        fixture_settle(f);
+
+                        got = call_text(c);
+                        g_assert_cmpuint(message_body_size(c->reply) + HEADER_MAX, <=, LONGEST);
+                        g_assert_cmpuint(f->largest_signal + HEADER_MAX, <=, LONGEST);
+                        assert_contains(got, COLUMN("n_jobs", "u 20"));
+                        assert_contains(got, COLUMN("n_instances", "u 41"));
+                        assert_contains(got, COLUMN("n_failures", "u 40"));
+                        assert_contains(got, "\xf0\x9f\x98\x80\xe2\x80\xa6\" [");
+                        if (hint_kind == 2)
+                                assert_contains(got, "\xe2\x82\xac\xe2\x80\xa6\"");
+                        else if (hint_kind == 1)
+                                assert_contains(got, COLUMN("hint", "s \"a short one\""));
+                }
+}
+
+/* The same without lists: both texts have their full length. */
+static void test_long_texts(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autoptr(Call) c = call_start(f, CREATE_CALL, "mdpy", "mdpy-xga", 2, "wait", "b", true, DETAILS);
+        g_autofree char *message = long_text(0, "m"), *hint = long_text(0, "h"), *got = NULL;
+        Job *job;
+
+        fixture_settle(f);
+        job = model_get_job(f->model, 1);
+        (void)vgpud_error_setf(&job->error, VGPUD_ERROR_FAILED, "%s", message);
+        vgpud_error_hintf(&job->error, VGPUD_HINT_TRY_AGAIN, "%s", hint);
+        fake_model_end_job(job, JOB_FAILED, VGPUD_ERROR_NONE, NULL);
+        fixture_settle(f);
+
+        got = call_text(c);
+        g_assert_cmpuint(message_body_size(c->reply), >, 2048);
+        g_assert_cmpuint(message_body_size(c->reply) + HEADER_MAX, <=, LONGEST);
+}
+
 static void test_wait_for_failure(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -860,6 +980,8 @@ int main(int argc, char *argv[])
         g_test_add_func("/many/wait", test_destroy_many_wait);
         g_test_add_func("/many/timeout", test_destroy_many_timeout);
         g_test_add_func("/many/error-size", test_error_size);
+        g_test_add_func("/many/longest-error", test_longest_error);
+        g_test_add_func("/many/long-texts", test_long_texts);
         g_test_add_func("/wait/failed", test_wait_for_failure);
         g_test_add_func("/wait/stuck", test_wait_for_stuck);
         g_test_add_func("/wait/other-methods", test_wait_other_methods);
