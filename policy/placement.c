@@ -362,6 +362,8 @@ Placement *placement_free(Placement *p)
 
 bool placement_would_wait(const Placement *p, const PlacementRank *rank)
 {
+        g_assert(rank >= p->ranks && rank < p->ranks + p->n);
+
         return rank->candidate->job_ahead && placement_find_hope(p) == rank;
 }
 

@@ -45,6 +45,9 @@ static int mdev_refuse_existing(VgpuIo *io, const char *uuid, int r, VgpudError 
         g_autofree char *link = g_strconcat("bus/mdev/devices/", uuid, NULL), *path = NULL, *parent_path = NULL;
         g_autofree char *parent = NULL, *type_id = NULL;
 
+        g_assert(uuid_is_valid(uuid));
+        g_assert(r <= 0);
+
         if (vgpu_io_resolve_link(io, link, &path) < 0) {
                 if (r >= 0)
                         return 0;
@@ -184,6 +187,8 @@ static int mdev_explain_create(VgpuTarget *t, const CreateArgs *args, const Mdev
         };
         uint32_t available = 0;
 
+        g_assert(r < 0);
+
         switch (-r) {
         case EEXIST:
                 return mdev_refuse_existing(t->io, args->uuid, r, reterr);
@@ -218,6 +223,8 @@ static int mdev_undo_create(VgpuIo *io, const char *path, VgpudError *cause, Vgp
 {
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
         int r = mdev_remove_instance(io, path, &again);
+
+        g_assert(cause->code != VGPUD_ERROR_NONE);
 
         /* The kernel is removing the new instance already: the file "remove" vanishes before the device
          * (ENOENT), and writes to it fail with ENODEV while the driver is being unloaded. */

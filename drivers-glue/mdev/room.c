@@ -143,6 +143,7 @@ static void room_share_by_size(GpuSnapshot *s)
 void mdev_room_find(VgpuTarget *t, GpuSnapshot *s)
 {
         g_assert(t->facts->mdev_parents->len > 0);
+        g_assert(s->modes->len == 0 && s->memory_bytes == 0);
 
         if (mdev_parents_are_vfs(t->facts))
                 room_share_among_vfs(t, s);
@@ -259,6 +260,7 @@ int mdev_room_refuse(const GpuFacts *facts, const GpuSnapshot *s, const char *ty
         const VgpuType *wanted = room_find_type(s, type_id);
         bool elsewhere = parent && wanted && wanted->available > 0;
 
+        g_assert(vgpu_io_name_is_valid(type_id));
         g_assert(r <= 0);
 
         if (elsewhere)

@@ -102,6 +102,8 @@ int mdev_read_optional_link(VgpuIo *io, const char *path, const char *name, char
         g_autofree char *link = g_strdup_printf("%s/%s", path, name);
         int r = vgpu_io_read_link_name(io, link, ret);
 
+        g_assert(vgpu_io_name_is_valid(name));
+
         return r == -ENOENT ? 0 : r;
 }
 
@@ -113,6 +115,8 @@ int mdev_read_instance(VgpuIo *io, const MdevParent *p, const char *uuid, Instan
         g_autofree char *type_id = NULL, *driver = NULL, *cdev = NULL;
         InstanceDesc *d;
         int group, r;
+
+        g_assert(uuid_is_valid(uuid));
 
         *ret = NULL;
 

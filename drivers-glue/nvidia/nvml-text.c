@@ -90,6 +90,8 @@ static int answer_add_type(NvmlAnswer *a, const char *value)
         if (r < 0)
                 return r;
 
+        g_assert(a->types->len <= NVML_TYPES_MAX);
+
         if (a->types->len == NVML_TYPES_MAX || nvml_answer_find_type(a, id))
                 return -EINVAL;
 
@@ -195,6 +197,8 @@ int nvml_answer_parse(const char *text, NvmlAnswer **ret)
 {
         _cleanup_(nvml_answer_freep) NvmlAnswer *a = g_new(NvmlAnswer, 1);
         g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+        g_assert(!*ret);
 
         *a = (NvmlAnswer){
                 .virtualization_mode = -1,

@@ -48,6 +48,11 @@ void nvml_add_modes(const NvmlAnswer *a, GpuSnapshot *s)
         static const char *const choices[] = { "yes", "no", NULL };
         const char *help;
 
+        g_assert(a->heterogeneous >= -1 && a->heterogeneous <= 1);
+        g_assert(a->mig >= -1 && a->mig <= 1);
+        g_assert(a->mig_pending >= -1 && a->mig_pending <= 1);
+        g_assert(s->modes->len == 0);
+
         if (a->heterogeneous >= 0)
                 g_ptr_array_add(s->modes,
                                 vgpu_mode_new("heterogeneous", a->heterogeneous ? "yes" : "no", choices,
@@ -139,6 +144,8 @@ static int nvml_explain_with_journal(const char *gpu, const char *mode, int code
 {
         g_autofree char *number = nvml_format_code(code);
         int r;
+
+        g_assert(code > 0);
 
         if (code > VGPUD_NVML_NO_LIBRARY)
                 r = vgpud_error_setf(
@@ -247,6 +254,8 @@ static int nvml_verify_mode(VgpuTarget *t, const char *mode, bool value, int sta
         bool mig = strcmp(mode, "mig") == 0, is_pending = nvml_status_is_pending(status);
         int now = !a ? -1 : mig ? a->mig : a->heterogeneous;
         int code = is_pending ? status - VGPUD_NVML_PENDING : status;
+
+        g_assert(status >= 0);
 
         if (nvml_mode_is_set(a, mode, value))
                 return 0;

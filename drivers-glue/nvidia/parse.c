@@ -58,6 +58,8 @@ GPtrArray *nvidia_parse_creatable(const char *text)
                 g_ptr_array_add(list, n);
         }
 
+        g_assert(list->len <= NVIDIA_LISTED_MAX);
+
         return list;
 }
 

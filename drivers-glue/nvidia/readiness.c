@@ -65,6 +65,8 @@ static bool readiness_is_offering(const GpuSnapshot *s)
 char *nvidia_explain_unprepared(const NvidiaReadiness *r, VgpudHint *ret_hint)
 {
         g_assert(r->n_ready + r->n_elsewhere <= r->n_vfs);
+        g_assert(!r->elsewhere || r->n_elsewhere > 0);
+        g_assert(ret_hint->id == VGPUD_HINT_NONE);
 
         if (r->n_vfs == 0)
                 return readiness_explain_no_vfs(r, ret_hint);

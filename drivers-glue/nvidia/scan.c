@@ -240,6 +240,9 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         if (s.n_gone == vfs->len && !vgpu_io_exists(t->io, t->facts->path))
                 return explain_gpu_gone(t->facts, 0, reterr);
 
+        g_assert(s.n_free <= s.n_ready);
+        g_assert(snapshot->instances->len <= s.n_ready - s.n_free);
+
         s.nvml = nvml_query(t);
         if (s.nvml)
                 nvml_add_modes(s.nvml, snapshot);

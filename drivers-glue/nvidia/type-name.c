@@ -93,6 +93,10 @@ bool type_name_parse(const char *text, TypeName *ret)
         if (!type_name_board_is_valid(text, n))
                 return false;
 
+        g_assert(t.framebuffer_bytes > 0);
+        g_assert(t.class[0]);
+        g_assert(n < sizeof t.product);
+
         memcpy(t.product, text, n);
         *ret = t;
 
@@ -110,7 +114,6 @@ void type_name_apply(VgpuType *t)
         t->product = g_strdup(n.product);
         g_free(t->class);
         t->class = g_strdup(n.class);
-        g_assert(n.framebuffer_bytes > 0);
         t->mig = n.slices > 0;
 
         if (t->framebuffer_bytes == 0)

@@ -12,6 +12,8 @@
 
 char *nvidia_vf_file(const char *path, const char *name)
 {
+        g_assert(vgpu_io_name_is_valid(name));
+
         return g_strdup_printf("%s/nvidia/%s", path, name);
 }
 
@@ -27,6 +29,8 @@ int nvidia_vf_read(VgpuIo *io, const VgpuVf *vf, NvidiaVfState *ret, uint32_t *r
 {
         g_auto(GStrv) names = NULL;
         int r = nvidia_vf_read_type(io, vf->path, ret_type);
+
+        g_assert(!*ret_driver);
 
         *ret = NVIDIA_VF_READY;
 
@@ -61,6 +65,8 @@ bool nvidia_vf_offers(VgpuIo *io, const char *path, uint32_t type)
 {
         g_autoptr(GPtrArray) creatable = nvidia_vf_read_creatable(io, path);
 
+        g_assert(type > 0);
+
         for (guint i = 0; i < creatable->len; i++)
                 if (((const NvidiaListed *)creatable->pdata[i])->id == type)
                         return true;
@@ -74,7 +80,7 @@ int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned t
         g_autofree char *value = g_strdup_printf("%" PRIu32, type);
         uint32_t now;
 
-        g_assert(tries_max > 0);
+        g_assert(tries_max > 0 && tries_max <= NVIDIA_TRIES_MAX);
 
         for (unsigned tries = 1;; tries++) {
                 int r = vgpu_io_write_guarded(io, file, value);

@@ -64,6 +64,8 @@ static int nvidia_explain_no_room(VgpuTarget *t, const CreateArgs *args, int r, 
         const VgpuType *wanted;
         int q = nvidia_scan(t, &s, reterr);
 
+        g_assert(r <= 0);
+
         if (q < 0)
                 return q;
 
@@ -180,6 +182,9 @@ static int nvidia_explain_create(VgpuTarget *t, const CreateArgs *args, const Vg
         };
         uint32_t now = 0;
 
+        g_assert(type > 0);
+        g_assert(r < 0);
+
         if (vgpu_io_is_gone(r))
                 return explain_gpu_gone(t->facts, r, reterr);
 
@@ -199,6 +204,8 @@ static int nvidia_undo_create(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause
         uint32_t now = 0;
         int r = nvidia_vf_write_type(t->io, vf->path, 0, NVIDIA_TRIES_MAX),
             q = nvidia_vf_read_type(t->io, vf->path, &now);
+
+        g_assert(cause->code != VGPUD_ERROR_NONE);
 
         if ((q >= 0 && now == 0) || vgpu_io_is_gone(q))
                 return vgpud_error_move(reterr, cause);
@@ -259,6 +266,8 @@ static int nvidia_attempt_explain(const Attempt *a, int r, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         int q = nvidia_explain_create(a->t, a->args, a->vf, a->type, r, &e);
+
+        g_assert(a->refused > 0 && a->refused <= REFUSALS_MAX);
 
         if (a->refused < 2 || e.code == VGPUD_ERROR_NO_CAPACITY)
                 return vgpud_error_move(reterr, &e);
@@ -366,6 +375,8 @@ static int nvidia_explain_destroy(const VgpuVf *vf, int r, VgpudError *reterr)
                 { EAGAIN, VGPUD_ERROR_IN_USE, PLUGIN_RUNS, PLUGIN_RUNS_HINT },
                 { 0 },
         };
+
+        g_assert(r <= 0);
 
         if (r == 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,

@@ -83,6 +83,8 @@ static int nvidia_vfs_find_instance(VgpuIo *io, const VgpuVf *vf, char **ret)
         g_autofree char *type = NULL;
         int r = vgpu_io_readf(io, &type, "%s/nvidia/current_vgpu_type", vf->path);
 
+        g_assert(!*ret);
+
         if (r == -ENOENT)
                 return 0;
         if (r < 0)

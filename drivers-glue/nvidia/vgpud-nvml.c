@@ -241,6 +241,8 @@ static void print_gpu_instances(const Nvml *n, NvmlDevice d, const unsigned *ids
         NvmlGpuInstance instances[GPU_INSTANCES_MAX];
         unsigned profiles[PROFILES_MAX], n_profiles = 0, profile, k;
 
+        assert(n_ids <= NVML_TYPES_MAX);
+
         for (unsigned i = 0; n->type_profile && n->get_gpu_instances && i < n_ids; i++) {
                 unsigned count = GPU_INSTANCES_MAX;
 
