@@ -194,10 +194,11 @@ static char *placement_check_pool(const PlacementCandidate *c, const char *wante
 
         g_autofree char *text = g_strjoinv(", ", (char **)pools);
         if (!wanted)
-                return g_strdup_printf("the GPU serves only requests for its pool, %s", text);
+                return g_strdup_printf("the GPU serves only requests for pool %s", text);
 
         return pools == default_pools
-                               ? g_strdup_printf("the GPU is in no pool, the request is for \"%s\"", wanted)
+                               ? g_strdup_printf("the GPU is in no pool, but the request is for pool \"%s\"",
+                                                 wanted)
                                : g_strdup_printf("the pool of the GPU is %s, not \"%s\"", text, wanted);
 }
 
@@ -206,9 +207,10 @@ static char *placement_check_node(const PlacementCandidate *c, int wanted)
         if (wanted < 0 || c->numa_node == wanted)
                 return NULL;
 
-        return c->numa_node < 0 ? g_strdup_printf("the NUMA node of the GPU is unknown, the request is for %d",
-                                                  wanted)
-                                : g_strdup_printf("the GPU is on NUMA node %d, not %d", c->numa_node, wanted);
+        return c->numa_node < 0
+                               ? g_strdup_printf("the NUMA node of the GPU is unknown, but the request is for node %d",
+                                                 wanted)
+                               : g_strdup_printf("the GPU is on NUMA node %d, not %d", c->numa_node, wanted);
 }
 
 static char *placement_explain_full(const PlacementCandidate *c, uint32_t room, uint32_t count)
@@ -373,7 +375,7 @@ const PlacementRank *placement_find_hope(const Placement *p)
 
         g_assert(!p->chosen || p->chosen == first);
 
-        /* Do not try a GPU with spare=: its driver would grant the reserve. */
+        /* Do not try a GPU with spare=: its driver does not know the reserve and would grant it. */
         if (!first || first->verdict != PLACEMENT_FULL || first->candidate->spare > 0)
                 return NULL;
         if (first->candidate->unsettled)

@@ -14,8 +14,8 @@
  *  3. the priority in vgpud.conf, higher first
  *  4. GPUs without queued jobs for another type, because the room that such jobs leave is a guess
  *  5. breadth: most room first, then fewest instances
- *     depth: GPUs with instances first (if all instances of a GPU have one size, empty GPUs stay free for other
- *     sizes), then least room, then most instances
+ *     depth: GPUs with instances first (so that empty GPUs stay free for instances of another size), then least
+ *     room, then most instances
  *  6. the name, in natural order */
 
 #include <errno.h>
@@ -110,8 +110,8 @@ static inline void placement_freep(Placement **p)
         *p = placement_free(*p);
 }
 
-/* If none fits: the candidate to try anyway. Only room is missing, which may change before the job runs, or the
- * candidate is the only one and its driver explains the refusal best. NULL: none. */
+/* If none fits: the candidate to try anyway. It lacks only room, and either room may become free before the job
+ * runs, or no other candidate is left and its driver explains the refusal best. NULL: none. */
 const PlacementRank *placement_find_hope(const Placement *p);
 
 /* True if none fits and the request waits for a job in progress on this GPU, which may free room. */

@@ -137,7 +137,7 @@ static void test_rules(void)
                         "no GPU has room for 3 of GVTg_V5_4: GPU " B
                         ": the GPU has room for 2, not for 3: 3 available, 1 held back by spare= in vgpud.conf; GPU " A
                         ": forbid=GVTg_V5_4 in vgpud.conf excludes i915-GVTg_V5_4; GPU " C
-                        ": the GPU serves only requests for its pool, desk");
+                        ": the GPU serves only requests for pool desk");
         /* Rules also hold for a named GPU; spare does not. */
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "i915-GVTg_V5_4", .gpu = A), VGPUD_ERROR_UNSUPPORTED,
                             "forbid=GVTg_V5_4");

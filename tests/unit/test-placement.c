@@ -189,7 +189,7 @@ static void test_node(void)
         ASSERT_ORDER(candidates, NODE_REQUEST(-1, 1, .count = 3), "a c | b d");
         ASSERT_ORDER(candidates, NODE_REQUEST(2, -1, .count = 1), "| a b c d");
         ASSERT_STREQ(reason_of(p, "a"), "the GPU is on NUMA node 0, not 1");
-        ASSERT_STREQ(reason_of(p, "c"), "the NUMA node of the GPU is unknown, the request is for 1");
+        ASSERT_STREQ(reason_of(p, "c"), "the NUMA node of the GPU is unknown, but the request is for node 1");
 }
 
 #define ROOT_A "devices/pci0000:00/0000:00:01.0/"
@@ -300,7 +300,7 @@ static void test_pools(void)
         ASSERT_ORDER(candidates, REQUEST(.pool = "ai"), "b c | a d");
         ASSERT_ORDER(candidates, REQUEST(.pool = "desk"), "c d | a b");
         ASSERT_ORDER(candidates, REQUEST(.pool = "nobody"), "| a b c d");
-        ASSERT_STREQ(reason_of(p, "a"), "the GPU is in no pool, the request is for \"ai\"");
+        ASSERT_STREQ(reason_of(p, "a"), "the GPU is in no pool, but the request is for pool \"ai\"");
         ASSERT_STREQ(reason_of(p, "d"), "the pool of the GPU is desk, default, not \"ai\"");
 }
 
