@@ -153,13 +153,13 @@ static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userda
         Gpu *gpu;
 
         m->start_timer = sd_event_source_disable_unref(m->start_timer);
-        log_warning("Not all GPUs have answered within [start] timeout, continuing without them");
+        log_warning("Some GPUs did not answer within [start] timeout of vgpud.conf, starting without them");
 
         g_hash_table_iter_init(&iter, m->model->gpus);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 if (gpu->state == GPU_NEW)
                         gpu_set_stuck(gpu,
-                                      "it has not answered since vgpud started, perhaps because an operation of an earlier vgpud is in progress");
+                                      "the GPU has not answered since vgpud started, perhaps because an operation of an earlier vgpud is still in progress");
 
         if (ready)
                 ready(m, m->ready_userdata);
@@ -224,7 +224,7 @@ void manager_stop(Manager *m, uint64_t timeout_usec)
 
         queue_abandon_all(
                         model,
-                        "the daemon stops while the operation is blocked in the kernel, and may still complete");
+                        "the daemon stops, but the operation is blocked in the kernel and may still complete");
 }
 
 Manager *manager_free(Manager *m)

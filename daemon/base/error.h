@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The one error model. Control flow is a negative errno. The explanation is a VgpudError that the caller may
- * ask for with `reterr`: the last argument, may be NULL, filled only on failure, by the function that knows
- * most. Callers branch on codes, never on messages.
+/* The error model. A function returns a negative errno. Its last argument, `reterr`, is the VgpudError for the
+ * explanation (may be NULL); the function that knows the reason fills it, and only on failure. Callers branch
+ * on codes, never on messages.
  *
- * The table below is the one list of errors: D-Bus names, errno and exit status of each code, and the text of
- * the manual.
+ * The table below defines every code: D-Bus name, errno, exit status, and the text in the manual.
  *
  * Columns: id, D-Bus name after "org.vgpud1.Error.", errno, exit status of vgpuctl, text for the manual. */
 
@@ -19,9 +18,10 @@
         X(FAILED, "Failed", EIO, 1, "the kernel or a driver refused, for a reason without a code of its own")                                           \
         X(INVALID, "InvalidArgs", EINVAL, 2, "a name, UUID, option or value is malformed or unknown")                                                   \
         X(NO_SUCH_GPU, "NoSuchGpu", ENXIO, 3, "no GPU has that name")                                                                                   \
-        X(NO_SUCH_TYPE, "NoSuchType", ENOENT, 3, "the GPU does not offer that type, or no GPU at all does")                                             \
+        X(NO_SUCH_TYPE, "NoSuchType", ENOENT, 3, "the GPU does not offer that type, or no GPU offers it")                                               \
         X(NO_SUCH_INSTANCE, "NoSuchInstance", ENODEV, 3, "no instance has that UUID or name")                                                           \
-        X(NO_SUCH_JOB, "NoSuchJob", ESRCH, 3, "no job has that number, or the job has ended")                                                           \
+        X(NO_SUCH_JOB, "NoSuchJob", ESRCH, 3,                                                                                                           \
+          "no job has that number, or the daemon does not keep the ended job any more")                                                                 \
         X(AMBIGUOUS, "Ambiguous", ENOTUNIQ, 2, "the name matches more than one object")                                                                 \
         X(NOT_AUTHORIZED, "NotAuthorized", EACCES, 4, "polkit denied the request, or is not running")                                                   \
         X(FOREIGN, "Foreign", EPERM, 4,                                                                                                                 \
@@ -63,14 +63,15 @@ typedef struct VgpudError {
 /* Fill *e (may be NULL) and return the negative errno of the code, never 0. */
 int vgpud_error_setf(VgpudError *e, VgpudErrorCode code, const char *format, ...) _printf_(3, 4) _cold_;
 
-/* The same after a failed system call: `r` is its negative errno, kept in errnum, or 0 when no call failed. */
+/* The same, and keep the errno of a failed system call in errnum. `r`: its negative errno; 0: no call failed.
+ */
 int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char *format, ...)
                 _printf_(4, 5) _cold_;
 
 /* Replace the hint of an error that has been set; `e` may be NULL. */
 void vgpud_error_hintf(VgpudError *e, VgpudHintId id, const char *format, ...) _printf_(3, 4) _cold_;
 
-/* Empty *e (may be NULL), which can be used again. */
+/* Empty *e (may be NULL), so that it can be used again. */
 void vgpud_error_done(VgpudError *e);
 #define _cleanup_vgpud_error_ _cleanup_(vgpud_error_done)
 

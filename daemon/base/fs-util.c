@@ -102,7 +102,7 @@ int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t siz
         g_assert(!strchr(name, '/'));
         g_assert((mode & ~07777U) == 0);
 
-        /* A killed process may have left a temporary file, which has the same name and is overwritten. */
+        /* O_TRUNC: overwrite the temporary file that a killed process may have left. */
         fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
         if (fd < 0)
                 return -errno;

@@ -26,7 +26,7 @@ void gpu_note_write(const GpuNotes *n, const char *topic, const char *text)
 
         if (r < 0)
                 LOG_FIELDS(LOG_WARNING, (.gpu = n->gpu, .error = r),
-                           "Failed to write note %s of GPU %s, continuing without: %m", topic, n->gpu);
+                           "Failed to write note %s of GPU %s, continuing without the note: %m", topic, n->gpu);
 }
 
 static int gpu_note_open_topic(const GpuNotes *n, const char *topic)

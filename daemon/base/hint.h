@@ -3,7 +3,7 @@
 
 /* Hints: what a person can do about a failure, apart from the message, which says what failed and why. A hint
  * has an id, by which programs and tests recognize the situation, and a text, which may name objects. The two
- * tables are the one list of ids; org.vgpud1(5) is made from them.
+ * tables define every id; org.vgpud1(5) is made from them.
  *
  * Columns: enum name, id on the bus and in --json, the situation in the words of the manual. */
 
@@ -17,9 +17,9 @@
         X(ENABLE_VFS, "enable-vfs", "the GPU has no VFs yet")                                            \
         X(DISABLE_VFS, "disable-vfs", "the VFs must be disabled first")                                  \
         X(LOAD_DRIVER, "load-driver", "a kernel module or a vendor's driver is missing")                 \
-        X(CONFIGURE_DRIVER, "configure-driver", "a parameter of the kernel driver decides it")           \
+        X(CONFIGURE_DRIVER, "configure-driver", "a parameter of the kernel driver must be changed")      \
         X(CONFIGURE_GPU, "configure-gpu", "a mode of the GPU must be changed first")                     \
-        X(CHANGE_CONFIG, "change-config", "vgpud.conf decides it")                                       \
+        X(CHANGE_CONFIG, "change-config", "a setting in vgpud.conf causes the refusal")                  \
         X(CHOOSE_OTHER, "choose-other", "another type, GPU, name or value is possible")                  \
         X(USE_FOREIGN, "use-foreign", "another program created the instance")                            \
         X(STOP_USER, "stop-user", "a process or VM uses the device")                                     \
@@ -27,9 +27,9 @@
         X(RELEASE_VF, "release-vf", "a VF is reserved, or its driver may count it as allocated")         \
         X(REMOVE_BY_HAND, "remove-by-hand", "something is left that vgpud does not remove by itself")    \
         X(RESET_GPU, "reset-gpu", "only a reset of the GPU or of the host helps")                        \
-        X(WAIT_FOR_JOB, "wait-for-job", "a job is under way that decides it")                            \
+        X(WAIT_FOR_JOB, "wait-for-job", "a job in progress must end first")                              \
         X(ENABLE_IOMMU, "enable-iommu", "the IOMMU is switched off")                                     \
-        X(DESTROY_INSTANCE, "destroy-instance", "other instances of the GPU decide it")                  \
+        X(DESTROY_INSTANCE, "destroy-instance", "other instances of the GPU must be destroyed first")    \
         X(TRY_AGAIN, "try-again", "the situation ends by itself")                                        \
         X(SEE_JOURNAL, "see-journal", "the journal of vgpud or of a vendor's service has the reason")    \
         X(SEE_KERNEL_LOG, "see-kernel-log", "the kernel log has the driver's reason")                    \
@@ -67,11 +67,11 @@ typedef struct VgpudHint {
 
 /* Replaces the hint. `h` may be NULL. */
 void vgpud_hint_setf(VgpudHint *h, VgpudHintId id, const char *format, ...) _printf_(3, 4);
-/* Empty the hint (may be NULL), which can be used again. */
+/* Empty the hint (may be NULL), so that it can be used again. */
 void vgpud_hint_done(VgpudHint *h);
 #define _cleanup_vgpud_hint_ _cleanup_(vgpud_hint_done)
 
-/* Replaces *dst by a copy. `src` NULL: none. */
+/* Replaces *dst by a copy. `src` NULL: empties *dst. */
 void vgpud_hint_copy(VgpudHint *dst, const VgpudHint *src);
 bool vgpud_hint_equal(const VgpudHint *a, const VgpudHint *b);
 

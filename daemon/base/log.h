@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Logging to the journal, with fields. When stderr is not the journal: to stderr, with <N> prefixes if a
- * service manager reads it. Any thread.
+/* Log lines go to the journal, with fields. If stderr is not the journal, they go to stderr, with <N> prefixes
+ * if a service manager reads stderr. Any thread may log.
  *
- * A function either logs or returns an error, never both at error level. */
+ * A function logs an error or returns an explanation for the caller to log, never both. */
 
 #include <stdbool.h>
 #include <stdint.h>

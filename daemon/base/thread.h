@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Which thread a function may run in: the main thread owns the model, a lane owns the work that the lane runs.
- * The main thread is the thread that the process began with. Checks hold in every build. */
+/* Checks that a function runs in the right thread. The main thread, the first of the process, owns the model.
+ * The thread of a lane owns the running work. The checks are active in every build. */
 
 #include <stdbool.h>
 

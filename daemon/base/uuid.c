@@ -50,7 +50,7 @@ const char *uuid_generate(char buf[static UUID_STRLEN + 1])
 {
         sd_id128_t id;
 
-        /* Every kernel has a random source. */
+        /* The call fails only without a random source, which every kernel has. */
         assert_se(sd_id128_randomize(&id) >= 0);
         g_assert(!sd_id128_is_null(id));
 

@@ -35,7 +35,7 @@ static void arrivals_enter_lane(Gpu *gpu)
         gpu->reserved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 }
 
-/* Work that runs in the lane ends without the GPU. */
+/* Running work continues in the lane; its result is dropped for lack of the GPU. */
 static void arrivals_leave_lane(Gpu *gpu, VgpudErrorCode code, const char *message)
 {
         if (!gpu->lane)
@@ -61,7 +61,7 @@ static void arrivals_drop_instances(Gpu *gpu)
         }
 }
 
-/* Ends the jobs and the instances of the GPU. */
+/* Release the lane and remove the instances. While the daemon stops, the instances stay. */
 static void arrivals_withdraw(Gpu *gpu)
 {
         if (gpu->model->stopping) {
@@ -69,7 +69,7 @@ static void arrivals_withdraw(Gpu *gpu)
                 return;
         }
 
-        arrivals_leave_lane(gpu, VGPUD_ERROR_GPU_GONE, "it went away");
+        arrivals_leave_lane(gpu, VGPUD_ERROR_GPU_GONE, "the GPU went away");
         arrivals_drop_instances(gpu);
 }
 
@@ -145,7 +145,7 @@ static void arrivals_replace_facts(Gpu *gpu, const GpuFacts *facts)
 
 static unsigned arrivals_change_driver(Gpu *gpu)
 {
-        arrivals_leave_lane(gpu, VGPUD_ERROR_GPU_GONE, "its driver went away");
+        arrivals_leave_lane(gpu, VGPUD_ERROR_GPU_GONE, "the driver of the GPU went away");
         arrivals_drop_instances(gpu);
         gpu_snapshot_unref(gpu->snapshot);
         gpu->snapshot = NULL;
@@ -171,7 +171,8 @@ void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
                 return;
         }
 
-        /* VFs come and go one by one; the end of the job reads the final state. */
+        /* A job is adding or removing VFs one by one. Ignore the intermediate facts: the job reads the final
+         * ones. */
         if (!same && queue_changes_vfs(gpu)) {
                 gpu->facts_later = true;
                 return;
@@ -196,8 +197,8 @@ void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
 
 /* ---- a discovery ---- */
 
-/* Instances end with the driver of their GPU, and so do their records. A record in creation belongs to its job.
- */
+/* Forget the records of GPUs without a back end, whose instances are gone. Skip a record whose instance a job
+ * is creating: that job owns the record. */
 static void arrivals_forget_driverless(Model *m, uint64_t began_usec)
 {
         g_autoptr(GPtrArray) uuids = records_of_gpu(m->records, NULL);
@@ -213,7 +214,7 @@ static void arrivals_forget_driverless(Model *m, uint64_t began_usec)
                 if (arrivals_has_slot(m, record->slot))
                         continue;
 
-                /* An instance that was created since the discovery began had a driver. */
+                /* The record is newer than the discovery, so its GPU had a back end since: discover again. */
                 if (record->written_usec > began_usec)
                         model_wish(m, MODEL_WISH_DISCOVERY);
                 else

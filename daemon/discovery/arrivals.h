@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Applies the result of a discovery to the model: GPUs come, change, go. The one writer of Gpu.facts, driver
- * and lane. */
+/* Applies the result of a discovery to the model: adds, changes and removes GPUs. The one writer of Gpu.facts,
+ * driver and lane. */
 
 #include "daemon/forward.h"
 #include "drivers-glue/facts.h"
@@ -11,7 +11,7 @@
  * facts that were read later win. */
 void arrivals_apply(Model *m, const GPtrArray *facts, uint64_t began_usec);
 
-/* Apply new facts of one GPU. Facts older than those in the model are ignored and cause another discovery. */
+/* Apply new facts of one GPU. Facts that may be outdated are ignored and cause another discovery. */
 void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts);
 
 /* Remove all GPUs without announcements, while the daemon stops. */

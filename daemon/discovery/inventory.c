@@ -77,8 +77,8 @@ static const char *inventory_below_sys(const char *syspath)
         return syspath && g_str_has_prefix(syspath, "/sys/") ? syspath + strlen("/sys/") : NULL;
 }
 
-/* The kernel creates the link "physfn" after the VF and removes the link first. sriov_vf_msix_count exists as
- * long as the VF, since Linux 5.13. */
+/* Check two files that only a VF has. The kernel creates the link "physfn" after the VF and removes the link
+ * first. sriov_vf_msix_count (since Linux 5.13) exists as long as the VF. */
 static bool discovery_is_pf(VgpuIo *io, const char *path)
 {
         g_auto(GStrv) names = NULL;
@@ -139,7 +139,8 @@ static bool discovery_pci_is_gpu(const Discovery *d, struct udev_device *device,
         return discovery_is_pf(io, path);
 }
 
-/* Skip GPUs, whose facts contain the node: a host may have a thousand VFs. */
+/* Do not read the node of a function with the class of a GPU, which may be one of a thousand VFs: the facts of
+ * the GPU contain the node. */
 static int discovery_read_node(struct udev_device *device)
 {
         const char *text;
@@ -230,7 +231,8 @@ static void discovery_find_pci(Discovery *d, struct udev *udev, VgpuIo *io, cons
         udev_enumerate_unref(enumerate);
 }
 
-/* Parents of mediated devices that are no PCI display controllers, and VFs of such parents. */
+/* Find the GPUs that the PCI class does not show: a parent of mediated devices, or the PF of a parent that is a
+ * VF. */
 static void discovery_find_other_parents(Discovery *d, VgpuIo *io, const GPtrArray *parents)
 {
         for (guint i = 0; i < parents->len; i++) {
@@ -420,7 +422,7 @@ void inventory_request(Inventory *inventory)
         r = sd_event_add_time_relative(inventory->model->event, &inventory->debounce, CLOCK_MONOTONIC,
                                        INVENTORY_DEBOUNCE_USEC, USEC_PER_MSEC, on_events_debounced, inventory);
         if (r < 0) {
-                log_warning_errno(r, "Cannot debounce device events: %m");
+                log_warning_errno(r, "Cannot debounce device events, starting a discovery now: %m");
                 inventory_submit(inventory);
         }
 }
@@ -440,7 +442,8 @@ static Gpu *inventory_find_gpu_at(const Inventory *inventory, const char *path)
         return name ? model_get_gpu(inventory->model, name) : NULL;
 }
 
-/* The same for a parent folder. Paths have about a dozen components, while a host may have a thousand VFs. */
+/* The same for this path or the nearest folder above it. Walk up the path: it has about a dozen components,
+ * while a comparison with all known paths would visit a thousand VFs. */
 static Gpu *inventory_find_gpu_above(const Inventory *inventory, const char *path)
 {
         g_autofree char *rest = g_strdup(path);
@@ -464,7 +467,8 @@ static bool inventory_event_is_of_gpu(const Inventory *inventory, struct udev_de
         uint16_t vendor, product;
         uint32_t v;
 
-        /* The kernel writes them in capitals, the class without leading zeros: "30000", "8086:10C9". */
+        /* The kernel writes both properties in capitals, the class without leading zeros: "30000", "8086:10C9".
+         */
         if (class && parse_u32(class, 16, &v) >= 0 && inventory_class_is_gpu(v))
                 return true;
 
@@ -478,8 +482,8 @@ static bool inventory_event_is_of_gpu(const Inventory *inventory, struct udev_de
                inventory_id_is_admitted(inventory->model->config->also, (uint32_t)vendor << 16 | product);
 }
 
-/* The kernel driver of a GPU or of one of its VFs has changed. A scan finds the driver of a VF; new facts are
- * needed only where the driver may show other files now, by which the back end is chosen. */
+/* The kernel driver of a GPU or of one of its VFs has changed. A scan finds the driver of a VF. A discovery is
+ * needed only if the files by which vgpud chooses the back end may have changed. */
 static void inventory_handle_driver_change(Inventory *inventory, Gpu *gpu, const char *path)
 {
         if (strcmp(gpu->facts->path, path) == 0 || gpu_facts_follow_vf_drivers(gpu->facts))
@@ -503,7 +507,7 @@ static void inventory_handle_pci_event(Inventory *inventory, struct udev_device 
         else if (gpu || inventory_event_is_of_gpu(inventory, device) ||
                  inventory_find_gpu_above(inventory, path))
                 inventory_request(inventory);
-        /* VFs of an admitted PF have other ids and may just be appearing. */
+        /* The function may be a new VF of an admitted PF: the id of a VF differs from the PF's. */
         else if (inventory->running && inventory->model->config->also->len > 0)
                 inventory_request(inventory);
 }
@@ -613,7 +617,7 @@ int inventory_start(Model *m, InventoryDone done, Inventory **ret)
         *ret = inventory; /* freed by the manager, also after an error */
 
         /* Listen before the first discovery, so that no event is lost. Do not filter by subsystem: the parent
-         * of a mediated device may be of any. */
+         * of a mediated device may belong to any. */
         inventory->udev = udev_new();
 
         inventory->monitor = inventory->udev ? udev_monitor_new_from_netlink(inventory->udev, "udev") : NULL;

@@ -16,7 +16,7 @@ typedef void (*InventoryDone)(Model *m, const GPtrArray *facts, uint64_t began_u
 
 /* Listen to udev and start the first discovery. *ret is set also after an error. */
 int inventory_start(Model *m, InventoryDone done, Inventory **ret);
-/* No more events and no more discoveries; the lane is released. NULL is fine. */
+/* Stop events and discoveries, and release the lane. `inventory` may be NULL. */
 void inventory_stop(Inventory *inventory);
 Inventory *inventory_free(Inventory *inventory);
 

@@ -14,7 +14,7 @@
 #include "daemon/model/rules.h"
 #include "daemon/store/records.h"
 
-/* A new instance may have no type yet, and no event announces it: scan again at most this often. */
+/* A new instance may have no type yet, and no event announces the type: repeat the scan at most this often. */
 #define UNTYPED_RETRIES 50
 /* After this many GPU_GONE failures in a row, stop asking for a discovery. */
 #define GONE_SCANS_MAX 3
@@ -48,8 +48,8 @@ void apply_remove_instance(Instance *instance, bool keep_record)
         g_hash_table_remove(gpu->instances, instance->desc->uuid);
 }
 
-/* The kernel has each UUID once: the instance moved from the other GPU, or this snapshot is older than the
- * move. Scans of both GPUs decide. */
+/* The kernel has each UUID once: either the instance moved here from the other GPU, or this snapshot is older
+ * than a move to the other GPU. Scans of both GPUs decide. */
 static void apply_take_over(Gpu *gpu, const char *uuid)
 {
         Instance *other = g_hash_table_lookup(gpu->model->instances, uuid);
@@ -117,7 +117,7 @@ static void apply_change_instance(Instance *instance, const InstanceDesc *desc, 
 static void apply_warn_unwritten(const char *uuid, int r)
 {
         if (r < 0)
-                log_warning_errno(r, "Cannot write the record of %s: %m", uuid);
+                log_warning_errno(r, "Cannot write the record of instance %s, keeping it in memory: %m", uuid);
 }
 
 bool apply_has_place(const GpuFacts *facts, const InstanceDesc *desc)
@@ -134,8 +134,8 @@ bool apply_has_place(const GpuFacts *facts, const InstanceDesc *desc)
         return false;
 }
 
-/* The instance is newer than the snapshot, or the parent is newer than the facts, so absence proves nothing.
- * `desc` NULL: the instance is not in the model. */
+/* The snapshot lacks the instance but does not prove its absence: the record is newer than the scan, or newer
+ * than facts that lack the parent. `desc` NULL: the instance is not in the model. */
 static bool apply_is_out_of_sight(const Gpu *gpu, const GpuSnapshot *snapshot, const char *uuid,
                                   const InstanceDesc *desc)
 {
@@ -147,8 +147,8 @@ static bool apply_is_out_of_sight(const Gpu *gpu, const GpuSnapshot *snapshot, c
         return record && record->written_usec > began_usec;
 }
 
-/* Finish jobs of a killed daemon. An instance with attributes, or one of several, may be incomplete and is
- * removed. A removal is completed if the instance is half gone: no VM can be using it. */
+/* Finish the jobs of a killed daemon. Remove an instance with attributes, or one of several: it may be
+ * incomplete. Complete a removal if the instance is half gone: no VM can be using it. */
 static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
 {
         Model *m = gpu->model;
@@ -175,7 +175,7 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                                 apply_warn_unwritten(uuid, records_commit_undo(m->records, uuid));
                         else if (!record->undo)
                                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
-                                           "Instance %s still exists although the daemon ended while removing it",
+                                           "Instance %s still exists although an earlier vgpud ended while removing it",
                                            uuid);
 
                         records_mark_removing(m->records, uuid, false);
@@ -193,7 +193,8 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
 
                 apply_warn_unwritten(uuid, records_commit(m->records, uuid));
                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = uuid),
-                           "Instance %s was in creation when the daemon ended, and exists", uuid);
+                           "Keeping instance %s, which exists although an earlier vgpud ended while creating it",
+                           uuid);
         }
 }
 
@@ -215,7 +216,7 @@ static void apply_undo_interrupted(Gpu *gpu)
                         LOG_FIELDS(LOG_NOTICE,
                                    (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
                                     .message_id = VGPUD_MESSAGE_INSTANCE_UNDONE),
-                                   "Instance %s was in creation or removal when the daemon ended, and may be incomplete: removing it",
+                                   "Removing instance %s, which may be incomplete because an earlier vgpud ended while creating or removing it",
                                    instance->desc->uuid);
 
                 instance->undo_usec = now;
@@ -236,7 +237,7 @@ void apply_retry_undos(Gpu *gpu)
                 instance->undo_usec = 0;
 }
 
-/* If the kernel keeps no UUID for the instance: take the UUID of the record, or derive one from boot, slot and
+/* Assign a UUID where the kernel keeps none: the UUID of the record, or one derived from boot id, GPU, slot and
  * type, which is stable until the host restarts. */
 static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
 {

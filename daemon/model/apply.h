@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The one writer of what exists: applies a snapshot of a GPU to the model. Announcements of instances, types,
- * modes and VFs come from the difference of two snapshots. */
+/* Applies a snapshot of a GPU to the model: the one writer of snapshots and instances. Announcements of
+ * instances, types, modes and VFs come from the difference of two snapshots. */
 
 #include <stdbool.h>
 

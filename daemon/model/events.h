@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The announcements of the model. dbus/ fills the callbacks in, tests fill them with a recorder. */
+/* The announcements of the model. dbus/ provides the callbacks; in tests of the model, a recorder does. */
 
 #include "daemon/forward.h"
 
@@ -23,7 +23,8 @@ typedef enum InstanceChange {
         INSTANCE_CHANGED_JOB = 1 << 3,
 } InstanceChange;
 
-/* Lookups find an added object already, and a removed object still. Any slot may be NULL. */
+/* During a callback, lookups already find an added object and still find a removed one. Any callback may be
+ * NULL. */
 typedef struct ModelEvents {
         void (*gpu_added)(Gpu *gpu, void *userdata);
         void (*gpu_changed)(Gpu *gpu, unsigned changes, void *userdata); /* bits of GpuChange */

@@ -115,7 +115,8 @@ void gpu_set_answered(Gpu *gpu)
         assert_main_thread();
 
         if (gpu->state == GPU_STUCK)
-                gpu_set_state(gpu, GPU_FAILED, "it answers again, and a scan has not ended yet", NULL);
+                gpu_set_state(gpu, GPU_FAILED,
+                              "the GPU answers again, but the scan that must follow has not ended", NULL);
 }
 
 bool gpu_is_stale(const Gpu *gpu)
@@ -136,7 +137,7 @@ bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec)
             (gpu->snapshot && gpu->state != GPU_FAILED && gpu->snapshot->began_usec > usec))
                 return true;
 
-        /* Jobs that began earlier may have ended since. */
+        /* A job may have changed an instance since `usec`. */
         g_hash_table_iter_init(&iter, gpu->instances);
         while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
                 const Record *record = records_get(gpu->model->records, uuid);
@@ -194,9 +195,9 @@ int gpu_check_driven(const Gpu *gpu, VgpudError *reterr)
         if (!gpu->driver)
                 return gpu_refuse(gpu, VGPUD_ERROR_UNSUPPORTED, "offers no virtual GPUs", reterr);
         if (gpu->state == GPU_STUCK)
-                return gpu_refuse(gpu, VGPUD_ERROR_GPU_STUCK, "takes no work", reterr);
+                return gpu_refuse(gpu, VGPUD_ERROR_GPU_STUCK, "is stuck", reterr);
         if (!gpu->snapshot)
-                return gpu_refuse(gpu, VGPUD_ERROR_FAILED, "has not been scanned yet", reterr);
+                return gpu_refuse(gpu, VGPUD_ERROR_FAILED, "has not completed a scan yet", reterr);
 
         return 0;
 }

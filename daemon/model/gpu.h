@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A GPU in the model. Each part of it has one writer: types, instances and snapshot model/apply.c, current job
- * and queue work/queue.c, scans work/scan.c, facts, back end and lane discovery/arrivals.c. */
+/* A GPU in the model. Each part has one writer: model/apply.c (snapshot, types, instances), work/queue.c
+ * (current job, queue), work/scan.c (scans), discovery/arrivals.c (facts, back end, lane). */
 
 #include <stdbool.h>
 #include <systemd/sd-event.h>
@@ -22,7 +22,7 @@ typedef enum GpuState {
         _GPU_STATE_INVALID = -EINVAL,
 } GpuState;
 
-/* When a wanted scan is to happen; of several wishes, the enumerator further down wins. */
+/* The time of a wanted scan. If several are wished, the soonest wins. */
 typedef enum GpuScanWish {
         GPU_SCAN_NONE,
         GPU_SCAN_LATER, /* delay: 100 ms */
@@ -37,7 +37,7 @@ struct Gpu {
         const VgpuDriver *driver; /* NULL: no back end */
         GpuState state;
         char *reason;          /* owned, one clause; NULL when the GPU is ready */
-        VgpudHint hint;        /* what can be done about it */
+        VgpudHint hint;        /* remedy for the reason */
         GpuSnapshot *snapshot; /* ref; of the last scan; NULL before the first */
         GHashTable *instances; /* owned: UUID (in desc) -> Instance */
         Lane *lane;            /* owned; NULL without a back end */
@@ -68,7 +68,7 @@ Gpu *gpu_new(Model *m, const GpuFacts *facts);
 /* The lane must have been released, and no job may wait. */
 Gpu *gpu_free(Gpu *gpu);
 
-/* Set driver, state and reason by the facts. */
+/* Choose driver, state and reason from the facts. */
 void gpu_choose_driver(Gpu *gpu);
 
 /* Reason and hint are copied; NULL: none. */
@@ -89,13 +89,14 @@ bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec);
  * between two discoveries. */
 bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts);
 
-/* Scans are slow, and the back end can predict the effect of a create or destroy on the last snapshot. */
+/* True if scans of this GPU are slow and the back end can predict the effect of a create or destroy on the last
+ * snapshot. */
 bool gpu_is_predictable(const Gpu *gpu);
 
 /* The GPU takes jobs: it has a back end, is not stuck and has been scanned. Errors: UNSUPPORTED, GPU_STUCK,
  * FAILED. */
 int gpu_check_driven(const Gpu *gpu, VgpudError *reterr);
-/* The GPU also takes requests for instances. Errors besides: UNSUPPORTED (unprepared). */
+/* The GPU also takes requests for instances. Further errors: UNSUPPORTED (unprepared). */
 int gpu_check_ready(const Gpu *gpu, VgpudError *reterr);
 
 /* Ask for a scan. */

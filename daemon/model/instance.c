@@ -62,7 +62,7 @@ void instance_free(void *p)
         g_free(instance);
 }
 
-/* An instance is vgpud's own if a record says made, with the same GPU and type. */
+/* An instance is vgpud's own if a record of it has the flag `made`, the same GPU and the same type. */
 bool instance_update_origin(Instance *instance)
 {
         const Record *record = records_get(instance->gpu->model->records, instance->desc->uuid);

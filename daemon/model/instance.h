@@ -55,15 +55,15 @@ static inline bool instance_is_incomplete(const Instance *instance)
         return instance->desc->half_made || instance->undo;
 }
 
-/* Set origin, name, owner and creation time by the record; true when one of them changed. */
+/* Set origin, name, owner and creation time from the record; true if one of them changed. */
 bool instance_update_origin(Instance *instance);
-/* Set `undo` by the record; true when it changed. */
+/* Set `undo` from the record; true if it changed. */
 bool instance_update_undo(Instance *instance);
-/* Set the state by desc, undo and `is_stuck`; true when it changed. */
+/* Set the state from desc, undo and `is_stuck`; true if it changed. */
 bool instance_update_state(Instance *instance, bool is_stuck);
 
-/* The removal is blocked in the kernel. Announced. */
+/* Mark the instance as stuck, because its removal is blocked in the kernel, and announce the state. */
 void instance_set_stuck(Instance *instance);
 
-/* Lane. Read InstanceDesc.identity of all descriptions (InstanceDesc) with a slot. */
+/* In the lane: read the identity of each description (InstanceDesc) that has a slot. */
 void instances_identify(VgpuIo *io, const GPtrArray *descs);

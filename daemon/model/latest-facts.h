@@ -14,5 +14,5 @@ LatestFacts *latest_facts_unref(LatestFacts *l);
 
 /* New ref. */
 GpuFacts *latest_facts_get(LatestFacts *l);
-/* Replace the facts unless they are newer. */
+/* Replace the stored facts unless `facts` are older. */
 void latest_facts_offer(LatestFacts *l, const GpuFacts *facts);

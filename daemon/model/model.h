@@ -34,9 +34,10 @@ struct Model {
         Lanes *lanes;            /* borrowed from the manager; NULL before manager_open() */
         Inventory *inventory;    /* borrowed from the manager; NULL before discovery has started */
         GHashTable *gpus;        /* owned: sysfs name (owned) -> Gpu; written by discovery/arrivals.c */
-        GHashTable *instances;   /* borrowed from their GPUs: UUID in the desc -> Instance; by model/apply.c */
+        GHashTable *instances;   /* borrowed from their GPUs: UUID in desc -> Instance; written by model/apply.c
+                                  */
         GHashTable *jobs;        /* owned: id -> Job; written by work/queue.c */
-        Finished *finished;      /* borrowed from the manager; the last jobs that ended; by work/queue.c */
+        Finished *finished;      /* borrowed from the manager; the last ended jobs; written by work/queue.c */
         uint32_t last_job_id;
         char boot_id[UUID_STRLEN + 1];
         bool discovered; /* the first discovery has ended */
@@ -62,7 +63,7 @@ struct Model {
 
 /* `carry_out` is called with `userdata` once per turn of the event loop in which there are wishes. */
 int model_new(sd_event *event, const Config *config, sd_event_handler_t carry_out, void *userdata, Model **ret);
-/* GPUs and jobs must be gone. */
+/* All GPUs must be gone. Jobs that are blocked in the kernel may remain. */
 Model *model_free(Model *m);
 
 /* Open the runtime directory and read the records. */

@@ -63,8 +63,8 @@ int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr)
         if (!reason)
                 return 0;
 
-        r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s may not have %s: %s", gpu_name(gpu),
-                             type->id, reason);
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "the rules of GPU %s do not allow type %s: %s",
+                             gpu_name(gpu), type->id, reason);
         vgpud_error_hintf(reterr, VGPUD_HINT_CHANGE_CONFIG, RULES_HINT);
 
         return r;

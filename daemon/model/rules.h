@@ -9,7 +9,8 @@
 #include "drivers-glue/snapshot.h"
 #include "policy/placement.h"
 
-/* Set pools, allow, forbid, spare and priority of the candidate by its GPU; borrowed from the configuration. */
+/* Fill in the rules for the candidate's GPU: pools, allow, forbid, spare, priority. Lists are borrowed from the
+ * configuration. */
 void rules_fill(const Config *config, PlacementCandidate *candidate);
 
 /* The candidate has rules about type names. */

@@ -18,7 +18,7 @@
 
 #define CREATE_COUNT_MAX 1024
 
-/* Adds a hint to the error that has just been set, and returns its result. */
+/* Adds a hint to the error that has just been set with the result `r`. Returns `r`. */
 static int create_add_hint(VgpudError *reterr, VgpudHintId id, const char *hint, int r)
 {
         g_assert(r < 0);
@@ -34,11 +34,12 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
         const Record *record;
 
         if (request->count < 1 || request->count > CREATE_COUNT_MAX)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the count is %" PRIu32 ", not 1 to %d",
-                                        request->count, CREATE_COUNT_MAX);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "the call requests %" PRIu32 " instances, not 1 to %d", request->count,
+                                        CREATE_COUNT_MAX);
         if (request->count > 1 && (request->uuid || request->name))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "a UUID or a name goes with one instance, not with %" PRIu32,
+                                        "a UUID or a name is possible for one instance, not for %" PRIu32,
                                         request->count);
 
         if (request->uuid) {
@@ -48,10 +49,12 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
                                                 request->uuid);
 
                 if (uuid_is_nil(uuid))
-                        return create_add_hint(reterr, VGPUD_HINT_CHOOSE_OTHER,
-                                               "give another UUID, or none to have one generated",
-                                               vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                                "UUID %s is the nil UUID", uuid));
+                        return create_add_hint(
+                                        reterr, VGPUD_HINT_CHOOSE_OTHER,
+                                        "give another UUID, or none to have one generated",
+                                        vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                         "UUID %s is the nil UUID, which no instance may have",
+                                                         uuid));
 
                 g_autofree char *where = request_find_uuid(m, uuid);
                 if (where)
@@ -112,7 +115,7 @@ int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu
                                 reterr, VGPUD_HINT_CHOOSE_OTHER, "leave out either the GPU or these options",
                                 vgpud_error_setf(
                                                 reterr, VGPUD_ERROR_INVALID,
-                                                "the request names GPU %s, so no strategy, NUMA node, near or pool can choose one",
+                                                "the options for choosing a GPU (strategy, NUMA node, near, pool) conflict with the named GPU %s",
                                                 request->gpu));
 
         r = request_get_gpu(m, request->gpu, &gpu, reterr);

@@ -21,11 +21,11 @@ typedef struct CreateRequest {
         uid_t requester;
 } CreateRequest;
 
-/* The GPU and the type of the request, for the question to polkit. Errors: INVALID, NO_SUCH_GPU, NO_SUCH_TYPE,
- * AMBIGUOUS (the type), UNSUPPORTED, EXISTS, GPU_STUCK, FAILED, NO_CAPACITY, TOO_MANY_JOBS. */
+/* Find the GPU and the type of the request, before polkit is asked about them. Errors: INVALID, NO_SUCH_GPU,
+ * NO_SUCH_TYPE, AMBIGUOUS (the type), UNSUPPORTED, EXISTS, GPU_STUCK, FAILED, NO_CAPACITY, TOO_MANY_JOBS. */
 int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
                            VgpudError *reterr);
 
-/* Queue a job. *ret is valid until control returns to the event loop, or as long as the job lives. Errors
- * besides: CANCELED (the daemon stops). */
+/* Queue a job. *ret stays valid at least until control returns to the event loop. Further errors: CANCELED (the
+ * daemon stops). */
 int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError *reterr);

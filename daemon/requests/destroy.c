@@ -37,7 +37,7 @@ void request_undo(Instance *instance)
         (void)destroy_submit(instance, JOB_DESTROY_INTERNAL, UID_INVALID);
 }
 
-/* The GPU comes first: a stuck GPU explains more than a job that works on the instance. */
+/* Check the GPU before the job: a stuck GPU explains more than a job that works on the instance. */
 static int destroy_check(const Instance *instance, bool foreign, VgpudError *reterr)
 {
         int r;

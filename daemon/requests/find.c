@@ -85,7 +85,7 @@ static const Job *find_creating_job(Model *m, const char *uuid)
         return NULL;
 }
 
-/* No instance has the name or UUID (NULL: the word is a name); explain by jobs and records. */
+/* Explain, from jobs and records, why no instance has this name or UUID. `uuid` NULL: the word is a name. */
 static int find_explain_missing(Model *m, const char *word, const char *uuid, VgpudError *reterr)
 {
         g_autofree char *where = NULL;
@@ -171,7 +171,7 @@ char *request_find_uuid(Model *m, const char *uuid)
                 return g_strdup_printf("job %" PRIu32 " creates an instance with the UUID on GPU %s", job->id,
                                        job->gpu_name);
 
-        /* Records keep their UUIDs while the GPU cannot be scanned. */
+        /* While the GPU cannot be scanned, the record still reserves the UUID. */
         record = records_get(m->records, uuid);
         if (record) {
                 g_autofree char *where = NULL;

@@ -24,8 +24,8 @@ int request_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr)
                 return r;
 
         if (!gpu->driver->set_vfs || gpu->facts->total_vfs == 0) {
-                r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s has no virtual functions",
-                                     gpu_name(gpu));
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
+                                     "GPU %s does not support virtual functions", gpu_name(gpu));
                 if (gpu->facts->is_pci && gpu->driver->set_vfs)
                         vgpud_error_hintf(reterr, VGPUD_HINT_ENABLE_SRIOV,
                                           "if the hardware has SR-IOV, enable it in the firmware setup");

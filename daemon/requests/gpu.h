@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Requests for a whole GPU. Each queues a job; *ret is valid until control returns to the event loop, or as
- * long as the job lives. Common errors: UNSUPPORTED, GPU_STUCK, FAILED, TOO_MANY_JOBS, CANCELED (the daemon
- * stops). */
+/* Requests for a whole GPU. Each queues a job; *ret stays valid at least until control returns to the event
+ * loop. Common errors: UNSUPPORTED, GPU_STUCK, FAILED, TOO_MANY_JOBS, CANCELED (the daemon stops). */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,9 +11,9 @@
 #include "base/error.h"
 #include "daemon/forward.h"
 
-/* Set the number of VFs; 0: disable all. Errors besides: INVALID (too many). */
+/* Set the number of VFs; 0: disable all. Further errors: INVALID (too many). */
 int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudError *reterr);
-/* Set a mode of the GPU (GpuSnapshot.modes). Errors besides: INVALID (no such mode or value). */
+/* Set a mode of the GPU (GpuSnapshot.modes). Further errors: INVALID (no such mode or value). */
 int request_configure(Gpu *gpu, const char *mode, const char *value, uid_t requester, Job **ret,
                       VgpudError *reterr);
 int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr);

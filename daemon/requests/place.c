@@ -23,7 +23,7 @@ static gint place_compare_gpus(gconstpointer a, gconstpointer b)
 
 /* ---- candidates ---- */
 
-/* Count a job whose result the snapshot does not show. */
+/* Count a running or queued job, whose result the snapshot does not show yet. */
 static void place_count_job(const Job *job, const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
 {
         uint64_t n = job->uuids->len, promised = c->promised;
@@ -41,7 +41,8 @@ static void place_count_job(const Job *job, const Gpu *gpu, const VgpuType *type
                 promised += n;
         else {
                 c->crowded = true;
-                /* N of M available instances of the other type use N/M of the room for this type. */
+                /* If M instances of the other type are available, N of them use N/M of the room for this type.
+                 */
                 other = gpu_snapshot_find_type(gpu->snapshot, type_id, NULL);
                 if (other && other->available > 0)
                         promised += (n * type->available + other->available - 1) / other->available;
@@ -64,7 +65,7 @@ static void place_fill_capacity(const Gpu *gpu, const VgpuType *type, PlacementC
                         place_count_job(l->data, gpu, type, c);
 }
 
-/* Replace "GPU NAME" in the message: candidates show their name. */
+/* Replace "GPU NAME" in the message by "it": the name of the candidate precedes its refusal. */
 static const char *place_make_refusal(Place *place, const Gpu *gpu, const char *message)
 {
         g_autofree char *subject = g_strdup_printf("GPU %s ", gpu_name(gpu));
@@ -83,7 +84,7 @@ static int place_check_queue(Model *m, const Gpu *gpu, VgpudError *reterr)
                 return 0;
 
         return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
-                                "GPU %s takes no more work: %" PRIu32 " jobs wait for the GPU", gpu_name(gpu),
+                                "GPU %s has a full queue of %" PRIu32 " jobs", gpu_name(gpu),
                                 m->config->jobs_per_gpu);
 }
 
@@ -126,7 +127,7 @@ static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Plac
         }
 
         vgpud_error_done(&error);
-        /* A GPU of other types does not help, so its state does not matter. */
+        /* The GPU offers other types only: report the missing type, whatever the state of the GPU. */
         if (!type && gpu->driver && gpu->snapshot && gpu->snapshot->types->len > 0) {
                 c->refusal = "it does not offer that type";
                 place->refusals[i] = VGPUD_ERROR_NO_SUCH_TYPE;
@@ -178,7 +179,8 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers type \"%s\"", name);
 
         if (offered->len > 0)
-                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the GPUs offer %s", offered->str);
+                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "choose a type that the GPUs offer: %s",
+                                  offered->str);
         else if (unprepared && unprepared->hint.text)
                 vgpud_error_hintf(reterr, unprepared->hint.id, "%s", unprepared->hint.text);
 
@@ -243,7 +245,7 @@ static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest 
         }
 
         if (hints->numa_node < -1 || hints->preferred_numa_node < -1)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%d is no NUMA node",
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%d is not a NUMA node",
                                         MIN(hints->numa_node, hints->preferred_numa_node));
 
         request->numa_node = hints->numa_node;
@@ -251,7 +253,8 @@ static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest 
 
         if (hints->pool && !place_pool_is_known(m->config, hints->pool)) {
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no pool \"%s\"", hints->pool);
-                vgpud_error_hintf(reterr, VGPUD_HINT_CHANGE_CONFIG, "vgpud.conf defines the pools");
+                vgpud_error_hintf(reterr, VGPUD_HINT_CHANGE_CONFIG,
+                                  "name a pool that vgpud.conf defines, or define the pool there");
                 return r;
         }
 
@@ -259,8 +262,8 @@ static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest 
         if (hints->near) {
                 request->near_path = place_find_device(m, hints->near, &request->near_numa_node);
                 if (!request->near_path)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no PCI device \"%s\"",
-                                                hints->near);
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "\"%s\" is neither a PCI device nor a GPU", hints->near);
         }
 
         return 0;
@@ -395,11 +398,14 @@ static int place_refuse(const Place *place, const char *type, uint32_t count, Vg
                 r = vgpud_error_setf(reterr, code, "no GPU has room for %s: %s", what, why);
                 break;
         case PLACEMENT_EXCLUDED:
-                r = vgpud_error_setf(reterr, code, "no GPU that offers %s may be taken: %s", what, why);
+                r = vgpud_error_setf(reterr, code,
+                                     "the rules or the request exclude every GPU that offers %s: %s", what,
+                                     why);
                 break;
         case PLACEMENT_REFUSED:
-                r = place->more_errors ? vgpud_error_setf(reterr, code, "no GPU that offers %s takes work: %s",
-                                                          what, why)
+                r = place->more_errors ? vgpud_error_setf(reterr, code,
+                                                          "no GPU that offers %s can take a job now: %s", what,
+                                                          why)
                                        : vgpud_error_setf(reterr, code, "%s", place->error.message);
                 break;
         case PLACEMENT_FITS:

@@ -31,8 +31,8 @@ typedef struct Place {
         VgpudHint *hints;               /* owned; per candidate, the hint of its refusal */
         size_t n_hints;
         GPtrArray *texts; /* owned: lists of strings that candidates borrow */
-        VgpudError error; /* error of the first candidate with the type that refuses work */
-        bool more_errors; /* more candidates refuse work */
+        VgpudError error; /* error of the first refused candidate that offers the type */
+        bool more_errors; /* other candidates that offer the type are refused too */
 } Place;
 
 /* Errors: INVALID, NO_SUCH_TYPE, AMBIGUOUS. A placement in which no GPU fits is a success. */
@@ -45,8 +45,8 @@ static inline void place_freep(Place **place)
 }
 #define _cleanup_place_ _cleanup_(place_freep)
 
-/* The error of a request if this rank is the best; NONE: the GPU fits. The first rank decides a request without
- * a GPU, unless placement_find_hope() finds another. */
+/* The error of a request for which this rank is the best; NONE: the GPU fits. A request without a GPU gets the
+ * error of the first rank, unless placement_find_hope() says that this rank is worth a try. */
 VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank);
 
 /* The hint for a GPU that does not fit, borrowed; NULL: none. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Marks in RUNTIME/autoprobe/GPU. While VFs are enabled, sriov_drivers_autoprobe of the PF is 0, so that no
- * host driver binds the VFs. The mark says that the attribute was 1: scans write 1 back until the kernel
- * accepts the write, also after a crash of the daemon. The lane of the GPU sets and removes the mark. */
+/* Marks in RUNTIME/autoprobe/GPU. While a job changes the number of VFs, sriov_drivers_autoprobe of the PF is
+ * 0, so that no host driver binds a new VF. The mark says that the attribute was 1: scans write 1 back until
+ * the kernel accepts it, also after a crash. Only the lane of the GPU sets or removes the mark. */
 
 #include <stdbool.h>
 

@@ -279,7 +279,8 @@ static void config_apply(const Line *line, const Setting *table, size_t n, void 
                       line->section, key);
 }
 
-/* NULL: not a section of a GPU. Sections of one pattern stay apart; the later one wins. */
+/* NULL: not a section of a GPU. Sections with the same pattern are not merged here; for each key the later one
+ * wins. */
 static ConfigGpu *config_add_gpu(Config *c, const char *section)
 {
         g_autofree char *pattern = NULL;
@@ -320,8 +321,8 @@ static char *config_parse_section(char *text)
         return text[1 + strcspn(text + 1, "[]")] ? NULL : text + 1;
 }
 
-/* GKeyFile rejects a whole file for one bad line, so lines are parsed here. Lines below a section of invalid
- * name must not count for the section before. */
+/* GKeyFile rejects a whole file for one bad line, so lines are parsed here. Lines below an invalid section
+ * header must not apply to the previous section. */
 static void config_read_lines(Config *c, const char *name, char *text)
 {
         Line line = { .config = c, .file = name };

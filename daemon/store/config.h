@@ -7,7 +7,7 @@
  *     [jobs]
  *     timeout=120s        limit of a job or scan; afterwards the GPU is stuck
  *     per-gpu=256         jobs that may wait for one GPU
- *     per-user=256        jobs that may wait for one user; root has no limit
+ *     per-user=256        jobs of one user that may wait or run; root has no limit
  *     [start]
  *     timeout=5s          how long start-up waits for GPUs
  *     [stop]
@@ -61,7 +61,7 @@ typedef struct Config {
         char *modules_path;      /* owned: "/lib/modules/RELEASE" of the running kernel */
 } Config;
 
-/* The defaults. config_read() adds the files in the directory ("/etc/vgpud"); no directory is no error. */
+/* The defaults. config_read() adds the files in the directory ("/etc/vgpud"), which may be missing. */
 Config *config_new(void);
 void config_read(Config *c, const char *directory);
 Config *config_free(Config *c);

@@ -12,7 +12,7 @@
 #include "base/thread.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
-/* Limit for files that vgpud did not write. */
+/* Limit of types per model, because another program may have written the file. */
 #define TYPES_MAX 4096
 
 struct KnownTypes {
@@ -180,7 +180,9 @@ static GPtrArray *known_types_read_file(KnownTypes *k, const char *model)
                 r = -EBADMSG;
         if (r < 0) {
                 if (r != -ENOENT)
-                        log_warning_errno(r, "Cannot read the known types of %s, starting anew: %m", model);
+                        log_warning_errno(r,
+                                          "Cannot read the known types of model %s, starting without them: %m",
+                                          model);
 
                 return types;
         }
@@ -228,10 +230,10 @@ static void known_types_write_file(KnownTypes *k, const char *model, const GPtrA
                 return;
 
         k->complained = true;
-        log_warning_errno(r, "Cannot write the known types of %s, keeping them in memory: %m", model);
+        log_warning_errno(r, "Cannot write the known types of model %s, keeping them in memory: %m", model);
 }
 
-/* ---- what is known ---- */
+/* ---- types of a model ---- */
 
 static GPtrArray *known_types_load(KnownTypes *k, const char *model)
 {
@@ -254,7 +256,7 @@ GPtrArray *known_types_get(KnownTypes *k, const GpuFacts *facts)
         return g_ptr_array_ref(known_types_load(k, model));
 }
 
-/* A predicted snapshot may have a name from the snapshot before. */
+/* Free the old text: a predicted snapshot has copied it from the previous snapshot. */
 static void known_types_set_earlier_name(VgpuType *t, const char *name)
 {
         g_free(t->earlier_name);
@@ -285,8 +287,8 @@ static VgpuType *known_types_strip_volatile(const VgpuType *t)
         return copy;
 }
 
-/* A driver without NVML, or a list without descriptions, knows less about a type. Compare the key, which covers
- * the common part. */
+/* Equal keys or equal names show the same type. An unnamed type matches any: a driver without NVML, or a list
+ * without descriptions, does not give the name. */
 static bool known_types_same_meaning(const VgpuType *known, const VgpuType *now)
 {
         return g_strcmp0(known->key, now->key) == 0 || strcmp(known->name, now->name) == 0 ||

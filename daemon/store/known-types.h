@@ -11,8 +11,8 @@
 
 typedef struct KnownTypes KnownTypes;
 
-/* Opens or creates STATE/types. On an error, log it and keep nothing on disk. Files are read when a GPU of the
- * model appears; an invalid file is logged and replaced. */
+/* Opens or creates STATE/types. An error is logged; the types are then kept in memory only. Files are read when
+ * a GPU of the model appears; an invalid file is logged and replaced. */
 KnownTypes *known_types_new(const char *state_directory);
 KnownTypes *known_types_free(KnownTypes *k);
 

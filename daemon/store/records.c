@@ -277,9 +277,9 @@ int records_open(int runtime_fd, Records **ret)
                         continue;
                 }
 
-                /* Temporary files of a killed daemon are not worth a message. */
+                /* Remove a temporary file of a killed daemon without a message. */
                 if ((*n)[0] != '.')
-                        log_warning_errno(r, "Invalid record %s, removing it: %m", *n);
+                        log_warning_errno(r, "Cannot read record %s, removing it: %m", *n);
                 (void)unlinkat(dirfd, *n, 0);
         }
 
@@ -294,7 +294,7 @@ int records_open(int runtime_fd, Records **ret)
                 if (r >= 0)
                         continue;
                 if (r != -ENOENT)
-                        log_warning_errno(r, "Invalid record %s, removing it: %m", *n);
+                        log_warning_errno(r, "Cannot read slot file %s, removing it: %m", *n);
                 (void)unlinkat(records->dirfd, *n, 0);
         }
 
@@ -431,7 +431,7 @@ void records_mark_removing(Records *r, const char *uuid, bool removing)
 
         k = record_write(r, record);
         if (k < 0)
-                log_warning_errno(k, "Cannot write the record of %s: %m", uuid);
+                log_warning_errno(k, "Cannot write the record of instance %s, keeping it in memory: %m", uuid);
 }
 
 void records_leave_open(Records *r, const char *uuid)
@@ -447,7 +447,7 @@ void records_leave_open(Records *r, const char *uuid)
         record->undo = record->interrupted = true;
         k = record_write(r, record);
         if (k < 0)
-                log_warning_errno(k, "Cannot write the record of %s: %m", uuid);
+                log_warning_errno(k, "Cannot write the record of instance %s, keeping it in memory: %m", uuid);
 }
 
 void records_forget(Records *r, const char *uuid)

@@ -23,23 +23,23 @@ typedef struct Record {
         uid_t owner;
         uint64_t created_usec; /* CLOCK_REALTIME */
         bool made;             /* the instance was created; false: creation is in progress or was interrupted */
-        /* The instance must be removed. Not made: an interrupted create would be incomplete. Made: a job was
-         * interrupted. */
+        /* The instance must be removed. While not made: if the create is interrupted, the instance may be
+         * incomplete. Once made: an interrupted job left the instance. */
         bool undo;
         char *slot;        /* the slot, where the kernel has no UUIDs; NULL: none, or not reserved yet */
         uint64_t identity; /* InstanceDesc.identity of the device in the slot; 0: not known */
-        char *restore;     /* what destroy() restores, in the text of the back end; NULL: nothing */
+        char *restore;     /* state that destroy() restores, as the back end wrote it; NULL: none */
         char first[UUID_STRLEN + 1]; /* the first instance of a job for several; else empty */
         bool removing;               /* a removal was queued and may have begun; only with a slot */
         bool removal_interrupted;    /* removing, and read at start-up. Not in the file */
         bool interrupted;            /* not made, and read at start-up. Not in the file */
-        uint64_t written_usec; /* CLOCK_MONOTONIC of the last change; 0: earlier daemon. Not in the file */
+        uint64_t written_usec; /* CLOCK_MONOTONIC of the last change; 0: read at start-up. Not in the file */
 } Record;
 
 typedef struct Records Records;
 
-/* Opens or creates RUNTIME/instance and reads the records. An invalid file is logged and removed: the instance
- * then counts as foreign, which is the safe side. */
+/* Opens or creates RUNTIME/instance and reads the records. A file that cannot be read is logged and removed:
+ * its instance then counts as foreign, which is the safe side. */
 int records_open(int runtime_fd, Records **ret);
 Records *records_free(Records *r);
 
@@ -55,18 +55,19 @@ const Record *records_find_slot(Records *r, const char *gpu, const char *slot);
 int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore);
 int records_dirfd(Records *r);
 void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore);
-/* Written with the next commit. */
+/* Note the identity; the next commit writes it. */
 void records_note_identity(Records *r, const char *uuid, uint64_t identity);
 
 /* Write a copy of the record. */
 int records_put(Records *r, const Record *record);
 /* Mark the record as made; -ENOENT: no record. */
 int records_commit(Records *r, const char *uuid);
-/* Mark the record as made, of an instance that must be removed. */
+/* Mark the record as made, and its instance as one that must be removed. */
 int records_commit_undo(Records *r, const char *uuid);
 /* Writes nothing if the record has no slot or the flag does not change. */
 void records_mark_removing(Records *r, const char *uuid, bool removing);
-/* Creation failed and the scan after it failed too: the next scan decides whether the instance exists. */
+/* The rollback of a create failed, and the scan after it failed too: the next scan decides whether the instance
+ * exists. */
 void records_leave_open(Records *r, const char *uuid);
 void records_forget(Records *r, const char *uuid);
 

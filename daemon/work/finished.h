@@ -10,7 +10,7 @@
 
 /* Jobs that are kept. */
 #define FINISHED_MAX 256
-/* Bytes of a message or hint of a job, and of one of its failures, without the terminator. */
+/* Longest message or hint, in bytes without the terminator: of a job, and of one of its failures. */
 #define FINISHED_TEXT_MAX         1024
 #define FINISHED_FAILURE_TEXT_MAX 256
 

@@ -212,16 +212,18 @@ int job_create_write_records(Job *job, VgpudError *reterr)
                 for (guint k = 0; k < i; k++)
                         records_forget(m->records, job->uuids->pdata[k]);
                 LOG_FIELDS(LOG_WARNING, (.gpu = job->gpu_name, .instance = uuid, .error = r),
-                           "Cannot write the record of %s in %s: %m", uuid, m->config->runtime_directory);
+                           "Cannot write the record of instance %s in %s: %m", uuid,
+                           m->config->runtime_directory);
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "cannot write the record of %s in %s: %s", uuid,
+                                              "cannot write the record of instance %s in %s: %s", uuid,
                                               m->config->runtime_directory, g_strerror(-r));
         }
 
         return 0;
 }
 
-/* A failed rollback leaves the instance: it stays vgpud's own, so that it can be destroyed. */
+/* The rollback failed, and the instance exists. It keeps its record and stays vgpud's own, so that it can be
+ * destroyed. */
 static bool job_create_left(const JobCreate *c, const char *uuid, const JobReservation *r)
 {
         const GpuSnapshot *snapshot = c->job.snapshot;
@@ -256,7 +258,7 @@ static void job_create_update_records(Job *job)
 
                 if (r < 0)
                         LOG_FIELDS(LOG_WARNING, (.instance = uuid, .job = job->id, .error = r),
-                                   "Cannot write the record of %s, the instance will be foreign after a restart: %m",
+                                   "Cannot mark the record of instance %s as made, so a restarted vgpud may remove the instance: %m",
                                    uuid);
         }
 }

@@ -22,14 +22,14 @@ typedef struct JobCreate {
         int records_fd;        /* borrowed: records_dirfd() */
         GpuSnapshot *known;    /* ref; the snapshot when a predictable job was queued; else NULL */
 
-        /* Written by the lane, read after it has come back. */
+        /* Written by the lane; read by the main thread afterwards. */
         GPtrArray *made;         /* InstanceDesc; NULL: the job failed */
         GPtrArray *reservations; /* JobReservation, in order; NULL: none */
 } JobCreate;
 
 extern const JobKindInfo job_kind_create;
 
-/* The job must be passed to queue_submit(). `uuids` is stolen. */
+/* Pass the job to queue_submit(), or free it. Steals `uuids`. */
 Job *job_create_new(Gpu *gpu, uid_t requester, const char *type_id, GPtrArray *uuids);
 void job_create_set_options(Job *job, const char *parent, const char *name, const GPtrArray *attributes);
 

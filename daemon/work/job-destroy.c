@@ -84,7 +84,7 @@ static void job_destroy_run(Job *job, VgpuTarget *t)
 static void job_destroy_update_instance(Job *job, Instance *instance)
 {
         const InstanceDesc *d = instance->desc;
-        /* Snapshots without UUIDs of the kernel get theirs later. */
+        /* Search by slot where the kernel keeps no UUID: the snapshot gets its UUIDs later. */
         bool in_snapshot =
                         job->snapshot && (d->slot ? gpu_snapshot_has_slot(job->snapshot, d->slot)
                                                   : gpu_snapshot_find_instance(job->snapshot, d->uuid) != NULL);
@@ -147,7 +147,7 @@ static size_t job_destroy_describe(const Job *job, JobDetail ret[static JOB_DETA
         return n;
 }
 
-/* Records of removed instances do not exist any more. */
+/* Unmark the remaining instances: removed ones have no record any more. */
 static void job_destroy_end(Job *job)
 {
         for (guint i = 0; i < job->uuids->len; i++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Jobs that destroy instances of one GPU. A failure does not stop the job; Job.failures has one entry per
- * remaining instance. */
+/* Jobs that destroy instances of one GPU. A failure does not stop the job. If the job has several instances,
+ * Job.failures has one entry for each that remains. */
 
 #include "daemon/work/job.h"
 

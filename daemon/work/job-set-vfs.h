@@ -9,7 +9,7 @@ typedef struct JobSetVfs {
         Job job;      /* first */
         uint32_t vfs; /* wanted number */
 
-        /* Written by the lane, read after it has come back. */
+        /* Written by the lane; read by the main thread afterwards. */
         GpuFacts *facts_now; /* ref; facts after the change; NULL: reading failed */
         uint32_t vfs_now;
         bool probe_again; /* sriov_drivers_autoprobe was not restored, and is marked */

@@ -2,7 +2,7 @@
 #pragma once
 
 /* A job: one piece of work on one GPU, requested by a user or by vgpud. A job waits in the lane of the GPU,
- * runs once, ends, and is freed after the announcement of its end.
+ * runs at most once, ends, and is freed after the announcement of its end.
  *
  * Each kind has its own file (job-create.c …): a struct that begins with a Job and holds arguments and results,
  * a constructor, and a row of functions, JobKindInfo. work/queue.c moves jobs between states, work/job-done.c
@@ -31,7 +31,7 @@ typedef enum JobState {
         _JOB_STATE_INVALID = -EINVAL,
 } JobState;
 
-/* Effect of a failed scan after the work on the result of the job. */
+/* The effect that a failure of the final scan has on the result of the job. */
 typedef enum JobScan {
         JOB_SCAN_OPTIONAL,   /* no effect: another scan follows */
         JOB_SCAN_PROVES_GPU, /* GPU_GONE fails the job: the driver took the new instances along */
@@ -80,7 +80,7 @@ struct JobKindInfo {
         void (*update_gpu)(Job *job, Gpu *gpu);                /* updates the GPU before the snapshot */
         bool (*predict)(Job *job, const Gpu *gpu,
                         GpuSnapshot **ret);             /* predicts the snapshot if the job has not scanned */
-        void (*follow_up)(Job *job, Gpu *gpu);          /* follows the snapshot */
+        void (*follow_up)(Job *job, Gpu *gpu);          /* runs after the snapshot was applied */
         void (*log)(const Job *job, LogFields *fields); /* logs success, also partial success */
         void (*end)(Job *job);                          /* last; also for a job that never ran */
 
@@ -141,7 +141,7 @@ const char *job_state_to_string(JobState state);
 Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester);
 Job *job_free(Job *job);
 
-/* Set the callback for the end of the job; replaces an earlier callback, as one caller waits for one job. */
+/* Set the callback for the end of the job. It replaces an earlier callback: only one caller waits for a job. */
 void job_on_finished(Job *job, JobFinished finished, void *userdata);
 /* Call the callback now, once. */
 void job_tell_finished(Job *job, const VgpudError *error);

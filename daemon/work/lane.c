@@ -105,7 +105,8 @@ static int lane_take_lock(Lane *lane)
         return TAKE_FD(fd);
 }
 
-/* The next work, or NULL when the lane ends. The caller holds the mutex. Drops an idle writer after a while. */
+/* The next work, or NULL when the lane ends. The caller holds the mutex. Ends a writing child that is idle for
+ * WRITER_IDLE_USEC. */
 static LaneWork *lane_next_work(Lane *lane, VgpuIo *io)
 {
         Lanes *lanes = lane->lanes;

@@ -44,7 +44,8 @@ Lanes *lanes_free(Lanes *lanes);
 /* `name`: sysfs name of the GPU. The thread starts with the first work. */
 Lane *lane_new(Lanes *lanes, const char *name);
 void lane_submit(Lane *lane, LaneWork *w);
-/* Remove waiting work from the queue. true: the caller owns the work again, without done(). */
+/* Remove waiting work from the queue. true: the caller owns the work again, and done() is not called. false:
+ * the work has begun. */
 bool lane_cancel(Lane *lane, LaneWork *w);
 /* No more work follows; the thread ends after the running work. Waiting work must have been cancelled. */
 Lane *lane_release(Lane *lane);

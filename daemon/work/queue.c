@@ -121,7 +121,7 @@ static void queue_job_started(LaneWork *w)
                            "Cannot set the deadline of job %" PRIu32 ": %m", job->id);
 }
 
-/* Jobs may start and end between two turns of the event loop. */
+/* A job that begins and ends within one turn of the event loop has no start time yet: compute it. */
 static void queue_note_start(Job *job)
 {
         if (job->started_usec == 0)
@@ -271,7 +271,7 @@ int queue_cancel(Job *job, VgpudError *reterr)
 
 void queue_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message)
 {
-        g_autofree char *text = g_strdup_printf("GPU %s: %s", gpu_name(gpu), message);
+        g_autofree char *text = g_strdup_printf("the job on GPU %s did not begin: %s", gpu_name(gpu), message);
         g_autoptr(GPtrArray) jobs = g_ptr_array_new();
 
         assert_main_thread();

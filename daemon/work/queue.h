@@ -21,7 +21,7 @@ int queue_cancel(Job *job, VgpudError *reterr);
 /* End all waiting jobs of a GPU with an error. A running job continues. */
 void queue_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message);
 
-/* The lane of the GPU runs an operation that is not known to be stuck. */
+/* The lane of the GPU has work, and the GPU is not known to be stuck. */
 bool queue_is_busy(const Gpu *gpu);
 /* A job that changes the VFs of the GPU runs. */
 bool queue_changes_vfs(const Gpu *gpu);

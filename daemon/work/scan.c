@@ -35,7 +35,7 @@ struct Scan {
         Gpu *gpu; /* borrowed; NULL once the GPU has gone */
         const VgpuDriver *driver;
         LatestFacts *latest;    /* ref */
-        GpuFacts *facts;        /* ref; of the moment when it began to run; NULL before */
+        GpuFacts *facts;        /* ref; facts at the start of the run; NULL before */
         GPtrArray *known_types; /* ref */
         int runtime_fd;         /* borrowed; for GpuNotes */
         bool probe_again;       /* restore sriov_drivers_autoprobe; see autoprobe.h */
@@ -151,8 +151,10 @@ static void scan_started(LaneWork *w)
                                            on_scan_deadline, s);
 
         if (r < 0)
-                log_warning_errno(r, "Cannot set a deadline for the scan of GPU %s, continuing without: %m",
-                                  s->gpu ? gpu_name(s->gpu) : "that went away");
+                log_warning_errno(
+                                r,
+                                "Cannot set a deadline for the scan of GPU %s, continuing without a deadline: %m",
+                                s->gpu ? gpu_name(s->gpu) : "that went away");
 }
 
 static void scan_done(LaneWork *w)

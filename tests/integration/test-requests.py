@@ -73,8 +73,8 @@ class Refused(host.HostTest):
             self.refused("InvalidArgs", GVT, V5_8, "1024", str(count), count=count)
             self.assertEqual(self.h.vgpuctl("create", V5_8, "--count", str(count)).status, 2)
         self.refused("InvalidArgs", GVT, V5_8, "count", count=GLib.Variant("i", 2))
-        self.refused("InvalidArgs", GVT, V5_8, "not with 2", count=2, uuid=uuid(1))
-        self.refused("InvalidArgs", GVT, V5_8, "not with 2", count=2, name="x")
+        self.refused("InvalidArgs", GVT, V5_8, "not for 2", count=2, uuid=uuid(1))
+        self.refused("InvalidArgs", GVT, V5_8, "not for 2", count=2, name="x")
 
     def test_name(self):
         for name in ["", "-x", ".x", "_x", "a b", "a/b", "ä", "x" * 65, "a\nb", uuid(1), LONG]:

@@ -98,7 +98,7 @@ static void test_strategies(void)
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .hints = HINTS(.strategy = "deep")),
                             VGPUD_ERROR_INVALID, "no strategy \"deep\"");
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .gpu = A, .hints = HINTS(.strategy = "depth")),
-                            VGPUD_ERROR_INVALID, "names GPU");
+                            VGPUD_ERROR_INVALID, "conflict with the named GPU");
 }
 
 static void test_configured_strategy(void)
@@ -177,7 +177,8 @@ static void test_all_excluded(void)
         START(&f, "[gpu *]\nallow=*_8\n", A, B);
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, NULL, A " " B);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_2"), VGPUD_ERROR_UNSUPPORTED,
-                            "no GPU that offers GVTg_V5_2 may be taken: GPU " A ": allow=*_8 in vgpud.conf");
+                            "the rules or the request exclude every GPU that offers GVTg_V5_2: GPU " A
+                            ": allow=*_8 in vgpud.conf");
         ASSERT_EQ(last_hint, VGPUD_HINT_CHANGE_CONFIG);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8", .hints = NODE_HINTS(1, -1)),
                             VGPUD_ERROR_UNSUPPORTED, "the NUMA node of the GPU is unknown");
@@ -283,12 +284,12 @@ static void test_nodes_and_neighbours(void)
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, NODE_HINTS(1, -1), B " | " A " mdpy");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, NODE_HINTS(-1, 1), B " " A " | mdpy");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, NODE_HINTS(7, -1), "| " A " " B " mdpy");
-        ASSERT_PLACE(&f, "GVTg_V5_8", 1, NODE_HINTS(-2, -1), "-2 is no NUMA node");
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, NODE_HINTS(-2, -1), "-2 is not a NUMA node");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = B), B " " A " | mdpy");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "09:00.0"), B " " A " | mdpy");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "mdpy"), A " " B " | mdpy");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "0000:77:00.0"),
-                     "there is no PCI device \"0000:77:00.0\"");
+                     "\"0000:77:00.0\" is neither a PCI device nor a GPU");
         ASSERT_PLACE(&f, "mdpy-vga", 1, NULL, "mdpy | " A " " B);
         ASSERT_PLACE(&f, "no-such", 1, NULL, "no GPU offers type \"no-such\"");
 }
@@ -336,7 +337,7 @@ static void test_stuck(void)
         ASSERT_OK(place_new(f.model, "GVTg_V5_8", 1, NULL, &p, NULL));
         ASSERT_STREQ(p->placement->chosen->candidate->gpu, B);
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
-        ASSERT_CONTAINS(p->placement->ranks[1].reason, "it takes no work: ");
+        ASSERT_CONTAINS(p->placement->ranks[1].reason, "it is stuck: ");
         /* B alone takes work, and its driver has the answer */
         fake_hang(f.kernel, "write", "devices/pci0000:00/" B "/mdev_supported_types/i915-GVTg_V5_8/create");
         ASSERT_OK(request_create(f.model, REQUEST_N(4, .type = "GVTg_V5_8"), &job, NULL));
@@ -345,7 +346,7 @@ static void test_stuck(void)
         ASSERT_STREQ(job->gpu_name, B);
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " B " state=stuck"));
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_8"), VGPUD_ERROR_GPU_STUCK,
-                            "no GPU that offers GVTg_V5_8 takes work: GPU " A ": it takes no work: ");
+                            "no GPU that offers GVTg_V5_8 can take a job now: GPU " A ": it is stuck: ");
         fixture_forget(&f);
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " A " state=ready"));
