@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Reads what describes the API: dbus/*.xml, daemon/base/error.h, daemon/base/hint.h and policy/actions.def.
+"""Reads the sources of the API's description: dbus/*.xml, daemon/base/error.h, daemon/base/hint.h and policy/actions.def.
 
-Used by the manual (man/api-manual.py) and by the checks (tests/checks). Anything that is not understood is an error.
+Used by the manual (man/api-manual.py) and by the checks (tests/checks). A reader fails on anything that it does not
+understand.
 
 A comment before an interface or a member describes it:
 
@@ -30,12 +31,12 @@ TEXT, LIST = object(), object()
 
 
 class Wrong(Exception):
-    """Something is not as it must be; the text says what and where."""
+    """A source breaks a rule; the text says which rule and where."""
 
 
 @dataclass
 class Doc:
-    """What a comment says. blocks: ("text", str) or ("list", [(key, type, text)])."""
+    """The content of a comment. blocks: ("text", str) or ("list", [(key, type, text)])."""
 
     arguments: dict = field(default_factory=dict)
     blocks: list = field(default_factory=list)
@@ -63,7 +64,7 @@ class Member:
     doc: Doc = None
 
     def shape(self):
-        """What a client depends on; annotations of our own exist in the XML only."""
+        """The part that clients depend on. Annotations org.vgpud1.* are left out: they exist in the XML only."""
         return (self.kind, self.name, tuple(self.arguments), self.type, self.access, self.emits)
 
 
@@ -78,7 +79,7 @@ def read_doc(where, name, text):
     doc = Doc()
     lines = [line.strip() for line in text.strip().splitlines()]
     if not lines or not lines[0].startswith(name + ":"):
-        raise Wrong(f"{where}: there is no comment that begins with '{name}:' before it")
+        raise Wrong(f"{where}: no comment that begins with '{name}:' precedes it")
     lines[0] = lines[0][len(name) + 1 :].strip()
 
     match = re.search(r"(?:^|\s)Since: (\d+(?:\.\d+)+)$", lines[-1])
@@ -87,7 +88,7 @@ def read_doc(where, name, text):
     doc.since = match.group(1)
     lines[-1] = lines[-1][: match.start()].rstrip()
 
-    target = None  # what a line continues: a block, or an argument by name
+    target = None  # the block, or the name of the argument, that a line continues
     for line in lines:
         argument = re.match(r"@(\w+): *(.*)", line)
         item = re.match(r"- (\w+) \(([a-z(){}]+)\): *(.*)", line)
@@ -95,7 +96,7 @@ def read_doc(where, name, text):
             target = None
         elif argument:
             if argument.group(1) in doc.arguments:
-                raise Wrong(f"{where}: @{argument.group(1)} is there twice")
+                raise Wrong(f"{where}: @{argument.group(1)} is described twice")
             target = argument.group(1)
             doc.arguments[target] = argument.group(2)
         elif item:
@@ -131,13 +132,13 @@ def read_member(element):
 
 
 def read_interface(element):
-    """From introspection: no comments."""
+    """Reads an element of the introspection, which has no comments."""
     members = [read_member(m) for m in element if m.tag in ("method", "signal", "property")]
     return Interface(element.get("name"), members)
 
 
 def read_xml(path):
-    """One of ours, with comments. Each must describe what it is for."""
+    """Reads one of our XML files, in which a comment describes the interface and each member."""
     parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))
     root = ET.parse(path, parser).getroot()
     result, comment = [], ""
@@ -159,15 +160,15 @@ def read_xml(path):
             member.doc = read_doc(where, member.name, comment)
             comment = ""
             if not member.doc.blocks:
-                raise Wrong(f"{where}: there is no text")
+                raise Wrong(f"{where}: the text is missing")
             if list(member.doc.arguments) != [name for _, _, name in member.arguments]:
-                raise Wrong(f"{where}: the arguments described are not those there are, or not in their order")
+                raise Wrong(f"{where}: the described arguments or their order differ from the declared ones")
             if not all(member.doc.arguments.values()):
-                raise Wrong(f"{where}: an argument has no text")
+                raise Wrong(f"{where}: the text of an argument is missing")
             interface.members.append(member)
         result.append(interface)
     if len(result) != 1:
-        raise Wrong(f"{path.name}: there must be one interface in it")
+        raise Wrong(f"{path.name}: the file must contain exactly one interface")
     return result[0]
 
 

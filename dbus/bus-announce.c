@@ -18,13 +18,13 @@
 #include "dbus/bus-types.h"
 #include "dbus/bus-util.h"
 
-/* The longest time of a job between its queue and its announcement as waiting. */
+/* A new job that does not start within this time is announced as waiting. */
 #define ANNOUNCE_START_USEC (20 * USEC_PER_MSEC)
 
-/* The state of a GPU that clients know. */
+/* The last announced state of a GPU. */
 typedef struct GpuNews {
         unsigned changes;      /* GpuChange, not announced yet */
-        bool dirty;            /* compare the rest */
+        bool dirty;            /* the other fields must be compared */
         GpuSnapshot *snapshot; /* ref; NULL: none yet */
         GPtrArray *vfs;        /* BusVf, owned */
         uint32_t instance_count, type_count;
@@ -58,7 +58,7 @@ static void announce_removed(Bus *b, const char *path, const char *interface)
         announce_log(sd_bus_emit_interfaces_removed(b->bus, path, interface, NULL), path);
 }
 
-/* ---- what clients know of a GPU ---- */
+/* ---- the last announced state of a GPU ---- */
 
 static void news_take(GpuNews *news, const Gpu *gpu)
 {
@@ -411,7 +411,7 @@ static void announce_want_flush(Bus *b)
 {
         BusAnnounce *a = b->announce;
 
-        /* The next answer or end of a job still announces the changes if this fails. */
+        /* If this fails, the next answer or the next end of a job announces the changes. */
         if (!a->flush)
                 announce_log(sd_event_add_defer(sd_bus_get_event(b->bus), &a->flush, announce_on_flush, b),
                              "changes");
@@ -535,7 +535,7 @@ static void announce_on_job_removed(Job *job, void *userdata)
 
         g_assert(job->state > JOB_STUCK);
 
-        /* Never a change of state: JobRemoved has the result. */
+        /* Do not announce the final state as a changed property: JobRemoved has the result. */
         g_hash_table_remove(b->announce->jobs, job);
         bus_announce_flush(b);
         announce_removed(b, path, VGPUD_INTERFACE_JOB);

@@ -2,10 +2,10 @@
 #pragma once
 
 /* Turns the events of the model into signals. Changes are collected and announced once per turn of the event
- * loop, or earlier before the end of a job, the removal of a GPU or the answer to a call: each tells clients of
- * complete news. Each round announces instances, then GPUs, then the end of a job.
+ * loop, in the order jobs, instances, GPUs. The end of a job, the removal of a GPU and some answers announce
+ * all changes first, so that clients know the complete state by then.
  *
- * A job on an idle GPU is announced at its start, and so only once. */
+ * A new job on an idle GPU is announced when it starts, so that one announcement suffices. */
 
 #include "daemon/model/events.h"
 #include "dbus/bus.h"

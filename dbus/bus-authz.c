@@ -184,18 +184,17 @@ static void query_decide(Query *q, sd_bus_message *reply)
                 return;
 
         if (dismissed)
-                vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "%s: the authentication was dismissed",
+                vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
+                                 "%s needs authentication, and the user dismissed the dialogue",
                                  polkit_action_table[query_last(q)->action]);
         else if (challenge && !q->interactive)
-                vgpud_error_setf(
-                                &q->error, VGPUD_ERROR_NOT_AUTHORIZED,
-                                "%s needs authentication, and the call did not allow that a password is asked for",
-                                polkit_action_table[query_last(q)->action]);
+                vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
+                                 "%s needs authentication, and the call does not allow a password dialogue",
+                                 polkit_action_table[query_last(q)->action]);
         else if (challenge)
-                vgpud_error_setf(
-                                &q->error, VGPUD_ERROR_NOT_AUTHORIZED,
-                                "%s needs authentication, and no authentication agent is there to ask for a password",
-                                polkit_action_table[query_last(q)->action]);
+                vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
+                                 "%s needs authentication, and no authentication agent is running",
+                                 polkit_action_table[query_last(q)->action]);
         else
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "polkit does not allow %s",
                                  polkit_action_table[query_last(q)->action]);
@@ -399,8 +398,9 @@ int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthz
         if (!q->allowed)
                 r = vgpud_error_move(reterr, &q->error);
         else if (!query_matches(q, questions, n))
-                r = vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
-                                     "the object of the call changed while polkit was asked; call again");
+                r = vgpud_error_setf(
+                                reterr, VGPUD_ERROR_FAILED,
+                                "the object of the call changed while polkit was asked, so the permission does not cover it");
         else if (q->asked->len < n)
                 return query_ask(q, &questions[q->asked->len], reterr);
         else

@@ -53,8 +53,8 @@ int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthz
 /* "org.vgpud1.create" */
 const char *polkit_action_to_string(PolkitAction action);
 
-/* A detail of the open question about the call; NULL: none. A handler with a choice repeats the same choice, if
- * possible. */
+/* A detail of the open question about the call; NULL: none. In the second dispatch, a handler that chooses an
+ * object uses the detail to make the same choice again. */
 const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key);
 
 /* The second choice differs from the first, so the permission does not cover the call: bus_authz_check() asks

@@ -129,7 +129,7 @@ static int error_append_failure(sd_bus_message *m, const BusFailure *failure, si
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-/* Upper estimate of the bytes of a failure in the message. */
+/* Upper bound of the size of a failure in the message, in bytes. */
 static size_t error_failure_size(const BusFailure *failure, size_t text_max)
 {
         const VgpudError *e = failure->error;
@@ -262,8 +262,8 @@ static int error_read_option(sd_bus_message *call, bool *ret)
         return 1;
 }
 
-/* The call has the option error_details, once, of the right type, and true. All options are read, because
- * another option may be wrong. */
+/* The call has the option error_details, once, of the right type, and true. The options are read again from the
+ * first: bus_read_options() may have stopped at a wrong one. */
 static bool error_wants_details(sd_bus_message *call)
 {
         bool wanted = false;

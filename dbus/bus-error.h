@@ -10,14 +10,14 @@
 #include "base/error.h"
 #include "base/macros.h"
 
-/* Longest message and hint, in bytes; of a failure of one instance. */
+/* Longest message or hint, in bytes: of an error, and of the failure of one instance. */
 #define BUS_ERROR_TEXT_MAX         1024U
 #define BUS_ERROR_FAILURE_TEXT_MAX 128U
-/* Most failures in an error or signal, and most jobs in an error. */
+/* Largest number of failures in an error or signal, and of jobs in an error. */
 #define BUS_ERROR_FAILURES_MAX 16U
 #define BUS_ERROR_JOBS_MAX     16U
-/* Largest error or JobRemoved on the bus, in bytes with the header; the part without texts and lists; and an
- * instance and a job in a list. */
+/* Sizes on the bus, in bytes: the limit of an error or JobRemoved with its header; the part without texts and
+ * lists; an instance and a job in a list. */
 #define BUS_ERROR_SIZE_MAX      4096U
 #define BUS_ERROR_SIZE_REST     768U
 #define BUS_ERROR_SIZE_INSTANCE 64U
@@ -37,11 +37,11 @@ typedef struct BusErrorJobs {
         const GPtrArray *failures; /* BusFailure */
 } BusErrorJobs;
 
-/* Tell sd-bus the errno of each of our names. Safe to call again. */
+/* Register the error names and their errnos with sd-bus. Safe to call again. */
 int bus_error_register(void);
 
-/* The end of a handler after a function has failed with r, a negative errno. `e` explains the failure; if it is
- * empty, the errno chooses the name. Fills *ret_error or sends the answer, and returns the handler's result. */
+/* End a handler after a function has failed with r, a negative errno. `e` explains the failure; if it is empty,
+ * the errno chooses the name. Fills *ret_error or sends the answer, and returns the handler's result. */
 int bus_error_answer(sd_bus_message *call, int r, const VgpudError *e, sd_bus_error *ret_error);
 
 /* Answer a stored call with an error. `jobs` NULL: the call made none. */

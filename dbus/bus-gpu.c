@@ -61,7 +61,8 @@ static int property_get_sysfs_path(sd_bus *bus, const char *path, const char *in
         return bus_append_text(reply, sysfs_path);
 }
 
-/* The devices with mediated types; else the VFs; else the GPU, unless VFs are possible. */
+/* The parents are the devices with mediated types. A GPU that has a back end but no such devices has its VFs as
+ * parents. If it does not support VFs and is prepared, it is its own parent. */
 static int property_get_parents(sd_bus *bus, const char *path, const char *interface, const char *property,
                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
@@ -394,7 +395,7 @@ static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *re
         return gpu_run(call, &a, &request, POLKIT_SET_VFS, details, ret_error);
 }
 
-/* Also keeps texts of the caller out of the dialogue that asks for a password. */
+/* The check also keeps arbitrary texts of the caller out of the password dialogue. */
 static int configure_check(const void *arguments, VgpudError *reterr)
 {
         const GpuArguments *a = arguments;
@@ -464,8 +465,8 @@ static const BusChange gpu_changes[] = {
         { BUS_GPU_CHANGED_MEMORY_USED, "MemoryUsedBytes" },
         { BUS_GPU_CHANGED_INSTANCE_COUNT, "InstanceCount" },
         { BUS_GPU_CHANGED_TYPE_COUNT, "TypeCount" },
-        /* Never ScannedUsec (GPU_CHANGED_SCANNED): it would wake all clients after each scan. Never Job and
-         * QueuedJobs (GPU_CHANGED_JOB): the objects of the jobs name the GPU. */
+        /* ScannedUsec (GPU_CHANGED_SCANNED) is missing: it would wake all clients after each scan. Job and
+         * QueuedJobs (GPU_CHANGED_JOB) are missing: the objects of the jobs name the GPU. */
 };
 
 char **bus_gpu_properties(unsigned changes)

@@ -9,7 +9,7 @@
 #include "base/macros.h"
 #include "daemon/forward.h"
 
-/* Besides the bits of GpuChange: values compared by bus-announce.c. */
+/* Bits besides those of GpuChange, for values that bus-announce.c compares. */
 #define BUS_GPU_CHANGED_MEMORY         (1U << 28)
 #define BUS_GPU_CHANGED_MEMORY_USED    (1U << 29)
 #define BUS_GPU_CHANGED_INSTANCE_COUNT (1U << 30)

@@ -201,10 +201,10 @@ static int destroy_check(const void *arguments, VgpudError *reterr)
                 if (!instance_is_foreign(instance) || a->foreign)
                         continue;
 
-                (void)vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "vgpud did not make instance %s",
+                (void)vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s",
                                        instance->desc->uuid);
                 vgpud_error_hintf(reterr, VGPUD_HINT_USE_FOREIGN,
-                                  "set the option \"foreign\" (--foreign) to remove it all the same");
+                                  "to destroy it anyway, use the option \"foreign\" (--foreign)");
                 return -vgpud_error_code_to_errno(VGPUD_ERROR_FOREIGN);
         }
 
@@ -316,8 +316,8 @@ static int destroy_find(Bus *b, const GPtrArray *paths, GPtrArray *ret_instances
         g_autoptr(GHashTable) seen = g_hash_table_new(g_direct_hash, g_direct_equal);
 
         if (paths->len == 0 || paths->len > 1024)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "1 to 1024 instances are possible, not %u",
-                                        paths->len);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "the call names %u instances, not 1 to 1024", paths->len);
 
         for (guint i = 0; i < paths->len; i++) {
                 const char *path = paths->pdata[i];
@@ -334,8 +334,8 @@ static int destroy_find(Bus *b, const GPtrArray *paths, GPtrArray *ret_instances
                                                 uuid);
 
                 if (!g_hash_table_add(seen, instance))
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "instance %s is given twice",
-                                                uuid);
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "the call names instance %s more than once", uuid);
 
                 g_ptr_array_add(ret_instances, instance);
         }
@@ -397,7 +397,7 @@ static const BusChange instance_changes[] = {
         { INSTANCE_CHANGED_DESC, "Gpu" },           { INSTANCE_CHANGED_ORIGIN, "Name" },
         { INSTANCE_CHANGED_ORIGIN, "Origin" },      { INSTANCE_CHANGED_ORIGIN, "Owner" },
         { INSTANCE_CHANGED_ORIGIN, "CreatedUsec" }, { INSTANCE_CHANGED_STATE, "State" },
-        /* Never Job (INSTANCE_CHANGED_JOB): the objects of the jobs name their instances. */
+        /* Job (INSTANCE_CHANGED_JOB) is missing: the objects of the jobs name their instances. */
 };
 
 char **bus_instance_properties(unsigned changes)

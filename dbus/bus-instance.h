@@ -25,5 +25,5 @@ int bus_instance_append_table(sd_bus_message *m, Bus *b, const Gpu *gpu);
 /* The method DestroyMany of the Manager. */
 int bus_instance_destroy_many(Bus *b, sd_bus_message *call, sd_bus_error *ret_error);
 
-/* The method Destroy of an instance, also under its name in the Manager. Reads the options from `call`. */
+/* The methods Destroy of Instance and of Manager. Reads the options from `call`. */
 int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bus_error *ret_error);

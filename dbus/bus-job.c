@@ -74,13 +74,13 @@ char *bus_job_path(const void *job)
 
 /* ---- descriptions ---- */
 
-/* A live or ended job, in one form. */
+/* The common view of a live job and an ended one. */
 typedef struct JobView {
         uint32_t id;
         const char *kind, *state, *gpu_name;
         const char *result;   /* NULL: not ended */
         GPtrArray *uuids;     /* char *, owned */
-        size_t max_instances; /* most instances to append */
+        size_t max_instances; /* largest number of instances to append */
         uid_t requester;
         uint64_t created_usec, started_usec, ended_usec;
         JobDetail details[JOB_DETAILS_MAX];
@@ -302,8 +302,8 @@ static bool job_has_key(const JobView *v, unsigned column)
         }
 }
 
-/* JobRemoved leaves the key out: an argument of the signal, or a constant of the job's object, which GetJob
- * still has. */
+/* JobRemoved leaves the key out, because it is an argument of the signal or was a constant property of the job.
+ * GetJob still has the key. */
 static bool job_is_told_by_signal(const JobView *v, unsigned column)
 {
         switch (column) {

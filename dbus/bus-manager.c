@@ -151,8 +151,8 @@ static void create_done(CreateArguments *a)
         g_free(a->near);
 }
 
-/* Name GPU and type, so that the job is exactly the permitted one. A call without a GPU keeps the GPU of the
- * question to polkit while the same rules allow it; otherwise polkit is asked again, about the new GPU. */
+/* Set GPU and type in the request, so that the job is exactly the permitted one. A call without a GPU keeps the
+ * GPU that polkit was asked about while this GPU fits; otherwise polkit is asked again, about the new GPU. */
 static int create_resolve(Bus *b, sd_bus_message *call, CreateArguments *a, VgpudError *reterr)
 {
         const VgpuType *type;
@@ -183,7 +183,7 @@ static int create_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, V
         Job *job;
         int r;
 
-        /* create_resolve() has named both. */
+        /* create_resolve() has set both. */
         g_assert(a->create.gpu == a->gpu && a->create.type == a->type);
         g_assert(!a->create.hints && !a->create.chosen);
 

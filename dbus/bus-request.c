@@ -58,7 +58,8 @@ static void waiter_free(Waiter *w)
 
 /* ---- answers ---- */
 
-/* Create's description of one instance. After the job also the keys that the kernel decides. */
+/* Append the dictionary of one instance for the answer of Create. Parent and hand-over are known only after the
+ * job. */
 static int request_append_created(Bus *b, sd_bus_message *reply, const Job *job, const char *uuid)
 {
         const Instance *instance = job->state == JOB_DONE ? model_get_instance(b->model, uuid) : NULL;
@@ -110,7 +111,7 @@ static int request_append_job_path(sd_bus_message *reply, uint32_t id)
         return sd_bus_message_append_basic(reply, 'o', path);
 }
 
-/* `ids`: of all jobs. `job`: the only one, or the last. */
+/* `ids`: numbers of all jobs. `job`: only used for BUS_ANSWER_CREATED, which has one job. */
 static int request_send_answer(Bus *b, sd_bus_message *call, BusAnswer answer, const GPtrArray *ids,
                                const Job *job)
 {
@@ -156,8 +157,8 @@ static GPtrArray *waiter_uuids(const Waiter *w)
         return uuids;
 }
 
-/* A job for one instance has no list of failures; the error of the job is the failure if the call has several
- * jobs. */
+/* A job for one instance has an error and no list of failures. If the call has several jobs, list that error as
+ * the failure of the instance. */
 static GPtrArray *waiter_failures(const Waiter *w)
 {
         GPtrArray *failures = g_ptr_array_new_with_free_func(g_free);
@@ -284,10 +285,10 @@ static char *request_format_usec(uint64_t usec)
         return g_strdup_printf("%" PRIu64 " ms", usec / USEC_PER_MSEC);
 }
 
-/* "Job 17", "Jobs 17, 18" */
+/* "job 17", "jobs 17, 18" */
 static char *waiter_name_open_jobs(const Waiter *w)
 {
-        GString *s = g_string_new(w->n_open == 1 ? "Job" : "Jobs");
+        GString *s = g_string_new(w->n_open == 1 ? "job" : "jobs");
         const char *separator = " ";
 
         for (guint i = 0; i < w->jobs->len; i++) {
@@ -339,9 +340,10 @@ static int waiter_on_timeout(sd_event_source *source, uint64_t usec, void *userd
         g_autofree char *list = request_join_uuids(uuids);
         g_autofree char *time = request_format_usec(w->timeout_usec);
 
-        (void)vgpud_error_setf(&e, VGPUD_ERROR_TIMEOUT, "%s did not end within %s and %s on%s", jobs, time,
-                               w->n_open == 1 ? "goes" : "go", list);
-        vgpud_error_hintf(&e, VGPUD_HINT_WAIT_FOR_JOB, "wait for it with \"vgpuctl wait job %" PRIu32 "\"",
+        (void)vgpud_error_setf(&e, VGPUD_ERROR_TIMEOUT, "the timeout of %s passed before the end of %s%s", time,
+                               jobs, list);
+        vgpud_error_hintf(&e, VGPUD_HINT_WAIT_FOR_JOB,
+                          "vgpud continues the work; \"vgpuctl wait job %" PRIu32 "\" waits for the end",
                           job->id);
         waiter_fail(w, job, &e);
 
@@ -406,7 +408,7 @@ static int request_answer_now(Bus *b, sd_bus_message *call, const BusRequest *re
         for (guint i = 0; i < jobs->len; i++)
                 g_ptr_array_add(ids, GUINT_TO_POINTER(((const Job *)jobs->pdata[i])->id));
 
-        /* The caller knows the objects of the jobs from now on. */
+        /* The answer names the objects of the jobs: announce them first. */
         bus_announce_jobs(b);
 
         return request_send_answer(b, call, request->answer, ids, jobs->pdata[0]);
@@ -456,7 +458,7 @@ void bus_request_cancel_all(Bus *b)
 {
         const VgpudError e = {
                 .code = VGPUD_ERROR_CANCELED,
-                .message = (char *)"vgpud stops; a job that runs goes on in the kernel",
+                .message = (char *)"vgpud stops before the end of the job, which may still complete in the kernel",
         };
         GHashTableIter i;
         void *value;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The path of a call that queues jobs: checks, the questions to polkit, the jobs, the answer. A handler reads
- * the arguments and describes the rest in a BusRequest. With the option "wait" the answer follows when all jobs
- * have ended, when one is stuck, or when the caller's time is over; the jobs go on in the last two cases. */
+/* Runs a call that queues jobs: check, questions to polkit, jobs, answer. A handler reads the arguments and
+ * describes the rest in a BusRequest. With the option "wait" the answer follows when all jobs have ended, when
+ * one is stuck, or when the caller's time is over; the jobs go on in the last two cases. */
 
 #include "base/error.h"
 #include "dbus/bus-authz.h"
@@ -12,7 +12,7 @@
 /* The options of all methods that queue jobs. */
 typedef struct BusWait {
         bool wait;
-        uint64_t timeout_usec; /* counts from the queue; 0: no option; UINT64_MAX: no limit */
+        uint64_t timeout_usec; /* from the queueing of the jobs; 0: not given; UINT64_MAX: no limit */
 } BusWait;
 
 #define BUS_WAIT_OPTIONS(w)                                           \
@@ -41,7 +41,8 @@ typedef struct BusRequest {
         int (*queue)(void *arguments, uid_t requester, GPtrArray *ret_jobs, VgpudError *reterr);
 } BusRequest;
 
-/* The end of a handler. The call may be dispatched again when polkit has answered; see bus-authz.h. */
+/* End a handler with the request. The call may be dispatched again when polkit has answered; see bus-authz.h.
+ */
 int bus_request_run(Bus *b, sd_bus_message *call, const BusRequest *request, sd_bus_error *ret_error);
 
 /* Answer the call, if any, that waits for an ended job. The model still has the job. */

@@ -199,7 +199,7 @@ static const BusColumn gpu_columns[] = {
         { "stale", "b", gpu_append_stale },
 };
 
-/* The driver tells no number: 0 in a VgpuType. */
+/* A number that the driver does not tell is 0 in a VgpuType and the largest value on the bus. */
 #define KNOWN32(n) ((n) > 0 ? (n) : UINT32_MAX)
 #define KNOWN64(n) ((n) > 0 ? (n) : UINT64_MAX)
 

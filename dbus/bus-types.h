@@ -18,7 +18,7 @@ typedef enum BusTypesDifference {
         BUS_TYPES_LIST, /* the list of types, or constant data of one */
 } BusTypesDifference;
 
-/* Most rows in a signal; clients ask for the list if more rows changed. */
+/* Largest number of rows in a signal; clients ask for the list if more rows changed. */
 #define BUS_CHANGED_ROWS_MAX 128U
 
 /* NULL: no scan yet. */

@@ -193,7 +193,7 @@ static int options_read_variant(sd_bus_message *m, const BusOption *o, const cha
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-/* `seen` has an element more than `options`, for error_details. */
+/* `seen` has one more element than `options`, for error_details. */
 static int options_read_option(sd_bus_message *m, const BusOption *options, size_t n_options, bool *seen,
                                VgpudError *reterr)
 {

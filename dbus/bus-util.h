@@ -16,8 +16,8 @@ char *bus_path_gpu(const char *name);
 char *bus_path_instance(const char *uuid);
 char *bus_path_job(uint32_t id);
 
-/* The object of a path. The exact path is required, so that each object has one path; NULL, false or 0 for any
- * other. The caller frees the string. */
+/* The object of a path. Only the exact path is accepted, so that each object has one; any other path gives
+ * NULL, false or 0. The caller frees the string. */
 char *bus_path_to_gpu(const char *path);
 bool bus_path_to_instance(const char *path, char uuid[static 37]);
 uint32_t bus_path_to_job(const char *path);
@@ -143,7 +143,7 @@ typedef struct BusChange {
 /* The properties of the bits in `changes`: a newly allocated NULL-terminated list of borrowed names. */
 char **bus_changed_properties(const BusChange *table, size_t n, unsigned changes);
 
-/* Short names for the tables of members. A property without a flag changes without a signal. */
+/* Short names for vtables. A BUS_PROPERTY changes without a signal. */
 #define BUS_PROPERTY(name, signature, getter) SD_BUS_PROPERTY(name, signature, getter, 0, 0)
 #define BUS_PROPERTY_CONST(name, signature, getter) \
         SD_BUS_PROPERTY(name, signature, getter, 0, SD_BUS_VTABLE_PROPERTY_CONST)

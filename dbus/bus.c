@@ -66,7 +66,7 @@ static char *job_path_of(void *key)
         return bus_path_job(GPOINTER_TO_UINT(key));
 }
 
-/* sd-bus frees the list with free(), which g_free() calls. */
+/* sd-bus frees the list with free(), which is allowed: g_free() calls the same function. */
 static char **bus_paths_of(GHashTable *objects, char *(*path_of)(void *key))
 {
         char **paths = g_new0(char *, g_hash_table_size(objects) + 1);
@@ -82,7 +82,8 @@ static char **bus_paths_of(GHashTable *objects, char *(*path_of)(void *key))
         return paths;
 }
 
-/* GetManagedObjects must not answer with objects announced afterwards. */
+/* Announce new objects first: GetManagedObjects must not contain an object that a later signal announces as
+ * new. */
 static void bus_announce_before_answer(Bus *b)
 {
         bus_announce_jobs(b);

@@ -53,12 +53,11 @@ static void test_refusals(void)
                 { POLKIT_SAYS_NO, 0, DENIED "polkit does not allow org.vgpud1.rescan" },
                 { POLKIT_SAYS_CHALLENGE, 0,
                   DENIED
-                  "org.vgpud1.rescan needs authentication, and the call did not allow that a password is asked for" },
+                  "org.vgpud1.rescan needs authentication, and the call does not allow a password dialogue" },
                 { POLKIT_SAYS_CHALLENGE, CALL_INTERACTIVE,
-                  DENIED
-                  "org.vgpud1.rescan needs authentication, and no authentication agent is there to ask for a password" },
+                  DENIED "org.vgpud1.rescan needs authentication, and no authentication agent is running" },
                 { POLKIT_SAYS_DISMISSED, CALL_INTERACTIVE,
-                  DENIED "org.vgpud1.rescan: the authentication was dismissed" },
+                  DENIED "org.vgpud1.rescan needs authentication, and the user dismissed the dialogue" },
                 { POLKIT_SAYS_NONSENSE, 0,
                   DENIED "polkit could not be asked for org.vgpud1.rescan: its answer cannot be read" },
                 { POLKIT_FAILS, 0,
