@@ -76,7 +76,7 @@ static void attribute_clear(void *p)
         g_free(((Attribute *)p)->name);
 }
 
-/* An error of an option is printed as JSON also if --json comes later on the command line. */
+/* An error of an option is printed as JSON even if --json comes later on the command line. */
 static bool json_is_wanted(char **argv)
 {
         for (size_t i = 1; argv[i] && strcmp(argv[i], "--") != 0; i++)

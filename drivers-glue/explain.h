@@ -61,7 +61,7 @@ int explain_option(const VgpuAttribute *a, const char *help, VgpudError *reterr)
 int explain_attribute(const VgpuAttribute *a, int r, VgpudError *reterr) _cold_;
 
 /* INCONSISTENT: the operation failed because of *cause (emptied), and the rollback failed too. r: result of the
- * rollback, 0 if only the effect is missing. why: explanation of r; NULL: strerror(). */
+ * rollback; 0 if it reported success, but the device still exists. why: explanation of r; NULL: strerror(). */
 int explain_rollback(const char *what, int r, const char *why, VgpudError *cause, VgpudError *reterr) _cold_;
 
 /* Add the hint of the cause to *reterr (may be NULL), which reports the same problem. No hint: no change. */

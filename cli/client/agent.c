@@ -72,8 +72,8 @@ void agent_open(Agent *a)
         if (a->pid == 0)
                 agent_run(notify, self);
 
-        /* The agent closes this pipe as soon as polkit knows the agent; the kernel closes the pipe of a dead
-         * agent. */
+        /* The agent closes this pipe once it is registered with polkit. If the agent dies, the kernel closes
+         * the pipe. */
         notify = safe_close(notify);
         struct pollfd p = { .fd = ready, .events = POLLIN };
 

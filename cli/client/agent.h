@@ -10,7 +10,7 @@ typedef struct Agent {
 } Agent;
 
 void agent_init(Agent *a);
-/* Starts the agent and waits until polkit knows the agent. Does nothing for root, without a terminal, or if no
- * agent is installed. A failure is ignored, because polkit refuses the call then. */
+/* Starts the agent and waits until the agent is registered with polkit. Does nothing for root, without a
+ * terminal, or if no agent is installed. A failure is ignored, because polkit refuses the call then. */
 void agent_open(Agent *a);
 void agent_close(Agent *a);

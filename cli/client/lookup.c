@@ -211,7 +211,7 @@ bool lookup_missing_instance(Client *c, const char *word, VgpudErrorCode code, c
         return false;
 }
 
-/* The same; prints the error. */
+/* lookup_missing_instance() that prints the error, except for completion (Client.quiet). */
 static int lookup_missing_or_fail(Client *c, const char *word, VgpudErrorCode code, const char *message,
                                   char **ret_path)
 {
@@ -326,7 +326,7 @@ int lookup_hand_over(Client *c, const char *path, HandOver *ret)
 
 /* ---- words ---- */
 
-/* The GPU of a complete PCI address, which no other word can mean; NULL: the word is none. */
+/* The GPU of a complete PCI address, which is never ambiguous. NULL: the word is no PCI address. */
 static GpuInfo *lookup_address(Host *h, const char *word)
 {
         char name[PCI_ADDR_STRLEN];
@@ -406,7 +406,7 @@ int lookup_word(Client *c, Host *h, const char *word, unsigned flags, ObjectKind
 {
         g_assert(flags & (FIND_GPU | FIND_INSTANCE));
 
-        /* The method that gets the object refuses an address without a GPU. */
+        /* A GPU may be missing at the address: the next call, to the object of the GPU, fails then. */
         *ret = (flags & FIND_GPU) ? lookup_address(h, word) : NULL;
         if (*ret) {
                 *ret_kind = OBJECT_GPU;

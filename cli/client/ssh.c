@@ -13,7 +13,7 @@
 #include "base/macros.h"
 #include "cli/client/child.h"
 
-/* ssh ignores the signals that end vgpuctl. On SIGHUP it restores the terminal, also during a password prompt.
+/* ssh ignores the signals that end vgpuctl. On SIGHUP it restores the terminal, even during a password prompt.
  */
 #define END_SIGNAL SIGHUP
 

@@ -3,7 +3,7 @@
 
 /* The system bus of another host, over ssh(1) and systemd-stdio-bridge(1), like sd_bus_open_system_remote(3).
  * Unlike there, ssh survives Ctrl-C, so that vgpuctl can still ask the other host about the job in progress.
- * ssh ends with vgpuctl, also if vgpuctl is killed. */
+ * ssh ends with vgpuctl, even if vgpuctl is killed. */
 
 #include <stdbool.h>
 #include <sys/types.h>

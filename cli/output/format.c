@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Most texts are plain ASCII, and need no look at each character. */
+/* The fast path for most texts: in printable ASCII, a byte is a character of width 1. */
 static bool is_plain(const char *text)
 {
         const unsigned char *p = (const unsigned char *)text;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* stdout as a terminal: width, colours, running text; and stdout from the beginning to the end of the program.
- */
+/* stdout as a terminal: width, colours, wrapped text; and the check at the end of the program that everything
+ * was written to stdout. */
 
 #include <stdbool.h>
 
 bool output_is_terminal(void);     /* stdout */
 unsigned terminal_columns(int fd); /* width; 0 when fd is no terminal */
 
-/* Called once at the beginning and the end of the program. output_finish() flushes stdout and returns the exit
- * status. A write that failed is an error; if the reader closed the pipe, the error is silent. */
+/* Called once each, at the beginning and at the end of the program. output_finish() flushes stdout and returns
+ * the exit status. A write that failed is an error; if the reader closed the pipe, the error is silent. */
 void output_begin(void);
 int output_finish(int status);
 

@@ -593,7 +593,7 @@ static int monitor_on_end(sd_event_source *source, const struct signalfd_siginfo
         return sd_event_exit(m->event, 0);
 }
 
-/* Notices a closed pipe also while there is nothing to print. */
+/* Notices a closed pipe even while there is nothing to print. */
 static int monitor_on_reader_gone(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
         return monitor_give_up(userdata, EXIT_FAILURE);

@@ -38,7 +38,7 @@ static int vfs_run_enable(const Arguments *a)
         if (a->n_words > 1 && (parse_u32(a->words[1], 10, &count) < 0 || count == 0))
                 return fail_usage(
                                 a,
-                                "enable-vfs needs a number of virtual functions from 1, not \"%s\"; disable-vfs takes them away",
+                                "enable-vfs needs 1 or more virtual functions, not \"%s\" (disable-vfs disables all)",
                                 a->words[1]);
 
         status = client_open(&c, a);

@@ -20,7 +20,7 @@ static atomic_int max_level = LOG_INFO;
 typedef enum LogTarget {
         LOG_TARGET_UNKNOWN,
         LOG_TARGET_JOURNAL, /* stderr is the journal's socket: send structured messages */
-        LOG_TARGET_PREFIX,  /* another program collects stderr for the service manager: "<6>text" */
+        LOG_TARGET_PREFIX,  /* a service manager started the process, but stderr is redirected: "<6>text" */
         LOG_TARGET_STDERR,  /* a terminal or a file */
 } LogTarget;
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /* Log lines go to the journal, with fields. If stderr is not the journal, they go to stderr, with <N> prefixes
- * if a service manager reads stderr. Any thread may log.
+ * if a service manager started the process. Any thread may log.
  *
  * A function logs an error or returns an explanation for the caller to log, never both. */
 

@@ -18,7 +18,7 @@
 #include "daemon/work/queue.h"
 #include "daemon/work/scan.h"
 
-/* The slot is an existing PCI function, also if its GPU is not in the model. `slot` NULL: false. */
+/* The slot is an existing PCI function, even if its GPU is not in the model. `slot` NULL: false. */
 static bool arrivals_has_slot(Model *m, const char *slot)
 {
         return slot && inventory_find_pci(m->inventory, slot, NULL);
@@ -35,7 +35,8 @@ static void arrivals_enter_lane(Gpu *gpu)
         gpu->reserved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 }
 
-/* Running work continues in the lane; its result is dropped for lack of the GPU. */
+/* Running work continues in the lane. Without the GPU, the result of a job changes only records, and the result
+ * of a scan is dropped. */
 static void arrivals_leave_lane(Gpu *gpu, VgpudErrorCode code, const char *message)
 {
         if (!gpu->lane)

@@ -614,7 +614,7 @@ int inventory_start(Model *m, InventoryDone done, Inventory **ret)
         inventory->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         inventory->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, inventory_pci_free);
         inventory->lane = lane_new(m->lanes, LANE_NAME);
-        *ret = inventory; /* freed by the manager, also after an error */
+        *ret = inventory; /* freed by the manager, even after an error */
 
         /* Listen before the first discovery, so that no event is lost. Do not filter by subsystem: the parent
          * of a mediated device may belong to any. */

@@ -14,7 +14,7 @@
 /* Called in the main thread after each discovery: GpuFacts of all GPUs, and CLOCK_MONOTONIC of the start. */
 typedef void (*InventoryDone)(Model *m, const GPtrArray *facts, uint64_t began_usec);
 
-/* Listen to udev and start the first discovery. *ret is set also after an error. */
+/* Listen to udev and start the first discovery. *ret is set even after an error. */
 int inventory_start(Model *m, InventoryDone done, Inventory **ret);
 /* Stop events and discoveries, and release the lane. `inventory` may be NULL. */
 void inventory_stop(Inventory *inventory);

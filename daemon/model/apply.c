@@ -107,7 +107,7 @@ static void apply_change_instance(Instance *instance, const InstanceDesc *desc, 
         if (instance_update_origin(instance))
                 changes |= INSTANCE_CHANGED_ORIGIN;
         if (instance_update_undo(instance))
-                changes |= INSTANCE_CHANGED_DESC; /* the hand-over */
+                changes |= INSTANCE_CHANGED_DESC; /* `undo` withdraws the hand-over */
         if (changes && instance_update_state(instance, instance->state == INSTANCE_STUCK))
                 changes |= INSTANCE_CHANGED_STATE;
         if (changes)
@@ -147,8 +147,8 @@ static bool apply_is_out_of_sight(const Gpu *gpu, const GpuSnapshot *snapshot, c
         return record && record->written_usec > began_usec;
 }
 
-/* Finish the jobs of a killed daemon. Remove an instance with attributes, or one of several: it may be
- * incomplete. Complete a removal if the instance is half gone: no VM can be using it. */
+/* Finish the jobs of a killed daemon. Remove an instance whose job set attributes or created several instances:
+ * the work may be incomplete. Complete a removal if the instance is half made: no VM can be using it. */
 static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
 {
         Model *m = gpu->model;
@@ -159,7 +159,7 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 const Record *record = records_get(m->records, uuid);
                 const InstanceDesc *desc = gpu_snapshot_find_instance(snapshot, uuid);
 
-                /* Created and removed between two scans, or never begun. */
+                /* The instance was removed before a scan showed it, or its creation never began. */
                 if (!desc &&
                     (record->interrupted || (record->made && !g_hash_table_contains(gpu->instances, uuid)))) {
                         if (apply_is_out_of_sight(gpu, snapshot, uuid, NULL))
@@ -198,7 +198,7 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
         }
 }
 
-/* Retry removals until the instance is gone, also after a restart of the daemon. */
+/* Retry removals until the instance is gone, even after a restart of the daemon. */
 static void apply_undo_interrupted(Gpu *gpu)
 {
         uint64_t now = (uint64_t)g_get_monotonic_time();

@@ -76,7 +76,7 @@ struct JobKindInfo {
 
         /* Main thread, called in this order. */
         void (*update_records)(Job *job);                      /* updates records; also without a GPU */
-        void (*update_instance)(Job *job, Instance *instance); /* updates each remaining instance */
+        void (*update_instance)(Job *job, Instance *instance); /* updates each instance that still exists */
         void (*update_gpu)(Job *job, Gpu *gpu);                /* updates the GPU before the snapshot */
         bool (*predict)(Job *job, const Gpu *gpu,
                         GpuSnapshot **ret);             /* predicts the snapshot if the job has not scanned */

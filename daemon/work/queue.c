@@ -13,7 +13,7 @@
 #include "daemon/work/finished.h"
 #include "daemon/work/job-done.h"
 
-/* Remaining instances of the job. */
+/* The instances of the job that still exist. */
 static GPtrArray *queue_find_instances(const Job *job)
 {
         GPtrArray *instances = g_ptr_array_new();

@@ -14,7 +14,7 @@ static const struct {
         const char *name, *help;
 } share_options[] = {
         { "fb_offset",
-          "bytes (K, M, G allowed), whole MB: start of the graphics memory, after that of the host; requires fb_size and gfx_divider" },
+          "bytes (K, M, G allowed), whole MB: where the graphics memory of the VF starts, behind the part of the host; requires fb_size and gfx_divider" },
         { "fb_size", "bytes (K, M, G allowed), a multiple of 16M, at least 256M: graphics memory" },
         { "gfx_divider", "1, 2, 4, 8 or 16: number of parts of the computing time, of which the VF gets one" },
 };

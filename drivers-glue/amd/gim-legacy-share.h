@@ -9,7 +9,7 @@
 #define GIM_SHARE_TYPE   "mxgpu"
 #define GIM_SHARE_MIN_MB 256
 
-/* The share of the GPU to request; all members are zero for an equal share, or none is. */
+/* The share of the GPU to request; either all members are zero (an equal share), or none. */
 typedef struct GimShare {
         uint32_t offset_mb, size_mb, divider;
 } GimShare;

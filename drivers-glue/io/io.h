@@ -104,7 +104,7 @@ static inline bool vgpu_io_is_gone(int r)
         return r == -ENOENT || r == -ENODEV;
 }
 
-/* False if the folder does not exist; true also if it cannot be read. */
+/* False if the folder does not exist; true even if it cannot be read. */
 bool vgpu_io_exists(VgpuIo *io, const char *path);
 
 /* vgpu_io_read() of a formatted path; -EINVAL if the path gets too long. */

@@ -110,7 +110,7 @@ Writer *writer_free(Writer *w)
         safe_close(w->fd);
 
         /* A child that waits for the next request ends at once when the socket closes. A child that is blocked
-         * in a write is reaped by the kernel when the daemon ends. */
+         * in a write ends later; PID 1 reaps it after the daemon has ended. */
         _cleanup_close_ int pidfd = pidfd_open(w->pid, 0);
         if (pidfd >= 0) {
                 struct pollfd p = { .fd = pidfd, .events = POLLIN };

@@ -56,13 +56,13 @@ static void room_append_use(GString *text, const GpuSnapshot *s)
         if (low > 0)
                 g_string_append_printf(text,
                                        ", which %s %" PRIu64 " MB of aperture, %" PRIu64
-                                       " MB of other graphics memory and %" PRIu64 " fences",
+                                       " MB of hidden graphics memory and %" PRIu64 " fences",
                                        s->instances->len > 1 ? "together use" : "uses", room_to_mb(low),
                                        room_to_mb(high), fences);
 }
 
-/* If the parents are not VFs, available_instances is correct, and only the reason is missing. Every instance
- * makes fewer than the maximum available, so the reason is given from the first instance on. */
+/* If the parents are not VFs, available_instances is correct, and only the reason is missing. Each instance
+ * takes room from all types, so give the reason from the first instance on. */
 static void room_explain_types(GpuSnapshot *s)
 {
         for (guint i = 0; i < s->types->len; i++) {
@@ -83,7 +83,7 @@ static void room_explain_types(GpuSnapshot *s)
                 if (t->low_gm_bytes > 0)
                         g_string_append_printf(text,
                                                "; one more needs %" PRIu64 " MB of aperture, %" PRIu64
-                                               " MB of other graphics memory and %" PRIu32 " fences",
+                                               " MB of hidden graphics memory and %" PRIu32 " fences",
                                                room_to_mb(t->low_gm_bytes), room_to_mb(t->high_gm_bytes),
                                                t->fences);
 

@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-/* Some GPUs advertise VFs that do not exist. Before the first attempt to enable them, only the library can
+/* Some GPUs advertise VFs that do not exist. Before the first attempt to enable them, only NVML can
  * tell. */
 static char *readiness_explain_no_vfs(const NvidiaReadiness *r, VgpudHint *ret_hint)
 {
@@ -76,8 +76,8 @@ char *nvidia_explain_unprepared(const NvidiaReadiness *r, VgpudHint *ret_hint)
         if (readiness_is_offering(r->snapshot))
                 return NULL;
 
-        /* A lack of GPU instances counts as a lack of room, not as unprepared: GPU instances appear without
-         * an event, and create() reads them again. */
+        /* If NVML lists the types, a lack of GPU instances is a lack of room, not unprepared: GPU instances
+         * appear without an event, and create() reads them again. */
         if (r->nvml && r->nvml->mig == 1 && r->nvml->types->len > 0)
                 return NULL;
 

@@ -421,7 +421,7 @@ static int bind_explain_refusal(const Binding *b, int r, VgpudError *reterr)
                                b->driver);
 }
 
-/* drivers_probe reports success also if no driver took the VF; the `bind` file of the driver reports why not.
+/* drivers_probe reports success even if no driver took the VF; the `bind` file of the driver reports why not.
  */
 static int bind_attach(Binding *b, VgpudError *reterr)
 {

@@ -29,8 +29,8 @@ char *vfs_explain_reserved(const char *driver, const char *override);
 void vfs_hint_reserved(const VgpuVf *vf, const char *driver, const char *override, VgpudHint *ret);
 
 /* True for a VF that VFIO is about to release: the kernel removes the link to the driver, then waits until the
- * last user closes the VF. Linux 6.1 blocks readers of driver_override meanwhile; newer kernels only hold the
- * group. */
+ * last user closes the VF. Until then the group stays held, and Linux 6.1 also blocks readers of
+ * driver_override. */
 bool vfs_is_leaving(VgpuIo *io, const char *path);
 
 /* Bind the VF to this driver by driver_override; with driver NULL, unbind the VF. An old driver is unbound

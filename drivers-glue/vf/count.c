@@ -20,7 +20,7 @@ static const VfMethod plain_method = { 0 };
 typedef struct Loads {
         VgpuTarget *t;
         const VfMethod *method;
-        const char *fate; /* the predicate of the effect on all VFs: "be removed" */
+        const char *fate; /* completes "all VFs would …": "be removed" */
         GPtrArray *vfs;   /* owned: VgpuVf */
 } Loads;
 
@@ -70,7 +70,7 @@ static int count_list_vfs(VgpuTarget *t, GPtrArray **ret, uint32_t *ret_links)
         return r;
 }
 
-/* Return 0 also if the VFs cannot be listed. */
+/* Return 0 even if the VFs cannot be listed. */
 static uint32_t count_links(const VfChange *c)
 {
         g_autoptr(GPtrArray) vfs = NULL;
