@@ -459,6 +459,8 @@ static int place_append_candidate(sd_bus_message *reply, const Place *place, con
                 r = bus_append_entry(reply, "would_wait", "b", true);
         if (r >= 0)
                 r = bus_append_entry_string(reply, "reason", rank->reason);
+        if (r >= 0 && rank->reason)
+                r = bus_append_entry_string(reply, "reason_id", placement_reason_to_string(rank->reason_id));
         if (r >= 0)
                 r = bus_append_entry_string(reply, "error", error);
         if (r >= 0 && hint)

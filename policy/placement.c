@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/macros.h"
 #include "base/parse-util.h"
 
 /* Limit of GPUs in one message. */
@@ -39,6 +40,20 @@ PlacementStrategy placement_strategy_from_string(const char *text)
 
         return _PLACEMENT_STRATEGY_INVALID;
 }
+
+static const char *const placement_reason_table[_PLACEMENT_REASON_MAX] = {
+        [PLACEMENT_REASON_NONE] = "",
+        [PLACEMENT_NO_SUCH_TYPE] = "no-such-type",
+        [PLACEMENT_NOT_READY] = "not-ready",
+        [PLACEMENT_QUEUE_FULL] = "queue-full",
+        [PLACEMENT_TYPE_FORBIDDEN] = "type-forbidden",
+        [PLACEMENT_TYPE_NOT_ALLOWED] = "type-not-allowed",
+        [PLACEMENT_OTHER_POOL] = "other-pool",
+        [PLACEMENT_OTHER_NODE] = "other-numa-node",
+        [PLACEMENT_NO_ROOM] = "no-room",
+};
+
+DEFINE_STRING_TABLE_TO_STRING(placement_reason, PlacementReason)
 
 /* ---- names and places ---- */
 
@@ -168,49 +183,61 @@ static const char *placement_type_name(const PlacementCandidate *c)
         return c->type_names && c->type_names[0] ? c->type_names[0] : "the type";
 }
 
-char *placement_check_type(const PlacementCandidate *c)
+PlacementReason placement_check_type(const PlacementCandidate *c, char **ret_reason)
 {
         const char *pattern = placement_find_pattern(c->forbid, c->type_names);
 
-        if (pattern)
-                return g_strdup_printf("forbid=%s in vgpud.conf excludes %s", pattern, placement_type_name(c));
+        if (pattern) {
+                *ret_reason = g_strdup_printf("forbid=%s in vgpud.conf excludes %s", pattern,
+                                              placement_type_name(c));
+                return PLACEMENT_TYPE_FORBIDDEN;
+        }
 
         if (c->allow && c->allow[0] && !placement_find_pattern(c->allow, c->type_names)) {
                 g_autofree char *allowed = g_strjoinv(", ", (char **)c->allow);
 
-                return g_strdup_printf("allow=%s in vgpud.conf excludes %s", allowed, placement_type_name(c));
+                *ret_reason = g_strdup_printf("allow=%s in vgpud.conf excludes %s", allowed,
+                                              placement_type_name(c));
+                return PLACEMENT_TYPE_NOT_ALLOWED;
         }
 
-        return NULL;
+        *ret_reason = NULL;
+
+        return PLACEMENT_REASON_NONE;
 }
 
-static char *placement_check_pool(const PlacementCandidate *c, const char *wanted)
+static PlacementReason placement_check_pool(const PlacementCandidate *c, const char *wanted, char **ret_reason)
 {
         static const char *const default_pools[] = { PLACEMENT_DEFAULT_POOL, NULL };
         const char *const *pools = c->pools && c->pools[0] ? c->pools : default_pools;
 
         if (g_strv_contains(pools, wanted ? wanted : PLACEMENT_DEFAULT_POOL))
-                return NULL;
+                return PLACEMENT_REASON_NONE;
 
         g_autofree char *text = g_strjoinv(", ", (char **)pools);
         if (!wanted)
-                return g_strdup_printf("the GPU serves only requests for pool %s", text);
+                *ret_reason = g_strdup_printf("the GPU serves only requests for pool %s", text);
+        else if (pools == default_pools)
+                *ret_reason = g_strdup_printf("the GPU is in no pool, but the request is for pool \"%s\"",
+                                              wanted);
+        else
+                *ret_reason = g_strdup_printf("the pool of the GPU is %s, not \"%s\"", text, wanted);
 
-        return pools == default_pools
-                               ? g_strdup_printf("the GPU is in no pool, but the request is for pool \"%s\"",
-                                                 wanted)
-                               : g_strdup_printf("the pool of the GPU is %s, not \"%s\"", text, wanted);
+        return PLACEMENT_OTHER_POOL;
 }
 
-static char *placement_check_node(const PlacementCandidate *c, int wanted)
+static PlacementReason placement_check_node(const PlacementCandidate *c, int wanted, char **ret_reason)
 {
         if (wanted < 0 || c->numa_node == wanted)
-                return NULL;
+                return PLACEMENT_REASON_NONE;
 
-        return c->numa_node < 0
-                               ? g_strdup_printf("the NUMA node of the GPU is unknown, but the request is for node %d",
-                                                 wanted)
-                               : g_strdup_printf("the GPU is on NUMA node %d, not %d", c->numa_node, wanted);
+        if (c->numa_node < 0)
+                *ret_reason = g_strdup_printf(
+                                "the NUMA node of the GPU is unknown, but the request is for node %d", wanted);
+        else
+                *ret_reason = g_strdup_printf("the GPU is on NUMA node %d, not %d", c->numa_node, wanted);
+
+        return PLACEMENT_OTHER_NODE;
 }
 
 static char *placement_explain_full(const PlacementCandidate *c, uint32_t room, uint32_t count)
@@ -253,26 +280,30 @@ static void placement_judge(PlacementRank *r, const PlacementRequest *request)
         const PlacementCandidate *c = r->candidate;
 
         g_assert(!r->reason);
+        g_assert((c->refusal != NULL) == (c->refusal_id != PLACEMENT_REASON_NONE));
 
         if (c->refusal) {
                 r->verdict = PLACEMENT_REFUSED;
                 r->reason = g_strdup(c->refusal);
+                r->reason_id = c->refusal_id;
                 return;
         }
 
         r->verdict = PLACEMENT_EXCLUDED;
-        r->reason = placement_check_type(c);
-        if (!r->reason)
-                r->reason = placement_check_pool(c, request->pool);
-        if (!r->reason)
-                r->reason = placement_check_node(c, request->numa_node);
-        if (r->reason)
+        r->reason_id = placement_check_type(c, &r->reason);
+        if (r->reason_id == PLACEMENT_REASON_NONE)
+                r->reason_id = placement_check_pool(c, request->pool, &r->reason);
+        if (r->reason_id == PLACEMENT_REASON_NONE)
+                r->reason_id = placement_check_node(c, request->numa_node, &r->reason);
+        if (r->reason_id != PLACEMENT_REASON_NONE)
                 return;
 
         r->room = placement_room(c);
         r->verdict = r->room >= request->count ? PLACEMENT_FITS : PLACEMENT_FULL;
-        if (r->verdict == PLACEMENT_FULL)
+        if (r->verdict == PLACEMENT_FULL) {
                 r->reason = placement_explain_full(c, r->room, request->count);
+                r->reason_id = PLACEMENT_NO_ROOM;
+        }
 }
 
 /* ---- order ---- */

@@ -42,11 +42,29 @@ PlacementStrategy placement_strategy_from_string(const char *text);
 #define PLACEMENT_SAME_NODE (UINT32_MAX - 1) /* another host bridge of the same NUMA node */
 #define PLACEMENT_FAR       UINT32_MAX       /* another place, or unknown */
 
+/* Why a GPU does not fit, for programs. The names are part of the D-Bus API: never change one. */
+typedef enum PlacementReason {
+        PLACEMENT_REASON_NONE, /* the GPU fits */
+        PLACEMENT_NO_SUCH_TYPE,
+        PLACEMENT_NOT_READY,  /* the state of the GPU */
+        PLACEMENT_QUEUE_FULL, /* too many jobs wait for the GPU */
+        PLACEMENT_TYPE_FORBIDDEN,
+        PLACEMENT_TYPE_NOT_ALLOWED,
+        PLACEMENT_OTHER_POOL,
+        PLACEMENT_OTHER_NODE, /* or the NUMA node of the GPU is unknown */
+        PLACEMENT_NO_ROOM,
+        _PLACEMENT_REASON_MAX,
+} PlacementReason;
+
+/* "no-such-type"; "" for PLACEMENT_REASON_NONE. */
+const char *placement_reason_to_string(PlacementReason reason);
+
 /* A GPU. All pointers are borrowed. */
 typedef struct PlacementCandidate {
         const char *gpu;     /* sysfs name; unique */
         const char *refusal; /* reason why the GPU cannot create the type in this state; NULL: no reason */
-        bool offers;         /* the GPU offers the type, or may offer it */
+        PlacementReason refusal_id; /* the same for programs; PLACEMENT_REASON_NONE: no reason */
+        bool offers;                /* the GPU offers the type, or may offer it */
 
         uint32_t available;   /* instances of the type that can be created now */
         uint32_t promised;    /* reserved by queued jobs */
@@ -95,6 +113,7 @@ typedef struct PlacementRank {
         uint32_t distance; /* steps in the PCI tree to near_path; PLACEMENT_FAR without near_path */
         uint64_t address;  /* private to placement.c */
         char *reason;      /* owned; why the GPU does not fit; NULL: it fits */
+        PlacementReason reason_id;
 } PlacementRank;
 
 typedef struct Placement {
@@ -120,9 +139,9 @@ bool placement_would_wait(const Placement *p, const PlacementRank *rank);
 /* The reasons why none fits: "GPU 0000:08:00.0: reason; GPU …", for the first GPUs that offer the type. */
 char *placement_explain(const Placement *p);
 
-/* The reason why the rules of the GPU exclude the type; NULL: no reason. Ignores pool and spare, which matter
- * for the choice alone. */
-char *placement_check_type(const PlacementCandidate *candidate);
+/* Do the rules of the GPU exclude the type? Sets *ret_reason to the reason in words; PLACEMENT_REASON_NONE and
+ * NULL: they do not. Ignores pool and spare, which matter for the choice alone. */
+PlacementReason placement_check_type(const PlacementCandidate *candidate, char **ret_reason);
 
 /* Order of names: PCI addresses by their numbers, then other names in natural order. */
 int placement_compare_names(const char *a, const char *b);

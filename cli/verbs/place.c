@@ -20,7 +20,7 @@
 #include "dbus/bus-names.h"
 
 typedef struct Candidate {
-        char *path, *gpu, *type, *reason, *hint, *hint_id, *error; /* owned; NULL: left out */
+        char *path, *gpu, *type, *reason, *reason_id, *hint, *hint_id, *error; /* owned; NULL: left out */
         bool fits, would_wait;
         int64_t room, available, promised, spare, instances, numa_node, distance; /* -1: left out */
 } Candidate;
@@ -35,6 +35,7 @@ static const struct {
         { "fits", 'b', offsetof(Candidate, fits) },
         { "would_wait", 'b', offsetof(Candidate, would_wait) },
         { "reason", 's', offsetof(Candidate, reason) },
+        { "reason_id", 's', offsetof(Candidate, reason_id) },
         { "hint", 's', offsetof(Candidate, hint) },
         { "hint_id", 's', offsetof(Candidate, hint_id) },
         { "error", 's', offsetof(Candidate, error) },
@@ -57,6 +58,7 @@ static void candidate_clear(void *p)
         g_free(c->gpu);
         g_free(c->type);
         g_free(c->reason);
+        g_free(c->reason_id);
         g_free(c->error);
 }
 
@@ -209,6 +211,7 @@ static void place_print_json(const Arguments *a, const char *type, const char *s
                 json_bool(&j, "fits", c->fits);
                 json_bool(&j, "would_wait", c->would_wait);
                 json_string(&j, "reason", c->reason);
+                json_string(&j, "reason_id", c->reason_id);
                 json_string(&j, "hint", c->hint);
                 json_string(&j, "hint_id", c->hint_id);
                 json_string(&j, "error", c->error);

@@ -39,6 +39,7 @@ char **rules_type_names(const VgpuType *type)
 static char *rules_refuse_type(PlacementCandidate *rules, const VgpuType *type)
 {
         g_auto(GStrv) names = NULL;
+        char *reason;
 
         if (!rules_need_type_names(rules))
                 return NULL;
@@ -46,7 +47,9 @@ static char *rules_refuse_type(PlacementCandidate *rules, const VgpuType *type)
         names = rules_type_names(type);
         rules->type_names = (const char *const *)names;
 
-        return placement_check_type(rules);
+        (void)placement_check_type(rules, &reason);
+
+        return reason;
 }
 
 int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr)

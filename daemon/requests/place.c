@@ -78,6 +78,14 @@ static const char *place_make_refusal(Place *place, const Gpu *gpu, const char *
         return list[0];
 }
 
+static void place_refuse_candidate(Place *place, size_t i, const char *refusal, PlacementReason id,
+                                   VgpudErrorCode code)
+{
+        place->candidates[i].refusal = refusal;
+        place->candidates[i].refusal_id = id;
+        place->refusals[i] = code;
+}
+
 static int place_check_queue(Model *m, const Gpu *gpu, VgpudError *reterr)
 {
         if (!queue_is_full(gpu))
@@ -129,11 +137,13 @@ static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Plac
         vgpud_error_done(&error);
         /* The GPU offers other types only: report the missing type, whatever the state of the GPU. */
         if (!type && gpu->driver && gpu->snapshot && gpu->snapshot->types->len > 0) {
-                c->refusal = "it does not offer that type";
-                place->refusals[i] = VGPUD_ERROR_NO_SUCH_TYPE;
+                place_refuse_candidate(place, i, "it does not offer that type", PLACEMENT_NO_SUCH_TYPE,
+                                       VGPUD_ERROR_NO_SUCH_TYPE);
         } else if (gpu_check_ready(gpu, &error) < 0 || place_check_queue(m, gpu, &error) < 0) {
-                place->refusals[i] = error.code;
-                c->refusal = place_make_refusal(place, gpu, error.message);
+                place_refuse_candidate(place, i, place_make_refusal(place, gpu, error.message),
+                                       error.code == VGPUD_ERROR_TOO_MANY_JOBS ? PLACEMENT_QUEUE_FULL
+                                                                               : PLACEMENT_NOT_READY,
+                                       error.code);
                 vgpud_hint_copy(&place->hints[i], &error.hint);
 
                 if (c->offers && place->error.code == VGPUD_ERROR_NONE)
@@ -141,8 +151,8 @@ static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Plac
                 else if (c->offers)
                         place->more_errors = true;
         } else if (!type) {
-                c->refusal = "it does not offer that type";
-                place->refusals[i] = VGPUD_ERROR_NO_SUCH_TYPE;
+                place_refuse_candidate(place, i, "it does not offer that type", PLACEMENT_NO_SUCH_TYPE,
+                                       VGPUD_ERROR_NO_SUCH_TYPE);
         }
 
         return 0;

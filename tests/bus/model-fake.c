@@ -399,6 +399,7 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
         place->candidates[1] = (PlacementCandidate){
                 .gpu = "mtty",
                 .refusal = "it is not there",
+                .refusal_id = PLACEMENT_NOT_READY,
                 .numa_node = -1,
                 .path = "",
         };

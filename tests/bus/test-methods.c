@@ -406,14 +406,14 @@ static void test_place(void)
                                                                                         "i " node)
 #define ERROR(name) E("error", "s \"org.vgpud1.Error." name "\"")
 #define FIRST       "(\"" PATH_GPU "\", [" E("name", "s \"mdpy\"") ", " E("type", "s \"mdpy-xga\"") ", "
-#define SECOND                                                                                                               \
-        "(\"" VGPUD_PATH_GPU                                                                                                 \
-        "/mtty\", [" E("name", "s \"mtty\"") ", " E("fits", "b false") ", " E("reason", "s \"it is not there\"") ", " ERROR( \
-                        "GpuGone") ", " E("hint",                                                                            \
-                                          "s \"look again\"") ", " E("hint_id",                                              \
-                                                                     "s \"try-again\"") ", " NUMBERS("0", "0",               \
-                                                                                                     "0", "0",               \
-                                                                                                     "0",                    \
+#define SECOND                                                                                                                                                      \
+        "(\"" VGPUD_PATH_GPU                                                                                                                                        \
+        "/mtty\", [" E("name", "s \"mtty\"") ", " E("fits", "b false") ", " E("reason", "s \"it is not there\"") ", " E("reason_id", "s \"not-ready\"") ", " ERROR( \
+                        "GpuGone") ", " E("hint",                                                                                                                   \
+                                          "s \"look again\"") ", " E("hint_id",                                                                                     \
+                                                                     "s \"try-again\"") ", " NUMBERS("0", "0",                                                      \
+                                                                                                     "0", "0",                                                      \
+                                                                                                     "0",                                                           \
                                                                                                      "-1") "])"
         PLACE("\"" PATH_GPU "\" \"depth\" [" FIRST E("fits", "b true") ", " NUMBERS("2", "5", "2", "1", "7",
                                                                                     "3") "]), " SECOND "]",
@@ -423,8 +423,8 @@ static void test_place(void)
                          HINTS("x", 1, 0, "a", "b"));
         g_assert_true(g_str_has_prefix(full,
                                        "\"/\" \"depth\" [" FIRST E("fits", "b false") ", {\"reason\", <s "));
-        assert_contains(full, ERROR("NoCapacity") ", " NUMBERS("2", "5", "2", "1", "7", "3") ", " E("distance",
-                                                                                                    "u 0"));
+        assert_contains(full, E("reason_id", "s \"no-room\"") ", " ERROR("NoCapacity") ", " NUMBERS(
+                                              "2", "5", "2", "1", "7", "3") ", " E("distance", "u 0"));
         g_assert_cmpstr(fake_model(f->model)->hints, ==, "x 1 0 a b");
         assert_error("InvalidArgs", f, MANAGER_CALL, "Place", "sa{sv}", "mdpy-xga", 1, "count", "u", 0);
         assert_error("InvalidArgs", f, MANAGER_CALL, "Place", "sa{sv}", "mdpy-xga", 1, "wait", "b", true);
@@ -515,7 +515,7 @@ static void test_configure(void)
         fixture_settle(f);
         assert_text(call_text(waiting), "\"" VGPUD_PATH_JOB "/2\"");
         fake_model(f->model)->fail_next = VGPUD_ERROR_INVALID;
-        fake_model(f->model)->fail_message = "there is no such mode";
+        fake_model(f->model)->fail_message = "this cannot be";
         assert_error("InvalidArgs", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}", "x", "y", 0);
         assert_error("InvalidArgs", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}", "x", "y", 2,
                      "wait", "b", true, "timeout_usec", "t", (uint64_t)0);
@@ -683,7 +683,7 @@ static void test_destroy_many_wait(void)
         a = model_get_job(f->model, 4);
         fake_model_add_failure(a, UUID_B, VGPUD_ERROR_IN_USE, "qemu holds it");
         fake_model_end_job(a, JOB_FAILED, VGPUD_ERROR_IN_USE, "qemu holds it");
-        fake_model_end_job(c, JOB_FAILED, VGPUD_ERROR_GPU_GONE, "it went away");
+        fake_model_end_job(c, JOB_FAILED, VGPUD_ERROR_GPU_GONE, "it burned");
         fixture_settle(f);
         got = call_text(badly);
         g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.GpuGone: \""));
@@ -915,7 +915,7 @@ static void test_wait_for_removed(void)
         Job *job = model_get_job(f->model, 1);
 
         job->finished = NULL;
-        fake_model_end_job(job, JOB_FAILED, VGPUD_ERROR_GPU_GONE, "it went away");
+        fake_model_end_job(job, JOB_FAILED, VGPUD_ERROR_GPU_GONE, "it burned");
         fixture_settle(f);
         assert_reply_error(c, "GpuGone");
 }

@@ -622,6 +622,7 @@ class Mock(GpuTypes):
                 c["distance"] = dbus.UInt32(4)
             if n < count:
                 c["reason"] = "it has no room for another one" if found else "it does not offer that type"
+                c["reason_id"] = "no-room" if found else "no-such-type"
                 if found:
                     c.update(hint="destroy an instance", hint_id="choose-other")
                 if options.get("pool") != "mute":  # no error

@@ -822,10 +822,11 @@ class Place(Case):
         self.assertEqual([place[k] for k in ("gpu", "type", "count", "strategy")], [SAMPLE, "mdpy-xga", 1, "breadth"])
         self.assertEqual(place["candidates"][0],
                          {"gpu": SAMPLE, "object_path": gpu_path(SAMPLE), "type": "mdpy-xga", "fits": True, "would_wait": False,
-                          "reason": None, "hint": None, "hint_id": None, "error": None, "room": 4, "available": 5, "promised": 1, "spare": 0, "instances": 2, "numa_node": None, "distance": 4})
+                          "reason": None, "reason_id": None, "hint": None, "hint_id": None, "error": None, "room": 4, "available": 5,
+                          "promised": 1, "spare": 0, "instances": 2, "numa_node": None, "distance": 4})
         other = next(c for c in place["candidates"] if c["gpu"] == NVIDIA)
-        self.assertEqual((other["type"], other["fits"], other["reason"], other["error"], other["numa_node"]),
-                         (None, False, "it does not offer that type", "org.vgpud1.Error.NoSuchType", 1))
+        self.assertEqual((other["type"], other["fits"], other["reason_id"], other["error"], other["numa_node"]),
+                         (None, False, "no-such-type", "org.vgpud1.Error.NoSuchType", 1))
         section = MANUAL[MANUAL.index("\n*place*\n"):MANUAL.index("\n*destroy*\n")]
         self.assertEqual(set(place) - set(re.findall(r"\w+", section)), set())
         self.assertEqual(set(other) - set(re.findall(r"\w+", section)), set())
@@ -841,6 +842,8 @@ class Place(Case):
         self.check("place", place)
         self.assertEqual((result.status, place["gpu"]), (5, None))
         self.assertIn("choose-other", [c["hint_id"] for c in place["candidates"]])
+        self.assertEqual({c["gpu"]: c["reason_id"] for c in place["candidates"]},
+                         {SAMPLE: "no-room", GVT: "no-such-type", NVIDIA: "no-such-type", OLD: "no-such-type"})
         self.assertEqual(self.error(result)["name"], "org.vgpud1.Error.NoCapacity")
         self.bad(7, "place", "mdpy-xga", "--count", "9", "--pool=other")
         self.assertIn("create would wait for that", " ".join(self.good("place", "mdpy-xga", "--count", "9", "--pool=wait").split()))

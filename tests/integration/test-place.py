@@ -32,6 +32,7 @@ class Place(host.HostTest):
         self.assertEqual({c["name"] for _, c in candidates}, set(h.bus.gpus()))
         for _, c in candidates:
             self.assertEqual(c["fits"], not c.get("reason"), c)
+            self.assertEqual(c["fits"], not c.get("reason_id"), c)
             self.assertLessEqual(c["room"], max(0, c["available"] - c["promised"] - c["spare"]))
         return fitting, {c["name"]: c for _, c in candidates}
 
@@ -42,16 +43,12 @@ class Place(host.HostTest):
 
     def refusal(self, h, type_name, **options):
         """The message when no GPU has room. While a GPU is read again after a change, the call may be tried again."""
-        messages = []
-
-        def all_are_known():
+        def ask():
             call = h.bus.start_create("", type_name, **options)
             self.assertEqual(call.error(), "NoCapacity")
-            messages.append(call.failure.message)
-            return messages[-1].startswith("no GPU has room for")
+            return None if "job" in call.failure.details else call.failure.message
 
-        bus.wait(all_are_known, "an answer without asking a GPU")
-        return messages[-1]
+        return bus.wait(ask, "an answer without a job")
 
     def test_create_does_what_place_says(self):
         h = self.host("scalable", "gvt-g", options=FOUR)
@@ -90,9 +87,9 @@ class Place(host.HostTest):
         self.assertEqual(self.place(h, Q1, preferred_numa_node=node(1))[0], [S1, S3, S0, S2])
         self.assertEqual(self.place(h, Q1, numa_node=node(-1))[0], [S0, S1, S2, S3])
         _, candidates = self.place(h, Q1, numa_node=node(1))
-        self.assertIn("NUMA node 0, not 1", candidates[S0]["reason"])
-        self.assertEqual((candidates[S0]["error"], candidates[S0]["numa_node"]), ("org.vgpud1.Error.NotSupported", 0))
-        self.assert_error("NotSupported", h.bus.start_create("", Q1, numa_node=node(7)), S0, "NUMA node 0, not 7")
+        self.assertEqual((candidates[S0]["reason_id"], candidates[S0]["error"], candidates[S0]["numa_node"]),
+                         ("other-numa-node", "org.vgpud1.Error.NotSupported", 0))
+        self.assert_error("NotSupported", h.bus.start_create("", Q1, numa_node=node(7)), S0)
         self.assert_error("InvalidArgs", h.bus.start_create("", Q1, numa_node=node(-2)), "-2")
         self.assert_error("InvalidArgs", h.bus.start_create(S0, Q1, numa_node=node(0)), S0, hint="choose-other")
 
@@ -129,12 +126,11 @@ class Place(host.HostTest):
         self.assertEqual(self.place(h, Q1, count=4)[0], [])
         self.assertEqual(self.place(h, Q1, count=4, pool="desk")[0], [S1])
         _, candidates = self.place(h, Q1, count=4)
-        reasons = {S0: ("forbid=S64-1Q", Q1), S1: ("pool", "desk"), S2: ("room for 3", "not for 4", "spare="),
-                   S3: ("room for 3", "not for 4", "spare=")}
-        self.assertEqual(set(candidates), set(reasons))
-        for gpu, words in reasons.items():
-            for word in words:
-                self.assertIn(word, candidates[gpu]["reason"])
+        reasons = {S0: ("type-forbidden", "forbid=S64-1Q"), S1: ("other-pool", "desk"), S2: ("no-room", "spare="),
+                   S3: ("no-room", "spare=")}
+        self.assertEqual({gpu: c["reason_id"] for gpu, c in candidates.items()}, {gpu: reason for gpu, (reason, _) in reasons.items()})
+        for gpu, (_, setting) in reasons.items():
+            self.assertIn(setting, candidates[gpu]["reason"])
         self.assertEqual({g: (c["room"], c["available"], c["spare"]) for g, c in candidates.items() if g in (S2, S3)},
                          {S2: (3, 4, 1), S3: (3, 4, 1)})
         self.assertEqual(candidates[S0]["error"], "org.vgpud1.Error.NotSupported")
@@ -144,16 +140,15 @@ class Place(host.HostTest):
         self.assertEqual(h.writes("create"), [])
         self.assertEqual(len(h.bus.create(S2, Q1, count=4)), 4)  # spare room is for callers who name the GPU
         self.assertEqual(self.where(h, pool="desk")[0], bus.gpu_path(S1).rpartition("/")[2])
-        self.assertNotIn("ignoring", h.log())
+        self.assertEqual(h.bus.manager.get("ConfigErrors"), [])
 
     def test_bad_configuration(self):
         config = (f"[placement]\nstrategy=width\nspread=1\n[gpu {S0}]\nspare=-1\npriority=high\npools=x\n[gpu]\npool=x\n"
                   f"[gpu {S1}]\npriority=1\n")
         h = self.host("scalable", options=FOUR, config=config)
         self.assertEqual(self.place(h, Q1)[0], [S1, S0, S2, S3])
-        for text in ("[placement] strategy=width is not valid", "[placement] spread= is not known",
-                     f"[gpu {S0}] spare=-1 is not valid", f"[gpu {S0}] priority=high is not valid",
-                     f"[gpu {S0}] pools= is not known", "[gpu] pool= is not known"):
+        for text in ("[placement] strategy=width ", "[placement] spread= ", f"[gpu {S0}] spare=-1 ", f"[gpu {S0}] priority=high ",
+                     f"[gpu {S0}] pools= ", "[gpu] pool= "):
             self.assertIn(text, h.log())
 
     def test_promises(self):
@@ -165,7 +160,7 @@ class Place(host.HostTest):
         self.assertEqual(self.place(h, Q1)[0], [S1, S2, S3, S0])
         _, candidates = self.place(h, Q1, count=2)
         self.assertEqual((candidates[S0]["promised"], candidates[S0]["room"], candidates[S0]["instances"]), (3, 1, 3))
-        self.assertIn("4 available, 3 ", candidates[S0]["reason"])
+        self.assertEqual(candidates[S0]["reason_id"], "no-room")
         # Another size comes last there: it may find nothing.
         self.assertEqual(self.place(h, Q2, strategy="depth")[0][-1:], [S0])
         h.sim.ctl("fault", "clear")
@@ -230,10 +225,12 @@ class Place(host.HostTest):
         # A GPU that would not offer the type even when prepared is excluded by the type.
         _, candidates = self.place(h, Q1, pool="desk")
         self.assertNotIn("hint_id", candidates["0000:03:00.0"])
-        self.assertEqual(candidates["0000:03:00.0"]["error"], "org.vgpud1.Error.NoSuchType")
+        self.assertEqual((candidates["0000:03:00.0"]["error"], candidates["0000:03:00.0"]["reason_id"]),
+                         ("org.vgpud1.Error.NoSuchType", "no-such-type"))
         self.assertEqual(candidates[S0]["error"], "org.vgpud1.Error.NotSupported")
         self.assertNotIn("error", candidates[S1])
-        self.assertEqual(self.place(h, "vf")[1]["0000:03:00.0"]["hint_id"], "enable-vfs")
+        candidate = self.place(h, "vf")[1]["0000:03:00.0"]
+        self.assertEqual((candidate["reason_id"], candidate["hint_id"]), ("not-ready", "enable-vfs"))
 
     def test_the_answer_of_create_behind_a_removal(self):
         h = self.host("gvt-g")
@@ -257,7 +254,7 @@ class Place(host.HostTest):
     def test_not_prepared(self):
         """A GPU without virtual functions can make no instance, and the error tells the caller how to enable them."""
         h = self.host("nvidia-l40s", "nvidia-a2")
-        self.assert_error("NotSupported", h.bus.start_create("", "L40S-4Q"), f"vgpuctl enable-vfs {S3}", hint="enable-vfs")
+        self.assert_error("NotSupported", h.bus.start_create("", "L40S-4Q"), S3, hint="enable-vfs")
         self.assertEqual(self.place(h, "L40S-4Q")[0], [])
         fitting, candidates = self.place(h, "A2-4Q")
         self.assertEqual(fitting, [host.A2])
@@ -265,7 +262,7 @@ class Place(host.HostTest):
         self.assertNotIn("hint_id", candidates[S3])
         candidate = self.place(h, "L40S-4Q")[1][S3]
         self.assertEqual(candidate["hint_id"], "enable-vfs")
-        self.assertIn(f"vgpuctl enable-vfs {S3}", candidate["hint"])
+        self.assertIn(S3, candidate["hint"])
         self.assertEqual(h.vgpuctl("enable-vfs", S3).status, 0)
         self.assertEqual(self.place(h, "L40S-4Q")[0], [S3])
         self.assertEqual(self.where(h, type_name="L40S-4Q")[0], bus.gpu_path(S3).rpartition("/")[2])
