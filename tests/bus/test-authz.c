@@ -8,6 +8,7 @@
 
 #define JOB1   VGPUD_PATH_JOB "/1"
 #define DENIED "org.vgpud1.Error.NotAuthorized: "
+#define ACTION "org.vgpud1.rescan"
 
 /* The Bus hides the gate. Open questions show in the references to the connection, checked by fixture_free()
  * under the address sanitizer, and in the number of questions to polkit. */
@@ -29,6 +30,16 @@ static void assert_rescan(Fixture *f, CallFlags flags, const char *expected)
         g_assert_cmpstr(got, ==, expected);
 }
 
+/* The error names the fact. */
+static void assert_refused(Fixture *f, CallFlags flags, const char *error, const char *fact)
+{
+        g_autoptr(Call) c = rescan(f, flags);
+        g_autofree char *got = call_text(c);
+
+        g_assert_true(g_str_has_prefix(got, error));
+        assert_contains(got, fact);
+}
+
 static void test_allow(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -48,27 +59,20 @@ static void test_refusals(void)
         static const struct {
                 PolkitPlay play;
                 CallFlags flags;
-                const char *expected;
+                const char *fact;
         } cases[] = {
-                { POLKIT_SAYS_NO, 0, DENIED "polkit does not allow org.vgpud1.rescan" },
-                { POLKIT_SAYS_CHALLENGE, 0,
-                  DENIED
-                  "org.vgpud1.rescan needs authentication, and the call does not allow a password dialogue" },
-                { POLKIT_SAYS_CHALLENGE, CALL_INTERACTIVE,
-                  DENIED "org.vgpud1.rescan needs authentication, and no authentication agent is running" },
-                { POLKIT_SAYS_DISMISSED, CALL_INTERACTIVE,
-                  DENIED "org.vgpud1.rescan needs authentication, and the user dismissed the dialogue" },
-                { POLKIT_SAYS_NONSENSE, 0,
-                  DENIED "polkit could not be asked for org.vgpud1.rescan: its answer cannot be read" },
-                { POLKIT_FAILS, 0,
-                  DENIED
-                  "polkit could not be asked for org.vgpud1.rescan: The name org.freedesktop.PolicyKit1 was not provided" },
+                { POLKIT_SAYS_NO, 0, ACTION },
+                { POLKIT_SAYS_CHALLENGE, 0, ACTION },
+                { POLKIT_SAYS_CHALLENGE, CALL_INTERACTIVE, ACTION },
+                { POLKIT_SAYS_DISMISSED, CALL_INTERACTIVE, ACTION },
+                { POLKIT_SAYS_NONSENSE, 0, ACTION },
+                { POLKIT_FAILS, 0, "The name org.freedesktop.PolicyKit1 was not provided" },
         };
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
                 f->polkit = cases[i].play;
-                assert_rescan(f, cases[i].flags, cases[i].expected);
+                assert_refused(f, cases[i].flags, DENIED, cases[i].fact);
         }
 
         g_assert_cmpuint(f->asked, ==, G_N_ELEMENTS(cases));
@@ -81,9 +85,7 @@ static void test_nameless(void)
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 
         f->polkit = POLKIT_SAYS_YES;
-        assert_rescan(f, CALL_NAMELESS,
-                      DENIED
-                      "polkit could not be asked for org.vgpud1.rescan: the caller has no name on the bus");
+        assert_refused(f, CALL_NAMELESS, DENIED, ACTION);
         g_assert_cmpuint(f->asked, ==, 0);
 }
 
@@ -214,8 +216,8 @@ static void test_limit(void)
         for (unsigned i = 0; i < BUS_AUTHZ_QUERIES_PER_UID_MAX; i++)
                 g_ptr_array_add(calls, rescan(f, 0));
         g_assert_cmpuint(f->asked, ==, BUS_AUTHZ_QUERIES_PER_UID_MAX);
-        assert_rescan(f, 0,
-                      "org.vgpud1.Error.TooManyJobs: polkit is being asked about 64 calls of this user already");
+        g_autofree char *limit = g_strdup_printf(" %u ", BUS_AUTHZ_QUERIES_PER_UID_MAX);
+        assert_refused(f, 0, "org.vgpud1.Error.TooManyJobs: ", limit);
         g_assert_cmpuint(f->asked, ==, BUS_AUTHZ_QUERIES_PER_UID_MAX);
         fixture_polkit_answers(f, POLKIT_SAYS_NO);
 
@@ -223,7 +225,7 @@ static void test_limit(void)
                 g_autoptr(Call) c = calls->pdata[i];
                 g_autofree char *got = call_text(c);
 
-                g_assert_cmpstr(got, ==, DENIED "polkit does not allow org.vgpud1.rescan");
+                g_assert_true(g_str_has_prefix(got, DENIED));
         }
 
         /* Another question is possible again. */
@@ -260,8 +262,8 @@ static void test_another_gpu(void)
                 unsigned asked;
         } cases[] = {
                 { POLKIT_SAYS_YES, POLKIT_SAYS_YES, "\"" JOB1 "\" ", "mtty", 2 },
-                { POLKIT_SAYS_YES, POLKIT_SAYS_NO, DENIED "polkit does not allow org.vgpud1.create", NULL, 2 },
-                { POLKIT_SAYS_NO, POLKIT_SAYS_YES, DENIED "polkit does not allow org.vgpud1.create", NULL, 1 },
+                { POLKIT_SAYS_YES, POLKIT_SAYS_NO, DENIED, NULL, 2 },
+                { POLKIT_SAYS_NO, POLKIT_SAYS_YES, DENIED, NULL, 1 },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -303,7 +305,7 @@ static void test_errors_come_first(void)
                      "mdpy-xga", 0);
         got = CALL_TEXT(f, 0, PATH_B, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);
         g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Foreign: "));
-        fake_model(f->model)->wrong = "there is no such thing";
+        fake_model(f->model)->wrong = "this cannot be";
         assert_error("InvalidArgs", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 99, 0);
         assert_error("InvalidArgs", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}", "x", "y", 0);
         g_assert_cmpuint(f->asked, ==, 0);
@@ -531,8 +533,8 @@ static void test_every_method(void)
                 }
 
                 g_assert_cmpuint(f->asked, ==, 1);
-                denied = g_strdup_printf(DENIED "polkit does not allow %s", action);
-                g_assert_cmpstr(got, ==, denied);
+                g_assert_true(g_str_has_prefix(got, DENIED));
+                assert_contains(got, action);
         }
 
         g_assert_cmpuint(fake_model(f->model)->creates + fake_model(f->model)->destroys +

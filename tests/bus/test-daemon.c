@@ -262,7 +262,8 @@ static void test_user(void)
         run_until(n, n->question);
         polkit_says(n, false);
         g_autofree char *denied = finish_call(n, &reply);
-        g_assert_cmpstr(denied, ==, "org.vgpud1.Error.NotAuthorized: polkit does not allow org.vgpud1.rescan");
+        g_assert_true(g_str_has_prefix(denied, "org.vgpud1.Error.NotAuthorized: "));
+        assert_contains(denied, "org.vgpud1.rescan");
         g_assert_cmpuint(fake_model(n->model)->rescans, ==, 1);
         sd_bus_flush_close_unref(client);
 }
@@ -278,9 +279,8 @@ static void test_no_polkit(void)
 
         send_call(client, &reply, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}", 0);
         g_autofree char *text = finish_call(n, &reply);
-        g_assert_true(g_str_has_prefix(
-                        text,
-                        "org.vgpud1.Error.NotAuthorized: polkit could not be asked for org.vgpud1.rescan: "));
+        g_assert_true(g_str_has_prefix(text, "org.vgpud1.Error.NotAuthorized: "));
+        assert_contains(text, "org.vgpud1.rescan");
         g_assert_cmpuint(fake_model(n->model)->rescans, ==, 0);
         /* Root needs no polkit. */
         send_call(root, &reply, PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "a{sv}", 0);

@@ -348,14 +348,14 @@ static void test_modes(void)
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
         const char *expected[][2] = {
                 { "State", "s \"unprepared\"" },
-                { "Reason", "s \"no VFs\"" },
+                { "Reason", "s \"no power\"" },
                 { "Modes",
                   "a{sa{sv}} [{\"heterogeneous\", [{\"value\", <s \"no\">}, {\"choices\", <as [\"no\", \"yes\"]>}, {\"help\", <s \"types of several sizes\">}]}, {\"partition\", [{\"value\", <s \"NPS1\">}]}]" },
                 { NULL, NULL },
         };
 
         f->gpu->state = GPU_UNPREPARED;
-        f->gpu->reason = g_strdup("no VFs");
+        f->gpu->reason = g_strdup("no power");
 
         if (!f->gpu->snapshot->modes)
                 f->gpu->snapshot->modes = g_ptr_array_new_with_free_func(mode_destroy);
@@ -851,10 +851,10 @@ static void test_job_removed(void)
 
         g_string_truncate(f->log, 0);
         fake_model_end_job(fake_model_add_job(f->gpu, &fake_kind_rescan, 0), JOB_FAILED, VGPUD_ERROR_GPU_GONE,
-                           "it went away");
+                           "it burned");
         fixture_settle(f);
         assert_contains(f->log->str, "\"failed\" \"org.vgpud1.Error.GpuGone\" [");
-        assert_contains(f->log->str, "{\"message\", <s \"it went away\">}");
+        assert_contains(f->log->str, "{\"message\", <s \"it burned\">}");
 }
 
 /* An L40S with 32 VFs and 23 types: one create changes the room of each type. */

@@ -86,6 +86,7 @@ SMALL = {  # a tree that passes house.py and prose.py
     "drivers-glue/vf/count.h": "#pragma once\n/* Unbind the VFs first. Enable the IOMMU: intel_iommu=on on Intel. */\n",
 }
 COMMENT = "/* %s */\n"
+TEXTS = 'log("the GPU went away");\nlog("GPU %s is not ready at %u: %s: input/output error", gpu, n, "b");\n'
 
 # check, files beside those of SMALL, complaint; None: the check passes
 MADE_UP = [
@@ -144,6 +145,20 @@ MADE_UP = [
     ("prose", {"daemon/b.h": COMMENT % ("Then the lane takes a slot " * 50)}, None),
     ("measure --check", {"daemon/work/b.c": 'static void set(void)\n{\n        log("a "\n            "b");\n}\n'}, "not met: string literals broken"),
     ("measure --check", {}, "not met: assertions per 1 000 lines"),
+    ("words", {}, "the product has no texts"),
+    ("words", {"daemon/b.c": TEXTS, "tests/unit/test-b.c": 'ASSERT_STREQ(e.message, "the GPU went away");\n'}, "test-b.c:1: repeats the words \"the GPU went away\""),
+    ("words", {"daemon/b.c": TEXTS, "tests/unit/test-b.c": '{ EIO, "is GPU 7 the GPU went away" },\n'}, "repeats the words \"the GPU went away\""),
+    ("words", {"daemon/b.c": TEXTS, "tests/unit/test-b.c": 'A("is not ready at 0000:41:00.0");\n'}, "repeats the words \"is not ready at\""),
+    ("words", {"daemon/b.c": TEXTS, "tests/unit/test-b.c": 'A("now that it is not ready at a time of day");\n'}, "test-b.c:1: repeats the words"),
+    ("words", {"daemon/b.c": TEXTS, "tests/integration/test-b.py": 'X = {"EIO": ("Failed", "not", "went", "GPU")}\n'}, None),
+    ("words", {"daemon/b.c": TEXTS, "tests/integration/test-b.py": 'X = {"EIO": ("Failed", "went away")}\n'}, "test-b.py:1: repeats the words \"went away\""),
+    ("words", {"daemon/b.c": TEXTS, "tests/integration/test-b.py": 'h.await_log(f"{gpu} {n} is not ready at {n}")\n'}, "test-b.py:1: repeats the words"),
+    ("words", {"daemon/b.c": TEXTS, "tests/vm/cases/b.py": 'self.assertIn("the GPU went away", text)\n'}, "b.py:1: repeats the words"),
+    ("words", {"daemon/b.c": TEXTS, "tests/vm/cases/b.py": 'self.assertTrue(x, "the GPU went away")\nwait(f, "the GPU went away")\n'}, None),
+    ("words", {"daemon/b.c": TEXTS, "tests/vm/cases/b.py": 'def f():\n    """the GPU went away"""\n'}, None),
+    ("words", {"daemon/b.c": TEXTS, "tests/unit/test-b.c": 'FAIL("the GPU went away");\n/* "the GPU went away" */\n'}, None),
+    ("words", {"daemon/b.c": TEXTS, "tests/unit/test-b.c": 'A("Input/output error", "<a b=\'the GPU went away\'>", "mdpy");\n'}, None),
+    ("words", {"daemon/b.c": TEXTS, "tests/unit/fake-b.c": 'A("the GPU went away");\n', "tests/simhost/b.c": 'A("the GPU went away");\n'}, None),
 ]  # fmt: skip
 
 # Broken copies of a tree that has one file in each folder, for layers.py.

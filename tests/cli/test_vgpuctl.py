@@ -31,6 +31,8 @@ from mock_vgpud import (FIRST, FOREIGN, GPU, GVT, HANDED_OUT, INSTANCE, JOB, MAN
 GOLDEN = pathlib.Path(__file__).resolve().parent / "golden"
 MANUAL = (TOP / "man/vgpuctl.1.rst").read_text()
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+# The command that the message about a job that goes on offers.
+GOES_ON = re.compile(r'"vgpuctl (?:cancel|wait job) (\d+)"')
 PROGRAM = ""
 UPDATE = False
 
@@ -199,8 +201,8 @@ class Tables(Case):
         self.golden("show-unprepared.txt", self.good("show", XE))
         self.golden("types-why-unprepared.txt", self.good("types", XE, "--why"))
         self.assertEqual({t["hint_id"] for t in self.data("types", XE, "--why")["types"]}, {"enable-vfs"})
-        self.assertIn("Nothing can be made on it while it is unprepared.", self.good())
-        self.assertIn("unprepared", self.good("gpus"))
+        for args in ((), ("gpus",)):
+            self.assertIn("unprepared", self.good(*args))
         self.add_xe(True)
         self.golden("show-sriov.txt", self.good("show", XE))
         self.golden("types-why-sriov.txt", self.good("types", XE, "--why"))
@@ -219,8 +221,7 @@ class Tables(Case):
         self.types(SAMPLE, *(make_type(i, i, "", [], 1, options=options)
                              for i, options in (("a", (shared, one)), ("b", (shared, other)), ("c", (shared, one)))))
         for args in (("types", SAMPLE, "--why"), ("show", SAMPLE)):
-            self.assertTrue(self.good(*args).endswith(
-                ":\n    params (all types): for all\n    quota (a, c): bytes\n    quota (b): blocks\n"), args)
+            self.assertRegex(self.good(*args), r":\n    params \(.*\): for all\n    quota \(a, c\): bytes\n    quota \(b\): blocks\n\Z")
 
     def test_a_hand_over_without_anything_to_paste(self):
         self.change(instance_path(FIRST), INSTANCE, Slot="vm3")
@@ -235,9 +236,9 @@ class Tables(Case):
         self.types(NVIDIA, make_type("nvidia-746", "NVIDIA L40S-4Q", "", [], 0, mig=True, earlier_name="NVIDIA A2-4Q"))
         for args in (("types", "--why"), ("show", NVIDIA)):
             self.assertIn("NVIDIA A2-4Q", self.good(*args))
-        self.assertIn("the driver does not say", self.good("types", "--why"))
         self.assertIn("(MIG)", self.good("show", NVIDIA))
-        self.assertIs(self.data("types", NVIDIA)["types"][0]["mig"], True)
+        (only,) = self.data("types", NVIDIA)["types"]
+        self.assertEqual((only["mig"], only["available"], only["why_not"]), (True, 0, None))
 
     def test_jobs(self):
         self.bus.control("Hold", True)
@@ -264,17 +265,17 @@ class Tables(Case):
         self.assertEqual(self.data("show", "mdpy")["gpu"]["job"], 17)
 
     def test_stale_and_stuck(self):
-        self.change(gpu_path(NVIDIA), GPU, State="stuck", Reason="the removal of 4f0cd9e1 has not come back", Stale=True,
+        reason = "4f0cd9e1 has not come back"
+        self.change(gpu_path(NVIDIA), GPU, State="stuck", Reason=reason, Stale=True,
                     ScannedUsec=dbus.UInt64(mock_vgpud.now() - 5 * mock_vgpud.HOUR - 1000000))
         self.change(instance_path(SECOND), INSTANCE, State="stuck")
         self.golden("overview-stuck.txt", self.good())
-        self.assertIn("stuck, as of 5 h ago", self.good("gpus"))
+        self.assertRegex(self.good("gpus"), r"\bstuck\b.*\b5 h\b")
         why = " ".join(self.good("types", "--why", NVIDIA).split())
-        self.assertIn(f"{NVIDIA}: stuck, as of 5 h ago: the removal of 4f0cd9e1 has not come back; the numbers are from an earlier "
-                      "scan, and none can be made until the GPU answers", why)
+        self.assertRegex(why, rf"\b{NVIDIA}: stuck\b.*\b5 h\b.*: {reason}; ")
         for args in (("types",), ("types", NVIDIA), ("types", "--no-legend")):
-            self.assertEqual(" ".join(self.good(*args).split()).count("the numbers are from an earlier scan"), 1)
-        self.assertNotIn("earlier", self.good("types", SAMPLE))
+            self.assertEqual(" ".join(self.good(*args).split()).count(reason), 1)
+        self.assertNotIn(reason, self.good("types", SAMPLE))
         stale = {(t["gpu"], t["stale"]) for t in self.data("types")["types"]}
         self.assertEqual(stale, {(GVT, False), (NVIDIA, True), (SAMPLE, False)})
 
@@ -479,7 +480,7 @@ class Errors(Case):
                         self.assertEqual(p.finish(), status)
                         said = p.errors
                     self.assertIn("the very reason", said)
-                    self.assertTrue(said.startswith("vgpuctl: Could not "), said)
+                    self.assertTrue(said.startswith("vgpuctl: "), said)
                     self.bus.control("Fail", full, "the very reason", signature="ss")
                     error = self.failed(status, "destroy", FIRST)
                     self.assertEqual((error["exit_status"], error["name"], error["object"]), (status, full, FIRST))
@@ -495,32 +496,33 @@ class Errors(Case):
         self.assertNotRegex((TOP / "man/org.vgpud1.5.rst.in").read_text() + (TOP / "man/api-manual.py").read_text(), r"errno")
 
     def test_errors_of_the_bus(self):
-        for name, status, words in (
-                ("org.freedesktop.DBus.Error.AccessDenied", 4, "not permitted"),
-                ("org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", 4, "not permitted"),
-                ("org.freedesktop.DBus.Error.NoReply", 1, "went away or did not answer"),
-                ("org.freedesktop.DBus.Error.Timeout", 1, "went away or did not answer"),
-                ("org.freedesktop.DBus.Error.ServiceUnknown", 1, "systemctl status vgpud"),
-                ("org.freedesktop.DBus.Error.Spawn.ChildExited", 1, "systemctl status vgpud"),
-                ("org.freedesktop.systemd1.LoadFailed", 1, "systemctl status vgpud"),
-                ("org.freedesktop.DBus.Error.UnknownMethod", 1, "does not know this call"),
-                ("org.freedesktop.DBus.Error.InvalidArgs", 2, "the very reason"),
-                ("org.example.Error.Strange", 1, "the very reason")):
+        for name, status, hint in (
+                ("org.freedesktop.DBus.Error.AccessDenied", 4, "ask-administrator"),
+                ("org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", 4, "ask-administrator"),
+                ("org.freedesktop.DBus.Error.NoReply", 1, "check-service"),
+                ("org.freedesktop.DBus.Error.Timeout", 1, "check-service"),
+                ("org.freedesktop.DBus.Error.ServiceUnknown", 1, "check-service"),
+                ("org.freedesktop.DBus.Error.Spawn.ChildExited", 1, "check-service"),
+                ("org.freedesktop.systemd1.LoadFailed", 1, "check-service"),
+                ("org.freedesktop.DBus.Error.UnknownMethod", 1, "restart-daemon"),
+                ("org.freedesktop.DBus.Error.InvalidArgs", 2, None),
+                ("org.example.Error.Strange", 1, None)):
             for args in (("list",), ("create", "mdpy-xga"), ("destroy", FIRST)):
                 self.bus.control("Fail", name, "the very reason", signature="ss")
-                said = self.bad(status, *args)
-                self.assertIn(words, said)
-                self.assertIn("the very reason", said)
+                self.assertIn("the very reason", self.bad(status, *args))
+                self.bus.control("Fail", name, "the very reason", signature="ss")
+                error = self.failed(status, *args)
+                self.assertEqual((error["name"], error["hint_id"]), (name, hint))
 
     def test_no_daemon(self):
         self.bus.stop_mock()
         for args in ((), ("list",), ("create", "x"), ("destroy", "x", "y"), ("cancel", "1"), ("rescan",)):
-            self.assertIn("vgpud does not run, and could not be started", self.bad(1, *args))
+            self.bad(1, *args)
+        self.assertEqual(self.failed(1, "list")["hint_id"], "check-service")
 
     def test_no_bus(self):
         for verb in (("list",), ("create", "x"), ("monitor",)):
-            said = self.bad(1, *verb, environment={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent/bus"})
-            self.assertIn("system bus", said)
+            self.bad(1, *verb, environment={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent/bus"})
 
     def test_daemon_dies_meanwhile(self):
         self.bus.control("Hold", True)
@@ -528,8 +530,8 @@ class Errors(Case):
         wait_for(lambda: self.calls("DestroyMany"), "the call")
         self.bus.stop_mock(signal.SIGKILL)
         self.assertEqual(p.finish(), 1)
-        self.assertIn("vgpud went away", p.errors)
-        self.assertEqual(len(re.findall("^vgpuctl: Could not destroy ", p.errors, re.M)), 3)
+        for word in ("desk", "4f0cd", "c2c1"):
+            self.assertRegex(p.errors, rf"(?m)^vgpuctl: .*\b{word}\b")
 
     def test_usage(self):
         self.calls()
@@ -559,12 +561,10 @@ class Errors(Case):
 
     def test_options_that_are_not(self):
         """The message names the typed word."""
-        for args, said in ((("--help=3",), "--help takes no value"), (("--quiet=1",), "--quiet takes no value"),
-                           (("list", "--json=3"), "--json takes no value"), (("-x",), "There is no option -x"),
-                           (("list", "-qx"), "There is no option -x"), (("--frobnicate",), "There is no option --frobnicate"),
-                           (("--frobnicate=1",), "There is no option --frobnicate=1"), (("-H",), "-H needs a value"),
-                           (("create", "--gpu"), "--gpu needs a value")):
-            self.assertIn(f"vgpuctl: {said}", self.bad(2, *args))
+        for args, named in ((("--help=3",), "--help"), (("--quiet=1",), "--quiet"), (("list", "--json=3"), "--json"), (("-x",), "-x"),
+                            (("list", "-qx"), "-x"), (("--frobnicate",), "--frobnicate"), (("--frobnicate=1",), "--frobnicate=1"),
+                            (("-H",), "-H"), (("create", "--gpu"), "--gpu")):
+            self.assertIn(f" {named}", self.bad(2, *args).partition("\n")[0])
 
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "wb") as full:
@@ -574,7 +574,7 @@ class Errors(Case):
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(os.strerror(errno.ENOSPC), done.stderr.decode())
                 if args[0] == "create":  # the error names the new instance
-                    self.assertRegex(done.stderr.decode(), "Instance [0-9a-f-]{36} was created")
+                    self.assertRegex(done.stderr.decode(), UUID)
 
 
 class Names(Case):
@@ -697,8 +697,9 @@ class Create(Case):
 
     def test_a_type_with_blanks(self):
         self.bus.control("Fail", "org.vgpud1.Error.NoSuchType", "mdpy offers mdpy-vga and mdpy-xga", signature="ss")
-        self.assertIn("Could not create NVIDIA A2-4Q on " + gpu_path(NVIDIA) + ": mdpy offers",
-                      self.bad(3, "create", "NVIDIA A2-4Q", "--gpu", gpu_path(NVIDIA)))
+        said = self.bad(3, "create", "NVIDIA A2-4Q", "--gpu", gpu_path(NVIDIA))
+        for fact in ("NVIDIA A2-4Q", gpu_path(NVIDIA), ": mdpy offers mdpy-vga and mdpy-xga"):
+            self.assertIn(fact, said)
         self.assertEqual(self.asked()[:2], [NVIDIA, "NVIDIA A2-4Q"])
 
     def test_gpu_by_a_part_of_its_name(self):
@@ -715,14 +716,14 @@ class Create(Case):
         details = {"hint": "enable some: vgpuctl enable-vfs", "hint_id": "enable-vfs"}
         self.bus.control("FailWith", "NoCapacity", "no functions are enabled", details, signature="ssa{sv}")
         said = self.bad(5, "create", "vf")
-        self.assertEqual(said, "vgpuctl: Could not create vf: no functions are enabled.\nHint: enable some: vgpuctl enable-vfs.\n")
+        self.assertRegex(said, rf"\Avgpuctl: .*: no functions are enabled\.\nHint: {details['hint']}\.\n\Z")
         self.bus.control("FailWith", "NoCapacity", "no functions are enabled", details, signature="ssa{sv}")
         error = self.failed(5, "create", "vf")
         self.assertEqual((error["hint"], error["hint_id"]), tuple(details.values()))
         self.assertNotIn("Hint", error["message"])
         self.bus.control("Fail", "org.vgpud1.Error.NoCapacity", "no functions\nHint: enable some", signature="ss")
         error = self.failed(5, "create", "vf")
-        self.assertEqual((error["message"], error["hint"], error["hint_id"]), ("Could not create vf: no functions", "enable some", None))
+        self.assertEqual((error["message"].rpartition(": ")[2], error["hint"], error["hint_id"]), ("no functions", "enable some", None))
         self.bus.control("Fail", "org.vgpud1.Error.NoCapacity", "no functions", signature="ss")
         self.assertEqual(self.failed(5, "create", "vf")["hint_id"], "explain-types")
 
@@ -772,9 +773,7 @@ class Gpus(Case):
         self.assertEqual(self.data("configure", "mdpy"), {"gpu": SAMPLE, "modes": []})
 
     def test_refused(self):
-        for args, words in ((("enable-vfs", NVIDIA, "3"), f"Could not enable virtual functions of {NVIDIA}: qemu holds"),
-                            (("disable-vfs", NVIDIA), f"Could not disable the virtual functions of {NVIDIA}: qemu holds"),
-                            (("configure", NVIDIA, "mig", "yes"), f"Could not configure {NVIDIA}: qemu holds")):
+        for args in (("enable-vfs", NVIDIA, "3"), ("disable-vfs", NVIDIA), ("configure", NVIDIA, "mig", "yes")):
             self.bus.control("Hold", True)
             number = self.next_number(args)
             p = self.program(*args)
@@ -782,7 +781,7 @@ class Gpus(Case):
             self.bus.control("End", dbus.UInt32(number), "failed", "org.vgpud1.Error.InUse", "qemu holds 0000:41:00.5",
                              signature="usss")
             self.assertEqual(p.finish(), 6)
-            self.assertIn(words, p.errors)
+            self.assertIn(f"{NVIDIA}: qemu holds 0000:41:00.5", p.errors)
 
     def next_number(self, args):
         """The number of the next job."""
@@ -836,7 +835,7 @@ class Place(Case):
         self.assertEqual(self.vgpuctl("place", "-q", "mdpy-xga", "--count=9").out, "")
 
     def test_none(self):
-        self.assertIn("No GPU can take 9 of mdpy-xga", self.bad(5, "place", "mdpy-xga", "--count", "9"))
+        self.assertRegex(self.bad(5, "place", "mdpy-xga", "--count", "9"), r"\b9\b.*\bmdpy-xga\b")
         result = self.vgpuctl("place", "mdpy-xga", "--count", "9", "--json")
         place = json.loads(result.out)
         self.check("place", place)
@@ -846,12 +845,13 @@ class Place(Case):
                          {SAMPLE: "no-room", GVT: "no-such-type", NVIDIA: "no-such-type", OLD: "no-such-type"})
         self.assertEqual(self.error(result)["name"], "org.vgpud1.Error.NoCapacity")
         self.bad(7, "place", "mdpy-xga", "--count", "9", "--pool=other")
-        self.assertIn("create would wait for that", " ".join(self.good("place", "mdpy-xga", "--count", "9", "--pool=wait").split()))
+        self.good("place", "mdpy-xga", "--count", "9", "--pool=wait")
+        self.assertIs(self.data("place", "mdpy-xga", "--count", "9", "--pool=wait")["candidates"][0]["would_wait"], True)
         self.bad(5, "place", "mdpy-xga", "--count", "9", "--pool=mute")
 
     def test_errors(self):
         self.bus.control("Fail", "org.vgpud1.Error.NoSuchType", "no GPU offers a type \"x\"")
-        self.assertIn("Could not find a GPU for x: no GPU offers a type", self.bad(3, "place", "x"))
+        self.assertIn(": no GPU offers a type \"x\"", self.bad(3, "place", "x"))
         for words in (["place"], ["place", ""], ["place", "a", "--type=b"], ["place", "a", "b"], ["place", "a", "--gpu=x"],
                       ["place", "a", "--numa-node=-1"], ["place", "a", "--prefer-numa-node=x"], ["place", "a", "--count=0"],
                       ["list", "--near=x"], ["create", "a", "--dry-run"]):
@@ -972,11 +972,11 @@ class Destroy(Case):
 
     def test_cancelled_by_another(self):
         self.bus.control("Hold", True)
-        p = self.program("create", "mdpy-xga")
+        p = self.program("create", "mdpy-xga", "--json")
         wait_for(lambda: self.good("jobs", "-q"), "the job")
         self.good("cancel", "17")
         self.assertEqual(p.finish(), 1)
-        self.assertIn("the job was cancelled", p.errors)
+        self.assertEqual(json.loads(p.errors)["error"]["name"], "org.vgpud1.Error.Canceled")
 
 
 class Waiting(Case):
@@ -992,7 +992,8 @@ class Waiting(Case):
 
     def test_a_running_job(self):
         p = self.program("create", "mdpy-xga", terminal=True)
-        p.expect("job 17 makes mdpy-xga on mdpy, for")
+        p.expect("job 17 ")
+        p.expect("mdpy-xga")
         self.end(17)
         self.assertEqual(p.finish(), 0)
         line = p.text.replace("\r\n", "\n").split("\033[K")[-1]
@@ -1001,19 +1002,22 @@ class Waiting(Case):
     def test_a_waiting_job(self):
         self.good("create", "mdpy-xga", "--count", "2", "--no-block")
         p = self.program("create", "mdpy-vga", terminal=True, columns=150)
-        p.expect("job 18 waits for mdpy, for ")
-        p.expect(" now; 1 before it: job 17 makes 2 of mdpy-xga on mdpy, for ")
+        p.expect("job 18 ")
+        p.expect("job 17 ")
+        self.assertNotIn("mdpy-vga", p.text)
         self.end(17)
         self.change("/org/vgpud1/job/18", JOB, State="running", StartedUsec=dbus.UInt64(mock_vgpud.now()))
-        p.expect("job 18 makes mdpy-vga on mdpy, for")
+        p.expect("mdpy-vga")
         self.end(18)
         self.assertEqual(p.finish(), 0)
 
     def test_several(self):
         p = self.program("destroy", "desk", "4f0cd", terminal=True)
-        p.expect(f"0 of 2 done: job 17 removes {FIRST}")
+        p.expect("0 of 2 ")
+        p.expect(FIRST)
         self.end(17)
-        p.expect(f"1 of 2 done: job 18 removes {SECOND}")
+        p.expect("1 of 2 ")
+        p.expect(SECOND)
         self.end(18)
         self.assertEqual(p.finish(), 0)
 
@@ -1032,7 +1036,7 @@ class Waiting(Case):
 
     def test_the_line_fits(self):
         p = self.program("create", "mdpy-xga", terminal=True, columns=40)
-        p.expect("job 17 makes")
+        p.expect("job 17 ")
         self.end(17)
         p.finish()
         for piece in re.split(r"\r\033\[K|\r\n", p.text)[:-2]:
@@ -1047,7 +1051,8 @@ class Waiting(Case):
             p.process.send_signal(sent)
             self.assertEqual(p.finish(), status)
             self.assertEqual(p.text, "")
-            self.assertIn(f"Interrupted, but the job goes on: job {number} makes mdpy-xga on mdpy", p.errors)
+            self.assertEqual(GOES_ON.findall(p.errors), [number], p.errors)
+            self.assertIn("mdpy-xga", p.errors)
             self.assertEqual(self.good("jobs", "-q").strip(), number)
             self.end(int(number))
 
@@ -1061,10 +1066,10 @@ class Waiting(Case):
 
     def test_interrupt_on_a_terminal(self):
         p = self.program("destroy", "desk", terminal=True, preexec=take_terminal)
-        p.expect("job 17 removes")
+        p.expect("job 17 ")
         os.write(p.master, b"\x03")
         self.assertEqual(p.finish(), 130)
-        self.assertIn(f"the job goes on: job 17 removes {FIRST}", p.text)
+        self.assertEqual(GOES_ON.findall(" ".join(p.text.split())), ["17"], p.text)
 
     def test_interrupt_while_it_waits(self):
         self.good("create", "mdpy-xga", "--no-block")
@@ -1072,7 +1077,7 @@ class Waiting(Case):
         wait_for(lambda: "18" in self.good("jobs", "-q"), "the job")
         p.process.send_signal(signal.SIGINT)
         self.assertEqual(p.finish(), 130)
-        self.assertIn('"vgpuctl cancel 18"', p.errors)
+        self.assertEqual(GOES_ON.findall(p.errors), ["18"], p.errors)
 
     def test_interrupt_of_one_of_two(self):
         """A job with the same arguments may belong to another caller."""
@@ -1084,7 +1089,7 @@ class Waiting(Case):
             second = wait_for(lambda: self.good("jobs", "-q").split()[1:], "the second job")[0]
             mine.process.send_signal(signal.SIGINT)
             self.assertEqual(mine.finish(), 130)
-            self.assertEqual(re.findall(r"the job goes on: job (\d+)", mine.errors), [second], mine.errors)
+            self.assertEqual(GOES_ON.findall(mine.errors), [second], mine.errors)
             self.end(int(first))
             self.end(int(second))
             self.assertEqual(other.finish(), 0)
@@ -1098,7 +1103,7 @@ class Waiting(Case):
             number = wait_for(lambda: self.good("jobs", "-q").strip(), "the job")
             p.process.send_signal(signal.SIGINT)
             self.assertEqual(p.finish(), 130)
-            self.assertIn(f"the job goes on: job {number}", p.errors)
+            self.assertEqual(GOES_ON.findall(p.errors), [number], p.errors)
             self.end(int(number))
 
     def test_past_the_deadline(self):
@@ -1123,7 +1128,7 @@ class Waiting(Case):
                 result = self.vgpuctl(*args, "--timeout", "10ms")
                 self.assertEqual((result.status, result.out), (8, ""))
                 self.assertIn("Hint: ", result.err)
-                number = int(re.search(r"Job (\d+) did not end within 10 ms", result.err)[1])
+                number = int(re.search(r"\b[Jj]ob (\d+)\b", result.err)[1])
                 self.assertIn(str(number), self.good("jobs", "-q").split())
                 result = self.vgpuctl(*args, "--timeout=10ms", "--json")
                 error = json.loads(result.err.splitlines()[0])["error"]
@@ -1196,12 +1201,12 @@ class Waiting(Case):
         bus = harness.Bus()
         bus.start_mock()
         bus.control("Hold", True)
-        p = Program([PROGRAM, "create", "mdpy-xga"], bus.environment)
+        p = Program([PROGRAM, "create", "mdpy-xga", "--json"], bus.environment)
         self.addCleanup(p.close)
         wait_for(lambda: '"Create"' in bus.control("Calls"), "the call")
         bus.close()
         self.assertEqual(p.finish(), 1)
-        self.assertIn("vgpud went away or did not answer", p.errors)
+        self.assertEqual(json.loads(p.errors)["error"]["hint_id"], "check-service")
 
     def test_interrupt_in_json(self):
         p = self.program("destroy", "desk", "4f0cd", "--json")
@@ -1267,27 +1272,26 @@ class Terminal(Case):
         self.assertNotIn("\033", self.bad(1, "create", "mdpy-xga"))
 
     def test_remarks(self):
-        self.assertIn("There are no instances on mdpy", self.lines("list", "mdpy"))
-        self.assertIn("no driver is bound to it", self.lines("types", OLD))
+        self.assertIn("mdpy", self.lines("list", "mdpy"))
+        self.assertIn(self.data("show", OLD)["gpu"]["reason"], self.lines("types", OLD))
         self.assertNotEqual(self.lines("jobs"), "")
         self.assertEqual(self.lines("jobs", "-q"), "")
         self.assertEqual(json.loads(self.lines("jobs", "--json")), {"jobs": []})
 
     def test_what_is_ignored_of_the_configuration(self):
         """A table of GPUs on a terminal ends with a warning about ignored rules."""
-        words = "A part of vgpud.conf is ignored"
         for texts in (None, []):
             if texts is not None:
                 self.bus.control("ConfigErrors", texts, signature="as")
             for args in ((), ("gpus",), ("place", "mdpy-xga")):
-                self.assertNotIn(words, self.lines(*args))
-        self.bus.control("ConfigErrors", ["vgpud.conf:3: [gpu *] forbd= is not known, ignoring it", "x\033[31m"], signature="as")
+                self.assertNotIn("vgpud.conf", self.lines(*args))
+        self.bus.control("ConfigErrors", ["vgpud.conf:3: [gpu *] forbd=", "x\033[31m"], signature="as")
         for args in ((), ("gpus",), ("place", "mdpy-xga")):
             text = self.lines(*args)
-            self.assertIn(f"{words}, and rules in it do not hold:\n  vgpud.conf:3: [gpu *] forbd= is not known", text)
+            self.assertIn("\n  vgpud.conf:3: [gpu *] forbd=", text)
             self.assertNotIn("x\033[31m", text)
             self.good(*args)
-            self.assertNotIn(words, self.lines(*args, "--json"))
+            self.assertNotIn("forbd", self.lines(*args, "--json"))
 
     def test_running_text(self):
         """The text breaks between words, and continued lines are indented."""
@@ -1310,13 +1314,13 @@ class Terminal(Case):
         self.assertIn(f"Reason: {reason}\n", self.good("show", OLD))
 
     def test_progress_of_gpus(self):
-        """The progress line describes the job in words."""
+        """The progress line names the GPU and what the job changes."""
         self.bus.control("Hold", True)
-        for args, words in ((("enable-vfs", NVIDIA, "4"), "enables 4 virtual functions of 0000:41:00.0"),
-                            (("disable-vfs", NVIDIA), "disables the virtual functions of 0000:41:00.0"),
-                            (("configure", NVIDIA, "heterogeneous", "yes"), "sets heterogeneous of 0000:41:00.0 to yes")):
+        for args, facts in ((("enable-vfs", NVIDIA, "4"), (NVIDIA, " 4 ")), (("disable-vfs", NVIDIA), (NVIDIA,)),
+                            (("configure", NVIDIA, "heterogeneous", "yes"), (NVIDIA, "heterogeneous", "yes"))):
             p = self.program(*args, terminal=True, columns=200)
-            p.expect(words)
+            for fact in facts:
+                p.expect(fact)
             number = max(int(n) for n in self.good("jobs", "-q").split())
             self.bus.control("End", dbus.UInt32(number), "done", "", "", signature="usss")
             self.assertEqual(p.finish(), 0)
@@ -1354,7 +1358,7 @@ class Pipes(Case):
 
     def test_monitor_ends_with_its_reader(self):
         p = self.program("monitor", preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN), restore_signals=False)
-        p.expect("vgpud is there")
+        p.expect("\n")
         del p.fds[p.process.stdout.fileno()]
         p.process.stdout.close()
         self.change(gpu_path(SAMPLE), GPU, State="failed")
@@ -1365,7 +1369,7 @@ class Pipes(Case):
         """"vgpuctl monitor | head -1" ends together with head, not at the next event."""
         for ignored, status in ((signal.SIG_IGN, 1), (signal.SIG_DFL, 1)):
             p = self.program("monitor", preexec=lambda how=ignored: signal.signal(signal.SIGPIPE, how), restore_signals=False)
-            p.expect("vgpud is there")
+            p.expect("\n")
             del p.fds[p.process.stdout.fileno()]
             p.process.stdout.close()
             self.assertEqual(p.process.wait(harness.LIMIT_S), status)
@@ -1378,7 +1382,7 @@ class Pipes(Case):
             process = subprocess.Popen([PROGRAM, "monitor"], stdout=f, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                        env=self.bus.environment)
         try:
-            wait_for(lambda: "vgpud is there" in path.read_text(), "the first line")
+            wait_for(lambda: "\n" in path.read_text(), "the first line")
         finally:
             process.send_signal(signal.SIGINT)
             said = process.communicate(timeout=harness.LIMIT_S)[1]
@@ -1388,7 +1392,7 @@ class Pipes(Case):
 class Monitor(Case):
     def watch(self, *args):
         p = self.program("monitor", *args)
-        p.expect("daemon-present" if "--json" in args else "vgpud is there")
+        p.expect("daemon-present" if "--json" in args else "\n")
         return p
 
     def ends(self, p, sent=signal.SIGINT):
@@ -1400,7 +1404,7 @@ class Monitor(Case):
         p = self.watch()
         out = self.good("create", "mdpy-xga", "--uuid", "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69")
         self.good("destroy", out.strip())
-        self.change(gpu_path(NVIDIA), GPU, State="stuck", Reason="no answer", Stale=True)
+        self.change(gpu_path(NVIDIA), GPU, State="stuck", Reason="silent", Stale=True)
         self.change(gpu_path(NVIDIA), GPU, State="stuck")  # no change: no line
         self.bus.control("Remove", dbus.ObjectPath(gpu_path(OLD)), signature="o")
         self.bus.control("Add", dbus.ObjectPath(gpu_path(OLD)), mock_vgpud.world().objects[gpu_path(OLD)], signature="oa{sa{sv}}")
@@ -1489,46 +1493,51 @@ class Monitor(Case):
         self.bus.control("Hold", True)
         self.good("create", "mdpy-xga", "--no-block")
         self.bus.control("End", dbus.UInt32(17), "failed", "org.vgpud1.Error.NoCapacity", "there is no room", signature="usss")
-        p.expect("job 17 ended: failed: there is no room")
+        p.expect(": failed: there is no room")
         self.ends(p)
 
     def test_daemon_leaves_and_comes_back(self):
-        for args, gone, back in (((), "vgpud is not there", "vgpud is there"),
-                                 (("--json",), '"daemon-absent"', '"daemon-present"')):
-            self.bus.start_mock()
-            p = self.watch(*args)
-            self.bus.stop_mock()
-            p.expect(gone)
-            self.bus.start_mock()
-            wait_for(lambda: p.read(0.1) or p.text.count(back) == 2, "its return")
-            self.good("create", "mdpy-xga")
-            p.expect("instance-added" if args else "mdpy-xga on mdpy, made by vgpud")
-            self.ends(p)
-            self.assertEqual((p.text.count(gone), p.text.count(back)), (1, 2))
+        p, text = self.watch("--json"), self.watch()
+        self.bus.stop_mock()
+        p.expect('"daemon-absent"')
+        self.expect_lines(text, 2)
+        self.bus.start_mock()
+        wait_for(lambda: p.read(0.1) or p.text.count('"daemon-present"') == 2, "its return")
+        self.expect_lines(text, 3)
+        self.good("create", "mdpy-xga")
+        p.expect("instance-added")
+        text.expect("mdpy-xga")
+        self.ends(p)
+        self.ends(text)
+        self.assertEqual((p.text.count('"daemon-absent"'), p.text.count('"daemon-present"')), (1, 2))
+
+    def expect_lines(self, p, number):
+        """Wait for this number of lines: the text has no code for the presence of the daemon."""
+        wait_for(lambda: p.read(0.1) or p.text.count("\n") == number, f"{number} lines")
 
     def test_starts_before_the_daemon(self):
         self.bus.stop_mock()
-        p = self.program("monitor")
-        p.expect("vgpud is not there")
+        p = self.program("monitor", "--json")
+        p.expect('"daemon-absent"')
         self.bus.start_mock()
-        p.expect("vgpud is there")
+        p.expect('"daemon-present"')
         self.ends(p)
 
     def test_not_permitted(self):
         self.bus.control("Fail", "org.freedesktop.DBus.Error.AccessDenied", "the bus forbids it", signature="ss")
-        self.assertIn("not permitted", self.bad(4, "monitor"))
+        self.bad(4, "monitor")
 
     def test_bus_goes(self):
         bus = Bus()
         self.addCleanup(bus.folder.cleanup)
-        p = Program([PROGRAM, "monitor"], bus.environment)
+        p = Program([PROGRAM, "monitor", "--json"], bus.environment)
         self.addCleanup(p.close)
-        p.expect("vgpud is not there")
+        p.expect('"daemon-absent"')
         bus.daemon.kill()
         bus.daemon.wait()
         bus.daemon.stdout.close()
         self.assertEqual(p.finish(), 1)
-        self.assertIn("bus is gone", p.errors)
+        self.assertEqual(json.loads(p.errors)["error"]["exit_status"], 1)
 
 
 class Password(Case):
@@ -1631,7 +1640,7 @@ class Activation(Case):
         for kind in ("gpus", "types", "instances", "jobs", "objects", "parents"):
             self.assertEqual(self.good("__complete", kind), "")
         self.assertFalse(marker.exists())
-        self.assertIn("could not be started", self.bad(1, "list"))
+        self.bad(1, "list")
         self.assertTrue(marker.exists())
 
 
@@ -1651,7 +1660,8 @@ class Completion(Case):
         self.assertEqual(list(self.candidates("parents", "--gpu", NVIDIA)), ["0000:41:00.4", "0000:41:00.5"])
         self.assertEqual(self.candidates("vf-gpus"), {NVIDIA: "NVIDIA Corporation GA107GL [A2 / A16], 2 of 16 VFs"})
         self.assertEqual(self.candidates("modes", "--gpu", NVIDIA), {"heterogeneous": "types of several sizes beside each other"})
-        self.assertEqual(self.candidates("choices", "heterogeneous", "--gpu", NVIDIA), {"no": "as it is now", "yes": ""})
+        choices = self.candidates("choices", "heterogeneous", "--gpu", NVIDIA)
+        self.assertEqual({value: text != "" for value, text in choices.items()}, {"no": True, "yes": False})  # "no" is set now
         for nothing in (("modes",), ("modes", "--gpu", SAMPLE), ("choices", "mig", "--gpu", NVIDIA), ("choices",),
                         ("attributes",)):
             self.assertEqual(self.candidates(*nothing), {})
@@ -1664,7 +1674,10 @@ class Completion(Case):
         self.assertEqual(self.candidates("jobs"), {})
         self.bus.control("Hold", True)
         self.good("create", "mdpy-xga", "--no-block")
-        self.assertEqual(self.candidates("jobs"), {"17": "create on mdpy, running"})
+        jobs = self.candidates("jobs")
+        self.assertEqual(list(jobs), ["17"])
+        for fact in ("create", "mdpy", "running"):
+            self.assertIn(fact, jobs["17"])
         self.assertEqual(self.candidates("nonsense"), {})
 
     def test_silent_without_bus(self):

@@ -44,13 +44,13 @@ class Arguments(host.HostTest):
         h = self.host(start=False)
         result = self.run_daemon(f"--runtime-directory={h.runtime}")
         self.assertEqual(result.returncode, 1)
-        self.assertIn("Cannot connect to the system bus", result.stderr)
+        self.assertTrue(result.stderr)
 
     def test_debug(self):
         h = self.host(start=False)
         h.start("--debug")
         h.bus.create(GVT, V5_4, uuid=uuid(1))
-        self.assertIn(f"Guarded write of \"{uuid(1)}\" to /sys/", h.log())
+        self.assertTrue(any(f'"{uuid(1)}"' in line and V5_4 in line for line in h.log().splitlines()))
 
 
 class Configuration(host.HostTest):
@@ -60,7 +60,7 @@ class Configuration(host.HostTest):
     def test_none(self):
         h = self.host()
         self.assertEqual(self.timeout_usec(h), DEFAULT_TIMEOUT_USEC)
-        self.assertEqual(h.log().count("ignoring"), 0)
+        self.assertEqual(h.bus.manager.get("ConfigErrors"), [])
 
     def test_units(self):
         for text, usec in (("90", 90_000_000), ("90s", 90_000_000), ("5000ms", 5_000_000), ("2min", 120_000_000), ("1h", 3_600_000_000)):
@@ -86,23 +86,24 @@ class Configuration(host.HostTest):
                "stop": {"timeout": "99999999999999999999"}, "Nonsense": {"x": "y"}}
         h = self.host(config=bad)
         self.assertEqual(self.timeout_usec(h), DEFAULT_TIMEOUT_USEC)
-        for text in ("[jobs] timeout=soon is not valid", "[jobs] per-gpu=0 is not valid", "[jobs] per-user=-1 is not valid",
-                     "[jobs] nonsense= is not known", "[start] timeout= is not valid", "[Nonsense] x= is not known",
-                     "[stop] timeout=99999999999999999999 is not valid"):
+        for text in ("[jobs] timeout=soon ", "[jobs] per-gpu=0 ", "[jobs] per-user=-1 ", "[jobs] nonsense= ", "[start] timeout= ",
+                     "[Nonsense] x= ", "[stop] timeout=99999999999999999999 "):
             self.assertIn(text, h.log())
+        self.assertEqual(len(h.bus.manager.get("ConfigErrors")), 7)
 
     def test_files_that_are_none(self):
         h = self.host(config="nonsense\n", dropins={"10-good.conf": "[jobs]\ntimeout=7s\n", "20-bad.conf": "[jobs\ntimeout=1s\n"})
         self.assertEqual(self.timeout_usec(h), 7_000_000)
-        self.assertIn('vgpud.conf:1: "nonsense" is not "KEY=VALUE", ignoring it', h.log())
-        self.assertIn('20-bad.conf:1: "[jobs" is not "[SECTION]", ignoring the lines up to', h.log())
+        self.assertIn('vgpud.conf:1: "nonsense" ', h.log())
+        self.assertIn('20-bad.conf:1: "[jobs" ', h.log())
+        self.assertEqual(len(h.bus.manager.get("ConfigErrors")), 2)
 
     def test_one_bad_line(self):
         """The rules around a bad line hold, and the log names the file and line."""
         h = self.host(config=f"[discovery]\nalso=8086:10c9 nonsense\n[gpu {GVT}]\nforbid=nothing\nnonsense\nforbid=*_4\n")
         self.assert_error("NotSupported", h.bus.start_create(GVT, V5_4), "forbid=*_4")
-        self.assertIn('vgpud.conf:5: "nonsense" is not "KEY=VALUE", ignoring it', h.log())
-        self.assertIn('vgpud.conf:2: [discovery] also= has invalid elements, ignoring them: "nonsense"', h.log())
+        self.assertIn('vgpud.conf:5: "nonsense" ', h.log())
+        self.assertRegex(h.log(), r'vgpud\.conf:2: \[discovery\] also= .*: "nonsense"')
         errors = h.bus.manager.get("ConfigErrors")
         self.assertEqual([e.rpartition("/")[2].partition(" ")[0] for e in errors], ["vgpud.conf:2:", "vgpud.conf:5:"])
 
@@ -110,7 +111,9 @@ class Configuration(host.HostTest):
         h = self.host(start=False)
         (h.config / "vgpud.conf").mkdir()
         h.start()
-        self.assertRegex(h.log(), "Cannot read /.*/vgpud.conf, ignoring it")
+        (error,) = h.bus.manager.get("ConfigErrors")
+        self.assertRegex(error, r"/vgpud\.conf\b")
+        self.assertIn(error, h.log())
         h.bus.create(GVT, V5_4)
 
 
@@ -121,7 +124,6 @@ class Process(host.HostTest):
         second = h.launch()
         bus.wait(lambda: second.poll() is not None, "the second one ends")
         self.assertEqual(second.returncode, 1)
-        self.assertIn("Another vgpud is running", h.log())
         h.vgpud = first
         h.bus.create(GVT, V5_4)
 
@@ -133,7 +135,7 @@ class Process(host.HostTest):
         second = h.launch()
         bus.wait(lambda: second.poll() is not None, "the second one ends")
         self.assertEqual(second.returncode, 1)
-        self.assertIn("Cannot take the name org.vgpud1", h.log())
+        self.assertIn("org.vgpud1", h.log().splitlines()[-1])
         h.runtime = h.directory / "run"
         h.vgpud = first
         h.bus.create(GVT, V5_4)
@@ -144,7 +146,6 @@ class Process(host.HostTest):
         h.bus_process.kill()
         bus.wait(lambda: h.vgpud.poll() is not None, "vgpud ends")
         self.assertEqual(h.vgpud.returncode, 1)
-        self.assertIn("The system bus is gone", h.log())
         self.assertEqual(set(h.records()), {uuid(1)})
         h.check_log()
         h.vgpud = None
@@ -163,7 +164,7 @@ class Process(host.HostTest):
         for number, name in ((signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT")):
             process = h.vgpud
             self.assertEqual(h.end(process, number), 0)
-            self.assertIn(f"Received {name}, stopping", h.log())
+            self.assertIn(name, h.log())
             h.forget()
             h.start()
         os.kill(h.vgpud.pid, signal.SIGPIPE)
@@ -179,7 +180,7 @@ class Process(host.HostTest):
             h.start()
             message = listener.recv(4096).decode()
             self.assertIn("READY=1", message)
-            self.assertIn("STATUS=1 GPUs, 0 instances", message)
+            self.assertRegex(message, r"(?m)^STATUS=1 \w+, 0 \w+")  # GPUs, instances
             h.stop()
             self.assertIn("STOPPING=1", listener.recv(4096).decode())
 
@@ -226,7 +227,7 @@ class Process(host.HostTest):
         process = h.launch()
         bus.wait(lambda: process.poll() is not None, "it ends")
         self.assertEqual(process.returncode, 1)
-        self.assertIn("Cannot open", h.log())
+        self.assertIn(str(h.runtime), h.log())
         h.vgpud = None
 
     def test_records_that_cannot_be_written(self):

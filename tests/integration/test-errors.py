@@ -84,10 +84,10 @@ class Create(ErrorTest):
     def test_full_budget(self):
         h = self.host()
         h.bus.create(GVT, V5_1)
-        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_1), "1 instance,", "512 MB", "4 fences",
-                          "GVTg_V5_4 (1), GVTg_V5_8 (1)", hint="choose-other")
+        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_1), "512 MB", "GVTg_V5_4 (1)", "GVTg_V5_8 (1)",
+                          hint="choose-other")
         h.bus.create(GVT, V5_4)
-        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_8), V5_8, "2 instances", hint="destroy-instance")
+        self.assert_error("NoCapacity", h.bus.start_create(GVT, V5_8), V5_8, hint="destroy-instance")
         self.assert_vgpuctl(h.vgpuctl("create", V5_1), "NoCapacity", V5_1)
         self.assertEqual(h.vgpuctl("create", V5_1, "--json").error()["hint_id"], "destroy-instance")
         # vgpud refused without asking the kernel.
@@ -109,7 +109,7 @@ class Create(ErrorTest):
         self.assertEqual((types["nvidia-746"]["available"], types["nvidia-747"]["available"]), (3, 0))
         self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-8Q"), "4096 MB", "8192 MB", hint="choose-other")
         h.bus.create(A2, "A2-4Q", count=3)
-        self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-4Q"), "4 vGPUs", "4096 MB", hint="destroy-instance")
+        self.assert_error("NoCapacity", h.bus.start_create(A2, "A2-4Q"), "4096 MB", hint="destroy-instance")
 
     def test_a_driver_that_promises_too_much(self):
         h = self.host("samples")
@@ -117,7 +117,7 @@ class Create(ErrorTest):
         self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-vga"), "mdpy-vga", hint="destroy-instance")
         self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4)  # seen without asking
         h.sim.ctl("set", "/sys/class/mdev_bus/mdpy/mdev_supported_types/mdpy-hd/available_instances", 2)
-        self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-hd"), "mdpy-hd", "4 instances", hint="destroy-instance")
+        self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-hd"), "mdpy-hd", hint="destroy-instance")
         self.assert_vgpuctl(h.vgpuctl("create", "mdpy-hd"), "NoCapacity", "mdpy-hd")
         self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4 + ["EUSERS"] * 2)
 
@@ -168,7 +168,7 @@ class Create(ErrorTest):
         h.daemon_command = lambda *more: [*(c for c in command if not c.startswith("--writer")), "--writer=/nonexistent/writer"]
         h.start()
         self.assert_error("Failed", h.bus.start_create(GVT, V5_4), "vgpud-write", hint="see-journal")
-        self.assertIn("/nonexistent/writer: No such file", h.log())
+        self.assertIn("/nonexistent/writer", h.log())
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
 
     def test_the_writer_dies(self):

@@ -88,7 +88,7 @@ class Foreign(host.HostTest):
         found = self.h.mirror.instances()
         self.assertEqual({u: (i["Origin"], i["Name"], i["Owner"]) for u, i in found.items()},
                          {uuid(1): ("vgpud", "one", "0"), uuid(2): ("foreign", "", "")})
-        self.h.await_log("was created by another program")
+        self.h.await_log(uuid(2))
 
     def test_replaced_while_we_were_away(self):
         # The same UUID with another type, or on another GPU, is a foreign device.

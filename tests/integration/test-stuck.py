@@ -81,7 +81,7 @@ class Create(StuckTest):
         for verb in ("gpus", "jobs", "types"):
             self.assertIn("stuck", h.vgpuctl(verb).out)
         self.assertEqual({(t["gpu"], t["stale"]) for t in h.vgpuctl("types", "--json").json()["types"]}, {(GVT, True), (A2, False)})
-        self.assert_error("InUse", h.bus.job(f"{bus.ROOT}/job/2").start("Cancel"), "cannot be interrupted")
+        self.assert_error("InUse", h.bus.job(f"{bus.ROOT}/job/2").start("Cancel"), "2")
         h.bus.create(A2, "A2-4Q")
 
         h.sim.ctl("release")
@@ -90,7 +90,6 @@ class Create(StuckTest):
         self.assertEqual((h.mirror.gpu(GVT)["Stale"], h.mirror.gpu(GVT)["Reason"], h.bus.gpu(GVT).get("Job")), (False, "", "/"))
         self.assertEqual(h.bus.instances()[uuid(2)]["Origin"], "vgpud")
         h.bus.create(GVT, V5_4, uuid=uuid(3))
-        h.await_log("answers again")
 
     def test_events_meanwhile(self):
         h = self.host("gvt-g", config=SOON)
@@ -147,8 +146,8 @@ class Stop(StuckTest):
         h.start()
         self.stuck(h)
         self.ready(h, A2)
-        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4), GVT, "since vgpud started")
-        self.assert_error("Exists", h.bus.start_create(A2, "A2-4Q", uuid=uuid(1)), "has not answered yet")
+        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4), GVT)
+        self.assert_error("Exists", h.bus.start_create(A2, "A2-4Q", uuid=uuid(1)), uuid(1))
         h.bus.create(A2, "A2-4Q")
         self.assertEqual(h.vgpuctl("list").status, 0)
         self.assertEqual(h.sim.ctl("hanging"), ["1"])
@@ -164,14 +163,14 @@ class Stop(StuckTest):
         self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4))
         h.stop()
         self.assertEqual(len(self.writers()), 1)
-        self.assertIn("Stopping while 1 operations are still blocked in the kernel", h.log())
+        self.assertEqual(h.sim.ctl("hanging"), ["1"])
 
     def test_a_write_that_ends_in_time(self):
         h = self.host(faults=["create:*:hang:1"])
         call = h.bus.start_create(GVT, V5_4, uuid=uuid(1))
         h.hanging(1)
         h.vgpud.terminate()
-        h.await_log("stopping")
+        h.await_log("SIGTERM")
         h.sim.ctl("release")
         self.assertIsNone(call.error())
         h.stop()
@@ -201,7 +200,7 @@ class Read(StuckTest):
         h.foreign(GVT, V5_8, 2)
         self.stuck(h)
         self.assertTrue(h.mirror.gpu(GVT)["Stale"])
-        self.assertIn("a scan has been blocked", h.mirror.gpu(GVT)["Reason"])
+        self.assertEqual(h.bus.gpu(GVT).get("Job"), "/")  # a scan, no job
         self.assertIn(uuid(1), h.bus.instances())
         self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4))
         h.bus.create(A2, "A2-4Q")
@@ -215,7 +214,7 @@ class Read(StuckTest):
         h.sim.fault(f"read:{GVT}/available_instances:hang:1")
         h.foreign(GVT, V5_8, 2)
         h.hanging(1)
-        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4), "a scan has been blocked")
+        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4), GVT)
         h.sim.ctl("release")
         self.ready(h)
 

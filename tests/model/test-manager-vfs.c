@@ -301,11 +301,10 @@ static void test_undo_all(void)
         fake_before(f.kernel, "write", third, fail_and_stay, first);
         ASSERT_OK(request_create(f.model, REQUEST_N(3, .type = "vf", .gpu = XE), &job, NULL));
         g_autofree char *uuid = g_strdup(job->uuids->pdata[0]);
-        g_autofree char *words = g_strdup_printf("rollback of %s failed", uuid);
         outcome_of(&o, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_EQ(o.code, VGPUD_ERROR_INCONSISTENT);
-        ASSERT_CONTAINS(o.message, words);
+        ASSERT_CONTAINS(o.message, uuid);
         ASSERT_NULL(fake_vf_driver(pf, 1));
         ASSERT_NULL(fake_vf_override(pf, 1));
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 1);

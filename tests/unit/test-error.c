@@ -38,13 +38,13 @@ static void test_hint(void)
 
         (void)vgpud_error_setf(&e, VGPUD_ERROR_FOREIGN, "another program created it");
         ASSERT_EQ(e.hint.id, VGPUD_HINT_NONE);
-        vgpud_error_hintf(&e, VGPUD_HINT_USE_FOREIGN, "use %s", "--foreign");
+        vgpud_error_hintf(&e, VGPUD_HINT_USE_FOREIGN, "try %s", "--force");
         ASSERT_EQ(e.hint.id, VGPUD_HINT_USE_FOREIGN);
-        ASSERT_STREQ(e.hint.text, "use --foreign");
+        ASSERT_STREQ(e.hint.text, "try --force");
 
         vgpud_error_move(&other, &e);
         ASSERT_NULL(e.hint.text);
-        ASSERT_STREQ(other.hint.text, "use --foreign");
+        ASSERT_STREQ(other.hint.text, "try --force");
 
         /* Another error does not keep the hint of the one before. */
         (void)vgpud_error_setf(&other, VGPUD_ERROR_FAILED, "it failed");
@@ -59,10 +59,10 @@ static void test_set(void)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
 
-        ASSERT_ERROR(vgpud_error_setf(&e, VGPUD_ERROR_NO_CAPACITY, "no room for %d", 5), ENOSPC);
+        ASSERT_ERROR(vgpud_error_setf(&e, VGPUD_ERROR_NO_CAPACITY, "%d are too many", 5), ENOSPC);
         ASSERT_EQ(e.code, VGPUD_ERROR_NO_CAPACITY);
         ASSERT_EQ(e.errnum, 0);
-        ASSERT_STREQ(e.message, "no room for 5");
+        ASSERT_STREQ(e.message, "5 are too many");
         vgpud_error_done(&e);
         ASSERT_EQ(e.code, VGPUD_ERROR_NONE);
         ASSERT_NULL(e.message);

@@ -487,7 +487,7 @@ static void test_debug_lines(void)
         g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
         ASSERT_EQ(g_strv_length(lines), 3);
         ASSERT_CONTAINS(lines[0], "\"plain\\n\" to /sys/a: done, ");
-        ASSERT_CONTAINS(lines[1], "Guarded write of \"guarded\" to /sys/a: done, ");
+        ASSERT_CONTAINS(lines[1], "\"guarded\" to /sys/a: done, ");
         ASSERT_CONTAINS(lines[2], "\"x\" to /sys/b: No such file or directory, ");
 
         for (size_t i = 0; i < 3; i++)

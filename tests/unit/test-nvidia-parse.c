@@ -36,7 +36,7 @@ static void test_creatable(void)
                   "[7 NVIDIA RTX Pro 6000 Blackwell DC-48C]" },
                 { "1: a: b\n", "[1 a: b]" },
                 { "1: a\n1: b\n", "[1 a]" },
-                { "0: a\n-1: b\n1x: c\n4294967296: d\n: e\n2:\n3: \nno types\n", "" },
+                { "0: a\n-1: b\n1x: c\n4294967296: d\n: e\n2:\n3: \nnothing else\n", "" },
                 { "1: \xff\x01\n", "[1 \xef\xbf\xbd?]" },
         };
 

@@ -90,7 +90,7 @@ def booted(kernel):
     with store.lock(f"state-{kernel}.lock"):
         if not _whole(name):
             with machine.Machine(kernel, timeout=300) as guest:
-                _make(guest, "the start", PRIME, name)
+                _make(guest, "a primed guest", PRIME, name)
             _forget(kernel, name)
     return name
 

@@ -161,7 +161,8 @@ class InUse(vmcase.Case):
 
     def test_the_driver_of_an_open_device_stays(self):
         with vmcase.VfioUser(UUID, device=True):
-            self.assertIn("in use", vmcase.run("rmmod", "mdpy", status=1).err)
+            vmcase.run("rmmod", "mdpy", status=1)
+            self.assertTrue(vmcase.Path("/sys/module/mdpy").exists())
 
     def test_an_open_group_does_not_stop_removal(self):
         with vmcase.VfioUser(UUID):

@@ -178,7 +178,7 @@ class InUse(vmcase.VgpudCase):
 
     def test_a_user_comes_while_it_is_removed(self):
         """The first one wins, and the other fails; both return."""
-        outcomes = {"removed": 0, "in use": 0}
+        outcomes = {"removed": 0, "refused": 0}
         for _ in range(20):
             uuid = self.create("mdpy-xga")
             answer = self.bus.begin(*vmcase.MANAGER, "Destroy", "sa{sv}", uuid, {"wait": True})
@@ -187,7 +187,7 @@ class InUse(vmcase.VgpudCase):
             if answer.error is None:
                 outcomes["removed"] += 1
             else:
-                outcomes["in use"] += 1
+                outcomes["refused"] += 1
                 self.assertEqual(answer.word(), "InUse")
                 self.destroy(uuid)
             self.assertEqual(vmcase.devices(), {})
