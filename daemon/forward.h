@@ -3,6 +3,7 @@
 
 /* The types of the daemon, so that headers need not include each other. */
 
+typedef struct Debounce Debounce;
 typedef struct Finished Finished;
 typedef struct Gpu Gpu;
 typedef struct Instance Instance;

@@ -10,6 +10,7 @@
 #include "base/parse-util.h"
 #include "base/thread.h"
 #include "daemon/model/gpu.h"
+#include "daemon/work/debounce.h"
 #include "daemon/work/lane.h"
 #include "daemon/model/model.h"
 
@@ -32,7 +33,7 @@ struct Inventory {
         struct udev *udev;
         struct udev_monitor *monitor;
         sd_event_source *source;   /* owned */
-        sd_event_source *debounce; /* owned */
+        Debounce *debounce;        /* owned; NULL: no discovery is delayed */
         struct Discovery *running; /* borrowed; NULL: none */
         bool again;
         /* Path (owned) of GPUs, VFs and mediated device parents -> name (owned) of the GPU, from the last
@@ -400,31 +401,18 @@ static void inventory_submit(Inventory *inventory)
         lane_submit(inventory->lane, &d->work);
 }
 
-static int on_events_debounced(sd_event_source *source, uint64_t usec, void *userdata)
+static void on_events_debounced(void *userdata)
 {
-        Inventory *inventory = userdata;
-
-        inventory->debounce = sd_event_source_disable_unref(inventory->debounce);
-        inventory_submit(inventory);
-
-        return 0;
+        inventory_submit(userdata);
 }
 
 void inventory_request(Inventory *inventory)
 {
-        int r;
-
         assert_main_thread();
 
-        if (!inventory || !inventory->lane || inventory->debounce)
-                return;
-
-        r = sd_event_add_time_relative(inventory->model->event, &inventory->debounce, CLOCK_MONOTONIC,
-                                       INVENTORY_DEBOUNCE_USEC, USEC_PER_MSEC, on_events_debounced, inventory);
-        if (r < 0) {
-                log_warning_errno(r, "Cannot debounce device events, starting a discovery now: %m");
-                inventory_submit(inventory);
-        }
+        if (inventory && inventory->lane)
+                debounce_start(&inventory->debounce, inventory->model->event, INVENTORY_DEBOUNCE_USEC,
+                               "the host", on_events_debounced, inventory);
 }
 
 static bool inventory_path_is_below(const char *path, const char *folder)
@@ -656,7 +644,7 @@ void inventory_stop(Inventory *inventory)
                 return;
 
         inventory->source = sd_event_source_disable_unref(inventory->source);
-        inventory->debounce = sd_event_source_disable_unref(inventory->debounce);
+        inventory->debounce = debounce_free(inventory->debounce);
 
         if (inventory->running) {
                 inventory->running->inventory = NULL;

@@ -48,11 +48,11 @@ struct Gpu {
         bool facts_later;      /* the facts changed during a job that changes VFs */
         unsigned gone_scans;   /* scans in a row that failed with GPU_GONE */
 
-        GpuScanWish wanted_scan;   /* recorded by gpu_want_scan(), taken by the manager */
-        Scan *scan;                /* owned by the lane; waits or runs; NULL: none */
-        bool scan_again;           /* scan again afterwards */
-        sd_event_source *debounce; /* owned */
-        unsigned untyped_retries;  /* scans in a row that found an instance without its type */
+        GpuScanWish wanted_scan;  /* recorded by gpu_want_scan(), taken by the manager */
+        Scan *scan;               /* owned by the lane; waits or runs; NULL: none */
+        bool scan_again;          /* scan again afterwards */
+        Debounce *debounce;       /* owned; NULL: no scan is delayed */
+        unsigned untyped_retries; /* scans in a row that found an instance without its type */
 };
 
 /* "new", "ready", "unprepared", "unsupported", "failed", "stuck" */

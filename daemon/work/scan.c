@@ -12,6 +12,7 @@
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/store/known-types.h"
+#include "daemon/work/debounce.h"
 #include "daemon/work/lane.h"
 #include "daemon/model/latest-facts.h"
 #include "daemon/model/apply.h"
@@ -240,20 +241,14 @@ static void scan_submit(Gpu *gpu)
         lane_submit(gpu->lane, &s->work);
 }
 
-static int on_debounced(sd_event_source *source, uint64_t usec, void *userdata)
+static void on_gpu_debounced(void *userdata)
 {
-        Gpu *gpu = userdata;
-
-        gpu->debounce = sd_event_source_disable_unref(gpu->debounce);
-        scan_submit(gpu);
-
-        return 0;
+        scan_submit(userdata);
 }
 
 void scan_start_wanted(Gpu *gpu)
 {
         GpuScanWish when = gpu->wanted_scan;
-        int r;
 
         assert_main_thread();
 
@@ -262,28 +257,19 @@ void scan_start_wanted(Gpu *gpu)
         if (when == GPU_SCAN_NONE || !gpu->lane)
                 return;
 
-        if (when == GPU_SCAN_NOW) {
+        if (when == GPU_SCAN_NOW)
                 scan_submit(gpu);
-                return;
-        }
-
-        if (gpu->debounce)
-                return;
-
-        r = sd_event_add_time_relative(gpu->model->event, &gpu->debounce, CLOCK_MONOTONIC,
-                                       when == GPU_SCAN_LATER ? SCAN_LATER_USEC : SCAN_DEBOUNCE_USEC,
-                                       USEC_PER_MSEC, on_debounced, gpu);
-        if (r < 0) {
-                log_warning_errno(r, "Cannot delay the scan of GPU %s, scanning now: %m", gpu_name(gpu));
-                scan_submit(gpu);
-        }
+        else
+                debounce_start(&gpu->debounce, gpu->model->event,
+                               when == GPU_SCAN_LATER ? SCAN_LATER_USEC : SCAN_DEBOUNCE_USEC, gpu_name(gpu),
+                               on_gpu_debounced, gpu);
 }
 
 void scan_abandon(Gpu *gpu)
 {
         assert_main_thread();
 
-        gpu->debounce = sd_event_source_disable_unref(gpu->debounce);
+        gpu->debounce = debounce_free(gpu->debounce);
         gpu->wanted_scan = GPU_SCAN_NONE;
         gpu->scan_again = false;
 
