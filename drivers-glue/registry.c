@@ -66,49 +66,6 @@ static char *registry_explain_i915(const GpuFacts *f, VgpudHint *ret_hint)
         return g_strdup("i915 has registered no mediated types, and the GPU has no SR-IOV");
 }
 
-/* A back end serves the GPUs of this driver that have SR-IOV, so this GPU has none. */
-static char *registry_explain_xe(const GpuFacts *f, VgpudHint *ret_hint)
-{
-        vgpud_hint_setf(ret_hint, VGPUD_HINT_ENABLE_SRIOV,
-                        "check that SR-IOV is enabled in the firmware setup, that xe.max_vfs is not 0, and that the GPU's firmware (GuC) is installed");
-
-        return g_strdup("xe divides GPUs by SR-IOV, and this GPU has none");
-}
-
-/* A back end serves the GPUs of this driver that have SR-IOV, so this GPU has none. */
-static char *registry_explain_nvidia(const GpuFacts *f, VgpudHint *ret_hint)
-{
-        vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
-                        "install NVIDIA's host driver for vGPU (the vGPU manager) instead of the driver for graphics and compute, and check that the GPU supports vGPU and that nvidia-vgpud and nvidia-vgpu-mgr run");
-
-        return g_strdup("the driver has registered no vGPU types");
-}
-
-static char *registry_explain_nouveau(const GpuFacts *f, VgpudHint *ret_hint)
-{
-        vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
-                        "install NVIDIA's host driver for vGPU (the vGPU manager)");
-
-        return g_strdup_printf("%s cannot divide a GPU", f->driver);
-}
-
-static char *registry_explain_amdgpu(const GpuFacts *f, VgpudHint *ret_hint)
-{
-        vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
-                        "if the GPU supports virtualization, bind it to gim, AMD's host driver for virtualization");
-
-        return g_strdup_printf("%s cannot divide a GPU", f->driver);
-}
-
-/* A back end serves the GPUs of this driver that have SR-IOV, so this GPU has none. */
-static char *registry_explain_gim(const GpuFacts *f, VgpudHint *ret_hint)
-{
-        vgpud_hint_setf(ret_hint, VGPUD_HINT_ENABLE_SRIOV,
-                        "check that SR-IOV is enabled in the firmware setup, and look for messages of gim in the kernel log");
-
-        return g_strdup("gim divides GPUs by SR-IOV, and this GPU has none");
-}
-
 static char *registry_explain_other(const GpuFacts *f, VgpudHint *ret_hint)
 {
         vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
@@ -118,22 +75,34 @@ static char *registry_explain_other(const GpuFacts *f, VgpudHint *ret_hint)
                                f->total_vfs > 0 ? "no support for enabling VFs" : "no SR-IOV");
 }
 
+#define REGISTRY_MANAGER_HINT VGPUD_HINT_LOAD_DRIVER, "install NVIDIA's host driver for vGPU (the vGPU manager)"
+#define REGISTRY_BIND_GIM_HINT  \
+        VGPUD_HINT_LOAD_DRIVER, \
+                        "if the GPU supports virtualization, bind it to gim, AMD's host driver for virtualization"
+
 static char *registry_explain_no_back_end(const GpuFacts *f, VgpudHint *ret_hint)
 {
+        /* A back end serves the GPUs of xe and gim that have SR-IOV, so a GPU here has none. */
         static const struct {
                 const char *driver;
-                char *(*explain)(const GpuFacts *f, VgpudHint *ret_hint);
+                char *(*explain)(const GpuFacts *f, VgpudHint *ret_hint); /* NULL: the texts of this row */
+                const char *why;
+                VgpudHintId hint_id;
+                const char *hint;
         } table[] = {
-                { "amdgpu", registry_explain_amdgpu },
-                { "gim", registry_explain_gim },
+                { "amdgpu", NULL, "amdgpu cannot divide a GPU", REGISTRY_BIND_GIM_HINT },
+                { "gim", NULL, "gim divides GPUs by SR-IOV, and this GPU has none", VGPUD_HINT_ENABLE_SRIOV,
+                  "check that SR-IOV is enabled in the firmware setup, and look for messages of gim in the kernel log" },
                 { "i915", registry_explain_i915 },
-                { "nouveau", registry_explain_nouveau },
-                { "nova-core", registry_explain_nouveau },
-                { "nvidia", registry_explain_nvidia },
+                { "nouveau", NULL, "nouveau cannot divide a GPU", REGISTRY_MANAGER_HINT },
+                { "nova-core", NULL, "nova-core cannot divide a GPU", REGISTRY_MANAGER_HINT },
+                { "nvidia", NULL, "the driver has registered no vGPU types", VGPUD_HINT_LOAD_DRIVER,
+                  "install NVIDIA's host driver for vGPU (the vGPU manager) instead of the driver for graphics and compute, and check that the GPU supports vGPU and that nvidia-vgpud and nvidia-vgpu-mgr run" },
                 { "pci-stub", registry_explain_passed_through },
                 { "pciback", registry_explain_passed_through },
-                { "radeon", registry_explain_amdgpu },
-                { "xe", registry_explain_xe },
+                { "radeon", NULL, "radeon cannot divide a GPU", REGISTRY_BIND_GIM_HINT },
+                { "xe", NULL, "xe divides GPUs by SR-IOV, and this GPU has none", VGPUD_HINT_ENABLE_SRIOV,
+                  "check that SR-IOV is enabled in the firmware setup, that xe.max_vfs is not 0, and that the GPU's firmware (GuC) is installed" },
                 { "xen-pciback", registry_explain_passed_through },
         };
 
@@ -142,9 +111,16 @@ static char *registry_explain_no_back_end(const GpuFacts *f, VgpudHint *ret_hint
         if (!f->driver)
                 return registry_explain_no_driver(f, ret_hint);
 
-        for (size_t i = 0; i < G_N_ELEMENTS(table); i++)
-                if (strcmp(table[i].driver, f->driver) == 0)
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                if (strcmp(table[i].driver, f->driver) != 0)
+                        continue;
+                if (table[i].explain)
                         return table[i].explain(f, ret_hint);
+
+                vgpud_hint_setf(ret_hint, table[i].hint_id, "%s", table[i].hint);
+
+                return g_strdup(table[i].why);
+        }
 
         return vfs_driver_is_vfio(f->driver) ? registry_explain_passed_through(f, ret_hint)
                                              : registry_explain_other(f, ret_hint);

@@ -63,36 +63,33 @@ int parse_u64(const char *s, unsigned base, uint64_t *ret)
         return 0;
 }
 
+static int parse_limited(const char *s, unsigned base, uint64_t max, uint64_t *ret)
+{
+        int r = parse_u64(s, base, ret);
+
+        return r >= 0 && *ret > max ? -ERANGE : r;
+}
+
 int parse_u32(const char *s, unsigned base, uint32_t *ret)
 {
         uint64_t v;
-        int r = parse_u64(s, base, &v);
+        int r = parse_limited(s, base, UINT32_MAX, &v);
 
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                *ret = (uint32_t)v;
 
-        if (v > UINT32_MAX)
-                return -ERANGE;
-
-        *ret = (uint32_t)v;
-
-        return 0;
+        return r;
 }
 
 int parse_u16(const char *s, unsigned base, uint16_t *ret)
 {
         uint64_t v;
-        int r = parse_u64(s, base, &v);
+        int r = parse_limited(s, base, UINT16_MAX, &v);
 
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                *ret = (uint16_t)v;
 
-        if (v > UINT16_MAX)
-                return -ERANGE;
-
-        *ret = (uint16_t)v;
-
-        return 0;
+        return r;
 }
 
 int parse_i32(const char *s, int32_t *ret)

@@ -143,22 +143,30 @@ static bool record_read_flag(GKeyFile *file, const char *key, bool *ret)
         return text && parse_boolean(text, ret) >= 0;
 }
 
-static int record_read(int dirfd, const char *uuid, Record **ret)
+static int record_load_file(int dirfd, const char *name, GKeyFile *file)
 {
-        g_autoptr(GKeyFile) file = g_key_file_new();
         g_autofree char *text = NULL;
-        char first[UUID_STRLEN + 1] = "";
-        uint64_t owner, created, identity = 0;
         size_t size;
-        bool made, undo = false, removing = false;
         int r;
 
-        r = fs_read_file_at(dirfd, uuid, RECORD_FILE_MAX, &text, &size);
+        r = fs_read_file_at(dirfd, name, RECORD_FILE_MAX, &text, &size);
         if (r < 0)
                 return r;
 
-        if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL))
-                return -EBADMSG;
+        return g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL) ? 0 : -EBADMSG;
+}
+
+static int record_read(int dirfd, const char *uuid, Record **ret)
+{
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        char first[UUID_STRLEN + 1] = "";
+        uint64_t owner, created, identity = 0;
+        bool made, undo = false, removing = false;
+        int r;
+
+        r = record_load_file(dirfd, uuid, file);
+        if (r < 0)
+                return r;
 
         g_autofree char *gpu = g_key_file_get_string(file, RECORD_GROUP, "Gpu", NULL);
         g_autofree char *type_id = g_key_file_get_string(file, RECORD_GROUP, "Type", NULL);
@@ -217,21 +225,17 @@ static void records_finish_groups(Records *r)
 /* A slot file is newer than the slot in the record. */
 static int records_read_slot_file(Records *r, const char *name)
 {
-        g_autofree char *uuid = g_strndup(name, strlen(name) - strlen(SLOT_SUFFIX)), *text = NULL;
+        g_autofree char *uuid = g_strndup(name, strlen(name) - strlen(SLOT_SUFFIX));
         g_autoptr(GKeyFile) file = g_key_file_new();
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
-        size_t size;
         int k;
 
         if (!record || record->made)
                 return -ENOENT;
 
-        k = fs_read_file_at(r->dirfd, name, RECORD_FILE_MAX, &text, &size);
+        k = record_load_file(r->dirfd, name, file);
         if (k < 0)
                 return k;
-
-        if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL))
-                return -EBADMSG;
 
         g_autofree char *slot = g_key_file_get_string(file, SLOT_GROUP, "Slot", NULL);
         g_autofree char *restore = g_key_file_get_string(file, SLOT_GROUP, "Restore", NULL);
