@@ -86,6 +86,8 @@ SMALL = {  # a tree that passes house.py and prose.py
     "drivers-glue/vf/count.h": "#pragma once\n/* Unbind the VFs first. Enable the IOMMU: intel_iommu=on on Intel. */\n",
 }
 COMMENT = "/* %s */\n"
+ONE_WORD = "".join(f"static void {name}(void)\n{{\n}}\n" for name in "abcdefghij")
+TABLE = "<!-- measure.py: begin -->\n| a |\n| --- |\n| idioms | 1 | 2 | %s |\n<!-- measure.py: end -->\n"
 TEXTS = 'log("the GPU went away");\nlog("GPU %s is not ready at %u: %s: input/output error", gpu, n, "b");\n'
 
 # check, files beside those of SMALL, complaint; None: the check passes
@@ -145,6 +147,15 @@ MADE_UP = [
     ("prose", {"daemon/b.h": COMMENT % ("Then the lane takes a slot " * 50)}, None),
     ("measure --check", {"daemon/work/b.c": 'static void set(void)\n{\n        log("a "\n            "b");\n}\n'}, "not met: string literals broken"),
     ("measure --check", {}, "not met: assertions per 1 000 lines"),
+    ("measure --check", {"daemon/b.h": COMMENT % "Skip the VF: somebody opened the node."}, "not met: idioms"),
+    ("measure --check", {"daemon/b.h": COMMENT % "Of one." + COMMENT % "Which one."}, "not met: comments that open with"),
+    ("measure --check", {"daemon/b.h": COMMENT % "Then it takes its slot."}, "not met: pronouns per 100 words"),
+    ("measure --check", {"daemon/work/b.c": "static void b(void)\n{\n        c();\n        d();\n}\n"}, "not met: blank lines"),
+    ("measure --check", {"daemon/work/b.h": "void a_run(Gpu *gpu);\n", "daemon/work/a.h": ""}, "not met: extern functions"),
+    ("measure --check", {f"daemon/work/b{i}.c": ONE_WORD for i in range(2)}, "not met: static functions' names that occur in several"),
+    ("measure --check", {"daemon/work/b.c": ONE_WORD}, "not met: static functions' names of one word"),
+    ("measure --check", {"HACKING.md": TABLE % "under 5"}, "HACKING.md: the table differs"),
+    ("measure --check", {"HACKING.md": "# How\n"}, "HACKING.md has no table of measures"),
     ("words", {}, "the product has no texts"),
     ("words", {"daemon/b.c": TEXTS, "tests/unit/test-b.c": 'ASSERT_STREQ(e.message, "the GPU went away");\n'}, "test-b.c:1: repeats the words \"the GPU went away\""),
     ("words", {"daemon/b.c": TEXTS, "tests/unit/test-b.c": '{ EIO, "is GPU 7 the GPU went away" },\n'}, "repeats the words \"the GPU went away\""),
@@ -272,6 +283,32 @@ class MadeUp(unittest.TestCase):
         self.assertIn("| measure | before | now | target |\n| --- | --- | --- | --- |\n", table)
         self.assertIn("| assertions per 1 000 lines | 0.7 | 0.0 | 10 or more |", table)
         self.assertIn("| commit subjects, median / p90 characters | 65 / 91 | - | under 50 / 72 |", table)
+
+    def test_redundant_assertions(self):
+        count = load("measure").count_assertions
+        self.assertEqual(count("g_assert(a);\n\n        b = a->c;\ng_assert(a->c);\nassert_se(b);\nc(a);\n"), 2)
+        self.assertEqual(count("g_assert(a != NULL);\n*a = 1;\n"), 0)
+
+    def test_subjects(self):
+        """Long subjects fail, and so does a clone that lacks the first commit."""
+        module = load("measure")
+        test = next(row[4] for row in module.ROWS if row[0].startswith("commit subjects"))
+        with tempfile.TemporaryDirectory() as folder:
+            def git(*words):
+                command = ["git", "-C", folder, "-c", "user.name=x", "-c", "user.email=x@example.org", *words]
+                return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+            self.assertIsNone(module.subjects(Path(folder)))
+            git("init", "-q")
+            git("commit", "-q", "--allow-empty", "-m", "the first")
+            self.assertFalse(test(module.subjects(Path(folder))))
+            with mock.patch.object(module, "BASE", git("rev-parse", "HEAD")):
+                self.assertIsNone(module.subjects(Path(folder)))
+                git("commit", "-q", "--allow-empty", "-m", "x" * 49)
+                self.assertTrue(test(module.subjects(Path(folder))))
+                git("commit", "-q", "--allow-empty", "-m", "x" * 80)
+                self.assertEqual(module.subjects(Path(folder)), (64.5, 80))
+                self.assertFalse(test(module.subjects(Path(folder))))
 
 
 class Parser(unittest.TestCase):
