@@ -19,8 +19,11 @@ OWNED_FIELDS = {("Gpu", "current"), ("Gpu", "waiting"), ("Instance", "job"), ("M
 ASSIGNMENTS = {"=", "+=", "-=", "|=", "&=", "^=", "++", "--"}
 READERS = re.compile(r"g_queue_(is_empty|get_length|peek_\w+|find\w*|index|copy)")
 TABLE_WRITERS = re.compile(
-    r"g_hash_table_(add|insert|replace|remove\w*|steal\w*|foreach_(remove|steal))|g_clear_pointer|g_steal_pointer"
+    r"g_hash_table_(add|insert|replace|remove\w*|steal\w*|foreach_(remove|steal)|unref|destroy)|g_clear_pointer|g_steal_pointer"
 )
+# Freeing a table writes it too. Only the function that frees the object may do that, and nothing else.
+TABLE_FREERS = re.compile(r"g_hash_table_(unref|destroy)")
+OBJECT_FREERS = {("daemon/model/model.c", "model_free")}
 
 NEUTRAL_FOLDERS = ("drivers-glue/vf", "drivers-glue/vfio")
 VENDOR_WORDS = {
@@ -97,34 +100,41 @@ def pointers(files):
     return {path: pairs | shared for path, pairs in found.items()}
 
 
-def writes(code, i):
-    """True if code[i] ends a member access that is assigned or handed to a modifying function."""
+def writer(code, i):
+    """What writes the member whose access code[i] ends: an assignment or a modifying function; None if it is read."""
     if code[i + 1].text in ASSIGNMENTS:
-        return True
+        return code[i + 1].text
     start = i
     while start >= 2 and code[start - 1].text in ("->", ".") and code[start - 2].kind == "name":
         start -= 2
     before = code[start - 1].text if start else ""
     if before in ("++", "--"):
-        return True
+        return before
     address = before == "&"
     if address:
         start -= 1
     opening = code[start - 1].text if start else ""
     called = code[start - 2].text if start >= 2 and opening == "(" else ""
     if address:
-        return not READERS.fullmatch(called)
-    return TABLE_WRITERS.fullmatch(called) is not None
+        return None if READERS.fullmatch(called) else "&"
+    return called if TABLE_WRITERS.fullmatch(called) else None
+
+
+def frees_object(path, functions, line, written_by):
+    name = next((f.name for f in functions if f.first <= line <= f.last), None)
+    return TABLE_FREERS.fullmatch(written_by) is not None and (str(path), name) in OBJECT_FREERS
 
 
 def check_owner(path, text, names):
     code = [t for t in source.tokens(text) if t.kind != "comment"]
+    functions = source.declarations(text)[0]
     for i in range(2, len(code) - 1):
         if code[i - 1].text not in ("->", ".") or code[i].kind != "name" or code[i - 2].kind != "name":
             continue
         owners = {kind for kind, name in names if name == code[i - 2].text}
         for kind in sorted(owners):
-            if (kind, code[i].text) in OWNED_FIELDS and writes(code, i):
+            written_by = writer(code, i) if (kind, code[i].text) in OWNED_FIELDS else None
+            if written_by and not frees_object(path, functions, code[i].line, written_by):
                 yield f"{path}:{code[i].line}: writes {kind}.{code[i].text}, which only {QUEUE} may write"
                 break
 
