@@ -350,6 +350,7 @@ class Mirror:
         self.connection = connection
         self.objects = {}
         self.tables = {}
+        self.gone = set()  # paths of GPUs that did not answer
         self.log = []
         self.ended = {}  # job's id -> (result, error name, message, [UUID])
         self.hint_ids = {}  # job's id -> the id of the error's hint, "" when there is none
@@ -382,14 +383,22 @@ class Mirror:
     def fetch_types(self, path):
         answer = self.fetch(path, "ListTypes")
         self.tables[path]["types"] = offers(answer) if answer else []
+        self.note_gone(path, answer)
 
     def fetch_vfs(self, path):
         answer = self.fetch(path, "ListVfs")
         self.tables[path]["vfs"] = rows(answer) if answer else []
+        self.note_gone(path, answer)
+
+    def note_gone(self, path, answer):
+        """Earlier signals about rows of a GPU that has gone are still to come."""
+        if answer is None:
+            self.gone.add(path)
 
     def fetch_tables(self, path):
         if GPU in self.objects.get(path, {}):
             self.tables[path] = {}
+            self.gone.discard(path)
             self.fetch_types(path)
             self.fetch_vfs(path)
 
@@ -408,9 +417,9 @@ class Mirror:
         for row in changed:
             known = self.tables[path][name]
             place = row[key] if name == "types" else next((i for i, v in enumerate(known) if v["index"] == row[key]), len(known))
-            if place >= len(known):
+            if place >= len(known) and path not in self.gone:
                 self.complain(f"{member} of {path} has {row}, of {len(known)} rows")
-            else:
+            elif place < len(known):
                 known[place].update({k: v for k, v in row.items() if k != "row"})
         self.note("changed", path, {"types" if name == "types" else "vfs": changed})
 
