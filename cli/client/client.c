@@ -206,7 +206,8 @@ void client_remark_config(Client *c)
 {
         g_auto(GStrv) errors = NULL;
 
-        /* A daemon without the property has no such errors; other errors were printed with an earlier call. */
+        /* If the property cannot be read, print nothing: an older daemon lacks it, and an earlier call has
+         * reported a lost connection. */
         if (!remarks_wanted(c->args) ||
             sd_bus_get_property_strv(c->bus, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
                                      "ConfigErrors", NULL, &errors) < 0 ||

@@ -37,7 +37,7 @@ void client_allow_password(Client *c);
 sd_bus_message *client_call_new(Client *c, const char *path, const char *interface, const char *member,
                                 int *status);
 
-/* The same for a call without further arguments and options, complete. */
+/* A complete call whose only argument is the a{sv} of options, which only asks for details of errors. */
 sd_bus_message *client_call_new_plain(Client *c, const char *path, const char *interface, const char *member,
                                       int *status);
 
@@ -49,8 +49,8 @@ int client_options_end(sd_bus_message *m);
 /* Prints that a call could not be built, and returns the exit status. */
 int client_not_sent(const Client *c, int r);
 
-/* Sends the call and waits for the answer. `error`: empty; gets the error as it came. Returns true for an
- * answer. */
+/* Sends the call and waits for the answer. `error` is empty; on failure, call_error_read() or
+ * call_error_set_errno() fills it. Returns true for an answer. */
 bool client_call(Client *c, sd_bus_message *m, sd_bus_message **ret, ErrorInfo *error);
 
 /* Prints the error of a call, explained, and returns the exit status. */

@@ -22,9 +22,9 @@ int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const c
 int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret);
 
 /* Asks the daemon for the instance that `word` names and the list lacks: the daemon knows instances on record
- * too, and why such an instance is not available. `code` and `message` say what the list gave. False: sets
- * *ret_error (empty) to the daemon's error, or to `code` and `message` if the daemon was not asked or takes the
- * word for no name. */
+ * too, and why such an instance is not available. `code` and `message` say what the list gave. False: fills the
+ * empty *ret_error with the error of the daemon. If the daemon was not asked, answered that the word is no
+ * valid name (InvalidArgs), or gave no error of its own, *ret_error gets `code` and `message`. */
 bool lookup_missing_instance(Client *c, const char *word, VgpudErrorCode code, const char *message,
                              char **ret_path, ErrorInfo *ret_error);
 int lookup_hand_over(Client *c, const char *path, HandOver *ret);
@@ -34,5 +34,5 @@ int lookup_hand_over(Client *c, const char *path, HandOver *ret);
 int lookup_word(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret);
 int lookup_gpu(Client *c, Host *h, const char *word, GpuInfo **ret);
 
-/* The same, and every GPU is listed in the host. */
+/* Like lookup_gpu(), but always calls ListGpus, so that the host has every GPU. */
 int lookup_gpu_listed(Client *c, Host *h, const char *word, GpuInfo **ret);

@@ -15,7 +15,7 @@
 #include "cli/output/format.h"
 #include "dbus/bus-names.h"
 
-/* Limit of calls without an answer, after the first: that one goes alone, so that polkit asks for only one
+/* Limit of calls without an answer at a time. The first call is sent alone, so that polkit asks for only one
  * password. */
 #define CALLS_AT_A_TIME 16
 /* A shorter wait needs no line of progress. */

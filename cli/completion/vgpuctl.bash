@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
-# Completion of vgpuctl(1) for bash. What can be completed is asked from the running daemon; names of GPUs hold colons
-# and bash ends words at these, so the words are put together again here, without help from other files.
+# Completion of vgpuctl(1) for bash. The candidates come from the running daemon. Names of GPUs contain colons, and bash
+# splits words at colons, so this file joins the words again, without help from other files.
 
 # The words up to the cursor as the user sees them: __vgpuctl_words, and the last one in __vgpuctl_cur.
 __vgpuctl_split() {
@@ -30,8 +30,8 @@ __vgpuctl_ask() {
         "$program" __complete "$@" ${__vgpuctl_host:+"--host=$__vgpuctl_host"} 2>/dev/null </dev/null | cut -f1
 }
 
-# Offer the lines of stdin that begin with $1; the part of a word up to the last colon stands on the command line
-# already, and "=" likewise ends what bash takes for a word.
+# Offer the lines of stdin that begin with $1, without the part up to the last colon: bash splits words at colons and
+# keeps that part on the command line. Bash also splits at "=": the caller has removed the part up to "=" from $1.
 __vgpuctl_offer() {
         local cur=$1 strip="" word
         COMPREPLY=()

@@ -9,7 +9,7 @@
 /* One object. `full` adds the members with the flag ONLY_FULL, and the types and VFs of a GPU. */
 void json_object_info(Json *j, const char *key, ObjectKind kind, const void *object, bool full);
 
-/* The same without braces, for an object that gets further members. */
+/* The members that json_object_info() writes, without braces, for an object that gets further members. */
 void json_object_members(Json *j, ObjectKind kind, const void *object, bool full);
 
 /* One member; false: the object has no member of this key. */

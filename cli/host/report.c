@@ -143,7 +143,8 @@ static bool report_print_stale(const GpuInfo *g)
                 return false;
 
         text = g_strdup_printf("%s%s%s; the numbers are from an earlier scan%s", state, *g->reason ? ": " : "",
-                               g->reason, is_stuck ? ", and none can be made until the GPU answers" : "");
+                               g->reason,
+                               is_stuck ? ", and no instance can be made until the GPU answers" : "");
         print_wrapped(0, head, text);
 
         return true;

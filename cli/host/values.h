@@ -28,10 +28,11 @@ int value_read_strings(sd_bus_message *m, char ***ret);
  * an entry without braces, "oa{sv}"; its key is a text or a path. */
 typedef int (*EntryReader)(sd_bus_message *m, const char *key, void *userdata);
 int value_read_entries(sd_bus_message *m, const char *entry, EntryReader reader, void *userdata);
-/* The same for an a{sv}. */
+/* value_read_entries() for an a{sv}. */
 int value_read_dictionary(sd_bus_message *m, EntryReader reader, void *userdata);
 
-/* Reads the a{sv} into the texts of a table that ends with a row without key; other keys are skipped. */
+/* Part of an EntryReader: reads the value into the text of the row with this key, or skips the value if no row
+ * has the key. The table ends with a row without key. */
 typedef struct TextEntry {
         const char *key;
         char **value;

@@ -88,7 +88,7 @@ void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code)
                                                 "wait for some of the jobs that \"vgpuctl jobs\" lists" },
                 [VGPUD_ERROR_EXISTS] = { VGPUD_HINT_LIST_INSTANCES, "\"vgpuctl list\" lists the instances" },
                 [VGPUD_ERROR_IN_USE] = { VGPUD_HINT_STOP_USER,
-                                         "stop the virtual machine or program that uses it, or wait for the job that works on it" },
+                                         "stop the virtual machine or program that uses the device, or wait for the job that works on the device" },
                 [VGPUD_ERROR_GPU_STUCK] = { VGPUD_HINT_SEE_KERNEL_LOG,
                                             "\"vgpuctl jobs\" shows the blocked job, and the log of the kernel may show the cause" },
                 [VGPUD_ERROR_INCONSISTENT] = { VGPUD_HINT_SEE_JOURNAL,

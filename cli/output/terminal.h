@@ -32,5 +32,5 @@ const char *tone_end(Tone tone);
  * `head` (may be NULL) comes first, highlighted. */
 void print_wrapped(unsigned indent, const char *head, const char *text);
 
-/* The same with a plain head, and further lines indented by `hang`. */
+/* Like print_wrapped(), but the head is plain, and `hang` is the indent of further lines. */
 void print_hanging(unsigned hang, const char *head, const char *text);

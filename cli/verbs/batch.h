@@ -18,7 +18,7 @@ typedef struct Batch {
 /* Runs the calls, prints the results, and returns the exit status. */
 int batch_run(Batch *b);
 
-/* Prints the results as JSON. batch_run() does so itself; for a batch without calls. */
+/* Prints the results as JSON. Only for a batch without calls: batch_run() prints its results itself. */
 void batch_print_json(const Batch *b);
 
 /* The result of a call in JSON: "done", "queued", "failed", "unknown". */

@@ -29,7 +29,7 @@ int append_job_options(sd_bus_message *m, const Arguments *a)
 {
         int r;
 
-        g_assert(a->timeout_usec == 0 || a->block); /* main.c refuses the other */
+        g_assert(a->timeout_usec == 0 || a->block); /* main.c refuses --timeout with --no-block */
 
         r = client_options_begin(m);
         if (r >= 0 && a->foreign)

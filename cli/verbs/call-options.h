@@ -10,7 +10,7 @@
 /* Wishes about the GPU that create and place choose. */
 #define PLACE_OPTIONS (OPTION_STRATEGY | OPTION_NUMA_NODE | OPTION_PREFER_NUMA_NODE | OPTION_NEAR | OPTION_POOL)
 
-/* `near`: the device of --near, as the daemon is to get it; NULL: none. */
+/* `near`: the device of --near, as near_resolve() returns it; NULL: none. */
 int append_place_options(sd_bus_message *m, const Arguments *a, const char *near);
 
 /* The whole a{sv} of a method that makes a job: foreign, and details of errors. */

@@ -58,7 +58,7 @@ static int create_build(sd_bus_message *m, const Arguments *a, const char *gpu, 
         if (r >= 0)
                 r = client_options_begin(m);
         if (r >= 0 && a->uuid) {
-                assert_se(uuid_normalize(a->uuid, uuid) >= 0); /* arguments.c refuses the other */
+                assert_se(uuid_normalize(a->uuid, uuid) >= 0); /* arguments.c refuses other texts */
                 r = sd_bus_message_append(m, "{sv}", "uuid", "s", uuid);
         }
 

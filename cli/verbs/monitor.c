@@ -260,7 +260,7 @@ static int monitor_on_answer(sd_bus_message *answer, void *userdata, sd_bus_erro
         unsigned index;
         int r;
 
-        /* Kept until the end of this function. */
+        /* The question leaves the array, but lives until the end of this function. */
         assert_se(g_ptr_array_find(m->questions, q, &index));
         (void)g_ptr_array_steal_index(m->questions, index);
 

@@ -61,7 +61,7 @@ static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
         unsigned n_full = 0;
 
         if (g->types->len > 0 && strcmp(g->state, "ready") != 0) {
-                (void)printf("  Nothing can be made on it while it is %s.\n", g->state);
+                (void)printf("  No instance can be made while the GPU is %s.\n", g->state);
                 return;
         }
 

@@ -255,7 +255,7 @@ static void place_print(const Arguments *a, const GArray *candidates)
 
                 for (size_t n = 0; n < G_N_ELEMENTS(numbers); n++)
                         table_take(t, format_number(c->type ? numbers[n] : -1),
-                                   tone); /* no room without the type */
+                                   tone); /* a GPU without the type has no numbers */
 
                 table_take(t, format_number(c->numa_node), tone);
                 if (a->near)

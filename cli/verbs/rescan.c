@@ -45,8 +45,7 @@ static int rescan_run(const Arguments *a)
         for (unsigned i = 0; status == 0 && i < host_n(h, OBJECT_GPU); i++) {
                 const GpuInfo *g = host_gpu(h, i);
 
-                /* A GPU without a back end cannot be scanned; named on the command line, the daemon says why.
-                 */
+                /* A GPU without a back end cannot be scanned. If such a GPU is named, the daemon says why. */
                 if (only ? g == only : *g->back_end != 0)
                         status = rescan_add(&b, g);
         }

@@ -42,7 +42,8 @@ static bool types_are_stale(const Host *h)
         return false;
 }
 
-/* The GPUs are listed for their reasons; all types without --why need no reason unless numbers are stale. */
+/* ListGpus gives the reasons of the GPUs. Without a GPU on the command line, the reasons are printed only with
+ * --why or for stale numbers, so save that call otherwise. */
 static int types_lookup(Client *c, Host *h, GpuInfo **ret_only)
 {
         const Arguments *a = c->args;
