@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A vendor attribute. The back end writes the attributes of a request after creation, in their order; those of
- * an instance have the values that the kernel shows. The name is a path of at most two components below the
- * folder of the instance ("nvidia/vgpu_params"), or an option of the type. */
+/* A vendor attribute, or an option of a type. create() applies the attributes of a request in their order. An
+ * attribute of an instance has the value that the kernel shows, or that match_reservation() took from the
+ * record. The name is a path of at most two components below the folder of the instance ("nvidia/vgpu_params"),
+ * or an option of the type. */
 
 #include <stdbool.h>
 

@@ -76,8 +76,8 @@ typedef struct VgpuDriver {
         int (*create)(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr);
 
         /* Lane. Checks for users before the removal and locks new users out during it. 1: removed; 0: did not
-         * exist. Errors: IN_USE (names the holder if known; also if users cannot be detected), GPU_GONE,
-         * FAILED. */
+         * exist. Errors: IN_USE (names the holder if known; reported as well if users cannot be detected),
+         * GPU_GONE, FAILED. */
         int (*destroy)(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr);
 
         /* Lane. Set the number of VFs, 0 to disable them all; goes through 0 first if the kernel requires it.
@@ -102,8 +102,8 @@ typedef struct VgpuDriver {
         bool (*match_reservation)(InstanceDesc *instance, const char *restore);
 
         /* Main thread. No I/O. Replaces a slow scan: `s` is `before` with instances added or removed
-         * (gpu_snapshot_predict()). Sets `available` and `why_not` of each type as a scan would, never
-         * higher. false or NULL: only a scan can tell. */
+         * (gpu_snapshot_predict()). Sets `available` and `why_not` of each type as a scan would; `available`
+         * must not be higher than after a scan. false or NULL: only a scan can tell. */
         bool (*predict)(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s);
 
         /* Any thread. No I/O. */

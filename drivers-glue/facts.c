@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Detection by file names: opening a vendor's file may have effects (AMD's gim resets the GPU when reset_gpu is
- * read), so this file opens none of them, except the size of the memory where the driver is known. */
+ * read), so this file opens none of them. The only exception is the file with the size of the memory, for known
+ * drivers. */
 
 #include "drivers-glue/facts.h"
 

@@ -13,6 +13,6 @@ extern const VgpuDriver nvidia_vfio_driver; /* nvidia/vfio.c */
 extern const VgpuDriver sriov_driver;       /* sriov/sriov.c */
 extern const VgpuDriver xengt_driver;       /* intel/xengt.c */
 
-/* The back end for these facts, NULL if none fits. *ret_reason (owned by the caller) says why, *ret_hint how to
- * get one. Both may be NULL and are emptied if a back end fits. */
+/* The back end for these facts; NULL if none fits. *ret_reason (owned by the caller) then says why, and
+ * *ret_hint which driver or setting would help. Both may be NULL and are emptied if a back end fits. */
 const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason, VgpudHint *ret_hint);

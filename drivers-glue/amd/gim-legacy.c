@@ -10,9 +10,9 @@
  *
  * gim allocates the first free VF, so vgpud can only guess the VF. The guess is reserved by driver_override
  * before the request, as a mark of a half-made instance. The answer is recorded at once. A reserved VF without
- * a recorded answer may be allocated to another program that has not bound it yet. vgpud does not release it,
- * because two VMs with one VF could not be repaired. If no program has it, gim counts an unused VF as
- * allocated: vgpud reports this, and the administrator can release the VF.
+ * a recorded answer may be allocated to another program that has not bound it yet. vgpud does not release such
+ * a VF: if two VMs then got the same VF, the damage could not be repaired. If no program has the VF, gim still
+ * counts it as allocated: vgpud reports this, and the administrator can release the VF.
  *
  * vgpud opens neither "gpuvf" of the GPU nor "hotlink_reset". After a request of three zeros, a read of
  * "gpuvf" divides by zero in the kernel ("gpuvf" of a VF is safe). "hotlink_reset" resets the GPU. */
@@ -187,8 +187,8 @@ static int gim_legacy_explain_nested(VgpuTarget *t, const GimShare *w, uint32_t 
 }
 
 /* gim only compares the ends of two pieces of memory: a piece within another goes unnoticed, and two guests
- * would share memory. A new piece must therefore be at least as large as all others. Free VFs all have one
- * size; a free VF of another size was allocated by another program. */
+ * would share memory. A new piece must therefore be at least as large as all others. All VFs that gim has not
+ * allocated have one size. An unbound VF of another size was therefore allocated by another program. */
 static int gim_legacy_refuse_nested(VgpuTarget *t, const GimShare *w, VgpudError *reterr)
 {
         g_autoptr(GArray) idle = g_array_new(FALSE, FALSE, sizeof(uint32_t));
@@ -268,9 +268,8 @@ static int gim_legacy_guess_vf(VgpuTarget *t, const CreateArgs *args, const Vgpu
 
 /* ---- create: allocation by gim ---- */
 
-/* Unbind the VF (refused while a program uses it), release it, and restore its state. Restore
- * driver_override last: until then, a later run recognises the interrupted return by it
- * (vf_find_interrupted()). */
+/* Unbind the VF (refused while a program uses it), release it, and restore its state. Restore driver_override
+ * last, because it marks an interrupted return (vf_find_interrupted()). */
 static int gim_legacy_put_back(VgpuTarget *t, const VgpuVf *vf, const VfState *was, bool allocated,
                                VgpudError *reterr)
 {

@@ -131,7 +131,7 @@ static bool gim_is_unique(const GPtrArray *choices, const char *name)
         return n == 1;
 }
 
-/* Rows "INDEX NAME PARTITIONS …" below a line "profiles:" and their header. */
+/* Parse the rows "INDEX NAME PARTITIONS …" below the line "profiles:" and a header line. */
 static void gim_parse_profiles(const char *text, GPtrArray *choices)
 {
         const char *at = strstr(text, "\nprofiles:");

@@ -107,8 +107,9 @@ static const Refusal i915_refusals[] = {
  * off (pf_mark_manual_provisioning()), and VFs that are enabled then get no resources ("trust late
  * provisioning", i915_sriov_pf_enable_vfs()).
  *
- * The driver allows switching it on only while no VF has resources (else ESTALE), thus after the VFs are
- * disabled. A note records that a quota of vgpud switched it off; if the administrator did, it stays off. */
+ * The driver allows switching automatic provisioning on only while no VF has resources (else ESTALE), thus
+ * after the VFs are disabled. A note records that a quota of vgpud switched it off. If the administrator
+ * switched it off, there is no note, and vgpud leaves it off. */
 
 #define NOTE "auto-provisioning"
 

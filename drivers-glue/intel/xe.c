@@ -29,7 +29,7 @@ static const VfQuota xe_quotas[] = {
           .help = "low, normal or high: the VF that computes first; kernels may allow only one value for VFs" },
         /* The driver rounds up to 2 MiB on each tile; 16 MiB allow for eight tiles. */
         { "vram_quota", VF_QUOTA_BYTES, .step = (uint64_t)16 << 20, .framebuffer = true,
-          .help = "bytes (K, M, G allowed) of graphics memory, rounded up by the GPU; the driver may accept it only before VFs are enabled, and vgpud then uses a VF that has this value already" },
+          .help = "bytes (K, M, G allowed) of graphics memory, rounded up by the GPU; the driver may refuse to change it while VFs are enabled, so vgpud prefers a VF that has this value already" },
 };
 
 static int xe_list_folders(VgpuTarget *t, uint32_t vf_index, char ***ret)

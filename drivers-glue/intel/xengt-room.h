@@ -13,7 +13,7 @@
 
 #include "base/macros.h"
 
-/* The driver supports eight at most, including the host (on the oldest hardware four). */
+/* The driver supports eight vGPUs at most, including that of the host (on the oldest hardware four). */
 #define XENGT_INSTANCES_MAX 7
 
 typedef struct XengtSize {

@@ -387,7 +387,7 @@ static int sysfs_process_has_open(int proc_fd, const char *pid, const char *name
         return r == -ENOENT ? -ESRCH : r;
 }
 
-/* A device node is "/dev/…" in /proc, also for a process with a private /dev. In tests, dev_fd is another
+/* In /proc, an open device node is "/dev/…" even for a process with a private /dev. In tests, dev_fd is another
  * folder, and the nodes are below its path. */
 static int sysfs_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command)
 {

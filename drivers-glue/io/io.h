@@ -26,7 +26,7 @@ typedef struct VgpuIo VgpuIo;
 
 /* Programs that a back end may run. */
 typedef enum VgpuProgram {
-        VGPU_PROGRAM_SYSTEMCTL, /* "start UNIT": for work outside the sandbox of vgpud, which outlives vgpud */
+        VGPU_PROGRAM_SYSTEMCTL, /* runs units, which work outside the sandbox of vgpud and outlive vgpud */
         VGPU_PROGRAM_NVML,      /* vgpud-nvml: asks NVIDIA's library; protocol in vgpud-nvml.c */
         _VGPU_PROGRAM_MAX,
 } VgpuProgram;
@@ -57,8 +57,8 @@ int vgpu_io_read(VgpuIo *io, const char *path, char **ret);
 /* One write(2) of the whole value in the calling thread, for attributes that cannot block for long. */
 int vgpu_io_write(VgpuIo *io, const char *path, const char *value);
 
-/* The same in a child process that outlives the daemon, for writes that may never return (create, remove,
- * numvfs, bind, unbind, reset). Blocks until the kernel answers; the deadline is that of the lane. */
+/* vgpu_io_write() in a child process that outlives the daemon, for writes that may never return (create,
+ * remove, numvfs, bind, unbind, reset). Blocks until the kernel answers; the deadline is that of the lane. */
 int vgpu_io_write_guarded(VgpuIo *io, const char *path, const char *value);
 
 /* Names in a directory, without "." and "..", sorted. */

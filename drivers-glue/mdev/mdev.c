@@ -423,8 +423,8 @@ static int mdev_remove_instance(VgpuIo *io, const char *path, VgpudError *reterr
                 return explain_unreadable(path, r, reterr);
         }
 
-        /* A device without a driver has no VFIO device. If its node is missing too, no process can have it
-         * open. */
+        /* A device without a driver has no VFIO device. If the group has no node either, no process can have
+         * the device open. */
         if (!driver && !cdev && group >= 0) {
                 g_autofree char *node = g_strdup_printf("vfio/%d", group);
 

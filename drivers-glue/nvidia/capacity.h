@@ -25,7 +25,7 @@ typedef struct NvidiaBudget {
         uint64_t framebuffer_bytes;   /* size that the driver reports; 0: unknown */
         int heterogeneous, mig;       /* 1, 0, or -1: unknown */
         const NvmlAnswer *nvml;       /* source of the GPU instances (MIG); may be NULL */
-        const char *unprepared;       /* reason why the GPU can create none; NULL: prepared */
+        const char *unprepared;       /* reason why no vGPU can be created; NULL: prepared */
         const VgpudHint *hint;        /* advice on `unprepared`; may be NULL */
 } NvidiaBudget;
 

@@ -103,7 +103,7 @@ static int nvml_set_by_unit(VgpuTarget *t, const char *mode, bool value)
         code = nvml_get_unit_number(t, unit, "--property=ExecMainCode");
         if (code == 0)
                 return NVML_NO_PERMISSION;
-        /* ExecMainStatus is the number of the signal then. */
+        /* The program died of a signal: ExecMainStatus is the number of the signal. */
         if (code != CLD_EXITED)
                 return PROGRAM_FAILED;
 

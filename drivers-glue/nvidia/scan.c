@@ -177,9 +177,9 @@ static void nvidia_scan_add_nvml_types(Scan *s)
         }
 }
 
-/* Adds types that GPUs of this model offered earlier and that the lists omit now. The library lists all
- * types, and a GPU without vGPUs all but MIG types: a known type that is missing there belongs to another
- * release of the driver, and is not added. */
+/* Adds types that GPUs of this model offered earlier and that the lists omit now. The list of the library is
+ * complete, and the lists of a GPU without vGPUs are complete except for MIG types. A known type that is
+ * missing in a complete list belongs to another release of the driver, and is not added. */
 static void nvidia_scan_add_known_types(Scan *s)
 {
         const GPtrArray *known = s->t->known_types;
@@ -261,7 +261,7 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         nvidia_scan_add_nvml_types(&s);
         nvidia_scan_add_known_types(&s);
         nvidia_scan_add_used_types(&s);
-        /* Without the library, the largest type may be one that the driver does not offer now. */
+        /* Without the library the size stays unknown: the driver may not offer the largest type now. */
         if (s.nvml && s.nvml->framebuffer_bytes > 0)
                 snapshot->memory_bytes =
                                 nvidia_memory_bytes(snapshot->types, t->known_types, s.nvml->framebuffer_bytes);

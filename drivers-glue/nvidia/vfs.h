@@ -7,5 +7,5 @@
 
 extern const VfMethod nvidia_vf_method;
 
-/* The method for a GPU that may be from any vendor; NULL if it is from another one. */
+/* nvidia_vf_method for a GPU of NVIDIA, NULL for a GPU of another vendor. */
 const VfMethod *nvidia_vf_method_for(const GpuFacts *facts);

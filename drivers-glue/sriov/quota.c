@@ -277,7 +277,7 @@ static int quota_explain_write(VgpuTarget *t, const VfProvider *p, const VgpuVf 
                                 q->name, vf->name, value, g_strerror(-r));
                 vgpud_error_hintf(
                                 reterr, VGPUD_HINT_DISABLE_VFS,
-                                "try again; else disable the VFs (vgpuctl disable-vfs %s), write the value to /sys/%s/%s for each VF that needs it, and enable the VFs again",
+                                "try again; if that does not help, disable the VFs (vgpuctl disable-vfs %s), write the value to /sys/%s/%s for each VF that needs it, and enable the VFs again",
                                 t->facts->name, folder, q->name);
 
                 return r;

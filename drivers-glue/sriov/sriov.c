@@ -143,8 +143,8 @@ static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 }
 
 /* Unbind the VF (refused while a program uses it), and restore its quotas and state. Restore driver_override
- * last: until then, a later run recognises the interrupted return by it (vf_find_interrupted()). A quota
- * that cannot be restored does not stop the rest. */
+ * last, because it marks an interrupted return (vf_find_interrupted()). A quota that cannot be restored does
+ * not stop the rest. */
 static int sriov_put_back(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const VfRestore *was,
                           VgpudError *reterr)
 {

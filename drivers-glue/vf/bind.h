@@ -45,5 +45,5 @@ GArray *vfs_held_groups_new(void);
 /* Lock all other users out of the device at this path. IN_USE if a program has the device open, or if the check
  * for users failed. Users by a driver of the host (DRM, accel) are detected, but cannot be locked out. */
 int vfs_keep_out(VgpuIo *io, const char *path, GArray *held, VgpudError *reterr);
-/* The same for a VF bound to a driver, with a message that names both. */
+/* vfs_keep_out() for a VF bound to a driver; the message names the VF and the driver. */
 int vfs_refuse_use(VgpuIo *io, const VgpuVf *vf, const char *driver, GArray *held, VgpudError *reterr);

@@ -70,7 +70,7 @@ static int count_list_vfs(VgpuTarget *t, GPtrArray **ret, uint32_t *ret_links)
         return r;
 }
 
-/* Return 0 even if the VFs cannot be listed. */
+/* The number of VFs enabled now; 0 if the VFs cannot be listed. */
 static uint32_t count_links(const VfChange *c)
 {
         g_autoptr(GPtrArray) vfs = NULL;

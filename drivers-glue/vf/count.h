@@ -38,9 +38,10 @@ struct VfMethod {
         /* Enable `count` VFs; 0: disable all. vfs_set() counts afterwards and ignores the result if the
          * number is right. NULL: write sriov_numvfs. */
         int (*set)(VgpuTarget *t, uint32_t count, VgpudError *reterr);
-        /* Explain why set() succeeded, but the GPU has no VFs. NULL: vfs_set() explains it. */
+        /* Explain why the GPU has no VFs although set() succeeded. NULL: vfs_set() reports the number. */
         int (*explain_none)(const VfChange *c, VgpudError *reterr);
-        /* No VF is enabled now: restore settings of the driver that need this. */
+        /* Restore settings of the driver that cannot change while a VF is enabled. Called while no VF is
+         * enabled. */
         void (*after_disable)(VgpuTarget *t);
         /* Refuse to enable VFs that would not work. */
         int (*before_enable)(VgpuTarget *t, uint32_t count, VgpudError *reterr);

@@ -10,8 +10,8 @@
 int vfio_read_group(VgpuIo *io, const char *device_path, int *ret);
 
 /* True for a group that VFIO created for a device without an IOMMU (its parameter
- * enable_unsafe_noiommu_mode). A VM cannot use such a group. Only the name of the node tells: groups of
- * mediated devices, which need no IOMMU, are also named "vfio-noiommu" in sysfs. */
+ * enable_unsafe_noiommu_mode). A VM cannot use such a group. The name of the node is the only sign: in sysfs,
+ * groups of mediated devices, which need no IOMMU, are named "vfio-noiommu" as well. */
 bool vfio_group_is_noiommu(VgpuIo *io, int group);
 
 /* True if the group may have a node. No node exists without a VFIO device in the group, or in kernels without
