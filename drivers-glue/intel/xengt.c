@@ -267,9 +267,6 @@ static int xengt_check_room(const VgpuTarget *t, const XengtRequest *w, guint n_
         if (r < 0 || xengt_room_count(&room, &w->size, n_instances) > 0)
                 return 0;
 
-        if (xengt_room_count(&room, &w->size, n_instances) > 0)
-                return 0;
-
         why = xengt_room_explain(&room, &w->size, n_instances);
         r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY, "GPU %s has no room for another %s: %s",
                              t->facts->name, w->type_id, why);
