@@ -35,9 +35,9 @@
           "the timeout of the caller passed before the job ended, and the job goes on")                                                                 \
         X(GPU_GONE, "GpuGone", ENOLINK, 1, "the GPU or its driver went away during the operation")                                                      \
         X(CANCELED, "Canceled", ECANCELED, 1,                                                                                                           \
-          "the job was canceled, or the daemon stopped before the job started")                                                                         \
+          "the job was canceled, or the daemon stopped before the job ended")                                                                           \
         X(UNSUPPORTED, "NotSupported", EOPNOTSUPP, 7,                                                                                                   \
-          "the GPU or its driver does not support the request, the GPU must be prepared first, or vgpud.conf or the request itself excludes every GPU") \
+          "the GPU or its driver does not support the request, the GPU must be prepared first, or vgpud.conf or the request's options exclude the GPU") \
         X(INCONSISTENT, "Inconsistent", ENOTRECOVERABLE, 1,                                                                                             \
           "the rollback of a failed operation failed as well; vgpud reads the state of the GPU again")
 

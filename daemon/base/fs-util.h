@@ -9,7 +9,7 @@
 #include "base/macros.h"
 
 /* Read a whole regular file below dirfd, at most max_size bytes; -EFBIG when it is larger. The text is
- * NUL-terminated; *ret_size may be NULL. A symbolic link as last component is refused (-ELOOP). */
+ * NUL-terminated; `ret_size` may be NULL. A symbolic link as last component is refused (-ELOOP). */
 int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, size_t *ret_size);
 
 /* The same for an open file. */

@@ -2,7 +2,8 @@
 #pragma once
 
 /* Notes that outlive the daemon, for facts of a GPU that the kernel does not show. Each note is a file
- * RUNTIME/TOPIC/GPU of one line. Any thread may call the functions. Failures are logged and not returned. */
+ * RUNTIME/TOPIC/GPU of one line. Any thread may call the functions. A failed write or removal is logged and not
+ * returned; a note that cannot be read counts as no note. */
 
 #include <stdbool.h>
 

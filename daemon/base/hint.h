@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Hints: what a person can do about a failure, apart from the message, which says what failed and why. A hint
- * has an id, by which programs and tests recognize the situation, and a text, which may name objects. The two
- * tables define every id; org.vgpud1(5) is made from them.
+/* The message of an error says what failed and why. Its hint says what a person can do about the failure. A
+ * hint has an id, by which programs and tests recognize the situation, and a text, which may name objects. The
+ * two tables define every id; org.vgpud1(5) is made from them.
  *
  * Columns: enum name, id on the bus and in --json, the situation in the words of the manual. */
 

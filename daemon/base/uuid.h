@@ -15,7 +15,7 @@ bool uuid_is_valid(const char *s);
 /* True for 00000000-0000-0000-0000-000000000000, which many programs use for "none": no object may have it. */
 bool uuid_is_nil(const char *s);
 
-/* Lower-case copy into buf; -EINVAL for any other text. */
+/* Copy the UUID to buf in lower case. -EINVAL: `s` is not a valid UUID. */
 int uuid_normalize(const char *s, char buf[static UUID_STRLEN + 1]);
 
 /* A random UUID (version 4). */
