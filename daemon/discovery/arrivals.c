@@ -198,8 +198,8 @@ void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
 
 /* ---- a discovery ---- */
 
-/* Forget the records of GPUs without a back end, whose instances are gone. Skip a record whose instance a job
- * is creating: that job owns the record. */
+/* Forget the records of GPUs that are missing or have no back end: their instances are gone. Skip a record
+ * whose instance a job is creating: that job owns the record. */
 static void arrivals_forget_driverless(Model *m, uint64_t began_usec)
 {
         g_autoptr(GPtrArray) uuids = records_of_gpu(m->records, NULL);
@@ -215,7 +215,8 @@ static void arrivals_forget_driverless(Model *m, uint64_t began_usec)
                 if (arrivals_has_slot(m, record->slot))
                         continue;
 
-                /* The record is newer than the discovery, so its GPU had a back end since: discover again. */
+                /* The record is newer than the discovery, so its GPU had a back end after the discovery began:
+                 * discover again. */
                 if (record->written_usec > began_usec)
                         model_wish(m, MODEL_WISH_DISCOVERY);
                 else

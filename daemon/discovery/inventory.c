@@ -140,8 +140,8 @@ static bool discovery_pci_is_gpu(const Discovery *d, struct udev_device *device,
         return discovery_is_pf(io, path);
 }
 
-/* Do not read the node of a function with the class of a GPU, which may be one of a thousand VFs: the facts of
- * the GPU contain the node. */
+/* Do not read the node if the function has the class of a GPU: it may be one of a thousand VFs, and the facts
+ * of the GPU contain the node. */
 static int discovery_read_node(struct udev_device *device)
 {
         const char *text;
@@ -510,7 +510,7 @@ static void inventory_handle_vfio_event(Inventory *inventory, const char *path)
 
         if (gpu)
                 inventory_handle_driver_change(inventory, gpu, device);
-        /* The VF may just be appearing. */
+        /* The device may be a new VF that the running discovery has missed. */
         else if (inventory->running && pci_addr_parse(name, &address) >= 0)
                 inventory_request(inventory);
 }

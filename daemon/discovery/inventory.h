@@ -2,8 +2,8 @@
 #pragma once
 
 /* The GPUs and PCI functions of the host. libudev enumerates devices and reports changes; drivers-glue/facts.c
- * reads each GPU, in a lane, because an attribute of a busy device can block the reader. Events of a mediated
- * device, and driver changes of a VF, cause a scan of the GPU; other events cause a discovery. */
+ * reads each GPU, in a lane, because an attribute of a busy device can block the reader. Events that change
+ * only instances or the drivers of VFs cause a scan of the GPU; other events cause a discovery. */
 
 #include <stdbool.h>
 #include <stdint.h>
