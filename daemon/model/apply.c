@@ -39,8 +39,8 @@ void apply_remove_instance(Instance *instance, bool keep_record)
                            instance->desc->uuid,
                            instance->desc->type_id ? instance->desc->type_id : "(unknown)", gpu_name(gpu));
 
-        /* Forget the record before the announcement. The record of an instance that is being created belongs
-         * to a new instance of the same UUID. */
+        /* Forget the record before the announcement. Keep a record that is not made: a job is creating a new
+         * instance of the same UUID, which owns the record. */
         if (!keep_record && record && record->made && strcmp(record->gpu, gpu_name(gpu)) == 0)
                 records_forget(m->records, instance->desc->uuid);
         MODEL_EMIT(m, instance_removed, instance);
@@ -48,8 +48,8 @@ void apply_remove_instance(Instance *instance, bool keep_record)
         g_hash_table_remove(gpu->instances, instance->desc->uuid);
 }
 
-/* The kernel has each UUID once: either the instance moved here from the other GPU, or this snapshot is older
- * than a move to the other GPU. Scans of both GPUs decide. */
+/* Another GPU of the model has an instance of this UUID, but the kernel has each UUID once. Either the instance
+ * moved to this GPU, or the snapshot is older than a move to the other GPU. Scans of both GPUs decide. */
 static void apply_take_over(Gpu *gpu, const char *uuid)
 {
         Instance *other = g_hash_table_lookup(gpu->model->instances, uuid);
@@ -216,7 +216,7 @@ static void apply_undo_interrupted(Gpu *gpu)
                         LOG_FIELDS(LOG_NOTICE,
                                    (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
                                     .message_id = VGPUD_MESSAGE_INSTANCE_UNDONE),
-                                   "Removing instance %s, which may be incomplete because an earlier vgpud ended while creating or removing it",
+                                   "Removing instance %s, which may be incomplete because its creation or removal was interrupted",
                                    instance->desc->uuid);
 
                 instance->undo_usec = now;

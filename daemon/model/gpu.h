@@ -50,7 +50,7 @@ struct Gpu {
 
         GpuScanWish wanted_scan;  /* recorded by gpu_want_scan(), taken by the manager */
         Scan *scan;               /* owned by the lane; waits or runs; NULL: none */
-        bool scan_again;          /* scan again afterwards */
+        bool scan_again;          /* another scan must follow `scan` */
         Debounce *debounce;       /* owned; NULL: no scan is delayed */
         unsigned untyped_retries; /* scans in a row that found an instance without its type */
 };
