@@ -45,14 +45,14 @@ static inline void place_freep(Place **place)
 }
 #define _cleanup_place_ _cleanup_(place_freep)
 
-/* The error of a request for which this rank is the best; NONE: the GPU fits. A request without a GPU gets the
- * error of the first rank, unless placement_find_hope() says that this rank is worth a try. */
+/* The reason why the GPU of this rank does not fit, as an error; NONE: the GPU fits. A request without a GPU
+ * gets the error of the first rank, unless placement_find_hope() says that the rank is worth a try. */
 VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank);
 
 /* The hint for a GPU that does not fit, borrowed; NULL: none. */
 const VgpudHint *place_hint(const Place *place, const PlacementRank *rank);
 
-/* GPU and type of a create request without a GPU. `chosen`: the earlier choice for the same request (sysfs
- * name), which is kept while the GPU fits; NULL: none. */
+/* Choose the GPU, and the type on it, for a create request that names no GPU. `chosen`: the earlier choice for
+ * the same request (sysfs name), which is kept while the GPU fits; NULL: none. */
 int place_resolve(Model *m, const char *type, uint32_t count, const PlaceHints *hints, const char *chosen,
                   Gpu **ret_gpu, const VgpuType **ret_type, VgpudError *reterr);
