@@ -3,7 +3,7 @@
 
 /* Marks in RUNTIME/autoprobe/GPU. While a job changes the number of VFs, sriov_drivers_autoprobe of the PF is
  * 0, so that no host driver binds a new VF. The mark says that the attribute was 1: scans write 1 back until
- * the kernel accepts it, also after a crash. Only the lane of the GPU sets or removes the mark. */
+ * the kernel accepts it, even after a crash. Only the lane of the GPU sets or removes the mark. */
 
 #include <stdbool.h>
 

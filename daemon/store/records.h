@@ -23,8 +23,8 @@ typedef struct Record {
         uid_t owner;
         uint64_t created_usec; /* CLOCK_REALTIME */
         bool made;             /* the instance was created; false: creation is in progress or was interrupted */
-        /* The instance must be removed. While not made: if the create is interrupted, the instance may be
-         * incomplete. Once made: an interrupted job left the instance. */
+        /* While not made: remove the instance if the create is interrupted, because it may be incomplete. Once
+         * made: remove the instance, because an interrupted job left it. */
         bool undo;
         char *slot;        /* the slot, where the kernel has no UUIDs; NULL: none, or not reserved yet */
         uint64_t identity; /* InstanceDesc.identity of the device in the slot; 0: not known */
@@ -32,8 +32,10 @@ typedef struct Record {
         char first[UUID_STRLEN + 1]; /* the first instance of a job for several; else empty */
         bool removing;               /* a removal was queued and may have begun; only with a slot */
         bool removal_interrupted;    /* removing, and read at start-up. Not in the file */
-        bool interrupted;            /* not made, and read at start-up. Not in the file */
-        uint64_t written_usec; /* CLOCK_MONOTONIC of the last change; 0: read at start-up. Not in the file */
+        /* Not made, and no job is creating the instance: read at start-up, or left open. Not in the file. */
+        bool interrupted;
+        /* CLOCK_MONOTONIC of records_put() or of the last commit; 0: read at start-up. Not in the file. */
+        uint64_t written_usec;
 } Record;
 
 typedef struct Records Records;
@@ -49,9 +51,9 @@ const Record *records_find_name(Records *r, const char *name);
 /* The record of the instance in this slot; NULL: none. */
 const Record *records_find_slot(Records *r, const char *gpu, const char *slot);
 
-/* Write the reserved slot and `restore` beside the record of an instance in creation. Any thread: the function
- * changes only this file. records_note_slot() then updates the record, or records_open() after a crash. Both
- * forget an older record of the slot: a slot has one owner. `dirfd`: records_dirfd(). */
+/* Write the reserved slot and `restore` to UUID.slot, while the instance is being created. Any thread: the
+ * function changes only that file. records_note_slot(), or records_open() after a crash, then updates the
+ * record and forgets an older record of the slot: a slot has one owner. `dirfd`: records_dirfd(). */
 int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore);
 int records_dirfd(Records *r);
 void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore);
@@ -64,7 +66,8 @@ int records_put(Records *r, const Record *record);
 int records_commit(Records *r, const char *uuid);
 /* Mark the record as made, and its instance as one that must be removed. */
 int records_commit_undo(Records *r, const char *uuid);
-/* Writes nothing if the record has no slot or the flag does not change. */
+/* Set Record.removing and write the record. Does nothing without a record or a slot, or if the flag is the
+ * same. */
 void records_mark_removing(Records *r, const char *uuid, bool removing);
 /* The rollback of a create failed, and the scan after it failed too: the next scan decides whether the instance
  * exists. */
