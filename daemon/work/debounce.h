@@ -11,10 +11,11 @@
 
 typedef void (*DebounceHandler)(void *userdata);
 
-/* Begin to wait, unless *d waits already. *d becomes NULL right before the handler runs. Without a timer, the
- * handler runs at once; `what` says in the log which events these are. *d must stay where it is. */
+/* Start to wait `usec`, unless *d waits already. *d becomes NULL right before the handler runs. If the timer
+ * cannot be set, the handler runs at once, and the log names the source of the events, `what`. The variable *d
+ * must exist until then or until debounce_free(). */
 void debounce_start(Debounce **d, sd_event *event, uint64_t usec, const char *what, DebounceHandler handler,
                     void *userdata);
 
-/* Stop to wait, without a call of the handler. */
+/* Stop waiting. The handler is not called. */
 Debounce *debounce_free(Debounce *d);

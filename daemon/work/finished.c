@@ -48,7 +48,7 @@ Finished *finished_free(Finished *finished)
         return NULL;
 }
 
-/* Cut between two characters. A driver may have written invalid UTF-8. */
+/* Cut between two characters, without functions that require valid UTF-8: the text may be a driver's. */
 static void finished_cut_text(char **text, size_t max)
 {
         static const char ellipsis[] = "\u2026";

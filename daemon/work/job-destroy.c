@@ -147,7 +147,7 @@ static size_t job_destroy_describe(const Job *job, JobDetail ret[static JOB_DETA
         return n;
 }
 
-/* Unmark the remaining instances: removed ones have no record any more. */
+/* Unmark the instances that still exist. Removed instances have no record, so the call skips them. */
 static void job_destroy_end(Job *job)
 {
         for (guint i = 0; i < job->uuids->len; i++)

@@ -2,7 +2,7 @@
 #pragma once
 
 /* Jobs that destroy instances of one GPU. A failure does not stop the job. If the job has several instances,
- * Job.failures has one entry for each that remains. */
+ * Job.failures has one entry for each instance whose removal failed. */
 
 #include "daemon/work/job.h"
 

@@ -59,7 +59,7 @@ typedef struct JobFailure {
         VgpudError error;
 } JobFailure;
 
-/* One row per kind. NULL slots: there is nothing to do. */
+/* One row per kind. A function that is NULL is skipped. */
 struct JobKindInfo {
         const char *name;      /* "create" */
         size_t size;           /* size of the struct of the kind */
@@ -75,14 +75,14 @@ struct JobKindInfo {
         void (*run)(Job *job, VgpuTarget *t);
 
         /* Main thread, called in this order. */
-        void (*update_records)(Job *job);                      /* updates records; also without a GPU */
+        void (*update_records)(Job *job);                      /* updates records, even without a GPU */
         void (*update_instance)(Job *job, Instance *instance); /* updates each instance that still exists */
         void (*update_gpu)(Job *job, Gpu *gpu);                /* updates the GPU before the snapshot */
         bool (*predict)(Job *job, const Gpu *gpu,
                         GpuSnapshot **ret);             /* predicts the snapshot if the job has not scanned */
         void (*follow_up)(Job *job, Gpu *gpu);          /* runs after the snapshot was applied */
-        void (*log)(const Job *job, LogFields *fields); /* logs success, also partial success */
-        void (*end)(Job *job);                          /* last; also for a job that never ran */
+        void (*log)(const Job *job, LogFields *fields); /* logs success, even partial success */
+        void (*end)(Job *job);                          /* last, even for a job that never ran */
 
         size_t (*describe)(const Job *job, JobDetail ret[static JOB_DETAILS_MAX]);
         void (*done)(Job *job); /* frees the fields of the kind */
@@ -149,7 +149,7 @@ void job_tell_finished(Job *job, const VgpudError *error);
 /* Lane: LaneWork.run of every job. */
 void job_run(LaneWork *w, VgpuIo *io);
 
-/* Lane. Record the failure of one instance. Empties the error. */
+/* Lane. Record the failure of one instance. Empties *cause. */
 void job_add_failure(Job *job, const char *uuid, VgpudError *cause);
 /* NULL: no failure, or a job for one instance. */
 const VgpudError *job_find_failure(const Job *job, const char *uuid);

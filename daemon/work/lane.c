@@ -34,7 +34,7 @@ struct Lanes {
         pthread_mutex_t mutex; /* protects the members below, and queues and phases of all lanes */
         pthread_cond_t idle;   /* a lane has become idle, or a thread has ended */
         LaneWork *done, **done_tail;
-        unsigned busy;    /* running threads */
+        unsigned busy;    /* threads that run work now */
         unsigned threads; /* threads with a pointer to Lanes */
 };
 

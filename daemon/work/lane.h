@@ -18,7 +18,7 @@ typedef struct Lane Lane;
 typedef struct LaneWork LaneWork;
 
 struct LaneWork {
-        /* Lane. May block. Uses only the work itself. Not called if the lane ends first. */
+        /* Lane. May block. Uses only the work itself. Not called after lane_cancel() has removed the work. */
         void (*run)(LaneWork *w, VgpuIo *io);
         /* Main thread, after run(). Owns the work afterwards. */
         void (*done)(LaneWork *w);

@@ -155,7 +155,7 @@ static void scan_started(LaneWork *w)
                 log_warning_errno(
                                 r,
                                 "Cannot set a deadline for the scan of GPU %s, continuing without a deadline: %m",
-                                s->gpu ? gpu_name(s->gpu) : "that went away");
+                                s->gpu ? gpu_name(s->gpu) : "(gone)");
 }
 
 static void scan_done(LaneWork *w)

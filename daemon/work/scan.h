@@ -2,7 +2,7 @@
 #pragma once
 
 /* Scans after events or wishes of the model; the final scan of a job belongs to the job (work/job.c). The one
- * writer of Gpu.scan, scan_again, debounce and wanted_scan. */
+ * writer of Gpu.scan, scan_again and debounce. */
 
 #include "daemon/forward.h"
 
