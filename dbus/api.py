@@ -105,7 +105,7 @@ def read_doc(where, name, text):
             doc.blocks[-1][1].append(item.groups())
             target = LIST
         elif line.startswith("- "):
-            raise Wrong(f"{where}: not understood: {line}")
+            raise Wrong(f"{where}: the line cannot be read: {line}")
         elif target in doc.arguments:
             doc.arguments[target] += " " + line
         elif target is LIST:

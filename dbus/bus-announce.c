@@ -343,7 +343,7 @@ static void announce_wait_for_starts(BusAnnounce *a)
                      "jobs");
 }
 
-/* `all`: also jobs about to start. */
+/* `all`: including jobs that are about to start. */
 static void announce_added_jobs(BusAnnounce *a, bool all)
 {
         for (guint i = 0; i < a->added_jobs->len;) {

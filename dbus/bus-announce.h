@@ -17,8 +17,8 @@ extern const ModelEvents bus_announce_events;
 BusAnnounce *bus_announce_new(Bus *b);
 BusAnnounce *bus_announce_free(BusAnnounce *a);
 
-/* Announce all changes now. */
+/* Announce all changes now, but not jobs that are about to start. */
 void bus_announce_flush(Bus *b);
 
-/* Announce all changes and all new jobs now, also jobs about to start. */
+/* Announce all changes now, including jobs that are about to start. */
 void bus_announce_jobs(Bus *b);

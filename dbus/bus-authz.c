@@ -27,8 +27,8 @@ typedef struct Asked {
         char **details; /* owned */
 } Asked;
 
-/* The questions about one call. Lives until the second bus_authz_check() has taken the last verdict, or the
- * second dispatch has ended without one (the object is gone), or the caller has left. */
+/* The questions about one call. Lives until bus_authz_check() has taken the last verdict, or a repeated
+ * dispatch has ended without bus_authz_check() because the object is gone, or the caller has left. */
 typedef struct Query {
         BusAuthz *authz;      /* borrowed */
         sd_bus_message *call; /* ref; the key in authz->queries */
@@ -39,7 +39,7 @@ typedef struct Query {
         sd_bus_slot *pending;    /* owned; the call to polkit, NULL once it has answered */
         sd_bus_slot *left;       /* owned; watches the caller; NULL on a connection without a bus daemon */
         sd_event_source *expiry; /* owned; ends the query after the second dispatch */
-        bool allowed;            /* the last question */
+        bool allowed;            /* polkit has permitted the last question */
         VgpudError error;        /* set unless allowed */
 } Query;
 

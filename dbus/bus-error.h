@@ -57,15 +57,15 @@ typedef struct BusErrorTexts {
         VgpudHintId hint_id;
 } BusErrorTexts;
 
-/* Cut both so that they fit into one error or signal beside lists of `lists` bytes: neither gets more than
- * BUS_ERROR_TEXT_MAX, and a short one leaves its room to the other. *ret_size (may be NULL) is the size of all
- * but the failures, for bus_error_append_failures(). `e` may have no message. */
+/* Cut message and hint so that they fit into one error or signal beside lists of `lists` bytes. Each has at
+ * most BUS_ERROR_TEXT_MAX bytes, and a short text leaves its room to the other. *ret_size: the size of all but
+ * the failures, for bus_error_append_failures(); `ret_size` may be NULL. `e` may have no message. */
 void bus_error_cut_texts(const VgpudError *e, size_t lists, BusErrorTexts *ret, size_t *ret_size);
 void bus_error_texts_done(BusErrorTexts *texts);
 #define _cleanup_bus_error_texts_ _cleanup_(bus_error_texts_done)
 
 /* Append the keys hint and hint_id to an open a{sv}. */
 int bus_error_append_hint(sd_bus_message *m, const VgpudHint *hint, size_t max);
-/* Append the keys failures, with texts of at most `text_max` bytes, and n_failures. `size` is the size of the
- * rest; SIZE_MAX: append all failures. */
+/* Append the keys failures, with texts of at most `text_max` bytes, and n_failures. `size`: bytes of the
+ * message without the failures; SIZE_MAX: append all failures. */
 int bus_error_append_failures(sd_bus_message *m, const GPtrArray *failures, size_t text_max, size_t size);

@@ -41,8 +41,8 @@ typedef struct BusRequest {
         int (*queue)(void *arguments, uid_t requester, GPtrArray *ret_jobs, VgpudError *reterr);
 } BusRequest;
 
-/* End a handler with the request. The call may be dispatched again when polkit has answered; see bus-authz.h.
- */
+/* Run the request, as the last step of a handler. If polkit is asked, the call is dispatched again after the
+ * reply; see bus-authz.h. */
 int bus_request_run(Bus *b, sd_bus_message *call, const BusRequest *request, sd_bus_error *ret_error);
 
 /* Answer the call, if any, that waits for an ended job. The model still has the job. */

@@ -44,8 +44,8 @@ int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_optio
 /* Largest number of attributes in an option; each becomes a write to the kernel. */
 #define BUS_ATTRIBUTES_MAX 64U
 
-/* Append a string; NULL is "". Bytes of the kernel that are not UTF-8 are replaced: the bus daemon would end
- * the connection. */
+/* Append a string; NULL is "". Replaces bytes that are not UTF-8, which the kernel may show: the bus daemon
+ * would end the connection. */
 int bus_append_text(sd_bus_message *m, const char *text);
 
 /* Append {key: <value>} to an open a{sv}. The second skips NULL, the third and fourth skip 0. */
@@ -56,7 +56,7 @@ int bus_append_entry_u64(sd_bus_message *m, const char *key, uint64_t value);
 int bus_append_strings(sd_bus_message *m, char *const *list); /* append as; NULL is an empty list */
 int bus_append_entry_strings(sd_bus_message *m, const char *key, char *const *list); /* skips NULL */
 
-/* Open {key: <value>} in an open a{sv}, for a value to append, and close. */
+/* Open and close {key: <value>} in an open a{sv}. The caller appends the value in between. */
 int bus_open_entry(sd_bus_message *m, const char *key, const char *signature);
 int bus_close_entry(sd_bus_message *m);
 
