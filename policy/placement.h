@@ -6,7 +6,8 @@
  *
  * A GPU is excluded by its state (stuck, does not offer the type), by a rule of the administrator (types,
  * pool), by the request (NUMA node), or for lack of room: ROOM = available (can be created now) - promised
- * (reserved by queued jobs) - spare (held back by `spare=`). No instance is placed beyond that room.
+ * (reserved by running and queued jobs) - spare (held back by `spare=`). No GPU is chosen beyond its
+ * room; see also placement_find_hope().
  *
  * GPUs with room are ordered. Each criterion decides between GPUs that are equal by the previous ones:
  *  1. the preferred NUMA node
@@ -25,7 +26,7 @@
 
 typedef enum PlacementStrategy {
         PLACEMENT_BREADTH, /* spread: each instance gets as much of a GPU as possible */
-        PLACEMENT_DEPTH,   /* fill: GPUs stay empty for instances of another size, or that need a whole GPU */
+        PLACEMENT_DEPTH,   /* fill: other GPUs stay empty, for an instance of another size or of a whole GPU */
         _PLACEMENT_STRATEGY_MAX,
         _PLACEMENT_STRATEGY_INVALID = -EINVAL,
 } PlacementStrategy;
@@ -35,7 +36,7 @@ const char *placement_strategy_to_string(PlacementStrategy strategy); /* "breadt
  * for depth; "breadth-first", "breadth_first" and so on. */
 PlacementStrategy placement_strategy_from_string(const char *text);
 
-/* The pool of GPUs and requests without a pool. */
+/* The pool of GPUs and requests for which no pool is named. */
 #define PLACEMENT_DEFAULT_POOL "default"
 
 /* Special distances. */
@@ -46,12 +47,12 @@ PlacementStrategy placement_strategy_from_string(const char *text);
 typedef enum PlacementReason {
         PLACEMENT_REASON_NONE, /* the GPU fits */
         PLACEMENT_NO_SUCH_TYPE,
-        PLACEMENT_NOT_READY,  /* the state of the GPU */
+        PLACEMENT_NOT_READY,  /* the GPU takes no requests in its present state */
         PLACEMENT_QUEUE_FULL, /* too many jobs wait for the GPU */
         PLACEMENT_TYPE_FORBIDDEN,
         PLACEMENT_TYPE_NOT_ALLOWED,
         PLACEMENT_OTHER_POOL,
-        PLACEMENT_OTHER_NODE, /* or the NUMA node of the GPU is unknown */
+        PLACEMENT_OTHER_NODE, /* another NUMA node, or an unknown one */
         PLACEMENT_NO_ROOM,
         _PLACEMENT_REASON_MAX,
 } PlacementReason;
@@ -67,10 +68,10 @@ typedef struct PlacementCandidate {
         bool offers;                /* the GPU offers the type, or may offer it */
 
         uint32_t available;   /* instances of the type that can be created now */
-        uint32_t promised;    /* reserved by queued jobs */
+        uint32_t promised;    /* reserved by running and queued jobs */
         uint32_t instances;   /* existing and promised instances of any type */
         const char *why_full; /* reason why no more can be created; may be NULL */
-        bool crowded;         /* a queued job creates another type on the GPU */
+        bool crowded;         /* a running or queued job creates another type on the GPU */
         bool unsettled;       /* a job or scan in progress may free more room */
         bool job_ahead;       /* unsettled because of a job, not only a scan */
 
@@ -129,11 +130,12 @@ static inline void placement_freep(Placement **p)
         *p = placement_free(*p);
 }
 
-/* If none fits: the candidate to try anyway. It lacks only room, and either room may become free before the job
- * runs, or no other candidate is left and its driver explains the refusal best. NULL: none. */
+/* If no GPU fits: the candidate to try anyway, a GPU that lacks only room. Either a job or scan in progress may
+ * free room before the new job runs, or all other GPUs are refused and the driver of this GPU explains the lack
+ * of room best. NULL: none. */
 const PlacementRank *placement_find_hope(const Placement *p);
 
-/* True if none fits and the request waits for a job in progress on this GPU, which may free room. */
+/* True if no GPU fits and the request would wait for a job in progress on this GPU, which may free room. */
 bool placement_would_wait(const Placement *p, const PlacementRank *rank);
 
 /* The reasons why none fits: "GPU 0000:08:00.0: reason; GPU …", for the first GPUs that offer the type. */
