@@ -20,8 +20,8 @@ Model *manager_model(Manager *m);
  * discoveries themselves. */
 int manager_open(Manager *m);
 
-/* Open all parts and start the first discovery. ready() is called once: when all GPUs of the first discovery
- * have been scanned, or after Config.start_timeout_usec. */
+/* Open all parts and start the first discovery. ready() is called once: when each GPU of the first discovery
+ * has been scanned or its scan has failed, or after Config.start_timeout_usec. */
 int manager_start(Manager *m, void (*ready)(Manager *m, void *userdata), void *userdata);
 
 /* Refuse new jobs, cancel the waiting ones, and wait at most timeout_usec for the running ones. */
