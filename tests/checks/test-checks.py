@@ -171,6 +171,8 @@ MADE_UP = [
     ("words", {"daemon/b.c": TEXTS, "tests/integration/test-b.py": 'h.await_log(f"{gpu} {n} is not ready at {n}")\n'}, "test-b.py:1: repeats the words"),
     ("words", {"daemon/b.c": TEXTS, "tests/vm/cases/b.py": 'self.assertIn("the GPU went away", text)\n'}, "b.py:1: repeats the words"),
     ("words", {"daemon/b.c": TEXTS, "tests/vm/cases/b.py": 'self.assertTrue(x, "the GPU went away")\nwait(f, "the GPU went away")\n'}, None),
+    ("words", {"daemon/b.c": 'log("none of them is ready");\n', "tests/vm/cases/b.py": 'x = "of them"\n'}, None),
+    ("words", {"daemon/b.c": 'log("none of them is ready");\n', "tests/vm/cases/b.py": 'x = "is ready"\n'}, "repeats the words \"is ready\""),
     ("words", {"daemon/b.c": TEXTS, "tests/vm/cases/b.py": 'def f():\n    """the GPU went away"""\n'}, None),
     ("words", {"daemon/b.c": TEXTS, "tests/unit/test-b.c": 'FAIL("the GPU went away");\n/* "the GPU went away" */\n'}, None),
     ("words", {"daemon/b.c": TEXTS, "tests/unit/test-b.c": 'A("Input/output error", "<a b=\'the GPU went away\'>", "mdpy");\n'}, None),

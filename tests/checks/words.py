@@ -11,6 +11,7 @@ import os
 import re
 
 import common
+import prose
 import source
 
 # Files whose literals assert nothing about the words of vgpud.
@@ -51,6 +52,8 @@ MESSAGE_OF_ASSERTION = {"assertTrue": 1, "assertFalse": 1, "assertIsNone": 1, "a
 OWN_TEXTS_C = {"FAIL", "SKIP", "printf", "fprintf", "g_test_add_func", "g_test_message", "g_test_skip"}
 OWN_FIELDS_C = {"what"}
 
+# Words that say nothing without others.
+FUNCTION_WORDS = prose.PRONOUNS | prose.PREPOSITIONS | {"a", "an", "the", "and", "or", "is", "are", "not", "no"}
 MIN_WORDS = 2  # a whole run
 ROW = 4  # a part of a run
 # What an errno means is said by the C library.
@@ -72,7 +75,7 @@ def runs(text):
     """The runs of words in a text: words that only blanks separate."""
     for run in re.split(r"[^A-Za-z' -]+|-(?![A-Za-z])", NO_WORDS.sub("|", text)):
         words = run.split()
-        if len(words) >= MIN_WORDS and re.search("[a-z]{2}", run):
+        if len(words) >= MIN_WORDS and not FUNCTION_WORDS.issuperset(map(str.lower, words)):
             yield " ".join(words)
 
 
