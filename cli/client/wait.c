@@ -44,8 +44,9 @@ typedef struct Waiter {
         sd_bus_slot *question;         /* owned; ListJobs */
         sd_bus_slot *timeout_question; /* owned; JobTimeoutUsec */
         sd_event_source *tick;
-        int signal; /* 0: not interrupted */
-        int status; /* waiting itself failed */
+        int signal;   /* 0: not interrupted */
+        bool unasked; /* the interruption came before any call was sent */
+        int status;   /* waiting itself failed */
 } Waiter;
 
 static CallJob *waiter_find_job(Waiter *w, uint32_t id, Call **ret_call)
@@ -305,15 +306,27 @@ static int waiter_on_timeout(sd_event_source *source, uint64_t usec, void *userd
         return waiter_ask(call->waiter, ASK_USEC);
 }
 
+/* Whether all messages still wait for the authentication. libsystemd sends messages from then on, before the
+ * answer to Hello makes the connection ready: a call may be under way although sd_bus_is_ready() says no. */
+static bool waiter_is_unasked(const Waiter *w)
+{
+        sd_bus *bus = w->client->bus;
+        uint64_t n_queued = 0;
+
+        return sd_bus_is_open(bus) > 0 && sd_bus_is_ready(bus) <= 0 && w->n_done == 0 &&
+               sd_bus_get_n_queued_write(bus, &n_queued) >= 0 && n_queued > w->n_sent;
+}
+
 static int waiter_on_interrupt(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
         Waiter *w = userdata;
         bool again = w->signal != 0;
 
         w->signal = (int)si->ssi_signo;
+        w->unasked = waiter_is_unasked(w);
 
         /* Do not wait for an answer after a second Ctrl-C, or without a connection. */
-        if (again || sd_bus_is_ready(w->client->bus) <= 0)
+        if (again || w->unasked || sd_bus_is_open(w->client->bus) <= 0)
                 return waiter_exit(w);
 
         w->question = sd_bus_slot_unref(w->question);
@@ -557,7 +570,7 @@ static void say_unanswered(const Waiter *w, size_t n)
 {
         const char *host = w->client->args->host;
 
-        if (sd_bus_is_ready(w->client->bus) <= 0 && sd_bus_is_open(w->client->bus) > 0)
+        if (w->unasked)
                 (void)fprintf(stderr, "vgpuctl: Interrupted before %s was asked; no job was queued.\n",
                               host ? host : "vgpud");
         else

@@ -8,11 +8,13 @@ import pathlib
 import pty
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 import types
 
@@ -114,6 +116,54 @@ class Bus:
         self.daemon.terminate()
         self.daemon.wait(LIMIT_S)
         self.daemon.stdout.close()
+        self.folder.cleanup()
+
+
+class Withholding:
+    """An address of the bus that authenticates a client, passes on all it sends, and keeps the messages for it until
+    release(): the client stays before the answer to Hello."""
+
+    def __init__(self, bus):
+        self.folder = tempfile.TemporaryDirectory(prefix="vgpud-")
+        self.released = threading.Event()
+        self.target = bus.address.partition("path=")[2].partition(",")[0]
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(f"{self.folder.name}/bus")
+        self.listener.listen(1)
+        self.environment = {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={self.folder.name}/bus"}
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        client, _ = self.listener.accept()
+        with client, socket.socket(socket.AF_UNIX) as bus:
+            bus.connect(self.target)
+            there = threading.Thread(target=self.forward, args=(client, bus), daemon=True)
+            there.start()
+            answer = b""
+            while not answer.endswith(b"AGREE_UNIX_FD\r\n"):
+                answer += bus.recv(1)
+            client.sendall(answer)
+            self.released.wait(LIMIT_S)
+            self.forward(bus, client)
+            there.join(LIMIT_S)
+
+    @staticmethod
+    def forward(source, target):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:  # the other end has gone
+            pass
+
+    def release(self):
+        self.released.set()
+
+    def close(self):
+        self.release()
+        self.thread.join(LIMIT_S)
+        self.listener.close()
         self.folder.cleanup()
 
 

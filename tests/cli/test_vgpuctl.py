@@ -23,7 +23,7 @@ import dbus
 
 import harness
 import mock_vgpud
-from harness import Bus, Program, TOP, run, wait_for
+from harness import Bus, Program, TOP, Withholding, run, wait_for
 import schema
 from mock_vgpud import (FIRST, FOREIGN, GPU, GVT, HANDED_OUT, INSTANCE, JOB, MANAGER, NVIDIA, OLD, SAMPLE, SECOND, XE, XE_VF,
                         gpu_path, instance_path, make_type)
@@ -1078,6 +1078,18 @@ class Waiting(Case):
         p.process.send_signal(signal.SIGINT)
         self.assertEqual(p.finish(), 130)
         self.assertEqual(GOES_ON.findall(p.errors), ["18"], p.errors)
+
+    def test_interrupt_before_hello_is_answered(self):
+        """The call is sent with Hello, so it has queued a job although the connection is not ready yet."""
+        slow = Withholding(self.bus)
+        self.addCleanup(slow.close)
+        p = self.program("create", "mdpy-xga", environment=slow.environment)
+        number = wait_for(lambda: self.good("jobs", "-q").strip(), "the job")
+        p.process.send_signal(signal.SIGINT)
+        wait_for(lambda: p.read(0) or self.pending_signals(p.process.pid) == 0, "the signal")
+        slow.release()
+        self.assertEqual(p.finish(), 130)
+        self.assertEqual(GOES_ON.findall(p.errors), [number], p.errors)
 
     def test_interrupt_of_one_of_two(self):
         """A job with the same arguments may belong to another caller."""
