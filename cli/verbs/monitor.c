@@ -348,10 +348,11 @@ static int monitor_interfaces_removed(Monitor *m, sd_bus_message *signal)
                 ObjectKind kind = object_kind_from_interface(interface);
                 void *object = kind == _OBJECT_KIND_INVALID ? NULL : host_find_path(m->host, kind, path);
 
-                if (!object)
+                /* JobRemoved follows and leaves out what the object of the job had. */
+                if (!object || kind == OBJECT_JOB)
                         continue;
 
-                if (m->present && kind != OBJECT_JOB)
+                if (m->present)
                         say_removed(m->args, kind, object);
                 host_remove_path(m->host, kind, path);
                 host_derive_jobs(m->host);
@@ -412,14 +413,13 @@ static int monitor_properties_changed(Monitor *m, sd_bus_message *signal)
 static int monitor_job_removed(Monitor *m, sd_bus_message *signal)
 {
         const char *path, *result, *error_name;
-        _cleanup_host_ Host *h = host_new();
         JobInfo *j;
         uint32_t id;
         int r;
 
         r = sd_bus_message_read(signal, "uoss", &id, &path, &result, &error_name);
         if (r >= 0)
-                r = host_read_job(h, path, signal, &j);
+                r = host_read_job(m->host, path, signal, &j);
         if (r < 0)
                 return r;
 
@@ -433,6 +433,9 @@ static int monitor_job_removed(Monitor *m, sd_bus_message *signal)
 
         if (m->present)
                 say_job_ended(m->args, j);
+
+        host_remove_path(m->host, OBJECT_JOB, path);
+        host_derive_jobs(m->host);
 
         return 0;
 }

@@ -457,7 +457,8 @@ class Mock(GpuTypes):
         self.ended[number] = job
         self.derive_jobs()
         self.remove(job["object_path"])
-        without = ("id", "object_path", "state", "result", "error_name")
+        without = ["id", "object_path", "state", "result", "error_name", "requester", "created_usec", "details"]
+        without += ["n_instances"] if job["n_instances"] <= len(job["instances"]) else []
         details = self.job_dictionary(dict(job, failures=job["failures"][:16]), without)
         self.signal(ROOT, MANAGER, "JobRemoved", "uossa{sv}", number, job["object_path"], result, error_name, details)
         return False

@@ -1449,6 +1449,8 @@ class Monitor(Case):
         self.assertEqual(events[4]["changes"], {"memory_used_bytes": None, "instance_count": 1})
         job = events[5]["job"]
         self.assertEqual((job["id"], job["state"], job["result"], job["instances"]), (17, "ended", "done", [instance["uuid"]]))
+        for key in ("requester", "created_usec", "details"):  # JobRemoved leaves these out
+            self.assertEqual(job[key], events[1]["job"][key])
         self.assertEqual((events[6]["instance"], events[6]["changes"]), (FIRST, {"state": "stuck"}))
         named = set(re.findall(r"[a-z]+-[a-z]+", MANUAL[MANUAL.index("Each line of **monitor**"):]))
         self.assertEqual({e["event"] for e in events} - named, set())
