@@ -196,12 +196,18 @@ static size_t error_lists_size(const BusErrorJobs *jobs)
                (jobs->jobs ? BUS_ERROR_SIZE_JOB * MIN(jobs->jobs->len, BUS_ERROR_JOBS_MAX) : 0);
 }
 
+static int error_append_job(sd_bus_message *m, uint32_t id)
+{
+        g_autofree char *path = bus_path_job(id);
+
+        return bus_append_entry(m, "job", "o", path);
+}
+
 static int error_append_jobs(sd_bus_message *m, const BusErrorJobs *jobs, size_t size)
 {
-        g_autofree char *path = bus_path_job(jobs->job);
         int r;
 
-        r = bus_append_entry(m, "job", "o", path);
+        r = error_append_job(m, jobs->job);
         if (r >= 0 && jobs->jobs)
                 r = error_append_job_paths(m, jobs->jobs);
         if (r >= 0)
@@ -322,6 +328,8 @@ static int error_send_details(sd_bus_message *call, const VgpudError *e, const B
                 q = bus_error_append_hint(reply, &hint, BUS_ERROR_TEXT_MAX);
         if (q >= 0 && jobs)
                 q = error_append_jobs(reply, jobs, size);
+        else if (q >= 0 && e->job != 0)
+                q = error_append_job(reply, e->job);
         if (q >= 0)
                 q = sd_bus_message_close_container(reply);
 

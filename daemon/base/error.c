@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -77,6 +78,15 @@ void vgpud_error_hintf(VgpudError *e, VgpudHintId id, const char *format, ...)
         vgpud_hint_setf(&e->hint, id, "%s", text);
 }
 
+void vgpud_error_hint_job(VgpudError *e, uint32_t job)
+{
+        g_assert(job > 0);
+
+        vgpud_error_hintf(e, VGPUD_HINT_WAIT_FOR_JOB, "wait until job %" PRIu32 " has ended", job);
+        if (e)
+                e->job = job;
+}
+
 void vgpud_error_done(VgpudError *e)
 {
         if (!e)
@@ -111,6 +121,7 @@ void vgpud_error_copy(VgpudError *dst, const VgpudError *src)
         dst->errnum = src->errnum;
         dst->message = g_strdup(src->message);
         vgpud_hint_copy(&dst->hint, &src->hint);
+        dst->job = src->job;
 }
 
 const char *vgpud_error_code_to_dbus(VgpudErrorCode code)

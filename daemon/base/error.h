@@ -10,6 +10,7 @@
  * Columns: id, D-Bus name after "org.vgpud1.Error.", errno, exit status of vgpuctl, text for the manual. */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/hint.h"
 #include "base/macros.h"
@@ -56,6 +57,7 @@ typedef struct VgpudError {
         int errnum;     /* positive errno of the kernel; 0 when no system call failed */
         char *message;  /* owned; one clause without the full stop: what failed and why */
         VgpudHint hint; /* advice for the caller; see base/hint.h */
+        uint32_t job;   /* number of the job that the caller has to wait for; 0: none */
 } VgpudError;
 
 #define VGPUD_ERROR_INIT ((VgpudError){ 0 })
@@ -70,6 +72,9 @@ int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char
 
 /* Replace the hint of an error that has been set; `e` may be NULL. */
 void vgpud_error_hintf(VgpudError *e, VgpudHintId id, const char *format, ...) _printf_(3, 4) _cold_;
+
+/* Set the job that an error is about, and the hint to wait for its end; `e` may be NULL. */
+void vgpud_error_hint_job(VgpudError *e, uint32_t job) _cold_;
 
 /* Empty *e (may be NULL), so that it can be used again. */
 void vgpud_error_done(VgpudError *e);

@@ -57,8 +57,7 @@ static int destroy_check(const Instance *instance, bool foreign, VgpudError *ret
         if (instance->job) {
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "job %" PRIu32 " (%s) works on instance %s",
                                      instance->job->id, instance->job->kind->name, instance->desc->uuid);
-                vgpud_error_hintf(reterr, VGPUD_HINT_WAIT_FOR_JOB, "wait until job %" PRIu32 " has ended",
-                                  instance->job->id);
+                vgpud_error_hint_job(reterr, instance->job->id);
                 return r;
         }
 

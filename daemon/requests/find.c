@@ -104,8 +104,7 @@ static int find_explain_missing(Model *m, const char *word, const char *uuid, Vg
                                          "job %" PRIu32 " has not created instance %s on GPU %s yet", job->id,
                                          record->uuid, record->gpu);
 
-                vgpud_error_hintf(reterr, VGPUD_HINT_WAIT_FOR_JOB, "wait until job %" PRIu32 " has ended",
-                                  job->id);
+                vgpud_error_hint_job(reterr, job->id);
                 return r;
         }
 

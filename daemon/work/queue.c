@@ -261,10 +261,14 @@ int queue_cancel(Job *job, VgpudError *reterr)
 
         assert_main_thread();
 
-        if (queue_drop(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, message) < 0)
-                return vgpud_error_setf(
+        if (queue_drop(job, JOB_CANCELED, VGPUD_ERROR_CANCELED, message) < 0) {
+                int r = vgpud_error_setf(
                                 reterr, VGPUD_ERROR_IN_USE,
                                 "job %" PRIu32 " has begun, and a kernel operation cannot be interrupted", id);
+
+                vgpud_error_hint_job(reterr, id);
+                return r;
+        }
 
         return 0;
 }

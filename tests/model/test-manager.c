@@ -635,7 +635,10 @@ static void test_cancel(void)
         ASSERT_TRUE(request_get_instance(f.model, UUID2, &instance, &not_yet) < 0);
         ASSERT_EQ(not_yet.code, VGPUD_ERROR_NO_SUCH_INSTANCE);
         ASSERT_EQ(not_yet.hint.id, VGPUD_HINT_WAIT_FOR_JOB);
+        ASSERT_EQ(not_yet.job, b->id);
         ASSERT_ERROR(queue_cancel(a, &error), EBUSY);
+        ASSERT_EQ(error.hint.id, VGPUD_HINT_WAIT_FOR_JOB);
+        ASSERT_EQ(error.job, a->id);
         ASSERT_OK(queue_cancel(b, NULL));
         ASSERT_EQ(second.code, VGPUD_ERROR_CANCELED);
         ASSERT_TRUE(fixture_saw(&f, "job- 2 canceled"));
