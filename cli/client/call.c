@@ -58,6 +58,15 @@ bool call_job_waits(const Call *call, const CallJob *job)
         return !call->done && !job->done;
 }
 
+CallJob *call_find_waiting(const Call *call, uint32_t id)
+{
+        for (unsigned i = 0; i < call_n_jobs(call); i++)
+                if (call_job(call, i)->id == id && call_job_waits(call, call_job(call, i)))
+                        return call_job(call, i);
+
+        return NULL;
+}
+
 bool call_waits(const Call *call)
 {
         for (unsigned i = 0; i < call_n_jobs(call); i++)
@@ -159,9 +168,9 @@ void call_set_timeout(Call *call, const Host *jobs, uint64_t usec)
         limit = usec % USEC_PER_SEC == 0 ? g_strdup_printf("%" G_GUINT64_FORMAT " s", usec / USEC_PER_SEC)
                                          : g_strdup_printf("%" G_GUINT64_FORMAT " ms", usec / USEC_PER_MSEC);
         instances = timeout_instances(&e, n_instances);
-        message = g_strdup_printf("Job %" G_GUINT32_FORMAT " did not end within %s and goes on%s", e.job, limit,
+        message = g_strdup_printf("job %" G_GUINT32_FORMAT " did not end within %s and goes on%s", e.job, limit,
                                   instances);
-        hint = g_strdup_printf("Wait for it with \"vgpuctl wait job %" G_GUINT32_FORMAT "\"", e.job);
+        hint = g_strdup_printf("wait for it with \"vgpuctl wait job %" G_GUINT32_FORMAT "\"", e.job);
         error_info_set(&e, VGPUD_ERROR_TIMEOUT, message);
         error_info_set_hint(&e, VGPUD_HINT_WAIT_FOR_JOB, hint);
         call->error = e;

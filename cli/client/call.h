@@ -59,6 +59,13 @@ CallJob *call_job(const Call *call, unsigned i);
 /* True if the job, or any job of the call, goes on. */
 bool call_job_waits(const Call *call, const CallJob *job);
 bool call_waits(const Call *call);
+CallJob *call_find_waiting(const Call *call, uint32_t id); /* NULL: no such job goes on */
+
+/* The call changes nothing: polkit is not asked, and the time of --timeout begins at once. */
+static inline bool call_only_waits(const Call *call)
+{
+        return call->kind == CALL_GET_JOB || call->kind == CALL_INSTANCE_JOB;
+}
 
 /* Reads the jobs from an answer. Returns 0 or a negative errno. */
 int call_read_answer(Call *call, sd_bus_message *answer);

@@ -205,8 +205,12 @@ bool lookup_missing_instance(Client *c, const char *word, VgpudErrorCode code, c
 
         if (answered != VGPUD_ERROR_NONE && answered != VGPUD_ERROR_INVALID)
                 error_info_copy(ret_error, &answer);
-        else
+        else {
                 error_info_set(ret_error, code, message);
+                if (code == VGPUD_ERROR_INVALID)
+                        error_info_set_hint(ret_error, VGPUD_HINT_LONGER_PREFIX,
+                                            "use at least 4 digits of the UUID, or the whole name");
+        }
 
         return false;
 }

@@ -109,3 +109,16 @@ void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id, uint64
                 (void)fprintf(stderr, "Hint: \"vgpuctl%s wait job %" G_GUINT32_FORMAT "\" waits for its end.\n",
                               where, id);
 }
+
+void progress_say_unanswered(const Arguments *a, bool unasked, size_t n)
+{
+        const char *host = a->host;
+
+        if (unasked)
+                (void)fprintf(stderr, "vgpuctl: Interrupted before %s was asked; no job was queued.\n",
+                              host ? host : "vgpud");
+        else
+                (void)fprintf(stderr,
+                              "vgpuctl: Interrupted before the answer to %zu call%s, which may wait for permission or have queued a job.\nHint: \"vgpuctl%s%s jobs\" lists the jobs.\n",
+                              n, n > 1 ? "s" : "", host ? " -H " : "", host ? host : "");
+}

@@ -21,3 +21,6 @@ char *progress_describe(const Host *h, const JobInfo *job, uint64_t timeout_usec
 
 /* Prints that a job goes on after Ctrl-C. `h` may be NULL. */
 void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id, uint64_t timeout_usec);
+
+/* Prints that Ctrl-C came before the answers to `n` calls; `unasked`: before any of them was sent. */
+void progress_say_unanswered(const Arguments *a, bool unasked, size_t n);

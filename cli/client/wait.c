@@ -51,16 +51,14 @@ typedef struct Waiter {
 
 static CallJob *waiter_find_job(Waiter *w, uint32_t id, Call **ret_call)
 {
-        for (size_t i = 0; i < w->n_calls; i++)
-                for (unsigned n = 0; n < call_n_jobs(&w->calls[i]); n++) {
-                        CallJob *job = call_job(&w->calls[i], n);
+        for (size_t i = 0; i < w->n_calls; i++) {
+                CallJob *job = call_find_waiting(&w->calls[i], id);
 
-                        if (job->id != id || !call_job_waits(&w->calls[i], job))
-                                continue;
-
+                if (job) {
                         *ret_call = &w->calls[i];
                         return job;
                 }
+        }
 
         return NULL;
 }
@@ -425,12 +423,10 @@ static int waiter_on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_
         CallJob *job;
         Call *call;
         uint32_t id;
+        int r = 0;
 
-        if (!w || sd_bus_message_read(signal, "uoss", &id, &path, &result, &error_name) < 0)
-                return 0;
-
-        job = waiter_find_job(w, id, &call);
-        if (!job)
+        if (!w || sd_bus_message_read(signal, "uoss", &id, &path, &result, &error_name) < 0 ||
+            !waiter_find_job(w, id, &call))
                 return 0;
 
         /* Details that cannot be read are left out: the result counts. */
@@ -440,14 +436,19 @@ static int waiter_on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_
         info->result = g_strdup(result);
         g_free(info->error_name);
         info->error_name = g_strdup(error_name);
-        call_job_set_ended(job, info);
 
-        return call_end_if_done(call);
+        /* Several calls may wait for one job. */
+        while (r >= 0 && (job = waiter_find_job(w, id, &call))) {
+                call_job_set_ended(job, info);
+                r = call_end_if_done(call);
+        }
+
+        return r;
 }
 
 static int waiter_read_property(sd_bus_message *signal, const char *name, void *userdata)
 {
-        CallJob *job = userdata;
+        bool *stuck = userdata;
         const char *state;
         int r;
 
@@ -455,7 +456,7 @@ static int waiter_read_property(sd_bus_message *signal, const char *name, void *
                 return sd_bus_message_skip(signal, "v");
 
         r = sd_bus_message_read(signal, "v", "s", &state);
-        job->stuck = job->stuck || (r >= 0 && strcmp(state, "stuck") == 0);
+        *stuck = r >= 0 && strcmp(state, "stuck") == 0;
 
         return r;
 }
@@ -465,21 +466,24 @@ static int waiter_on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_
 {
         Client *c = userdata;
         Waiter *w = c->waiter;
-        CallJob *job;
-        Call *call;
+        uint32_t id = job_id_from_path(sd_bus_message_get_path(signal));
+        bool stuck = false, known = false;
 
         if (!w)
                 return 0;
 
-        job = waiter_find_job(w, job_id_from_path(sd_bus_message_get_path(signal)), &call);
-        if (!job)
-                return 0;
-
         /* A signal that cannot be read tells nothing. */
         if (sd_bus_message_skip(signal, "s") >= 0)
-                (void)value_read_dictionary(signal, waiter_read_property, job);
+                (void)value_read_dictionary(signal, waiter_read_property, &stuck);
 
-        return job->stuck ? waiter_ask(w, ASK_USEC) : 0;
+        for (size_t i = 0; stuck && i < w->n_calls; i++) {
+                CallJob *job = call_find_waiting(&w->calls[i], id);
+
+                if (job)
+                        known = job->stuck = true;
+        }
+
+        return known ? waiter_ask(w, ASK_USEC) : 0;
 }
 
 /* Ends only calls that wait for jobs. The bus itself sends an error for calls without an answer. */
@@ -566,19 +570,6 @@ static int waiter_send(Waiter *w)
 
 /* ---- the farewell ---- */
 
-static void say_unanswered(const Waiter *w, size_t n)
-{
-        const char *host = w->client->args->host;
-
-        if (w->unasked)
-                (void)fprintf(stderr, "vgpuctl: Interrupted before %s was asked; no job was queued.\n",
-                              host ? host : "vgpud");
-        else
-                (void)fprintf(stderr,
-                              "vgpuctl: Interrupted before the answer to %zu call%s, which may wait for permission or have queued a job.\nHint: \"vgpuctl%s%s jobs\" lists the jobs.\n",
-                              n, n > 1 ? "s" : "", host ? " -H " : "", host ? host : "");
-}
-
 static void say_goodbye_json(Waiter *w, int status)
 {
         _cleanup_error_info_ ErrorInfo e = { .status = status };
@@ -624,9 +615,10 @@ static int waiter_say_goodbye(Waiter *w)
         }
 
         if (n_unanswered > 0)
-                say_unanswered(w, n_unanswered);
+                progress_say_unanswered(w->client->args, w->unasked, n_unanswered);
         if (n_unsent > 0)
-                (void)fprintf(stderr, "vgpuctl: %zu calls were not sent.\n", n_unsent);
+                (void)fprintf(stderr, "vgpuctl: %zu call%s not sent.\n", n_unsent,
+                              n_unsent > 1 ? "s were" : " was");
 
         return status;
 }
@@ -669,7 +661,7 @@ int calls_run(Client *c, Call *calls, size_t n_calls, CallFinished finished, voi
                 .client = c,
                 .calls = calls,
                 .n_calls = n_calls,
-                .n_allowed = 1,
+                .n_allowed = call_only_waits(&calls[0]) ? n_calls : 1,
                 .finished = finished,
                 .userdata = userdata,
                 .show = remarks_wanted(c->args),

@@ -55,6 +55,30 @@ static int wait_build_instance(Client *c, Call *call, const char *path)
         return r < 0 ? client_not_sent(c, r) : 0;
 }
 
+/* An instance that is not listed: the daemon knows the job that is to create it. Another error of a whole
+ * UUID or path is the result of the call, so that the other words are waited for. */
+static int wait_build_missing(Client *c, Call *call, const char *word, VgpudErrorCode code, const char *message)
+{
+        _cleanup_error_info_ ErrorInfo error = { 0 };
+        g_autofree char *path = NULL, *asked = g_strdup_printf("Could not find \"%s\"", word);
+
+        if (lookup_missing_instance(c, word, code, message, &path, &error))
+                return wait_build_instance(c, call, path);
+
+        if (error.job != 0 && strcmp(error.name, vgpud_error_code_to_dbus(VGPUD_ERROR_NO_SUCH_INSTANCE)) == 0)
+                return wait_build_job(c, call, error.job);
+
+        if (word[0] == '/')
+                return wait_build_instance(c, call, word);
+
+        if (uuid_is_valid(word)) {
+                path = instance_path_from_uuid(word);
+                return wait_build_instance(c, call, path);
+        }
+
+        return client_failed(c, &error, word, asked);
+}
+
 /* A whole name or UUID of an instance, the number of a job, or the beginning of a UUID. */
 static int wait_build(Client *c, const Host *h, Call *call, const char *word)
 {
@@ -71,14 +95,8 @@ static int wait_build(Client *c, const Host *h, Call *call, const char *word)
         if (job_id_from_path(word) != 0)
                 return wait_build_job(c, call, job_id_from_path(word));
 
-        if (word[0] == '/' && word_is_whole(word))
-                return wait_build_instance(c, call, word);
-
-        if (uuid_is_valid(word)) {
-                g_autofree char *path = instance_path_from_uuid(word);
-
-                return wait_build_instance(c, call, path);
-        }
+        if (word_is_whole(word))
+                return wait_build_missing(c, call, word, VGPUD_ERROR_NO_SUCH_INSTANCE, "");
 
         (void)parse_u32(word, 10, &id);
         i = host_find(h, word, FIND_INSTANCE | FIND_NO_SHORT, &kind, &code, &message);
@@ -88,15 +106,17 @@ static int wait_build(Client *c, const Host *h, Call *call, const char *word)
         if (id != 0)
                 return wait_build_job(c, call, id);
 
-        return fail(c->args, code, word, "%s", message);
+        return wait_build_missing(c, call, word, code, message);
 }
 
 /* ---- results ---- */
 
 static void wait_explain(const Client *c, const Call *call, ErrorInfo *e)
 {
-        g_autofree char *asked =
-                        g_strdup_printf(call->kind == CALL_GET_JOB ? "Job %s" : "Instance %s", call->object);
+        uint32_t id = 0;
+        bool is_job = job_id_from_path(call->object) != 0 || parse_u32(call->object, 10, &id) >= 0;
+        g_autofree char *asked = g_strdup_printf(
+                        is_job && call->kind == CALL_GET_JOB ? "Job %s" : "Instance %s", call->object);
 
         /* A missing instance has no object, so libsystemd answers with one of these errors. */
         if (call->kind == CALL_INSTANCE_JOB && (strcmp(call->error.name, SD_BUS_ERROR_UNKNOWN_OBJECT) == 0 ||

@@ -499,6 +499,9 @@ class Mock(GpuTypes):
         for path, o in self.objects.items():
             if INSTANCE in o and (name in (path, o[INSTANCE]["Name"]) or name.lower() == o[INSTANCE]["Uuid"]):
                 return path
+        for job, _ in self.waiting.values():
+            if job["kind"] == "create" and instance_path(name) in job["instances"]:
+                return self.refuse(Refusal("NoSuchInstance", "not yet", job=dbus.ObjectPath(job["object_path"])))
         return self.refuse(Refusal("NoSuchInstance", f"there is no instance {name}"))
 
     # ---- properties ----

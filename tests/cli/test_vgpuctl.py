@@ -1192,9 +1192,45 @@ class Waiting(Case):
         self.assertEqual(p.finish(), 0)
         self.assertEqual(json.loads(p.text)["results"], [{"job": 17, "instance": FIRST, "result": "done", "error": None}])
         self.assertEqual(self.failed(3, "wait", FIRST)["name"], "org.vgpud1.Error.NoSuchInstance")
-        self.assertEqual(self.failed(2, "wait", "4f0")["name"], "org.vgpud1.Error.InvalidArgs")
+        for verb in ("wait", "destroy"):
+            error = self.failed(2, verb, "4f0")
+            self.assertEqual((error["name"], error["hint_id"]), ("org.vgpud1.Error.InvalidArgs", "longer-prefix"))
         self.change(instance_path(SECOND), INSTANCE, Name="17")
         self.assertEqual(self.data("wait", "17")["results"][0]["instance"], SECOND, "a name wins over a number")
+
+    def test_wait_for_several_jobs(self):
+        """All jobs are asked for at once, so that Ctrl-C names them all, and --timeout runs for all."""
+        self.good("create", "mdpy-xga", "--no-block")
+        self.good("create", "mdpy-xga", "--no-block")
+        p = self.program("wait", "17", "18")
+        seen = []
+        wait_for(lambda: seen.extend(self.calls("GetJob")) or len(seen) == 2, "both questions")
+        p.process.send_signal(signal.SIGINT)
+        self.assertEqual(p.finish(), 130)
+        self.assertEqual(GOES_ON.findall(p.errors), ["17", "18"], p.errors)
+
+    def test_wait_for_one_job_twice(self):
+        for number, status in ((17, 0), (18, 6)):
+            self.good("rescan", "mdpy", "--no-block")
+            p, seen = self.program("wait", str(number), str(number)), []
+            wait_for(lambda s=seen: s.extend(self.calls("GetJob")) or len(s) == 2, "both questions")
+            if status == 0:
+                self.end(number)
+            else:
+                self.change(f"/org/vgpud1/job/{number}", JOB, State="stuck")
+            self.assertEqual(p.finish(), status)
+
+    def test_wait_for_an_instance_to_come(self):
+        """The daemon names the job that is to create the instance."""
+        new = "00000000-0000-4000-8000-000000000001"
+        self.good("create", "mdpy-xga", "--uuid", new, "--no-block")
+        self.assertEqual(self.failed(8, "wait", "desk", new, "--timeout=10ms")["job"], 17)
+        self.calls()
+        p = self.program("wait", new, "--json")
+        wait_for(lambda: self.calls("GetJob"), "the question")
+        self.end(17)
+        self.assertEqual(p.finish(), 0)
+        self.assertEqual(json.loads(p.text)["results"], [{"job": 17, "instance": None, "result": "done", "error": None}])
 
     def test_jobs_that_have_ended(self):
         self.bus.control("Hold", False)
