@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "drivers-glue/io/io.h"
 
 VgpuAttribute *vgpu_attribute_new(const char *name, const char *value)
@@ -93,13 +94,14 @@ int vgpu_attributes_check(const GPtrArray *attributes, VgpudError *reterr)
 
                 if (!vgpu_attribute_name_is_valid(a->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "\"%s\" is not the name of a vendor attribute", a->name);
+                                                "\"%s\" is not the name of a vendor attribute",
+                                                TEXT_QUOTE(a->name));
 
                 if (!vgpu_attribute_value_is_valid(a->value))
                         return vgpud_error_setf(
                                         reterr, VGPUD_ERROR_INVALID,
                                         "the value of attribute %s must be one line of 1 to %d bytes, without control characters",
-                                        a->name, VGPU_IO_ATTR_MAX);
+                                        TEXT_QUOTE(a->name), VGPU_IO_ATTR_MAX);
         }
 
         return 0;

@@ -4,6 +4,7 @@
 
 #include "drivers-glue/driver.h"
 
+#include "base/text.h"
 #include "base/uuid.h"
 
 int create_args_check(const CreateArgs *args, VgpudError *reterr)
@@ -12,7 +13,7 @@ int create_args_check(const CreateArgs *args, VgpudError *reterr)
 
         if (uuid_normalize(args->uuid, normal) < 0 || strcmp(normal, args->uuid) != 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not a UUID in lower case",
-                                        args->uuid);
+                                        TEXT_QUOTE(args->uuid));
 
         return vgpu_attributes_check(args->attributes, reterr);
 }

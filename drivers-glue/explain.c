@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "drivers-glue/io/io.h"
 
 #define NAMES_IN_MESSAGE_MAX 8
@@ -130,7 +131,8 @@ int explain_no_iommu(const VgpuVf *vf, int r, VgpudError *reterr)
 
 int explain_no_vf(const GpuFacts *facts, const char *name, VgpudError *reterr)
 {
-        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no VF %s", facts->name, name);
+        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no VF %s", facts->name,
+                                TEXT_QUOTE(name));
 }
 
 int explain_no_such_type(const GpuSnapshot *s, const char *type_id, const char *where, VgpudError *reterr)
@@ -143,7 +145,7 @@ int explain_no_such_type(const GpuSnapshot *s, const char *type_id, const char *
         /* The snapshot has the type: the type is new since the failure, type_id is an alias, or another
          * parent offers the type. */
         return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "%s does not offer a type with the id %s",
-                                where, type_id);
+                                where, TEXT_QUOTE(type_id));
 }
 
 void explain_alternatives(const GpuSnapshot *s, const char *type_id, VgpudError *reterr)
@@ -172,7 +174,8 @@ void explain_alternatives(const GpuSnapshot *s, const char *type_id, VgpudError 
 
 int explain_option(const VgpuAttribute *a, const char *help, VgpudError *reterr)
 {
-        int r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "option %s cannot be \"%s\"", a->name, a->value);
+        int r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "option %s cannot be \"%s\"", TEXT_QUOTE(a->name),
+                                 TEXT_QUOTE(a->value));
 
         vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "option %s takes: %s", a->name, help);
 

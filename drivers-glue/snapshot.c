@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 
 /* Limit of names in one hint. */
 #define NAMES_IN_MESSAGE_MAX 40
@@ -348,15 +349,18 @@ const VgpuType *gpu_snapshot_find_type(const GpuSnapshot *s, const char *name, V
 
         if (found->len > 1) {
                 ids = snapshot_join_ids(found);
-                (void)vgpud_error_setf(reterr, VGPUD_ERROR_AMBIGUOUS, "\"%s\" matches several types", name);
+                (void)vgpud_error_setf(reterr, VGPUD_ERROR_AMBIGUOUS, "\"%s\" matches several types",
+                                       TEXT_QUOTE(name));
                 vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "choose one of %s", ids);
         } else if (s->types->len > 0) {
                 ids = snapshot_join_ids(s->types);
-                (void)vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "the GPU offers no type \"%s\"", name);
+                (void)vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "the GPU offers no type \"%s\"",
+                                       TEXT_QUOTE(name));
                 vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "choose one of %s", ids);
         } else
                 (void)vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
-                                       "the GPU offers no type \"%s\", and no other type now", name);
+                                       "the GPU offers no type \"%s\", and no other type now",
+                                       TEXT_QUOTE(name));
 
         return NULL;
 }

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/text.h"
+
 static const struct {
         const char *dbus;
         int errnum;
@@ -33,7 +35,7 @@ static void _printf_(4, 0)
         vgpud_hint_done(&e->hint);
         e->code = code;
         e->errnum = errnum;
-        e->message = g_strdup_vprintf(format, ap);
+        e->message = text_clean(g_strdup_vprintf(format, ap), TEXT_MESSAGE_MAX);
 }
 
 int vgpud_error_setf(VgpudError *e, VgpudErrorCode code, const char *format, ...)

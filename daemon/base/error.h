@@ -62,7 +62,8 @@ typedef struct VgpudError {
 
 #define VGPUD_ERROR_INIT ((VgpudError){ 0 })
 
-/* Fill *e (may be NULL) and return the negative errno of the code, never 0. */
+/* Fill *e (may be NULL) and return the negative errno of the code, never 0. The message has no control
+ * characters and at most TEXT_MESSAGE_MAX bytes (base/text.h); foreign texts in it should be quoted. */
 int vgpud_error_setf(VgpudError *e, VgpudErrorCode code, const char *format, ...) _printf_(3, 4) _cold_;
 
 /* The same, and keep the errno of a failed system call in errnum. `r`: its negative errno; 0: no call failed.

@@ -4,6 +4,8 @@
 
 #include <stdarg.h>
 
+#include "base/text.h"
+
 static const char *const hint_table[_VGPUD_HINT_MAX] = { [VGPUD_HINT_NONE] = "",
 #define X(name, id, text) [VGPUD_HINT_##name] = id,
                                                          VGPUD_HINTS(X) VGPUD_CLIENT_HINTS(X)
@@ -21,7 +23,7 @@ void vgpud_hint_setf(VgpudHint *h, VgpudHintId id, const char *format, ...)
                 return;
 
         va_start(ap, format);
-        text = g_strdup_vprintf(format, ap);
+        text = text_clean(g_strdup_vprintf(format, ap), TEXT_MESSAGE_MAX);
         va_end(ap);
 
         vgpud_hint_done(h);

@@ -13,6 +13,7 @@
 #include <systemd/sd-journal.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 
 static atomic_int max_level = LOG_INFO;
 
@@ -82,9 +83,9 @@ static void log_send_to_journal(int level, const LogFields *f, const char *file,
         if (f->message_id)
                 log_add_field(fields, "MESSAGE_ID=%s", f->message_id);
         if (f->gpu)
-                log_add_field(fields, "VGPUD_GPU=%s", f->gpu);
+                log_add_field(fields, "VGPUD_GPU=%s", TEXT_QUOTE(f->gpu));
         if (f->driver)
-                log_add_field(fields, "VGPUD_DRIVER=%s", f->driver);
+                log_add_field(fields, "VGPUD_DRIVER=%s", TEXT_QUOTE(f->driver));
         if (f->instance)
                 log_add_field(fields, "VGPUD_INSTANCE=%s", f->instance);
         if (f->job)
@@ -118,7 +119,7 @@ int log_full(int level, const LogFields *fields, const char *file, int line, con
         if (r < 0)
                 errno = -r; /* errno for %m */
         va_start(ap, format);
-        g_autofree char *text = g_strdup_vprintf(format, ap);
+        g_autofree char *text = text_clean(g_strdup_vprintf(format, ap), TEXT_LINE_MAX);
         va_end(ap);
 
         switch (t) {

@@ -4,6 +4,8 @@
 /* Log lines go to the journal, with fields. If stderr is not the journal, they go to stderr, with <N> prefixes
  * if a service manager started the process. Any thread may log.
  *
+ * A line has at most TEXT_LINE_MAX bytes and no control characters (base/text.h).
+ *
  * A function logs an error or returns an explanation for the caller to log, never both. */
 
 #include <stdbool.h>

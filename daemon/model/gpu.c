@@ -6,6 +6,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "daemon/store/autoprobe.h"
 #include "daemon/model/instance.h"
@@ -34,6 +35,8 @@ void gpu_choose_driver(Gpu *gpu)
 
         g_free(gpu->reason);
         gpu->driver = registry_choose(gpu->facts, &gpu->reason, &gpu->hint);
+        if (gpu->reason)
+                gpu->reason = text_clean(gpu->reason, GPU_REASON_MAX);
         gpu->state = gpu->driver ? GPU_NEW : GPU_UNSUPPORTED;
 
         if (!gpu->driver)
@@ -80,12 +83,13 @@ Gpu *gpu_free(Gpu *gpu)
 
 void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint *hint)
 {
+        g_autofree char *clean = reason ? text_clean(g_strdup(reason), GPU_REASON_MAX) : NULL;
         const VgpudHint none = VGPUD_HINT_INIT;
 
         assert_main_thread();
         g_assert(state >= 0 && state < _GPU_STATE_MAX);
 
-        if (gpu->state == state && g_strcmp0(gpu->reason, reason) == 0 &&
+        if (gpu->state == state && g_strcmp0(gpu->reason, clean) == 0 &&
             vgpud_hint_equal(&gpu->hint, hint ? hint : &none))
                 return;
 
@@ -95,7 +99,7 @@ void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint
 
         gpu->state = state;
         g_free(gpu->reason);
-        gpu->reason = g_strdup(reason);
+        gpu->reason = g_steal_pointer(&clean);
         vgpud_hint_copy(&gpu->hint, hint);
         MODEL_EMIT(gpu->model, gpu_changed, gpu, GPU_CHANGED_STATE);
         model_wish(gpu->model, MODEL_WISH_READINESS);

@@ -30,13 +30,16 @@ typedef enum GpuScanWish {
         GPU_SCAN_NOW,
 } GpuScanWish;
 
+/* Signals carry reason and hint, so both are short. */
+#define GPU_REASON_MAX 768U
+
 struct Gpu {
         Model *model;             /* borrowed */
         GpuFacts *facts;          /* ref */
         LatestFacts *latest;      /* ref; shared with the lane */
         const VgpuDriver *driver; /* NULL: no back end */
         GpuState state;
-        char *reason;          /* owned, one clause; NULL when the GPU is ready */
+        char *reason;          /* owned, one clause, at most GPU_REASON_MAX bytes; NULL when the GPU is ready */
         VgpudHint hint;        /* remedy for the reason */
         GpuSnapshot *snapshot; /* ref; of the last scan; NULL before the first */
         GHashTable *instances; /* owned: UUID (in desc) -> Instance */

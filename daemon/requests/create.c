@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "base/uuid.h"
 #include "daemon/model/gpu.h"
@@ -46,7 +47,7 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
                 if (uuid_normalize(request->uuid, uuid) < 0)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "\"%s\" is not a UUID (8-4-4-4-12 hexadecimal digits)",
-                                                request->uuid);
+                                                TEXT_QUOTE(request->uuid));
 
                 if (uuid_is_nil(uuid))
                         return create_add_hint(
@@ -68,7 +69,8 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
                                         reterr, VGPUD_HINT_SEE_MANUAL,
                                         "use 1 to 64 letters, digits, \"_\", \".\" and \"-\", beginning with a letter or a digit, and no UUID",
                                         vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                         "\"%s\" is not a valid name", request->name));
+                                                         "\"%s\" is not a valid name",
+                                                         TEXT_QUOTE(request->name)));
 
                 if (model_get_gpu(m, request->name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "a GPU has the name \"%s\"",
@@ -116,7 +118,7 @@ int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu
                                 vgpud_error_setf(
                                                 reterr, VGPUD_ERROR_INVALID,
                                                 "the options for choosing a GPU (strategy, NUMA node, near, pool) conflict with the named GPU %s",
-                                                request->gpu));
+                                                TEXT_QUOTE(request->gpu)));
 
         r = request_get_gpu(m, request->gpu, &gpu, reterr);
         if (r < 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -35,9 +36,11 @@ int request_get_gpu(Model *m, const char *name, Gpu **ret, VgpudError *reterr)
         assert_main_thread();
 
         if (!gpu && !find_gpu_name_is_valid(name))
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not the name of a GPU", name);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not the name of a GPU",
+                                        TEXT_QUOTE(name));
         if (!gpu)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_GPU, "there is no GPU \"%s\"", name);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_GPU, "there is no GPU \"%s\"",
+                                        TEXT_QUOTE(name));
 
         *ret = gpu;
 
@@ -96,7 +99,7 @@ static int find_explain_missing(Model *m, const char *word, const char *uuid, Vg
         record = uuid ? records_get(m->records, uuid) : records_find_name(m->records, word);
         if (!record)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE, "there is no instance \"%s\"",
-                                        word);
+                                        TEXT_QUOTE(word));
 
         job = find_creating_job(m, record->uuid);
         if (job) {
@@ -136,7 +139,7 @@ int request_get_instance(Model *m, const char *word, Instance **ret, VgpudError 
 
         if (!is_uuid && !instance_name_is_valid(word))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is neither a name nor a UUID",
-                                        word);
+                                        TEXT_QUOTE(word));
 
         instance = is_uuid ? model_get_instance(m, uuid) : find_instance_by_name(m, word);
         if (!instance)

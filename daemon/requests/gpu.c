@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
@@ -86,7 +87,8 @@ static int request_refuse_mode(const Gpu *gpu, const char *name, VgpudError *ret
         if (names->len == 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s has no modes", gpu_name(gpu));
 
-        r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"", gpu_name(gpu), name);
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"", gpu_name(gpu),
+                             TEXT_QUOTE(name));
         vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the modes of the GPU are %s", names->str);
 
         return r;
@@ -118,7 +120,7 @@ int request_check_configure(const Gpu *gpu, const char *mode_name, const char *v
                 g_autofree char *choices = g_strjoinv(", ", mode->choices);
 
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "mode \"%s\" of GPU %s cannot be \"%s\"",
-                                     mode_name, gpu_name(gpu), value);
+                                     mode_name, gpu_name(gpu), TEXT_QUOTE(value));
                 vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the values of the mode are %s", choices);
                 return r;
         }

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -183,10 +184,11 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
 
         if (unprepared)
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
-                                     "no GPU offers type \"%s\", and GPU %s offers no types yet: %s", name,
-                                     gpu_name(unprepared), unprepared->reason);
+                                     "no GPU offers type \"%s\", and GPU %s offers no types yet: %s",
+                                     TEXT_QUOTE(name), gpu_name(unprepared), unprepared->reason);
         else
-                r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers type \"%s\"", name);
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers type \"%s\"",
+                                     TEXT_QUOTE(name));
 
         if (offered->len > 0)
                 vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "choose a type that the GPUs offer: %s",
@@ -246,7 +248,7 @@ static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest 
                 request->strategy = placement_strategy_from_string(hints->strategy);
                 if ((int)request->strategy < 0) {
                         r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no strategy \"%s\"",
-                                             hints->strategy);
+                                             TEXT_QUOTE(hints->strategy));
                         vgpud_error_hintf(
                                         reterr, VGPUD_HINT_CHOOSE_OTHER,
                                         "use breadth (performance, separated) or depth (consolidation, consolidated)");
@@ -262,7 +264,8 @@ static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest 
         request->preferred_numa_node = hints->preferred_numa_node;
 
         if (hints->pool && !place_pool_is_known(m->config, hints->pool)) {
-                r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no pool \"%s\"", hints->pool);
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no pool \"%s\"",
+                                     TEXT_QUOTE(hints->pool));
                 vgpud_error_hintf(reterr, VGPUD_HINT_CHANGE_CONFIG,
                                   "name a pool that vgpud.conf defines, or define the pool there");
                 return r;
@@ -273,7 +276,8 @@ static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest 
                 request->near_path = place_find_device(m, hints->near, &request->near_numa_node);
                 if (!request->near_path)
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "\"%s\" is neither a PCI device nor a GPU", hints->near);
+                                                "\"%s\" is neither a PCI device nor a GPU",
+                                                TEXT_QUOTE(hints->near));
         }
 
         return 0;
@@ -402,7 +406,8 @@ static int place_refuse(const Place *place, const char *type, uint32_t count, Vg
         const VgpudHint *hint = place_hint(place, &place->placement->ranks[0]);
         int r;
 
-        what = count > 1 ? g_strdup_printf("%" PRIu32 " of %s", count, type) : g_strdup(type);
+        what = count > 1 ? g_strdup_printf("%" PRIu32 " of %s", count, TEXT_QUOTE(type))
+                         : g_strdup(TEXT_QUOTE(type));
 
         switch (place->placement->ranks[0].verdict) {
         case PLACEMENT_FULL:

@@ -10,8 +10,12 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "base/parse-util.h"
+#include "base/text.h"
 
 #define CONFIG_FILE_MAX (1024 * 1024)
+/* The ignored lines that clients are told, and the bytes of each. */
+#define CONFIG_ERRORS_MAX 100U
+#define CONFIG_ERROR_MAX  512U
 
 /* Setters of values. An invalid value changes nothing and is an error. A list takes its valid elements and adds
  * the others to *bad. */
@@ -244,7 +248,8 @@ static void config_ignore(Config *c, int r, const char *format, ...)
         if (r < 0)
                 g_string_append_printf(text, ": %s", g_strerror(-r));
         LOG_FIELDS(LOG_ERR, (.error = r, .message_id = VGPUD_MESSAGE_CONFIG_IGNORED), "%s", text->str);
-        g_ptr_array_add(c->errors, g_utf8_make_valid(text->str, -1));
+        if (c->errors->len < CONFIG_ERRORS_MAX)
+                g_ptr_array_add(c->errors, text_clean(g_strdup(text->str), CONFIG_ERROR_MAX));
 }
 
 typedef struct Line {
@@ -266,17 +271,18 @@ static void config_apply(const Line *line, const Setting *table, size_t n, void 
                 int r = table[i].set((char *)target + table[i].offset, value, bad);
                 if (r < 0)
                         config_ignore(line->config, r, "%s:%u: [%s] %s=%s is not valid, ignoring it",
-                                      line->file, line->number, line->section, key, value);
+                                      line->file, line->number, TEXT_QUOTE(line->section), TEXT_QUOTE(key),
+                                      TEXT_QUOTE(value));
                 else if (bad->len > 0)
                         config_ignore(line->config, 0,
                                       "%s:%u: [%s] %s= has invalid elements, ignoring them: %s", line->file,
-                                      line->number, line->section, key, bad->str);
+                                      line->number, TEXT_QUOTE(line->section), key, bad->str);
 
                 return;
         }
 
         config_ignore(line->config, 0, "%s:%u: [%s] %s= is not known, ignoring it", line->file, line->number,
-                      line->section, key);
+                      TEXT_QUOTE(line->section), TEXT_QUOTE(key));
 }
 
 /* NULL: not a section of a GPU. Sections with the same pattern are not merged here; for each key the later one
@@ -351,7 +357,7 @@ static void config_read_lines(Config *c, const char *name, char *text)
                         if (lost)
                                 config_ignore(c, 0,
                                               "%s:%u: \"%s\" is not \"[SECTION]\", ignoring the lines up to the next section",
-                                              name, line.number, whole);
+                                              name, line.number, TEXT_QUOTE(whole));
 
                         continue;
                 }
@@ -361,13 +367,13 @@ static void config_read_lines(Config *c, const char *name, char *text)
 
                 if (!value || value == p) {
                         config_ignore(c, 0, "%s:%u: \"%s\" is not \"KEY=VALUE\", ignoring it", name,
-                                      line.number, p);
+                                      line.number, TEXT_QUOTE(p));
                         continue;
                 }
 
                 if (!line.section) {
                         config_ignore(c, 0, "%s:%u: \"%s\" is outside any section, ignoring it", name,
-                                      line.number, p);
+                                      line.number, TEXT_QUOTE(p));
                         continue;
                 }
 

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "drivers-glue/explain.h"
 
 #define ANSWER_MAX 160
@@ -63,7 +64,7 @@ int gim_legacy_release(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
         if (strstr(answer, "still in use")) {
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
                                      "driver gim cannot release VF %s: the driver of a guest uses it (\"%s\")",
-                                     vf->name, answer);
+                                     vf->name, TEXT_QUOTE(answer));
                 vgpud_error_hintf(reterr, VGPUD_HINT_STOP_USER,
                                   "shut down the guest; if its VM has ended, start and shut down the guest");
 
@@ -71,5 +72,6 @@ int gim_legacy_release(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
         }
 
         return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
-                                "driver gim cannot release VF %s: its answer is \"%s\"", vf->name, answer);
+                                "driver gim cannot release VF %s: its answer is \"%s\"", vf->name,
+                                TEXT_QUOTE(answer));
 }

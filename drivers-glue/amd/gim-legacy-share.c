@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 #include "drivers-glue/explain.h"
 
 #define SHARE_STEP_MB     16
@@ -63,7 +64,8 @@ static int share_explain_option(const VgpuAttribute *a, VgpudError *reterr)
                 if (strcmp(share_options[i].name, a->name) == 0)
                         return explain_option(a, share_options[i].help, reterr);
 
-        r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "type " GIM_SHARE_TYPE " has no option %s", a->name);
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "type " GIM_SHARE_TYPE " has no option %s",
+                             TEXT_QUOTE(a->name));
         vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER,
                           "the options are fb_offset, fb_size and gfx_divider");
 
@@ -83,7 +85,7 @@ int gim_share_read(VgpuTarget *t, const CreateArgs *args, GimShare *ret, VgpudEr
 
         if (strcmp(args->type_id, GIM_SHARE_TYPE) != 0) {
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "GPU %s does not offer type \"%s\"",
-                                     t->facts->name, args->type_id);
+                                     t->facts->name, TEXT_QUOTE(args->type_id));
                 vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the GPU offers " GIM_SHARE_TYPE);
 
                 return r;
@@ -152,14 +154,16 @@ int gim_share_explain_answer(VgpuTarget *t, const GimShare *w, const char *answe
                 r = vgpud_error_setf(reterr, table[i].code,
                                      "driver gim allocated no VF of GPU %s for \"%" PRIu32 " %" PRIu32
                                      " %" PRIu32 "\": %s (\"%s\")",
-                                     name, w->offset_mb, w->size_mb, w->divider, table[i].why, answer);
+                                     name, w->offset_mb, w->size_mb, w->divider, table[i].why,
+                                     TEXT_QUOTE(answer));
                 vgpud_error_hintf(reterr, table[i].hint_id, "%s", table[i].hint);
 
                 return r;
         }
 
         r = vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
-                             "driver gim allocated no VF of GPU %s: its answer is \"%s\"", name, answer);
+                             "driver gim allocated no VF of GPU %s: its answer is \"%s\"", name,
+                             TEXT_QUOTE(answer));
         vgpud_error_hintf(reterr, VGPUD_HINT_SEE_KERNEL_LOG, "look for messages of gim in the kernel log");
 
         return r;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 #include "drivers-glue/explain.h"
 #include "drivers-glue/vf/bind.h"
 #include "drivers-glue/vf/count.h"
@@ -343,7 +344,7 @@ static int gim_explain_unavailable(VgpuTarget *t, const Partitioning *p, VgpudEr
 
         r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
                              "mode %s of GPU %s is not available: driver gim reports \"%s\"", p->name,
-                             t->facts->name, p->said);
+                             t->facts->name, TEXT_QUOTE(p->said));
         vgpud_error_hintf(
                         reterr, VGPUD_HINT_TRY_AGAIN,
                         "if the GPU is being reset, try again; else the GPU may not support the mode, or may have failed");
@@ -375,7 +376,7 @@ static int gim_check_value(VgpuTarget *t, const Partitioning *p, const char *val
                                        ((const Choice *)p->choices->pdata[i])->value);
 
         r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "mode %s of GPU %s cannot be \"%s\"", p->name,
-                             t->facts->name, value);
+                             t->facts->name, TEXT_QUOTE(value));
         vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "choose one of: %s", all->str);
 
         return r;
@@ -493,7 +494,7 @@ static int gim_explain_unreadable(VgpuTarget *t, const Partitioning *p, const Ch
         int r = vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                  "mode %s of GPU %s was set to %s, but cannot be read %d s later: %s", p->name,
                                  t->facts->name, c->value, READS_MAX - 1,
-                                 p->errnum > 0 ? g_strerror(p->errnum) : p->said);
+                                 p->errnum > 0 ? g_strerror(p->errnum) : TEXT_QUOTE(p->said));
 
         vgpud_error_hintf(reterr, VGPUD_HINT_SEE_KERNEL_LOG,
                           "the GPU may have failed to reset: look for messages of gim in the kernel log");
@@ -505,7 +506,7 @@ static int gim_explain_other_value(VgpuTarget *t, const Partitioning *p, const C
 {
         int r = vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
                                  "mode %s of GPU %s is %s now, not %s: another program may have set it",
-                                 p->name, t->facts->name, p->value, c->value);
+                                 p->name, t->facts->name, TEXT_QUOTE(p->value), c->value);
 
         vgpud_error_hintf(reterr, VGPUD_HINT_STOP_OTHER_TOOL,
                           "stop the other program that sets modes of the GPU");
@@ -539,8 +540,8 @@ static int gim_explain_refused(VgpuTarget *t, const Partitioning *p, const Choic
         r = vgpud_error_setf(
                         reterr, VGPUD_ERROR_FAILED,
                         "driver gim reported success, but mode %s of GPU %s is still %s, not %s, with %s %s and %u VFs",
-                        p->name, t->facts->name, p->value, c->value, other.name,
-                        other.value ? other.value : "(unknown)", t->facts->vfs->len);
+                        p->name, t->facts->name, TEXT_QUOTE(p->value), c->value, other.name,
+                        other.value ? TEXT_QUOTE(other.value) : "(unknown)", t->facts->vfs->len);
         vgpud_error_hintf(
                         reterr, VGPUD_HINT_CONFIGURE_GPU,
                         "driver gim refuses values that do not fit %s or the number of VFs: change these first, or look for messages of gim in the kernel log",
@@ -572,7 +573,7 @@ static int gim_explain_unchanged(VgpuTarget *t, const Partitioning *p, const cha
 
         r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
                              "driver gim reported success, but mode %s of GPU %s is still %s, not %s: %s",
-                             p->name, t->facts->name, p->value, c->value, use.message);
+                             p->name, t->facts->name, TEXT_QUOTE(p->value), c->value, use.message);
         explain_copy_hint(&use.hint, reterr);
 
         return r;
@@ -612,7 +613,7 @@ static int gim_configure(VgpuTarget *t, const char *mode, const char *value, Vgp
 
         if (!name)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"",
-                                        t->facts->name, mode);
+                                        t->facts->name, TEXT_QUOTE(mode));
 
         gim_read_partitioning(t, name, &p);
         r = gim_check_value(t, &p, value, &c, reterr);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 #include "drivers-glue/driver.h"
 #include "drivers-glue/explain.h"
 #include "drivers-glue/registry.h"
@@ -389,7 +390,7 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
                 return vgpud_error_setf(
                                 reterr, VGPUD_ERROR_INVALID,
                                 "\"%s\" is not a parent of vGPUs on GPU %s: XenGT creates all vGPUs on the GPU itself",
-                                args->parent, t->facts->name);
+                                TEXT_QUOTE(args->parent), t->facts->name);
 
         r = xengt_request_read(args, &w, reterr);
         if (r < 0)
@@ -451,7 +452,7 @@ static int xengt_find_domain(VgpuIo *io, uint32_t vm_id, char **ret_device, char
         }
 
         if (strcmp(type, "xen") != 0) {
-                *ret_why = g_strdup_printf("/sys/" HYPERVISOR " is \"%s\", not \"xen\"", type);
+                *ret_why = g_strdup_printf("/sys/" HYPERVISOR " is \"%s\", not \"xen\"", TEXT_QUOTE(type));
                 return -EOPNOTSUPP;
         }
 

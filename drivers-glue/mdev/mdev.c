@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 #include "drivers-glue/driver.h"
 #include "drivers-glue/explain.h"
 #include "drivers-glue/mdev/room.h"
@@ -76,7 +77,7 @@ static int mdev_check_args(const CreateArgs *args, VgpudError *reterr)
 {
         if (!vgpu_io_name_is_valid(args->type_id))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not the name of a type",
-                                        args->type_id);
+                                        TEXT_QUOTE(args->type_id));
 
         return create_args_check(args, reterr);
 }
@@ -128,7 +129,7 @@ static int mdev_choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevP
 
         if (args->parent && !mdev_find_parent(t->facts, args->parent))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "%s is not a parent of instances of GPU %s", args->parent,
+                                        "%s is not a parent of instances of GPU %s", TEXT_QUOTE(args->parent),
                                         t->facts->name);
 
         /* Start at the parent of the previous create() of the job: earlier parents had no room, and a VF takes

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 #include "base/uuid.h"
 #include "drivers-glue/explain.h"
 #include "drivers-glue/nvidia/vf.h"
@@ -406,11 +407,11 @@ int nvidia_configure(VgpuTarget *t, const char *mode, const char *value, VgpudEr
 
         if (!on && strcmp(value, "no") != 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "mode \"%s\" is yes or no, not \"%s\"",
-                                        mode, value);
+                                        TEXT_QUOTE(mode), TEXT_QUOTE(value));
 
         if (!is_mig && strcmp(mode, "heterogeneous") != 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "GPU %s has no mode \"%s\"",
-                                        t->facts->name, mode);
+                                        t->facts->name, TEXT_QUOTE(mode));
 
         before = nvml_query(t);
         if (nvml_mode_is_set(before, mode, on))

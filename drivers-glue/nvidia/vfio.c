@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "drivers-glue/explain.h"
 #include "drivers-glue/nvidia/nvml.h"
 #include "drivers-glue/nvidia/parse.h"
@@ -102,7 +103,7 @@ static int nvidia_explain_no_room(VgpuTarget *t, const CreateArgs *args, int r, 
 static int nvidia_refuse_attribute(const VgpuAttribute *a, VgpudError *reterr)
 {
         int r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                 "NVIDIA's vGPUs have no writable attribute \"%s\"", a->name);
+                                 "NVIDIA's vGPUs have no writable attribute \"%s\"", TEXT_QUOTE(a->name));
 
         vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the only attribute is %s", params_names[0]);
 

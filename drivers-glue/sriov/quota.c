@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 
 DEFINE_DESTROY_NOTIFY(quota_free_option, vgpu_type_option_free)
 DEFINE_DESTROY_NOTIFY(quota_free_attribute, vgpu_attribute_free)
@@ -248,7 +249,7 @@ int vf_quota_check(VgpuTarget *t, const VfProvider *p, const GPtrArray *attribut
                         offered |= strcmp(((const VgpuTypeOption *)options->pdata[j])->name, a->name) == 0;
                 if (!q || !offered) {
                         r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "VFs of GPU %s have no option \"%s\"",
-                                             t->facts->name, a->name);
+                                             t->facts->name, TEXT_QUOTE(a->name));
                         vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the options are: %s", names);
 
                         return r;
@@ -385,8 +386,8 @@ static int quota_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, cha
 
         r = q ? quota_parse(q, a->value, &w.number, &value) : -EINVAL;
         if (r < 0)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "option %s cannot be \"%s\"", a->name,
-                                        a->value);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "option %s cannot be \"%s\"",
+                                        TEXT_QUOTE(a->name), TEXT_QUOTE(a->value));
 
         w.value = value;
         for (char **f = folders; *f; f++) {

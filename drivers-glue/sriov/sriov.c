@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "drivers-glue/driver.h"
 #include "drivers-glue/explain.h"
 #include "drivers-glue/pci-ids.h"
@@ -195,7 +196,7 @@ static int sriov_check_args(VgpuTarget *t, const VfProvider *p, const CreateArgs
 
         if (profile || strcmp(args->type_id, TYPE_PLAIN) != 0) {
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "GPU %s does not offer type \"%s\"",
-                                     t->facts->name, args->type_id);
+                                     t->facts->name, TEXT_QUOTE(args->type_id));
                 vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the GPU offers %s",
                                   p && p->n_quotas > 0 && !profile ? TYPE_PLAIN " and " TYPE_PROFILE
                                                                    : TYPE_PLAIN);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "drivers-glue/explain.h"
 #include "drivers-glue/vfio/use.h"
 
@@ -71,7 +72,7 @@ char *vfs_explain_reserved(const char *driver, const char *override)
                 return g_strdup_printf("is bound to %s, so a guest of Xen may use it", driver);
 
         if (override)
-                return g_strdup_printf("is reserved (its driver_override is %s)", override);
+                return g_strdup_printf("is reserved (its driver_override is %s)", TEXT_QUOTE(override));
 
         return g_strdup_printf("is reserved (it is bound to %s)", driver);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 #include "drivers-glue/explain.h"
 #include "drivers-glue/vf/bind.h"
 
@@ -479,8 +480,8 @@ static int count_enable(const VfChange *c, VgpudError *reterr)
                 q = vgpud_error_set_errnof(
                                 reterr, VGPUD_ERROR_INCONSISTENT, r < 0 && e.errnum ? -e.errnum : q,
                                 "%s%ssriov_drivers_autoprobe of GPU %s cannot be set back to \"%s\": %s",
-                                r < 0 ? e.message : "", r < 0 ? "; " : "", c->t->facts->name, before,
-                                g_strerror(-q));
+                                r < 0 ? e.message : "", r < 0 ? "; " : "", c->t->facts->name,
+                                TEXT_QUOTE(before), g_strerror(-q));
                 vgpud_error_hintf(reterr, VGPUD_HINT_REMOVE_BY_HAND, "restore the setting: echo %s >/sys/%s",
                                   before, path);
 

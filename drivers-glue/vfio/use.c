@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/text.h"
 #include "drivers-glue/explain.h"
 
 int vfio_read_group(VgpuIo *io, const char *device_path, int *ret)
@@ -96,7 +97,7 @@ static int use_find_holder(VgpuIo *io, const char *node, VgpudError *reterr)
                 return r;
 
         (void)vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, -EBUSY, "process %d (%s) has /dev/%s open",
-                                     pid, command, node);
+                                     pid, TEXT_QUOTE(command), node);
         vgpud_error_hintf(reterr, VGPUD_HINT_STOP_USER, "end the process, or detach the device from its VM");
 
         return 1;

@@ -151,7 +151,7 @@ static void test_errors_of_the_model(void)
 
         for (VgpudErrorCode code = VGPUD_ERROR_NONE + 1; code < _VGPUD_ERROR_MAX; code++) {
                 g_autofree char *expected =
-                                g_strdup_printf("%s: \xef\xbf\xbd is full", vgpud_error_code_to_dbus(code));
+                                g_strdup_printf("%s: \\xff is full", vgpud_error_code_to_dbus(code));
                 g_autofree char *got = NULL;
 
                 fake_model(f->model)->fail_next = code;

@@ -67,6 +67,25 @@ static void test_prefix(void)
         ASSERT_STREQ(text, "<3>error 1\n<6>info\n<4>full: No space left on device\n<5>with fields\n");
 }
 
+static void hostile_lines(void)
+{
+        g_autofree char *text = g_strnfill(1 << 20, 'x');
+
+        log_error("a\nb \x1b[31m");
+        log_error("%s", text);
+}
+
+/* One line of the log is one line, and not endless. */
+static void test_hostile(void)
+{
+        g_autofree char *text = logged_by(NULL, hostile_lines);
+        g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+        ASSERT_EQ(g_strv_length(lines), 3);
+        ASSERT_STREQ(lines[0], "a\\nb \\x1b[31m");
+        ASSERT_TRUE(strlen(lines[1]) <= 4096);
+}
+
 static void results(void)
 {
         log_set_max_level(LOG_ERR);
@@ -98,6 +117,7 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_plain);
         TEST(test_prefix);
+        TEST(test_hostile);
         TEST(test_results);
         TEST(test_level);
 
