@@ -21,6 +21,9 @@
 /* A new job that does not start within this time is announced as waiting. */
 #define ANNOUNCE_START_USEC (20 * USEC_PER_MSEC)
 
+/* Bytes of the rows of one signal; the header may name a long object path. */
+#define ANNOUNCE_ROWS_SIZE_MAX 2800U
+
 /* The last announced state of a GPU. */
 typedef struct GpuNews {
         unsigned changes;      /* GpuChange, not announced yet */
@@ -200,6 +203,39 @@ static int announce_append_vfs(sd_bus_message *signal, const GPtrArray *rows, bo
         return bus_append_table(signal, columns, n, rows);
 }
 
+static size_t announce_vf_size(const BusVf *vf)
+{
+        return 24 + strlen(vf->instance) + strlen(vf->driver) + strlen(vf->driver_override);
+}
+
+/* Send the rows in as many signals as needed: none is longer than 4 KiB. */
+static int announce_vf_rows(Bus *b, const char *path, const GPtrArray *rows, bool driver, bool override)
+{
+        int r = 0;
+
+        for (guint i = 0; r >= 0 && i < rows->len;) {
+                _cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
+                g_autoptr(GPtrArray) part = g_ptr_array_new();
+                size_t size = 0;
+
+                while (i < rows->len) {
+                        size += announce_vf_size(rows->pdata[i]);
+                        if (part->len > 0 && size > ANNOUNCE_ROWS_SIZE_MAX)
+                                break;
+
+                        g_ptr_array_add(part, rows->pdata[i++]);
+                }
+
+                r = announce_new_table_signal(b, path, "VfsChanged", false, &signal);
+                if (r >= 0)
+                        r = announce_append_vfs(signal, part, driver, override);
+                if (r >= 0)
+                        r = sd_bus_send(b->bus, signal, NULL);
+        }
+
+        return r;
+}
+
 static int announce_vfs(Bus *b, const char *path, const GPtrArray *before, const GPtrArray *after)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
@@ -221,10 +257,10 @@ static int announce_vfs(Bus *b, const char *path, const GPtrArray *before, const
         if (!is_list && rows->len == 0)
                 return 0;
 
-        is_list |= rows->len > BUS_CHANGED_ROWS_MAX;
-        r = announce_new_table_signal(b, path, "VfsChanged", is_list, &signal);
-        if (r >= 0 && !is_list)
-                r = announce_append_vfs(signal, rows, driver_changed, override_changed);
+        if (!is_list && rows->len <= BUS_CHANGED_ROWS_MAX)
+                return announce_vf_rows(b, path, rows, driver_changed, override_changed);
+
+        r = announce_new_table_signal(b, path, "VfsChanged", true, &signal);
 
         return r < 0 ? r : sd_bus_send(b->bus, signal, NULL);
 }

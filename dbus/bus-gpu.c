@@ -18,6 +18,9 @@
 #include "dbus/bus-types.h"
 #include "dbus/bus-util.h"
 
+/* Choices of a mode that the property Modes shows. */
+#define GPU_CHOICES_MAX 16U
+
 BUS_DEFINE_TEXT_GETTER(property_get_name, Gpu, gpu, gpu_name(gpu))
 BUS_DEFINE_TEXT_GETTER(property_get_subsystem, Gpu, gpu, gpu->facts->subsystem)
 BUS_DEFINE_GETTER(property_get_vendor_id, Gpu, gpu, "q", gpu->facts->vendor)
@@ -25,19 +28,19 @@ BUS_DEFINE_GETTER(property_get_device_id, Gpu, gpu, "q", gpu->facts->device)
 BUS_DEFINE_GETTER(property_get_subsystem_vendor_id, Gpu, gpu, "q", gpu->facts->subsystem_vendor)
 BUS_DEFINE_GETTER(property_get_subsystem_device_id, Gpu, gpu, "q", gpu->facts->subsystem_device)
 BUS_DEFINE_GETTER(property_get_class, Gpu, gpu, "u", gpu->facts->class)
-BUS_DEFINE_TEXT_GETTER(property_get_vendor_name, Gpu, gpu, gpu->facts->vendor_name)
-BUS_DEFINE_TEXT_GETTER(property_get_device_name, Gpu, gpu, gpu->facts->device_name)
-BUS_DEFINE_TEXT_GETTER(property_get_driver, Gpu, gpu, gpu->facts->driver)
+BUS_DEFINE_SHORT_TEXT_GETTER(property_get_vendor_name, Gpu, gpu, gpu->facts->vendor_name, 128)
+BUS_DEFINE_SHORT_TEXT_GETTER(property_get_device_name, Gpu, gpu, gpu->facts->device_name, 128)
+BUS_DEFINE_SHORT_TEXT_GETTER(property_get_driver, Gpu, gpu, gpu->facts->driver, 128)
 BUS_DEFINE_TEXT_GETTER(property_get_back_end, Gpu, gpu, gpu->driver ? gpu->driver->name : NULL)
 BUS_DEFINE_TEXT_GETTER(property_get_state, Gpu, gpu, gpu_state_to_string(gpu->state))
-BUS_DEFINE_TEXT_GETTER(property_get_reason, Gpu, gpu, gpu->reason)
-BUS_DEFINE_TEXT_GETTER(property_get_hint, Gpu, gpu, gpu->hint.text)
+BUS_DEFINE_SHORT_TEXT_GETTER(property_get_reason, Gpu, gpu, gpu->reason, GPU_REASON_MAX)
+BUS_DEFINE_SHORT_TEXT_GETTER(property_get_hint, Gpu, gpu, gpu->hint.text, GPU_REASON_MAX)
 BUS_DEFINE_TEXT_GETTER(property_get_hint_id, Gpu, gpu, vgpud_hint_id_to_string(gpu->hint.id))
 BUS_DEFINE_GETTER(property_get_stale, Gpu, gpu, "b", gpu_is_stale(gpu))
 BUS_DEFINE_GETTER(property_get_numa_node, Gpu, gpu, "i", gpu->facts->numa_node)
 BUS_DEFINE_GETTER(property_get_iommu_group, Gpu, gpu, "i", gpu->facts->iommu_group)
-BUS_DEFINE_TEXT_GETTER(property_get_link_speed, Gpu, gpu, gpu->facts->link_speed)
-BUS_DEFINE_TEXT_GETTER(property_get_link_speed_max, Gpu, gpu, gpu->facts->link_speed_max)
+BUS_DEFINE_SHORT_TEXT_GETTER(property_get_link_speed, Gpu, gpu, gpu->facts->link_speed, 128)
+BUS_DEFINE_SHORT_TEXT_GETTER(property_get_link_speed_max, Gpu, gpu, gpu->facts->link_speed_max, 128)
 BUS_DEFINE_GETTER(property_get_link_width, Gpu, gpu, "u", gpu->facts->link_width)
 BUS_DEFINE_GETTER(property_get_link_width_max, Gpu, gpu, "u", gpu->facts->link_width_max)
 BUS_DEFINE_GETTER(property_get_boot_display, Gpu, gpu, "b", gpu->facts->boot_display)
@@ -220,21 +223,48 @@ char *bus_gpu_path(const void *gpu)
 
 /* ---- modes ---- */
 
+static int gpu_append_mode_text(sd_bus_message *reply, const char *key, const char *text)
+{
+        int r;
+
+        r = bus_open_entry(reply, key, "s");
+        if (r >= 0)
+                r = bus_append_short_text(reply, text, BUS_SHORT_TEXT_MAX);
+
+        return r < 0 ? r : bus_close_entry(reply);
+}
+
+/* A mode is a part of a signal; Configure takes further choices too. */
+static int gpu_append_choices(sd_bus_message *reply, char *const *choices)
+{
+        int r;
+
+        r = bus_open_entry(reply, "choices", "as");
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "s");
+        for (size_t i = 0; r >= 0 && choices[i] && i < GPU_CHOICES_MAX; i++)
+                r = bus_append_short_text(reply, choices[i], BUS_MAX_MODE);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+
+        return r < 0 ? r : bus_close_entry(reply);
+}
+
 static int append_mode(sd_bus_message *reply, const VgpuMode *mode)
 {
         int r;
 
         r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
         if (r >= 0)
-                r = bus_append_text(reply, mode->name);
+                r = bus_append_short_text(reply, mode->name, BUS_MAX_MODE);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "{sv}");
         if (r >= 0)
-                r = bus_append_entry_string(reply, "value", mode->value ? mode->value : "");
-        if (r >= 0)
-                r = bus_append_entry_strings(reply, "choices", mode->choices);
-        if (r >= 0)
-                r = bus_append_entry_string(reply, "help", mode->help);
+                r = gpu_append_mode_text(reply, "value", mode->value ? mode->value : "");
+        if (r >= 0 && mode->choices)
+                r = gpu_append_choices(reply, mode->choices);
+        if (r >= 0 && mode->help)
+                r = gpu_append_mode_text(reply, "help", mode->help);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
 
@@ -378,7 +408,7 @@ static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *re
                 BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        g_autofree char *count = NULL;
+        g_autofree char *count = NULL, *before = NULL;
         int r;
 
         r = sd_bus_message_read(call, "u", &a.count);
@@ -390,7 +420,8 @@ static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *re
                 return bus_error_answer(call, r, &e, ret_error);
 
         count = g_strdup_printf("%" PRIu32, a.count);
-        const char *details[] = { "gpu", gpu_name(a.gpu), "count", count, NULL };
+        before = g_strdup_printf("%" PRIu32, a.gpu->facts->enabled_vfs);
+        const char *details[] = { "gpu", gpu_name(a.gpu), "count", count, "before", before, NULL };
 
         return gpu_run(call, &a, &request, POLKIT_SET_VFS, details, ret_error);
 }
@@ -416,6 +447,21 @@ static int configure_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs
         return r;
 }
 
+/* The present value, as the property Modes shows it; "": unknown. */
+static char *gpu_mode_value(const Gpu *gpu, const char *name)
+{
+        const GPtrArray *modes = gpu->snapshot ? gpu->snapshot->modes : NULL;
+
+        for (guint i = 0; modes && i < modes->len; i++) {
+                const VgpuMode *mode = modes->pdata[i];
+
+                if (strcmp(mode->name, name) == 0 && mode->value)
+                        return bus_error_cut(mode->value, BUS_SHORT_TEXT_MAX);
+        }
+
+        return g_strdup("");
+}
+
 static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         GpuArguments a = { .gpu = userdata };
@@ -424,9 +470,12 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
                 BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autofree char *before = NULL;
         int r;
 
-        r = sd_bus_message_read(call, "ss", &a.mode, &a.value);
+        r = bus_read_text(call, "mode", BUS_MAX_MODE, &a.mode, &e);
+        if (r >= 0)
+                r = bus_read_text(call, "value", BUS_MAX_VALUE, &a.value, &e);
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)
@@ -434,7 +483,9 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 
-        const char *details[] = { "gpu", gpu_name(a.gpu), "mode", a.mode, "value", a.value, NULL };
+        before = gpu_mode_value(a.gpu, a.mode);
+        const char *details[] = { "gpu",   gpu_name(a.gpu), "mode", a.mode, "value",
+                                  a.value, "before",        before, NULL };
 
         return gpu_run(call, &a, &request, POLKIT_CONFIGURE, details, ret_error);
 }

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "daemon/model/events.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -15,6 +16,9 @@
 #include "dbus/bus-error.h"
 #include "dbus/bus-request.h"
 #include "dbus/bus-util.h"
+
+/* Bytes of the property Attributes; drivers show a few short numbers. */
+#define INSTANCE_ATTRIBUTES_SIZE_MAX 1536U
 
 BUS_DEFINE_TEXT_GETTER(property_get_uuid, Instance, instance, instance->desc->uuid)
 BUS_DEFINE_TEXT_GETTER(property_get_name, Instance, instance, instance->name)
@@ -87,7 +91,8 @@ static int property_get_type_name(sd_bus *bus, const char *path, const char *int
         const Instance *instance = userdata;
         const VgpuType *type = instance_type(instance);
 
-        return bus_append_text(reply, type && type->name ? type->name : instance->desc->type_id);
+        return bus_append_short_text(reply, type && type->name ? type->name : instance->desc->type_id,
+                                     BUS_SHORT_TEXT_MAX);
 }
 
 static int property_get_sysfs_path(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -104,13 +109,19 @@ static int property_get_attributes(sd_bus *bus, const char *path, const char *in
 {
         const Instance *instance = userdata;
         const GPtrArray *attributes = instance->desc->attributes;
+        size_t left = INSTANCE_ATTRIBUTES_SIZE_MAX;
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
 
         for (guint i = 0; r >= 0 && attributes && i < attributes->len; i++) {
                 const VgpuAttribute *a = attributes->pdata[i];
+                size_t size = strnlen(a->name, left + 1) + strnlen(a->value, left + 1) + 16;
 
+                if (size > left)
+                        break;
+
+                left -= size;
                 r = sd_bus_message_open_container(reply, 'r', "ss");
                 if (r >= 0)
                         r = bus_append_text(reply, a->name);
@@ -315,9 +326,8 @@ static int destroy_find(Bus *b, const GPtrArray *paths, GPtrArray *ret_instances
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_direct_hash, g_direct_equal);
 
-        if (paths->len == 0 || paths->len > 1024)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "the call names %u instances, not 1 to 1024", paths->len);
+        if (paths->len == 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the call names no instance");
 
         for (guint i = 0; i < paths->len; i++) {
                 const char *path = paths->pdata[i];
@@ -326,7 +336,7 @@ static int destroy_find(Bus *b, const GPtrArray *paths, GPtrArray *ret_instances
 
                 if (!bus_path_to_instance(path, uuid))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "%s is not the path of an instance", path);
+                                                "%s is not the path of an instance", TEXT_QUOTE(path));
 
                 instance = model_get_instance(b->model, uuid);
                 if (!instance)
@@ -343,15 +353,25 @@ static int destroy_find(Bus *b, const GPtrArray *paths, GPtrArray *ret_instances
         return 0;
 }
 
-static int destroy_read_paths(sd_bus_message *call, GPtrArray *ret_paths)
+static int destroy_read_paths(sd_bus_message *call, GPtrArray *ret_paths, VgpudError *reterr)
 {
         const char *path;
         int r;
 
         r = sd_bus_message_enter_container(call, 'a', "o");
 
-        while (r >= 0 && (r = sd_bus_message_read_basic(call, 'o', &path)) > 0)
+        while (r >= 0 && (r = sd_bus_message_read_basic(call, 'o', &path)) > 0) {
+                if (ret_paths->len == BUS_MAX_INSTANCES)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "argument 'instances' has more than %u entries",
+                                                BUS_MAX_INSTANCES);
+
+                r = bus_check_text("an entry of argument", "instances", path, BUS_MAX_INSTANCE, reterr);
+                if (r < 0)
+                        return r;
+
                 g_ptr_array_add(ret_paths, (char *)path);
+        }
 
         return r < 0 ? r : sd_bus_message_exit_container(call);
 }
@@ -368,7 +388,7 @@ int bus_instance_destroy_many(Bus *b, sd_bus_message *call, sd_bus_error *ret_er
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         int r;
 
-        r = destroy_read_paths(call, paths);
+        r = destroy_read_paths(call, paths, &e);
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 
 static const char *const log_level_table[] = {
         [LOG_EMERG] = "emerg",     [LOG_ALERT] = "alert",   [LOG_CRIT] = "crit", [LOG_ERR] = "err",
@@ -40,7 +41,8 @@ static int property_set_log_level(sd_bus *bus, const char *path, const char *int
                         return 0;
                 }
 
-        return sd_bus_error_setf(ret_error, SD_BUS_ERROR_INVALID_ARGS, "there is no log level \"%s\"", name);
+        return sd_bus_error_setf(ret_error, SD_BUS_ERROR_INVALID_ARGS, "there is no log level \"%s\"",
+                                 TEXT_QUOTE(name));
 }
 
 static int property_get_log_target(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -61,7 +63,7 @@ static int property_set_log_target(sd_bus *bus, const char *path, const char *in
 
         if (strcmp(name, log_target) != 0)
                 return sd_bus_error_setf(ret_error, SD_BUS_ERROR_INVALID_ARGS,
-                                         "log target \"%s\" is not supported, only \"%s\" is", name,
+                                         "log target \"%s\" is not supported, only \"%s\" is", TEXT_QUOTE(name),
                                          log_target);
 
         return 0;

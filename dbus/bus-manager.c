@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
@@ -97,7 +98,8 @@ static int manager_find_gpu(Bus *b, const char *word, Gpu **ret, VgpudError *ret
         g_autofree char *name = word[0] == '/' ? bus_path_to_gpu(word) : g_strdup(word);
 
         if (!name)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of a GPU", word);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of a GPU",
+                                        TEXT_QUOTE(word));
 
         return request_get_gpu(b->model, name, ret, reterr);
 }
@@ -111,7 +113,8 @@ static int manager_find_instance(Bus *b, const char *word, Instance **ret, Vgpud
                 return request_get_instance(b->model, word, ret, reterr);
 
         if (!bus_path_to_instance(word, uuid))
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of an instance", word);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of an instance",
+                                        TEXT_QUOTE(word));
 
         return request_get_instance(b->model, uuid, ret, reterr);
 }
@@ -124,7 +127,8 @@ static int manager_read_gpu_word(const char **word, char **ret_owned, VgpudError
 
         *ret_owned = bus_path_to_gpu(*word);
         if (!*ret_owned)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of a GPU", *word);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of a GPU",
+                                        TEXT_QUOTE(*word));
 
         *word = *ret_owned;
 
@@ -194,6 +198,20 @@ static int create_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, V
         return r;
 }
 
+/* "NAME=VALUE" per line. Names have no "=", and neither has a newline, so the text says all of each. */
+static char *create_join_attributes(const GPtrArray *attributes)
+{
+        GString *s = g_string_new(NULL);
+
+        for (guint i = 0; attributes && i < attributes->len; i++) {
+                const VgpuAttribute *a = attributes->pdata[i];
+
+                g_string_append_printf(s, "%s%s=%s", i > 0 ? "\n" : "", a->name, a->value);
+        }
+
+        return g_string_free(s, false);
+}
+
 static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
@@ -203,23 +221,26 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
         g_autoptr(GPtrArray) attributes = NULL;
         BusRequest request = { .answer = BUS_ANSWER_CREATED, .arguments = &a, .queue = create_queue };
         const BusOption options[] = {
-                { "uuid", "s", &create->uuid },
-                { "name", "s", &create->name },
-                { "parent", "s", &create->parent },
-                { "attributes", "a(ss)", &attributes },
+                { "uuid", "s", &create->uuid, 0, BUS_MAX_UUID },
+                { "name", "s", &create->name, 0, BUS_MAX_NAME },
+                { "parent", "s", &create->parent, 0, BUS_MAX_PARENT },
+                { "attributes", "a(ss)", &attributes, 0, BUS_MAX_ATTRIBUTES },
                 { "count", "u", &create->count, 1, 1024 },
-                { "strategy", "s", &hints.strategy },
+                { "strategy", "s", &hints.strategy, 0, BUS_MAX_STRATEGY },
                 { "numa_node", "i", &hints.numa_node },
                 { "preferred_numa_node", "i", &hints.preferred_numa_node },
-                { "near", "s", &hints.near },
-                { "pool", "s", &hints.pool },
+                { "near", "s", &hints.near, 0, BUS_MAX_GPU },
+                { "pool", "s", &hints.pool, 0, BUS_MAX_POOL },
                 BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        g_autofree char *count = NULL;
+        g_autofree char *count = NULL, *joined = NULL;
+        char uuid[UUID_STRLEN + 1] = "";
         int r;
 
-        r = sd_bus_message_read(call, "ss", &create->gpu, &create->type);
+        r = bus_read_text(call, "gpu", BUS_MAX_GPU, &create->gpu, &e);
+        if (r >= 0)
+                r = bus_read_text(call, "type", BUS_MAX_TYPE, &create->type, &e);
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)
@@ -240,7 +261,19 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
                 return bus_error_answer(call, r, &e, ret_error);
 
         count = g_strdup_printf("%" PRIu32, create->count);
-        const char *details[] = { "gpu", create->gpu, "type", create->type, "count", count, NULL };
+        joined = create_join_attributes(create->attributes);
+        if (create->uuid && uuid_normalize(create->uuid, uuid) < 0)
+                uuid[0] = '\0'; /* refused before */
+        const char *details[] = {
+                "gpu",        create->gpu,
+                "type",       create->type,
+                "count",      count,
+                "instance",   uuid,
+                "name",       create->name ? create->name : "",
+                "parent",     create->parent ? create->parent : "",
+                "attributes", joined,
+                NULL,
+        };
         const BusAuthzQuestion question = { POLKIT_CREATE, details };
         request.questions = &question;
         request.n_questions = 1;
@@ -256,7 +289,7 @@ static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *re
         Instance *instance;
         int r;
 
-        r = sd_bus_message_read(call, "s", &what);
+        r = bus_read_text(call, "instance", BUS_MAX_INSTANCE, &what, &e);
         if (r >= 0)
                 r = manager_find_instance(b, what, &instance, &e);
         if (r < 0)
@@ -279,7 +312,7 @@ static int method_get_gpu(sd_bus_message *call, void *userdata, sd_bus_error *re
         Gpu *gpu;
         int r;
 
-        r = sd_bus_message_read(call, "s", &what);
+        r = bus_read_text(call, "name", BUS_MAX_GPU, &what, &e);
         if (r >= 0)
                 r = bus_read_options(call, NULL, 0, &e);
         if (r >= 0)
@@ -301,7 +334,7 @@ static int method_get_instance(sd_bus_message *call, void *userdata, sd_bus_erro
         Instance *instance;
         int r;
 
-        r = sd_bus_message_read(call, "s", &what);
+        r = bus_read_text(call, "name", BUS_MAX_INSTANCE, &what, &e);
         if (r >= 0)
                 r = bus_read_options(call, NULL, 0, &e);
         if (r >= 0)
@@ -367,7 +400,7 @@ static int method_list_instances(sd_bus_message *call, void *userdata, sd_bus_er
         Bus *b = userdata;
         const char *word = NULL;
         const BusOption options[] = {
-                { "gpu", "s", &word },
+                { "gpu", "s", &word, 0, BUS_MAX_GPU },
         };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -492,11 +525,11 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *ret_
         uint32_t count = 1;
         const BusOption options[] = {
                 { "count", "u", &count, 1, 1024 },
-                { "strategy", "s", &hints.strategy },
+                { "strategy", "s", &hints.strategy, 0, BUS_MAX_STRATEGY },
                 { "numa_node", "i", &hints.numa_node },
                 { "preferred_numa_node", "i", &hints.preferred_numa_node },
-                { "near", "s", &hints.near },
-                { "pool", "s", &hints.pool },
+                { "near", "s", &hints.near, 0, BUS_MAX_GPU },
+                { "pool", "s", &hints.pool, 0, BUS_MAX_POOL },
         };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -507,7 +540,7 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *ret_
         const char *type;
         int r;
 
-        r = sd_bus_message_read(call, "s", &type);
+        r = bus_read_text(call, "type", BUS_MAX_TYPE, &type, &e);
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)

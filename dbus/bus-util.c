@@ -8,7 +8,9 @@
 
 #include "base/log.h"
 #include "base/parse-util.h"
+#include "base/text.h"
 #include "base/uuid.h"
+#include "dbus/bus-error.h"
 #include "dbus/bus-names.h"
 #include "drivers-glue/driver.h"
 
@@ -81,9 +83,130 @@ uint32_t bus_path_to_job(const char *path)
         return strcmp(back, path) == 0 ? id : 0;
 }
 
-static int options_read_attributes(sd_bus_message *m, const char *option, GPtrArray **ret, VgpudError *reterr)
+/* ---- limits of calls ---- */
+
+int bus_check_text(const char *what, const char *name, const char *text, size_t max, VgpudError *reterr)
+{
+        g_assert(max > 0);
+
+        if (strnlen(text, max + 1) <= max)
+                return 0;
+
+        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s '%s' has more than %zu bytes", what, name,
+                                max);
+}
+
+int bus_read_text(sd_bus_message *call, const char *argument, size_t max, const char **ret, VgpudError *reterr)
+{
+        const char *text;
+        int r;
+
+        r = sd_bus_message_read_basic(call, 's', &text);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return -EBADMSG;
+
+        r = bus_check_text("argument", argument, text, max, reterr);
+        if (r < 0)
+                return r;
+
+        *ret = text;
+
+        return 0;
+}
+
+/* Subtract the bytes of a value from *left. */
+static int limits_measure_basic(sd_bus_message *m, char type, size_t *left)
+{
+        uint64_t number;
+        const char *text;
+        size_t size;
+        int r;
+
+        if (strchr("sog", type)) {
+                r = sd_bus_message_read_basic(m, type, &text);
+                size = r < 0 ? 0 : strlen(text) + 1;
+        } else {
+                r = sd_bus_message_read_basic(m, type, &number);
+                size = sizeof number;
+        }
+
+        if (r < 0)
+                return r;
+        if (size > *left)
+                return -E2BIG;
+
+        *left -= size;
+
+        return 0;
+}
+
+/* Subtract the bytes of the rest of a container from *left; -E2BIG: it has more. */
+static int limits_measure(sd_bus_message *m, size_t *left)
+{
+        const char *contents;
+        char type;
+        int r;
+
+        while ((r = sd_bus_message_peek_type(m, &type, &contents)) > 0) {
+                if (!strchr("aver", type)) {
+                        r = limits_measure_basic(m, type, left);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
+
+                r = sd_bus_message_enter_container(m, type, contents);
+                if (r >= 0)
+                        r = limits_measure(m, left);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return r;
+        }
+
+        return r;
+}
+
+static int limits_refuse(sd_bus_message *call, const char *what, unsigned max)
+{
+        int r = sd_bus_reply_method_errorf(call, vgpud_error_code_to_dbus(VGPUD_ERROR_INVALID),
+                                           "%s has more than %u bytes", what, max);
+
+        return r < 0 ? r : 1;
+}
+
+/* The handlers of our own interfaces check their arguments one by one. */
+static int limits_on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        const char *interface = sd_bus_message_get_interface(m), *path = sd_bus_message_get_path(m);
+        size_t left = BUS_MAX_ARGUMENTS;
+        uint8_t type;
+
+        if (sd_bus_message_get_type(m, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
+                return 0;
+
+        if (path && strnlen(path, BUS_MAX_PATH + 1) > BUS_MAX_PATH)
+                return limits_refuse(m, "the object path", BUS_MAX_PATH);
+
+        if (interface && g_str_has_prefix(interface, VGPUD_BUS_NAME "."))
+                return 0;
+
+        return limits_measure(m, &left) == -E2BIG ? limits_refuse(m, "the call", BUS_MAX_ARGUMENTS) : 0;
+}
+
+int bus_limits_install(sd_bus *bus, sd_bus_slot **ret)
+{
+        return sd_bus_add_filter(bus, ret, limits_on_message, NULL);
+}
+
+/* ---- options ---- */
+
+static int options_read_attributes(sd_bus_message *m, const BusOption *o, GPtrArray **ret, VgpudError *reterr)
 {
         g_autoptr(GPtrArray) attributes = g_ptr_array_new_with_free_func(attribute_destroy);
+        size_t left = BUS_MAX_ATTRIBUTE_BYTES;
         const char *name, *value;
         int r;
 
@@ -92,11 +215,18 @@ static int options_read_attributes(sd_bus_message *m, const char *option, GPtrAr
                 return r;
 
         while ((r = sd_bus_message_read(m, "(ss)", &name, &value)) > 0) {
-                if (attributes->len == BUS_ATTRIBUTES_MAX)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "option '%s' has more than %u entries", option,
-                                                BUS_ATTRIBUTES_MAX);
+                size_t size = strnlen(name, left + 1) + strnlen(value, left + 1);
 
+                if (attributes->len == o->max)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "option '%s' has more than %" PRIu64 " entries", o->name,
+                                                o->max);
+                if (size > left)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "option '%s' has more than %u bytes", o->name,
+                                                BUS_MAX_ATTRIBUTE_BYTES);
+
+                left -= size;
                 g_ptr_array_add(attributes, vgpu_attribute_new(name, value));
         }
 
@@ -145,7 +275,7 @@ static int options_read_value(sd_bus_message *m, const BusOption *o, VgpudError 
         int r;
 
         if (strcmp(o->signature, "a(ss)") == 0)
-                return options_read_attributes(m, o->name, o->target, reterr);
+                return options_read_attributes(m, o, o->target, reterr);
 
         if (strcmp(o->signature, "b") == 0) {
                 int b; /* sd-bus reads a boolean as int */
@@ -156,8 +286,19 @@ static int options_read_value(sd_bus_message *m, const BusOption *o, VgpudError 
                 return r;
         }
 
-        if (strcmp(o->signature, "s") == 0 || strcmp(o->signature, "i") == 0)
-                return sd_bus_message_read_basic(m, o->signature[0], o->target);
+        if (strcmp(o->signature, "s") == 0) {
+                const char *text;
+
+                r = sd_bus_message_read_basic(m, 's', &text);
+                if (r >= 0)
+                        r = bus_check_text("option", o->name, text, o->max, reterr);
+                if (r >= 0)
+                        *(const char **)o->target = text;
+                return r;
+        }
+
+        if (strcmp(o->signature, "i") == 0)
+                return sd_bus_message_read_basic(m, 'i', o->target);
 
         return options_read_number(m, o, reterr);
 }
@@ -210,7 +351,8 @@ static int options_read_option(sd_bus_message *m, const BusOption *options, size
                         break;
 
         if (i == n_options && strcmp(key, BUS_OPTION_ERROR_DETAILS) != 0)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no option '%s'", key);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "there is no option '%s'",
+                                        TEXT_QUOTE(key));
 
         if (seen[i])
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "option '%s' is given twice", key);
@@ -252,6 +394,13 @@ int bus_append_text(sd_bus_message *m, const char *text)
                 text = valid = g_utf8_make_valid(text, -1);
 
         return sd_bus_message_append_basic(m, 's', text);
+}
+
+int bus_append_short_text(sd_bus_message *m, const char *text, size_t max)
+{
+        g_autofree char *cut = text && strnlen(text, max + 1) > max ? bus_error_cut(text, max) : NULL;
+
+        return bus_append_text(m, cut ? cut : text);
 }
 
 int bus_open_entry(sd_bus_message *m, const char *key, const char *signature)

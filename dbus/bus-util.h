@@ -22,16 +22,60 @@ char *bus_path_to_gpu(const char *path);
 bool bus_path_to_instance(const char *path, char uuid[static 37]);
 uint32_t bus_path_to_job(const char *path);
 
+/* ---- limits of calls ---- */
+
+/* The largest arguments and options of calls. Every text, list and option has a limit, which is checked before
+ * any other code reads the value: a text of 30 MiB must not be kept until polkit answers, copied into a record,
+ * or sent back in an error that no bus delivers. The limits of options are in their tables (BusOption.max).
+ *
+ * libsystemd answers some calls without a handler and puts the object path or an argument into its error. A
+ * filter refuses such calls first. */
+
+/* Bytes of a text. */
+#define BUS_MAX_GPU      800U /* the path of a GPU encodes each byte of a sysfs name as up to three */
+#define BUS_MAX_INSTANCE 255U /* path, UUID or name */
+#define BUS_MAX_TYPE     255U
+#define BUS_MAX_UUID     64U
+#define BUS_MAX_NAME     255U
+#define BUS_MAX_PARENT   255U
+#define BUS_MAX_STRATEGY 32U
+#define BUS_MAX_POOL     255U
+#define BUS_MAX_MODE     64U
+#define BUS_MAX_VALUE    255U
+
+/* Entries of the option "attributes", each of which becomes a write to the kernel, and the bytes of all their
+ * names and values. polkit is told each. */
+#define BUS_MAX_ATTRIBUTES      64U
+#define BUS_MAX_ATTRIBUTE_BYTES 4096U
+
+/* Instances of one call. */
+#define BUS_MAX_INSTANCES 1024U
+
+/* Bytes of an object path, and of the arguments of a method of another interface than ours. */
+#define BUS_MAX_PATH      1024U
+#define BUS_MAX_ARGUMENTS 4096U
+
+/* Read a text argument of a call. INVALID names the argument if the text has more than `max` bytes. */
+int bus_read_text(sd_bus_message *call, const char *argument, size_t max, const char **ret, VgpudError *reterr);
+
+/* INVALID if the text has more than `max` bytes. `what`: "argument" or "option". */
+int bus_check_text(const char *what, const char *name, const char *text, size_t max, VgpudError *reterr);
+
+/* Install the filter. */
+int bus_limits_install(sd_bus *bus, sd_bus_slot **ret);
+
+/* ---- options ---- */
+
 /* One option of a method. `target` is written if the option is given; its type by signature:
  *   "b" bool *    "u" uint32_t *    "t" uint64_t *    "i" int32_t *
  *   "s" const char ** (borrowed from the message)
  *   "a(ss)" GPtrArray ** of VgpuAttribute, which the caller frees
- * min and max are for "u" and "t". */
+ * max is the number of bytes of "s" and of entries of "a(ss)", never 0 there. */
 typedef struct BusOption {
         const char *name;
         const char *signature;
         void *target;
-        uint64_t min, max; /* both 0: any value */
+        uint64_t min, max; /* "u" and "t": both 0: any value */
 } BusOption;
 
 /* Every method takes this option; see bus_error_answer(). */
@@ -41,12 +85,12 @@ typedef struct BusOption {
  * range. */
 int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_options, VgpudError *reterr);
 
-/* Largest number of attributes in an option; each becomes a write to the kernel. */
-#define BUS_ATTRIBUTES_MAX 64U
-
 /* Append a string; NULL is "". Replaces bytes that are not UTF-8, which the kernel may show: the bus daemon
  * would end the connection. */
 int bus_append_text(sd_bus_message *m, const char *text);
+/* The same, cut to `max` bytes: signals carry properties. */
+int bus_append_short_text(sd_bus_message *m, const char *text, size_t max);
+#define BUS_SHORT_TEXT_MAX 255U
 
 /* Append {key: <value>} to an open a{sv}. The second skips NULL, the third and fourth skip 0. */
 int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, ...);
@@ -106,8 +150,8 @@ int bus_watch_caller(sd_bus_message *call, sd_bus_slot **ret, sd_bus_message_han
 
 /* ---- properties ---- */
 
-/* Define a getter: `expression` is the value of the property, in terms of `object`. Strings have a macro of
- * their own, and may be NULL. */
+/* Define a getter: `expression` is the value of the property, in terms of `object`. Strings have macros of
+ * their own, and may be NULL; they are cut, because an object must fit into one signal. */
 #define BUS_DEFINE_GETTER(function, Type, object, signature, expression)                                \
         static int function(sd_bus *bus, const char *path, const char *interface, const char *property, \
                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)             \
@@ -116,13 +160,15 @@ int bus_watch_caller(sd_bus_message *call, sd_bus_slot **ret, sd_bus_message_han
                 return sd_bus_message_append(reply, signature, expression);                             \
         }
 
-#define BUS_DEFINE_TEXT_GETTER(function, Type, object, expression)                                      \
+#define BUS_DEFINE_SHORT_TEXT_GETTER(function, Type, object, expression, max)                           \
         static int function(sd_bus *bus, const char *path, const char *interface, const char *property, \
                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)             \
         {                                                                                               \
                 const Type *object = userdata;                                                          \
-                return bus_append_text(reply, expression);                                              \
+                return bus_append_short_text(reply, expression, max);                                   \
         }
+#define BUS_DEFINE_TEXT_GETTER(function, Type, object, expression) \
+        BUS_DEFINE_SHORT_TEXT_GETTER(function, Type, object, expression, BUS_SHORT_TEXT_MAX)
 
 /* Define a getter of an object path: `expression` is a newly allocated string, NULL for "/". */
 #define BUS_DEFINE_PATH_GETTER(function, Type, object, expression)                                      \

@@ -199,7 +199,7 @@ def busy_cores(wanted=True):
             loop.wait()
 
 
-ALL = ["unit", "model", "fuzz", "bus", "cli", "simhost", "integration", "checks"]
+ALL = ["unit", "model", "fuzz", "bus", "cli", "simhost", "integration", "hostile", "checks"]
 QUICK = ["unit", "model", "bus", "cli", "checks"]
 ASAN = {"ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
 

@@ -245,7 +245,8 @@ static void test_any_gpu_stays(void)
         fake_model(f->model)->any_gpu = "mdpy";
         c = call_start(f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "ssa{sv}", "", "mdpy-xga", 0);
         fixture_settle(f);
-        g_assert_cmpstr(f->question, ==, "org.vgpud1.create :1.7 0 gpu=mdpy type=mdpy-xga count=1");
+        g_assert_cmpstr(f->question, ==,
+                        "org.vgpud1.create :1.7 0 gpu=mdpy type=mdpy-xga count=1 instance= name= parent= attributes=");
         fake_model(f->model)->any_gpu = "mtty";
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
         got = call_text(c);
@@ -291,7 +292,7 @@ static void test_another_gpu(void)
 
                 if (cases[i].asked == 2)
                         g_assert_cmpstr(f->question, ==,
-                                        "org.vgpud1.create :1.7 0 gpu=mtty type=mdpy-xga count=1");
+                                        "org.vgpud1.create :1.7 0 gpu=mtty type=mdpy-xga count=1 instance= name= parent= attributes=");
         }
 }
 
@@ -344,10 +345,10 @@ static void test_details(void)
         g_assert_cmpstr(f->question, ==, cancel);
 
         assert_call("\"" VGPUD_PATH_JOB "/5\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 16, 0);
-        g_assert_cmpstr(f->question, ==, "org.vgpud1.set-vfs :1.7 0 gpu=mdpy count=16");
+        g_assert_cmpstr(f->question, ==, "org.vgpud1.set-vfs :1.7 0 gpu=mdpy count=16 before=0");
         assert_call("\"" VGPUD_PATH_JOB "/6\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}",
                     "mig", "yes", 0);
-        g_assert_cmpstr(f->question, ==, "org.vgpud1.configure :1.7 0 gpu=mdpy mode=mig value=yes");
+        g_assert_cmpstr(f->question, ==, "org.vgpud1.configure :1.7 0 gpu=mdpy mode=mig value=yes before=");
 }
 
 static Call *destroy_both(Fixture *f)

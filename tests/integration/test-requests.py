@@ -15,7 +15,7 @@ LONG = "x" * 100_000
 
 def repr_of(text):
     """The beginning of a text in a message, which is cut."""
-    return "\"" + text[:100].split("\n")[0]
+    return "\"" + text[:96].split("\n")[0]
 
 
 class Refused(host.HostTest):
@@ -35,7 +35,7 @@ class Refused(host.HostTest):
 
     def test_uuid(self):
         bad = ["", "x", uuid(1)[:-1], uuid(1) + "0", uuid(1).replace("-", ""), "{" + uuid(1) + "}", uuid(1) + "\n",
-               " " + uuid(1), uuid(1).replace("1", "g"), "../" + uuid(1), uuid(1).replace("-", "_"), LONG]
+               " " + uuid(1), uuid(1).replace("1", "g"), "../" + uuid(1), uuid(1).replace("-", "_"), "x" * 64]
         for text in bad:
             self.refused("InvalidArgs", GVT, V5_4, repr_of(text), uuid=text)
             if len(text) < 1000:
@@ -44,7 +44,7 @@ class Refused(host.HostTest):
 
     def test_type(self):
         for text in ["", "no-such", "../i915-GVTg_V5_4", "i915-GVTg_V5_4/", "i915-GVTg_V5_4/../i915-GVTg_V5_4", ".", "..", "/",
-                     V5_4.lower(), V5_4 + "\n", "\x01\x7fü\u2028", LONG]:
+                     V5_4.lower(), V5_4 + "\n", "\x01\x7fü\u2028", "x" * 255]:
             for gpu in (GVT, ""):
                 message = self.refused("NoSuchType", gpu, text)
                 self.assertIn(V5_4, message)  # lists the existing types
@@ -77,8 +77,13 @@ class Refused(host.HostTest):
         self.refused("InvalidArgs", GVT, V5_8, "2", count=2, name="x")
 
     def test_name(self):
-        for name in ["", "-x", ".x", "_x", "a b", "a/b", "ä", "x" * 65, "a\nb", uuid(1), LONG]:
+        for name in ["", "-x", ".x", "_x", "a b", "a/b", "ä", "x" * 65, "a\nb", uuid(1), "x" * 255]:
             self.refused("InvalidArgs", GVT, V5_4, repr_of(name), name=name, hint="see-manual")
+
+    def test_long_texts(self):
+        for name in ("uuid", "name", "parent", "strategy", "near", "pool"):
+            self.refused("InvalidArgs", "", V5_4, f"'{name}'", **{name: LONG})
+        self.refused("InvalidArgs", GVT, LONG, "'type'")
 
     def test_options(self):
         self.refused("InvalidArgs", GVT, V5_4, "'nonsense'", nonsense=True)
