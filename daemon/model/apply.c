@@ -159,6 +159,12 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 const Record *record = records_get(m->records, uuid);
                 const InstanceDesc *desc = gpu_snapshot_find_instance(snapshot, uuid);
 
+                /* The snapshot of a job: a scan compares the record with the device first. */
+                if (record->in_doubt) {
+                        gpu_want_scan(gpu, GPU_SCAN_SOON);
+                        continue;
+                }
+
                 /* The instance was removed before a scan showed it, or its creation never began. */
                 if (!desc &&
                     (record->interrupted || (record->made && !g_hash_table_contains(gpu->instances, uuid)))) {
@@ -244,8 +250,7 @@ static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
         const Record *record = records_find_slot(gpu->model->records, gpu_name(gpu), desc->slot);
         g_autofree char *text = NULL;
 
-        if (record && record->made && record->identity != 0 && desc->identity != 0 &&
-            record->identity != desc->identity) {
+        if (record && record->identity != 0 && desc->identity != 0 && record->identity != desc->identity) {
                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = record->uuid),
                            "Another program recreated %s of GPU %s, so it is not instance %s any more",
                            desc->slot, gpu_name(gpu), record->uuid);

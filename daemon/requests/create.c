@@ -179,12 +179,7 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         job = job_create_new(gpu, request->requester, type->id, create_make_uuids(request));
         job_create_set_options(job, request->parent, request->name, request->attributes);
 
-        r = job_create_write_records(job, reterr);
-        if (r < 0) {
-                job_free(job);
-                return r;
-        }
-
+        job_create_add_records(job);
         queue_submit(job);
         *ret = job;
 

@@ -44,7 +44,7 @@ static Record *record_copy(const Record *r)
         return c;
 }
 
-static int record_write(Records *r, const Record *record)
+int records_begin(int dirfd, const Record *record)
 {
         g_autoptr(GKeyFile) file = g_key_file_new();
         gsize size;
@@ -70,9 +70,11 @@ static int record_write(Records *r, const Record *record)
                 g_key_file_set_boolean(file, RECORD_GROUP, "Removing", true);
         if (record->identity)
                 g_key_file_set_uint64(file, RECORD_GROUP, "Identity", record->identity);
+        if (record->begun_usec)
+                g_key_file_set_uint64(file, RECORD_GROUP, "Begun", record->begun_usec);
         g_autofree char *text = g_key_file_to_data(file, &size, NULL);
 
-        return fs_replace_file_at(r->dirfd, record->uuid, text, size, 0600);
+        return fs_replace_file_at(dirfd, record->uuid, text, size, 0600);
 }
 
 static char *records_slot_file_name(const char *uuid)
@@ -80,7 +82,7 @@ static char *records_slot_file_name(const char *uuid)
         return g_strconcat(uuid, SLOT_SUFFIX, NULL);
 }
 
-int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore)
+int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore, uint64_t identity)
 {
         g_autoptr(GKeyFile) file = g_key_file_new();
         g_autofree char *name = records_slot_file_name(uuid);
@@ -90,6 +92,8 @@ int records_reserve(int dirfd, const char *uuid, const char *slot, const char *r
 
         if (restore)
                 g_key_file_set_string(file, SLOT_GROUP, "Restore", restore);
+        if (identity)
+                g_key_file_set_uint64(file, SLOT_GROUP, "Identity", identity);
         g_autofree char *text = g_key_file_to_data(file, &size, NULL);
 
         return fs_replace_file_at(dirfd, name, text, size, 0600);
@@ -129,9 +133,9 @@ static void records_set_slot(Records *r, Record *record, const char *slot, const
         record->restore = g_strdup(restore);
 }
 
-static bool record_read_number(GKeyFile *file, const char *key, uint64_t *ret)
+static bool record_read_number(GKeyFile *file, const char *group, const char *key, uint64_t *ret)
 {
-        g_autofree char *text = g_key_file_get_value(file, RECORD_GROUP, key, NULL);
+        g_autofree char *text = g_key_file_get_value(file, group, key, NULL);
 
         return text && parse_u64(text, 10, ret) >= 0;
 }
@@ -160,7 +164,7 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
 {
         g_autoptr(GKeyFile) file = g_key_file_new();
         char first[UUID_STRLEN + 1] = "";
-        uint64_t owner, created, identity = 0;
+        uint64_t owner, created, identity = 0, begun = 0;
         bool made, undo = false, removing = false;
         int r;
 
@@ -173,13 +177,15 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
 
         g_autofree char *name = g_key_file_get_string(file, RECORD_GROUP, "Name", NULL);
         if (!gpu || !type_id || (name && !instance_name_is_valid(name)) ||
-            !record_read_number(file, "Owner", &owner) || owner > UINT32_MAX ||
-            !record_read_number(file, "Created", &created) || !record_read_flag(file, "Made", &made))
+            !record_read_number(file, RECORD_GROUP, "Owner", &owner) || owner > UINT32_MAX ||
+            !record_read_number(file, RECORD_GROUP, "Created", &created) ||
+            !record_read_flag(file, "Made", &made))
                 return -EBADMSG;
 
         (void)record_read_flag(file, "Undo", &undo);
         (void)record_read_flag(file, "Removing", &removing);
-        (void)record_read_number(file, "Identity", &identity);
+        (void)record_read_number(file, RECORD_GROUP, "Identity", &identity);
+        (void)record_read_number(file, RECORD_GROUP, "Begun", &begun);
 
         g_autofree char *first_text = g_key_file_get_string(file, RECORD_GROUP, "First", NULL);
         if (first_text && uuid_normalize(first_text, first) < 0)
@@ -199,6 +205,8 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         record->removing = removing;
         record->removal_interrupted = made && removing;
         record->identity = identity;
+        record->begun_usec = begun;
+        record->in_doubt = !record->slot && (identity != 0 || begun != 0);
         memcpy(record->first, first, sizeof record->first);
         record->interrupted = !made;
         *ret = record;
@@ -244,6 +252,8 @@ static int records_read_slot_file(Records *r, const char *name)
                 return -EBADMSG;
 
         records_set_slot(r, record, slot, restore);
+        record->in_doubt = false; /* the identity of the slot decides */
+        (void)record_read_number(file, SLOT_GROUP, "Identity", &record->identity);
 
         return 0;
 }
@@ -375,20 +385,55 @@ void records_note_identity(Records *r, const char *uuid, uint64_t identity)
                 record->identity = identity;
 }
 
-int records_put(Records *r, const Record *record)
+void records_note_begun(Records *r, const char *uuid, uint64_t begun_usec)
 {
-        int k = record_write(r, record);
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
 
         assert_main_thread();
+
+        if (record)
+                record->begun_usec = begun_usec;
+}
+
+void records_add(Records *r, const Record *record)
+{
+        Record *copy = record_copy(record);
+
+        assert_main_thread();
+
+        copy->written_usec = (uint64_t)g_get_monotonic_time();
+        g_hash_table_replace(r->by_uuid, copy->uuid, copy);
+}
+
+int records_put(Records *r, const Record *record)
+{
+        int k = records_begin(r->dirfd, record);
 
         if (k < 0)
                 return k;
 
-        Record *copy = record_copy(record);
-        copy->written_usec = (uint64_t)g_get_monotonic_time();
-        g_hash_table_replace(r->by_uuid, copy->uuid, copy);
+        records_add(r, record);
 
         return 0;
+}
+
+bool records_fits(uint64_t identity, uint64_t begun_usec, uint64_t now, uint64_t now_usec)
+{
+        if (identity != 0)
+                return now == identity;
+
+        /* The kernel may show an inode later than it creates the device, never earlier. */
+        return now_usec >= begun_usec;
+}
+
+void records_end_doubt(Records *r, const char *uuid)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+
+        assert_main_thread();
+
+        if (record)
+                record->in_doubt = false;
 }
 
 static int records_commit_as(Records *r, const char *uuid, bool undo)
@@ -403,7 +448,7 @@ static int records_commit_as(Records *r, const char *uuid, bool undo)
         record->interrupted = false;
         record->written_usec = (uint64_t)g_get_monotonic_time();
 
-        int k = record_write(r, record);
+        int k = records_begin(r->dirfd, record);
         if (k >= 0 && record->slot)
                 records_remove_slot_file(r->dirfd, uuid);
 
@@ -433,7 +478,7 @@ void records_mark_removing(Records *r, const char *uuid, bool removing)
         record->removing = removing;
         record->removal_interrupted = false;
 
-        k = record_write(r, record);
+        k = records_begin(r->dirfd, record);
         if (k < 0)
                 log_warning_errno(k, "Cannot write the record of instance %s, keeping it in memory: %m", uuid);
 }
@@ -449,7 +494,7 @@ void records_leave_open(Records *r, const char *uuid)
                 return;
 
         record->undo = record->interrupted = true;
-        k = record_write(r, record);
+        k = records_begin(r->dirfd, record);
         if (k < 0)
                 log_warning_errno(k, "Cannot write the record of instance %s, keeping it in memory: %m", uuid);
 }

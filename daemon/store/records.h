@@ -4,9 +4,15 @@
 /* Facts about instances that the kernel does not keep: origin, owner and name. One key file per instance in
  * RUNTIME_DIRECTORY/instance/UUID; mediated devices do not survive a reboot, so neither do the records.
  *
- * A record is written before the instance is created (made = false) and again afterwards. A daemon that was
- * killed in between leaves a record from which the next daemon finishes or rolls back the work. Where the
- * kernel has no UUIDs, the reserved slot is written to UUID.slot before the first write to the VF. */
+ * A job that waits has its record in memory only (records_add()): nothing is left of it after a crash. The lane
+ * writes the record right before its first write to the kernel (records_begin(), made = false), and the main
+ * thread again afterwards. A daemon that was killed in between leaves a record from which the next daemon
+ * finishes or rolls back the work. Where the kernel has no UUIDs, the reserved slot is written to UUID.slot
+ * before the first write to the VF.
+ *
+ * A record alone does not prove that a device of its UUID is ours: another program may have created the device,
+ * before the job began or after the daemon ended. A record read at start-up is in doubt until the lane has
+ * compared the device with it (records_fits()). */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,15 +32,19 @@ typedef struct Record {
         /* While not made: remove the instance if the create is interrupted, because it may be incomplete. Once
          * made: remove the instance, because an interrupted job left it. */
         bool undo;
-        char *slot;        /* the slot, where the kernel has no UUIDs; NULL: none, or not reserved yet */
-        uint64_t identity; /* InstanceDesc.identity of the device in the slot; 0: not known */
-        char *restore;     /* state that destroy() restores, as the back end wrote it; NULL: none */
+        char *slot;          /* the slot, where the kernel has no UUIDs; NULL: none, or not reserved yet */
+        uint64_t identity;   /* vgpu_io_identify() of the device; 0: not known */
+        uint64_t begun_usec; /* CLOCK_REALTIME_COARSE before the first write to the kernel; 0: waits, or not
+                                known */
+        char *restore;       /* state that destroy() restores, as the back end wrote it; NULL: none */
         char first[UUID_STRLEN + 1]; /* the first instance of a job for several; else empty */
         bool removing;               /* a removal was queued and may have begun; only with a slot */
         bool removal_interrupted;    /* removing, and read at start-up. Not in the file */
         /* Not made, and no job is creating the instance: read at start-up, or left open. Not in the file. */
         bool interrupted;
-        /* CLOCK_MONOTONIC of records_put() or of the last commit; 0: read at start-up. Not in the file. */
+        /* Read at start-up, without a slot, and not compared with the device yet. Not in the file. */
+        bool in_doubt;
+        /* CLOCK_MONOTONIC of records_add() or of the last commit; 0: read at start-up. Not in the file. */
         uint64_t written_usec;
 } Record;
 
@@ -51,17 +61,30 @@ const Record *records_find_name(Records *r, const char *name);
 /* The record of the instance in this slot; NULL: none. */
 const Record *records_find_slot(Records *r, const char *gpu, const char *slot);
 
-/* Write the reserved slot and `restore` to UUID.slot, while the instance is being created. Any thread: the
- * function changes only that file. records_note_slot(), or records_open() after a crash, then updates the
- * record and forgets an older record of the slot: a slot has one owner. `dirfd`: records_dirfd(). */
-int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore);
+/* Write the reserved slot, `restore` and the identity of its device (0: not known) to UUID.slot, while the
+ * instance is being created. Any thread: the function changes only that file. records_note_slot(), or
+ * records_open() after a crash, then updates the record and forgets an older record of the slot: a slot has one
+ * owner. `dirfd`: records_dirfd(). */
+int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore, uint64_t identity);
 int records_dirfd(Records *r);
 void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore);
 /* Note the identity; the next commit writes it. */
 void records_note_identity(Records *r, const char *uuid, uint64_t identity);
+void records_note_begun(Records *r, const char *uuid, uint64_t begun_usec);
 
-/* Write a copy of the record. */
+/* Keep a copy of the record in memory: the job waits. */
+void records_add(Records *r, const Record *record);
+/* Write the record durably: the job is about to change the kernel. Any thread: the function changes only this
+ * file. `dirfd`: records_dirfd(). */
+int records_begin(int dirfd, const Record *record);
+/* Both. */
 int records_put(Records *r, const Record *record);
+
+/* The device with the UUID of a record in doubt is the one of the record. identity and begun_usec: of the
+ * record; now and now_usec: results of vgpu_io_identify_time(). */
+bool records_fits(uint64_t identity, uint64_t begun_usec, uint64_t now, uint64_t now_usec);
+/* The device is the one of the record, or there is none. */
+void records_end_doubt(Records *r, const char *uuid);
 /* Mark the record as made; -ENOENT: no record. */
 int records_commit(Records *r, const char *uuid);
 /* Mark the record as made, and its instance as one that must be removed. */

@@ -75,8 +75,77 @@ static void job_create_free_reservation(gpointer p)
 
 typedef struct Reserver {
         JobCreate *create;
+        VgpuTarget *target;
         const char *uuid;
 } Reserver;
+
+/* Texts are borrowed from the job. Any thread: the input of a job does not change. */
+static Record job_create_make_record(const JobCreate *c, guint i)
+{
+        const Job *job = &c->job;
+        Record record = {
+                .gpu = job->gpu_name,
+                .type_id = c->type_id,
+                .name = c->name,
+                .owner = job->requester,
+                .created_usec = job->created_usec,
+                .begun_usec = c->begun_usec,
+                .undo = c->undo,
+        };
+
+        memcpy(record.uuid, job->uuids->pdata[i], sizeof record.uuid);
+        if (job->uuids->len > 1)
+                memcpy(record.first, job->uuids->pdata[0], sizeof record.first);
+
+        return record;
+}
+
+/* The record is on disk before the first write to the kernel for this instance, and no sooner: a record of a
+ * job that only waits would claim whatever has the UUID after a crash. */
+static int job_create_begin(JobCreate *c, guint i)
+{
+        Record record;
+        int r;
+
+        assert_in_lane();
+
+        if (c->begun_usec == 0)
+                c->begun_usec = now_realtime_coarse_usec();
+
+        record = job_create_make_record(c, i);
+        r = records_begin(c->records_fd, &record);
+        if (r < 0)
+                return vgpud_error_set_errnof(&c->job.error, VGPUD_ERROR_FAILED, r,
+                                              "cannot write the record of instance %s: %s", record.uuid,
+                                              g_strerror(-r));
+
+        return 0;
+}
+
+/* 0: not known, or the slot is no VF. */
+static uint64_t job_create_identify_slot(VgpuTarget *t, const char *slot)
+{
+        const VgpuVf *vf = gpu_facts_find_vf(t->facts, slot);
+        uint64_t identity;
+
+        return vf && vgpu_io_identify(t->io, vf->path, &identity) >= 0 ? identity : 0;
+}
+
+/* Instances in a slot have theirs in the snapshot as well. */
+static void job_create_identify(JobCreate *c, VgpuIo *io)
+{
+        instances_identify(io, c->made);
+        c->identities = g_array_sized_new(false, false, sizeof(uint64_t), c->made->len);
+
+        for (guint i = 0; i < c->made->len; i++) {
+                const InstanceDesc *d = c->made->pdata[i];
+                uint64_t identity = d->identity;
+
+                if (!d->slot && vgpu_io_identify(io, d->path, &identity) < 0)
+                        identity = 0;
+                g_array_append_val(c->identities, identity);
+        }
+}
 
 static int job_create_reserve(const char *slot, const char *restore, void *userdata)
 {
@@ -96,7 +165,8 @@ static int job_create_reserve(const char *slot, const char *restore, void *userd
         (void)g_strlcpy(reserved->uuid, reserver->uuid, sizeof reserved->uuid);
         g_hash_table_replace(c->job.reserved, g_strdup(slot), reserved);
 
-        return records_reserve(c->records_fd, reserver->uuid, slot, restore);
+        return records_reserve(c->records_fd, reserver->uuid, slot, restore,
+                               job_create_identify_slot(reserver->target, slot));
 }
 
 /* The last reservation counts: a back end may try another slot after a failure. */
@@ -151,7 +221,7 @@ static void job_create_run(Job *job, VgpuTarget *t)
         r = job_create_check_room(c, t);
 
         for (guint i = 0; i < job->uuids->len && r >= 0; i++) {
-                Reserver reserver = { .create = c, .uuid = job->uuids->pdata[i] };
+                Reserver reserver = { .create = c, .target = t, .uuid = job->uuids->pdata[i] };
                 CreateArgs args = {
                         .uuid = job->uuids->pdata[i],
                         .type_id = c->type_id,
@@ -162,6 +232,10 @@ static void job_create_run(Job *job, VgpuTarget *t)
                         .reserve_userdata = &reserver,
                 };
                 InstanceDesc *desc = NULL;
+
+                r = job_create_begin(c, i);
+                if (r < 0)
+                        break;
 
                 r = job->driver->create(t, &args, &desc, &job->error);
                 if (r >= 0)
@@ -175,51 +249,23 @@ static void job_create_run(Job *job, VgpuTarget *t)
                 return;
         }
 
-        instances_identify(t->io, made);
         c->made = g_steal_pointer(&made);
+        job_create_identify(c, t->io);
 }
 
 /* ---- in the main thread ---- */
 
-int job_create_write_records(Job *job, VgpudError *reterr)
+void job_create_add_records(Job *job)
 {
-        JobCreate *c = job_create(job);
-        Model *m = job->model;
+        const JobCreate *c = job_create(job);
 
         assert_main_thread();
 
         for (guint i = 0; i < job->uuids->len; i++) {
-                const char *uuid = job->uuids->pdata[i];
-                Record record = {
-                        .gpu = job->gpu_name,
-                        .type_id = c->type_id,
-                        .name = c->name,
-                        .owner = job->requester,
-                        .created_usec = job->created_usec,
-                        .undo = job->uuids->len > 1 || c->attributes->len > 0,
-                };
-                int r;
+                Record record = job_create_make_record(c, i);
 
-                memcpy(record.uuid, uuid, sizeof record.uuid);
-
-                if (job->uuids->len > 1)
-                        memcpy(record.first, job->uuids->pdata[0], sizeof record.first);
-
-                r = records_put(m->records, &record);
-                if (r >= 0)
-                        continue;
-
-                for (guint k = 0; k < i; k++)
-                        records_forget(m->records, job->uuids->pdata[k]);
-                LOG_FIELDS(LOG_WARNING, (.gpu = job->gpu_name, .instance = uuid, .error = r),
-                           "Cannot write the record of instance %s in %s: %m", uuid,
-                           m->config->runtime_directory);
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "cannot write the record of instance %s in %s: %s", uuid,
-                                              m->config->runtime_directory, g_strerror(-r));
+                records_add(job->model->records, &record);
         }
-
-        return 0;
 }
 
 /* The rollback failed, and the instance exists. It keeps its record and stays vgpud's own, so that it can be
@@ -245,9 +291,10 @@ static void job_create_update_records(Job *job)
 
                 if (reservation)
                         records_note_slot(records, uuid, reservation->slot, reservation->restore);
+                if (c->begun_usec != 0)
+                        records_note_begun(records, uuid, c->begun_usec);
                 if (c->made)
-                        records_note_identity(records, uuid,
-                                              ((const InstanceDesc *)c->made->pdata[i])->identity);
+                        records_note_identity(records, uuid, g_array_index(c->identities, uint64_t, i));
 
                 if (job->error.code == VGPUD_ERROR_NONE || job_create_left(c, uuid, reservation))
                         r = records_commit(records, uuid);
@@ -299,6 +346,7 @@ static void job_create_done(Job *job)
         g_ptr_array_unref(c->attributes);
         gpu_snapshot_unref(c->known);
         g_clear_pointer(&c->made, g_ptr_array_unref);
+        g_clear_pointer(&c->identities, g_array_unref);
         g_clear_pointer(&c->reservations, g_ptr_array_unref);
 }
 
@@ -347,6 +395,8 @@ void job_create_set_options(Job *job, const char *parent, const char *name, cons
 
                 g_ptr_array_add(c->attributes, vgpu_attribute_new(a->name, a->value));
         }
+
+        c->undo = job->uuids->len > 1 || c->attributes->len > 0;
 }
 
 const char *job_created_type(const Job *job)

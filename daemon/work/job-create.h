@@ -20,10 +20,13 @@ typedef struct JobCreate {
         char *name;            /* NULL: none */
         GPtrArray *attributes; /* VgpuAttribute, in order */
         int records_fd;        /* borrowed: records_dirfd() */
+        bool undo;             /* an interrupted create would be incomplete */
         GpuSnapshot *known;    /* ref; the snapshot when a predictable job was queued; else NULL */
 
         /* Written by the lane; read by the main thread afterwards. */
+        uint64_t begun_usec;     /* Record.begun_usec of the job; 0: not begun */
         GPtrArray *made;         /* InstanceDesc; NULL: the job failed */
+        GArray *identities;      /* uint64_t: of the devices in `made`, in its order */
         GPtrArray *reservations; /* JobReservation, in order; NULL: none */
 } JobCreate;
 
@@ -33,9 +36,9 @@ extern const JobKindInfo job_kind_create;
 Job *job_create_new(Gpu *gpu, uid_t requester, const char *type_id, GPtrArray *uuids);
 void job_create_set_options(Job *job, const char *parent, const char *name, const GPtrArray *attributes);
 
-/* Write a record per instance before the first write to the kernel, so that the instances remain vgpud's own
- * after a crash. */
-int job_create_write_records(Job *job, VgpudError *reterr);
+/* Reserve UUIDs and name while the job waits: a record per instance, in memory. The lane writes each record
+ * right before the first write to the kernel, so that the instance remains vgpud's own after a crash. */
+void job_create_add_records(Job *job);
 
 /* Id, borrowed, of the created type; NULL: not a create job. */
 const char *job_created_type(const Job *job);

@@ -30,6 +30,13 @@ typedef struct ReservedSlot {
         uint64_t identity;    /* identity of the device at creation; 0: not known */
 } ReservedSlot;
 
+/* A record of an earlier daemon, to be compared with the device of its UUID. */
+typedef struct DoubtfulDevice {
+        char uuid[UUID_STRLEN + 1];
+        uint64_t identity, begun_usec; /* of the record */
+        bool is_other;                 /* another program created the device; written by the lane */
+} DoubtfulDevice;
+
 struct Scan {
         LaneWork work; /* first */
         Model *model;
@@ -42,6 +49,7 @@ struct Scan {
         bool probe_again;       /* restore sriov_drivers_autoprobe; see autoprobe.h */
         bool probed_again;      /* the attribute is 1 again */
         GPtrArray *reserved;    /* owned: ReservedSlot; NULL: none */
+        GHashTable *doubtful;   /* owned: UUID -> DoubtfulDevice; NULL: none */
         GpuSnapshot *snapshot;
         VgpudError error;
         sd_event_source *deadline;
@@ -63,6 +71,7 @@ static Scan *scan_free(Scan *s)
         gpu_facts_unref(s->facts);
         g_ptr_array_unref(s->known_types);
         g_clear_pointer(&s->reserved, g_ptr_array_unref);
+        g_clear_pointer(&s->doubtful, g_hash_table_unref);
         gpu_snapshot_unref(s->snapshot);
         vgpud_error_done(&s->error);
         g_free(s);
@@ -98,6 +107,20 @@ static void scan_set_autoprobe_back(Scan *s, VgpuIo *io)
                 autoprobe_unmark(s->runtime_fd, s->facts->name);
 }
 
+/* A device that cannot be examined is taken for the one of the record. */
+static void scan_compare_doubtful(Scan *s, VgpuIo *io)
+{
+        for (guint i = 0; i < s->snapshot->instances->len; i++) {
+                const InstanceDesc *d = s->snapshot->instances->pdata[i];
+                DoubtfulDevice *doubtful = g_hash_table_lookup(s->doubtful, d->uuid);
+                uint64_t now, now_usec;
+
+                if (doubtful && vgpu_io_identify_time(io, d->path, &now, &now_usec) >= 0)
+                        doubtful->is_other =
+                                        !records_fits(doubtful->identity, doubtful->begun_usec, now, now_usec);
+        }
+}
+
 static void scan_run(LaneWork *w, VgpuIo *io)
 {
         Scan *s = (Scan *)w;
@@ -118,8 +141,12 @@ static void scan_run(LaneWork *w, VgpuIo *io)
         r = s->driver->scan(&t, &s->snapshot, &s->error);
         if (r >= 0)
                 r = lane_check(s->snapshot, &s->error);
-        if (r >= 0)
-                instances_identify(io, s->snapshot->instances);
+        if (r < 0)
+                return;
+
+        instances_identify(io, s->snapshot->instances);
+        if (s->doubtful)
+                scan_compare_doubtful(s, io);
 }
 
 /* ---- in the main thread ---- */
@@ -158,6 +185,29 @@ static void scan_started(LaneWork *w)
                                 s->gpu ? gpu_name(s->gpu) : "(gone)");
 }
 
+/* The device of another program is left alone: it has no record, so it is foreign. */
+static void scan_end_doubts(const Scan *s, const Gpu *gpu)
+{
+        GHashTableIter iter;
+        const DoubtfulDevice *d;
+
+        if (!s->doubtful || !s->snapshot)
+                return;
+
+        g_hash_table_iter_init(&iter, s->doubtful);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&d)) {
+                if (!d->is_other) {
+                        records_end_doubt(gpu->model->records, d->uuid);
+                        continue;
+                }
+
+                LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = d->uuid),
+                           "Another program created the device %s of GPU %s, so it is not vgpud's instance of this UUID",
+                           d->uuid, gpu_name(gpu));
+                records_forget(gpu->model->records, d->uuid);
+        }
+}
+
 static void scan_done(LaneWork *w)
 {
         Scan *s = (Scan *)w;
@@ -175,9 +225,10 @@ static void scan_done(LaneWork *w)
         if (!gpu_facts_equal(s->facts, gpu->facts)) {
                 gpu_set_answered(gpu);
                 gpu->scan_again = true; /* the snapshot may be stale */
-        } else if (s->snapshot)
+        } else if (s->snapshot) {
+                scan_end_doubts(s, gpu);
                 apply_snapshot(gpu, s->snapshot);
-        else
+        } else
                 apply_scan_failure(gpu, &s->error);
 
         if (gpu->scan_again) {
@@ -213,6 +264,30 @@ static GPtrArray *scan_find_reserved(const Gpu *gpu)
         return reserved->len > 0 ? g_steal_pointer(&reserved) : NULL;
 }
 
+static GHashTable *scan_find_doubtful(const Gpu *gpu)
+{
+        g_autoptr(GPtrArray) uuids = records_of_gpu(gpu->model->records, gpu_name(gpu));
+        GHashTable *doubtful = NULL;
+
+        for (guint i = 0; i < uuids->len; i++) {
+                const Record *record = records_get(gpu->model->records, uuids->pdata[i]);
+                DoubtfulDevice *d;
+
+                if (!record->in_doubt)
+                        continue;
+
+                d = g_new0(DoubtfulDevice, 1);
+                *d = (DoubtfulDevice){ .identity = record->identity, .begun_usec = record->begun_usec };
+                memcpy(d->uuid, record->uuid, sizeof d->uuid);
+
+                if (!doubtful)
+                        doubtful = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+                g_hash_table_insert(doubtful, d->uuid, d);
+        }
+
+        return doubtful;
+}
+
 static void scan_submit(Gpu *gpu)
 {
         Scan *s;
@@ -236,6 +311,7 @@ static void scan_submit(Gpu *gpu)
                 .runtime_fd = gpu->model->runtime_fd,
                 .probe_again = gpu->probe_again,
                 .reserved = scan_find_reserved(gpu),
+                .doubtful = scan_find_doubtful(gpu),
         };
         gpu->scan = s;
         lane_submit(gpu->lane, &s->work);

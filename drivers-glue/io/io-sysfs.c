@@ -300,7 +300,7 @@ static int sysfs_read_link(VgpuIo *io, const char *path, char **ret)
         return sysfs_read_link_fd(sysfs_open(io, path, O_PATH), ret);
 }
 
-static int sysfs_identify(VgpuIo *io, const char *path, uint64_t *ret)
+static int sysfs_identify(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec)
 {
         _cleanup_close_ int fd = sysfs_open(io, path, O_PATH);
         struct stat st;
@@ -312,6 +312,7 @@ static int sysfs_identify(VgpuIo *io, const char *path, uint64_t *ret)
                 return -errno;
 
         *ret = st.st_ino;
+        *ret_first_seen_usec = (uint64_t)st.st_ctim.tv_sec * USEC_PER_SEC + (uint64_t)st.st_ctim.tv_nsec / 1000;
 
         return 0;
 }

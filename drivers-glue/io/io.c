@@ -174,7 +174,14 @@ int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret)
 
 int vgpu_io_identify(VgpuIo *io, const char *path, uint64_t *ret)
 {
-        return vgpu_io_path_is_valid(path) ? io->ops->identify(io, path, ret) : -EINVAL;
+        uint64_t usec;
+
+        return vgpu_io_identify_time(io, path, ret, &usec);
+}
+
+int vgpu_io_identify_time(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec)
+{
+        return vgpu_io_path_is_valid(path) ? io->ops->identify(io, path, ret, ret_first_seen_usec) : -EINVAL;
 }
 
 int vgpu_io_open_group(VgpuIo *io, unsigned group)

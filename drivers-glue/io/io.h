@@ -37,7 +37,7 @@ typedef struct VgpuIoOps {
         int (*write_guarded)(VgpuIo *io, const char *path, const char *value);
         int (*list)(VgpuIo *io, const char *path, char ***ret);
         int (*read_link)(VgpuIo *io, const char *path, char **ret);
-        int (*identify)(VgpuIo *io, const char *path, uint64_t *ret);
+        int (*identify)(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec);
         int (*open_group)(VgpuIo *io, unsigned group);
         int (*node_exists)(VgpuIo *io, const char *path);
         int (*find_holder)(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
@@ -72,6 +72,10 @@ int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret);
 /* The inode at this path, never 0. A device that was removed and recreated has another one: sysfs reuses no
  * inode while the host runs (Linux fs/kernfs/dir.c, __kernfs_new_node()). */
 int vgpu_io_identify(VgpuIo *io, const char *path, uint64_t *ret);
+/* The same, and when the kernel first showed this inode (CLOCK_REALTIME in microseconds): never earlier than
+ * the device was created. sysfs keeps no time of creation; an inode gets the time of its first lookup, also
+ * again after the kernel needed the memory (Linux fs/kernfs/inode.c, set_default_inode_attr()). */
+int vgpu_io_identify_time(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec);
 
 /* Open /dev/vfio/GROUP read-only and close-on-exec. The file descriptor locks all other users out until it is
  * closed. -EBUSY: a process holds the group or a device of it; -ENOENT: no such node. */

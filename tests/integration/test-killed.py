@@ -141,10 +141,63 @@ class Killed(host.HostTest):
         h.hanging(1)
         for number in range(2, 6):
             h.bus.queue_create(GVT, V5_8, uuid=uuid(number), name=f"n{number}")
-        self.assertEqual(len(h.records()), 5)
+        self.assertEqual(set(h.records()), {uuid(1)})  # a job that waits leaves nothing behind
         self.restart(h)
         self.assertEqual(self.check(h), {uuid(1)})
         h.bus.create(GVT, V5_8, uuid=uuid(2), name="n3")
+
+    def test_what_others_make_while_a_job_waits(self):
+        # Neither without attributes ("ours, complete") nor with them ("ours, half made").
+        h = self.host("gvt-g", "nvidia-a2", faults=["create:*:hang:2"])
+        free = h.bus.gpu(A2).get("Parents")[5]
+        h.bus.start_create(GVT, V5_8, uuid=uuid(1))
+        h.bus.start_create(A2, "A2-4Q", uuid=uuid(2))
+        h.hanging(2)
+        h.bus.queue_create(GVT, V5_8, uuid=uuid(3), name="three")
+        h.bus.queue_create(A2, "A2-4Q", uuid=uuid(4), attributes=PARAMETERS)
+        h.kill()
+        h.sim.ctl("release")
+        bus.wait(lambda: h.tree() == {uuid(1), uuid(2)}, "the writes of the killed daemon have ended")
+        h.foreign(GVT, V5_8, 3)
+        h.foreign(free, "nvidia-746", 4)
+        h.start()
+        bus.wait(lambda: not h.bus.jobs() and all(g["State"] == "ready" for g in h.bus.gpus().values()), "all is quiet")
+        h.settle()
+        self.assertEqual(h.tree(), {uuid(n) for n in (1, 2, 3, 4)})
+        self.assertEqual({u: i["Origin"] for u, i in h.bus.instances().items()},
+                         {uuid(1): "vgpud", uuid(2): "vgpud", uuid(3): "foreign", uuid(4): "foreign"})
+        self.assertEqual(h.bus.instances()[uuid(3)]["Name"], "")
+
+    def test_what_others_made_before_the_job_began(self):
+        # The job has begun, but the device is older than the record: another program was faster.
+        for attributes in ([], PARAMETERS[:1]):
+            with self.subTest(attributes=attributes):
+                h = self.host("nvidia-a2")
+                h.foreign(h.bus.gpu(A2).get("Parents")[3], "nvidia-746", 1)
+                bus.wait(lambda host_=h: host_.mirror.instance(uuid(1)), "it is seen")
+                h.kill()
+                record = h.runtime / "instance" / uuid(1)
+                begun = time.time_ns() // 1000 + 1_000_000
+                undo = "Undo=true\n" if attributes else ""
+                record.write_text(f"[Instance]\nGpu={A2}\nType=nvidia-746\nOwner=0\nCreated={begun}\nMade=false\nBegun={begun}\n{undo}",
+                                  "utf-8")
+                h.start()
+                bus.wait(lambda host_=h: not host_.bus.jobs() and not host_.records(), "the record is forgotten")
+                self.assertEqual(h.bus.instances()[uuid(1)]["Origin"], "foreign")
+                self.assertEqual(h.tree(), {uuid(1)})
+                h.close()
+
+    def test_what_others_made_anew_meanwhile(self):
+        h = self.host()
+        h.bus.create(GVT, V5_8, uuid=uuid(1), name="one")
+        h.bus.create(GVT, V5_8, uuid=uuid(2), name="two")
+        h.kill()
+        h.sim.ctl("remove", uuid(1))
+        h.foreign(GVT, V5_8, 1)
+        h.start()
+        bus.wait(lambda: set(h.records()) == {uuid(2)}, "the record is forgotten")
+        self.assertEqual({u: (i["Origin"], i["Name"]) for u, i in h.bus.instances().items()},
+                         {uuid(1): ("foreign", ""), uuid(2): ("vgpud", "two")})
 
     def test_a_removal(self):
         h = self.host()

@@ -25,7 +25,7 @@ class Limits(host.HostTest):
         for call in (h.bus.start_create(GVT, V5_8), h.bus.gpu(GVT).start("Rescan"), h.client(NOBODY).start_create(GVT, V5_8)):
             self.assert_error("TooManyJobs", call, "3 jobs", GVT)
         self.assertEqual(h.vgpuctl("create", V5_8).status, 6)
-        self.assertEqual(len(h.records()), 3)
+        self.assertEqual(len(h.records()), 1)  # only of the job that runs
         h.bus.create(A2, "A2-4Q")  # another GPU has a queue of its own
         h.sim.ctl("release")
         for call in (first, *waiting):

@@ -184,8 +184,8 @@ static void test_slot(void)
         a.name = b.name = NULL;
         ASSERT_OK(records_put(records, &a));
         ASSERT_OK(records_put(records, &b));
-        ASSERT_OK(records_reserve(records_dirfd(records), A, "0000:08:00.4", "driver=xe; a=\n1"));
-        ASSERT_OK(records_reserve(records_dirfd(records), B, "0000:08:00.5", NULL));
+        ASSERT_OK(records_reserve(records_dirfd(records), A, "0000:08:00.4", "driver=xe; a=\n1", 0));
+        ASSERT_OK(records_reserve(records_dirfd(records), B, "0000:08:00.5", NULL, 0));
         ASSERT_NULL(records_find_slot(records, "0000:00:02.0", "0000:08:00.4"));
         records_free(records);
 
@@ -227,7 +227,7 @@ static void slot_again(bool noted, bool committed)
         records_note_slot(records, A, "0000:08:00.4", "x");
         ASSERT_OK(records_commit(records, A));
         ASSERT_OK(records_put(records, &b));
-        ASSERT_OK(records_reserve(records_dirfd(records), B, "0000:08:00.4", NULL));
+        ASSERT_OK(records_reserve(records_dirfd(records), B, "0000:08:00.4", NULL, 0));
 
         if (noted) {
                 records_note_slot(records, B, "0000:08:00.4", NULL);
@@ -289,9 +289,9 @@ static void test_bad_slots(void)
         ASSERT_OK(records_put(records, &a));
         ASSERT_OK(records_commit(records, A));
         ASSERT_OK(records_put(records, &b));
-        ASSERT_OK(records_reserve(records_dirfd(records), A, "0000:08:00.4", NULL));
+        ASSERT_OK(records_reserve(records_dirfd(records), A, "0000:08:00.4", NULL, 0));
         ASSERT_OK(records_reserve(records_dirfd(records), "cccccccc-0000-4000-8000-000000000003",
-                                  "0000:08:00.4", NULL));
+                                  "0000:08:00.4", NULL, 0));
         ASSERT_OK(fs_replace_file_at(records_dirfd(records), B ".slot", "[Slot]\n", 7, 0600));
         ASSERT_OK(fs_replace_file_at(records_dirfd(records), ".slot", "x", 1, 0600));
         records_free(records);

@@ -50,7 +50,6 @@ typedef struct Handle {
 } Handle;
 
 static GPtrArray *mounts;
-static struct timespec start_time;
 static GString *write_log;
 static GMutex write_log_lock;
 
@@ -76,9 +75,9 @@ static void fill_stat(const Node *node, struct stat *ret)
                 .st_gid = getegid(),
                 .st_size = S_ISREG(node->mode) ? ATTRIBUTE_SIZE : 0,
                 .st_blksize = ATTRIBUTE_SIZE,
-                .st_atim = start_time,
-                .st_mtim = start_time,
-                .st_ctim = start_time,
+                .st_atim = node->created,
+                .st_mtim = node->created,
+                .st_ctim = node->created,
         };
 }
 
@@ -684,7 +683,6 @@ int fs_mount(Node *root, const char *mount_point, bool everyone)
         if (!mounts) {
                 mounts = g_ptr_array_new();
                 write_log = g_string_new(NULL);
-                clock_gettime(CLOCK_REALTIME, &start_time);
                 tree_set_forget(forget_name);
         }
 

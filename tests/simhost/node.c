@@ -150,6 +150,7 @@ static Node *node_new(const char *name, mode_t mode, const NodeOps *ops, void *d
         Node *node = g_slice_new0(Node);
 
         node->serial = ++last_serial;
+        (void)clock_gettime(CLOCK_REALTIME_COARSE, &node->created);
         node->name = g_intern_string(name);
         node->mode = mode;
         node->references = 1;

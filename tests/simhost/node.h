@@ -40,12 +40,13 @@ struct Node {
         unsigned lookups;    /* the kernel's lookups alone */
         bool removed;
         bool populated;
-        GPtrArray *children; /* directories: nodes by name */
-        char *text;          /* owned: target of a link; content of an attribute, which then hides show() */
-        const NodeOps *ops;  /* borrowed; may be NULL */
-        void *data;          /* borrowed; meaning is the owner's */
-        Node *original;      /* holds a reference; NULL: not an alias */
-        uint64_t serial;     /* unique for the life of the host: the inode's number */
+        GPtrArray *children;     /* directories: nodes by name */
+        char *text;              /* owned: target of a link; content of an attribute, which then hides show() */
+        const NodeOps *ops;      /* borrowed; may be NULL */
+        void *data;              /* borrowed; meaning is the owner's */
+        Node *original;          /* holds a reference; NULL: not an alias */
+        uint64_t serial;         /* unique for the life of the host: the inode's number */
+        struct timespec created; /* the inode's times */
 };
 
 /* The host has one lock. Unlocking first tells the kernel the names that have gone, then runs the deferred work

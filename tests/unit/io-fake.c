@@ -23,6 +23,7 @@ typedef struct File {
         FakeStore store;
         void *data;
         uint64_t serial;
+        uint64_t created_usec; /* CLOCK_REALTIME */
 } File;
 
 typedef struct Node {
@@ -130,6 +131,7 @@ static void add(FakeKernel *k, const char *path, const File *f)
 
         File *copy = g_memdup2(f, sizeof(*f));
         copy->serial = ++k->last_serial;
+        copy->created_usec = (uint64_t)g_get_real_time();
         g_hash_table_replace(k->files, g_strdup(path), copy);
 }
 
@@ -651,7 +653,7 @@ static int fake_read_link(VgpuIo *io, const char *path, char **ret)
         return r;
 }
 
-static int fake_identify(VgpuIo *io, const char *path, uint64_t *ret)
+static int fake_identify(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec)
 {
         FakeKernel *k = kernel(io);
         File *f;
@@ -659,8 +661,10 @@ static int fake_identify(VgpuIo *io, const char *path, uint64_t *ret)
         pthread_mutex_lock(&k->lock);
 
         int r = find(k, path, &f);
-        if (r >= 0)
+        if (r >= 0) {
                 *ret = f->serial;
+                *ret_first_seen_usec = f->created_usec;
+        }
         pthread_mutex_unlock(&k->lock);
 
         return r;
