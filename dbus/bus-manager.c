@@ -546,7 +546,7 @@ static int method_place(sd_bus_message *call, void *userdata, sd_bus_error *ret_
         if (r >= 0)
                 r = manager_read_gpu_word(&hints.near, &near, &e);
         if (r >= 0)
-                r = place_new(b->model, type, count, &hints, &place, &e);
+                r = place_new(b->model, type, count, &hints, 0, &place, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 

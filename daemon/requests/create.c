@@ -86,6 +86,19 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
         return 0;
 }
 
+/* No job is queued for more instances than the GPU can ever have. Their room now is checked in the lane, before
+ * any record is written: jobs that wait may free some. */
+static int create_check_count(const Gpu *gpu, const VgpuType *type, uint32_t count, VgpudError *reterr)
+{
+        if (type->max_instances == 0 || count <= MAX(type->max_instances, type->available))
+                return 0;
+
+        return create_add_hint(reterr, VGPUD_HINT_CHOOSE_OTHER, "ask for fewer, or use several GPUs",
+                               vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
+                                                "GPU %s can have %" PRIu32 " of %s, not %" PRIu32,
+                                                gpu_name(gpu), type->max_instances, type->id, count));
+}
+
 int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
                            VgpudError *reterr)
 {
@@ -108,8 +121,8 @@ int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu
                         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                                 "the request names a parent, but not its GPU");
 
-                return place_resolve(m, request->type, request->count, request->hints, request->chosen, ret_gpu,
-                                     ret_type, reterr);
+                return place_resolve(m, request->type, request->count, request->hints, request->requester,
+                                     request->chosen, ret_gpu, ret_type, reterr);
         }
 
         if (request->hints)
@@ -133,6 +146,8 @@ int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu
                 return -ENOENT;
 
         r = rules_check_type(gpu, type, reterr);
+        if (r >= 0)
+                r = create_check_count(gpu, type, request->count, reterr);
         if (r < 0)
                 return r;
 
@@ -173,6 +188,8 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
                 return r;
 
         r = queue_check(gpu, request->requester, 0, reterr);
+        if (r >= 0)
+                r = queue_check_instances(m, request->requester, request->count, reterr);
         if (r < 0)
                 return r;
 

@@ -87,14 +87,13 @@ static void place_refuse_candidate(Place *place, size_t i, const char *refusal, 
         place->refusals[i] = code;
 }
 
-static int place_check_queue(Model *m, const Gpu *gpu, VgpudError *reterr)
+static int place_check_queue(const Gpu *gpu, uid_t requester, VgpudError *reterr)
 {
-        if (!queue_is_full(gpu))
+        if (!queue_is_full(gpu, requester))
                 return 0;
 
-        return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
-                                "GPU %s has a full queue of %" PRIu32 " jobs", gpu_name(gpu),
-                                m->config->jobs_per_gpu);
+        return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS, "GPU %s has a full queue: %u jobs wait",
+                                gpu_name(gpu), gpu->waiting.length);
 }
 
 /* Fill candidate `i`. place->types[i] is NULL if the GPU does not offer the type or has not been scanned.
@@ -140,7 +139,7 @@ static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Plac
         if (!type && gpu->driver && gpu->snapshot && gpu->snapshot->types->len > 0) {
                 place_refuse_candidate(place, i, "it does not offer that type", PLACEMENT_NO_SUCH_TYPE,
                                        VGPUD_ERROR_NO_SUCH_TYPE);
-        } else if (gpu_check_ready(gpu, &error) < 0 || place_check_queue(m, gpu, &error) < 0) {
+        } else if (gpu_check_ready(gpu, &error) < 0 || place_check_queue(gpu, place->requester, &error) < 0) {
                 place_refuse_candidate(place, i, place_make_refusal(place, gpu, error.message),
                                        error.code == VGPUD_ERROR_TOO_MANY_JOBS ? PLACEMENT_QUEUE_FULL
                                                                                : PLACEMENT_NOT_READY,
@@ -283,7 +282,7 @@ static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest 
         return 0;
 }
 
-int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
+int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, uid_t requester, Place **ret,
               VgpudError *reterr)
 {
         PlacementRequest request = {
@@ -307,6 +306,7 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
         place = g_new(Place, 1);
         *place = (Place){
                 .strategy = request.strategy,
+                .requester = requester,
                 .candidates = g_new0(PlacementCandidate, g_hash_table_size(m->gpus) + 1),
                 .types = g_new0(const VgpuType *, g_hash_table_size(m->gpus) + 1),
                 .refusals = g_new0(VgpudErrorCode, g_hash_table_size(m->gpus) + 1),
@@ -444,8 +444,8 @@ static const PlacementRank *place_find_fitting(const Placement *p, const char *g
         return NULL;
 }
 
-int place_resolve(Model *m, const char *type, uint32_t count, const PlaceHints *hints, const char *chosen,
-                  Gpu **ret_gpu, const VgpuType **ret_type, VgpudError *reterr)
+int place_resolve(Model *m, const char *type, uint32_t count, const PlaceHints *hints, uid_t requester,
+                  const char *chosen, Gpu **ret_gpu, const VgpuType **ret_type, VgpudError *reterr)
 {
         _cleanup_place_ Place *place = NULL;
         const PlacementRank *rank;
@@ -453,7 +453,7 @@ int place_resolve(Model *m, const char *type, uint32_t count, const PlaceHints *
 
         assert_main_thread();
 
-        r = place_new(m, type, count, hints, &place, reterr);
+        r = place_new(m, type, count, hints, requester, &place, reterr);
         if (r < 0)
                 return r;
 

@@ -4,6 +4,8 @@
 /* Collects input for policy/placement.c from model and configuration, and turns the decision into the answer to
  * a request. Makes no decision. */
 
+#include <sys/types.h>
+
 #include "base/error.h"
 #include "daemon/forward.h"
 #include "drivers-glue/snapshot.h"
@@ -24,6 +26,7 @@ typedef struct PlaceHints {
 typedef struct Place {
         Placement *placement; /* owned */
         PlacementStrategy strategy;
+        uid_t requester;
         /* private to place.c */
         PlacementCandidate *candidates; /* owned */
         const VgpuType **types;         /* owned; per candidate; NULL: not known to offer the type */
@@ -35,8 +38,9 @@ typedef struct Place {
         bool more_errors; /* other candidates that offer the type are refused too */
 } Place;
 
-/* Errors: INVALID, NO_SUCH_TYPE, AMBIGUOUS. A placement in which no GPU fits is a success. */
-int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
+/* Errors: INVALID, NO_SUCH_TYPE, AMBIGUOUS. A placement in which no GPU fits is a success. The queue of a GPU
+ * may be full for the requester; nothing else depends on the user. */
+int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, uid_t requester, Place **ret,
               VgpudError *reterr);
 Place *place_free(Place *place);
 static inline void place_freep(Place **place)
@@ -54,5 +58,5 @@ const VgpudHint *place_hint(const Place *place, const PlacementRank *rank);
 
 /* Choose the GPU, and the type on it, for a create request that names no GPU. `chosen`: the earlier choice for
  * the same request (sysfs name), which is kept while the GPU fits; NULL: none. */
-int place_resolve(Model *m, const char *type, uint32_t count, const PlaceHints *hints, const char *chosen,
-                  Gpu **ret_gpu, const VgpuType **ret_type, VgpudError *reterr);
+int place_resolve(Model *m, const char *type, uint32_t count, const PlaceHints *hints, uid_t requester,
+                  const char *chosen, Gpu **ret_gpu, const VgpuType **ret_type, VgpudError *reterr);

@@ -6,7 +6,7 @@
  *
  *     [jobs]
  *     timeout=120s        limit of a job or scan; afterwards the GPU is stuck
- *     per-gpu=256         jobs that may wait for one GPU
+ *     per-gpu=256         jobs that may wait for one GPU; queue.h says whose
  *     per-user=256        jobs of one user that may wait or run; root has no limit
  *     [start]
  *     timeout=5s          how long start-up waits for GPUs

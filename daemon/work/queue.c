@@ -148,16 +148,39 @@ static void queue_job_done(LaneWork *w)
 
 /* ---- a job waits ---- */
 
-bool queue_is_full(const Gpu *gpu)
+/* Jobs that wait for the GPU; *ret_own: of the requester. */
+static uint32_t queue_count_waiting(const Gpu *gpu, uid_t requester, uint32_t *ret_own)
 {
-        uint32_t n = 0;
+        uint32_t n = 0, own = 0;
+
+        for (const GList *l = gpu->waiting.head; l; l = l->next) {
+                const Job *job = l->data;
+
+                n += !job->internal;
+                own += !job->internal && job->requester == requester;
+        }
+
+        if (ret_own)
+                *ret_own = own;
+
+        return n;
+}
+
+static uint32_t queue_places(const Gpu *gpu, uid_t requester)
+{
+        uint32_t places = gpu->model->config->jobs_per_gpu;
+
+        return requester == 0 ? places : places - QUEUE_ROOT_SHARE(places);
+}
+
+bool queue_is_full(const Gpu *gpu, uid_t requester)
+{
+        uint32_t own, n = queue_count_waiting(gpu, requester, &own);
 
         assert_main_thread();
 
-        for (const GList *l = gpu->waiting.head; l; l = l->next)
-                n += !((const Job *)l->data)->internal;
-
-        return n >= gpu->model->config->jobs_per_gpu;
+        return n >= queue_places(gpu, requester) ||
+               (requester != 0 && own >= QUEUE_USER_SHARE(gpu->model->config->jobs_per_gpu));
 }
 
 static int queue_refuse(VgpudError *reterr, const char *key, int r)
@@ -168,26 +191,41 @@ static int queue_refuse(VgpudError *reterr, const char *key, int r)
         return r;
 }
 
+static int queue_check_gpu(const Gpu *gpu, uid_t requester, VgpudError *reterr)
+{
+        uint32_t own, n = queue_count_waiting(gpu, requester, &own);
+
+        if (n >= queue_places(gpu, requester))
+                return queue_refuse(reterr, "per-gpu",
+                                    vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                                                     "%" PRIu32 " jobs wait for GPU %s already", n,
+                                                     gpu_name(gpu)));
+
+        if (requester != 0 && own >= QUEUE_USER_SHARE(gpu->model->config->jobs_per_gpu))
+                return queue_refuse(reterr, "per-gpu",
+                                    vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                                                     "%" PRIu32 " jobs of user %u wait for GPU %s already", own,
+                                                     (unsigned)requester, gpu_name(gpu)));
+
+        return 0;
+}
+
 int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr)
 {
         Model *m = gpu->model;
         GHashTableIter iter;
         uint32_t n = 0;
         Job *job;
+        int r;
 
         assert_main_thread();
 
         if (m->stopping)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_CANCELED, "the daemon stops");
 
-        if (queue_is_full(gpu))
-                return queue_refuse(reterr, "per-gpu",
-                                    vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
-                                                     "%" PRIu32 " jobs wait for GPU %s already",
-                                                     m->config->jobs_per_gpu, gpu_name(gpu)));
-
-        if (requester == 0)
-                return 0;
+        r = queue_check_gpu(gpu, requester, reterr);
+        if (r < 0 || requester == 0)
+                return r;
 
         g_hash_table_iter_init(&iter, m->jobs);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
@@ -199,6 +237,34 @@ int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr
                                                      (unsigned)requester, n + n_before));
 
         return 0;
+}
+
+int queue_check_instances(Model *m, uid_t requester, uint32_t count, VgpudError *reterr)
+{
+        GHashTableIter iter;
+        uint64_t n = 0;
+        Job *job;
+        int r;
+
+        assert_main_thread();
+
+        if (requester == 0)
+                return 0;
+
+        g_hash_table_iter_init(&iter, m->jobs);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&job))
+                if (job->requester == requester && job->kind->makes_instances)
+                        n += job->uuids->len;
+        if (n + count <= QUEUE_INSTANCES_PER_USER_MAX)
+                return 0;
+
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                             "jobs of user %u create %" PRIu64
+                             " instances already, and %u are possible at once",
+                             (unsigned)requester, n, QUEUE_INSTANCES_PER_USER_MAX);
+        vgpud_error_hintf(reterr, VGPUD_HINT_WAIT_FOR_JOB, "wait until jobs have ended");
+
+        return r;
 }
 
 void queue_submit(Job *job)

@@ -7,11 +7,21 @@
 
 #include "daemon/work/job.h"
 
-/* The queue of the GPU is full; internal jobs do not count. */
-bool queue_is_full(const Gpu *gpu);
+/* Shares of the queue of a GPU, so that no user keeps others out: one user may have half of the places, and the
+ * last eighth is for root. */
+#define QUEUE_USER_SHARE(places) (((places) + 1) / 2)
+#define QUEUE_ROOT_SHARE(places) ((places) / 8)
+
+/* Instances that the jobs of one user may be about to create: each has a record. Root has no limit. */
+#define QUEUE_INSTANCES_PER_USER_MAX 2048U
+
+/* The requester may add no job to the queue of the GPU; internal jobs do not count. */
+bool queue_is_full(const Gpu *gpu, uid_t requester);
 /* `n_before`: jobs of the same request that come first, for other GPUs. Errors: CANCELED (the daemon stops),
  * TOO_MANY_JOBS. */
 int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr);
+/* A job that creates `count` instances may be added. TOO_MANY_JOBS. */
+int queue_check_instances(Model *m, uid_t requester, uint32_t count, VgpudError *reterr);
 
 /* Takes ownership, announces the job and passes it to the lane of the GPU. */
 void queue_submit(Job *job);

@@ -360,7 +360,7 @@ static void keep_hints(Model *m, const PlaceHints *hints)
 }
 
 /* Two GPUs; the one that does not fit has no object. */
-int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, Place **ret,
+int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, uid_t requester, Place **ret,
               VgpudError *reterr)
 {
         PlacementRequest request = { .count = count, .numa_node = -1, .preferred_numa_node = -1 };

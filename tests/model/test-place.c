@@ -37,7 +37,7 @@ static char *place(Fixture *f, const char *type, uint32_t count, const PlaceHint
         _cleanup_place_ Place *p = NULL;
         GString *s = g_string_new(NULL);
 
-        if (place_new(f->model, type, count, hints, &p, &error) < 0) {
+        if (place_new(f->model, type, count, hints, 0, &p, &error) < 0) {
                 g_string_assign(s, vgpud_error_code_to_dbus(error.code) + strlen(VGPUD_ERROR_DBUS_PREFIX));
                 return g_string_free(s, FALSE);
         }
@@ -88,7 +88,7 @@ static PlacementReason reason_on(Fixture *f, const char *type, uint32_t count, c
 {
         _cleanup_place_ Place *p = NULL;
 
-        ASSERT_OK(place_new(f->model, type, count, hints, &p, NULL));
+        ASSERT_OK(place_new(f->model, type, count, hints, 0, &p, NULL));
 
         for (size_t i = 0; i < p->placement->n; i++)
                 if (strcmp(p->placement->ranks[i].candidate->gpu, gpu) == 0)
@@ -217,7 +217,7 @@ static void test_promises(void)
         fake_wait_hanging(f.kernel);
         /* half of the GPU is promised: four of seven of the small type */
         _cleanup_place_ Place *p = NULL;
-        ASSERT_OK(place_new(f.model, "GVTg_V5_8", 1, HINTS(.strategy = "depth"), &p, NULL));
+        ASSERT_OK(place_new(f.model, "GVTg_V5_8", 1, HINTS(.strategy = "depth"), 0, &p, NULL));
         ASSERT_STREQ(p->placement->chosen->candidate->gpu, B); /* the result on A is a guess */
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
         ASSERT_EQ(p->candidates[0].instances, 1);
@@ -350,7 +350,7 @@ static void test_stuck(void)
         fake_hang(f.kernel, "write", A_PATH "/mdev_supported_types/i915-GVTg_V5_8/create");
         ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_8"), &job, NULL));
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " A " state=stuck"));
-        ASSERT_OK(place_new(f.model, "GVTg_V5_8", 1, NULL, &p, NULL));
+        ASSERT_OK(place_new(f.model, "GVTg_V5_8", 1, NULL, 0, &p, NULL));
         ASSERT_STREQ(p->placement->chosen->candidate->gpu, B);
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
         ASSERT_EQ(p->placement->ranks[1].reason_id, PLACEMENT_NOT_READY);
