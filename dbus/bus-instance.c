@@ -256,23 +256,31 @@ static void destroy_details_free(gpointer p)
         g_strfreev(p);
 }
 
+static PolkitAction destroy_action(const Instance *instance, uid_t requester)
+{
+        if (instance_is_foreign(instance))
+                return POLKIT_DESTROY_FOREIGN;
+
+        return instance->owner == requester ? POLKIT_DESTROY : POLKIT_DESTROY_OTHER;
+}
+
 /* A question per instance: rules of polkit may forbid instances by name or owner. */
 static void destroy_add_question(DestroyQuestions *q, const Instance *instance, uid_t requester)
 {
-        bool is_foreign = instance_is_foreign(instance);
         g_autofree char *owner = instance_owner(instance);
+        const PolkitAction action = destroy_action(instance, requester);
         const char *details[] = {
                 "gpu",      gpu_name(instance->gpu),
                 "type",     instance->desc->type_id ? instance->desc->type_id : "",
                 "instance", instance->desc->uuid,
                 "name",     instance->name ? instance->name : "",
                 "owner",    owner,
-                "mine",     !is_foreign && instance->owner == requester ? "yes" : "no",
+                "mine",     action == POLKIT_DESTROY ? "yes" : "no",
                 NULL,
         };
         char **copy = g_strdupv((char **)details);
         const BusAuthzQuestion question = {
-                .action = is_foreign ? POLKIT_DESTROY_FOREIGN : POLKIT_DESTROY,
+                .action = action,
                 .details = (const char *const *)copy,
         };
 

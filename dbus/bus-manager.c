@@ -45,16 +45,22 @@ BUS_DEFINE_GETTER(property_get_job_timeout_usec, Bus, b, "t", model_config(b->mo
 /* The actions that each method asks for. */
 static const struct {
         const char *method;
-        PolkitAction actions[2];
+        PolkitAction actions[3];
         size_t n_actions;
 } manager_actions[] = {
         { VGPUD_INTERFACE_MANAGER ".Create", { POLKIT_CREATE }, 1 },
-        { VGPUD_INTERFACE_MANAGER ".Destroy", { POLKIT_DESTROY, POLKIT_DESTROY_FOREIGN }, 2 },
-        { VGPUD_INTERFACE_MANAGER ".DestroyMany", { POLKIT_DESTROY, POLKIT_DESTROY_FOREIGN }, 2 },
+        { VGPUD_INTERFACE_MANAGER ".Destroy",
+          { POLKIT_DESTROY, POLKIT_DESTROY_OTHER, POLKIT_DESTROY_FOREIGN },
+          3 },
+        { VGPUD_INTERFACE_MANAGER ".DestroyMany",
+          { POLKIT_DESTROY, POLKIT_DESTROY_OTHER, POLKIT_DESTROY_FOREIGN },
+          3 },
         { VGPUD_INTERFACE_GPU ".SetVfs", { POLKIT_SET_VFS }, 1 },
         { VGPUD_INTERFACE_GPU ".Configure", { POLKIT_CONFIGURE }, 1 },
         { VGPUD_INTERFACE_GPU ".Rescan", { POLKIT_RESCAN }, 1 },
-        { VGPUD_INTERFACE_INSTANCE ".Destroy", { POLKIT_DESTROY, POLKIT_DESTROY_FOREIGN }, 2 },
+        { VGPUD_INTERFACE_INSTANCE ".Destroy",
+          { POLKIT_DESTROY, POLKIT_DESTROY_OTHER, POLKIT_DESTROY_FOREIGN },
+          3 },
         { VGPUD_INTERFACE_JOB ".Cancel", { POLKIT_CANCEL_JOB }, 1 },
 };
 

@@ -319,10 +319,10 @@ static void test_details(void)
                         g_strdup_printf("org.vgpud1.destroy :1.7 0 gpu=mdpy type=mdpy-xga instance=" UUID_A
                                         " name=desk owner=%u mine=yes",
                                         (unsigned)f->uid);
-        g_autofree char *of_others =
-                        g_strdup_printf("org.vgpud1.destroy :1.7 0 gpu=mdpy type=mdpy-xga instance=" UUID_A
-                                        " name=desk owner=%u mine=no",
-                                        (unsigned)f->uid + 1);
+        g_autofree char *of_others = g_strdup_printf(
+                        "org.vgpud1.destroy-other :1.7 0 gpu=mdpy type=mdpy-xga instance=" UUID_A
+                        " name=desk owner=%u mine=no",
+                        (unsigned)f->uid + 1);
 
         f->polkit = POLKIT_SAYS_YES;
         assert_call("\"" JOB1 "\"", f, 0, PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "a{sv}", 0);

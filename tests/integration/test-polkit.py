@@ -79,8 +79,8 @@ class Polkit(PolkitTest):
         for call, action in ((self.user.start_create(GVT, V5_4), "create"), (self.user.gpu(GVT).start("Rescan"), "rescan")):
             self.assert_denied(call, action)
         self.h.bus.create(GVT, V5_4, uuid=uuid(1))
-        self.assert_error("NotAuthorized", self.user.instance(uuid(1)).start("Destroy"), "org.vgpud1.destroy")
-        self.assert_error("NotAuthorized", self.user.manager.start("Destroy", uuid(1)), "org.vgpud1.destroy")
+        self.assert_error("NotAuthorized", self.user.instance(uuid(1)).start("Destroy"), "org.vgpud1.destroy-other")
+        self.assert_error("NotAuthorized", self.user.manager.start("Destroy", uuid(1)), "org.vgpud1.destroy-other")
         for words in (("create", V5_4), ("destroy", uuid(1)), ("rescan", GVT)):
             result = self.h.vgpuctl(*words, uid=NOBODY)
             self.assertEqual((result.status, result.out), (4, ""), result)
@@ -90,7 +90,7 @@ class Polkit(PolkitTest):
             self.assertEqual(self.h.vgpuctl(*words, uid=NOBODY).status, 0, words)
 
     def test_allowed(self):
-        self.polkit.allow("create", "destroy", "rescan")
+        self.polkit.allow("create", "destroy", "destroy-other", "rescan")
         made = self.user.create(GVT, V5_4, name="mine")
         self.assertEqual(self.h.bus.instances()[made[0]]["Owner"], str(NOBODY))
         self.user.gpu(GVT).call("Rescan", wait=True)
@@ -110,6 +110,20 @@ class Polkit(PolkitTest):
         self.polkit.allow("destroy-foreign")
         self.user.instance(uuid(1)).call("Destroy", foreign=True, wait=True)
         self.assert_error("NotAuthorized", self.user.start_create(GVT, V5_4), "org.vgpud1.create")
+
+    def test_instances_of_others(self):
+        self.polkit.allow("create", "destroy")
+        made = self.h.client(DAEMON).create(GVT, V5_4, name="mine")[0]
+        own = self.user.create(GVT, V5_4)[0]
+        for call in (self.user.instance(made).start("Destroy"), self.user.manager.start("Destroy", "mine"),
+                     self.user.manager.start("DestroyMany", [bus.instance_path(u) for u in (own, made)])):
+            self.assert_error("NotAuthorized", call, "org.vgpud1.destroy-other")
+        self.assertEqual(self.h.tree(), {made, own})
+        self.assert_error("Exists", self.user.start_create(GVT, V5_4, name="mine"), made)  # first come, first served
+        self.user.destroy(own)
+        self.polkit.allow("destroy-other")
+        self.user.destroy("mine")
+        self.assertEqual(self.h.tree(), set())
 
     def test_root_is_not_asked_about(self):
         monitor = host.Monitor(self.h)
@@ -133,11 +147,12 @@ class Polkit(PolkitTest):
         self.user.gpu(GVT).call("Rescan", wait=True)
         bus.wait(lambda: len(monitor.questions()) == 6, "six questions")
         me = str(NOBODY)
+        plain = {"instance": "", "parent": "", "attributes": ""}
         expected = [
-            ("create", {"gpu": GVT, "type": V5_8, "count": "1"}, 0),
-            ("create", {"gpu": A2, "type": "nvidia-746", "count": "2"}, 0),
+            ("create", {"gpu": GVT, "type": V5_8, "count": "1", "name": "mine"} | plain, 0),
+            ("create", {"gpu": A2, "type": "nvidia-746", "count": "2", "name": ""} | plain, 0),
             ("destroy", {"gpu": GVT, "type": V5_8, "instance": made, "name": "mine", "owner": me, "mine": "yes"}, 0),
-            ("destroy", {"gpu": GVT, "type": V5_4, "instance": uuid(1), "name": "", "owner": "0", "mine": "no"}, 0),
+            ("destroy-other", {"gpu": GVT, "type": V5_4, "instance": uuid(1), "name": "", "owner": "0", "mine": "no"}, 0),
             ("destroy-foreign", {"gpu": GVT, "type": V5_4, "instance": uuid(2), "name": "", "owner": "", "mine": "no"}, 1),
             ("rescan", {"gpu": GVT}, 0),
         ]
@@ -225,7 +240,7 @@ class Polkit(PolkitTest):
 
     def test_an_object_that_goes_meanwhile(self):
         self.h.bus.create(GVT, V5_4, uuid=uuid(1))
-        self.polkit.allow("destroy")
+        self.polkit.allow("destroy-other")
         self.polkit.hang()
         monitor = host.Monitor(self.h)
         calls = [self.user.instance(uuid(1)).start("Destroy"), self.user.manager.start("Destroy", uuid(1))]
@@ -238,7 +253,7 @@ class Polkit(PolkitTest):
     def test_an_object_that_changes_meanwhile(self):
         # Permission to remove an instance does not cover a new instance with the same UUID.
         self.h.bus.create(GVT, V5_4, uuid=uuid(1))
-        self.polkit.allow("destroy", "destroy-foreign")
+        self.polkit.allow("destroy-other", "destroy-foreign")
         self.polkit.hang()
         call = self.user.manager.start("Destroy", uuid(1), foreign=True)
         bus.wait(self.polkit.is_hanging, "polkit has the question")
@@ -297,7 +312,7 @@ class Absent(PolkitTest):
         h = self.host()
         user = h.client(NOBODY)
         made = h.bus.create(GVT, V5_4, uuid=uuid(1))
-        for call, action in ((user.start_create(GVT, V5_4), "create"), (user.instance(made[0]).start("Destroy"), "destroy"),
+        for call, action in ((user.start_create(GVT, V5_4), "create"), (user.instance(made[0]).start("Destroy"), "destroy-other"),
                              (user.gpu(GVT).start("Rescan"), "rescan")):
             self.assert_not_asked(call, action)
         result = h.vgpuctl("create", V5_4, uid=NOBODY)

@@ -108,7 +108,7 @@ class Users(vmcase.VgpudCase):
         vmcase.vgpuctl("destroy", uuid, user="alice")
 
     def test_foreign_has_an_action_of_its_own(self):
-        self.rule("60-destroy.rules", allow("org.vgpud1.destroy"))
+        self.rule("60-destroy.rules", allow("org.vgpud1.destroy") + allow("org.vgpud1.destroy-other"))
         roots = self.create("mdpy-xga")
         vmcase.create("mtty-1", UUID)
         self.bus.until(lambda objects: objects.instances.get(UUID, {}).get("Type"))
@@ -120,14 +120,25 @@ class Users(vmcase.VgpudCase):
         vmcase.vgpuctl("destroy", "--foreign", UUID, user="alice")
         self.assertEqual(vmcase.devices(), {})
 
+    def test_instances_of_others_have_an_action_of_their_own(self):
+        self.rule("60-destroy.rules", allow("org.vgpud1.create") + allow("org.vgpud1.destroy"))
+        roots = self.create("mdpy-xga", name="desk")
+        own = vmcase.vgpuctl("create", "mdpy-xga", user="alice").out.strip()
+        self.assertRefused("destroy", "desk")
+        vmcase.vgpuctl("destroy", own, user="alice")
+        self.assertEqual(vmcase.devices(), {roots: "mdpy-xga"})
+        self.rule("61-other.rules", allow("org.vgpud1.destroy-other", owner="0"))
+        vmcase.vgpuctl("destroy", "desk", user="alice")
+        self.assertEqual(vmcase.devices(), {})
+
     def test_rules_see_the_details(self):
         """Every detail of a call must match, or the rule does not apply."""
         uuid = self.create("mdpy-xga", name="desk")
         self.rule(
             "60-details.rules",
-            allow("org.vgpud1.create", gpu="mdpy", type="mdpy-vga", count="2")
+            allow("org.vgpud1.create", gpu="mdpy", type="mdpy-vga", count="2", name="", instance="", parent="", attributes="")
             + allow(
-                "org.vgpud1.destroy",
+                "org.vgpud1.destroy-other",
                 gpu="mdpy",
                 type="mdpy-xga",
                 instance=uuid,
