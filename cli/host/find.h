@@ -33,4 +33,4 @@ char *uuid_from_path(const char *path);          /* NULL: not an instance */
 char *instance_path_from_uuid(const char *uuid); /* upper or lower case */
 char *gpu_name_from_path(const char *path);      /* "": not a GPU */
 char *gpu_path_from_name(const char *name);
-uint32_t job_id_from_path(const char *path);     /* 0: not a job */
+uint32_t job_id_from_path(const char *path); /* 0: not a job */
