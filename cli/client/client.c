@@ -63,6 +63,7 @@ void client_close(Client *c)
                 c->matches[i] = sd_bus_slot_unref(c->matches[i]);
         c->bus = sd_bus_unref(c->bus);
         ssh_close(&c->ssh);
+        g_free(c->daemon);
 }
 
 void client_allow_password(Client *c)
@@ -186,6 +187,27 @@ bool client_call(Client *c, sd_bus_message *m, sd_bus_message **ret, ErrorInfo *
                 *ret = g_steal_pointer(&answer);
 
         return true;
+}
+
+void client_learn_daemon(Client *c, sd_bus_message *answer)
+{
+        const char *sender = sd_bus_message_get_sender(answer);
+
+        if (g_strcmp0(c->daemon, sender) == 0)
+                return;
+
+        g_free(c->daemon);
+        c->daemon = g_strdup(sender);
+}
+
+bool client_is_from_daemon(const Client *c, sd_bus_message *signal)
+{
+        return c->daemon && g_strcmp0(c->daemon, sd_bus_message_get_sender(signal)) == 0;
+}
+
+bool client_is_from_bus(sd_bus_message *signal)
+{
+        return g_strcmp0(sd_bus_message_get_sender(signal), "org.freedesktop.DBus") == 0;
 }
 
 int client_failed(const Client *c, const ErrorInfo *said, const char *object, const char *asked)

@@ -20,6 +20,7 @@ typedef struct Client {
         Agent agent;
         struct Waiter *waiter;   /* borrowed; receives the signals of `matches`; NULL: ignore them */
         sd_bus_slot *matches[4]; /* owned; subscribed by the first calls_run(), until the connection ends */
+        char *daemon;            /* owned; unique name of the daemon that answered last; NULL: none yet */
         bool quiet; /* completion: print no error, start no daemon, and limit the time for an answer
                      */
 } Client;
@@ -52,6 +53,13 @@ int client_not_sent(const Client *c, int r);
 /* Sends the call and waits for the answer. `error` is empty; on failure, call_error_read() or
  * call_error_set_errno() fills it. Returns true for an answer. */
 bool client_call(Client *c, sd_bus_message *m, sd_bus_message **ret, ErrorInfo *error);
+
+/* Remembers who has answered. `answer`: a method return, which the bus lets only the called daemon send. */
+void client_learn_daemon(Client *c, sd_bus_message *answer);
+/* Who sent a signal. Any user can send one to this connection alone, and sd-bus takes that for a signal of any
+ * well-known name: handlers have to check. */
+bool client_is_from_daemon(const Client *c, sd_bus_message *signal);
+bool client_is_from_bus(sd_bus_message *signal);
 
 /* Prints the error of a call, explained, and returns the exit status. */
 int client_failed(const Client *c, const ErrorInfo *said, const char *object, const char *asked);

@@ -371,6 +371,7 @@ static int waiter_on_answer(sd_bus_message *answer, void *userdata, sd_bus_error
                 return call_end(call);
         }
 
+        client_learn_daemon(w->client, answer);
         sd_bus_message_unref(call->answer);
         call->answer = sd_bus_message_ref(answer);
         r = call_read_answer(call, answer);
@@ -425,7 +426,8 @@ static int waiter_on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_
         uint32_t id;
         int r = 0;
 
-        if (!w || sd_bus_message_read(signal, "uoss", &id, &path, &result, &error_name) < 0 ||
+        if (!w || !client_is_from_daemon(c, signal) ||
+            sd_bus_message_read(signal, "uoss", &id, &path, &result, &error_name) < 0 ||
             !waiter_find_job(w, id, &call))
                 return 0;
 
@@ -469,7 +471,7 @@ static int waiter_on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_
         uint32_t id = job_id_from_path(sd_bus_message_get_path(signal));
         bool stuck = false, known = false;
 
-        if (!w)
+        if (!w || !client_is_from_daemon(c, signal))
                 return 0;
 
         /* A signal that cannot be read tells nothing. */
@@ -492,7 +494,8 @@ static int waiter_on_owner(sd_bus_message *signal, void *userdata, sd_bus_error 
         const char *name, *before;
         Client *c = userdata;
 
-        if (!c->waiter || sd_bus_message_read(signal, "ss", &name, &before) < 0 || !*before)
+        if (!c->waiter || !client_is_from_bus(signal) ||
+            sd_bus_message_read(signal, "ss", &name, &before) < 0 || !*before)
                 return 0;
 
         return waiter_lose_calls(c->waiter, SD_BUS_ERROR_NO_REPLY,

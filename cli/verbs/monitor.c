@@ -240,6 +240,7 @@ static int monitor_take_answer(Monitor *m, const Question *q, sd_bus_message *an
         int r;
 
         if (q->kind == QUESTION_MANAGED) {
+                client_learn_daemon(&m->client, answer);
                 r = host_read_managed(m->host, answer);
                 m->ready = r >= 0;
                 return r < 0 ? r : monitor_ask_lists(m);
@@ -550,7 +551,7 @@ static int monitor_on_signal(sd_bus_message *signal, void *userdata, sd_bus_erro
         };
         Monitor *m = userdata;
 
-        if (!m->ready)
+        if (!m->ready || !client_is_from_daemon(&m->client, signal))
                 return 0;
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
@@ -574,6 +575,9 @@ static int monitor_on_owner(sd_bus_message *signal, void *userdata, sd_bus_error
         const char *name, *before, *after;
         Monitor *m = userdata;
         int r;
+
+        if (!client_is_from_bus(signal))
+                return 0;
 
         r = sd_bus_message_read(signal, "sss", &name, &before, &after);
         if (r < 0)
