@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,8 @@
 #include "daemon/model/model.h"
 #include "dbus/bus-names.h"
 #include "dbus/bus.h"
+
+#define DEFAULT_SYSTEM_BUS_ADDRESS "unix:path=/run/dbus/system_bus_socket"
 
 typedef struct Daemon {
         sd_event *event;
@@ -242,6 +245,23 @@ static void on_model_ready(Manager *manager, void *userdata)
                          g_hash_table_size(model_instances(m)));
 }
 
+/* Like sd_bus_open_system(), but without file descriptors: a client could fill our table with them. */
+static int daemon_open_bus(Daemon *d)
+{
+        const char *address = getenv("DBUS_SYSTEM_BUS_ADDRESS");
+        int r;
+
+        r = sd_bus_new(&d->connection);
+        if (r >= 0)
+                r = sd_bus_set_address(d->connection, address ? address : DEFAULT_SYSTEM_BUS_ADDRESS);
+        if (r >= 0)
+                r = sd_bus_set_bus_client(d->connection, true);
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(d->connection, false);
+
+        return r < 0 ? r : sd_bus_start(d->connection);
+}
+
 static int daemon_set_up(Daemon *d)
 {
         sigset_t signals;
@@ -281,7 +301,7 @@ static int daemon_set_up(Daemon *d)
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the model: %m");
 
-        r = sd_bus_open_system(&d->connection);
+        r = daemon_open_bus(d);
         if (r >= 0)
                 r = sd_bus_attach_event(d->connection, d->event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
@@ -323,6 +343,11 @@ int main(int argc, char *argv[])
         int r;
 
         g_set_prgname("vgpud");
+
+        /* A long message is given back to the kernel when it is freed. glibc would raise the thresholds with
+         * the first one, and keep the memory of later ones. */
+        (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+        (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
 
         r = main_parse_arguments(argc, argv, &config_directory, d.config);
         if (r <= 0) {

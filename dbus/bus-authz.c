@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "dbus/bus-util.h"
+#include "dbus/admission/bus-line.h"
 
 #define POLKIT_NAME      "org.freedesktop.PolicyKit1"
 #define POLKIT_PATH      "/org/freedesktop/PolicyKit1/Authority"
@@ -27,25 +27,40 @@ typedef struct Asked {
         char **details; /* owned */
 } Asked;
 
+typedef struct Query Query;
+
+/* A question without an answer. Lives until polkit has answered, also if the query is gone: until then it
+ * counts among the replies that the bus lets this connection wait for. */
+typedef struct Question {
+        BusAuthz *authz; /* borrowed */
+        Query *query;    /* borrowed; NULL: the answer does not matter any more */
+        uid_t uid;
+        char *cancellation;        /* owned; identifies the question for polkit */
+        sd_bus_slot *slot;         /* owned; the call to polkit */
+        sd_event_source *deadline; /* owned; NULL: a person may be typing a password */
+} Question;
+
 /* The questions about one call. Lives until bus_authz_check() has taken the last verdict, or a repeated
  * dispatch has ended without bus_authz_check() because the object is gone, or the caller has left. */
-typedef struct Query {
+struct Query {
         BusAuthz *authz;      /* borrowed */
-        sd_bus_message *call; /* ref; the key in authz->queries */
+        sd_bus_message *call; /* held by the admission; the key in authz->queries */
         uid_t uid;
-        GPtrArray *asked;   /* Asked, in order; polkit has permitted all but the last */
-        char *cancellation; /* owned; identifies the last question for polkit */
+        GPtrArray *asked; /* Asked, in order; polkit has permitted all but the last */
         bool interactive;
-        sd_bus_slot *pending;    /* owned; the call to polkit, NULL once it has answered */
-        sd_bus_slot *left;       /* owned; watches the caller; NULL on a connection without a bus daemon */
+        bool in_line;            /* waits until the last question may be asked */
+        Question *question;      /* borrowed; NULL unless the last question is open */
         sd_event_source *expiry; /* owned; ends the query after the second dispatch */
         bool allowed;            /* polkit has permitted the last question */
         VgpudError error;        /* set unless allowed */
-} Query;
+};
 
 struct BusAuthz {
-        sd_bus *bus;         /* borrowed */
-        GHashTable *queries; /* sd_bus_message -> Query, owned */
+        sd_bus *bus;             /* borrowed */
+        BusAdmission *admission; /* borrowed */
+        GHashTable *queries;     /* sd_bus_message -> Query, owned */
+        GHashTable *questions;   /* set of Question, owned */
+        BusLine *line;           /* Query: its last question waits */
         uint64_t last_number;
 };
 
@@ -70,15 +85,44 @@ static const Asked *query_last(const Query *q)
         return q->asked->pdata[q->asked->len - 1];
 }
 
+static const char *query_last_action(const Query *q)
+{
+        return polkit_action_table[query_last(q)->action];
+}
+
+static void question_free(gpointer p)
+{
+        Question *question = p;
+
+        sd_bus_slot_unref(question->slot);
+        sd_event_source_disable_unref(question->deadline);
+        g_free(question->cancellation);
+        g_free(question);
+}
+
+/* The answer does not matter any more. polkit closes the dialogue, and answers. */
+static void question_cancel(Question *question)
+{
+        question->query->question = NULL;
+        question->query = NULL;
+        question->deadline = sd_event_source_disable_unref(question->deadline);
+        (void)sd_bus_call_method_async(question->authz->bus, NULL, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
+                                       "CancelCheckAuthorization", NULL, NULL, "s", question->cancellation);
+}
+
 static void query_free(Query *q)
 {
-        sd_bus_slot_unref(q->pending);
-        sd_bus_slot_unref(q->left);
+        if (q->in_line)
+                bus_line_remove(q->authz->line, q->uid, q);
+        if (q->question)
+                question_cancel(q->question);
+
         sd_event_source_disable_unref(q->expiry);
         g_ptr_array_unref(q->asked);
-        g_free(q->cancellation);
         vgpud_error_done(&q->error);
-        sd_bus_message_unref(q->call);
+
+        if (q->call)
+                bus_admission_release(q->authz->admission, q->call);
         g_free(q);
 }
 
@@ -88,12 +132,15 @@ static void query_drop(Query *q)
         g_hash_table_remove(q->authz->queries, q->call);
 }
 
-BusAuthz *bus_authz_new(sd_bus *bus)
+BusAuthz *bus_authz_new(sd_bus *bus, BusAdmission *admission)
 {
         BusAuthz *a = g_new0(BusAuthz, 1);
 
         a->bus = bus;
+        a->admission = admission;
         a->queries = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)query_free);
+        a->questions = g_hash_table_new_full(NULL, NULL, question_free, NULL);
+        a->line = bus_line_new();
 
         return a;
 }
@@ -104,53 +151,14 @@ BusAuthz *bus_authz_free(BusAuthz *a)
                 return NULL;
 
         g_hash_table_unref(a->queries);
+        g_hash_table_unref(a->questions);
+        bus_line_free(a->line);
         g_free(a);
 
         return NULL;
 }
 
-unsigned bus_authz_queries(const BusAuthz *a)
-{
-        return g_hash_table_size(a->queries);
-}
-
-int bus_authz_caller(sd_bus_message *call, uid_t *ret, VgpudError *reterr)
-{
-        _cleanup_(sd_bus_creds_unrefp) sd_bus_creds *creds = NULL;
-        sd_bus *bus = sd_bus_message_get_bus(call);
-        int r;
-
-        /* A synchronous call, but only to the bus daemon, which answers at once. */
-        if (sd_bus_is_bus_client(bus) > 0)
-                r = sd_bus_query_sender_creds(call, SD_BUS_CREDS_EUID, &creds);
-        else
-                r = sd_bus_get_owner_creds(bus, SD_BUS_CREDS_EUID, &creds);
-
-        if (r >= 0)
-                r = sd_bus_creds_get_euid(creds, ret);
-        if (r < 0)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NOT_AUTHORIZED, r,
-                                              "failed to identify the caller: %s", g_strerror(-r));
-
-        return 0;
-}
-
-static unsigned authz_count_open(BusAuthz *a, uid_t uid)
-{
-        GHashTableIter i;
-        void *value;
-        unsigned n = 0;
-
-        g_hash_table_iter_init(&i, a->queries);
-
-        while (g_hash_table_iter_next(&i, NULL, &value)) {
-                const Query *q = value;
-
-                n += q->uid == uid;
-        }
-
-        return n;
-}
+/* ---- the verdict ---- */
 
 /* Turn polkit's reply into the verdict. */
 static void query_decide(Query *q, sd_bus_message *reply)
@@ -161,7 +169,7 @@ static void query_decide(Query *q, sd_bus_message *reply)
 
         if (e) {
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "polkit could not be asked for %s: %s",
-                                 polkit_action_table[query_last(q)->action], e->message ? e->message : e->name);
+                                 query_last_action(q), e->message ? e->message : e->name);
                 return;
         }
 
@@ -175,7 +183,7 @@ static void query_decide(Query *q, sd_bus_message *reply)
         if (r < 0) {
                 vgpud_error_set_errnof(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, r,
                                        "polkit could not be asked for %s: its answer cannot be read",
-                                       polkit_action_table[query_last(q)->action]);
+                                       query_last_action(q));
                 return;
         }
 
@@ -186,18 +194,18 @@ static void query_decide(Query *q, sd_bus_message *reply)
         if (dismissed)
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
                                  "%s needs authentication, and the user dismissed the dialogue",
-                                 polkit_action_table[query_last(q)->action]);
+                                 query_last_action(q));
         else if (challenge && !q->interactive)
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
                                  "%s needs authentication, and the call does not allow a password dialogue",
-                                 polkit_action_table[query_last(q)->action]);
+                                 query_last_action(q));
         else if (challenge)
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
                                  "%s needs authentication, and no authentication agent is running",
-                                 polkit_action_table[query_last(q)->action]);
+                                 query_last_action(q));
         else
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "polkit does not allow %s",
-                                 polkit_action_table[query_last(q)->action]);
+                                 query_last_action(q));
 }
 
 static int on_expiry(sd_event_source *s, void *userdata)
@@ -208,11 +216,9 @@ static int on_expiry(sd_event_source *s, void *userdata)
 
 /* Dispatch the call once more, and drop the query afterwards unless the handler takes the verdict: the event
  * source has the lowest priority, so sd-bus serves its queue first. */
-static int query_dispatch_again(Query *q)
+static int query_start_dispatch(Query *q)
 {
         int r;
-
-        g_assert(!q->pending);
 
         r = sd_event_add_defer(sd_bus_get_event(q->authz->bus), &q->expiry, on_expiry, q);
         if (r < 0)
@@ -222,85 +228,175 @@ static int query_dispatch_again(Query *q)
         if (r < 0)
                 return r;
 
-        r = sd_bus_message_rewind(q->call, true);
-        if (r < 0)
-                return r;
-
-        return sd_bus_enqueue_for_read(q->authz->bus, q->call);
+        return bus_admission_dispatch(q->authz->admission, q->call);
 }
 
-static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
+static void query_dispatch_again(Query *q)
 {
-        Query *q = userdata;
         int r;
 
-        g_assert(q->pending && !q->expiry);
+        g_assert(!q->question && !q->in_line && !q->expiry);
 
-        q->pending = sd_bus_slot_unref(q->pending);
-        query_decide(q, reply);
-
-        r = query_dispatch_again(q);
+        r = query_start_dispatch(q);
         if (r < 0) {
                 /* The connection is closing and accepts no message; the caller waits no longer. */
                 log_debug_errno(r, "Failed to dispatch a call again, dropping it: %m");
                 query_drop(q);
         }
+}
+
+/* ---- questions ---- */
+
+static unsigned authz_count_questions(const BusAuthz *a, uid_t uid)
+{
+        GHashTableIter i;
+        void *key;
+        unsigned n = 0;
+
+        g_hash_table_iter_init(&i, a->questions);
+
+        while (g_hash_table_iter_next(&i, &key, NULL))
+                n += ((const Question *)key)->uid == uid;
+
+        return n;
+}
+
+static bool authz_may_ask(uid_t uid, void *userdata)
+{
+        const BusAuthz *a = userdata;
+
+        return bus_share_allows(authz_count_questions(a, uid), BUS_AUTHZ_QUESTIONS_PER_UID_MAX,
+                                g_hash_table_size(a->questions), BUS_AUTHZ_QUESTIONS_MAX);
+}
+
+static void authz_ask_next(BusAuthz *a);
+
+static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
+{
+        Question *question = userdata;
+        BusAuthz *a = question->authz;
+        Query *q = question->query;
+
+        assert_se(g_hash_table_remove(a->questions, question));
+
+        if (q) {
+                q->question = NULL;
+                query_decide(q, reply);
+                query_dispatch_again(q);
+        }
+
+        authz_ask_next(a);
 
         return 1;
 }
 
-/* Close the dialogue: the caller is gone. */
-static int on_caller_left(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
+static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata)
 {
-        Query *q = userdata;
+        Question *question = userdata;
+        Query *q = question->query;
 
-        if (q->pending)
-                (void)sd_bus_call_method_async(q->authz->bus, NULL, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
-                                               "CancelCheckAuthorization", NULL, NULL, "s", q->cancellation);
-
-        query_drop(q);
+        question_cancel(question);
+        vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
+                         "polkit could not be asked for %s: it did not answer within %u s",
+                         query_last_action(q), BUS_AUTHZ_ANSWER_SEC);
+        query_dispatch_again(q);
 
         return 0;
 }
 
-static int query_send(Query *q)
+static int question_append(const Question *question, sd_bus_message *ask)
 {
+        const Query *q = question->query;
+        int r;
+
+        r = sd_bus_message_append(ask, "(sa{sv})s", "system-bus-name", 1, "name", "s",
+                                  sd_bus_message_get_sender(q->call), query_last_action(q));
+        if (r >= 0)
+                r = sd_bus_message_open_container(ask, 'a', "{ss}");
+        for (char **d = query_last(q)->details; r >= 0 && d[0]; d += 2)
+                r = sd_bus_message_append(ask, "{ss}", d[0], d[1]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(ask);
+        if (r >= 0)
+                r = sd_bus_message_append(ask, "us", q->interactive ? POLKIT_ALLOW_USER_INTERACTION : 0U,
+                                          question->cancellation);
+
+        return r;
+}
+
+static int question_send(Question *question)
+{
+        sd_bus *bus = question->authz->bus;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *ask = NULL;
         int r;
 
-        r = sd_bus_message_new_method_call(q->authz->bus, &ask, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
+        r = sd_bus_message_new_method_call(bus, &ask, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
                                            "CheckAuthorization");
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                r = question_append(question, ask);
 
-        r = sd_bus_message_append(ask, "(sa{sv})s", "system-bus-name", 1, "name", "s",
-                                  sd_bus_message_get_sender(q->call),
-                                  polkit_action_table[query_last(q)->action]);
-        if (r < 0)
-                return r;
+        /* A person may take any time to type; rules decide within the usual timeout of a call. The deadline is
+         * ours: sd-bus would forget the question, for which the bus still expects a reply. */
+        if (r >= 0 && !question->query->interactive)
+                r = sd_event_add_time_relative(sd_bus_get_event(bus), &question->deadline, CLOCK_MONOTONIC,
+                                               BUS_AUTHZ_ANSWER_SEC * USEC_PER_SEC, 0, on_deadline, question);
+        if (r >= 0)
+                r = sd_bus_call_async(bus, &question->slot, ask, on_polkit, question, UINT64_MAX);
 
-        r = sd_bus_message_open_container(ask, 'a', "{ss}");
-        if (r < 0)
-                return r;
+        return r;
+}
 
-        for (char **d = query_last(q)->details; d[0]; d += 2) {
-                r = sd_bus_message_append(ask, "{ss}", d[0], d[1]);
-                if (r < 0)
-                        return r;
+/* Ask the last question of the query. */
+static int query_send(Query *q)
+{
+        BusAuthz *a = q->authz;
+        Question *question = g_new(Question, 1);
+        int r;
+
+        g_assert(!q->question);
+
+        *question = (Question){
+                .authz = a,
+                .query = q,
+                .uid = q->uid,
+                .cancellation = g_strdup_printf("vgpud-%" PRIu64, ++a->last_number),
+        };
+
+        r = question_send(question);
+        if (r < 0) {
+                question_free(question);
+                return r;
         }
 
-        r = sd_bus_message_close_container(ask);
-        if (r < 0)
-                return r;
+        q->question = question;
+        (void)g_hash_table_add(a->questions, question);
 
-        r = sd_bus_message_append(ask, "us", q->interactive ? POLKIT_ALLOW_USER_INTERACTION : 0U,
-                                  q->cancellation);
-        if (r < 0)
-                return r;
+        return 0;
+}
 
-        /* A person may take any time to type; rules decide within the usual timeout of a call. */
-        return sd_bus_call_async(q->authz->bus, &q->pending, ask, on_polkit, q,
-                                 q->interactive ? UINT64_MAX : 0);
+static int query_not_asked(const Query *q, int r, VgpudError *reterr)
+{
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NOT_AUTHORIZED, r,
+                                      "polkit could not be asked for %s: %s", query_last_action(q),
+                                      g_strerror(-r));
+}
+
+/* Ask the questions that wait, one of each user in turn, while there are places. */
+static void authz_ask_next(BusAuthz *a)
+{
+        Query *q;
+
+        while ((q = bus_line_take(a->line, authz_may_ask, a))) {
+                int r;
+
+                q->in_line = false;
+
+                r = query_send(q);
+                if (r < 0) {
+                        (void)query_not_asked(q, r, &q->error);
+                        query_dispatch_again(q);
+                }
+        }
 }
 
 /* The next question about the call. */
@@ -311,61 +407,63 @@ static int query_ask(Query *q, const BusAuthzQuestion *question, VgpudError *ret
 
         g_assert(question->action < _POLKIT_ACTION_MAX);
         g_assert(g_strv_length((char **)question->details) % 2 == 0);
-        g_assert(!q->pending);
+        g_assert(!q->question && !q->in_line);
 
         *asked = (Asked){ .action = question->action, .details = g_strdupv((char **)question->details) };
         g_ptr_array_add(q->asked, asked);
-        g_free(q->cancellation);
         q->allowed = false;
-        q->cancellation = g_strdup_printf("vgpud-%" PRIu64, ++q->authz->last_number);
         q->expiry = sd_event_source_disable_unref(q->expiry);
+
+        if (!authz_may_ask(q->uid, q->authz)) {
+                q->in_line = true;
+                bus_line_add(q->authz->line, q->uid, q);
+                return 0;
+        }
 
         r = query_send(q);
         if (r < 0) {
+                r = query_not_asked(q, r, reterr);
                 query_drop(q);
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NOT_AUTHORIZED, r,
-                                              "polkit could not be asked for %s: %s",
-                                              polkit_action_table[question->action], g_strerror(-r));
         }
 
-        return 0;
+        return r;
+}
+
+static void query_on_left(void *userdata)
+{
+        query_drop(userdata);
 }
 
 static int query_start(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthzQuestion *question,
                        VgpudError *reterr)
 {
-        const char *name = polkit_action_table[question->action];
         Query *q;
         int r;
 
         if (!sd_bus_message_get_sender(call))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NOT_AUTHORIZED,
                                         "polkit could not be asked for %s: the caller has no name on the bus",
-                                        name);
-
-        if (authz_count_open(a, uid) >= BUS_AUTHZ_QUERIES_PER_UID_MAX)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
-                                        "polkit is being asked about %u calls of this user already",
-                                        BUS_AUTHZ_QUERIES_PER_UID_MAX);
+                                        polkit_action_table[question->action]);
 
         q = g_new0(Query, 1);
         q->authz = a;
-        q->call = sd_bus_message_ref(call);
         q->uid = uid;
         q->asked = g_ptr_array_new_with_free_func(asked_free);
         q->interactive = sd_bus_message_get_allow_interactive_authorization(call) > 0;
-        g_hash_table_insert(a->queries, q->call, q);
 
         /* If the caller has left already, polkit finds no owner of the name and refuses. */
-        r = bus_watch_caller(call, &q->left, on_caller_left, q);
+        r = bus_admission_hold(a->admission, call, uid, query_on_left, q, &q->call, reterr);
         if (r < 0) {
-                query_drop(q);
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NOT_AUTHORIZED, r,
-                                              "polkit could not be asked for %s: %s", name, g_strerror(-r));
+                query_free(q);
+                return r;
         }
+
+        g_hash_table_insert(a->queries, q->call, q);
 
         return query_ask(q, question, reterr);
 }
+
+/* ---- the check ---- */
 
 /* The questions asked so far are the first of `questions`. */
 static bool query_matches(const Query *q, const BusAuthzQuestion *questions, size_t n)
@@ -393,7 +491,7 @@ int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthz
         if (!q)
                 return query_start(a, call, uid, &questions[0], reterr);
 
-        g_assert(!q->pending); /* only the answer of polkit dispatches the call again */
+        g_assert(!q->question && !q->in_line); /* only the answer of polkit dispatches the call again */
 
         if (!q->allowed)
                 r = vgpud_error_move(reterr, &q->error);

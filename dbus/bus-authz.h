@@ -16,6 +16,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/error.h"
+#include "dbus/admission/bus-admission.h"
 
 typedef struct BusAuthz BusAuthz;
 
@@ -26,17 +27,20 @@ typedef enum PolkitAction {
         _POLKIT_ACTION_MAX,
 } PolkitAction;
 
-/* Open questions per user. */
-#define BUS_AUTHZ_QUERIES_PER_UID_MAX 64U
+/* Open questions in all and per user. dbus-daemon lets a connection wait for 128 replies
+ * (max_replies_per_connection); a question that was canceled counts until polkit has answered. Further
+ * questions wait, and one of each user is asked in turn. */
+#define BUS_AUTHZ_QUESTIONS_MAX         96U
+#define BUS_AUTHZ_QUESTIONS_PER_UID_MAX 16U
+
+/* The time for an answer that needs no person. */
+#define BUS_AUTHZ_ANSWER_SEC 25U
 
 /* The connection must be attached to an event loop. */
-BusAuthz *bus_authz_new(sd_bus *bus);
+BusAuthz *bus_authz_new(sd_bus *bus, BusAdmission *admission);
 /* Drops open questions; their callers get no answer. A question and the connection hold each other: free the
  * gate before the last reference to the connection. */
 BusAuthz *bus_authz_free(BusAuthz *a);
-
-/* Effective uid of the caller. On a connection without a bus daemon the peer is the caller. */
-int bus_authz_caller(sd_bus_message *call, uid_t *ret, VgpudError *reterr);
 
 /* One question. details: key, value, …, NULL, for rules and the text of the dialogue. */
 typedef struct BusAuthzQuestion {
@@ -44,9 +48,9 @@ typedef struct BusAuthzQuestion {
         const char *const *details;
 } BusAuthzQuestion;
 
-/* Ask all questions, one after the other. uid: as bus_authz_caller() says. 1: go on. 0: polkit is being asked;
- * the handler must return 1 and will be called again. Errors: NOT_AUTHORIZED; TOO_MANY_JOBS (too many open
- * questions); FAILED (a question differs from the one that polkit was asked). */
+/* Ask all questions, one after the other. uid: as bus_admission_identify() says. 1: go on. 0: polkit is being
+ * asked; the handler must return 1 and will be called again. Errors: NOT_AUTHORIZED; TOO_MANY_CALLS (too many
+ * calls of the user wait); FAILED (a question differs from the one that polkit was asked). */
 int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthzQuestion *questions, size_t n,
                     VgpudError *reterr);
 
@@ -60,6 +64,3 @@ const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key)
 /* The second choice differs from the first, so the permission does not cover the call: bus_authz_check() asks
  * again. A refusal stands. Results of bus_authz_detail() become invalid. */
 void bus_authz_ask_anew(BusAuthz *a, sd_bus_message *call);
-
-/* The number of open questions. */
-unsigned bus_authz_queries(const BusAuthz *a);

@@ -369,9 +369,11 @@ static int method_rescan(sd_bus_message *call, void *userdata, sd_bus_error *ret
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         int r;
 
+        r = bus_request_identify(bus_of_call(call), call, &request.requester, ret_error);
+        if (r != 0)
+                return r;
+
         r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
-        if (r >= 0)
-                r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 
@@ -411,11 +413,13 @@ static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *re
         g_autofree char *count = NULL, *before = NULL;
         int r;
 
+        r = bus_request_identify(bus_of_call(call), call, &request.requester, ret_error);
+        if (r != 0)
+                return r;
+
         r = sd_bus_message_read(call, "u", &a.count);
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
-        if (r >= 0)
-                r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 
@@ -473,13 +477,15 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
         g_autofree char *before = NULL;
         int r;
 
+        r = bus_request_identify(bus_of_call(call), call, &request.requester, ret_error);
+        if (r != 0)
+                return r;
+
         r = bus_read_text(call, "mode", BUS_MAX_MODE, &a.mode, &e);
         if (r >= 0)
                 r = bus_read_text(call, "value", BUS_MAX_VALUE, &a.value, &e);
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
-        if (r >= 0)
-                r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 

@@ -319,9 +319,11 @@ int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bu
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         int r;
 
+        r = bus_request_identify(b, call, &request.requester, ret_error);
+        if (r != 0)
+                return r;
+
         r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
-        if (r >= 0)
-                r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 
@@ -396,13 +398,15 @@ int bus_instance_destroy_many(Bus *b, sd_bus_message *call, sd_bus_error *ret_er
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         int r;
 
+        r = bus_request_identify(b, call, &request.requester, ret_error);
+        if (r != 0)
+                return r;
+
         r = destroy_read_paths(call, paths, &e);
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r >= 0)
                 r = destroy_find(b, paths, instances, &e);
-        if (r >= 0)
-                r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 

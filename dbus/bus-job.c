@@ -9,6 +9,7 @@
 #include "daemon/work/queue.h"
 #include "dbus/bus-authz.h"
 #include "dbus/bus-error.h"
+#include "dbus/bus-request.h"
 #include "dbus/bus-util.h"
 #include "dbus/bus.h"
 
@@ -432,9 +433,11 @@ static int method_cancel(sd_bus_message *call, void *userdata, sd_bus_error *ret
         uid_t uid;
         int r;
 
+        r = bus_request_identify(b, call, &uid, ret_error);
+        if (r != 0)
+                return r;
+
         r = bus_read_options(call, NULL, 0, &e);
-        if (r >= 0)
-                r = bus_authz_caller(call, &uid, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 

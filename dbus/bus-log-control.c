@@ -76,12 +76,13 @@ static int property_get_syslog_identifier(sd_bus *bus, const char *path, const c
         return sd_bus_message_append(reply, "s", "vgpud");
 }
 
-/* sd-bus lets only CAP_SYS_ADMIN and the daemon's own user write a property without SD_BUS_VTABLE_UNPRIVILEGED.
- */
+/* The admission lets only root write properties. */
 const sd_bus_vtable bus_log_control_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_WRITABLE_PROPERTY("LogLevel", "s", property_get_log_level, property_set_log_level, 0, 0),
-        SD_BUS_WRITABLE_PROPERTY("LogTarget", "s", property_get_log_target, property_set_log_target, 0, 0),
+        SD_BUS_WRITABLE_PROPERTY("LogLevel", "s", property_get_log_level, property_set_log_level, 0,
+                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_WRITABLE_PROPERTY("LogTarget", "s", property_get_log_target, property_set_log_target, 0,
+                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("SyslogIdentifier", "s", property_get_syslog_identifier, 0,
                         SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_VTABLE_END,

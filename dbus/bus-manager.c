@@ -244,6 +244,10 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
         char uuid[UUID_STRLEN + 1] = "";
         int r;
 
+        r = bus_request_identify(b, call, &request.requester, ret_error);
+        if (r != 0)
+                return r;
+
         r = bus_read_text(call, "gpu", BUS_MAX_GPU, &create->gpu, &e);
         if (r >= 0)
                 r = bus_read_text(call, "type", BUS_MAX_TYPE, &create->type, &e);
@@ -253,8 +257,6 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
                 r = manager_read_gpu_word(&create->gpu, &a.gpu, &e);
         if (r >= 0)
                 r = manager_read_gpu_word(&hints.near, &a.near, &e);
-        if (r >= 0)
-                r = bus_authz_caller(call, &request.requester, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 

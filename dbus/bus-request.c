@@ -9,6 +9,7 @@
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
 #include "daemon/work/job.h"
+#include "dbus/admission/bus-call.h"
 #include "dbus/bus-announce.h"
 #include "dbus/bus-error.h"
 #include "dbus/bus-instance.h"
@@ -23,7 +24,7 @@ typedef struct Waiter {
         unsigned n_open; /* jobs that have not ended */
         uint64_t timeout_usec;
         sd_event_source *timer; /* owned; the caller's time; NULL: no limit */
-        sd_bus_slot *left;      /* owned; watches the caller while there is a timer */
+        BusWatch *watch;        /* owned; of the caller, while there is a timer */
 } Waiter;
 
 /* Keeps the result of a job that ends before the others. */
@@ -51,7 +52,7 @@ static void waiter_free(Waiter *w)
 {
         g_ptr_array_unref(w->jobs);
         sd_event_source_disable_unref(w->timer);
-        sd_bus_slot_unref(w->left);
+        bus_watch_free(w->watch);
         sd_bus_message_unref(w->call);
         g_free(w);
 }
@@ -350,10 +351,9 @@ static int waiter_on_timeout(sd_event_source *source, uint64_t usec, void *userd
         return 0;
 }
 
-static int waiter_on_caller_left(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
+static void waiter_on_caller_left(void *userdata)
 {
         waiter_free(userdata);
-        return 0;
 }
 
 static void waiter_start_timer(Waiter *w, uint64_t timeout_usec)
@@ -368,13 +368,23 @@ static void waiter_start_timer(Waiter *w, uint64_t timeout_usec)
                                        0, waiter_on_timeout, w);
         if (r == -EOVERFLOW)
                 return;
-        if (r >= 0)
-                r = bus_watch_caller(w->call, &w->left, waiter_on_caller_left, w);
-        if (r < 0)
+        if (r < 0) {
                 log_warning_errno(r, "Failed to limit the wait of a caller, ignoring: %m");
+                return;
+        }
+
+        w->watch = bus_admission_watch(w->bus->admission, w->call, waiter_on_caller_left, w);
 }
 
 /* ---- the request ---- */
+
+/* A copy, because the call may be longer than it looks. */
+static sd_bus_message *request_keep_call(sd_bus_message *call)
+{
+        sd_bus_message *copy;
+
+        return bus_call_copy(call, &copy) < 0 ? sd_bus_message_ref(call) : copy;
+}
 
 static void request_wait(Bus *b, sd_bus_message *call, const BusRequest *request, const GPtrArray *jobs)
 {
@@ -382,7 +392,7 @@ static void request_wait(Bus *b, sd_bus_message *call, const BusRequest *request
 
         *w = (Waiter){
                 .bus = b,
-                .call = sd_bus_message_ref(call),
+                .call = request_keep_call(call),
                 .answer = request->answer,
                 .jobs = g_ptr_array_new_with_free_func(waiter_job_free),
                 .n_open = jobs->len,
@@ -421,6 +431,18 @@ static int request_check(const BusRequest *request, VgpudError *reterr)
                                         "option 'timeout_usec' is possible only together with 'wait'");
 
         return request->check ? request->check(request->arguments, reterr) : 0;
+}
+
+int bus_request_identify(Bus *b, sd_bus_message *call, uid_t *ret, sd_bus_error *ret_error)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        int r;
+
+        r = bus_admission_identify(b->admission, call, ret, &e);
+        if (r < 0)
+                return bus_error_answer(call, r, &e, ret_error);
+
+        return r == 0 ? 1 : 0;
 }
 
 int bus_request_run(Bus *b, sd_bus_message *call, const BusRequest *request, sd_bus_error *ret_error)

@@ -30,7 +30,7 @@ typedef enum BusAnswer {
 typedef struct BusRequest {
         const BusAuthzQuestion *questions;
         size_t n_questions;
-        uid_t requester; /* see bus_authz_caller() */
+        uid_t requester; /* see bus_request_identify() */
         BusWait wait;
         BusAnswer answer;
         void *arguments; /* borrowed; passed to the two functions */
@@ -40,6 +40,10 @@ typedef struct BusRequest {
         /* Queues the jobs (Job). */
         int (*queue)(void *arguments, uid_t requester, GPtrArray *ret_jobs, VgpudError *reterr);
 } BusRequest;
+
+/* Begin a handler, before it reads the arguments: the effective uid of the caller. 0: go on. Any other value is
+ * the result of the handler: the call is refused, or will be dispatched again. */
+int bus_request_identify(Bus *b, sd_bus_message *call, uid_t *ret, sd_bus_error *ret_error);
 
 /* Run the request, as the last step of a handler. If polkit is asked, the call is dispatched again after the
  * reply; see bus-authz.h. */

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/parse-util.h"
 #include "base/text.h"
 #include "base/uuid.h"
@@ -605,33 +604,6 @@ int bus_append_object_table(sd_bus_message *m, const sd_bus_vtable *vtable, cons
                         r = table_append_property(m, v, objects);
 
         return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
-/* ---- callers ---- */
-
-static int on_watch_installed(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
-{
-        const sd_bus_error *e = sd_bus_message_get_error(reply);
-
-        if (e)
-                log_debug("Failed to watch a caller, ignoring: %s", e->message);
-
-        return 1;
-}
-
-int bus_watch_caller(sd_bus_message *call, sd_bus_slot **ret, sd_bus_message_handler_t left, void *userdata)
-{
-        sd_bus *bus = sd_bus_message_get_bus(call);
-        g_autofree char *match = NULL;
-
-        if (sd_bus_is_bus_client(bus) <= 0)
-                return 0;
-
-        match = g_strdup_printf(
-                        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='%s',arg2=''",
-                        sd_bus_message_get_sender(call));
-
-        return sd_bus_add_match_async(bus, ret, match, left, on_watch_installed, userdata);
 }
 
 /* ---- properties ---- */

@@ -142,12 +142,6 @@ int bus_append_object_table(sd_bus_message *m, const sd_bus_vtable *vtable, cons
 /* "MemoryUsedBytes" -> "memory_used_bytes", newly allocated. */
 char *bus_snake_case(const char *property);
 
-/* ---- callers ---- */
-
-/* Call `left` when the caller of `call` leaves the bus. Does nothing on a connection without a bus daemon:
- * there the connection ends with the caller. */
-int bus_watch_caller(sd_bus_message *call, sd_bus_slot **ret, sd_bus_message_handler_t left, void *userdata);
-
 /* ---- properties ---- */
 
 /* Define a getter: `expression` is the value of the property, in terms of `object`. Strings have macros of

@@ -196,7 +196,6 @@ int bus_new(sd_event *event, Model *m, sd_bus *bus, Bus **ret)
 
         b->bus = sd_bus_ref(bus);
         b->model = m;
-        b->authz = bus_authz_new(bus);
         b->slots = g_ptr_array_new_with_free_func(slot_destroy);
         b->announce = bus_announce_new(b);
         b->waiting = g_hash_table_new(NULL, NULL);
@@ -208,7 +207,12 @@ int bus_new(sd_event *event, Model *m, sd_bus *bus, Bus **ret)
         }
 
         if (r >= 0)
+                r = bus_admission_new(bus, &b->admission);
+        if (r >= 0) {
+                b->authz = bus_authz_new(bus, b->admission);
                 r = bus_register_objects(b);
+        }
+
         if (r < 0) {
                 bus_free(b);
                 return r;
@@ -239,6 +243,7 @@ Bus *bus_free(Bus *b)
         model_set_events(b->model, NULL, NULL);
         b->authz = bus_authz_free(b->authz);
         bus_request_cancel_all(b);
+        b->admission = bus_admission_free(b->admission);
         bus_announce_flush(b);
         g_hash_table_unref(b->waiting);
         bus_announce_free(b->announce);

@@ -15,13 +15,14 @@ typedef struct BusAnnounce BusAnnounce;
 
 /* The fields are for dbus/ alone. */
 typedef struct Bus {
-        sd_bus *bus;           /* ref */
-        Model *model;          /* borrowed */
-        BusAuthz *authz;       /* owned */
-        bool attached;         /* bus_new() attached the connection to the event loop */
-        GPtrArray *slots;      /* owned: sd_bus_slot of each registration */
-        BusAnnounce *announce; /* owned */
-        GHashTable *waiting;   /* id of a job -> WaiterJob of the call that waits; see bus-request.c */
+        sd_bus *bus;             /* ref */
+        Model *model;            /* borrowed */
+        BusAdmission *admission; /* owned */
+        BusAuthz *authz;         /* owned */
+        bool attached;           /* bus_new() attached the connection to the event loop */
+        GPtrArray *slots;        /* owned: sd_bus_slot of each registration */
+        BusAnnounce *announce;   /* owned */
+        GHashTable *waiting;     /* id of a job -> WaiterJob of the call that waits; see bus-request.c */
 } Bus;
 
 /* Register the objects of `m` on an open connection and receive the model's events. Takes a reference to the

@@ -29,6 +29,8 @@
           "another program created the instance, and the request does not allow foreign ones")                                                          \
         X(NO_CAPACITY, "NoCapacity", ENOSPC, 5, "the GPU has no room for another instance of that type")                                                \
         X(TOO_MANY_JOBS, "TooManyJobs", EDQUOT, 6, "the queue of the GPU or of the user is full")                                                       \
+        X(TOO_MANY_CALLS, "TooManyCalls", EUSERS, 6,                                                                                                    \
+          "as many calls of the user wait as vgpud keeps for one user")                                                                                 \
         X(EXISTS, "Exists", EEXIST, 6, "an instance with that UUID or name exists already")                                                             \
         X(IN_USE, "InUse", EBUSY, 6, "a process or VM uses the device, or vgpud cannot tell whether one does")                                          \
         X(GPU_STUCK, "GpuStuck", ETIMEDOUT, 6, "an earlier operation on the GPU is blocked in the kernel")                                              \

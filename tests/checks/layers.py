@@ -45,8 +45,9 @@ LAYERS = {
         DAEMON + ["daemon/store", "daemon/model", "daemon/work", "daemon/discovery", "daemon/requests"],
         ["glib", "sd-event", "sd-id128"],
     ),
+    "dbus/admission": (["base"], ["glib", "sd-event", "sd-bus"]),
     "dbus": (
-        DAEMON + ["daemon/store", "daemon/model", "daemon/work", "daemon/requests", "daemon"],
+        DAEMON + ["dbus/admission"] + ["daemon/store", "daemon/model", "daemon/work", "daemon/requests", "daemon"],
         ["glib", "sd-event", "sd-id128", "sd-bus"],
     ),
     # the client

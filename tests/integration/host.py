@@ -98,8 +98,9 @@ def reap():
             pass
 
 
-def bus_configuration(directory):
-    """The machine's own system bus configuration, with another address and only our policy and the mock polkitd's."""
+def bus_configuration(directory, lax=False):
+    """The machine's own system bus configuration, with another address and only our policy and the mock polkitd's.
+    lax: without the rules that are mandatory."""
     tree = ElementTree.parse("/usr/share/dbus-1/system.conf")
     root = tree.getroot()
     for name in ("user", "fork", "keep_umask", "syslog", "pidfile", "listen", "standard_system_servicedirs", "servicedir",
@@ -107,7 +108,10 @@ def bus_configuration(directory):
         for element in root.findall(name):
             root.remove(element)
     ElementTree.SubElement(root, "listen").text = f"unix:path={directory}/bus"
-    ElementTree.SubElement(root, "include").text = str(TOP / "dbus" / "org.vgpud1.conf")
+    policy = pathlib.Path(directory) / "policy.conf"
+    text = (TOP / "dbus" / "org.vgpud1.conf").read_text("utf-8")
+    policy.write_text(re.sub(r"<policy context=\"mandatory\">.*?</policy>", "", text, flags=re.DOTALL) if lax else text, "utf-8")
+    ElementTree.SubElement(root, "include").text = str(policy)
     # The rule is a copy of polkitd's own policy.
     owner = ElementTree.SubElement(root, "policy", user="root")
     ElementTree.SubElement(owner, "allow", own=POLKIT)
@@ -145,7 +149,8 @@ class Polkit:
     def __init__(self, host):
         self.host = host
         self.process = host.spawn(
-            ["/usr/bin/python3", "-m", "dbusmock", "--system", "--template", "polkitd"], "polkitd.log")
+            ["/usr/bin/python3", "-m", "dbusmock", "--system", "--template", str(TOP / "tests" / "integration" / "polkitd.py")],
+            "polkitd.log")
         if not host.bus.await_name(POLKIT, lambda: self.process.poll() is None):
             raise AssertionError(f"the mock polkitd ended: {host.read('polkitd.log')}")
 
@@ -204,12 +209,13 @@ class Host:
     """A running host.
 
     models, faults, options: of simhost; config: {"jobs": {"timeout": "1s"}}, or the text of vgpud.conf; dropins:
-    {name: text}; polkit: whether a mock polkitd runs; start: whether vgpud starts. Only one host exists at a time: the
+    {name: text}; polkit: whether a mock polkitd runs; start: whether vgpud starts; broker: dbus-broker is the bus; lax: see bus_configuration(). Only one host exists at a time: the
     check for leftovers looks at the children of this process."""
 
     is_open = False
 
-    def __init__(self, models=("gvt-g",), faults=(), config=None, dropins=None, options=(), polkit=False, start=True):
+    def __init__(self, models=("gvt-g",), faults=(), config=None, dropins=None, options=(), polkit=False, start=True,
+                 broker=False, lax=False):
         if Host.is_open:
             raise RuntimeError("close the other host first")
         Host.is_open = True
@@ -236,7 +242,7 @@ class Host:
         self.texts = []  # logs of ended daemons
         self.closed = False
         try:
-            self.set_up(models, faults, config, dropins or {}, options, polkit, start)
+            self.set_up(models, faults, config, dropins or {}, options, polkit, start, broker, lax)
         except BaseException:
             print(self.describe())
             self.discard()
@@ -244,13 +250,16 @@ class Host:
 
     # ---- beginning and end ----
 
-    def set_up(self, models, faults, config, dropins, options, polkit, start):
+    def set_up(self, models, faults, config, dropins, options, polkit, start, broker, lax):
         if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             raise OSError("prctl")
         os.chmod(self.directory, 0o755)
         self.configure(config, dropins)
-        daemon = self.spawn(["dbus-daemon", f"--config-file={bus_configuration(self.directory)}", "--nofork", "--nopidfile",
-                             "--print-address=1"], "bus.log", "bus.address")
+        configuration = str(bus_configuration(self.directory, lax))
+        command = ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--nopidfile", "--print-address=1"]
+        if broker:
+            command = ["/usr/bin/python3", str(TOP / "tests" / "hostile" / "broker.py"), f"{self.directory}/bus", configuration]
+        daemon = self.spawn(command, "bus.log", "bus.address")
         bus.wait(lambda: self.read("bus.address") or daemon.poll() is not None, "the bus")
         self.bus_process = daemon
         self.bus = self.client()
@@ -435,7 +444,7 @@ class Host:
                     os.kill(pid, signal.SIGKILL)
         if str(self.directory) in pathlib.Path("/proc/self/mountinfo").read_text("utf-8"):
             wrong.append(f"something is mounted below {self.directory}")
-        known = {"bus", "bus.conf", "etc", "run", "state", "vgpuctl"}
+        known = {"bus", "bus.conf", "policy.conf", "etc", "run", "state", "vgpuctl"}
         for name in os.listdir(self.directory):
             if name not in known and not name.endswith((".log", ".json", ".address")):
                 wrong.append(f"left: {self.directory}/{name}")

@@ -10,7 +10,7 @@ from host import A2, DAEMON, GVT, NOBODY, V5_4, V5_8, uuid
 
 
 XE = "0000:03:00.0"
-QUESTIONS = 64  # the most pending questions of vgpud
+QUESTIONS = 16  # the most open questions about one user
 
 
 class PolkitTest(host.HostTest):
@@ -212,7 +212,7 @@ class Polkit(PolkitTest):
         files = self.h.open_files()
         monitor = host.Monitor(self.h)
         self.polkit.allow("create")
-        for turn in range(10):  # the bus limits pending answers to 128; cancelled calls count
+        for turn in range(10):
             self.polkit.hang()
             client = self.h.client(NOBODY)
             for number in range(10):
@@ -227,16 +227,16 @@ class Polkit(PolkitTest):
         self.assertEqual(set(self.h.bus.instances()), {uuid(20)})  # no work for the departed callers
         self.assertLessEqual(self.h.open_files(), files + 32)  # a leak would be one for each of a hundred
 
-    def test_too_many_questions(self):
+    def test_many_questions(self):
+        """Calls beyond the share of a user wait, and do not hold up another user."""
         calls = self.hang(70)
-        failed = [c for c in calls if bus.wait(lambda: sum(c.done for c in calls) == 6) and c.done]
-        self.assertEqual({c.error() for c in failed}, {"TooManyJobs"})
         other = self.h.client(DAEMON)
         self.polkit.hang(False)
         self.polkit.allow("create")
         other.create(GVT, V5_4, uuid=uuid(100))
+        self.assertFalse(any(c.done for c in calls))
         self.polkit.release()
-        self.assertEqual({c.error() for c in calls}, {"TooManyJobs", "NotAuthorized"})
+        self.assertNotIn("TooManyCalls", {c.error() for c in calls})
 
     def test_an_object_that_goes_meanwhile(self):
         self.h.bus.create(GVT, V5_4, uuid=uuid(1))

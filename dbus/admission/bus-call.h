@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Method calls: the length of a call, and a copy of bounded size for calls that wait. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <systemd/sd-bus.h>
+
+/* Longest call of any user, as bus_call_measure() counts. DestroyMany with 1 024 instances needs 75 KiB. */
+#define BUS_CALL_SIZE_MAX (128U * 1024U)
+/* Limit for interfaces of sd-bus, whose errors repeat path and arguments. */
+#define BUS_CALL_SHORT_MAX 2048U
+#define BUS_CALL_PATH_MAX  1024U
+
+/* The limit of this call. */
+size_t bus_call_size_max(sd_bus_message *call);
+
+/* The size of the arguments of a call in memory, with BUS_CALL_ITEM_SIZE for each item. Stops reading at `max`,
+ * or at a path longer than BUS_CALL_PATH_MAX: -EMSGSIZE. Other errors: the arguments cannot be read. Leaves the
+ * call rewound. */
+int bus_call_measure(sd_bus_message *call, size_t max, size_t *ret);
+#define BUS_CALL_ITEM_SIZE 16U
+
+/* Copy a call: known header fields and arguments only. The copy can be answered and dispatched like the
+ * original. Unknown header fields may be as long as the bus allows; dbus-daemon removes such fields,
+ * dbus-broker does not. */
+int bus_call_copy(sd_bus_message *call, sd_bus_message **ret);
+
+/* A call without a reply. */
+bool bus_call_is_silent(sd_bus_message *call);

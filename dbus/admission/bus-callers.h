@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Callers: the uid behind each unique name, asked from the bus once and asynchronously, and the end of callers.
+ *
+ * One match for the end of any connection serves all callers: a match per caller costs the bus two messages
+ * each, and dbus-daemon allows 512. On a connection without a bus daemon the peer is the only caller. */
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <systemd/sd-bus.h>
+
+#include "base/macros.h"
+
+typedef struct BusCallers BusCallers;
+typedef struct BusWatch BusWatch;
+
+/* Most callers that are remembered. The bus has at most 2 048 connections (max_completed_connections); beyond
+ * the limit idle callers are forgotten, and asked about again. */
+#define BUS_CALLERS_MAX 4096U
+
+/* The answer to bus_callers_ask(). error: negative errno; -ENXIO: the caller has left. */
+typedef void (*BusIdentified)(const char *name, uid_t uid, int error, void *userdata);
+typedef void (*BusLeft)(void *userdata);
+
+int bus_callers_new(sd_bus *bus, BusIdentified identified, void *userdata, BusCallers **ret);
+/* All watches must be gone. */
+BusCallers *bus_callers_free(BusCallers *c);
+
+/* 1: *ret is the uid of the caller. 0: not known. */
+int bus_callers_get(const BusCallers *c, sd_bus_message *call, uid_t *ret);
+
+/* Ask the bus for the uid of a caller that is not known; once for several calls. -ENOBUFS: too many callers. */
+int bus_callers_ask(BusCallers *c, const char *name);
+
+/* Call `left`, once, when the caller leaves the bus. NULL without a bus daemon: there the connection ends with
+ * the caller. */
+BusWatch *bus_callers_watch(BusCallers *c, sd_bus_message *call, BusLeft left, void *userdata);
+BusWatch *bus_watch_free(BusWatch *w);
+
+/* The bus daemon sent the message. A match of sd-bus with a well-known sender accepts a unicast signal of any
+ * client, so signal handlers must check. */
+bool bus_is_from_bus(sd_bus_message *m);

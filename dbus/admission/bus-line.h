@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A queue that is fair to users: first come, first served within a user, and one item of each user in turn. A
+ * user with a thousand items delays another user by one item. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/macros.h"
+
+typedef struct BusLine BusLine;
+
+BusLine *bus_line_new(void);
+/* The items are borrowed. */
+BusLine *bus_line_free(BusLine *l);
+
+void bus_line_add(BusLine *l, uid_t uid, void *item);
+/* Remove an item that bus_line_add() has added and bus_line_take() has not returned. */
+void bus_line_remove(BusLine *l, uid_t uid, void *item);
+
+/* The next item, of the next user for whom `may` holds; NULL: there is none. `may` NULL: every user. */
+void *bus_line_take(BusLine *l, bool (*may)(uid_t uid, void *userdata), void *userdata);
+
+bool bus_line_is_empty(const BusLine *l);
+
+/* May a user with `own` of the `taken` places take one more? A user gets `max` of all `places`, and at most
+ * half of the free ones: a place stays free for the next user. */
+bool bus_share_allows(size_t own, size_t max, size_t taken, size_t places);
