@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/client/call-error.h"
 #include "cli/host/find.h"
 #include "cli/host/job-kinds.h"
 #include "cli/output/format.h"
@@ -121,4 +122,24 @@ void progress_say_unanswered(const Arguments *a, bool unasked, size_t n)
                 (void)fprintf(stderr,
                               "vgpuctl: Interrupted before the answer to %zu call%s, which may wait for permission or have queued a job.\nHint: \"vgpuctl%s%s jobs\" lists the jobs.\n",
                               n, n > 1 ? "s" : "", host ? " -H " : "", host ? host : "");
+}
+
+void progress_say_goodbye_json(const Arguments *a, const Host *h, Call *calls, size_t n_calls, int status)
+{
+        _cleanup_error_info_ ErrorInfo e = { .status = status };
+
+        call_error_set(&e, "vgpuctl.Interrupted", "Interrupted; the jobs go on");
+
+        for (size_t i = 0; i < n_calls; i++)
+                for (unsigned n = 0; n < call_n_jobs(&calls[i]); n++) {
+                        const CallJob *job = call_job(&calls[i], n);
+
+                        if (!call_job_waits(&calls[i], job))
+                                continue;
+
+                        error_info_add_job(&e, job->id);
+                        error_add_instances(&e, h ? host_find_job(h, job->id) : NULL);
+                }
+
+        (void)error_info_print(a, &e, NULL);
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "cli/arguments.h"
+#include "cli/client/call.h"
 #include "cli/host/host.h"
 
 typedef struct Progress {
@@ -24,3 +25,6 @@ void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id, uint64
 
 /* Prints that Ctrl-C came before the answers to `n` calls; `unasked`: before any of them was sent. */
 void progress_say_unanswered(const Arguments *a, bool unasked, size_t n);
+
+/* Prints the error of Ctrl-C as JSON, with the jobs that go on. `h` may be NULL. */
+void progress_say_goodbye_json(const Arguments *a, const Host *h, Call *calls, size_t n_calls, int status);

@@ -573,26 +573,6 @@ static int waiter_send(Waiter *w)
 
 /* ---- the farewell ---- */
 
-static void say_goodbye_json(Waiter *w, int status)
-{
-        _cleanup_error_info_ ErrorInfo e = { .status = status };
-
-        call_error_set(&e, "vgpuctl.Interrupted", "Interrupted; the jobs go on");
-
-        for (size_t i = 0; i < w->n_calls; i++)
-                for (unsigned n = 0; n < call_n_jobs(&w->calls[i]); n++) {
-                        const CallJob *job = call_job(&w->calls[i], n);
-
-                        if (!call_job_waits(&w->calls[i], job))
-                                continue;
-
-                        error_info_add_job(&e, job->id);
-                        error_add_instances(&e, waiter_job_info(w, job->id));
-                }
-
-        (void)error_info_print(w->client->args, &e, NULL);
-}
-
 static int waiter_say_goodbye(Waiter *w)
 {
         size_t n_unsent = w->n_calls - w->n_sent, n_unanswered = 0;
@@ -602,7 +582,7 @@ static int waiter_say_goodbye(Waiter *w)
         (void)fflush(stdout);
 
         if (w->client->args->json) {
-                say_goodbye_json(w, status);
+                progress_say_goodbye_json(w->client->args, w->host, w->calls, w->n_calls, status);
                 return status;
         }
 
