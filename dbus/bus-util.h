@@ -51,18 +51,11 @@ uint32_t bus_path_to_job(const char *path);
 /* Instances of one call. */
 #define BUS_MAX_INSTANCES 1024U
 
-/* Bytes of an object path, and of the arguments of a method of another interface than ours. */
-#define BUS_MAX_PATH      1024U
-#define BUS_MAX_ARGUMENTS 4096U
-
 /* Read a text argument of a call. INVALID names the argument if the text has more than `max` bytes. */
 int bus_read_text(sd_bus_message *call, const char *argument, size_t max, const char **ret, VgpudError *reterr);
 
 /* INVALID if the text has more than `max` bytes. `what`: "argument" or "option". */
 int bus_check_text(const char *what, const char *name, const char *text, size_t max, VgpudError *reterr);
-
-/* Install the filter. */
-int bus_limits_install(sd_bus *bus, sd_bus_slot **ret);
 
 /* ---- options ---- */
 

@@ -159,11 +159,6 @@ static int bus_register_objects(Bus *b)
         sd_bus_slot *slot = NULL;
         int r;
 
-        r = bus_limits_install(b->bus, &slot);
-        r = bus_keep_slot(b, r, &slot);
-        if (r < 0)
-                return r;
-
         r = sd_bus_add_object_manager(b->bus, &slot, VGPUD_PATH_ROOT);
         r = bus_keep_slot(b, r, &slot);
 

@@ -2,6 +2,7 @@
 
 #include "dbus/admission/bus-admission.h"
 
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "base/log.h"
@@ -442,12 +443,15 @@ static void admission_hurry(BusAdmission *a)
 /* 1: the call passes. 0: it waits. */
 static int admission_decide(BusAdmission *a, sd_bus_message *call, VgpudError *reterr)
 {
-        const char *sender = sd_bus_message_get_sender(call);
+        const char *sender = sd_bus_message_get_sender(call), *path = sd_bus_message_get_path(call);
         bool known;
         size_t bytes;
         uid_t uid;
         int r;
 
+        if (strnlen(path, BUS_CALL_PATH_MAX + 1) > BUS_CALL_PATH_MAX)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the object path is longer than %u bytes",
+                                        BUS_CALL_PATH_MAX);
         if (bus_call_measure(call, bus_call_size_max(call), &bytes) == -EMSGSIZE)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the call is longer than %zu bytes",
                                         bus_call_size_max(call));
