@@ -9,6 +9,9 @@
 #include "base/uuid.h"
 #include "cli/output/errors.h"
 
+/* Timers count from the start of the host in 64 bits. */
+#define TIMEOUT_MAX_USEC (UINT64_C(10) * 365 * 24 * 3600 * USEC_PER_SEC)
+
 enum {
         ARG_VERSION = 0x100,
         ARG_JSON,
@@ -197,6 +200,9 @@ static int option_take(Arguments *a, const struct option *table, int option, cha
                 else if (parse_seconds(optarg, &a->timeout_usec) < 0 || a->timeout_usec < USEC_PER_MSEC)
                         return fail_usage(a, "--timeout needs a time from 1ms, or \"infinity\", not \"%s\"",
                                           optarg);
+
+                if (a->timeout_usec > TIMEOUT_MAX_USEC) /* a time that never comes */
+                        a->timeout_usec = UINT64_MAX;
 
                 return 0;
         case ARG_FOREIGN:

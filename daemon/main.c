@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,9 @@
 #include "dbus/bus.h"
 
 #define DEFAULT_SYSTEM_BUS_ADDRESS "unix:path=/run/dbus/system_bus_socket"
+
+/* Time for everything besides [start] timeout and [stop] timeout. */
+#define EXTRA_USEC (30 * USEC_PER_SEC)
 
 typedef struct Daemon {
         sd_event *event;
@@ -191,7 +195,8 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
         Daemon *d = userdata;
 
         log_info("Received SIG%s, stopping", sigabbrev_np((int)si->ssi_signo));
-        (void)sd_notify(false, "STOPPING=1");
+        (void)sd_notifyf(false, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64,
+                         d->config->stop_timeout_usec + EXTRA_USEC);
 
         return sd_event_exit(d->event, 0);
 }
@@ -314,6 +319,9 @@ static int daemon_set_up(Daemon *d)
         r = bus_new(d->event, manager_model(d->manager), d->connection, &d->bus);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the D-Bus interface: %m");
+
+        /* The limits of the unit are shorter than the longest [start] timeout. */
+        (void)sd_notifyf(false, "EXTEND_TIMEOUT_USEC=%" PRIu64, d->config->start_timeout_usec + EXTRA_USEC);
 
         return manager_start(d->manager, on_model_ready, d);
 }

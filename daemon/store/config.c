@@ -17,17 +17,29 @@
 #define CONFIG_ERRORS_MAX 100U
 #define CONFIG_ERROR_MAX  512U
 
-/* Setters of values. An invalid value changes nothing and is an error. A list takes its valid elements and adds
- * the others to *bad. */
-static int config_set_usec(void *target, const char *value, GString *bad)
+typedef struct Setting Setting;
+
+/* `min` and `max` are the range of a number, written as in the file; NULL for other values. */
+struct Setting {
+        const char *section, *key;
+        int (*set)(const Setting *setting, void *target, const char *value, GString *bad);
+        size_t offset;
+        const char *min, *max;
+};
+
+/* Setters of values. An invalid value changes nothing and is an error: -ERANGE if it is a number out of range.
+ * A list takes its valid elements and adds the others to *bad. */
+static int config_set_usec(const Setting *setting, void *target, const char *value, GString *bad)
 {
-        uint64_t v;
+        uint64_t v, min, max;
         int r = parse_seconds(value, &v);
 
         if (r < 0)
                 return r;
 
-        if (v == 0)
+        assert_se(parse_seconds(setting->min, &min) >= 0);
+        assert_se(parse_seconds(setting->max, &max) >= 0);
+        if (v < min || v > max)
                 return -ERANGE;
 
         *(uint64_t *)target = v;
@@ -35,20 +47,40 @@ static int config_set_usec(void *target, const char *value, GString *bad)
         return 0;
 }
 
-static int config_set_count(void *target, const char *value, GString *bad)
+static int config_parse_i32(const Setting *setting, const char *value, int32_t *ret)
 {
-        uint32_t v;
-        int r = parse_u32(value, 10, &v);
+        int32_t min, max;
+        int r = parse_i32(value, ret);
 
         if (r < 0)
                 return r;
 
-        if (v == 0)
-                return -ERANGE;
+        assert_se(parse_i32(setting->min, &min) >= 0);
+        assert_se(parse_i32(setting->max, &max) >= 0);
 
-        *(uint32_t *)target = v;
+        return *ret < min || *ret > max ? -ERANGE : 0;
+}
 
-        return 0;
+static int config_set_count(const Setting *setting, void *target, const char *value, GString *bad)
+{
+        int32_t v;
+        int r = config_parse_i32(setting, value, &v);
+
+        if (r >= 0)
+                *(uint32_t *)target = (uint32_t)v;
+
+        return r;
+}
+
+static int config_set_number(const Setting *setting, void *target, const char *value, GString *bad)
+{
+        int32_t v;
+        int r = config_parse_i32(setting, value, &v);
+
+        if (r >= 0)
+                *(int64_t *)target = v;
+
+        return r;
 }
 
 static void config_add_bad_word(GString *bad, const char *word)
@@ -74,7 +106,7 @@ static int config_parse_pci_id(const char *word, uint32_t *ret)
 }
 
 /* "8086:10c9, 1d55:1000" */
-static int config_set_pci_ids(void *target, const char *value, GString *bad)
+static int config_set_pci_ids(const Setting *setting, void *target, const char *value, GString *bad)
 {
         g_auto(GStrv) words = g_strsplit_set(value, " \t,;", -1);
         g_autoptr(GArray) ids = g_array_new(false, false, sizeof(uint32_t));
@@ -100,7 +132,7 @@ static int config_set_pci_ids(void *target, const char *value, GString *bad)
         return 0;
 }
 
-static int config_set_strategy(void *target, const char *value, GString *bad)
+static int config_set_strategy(const Setting *setting, void *target, const char *value, GString *bad)
 {
         PlacementStrategy strategy = placement_strategy_from_string(value);
 
@@ -110,28 +142,6 @@ static int config_set_strategy(void *target, const char *value, GString *bad)
         *(PlacementStrategy *)target = strategy;
 
         return 0;
-}
-
-static int config_set_spare(void *target, const char *value, GString *bad)
-{
-        uint32_t v;
-        int r = parse_u32(value, 10, &v);
-
-        if (r >= 0)
-                *(int64_t *)target = v;
-
-        return r;
-}
-
-static int config_set_priority(void *target, const char *value, GString *bad)
-{
-        int32_t v;
-        int r = parse_i32(value, &v);
-
-        if (r >= 0)
-                *(int64_t *)target = v;
-
-        return r;
 }
 
 /* Keep a rule that is not UTF-8: it matches nothing, but an allow= without the rule would allow every type. */
@@ -158,30 +168,24 @@ static int config_set_list(void *target, const char *value, const char *separato
 }
 
 /* Type names may contain blanks. */
-static int config_set_types(void *target, const char *value, GString *bad)
+static int config_set_types(const Setting *setting, void *target, const char *value, GString *bad)
 {
         return config_set_list(target, value, ",;", bad);
 }
 
-static int config_set_pools(void *target, const char *value, GString *bad)
+static int config_set_pools(const Setting *setting, void *target, const char *value, GString *bad)
 {
         return config_set_list(target, value, " \t,;", bad);
 }
 
-typedef struct Setting {
-        const char *section, *key;
-        int (*set)(void *target, const char *value, GString *bad);
-        size_t offset;
-} Setting;
-
 static const Setting config_settings[] = {
         { "discovery", "also", config_set_pci_ids, offsetof(Config, also) },
-        { "jobs", "timeout", config_set_usec, offsetof(Config, job_timeout_usec) },
-        { "jobs", "per-gpu", config_set_count, offsetof(Config, jobs_per_gpu) },
-        { "jobs", "per-user", config_set_count, offsetof(Config, jobs_per_user) },
+        { "jobs", "timeout", config_set_usec, offsetof(Config, job_timeout_usec), "10ms", "24h" },
+        { "jobs", "per-gpu", config_set_count, offsetof(Config, jobs_per_gpu), "1", "65536" },
+        { "jobs", "per-user", config_set_count, offsetof(Config, jobs_per_user), "1", "65536" },
         { "placement", "strategy", config_set_strategy, offsetof(Config, strategy) },
-        { "start", "timeout", config_set_usec, offsetof(Config, start_timeout_usec) },
-        { "stop", "timeout", config_set_usec, offsetof(Config, stop_timeout_usec) },
+        { "start", "timeout", config_set_usec, offsetof(Config, start_timeout_usec), "10ms", "10min" },
+        { "stop", "timeout", config_set_usec, offsetof(Config, stop_timeout_usec), "10ms", "10min" },
 };
 
 #define GPU_SECTION "gpu "
@@ -190,8 +194,8 @@ static const Setting config_gpu_settings[] = {
         { NULL, "allow", config_set_types, offsetof(ConfigGpu, allow) },
         { NULL, "forbid", config_set_types, offsetof(ConfigGpu, forbid) },
         { NULL, "pool", config_set_pools, offsetof(ConfigGpu, pools) },
-        { NULL, "priority", config_set_priority, offsetof(ConfigGpu, priority) },
-        { NULL, "spare", config_set_spare, offsetof(ConfigGpu, spare) },
+        { NULL, "priority", config_set_number, offsetof(ConfigGpu, priority), "-1000000", "1000000" },
+        { NULL, "spare", config_set_number, offsetof(ConfigGpu, spare), "0", "65536" },
 };
 
 static void config_gpu_destroy(gpointer p)
@@ -268,8 +272,12 @@ static void config_apply(const Line *line, const Setting *table, size_t n, void 
                         continue;
 
                 g_autoptr(GString) bad = g_string_new(NULL);
-                int r = table[i].set((char *)target + table[i].offset, value, bad);
-                if (r < 0)
+                int r = table[i].set(&table[i], (char *)target + table[i].offset, value, bad);
+                if (r == -ERANGE && table[i].min)
+                        config_ignore(line->config, 0, "%s:%u: [%s] %s=%s is not from %s to %s, ignoring it",
+                                      line->file, line->number, line->section, key, value, table[i].min,
+                                      table[i].max);
+                else if (r < 0)
                         config_ignore(line->config, r, "%s:%u: [%s] %s=%s is not valid, ignoring it",
                                       line->file, line->number, TEXT_QUOTE(line->section), TEXT_QUOTE(key),
                                       TEXT_QUOTE(value));

@@ -24,8 +24,9 @@
  *     spare=1             instances of a type held back for requests that name the GPU
  *     priority=-1         GPUs of higher priority come first; the default is 0
  *
- * An invalid line, section, key, value or list element is ignored alone, and logged with file and line: a
- * typing error must not keep the daemon from starting. */
+ * Each number has a range, which the table in config.c states. An invalid line, section, key, value or list
+ * element is ignored alone, and logged with file and line: a typing error must not keep the daemon from
+ * starting. */
 
 #include <stdint.h>
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Compares the settings in daemon/store/config.c with the manual, the example and the comment of config.h."""
+"""Compares the settings in daemon/store/config.c with the manual, the example and the comment of config.h, and the
+ranges of numbers with the manual."""
 
 import re
 
@@ -11,6 +12,25 @@ def keys_of_code(text):
     """(section, key); "gpu" stands for all sections of GPUs."""
     rows = re.findall(r'^ *\{ (NULL|"\w+"), "([\w-]+)", config_set_\w+, offsetof', text, re.M)
     return {("gpu" if section == "NULL" else section.strip('"'), key) for section, key in rows}
+
+
+def ranges_of_code(text):
+    """(section, key) -> (min, max); None for a number without a range."""
+    rows = re.findall(r'\{ (NULL|"\w+"), "([\w-]+)", config_set_(usec|count|number), offsetof\([^)]*\)(?:,\s*"([^"]+)",\s*"([^"]+)")? \}',
+                      text)
+    return {("gpu" if section == "NULL" else section.strip('"'), key): (low, high) if low else None
+            for section, key, _, low, high in rows}
+
+
+def ranges_of_manual(text):
+    """(section, key) -> "*MIN* to *MAX*" of the paragraph below the key."""
+    found = {}
+    for part in re.split(r"^(?=\[[\w ]+\]$)", text, flags=re.M)[1:]:
+        section = re.match(r"\[(\w+)", part).group(1)
+        for key, body in re.findall(r"^\*([\w-]+)=[^\n]*\n((?:    .*\n|\n)+)", part, re.M):
+            if stated := re.search(r"\*(-?\w+)\*\s+to\s+\*(-?\w+)\*", body):
+                found[section, key] = stated.groups()
+    return found
 
 
 def keys_of_file(text, section_line, key_line):
@@ -33,7 +53,14 @@ FILES = {
 def main():
     root = common.options(__doc__).root
     complaints = []
-    known = keys_of_code((root / "daemon/store/config.c").read_text())
+    code = (root / "daemon/store/config.c").read_text()
+    known = keys_of_code(code)
+    stated = ranges_of_manual((root / "man/vgpud.conf.5.rst").read_text())
+    for (section, key), limits in sorted(ranges_of_code(code).items()):
+        if not limits:
+            complaints.append(f"daemon/store/config.c: [{section}] {key}= has no range")
+        elif stated.get((section, key)) != limits:
+            complaints.append(f"man/vgpud.conf.5.rst: [{section}] {key}= does not say \"{limits[0]} to {limits[1]}\"")
     if not known:
         complaints.append("daemon/store/config.c: there are no settings")
     for name, (section_line, key_line) in FILES.items():

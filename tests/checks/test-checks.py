@@ -63,6 +63,8 @@ BREAKAGES = [
     ("config", "man/vgpud.conf.5.rst", r"^\*spare=", "*spares=", "man/vgpud.conf.5.rst: [gpu] spare= is missing"),
     ("config", "examples/vgpud.conf", r"^#strategy=", "#strategies=", "daemon/store/config.c has no [placement] strategies="),
     ("config", "daemon/store/config.h", r"^ \*     per-gpu=.*\n", "", "daemon/store/config.h: [jobs] per-gpu= is missing"),
+    ("config", "man/vgpud.conf.5.rst", r"\*1\* to \*65536\*\. Root", "Root", "[jobs] per-user= does not say"),
+    ("config", "daemon/store/config.c", r'jobs_per_gpu\), "1", "65536"', "jobs_per_gpu)", "[jobs] per-gpu= has no range"),
     ("config", "daemon/store/config.c", r'"forbid", config_set_types', '"avoid", config_set_types', "man/vgpud.conf.5.rst: [gpu] avoid= is missing"),
     ("hints", "daemon/base/hint.h", r'X\(SEE_HELP, ', 'X(SEE_HELPS, ', "the id of SEE_HELPS is see-help"),
     ("hints", "daemon/base/hint.h", r'X\(TRY_AGAIN, "try-again"', 'X(SEE_HELP, "see-help"', "two rows have the id see-help"),

@@ -178,6 +178,8 @@ class Process(host.HostTest):
             listener.settimeout(bus.DEADLINE)
             h.environment["NOTIFY_SOCKET"] = str(path)
             h.start()
+            # The start may take [start] timeout, whatever the unit says.
+            self.assertRegex(listener.recv(4096).decode(), r"^EXTEND_TIMEOUT_USEC=\d+$")
             message = listener.recv(4096).decode()
             self.assertIn("READY=1", message)
             self.assertRegex(message, r"(?m)^STATUS=1 \w+, 0 \w+")  # GPUs, instances

@@ -41,6 +41,104 @@ static void test_files(void)
         config_free(c);
 }
 
+/* Each number has a range; a value outside is ignored as a line and listed, and the default stays. */
+static void test_ranges(void)
+{
+        static const struct {
+                const char *section, *key, *value;
+                uint64_t expected; /* 0: the value is refused */
+        } cases[] = {
+                { "jobs", "timeout", "10ms", 10 * USEC_PER_MSEC },
+                { "jobs", "timeout", "24h", 24 * 3600 * USEC_PER_SEC },
+                { "jobs", "timeout", "86400", 24 * 3600 * USEC_PER_SEC },
+                { "jobs", "timeout", "9ms", 0 },
+                { "jobs", "timeout", "0", 0 },
+                { "jobs", "timeout", "86401", 0 },
+                { "jobs", "timeout", "18446744073709s", 0 },
+                { "jobs", "timeout", "18446744073710s", 0 },
+                { "jobs", "timeout", "18446744073709551615ms", 0 },
+                { "start", "timeout", "10ms", 10 * USEC_PER_MSEC },
+                { "start", "timeout", "10min", 600 * USEC_PER_SEC },
+                { "start", "timeout", "9ms", 0 },
+                { "start", "timeout", "601s", 0 },
+                { "start", "timeout", "18446744073709s", 0 },
+                { "start", "timeout", "99999999999999999999999", 0 },
+                { "stop", "timeout", "10ms", 10 * USEC_PER_MSEC },
+                { "stop", "timeout", "10min", 600 * USEC_PER_SEC },
+                { "stop", "timeout", "9ms", 0 },
+                { "stop", "timeout", "601s", 0 },
+                { "stop", "timeout", "18446744073709s", 0 },
+                { "jobs", "per-gpu", "1", 1 },
+                { "jobs", "per-gpu", "65536", 65536 },
+                { "jobs", "per-gpu", "0", 0 },
+                { "jobs", "per-gpu", "65537", 0 },
+                { "jobs", "per-gpu", "4294967296", 0 },
+                { "jobs", "per-user", "1", 1 },
+                { "jobs", "per-user", "65536", 65536 },
+                { "jobs", "per-user", "0", 0 },
+                { "jobs", "per-user", "65537", 0 },
+                { "jobs", "per-user", "-1", 0 },
+        };
+
+        log_set_max_level(LOG_EMERG);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                _cleanup_scratch_ Scratch s = scratch_new();
+                g_autofree char *text = g_strdup_printf("[%s]\n%s=%s\n", cases[i].section, cases[i].key,
+                                                        cases[i].value);
+                bool of_jobs = g_str_equal(cases[i].section, "jobs");
+                Config *c = config_new();
+
+                scratch_file(&s, "vgpud.conf", text);
+                config_read(c, s.path);
+                uint64_t value = g_str_equal(cases[i].key, "per-gpu")     ? c->jobs_per_gpu
+                                 : g_str_equal(cases[i].key, "per-user")  ? c->jobs_per_user
+                                 : of_jobs                                ? c->job_timeout_usec
+                                 : g_str_equal(cases[i].section, "start") ? c->start_timeout_usec
+                                                                          : c->stop_timeout_usec;
+                uint64_t standard = !g_str_equal(cases[i].key, "timeout") ? 256
+                                    : of_jobs                             ? 120 * USEC_PER_SEC
+                                                                          : 5 * USEC_PER_SEC;
+
+                ASSERT_EQ(value, cases[i].expected > 0 ? cases[i].expected : standard);
+                ASSERT_EQ(c->errors->len, cases[i].expected > 0 ? 0 : 1);
+                config_free(c);
+        }
+}
+
+static void test_gpu_ranges(void)
+{
+        static const struct {
+                const char *key, *value;
+                bool valid;
+        } cases[] = {
+                { "spare", "0", true },           { "spare", "65536", true },
+                { "spare", "-1", false },         { "spare", "65537", false },
+                { "spare", "4294967295", false }, { "priority", "-1000000", true },
+                { "priority", "1000000", true },  { "priority", "-1000001", false },
+                { "priority", "1000001", false }, { "priority", "-2147483649", false },
+        };
+
+        log_set_max_level(LOG_EMERG);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                _cleanup_scratch_ Scratch s = scratch_new();
+                g_autofree char *text = g_strdup_printf("[gpu *]\n%s=%s\n", cases[i].key, cases[i].value);
+                bool spare = g_str_equal(cases[i].key, "spare");
+                int64_t given = g_ascii_strtoll(cases[i].value, NULL, 10);
+                Config *c = config_new();
+                ConfigGpu g;
+
+                scratch_file(&s, "vgpud.conf", text);
+                config_read(c, s.path);
+                g = config_find_gpu(c, "0000:41:00.0");
+                ASSERT_EQ(g.spare, spare && cases[i].valid ? given : -1);
+                ASSERT_EQ(g.priority, !spare && cases[i].valid ? given : CONFIG_PRIORITY_NOT_SAID);
+                ASSERT_EQ(c->errors->len, cases[i].valid ? 0 : 1);
+                config_free(c);
+        }
+}
+
 /* A bad line is ignored alone; a bad section is ignored up to the next section. */
 static void test_bad_lines(void)
 {
@@ -212,6 +310,8 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_defaults);
         TEST(test_files);
+        TEST(test_ranges);
+        TEST(test_gpu_ranges);
         TEST(test_bad_lines);
         TEST(test_no_text);
         TEST(test_pci_ids);
