@@ -346,7 +346,9 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
                 report_print_gpu_why(g);
                 for (unsigned k = 0; k < g->types->len; k++, n++)
                         report_print_type_why(g, gpu_type(g, k));
-                title = g_strdup_printf("Options on %s:", g->name);
+                g_autofree char *name = format_printable(g->name);
+
+                title = g_strdup_printf("Options on %s:", name);
                 print_type_options(g, title, 4);
 
                 if (g->types->len == 0) {

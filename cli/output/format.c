@@ -157,6 +157,16 @@ char *format_user(const Arguments *a, uint32_t uid)
         return g_strdup(name);
 }
 
+bool character_is_safe(gunichar c)
+{
+        GUnicodeType type = g_unichar_type(c);
+
+        /* Controls are C0, DEL and C1 (U+009B alone is a CSI); formats override the direction, or are
+         * invisible. */
+        return type != G_UNICODE_CONTROL && type != G_UNICODE_FORMAT && type != G_UNICODE_LINE_SEPARATOR &&
+               type != G_UNICODE_PARAGRAPH_SEPARATOR;
+}
+
 char *format_printable(const char *text)
 {
         g_autofree char *valid = NULL;
@@ -171,7 +181,7 @@ char *format_printable(const char *text)
         for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
                 gunichar c = g_utf8_get_char(p);
 
-                g_string_append_unichar(s, g_unichar_iscntrl(c) ? '?' : c);
+                g_string_append_unichar(s, character_is_safe(c) ? c : '?');
         }
 
         return g_string_free(s, false);

@@ -3,6 +3,8 @@
 
 /* Values as text for people. All functions that return char * return new text. */
 
+#include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/macros.h"
@@ -15,7 +17,10 @@ char *format_moment(uint64_t usec);                  /* "2026-01-31 18:03:04" */
 char *format_user(const Arguments *a, uint32_t uid); /* name of a user of this host; NULL for UINT32_MAX */
 char *format_number(int64_t value);                  /* NULL for -1 */
 
-/* Replaces control characters with "?". Texts of drivers and of other users must not steer the terminal. */
+/* False for a character that steers a terminal or changes the order of what it shows. */
+bool character_is_safe(gunichar c);
+/* Replaces unsafe characters with "?". Texts of drivers, of other users and of other hosts must not steer the
+ * terminal. */
 char *format_printable(const char *text);
 
 /* Width of a text in columns of a terminal, and the text cut to a width. */

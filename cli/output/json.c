@@ -2,27 +2,42 @@
 
 #include "cli/output/json.h"
 
+#include "cli/output/format.h"
+
 Json json_new(bool compact)
 {
         return (Json){ .text = g_string_new(NULL), .compact = compact };
 }
 
+/* JSON writes a character above U+FFFF as a surrogate pair. */
+static void json_escape(GString *s, gunichar c)
+{
+        if (c > 0xffff)
+                g_string_append_printf(s, "\\u%04x\\u%04x", 0xd7c0 + (c >> 10), 0xdc00 + (c & 0x3ff));
+        else
+                g_string_append_printf(s, "\\u%04x", c);
+}
+
+/* Escapes what steers a terminal as well: the reader of the output may be one. `value` is UTF-8. */
 static void json_quote(GString *s, const char *value)
 {
         g_string_append_c(s, '"');
-        for (const char *p = value; *p; p++) {
-                unsigned char c = (unsigned char)*p;
+        for (const char *p = value; *p; p = g_utf8_next_char(p)) {
+                unsigned char byte = (unsigned char)*p;
+                gunichar c = byte < 0x80 ? byte : g_utf8_get_char(p);
 
                 if (c == '"' || c == '\\')
-                        g_string_append_printf(s, "\\%c", c);
+                        g_string_append_printf(s, "\\%c", (char)c);
                 else if (c == '\n')
                         g_string_append(s, "\\n");
                 else if (c == '\t')
                         g_string_append(s, "\\t");
-                else if (c < 0x20 || c == 0x7f)
-                        g_string_append_printf(s, "\\u%04x", c);
-                else
+                else if (c < 0x20 || (c >= 0x7f && !character_is_safe(c)))
+                        json_escape(s, c);
+                else if (c < 0x80)
                         g_string_append_c(s, (char)c);
+                else
+                        g_string_append_unichar(s, c);
         }
 
         g_string_append_c(s, '"');

@@ -113,6 +113,15 @@ const char *tone_end(Tone tone)
         return tone != TONE_PLAIN && colours_wanted() ? "\033[0m" : "";
 }
 
+/* ---- names ---- */
+
+void print_name(const char *name)
+{
+        g_autofree char *printable = format_printable(name);
+
+        (void)puts(printable);
+}
+
 /* ---- running text ---- */
 
 static void print_broken(unsigned indent, unsigned hang, const char *head, Tone tone, const char *text)

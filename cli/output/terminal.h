@@ -28,6 +28,9 @@ typedef enum Tone {
 const char *tone_begin(Tone tone);
 const char *tone_end(Tone tone);
 
+/* Prints a name on a line of its own, with unsafe characters replaced. */
+void print_name(const char *name);
+
 /* Prints an indented line of text. A terminal breaks it between words; further lines are indented by four more.
  * `head` (may be NULL) comes first, highlighted. */
 void print_wrapped(unsigned indent, const char *head, const char *text);

@@ -15,9 +15,10 @@
 
 static void complete_print(const char *word, const char *text)
 {
-        g_autofree char *printable = text ? format_printable(text) : NULL;
+        g_autofree char *printable = text ? format_printable(text) : NULL, *safe = format_printable(word);
 
-        if (strpbrk(word, "\t\n")) /* tab and newline separate the fields; no name has them */
+        /* Tab and newline separate the fields, and the shell prints the word on the terminal. */
+        if (strcmp(safe, word) != 0)
                 return;
 
         (void)printf("%s%s%s\n", word, printable && *printable ? "\t" : "",

@@ -9,6 +9,7 @@
 #include "cli/host/report.h"
 #include "cli/output/errors.h"
 #include "cli/output/json.h"
+#include "cli/output/terminal.h"
 #include "cli/verbs/gpu-call.h"
 #include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
@@ -29,7 +30,7 @@ static int configure_list(const Arguments *a, const GpuInfo *g)
         }
 
         for (unsigned i = 0; a->quiet && i < g->modes->len; i++)
-                (void)puts(((const ModeInfo *)g->modes->pdata[i])->name);
+                print_name(((const ModeInfo *)g->modes->pdata[i])->name);
         if (!a->quiet)
                 print_modes(g, 0);
         if (g->modes->len == 0)

@@ -13,6 +13,8 @@
 #include "cli/host/values.h"
 #include "cli/output/errors.h"
 #include "cli/output/json.h"
+#include "cli/output/format.h"
+#include "cli/output/terminal.h"
 #include "cli/verbs/call-options.h"
 #include "cli/verbs/near.h"
 #include "cli/verbs/verbs.h"
@@ -198,16 +200,18 @@ static int create_answered(Client *c, const Call *call)
                 create_print_json(c, call_job_id(call), created);
         else if (a->block)
                 for (unsigned i = 0; i < created->len; i++)
-                        (void)puts(((const Created *)created->pdata[i])->uuid);
+                        print_name(((const Created *)created->pdata[i])->uuid);
         else
                 (void)printf("%" G_GUINT32_FORMAT "\n", call_job_id(call));
 
         /* A caller that cannot read the result must not create another instance. */
         if (fflush(stdout) != 0)
-                for (unsigned i = 0; i < created->len; i++)
-                        (void)fprintf(stderr, "vgpuctl: Instance %s %s.\n",
-                                      ((const Created *)created->pdata[i])->uuid,
+                for (unsigned i = 0; i < created->len; i++) {
+                        g_autofree char *uuid = format_printable(((const Created *)created->pdata[i])->uuid);
+
+                        (void)fprintf(stderr, "vgpuctl: Instance %s %s.\n", uuid,
                                       a->block ? "was created" : "is being created");
+                }
 
         return 0;
 }

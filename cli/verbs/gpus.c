@@ -10,6 +10,7 @@
 #include "cli/output/errors.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
+#include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 
 static void gpus_print(const Arguments *a, const Host *h)
@@ -63,7 +64,7 @@ static int gpus_run(const Arguments *a)
         if (!a->quiet)
                 gpus_print(a, h);
         for (unsigned i = 0; a->quiet && i < host_n(h, OBJECT_GPU); i++)
-                (void)puts(host_gpu(h, i)->name);
+                print_name(host_gpu(h, i)->name);
         if (host_n(h, OBJECT_GPU) == 0)
                 remark(a, "This host has no GPU.");
         client_remark_config(&c);

@@ -8,6 +8,7 @@
 #include "cli/host/objects-json.h"
 #include "cli/host/report.h"
 #include "cli/output/errors.h"
+#include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 
 static int list_run(const Arguments *a)
@@ -32,7 +33,7 @@ static int list_run(const Arguments *a)
 
         if (a->quiet) {
                 for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
-                        (void)puts(host_instance(h, i)->uuid);
+                        print_name(host_instance(h, i)->uuid);
                 return 0;
         }
 

@@ -61,7 +61,9 @@ static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
         unsigned n_full = 0;
 
         if (g->types->len > 0 && strcmp(g->state, "ready") != 0) {
-                (void)printf("  No instance can be made while the GPU is %s.\n", g->state);
+                g_autofree char *state = format_printable(g->state);
+
+                (void)printf("  No instance can be made while the GPU is %s.\n", state);
                 return;
         }
 
@@ -80,11 +82,13 @@ static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
 static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
 {
         g_autofree char *title = gpu_title(g), *state = gpu_state_text(g);
-        g_autofree char *printable = format_printable(title ? title : "");
+        g_autofree char *name = format_printable(g->name), *printable = format_printable(title ? title : "");
+        g_autofree char *printable_state = format_printable(state);
         bool has_instances = false;
 
-        (void)printf("%s%s%s%s%s: %s%s%s\n", tone_begin(TONE_HEAD), g->name, title ? "  " : "", printable,
-                     tone_end(TONE_HEAD), tone_begin(gpu_state_tone(g)), state, tone_end(gpu_state_tone(g)));
+        (void)printf("%s%s%s%s%s: %s%s%s\n", tone_begin(TONE_HEAD), name, title ? "  " : "", printable,
+                     tone_end(TONE_HEAD), tone_begin(gpu_state_tone(g)), printable_state,
+                     tone_end(gpu_state_tone(g)));
 
         if (*g->reason)
                 print_reason(2, NULL, g->reason, g->hint);
@@ -140,7 +144,7 @@ static int overview_run(const Arguments *a)
 
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 if (a->quiet) {
-                        (void)puts(host_gpu(h, i)->name);
+                        print_name(host_gpu(h, i)->name);
                         continue;
                 }
 

@@ -14,6 +14,7 @@
 #include "cli/output/format.h"
 #include "cli/output/json.h"
 #include "cli/output/table.h"
+#include "cli/output/terminal.h"
 #include "cli/verbs/call-options.h"
 #include "cli/verbs/near.h"
 #include "cli/verbs/verbs.h"
@@ -307,7 +308,7 @@ static int place_answered(const Client *c, sd_bus_message *answer, const char *t
         else if (!a->quiet)
                 place_print(a, candidates);
         else if (place_find_chosen(candidates))
-                (void)puts(place_find_chosen(candidates)->gpu);
+                print_name(place_find_chosen(candidates)->gpu);
 
         if (place_find_chosen(candidates))
                 return 0;

@@ -190,7 +190,8 @@ static void show_type(const GpuInfo *g, const TypeInfo *t)
                 g_string_append(s, ", a slice of the partitioned GPU (MIG)");
         if (*t->device_api)
                 g_string_append_printf(s, ", %s", t->device_api);
-        (void)puts(s->str);
+        g_autofree char *line = format_printable(s->str);
+        (void)puts(line);
         g_string_free(s, true);
 
         if (t->why_not && !type_waits_for_gpu(g, t))
@@ -554,7 +555,7 @@ static int show_find_quiet(Client *c, Host *h, ObjectKind kind, void *object)
 
         status = lookup_object(c, h, kind, path, c->args->words[0], &object);
         if (status == 0)
-                (void)puts(kind == OBJECT_GPU ? ((const GpuInfo *)object)->name
+                print_name(kind == OBJECT_GPU ? ((const GpuInfo *)object)->name
                                               : ((const InstanceInfo *)object)->uuid);
 
         return status;

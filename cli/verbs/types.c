@@ -10,6 +10,7 @@
 #include "cli/host/type-table.h"
 #include "cli/output/errors.h"
 #include "cli/output/json.h"
+#include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 
 /* GPUs of one model offer the same types. */
@@ -20,7 +21,7 @@ static void types_print_ids(const Host *h)
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++)
                 for (unsigned n = 0; n < host_gpu(h, i)->types->len; n++)
                         if (g_hash_table_add(seen, gpu_type(host_gpu(h, i), n)->id))
-                                (void)puts(gpu_type(host_gpu(h, i), n)->id);
+                                print_name(gpu_type(host_gpu(h, i), n)->id);
 }
 
 static void types_print_json(const Host *h)

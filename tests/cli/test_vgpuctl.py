@@ -16,6 +16,7 @@ import subprocess
 import sys
 import termios
 import time
+import unicodedata
 import unittest
 import xml.etree.ElementTree
 
@@ -454,6 +455,86 @@ class Json(Case):
             error = self.error(result)
             self.assertEqual((error["name"], error["exit_status"]), ("org.vgpud1.Error.InvalidArgs", 2))
         self.assertTrue(self.vgpuctl("frobnicate", "--", "--json").err.startswith("vgpuctl: "))
+
+
+class HostileHost(Case):
+    """A host whose every text steers the terminal, as vgpuctl -H may meet it."""
+
+    # The CSI of C1, the string terminator, NEL, DEL, ESC, overrides of the direction, separators, invisible characters.
+    EVIL = "\u009b2J\u009c\u0085\x7f\x1b[2J\u202e\u2066\u200f\u061c\u2028\u2029\ufeff\U000e0041"
+
+    def setUp(self):
+        super().setUp()
+        folder = pathlib.Path(self.bus.folder.name)
+        (folder / "ssh").write_text(f"#!/bin/sh\nexec systemd-stdio-bridge -p {self.bus.address}\n")
+        (folder / "ssh").chmod(0o755)
+        self.path = {"PATH": f"{folder}:{os.environ['PATH']}"}
+        w = mock_vgpud.world()
+        for path, interfaces in w.objects.items():
+            for interface, values in interfaces.items():
+                kinds = mock_vgpud.OF_INTERFACE[interface]
+                texts = {k: dbus.String(str(v) + self.EVIL) for k, v in values.items() if kinds[k] == "s"}
+                if interface == GPU:
+                    texts["Modes"] = dbus.Dictionary({"mode" + self.EVIL: dbus.Dictionary(
+                        {"value": "on" + self.EVIL, "help": self.EVIL, "choices": dbus.Array(["on" + self.EVIL], signature="s")},
+                        signature="sv")}, signature="sa{sv}")
+                self.change(path, interface, **texts)
+        for gpu in (GVT, NVIDIA, SAMPLE):
+            self.types(gpu, make_type("id" + self.EVIL, "name" + self.EVIL, self.EVIL, ["alias" + self.EVIL], 0,
+                                      "full" + self.EVIL, "wait" + self.EVIL, device_api=self.EVIL,
+                                      options=[["option" + self.EVIL, self.EVIL]]))
+        self.bus.control("ConfigErrors", [self.EVIL], signature="as")
+
+    def assert_safe(self, text, words):
+        unsafe = {hex(ord(c)) for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") and c not in "\n\t"}
+        self.assertEqual(unsafe, set(), f"{words}: {text!r}")
+
+    WORDS = ([], ["gpus"], ["list"], ["types"], ["types", "--why"], ["jobs"], ["jobs", "--all"], ["show", GVT],
+             ["show", FIRST], ["show", SECOND], ["configure", GVT], ["place", "id"], ["show", "nothing"],
+             ["status"])
+
+    def test_everything_printed(self):
+        for words in self.WORDS:
+            for form in ([], ["--json"], ["-q"], ["--no-legend"]):
+                result = self.vgpuctl(*words, *form)
+                self.assert_safe(result.out + result.err, [*words, *form])
+
+    def test_another_host(self):
+        for words in ([], ["gpus"], ["types", "--json"], ["__complete", "gpus"]):
+            result = self.vgpuctl("-H", "elsewhere", *words, environment=self.path)
+            self.assertEqual(result.status, 0, result.err)
+            self.assert_safe(result.out + result.err, words)
+
+    def test_completion(self):
+        for kind in ("gpus", "vf-gpus", "instances", "types", "modes", "attributes", "jobs", "objects", "choices"):
+            result = self.vgpuctl("__complete", kind)
+            self.assertEqual(result.err, "", kind)
+            self.assert_safe(result.out, kind)
+        # A safe word with an unsafe explanation is offered.
+        self.change(gpu_path(SAMPLE), GPU, Name=SAMPLE)
+        self.assertEqual([line.split("\t")[0] for line in self.vgpuctl("__complete", "gpus").out.splitlines()], [SAMPLE])
+
+    def test_json_keeps_the_text(self):
+        data = json.loads(self.vgpuctl("show", GVT, "--json").out)
+        self.assertTrue(data["gpu"]["reason"].endswith(self.EVIL))
+
+    def test_errors(self):
+        for form in ([], ["--json"]):
+            self.bus.control("FailWith", "org.vgpud1.Error.Failed", "no" + self.EVIL,
+                             {"hint": "hint" + self.EVIL, "instance": self.EVIL}, signature="ssa{sv}")
+            result = self.vgpuctl("rescan", *form)
+            self.assertEqual(result.status, 1, result)
+            self.assert_safe(result.out + result.err, form)
+
+    def test_monitor(self):
+        for form in ([], ["--json"]):
+            p = self.program("monitor", *form)
+            end = time.monotonic() + harness.LIMIT_S
+            while "mark" not in p.text and time.monotonic() < end:
+                self.change(gpu_path(SAMPLE), GPU, Reason=f"mark{time.monotonic()}" + self.EVIL, Driver=self.EVIL)
+                p.read(0.2)
+            self.assertIn("mark", p.text)
+            self.assert_safe(p.text, form)
 
 
 class Errors(Case):
