@@ -81,8 +81,6 @@ int explain_refusal(const Refusal *table, int r, VgpudError *reterr, const char 
 
 int explain_gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr)
 {
-        g_assert(r <= 0);
-
         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_GPU_GONE, r < 0 ? r : -ENODEV,
                                       "GPU %s went away, or its driver is being unloaded", facts->name);
 }
@@ -192,8 +190,7 @@ int explain_rollback(const char *what, int r, const char *why, VgpudError *cause
         if (!why)
                 why = r < 0 ? g_strerror(-r) : "no error, but the device still exists";
 
-        g_assert(cause->code != VGPUD_ERROR_NONE);
-
+        vgpud_error_require(cause);
         r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
                                    "%s; the rollback of %s failed as well: %s", cause->message, what, why);
         explain_copy_hint(&cause->hint, reterr);

@@ -438,14 +438,15 @@ static gint facts_compare_vfs(gconstpointer a, gconstpointer b)
 /* Counts the links, because reading sriov_numvfs blocks while another program changes the number. */
 int vgpu_vfs_read(VgpuIo *io, const char *path, char **names, GPtrArray *vfs, uint32_t *ret_links)
 {
-        uint32_t links = 0, index;
+        uint32_t links = 0;
+        uint16_t index; /* TotalVFs has 16 bits */
         int problem = 0;
 
         for (; *names; names++) {
                 g_autofree char *link = NULL, *vf = NULL, *name = NULL;
                 int r;
 
-                if (!g_str_has_prefix(*names, "virtfn") || parse_u32(*names + strlen("virtfn"), 10, &index) < 0)
+                if (!g_str_has_prefix(*names, "virtfn") || parse_u16(*names + strlen("virtfn"), 10, &index) < 0)
                         continue;
 
                 links++;

@@ -340,15 +340,12 @@ static int call_start_timer(Call *call)
 {
         Waiter *w = call->waiter;
         uint64_t usec = w->client->args->timeout_usec;
-        int r;
 
         if (usec == 0 || usec == UINT64_MAX || call->timer)
                 return 0;
 
-        r = sd_event_add_time_relative(w->event, &call->timer, CLOCK_MONOTONIC, usec, 1000, waiter_on_timeout,
-                                       call);
-
-        return r == -EOVERFLOW ? 0 : r; /* a time that never comes is no limit */
+        return sd_event_add_time_relative(w->event, &call->timer, CLOCK_MONOTONIC, usec, 1000,
+                                          waiter_on_timeout, call);
 }
 
 static int waiter_on_answer(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error)

@@ -3,9 +3,11 @@
 #include "base/error.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/text.h"
 
 static const struct {
@@ -55,9 +57,8 @@ int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char
         va_list ap;
 
         g_assert(error_code_is_valid(code));
-        g_assert(r <= 0);
         va_start(ap, format);
-        error_fill(e, code, -r, format, ap);
+        error_fill(e, code, r < 0 && r > INT_MIN ? -r : 0, format, ap);
         va_end(ap);
 
         return -error_table[code].errnum;
@@ -99,12 +100,25 @@ void vgpud_error_done(VgpudError *e)
         *e = VGPUD_ERROR_INIT;
 }
 
+void vgpud_error_require(VgpudError *e)
+{
+        if (error_code_is_valid(e->code))
+                return;
+
+        log_error("Internal error: an operation failed without an explanation");
+        (void)vgpud_error_setf(e, VGPUD_ERROR_FAILED,
+                               "the operation failed for a reason that vgpud does not know");
+        vgpud_error_hintf(e, VGPUD_HINT_SEE_JOURNAL, "look for messages in the journal of vgpud.service");
+}
+
 int vgpud_error_move(VgpudError *dst, VgpudError *src)
 {
-        int r = -vgpud_error_code_to_errno(src->code);
+        int r;
 
-        g_assert(error_code_is_valid(src->code));
         g_assert(dst != src);
+
+        vgpud_error_require(src);
+        r = -vgpud_error_code_to_errno(src->code);
 
         if (dst) {
                 vgpud_error_done(dst);

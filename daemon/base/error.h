@@ -68,8 +68,8 @@ typedef struct VgpudError {
  * characters and at most TEXT_MESSAGE_MAX bytes (base/text.h); foreign texts in it should be quoted. */
 int vgpud_error_setf(VgpudError *e, VgpudErrorCode code, const char *format, ...) _printf_(3, 4) _cold_;
 
-/* The same, and keep the errno of a failed system call in errnum. `r`: its negative errno; 0: no call failed.
- */
+/* The same, and keep the errno of a failed system call in errnum. `r`: its negative errno. Any other value
+ * means that no call failed: `r` may be the result of a write that another program overtook. */
 int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char *format, ...)
                 _printf_(4, 5) _cold_;
 
@@ -83,8 +83,12 @@ void vgpud_error_hint_job(VgpudError *e, uint32_t job) _cold_;
 void vgpud_error_done(VgpudError *e);
 #define _cleanup_vgpud_error_ _cleanup_(vgpud_error_done)
 
-/* Move *src to *dst (may be NULL) and empty *src. Returns the negative errno of the code, so that
- * `return vgpud_error_move(reterr, &e)` passes the error on. */
+/* For the error of a function that failed: if it is not set, which is a mistake of that function, log this and
+ * set FAILED. Never ends the daemon, whose other GPUs work. */
+void vgpud_error_require(VgpudError *e);
+
+/* Move *src to *dst (may be NULL) and empty *src. Calls vgpud_error_require(). Returns the negative errno of
+ * the code, so that `return vgpud_error_move(reterr, &e)` passes the error on. */
 int vgpud_error_move(VgpudError *dst, VgpudError *src);
 
 /* Replaces *dst by a copy. */

@@ -322,8 +322,7 @@ static int gim_legacy_explain_doubt(VfCreate *c, int r, const VgpudError *again,
         const Request *req = c->userdata;
 
         g_assert(req->doubt);
-        g_assert(cause->code != VGPUD_ERROR_NONE);
-
+        vgpud_error_require(cause);
         r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_INCONSISTENT, cause->errnum > 0 ? -cause->errnum : r,
                                    "%s; gim may still hold VF %s of GPU %s as allocated%s%s", cause->message,
                                    req->doubt->name, f->name,

@@ -225,7 +225,7 @@ static int mdev_undo_create(VgpuIo *io, const char *path, VgpudError *cause, Vgp
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
         int r = mdev_remove_instance(io, path, &again);
 
-        g_assert(cause->code != VGPUD_ERROR_NONE);
+        vgpud_error_require(cause);
 
         /* The kernel is removing the new instance already: the file "remove" vanishes before the device
          * (ENOENT), and writes to it fail with ENODEV while the driver is being unloaded. */
@@ -314,7 +314,9 @@ static int mdev_create_on_any(VgpuTarget *t, const CreateArgs *args, const MdevP
         const MdevParent *refuser = NULL;
         int refusal = 0;
 
-        g_assert(t->facts->mdev_parents->len > 0);
+        /* The driver may have left since the back end was chosen. */
+        if (t->facts->mdev_parents->len == 0)
+                return explain_gpu_gone(t->facts, 0, reterr);
 
         for (unsigned tries = 0; tries < REFUSALS_MAX; tries++) {
                 _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;

@@ -261,7 +261,6 @@ int mdev_room_refuse(const GpuFacts *facts, const GpuSnapshot *s, const char *ty
         bool elsewhere = parent && wanted && wanted->available > 0;
 
         g_assert(vgpu_io_name_is_valid(type_id));
-        g_assert(r <= 0);
 
         if (elsewhere)
                 r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_NO_CAPACITY, r, "%s has no room for another %s",

@@ -206,7 +206,7 @@ static int nvidia_undo_create(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause
         int r = nvidia_vf_write_type(t->io, vf->path, 0, NVIDIA_TRIES_MAX),
             q = nvidia_vf_read_type(t->io, vf->path, &now);
 
-        g_assert(cause->code != VGPUD_ERROR_NONE);
+        vgpud_error_require(cause);
 
         if ((q >= 0 && now == 0) || vgpu_io_is_gone(q))
                 return vgpud_error_move(reterr, cause);

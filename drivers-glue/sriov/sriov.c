@@ -273,10 +273,11 @@ static bool sriov_was_tried(const Tries *tries, const VgpuVf *vf)
         return false;
 }
 
-static void sriov_tries_add(Tries *tries, const VgpuVf *vf, bool in_use, const VgpudError *e)
+static void sriov_tries_add(Tries *tries, const VgpuVf *vf, bool in_use, VgpudError *e)
 {
-        g_assert(e->code != VGPUD_ERROR_NONE);
         g_assert(!sriov_was_tried(tries, vf));
+
+        vgpud_error_require(e);
 
         if (tries->vfs->len == 0) {
                 tries->code = e->code;

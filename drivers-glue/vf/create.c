@@ -93,8 +93,6 @@ static int create_undo(VfCreate *c, VgpudError *cause, VgpudError *reterr)
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
         int r;
 
-        g_assert(cause->code != VGPUD_ERROR_NONE);
-
         if (!vgpu_io_exists(c->t->io, c->vf->path)) {
                 vgpud_error_done(cause);
                 c->vf_failed = false;

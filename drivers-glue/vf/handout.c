@@ -525,6 +525,8 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
                 return r;
         }
 
+        vgpud_error_require(&cause);
+        vgpud_error_require(&again);
         r = vgpud_error_set_errnof(reterr, cause.code, -cause.errnum, "%s; %s", cause.message, again.message);
         explain_copy_hint(&cause.hint, reterr);
 
@@ -538,7 +540,7 @@ int vf_explain_destroy(VgpuTarget *t, const VgpuVf *vf, int r, VgpudError *cause
         if (r >= 0)
                 return r;
 
-        g_assert(cause->code != VGPUD_ERROR_NONE);
+        vgpud_error_require(cause);
 
         if (vf_state_read(t->io, vf->path, &now) < 0 || vf_state_is_handed_out(&now)) {
                 vgpud_error_move(reterr, cause);
@@ -558,8 +560,6 @@ int vf_explain_destroy(VgpuTarget *t, const VgpuVf *vf, int r, VgpudError *cause
 
 int vf_explain_undo(const VgpuVf *vf, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr)
 {
-        g_assert(cause->code != VGPUD_ERROR_NONE);
-
         if (r < 0)
                 return explain_rollback(vf->name, r, again->message, cause, reterr);
 

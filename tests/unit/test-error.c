@@ -2,6 +2,9 @@
 
 #include "base/error.h"
 
+#include <limits.h>
+
+#include "base/log.h"
 #include "tests.h"
 
 static void test_table(void)
@@ -72,6 +75,33 @@ static void test_set(void)
         ASSERT_EQ(e.errnum, EUSERS);
 }
 
+/* A cause may have no errno: the kernel reported success, and another program undid the effect. */
+static void test_no_errno(void)
+{
+        static const int results[] = { 0, 1, INT_MAX, INT_MIN };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(results); i++) {
+                _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+
+                ASSERT_ERROR(vgpud_error_set_errnof(&e, VGPUD_ERROR_FAILED, results[i], "raced"), EIO);
+                ASSERT_EQ(e.errnum, 0);
+                ASSERT_STREQ(e.message, "raced");
+        }
+}
+
+/* A function that failed without an explanation must not end the daemon. */
+static void test_move_of_nothing(void)
+{
+        _cleanup_vgpud_error_ VgpudError a = VGPUD_ERROR_INIT, b = VGPUD_ERROR_INIT;
+
+        log_set_max_level(LOG_CRIT);
+        ASSERT_ERROR(vgpud_error_move(&b, &a), EIO);
+        ASSERT_EQ(b.code, VGPUD_ERROR_FAILED);
+        ASSERT_EQ(b.hint.id, VGPUD_HINT_SEE_JOURNAL);
+        ASSERT_EQ(a.code, VGPUD_ERROR_NONE);
+        ASSERT_ERROR(vgpud_error_move(NULL, &a), EIO);
+}
+
 static void test_nobody_asks(void)
 {
         ASSERT_ERROR(vgpud_error_setf(NULL, VGPUD_ERROR_IN_USE, "x"), EBUSY);
@@ -101,8 +131,10 @@ int main(int argc, char **argv)
         TEST(test_out_of_table);
         TEST(test_hint);
         TEST(test_set);
+        TEST(test_no_errno);
         TEST(test_nobody_asks);
         TEST(test_move);
+        TEST(test_move_of_nothing);
 
         return tests_end();
 }

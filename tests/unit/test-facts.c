@@ -48,6 +48,8 @@ static void test_full(void)
         fake_add_link(k, GPU "/virtfn0", "devices/pci0000:3a/0000:3a:00.0/0000:3b:00.1");
         fake_add_link(k, GPU "/virtfn1", "devices/pci0000:3a/0000:3a:00.0/0000:3b:00.2");
         add(k, "virtfnx", "no link");
+        /* No VF has this index: SR-IOV counts in 16 bits. */
+        fake_add_link(k, GPU "/virtfn4294967295", "devices/pci0000:3a/0000:3a:00.0/0000:3b:00.3");
         ASSERT_OK(gpu_facts_read(io, &seed, NULL, &f));
 
         ASSERT_STREQ(f->name, "0000:3b:00.0");

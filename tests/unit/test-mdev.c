@@ -734,6 +734,17 @@ static int unload(FakeKernel *k, const char *path, void *data)
         return 0;
 }
 
+/* The driver left between the choice of the back end and the job: the newest facts have no parent. */
+static void test_create_without_parents(void)
+{
+        _cleanup_fixture_ Fixture f = with_gvt_g();
+
+        g_ptr_array_set_size(f.facts->mdev_parents, 0);
+        ASSERT_ERROR(create_on(&f, UUID_A, "i915-GVTg_V5_4", NULL), ENOLINK);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+        ASSERT_ERROR(create_on(&f, UUID_A, "i915-GVTg_V5_4", "0000:00:02.0"), ENOLINK);
+}
+
 static void test_gone_while_creating(void)
 {
         _cleanup_fixture_ Fixture f = with_mdpy();
@@ -1179,6 +1190,7 @@ int main(int argc, char **argv)
         TEST(test_create_goes_on);
         TEST(test_create_comes_round);
         TEST(test_race_for_last);
+        TEST(test_create_without_parents);
         TEST(test_gone_while_creating);
         TEST(test_writer_died_after);
         TEST(test_not_made);
