@@ -89,6 +89,32 @@ static int on_wishes(sd_event_source *source, void *userdata)
         return 0;
 }
 
+/* ---- lanes ---- */
+
+/* The GPU is shown with the reason. Its first scan waits in the lane, and makes it ready. */
+static void on_lane_threadless(Lane *lane, int problem, void *userdata)
+{
+        _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;
+        Manager *m = userdata;
+        GHashTableIter iter;
+        Gpu *gpu;
+
+        vgpud_hint_setf(&hint, VGPUD_HINT_TRY_AGAIN,
+                        "vgpud tries again by itself; raise TasksMax= of vgpud.service, or end other programs");
+
+        g_hash_table_iter_init(&iter, m->model->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
+                g_autofree char *reason = NULL;
+
+                if (gpu->lane != lane)
+                        continue;
+
+                reason = g_strdup_printf("no thread for its operations can be started: %s",
+                                         g_strerror(-problem));
+                gpu_set_state(gpu, GPU_FAILED, reason, &hint);
+        }
+}
+
 /* ---- life ---- */
 
 int manager_new(sd_event *event, const Config *config, LaneIoFactory factory, void *factory_userdata,
@@ -141,6 +167,7 @@ int manager_open(Manager *m)
                 return log_error_errno(r, "Cannot set up the lanes: %m");
 
         model->lanes = m->lanes;
+        lanes_on_threadless(m->lanes, on_lane_threadless, m);
 
         return 0;
 }

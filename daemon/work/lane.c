@@ -16,6 +16,10 @@
 /* Lifetime of an idle writing child, so that a burst of jobs shares one child. */
 #define WRITER_IDLE_USEC (5 * USEC_PER_SEC)
 
+/* Time to the next attempt to start threads that could not be started; doubled by each failure. */
+#define RETRY_MIN_USEC (100 * USEC_PER_MSEC)
+#define RETRY_MAX_USEC (10 * USEC_PER_SEC)
+
 enum {
         PHASE_WAITING,
         PHASE_RUNNING, /* the main thread does not know yet */
@@ -30,6 +34,11 @@ struct Lanes {
         LaneIoFactory factory;
         void *userdata;
         GPtrArray *lanes; /* borrowed: those not released */
+
+        sd_event_source *retry; /* owned; starts threads again */
+        uint64_t retry_usec;    /* time to the next attempt */
+        LanesThreadless threadless;
+        void *threadless_userdata;
 
         pthread_mutex_t mutex; /* protects the members below, and queues and phases of all lanes */
         pthread_cond_t idle;   /* a lane has become idle, or a thread has ended */
@@ -46,6 +55,7 @@ struct Lane {
         LaneWork *head, **tail;
         LaneWork *running;
         bool started; /* the thread has been made */
+        bool told;    /* the failure to start the thread was reported */
         bool ending;  /* no more work will come */
 };
 
@@ -248,6 +258,7 @@ int lanes_new(sd_event *event, int lock_dir_fd, LaneIoFactory factory, void *use
         lanes->userdata = userdata;
         lanes->lanes = g_ptr_array_new();
         lanes->done_tail = &lanes->done;
+        lanes->retry_usec = RETRY_MIN_USEC;
         pthread_mutex_init(&lanes->mutex, NULL);
         lane_cond_init(&lanes->idle);
         lanes->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -296,6 +307,7 @@ Lanes *lanes_free(Lanes *lanes)
 
         g_assert(lanes->lanes->len == 0);
         lanes->source = sd_event_source_disable_unref(lanes->source);
+        lanes->retry = sd_event_source_disable_unref(lanes->retry);
         lanes->event = sd_event_unref(lanes->event);
         g_ptr_array_unref(lanes->lanes);
 
@@ -334,7 +346,7 @@ Lane *lane_new(Lanes *lanes, const char *name)
         return lane;
 }
 
-static void lane_start(Lane *lane)
+static int lane_start(Lane *lane)
 {
         pthread_attr_t attr;
         pthread_t thread;
@@ -353,9 +365,76 @@ static void lane_start(Lane *lane)
         pthread_attr_destroy(&attr);
         pthread_sigmask(SIG_SETMASK, &old, NULL);
 
-        if (r != 0)
-                g_error("Cannot create the thread of lane %s: %s", lane->name, g_strerror(r));
-        lane->started = true;
+        lane->started = r == 0;
+        if (lane->started)
+                return 0;
+
+        pthread_mutex_lock(&lane->lanes->mutex);
+        lane->lanes->threads--;
+        pthread_mutex_unlock(&lane->lanes->mutex);
+        (void)lane_unref(lane);
+
+        return -r;
+}
+
+static void lanes_retry_later(Lanes *lanes);
+
+/* Report a lane only after the second attempt: the limit may be reached for a moment. */
+static int on_lanes_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        g_autoptr(GPtrArray) failed = g_ptr_array_new();
+        Lanes *lanes = userdata;
+        int problem = 0;
+
+        lanes->retry = sd_event_source_disable_unref(lanes->retry);
+
+        for (guint i = 0; i < lanes->lanes->len; i++) {
+                Lane *lane = lanes->lanes->pdata[i];
+                int r = lane->started || !lane->head ? 0 : lane_start(lane);
+
+                if (r >= 0)
+                        continue;
+
+                problem = r;
+                if (!lane->told)
+                        g_ptr_array_add(failed, lane);
+                lane->told = true;
+        }
+
+        lanes->retry_usec = problem < 0 ? MIN(2 * lanes->retry_usec, RETRY_MAX_USEC) : RETRY_MIN_USEC;
+        if (problem < 0)
+                lanes_retry_later(lanes);
+
+        for (guint i = 0; i < failed->len; i++) {
+                Lane *lane = failed->pdata[i];
+
+                log_warning_errno(problem, "Cannot start the thread of lane %s, trying again: %m", lane->name);
+                if (lanes->threadless)
+                        lanes->threadless(lane, problem, lanes->threadless_userdata);
+        }
+
+        return 0;
+}
+
+static void lanes_retry_later(Lanes *lanes)
+{
+        int r;
+
+        if (lanes->retry)
+                return;
+
+        r = sd_event_add_time_relative(lanes->event, &lanes->retry, CLOCK_MONOTONIC, lanes->retry_usec,
+                                       USEC_PER_MSEC, on_lanes_retry, lanes);
+        if (r < 0)
+                log_error_errno(r, "Cannot set a timer for the start of threads: %m");
+}
+
+void lanes_on_threadless(Lanes *lanes, LanesThreadless threadless, void *userdata)
+{
+        assert_main_thread();
+
+        lanes->threadless = threadless;
+        lanes->threadless_userdata = userdata;
 }
 
 void lane_submit(Lane *lane, LaneWork *w)
@@ -371,8 +450,8 @@ void lane_submit(Lane *lane, LaneWork *w)
         pthread_cond_signal(&lane->wake);
 
         pthread_mutex_unlock(&lane->lanes->mutex);
-        if (!lane->started)
-                lane_start(lane);
+        if (!lane->started && lane_start(lane) < 0)
+                lanes_retry_later(lane->lanes);
 }
 
 bool lane_cancel(Lane *lane, LaneWork *w)

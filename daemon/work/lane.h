@@ -36,6 +36,12 @@ typedef VgpuIo *(*LaneIoFactory)(int keep_fd, void *userdata);
 
 int lanes_new(sd_event *event, int lock_dir_fd, LaneIoFactory factory, void *userdata, Lanes **ret);
 
+/* `threadless` is called in the main thread when the thread of a lane with work cannot be started, once per
+ * lane; `r` is the negative errno. The work waits, and the thread is started again and again, with longer and
+ * longer pauses. NULL: no call. */
+typedef void (*LanesThreadless)(Lane *lane, int r, void *userdata);
+void lanes_on_threadless(Lanes *lanes, LanesThreadless threadless, void *userdata);
+
 /* Wait at most timeout_usec for running work; waiting work must have been cancelled. Threads that are still
  * blocked end with the process. Returns the number of busy lanes. */
 unsigned lanes_stop(Lanes *lanes, uint64_t timeout_usec);

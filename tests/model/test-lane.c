@@ -4,8 +4,10 @@
 #include <pthread.h>
 #include <sys/file.h>
 
+#include "base/log.h"
 #include "daemon/work/lane.h"
 #include "io-fake.h"
+#include "no-threads.h"
 #include "scratch.h"
 #include "tests.h"
 
@@ -95,6 +97,21 @@ static void setup_free(Setup *s)
         g_string_free(s->log, TRUE);
         sd_event_unref(s->event);
         scratch_free(&s->scratch);
+}
+
+typedef struct Refusals {
+        unsigned n;
+        const Lane *lane;
+        int problem;
+} Refusals;
+
+static void on_threadless(Lane *lane, int problem, void *userdata)
+{
+        Refusals *refusals = userdata;
+
+        refusals->n++;
+        refusals->lane = lane;
+        refusals->problem = problem;
 }
 
 static bool run_until(Setup *s, unsigned left)
@@ -233,6 +250,37 @@ static void test_lock(void)
         setup_free(&s);
 }
 
+/* The work of a lane without a thread waits, and is done once there is a thread. The failure is told once. */
+static void test_no_thread(void)
+{
+        Setup s = setup_new();
+        Lane *lane = lane_new(s.lanes, "gpu");
+        Piece a = piece(&s, 'a', "a"), b = piece(&s, 'b', "b");
+        Refusals refusals = { 0 };
+        NoThreads limit;
+
+        log_set_max_level(LOG_ERR);
+        lanes_on_threadless(s.lanes, on_threadless, &refusals);
+        limit = no_threads_begin();
+        submit(&s, lane, &a);
+        submit(&s, lane, &b);
+        while (refusals.n == 0)
+                g_assert(sd_event_run(s.event, WAIT_USEC) >= 0);
+        ASSERT_EQ(refusals.lane, lane);
+        ASSERT_EQ(refusals.problem, -EAGAIN);
+        ASSERT_FALSE(a.started);
+
+        ASSERT_TRUE(lane_cancel(lane, &b.work));
+        s.left--;
+
+        no_threads_end(&limit);
+        ASSERT_TRUE(run_until(&s, 0));
+        ASSERT_EQ(a.result, 0);
+        ASSERT_EQ(refusals.n, 1);
+        lane_release(lane);
+        setup_free(&s);
+}
+
 /* Many lanes with much work, for the thread sanitizer. */
 static void test_many(void)
 {
@@ -268,6 +316,7 @@ int main(int argc, char **argv)
         TEST(test_cancel);
         TEST(test_release_while_running);
         TEST(test_lock);
+        TEST(test_no_thread);
         TEST(test_many);
 
         return tests_end();

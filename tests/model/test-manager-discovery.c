@@ -2,7 +2,9 @@
 
 /* The model while GPUs, drivers and mediated device parents change, and with stale facts. */
 
+#include "base/log.h"
 #include "fixture.h"
+#include "no-threads.h"
 
 #define GVT_G  "0000:00:02.0"
 #define A2     "0000:08:00.0"
@@ -39,6 +41,40 @@ static void test_discovery(void)
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ mdpy state=ready"));
         /* no announcement for the unchanged GPU */
         ASSERT_FALSE(fixture_saw(&f, "gpu~ " GVT_G " types"));
+}
+
+static bool has_no_thread(Fixture *f, void *name)
+{
+        const Gpu *gpu = model_get_gpu(f->model, name);
+
+        return gpu && gpu->state == GPU_FAILED && gpu->reason && strstr(gpu->reason, "no thread");
+}
+
+/* No thread for a new GPU (TasksMax=): the GPU is shown with the reason, others work, and it recovers. */
+static void test_no_thread(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        char uuid[UUID_STRLEN + 1];
+        NoThreads limit;
+        Job *job;
+
+        fixture_init(&f);
+        log_set_max_level(LOG_ERR);
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fixture_start(&f);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        limit = no_threads_begin();
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, has_no_thread, (void *)GVT_G));
+        ASSERT_EQ(model_get_gpu(f.model, GVT_G)->hint.id, VGPUD_HINT_TRY_AGAIN);
+        ASSERT_ERROR(request_create(f.model, REQUEST(.type = "i915-GVTg_V5_4", .gpu = GVT_G), &job, &error),
+                     EIO);
+        ASSERT_CONTAINS(error.message, "no thread");
+        no_threads_end(&limit);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd"), uuid), VGPUD_ERROR_NONE);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)GVT_G));
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "i915-GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
 }
 
 /* The GPU was away at the start of the discovery, and has answered since. */
@@ -328,6 +364,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_discovery);
+        TEST(test_no_thread);
         TEST(test_old_inventory);
         TEST(test_old_facts);
         TEST(test_other_device);
