@@ -44,6 +44,7 @@ typedef struct GpuFacts {
         char *name;      /* sysfs name: "0000:00:02.0", "mdpy"; the GPU's name everywhere */
         char *path;      /* below /sys, no links in it: "devices/pci0000:00/0000:00:02.0" */
         char *subsystem; /* "pci", "mdpy", …; "" if none */
+        bool unread;     /* the files of the GPU block their reader: only name and path are known */
         bool is_pci;     /* the next six members are valid */
         PciAddr address;
         uint16_t vendor, device, subsystem_vendor, subsystem_device;

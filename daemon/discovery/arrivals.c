@@ -4,8 +4,11 @@
 
 #include <string.h>
 
+#include "base/log-ids.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "base/time-util.h"
+#include "daemon/discovery/discovery.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/discovery/inventory.h"
@@ -84,9 +87,73 @@ static void arrivals_add_gpu(Model *m, const GpuFacts *facts)
         gpu_want_scan(gpu, GPU_SCAN_NOW);
 }
 
+static void arrivals_set_stuck(Gpu *gpu, const BlockedDevice *b)
+{
+        g_autofree char *reason = g_strdup_printf("a read of /sys/%s does not return from the kernel", b->file);
+
+        LOG_FIELDS(LOG_ERR, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_STUCK),
+                   "GPU %s is stuck: %s", gpu_name(gpu), reason);
+        gpu_set_stuck(gpu, reason);
+        queue_cancel_waiting(gpu, VGPUD_ERROR_GPU_STUCK, reason);
+}
+
+/* Only name and path of the GPU are known. After the blocked read returns, another discovery replaces the GPU.
+ */
+static void arrivals_add_unread(Model *m, const BlockedDevice *b)
+{
+        GpuFacts *facts = gpu_facts_new(b->name, b->path);
+        Gpu *gpu;
+
+        facts->unread = true;
+        gpu = gpu_new(m, facts);
+        g_hash_table_insert(m->gpus, g_strdup(gpu_name(gpu)), gpu);
+        MODEL_EMIT(m, gpu_added, gpu);
+        arrivals_set_stuck(gpu, b);
+        gpu_facts_unref(facts);
+}
+
+/* A known GPU may be in use, and the lane may work: use the deadline of a scan. */
+static void arrivals_note_blocked(Gpu *gpu, const BlockedDevice *b)
+{
+        if (gpu->facts->unread || gpu->state == GPU_STUCK ||
+            now_monotonic_usec() - b->since_usec < gpu->model->config->job_timeout_usec)
+                return;
+
+        gpu->facts_blocked = true;
+        arrivals_set_stuck(gpu, b);
+}
+
+static void arrivals_apply_blocked(Model *m, const GPtrArray *blocked)
+{
+        for (guint i = 0; blocked && i < blocked->len; i++) {
+                const BlockedDevice *b = blocked->pdata[i];
+                Gpu *gpu = model_get_gpu(m, b->name);
+
+                if (gpu)
+                        arrivals_note_blocked(gpu, b);
+                else if (b->kind == DEVICE_GPU && b->path)
+                        arrivals_add_unread(m, b);
+        }
+}
+
+/* The files of the GPU could be read. The end of a stuck job or scan decides the state. */
+static void arrivals_note_read(Gpu *gpu)
+{
+        if (!gpu->facts_blocked)
+                return;
+
+        gpu->facts_blocked = false;
+        if (!gpu->current && !gpu->scan)
+                gpu_set_answered(gpu);
+}
+
 static void arrivals_remove_gpu(Model *m, Gpu *gpu)
 {
-        log_info("GPU %s went away", gpu_name(gpu));
+        if (gpu->facts->unread)
+                LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_RECOVERED),
+                           "GPU %s answers again, or went away", gpu_name(gpu));
+        else
+                log_info("GPU %s went away", gpu_name(gpu));
         arrivals_withdraw(gpu);
         MODEL_EMIT(m, gpu_removed, gpu);
         g_hash_table_remove(m->gpus, gpu_name(gpu));
@@ -167,6 +234,8 @@ void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
 
         assert_main_thread();
 
+        arrivals_note_read(gpu);
+
         if (!same && arrivals_facts_are_doubtful(gpu, facts)) {
                 model_wish(gpu->model, MODEL_WISH_DISCOVERY);
                 return;
@@ -200,7 +269,7 @@ void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
 
 /* Forget the records of GPUs that are missing or have no back end: their instances are gone. Skip a record
  * whose instance a job is creating: that job owns the record. */
-static void arrivals_forget_driverless(Model *m, uint64_t began_usec)
+static void arrivals_forget_driverless(Model *m, const GPtrArray *blocked, uint64_t began_usec)
 {
         g_autoptr(GPtrArray) uuids = records_of_gpu(m->records, NULL);
 
@@ -208,7 +277,8 @@ static void arrivals_forget_driverless(Model *m, uint64_t began_usec)
                 const Record *record = records_get(m->records, uuids->pdata[i]);
                 const Gpu *gpu = model_get_gpu(m, record->gpu);
 
-                if ((gpu && gpu->driver) || (!record->made && !record->interrupted))
+                if ((gpu && gpu->driver) || (!record->made && !record->interrupted) ||
+                    blocked_device_find(blocked, record->gpu))
                         continue;
 
                 /* A VF may outlive the driver of its PF. */
@@ -224,7 +294,8 @@ static void arrivals_forget_driverless(Model *m, uint64_t began_usec)
         }
 }
 
-static void arrivals_remove_missing(Model *m, const GPtrArray *facts, uint64_t began_usec)
+static void arrivals_remove_missing(Model *m, const GPtrArray *facts, const GPtrArray *blocked,
+                                    uint64_t began_usec)
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
         g_autoptr(GList) all = g_hash_table_get_values(m->gpus);
@@ -235,6 +306,9 @@ static void arrivals_remove_missing(Model *m, const GPtrArray *facts, uint64_t b
         for (GList *l = all; l; l = l->next) {
                 Gpu *gpu = l->data;
                 const GpuFacts *now = g_hash_table_lookup(seen, gpu_name(gpu));
+
+                if (blocked_device_find(blocked, gpu_name(gpu)))
+                        continue;
 
                 if (now && (gpu_is_device(gpu, now) || gpu_has_answered_since(gpu, now->began_usec)))
                         continue;
@@ -248,11 +322,12 @@ static void arrivals_remove_missing(Model *m, const GPtrArray *facts, uint64_t b
         }
 }
 
-void arrivals_apply(Model *m, const GPtrArray *facts, uint64_t began_usec)
+void arrivals_apply(Model *m, const GPtrArray *facts, const GPtrArray *blocked, uint64_t began_usec)
 {
         assert_main_thread();
 
-        arrivals_remove_missing(m, facts, began_usec);
+        arrivals_remove_missing(m, facts, blocked, began_usec);
+        arrivals_apply_blocked(m, blocked);
 
         for (guint i = 0; i < facts->len; i++) {
                 const GpuFacts *f = facts->pdata[i];
@@ -264,7 +339,7 @@ void arrivals_apply(Model *m, const GPtrArray *facts, uint64_t began_usec)
                         arrivals_add_gpu(m, f);
         }
 
-        arrivals_forget_driverless(m, began_usec);
+        arrivals_forget_driverless(m, blocked, began_usec);
         m->discovered = true;
         model_wish(m, MODEL_WISH_READINESS);
 }

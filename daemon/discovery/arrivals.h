@@ -7,9 +7,10 @@
 #include "daemon/forward.h"
 #include "drivers-glue/facts.h"
 
-/* `facts`: GpuFacts of all GPUs of the discovery. `began_usec`: CLOCK_MONOTONIC of the start of the discovery;
- * facts that were read later win. */
-void arrivals_apply(Model *m, const GPtrArray *facts, uint64_t began_usec);
+/* `facts`: GpuFacts of all GPUs of the discovery. `blocked`: BlockedDevice of all devices left out because a
+ * read does not return; NULL: none. A new GPU among them is stuck at once, a known GPU after [jobs] timeout.
+ * `began_usec`: CLOCK_MONOTONIC of the start of the discovery; facts read later win. */
+void arrivals_apply(Model *m, const GPtrArray *facts, const GPtrArray *blocked, uint64_t began_usec);
 
 /* Apply new facts of one GPU. Facts that may be outdated are ignored and cause another discovery. */
 void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts);

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/parse-util.h"
 #include "base/thread.h"
+#include "base/time-util.h"
+#include "daemon/discovery/discovery.h"
 #include "daemon/model/gpu.h"
 #include "daemon/work/debounce.h"
 #include "daemon/work/lane.h"
@@ -17,24 +19,31 @@
 #define INVENTORY_DEBOUNCE_USEC (20 * USEC_PER_MSEC)
 /* Enough for the events of a host on which every GPU enables its VFs at the same time. */
 #define MONITOR_BUFFER_BYTES (16 * 1024 * 1024)
-#define LANE_NAME            "+inventory" /* not a sysfs name */
+#define LANE_NAME            "+inventory" /* not a sysfs name; further ones are "+inventory-1" and so on */
 #define EVENTS_PER_TURN      64
 #define XENGT_PATH           "kernel/vgt"
 
-typedef struct PciFunction {
-        char *path;    /* owned; below /sys */
-        int numa_node; /* -1: not known */
-} PciFunction;
+/* Limit of one read; at most a quarter of [start] timeout. Each further blocked device gets half the time of
+ * the device before: several blocked devices must not delay the start. */
+#define PATIENCE_USEC     (1 * USEC_PER_SEC)
+#define PATIENCE_MIN_USEC (100 * USEC_PER_MSEC)
+/* Limit of threads that wait for blocked devices. */
+#define ABANDONED_MAX 64
 
 struct Inventory {
         Model *model; /* borrowed */
         Lane *lane;   /* owned */
+        unsigned lane_number;
         InventoryDone done;
         struct udev *udev;
         struct udev_monitor *monitor;
         sd_event_source *source;   /* owned */
         Debounce *debounce;        /* owned; NULL: no discovery is delayed */
-        struct Discovery *running; /* borrowed; NULL: none */
+        sd_event_source *watchdog; /* owned; of the running discovery */
+        Discovery *running;        /* borrowed; NULL: none */
+        GPtrArray *abandoned;      /* owned: Discovery (borrowed) that were left behind and have not returned */
+        GPtrArray *blocked;        /* owned: BlockedDevice, one per device that blocks an abandoned discovery */
+        unsigned n_blocked_in_turn; /* discoveries in a row that were left behind */
         bool again;
         /* Path (owned) of GPUs, VFs and mediated device parents -> name (owned) of the GPU, from the last
          * discovery. */
@@ -42,256 +51,12 @@ struct Inventory {
         GHashTable *pci;           /* owned: name (owned) of every PCI function -> PciFunction (owned) */
 };
 
-typedef struct Discovery {
-        LaneWork work;        /* first */
-        Inventory *inventory; /* borrowed; NULL: the inventory was freed */
-        GArray *also;         /* ref: Config.also */
-        GPtrArray *facts;     /* GpuFacts */
-        GPtrArray *pci;       /* PciFunction of every function; GPUs have no node here */
-        uint64_t began_usec;  /* CLOCK_MONOTONIC */
-        int result;
-} Discovery;
-
-static PciFunction *inventory_pci_new(const char *path, int numa_node)
-{
-        PciFunction *f = g_new(PciFunction, 1);
-
-        *f = (PciFunction){ .path = g_strdup(path), .numa_node = numa_node };
-
-        return f;
-}
-
-static void inventory_pci_free(gpointer p)
-{
-        PciFunction *f = p;
-
-        g_free(f->path);
-        g_free(f);
-}
-
-/* ---- in the lane ---- */
-
-DEFINE_DESTROY_NOTIFY(discovery_facts_destroy, gpu_facts_unref)
-
 static const char *inventory_below_sys(const char *syspath)
 {
         return syspath && g_str_has_prefix(syspath, "/sys/") ? syspath + strlen("/sys/") : NULL;
 }
 
-/* Check two files that only a VF has. The kernel creates the link "physfn" after the VF and removes the link
- * first. sriov_vf_msix_count (since Linux 5.13) exists as long as the VF. */
-static bool discovery_is_pf(VgpuIo *io, const char *path)
-{
-        g_auto(GStrv) names = NULL;
-
-        return vgpu_io_list(io, path, &names) >= 0 && !g_strv_contains((const char *const *)names, "physfn") &&
-               !g_strv_contains((const char *const *)names, "sriov_vf_msix_count");
-}
-
-/* "0x030000" */
-static bool discovery_read_hex(struct udev_device *device, const char *name, uint32_t *ret)
-{
-        const char *text = udev_device_get_sysattr_value(device, name);
-
-        return text && g_str_has_prefix(text, "0x") && parse_u32(text + strlen("0x"), 16, ret) >= 0;
-}
-
-static bool inventory_class_is_gpu(uint32_t class)
-{
-        /* Display controllers and processing accelerators. */
-        return class >> 16 == 0x03 || class >> 16 == 0x12;
-}
-
-static bool inventory_id_is_admitted(const GArray *also, uint32_t id)
-{
-        for (guint i = 0; i < also->len; i++)
-                if (g_array_index(also, uint32_t, i) == id)
-                        return true;
-
-        return false;
-}
-
-static bool discovery_is_admitted(struct udev_device *device, const GArray *also)
-{
-        uint32_t vendor, product;
-
-        return also->len > 0 && discovery_read_hex(device, "vendor", &vendor) &&
-               discovery_read_hex(device, "device", &product) && vendor <= UINT16_MAX &&
-               product <= UINT16_MAX && inventory_id_is_admitted(also, vendor << 16 | product);
-}
-
-static bool discovery_pci_is_gpu(const Discovery *d, struct udev_device *device, VgpuIo *io, const char *path,
-                                 bool *ret_admitted)
-{
-        uint32_t class;
-
-        *ret_admitted = false;
-
-        if (!discovery_read_hex(device, "class", &class))
-                return false;
-
-        if (!inventory_class_is_gpu(class)) {
-                if (!discovery_is_admitted(device, d->also))
-                        return false;
-
-                *ret_admitted = true;
-        }
-
-        return discovery_is_pf(io, path);
-}
-
-/* Do not read the node if the function has the class of a GPU: it may be one of a thousand VFs, and the facts
- * of the GPU contain the node. */
-static int discovery_read_node(struct udev_device *device)
-{
-        const char *text;
-        uint32_t class;
-        int32_t node;
-
-        if (discovery_read_hex(device, "class", &class) && inventory_class_is_gpu(class))
-                return -1;
-
-        text = udev_device_get_sysattr_value(device, "numa_node");
-
-        return text && parse_i32(text, &node) >= 0 && node >= 0 ? node : -1;
-}
-
-static const char *discovery_hwdb_value(struct udev_hwdb *hwdb, struct udev_device *device, const char *key)
-{
-        const char *modalias = udev_device_get_sysattr_value(device, "modalias");
-        struct udev_list_entry *list;
-
-        if (!hwdb || !modalias)
-                return NULL;
-
-        list = udev_hwdb_get_properties_list_entry(hwdb, modalias, 0);
-        list = udev_list_entry_get_by_name(list, key);
-
-        return list ? udev_list_entry_get_value(list) : NULL;
-}
-
-static void discovery_add_facts(Discovery *d, VgpuIo *io, const GpuSeed *seed, const GPtrArray *parents,
-                                bool on_pci)
-{
-        GpuFacts *facts = NULL;
-
-        /* Ignore a device that is being removed: its links go before its folder. */
-        if (gpu_facts_read(io, seed, parents, &facts) < 0)
-                return;
-
-        /* A VF may look like a PF while it comes or goes, so check again. */
-        if ((on_pci && !facts->is_pci) || (facts->is_pci && !discovery_is_pf(io, facts->path)))
-                gpu_facts_unref(facts);
-        else
-                g_ptr_array_add(d->facts, facts);
-}
-
-static bool discovery_have_facts(const Discovery *d, const char *name)
-{
-        for (guint i = 0; i < d->facts->len; i++)
-                if (strcmp(((const GpuFacts *)d->facts->pdata[i])->name, name) == 0)
-                        return true;
-
-        return false;
-}
-
-static void discovery_find_pci(Discovery *d, struct udev *udev, VgpuIo *io, const GPtrArray *parents)
-{
-        struct udev_enumerate *enumerate = udev_enumerate_new(udev);
-        struct udev_hwdb *hwdb = udev_hwdb_new(udev);
-        struct udev_list_entry *entry;
-
-        udev_enumerate_add_match_subsystem(enumerate, "pci");
-        udev_enumerate_scan_devices(enumerate);
-        udev_list_entry_foreach(entry, udev_enumerate_get_list_entry(enumerate))
-        {
-                struct udev_device *device =
-                                udev_device_new_from_syspath(udev, udev_list_entry_get_name(entry));
-                const char *path = device ? inventory_below_sys(udev_device_get_syspath(device)) : NULL;
-                bool admitted;
-                if (path)
-                        g_ptr_array_add(d->pci, inventory_pci_new(path, discovery_read_node(device)));
-                if (path && discovery_pci_is_gpu(d, device, io, path, &admitted)) {
-                        g_autofree char *vendor =
-                                        g_strdup(discovery_hwdb_value(hwdb, device, "ID_VENDOR_FROM_DATABASE"));
-                        g_autofree char *model =
-                                        g_strdup(discovery_hwdb_value(hwdb, device, "ID_MODEL_FROM_DATABASE"));
-                        GpuSeed seed = {
-                                .name = udev_device_get_sysname(device),
-                                .path = path,
-                                .vendor_name = vendor,
-                                .device_name = model,
-                                .admitted = admitted,
-                                .began_usec = d->began_usec,
-                        };
-                        discovery_add_facts(d, io, &seed, parents, true);
-                }
-                udev_device_unref(device);
-        }
-        udev_hwdb_unref(hwdb);
-        udev_enumerate_unref(enumerate);
-}
-
-/* Find the GPUs that the PCI class does not show: a parent of mediated devices, or the PF of a parent that is a
- * VF. */
-static void discovery_find_other_parents(Discovery *d, VgpuIo *io, const GPtrArray *parents)
-{
-        for (guint i = 0; i < parents->len; i++) {
-                const MdevParent *p = parents->pdata[i];
-                g_autofree char *path = NULL;
-
-                if (discovery_have_facts(d, p->physfn ? p->physfn : p->name) || mdev_parent_is_gpu(io, p) != 1)
-                        continue;
-
-                if (p->physfn) {
-                        g_autofree char *link = g_strconcat(p->path, "/physfn", NULL);
-
-                        if (vgpu_io_resolve_link(io, link, &path) < 0)
-                                continue;
-                } else
-                        path = g_strdup(p->path);
-
-                GpuSeed seed = { .name = p->physfn ? p->physfn : p->name,
-                                 .path = path,
-                                 .began_usec = d->began_usec };
-                discovery_add_facts(d, io, &seed, parents, p->physfn);
-        }
-}
-
-static void discovery_run(LaneWork *w, VgpuIo *io)
-{
-        Discovery *d = (Discovery *)w;
-        g_autoptr(GPtrArray) parents = NULL;
-        struct udev *udev;
-
-        assert_in_lane();
-
-        d->began_usec = (uint64_t)g_get_monotonic_time();
-
-        d->result = mdev_parents_read(io, &parents);
-        if (d->result < 0)
-                return;
-
-        udev = udev_new();
-        if (!udev) {
-                d->result = -errno;
-                return;
-        }
-
-        discovery_find_pci(d, udev, io, parents);
-        udev_unref(udev);
-        discovery_find_other_parents(d, io, parents);
-}
-
-/* ---- in the main thread ---- */
-
-static void discovery_free(Discovery *d)
-{
-        g_ptr_array_unref(d->facts);
-        g_ptr_array_unref(d->pci);
-        g_array_unref(d->also);
-        g_free(d);
-}
+/* ---- paths ---- */
 
 static void inventory_learn_path(Inventory *inventory, const char *path, const GpuFacts *facts)
 {
@@ -300,7 +65,7 @@ static void inventory_learn_path(Inventory *inventory, const char *path, const G
 
 static void inventory_learn_pci(Inventory *inventory, const char *path, int numa_node)
 {
-        g_hash_table_replace(inventory->pci, g_path_get_basename(path), inventory_pci_new(path, numa_node));
+        g_hash_table_replace(inventory->pci, g_path_get_basename(path), pci_function_new(path, numa_node));
 }
 
 /* A new function has the NUMA node of its bridge, as in the kernel. */
@@ -331,7 +96,26 @@ const char *inventory_find_pci(const Inventory *inventory, const char *name, int
         return f ? f->path : NULL;
 }
 
-static void inventory_learn_paths(Inventory *inventory, const GPtrArray *all, const GPtrArray *pci)
+static void inventory_learn_gpu(Inventory *inventory, const GpuFacts *f)
+{
+        inventory_learn_path(inventory, f->path, f);
+
+        if (f->is_pci)
+                inventory_learn_pci(inventory, f->path, f->numa_node);
+        for (guint i = 0; i < f->vfs->len; i++) {
+                const VgpuVf *vf = f->vfs->pdata[i];
+
+                inventory_learn_path(inventory, vf->path, f);
+                inventory_learn_pci(inventory, vf->path, f->numa_node);
+        }
+
+        for (guint i = 0; i < f->mdev_parents->len; i++)
+                inventory_learn_path(inventory, ((const MdevParent *)f->mdev_parents->pdata[i])->path, f);
+}
+
+/* GPUs of `blocked` (BlockedDevice) keep their earlier paths. */
+static void inventory_learn_paths(Inventory *inventory, const GPtrArray *all, const GPtrArray *pci,
+                                  const GPtrArray *blocked)
 {
         g_hash_table_remove_all(inventory->pci);
         for (guint i = 0; i < pci->len; i++) {
@@ -341,45 +125,202 @@ static void inventory_learn_paths(Inventory *inventory, const GPtrArray *all, co
         }
 
         g_hash_table_remove_all(inventory->names_by_path);
-        for (guint i = 0; i < all->len; i++) {
-                const GpuFacts *f = all->pdata[i];
+        for (guint i = 0; i < all->len; i++)
+                inventory_learn_gpu(inventory, all->pdata[i]);
 
-                inventory_learn_path(inventory, f->path, f);
+        for (guint i = 0; i < blocked->len; i++) {
+                const Gpu *gpu = model_get_gpu(inventory->model,
+                                               ((const BlockedDevice *)blocked->pdata[i])->name);
 
-                if (f->is_pci)
-                        inventory_learn_pci(inventory, f->path, f->numa_node);
-                for (guint j = 0; j < f->vfs->len; j++) {
-                        const VgpuVf *vf = f->vfs->pdata[j];
+                if (gpu)
+                        inventory_learn_gpu(inventory, gpu->facts);
+        }
+}
 
-                        inventory_learn_path(inventory, vf->path, f);
-                        inventory_learn_pci(inventory, vf->path, f->numa_node);
+/* ---- discoveries that block ---- */
+
+static uint64_t inventory_get_patience(const Inventory *inventory)
+{
+        uint64_t usec = MIN(PATIENCE_USEC, inventory->model->config->start_timeout_usec / 4);
+
+        return MAX(usec >> MIN(inventory->n_blocked_in_turn, 8), PATIENCE_MIN_USEC);
+}
+
+/* Take the smallest free number: a lane is named like its lock file. */
+static void inventory_open_lane(Inventory *inventory)
+{
+        g_autofree char *name = NULL;
+        unsigned number = 0;
+
+        for (guint i = 0; i < inventory->abandoned->len; i++)
+                if (((const Discovery *)inventory->abandoned->pdata[i])->lane_number == number) {
+                        number++;
+                        i = UINT_MAX; /* from the beginning */
                 }
 
-                for (guint j = 0; j < f->mdev_parents->len; j++)
-                        inventory_learn_path(inventory, ((const MdevParent *)f->mdev_parents->pdata[j])->path,
-                                             f);
+        name = number == 0 ? g_strdup(LANE_NAME) : g_strdup_printf(LANE_NAME "-%u", number);
+        inventory->lane = lane_new(inventory->model->lanes, name);
+        inventory->lane_number = number;
+}
+
+/* A discovery lets arrivals.c decide whether a known GPU is stuck now. */
+static int on_blocked_too_long(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Discovery *d = userdata;
+
+        d->deadline = sd_event_source_disable_unref(d->deadline);
+        inventory_request(d->inventory);
+
+        return 0;
+}
+
+static void inventory_note_blocked(Inventory *inventory, const BlockedDevice *b)
+{
+        BlockedDevice *known = blocked_device_find(inventory->blocked, b->name);
+
+        if (!known) {
+                known = blocked_device_copy(b);
+                g_ptr_array_add(inventory->blocked, known);
+        }
+
+        known->tries++;
+        LOG_FIELDS(LOG_WARNING, (.gpu = b->name),
+                   "A read of /sys/%s does not return, discovering GPUs without the files of %s", b->file,
+                   b->name);
+}
+
+static void inventory_submit(Inventory *inventory);
+
+/* Leave the running discovery behind and start another one without the device. */
+static void inventory_abandon(Inventory *inventory, const BlockedDevice *b)
+{
+        Discovery *d = inventory->running;
+        int r;
+
+        io_watch_stop(&d->watch);
+        inventory_note_blocked(inventory, b);
+        inventory->n_blocked_in_turn++;
+
+        d->blocker = g_strdup(b->name);
+        d->lane = g_steal_pointer(&inventory->lane);
+        d->lane_number = inventory->lane_number;
+        g_ptr_array_add(inventory->abandoned, d);
+
+        r = sd_event_add_time_relative(inventory->model->event, &d->deadline, CLOCK_MONOTONIC,
+                                       inventory->model->config->job_timeout_usec, 10 * USEC_PER_MSEC,
+                                       on_blocked_too_long, d);
+        if (r < 0)
+                log_warning_errno(r, "Cannot set a deadline for a blocked read, continuing without: %m");
+
+        inventory->running = NULL;
+        inventory_open_lane(inventory);
+        inventory_submit(inventory);
+}
+
+static void inventory_watch(Inventory *inventory, uint64_t usec);
+
+static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Inventory *inventory = userdata;
+        uint64_t patience = inventory_get_patience(inventory), age;
+        BlockedDevice *b = NULL;
+
+        inventory->watchdog = sd_event_source_disable_unref(inventory->watchdog);
+
+        if (!inventory->running)
+                return 0;
+
+        age = discovery_get_age(inventory->running, &b);
+        if (age < patience)
+                inventory_watch(inventory, patience - age);
+        else if (b->name && inventory->abandoned->len < ABANDONED_MAX)
+                inventory_abandon(inventory, b);
+        else {
+                if (!inventory->running->told)
+                        log_warning("A read of /sys/%s does not return, waiting for it", b->file);
+                inventory->running->told = true;
+                inventory_watch(inventory, patience);
+        }
+
+        blocked_device_free(b);
+
+        return 0;
+}
+
+static void inventory_watch(Inventory *inventory, uint64_t usec)
+{
+        int r = sd_event_add_time_relative(inventory->model->event, &inventory->watchdog, CLOCK_MONOTONIC, usec,
+                                           10 * USEC_PER_MSEC, on_watchdog, inventory);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot watch the discovery of GPUs, continuing without: %m");
+}
+
+static void discovery_started(LaneWork *w)
+{
+        Inventory *inventory = ((Discovery *)w)->inventory;
+
+        if (!inventory || inventory->running != (Discovery *)w)
+                return;
+
+        inventory->watchdog = sd_event_source_disable_unref(inventory->watchdog);
+        inventory_watch(inventory, inventory_get_patience(inventory));
+}
+
+/* The blocked read has returned: read the device again, unless another discovery still waits. */
+static void inventory_return(Inventory *inventory, Discovery *d)
+{
+        bool others = false;
+
+        g_ptr_array_remove_fast(inventory->abandoned, d);
+        d->lane = lane_release(d->lane);
+
+        for (guint i = 0; i < inventory->abandoned->len; i++)
+                others |= strcmp(((const Discovery *)inventory->abandoned->pdata[i])->blocker, d->blocker) == 0;
+        if (!others)
+                g_ptr_array_remove_fast(inventory->blocked,
+                                        blocked_device_find(inventory->blocked, d->blocker));
+
+        inventory_request(inventory);
+}
+
+/* ---- discoveries ---- */
+
+static void inventory_finish(Inventory *inventory, Discovery *d)
+{
+        inventory->running = NULL;
+        inventory->watchdog = sd_event_source_disable_unref(inventory->watchdog);
+        inventory->n_blocked_in_turn = 0;
+
+        for (guint i = 0; i < d->blocked->len; i++) {
+                const BlockedDevice *b = d->blocked->pdata[i];
+                BlockedDevice *known = blocked_device_find(inventory->blocked, b->name);
+
+                if (known)
+                        known->kind = b->kind;
+        }
+
+        if (d->result < 0)
+                log_warning_errno(d->result, "Cannot discover GPUs: %m");
+        else {
+                inventory_learn_paths(inventory, d->facts, d->pci, d->blocked);
+                inventory->done(inventory->model, d->facts, d->blocked, d->began_usec);
+        }
+
+        if (inventory->again) {
+                inventory->again = false;
+                inventory_request(inventory);
         }
 }
 
 static void discovery_done(LaneWork *w)
 {
         Discovery *d = (Discovery *)w;
-        Inventory *inventory = d->inventory;
 
-        if (inventory) {
-                inventory->running = NULL;
-                if (d->result < 0)
-                        log_warning_errno(d->result, "Cannot discover GPUs: %m");
-                else {
-                        inventory_learn_paths(inventory, d->facts, d->pci);
-                        inventory->done(inventory->model, d->facts, d->began_usec);
-                }
-
-                if (inventory->again) {
-                        inventory->again = false;
-                        inventory_request(inventory);
-                }
-        }
+        if (d->inventory && d->inventory->running == d)
+                inventory_finish(d->inventory, d);
+        else if (d->inventory)
+                inventory_return(d->inventory, d);
 
         discovery_free(d);
 }
@@ -391,12 +332,10 @@ static void inventory_submit(Inventory *inventory)
                 return;
         }
 
-        Discovery *d = g_new0(Discovery, 1);
-        d->work = (LaneWork){ .run = discovery_run, .done = discovery_done };
+        Discovery *d = discovery_new(inventory->model->config->also, inventory->blocked);
+        d->work.started = discovery_started;
+        d->work.done = discovery_done;
         d->inventory = inventory;
-        d->also = g_array_ref(inventory->model->config->also);
-        d->facts = g_ptr_array_new_with_free_func(discovery_facts_destroy);
-        d->pci = g_ptr_array_new_with_free_func(inventory_pci_free);
         inventory->running = d;
         lane_submit(inventory->lane, &d->work);
 }
@@ -457,7 +396,7 @@ static bool inventory_event_is_of_gpu(const Inventory *inventory, struct udev_de
 
         /* The kernel writes both properties in capitals, the class without leading zeros: "30000", "8086:10C9".
          */
-        if (class && parse_u32(class, 16, &v) >= 0 && inventory_class_is_gpu(v))
+        if (class && parse_u32(class, 16, &v) >= 0 && discovery_class_is_gpu(v))
                 return true;
 
         if (!id)
@@ -467,7 +406,7 @@ static bool inventory_event_is_of_gpu(const Inventory *inventory, struct udev_de
 
         return parts[0] && parts[1] && parse_u16(parts[0], 16, &vendor) >= 0 &&
                parse_u16(parts[1], 16, &product) >= 0 &&
-               inventory_id_is_admitted(inventory->model->config->also, (uint32_t)vendor << 16 | product);
+               discovery_id_is_admitted(inventory->model->config->also, (uint32_t)vendor << 16 | product);
 }
 
 /* The kernel driver of a GPU or of one of its VFs has changed. A scan finds the driver of a VF. A discovery is
@@ -600,8 +539,10 @@ int inventory_start(Model *m, InventoryDone done, Inventory **ret)
         inventory->model = m;
         inventory->done = done;
         inventory->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        inventory->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, inventory_pci_free);
-        inventory->lane = lane_new(m->lanes, LANE_NAME);
+        inventory->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pci_function_free);
+        inventory->abandoned = g_ptr_array_new();
+        inventory->blocked = g_ptr_array_new_with_free_func(blocked_device_free);
+        inventory_open_lane(inventory);
         *ret = inventory; /* freed by the manager, even after an error */
 
         /* Listen before the first discovery, so that no event is lost. Do not filter by subsystem: the parent
@@ -645,6 +586,7 @@ void inventory_stop(Inventory *inventory)
 
         inventory->source = sd_event_source_disable_unref(inventory->source);
         inventory->debounce = debounce_free(inventory->debounce);
+        inventory->watchdog = sd_event_source_disable_unref(inventory->watchdog);
 
         if (inventory->running) {
                 inventory->running->inventory = NULL;
@@ -653,6 +595,15 @@ void inventory_stop(Inventory *inventory)
                 inventory->running = NULL;
         }
 
+        for (guint i = 0; i < inventory->abandoned->len; i++) {
+                Discovery *d = inventory->abandoned->pdata[i];
+
+                d->inventory = NULL;
+                d->deadline = sd_event_source_disable_unref(d->deadline);
+                d->lane = lane_release(d->lane);
+        }
+
+        g_ptr_array_set_size(inventory->abandoned, 0);
         inventory->lane = lane_release(inventory->lane);
 }
 
@@ -666,6 +617,8 @@ Inventory *inventory_free(Inventory *inventory)
         inventory_stop(inventory);
         udev_monitor_unref(inventory->monitor);
         udev_unref(inventory->udev);
+        g_ptr_array_unref(inventory->abandoned);
+        g_ptr_array_unref(inventory->blocked);
         g_hash_table_unref(inventory->names_by_path);
         g_hash_table_unref(inventory->pci);
         g_free(inventory);

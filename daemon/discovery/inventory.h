@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The GPUs and PCI functions of the host. libudev enumerates devices and reports changes; drivers-glue/facts.c
- * reads each GPU, in a lane, because an attribute of a busy device can block the reader. Events that change
- * only instances or the drivers of VFs cause a scan of the GPU; other events cause a discovery. */
+/* The GPUs and PCI functions of the host. libudev reports changes; discovery.c finds and reads the GPUs in a
+ * lane, because an attribute of a busy device can block the reader. A blocked device does not hide the others:
+ * another discovery goes on without the device until the read returns. Events that change only instances or the
+ * drivers of VFs cause a scan of the GPU; other events cause a discovery. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,8 +12,9 @@
 #include "daemon/forward.h"
 #include "drivers-glue/facts.h"
 
-/* Called in the main thread after each discovery: GpuFacts of all GPUs, and CLOCK_MONOTONIC of the start. */
-typedef void (*InventoryDone)(Model *m, const GPtrArray *facts, uint64_t began_usec);
+/* Called in the main thread after each discovery: GpuFacts of all GPUs, BlockedDevice of all devices left out,
+ * and CLOCK_MONOTONIC of the start. */
+typedef void (*InventoryDone)(Model *m, const GPtrArray *facts, const GPtrArray *blocked, uint64_t began_usec);
 
 /* Listen to udev and start the first discovery. *ret is set even after an error. */
 int inventory_start(Model *m, InventoryDone done, Inventory **ret);

@@ -34,12 +34,13 @@ void gpu_choose_driver(Gpu *gpu)
         assert_main_thread();
 
         g_free(gpu->reason);
-        gpu->driver = registry_choose(gpu->facts, &gpu->reason, &gpu->hint);
+        gpu->reason = NULL;
+        gpu->driver = gpu->facts->unread ? NULL : registry_choose(gpu->facts, &gpu->reason, &gpu->hint);
         if (gpu->reason)
                 gpu->reason = text_clean(gpu->reason, GPU_REASON_MAX);
-        gpu->state = gpu->driver ? GPU_NEW : GPU_UNSUPPORTED;
+        gpu->state = gpu->driver ? GPU_NEW : gpu->facts->unread ? GPU_STUCK : GPU_UNSUPPORTED;
 
-        if (!gpu->driver)
+        if (gpu->state == GPU_UNSUPPORTED)
                 LOG_FIELDS(LOG_INFO, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_UNSUPPORTED),
                            "GPU %s offers no virtual GPUs: %s", gpu_name(gpu), gpu->reason);
 }
@@ -159,9 +160,9 @@ bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts)
 
         assert_main_thread();
 
-        return strcmp(known->path, facts->path) == 0 && strcmp(known->subsystem, facts->subsystem) == 0 &&
-               known->vendor == facts->vendor && known->device == facts->device &&
-               known->subsystem_vendor == facts->subsystem_vendor &&
+        return known->unread == facts->unread && strcmp(known->path, facts->path) == 0 &&
+               strcmp(known->subsystem, facts->subsystem) == 0 && known->vendor == facts->vendor &&
+               known->device == facts->device && known->subsystem_vendor == facts->subsystem_vendor &&
                known->subsystem_device == facts->subsystem_device && known->class == facts->class &&
                known->boot_display == facts->boot_display;
 }
@@ -196,10 +197,10 @@ int gpu_check_driven(const Gpu *gpu, VgpudError *reterr)
 {
         assert_main_thread();
 
-        if (!gpu->driver)
-                return gpu_refuse(gpu, VGPUD_ERROR_UNSUPPORTED, "offers no virtual GPUs", reterr);
         if (gpu->state == GPU_STUCK)
                 return gpu_refuse(gpu, VGPUD_ERROR_GPU_STUCK, "is stuck", reterr);
+        if (!gpu->driver)
+                return gpu_refuse(gpu, VGPUD_ERROR_UNSUPPORTED, "offers no virtual GPUs", reterr);
         if (!gpu->snapshot)
                 return gpu_refuse(gpu, VGPUD_ERROR_FAILED, "has not completed a scan yet", reterr);
 

@@ -48,6 +48,7 @@ struct Gpu {
         Job *current;          /* borrowed; the running or stuck job */
         GQueue waiting;        /* borrowed: Job, in the order of the lane */
         bool probe_again;      /* restore sriov_drivers_autoprobe; see autoprobe.h */
+        bool facts_blocked;    /* the GPU is stuck because a read of the discovery does not return */
         bool facts_later;      /* the facts changed during a job that changes VFs */
         unsigned gone_scans;   /* scans in a row that failed with GPU_GONE */
 
@@ -71,7 +72,9 @@ Gpu *gpu_new(Model *m, const GpuFacts *facts);
 /* The lane must have been released, and no job may wait. */
 Gpu *gpu_free(Gpu *gpu);
 
-/* Choose driver, state and reason from the facts. */
+/* Choose driver, state and reason from the facts. A GPU whose files could not be read has no driver and is
+ * stuck.
+ */
 void gpu_choose_driver(Gpu *gpu);
 
 /* Reason and hint are copied; NULL: none. */

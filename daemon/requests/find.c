@@ -59,7 +59,7 @@ VgpudErrorCode request_explain_record(Model *m, const Record *record, char **ret
                 return VGPUD_ERROR_GPU_GONE;
         }
 
-        if (gpu && !gpu->driver) {
+        if (gpu && !gpu->driver && gpu->state != GPU_STUCK) {
                 *ret = g_strdup_printf("GPU %s offers no virtual GPUs: %s", record->gpu, gpu->reason);
                 return VGPUD_ERROR_UNSUPPORTED;
         }

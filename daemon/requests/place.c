@@ -121,8 +121,8 @@ static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Plac
         }
 
         place->types[i] = type;
-        /* A GPU without a scan may offer the type. */
-        c->offers = type || (gpu->driver && !gpu->snapshot);
+        /* A GPU without a scan, or one that could not be read, may offer the type. */
+        c->offers = type || ((gpu->driver || gpu->facts->unread) && !gpu->snapshot);
 
         if (type) {
                 place_fill_capacity(gpu, type, c);

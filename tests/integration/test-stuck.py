@@ -249,22 +249,109 @@ class Read(StuckTest):
             h.bus.create(GVT, V5_4)
             h.close()
 
-    def test_the_discovery(self):
-        # The hang is in an attribute read by the discovery.
-        h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{GVT}/vendor:hang:1"], config=SOON_AT_START)
-        h.hanging(1)
-        self.assertEqual(h.bus.gpus(), {})
-        self.assertEqual(h.vgpuctl("gpus").status, 0)
+
+class Discovery(StuckTest):
+    """A read of one GPU's file never returns: the other GPUs and hot-plug do not wait for it."""
+
+    FILES = {GVT: ("class", "vendor", "subsystem_vendor", "modalias", "numa_node", "boot_vga"),
+             A2: ("class", "device", "current_link_speed", "max_link_width", "sriov_totalvfs")}
+    TYPES = {GVT: V5_4, A2: "A2-4Q"}
+
+    def others_are_ready(self, h, *names):
+        self.assert_becomes(set(names), lambda: {n for n, g in h.bus.gpus().items() if g["State"] == "ready"})
+
+    def at_the_start(self, gpu, name):
+        h = self.host("gvt-g", "nvidia-a2", "samples", faults=[f"read:{gpu}/{name}:hang"])
+        other = A2 if gpu == GVT else GVT
+        shown = h.mirror.gpu(gpu)
+        self.assertEqual((shown["State"], shown["HintId"], shown["Stale"]), ("stuck", "reset-gpu", True))
+        self.assertIn(f"{gpu}/{name} ", shown["Reason"])
+        self.assertNotIn("Not all GPUs have answered", h.log())
+        self.others_are_ready(h, other, "mbochs", "mdpy", "mtty")
+        h.bus.create(other, self.TYPES[other], uuid=uuid(1))
+        self.assertEqual(h.vgpuctl().status, 0)
+        self.assertIn("stuck", h.vgpuctl("gpus").out)
+        self.assert_error("GpuStuck", h.bus.start_create(gpu, self.TYPES[gpu]), name)
+        self.assert_error("GpuStuck", h.bus.gpu(gpu).start("Rescan"))
+        # Hot-plug goes on.
+        h.bus.instance(uuid(1)).call("Destroy", wait=True)
+        h.sim.ctl("unplug", other)
+        bus.wait(lambda: not h.mirror.gpu(other), "the other GPU goes")
+        h.sim.ctl("plug", other)
+        self.ready(h, other)
         h.sim.ctl("release")
+        self.ready(h, gpu)
+        h.bus.create(gpu, self.TYPES[gpu])
+        h.close()
+
+    def test_at_the_start(self):
+        for gpu, names in self.FILES.items():
+            for name in names:
+                with self.subTest(gpu=gpu, file=name):
+                    self.at_the_start(gpu, name)
+
+    def test_several_gpus(self):
+        faults = [f"read:{GVT}/class:hang", f"read:{A2}/current_link_speed:hang", "read:mtty/device_api:hang"]
+        h = self.host("gvt-g", "nvidia-a2", "samples", faults=faults)
+        for gpu, file in ((GVT, "class"), (A2, "current_link_speed"), ("mtty", "device_api")):
+            self.assertEqual(h.mirror.gpu(gpu)["State"], "stuck")
+            self.assertIn(file, h.mirror.gpu(gpu)["Reason"])
+        self.others_are_ready(h, "mbochs", "mdpy")
+        h.bus.create("mdpy", "mdpy-xga")
+        h.sim.ctl("release")
+        for gpu in (GVT, A2, "mtty"):
+            self.ready(h, gpu)
+
+    def test_nothing_but_the_folder_can_be_read(self):
+        # Neither the class nor the uevent of a device that is no GPU: it is not shown.
+        h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{A2}/class:hang", f"read:{A2}/uevent:hang"])
         self.ready(h)
+        h.bus.create(GVT, V5_4)
+        h.sim.ctl("release")
         self.ready(h, A2)
-        # Work on known GPUs goes on during the hang.
-        h.sim.fault(f"read:{GVT}/vendor:hang:1")
-        h.sim.ctl("unregister", GVT)
+
+    def test_a_known_gpu(self):
+        h = self.host("gvt-g", "nvidia-a2", "samples", config=SOON)
+        h.bus.create(GVT, V5_8, uuid=uuid(1))
+        h.sim.fault(f"read:{GVT}/vendor:hang")
+        # Hot-plug of another GPU needs a discovery.
+        h.sim.ctl("unregister", "mbochs")
         h.hanging(1)
+        bus.wait(lambda: not h.mirror.gpu("mbochs"), "it goes")
+        h.bus.create(GVT, V5_8, uuid=uuid(2))
+        self.stuck(h)
+        self.assertIn(f"{GVT}/vendor ", h.mirror.gpu(GVT)["Reason"])
+        self.assertEqual(set(h.bus.instances()), {uuid(1), uuid(2)})
+        self.assert_error("GpuStuck", h.bus.start_create(GVT, V5_4), "vendor")
+        h.sim.ctl("register", "mbochs")
+        self.ready(h, "mbochs")
         h.bus.create(A2, "A2-4Q")
         h.sim.ctl("release")
-        bus.wait(lambda: h.mirror.gpu(GVT)["State"] == "unsupported", "the discovery goes on")
+        self.ready(h)
+        h.bus.instance(uuid(1)).call("Destroy", wait=True)
+
+    def test_the_records_stay(self):
+        h = self.host("gvt-g", "nvidia-a2")
+        h.bus.create(GVT, V5_4, uuid=uuid(1), name="one")
+        h.stop()
+        h.sim.fault(f"read:{GVT}/numa_node:hang")
+        h.start()
+        self.stuck(h)
+        self.assertEqual(set(h.records()), {uuid(1)})
+        self.assert_error("Exists", h.bus.start_create(A2, "A2-4Q", uuid=uuid(1)))
+        h.sim.ctl("release")
+        self.ready(h)
+        bus.wait(lambda: h.mirror.instance(uuid(1)), "the instance is seen")
+        self.assertEqual((h.mirror.instance(uuid(1))["Origin"], h.mirror.instance(uuid(1))["Name"]), ("vgpud", "one"))
+
+    def test_stop(self):
+        # A process in a blocked read ends with the read.
+        h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{GVT}/vendor:hang"], config={"stop": {"timeout": "100ms"}})
+        self.ready(h, A2)
+        h.vgpud.terminate()
+        bus.wait(lambda: not h.bus.name_owner(bus.SERVICE), "it stops")
+        h.sim.ctl("release")
+        h.stop()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ static Inventory *inventory_new(Model *m)
 
         i->model = m;
         i->names_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        i->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, inventory_pci_free);
+        i->pci = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pci_function_free);
 
         return i;
 }
@@ -34,7 +34,8 @@ static void inventory_drop(Inventory *i)
 /* Lookups need the whole name: callers choose the text. */
 static void test_find_pci(void)
 {
-        g_autoptr(GPtrArray) all = g_ptr_array_new(), pci = g_ptr_array_new_with_free_func(inventory_pci_free);
+        g_autoptr(GPtrArray) all = g_ptr_array_new(), blocked = g_ptr_array_new(),
+                             pci = g_ptr_array_new_with_free_func(pci_function_free);
         Inventory *i = inventory_new(NULL);
         int node = -1;
         GpuFacts *f = gpu_facts_new(GPU_NAME, GPU_PATH);
@@ -42,10 +43,10 @@ static void test_find_pci(void)
         g_ptr_array_add(all, f);
         f->is_pci = true;
         f->numa_node = 1;
-        g_ptr_array_add(pci, inventory_pci_new(GPU_PATH, -1));
-        g_ptr_array_add(pci, inventory_pci_new(BRIDGE, 2));
-        g_ptr_array_add(pci, inventory_pci_new(NIC_PATH, 2));
-        inventory_learn_paths(i, all, pci);
+        g_ptr_array_add(pci, pci_function_new(GPU_PATH, -1));
+        g_ptr_array_add(pci, pci_function_new(BRIDGE, 2));
+        g_ptr_array_add(pci, pci_function_new(NIC_PATH, 2));
+        inventory_learn_paths(i, all, pci, blocked);
         ASSERT_STREQ(inventory_find_pci(i, GPU_NAME, &node), GPU_PATH);
         ASSERT_EQ(node, 1);
         ASSERT_STREQ(inventory_find_pci(i, NIC_NAME, &node), NIC_PATH);
@@ -98,7 +99,7 @@ static void test_driver_went(void)
         vgpud_error_done(&error);
 
         g_autoptr(GPtrArray) none = g_ptr_array_new();
-        arrivals_apply(f.model, none, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f.model, none, NULL, (uint64_t)g_get_monotonic_time());
         ASSERT_ERROR(request_get_instance(f.model, "hugo", &instance, &error), ENOLINK);
         ASSERT_CONTAINS(error.message, PF_NAME);
         f.model->inventory = NULL;

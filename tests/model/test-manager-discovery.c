@@ -3,6 +3,7 @@
 /* The model while GPUs, drivers and mediated device parents change, and with stale facts. */
 
 #include "base/log.h"
+#include "daemon/discovery/discovery.h"
 #include "fixture.h"
 #include "no-threads.h"
 
@@ -43,11 +44,56 @@ static void test_discovery(void)
         ASSERT_FALSE(fixture_saw(&f, "gpu~ " GVT_G " types"));
 }
 
+/* A discovery without a GPU whose file blocks: a new GPU is stuck at once and replaced later, a known one is
+ * stuck after [jobs] timeout, and its records and instances stay. */
+static void test_blocked(void)
+{
+        _cleanup_fixture_ Fixture f;
+        BlockedDevice b = { .name = (char *)GVT_G,
+                            .path = (char *)"devices/pci0000:00/" GVT_G,
+                            .file = (char *)"devices/pci0000:00/" GVT_G "/vendor",
+                            .kind = DEVICE_GPU };
+        g_autoptr(GPtrArray) none = g_ptr_array_new(), blocked = g_ptr_array_new();
+        char uuid[UUID_STRLEN + 1];
+        const Gpu *gpu;
+
+        fixture_init(&f);
+        log_set_max_level(LOG_CRIT);
+        fixture_start(&f);
+        g_ptr_array_add(blocked, &b);
+        b.since_usec = (uint64_t)g_get_monotonic_time();
+        arrivals_apply(f.model, none, blocked, b.since_usec);
+        gpu = model_get_gpu(f.model, GVT_G);
+        ASSERT_EQ(gpu->state, GPU_STUCK);
+        ASSERT_CONTAINS(gpu->reason, "/vendor");
+        ASSERT_ERROR(gpu_check_driven(gpu, NULL), ETIMEDOUT);
+
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)GVT_G));
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
+
+        b.since_usec = (uint64_t)g_get_monotonic_time();
+        arrivals_apply(f.model, none, blocked, b.since_usec);
+        gpu = model_get_gpu(f.model, GVT_G);
+        ASSERT_EQ(gpu->state, GPU_READY);
+        f.config->job_timeout_usec = 0;
+        arrivals_apply(f.model, none, blocked, (uint64_t)g_get_monotonic_time());
+        ASSERT_EQ(gpu->state, GPU_STUCK);
+        ASSERT_NOT_NULL(fixture_get(&f, uuid));
+        ASSERT_EQ(fixture_count_records(&f), 1);
+
+        f.config->job_timeout_usec = 120 * USEC_PER_SEC;
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)GVT_G));
+        ASSERT_EQ(fixture_get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+}
+
 static bool has_no_thread(Fixture *f, void *name)
 {
         const Gpu *gpu = model_get_gpu(f->model, name);
 
-        return gpu && gpu->state == GPU_FAILED && gpu->reason && strstr(gpu->reason, "no thread");
+        return gpu && gpu->state == GPU_FAILED && gpu->reason && gpu->hint.id == VGPUD_HINT_TRY_AGAIN;
 }
 
 /* No thread for a new GPU (TasksMax=): the GPU is shown with the reason, others work, and it recovers. */
@@ -67,10 +113,10 @@ static void test_no_thread(void)
         limit = no_threads_begin();
         fixture_discover(&f);
         ASSERT_TRUE(fixture_wait(&f, has_no_thread, (void *)GVT_G));
-        ASSERT_EQ(model_get_gpu(f.model, GVT_G)->hint.id, VGPUD_HINT_TRY_AGAIN);
         ASSERT_ERROR(request_create(f.model, REQUEST(.type = "i915-GVTg_V5_4", .gpu = GVT_G), &job, &error),
                      EIO);
-        ASSERT_CONTAINS(error.message, "no thread");
+        ASSERT_EQ(error.code, VGPUD_ERROR_FAILED);
+        ASSERT_EQ(error.hint.id, VGPUD_HINT_TRY_AGAIN);
         no_threads_end(&limit);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd"), uuid), VGPUD_ERROR_NONE);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)GVT_G));
@@ -89,10 +135,10 @@ static void test_old_inventory(void)
         fixture_start(&f);
         uint64_t began_usec = (uint64_t)g_get_monotonic_time();
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
-        arrivals_apply(f.model, none, began_usec);
+        arrivals_apply(f.model, none, NULL, began_usec);
         ASSERT_NOT_NULL(fixture_get(&f, uuid));
         ASSERT_EQ(fixture_get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
-        arrivals_apply(f.model, none, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f.model, none, NULL, (uint64_t)g_get_monotonic_time());
         ASSERT_NULL(model_get_gpu(f.model, GVT_G));
 }
 
@@ -111,7 +157,7 @@ static void test_old_facts(void)
         g_ptr_array_set_size(old->mdev_parents, 0);
         g_ptr_array_add(found, old);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
-        arrivals_apply(f.model, found, old->began_usec);
+        arrivals_apply(f.model, found, NULL, old->began_usec);
         ASSERT_NOT_NULL(model_get_gpu(f.model, GVT_G)->driver);
         ASSERT_NOT_NULL(fixture_get(&f, uuid));
         ASSERT_EQ(fixture_get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
@@ -135,13 +181,13 @@ static void test_other_device(void)
         g_ptr_array_add(found, other);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
         fixture_forget(&f);
-        arrivals_apply(f.model, found, other->began_usec);
+        arrivals_apply(f.model, found, NULL, other->began_usec);
         ASSERT_EQ(model_get_gpu(f.model, GVT_G)->facts->device, first);
         ASSERT_FALSE(fixture_saw(&f, "gpu- " GVT_G));
 
         /* The next discovery is newer. */
         other->began_usec = (uint64_t)g_get_monotonic_time();
-        arrivals_apply(f.model, found, other->began_usec);
+        arrivals_apply(f.model, found, NULL, other->began_usec);
         ASSERT_TRUE(fixture_saw(&f, "gpu- " GVT_G));
         ASSERT_TRUE(fixture_saw(&f, "gpu+ " GVT_G));
         ASSERT_EQ(model_get_gpu(f.model, GVT_G)->facts->device, first + 1);
@@ -168,13 +214,13 @@ static void test_made_meanwhile(void)
                                  NULL));
         outcome_of(&o, job);
         fake_wait_hanging(f.kernel);
-        arrivals_apply(f.model, none, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f.model, none, NULL, (uint64_t)g_get_monotonic_time());
         ASSERT_NULL(model_get_gpu(f.model, "mdpy"));
         uint64_t began_usec = (uint64_t)g_get_monotonic_time();
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_EQ(fixture_count_records(&f), 1);
-        arrivals_apply(f.model, none, began_usec);
+        arrivals_apply(f.model, none, NULL, began_usec);
         ASSERT_EQ(fixture_count_records(&f), 1);
         fixture_discover(&f);
         ASSERT_TRUE(fixture_wait(&f, instance_is_there, (void *)UUID1));
@@ -200,10 +246,10 @@ static void test_made_during_a_discovery(void)
         uint64_t began_usec = (uint64_t)g_get_monotonic_time();
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
-        arrivals_apply(f.model, none, began_usec);
+        arrivals_apply(f.model, none, NULL, began_usec);
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
         ASSERT_EQ(fixture_count_records(&f), 1);
-        arrivals_apply(f.model, none, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f.model, none, NULL, (uint64_t)g_get_monotonic_time());
         ASSERT_NULL(model_get_gpu(f.model, A2));
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
@@ -224,7 +270,7 @@ static void test_parents_one_by_one(void)
         ASSERT_EQ(early->mdev_parents->len, 2);
         g_ptr_array_remove_index(early->mdev_parents, 0);
         g_ptr_array_add(found, early);
-        arrivals_apply(f.model, found, early->began_usec);
+        arrivals_apply(f.model, found, NULL, early->began_usec);
         ASSERT_EQ(model_get_gpu(f.model, NVIDIA)->facts->mdev_parents->len, 1);
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
@@ -233,7 +279,7 @@ static void test_parents_one_by_one(void)
         ASSERT_EQ(fixture_count_records(&f), 1);
 
         /* Facts from before the create do not remove the instance. */
-        arrivals_apply(f.model, found, early->began_usec);
+        arrivals_apply(f.model, found, NULL, early->began_usec);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
         fixture_discover(&f);
@@ -242,7 +288,7 @@ static void test_parents_one_by_one(void)
 
         /* Later facts do. */
         early->began_usec = (uint64_t)g_get_monotonic_time();
-        arrivals_apply(f.model, found, early->began_usec);
+        arrivals_apply(f.model, found, NULL, early->began_usec);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_NULL(fixture_get(&f, UUID1));
         ASSERT_EQ(fixture_count_records(&f), 0);
@@ -262,11 +308,11 @@ static void test_parents_of_another_object(void)
         fixture_add(&f, g);
         fixture_start(&f);
         start_hanging_create(&f, g, "nvidia-746", &o);
-        arrivals_apply(f.model, none, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f.model, none, NULL, (uint64_t)g_get_monotonic_time());
         GpuFacts *early = fake_gpu_facts(g);
         g_ptr_array_remove_index(early->mdev_parents, 0);
         g_ptr_array_add(found, early);
-        arrivals_apply(f.model, found, early->began_usec);
+        arrivals_apply(f.model, found, NULL, early->began_usec);
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
@@ -364,6 +410,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_discovery);
+        TEST(test_blocked);
         TEST(test_no_thread);
         TEST(test_old_inventory);
         TEST(test_old_facts);

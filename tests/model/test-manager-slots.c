@@ -31,7 +31,7 @@ static void start(Fixture *f, GpuFacts *facts)
 
         fixture_start(f);
         g_ptr_array_add(found, facts);
-        arrivals_apply(f->model, found, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f->model, found, NULL, (uint64_t)g_get_monotonic_time());
         g_assert(fixture_wait(f, saw, ready));
 }
 

@@ -191,7 +191,7 @@ static void test_seen_meanwhile(void)
         GpuFacts *facts = fake_pf_facts(f.fake_pfs->pdata[0]);
         facts->enabled_vfs = 1;
         g_ptr_array_add(found, facts);
-        arrivals_apply(f.model, found, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f.model, found, NULL, (uint64_t)g_get_monotonic_time());
         gpu_facts_unref(facts);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 0);
         fake_release(f.kernel);
@@ -213,11 +213,11 @@ static void test_old_facts(void)
         ASSERT_EQ(set_vfs(&f, 2), VGPUD_ERROR_NONE);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "precious"), uuid), VGPUD_ERROR_NONE);
         fixture_forget(&f);
-        arrivals_apply(f.model, found, old->began_usec);
+        arrivals_apply(f.model, found, NULL, old->began_usec);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
         /* The same for another device. */
         old->device++;
-        arrivals_apply(f.model, found, old->began_usec);
+        arrivals_apply(f.model, found, NULL, old->began_usec);
         fixture_discover(&f);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
         ASSERT_STREQ(model_get_instance(f.model, uuid)->name, "precious");

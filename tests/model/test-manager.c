@@ -377,7 +377,7 @@ static void apply_facts(Fixture *f, GpuFacts *facts)
 
         facts->began_usec = (uint64_t)g_get_monotonic_time();
         g_ptr_array_add(all, facts);
-        arrivals_apply(f->model, all, facts->began_usec);
+        arrivals_apply(f->model, all, NULL, facts->began_usec);
         gpu_facts_unref(facts);
         g_assert(fixture_wait(f, is_known, (void *)NVIDIA));
 }

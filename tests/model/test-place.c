@@ -381,7 +381,7 @@ static void test_unprepared(void)
         fixture_start(&f);
         gpu = fake_add_l40s(f.kernel, A, false);
         g_ptr_array_add(facts, fake_nvidia_facts(gpu));
-        arrivals_apply(f.model, facts, (uint64_t)g_get_monotonic_time());
+        arrivals_apply(f.model, facts, NULL, (uint64_t)g_get_monotonic_time());
         g_assert(fixture_wait(&f, saw, (void *)"gpu~ " A " state=unprepared"));
         message = create_error(&f, REQUEST(.type = "L40S-4Q"), VGPUD_ERROR_NO_SUCH_TYPE);
         fixture_done(&f);

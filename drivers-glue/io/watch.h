@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Which file a thread is reading: a VgpuIo notes each path before the operation, so that another thread can
+ * tell that the operation does not return, and where. Reading only: all other operations are refused. */
+
+#include <pthread.h>
+
+#include "drivers-glue/io/io.h"
+
+typedef struct IoWatch {
+        pthread_mutex_t mutex;           /* protects the members below */
+        uint64_t began_usec;             /* CLOCK_MONOTONIC of the operation; 0: none is under way */
+        bool stopped;                    /* further operations fail */
+        char path[VGPU_IO_PATH_MAX + 1]; /* of the operation, below /sys */
+} IoWatch;
+
+void io_watch_init(IoWatch *w);
+void io_watch_done(IoWatch *w);
+
+/* Any thread: for how long the present operation has been under way, and the path of its file (new text). 0: no
+ * operation is under way. */
+uint64_t io_watch_get_age(IoWatch *w, char **ret_path);
+/* Any thread: operations that begin later fail with -ECANCELED. */
+void io_watch_stop(IoWatch *w);
+
+/* `io` and `w` are borrowed, and must outlive the result. */
+VgpuIo *vgpu_io_watched_new(VgpuIo *io, IoWatch *w);
