@@ -273,11 +273,9 @@ static bool sriov_was_tried(const Tries *tries, const VgpuVf *vf)
         return false;
 }
 
-static void sriov_tries_add(Tries *tries, const VgpuVf *vf, bool in_use, VgpudError *e)
+static void sriov_tries_add(Tries *tries, const VgpuVf *vf, bool in_use, const VgpudError *e)
 {
         g_assert(!sriov_was_tried(tries, vf));
-
-        vgpud_error_require(e);
 
         if (tries->vfs->len == 0) {
                 tries->code = e->code;
@@ -425,6 +423,7 @@ static int sriov_create_any(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
                         return r;
                 }
 
+                vgpud_error_require(&e);
                 sriov_tries_add(&tries, c->vf, c->vf_in_use, &e);
                 if (tries.failed == TRIES_MAX)
                         return sriov_explain_tries(c->t, &tries, reterr);
