@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/io/io.h"
 
 VgpuAttribute *vgpu_attribute_new(const char *name, const char *value)
@@ -105,4 +106,66 @@ int vgpu_attributes_check(const GPtrArray *attributes, VgpudError *reterr)
         }
 
         return 0;
+}
+
+/* The attributes whose form is known. All others are written as they are, and not read back: a driver may show
+ * them in another form, or not at all. */
+static const struct {
+        const char *name;    /* the last component */
+        bool drop_last_byte; /* the driver drops the last byte of a write, so a newline must follow the value */
+} attribute_forms[] = {
+        { "vgpu_params", true }, /* NVIDIA, mediated devices and VFs */
+};
+
+static int attribute_verify(VgpuIo *io, const char *path, const VgpuAttribute *a, VgpudError *reterr)
+{
+        g_autofree char *now = NULL;
+        int r = vgpu_io_read(io, path, &now);
+
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "attribute %s was set to %s, but cannot be read back: %s",
+                                              a->name, a->value, g_strerror(-r));
+
+        /* A driver that keeps the newline of the write shows two. */
+        if (g_str_has_suffix(now, "\n"))
+                now[strlen(now) - 1] = 0;
+        if (strcmp(now, a->value) == 0)
+                return 0;
+
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                             "attribute %s was set to %s without an error, but is %s", a->name, a->value,
+                             now[0] ? now : "empty");
+        vgpud_error_hintf(reterr, VGPUD_HINT_SEE_KERNEL_LOG,
+                          "look for messages of the driver in the kernel log");
+
+        return r;
+}
+
+int vgpu_attribute_write(VgpuIo *io, const char *path, const VgpuAttribute *a, VgpudError *reterr)
+{
+        const char *slash = strrchr(a->name, '/'), *name = slash ? slash + 1 : a->name;
+        g_autofree char *line = NULL;
+        bool known = false;
+        int r;
+
+        g_assert(vgpu_attribute_value_is_valid(a->value));
+
+        for (size_t i = 0; i < G_N_ELEMENTS(attribute_forms); i++) {
+                if (strcmp(attribute_forms[i].name, name) != 0)
+                        continue;
+
+                known = true;
+                if (attribute_forms[i].drop_last_byte)
+                        line = g_strconcat(a->value, "\n", NULL);
+        }
+
+        if (line && strlen(line) > VGPU_IO_ATTR_MAX)
+                return explain_attribute(a, -E2BIG, reterr);
+
+        r = vgpu_io_write(io, path, line ? line : a->value);
+        if (r < 0)
+                return explain_attribute(a, r, reterr);
+
+        return known ? attribute_verify(io, path, a, reterr) : 0;
 }

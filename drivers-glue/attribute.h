@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "drivers-glue/io/io.h"
 
 typedef struct VgpuAttribute {
         char *name;
@@ -23,5 +24,9 @@ VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a);
 bool vgpu_attribute_name_is_valid(const char *name);
 /* Valid: one line of UTF-8 without control characters, of 1 to VGPU_IO_ATTR_MAX bytes. */
 bool vgpu_attribute_value_is_valid(const char *value);
+/* Write the value to the file at `path`, in the form that its driver takes. A value that the driver is known to
+ * show again is read back. INVALID if the caller can correct the value; FAILED, also if the driver shows
+ * another value than the one written. */
+int vgpu_attribute_write(VgpuIo *io, const char *path, const VgpuAttribute *a, VgpudError *reterr);
 /* INVALID for the first VgpuAttribute whose name or value is not valid. `attributes` may be NULL. */
 int vgpu_attributes_check(const GPtrArray *attributes, VgpudError *reterr);

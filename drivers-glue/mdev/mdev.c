@@ -273,10 +273,10 @@ static int mdev_write_attributes(VgpuTarget *t, const CreateArgs *args, const In
         for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
                 const VgpuAttribute *a = args->attributes->pdata[i];
                 g_autofree char *path = g_strdup_printf("%s/%s", d->path, a->name);
-                int r = vgpu_io_write(t->io, path, a->value);
+                int r = vgpu_attribute_write(t->io, path, a, reterr);
 
                 if (r < 0)
-                        return explain_attribute(a, r, reterr);
+                        return r;
         }
 
         return 0;

@@ -220,10 +220,10 @@ static int nvidia_write_attributes(VgpuTarget *t, const CreateArgs *args, const 
 
         for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
                 const VgpuAttribute *a = args->attributes->pdata[i];
-                int r = vgpu_io_write(t->io, path, a->value);
+                int r = vgpu_attribute_write(t->io, path, a, reterr);
 
                 if (r < 0)
-                        return explain_attribute(a, r, reterr);
+                        return r;
         }
 
         return 0;

@@ -165,9 +165,11 @@ class Attributes(host.HostTest):
         self.h = self.host("nvidia-a2")
 
     def steps(self):
-        """The writes, without the devices' names."""
-        return [(result, path.rpartition("/")[2], value) for result, path, value in
-                self.h.writes("create", "remove", "vgpu_params", "vm_name", "nothing")]
+        """The writes, without the devices' names. Every value of vgpu_params ends in a newline, which the driver drops."""
+        steps = [(result, path.rpartition("/")[2], value) for result, path, value in
+                 self.h.writes("create", "remove", "vgpu_params", "vm_name", "nothing")]
+        self.assertEqual([s for s in steps if s[1] == "vgpu_params" and not s[2].endswith("\\n")], [])
+        return [(result, name, value.removesuffix("\\n")) for result, name, value in steps]
 
     def test_in_order(self):
         values = ["frame_rate_limiter=0", "plugin0.enable_uvm=1", "x" * 1000]
@@ -183,6 +185,9 @@ class Attributes(host.HostTest):
                                 "--count", "2")
         self.assertEqual(result.status, 0, result)
         self.assertEqual([s[2] for s in self.steps() if s[1] == "vgpu_params"], ["a=1", "b,c=2"] * 2)
+        for instance in self.h.tree():
+            read = self.h.sim.run(["cat", f"/sys/bus/mdev/devices/{instance}/nvidia/vgpu_params"], capture_output=True).stdout
+            self.assertEqual(read, "b,c=2\n")
 
     def test_rolled_back(self):
         good = ("nvidia/vgpu_params", "a=1")
@@ -207,8 +212,8 @@ class Attributes(host.HostTest):
         self.assertEqual([e for e in self.h.mirror.log if e[0] == "added" and "/instance/" in e[1]], [])
 
     def test_rolled_back_with_all_its_siblings(self):
-        self.h.sim.fault("open:*/vgpu_params:delay=0:2")
-        self.h.sim.fault("open:*/vgpu_params:errno=EIO:1")  # the third one
+        self.h.sim.fault("open:*/vgpu_params:delay=0:4")  # a write and a read of each of two instances
+        self.h.sim.fault("open:*/vgpu_params:errno=EIO:1")  # the write of the third
         self.assert_error("Failed", self.h.bus.start_create(A2, "A2-4Q", count=3, attributes=[("nvidia/vgpu_params", "a=1")]),
                           "nvidia/vgpu_params")
         self.assertEqual([s[1] for s in self.steps()],

@@ -96,7 +96,7 @@ static int a2_store_parameters(Node *node, const char *bytes, size_t length)
                 r = -EPERM;
         else {
                 g_free(mdev->parameters);
-                mdev->parameters = g_strdup_printf("%s%s", bytes, g_str_has_suffix(bytes, "\n") ? "" : "\n");
+                mdev->parameters = nvidia_keep_parameters(bytes, length);
         }
 
         tree_unlock();

@@ -316,6 +316,11 @@ static int store_current(Node *node, const char *bytes, size_t length)
 
 static const NodeOps current_ops = { .show = show_current, .store_locked = store_current };
 
+char *nvidia_keep_parameters(const char *bytes, size_t length)
+{
+        return g_strdup_printf("%.*s\n", length > 0 ? (int)length - 1 : 0, bytes);
+}
+
 static int nvidia_show_parameters(Node *node, GString *text)
 {
         const NvidiaVf *vf = node->data;
@@ -339,7 +344,7 @@ static int nvidia_store_parameters(Node *node, const char *bytes, size_t length)
                 return -EPERM;
 
         g_free(vf->parameters);
-        vf->parameters = g_strdup_printf("%s%s", bytes, g_str_has_suffix(bytes, "\n") ? "" : "\n");
+        vf->parameters = nvidia_keep_parameters(bytes, length);
 
         return 0;
 }

@@ -108,6 +108,9 @@ void nvidia_set_heterogeneous(NvidiaCard *card, bool mixed);
 /* All vGPUs, GPU instances and the heterogeneous mode are gone. */
 void nvidia_forget(NvidiaCard *card);
 
+/* The text that the driver keeps of a write to vgpu_params: all but the last byte. */
+char *nvidia_keep_parameters(const char *bytes, size_t length);
+
 /* Mediated types of a card, for mdev_parent_new(). */
 const MdevTypeSpec *nvidia_mdev_types(const NvidiaTypes *types);
 

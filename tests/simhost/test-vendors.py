@@ -519,7 +519,9 @@ class L40sTest(NvidiaTest):
         path = f"{self.vf(0)}/nvidia/vgpu_params"
         self.assertEqual(self.write(path, "a=1"), "ENXIO")
         self.assertIsNone(self.set_type(0, 1150))
-        self.assertIsNone(self.write(path, "frame_rate_limiter=0"))
+        self.assertIsNone(self.write(path, "frame_rate_limiter=01"))  # the driver drops the last byte
+        self.assertEqual(self.read(path), "frame_rate_limiter=0\n")
+        self.assertIsNone(self.write(path, "frame_rate_limiter=0\n"))
         self.assertEqual(self.read(path), "frame_rate_limiter=0\n")
         self.assertEqual(self.write(path, "x" * 1024), "E2BIG")
         self.assertIsNone(self.set_type(0, 0))

@@ -240,7 +240,7 @@ static void show_made(Made *m)
                 g_autofree char *params = g_strconcat(m->path, "/nvidia/vgpu_params", NULL);
                 g_autofree char *vm_name = g_strconcat(m->path, "/nvidia/vm_name", NULL);
 
-                fake_add_file(g->k, params, "\n");
+                fake_add_parameters(g->k, params);
                 fake_add_attribute(g->k, vm_name, NULL, NULL, NULL);
         }
 }

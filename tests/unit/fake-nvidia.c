@@ -190,11 +190,13 @@ static void add_attribute(FakeVf *vf, const char *name, FakeShow show, FakeStore
 
 static void add_folder(FakeVf *vf)
 {
+        g_autofree char *parameters = g_strconcat(vf->path, "/nvidia/vgpu_params", NULL);
+
         add_attribute(vf, "current_vgpu_type", show_current, store_current);
         add_attribute(vf, "creatable_vgpu_types", show_creatable, NULL);
         add_attribute(vf, "placement_id", show_id, NULL);
         add_attribute(vf, "gpu_instance_id", show_id, NULL);
-        add_file(vf->gpu, vf->path, "nvidia/vgpu_params", "\n");
+        fake_add_parameters(vf->gpu->k, parameters);
 }
 
 static void on_paused(FakeKernel *k, void *data)

@@ -19,6 +19,7 @@ typedef enum FileKind {
 typedef struct File {
         FileKind kind;
         char *text; /* owned: content of a text, target of a link as the link shows it */
+        bool drops_last_byte;
         FakeShow show;
         FakeStore store;
         void *data;
@@ -186,6 +187,11 @@ void fake_add_directory(FakeKernel *k, const char *path)
 void fake_add_file(FakeKernel *k, const char *path, const char *text)
 {
         add_locked(k, path, &(File){ .kind = FILE_TEXT, .text = g_strdup(text) });
+}
+
+void fake_add_parameters(FakeKernel *k, const char *path)
+{
+        add_locked(k, path, &(File){ .kind = FILE_TEXT, .text = g_strdup("\n"), .drops_last_byte = true });
 }
 
 void fake_add_link(FakeKernel *k, const char *path, const char *target)
@@ -511,7 +517,8 @@ static int store(FakeKernel *k, const char *path, const char *value)
                 copy = *f;
                 if (f->kind == FILE_TEXT) {
                         g_free(f->text);
-                        f->text = g_strdup(value);
+                        f->text = f->drops_last_byte ? g_strdup_printf("%.*s\n", (int)strlen(value) - 1, value)
+                                                     : g_strdup(value);
                 }
         }
 

@@ -18,6 +18,8 @@ VgpuIo *fake_kernel_io(FakeKernel *k);
  * relative text as sysfs' links do. Removing takes everything below with it. */
 void fake_add_directory(FakeKernel *k, const char *path);
 void fake_add_file(FakeKernel *k, const char *path, const char *text);
+/* NVIDIA's vgpu_params: empty at first; the last byte of a write is dropped. */
+void fake_add_parameters(FakeKernel *k, const char *path);
 void fake_add_link(FakeKernel *k, const char *path, const char *target);
 void fake_remove(FakeKernel *k, const char *path);
 bool fake_exists(FakeKernel *k, const char *path);

@@ -854,6 +854,57 @@ static void test_attribute_rollback(void)
         }
 }
 
+static int show_other_parameters(FakeKernel *k, const char *path, void *data)
+{
+        fake_add_file(k, path, data);
+
+        return 0;
+}
+
+/* A value that the driver does not keep is no success. A driver that keeps the newline of the write is fine. */
+static void test_attribute_read_back(void)
+{
+        static const struct {
+                const char *shown; /* NULL: unreadable */
+                VgpudErrorCode code;
+        } table[] = {
+                { "disable_vnc=\n", VGPUD_ERROR_FAILED },      { "\n", VGPUD_ERROR_FAILED },
+                { "disable_vnc=1,a=2\n", VGPUD_ERROR_FAILED }, { NULL, VGPUD_ERROR_FAILED },
+                { "disable_vnc=1\n\n", VGPUD_ERROR_NONE },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_nvidia(2);
+                g_autofree char *path = g_strconcat(fake_gpu_parent_path(f.gpu, 0),
+                                                    "/" UUID_A "/nvidia/vgpu_params", NULL);
+
+                if (table[i].shown)
+                        fake_before(f.k, "read", path, show_other_parameters, (void *)table[i].shown);
+                else
+                        fake_fail(f.k, "read", path, EIO);
+                add_attribute(&f, "nvidia/vgpu_params", "disable_vnc=1");
+
+                if (table[i].code == VGPUD_ERROR_NONE) {
+                        ASSERT_OK(create(&f, UUID_A, "nvidia-746"));
+                        continue;
+                }
+
+                ASSERT_ERROR(create(&f, UUID_A, "nvidia-746"), vgpud_error_code_to_errno(table[i].code));
+                ASSERT_EQ(f.e.code, table[i].code);
+                ASSERT_EQ(available(&f, "nvidia-746"), 2);
+        }
+}
+
+static void test_attribute_too_long(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(2);
+        g_autofree char *largest = g_strnfill(VGPU_IO_ATTR_MAX, 'x');
+
+        add_attribute(&f, "nvidia/vgpu_params", largest);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-746"), EINVAL);
+        ASSERT_EQ(f.e.errnum, E2BIG);
+}
+
 static void test_attribute_link(void)
 {
         _cleanup_fixture_ Fixture f = with_nvidia(2);
@@ -1197,6 +1248,8 @@ int main(int argc, char **argv)
         TEST(test_wrong_type);
         TEST(test_gone_during_create);
         TEST(test_attribute_rollback);
+        TEST(test_attribute_read_back);
+        TEST(test_attribute_too_long);
         TEST(test_attribute_link);
         TEST(test_writes_rollback);
         TEST(test_inconsistent);

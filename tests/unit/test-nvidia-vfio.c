@@ -648,6 +648,28 @@ static void test_attribute_rollback(void)
         check_golden(&f, "rollback");
 }
 
+static int drop_parameters(FakeKernel *k, const char *path, void *data)
+{
+        fake_add_file(k, path, "disable_vnc=\n");
+
+        return 0;
+}
+
+/* A value that the driver does not keep is no success. */
+static void test_attribute_read_back(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *path = g_strconcat(fake_nvidia_vf_path(f.gpu, 0), "/nvidia/vgpu_params", NULL);
+
+        g_ptr_array_add(f.attributes, vgpu_attribute_new("vgpu_params", "disable_vnc=1"));
+        fake_before(f.k, "read", path, drop_parameters, NULL);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EIO);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+        fake_heal(f.k);
+        ASSERT_EQ(available(&f, "nvidia-1150"), 12);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+}
+
 static void test_inconsistent(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -1285,6 +1307,7 @@ int main(int argc, char **argv)
         TEST(test_create_lies);
         TEST(test_writer_dies);
         TEST(test_attribute_rollback);
+        TEST(test_attribute_read_back);
         TEST(test_inconsistent);
         TEST(test_in_use);
         TEST(test_destroy_waits);
