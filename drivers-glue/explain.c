@@ -85,10 +85,17 @@ int explain_gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr)
                                       "GPU %s went away, or its driver is being unloaded", facts->name);
 }
 
+const char *explain_read_error(int r)
+{
+        g_assert(r < 0);
+
+        return r == -EBADMSG ? "not a number" : g_strerror(-r);
+}
+
 int explain_unreadable(const char *path, int r, VgpudError *reterr)
 {
         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "/sys/%s cannot be read: %s", path,
-                                      g_strerror(-r));
+                                      explain_read_error(r));
 }
 
 int explain_read(const GpuFacts *facts, const char *path, int r, VgpudError *reterr)

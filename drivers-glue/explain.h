@@ -30,6 +30,9 @@ int explain_refusal(const Refusal *table, int r, VgpudError *reterr, const char 
 /* GPU_GONE. An r of 0 stands for -ENODEV. */
 int explain_gpu_gone(const GpuFacts *facts, int r, VgpudError *reterr) _cold_;
 
+/* Why a read failed: "not a number" for -EBADMSG, else strerror(). */
+const char *explain_read_error(int r);
+
 /* FAILED: a path below /sys cannot be read. */
 int explain_unreadable(const char *path, int r, VgpudError *reterr) _cold_;
 

@@ -7,6 +7,7 @@
 
 #include "base/parse-util.h"
 #include "base/text.h"
+#include "drivers-glue/problem.h"
 
 /* Limit of names in one hint. */
 #define NAMES_IN_MESSAGE_MAX 40
@@ -36,6 +37,11 @@ static void snapshot_free_binding(gpointer p)
         g_free(b);
 }
 
+static void snapshot_free_problem(gpointer p)
+{
+        vgpu_problem_free(p);
+}
+
 static void snapshot_free_option(gpointer o)
 {
         vgpu_type_option_free(o);
@@ -55,6 +61,7 @@ GpuSnapshot *gpu_snapshot_new(void)
         s->instances = g_ptr_array_new_with_free_func(snapshot_free_instance);
         s->modes = g_ptr_array_new_with_free_func(snapshot_free_mode);
         s->bindings = g_ptr_array_new_with_free_func(snapshot_free_binding);
+        s->problems = g_ptr_array_new_with_free_func(snapshot_free_problem);
         s->taken_usec = (uint64_t)g_get_real_time();
         s->began_usec = (uint64_t)g_get_monotonic_time();
 
@@ -82,6 +89,7 @@ GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *snapshot)
         g_ptr_array_unref(s->instances);
         g_ptr_array_unref(s->modes);
         g_ptr_array_unref(s->bindings);
+        g_ptr_array_unref(s->problems);
         g_free(s->unprepared);
         vgpud_hint_done(&s->hint);
         g_free(s);
@@ -456,6 +464,7 @@ GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *base, const GPtrArray *made
         s->memory_bytes = base->memory_bytes;
         s->unprepared = g_strdup(base->unprepared);
         vgpud_hint_copy(&s->hint, &base->hint);
+        gpu_snapshot_copy_problems(s, base);
 
         for (guint i = 0; i < base->modes->len; i++) {
                 const VgpuMode *m = base->modes->pdata[i];

@@ -96,6 +96,7 @@ typedef struct GpuSnapshot {
         GPtrArray *modes;      /* VgpuMode, owned, sorted by name */
         GPtrArray *bindings;   /* VgpuVfBinding, owned, in the order of the facts */
         uint64_t memory_bytes; /* graphics memory of the GPU, if the back end reads it; 0: see GpuFacts */
+        GPtrArray *problems;   /* VgpuProblem, owned: parts that are left out, or that no VM can use */
         char *unprepared;      /* reason why the GPU offers no types now, one clause; NULL: prepared */
         VgpudHint hint;        /* advice on `unprepared` */
         uint64_t taken_usec;   /* CLOCK_REALTIME */

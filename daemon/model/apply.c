@@ -13,6 +13,7 @@
 #include "daemon/model/model.h"
 #include "daemon/model/rules.h"
 #include "daemon/store/records.h"
+#include "drivers-glue/problem.h"
 
 /* A new instance may have no type yet, and no event announces the type: repeat the scan at most this often. */
 #define UNTYPED_RETRIES 50
@@ -147,6 +148,22 @@ static bool apply_is_out_of_sight(const Gpu *gpu, const GpuSnapshot *snapshot, c
         return record && record->written_usec > began_usec;
 }
 
+/* The scan could not see whether the instance exists: its VF, parent or own files cannot be read. */
+static bool apply_is_unread(const GpuSnapshot *snapshot, const InstanceDesc *desc)
+{
+        return gpu_snapshot_is_unread(snapshot, desc->uuid) || gpu_snapshot_is_unread(snapshot, desc->slot) ||
+               gpu_snapshot_is_unread(snapshot, desc->parent);
+}
+
+/* The same for an instance on record. The record of a mediated device does not name its parent. */
+static bool apply_is_record_unread(const Gpu *gpu, const GpuSnapshot *snapshot, const Record *record)
+{
+        if (record->slot)
+                return gpu_snapshot_is_unread(snapshot, record->slot);
+
+        return gpu->facts->mdev_parents->len > 0 && gpu_snapshot_is_partial(snapshot);
+}
+
 /* Finish the jobs of a killed daemon. Remove an instance whose job set attributes or created several instances:
  * the work may be incomplete. Complete a removal if the instance is half made: no VM can be using it. */
 static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
@@ -164,6 +181,9 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                         gpu_want_scan(gpu, GPU_SCAN_SOON);
                         continue;
                 }
+
+                if (!desc && apply_is_record_unread(gpu, snapshot, record))
+                        continue;
 
                 /* The instance was removed before a scan showed it, or its creation never began. */
                 if (!desc &&
@@ -355,6 +375,25 @@ static GHashTable *apply_find_renamed_types(const GpuSnapshot *old, const GpuSna
         return renamed;
 }
 
+/* A GPU that is ready has a reason if something of it was left out. */
+static void apply_state(Gpu *gpu, const GpuSnapshot *snapshot)
+{
+        _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;
+        g_autofree char *problems = NULL;
+
+        if (snapshot->unprepared) {
+                gpu_set_state(gpu, GPU_UNPREPARED, snapshot->unprepared, &snapshot->hint);
+                return;
+        }
+
+        problems = gpu_snapshot_explain_problems(snapshot, &hint);
+        if (problems && g_strcmp0(problems, gpu->reason) != 0)
+                LOG_FIELDS(LOG_WARNING, (.gpu = gpu_name(gpu), .driver = gpu->driver->name),
+                           "A part of GPU %s is left out: %s", gpu_name(gpu), problems);
+
+        gpu_set_state(gpu, GPU_READY, problems, &hint);
+}
+
 void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
 {
         GpuSnapshot *old = gpu->snapshot;
@@ -387,6 +426,9 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
                 if (gpu_snapshot_find_instance(snapshot, instance->desc->uuid))
                         continue;
 
+                if (!instance->leaving && apply_is_unread(snapshot, instance->desc))
+                        continue;
+
                 if (instance->leaving ||
                     !apply_is_out_of_sight(gpu, snapshot, instance->desc->uuid, instance->desc))
                         g_ptr_array_add(gone, instance);
@@ -410,8 +452,7 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
 
         gpu_snapshot_unref(old);
         MODEL_EMIT(gpu->model, gpu_changed, gpu, changes);
-        gpu_set_state(gpu, snapshot->unprepared ? GPU_UNPREPARED : GPU_READY, snapshot->unprepared,
-                      &snapshot->hint);
+        apply_state(gpu, snapshot);
         apply_undo_interrupted(gpu);
 
         if (!untyped)

@@ -12,6 +12,7 @@
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
 #include "daemon/store/records.h"
+#include "drivers-glue/problem.h"
 #include "drivers-glue/explain.h"
 
 DEFINE_DESTROY_NOTIFY(job_create_destroy_desc, instance_desc_free)
@@ -298,7 +299,8 @@ static void job_create_update_records(Job *job)
 
                 if (job->error.code == VGPUD_ERROR_NONE || job_create_left(c, uuid, reservation))
                         r = records_commit(records, uuid);
-                else if (job->error.code == VGPUD_ERROR_INCONSISTENT && !job->snapshot)
+                else if (job->error.code == VGPUD_ERROR_INCONSISTENT &&
+                         (!job->snapshot || gpu_snapshot_is_partial(job->snapshot)))
                         records_leave_open(records, uuid);
                 else
                         records_forget(records, uuid);

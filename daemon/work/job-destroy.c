@@ -12,6 +12,7 @@
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
 #include "daemon/store/records.h"
+#include "drivers-glue/problem.h"
 
 DEFINE_DESTROY_NOTIFY(job_destroy_destroy_desc, instance_desc_free)
 
@@ -94,7 +95,7 @@ static void job_destroy_update_instance(Job *job, Instance *instance)
         if (job->internal)
                 instance->undo_usec = now_monotonic_usec();
         /* A failed removal may still have removed the instance. */
-        instance->leaving = !left || (job->snapshot && !in_snapshot);
+        instance->leaving = !left || (job->snapshot && !in_snapshot && !gpu_snapshot_is_partial(job->snapshot));
 }
 
 static bool job_destroy_predict(Job *job, const Gpu *gpu, GpuSnapshot **ret)

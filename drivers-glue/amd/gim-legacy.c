@@ -201,15 +201,16 @@ static int gim_legacy_refuse_nested(VgpuTarget *t, const GimShare *w, VgpudError
                 _cleanup_(vf_state_done) VfState s = { 0 };
                 const VgpuVf *vf = t->facts->vfs->pdata[i];
                 uint32_t size = gim_legacy_read_info(t->io, vf).size_mb;
-                int r = vf_state_read_or_explain(t, vf, &s, reterr);
+                int r = vf_state_read(t->io, vf->path, &s);
 
-                if (r < 0)
-                        return r;
+                if (vgpu_io_is_gone(r))
+                        return explain_gpu_gone(t->facts, r, reterr);
 
                 if (size == 0)
                         return gim_legacy_explain_unknown_size(vf, reterr);
 
-                g_array_append_val(*(vf_state_is_handed_out(&s) ? &taken : &idle), size);
+                /* A VF whose driver cannot be read may be in use. */
+                g_array_append_val(*(r < 0 || vf_state_is_handed_out(&s) ? &taken : &idle), size);
         }
 
         usual = gim_legacy_find_usual_size(idle);
@@ -236,18 +237,19 @@ static int gim_legacy_explain_none_free(VgpuTarget *t, VgpudError *reterr)
         return vf_explain_none_free(t, s->types->pdata[0], reterr);
 }
 
-/* Guess the VF that gim will allocate: the first free one. */
+/* Guess the VF that gim will allocate: the first free one. A VF that cannot be read may be taken. If gim
+ * allocates that one nevertheless, create() releases it again. */
 static int gim_legacy_guess_vf(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, VfState *ret_state,
                                VgpudError *reterr)
 {
         for (guint i = 0; i < t->facts->vfs->len; i++) {
                 const VgpuVf *vf = t->facts->vfs->pdata[i];
-                int r = vf_state_read_or_explain(t, vf, ret_state, reterr);
+                int r = vf_state_read(t->io, vf->path, ret_state);
 
-                if (r < 0)
-                        return r;
+                if (vgpu_io_is_gone(r))
+                        return explain_gpu_gone(t->facts, r, reterr);
 
-                if (vf_state_is_handed_out(ret_state) || vf_state_is_reserved(ret_state))
+                if (r < 0 || vf_state_is_handed_out(ret_state) || vf_state_is_reserved(ret_state))
                         continue;
 
                 if (args->parent && strcmp(args->parent, vf->name) != 0) {
@@ -408,9 +410,11 @@ static int gim_legacy_change_vf(VfCreate *c, const VgpuVf *vf, VgpudError *reter
         g_assert(vf != c->vf);
 
         r = vf_state_read_or_explain(c->t, vf, &was.state, &cause);
-        if (r >= 0 && (vf_state_is_handed_out(&was.state) || vf_state_is_reserved(&was.state))) {
-                r = gim_legacy_explain_bound(c->t, vf, &was.state, &cause);
-                /* The VF stays bound. */
+        if (cause.code == VGPUD_ERROR_FAILED ||
+            (r >= 0 && (vf_state_is_handed_out(&was.state) || vf_state_is_reserved(&was.state)))) {
+                if (r >= 0)
+                        (void)gim_legacy_explain_bound(c->t, vf, &was.state, &cause);
+                /* The VF stays as it is: bound, or unreadable. */
                 _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
                 int q = gim_legacy_release(c->t, vf, &again);
 

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "drivers-glue/driver.h"
 #include "drivers-glue/explain.h"
+#include "drivers-glue/problem.h"
 #include "drivers-glue/registry.h"
 #include "drivers-glue/intel/xengt-request.h"
 #include "drivers-glue/intel/xengt-room.h"
@@ -90,7 +91,10 @@ static int xengt_read_size(VgpuIo *io, const char *slot, const char *name, uint6
         g_autofree char *text = NULL;
         int r = vgpu_io_readf(io, &text, VGT "/%s/%s", slot, name);
 
-        return r < 0 ? r : parse_u64(text, 16, ret);
+        if (r < 0)
+                return r;
+
+        return parse_u64(text, 16, ret) < 0 ? -EBADMSG : 0;
 }
 
 static void xengt_add_bytes(InstanceDesc *d, const char *name, uint64_t bytes)
@@ -194,14 +198,15 @@ static void xengt_set_available(VgpuType *type, int r, const XengtRoom *room, co
                 vgpud_hint_setf(&type->hint, VGPUD_HINT_CHOOSE_OTHER, "choose a smaller type");
 }
 
-static void xengt_add_types(GpuSnapshot *s, int r, const XengtRoom *room)
+/* r: the result of reading the resources. n_instances counts those that cannot be read, too. */
+static void xengt_add_types(GpuSnapshot *s, int r, const XengtRoom *room, guint n_instances)
 {
         const XengtPreset *p;
 
         for (size_t i = 0; (p = xengt_preset_get(i)); i++) {
                 VgpuType *type = xengt_preset_new_type(p);
 
-                xengt_set_available(type, r, room, &p->size, s->instances->len);
+                xengt_set_available(type, r, room, &p->size, n_instances);
                 g_ptr_array_add(s->types, type);
         }
 }
@@ -211,6 +216,7 @@ static int xengt_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = gpu_snapshot_new();
         _cleanup_(xengt_room_done) XengtRoom room = { 0 };
         g_autoptr(GPtrArray) slots = NULL;
+        guint n_gone = 0;
         int r;
 
         r = xengt_list_slots_or_explain(t, &slots, reterr);
@@ -218,20 +224,23 @@ static int xengt_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                 return r;
 
         for (guint i = 0; i < slots->len; i++) {
+                g_autofree char *path = g_strconcat(VGT "/", slots->pdata[i], NULL);
                 InstanceDesc *d = NULL;
 
                 r = xengt_read_instance(t, slots->pdata[i], &d);
                 if (r >= 0)
                         g_ptr_array_add(s->instances, d);
-                else if (!vgpu_io_is_gone(r))
-                        return explain_unreadable(VGT, r, reterr);
+                else if (vgpu_io_is_gone(r))
+                        n_gone++;
+                else
+                        gpu_snapshot_add_unread(s, slots->pdata[i], path, r);
         }
 
         r = xengt_read_room(t->io, &room);
         if (r < 0 && !xengt_has_control(t))
                 return explain_gpu_gone(t->facts, r, reterr);
 
-        xengt_add_types(s, r, &room);
+        xengt_add_types(s, r, &room, slots->len - n_gone);
         gpu_snapshot_seal(s);
         *ret = g_steal_pointer(&s);
 

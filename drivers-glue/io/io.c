@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse-util.h"
+
 bool vgpu_io_name_is_valid(const char *name)
 {
         size_t n = name ? strlen(name) : 0;
@@ -55,22 +57,46 @@ int vgpu_io_read(VgpuIo *io, const char *path, char **ret)
         return vgpu_io_path_is_valid(path) ? io->ops->read(io, path, ret) : -EINVAL;
 }
 
-int vgpu_io_readf(VgpuIo *io, char **ret, const char *format, ...)
+static int _printf_(3, 0) vgpu_io_readv(VgpuIo *io, char **ret, const char *format, va_list ap)
 {
         char path[VGPU_IO_PATH_MAX + 1];
-        va_list ap;
         int n;
 
         g_assert(format[0] != '/');
 
-        va_start(ap, format);
         n = vsnprintf(path, sizeof(path), format, ap);
-        va_end(ap);
-
         if (n < 0 || (size_t)n >= sizeof(path))
                 return -EINVAL;
 
         return vgpu_io_read(io, path, ret);
+}
+
+int vgpu_io_readf(VgpuIo *io, char **ret, const char *format, ...)
+{
+        va_list ap;
+        int r;
+
+        va_start(ap, format);
+        r = vgpu_io_readv(io, ret, format, ap);
+        va_end(ap);
+
+        return r;
+}
+
+int vgpu_io_read_u32f(VgpuIo *io, uint32_t *ret, const char *format, ...)
+{
+        g_autofree char *text = NULL;
+        va_list ap;
+        int r;
+
+        va_start(ap, format);
+        r = vgpu_io_readv(io, &text, format, ap);
+        va_end(ap);
+
+        if (r < 0)
+                return r;
+
+        return parse_u32(text, 10, ret) < 0 ? -EBADMSG : 0;
 }
 
 static bool vgpu_io_value_is_valid(const char *value)

@@ -114,6 +114,9 @@ bool vgpu_io_exists(VgpuIo *io, const char *path);
 /* vgpu_io_read() of a formatted path; -EINVAL if the path gets too long. */
 int vgpu_io_readf(VgpuIo *io, char **ret, const char *format, ...) _printf_(3, 4);
 
+/* The decimal number in an attribute; -EBADMSG if its text is none, or too large. */
+int vgpu_io_read_u32f(VgpuIo *io, uint32_t *ret, const char *format, ...) _printf_(3, 4);
+
 /* True for a path that follows the rules at the top. */
 bool vgpu_io_path_is_valid(const char *path);
 /* True for a valid component of such a path: 1..255 bytes of UTF-8, no "/", not "." or "..", no

@@ -108,13 +108,7 @@ static int mdev_explain_no_type(VgpuTarget *t, const CreateArgs *args, VgpudErro
 /* The number that the parent reports as available; -ENOENT or -ENODEV if it does not offer the type. */
 static int mdev_read_available(VgpuIo *io, const MdevParent *p, const char *type_id, uint32_t *ret)
 {
-        g_autofree char *text = NULL;
-        int r = vgpu_io_readf(io, &text, "%s/mdev_supported_types/%s/available_instances", p->path, type_id);
-
-        if (r < 0)
-                return r;
-
-        return parse_u32(text, 10, ret);
+        return vgpu_io_read_u32f(io, ret, "%s/mdev_supported_types/%s/available_instances", p->path, type_id);
 }
 
 /* The first parent with room; only the requested parent, if there is one. */
@@ -164,7 +158,8 @@ static int mdev_choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevP
         }
 
         if (offered && !readable) {
-                g_autofree char *file = g_strconcat(unreadable->path, "/mdev_supported_types", NULL);
+                g_autofree char *file = g_strdup_printf("%s/mdev_supported_types/%s/available_instances",
+                                                        unreadable->path, args->type_id);
 
                 return explain_read(t->facts, file, problem, reterr);
         }

@@ -218,7 +218,8 @@ bool mdev_room_predict(const GpuFacts *facts, const GpuSnapshot *before, GpuSnap
         g_assert(heterogeneous >= -1 && heterogeneous <= 1);
         g_assert(mig >= -1 && mig <= 1);
 
-        if (!mdev_parents_are_vfs(facts) || heterogeneous == 1 || mig == 1 ||
+        /* What cannot be read cannot be predicted either. */
+        if (before->problems->len > 0 || !mdev_parents_are_vfs(facts) || heterogeneous == 1 || mig == 1 ||
             !room_find_common_size(before, &size) || !room_find_common_size(s, &size) ||
             !room_is_of_one_size(before, size))
                 return false;

@@ -9,13 +9,54 @@
 #include "drivers-glue/mdev/parse.h"
 #include "drivers-glue/mdev/room.h"
 #include "drivers-glue/nvidia/type-name.h"
+#include "drivers-glue/problem.h"
 #include "drivers-glue/vfio/use.h"
 
 typedef struct Scan {
         VgpuIo *io;
         GpuSnapshot *snapshot;
-        GHashTable *types; /* id -> VgpuType of the snapshot; NULL for types of another device_api */
+        GHashTable *types;  /* id -> VgpuType of the snapshot; NULL for types of another device_api */
+        GHashTable *counts; /* owned: id -> Availability */
 } Scan;
+
+/* The reads of `available_instances` of one type, one per parent. */
+typedef struct Availability {
+        unsigned n_read;
+        char *path; /* owned; the first file of the type that cannot be read; NULL: none */
+        int r;      /* why */
+} Availability;
+
+static void mdev_free_availability(gpointer p)
+{
+        Availability *a = p;
+
+        g_free(a->path);
+        g_free(a);
+}
+
+static Availability *mdev_get_availability(Scan *s, const char *id)
+{
+        Availability *a = g_hash_table_lookup(s->counts, id);
+
+        if (!a) {
+                a = g_new0(Availability, 1);
+                g_hash_table_insert(s->counts, g_strdup(id), a);
+        }
+
+        return a;
+}
+
+/* A parent that is going away needs no explanation. */
+static void mdev_note_unread(Scan *s, const char *id, const char *path, const char *name, int r)
+{
+        Availability *a = mdev_get_availability(s, id);
+
+        if (a->path || vgpu_io_is_gone(r))
+                return;
+
+        a->path = g_strdup_printf("%s/%s", path, name);
+        a->r = r;
+}
 
 /* Read the attributes that are the same on every parent: device_api, name and description. *ret is NULL for
  * types of another device_api. */
@@ -71,29 +112,39 @@ static int mdev_read_type(VgpuIo *io, const char *path, const char *id, VgpuType
         return 0;
 }
 
-/* Unreadable attributes count as missing: one of them must not hide the GPU. */
+/* Unreadable attributes must not hide the GPU: they are noted. */
 static void mdev_scan_type(Scan *s, const MdevParent *p, const char *id)
 {
-        g_autofree char *path = g_strdup_printf("%s/mdev_supported_types/%s", p->path, id), *text = NULL;
+        g_autofree char *path = g_strdup_printf("%s/mdev_supported_types/%s", p->path, id);
         gpointer known;
         uint32_t available;
         VgpuType *t;
+        int r;
 
         if (g_hash_table_lookup_extended(s->types, id, NULL, &known))
                 t = known;
         else {
-                if (mdev_read_type(s->io, path, id, &t) < 0)
+                r = mdev_read_type(s->io, path, id, &t);
+                if (r < 0) {
+                        mdev_note_unread(s, id, path, "device_api", r);
                         return;
+                }
 
                 g_hash_table_insert(s->types, g_strdup(id), t);
                 if (t)
                         g_ptr_array_add(s->snapshot->types, t);
         }
 
-        if (!t || vgpu_io_readf(s->io, &text, "%s/available_instances", path) < 0 ||
-            parse_u32(text, 10, &available) < 0)
+        if (!t)
                 return;
 
+        r = vgpu_io_read_u32f(s->io, &available, "%s/available_instances", path);
+        if (r < 0) {
+                mdev_note_unread(s, id, path, "available_instances", r);
+                return;
+        }
+
+        mdev_get_availability(s, id)->n_read++;
         t->available = available > UINT32_MAX - t->available ? UINT32_MAX : t->available + available;
 }
 
@@ -175,7 +226,7 @@ static int mdev_scan_parent(Scan *s, const MdevParent *p)
 
         r = vgpu_io_list(s->io, types_path, &types);
         if (r < 0 && !vgpu_io_is_gone(r))
-                return r;
+                gpu_snapshot_add_unread(s->snapshot, NULL, types_path, r);
 
         for (char **t = types; t && *t; t++)
                 mdev_scan_type(s, p, *t);
@@ -191,21 +242,54 @@ static int mdev_scan_parent(Scan *s, const MdevParent *p)
                         continue;
 
                 r = mdev_scan_instance(s, p, *n);
-                if (r < 0 && !vgpu_io_is_gone(r))
-                        return r;
+                if (r < 0 && !vgpu_io_is_gone(r)) {
+                        g_autofree char *path = g_strdup_printf("%s/%s", p->path, *n);
+
+                        gpu_snapshot_add_unread(s->snapshot, *n, path, r);
+                }
         }
 
         return 0;
+}
+
+/* Name every file of a type that cannot be read. If no parent shows the number of a type, that is why there is
+ * no room for it. */
+static void mdev_explain_unread(const Scan *s)
+{
+        GHashTableIter iter;
+        gpointer id, value, known;
+
+        g_hash_table_iter_init(&iter, s->counts);
+        while (g_hash_table_iter_next(&iter, &id, &value)) {
+                const Availability *a = value;
+                VgpuType *t = g_hash_table_lookup_extended(s->types, id, NULL, &known) ? known : NULL;
+
+                if (!a->path)
+                        continue;
+
+                gpu_snapshot_add_unread(s->snapshot, NULL, a->path, a->r);
+                if (!t || a->n_read > 0)
+                        continue;
+
+                g_free(t->why_not);
+                t->available = 0;
+                t->why_not = g_strdup_printf("/sys/%s cannot be read: %s", a->path, explain_read_error(a->r));
+                vgpud_hint_setf(&t->hint, VGPUD_HINT_SEE_KERNEL_LOG,
+                                "look for messages of the driver in the kernel log, then run vgpuctl rescan");
+        }
 }
 
 int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
         g_autoptr(GHashTable) types = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-        Scan s = { .io = t->io, .snapshot = snapshot, .types = types };
+        g_autoptr(GHashTable) counts =
+                        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, mdev_free_availability);
+        Scan s = { .io = t->io, .snapshot = snapshot, .types = types, .counts = counts };
         const GPtrArray *parents = t->facts->mdev_parents;
+        const MdevParent *unread = NULL;
+        int r = 0, problem = 0;
         guint alive = 0;
-        int r = 0;
 
         for (guint i = 0; i < parents->len; i++) {
                 const MdevParent *p = parents->pdata[i];
@@ -213,14 +297,21 @@ int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                 r = mdev_scan_parent(&s, p);
                 if (r >= 0)
                         alive++;
-                else if (!vgpu_io_is_gone(r))
-                        return explain_unreadable(p->path, r, reterr);
+                else if (!vgpu_io_is_gone(r)) {
+                        gpu_snapshot_add_unread(snapshot, p->name, p->path, r);
+                        unread = p;
+                        problem = r;
+                }
         }
+
+        if (alive == 0 && unread)
+                return explain_unreadable(unread->path, problem, reterr);
 
         if (alive == 0)
                 return explain_gpu_gone(t->facts, r, reterr);
 
         mdev_room_find(t, snapshot);
+        mdev_explain_unread(&s);
         gpu_snapshot_seal(snapshot);
         *ret = g_steal_pointer(&snapshot);
 

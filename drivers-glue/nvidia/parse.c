@@ -67,7 +67,7 @@ int nvidia_parse_current(const char *text, uint32_t *ret)
 {
         g_autofree char *number = g_strstrip(g_strdup(text));
 
-        return parse_u32(number, 10, ret);
+        return parse_u32(number, 10, ret) < 0 ? -EBADMSG : 0;
 }
 
 char *nvidia_type_id(uint32_t id)

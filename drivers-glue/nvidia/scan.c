@@ -12,6 +12,7 @@
 #include "drivers-glue/nvidia/readiness.h"
 #include "drivers-glue/nvidia/type-name.h"
 #include "drivers-glue/nvidia/vf.h"
+#include "drivers-glue/problem.h"
 #include "drivers-glue/vf/bind.h"
 #include "drivers-glue/vfio/use.h"
 
@@ -25,7 +26,7 @@ typedef struct Scan {
         GpuSnapshot *snapshot;
         NvmlAnswer *nvml;  /* owned; NULL: no answer */
         GHashTable *types; /* id -> VgpuType of the snapshot */
-        uint32_t n_ready, n_free, n_not_ready, n_elsewhere, n_gone;
+        uint32_t n_ready, n_free, n_not_ready, n_elsewhere, n_gone, n_unread;
         char *elsewhere; /* owned; another driver that a VF is bound to */
 } Scan;
 
@@ -104,6 +105,7 @@ int nvidia_read_instance(VgpuIo *io, const VgpuVf *vf, uint32_t type, const char
         return 0;
 }
 
+/* Negative: the VF cannot be read. */
 static int nvidia_scan_vf(Scan *s, const VgpuVf *vf)
 {
         g_autofree char *driver = NULL;
@@ -113,8 +115,10 @@ static int nvidia_scan_vf(Scan *s, const VgpuVf *vf)
         int r;
 
         r = nvidia_vf_read(s->t->io, vf, &state, &type, &driver);
-        if (r < 0)
+        if (r < 0) {
+                s->n_unread++;
                 return r;
+        }
 
         switch (state) {
         case NVIDIA_VF_GONE:
@@ -227,13 +231,14 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                                                .snapshot = snapshot,
                                                .types = g_hash_table_new(g_str_hash, g_str_equal) };
         const GPtrArray *vfs = t->facts->vfs;
-        int r;
 
         for (guint i = 0; i < vfs->len; i++) {
                 const VgpuVf *vf = vfs->pdata[i];
+                int r = nvidia_scan_vf(&s, vf);
 
-                r = nvidia_scan_vf(&s, vf);
                 if (r < 0)
+                        gpu_snapshot_add_unread(snapshot, vf->name, vf->path, r);
+                if (s.n_unread == vfs->len)
                         return explain_unreadable(vf->path, r, reterr);
         }
 
@@ -246,7 +251,7 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         s.nvml = nvml_query(t);
         if (s.nvml)
                 nvml_add_modes(s.nvml, snapshot);
-        g_assert(s.n_ready + s.n_not_ready + s.n_elsewhere + s.n_gone == vfs->len);
+        g_assert(s.n_ready + s.n_not_ready + s.n_elsewhere + s.n_gone + s.n_unread == vfs->len);
         snapshot->unprepared = nvidia_explain_unprepared(
                         &(NvidiaReadiness){
                                         .facts = t->facts,

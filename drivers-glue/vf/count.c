@@ -50,10 +50,7 @@ static int count_explain_read(VgpuTarget *t, const char *name, int r, VgpudError
 
 static int count_read_number(VgpuTarget *t, const char *name, uint32_t *ret)
 {
-        g_autofree char *text = NULL;
-        int r = vgpu_io_readf(t->io, &text, "%s/%s", t->facts->path, name);
-
-        return r < 0 ? r : parse_u32(text, 10, ret);
+        return vgpu_io_read_u32f(t->io, ret, "%s/%s", t->facts->path, name);
 }
 
 /* The VFs enabled now, and the number of links to them. */

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "drivers-glue/explain.h"
+#include "drivers-glue/problem.h"
 #include "drivers-glue/vfio/driver-choice.h"
 #include "drivers-glue/vfio/use.h"
 #include "drivers-glue/vf/bind.h"
@@ -165,15 +166,18 @@ static void handout_explain_few(const GpuFacts *f, const VfMethod *method, const
 static void handout_explain_taken(const GpuFacts *f, const VfMethod *method, const VfCount *count,
                                   VgpuType *type)
 {
-        g_autofree char *reserved = NULL, *more = NULL;
+        g_autofree char *reserved = NULL, *unread = NULL, *more = NULL;
 
         if (count->reserved > 0)
                 reserved = g_strdup_printf(", and %" PRIu32 " %s reserved by driver_override or a stub driver",
                                            count->reserved, count->reserved == 1 ? "is" : "are");
 
-        type->why_not = g_strdup_printf("%" PRIu32 " of %" PRIu32 " VFs %s handed out%s", count->handed_out,
+        if (count->unread > 0)
+                unread = g_strdup_printf(", and %" PRIu32 " cannot be read", count->unread);
+
+        type->why_not = g_strdup_printf("%" PRIu32 " of %" PRIu32 " VFs %s handed out%s%s", count->handed_out,
                                         count->all, count->handed_out == 1 ? "is" : "are",
-                                        reserved ? reserved : "");
+                                        reserved ? reserved : "", unread ? unread : "");
 
         if (count->all < f->total_vfs && !(method && method->fixed))
                 more = g_strdup_printf(", or enable up to %" PRIu32
@@ -187,31 +191,52 @@ static void handout_explain_taken(const GpuFacts *f, const VfMethod *method, con
                                 "end a reservation that vgpuctl show %s lists%s", f->name, more ? more : "");
 }
 
+static void handout_explain_unread(const GpuFacts *f, const VfCount *count, VgpuType *type)
+{
+        type->why_not = g_strdup_printf("%" PRIu32 " of %" PRIu32 " VFs cannot be read", count->unread,
+                                        count->all);
+        vgpud_hint_setf(&type->hint, VGPUD_HINT_SEE_KERNEL_LOG,
+                        "vgpuctl show %s names the VFs; look for messages of the driver in the kernel log",
+                        f->name);
+}
+
 static void handout_explain_no_more(const GpuFacts *f, const VfMethod *method, const VfCount *count,
                                     VgpuType *type)
 {
         if (count->handed_out + count->reserved > 0)
                 handout_explain_taken(f, method, count, type);
+        else if (count->unread > 0)
+                handout_explain_unread(f, count, type);
         else if (count->all < f->total_vfs)
                 handout_explain_few(f, method, count, type);
 }
 
-static int handout_scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf, GpuSnapshot *s, VfCount *count)
+static void handout_scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf, GpuSnapshot *s, VfCount *count)
 {
         _cleanup_(vf_state_done) VfState state = { 0 };
         InstanceDesc *d = NULL;
         int r = vf_state_read(t->io, vf->path, &state);
 
-        if (r < 0)
-                return r;
+        if (vgpu_io_is_gone(r))
+                return;
+
+        if (r < 0) {
+                gpu_snapshot_add_unread(s, vf->name, vf->path, r);
+                count->unread++;
+                count->all++;
+                return;
+        }
 
         gpu_snapshot_add_binding(s, vf->name, state.driver, state.override);
         if (vf_state_is_handed_out(&state)) {
                 r = scan->read_instance(t, vf, &state, &d);
-                if (r < 0)
-                        return r;
+                if (vgpu_io_is_gone(r))
+                        return;
 
-                g_ptr_array_add(s->instances, d);
+                if (r < 0)
+                        gpu_snapshot_add_unread(s, vf->name, vf->path, r);
+                else
+                        g_ptr_array_add(s->instances, d);
                 count->handed_out++;
         } else if (vf_state_is_reserved(&state))
                 count->reserved++;
@@ -219,8 +244,6 @@ static int handout_scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf, 
                 handout_count_free(count, scan->read_framebuffer(t, vf));
 
         count->all++;
-
-        return 0;
 }
 
 int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, VgpudError *reterr)
@@ -228,18 +251,17 @@ int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, Vgp
         g_assert(ret->all == 0);
         g_assert(!s->unprepared);
 
-        for (guint i = 0; i < t->facts->vfs->len; i++) {
-                const VgpuVf *vf = t->facts->vfs->pdata[i];
-                int r = handout_scan_vf(t, scan, vf, s, ret);
+        for (guint i = 0; i < t->facts->vfs->len; i++)
+                handout_scan_vf(t, scan, t->facts->vfs->pdata[i], s, ret);
 
-                if (r < 0 && !vgpu_io_is_gone(r))
-                        return explain_unreadable(vf->path, r, reterr);
-        }
+        if (ret->unread > 0 && ret->unread == ret->all)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED, "no VF can be read: %s",
+                                        ((const VgpuProblem *)s->problems->pdata[0])->text);
 
         if (ret->all == 0 && !vgpu_io_exists(t->io, t->facts->path))
                 return explain_gpu_gone(t->facts, 0, reterr);
 
-        g_assert(ret->all == ret->handed_out + ret->reserved + ret->free);
+        g_assert(ret->all == ret->handed_out + ret->reserved + ret->free + ret->unread);
         handout_explain_unprepared(t, scan->method, ret, s);
 
         return 0;

@@ -24,7 +24,7 @@ int vfio_read_group(VgpuIo *io, const char *device_path, int *ret)
 
         r = parse_i32(name, &group);
         if (r < 0 || group < 0)
-                return -EINVAL;
+                return -EBADMSG;
 
         *ret = group;
 

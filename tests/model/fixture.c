@@ -126,6 +126,8 @@ void fixture_discover(Fixture *f)
                 g_ptr_array_add(facts, fake_gpu_facts(f->fake_gpus->pdata[i]));
         for (guint i = 0; i < f->fake_pfs->len; i++)
                 g_ptr_array_add(facts, fake_pf_facts(f->fake_pfs->pdata[i]));
+        if (f->other_gpu)
+                g_ptr_array_add(facts, gpu_facts_ref(f->other_gpu));
         arrivals_apply(f->model, facts, NULL, (uint64_t)g_get_monotonic_time());
         for (guint i = 0; i < facts->len; i++)
                 gpu_facts_unref(facts->pdata[i]);

@@ -34,6 +34,7 @@ typedef struct Fixture {
         GPtrArray *unloaded;  /* FakeGpu without driver */
         FakePci *pci;         /* NULL without fixture_add_pf() */
         GPtrArray *fake_pfs;  /* FakePf, found as well */
+        GpuFacts *other_gpu;  /* borrowed: found as well; NULL: none */
         GString *log;         /* one line per announcement */
 } Fixture;
 

@@ -28,6 +28,33 @@ static void test_restart(void)
         ASSERT_EQ(i->owner, 1000);
 }
 
+/* A record of a mediated device is kept while a part of the GPU cannot be read. */
+static void test_restart_unreadable(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1], second[UUID_STRLEN + 1];
+        FakeGpu *a2;
+
+        fixture_init(&f);
+        a2 = fake_add_nvidia_a2(f.kernel, "0000:08:00.0", 4);
+        fixture_add(&f, a2);
+        fixture_start(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "nvidia-746", .name = "hugo"), uuid), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "nvidia-746"), second), VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+        fake_fail(f.kernel, "list", fake_gpu_parent_path(a2, 0), EIO);
+        fixture_start(&f);
+        ASSERT_NULL(fixture_get(&f, uuid));
+        ASSERT_EQ(fixture_get(&f, second)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_EQ(fixture_destroy(&f, second, false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_count_records(&f), 1);
+        fake_heal(f.kernel);
+        gpu_want_scan(model_get_gpu(f.model, "0000:08:00.0"), GPU_SCAN_NOW);
+        ASSERT_TRUE(fixture_wait(&f, instance_is_there, uuid));
+        ASSERT_EQ(fixture_get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_STREQ(fixture_get(&f, uuid)->name, "hugo");
+}
+
 /* Killed between record and commit. */
 static void interrupted(bool undo, bool device)
 {
@@ -334,6 +361,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_restart);
+        TEST(test_restart_unreadable);
         TEST(test_restart_unanswered);
         TEST(test_interrupted);
         TEST(test_interrupted_pair);

@@ -202,6 +202,59 @@ static void test_destroy_foreign(void)
         fake_nvidia_free(g);
 }
 
+static bool has_reason(Fixture *f, void *data)
+{
+        const Gpu *gpu = model_get_gpu(f->model, L40S);
+
+        return gpu_is_at_rest(f, (void *)L40S) && !gpu->reason == !data;
+}
+
+/* A VF that cannot be read is named. Its instance and the record stay, also over a restart; the others work. */
+static void test_unreadable_vf(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakeNvidia *g = start_l40s(&f);
+        g_autofree char *path = g_strconcat(fake_nvidia_vf_path(g, 0), "/nvidia/current_vgpu_type", NULL);
+        char alice[UUID_STRLEN + 1], zoe[UUID_STRLEN + 1], other[UUID_STRLEN + 1];
+        GpuFacts *facts = fake_nvidia_facts(g);
+
+        ASSERT_EQ(fixture_create(&f, ALICE("nvidia-1150"), alice), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_create(&f, ZOE("nvidia-1150"), zoe), VGPUD_ERROR_NONE);
+        fake_fail(f.kernel, "read", path, EIO);
+        look(&f);
+        ASSERT_TRUE(fixture_wait(&f, has_reason, &f));
+        const Gpu *gpu = model_get_gpu(f.model, L40S);
+        ASSERT_EQ(gpu->state, GPU_READY);
+        ASSERT_CONTAINS(gpu->reason, fake_nvidia_vf_name(g, 0));
+        ASSERT_EQ(gpu->hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
+        ASSERT_NOT_NULL(fixture_get(&f, alice)); /* as it was seen last */
+        ASSERT_NOT_NULL(fixture_get(&f, zoe));
+        ASSERT_EQ(fixture_destroy(&f, alice, false), VGPUD_ERROR_FAILED);
+        ASSERT_NOT_NULL(fixture_get(&f, alice));
+
+        fixture_stop(&f);
+        f.other_gpu = facts;
+        fixture_start(&f);
+        ASSERT_NULL(fixture_get(&f, alice));
+        ASSERT_EQ(fixture_get(&f, zoe)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_EQ(fixture_count_records(&f), 2);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "nvidia-1150"), other), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, zoe, false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, other, false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_count_records(&f), 1);
+
+        fake_heal(f.kernel);
+        look(&f);
+        ASSERT_TRUE(fixture_wait(&f, has_reason, NULL));
+        ASSERT_NOT_NULL(fixture_get(&f, alice));
+        ASSERT_EQ(fixture_get(&f, alice)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_STREQ(fixture_get(&f, alice)->name, "alice");
+        ASSERT_EQ(fixture_destroy(&f, alice, false), VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+        gpu_facts_unref(facts);
+        fake_nvidia_free(g);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -210,6 +263,7 @@ int main(int argc, char **argv)
         TEST(test_destroy_behind_create);
         TEST(test_destroy_foreign_behind_create);
         TEST(test_destroy_foreign);
+        TEST(test_unreadable_vf);
 
         return tests_end();
 }

@@ -4,6 +4,7 @@
  * All writes are compared with tests/golden/gim-NAME.txt. */
 
 #include "drivers-glue/driver.h"
+#include "drivers-glue/problem.h"
 #include "drivers-glue/registry.h"
 #include "drivers-glue/vf/bind.h"
 #include "drivers-glue/vf/count.h"
@@ -804,6 +805,31 @@ static void test_legacy_guess(void)
         assert_golden(f.k, "gim", "legacy-guess");
 }
 
+/* gim allocates the first free VF. If that one cannot be read, it is released again; if gim has allocated it
+ * already, the others can be used. */
+static void test_legacy_unreadable_vf(void)
+{
+        _cleanup_fixture_ Fixture f = with_legacy();
+        g_autofree char *driver = g_strconcat(fake_vf_path(f.pf, 0), "/driver", NULL);
+        GpuSnapshot *s = NULL;
+
+        fake_fail(f.k, "link", driver, EIO);
+        ASSERT_OK(f.driver->scan(&f.t, &s, &f.e));
+        ASSERT_EQ(s->problems->len, 1);
+        ASSERT_TRUE(gpu_snapshot_is_unread(s, fake_vf_name(f.pf, 0)));
+        gpu_snapshot_unref(s);
+        ASSERT_ERROR(create(&f, UUID_A), EIO);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+        ASSERT_EQ(f.e.errnum, EIO);
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
+        ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 1));
+        ASSERT_NULL(fake_vf_override(f.pf, 1));
+        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* another program does this */
+        ASSERT_OK(create(&f, UUID_A));
+        ASSERT_STREQ(f.made->slot, fake_vf_name(f.pf, 1));
+        ASSERT_EQ(destroy(&f, f.made), 1);
+}
+
 /* The second VF cannot be recorded: it is released, and the first VF is restored. */
 static void test_legacy_guess_claim_fails(void)
 {
@@ -1175,6 +1201,7 @@ int main(void)
         TEST(test_legacy_no_answer);
         TEST(test_legacy_writer_dies);
         TEST(test_legacy_guess);
+        TEST(test_legacy_unreadable_vf);
         TEST(test_legacy_guess_claim_fails);
         TEST(test_legacy_guess_stays);
         TEST(test_legacy_bound_by_others);

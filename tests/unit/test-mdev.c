@@ -2,6 +2,7 @@
 
 /* The mdev back end on the in-memory kernel. What it writes is compared with tests/golden/mdev-NAME.txt. */
 
+#include "drivers-glue/problem.h"
 #include "drivers-glue/registry.h"
 #include "drivers-glue/nvidia/type-name.h"
 
@@ -489,6 +490,123 @@ static void test_unloading(void)
         ASSERT_ERROR(mdev_driver.scan(&f.t, &s, &f.e), ENOLINK);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
         ASSERT_ERROR(create(&f, UUID_A, "i915-GVTg_V5_4"), ENOLINK);
+}
+
+static GpuSnapshot *scan_ok(Fixture *f)
+{
+        GpuSnapshot *s = NULL;
+
+        g_assert(mdev_driver.scan(&f->t, &s, &f->e) >= 0);
+
+        return s;
+}
+
+/* One parent, or one instance, that cannot be read hides none of the others. */
+static void test_unreadable_parent(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(4);
+        g_autofree char *instance = g_strconcat(fake_gpu_parent_path(f.gpu, 1), "/" UUID_B, NULL);
+        g_autofree char *group = g_strconcat(instance, "/iommu_group", NULL);
+        _cleanup_(instance_desc_freep) InstanceDesc *first = NULL;
+        GpuSnapshot *s;
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-746"));
+        first = instance_desc_copy(f.made);
+        ASSERT_OK(create(&f, UUID_B, "nvidia-746"));
+        fake_fail(f.k, "list", fake_gpu_parent_path(f.gpu, 1), EIO);
+        s = scan_ok(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        ASSERT_EQ(s->problems->len, 1);
+        ASSERT_TRUE(gpu_snapshot_is_unread(s, "0000:08:00.5"));
+        ASSERT_TRUE(gpu_snapshot_is_partial(s));
+        gpu_snapshot_unref(s);
+        ASSERT_OK(create(&f, UUID_C, "nvidia-746"));
+        ASSERT_EQ(destroy(&f, first), 1);
+        fake_heal(f.k);
+        fake_fail(f.k, "link", group, EIO);
+        s = scan_ok(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        ASSERT_STREQ(((const InstanceDesc *)s->instances->pdata[0])->uuid, UUID_C);
+        ASSERT_TRUE(gpu_snapshot_is_unread(s, UUID_B));
+        ASSERT_FALSE(gpu_snapshot_is_unread(s, "0000:08:00.5"));
+        ASSERT_FALSE(mdev_driver.predict(f.facts, s, s));
+        gpu_snapshot_unref(s);
+}
+
+/* A number that cannot be read is no room, and is not called a full GPU either. */
+static void test_unreadable_availability(void)
+{
+        static const struct {
+                int eno; /* 0: the text */
+                const char *text;
+        } table[] = {
+                { EIO, NULL }, { 0, "many\n" }, { 0, "\n" }, { 0, "-1\n" }, { 0, "4294967296\n" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                _cleanup_fixture_ Fixture f = with_gvt_g();
+                g_autofree char *path =
+                                g_strconcat(fake_gpu_parent_path(f.gpu, 0),
+                                            "/mdev_supported_types/i915-GVTg_V5_4/available_instances", NULL);
+                _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+                if (table[i].text) {
+                        fake_remove(f.k, path);
+                        fake_add_file(f.k, path, table[i].text);
+                } else
+                        fake_fail(f.k, "read", path, table[i].eno);
+
+                s = scan_ok(&f);
+                const VgpuType *t = gpu_snapshot_find_type(s, "i915-GVTg_V5_4", NULL);
+                ASSERT_EQ(t->available, 0);
+                ASSERT_CONTAINS(t->why_not, path);
+                ASSERT_EQ(t->hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
+                ASSERT_EQ(gpu_snapshot_find_type(s, "i915-GVTg_V5_8", NULL)->available, 4);
+                ASSERT_EQ(s->problems->len, 1);
+                ASSERT_FALSE(gpu_snapshot_is_partial(s));
+                ASSERT_ERROR(create(&f, UUID_A, "i915-GVTg_V5_4"), EIO);
+                ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+                ASSERT_CONTAINS(f.e.message, path);
+                ASSERT_EQ(f.e.errnum, table[i].text ? EBADMSG : EIO);
+                ASSERT_OK(create(&f, UUID_A, "i915-GVTg_V5_8"));
+        }
+}
+
+/* The other parents have room. */
+static void test_unreadable_availability_of_one(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(4);
+        g_autofree char *path = g_strconcat(fake_gpu_parent_path(f.gpu, 0),
+                                            "/mdev_supported_types/nvidia-746/available_instances", NULL);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        fake_fail(f.k, "read", path, EIO);
+        s = scan_ok(&f);
+        ASSERT_EQ(gpu_snapshot_find_type(s, "nvidia-746", NULL)->available, 3);
+        ASSERT_EQ(s->problems->len, 1);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-746"));
+        ASSERT_STREQ(f.made->parent, "0000:08:00.5");
+}
+
+/* All of them are unreadable: the rules of NVIDIA's types do not hide that. */
+static void test_unreadable_availability_of_all(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(2);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        for (unsigned n = 0; n < 2; n++) {
+                g_autofree char *path =
+                                g_strconcat(fake_gpu_parent_path(f.gpu, n),
+                                            "/mdev_supported_types/nvidia-746/available_instances", NULL);
+
+                fake_fail(f.k, "read", path, EIO);
+        }
+
+        s = scan_ok(&f);
+        ASSERT_EQ(gpu_snapshot_find_type(s, "nvidia-746", NULL)->available, 0);
+        ASSERT_CONTAINS(gpu_snapshot_find_type(s, "nvidia-746", NULL)->why_not, "available_instances");
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-746"), EIO);
+        ASSERT_CONTAINS(f.e.message, "available_instances");
 }
 
 static void test_scan_fails(void)
@@ -1231,6 +1349,10 @@ int main(int argc, char **argv)
         TEST(test_type_vanishes);
         TEST(test_odd_counts);
         TEST(test_unloading);
+        TEST(test_unreadable_parent);
+        TEST(test_unreadable_availability);
+        TEST(test_unreadable_availability_of_one);
+        TEST(test_unreadable_availability_of_all);
         TEST(test_scan_fails);
         TEST(test_writes_gvt_g);
         TEST(test_writes_nvidia);

@@ -61,9 +61,9 @@ static void test_current(void)
 {
         uint32_t id = 7;
 
-        ASSERT_ERROR(nvidia_parse_current("", &id), EINVAL);
-        ASSERT_ERROR(nvidia_parse_current("Not Applicable", &id), EINVAL);
-        ASSERT_ERROR(nvidia_parse_current("4294967296", &id), ERANGE);
+        ASSERT_ERROR(nvidia_parse_current("", &id), EBADMSG);
+        ASSERT_ERROR(nvidia_parse_current("Not Applicable", &id), EBADMSG);
+        ASSERT_ERROR(nvidia_parse_current("4294967296", &id), EBADMSG);
         ASSERT_EQ(id, 7);
         ASSERT_OK(nvidia_parse_current(" 1150\n", &id));
         ASSERT_EQ(id, 1150);

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 
+#include "drivers-glue/problem.h"
 #include "drivers-glue/registry.h"
 
 #include "back-end.h"
@@ -835,21 +836,70 @@ static void test_some_ready(void)
         ASSERT_STREQ(f.made->slot, fake_nvidia_vf_name(f.gpu, 30));
 }
 
-static void test_scan_cannot_read(void)
+/* The VF is left out and named. */
+static void check_left_out(Fixture *f, const char *vf, guint n_instances)
+{
+        ASSERT_OK(scan(f));
+        ASSERT_EQ(f->s->instances->len, n_instances);
+        ASSERT_EQ(f->s->problems->len, 1);
+        ASSERT_TRUE(gpu_snapshot_is_unread(f->s, vf));
+        ASSERT_FALSE(gpu_snapshot_is_unread(f->s, fake_nvidia_vf_name(f->gpu, 0)));
+        ASSERT_CONTAINS(((const VgpuProblem *)f->s->problems->pdata[0])->text, vf);
+        ASSERT_EQ(((const VgpuProblem *)f->s->problems->pdata[0])->hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
+        ASSERT_NULL(f->s->unprepared);
+}
+
+/* One VF that cannot be read hides neither the instances nor the room of the others. */
+static void test_unreadable_vf(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
         g_autofree char *path = current_path(&f, 7);
+        const char *vf = fake_nvidia_vf_name(f.gpu, 7);
 
+        learn(&f);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        _cleanup_(instance_desc_freep) InstanceDesc *first = instance_desc_copy(f.made);
         fake_fail(f.k, "read", path, EIO);
-        ASSERT_ERROR(scan(&f), EIO);
-        ASSERT_EQ(f.e.errnum, EIO);
-        ASSERT_CONTAINS(f.e.message, "0000:3d:01.3");
+        check_left_out(&f, vf, 1);
+        ASSERT_EQ(type(&f, "nvidia-1150")->available, 11);
+        ASSERT_OK(create(&f, UUID_B, "nvidia-1150"));
+        check_left_out(&f, vf, 2);
+        ASSERT_EQ(destroy(&f, first), 1);
+        check_left_out(&f, vf, 1);
         fake_heal(f.k);
         fake_remove(f.k, path);
         fake_add_file(f.k, path, "Not Applicable\n");
-        ASSERT_ERROR(scan(&f), EIO);
+        check_left_out(&f, vf, 1);
         fake_fail(f.k, "read", path, ENODEV);
-        ASSERT_EQ(available(&f, "nvidia-1150"), 12);
+        ASSERT_OK(scan(&f));
+        ASSERT_EQ(f.s->problems->len, 0);
+}
+
+/* So is the instance on a VF whose other files cannot be read. */
+static void test_unreadable_instance(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *group = g_strconcat(fake_nvidia_vf_path(f.gpu, 7), "/iommu_group", NULL);
+
+        fake_nvidia_set(f.gpu, 7, 1150);
+        fake_nvidia_set(f.gpu, 8, 1150);
+        fake_fail(f.k, "link", group, EIO);
+        check_left_out(&f, fake_nvidia_vf_name(f.gpu, 7), 1);
+}
+
+static void test_unreadable_vfs(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+
+        for (unsigned n = 0; n < 32; n++) {
+                g_autofree char *path = current_path(&f, n);
+
+                fake_fail(f.k, "read", path, EIO);
+        }
+
+        ASSERT_ERROR(scan(&f), EIO);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+        ASSERT_EQ(f.e.errnum, EIO);
 }
 
 static void test_gone(void)
@@ -1318,7 +1368,9 @@ int main(int argc, char **argv)
         TEST(test_not_enabled);
         TEST(test_not_ready);
         TEST(test_some_ready);
-        TEST(test_scan_cannot_read);
+        TEST(test_unreadable_vf);
+        TEST(test_unreadable_instance);
+        TEST(test_unreadable_vfs);
         TEST(test_gone);
         TEST(test_sriov_failure);
         TEST(test_sriov_manager);

@@ -2,6 +2,7 @@
 
 /* The back end "sriov" on the in-memory kernel. All writes are compared with tests/golden/sriov-NAME.txt. */
 
+#include "drivers-glue/problem.h"
 #include "drivers-glue/registry.h"
 
 #include <inttypes.h>
@@ -411,15 +412,52 @@ static void test_scan_gone(void)
         ASSERT_NULL(s);
 }
 
-static void test_scan_fails(void)
+/* One VF that cannot be read hides neither the instances nor the room of the others. */
+static void test_unreadable_vf(void)
 {
-        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
-        g_autofree char *path = g_strconcat(fake_vf_path(f.pf, 1), "/driver", NULL);
-        GpuSnapshot *s = NULL;
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 3);
+        g_autofree char *path = g_strconcat(fake_vf_path(f.pf, 0), "/driver", NULL);
+        g_autofree char *group = g_strconcat(fake_vf_path(f.pf, 1), "/iommu_group", NULL);
+        const char *vf = fake_vf_name(f.pf, 0);
 
         fake_fail(f.k, "link", path, EACCES);
+        GpuSnapshot *s = scan(&f);
+        ASSERT_EQ(s->problems->len, 1);
+        ASSERT_TRUE(gpu_snapshot_is_unread(s, vf));
+        ASSERT_EQ(((const VgpuType *)s->types->pdata[0])->available, 2);
+        ASSERT_CONTAINS(((const VgpuType *)s->types->pdata[0])->why_not, "1 of 3 VFs");
+        gpu_snapshot_unref(s);
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        ASSERT_STREQ(f.made->slot, fake_vf_name(f.pf, 1));
+        s = scan(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        gpu_snapshot_unref(s);
+        /* An instance of which something cannot be read is left out, too. */
+        fake_fail(f.k, "link", group, EIO);
+        s = scan(&f);
+        ASSERT_EQ(s->instances->len, 0);
+        ASSERT_EQ(s->problems->len, 2);
+        ASSERT_TRUE(gpu_snapshot_is_unread(s, fake_vf_name(f.pf, 1)));
+        ASSERT_EQ(((const VgpuType *)s->types->pdata[0])->available, 1);
+        gpu_snapshot_unref(s);
+        fake_heal(f.k);
+        fake_fail(f.k, "link", path, EACCES);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+}
+
+static void test_unreadable_vfs(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
+        GpuSnapshot *s = NULL;
+
+        for (unsigned n = 0; n < 2; n++) {
+                g_autofree char *path = g_strconcat(fake_vf_path(f.pf, n), "/driver", NULL);
+
+                fake_fail(f.k, "link", path, EACCES);
+        }
+
         ASSERT_ERROR(sriov_driver.scan(&f.t, &s, &f.e), EIO);
-        ASSERT_EQ(f.e.errnum, EACCES);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
 }
 
 /* scan() reads two files of each VF, and two more of a VF that is handed out. */
@@ -1490,7 +1528,8 @@ int main(int argc, char **argv)
         TEST(test_scan_taken);
         TEST(test_no_vfio_driver);
         TEST(test_scan_gone);
-        TEST(test_scan_fails);
+        TEST(test_unreadable_vf);
+        TEST(test_unreadable_vfs);
         TEST(test_cost);
         TEST(test_writes_plain);
         TEST(test_writes_xe);

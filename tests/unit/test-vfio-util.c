@@ -43,7 +43,7 @@ static void test_group(void)
         ASSERT_OK(vfio_read_group(f.io, DEVICE, &group));
         ASSERT_EQ(group, 106);
         fake_add_link(f.k, DEVICE "/iommu_group", "kernel/iommu_groups/-1");
-        ASSERT_ERROR(vfio_read_group(f.io, DEVICE, &group), EINVAL);
+        ASSERT_ERROR(vfio_read_group(f.io, DEVICE, &group), EBADMSG);
         fake_fail(f.k, "link", DEVICE "/iommu_group", ENODEV);
         ASSERT_ERROR(vfio_read_group(f.io, DEVICE, &group), ENODEV);
 }

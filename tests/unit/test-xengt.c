@@ -2,6 +2,7 @@
 
 /* The xengt back end on the in-memory kernel. All writes are compared with tests/golden/xengt-life.txt. */
 
+#include "drivers-glue/problem.h"
 #include "drivers-glue/registry.h"
 
 #include "back-end.h"
@@ -686,6 +687,33 @@ static void test_resources(void)
         }
 }
 
+/* One vGPU that cannot be read hides none of the others. */
+static void test_unreadable_instance(void)
+{
+        _cleanup_fixture_ Fixture f;
+        GpuSnapshot *s;
+
+        fixture_init(&f);
+        ASSERT_OK(make(&f, 1, UUID_A, "xengt-64-448"));
+        ASSERT_OK(make(&f, 2, UUID_B, "xengt-64-448"));
+        fake_fail(f.k, "read", "kernel/vgt/vm1/gm_sz", EIO);
+        s = scan(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        ASSERT_STREQ(((const InstanceDesc *)s->instances->pdata[0])->slot, "vm2");
+        ASSERT_EQ(s->problems->len, 1);
+        ASSERT_TRUE(gpu_snapshot_is_unread(s, "vm1"));
+        gpu_snapshot_unref(s);
+        ASSERT_EQ(unmake(&f, 2), 1);
+        ASSERT_OK(make(&f, 3, UUID_B, "xengt-64-448"));
+        fake_heal(f.k);
+        fake_remove(f.k, "kernel/vgt/vm1/gm_sz");
+        fake_add_file(f.k, "kernel/vgt/vm1/gm_sz", "nonsense\n");
+        s = scan(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        ASSERT_TRUE(gpu_snapshot_is_unread(s, "vm1"));
+        gpu_snapshot_unref(s);
+}
+
 /* The resources cannot be read although the driver is loaded: the GPU is not gone, and the vGPUs stay. */
 static void test_room_unknown(void)
 {
@@ -754,6 +782,7 @@ int main(int argc, char **argv)
         TEST(test_destroy);
         TEST(test_gone);
         TEST(test_resources);
+        TEST(test_unreadable_instance);
         TEST(test_room_unknown);
         TEST(test_gone_while_looking);
 
