@@ -240,7 +240,7 @@ static int mdev_verify_create(VgpuTarget *t, const CreateArgs *args, const MdevP
 
         /* The kernel creates all links before write(2) returns, so one read is enough. */
         r = mdev_read_instance(t->io, p, args->uuid, &d);
-        if (r >= 0 && d && g_strcmp0(d->type_id, args->type_id) == 0) {
+        if (r >= 0 && d && g_strcmp0(d->type_id, args->type_id) == 0 && mdev_is_usable(d)) {
                 d->device_api = g_strdup(MDEV_DEVICE_API);
                 *ret = g_steal_pointer(&d);
                 return 0;
@@ -254,7 +254,12 @@ static int mdev_verify_create(VgpuTarget *t, const CreateArgs *args, const MdevP
 
         if (r < 0)
                 (void)explain_unreadable(path, r, &cause);
-        else
+        else if (d && g_strcmp0(d->type_id, args->type_id) == 0) {
+                (void)vgpud_error_setf(
+                                &cause, VGPUD_ERROR_UNSUPPORTED,
+                                "the new instance has no driver and no IOMMU group, so no VM can use it");
+                vgpud_error_hintf(&cause, MDEV_NO_DRIVER_HINT);
+        } else
                 (void)vgpud_error_setf(&cause, VGPUD_ERROR_FAILED,
                                        "the new instance does not have type %s, but type %s", args->type_id,
                                        d && d->type_id ? d->type_id : "(unknown)");
@@ -464,6 +469,11 @@ static Handover *mdev_handover(const InstanceDesc *instance)
         g_autofree char *path = g_strconcat("/sys/bus/mdev/devices/", instance->uuid, NULL);
         g_autofree char *device = g_strconcat("sysfsdev=", path, NULL);
         Handover *h = handover_new(instance, path, device);
+
+        if (!mdev_is_usable(instance)) {
+                g_clear_pointer(&h->qemu_args, g_strfreev);
+                return h;
+        }
 
         h->libvirt_xml = g_strdup_printf("<hostdev mode='subsystem' type='mdev' model='%s'>\n"
                                          "  <source>\n"

@@ -193,6 +193,20 @@ int mdev_read_instance(VgpuIo *io, const MdevParent *p, const char *uuid, Instan
         return 0;
 }
 
+bool mdev_is_usable(const InstanceDesc *d)
+{
+        return d->driver || d->iommu_group >= 0 || d->cdev;
+}
+
+/* The link to the type is the last step of a creation. */
+static void mdev_note_unusable(Scan *s, const InstanceDesc *d)
+{
+        if (d->type_id && !mdev_is_usable(d))
+                gpu_snapshot_add_problem(s->snapshot, MDEV_NO_DRIVER_HINT,
+                                         "instance %s has no driver and no IOMMU group, so no VM can use it",
+                                         d->uuid);
+}
+
 static int mdev_scan_instance(Scan *s, const MdevParent *p, const char *uuid)
 {
         InstanceDesc *d = NULL;
@@ -212,6 +226,7 @@ static int mdev_scan_instance(Scan *s, const MdevParent *p, const char *uuid)
                 d->device_api = g_strdup(MDEV_DEVICE_API);
         }
 
+        mdev_note_unusable(s, d);
         g_ptr_array_add(s->snapshot->instances, d);
 
         return 0;

@@ -5,10 +5,19 @@
 
 #include "drivers-glue/driver.h"
 
+/* The remedy for an instance without a driver. */
+#define MDEV_NO_DRIVER_HINT     \
+        VGPUD_HINT_LOAD_DRIVER, \
+                        "load the driver now and at every boot: modprobe vfio_mdev; then create the instance again"
+
 #define MDEV_DEVICE_API "vfio-pci" /* types of other device APIs are ignored */
 
 /* VgpuDriver.scan. */
 int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr);
+
+/* False for a device to which no driver of VFIO is bound, which no VM can use: Linux before 5.16 needs the
+ * module vfio_mdev for that. */
+bool mdev_is_usable(const InstanceDesc *d);
 
 /* One instance, as the kernel shows it, without device_api. *ret is NULL if the folder is not a mediated
  * device. */

@@ -49,7 +49,7 @@ struct FakeGpu {
         const char *subsystem, *driver, *instance_driver;
         pthread_mutex_t lock;
         GPtrArray *types, *parents, *made, *slots; /* owned: Type, Parent, Made, Slot */
-        bool cdev, no_group_nodes;
+        bool cdev, no_group_nodes, driverless;
 };
 
 static void type_free(gpointer p)
@@ -218,12 +218,15 @@ static void show_made(Made *m)
         fake_add_directory(g->k, group);
         m->node = g_strdup_printf("vfio/%u", m->group);
 
-        if (!g->no_group_nodes)
+        if (!g->no_group_nodes && !g->driverless)
                 fake_add_node(g->k, m->node);
         fake_add_attribute(g->k, remove_path, NULL, store_remove, m);
         link_device(g, m->path, "subsystem", "bus/mdev");
-        link_device(g, m->path, "driver", "bus/mdev/drivers/%s", g->instance_driver);
-        link_device(g, m->path, "iommu_group", "%s", group);
+        if (!g->driverless) {
+                link_device(g, m->path, "driver", "bus/mdev/drivers/%s", g->instance_driver);
+                link_device(g, m->path, "iommu_group", "%s", group);
+        }
+
         link_device(g, m->path, "mdev_type", "%s/mdev_supported_types/%s", m->parent->path, m->type->id);
         fake_add_link(g->k, type_link, m->path);
         fake_add_link(g->k, link, m->path);
@@ -560,6 +563,11 @@ GpuFacts *fake_gpu_facts(FakeGpu *g)
 void fake_gpu_set_cdev(FakeGpu *g, bool cdev)
 {
         g->cdev = cdev;
+}
+
+void fake_gpu_set_driverless(FakeGpu *g, bool driverless)
+{
+        g->driverless = driverless;
 }
 
 void fake_gpu_set_group_nodes(FakeGpu *g, bool group_nodes)

@@ -28,6 +28,8 @@ GpuFacts *fake_gpu_facts(FakeGpu *g);
 void fake_gpu_set_cdev(FakeGpu *g, bool cdev);
 /* New instances get no group node, as on kernels without VFIO_GROUP. */
 void fake_gpu_set_group_nodes(FakeGpu *g, bool group_nodes);
+/* New instances get no driver, as on Linux before 5.16 without vfio_mdev. */
+void fake_gpu_set_driverless(FakeGpu *g, bool driverless);
 /* Path of the parent number n. */
 const char *fake_gpu_parent_path(FakeGpu *g, unsigned n);
 /* The driver goes: instances, types and parents disappear. */

@@ -1023,6 +1023,42 @@ static void test_attribute_too_long(void)
         ASSERT_EQ(f.e.errnum, E2BIG);
 }
 
+/* Linux before 5.16 without vfio_mdev: the device appears, but no VM can use it. */
+static void test_no_driver(void)
+{
+        _cleanup_fixture_ Fixture f = with_gvt_g();
+        GpuSnapshot *s;
+
+        fake_gpu_set_driverless(f.gpu, true);
+        ASSERT_ERROR(create(&f, UUID_A, "i915-GVTg_V5_4"), EOPNOTSUPP);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_UNSUPPORTED);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_LOAD_DRIVER);
+        ASSERT_CONTAINS(f.e.hint.text, "vfio_mdev");
+        s = scan_ok(&f);
+        ASSERT_EQ(s->instances->len, 0);
+        ASSERT_EQ(s->problems->len, 0);
+        gpu_snapshot_unref(s);
+        /* The module went after the creation. */
+        fake_gpu_set_driverless(f.gpu, false);
+        ASSERT_OK(create(&f, UUID_B, "i915-GVTg_V5_4"));
+        g_autofree char *driver = g_strconcat(f.made->path, "/driver", NULL);
+        g_autofree char *group = g_strconcat(f.made->path, "/iommu_group", NULL);
+        fake_remove(f.k, driver);
+        fake_remove(f.k, group);
+        s = scan_ok(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        ASSERT_EQ(s->problems->len, 1);
+        ASSERT_CONTAINS(((const VgpuProblem *)s->problems->pdata[0])->text, UUID_B);
+        ASSERT_EQ(((const VgpuProblem *)s->problems->pdata[0])->hint.id, VGPUD_HINT_LOAD_DRIVER);
+        ASSERT_FALSE(gpu_snapshot_is_partial(s));
+        Handover *h = mdev_driver.handover(s->instances->pdata[0]);
+        ASSERT_NULL(h->libvirt_xml);
+        ASSERT_NULL(h->qemu_args);
+        handover_free(h);
+        ASSERT_EQ(destroy(&f, s->instances->pdata[0]), 1);
+        gpu_snapshot_unref(s);
+}
+
 static void test_attribute_link(void)
 {
         _cleanup_fixture_ Fixture f = with_nvidia(2);
@@ -1372,6 +1408,7 @@ int main(int argc, char **argv)
         TEST(test_attribute_rollback);
         TEST(test_attribute_read_back);
         TEST(test_attribute_too_long);
+        TEST(test_no_driver);
         TEST(test_attribute_link);
         TEST(test_writes_rollback);
         TEST(test_inconsistent);
