@@ -14,6 +14,7 @@
 #include "drivers-glue/nvidia/vf.h"
 #include "drivers-glue/problem.h"
 #include "drivers-glue/vf/bind.h"
+#include "drivers-glue/vf/handout.h"
 #include "drivers-glue/vfio/use.h"
 
 #define DEVICE_API "vfio-pci"
@@ -27,13 +28,16 @@ typedef struct Scan {
         NvmlAnswer *nvml;  /* owned; NULL: no answer */
         GHashTable *types; /* id -> VgpuType of the snapshot */
         uint32_t n_ready, n_free, n_not_ready, n_elsewhere, n_gone, n_unread;
-        char *elsewhere; /* owned; another driver that a VF is bound to */
+        uint32_t n_shared; /* free, but in an IOMMU group with other devices in use */
+        VgpudError shared; /* owned; the refusal of the first of them */
+        char *elsewhere;   /* owned; another driver that a VF is bound to */
 } Scan;
 
 static void nvidia_scan_done(Scan *s)
 {
         nvml_answer_free(s->nvml);
         g_clear_pointer(&s->types, g_hash_table_unref);
+        vgpud_error_done(&s->shared);
         g_free(s->elsewhere);
 }
 
@@ -139,13 +143,17 @@ static int nvidia_scan_vf(Scan *s, const VgpuVf *vf)
         s->n_ready++;
         if (type == 0) {
                 g_autoptr(GPtrArray) creatable = nvidia_vf_read_creatable(s->t->io, vf->path);
+                bool shared = vf_refuse_shared_group(s->t, vf, s->n_shared > 0 ? NULL : &s->shared) < 0;
 
-                s->n_free++;
+                if (shared)
+                        s->n_shared++;
+                else
+                        s->n_free++;
 
                 for (guint i = 0; i < creatable->len; i++) {
                         const NvidiaListed *l = creatable->pdata[i];
 
-                        nvidia_scan_get_type(s, l->id, l->name)->available++;
+                        nvidia_scan_get_type(s, l->id, l->name)->available += !shared;
                 }
 
                 return 0;
@@ -224,6 +232,23 @@ static void nvidia_scan_add_used_types(Scan *s)
         }
 }
 
+/* The VFs that are left share their IOMMU group, mostly for lack of ACS: create() would refuse them. */
+static void nvidia_scan_explain_shared(Scan *s)
+{
+        if (s->n_shared == 0)
+                return;
+
+        gpu_snapshot_add_problem(s->snapshot, s->shared.hint.id, s->shared.hint.text, "%s", s->shared.message);
+
+        for (guint i = 0; s->n_free == 0 && i < s->snapshot->types->len; i++) {
+                VgpuType *t = s->snapshot->types->pdata[i];
+
+                g_free(t->why_not);
+                t->why_not = g_strdup(s->shared.message);
+                vgpud_hint_copy(&t->hint, &s->shared.hint);
+        }
+}
+
 int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
@@ -245,7 +270,7 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         if (s.n_gone == vfs->len && !vgpu_io_exists(t->io, t->facts->path))
                 return explain_gpu_gone(t->facts, 0, reterr);
 
-        g_assert(s.n_free <= s.n_ready);
+        g_assert(s.n_free + s.n_shared <= s.n_ready);
         g_assert(snapshot->instances->len <= s.n_ready - s.n_free);
 
         s.nvml = nvml_query(t);
@@ -283,6 +308,7 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                         .unprepared = snapshot->unprepared,
                         .hint = &snapshot->hint,
         });
+        nvidia_scan_explain_shared(&s);
         gpu_snapshot_seal(snapshot);
         *ret = g_steal_pointer(&snapshot);
 

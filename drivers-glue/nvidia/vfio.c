@@ -21,6 +21,7 @@
 #include "drivers-glue/registry.h"
 #include "drivers-glue/vfio/use.h"
 #include "drivers-glue/vf/bind.h"
+#include "drivers-glue/vf/handout.h"
 
 /* Limit of refusals by single VFs: after so many, assume that the reason concerns the whole GPU. */
 #define REFUSALS_MAX 4
@@ -141,7 +142,13 @@ typedef struct Attempt {
         const VgpuVf *vf;   /* the VF that was tried last */
         const VgpuVf *busy; /* the first VF whose earlier vGPU has not ended; NULL: none */
         guint refused;      /* number of VFs that refused, without busy ones */
+        VgpudError shared;  /* owned; why the first VF that shares an IOMMU group cannot be used */
 } Attempt;
+
+static void nvidia_attempt_done(Attempt *a)
+{
+        vgpud_error_done(&a->shared);
+}
 
 /* The next free VF that offers the type; only the requested VF, if there is one. */
 static bool nvidia_attempt_find_vf(Attempt *a)
@@ -155,7 +162,8 @@ static bool nvidia_attempt_find_vf(Attempt *a)
 
                 if ((a->args->parent && strcmp(a->args->parent, vf->name) != 0) ||
                     nvidia_vf_read_type(a->t->io, vf->path, &now) < 0 || now != 0 ||
-                    !nvidia_vf_offers(a->t->io, vf->path, a->type))
+                    !nvidia_vf_offers(a->t->io, vf->path, a->type) ||
+                    vf_refuse_shared_group(a->t, vf, a->shared.code ? NULL : &a->shared) < 0)
                         continue;
 
                 /* The next create() of the job starts here: earlier VFs have no room. */
@@ -323,6 +331,8 @@ static int nvidia_attempt_take_vf(Attempt *a, VgpudError *reterr)
                 return r < 0 ? nvidia_explain_create(a->t, a->args, a->vf, a->type, r, reterr) : 0;
         }
 
+        if (!refuser && a->shared.code != VGPUD_ERROR_NONE)
+                return vgpud_error_move(reterr, &a->shared);
         if (!refuser)
                 return nvidia_explain_no_room(a->t, a->args, 0, reterr);
 
@@ -334,7 +344,7 @@ static int nvidia_attempt_take_vf(Attempt *a, VgpudError *reterr)
 static int nvidia_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT;
-        Attempt a = { .t = t, .args = args, .first = t->parent_hint };
+        _cleanup_(nvidia_attempt_done) Attempt a = { .t = t, .args = args, .first = t->parent_hint };
         InstanceDesc *d = NULL;
         int r;
 

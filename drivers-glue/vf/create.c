@@ -33,6 +33,7 @@ static int create_prepare(VfCreate *c, VgpudError *reterr)
         g_autoptr(GArray) held = vfs_held_groups_new();
         int r = vf_refuse_shared_group(c->t, c->vf, reterr);
 
+        c->vf_in_use = r < 0;
         if (r < 0)
                 return r;
 

@@ -200,15 +200,45 @@ static void handout_explain_unread(const GpuFacts *f, const VfCount *count, Vgpu
                         f->name);
 }
 
+/* The words of vf_refuse_shared_group(), with which create() would refuse. */
+static void handout_explain_shared(const GpuSnapshot *s, VgpuType *type)
+{
+        for (guint i = 0; i < s->problems->len && !type->why_not; i++) {
+                const VgpuProblem *p = s->problems->pdata[i];
+
+                if (p->hint.id != VGPUD_HINT_ENABLE_ACS)
+                        continue;
+
+                type->why_not = g_strdup(p->text);
+                vgpud_hint_copy(&type->hint, &p->hint);
+        }
+}
+
 static void handout_explain_no_more(const GpuFacts *f, const VfMethod *method, const VfCount *count,
-                                    VgpuType *type)
+                                    const GpuSnapshot *s, VgpuType *type)
 {
         if (count->handed_out + count->reserved > 0)
                 handout_explain_taken(f, method, count, type);
+        else if (count->shared > 0)
+                handout_explain_shared(s, type);
         else if (count->unread > 0)
                 handout_explain_unread(f, count, type);
         else if (count->all < f->total_vfs)
                 handout_explain_few(f, method, count, type);
+}
+
+/* One example of a shared group is a problem of the GPU: mostly all VFs share one. */
+static bool handout_is_shared(VgpuTarget *t, const VgpuVf *vf, GpuSnapshot *s, const VfCount *count)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+
+        if (vf_refuse_shared_group(t, vf, &e) >= 0)
+                return false;
+
+        if (count->shared == 0)
+                gpu_snapshot_add_problem(s, e.hint.id, e.hint.text, "%s", e.message);
+
+        return true;
 }
 
 static void handout_scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf, GpuSnapshot *s, VfCount *count)
@@ -240,6 +270,8 @@ static void handout_scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf,
                 count->handed_out++;
         } else if (vf_state_is_reserved(&state))
                 count->reserved++;
+        else if (handout_is_shared(t, vf, s, count))
+                count->shared++;
         else
                 handout_count_free(count, scan->read_framebuffer(t, vf));
 
@@ -261,7 +293,7 @@ int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, Vgp
         if (ret->all == 0 && !vgpu_io_exists(t->io, t->facts->path))
                 return explain_gpu_gone(t->facts, 0, reterr);
 
-        g_assert(ret->all == ret->handed_out + ret->reserved + ret->free + ret->unread);
+        g_assert(ret->all == ret->handed_out + ret->reserved + ret->free + ret->shared + ret->unread);
         handout_explain_unprepared(t, scan->method, ret, s);
 
         return 0;
@@ -285,7 +317,7 @@ VgpuType *vf_type_new(const GpuFacts *f, const VfMethod *method, const char *id,
                 t->why_not = g_strdup(s->unprepared);
                 vgpud_hint_copy(&t->hint, &s->hint);
         } else
-                handout_explain_no_more(f, method, count, t);
+                handout_explain_no_more(f, method, count, s, t);
 
         return t;
 }

@@ -44,7 +44,8 @@ typedef struct VfScan {
 
 typedef struct VfCount {
         uint32_t all, handed_out, reserved, free;
-        uint32_t unread;            /* cannot be read: whether they are free is unknown */
+        uint32_t shared; /* free, but in an IOMMU group with a device that a driver of the host uses */
+        uint32_t unread; /* cannot be read: whether they are free is unknown */
         uint64_t framebuffer_bytes; /* the least of all free VFs; 0: unknown */
 } VfCount;
 

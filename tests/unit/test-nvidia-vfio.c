@@ -887,6 +887,36 @@ static void test_unreadable_instance(void)
         check_left_out(&f, fake_nvidia_vf_name(f.gpu, 7), 1);
 }
 
+/* Without ACS, the VFs are in the group of their GPU: a VM gets all of it or nothing. */
+static void test_shared_group(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *pf = g_strconcat("bus/pci/devices/", f.gpu->name, NULL);
+
+        learn(&f);
+        fake_add_link(f.k, pf, f.gpu->path);
+
+        for (unsigned n = 0; n < 31; n++) {
+                g_autofree char *member =
+                                g_strdup_printf("kernel/iommu_groups/%u/devices/%s", 100 + n, f.gpu->name);
+
+                fake_add_link(f.k, member, f.gpu->path);
+        }
+
+        /* One VF is isolated. */
+        ASSERT_EQ(available(&f, "nvidia-1150"), 1);
+        ASSERT_EQ(f.s->problems->len, 1);
+        ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
+        ASSERT_STREQ(f.made->slot, fake_nvidia_vf_name(f.gpu, 31));
+        ASSERT_EQ(available(&f, "nvidia-1150"), 0);
+        ASSERT_EQ(type(&f, "nvidia-1150")->hint.id, VGPUD_HINT_ENABLE_ACS);
+        ASSERT_CONTAINS(type(&f, "nvidia-1150")->why_not, f.gpu->name);
+        ASSERT_ERROR(create(&f, UUID_B, "nvidia-1150"), EOPNOTSUPP);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_UNSUPPORTED);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_ENABLE_ACS);
+        ASSERT_ERROR(create_on(&f, UUID_B, "nvidia-1150", fake_nvidia_vf_name(f.gpu, 0)), EOPNOTSUPP);
+}
+
 static void test_unreadable_vfs(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -1371,6 +1401,7 @@ int main(int argc, char **argv)
         TEST(test_unreadable_vf);
         TEST(test_unreadable_instance);
         TEST(test_unreadable_vfs);
+        TEST(test_shared_group);
         TEST(test_gone);
         TEST(test_sriov_failure);
         TEST(test_sriov_manager);

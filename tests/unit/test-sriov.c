@@ -460,7 +460,7 @@ static void test_unreadable_vfs(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
 }
 
-/* scan() reads two files of each VF, and two more of a VF that is handed out. */
+/* scan() reads two files and the IOMMU group of each VF, and one more file of a VF that is handed out. */
 static void test_cost(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 64, 64);
@@ -470,7 +470,7 @@ static void test_cost(void)
         unsigned reads = fake_count(f.k, "read"), links = fake_count(f.k, "link");
         s = scan(&f);
         ASSERT_EQ(fake_count(f.k, "read") - reads, 64 + 1);
-        ASSERT_EQ(fake_count(f.k, "link") - links, 64 + 1);
+        ASSERT_EQ(fake_count(f.k, "link") - links, 2 * 64);
 }
 
 /* ---- create ---- */
@@ -1141,7 +1141,9 @@ static void test_shared_group(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 2);
         g_autofree char *before = NULL, *after = NULL;
+        GpuSnapshot *s;
 
+        fake_add_directory(f.k, "kernel/iommu_groups/11/devices/0000:03:00.0");
         fake_add_directory(f.k, "kernel/iommu_groups/10/devices/0000:03:00.0");
         fake_add_directory(f.k, "kernel/iommu_groups/10/devices/0000:03:00.1");
         fake_add_directory(f.k, "kernel/iommu_groups/10/devices/0000:03:00.2");
@@ -1151,7 +1153,15 @@ static void test_shared_group(void)
         fake_add_link(f.k, "devices/pci0000:00/0000:00:01.0/driver", "bus/pci/drivers/pcieport");
         fake_add_file(f.k, "devices/pci0000:00/0000:00:01.0/class", "0x060400\n");
         before = fake_writes(f.k);
+        s = scan(&f);
+        const VgpuType *t = gpu_snapshot_find_type(s, "vf", NULL);
+        ASSERT_EQ(t->available, 0);
+        ASSERT_CONTAINS(t->why_not, "0000:03:00.0");
+        ASSERT_EQ(t->hint.id, VGPUD_HINT_ENABLE_ACS);
+        ASSERT_EQ(s->problems->len, 1);
+        gpu_snapshot_unref(s);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_UNSUPPORTED);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_ENABLE_ACS);
         ASSERT_NULL(f.slot);
         after = fake_writes(f.k);
