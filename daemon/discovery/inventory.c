@@ -465,6 +465,21 @@ static void inventory_handle_xengt_event(Inventory *inventory)
                         gpu_want_scan(gpu, GPU_SCAN_SOON);
 }
 
+/* A driver that gives devices to VMs came or went (/bus/BUS/drivers/NAME): GPUs without one are unprepared. */
+static void inventory_handle_vfio_driver(Inventory *inventory, const char *path)
+{
+        g_autofree char *name = g_path_get_basename(path);
+        GHashTableIter iter;
+        Gpu *gpu;
+
+        if (!strstr(name, "vfio"))
+                return;
+
+        g_hash_table_iter_init(&iter, inventory->model->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
+                gpu_want_scan(gpu, GPU_SCAN_SOON);
+}
+
 static void inventory_handle_event(Inventory *inventory, struct udev_device *device)
 {
         const char *subsystem = udev_device_get_subsystem(device),
@@ -489,6 +504,8 @@ static void inventory_handle_event(Inventory *inventory, struct udev_device *dev
                 inventory_handle_pci_event(inventory, device, path);
         else if (g_strcmp0(subsystem, "vfio-dev") == 0)
                 inventory_handle_vfio_event(inventory, path);
+        else if (g_strcmp0(subsystem, "drivers") == 0)
+                inventory_handle_vfio_driver(inventory, path);
         else if (inventory_path_is_below(path, XENGT_PATH))
                 inventory_handle_xengt_event(inventory);
 }

@@ -737,6 +737,20 @@ class Choosing(host.HostTest):
         self.assert_error("NotSupported", h.bus.gpu(XE).start("SetVfs", 2, wait=True), "vfio-pci")
         self.assert_error("NotSupported", h.bus.start_create(XE, "vf"), "vfio-pci")
 
+    def test_vfio_driver_comes_later(self):
+        """As after "modprobe vfio-pci", which the hint advises: no rescan is needed."""
+        h = self.host("sriov", config={"discovery": {"also": "1d0f:0053"}})
+        h.bus.gpu(STUB).call("SetVfs", 2, wait=True)
+        h.sim.ctl("unload", "vfio-pci")
+        self.assert_state(h, STUB, "unprepared", "load-driver")
+        self.assert_error("NotSupported", h.bus.start_create(STUB, "vf"), hint="load-driver")
+        h.sim.ctl("load", "vfio-pci")
+        self.assert_state(h, STUB, "ready", "")
+        h.bus.create(STUB, "vf")
+
+    def assert_state(self, h, gpu, state, hint):
+        bus.wait(lambda: (h.bus.gpu(gpu).get("State"), h.bus.gpu(gpu).get("HintId")) == (state, hint), f"{gpu} is {state}")
+
     def test_functions_without_a_manager(self):
         h = self.host("nvidia-a2-vfio")
         script = f"""for vf in /sys/bus/pci/devices/{A2}/virtfn*; do
