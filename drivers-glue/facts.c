@@ -151,7 +151,8 @@ bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b)
                g_strcmp0(a->link_speed_max, b->link_speed_max) == 0 && a->link_width == b->link_width &&
                a->link_width_max == b->link_width_max && a->boot_display == b->boot_display &&
                a->memory_bytes == b->memory_bytes && a->total_vfs == b->total_vfs &&
-               a->enabled_vfs == b->enabled_vfs && a->autoprobe == b->autoprobe && a->features == b->features &&
+               a->total_vfs_error == b->total_vfs_error && a->enabled_vfs == b->enabled_vfs &&
+               a->autoprobe == b->autoprobe && a->features == b->features &&
                g_strcmp0(a->iov_path, b->iov_path) == 0 && facts_vfs_equal(a->vfs, b->vfs) &&
                facts_parents_equal(a->mdev_parents, b->mdev_parents);
 }
@@ -287,6 +288,17 @@ static int facts_read_number(VgpuIo *io, const GpuFacts *f, const char *name, ui
         return 0;
 }
 
+/* "Cannot be read" must not look like "no SR-IOV". */
+static int facts_read_total_vfs(VgpuIo *io, GpuFacts *f)
+{
+        int r = vgpu_io_read_u32f(io, &f->total_vfs, "%s/sriov_totalvfs", f->path);
+
+        if (r < 0 && r != -ENOENT)
+                f->total_vfs_error = r;
+
+        return r == -ENODEV ? r : 0;
+}
+
 static int facts_read_link_name(VgpuIo *io, const GpuFacts *f, const char *name, char **ret)
 {
         g_autofree char *path = g_strdup_printf("%s/%s", f->path, name);
@@ -341,7 +353,7 @@ static int facts_read_pci(VgpuIo *io, GpuFacts *f)
             (r = facts_read_link_width(io, f, "current_link_width", &f->link_width)) < 0 ||
             (r = facts_read_link_width(io, f, "max_link_width", &f->link_width_max)) < 0 ||
             (r = facts_read_number(io, f, "boot_vga", &boot_display)) < 0 ||
-            (r = facts_read_number(io, f, "sriov_totalvfs", &f->total_vfs)) < 0 ||
+            (r = facts_read_total_vfs(io, f)) < 0 ||
             (r = facts_read_number(io, f, "sriov_drivers_autoprobe", &autoprobe)) < 0)
                 return r;
 

@@ -59,6 +59,8 @@ typedef struct GpuFacts {
         bool boot_display;                   /* boot_vga */
         uint64_t memory_bytes;               /* graphics memory, from sysfs; 0: unknown, see GpuSnapshot too */
         uint32_t total_vfs;                  /* sriov_totalvfs; 0 without SR-IOV */
+        int total_vfs_error;  /* negative errno if sriov_totalvfs exists, but cannot be read; -EBADMSG: not a
+                                 number */
         uint32_t enabled_vfs; /* number of virtfn links; reading sriov_numvfs would wait for the device lock */
         bool autoprobe;       /* sriov_drivers_autoprobe: the kernel binds drivers to new VFs */
         GPtrArray *vfs;       /* owned: VgpuVf, sorted by index; without VFs whose link cannot be read */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "drivers-glue/driver.h"
+#include "drivers-glue/explain.h"
 #include "drivers-glue/pci-ids.h"
 #include "drivers-glue/vf/bind.h"
 #include "drivers-glue/vf/count.h"
@@ -39,6 +40,15 @@ static char *registry_explain_no_driver(const GpuFacts *f, VgpudHint *ret_hint)
         vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER, "%s", advice);
 
         return g_strdup("no driver is bound to the GPU");
+}
+
+static char *registry_explain_unread(const GpuFacts *f, VgpudHint *ret_hint)
+{
+        vgpud_hint_setf(ret_hint, VGPUD_HINT_SEE_KERNEL_LOG,
+                        "look for messages of driver %s in the kernel log, then run vgpuctl rescan", f->driver);
+
+        return g_strdup_printf("/sys/%s/sriov_totalvfs cannot be read: %s", f->path,
+                               explain_read_error(f->total_vfs_error));
 }
 
 /* The holder of the GPU may use the VFs too, so vgpud does not touch them. */
@@ -110,6 +120,8 @@ static char *registry_explain_no_back_end(const GpuFacts *f, VgpudHint *ret_hint
                 return g_strdup("the device has registered no mediated types; its driver may be going away");
         if (!f->driver)
                 return registry_explain_no_driver(f, ret_hint);
+        if (f->total_vfs_error < 0)
+                return registry_explain_unread(f, ret_hint);
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
                 if (strcmp(table[i].driver, f->driver) != 0)

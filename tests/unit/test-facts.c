@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+#include "drivers-glue/registry.h"
+
 #include "fake-gpus.h"
 #include "tests.h"
 
@@ -79,6 +81,35 @@ static void test_full(void)
         gpu_facts_unref(f);
         vgpu_io_free(io);
         fake_kernel_free(k);
+}
+
+/* A number of VFs that cannot be read is not called a GPU without SR-IOV. */
+static void test_unreadable_total_vfs(void)
+{
+        for (unsigned i = 0; i < 2; i++) {
+                FakeKernel *k = fake_kernel_new();
+                VgpuIo *io = fake_kernel_io(k);
+                GpuFacts *f = NULL;
+                _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;
+                g_autofree char *reason = NULL;
+
+                fake_add_link(k, GPU "/subsystem", "bus/pci");
+                fake_add_link(k, GPU "/driver", "bus/pci/drivers/xe");
+                add(k, "class", "0x030000");
+                add(k, "sriov_totalvfs", i > 0 ? "7" : "some");
+                if (i > 0)
+                        fake_fail(k, "read", GPU "/sriov_totalvfs", EIO);
+
+                ASSERT_OK(gpu_facts_read(io, &seed, NULL, &f));
+                ASSERT_EQ(f->total_vfs, 0);
+                ASSERT_EQ(f->total_vfs_error, i > 0 ? -EIO : -EBADMSG);
+                ASSERT_NULL(registry_choose(f, &reason, &hint));
+                ASSERT_CONTAINS(reason, "/sriov_totalvfs");
+                ASSERT_EQ(hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
+                gpu_facts_unref(f);
+                vgpu_io_free(io);
+                fake_kernel_free(k);
+        }
 }
 
 /* Missing and malformed attributes are unknown. */
@@ -508,6 +539,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_full);
+        TEST(test_unreadable_total_vfs);
         TEST(test_bare);
         TEST(test_memory);
         TEST(test_gone);
