@@ -39,9 +39,8 @@ struct Gpu {
         LatestFacts *latest;      /* ref; shared with the lane */
         const VgpuDriver *driver; /* NULL: no back end */
         GpuState state;
-        char *reason;   /* owned, one clause, at most GPU_REASON_MAX bytes; NULL when the GPU is ready and was
-                           read completely */
-        VgpudHint hint; /* remedy for the reason */
+        char *reason;          /* owned, one clause; NULL when the GPU is ready and was read completely */
+        VgpudHint hint;        /* remedy for the reason */
         GpuSnapshot *snapshot; /* ref; of the last scan; NULL before the first */
         GHashTable *instances; /* owned: UUID (in desc) -> Instance */
         Lane *lane;            /* owned; NULL without a back end */

@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/parse-util.h"
 #include "base/text.h"
 #include "drivers-glue/explain.h"
 #include "drivers-glue/vf/bind.h"
