@@ -12,7 +12,7 @@
 
 typedef struct VerbInfo {
         const char *name;  /* NULL: the overview */
-        const char *words; /* further words: "[GPU]" */
+        const char *words; /* further words, "[GPU]"; "" for none, never NULL */
         unsigned least_words;
         unsigned most_words; /* VERB_ANY_WORDS: no limit */
         unsigned options;    /* OptionBits */
