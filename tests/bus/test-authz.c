@@ -519,7 +519,7 @@ static void test_every_method(void)
         for (size_t i = 0; i < G_N_ELEMENTS(method_table); i++) {
                 const char *path = method_table[i].path, *interface = method_table[i].interface;
                 const char *method = method_table[i].method, *action = method_table[i].action;
-                g_autofree char *got = NULL, *denied = NULL;
+                g_autofree char *got = NULL;
 
                 f->asked = 0;
 
