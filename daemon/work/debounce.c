@@ -23,7 +23,8 @@ static int on_debounced(sd_event_source *source, uint64_t usec, void *userdata)
 
         g_assert(*d->place == d);
 
-        *d->place = debounce_free(d);
+        *d->place = NULL;
+        debounce_free(d);
         handler(argument);
 
         return 0;

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Arguments that no honest client sends: as long as the bus allows, with control characters, with too many entries. The
-daemon answers with a short error, keeps its process, and tells nobody else."""
+daemon answers with a short error, keeps its process, and disturbs no other client."""
 
 import pathlib
 import re
@@ -92,7 +92,7 @@ class Inputs(host.HostTest):
         before = self.h.resident_kib()
         for _ in range(20):
             self.assert_short(self.user.start_create(GVT, V5_4, parent=HUGE))
-        # The largest message stays with the allocator, and the address sanitizer keeps what was freed last.
+        # The largest message stays with the allocator, and the address sanitizer keeps the memory freed last.
         self.assertLess(self.h.resident_kib() - before, 4 * len(HUGE) // 1024 + (QUARANTINE_KIB if host.IS_ASAN else 0))
 
     def test_control_characters(self):
