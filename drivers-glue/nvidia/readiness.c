@@ -73,7 +73,7 @@ char *nvidia_explain_unprepared(const NvidiaReadiness *r, VgpudHint *ret_hint)
         if (r->n_ready == 0)
                 return readiness_explain_not_ready(r, ret_hint);
 
-        if (readiness_is_offering(r->snapshot))
+        if (r->n_shared > 0 || readiness_is_offering(r->snapshot))
                 return NULL;
 
         /* If NVML lists the types, a lack of GPU instances is a lack of room, not unprepared: GPU instances

@@ -15,6 +15,7 @@ typedef struct NvidiaReadiness {
         uint32_t n_vfs;              /* VFs that exist */
         uint32_t n_ready;            /* VFs with a ready vGPU manager */
         uint32_t n_elsewhere;        /* VFs that are not bound to nvidia */
+        uint32_t n_shared;           /* ready and free VFs, but in an IOMMU group with a device in use */
         const char *elsewhere;       /* another driver that a VF is bound to; NULL: none */
 } NvidiaReadiness;
 

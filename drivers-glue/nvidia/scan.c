@@ -143,12 +143,14 @@ static int nvidia_scan_vf(Scan *s, const VgpuVf *vf)
         s->n_ready++;
         if (type == 0) {
                 g_autoptr(GPtrArray) creatable = nvidia_vf_read_creatable(s->t->io, vf->path);
-                bool shared = vf_refuse_shared_group(s->t, vf, s->n_shared > 0 ? NULL : &s->shared) < 0;
+                bool shared = vf_refuse_shared_group(s->t, vf,
+                                                     s->shared.code != VGPUD_ERROR_NONE ? NULL : &s->shared) <
+                              0;
 
-                if (shared)
-                        s->n_shared++;
-                else
+                if (!shared)
                         s->n_free++;
+                else if (creatable->len > 0)
+                        s->n_shared++;
 
                 for (guint i = 0; i < creatable->len; i++) {
                         const NvidiaListed *l = creatable->pdata[i];
@@ -285,6 +287,7 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                                         .n_vfs = vfs->len - s.n_gone,
                                         .n_ready = s.n_ready,
                                         .n_elsewhere = s.n_elsewhere,
+                                        .n_shared = s.n_shared,
                                         .elsewhere = s.elsewhere,
                         },
                         &snapshot->hint);

@@ -166,18 +166,21 @@ static void handout_explain_few(const GpuFacts *f, const VfMethod *method, const
 static void handout_explain_taken(const GpuFacts *f, const VfMethod *method, const VfCount *count,
                                   VgpuType *type)
 {
-        g_autofree char *reserved = NULL, *unread = NULL, *more = NULL;
+        g_autofree char *reserved = NULL, *shared = NULL, *unread = NULL, *more = NULL;
 
         if (count->reserved > 0)
                 reserved = g_strdup_printf(", and %" PRIu32 " %s reserved by driver_override or a stub driver",
                                            count->reserved, count->reserved == 1 ? "is" : "are");
 
+        if (count->shared > 0)
+                shared = g_strdup_printf(", and %" PRIu32 " share an IOMMU group with a device of the host",
+                                         count->shared);
         if (count->unread > 0)
                 unread = g_strdup_printf(", and %" PRIu32 " cannot be read", count->unread);
 
-        type->why_not = g_strdup_printf("%" PRIu32 " of %" PRIu32 " VFs %s handed out%s%s", count->handed_out,
+        type->why_not = g_strdup_printf("%" PRIu32 " of %" PRIu32 " VFs %s handed out%s%s%s", count->handed_out,
                                         count->all, count->handed_out == 1 ? "is" : "are",
-                                        reserved ? reserved : "", unread ? unread : "");
+                                        reserved ? reserved : "", shared ? shared : "", unread ? unread : "");
 
         if (count->all < f->total_vfs && !(method && method->fixed))
                 more = g_strdup_printf(", or enable up to %" PRIu32

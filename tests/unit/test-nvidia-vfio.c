@@ -917,6 +917,30 @@ static void test_shared_group(void)
         ASSERT_ERROR(create_on(&f, UUID_B, "nvidia-1150", fake_nvidia_vf_name(f.gpu, 0)), EOPNOTSUPP);
 }
 
+/* The same for all VFs: the GPU is prepared, and says why it has no room. */
+static void test_shared_groups(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(true);
+        g_autofree char *pf = g_strconcat("bus/pci/devices/", f.gpu->name, NULL);
+
+        fake_add_link(f.k, pf, f.gpu->path);
+
+        for (unsigned n = 0; n < 32; n++) {
+                g_autofree char *member =
+                                g_strdup_printf("kernel/iommu_groups/%u/devices/%s", 100 + n, f.gpu->name);
+
+                fake_add_link(f.k, member, f.gpu->path);
+        }
+
+        ASSERT_EQ(available(&f, "nvidia-1150"), 0);
+        ASSERT_NULL(f.s->unprepared);
+        ASSERT_EQ(type(&f, "nvidia-1150")->hint.id, VGPUD_HINT_ENABLE_ACS);
+        ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EOPNOTSUPP);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_ENABLE_ACS);
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_STREQ(writes, "");
+}
+
 static void test_unreadable_vfs(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -1402,6 +1426,7 @@ int main(int argc, char **argv)
         TEST(test_unreadable_instance);
         TEST(test_unreadable_vfs);
         TEST(test_shared_group);
+        TEST(test_shared_groups);
         TEST(test_gone);
         TEST(test_sriov_failure);
         TEST(test_sriov_manager);
