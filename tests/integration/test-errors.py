@@ -8,6 +8,8 @@ import runner
 import simhost
 from host import A2, GVT, S0, V5_1, V5_4, V5_8, uuid
 
+L40S = "0000:41:00.0"
+
 # D-Bus error -> exit status of vgpuctl. Scripts rely on the status, so the table repeats the mapping on purpose.
 STATUS = {"Failed": 1, "GpuGone": 1, "Canceled": 1, "Inconsistent": 1, "InvalidArgs": 2, "Ambiguous": 2, "NoSuchGpu": 3,
           "NoSuchType": 3, "NoSuchInstance": 3, "NoSuchJob": 3, "NotAuthorized": 4, "Foreign": 4, "NoCapacity": 5,
@@ -255,6 +257,52 @@ class Remove(ErrorTest):
         h.sim.ctl("release")
         self.assertIsNone(first.error())
         self.assertEqual(h.bus.instances(), {})
+
+
+class Unreadable(ErrorTest):
+    """One part of a GPU that cannot be read hides no other part."""
+
+    VFS = ("0000:41:00.4", "0000:41:00.5")
+
+    def await_reason(self, h, gpu, word):
+        bus.wait(lambda: word in h.bus.gpu(gpu).get("Reason"), f"{gpu} names {word}")
+        self.assertEqual((h.bus.gpu(gpu).get("State"), h.bus.gpu(gpu).get("HintId")), ("ready", "see-kernel-log"))
+
+    def test_function(self):
+        h = self.host("nvidia-l40s")
+        h.bus.gpu(L40S).call("SetVfs", 32, wait=True)
+        for number, vf in enumerate(self.VFS, 1):
+            h.bus.create(L40S, "L40S-4Q", uuid=uuid(number), parent=vf)
+        h.sim.fault(f"read:{self.VFS[0]}/current_vgpu_type:errno=EIO")
+        h.bus.gpu(L40S).call("Rescan", wait=True)
+        self.await_reason(h, L40S, self.VFS[0])
+        self.assertEqual(set(h.bus.instances()), {uuid(1), uuid(2)})
+        h.kill()
+        h.start()
+        self.await_reason(h, L40S, self.VFS[0])
+        self.assertEqual(set(h.bus.instances()), {uuid(2)})
+        h.bus.create(L40S, "L40S-4Q", uuid=uuid(3))
+        h.bus.destroy(uuid(2))
+        h.bus.destroy(uuid(3))
+        h.sim.fault("clear")
+        h.bus.gpu(L40S).call("Rescan", wait=True)
+        bus.wait(lambda: h.bus.gpu(L40S).get("Reason") == "", "all can be read again")
+        self.assertEqual({u: i["Origin"] for u, i in h.bus.instances().items()}, {uuid(1): "vgpud"})
+        h.bus.destroy(uuid(1))
+
+    def test_availability(self):
+        """types, place and create name the file."""
+        h = self.host()
+        file = f"{V5_4}/available_instances"
+        h.sim.fault(f"read:{file}:errno=EIO")
+        h.bus.gpu(GVT).call("Rescan", wait=True)
+        self.await_reason(h, GVT, file)
+        self.assertIn(file, "".join(h.vgpuctl("types", GVT, "--why").out.split()))
+        (candidate,) = h.vgpuctl("place", V5_4, "--json").json()["candidates"]
+        self.assertIn(file, candidate["reason"])
+        for gpu in ("", GVT):
+            self.assert_error("Failed", h.bus.start_create(gpu, V5_4), file)
+        h.bus.create(GVT, V5_8)
 
 
 if __name__ == "__main__":

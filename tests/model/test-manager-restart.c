@@ -45,6 +45,7 @@ static void test_restart_unreadable(void)
         fake_fail(f.kernel, "list", fake_gpu_parent_path(a2, 0), EIO);
         fixture_start(&f);
         ASSERT_NULL(fixture_get(&f, uuid));
+        ASSERT_NOT_NULL(fixture_get(&f, second));
         ASSERT_EQ(fixture_get(&f, second)->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_EQ(fixture_destroy(&f, second, false), VGPUD_ERROR_NONE);
         ASSERT_EQ(fixture_count_records(&f), 1);

@@ -236,6 +236,7 @@ static void test_unreadable_vf(void)
         f.other_gpu = facts;
         fixture_start(&f);
         ASSERT_NULL(fixture_get(&f, alice));
+        ASSERT_NOT_NULL(fixture_get(&f, zoe));
         ASSERT_EQ(fixture_get(&f, zoe)->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_EQ(fixture_count_records(&f), 2);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "nvidia-1150"), other), VGPUD_ERROR_NONE);
