@@ -454,14 +454,15 @@ static void inventory_handle_vfio_event(Inventory *inventory, const char *path)
                 inventory_request(inventory);
 }
 
-static void inventory_handle_xengt_event(Inventory *inventory)
+/* Scan the GPUs with one of these features; 0: all GPUs. */
+static void inventory_scan_gpus(Inventory *inventory, unsigned features)
 {
         GHashTableIter iter;
         Gpu *gpu;
 
         g_hash_table_iter_init(&iter, inventory->model->gpus);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
-                if (gpu->facts->features & VGPU_FEATURE_XENGT)
+                if (features == 0 || (gpu->facts->features & features))
                         gpu_want_scan(gpu, GPU_SCAN_SOON);
 }
 
@@ -469,15 +470,9 @@ static void inventory_handle_xengt_event(Inventory *inventory)
 static void inventory_handle_vfio_driver(Inventory *inventory, const char *path)
 {
         g_autofree char *name = g_path_get_basename(path);
-        GHashTableIter iter;
-        Gpu *gpu;
 
-        if (!strstr(name, "vfio"))
-                return;
-
-        g_hash_table_iter_init(&iter, inventory->model->gpus);
-        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
-                gpu_want_scan(gpu, GPU_SCAN_SOON);
+        if (strstr(name, "vfio"))
+                inventory_scan_gpus(inventory, 0);
 }
 
 static void inventory_handle_event(Inventory *inventory, struct udev_device *device)
@@ -507,18 +502,13 @@ static void inventory_handle_event(Inventory *inventory, struct udev_device *dev
         else if (g_strcmp0(subsystem, "drivers") == 0)
                 inventory_handle_vfio_driver(inventory, path);
         else if (inventory_path_is_below(path, XENGT_PATH))
-                inventory_handle_xengt_event(inventory);
+                inventory_scan_gpus(inventory, VGPU_FEATURE_XENGT);
 }
 
 static void inventory_rescan_all(Inventory *inventory)
 {
-        GHashTableIter iter;
-        Gpu *gpu;
-
         inventory_request(inventory);
-        g_hash_table_iter_init(&iter, inventory->model->gpus);
-        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
-                gpu_want_scan(gpu, GPU_SCAN_SOON);
+        inventory_scan_gpus(inventory, 0);
 }
 
 static int on_udev(sd_event_source *source, int fd, uint32_t revents, void *userdata)
