@@ -146,7 +146,7 @@ static uint64_t inventory_get_patience(const Inventory *inventory)
         return MAX(usec >> MIN(inventory->n_blocked_in_turn, 8), PATIENCE_MIN_USEC);
 }
 
-/* Take the smallest free number: a lane is named like its lock file. */
+/* Take the smallest free number. The lane only reads, so it has no lock. */
 static void inventory_open_lane(Inventory *inventory)
 {
         g_autofree char *name = NULL;
@@ -159,7 +159,7 @@ static void inventory_open_lane(Inventory *inventory)
                 }
 
         name = number == 0 ? g_strdup(LANE_NAME) : g_strdup_printf(LANE_NAME "-%u", number);
-        inventory->lane = lane_new(inventory->model->lanes, name);
+        inventory->lane = lane_new_reader(inventory->model->lanes, name);
         inventory->lane_number = number;
 }
 

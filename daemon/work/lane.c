@@ -51,6 +51,7 @@ struct Lane {
         atomic_int refs; /* main thread and lane thread */
         Lanes *lanes;    /* outlives the lane */
         char *name;
+        bool locks; /* no other process works in a lane of this name */
         pthread_cond_t wake;
         LaneWork *head, **tail;
         LaneWork *running;
@@ -170,7 +171,8 @@ static void *lane_thread(void *userdata)
 
                 if (!io) {
                         /* Taking the lock may block: the deadline of the first work covers it. */
-                        lock_fd = lane_take_lock(lane);
+                        if (lane->locks)
+                                lock_fd = lane_take_lock(lane);
                         io = lanes->factory(lock_fd, lanes->userdata);
                 }
 
@@ -330,7 +332,7 @@ Lanes *lanes_free(Lanes *lanes)
         return NULL;
 }
 
-Lane *lane_new(Lanes *lanes, const char *name)
+static Lane *lane_make(Lanes *lanes, const char *name, bool locks)
 {
         Lane *lane = g_new0(Lane, 1);
 
@@ -339,11 +341,22 @@ Lane *lane_new(Lanes *lanes, const char *name)
         lane->refs = 1;
         lane->lanes = lanes;
         lane->name = g_strdup(name);
+        lane->locks = locks;
         lane->tail = &lane->head;
         lane_cond_init(&lane->wake);
         g_ptr_array_add(lanes->lanes, lane);
 
         return lane;
+}
+
+Lane *lane_new(Lanes *lanes, const char *name)
+{
+        return lane_make(lanes, name, true);
+}
+
+Lane *lane_new_reader(Lanes *lanes, const char *name)
+{
+        return lane_make(lanes, name, false);
 }
 
 static int lane_start(Lane *lane)

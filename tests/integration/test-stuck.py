@@ -344,6 +344,21 @@ class Discovery(StuckTest):
         bus.wait(lambda: h.mirror.instance(uuid(1)), "the instance is seen")
         self.assertEqual((h.mirror.instance(uuid(1))["Origin"], h.mirror.instance(uuid(1))["Name"]), ("vgpud", "one"))
 
+    def test_restart(self):
+        # The ended daemon stays in the kernel until the read returns, with all its open files.
+        h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{GVT}/numa_node:hang:1"], config={"stop": {"timeout": "100ms"}})
+        self.stuck(h)
+        before = h.vgpud
+        before.terminate()
+        bus.wait(lambda: not h.bus.name_owner(bus.SERVICE), "it stops")
+        h.mirror.close()
+        h.start()
+        self.assertIsNone(before.poll())
+        self.ready(h, A2)
+        h.bus.create(A2, "A2-4Q")
+        h.sim.ctl("release")
+        self.ready(h)
+
     def test_stop(self):
         # A process in a blocked read ends with the read.
         h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{GVT}/vendor:hang"], config={"stop": {"timeout": "100ms"}})
