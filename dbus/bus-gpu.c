@@ -583,7 +583,7 @@ const sd_bus_vtable bus_gpu_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int bus_gpu_append_table(sd_bus_message *m, Model *model)
+int bus_gpu_append_table(sd_bus_message *m, Model *model, const GPtrArray *columns)
 {
         static const char *const except[] = { "Parents", "Modes", NULL };
         g_autoptr(GPtrArray) gpus = g_ptr_array_new();
@@ -595,5 +595,5 @@ int bus_gpu_append_table(sd_bus_message *m, Model *model)
         while (g_hash_table_iter_next(&iter, NULL, &gpu))
                 g_ptr_array_add(gpus, gpu);
 
-        return bus_append_object_table(m, bus_gpu_vtable, except, bus_gpu_path, gpus);
+        return bus_append_object_table(m, bus_gpu_vtable, except, bus_gpu_path, gpus, columns);
 }

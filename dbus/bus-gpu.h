@@ -41,5 +41,5 @@ typedef struct BusVf {
 /* BusVf, owned, in the order of their indexes. */
 GPtrArray *bus_gpu_vfs(const Gpu *gpu);
 
-/* Append the table of ListGpus. */
-int bus_gpu_append_table(sd_bus_message *m, Model *model);
+/* Append the table of ListGpus. `columns` NULL: all columns. */
+int bus_gpu_append_table(sd_bus_message *m, Model *model, const GPtrArray *columns);

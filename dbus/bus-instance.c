@@ -464,7 +464,7 @@ const sd_bus_vtable bus_instance_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int bus_instance_append_table(sd_bus_message *m, Bus *b, const Gpu *gpu)
+int bus_instance_append_table(sd_bus_message *m, Bus *b, const Gpu *gpu, const GPtrArray *columns)
 {
         static const char *const except[] = { "SysfsPath", "Attributes", NULL };
         g_autoptr(GPtrArray) instances = g_ptr_array_new();
@@ -476,5 +476,5 @@ int bus_instance_append_table(sd_bus_message *m, Bus *b, const Gpu *gpu)
         while (g_hash_table_iter_next(&iter, NULL, &instance))
                 g_ptr_array_add(instances, instance);
 
-        return bus_append_object_table(m, bus_instance_vtable, except, bus_instance_path, instances);
+        return bus_append_object_table(m, bus_instance_vtable, except, bus_instance_path, instances, columns);
 }

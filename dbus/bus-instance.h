@@ -19,8 +19,8 @@ uint64_t bus_instance_memory_bytes(const Instance *instance);
 /* Append a{sv}: the answer of GetHandOver. */
 int bus_instance_append_hand_over(sd_bus_message *m, const Instance *instance);
 
-/* Append the table of ListInstances. `gpu` NULL: the instances of all GPUs. */
-int bus_instance_append_table(sd_bus_message *m, Bus *b, const Gpu *gpu);
+/* Append the table of ListInstances. `gpu` NULL: the instances of all GPUs. `columns` NULL: all columns. */
+int bus_instance_append_table(sd_bus_message *m, Bus *b, const Gpu *gpu, const GPtrArray *columns);
 
 /* The method DestroyMany of the Manager. */
 int bus_instance_destroy_many(Bus *b, sd_bus_message *call, sd_bus_error *ret_error);

@@ -388,17 +388,21 @@ static int method_get_job(sd_bus_message *call, void *userdata, sd_bus_error *re
 static int method_list_gpus(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
+        g_autoptr(GPtrArray) columns = NULL;
+        const BusOption options[] = {
+                { "columns", "as", &columns, 0, BUS_MAX_COLUMNS },
+        };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         int r;
 
-        r = bus_read_options(call, NULL, 0, &e);
+        r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = bus_gpu_append_table(reply, b->model);
+                r = bus_gpu_append_table(reply, b->model, columns);
 
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
@@ -407,8 +411,10 @@ static int method_list_instances(sd_bus_message *call, void *userdata, sd_bus_er
 {
         Bus *b = userdata;
         const char *word = NULL;
+        g_autoptr(GPtrArray) columns = NULL;
         const BusOption options[] = {
                 { "gpu", "s", &word, 0, BUS_MAX_GPU },
+                { "columns", "as", &columns, 0, BUS_MAX_COLUMNS },
         };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -423,7 +429,7 @@ static int method_list_instances(sd_bus_message *call, void *userdata, sd_bus_er
 
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = bus_instance_append_table(reply, b, gpu);
+                r = bus_instance_append_table(reply, b, gpu, columns);
 
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }

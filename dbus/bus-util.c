@@ -156,6 +156,33 @@ static int options_read_attributes(sd_bus_message *m, const BusOption *o, GPtrAr
         return 0;
 }
 
+static int options_read_strings(sd_bus_message *m, const BusOption *o, GPtrArray **ret, VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) list = g_ptr_array_new();
+        const char *text;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "s");
+
+        while (r >= 0 && (r = sd_bus_message_read_basic(m, 's', &text)) > 0) {
+                if (list->len == o->max)
+                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                                "option '%s' has more than %" PRIu64 " entries", o->name,
+                                                o->max);
+
+                g_ptr_array_add(list, (char *)text);
+        }
+
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return r;
+
+        *ret = g_steal_pointer(&list);
+
+        return 0;
+}
+
 static int options_read_number(sd_bus_message *m, const BusOption *o, VgpudError *reterr)
 {
         union {
@@ -190,6 +217,9 @@ static int options_read_value(sd_bus_message *m, const BusOption *o, VgpudError 
 
         if (strcmp(o->signature, "a(ss)") == 0)
                 return options_read_attributes(m, o, o->target, reterr);
+
+        if (strcmp(o->signature, "as") == 0)
+                return options_read_strings(m, o, o->target, reterr);
 
         if (strcmp(o->signature, "b") == 0) {
                 int b; /* sd-bus reads a boolean as int */
@@ -493,10 +523,23 @@ static int table_append_paths(sd_bus_message *m, char *(*path_of)(const void *ob
         return r < 0 ? r : table_close_column(m);
 }
 
-static int table_append_property(sd_bus_message *m, const sd_bus_vtable *v, const GPtrArray *objects)
+static bool table_has_column(const GPtrArray *columns, const char *name)
+{
+        for (guint i = 0; columns && i < columns->len; i++)
+                if (strcmp(columns->pdata[i], name) == 0)
+                        return true;
+
+        return !columns;
+}
+
+static int table_append_property(sd_bus_message *m, const sd_bus_vtable *v, const GPtrArray *objects,
+                                 const GPtrArray *columns)
 {
         g_autofree char *name = bus_snake_case(v->x.property.member);
         int r;
+
+        if (!table_has_column(columns, name))
+                return 0;
 
         r = table_open_column(m, name, v->x.property.signature);
 
@@ -507,16 +550,17 @@ static int table_append_property(sd_bus_message *m, const sd_bus_vtable *v, cons
 }
 
 int bus_append_object_table(sd_bus_message *m, const sd_bus_vtable *vtable, const char *const *except,
-                            char *(*path_of)(const void *object), const GPtrArray *objects)
+                            char *(*path_of)(const void *object), const GPtrArray *objects,
+                            const GPtrArray *columns)
 {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
-        if (r >= 0)
+        if (r >= 0 && table_has_column(columns, "object_path"))
                 r = table_append_paths(m, path_of, objects);
         for (const sd_bus_vtable *v = vtable; r >= 0 && v->type != _SD_BUS_VTABLE_END; v++)
                 if (v->type == _SD_BUS_VTABLE_PROPERTY && !g_strv_contains(except, v->x.property.member))
-                        r = table_append_property(m, v, objects);
+                        r = table_append_property(m, v, objects, columns);
 
         return r < 0 ? r : sd_bus_message_close_container(m);
 }

@@ -51,6 +51,9 @@ uint32_t bus_path_to_job(const char *path);
 /* Instances of one call. */
 #define BUS_MAX_INSTANCES 1024U
 
+/* Entries of the option "columns" of the calls that answer tables. */
+#define BUS_MAX_COLUMNS 64U
+
 /* Read a text argument of a call. INVALID names the argument if the text has more than `max` bytes. */
 int bus_read_text(sd_bus_message *call, const char *argument, size_t max, const char **ret, VgpudError *reterr);
 
@@ -62,8 +65,9 @@ int bus_check_text(const char *what, const char *name, const char *text, size_t 
 /* One option of a method. `target` is written if the option is given; its type by signature:
  *   "b" bool *    "u" uint32_t *    "t" uint64_t *    "i" int32_t *
  *   "s" const char ** (borrowed from the message)
+ *   "as" GPtrArray ** of const char * (borrowed from the message); the caller frees the array
  *   "a(ss)" GPtrArray ** of VgpuAttribute, which the caller frees
- * max is the number of bytes of "s" and of entries of "a(ss)", never 0 there. */
+ * max is the number of bytes of "s" and of entries of the arrays, never 0 there. */
 typedef struct BusOption {
         const char *name;
         const char *signature;
@@ -128,9 +132,11 @@ typedef struct BusColumn {
 int bus_append_table(sd_bus_message *m, const BusColumn *columns, size_t n, const GPtrArray *rows);
 
 /* Append the table of objects: the column object_path and a column per property in the vtable, named in
- * snake_case. `except` is a NULL-terminated list of properties. */
+ * snake_case. `except` is a NULL-terminated list of properties. `columns`: only the columns of these names
+ * (const char *); NULL: all. */
 int bus_append_object_table(sd_bus_message *m, const sd_bus_vtable *vtable, const char *const *except,
-                            char *(*path_of)(const void *object), const GPtrArray *objects);
+                            char *(*path_of)(const void *object), const GPtrArray *objects,
+                            const GPtrArray *columns);
 
 /* "MemoryUsedBytes" -> "memory_used_bytes", newly allocated. */
 char *bus_snake_case(const char *property);

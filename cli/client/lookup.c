@@ -90,7 +90,32 @@ int lookup_gpu_types(Client *c, Host *h, const char *gpu)
         return lookup_send(c, h, m, status, lookup_read_types);
 }
 
-int lookup_instances(Client *c, Host *h, const char *gpu)
+/* Append the option "columns". */
+static int lookup_append_columns(sd_bus_message *m, LookupDetail detail)
+{
+        static const char *const names[] = { "object_path", "uuid", "name", "gpu", NULL };
+        static const char *const table[] = { "object_path", "uuid",         "name",         "gpu",
+                                             "parent",      "type",         "state",        "origin",
+                                             "owner",       "created_usec", "memory_bytes", NULL };
+        const char *const *columns = detail == LOOKUP_NAMES ? names : table;
+        int r;
+
+        g_assert(detail != LOOKUP_ALL);
+
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', "columns");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "as");
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, (char **)columns);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail)
 {
         int r, status = 0;
         sd_bus_message *m =
@@ -102,6 +127,8 @@ int lookup_instances(Client *c, Host *h, const char *gpu)
         r = client_options_begin(m);
         if (r >= 0 && gpu)
                 r = sd_bus_message_append(m, "{sv}", "gpu", "s", gpu);
+        if (r >= 0 && detail != LOOKUP_ALL)
+                r = lookup_append_columns(m, detail);
         if (r >= 0)
                 r = client_options_end(m);
         if (r < 0) {
@@ -386,7 +413,7 @@ static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, O
         if (flags & FIND_GPU)
                 status = lookup_gpus(c, h);
         if (status == 0 && (flags & FIND_INSTANCE))
-                status = lookup_instances(c, h, NULL);
+                status = lookup_instances(c, h, NULL, LOOKUP_NAMES);
         if (status != 0)
                 return status;
 

@@ -9,9 +9,16 @@
 #include "cli/host/hand-over.h"
 #include "cli/host/host.h"
 
+/* How much is read of each instance; the other fields are empty. */
+typedef enum LookupDetail {
+        LOOKUP_NAMES, /* path, UUID, name and GPU */
+        LOOKUP_TABLE, /* what print_instances() shows */
+        LOOKUP_ALL,
+} LookupDetail;
+
 /* One call each; the answer replaces the objects of its kind in the host. */
 int lookup_gpus(Client *c, Host *h);
-int lookup_instances(Client *c, Host *h, const char *gpu); /* path of the GPU; NULL: all */
+int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail); /* gpu: a path; NULL: all */
 int lookup_jobs(Client *c, Host *h, bool ended);
 int lookup_types(Client *c, Host *h); /* all GPUs */
 int lookup_gpu_types(Client *c, Host *h, const char *gpu);

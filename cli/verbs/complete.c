@@ -273,7 +273,7 @@ static int complete_lookup(Client *c, Host *h, unsigned needs)
         if (status == 0 && (needs & NEED_TYPES))
                 status = lookup_types(c, h);
         if (status == 0 && (needs & NEED_INSTANCES))
-                status = lookup_instances(c, h, NULL);
+                status = lookup_instances(c, h, NULL, LOOKUP_TABLE);
         if (status == 0 && (needs & NEED_JOBS))
                 status = lookup_jobs(c, h, needs & NEED_ENDED);
         if (status != 0 || !(needs & NEED_GPU))

@@ -103,7 +103,7 @@ static int destroy_resolve(Destroy *d)
         for (unsigned i = 0; i < a->n_words; i++)
                 listed = listed || !word_is_whole(a->words[i]);
         if (listed) {
-                int status = lookup_instances(d->client, h, NULL);
+                int status = lookup_instances(d->client, h, NULL, LOOKUP_NAMES);
 
                 if (status != 0)
                         return status;

@@ -15,6 +15,7 @@ static int list_run(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
         _cleanup_client_ Client c = { 0 };
+        const LookupDetail detail = a->json ? LOOKUP_ALL : a->quiet ? LOOKUP_NAMES : LOOKUP_TABLE;
         GpuInfo *only = NULL;
         int status;
 
@@ -24,7 +25,7 @@ static int list_run(const Arguments *a)
         if (status == 0 && a->n_words > 0)
                 status = lookup_gpu(&c, h, a->words[0], &only);
         if (status == 0)
-                status = lookup_instances(&c, h, only ? only->path : NULL);
+                status = lookup_instances(&c, h, only ? only->path : NULL, detail);
         if (status != 0)
                 return status;
 

@@ -131,7 +131,7 @@ static int overview_run(const Arguments *a)
         if (status == 0)
                 status = lookup_gpus(&c, h);
         if (status == 0 && (a->json || !a->quiet))
-                status = lookup_instances(&c, h, NULL);
+                status = lookup_instances(&c, h, NULL, a->json ? LOOKUP_ALL : LOOKUP_TABLE);
         if (status == 0 && (a->json || !a->quiet))
                 status = lookup_types(&c, h);
         if (status == 0 && (a->json || !a->quiet))

@@ -492,7 +492,7 @@ static int show_find_gpu(Client *c, Host *h, GpuInfo *g)
         if (status == 0)
                 status = lookup_gpu_vfs(c, g);
         if (status == 0 && !a->json)
-                status = lookup_instances(c, h, g->path);
+                status = lookup_instances(c, h, g->path, LOOKUP_TABLE);
         if (status != 0)
                 return status;
 

@@ -229,7 +229,7 @@ static int wait_run(const Arguments *a)
 
         status = client_open(&c, a);
         if (status == 0 && listed && !one_job)
-                status = lookup_instances(&c, h, NULL);
+                status = lookup_instances(&c, h, NULL, LOOKUP_NAMES);
         if (status != 0)
                 return status;
 

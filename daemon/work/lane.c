@@ -51,7 +51,7 @@ struct Lane {
         atomic_int refs; /* main thread and lane thread */
         Lanes *lanes;    /* outlives the lane */
         char *name;
-        bool locks; /* no other process works in a lane of this name */
+        bool locks; /* the thread takes the lock that orders writes of several processes */
         pthread_cond_t wake;
         LaneWork *head, **tail;
         LaneWork *running;

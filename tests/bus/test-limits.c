@@ -116,6 +116,30 @@ static void test_attributes(void)
         g_assert_cmpuint(fake_model(f->model)->creates, ==, 0);
 }
 
+static void test_columns(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autofree char *got = NULL;
+        g_autoptr(Call) c = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        g_assert_cmpint(sd_bus_message_new_method_call(f->client, &m, VGPUD_BUS_NAME, MANAGER, "ListInstances"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "{sv}"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'e', "sv"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", "columns"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'v', "as"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "s"), >=, 0);
+        for (unsigned i = 0; i <= BUS_MAX_COLUMNS; i++)
+                g_assert_cmpint(sd_bus_message_append(m, "s", "uuid"), >=, 0);
+        for (unsigned i = 0; i < 4; i++)
+                g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        c = call_send(f, m);
+        fixture_settle(f);
+        got = call_text(c);
+        assert_refused(got, "'columns'");
+}
+
 static void test_destroy_many(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -279,6 +303,7 @@ int main(int argc, char *argv[])
         g_test_add_func("/limits/options", test_options);
         g_test_add_func("/limits/largest", test_largest);
         g_test_add_func("/limits/attributes", test_attributes);
+        g_test_add_func("/limits/columns", test_columns);
         g_test_add_func("/limits/destroy-many", test_destroy_many);
         g_test_add_func("/limits/library-answers", test_library_answers);
         g_test_add_func("/limits/echo", test_echo);

@@ -184,7 +184,7 @@ static void test_list_instances(void)
 {
         g_autoptr(Fixture) f = root_fixture();
         g_autofree char *all = CALL_TEXT(f, MANAGER_CALL, "ListInstances", "a{sv}", 0);
-        g_autofree char *none = NULL;
+        g_autofree char *some = NULL, *empty = NULL, *none = NULL;
 
         assert_contains(all, COLUMN("object_path", "ao [\"" PATH_A "\", \"" PATH_B "\"]"));
         assert_contains(all, COLUMN("uuid", "as [\"" UUID_A "\", \"" UUID_B "\"]"));
@@ -199,6 +199,15 @@ static void test_list_instances(void)
         g_assert_null(strstr(all, "sysfs_path"));
         g_assert_null(strstr(all, "attributes"));
 
+        some = CALL_TEXT(f, MANAGER_CALL, "ListInstances", "a{sv}", 1, "columns", "as", 3, "uuid", "name",
+                         "no");
+        g_assert_cmpstr(some, ==,
+                        "[" COLUMN("uuid", "as [\"" UUID_A "\", \"" UUID_B
+                                           "\"]") ", " COLUMN("name", "as [\"desk\", \"\"]") "]");
+        empty = CALL_TEXT(f, MANAGER_CALL, "ListInstances", "a{sv}", 1, "columns", "as", 0);
+        g_assert_cmpstr(empty, ==, "[]");
+        assert_error("InvalidArgs", f, MANAGER_CALL, "ListInstances", "a{sv}", 1, "columns", "s", "uuid");
+
         fake_model_add_gpu(f->model, "mtty");
         none = CALL_TEXT(f, MANAGER_CALL, "ListInstances", "a{sv}", 1, "gpu", "s", VGPUD_PATH_GPU "/mtty");
         assert_contains(none, COLUMN("uuid", "as []"));
@@ -210,7 +219,7 @@ static void test_list_instances(void)
 static void test_list_gpus(void)
 {
         g_autoptr(Fixture) f = root_fixture();
-        g_autofree char *got = NULL;
+        g_autofree char *got = NULL, *some = NULL;
 
         f->gpu->facts->memory_bytes = 1 << 30;
         got = CALL_TEXT(f, MANAGER_CALL, "ListGpus", "a{sv}", 0);
@@ -225,6 +234,9 @@ static void test_list_gpus(void)
         assert_contains(got, COLUMN("type_count", "au [2]"));
         g_assert_null(strstr(got, "parents"));
         g_assert_null(strstr(got, "modes"));
+
+        some = CALL_TEXT(f, MANAGER_CALL, "ListGpus", "a{sv}", 1, "columns", "as", 2, "object_path", "modes");
+        g_assert_cmpstr(some, ==, "[" COLUMN("object_path", "ao [\"" PATH_GPU "\"]") "]");
 }
 
 /* Two GPUs share the row of a type with equal constant data. */

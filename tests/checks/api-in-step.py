@@ -13,6 +13,7 @@ import api
 OPTIONS = {
     ("org.vgpud1.Manager", "Create"): ("bus-manager.c", "method_create"),
     ("org.vgpud1.Manager", "DestroyMany"): ("bus-instance.c", "bus_instance_destroy_many"),
+    ("org.vgpud1.Manager", "ListGpus"): ("bus-manager.c", "method_list_gpus"),
     ("org.vgpud1.Manager", "ListInstances"): ("bus-manager.c", "method_list_instances"),
     ("org.vgpud1.Manager", "ListJobs"): ("bus-manager.c", "method_list_jobs"),
     ("org.vgpud1.Manager", "Place"): ("bus-manager.c", "method_place"),
