@@ -526,8 +526,12 @@ static void announce_on_instance_removed(Instance *instance, void *userdata)
         g_hash_table_remove(b->announce->instances, instance);
         announce_note_gpu(b, instance->gpu, 0);
 
-        if (!g_ptr_array_remove(b->announce->added, instance))
-                announce_removed(b, path, VGPUD_INTERFACE_INSTANCE);
+        if (g_ptr_array_remove(b->announce->added, instance))
+                return;
+
+        /* A job may start and remove its instance within one turn of the event loop. */
+        announce_added_jobs(b->announce, false);
+        announce_removed(b, path, VGPUD_INTERFACE_INSTANCE);
 }
 
 static void announce_on_job_added(Job *job, void *userdata)

@@ -857,6 +857,23 @@ static void test_job_removed(void)
         assert_contains(f->log->str, "{\"message\", <s \"it burned\">}");
 }
 
+/* A job that starts, removes its instance and ends within one turn is announced before the removal. */
+static void test_job_within_a_turn(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        Job *job = fake_model_add_job(f->gpu, &fake_kind_destroy, 0);
+
+        g_ptr_array_add(job->uuids, g_strdup(UUID_A));
+        f->model->events->job_added(job, f->model->events_userdata);
+        fake_model_start_job(job);
+        fake_model_remove_instance(f->a);
+        f->a = NULL;
+        fake_model_end_job(job, JOB_DONE, VGPUD_ERROR_NONE, NULL);
+        fixture_settle(f);
+        g_assert_true(g_str_has_prefix(f->log->str, "+" VGPUD_PATH_JOB "/1 -" PATH_A " "));
+        assert_contains(f->log->str, " -" VGPUD_PATH_JOB "/1 JobRemoved(");
+}
+
 /* An L40S with 32 VFs and 23 types: one create changes the room of each type. */
 static Gpu *add_l40s(Fixture *f)
 {
@@ -974,6 +991,7 @@ int main(int argc, char *argv[])
         g_test_add_func("/signals/size-of-create", test_size_of_create);
         g_test_add_func("/signals/additions", test_additions);
         g_test_add_func("/signals/job-removed", test_job_removed);
+        g_test_add_func("/signals/job-within-a-turn", test_job_within_a_turn);
 
         return g_test_run();
 }
