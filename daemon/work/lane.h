@@ -49,7 +49,7 @@ Lanes *lanes_free(Lanes *lanes);
 
 /* `name`: sysfs name of the GPU. The thread starts with the first work. */
 Lane *lane_new(Lanes *lanes, const char *name);
-/* For work that only reads: takes no lock. A read that never returns keeps the lock of a daemon that has ended. */
+/* For work that only reads: takes no lock. A blocked read would keep the lock after the daemon's end. */
 Lane *lane_new_reader(Lanes *lanes, const char *name);
 void lane_submit(Lane *lane, LaneWork *w);
 /* Remove waiting work from the queue. true: the caller owns the work again, and done() is not called. false:
