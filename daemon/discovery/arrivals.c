@@ -97,8 +97,7 @@ static void arrivals_set_stuck(Gpu *gpu, const BlockedDevice *b)
         queue_cancel_waiting(gpu, VGPUD_ERROR_GPU_STUCK, reason);
 }
 
-/* Only name and path of the GPU are known. After the blocked read returns, another discovery replaces the GPU.
- */
+/* Only name and path of the GPU are known. The discovery after the blocked read replaces the GPU. */
 static void arrivals_add_unread(Model *m, const BlockedDevice *b)
 {
         GpuFacts *facts = gpu_facts_new(b->name, b->path);
@@ -147,11 +146,12 @@ static void arrivals_note_read(Gpu *gpu)
                 gpu_set_answered(gpu);
 }
 
-static void arrivals_remove_gpu(Model *m, Gpu *gpu)
+/* `now`: the facts of the device that has the name now; NULL: none has it. */
+static void arrivals_remove_gpu(Model *m, Gpu *gpu, const GpuFacts *now)
 {
-        if (gpu->facts->unread)
+        if (gpu->facts->unread && now)
                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_RECOVERED),
-                           "GPU %s answers again, or went away", gpu_name(gpu));
+                           "GPU %s answers again", gpu_name(gpu));
         else
                 log_info("GPU %s went away", gpu_name(gpu));
         arrivals_withdraw(gpu);
@@ -318,7 +318,7 @@ static void arrivals_remove_missing(Model *m, const GPtrArray *facts, const GPtr
                         continue;
                 }
 
-                arrivals_remove_gpu(m, gpu);
+                arrivals_remove_gpu(m, gpu, now);
         }
 }
 

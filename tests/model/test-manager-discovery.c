@@ -2,6 +2,9 @@
 
 /* The model while GPUs, drivers and mediated device parents change, and with stale facts. */
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/log.h"
 #include "daemon/discovery/discovery.h"
 #include "fixture.h"
@@ -87,6 +90,56 @@ static void test_blocked(void)
         fixture_discover(&f);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)GVT_G));
         ASSERT_EQ(fixture_get(&f, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+}
+
+static void discover_nothing(Fixture *f)
+{
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+
+        arrivals_apply(f->model, none, NULL, (uint64_t)g_get_monotonic_time());
+}
+
+/* The length of the log at level "notice" during the call. */
+static size_t measure_notices(Fixture *f, void (*call)(Fixture *f))
+{
+        FILE *saved = stderr;
+        char *text = NULL;
+        size_t size = 0;
+
+        stderr = open_memstream(&text, &size);
+        ASSERT_NOT_NULL(stderr);
+        log_set_max_level(LOG_NOTICE);
+        call(f);
+        log_set_max_level(LOG_CRIT);
+        ASSERT_EQ(fclose(stderr), 0);
+        stderr = saved;
+        free(text);
+
+        return size;
+}
+
+/* The log has a notice if the GPU answers again, and none if the GPU is removed while a read blocks. */
+static void test_blocked_end(void)
+{
+        _cleanup_fixture_ Fixture f;
+        BlockedDevice b = { .name = (char *)GVT_G,
+                            .path = (char *)"devices/pci0000:00/" GVT_G,
+                            .file = (char *)"devices/pci0000:00/" GVT_G "/vendor",
+                            .kind = DEVICE_GPU };
+        g_autoptr(GPtrArray) none = g_ptr_array_new(), blocked = g_ptr_array_new();
+
+        fixture_init(&f);
+        fixture_start(&f);
+        g_ptr_array_add(blocked, &b);
+        b.since_usec = (uint64_t)g_get_monotonic_time();
+        arrivals_apply(f.model, none, blocked, b.since_usec);
+        ASSERT_EQ(measure_notices(&f, discover_nothing), 0);
+        ASSERT_NULL(model_get_gpu(f.model, GVT_G));
+
+        arrivals_apply(f.model, none, blocked, b.since_usec);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        ASSERT_TRUE(measure_notices(&f, fixture_discover) > 0);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)GVT_G));
 }
 
 static bool has_no_thread(Fixture *f, void *name)
@@ -411,6 +464,7 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_discovery);
         TEST(test_blocked);
+        TEST(test_blocked_end);
         TEST(test_no_thread);
         TEST(test_old_inventory);
         TEST(test_old_facts);
