@@ -87,7 +87,7 @@ void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code)
                 [VGPUD_ERROR_TOO_MANY_JOBS] = { VGPUD_HINT_WAIT_FOR_JOB,
                                                 "wait for some of the jobs that \"vgpuctl jobs\" lists" },
                 [VGPUD_ERROR_TOO_MANY_CALLS] = { VGPUD_HINT_WAIT_FOR_CALLS,
-                                                 "wait until vgpud has answered earlier calls of this user" },
+                                                 "wait until vgpud has answered earlier calls and the callers have read the answers" },
                 [VGPUD_ERROR_EXISTS] = { VGPUD_HINT_LIST_INSTANCES, "\"vgpuctl list\" lists the instances" },
                 [VGPUD_ERROR_IN_USE] = { VGPUD_HINT_STOP_USER,
                                          "stop the virtual machine or program that uses the device, or wait for the job that works on the device" },

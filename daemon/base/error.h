@@ -30,7 +30,7 @@
         X(NO_CAPACITY, "NoCapacity", ENOSPC, 5, "the GPU has no room for another instance of that type")                                                \
         X(TOO_MANY_JOBS, "TooManyJobs", EDQUOT, 6, "the queue of the GPU or of the user is full")                                                       \
         X(TOO_MANY_CALLS, "TooManyCalls", EUSERS, 6,                                                                                                    \
-          "as many calls of the user wait as vgpud keeps for one user")                                                                                 \
+          "no place is free for another waiting call of the user, or too many answers of vgpud are unread on the bus")                                  \
         X(EXISTS, "Exists", EEXIST, 6, "an instance with that UUID or name exists already")                                                             \
         X(IN_USE, "InUse", EBUSY, 6, "a process or VM uses the device, or vgpud cannot tell whether one does")                                          \
         X(GPU_STUCK, "GpuStuck", ETIMEDOUT, 6, "an earlier operation on the GPU is blocked in the kernel")                                              \
@@ -83,8 +83,8 @@ void vgpud_error_hint_job(VgpudError *e, uint32_t job) _cold_;
 void vgpud_error_done(VgpudError *e);
 #define _cleanup_vgpud_error_ _cleanup_(vgpud_error_done)
 
-/* For the error of a function that failed: if it is not set, which is a mistake of that function, log this and
- * set FAILED. Never ends the daemon, whose other GPUs work. */
+/* Check the error of a function that failed. If the function has set none, which is a bug, log that and set
+ * FAILED. Does not abort, because the other GPUs still work. */
 void vgpud_error_require(VgpudError *e);
 
 /* Move *src to *dst (may be NULL) and empty *src. Calls vgpud_error_require(). Returns the negative errno of

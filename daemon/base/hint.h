@@ -28,7 +28,7 @@
         X(REMOVE_BY_HAND, "remove-by-hand", "something is left that vgpud does not remove by itself")    \
         X(RESET_GPU, "reset-gpu", "only a reset of the GPU or of the host helps")                        \
         X(WAIT_FOR_JOB, "wait-for-job", "a job in progress must end first")                              \
-        X(WAIT_FOR_CALLS, "wait-for-calls", "earlier calls of the user must be answered first")          \
+        X(WAIT_FOR_CALLS, "wait-for-calls", "earlier answers must be sent, or read, first")              \
         X(ENABLE_IOMMU, "enable-iommu", "the IOMMU is switched off")                                     \
         X(DESTROY_INSTANCE, "destroy-instance", "other instances of the GPU must be destroyed first")    \
         X(TRY_AGAIN, "try-again", "the situation ends by itself")                                        \

@@ -92,8 +92,9 @@ static int place_check_queue(const Gpu *gpu, uid_t requester, VgpudError *reterr
         if (!queue_is_full(gpu, requester))
                 return 0;
 
-        return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS, "GPU %s has a full queue: %u jobs wait",
-                                gpu_name(gpu), gpu->waiting.length);
+        return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
+                                "GPU %s has no place in its queue for user %u", gpu_name(gpu),
+                                (unsigned)requester);
 }
 
 /* Fill candidate `i`. place->types[i] is NULL if the GPU does not offer the type or has not been scanned.

@@ -259,8 +259,7 @@ int queue_check_instances(Model *m, uid_t requester, uint32_t count, VgpudError 
                 return 0;
 
         r = vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
-                             "jobs of user %u create %" PRIu64
-                             " instances already, and %u are possible at once",
+                             "the jobs of user %u create %" PRIu64 " of at most %u instances already",
                              (unsigned)requester, n, QUEUE_INSTANCES_PER_USER_MAX);
         vgpud_error_hintf(reterr, VGPUD_HINT_WAIT_FOR_JOB, "wait until jobs have ended");
 

@@ -11,14 +11,14 @@
 #include "dbus/admission/bus-places.h"
 #include "dbus/admission/bus-unread.h"
 
-/* After a call is served, and before the bus is read on. */
+/* Runs after vgpud has served a call, and before it reads on. */
 #define TURN_END_PRIORITY (SD_EVENT_PRIORITY_NORMAL - 10)
-/* While messages arrive faster than they are read, reading gets this many times the time that users' calls get:
- * a call of root waits behind all that has arrived before. */
+/* A call of root waits behind all messages that arrived before. While messages arrive faster than vgpud reads
+ * them, vgpud therefore reads READ_SHARE times as long as it serves calls of users. */
 #define READ_SHARE   7U
 #define BEHIND_BYTES 4096
 #define REFUSED_USEC USEC_PER_MSEC
-/* Longest time of reading without a look at other events. */
+/* Longest time that vgpud reads without handling other events. */
 #define DRAIN_USEC (5 * USEC_PER_MSEC)
 
 /* A call that waits. */
@@ -125,21 +125,21 @@ static int admission_copy(BusAdmission *a, sd_bus_message *call, Kept **ret, Vgp
 
 /* ---- unread answers ---- */
 
-/* May a user's call be answered? 1: yes. 0: it is dropped. */
+/* May vgpud answer the call of a user? 1: yes. 0: drop the call. */
 static int admission_check_unread(BusAdmission *a, sd_bus_message *call, VgpudError *reterr)
 {
         BusUnreadState state = bus_call_is_silent(call) ? BUS_UNREAD_FEW : bus_unread_count(a->unread);
 
         if (state == BUS_UNREAD_MANY)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_CALLS,
-                                        "clients of the bus have not read too many answers of vgpud");
+                                        "too many answers of vgpud are unread on the bus");
 
         return state == BUS_UNREAD_FEW ? 1 : 0;
 }
 
 /* ---- turns ---- */
 
-/* So many bytes wait to be read that a call of root would wait noticeably: a dozen calls. */
+/* A dozen calls or more are unread: a call of root behind them would wait noticeably. */
 static bool admission_is_behind(const BusAdmission *a)
 {
         int fd = sd_bus_get_fd(a->bus), n = 0;
@@ -189,7 +189,7 @@ static int on_turn_end(sd_event_source *s, void *userdata)
         return 0;
 }
 
-/* Read many messages in one turn of the event loop, which costs more than a message that is refused. */
+/* Read many messages in one turn of the event loop: a turn costs more than the refusal of a message. */
 static int on_drain(sd_event_source *s, void *userdata)
 {
         BusAdmission *a = userdata;
@@ -290,7 +290,7 @@ static void unknown_decide(Kept *k, uid_t uid, int error)
         a->unknown_bytes -= k->bytes;
 
         if (error < 0) {
-                unknown_refuse(k, VGPUD_ERROR_NOT_AUTHORIZED, "the bus does not tell who the caller is");
+                unknown_refuse(k, VGPUD_ERROR_NOT_AUTHORIZED, "the bus did not report the user of the caller");
                 return;
         }
 
@@ -348,7 +348,7 @@ static bool unknown_has_place(const BusAdmission *a, const GQueue *calls, size_t
                                 BUS_UNKNOWN_MAX);
 }
 
-/* Keep the call until the bus has told who calls. */
+/* Keep the call until the bus has reported the uid of its sender. */
 static int admission_ask(BusAdmission *a, sd_bus_message *call, VgpudError *reterr)
 {
         const char *sender = sd_bus_message_get_sender(call);
@@ -360,7 +360,7 @@ static int admission_ask(BusAdmission *a, sd_bus_message *call, VgpudError *rete
         r = sender ? bus_call_measure(call, BUS_CALL_SIZE_MAX, &bytes) : -ENXIO;
         if (r >= 0 && !unknown_has_place(a, calls, bytes))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_CALLS,
-                                        "vgpud keeps no further call of %s before the bus has told who it is",
+                                        "no place is free for another call of the unidentified sender %s",
                                         sender);
         if (r >= 0)
                 r = bus_callers_ask(a->callers, sender);
@@ -428,7 +428,7 @@ static int admission_check_write(BusAdmission *a, sd_bus_message *call, VgpudErr
         return 1;
 }
 
-/* A refused call is a sign that more come: read on at once. */
+/* More calls are likely to follow a refused one: read on at once. */
 static void admission_hurry(BusAdmission *a)
 {
         uint64_t now = admission_now();

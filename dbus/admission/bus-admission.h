@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Admission of method calls: a filter in front of all objects, so that no user can take the daemon's time or
- * memory from another.
+/* Admission of method calls: a filter in front of all objects, which gives each user a share of the daemon's
+ * time and memory.
  *
- * Each call passes the filter before an object sees it. A call longer than BUS_CALL_SIZE_MAX is refused. While
- * the daemon keeps up, all other calls pass. When messages arrive faster, calls of root still pass; those of
- * other users take turns, one user after the other, and most of the time goes to reading the
- * connection, where a call of root may wait behind many. Who calls is asked from the bus
- * asynchronously (bus-callers.h), and only when it matters.
+ * The filter refuses calls longer than bus_call_size_max(), and writes to properties by users other than root.
+ * All other calls pass while the daemon keeps up. When messages arrive faster, only calls of root pass at once:
+ * the other users take turns, and the daemon spends most of its time on reading, because a call of root may
+ * wait behind many messages. The filter asks the bus for the uid of a caller asynchronously (bus-callers.h),
+ * and only if the uid matters.
  *
- * A call that waits (for its uid, its turn or polkit) is a copy of a known size, kept here and dispatched again
- * from the start. Properties are written by root alone. Each user has a share of the places. Beyond it a call
- * is refused with TOO_MANY_CALLS before its arguments are used; one that expects no reply is dropped. */
+ * A call that waits for its uid, its turn or polkit is a copy of a known size, which is dispatched again from
+ * the start. Beyond a user's share of the places, the filter refuses a call with TOO_MANY_CALLS before it uses
+ * the arguments, and drops a call that expects no reply. */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -22,8 +22,8 @@
 
 typedef struct BusAdmission BusAdmission;
 
-/* Calls that wait for their uid, of one sender and of all. The first call of a sender always has a place if it
- * is small: a bus has few enough connections. */
+/* Limits of the calls that wait for their uid: of one sender, and of all. The first call of a sender always has
+ * a place if it is small: the bus limits the number of senders. */
 #define BUS_UNKNOWN_PER_SENDER_MAX 128U
 #define BUS_UNKNOWN_MAX            1024U
 #define BUS_UNKNOWN_BYTES_MAX      (8U * 1024U * 1024U)
@@ -36,7 +36,7 @@ BusAdmission *bus_admission_free(BusAdmission *a);
 
 /* Effective uid of the caller, for a handler that is about to change something or to keep the call. 1: *ret is
  * set. 0: the bus is being asked; the handler must return 1 and will be called again. Errors: NOT_AUTHORIZED;
- * TOO_MANY_CALLS (the user has no place left for a call that waits). */
+ * TOO_MANY_CALLS (no place is free for another waiting call of the user). */
 int bus_admission_identify(BusAdmission *a, sd_bus_message *call, uid_t *ret, VgpudError *reterr);
 
 /* Hold a copy of the call in a place of the user until it is released. `left` is called if the caller leaves

@@ -113,7 +113,7 @@ static int on_match_installed(sd_bus_message *reply, void *userdata, sd_bus_erro
         const sd_bus_error *e = sd_bus_message_get_error(reply);
 
         if (e)
-                log_error("Failed to watch callers, work of callers that leave goes on: %s", e->message);
+                log_error("Failed to watch for callers that leave, ignoring: %s", e->message);
 
         return 1;
 }

@@ -4,7 +4,7 @@
 
 #include "dbus/admission/bus-line.h"
 
-/* Exists as long as the user has a place. */
+/* Counts of one user with at least one waiting call. */
 typedef struct Holder {
         size_t calls, bytes;
 } Holder;
@@ -53,7 +53,7 @@ int bus_places_check(const BusPlaces *p, uid_t uid, size_t bytes, VgpudError *re
                 return 0;
 
         r = vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_CALLS,
-                             "as many calls of user %u wait as vgpud keeps for one user", (unsigned)uid);
+                             "no place is free for another waiting call of user %u", (unsigned)uid);
         vgpud_error_hintf(reterr, VGPUD_HINT_WAIT_FOR_CALLS, "wait until vgpud has answered earlier calls");
 
         return r;

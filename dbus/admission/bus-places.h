@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The places of waiting calls: how many calls and bytes each user has waiting, and the limits. */
+/* Places for waiting calls: counts the waiting calls of each user and their bytes, and holds the limits. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 
-/* Waiting calls of all users, and of one user (as many as dbus-daemon lets one connection wait for:
- * max_replies_per_connection); bytes as bus_call_measure() counts. */
+/* Limits of the waiting calls: of all users and of one user. One user has as many as dbus-daemon allows one
+ * connection (max_replies_per_connection). bus_call_measure() counts the bytes. */
 #define BUS_CALLS_MAX          1024U
 #define BUS_CALLS_PER_USER_MAX 128U
 #define BUS_BYTES_MAX          (8U * 1024U * 1024U)
@@ -21,10 +21,9 @@ typedef struct BusPlaces BusPlaces;
 BusPlaces *bus_places_new(void);
 BusPlaces *bus_places_free(BusPlaces *p);
 
-/* May another call of the user wait? Root always has a place: root can stop the daemon anyway. TOO_MANY_CALLS.
- */
+/* May another call of the user wait? Root has no limit, and can stop the daemon anyway. TOO_MANY_CALLS: no. */
 int bus_places_check(const BusPlaces *p, uid_t uid, size_t bytes, VgpudError *reterr);
 
-/* Take a place, checked or not, and leave the place. */
+/* Take a place, whether or not bus_places_check() allows it, and leave the place. */
 void bus_places_take(BusPlaces *p, uid_t uid, size_t bytes);
 void bus_places_leave(BusPlaces *p, uid_t uid, size_t bytes);

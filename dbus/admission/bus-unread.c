@@ -6,8 +6,8 @@
 
 #include "base/log.h"
 
-/* Calls between two questions to the bus: while little is held, and once it may be much. A list of a large host
- * is about 1 MiB. */
+/* Calls between two questions to the bus: while the bus holds few bytes, and from BYTES_SUSPICIOUS. A list of a
+ * large host has about 1 MiB. */
 #define CALLS_PER_QUESTION      16U
 #define CALLS_PER_QUESTION_MANY 1U
 #define BYTES_SUSPICIOUS        (8U * 1024U * 1024U)
@@ -89,7 +89,7 @@ static void unread_take(BusUnread *u, sd_bus_message *reply)
                                                        : BUS_UNREAD_FEW;
 
         if (before == BUS_UNREAD_FEW && u->state != BUS_UNREAD_FEW)
-                log_warning("Clients have not read %u MiB of answers, refusing calls of users other than root until they have",
+                log_warning("Refusing calls of users other than root: %u MiB of answers are unread on the bus",
                             u->bytes >> 20);
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Unread answers. dbus-daemon holds answers until clients read, and counts the bytes against the daemon's
- * connection: at 127 MiB (max_incoming_bytes) dbus-daemon reads nothing more from the daemon, for any client.
- * Root may ask the bus for the number (org.freedesktop.DBus.Debug.Stats), so calls of users are refused long
- * before.
+/* Unread answers. dbus-daemon holds answers until the clients read them, and charges the bytes to vgpud's
+ * connection. From 127 MiB (max_incoming_bytes) dbus-daemon reads nothing more from vgpud, so no client gets an
+ * answer. Root may ask dbus-daemon for the bytes (org.freedesktop.DBus.Debug.Stats), so vgpud refuses calls of
+ * users long before.
  *
- * dbus-broker charges the caller instead, and has no such number: no call is refused there. */
+ * dbus-broker charges the bytes to the client, and does not report them: there vgpud refuses no call. */
 
 #include <stdbool.h>
 #include <systemd/sd-bus.h>
@@ -16,12 +16,12 @@
 typedef struct BusUnread BusUnread;
 
 typedef enum BusUnreadState {
-        BUS_UNREAD_FEW,  /* all calls are answered */
-        BUS_UNREAD_MANY, /* only root's calls are; others are refused */
-        BUS_UNREAD_FULL, /* other calls are dropped: an error is an answer as well */
+        BUS_UNREAD_FEW,  /* answer all calls */
+        BUS_UNREAD_MANY, /* refuse calls of users other than root */
+        BUS_UNREAD_FULL, /* drop calls of users other than root: an error is an answer, too */
 } BusUnreadState;
 
-/* Bytes held by the bus from which on calls of users are refused, and dropped. */
+/* The bytes on the bus at which vgpud begins to refuse calls of users, and to drop them. */
 #define BUS_UNREAD_MANY_BYTES (48U * 1024U * 1024U)
 #define BUS_UNREAD_FULL_BYTES (64U * 1024U * 1024U)
 
@@ -32,8 +32,8 @@ BusUnread *bus_unread_free(BusUnread *u);
 /* Count a user's call with a reply, and return its fate. Asks the bus again from time to time. */
 BusUnreadState bus_unread_count(BusUnread *u);
 
-/* Users' calls are not answered. */
+/* True if vgpud refuses or drops calls of users. */
 bool bus_unread_is_many(const BusUnread *u);
 
-/* So many calls have been counted since the last question that further ones should wait for the answer. */
+/* True if further calls should wait for the answer of the bus, because many were counted since the question. */
 bool bus_unread_is_due(const BusUnread *u);

@@ -247,22 +247,18 @@ static int mdev_verify_create(VgpuTarget *t, const CreateArgs *args, const MdevP
         }
 
         if (!vgpu_io_exists(t->io, path))
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_FAILED,
-                                "the kernel reported success, but %s has no such instance; the driver or another program may have removed it",
-                                p->name);
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
+                                        "the new instance of %s vanished right after its creation", p->name);
 
         if (r < 0)
                 (void)explain_unreadable(path, r, &cause);
         else if (d && g_strcmp0(d->type_id, args->type_id) == 0) {
-                (void)vgpud_error_setf(
-                                &cause, VGPUD_ERROR_UNSUPPORTED,
-                                "the new instance has no driver and no IOMMU group, so no VM can use it");
+                (void)vgpud_error_setf(&cause, VGPUD_ERROR_UNSUPPORTED,
+                                       "the new instance has neither a driver nor an IOMMU group");
                 vgpud_error_hintf(&cause, MDEV_NO_DRIVER_HINT);
         } else
-                (void)vgpud_error_setf(&cause, VGPUD_ERROR_FAILED,
-                                       "the new instance does not have type %s, but type %s", args->type_id,
-                                       d && d->type_id ? d->type_id : "(unknown)");
+                (void)vgpud_error_setf(&cause, VGPUD_ERROR_FAILED, "the new instance has type %s instead of %s",
+                                       d && d->type_id ? d->type_id : "(unknown)", args->type_id);
 
         return mdev_undo_create(t->io, path, &cause, reterr);
 }
@@ -399,11 +395,13 @@ static int mdev_explain_remove(const char *path, int r, VgpudError *reterr)
         };
         g_autofree char *uuid = g_path_get_basename(path);
 
-        if (r == 0)
-                return vgpud_error_setf(
-                                reterr, VGPUD_ERROR_FAILED,
-                                "the kernel reported success, but instance %s still exists; another program may be removing it",
-                                uuid);
+        if (r == 0) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_FAILED, "instance %s still exists after its removal",
+                                     uuid);
+                vgpud_error_hintf(reterr, VGPUD_HINT_TRY_AGAIN,
+                                  "retry in a moment, because another program may be removing the instance");
+                return r;
+        }
 
         return explain_refusal(refusals, r, reterr, "instance %s cannot be removed", uuid);
 }

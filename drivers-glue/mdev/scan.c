@@ -203,8 +203,7 @@ static void mdev_note_unusable(Scan *s, const InstanceDesc *d)
 {
         if (d->type_id && !mdev_is_usable(d))
                 gpu_snapshot_add_problem(s->snapshot, MDEV_NO_DRIVER_HINT,
-                                         "instance %s has no driver and no IOMMU group, so no VM can use it",
-                                         d->uuid);
+                                         "instance %s has neither a driver nor an IOMMU group", d->uuid);
 }
 
 static int mdev_scan_instance(Scan *s, const MdevParent *p, const char *uuid)

@@ -8,7 +8,7 @@
 /* The remedy for an instance without a driver. */
 #define MDEV_NO_DRIVER_HINT     \
         VGPUD_HINT_LOAD_DRIVER, \
-                        "load the driver now and at every boot: modprobe vfio_mdev; then create the instance again"
+                        "load vfio_mdev (modprobe vfio_mdev), list it in /etc/modules-load.d, and create the instance again"
 
 #define MDEV_DEVICE_API "vfio-pci" /* types of other device APIs are ignored */
 

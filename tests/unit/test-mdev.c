@@ -127,7 +127,7 @@ static void add_attribute(Fixture *f, const char *name, const char *value)
         g_ptr_array_add(f->attributes, vgpu_attribute_new(name, value));
 }
 
-/* The number of the type that a scan reports as available; -1 if not offered. */
+/* The available instances that a scan reports for the type; -1 if not offered. */
 static int64_t available(Fixture *f, const char *type_id)
 {
         GpuSnapshot *s = NULL;
@@ -210,7 +210,7 @@ static void test_budget_gvt_g(void)
 
         ASSERT_ERROR(create(&f, UUID_C, "i915-GVTg_V5_8"), ENOSPC);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_CAPACITY);
-        ASSERT_EQ(f.e.errnum, 0); /* no write was tried */
+        ASSERT_EQ(f.e.errnum, 0); /* no write */
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
 }
 
@@ -533,7 +533,7 @@ static void test_unreadable_parent(void)
         gpu_snapshot_unref(s);
 }
 
-/* A number that cannot be read is no room, and is not called a full GPU either. */
+/* A type whose number cannot be read has no room, and the reason is not a full GPU. */
 static void test_unreadable_availability(void)
 {
         static const struct {
@@ -588,7 +588,7 @@ static void test_unreadable_availability_of_one(void)
         ASSERT_STREQ(f.made->parent, "0000:08:00.5");
 }
 
-/* All of them are unreadable: the rules of NVIDIA's types do not hide that. */
+/* All parents are unreadable: the rules of NVIDIA's types do not replace that reason. */
 static void test_unreadable_availability_of_all(void)
 {
         _cleanup_fixture_ Fixture f = with_nvidia(2);
@@ -823,7 +823,7 @@ static void test_create_comes_round(void)
         ASSERT_EQ(g_strv_length(lines), 3); /* the last is empty */
 }
 
-/* Another program takes the last one between the check and the write. */
+/* Another program takes the last place between the check and the write. */
 static int take_last(FakeKernel *k, const char *path, void *data)
 {
         fake_add_file(k, "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-xga/available_instances", "0\n");
@@ -852,7 +852,7 @@ static int unload(FakeKernel *k, const char *path, void *data)
         return 0;
 }
 
-/* The driver left between the choice of the back end and the job: the newest facts have no parent. */
+/* The driver was unloaded between the choice of the back end and the job: the newest facts have no parent. */
 static void test_create_without_parents(void)
 {
         _cleanup_fixture_ Fixture f = with_gvt_g();
@@ -979,7 +979,7 @@ static int show_other_parameters(FakeKernel *k, const char *path, void *data)
         return 0;
 }
 
-/* A value that the driver does not keep is no success. A driver that keeps the newline of the write is fine. */
+/* A create fails if the driver does not keep a value. A driver may keep the newline of the write. */
 static void test_attribute_read_back(void)
 {
         static const struct {
@@ -1038,7 +1038,7 @@ static void test_no_driver(void)
         ASSERT_EQ(s->instances->len, 0);
         ASSERT_EQ(s->problems->len, 0);
         gpu_snapshot_unref(s);
-        /* The module went after the creation. */
+        /* The module was unloaded after the creation. */
         fake_gpu_set_driverless(f.gpu, false);
         ASSERT_OK(create(&f, UUID_B, "i915-GVTg_V5_4"));
         g_autofree char *driver = g_strconcat(f.made->path, "/driver", NULL);
@@ -1187,6 +1187,7 @@ static void test_destroy_lost_race(void)
         fake_add_attribute(f.k, "devices/virtual/mdpy/mdpy/" UUID_A "/remove", NULL, store_nothing, NULL);
         ASSERT_ERROR(destroy(&f, f.made), EIO);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_TRY_AGAIN);
         ASSERT_EQ(f.e.errnum, 0);
 }
 
