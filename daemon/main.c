@@ -352,8 +352,8 @@ int main(int argc, char *argv[])
 
         g_set_prgname("vgpud");
 
-        /* A long message is given back to the kernel when it is freed. glibc would raise the thresholds with
-         * the first one, and keep the memory of later ones. */
+        /* Fixed thresholds make free() return the memory of long messages to the kernel. By default glibc
+         * raises the thresholds after the first long message, and keeps the memory of later ones. */
         (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
         (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
 

@@ -271,7 +271,7 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
         count = g_strdup_printf("%" PRIu32, create->count);
         joined = create_join_attributes(create->attributes);
         if (create->uuid && uuid_normalize(create->uuid, uuid) < 0)
-                uuid[0] = '\0'; /* refused before */
+                uuid[0] = '\0'; /* unreachable: create_resolve() refuses a malformed UUID */
         const char *details[] = {
                 "gpu",        create->gpu,
                 "type",       create->type,

@@ -378,7 +378,7 @@ static void waiter_start_timer(Waiter *w, uint64_t timeout_usec)
 
 /* ---- the request ---- */
 
-/* A copy, because the call may be longer than it looks. */
+/* Copy the call: unknown header fields can make the original far longer than its arguments. */
 static sd_bus_message *request_keep_call(sd_bus_message *call)
 {
         sd_bus_message *copy;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Parts of a GPU that a scan leaves out, because they cannot be read, or that no VM can use. A snapshot lists
- * them, so that one bad VF, instance or file hides nothing else. */
+/* Problems of a scan: parts of a GPU that cannot be read, and instances that no VM can use. The scan lists a
+ * problem in the snapshot and goes on, so that one bad VF, instance or file does not hide the others. */
 
 #include <stdbool.h>
 
@@ -20,7 +20,7 @@ VgpuProblem *vgpu_problem_free(VgpuProblem *p);
 
 void gpu_snapshot_add_problem(GpuSnapshot *s, VgpudHintId id, const char *hint, const char *format, ...)
                 _printf_(4, 5);
-/* The path below /sys cannot be read: r. `unread` may be NULL. */
+/* Add the problem that reading `path` below /sys failed with `r`, a negative errno. `unread` may be NULL. */
 void gpu_snapshot_add_unread(GpuSnapshot *s, const char *unread, const char *path, int r);
 /* Copy all problems of another snapshot. */
 void gpu_snapshot_copy_problems(GpuSnapshot *s, const GpuSnapshot *from);
@@ -30,5 +30,5 @@ bool gpu_snapshot_is_unread(const GpuSnapshot *s, const char *name);
 /* True if the scan could not see some instance. */
 bool gpu_snapshot_is_partial(const GpuSnapshot *s);
 
-/* All problems in one clause, and the hint of the first. NULL: no problem. */
+/* A text of all problems, and the hint of the first. NULL: no problem. */
 char *gpu_snapshot_explain_problems(const GpuSnapshot *s, VgpudHint *ret_hint);

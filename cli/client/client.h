@@ -21,8 +21,7 @@ typedef struct Client {
         struct Waiter *waiter;   /* borrowed; receives the signals of `matches`; NULL: ignore them */
         sd_bus_slot *matches[4]; /* owned; subscribed by the first calls_run(), until the connection ends */
         char *daemon;            /* owned; unique name of the daemon that answered last; NULL: none yet */
-        bool quiet; /* completion: print no error, start no daemon, and limit the time for an answer
-                     */
+        bool quiet;              /* completion: print no error, start no daemon, limit the wait */
 } Client;
 
 int client_open(Client *c, const Arguments *args);
@@ -54,10 +53,12 @@ int client_not_sent(const Client *c, int r);
  * call_error_set_errno() fills it. Returns true for an answer. */
 bool client_call(Client *c, sd_bus_message *m, sd_bus_message **ret, ErrorInfo *error);
 
-/* Remembers who has answered. `answer`: a method return, which the bus lets only the called daemon send. */
+/* Remembers the sender of `answer`, a method return, as the daemon: the bus permits returns only from the
+ * called daemon. */
 void client_learn_daemon(Client *c, sd_bus_message *answer);
-/* Who sent a signal. Any user can send one to this connection alone, and sd-bus takes that for a signal of any
- * well-known name: handlers have to check. */
+
+/* True if the daemon, or the bus, sent the signal. Handlers of signals must check: a match of sd-bus for a
+ * well-known name also accepts a unicast signal of any client. */
 bool client_is_from_daemon(const Client *c, sd_bus_message *signal);
 bool client_is_from_bus(sd_bus_message *signal);
 

@@ -167,7 +167,7 @@ static char *discovery_find_hwdb(struct udev_hwdb *hwdb, const char *modalias, c
 
 /* ---- in the lane: devices that block ---- */
 
-/* By the lines PCI_CLASS=30000 and PCI_ID=8086:10C9, which the kernel writes without asking the device. */
+/* Use the lines PCI_CLASS=30000 and PCI_ID=8086:10C9: the kernel writes them without access to the device. */
 static DeviceKind discovery_read_kind(const Discovery *d, VgpuIo *io, const char *path)
 {
         g_autofree char *text = NULL;

@@ -466,7 +466,7 @@ static void inventory_scan_gpus(Inventory *inventory, unsigned features)
                         gpu_want_scan(gpu, GPU_SCAN_SOON);
 }
 
-/* A driver that gives devices to VMs came or went (/bus/BUS/drivers/NAME): GPUs without one are unprepared. */
+/* Scan all GPUs if a VFIO driver came or went (/bus/BUS/drivers/NAME): a GPU without one is unprepared. */
 static void inventory_handle_vfio_driver(Inventory *inventory, const char *path)
 {
         g_autofree char *name = g_path_get_basename(path);

@@ -72,9 +72,7 @@ Gpu *gpu_new(Model *m, const GpuFacts *facts);
 /* The lane must have been released, and no job may wait. */
 Gpu *gpu_free(Gpu *gpu);
 
-/* Choose driver, state and reason from the facts. A GPU whose files could not be read has no driver and is
- * stuck.
- */
+/* Choose driver, state and reason from the facts. A GPU with unread files has no driver and is stuck. */
 void gpu_choose_driver(Gpu *gpu);
 
 /* Reason and hint are copied; NULL: none. */

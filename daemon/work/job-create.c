@@ -101,8 +101,8 @@ static Record job_create_make_record(const JobCreate *c, guint i)
         return record;
 }
 
-/* The record is on disk before the first write to the kernel for this instance, and no sooner: a record of a
- * job that only waits would claim whatever has the UUID after a crash. */
+/* Write the record right before the first write to the kernel for this instance. If a waiting job had a record,
+ * the next daemon would claim an instance that another program created with that UUID. */
 static int job_create_begin(JobCreate *c, guint i)
 {
         Record record;
@@ -132,7 +132,7 @@ static uint64_t job_create_identify_slot(VgpuTarget *t, const char *slot)
         return vf && vgpu_io_identify(t->io, vf->path, &identity) >= 0 ? identity : 0;
 }
 
-/* Instances in a slot have theirs in the snapshot as well. */
+/* Keep the identity of each new instance in the job. An instance in a slot has its identity in `made`, too. */
 static void job_create_identify(JobCreate *c, VgpuIo *io)
 {
         instances_identify(io, c->made);

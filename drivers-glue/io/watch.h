@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Which file a thread is reading: a VgpuIo notes each path before the operation, so that another thread can
- * tell that the operation does not return, and where. Reading only: all other operations are refused. */
+/* A VgpuIo that notes the path of each file before it reads the file. Another thread can thus tell which read
+ * does not return. All operations except reads are refused. */
 
 #include <pthread.h>
 

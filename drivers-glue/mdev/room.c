@@ -218,7 +218,7 @@ bool mdev_room_predict(const GpuFacts *facts, const GpuSnapshot *before, GpuSnap
         g_assert(heterogeneous >= -1 && heterogeneous <= 1);
         g_assert(mig >= -1 && mig <= 1);
 
-        /* What cannot be read cannot be predicted either. */
+        /* A snapshot with problems may lack instances, which use room. */
         if (before->problems->len > 0 || !mdev_parents_are_vfs(facts) || heterogeneous == 1 || mig == 1 ||
             !room_find_common_size(before, &size) || !room_find_common_size(s, &size) ||
             !room_is_of_one_size(before, size))

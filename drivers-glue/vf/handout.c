@@ -203,7 +203,7 @@ static void handout_explain_unread(const GpuFacts *f, const VfCount *count, Vgpu
                         f->name);
 }
 
-/* The words of vf_refuse_shared_group(), with which create() would refuse. */
+/* Use the message of vf_refuse_shared_group(): create() would refuse with the same one. */
 static void handout_explain_shared(const GpuSnapshot *s, VgpuType *type)
 {
         for (guint i = 0; i < s->problems->len && !type->why_not; i++) {
