@@ -27,7 +27,7 @@ static Handover *fake_handover(const InstanceDesc *desc)
 
 const VgpuDriver fake_driver = { .name = "fake", .handover = fake_handover };
 
-/* ---- what a test does ---- */
+/* ---- for tests ---- */
 
 static void gpu_destroy(gpointer p)
 {

@@ -399,7 +399,7 @@ static void test_many(void)
         g_assert_cmpuint(fake_model(f->model)->destroys, ==, 1);
 }
 
-/* A refusal of the last instance keeps the first one as well. */
+/* If polkit denies the last instance, the first one is kept as well. */
 static void test_many_refused(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -452,7 +452,7 @@ static void test_own_job(void)
         g_assert_cmpuint(f->asked, ==, 0);
 }
 
-/* ---- no way around it ---- */
+/* ---- every method asks polkit ---- */
 
 /* Every method of vgpud, arguments for success, and the expected action. */
 static const struct {

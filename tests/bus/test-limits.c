@@ -39,7 +39,7 @@ static Fixture *root_fixture(void)
         return f;
 }
 
-/* The call failed with InvalidArgs, names the argument, and says little else. */
+/* The call failed with InvalidArgs and a short message that names the argument. */
 static void assert_refused(const char *got, const char *argument)
 {
         if (!g_str_has_prefix(got, "org.vgpud1.Error.InvalidArgs: "))
@@ -90,7 +90,7 @@ static void test_options(void)
         g_assert_cmpuint(fake_model(f->model)->places, ==, 0);
 }
 
-/* The largest values are taken. */
+/* The largest values are accepted. */
 static void test_largest(void)
 {
         g_autoptr(Fixture) f = root_fixture();

@@ -44,7 +44,7 @@ static void test_turns(void)
         bus_line_free(l);
 }
 
-/* However many users take what they get, the next one gets a place. */
+/* The next user gets a place, even if many users take all places that they may. */
 static void test_shares(void)
 {
         size_t taken = 0;

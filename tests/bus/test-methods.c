@@ -455,7 +455,7 @@ static void test_destroy(void)
         g_assert_false(fake_model(m)->foreign);
         g_assert_cmpuint(fake_model(m)->requester, ==, f->uid);
 
-        /* The option allows foreign instances; this one is none, and stays allowed. */
+        /* The option allows foreign instances, and instances of vgpud as well. */
         assert_call("\"" VGPUD_PATH_JOB "/2\"", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy",
                     "sa{sv}", UUID_A, 1, "foreign", "b", true);
         g_assert_true(fake_model(m)->foreign);
@@ -620,7 +620,7 @@ static void test_timeout(void)
         assert_contains(got, COLUMN("job", "o \"" JOB1 "\""));
         assert_contains(got, COLUMN("instances", "ao [\"" NEW_PATH("1") "\"]"));
 
-        /* The job goes on; its end does not answer again. */
+        /* The job goes on, and its end sends no second answer. */
         g_assert_nonnull(model_get_job(f->model, 1));
         g_string_truncate(f->log, 0);
         fake_model_end_job(model_get_job(f->model, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);

@@ -642,7 +642,7 @@ static void test_order(void)
         g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".State.Reason.Hint.HintId.Stale -" PATH_GPU " ");
 }
 
-/* An instance that comes and goes in one turn is no news. */
+/* An instance that is added and removed in one turn of the event loop is not announced. */
 static void test_short_life(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);

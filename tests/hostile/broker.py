@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""`broker.py SOCKET CONFIG`: dbus-broker as a private bus. dbus-broker-launch wants a listening socket and journald's
-socket, and talks to its own bus."""
+"""`broker.py SOCKET CONFIG`: run dbus-broker as a private bus. dbus-broker-launch requires a listening socket and
+journald's socket, and connects to its own bus as a client."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ def main():
     libc = ctypes.CDLL(None, use_errno=True)
     if (libc.unshare(CLONE_NEWNS) or libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None) or
             libc.mount(b"tmpfs", b"/run", b"tmpfs", 0, None)):
-        raise OSError(ctypes.get_errno(), "no mount namespace")
+        raise OSError(ctypes.get_errno(), "cannot set up a mount namespace")
     os.makedirs("/run/systemd/journal")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)

@@ -67,7 +67,7 @@ class Body:
 
 
 def message(kind, serial, fields, body=None, flags=0, unknown=b"", n_fds=0):
-    """unknown: the text of a header field without a specification."""
+    """unknown: the text of a header field that the specification does not define."""
     body = body or Body()
     types = {PATH: "o", SIGNATURE: "g", REPLY_SERIAL: "u", FDS: "u"}
     fields = dict(fields)
@@ -145,7 +145,7 @@ class Answer:
 
 
 class Raw:
-    """A connection, as another user if wanted."""
+    """A connection, by default as the user of the test."""
 
     def __init__(self, address, uid=None, fds=False):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -181,7 +181,7 @@ class Raw:
         self.socket.sendall(data)
 
     def read(self, seconds=30.0):
-        """The next message; None when there is none in time, or the connection has ended."""
+        """The next message; None if no message arrives in time, or the connection has ended."""
         end = time.monotonic() + seconds
         while True:
             if len(self.buffer) >= 16:
@@ -200,7 +200,7 @@ class Raw:
             self.buffer += more
 
     def answer(self, serial, seconds=30.0):
-        """The answer to a call; other messages are passed over."""
+        """The answer to a call. Skips other messages."""
         end = time.monotonic() + seconds
         while (got := self.read(max(0, end - time.monotonic()))) is not None:
             if got.reply_to == serial:
@@ -220,7 +220,7 @@ class Raw:
 
 
 def flood(address, uid, make, until):
-    """Start a process of the user that sends the bytes from `make` again and again until the time, and never reads.
+    """Start a process of the user that sends the bytes from `make` repeatedly until the time `until`, and never reads.
     Return the process id."""
     pid = os.fork()
     if pid:
@@ -238,6 +238,6 @@ def flood(address, uid, make, until):
             at = 0 if at == len(data) else at
         status = 0
     except OSError:
-        status = 2  # the bus has had enough of it
+        status = 2  # the bus has closed the connection
     finally:
         os._exit(status)

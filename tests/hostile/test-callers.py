@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Users without any authority who try to stop, fill, deafen or deceive the daemon and vgpuctl. Root's call is answered
-all the same. The table at the end has a line per row of the threats."""
+"""Unprivileged users who try to stop, overload or deceive the daemon and vgpuctl. The daemon still answers calls of root.
+The table at the end has a line for each attack."""
 
 import contextlib
 import os
@@ -72,7 +72,7 @@ class Hostile(host.HostTest):
         return self.seconds(run)
 
     def bus_seconds(self):
-        """The time of the bus alone: to connect, and to answer."""
+        """The time that the bus alone takes to connect and to answer."""
         def run():
             client = raw.Raw(self.h.address)
             client.ask_bus("GetId")
@@ -80,7 +80,7 @@ class Hostile(host.HostTest):
         return self.seconds(run)
 
     def measure(self, until):
-        """Root's calls until that time: (times of `vgpuctl list`, times of the bus alone)"""
+        """Call as root until the time `until`. Return (times of `vgpuctl list`, times of the bus alone)."""
         lists, alone = [], []
         while time.monotonic() < until:
             alone.append(self.bus_seconds())
@@ -92,8 +92,8 @@ class Hostile(host.HostTest):
                 f"{max(alone) * 1000:.0f} ms; vgpud had {self.peak_mib():.0f} MiB at most")
 
     def assert_in_time(self, seconds):
-        """The median is asserted, and ten times the limit for the worst: other programs may be busy as well. The table
-        shows the worst."""
+        """Compare the median with the limit, and the maximum with ten times the limit: other programs may be busy as well.
+        The table shows the maximum."""
         self.assertLess(statistics.median(seconds), ANSWER_S * (10 if host.IS_ASAN else 1))
         self.assertLess(max(seconds), ANSWER_S * 10)
 
@@ -153,7 +153,7 @@ class Descriptors(Hostile):
 
 class Bytes(Hostile):
     def long_calls(self, client, size):
-        """Calls with a long part, for each part of the protocol."""
+        """Calls that are long in one part, for each part of a message."""
         long = "x" * size
         for body in (raw.Body().s(long).s(V5_4).options(), raw.Body().s("").s(long).options(),
                      raw.Body().s("").s(V5_4).options(parent=long), raw.Body().s("").s(V5_4).options(name=long),
@@ -163,7 +163,7 @@ class Bytes(Hostile):
         yield raw.call(client.next(), "Destroy", raw.Body().s(long).options())
         yield raw.call(client.next(), "NoSuchMethod", raw.Body().s(long))
         yield raw.call(client.next(), "GetGpu", raw.Body().s("").s(long))
-        # sd-bus drops a call with a path of 64 KiB or more, unanswered.
+        # sd-bus drops a call with a path of 64 KiB or more without an answer.
         yield raw.call(client.next(), "Create", raw.Body().s("").s(V5_4).options(), path="/" + "x" * 60_000)
         for body in (raw.Body().s(raw.MANAGER).s(long), raw.Body().s(long).s("Version")):
             yield raw.call(client.next(), "Get", body, interface=bus.PROPERTIES)
@@ -186,7 +186,7 @@ class Bytes(Hostile):
         self.row("A3 long calls, 30 MiB", f"{len(errors)} kinds refused; vgpud had {self.peak_mib():.0f} MiB at most")
 
     def test_A3_calls_that_wait(self):
-        """Many users' worth of the longest calls that are read: their sum is bounded."""
+        """Several users send calls of the greatest length; the sum that waits is bounded."""
         h = self.start("gvt-g", polkit=True)
         h.polkit.hang()
         sent = 0
@@ -201,7 +201,7 @@ class Bytes(Hostile):
         self.row("A3 waiting calls, 100 kB", f"{sent} sent; vgpud had {self.peak_mib():.0f} MiB at most")
 
     def test_A3_unknown_header_fields(self):
-        """dbus-broker passes unknown fields on. A waiting call must not keep them."""
+        """dbus-broker forwards unknown fields. A waiting call must not keep these fields."""
         h = self.start("gvt-g", polkit=True, broker=True)
         h.polkit.hang()
         client = self.raw()
@@ -216,7 +216,7 @@ class Bytes(Hostile):
 
 class Floods(Hostile):
     def flood(self, make, uids=(NOBODY, DAEMON), each=2):
-        """Floods of some users, and root's calls meanwhile and after. Returns the times."""
+        """Flood as some users, and call as root during and after the flood. Return the times of root's calls."""
         h = self.h
         until = time.monotonic() + FLOOD_S
         pids = [raw.flood(h.address, uid, make, until) for uid in uids for _ in range(each)]
@@ -241,7 +241,7 @@ class Floods(Hostile):
                    lambda client: b"".join(raw.create(client.next(), raw.NO_REPLY) for _ in range(1000)))
 
     def test_A4_flood_of_writes(self):
-        """sd-bus would ask the bus who writes a property, and wait for the answer."""
+        """sd-bus would ask the bus synchronously for the user who writes a property."""
         self.start("gvt-g")
         body = raw.Body().s("org.freedesktop.LogControl1").s("LogLevel")
         body.data = raw.pad(body.data + b"\1s\0", 4) + raw.string("debug")
@@ -251,7 +251,7 @@ class Floods(Hostile):
                                                     interface=bus.PROPERTIES) for _ in range(1000)))
 
     def test_A4_flood_of_lists(self):
-        """Each call costs the daemon far more than the user."""
+        """Each call costs the daemon far more time than the user."""
         self.start("nvidia-a2", "gvt-g", "samples")
         self.check("A4 flood of GetManagedObjects without reply",
                    lambda client: b"".join(raw.call(client.next(), "GetManagedObjects", None, raw.NO_REPLY,
@@ -264,7 +264,7 @@ class Floods(Hostile):
                    lambda client: b"".join(raw.create(client.next()) for _ in range(1000)))
 
     def test_A4_flood_of_connections(self):
-        """Each call comes from a new connection, so the bus is asked who calls each time."""
+        """Each call comes from a new connection, so vgpud asks the bus for the uid each time."""
         h = self.start("gvt-g")
         until = time.monotonic() + FLOOD_S
         pids = []
@@ -294,7 +294,7 @@ class Unread(Hostile):
                                GLib.Variant("(s)", (self.owner,)), service="org.freedesktop.DBus")["IncomingBytes"]
 
     def test_A7_unread_answers(self):
-        """dbus-daemon would stop to read from vgpud at 127 MiB."""
+        """dbus-daemon would stop reading from vgpud at 127 MiB."""
         h = self.start("scalable", options=simhost.scalable(8, 32, 4))
         for gpu in sorted(h.bus.gpus()):
             h.bus.create(gpu, "nvidia-1000", count=32)
@@ -315,14 +315,14 @@ class Unread(Hostile):
             client.close()
         bus.wait(lambda: h.vgpuctl("list", uid=GAMES).status == 0, "users are served")
         self.row("A7 unread answers of 6 connections", f"the bus holds {most >> 20} MiB at most; vgpuctl list of root: "
-                                                       f"{max(seconds) * 1000:.0f} ms at most; users are served when they are gone")
+                                                       f"{max(seconds) * 1000:.0f} ms at most; users are served after these have closed")
 
 
 class Forgery(Hostile):
     def forge(self, client, target, path, interface, member, body):
         client.send(raw.message(raw.SIGNAL, client.next(), {raw.PATH: path, raw.INTERFACE: interface, raw.MEMBER: member,
                                                             raw.DESTINATION: target}, body))
-        self.assertIsNotNone(client.ask_bus("GetId"))  # the bus has dealt with the signal
+        self.assertIsNotNone(client.ask_bus("GetId"))  # the bus has handled the signal
 
     def attack_daemon(self, **more):
         h = self.start("gvt-g", polkit=True, **more)
@@ -387,7 +387,7 @@ class Forgery(Hostile):
         h.sim.ctl("release")
         result = h.end_vgpuctl(process)
         self.assertEqual((result.status, result.out.strip()), (0, next(iter(h.tree()))), result)
-        self.row("A5 JobRemoved, \"stuck\" and the end of vgpud forged to vgpuctl", "vgpuctl waits for the true end")
+        self.row("A5 JobRemoved, \"stuck\" and the end of vgpud forged to vgpuctl", "vgpuctl waits for the real end")
 
     def test_A5_signals_to_monitor(self):
         h = self.start("gvt-g")
@@ -395,22 +395,22 @@ class Forgery(Hostile):
         before = self.names()
         out = h.spawn([str(h.program()), "monitor", "--json"], "vgpuctl.log", "monitor.json")
         name = bus.wait(lambda: next(iter(self.names() - before), None), "vgpuctl on the bus")
-        bus.wait(lambda: h.read("monitor.json"), "the beginning")
+        bus.wait(lambda: h.read("monitor.json"), "the first line of the monitor")
         self.forge(client, name, bus.ROOT, bus.MANAGER, "JobRemoved",
                    raw.Body().u(4711).o(f"{bus.ROOT}/job/4711").s("failed").s("").options())
         self.forge(client, name, "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged",
                    raw.Body().s(bus.SERVICE).s(self.owner).s(""))
         h.bus.create(GVT, V5_4, uuid=uuid(1))
-        bus.wait(lambda: uuid(1) in h.read("monitor.json"), "the true instance")
+        bus.wait(lambda: uuid(1) in h.read("monitor.json"), "the line of the real instance")
         self.assertNotIn("4711", h.read("monitor.json"))
-        # A daemon that starts anew is heard.
+        # The monitor follows a restarted daemon.
         h.stop()
         h.start()
-        bus.wait(lambda: h.read("monitor.json").count("\n") > 1, "the new daemon")
+        bus.wait(lambda: h.read("monitor.json").count("\n") > 1, "the line of the new daemon")
         h.bus.create(GVT, V5_4, uuid=uuid(2))
-        bus.wait(lambda: uuid(2) in h.read("monitor.json"), "the next instance")
+        bus.wait(lambda: uuid(2) in h.read("monitor.json"), "the line of the next instance")
         h.end(out)
-        self.row("A5 signals forged to vgpuctl monitor", "not printed; a restarted vgpud is heard")
+        self.row("A5 signals forged to vgpuctl monitor", "not printed; the monitor follows a restarted vgpud")
 
 
 class Questions(Hostile):
@@ -433,8 +433,8 @@ class Questions(Hostile):
         self.assertEqual(len(monitor.questions()), len(waiting) + 1)
         self.assertNotIn("NotAuthorized", errors)
         self.assertNotIn("TooManyCalls", errors)
-        self.row("A6 questions to polkit", f"240 calls of two users are asked {QUESTIONS_PER_USER} at a time each, none refused; "
-                                           "a third user is asked about at once")
+        self.row("A6 questions to polkit", f"for 240 calls of two users, {QUESTIONS_PER_USER} open at a time each, none refused; "
+                                           "the question about a third user is asked at once")
 
     def test_A6_calls_beyond_the_places(self):
         h = self.start("gvt-g", polkit=True)

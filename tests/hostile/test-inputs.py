@@ -18,8 +18,8 @@ import runner  # noqa: E402
 from host import GVT, NOBODY, V5_4, uuid  # noqa: E402
 
 HUGE = "x" * (30 * 1024 * 1024)  # dbus-daemon delivers at most 32 MiB
-LONG = "x" * 100_000  # a call of this length passes the limit of calls, but no argument may have it
-QUARANTINE_KIB = 256 * 1024  # the default of the sanitizer, less than the calls have together
+LONG = "x" * 100_000  # within the limit of a call, beyond the limit of each argument
+QUARANTINE_KIB = 256 * 1024  # the sanitizer's default, which is less than all calls together
 SHORT = 1024  # characters of an error that names one argument
 LINE = 4096  # bytes of a line of the log
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -35,7 +35,7 @@ class Inputs(host.HostTest):
         self.pid = self.h.vgpud.pid
 
     def assert_short(self, call, *names):
-        """The call fails with one of the errors, in few words; the daemon is the same."""
+        """The call fails with one of the errors and a short message, and the daemon did not restart."""
         with self.assertRaises(bus.Error) as caught:
             call.result()
         self.assertIn(caught.exception.name, names or ("InvalidArgs",))
@@ -78,7 +78,7 @@ class Inputs(host.HostTest):
         self.check_log()
 
     def test_what_the_library_answers(self):
-        """libsystemd puts these texts into its own errors, which would be longer than the bus delivers."""
+        """libsystemd would quote these texts in errors that are too long for the bus."""
         for path, interface, member, parameters in (
                 (bus.ROOT, bus.PROPERTIES, "GetAll", GLib.Variant("(s)", (HUGE,))),
                 (bus.ROOT, bus.PROPERTIES, "Get", GLib.Variant("(ss)", (bus.MANAGER, HUGE))),
@@ -87,12 +87,12 @@ class Inputs(host.HostTest):
                 self.assert_short(self.user.start(path, interface, member, parameters))
 
     def test_many_waiting_calls_keep_nothing(self):
-        """Nothing of a refused call stays, although polkit does not answer."""
+        """Refused calls leave no memory behind while polkit does not answer."""
         self.h.polkit.hang()
         before = self.h.resident_kib()
         for _ in range(20):
             self.assert_short(self.user.start_create(GVT, V5_4, parent=HUGE))
-        # The largest message stays with the allocator, and the address sanitizer keeps the memory freed last.
+        # The allocator keeps the largest message, and the address sanitizer the memory freed last.
         self.assertLess(self.h.resident_kib() - before, 4 * len(HUGE) // 1024 + (QUARANTINE_KIB if host.IS_ASAN else 0))
 
     def test_control_characters(self):
@@ -101,7 +101,7 @@ class Inputs(host.HostTest):
                      self.user.manager.start("Create", "", V5_4, pool=EVIL), self.user.manager.start("GetInstance", EVIL),
                      self.user.manager.start("Create", GVT, V5_4, **{EVIL: "x"})):
             self.assert_short(call, "InvalidArgs", "NoSuchType", "NoSuchGpu", "NoSuchInstance")
-        # `parent` is judged by the back end: the error is that of the job, with a signal and a line in the log.
+        # The back end checks `parent`, so the error belongs to the job, with a signal and a line in the log.
         message = self.assert_short(self.user.start_create(GVT, V5_4, parent=EVIL), "InvalidArgs")
         self.assertIn("a\\x1b[2J\\nb\\x9bc\\u202ed", message)
         self.h.await_log("b\\x9bc\\u202ed")

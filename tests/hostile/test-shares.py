@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""One user takes as much as possible: others, and root, are served all the same."""
+"""One user takes as much as possible. The daemon still serves other users and root."""
 
 import pathlib
 import sys
@@ -22,13 +22,13 @@ ROOT_SHARE = 2
 
 class Shares(host.HostTest):
     def busy(self, *models, **limits):
-        """A host whose GPU with GVT-g is busy until "release"; users may create."""
+        """A host where a job on the GPU with GVT-g hangs until "release"; users may create."""
         h = self.host(*(models or ("gvt-g",)), config={"jobs": {"per-gpu": PLACES} | limits},
                       faults=[f"create:{GVT}:hang:1"], polkit=True)
         h.polkit.allow("create")
         first = h.bus.start_create(GVT, V5_8)
         h.hanging(1)
-        bus.wait(lambda: h.bus.gpu(GVT).get("Job") != "/", "the first runs")
+        bus.wait(lambda: h.bus.gpu(GVT).get("Job") != "/", "the first job runs")
         return h, first
 
     def fill(self, client, number):
@@ -59,18 +59,18 @@ class Shares(host.HostTest):
         self.assert_error("TooManyJobs", user.start_create("", V5_8), GVT)
         self.assertEqual(user.create("", "A2-4Q", uuid=uuid(1)), [uuid(1)])
         self.assertEqual(h.bus.instances()[uuid(1)]["Gpu"], bus.gpu_path(A2))
-        call = h.bus.start_create("", V5_8)  # root is not kept out by a user's jobs
-        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == USER_SHARE + 1, "it waits")
+        call = h.bus.start_create("", V5_8)  # root has a place beside the user's jobs
+        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == USER_SHARE + 1, "the job waits")
         h.sim.ctl("release")
         self.assertIn(call.error(), (None, "NoCapacity"))
         self.assertIsNone(first.error())
 
     def test_many_instances(self):
-        """No record is written for a job that waits, nor beyond the room; a user's jobs make so many and no more."""
+        """A waiting job has no record, and a job without room writes none. The instances of one user's jobs are limited."""
         h, first = self.busy("gvt-g", "samples")
         user = h.client(NOBODY)
         beyond = user.start_create(GVT, V5_8, count=1024)
-        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 1, "it waits")
+        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 1, "the job waits")
         self.assertEqual(len(h.records()), 1)
         h.sim.fault("create:mtty:hang:1")
         busy = h.bus.start_create("mtty", "mtty-1")
@@ -90,7 +90,7 @@ class Shares(host.HostTest):
         self.assert_becomes(h.tree(), lambda: set(h.records()))
 
     def test_the_time_of_a_caller(self):
-        """A caller's own timeout ends the caller's wait, and is no verdict about the GPU."""
+        """The timeout of a caller ends only the wait of that caller: the GPU does not become stuck."""
         h, first = self.busy()
         user, other = h.client(NOBODY), h.client(DAEMON)
         calls = [user.start_create(GVT, V5_8, uuid=uuid(n), timeout_usec=n * 200_000) for n in range(1, 4)]

@@ -22,7 +22,7 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
 
-# The limit of a wait. Only a failing test waits so long.
+# The limit of a wait; only a failing test reaches the limit.
 DEADLINE = 60.0
 
 INFINITE = GLib.MAXINT
@@ -69,9 +69,9 @@ def wait(condition, what="that", seconds=DEADLINE):
 
 
 class Error(Exception):
-    """An error that came by the bus.
+    """An error answer of the bus.
 
-    name: the D-Bus name, less the prefix of vgpud's own; clause: what failed and why; hint, hint_id, details: from the
+    name: the D-Bus name, without the prefix of vgpud's errors; clause: what failed and why; hint, hint_id, details: from the
     answer to a call with the option error_details; message: clause and hint as the plain answer has them."""
 
     def __init__(self, name, clause, details=None):
@@ -378,7 +378,7 @@ class Mirror:
             return self.connection.gio.call_sync(SERVICE, path, GPU, member, GLib.Variant("(a{sv})", ({},)), None,
                                                  Gio.DBusCallFlags.NONE, INFINITE, None).unpack()[0]
         except GLib.Error:
-            return None  # the GPU has gone; its signal is on the way
+            return None  # the GPU has gone, and the signal will follow
 
     def fetch_types(self, path):
         answer = self.fetch(path, "ListTypes")
@@ -482,7 +482,7 @@ class Mirror:
     def take_end(self, job, job_path, result, error, details):
         message, instances = details.get("message", ""), uuids_of(details["instances"])
         if job_path in self.objects:
-            self.complain(f"{job_path} is still there when its end is told")
+            self.complain(f"{job_path} still exists when JobRemoved arrives")
         if (result == "done") != (error == "") or (result == "done") != (message == ""):
             self.complain(f"job {job}: {result}, {error}, {message}")
         self.hint_ids[job] = details.get("hint_id", "")
@@ -495,7 +495,7 @@ class Mirror:
         for name in parameters.get_child_value(2).unpack():
             info = INTERFACES[interface].lookup_property(name)
             if not info or emits(info) != "invalidates":
-                self.complain(f"{path}: {interface}.{name} was made invalid, not told")
+                self.complain(f"{path}: {interface}.{name} was invalidated without a value")
         if interface not in INTERFACES or path not in self.objects:
             self.complain(f"{interface} of {path} changed, which is not known")
             return

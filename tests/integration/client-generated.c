@@ -14,7 +14,7 @@
 #define SECONDS  30 /* limit for a failing test */
 #define NO_FLAGS G_DBUS_PROXY_FLAGS_NONE
 
-/* The signals since the last call. */
+/* The signals received since the last call. */
 typedef struct Heard {
         guint types_changed, jobs_removed;
         char *job, *result; /* of the last JobRemoved */

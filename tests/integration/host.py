@@ -99,8 +99,8 @@ def reap():
 
 
 def bus_configuration(directory, lax=False):
-    """The machine's own system bus configuration, with another address and only our policy and the mock polkitd's.
-    lax: without the rules that are mandatory."""
+    """The machine's own system bus configuration, with another address and only the policies of vgpud and the mock
+    polkitd. lax: without the mandatory rules."""
     tree = ElementTree.parse("/usr/share/dbus-1/system.conf")
     root = tree.getroot()
     for name in ("user", "fork", "keep_umask", "syslog", "pidfile", "listen", "standard_system_servicedirs", "servicedir",
@@ -209,8 +209,9 @@ class Host:
     """A running host.
 
     models, faults, options: of simhost; config: {"jobs": {"timeout": "1s"}}, or the text of vgpud.conf; dropins:
-    {name: text}; polkit: whether a mock polkitd runs; start: whether vgpud starts; broker: dbus-broker is the bus; lax: see bus_configuration(). Only one host exists at a time: the
-    check for leftovers looks at the children of this process."""
+    {name: text}; polkit: whether a mock polkitd runs; start: whether vgpud starts; broker: whether dbus-broker is the
+    bus; lax: see bus_configuration(). Only one host exists at a time: the check for leftovers looks at the children of
+    this process."""
 
     is_open = False
 
@@ -342,7 +343,7 @@ class Host:
         return process.returncode
 
     def stop(self, seconds=bus.DEADLINE):
-        """End vgpud like systemd does; fail if the end is not clean."""
+        """Stop vgpud like systemd does; fail if the stop is not clean."""
         process = self.vgpud
         status = self.end(process, seconds=seconds)
         self.check_log()
@@ -508,7 +509,7 @@ class Host:
         bus.wait(lambda: self.sim.ctl("hanging") == [str(count)], f"{count} requests hang")
 
     def pass_barrier(self):
-        """Wait until the daemon has looked at the current devices. The model "samples" is required: only a discovery
+        """Wait until the daemon has discovered the current devices. The model "samples" is required: only a discovery
         that began after the previous events can see the loss of mbochs."""
         for command, is_there in (("unregister", False), ("register", True)):
             self.sim.ctl(command, "mbochs")
@@ -570,7 +571,8 @@ class HostTest(unittest.TestCase):
         self.assertEqual(get(), expected)
 
     def assert_error(self, name, pending_or_call, *words, hint=None):
-        """A call that ends with this error; its explanation has these words. `hint`: the id of its hint, "" for none."""
+        """Check that the call ends with this error, whose message has these words. `hint`: the id of the hint, "" for
+        none."""
         with self.assertRaises(bus.Error) as caught:
             if callable(pending_or_call):
                 pending_or_call()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""python-dbusmock's polkitd, with CancelCheckAuthorization: as polkit does, it answers a canceled question with an
+"""python-dbusmock's polkitd, with CancelCheckAuthorization. Like polkit, the mock answers a canceled question with an
 error."""
 
 import dbus

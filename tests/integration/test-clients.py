@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Clients that read the API by themselves: busctl introspect on each kind of object, and the C code that gdbus-codegen
-generates from dbus/*.xml."""
+"""Clients that use the description of the API: busctl introspect on each kind of object, and the C code that
+gdbus-codegen generates from dbus/*.xml."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ def described():
 
 
 def introspected(h, path):
-    """The same of a live object, as busctl prints it: NAME TYPE SIGNATURE RESULT/VALUE FLAGS."""
+    """The same members of a live object, from the output of busctl: NAME TYPE SIGNATURE RESULT/VALUE FLAGS."""
     command = ["busctl", f"--address={h.address}", "--no-pager", "--no-legend", "--full", "introspect", bus.SERVICE, path]
     done = subprocess.run(command, env=h.environment, capture_output=True, text=True, check=False, timeout=bus.DEADLINE)
     if done.returncode != 0 or done.stderr:
@@ -75,7 +75,7 @@ class Clients(host.HostTest):
 
     def test_generated(self):
         if not CLIENT.exists():
-            self.skipTest("gdbus-codegen was not there when the tests were built")
+            self.skipTest("the tests were built without gdbus-codegen")
         h = self.host()
         done = subprocess.run([str(CLIENT), GVT, V5_4], env=h.environment, capture_output=True, text=True, check=False,
                               timeout=bus.DEADLINE)

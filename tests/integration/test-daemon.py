@@ -76,7 +76,7 @@ class Configuration(host.HostTest):
         h.sim.fault("create:*:hang:1")
         h.bus.queue_create(GVT, V5_8)
         h.hanging(1)
-        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 0, "the first runs")
+        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 0, "the first job runs")
         h.bus.queue_create(GVT, V5_8)
         self.assert_error("TooManyJobs", h.bus.start_create(GVT, V5_8), "1 jobs")
         h.sim.ctl("release")
@@ -99,7 +99,7 @@ class Configuration(host.HostTest):
         self.assertEqual(len(h.bus.manager.get("ConfigErrors")), 2)
 
     def test_one_bad_line(self):
-        """The rules around a bad line hold, and the log names the file and line."""
+        """The rules around an invalid line hold, and the log names the file and line."""
         h = self.host(config=f"[discovery]\nalso=8086:10c9 nonsense\n[gpu {GVT}]\nforbid=nothing\nnonsense\nforbid=*_4\n")
         self.assert_error("NotSupported", h.bus.start_create(GVT, V5_4), "forbid=*_4")
         self.assertIn('vgpud.conf:5: "nonsense" ', h.log())

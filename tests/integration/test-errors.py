@@ -96,7 +96,7 @@ class Create(ErrorTest):
         self.assertEqual({w[0] for w in h.writes("create")}, {"ok"})
 
     def test_plain_answer(self):
-        """An answer is the same text with and without details; only the latter has the hint's id."""
+        """The text of an error is the same with and without details; only details have the id of the hint."""
         h = self.host()
         h.bus.create(GVT, V5_1)
         plain, detailed = (h.bus.start_create(GVT, V5_1, error_details=wanted) for wanted in (False, True))
@@ -204,7 +204,7 @@ class Remove(ErrorTest):
                                   "No such file or directory", hint="remove-by-hand")
                 h.sim.ctl("fault", "clear")
                 h.sim.ctl("unregister", GVT)
-                bus.wait(lambda h=h: not h.mirror.instances(), "all are gone")
+                bus.wait(lambda h=h: not h.mirror.instances(), "all instances are gone")
                 h.close()
 
     def test_in_use(self):
@@ -286,12 +286,12 @@ class Unreadable(ErrorTest):
         h.bus.destroy(uuid(3))
         h.sim.fault("clear")
         h.bus.gpu(L40S).call("Rescan", wait=True)
-        bus.wait(lambda: h.bus.gpu(L40S).get("Reason") == "", "all can be read again")
+        bus.wait(lambda: h.bus.gpu(L40S).get("Reason") == "", "all VFs can be read again")
         self.assertEqual({u: i["Origin"] for u, i in h.bus.instances().items()}, {uuid(1): "vgpud"})
         h.bus.destroy(uuid(1))
 
     def test_availability(self):
-        """types, place and create name the file."""
+        """The verbs types, place and create name the file."""
         h = self.host()
         file = f"{V5_4}/available_instances"
         h.sim.fault(f"read:{file}:errno=EIO")

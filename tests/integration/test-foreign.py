@@ -26,11 +26,11 @@ class Foreign(host.HostTest):
                              ("foreign", "", "", 0))
             self.assertEqual(instance["Gpu"], bus.gpu_path(gpu))
             bus.wait(lambda n=number, t=type_name: self.h.mirror.instance(uuid(n))["Type"] == t, "its type")
-            bus.wait(lambda g=gpu, t=type_name, f=free: self.h.mirror.types(g)[t]["available"] < f, "less is available")
+            bus.wait(lambda g=gpu, t=type_name, f=free: self.h.mirror.types(g)[t]["available"] < f, "fewer instances are available")
             self.assertEqual(instance["Parent"], parent)
             self.h.sim.ctl("remove", uuid(number))
             bus.wait(lambda n=number: not self.h.mirror.instance(uuid(n)), f"instance {number} goes")
-            bus.wait(lambda g=gpu, t=type_name, f=free: self.h.mirror.types(g)[t]["available"] == f, "as much as before")
+            bus.wait(lambda g=gpu, t=type_name, f=free: self.h.mirror.types(g)[t]["available"] == f, "as many as before are available")
         self.assertEqual([e[0] for e in self.h.mirror.log if e[0] != "changed"], ["added", "removed"] * 3)
         self.assert_becomes({}, self.h.records)
 
@@ -103,7 +103,7 @@ class Foreign(host.HostTest):
         self.h.start()
         self.assertEqual({u: (i["Origin"], i["Name"]) for u, i in self.h.mirror.instances().items()},
                          {uuid(1): ("foreign", ""), uuid(2): ("foreign", "")})
-        bus.wait(lambda: uuid(3) not in self.h.records(), "its record goes")
+        bus.wait(lambda: uuid(3) not in self.h.records(), "the record of the instance is gone")
 
     def test_type_that_is_late(self):
         # The kernel makes the link to the type after the last event.

@@ -57,7 +57,7 @@ class HotPlug(host.HostTest):
             self.assert_becomes({}, h.records)
             h.sim.ctl("bind", gpu)
             self.state(h, gpu, "ready")
-            bus.wait(lambda g=gpu, d=driver: h.mirror.gpu(g)["Driver"] == d and h.mirror.types(g), "its types")
+            bus.wait(lambda g=gpu, d=driver: h.mirror.gpu(g)["Driver"] == d and h.mirror.types(g), "the GPU has types")
             self.assertEqual(h.mirror.gpu(gpu)["Reason"], "")
             bus.wait(lambda g=gpu, t=type_name: h.bus.start_create(g, t, uuid=uuid(1)).error() is None, "it can make again")
             h.bus.destroy(uuid(1))
@@ -84,11 +84,11 @@ class HotPlug(host.HostTest):
         h.bus.create(A2, "A2-4Q", uuid=uuid(1), parent=parents[0])
         h.bus.create(A2, "A2-4Q", uuid=uuid(2), parent=parents[1])
         h.sim.ctl("unregister", parents[0])
-        bus.wait(lambda: h.bus.gpu(A2).get("Parents") == parents[1:], "one parent less")
+        bus.wait(lambda: h.bus.gpu(A2).get("Parents") == parents[1:], "one parent is gone")
         bus.wait(lambda: set(h.mirror.instances()) == {uuid(2)}, "its instance goes")
         self.assert_error("InvalidArgs", h.bus.start_create(A2, "A2-4Q", parent=parents[0]))
         h.sim.ctl("register", parents[0])
-        bus.wait(lambda: h.bus.gpu(A2).get("Parents") == parents, "it is back")
+        bus.wait(lambda: h.bus.gpu(A2).get("Parents") == parents, "the parent is back")
         h.bus.create(A2, "A2-4Q", parent=parents[0])
         h.sim.ctl("unbind", parents[1])
         bus.wait(lambda: parents[1] not in h.bus.gpu(A2).get("Parents"), "unbound")
@@ -101,7 +101,7 @@ class HotPlug(host.HostTest):
         running = h.bus.start_create(GVT, V5_4, uuid=uuid(1))
         h.hanging(1)
         waiting = [h.bus.start_create(GVT, V5_8) for _ in range(3)]
-        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 3, "three wait")
+        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 3, "three jobs wait")
         # The kernel waits for the creation before it lets the GPU go.
         remover = threading.Thread(target=h.sim.ctl, args=("unplug", GVT))
         remover.start()
@@ -130,7 +130,7 @@ class HotPlug(host.HostTest):
         self.assertEqual(waiting.error(), "GpuGone")
         self.assertFalse(running.done)
         h.sim.ctl("plug", GVT)  # a new lane, beside the old one
-        bus.wait(lambda: h.mirror.gpu(GVT), "it is back")
+        bus.wait(lambda: h.mirror.gpu(GVT), "the parent is back")
         h.sim.ctl("release")
         self.assertIn(running.error(), (None, "GpuGone"))
         self.state(h, GVT, "ready")
@@ -143,7 +143,7 @@ class HotPlug(host.HostTest):
         running = h.bus.start_create(A2, "A2-4Q", uuid=uuid(1))
         h.hanging(1)
         waiting = [h.bus.start_create(A2, "A2-4Q") for _ in range(3)]
-        bus.wait(lambda: h.bus.gpu(A2).get("QueuedJobs") == 3, "three wait")
+        bus.wait(lambda: h.bus.gpu(A2).get("QueuedJobs") == 3, "three jobs wait")
         remover = threading.Thread(target=h.sim.ctl, args=("unbind", A2))
         remover.start()
         # The kernel waits for the creation before it lets its virtual function go.

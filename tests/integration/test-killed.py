@@ -15,7 +15,7 @@ PARAMETERS = [("nvidia/vgpu_params", f"a={i}") for i in range(8)]
 
 class Killed(host.HostTest):
     def check(self, h):
-        """The devices of the kernel, the daemon and the records agree, and all are owned."""
+        """The kernel, the daemon and the records have the same devices, and vgpud owns all of them."""
         bus.wait(lambda: not h.bus.jobs() and all(g["State"] == "ready" for g in h.bus.gpus().values()), "all is quiet")
         h.settle()
         tree = h.tree()
@@ -141,7 +141,7 @@ class Killed(host.HostTest):
         h.hanging(1)
         for number in range(2, 6):
             h.bus.queue_create(GVT, V5_8, uuid=uuid(number), name=f"n{number}")
-        self.assertEqual(set(h.records()), {uuid(1)})  # a job that waits leaves nothing behind
+        self.assertEqual(set(h.records()), {uuid(1)})  # a waiting job has no record
         self.restart(h)
         self.assertEqual(self.check(h), {uuid(1)})
         h.bus.create(GVT, V5_8, uuid=uuid(2), name="n3")
@@ -169,12 +169,12 @@ class Killed(host.HostTest):
         self.assertEqual(h.bus.instances()[uuid(3)]["Name"], "")
 
     def test_what_others_made_before_the_job_began(self):
-        # The job has begun, but the device is older than the record: another program was faster.
+        # The device is older than the record of the job: another program was faster.
         for attributes in ([], PARAMETERS[:1]):
             with self.subTest(attributes=attributes):
                 h = self.host("nvidia-a2")
                 h.foreign(h.bus.gpu(A2).get("Parents")[3], "nvidia-746", 1)
-                bus.wait(lambda host_=h: host_.mirror.instance(uuid(1)), "it is seen")
+                bus.wait(lambda host_=h: host_.mirror.instance(uuid(1)), "vgpud has seen the instance")
                 h.kill()
                 record = h.runtime / "instance" / uuid(1)
                 begun = time.time_ns() // 1000 + 1_000_000

@@ -10,22 +10,22 @@ from host import A2, DAEMON, GVT, NOBODY, V5_4, V5_8, uuid
 
 class Limits(host.HostTest):
     def busy(self, limits, *models):
-        """A host whose GPU with GVT-g is busy until "release"; users may create."""
+        """A host where a job on the GPU with GVT-g hangs until "release"; users may create."""
         h = self.host(*(models or ("gvt-g", "nvidia-a2")), config={"jobs": limits}, faults=[f"create:{GVT}:hang:1"], polkit=True)
         h.polkit.allow("create", "destroy", "rescan")
         first = h.bus.start_create(GVT, V5_8)
         h.hanging(1)
-        bus.wait(lambda: h.bus.gpu(GVT).get("Job") != "/", "the first runs")
+        bus.wait(lambda: h.bus.gpu(GVT).get("Job") != "/", "the first job runs")
         return h, first
 
     def test_per_gpu(self):
         h, first = self.busy({"per-gpu": 3})
         waiting = [h.bus.start_create(GVT, V5_8) for _ in range(2)] + [h.bus.gpu(GVT).start("Rescan", wait=True)]
-        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 3, "three wait")
+        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 3, "three jobs wait")
         for call in (h.bus.start_create(GVT, V5_8), h.bus.gpu(GVT).start("Rescan"), h.client(NOBODY).start_create(GVT, V5_8)):
             self.assert_error("TooManyJobs", call, "3 jobs", GVT)
         self.assertEqual(h.vgpuctl("create", V5_8).status, 6)
-        self.assertEqual(len(h.records()), 1)  # only of the job that runs
+        self.assertEqual(len(h.records()), 1)  # of the running job only
         h.bus.create(A2, "A2-4Q")  # another GPU has a queue of its own
         h.sim.ctl("release")
         for call in (first, *waiting):
@@ -36,13 +36,13 @@ class Limits(host.HostTest):
         h, first = self.busy({"per-user": 2})
         user, other = h.client(NOBODY), h.client(DAEMON)
         waiting = [user.start_create(GVT, V5_8) for _ in range(2)]
-        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 2, "two wait")
+        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 2, "two jobs wait")
         self.assert_error("TooManyJobs", user.start_create(GVT, V5_8), str(NOBODY), "2 jobs")
         self.assert_error("TooManyJobs", user.start_create(A2, "A2-4Q"), str(NOBODY))
         self.assertEqual(h.vgpuctl("create", V5_8, uid=NOBODY).status, 6)
         waiting.append(other.start_create(GVT, V5_8))
         waiting += [h.bus.start_create(GVT, V5_8) for _ in range(3)]  # root has no user limit
-        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 6, "six wait")
+        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 6, "six jobs wait")
         h.sim.ctl("release")
         for call in (first, *waiting):
             self.assertIsNone(call.error())
@@ -52,7 +52,7 @@ class Limits(host.HostTest):
         h, first = self.busy({})
         h.bus.create(A2, "A2-4Q", uuid=uuid(9))
         waiting = h.bus.start_create(GVT, V5_8, uuid=uuid(1), name="one")
-        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 1, "it waits")
+        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 1, "the job waits")
         job = max(h.bus.jobs())
         self.assertEqual(h.bus.jobs()[job]["State"], "waiting")
         self.assertEqual(h.bus.jobs()[job]["StartedUsec"], 0)
@@ -81,7 +81,7 @@ class Limits(host.HostTest):
         second = h.bus.start_create(GVT, V5_8)
         h.hanging(1)
         job = h.bus.instance(uuid(1)).call("Destroy", foreign=True)
-        bus.wait(lambda: h.bus.instance(uuid(1)).get("Job") == job, "its job is shown")
+        bus.wait(lambda: h.bus.instance(uuid(1)).get("Job") == job, "the instance shows the job")
         h.bus.job(job).call("Cancel")
         self.assertEqual(h.mirror.await_end(job)[:2], ("canceled", "Canceled"))
         self.assertEqual(h.bus.instance(uuid(1)).get("Job"), "/")
@@ -124,7 +124,7 @@ class Limits(host.HostTest):
         h, first = self.busy({})
         client = h.client(NOBODY)
         client.start_create(GVT, V5_8, uuid=uuid(1))
-        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 1, "it waits")
+        bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == 1, "the job waits")
         client.close()
         h.sim.ctl("release")
         self.assertIsNone(first.error())

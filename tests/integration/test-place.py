@@ -62,7 +62,7 @@ class Place(host.HostTest):
         fitting, candidates = self.place(h, Q1, count=3)
         self.assertEqual(fitting, [])
         self.assertEqual(candidates[host.GVT]["error"], "org.vgpud1.Error.NoSuchType")
-        # Two GPUs have one left each; no user has two, and nothing is going to change that.
+        # Two GPUs have room for one instance each. No GPU has room for two, and no job will change that.
         message = self.refusal(h, Q1, count=3)
         self.assertEqual(message.count("GPU 0000:"), 4)
         self.assertNotIn(host.GVT, message)
@@ -77,7 +77,7 @@ class Place(host.HostTest):
         gpu, _ = self.where(h, strategy="consolidation")
         for _ in range(3):
             self.assertEqual(self.where(h, strategy="depth")[0], gpu)
-        # The first GPU is full; the other three are empty, and fit for another size.
+        # The first GPU is full. The other three are empty and can take another size.
         self.assertEqual(self.place(h, Q2)[0], [S1, S2, S3])
         self.assertNotEqual(self.where(h, strategy="depth")[0], gpu)
 
@@ -182,7 +182,7 @@ class Place(host.HostTest):
         fitting, candidates = self.place(h, Q1)
         self.assertEqual((fitting, candidates[S1]["would_wait"], "would_wait" in candidates[S0]), ([], True, False))
         behind = h.bus.start_create("", Q1, uuid=uuid(7))
-        bus.wait(lambda: len(h.bus.jobs()) == 2, "it waits behind the removal")
+        bus.wait(lambda: len(h.bus.jobs()) == 2, "the job waits behind the removal")
         h.sim.ctl("release")
         self.assertEqual(bus.uuids_of(behind.result()[1]), [uuid(7)])
         self.assertEqual(h.bus.instances()[uuid(7)]["Gpu"], bus.gpu_path(S1))
@@ -252,7 +252,7 @@ class Place(host.HostTest):
         self.assertEqual(name.out, host.GVT + "\n")
 
     def test_not_prepared(self):
-        """A GPU without virtual functions can make no instance, and the error tells the caller how to enable them."""
+        """A GPU without virtual functions can create no instance, and the hint names the command to enable them."""
         h = self.host("nvidia-l40s", "nvidia-a2")
         self.assert_error("NotSupported", h.bus.start_create("", "L40S-4Q"), S3, hint="enable-vfs")
         self.assertEqual(self.place(h, "L40S-4Q")[0], [])

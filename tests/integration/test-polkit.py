@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""polkit that allows, denies, delays, hangs or is missing; the details for polkit; and the daemon's work meanwhile."""
+"""polkit allows, denies, delays, hangs or is missing; the details for polkit; the daemon's work meanwhile."""
 
 import bus
 import host
@@ -10,7 +10,7 @@ from host import A2, DAEMON, GVT, NOBODY, V5_4, V5_8, uuid
 
 
 XE = "0000:03:00.0"
-QUESTIONS = 16  # the most open questions about one user
+QUESTIONS = 16  # BUS_AUTHZ_QUESTIONS_PER_UID_MAX
 
 
 class PolkitTest(host.HostTest):
@@ -228,7 +228,7 @@ class Polkit(PolkitTest):
         self.assertLessEqual(self.h.open_files(), files + 32)  # a leak would be one for each of a hundred
 
     def test_many_questions(self):
-        """Calls beyond the share of a user wait, and do not hold up another user."""
+        """Calls beyond the share of a user wait, and do not delay another user."""
         calls = self.hang(70)
         other = self.h.client(DAEMON)
         self.polkit.hang(False)
@@ -323,7 +323,7 @@ class Absent(PolkitTest):
 
 
 class AnyGpu(host.HostTest):
-    """The choice of a GPU precedes the question to polkit; others take the room while polkit decides."""
+    """vgpud chooses the GPU before it asks polkit, and other callers take the room while polkit decides."""
 
     def test_what_is_kept_spare_stays_spare(self):
         h = self.host("gvt-g", polkit=True, config="[gpu *]\nspare=4\n")

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Another tool changes the same function in the middle of a create or destroy: between any write of vgpud and its
-effect. The request may fail, with an explanation; the daemon and its other work go on."""
+"""Another tool changes the same function in the middle of a create or destroy: between any write of vgpud and the effect
+of that write. The request may fail, with an explanation. The daemon and other jobs go on."""
 
 import dataclasses
 import subprocess
@@ -22,7 +22,7 @@ class Case:
     vf: str  # the function of the instance; "" for XenGT
     count: int = 0  # virtual functions to enable
     options: dict = dataclasses.field(default_factory=dict)
-    writes: tuple = ()  # objects of faults: the writes of vgpud in between which the other tool acts
+    writes: tuple = ()  # objects of faults: the other tool acts between these writes of vgpud
     tools: tuple = ()  # shell commands of the other tool
 
 
@@ -61,11 +61,11 @@ CASES = {
 
 class Races(host.HostTest):
     def tool(self, h, command):
-        """The other tool does not care for refusals."""
+        """Run the other tool, and ignore refusals."""
         h.sim.run(["sh", "-c", command], capture_output=True)
 
     def clean(self, h, case):
-        """The other tool and the administrator clear up."""
+        """Undo the changes of the other tool."""
         for identity in h.bus.instances():
             h.bus.instance(identity).start("Destroy", foreign=True, wait=True).error()
         if case.vf:
@@ -81,13 +81,13 @@ class Races(host.HostTest):
         h.bus.gpu(case.gpu).start("Rescan", wait=True).error()
 
     def race(self, h, case, number, write, command, start):
-        """A request of vgpud that stops before this write; the other tool acts, and the write goes on."""
+        """Stop a request of vgpud before this write, let the other tool act, and let the write go on."""
         h.sim.fault(f"write:{write}:hang:1")
         call = start(number)
         bus.wait(lambda: call.done or h.sim.ctl("hanging") != ["0"], "the write, or the end of the request")
         raced = not call.done
         other = h.sim.popen(["sh", "-c", command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) if raced else None
-        # FUSE lets only one write of a file be under way: then the tool acts when vgpud's write has gone on.
+        # FUSE allows one write of a file at a time: the tool may have to wait for the end of vgpud's write.
         if other and write.rpartition("/")[2] not in command:
             bus.wait(lambda: other.poll() is not None or h.sim.ctl("waiting"), "the other tool has acted, or waits")
         h.sim.ctl("release")

@@ -14,7 +14,7 @@ LONG = "x" * 100_000
 
 
 def repr_of(text):
-    """The beginning of a text in a message, which is cut."""
+    """The part of a long text that a message quotes."""
     return "\"" + text[:96].split("\n")[0]
 
 
@@ -165,7 +165,8 @@ class Attributes(host.HostTest):
         self.h = self.host("nvidia-a2")
 
     def steps(self):
-        """The writes, without the devices' names. Every value of vgpu_params ends in a newline, which the driver drops."""
+        """The writes, without the names of the devices. The driver drops the last byte of each write to vgpu_params, so
+        every value must end in a newline."""
         steps = [(result, path.rpartition("/")[2], value) for result, path, value in
                  self.h.writes("create", "remove", "vgpu_params", "vm_name", "nothing")]
         self.assertEqual([s for s in steps if s[1] == "vgpu_params" and not s[2].endswith("\\n")], [])

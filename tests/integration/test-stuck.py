@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The kernel hangs: one GPU is lost for the time being, the rest works, and no process is killed."""
+"""The kernel hangs: one GPU is stuck until the kernel returns, the rest works, and vgpud kills no process."""
 
 import bus
 import host
@@ -67,7 +67,7 @@ class Create(StuckTest):
         self.assertEqual((gpu["State"], gpu["Stale"], gpu["QueuedJobs"], gpu["Job"]), ("stuck", True, 0, f"{bus.ROOT}/job/2"))
         self.assertIn("job 2", gpu["Reason"])
         self.assertEqual({j: (v["State"], v["Kind"]) for j, v in h.bus.jobs().items()}, {2: ("stuck", "create")})
-        self.assertEqual(set(h.records()), {uuid(1), uuid(2)})  # the record of a possible instance, and no other
+        self.assertEqual(set(h.records()), {uuid(1), uuid(2)})  # the record of the instance that may exist, and no other
 
         # Known objects stay visible; no new job starts.
         self.assertEqual(set(h.bus.instances()), {uuid(1)})
@@ -126,7 +126,7 @@ class Destroy(StuckTest):
         self.assertEqual(h.vgpuctl("list", "--json").json()["instances"][0]["state"], "stuck")
         h.sim.ctl("release")
         self.ready(h)
-        bus.wait(lambda: not h.mirror.instances(), "it goes")
+        bus.wait(lambda: not h.mirror.instances(), "the GPU is gone")
         self.assert_becomes((set(), {}), lambda: (h.tree(), h.records()))
 
 
@@ -276,7 +276,7 @@ class Discovery(StuckTest):
         # Hot-plug goes on.
         h.bus.instance(uuid(1)).call("Destroy", wait=True)
         h.sim.ctl("unplug", other)
-        bus.wait(lambda: not h.mirror.gpu(other), "the other GPU goes")
+        bus.wait(lambda: not h.mirror.gpu(other), "the other GPU is gone")
         h.sim.ctl("plug", other)
         self.ready(h, other)
         h.sim.ctl("release")
@@ -303,7 +303,7 @@ class Discovery(StuckTest):
             self.ready(h, gpu)
 
     def test_nothing_but_the_folder_can_be_read(self):
-        # Neither the class nor the uevent of a device that is no GPU: it is not shown.
+        # Neither the class nor the uevent can be read, and the device is no GPU: vgpud does not show it.
         h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{A2}/class:hang", f"read:{A2}/uevent:hang"])
         self.ready(h)
         h.bus.create(GVT, V5_4)
@@ -317,7 +317,7 @@ class Discovery(StuckTest):
         # Hot-plug of another GPU needs a discovery.
         h.sim.ctl("unregister", "mbochs")
         h.hanging(1)
-        bus.wait(lambda: not h.mirror.gpu("mbochs"), "it goes")
+        bus.wait(lambda: not h.mirror.gpu("mbochs"), "the GPU is gone")
         h.bus.create(GVT, V5_8, uuid=uuid(2))
         self.stuck(h)
         self.assertIn(f"{GVT}/vendor ", h.mirror.gpu(GVT)["Reason"])
@@ -350,7 +350,7 @@ class Discovery(StuckTest):
         self.stuck(h)
         before = h.vgpud
         before.terminate()
-        bus.wait(lambda: not h.bus.name_owner(bus.SERVICE), "it stops")
+        bus.wait(lambda: not h.bus.name_owner(bus.SERVICE), "vgpud has stopped")
         h.mirror.close()
         h.start()
         self.assertIsNone(before.poll())
@@ -364,7 +364,7 @@ class Discovery(StuckTest):
         h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{GVT}/vendor:hang"], config={"stop": {"timeout": "100ms"}})
         self.ready(h, A2)
         h.vgpud.terminate()
-        bus.wait(lambda: not h.bus.name_owner(bus.SERVICE), "it stops")
+        bus.wait(lambda: not h.bus.name_owner(bus.SERVICE), "vgpud has stopped")
         h.sim.ctl("release")
         h.stop()
 

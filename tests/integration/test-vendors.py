@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The way of every vendor: types, create, show, list, destroy and types again on each model of the simulated host; the
-writes to the kernel, compared with tests/golden/vendor-MODEL.txt; and each errno with its explanation.
+"""Every vendor: types, create, show, list, destroy and types again on each model of the simulated host; the writes to the
+kernel, compared with tests/golden/vendor-MODEL.txt; and each errno with its explanation.
 
 VGPUD_UPDATE_GOLDEN=1 writes the golden files anew."""
 
@@ -45,8 +45,8 @@ class Case:
     domain: int = 0  # the Xen domain of the instance, in place of VFIO
     config: dict = dataclasses.field(default_factory=dict)  # vgpud.conf
     mig: tuple = ()  # profiles of the GPU instances of the GPU; empty: MIG mode is off
-    memory: int = 0  # MiB of the GPU; 0: the driver does not say
-    share: int = 0  # MiB of the instance; 0: the driver does not say
+    memory: int = 0  # MiB of the GPU; 0: the driver does not report it
+    share: int = 0  # MiB of the instance; 0: the driver does not report it
 
     @property
     def name(self):
@@ -230,7 +230,7 @@ class Ways(host.HostTest):
 
 
     def count_domains(self, h, case):
-        """Like each_count, with a domain for each instance."""
+        """Do the same as each_count, with a domain for each instance."""
         for domain in range(1, case.before + 1):
             begin_domain(h, domain)
             h.bus.create(case.gpu, case.type, uuid=uuid(domain), attributes=[("vmid", str(domain))])
@@ -270,7 +270,7 @@ class Nvidia(host.HostTest):
         self.assertEqual(self.types(h), before)
 
     def test_room_at_once(self):
-        """The answer to create already shows the remaining room, even with a slow look at the whole GPU."""
+        """The answer to create already shows the remaining room, even if a scan of the whole GPU is slow."""
         h = self.host("nvidia-l40s-mdev")
         h.vgpuctl("enable-vfs", L40S)
         idle = self.types(h)
@@ -331,13 +331,13 @@ class Nvidia(host.HostTest):
         self.assertEqual(h.bus.instances(), {})
 
     def test_busy_gpu(self):
-        """sriov-manage needs the GPU for itself."""
+        """sriov-manage needs exclusive use of the GPU."""
         h = self.host("nvidia-l40s")
         h.sim.ctl("nvidia", "hold", L40S)
         result = h.vgpuctl("enable-vfs", L40S)
         self.assertEqual(result.status, 1, result.err)
         self.assertIn("nvidia-persistenced", " ".join(result.err.split()))
-        # One job failed; the log says so, with the name of the GPU.
+        # The log names the GPU of the failed job.
         self.assertEqual([L40S in line for line in h.log().splitlines() if "sriov-manage" in line], [True])
         self.assertEqual(h.bus.gpu(L40S).get("EnabledVfs"), 0)
 
@@ -435,7 +435,7 @@ class Nvidia(host.HostTest):
         self.assert_error("NotSupported", h.bus.start_create(L40S, "L40S-4Q"), L40S, gpu["Reason"], hint="load-driver")
 
     def test_t4(self):
-        """The T4 advertises virtual functions, and never has any."""
+        """The T4 advertises virtual functions that cannot be enabled."""
         h = self.host("nvidia-t4")
         gpu = h.bus.gpu(T4).all()
         self.assertEqual((gpu["BackEnd"], gpu["State"], gpu["TotalVfs"], gpu["Parents"]),
@@ -478,7 +478,7 @@ class Xengt(host.HostTest):
         self.assertEqual(h.vgpuctl("destroy", uuid(1)).status, 6)
         end_domain(h, 3)
         h.bus.destroy(uuid(1))
-        # The hypervisor gives no answer.
+        # The hypervisor does not answer.
         self.make(h, 3, uuid=uuid(1))
         end_domain(h, 3)
         h.sim.ctl("set", "/sys/hypervisor/type", "kvm")
@@ -536,7 +536,7 @@ class Xengt(host.HostTest):
         h.bus.destroy(uuid(1))
 
     def test_made_by_another_program(self):
-        """The kernel sends no event: a rescan finds the foreign instance with its size, and vgpud leaves it alone."""
+        """The kernel sends no event. A rescan finds the foreign instance with its size, and vgpud does not change it."""
         h = self.host("xengt")
         begin_domain(h, 4)
         self.write(h, "4,128,384,4")
@@ -656,7 +656,7 @@ class Gim(host.HostTest):
         self.assertEqual(h.vgpuctl("disable-vfs", S7150).status, 7)
 
     def test_first_gim_bound_no_more(self):
-        """The record says that gim gave the function, so the next daemon returns a reserved function."""
+        """The record shows that gim allocated the function, so the next daemon releases the reserved function."""
         h = self.host("gim-s7150")
         h.bus.create(S7150, "mxgpu", uuid=uuid(1))
         h.kill()
@@ -667,7 +667,7 @@ class Gim(host.HostTest):
         self.assertEqual([v for n, v in self.writes(h) if n == "relvf"], ["0000:83:02.0"])
 
     def test_first_gim_beside_others(self):
-        """One function given by gim but not bound, and one bound but not given."""
+        """One function is allocated by gim but not bound, and one is bound but not allocated."""
         h = self.host("gim-s7150")
         path = f"/sys/bus/pci/devices/{S7150}"
         self.assertEqual(h.sim.run(["sh", "-c", f"echo 0 0 0 > {path}/getvf; cat {path}/getvf > /dev/null"]).returncode, 0)
@@ -704,13 +704,13 @@ class Choosing(host.HostTest):
             self.assertIn(state, result.out)
             if command[:1] != ("gpus",):  # the terminal breaks the lines of gpus
                 self.assertIn("".join(reason.split()), "".join(result.out.split()), command)
-        # The look caused no write.
+        # No scan wrote to the kernel.
         self.assertEqual([w for w in h.sim.writes() if "sriov" in w[1]], [])
         return reason
 
     def test_t4_without_its_manager(self):
-        """The GPU advertises virtual functions, and never has any: the reason says so, without a hint to enable
-        them."""
+        """The GPU advertises virtual functions that cannot be enabled: the reason explains that, and no hint advises to
+        enable them."""
         h = self.host("nvidia-t4")
         h.sim.ctl("unregister", T4)
         reason = self.assert_gpu(h, T4, "nvidia-vfio", "unprepared", "nvidia-vgpu-mgr")
@@ -727,7 +727,7 @@ class Choosing(host.HostTest):
         self.assertNotIn("T4", self.assert_gpu(h, L40S, "nvidia-vfio", "unprepared", L40S, hint="enable-vfs"))
 
     def test_whole_gpu_given_away(self):
-        """A GPU bound to vfio-pci may be in use: vgpud leaves its virtual functions alone too."""
+        """A GPU bound to vfio-pci may be in use: vgpud does not change its virtual functions either."""
         h = self.host("xe")
         h.sim.ctl("unbind", XE)
         self.assert_gpu(h, XE, "", "unsupported", "xe", "i915", hint="load-driver")
@@ -738,7 +738,7 @@ class Choosing(host.HostTest):
         self.assert_error("NotSupported", h.bus.start_create(XE, "vf"), "vfio-pci")
 
     def test_vfio_driver_comes_later(self):
-        """As after "modprobe vfio-pci", which the hint advises: no rescan is needed."""
+        """The administrator follows the hint "modprobe vfio-pci": no rescan is needed."""
         h = self.host("sriov", config={"discovery": {"also": "1d0f:0053"}})
         h.bus.gpu(STUB).call("SetVfs", 2, wait=True)
         h.sim.ctl("unload", "vfio-pci")
@@ -821,7 +821,7 @@ class Functions(host.HostTest):
         self.assertEqual(vfs()[0], ("/", "xe", ""))
 
     def test_one_is_bad(self):
-        """A virtual function that cannot be bound does not keep the others from being used."""
+        """One virtual function cannot be bound. The others can be used."""
         for model, gpu, slot in (("i915-sriov", IGPU, "0000:00:02"), ("xe", XE, "0000:03:00")):
             h = self.host(model)
             h.vgpuctl("enable-vfs", gpu, "4")
@@ -833,7 +833,7 @@ class Functions(host.HostTest):
             h.close()
 
     def test_advice_about_memory(self):
-        """xe accepts a size only while no functions exist, and rounds up: the error text helps."""
+        """xe accepts a size only while no functions exist, and rounds up: the error names the size to request."""
         h = self.host("xe")
         quota = [("vram_quota", "1000000000")]
         h.vgpuctl("enable-vfs", XE, "2")
@@ -945,7 +945,7 @@ CREATE_FAULTS = [
     Fault("xengt", IGPU, "xengt-64-448", "write:create_vgt_instance", XENGT_CREATE, (), (("vmid", "1"),), 1),
     Fault("gim-mi300x", MI300X, "vf", "probe:*", BIND),
     Fault("gim-s7150", S7150, "mxgpu", "write:getvf", GIM),
-    # gim has given one function without a record; seven remain.
+    # gim has allocated one function without a record; seven remain.
     Fault("gim-s7150", S7150, "mxgpu", "read:getvf",
           {errno: ("Inconsistent", *(w for w in words if not w.startswith("hint=")), "relvf", "hint=release-vf")
            for errno, (_, *words) in GIM.items()}),
@@ -984,7 +984,7 @@ ENABLE = {
 
 
 class Errors(host.HostTest):
-    """Each known errno of a driver, once: the error, its text, and no leftovers."""
+    """Each known errno of a driver, once: check the error, the text and that no leftovers remain."""
 
     def prepared(self, fault):
         h = self.host(fault.model)
@@ -1073,7 +1073,7 @@ class Errors(host.HostTest):
                 self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 2)
 
     def test_another_program_disables(self):
-        """A reader of sriov_numvfs waits, and cannot be killed (Linux 6.1): vgpud does not read the file."""
+        """A reader of sriov_numvfs would wait, and could not be killed (Linux 6.1): vgpud does not read the file."""
         h = self.host("xe")
         h.vgpuctl("enable-vfs", XE, "3")
         h.sim.fault(f"disable:{XE}:hang:1")
@@ -1142,7 +1142,7 @@ class Killed(host.HostTest):
         h.bus.destroy(uuid(1))
 
     def test_enable_where_nothing_is_probed(self):
-        """The administrator has switched probing off, and the setting stays."""
+        """The administrator has switched probing off. vgpud keeps the setting."""
         h = self.host("xe")
         h.sim.run(["sh", "-c", f"echo 0 >/sys/bus/pci/devices/{XE}/sriov_drivers_autoprobe"], check=True)
         self.kill_in(h, f"write:{XE}/sriov_numvfs", lambda: h.bus.gpu(XE).call("SetVfs", 2))
@@ -1253,7 +1253,7 @@ class Killed(host.HostTest):
                    f"echo 0000:00:02.1 >{pci}/devices/0000:00:02.1/driver/unbind; "
                    f"echo vfio-pci >{pci}/devices/0000:00:02.1/driver_override; echo 0000:00:02.1 >{pci}/drivers_probe"], check=True)
         h.sim.ctl("release")
-        # The lane refuses, or the model after an earlier event.
+        # The lane refuses, or an earlier event has already reached the model, which refuses.
         self.assertIn(late.error().rpartition(".")[2], ("Foreign", "NoSuchInstance", "GpuGone"))
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "vfio-pci")
 
@@ -1371,7 +1371,7 @@ class Killed(host.HostTest):
         self.assertEqual(h.bus.gpu(MI300X).get("Modes")["memory_partition_mode"]["value"], "NPS4")
 
     def test_first_gim(self):
-        """gim does not record the takers of functions: a function without a record may be foreign, and stays."""
+        """gim does not record who allocated a function: one without a record may be foreign, so vgpud keeps it."""
         h = self.host("gim-s7150")
         before = h.bus.gpu(S7150).types()
         self.kill_in(h, "write:getvf", lambda: h.bus.queue_create(S7150, "mxgpu", uuid=uuid(1), name="one"))
@@ -1381,7 +1381,7 @@ class Killed(host.HostTest):
         self.assertEqual([(path.rpartition("/")[2], value) for _, path, value in h.sim.writes()],
                          [("driver_override", "vfio-pci"), ("getvf", "0 0 0"), ("driver_override", "\\n")])
         h.await_log("0000:83:02.0")
-        # As the hint of the job says, the user returns the function, or only seven would be left.
+        # The user follows the hint of the job and releases the function. Otherwise only seven would remain.
         path = f"/sys/bus/pci/devices/{S7150}/relvf"
         said = h.sim.run(["sh", "-c", f"echo 0000:83:02.0 > {path}; cat {path}"], text=True, capture_output=True).stdout
         self.assertEqual(said.strip(), "OK")
@@ -1394,7 +1394,7 @@ class Killed(host.HostTest):
         self.assert_becomes((before, {}), lambda: (h.bus.gpu(S7150).types(), h.records()))
 
     def test_xengt(self):
-        """The kernel stores neither owner nor type: the record written earlier does."""
+        """The kernel stores neither owner nor type. The record has both."""
         h = self.host("xengt")
         before = h.bus.gpu(IGPU).types()
         fault = "write:create_vgt_instance"

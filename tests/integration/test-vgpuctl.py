@@ -79,7 +79,7 @@ class OverSsh(host.HostTest):
             h.close()
 
     def test_without_a_connection(self):
-        """Interrupt and loss of the connection at once: vgpuctl reports the known job."""
+        """An interrupt ends the connection at the same moment: vgpuctl reports the known job."""
         h = self.over_ssh()
         master, slave = os.openpty()
         self.addCleanup(os.close, master)

@@ -15,7 +15,7 @@ typedef struct NoThreads {
         uid_t uid;
 } NoThreads;
 
-/* The saved user id keeps the way back. */
+/* The saved user id allows the return to root. */
 static inline NoThreads no_threads_begin(void)
 {
         NoThreads n = { .uid = getuid() };

@@ -62,7 +62,7 @@ static void test_learn(void)
         after = known_types_get(k, f);
         ASSERT_EQ(after->len, 2);
 
-        /* Types without offer are remembered. */
+        /* Types that are not offered are remembered. */
         (void)offer(less, "nvidia-1150", "NVIDIA L40S-4Q", 4096);
         known_types_learn(k, f, less);
         k = known_types_free(k);

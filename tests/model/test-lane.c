@@ -250,7 +250,7 @@ static void test_lock(void)
         setup_free(&s);
 }
 
-/* The work of a lane without a thread waits, and is done once there is a thread. The failure is told once. */
+/* The work of a lane waits until a thread can be started. The failure is reported once. */
 static void test_no_thread(void)
 {
         Setup s = setup_new();

@@ -94,7 +94,7 @@ static void test_destroy_many(void)
         outcome_done(&outcomes[1]);
 }
 
-/* One instance that is refused keeps all of them. */
+/* If one instance is refused, none is destroyed. */
 static void test_destroy_many_refused(void)
 {
         _cleanup_fixture_ Fixture f;

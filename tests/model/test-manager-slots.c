@@ -90,7 +90,7 @@ static void test_again_nvidia(void)
         fake_nvidia_free(g);
 }
 
-/* The same with devices that can be told apart. */
+/* The same with devices of different identity. */
 static void test_again_xengt(void)
 {
         _cleanup_fixture_ Fixture f;

@@ -211,7 +211,7 @@ static void reset_vf(Vf *v)
         v->divider = 0;
 }
 
-/* The comparison of the driver misses a piece within another one. */
+/* The driver does not notice a piece within another one. */
 static bool is_occupied(const FakeGimLegacy *g, unsigned base, unsigned top)
 {
         for (unsigned i = 0; i < g->n; i++) {

@@ -80,7 +80,7 @@ static void made_free(gpointer p)
         g_free(m);
 }
 
-/* The number of the type that the parent reports as available; called with the lock. */
+/* The available instances that the parent reports for the type; called with the lock. */
 static unsigned available(FakeGpu *g, const Parent *parent, const Type *type)
 {
         unsigned low = 384, high = 1536, fences = 28, ports = 24;

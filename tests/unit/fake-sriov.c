@@ -143,8 +143,7 @@ static Vf *find_vf(FakePci *pci, const char *name)
         return NULL;
 }
 
-/* Linux waits until the last user closes the device. The fake answers EDEADLK, so that a test sees the attempt.
- */
+/* Linux waits until the last user closes the device. The fake answers EDEADLK, which a test can see. */
 static bool is_open(const Vf *v)
 {
         FakeKernel *k = v->pf->pci->k;
@@ -441,8 +440,7 @@ static int remove_vfs(FakePf *p)
         return 0;
 }
 
-/* xe shares all resources that are not provisioned by hand, and takes all of them back when VFs are disabled.
- */
+/* xe shares all resources that are not provisioned by hand, and takes all back when VFs are disabled. */
 static void provision(FakePf *p)
 {
         for (guint i = 0; i < p->quotas->len; i++) {

@@ -43,8 +43,7 @@ void fake_pf_unplug(FakePf *p);
  * group node (as without VFIO_GROUP). */
 void fake_pf_set_iommu(FakePf *p, bool iommu, bool shared);
 void fake_pf_set_nodes(FakePf *p, bool group_nodes, bool cdev);
-/* VFs have no IOMMU group until a driver of VFIO is bound, which creates a group (enable_unsafe_noiommu_mode).
- */
+/* VFs have no IOMMU group until a driver of VFIO, once bound, creates one (enable_unsafe_noiommu_mode). */
 void fake_pf_set_noiommu(FakePf *p);
 
 /* VF n (from 0) must be enabled. */

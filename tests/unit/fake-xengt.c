@@ -19,7 +19,7 @@
 #define RESERVED    32
 
 typedef struct Vgt {
-        unsigned vm_id; /* 0: free; the host has the first */
+        unsigned vm_id; /* 0: free; the host owns the first */
         unsigned low_start, low, high, fence_start, fences;
         bool started;
 } Vgt;

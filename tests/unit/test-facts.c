@@ -83,7 +83,7 @@ static void test_full(void)
         fake_kernel_free(k);
 }
 
-/* A number of VFs that cannot be read is not called a GPU without SR-IOV. */
+/* A GPU whose number of VFs cannot be read is not reported as a GPU without SR-IOV. */
 static void test_unreadable_total_vfs(void)
 {
         for (unsigned i = 0; i < 2; i++) {

@@ -426,7 +426,7 @@ static void test_set_in_use(void)
         ASSERT_OK(configure(&f, PROFILE, "QPX"));
 }
 
-/* Another GPU may be linked: gim does not tell. */
+/* Another GPU may be linked, which gim does not report. */
 static void test_set_in_use_elsewhere(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -805,8 +805,8 @@ static void test_legacy_guess(void)
         assert_golden(f.k, "gim", "legacy-guess");
 }
 
-/* gim allocates the first free VF. If that one cannot be read, it is released again; if gim has allocated it
- * already, the others can be used. */
+/* gim allocates the first free VF. If that VF cannot be read, vgpud releases it again. If gim has allocated the
+ * unreadable VF already, vgpud uses the others. */
 static void test_legacy_unreadable_vf(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
@@ -849,7 +849,7 @@ static void test_legacy_guess_claim_fails(void)
         }
 }
 
-/* The guessed VF stays reserved: once, and for good. */
+/* The guessed VF stays reserved, with one reservation. */
 static int fail_clearing(FakeKernel *k, const char *path, void *data)
 {
         unsigned *writes = data; /* successes before the failure; the first is the reservation */
@@ -896,7 +896,7 @@ static void test_legacy_guess_stays(void)
         ASSERT_STREQ(fake_vf_override(f.pf, 0), "vfio-pci");
         ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.2 gim=given\n0000:03:00.1 -\n");
         fake_heal(f.k);
-        /* Neither VF can be returned. */
+        /* gim releases neither VF. */
         ASSERT_OK(vgpu_io_write(f.io, override, "\n"));
         writes = 0;
         fake_before(f.k, "write", override, fail_all_clearing, &writes);

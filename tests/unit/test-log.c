@@ -75,7 +75,7 @@ static void hostile_lines(void)
         log_error("%s", text);
 }
 
-/* One line of the log is one line, and not endless. */
+/* A message becomes one log line of limited length. */
 static void test_hostile(void)
 {
         g_autofree char *text = logged_by(NULL, hostile_lines);

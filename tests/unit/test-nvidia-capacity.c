@@ -232,7 +232,7 @@ static void test_mixed(void)
         ASSERT_EQ(q4->available, 9);
 }
 
-/* GPUs before Ampere: the number of the driver, the reasons of the rules. */
+/* GPUs before Ampere: the driver reports the number, and the rules give the reasons. */
 static void test_on_the_gpu(void)
 {
         _cleanup_case_ Case c = case_new(NVIDIA_NO_VFS);
@@ -299,7 +299,7 @@ static void test_gpu_instances(void)
         } table[] = {
                 { 1, 0, 0, 0, 0, 0, true },   { 1, 1, 0, 0, 16, 1, true },  { 1, 1, 1, 0, 0, 0, true },
                 { 1, 3, 1, 0, 15, 2, true },  { 1, 3, 1, 1, 14, 1, true },  { 1, 7, 0, 0, 16, 7, false },
-                { 1, 3, 3, 0, 13, 1, true }, /* the driver knows better */
+                { 1, 3, 3, 0, 13, 1, true }, /* the driver's number wins */
                 { 4, 2, 0, 0, 16, 7, false }, { 4, 2, 1, 0, 15, 7, false }, { 4, 2, 5, 0, 11, 3, true },
                 { 4, 2, 5, 1, 11, 3, true },  { 4, 2, 1, 1, 14, 3, true },
         };

@@ -531,7 +531,7 @@ static void test_create_goes_on(void)
         }
 }
 
-/* When all other VFs are taken, the busy one is worth a wait. */
+/* Wait for the busy VF if all other VFs are taken. */
 static void test_create_waits_for_the_last(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -656,7 +656,7 @@ static int drop_parameters(FakeKernel *k, const char *path, void *data)
         return 0;
 }
 
-/* A value that the driver does not keep is no success. */
+/* A create fails if the driver does not keep a value. */
 static void test_attribute_read_back(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -761,7 +761,7 @@ static void test_destroy_lies(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_NONE);
 }
 
-/* Another program has created another type there since. */
+/* Another program has set another type on the VF since. */
 static void test_destroy_foreign(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -875,7 +875,7 @@ static void test_unreadable_vf(void)
         ASSERT_EQ(f.s->problems->len, 0);
 }
 
-/* So is the instance on a VF whose other files cannot be read. */
+/* An instance on a VF with other unreadable files is left out, too. */
 static void test_unreadable_instance(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -917,7 +917,7 @@ static void test_shared_group(void)
         ASSERT_ERROR(create_on(&f, UUID_B, "nvidia-1150", fake_nvidia_vf_name(f.gpu, 0)), EOPNOTSUPP);
 }
 
-/* The same for all VFs: the GPU is prepared, and says why it has no room. */
+/* All VFs share the group: the GPU is prepared, and the reason explains why it has no room. */
 static void test_shared_groups(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);

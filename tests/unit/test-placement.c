@@ -59,11 +59,11 @@ static const PlacementRank *rank_of(const Placement *p, const char *gpu)
                 if (strcmp(p->ranks[i].candidate->gpu, gpu) == 0)
                         return &p->ranks[i];
 
-        FAIL("%s is not there", gpu);
+        FAIL("%s is not among the candidates", gpu);
 }
 
 #define ASSERT_REASON(p, gpu, reason) ASSERT_EQ(rank_of(p, gpu)->reason_id, reason)
-/* The reason in words also names a fact that the id does not have. */
+/* The text of the reason also has a fact that the id does not have. */
 #define ASSERT_REASON_NAMES(p, gpu, id, fact)                   \
         do {                                                    \
                 ASSERT_REASON(p, gpu, id);                      \
@@ -71,7 +71,7 @@ static const PlacementRank *rank_of(const Placement *p, const char *gpu)
         } while (0)
 
 /* The explanation has "GPU NAME: REASON" of the first `n` ranks that offer the type, in order, and of no other.
- * Returns what follows them. */
+ * Returns the rest of the explanation. */
 static const char *assert_explained(const char *why, const Placement *p, size_t n)
 {
         const char *rest = why;

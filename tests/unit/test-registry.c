@@ -624,7 +624,7 @@ static void test_cards(void)
                              vgpud_hint_id_to_string(c->hint));
 
                 if (g_str_has_suffix(reason, ".") || strchr(reason, '\n'))
-                        FAIL("%s: the reason is no clause: %s", c->what, reason);
+                        FAIL("%s: the reason is not one clause: %s", c->what, reason);
                 /* Programs may be run to query, but nothing is written. */
                 ASSERT_TRUE(c->nvml || !writes[0]);
         }

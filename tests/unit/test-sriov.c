@@ -309,7 +309,7 @@ static void test_scan_xe(void)
         ASSERT_STREQ(attribute(d, "exec_quantum_ms"), "0");
 }
 
-/* The reason why no more can be created, also if some can. */
+/* The reason why no more can be created is given even if some can. */
 static void test_why_no_more(void)
 {
         static const struct {
@@ -432,7 +432,7 @@ static void test_unreadable_vf(void)
         s = scan(&f);
         ASSERT_EQ(s->instances->len, 1);
         gpu_snapshot_unref(s);
-        /* An instance of which something cannot be read is left out, too. */
+        /* An instance with an unreadable file is left out, too. */
         fake_fail(f.k, "link", group, EIO);
         s = scan(&f);
         ASSERT_EQ(s->instances->len, 0);
@@ -961,8 +961,7 @@ static void test_chooses_quota(void)
         ASSERT_STREQ(f.slot, "0000:03:00.3");
 }
 
-/* xe accepts the quota only before VFs are enabled, and rounds it up. A caller who follows the hint succeeds.
- */
+/* xe accepts the quota only before VFs are enabled, and rounds up. A caller who follows the hint succeeds. */
 static void test_chooses_rounded_quota(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 3);

@@ -32,7 +32,7 @@ static void test_quote(void)
                   "a\\u2028b\\u061c" }, /* line separator, Arabic mark */
                 { "a\xe2\x80\x8b"
                   "b\xef\xbb\xbf",
-                  "a\\u200bb\\ufeff" },                  /* of no width */
+                  "a\\u200bb\\ufeff" },                  /* without width */
                 { "a\xf3\xa0\x81\x81", "a\\U000e0041" }, /* a tag */
         };
 
@@ -55,7 +55,7 @@ static void test_quote_cuts(void)
         ASSERT_EQ(strlen(cut), 4 * TEXT_QUOTE_MAX + strlen("…"));
         ASSERT_TRUE(g_utf8_validate(cut, -1, NULL));
 
-        /* A character is whole or not there. */
+        /* A cut splits no character. */
         ASSERT_STREQ(text_quote("äöüäöüäöü", 96, tiny, sizeof tiny), "äöüä…");
 }
 

@@ -252,7 +252,7 @@ static void test_enable_errno(void)
                 ASSERT_ERROR(set(&f, 2), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                /* The reasons of the method come first. */
+                /* The reasons of the VfMethod come first. */
                 ASSERT_EQ(f.e.hint.id == VGPUD_HINT_RESET_GPU, table[i].eno == ECANCELED);
                 ASSERT_CONTAINS(f.e.message, "0000:03:00.0");
                 fake_heal(f.k);
