@@ -158,7 +158,7 @@ int manager_open(Manager *m)
         if (r < 0)
                 return r;
 
-        _cleanup_close_ int lane_fd = fs_open_directory_at(model->runtime_fd, "lane", 0700);
+        _cleanup_close_ int lane_fd = fs_open_directory_at(shared_fd_get(model->runtime), "lane", 0700);
         if (lane_fd < 0)
                 return log_error_errno(lane_fd, "Cannot open %s/lane: %m", model->config->runtime_directory);
 

@@ -18,6 +18,18 @@ int create_args_check(const CreateArgs *args, VgpudError *reterr)
         return vgpu_attributes_check(args->attributes, reterr);
 }
 
+const VgpuWitness *create_args_witness(const CreateArgs *args, const char *device, VgpuWitness *buffer)
+{
+        g_assert(device);
+
+        if (!args->record_fd)
+                return NULL;
+
+        *buffer = (VgpuWitness){ .device = device, .fd = *args->record_fd };
+
+        return buffer;
+}
+
 int slot_reserve(const CreateArgs *args, const char *slot, const char *restore, VgpudError *reterr)
 {
         int r;

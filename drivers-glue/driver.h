@@ -49,6 +49,10 @@ typedef struct CreateArgs {
          * create() fails before any change. NULL: no records are kept. */
         int (*reserve)(const char *slot, const char *restore, void *userdata);
         void *reserve_userdata;
+
+        /* The record of the instance, for the proof that the write of create() created the device: a
+         * VgpuWitness in vgpu_io_write_witnessed(). NULL: no records are kept. */
+        const int *record_fd;
 } CreateArgs;
 
 /* The devices and arguments by which a VMM attaches an instance. */
@@ -63,6 +67,10 @@ typedef struct Handover {
 
 typedef struct VgpuDriver {
         const char *name; /* "mdev": on the bus, in the journal, in state files; never changed */
+
+        /* create() appends the proof to CreateArgs.record_fd: after a crash, an instance without the proof is
+         * another program's. Otherwise the reserved slot alone decides. */
+        bool has_witness;
 
         /* Main thread. No I/O. The highest score wins; of equal scores, the earlier entry of the registry. */
         VgpuMatch (*match)(const GpuFacts *facts);
@@ -112,6 +120,9 @@ typedef struct VgpuDriver {
 
 /* Checks of every create(): a UUID in lower case, valid names and values of attributes. INVALID. */
 int create_args_check(const CreateArgs *args, VgpudError *reterr);
+
+/* The witness for the write that creates `device`, in *buffer; NULL: no records are kept. */
+const VgpuWitness *create_args_witness(const CreateArgs *args, const char *device, VgpuWitness *buffer);
 
 /* Record the chosen slot before the first write (CreateArgs.reserve). FAILED. */
 int slot_reserve(const CreateArgs *args, const char *slot, const char *restore, VgpudError *reterr);

@@ -178,7 +178,8 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
 
                 /* The snapshot of a job: a scan compares the record with the device first. */
                 if (record->in_doubt) {
-                        gpu_want_scan(gpu, GPU_SCAN_SOON);
+                        if (desc)
+                                gpu_want_scan(gpu, GPU_SCAN_SOON);
                         continue;
                 }
 
@@ -211,7 +212,9 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 if (!record->interrupted)
                         continue;
 
-                records_note_identity(m->records, uuid, desc->identity);
+                /* The record of an instance without a slot has it already. */
+                if (desc->identity != 0)
+                        records_note_identity(m->records, uuid, desc->identity);
                 if (record->undo || desc->half_made) {
                         apply_warn_unwritten(uuid, records_commit_undo(m->records, uuid));
                         continue;
@@ -263,6 +266,16 @@ void apply_retry_undos(Gpu *gpu)
                 instance->undo_usec = 0;
 }
 
+void apply_log_unproven(const Gpu *gpu, const char *uuid)
+{
+        assert_main_thread();
+
+        LOG_FIELDS(LOG_WARNING,
+                   (.gpu = gpu_name(gpu), .instance = uuid, .message_id = VGPUD_MESSAGE_INSTANCE_UNPROVEN),
+                   "Keeping the device of interrupted instance %s on GPU %s as foreign: nothing proves that vgpud created it",
+                   uuid, gpu_name(gpu));
+}
+
 /* Assign a UUID where the kernel keeps none: the UUID of the record, or one derived from boot id, GPU, slot and
  * type, which is stable until the host restarts. */
 static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
@@ -274,6 +287,12 @@ static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
                 LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = record->uuid),
                            "Another program recreated %s of GPU %s, so it is not instance %s any more",
                            desc->slot, gpu_name(gpu), record->uuid);
+                record = NULL;
+        }
+
+        if (record && record->interrupted && !record->proven && gpu->driver->has_witness) {
+                if (!record->in_doubt)
+                        apply_log_unproven(gpu, record->uuid);
                 record = NULL;
         }
 

@@ -21,6 +21,9 @@ void apply_scan_failure(Gpu *gpu, const VgpudError *error);
 /* Remove and announce the instance; forget its record unless keep_record. */
 void apply_remove_instance(Instance *instance, bool keep_record);
 
+/* The device is left alone although a record of an interrupted create names it. */
+void apply_log_unproven(const Gpu *gpu, const char *uuid);
+
 /* Retry failed removals without a pause, after an explicit rescan. */
 void apply_retry_undos(Gpu *gpu);
 

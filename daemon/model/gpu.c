@@ -55,7 +55,7 @@ Gpu *gpu_new(Model *m, const GpuFacts *facts)
         gpu->facts = gpu_facts_ref(facts);
         gpu->latest = latest_facts_new(facts);
         gpu->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_free);
-        gpu->probe_again = facts->total_vfs > 0 && autoprobe_is_marked(m->runtime_fd, facts->name);
+        gpu->probe_again = facts->total_vfs > 0 && autoprobe_is_marked(shared_fd_get(m->runtime), facts->name);
         gpu_choose_driver(gpu);
 
         return gpu;

@@ -21,7 +21,6 @@ int model_new(sd_event *event, const Config *config, sd_event_handler_t carry_ou
         *m = (Model){
                 .event = sd_event_ref(event),
                 .config = config,
-                .runtime_fd = -EBADF,
                 .gpus = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
                 .instances = g_hash_table_new(g_str_hash, g_str_equal),
                 .jobs = g_hash_table_new(g_direct_hash, g_direct_equal),
@@ -61,7 +60,7 @@ Model *model_free(Model *m)
         sd_event_source_disable_unref(m->wishes_source);
         records_free(m->records);
         known_types_free(m->known_types);
-        safe_close(m->runtime_fd);
+        shared_fd_unref(m->runtime);
         g_hash_table_unref(m->gpus);
         g_hash_table_unref(m->instances);
         g_hash_table_unref(m->jobs);
@@ -78,11 +77,12 @@ int model_open(Model *m)
 
         assert_main_thread();
 
-        m->runtime_fd = fs_open_directory(directory, 0755);
-        if (m->runtime_fd < 0)
-                return log_error_errno(m->runtime_fd, "Cannot open %s: %m", directory);
+        r = fs_open_directory(directory, 0755);
+        if (r < 0)
+                return log_error_errno(r, "Cannot open %s: %m", directory);
 
-        r = records_open(m->runtime_fd, &m->records);
+        m->runtime = shared_fd_new(r);
+        r = records_open(shared_fd_get(m->runtime), &m->records);
         if (r < 0)
                 return log_error_errno(r, "Cannot read the records in %s: %m", directory);
 

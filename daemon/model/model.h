@@ -12,6 +12,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/macros.h"
+#include "base/shared-fd.h"
 #include "base/uuid.h"
 #include "daemon/store/config.h"
 #include "daemon/forward.h"
@@ -28,7 +29,7 @@ typedef enum ModelWish {
 struct Model {
         sd_event *event;         /* ref */
         const Config *config;    /* borrowed */
-        int runtime_fd;          /* owned */
+        SharedFd *runtime;       /* ref; the runtime directory; NULL before model_open() */
         Records *records;        /* owned */
         KnownTypes *known_types; /* owned */
         Lanes *lanes;            /* borrowed from the manager; NULL before manager_open() */

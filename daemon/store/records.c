@@ -2,6 +2,7 @@
 
 #include "daemon/store/records.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/fs-util.h"
@@ -15,7 +16,7 @@
 #define SLOT_GROUP      "Slot"
 
 struct Records {
-        int dirfd;           /* owned */
+        SharedFd *directory; /* ref */
         GHashTable *by_uuid; /* owned: uuid in the record -> Record */
 };
 
@@ -70,11 +71,16 @@ int records_begin(int dirfd, const Record *record)
                 g_key_file_set_boolean(file, RECORD_GROUP, "Removing", true);
         if (record->identity)
                 g_key_file_set_uint64(file, RECORD_GROUP, "Identity", record->identity);
-        if (record->begun_usec)
-                g_key_file_set_uint64(file, RECORD_GROUP, "Begun", record->begun_usec);
         g_autofree char *text = g_key_file_to_data(file, &size, NULL);
 
         return fs_replace_file_at(dirfd, record->uuid, text, size, 0600);
+}
+
+int records_open_witness(int dirfd, const char *uuid)
+{
+        int fd = openat(dirfd, uuid, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
 }
 
 static char *records_slot_file_name(const char *uuid)
@@ -160,11 +166,22 @@ static int record_load_file(int dirfd, const char *name, GKeyFile *file)
         return g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, NULL) ? 0 : -EBADMSG;
 }
 
+uint64_t records_read_proof(int dirfd, const char *uuid)
+{
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        uint64_t identity = 0;
+
+        if (record_load_file(dirfd, uuid, file) >= 0)
+                (void)record_read_number(file, RECORD_GROUP, "Identity", &identity);
+
+        return identity;
+}
+
 static int record_read(int dirfd, const char *uuid, Record **ret)
 {
         g_autoptr(GKeyFile) file = g_key_file_new();
         char first[UUID_STRLEN + 1] = "";
-        uint64_t owner, created, identity = 0, begun = 0;
+        uint64_t owner, created, identity = 0;
         bool made, undo = false, removing = false;
         int r;
 
@@ -185,7 +202,6 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         (void)record_read_flag(file, "Undo", &undo);
         (void)record_read_flag(file, "Removing", &removing);
         (void)record_read_number(file, RECORD_GROUP, "Identity", &identity);
-        (void)record_read_number(file, RECORD_GROUP, "Begun", &begun);
 
         g_autofree char *first_text = g_key_file_get_string(file, RECORD_GROUP, "First", NULL);
         if (first_text && uuid_normalize(first_text, first) < 0)
@@ -205,8 +221,8 @@ static int record_read(int dirfd, const char *uuid, Record **ret)
         record->removing = removing;
         record->removal_interrupted = made && removing;
         record->identity = identity;
-        record->begun_usec = begun;
-        record->in_doubt = !record->slot && (identity != 0 || begun != 0);
+        record->proven = identity != 0;
+        record->in_doubt = !record->slot || (!made && !record->proven);
         memcpy(record->first, first, sizeof record->first);
         record->interrupted = !made;
         *ret = record;
@@ -241,7 +257,7 @@ static int records_read_slot_file(Records *r, const char *name)
         if (!record || record->made)
                 return -ENOENT;
 
-        k = record_load_file(r->dirfd, name, file);
+        k = record_load_file(shared_fd_get(r->directory), name, file);
         if (k < 0)
                 return k;
 
@@ -252,7 +268,8 @@ static int records_read_slot_file(Records *r, const char *name)
                 return -EBADMSG;
 
         records_set_slot(r, record, slot, restore);
-        record->in_doubt = false; /* the identity of the slot decides */
+        /* With the proof of a write, the identity of the slot decides. */
+        record->in_doubt = !record->proven;
         (void)record_read_number(file, SLOT_GROUP, "Identity", &record->identity);
 
         return 0;
@@ -297,7 +314,7 @@ int records_open(int runtime_fd, Records **ret)
                 (void)unlinkat(dirfd, *n, 0);
         }
 
-        records->dirfd = TAKE_FD(dirfd);
+        records->directory = shared_fd_new(TAKE_FD(dirfd));
         records_finish_groups(records);
 
         for (char **n = names; *n; n++) {
@@ -309,7 +326,7 @@ int records_open(int runtime_fd, Records **ret)
                         continue;
                 if (r != -ENOENT)
                         log_warning_errno(r, "Cannot read slot file %s, removing it: %m", *n);
-                (void)unlinkat(records->dirfd, *n, 0);
+                (void)unlinkat(shared_fd_get(records->directory), *n, 0);
         }
 
         *ret = records;
@@ -324,7 +341,7 @@ Records *records_free(Records *r)
         if (!r)
                 return NULL;
 
-        safe_close(r->dirfd);
+        shared_fd_unref(r->directory);
         g_hash_table_unref(r->by_uuid);
         g_free(r);
 
@@ -360,9 +377,11 @@ const Record *records_find_slot(Records *r, const char *gpu, const char *slot)
         return records_find_other_slot(r, gpu, slot, NULL);
 }
 
-int records_dirfd(Records *r)
+SharedFd *records_directory(Records *r)
 {
-        return r->dirfd;
+        assert_main_thread();
+
+        return shared_fd_ref(r->directory);
 }
 
 void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore)
@@ -385,14 +404,18 @@ void records_note_identity(Records *r, const char *uuid, uint64_t identity)
                 record->identity = identity;
 }
 
-void records_note_begun(Records *r, const char *uuid, uint64_t begun_usec)
+void records_note_proof(Records *r, const char *uuid, uint64_t identity)
 {
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
 
         assert_main_thread();
 
-        if (record)
-                record->begun_usec = begun_usec;
+        if (!record || identity == 0)
+                return;
+
+        record->proven = true;
+        if (record->identity == 0)
+                record->identity = identity;
 }
 
 void records_add(Records *r, const Record *record)
@@ -407,7 +430,7 @@ void records_add(Records *r, const Record *record)
 
 int records_put(Records *r, const Record *record)
 {
-        int k = records_begin(r->dirfd, record);
+        int k = records_begin(shared_fd_get(r->directory), record);
 
         if (k < 0)
                 return k;
@@ -417,13 +440,9 @@ int records_put(Records *r, const Record *record)
         return 0;
 }
 
-bool records_fits(uint64_t identity, uint64_t begun_usec, uint64_t now, uint64_t now_usec)
+bool records_fits(uint64_t identity, uint64_t now)
 {
-        if (identity != 0)
-                return now == identity;
-
-        /* The kernel may show an inode later than it creates the device, never earlier. */
-        return now_usec >= begun_usec;
+        return identity != 0 && now == identity;
 }
 
 void records_end_doubt(Records *r, const char *uuid)
@@ -448,9 +467,9 @@ static int records_commit_as(Records *r, const char *uuid, bool undo)
         record->interrupted = false;
         record->written_usec = (uint64_t)g_get_monotonic_time();
 
-        int k = records_begin(r->dirfd, record);
+        int k = records_begin(shared_fd_get(r->directory), record);
         if (k >= 0 && record->slot)
-                records_remove_slot_file(r->dirfd, uuid);
+                records_remove_slot_file(shared_fd_get(r->directory), uuid);
 
         return k;
 }
@@ -478,7 +497,7 @@ void records_mark_removing(Records *r, const char *uuid, bool removing)
         record->removing = removing;
         record->removal_interrupted = false;
 
-        k = records_begin(r->dirfd, record);
+        k = records_begin(shared_fd_get(r->directory), record);
         if (k < 0)
                 log_warning_errno(k, "Cannot write the record of instance %s, keeping it in memory: %m", uuid);
 }
@@ -493,8 +512,8 @@ void records_leave_open(Records *r, const char *uuid)
         if (!record || record->made)
                 return;
 
-        record->undo = record->interrupted = true;
-        k = records_begin(r->dirfd, record);
+        record->undo = record->interrupted = record->in_doubt = true;
+        k = records_begin(shared_fd_get(r->directory), record);
         if (k < 0)
                 log_warning_errno(k, "Cannot write the record of instance %s, keeping it in memory: %m", uuid);
 }
@@ -508,10 +527,10 @@ void records_forget(Records *r, const char *uuid)
         if (!record)
                 return;
 
-        if (unlinkat(r->dirfd, record->uuid, 0) < 0 && errno != ENOENT)
+        if (unlinkat(shared_fd_get(r->directory), record->uuid, 0) < 0 && errno != ENOENT)
                 log_warning_errno(-errno, "Cannot remove record %s: %m", record->uuid);
         /* A failed job may have left a slot file that the record does not mention. */
-        records_remove_slot_file(r->dirfd, record->uuid);
+        records_remove_slot_file(shared_fd_get(r->directory), record->uuid);
         g_hash_table_remove(r->by_uuid, uuid);
 }
 

@@ -11,14 +11,26 @@
  * before the first write to the VF.
  *
  * A record alone does not prove that a device of its UUID is ours: another program may have created the device,
- * before the job began or after the daemon ended. A record read at start-up is in doubt until the lane has
- * compared the device with it (records_fits()). */
+ * before the job began or after the daemon ended. Only the inode of the device proves it (Identity): sysfs
+ * reuses no inode while the host runs. vgpud-write, which survives a SIGKILL of the daemon, appends the inode
+ * to the record right after its write(2) has created the device. So the record of an interrupted create
+ *
+ *   has an inode: the device with this inode is ours. It is kept, or removed if it may be incomplete.
+ *   has none: no write of the job succeeded, and a device of this UUID is another program's. It is kept as
+ *             foreign. The same holds in the one case that leaves no proof: vgpud-write, too, was killed
+ *             between its write and its next system calls. Then vgpud's own device becomes foreign.
+ *
+ * A record read at start-up is in doubt until the lane, which waits for vgpud-write, has read the inode and
+ * compared the device (records_fits()). For a slot that exists before the create, such as a VF, the inode is
+ * that of the slot and proves only that a write succeeded. A back end without witness (VgpuDriver.has_witness)
+ * has the reservation alone. */
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "base/macros.h"
+#include "base/shared-fd.h"
 #include "base/uuid.h"
 
 typedef struct Record {
@@ -32,18 +44,18 @@ typedef struct Record {
         /* While not made: remove the instance if the create is interrupted, because it may be incomplete. Once
          * made: remove the instance, because an interrupted job left it. */
         bool undo;
-        char *slot;          /* the slot, where the kernel has no UUIDs; NULL: none, or not reserved yet */
-        uint64_t identity;   /* vgpu_io_identify() of the device; 0: not known */
-        uint64_t begun_usec; /* CLOCK_REALTIME_COARSE before the first write to the kernel; 0: waits, or not
-                                known */
-        char *restore;       /* state that destroy() restores, as the back end wrote it; NULL: none */
+        char *slot;        /* the slot, where the kernel has no UUIDs; NULL: none, or not reserved yet */
+        uint64_t identity; /* vgpu_io_identify() of the device; 0: not known */
+        char *restore;     /* state that destroy() restores, as the back end wrote it; NULL: none */
         char first[UUID_STRLEN + 1]; /* the first instance of a job for several; else empty */
         bool removing;               /* a removal was queued and may have begun; only with a slot */
         bool removal_interrupted;    /* removing, and read at start-up. Not in the file */
         /* Not made, and no job is creating the instance: read at start-up, or left open. Not in the file. */
         bool interrupted;
-        /* Read at start-up, without a slot, and not compared with the device yet. Not in the file. */
+        /* Read at start-up, and not compared with the device yet. Not in the file. */
         bool in_doubt;
+        /* Not made: a write of the job created the device. Not in the file, but the line Identity is. */
+        bool proven;
         /* CLOCK_MONOTONIC of records_add() or of the last commit; 0: read at start-up. Not in the file. */
         uint64_t written_usec;
 } Record;
@@ -64,25 +76,31 @@ const Record *records_find_slot(Records *r, const char *gpu, const char *slot);
 /* Write the reserved slot, `restore` and the identity of its device (0: not known) to UUID.slot, while the
  * instance is being created. Any thread: the function changes only that file. records_note_slot(), or
  * records_open() after a crash, then updates the record and forgets an older record of the slot: a slot has one
- * owner. `dirfd`: records_dirfd(). */
+ * owner. `dirfd`: of records_directory(). */
 int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore, uint64_t identity);
-int records_dirfd(Records *r);
+/* The folder of the records. The caller owns the reference. */
+SharedFd *records_directory(Records *r);
 void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore);
 /* Note the identity; the next commit writes it. */
 void records_note_identity(Records *r, const char *uuid, uint64_t identity);
-void records_note_begun(Records *r, const char *uuid, uint64_t begun_usec);
+/* The same; the create of the instance was interrupted, and the inode is the proof of vgpud-write. */
+void records_note_proof(Records *r, const char *uuid, uint64_t identity);
 
 /* Keep a copy of the record in memory: the job waits. */
 void records_add(Records *r, const Record *record);
 /* Write the record durably: the job is about to change the kernel. Any thread: the function changes only this
- * file. `dirfd`: records_dirfd(). */
+ * file. `dirfd`: of records_directory(). */
 int records_begin(int dirfd, const Record *record);
+/* Open a begun record for VgpuWitness.fd. Any thread. */
+int records_open_witness(int dirfd, const char *uuid);
+/* Read the proof of vgpud-write, which may be newer than records_open(); 0: there is none. Any thread. */
+uint64_t records_read_proof(int dirfd, const char *uuid);
 /* Both. */
 int records_put(Records *r, const Record *record);
 
-/* The device with the UUID of a record in doubt is the one of the record. identity and begun_usec: of the
- * record; now and now_usec: results of vgpu_io_identify_time(). */
-bool records_fits(uint64_t identity, uint64_t begun_usec, uint64_t now, uint64_t now_usec);
+/* The device with the UUID of a record in doubt is the one of the record. identity: of the record; now:
+ * vgpu_io_identify() of the device. */
+bool records_fits(uint64_t identity, uint64_t now);
 /* The device is the one of the record, or there is none. */
 void records_end_doubt(Records *r, const char *uuid);
 /* Mark the record as made; -ENOENT: no record. */
@@ -93,7 +111,7 @@ int records_commit_undo(Records *r, const char *uuid);
  * same. */
 void records_mark_removing(Records *r, const char *uuid, bool removing);
 /* The rollback of a create failed, and the scan after it failed too: the next scan decides whether the instance
- * exists. */
+ * exists, and is ours. */
 void records_leave_open(Records *r, const char *uuid);
 void records_forget(Records *r, const char *uuid);
 

@@ -90,7 +90,6 @@ static Record job_create_make_record(const JobCreate *c, guint i)
                 .name = c->name,
                 .owner = job->requester,
                 .created_usec = job->created_usec,
-                .begun_usec = c->begun_usec,
                 .undo = c->undo,
         };
 
@@ -101,8 +100,8 @@ static Record job_create_make_record(const JobCreate *c, guint i)
         return record;
 }
 
-/* Write the record right before the first write to the kernel for this instance. If a waiting job had a record,
- * the next daemon would claim an instance that another program created with that UUID. */
+/* Write the record right before the first write to the kernel for this instance: a job that only waits leaves
+ * nothing behind. Returns the open record, for the proof of the write. */
 static int job_create_begin(JobCreate *c, guint i)
 {
         Record record;
@@ -110,17 +109,16 @@ static int job_create_begin(JobCreate *c, guint i)
 
         assert_in_lane();
 
-        if (c->begun_usec == 0)
-                c->begun_usec = now_realtime_coarse_usec();
-
         record = job_create_make_record(c, i);
-        r = records_begin(c->records_fd, &record);
+        r = records_begin(shared_fd_get(c->records), &record);
+        if (r >= 0)
+                r = records_open_witness(shared_fd_get(c->records), record.uuid);
         if (r < 0)
                 return vgpud_error_set_errnof(&c->job.error, VGPUD_ERROR_FAILED, r,
                                               "cannot write the record of instance %s: %s", record.uuid,
                                               g_strerror(-r));
 
-        return 0;
+        return r;
 }
 
 /* 0: not known, or the slot is no VF. */
@@ -148,6 +146,18 @@ static void job_create_identify(JobCreate *c, VgpuIo *io)
         }
 }
 
+/* The rollback failed. */
+static void job_create_read_proofs(JobCreate *c)
+{
+        c->identities = g_array_sized_new(false, false, sizeof(uint64_t), c->job.uuids->len);
+
+        for (guint i = 0; i < c->job.uuids->len; i++) {
+                uint64_t identity = records_read_proof(shared_fd_get(c->records), c->job.uuids->pdata[i]);
+
+                g_array_append_val(c->identities, identity);
+        }
+}
+
 static int job_create_reserve(const char *slot, const char *restore, void *userdata)
 {
         const Reserver *reserver = userdata;
@@ -166,7 +176,7 @@ static int job_create_reserve(const char *slot, const char *restore, void *userd
         (void)g_strlcpy(reserved->uuid, reserver->uuid, sizeof reserved->uuid);
         g_hash_table_replace(c->job.reserved, g_strdup(slot), reserved);
 
-        return records_reserve(c->records_fd, reserver->uuid, slot, restore,
+        return records_reserve(shared_fd_get(c->records), reserver->uuid, slot, restore,
                                job_create_identify_slot(reserver->target, slot));
 }
 
@@ -223,6 +233,7 @@ static void job_create_run(Job *job, VgpuTarget *t)
 
         for (guint i = 0; i < job->uuids->len && r >= 0; i++) {
                 Reserver reserver = { .create = c, .target = t, .uuid = job->uuids->pdata[i] };
+                _cleanup_close_ int record_fd = -EBADF;
                 CreateArgs args = {
                         .uuid = job->uuids->pdata[i],
                         .type_id = c->type_id,
@@ -231,10 +242,11 @@ static void job_create_run(Job *job, VgpuTarget *t)
                         .attributes = c->attributes,
                         .reserve = job_create_reserve,
                         .reserve_userdata = &reserver,
+                        .record_fd = &record_fd,
                 };
                 InstanceDesc *desc = NULL;
 
-                r = job_create_begin(c, i);
+                r = record_fd = job_create_begin(c, i);
                 if (r < 0)
                         break;
 
@@ -247,6 +259,8 @@ static void job_create_run(Job *job, VgpuTarget *t)
 
         if (r < 0) {
                 job_create_roll_back(c, t, made);
+                if (job->error.code == VGPUD_ERROR_INCONSISTENT)
+                        job_create_read_proofs(c);
                 return;
         }
 
@@ -292,9 +306,7 @@ static void job_create_update_records(Job *job)
 
                 if (reservation)
                         records_note_slot(records, uuid, reservation->slot, reservation->restore);
-                if (c->begun_usec != 0)
-                        records_note_begun(records, uuid, c->begun_usec);
-                if (c->made)
+                if (c->identities)
                         records_note_identity(records, uuid, g_array_index(c->identities, uint64_t, i));
 
                 if (job->error.code == VGPUD_ERROR_NONE || job_create_left(c, uuid, reservation))
@@ -346,6 +358,7 @@ static void job_create_done(Job *job)
         g_free(c->parent);
         g_free(c->name);
         g_ptr_array_unref(c->attributes);
+        shared_fd_unref(c->records);
         gpu_snapshot_unref(c->known);
         g_clear_pointer(&c->made, g_ptr_array_unref);
         g_clear_pointer(&c->identities, g_array_unref);
@@ -376,7 +389,7 @@ Job *job_create_new(Gpu *gpu, uid_t requester, const char *type_id, GPtrArray *u
         g_ptr_array_extend_and_steal(job->uuids, uuids);
         c->type_id = g_strdup(type_id);
         c->attributes = g_ptr_array_new_with_free_func(job_create_destroy_attribute);
-        c->records_fd = records_dirfd(job->model->records);
+        c->records = records_directory(job->model->records);
         job->predictable = gpu_is_predictable(gpu);
         c->known = job->predictable ? gpu_snapshot_ref(gpu->snapshot) : NULL;
 

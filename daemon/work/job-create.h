@@ -19,14 +19,14 @@ typedef struct JobCreate {
         char *parent;          /* NULL: any */
         char *name;            /* NULL: none */
         GPtrArray *attributes; /* VgpuAttribute, in order */
-        int records_fd;        /* borrowed: records_dirfd() */
+        SharedFd *records;     /* ref; the folder of the records */
         bool undo;             /* an interrupted create would be incomplete */
         GpuSnapshot *known;    /* ref; the snapshot when a predictable job was queued; else NULL */
 
         /* Written by the lane; read by the main thread afterwards. */
-        uint64_t begun_usec;     /* Record.begun_usec of the job; 0: not begun */
         GPtrArray *made;         /* InstanceDesc; NULL: the job failed */
-        GArray *identities;      /* uint64_t: of the devices in `made`, in its order */
+        GArray *identities;      /* uint64_t, one per instance: of the devices in `made`, or of the proofs of
+                                  * a failed rollback; NULL: neither */
         GPtrArray *reservations; /* JobReservation, in order; NULL: none */
 } JobCreate;
 

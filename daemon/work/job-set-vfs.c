@@ -38,12 +38,12 @@ static void job_set_vfs_change(JobSetVfs *j, VgpuTarget *t)
                       strcmp(value, "1") == 0;
 
         if (marked)
-                autoprobe_mark(job->runtime_fd, job->gpu_name);
+                autoprobe_mark(shared_fd_get(job->runtime), job->gpu_name);
         (void)job->driver->set_vfs(t, j->vfs, &j->vfs_now, &job->error);
 
         j->probe_again = marked && job->error.code == VGPUD_ERROR_INCONSISTENT;
         if (marked && !j->probe_again)
-                autoprobe_unmark(job->runtime_fd, job->gpu_name);
+                autoprobe_unmark(shared_fd_get(job->runtime), job->gpu_name);
 }
 
 /* A changed number of VFs may need another back end. */

@@ -42,7 +42,7 @@ Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester)
                 .latest = latest_facts_ref(gpu->latest),
                 .known_types = known_types_get(m->known_types, gpu->facts),
                 .reserved = g_hash_table_ref(gpu->reserved),
-                .runtime_fd = m->runtime_fd,
+                .runtime = shared_fd_ref(m->runtime),
         };
 
         return job;
@@ -64,6 +64,7 @@ Job *job_free(Job *job)
         latest_facts_unref(job->latest);
         g_ptr_array_unref(job->known_types);
         g_hash_table_unref(job->reserved);
+        shared_fd_unref(job->runtime);
         gpu_facts_unref(job->facts);
         gpu_snapshot_unref(job->snapshot);
         vgpud_error_done(&job->error);
@@ -172,7 +173,7 @@ static bool job_scan_decides(const Job *job, const VgpudError *scan_error)
 void job_run(LaneWork *w, VgpuIo *io)
 {
         Job *job = (Job *)w;
-        const GpuNotes notes = { job->runtime_fd, job->gpu_name };
+        const GpuNotes notes = { shared_fd_get(job->runtime), job->gpu_name };
         VgpuTarget t = { .io = io, .known_types = job->known_types, .notes = &notes };
         _cleanup_vgpud_error_ VgpudError scan_error = VGPUD_ERROR_INIT;
         int r;

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/shared-fd.h"
 #include "base/uuid.h"
 #include "daemon/forward.h"
 #include "daemon/work/lane.h"
@@ -119,7 +120,7 @@ struct Job {
         LatestFacts *latest;    /* ref */
         GPtrArray *known_types; /* VgpuType; ref */
         GHashTable *reserved;   /* ref; Gpu.reserved, used in the lane alone */
-        int runtime_fd;         /* borrowed; for GpuNotes */
+        SharedFd *runtime;      /* ref; for GpuNotes */
         bool predictable;       /* skip the scan on success: `predict` computes the snapshot */
 
         /* Written by the lane; read afterwards by the main thread. */

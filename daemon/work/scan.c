@@ -7,6 +7,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "base/shared-fd.h"
 #include "base/thread.h"
 #include "daemon/store/autoprobe.h"
 #include "daemon/model/gpu.h"
@@ -19,6 +20,7 @@
 #include "daemon/model/model.h"
 #include "daemon/store/records.h"
 #include "daemon/work/queue.h"
+#include "drivers-glue/problem.h"
 
 /* Events come in bursts (four per mediated device, three per VF): scan once, this long after the first. */
 #define SCAN_DEBOUNCE_USEC (20 * USEC_PER_MSEC)
@@ -30,11 +32,17 @@ typedef struct ReservedSlot {
         uint64_t identity;    /* identity of the device at creation; 0: not known */
 } ReservedSlot;
 
-/* A record of an earlier daemon, to be compared with the device of its UUID. */
+/* A record in doubt, to be compared with the device of its UUID. */
 typedef struct DoubtfulDevice {
         char uuid[UUID_STRLEN + 1];
-        uint64_t identity, begun_usec; /* of the record */
-        bool is_other;                 /* another program created the device; written by the lane */
+        bool has_slot;
+        uint64_t identity; /* of the record; 0: not known */
+
+        /* Written by the lane. */
+        uint64_t proof; /* records_read_proof() */
+        bool is_other;  /* the device is another program's, or nothing proves that it is not */
+        bool is_seen;   /* the snapshot has the device */
+        bool is_going;  /* the device vanished during the scan */
 } DoubtfulDevice;
 
 struct Scan {
@@ -45,7 +53,8 @@ struct Scan {
         LatestFacts *latest;    /* ref */
         GpuFacts *facts;        /* ref; facts at the start of the run; NULL before */
         GPtrArray *known_types; /* ref */
-        int runtime_fd;         /* borrowed; for GpuNotes */
+        SharedFd *runtime;      /* ref; for GpuNotes */
+        SharedFd *records;      /* ref; the folder of the records */
         bool probe_again;       /* restore sriov_drivers_autoprobe; see autoprobe.h */
         bool probed_again;      /* the attribute is 1 again */
         GPtrArray *reserved;    /* owned: ReservedSlot; NULL: none */
@@ -72,6 +81,8 @@ static Scan *scan_free(Scan *s)
         g_ptr_array_unref(s->known_types);
         g_clear_pointer(&s->reserved, g_ptr_array_unref);
         g_clear_pointer(&s->doubtful, g_hash_table_unref);
+        shared_fd_unref(s->runtime);
+        shared_fd_unref(s->records);
         gpu_snapshot_unref(s->snapshot);
         vgpud_error_done(&s->error);
         g_free(s);
@@ -104,20 +115,36 @@ static void scan_set_autoprobe_back(Scan *s, VgpuIo *io)
 
         s->probed_again = r >= 0 || r == -ENOENT;
         if (s->probed_again)
-                autoprobe_unmark(s->runtime_fd, s->facts->name);
+                autoprobe_unmark(shared_fd_get(s->runtime), s->facts->name);
 }
 
-/* A device that cannot be examined is taken for the one of the record. */
+/* The proof may be newer than the record in memory: vgpud-write of the killed daemon has ended just now, before
+ * this lane got its lock. */
 static void scan_compare_doubtful(Scan *s, VgpuIo *io)
 {
+        GHashTableIter iter;
+        DoubtfulDevice *each;
+
+        g_hash_table_iter_init(&iter, s->doubtful);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&each)) {
+                each->proof = records_read_proof(shared_fd_get(s->records), each->uuid);
+                if (each->identity == 0)
+                        each->identity = each->proof;
+        }
+
         for (guint i = 0; i < s->snapshot->instances->len; i++) {
                 const InstanceDesc *d = s->snapshot->instances->pdata[i];
                 DoubtfulDevice *doubtful = g_hash_table_lookup(s->doubtful, d->uuid);
-                uint64_t now, now_usec;
+                uint64_t now = 0;
+                int r;
 
-                if (doubtful && vgpu_io_identify_time(io, d->path, &now, &now_usec) >= 0)
-                        doubtful->is_other =
-                                        !records_fits(doubtful->identity, doubtful->begun_usec, now, now_usec);
+                if (!doubtful)
+                        continue;
+
+                r = vgpu_io_identify(io, d->path, &now);
+                doubtful->is_seen = true;
+                doubtful->is_going = vgpu_io_is_gone(r);
+                doubtful->is_other = !doubtful->is_going && !records_fits(doubtful->identity, now);
         }
 }
 
@@ -130,7 +157,7 @@ static void scan_run(LaneWork *w, VgpuIo *io)
         assert_in_lane();
 
         t.facts = s->facts = latest_facts_get(s->latest);
-        t.notes = &(GpuNotes){ s->runtime_fd, s->facts->name };
+        t.notes = &(GpuNotes){ shared_fd_get(s->runtime), s->facts->name };
 
         if (s->probe_again)
                 scan_set_autoprobe_back(s, io);
@@ -196,14 +223,22 @@ static void scan_end_doubts(const Scan *s, const Gpu *gpu)
 
         g_hash_table_iter_init(&iter, s->doubtful);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&d)) {
+                /* Another scan decides, for example once the parent can be read again. */
+                if (d->is_going || (!d->is_seen && !d->has_slot && gpu_snapshot_is_partial(s->snapshot)))
+                        continue;
+
                 if (!d->is_other) {
+                        records_note_proof(gpu->model->records, d->uuid, d->proof);
                         records_end_doubt(gpu->model->records, d->uuid);
                         continue;
                 }
 
-                LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = d->uuid),
-                           "Another program created the device %s of GPU %s, so it is not vgpud's instance of this UUID",
-                           d->uuid, gpu_name(gpu));
+                if (d->identity != 0)
+                        LOG_FIELDS(LOG_NOTICE, (.gpu = gpu_name(gpu), .instance = d->uuid),
+                                   "Another program created the device %s of GPU %s, so it is not vgpud's instance of this UUID",
+                                   d->uuid, gpu_name(gpu));
+                else
+                        apply_log_unproven(gpu, d->uuid);
                 records_forget(gpu->model->records, d->uuid);
         }
 }
@@ -277,7 +312,7 @@ static GHashTable *scan_find_doubtful(const Gpu *gpu)
                         continue;
 
                 d = g_new0(DoubtfulDevice, 1);
-                *d = (DoubtfulDevice){ .identity = record->identity, .begun_usec = record->begun_usec };
+                *d = (DoubtfulDevice){ .has_slot = record->slot, .identity = record->identity };
                 memcpy(d->uuid, record->uuid, sizeof d->uuid);
 
                 if (!doubtful)
@@ -308,7 +343,8 @@ static void scan_submit(Gpu *gpu)
                 .driver = gpu->driver,
                 .latest = latest_facts_ref(gpu->latest),
                 .known_types = known_types_get(gpu->model->known_types, gpu->facts),
-                .runtime_fd = gpu->model->runtime_fd,
+                .runtime = shared_fd_ref(gpu->model->runtime),
+                .records = records_directory(gpu->model->records),
                 .probe_again = gpu->probe_again,
                 .reserved = scan_find_reserved(gpu),
                 .doubtful = scan_find_doubtful(gpu),

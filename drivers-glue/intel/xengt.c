@@ -391,7 +391,8 @@ static int xengt_verify(VgpuTarget *t, const CreateArgs *args, const XengtReques
 static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr)
 {
         g_autoptr(GPtrArray) slots = NULL;
-        g_autofree char *slot = NULL, *line = NULL, *restore = NULL;
+        g_autofree char *slot = NULL, *line = NULL, *restore = NULL, *device = NULL;
+        VgpuWitness witness;
         XengtRequest w;
         int r;
 
@@ -434,7 +435,8 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
                 line = g_steal_pointer(&longer);
         }
 
-        r = vgpu_io_write_guarded(t->io, CREATE, line);
+        device = g_strconcat(VGT "/", slot, NULL);
+        r = vgpu_io_write_witnessed(t->io, CREATE, line, create_args_witness(args, device, &witness));
         /* The writer died: before or after write(2). */
         if (r == -EPROTO && xengt_slot_exists(t->io, slot))
                 r = 0;
@@ -562,6 +564,7 @@ static Handover *xengt_handover(const InstanceDesc *instance)
 
 const VgpuDriver xengt_driver = {
         .name = "xengt",
+        .has_witness = true,
         .match = xengt_match,
         .scan = xengt_scan,
         .create = xengt_create,

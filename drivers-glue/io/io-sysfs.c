@@ -263,11 +263,29 @@ static int sysfs_write(VgpuIo *io, const char *path, const char *value)
         return sysfs_log_write(path, value, false, begin_usec, r);
 }
 
-static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value)
+/* The folder of the device exists before the write. -EBADF: without witness. */
+static int sysfs_open_witness_folder(VgpuIo *io, const VgpuWitness *witness)
+{
+        g_autofree char *folder = NULL;
+        int fd;
+
+        if (!witness)
+                return -EBADF;
+
+        folder = g_path_get_dirname(witness->device);
+        fd = sysfs_open(io, folder, O_PATH | O_DIRECTORY);
+        if (fd < 0)
+                (void)log_debug_errno(fd, "Failed to open /sys/%s, writing without proof: %m", folder);
+
+        return fd < 0 ? -EBADF : fd;
+}
+
+static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value, const VgpuWitness *witness)
 {
         int64_t begin_usec = g_get_monotonic_time();
         SysfsIo *s = sysfs_io(io);
         _cleanup_close_ int fd = sysfs_open(io, path, O_WRONLY);
+        _cleanup_close_ int folder_fd = -EBADF;
         int r = fd;
 
         if (fd >= 0 && !s->writer) {
@@ -280,7 +298,12 @@ static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value)
         }
 
         if (r >= 0) {
-                r = writer_write(s->writer, fd, value, strlen(value));
+                folder_fd = sysfs_open_witness_folder(io, witness);
+                r = writer_write(s->writer, fd, value, strlen(value),
+                                 folder_fd >= 0 ? &(WriterWitness){ .folder_fd = folder_fd,
+                                                                    .name = strrchr(witness->device, '/') + 1,
+                                                                    .record_fd = witness->fd }
+                                                : NULL);
                 if (r == -EPROTO)
                         s->writer = writer_free(s->writer);
         }
@@ -300,7 +323,7 @@ static int sysfs_read_link(VgpuIo *io, const char *path, char **ret)
         return sysfs_read_link_fd(sysfs_open(io, path, O_PATH), ret);
 }
 
-static int sysfs_identify(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec)
+static int sysfs_identify(VgpuIo *io, const char *path, uint64_t *ret)
 {
         _cleanup_close_ int fd = sysfs_open(io, path, O_PATH);
         struct stat st;
@@ -312,7 +335,6 @@ static int sysfs_identify(VgpuIo *io, const char *path, uint64_t *ret, uint64_t 
                 return -errno;
 
         *ret = st.st_ino;
-        *ret_first_seen_usec = (uint64_t)st.st_ctim.tv_sec * USEC_PER_SEC + (uint64_t)st.st_ctim.tv_nsec / 1000;
 
         return 0;
 }

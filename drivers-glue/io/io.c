@@ -114,8 +114,16 @@ int vgpu_io_write(VgpuIo *io, const char *path, const char *value)
 
 int vgpu_io_write_guarded(VgpuIo *io, const char *path, const char *value)
 {
+        return vgpu_io_write_witnessed(io, path, value, NULL);
+}
+
+int vgpu_io_write_witnessed(VgpuIo *io, const char *path, const char *value, const VgpuWitness *witness)
+{
+        g_assert(!witness ||
+                 (witness->fd >= 0 && vgpu_io_path_is_valid(witness->device) && strchr(witness->device, '/')));
+
         return vgpu_io_path_is_valid(path) && vgpu_io_value_is_valid(value)
-                               ? io->ops->write_guarded(io, path, value)
+                               ? io->ops->write_guarded(io, path, value, witness)
                                : -EINVAL;
 }
 
@@ -200,14 +208,7 @@ int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret)
 
 int vgpu_io_identify(VgpuIo *io, const char *path, uint64_t *ret)
 {
-        uint64_t usec;
-
-        return vgpu_io_identify_time(io, path, ret, &usec);
-}
-
-int vgpu_io_identify_time(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec)
-{
-        return vgpu_io_path_is_valid(path) ? io->ops->identify(io, path, ret, ret_first_seen_usec) : -EINVAL;
+        return vgpu_io_path_is_valid(path) ? io->ops->identify(io, path, ret) : -EINVAL;
 }
 
 int vgpu_io_open_group(VgpuIo *io, unsigned group)

@@ -31,13 +31,22 @@ typedef enum VgpuProgram {
         _VGPU_PROGRAM_MAX,
 } VgpuProgram;
 
+/* Proof of a guarded write that creates a device, for the daemon that starts after a crash. */
+typedef struct VgpuWitness {
+        const char *device; /* path of the device that the write creates, below a folder */
+        int fd;             /* borrowed; the record, open for appending */
+} VgpuWitness;
+
+/* The line that is appended to the record. %llu: inode of the device, see vgpu_io_identify(). */
+#define VGPU_WITNESS_FORMAT "Identity=%llu\n"
+
 typedef struct VgpuIoOps {
         int (*read)(VgpuIo *io, const char *path, char **ret);
         int (*write)(VgpuIo *io, const char *path, const char *value);
-        int (*write_guarded)(VgpuIo *io, const char *path, const char *value);
+        int (*write_guarded)(VgpuIo *io, const char *path, const char *value, const VgpuWitness *witness);
         int (*list)(VgpuIo *io, const char *path, char ***ret);
         int (*read_link)(VgpuIo *io, const char *path, char **ret);
-        int (*identify)(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec);
+        int (*identify)(VgpuIo *io, const char *path, uint64_t *ret);
         int (*open_group)(VgpuIo *io, unsigned group);
         int (*node_exists)(VgpuIo *io, const char *path);
         int (*find_holder)(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
@@ -61,6 +70,11 @@ int vgpu_io_write(VgpuIo *io, const char *path, const char *value);
  * remove, numvfs, bind, unbind, reset). Blocks until the kernel answers; the deadline is that of the lane. */
 int vgpu_io_write_guarded(VgpuIo *io, const char *path, const char *value);
 
+/* vgpu_io_write_guarded() for the write that creates witness->device. After a successful write(2) the child
+ * appends VGPU_WITNESS_FORMAT to witness->fd before it answers, also if the daemon was killed meanwhile. Only
+ * a write that fails, or a child that is killed in between, leaves no line. `witness` NULL: no proof. */
+int vgpu_io_write_witnessed(VgpuIo *io, const char *path, const char *value, const VgpuWitness *witness);
+
 /* Names in a directory, without "." and "..", sorted. */
 int vgpu_io_list(VgpuIo *io, const char *path, char ***ret);
 
@@ -72,10 +86,6 @@ int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret);
 /* The inode at this path, never 0. A device that was removed and recreated has another one: sysfs reuses no
  * inode while the host runs (Linux fs/kernfs/dir.c, __kernfs_new_node()). */
 int vgpu_io_identify(VgpuIo *io, const char *path, uint64_t *ret);
-/* The same, and when the kernel first showed this inode (CLOCK_REALTIME in microseconds): never earlier than
- * the device was created. sysfs keeps no time of creation; an inode gets the time of its first lookup, also
- * again after the kernel needed the memory (Linux fs/kernfs/inode.c, set_default_inode_attr()). */
-int vgpu_io_identify_time(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec);
 
 /* Open /dev/vfio/GROUP read-only and close-on-exec. The file descriptor locks all other users out until it is
  * closed. -EBUSY: a process holds the group or a device of it; -ENOENT: no such node. */

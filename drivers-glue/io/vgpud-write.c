@@ -6,27 +6,35 @@
 
 #include "drivers-glue/io/writer.h"
 
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "drivers-glue/io/io.h"
 
-/* Returns the size of the request, 0 at the end of the socket. *ret_fd is -EBADF if the request has no
- * descriptor. */
-static ssize_t receive_request(char *value, size_t size, int *ret_fd)
+/* A value, a NUL and the name of a device, and one byte to detect requests that are too long. */
+#define REQUEST_MAX (VGPU_IO_ATTR_MAX + 1 + NAME_MAX + 1)
+
+/* Returns the size of the request, 0 at the end of the socket. Descriptors that the request does not have are
+ * -EBADF. */
+static ssize_t receive_request(char *request, size_t size, int fds[static WRITER_FDS_MAX])
 {
         union {
-                char bytes[CMSG_SPACE(sizeof(int))];
+                char bytes[CMSG_SPACE(WRITER_FDS_MAX * sizeof(int))];
                 struct cmsghdr align;
         } control;
-        struct iovec iov = { .iov_base = value, .iov_len = size };
+        struct iovec iov = { .iov_base = request, .iov_len = size };
         struct msghdr m = { .msg_iov = &iov,
                             .msg_iovlen = 1,
                             .msg_control = &control,
                             .msg_controllen = sizeof(control.bytes) };
         ssize_t n;
 
-        *ret_fd = -EBADF;
+        for (int i = 0; i < WRITER_FDS_MAX; i++)
+                fds[i] = -EBADF;
 
         do
                 n = recvmsg(WRITER_SOCKET_FD, &m, MSG_CMSG_CLOEXEC);
@@ -37,33 +45,56 @@ static ssize_t receive_request(char *value, size_t size, int *ret_fd)
 
         for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
                 if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-                    c->cmsg_len == CMSG_LEN(sizeof(int)))
-                        memcpy(ret_fd, CMSG_DATA(c), sizeof(*ret_fd));
+                    c->cmsg_len <= CMSG_LEN(WRITER_FDS_MAX * sizeof(int)))
+                        memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
 
         return n;
 }
 
+/* Prove that the write created the device. Without a line in the record the next daemon takes the device for
+ * another program's. */
+static void append_witness(const int fds[static WRITER_FDS_MAX], const char *device)
+{
+        char line[sizeof(VGPU_WITNESS_FORMAT) + 20];
+        struct stat st;
+        int n;
+
+        if (fds[WRITER_FD_RECORD] < 0 || fstatat(fds[WRITER_FD_FOLDER], device, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return;
+
+        n = snprintf(line, sizeof(line), VGPU_WITNESS_FORMAT, (unsigned long long)st.st_ino);
+        if (write(fds[WRITER_FD_RECORD], line, (size_t)n) < 0)
+                return; /* no memory: no proof */
+}
+
 int main(void)
 {
-        /* One byte above the limit, to detect requests that are too long. */
-        char value[VGPU_IO_ATTR_MAX + 1];
+        char request[REQUEST_MAX + 1];
 
         for (;;) {
-                int fd, answer;
-                ssize_t size = receive_request(value, sizeof(value), &fd), n;
+                int fds[WRITER_FDS_MAX], answer;
+                ssize_t all = receive_request(request, REQUEST_MAX, fds), n;
+                size_t size;
 
-                if (size == 0)
+                if (all == 0)
                         return 0;
 
-                if (fd < 0 || size > VGPU_IO_ATTR_MAX)
+                request[all] = 0;
+                size = strlen(request);
+
+                if (fds[WRITER_FD_ATTRIBUTE] < 0 || size > VGPU_IO_ATTR_MAX)
                         answer = EINVAL;
                 else {
-                        n = write(fd, value, (size_t)size);
-                        answer = n < 0 ? errno : n < size ? EIO : 0;
+                        n = write(fds[WRITER_FD_ATTRIBUTE], request, size);
+                        answer = n < 0 ? errno : (size_t)n < size ? EIO : 0;
                 }
 
-                if (fd >= 0)
-                        (void)close(fd);
+                if (answer == 0 && size < (size_t)all)
+                        append_witness(fds, request + size + 1);
+
+                for (int i = 0; i < WRITER_FDS_MAX; i++)
+                        if (fds[i] >= 0)
+                                (void)close(fds[i]);
                 if (send(WRITER_SOCKET_FD, &answer, sizeof(answer), MSG_NOSIGNAL) < 0)
                         return 1; /* the daemon closed the socket */
         }

@@ -100,15 +100,20 @@ static int watched_read_link(VgpuIo *io, const char *path, char **ret)
         return r < 0 ? r : watched_end(w, w->inner->ops->read_link(w->inner, path, ret));
 }
 
-static int watched_identify(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec)
+static int watched_identify(VgpuIo *io, const char *path, uint64_t *ret)
 {
         WatchedIo *w = watched(io);
         int r = watched_begin(w, path);
 
-        return r < 0 ? r : watched_end(w, w->inner->ops->identify(w->inner, path, ret, ret_first_seen_usec));
+        return r < 0 ? r : watched_end(w, w->inner->ops->identify(w->inner, path, ret));
 }
 
 static int watched_write(VgpuIo *io, const char *path, const char *value)
+{
+        return -EOPNOTSUPP;
+}
+
+static int watched_write_guarded(VgpuIo *io, const char *path, const char *value, const VgpuWitness *witness)
 {
         return -EOPNOTSUPP;
 }
@@ -143,7 +148,7 @@ VgpuIo *vgpu_io_watched_new(VgpuIo *io, IoWatch *w)
         static const VgpuIoOps ops = {
                 .read = watched_read,
                 .write = watched_write,
-                .write_guarded = watched_write,
+                .write_guarded = watched_write_guarded,
                 .list = watched_list,
                 .read_link = watched_read_link,
                 .identify = watched_identify,

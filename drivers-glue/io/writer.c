@@ -49,46 +49,59 @@ int writer_new(const char *program, int keep_fd, Writer **ret)
         return 0;
 }
 
-static int writer_send_request(Writer *w, int fd, const char *value, size_t size)
+static int writer_send_request(Writer *w, int fd, const char *value, size_t size, const WriterWitness *witness)
 {
+        const int fds[WRITER_FDS_MAX] = {
+                [WRITER_FD_ATTRIBUTE] = fd,
+                [WRITER_FD_FOLDER] = witness ? witness->folder_fd : -EBADF,
+                [WRITER_FD_RECORD] = witness ? witness->record_fd : -EBADF,
+        };
+        size_t fds_size = (witness ? WRITER_FDS_MAX : 1) * sizeof(int);
+        size_t name_size = witness ? strlen(witness->name) : 0;
         union {
-                char bytes[CMSG_SPACE(sizeof(int))];
+                char bytes[CMSG_SPACE(sizeof(fds))];
                 struct cmsghdr align;
         } control = { 0 };
-        struct iovec iov = { .iov_base = (char *)value, .iov_len = size };
-        struct msghdr m = { .msg_iov = &iov,
-                            .msg_iovlen = 1,
+        struct iovec iov[] = {
+                { .iov_base = (char *)value, .iov_len = size },
+                { .iov_base = (char *)"", .iov_len = 1 },
+                { .iov_base = witness ? (char *)witness->name : NULL, .iov_len = name_size },
+        };
+        struct msghdr m = { .msg_iov = iov,
+                            .msg_iovlen = witness ? G_N_ELEMENTS(iov) : 1,
                             .msg_control = &control,
-                            .msg_controllen = sizeof(control.bytes) };
+                            .msg_controllen = CMSG_SPACE(fds_size) };
         struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        size_t all = witness ? size + 1 + name_size : size;
         ssize_t n;
 
         g_assert(c);
 
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+        c->cmsg_len = CMSG_LEN(fds_size);
+        memcpy(CMSG_DATA(c), fds, fds_size);
 
         do
                 n = sendmsg(w->fd, &m, MSG_NOSIGNAL);
         while (n < 0 && errno == EINTR);
 
-        return n == (ssize_t)size ? 0 : -EPROTO;
+        return n == (ssize_t)all ? 0 : -EPROTO;
 }
 
-int writer_write(Writer *w, int fd, const char *value, size_t size)
+int writer_write(Writer *w, int fd, const char *value, size_t size, const WriterWitness *witness)
 {
         int answer, r;
         ssize_t n;
 
         g_assert(w->fd >= 0);
         g_assert(fd >= 0);
+        g_assert(!witness || (witness->folder_fd >= 0 && witness->record_fd >= 0));
 
         if (size == 0 || size > VGPU_IO_ATTR_MAX)
                 return -EINVAL;
 
-        r = writer_send_request(w, fd, value, size);
+        r = writer_send_request(w, fd, value, size, witness);
         if (r < 0)
                 return r;
 

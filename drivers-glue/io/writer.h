@@ -10,7 +10,11 @@
  *
  * Protocol on a SOCK_SEQPACKET socket, file descriptor 3 of the child: a request is the value (1..4096 bytes)
  * with one descriptor as SCM_RIGHTS; the reply is an int: 0 or the positive errno of write(2), EIO for a short
- * write. */
+ * write.
+ *
+ * A request with a witness (VgpuWitness) has a NUL and the name of the new device behind the value, and two
+ * more descriptors: the folder of the device, and the record. After a successful write the child appends the
+ * inode of the device to the record, and then replies. */
 
 #include <stddef.h>
 
@@ -19,14 +23,29 @@
 #define WRITER_SOCKET_FD 3
 #define WRITER_KEEP_FD   4
 
+/* Descriptors of a request. */
+enum {
+        WRITER_FD_ATTRIBUTE,
+        WRITER_FD_FOLDER, /* from here on: only with a witness */
+        WRITER_FD_RECORD,
+        WRITER_FDS_MAX,
+};
+
 typedef struct Writer Writer;
+
+/* See VgpuWitness. All borrowed. */
+typedef struct WriterWitness {
+        int folder_fd;
+        const char *name;
+        int record_fd;
+} WriterWitness;
 
 /* Start the child, which inherits keep_fd (or -EBADF) as descriptor 4. */
 int writer_new(const char *program, int keep_fd, Writer **ret);
 
 /* Write `size` bytes to fd in the child and wait for the reply: 0, the negative errno of write(2), or -EPROTO
- * if the child died. After -EPROTO the writer cannot be used again. */
-int writer_write(Writer *w, int fd, const char *value, size_t size);
+ * if the child died. After -EPROTO the writer cannot be used again. `witness` may be NULL. */
+int writer_write(Writer *w, int fd, const char *value, size_t size, const WriterWitness *witness);
 
 /* Close the socket and reap the child if it ends within a second; a child that is in a write goes on. */
 Writer *writer_free(Writer *w);

@@ -282,7 +282,8 @@ static int mdev_write_create(VgpuTarget *t, const CreateArgs *args, const MdevPa
 {
         g_autofree char *create = g_strdup_printf("%s/mdev_supported_types/%s/create", p->path, args->type_id);
         g_autofree char *device = g_strdup_printf("%s/%s", p->path, args->uuid);
-        int r = vgpu_io_write_guarded(t->io, create, args->uuid);
+        VgpuWitness buffer;
+        int r = vgpu_io_write_witnessed(t->io, create, args->uuid, create_args_witness(args, device, &buffer));
 
         /* vgpud-write died before or after its write(2), never inside: check the result. */
         return r == -EPROTO && vgpu_io_exists(t->io, device) ? 0 : r;
@@ -490,6 +491,7 @@ static int mdev_set_vfs(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError
 
 const VgpuDriver mdev_driver = {
         .name = "mdev",
+        .has_witness = true,
         .match = mdev_match,
         .scan = mdev_scan,
         .create = mdev_create,

@@ -74,7 +74,8 @@ bool nvidia_vf_offers(VgpuIo *io, const char *path, uint32_t type)
         return false;
 }
 
-int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned tries_max)
+int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned tries_max,
+                         const VgpuWitness *witness)
 {
         g_autofree char *file = nvidia_vf_file(path, "current_vgpu_type");
         g_autofree char *value = g_strdup_printf("%" PRIu32, type);
@@ -83,7 +84,7 @@ int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned t
         g_assert(tries_max > 0 && tries_max <= NVIDIA_TRIES_MAX);
 
         for (unsigned tries = 1;; tries++) {
-                int r = vgpu_io_write_guarded(io, file, value);
+                int r = vgpu_io_write_witnessed(io, file, value, witness);
 
                 /* vgpud-write died before or after its write(2), never inside: read the result. */
                 if (r == -EPROTO && nvidia_vf_read_type(io, path, &now) >= 0 && now == type)

@@ -32,5 +32,6 @@ bool nvidia_vf_offers(VgpuIo *io, const char *path, uint32_t type);
 
 /* Write the type, or 0. Temporary errors (EBUSY, EAGAIN; EPERM of a removal) are retried, up to tries_max tries
  * in all (NVIDIA_TRIES_MAX; 1: no retry). Returns the result of the last write; the caller reads the new state.
- */
-int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned tries_max);
+ * `witness` may be NULL. */
+int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned tries_max,
+                         const VgpuWitness *witness);

@@ -211,7 +211,7 @@ static int nvidia_explain_create(VgpuTarget *t, const CreateArgs *args, const Vg
 static int nvidia_undo_create(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause, VgpudError *reterr)
 {
         uint32_t now = 0;
-        int r = nvidia_vf_write_type(t->io, vf->path, 0, NVIDIA_TRIES_MAX),
+        int r = nvidia_vf_write_type(t->io, vf->path, 0, NVIDIA_TRIES_MAX, NULL),
             q = nvidia_vf_read_type(t->io, vf->path, &now);
 
         vgpud_error_require(cause);
@@ -288,6 +288,14 @@ static int nvidia_attempt_explain(const Attempt *a, int r, VgpudError *reterr)
         return q;
 }
 
+static int nvidia_attempt_write(const Attempt *a, unsigned tries_max)
+{
+        VgpuWitness buffer;
+
+        return nvidia_vf_write_type(a->t->io, a->vf->path, a->type, tries_max,
+                                    create_args_witness(a->args, a->vf->path, &buffer));
+}
+
 /* Writes the type to a VF, a->vf. After a refusal by one VF, tries the next. Waits for the plugin of an earlier
  * vGPU only if no other VF is free. */
 static int nvidia_attempt_take_vf(Attempt *a, VgpudError *reterr)
@@ -302,7 +310,7 @@ static int nvidia_attempt_take_vf(Attempt *a, VgpudError *reterr)
                 if (r < 0)
                         return r;
 
-                r = nvidia_vf_write_type(a->t->io, a->vf->path, a->type, 1);
+                r = nvidia_attempt_write(a, 1);
                 if (r >= 0)
                         return 0;
 
@@ -327,7 +335,7 @@ static int nvidia_attempt_take_vf(Attempt *a, VgpudError *reterr)
                 if (r < 0)
                         return r;
 
-                r = nvidia_vf_write_type(a->t->io, a->vf->path, a->type, NVIDIA_TRIES_MAX);
+                r = nvidia_attempt_write(a, NVIDIA_TRIES_MAX);
                 return r < 0 ? nvidia_explain_create(a->t, a->args, a->vf, a->type, r, reterr) : 0;
         }
 
@@ -430,7 +438,7 @@ static int nvidia_destroy(VgpuTarget *t, const InstanceDesc *instance, VgpudErro
         if (r < 0)
                 return r;
 
-        r = nvidia_vf_write_type(t->io, vf.path, 0, NVIDIA_TRIES_MAX);
+        r = nvidia_vf_write_type(t->io, vf.path, 0, NVIDIA_TRIES_MAX, NULL);
         q = nvidia_vf_read_type(t->io, vf.path, &now);
         keep_out_fd = safe_close(keep_out_fd);
 
@@ -447,6 +455,7 @@ static int nvidia_set_vfs(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudErr
 
 const VgpuDriver nvidia_vfio_driver = {
         .name = "nvidia-vfio",
+        .has_witness = true,
         .match = nvidia_match,
         .scan = nvidia_scan,
         .create = nvidia_create,

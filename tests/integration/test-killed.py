@@ -168,24 +168,69 @@ class Killed(host.HostTest):
                          {uuid(1): "vgpud", uuid(2): "vgpud", uuid(3): "foreign", uuid(4): "foreign"})
         self.assertEqual(h.bus.instances()[uuid(3)]["Name"], "")
 
-    def test_what_others_made_before_the_job_began(self):
-        # The device is older than the record of the job: another program was faster.
-        for attributes in ([], PARAMETERS[:1]):
-            with self.subTest(attributes=attributes):
+    def leave_record(self, h, undo):
+        """The file of a daemon that was killed between its record and its write."""
+        h.kill()
+        (h.runtime / "instance" / uuid(1)).write_text(
+            f"[Instance]\nGpu={A2}\nType=nvidia-746\nOwner=0\nCreated={time.time_ns() // 1000}\nMade=false\n"
+            + ("Undo=true\n" if undo else ""), "utf-8")
+
+    def check_foreign(self, h):
+        """vgpud leaves the device of the record alone."""
+        h.start()
+        bus.wait(lambda: not h.bus.jobs() and not h.records(), "the record is forgotten")
+        self.assertEqual(h.bus.instances()[uuid(1)]["Origin"], "foreign")
+        self.assertEqual(h.tree(), {uuid(1)})
+        self.assertEqual(h.writes("remove"), [])
+        self.assert_error("Foreign", h.bus.instance(uuid(1)).start("Destroy", wait=True), hint="use-foreign")
+        h.bus.destroy(uuid(1), foreign=True)
+
+    def test_what_others_made_before_the_write(self):
+        for undo in (False, True):
+            with self.subTest(undo=undo):
                 h = self.host("nvidia-a2")
                 h.foreign(h.bus.gpu(A2).get("Parents")[3], "nvidia-746", 1)
-                bus.wait(lambda host_=h: host_.mirror.instance(uuid(1)), "vgpud has seen the instance")
-                h.kill()
-                record = h.runtime / "instance" / uuid(1)
-                begun = time.time_ns() // 1000 + 1_000_000
-                undo = "Undo=true\n" if attributes else ""
-                record.write_text(f"[Instance]\nGpu={A2}\nType=nvidia-746\nOwner=0\nCreated={begun}\nMade=false\nBegun={begun}\n{undo}",
-                                  "utf-8")
-                h.start()
-                bus.wait(lambda host_=h: not host_.bus.jobs() and not host_.records(), "the record is forgotten")
-                self.assertEqual(h.bus.instances()[uuid(1)]["Origin"], "foreign")
-                self.assertEqual(h.tree(), {uuid(1)})
+                bus.wait(lambda host_=h: host_.mirror.instance(uuid(1)), "it is seen")
+                self.leave_record(h, undo)
+                self.check_foreign(h)
                 h.close()
+
+    def test_what_others_make_instead_of_the_write(self):
+        for undo in (False, True):
+            with self.subTest(undo=undo):
+                h = self.host("nvidia-a2")
+                free = h.bus.gpu(A2).get("Parents")[3]
+                self.leave_record(h, undo)
+                h.foreign(free, "nvidia-746", 1)
+                self.check_foreign(h)
+                h.close()
+
+    def test_the_proof_of_a_write(self):
+        # The process that writes survives the daemon, and puts the device on record.
+        h = self.host(faults=["create:*:hang:1"])
+        h.bus.start_create(GVT, V5_4, uuid=uuid(1))
+        h.hanging(1)
+        self.assertNotIn("Identity=", h.records()[uuid(1)])
+        h.kill()
+        h.sim.ctl("release")
+        bus.wait(lambda: "Identity=" in h.records()[uuid(1)], "the proof")
+        h.start()
+        self.assertEqual(self.check(h), {uuid(1)})
+
+    def test_no_proof_of_a_write_that_fails(self):
+        h = self.host(faults=["create:*:hang:1"])
+        h.bus.start_create(GVT, V5_1, uuid=uuid(1))
+        h.hanging(1)
+        h.foreign(GVT, V5_1, 2)
+        h.kill()
+        h.sim.ctl("release")
+        bus.wait(lambda: [w[0] for w in h.writes("create")] == ["ENOSPC"], "the write of the killed daemon fails")
+        h.sim.ctl("remove", uuid(2))
+        h.foreign(GVT, V5_1, 1)
+        h.start()
+        bus.wait(lambda: not h.records() and not h.bus.jobs(), "the record is forgotten")
+        self.assertEqual(h.bus.instances()[uuid(1)]["Origin"], "foreign")
+        self.assertEqual(h.tree(), {uuid(1)})
 
     def test_what_others_made_anew_meanwhile(self):
         h = self.host()

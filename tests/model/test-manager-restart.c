@@ -4,6 +4,8 @@
 
 #include "fixture.h"
 
+#include "base/fs-util.h"
+
 #define GVT_G "0000:00:02.0"
 #define UUID1 "11111111-2222-4333-8444-555555555555"
 #define UUID2 "22222222-2222-4333-8444-555555555555"
@@ -56,6 +58,22 @@ static void test_restart_unreadable(void)
         ASSERT_STREQ(fixture_get(&f, uuid)->name, "hugo");
 }
 
+/* Create a device of mdpy as any program could. Returns its identity. */
+static uint64_t make_device(Fixture *f, FakeGpu *mdpy, const char *uuid)
+{
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        g_autofree char *device = g_strconcat(fake_gpu_parent_path(mdpy, 0), "/", uuid, NULL);
+        VgpuIo *io = fake_kernel_io(f->kernel);
+        uint64_t identity = 0;
+
+        g_assert(vgpu_io_write(io, create, uuid) >= 0);
+        g_assert(vgpu_io_identify(io, device, &identity) >= 0);
+        vgpu_io_free(io);
+
+        return identity;
+}
+
 /* Killed between record and commit. */
 static void interrupted(bool undo, bool device)
 {
@@ -72,18 +90,11 @@ static void interrupted(bool undo, bool device)
         fixture_init(&f);
         mdpy = fake_add_mdpy(f.kernel);
         fixture_add(&f, mdpy);
+        if (device)
+                record.identity = make_device(&f, mdpy, UUID1);
         ASSERT_OK(records_open(f.scratch.fd, &records));
         ASSERT_OK(records_put(records, &record));
         records_free(records);
-
-        if (device) {
-                VgpuIo *io = fake_kernel_io(f.kernel);
-                g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
-                                                      "/mdev_supported_types/mdpy-hd/create", NULL);
-
-                ASSERT_OK(vgpu_io_write(io, create, UUID1));
-                vgpu_io_free(io);
-        }
 
         fixture_start(&f);
         if (device && undo)
@@ -105,6 +116,91 @@ static void test_interrupted(void)
         interrupted(true, true);
 }
 
+/* Killed before the write to the kernel, or between the write and its proof. A device of the UUID stays, and is
+ * another program's. */
+static void unproven(bool undo, bool made, uint64_t identity)
+{
+        _cleanup_fixture_ Fixture f;
+        Record record = { .uuid = UUID1,
+                          .gpu = (char *)"mdpy",
+                          .type_id = (char *)"mdpy-hd",
+                          .name = (char *)"hugo",
+                          .owner = 1000,
+                          .created_usec = 1,
+                          .made = made,
+                          .identity = identity,
+                          .undo = undo };
+        Records *records;
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        ASSERT_OK(records_open(f.scratch.fd, &records));
+        ASSERT_OK(records_put(records, &record));
+        records_free(records);
+        (void)make_device(&f, mdpy, UUID1);
+
+        fixture_start(&f);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)"mdpy"));
+        ASSERT_NOT_NULL(fixture_get(&f, UUID1));
+        ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_FOREIGN);
+        ASSERT_EQ(fixture_get(&f, UUID1)->state, INSTANCE_ACTIVE);
+        ASSERT_NULL(fixture_get(&f, UUID1)->name);
+        ASSERT_NULL(fixture_get(&f, UUID1)->job);
+        ASSERT_EQ(f.model->last_job_id, 0);
+        ASSERT_EQ(fixture_count_records(&f), 0);
+}
+
+static void test_unproven(void)
+{
+        unproven(false, false, 0);
+        unproven(true, false, 0);
+        unproven(false, true, 0);
+        unproven(true, false, 1);
+        unproven(false, true, 1);
+}
+
+/* The device is on a parent that cannot be read during the first scan. */
+static void test_unproven_unreadable(void)
+{
+        _cleanup_fixture_ Fixture f;
+        Record record = { .uuid = UUID1,
+                          .gpu = (char *)"0000:08:00.0",
+                          .type_id = (char *)"nvidia-746",
+                          .owner = 1000,
+                          .created_usec = 1,
+                          .undo = true };
+        Records *records;
+        FakeGpu *a2;
+
+        fixture_init(&f);
+        a2 = fake_add_nvidia_a2(f.kernel, "0000:08:00.0", 4);
+        fixture_add(&f, a2);
+        ASSERT_OK(records_open(f.scratch.fd, &records));
+        ASSERT_OK(records_put(records, &record));
+        records_free(records);
+        VgpuIo *io = fake_kernel_io(f.kernel);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(a2, 0),
+                                              "/mdev_supported_types/nvidia-746/create", NULL);
+        ASSERT_OK(vgpu_io_write(io, create, UUID1));
+        vgpu_io_free(io);
+        fake_fail(f.kernel, "list", fake_gpu_parent_path(a2, 0), EIO);
+
+        fixture_start(&f);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)"0000:08:00.0"));
+        ASSERT_NULL(fixture_get(&f, UUID1));
+        ASSERT_EQ(fixture_count_records(&f), 1);
+        fake_heal(f.kernel);
+        gpu_want_scan(model_get_gpu(f.model, "0000:08:00.0"), GPU_SCAN_NOW);
+        ASSERT_TRUE(fixture_wait(&f, instance_is_there, (void *)UUID1));
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)"0000:08:00.0"));
+        ASSERT_NOT_NULL(fixture_get(&f, UUID1));
+        ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_FOREIGN);
+        ASSERT_EQ(f.model->last_job_id, 0);
+        ASSERT_EQ(fixture_count_records(&f), 0);
+}
+
 /* Killed between the commits of two instances: both exist. Before the first commit: both are removed. */
 static void interrupted_pair(bool first_made)
 {
@@ -122,21 +218,17 @@ static void interrupted_pair(bool first_made)
         fixture_init(&f);
         mdpy = fake_add_mdpy(f.kernel);
         fixture_add(&f, mdpy);
-        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
-                                              "/mdev_supported_types/mdpy-hd/create", NULL);
-        VgpuIo *io = fake_kernel_io(f.kernel);
         ASSERT_OK(records_open(f.scratch.fd, &records));
 
         for (size_t i = 0; i < G_N_ELEMENTS(uuids); i++) {
                 memcpy(record.uuid, uuids[i], sizeof record.uuid);
+                record.identity = make_device(&f, mdpy, uuids[i]);
                 ASSERT_OK(records_put(records, &record));
-                ASSERT_OK(vgpu_io_write(io, create, uuids[i]));
         }
 
         if (first_made)
                 ASSERT_OK(records_commit(records, UUID1));
         records_free(records);
-        vgpu_io_free(io);
 
         fixture_start(&f);
 
@@ -182,6 +274,7 @@ static void test_undo_many(void)
         for (guint i = 0; i < uuids->len; i++) {
                 Record r = { .gpu = (char *)"mtty", .type_id = (char *)"mtty-1", .undo = true };
 
+                r.identity = records_get(f.model->records, uuids->pdata[i])->identity;
                 memcpy(r.uuid, uuids->pdata[i], sizeof r.uuid);
                 ASSERT_OK(records_put(f.model->records, &r));
         }
@@ -205,14 +298,10 @@ static FakeGpu *leave_half_made(Fixture *f)
         fixture_init(f);
         mdpy = fake_add_mdpy(f->kernel);
         fixture_add(f, mdpy);
+        r.identity = make_device(f, mdpy, UUID1);
         g_assert(records_open(f->scratch.fd, &records) >= 0);
         g_assert(records_put(records, &r) >= 0);
         records_free(records);
-        VgpuIo *io = fake_kernel_io(f->kernel);
-        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
-                                              "/mdev_supported_types/mdpy-hd/create", NULL);
-        g_assert(vgpu_io_write(io, create, UUID1) >= 0);
-        vgpu_io_free(io);
 
         return mdpy;
 }
@@ -358,6 +447,56 @@ static void test_stop(void)
         ASSERT_EQ(lanes_stop(f.model->lanes, WAIT_USEC), 0);
 }
 
+static unsigned count_threads(void)
+{
+        g_auto(GStrv) names = NULL;
+
+        g_assert(fs_list_at(AT_FDCWD, "/proc/self/task", &names) >= 0);
+
+        return g_strv_length(names);
+}
+
+/* The folders of the daemon stay open for a lane that is blocked in the kernel. */
+static void test_stop_while_blocked(void)
+{
+        _cleanup_fixture_ Fixture f;
+        static Job *left; /* the lane uses the job until the process ends */
+        unsigned threads = count_threads();
+        g_auto(GStrv) names = NULL;
+        g_autofree char *text = NULL;
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        f.config->stop_timeout_usec = 1;
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
+                                              "/mdev_supported_types/mdpy-hd/create", NULL);
+        fake_hang(f.kernel, "write", create);
+        ASSERT_OK(request_create(f.model, REQUEST_N(2, .type = "mdpy-hd"), &left, NULL));
+        fake_wait_hanging(f.kernel);
+        fixture_stop(&f);
+
+        /* The numbers of closed descriptors go to other files of the process. */
+        scratch_directory(&f.scratch, "other");
+        int others[8];
+        for (size_t i = 0; i < G_N_ELEMENTS(others); i++)
+                others[i] = openat(f.scratch.fd, "other", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        fake_heal(f.kernel);
+        while (count_threads() > threads)
+                g_usleep(1000);
+        text = fake_writes(f.kernel);
+        for (size_t i = 0; i < G_N_ELEMENTS(others); i++)
+                safe_close(others[i]);
+
+        ASSERT_CONTAINS(text, (const char *)left->uuids->pdata[1]);
+        ASSERT_EQ(fixture_count_records(&f), 2);
+        ASSERT_OK(fs_list_at(f.scratch.fd, "other", &names));
+        ASSERT_EQ(g_strv_length(names), 0);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -365,11 +504,14 @@ int main(int argc, char **argv)
         TEST(test_restart_unreadable);
         TEST(test_restart_unanswered);
         TEST(test_interrupted);
+        TEST(test_unproven);
+        TEST(test_unproven_unreadable);
         TEST(test_interrupted_pair);
         TEST(test_undo_many);
         TEST(test_undo_and_stop);
         TEST(test_undo_fails);
         TEST(test_stop);
+        TEST(test_stop_while_blocked);
 
         return tests_end();
 }

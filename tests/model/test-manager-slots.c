@@ -256,6 +256,110 @@ static void test_unreadable_vf(void)
         fake_nvidia_free(g);
 }
 
+#define INTERRUPTED "11111111-2222-4333-8444-555555555555"
+
+/* The files of a daemon that was killed while it created an instance with attributes. `identity`: of the slot;
+ * 0: the slot appears with the instance. `proof`: 0: no write has succeeded. */
+static void leave_record(Fixture *f, const GpuFacts *facts, const char *type, const char *slot,
+                         const char *restore, uint64_t identity, uint64_t proof)
+{
+        Record record = { .uuid = INTERRUPTED,
+                          .gpu = (char *)facts->name,
+                          .type_id = (char *)type,
+                          .owner = 1000,
+                          .created_usec = 1,
+                          .identity = proof,
+                          .undo = true };
+        SharedFd *directory;
+        Records *records;
+
+        g_assert(records_open(f->scratch.fd, &records) >= 0);
+        g_assert(records_put(records, &record) >= 0);
+        directory = records_directory(records);
+        g_assert(records_reserve(shared_fd_get(directory), INTERRUPTED, slot, restore, identity) >= 0);
+        shared_fd_unref(directory);
+        records_free(records);
+}
+
+static bool is_removed(Fixture *f, void *gpu)
+{
+        return g_hash_table_size(model_instances(f->model)) == 0 && fixture_count_records(f) == 0;
+}
+
+static void check_interrupted(Fixture *f, const char *gpu, bool proven)
+{
+        const Instance *i;
+
+        if (proven) {
+                ASSERT_TRUE(fixture_wait(f, is_removed, NULL));
+                return;
+        }
+
+        ASSERT_TRUE(fixture_wait(f, gpu_is_at_rest, (void *)gpu));
+        i = get_only(f);
+        ASSERT_NOT_NULL(i);
+        ASSERT_EQ(i->origin, INSTANCE_ORIGIN_FOREIGN);
+        ASSERT_TRUE(strcmp(i->desc->uuid, INTERRUPTED) != 0);
+        ASSERT_EQ(f->model->last_job_id, 0);
+        ASSERT_EQ(fixture_count_records(f), 0);
+}
+
+static void interrupted_xengt(bool proven)
+{
+        _cleanup_fixture_ Fixture f;
+        uint64_t identity;
+
+        fixture_init(&f);
+        FakeXengt *x = fake_add_xengt(f.kernel);
+        GpuFacts *facts = fake_xengt_facts(x);
+        VgpuIo *io = fake_kernel_io(f.kernel);
+        fake_xengt_domain(x, 1, true);
+        ASSERT_OK(vgpu_io_write(io, "kernel/vgt/control/create_vgt_instance", "1,64,448,4"));
+        ASSERT_OK(vgpu_io_identify(io, "kernel/vgt/vm1", &identity));
+        fake_xengt_domain(x, 1, false); /* a removal would succeed */
+        leave_record(&f, facts, "xengt-64-448", "vm1", "low_gm=64M high_gm=448M fences=4", 0,
+                     proven ? identity : 0);
+        f.other_gpu = facts;
+        fixture_start(&f);
+        check_interrupted(&f, facts->name, proven);
+        ASSERT_EQ(fake_exists(f.kernel, "kernel/vgt/vm1"), !proven);
+        fixture_stop(&f);
+        vgpu_io_free(io);
+        gpu_facts_unref(facts);
+        fake_xengt_free(x);
+}
+
+static void interrupted_nvidia(bool proven)
+{
+        _cleanup_fixture_ Fixture f;
+        uint64_t identity;
+
+        fixture_init(&f);
+        FakeNvidia *g = fake_add_l40s(f.kernel, L40S, true);
+        GpuFacts *facts = fake_nvidia_facts(g);
+        VgpuIo *io = fake_kernel_io(f.kernel);
+        fake_nvidia_set(g, 0, 1150);
+        ASSERT_OK(vgpu_io_identify(io, fake_nvidia_vf_path(g, 0), &identity));
+        leave_record(&f, facts, "nvidia-1150", fake_nvidia_vf_name(g, 0), NULL, identity,
+                     proven ? identity : 0);
+        f.other_gpu = facts;
+        fixture_start(&f);
+        check_interrupted(&f, facts->name, proven);
+        fixture_stop(&f);
+        vgpu_io_free(io);
+        gpu_facts_unref(facts);
+        fake_nvidia_free(g);
+}
+
+/* Another program may have created the instance in the reserved slot after the daemon was killed. */
+static void test_interrupted(void)
+{
+        interrupted_xengt(false);
+        interrupted_xengt(true);
+        interrupted_nvidia(false);
+        interrupted_nvidia(true);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -265,6 +369,7 @@ int main(int argc, char **argv)
         TEST(test_destroy_foreign_behind_create);
         TEST(test_destroy_foreign);
         TEST(test_unreadable_vf);
+        TEST(test_interrupted);
 
         return tests_end();
 }

@@ -323,16 +323,16 @@ static void test_probe_again(void)
         g_autofree char *path = g_strconcat(fake_pf_path(pf), "/sriov_drivers_autoprobe", NULL);
         g_autofree char *value = NULL;
 
-        autoprobe_mark(f.model->runtime_fd, XE);
+        autoprobe_mark(shared_fd_get(f.model->runtime), XE);
         fixture_stop(&f);
         ASSERT_OK(vgpu_io_write(io, path, "0"));
         fake_fail(f.kernel, "write", path, EIO);
         fixture_start(&f);
-        ASSERT_TRUE(autoprobe_is_marked(f.model->runtime_fd, XE));
+        ASSERT_TRUE(autoprobe_is_marked(shared_fd_get(f.model->runtime), XE));
         fake_heal(f.kernel);
         fixture_stop(&f);
         fixture_start(&f);
-        ASSERT_FALSE(autoprobe_is_marked(f.model->runtime_fd, XE));
+        ASSERT_FALSE(autoprobe_is_marked(shared_fd_get(f.model->runtime), XE));
         ASSERT_OK(vgpu_io_read(io, path, &value));
         ASSERT_STREQ(value, "1");
         vgpu_io_free(io);
@@ -382,7 +382,7 @@ static void assert_probed_again(Fixture *f, FakePf *pf)
         ASSERT_TRUE(fixture_wait(f, is_at_rest, NULL));
         ASSERT_OK(vgpu_io_readf(io, &value, "%s/sriov_drivers_autoprobe", fake_pf_path(pf)));
         ASSERT_STREQ(value, "1");
-        ASSERT_FALSE(autoprobe_is_marked(f->model->runtime_fd, XE));
+        ASSERT_FALSE(autoprobe_is_marked(shared_fd_get(f->model->runtime), XE));
         vgpu_io_free(io);
 }
 
@@ -423,7 +423,7 @@ static void test_probe_again_after_job(void)
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &second));
         ASSERT_EQ(second.code, VGPUD_ERROR_NONE);
-        ASSERT_TRUE(autoprobe_is_marked(f.model->runtime_fd, XE));
+        ASSERT_TRUE(autoprobe_is_marked(shared_fd_get(f.model->runtime), XE));
         fixture_stop(&f);
         fake_heal(f.kernel);
         fixture_start(&f);

@@ -3,11 +3,23 @@
 #include "base/fs-util.h"
 #include "base/log.h"
 #include "daemon/store/records.h"
+#include "drivers-glue/io/io.h"
 #include "scratch.h"
 #include "tests.h"
 
 #define A "aaaaaaaa-0000-4000-8000-000000000001"
 #define B "bbbbbbbb-0000-4000-8000-000000000002"
+
+/* Borrowed. */
+static int directory_fd(Records *records)
+{
+        SharedFd *directory = records_directory(records);
+        int fd = shared_fd_get(directory);
+
+        shared_fd_unref(directory);
+
+        return fd;
+}
 
 static Record record(const char *uuid)
 {
@@ -156,6 +168,77 @@ static void test_undo_first(void)
         records_free(records);
 }
 
+static void append_proof(Records *records, const char *uuid, uint64_t identity)
+{
+        _cleanup_close_ int fd = records_open_witness(directory_fd(records), uuid);
+
+        ASSERT_OK(fd);
+        ASSERT_TRUE(dprintf(fd, VGPU_WITNESS_FORMAT, (unsigned long long)identity) > 0);
+}
+
+/* The line that vgpud-write appends, before or after the next daemon has read the record. */
+static void test_proof(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Record a = record(A), b = record(B);
+        Records *records;
+
+        a.name = b.name = NULL;
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_OK(records_put(records, &a));
+        ASSERT_OK(records_put(records, &b));
+        ASSERT_OK(records_reserve(directory_fd(records), B, "0000:08:00.4", NULL, 5));
+        append_proof(records, A, 77);
+        records_free(records);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_TRUE(records_get(records, A)->in_doubt);
+        ASSERT_TRUE(records_get(records, A)->proven);
+        ASSERT_EQ(records_get(records, A)->identity, 77);
+        ASSERT_TRUE(records_get(records, B)->in_doubt);
+        ASSERT_FALSE(records_get(records, B)->proven);
+        ASSERT_EQ(records_read_proof(directory_fd(records), B), 0);
+        append_proof(records, B, 78);
+        ASSERT_EQ(records_read_proof(directory_fd(records), B), 78);
+        records_note_proof(records, B, 78);
+        records_end_doubt(records, B);
+        ASSERT_TRUE(records_get(records, B)->proven);
+        ASSERT_FALSE(records_get(records, B)->in_doubt);
+        ASSERT_EQ(records_get(records, B)->identity, 5); /* the slot's */
+        records_free(records);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_TRUE(records_get(records, B)->proven);
+        ASSERT_FALSE(records_get(records, B)->in_doubt);
+        ASSERT_EQ(records_get(records, B)->identity, 5);
+        ASSERT_EQ(records_read_proof(directory_fd(records), "cccccccc-0000-4000-8000-000000000003"), 0);
+        records_free(records);
+
+        ASSERT_TRUE(records_fits(7, 7));
+        ASSERT_FALSE(records_fits(7, 8));
+        ASSERT_FALSE(records_fits(0, 0));
+}
+
+/* A lane that is blocked at the end of the daemon goes on later. */
+static void test_directory_outlives(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Record a = record(A);
+        SharedFd *directory;
+        Records *records;
+        int fd;
+
+        a.name = NULL;
+        ASSERT_OK(records_open(s.fd, &records));
+        directory = records_directory(records);
+        fd = shared_fd_get(directory);
+        records_free(records);
+        ASSERT_OK(records_begin(fd, &a));
+        ASSERT_EQ(faccessat(s.fd, "instance/" A, F_OK, 0), 0);
+        shared_fd_unref(directory);
+        ASSERT_TRUE(fcntl(fd, F_GETFD) < 0);
+}
+
 static void test_of_gpu(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -184,8 +267,8 @@ static void test_slot(void)
         a.name = b.name = NULL;
         ASSERT_OK(records_put(records, &a));
         ASSERT_OK(records_put(records, &b));
-        ASSERT_OK(records_reserve(records_dirfd(records), A, "0000:08:00.4", "driver=xe; a=\n1", 0));
-        ASSERT_OK(records_reserve(records_dirfd(records), B, "0000:08:00.5", NULL, 0));
+        ASSERT_OK(records_reserve(directory_fd(records), A, "0000:08:00.4", "driver=xe; a=\n1", 0));
+        ASSERT_OK(records_reserve(directory_fd(records), B, "0000:08:00.5", NULL, 0));
         ASSERT_NULL(records_find_slot(records, "0000:00:02.0", "0000:08:00.4"));
         records_free(records);
 
@@ -208,7 +291,7 @@ static void test_slot(void)
         ASSERT_OK(records_open(s.fd, &records));
         ASSERT_STREQ(records_get(records, A)->slot, "0000:08:00.6");
         ASSERT_STREQ(records_get(records, A)->restore, "x");
-        ASSERT_OK(fs_list_at(records_dirfd(records), ".", &names));
+        ASSERT_OK(fs_list_at(directory_fd(records), ".", &names));
         ASSERT_EQ(g_strv_length(names), 1);
         records_free(records);
 }
@@ -227,7 +310,7 @@ static void slot_again(bool noted, bool committed)
         records_note_slot(records, A, "0000:08:00.4", "x");
         ASSERT_OK(records_commit(records, A));
         ASSERT_OK(records_put(records, &b));
-        ASSERT_OK(records_reserve(records_dirfd(records), B, "0000:08:00.4", NULL, 0));
+        ASSERT_OK(records_reserve(directory_fd(records), B, "0000:08:00.4", NULL, 0));
 
         if (noted) {
                 records_note_slot(records, B, "0000:08:00.4", NULL);
@@ -243,7 +326,7 @@ static void slot_again(bool noted, bool committed)
         ASSERT_NULL(records_get(records, A));
         ASSERT_STREQ(records_find_slot(records, "0000:00:02.0", "0000:08:00.4")->uuid, B);
         ASSERT_EQ(records_get(records, B)->interrupted, !committed);
-        ASSERT_OK(fs_list_at(records_dirfd(records), ".", &names));
+        ASSERT_OK(fs_list_at(directory_fd(records), ".", &names));
         ASSERT_EQ(g_strv_length(names), committed ? 1 : 2);
         records_free(records);
 }
@@ -289,17 +372,17 @@ static void test_bad_slots(void)
         ASSERT_OK(records_put(records, &a));
         ASSERT_OK(records_commit(records, A));
         ASSERT_OK(records_put(records, &b));
-        ASSERT_OK(records_reserve(records_dirfd(records), A, "0000:08:00.4", NULL, 0));
-        ASSERT_OK(records_reserve(records_dirfd(records), "cccccccc-0000-4000-8000-000000000003",
-                                  "0000:08:00.4", NULL, 0));
-        ASSERT_OK(fs_replace_file_at(records_dirfd(records), B ".slot", "[Slot]\n", 7, 0600));
-        ASSERT_OK(fs_replace_file_at(records_dirfd(records), ".slot", "x", 1, 0600));
+        ASSERT_OK(records_reserve(directory_fd(records), A, "0000:08:00.4", NULL, 0));
+        ASSERT_OK(records_reserve(directory_fd(records), "cccccccc-0000-4000-8000-000000000003", "0000:08:00.4",
+                                  NULL, 0));
+        ASSERT_OK(fs_replace_file_at(directory_fd(records), B ".slot", "[Slot]\n", 7, 0600));
+        ASSERT_OK(fs_replace_file_at(directory_fd(records), ".slot", "x", 1, 0600));
         records_free(records);
 
         ASSERT_OK(records_open(s.fd, &records));
         ASSERT_NULL(records_get(records, A)->slot);
         ASSERT_NULL(records_get(records, B)->slot);
-        ASSERT_OK(fs_list_at(records_dirfd(records), ".", &names));
+        ASSERT_OK(fs_list_at(directory_fd(records), ".", &names));
         ASSERT_EQ(g_strv_length(names), 2);
         records_free(records);
 }
@@ -311,6 +394,8 @@ int main(int argc, char **argv)
         TEST(test_damage);
         TEST(test_undo);
         TEST(test_undo_first);
+        TEST(test_proof);
+        TEST(test_directory_outlives);
         TEST(test_of_gpu);
         TEST(test_slot);
         TEST(test_slot_again);

@@ -24,7 +24,6 @@ typedef struct File {
         FakeStore store;
         void *data;
         uint64_t serial;
-        uint64_t created_usec; /* CLOCK_REALTIME */
 } File;
 
 typedef struct Node {
@@ -132,7 +131,6 @@ static void add(FakeKernel *k, const char *path, const File *f)
 
         File *copy = g_memdup2(f, sizeof(*f));
         copy->serial = ++k->last_serial;
-        copy->created_usec = (uint64_t)g_get_real_time();
         g_hash_table_replace(k->files, g_strdup(path), copy);
 }
 
@@ -599,9 +597,22 @@ static int fake_write(VgpuIo *io, const char *path, const char *value)
         return write_and_log(io, "write", path, value);
 }
 
-static int fake_write_guarded(VgpuIo *io, const char *path, const char *value)
+/* vgpud-write, which is never killed. */
+static int fake_write_guarded(VgpuIo *io, const char *path, const char *value, const VgpuWitness *witness)
 {
-        return write_and_log(io, "guarded", path, value);
+        FakeKernel *k = kernel(io);
+        int r = write_and_log(io, "guarded", path, value);
+        File *f;
+
+        if (r < 0 || !witness)
+                return r;
+
+        pthread_mutex_lock(&k->lock);
+        if (find(k, witness->device, &f) >= 0)
+                g_assert(dprintf(witness->fd, VGPU_WITNESS_FORMAT, (unsigned long long)f->serial) > 0);
+        pthread_mutex_unlock(&k->lock);
+
+        return 0;
 }
 
 static int fake_list(VgpuIo *io, const char *path, char ***ret)
@@ -660,7 +671,7 @@ static int fake_read_link(VgpuIo *io, const char *path, char **ret)
         return r;
 }
 
-static int fake_identify(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec)
+static int fake_identify(VgpuIo *io, const char *path, uint64_t *ret)
 {
         FakeKernel *k = kernel(io);
         File *f;
@@ -668,10 +679,8 @@ static int fake_identify(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *
         pthread_mutex_lock(&k->lock);
 
         int r = find(k, path, &f);
-        if (r >= 0) {
+        if (r >= 0)
                 *ret = f->serial;
-                *ret_first_seen_usec = f->created_usec;
-        }
         pthread_mutex_unlock(&k->lock);
 
         return r;

@@ -256,6 +256,46 @@ static void test_write(void)
         ASSERT_ERROR(vgpu_io_write_guarded(f.io, "a/b", "x"), ENOTDIR);
 }
 
+/* Only a successful write to an existing device proves anything. */
+static void test_witness(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        VgpuIo *dev = io_on(f.dev_fd, f.dev_fd, f.proc_fd, -EBADF);
+        g_autofree char *text = NULL, *expected = NULL;
+        uint64_t identity;
+
+        scratch_file(&f.root, "create", "");
+        scratch_file(&f.root, "record", "Made=false\n");
+        scratch_directory(&f.root, "parent");
+        scratch_directory(&f.root, "parent/device");
+        _cleanup_close_ int fd = openat(f.root.fd, "record", O_WRONLY | O_APPEND | O_CLOEXEC);
+        VgpuWitness there = { .device = "parent/device", .fd = fd },
+                    missing = { .device = "parent/x", .fd = fd },
+                    nowhere = { .device = "nothing/device", .fd = fd },
+                    full = { .device = "pts/ptmx", .fd = fd };
+
+        int failed = vgpu_io_write_witnessed(dev, "full", "x", &full);
+        vgpu_io_free(dev);
+        ASSERT_ERROR(failed, ENOSPC);
+        ASSERT_ERROR(vgpu_io_write_witnessed(f.io, "no-create", "x", &there), ENOENT);
+        ASSERT_OK(vgpu_io_write_witnessed(f.io, "create", "x", &missing));
+        ASSERT_OK(vgpu_io_write_witnessed(f.io, "create", "x", &nowhere));
+        ASSERT_OK(vgpu_io_write_witnessed(f.io, "create", "x", NULL));
+        ASSERT_OK(vgpu_io_read(f.io, "record", &text));
+        ASSERT_STREQ(text, "Made=false");
+        g_clear_pointer(&text, g_free);
+
+        ASSERT_OK(vgpu_io_write_witnessed(f.io, "create", "0123", &there));
+        ASSERT_OK(vgpu_io_identify(f.io, "parent/device", &identity));
+        expected = g_strdup_printf("Made=false\n" VGPU_WITNESS_FORMAT, (unsigned long long)identity);
+        expected[strlen(expected) - 1] = 0;
+        ASSERT_OK(vgpu_io_read(f.io, "record", &text));
+        ASSERT_STREQ(text, expected);
+        g_clear_pointer(&text, g_free);
+        ASSERT_OK(vgpu_io_read(f.io, "create", &text));
+        ASSERT_STREQ(text, "0123");
+}
+
 /* The errno of write(2), from files of the kernel, both ways. */
 static void test_errno(void)
 {
@@ -296,7 +336,7 @@ static void test_writer_many(void)
                 g_autofree char *line = g_strdup_printf("%d\n", i);
 
                 g_string_append(expected, line);
-                failed += writer_write(w, fd, line, strlen(line)) < 0;
+                failed += writer_write(w, fd, line, strlen(line), NULL) < 0;
         }
 
         writer_free(w);
@@ -329,7 +369,7 @@ static void test_writer_descriptors(void)
         g_autofree char *all = NULL;
         ASSERT_OK(r);
         probe = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        ASSERT_OK(writer_write(w, probe, "x", 1)); /* the child runs now */
+        ASSERT_OK(writer_write(w, probe, "x", 1, NULL)); /* the child runs now */
 
         g_assert(g_file_get_contents("/proc/thread-self/children", &all, NULL, NULL));
         pids = g_strsplit(all, " ", -1);
@@ -376,9 +416,9 @@ static void test_writer_refuses(void)
         ASSERT_ERROR(writer_new("/nonexistent/vgpud-write", -EBADF, &w), ENOENT);
         ASSERT_NULL(w);
         ASSERT_OK(writer_new(writer_path, -EBADF, &w));
-        int empty = writer_write(w, null, "", 0), large = writer_write(w, null, more, strlen(more));
-        int not_writable = writer_write(w, readable, "x", 1),
-            page = writer_write(w, null, more, VGPU_IO_ATTR_MAX);
+        int empty = writer_write(w, null, "", 0, NULL), large = writer_write(w, null, more, strlen(more), NULL);
+        int not_writable = writer_write(w, readable, "x", 1, NULL),
+            page = writer_write(w, null, more, VGPU_IO_ATTR_MAX, NULL);
         writer_free(w);
         ASSERT_ERROR(empty, EINVAL);
         ASSERT_ERROR(large, EINVAL);
@@ -509,14 +549,14 @@ static void test_release_writer(void)
 }
 
 /* A child of the test does the write that hangs: into a pipe that is full. It stands for the daemon. */
-static void write_into_full_pipe(int out, int lock)
+static void write_into_full_pipe(int out, int lock, const WriterWitness *witness)
 {
         g_autofree char *page = g_strnfill(VGPU_IO_ATTR_MAX, 'y');
         Writer *w = NULL;
 
         if (writer_new(writer_path, lock, &w) < 0)
                 _exit(1);
-        (void)writer_write(w, out, page, VGPU_IO_ATTR_MAX);
+        (void)writer_write(w, out, page, VGPU_IO_ATTR_MAX, witness);
         _exit(2); /* only if the write came back */
 }
 
@@ -534,12 +574,13 @@ static bool writer_has_request(pid_t pid)
         return target && g_str_has_prefix(target, "pipe:");
 }
 
-/* SIGKILL ends the daemon at once although its write hangs; the write is finished all the same, and the lock
- * that the writer inherited says how long that takes. */
+/* SIGKILL ends the daemon at once although its write hangs; the write is finished and put on record all the
+ * same, and the lock that the writer inherited says how long that takes. */
 static void test_hang(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
         _cleanup_close_ int lock = openat(s.fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600), again = -EBADF;
+        _cleanup_close_ int record = openat(s.fd, "record", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         char block[4096];
         int fds[2], status;
         size_t before = 0, after = 0;
@@ -557,7 +598,9 @@ static void test_hang(void)
 
         pid_t daemon = fork();
         if (daemon == 0)
-                write_into_full_pipe(out, lock);
+                write_into_full_pipe(
+                                out, lock,
+                                &(WriterWitness){ .folder_fd = s.fd, .name = "lock", .record_fd = record });
         ASSERT_TRUE(daemon > 0);
         lock = safe_close(lock);
         out = safe_close(out);
@@ -581,6 +624,10 @@ static void test_hang(void)
         ASSERT_EQ(flock(again, LOCK_EX), 0);
         ASSERT_TRUE(before > 0);
         ASSERT_EQ(after, VGPU_IO_ATTR_MAX);
+        ssize_t size = pread(record, block, sizeof(block) - 1, 0);
+        ASSERT_TRUE(size > 0);
+        block[size] = 0;
+        ASSERT_TRUE(g_str_has_prefix(block, "Identity="));
 }
 
 /* A blocked write does not delay other lanes. */
@@ -851,6 +898,7 @@ int main(int argc, char **argv)
         TEST(test_read_links);
         TEST(test_list);
         TEST(test_write);
+        TEST(test_witness);
         TEST(test_errno);
         TEST(test_writer_many);
         TEST(test_writer_descriptors);
