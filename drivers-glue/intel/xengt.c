@@ -273,8 +273,10 @@ static int xengt_check_room(const VgpuTarget *t, const XengtRequest *w, guint n_
 
         if (r < 0 && !xengt_has_control(t))
                 return explain_gpu_gone(t->facts, r, reterr);
-        /* If the resources cannot be read, the driver decides. */
-        if (r < 0 || xengt_room_count(&room, &w->size, n_instances) > 0)
+        /* Do not ask the driver: a request that it cannot serve may crash the domain. */
+        if (r < 0)
+                return explain_unreadable(ROOM, r, reterr);
+        if (xengt_room_count(&room, &w->size, n_instances) > 0)
                 return 0;
 
         why = xengt_room_explain(&room, &w->size, n_instances);

@@ -441,6 +441,12 @@ static void test_bad_requests(void)
         ASSERT_STREQ(writes, "");
 }
 
+static int hide_resources(FakeKernel *k, const char *path, void *data)
+{
+        fake_fail(k, "read", UNKNOWN, EIO);
+        return -ENOMEM;
+}
+
 /* Every errno of the driver. */
 static void test_errors(void)
 {
@@ -461,9 +467,8 @@ static void test_errors(void)
                 fake_heal(f.k);
         }
 
-        /* The resources cannot be read either. */
-        fake_fail(f.k, "write", CREATE, ENOMEM);
-        fake_fail(f.k, "read", UNKNOWN, EIO);
+        /* The resources cannot be read afterwards. */
+        fake_before(f.k, "write", CREATE, hide_resources, NULL);
         ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), ENOSPC);
         ASSERT_EQ(f.e.errnum, ENOMEM);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
@@ -739,7 +744,12 @@ static void test_room_unknown(void)
                         ASSERT_CONTAINS(t->why_not, g_strerror(table[i]));
                 }
 
-                /* The driver decides. */
+                /* The driver is not asked: it could crash the domain. */
+                ASSERT_ERROR(make(&f, 2, UUID_B, "xengt-64-448"), EIO);
+                ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+                ASSERT_EQ(f.e.errnum, table[i]);
+                ASSERT_CONTAINS(f.e.message, UNKNOWN);
+                fake_heal(f.k);
                 ASSERT_OK(make(&f, 2, UUID_B, "xengt-64-448"));
                 ASSERT_STREQ(f.made->slot, "vm2");
         }
