@@ -283,6 +283,21 @@ static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest 
         return 0;
 }
 
+/* The hint for GPUs that would have room without spare=. */
+static void place_hint_spare(Place *place, uint32_t count)
+{
+        for (size_t i = 0; i < place->placement->n; i++) {
+                const PlacementRank *rank = &place->placement->ranks[i];
+                const PlacementCandidate *c = rank->candidate;
+
+                if (rank->verdict == PLACEMENT_FULL && c->spare > 0 &&
+                    (uint64_t)c->promised + count <= c->available)
+                        vgpud_hint_setf(&place->hints[rank->index], VGPUD_HINT_CHANGE_CONFIG,
+                                        "lower spare= for GPU %s in vgpud.conf, or request this GPU by name, for which spare= does not count",
+                                        c->gpu);
+        }
+}
+
 int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, uid_t requester, Place **ret,
               VgpudError *reterr)
 {
@@ -333,6 +348,7 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
         }
 
         place->placement = placement_choose(place->candidates, n, &request);
+        place_hint_spare(place, count);
         *ret = place;
 
         return 0;
@@ -363,7 +379,9 @@ const VgpudHint *place_hint(const Place *place, const PlacementRank *rank)
                 hint = &place->hints[rank->index];
                 break;
         case PLACEMENT_FULL:
-                hint = type ? &type->hint : NULL;
+                hint = &place->hints[rank->index];
+                if (!hint->text)
+                        hint = type ? &type->hint : NULL;
                 break;
         case PLACEMENT_EXCLUDED:
                 /* Only this hint is about a rule of the type. Any other hint is about room, which is not the

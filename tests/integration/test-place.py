@@ -134,7 +134,7 @@ class Place(host.HostTest):
         self.assertEqual({g: (c["room"], c["available"], c["spare"]) for g, c in candidates.items() if g in (S2, S3)},
                          {S2: (3, 4, 1), S3: (3, 4, 1)})
         self.assertEqual(candidates[S0]["error"], "org.vgpud1.Error.NotSupported")
-        self.assert_error("NoCapacity", h.bus.start_create("", Q1, count=4), S2, "spare=", "forbid=S64-1Q", "desk")
+        self.assert_error("NoCapacity", h.bus.start_create("", Q1, count=4), S2, "spare=", "forbid=S64-1Q", "desk", hint="change-config")
         self.assert_error("NotSupported", h.bus.start_create(S0, Q1), "forbid=S64-1Q")
         self.assert_error("InvalidArgs", h.bus.start_create("", Q1, pool="dusk"), '"dusk"', hint="change-config")
         self.assertEqual(h.writes("create"), [])

@@ -262,6 +262,12 @@ static void test_chosen_before(void)
         ASSERT_STREQ(gpu_name(gpu), A);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(2, .type = "GVTg_V5_4", .gpu = A), uuid), VGPUD_ERROR_NONE);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4", .chosen = B), VGPUD_ERROR_NO_CAPACITY, "spare=");
+        ASSERT_EQ(last_hint, VGPUD_HINT_CHANGE_CONFIG);
+        /* Not even without spare=. */
+        ASSERT_CREATE_ERROR(&f, REQUEST_N(64, .type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY, "spare=");
+        ASSERT_TRUE(last_hint != VGPUD_HINT_CHANGE_CONFIG);
+        /* The hint holds. */
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4", .gpu = B), uuid), VGPUD_ERROR_NONE);
 }
 
 /* No GPU has capacity, but a removal runs: the request waits behind the removal. */
