@@ -34,6 +34,12 @@ typedef struct Kept {
         void *userdata;
 } Kept;
 
+/* A sender whose uid the bus is being asked. */
+typedef struct Unknown {
+        GQueue calls; /* Kept, borrowed, in order */
+        size_t bytes;
+} Unknown;
+
 struct BusAdmission {
         sd_bus *bus; /* borrowed */
         bool is_client;
@@ -42,7 +48,7 @@ struct BusAdmission {
         BusUnread *unread;   /* owned */
         GHashTable *kept;    /* sd_bus_message -> Kept, owned */
         BusPlaces *places;   /* owned */
-        GHashTable *unknown; /* sender -> GQueue of Kept, in order; owned */
+        GHashTable *unknown; /* sender -> Unknown, owned */
         size_t unknown_calls, unknown_bytes;
         GHashTable *dispatched; /* sd_bus_message, ref: passes the filter next */
 
@@ -321,13 +327,13 @@ static void unknown_decide(Kept *k, uid_t uid, int error)
 static void on_identified(const char *name, uid_t uid, int error, void *userdata)
 {
         BusAdmission *a = userdata;
-        GQueue *calls = g_hash_table_lookup(a->unknown, name);
+        Unknown *u = g_hash_table_lookup(a->unknown, name);
         Kept *k;
 
-        if (!calls)
+        if (!u)
                 return;
 
-        while ((k = g_queue_pop_head(calls)))
+        while ((k = g_queue_pop_head(&u->calls)))
                 unknown_decide(k, uid, error);
 
         assert_se(g_hash_table_remove(a->unknown, name));
@@ -335,35 +341,69 @@ static void on_identified(const char *name, uid_t uid, int error, void *userdata
 
 static void unknown_free(gpointer p)
 {
-        g_queue_free(p);
+        Unknown *u = p;
+
+        g_queue_clear(&u->calls);
+        g_free(u);
 }
 
-static bool unknown_has_place(const BusAdmission *a, const GQueue *calls, size_t bytes)
+/* The sender that holds most; NULL: none holds more than `bytes`. */
+static Unknown *unknown_find_largest(const BusAdmission *a, size_t bytes)
 {
-        if (!calls && bytes <= BUS_UNKNOWN_SMALL)
-                return true;
+        GHashTableIter iter;
+        Unknown *u, *largest = NULL;
+
+        g_hash_table_iter_init(&iter, a->unknown);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&u))
+                if (u->bytes > (largest ? largest->bytes : bytes))
+                        largest = u;
+
+        return largest;
+}
+
+/* A place for the first call of a sender, who may be root. */
+static bool unknown_make_place(BusAdmission *a, size_t bytes)
+{
+        Unknown *u;
+
+        while (a->unknown_bytes + bytes > BUS_UNKNOWN_BYTES_MAX && (u = unknown_find_largest(a, bytes))) {
+                Kept *k = g_queue_pop_tail(&u->calls);
+
+                u->bytes -= k->bytes;
+                a->unknown_bytes -= k->bytes;
+                a->unknown_calls--;
+                unknown_refuse(k, VGPUD_ERROR_TOO_MANY_CALLS,
+                               "too many calls of unknown callers wait, and this caller has most of them");
+        }
+
+        return a->unknown_bytes + bytes <= BUS_UNKNOWN_BYTES_MAX;
+}
+
+static bool unknown_has_place(BusAdmission *a, const Unknown *u, size_t bytes)
+{
+        if (!u || u->calls.length == 0)
+                return bytes <= BUS_UNKNOWN_SMALL || unknown_make_place(a, bytes);
 
         return a->unknown_bytes + bytes <= BUS_UNKNOWN_BYTES_MAX &&
-               bus_share_allows(calls ? calls->length : 0, BUS_UNKNOWN_PER_SENDER_MAX, a->unknown_calls,
-                                BUS_UNKNOWN_MAX);
+               bus_share_allows(u->calls.length, BUS_UNKNOWN_PER_SENDER_MAX, a->unknown_calls, BUS_UNKNOWN_MAX);
 }
 
 /* Keep the call until the bus has reported the uid of its sender. */
 static int admission_ask(BusAdmission *a, sd_bus_message *call, VgpudError *reterr)
 {
         const char *sender = sd_bus_message_get_sender(call);
-        GQueue *calls = sender ? g_hash_table_lookup(a->unknown, sender) : NULL;
+        Unknown *u = sender ? g_hash_table_lookup(a->unknown, sender) : NULL;
         size_t bytes;
         Kept *k;
         int r;
 
         r = sender ? bus_call_measure(call, BUS_CALL_SIZE_MAX, &bytes) : -ENXIO;
-        if (r >= 0 && !unknown_has_place(a, calls, bytes))
+        if (r >= 0)
+                r = bus_callers_ask(a->callers, sender);
+        if (r >= 0 && !unknown_has_place(a, u, bytes))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_CALLS,
                                         "no place is free for another call of the unidentified sender %s",
                                         sender);
-        if (r >= 0)
-                r = bus_callers_ask(a->callers, sender);
         if (r < 0)
                 return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NOT_AUTHORIZED, r,
                                               "failed to identify the caller: %s", g_strerror(-r));
@@ -372,12 +412,14 @@ static int admission_ask(BusAdmission *a, sd_bus_message *call, VgpudError *rete
         if (r < 0)
                 return r;
 
-        if (!calls) {
-                calls = g_queue_new();
-                (void)g_hash_table_insert(a->unknown, g_strdup(sender), calls);
+        if (!u) {
+                u = g_new0(Unknown, 1);
+                g_queue_init(&u->calls);
+                (void)g_hash_table_insert(a->unknown, g_strdup(sender), u);
         }
 
-        g_queue_push_tail(calls, k);
+        g_queue_push_tail(&u->calls, k);
+        u->bytes += k->bytes;
         a->unknown_calls++;
         a->unknown_bytes += k->bytes;
 

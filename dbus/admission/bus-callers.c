@@ -17,6 +17,7 @@ typedef struct Caller {
         uid_t uid;             /* set if known */
         sd_bus_slot *question; /* owned; the question to the bus; NULL: none is open */
         GQueue watches;        /* BusWatch, borrowed */
+        bool in_use;           /* the answer is being told, or the caller has left the table */
 } Caller;
 
 struct BusWatch {
@@ -51,6 +52,18 @@ bool bus_is_from_bus(sd_bus_message *m)
         return g_strcmp0(sd_bus_message_get_sender(m), DBUS_NAME) == 0;
 }
 
+static bool caller_is_idle(const Caller *caller)
+{
+        return g_queue_is_empty((GQueue *)&caller->watches) && !caller->question && !caller->in_use;
+}
+
+/* An entry that says nothing may be of a caller that has left: the bus will not tell a second time. */
+static void caller_drop_if_useless(Caller *caller)
+{
+        if (!caller->known && caller_is_idle(caller))
+                assert_se(g_hash_table_remove(caller->callers->callers, caller->name));
+}
+
 /* ---- leaving ---- */
 
 static void watch_unlink(BusWatch *w)
@@ -64,11 +77,15 @@ static void watch_unlink(BusWatch *w)
 
 BusWatch *bus_watch_free(BusWatch *w)
 {
+        Caller *caller = w ? w->caller : NULL;
+
         if (!w)
                 return NULL;
 
         watch_unlink(w);
         g_free(w);
+        if (caller)
+                caller_drop_if_useless(caller);
 
         return NULL;
 }
@@ -82,6 +99,7 @@ static void callers_drop(BusCallers *c, const char *name)
                 return;
 
         (void)g_hash_table_steal(c->callers, name);
+        caller->in_use = true;
 
         /* `left` frees its watch, and maybe others. */
         while ((w = g_queue_peek_head(&caller->watches))) {
@@ -163,11 +181,9 @@ BusCallers *bus_callers_free(BusCallers *c)
         return NULL;
 }
 
-static gboolean caller_is_idle(gpointer name, gpointer value, gpointer userdata)
+static gboolean callers_match_idle(gpointer name, gpointer value, gpointer userdata)
 {
-        const Caller *caller = value;
-
-        return g_queue_is_empty((GQueue *)&caller->watches) && !caller->question;
+        return caller_is_idle(value);
 }
 
 /* The entry of a name, new if needed; NULL: the table is full. */
@@ -179,7 +195,7 @@ static Caller *callers_enter(BusCallers *c, const char *name)
                 return caller;
 
         if (g_hash_table_size(c->callers) >= BUS_CALLERS_MAX &&
-            g_hash_table_foreach_remove(c->callers, caller_is_idle, NULL) == 0)
+            g_hash_table_foreach_remove(c->callers, callers_match_idle, NULL) == 0)
                 return NULL;
 
         caller = g_new0(Caller, 1);
@@ -189,6 +205,11 @@ static Caller *callers_enter(BusCallers *c, const char *name)
         (void)g_hash_table_insert(c->callers, caller->name, caller);
 
         return caller;
+}
+
+size_t bus_callers_count(const BusCallers *c)
+{
+        return g_hash_table_size(c->callers);
 }
 
 int bus_callers_get(const BusCallers *c, sd_bus_message *call, uid_t *ret)
@@ -246,7 +267,10 @@ static int on_uid(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error
                 caller->uid = uid;
         }
 
+        caller->in_use = true;
         c->identified(caller->name, uid, MIN(r, 0), c->userdata);
+        caller->in_use = false;
+        caller_drop_if_useless(caller);
 
         return 1;
 }
@@ -254,6 +278,7 @@ static int on_uid(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error
 int bus_callers_ask(BusCallers *c, const char *name)
 {
         Caller *caller = callers_enter(c, name);
+        int r;
 
         if (!caller)
                 return -ENOBUFS;
@@ -263,6 +288,10 @@ int bus_callers_ask(BusCallers *c, const char *name)
         if (caller->question)
                 return 0;
 
-        return sd_bus_call_method_async(c->bus, &caller->question, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE,
-                                        "GetConnectionUnixUser", on_uid, caller, "s", name);
+        r = sd_bus_call_method_async(c->bus, &caller->question, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE,
+                                     "GetConnectionUnixUser", on_uid, caller, "s", name);
+        if (r < 0)
+                caller_drop_if_useless(caller);
+
+        return r;
 }

@@ -38,6 +38,9 @@ int bus_callers_ask(BusCallers *c, const char *name);
 BusWatch *bus_callers_watch(BusCallers *c, sd_bus_message *call, BusLeft left, void *userdata);
 BusWatch *bus_watch_free(BusWatch *w);
 
+/* Number of callers that are remembered. */
+size_t bus_callers_count(const BusCallers *c);
+
 /* The bus daemon sent the message. A match of sd-bus with a well-known sender accepts a unicast signal of any
  * client, so signal handlers must check. */
 bool bus_is_from_bus(sd_bus_message *m);

@@ -73,11 +73,33 @@ static int unread_read_bytes(sd_bus_message *reply, uint32_t *ret)
         return r < 0 ? r : -ENODATA;
 }
 
+/* The bus does not count, or does not tell us: dbus-daemon without statistics answers UnknownInterface, with a
+ * policy AccessDenied, and dbus-broker Failed. Any other error may go by, such as a timeout. */
+static bool unread_is_refused(sd_bus_message *reply)
+{
+        static const char *const names[] = { SD_BUS_ERROR_UNKNOWN_METHOD, SD_BUS_ERROR_UNKNOWN_INTERFACE,
+                                             SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_ACCESS_DENIED,
+                                             SD_BUS_ERROR_FAILED };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+                if (sd_bus_message_is_method_error(reply, names[i]) > 0)
+                        return true;
+
+        return false;
+}
+
 static void unread_take(BusUnread *u, sd_bus_message *reply)
 {
         BusUnreadState before = u->state;
+        bool is_error = sd_bus_message_is_method_error(reply, NULL) > 0;
 
-        if (sd_bus_message_is_method_error(reply, NULL) || unread_read_bytes(reply, &u->bytes) < 0) {
+        if (is_error && !unread_is_refused(reply)) {
+                log_debug("Failed to ask the bus for unread answers, asking again later: %s",
+                          sd_bus_message_get_error(reply)->name);
+                return;
+        }
+
+        if (is_error || unread_read_bytes(reply, &u->bytes) < 0) {
                 log_debug("The bus does not count unread answers, ignoring");
                 u->is_supported = false;
                 u->state = BUS_UNREAD_FEW;
