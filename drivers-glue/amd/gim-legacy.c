@@ -289,7 +289,8 @@ static int gim_legacy_put_back(VgpuTarget *t, const VgpuVf *vf, const VfState *w
                                 return r;
                 }
 
-                r = vfs_bind(t->io, vf, NULL, now.override ? now.override : now.driver, reterr);
+                r = vfs_bind_from(t->io, vf, vfs_driver_is_vfio(now.driver) ? now.driver : was->driver, NULL,
+                                  now.override ? now.override : now.driver, reterr);
                 if (r < 0)
                         return r;
 

@@ -160,7 +160,8 @@ static int sriov_put_back(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, 
                 if (r < 0)
                         return r;
 
-                r = vfs_bind(t->io, vf, NULL, now.override, reterr);
+                r = vfs_bind_from(t->io, vf, vfs_driver_is_vfio(now.driver) ? now.driver : was->state.driver,
+                                  NULL, now.override, reterr);
                 if (r < 0)
                         return r;
 

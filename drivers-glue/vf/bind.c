@@ -285,7 +285,9 @@ static int bind_explain_race(const Binding *b, const char *from, int r, VgpudErr
         r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                    "another program bound VF %s to driver %s while vgpud was about to %s %s",
                                    b->vf->name, b->bound, from ? "unbind it from" : "bind it to",
-                                   from ? from : b->driver);
+                                   from        ? from
+                                   : b->driver ? b->driver
+                                               : "no driver");
         vgpud_error_hintf(reterr, VGPUD_HINT_STOP_OTHER_TOOL,
                           "stop the other program that changes the drivers of VFs");
 
@@ -458,7 +460,50 @@ static int bind_attach(Binding *b, VgpudError *reterr)
                                 b->driver);
 }
 
+/* The VF is bound to b->bound. */
+static int bind_run(Binding *b, const char *override, VgpudError *reterr)
+{
+        int r;
+
+        if (b->bound && g_strcmp0(b->bound, b->driver) == 0)
+                return bind_set_override(b, override, reterr);
+
+        if (b->driver && !bind_driver_exists(b->io, b->driver))
+                return bind_explain_no_driver(b, reterr);
+
+        /* Unbind first: the kernel may refuse that. Set driver_override before binding, so that no other driver
+         * can take the VF. */
+        r = b->bound ? bind_detach(b, reterr) : bind_refuse_leaving(b, reterr);
+        if (r < 0)
+                return r;
+
+        if (b->driver) {
+                r = bind_set_override(b, b->driver, reterr);
+                if (r < 0)
+                        return r;
+
+                r = bind_attach(b, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        return bind_set_override(b, override, reterr);
+}
+
 int vfs_bind(VgpuIo *io, const VgpuVf *vf, const char *driver, const char *override, VgpudError *reterr)
+{
+        _cleanup_(bind_done) Binding b = { .io = io, .vf = vf, .driver = driver };
+        int r;
+
+        g_assert(vgpu_io_name_is_valid(vf->name));
+
+        r = bind_read_driver(&b, reterr);
+
+        return r < 0 ? r : bind_run(&b, override, reterr);
+}
+
+int vfs_bind_from(VgpuIo *io, const VgpuVf *vf, const char *from, const char *driver, const char *override,
+                  VgpudError *reterr)
 {
         _cleanup_(bind_done) Binding b = { .io = io, .vf = vf, .driver = driver };
         int r;
@@ -469,27 +514,8 @@ int vfs_bind(VgpuIo *io, const VgpuVf *vf, const char *driver, const char *overr
         if (r < 0)
                 return r;
 
-        if (b.bound && g_strcmp0(b.bound, driver) == 0)
-                return bind_set_override(&b, override, reterr);
+        if (b.bound && g_strcmp0(b.bound, from) != 0)
+                return bind_explain_race(&b, from, 0, reterr);
 
-        if (driver && !bind_driver_exists(io, driver))
-                return bind_explain_no_driver(&b, reterr);
-
-        /* Unbind first: the kernel may refuse that. Set driver_override before binding, so that no other driver
-         * can take the VF. */
-        r = b.bound ? bind_detach(&b, reterr) : bind_refuse_leaving(&b, reterr);
-        if (r < 0)
-                return r;
-
-        if (driver) {
-                r = bind_set_override(&b, driver, reterr);
-                if (r < 0)
-                        return r;
-
-                r = bind_attach(&b, reterr);
-                if (r < 0)
-                        return r;
-        }
-
-        return bind_set_override(&b, override, reterr);
+        return bind_run(&b, override, reterr);
 }

@@ -19,7 +19,7 @@ void vf_create_done(VfCreate *c)
  * VF as well. */
 int vf_create_bind(VfCreate *c, const char *driver, VgpudError *reterr)
 {
-        int r = vfs_bind(c->t->io, c->vf, driver, c->driver, reterr);
+        int r = vfs_bind_from(c->t->io, c->vf, c->was.state.driver, driver, c->driver, reterr);
 
         c->vf_failed = r == -vgpud_error_code_to_errno(VGPUD_ERROR_FAILED) ||
                        r == -vgpud_error_code_to_errno(VGPUD_ERROR_IN_USE);
@@ -88,6 +88,18 @@ static int create_hand_out(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
         return 0;
 }
 
+/* True if another program has bound the VF meanwhile, and nothing of vgpud is left on it: the VF has no quotas,
+ * and its driver_override is as before. */
+static bool create_is_taken_over(const VfCreate *c)
+{
+        const VfState *was = &c->was.state;
+        _cleanup_(vf_state_done) VfState now = { 0 };
+
+        return (!c->was.quotas || c->was.quotas->len == 0) && vf_state_read(c->t->io, c->vf->path, &now) >= 0 &&
+               !vf_state_is_handed_out(&now) && now.driver && g_strcmp0(now.driver, was->driver) != 0 &&
+               g_strcmp0(now.override, was->override) == 0;
+}
+
 /* Roll back because of *cause, which is emptied. */
 static int create_undo(VfCreate *c, VgpudError *cause, VgpudError *reterr)
 {
@@ -101,6 +113,8 @@ static int create_undo(VfCreate *c, VgpudError *cause, VgpudError *reterr)
         }
 
         r = c->ops->put_back(c, &again);
+        if (r < 0 && !c->ops->explain_undo && create_is_taken_over(c))
+                r = 0;
         if (r < 0)
                 c->vf_failed = false;
         if (c->ops->explain_undo)

@@ -565,18 +565,33 @@ const VgpuVf *vf_find_interrupted(VgpuTarget *t, const char *slot, const char *r
         return vf;
 }
 
+/* True if another program has bound the VF to a driver of its own. */
+static bool handout_is_taken_over(const VfState *now, const VfState *was)
+{
+        return now->driver && !vfs_driver_is_vfio(now->driver) && g_strcmp0(now->driver, was->driver) != 0;
+}
+
 int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT, again = VGPUD_ERROR_INIT;
         _cleanup_(vf_state_done) VfState now = { 0 };
-        int r = vfs_bind(t->io, vf, was->driver, was->override, &cause);
+        g_autofree char *bound = NULL;
+        int r;
 
+        /* The driver of another program is not vgpud's to unbind. */
+        r = vfs_read_driver(t->io, vf->path, &bound);
+        if (r < 0)
+                return explain_unreadable(vf->path, r, reterr);
+
+        r = vfs_bind_from(t->io, vf, vfs_driver_is_vfio(bound) ? bound : was->driver, was->driver,
+                          was->override, &cause);
         if (r >= 0)
                 return r;
 
         /* The failed vfs_bind() may have left driver_override set, which would look like a reservation:
          * restore the earlier value. A VF that is still handed out stays an instance. */
-        if (vf_state_read(t->io, vf->path, &now) < 0 || vf_state_is_handed_out(&now) ||
+        if (vf_state_read(t->io, vf->path, &now) < 0 ||
+            (vf_state_is_handed_out(&now) && !handout_is_taken_over(&now, was)) ||
             vfs_bind(t->io, vf, now.driver, was->override, &again) >= 0) {
                 vgpud_error_move(reterr, &cause);
                 return r;

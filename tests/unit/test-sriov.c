@@ -1180,6 +1180,42 @@ static void test_gone_while_creating(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
 }
 
+/* Another program binds the VF to accelvf before the first write of a create or the last write of a destroy. */
+static int bind_to_accel(FakeKernel *k, const char *path, void *data)
+{
+        Fixture *f = data;
+        g_autofree char *override = g_strconcat(fake_vf_path(f->pf, 0), "/driver_override", NULL);
+
+        fake_heal(k);
+        (void)vgpu_io_write(f->io, "bus/pci/drivers/vfio-pci/unbind", "0000:03:00.1");
+        ASSERT_OK(vgpu_io_write(f->io, override, "accelvf"));
+        ASSERT_OK(vgpu_io_write(f->io, "bus/pci/drivers/accelvf/bind", "0000:03:00.1"));
+
+        return 0;
+}
+
+static void test_races_of_a_rival(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 1);
+        g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
+
+        fake_before(f.k, "write", override, bind_to_accel, &f);
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), EIO);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_OTHER_TOOL);
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
+        ASSERT_NULL(fake_vf_override(f.pf, 0));
+
+        ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], NULL, NULL, NULL));
+        ASSERT_OK(create(&f, UUID_A, "vf"));
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
+        ASSERT_EQ(s->instances->len, 1);
+        fake_before(f.k, "write", "bus/pci/drivers/vfio-pci/unbind", bind_to_accel, &f);
+        ASSERT_ERROR(destroy(&f, s->instances->pdata[0]), EIO);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_OTHER_TOOL);
+        ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
+}
+
 /* ---- quotas: every errno of xe and i915 ---- */
 
 typedef struct QuotaErrno {
@@ -1566,6 +1602,7 @@ int main(int argc, char **argv)
         TEST(test_noiommu);
         TEST(test_shared_group);
         TEST(test_gone_while_creating);
+        TEST(test_races_of_a_rival);
         TEST(test_quota_errno_xe);
         TEST(test_quota_errno_i915);
         TEST(test_quota_nowhere);
