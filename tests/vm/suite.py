@@ -18,6 +18,7 @@ import states
 import store
 
 CASES = Path(__file__).resolve().parent / "cases"
+RAW = CASES.parents[1] / "hostile/raw.py"  # a misbehaving client of the bus
 LOGS = """
 echo '--- journal of vgpud:'; journalctl --no-pager -n 80 -o short-monotonic -u vgpud.service
 echo '--- kernel:'; dmesg | tail -n 15
@@ -42,7 +43,7 @@ def run_case(kernel, state, name, arguments, timeout):
     said = []
     files = [
         (f"/run/vm/{path.name}", 0o644, path.read_text(encoding="utf-8"))
-        for path in (*store.GUEST.glob("vm*.py"), CASES / f"{name}.py")
+        for path in (*store.GUEST.glob("vm*.py"), RAW, CASES / f"{name}.py")
     ]
     try:
         hardware = hardware_of(files[-1][2])

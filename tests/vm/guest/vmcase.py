@@ -6,6 +6,7 @@ Every wait has a deadline and waits for the event; no function here polls with s
 expected state raises an AssertionError with the actual state."""
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -690,6 +691,24 @@ def writers(gpu):
     return found
 
 
+PIDFD_GETFD = 438  # number of the system call
+WRITER_SOCKET_FD = 3  # drivers-glue/io/writer.h
+
+
+def await_request(writer, deadline_sec=DEADLINE_SEC):
+    """Wait until vgpud has sent a write to this stopped vgpud-write; vgpud waits for the answer then. False: vgpud has
+    closed the socket of the idle writer, and uses another one."""
+    pidfd = os.pidfd_open(writer)
+    fd = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, WRITER_SOCKET_FD, 0)
+    os.close(pidfd)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    with socket.socket(fileno=fd) as requests:
+        if not select.select([requests], [], [], deadline_sec)[0]:
+            raise AssertionError(f"no request to the writer {writer} in {deadline_sec} s")
+        return bool(requests.recv(1, socket.MSG_PEEK))
+
+
 # ---- services ----------------------------------------------------------------------------------------------
 
 
@@ -707,6 +726,12 @@ def journal(unit="vgpud.service"):
         json.loads(line)
         for line in run("journalctl", "--no-pager", "-o", "json", "-u", unit).out.splitlines()
     ]
+
+
+def field(path, name):
+    """The number of a line "Name: number unit" of a file of /proc."""
+    lines = Path(path).read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def main_pid(unit="vgpud.service"):
