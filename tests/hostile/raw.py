@@ -15,6 +15,7 @@ ROOT = "/org/vgpud1"
 MANAGER = "org.vgpud1.Manager"
 CALL, RETURN, ERROR, SIGNAL = 1, 2, 3, 4
 NO_REPLY = 1
+DEADLINE_S = 240.0  # a call of 30 MiB takes half a minute with the sanitizers on a busy machine
 PATH, INTERFACE, MEMBER, ERROR_NAME, REPLY_SERIAL, DESTINATION, SENDER, SIGNATURE, FDS = range(1, 10)
 
 
@@ -180,7 +181,7 @@ class Raw:
             data = data[sent:]
         self.socket.sendall(data)
 
-    def read(self, seconds=30.0):
+    def read(self, seconds=DEADLINE_S):
         """The next message; None if no message arrives in time, or the connection has ended."""
         end = time.monotonic() + seconds
         while True:
@@ -199,7 +200,7 @@ class Raw:
                 return None
             self.buffer += more
 
-    def answer(self, serial, seconds=30.0):
+    def answer(self, serial, seconds=DEADLINE_S):
         """The answer to a call. Skips other messages."""
         end = time.monotonic() + seconds
         while (got := self.read(max(0, end - time.monotonic()))) is not None:
@@ -213,7 +214,7 @@ class Raw:
                        destination="org.freedesktop.DBus"))
         return self.answer(serial)
 
-    def ask(self, member, body=None, seconds=30.0, **more):
+    def ask(self, member, body=None, seconds=DEADLINE_S, **more):
         serial = self.next()
         self.send(call(serial, member, body, **more))
         return self.answer(serial, seconds)
