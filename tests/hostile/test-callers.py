@@ -1,7 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Unprivileged users who try to stop, overload or deceive the daemon and vgpuctl. The daemon still answers calls of root.
-The table at the end has a line for each attack."""
+The table at the end has a line for each attack. Names of tests and lines begin with the threat:
+
+A2  calls that carry file descriptors
+A3  calls that are long, or that wait with long arguments
+A4  floods of calls
+A5  forged signals, to the daemon and to vgpuctl
+A6  calls that need questions to polkit
+A7  answers that no client reads"""
 
 import contextlib
 import os
@@ -346,7 +353,7 @@ class Forgery(Hostile):
 
     def test_A5_signal_to_the_daemon_without_the_policy(self):
         self.attack_daemon(lax=True)
-        self.row("A5 the same without the rule of the bus", "the victim's call is served")
+        self.row("A5 NameOwnerChanged forged to vgpud, without the policy of the bus", "the victim's call is served")
 
     def test_A5_the_policy_stops_signals(self):
         h = self.start("gvt-g")

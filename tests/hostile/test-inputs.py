@@ -19,7 +19,7 @@ from host import GVT, NOBODY, V5_4, uuid  # noqa: E402
 
 HUGE = "x" * (30 * 1024 * 1024)  # dbus-daemon delivers at most 32 MiB
 LONG = "x" * 100_000  # within the limit of a call, beyond the limit of each argument
-QUARANTINE_KIB = 256 * 1024  # the sanitizer's default, which is less than all calls together
+QUARANTINE_KIB = 256 * 1024  # freed memory that the address sanitizer keeps by default; less than all calls together
 SHORT = 1024  # characters of an error that names one argument
 LINE = 4096  # bytes of a line of the log
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

@@ -92,7 +92,7 @@ def command_of(pid):
 
 
 def reap():
-    """Reap ended orphans; the caller never passes processes of a Popen."""
+    """Reap ended orphans. Each process of a Popen must have been waited for: its status would be lost."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -198,7 +198,7 @@ class Monitor:
         return [dict(zip(keys, m["payload"]["data"])) for m in self.messages("CheckAuthorization")]
 
     def await_questions(self, count):
-        """Wait for the given number of questions; a later call to polkit comes after the wait."""
+        """Wait until there are exactly `count` questions. Until then the test makes no further call that needs polkit."""
         return bus.wait(lambda: len(self.questions()) == count and self.questions(), f"{count} questions")
 
     def cancelled(self):
@@ -513,8 +513,8 @@ class Host:
         that began after the previous events can see the loss of mbochs."""
         for command, is_there in (("unregister", False), ("register", True)):
             self.sim.ctl(command, "mbochs")
-            bus.wait(lambda t=is_there: bool(self.mirror.gpu("mbochs")) == t, f"{command} is seen")
-        bus.wait(lambda: all(g["State"] != "new" and g["Job"] == "/" for g in self.bus.gpus().values()), "all is looked at")
+            bus.wait(lambda t=is_there: bool(self.mirror.gpu("mbochs")) == t, f"vgpud has seen {command} of mbochs")
+        bus.wait(lambda: all(g["State"] != "new" and g["Job"] == "/" for g in self.bus.gpus().values()), "every GPU is scanned, and no job runs")
 
     def tree(self):
         """The UUIDs of all devices of the kernel."""

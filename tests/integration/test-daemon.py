@@ -227,7 +227,7 @@ class Process(host.HostTest):
         h = self.host(start=False)
         h.runtime.write_text("a file", "ascii")
         process = h.launch()
-        bus.wait(lambda: process.poll() is not None, "it ends")
+        bus.wait(lambda: process.poll() is not None, "vgpud ends")
         self.assertEqual(process.returncode, 1)
         self.assertIn(str(h.runtime), h.log())
         h.vgpud = None
@@ -241,7 +241,7 @@ class Process(host.HostTest):
         h.bus.create(GVT, V5_4, uuid=uuid(1))  # vgpud keeps the folder open
         h.stop()
         process = h.launch()
-        bus.wait(lambda: process.poll() is not None, "it ends")
+        bus.wait(lambda: process.poll() is not None, "vgpud ends")
         self.assertEqual(process.returncode, 1)
         records.unlink()
         os.rename(h.runtime / "away", records)

@@ -25,7 +25,7 @@ class Foreign(host.HostTest):
             self.assertEqual((instance["Origin"], instance["Owner"], instance["Name"], instance["CreatedUsec"]),
                              ("foreign", "", "", 0))
             self.assertEqual(instance["Gpu"], bus.gpu_path(gpu))
-            bus.wait(lambda n=number, t=type_name: self.h.mirror.instance(uuid(n))["Type"] == t, "its type")
+            bus.wait(lambda n=number, t=type_name: self.h.mirror.instance(uuid(n))["Type"] == t, f"the type of instance {number}")
             bus.wait(lambda g=gpu, t=type_name, f=free: self.h.mirror.types(g)[t]["available"] < f, "fewer instances are available")
             self.assertEqual(instance["Parent"], parent)
             self.h.sim.ctl("remove", uuid(number))
@@ -38,7 +38,7 @@ class Foreign(host.HostTest):
         self.h.sim.run(["sh", "-c", f"echo {uuid(1)} > /sys/class/mdev_bus/{GVT}/mdev_supported_types/{V5_8}/create"], check=True)
         self.assertEqual(self.seen(1)["Origin"], "foreign")
         self.h.sim.run(["sh", "-c", f"echo 1 > /sys/bus/mdev/devices/{uuid(1)}/remove"], check=True)
-        bus.wait(lambda: not self.h.mirror.instances(), "it goes")
+        bus.wait(lambda: not self.h.mirror.instances(), "the instance is gone")
 
     def test_is_refused_without_the_word(self):
         self.h.foreign(GVT, V5_4, 1)
@@ -73,8 +73,8 @@ class Foreign(host.HostTest):
     def test_ours_removed_behind_our_back(self):
         self.h.bus.create(GVT, V5_4, uuid=uuid(1), name="one")
         self.h.sim.ctl("remove", uuid(1))
-        bus.wait(lambda: not self.h.mirror.instances(), "it goes")
-        bus.wait(lambda: not self.h.records(), "its record goes right after")
+        bus.wait(lambda: not self.h.mirror.instances(), "the instance is gone")
+        bus.wait(lambda: not self.h.records(), "the record is gone")
         # A new device with the same UUID is foreign.
         self.h.foreign(GVT, V5_4, 1)
         self.assertEqual((self.seen(1)["Origin"], self.seen(1)["Name"]), ("foreign", ""))

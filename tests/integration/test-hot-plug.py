@@ -59,7 +59,7 @@ class HotPlug(host.HostTest):
             self.state(h, gpu, "ready")
             bus.wait(lambda g=gpu, d=driver: h.mirror.gpu(g)["Driver"] == d and h.mirror.types(g), "the GPU has types")
             self.assertEqual(h.mirror.gpu(gpu)["Reason"], "")
-            bus.wait(lambda g=gpu, t=type_name: h.bus.start_create(g, t, uuid=uuid(1)).error() is None, "it can make again")
+            bus.wait(lambda g=gpu, t=type_name: h.bus.start_create(g, t, uuid=uuid(1)).error() is None, "the GPU creates instances again")
             h.bus.destroy(uuid(1))
 
     def test_parent(self):
@@ -85,7 +85,7 @@ class HotPlug(host.HostTest):
         h.bus.create(A2, "A2-4Q", uuid=uuid(2), parent=parents[1])
         h.sim.ctl("unregister", parents[0])
         bus.wait(lambda: h.bus.gpu(A2).get("Parents") == parents[1:], "one parent is gone")
-        bus.wait(lambda: set(h.mirror.instances()) == {uuid(2)}, "its instance goes")
+        bus.wait(lambda: set(h.mirror.instances()) == {uuid(2)}, "the instance of the parent is gone")
         self.assert_error("InvalidArgs", h.bus.start_create(A2, "A2-4Q", parent=parents[0]))
         h.sim.ctl("register", parents[0])
         bus.wait(lambda: h.bus.gpu(A2).get("Parents") == parents, "the parent is back")

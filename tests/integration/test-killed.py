@@ -16,7 +16,7 @@ PARAMETERS = [("nvidia/vgpu_params", f"a={i}") for i in range(8)]
 class Killed(host.HostTest):
     def check(self, h):
         """The kernel, the daemon and the records have the same devices, and vgpud owns all of them."""
-        bus.wait(lambda: not h.bus.jobs() and all(g["State"] == "ready" for g in h.bus.gpus().values()), "all is quiet")
+        bus.wait(lambda: not h.bus.jobs() and all(g["State"] == "ready" for g in h.bus.gpus().values()), "no job runs, and every GPU is ready")
         h.settle()
         tree = h.tree()
         self.assertEqual(set(h.mirror.instances()), tree)
@@ -77,7 +77,7 @@ class Killed(host.HostTest):
         h.launch()
         h.sim.ctl("release")
         h.bus.await_name(bus.SERVICE)
-        bus.wait(lambda: set(h.bus.instances()) == {uuid(2)} and not h.records(), "only the foreign one")
+        bus.wait(lambda: set(h.bus.instances()) == {uuid(2)} and not h.records(), "only the foreign instance is left")
         self.assertEqual([w[0] for w in h.writes("create")], ["ENOSPC"])
         h.bus.destroy(uuid(2), foreign=True)
         h.bus.create(GVT, V5_4, uuid=uuid(1), name="one")
@@ -111,7 +111,7 @@ class Killed(host.HostTest):
         for _ in range(2):
             h.kill()
             h.start()
-            bus.wait(lambda: not h.bus.jobs(), "it has been tried")
+            bus.wait(lambda: not h.bus.jobs(), "the removal has been tried")
             one = h.bus.instances()[uuid(1)]
             self.assertEqual((one["Origin"], one["State"], h.bus.instance(one["Uuid"]).hand_over()), ("vgpud", "incomplete", {}))
         h.sim.ctl("drop-device", uuid(1))
@@ -147,7 +147,8 @@ class Killed(host.HostTest):
         h.bus.create(GVT, V5_8, uuid=uuid(2), name="n3")
 
     def test_what_others_make_while_a_job_waits(self):
-        # Neither without attributes ("ours, complete") nor with them ("ours, half made").
+        # vgpud takes neither device for its own: the one of the job without attributes would count as complete, the one of the
+        # job with attributes as half made.
         h = self.host("gvt-g", "nvidia-a2", faults=["create:*:hang:2"])
         free = h.bus.gpu(A2).get("Parents")[5]
         h.bus.start_create(GVT, V5_8, uuid=uuid(1))
@@ -161,7 +162,7 @@ class Killed(host.HostTest):
         h.foreign(GVT, V5_8, 3)
         h.foreign(free, "nvidia-746", 4)
         h.start()
-        bus.wait(lambda: not h.bus.jobs() and all(g["State"] == "ready" for g in h.bus.gpus().values()), "all is quiet")
+        bus.wait(lambda: not h.bus.jobs() and all(g["State"] == "ready" for g in h.bus.gpus().values()), "no job runs, and every GPU is ready")
         h.settle()
         self.assertEqual(h.tree(), {uuid(n) for n in (1, 2, 3, 4)})
         self.assertEqual({u: i["Origin"] for u, i in h.bus.instances().items()},
@@ -190,7 +191,7 @@ class Killed(host.HostTest):
             with self.subTest(undo=undo):
                 h = self.host("nvidia-a2")
                 h.foreign(h.bus.gpu(A2).get("Parents")[3], "nvidia-746", 1)
-                bus.wait(lambda host_=h: host_.mirror.instance(uuid(1)), "it is seen")
+                bus.wait(lambda host_=h: host_.mirror.instance(uuid(1)), "vgpud shows the foreign instance")
                 self.leave_record(h, undo)
                 self.check_foreign(h)
                 h.close()
@@ -251,7 +252,7 @@ class Killed(host.HostTest):
         h.bus.instance(uuid(1)).start("Destroy", wait=True)
         h.hanging(1)
         self.restart(h)
-        bus.wait(lambda: not h.bus.instances(), "it goes")
+        bus.wait(lambda: not h.bus.instances(), "the instance is gone")
         self.assertEqual(self.check(h), set())
 
     def test_a_removal_that_is_refused_afterwards(self):
@@ -280,7 +281,7 @@ class Killed(host.HostTest):
             h.bus.start_create(A2, "A2-1Q", uuid=uuid(number + 2), attributes=PARAMETERS[:2])
             h.bus.start_create(GVT, V5_8, count=2)
             moment = time.monotonic() + chance.uniform(0, 0.08)
-            bus.wait(lambda m=moment: time.monotonic() > m, "a moment")
+            bus.wait(lambda m=moment: time.monotonic() > m, "the moment of the kill")
             h.kill()
             h.start()
             self.assertLessEqual(stay, self.check(h))

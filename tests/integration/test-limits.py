@@ -72,11 +72,11 @@ class Limits(host.HostTest):
 
     def test_cancel_of_a_removal(self):
         h, first = self.busy({})
-        # A foreign instance made before the GPU was busy, since a busy GPU accepts no work.
+        # Let the first job end: vgpud sees a foreign instance in a scan, and a scan waits behind a hanging job.
         h.foreign(GVT, V5_4, 1)
         h.sim.ctl("release")
         self.assertIsNone(first.error())
-        bus.wait(lambda: h.mirror.instance(uuid(1)), "it is seen")
+        bus.wait(lambda: h.mirror.instance(uuid(1)), "vgpud shows the foreign instance")
         h.sim.fault(f"create:{GVT}:hang:1")
         second = h.bus.start_create(GVT, V5_8)
         h.hanging(1)
@@ -128,7 +128,7 @@ class Limits(host.HostTest):
         client.close()
         h.sim.ctl("release")
         self.assertIsNone(first.error())
-        bus.wait(lambda: h.mirror.instance(uuid(1)), "what was asked for is done all the same")
+        bus.wait(lambda: h.mirror.instance(uuid(1)), "the job of the client runs all the same")
         self.assertEqual(h.mirror.instance(uuid(1))["Owner"], str(NOBODY))
 
 

@@ -105,9 +105,9 @@ class Place(host.HostTest):
         other = "0001:41:00.0"
         self.assertEqual(self.place(h, Q1, near=other)[0], [S1, S3, S0, S2])
         h.sim.ctl("unplug", other)
-        bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() == "InvalidArgs", "it has gone")
+        bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() == "InvalidArgs", "vgpud has seen that the device is gone")
         h.sim.ctl("plug", other)
-        bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() is None, "it is back")
+        bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() is None, "vgpud has seen that the device is back")
         self.assertEqual(self.place(h, Q1, near=other)[0], [S1, S3, S0, S2])
         self.assert_error("InvalidArgs", h.bus.start_create("", Q1, near="0000:99:00.0"), "0000:99:00.0")
         # Its name, no piece of its path: anybody may ask.
@@ -235,13 +235,13 @@ class Place(host.HostTest):
     def test_the_answer_of_create_behind_a_removal(self):
         h = self.host("gvt-g")
         old = h.vgpuctl("create", "i915-GVTg_V5_1").out.strip()
-        bus.wait(lambda: h.vgpuctl("place", "i915-GVTg_V5_1").status == 5, "it is full, and nothing is under way")
+        bus.wait(lambda: h.vgpuctl("place", "i915-GVTg_V5_1").status == 5, "the GPU is full, and no job or scan is in progress")
         h.sim.fault(f"remove:{host.GVT}:hang")
         going = h.start_vgpuctl("destroy", old)
         h.hanging(1)
         place, name, data = (h.vgpuctl("place", "i915-GVTg_V5_1", *words) for words in ((), ("-q",), ("--json",)))
         create = h.start_vgpuctl("create", "i915-GVTg_V5_1")
-        bus.wait(lambda: len(h.bus.jobs()) == 2, "both are there")
+        bus.wait(lambda: len(h.bus.jobs()) == 2, "both jobs are queued")
         h.sim.ctl("fault", "clear")
         h.sim.ctl("release")
         self.assertEqual(h.end_vgpuctl(going).status, 0)

@@ -22,7 +22,7 @@ class Case:
     vf: str  # the function of the instance; "" for XenGT
     count: int = 0  # virtual functions to enable
     options: dict = dataclasses.field(default_factory=dict)
-    writes: tuple = ()  # objects of faults: the other tool acts between these writes of vgpud
+    writes: tuple = ()  # files, as simhost's `fault write:FILE` names them: the other tool acts while vgpud writes to one
     tools: tuple = ()  # shell commands of the other tool
 
 

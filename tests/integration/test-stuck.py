@@ -7,10 +7,11 @@ import host
 import runner
 from host import A2, GVT, V5_4, V5_8, uuid
 
+# A GPU is stuck 2 s after a job or scan began to hang.
 SOON = {"jobs": {"timeout": "2s"}}
-# The calls before a GPU counts as stuck need this much time.
+# Time for the calls that a test makes after the hanging job has begun and before its GPU is stuck.
 LATER = {"jobs": {"timeout": "10s"}}
-# Only the limit of the start makes a GPU stuck.
+# A GPU is stuck if it has not answered 2 s after the start. The limit of jobs and scans is the default, which no test reaches.
 SOON_AT_START = {"start": {"timeout": "2s"}}
 
 
@@ -98,7 +99,7 @@ class Create(StuckTest):
         h.foreign(GVT, V5_8, 2)
         h.sim.ctl("release")
         self.ready(h)
-        bus.wait(lambda: set(h.mirror.instances()) == {uuid(1), uuid(2)}, "both are seen")
+        bus.wait(lambda: set(h.mirror.instances()) == {uuid(1), uuid(2)}, "vgpud shows its own and the foreign instance")
         self.assertEqual(h.mirror.instance(uuid(2))["Origin"], "foreign")
 
     def test_several_gpus(self):
@@ -126,7 +127,7 @@ class Destroy(StuckTest):
         self.assertEqual(h.vgpuctl("list", "--json").json()["instances"][0]["state"], "stuck")
         h.sim.ctl("release")
         self.ready(h)
-        bus.wait(lambda: not h.mirror.instances(), "the GPU is gone")
+        bus.wait(lambda: not h.mirror.instances(), "the instance is gone")
         self.assert_becomes((set(), {}), lambda: (h.tree(), h.records()))
 
 
@@ -153,7 +154,7 @@ class Stop(StuckTest):
         self.assertEqual(h.sim.ctl("hanging"), ["1"])
         h.sim.ctl("release")
         self.ready(h)
-        bus.wait(lambda: h.mirror.instance(uuid(1)), "the instance is seen")
+        bus.wait(lambda: h.mirror.instance(uuid(1)), "vgpud shows the instance")
         self.assertEqual(h.mirror.instance(uuid(1))["Origin"], "vgpud")
         bus.wait(lambda: not self.writers(), "the writer ends by itself")
         h.bus.create(GVT, V5_8)
@@ -188,7 +189,7 @@ class Stop(StuckTest):
         h.launch()
         h.sim.ctl("release")
         h.bus.await_name(bus.SERVICE)
-        bus.wait(lambda: not h.bus.instances() and not h.records(), "it has gone")
+        bus.wait(lambda: not h.bus.instances() and not h.records(), "instance and record are gone")
         self.assertEqual(h.tree(), set())
 
 
@@ -206,7 +207,7 @@ class Read(StuckTest):
         h.bus.create(A2, "A2-4Q")
         h.sim.ctl("release")
         self.ready(h)
-        bus.wait(lambda: h.mirror.instance(uuid(2)), "the foreign one is seen")
+        bus.wait(lambda: h.mirror.instance(uuid(2)), "vgpud shows the foreign instance")
         h.bus.create(GVT, V5_8)
 
     def test_a_scan_with_jobs_behind_it(self):
@@ -230,7 +231,7 @@ class Read(StuckTest):
         h = self.host("gvt-g", "nvidia-a2")
         h.sim.fault(f"open:{GVT}/mdev_type:errno=EIO")
         h.foreign(GVT, V5_8, 1)
-        bus.wait(lambda: h.mirror.instances(), "it is seen")
+        bus.wait(lambda: h.mirror.instances(), "vgpud shows the foreign instance")
         h.sim.ctl("fault", "clear")
         h.bus.gpu(GVT).call("Rescan", wait=True)
         self.assertEqual(h.mirror.gpu(GVT)["State"], "ready")
@@ -303,7 +304,8 @@ class Discovery(StuckTest):
             self.ready(h, gpu)
 
     def test_nothing_but_the_folder_can_be_read(self):
-        # Neither the class nor the uevent can be read, and the device is no GPU: vgpud does not show it.
+        # Neither the class nor the uevent can be read, and no name in the folder shows that the device is a GPU: vgpud does not
+        # show the device until the read returns.
         h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{A2}/class:hang", f"read:{A2}/uevent:hang"])
         self.ready(h)
         h.bus.create(GVT, V5_4)
@@ -341,7 +343,7 @@ class Discovery(StuckTest):
         self.assert_error("Exists", h.bus.start_create(A2, "A2-4Q", uuid=uuid(1)))
         h.sim.ctl("release")
         self.ready(h)
-        bus.wait(lambda: h.mirror.instance(uuid(1)), "the instance is seen")
+        bus.wait(lambda: h.mirror.instance(uuid(1)), "vgpud shows the instance")
         self.assertEqual((h.mirror.instance(uuid(1))["Origin"], h.mirror.instance(uuid(1))["Name"]), ("vgpud", "one"))
 
     def test_restart(self):

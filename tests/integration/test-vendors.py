@@ -1087,7 +1087,7 @@ class Errors(host.HostTest):
         self.assertEqual(h.sim.ctl("waiting"), [])  # no reader of sriov_numvfs
         h.sim.ctl("release")
         self.assertEqual(other.wait(bus.DEADLINE), 0)
-        bus.wait(lambda: h.bus.gpu(XE).get("EnabledVfs") == 0, "all are gone")
+        bus.wait(lambda: h.bus.gpu(XE).get("EnabledVfs") == 0, "all VFs are gone")
         self.assertEqual(h.vgpuctl("enable-vfs", XE, "2").status, 0)
 
     def test_unreadable_quota(self):
@@ -1229,7 +1229,7 @@ class Killed(host.HostTest):
                 before = h.bus.gpu(IGPU).types()
                 h.bus.create(IGPU, type_name, uuid=uuid(1), attributes=attributes)
                 self.kill_in(h, "write:vfio-pci/unbind", lambda h=h: h.bus.manager.call("Destroy", uuid(1)))
-                bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "it has gone")
+                bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "the instance is gone")
                 h.await_log(uuid(1))
                 self.assertEqual(self.read(h, f"{IGPU}/sriov_admin/vf1/profile/exec_quantum_ms"), "0")
                 self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
@@ -1245,7 +1245,7 @@ class Killed(host.HostTest):
         h.bus.queue_create(IGPU, "vf", uuid=uuid(2), parent="0000:00:02.2")
         h.hanging(1)
         late = h.bus.manager.start("Destroy", uuid(1), wait=True)
-        bus.wait(lambda: len(h.bus.jobs()) == 2, "it waits")
+        bus.wait(lambda: len(h.bus.jobs()) == 2, "the job of the destroy waits")
         h.sim.ctl("fault", "clear")
         pci = "/sys/bus/pci"
         h.sim.run(["sh", "-ec", f"echo 0000:00:02.1 >{pci}/drivers/vfio-pci/unbind; "
@@ -1281,7 +1281,7 @@ class Killed(host.HostTest):
         (one,) = h.bus.instances().values()
         self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["State"]), (uuid(1), "one", "vgpud", "incomplete"))
         h.sim.run(["sh", "-c", "echo 0000:00:02.1 >/sys/bus/pci/drivers_probe"], check=True)
-        bus.wait(lambda: h.bus.instances()[uuid(1)]["State"] == "active", "it is whole again")
+        bus.wait(lambda: h.bus.instances()[uuid(1)]["State"] == "active", "the instance is active again")
 
     def test_without_its_gpu(self):
         """Functions outlive the driver of their GPU, and a configuration without the GPU."""
@@ -1292,11 +1292,11 @@ class Killed(host.HostTest):
         driver = h.sim.run(["readlink", f"/sys/bus/pci/devices/{STUB}/driver"], text=True, capture_output=True).stdout.strip()
         driver = "/sys/bus/pci/drivers/" + driver.rpartition("/")[2]
         h.sim.run(["sh", "-c", f"echo {STUB} >{driver}/unbind"], check=True)
-        bus.wait(lambda: not h.bus.instances(), "it has left the model")
+        bus.wait(lambda: not h.bus.instances(), "the instance has left the model")
         self.assert_error("NotSupported", h.bus.manager.start("GetInstance", "one"), STUB)
         self.assertEqual(h.vgpuctl("destroy", "one").status, 7)
         h.sim.run(["sh", "-c", f"echo {STUB} >{driver}/bind"], check=True)
-        bus.wait(h.bus.instances, "it is back")
+        bus.wait(h.bus.instances, "the instance is back")
         self.assertEqual([(i["Uuid"], i["Name"], i["Origin"]) for i in h.bus.instances().values()], [(uuid(1), "one", "vgpud")])
         h.kill()
         h.configure({"discovery": {"also": "1d0f:00f0"}})
@@ -1305,7 +1305,7 @@ class Killed(host.HostTest):
         h.kill()
         h.configure(also)
         h.start()
-        bus.wait(h.bus.instances, "it is back")
+        bus.wait(h.bus.instances, "the instance is back")
         self.assertEqual([(i["Uuid"], i["Name"], i["Origin"]) for i in h.bus.instances().values()], [(uuid(1), "one", "vgpud")])
         h.bus.destroy("one")
 
@@ -1405,7 +1405,7 @@ class Killed(host.HostTest):
         # The progress of a create with options is unknown: vgpud would remove the instance, but the domain uses it.
         begin_domain(h, 1)
         self.kill_in(h, fault, lambda: create(1, name="one"))
-        bus.wait(lambda: not h.bus.jobs(), "it has been tried")
+        bus.wait(lambda: not h.bus.jobs(), "the removal has been tried")
         (one,) = h.bus.instances().values()
         self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["Type"], one["Slot"]),
                          (uuid(1), "one", "vgpud", "xengt-custom", "vm1"))

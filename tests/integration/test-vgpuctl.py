@@ -116,7 +116,7 @@ class OverSsh(host.HostTest):
             p = self.start(h, *words)
             bus.wait(lambda: h.read("ssh.log/pids"), "ssh runs")
             ssh = int(h.read("ssh.log/pids"))
-            bus.wait(lambda pid=ssh: host.command_of(pid) and "sleep" in host.command_of(pid), "it asks")
+            bus.wait(lambda pid=ssh: host.command_of(pid) and "sleep" in host.command_of(pid), "ssh asks for a password")
             bus.wait(lambda pid=p.pid, s=status: s < 0 or self.blocks(pid, signal.SIGINT), "the loop")
             os.killpg(p.pid, signal.SIGINT)
             result = h.end_vgpuctl(p)
