@@ -354,7 +354,7 @@ static void announce_job_added(BusAnnounce *a, Job *job)
         announce_added(a->bus, path, VGPUD_INTERFACE_JOB);
 }
 
-/* The lane of the GPU is free for the job, which starts within microseconds. */
+/* True if the lane of the GPU is free for the job, which starts within microseconds. */
 static bool job_is_about_to_start(const Job *job)
 {
         const Gpu *gpu = job->gpu;

@@ -40,18 +40,18 @@ typedef struct Question {
         sd_event_source *deadline; /* owned; NULL: a person may be typing a password */
 } Question;
 
-/* The questions about one call. Lives until bus_authz_check() has taken the last verdict, or a repeated
+/* The questions about one call. Lives until bus_authz_check() has taken the verdict, or a repeated
  * dispatch has ended without bus_authz_check() because the object is gone, or the caller has left. */
 struct Query {
         BusAuthz *authz;      /* borrowed */
         sd_bus_message *call; /* held by the admission; the key in authz->queries */
         uid_t uid;
-        GPtrArray *asked; /* Asked, in order; polkit has permitted all but the last */
+        GPtrArray *asked; /* Asked, in order; polkit has permitted all but the newest */
         bool interactive;
-        bool in_line;            /* waits until the last question may be asked */
-        Question *question;      /* borrowed; NULL unless the last question is open */
+        bool in_line;            /* waits until the newest question may be asked */
+        Question *question;      /* borrowed; NULL unless the newest question is open */
         sd_event_source *expiry; /* owned; ends the query after the second dispatch */
-        bool allowed;            /* polkit has permitted the last question */
+        bool allowed;            /* polkit has permitted the newest question */
         VgpudError error;        /* set unless allowed */
 };
 
@@ -60,7 +60,7 @@ struct BusAuthz {
         BusAdmission *admission; /* borrowed */
         GHashTable *queries;     /* sd_bus_message -> Query, owned */
         GHashTable *questions;   /* set of Question, owned */
-        BusLine *line;           /* Query: its last question waits */
+        BusLine *line;           /* Query: its newest question waits */
         uint64_t last_number;
 };
 
@@ -78,16 +78,16 @@ static bool asked_equals(const Asked *asked, const BusAuthzQuestion *question)
                g_strv_equal((const char *const *)asked->details, question->details);
 }
 
-static const Asked *query_last(const Query *q)
+static const Asked *query_newest(const Query *q)
 {
         g_assert(q->asked->len > 0);
 
         return q->asked->pdata[q->asked->len - 1];
 }
 
-static const char *query_last_action(const Query *q)
+static const char *query_newest_action(const Query *q)
 {
-        return polkit_action_table[query_last(q)->action];
+        return polkit_action_table[query_newest(q)->action];
 }
 
 static void question_free(gpointer p)
@@ -168,8 +168,8 @@ static void query_decide(Query *q, sd_bus_message *reply)
         const char *key, *value;
 
         if (e) {
-                vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "polkit could not be asked for %s: %s",
-                                 query_last_action(q), e->message ? e->message : e->name);
+                vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "polkit gave no decision about %s: %s",
+                                 query_newest_action(q), e->message ? e->message : e->name);
                 return;
         }
 
@@ -182,8 +182,8 @@ static void query_decide(Query *q, sd_bus_message *reply)
                 dismissed = dismissed || strcmp(key, "polkit.dismissed") == 0;
         if (r < 0) {
                 vgpud_error_set_errnof(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, r,
-                                       "polkit could not be asked for %s: its answer cannot be read",
-                                       query_last_action(q));
+                                       "polkit gave no decision about %s: its answer cannot be read",
+                                       query_newest_action(q));
                 return;
         }
 
@@ -194,18 +194,18 @@ static void query_decide(Query *q, sd_bus_message *reply)
         if (dismissed)
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
                                  "%s needs authentication, and the user dismissed the dialogue",
-                                 query_last_action(q));
+                                 query_newest_action(q));
         else if (challenge && !q->interactive)
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
                                  "%s needs authentication, and the call does not allow a password dialogue",
-                                 query_last_action(q));
+                                 query_newest_action(q));
         else if (challenge)
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
                                  "%s needs authentication, and no authentication agent is running",
-                                 query_last_action(q));
+                                 query_newest_action(q));
         else
                 vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED, "polkit does not allow %s",
-                                 query_last_action(q));
+                                 query_newest_action(q));
 }
 
 static int on_expiry(sd_event_source *s, void *userdata)
@@ -297,8 +297,8 @@ static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata)
 
         question_cancel(question);
         vgpud_error_setf(&q->error, VGPUD_ERROR_NOT_AUTHORIZED,
-                         "polkit could not be asked for %s: it did not answer within %u s",
-                         query_last_action(q), BUS_AUTHZ_ANSWER_SEC);
+                         "polkit gave no decision about %s: no answer came within %u s", query_newest_action(q),
+                         BUS_AUTHZ_ANSWER_SEC);
         query_dispatch_again(q);
 
         return 0;
@@ -310,10 +310,10 @@ static int question_append(const Question *question, sd_bus_message *ask)
         int r;
 
         r = sd_bus_message_append(ask, "(sa{sv})s", "system-bus-name", 1, "name", "s",
-                                  sd_bus_message_get_sender(q->call), query_last_action(q));
+                                  sd_bus_message_get_sender(q->call), query_newest_action(q));
         if (r >= 0)
                 r = sd_bus_message_open_container(ask, 'a', "{ss}");
-        for (char **d = query_last(q)->details; r >= 0 && d[0]; d += 2)
+        for (char **d = query_newest(q)->details; r >= 0 && d[0]; d += 2)
                 r = sd_bus_message_append(ask, "{ss}", d[0], d[1]);
         if (r >= 0)
                 r = sd_bus_message_close_container(ask);
@@ -346,7 +346,7 @@ static int question_send(Question *question)
         return r;
 }
 
-/* Ask the last question of the query. */
+/* Ask the newest question of the query. */
 static int query_send(Query *q)
 {
         BusAuthz *a = q->authz;
@@ -377,7 +377,7 @@ static int query_send(Query *q)
 static int query_not_asked(const Query *q, int r, VgpudError *reterr)
 {
         return vgpud_error_set_errnof(reterr, VGPUD_ERROR_NOT_AUTHORIZED, r,
-                                      "polkit could not be asked for %s: %s", query_last_action(q),
+                                      "polkit could not be asked about %s: %s", query_newest_action(q),
                                       g_strerror(-r));
 }
 
@@ -442,7 +442,7 @@ static int query_start(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAu
 
         if (!sd_bus_message_get_sender(call))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NOT_AUTHORIZED,
-                                        "polkit could not be asked for %s: the caller has no name on the bus",
+                                        "polkit could not be asked about %s: the caller has no name on the bus",
                                         polkit_action_table[question->action]);
 
         q = g_new0(Query, 1);
@@ -465,7 +465,7 @@ static int query_start(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAu
 
 /* ---- the check ---- */
 
-/* The questions asked so far are the first of `questions`. */
+/* True if the questions asked so far are the first of `questions`. */
 static bool query_matches(const Query *q, const BusAuthzQuestion *questions, size_t n)
 {
         if (q->asked->len > n)
@@ -513,7 +513,7 @@ const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key)
 {
         const Query *q = g_hash_table_lookup(a->queries, call);
 
-        for (char **d = q ? query_last(q)->details : NULL; d && d[0]; d += 2)
+        for (char **d = q ? query_newest(q)->details : NULL; d && d[0]; d += 2)
                 if (strcmp(d[0], key) == 0)
                         return d[1];
 

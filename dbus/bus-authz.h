@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The gate: asks polkit, asynchronously, whether the caller may do what a method does.
+/* The polkit check: asks polkit, asynchronously, whether the caller may do what a method does.
  *
  * A handler calls bus_authz_check() before any change. The first call starts a question, and the handler
  * returns 1 without an answer. When polkit has decided, the same message is dispatched again from the start:
@@ -39,7 +39,7 @@ typedef enum PolkitAction {
 /* The connection must be attached to an event loop. */
 BusAuthz *bus_authz_new(sd_bus *bus, BusAdmission *admission);
 /* Drops open questions; their callers get no answer. A question and the connection hold each other: free the
- * gate before the last reference to the connection. */
+ * BusAuthz before the last reference to the connection. */
 BusAuthz *bus_authz_free(BusAuthz *a);
 
 /* One question. details: key, value, …, NULL, for rules and the text of the dialogue. */
@@ -61,6 +61,6 @@ const char *polkit_action_to_string(PolkitAction action);
  * object uses the detail to make the same choice again. */
 const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key);
 
-/* The second choice differs from the first, so the permission does not cover the call: bus_authz_check() asks
- * again. A refusal stands. Results of bus_authz_detail() become invalid. */
+/* Forget a permission that polkit gave for another object: the second dispatch has chosen another one than the
+ * first, so bus_authz_check() asks again. Keeps a refusal. Results of bus_authz_detail() become invalid. */
 void bus_authz_ask_anew(BusAuthz *a, sd_bus_message *call);

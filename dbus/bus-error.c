@@ -268,8 +268,8 @@ static int error_read_option(sd_bus_message *call, bool *ret)
         return 1;
 }
 
-/* The call has the option error_details, once, of the right type, and true. The options are read again from the
- * first: bus_read_options() may have stopped at a wrong one. */
+/* True if the call has the option error_details, once, of the right type, and true. The options are read again
+ * from the first: bus_read_options() may have stopped at a wrong one. */
 static bool error_wants_details(sd_bus_message *call)
 {
         bool wanted = false;

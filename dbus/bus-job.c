@@ -279,7 +279,7 @@ static const BusColumn job_columns[_JOB_COLUMN_MAX] = {
         [JOB_COLUMN_N_FAILURES] = { "n_failures", "u", job_append_n_failures },
 };
 
-/* The key applies to the job. job_append_failures() sends n_failures. */
+/* True if the key applies to the job. job_append_failures() sends n_failures. */
 static bool job_has_key(const JobView *v, unsigned column)
 {
         switch (column) {
@@ -303,8 +303,8 @@ static bool job_has_key(const JobView *v, unsigned column)
         }
 }
 
-/* JobRemoved leaves the key out, because it is an argument of the signal or was a constant property of the job.
- * GetJob still has the key. */
+/* True if JobRemoved leaves the key out, because it is an argument of the signal or was a constant property of
+ * the job. GetJob still has the key. */
 static bool job_is_told_by_signal(const JobView *v, unsigned column)
 {
         switch (column) {

@@ -52,5 +52,5 @@ int bus_request_run(Bus *b, sd_bus_message *call, const BusRequest *request, sd_
 /* Answer the call, if any, that waits for an ended job. The model still has the job. */
 void bus_request_end(Bus *b, const Job *job);
 
-/* The daemon stops: answer all calls that wait, with CANCELED. */
+/* Answer all calls that wait with CANCELED, because the daemon stops. */
 void bus_request_cancel_all(Bus *b);

@@ -85,17 +85,18 @@ int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_optio
 /* Append a string; NULL is "". Replaces bytes that are not UTF-8, which the kernel may show: the bus daemon
  * would end the connection. */
 int bus_append_text(sd_bus_message *m, const char *text);
-/* The same, cut to `max` bytes: signals carry properties. */
+/* bus_append_text(), cut to `max` bytes: for properties, which signals carry. */
 int bus_append_short_text(sd_bus_message *m, const char *text, size_t max);
 #define BUS_SHORT_TEXT_MAX 255U
 
-/* Append {key: <value>} to an open a{sv}. The second skips NULL, the third and fourth skip 0. */
+/* Append {key: <value>} to an open a{sv}. bus_append_entry_string() appends nothing for NULL, and
+ * bus_append_entry_u32() and bus_append_entry_u64() append nothing for 0. */
 int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, ...);
 int bus_append_entry_string(sd_bus_message *m, const char *key, const char *value);
 int bus_append_entry_u32(sd_bus_message *m, const char *key, uint32_t value);
 int bus_append_entry_u64(sd_bus_message *m, const char *key, uint64_t value);
 int bus_append_strings(sd_bus_message *m, char *const *list); /* append as; NULL is an empty list */
-int bus_append_entry_strings(sd_bus_message *m, const char *key, char *const *list); /* skips NULL */
+int bus_append_entry_strings(sd_bus_message *m, const char *key, char *const *list); /* NULL: nothing */
 
 /* Open and close {key: <value>} in an open a{sv}. The caller appends the value in between. */
 int bus_open_entry(sd_bus_message *m, const char *key, const char *signature);

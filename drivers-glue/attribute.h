@@ -19,10 +19,10 @@ typedef struct VgpuAttribute {
 
 VgpuAttribute *vgpu_attribute_new(const char *name, const char *value);
 VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a);
-/* Valid: one or two components of [A-Za-z0-9_.-] that do not begin with a dot, except the kernel's own files of
- * a device (remove, uevent, driver, driver_override, subsystem, iommu_group, mdev_type, power, …). */
+/* True for one or two components of [A-Za-z0-9_.-] that do not begin with a dot, except the kernel's own files
+ * of a device (remove, uevent, driver, driver_override, subsystem, iommu_group, mdev_type, power, …). */
 bool vgpu_attribute_name_is_valid(const char *name);
-/* Valid: one line of UTF-8 without control characters, of 1 to VGPU_IO_ATTR_MAX bytes. */
+/* True for one line of UTF-8 without control characters, of 1 to VGPU_IO_ATTR_MAX bytes. */
 bool vgpu_attribute_value_is_valid(const char *value);
 /* Write the value to the file at `path`, in the form that its driver takes. A value that the driver is known to
  * show again is read back. INVALID if the caller can correct the value; FAILED, also if the driver shows

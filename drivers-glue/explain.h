@@ -60,7 +60,7 @@ void explain_alternatives(const GpuSnapshot *s, const char *type_id, VgpudError 
 /* INVALID: the value of an option is not valid; the hint is the help of the option. */
 int explain_option(const VgpuAttribute *a, const char *help, VgpudError *reterr) _cold_;
 
-/* The write of a vendor attribute failed: INVALID when the caller can correct it, else FAILED. */
+/* Explain that the write of a vendor attribute failed: INVALID when the caller can correct it, else FAILED. */
 int explain_attribute(const VgpuAttribute *a, int r, VgpudError *reterr) _cold_;
 
 /* INCONSISTENT: the operation failed because of *cause (emptied), and the rollback failed too. r: result of the

@@ -93,7 +93,7 @@ bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b);
 /* True if the choice of the back end depends on the drivers of the VFs. After a change of a VF's driver a
  * scan is not enough: the facts must be read again. */
 bool gpu_facts_follow_vf_drivers(const GpuFacts *f);
-/* Compare facts of the same GPU: `a` was read before `b` and may be stale. */
+/* True if `a` was read before `b`, facts of the same GPU, and may be stale. */
 static inline bool gpu_facts_is_older(const GpuFacts *a, const GpuFacts *b)
 {
         return a->began_usec < b->began_usec;

@@ -130,9 +130,9 @@ static inline void placement_freep(Placement **p)
         *p = placement_free(*p);
 }
 
-/* If no GPU fits: the candidate to try anyway, a GPU that lacks only room. Either a job or scan in progress may
- * free room before the new job runs, or all other GPUs are refused and the driver of this GPU explains the lack
- * of room best. NULL: none. */
+/* The hope, if no GPU fits: the candidate to try anyway, a GPU that lacks only room. Either a job or scan in
+ * progress may free room before the new job runs, or all other GPUs are refused and the driver of this GPU
+ * explains the lack of room best. NULL: none. */
 const PlacementRank *placement_find_hope(const Placement *p);
 
 /* True if no GPU fits and the request would wait for a job in progress on this GPU, which may free room. */
@@ -141,7 +141,7 @@ bool placement_would_wait(const Placement *p, const PlacementRank *rank);
 /* The reasons why none fits: "GPU 0000:08:00.0: reason; GPU …", for the first GPUs that offer the type. */
 char *placement_explain(const Placement *p);
 
-/* Do the rules of the GPU exclude the type? Sets *ret_reason to the reason in words; PLACEMENT_REASON_NONE and
+/* The reason why the rules of the GPU exclude the type, and *ret_reason in words; PLACEMENT_REASON_NONE and
  * NULL: they do not. Ignores pool and spare, which matter for the choice alone. */
 PlacementReason placement_check_type(const PlacementCandidate *candidate, char **ret_reason);
 

@@ -61,7 +61,7 @@ bool call_job_waits(const Call *call, const CallJob *job);
 bool call_waits(const Call *call);
 CallJob *call_find_waiting(const Call *call, uint32_t id); /* NULL: no such job goes on */
 
-/* The call changes nothing: polkit is not asked, and the time of --timeout begins at once. */
+/* True for a call that changes nothing: polkit is not asked, so all such calls can be sent at once. */
 static inline bool call_only_waits(const Call *call)
 {
         return call->kind == CALL_GET_JOB || call->kind == CALL_INSTANCE_JOB;

@@ -41,16 +41,16 @@ sd_bus_message *client_call_new(Client *c, const char *path, const char *interfa
 sd_bus_message *client_call_new_plain(Client *c, const char *path, const char *interface, const char *member,
                                       int *status);
 
-/* The options of a method: begin opens the a{sv} and asks for details of errors; end closes it. Both return a
- * negative errno. */
+/* Open the a{sv} of options of a method and ask for details of errors; close it. Both return 0 or a negative
+ * errno. */
 int client_options_begin(sd_bus_message *m);
 int client_options_end(sd_bus_message *m);
 
 /* Prints that a call could not be built, and returns the exit status. */
 int client_not_sent(const Client *c, int r);
 
-/* Sends the call and waits for the answer. `error` is empty; on failure, call_error_read() or
- * call_error_set_errno() fills it. Returns true for an answer. */
+/* Sends the call and waits for the answer. True: *ret is the answer. False:
+ * call_error_read() or call_error_set_errno() has filled `error`, which was empty. */
 bool client_call(Client *c, sd_bus_message *m, sd_bus_message **ret, ErrorInfo *error);
 
 /* Remembers the sender of `answer`, a method return, as the daemon: the bus permits returns only from the
@@ -62,7 +62,9 @@ void client_learn_daemon(Client *c, sd_bus_message *answer);
 bool client_is_from_daemon(const Client *c, sd_bus_message *signal);
 bool client_is_from_bus(sd_bus_message *signal);
 
-/* Prints the error of a call, explained, and returns the exit status. */
+/* Prints the error of a call, explained, and returns the exit status. `said`: the error as the daemon reports
+ * it. `asked`: what the user wanted, as the beginning of the message ("Could not destroy …"). `object`: the
+ * object as the user named it; NULL: none. */
 int client_failed(const Client *c, const ErrorInfo *said, const char *object, const char *asked);
 
 /* Prints that an answer could not be read, and returns the exit status. */

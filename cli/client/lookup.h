@@ -28,10 +28,11 @@ int lookup_gpu_vfs(Client *c, GpuInfo *g);
 int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const char *word, void **ret);
 int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret);
 
-/* Asks the daemon for the instance that `word` names and the list lacks: the daemon knows instances on record
- * too, and why such an instance is not available. `code` and `message` say what the list gave. False: fills the
- * empty *ret_error with the error of the daemon. If the daemon was not asked, answered that the word is no
- * valid name (InvalidArgs), or gave no error of its own, *ret_error gets `code` and `message`. */
+/* Asks the daemon for an instance that is not in the list: the daemon also knows instances on record, and why
+ * such an instance is not available. `code` and `message`: the error of the search in the list; the daemon is
+ * asked only if `code` is NoSuchInstance. True: *ret_path is the instance. False: fills the empty *ret_error
+ * with the error of the daemon, or with `code` and `message` if the daemon was not asked or its error says less
+ * (InvalidArgs, or an error that is not vgpud's). */
 bool lookup_missing_instance(Client *c, const char *word, VgpudErrorCode code, const char *message,
                              char **ret_path, ErrorInfo *ret_error);
 int lookup_hand_over(Client *c, const char *path, HandOver *ret);

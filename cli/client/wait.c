@@ -253,7 +253,8 @@ static int waiter_ask(Waiter *w, uint64_t timeout_usec)
         if (w->question)
                 return 0;
 
-        /* The answers come in the order of the questions. */
+        /* Ask for the timeout first, because waiter_on_jobs() needs it: the daemon answers calls in their
+         * order. */
         if (!w->timeout_question) {
                 r = sd_bus_message_new_method_call(w->client->bus, &property, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
                                                    "org.freedesktop.DBus.Properties", "Get");
@@ -304,7 +305,7 @@ static int waiter_on_timeout(sd_event_source *source, uint64_t usec, void *userd
         return waiter_ask(call->waiter, ASK_USEC);
 }
 
-/* Whether all messages still wait for the authentication. libsystemd sends messages from then on, before the
+/* True if all messages still wait for the authentication. libsystemd sends messages from then on, before the
  * answer to Hello makes the connection ready: a call may be under way although sd_bus_is_ready() says no. */
 static bool waiter_is_unasked(const Waiter *w)
 {
@@ -412,7 +413,7 @@ static int call_ask_instance(Call *call)
                                          UINT64_MAX);
 }
 
-/* ---- signals ---- */
+/* ---- signals of the bus ---- */
 
 static int waiter_on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
@@ -627,8 +628,8 @@ static int waiter_run(Waiter *w)
                         return r;
         }
 
-        /* Signals have a higher priority than the bus: if the same signal also ends the connection, that is
-         * no failure. */
+        /* SIGINT and SIGTERM come before the bus: if Ctrl-C also ends the connection, the user ended the wait,
+         * and the lost connection is no failure. */
         r = sd_bus_attach_event(w->client->bus, w->event, SD_EVENT_PRIORITY_NORMAL + 1);
         if (r >= 0 && w->client->args->block)
                 r = client_subscribe(w->client);

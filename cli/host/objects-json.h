@@ -12,7 +12,7 @@ void json_object_info(Json *j, const char *key, ObjectKind kind, const void *obj
 /* The members that json_object_info() writes, without braces, for an object that gets further members. */
 void json_object_members(Json *j, ObjectKind kind, const void *object, bool full);
 
-/* One member; false: the object has no member of this key. */
+/* Write one member. False: the object has no member of this key. */
 bool json_object_member(Json *j, ObjectKind kind, const void *object, const char *key);
 
 void json_type_info(Json *j, const char *key, const TypeInfo *t, const GpuInfo *gpu);

@@ -53,6 +53,7 @@ int fail_usage(const Arguments *a, const char *format, ...) _printf_(2, 3);
 void json_error(Json *j, const char *key, const ErrorInfo *e, const char *object);
 void json_failures(Json *j, const char *key, const GPtrArray *failures);
 
-/* Remarks are for people alone: printed if stderr is a terminal, without -q and --json. */
+/* Remarks are for people alone. True if stderr is a terminal, without -q and --json; otherwise remark() prints
+ * nothing. */
 bool remarks_wanted(const Arguments *a);
 void remark(const Arguments *a, const char *format, ...) _printf_(2, 3);

@@ -13,5 +13,5 @@
 /* `near`: the device of --near, as near_resolve() returns it; NULL: none. */
 int append_place_options(sd_bus_message *m, const Arguments *a, const char *near);
 
-/* The whole a{sv} of a method that makes a job: foreign, and details of errors. */
+/* Append the whole a{sv} of a method that makes a job: foreign, and details of errors. */
 int append_job_options(sd_bus_message *m, const Arguments *a);

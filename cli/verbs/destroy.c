@@ -253,7 +253,7 @@ static void destroy_apply(const Destroy *d, const Call *call)
         }
 }
 
-/* The daemon has refused the whole call, and no job was queued. */
+/* True if the daemon has refused the whole call, so that no job was queued. */
 static bool destroy_was_refused(const Call *call)
 {
         return call->done && call->error.name && !call->jobs &&

@@ -27,5 +27,5 @@ void say_types_changed(const Arguments *a, const GpuInfo *g, const GArray *chang
 /* Virtual functions as the signal has them: texts of columns that were left out are NULL. */
 void say_vfs_changed(const Arguments *a, const GpuInfo *g, const GPtrArray *vfs); /* VfInfo */
 
-/* A whole list is new: "types", "vfs", "parents". */
+/* Print that a whole list of the GPU is new: "types", "vfs", "parents". */
 void say_list_changed(const Arguments *a, const GpuInfo *g, const char *list);

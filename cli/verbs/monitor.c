@@ -209,7 +209,7 @@ static int monitor_read_list(Monitor *m, const Question *q, GpuInfo *g, sd_bus_m
         return 0;
 }
 
-/* Returns whether the daemon may come later. */
+/* True if the daemon may come later. */
 static bool monitor_may_wait(const Monitor *m, const ErrorInfo *explained)
 {
         return explained->status == EXIT_FAILURE && !m->args->host &&

@@ -12,7 +12,7 @@
  * NUL-terminated; `ret_size` may be NULL. A symbolic link as last component is refused (-ELOOP). */
 int fs_read_file_at(int dirfd, const char *name, size_t max_size, char **ret, size_t *ret_size);
 
-/* The same for an open file. */
+/* fs_read_file_at() for an open file. */
 int fs_read_file(int fd, size_t max_size, char **ret, size_t *ret_size);
 
 /* Read until `size` bytes are there or the file ends. Returns how many bytes were read, or a negative errno. */

@@ -23,6 +23,6 @@ int parse_seconds(const char *s, uint64_t *ret_usec);                  /* "120",
  * only when the names are equal otherwise. */
 int compare_naturally(const char *a, const char *b);
 
-/* The label of an instance: 1..64 characters of [A-Za-z0-9_.-], beginning with a letter or a digit, and not a
- * whole UUID. */
+/* True for a valid name of an instance: 1..64 characters of [A-Za-z0-9_.-], beginning with a letter or a digit,
+ * and not a whole UUID. */
 bool instance_name_is_valid(const char *name);

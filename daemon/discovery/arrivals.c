@@ -21,7 +21,7 @@
 #include "daemon/work/queue.h"
 #include "daemon/work/scan.h"
 
-/* The slot is an existing PCI function, even if its GPU is not in the model. `slot` NULL: false. */
+/* True if the slot is an existing PCI function, even if its GPU is not in the model. `slot` NULL: false. */
 static bool arrivals_has_slot(Model *m, const char *slot)
 {
         return slot && inventory_find_pci(m->inventory, slot, NULL);
@@ -111,7 +111,8 @@ static void arrivals_add_unread(Model *m, const BlockedDevice *b)
         gpu_facts_unref(facts);
 }
 
-/* A known GPU may be in use, and the lane may work: use the deadline of a scan. */
+/* A known GPU may have instances and jobs: like a scan, the read has [jobs] timeout before the GPU counts as
+ * stuck. */
 static void arrivals_note_blocked(Gpu *gpu, const BlockedDevice *b)
 {
         if (gpu->facts->unread || gpu->state == GPU_STUCK ||
@@ -135,7 +136,8 @@ static void arrivals_apply_blocked(Model *m, const GPtrArray *blocked)
         }
 }
 
-/* The files of the GPU could be read. The end of a stuck job or scan decides the state. */
+/* The files of the GPU can be read again. If a job or scan of the GPU is stuck too, the GPU stays stuck until
+ * that ends. */
 static void arrivals_note_read(Gpu *gpu)
 {
         if (!gpu->facts_blocked)
@@ -176,7 +178,7 @@ void arrivals_remove_all(Model *m)
         }
 }
 
-/* The facts give the GPU another back end, or an instance loses its parent. */
+/* True if the facts give the GPU another back end, or take the parent of an instance away. */
 static bool arrivals_facts_lose_something(const Gpu *gpu, const GpuFacts *facts)
 {
         GHashTableIter iter;

@@ -46,7 +46,7 @@ typedef struct Discovery {
         LaneWork work; /* first; the owner sets started and done */
 
         /* of the owner */
-        Inventory *inventory; /* borrowed; NULL: the inventory was freed */
+        Inventory *inventory; /* borrowed; NULL: the inventory was stopped */
         Lane *lane;           /* owned once the discovery is abandoned */
         unsigned lane_number;
         char *blocker;             /* owned: name of the blocked device; NULL: not abandoned */
@@ -75,11 +75,11 @@ typedef struct Discovery {
 Discovery *discovery_new(GArray *also, const GPtrArray *avoid);
 void discovery_free(Discovery *d);
 
-/* Main thread: for how long the present read has been under way; 0: none is. *ret describes the device, whose
- * name is NULL if the read concerns no single device; new. */
+/* Main thread: for how long the present read has been under way; 0: no read is, and *ret is not set. The caller
+ * frees *ret, which describes the device; its name is NULL if the file belongs to no single device. */
 uint64_t discovery_get_age(Discovery *d, BlockedDevice **ret);
 
-/* Display controllers and processing accelerators. */
+/* True for display controllers and processing accelerators. */
 bool discovery_class_is_gpu(uint32_t class);
-/* `id`: vendor << 16 | device. */
+/* True if `also` (Config.also) has the id: vendor << 16 | device. */
 bool discovery_id_is_admitted(const GArray *also, uint32_t id);

@@ -267,7 +267,7 @@ static void discovery_started(LaneWork *w)
         inventory_watch(inventory, inventory_get_patience(inventory));
 }
 
-/* The blocked read has returned: read the device again, unless another discovery still waits. */
+/* The blocked read has returned: read the device again, unless the device still blocks another discovery. */
 static void inventory_return(Inventory *inventory, Discovery *d)
 {
         bool others = false;
@@ -369,8 +369,8 @@ static Gpu *inventory_find_gpu_at(const Inventory *inventory, const char *path)
         return name ? model_get_gpu(inventory->model, name) : NULL;
 }
 
-/* The same for this path or the nearest folder above it. Walk up the path: it has about a dozen components,
- * while a comparison with all known paths would visit a thousand VFs. */
+/* The GPU of the device at this path or at the nearest folder above. Walk up the path, which has about a dozen
+ * components: a comparison with all known paths would visit a thousand VFs. */
 static Gpu *inventory_find_gpu_above(const Inventory *inventory, const char *path)
 {
         g_autofree char *rest = g_strdup(path);

@@ -25,7 +25,7 @@ Inventory *inventory_free(Inventory *inventory);
 /* Discover again after the debounce time. Ignored once the inventory has been stopped. */
 void inventory_request(Inventory *inventory);
 
-/* A discovery is running. */
+/* True if a discovery is running. */
 bool inventory_is_busy(const Inventory *inventory);
 
 /* Path below /sys (borrowed) and NUMA node (-1: unknown; ret_node may be NULL) of the PCI function of exactly

@@ -135,8 +135,8 @@ bool apply_has_place(const GpuFacts *facts, const InstanceDesc *desc)
         return false;
 }
 
-/* The snapshot lacks the instance but does not prove its absence: the record is newer than the scan, or newer
- * than facts that lack the parent. `desc` NULL: the instance is not in the model. */
+/* True if the snapshot lacks the instance but does not prove its absence: the record is newer than the scan, or
+ * newer than facts that lack the parent. `desc` NULL: the instance is not in the model. */
 static bool apply_is_out_of_sight(const Gpu *gpu, const GpuSnapshot *snapshot, const char *uuid,
                                   const InstanceDesc *desc)
 {
@@ -148,14 +148,14 @@ static bool apply_is_out_of_sight(const Gpu *gpu, const GpuSnapshot *snapshot, c
         return record && record->written_usec > began_usec;
 }
 
-/* The scan could not see whether the instance exists: its VF, parent or own files cannot be read. */
+/* True if the scan could not see whether the instance exists: its VF, parent or own files cannot be read. */
 static bool apply_is_unread(const GpuSnapshot *snapshot, const InstanceDesc *desc)
 {
         return gpu_snapshot_is_unread(snapshot, desc->uuid) || gpu_snapshot_is_unread(snapshot, desc->slot) ||
                gpu_snapshot_is_unread(snapshot, desc->parent);
 }
 
-/* The same for an instance on record. The record of a mediated device does not name its parent. */
+/* apply_is_unread() for an instance on record. The record of a mediated device does not name its parent. */
 static bool apply_is_record_unread(const Gpu *gpu, const GpuSnapshot *snapshot, const Record *record)
 {
         if (record->slot)

@@ -15,17 +15,17 @@
  * rules of vgpud.conf. No other thread may have the snapshot. */
 void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot);
 
-/* A scan failed. */
+/* Apply the failure of a scan to the state of the GPU. */
 void apply_scan_failure(Gpu *gpu, const VgpudError *error);
 
 /* Remove and announce the instance; forget its record unless keep_record. */
 void apply_remove_instance(Instance *instance, bool keep_record);
 
-/* The device is left alone although a record of an interrupted create names it. */
+/* Log that vgpud leaves a device alone although the record of an interrupted create has its UUID. */
 void apply_log_unproven(const Gpu *gpu, const char *uuid);
 
 /* Retry failed removals without a pause, after an explicit rescan. */
 void apply_retry_undos(Gpu *gpu);
 
-/* The facts contain the parent of the instance: a mediated device parent, a VF, or the GPU. */
+/* True if the facts contain the parent of the instance: a mediated device parent, a VF, or the GPU. */
 bool apply_has_place(const GpuFacts *facts, const InstanceDesc *desc);

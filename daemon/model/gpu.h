@@ -80,27 +80,28 @@ void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint
 /* GPU_STUCK, with the hint that only a reset helps if the operation never returns. */
 void gpu_set_stuck(Gpu *gpu, const char *reason);
 
-/* A stuck operation returned without a result: a scan must follow before the GPU is ready. */
+/* End the state GPU_STUCK: the operation returned, without a result, so a scan must follow before the GPU is
+ * ready. */
 void gpu_set_answered(Gpu *gpu);
 
-/* Types and instances are older than a stuck operation or a failed scan. */
+/* True if types and instances are older than a stuck operation or a failed scan. */
 bool gpu_is_stale(const Gpu *gpu);
 
-/* The GPU was read, scanned or changed after `usec` (CLOCK_MONOTONIC). */
+/* True if the GPU was read, scanned or changed after `usec` (CLOCK_MONOTONIC). */
 bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec);
 
-/* The facts describe the device that clients know by the name: another device may have replaced the old one
- * between two discoveries. */
+/* True if the facts describe the device that clients know by the name: another device may have replaced that
+ * device between two discoveries. */
 bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts);
 
 /* True if scans of this GPU are slow and the back end can predict the effect of a create or destroy on the last
  * snapshot. */
 bool gpu_is_predictable(const Gpu *gpu);
 
-/* The GPU takes jobs: it has a back end, is not stuck and has been scanned. Errors: UNSUPPORTED, GPU_STUCK,
- * FAILED. */
+/* Check that the GPU takes jobs: it has a back end, is not stuck and has been scanned. Errors: UNSUPPORTED,
+ * GPU_STUCK, FAILED. */
 int gpu_check_driven(const Gpu *gpu, VgpudError *reterr);
-/* The GPU also takes requests for instances. Further errors: UNSUPPORTED (unprepared). */
+/* Check that the GPU also takes requests for instances. Further errors: UNSUPPORTED (unprepared). */
 int gpu_check_ready(const Gpu *gpu, VgpudError *reterr);
 
 /* Ask for a scan. */

@@ -55,11 +55,11 @@ static inline bool instance_is_incomplete(const Instance *instance)
         return instance->desc->half_made || instance->undo;
 }
 
-/* Set origin, name, owner and creation time from the record; true if one of them changed. */
+/* Set origin, name, owner and creation time from the record. True if one of them changed. */
 bool instance_update_origin(Instance *instance);
-/* Set `undo` from the record; true if it changed. */
+/* Set `undo` from the record. True if `undo` changed. */
 bool instance_update_undo(Instance *instance);
-/* Set the state from desc, undo and `is_stuck`; true if it changed. */
+/* Set the state from desc, undo and `is_stuck`. True if the state changed. */
 bool instance_update_state(Instance *instance, bool is_stuck);
 
 /* Mark the instance as stuck, because its removal is blocked in the kernel, and announce the state. */

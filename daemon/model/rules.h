@@ -13,7 +13,7 @@
  * configuration. */
 void rules_fill(const Config *config, PlacementCandidate *candidate);
 
-/* The candidate has rules about type names. */
+/* True if the candidate has rules about type names. */
 bool rules_need_type_names(const PlacementCandidate *candidate);
 /* Newly allocated: the id and all aliases; patterns of rules match any of them. */
 char **rules_type_names(const VgpuType *type);

@@ -86,8 +86,8 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
         return 0;
 }
 
-/* No job is queued for more instances than the GPU can ever have. Their room now is checked in the lane, before
- * any record is written: jobs that wait may free some. */
+/* Refuse a request for more instances than the GPU can ever have. Whether there is room now is checked in the
+ * lane, before the lane writes any record: jobs that wait may free room until then. */
 static int create_check_count(const Gpu *gpu, const VgpuType *type, uint32_t count, VgpudError *reterr)
 {
         if (type->max_instances == 0 || count <= MAX(type->max_instances, type->available))

@@ -26,7 +26,7 @@ typedef struct PlaceHints {
 typedef struct Place {
         Placement *placement; /* owned */
         PlacementStrategy strategy;
-        uid_t requester;
+        uid_t requester; /* as given to place_new() */
         /* private to place.c */
         PlacementCandidate *candidates; /* owned */
         const VgpuType **types;         /* owned; per candidate; NULL: not known to offer the type */
@@ -38,8 +38,8 @@ typedef struct Place {
         bool more_errors; /* other candidates that offer the type are refused too */
 } Place;
 
-/* Errors: INVALID, NO_SUCH_TYPE, AMBIGUOUS. A placement in which no GPU fits is a success. The queue of a GPU
- * may be full for the requester; nothing else depends on the user. */
+/* Errors: INVALID, NO_SUCH_TYPE, AMBIGUOUS. A placement in which no GPU fits is a success. The result
+ * depends on the requester only because each user has a share of the queue of a GPU. */
 int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, uid_t requester, Place **ret,
               VgpudError *reterr);
 Place *place_free(Place *place);
@@ -50,7 +50,7 @@ static inline void place_freep(Place **place)
 #define _cleanup_place_ _cleanup_(place_freep)
 
 /* The reason why the GPU of this rank does not fit, as an error; NONE: the GPU fits. A request without a GPU
- * gets the error of the first rank, unless placement_find_hope() says that the rank is worth a try. */
+ * gets the error of the first rank, unless the request is tried on the GPU of placement_find_hope(). */
 VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank);
 
 /* The hint for a GPU that does not fit, borrowed; NULL: none. */

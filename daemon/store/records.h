@@ -41,8 +41,9 @@ typedef struct Record {
         uid_t owner;
         uint64_t created_usec; /* CLOCK_REALTIME */
         bool made;             /* the instance was created; false: creation is in progress or was interrupted */
-        /* While not made: remove the instance if the create is interrupted, because it may be incomplete. Once
-         * made: remove the instance, because an interrupted job left it. */
+        /* The instance must be removed. With `made` false, this holds only if the create is interrupted,
+         * because the instance may then be incomplete. With `made` true, an interrupted job left the instance.
+         */
         bool undo;
         char *slot;        /* the slot, where the kernel has no UUIDs; NULL: none, or not reserved yet */
         uint64_t identity; /* vgpu_io_identify() of the device; 0: not known */
@@ -81,9 +82,10 @@ int records_reserve(int dirfd, const char *uuid, const char *slot, const char *r
 /* The folder of the records. The caller owns the reference. */
 SharedFd *records_directory(Records *r);
 void records_note_slot(Records *r, const char *uuid, const char *slot, const char *restore);
-/* Note the identity; the next commit writes it. */
+/* Set Record.identity; the next commit writes it. */
 void records_note_identity(Records *r, const char *uuid, uint64_t identity);
-/* The same; the create of the instance was interrupted, and the inode is the proof of vgpud-write. */
+/* Set Record.proven, and Record.identity unless known: the create was interrupted, and `identity` is the proof
+ * of vgpud-write. 0: no proof, and no change. */
 void records_note_proof(Records *r, const char *uuid, uint64_t identity);
 
 /* Keep a copy of the record in memory: the job waits. */
@@ -95,23 +97,23 @@ int records_begin(int dirfd, const Record *record);
 int records_open_witness(int dirfd, const char *uuid);
 /* Read the proof of vgpud-write, which may be newer than records_open(); 0: there is none. Any thread. */
 uint64_t records_read_proof(int dirfd, const char *uuid);
-/* Both. */
+/* records_begin() and records_add(). */
 int records_put(Records *r, const Record *record);
 
-/* The device with the UUID of a record in doubt is the one of the record. identity: of the record; now:
- * vgpu_io_identify() of the device. */
+/* True if the device with the UUID of a record in doubt is the one of the record. identity: of the record; now:
+ * vgpu_io_identify() of the device. Any thread. */
 bool records_fits(uint64_t identity, uint64_t now);
-/* The device is the one of the record, or there is none. */
+/* Clear Record.in_doubt: the device is the one of the record, or there is no device. */
 void records_end_doubt(Records *r, const char *uuid);
 /* Mark the record as made; -ENOENT: no record. */
 int records_commit(Records *r, const char *uuid);
 /* Mark the record as made, and its instance as one that must be removed. */
 int records_commit_undo(Records *r, const char *uuid);
-/* Set Record.removing and write the record. Does nothing without a record or a slot, or if the flag is the
- * same. */
+/* Set Record.removing and write the record. Does nothing without a record or a slot, or if the flag has
+ * this value already. */
 void records_mark_removing(Records *r, const char *uuid, bool removing);
-/* The rollback of a create failed, and the scan after it failed too: the next scan decides whether the instance
- * exists, and is ours. */
+/* Put the record of an interrupted create in doubt, and set Record.undo: the rollback failed, and the scan
+ * after it failed too, so the next scan decides whether the instance exists and is vgpud's. */
 void records_leave_open(Records *r, const char *uuid);
 void records_forget(Records *r, const char *uuid);
 

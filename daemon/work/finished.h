@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The last ended jobs, in memory only. The ring drops the job that ended first, and cuts long texts. Main
- * thread only; work/queue.c adds the jobs. */
+/* The jobs that ended most recently, in memory only. The ring drops the job that ended first, and cuts long
+ * texts. Main thread only; work/queue.c adds the jobs. */
 
 #include <systemd/sd-id128.h>
 
@@ -40,7 +40,7 @@ typedef struct FinishedJob {
 Finished *finished_new(void);
 Finished *finished_free(Finished *finished);
 
-/* The job has its final state and error. */
+/* Add a job that has its final state and error. */
 void finished_add(Finished *finished, const Job *job);
 
 /* NULL: no such ended job in the ring. `finished` may be NULL. */

@@ -283,8 +283,8 @@ void job_create_add_records(Job *job)
         }
 }
 
-/* The rollback failed, and the instance exists. It keeps its record and stays vgpud's own, so that it can be
- * destroyed. */
+/* True if the rollback failed and the instance exists. It keeps its record and stays vgpud's own, so that it
+ * can be destroyed. */
 static bool job_create_left(const JobCreate *c, const char *uuid, const JobReservation *r)
 {
         const GpuSnapshot *snapshot = c->job.snapshot;

@@ -42,5 +42,5 @@ void job_create_add_records(Job *job);
 
 /* Id, borrowed, of the created type; NULL: not a create job. */
 const char *job_created_type(const Job *job);
-/* The job creates the instance of this UUID. */
+/* True if the job creates the instance of this UUID. */
 bool job_creates(const Job *job, const char *uuid);

@@ -35,7 +35,7 @@ typedef enum JobState {
 /* The effect that a failure of the final scan has on the result of the job. */
 typedef enum JobScan {
         JOB_SCAN_OPTIONAL,   /* no effect: another scan follows */
-        JOB_SCAN_PROVES_GPU, /* GPU_GONE fails the job: the driver took the new instances along */
+        JOB_SCAN_PROVES_GPU, /* GPU_GONE fails the job: the new instances went with the GPU */
         JOB_SCAN_IS_THE_JOB, /* any error fails the job */
 } JobScan;
 
@@ -89,7 +89,7 @@ struct JobKindInfo {
         void (*done)(Job *job); /* frees the fields of the kind */
 };
 
-/* Last reservation of a slot (key of Gpu.reserved). */
+/* The newest reservation of a slot (key of Gpu.reserved). */
 typedef struct SlotReserved {
         char uuid[UUID_STRLEN + 1];
         uint64_t usec; /* CLOCK_MONOTONIC */
@@ -111,7 +111,7 @@ struct Job {
         uid_t requester;           /* UID_INVALID: the daemon itself */
         bool internal;             /* requested by the daemon itself; no limit counts the job */
         uint64_t created_usec;     /* CLOCK_REALTIME */
-        uint64_t started_usec;     /* CLOCK_REALTIME; 0: waiting */
+        uint64_t started_usec;     /* CLOCK_REALTIME, when the main thread heard of the start; 0: not yet */
         sd_event_source *deadline; /* owned */
 
         /* Input; read-only once the job runs. */
@@ -125,7 +125,7 @@ struct Job {
 
         /* Written by the lane; read afterwards by the main thread. */
         GpuFacts *facts;           /* ref; facts at the start of the run; NULL before */
-        uint64_t began_usec;       /* CLOCK_MONOTONIC */
+        uint64_t began_usec;       /* CLOCK_MONOTONIC, when the lane began to run the job */
         const VgpuDriver *scanner; /* back end of the final scan; NULL: no scan */
         GpuSnapshot *snapshot;     /* result of the final scan; NULL: no scan, or failed */
         VgpudError error;          /* the first failure, if there are any */
@@ -157,5 +157,5 @@ const VgpudError *job_find_failure(const Job *job, const char *uuid);
 
 /* Returns the number of details. */
 size_t job_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX]);
-/* false: the kind has no such detail. */
+/* True: *ret is the detail of this name. False: the kind has no such detail. */
 bool job_get_detail(const Job *job, const char *name, JobDetail *ret);

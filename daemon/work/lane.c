@@ -392,7 +392,7 @@ static int lane_start(Lane *lane)
 
 static void lanes_retry_later(Lanes *lanes);
 
-/* Report a lane only after the second attempt: the limit may be reached for a moment. */
+/* Report a lane only after the second attempt: the limit of threads may be exceeded only for a moment. */
 static int on_lanes_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
         g_autoptr(GPtrArray) failed = g_ptr_array_new();

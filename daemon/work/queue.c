@@ -121,7 +121,7 @@ static void queue_job_started(LaneWork *w)
                            "Cannot set the deadline of job %" PRIu32 ": %m", job->id);
 }
 
-/* A job that begins and ends within one turn of the event loop has no start time yet: compute it. */
+/* A job that begins and ends within one turn of the event loop has no started_usec yet: compute it. */
 static void queue_note_start(Job *job)
 {
         if (job->started_usec == 0)
@@ -233,8 +233,10 @@ int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr
         if (n + n_before >= m->config->jobs_per_user)
                 return queue_refuse(reterr, "per-user",
                                     vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
-                                                     "user %u has %" PRIu32 " jobs already",
-                                                     (unsigned)requester, n + n_before));
+                                                     "user %u may have %" PRIu32
+                                                     " jobs at a time, not %" PRIu32,
+                                                     (unsigned)requester, m->config->jobs_per_user,
+                                                     n + n_before + 1));
 
         return 0;
 }
@@ -259,8 +261,8 @@ int queue_check_instances(Model *m, uid_t requester, uint32_t count, VgpudError 
                 return 0;
 
         r = vgpud_error_setf(reterr, VGPUD_ERROR_TOO_MANY_JOBS,
-                             "the jobs of user %u create %" PRIu64 " of at most %u instances already",
-                             (unsigned)requester, n, QUEUE_INSTANCES_PER_USER_MAX);
+                             "the jobs of user %u may create %u instances at a time, not %" PRIu64,
+                             (unsigned)requester, QUEUE_INSTANCES_PER_USER_MAX, n + count);
         vgpud_error_hintf(reterr, VGPUD_HINT_WAIT_FOR_JOB, "wait until jobs have ended");
 
         return r;

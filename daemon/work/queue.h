@@ -15,12 +15,12 @@
 /* Instances that the jobs of one user may be about to create: each has a record. Root has no limit. */
 #define QUEUE_INSTANCES_PER_USER_MAX 2048U
 
-/* The requester may add no job to the queue of the GPU; internal jobs do not count. */
+/* True if the requester may add no job to the queue of the GPU; internal jobs do not count. */
 bool queue_is_full(const Gpu *gpu, uid_t requester);
-/* `n_before`: jobs of the same request that come first, for other GPUs. Errors: CANCELED (the daemon stops),
- * TOO_MANY_JOBS. */
+/* Check that the requester may add a job. `n_before`: jobs of the same request, for other GPUs, that will be
+ * added first. Errors: CANCELED (the daemon stops), TOO_MANY_JOBS. */
 int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr);
-/* A job that creates `count` instances may be added. TOO_MANY_JOBS. */
+/* Check that the requester may add a job that creates `count` instances. Error: TOO_MANY_JOBS. */
 int queue_check_instances(Model *m, uid_t requester, uint32_t count, VgpudError *reterr);
 
 /* Takes ownership, announces the job and passes it to the lane of the GPU. */
@@ -31,12 +31,12 @@ int queue_cancel(Job *job, VgpudError *reterr);
 /* End all waiting jobs of a GPU with an error. A running job continues. */
 void queue_cancel_waiting(Gpu *gpu, VgpudErrorCode code, const char *message);
 
-/* The lane of the GPU has work, and the GPU is not known to be stuck. */
+/* True if the lane of the GPU has work, and the GPU is not known to be stuck. */
 bool queue_is_busy(const Gpu *gpu);
-/* A job that changes the VFs of the GPU runs. */
+/* True if a job that changes the VFs of the GPU runs. */
 bool queue_changes_vfs(const Gpu *gpu);
 
-/* The GPU releases its lane: running jobs continue without the GPU. */
+/* Separate the jobs from a GPU that releases its lane: running jobs continue without the GPU. */
 void queue_detach(Gpu *gpu);
-/* The daemon stops: answer all callers, and leave the jobs to their threads. */
+/* Answer all callers because the daemon stops, and leave the jobs to their threads. */
 void queue_abandon_all(Model *m, const char *message);

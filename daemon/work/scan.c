@@ -212,7 +212,8 @@ static void scan_started(LaneWork *w)
                                 s->gpu ? gpu_name(s->gpu) : "(gone)");
 }
 
-/* The device of another program is left alone: it has no record, so it is foreign. */
+/* Decide about the records in doubt, not about the devices: keep the record of vgpud's own device, and forget
+ * the record if the device is another program's. The device is foreign then. */
 static void scan_end_doubts(const Scan *s, const Gpu *gpu)
 {
         GHashTableIter iter;

@@ -29,9 +29,9 @@ typedef struct Kept {
         bool has_user;
         uid_t uid; /* if has_user */
         bool in_line;
-        BusWatch *watch; /* owned; NULL: waits for the uid, or no bus daemon */
-        BusLeft left;    /* NULL: the caller of a call in line left; just drop the call */
-        void *userdata;
+        BusWatch *watch; /* owned; NULL: the call waits for its uid, or see bus_callers_watch() */
+        BusLeft left;    /* NULL unless held: the call is dropped if its caller leaves */
+        void *userdata;  /* of `left` */
 } Kept;
 
 /* A sender whose uid the bus is being asked. */
@@ -145,7 +145,7 @@ static int admission_check_unread(BusAdmission *a, sd_bus_message *call, VgpudEr
 
 /* ---- turns ---- */
 
-/* A dozen calls or more are unread: a call of root behind them would wait noticeably. */
+/* True if a dozen calls or more are unread: a call of root behind them would wait noticeably. */
 static bool admission_is_behind(const BusAdmission *a)
 {
         int fd = sd_bus_get_fd(a->bus), n = 0;
@@ -195,7 +195,8 @@ static int on_turn_end(sd_event_source *s, void *userdata)
         return 0;
 }
 
-/* Read many messages in one turn of the event loop: a turn costs more than the refusal of a message. */
+/* Read many messages in one iteration of the event loop: an iteration costs more than the refusal of a message.
+ */
 static int on_drain(sd_event_source *s, void *userdata)
 {
         BusAdmission *a = userdata;
@@ -211,7 +212,7 @@ static int on_drain(sd_event_source *s, void *userdata)
         return 0;
 }
 
-/* A turn cannot begin at once. */
+/* True if a new call must wait for its turn. */
 static bool admission_is_busy(const BusAdmission *a)
 {
         return !bus_line_is_empty(a->line) || bus_unread_is_due(a->unread) ||
@@ -361,7 +362,7 @@ static Unknown *unknown_find_largest(const BusAdmission *a, size_t bytes)
         return largest;
 }
 
-/* A place for the first call of a sender, who may be root. */
+/* Make a place for the first call of a sender, who may be root. True if there is one. */
 static bool unknown_make_place(BusAdmission *a, size_t bytes)
 {
         Unknown *u;

@@ -11,8 +11,9 @@
  * and only if the uid matters.
  *
  * A call that waits for its uid, its turn or polkit is a copy of a known size, which is dispatched again from
- * the start. Beyond a user's share of the places, the filter refuses a call with TOO_MANY_CALLS before it uses
- * the arguments, and drops a call that expects no reply. */
+ * the start. A turn is the time in which vgpud serves one such call. Each waiting call needs a place. Beyond a
+ * user's share of the places, the filter refuses a call with TOO_MANY_CALLS before it uses the arguments, and
+ * drops a call that expects no reply. */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -33,7 +34,7 @@ typedef struct BusAdmission BusAdmission;
 
 /* The connection must be attached to an event loop. */
 int bus_admission_new(sd_bus *bus, BusAdmission **ret);
-/* Drops the calls that wait; all calls held and watches must have been released. */
+/* Drops the calls that wait. The caller has released all held calls and freed all watches before. */
 BusAdmission *bus_admission_free(BusAdmission *a);
 
 /* Effective uid of the caller, for a handler that is about to change something or to keep the call. 1: *ret is
@@ -41,11 +42,12 @@ BusAdmission *bus_admission_free(BusAdmission *a);
  * TOO_MANY_CALLS (no place is free for another waiting call of the user). */
 int bus_admission_identify(BusAdmission *a, sd_bus_message *call, uid_t *ret, VgpudError *reterr);
 
-/* Hold a copy of the call in a place of the user until it is released. `left` is called if the caller leaves
- * before; it has to release the copy. Errors: TOO_MANY_CALLS; INVALID (the arguments cannot be read). */
+/* Hold a call: keep a copy, which takes a place of the user, until bus_admission_release(). If the caller of
+ * the call leaves the bus before, `left` is called, and must release the copy. Errors: TOO_MANY_CALLS; INVALID
+ * (the arguments cannot be read). */
 int bus_admission_hold(BusAdmission *a, sd_bus_message *call, uid_t uid, BusLeft left, void *userdata,
                        sd_bus_message **ret, VgpudError *reterr);
-/* Drops the reference that bus_admission_hold() gave. */
+/* Give up a copy that bus_admission_hold() returned, and its place. */
 void bus_admission_release(BusAdmission *a, sd_bus_message *held);
 
 /* Dispatch a held call once more from the start. The hold stays. */

@@ -27,5 +27,5 @@ int bus_call_measure(sd_bus_message *call, size_t max, size_t *ret);
  * dbus-broker does not. */
 int bus_call_copy(sd_bus_message *call, sd_bus_message **ret);
 
-/* A call without a reply. */
+/* True for a call that expects no reply. */
 bool bus_call_is_silent(sd_bus_message *call);

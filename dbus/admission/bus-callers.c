@@ -17,7 +17,7 @@ typedef struct Caller {
         uid_t uid;             /* set if known */
         sd_bus_slot *question; /* owned; the question to the bus; NULL: none is open */
         GQueue watches;        /* BusWatch, borrowed */
-        bool in_use;           /* the answer is being told, or the caller has left the table */
+        bool in_use;           /* the uid is being reported, or the caller has left the table */
 } Caller;
 
 struct BusWatch {

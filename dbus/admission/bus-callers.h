@@ -15,11 +15,11 @@
 typedef struct BusCallers BusCallers;
 typedef struct BusWatch BusWatch;
 
-/* Most callers that are remembered. The bus has at most 2 048 connections (max_completed_connections); beyond
- * the limit idle callers are forgotten, and asked about again. */
+/* Maximum number of remembered callers. The bus has at most 2 048 connections (max_completed_connections);
+ * beyond the limit idle callers are forgotten, and asked about again. */
 #define BUS_CALLERS_MAX 4096U
 
-/* The answer to bus_callers_ask(). error: negative errno; -ENXIO: the caller has left. */
+/* The result of bus_callers_ask(). error: negative errno; -ENXIO: the caller has left. */
 typedef void (*BusIdentified)(const char *name, uid_t uid, int error, void *userdata);
 typedef void (*BusLeft)(void *userdata);
 
@@ -33,14 +33,14 @@ int bus_callers_get(const BusCallers *c, sd_bus_message *call, uid_t *ret);
 /* Ask the bus for the uid of a caller that is not known; once for several calls. -ENOBUFS: too many callers. */
 int bus_callers_ask(BusCallers *c, const char *name);
 
-/* Call `left`, once, when the caller leaves the bus. NULL without a bus daemon: there the connection ends with
- * the caller. */
+/* Call `left`, once, when the caller leaves the bus. NULL: nothing is watched, because the call has no sender,
+ * the table of callers is full, or there is no bus daemon (the connection ends with its only caller). */
 BusWatch *bus_callers_watch(BusCallers *c, sd_bus_message *call, BusLeft left, void *userdata);
 BusWatch *bus_watch_free(BusWatch *w);
 
-/* Number of callers that are remembered. */
+/* Number of remembered callers. */
 size_t bus_callers_count(const BusCallers *c);
 
-/* The bus daemon sent the message. A match of sd-bus with a well-known sender accepts a unicast signal of any
- * client, so signal handlers must check. */
+/* True if the bus daemon sent the message. A match of sd-bus with a well-known sender accepts a unicast signal
+ * of any client, so signal handlers must check. */
 bool bus_is_from_bus(sd_bus_message *m);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A queue that is fair to users: first come, first served within a user, and one item of each user in turn. A
- * user with a thousand items delays another user by one item. */
+/* A line: a queue that is fair to users. First come, first served within a user, and one item of each user in
+ * turn. A user with a thousand items delays another user by one item. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +25,7 @@ void *bus_line_take(BusLine *l, bool (*may)(uid_t uid, void *userdata), void *us
 
 bool bus_line_is_empty(const BusLine *l);
 
-/* May a user with `own` of the `taken` places take one more? A user gets `max` of all `places`, and at most
- * half of the free ones: a place stays free for the next user. */
+/* True if a user who holds `own` of the `taken` places may take one more of all `places`. A user may hold `max`
+ * places, and at most half as many as stay free. So a lone user gets a third, and places are left for others.
+ */
 bool bus_share_allows(size_t own, size_t max, size_t taken, size_t places);

@@ -21,9 +21,10 @@ typedef struct BusPlaces BusPlaces;
 BusPlaces *bus_places_new(void);
 BusPlaces *bus_places_free(BusPlaces *p);
 
-/* May another call of the user wait? Root has no limit, and can stop the daemon anyway. TOO_MANY_CALLS: no. */
+/* Check that another call of the user may wait. Root has no limit, and can stop the daemon anyway. Error:
+ * TOO_MANY_CALLS. */
 int bus_places_check(const BusPlaces *p, uid_t uid, size_t bytes, VgpudError *reterr);
 
-/* Take a place, whether or not bus_places_check() allows it, and leave the place. */
+/* Take a place for a call of this size, and give it back. Neither checks the limits. */
 void bus_places_take(BusPlaces *p, uid_t uid, size_t bytes);
 void bus_places_leave(BusPlaces *p, uid_t uid, size_t bytes);

@@ -73,8 +73,9 @@ static int unread_read_bytes(sd_bus_message *reply, uint32_t *ret)
         return r < 0 ? r : -ENODATA;
 }
 
-/* The bus does not count, or does not tell us: dbus-daemon without statistics answers UnknownInterface, with a
- * policy AccessDenied, and dbus-broker Failed. Any other error may go by, such as a timeout. */
+/* True if the bus does not count, or does not tell vgpud: dbus-daemon without statistics answers
+ * UnknownInterface, with a policy AccessDenied, and dbus-broker Failed. Any other error may go by, such as a
+ * timeout. */
 static bool unread_is_refused(sd_bus_message *reply)
 {
         static const char *const names[] = { SD_BUS_ERROR_UNKNOWN_METHOD, SD_BUS_ERROR_UNKNOWN_INTERFACE,

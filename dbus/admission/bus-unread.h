@@ -3,8 +3,8 @@
 
 /* Unread answers. dbus-daemon holds answers until the clients read them, and charges the bytes to vgpud's
  * connection. From 127 MiB (max_incoming_bytes) dbus-daemon reads nothing more from vgpud, so no client gets an
- * answer. Root may ask dbus-daemon for the bytes (org.freedesktop.DBus.Debug.Stats), so vgpud refuses calls of
- * users long before.
+ * answer. vgpud runs as root, to which dbus-daemon reports these bytes (org.freedesktop.DBus.Debug.Stats), and
+ * refuses calls of users long before.
  *
  * dbus-broker charges the bytes to the client, and does not report them: there vgpud refuses no call. */
 
@@ -25,15 +25,16 @@ typedef enum BusUnreadState {
 #define BUS_UNREAD_MANY_BYTES (48U * 1024U * 1024U)
 #define BUS_UNREAD_FULL_BYTES (64U * 1024U * 1024U)
 
-/* `told` is called with each answer of the bus. */
+/* `told` is called after each reply of the bus, with which the result of the functions below may change. */
 BusUnread *bus_unread_new(sd_bus *bus, void (*told)(void *userdata), void *userdata);
 BusUnread *bus_unread_free(BusUnread *u);
 
-/* Count a user's call with a reply, and return its fate. Asks the bus again from time to time. */
+/* Count a call of a user that expects a reply, and return what to do with the call. Asks the bus for the bytes
+ * after some calls. */
 BusUnreadState bus_unread_count(BusUnread *u);
 
 /* True if vgpud refuses or drops calls of users. */
 bool bus_unread_is_many(const BusUnread *u);
 
-/* True if further calls should wait for the answer of the bus, because many were counted since the question. */
+/* True if further calls should wait for the reply of the bus, because many were counted since the question. */
 bool bus_unread_is_due(const BusUnread *u);

@@ -40,7 +40,8 @@ typedef struct WriterWitness {
         int record_fd;
 } WriterWitness;
 
-/* Start the child, which inherits keep_fd (or -EBADF) as descriptor 4. */
+/* Start the child. It inherits keep_fd, the lock of the lane (daemon/work/lane.h), as descriptor 4, so that the
+ * lock is held until the last write has returned. -EBADF: no lock. */
 int writer_new(const char *program, int keep_fd, Writer **ret);
 
 /* Write `size` bytes to fd in the child and wait for the reply: 0, the negative errno of write(2), or -EPROTO

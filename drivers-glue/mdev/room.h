@@ -6,14 +6,15 @@
 
 #include "drivers-glue/driver.h"
 
-/* Only NVIDIA's driver registers types on virtual functions, each of which takes one instance. */
+/* True if the parents are virtual functions, each of which takes one instance. Only NVIDIA's driver registers
+ * types on virtual functions. */
 bool mdev_parents_are_vfs(const GpuFacts *facts);
 
 /* Called at the end of a scan, when `available` is the sum over all parents. Correct `available` to the room of
  * the GPU, and add modes, `why_not` and `hint`. */
 void mdev_room_find(VgpuTarget *t, GpuSnapshot *s);
 
-/* VgpuDriver.predict: mdev_room_find() without reads. Returns false unless the parents are VFs and all
+/* VgpuDriver.predict: mdev_room_find() without reads. False unless the parents are VFs and all
  * instances have one framebuffer size. */
 bool mdev_room_predict(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s);
 

@@ -266,8 +266,8 @@ static int mdev_scan_parent(Scan *s, const MdevParent *p)
         return 0;
 }
 
-/* Name every file of a type that cannot be read. If no parent shows the number of a type, that is why there is
- * no room for it. */
+/* Add the first unreadable file of each type to the problems of the GPU. If no parent shows the number of a
+ * type, this file is also the reason why the type has no room. */
 static void mdev_explain_unread(const Scan *s)
 {
         GHashTableIter iter;

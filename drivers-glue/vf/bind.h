@@ -38,7 +38,7 @@ bool vfs_is_leaving(VgpuIo *io, const char *path);
  * of write(2). `override` is the driver_override to leave behind, NULL for none. Errors: IN_USE, UNSUPPORTED
  * (the module of the driver is not loaded), GPU_GONE, FAILED. */
 int vfs_bind(VgpuIo *io, const VgpuVf *vf, const char *driver, const char *override, VgpudError *reterr);
-/* The same for a VF that the caller found bound to `from` (NULL: to no driver). FAILED, and no change, if
+/* vfs_bind() for a VF that the caller found bound to `from` (NULL: to no driver). FAILED, and no change, if
  * another program has bound it to another driver since. */
 int vfs_bind_from(VgpuIo *io, const VgpuVf *vf, const char *from, const char *driver, const char *override,
                   VgpudError *reterr);

@@ -16,7 +16,7 @@
 /* Used for back ends that pass no method: only sriov_numvfs is written. */
 static const VfMethod plain_method = { 0 };
 
-/* The VFs of a GPU, about to be disabled or reset. */
+/* The VFs of a GPU that are about to be disabled or reset, to be checked for loads: see Load. */
 typedef struct Loads {
         VgpuTarget *t;
         const VfMethod *method;
@@ -128,7 +128,9 @@ static int count_check_limit(const VfChange *c, VgpudError *reterr)
         return r;
 }
 
-/* The reason why a VF is not idle. A driver of the host alone is no load, unless a program uses it. */
+/* A load: the reason why a VF is not idle. The VF carries an instance, is handed out or reserved. A bound
+ * driver of the host is no load. Whether a program has the VF open is checked separately: see
+ * count_check_load(). */
 typedef struct Load {
         char *words;    /* owned; a predicate: "is handed out (…)"; NULL: the VF is idle */
         VgpudHint hint; /* owned */

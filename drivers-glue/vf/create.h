@@ -35,7 +35,7 @@ struct VfCreate {
         char *restore_text; /* owned; `was` as the record has it */
         char *driver;       /* owned; the driver of VFIO to bind the VF to */
         bool vf_failed;     /* the error concerns this VF only: another one may work */
-        bool vf_in_use;     /* the VF was left alone: a program uses it, or another device of its IOMMU group */
+        bool vf_in_use;     /* the VF was not changed: a program uses the VF, or a device in its IOMMU group */
 };
 
 /* Release all data of one VF, ready for the next one. */

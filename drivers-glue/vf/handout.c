@@ -148,7 +148,7 @@ static void handout_explain_unprepared(const VgpuTarget *t, const VfMethod *meth
         }
 }
 
-/* Explain why not every VF that the GPU can have is free although none is handed out or reserved. */
+/* Explain that the GPU has fewer VFs than it can have. All of them are free. */
 static void handout_explain_few(const GpuFacts *f, const VfMethod *method, const VfCount *count, VgpuType *type)
 {
         if (method && method->fixed) {
@@ -230,7 +230,8 @@ static void handout_explain_no_more(const GpuFacts *f, const VfMethod *method, c
                 handout_explain_few(f, method, count, type);
 }
 
-/* One example of a shared group is a problem of the GPU: mostly all VFs share one. */
+/* True if the VF shares its IOMMU group with a device of the host. Only the first such VF becomes a problem of
+ * the GPU: usually all VFs share one group. */
 static bool handout_is_shared(VgpuTarget *t, const VgpuVf *vf, GpuSnapshot *s, const VfCount *count)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -441,7 +442,7 @@ int vf_reserve(const CreateArgs *args, const VgpuVf *vf, const char *restore, Vg
         return slot_reserve(args, vf->name, restore[0] ? restore : NULL, reterr);
 }
 
-/* The slot may by now be a VF of another GPU, or no VF at all. */
+/* False if the slot is no VF of the GPU: it may by now be a VF of another GPU, or no VF at all. */
 static bool handout_find_vf(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret)
 {
         g_autofree char *link = g_strconcat(instance->path, "/physfn", NULL), *gpu = NULL;

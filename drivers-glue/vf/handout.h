@@ -95,8 +95,9 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
 int vf_explain_destroy(VgpuTarget *t, const VgpuVf *vf, int r, VgpudError *cause, VgpudError *reterr);
 
 /* Serve VgpuDriver.finish_interrupted: find the VF in this slot if its return to the driver in `restore` was
- * interrupted. Such a VF is not handed out any more, but its driver_override still names that driver, and not
- * the driver_override in `restore`. *ret is the parsed `restore`. NULL: no interrupted return. */
+ * interrupted. Such a VF is not handed out any more, and its driver_override names that driver: the last step
+ * of the return, which sets the driver_override in `restore`, is missing. *ret is the parsed `restore`. NULL:
+ * no interrupted return. */
 const VgpuVf *vf_find_interrupted(VgpuTarget *t, const char *slot, const char *restore, VfRestore *ret);
 
 /* Explain the failure *cause, which is emptied, after a rollback with the result r and the error *again. */

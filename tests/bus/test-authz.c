@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The gate, with a polkit that the test plays. */
+/* The polkit check, with a polkit that the test plays. */
 
 #include <string.h>
 
@@ -11,8 +11,8 @@
 #define DENIED "org.vgpud1.Error.NotAuthorized: "
 #define ACTION "org.vgpud1.rescan"
 
-/* The Bus hides the gate. Open questions show in the references to the connection, checked by fixture_free()
- * under the address sanitizer, and in the number of questions to polkit. */
+/* The Bus hides the polkit check. Open questions show in the references to the connection, checked by
+ * fixture_free() under the address sanitizer, and in the number of questions to polkit. */
 
 static Call *rescan(Fixture *f, CallFlags flags)
 {
