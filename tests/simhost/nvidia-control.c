@@ -190,26 +190,28 @@ static int run_reset(NvidiaCard *card, char **arguments, GString *text)
 }
 
 /* Slices of computing power and of memory that a profile takes; a GPU has 7 and 8. */
-static const struct {
+typedef struct Profile {
         unsigned profile, slices, memory;
-} profiles[] = {
+} Profile;
+
+static const Profile profiles[] = {
         { 0, 7, 8 }, { 5, 4, 4 }, { 9, 3, 4 }, { 14, 2, 2 }, { 15, 1, 2 }, { 19, 1, 1 }, { 20, 1, 1 },
 };
 
-static int find_profile(unsigned profile)
+static const Profile *find_profile(unsigned profile)
 {
         for (size_t i = 0; i < G_N_ELEMENTS(profiles); i++)
                 if (profiles[i].profile == profile)
-                        return (int)i;
+                        return &profiles[i];
 
-        return -1;
+        return NULL;
 }
 
 static int run_create_instance(NvidiaCard *card, char **arguments, GString *text)
 {
         unsigned slices = 7, memory = 8, profile;
         NvidiaInstance *free_one = NULL;
-        int wanted;
+        const Profile *wanted;
 
         if (control_parse_number(arguments[1], G_MAXUINT, &profile) < 0)
                 return -EINVAL;
@@ -218,22 +220,25 @@ static int run_create_instance(NvidiaCard *card, char **arguments, GString *text
         if (!card->mig)
                 return control_nvml_answer(text, NVML_NOT_SUPPORTED);
 
-        if (wanted < 0)
+        if (!wanted)
                 return control_nvml_answer(text, NVML_NOT_FOUND);
 
         for (unsigned i = 0; i < NVIDIA_INSTANCES_MAX; i++) {
                 NvidiaInstance *instance = &card->instances[i];
+                const Profile *taken;
 
                 if (instance->id == 0) {
                         free_one = free_one ? free_one : instance;
                         continue;
                 }
 
-                slices -= profiles[find_profile(instance->profile)].slices;
-                memory -= profiles[find_profile(instance->profile)].memory;
+                taken = find_profile(instance->profile);
+                g_assert(taken);
+                slices -= taken->slices;
+                memory -= taken->memory;
         }
 
-        if (!free_one || slices < profiles[wanted].slices || memory < profiles[wanted].memory)
+        if (!free_one || slices < wanted->slices || memory < wanted->memory)
                 return control_nvml_answer(text, NVML_INSUFFICIENT_RESOURCES);
 
         *free_one = (NvidiaInstance){ .id = (unsigned)(free_one - card->instances) + 1, .profile = profile };
