@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -164,6 +165,50 @@ static void loopback_up(void)
         close(fd);
 }
 
+/* The nearest mount point at or above the working directory, and all mounts below, become private. */
+static int make_mount_above_private(void)
+{
+        for (int depth = 0; depth < PATH_MAX / 2; depth++) {
+                if (mount(NULL, ".", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+                        return 0;
+
+                if (errno != EINVAL || chdir("..") < 0)
+                        return -errno;
+        }
+
+        return -ELOOP;
+}
+
+/* In a chroot(2), the root may be no mount point. Then the mount point is above the root: with another root for
+ * a moment, ".." leads there. */
+static int make_mounts_private(void)
+{
+        int root = -1, directory = -1, r;
+
+        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+                return 0;
+
+        if (errno != EINVAL)
+                return -errno;
+
+        root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root < 0 || directory < 0 || fchdir(root) < 0 || chroot("proc") < 0)
+                r = -errno;
+        else {
+                r = make_mount_above_private();
+                if (fchdir(root) < 0 || chroot(".") < 0 || fchdir(directory) < 0)
+                        r = -errno;
+        }
+
+        if (root >= 0)
+                close(root);
+        if (directory >= 0)
+                close(directory);
+
+        return r;
+}
+
 int sandbox_unshare(void)
 {
         uid_t uid = geteuid();
@@ -179,8 +224,9 @@ int sandbox_unshare(void)
                         return r;
         }
 
-        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-                return -errno;
+        r = make_mounts_private();
+        if (r < 0)
+                return r;
 
         loopback_up();
 
@@ -378,31 +424,39 @@ int sandbox_prepare(const char *directory, const char *const *nodes)
         return 0;
 }
 
-int sandbox_finish(void)
+static int open_of_helper(const char *name, int flags)
 {
-        g_autofree char *path = g_strdup_printf("/proc/%d/ns/mnt", helper_pid);
-        int fd = -1, r = 0;
+        g_autofree char *path = g_strdup_printf("/proc/%d/%s", helper_pid, name);
+        int fd = open(path, flags | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
+}
+
+int sandbox_finish(int *ret_mounts_fd, int *ret_root_fd)
+{
+        int r = 0;
+
+        *ret_mounts_fd = *ret_root_fd = -1;
 
         if (send(helper_fd, &r, sizeof(r), MSG_NOSIGNAL) < 0 || recv(helper_fd, &r, sizeof(r), 0) != sizeof(r))
                 r = -EPIPE;
-        if (r == 0) {
-                fd = open(path, O_RDONLY | O_CLOEXEC);
-                if (fd < 0)
-                        r = -errno;
-        }
+        if (r == 0)
+                r = *ret_mounts_fd = open_of_helper("ns/mnt", O_RDONLY);
+        if (r >= 0)
+                r = *ret_root_fd = open_of_helper("root", O_PATH | O_DIRECTORY);
 
         close(helper_fd);
         (void)waitpid(helper_pid, NULL, 0);
 
-        return r < 0 ? r : fd;
+        return r < 0 ? r : 0;
 }
 
-/* setns(2) leads to the root directory. */
-int sandbox_enter_mounts(int fd)
+/* setns(2) leads to the root directory of the namespace, also out of a chroot(2). */
+int sandbox_enter_mounts(int mounts_fd, int root_fd)
 {
         g_autofree char *directory = g_get_current_dir();
 
-        if (setns(fd, CLONE_NEWNS) < 0)
+        if (setns(mounts_fd, CLONE_NEWNS) < 0 || fchdir(root_fd) < 0 || chroot(".") < 0)
                 return -errno;
 
         return chdir(directory) < 0 ? -errno : 0;
@@ -422,18 +476,19 @@ static int open_namespace(pid_t pid, const char *name)
         return open(theirs, O_RDONLY | O_CLOEXEC);
 }
 
-int sandbox_join(pid_t pid, const char *mounts)
+int sandbox_join(pid_t pid, const char *mounts, const char *root)
 {
         int user = open_namespace(pid, "user"), net = open_namespace(pid, "net"),
-            mnt = open(mounts, O_RDONLY | O_CLOEXEC), r = 0;
+            mounts_fd = open(mounts, O_RDONLY | O_CLOEXEC),
+            root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), r = 0;
 
-        if (mnt < 0)
+        if (mounts_fd < 0 || root_fd < 0)
                 return -errno;
 
         if ((user >= 0 && setns(user, CLONE_NEWUSER) < 0) || (net >= 0 && setns(net, CLONE_NEWNET) < 0))
                 r = -errno;
         if (r == 0)
-                r = sandbox_enter_mounts(mnt);
+                r = sandbox_enter_mounts(mounts_fd, root_fd);
 
         return r;
 }

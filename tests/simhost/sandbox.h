@@ -26,9 +26,10 @@ int sandbox_unshare(void);
  * mounts the tree over /sys in one more mount namespace when told to. nodes: present names below /dev, NULL at
  * the end. */
 int sandbox_prepare(const char *directory, const char *const *nodes);
-/* The tree is at DIRECTORY/sys and DIRECTORY/vfio. Returns a descriptor of the command's mount namespace. */
-int sandbox_finish(void);
+/* The tree is at DIRECTORY/sys and DIRECTORY/vfio. Returns descriptors of the command's mount namespace and of
+ * its root directory. */
+int sandbox_finish(int *ret_mounts_fd, int *ret_root_fd);
 /* Enters a mount namespace. */
-int sandbox_enter_mounts(int fd);
-/* Joins a host's namespaces; mounts is the path of the descriptor of the last one. */
-int sandbox_join(pid_t pid, const char *mounts);
+int sandbox_enter_mounts(int mounts_fd, int root_fd);
+/* Joins a host's namespaces; mounts and root are the paths of the descriptors of the last one. */
+int sandbox_join(pid_t pid, const char *mounts, const char *root);

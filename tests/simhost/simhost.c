@@ -51,6 +51,7 @@ typedef struct Host {
         UMockdevTestbed *testbed;
         GPtrArray *environment; /* "NAME=VALUE", ends with NULL */
         int mounts_fd;          /* -1: a testbed */
+        int root_fd;            /* of the mount namespace; -1: a testbed */
         pid_t child;
 } Host;
 
@@ -290,20 +291,22 @@ static void start_testbed(Host *host, const Options *options)
 static void start_namespace(Host *host)
 {
         g_autofree char *sys = g_build_filename(host->directory, "sys", NULL),
-                        *vfio = g_build_filename(host->directory, "vfio", NULL), *mounts = NULL;
+                        *vfio = g_build_filename(host->directory, "vfio", NULL), *mounts = NULL, *root = NULL;
         int r;
 
         mount_tree(device_sys(), sys);
         mount_tree(device_dev_vfio(), vfio);
 
-        host->mounts_fd = sandbox_finish();
-        if (host->mounts_fd < 0)
-                host_fail(host->mounts_fd, "cannot put the tree over /sys");
+        r = sandbox_finish(&host->mounts_fd, &host->root_fd);
+        if (r < 0)
+                host_fail(r, "cannot put the tree over /sys");
         r = event_use_netlink();
         if (r < 0)
                 host_fail(r, "netlink");
         mounts = g_strdup_printf("/proc/%d/fd/%d", getpid(), host->mounts_fd);
         add_variable(host, "SIMHOST_MOUNTS", mounts);
+        root = g_strdup_printf("/proc/%d/fd/%d", getpid(), host->root_fd);
+        add_variable(host, "SIMHOST_ROOT", root);
 }
 
 /* The host to clean up in exit(3), if a step fails before the command runs. */
@@ -397,7 +400,8 @@ static void run_command(Host *host, char **command)
                 (void)sigprocmask(SIG_SETMASK, &none, NULL);
                 (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 
-                if (getppid() != parent || (host->mounts_fd >= 0 && sandbox_enter_mounts(host->mounts_fd) < 0))
+                if (getppid() != parent ||
+                    (host->mounts_fd >= 0 && sandbox_enter_mounts(host->mounts_fd, host->root_fd) < 0))
                         _exit(EXIT_CANNOT_RUN);
                 host_execute(command, (char **)host->environment->pdata);
         }
@@ -488,7 +492,7 @@ static void end_leftovers(Host *host)
 
 static int run_host(int argc, char **argv)
 {
-        Host host = { .mounts_fd = -1 };
+        Host host = { .mounts_fd = -1, .root_fd = -1 };
         Options options;
         sigset_t signals;
         int status;
@@ -581,7 +585,7 @@ static int run_enter(int argc, char **argv)
         int first = parse_client(argc, argv, &control), r;
         g_autofree char *text = NULL;
         g_auto(GStrv) lines = NULL;
-        const char *mounts = NULL;
+        const char *mounts = NULL, *root = NULL;
         pid_t pid = 0;
 
         r = control_call(control, "where", &text);
@@ -593,10 +597,12 @@ static int run_enter(int argc, char **argv)
                         pid = (pid_t)g_ascii_strtoll(*line + strlen("SIMHOST_PID="), NULL, 10);
                 if (g_str_has_prefix(*line, "SIMHOST_MOUNTS="))
                         mounts = *line + strlen("SIMHOST_MOUNTS=");
+                if (g_str_has_prefix(*line, "SIMHOST_ROOT="))
+                        root = *line + strlen("SIMHOST_ROOT=");
         }
 
-        if (mounts) {
-                r = sandbox_join(pid, mounts);
+        if (mounts && root) {
+                r = sandbox_join(pid, mounts, root);
                 if (r < 0)
                         host_fail(r, "cannot join the namespaces of process %d", pid);
         }

@@ -13,6 +13,25 @@ import simhost
 
 READY = "echo ready; exec sleep 1000"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# Runs a command in a chroot whose root directory is a mount point ($1 is --rbind) or not; $0 is an empty directory. The
+# machine's own folders are there, and a file that shows where the command is.
+CHROOT = """
+set -e
+mount -t tmpfs none "$0"
+mkdir "$0/root"
+touch "$0/root/inside"
+for path in /*; do
+    if [ -L "$path" ]; then
+        cp -P "$path" "$0/root/"
+    elif [ -d "$path" ]; then
+        mkdir "$0/root$path"
+        mount --rbind "$path" "$0/root$path"
+    fi
+done
+[ -z "$1" ] || mount "$1" "$0/root" "$0/root"
+shift
+exec chroot "$0/root" "$@"
+"""
 
 
 class HostTest(unittest.TestCase):
@@ -148,6 +167,27 @@ class HostTest(unittest.TestCase):
     def test_the_machine_s_own_devices_are_not_seen(self):
         result = self.run_host("sh", "-c", "ls /sys/bus/pci/devices /dev/vfio; cat /sys/class/drm/*/uevent", options=[])
         self.assertNotIn("0000:", result.stdout)
+
+    def test_in_a_chroot(self):
+        """Package builders and rescue systems have roots that are no mount points."""
+        if os.geteuid() != 0:
+            self.skipTest("the whole suite runs without privileges")
+        inner = "ls -d /inside /sys/class/mdev_bus/*"
+        script = f"{inner}; pwd; exec $SIMHOST enter -- sh -c '{inner}; pwd'"
+        for kind in ("", "--rbind"):
+            with self.subTest(kind=kind), tempfile.TemporaryDirectory() as root:
+                result = subprocess.run(
+                    ["unshare", "--mount", "sh", "-c", CHROOT, root, kind, "env", "-C", "/usr/share"]
+                    + self.arguments("sh", "-c", script),
+                    env=dict(self.environment, SIMHOST=os.path.abspath(simhost.program())),
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                seen = "/inside\n/sys/class/mdev_bus/0000:00:02.0\n/usr/share\n"
+                self.assertEqual((result.returncode, result.stdout), (0, 2 * seen), result.stderr)
+                self.assertNotIn(root, pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
 
     def test_without_privileges(self):
         """Any user with access to FUSE can run a host; in a namespace, the user is root there."""
