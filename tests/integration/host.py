@@ -19,7 +19,7 @@ import tempfile
 import unittest
 import xml.etree.ElementTree as ElementTree
 
-from gi.repository import GLib
+from gi.repository import Gio, GLib
 
 import bus
 
@@ -185,7 +185,17 @@ class Monitor:
         self.process = host.spawn(
             ["busctl", f"--address={host.address}", "--json=short", "--match",
              f"type='method_call',destination='{POLKIT}'", "monitor"], "monitor.log", "monitor.json")
-        bus.wait(lambda: "Monitoring" in host.read("monitor.log") or self.process.poll() is not None, "the monitor")
+        # Newer versions of busctl tell only a terminal that they listen.
+        bus.wait(lambda: self.hears_ping() or self.process.poll() is not None, "the monitor")
+        if self.process.poll() is not None:
+            raise AssertionError(f"busctl ended with {self.process.returncode}: {host.read('monitor.log')}")
+
+    def hears_ping(self):
+        """Call polkit once more; return the calls so far that the monitor has printed."""
+        ping = Gio.DBusMessage.new_method_call(POLKIT, POLKIT_PATH, "org.freedesktop.DBus.Peer", "Ping")
+        ping.set_flags(Gio.DBusMessageFlags.NO_REPLY_EXPECTED)
+        self.host.bus.gio.send_message(ping, Gio.DBusSendMessageFlags.NONE)
+        return self.messages("Ping")
 
     def messages(self, member):
         """The calls of this member so far. A line without its newline is incomplete, and is left out."""
