@@ -151,7 +151,9 @@ def install(folder):
 
 
 def installed(destdir):
-    return {"/" + str(path.relative_to(destdir)) for path in destdir.rglob("*") if path.is_symlink() or not path.is_dir()}
+    """The installed files. systemd of Debian 12 says /lib, which is a link to /usr/lib."""
+    paths = ["/" + str(path.relative_to(destdir)) for path in destdir.rglob("*") if path.is_symlink() or not path.is_dir()]
+    return {f"/usr{path}" if path.startswith("/lib/") else path for path in paths}
 
 
 def check_install(counts, folder):
