@@ -216,8 +216,12 @@ def build_asan(counts):
 
 def step_lint(counts):
     """formatting, spelling, shell, python, the unit, the XML"""
-    c_files = tracked("*.c", "*.h")
-    counts.check(run("clang-format", "--dry-run", "-Werror", *c_files))
+    # Releases of clang-format disagree. That of Debian 12 decides, see .clang-format.
+    version = subprocess.run(["clang-format", "--version"], text=True, check=False, stdout=subprocess.PIPE).stdout.strip()
+    if " version 14." in version:
+        counts.check(run("clang-format", "--dry-run", "-Werror", *tracked("*.c", "*.h")))
+    else:
+        print(f"lint: the layout of C files is checked on Debian 12 only; this is {version}")
     counts.check(run("shellcheck", *scripts("sh")))
     counts.check(run("/usr/bin/python3", "-m", "pyflakes", *sorted(set(tracked("*.py") + scripts("python3")))))
     ours = [f for f in tracked() if f != "LICENSE" and not f.startswith("tests/fuzz/corpus/")]
