@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The units that vgpud starts for NVIDIA's GPUs, started from within vgpud's sandbox as vgpud does. The guest has no
-such GPU: a script replaces NVIDIA's sriov-manage, and NVIDIA's library is missing."""
+such GPU: a script replaces NVIDIA's sriov-manage, and NVIDIA's library is missing. An NVMe controller has the VFs."""
 
 import vmcase
 
-UNIT = vmcase.Path("/lib/systemd/system/vgpud.service")
+HARDWARE = "nvme"
+
+UNITS = vmcase.Path("/lib/systemd/system")
 PROBE = vmcase.Path("/run/systemd/system/probe.service")
 SCRIPT = vmcase.Path("/run/probe-script")
 OUTPUT = vmcase.Path("/run/probe-output")
@@ -12,15 +14,52 @@ MANAGE = vmcase.Path("/usr/lib/nvidia/sriov-manage")
 CALLED = vmcase.Path("/run/sriov-manage-called")
 ENABLE = "vgpud-sriov@enable-0000:41:00.0.service"
 DISABLE = "vgpud-sriov@disable-0000:41:00.0.service"
-# Settings of a service with readiness protocol, activation and folders.
-OF_THE_DAEMON = ("BusName=", "Restart=", "RuntimeDirectory", "StateDirectory", "Type=", "WatchdogSec=")
+# Settings of a service with readiness protocol, activation, folders and streams.
+OF_THE_SERVICE = ("BusName=", "Restart=", "RuntimeDirectory", "Standard", "StateDirectory", "Type=", "WatchdogSec=")
+# Prints for each node whether it can be opened.
+OPEN = vmcase.Path("/run/probe-open")
+OPEN_SOURCE = """
+import errno, os, sys
+for node in sys.argv[1:]:
+    try:
+        os.close(os.open(node, os.O_RDONLY | os.O_NONBLOCK))
+        print(node, "opened")
+    except OSError as error:
+        print(node, errno.errorcode[error.errno])
+"""
+# A node of NVIDIA's main device number that no driver has.
+NODE = "/dev/nvidia77"
+MAKE_NODE = f"mknod {NODE} c 195 77 && chown root:video {NODE} && chmod 660 {NODE}"
+# The steps of a script like NVIDIA's on the NVMe controller $2.
+STEPS = f"""
+set -e
+device=/sys/bus/pci/devices/$2
+modprobe pci-pf-stub
+echo 0 >$device/sriov_drivers_autoprobe
+echo pci-pf-stub >$device/driver_override
+echo $2 >/sys/bus/pci/drivers/nvme/unbind
+echo $2 >/sys/bus/pci/drivers_probe
+echo 2 >$device/sriov_numvfs
+cat $device/sriov_numvfs >>{CALLED}
+echo 0 >$device/sriov_numvfs
+echo 1 >$device/sriov_drivers_autoprobe
+echo >$device/driver_override
+echo $2 >/sys/bus/pci/drivers/pci-pf-stub/unbind
+echo $2 >/sys/bus/pci/drivers_probe
+modprobe -r pci-pf-stub
+{MAKE_NODE}
+rm {NODE}
+lspci -vv -s $2 | grep -qP 'Non-Vol\\w+'
+kill -0 1
+"""
 
 
 class Helpers(vmcase.Case):
-    def sandboxed(self, *commands):
-        """Run shell commands with all restrictions of vgpud.service and the environment of vgpud's helpers; return the
+    def sandboxed(self, *commands, unit="vgpud.service"):
+        """Run shell commands with all restrictions of the unit and the environment of vgpud's helpers; return the
         output."""
-        lines = [line for line in UNIT.read_text(encoding="utf-8").splitlines() if not line.startswith(OF_THE_DAEMON)]
+        text = (UNITS / unit).read_text(encoding="utf-8")
+        lines = [line for line in text.splitlines() if not line.startswith(OF_THE_SERVICE)]
         command = f"ExecStart=/usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C /bin/sh {SCRIPT}"
         lines = [command if line.startswith("ExecStart=") else line for line in lines]
         at = lines.index("[Service]") + 1
@@ -59,6 +98,39 @@ class Helpers(vmcase.Case):
         self.assertEqual(said, "0\n0\n")
         self.assertEqual(CALLED.read_text(encoding="utf-8"), "-e 0000:41:00.0\n-d 0000:41:00.0\n")
 
+    def test_can_do_its_work(self):
+        """NVIDIA's script binds drivers, loads a module, enables VFs, makes nodes and calls other programs."""
+        address = vmcase.plug(HARDWARE)
+        self.install(*STEPS.splitlines())
+        unit = f"vgpud-sriov@enable-{address}.service"
+        done = vmcase.run("systemctl", "start", unit, status=None)
+        self.assertEqual(done.status, 0, vmcase.run("systemctl", "status", "-n50", unit, status=None).out)
+        self.assertEqual(CALLED.read_text(encoding="utf-8"), "2\n")
+        self.assertEqual((vmcase.PCI_DEVICES / address / "driver").resolve().name, "nvme")
+        vmcase.unplug(HARDWARE, address)
+
+    def test_devices(self):
+        """Each unit opens only the devices that it needs."""
+        OPEN.write_text(OPEN_SOURCE, encoding="utf-8")
+        look = f"python3 {OPEN} /dev/null /dev/vda /dev/fuse /dev/vfio/vfio"
+        refused = "/dev/null opened\n/dev/vda EPERM\n/dev/fuse EPERM\n/dev/vfio/vfio EPERM\n"
+        self.assertEqual(self.sandboxed(look), refused)
+        self.assertEqual(self.sandboxed(f"({MAKE_NODE}) 2>/dev/null || echo none"), "none\n")
+        for unit in ("vgpud-nvml@.service", "vgpud-sriov@.service"):
+            with self.subTest(unit=unit):
+                commands = [
+                    look,
+                    MAKE_NODE,
+                    f"python3 {OPEN} {NODE}",
+                    f"rm {NODE}",
+                    "mknod /dev/fuse2 c 10 229 2>/dev/null || echo none",
+                    "modprobe pci-pf-stub 2>/dev/null || echo none",
+                ]
+                # The kernel looks for a driver, and has none.
+                told = f"{refused}{NODE} ENXIO\nnone\n" + ("none\n" if "nvml" in unit else "")
+                self.assertEqual(self.sandboxed(*commands, unit=unit), told)
+        vmcase.run("modprobe", "-r", "pci-pf-stub", status=None)
+
     def test_fails(self):
         """The unit runs once per attempt of vgpud, and vgpud shows the script's own words."""
         self.install('echo "Cannot obtain unbindLock for $2"', "exit 1")
@@ -88,10 +160,6 @@ class Helpers(vmcase.Case):
             "systemctl show --value --property=LoadState nobody@x.service",
         )
         self.assertEqual(said, "5\nnot-found\n")
-
-    def test_verify(self):
-        for name in ("vgpud-sriov@enable.service", "vgpud-nvml@x.service"):
-            self.assertEqual(vmcase.run("systemd-analyze", "verify", "--man=no", name).err.strip(), "")
 
 
 vmcase.main()

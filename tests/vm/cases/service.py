@@ -12,6 +12,8 @@ UUID = "11111111-2222-4333-8444-555555555555"
 CAP_DAC_READ_SEARCH = 1 << 2
 CAP_SYS_PTRACE = 1 << 19
 SECCOMP_MODE_FILTER = 2
+# The highest exposure of each unit, as in README's table.
+UNITS = {"vgpud.service": 1.9, "vgpud-nvml@x.service": 2.0, "vgpud-sriov@x.service": 3.0}
 IDLE_SEC = 5
 # daemon/base/log-ids.h
 CREATED = "70150578a9b843f090c75de5ee86ac7c"
@@ -91,6 +93,18 @@ class Restart(vmcase.VgpudCase):
         self.assertNotIn(vmcase.main_pid(), (0, pid))
         self.assertEqual(self.objects().instances, before)
 
+    def test_out_of_memory(self):
+        """A limit that vgpud exceeds ends only vgpud, and systemd starts it again; the instances stay."""
+        before = self.make()
+        ended = os.pidfd_open(vmcase.main_pid())
+        vmcase.run("systemctl", "set-property", "--runtime", "vgpud.service", "MemoryMax=1M")
+        self.assertTrue(select.select([ended], [], [], vmcase.DEADLINE_SEC)[0])
+        os.close(ended)
+        vmcase.run("systemctl", "revert", "vgpud.service")
+        vmcase.run("systemctl", "start", "vgpud")
+        self.assertEqual(self.objects().instances, before)
+        self.assertEqual(set(vmcase.devices()), set(before))
+
     def test_there_is_one(self):
         pid = vmcase.main_pid()
         self.assertTrue(vmcase.run("/usr/libexec/vgpud", status=1).err)
@@ -118,18 +132,30 @@ class Unit(vmcase.VgpudCase):
             self.assertIn("ro", mounts["/sys"])
             self.assertIn("rw", mounts["/sys/devices"])
             self.assertIn("rw", mounts["/run/vgpud"])
+        root = vmcase.Path(f"/proc/{pid}/root")
         # modules.alias is public data: the variant of vfio-pci for each device.
-        aliases = vmcase.Path(f"/proc/{pid}/root/usr/lib/modules/{os.uname().release}/modules.alias")
-        self.assertIn("alias vfio_pci:", aliases.read_text(encoding="utf-8"))
+        aliases = (root / "tmp/modules/modules.alias").read_text(encoding="utf-8")
+        self.assertIn("alias vfio_pci:", aliases)
+        self.assertEqual(os.listdir(root / "usr/lib/modules"), [])
+
+    def test_limits(self):
+        group = vmcase.Path("/sys/fs/cgroup/system.slice/vgpud.service")
+        self.assertEqual((group / "memory.max").read_text(encoding="ascii"), f"{2 << 30}\n")
+        self.assertEqual((group / "pids.max").read_text(encoding="ascii"), "4096\n")
+        limits = vmcase.Path(f"/proc/{vmcase.main_pid()}/limits").read_text(encoding="ascii")
+        self.assertEqual(re.search(r"Max open files +(\d+) +(\d+)", limits).groups(), ("32768", "32768"))
 
     def test_security_score(self):
-        told = vmcase.run("systemd-analyze", "security", "--no-pager", "vgpud.service").out
-        score = re.search(r"Overall exposure level for vgpud.service: ([0-9.]+)", told)
-        print(score.group(0))
-        self.assertLessEqual(float(score.group(1)), 2.2)
+        for unit, limit in UNITS.items():
+            with self.subTest(unit=unit):
+                told = vmcase.run("systemd-analyze", "security", "--no-pager", unit).out
+                score = re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)
+                print(score.group(0))
+                self.assertLessEqual(float(score.group(1)), limit)
 
     def test_verify(self):
-        self.assertEqual(vmcase.run("systemd-analyze", "verify", "--man=no", "vgpud.service").err.strip(), "")
+        for unit in UNITS:
+            self.assertEqual(vmcase.run("systemd-analyze", "verify", "--man=no", unit).err.strip(), "")
 
     def test_journal(self):
         uuid = self.create("mdpy-xga")
