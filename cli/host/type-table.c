@@ -105,6 +105,10 @@ static int type_table_read_entry(sd_bus_message *m, const char *key, void *userd
                 if (strcmp(tables[i].key, key) != 0)
                         continue;
 
+                /* A dictionary of the bus may have a key twice. */
+                if (tables[i].rows->len > 0)
+                        return -EBADMSG;
+
                 r = value_enter(m, "a{sv}");
                 if (r <= 0)
                         return r;

@@ -127,6 +127,7 @@ static bool xengt_match_reservation(InstanceDesc *d, const char *restore)
         static const char *const sizes[] = { "low_gm", "high_gm", NULL };
         static const char *const hidden[] = { "fences", "primary", "cap", NULL };
         g_auto(GStrv) words = g_strsplit(restore, " ", -1);
+        g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(xengt_free_attribute);
 
         g_assert(d->slot);
         g_assert(d->attributes);
@@ -141,9 +142,10 @@ static bool xengt_match_reservation(InstanceDesc *d, const char *restore)
                 if (g_strv_contains(sizes, *w) && g_strcmp0(xengt_find_attribute(d, *w), value) != 0)
                         return false;
                 if (g_strv_contains(hidden, *w))
-                        g_ptr_array_add(d->attributes, vgpu_attribute_new(*w, value));
+                        g_ptr_array_add(found, vgpu_attribute_new(*w, value));
         }
 
+        g_ptr_array_extend_and_steal(d->attributes, g_steal_pointer(&found));
         g_ptr_array_sort(d->attributes, xengt_compare_attributes);
 
         return true;

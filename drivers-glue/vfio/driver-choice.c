@@ -65,7 +65,7 @@ static char *choice_find_driver(VgpuIo *io, const char *module)
                 return NULL;
 
         for (char **n = names; *n; n++)
-                if (g_str_has_prefix(*n, BUS))
+                if (g_str_has_prefix(*n, BUS) && (*n)[strlen(BUS)])
                         return g_strdup(*n + strlen(BUS));
 
         return NULL;

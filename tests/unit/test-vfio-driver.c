@@ -77,6 +77,24 @@ static void test_choice(void)
                 check(&table[i]);
 }
 
+/* A module with a driver that has no name. */
+static void test_nameless(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        FakePci *pci = fake_pci_new(k);
+        VgpuIo *io = fake_kernel_io(k);
+        g_autofree char *driver = NULL;
+
+        fake_add_file(k, VF "/modalias", "pci:v00008086d0000E20Bsv00008086sd00001114bc03sc00i00\n");
+        fake_set_aliases(k, XE);
+        fake_add_directory(k, "module/xe_vfio_pci/drivers/pci:");
+        ASSERT_OK(vfio_find_driver(io, VF, &driver, NULL));
+        ASSERT_STREQ(driver, "vfio-pci");
+        vgpu_io_free(io);
+        fake_pci_free(pci);
+        fake_kernel_free(k);
+}
+
 static void test_gone(void)
 {
         FakeKernel *k = fake_kernel_new();
@@ -92,6 +110,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_choice);
+        TEST(test_nameless);
         TEST(test_gone);
 
         return tests_end();

@@ -304,6 +304,7 @@ static void test_recall(void)
         InstanceDesc *d = s->instances->pdata[0];
         ASSERT_NULL(attribute_of(d, "fences"));
         ASSERT_FALSE(xengt_driver.match_reservation(d, "low_gm=64M high_gm=384M fences=8"));
+        ASSERT_FALSE(xengt_driver.match_reservation(d, "fences=8 low_gm=64M high_gm=384M"));
         ASSERT_NULL(attribute_of(d, "fences"));
         ASSERT_TRUE(xengt_driver.match_reservation(d, "low_gm=64M high_gm=448M fences=8 primary=no cap=0"));
         memcpy(d->uuid, f.made->uuid, sizeof d->uuid);
