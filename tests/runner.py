@@ -179,7 +179,7 @@ def check_install(counts, folder):
 # Runs of a fuzzer in the step "fuzz"; "fuzz-long" has ten times as many.
 FUZZ_RUNS = 200_000
 # The fuzzers that need about 20 seconds for fewer runs.
-FUZZ_RUNS_OF = {"cli-host": 50_000, "config": 50_000, "drivers": 100_000, "facts": 100_000, "store": 50_000}
+FUZZ_RUNS_OF = {"cli-host": 50_000, "config": 50_000, "drivers": 100_000, "facts": 100_000, "lying-kernel": 5_000, "store": 50_000}
 
 
 def fuzz(counts, folder, times=1, seed=1):
@@ -277,7 +277,7 @@ def step_tsan(counts):
 
 
 def step_fuzz(counts):
-    """libFuzzer on the parsers, under the sanitizers"""
+    """libFuzzer on the parsers and the back ends, under the sanitizers"""
     fuzz(counts, "build-fuzz")
 
 

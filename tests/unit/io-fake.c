@@ -20,6 +20,7 @@ typedef struct File {
         FileKind kind;
         char *text; /* owned: content of a text, target of a link as the link shows it */
         bool drops_last_byte;
+        GHashTable *names; /* owned: names in a directory */
         FakeShow show;
         FakeStore store;
         void *data;
@@ -69,6 +70,7 @@ static void file_free(gpointer p)
         File *f = p;
 
         g_free(f->text);
+        g_clear_pointer(&f->names, g_hash_table_unref);
         g_free(f);
 }
 
@@ -119,17 +121,26 @@ FakeKernel *fake_kernel_free(FakeKernel *k)
 static void add(FakeKernel *k, const char *path, const File *f)
 {
         const char *slash = strrchr(path, '/');
+        File *old = g_hash_table_lookup(k->files, path);
 
         g_assert(vgpu_io_path_is_valid(path));
 
         if (slash) {
                 g_autofree char *parent = g_strndup(path, (gsize)(slash - path));
+                File *folder;
 
                 if (!g_hash_table_contains(k->files, parent))
                         add(k, parent, &(File){ .kind = FILE_DIRECTORY });
+
+                folder = g_hash_table_lookup(k->files, parent);
+                if (folder->names)
+                        g_hash_table_add(folder->names, g_strdup(slash + 1));
         }
 
         File *copy = g_memdup2(f, sizeof(*f));
+        if (f->kind == FILE_DIRECTORY)
+                copy->names = old && old->names ? g_steal_pointer(&old->names)
+                                                : g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         copy->serial = ++k->last_serial;
         g_hash_table_replace(k->files, g_strdup(path), copy);
 }
@@ -209,10 +220,16 @@ void fake_add_attribute(FakeKernel *k, const char *path, FakeShow show, FakeStor
 
 void fake_remove(FakeKernel *k, const char *path)
 {
+        const char *slash = strrchr(path, '/');
+        g_autofree char *parent = slash ? g_strndup(path, (gsize)(slash - path)) : NULL;
+        File *folder;
         GHashTableIter i;
         gpointer key;
 
         pthread_mutex_lock(&k->lock);
+        folder = parent ? g_hash_table_lookup(k->files, parent) : NULL;
+        if (folder && folder->names)
+                g_hash_table_remove(folder->names, slash + 1);
         g_hash_table_iter_init(&i, k->files);
 
         while (g_hash_table_iter_next(&i, &key, NULL))
@@ -632,10 +649,9 @@ static int fake_list(VgpuIo *io, const char *path, char ***ret)
         if (r >= 0 && f->kind != FILE_DIRECTORY)
                 r = f->kind == FILE_LINK ? -ELOOP : -ENOTDIR;
         if (r >= 0) {
-                g_hash_table_iter_init(&i, k->files);
+                g_hash_table_iter_init(&i, f->names);
                 while (g_hash_table_iter_next(&i, &key, NULL))
-                        if (is_below(key, path) && !strchr((char *)key + strlen(path) + 1, '/'))
-                                g_ptr_array_add(names, g_strdup((char *)key + strlen(path) + 1));
+                        g_ptr_array_add(names, g_strdup(key));
         }
 
         pthread_mutex_unlock(&k->lock);
