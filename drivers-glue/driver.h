@@ -34,6 +34,10 @@ typedef struct VgpuTarget {
         const GPtrArray *known_types; /* borrowed: VgpuType that GPUs of this model ever offered; NULL: none.
                                        * NVIDIA's lists omit types that cannot be created now */
         const GpuNotes *notes;        /* borrowed: notes that outlive the daemon; NULL: none are kept */
+
+        /* Lane. True if other work waits for the end of a scan that may be repeated. NULL: never. */
+        bool (*is_awaited)(void *userdata);
+        void *is_awaited_userdata;
 } VgpuTarget;
 
 typedef struct CreateArgs {
@@ -75,7 +79,8 @@ typedef struct VgpuDriver {
         /* Main thread. No I/O. The highest score wins; of equal scores, the earlier entry of the registry. */
         VgpuMatch (*match)(const GpuFacts *facts);
 
-        /* Lane. Reads the whole state; may not write. */
+        /* Lane. Reads the whole state; may not write. -EAGAIN without an error: vgpu_target_must_yield(), which
+         * scan() asks before each parent or VF. */
         int (*scan)(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr);
 
         /* Lane. All or nothing: on failure the kernel is as before, or the error is INCONSISTENT. *ret has been
@@ -117,6 +122,12 @@ typedef struct VgpuDriver {
         /* Any thread. No I/O. */
         Handover *(*handover)(const InstanceDesc *instance);
 } VgpuDriver;
+
+/* True: scan() must return -EAGAIN now, and is repeated later. */
+static inline bool vgpu_target_must_yield(const VgpuTarget *t)
+{
+        return t->is_awaited && t->is_awaited(t->is_awaited_userdata);
+}
 
 /* Checks of every create(): a UUID in lower case, valid names and values of attributes. INVALID. */
 int create_args_check(const CreateArgs *args, VgpudError *reterr);

@@ -490,6 +490,20 @@ bool lane_cancel(Lane *lane, LaneWork *w)
         return found;
 }
 
+bool lane_is_awaited(LaneWork *w)
+{
+        Lane *lane = w->lane;
+        bool awaited;
+
+        assert_in_lane();
+
+        pthread_mutex_lock(&lane->lanes->mutex);
+        awaited = lane->head;
+        pthread_mutex_unlock(&lane->lanes->mutex);
+
+        return awaited;
+}
+
 Lane *lane_release(Lane *lane)
 {
         assert_main_thread();

@@ -55,5 +55,7 @@ void lane_submit(Lane *lane, LaneWork *w);
 /* Remove waiting work from the queue. true: the caller owns the work again, and done() is not called. false:
  * the work has begun. */
 bool lane_cancel(Lane *lane, LaneWork *w);
+/* Lane, in run(): other work waits behind this. */
+bool lane_is_awaited(LaneWork *w);
 /* No more work follows; the thread ends after the running work. Waiting work must have been cancelled. */
 Lane *lane_release(Lane *lane);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/shared-fd.h"
 #include "base/thread.h"
+#include "base/time-util.h"
 #include "daemon/store/autoprobe.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -25,6 +26,8 @@
 /* Events come in bursts (four per mediated device, three per VF): scan once, this long after the first. */
 #define SCAN_DEBOUNCE_USEC (20 * USEC_PER_MSEC)
 #define SCAN_LATER_USEC    (100 * USEC_PER_MSEC)
+/* A scan gives way to other work for so long: each time it begins from the start, and it must end some day. */
+#define SCAN_YIELD_USEC USEC_PER_SEC
 
 /* A slot reserved by an earlier daemon, with the state to restore. */
 typedef struct ReservedSlot {
@@ -59,6 +62,8 @@ struct Scan {
         bool probed_again;      /* the attribute is 1 again */
         GPtrArray *reserved;    /* owned: ReservedSlot; NULL: none */
         GHashTable *doubtful;   /* owned: UUID -> DoubtfulDevice; NULL: none */
+        uint64_t yield_usec;    /* CLOCK_MONOTONIC; end of the time in which the scan gives way; 0: never */
+        bool yielded;           /* the scan gave way and has no result */
         GpuSnapshot *snapshot;
         VgpudError error;
         sd_event_source *deadline;
@@ -148,10 +153,22 @@ static void scan_compare_doubtful(Scan *s, VgpuIo *io)
         }
 }
 
+static bool scan_is_awaited(void *userdata)
+{
+        Scan *s = userdata;
+
+        s->yielded = now_monotonic_usec() < s->yield_usec && lane_is_awaited(&s->work);
+
+        return s->yielded;
+}
+
 static void scan_run(LaneWork *w, VgpuIo *io)
 {
         Scan *s = (Scan *)w;
-        VgpuTarget t = { .io = io, .known_types = s->known_types };
+        VgpuTarget t = { .io = io,
+                         .known_types = s->known_types,
+                         .is_awaited = s->yield_usec > 0 ? scan_is_awaited : NULL,
+                         .is_awaited_userdata = s };
         int r;
 
         assert_in_lane();
@@ -166,6 +183,8 @@ static void scan_run(LaneWork *w, VgpuIo *io)
                 scan_finish_interrupted(s, &t, s->reserved->pdata[i]);
 
         r = s->driver->scan(&t, &s->snapshot, &s->error);
+        if (s->yielded)
+                return;
         if (r >= 0)
                 r = lane_check(s->snapshot, &s->error);
         if (r < 0)
@@ -244,6 +263,8 @@ static void scan_end_doubts(const Scan *s, const Gpu *gpu)
         }
 }
 
+static void scan_submit(Gpu *gpu, uint64_t yield_usec);
+
 static void scan_done(LaneWork *w)
 {
         Scan *s = (Scan *)w;
@@ -258,7 +279,11 @@ static void scan_done(LaneWork *w)
         if (s->probed_again)
                 gpu->probe_again = false;
 
-        if (!gpu_facts_equal(s->facts, gpu->facts)) {
+        if (s->yielded) {
+                gpu_set_answered(gpu);
+                gpu->scan_again = false;
+                scan_submit(gpu, s->yield_usec);
+        } else if (!gpu_facts_equal(s->facts, gpu->facts)) {
                 gpu_set_answered(gpu);
                 gpu->scan_again = true; /* the snapshot may be stale */
         } else if (s->snapshot) {
@@ -324,7 +349,9 @@ static GHashTable *scan_find_doubtful(const Gpu *gpu)
         return doubtful;
 }
 
-static void scan_submit(Gpu *gpu)
+/* yield_usec: of the scan that gave way; 0: a new scan. The first scan of a GPU and one that writes run to
+ * their end. */
+static void scan_submit(Gpu *gpu, uint64_t yield_usec)
 {
         Scan *s;
 
@@ -333,8 +360,9 @@ static void scan_submit(Gpu *gpu)
                 return;
         }
 
-        if (gpu->state == GPU_STUCK)
-                return; /* a scan follows the stuck operation */
+        /* A scan follows a stuck operation. */
+        if (gpu->state == GPU_STUCK || gpu->model->stopping)
+                return;
 
         s = g_new0(Scan, 1);
         *s = (Scan){
@@ -350,13 +378,15 @@ static void scan_submit(Gpu *gpu)
                 .reserved = scan_find_reserved(gpu),
                 .doubtful = scan_find_doubtful(gpu),
         };
+        if (gpu->state != GPU_NEW && !s->probe_again)
+                s->yield_usec = yield_usec > 0 ? yield_usec : now_monotonic_usec() + SCAN_YIELD_USEC;
         gpu->scan = s;
         lane_submit(gpu->lane, &s->work);
 }
 
 static void on_gpu_debounced(void *userdata)
 {
-        scan_submit(userdata);
+        scan_submit(userdata, 0);
 }
 
 void scan_start_wanted(Gpu *gpu)
@@ -371,7 +401,7 @@ void scan_start_wanted(Gpu *gpu)
                 return;
 
         if (when == GPU_SCAN_NOW)
-                scan_submit(gpu);
+                scan_submit(gpu, 0);
         else
                 debounce_start(&gpu->debounce, gpu->model->event,
                                when == GPU_SCAN_LATER ? SCAN_LATER_USEC : SCAN_DEBOUNCE_USEC, gpu_name(gpu),

@@ -2,7 +2,11 @@
 #pragma once
 
 /* Scans after events or wishes of the model; the final scan of a job belongs to the job (work/job.c). The one
- * writer of Gpu.scan, scan_again and debounce. */
+ * writer of Gpu.scan, scan_again and debounce.
+ *
+ * A scan of this file gives way: it stops before the next parent when a job waits in the lane, and begins again
+ * behind it. To put jobs before scans in the queue would not help a job that comes during a scan. Under steady
+ * load a scan gives way for SCAN_YIELD_USEC and then runs to its end. */
 
 #include "daemon/forward.h"
 

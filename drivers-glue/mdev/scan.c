@@ -308,6 +308,9 @@ int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         for (guint i = 0; i < parents->len; i++) {
                 const MdevParent *p = parents->pdata[i];
 
+                if (vgpu_target_must_yield(t))
+                        return -EAGAIN;
+
                 r = mdev_scan_parent(&s, p);
                 if (r >= 0)
                         alive++;

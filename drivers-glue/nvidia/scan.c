@@ -261,8 +261,12 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 
         for (guint i = 0; i < vfs->len; i++) {
                 const VgpuVf *vf = vfs->pdata[i];
-                int r = nvidia_scan_vf(&s, vf);
+                int r;
 
+                if (vgpu_target_must_yield(t))
+                        return -EAGAIN;
+
+                r = nvidia_scan_vf(&s, vf);
                 if (r < 0)
                         gpu_snapshot_add_unread(snapshot, vf->name, vf->path, r);
                 if (s.n_unread == vfs->len)

@@ -287,8 +287,12 @@ int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, Vgp
         g_assert(ret->all == 0);
         g_assert(!s->unprepared);
 
-        for (guint i = 0; i < t->facts->vfs->len; i++)
+        for (guint i = 0; i < t->facts->vfs->len; i++) {
+                if (vgpu_target_must_yield(t))
+                        return -EAGAIN;
+
                 handout_scan_vf(t, scan, t->facts->vfs->pdata[i], s, ret);
+        }
 
         if (ret->unread > 0 && ret->unread == ret->all)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED, "no VF can be read: %s",

@@ -50,7 +50,7 @@ typedef struct VfCount {
 } VfCount;
 
 /* Read all VFs: add their bindings and instances to the snapshot, and the reason if none can be handed out
- * (GpuSnapshot.unprepared). *ret must be zero. */
+ * (GpuSnapshot.unprepared). *ret must be zero. -EAGAIN: see VgpuDriver.scan. */
 int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, VgpudError *reterr);
 /* A type for the free VFs, with the reason and the hint why there are no more. `s`: after vf_scan(). Takes
  * `options`. */
