@@ -83,6 +83,12 @@ typedef struct VgpuDriver {
          * scan() asks before each parent or VF. */
         int (*scan)(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr);
 
+        /* Lane. Reads the instances on one parent (InstanceDesc.parent) after an event of it, and no type; may
+         * not write. Adds them to `s`, which is empty otherwise, as scan() would, but without what only a type
+         * tells (device_api), and with a problem for each that cannot be read. A parent that is not there is
+         * unread too. NULL: the kernel sends no events of instances, or only scan() can find them. */
+        void (*find_instances)(VgpuTarget *t, const char *parent, GpuSnapshot *s);
+
         /* Lane. All or nothing: on failure the kernel is as before, or the error is INCONSISTENT. *ret has been
          * verified to exist. Errors: NO_SUCH_TYPE, NO_CAPACITY, EXISTS (says where), INVALID, GPU_GONE, FAILED,
          * INCONSISTENT. */

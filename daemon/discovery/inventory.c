@@ -14,6 +14,7 @@
 #include "daemon/model/gpu.h"
 #include "daemon/work/debounce.h"
 #include "daemon/work/lane.h"
+#include "daemon/work/scan.h"
 #include "daemon/model/model.h"
 
 #define INVENTORY_DEBOUNCE_USEC (20 * USEC_PER_MSEC)
@@ -413,10 +414,32 @@ static bool inventory_event_is_of_gpu(const Inventory *inventory, struct udev_de
  * needed only if the files by which vgpud chooses the back end may have changed. */
 static void inventory_handle_driver_change(Inventory *inventory, Gpu *gpu, const char *path)
 {
-        if (strcmp(gpu->facts->path, path) == 0 || gpu_facts_follow_vf_drivers(gpu->facts))
+        g_autofree char *name = g_path_get_basename(path);
+
+        if (strcmp(gpu->facts->path, path) == 0 || gpu_facts_follow_vf_drivers(gpu->facts)) {
                 inventory_request(inventory);
-        else
-                gpu_want_scan(gpu, GPU_SCAN_SOON);
+                return;
+        }
+
+        gpu_want_scan(gpu, GPU_SCAN_SOON);
+        scan_parent(gpu, name);
+}
+
+/* PATH/UUID, with the path of the parent. */
+static void inventory_handle_mdev_event(Inventory *inventory, struct udev_device *device, const char *path)
+{
+        g_autofree char *parent_path = g_path_get_dirname(path), *parent = g_path_get_basename(parent_path);
+        g_autofree char *uuid = g_path_get_basename(path);
+        const char *action = udev_device_get_action(device);
+        Gpu *gpu = inventory_find_gpu_above(inventory, path);
+
+        if (!gpu) {
+                inventory_request(inventory);
+                return;
+        }
+
+        gpu_want_scan(gpu, GPU_SCAN_SOON);
+        scan_instance(gpu, parent, uuid, g_strcmp0(action, "remove") == 0 || g_strcmp0(action, "unbind") == 0);
 }
 
 static void inventory_handle_pci_event(Inventory *inventory, struct udev_device *device, const char *path)
@@ -479,7 +502,6 @@ static void inventory_handle_event(Inventory *inventory, struct udev_device *dev
 {
         const char *subsystem = udev_device_get_subsystem(device),
                    *path = inventory_below_sys(udev_device_get_syspath(device));
-        Gpu *gpu;
 
         if (!path)
                 return;
@@ -489,13 +511,9 @@ static void inventory_handle_event(Inventory *inventory, struct udev_device *dev
                 return;
         }
 
-        if (g_strcmp0(subsystem, "mdev") == 0) {
-                gpu = inventory_find_gpu_above(inventory, path);
-                if (gpu)
-                        gpu_want_scan(gpu, GPU_SCAN_SOON);
-                else
-                        inventory_request(inventory);
-        } else if (g_strcmp0(subsystem, "pci") == 0)
+        if (g_strcmp0(subsystem, "mdev") == 0)
+                inventory_handle_mdev_event(inventory, device, path);
+        else if (g_strcmp0(subsystem, "pci") == 0)
                 inventory_handle_pci_event(inventory, device, path);
         else if (g_strcmp0(subsystem, "vfio-dev") == 0)
                 inventory_handle_vfio_event(inventory, path);

@@ -69,6 +69,7 @@ Gpu *gpu_free(Gpu *gpu)
                 return NULL;
 
         g_assert(!gpu->lane && !gpu->scan && !gpu->debounce);
+        g_assert(!gpu->quick_scan && !gpu->quick_parents && !gpu->quick_again);
         g_assert(g_queue_is_empty(&gpu->waiting) && !gpu->current);
 
         g_hash_table_unref(gpu->instances);
@@ -167,14 +168,21 @@ bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts)
                known->boot_display == facts->boot_display;
 }
 
+bool gpu_is_slow_to_scan(const Gpu *gpu)
+{
+        assert_main_thread();
+
+        return gpu->snapshot && gpu->facts->mdev_parents &&
+               (uint64_t)gpu->facts->mdev_parents->len * gpu->snapshot->types->len > SCAN_AT_ONCE_MAX;
+}
+
 bool gpu_is_predictable(const Gpu *gpu)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *same = NULL;
 
         assert_main_thread();
 
-        if (gpu->state != GPU_READY || !gpu->snapshot || !gpu->facts->mdev_parents || !gpu->driver->predict ||
-            (uint64_t)gpu->facts->mdev_parents->len * gpu->snapshot->types->len <= SCAN_AT_ONCE_MAX)
+        if (gpu->state != GPU_READY || !gpu->driver->predict || !gpu_is_slow_to_scan(gpu))
                 return false;
 
         same = gpu_snapshot_predict(gpu->snapshot, NULL, NULL);

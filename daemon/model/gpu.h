@@ -56,6 +56,10 @@ struct Gpu {
         Scan *scan;               /* owned by the lane; waits or runs; NULL: none */
         bool scan_again;          /* another scan must follow `scan` */
         Debounce *debounce;       /* owned; NULL: no scan is delayed */
+        Scan *quick_scan;         /* owned by the lane; waits or runs; NULL: none */
+        GPtrArray *quick_parents; /* owned: char *; parents for the next quick scan; NULL: none */
+        Debounce *quick_again;    /* owned; NULL: no quick scan is delayed */
+        unsigned quick_retries;   /* quick scans in a row that found an instance in the making */
         unsigned untyped_retries; /* scans in a row that found an instance without its type */
 };
 
@@ -93,6 +97,9 @@ bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec);
 /* True if the facts describe the device that clients know by the name: another device may have replaced that
  * device between two discoveries. */
 bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts);
+
+/* True if a scan reads so many attributes that a caller should not wait for its end. */
+bool gpu_is_slow_to_scan(const Gpu *gpu);
 
 /* True if scans of this GPU are slow and the back end can predict the effect of a create or destroy on the last
  * snapshot. */

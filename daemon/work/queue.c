@@ -361,7 +361,8 @@ bool queue_is_busy(const Gpu *gpu)
 {
         assert_main_thread();
 
-        return gpu->state != GPU_STUCK && (gpu->current || gpu->scan || gpu->waiting.length > 0);
+        return gpu->state != GPU_STUCK &&
+               (gpu->current || gpu->scan || gpu->quick_scan || gpu->waiting.length > 0);
 }
 
 bool queue_changes_vfs(const Gpu *gpu)

@@ -15,9 +15,11 @@
 #include "daemon/model/instance.h"
 #include "daemon/store/known-types.h"
 #include "daemon/work/debounce.h"
+#include "daemon/work/job.h"
 #include "daemon/work/lane.h"
 #include "daemon/model/latest-facts.h"
 #include "daemon/model/apply.h"
+#include "daemon/model/apply-parents.h"
 #include "daemon/model/model.h"
 #include "daemon/store/records.h"
 #include "daemon/work/queue.h"
@@ -28,6 +30,13 @@
 #define SCAN_LATER_USEC    (100 * USEC_PER_MSEC)
 /* A scan gives way to other work for so long: each time it begins from the start, and it must end some day. */
 #define SCAN_YIELD_USEC USEC_PER_SEC
+
+/* The last event of an instance comes a moment before the kernel has made or removed it completely: read again
+ * after this pause, so often that the scan follows right after. */
+#define QUICK_PAUSE_USEC  (2 * USEC_PER_MSEC)
+#define QUICK_RETRIES_MAX 6
+/* A job waits for a quick scan, so leave further parents to the scan. */
+#define QUICK_PARENTS_MAX 16U
 
 /* A slot reserved by an earlier daemon, with the state to restore. */
 typedef struct ReservedSlot {
@@ -48,6 +57,7 @@ typedef struct DoubtfulDevice {
         bool is_going;  /* the device vanished during the scan */
 } DoubtfulDevice;
 
+/* A scan, or a quick scan. */
 struct Scan {
         LaneWork work; /* first */
         Model *model;
@@ -64,9 +74,11 @@ struct Scan {
         GHashTable *doubtful;   /* owned: UUID -> DoubtfulDevice; NULL: none */
         uint64_t yield_usec;    /* CLOCK_MONOTONIC; end of the time in which the scan gives way; 0: never */
         bool yielded;           /* the scan gave way and has no result */
+        GPtrArray *parents;     /* owned: char *: read only these; NULL: a scan of everything */
         GpuSnapshot *snapshot;
         VgpudError error;
         sd_event_source *deadline;
+        bool overdue; /* past the deadline: the GPU was marked stuck */
 };
 
 static void reserved_slot_free(gpointer p)
@@ -88,6 +100,7 @@ static Scan *scan_free(Scan *s)
         g_clear_pointer(&s->doubtful, g_hash_table_unref);
         shared_fd_unref(s->runtime);
         shared_fd_unref(s->records);
+        g_clear_pointer(&s->parents, g_ptr_array_unref);
         gpu_snapshot_unref(s->snapshot);
         vgpud_error_done(&s->error);
         g_free(s);
@@ -195,6 +208,20 @@ static void scan_run(LaneWork *w, VgpuIo *io)
                 scan_compare_doubtful(s, io);
 }
 
+static void quick_scan_run(LaneWork *w, VgpuIo *io)
+{
+        Scan *s = (Scan *)w;
+        VgpuTarget t = { .io = io, .known_types = s->known_types };
+
+        assert_in_lane();
+
+        t.facts = s->facts = latest_facts_get(s->latest);
+        s->snapshot = gpu_snapshot_new();
+
+        for (guint i = 0; i < s->parents->len; i++)
+                s->driver->find_instances(&t, s->parents->pdata[i], s->snapshot);
+}
+
 /* ---- in the main thread ---- */
 
 static int on_scan_deadline(sd_event_source *source, uint64_t usec, void *userdata)
@@ -203,6 +230,7 @@ static int on_scan_deadline(sd_event_source *source, uint64_t usec, void *userda
         Gpu *gpu = s->gpu;
 
         s->deadline = sd_event_source_disable_unref(s->deadline);
+        s->overdue = true;
 
         if (!gpu)
                 return 0;
@@ -349,6 +377,23 @@ static GHashTable *scan_find_doubtful(const Gpu *gpu)
         return doubtful;
 }
 
+static Scan *scan_new(Gpu *gpu)
+{
+        Scan *s = g_new0(Scan, 1);
+
+        *s = (Scan){
+                .work = { .started = scan_started },
+                .model = gpu->model,
+                .gpu = gpu,
+                .driver = gpu->driver,
+                .latest = latest_facts_ref(gpu->latest),
+                .known_types = known_types_get(gpu->model->known_types, gpu->facts),
+                .runtime = shared_fd_ref(gpu->model->runtime),
+        };
+
+        return s;
+}
+
 /* yield_usec: of the scan that gave way; 0: a new scan. The first scan of a GPU and one that writes run to
  * their end. */
 static void scan_submit(Gpu *gpu, uint64_t yield_usec)
@@ -364,20 +409,13 @@ static void scan_submit(Gpu *gpu, uint64_t yield_usec)
         if (gpu->state == GPU_STUCK || gpu->model->stopping)
                 return;
 
-        s = g_new0(Scan, 1);
-        *s = (Scan){
-                .work = { .run = scan_run, .done = scan_done, .started = scan_started },
-                .model = gpu->model,
-                .gpu = gpu,
-                .driver = gpu->driver,
-                .latest = latest_facts_ref(gpu->latest),
-                .known_types = known_types_get(gpu->model->known_types, gpu->facts),
-                .runtime = shared_fd_ref(gpu->model->runtime),
-                .records = records_directory(gpu->model->records),
-                .probe_again = gpu->probe_again,
-                .reserved = scan_find_reserved(gpu),
-                .doubtful = scan_find_doubtful(gpu),
-        };
+        s = scan_new(gpu);
+        s->work.run = scan_run;
+        s->work.done = scan_done;
+        s->records = records_directory(gpu->model->records);
+        s->probe_again = gpu->probe_again;
+        s->reserved = scan_find_reserved(gpu);
+        s->doubtful = scan_find_doubtful(gpu);
         if (gpu->state != GPU_NEW && !s->probe_again)
                 s->yield_usec = yield_usec > 0 ? yield_usec : now_monotonic_usec() + SCAN_YIELD_USEC;
         gpu->scan = s;
@@ -408,19 +446,138 @@ void scan_start_wanted(Gpu *gpu)
                                on_gpu_debounced, gpu);
 }
 
+/* ---- quick scans ---- */
+
+static void quick_scan_submit(Gpu *gpu);
+
+static void quick_scan_add_parent(Gpu *gpu, const char *parent)
+{
+        if (!gpu->quick_parents)
+                gpu->quick_parents = g_ptr_array_new_with_free_func(g_free);
+
+        if (gpu->quick_parents->len < QUICK_PARENTS_MAX &&
+            !g_ptr_array_find_with_equal_func(gpu->quick_parents, parent, g_str_equal, NULL))
+                g_ptr_array_add(gpu->quick_parents, g_strdup(parent));
+}
+
+static void on_quick_scan_again(void *userdata)
+{
+        quick_scan_submit(userdata);
+}
+
+static void quick_scan_repeat(Gpu *gpu, const Scan *s)
+{
+        if (gpu->quick_retries++ >= QUICK_RETRIES_MAX)
+                return;
+
+        for (guint i = 0; i < s->parents->len; i++)
+                quick_scan_add_parent(gpu, s->parents->pdata[i]);
+        debounce_start(&gpu->quick_again, gpu->model->event, QUICK_PAUSE_USEC, gpu_name(gpu),
+                       on_quick_scan_again, gpu);
+}
+
+static void quick_scan_apply(Gpu *gpu, Scan *s)
+{
+        ApplyParents applied = apply_parents(gpu, s->parents, s->snapshot);
+
+        if (applied == APPLY_PARENTS_UNFINISHED) {
+                quick_scan_repeat(gpu, s);
+                return;
+        }
+
+        gpu->quick_retries = 0;
+        if (applied == APPLY_PARENTS_UNKNOWN && !gpu_is_slow_to_scan(gpu))
+                gpu_want_scan(gpu, GPU_SCAN_NOW);
+}
+
+static void quick_scan_done(LaneWork *w)
+{
+        Scan *s = (Scan *)w;
+        Gpu *gpu = s->gpu;
+
+        if (!gpu) {
+                scan_free(s);
+                return;
+        }
+
+        gpu->quick_scan = NULL;
+        if (s->overdue) {
+                gpu_set_answered(gpu);
+                gpu_want_scan(gpu, GPU_SCAN_NOW);
+        } else if (gpu_facts_equal(s->facts, gpu->facts))
+                quick_scan_apply(gpu, s);
+
+        scan_free(s);
+        quick_scan_submit(gpu);
+}
+
+static void quick_scan_submit(Gpu *gpu)
+{
+        if (!gpu->quick_parents || gpu->quick_scan || gpu->quick_again || gpu->model->stopping)
+                return;
+
+        gpu->quick_scan = scan_new(gpu);
+        gpu->quick_scan->work.run = quick_scan_run;
+        gpu->quick_scan->work.done = quick_scan_done;
+        gpu->quick_scan->parents = g_steal_pointer(&gpu->quick_parents);
+        lane_submit(gpu->lane, &gpu->quick_scan->work);
+}
+
+void scan_parent(Gpu *gpu, const char *parent)
+{
+        assert_main_thread();
+
+        if (!gpu->lane || !gpu->driver->find_instances || gpu->state != GPU_READY)
+                return;
+
+        gpu->quick_retries = 0;
+        quick_scan_add_parent(gpu, parent);
+        quick_scan_submit(gpu);
+}
+
+static bool quick_scan_is_of_job(const Gpu *gpu, const char *uuid)
+{
+        const Job *job = gpu->current;
+
+        return job && g_ptr_array_find_with_equal_func(job->uuids, uuid, g_str_equal, NULL);
+}
+
+void scan_instance(Gpu *gpu, const char *parent, const char *uuid, bool gone)
+{
+        bool known = g_hash_table_contains(gpu->instances, uuid);
+
+        assert_main_thread();
+
+        if (known == gone && !quick_scan_is_of_job(gpu, uuid))
+                scan_parent(gpu, parent);
+}
+
+/* ---- end ---- */
+
+/* Always NULL. */
+static Scan *scan_cancel(Gpu *gpu, Scan *s)
+{
+        if (!s)
+                return NULL;
+
+        s->gpu = NULL;
+        if (lane_cancel(gpu->lane, &s->work))
+                scan_free(s);
+
+        return NULL;
+}
+
 void scan_abandon(Gpu *gpu)
 {
         assert_main_thread();
 
         gpu->debounce = debounce_free(gpu->debounce);
+        gpu->quick_again = debounce_free(gpu->quick_again);
+        g_clear_pointer(&gpu->quick_parents, g_ptr_array_unref);
         gpu->wanted_scan = GPU_SCAN_NONE;
         gpu->scan_again = false;
+        gpu->quick_retries = 0;
 
-        if (!gpu->scan)
-                return;
-
-        gpu->scan->gpu = NULL;
-        if (lane_cancel(gpu->lane, &gpu->scan->work))
-                scan_free(gpu->scan);
-        gpu->scan = NULL;
+        gpu->scan = scan_cancel(gpu, gpu->scan);
+        gpu->quick_scan = scan_cancel(gpu, gpu->quick_scan);
 }

@@ -82,18 +82,6 @@ static int mdev_check_args(const CreateArgs *args, VgpudError *reterr)
         return create_args_check(args, reterr);
 }
 
-static const MdevParent *mdev_find_parent(const GpuFacts *facts, const char *name)
-{
-        for (guint i = 0; i < facts->mdev_parents->len; i++) {
-                const MdevParent *p = facts->mdev_parents->pdata[i];
-
-                if (strcmp(p->name, name) == 0)
-                        return p;
-        }
-
-        return NULL;
-}
-
 static int mdev_explain_no_type(VgpuTarget *t, const CreateArgs *args, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
@@ -494,6 +482,7 @@ const VgpuDriver mdev_driver = {
         .has_witness = true,
         .match = mdev_match,
         .scan = mdev_scan,
+        .find_instances = mdev_find_instances,
         .create = mdev_create,
         .destroy = mdev_destroy,
         .set_vfs = mdev_set_vfs,

@@ -231,6 +231,18 @@ static int mdev_scan_instance(Scan *s, const MdevParent *p, const char *uuid)
         return 0;
 }
 
+const MdevParent *mdev_find_parent(const GpuFacts *facts, const char *name)
+{
+        for (guint i = 0; i < facts->mdev_parents->len; i++) {
+                const MdevParent *p = facts->mdev_parents->pdata[i];
+
+                if (strcmp(p->name, name) == 0)
+                        return p;
+        }
+
+        return NULL;
+}
+
 /* -ENOENT or -ENODEV: the parent went away. */
 static int mdev_scan_parent(Scan *s, const MdevParent *p)
 {
@@ -333,4 +345,32 @@ int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         *ret = g_steal_pointer(&snapshot);
 
         return 0;
+}
+
+void mdev_find_instances(VgpuTarget *t, const char *parent, GpuSnapshot *s)
+{
+        const MdevParent *p = mdev_find_parent(t->facts, parent);
+        g_auto(GStrv) names = NULL;
+        int r = p ? vgpu_io_list(t->io, p->path, &names) : -ENOENT;
+
+        if (r < 0) {
+                gpu_snapshot_add_unread(s, parent, p ? p->path : t->facts->path, r);
+                return;
+        }
+
+        for (char **n = names; *n; n++) {
+                InstanceDesc *d = NULL;
+
+                if (!uuid_is_valid(*n))
+                        continue;
+
+                r = mdev_read_instance(t->io, p, *n, &d);
+                if (r < 0 && !vgpu_io_is_gone(r)) {
+                        g_autofree char *path = g_strdup_printf("%s/%s", p->path, *n);
+
+                        gpu_snapshot_add_unread(s, *n, path, r);
+                }
+                if (d)
+                        g_ptr_array_add(s->instances, d);
+        }
 }

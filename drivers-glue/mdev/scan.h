@@ -14,6 +14,11 @@
 
 /* VgpuDriver.scan. */
 int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr);
+/* VgpuDriver.find_instances. */
+void mdev_find_instances(VgpuTarget *t, const char *parent, GpuSnapshot *s);
+
+/* NULL: the GPU has no such parent. */
+const MdevParent *mdev_find_parent(const GpuFacts *facts, const char *name);
 
 /* False for a device to which no driver of VFIO is bound, which no VM can use: Linux before 5.16 needs the
  * module vfio_mdev for that. */

@@ -321,3 +321,23 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 
         return 0;
 }
+
+void nvidia_find_instances(VgpuTarget *t, const char *parent, GpuSnapshot *s)
+{
+        const VgpuVf *vf = gpu_facts_find_vf(t->facts, parent);
+        g_autofree char *driver = NULL;
+        InstanceDesc *d = NULL;
+        NvidiaVfState state;
+        uint32_t type = 0;
+        int r = vf ? nvidia_vf_read(t->io, vf, &state, &type, &driver) : -ENOENT;
+
+        if (r >= 0 && (state != NVIDIA_VF_READY || type == 0))
+                return;
+
+        if (r >= 0)
+                r = nvidia_read_instance(t->io, vf, type, NULL, &d);
+        if (r < 0)
+                gpu_snapshot_add_unread(s, parent, vf ? vf->path : t->facts->path, r);
+        else
+                g_ptr_array_add(s->instances, d);
+}

@@ -458,6 +458,7 @@ const VgpuDriver nvidia_vfio_driver = {
         .has_witness = true,
         .match = nvidia_match,
         .scan = nvidia_scan,
+        .find_instances = nvidia_find_instances,
         .create = nvidia_create,
         .destroy = nvidia_destroy,
         .set_vfs = nvidia_set_vfs,

@@ -143,6 +143,13 @@ static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         return 0;
 }
 
+static void sriov_find_instances(VgpuTarget *t, const char *parent, GpuSnapshot *s)
+{
+        const VfScan scan = { sriov_find_method(t->facts), sriov_read_instance, sriov_read_framebuffer };
+
+        vf_find_instances(t, &scan, parent, s);
+}
+
 /* Unbind the VF (refused while a program uses it), and restore its quotas and state. Restore driver_override
  * last, because it marks an interrupted return (vf_find_interrupted()). A quota that cannot be restored does
  * not stop the rest. */
@@ -490,6 +497,7 @@ const VgpuDriver sriov_driver = {
         .name = "sriov",
         .match = sriov_match,
         .scan = sriov_scan,
+        .find_instances = sriov_find_instances,
         .create = sriov_create,
         .destroy = sriov_destroy,
         .set_vfs = sriov_set_vfs,

@@ -307,6 +307,24 @@ int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, Vgp
         return 0;
 }
 
+void vf_find_instances(VgpuTarget *t, const VfScan *scan, const char *name, GpuSnapshot *s)
+{
+        const VgpuVf *vf = gpu_facts_find_vf(t->facts, name);
+        _cleanup_(vf_state_done) VfState state = { 0 };
+        InstanceDesc *d = NULL;
+        int r = vf ? vf_state_read(t->io, vf->path, &state) : -ENOENT;
+
+        if (r >= 0 && !vf_state_is_handed_out(&state))
+                return;
+
+        if (r >= 0)
+                r = scan->read_instance(t, vf, &state, &d);
+        if (r < 0)
+                gpu_snapshot_add_unread(s, name, vf ? vf->path : t->facts->path, r);
+        else
+                g_ptr_array_add(s->instances, d);
+}
+
 VgpuType *vf_type_new(const GpuFacts *f, const VfMethod *method, const char *id, const char *description,
                       const VfCount *count, const GpuSnapshot *s, GPtrArray *options)
 {

@@ -52,6 +52,8 @@ typedef struct VfCount {
 /* Read all VFs: add their bindings and instances to the snapshot, and the reason if none can be handed out
  * (GpuSnapshot.unprepared). *ret must be zero. -EAGAIN: see VgpuDriver.scan. */
 int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, VgpudError *reterr);
+/* VgpuDriver.find_instances: the instance on the VF `name`, if the VF is handed out. */
+void vf_find_instances(VgpuTarget *t, const VfScan *scan, const char *name, GpuSnapshot *s);
 /* A type for the free VFs, with the reason and the hint why there are no more. `s`: after vf_scan(). Takes
  * `options`. */
 VgpuType *vf_type_new(const GpuFacts *f, const VfMethod *method, const char *id, const char *description,

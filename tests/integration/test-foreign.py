@@ -5,7 +5,8 @@
 import bus
 import host
 import runner
-from host import A2, GVT, V5_4, V5_8, uuid
+import simhost
+from host import A2, GVT, S0, V5_4, V5_8, uuid
 
 
 class Foreign(host.HostTest):
@@ -127,6 +128,34 @@ class Foreign(host.HostTest):
         self.seen(4)
         bus.wait(lambda: set(self.h.mirror.instances()) == {uuid(4)}, "only the last one")
         self.h.settle()
+
+
+class Large(host.HostTest):
+    def test_before_the_types_are_read(self):
+        # The scan after an event hangs at the last virtual function. Signals do not wait for it.
+        h = self.host("scalable", options=simhost.scalable(1, 32, 23))
+        parents = h.bus.gpu(S0).get("Parents")
+        fault = f"read:{parents[-1]}/available_instances:hang"
+        free = h.mirror.types(S0)["nvidia-1000"]["available"]
+        h.sim.fault(fault)
+        h.foreign(parents[3], "nvidia-1000", 1)
+        instance = bus.wait(lambda: h.mirror.instance(uuid(1)), "the instance appears")
+        self.assertEqual((instance["Origin"], instance["Type"], instance["Parent"], instance["DeviceApi"]),
+                         ("foreign", "nvidia-1000", parents[3], "vfio-pci"))
+        h.hanging(1)
+        self.assertEqual(h.mirror.types(S0)["nvidia-1000"]["available"], free - 1)
+        h.sim.ctl("fault", "clear")
+        h.sim.ctl("release")
+        h.settle()
+
+        h.sim.fault(fault)
+        h.sim.ctl("remove", uuid(1))
+        bus.wait(lambda: not h.mirror.instances(), "the instance goes")
+        h.hanging(1)
+        h.sim.ctl("fault", "clear")
+        h.sim.ctl("release")
+        h.settle()
+        self.assertEqual(h.mirror.types(S0)["nvidia-1000"]["available"], free)
 
 
 if __name__ == "__main__":

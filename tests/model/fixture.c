@@ -326,5 +326,5 @@ bool gpu_is_at_rest(Fixture *f, void *name)
 {
         const Gpu *gpu = model_get_gpu(f->model, name);
 
-        return f->model->wishes == 0 && !gpu->scan && !gpu->debounce;
+        return f->model->wishes == 0 && !gpu->scan && !gpu->debounce && !gpu->quick_scan && !gpu->quick_again;
 }

@@ -16,6 +16,7 @@
 #include "daemon/requests/find.h"
 #include "daemon/requests/gpu.h"
 #include "daemon/work/queue.h"
+#include "daemon/work/scan.h"
 #include "fake-gpus.h"
 #include "fake-sriov.h"
 #include "scratch.h"

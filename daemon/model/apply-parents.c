@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/model/apply-parents.h"
+
+#include <string.h>
+
+#include "base/thread.h"
+#include "daemon/model/apply.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
+#include "daemon/model/model.h"
+#include "daemon/store/records.h"
+#include "drivers-glue/problem.h"
+
+/* The difference between the last snapshot and what the parents show now. */
+typedef struct Difference {
+        GPtrArray *made; /* owned: InstanceDesc, borrowed */
+        GPtrArray *gone; /* owned: InstanceDesc of the last snapshot, borrowed */
+        bool unfinished; /* an instance is in the making or going */
+        bool unknown;    /* an instance changed in another way */
+} Difference;
+
+static void difference_done(Difference *d)
+{
+        g_ptr_array_unref(d->made);
+        g_ptr_array_unref(d->gone);
+}
+
+/* The same instance in another snapshot. An instance that a scan found in a slot has no UUID yet. */
+static const InstanceDesc *parents_find_instance(const GpuSnapshot *s, const InstanceDesc *d)
+{
+        for (guint i = 0; i < s->instances->len; i++) {
+                const InstanceDesc *other = s->instances->pdata[i];
+
+                if (d->slot ? g_strcmp0(other->slot, d->slot) == 0 : strcmp(other->uuid, d->uuid) == 0)
+                        return other;
+        }
+
+        return NULL;
+}
+
+/* The kernel creates the link to the type last, and removes it first. */
+static bool parents_is_finished(const InstanceDesc *d)
+{
+        return d->type_id && !d->half_made && (d->driver || d->iommu_group >= 0 || d->cdev);
+}
+
+static void parents_compare(Difference *difference, const InstanceDesc *before, const InstanceDesc *now)
+{
+        if (before->type_id && !now->type_id)
+                difference->unfinished = true;
+        else if (before->half_made != now->half_made ||
+                 (!now->type_guessed && g_strcmp0(before->type_id, now->type_id) != 0))
+                difference->unknown = true;
+}
+
+static void parents_find_difference(const GpuSnapshot *before, const GPtrArray *parents,
+                                    const GpuSnapshot *found, Difference *ret)
+{
+        for (guint i = 0; i < found->instances->len; i++) {
+                InstanceDesc *now = found->instances->pdata[i];
+                const InstanceDesc *known = parents_find_instance(before, now);
+
+                if (known)
+                        parents_compare(ret, known, now);
+                else if (parents_is_finished(now))
+                        g_ptr_array_add(ret->made, now);
+                else
+                        ret->unfinished = true;
+        }
+
+        for (guint i = 0; i < before->instances->len; i++) {
+                InstanceDesc *known = before->instances->pdata[i];
+
+                if (g_ptr_array_find_with_equal_func((GPtrArray *)parents, known->parent, g_str_equal, NULL) &&
+                    !parents_find_instance(found, known) && !gpu_snapshot_is_unread(found, known->parent) &&
+                    !gpu_snapshot_is_unread(found, known->uuid))
+                        g_ptr_array_add(ret->gone, known);
+        }
+}
+
+/* A scan reads whether vgpud made a device whose record is in doubt. */
+static bool parents_can_add(const Gpu *gpu, InstanceDesc *d)
+{
+        const Record *record = d->slot ? NULL : records_get(gpu->model->records, d->uuid);
+
+        if (d->slot || (record && record->in_doubt))
+                return false;
+
+        for (guint i = 0; i < gpu->snapshot->types->len; i++) {
+                const VgpuType *t = gpu->snapshot->types->pdata[i];
+
+                if (strcmp(t->id, d->type_id) != 0)
+                        continue;
+
+                if (!d->device_api)
+                        d->device_api = g_strdup(t->device_api);
+
+                return true;
+        }
+
+        return false;
+}
+
+/* A job for the instance shows its end. A record that is newer than the reading says that the instance is back.
+ */
+static bool parents_can_remove(const Gpu *gpu, const GpuSnapshot *found, const InstanceDesc *d)
+{
+        const Instance *instance = g_hash_table_lookup(gpu->instances, d->uuid);
+        const Record *record = records_get(gpu->model->records, d->uuid);
+
+        return !d->slot && instance && !instance->job && (!record || record->written_usec < found->began_usec);
+}
+
+/* NULL: only a scan can tell. */
+static GpuSnapshot *parents_predict(const Gpu *gpu, const Difference *d)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = gpu_snapshot_predict(gpu->snapshot, d->made, NULL);
+
+        for (guint i = 0; i < d->gone->len; i++) {
+                GpuSnapshot *less = gpu_snapshot_predict(s, NULL, ((InstanceDesc *)d->gone->pdata[i])->uuid);
+
+                gpu_snapshot_unref(s);
+                s = less;
+        }
+
+        return gpu->driver->predict(gpu->facts, gpu->snapshot, s) ? g_steal_pointer(&s) : NULL;
+}
+
+static bool parents_apply(Gpu *gpu, const GpuSnapshot *found, const Difference *d)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+
+        if (d->unknown || !gpu->driver->predict)
+                return false;
+
+        for (guint i = 0; i < d->made->len; i++)
+                if (!parents_can_add(gpu, d->made->pdata[i]))
+                        return false;
+
+        for (guint i = 0; i < d->gone->len; i++)
+                if (!parents_can_remove(gpu, found, d->gone->pdata[i]))
+                        return false;
+
+        s = parents_predict(gpu, d);
+        if (!s)
+                return false;
+
+        /* The predicted snapshot keeps the time of the last scan, and so proves nothing about the parents that
+         * were not read. It would not prove the absence of these either. */
+        for (guint i = 0; i < d->gone->len; i++)
+                apply_remove_instance(
+                                g_hash_table_lookup(gpu->instances, ((InstanceDesc *)d->gone->pdata[i])->uuid),
+                                false);
+        apply_snapshot(gpu, s);
+
+        return true;
+}
+
+ApplyParents apply_parents(Gpu *gpu, const GPtrArray *parents, GpuSnapshot *found)
+{
+        _cleanup_(difference_done) Difference d = { .made = g_ptr_array_new(), .gone = g_ptr_array_new() };
+        bool changed;
+
+        assert_main_thread();
+
+        /* Without a scan that is valid there is nothing to compare with. A scan follows. */
+        if (gpu->state != GPU_READY || !gpu->snapshot)
+                return APPLY_PARENTS_DONE;
+
+        parents_find_difference(gpu->snapshot, parents, found, &d);
+        changed = d.unknown || d.made->len > 0 || d.gone->len > 0;
+        if (changed && !parents_apply(gpu, found, &d))
+                return APPLY_PARENTS_UNKNOWN;
+
+        return d.unfinished ? APPLY_PARENTS_UNFINISHED : APPLY_PARENTS_DONE;
+}
