@@ -5,10 +5,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/pci-addr.h"
 #include "base/text.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
+#include "daemon/model/rules.h"
 #include "daemon/requests/create.h"
 #include "daemon/requests/find.h"
 #include "daemon/requests/place.h"
@@ -26,18 +28,33 @@
 
 BUS_DEFINE_TEXT_GETTER(property_get_version, Bus, b, b ? PROJECT_VERSION : NULL)
 
+static int manager_append_texts(sd_bus_message *reply, const GPtrArray *texts)
+{
+        int r = sd_bus_message_open_container(reply, 'a', "s");
+
+        for (guint i = 0; r >= 0 && i < texts->len; i++)
+                r = sd_bus_message_append_basic(reply, 's', texts->pdata[i]);
+
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int property_get_config_errors(sd_bus *bus, const char *path, const char *interface,
                                       const char *property, sd_bus_message *reply, void *userdata,
                                       sd_bus_error *ret_error)
 {
         const Bus *b = userdata;
-        const GPtrArray *errors = model_config(b->model)->errors;
-        int r = sd_bus_message_open_container(reply, 'a', "s");
 
-        for (guint i = 0; r >= 0 && i < errors->len; i++)
-                r = sd_bus_message_append_basic(reply, 's', errors->pdata[i]);
+        return manager_append_texts(reply, model_config(b->model)->errors);
+}
 
-        return r < 0 ? r : sd_bus_message_close_container(reply);
+static int property_get_config_unmatched(sd_bus *bus, const char *path, const char *interface,
+                                         const char *property, sd_bus_message *reply, void *userdata,
+                                         sd_bus_error *ret_error)
+{
+        const Bus *b = userdata;
+        g_autoptr(GPtrArray) texts = rules_find_unmatched(b->model);
+
+        return manager_append_texts(reply, texts);
 }
 
 BUS_DEFINE_GETTER(property_get_job_timeout_usec, Bus, b, "t", model_config(b->model)->job_timeout_usec)
@@ -151,7 +168,7 @@ static bool hints_are_given(const PlaceHints *h)
 typedef struct CreateArguments {
         Model *model;
         CreateRequest create;
-        char *gpu, *type, *near; /* owned */
+        char *gpu, *type, *near, *parent; /* owned */
 } CreateArguments;
 
 static void create_done(CreateArguments *a)
@@ -159,6 +176,7 @@ static void create_done(CreateArguments *a)
         g_free(a->gpu);
         g_free(a->type);
         g_free(a->near);
+        g_free(a->parent);
 }
 
 /* Set GPU and type in the request, so that the job is exactly the permitted one. A call without a GPU keeps the
@@ -259,6 +277,11 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
                 r = manager_read_gpu_word(&hints.near, &a.near, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
+
+        /* polkit and the back ends know parents by their sysfs names. */
+        a.parent = pci_addr_to_name(create->parent);
+        if (a.parent)
+                create->parent = a.parent;
 
         create->requester = request.requester;
         create->attributes = attributes;
@@ -586,6 +609,7 @@ const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         BUS_PROPERTY_CONST("Version", "s", property_get_version),
         BUS_PROPERTY_CONST("ConfigErrors", "as", property_get_config_errors),
+        BUS_PROPERTY("ConfigUnmatched", "as", property_get_config_unmatched),
         BUS_PROPERTY_CONST("JobTimeoutUsec", "t", property_get_job_timeout_usec),
         BUS_PROPERTY_CONST("Actions", "a{sas}", property_get_actions),
         SD_BUS_METHOD_WITH_ARGS("Create", SD_BUS_ARGS("s", gpu, "s", type, "a{sv}", options),

@@ -224,19 +224,28 @@ int client_failed(const Client *c, const ErrorInfo *said, const char *object, co
         return error_info_print(c->args, &e, object);
 }
 
-void client_remark_config(Client *c)
+/* If the property cannot be read, print nothing: an older daemon lacks it, and an earlier call has reported a
+ * lost connection. */
+static void client_remark_texts(Client *c, const char *property, const char *title)
 {
-        g_auto(GStrv) errors = NULL;
+        g_auto(GStrv) texts = NULL;
 
-        /* If the property cannot be read, print nothing: an older daemon lacks it, and an earlier call has
-         * reported a lost connection. */
-        if (!remarks_wanted(c->args) ||
-            sd_bus_get_property_strv(c->bus, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
-                                     "ConfigErrors", NULL, &errors) < 0 ||
-            !errors || !errors[0])
+        if (sd_bus_get_property_strv(c->bus, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, property,
+                                     NULL, &texts) < 0 ||
+            !texts || !texts[0])
                 return;
 
-        remark(c->args, "A part of vgpud.conf is ignored, and rules in it do not hold:");
-        for (char **e = errors; *e; e++)
-                remark(c->args, "  %s", *e);
+        remark(c->args, "%s", title);
+        for (char **t = texts; *t; t++)
+                remark(c->args, "  %s", *t);
+}
+
+void client_remark_config(Client *c)
+{
+        if (!remarks_wanted(c->args))
+                return;
+
+        client_remark_texts(c, "ConfigErrors", "A part of vgpud.conf is ignored, and rules in it do not hold:");
+        client_remark_texts(c, "ConfigUnmatched",
+                            "A section of vgpud.conf matches no GPU, and its rules do not hold:");
 }

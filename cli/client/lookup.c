@@ -357,7 +357,7 @@ int lookup_hand_over(Client *c, const char *path, HandOver *ret)
 
 /* ---- words ---- */
 
-/* The GPU of a complete PCI address, which is never ambiguous. NULL: the word is no PCI address. */
+/* The GPU of a PCI address with a domain, which is never ambiguous. NULL: the word is not such an address. */
 static GpuInfo *lookup_address(Host *h, const char *word)
 {
         char name[PCI_ADDR_STRLEN];
@@ -365,7 +365,7 @@ static GpuInfo *lookup_address(Host *h, const char *word)
         PciAddr address;
         GpuInfo *g;
 
-        if (pci_addr_parse(word, &address) < 0)
+        if (pci_addr_parse_any(word, &address) <= 0)
                 return NULL;
 
         path = gpu_path_from_name(pci_addr_format(&address, name));

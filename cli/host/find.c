@@ -84,10 +84,12 @@ JobInfo *host_find_job(const Host *h, uint32_t id)
         return NULL;
 }
 
-/* 2: the whole name; 1: a beginning or an end of it; 0: neither. */
+/* 2: the whole name, or the address in another form; 1: a beginning or an end of the name; 0: neither. */
 static int gpu_fits(const GpuInfo *g, const char *word)
 {
-        if (strcmp(g->name, word) == 0 || strcmp(g->path, word) == 0)
+        g_autofree char *name = pci_addr_to_name(word);
+
+        if (strcmp(g->name, name ? name : word) == 0 || strcmp(g->path, word) == 0)
                 return 2;
 
         return *word && (g_str_has_prefix(g->name, word) || g_str_has_suffix(g->name, word)) ? 1 : 0;

@@ -19,9 +19,9 @@ typedef enum FindFlags {
         FIND_NO_SHORT = 1 << 2, /* a beginning of a UUID needs 4 hexadecimal digits */
 } FindFlags;
 
-/* Finds the object that a word names. A whole name or UUID wins over a beginning of a UUID, and over a
- * beginning or an end of the name of a GPU. NULL: sets *ret_code to Ambiguous, InvalidArgs or NoSuch…, and
- * *ret_message. */
+/* Finds the object that a word names. A whole name, a PCI address in any form or a UUID wins over a beginning
+ * of a UUID, and over a beginning or an end of the name of a GPU. NULL: sets *ret_code to Ambiguous,
+ * InvalidArgs or NoSuch…, and *ret_message. */
 void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, VgpudErrorCode *ret_code,
                 char **ret_message);
 

@@ -16,6 +16,28 @@ typedef struct PciAddr {
 
 #define PCI_ADDR_STRLEN sizeof("ffffffff:ff:ff.f") /* NUL included */
 
-int pci_addr_parse(const char *s, PciAddr *ret); /* lower or upper case; the domain is mandatory */
+/* The form of the kernel, in lower or upper case; the domain is mandatory. */
+int pci_addr_parse(const char *s, PciAddr *ret);
+
+/* Every form in which a known tool prints the address of a function, in lower or upper case:
+ *
+ *     0000:89:00.0, 10000:e1:00.0   kernel, lspci -D, rocm-smi, libvirt
+ *     89:00.0                       lspci, xl, QEMU
+ *     00000000:89:00.0              nvidia-smi, DCGM
+ *     pci_0000_89_00_0              virsh nodedev-list
+ *     pci@0000:89:00.0              lshw -businfo
+ *     pci-0000:89:00.0              udev: ID_PATH
+ *     pci-0000_89_00_0              udev: ID_PATH_TAG; DRI_PRIME of Mesa
+ *     0000:89:00:0                  OpenNebula
+ *     0000:89.00.0                  /proc/driver/nvidia/gpus/NAME/information
+ *     PCI:0000:89:00                kernel messages of NVIDIA's driver (function 0)
+ *     PCI:137:0:0, PCI:137@0:0:0    Xorg, nvidia-xconfig (decimal numbers: bus@domain:device:function)
+ *
+ * Returns 1 if the text has a domain, 0 if it has none (lspci then means domain 0), or -EINVAL. For words of
+ * people only: names that come from the kernel have one form. */
+int pci_addr_parse_any(const char *s, PciAddr *ret);
+/* The kernel's name of the function, in one of these forms; newly allocated. NULL: not an address. */
+char *pci_addr_to_name(const char *s);
+
 const char *pci_addr_format(const PciAddr *a, char buf[static PCI_ADDR_STRLEN]);
 int pci_addr_compare(const PciAddr *a, const PciAddr *b);

@@ -16,6 +16,7 @@
 #include "daemon/model/latest-facts.h"
 #include "daemon/model/apply.h"
 #include "daemon/model/model.h"
+#include "daemon/model/rules.h"
 #include "drivers-glue/registry.h"
 #include "daemon/store/records.h"
 #include "daemon/work/queue.h"
@@ -342,6 +343,10 @@ void arrivals_apply(Model *m, const GPtrArray *facts, const GPtrArray *blocked, 
         }
 
         arrivals_forget_driverless(m, blocked, began_usec);
-        m->discovered = true;
+        if (!m->discovered) {
+                m->discovered = true;
+                rules_log_unmatched(m);
+        }
+
         model_wish(m, MODEL_WISH_READINESS);
 }

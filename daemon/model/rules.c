@@ -2,11 +2,20 @@
 
 #include "daemon/model/rules.h"
 
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "base/pci-addr.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
 
 #define RULES_HINT "change the rules of the GPU in vgpud.conf"
+/* The sections that clients are told, and the bytes of each. */
+#define RULES_UNMATCHED_MAX   100U
+#define RULES_UNMATCHED_BYTES 512U
 
 void rules_fill(const Config *config, PlacementCandidate *candidate)
 {
@@ -93,4 +102,71 @@ void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot)
                 t->why_not = reason;
                 vgpud_hint_setf(&t->hint, VGPUD_HINT_CHANGE_CONFIG, RULES_HINT);
         }
+}
+
+/* ---- sections without a GPU ---- */
+
+/* "*" says no GPU in particular. */
+static bool rules_section_is_general(const ConfigGpu *section)
+{
+        return section->pattern[strspn(section->pattern, "*")] == 0;
+}
+
+static bool rules_section_matches(Model *m, const ConfigGpu *section)
+{
+        GHashTableIter iter;
+        gpointer name;
+
+        if (g_hash_table_contains(m->gpus, section->pattern))
+                return true;
+
+        g_hash_table_iter_init(&iter, m->gpus);
+        while (g_hash_table_iter_next(&iter, &name, NULL))
+                if (g_pattern_match_simple(section->pattern, name))
+                        return true;
+
+        return false;
+}
+
+static char *rules_explain_unmatched(const ConfigGpu *section)
+{
+        g_autofree char *address = pci_addr_to_name(section->pattern);
+
+        if (address)
+                return g_strdup_printf("%s matches no GPU: the host has no GPU %s", section->where, address);
+
+        if (strpbrk(section->pattern, "*?"))
+                return g_strdup_printf("%s matches no GPU", section->where);
+
+        return g_strdup_printf("%s matches no GPU: the text is neither a PCI address nor the name of a GPU",
+                               section->where);
+}
+
+GPtrArray *rules_find_unmatched(Model *m)
+{
+        GPtrArray *texts = g_ptr_array_new_with_free_func(g_free);
+        const GPtrArray *sections = m->config->gpus;
+
+        assert_main_thread();
+
+        for (guint i = 0; m->discovered && i < sections->len && texts->len < RULES_UNMATCHED_MAX; i++) {
+                const ConfigGpu *section = sections->pdata[i];
+
+                if (!rules_section_is_general(section) && !rules_section_matches(m, section))
+                        g_ptr_array_add(texts,
+                                        text_clean(rules_explain_unmatched(section), RULES_UNMATCHED_BYTES));
+        }
+
+        return texts;
+}
+
+void rules_log_unmatched(Model *m)
+{
+        g_autoptr(GPtrArray) texts = rules_find_unmatched(m);
+
+        assert_main_thread();
+
+        for (guint i = 0; i < texts->len; i++)
+                LOG_FIELDS(LOG_WARNING, (.message_id = VGPUD_MESSAGE_CONFIG_UNMATCHED), "%s",
+                           (const char *)texts->pdata[i]);
 }

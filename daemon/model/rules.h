@@ -23,3 +23,9 @@ int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr);
 
 /* Set available to 0, with the reason, for types that the rules forbid. */
 void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot);
+
+/* The sections [gpu …] that match no GPU, so that their rules hold for none: char *, owned, each with file and
+ * line. Empty before the first discovery has ended. */
+GPtrArray *rules_find_unmatched(Model *m);
+/* Log them, as a warning each. */
+void rules_log_unmatched(Model *m);

@@ -72,7 +72,8 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
                                                          "\"%s\" is not a valid name",
                                                          TEXT_QUOTE(request->name)));
 
-                if (model_get_gpu(m, request->name))
+                g_autofree char *gpu_name = request_read_address(request->name);
+                if (model_get_gpu(m, gpu_name))
                         return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "a GPU has the name \"%s\"",
                                                 request->name);
 

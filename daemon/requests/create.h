@@ -9,7 +9,7 @@
 #include "drivers-glue/snapshot.h"
 
 typedef struct CreateRequest {
-        const char *gpu;             /* sysfs name; NULL or "": any GPU that offers the type */
+        const char *gpu;             /* sysfs name or address; NULL or "": any GPU that offers the type */
         const char *type;            /* id or alias */
         const char *uuid;            /* any case; NULL: generate one. Not with count > 1 */
         const char *name;            /* NULL: none. Not with count > 1 */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "base/pci-addr.h"
 #include "base/text.h"
 #include "base/thread.h"
 #include "daemon/model/gpu.h"
@@ -29,18 +30,26 @@ static bool find_gpu_name_is_valid(const char *name)
         return true;
 }
 
-int request_get_gpu(Model *m, const char *name, Gpu **ret, VgpudError *reterr)
+char *request_read_address(const char *word)
 {
+        char *name = pci_addr_to_name(word);
+
+        return name ? name : g_strdup(word);
+}
+
+int request_get_gpu(Model *m, const char *word, Gpu **ret, VgpudError *reterr)
+{
+        g_autofree char *name = request_read_address(word);
         Gpu *gpu = model_get_gpu(m, name);
 
         assert_main_thread();
 
-        if (!gpu && !find_gpu_name_is_valid(name))
+        if (!gpu && !find_gpu_name_is_valid(word))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not the name of a GPU",
-                                        TEXT_QUOTE(name));
+                                        TEXT_QUOTE(word));
         if (!gpu)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_GPU, "there is no GPU \"%s\"",
-                                        TEXT_QUOTE(name));
+                                        TEXT_QUOTE(word));
 
         *ret = gpu;
 

@@ -12,6 +12,7 @@
 #include "daemon/discovery/inventory.h"
 #include "daemon/model/model.h"
 #include "daemon/model/rules.h"
+#include "daemon/requests/find.h"
 #include "daemon/work/job-create.h"
 #include "daemon/work/queue.h"
 
@@ -201,25 +202,18 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
 
 /* ---- requests ---- */
 
-/* Path below /sys and NUMA node of a PCI device, or of a GPU on another bus: "0000:41:00.0", "41:00.0", "mdpy".
- */
+/* Path below /sys and NUMA node of a PCI device, or of a GPU on another bus ("mdpy"). */
 static const char *place_find_device(Model *m, const char *what, int *ret_node)
 {
-        g_autofree char *lower = g_ascii_strdown(what, -1), *whole = g_strconcat("0000:", lower, NULL);
-        const char *const names[] = { what, lower, whole };
+        g_autofree char *name = request_read_address(what);
+        const Gpu *gpu = model_get_gpu(m, name);
 
-        for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-                const Gpu *gpu = model_get_gpu(m, names[i]);
-                const char *path =
-                                gpu ? gpu->facts->path : inventory_find_pci(m->inventory, names[i], ret_node);
+        if (!gpu)
+                return inventory_find_pci(m->inventory, name, ret_node);
 
-                if (gpu)
-                        *ret_node = gpu->facts->numa_node;
-                if (path)
-                        return path;
-        }
+        *ret_node = gpu->facts->numa_node;
 
-        return NULL;
+        return gpu->facts->path;
 }
 
 static bool place_pool_is_known(const Config *config, const char *pool)

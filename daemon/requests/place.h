@@ -13,10 +13,11 @@
 
 /* Options of a caller for the choice of a GPU. */
 typedef struct PlaceHints {
-        const char *strategy;        /* see placement_strategy_from_string(); NULL: the configured one */
-        const char *near;            /* prefer GPUs close to this PCI device or GPU; NULL: none */
-        const char *pool;            /* NULL: the default pool */
-        int32_t numa_node;           /* required node; -1: any */
+        const char *strategy; /* see placement_strategy_from_string(); NULL: the configured one */
+        const char *near;     /* prefer GPUs close to this PCI device (an address in any form) or GPU; NULL:
+                               * none */
+        const char *pool;     /* NULL: the default pool */
+        int32_t numa_node;    /* required node; -1: any */
         int32_t preferred_numa_node; /* preferred node; -1: none */
 } PlaceHints;
 #define PLACE_HINTS_NONE ((PlaceHints){ .numa_node = -1, .preferred_numa_node = -1 })

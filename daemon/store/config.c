@@ -10,6 +10,7 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "base/parse-util.h"
+#include "base/pci-addr.h"
 #include "base/text.h"
 
 #define CONFIG_FILE_MAX (1024 * 1024)
@@ -203,6 +204,7 @@ static void config_gpu_destroy(gpointer p)
         ConfigGpu *g = p;
 
         g_free(g->pattern);
+        g_free(g->where);
         g_strfreev(g->pools);
         g_strfreev(g->allow);
         g_strfreev(g->forbid);
@@ -295,17 +297,22 @@ static void config_apply(const Line *line, const Setting *table, size_t n, void 
 
 /* NULL: not a section of a GPU. Sections with the same pattern are not merged here; for each key the later one
  * wins. */
-static ConfigGpu *config_add_gpu(Config *c, const char *section)
+static ConfigGpu *config_add_gpu(const Line *line)
 {
-        g_autofree char *pattern = NULL;
+        g_autofree char *written = NULL, *pattern = NULL;
+        Config *c = line->config;
         ConfigGpu *g;
 
-        if (!g_str_has_prefix(section, GPU_SECTION))
+        if (!g_str_has_prefix(line->section, GPU_SECTION))
                 return NULL;
 
-        pattern = g_strstrip(g_utf8_make_valid(section + strlen(GPU_SECTION), -1));
-        if (!*pattern)
+        written = g_strstrip(g_utf8_make_valid(line->section + strlen(GPU_SECTION), -1));
+        if (!*written)
                 return NULL;
+
+        pattern = pci_addr_to_name(written);
+        if (!pattern)
+                pattern = g_strdup(written);
         /* The kernel writes addresses in lower case. */
         if (pattern[strspn(pattern, "0123456789abcdefABCDEF:.*?")] == 0)
                 for (char *p = pattern; *p; p++)
@@ -314,6 +321,8 @@ static ConfigGpu *config_add_gpu(Config *c, const char *section)
         g = g_new(ConfigGpu, 1);
         *g = (ConfigGpu){
                 .pattern = g_steal_pointer(&pattern),
+                .where = g_strdup_printf("%s:%u: [" GPU_SECTION "%s]", line->file, line->number,
+                                         TEXT_QUOTE(written)),
                 .spare = -1,
                 .priority = CONFIG_PRIORITY_NOT_SAID,
         };
@@ -360,7 +369,7 @@ static void config_read_lines(Config *c, const char *name, char *text)
 
                         line.section = config_parse_section(p);
                         lost = !line.section;
-                        gpu = lost ? NULL : config_add_gpu(c, line.section);
+                        gpu = lost ? NULL : config_add_gpu(&line);
 
                         if (lost)
                                 config_ignore(c, 0,

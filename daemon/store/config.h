@@ -17,7 +17,7 @@
  *                         hexadecimal, separated by blanks or commas
  *     [placement]
  *     strategy=breadth    default strategy of requests: breadth or depth
- *     [gpu 0000:41:00.0]  GPUs by name, with * and ?; later sections win
+ *     [gpu 0000:41:00.0]  GPUs by name, with * and ?, or by address in any form; later sections win
  *     pool=ai, desk       pools of the GPU; the default is the pool "default"
  *     allow=A2-4Q, *-8Q   the only types; ids or aliases, with * and ?
  *     forbid=*-1B         excluded types
@@ -38,7 +38,8 @@
 /* A section [gpu PATTERN]. A key that the section does not set is NULL, -1 (spare) or CONFIG_PRIORITY_NOT_SAID.
  */
 typedef struct ConfigGpu {
-        char *pattern;
+        char *pattern; /* owned; an address has the form of the kernel */
+        char *where;   /* owned; file, line and section as written */
         char **pools, **allow, **forbid;
         int64_t spare;
         int64_t priority;

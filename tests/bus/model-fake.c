@@ -295,6 +295,15 @@ const Config *model_config(Model *m)
         return &config;
 }
 
+GPtrArray *rules_find_unmatched(Model *m)
+{
+        GPtrArray *texts = g_ptr_array_new_with_free_func(g_free);
+
+        g_ptr_array_add(texts, g_strdup("vgpud.conf:2: [gpu y] matches no GPU"));
+
+        return texts;
+}
+
 GHashTable *model_gpus(Model *m)
 {
         return m->gpus;

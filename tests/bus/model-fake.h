@@ -8,6 +8,7 @@
 #include "daemon/model/instance.h"
 #include "daemon/work/job.h"
 #include "daemon/model/model.h"
+#include "daemon/model/rules.h"
 #include "daemon/requests/create.h"
 #include "daemon/requests/destroy.h"
 #include "daemon/requests/find.h"

@@ -77,6 +77,12 @@ static void test_create_options(void)
         assert_text(CREATE(f, "mdpy", "mdpy-xga", 1, "count", "u", 2),
                     "\"" VGPUD_PATH_JOB "/2\" [" CREATED("1") ", " CREATED("2") "]");
         g_assert_cmpuint(fake_model(m)->count, ==, 2);
+
+        /* A PCI address in the form of another tool. */
+        g_free(CREATE(f, "mdpy", "mdpy-xga", 1, "parent", "s", "00000000:3D:00.4"));
+        g_assert_cmpstr(fake_model(m)->parent, ==, "0000:3d:00.4");
+        g_free(CREATE(f, "mdpy", "mdpy-xga", 1, "parent", "s", "pci_0000_3d_00_4"));
+        g_assert_cmpstr(fake_model(m)->parent, ==, "0000:3d:00.4");
 }
 
 static void test_create_any_gpu(void)

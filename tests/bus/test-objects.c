@@ -406,6 +406,8 @@ static void test_version(void)
                     VGPUD_INTERFACE_MANAGER, "Version");
         assert_call("<as [\"vgpud.conf:1: \"x\" is not \"KEY=VALUE\", ignoring it\"]>", f, 0, VGPUD_PATH_ROOT,
                     PROPERTIES, "Get", "ss", VGPUD_INTERFACE_MANAGER, "ConfigErrors");
+        assert_call("<as [\"vgpud.conf:2: [gpu y] matches no GPU\"]>", f, 0, VGPUD_PATH_ROOT, PROPERTIES, "Get",
+                    "ss", VGPUD_INTERFACE_MANAGER, "ConfigUnmatched");
 }
 
 static void test_log_control(void)

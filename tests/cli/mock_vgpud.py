@@ -335,7 +335,7 @@ class Mock(GpuTypes):
         self.fail_of = {}  # method: Refusal of its next call; GetInstance alone
         self.unlisted = set()  # UUIDs that ListInstances leaves out
         self.hold = False  # jobs do not end by themselves
-        self.config_errors = None  # None: the property is unknown
+        self.config_texts = {}  # ConfigErrors, ConfigUnmatched; missing: the property is unknown
         self.next_job = 17
         self.requester = 0
         self.waiting = {}  # job number to the record and what the job does
@@ -515,9 +515,9 @@ class Mock(GpuTypes):
             return dbus.UInt64(120 * 1000000)
         if interface != MANAGER:
             return self.of(where, interface)[name]
-        if name != "ConfigErrors" or self.config_errors is None:
+        if name not in self.config_texts:
             raise dbus.DBusException("no such property", name="org.freedesktop.DBus.Error.UnknownProperty")
-        return dbus.Array(self.config_errors, signature="s")
+        return dbus.Array(self.config_texts[name], signature="s")
 
     @method(PROPERTIES, "s", "a{sv}")
     def GetAll(self, interface, message=None, path=None):
@@ -755,7 +755,11 @@ class Control(dbus.service.Object):
 
     @dbus.service.method(MOCK, in_signature="as")
     def ConfigErrors(self, texts):
-        self.mock.config_errors = texts
+        self.mock.config_texts["ConfigErrors"] = texts
+
+    @dbus.service.method(MOCK, in_signature="as")
+    def ConfigUnmatched(self, texts):
+        self.mock.config_texts["ConfigUnmatched"] = texts
 
     @dbus.service.method(MOCK, in_signature="ss")
     def Fail(self, name, message):

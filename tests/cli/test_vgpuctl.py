@@ -484,6 +484,7 @@ class HostileHost(Case):
                                       "full" + self.EVIL, "wait" + self.EVIL, device_api=self.EVIL,
                                       options=[["option" + self.EVIL, self.EVIL]]))
         self.bus.control("ConfigErrors", [self.EVIL], signature="as")
+        self.bus.control("ConfigUnmatched", [self.EVIL], signature="as")
 
     def assert_safe(self, text, words):
         unsafe = {hex(ord(c)) for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") and c not in "\n\t"}
@@ -701,6 +702,24 @@ class Names(Case):
             self.assertIn(NVIDIA, self.bad(2, verb, "0000:"))
             self.assertIn("no ", self.bad(3, verb, "0000:7f"))
         self.bad(3, "show", "MDPY")  # the kernel and the daemon distinguish capitals
+
+    def test_addresses_of_other_tools(self):
+        """Each form names the GPU in every verb, also where another GPU's name ends like it."""
+        forms = ("00000000:41:00.0", "0000:41:00.0", "41:00.0", "pci_0000_41_00_0", "pci@0000:41:00.0", "PCI:65:0:0",
+                 "PCI:0000:41:00", "pci-0000:41:00.0", "pci-0000_41_00_0")
+        for word in forms:
+            with self.subTest(word=word):
+                for verb in ("show", "rescan"):
+                    self.assertEqual(self.vgpuctl(verb, word).status, 0)
+                self.assertEqual(self.good("show", word, "-q"), f"{NVIDIA}\n")
+                self.assertEqual(self.good("types", word, "-q"), "nvidia-746\n")
+                self.assertEqual(self.data("list", word), self.data("list", NVIDIA))
+                self.assertEqual(self.good("__complete", "types", "--gpu", word).partition("\t")[0], "nvidia-746")
+        self.calls()
+        self.good("create", "nvidia-746", "--gpu", forms[0], "--no-block")
+        self.assertEqual(self.calls("Create")[0]["args"][0], NVIDIA)
+        for word in ("0000:4100.0", "10de:41:00.0", "pci_0000_41_00", "00000000:42:00.0", "pci_0000_42_00_0"):
+            self.bad(3, "show", word)
 
     def test_a_gpu_and_an_instance(self):
         """An ambiguous word is refused; an exact name wins."""
@@ -1408,19 +1427,22 @@ class Terminal(Case):
         self.assertEqual(json.loads(self.lines("jobs", "--json")), {"jobs": []})
 
     def test_what_is_ignored_of_the_configuration(self):
-        """A table of GPUs on a terminal ends with a warning about ignored rules."""
+        """A table of GPUs on a terminal ends with a warning about rules that do not hold."""
         for texts in (None, []):
             if texts is not None:
                 self.bus.control("ConfigErrors", texts, signature="as")
+                self.bus.control("ConfigUnmatched", texts, signature="as")
             for args in ((), ("gpus",), ("place", "mdpy-xga")):
                 self.assertNotIn("vgpud.conf", self.lines(*args))
-        self.bus.control("ConfigErrors", ["vgpud.conf:3: [gpu *] forbd=", "x\033[31m"], signature="as")
-        for args in ((), ("gpus",), ("place", "mdpy-xga")):
-            text = self.lines(*args)
-            self.assertIn("\n  vgpud.conf:3: [gpu *] forbd=", text)
-            self.assertNotIn("x\033[31m", text)
-            self.good(*args)
-            self.assertNotIn("forbd", self.lines(*args, "--json"))
+        for name in ("ConfigErrors", "ConfigUnmatched"):
+            self.bus.control(name, ["vgpud.conf:3: [gpu *] forbd=", "x\033[31m"], signature="as")
+            for args in ((), ("gpus",), ("place", "mdpy-xga")):
+                text = self.lines(*args)
+                self.assertIn("\n  vgpud.conf:3: [gpu *] forbd=", text)
+                self.assertNotIn("x\033[31m", text)
+                self.good(*args)
+                self.assertNotIn("forbd", self.lines(*args, "--json"))
+            self.bus.control(name, [], signature="as")
 
     def test_running_text(self):
         """The text breaks between words, and continued lines are indented."""

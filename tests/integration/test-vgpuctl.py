@@ -12,7 +12,7 @@ import subprocess
 import bus
 import host
 import runner
-from host import GVT, NOBODY, V5_4
+from host import A2, GVT, NOBODY, V5_4
 
 XE = "0000:03:00.0"
 WRITE = f"write:{XE}/sriov_numvfs"
@@ -161,6 +161,44 @@ class Names(host.HostTest):
         verbs = (("show",), ("types",), ("rescan",), ("create", "mdpy-xga", "--gpu"))
         for what, status in (("mdpy", 0), ("mdp", 0), ("dpy", 0), ("MDPY", 3), ("mdpx", 3), ("m", 2)):
             self.assertEqual([h.vgpuctl(*v, what).status for v in verbs], [status] * len(verbs), what)
+
+
+    def test_addresses_of_other_tools(self):
+        """In the client, on the bus, and for a parent. The names that vgpud gives out are the kernel's."""
+        h = self.host("nvidia-a2")
+        forms = {A2: "0000:08:00.4", "00000000:08:00.0": "00000000:08:00.4", "08:00.0": "08:00.4",
+                 "pci_0000_08_00_0": "pci_0000_08_00_4", "pci@0000:08:00.0": "pci@0000:08:00.4", "PCI:8:0:0": "PCI:8:0:4",
+                 "PCI:0000:08:00": "0000:08:00:4"}
+        verbs = (("show",), ("types",), ("rescan",), ("list",), ("place", "A2-4Q", "--near"))
+        for word, parent in forms.items():
+            with self.subTest(word=word):
+                self.assertEqual([h.vgpuctl(*v, word).status for v in verbs], [0] * len(verbs))
+                self.assertEqual(h.bus.manager.call("GetGpu", word), bus.gpu_path(A2))
+                self.assertIsNone(h.bus.manager.start("ListInstances", gpu=word).error())
+                self.assertIsNone(h.bus.manager.start("Place", "A2-4Q", near=word).error())
+                made = h.bus.create(word, "A2-4Q", parent=parent)[0]
+                self.assertEqual((h.bus.instances()[made]["Gpu"], h.bus.instances()[made]["Parent"]),
+                                 (bus.gpu_path(A2), "0000:08:00.4"))
+                h.bus.destroy(made)
+                self.assertEqual(h.vgpuctl("create", "A2-4Q", "--gpu", word).status, 0)
+                self.assertEqual(h.vgpuctl("destroy", next(iter(h.bus.instances()))).status, 0)
+        for word, name in (("00000000:09:00.0", "NoSuchGpu"), ("0000:0800.0", "NoSuchGpu"), ("pci_0000_08_00", "NoSuchGpu")):
+            self.assert_error(name, h.bus.manager.start("GetGpu", word), word)
+        # A word that means a GPU cannot name an instance.
+        self.assert_error("Exists", h.bus.start_create(A2, "A2-4Q", name="pci_0000_08_00_0"))
+
+    def test_sections_of_the_configuration(self):
+        """A restriction in the form of another tool holds; a section that matches no GPU is shown and logged."""
+        config = ("[gpu 00000000:08:00.0]\nforbid=*-8Q\n[gpu pci_0000_09_00_0]\nforbid=*\n[gpu 0000:0800.0]\nforbid=*\n"
+                  "[gpu *]\nspare=0\n")
+        h = self.host("nvidia-a2", config=config)
+        self.assert_error("NotSupported", h.bus.start_create(A2, "A2-8Q"), "forbid=*-8Q", hint="change-config")
+        unmatched = h.bus.manager.get("ConfigUnmatched")
+        self.assertEqual([re.search(r"vgpud\.conf:\d+: \[[^]]*\]", text)[0] for text in unmatched],
+                         ["vgpud.conf:3: [gpu pci_0000_09_00_0]", "vgpud.conf:5: [gpu 0000:0800.0]"])
+        for text in unmatched:
+            self.assertIn(text, h.log())
+        self.assertEqual(h.bus.manager.get("ConfigErrors"), [])
 
 
 class Readme(host.HostTest):

@@ -165,6 +165,44 @@ static void test_bad_lines(void)
         config_free(c);
 }
 
+/* A section means the same GPU in every form of its address; other texts stay patterns. */
+static void test_gpu_addresses(void)
+{
+        static const struct {
+                const char *section, *pattern;
+        } cases[] = {
+                { "0000:3d:00.0", "0000:3d:00.0" },
+                { "0000:3D:00.0", "0000:3d:00.0" },
+                { "00000000:3D:00.0", "0000:3d:00.0" },
+                { "3D:00.0", "0000:3d:00.0" },
+                { "pci_0000_3d_00_0", "0000:3d:00.0" },
+                { "pci@0000:3d:00.0", "0000:3d:00.0" },
+                { " PCI:61:0:0 ", "0000:3d:00.0" },
+                { "0000:3D:*", "0000:3d:*" },
+                { "*", "*" },
+                { "mdpy", "mdpy" },
+                { "MDPY", "MDPY" },
+                { "0000:3D00.0", "0000:3d00.0" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                _cleanup_scratch_ Scratch s = scratch_new();
+                g_autofree char *text = g_strdup_printf("\n[gpu %s]\nspare=3\n", cases[i].section);
+                Config *c = config_new();
+
+                scratch_file(&s, "vgpud.conf", text);
+                config_read(c, s.path);
+                ASSERT_EQ(c->errors->len, 0);
+                ASSERT_EQ(c->gpus->len, 1);
+                ASSERT_STREQ(((const ConfigGpu *)c->gpus->pdata[0])->pattern, cases[i].pattern);
+                ASSERT_CONTAINS(((const ConfigGpu *)c->gpus->pdata[0])->where, "vgpud.conf:2: [gpu ");
+
+                if (g_str_equal(cases[i].pattern, "0000:3d:00.0"))
+                        ASSERT_EQ(config_find_gpu(c, "0000:3d:00.0").spare, 3);
+                config_free(c);
+        }
+}
+
 /* A file with zero bytes is ignored as a whole: a part could mean the opposite. Rules that are not UTF-8 stay,
  * as an empty allow= has no limits. */
 static void test_no_text(void)
@@ -312,6 +350,7 @@ int main(int argc, char **argv)
         TEST(test_files);
         TEST(test_ranges);
         TEST(test_gpu_ranges);
+        TEST(test_gpu_addresses);
         TEST(test_bad_lines);
         TEST(test_no_text);
         TEST(test_pci_ids);

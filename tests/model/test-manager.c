@@ -144,7 +144,12 @@ static void test_lookups(void)
         ASSERT_OK(request_get_gpu(f.model, GVT_G, &gpu, NULL));
         ASSERT_STREQ(gpu_name(gpu), GVT_G);
         ASSERT_OK(request_get_gpu(f.model, "mdpy", &gpu, NULL));
-        ASSERT_ERROR(request_get_gpu(f.model, "00:02.0", &gpu, NULL), ENXIO);
+        ASSERT_OK(request_get_gpu(f.model, "00:02.0", &gpu, NULL));
+        ASSERT_STREQ(gpu_name(gpu), GVT_G);
+        ASSERT_OK(request_get_gpu(f.model, "pci_0000_00_02_0", &gpu, NULL));
+        ASSERT_STREQ(gpu_name(gpu), GVT_G);
+        ASSERT_ERROR(request_get_gpu(f.model, "00:03.0", &gpu, NULL), ENXIO);
+        ASSERT_ERROR(request_get_gpu(f.model, "00000000:00:03.0", &gpu, NULL), ENXIO);
         ASSERT_ERROR(request_get_gpu(f.model, "0000:00:02", &gpu, NULL), ENXIO);
         ASSERT_ERROR(request_get_gpu(f.model, "", &gpu, NULL), EINVAL);
         ASSERT_ERROR(request_get_gpu(f.model, "..", &gpu, NULL), EINVAL);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "base/log.h"
+#include "daemon/model/rules.h"
 #include "daemon/work/finished.h"
 #include "fake-nvidia.h"
 #include "fixture.h"
@@ -308,6 +310,8 @@ static void test_nodes_and_neighbours(void)
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, NODE_HINTS(-2, -1), "InvalidArgs");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = B), B " " A " | mdpy");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "09:00.0"), B " " A " | mdpy");
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "00000000:09:00.0"), B " " A " | mdpy");
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "pci_0000_09_00_0"), B " " A " | mdpy");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "mdpy"), A " " B " | mdpy");
         ASSERT_PLACE(&f, "GVTg_V5_8", 1, HINTS(.near = "0000:77:00.0"), "InvalidArgs");
         ASSERT_PLACE(&f, "mdpy-vga", 1, NULL, "mdpy | " A " " B);
@@ -396,6 +400,36 @@ static void test_unprepared(void)
         ASSERT_CONTAINS(message, A);
 }
 
+/* A rule for an address holds in every form; sections that match no GPU are listed after the discovery. */
+static void test_sections_without_a_gpu(void)
+{
+        static const char config[] =
+                        "[gpu *]\nspare=0\n[gpu 00000000:0A:00.0]\nforbid=*\n[gpu 0b:00.0]\nforbid=*\n"
+                        "[gpu 0000:7*]\nforbid=*\n[gpu 0000:0900.0]\nforbid=*\n[gpu pci_0000_09_00_0]\nspare=1\n";
+        static const char *const expected[] = { ":5: [gpu 0b:00.0]", ":7: [gpu 0000:7*]",
+                                                ":9: [gpu 0000:0900.0]" };
+        g_autoptr(GPtrArray) unmatched = NULL;
+        _cleanup_fixture_ Fixture f;
+
+        log_set_max_level(LOG_ERR);
+        fixture_init(&f);
+        scratch_file(&f.scratch, "vgpud.conf", config);
+        config_read(f.config, f.scratch.path);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, A));
+        fixture_add(&f, fake_add_gvt_g(f.kernel, B));
+        fixture_add(&f, fake_add_gvt_g(f.kernel, C));
+        fixture_start(&f);
+
+        ASSERT_EQ(config_find_gpu(f.config, B).spare, 1);
+        ASSERT_PLACE(&f, "GVTg_V5_8", 1, NULL, A " " B " | " C);
+        ASSERT_EQ(reason_on(&f, "GVTg_V5_8", 1, NULL, C), PLACEMENT_TYPE_FORBIDDEN);
+
+        unmatched = rules_find_unmatched(f.model);
+        ASSERT_EQ(unmatched->len, G_N_ELEMENTS(expected));
+        for (guint i = 0; i < unmatched->len; i++)
+                ASSERT_CONTAINS(unmatched->pdata[i], expected[i]);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -411,6 +445,7 @@ int main(int argc, char **argv)
         TEST(test_full_queue);
         TEST(test_stuck);
         TEST(test_unprepared);
+        TEST(test_sections_without_a_gpu);
 
         return tests_end();
 }
