@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
+#include "drivers-glue/vf-limit.h"
 #include "drivers-glue/pci-ids.h"
 
 static void facts_free_parent(gpointer p)
@@ -98,6 +99,7 @@ GpuFacts *gpu_facts_unref(const GpuFacts *facts)
         g_free(f->driver);
         g_free(f->link_speed);
         g_free(f->link_speed_max);
+        g_free(f->vf_limit);
         g_free(f->iov_path);
         g_ptr_array_unref(f->vfs);
         g_ptr_array_unref(f->mdev_parents);
@@ -151,7 +153,8 @@ bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b)
                g_strcmp0(a->link_speed_max, b->link_speed_max) == 0 && a->link_width == b->link_width &&
                a->link_width_max == b->link_width_max && a->boot_display == b->boot_display &&
                a->memory_bytes == b->memory_bytes && a->total_vfs == b->total_vfs &&
-               a->total_vfs_error == b->total_vfs_error && a->enabled_vfs == b->enabled_vfs &&
+               a->total_vfs_error == b->total_vfs_error && a->has_sriov == b->has_sriov &&
+               g_strcmp0(a->vf_limit, b->vf_limit) == 0 && a->enabled_vfs == b->enabled_vfs &&
                a->autoprobe == b->autoprobe && a->features == b->features &&
                g_strcmp0(a->iov_path, b->iov_path) == 0 && facts_vfs_equal(a->vfs, b->vfs) &&
                facts_parents_equal(a->mdev_parents, b->mdev_parents);
@@ -295,6 +298,10 @@ static int facts_read_total_vfs(VgpuIo *io, GpuFacts *f)
 
         if (r < 0 && r != -ENOENT)
                 f->total_vfs_error = r;
+
+        f->has_sriov = r >= 0;
+        if (f->has_sriov && f->total_vfs == 0 && f->driver)
+                f->vf_limit = vf_limit_find(io, f->driver, f->name);
 
         return r == -ENODEV ? r : 0;
 }
@@ -561,6 +568,8 @@ static void facts_find_features(VgpuIo *io, GpuFacts *f, char **names)
 {
         if (facts_vfs_have_nvidia(io, f))
                 f->features |= VGPU_FEATURE_NVIDIA_VF;
+        if (f->vendor == PCI_VENDOR_NVIDIA && vgpu_io_exists(io, FACTS_NVIDIA_MANAGER))
+                f->features |= VGPU_FEATURE_NVIDIA_MANAGER;
         if (facts_names_contain(names, "sriov_admin"))
                 f->features |= VGPU_FEATURE_XE_ADMIN;
         if (f->vendor == PCI_VENDOR_INTEL && facts_names_contain(names, "drm")) {

@@ -33,10 +33,14 @@ typedef enum VgpuFeature {
         VGPU_FEATURE_XE_ADMIN = 1 << 1,  /* the GPU has sriov_admin/ (xe, Linux 6.19) */
         VGPU_FEATURE_I915_IOV = 1 << 2, /* drm/cardN has iov/ or prelim_iov/ (i915 out of tree); see iov_path */
         VGPU_FEATURE_GIM = 1 << 3,      /* partition files of AMD's gim 8 */
-        VGPU_FEATURE_GIM_LEGACY = 1 << 4, /* getvf and relvf of AMD's first gim */
-        VGPU_FEATURE_XENGT = 1 << 5,      /* the integrated Intel GPU, with /sys/kernel/vgt/control */
-        VGPU_FEATURE_ADMITTED = 1 << 6,   /* not a GPU by its class, but admitted by also=VENDOR:DEVICE */
+        VGPU_FEATURE_GIM_LEGACY = 1 << 4,     /* getvf and relvf of AMD's first gim */
+        VGPU_FEATURE_XENGT = 1 << 5,          /* the integrated Intel GPU, with /sys/kernel/vgt/control */
+        VGPU_FEATURE_ADMITTED = 1 << 6,       /* not a GPU by its class, but admitted by also=VENDOR:DEVICE */
+        VGPU_FEATURE_NVIDIA_MANAGER = 1 << 7, /* NVIDIA's GPU, with FACTS_NVIDIA_MANAGER loaded */
 } VgpuFeature;
+
+/* A module of NVIDIA's vGPU manager, below /sys. */
+#define FACTS_NVIDIA_MANAGER "module/nvidia_vgpu_vfio"
 
 typedef struct GpuFacts {
         int refs;
@@ -61,6 +65,9 @@ typedef struct GpuFacts {
         uint32_t total_vfs;                  /* sriov_totalvfs; 0 without SR-IOV */
         int total_vfs_error;  /* negative errno if sriov_totalvfs exists, but cannot be read; -EBADMSG: not a
                                  number */
+        bool has_sriov;       /* sriov_totalvfs exists and can be read */
+        char *vf_limit;       /* total_vfs is 0: the setting of the driver that is 0 too, below /sys
+                                 (vf_limit_find()); NULL: none */
         uint32_t enabled_vfs; /* number of virtfn links; reading sriov_numvfs would wait for the device lock */
         bool autoprobe;       /* sriov_drivers_autoprobe: the kernel binds drivers to new VFs */
         GPtrArray *vfs;       /* owned: VgpuVf, sorted by index; without VFs whose link cannot be read */

@@ -12,6 +12,7 @@
 #include "drivers-glue/pci-ids.h"
 #include "drivers-glue/vf/bind.h"
 #include "drivers-glue/vf/count.h"
+#include "drivers-glue/vf-limit.h"
 
 static const VgpuDriver *const drivers[] = {
         &gim_legacy_driver, &mdev_driver, &nvidia_vfio_driver, &sriov_driver, &xengt_driver,
@@ -60,8 +61,23 @@ static char *registry_explain_passed_through(const GpuFacts *f, VgpudHint *ret_h
                                f->driver);
 }
 
+/* i915 with SR-IOV (out of tree) needs submission by the GuC for VFs; i915 of Linux leaves sriov_totalvfs
+ * alone. */
+#define REGISTRY_I915_GUC "i915.enable_guc=3"
+
 static char *registry_explain_i915(const GpuFacts *f, VgpudHint *ret_hint)
 {
+        if (f->vf_limit)
+                return vf_limit_explain(f->driver, f->name, f->vf_limit, " " REGISTRY_I915_GUC, ret_hint);
+
+        if (f->has_sriov && f->total_vfs == 0) {
+                vgpud_hint_setf(ret_hint, VGPUD_HINT_CONFIGURE_DRIVER,
+                                "start the kernel with i915.max_vfs=N " REGISTRY_I915_GUC
+                                ", where N is the number of VFs, and check that the GPU's firmware (GuC) is installed");
+
+                return g_strdup("driver i915 allows no VFs: sriov_totalvfs is 0");
+        }
+
         if (f->total_vfs > 0) {
                 vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
                                 "bind the GPU to xe (xe.force_probe= and i915.force_probe=!, with its device ID), or install Intel's i915 with SR-IOV and set its parameter max_vfs");
@@ -76,8 +92,45 @@ static char *registry_explain_i915(const GpuFacts *f, VgpudHint *ret_hint)
         return g_strdup("i915 has registered no mediated types, and the GPU has no SR-IOV");
 }
 
+static char *registry_explain_nvidia(const GpuFacts *f, VgpudHint *ret_hint)
+{
+        const char *display = registry_advise_display(f);
+
+        if (!(f->features & VGPU_FEATURE_NVIDIA_MANAGER)) {
+                vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER, REGISTRY_LOAD_MANAGER, display);
+
+                return g_strdup("no vGPU manager is loaded, and the driver has registered no vGPU types");
+        }
+
+        vgpud_hint_setf(ret_hint, *display ? VGPUD_HINT_CONFIGURE_GPU : VGPUD_HINT_LOAD_DRIVER,
+                        REGISTRY_CHECK_MANAGER, display);
+
+        return g_strdup("the vGPU manager has registered no vGPU types");
+}
+
+static char *registry_explain_xe(const GpuFacts *f, VgpudHint *ret_hint)
+{
+        if (f->vf_limit)
+                return vf_limit_explain(f->driver, f->name, f->vf_limit, "", ret_hint);
+
+        vgpud_hint_setf(ret_hint, VGPUD_HINT_ENABLE_SRIOV,
+                        "check that SR-IOV is enabled in the firmware setup, that xe.max_vfs is not 0, and that the GPU's firmware (GuC) is installed");
+
+        return g_strdup("xe divides GPUs by SR-IOV, and this GPU has none");
+}
+
 static char *registry_explain_other(const GpuFacts *f, VgpudHint *ret_hint)
 {
+        if (f->vf_limit)
+                return vf_limit_explain(f->driver, f->name, f->vf_limit, "", ret_hint);
+
+        if (f->has_sriov && f->total_vfs == 0) {
+                vgpud_hint_setf(ret_hint, VGPUD_HINT_CONFIGURE_DRIVER,
+                                "look for a parameter that sets the number of VFs: modinfo -p %s", f->driver);
+
+                return g_strdup_printf("driver %s allows no VFs: sriov_totalvfs is 0", f->driver);
+        }
+
         vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
                         "if the vendor has another driver for hosts of VMs, bind that driver");
 
@@ -106,13 +159,11 @@ static char *registry_explain_no_back_end(const GpuFacts *f, VgpudHint *ret_hint
                 { "i915", registry_explain_i915 },
                 { "nouveau", NULL, "nouveau cannot divide a GPU", REGISTRY_MANAGER_HINT },
                 { "nova-core", NULL, "nova-core cannot divide a GPU", REGISTRY_MANAGER_HINT },
-                { "nvidia", NULL, "the driver has registered no vGPU types", VGPUD_HINT_LOAD_DRIVER,
-                  "install NVIDIA's host driver for vGPU (the vGPU manager) instead of the driver for graphics and compute, and check that the GPU supports vGPU and that nvidia-vgpud and nvidia-vgpu-mgr run" },
+                { "nvidia", registry_explain_nvidia },
                 { "pci-stub", registry_explain_passed_through },
                 { "pciback", registry_explain_passed_through },
                 { "radeon", NULL, "radeon cannot divide a GPU", REGISTRY_BIND_GIM_HINT },
-                { "xe", NULL, "xe divides GPUs by SR-IOV, and this GPU has none", VGPUD_HINT_ENABLE_SRIOV,
-                  "check that SR-IOV is enabled in the firmware setup, that xe.max_vfs is not 0, and that the GPU's firmware (GuC) is installed" },
+                { "xe", registry_explain_xe },
                 { "xen-pciback", registry_explain_passed_through },
         };
 

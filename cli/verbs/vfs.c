@@ -2,6 +2,8 @@
 
 /* enable-vfs and disable-vfs */
 
+#include <string.h>
+
 #include "base/parse-util.h"
 #include "cli/client/lookup.h"
 #include "cli/output/errors.h"
@@ -49,12 +51,13 @@ static int vfs_run_enable(const Arguments *a)
         if (status != 0)
                 return status;
 
-        if (count == 0 && g->total_vfs == 0)
+        if (count == 0 && g->total_vfs == 0 && strcmp(g->state, "ready") == 0)
                 return fail(a, VGPUD_ERROR_UNSUPPORTED, g->name,
                             "Could not enable virtual functions of %s: the GPU has no SR-IOV, or the firmware setup disables it",
                             g->name);
 
-        return vfs_set(&c, g, count > 0 ? count : g->total_vfs);
+        /* vgpud knows why another GPU can have none, and refuses any number. */
+        return vfs_set(&c, g, count > 0 ? count : MAX(g->total_vfs, 1));
 }
 
 const VerbInfo verb_enable_vfs = {

@@ -489,13 +489,17 @@ static void inventory_scan_gpus(Inventory *inventory, unsigned features)
                         gpu_want_scan(gpu, GPU_SCAN_SOON);
 }
 
-/* Scan all GPUs if a VFIO driver came or went (/bus/BUS/drivers/NAME): a GPU without one is unprepared. */
+/* Scan all GPUs if a VFIO driver came or went (/bus/BUS/drivers/NAME): a GPU without one is unprepared. The
+ * facts name the module of NVIDIA's vGPU manager. */
 static void inventory_handle_vfio_driver(Inventory *inventory, const char *path)
 {
         g_autofree char *name = g_path_get_basename(path);
 
-        if (strstr(name, "vfio"))
-                inventory_scan_gpus(inventory, 0);
+        if (!strstr(name, "vfio"))
+                return;
+
+        inventory_request(inventory);
+        inventory_scan_gpus(inventory, 0);
 }
 
 static void inventory_handle_event(Inventory *inventory, struct udev_device *device)

@@ -13,6 +13,21 @@
 #include "daemon/work/job-rescan.h"
 #include "daemon/work/job-set-vfs.h"
 #include "daemon/work/queue.h"
+#include "drivers-glue/vf-limit.h"
+
+static int request_refuse_limit(const Gpu *gpu, VgpudError *reterr)
+{
+        const GpuFacts *f = gpu->facts;
+        _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;
+        g_autofree char *reason = vf_limit_explain(f->driver, f->name, f->vf_limit, "", &hint);
+        int r;
+
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s cannot have virtual functions: %s",
+                             gpu_name(gpu), reason);
+        vgpud_error_hintf(reterr, hint.id, "%s", hint.text);
+
+        return r;
+}
 
 int request_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr)
 {
@@ -25,6 +40,9 @@ int request_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr)
                 return r;
 
         if (!gpu->driver->set_vfs || gpu->facts->total_vfs == 0) {
+                if (gpu->facts->vf_limit)
+                        return request_refuse_limit(gpu, reterr);
+
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
                                      "GPU %s does not support virtual functions", gpu_name(gpu));
                 if (gpu->facts->is_pci && gpu->driver->set_vfs)

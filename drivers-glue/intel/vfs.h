@@ -6,7 +6,7 @@
 #include "drivers-glue/explain.h"
 
 #define INTEL_LIMIT_HINT \
-        "set the parameter max_vfs of the driver (xe, i915), and make sure that the firmware GuC is loaded"
+        "start the kernel with xe.max_vfs=N or i915.max_vfs=N, and make sure that the firmware GuC is loaded"
 #define INTEL_LOG_HINT VGPUD_HINT_SEE_KERNEL_LOG, "look for messages of the driver in the kernel log"
 #define INTEL_PROVISION_HINT      \
         VGPUD_HINT_CONFIGURE_GPU, \

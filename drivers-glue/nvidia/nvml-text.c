@@ -28,6 +28,12 @@ NvmlAnswer *nvml_answer_free(NvmlAnswer *a)
         return NULL;
 }
 
+bool nvml_answer_knows_vgpus(const NvmlAnswer *a)
+{
+        return a->types->len > 0 || a->host_vgpu_mode >= 0 ||
+               a->virtualization_mode == NVML_VIRTUALIZATION_MODE_HOST;
+}
+
 const NvmlType *nvml_answer_find_type(const NvmlAnswer *a, uint32_t id)
 {
         for (guint i = 0; i < a->types->len; i++) {
@@ -174,6 +180,8 @@ static int answer_parse_item(NvmlAnswer *a, const char *key, const char *value)
                 return answer_parse_small(value, 1, &a->mig);
         if (strcmp(key, "mig-pending") == 0)
                 return answer_parse_small(value, 1, &a->mig_pending);
+        if (strcmp(key, "minor") == 0)
+                return answer_parse_small(value, INT32_MAX, &a->minor);
         if (strcmp(key, "framebuffer") == 0)
                 return parse_u64(value, 10, &a->framebuffer_bytes);
         if (strcmp(key, "creatable") == 0)
@@ -206,6 +214,7 @@ int nvml_answer_parse(const char *text, NvmlAnswer **ret)
                 .heterogeneous = -1,
                 .mig = -1,
                 .mig_pending = -1,
+                .minor = -1,
                 .types = g_ptr_array_new_with_free_func(nvml_type_free),
                 .creatable = g_array_new(FALSE, FALSE, sizeof(uint32_t)),
                 .gpu_instances = g_array_new(FALSE, FALSE, sizeof(NvmlGpuInstances)),

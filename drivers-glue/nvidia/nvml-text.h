@@ -16,6 +16,9 @@
 
 #define NVML_TYPES_MAX 512 /* limit of one GPU; about 40 exist */
 
+/* nvmlDeviceGetVirtualizationMode */
+#define NVML_VIRTUALIZATION_MODE_HOST 3 /* of vGPUs */
+
 /* nvmlDeviceGetHostVgpuMode */
 #define NVML_HOST_VGPU_MODE_NON_SRIOV 0
 #define NVML_HOST_VGPU_MODE_SRIOV     1
@@ -40,6 +43,7 @@ typedef struct NvmlAnswer {
         /* -1: unknown */
         int virtualization_mode, host_vgpu_mode;
         int heterogeneous, mig, mig_pending; /* 0 or 1 */
+        int minor;                           /* of /dev/nvidiaN */
         uint64_t framebuffer_bytes;          /* 0: unknown */
         GPtrArray *types;                    /* owned: NvmlType */
         GArray *creatable;                   /* owned: uint32_t, ids */
@@ -53,6 +57,9 @@ static inline void nvml_answer_freep(NvmlAnswer **a)
 {
         *a = nvml_answer_free(*a);
 }
+/* False if the library knows no vGPUs of the GPU: it lists no types and has no mode of a host. This is so for
+ * the driver for graphics and compute, and for a GPU without vGPUs. */
+bool nvml_answer_knows_vgpus(const NvmlAnswer *a);
 const NvmlType *nvml_answer_find_type(const NvmlAnswer *a, uint32_t id);
 /* The number of GPU instances of the profile; false: unknown. */
 bool nvml_answer_count_gpu_instances(const NvmlAnswer *a, uint32_t profile, uint32_t *ret);

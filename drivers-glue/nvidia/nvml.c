@@ -44,6 +44,72 @@ NvmlAnswer *nvml_query(VgpuTarget *t)
         return a;
 }
 
+/* ---- users of the GPU ---- */
+
+bool nvidia_drm_is_loaded(VgpuTarget *t)
+{
+        return vgpu_io_exists(t->io, "module/nvidia_drm");
+}
+
+static char *nvml_find_holder_of_node(VgpuIo *io, const char *node)
+{
+        g_autofree char *command = NULL;
+        int pid;
+
+        if (vgpu_io_node_exists(io, node) != 1 || vgpu_io_find_holder(io, node, &pid, &command) <= 0)
+                return NULL;
+
+        return g_strdup_printf("process %d (%s) has /dev/%s open", pid, TEXT_QUOTE(command), node);
+}
+
+static char *nvml_find_holder_of_display(VgpuTarget *t)
+{
+        g_autofree char *folder = g_strconcat(t->facts->path, "/drm", NULL);
+        g_auto(GStrv) names = NULL;
+
+        if (vgpu_io_list(t->io, folder, &names) < 0)
+                return NULL;
+
+        for (char **n = names; *n; n++) {
+                g_autofree char *node = g_strconcat("dri/", *n, NULL);
+                char *holder = nvml_find_holder_of_node(t->io, node);
+
+                if (holder)
+                        return holder;
+        }
+
+        return NULL;
+}
+
+char *nvidia_find_holder(VgpuTarget *t, int minor)
+{
+        g_autofree char *node = g_strdup_printf("nvidia%d", minor);
+        char *holder = minor >= 0 ? nvml_find_holder_of_node(t->io, node) : NULL;
+
+        g_assert(minor >= -1);
+
+        if (!holder)
+                holder = nvml_find_holder_of_display(t);
+        if (!holder && nvidia_drm_is_loaded(t))
+                holder = g_strdup("module nvidia_drm uses the GPU");
+
+        return holder;
+}
+
+static void nvml_hint_holder(VgpuTarget *t, VgpudError *reterr)
+{
+        if (nvidia_drm_is_loaded(t))
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_STOP_USER,
+                                "stop display servers, nvidia-persistenced, DCGM (nvidia-dcgm), exporters and compute jobs on the GPU, unload nvidia_drm (rmmod nvidia_drm), retry, and load nvidia_drm again");
+        else
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_STOP_USER,
+                                "stop nvidia-persistenced, DCGM (nvidia-dcgm), exporters and compute jobs on the GPU, and retry");
+}
+
+/* ---- modes ---- */
+
 void nvml_add_modes(const NvmlAnswer *a, GpuSnapshot *s)
 {
         static const char *const choices[] = { "yes", "no", NULL };
@@ -126,16 +192,24 @@ static bool nvml_status_is_pending(int status)
         return status >= VGPUD_NVML_PENDING && status < VGPUD_NVML_NO_LIBRARY;
 }
 
-static int nvml_explain_in_use(const char *gpu, const char *mode, int code, VgpudError *reterr)
+/* "; process 1234 (Xorg) has /dev/nvidia0 open"; "" if the user of the GPU is unknown. */
+static char *nvml_name_holder(VgpuTarget *t)
 {
+        _cleanup_(nvml_answer_freep) NvmlAnswer *a = nvml_query(t);
+        g_autofree char *holder = nvidia_find_holder(t, a ? a->minor : -1);
+
+        return holder ? g_strconcat("; ", holder, NULL) : g_strdup("");
+}
+
+static int nvml_explain_in_use(VgpuTarget *t, const char *mode, int code, VgpudError *reterr)
+{
+        g_autofree char *holder = nvml_name_holder(t);
         int r = vgpud_error_setf(
                         reterr, VGPUD_ERROR_IN_USE,
-                        "mode \"%s\" of GPU %s cannot be set while another program has the GPU open (NVML error %d)",
-                        mode, gpu, code);
+                        "mode \"%s\" of GPU %s cannot be set while another program has the GPU open (NVML error %d)%s",
+                        mode, t->facts->name, code, holder);
 
-        vgpud_error_hintf(
-                        reterr, VGPUD_HINT_STOP_USER,
-                        "stop nvidia-persistenced, DCGM (nvidia-dcgm), exporters and compute jobs on the GPU, and retry");
+        nvml_hint_holder(t, reterr);
 
         return r;
 }
@@ -197,7 +271,7 @@ static int nvml_explain(VgpuTarget *t, const char *mode, int code, VgpudError *r
                                         "GPU %s or its driver has no mode \"%s\" (NVML error %d)", gpu, mode,
                                         code);
         case NVML_IN_USE:
-                return nvml_explain_in_use(gpu, mode, code, reterr);
+                return nvml_explain_in_use(t, mode, code, reterr);
         case NVML_GPU_IS_LOST:
                 return vgpud_error_setf(reterr, VGPUD_ERROR_GPU_GONE,
                                         "GPU %s no longer answers NVIDIA's driver (NVML error %d)", gpu, code);
@@ -221,18 +295,20 @@ static int nvml_explain(VgpuTarget *t, const char *mode, int code, VgpudError *r
 /* MIG mode only. The current mode has not changed, so setting the old value again needs no reset. */
 static int nvml_explain_pending(VgpuTarget *t, bool value, int code, VgpudError *reterr)
 {
-        g_autofree char *number = nvml_format_code(code);
+        g_autofree char *number = nvml_format_code(code), *holder = NULL;
         const char *gpu = t->facts->name;
         int r;
 
+        holder = code == NVML_IN_USE ? nvml_name_holder(t) : g_strdup("");
         r = vgpud_error_setf(reterr, code == NVML_IN_USE ? VGPUD_ERROR_IN_USE : VGPUD_ERROR_FAILED,
-                             "mode \"mig\" of GPU %s turns %s only at the next reset of the GPU%s", gpu,
-                             value ? "on" : "off", number);
+                             "mode \"mig\" of GPU %s turns %s only at the next reset of the GPU%s%s", gpu,
+                             value ? "on" : "off", number, holder);
         vgpud_error_hintf(
                         reterr, VGPUD_HINT_RESET_GPU,
                         "stop all users of the GPU%s and run nvidia-smi --gpu-reset -i %s, or reboot; vgpuctl configure %s mig %s cancels the change",
-                        code == NVML_IN_USE ? " (nvidia-persistenced, DCGM, exporters)" : "", gpu, gpu,
-                        value ? "no" : "yes");
+                        code == NVML_IN_USE ? " (nvidia-persistenced, DCGM, exporters, the module nvidia_drm)"
+                                            : "",
+                        gpu, gpu, value ? "no" : "yes");
 
         return r;
 }

@@ -19,3 +19,13 @@ void nvml_add_modes(const NvmlAnswer *a, GpuSnapshot *s);
 
 /* VgpuDriver.configure: set a mode and verify the result. */
 int nvidia_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr);
+
+/* ---- users of the GPU ---- */
+
+/* NVIDIA's driver refuses a reset, a change of MIG mode, and the release of a GPU that is open: in a process
+ * with a node of the GPU, or in the module nvidia_drm (github.com/NVIDIA/mig-parted, issue 181). */
+bool nvidia_drm_is_loaded(VgpuTarget *t);
+
+/* "process 1234 (Xorg) has /dev/dri/card1 open" or "module nvidia_drm uses the GPU", newly allocated; NULL:
+ * unknown. `minor`: of /dev/nvidiaN; -1: unknown. */
+char *nvidia_find_holder(VgpuTarget *t, int minor);

@@ -4,11 +4,36 @@
 
 #include <inttypes.h>
 
+#include "drivers-glue/registry.h"
+
+char *nvidia_explain_no_vgpus(const GpuFacts *f, const NvmlAnswer *nvml, bool has_manager, VgpudHint *ret_hint)
+{
+        const char *display = registry_advise_display(f);
+
+        if (nvml ? nvml_answer_knows_vgpus(nvml) : has_manager)
+                return NULL;
+
+        if (!has_manager) {
+                vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER, REGISTRY_LOAD_MANAGER, display);
+
+                return g_strdup("no vGPU manager is loaded (NVIDIA's host driver for vGPU)");
+        }
+
+        vgpud_hint_setf(ret_hint, *display ? VGPUD_HINT_CONFIGURE_GPU : VGPUD_HINT_LOAD_DRIVER,
+                        REGISTRY_CHECK_MANAGER, display);
+
+        return g_strdup("the vGPU manager lists no types for the GPU");
+}
+
 /* Some GPUs advertise VFs that do not exist. Before the first attempt to enable them, only NVML can
  * tell. */
 static char *readiness_explain_no_vfs(const NvidiaReadiness *r, VgpudHint *ret_hint)
 {
         const GpuFacts *f = r->facts;
+        char *reason = nvidia_explain_no_vgpus(f, r->nvml, r->has_manager, ret_hint);
+
+        if (reason)
+                return reason;
 
         if (r->nvml && r->nvml->host_vgpu_mode == NVML_HOST_VGPU_MODE_NON_SRIOV) {
                 vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,

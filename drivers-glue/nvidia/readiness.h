@@ -12,6 +12,7 @@ typedef struct NvidiaReadiness {
         const GpuFacts *facts;
         const GpuSnapshot *snapshot; /* instances, and the types that the VFs offer */
         const NvmlAnswer *nvml;      /* NULL: no answer */
+        bool has_manager;            /* FACTS_NVIDIA_MANAGER is loaded */
         uint32_t n_vfs;              /* VFs that exist */
         uint32_t n_ready;            /* VFs with a ready vGPU manager */
         uint32_t n_elsewhere;        /* VFs that are not bound to nvidia */
@@ -21,3 +22,7 @@ typedef struct NvidiaReadiness {
 
 /* NULL: the GPU is prepared. Else one clause, owned by the caller, and *ret_hint is set. */
 char *nvidia_explain_unprepared(const NvidiaReadiness *r, VgpudHint *ret_hint);
+
+/* The GPU can have no vGPUs: no vGPU manager is loaded, or the manager lists no types. Else NULL. The library
+ * decides, if it answers; *ret_hint is set with a reason. */
+char *nvidia_explain_no_vgpus(const GpuFacts *f, const NvmlAnswer *nvml, bool has_manager, VgpudHint *ret_hint);

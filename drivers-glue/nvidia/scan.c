@@ -288,6 +288,7 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
                                         .facts = t->facts,
                                         .snapshot = snapshot,
                                         .nvml = s.nvml,
+                                        .has_manager = vgpu_io_exists(t->io, FACTS_NVIDIA_MANAGER),
                                         .n_vfs = vfs->len - s.n_gone,
                                         .n_ready = s.n_ready,
                                         .n_elsewhere = s.n_elsewhere,

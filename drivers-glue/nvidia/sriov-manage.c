@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "drivers-glue/nvidia/nvml.h"
 #include "drivers-glue/vf/bind.h"
 
 /* Retries, because a program that opens the GPU for a moment makes the script fail. */
@@ -99,17 +100,20 @@ static int manage_explain_missing(const Helper *h, const char *what, VgpudError 
 
 static int manage_explain_failure(const Helper *h, VgpudError *reterr)
 {
-        g_autofree char *log = manage_read_log(h), *result = manage_get_property(h, "Result");
+        g_autofree char *log = manage_read_log(h), *result = manage_get_property(h, "Result"), *holder = NULL;
+        _cleanup_(nvml_answer_freep) NvmlAnswer *a = nvml_query(h->t);
         int r;
 
+        holder = nvidia_find_holder(h->t, a ? a->minor : -1);
         r = vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
-                             "NVIDIA's sriov-manage could not %s the VFs of GPU %s (result \"%s\")%s%s",
+                             "NVIDIA's sriov-manage could not %s the VFs of GPU %s (result \"%s\")%s%s%s%s",
                              h->enable ? "enable" : "disable", h->t->facts->name,
-                             result[0] ? result : "unknown", log ? ": " : "", log ? log : "");
+                             result[0] ? result : "unknown", log ? ": " : "", log ? log : "",
+                             holder ? "; " : "", holder ? holder : "");
         vgpud_error_hintf(
                         reterr, VGPUD_HINT_STOP_USER,
-                        "stop nvidia-persistenced, DCGM (nvidia-dcgm), exporters and other users of the GPU, and retry; the whole output is in journalctl -u '%s'",
-                        h->unit);
+                        "stop nvidia-persistenced, DCGM (nvidia-dcgm), exporters and other users of the GPU%s, and retry; the whole output is in journalctl -u '%s'",
+                        nvidia_drm_is_loaded(h->t) ? " (display servers, the module nvidia_drm)" : "", h->unit);
 
         return r;
 }

@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "drivers-glue/nvidia/nvml.h"
+#include "drivers-glue/nvidia/readiness.h"
 #include "drivers-glue/nvidia/sriov-manage.h"
 #include "drivers-glue/nvidia/vf.h"
 #include "drivers-glue/pci-ids.h"
@@ -39,6 +41,27 @@ static bool nvidia_vfs_types_on_gpu(const GpuFacts *facts)
         return false;
 }
 
+/* Without an answer of the library, sriov-manage decides: it comes with the vGPU manager. */
+static int nvidia_vfs_check_vgpus(const VfChange *c, VgpudError *reterr)
+{
+        _cleanup_(nvml_answer_freep) NvmlAnswer *a = nvml_query(c->t);
+        _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;
+        g_autofree char *reason = NULL;
+        int r;
+
+        if (a)
+                reason = nvidia_explain_no_vgpus(c->t->facts, a, vgpu_io_exists(c->t->io, FACTS_NVIDIA_MANAGER),
+                                                 &hint);
+        if (!reason)
+                return 0;
+
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "the VFs of GPU %s cannot be enabled: %s",
+                             c->t->facts->name, reason);
+        explain_copy_hint(&hint, reterr);
+
+        return r;
+}
+
 static int nvidia_vfs_check(const VfChange *c, VgpudError *reterr)
 {
         if (c->wanted == 0)
@@ -57,7 +80,7 @@ static int nvidia_vfs_check(const VfChange *c, VgpudError *reterr)
                                         " VFs of GPU %s or none, not %" PRIu32,
                                         c->total, c->t->facts->name, c->wanted);
 
-        return 0;
+        return nvidia_vfs_check_vgpus(c, reterr);
 }
 
 static int nvidia_vfs_set(VgpuTarget *t, uint32_t count, VgpudError *reterr)

@@ -30,6 +30,7 @@
  *     heterogeneous=0             nvmlDeviceGetVgpuHeterogeneousMode
  *     mig=0                       nvmlDeviceGetMigMode: now
  *     mig-pending=0                   and after the next reset of the GPU
+ *     minor=0                     nvmlDeviceGetMinorNumber: of /dev/nvidiaN
  *     framebuffer=48305799168     nvmlDeviceGetMemoryInfo: total, bytes
  *     type=1150                   nvmlDeviceGetSupportedVgpus: begins a type, decimal as in sysfs
  *     type.name=NVIDIA L40S-4Q    nvmlVgpuTypeGetName
@@ -111,6 +112,7 @@ typedef struct Nvml {
         int (*set_heterogeneous)(NvmlDevice d, const NvmlHeterogeneousMode *mode);
         int (*get_mig)(NvmlDevice d, unsigned *ret_current, unsigned *ret_pending);
         int (*set_mig)(NvmlDevice d, unsigned mode, int *ret_activation);
+        int (*get_minor)(NvmlDevice d, unsigned *ret);
         int (*get_memory)(NvmlDevice d, NvmlMemory *ret);
         int (*get_supported)(NvmlDevice d, unsigned *count, unsigned *ids);
         int (*get_creatable)(NvmlDevice d, unsigned *count, unsigned *ids);
@@ -147,6 +149,7 @@ static void library_find_all(void *library, Nvml *n)
                 { &n->set_heterogeneous, "nvmlDeviceSetVgpuHeterogeneousMode", NULL },
                 { &n->get_mig, "nvmlDeviceGetMigMode", NULL },
                 { &n->set_mig, "nvmlDeviceSetMigMode", NULL },
+                { &n->get_minor, "nvmlDeviceGetMinorNumber", NULL },
                 { &n->get_memory, "nvmlDeviceGetMemoryInfo", NULL },
                 { &n->get_supported, "nvmlDeviceGetSupportedVgpus", NULL },
                 { &n->get_creatable, "nvmlDeviceGetCreatableVgpus", NULL },
@@ -275,7 +278,7 @@ static unsigned library_get_ids(int (*get)(NvmlDevice d, unsigned *count, unsign
 static int library_query(const Nvml *n, NvmlDevice d)
 {
         NvmlHeterogeneousMode heterogeneous = { .version = NVML_HETEROGENEOUS_MODE_V1 };
-        unsigned ids[NVML_TYPES_MAX], count, current = 0, pending;
+        unsigned ids[NVML_TYPES_MAX], count, current = 0, pending, minor;
         NvmlMemory memory;
         int mode;
 
@@ -287,6 +290,8 @@ static int library_query(const Nvml *n, NvmlDevice d)
                 printf("heterogeneous=%u\n", heterogeneous.mode);
         if (n->get_mig && n->get_mig(d, &current, &pending) == 0)
                 printf("mig=%u\nmig-pending=%u\n", current, pending);
+        if (n->get_minor && n->get_minor(d, &minor) == 0 && minor <= INT32_MAX)
+                printf("minor=%u\n", minor);
         if (n->get_memory && n->get_memory(d, &memory) == 0)
                 printf("framebuffer=%llu\n", memory.total);
         count = library_get_ids(n->get_supported, d, ids);

@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "drivers-glue/explain.h"
+#include "drivers-glue/vf-limit.h"
 #include "drivers-glue/vf/bind.h"
 
 /* Used for back ends that pass no method: only sriov_numvfs is written. */
@@ -104,6 +105,28 @@ static void count_add_hint(const VfHint *hint, VgpudError *reterr)
                 vgpud_error_hintf(reterr, hint->id, "%s", hint->text);
 }
 
+static int count_explain_limit(const VfChange *c, VgpudError *reterr)
+{
+        g_autofree char *limit = c->driver ? vf_limit_find(c->t->io, c->driver, c->t->facts->name) : NULL;
+        g_autofree char *reason = NULL;
+        _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;
+        int r;
+
+        if (limit)
+                reason = vf_limit_explain(c->driver, c->t->facts->name, limit, "", &hint);
+        else
+                reason = g_strdup_printf("its driver %s allows none", c->driver ? c->driver : "(none)");
+
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED, "GPU %s cannot have VFs: %s", c->t->facts->name,
+                             reason);
+        if (limit)
+                explain_copy_hint(&hint, reterr);
+        else
+                count_add_hint(&c->method->limit_hint, reterr);
+
+        return r;
+}
+
 static int count_check_limit(const VfChange *c, VgpudError *reterr)
 {
         const char *gpu = c->t->facts->name;
@@ -112,14 +135,8 @@ static int count_check_limit(const VfChange *c, VgpudError *reterr)
         if (c->wanted <= c->total)
                 return 0;
 
-        if (c->total == 0) {
-                r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
-                                     "GPU %s cannot have VFs: its driver %s allows none", gpu,
-                                     c->driver ? c->driver : "(none)");
-                count_add_hint(&c->method->limit_hint, reterr);
-
-                return r;
-        }
+        if (c->total == 0)
+                return count_explain_limit(c, reterr);
 
         r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                              "GPU %s can have %" PRIu32 " VFs at most, not %" PRIu32, gpu, c->total, c->wanted);

@@ -861,6 +861,11 @@ class Gpus(Case):
         self.calls()
         self.assertEqual(self.failed(7, "enable-vfs", "mdpy")["name"], "org.vgpud1.Error.NotSupported")
         self.assertEqual(self.calls("SetVfs"), [])
+        # The daemon knows the reason of a GPU that offers nothing.
+        self.bus.control("Fail", "org.vgpud1.Error.NotSupported", "max_vfs is 0", signature="ss")
+        error = self.failed(7, "enable-vfs", OLD)
+        self.assertEqual(error["name"], "org.vgpud1.Error.NotSupported")
+        self.assertIn("max_vfs is 0", error["message"])
 
     def test_configure(self):
         self.assertEqual(self.good("configure", NVIDIA, "heterogeneous", "yes"), "")

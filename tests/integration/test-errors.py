@@ -9,6 +9,9 @@ import simhost
 from host import A2, GVT, S0, V5_1, V5_4, V5_8, uuid
 
 L40S = "0000:41:00.0"
+XE = "0000:03:00.0"
+IGPU = "0000:00:02.0"
+GEFORCE = "0000:01:00.0"
 
 # D-Bus error -> exit status of vgpuctl. Scripts rely on the status, so the table repeats the mapping on purpose.
 STATUS = {"Failed": 1, "GpuGone": 1, "Canceled": 1, "Inconsistent": 1, "InvalidArgs": 2, "Ambiguous": 2, "NoSuchGpu": 3,
@@ -303,6 +306,60 @@ class Unreadable(ErrorTest):
         for gpu in ("", GVT):
             self.assert_error("Failed", h.bus.start_create(gpu, V5_4), file)
         h.bus.create(GVT, V5_8)
+
+
+class Unprepared(ErrorTest):
+    """A GPU that offers nothing: the answers to types, create and enable-vfs name the step that is missing."""
+
+    def assert_reason(self, h, gpu, state, hint, *words):
+        shown = h.bus.gpu(gpu)
+        self.assertEqual((shown.get("State"), shown.get("HintId")), (state, hint))
+        text = f"{shown.get('Reason')} {shown.get('Hint')}"
+        why = " ".join(h.vgpuctl("types", gpu, "--why").out.split())
+        for word in words:
+            self.assertIn(word, text)
+            self.assertIn(word, why)
+        self.assert_error("NotSupported", h.bus.start_create(gpu, "any"), hint=hint)
+
+    def assert_enabling(self, h, gpu, hint, *words):
+        """The same for SetVfs, and for enable-vfs with a number and without."""
+        message = self.assert_error("NotSupported", h.bus.gpu(gpu).start("SetVfs", 1, wait=True), gpu, hint=hint)
+        for word in words:
+            self.assertIn(word, message)
+        for more in ((), ("1",)):
+            self.assert_vgpuctl(h.vgpuctl("enable-vfs", gpu, *more), "NotSupported", gpu, *words)
+            self.assertEqual(h.vgpuctl("enable-vfs", gpu, *more, "--json").error()["hint_id"], hint)
+
+    def test_max_vfs(self):
+        for model, gpu, driver in (("i915-sriov", IGPU, "i915"), ("xe", XE, "xe"), ("xe-igpu", IGPU, "xe")):
+            with self.subTest(model=model):
+                parameter = f"/sys/module/{driver}/parameters/max_vfs"
+                h = self.host(model, start=False)
+                h.sim.ctl("set", parameter, 0)
+                h.sim.ctl("set", f"/sys/bus/pci/devices/{gpu}/sriov_totalvfs", 0)
+                h.start()
+                words = (parameter, f"{driver}.max_vfs=")
+                self.assert_reason(h, gpu, "unsupported", "configure-driver", *words)
+                self.assert_enabling(h, gpu, "configure-driver", *words)
+                self.assertEqual(h.writes("sriov_numvfs"), [])
+                h.close()
+
+    def test_driver_for_graphics(self):
+        """GeForce, the ordinary driver, one VF advertised; also if NVIDIA's library cannot be asked."""
+        for library in (True, False):
+            with self.subTest(library=library):
+                h = self.host("nvidia-geforce", start=False)
+                if not library:
+                    command = h.daemon_command()
+                    h.daemon_command = lambda *more, command=command: [
+                        *(c for c in command if not c.startswith("--nvml")), "--nvml=/nonexistent/vgpud-nvml"]
+                h.start()
+                self.assertEqual((h.bus.gpu(GEFORCE).get("TotalVfs"), h.bus.gpu(GEFORCE).get("BackEnd")), (1, "nvidia-vfio"))
+                self.assert_reason(h, GEFORCE, "unprepared", "load-driver")
+                if library:
+                    self.assert_enabling(h, GEFORCE, "load-driver")
+                self.assertEqual((h.writes("sriov_numvfs"), h.bus.gpu(GEFORCE).get("EnabledVfs")), ([], 0))
+                h.close()
 
 
 if __name__ == "__main__":

@@ -402,6 +402,16 @@ class Nvidia(host.HostTest):
         gpu.start("Configure", "mig", "yes", wait=True).result()
         self.assertEqual(mig(), ("yes", False))
 
+    def test_mig_and_nvidia_drm(self):
+        """The module that keeps the GPU open is named, and how to unload it."""
+        h = self.host("nvidia-h200")
+        gpu = h.bus.gpu(H200)
+        h.sim.ctl("nvidia", "drm", 1)
+        self.assert_error("InUse", gpu.start("Configure", "mig", "yes", wait=True), "nvidia_drm", "rmmod nvidia_drm", hint="stop-user")
+        h.sim.ctl("nvidia", "drm", 0)
+        gpu.start("Configure", "mig", "yes", wait=True).result()
+        self.assertEqual(gpu.get("Modes")["mig"]["value"], "yes")
+
     def test_plugin_lingers(self):
         """The plugin of a vGPU ends a moment after the virtual machine."""
         h = self.l40s()
@@ -428,7 +438,10 @@ class Nvidia(host.HostTest):
         """The driver of a host without the vGPU manager takes no virtual functions."""
         h = self.host("nvidia-l40s")
         h.sim.ctl("nvidia", "manager", L40S, 0)
-        h.vgpuctl("enable-vfs", L40S)
+        result = h.vgpuctl("enable-vfs", L40S, "--json")
+        self.assertEqual((result.status, result.error()["hint_id"]), (7, "load-driver"))
+        h.sim.ctl("nvidia", "sriov", L40S, "enable")
+        bus.wait(lambda: "32" in h.bus.gpu(L40S).get("Reason"), "the functions of another program")
         gpu = h.bus.gpu(L40S).all()
         self.assertEqual((gpu["BackEnd"], gpu["State"]), ("nvidia-vfio", "unprepared"))
         self.assertEqual(re.findall(r"\d+", gpu["Reason"]), ["32", "32"])

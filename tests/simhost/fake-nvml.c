@@ -291,7 +291,7 @@ NVML(nvmlDeviceGetVirtualizationMode, Device *device, int *ret)
 {
         int r = device_refresh(device);
 
-        *ret = 3; /* host of vGPUs */
+        *ret = device->host_mode < 0 ? 0 : 3; /* none, or host of vGPUs */
         return r;
 }
 
@@ -299,8 +299,18 @@ NVML(nvmlDeviceGetHostVgpuMode, Device *device, int *ret)
 {
         int r = device_refresh(device);
 
+        if (r == SUCCESS && device->host_mode < 0)
+                return NOT_SUPPORTED;
         *ret = device->host_mode;
         return r;
+}
+
+NVML(nvmlDeviceGetMinorNumber, Device *device, unsigned *ret)
+{
+        if (!initialized)
+                return UNINITIALIZED;
+        *ret = (unsigned)(device - devices);
+        return SUCCESS;
 }
 
 static bool version_is_right(const HeterogeneousMode *mode)

@@ -375,6 +375,11 @@ static const GpuOps xe_ops = {
 
 static void xe_build_gpu(const PciSpec *spec, XeGpu *xe, unsigned n_vfs)
 {
+        Node *module = device_module("xe");
+
+        if (!node_find(module, "parameters"))
+                node_add_text(node_add_directory(module, "parameters"), "max_vfs", 0400, NULL, "4294967295\n");
+
         xe->gpu = gpu_new(spec, &xe_ops, n_vfs, spec->device, 1, 1);
         xe->gpu->state = xe;
         (void)gpu_plug(xe->gpu);

@@ -16,6 +16,7 @@ static const Model *const models[] = {
         &model_nvidia_l40s_mdev,
         &model_nvidia_h200,
         &model_nvidia_t4,
+        &model_nvidia_geforce,
         &model_gim_mi300x,
         &model_gim_s7150,
         &model_xengt,

@@ -28,6 +28,7 @@ extern const Model model_gvt_g;
 extern const Model model_i915_sriov;
 extern const Model model_nvidia_a2;
 extern const Model model_nvidia_a2_vfio;
+extern const Model model_nvidia_geforce;
 extern const Model model_nvidia_h200;
 extern const Model model_nvidia_l40s;
 extern const Model model_nvidia_l40s_mdev;

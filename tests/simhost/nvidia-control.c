@@ -18,6 +18,7 @@
  *     hold GPU, drop GPU            another program opens or closes the GPU
  *     no-reset GPU 0|1              1: the library cannot reset the GPU, as in a virtual machine
  *     manager GPU 0|1               0: the driver is not the vGPU host driver, and refuses virtual functions
+ *     drm 0|1                       1: the module nvidia_drm is loaded, and no GPU can be reset
  *     linger VF N                   the plugin still runs the next N times that the type is to be cleared
  */
 
@@ -167,7 +168,7 @@ static int run_mig(NvidiaCard *card, char **arguments, GString *text)
 
         card->mig_pending = value == 1;
         if (card->mig_pending != card->mig) {
-                activation = card->holds > 0      ? NVML_IN_USE
+                activation = card->holds > 0 || node_find(device_sys(), "module/" NVIDIA_DRM) ? NVML_IN_USE
                              : card->cannot_reset ? NVML_RESET_REQUIRED
                                                   : NVML_SUCCESS;
                 if (activation == NVML_SUCCESS)
@@ -292,6 +293,16 @@ static int run_no_reset(NvidiaCard *card, char **arguments, GString *text)
         return 0;
 }
 
+static void load_module(const char *module, bool load)
+{
+        Node *modules = node_find(device_sys(), "module");
+
+        if (load)
+                device_module(module);
+        else if (modules && node_find(modules, module))
+                node_remove_child(modules, module);
+}
+
 static int run_manager(NvidiaCard *card, char **arguments, GString *text)
 {
         unsigned value;
@@ -300,6 +311,19 @@ static int run_manager(NvidiaCard *card, char **arguments, GString *text)
                 return -EINVAL;
 
         card->has_no_manager = value == 0;
+        load_module(NVIDIA_MANAGER, value == 1);
+
+        return 0;
+}
+
+static int run_drm(NvidiaCard *card, char **arguments, GString *text)
+{
+        unsigned value;
+
+        if (control_parse_number(arguments[0], 1, &value) < 0)
+                return -EINVAL;
+
+        load_module(NVIDIA_DRM, value == 1);
 
         return 0;
 }
@@ -396,6 +420,15 @@ static void append_instances(const NvidiaCard *card, GString *text)
 
 static int run_query(NvidiaCard *card, char **arguments, GString *text)
 {
+        /* Without the vGPU manager the library knows neither modes of vGPUs nor types. */
+        if (card->has_no_manager) {
+                g_string_append_printf(
+                                text,
+                                "host-vgpu-mode=-1\nheterogeneous=-1\nmig=%d\nmig-pending=%d\nmemory-mib=%u\n",
+                                card->can_mig ? card->mig : -1, card->mig_pending, card->usable_mib);
+                return 0;
+        }
+
         g_string_append_printf(text,
                                "host-vgpu-mode=%d\nheterogeneous=%d\nmig=%d\nmig-pending=%d\nmemory-mib=%u\n",
                                !card->has_no_vfs, card->can_mix && !card->mig ? card->heterogeneous : -1,
@@ -428,6 +461,7 @@ static const Verb verbs[] = {
         { "hold", 1, true, run_hold },
         { "drop", 1, true, run_drop },
         { "no-reset", 2, true, run_no_reset },
+        { "drm", 1, false, run_drm },
         { "manager", 2, true, run_manager },
         { "linger", 2, false, run_linger },
 };

@@ -477,6 +477,9 @@ void nvidia_add_card(NvidiaCard *card, const PciSpec *spec, unsigned n_vfs, unsi
         card->nvml_clients = g_array_new(FALSE, FALSE, sizeof(pid_t));
         g_ptr_array_add(nvidia_cards(), card);
 
+        if (!card->has_no_manager)
+                device_module(NVIDIA_MANAGER);
+
         if (card->is_mdev)
                 add_parents(card);
         (void)gpu_plug(card->gpu);

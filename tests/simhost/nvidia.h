@@ -16,6 +16,10 @@
 /* The driver's node for NVML. Models without the node simulate hosts without NVML. */
 #define NVIDIA_NODE "nvidiactl"
 
+/* The module of the vGPU manager, and the one for displays, which keeps the GPUs open. */
+#define NVIDIA_MANAGER "nvidia_vgpu_vfio"
+#define NVIDIA_DRM     "nvidia_drm"
+
 /* Values of nvmlReturn_t. */
 enum {
         NVML_SUCCESS = 0,
@@ -75,6 +79,7 @@ typedef struct NvidiaCard {
         bool has_no_vfs;           /* advertises virtual functions that cannot be enabled */
         bool can_mix, can_mig;     /* heterogeneous mode, MIG mode */
         bool lists_without_header; /* quirk of some releases */
+        bool has_no_manager;       /* the driver is not that of a vGPU host */
         unsigned vfs_at_plug;
 
         /* The rest is not the model's to fill in. */
@@ -84,8 +89,7 @@ typedef struct NvidiaCard {
         unsigned n_vfs;
         bool heterogeneous;
         bool mig, mig_pending;
-        bool cannot_reset;   /* MIG mode changes with the next reset, and not by itself */
-        bool has_no_manager; /* the driver is not that of a vGPU host */
+        bool cannot_reset; /* MIG mode changes with the next reset, and not by itself */
         NvidiaInstance instances[NVIDIA_INSTANCES_MAX];
         unsigned holds;       /* number of programs with the GPU itself open */
         GArray *nvml_clients; /* pid_t: live processes with the GPU open by NVML */

@@ -378,7 +378,8 @@ static char *answer_query(const FakeNvidia *g)
         if (g->nvml_knows_nothing)
                 return g_string_free(g_string_assign(text, "end\n"), FALSE);
 
-        g_string_append_printf(text, "heterogeneous=%d\nmig=%d\nmig-pending=%d\nframebuffer=%" PRIu64 "\n",
+        g_string_append_printf(text,
+                               "heterogeneous=%d\nmig=%d\nmig-pending=%d\nminor=3\nframebuffer=%" PRIu64 "\n",
                                g->heterogeneous, g->mig, g->mig_pending, (g->framebuffer_mb - 3072) << 20);
         for (unsigned i = 0; i < g->n_types; i++)
                 g_string_append_printf(
@@ -445,6 +446,7 @@ static FakeNvidia *gpu_new(FakeKernel *k, const char *address, const Type *types
         add_file(g, g->path, "sriov_totalvfs", total);
         add_link(g, g->path, "subsystem", "bus/pci");
         add_link(g, g->path, "driver", "bus/pci/drivers/nvidia");
+        fake_add_directory(k, "module/nvidia_vgpu_vfio");
         fake_set_program(k, VGPU_PROGRAM_SYSTEMCTL, run_systemctl, g);
         fake_on_pause(k, on_paused, g);
 

@@ -1256,6 +1256,83 @@ static void test_mode_errno(void)
         }
 }
 
+/* The error names the process or the module that keeps the GPU open. */
+static void test_mode_holder(void)
+{
+        static const struct {
+                const char *node; /* held; NULL: none */
+                bool drm;         /* nvidia_drm is loaded */
+                const char *names[3];
+        } table[] = {
+                { "nvidia3", false, { "4242", "nvidia-persiste", "/dev/nvidia3" } },
+                { "nvidia3", true, { "4242", "/dev/nvidia3" } },
+                { "dri/card7", true, { "4242", "/dev/dri/card7" } },
+                { NULL, true, { "nvidia_drm" } },
+                { "nvidia4", false, { NULL } },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                for (int pending = 0; pending <= 1; pending++) {
+                        _cleanup_fixture_ Fixture f = with_h200(false);
+
+                        fake_nvidia_add_nvml(f.gpu);
+                        g_autofree char *card = g_strconcat(f.gpu->path, "/drm/card7", NULL);
+                        fake_add_directory(f.k, card);
+                        fake_add_node(f.k, "nvidia3");
+                        fake_add_node(f.k, "nvidia4");
+                        fake_add_node(f.k, "dri/card7");
+                        if (table[i].node)
+                                fake_hold_node(f.k, table[i].node, 4242, "nvidia-persiste");
+                        if (table[i].drm)
+                                fake_add_directory(f.k, "module/nvidia_drm");
+
+                        *(pending ? &f.gpu->nvml_activation : &f.gpu->nvml_set_code) = 19;
+                        ASSERT_ERROR(configure(&f, "mig", "yes"), EBUSY);
+                        ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
+                        ASSERT_EQ(f.e.hint.id, pending ? VGPUD_HINT_RESET_GPU : VGPUD_HINT_STOP_USER);
+                        ASSERT_EQ(!strstr(f.e.message, "4242"), !table[i].names[0] || !table[i].node);
+                        for (size_t n = 0; n < G_N_ELEMENTS(table[i].names) && table[i].names[n]; n++)
+                                ASSERT_CONTAINS(f.e.message, table[i].names[n]);
+                        if (table[i].drm && !pending)
+                                ASSERT_CONTAINS(f.e.hint.text, "rmmod nvidia_drm");
+                }
+        }
+}
+
+/* The script fails because the GPU is open. */
+static void test_sriov_holder(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(false);
+
+        fake_nvidia_add_nvml(f.gpu);
+        fake_add_node(f.k, "nvidia3");
+        fake_hold_node(f.k, "nvidia3", 4242, "Xorg");
+        fake_add_directory(f.k, "module/nvidia_drm");
+        f.gpu->sriov_failures = 100;
+        ASSERT_ERROR(set_vfs(&f, 32), EIO);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
+        ASSERT_CONTAINS(f.e.message, "4242");
+        ASSERT_CONTAINS(f.e.message, "/dev/nvidia3");
+        ASSERT_CONTAINS(f.e.hint.text, "nvidia_drm");
+}
+
+/* The driver for graphics and compute: the library lists no types, and nothing is tried. */
+static void test_sriov_no_manager(void)
+{
+        _cleanup_fixture_ Fixture f = with_l40s(false);
+
+        fake_nvidia_add_nvml(f.gpu);
+        f.gpu->nvml_knows_nothing = true;
+        fake_remove(f.k, "module/nvidia_vgpu_vfio");
+        ASSERT_OK(scan(&f));
+        ASSERT_EQ(f.s->hint.id, VGPUD_HINT_LOAD_DRIVER);
+        ASSERT_ERROR(set_vfs(&f, 32), EOPNOTSUPP);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_LOAD_DRIVER);
+        ASSERT_OK(set_vfs(&f, 0));
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_NULL(strstr(writes, "run systemctl"));
+}
+
 static void test_mode_lies(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -1449,6 +1526,9 @@ int main(int argc, char **argv)
         TEST(test_mode_without_library);
         TEST(test_match);
         TEST(test_handover);
+        TEST(test_mode_holder);
+        TEST(test_sriov_holder);
+        TEST(test_sriov_no_manager);
 
         return tests_end();
 }

@@ -206,6 +206,21 @@ static void test_count(void)
         ASSERT_STREQ(writes, "");
 }
 
+/* The setting of the driver that is 0 is named. */
+static void test_limit_of_driver(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
+
+        fake_add_file(f.k, PF "/sriov_totalvfs", "0\n");
+        fake_add_file(f.k, "module/xe/parameters/max_vfs", "0\n");
+        ASSERT_ERROR(set(&f, 1), EOPNOTSUPP);
+        ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_DRIVER);
+        ASSERT_CONTAINS(f.e.message, "/sys/module/xe/parameters/max_vfs");
+        ASSERT_CONTAINS(f.e.hint.text, "xe.max_vfs=");
+        g_autofree char *writes = fake_writes(f.k);
+        ASSERT_STREQ(writes, "");
+}
+
 static void test_fewer(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -867,6 +882,7 @@ int main(int argc, char **argv)
         TEST(test_autoprobe);
         TEST(test_autoprobe_fails);
         TEST(test_count);
+        TEST(test_limit_of_driver);
         TEST(test_fewer);
         TEST(test_enable_errno);
         TEST(test_no_sriov);
