@@ -186,7 +186,8 @@ static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userda
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
                 if (gpu->state == GPU_NEW)
                         gpu_set_stuck(gpu,
-                                      "the GPU has not answered since vgpud started, perhaps because an operation of an earlier vgpud is still in progress");
+                                      "the GPU has not answered since vgpud started, perhaps because an operation of an earlier vgpud is still in progress",
+                                      NULL);
 
         if (ready)
                 ready(m, m->ready_userdata);

@@ -94,7 +94,7 @@ static void arrivals_set_stuck(Gpu *gpu, const BlockedDevice *b)
 
         LOG_FIELDS(LOG_ERR, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_STUCK),
                    "GPU %s is stuck: %s", gpu_name(gpu), reason);
-        gpu_set_stuck(gpu, reason);
+        gpu_set_stuck(gpu, reason, NULL);
         queue_cancel_waiting(gpu, VGPUD_ERROR_GPU_STUCK, reason);
 }
 

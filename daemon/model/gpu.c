@@ -107,12 +107,15 @@ void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint
         model_wish(gpu->model, MODEL_WISH_READINESS);
 }
 
-void gpu_set_stuck(Gpu *gpu, const char *reason)
+void gpu_set_stuck(Gpu *gpu, const char *reason, const char *holder)
 {
         _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;
 
-        vgpud_hint_setf(&hint, VGPUD_HINT_RESET_GPU,
-                        "if the operation never returns, reset the GPU or the host");
+        if (holder)
+                vgpud_hint_setf(&hint, VGPUD_HINT_STOP_USER, GPU_STUCK_USER_HINT);
+        else
+                vgpud_hint_setf(&hint, VGPUD_HINT_RESET_GPU,
+                                "if the operation never returns, reset the GPU or the host");
         gpu_set_state(gpu, GPU_STUCK, reason, &hint);
 }
 

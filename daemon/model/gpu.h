@@ -81,8 +81,11 @@ void gpu_choose_driver(Gpu *gpu);
 
 /* Reason and hint are copied; NULL: none. */
 void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint *hint);
-/* GPU_STUCK, with the hint that only a reset helps if the operation never returns. */
-void gpu_set_stuck(Gpu *gpu, const char *reason);
+/* GPU_STUCK, with the hint that only a reset helps if the operation never returns; or, if the reason names a
+ * process as the holder of the device, with GPU_STUCK_USER_HINT. */
+void gpu_set_stuck(Gpu *gpu, const char *reason, const char *holder);
+#define GPU_STUCK_USER_HINT \
+        "end the process, or detach the device from its VM; if the operation never returns after that, reset the GPU or the host"
 
 /* End the state GPU_STUCK: the operation returned, without a result, so a scan must follow before the GPU is
  * ready. */

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/thread.h"
+#include "drivers-glue/blocked.h"
 
 /* Lifetime of an idle writing child, so that a burst of jobs shares one child. */
 #define WRITER_IDLE_USEC (5 * USEC_PER_SEC)
@@ -55,9 +56,10 @@ struct Lane {
         pthread_cond_t wake;
         LaneWork *head, **tail;
         LaneWork *running;
-        bool started; /* the thread has been made */
-        bool told;    /* the failure to start the thread was reported */
-        bool ending;  /* no more work will come */
+        bool started;           /* the thread has been made */
+        bool told;              /* the failure to start the thread was reported */
+        bool ending;            /* no more work will come */
+        char *blocked, *holder; /* owned; see lane_find_blocked(); NULL: nothing is slow */
 };
 
 static Lane *lane_unref(Lane *lane)
@@ -66,6 +68,8 @@ static Lane *lane_unref(Lane *lane)
                 return NULL;
 
         pthread_cond_destroy(&lane->wake);
+        g_free(lane->blocked);
+        g_free(lane->holder);
         g_free(lane->name);
         g_free(lane);
 
@@ -154,6 +158,29 @@ static LaneWork *lane_next_work(Lane *lane, VgpuIo *io)
         return w;
 }
 
+/* Takes both texts. The caller holds the mutex. */
+static void lane_set_blocked(Lane *lane, char *blocked, char *holder)
+{
+        g_free(lane->blocked);
+        g_free(lane->holder);
+        lane->blocked = blocked;
+        lane->holder = holder;
+}
+
+/* VgpuIoSlow, in the lane: look for the reason while there is time, for on_job_deadline(). */
+static void lane_note_slow(VgpuIo *io, const char *path, const char *value, void *userdata)
+{
+        g_autofree char *blocked = NULL, *holder = NULL;
+        Lane *lane = userdata;
+
+        if (value)
+                blocked = blocked_explain(io, lane->name, path, value, &holder);
+
+        pthread_mutex_lock(&lane->lanes->mutex);
+        lane_set_blocked(lane, g_steal_pointer(&blocked), g_steal_pointer(&holder));
+        pthread_mutex_unlock(&lane->lanes->mutex);
+}
+
 static void *lane_thread(void *userdata)
 {
         Lane *lane = userdata;
@@ -174,11 +201,13 @@ static void *lane_thread(void *userdata)
                         if (lane->locks)
                                 lock_fd = lane_take_lock(lane);
                         io = lanes->factory(lock_fd, lanes->userdata);
+                        vgpu_io_on_slow(io, lane_note_slow, lane);
                 }
 
                 w->run(w, io);
                 pthread_mutex_lock(&lanes->mutex);
                 lane->running = NULL;
+                lane_set_blocked(lane, NULL, NULL);
                 lanes->busy--;
                 *lanes->done_tail = w;
                 lanes->done_tail = &w->next;
@@ -502,6 +531,20 @@ bool lane_is_awaited(LaneWork *w)
         pthread_mutex_unlock(&lane->lanes->mutex);
 
         return awaited;
+}
+
+char *lane_find_blocked(Lane *lane, char **ret_holder)
+{
+        char *blocked;
+
+        assert_main_thread();
+
+        pthread_mutex_lock(&lane->lanes->mutex);
+        blocked = g_strdup(lane->blocked);
+        *ret_holder = g_strdup(lane->holder);
+        pthread_mutex_unlock(&lane->lanes->mutex);
+
+        return blocked;
 }
 
 Lane *lane_release(Lane *lane)

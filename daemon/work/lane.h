@@ -57,5 +57,8 @@ void lane_submit(Lane *lane, LaneWork *w);
 bool lane_cancel(Lane *lane, LaneWork *w);
 /* Lane, in run(): other work waits behind this. */
 bool lane_is_awaited(LaneWork *w);
+/* Main thread. What the running work waits for in the kernel (blocked_explain()), newly allocated; NULL if
+ * nothing is known. *ret_holder: the process that has the device open, newly allocated; NULL: unknown. */
+char *lane_find_blocked(Lane *lane, char **ret_holder);
 /* No more work follows; the thread ends after the running work. Waiting work must have been cancelled. */
 Lane *lane_release(Lane *lane);

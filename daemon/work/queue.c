@@ -66,25 +66,32 @@ static int on_job_deadline(sd_event_source *source, uint64_t usec, void *userdat
         Job *job = userdata;
         Gpu *gpu = job->gpu;
         g_autoptr(GPtrArray) instances = queue_find_instances(job);
-        g_autofree char *reason = NULL;
+        g_autofree char *blocked = NULL, *holder = NULL, *reason = NULL;
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
 
         job->deadline = sd_event_source_disable_unref(job->deadline);
         job->state = JOB_STUCK;
-        reason = g_strdup_printf("job %" PRIu32 " (%s) has been blocked in the kernel for %" PRIu64 " s",
-                                 job->id, job->kind->name, job->model->config->job_timeout_usec / USEC_PER_SEC);
+        blocked = gpu && gpu->lane ? lane_find_blocked(gpu->lane, &holder) : NULL;
+        reason = g_strdup_printf(
+                        "job %" PRIu32 " (%s) has been blocked in the kernel for %" PRIu64 " s%s%s%s%s",
+                        job->id, job->kind->name, job->model->config->job_timeout_usec / USEC_PER_SEC,
+                        blocked ? ": " : "", blocked ? blocked : "", holder ? "; " : "", holder ? holder : "");
         LOG_FIELDS(LOG_ERR, (.gpu = job->gpu_name, .job = job->id, .message_id = VGPUD_MESSAGE_GPU_STUCK),
                    "GPU %s is stuck: %s", job->gpu_name, reason);
 
         for (guint i = 0; i < instances->len; i++)
                 instance_set_stuck(instances->pdata[i]);
         if (gpu)
-                gpu_set_stuck(gpu, reason);
+                gpu_set_stuck(gpu, reason, holder);
         MODEL_EMIT(job->model, job_changed, job);
 
         (void)vgpud_error_setf(&error, VGPUD_ERROR_GPU_STUCK, "GPU %s is stuck: %s", job->gpu_name, reason);
-        vgpud_error_hintf(&error, VGPUD_HINT_RESET_GPU,
-                          "the operation may still complete; if it never returns, reset the GPU or the host");
+        if (holder)
+                vgpud_error_hintf(&error, VGPUD_HINT_STOP_USER, GPU_STUCK_USER_HINT);
+        else
+                vgpud_error_hintf(
+                                &error, VGPUD_HINT_RESET_GPU,
+                                "the operation may still complete; if it never returns, reset the GPU or the host");
         job_tell_finished(job, &error);
 
         if (gpu)

@@ -239,7 +239,7 @@ static int on_scan_deadline(sd_event_source *source, uint64_t usec, void *userda
                                                   s->model->config->job_timeout_usec / USEC_PER_SEC);
         LOG_FIELDS(LOG_ERR, (.gpu = gpu_name(gpu), .message_id = VGPUD_MESSAGE_GPU_STUCK),
                    "GPU %s is stuck: %s", gpu_name(gpu), reason);
-        gpu_set_stuck(gpu, reason);
+        gpu_set_stuck(gpu, reason, NULL);
         queue_cancel_waiting(gpu, VGPUD_ERROR_GPU_STUCK, reason);
 
         return 0;

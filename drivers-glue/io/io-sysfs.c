@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,10 @@
 #include "base/parse-util.h"
 #include "drivers-glue/io/child.h"
 #include "drivers-glue/io/writer.h"
+
+/* The steps of VgpuIo.slow. */
+#define SLOW_MIN_MSEC 250
+#define SLOW_MAX_MSEC 60000
 
 /* The trail does not cache deeper paths. */
 #define TRAIL_MAX 24
@@ -280,6 +285,30 @@ static int sysfs_open_witness_folder(VgpuIo *io, const VgpuWitness *witness)
         return fd < 0 ? -EBADF : fd;
 }
 
+/* Wait until fd is readable, and call VgpuIo.slow meanwhile. */
+static void sysfs_await(VgpuIo *io, int fd, const char *path, const char *value)
+{
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        int pause_msec = SLOW_MIN_MSEC, n;
+        bool slow = false;
+
+        while (io->slow) {
+                n = poll(&p, 1, pause_msec);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n != 0)
+                        break;
+
+                slow = true;
+                io->slow(io, path, value, io->slow_userdata);
+                pause_msec = MIN(pause_msec * 2, SLOW_MAX_MSEC);
+        }
+
+        /* The operation may still be in progress if poll(2) failed: what was said about it stays true. */
+        if (slow && n > 0)
+                io->slow(io, NULL, NULL, io->slow_userdata);
+}
+
 static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value, const VgpuWitness *witness)
 {
         int64_t begin_usec = g_get_monotonic_time();
@@ -299,11 +328,16 @@ static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value, 
 
         if (r >= 0) {
                 folder_fd = sysfs_open_witness_folder(io, witness);
-                r = writer_write(s->writer, fd, value, strlen(value),
-                                 folder_fd >= 0 ? &(WriterWitness){ .folder_fd = folder_fd,
-                                                                    .name = strrchr(witness->device, '/') + 1,
-                                                                    .record_fd = witness->fd }
-                                                : NULL);
+                r = writer_send(s->writer, fd, value, strlen(value),
+                                folder_fd >= 0 ? &(WriterWitness){ .folder_fd = folder_fd,
+                                                                   .name = strrchr(witness->device, '/') + 1,
+                                                                   .record_fd = witness->fd }
+                                               : NULL);
+                if (r >= 0) {
+                        sysfs_await(io, writer_fd(s->writer), path, value);
+                        r = writer_receive(s->writer);
+                }
+
                 if (r == -EPROTO)
                         s->writer = writer_free(s->writer);
         }
@@ -533,6 +567,7 @@ static int sysfs_run(VgpuIo *io, VgpuProgram program, const char *const *argumen
         if (r < 0)
                 return log_debug_errno(r, "Failed to run %s: %m", line);
 
+        sysfs_await(io, ours, NULL, line);
         r = sysfs_read_output(ours, &output);
         q = sysfs_wait_child(pid);
         log_debug("Ran %s: exit status %d, %" PRId64 " us", line, q, g_get_monotonic_time() - begin_usec);

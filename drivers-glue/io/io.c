@@ -250,6 +250,12 @@ void vgpu_io_pause(VgpuIo *io, uint64_t usec)
                 io->ops->pause(io, MIN(usec, 10 * USEC_PER_SEC));
 }
 
+void vgpu_io_on_slow(VgpuIo *io, VgpuIoSlow slow, void *userdata)
+{
+        io->slow = slow;
+        io->slow_userdata = userdata;
+}
+
 VgpuIo *vgpu_io_free(VgpuIo *io)
 {
         if (io)

@@ -56,9 +56,18 @@ typedef struct VgpuIoOps {
         void (*free)(VgpuIo *io);
 } VgpuIoOps;
 
+/* Called in the lane while a guarded write or a program has not ended: after 0.25 s, and again in growing
+ * steps; may use the io. `path` is the attribute, `value` the text written; for a program `path` is NULL and
+ * `value` the command. Both NULL: the operation has ended. */
+typedef void (*VgpuIoSlow)(VgpuIo *io, const char *path, const char *value, void *userdata);
+
 struct VgpuIo {
         const VgpuIoOps *ops;
+        VgpuIoSlow slow; /* NULL: no call */
+        void *slow_userdata;
 };
+
+void vgpu_io_on_slow(VgpuIo *io, VgpuIoSlow slow, void *userdata);
 
 /* The whole text of an attribute, without one newline at its end. */
 int vgpu_io_read(VgpuIo *io, const char *path, char **ret);

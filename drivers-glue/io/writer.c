@@ -89,11 +89,8 @@ static int writer_send_request(Writer *w, int fd, const char *value, size_t size
         return n == (ssize_t)all ? 0 : -EPROTO;
 }
 
-int writer_write(Writer *w, int fd, const char *value, size_t size, const WriterWitness *witness)
+int writer_send(Writer *w, int fd, const char *value, size_t size, const WriterWitness *witness)
 {
-        int answer, r;
-        ssize_t n;
-
         g_assert(w->fd >= 0);
         g_assert(fd >= 0);
         g_assert(!witness || (witness->folder_fd >= 0 && witness->record_fd >= 0));
@@ -101,9 +98,22 @@ int writer_write(Writer *w, int fd, const char *value, size_t size, const Writer
         if (size == 0 || size > VGPU_IO_ATTR_MAX)
                 return -EINVAL;
 
-        r = writer_send_request(w, fd, value, size, witness);
-        if (r < 0)
-                return r;
+        return writer_send_request(w, fd, value, size, witness);
+}
+
+int writer_fd(const Writer *w)
+{
+        g_assert(w->fd >= 0);
+
+        return w->fd;
+}
+
+int writer_receive(Writer *w)
+{
+        int answer;
+        ssize_t n;
+
+        g_assert(w->fd >= 0);
 
         do
                 n = recv(w->fd, &answer, sizeof(answer), 0);
@@ -113,6 +123,13 @@ int writer_write(Writer *w, int fd, const char *value, size_t size, const Writer
                 return -EPROTO;
 
         return -answer;
+}
+
+int writer_write(Writer *w, int fd, const char *value, size_t size, const WriterWitness *witness)
+{
+        int r = writer_send(w, fd, value, size, witness);
+
+        return r < 0 ? r : writer_receive(w);
 }
 
 Writer *writer_free(Writer *w)

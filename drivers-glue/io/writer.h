@@ -44,9 +44,18 @@ typedef struct WriterWitness {
  * lock is held until the last write has returned. -EBADF: no lock. */
 int writer_new(const char *program, int keep_fd, Writer **ret);
 
-/* Write `size` bytes to fd in the child and wait for the reply: 0, the negative errno of write(2), or -EPROTO
- * if the child died. After -EPROTO the writer cannot be used again. `witness` may be NULL. */
+/* writer_send() and writer_receive(). */
 int writer_write(Writer *w, int fd, const char *value, size_t size, const WriterWitness *witness);
+
+/* Let the child write `size` bytes to fd. -EPROTO: the child died, and the writer cannot be used again.
+ * `witness` may be NULL. */
+int writer_send(Writer *w, int fd, const char *value, size_t size, const WriterWitness *witness);
+
+/* A file descriptor that is readable when the write has returned. */
+int writer_fd(const Writer *w);
+
+/* Wait for the reply to writer_send(): 0, the negative errno of write(2), or -EPROTO as above. */
+int writer_receive(Writer *w);
 
 /* Close the socket and reap the child if it ends within a second; a child that is in a write goes on. */
 Writer *writer_free(Writer *w);

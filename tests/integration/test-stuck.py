@@ -117,6 +117,22 @@ class Create(StuckTest):
         h.settle()
 
 
+class File(StuckTest):
+    def test_unbind(self):
+        """The reason names the file and the device that the write is about."""
+        xe, vf = "0000:03:00.0", "0000:03:00.1"
+        h = self.host("xe", config=SOON)
+        h.bus.gpu(xe).call("SetVfs", 2, wait=True)
+        made = h.bus.create(xe, "vf", parent=vf)[0]
+        h.sim.fault(f"write:{h.bus.instances()[made]['Driver']}/unbind:hang:1")
+        self.assert_error("GpuStuck", h.bus.instance(made).start("Destroy", wait=True), "/unbind", vf, hint="reset-gpu")
+        self.stuck(h, xe)
+        self.assertEqual(h.bus.gpu(xe).get("HintId"), "reset-gpu")
+        self.assertIn("/unbind", h.bus.gpu(xe).get("Reason"))
+        h.sim.ctl("release")
+        self.ready(h, xe)
+
+
 class Destroy(StuckTest):
     def test_past_the_deadline(self):
         h = self.host(config=SOON)

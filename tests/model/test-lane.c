@@ -162,6 +162,46 @@ static void test_end_before_beginning(void)
         setup_free(&s);
 }
 
+static void slow_run(LaneWork *w, VgpuIo *io)
+{
+        io->slow(io, "bus/pci/drivers/vfio-pci/unbind", "0000:03:00.1", io->slow_userdata);
+        piece_run(w, io);
+}
+
+/* While work is blocked, the main thread learns the file and the holder of the device; afterwards nothing. */
+static void test_blocked(void)
+{
+        Setup s = setup_new();
+        Lane *lane = lane_new(s.lanes, "0000:03:00.0");
+        g_autofree char *before = NULL, *blocked = NULL, *holder = NULL, *after = NULL;
+        Piece p = piece(&s, 'a', "a");
+
+        fake_add_link(s.kernel, "bus/pci/devices/0000:03:00.1", "devices/0000:03:00.1");
+        fake_add_directory(s.kernel, "devices/0000:03:00.1/vfio-dev/vfio3");
+        fake_add_node(s.kernel, "vfio/devices/vfio3");
+        fake_hold_node(s.kernel, "vfio/devices/vfio3", 4242, "qemu");
+        fake_hang(s.kernel, "write", "a");
+        before = lane_find_blocked(lane, &holder);
+        ASSERT_NULL(before);
+        ASSERT_NULL(holder);
+
+        p.work.run = slow_run;
+        submit(&s, lane, &p);
+        fake_wait_hanging(s.kernel);
+        blocked = lane_find_blocked(lane, &holder);
+        ASSERT_CONTAINS(blocked, "vfio-pci/unbind");
+        ASSERT_CONTAINS(holder, "4242");
+        g_clear_pointer(&holder, g_free);
+
+        fake_release(s.kernel);
+        ASSERT_TRUE(run_until(&s, 0));
+        after = lane_find_blocked(lane, &holder);
+        ASSERT_NULL(after);
+        ASSERT_NULL(holder);
+        lane_release(lane);
+        setup_free(&s);
+}
+
 /* A hanging lane delays only itself, and its work returns later. */
 static void test_hang(void)
 {
@@ -311,6 +351,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_order);
+        TEST(test_blocked);
         TEST(test_end_before_beginning);
         TEST(test_hang);
         TEST(test_cancel);

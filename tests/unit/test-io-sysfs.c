@@ -858,6 +858,75 @@ static void test_run_missing(void)
         ASSERT_NULL(output);
 }
 
+typedef struct Slow {
+        unsigned calls, ends;
+        char *path, *value; /* owned; of the last call */
+        int pipe_fd;        /* read from in a call; -1: none */
+} Slow;
+
+static void on_slow(VgpuIo *io, const char *path, const char *value, void *userdata)
+{
+        char page[VGPU_IO_ATTR_MAX];
+        Slow *s = userdata;
+
+        if (!value) {
+                s->ends++;
+                return;
+        }
+
+        s->calls++;
+        g_free(s->path);
+        g_free(s->value);
+        s->path = g_strdup(path);
+        s->value = g_strdup(value);
+        while (s->pipe_fd >= 0 && read(s->pipe_fd, page, sizeof(page)) > 0)
+                ;
+}
+
+/* The write blocks in a pipe that is full, until on_slow() empties the pipe. */
+static void test_slow_write(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        g_autofree char *page = g_strnfill(VGPU_IO_ATTR_MAX, 'y');
+        Slow slow = { .pipe_fd = -1 };
+
+        g_assert(mkfifoat(f.root.fd, "a", 0600) == 0);
+        _cleanup_close_ int fd = openat(f.root.fd, "a", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        g_assert(fd >= 0);
+        slow.pipe_fd = fd;
+
+        vgpu_io_on_slow(f.io, on_slow, &slow);
+        while (write(fd, page, VGPU_IO_ATTR_MAX) > 0)
+                ;
+        ASSERT_OK(vgpu_io_write_guarded(f.io, "a", page));
+        ASSERT_TRUE(slow.calls > 0);
+        ASSERT_EQ(slow.ends, 1);
+        ASSERT_STREQ(slow.path, "a");
+        ASSERT_STREQ(slow.value, page);
+        g_free(slow.path);
+        g_free(slow.value);
+}
+
+static void test_slow_program(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        VgpuIo *io = io_with_program(&f, -EBADF, "sleep 1; echo done");
+        g_autofree char *output = NULL;
+        Slow slow = { .pipe_fd = -1 };
+
+        vgpu_io_on_slow(io, on_slow, &slow);
+        int r = vgpu_io_run(io, VGPU_PROGRAM_NVML, (const char *const[]){ "query", "0000:41:00.0", NULL },
+                            &output);
+        vgpu_io_free(io);
+        ASSERT_EQ(r, 0);
+        ASSERT_STREQ(output, "done\n");
+        ASSERT_TRUE(slow.calls > 0);
+        ASSERT_EQ(slow.ends, 1);
+        ASSERT_NULL(slow.path);
+        ASSERT_CONTAINS(slow.value, "query 0000:41:00.0");
+        g_free(slow.value);
+}
+
 static void test_aliases(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -918,6 +987,8 @@ int main(int argc, char **argv)
         TEST(test_run_descriptors);
         TEST(test_run_much);
         TEST(test_run_missing);
+        TEST(test_slow_write);
+        TEST(test_slow_program);
         TEST(test_aliases);
 
         return tests_end();

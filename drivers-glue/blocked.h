@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What an operation waits for that does not return from the kernel: the file, and the process that has the
+ * device open. A driver that is unbound, and a device that is removed, wait for their last user. */
+
+#include "drivers-glue/io/io.h"
+
+/* "the write of 0000:03:00.1 to /sys/bus/pci/drivers/vfio-pci/unbind does not return", newly allocated.
+ * *ret_holder: "process 1234 (qemu) has /dev/vfio/12 open", or NULL if none is found. `path` and `value`: from
+ * VgpuIoSlow; `gpu`: sysfs name. Lane; only looks at links and folders, which never block. */
+char *blocked_explain(VgpuIo *io, const char *gpu, const char *path, const char *value, char **ret_holder);
