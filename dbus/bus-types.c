@@ -7,6 +7,7 @@
 #include "daemon/model/gpu.h"
 #include "dbus/bus-gpu.h"
 #include "dbus/bus-util.h"
+#include "drivers-glue/type-find.h"
 
 /* A row of "offers". */
 typedef struct TypesOffer {

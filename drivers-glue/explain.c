@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "drivers-glue/io/io.h"
+#include "drivers-glue/type-find.h"
 
 #define NAMES_IN_MESSAGE_MAX 8
 

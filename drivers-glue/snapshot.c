@@ -6,11 +6,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
-#include "base/text.h"
 #include "drivers-glue/problem.h"
-
-/* Limit of names in one hint. */
-#define NAMES_IN_MESSAGE_MAX 40
 
 static void snapshot_free_type(gpointer t)
 {
@@ -292,85 +288,6 @@ bool vgpu_type_equal(const VgpuType *a, const VgpuType *b)
                g_strcmp0(a->product, b->product) == 0 && g_strcmp0(a->class, b->class) == 0 &&
                a->mig == b->mig && snapshot_options_equal(a->options, b->options) &&
                g_strcmp0(a->key, b->key) == 0 && g_strcmp0(a->earlier_name, b->earlier_name) == 0;
-}
-
-char **vgpu_type_aliases(const VgpuType *t)
-{
-        const char *space = strrchr(t->name, ' '), *dash = strchr(t->id, '-');
-        const char *candidates[] = { t->name, space ? space + 1 : NULL, dash ? dash + 1 : NULL };
-        g_autoptr(GPtrArray) aliases = g_ptr_array_new();
-
-        for (size_t i = 0; i < G_N_ELEMENTS(candidates); i++)
-                if (candidates[i] && candidates[i][strspn(candidates[i], "0123456789")] &&
-                    strcmp(candidates[i], t->id) != 0 &&
-                    !g_ptr_array_find_with_equal_func(aliases, candidates[i], g_str_equal, NULL))
-                        g_ptr_array_add(aliases, g_strdup(candidates[i]));
-
-        g_ptr_array_add(aliases, NULL);
-
-        return (char **)g_ptr_array_free(g_steal_pointer(&aliases), FALSE);
-}
-
-static bool snapshot_type_has_alias(const VgpuType *t, const char *name)
-{
-        g_auto(GStrv) aliases = vgpu_type_aliases(t);
-
-        return g_strv_contains((const char *const *)aliases, name);
-}
-
-bool vgpu_type_matches(const VgpuType *t, const char *name)
-{
-        return strcmp(t->id, name) == 0 || snapshot_type_has_alias(t, name);
-}
-
-static char *snapshot_join_ids(const GPtrArray *types)
-{
-        GString *text = g_string_new(NULL);
-
-        for (guint i = 0; i < types->len && i < NAMES_IN_MESSAGE_MAX; i++)
-                g_string_append_printf(text, "%s%s", i > 0 ? ", " : "",
-                                       ((const VgpuType *)types->pdata[i])->id);
-
-        if (types->len > NAMES_IN_MESSAGE_MAX)
-                g_string_append_printf(text, " and %u more", types->len - NAMES_IN_MESSAGE_MAX);
-
-        return g_string_free(text, FALSE);
-}
-
-const VgpuType *gpu_snapshot_find_type(const GpuSnapshot *s, const char *name, VgpudError *reterr)
-{
-        g_autoptr(GPtrArray) found = g_ptr_array_new();
-        g_autofree char *ids = NULL;
-
-        for (guint i = 0; i < s->types->len; i++) {
-                VgpuType *t = s->types->pdata[i];
-
-                if (strcmp(t->id, name) == 0)
-                        return t;
-
-                if (snapshot_type_has_alias(t, name))
-                        g_ptr_array_add(found, t);
-        }
-
-        if (found->len == 1)
-                return found->pdata[0];
-
-        if (found->len > 1) {
-                ids = snapshot_join_ids(found);
-                (void)vgpud_error_setf(reterr, VGPUD_ERROR_AMBIGUOUS, "\"%s\" matches several types",
-                                       TEXT_QUOTE(name));
-                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "choose one of %s", ids);
-        } else if (s->types->len > 0) {
-                ids = snapshot_join_ids(s->types);
-                (void)vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "the GPU offers no type \"%s\"",
-                                       TEXT_QUOTE(name));
-                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "choose one of %s", ids);
-        } else
-                (void)vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE,
-                                       "the GPU offers no type \"%s\", and no other type now",
-                                       TEXT_QUOTE(name));
-
-        return NULL;
 }
 
 bool gpu_snapshot_has_slot(const GpuSnapshot *s, const char *slot)

@@ -124,15 +124,7 @@ VgpuType *vgpu_type_new(const char *id);
 VgpuType *vgpu_type_copy(const VgpuType *t);
 VgpuType *vgpu_type_free(VgpuType *t);
 bool vgpu_type_equal(const VgpuType *a, const VgpuType *b);
-/* Aliases of a type: the readable name, its last word ("A2-4Q"), the id without its prefix ("GVTg_V5_4").
- * Plain numbers are left out: "create 1" is a typing error. NULL-terminated, without duplicates and without the
- * id; never NULL. */
-char **vgpu_type_aliases(const VgpuType *t);
-/* True if `name` is the id or an alias. */
-bool vgpu_type_matches(const VgpuType *t, const char *name);
 
-/* The type by id, else by alias. NULL with *reterr NO_SUCH_TYPE (the hint lists the types) or AMBIGUOUS. */
-const VgpuType *gpu_snapshot_find_type(const GpuSnapshot *s, const char *name, VgpudError *reterr);
 const InstanceDesc *gpu_snapshot_find_instance(const GpuSnapshot *s, const char *uuid);
 
 /* The canonical key of a type, "vendor/product/class/framebuffer in MiB/name" with "-" for unknown parts:

@@ -8,6 +8,7 @@
 
 #include "base/macros.h"
 #include "base/parse-util.h"
+#include "base/type-word.h"
 
 /* Limit of GPUs in one message. */
 #define REASONS_IN_MESSAGE_MAX 8
@@ -137,7 +138,7 @@ uint32_t placement_distance(const char *path_a, const char *path_b)
 
 /* ---- rules ---- */
 
-/* "*" matches any text, "?" any character. */
+/* "*" matches any text, "?" any character. Case does not matter. */
 static bool placement_pattern_matches(const char *pattern, const char *text)
 {
         const char *star = NULL, *again = NULL;
@@ -152,7 +153,7 @@ static bool placement_pattern_matches(const char *pattern, const char *text)
                         do
                                 text++;
                         while (((unsigned char)*text & 0xc0) == 0x80);
-                } else if (*pattern == *text) {
+                } else if (g_ascii_tolower(*pattern) == g_ascii_tolower(*text)) {
                         pattern++;
                         text++;
                 } else if (star) {
@@ -168,11 +169,12 @@ static bool placement_pattern_matches(const char *pattern, const char *text)
         return !*pattern;
 }
 
+/* A rule names types as requests do, so that it holds in whichever form it was written. */
 static const char *placement_find_pattern(const char *const *patterns, const char *const *names)
 {
         for (; patterns && *patterns; patterns++)
                 for (const char *const *n = names; n && *n; n++)
-                        if (placement_pattern_matches(*patterns, *n))
+                        if (placement_pattern_matches(*patterns, *n) || type_word_equal(*patterns, *n))
                                 return *patterns;
 
         return NULL;

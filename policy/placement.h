@@ -85,7 +85,7 @@ typedef struct PlacementCandidate {
         uint32_t spare;            /* instances of the type to hold back */
         int32_t priority;
 
-        const char *const *type_names; /* id and aliases of the type; patterns may match any */
+        const char *const *type_names; /* id, aliases and key of the type; patterns may match any */
 } PlacementCandidate;
 
 /* The request. All pointers are borrowed. */

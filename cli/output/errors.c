@@ -198,7 +198,7 @@ static void print_sentence(const char *head, const char *text)
 
         if (n > 0 && printable[n - 1] == '.')
                 printable[n - 1] = 0;
-        (void)fprintf(stderr, "%s: %s.\n", head, printable);
+        (void)fprintf(stderr, "%s: %s%s\n", head, printable, g_str_has_suffix(printable, "?") ? "" : ".");
 }
 
 int error_info_print(const Arguments *a, const ErrorInfo *e, const char *object)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/type-word.h"
 #include "cli/client/lookup.h"
 #include "cli/host/report.h"
 #include "cli/host/type-table.h"
@@ -94,7 +95,19 @@ static void complete_modes(const Host *h, const char *gpu, const char *only)
         }
 }
 
-/* "vram_quota=": the options of one type, by id or alias, or of all types. */
+static bool complete_type_is(const TypeInfo *t, const char *word)
+{
+        if (type_word_equal(t->id, word) || type_word_equal(t->key, word))
+                return true;
+
+        for (char **alias = t->aliases; *alias; alias++)
+                if (type_word_equal(*alias, word))
+                        return true;
+
+        return false;
+}
+
+/* "vram_quota=": the options of one type, by any of its names, or of all types. */
 static void complete_attributes(const Host *h, const char *gpu, const char *type)
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -108,8 +121,7 @@ static void complete_attributes(const Host *h, const char *gpu, const char *type
                 for (unsigned n = 0; n < g->types->len; n++) {
                         const TypeInfo *t = gpu_type(g, n);
 
-                        if (type && strcmp(t->id, type) != 0 &&
-                            !g_strv_contains((const char *const *)t->aliases, type))
+                        if (type && !complete_type_is(t, type))
                                 continue;
 
                         for (unsigned k = 0; k < t->options->len; k++) {

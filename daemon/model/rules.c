@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
+#include "drivers-glue/type-find.h"
 
 #define RULES_HINT "change the rules of the GPU in vgpud.conf"
 /* The sections that clients are told, and the bytes of each. */
@@ -40,6 +41,8 @@ char **rules_type_names(const VgpuType *type)
 
         g_strv_builder_add(names, type->id);
         g_strv_builder_addv(names, (const char **)aliases);
+        if (type->key)
+                g_strv_builder_add(names, type->key);
 
         return g_strv_builder_end(names);
 }

@@ -15,7 +15,7 @@ void rules_fill(const Config *config, PlacementCandidate *candidate);
 
 /* True if the candidate has rules about type names. */
 bool rules_need_type_names(const PlacementCandidate *candidate);
-/* Newly allocated: the id and all aliases; patterns of rules match any of them. */
+/* Newly allocated: the id, all aliases and the key; patterns of rules match any of them. */
 char **rules_type_names(const VgpuType *type);
 
 /* Error UNSUPPORTED: the rules forbid the type on the GPU. */

@@ -16,6 +16,7 @@
 #include "daemon/requests/find.h"
 #include "daemon/work/job-create.h"
 #include "daemon/work/queue.h"
+#include "drivers-glue/type-find.h"
 
 #define CREATE_COUNT_MAX 1024
 

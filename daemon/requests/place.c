@@ -15,6 +15,7 @@
 #include "daemon/requests/find.h"
 #include "daemon/work/job-create.h"
 #include "daemon/work/queue.h"
+#include "drivers-glue/type-find.h"
 
 DEFINE_DESTROY_NOTIFY(place_destroy_strings, g_strfreev)
 
@@ -45,7 +46,7 @@ static void place_count_job(const Job *job, const Gpu *gpu, const VgpuType *type
                 c->crowded = true;
                 /* If M instances of the other type are available, N of them use N/M of the room for this type.
                  */
-                other = gpu_snapshot_find_type(gpu->snapshot, type_id, NULL);
+                other = gpu_snapshot_look_up_type(gpu->snapshot, type_id, NULL);
                 if (other && other->available > 0)
                         promised += (n * type->available + other->available - 1) / other->available;
         }
@@ -115,7 +116,7 @@ static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Plac
         rules_fill(m->config, c);
 
         if (gpu->driver && gpu->snapshot) {
-                type = gpu_snapshot_find_type(gpu->snapshot, name, &error);
+                type = gpu_snapshot_look_up_type(gpu->snapshot, name, &error);
                 if (error.code == VGPUD_ERROR_AMBIGUOUS) {
                         vgpud_error_move(reterr, &error);
                         return -vgpud_error_code_to_errno(VGPUD_ERROR_AMBIGUOUS);
@@ -164,7 +165,7 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
 {
         g_autoptr(GList) gpus = g_list_sort(g_hash_table_get_values(m->gpus), place_compare_gpus);
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-        g_autoptr(GString) offered = g_string_new(NULL);
+        g_autoptr(GPtrArray) offered = g_ptr_array_new();
         const Gpu *unprepared = NULL;
         int r;
 
@@ -176,10 +177,10 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
                     !unprepared)
                         unprepared = gpu;
                 for (guint i = 0; gpu->snapshot && i < gpu->snapshot->types->len; i++) {
-                        const VgpuType *t = gpu->snapshot->types->pdata[i];
+                        VgpuType *t = gpu->snapshot->types->pdata[i];
 
                         if (g_hash_table_add(seen, t->id))
-                                g_string_append_printf(offered, "%s%s", offered->len > 0 ? ", " : "", t->id);
+                                g_ptr_array_add(offered, t);
                 }
         }
 
@@ -192,8 +193,7 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
                                      TEXT_QUOTE(name));
 
         if (offered->len > 0)
-                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "choose a type that the GPUs offer: %s",
-                                  offered->str);
+                vgpu_types_suggest(offered, name, reterr);
         else if (unprepared && unprepared->hint.text)
                 vgpud_error_hintf(reterr, unprepared->hint.id, "%s", unprepared->hint.text);
 

@@ -14,6 +14,7 @@
 #include "daemon/store/records.h"
 #include "drivers-glue/problem.h"
 #include "drivers-glue/explain.h"
+#include "drivers-glue/type-find.h"
 
 DEFINE_DESTROY_NOTIFY(job_create_destroy_desc, instance_desc_free)
 DEFINE_DESTROY_NOTIFY(job_create_destroy_attribute, vgpu_attribute_free)
@@ -43,7 +44,7 @@ static int job_create_check_room(JobCreate *c, VgpuTarget *t)
         if (job->uuids->len == 1)
                 return 0; /* create() checks by itself, and explains a refusal better */
 
-        type = c->known ? gpu_snapshot_find_type(c->known, c->type_id, NULL) : NULL;
+        type = c->known ? gpu_snapshot_look_up_type(c->known, c->type_id, NULL) : NULL;
         if (type && type->available >= job->uuids->len)
                 return 0;
 

@@ -11,6 +11,7 @@
 #include "drivers-glue/explain.h"
 #include "drivers-glue/pci-ids.h"
 #include "drivers-glue/registry.h"
+#include "drivers-glue/type-find.h"
 #include "drivers-glue/amd/gim.h"
 #include "drivers-glue/intel/i915.h"
 #include "drivers-glue/sriov/provider.h"

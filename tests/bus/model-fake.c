@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "drivers-glue/type-find.h"
+
 DEFINE_DESTROY_NOTIFY(type_destroy, vgpu_type_free)
 DEFINE_DESTROY_NOTIFY(parent_destroy, mdev_parent_free)
 DEFINE_DESTROY_NOTIFY(option_destroy, vgpu_type_option_free)

@@ -826,6 +826,8 @@ class Create(Case):
         self.assertEqual((error["message"].rpartition(": ")[2], error["hint"], error["hint_id"]), ("no functions", "enable some", None))
         self.bus.control("Fail", "org.vgpud1.Error.NoCapacity", "no functions", signature="ss")
         self.assertEqual(self.failed(5, "create", "vf")["hint_id"], "explain-types")
+        self.bus.control("FailWith", "NoSuchType", "no", {"hint": "vf-profile?", "hint_id": "choose-other"}, signature="ssa{sv}")
+        self.assertTrue(self.bad(3, "create", "vf-profil").endswith("\nHint: vf-profile?\n"))
 
 
 class Gpus(Case):
@@ -1824,7 +1826,7 @@ class Completion(Case):
                         ("attributes",)):
             self.assertEqual(self.candidates(*nothing), {})
         self.bus.control("AddXe", True, signature="b")
-        for what in (("vf-profile",), ("profile",), (), ("--gpu", XE)):
+        for what in (("vf-profile",), ("profile",), ("VF-Profile",), (), ("--gpu", XE)):
             self.assertEqual(list(self.candidates("attributes", *what)), ["vram_quota=", "exec_quantum_ms="])
         self.assertEqual(self.candidates("attributes", "vf"), {})
         self.bus.control("Reset")

@@ -10,6 +10,7 @@ import runner
 import simhost
 from host import A2, GVT, NOBODY, S0, V5_4, V5_8, uuid
 
+L40S = "0000:41:00.0"
 LONG = "x" * 100_000
 
 
@@ -44,13 +45,28 @@ class Refused(host.HostTest):
 
     def test_type(self):
         for text in ["", "no-such", "../i915-GVTg_V5_4", "i915-GVTg_V5_4/", "i915-GVTg_V5_4/../i915-GVTg_V5_4", ".", "..", "/",
-                     V5_4.lower(), V5_4 + "\n", "\x01\x7fü\u2028", "x" * 255]:
+                     V5_4.replace("-", ""), V5_4 + "\n", "\x01\x7fü\u2028", "x" * 255]:
             for gpu in (GVT, ""):
                 message = self.refused("NoSuchType", gpu, text)
                 self.assertIn(V5_4, message)  # lists the existing types
                 self.assertLess(len(message), len(text) + 4000)
         self.assertEqual(self.h.vgpuctl("create", "no-such").status, 3)
         self.refused("NoSuchType", GVT, "A2-4Q")
+
+    def test_an_unknown_type(self):
+        """A typing error leads to the nearest type, any other word to a few; create, place and vgpuctl agree."""
+        for word, meant in (("A2-4QQ", "A2-4Q (nvidia-746)"), ("nvidia-7466", "A2-4Q (nvidia-746)"),
+                            ("gvtg_v5_44", "GVTg_V5_4 (i915-GVTg_V5_4)")):
+            for call in (self.h.bus.start_create("", word), self.h.bus.start_create(A2 if "nvidia" in meant else GVT, word),
+                         self.h.bus.manager.start("Place", word)):
+                message = self.assert_error("NoSuchType", call, meant, hint="choose-other")
+                self.assertEqual(message.count("("), 1, message)
+            error = self.h.vgpuctl("create", word, "--json")
+            self.assertEqual((error.status, error.error()["hint_id"]), (3, "choose-other"))
+            self.assertIn(meant, error.error()["hint"])
+        for gpu in ("", A2):
+            message = self.refused("NoSuchType", gpu, "no-such", hint="choose-other")
+            self.assertIn(message.count("i915-") + message.count("nvidia-"), range(1, 6), message)
 
     def test_gpu(self):
         for text in ["nothing", "0000:00:02.1", "00:02.0"]:
@@ -249,6 +265,30 @@ class Attributes(host.HostTest):
         self.h.bus.create(A2, "A2-4Q", attributes=[("nvidia/vgpu_params", odd)] * 64)
         self.assertEqual(len(self.steps()), 65)
         self.assertTrue(all(s[0] == "ok" for s in self.steps()))
+
+
+class Words(host.HostTest):
+    """Types by the names that other tools print."""
+
+    def test_forms_of_a_type(self):
+        h = self.host("nvidia-a2", "nvidia-l40s", "gvt-g")
+        self.assertEqual(h.vgpuctl("enable-vfs", L40S).status, 0)
+        key = {t: d["key"] for gpu in (A2, L40S, GVT) for t, d in h.bus.gpu(gpu).types().items()}
+        for number, (gpu, type_id, *words) in enumerate((
+                (A2, "nvidia-746", "a2-4q", "nvidia_a2-4q", "GRID_A2-4Q", "GRID A2-4Q", "nvidia.com/NVIDIA_A2-4Q", key["nvidia-746"]),
+                (L40S, "nvidia-1150", "l40s-4q", "NVIDIA_L40S-4Q", "nvidia l40s-4q", key["nvidia-1150"].lower()),
+                (GVT, V5_4, V5_4.lower(), "gvtg_v5_4", "GVTG V5 4", key[V5_4]),
+        )):
+            for word in words:
+                with self.subTest(word):
+                    self.assertEqual(h.bus.manager.call("Place", word)[0], bus.gpu_path(gpu))
+                    for where in (gpu, ""):
+                        h.bus.create(where, word, uuid=uuid(number + 1))
+                        self.assertEqual(h.bus.instances()[uuid(number + 1)]["Type"], type_id)
+                        h.bus.destroy(uuid(number + 1))
+                    result = h.vgpuctl("create", word, "--uuid", uuid(number + 1))
+                    self.assertEqual(result.status, 0, result)
+                    self.assertEqual(h.vgpuctl("destroy", uuid(number + 1)).status, 0)
 
 
 class Parallel(host.HostTest):

@@ -4,6 +4,7 @@
 
 #include "base/fs-util.h"
 #include "base/log.h"
+#include "drivers-glue/type-find.h"
 
 static void on_gpu_added(Gpu *gpu, void *userdata)
 {

@@ -2,6 +2,7 @@
 
 /* Instances, jobs, capacity, announcements and stuck operations on GPUs that stay. */
 
+#include "drivers-glue/type-find.h"
 #include "fake-nvidia.h"
 #include "fixture.h"
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "daemon/model/rules.h"
 #include "daemon/work/finished.h"
+#include "drivers-glue/type-find.h"
 #include "fake-nvidia.h"
 #include "fixture.h"
 

@@ -4,6 +4,7 @@
 
 #include "drivers-glue/problem.h"
 #include "drivers-glue/registry.h"
+#include "drivers-glue/type-find.h"
 #include "drivers-glue/nvidia/type-name.h"
 
 #include "back-end.h"

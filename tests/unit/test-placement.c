@@ -295,11 +295,12 @@ static void test_types(void)
                 CANDIDATE("c", 1, .type_names = names, .allow = LIST("A2-8Q", "A2-16Q")),
                 CANDIDATE("d", 1, .type_names = names, .allow = LIST("A2-8Q", "A2-?Q")),
                 CANDIDATE("e", 1, .type_names = names, .allow = LIST("*"), .forbid = LIST("nvidia-746")),
-                CANDIDATE("f", 1, .type_names = names, .forbid = LIST("nvidia-74", "a2-4q")),
+                CANDIDATE("f", 1, .type_names = names, .forbid = LIST("nvidia-74", "a2_4q")),
+                CANDIDATE("g", 1, .type_names = names, .forbid = LIST("GRID_A2-4Q")),
         };
-        _cleanup_placement_ Placement *p = placement_choose(candidates, 6, REQUEST());
+        _cleanup_placement_ Placement *p = placement_choose(candidates, 7, REQUEST());
 
-        ASSERT_ORDER(candidates, REQUEST(), "a d f | b c e");
+        ASSERT_ORDER(candidates, REQUEST(), "a d f | b c e g");
         ASSERT_REASON_NAMES(p, "b", PLACEMENT_TYPE_FORBIDDEN, "forbid=*-4Q");
         ASSERT_REASON_NAMES(p, "c", PLACEMENT_TYPE_NOT_ALLOWED, "allow=A2-8Q, A2-16Q");
         ASSERT_REASON_NAMES(p, "e", PLACEMENT_TYPE_FORBIDDEN, "forbid=nvidia-746");
@@ -311,16 +312,34 @@ static void test_patterns(void)
                 const char *pattern, *name;
                 bool matches;
         } cases[] = {
-                { "A2-4Q", "A2-4Q", true },   { "A2-4Q", "A2-4QX", false }, { "A2-4QX", "A2-4Q", false },
-                { "a2-4q", "A2-4Q", false },  { "*", "A2-4Q", true },       { "*", "", true },
-                { "**", "x", true },          { "", "x", false },           { "?", "", false },
-                { "*Q", "A2-4Q", true },      { "*Q", "A2-4QB", false },    { "*4*", "A2-4Q", true },
-                { "*-*-*", "A2-4Q", false },  { "A*-*Q", "A2-4Q", true },   { "*ab", "aab", true },
-                { "a*ab*b", "aabb", true },   { "a*ab*b", "abab", false },  { "A2-?Q", "A2-4Q", true },
-                { "A2-?Q", "A2-16Q", false }, { "A2-??Q", "A2-16Q", true }, { "?x", "\u00e4x", true },
-                { "??x", "\u00e4x", false },  { "?", "\xc3", true }, /* no UTF-8: one is as good as the other,
-                                                                        but nothing is read beyond it */
+                { "A2-4Q", "A2-4Q", true },
+                { "A2-4Q", "A2-4QX", false },
+                { "A2-4QX", "A2-4Q", false },
+                { "a2-4q", "A2-4Q", true },
+                { "*", "A2-4Q", true },
+                { "*", "", true },
+                { "**", "x", true },
+                { "", "x", false },
+                { "?", "", false },
+                { "*Q", "A2-4Q", true },
+                { "*Q", "A2-4QB", false },
+                { "*4*", "A2-4Q", true },
+                { "*-*-*", "A2-4Q", false },
+                { "A*-*Q", "A2-4Q", true },
+                { "*ab", "aab", true },
+                { "a*ab*b", "aabb", true },
+                { "a*ab*b", "abab", false },
+                { "A2-?Q", "A2-4Q", true },
+                { "A2-?Q", "A2-16Q", false },
+                { "A2-??Q", "A2-16Q", true },
+                { "?x", "\u00e4x", true },
+                { "??x", "\u00e4x", false },
+                { "?", "\xc3", true }, /* no UTF-8: one is as good as the other,
+                                          but nothing is read beyond it */
                 { "[A-Z]*", "A2", false },
+                { "*-4q", "A2-4Q", true },
+                { "nvidia_A2-4Q", "A2-4Q", true },
+                { "nvidia_*", "A2-4Q", false },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {

@@ -62,81 +62,6 @@ static void test_leading_zeros(void)
         ASSERT_STREQ(order_b, "x-002 x-10");
 }
 
-static void check_aliases(const char *id, const char *name, const char *expected)
-{
-        VgpuType *t = vgpu_type_new(id);
-        g_autofree char *joined = NULL;
-
-        if (name) {
-                g_free(t->name);
-                t->name = g_strdup(name);
-        }
-
-        char **aliases = vgpu_type_aliases(t);
-        joined = g_strjoinv("|", aliases);
-        bool all_match = vgpu_type_matches(t, id) && !vgpu_type_matches(t, "something else");
-
-        for (char **a = aliases; *a; a++)
-                all_match = all_match && vgpu_type_matches(t, *a);
-        g_strfreev(aliases);
-        vgpu_type_free(t);
-        ASSERT_STREQ(joined, expected);
-        ASSERT_TRUE(all_match);
-}
-
-static void test_aliases(void)
-{
-        check_aliases("nvidia-746", "NVIDIA A2-4Q", "NVIDIA A2-4Q|A2-4Q");
-        check_aliases("nvidia-1", "NVIDIA RTX Pro 6000 Blackwell DC-48C",
-                      "NVIDIA RTX Pro 6000 Blackwell DC-48C|DC-48C");
-        check_aliases("i915-GVTg_V5_4", NULL, "GVTg_V5_4");
-        check_aliases("i915-GVTg_V5_4", "GVTg_V5_4", "GVTg_V5_4");
-        check_aliases("mdpy-xga", "mdpy-xga", "xga");
-        check_aliases("mtty-2", "Dual port serial", "Dual port serial|serial");
-        check_aliases("odd", "odd ", "odd ");
-        check_aliases("odd", NULL, "");
-}
-
-static void test_find_type(void)
-{
-        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = make("mtty-1", "mtty-2", "mdpy-xga", NULL);
-        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *none = gpu_snapshot_new();
-        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        VgpuType *first = s->types->pdata[1], *second = s->types->pdata[2];
-
-        ASSERT_STREQ(first->id, "mtty-1");
-        g_free(first->name);
-        first->name = g_strdup("Single port serial");
-        g_free(second->name);
-        second->name = g_strdup("Dual port serial");
-
-        ASSERT_TRUE(gpu_snapshot_find_type(s, "mtty-2", &e) == second);
-        ASSERT_TRUE(gpu_snapshot_find_type(s, "Dual port serial", &e) == second);
-        ASSERT_STREQ(gpu_snapshot_find_type(s, "xga", &e)->id, "mdpy-xga");
-        ASSERT_EQ(e.code, VGPUD_ERROR_NONE);
-
-        ASSERT_NULL(gpu_snapshot_find_type(s, "serial", &e));
-        ASSERT_EQ(e.code, VGPUD_ERROR_AMBIGUOUS);
-        ASSERT_EQ(e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        ASSERT_NULL(gpu_snapshot_find_type(s, "vga", &e));
-        ASSERT_EQ(e.code, VGPUD_ERROR_NO_SUCH_TYPE);
-        ASSERT_EQ(e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        ASSERT_NULL(gpu_snapshot_find_type(none, "vga", &e));
-        ASSERT_EQ(e.code, VGPUD_ERROR_NO_SUCH_TYPE);
-        ASSERT_NULL(gpu_snapshot_find_type(s, "", NULL));
-}
-
-/* An id wins over another type's alias. */
-static void test_id_first(void)
-{
-        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = make("a-1", "b-2", NULL);
-        VgpuType *b = s->types->pdata[1];
-
-        g_free(b->name);
-        b->name = g_strdup("a-1");
-        ASSERT_STREQ(gpu_snapshot_find_type(s, "a-1", NULL)->id, "a-1");
-}
-
 static void test_type_equal(void)
 {
         VgpuType *a = vgpu_type_new("x-1"), *b = vgpu_type_new("x-1");
@@ -244,9 +169,6 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_order);
         TEST(test_leading_zeros);
-        TEST(test_aliases);
-        TEST(test_find_type);
-        TEST(test_id_first);
         TEST(test_type_equal);
         TEST(test_desc);
         TEST(test_references);
