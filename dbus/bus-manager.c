@@ -168,18 +168,21 @@ static bool hints_are_given(const PlaceHints *h)
 typedef struct CreateArguments {
         Model *model;
         CreateRequest create;
+        GPtrArray *attributes;            /* owned: VgpuAttribute; NULL: none */
         char *gpu, *type, *near, *parent; /* owned */
 } CreateArguments;
 
 static void create_done(CreateArguments *a)
 {
+        g_clear_pointer(&a->attributes, g_ptr_array_unref);
         g_free(a->gpu);
         g_free(a->type);
         g_free(a->near);
         g_free(a->parent);
 }
 
-/* Set GPU and type in the request, so that the job is exactly the permitted one. A call without a GPU keeps the
+/* Set GPU, type and names of options in the request, so that the job is exactly the permitted one, and rules of
+ * polkit see one name for each thing. A call without a GPU keeps the
  * GPU that polkit was asked about while this GPU fits; otherwise polkit is asked again, about the new GPU. */
 static int create_resolve(Bus *b, sd_bus_message *call, CreateArguments *a, VgpudError *reterr)
 {
@@ -199,6 +202,7 @@ static int create_resolve(Bus *b, sd_bus_message *call, CreateArguments *a, Vgpu
         g_free(a->gpu);
         a->create.gpu = a->gpu = g_strdup(gpu_name(gpu));
         a->create.type = a->type = g_strdup(type->id);
+        a->create.attributes = a->attributes = vgpu_type_name_options(type, a->create.attributes);
         a->create.hints = NULL;
         a->create.chosen = NULL;
 

@@ -143,6 +143,7 @@ VgpuTypeOption *vgpu_type_option_free(VgpuTypeOption *o)
 
         g_free(o->name);
         g_free(o->help);
+        g_free(o->alias);
         g_free(o);
 
         return NULL;
@@ -178,9 +179,14 @@ VgpuMode *vgpu_mode_free(VgpuMode *m)
         return NULL;
 }
 
-static gpointer snapshot_copy_option(gconstpointer o, gpointer userdata)
+static gpointer snapshot_copy_option(gconstpointer p, gpointer userdata)
 {
-        return vgpu_type_option_new(((const VgpuTypeOption *)o)->name, ((const VgpuTypeOption *)o)->help);
+        const VgpuTypeOption *o = p;
+        VgpuTypeOption *copy = vgpu_type_option_new(o->name, o->help);
+
+        copy->alias = g_strdup(o->alias);
+
+        return copy;
 }
 
 static gpointer snapshot_copy_attribute(gconstpointer a, gpointer userdata)
@@ -203,6 +209,26 @@ static GPtrArray *snapshot_copy_array(const GPtrArray *a, GCopyFunc copy, GDestr
         return c;
 }
 
+GPtrArray *vgpu_type_name_options(const VgpuType *t, const GPtrArray *attributes)
+{
+        GPtrArray *named = snapshot_copy_array(attributes, snapshot_copy_attribute, snapshot_free_attribute);
+
+        for (guint i = 0; named && i < named->len; i++) {
+                VgpuAttribute *a = named->pdata[i];
+
+                for (guint k = 0; t->options && k < t->options->len; k++) {
+                        const VgpuTypeOption *o = t->options->pdata[k];
+
+                        if (g_strcmp0(o->alias, a->name) == 0) {
+                                g_free(a->name);
+                                a->name = g_strdup(o->name);
+                        }
+                }
+        }
+
+        return named;
+}
+
 static bool snapshot_options_equal(const GPtrArray *a, const GPtrArray *b)
 {
         if ((a ? a->len : 0) != (b ? b->len : 0))
@@ -211,7 +237,8 @@ static bool snapshot_options_equal(const GPtrArray *a, const GPtrArray *b)
         for (guint i = 0; a && i < a->len; i++) {
                 const VgpuTypeOption *o = a->pdata[i], *p = b->pdata[i];
 
-                if (strcmp(o->name, p->name) != 0 || g_strcmp0(o->help, p->help) != 0)
+                if (strcmp(o->name, p->name) != 0 || g_strcmp0(o->help, p->help) != 0 ||
+                    g_strcmp0(o->alias, p->alias) != 0)
                         return false;
         }
 

@@ -42,11 +42,15 @@ typedef struct VgpuType {
 
 /* An option that create() takes for a type, as an attribute with its name. */
 typedef struct VgpuTypeOption {
-        char *name; /* "vram_quota" */
-        char *help; /* unit, range and meaning: "bytes (K, M, G allowed), rounded up by the GPU" */
+        char *name;  /* "vram_quota" */
+        char *help;  /* unit, range and meaning: "bytes (K, M, G allowed), rounded up by the GPU" */
+        char *alias; /* another name that requests may use; NULL: none */
 } VgpuTypeOption;
 VgpuTypeOption *vgpu_type_option_new(const char *name, const char *help);
 VgpuTypeOption *vgpu_type_option_free(VgpuTypeOption *o);
+/* A copy of the attributes (VgpuAttribute) of a request for the type, in which options have their names instead
+ * of aliases. NULL: NULL. */
+GPtrArray *vgpu_type_name_options(const VgpuType *t, const GPtrArray *attributes);
 
 /* A setting of the whole GPU that decides which types the GPU offers: "heterogeneous", "mig", AMD's partitions.
  */

@@ -15,6 +15,7 @@
 #include "drivers-glue/mdev/room.h"
 #include "drivers-glue/mdev/scan.h"
 #include "drivers-glue/nvidia/nvml.h"
+#include "drivers-glue/nvidia/parse.h"
 #include "drivers-glue/nvidia/vfs.h"
 #include "drivers-glue/registry.h"
 #include "drivers-glue/vfio/use.h"
@@ -251,16 +252,22 @@ static int mdev_verify_create(VgpuTarget *t, const CreateArgs *args, const MdevP
         return mdev_undo_create(t->io, path, &cause, reterr);
 }
 
-static int mdev_write_attributes(VgpuTarget *t, const CreateArgs *args, const InstanceDesc *d,
-                                 VgpudError *reterr)
+/* The options of the type among the attributes are shown with the instance, as a scan would. */
+static int mdev_write_attributes(VgpuTarget *t, const CreateArgs *args, InstanceDesc *d, VgpudError *reterr)
 {
+        bool nvidia = mdev_type_is_nvidia(args->type_id);
+
         for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
                 const VgpuAttribute *a = args->attributes->pdata[i];
-                g_autofree char *path = g_strdup_printf("%s/%s", d->path, a->name);
+                bool params = nvidia && nvidia_params_is_name(a->name);
+                g_autofree char *path =
+                                g_strdup_printf("%s/%s", d->path, params ? NVIDIA_PARAMS_FILE : a->name);
                 int r = vgpu_attribute_write(t->io, path, a, reterr);
 
                 if (r < 0)
                         return r;
+                if (params)
+                        mdev_set_option(d, NVIDIA_PARAMS, a->value);
         }
 
         return 0;

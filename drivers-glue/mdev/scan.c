@@ -8,9 +8,13 @@
 #include "drivers-glue/explain.h"
 #include "drivers-glue/mdev/parse.h"
 #include "drivers-glue/mdev/room.h"
+#include "drivers-glue/nvidia/parse.h"
 #include "drivers-glue/nvidia/type-name.h"
 #include "drivers-glue/problem.h"
 #include "drivers-glue/vfio/use.h"
+
+DEFINE_DESTROY_NOTIFY(mdev_free_option, vgpu_type_option_free)
+DEFINE_DESTROY_NOTIFY(mdev_free_attribute, vgpu_attribute_free)
 
 typedef struct Scan {
         VgpuIo *io;
@@ -56,6 +60,44 @@ static void mdev_note_unread(Scan *s, const char *id, const char *path, const ch
 
         a->path = g_strdup_printf("%s/%s", path, name);
         a->r = r;
+}
+
+/* The kernel puts the name of the driver before the id of a type. */
+bool mdev_type_is_nvidia(const char *type_id)
+{
+        uint32_t number;
+
+        return type_id && nvidia_type_id_parse(type_id, &number) >= 0;
+}
+
+void mdev_set_option(InstanceDesc *d, const char *name, const char *value)
+{
+        for (guint i = 0; d->attributes && i < d->attributes->len; i++) {
+                VgpuAttribute *a = d->attributes->pdata[i];
+
+                if (strcmp(a->name, name) == 0) {
+                        g_free(a->value);
+                        a->value = g_strdup(value);
+                        return;
+                }
+        }
+
+        if (!d->attributes)
+                d->attributes = g_ptr_array_new_with_free_func(mdev_free_attribute);
+        g_ptr_array_add(d->attributes, vgpu_attribute_new(name, value));
+}
+
+/* A value that cannot be read is left out: the instance is usable without. */
+static void mdev_read_params(VgpuIo *io, InstanceDesc *d)
+{
+        g_autofree char *text = NULL, *valid = NULL;
+
+        if (!mdev_type_is_nvidia(d->type_id) ||
+            vgpu_io_readf(io, &text, "%s/" NVIDIA_PARAMS_FILE, d->path) < 0 || !g_strstrip(text)[0])
+                return;
+
+        valid = g_utf8_make_valid(text, -1);
+        mdev_set_option(d, NVIDIA_PARAMS, valid);
 }
 
 /* Read the attributes that are the same on every parent: device_api, name and description. *ret is NULL for
@@ -107,6 +149,11 @@ static int mdev_read_type(VgpuIo *io, const char *path, const char *id, VgpuType
         }
 
         type_name_apply(t);
+        if (mdev_type_is_nvidia(id)) {
+                t->options = g_ptr_array_new_with_free_func(mdev_free_option);
+                g_ptr_array_add(t->options, nvidia_params_option());
+        }
+
         *ret = t;
 
         return 0;
@@ -225,6 +272,7 @@ static int mdev_scan_instance(Scan *s, const MdevParent *p, const char *uuid)
                 d->device_api = g_strdup(MDEV_DEVICE_API);
         }
 
+        mdev_read_params(s->io, d);
         mdev_note_unusable(s, d);
         g_ptr_array_add(s->snapshot->instances, d);
 

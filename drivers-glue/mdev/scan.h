@@ -28,5 +28,10 @@ bool mdev_is_usable(const InstanceDesc *d);
  * device. */
 int mdev_read_instance(VgpuIo *io, const MdevParent *p, const char *uuid, InstanceDesc **ret);
 
+/* NVIDIA's types have an option (nvidia/parse.h). */
+bool mdev_type_is_nvidia(const char *type_id);
+/* Set an option among the attributes of the instance. */
+void mdev_set_option(InstanceDesc *d, const char *name, const char *value);
+
 /* The last component of a link below the path; *ret stays NULL if there is no link. */
 int mdev_read_optional_link(VgpuIo *io, const char *path, const char *name, char **ret);

@@ -96,3 +96,19 @@ int nvidia_type_id_parse(const char *type_id, uint32_t *ret)
 
         return 0;
 }
+
+VgpuTypeOption *nvidia_params_option(void)
+{
+        VgpuTypeOption *o = vgpu_type_option_new(
+                        NVIDIA_PARAMS,
+                        "NVIDIA's parameters of a vGPU: KEY=VALUE, separated by commas; used by VMs that start later");
+
+        o->alias = g_strdup(NVIDIA_PARAMS_FILE);
+
+        return o;
+}
+
+bool nvidia_params_is_name(const char *name)
+{
+        return strcmp(name, NVIDIA_PARAMS) == 0 || strcmp(name, NVIDIA_PARAMS_FILE) == 0;
+}

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The text formats of the files in the folder nvidia/ of a VF, and the ids of types. */
+/* The text formats of the files in the folder nvidia/ of a VF or mediated device, the ids of types, and their
+ * one option. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/macros.h"
+#include "drivers-glue/snapshot.h"
 
 #define NVIDIA_LISTED_MAX 512 /* limit of one VF; about 25 exist */
 
@@ -24,3 +27,11 @@ int nvidia_parse_current(const char *text, uint32_t *ret);
 /* "nvidia-1150", the id of the same type in the mdev back end. The number is never 0. */
 char *nvidia_type_id(uint32_t id);
 int nvidia_type_id_parse(const char *type_id, uint32_t *ret);
+
+/* The parameters of a vGPU are an option of every type, with one name for both mechanisms. The file is
+ * nvidia/vgpu_params of the VF or of the mediated device. */
+#define NVIDIA_PARAMS      "vgpu_params"
+#define NVIDIA_PARAMS_FILE "nvidia/" NVIDIA_PARAMS
+VgpuTypeOption *nvidia_params_option(void);
+/* The name of the option, or its alias: the file. */
+bool nvidia_params_is_name(const char *name);

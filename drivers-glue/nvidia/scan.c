@@ -59,10 +59,7 @@ static VgpuType *nvidia_scan_get_type(Scan *s, uint32_t id, const char *name)
         t->device_api = g_strdup(DEVICE_API);
         type_name_apply(t);
         t->options = g_ptr_array_new_with_free_func(free_option);
-        g_ptr_array_add(t->options,
-                        vgpu_type_option_new(
-                                        NVIDIA_PARAMS,
-                                        "NVIDIA's parameters of a vGPU: KEY=VALUE, separated by commas; used by VMs that start later"));
+        g_ptr_array_add(t->options, nvidia_params_option());
         g_ptr_array_add(s->snapshot->types, t);
         g_hash_table_insert(s->types, t->id, t);
 

@@ -5,8 +5,6 @@
 
 #include "drivers-glue/driver.h"
 
-#define NVIDIA_PARAMS "vgpu_params" /* the attribute that create() can set */
-
 /* VgpuDriver.scan. */
 int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr);
 /* VgpuDriver.find_instances. */

@@ -35,9 +35,6 @@
         VGPUD_HINT_STOP_USER, \
                         "stop the VM; if the plugin never ends (see the journal of nvidia-vgpu-mgr), disabling the VFs ends it"
 
-/* Names that requests may use for the one attribute. */
-static const char *const params_names[] = { NVIDIA_PARAMS, "nvidia/" NVIDIA_PARAMS };
-
 /* Matches GPUs without ready VFs too, to explain the missing step. If mediated types appear later, the mdev
  * back end takes over. */
 static VgpuMatch nvidia_match(const GpuFacts *f)
@@ -106,7 +103,7 @@ static int nvidia_refuse_attribute(const VgpuAttribute *a, VgpudError *reterr)
         int r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                  "NVIDIA's vGPUs have no writable attribute \"%s\"", TEXT_QUOTE(a->name));
 
-        vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the only attribute is %s", params_names[0]);
+        vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "the only attribute is " NVIDIA_PARAMS);
 
         return r;
 }
@@ -124,7 +121,7 @@ static int nvidia_check_args(VgpuTarget *t, const CreateArgs *args, uint32_t *re
         for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
                 const VgpuAttribute *a = args->attributes->pdata[i];
 
-                if (strcmp(a->name, params_names[0]) != 0 && strcmp(a->name, params_names[1]) != 0)
+                if (!nvidia_params_is_name(a->name))
                         return nvidia_refuse_attribute(a, reterr);
         }
 
@@ -224,7 +221,7 @@ static int nvidia_undo_create(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause
 
 static int nvidia_write_attributes(VgpuTarget *t, const CreateArgs *args, const VgpuVf *vf, VgpudError *reterr)
 {
-        g_autofree char *path = nvidia_vf_file(vf->path, params_names[0]);
+        g_autofree char *path = nvidia_vf_file(vf->path, NVIDIA_PARAMS);
 
         for (guint i = 0; args->attributes && i < args->attributes->len; i++) {
                 const VgpuAttribute *a = args->attributes->pdata[i];

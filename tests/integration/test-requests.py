@@ -212,7 +212,7 @@ class Attributes(host.HostTest):
                 (("nvidia/nothing", "1"), "InvalidArgs", "nvidia/nothing"),
                 (("nothing", "1"), "InvalidArgs", "nothing"),
                 (("nvidia", "1"), "InvalidArgs", "nvidia"),
-                (("nvidia/vgpu_params", "x" * 2000), "InvalidArgs", "nvidia/vgpu_params", "Argument list too long"),
+                (("nvidia/vgpu_params", "x" * 2000), "InvalidArgs", "vgpu_params", "Argument list too long"),
         ), 1):
             before = len(self.steps())
             job = self.h.bus.queue_create(A2, "A2-4Q", uuid=uuid(number), attributes=[good, bad, good])
@@ -232,7 +232,7 @@ class Attributes(host.HostTest):
         self.h.sim.fault("open:*/vgpu_params:delay=0:4")  # a write and a read of each of two instances
         self.h.sim.fault("open:*/vgpu_params:errno=EIO:1")  # the write of the third
         self.assert_error("Failed", self.h.bus.start_create(A2, "A2-4Q", count=3, attributes=[("nvidia/vgpu_params", "a=1")]),
-                          "nvidia/vgpu_params")
+                          "vgpu_params")
         self.assertEqual([s[1] for s in self.steps()],
                          ["create", "vgpu_params"] * 2 + ["create"] + ["remove"] * 3)
         self.assertEqual((self.h.tree(), self.h.records()), (set(), {}))
@@ -268,7 +268,7 @@ class Attributes(host.HostTest):
 
 
 class Words(host.HostTest):
-    """Types by the names that other tools print."""
+    """Types and options by the names that other tools print."""
 
     def test_forms_of_a_type(self):
         h = self.host("nvidia-a2", "nvidia-l40s", "gvt-g")
@@ -289,6 +289,33 @@ class Words(host.HostTest):
                     result = h.vgpuctl("create", word, "--uuid", uuid(number + 1))
                     self.assertEqual(result.status, 0, result)
                     self.assertEqual(h.vgpuctl("destroy", uuid(number + 1)).status, 0)
+
+    def test_an_option_of_two_mechanisms(self):
+        """NVIDIA's parameters have one name for mediated devices and VFs; the file's name is accepted, and not shown."""
+        h = self.host("nvidia-a2", "nvidia-l40s", polkit=True)
+        h.polkit.allow("create")
+        self.assertEqual(h.vgpuctl("enable-vfs", L40S).status, 0)
+        user, monitor, asked = h.client(NOBODY), host.Monitor(h), 0
+        for gpu, type_name in ((A2, "A2-4Q"), (L40S, "L40S-4Q")):
+            options = {tuple(o[0] for o in t["options"]) for t in h.bus.gpu(gpu).types().values()}
+            self.assertEqual(options, {("vgpu_params",)})
+            for verb in (("types", gpu, "--why"), ("show", gpu)):
+                shown = h.vgpuctl(*verb).out
+                self.assertIn("vgpu_params", shown)
+                self.assertNotIn("nvidia/vgpu_params", shown)
+            for name in ("vgpu_params", "nvidia/vgpu_params"):
+                self.assertEqual(user.create(gpu, type_name, uuid=uuid(1), attributes=[(name, "a=1"), (name, "b=2")]), [uuid(1)])
+                asked += 1
+                self.assertEqual(monitor.await_questions(asked)[-1]["details"]["attributes"], "vgpu_params=a=1\nvgpu_params=b=2")
+                written = [w for w in h.writes("vgpu_params") if w[0] == "ok"][-2:]
+                self.assertEqual([w[2] for w in written], ["a=1\\n", "b=2\\n"])
+                shown = dict(h.bus.instance(uuid(1)).get("Attributes"))
+                self.assertEqual(shown["vgpu_params"], "b=2")
+                self.assertNotIn("nvidia/vgpu_params", shown)
+                self.assertIn("vgpu_params = b=2", h.vgpuctl("show", uuid(1)).out)
+                h.bus.gpu(gpu).call("Rescan", wait=True)
+                self.assert_becomes("b=2", lambda: dict(h.bus.instance(uuid(1)).get("Attributes")).get("vgpu_params"))
+                h.bus.destroy(uuid(1))
 
 
 class Parallel(host.HostTest):

@@ -648,6 +648,70 @@ static void test_writes_nvidia(void)
         check_golden(&f, "nvidia");
 }
 
+static void check_params(const InstanceDesc *d, const char *value)
+{
+        const VgpuAttribute *a;
+
+        ASSERT_TRUE(d->attributes && d->attributes->len == 1);
+        a = d->attributes->pdata[0];
+        ASSERT_STREQ(a->name, "vgpu_params");
+        ASSERT_STREQ(a->value, value);
+}
+
+/* The parameters have the name that the back end for VFs has, and write the same bytes under either name. */
+static void test_params(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(4);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+        const VgpuType *t;
+
+        add_attribute(&f, "vgpu_params", "disable_vnc=1");
+        add_attribute(&f, "vgpu_params", "frame_rate_limiter=0");
+        ASSERT_OK(create(&f, UUID_A, "nvidia-747"));
+        check_params(f.made, "frame_rate_limiter=0");
+        ASSERT_OK(create(&f, UUID_B, "nvidia-747"));
+        check_params(f.made, "frame_rate_limiter=0");
+        ASSERT_ERROR(create(&f, UUID_C, "nvidia-747"), ENOSPC);
+        check_golden(&f, "nvidia");
+
+        s = scan_ok(&f);
+        ASSERT_EQ(s->instances->len, 2);
+        check_params(s->instances->pdata[0], "frame_rate_limiter=0");
+        t = gpu_snapshot_find_type(s, "nvidia-747", NULL);
+        ASSERT_TRUE(t && t->options && t->options->len == 1);
+        ASSERT_STREQ(((const VgpuTypeOption *)t->options->pdata[0])->name, "vgpu_params");
+        ASSERT_STREQ(((const VgpuTypeOption *)t->options->pdata[0])->alias, "nvidia/vgpu_params");
+}
+
+/* Empty or unreadable parameters are left out. */
+static void test_params_unread(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(4);
+        g_autofree char *path =
+                        g_strconcat(fake_gpu_parent_path(f.gpu, 0), "/" UUID_A "/nvidia/vgpu_params", NULL);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL, *unread = NULL;
+
+        ASSERT_OK(create(&f, UUID_A, "nvidia-747"));
+        ASSERT_NULL(f.made->attributes);
+        s = scan_ok(&f);
+        ASSERT_NULL(((const InstanceDesc *)s->instances->pdata[0])->attributes);
+        fake_fail(f.k, "read", path, EIO);
+        unread = scan_ok(&f);
+        ASSERT_EQ(unread->instances->len, 1);
+        ASSERT_NULL(((const InstanceDesc *)unread->instances->pdata[0])->attributes);
+}
+
+/* Types of other drivers have no such option. */
+static void test_params_of_others(void)
+{
+        _cleanup_fixture_ Fixture f = with_gvt_g();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan_ok(&f);
+
+        ASSERT_NULL(((const VgpuType *)s->types->pdata[0])->options);
+        add_attribute(&f, "vgpu_params", "a=1");
+        ASSERT_ERROR(create(&f, UUID_A, "i915-GVTg_V5_4"), EINVAL);
+}
+
 static void test_arguments(void)
 {
         static const char *const uuids[] = { "", "nonsense", "11111111-0000-4000-8000-00000000000A",
@@ -1394,6 +1458,9 @@ int main(int argc, char **argv)
         TEST(test_scan_fails);
         TEST(test_writes_gvt_g);
         TEST(test_writes_nvidia);
+        TEST(test_params);
+        TEST(test_params_unread);
+        TEST(test_params_of_others);
         TEST(test_arguments);
         TEST(test_no_such_type);
         TEST(test_exists);

@@ -95,6 +95,43 @@ static void test_type_equal(void)
         ASSERT_TRUE(differs);
 }
 
+/* A request may use the alias of an option; other attributes keep their names. */
+static void test_names_of_options(void)
+{
+        g_autoptr(GPtrArray) given = g_ptr_array_new(), named = NULL;
+        VgpuAttribute *alias = vgpu_attribute_new("folder/quota", "1"),
+                      *other = vgpu_attribute_new("other", "2");
+        VgpuType *t = vgpu_type_new("x-1"), *copy;
+        VgpuTypeOption *option = vgpu_type_option_new("quota", "bytes");
+
+        g_ptr_array_add(given, alias);
+        g_ptr_array_add(given, other);
+        named = vgpu_type_name_options(t, given);
+        ASSERT_STREQ(((VgpuAttribute *)named->pdata[0])->name, "folder/quota"); /* the type has no options */
+        g_ptr_array_unref(named);
+
+        t->options = g_ptr_array_new();
+        option->alias = g_strdup("folder/quota");
+        g_ptr_array_add(t->options, option);
+        named = vgpu_type_name_options(t, given);
+        ASSERT_EQ(named->len, 2);
+        ASSERT_STREQ(((VgpuAttribute *)named->pdata[0])->name, "quota");
+        ASSERT_STREQ(((VgpuAttribute *)named->pdata[0])->value, "1");
+        ASSERT_STREQ(((VgpuAttribute *)named->pdata[1])->name, "other");
+        ASSERT_STREQ(alias->name, "folder/quota");
+        ASSERT_NULL(vgpu_type_name_options(t, NULL));
+
+        copy = vgpu_type_copy(t);
+        ASSERT_TRUE(vgpu_type_equal(copy, t));
+        g_clear_pointer(&option->alias, g_free);
+        ASSERT_FALSE(vgpu_type_equal(copy, t));
+        vgpu_type_free(copy);
+        vgpu_type_free(t);
+        vgpu_type_option_free(option);
+        vgpu_attribute_free(alias);
+        vgpu_attribute_free(other);
+}
+
 static void test_desc(void)
 {
         _cleanup_(instance_desc_freep) InstanceDesc *a =
@@ -170,6 +207,7 @@ int main(int argc, char **argv)
         TEST(test_order);
         TEST(test_leading_zeros);
         TEST(test_type_equal);
+        TEST(test_names_of_options);
         TEST(test_desc);
         TEST(test_references);
         TEST(test_bindings);
