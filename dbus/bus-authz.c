@@ -478,13 +478,16 @@ static bool query_matches(const Query *q, const BusAuthzQuestion *questions, siz
         return true;
 }
 
-int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthzQuestion *questions, size_t n,
-                    VgpudError *reterr)
+/* bus_authz_check() without the log. *ret_at: the question that is asked, or was refused. */
+static int authz_decide(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthzQuestion *questions,
+                        size_t n, size_t *ret_at, VgpudError *reterr)
 {
         Query *q = g_hash_table_lookup(a->queries, call);
         int r;
 
         g_assert(n > 0);
+
+        *ret_at = 0;
 
         if (!q && uid == 0)
                 return 1;
@@ -493,20 +496,47 @@ int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthz
 
         g_assert(!q->question && !q->in_line); /* only the answer of polkit dispatches the call again */
 
+        *ret_at = q->asked->len - 1;
+
         if (!q->allowed)
                 r = vgpud_error_move(reterr, &q->error);
         else if (!query_matches(q, questions, n))
                 r = vgpud_error_setf(
                                 reterr, VGPUD_ERROR_FAILED,
                                 "the object of the call changed while polkit was asked, so the permission does not cover it");
-        else if (q->asked->len < n)
+        else if (q->asked->len < n) {
+                *ret_at = q->asked->len;
                 return query_ask(q, &questions[q->asked->len], reterr);
-        else
+        } else
                 r = 1;
 
         query_drop(q);
 
         return r;
+}
+
+void bus_authz_log_refusal(BusAuthz *a, sd_bus_message *call, const BusAuthzQuestion *question,
+                           const VgpudError *e)
+{
+        bus_admission_log_refusal(a->admission, call, polkit_action_table[question->action], question->details,
+                                  e);
+}
+
+int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthzQuestion *questions, size_t n,
+                    VgpudError *reterr)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        size_t at;
+        int r;
+
+        r = authz_decide(a, call, uid, questions, n, &at, &e);
+        if (r >= 0)
+                return r;
+
+        /* An instance may have gone meanwhile, and its question with it. */
+        bus_authz_log_refusal(a, call, &questions[MIN(at, n - 1)], &e);
+
+        return vgpud_error_move(reterr, &e);
 }
 
 const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key)

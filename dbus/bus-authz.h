@@ -54,6 +54,11 @@ typedef struct BusAuthzQuestion {
 int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthzQuestion *questions, size_t n,
                     VgpudError *reterr);
 
+/* Log that the call is refused although polkit permits the action, if the error is a refusal
+ * (admission/bus-refusals.h). bus_authz_check() logs its own. */
+void bus_authz_log_refusal(BusAuthz *a, sd_bus_message *call, const BusAuthzQuestion *question,
+                           const VgpudError *e);
+
 /* "org.vgpud1.create" */
 const char *polkit_action_to_string(PolkitAction action);
 

@@ -292,8 +292,12 @@ static int method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret
         create->hints = hints_are_given(&hints) ? &hints : NULL;
 
         r = create_resolve(b, call, &a, &e);
-        if (r < 0)
+        if (r < 0) {
+                const char *details[] = { "gpu", create->gpu, "type", create->type, NULL };
+
+                bus_authz_log_refusal(b->authz, call, &(BusAuthzQuestion){ POLKIT_CREATE, details }, &e);
                 return bus_error_answer(call, r, &e, ret_error);
+        }
 
         count = g_strdup_printf("%" PRIu32, create->count);
         joined = create_join_attributes(create->attributes);

@@ -439,8 +439,10 @@ int bus_request_identify(Bus *b, sd_bus_message *call, uid_t *ret, sd_bus_error 
         int r;
 
         r = bus_admission_identify(b->admission, call, ret, &e);
-        if (r < 0)
+        if (r < 0) {
+                bus_admission_log_refusal(b->admission, call, NULL, NULL, &e);
                 return bus_error_answer(call, r, &e, ret_error);
+        }
 
         return r == 0 ? 1 : 0;
 }
@@ -463,8 +465,10 @@ int bus_request_run(Bus *b, sd_bus_message *call, const BusRequest *request, sd_
                 return 1;
 
         r = request->queue(request->arguments, request->requester, jobs, &e);
-        if (r < 0)
+        if (r < 0) {
+                bus_authz_log_refusal(b->authz, call, &request->questions[0], &e);
                 return bus_error_answer(call, r, &e, ret_error);
+        }
 
         g_assert(jobs->len > 0);
 

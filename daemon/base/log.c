@@ -92,6 +92,12 @@ static void log_send_to_journal(int level, const LogFields *f, const char *file,
                 log_add_field(fields, "VGPUD_JOB=%" PRIu32, f->job);
         if (f->requester)
                 log_add_field(fields, "VGPUD_REQUESTER=%" PRId64, f->requester - 1);
+        if (f->action)
+                log_add_field(fields, "VGPUD_ACTION=%s", TEXT_QUOTE(f->action));
+        if (f->object)
+                log_add_field(fields, "VGPUD_OBJECT=%s", f->object);
+        if (f->suppressed)
+                log_add_field(fields, "VGPUD_SUPPRESSED=%" PRIu64, f->suppressed);
         if (f->error < 0)
                 log_add_field(fields, "ERRNO=%d", -f->error);
 

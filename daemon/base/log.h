@@ -15,13 +15,17 @@
 #include "base/macros.h"
 
 /* The fields of a line. A field that is NULL or 0 is left out. In the journal they are VGPUD_GPU=,
- * VGPUD_DRIVER=, VGPUD_INSTANCE=, VGPUD_JOB=, VGPUD_REQUESTER=, ERRNO= and MESSAGE_ID=. */
+ * VGPUD_DRIVER=, VGPUD_INSTANCE=, VGPUD_JOB=, VGPUD_REQUESTER=, VGPUD_ACTION=, VGPUD_OBJECT=,
+ * VGPUD_SUPPRESSED=, ERRNO= and MESSAGE_ID=. */
 typedef struct LogFields {
         const char *gpu;        /* sysfs name of the GPU */
         const char *driver;     /* name of the back end */
         const char *instance;   /* UUID */
         uint32_t job;           /* number of the job */
         int64_t requester;      /* uid of the caller + 1, so that 0 means unset */
+        const char *action;     /* of polkit, or a method of D-Bus */
+        const char *object;     /* what the action is about, in words */
+        uint64_t suppressed;    /* events that this line stands for */
         const char *message_id; /* one of log-ids.h */
         int error;              /* negative errno */
 } LogFields;

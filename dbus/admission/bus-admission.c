@@ -2,7 +2,6 @@
 
 #include "dbus/admission/bus-admission.h"
 
-#include <string.h>
 #include <sys/ioctl.h>
 
 #include "base/log.h"
@@ -43,12 +42,13 @@ typedef struct Unknown {
 struct BusAdmission {
         sd_bus *bus; /* borrowed */
         bool is_client;
-        sd_bus_slot *filter; /* owned */
-        BusCallers *callers; /* owned */
-        BusUnread *unread;   /* owned */
-        GHashTable *kept;    /* sd_bus_message -> Kept, owned */
-        BusPlaces *places;   /* owned */
-        GHashTable *unknown; /* sender -> Unknown, owned */
+        sd_bus_slot *filter;   /* owned */
+        BusCallers *callers;   /* owned */
+        BusUnread *unread;     /* owned */
+        GHashTable *kept;      /* sd_bus_message -> Kept, owned */
+        BusPlaces *places;     /* owned */
+        BusRefusals *refusals; /* owned */
+        GHashTable *unknown;   /* sender -> Unknown, owned */
         size_t unknown_calls, unknown_bytes;
         GHashTable *dispatched; /* sd_bus_message, ref: passes the filter next */
 
@@ -102,12 +102,6 @@ static void kept_on_left(void *userdata)
                 kept_drop(k);
 }
 
-static int admission_unreadable(int r, VgpudError *reterr)
-{
-        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_INVALID, r,
-                                      "the arguments of the call cannot be read: %s", g_strerror(-r));
-}
-
 static int admission_copy(BusAdmission *a, sd_bus_message *call, Kept **ret, VgpudError *reterr)
 {
         sd_bus_message *copy = NULL;
@@ -119,7 +113,7 @@ static int admission_copy(BusAdmission *a, sd_bus_message *call, Kept **ret, Vgp
         if (r >= 0)
                 r = bus_call_copy(call, &copy);
         if (r < 0)
-                return admission_unreadable(r, reterr);
+                return bus_call_unreadable(r, reterr);
 
         k = g_new(Kept, 1);
         *k = (Kept){ .admission = a, .call = copy, .bytes = bytes };
@@ -278,6 +272,8 @@ static void unknown_refuse(Kept *k, VgpudErrorCode code, const char *message)
 {
         int r;
 
+        bus_admission_log_refusal(k->admission, k->call, NULL, NULL,
+                                  &(VgpudError){ .code = code, .message = (char *)message });
         if (!bus_call_is_silent(k->call)) {
                 r = sd_bus_reply_method_errorf(k->call, vgpud_error_code_to_dbus(code), "%s", message);
                 if (r < 0)
@@ -438,7 +434,7 @@ static int admission_wait(BusAdmission *a, sd_bus_message *call, uid_t uid, Vgpu
 
         r = bus_call_measure(call, BUS_CALL_SIZE_MAX, &bytes);
         if (r < 0)
-                return admission_unreadable(r, reterr);
+                return bus_call_unreadable(r, reterr);
 
         r = bus_places_check(a->places, uid, bytes, reterr);
         if (r < 0)
@@ -486,18 +482,14 @@ static void admission_hurry(BusAdmission *a)
 /* 1: the call passes. 0: it waits. */
 static int admission_decide(BusAdmission *a, sd_bus_message *call, VgpudError *reterr)
 {
-        const char *sender = sd_bus_message_get_sender(call), *path = sd_bus_message_get_path(call);
+        const char *sender = sd_bus_message_get_sender(call);
         bool known;
-        size_t bytes;
         uid_t uid;
         int r;
 
-        if (strnlen(path, BUS_CALL_PATH_MAX + 1) > BUS_CALL_PATH_MAX)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the object path is longer than %u bytes",
-                                        BUS_CALL_PATH_MAX);
-        if (bus_call_measure(call, bus_call_size_max(call), &bytes) == -EMSGSIZE)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the call is longer than %zu bytes",
-                                        bus_call_size_max(call));
+        r = bus_call_check(call, reterr);
+        if (r < 0)
+                return r;
 
         r = admission_check_write(a, call, reterr);
         if (r <= 0 || !a->is_client)
@@ -543,6 +535,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         } else
                 r = admission_decide(a, m, &e);
         if (r < 0) {
+                bus_admission_log_refusal(a, m, NULL, NULL, &e);
                 admission_hurry(a);
                 if (bus_call_is_silent(m))
                         return 1;
@@ -568,6 +561,12 @@ int bus_admission_identify(BusAdmission *a, sd_bus_message *call, uid_t *ret, Vg
         r = admission_ask(a, call, reterr);
 
         return r < 0 ? r : 0;
+}
+
+void bus_admission_log_refusal(BusAdmission *a, sd_bus_message *call, const char *action,
+                               const char *const *details, const VgpudError *e)
+{
+        bus_refusals_log_call(a->refusals, a->callers, call, action, details, e);
 }
 
 int bus_admission_hold(BusAdmission *a, sd_bus_message *call, uid_t uid, BusLeft left, void *userdata,
@@ -659,6 +658,7 @@ int bus_admission_new(sd_bus *bus, BusAdmission **ret)
         a->is_client = sd_bus_is_bus_client(bus) > 0;
         a->kept = g_hash_table_new_full(NULL, NULL, NULL, kept_free);
         a->places = bus_places_new();
+        a->refusals = bus_refusals_new(sd_bus_get_event(bus), BUS_REFUSALS_PERIOD_SEC * USEC_PER_SEC);
         a->unknown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unknown_free);
         a->dispatched = g_hash_table_new_full(NULL, NULL, message_destroy, NULL);
         a->line = bus_line_new();
@@ -685,6 +685,7 @@ BusAdmission *bus_admission_free(BusAdmission *a)
         g_hash_table_unref(a->unknown);
         g_hash_table_unref(a->dispatched);
         bus_places_free(a->places);
+        bus_refusals_free(a->refusals);
         bus_line_free(a->line);
         bus_callers_free(a->callers);
         bus_unread_free(a->unread);

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "dbus/admission/bus-callers.h"
+#include "dbus/admission/bus-refusals.h"
 
 typedef struct BusAdmission BusAdmission;
 
@@ -52,6 +53,11 @@ void bus_admission_release(BusAdmission *a, sd_bus_message *held);
 
 /* Dispatch a held call once more from the start. The hold stays. */
 int bus_admission_dispatch(BusAdmission *a, sd_bus_message *held);
+
+/* Log the refusal of an admitted call, if the error is one; see bus-refusals.h. The filter logs its own.
+ * `action`: of polkit, with the details of the question; NULL: the method. */
+void bus_admission_log_refusal(BusAdmission *a, sd_bus_message *call, const char *action,
+                               const char *const *details, const VgpudError *e);
 
 /* See bus_callers_watch(). */
 BusWatch *bus_admission_watch(BusAdmission *a, sd_bus_message *call, BusLeft left, void *userdata);

@@ -108,6 +108,26 @@ static int call_copy_flags(sd_bus_message *call, sd_bus_message *copy)
         return r;
 }
 
+int bus_call_check(sd_bus_message *call, VgpudError *reterr)
+{
+        size_t bytes;
+
+        if (strnlen(sd_bus_message_get_path(call), BUS_CALL_PATH_MAX + 1) > BUS_CALL_PATH_MAX)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the object path is longer than %u bytes",
+                                        BUS_CALL_PATH_MAX);
+        if (bus_call_measure(call, bus_call_size_max(call), &bytes) == -EMSGSIZE)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the call is longer than %zu bytes",
+                                        bus_call_size_max(call));
+
+        return 0;
+}
+
+int bus_call_unreadable(int r, VgpudError *reterr)
+{
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_INVALID, r,
+                                      "the arguments of the call cannot be read: %s", g_strerror(-r));
+}
+
 int bus_call_copy(sd_bus_message *call, sd_bus_message **ret)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *copy = NULL;

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <systemd/sd-bus.h>
 
+#include "base/error.h"
+
 /* Longest call of any user, as bus_call_measure() counts. DestroyMany with 1 024 instances needs 75 KiB. */
 #define BUS_CALL_SIZE_MAX (128U * 1024U)
 /* Limit for interfaces of sd-bus, whose errors repeat path and arguments. */
@@ -21,6 +23,11 @@ size_t bus_call_size_max(sd_bus_message *call);
  * call rewound. */
 int bus_call_measure(sd_bus_message *call, size_t max, size_t *ret);
 #define BUS_CALL_ITEM_SIZE 16U
+
+/* INVALID for a call that is too long, or has too long a path. */
+int bus_call_check(sd_bus_message *call, VgpudError *reterr);
+/* INVALID after bus_call_measure() or bus_call_copy() failed with r. */
+int bus_call_unreadable(int r, VgpudError *reterr);
 
 /* Copy a call: known header fields and arguments only. The copy can be answered and dispatched like the
  * original. Unknown header fields may be as long as the bus allows; dbus-daemon removes such fields,

@@ -9,6 +9,7 @@ EXAMPLE = vmcase.Path("/usr/share/doc/vgpud/org.vgpud1.rules.example")
 RULES = vmcase.Path("/etc/polkit-1/rules.d")
 ALICE = "1000"
 UUID = "11111111-2222-4333-8444-555555555555"
+REFUSED = "ea069c9a78d24601a21b80ce5b6cf705"  # VGPUD_MESSAGE_REFUSED
 
 
 class Users(vmcase.VgpudCase):
@@ -158,6 +159,18 @@ class Users(vmcase.VgpudCase):
         self.assertRefused("destroy", uuids[0])
         vmcase.vgpuctl("destroy", uuid, user="alice")
         self.assertEqual(set(vmcase.devices()), set(uuids))
+
+    def test_refusals_in_the_journal(self):
+        """A daemon that has refused alice nothing yet logs the next refusal with its fields."""
+        vmcase.run("systemctl", "restart", "vgpud")
+        uuid = self.create("mdpy-xga")
+        self.assertRefused("destroy", uuid)
+        refused = [entry for entry in vmcase.journal() if entry.get("MESSAGE_ID") == REFUSED]
+        fields = ("VGPUD_REQUESTER", "VGPUD_ACTION", "VGPUD_INSTANCE", "VGPUD_GPU")
+        self.assertEqual(
+            tuple(refused[-1][field] for field in fields), (ALICE, "org.vgpud1.destroy-other", uuid, "mdpy")
+        )
+        self.assertIn(uuid, refused[-1]["VGPUD_OBJECT"])
 
     def test_without_polkit(self):
         vmcase.run("systemctl", "mask", "--runtime", "--now", "polkit")
