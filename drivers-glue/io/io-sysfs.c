@@ -5,7 +5,6 @@
 
 #include "drivers-glue/io/io-sysfs.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -18,8 +17,8 @@
 
 #include "base/fs-util.h"
 #include "base/log.h"
-#include "base/parse-util.h"
 #include "drivers-glue/io/child.h"
+#include "drivers-glue/io/holders.h"
 #include "drivers-glue/io/writer.h"
 
 /* The steps of VgpuIo.slow. */
@@ -46,6 +45,8 @@ typedef struct SysfsIo {
         int sysfs_fd, dev_fd, proc_fd, keep_fd; /* borrowed */
         char *writer_path;                      /* owned */
         char *modules_path;                     /* owned */
+        char *definitions_root;                 /* owned; NULL: / */
+        char *definitions_unread;               /* owned; VgpuDefinitions.unread, as logged last; NULL: none */
         char *programs[_VGPU_PROGRAM_MAX];      /* owned; NULL: not installed */
         Writer *writer;                         /* owned; NULL until the first guarded write */
         char *dev_path;                         /* owned; path of dev_fd; NULL until needed */
@@ -392,68 +393,10 @@ static int sysfs_node_exists(VgpuIo *io, const char *path)
         return fd == -ENOENT || fd == -ENOTDIR ? 0 : fd;
 }
 
-/* 1 if the process has one of the two names open, 0 if not, -ESRCH if the process has ended. */
-static int sysfs_process_has_open(int proc_fd, const char *pid, const char *name_a, const char *name_b)
-{
-        char path[64], target[PATH_MAX];
-        DIR *dir;
-        int fd, r = 0;
-
-        (void)snprintf(path, sizeof(path), "%s/fd", pid);
-
-        fd = sysfs_open_below(proc_fd, path, O_RDONLY | O_DIRECTORY);
-        if (fd < 0)
-                return fd == -ENOENT ? -ESRCH : fd;
-
-        dir = fdopendir(fd);
-        if (!dir) {
-                r = -errno;
-                safe_close(fd);
-                return r;
-        }
-
-        for (;;) {
-                errno = 0;
-                struct dirent *e = readdir(dir);
-                if (!e) {
-                        r = -errno;
-                        break;
-                }
-
-                if (e->d_name[0] == '.')
-                        continue;
-
-                ssize_t n = readlinkat(fd, e->d_name, target, sizeof(target) - 1);
-                if (n < 0) {
-                        if (errno == ENOENT)
-                                continue; /* closed meanwhile */
-
-                        r = -errno;
-                        break;
-                }
-
-                target[n] = 0;
-                if (strcmp(target, name_a) == 0 || (name_b && strcmp(target, name_b) == 0)) {
-                        r = 1;
-                        break;
-                }
-        }
-
-        closedir(dir);
-
-        return r == -ENOENT ? -ESRCH : r;
-}
-
 /* In /proc, an open device node is "/dev/…" even for a process with a private /dev. In tests, dev_fd is another
- * folder, and the nodes are below its path. */
-static int sysfs_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command)
+ * folder, and the nodes are below its path. NULL: dev_fd is /dev. */
+static char *sysfs_other_node(SysfsIo *s, const char *path, const char *end)
 {
-        SysfsIo *s = sysfs_io(io);
-        g_autofree char *name = g_strconcat("/dev/", path, NULL), *other = NULL;
-        g_auto(GStrv) pids = NULL;
-        bool denied = false;
-        int r;
-
         if (!s->dev_path) {
                 char link[64], target[PATH_MAX];
 
@@ -463,40 +406,40 @@ static int sysfs_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **
                                                                   : g_strdup("/dev");
         }
 
-        if (strcmp(s->dev_path, "/dev") != 0)
-                other = g_strconcat(s->dev_path, "/", path, NULL);
+        return strcmp(s->dev_path, "/dev") == 0 ? NULL : g_strconcat(s->dev_path, "/", path, end, NULL);
+}
 
-        r = fs_list_at(s->proc_fd, ".", &pids);
-        if (r < 0)
-                return r;
+static int sysfs_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command)
+{
+        SysfsIo *s = sysfs_io(io);
+        g_autofree char *name = g_strconcat("/dev/", path, NULL), *other = sysfs_other_node(s, path, "");
 
-        for (char **p = pids; *p; p++) {
-                uint32_t pid;
+        return holders_find(s->proc_fd, name, other, ret_pid, ret_command);
+}
 
-                if (parse_u32(*p, 10, &pid) < 0 || pid > INT_MAX)
-                        continue;
+static int sysfs_list_held(VgpuIo *io, const char *folder, GHashTable **ret)
+{
+        SysfsIo *s = sysfs_io(io);
+        g_autofree char *name = g_strconcat("/dev/", folder, "/", NULL);
+        g_autofree char *other = sysfs_other_node(s, folder, "/");
 
-                r = sysfs_process_has_open(s->proc_fd, *p, name, other);
-                if (r == 0 || r == -ESRCH)
-                        continue;
+        return holders_list(s->proc_fd, name, other, ret);
+}
 
-                if (r < 0) {
-                        denied = true;
-                        continue;
-                }
+/* Every scan reads the same files, so log a bad one once. */
+static int sysfs_read_definitions(VgpuIo *io, VgpuDefinitions **ret)
+{
+        SysfsIo *s = sysfs_io(io);
+        VgpuDefinitions *d = vgpu_definitions_read(s->definitions_root ? s->definitions_root : "/");
 
-                g_autofree char *comm_path = g_strconcat(*p, "/comm", NULL);
-                _cleanup_close_ int fd = sysfs_open_below(s->proc_fd, comm_path, O_RDONLY);
+        if (d->unread && g_strcmp0(d->unread, s->definitions_unread) != 0)
+                log_warning("A definition of another program is not known: %s", d->unread);
 
-                g_autofree char *comm = NULL;
-                if (fd < 0 || sysfs_read_text(fd, &comm) < 0)
-                        comm = g_strdup("?");
-                *ret_pid = (int)pid;
-                *ret_command = g_utf8_make_valid(comm, -1);
-                return 1;
-        }
+        g_free(s->definitions_unread);
+        s->definitions_unread = g_strdup(d->unread);
+        *ret = d;
 
-        return denied ? -EACCES : 0;
+        return 0;
 }
 
 /* Reads the whole output, so that the child never blocks on the pipe, and drops the bytes above the limit. */
@@ -623,6 +566,8 @@ static void sysfs_free(VgpuIo *io)
         s->writer = writer_free(s->writer);
         g_free(s->writer_path);
         g_free(s->modules_path);
+        g_free(s->definitions_root);
+        g_free(s->definitions_unread);
         g_free(s->dev_path);
         g_free(s);
 }
@@ -637,7 +582,9 @@ static const VgpuIoOps sysfs_ops = {
         .open_group = sysfs_open_group,
         .node_exists = sysfs_node_exists,
         .find_holder = sysfs_find_holder,
+        .list_held = sysfs_list_held,
         .list_aliases = sysfs_list_aliases,
+        .read_definitions = sysfs_read_definitions,
         .run = sysfs_run,
         .pause = sysfs_pause,
         .free = sysfs_free,
@@ -657,6 +604,7 @@ VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config)
                 .keep_fd = config->keep_fd,
                 .writer_path = g_strdup(config->writer_path),
                 .modules_path = g_strdup(config->modules_path),
+                .definitions_root = g_strdup(config->definitions_root),
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(s->programs); i++)

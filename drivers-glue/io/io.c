@@ -228,6 +228,16 @@ int vgpu_io_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_c
         return vgpu_io_path_is_valid(path) ? io->ops->find_holder(io, path, ret_pid, ret_command) : -EINVAL;
 }
 
+int vgpu_io_list_held(VgpuIo *io, const char *folder, GHashTable **ret)
+{
+        return vgpu_io_path_is_valid(folder) ? io->ops->list_held(io, folder, ret) : -EINVAL;
+}
+
+int vgpu_io_read_definitions(VgpuIo *io, VgpuDefinitions **ret)
+{
+        return io->ops->read_definitions(io, ret);
+}
+
 int vgpu_io_list_aliases(VgpuIo *io, const char *prefix, char ***ret)
 {
         g_assert(prefix[0]);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/macros.h"
+#include "drivers-glue/io/definitions.h"
 
 #define VGPU_IO_PATH_MAX 1024
 #define VGPU_IO_ATTR_MAX 4096 /* one page: no sysfs text attribute is larger (Linux fs/sysfs/file.c) */
@@ -50,7 +51,9 @@ typedef struct VgpuIoOps {
         int (*open_group)(VgpuIo *io, unsigned group);
         int (*node_exists)(VgpuIo *io, const char *path);
         int (*find_holder)(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
+        int (*list_held)(VgpuIo *io, const char *folder, GHashTable **ret);
         int (*list_aliases)(VgpuIo *io, const char *prefix, char ***ret);
+        int (*read_definitions)(VgpuIo *io, VgpuDefinitions **ret);
         int (*run)(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output);
         void (*pause)(VgpuIo *io, uint64_t usec);
         void (*free)(VgpuIo *io);
@@ -106,6 +109,14 @@ int vgpu_io_node_exists(VgpuIo *io, const char *path);
 /* Search /proc for a process that has the node ("vfio/12") below /dev open. 1: found, *ret_pid and *ret_command
  * (its comm) are set; 0: no process; -EACCES: none found, but some processes could not be checked. */
 int vgpu_io_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command);
+
+/* The open nodes in a folder of /dev ("vfio"), as a set of paths below the folder ("12", "devices/vfio3"): one
+ * search of /proc for all nodes. -EACCES: some processes could not be checked, and *ret has the nodes of the
+ * others. */
+int vgpu_io_list_held(VgpuIo *io, const char *folder, GHashTable **ret);
+
+/* The PCI functions in definitions of mdevctl and libvirt. */
+int vgpu_io_read_definitions(VgpuIo *io, VgpuDefinitions **ret);
 
 /* The aliases in modules.alias of the running kernel that begin with the prefix ("vfio_pci:"), as "PATTERN
  * MODULE". Drivers that are built into the kernel are not listed. */

@@ -133,6 +133,16 @@ static int watched_find_holder(VgpuIo *io, const char *path, int *ret_pid, char 
         return -EOPNOTSUPP;
 }
 
+static int watched_list_held(VgpuIo *io, const char *folder, GHashTable **ret)
+{
+        return -EOPNOTSUPP;
+}
+
+static int watched_read_definitions(VgpuIo *io, VgpuDefinitions **ret)
+{
+        return -EOPNOTSUPP;
+}
+
 static int watched_list_aliases(VgpuIo *io, const char *prefix, char ***ret)
 {
         return -EOPNOTSUPP;
@@ -155,7 +165,9 @@ VgpuIo *vgpu_io_watched_new(VgpuIo *io, IoWatch *w)
                 .open_group = watched_open_group,
                 .node_exists = watched_node_exists,
                 .find_holder = watched_find_holder,
+                .list_held = watched_list_held,
                 .list_aliases = watched_list_aliases,
+                .read_definitions = watched_read_definitions,
                 .free = watched_free,
         };
         WatchedIo *result = g_new(WatchedIo, 1);

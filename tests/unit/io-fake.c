@@ -57,7 +57,8 @@ struct FakeKernel {
         unsigned hanging; /* threads in a hang now */
         bool processes_denied;
         uint64_t last_serial;
-        char *aliases; /* owned; NULL: no such file */
+        char *aliases;     /* owned; NULL: no such file */
+        char *definitions; /* owned; NULL: none */
 };
 
 typedef struct FakeIo {
@@ -109,6 +110,7 @@ FakeKernel *fake_kernel_free(FakeKernel *k)
         g_hash_table_unref(k->counts);
         g_string_free(k->writes, TRUE);
         g_free(k->aliases);
+        g_free(k->definitions);
         pthread_cond_destroy(&k->changed);
         pthread_mutex_destroy(&k->lock);
         g_free(k);
@@ -320,6 +322,14 @@ bool fake_node_is_held(FakeKernel *k, const char *node)
 }
 
 /* Programs */
+
+void fake_set_definitions(FakeKernel *k, const char *lines)
+{
+        pthread_mutex_lock(&k->lock);
+        g_free(k->definitions);
+        k->definitions = g_strdup(lines);
+        pthread_mutex_unlock(&k->lock);
+}
 
 void fake_set_aliases(FakeKernel *k, const char *lines)
 {
@@ -761,6 +771,54 @@ static int fake_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **r
         return r;
 }
 
+static int fake_list_held(VgpuIo *io, const char *folder, GHashTable **ret)
+{
+        g_autoptr(GHashTable) held = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        FakeKernel *k = kernel(io);
+        GHashTableIter i;
+        gpointer name, value;
+
+        pthread_mutex_lock(&k->lock);
+        int r = k->processes_denied ? -EACCES : 0;
+
+        g_hash_table_iter_init(&i, k->nodes);
+        while (g_hash_table_iter_next(&i, &name, &value))
+                if (((const Node *)value)->pid > 0 && is_below(name, folder))
+                        g_hash_table_add(held, g_strdup((const char *)name + strlen(folder) + 1));
+
+        pthread_mutex_unlock(&k->lock);
+        *ret = g_steal_pointer(&held);
+
+        return r;
+}
+
+/* Definitions: "FUNCTION FILE"; a line without a file is the reason why a definition cannot be read. */
+static int fake_read_definitions(VgpuIo *io, VgpuDefinitions **ret)
+{
+        VgpuDefinitions *d = g_new0(VgpuDefinitions, 1);
+        g_auto(GStrv) lines = NULL;
+        FakeKernel *k = kernel(io);
+
+        pthread_mutex_lock(&k->lock);
+        lines = g_strsplit(k->definitions ? k->definitions : "", "\n", -1);
+        pthread_mutex_unlock(&k->lock);
+
+        d->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+
+        for (char **l = lines; *l && **l; l++) {
+                const char *blank = strchr(*l, ' ');
+
+                if (blank)
+                        g_hash_table_insert(d->files, g_strndup(*l, (gsize)(blank - *l)), g_strdup(blank + 1));
+                else
+                        d->unread = g_strdup(*l);
+        }
+
+        *ret = d;
+
+        return 0;
+}
+
 static int fake_list_aliases(VgpuIo *io, const char *prefix, char ***ret)
 {
         g_autoptr(GPtrArray) found = g_ptr_array_new();
@@ -849,7 +907,9 @@ static const VgpuIoOps fake_ops = {
         .open_group = fake_open_group,
         .node_exists = fake_node_exists,
         .find_holder = fake_find_holder,
+        .list_held = fake_list_held,
         .list_aliases = fake_list_aliases,
+        .read_definitions = fake_read_definitions,
         .run = fake_run,
         .pause = fake_pause,
         .free = fake_free,

@@ -46,6 +46,10 @@ bool fake_node_is_held(FakeKernel *k, const char *node);
 /* modules.alias: lines of "PATTERN MODULE". Without it there is no such file. */
 void fake_set_aliases(FakeKernel *k, const char *lines);
 
+/* Definitions of mdevctl and libvirt: lines of "FUNCTION FILE". A line without a file, and so without a blank,
+ * is the reason why one cannot be read. */
+void fake_set_definitions(FakeKernel *k, const char *lines);
+
 /* Programs: what run() does for one. Called with the kernel unlocked; its result is the exit status or a
  * negative errno, *ret_output (may stay NULL) is owned by the caller. Without one the program is not there
  * (ENOENT). */

@@ -714,7 +714,14 @@ static void test_find_holder(void)
         int found_pid = pid;
         char *none = NULL;
         int not_found = vgpu_io_find_holder(io, "vfio/1", &pid, &none);
+        g_autoptr(GHashTable) held = NULL;
+        scratch_link(&proc, "4711/fd/19", "/dev/vfio/devices/vfio3");
+        int listed = vgpu_io_list_held(io, "vfio", &held);
         vgpu_io_free(io);
+        ASSERT_OK(listed);
+        ASSERT_EQ(g_hash_table_size(held), 2);
+        ASSERT_TRUE(g_hash_table_contains(held, "12"));
+        ASSERT_TRUE(g_hash_table_contains(held, "devices/vfio3"));
         ASSERT_EQ(found, 1);
         ASSERT_EQ(found_pid, 4711);
         ASSERT_STREQ(command, "qemu-system-x86");
