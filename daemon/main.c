@@ -54,6 +54,7 @@ static void main_print_help(void)
                "     --nvml=PATH                The program that asks NVIDIA's library (%s/vgpud-nvml)\n"
                "     --systemctl=PATH           The program systemctl (/usr/bin/systemctl)\n"
                "     --modules=PATH             The running kernel's modules (/lib/modules/RELEASE)\n"
+               "     --definitions=PATH         The folder of etc/libvirt/ and etc/mdevctl.d/ (/)\n"
                "     --debug                    Log every write to the kernel\n\n"
                "See vgpud(8), vgpuctl(1) and org.vgpud1(5). Not to be confused with NVIDIA's nvidia-vgpud.\n",
                g_get_prgname(), VGPUD_CONFIG_DIR, VGPUD_RUNTIME_DIR, VGPUD_STATE_DIR, VGPUD_LIBEXEC_DIR,
@@ -78,6 +79,7 @@ static int main_parse_arguments(int argc, char *argv[], char **config_directory,
                 ARG_NVML,
                 ARG_SYSTEMCTL,
                 ARG_MODULES,
+                ARG_DEFINITIONS,
                 ARG_DEBUG
         };
         static const struct option options[] = {
@@ -90,6 +92,7 @@ static int main_parse_arguments(int argc, char *argv[], char **config_directory,
                 { "nvml", required_argument, NULL, ARG_NVML },
                 { "systemctl", required_argument, NULL, ARG_SYSTEMCTL },
                 { "modules", required_argument, NULL, ARG_MODULES },
+                { "definitions", required_argument, NULL, ARG_DEFINITIONS },
                 { "debug", no_argument, NULL, ARG_DEBUG },
                 { 0 },
         };
@@ -123,6 +126,9 @@ static int main_parse_arguments(int argc, char *argv[], char **config_directory,
                         break;
                 case ARG_MODULES:
                         main_set_string(&config->modules_path, optarg);
+                        break;
+                case ARG_DEFINITIONS:
+                        main_set_string(&config->definitions_root, optarg);
                         break;
                 case ARG_DEBUG:
                         log_set_max_level(LOG_DEBUG);
@@ -162,6 +168,7 @@ static int daemon_open_roots(Daemon *d)
 
         d->io.writer_path = d->config->writer_path;
         d->io.modules_path = d->config->modules_path;
+        d->io.definitions_root = d->config->definitions_root;
         d->io.programs[VGPU_PROGRAM_NVML] = d->config->nvml_path;
         d->io.programs[VGPU_PROGRAM_SYSTEMCTL] = d->config->systemctl_path;
 

@@ -186,30 +186,38 @@ BUS_DEFINE_COLUMN(vf_append_index, BusVf, vf, "u", vf->index)
 BUS_DEFINE_COLUMN(vf_append_instance, BusVf, vf, "o", vf->instance)
 BUS_DEFINE_COLUMN(vf_append_driver, BusVf, vf, "s", vf->driver)
 BUS_DEFINE_COLUMN(vf_append_driver_override, BusVf, vf, "s", vf->driver_override)
+BUS_DEFINE_COLUMN(vf_append_state, BusVf, vf, "s", vf->state)
 
-static int announce_append_vfs(sd_bus_message *signal, const GPtrArray *rows, bool driver, bool override)
+/* The columns with a value that changed. */
+typedef struct VfColumns {
+        bool driver, override, state;
+} VfColumns;
+
+static int announce_append_vfs(sd_bus_message *signal, const GPtrArray *rows, VfColumns changed)
 {
-        BusColumn columns[4] = {
+        BusColumn columns[5] = {
                 { "index", "u", vf_append_index },
                 { "instance", "o", vf_append_instance },
         };
         size_t n = 2;
 
-        if (driver)
+        if (changed.driver)
                 columns[n++] = (BusColumn){ "driver", "s", vf_append_driver };
-        if (override)
+        if (changed.override)
                 columns[n++] = (BusColumn){ "driver_override", "s", vf_append_driver_override };
+        if (changed.state)
+                columns[n++] = (BusColumn){ "state", "s", vf_append_state };
 
         return bus_append_table(signal, columns, n, rows);
 }
 
 static size_t announce_vf_size(const BusVf *vf)
 {
-        return 24 + strlen(vf->instance) + strlen(vf->driver) + strlen(vf->driver_override);
+        return 32 + strlen(vf->instance) + strlen(vf->driver) + strlen(vf->driver_override) + strlen(vf->state);
 }
 
 /* Send the rows in as many signals as needed: none is longer than 4 KiB. */
-static int announce_vf_rows(Bus *b, const char *path, const GPtrArray *rows, bool driver, bool override)
+static int announce_vf_rows(Bus *b, const char *path, const GPtrArray *rows, VfColumns changed)
 {
         int r = 0;
 
@@ -228,7 +236,7 @@ static int announce_vf_rows(Bus *b, const char *path, const GPtrArray *rows, boo
 
                 r = announce_new_table_signal(b, path, "VfsChanged", false, &signal);
                 if (r >= 0)
-                        r = announce_append_vfs(signal, part, driver, override);
+                        r = announce_append_vfs(signal, part, changed);
                 if (r >= 0)
                         r = sd_bus_send(b->bus, signal, NULL);
         }
@@ -239,7 +247,8 @@ static int announce_vf_rows(Bus *b, const char *path, const GPtrArray *rows, boo
 static int announce_vfs(Bus *b, const char *path, const GPtrArray *before, const GPtrArray *after)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
-        bool is_list = !vfs_are_same_list(before, after), driver_changed = false, override_changed = false;
+        bool is_list = !vfs_are_same_list(before, after);
+        VfColumns changed = { 0 };
         g_autoptr(GPtrArray) rows = g_ptr_array_new();
         int r;
 
@@ -247,18 +256,20 @@ static int announce_vfs(Bus *b, const char *path, const GPtrArray *before, const
                 const BusVf *x = before->pdata[i], *y = after->pdata[i];
                 bool driver = strcmp(x->driver, y->driver) != 0;
                 bool override = strcmp(x->driver_override, y->driver_override) != 0;
+                bool state = strcmp(x->state, y->state) != 0;
 
-                if (driver || override || strcmp(x->instance, y->instance) != 0)
+                if (driver || override || state || strcmp(x->instance, y->instance) != 0)
                         g_ptr_array_add(rows, (BusVf *)y);
-                driver_changed |= driver;
-                override_changed |= override;
+                changed.driver |= driver;
+                changed.override |= override;
+                changed.state |= state;
         }
 
         if (!is_list && rows->len == 0)
                 return 0;
 
         if (!is_list && rows->len <= BUS_CHANGED_ROWS_MAX)
-                return announce_vf_rows(b, path, rows, driver_changed, override_changed);
+                return announce_vf_rows(b, path, rows, changed);
 
         r = announce_new_table_signal(b, path, "VfsChanged", true, &signal);
 

@@ -155,6 +155,7 @@ GPtrArray *bus_gpu_vfs(const Gpu *gpu)
                         .instance = instance ? bus_instance_path(instance) : g_strdup("/"),
                         .driver = vf_text(b ? b->driver : NULL),
                         .driver_override = vf_text(b ? b->override : NULL),
+                        .state = b && b->bound_free ? "bound-free" : "",
                 };
                 g_ptr_array_add(rows, row);
         }
@@ -167,6 +168,7 @@ BUS_DEFINE_COLUMN(vf_append_name, BusVf, vf, "s", vf->name)
 BUS_DEFINE_COLUMN(vf_append_instance, BusVf, vf, "o", vf->instance)
 BUS_DEFINE_COLUMN(vf_append_driver, BusVf, vf, "s", vf->driver)
 BUS_DEFINE_COLUMN(vf_append_driver_override, BusVf, vf, "s", vf->driver_override)
+BUS_DEFINE_COLUMN(vf_append_state, BusVf, vf, "s", vf->state)
 
 static const BusColumn vf_columns[] = {
         { "index", "u", vf_append_index },
@@ -174,6 +176,7 @@ static const BusColumn vf_columns[] = {
         { "instance", "o", vf_append_instance },
         { "driver", "s", vf_append_driver },
         { "driver_override", "s", vf_append_driver_override },
+        { "state", "s", vf_append_state },
 };
 
 /* ---- memory and counts ---- */

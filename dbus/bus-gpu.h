@@ -36,6 +36,7 @@ typedef struct BusVf {
         char *instance; /* object path; "/": none */
         char *driver;   /* "": none */
         char *driver_override;
+        const char *state; /* static; "bound-free" or "" */
 } BusVf;
 
 /* BusVf, owned, in the order of their indexes. */

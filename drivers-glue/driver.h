@@ -10,6 +10,7 @@
  * undo are recorded in t->notes. A back end reaches the kernel through t->io only, and leaves the logging of
  * failures to the daemon. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@
 #include "base/gpu-note.h"
 #include "drivers-glue/facts.h"
 #include "drivers-glue/io/io.h"
+#include "drivers-glue/slots.h"
 #include "drivers-glue/snapshot.h"
 
 typedef enum VgpuMatch {
@@ -34,6 +36,9 @@ typedef struct VgpuTarget {
         const GPtrArray *known_types; /* borrowed: VgpuType that GPUs of this model ever offered; NULL: none.
                                        * NVIDIA's lists omit types that cannot be created now */
         const GpuNotes *notes;        /* borrowed: notes that outlive the daemon; NULL: none are kept */
+        VgpuSlots *slots; /* borrowed: the slots that vgpud handed out; NULL: no records are kept, and each VF
+                           * that is bound for a VM is an instance */
+        bool take_bound;  /* VFs that another program bound may be handed out (vgpud.conf) */
 
         /* Lane. True if other work waits for the end of a scan that may be repeated. NULL: never. */
         bool (*is_awaited)(void *userdata);
@@ -111,7 +116,8 @@ typedef struct VgpuDriver {
         int (*configure)(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr);
 
         /* Lane, before the first scan() of a daemon, for each slot that an earlier daemon reserved. Finishes a
-         * destroy() that was interrupted in its last steps, when scan() no longer shows the instance. Errors
+         * destroy() that was interrupted in its last steps, when scan() no longer shows the instance. 1: the
+         * slot is as it was before create(), although scan() would show an instance; 0: nothing to say. Errors
          * are for the journal. NULL: destroy() has no such steps. */
         int (*finish_interrupted)(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr);
 

@@ -347,12 +347,17 @@ const InstanceDesc *gpu_snapshot_find_instance(const GpuSnapshot *s, const char 
         return NULL;
 }
 
-void gpu_snapshot_add_binding(GpuSnapshot *s, const char *name, const char *driver, const char *override)
+VgpuVfBinding *gpu_snapshot_add_binding(GpuSnapshot *s, const char *name, const char *driver,
+                                        const char *override)
 {
         VgpuVfBinding *b = g_new(VgpuVfBinding, 1);
 
-        *b = (VgpuVfBinding){ g_strdup(name), g_strdup(driver), g_strdup(override) };
+        *b = (VgpuVfBinding){ .name = g_strdup(name),
+                              .driver = g_strdup(driver),
+                              .override = g_strdup(override) };
         g_ptr_array_add(s->bindings, b);
+
+        return b;
 }
 
 const VgpuVfBinding *gpu_snapshot_find_binding(const GpuSnapshot *s, const char *name)
@@ -376,7 +381,7 @@ bool gpu_snapshot_bindings_equal(const GpuSnapshot *a, const GpuSnapshot *b)
                 const VgpuVfBinding *x = a->bindings->pdata[i], *y = b->bindings->pdata[i];
 
                 if (strcmp(x->name, y->name) != 0 || g_strcmp0(x->driver, y->driver) != 0 ||
-                    g_strcmp0(x->override, y->override) != 0)
+                    g_strcmp0(x->override, y->override) != 0 || x->bound_free != y->bound_free)
                         return false;
         }
 
@@ -395,6 +400,7 @@ static void snapshot_bind_instance(GpuSnapshot *s, const InstanceDesc *d, bool m
         g_free(b->override);
         b->driver = made ? g_strdup(d->driver) : NULL;
         b->override = made ? g_strdup(d->driver) : NULL;
+        b->bound_free = false;
 }
 
 GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *base, const GPtrArray *made, const char *removed)
@@ -422,7 +428,7 @@ GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *base, const GPtrArray *made
         for (guint i = 0; i < base->bindings->len; i++) {
                 const VgpuVfBinding *b = base->bindings->pdata[i];
 
-                gpu_snapshot_add_binding(s, b->name, b->driver, b->override);
+                gpu_snapshot_add_binding(s, b->name, b->driver, b->override)->bound_free = b->bound_free;
         }
 
         for (guint i = 0; i < base->instances->len; i++) {

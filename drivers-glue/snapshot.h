@@ -65,9 +65,10 @@ VgpuMode *vgpu_mode_free(VgpuMode *m);
 
 /* The driver of a VF, if the back end reads it. */
 typedef struct VgpuVfBinding {
-        char *name;     /* sysfs name */
-        char *driver;   /* NULL: none */
-        char *override; /* driver_override; NULL: none */
+        char *name;      /* sysfs name */
+        char *driver;    /* NULL: none */
+        char *override;  /* driver_override; NULL: none */
+        bool bound_free; /* another program bound the VF to a driver of VFIO, and no program uses it */
 } VgpuVfBinding;
 
 /* An instance as the kernel shows it. */
@@ -119,7 +120,9 @@ bool gpu_snapshot_has_slot(const GpuSnapshot *s, const char *slot);
 /* Sort the arrays. The back end calls it at the end of scan(), the model after assigning UUIDs. */
 void gpu_snapshot_seal(GpuSnapshot *s);
 
-void gpu_snapshot_add_binding(GpuSnapshot *s, const char *name, const char *driver, const char *override);
+/* Borrowed. */
+VgpuVfBinding *gpu_snapshot_add_binding(GpuSnapshot *s, const char *name, const char *driver,
+                                        const char *override);
 /* NULL: unknown. */
 const VgpuVfBinding *gpu_snapshot_find_binding(const GpuSnapshot *s, const char *name);
 bool gpu_snapshot_bindings_equal(const GpuSnapshot *a, const GpuSnapshot *b);

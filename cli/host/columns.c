@@ -119,6 +119,7 @@ void vfs_apply(GPtrArray *vfs, const GPtrArray *changes)
                         vf_set_text(&vf->instance, change->instance);
                         vf_set_text(&vf->driver, change->driver);
                         vf_set_text(&vf->driver_override, change->driver_override);
+                        vf_set_text(&vf->state, change->state);
                 }
         }
 }

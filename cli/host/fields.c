@@ -138,7 +138,8 @@ static const Field type_field_rows[] = {
                 NULL, #k, s, offsetof(VfInfo, k), 0 \
         }
 static const Field vf_field_rows[] = {
-        VF(index, "u"), VF(name, "s"), VF(instance, "o"), VF(driver, "s"), VF(driver_override, "s"),
+        VF(index, "u"),           VF(name, "s"),  VF(instance, "o"), VF(driver, "s"),
+        VF(driver_override, "s"), VF(state, "s"),
 };
 #undef VF
 

@@ -30,6 +30,7 @@ typedef struct VfInfo {
         char *instance; /* path, "/": none */
         char *driver;
         char *driver_override;
+        char *state; /* "bound-free", "" */
 } VfInfo;
 
 /* A type of a GPU. The constant members are shared by all GPUs that offer the type: see GpuInfo. */

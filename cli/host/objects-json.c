@@ -73,6 +73,7 @@ void json_vfs(Json *j, const char *key, const GpuInfo *gpu)
                 json_string(j, "instance", uuid);
                 json_string(j, "driver", *vf->driver ? vf->driver : NULL);
                 json_string(j, "driver_override", *vf->driver_override ? vf->driver_override : NULL);
+                json_string(j, "state", *vf->state ? vf->state : NULL);
                 json_object_end(j);
         }
 

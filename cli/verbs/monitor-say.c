@@ -357,7 +357,7 @@ void say_types_changed(const Arguments *a, const GpuInfo *g, const GArray *chang
 
 static void say_vfs_text(const GpuInfo *g)
 {
-        unsigned n_taken = 0, n_host = 0;
+        unsigned n_taken = 0, n_bound = 0, n_host = 0;
         g_autoptr(GString) s = g_string_new(NULL);
 
         for (unsigned i = 0; i < g->vfs->len; i++) {
@@ -365,11 +365,15 @@ static void say_vfs_text(const GpuInfo *g)
 
                 if (strcmp(vf->instance, "/") != 0)
                         n_taken++;
+                else if (*vf->state)
+                        n_bound++;
                 else if (*vf->driver || *vf->driver_override)
                         n_host++;
         }
 
         g_string_printf(s, "%u, %u of them with an instance", g->vfs->len, n_taken);
+        if (n_bound > 0)
+                g_string_append_printf(s, ", %u bound and free", n_bound);
         if (n_host > 0)
                 g_string_append_printf(s, ", %u with another driver or reserved", n_host);
         say_line("gpu %s changed: vfs: %s", g->name, s->str);
@@ -387,6 +391,8 @@ static void say_vf_json(Json *j, const VfInfo *vf)
                 json_string(j, "driver", *vf->driver ? vf->driver : NULL);
         if (vf->driver_override)
                 json_string(j, "driver_override", *vf->driver_override ? vf->driver_override : NULL);
+        if (vf->state)
+                json_string(j, "state", *vf->state ? vf->state : NULL);
         json_object_end(j);
 }
 

@@ -212,6 +212,8 @@ static void show_type(const GpuInfo *g, const TypeInfo *t)
 /* The driver of a virtual function, and the driver it is reserved for, if another. NULL: neither is known. */
 static char *show_vf_driver_text(const VfInfo *vf)
 {
+        if (strcmp(vf->state, "bound-free") == 0)
+                return g_strdup_printf("%s (bound, free)", vf->driver);
         if (!*vf->driver_override ||
             (strcmp(vf->driver_override, vf->driver) == 0 && strcmp(vf->instance, "/") != 0))
                 return *vf->driver ? g_strdup(vf->driver) : NULL;

@@ -413,6 +413,17 @@ static void apply_state(Gpu *gpu, const GpuSnapshot *snapshot)
         gpu_set_state(gpu, GPU_READY, problems, &hint);
 }
 
+/* A slot without a record is not vgpud's any more. The record of a job exists before the job reserves a slot.
+ */
+static void apply_forget_slots(Gpu *gpu)
+{
+        g_auto(GStrv) uuids = vgpu_slots_list(gpu->slots);
+
+        for (char **u = uuids; *u; u++)
+                if (!records_get(gpu->model->records, *u))
+                        vgpu_slots_remove(gpu->slots, *u);
+}
+
 void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
 {
         GpuSnapshot *old = gpu->snapshot;
@@ -469,6 +480,7 @@ void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
                 untyped |= !desc->type_id;
         }
 
+        apply_forget_slots(gpu);
         gpu_snapshot_unref(old);
         MODEL_EMIT(gpu->model, gpu_changed, gpu, changes);
         apply_state(gpu, snapshot);

@@ -45,6 +45,27 @@ void gpu_choose_driver(Gpu *gpu)
                            "GPU %s offers no virtual GPUs: %s", gpu_name(gpu), gpu->reason);
 }
 
+/* The slots that an earlier daemon, or an earlier Gpu of the same name, has on record. */
+static VgpuSlots *gpu_read_slots(const Gpu *gpu)
+{
+        VgpuSlots *slots = vgpu_slots_new();
+        g_autoptr(GPtrArray) uuids = NULL;
+
+        if (!gpu->model->records)
+                return slots;
+
+        uuids = records_of_gpu(gpu->model->records, gpu_name(gpu));
+
+        for (guint i = 0; i < uuids->len; i++) {
+                const Record *record = records_get(gpu->model->records, uuids->pdata[i]);
+
+                if (record->slot)
+                        vgpu_slots_add(slots, record->uuid, record->slot, record->identity);
+        }
+
+        return slots;
+}
+
 Gpu *gpu_new(Model *m, const GpuFacts *facts)
 {
         Gpu *gpu = g_new0(Gpu, 1);
@@ -54,6 +75,7 @@ Gpu *gpu_new(Model *m, const GpuFacts *facts)
         gpu->model = m;
         gpu->facts = gpu_facts_ref(facts);
         gpu->latest = latest_facts_new(facts);
+        gpu->slots = gpu_read_slots(gpu);
         gpu->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_free);
         gpu->probe_again = facts->total_vfs > 0 && autoprobe_is_marked(shared_fd_get(m->runtime), facts->name);
         gpu_choose_driver(gpu);
@@ -75,6 +97,7 @@ Gpu *gpu_free(Gpu *gpu)
         g_hash_table_unref(gpu->instances);
         gpu_snapshot_unref(gpu->snapshot);
         latest_facts_unref(gpu->latest);
+        vgpu_slots_unref(gpu->slots);
         gpu_facts_unref(gpu->facts);
         g_free(gpu->reason);
         vgpud_hint_done(&gpu->hint);

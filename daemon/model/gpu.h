@@ -44,6 +44,7 @@ struct Gpu {
         GpuSnapshot *snapshot; /* ref; of the last scan; NULL before the first */
         GHashTable *instances; /* owned: UUID (in desc) -> Instance */
         Lane *lane;            /* owned; NULL without a back end */
+        VgpuSlots *slots;      /* ref; the slots handed out; shared with the lane */
         GHashTable *reserved;  /* ref; slot -> SlotReserved; used in the lane alone */
         Job *current;          /* borrowed; the running or stuck job */
         GQueue waiting;        /* borrowed: Job, in the order of the lane */

@@ -85,6 +85,13 @@ int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr)
         return r;
 }
 
+bool rules_take_bound(const Gpu *gpu)
+{
+        assert_main_thread();
+
+        return config_find_gpu(gpu->model->config, gpu_name(gpu)).take_bound > 0;
+}
+
 void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot)
 {
         PlacementCandidate rules = { .gpu = gpu_name(gpu) };

@@ -21,6 +21,9 @@ char **rules_type_names(const VgpuType *type);
 /* Error UNSUPPORTED: the rules forbid the type on the GPU. */
 int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr);
 
+/* vgpud may hand out VFs of the GPU that another program bound (drivers-glue/vf/bound.h). */
+bool rules_take_bound(const Gpu *gpu);
+
 /* Set available to 0, with the reason, for types that the rules forbid. */
 void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot);
 

@@ -84,6 +84,17 @@ static int config_set_number(const Setting *setting, void *target, const char *v
         return r;
 }
 
+static int config_set_flag(const Setting *setting, void *target, const char *value, GString *bad)
+{
+        bool v;
+        int r = parse_boolean(value, &v);
+
+        if (r >= 0)
+                *(int *)target = v;
+
+        return r;
+}
+
 static void config_add_bad_word(GString *bad, const char *word)
 {
         g_string_append_printf(bad, "%s\"%s\"", bad->len > 0 ? ", " : "", word);
@@ -197,6 +208,7 @@ static const Setting config_gpu_settings[] = {
         { NULL, "pool", config_set_pools, offsetof(ConfigGpu, pools) },
         { NULL, "priority", config_set_number, offsetof(ConfigGpu, priority), "-1000000", "1000000" },
         { NULL, "spare", config_set_number, offsetof(ConfigGpu, spare), "0", "65536" },
+        { NULL, "take-bound", config_set_flag, offsetof(ConfigGpu, take_bound) },
 };
 
 static void config_gpu_destroy(gpointer p)
@@ -234,6 +246,7 @@ Config *config_new(void)
                 .nvml_path = g_strdup(VGPUD_LIBEXEC_DIR "/vgpud-nvml"),
                 .systemctl_path = g_strdup("/usr/bin/systemctl"),
                 .modules_path = g_build_filename("/lib/modules", system.release, NULL),
+                .definitions_root = g_strdup("/"),
         };
 
         return c;
@@ -325,6 +338,7 @@ static ConfigGpu *config_add_gpu(const Line *line)
                                          TEXT_QUOTE(written)),
                 .spare = -1,
                 .priority = CONFIG_PRIORITY_NOT_SAID,
+                .take_bound = -1,
         };
         g_ptr_array_add(c->gpus, g);
 
@@ -448,7 +462,7 @@ void config_read(Config *c, const char *directory)
 
 ConfigGpu config_find_gpu(const Config *c, const char *name)
 {
-        ConfigGpu found = { .spare = -1, .priority = CONFIG_PRIORITY_NOT_SAID };
+        ConfigGpu found = { .spare = -1, .priority = CONFIG_PRIORITY_NOT_SAID, .take_bound = -1 };
 
         for (guint i = 0; i < c->gpus->len; i++) {
                 const ConfigGpu *g = c->gpus->pdata[i];
@@ -461,6 +475,7 @@ ConfigGpu config_find_gpu(const Config *c, const char *name)
                 found.forbid = g->forbid ? g->forbid : found.forbid;
                 found.spare = g->spare >= 0 ? g->spare : found.spare;
                 found.priority = g->priority != CONFIG_PRIORITY_NOT_SAID ? g->priority : found.priority;
+                found.take_bound = g->take_bound >= 0 ? g->take_bound : found.take_bound;
         }
 
         return found;
@@ -480,6 +495,7 @@ Config *config_free(Config *c)
         g_free(c->nvml_path);
         g_free(c->systemctl_path);
         g_free(c->modules_path);
+        g_free(c->definitions_root);
         g_free(c);
 
         return NULL;

@@ -23,6 +23,7 @@
  *     forbid=*-1B         excluded types
  *     spare=1             instances of a type held back for requests that name the GPU
  *     priority=-1         GPUs of higher priority come first; the default is 0
+ *     take-bound=yes      hand out VFs that another program bound to a driver of VFIO and that no program uses
  *
  * Each number has a range, which the table in config.c states. An invalid line, section, key, value or list
  * element is ignored alone, and logged with file and line: a typing error must not keep the daemon from
@@ -35,14 +36,15 @@
 
 #define CONFIG_PRIORITY_NOT_SAID INT64_MAX
 
-/* A section [gpu PATTERN]. A key that the section does not set is NULL, -1 (spare) or CONFIG_PRIORITY_NOT_SAID.
- */
+/* A section [gpu PATTERN]. A key that the section does not set is NULL, -1 (spare, take-bound) or
+ * CONFIG_PRIORITY_NOT_SAID. */
 typedef struct ConfigGpu {
         char *pattern; /* owned; an address has the form of the kernel */
         char *where;   /* owned; file, line and section as written */
         char **pools, **allow, **forbid;
         int64_t spare;
         int64_t priority;
+        int take_bound; /* 1: yes; 0: no */
 } ConfigGpu;
 
 typedef struct Config {
@@ -61,6 +63,7 @@ typedef struct Config {
         char *nvml_path;         /* owned: the program vgpud-nvml */
         char *systemctl_path;    /* owned: "/usr/bin/systemctl" */
         char *modules_path;      /* owned: "/lib/modules/RELEASE" of the running kernel */
+        char *definitions_root;  /* owned: the folder of etc/libvirt; "/" */
 } Config;
 
 /* The defaults. config_read() adds the files in the directory ("/etc/vgpud"), which may be missing. */

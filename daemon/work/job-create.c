@@ -163,6 +163,7 @@ static int job_create_reserve(const char *slot, const char *restore, void *userd
 {
         const Reserver *reserver = userdata;
         JobCreate *c = reserver->create;
+        uint64_t identity = job_create_identify_slot(reserver->target, slot);
         JobReservation *r = g_new(JobReservation, 1);
         SlotReserved *reserved = g_new(SlotReserved, 1);
 
@@ -177,8 +178,9 @@ static int job_create_reserve(const char *slot, const char *restore, void *userd
         (void)g_strlcpy(reserved->uuid, reserver->uuid, sizeof reserved->uuid);
         g_hash_table_replace(c->job.reserved, g_strdup(slot), reserved);
 
-        return records_reserve(shared_fd_get(c->records), reserver->uuid, slot, restore,
-                               job_create_identify_slot(reserver->target, slot));
+        vgpu_slots_add(c->job.slots, reserver->uuid, slot, identity);
+
+        return records_reserve(shared_fd_get(c->records), reserver->uuid, slot, restore, identity);
 }
 
 /* The last reservation counts: a back end may try another slot after a failure. */
@@ -211,6 +213,8 @@ static void job_create_roll_back(JobCreate *c, VgpuTarget *t, const GPtrArray *m
                         desc->restore = g_strdup(r->restore);
                 if (job->driver->destroy(t, desc, &undo) < 0)
                         g_string_append_printf(left, "; rollback of %s failed: %s", desc->uuid, undo.message);
+                else
+                        vgpu_slots_remove(job->slots, desc->uuid);
         }
 
         if (left->len == 0)
@@ -252,6 +256,8 @@ static void job_create_run(Job *job, VgpuTarget *t)
                         break;
 
                 r = job->driver->create(t, &args, &desc, &job->error);
+                if (r < 0 && job->error.code != VGPUD_ERROR_INCONSISTENT)
+                        vgpu_slots_remove(job->slots, args.uuid);
                 if (r >= 0)
                         r = lane_check(desc && strcmp(desc->uuid, args.uuid) == 0, &job->error);
                 if (desc)
@@ -294,6 +300,16 @@ static bool job_create_left(const JobCreate *c, const char *uuid, const JobReser
                (gpu_snapshot_find_instance(snapshot, uuid) || (r && gpu_snapshot_has_slot(snapshot, r->slot)));
 }
 
+/* If the GPU went away during the job and returned, its new object does not have the slot yet. */
+static void job_create_note_slot(const Job *job, const JobReservation *r)
+{
+        const Gpu *gpu = model_get_gpu(job->model, job->gpu_name);
+        const Record *record = records_get(job->model->records, r->uuid);
+
+        if (gpu && gpu != job->gpu && record)
+                vgpu_slots_add(gpu->slots, r->uuid, r->slot, record->identity);
+}
+
 /* Runs before the snapshot is applied: the origin of an instance depends on its record. */
 static void job_create_update_records(Job *job)
 {
@@ -318,6 +334,8 @@ static void job_create_update_records(Job *job)
                 else
                         records_forget(records, uuid);
 
+                if (reservation)
+                        job_create_note_slot(job, reservation);
                 if (r < 0)
                         LOG_FIELDS(LOG_WARNING, (.instance = uuid, .job = job->id, .error = r),
                                    "Cannot mark the record of instance %s as made, so a restarted vgpud may remove the instance: %m",

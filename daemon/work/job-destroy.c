@@ -57,13 +57,19 @@ static bool job_destroy_is_replaced(const JobDestroy *j, const InstanceDesc *d)
 
 static int job_destroy_one(JobDestroy *j, VgpuTarget *t, InstanceDesc *d, VgpudError *reterr)
 {
+        int r;
+
         if (job_destroy_is_replaced(j, d))
                 return 0;
 
         if (!job_destroy_same_device(&j->job, d, t->io, reterr))
                 return -vgpud_error_code_to_errno(reterr->code);
 
-        return j->job.driver->destroy(t, d, reterr);
+        r = j->job.driver->destroy(t, d, reterr);
+        if (r >= 0)
+                vgpu_slots_remove(t->slots, d->uuid);
+
+        return r;
 }
 
 static void job_destroy_run(Job *job, VgpuTarget *t)

@@ -11,6 +11,7 @@
 #include "daemon/store/known-types.h"
 #include "daemon/model/latest-facts.h"
 #include "daemon/model/model.h"
+#include "daemon/model/rules.h"
 
 static const char *const job_state_table[_JOB_STATE_MAX] = {
         [JOB_WAITING] = "waiting", [JOB_RUNNING] = "running", [JOB_STUCK] = "stuck",
@@ -41,6 +42,8 @@ Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester)
                 .scanner = gpu->driver,
                 .latest = latest_facts_ref(gpu->latest),
                 .known_types = known_types_get(m->known_types, gpu->facts),
+                .slots = vgpu_slots_ref(gpu->slots),
+                .take_bound = rules_take_bound(gpu),
                 .reserved = g_hash_table_ref(gpu->reserved),
                 .runtime = shared_fd_ref(m->runtime),
         };
@@ -63,6 +66,7 @@ Job *job_free(Job *job)
         g_ptr_array_unref(job->uuids);
         latest_facts_unref(job->latest);
         g_ptr_array_unref(job->known_types);
+        vgpu_slots_unref(job->slots);
         g_hash_table_unref(job->reserved);
         shared_fd_unref(job->runtime);
         gpu_facts_unref(job->facts);
@@ -174,7 +178,11 @@ void job_run(LaneWork *w, VgpuIo *io)
 {
         Job *job = (Job *)w;
         const GpuNotes notes = { shared_fd_get(job->runtime), job->gpu_name };
-        VgpuTarget t = { .io = io, .known_types = job->known_types, .notes = &notes };
+        VgpuTarget t = { .io = io,
+                         .known_types = job->known_types,
+                         .notes = &notes,
+                         .slots = job->slots,
+                         .take_bound = job->take_bound };
         _cleanup_vgpud_error_ VgpudError scan_error = VGPUD_ERROR_INIT;
         int r;
 

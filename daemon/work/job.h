@@ -119,6 +119,8 @@ struct Job {
         const VgpuDriver *driver;
         LatestFacts *latest;    /* ref */
         GPtrArray *known_types; /* VgpuType; ref */
+        VgpuSlots *slots;       /* ref; Gpu.slots */
+        bool take_bound;        /* VgpuTarget.take_bound */
         GHashTable *reserved;   /* ref; Gpu.reserved, used in the lane alone */
         SharedFd *runtime;      /* ref; for GpuNotes */
         bool predictable;       /* skip the scan on success: `predict` computes the snapshot */

@@ -21,6 +21,7 @@
 #include "daemon/model/apply.h"
 #include "daemon/model/apply-parents.h"
 #include "daemon/model/model.h"
+#include "daemon/model/rules.h"
 #include "daemon/store/records.h"
 #include "daemon/work/queue.h"
 #include "drivers-glue/problem.h"
@@ -40,8 +41,10 @@
 
 /* A slot reserved by an earlier daemon, with the state to restore. */
 typedef struct ReservedSlot {
+        char uuid[UUID_STRLEN + 1];
         char *slot, *restore; /* owned */
         uint64_t identity;    /* identity of the device at creation; 0: not known */
+        bool in_progress;     /* a create or destroy had begun */
 } ReservedSlot;
 
 /* A record in doubt, to be compared with the device of its UUID. */
@@ -66,6 +69,8 @@ struct Scan {
         LatestFacts *latest;    /* ref */
         GpuFacts *facts;        /* ref; facts at the start of the run; NULL before */
         GPtrArray *known_types; /* ref */
+        VgpuSlots *slots;       /* ref; Gpu.slots */
+        bool take_bound;        /* VgpuTarget.take_bound */
         SharedFd *runtime;      /* ref; for GpuNotes */
         SharedFd *records;      /* ref; the folder of the records */
         bool probe_again;       /* restore sriov_drivers_autoprobe; see autoprobe.h */
@@ -96,6 +101,7 @@ static Scan *scan_free(Scan *s)
         latest_facts_unref(s->latest);
         gpu_facts_unref(s->facts);
         g_ptr_array_unref(s->known_types);
+        vgpu_slots_unref(s->slots);
         g_clear_pointer(&s->reserved, g_ptr_array_unref);
         g_clear_pointer(&s->doubtful, g_hash_table_unref);
         shared_fd_unref(s->runtime);
@@ -117,13 +123,17 @@ static void scan_finish_interrupted(const Scan *s, VgpuTarget *t, const Reserved
         const VgpuVf *vf = gpu_facts_find_vf(t->facts, r->slot);
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         uint64_t now;
+        int q;
 
         if (vf && r->identity != 0 && vgpu_io_identify(t->io, vf->path, &now) >= 0 && now != r->identity)
                 return;
 
-        if (s->driver->finish_interrupted(t, r->slot, r->restore, &error) < 0)
+        q = s->driver->finish_interrupted(t, r->slot, r->restore, &error);
+        if (q < 0)
                 log_warning("Cannot finish interrupted work on %s of GPU %s: %s", r->slot, s->facts->name,
                             error.message);
+        if (q > 0 && r->in_progress)
+                vgpu_slots_remove(t->slots, r->uuid);
 }
 
 static void scan_set_autoprobe_back(Scan *s, VgpuIo *io)
@@ -180,6 +190,8 @@ static void scan_run(LaneWork *w, VgpuIo *io)
         Scan *s = (Scan *)w;
         VgpuTarget t = { .io = io,
                          .known_types = s->known_types,
+                         .slots = s->slots,
+                         .take_bound = s->take_bound,
                          .is_awaited = s->yield_usec > 0 ? scan_is_awaited : NULL,
                          .is_awaited_userdata = s };
         int r;
@@ -211,7 +223,9 @@ static void scan_run(LaneWork *w, VgpuIo *io)
 static void quick_scan_run(LaneWork *w, VgpuIo *io)
 {
         Scan *s = (Scan *)w;
-        VgpuTarget t = { .io = io, .known_types = s->known_types };
+        VgpuTarget t = {
+                .io = io, .known_types = s->known_types, .slots = s->slots, .take_bound = s->take_bound
+        };
 
         assert_in_lane();
 
@@ -346,7 +360,9 @@ static GPtrArray *scan_find_reserved(const Gpu *gpu)
                 ReservedSlot *r = g_new(ReservedSlot, 1);
                 *r = (ReservedSlot){ .slot = g_strdup(record->slot),
                                      .restore = g_strdup(record->restore),
-                                     .identity = record->identity };
+                                     .identity = record->identity,
+                                     .in_progress = !record->made || record->removing };
+                memcpy(r->uuid, record->uuid, sizeof r->uuid);
                 g_ptr_array_add(reserved, r);
         }
 
@@ -388,6 +404,8 @@ static Scan *scan_new(Gpu *gpu)
                 .driver = gpu->driver,
                 .latest = latest_facts_ref(gpu->latest),
                 .known_types = known_types_get(gpu->model->known_types, gpu->facts),
+                .slots = vgpu_slots_ref(gpu->slots),
+                .take_bound = rules_take_bound(gpu),
                 .runtime = shared_fd_ref(gpu->model->runtime),
         };
 

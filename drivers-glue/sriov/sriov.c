@@ -20,6 +20,7 @@
 #include "drivers-glue/vf/create.h"
 #include "drivers-glue/vf/handout.h"
 #include "drivers-glue/vf/bind.h"
+#include "drivers-glue/vf/bound.h"
 #include "drivers-glue/vf/count.h"
 
 #define TYPE_PLAIN   "vf"
@@ -112,9 +113,9 @@ static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
         const VfProvider *p = sriov_find_provider(t->facts);
-        const VfScan scan = { sriov_find_method(t->facts), sriov_read_instance, sriov_read_framebuffer };
+        const VfScan scan = { sriov_find_method(t->facts), sriov_read_instance, sriov_read_framebuffer, true };
         GPtrArray *options;
-        VfCount count = { 0 };
+        _cleanup_(vf_count_done) VfCount count = { 0 };
         int r;
 
         r = vf_scan(t, &scan, snapshot, &count, reterr);
@@ -326,6 +327,7 @@ static int sriov_explain_tries(const VgpuTarget *t, const Tries *tries, VgpudErr
 static int sriov_take_named(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, VfState *ret_state,
                             VgpudError *reterr)
 {
+        _cleanup_(vf_bound_done) VfBound bound = { .t = t };
         int r;
 
         *ret = gpu_facts_find_vf(t->facts, args->parent);
@@ -336,10 +338,37 @@ static int sriov_take_named(VgpuTarget *t, const CreateArgs *args, const VgpuVf 
         if (r < 0)
                 return r;
 
+        if (vf_bound_is_free(&bound, *ret, ret_state))
+                return vf_bound_refuse(&bound, *ret, ret_state, reterr);
         if (vf_state_is_handed_out(ret_state))
                 return vf_refuse_taken(t, *ret, ret_state, reterr);
 
         return vf_state_is_reserved(ret_state) ? vf_refuse_reserved(t, *ret, ret_state, reterr) : 0;
+}
+
+/* Find the best VF that another program bound. NULL: none may be handed out. */
+static const VgpuVf *sriov_choose_bound(VgpuTarget *t, const VfProvider *p, const CreateArgs *args,
+                                        const Tries *tries)
+{
+        _cleanup_(vf_bound_done) VfBound bound = { .t = t };
+        const VgpuVf *best = NULL;
+
+        for (guint i = 0; t->take_bound && i < t->facts->vfs->len; i++) {
+                const VgpuVf *vf = t->facts->vfs->pdata[i];
+                _cleanup_(vf_state_done) VfState state = { 0 };
+
+                if (sriov_was_tried(tries, vf) || vf_state_read(t->io, vf->path, &state) < 0 ||
+                    !vf_bound_is_free(&bound, vf, &state) || vf_bound_refuse(&bound, vf, &state, NULL) < 0)
+                        continue;
+
+                if (!args->attributes || args->attributes->len == 0 ||
+                    vf_quota_has(t, p, vf->index, args->attributes))
+                        return vf;
+
+                best = best ? best : vf;
+        }
+
+        return best;
 }
 
 static int sriov_choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, const Tries *tries,
@@ -364,13 +393,15 @@ static int sriov_choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs 
                 }
         }
 
-        if (best == 0)
+        if (best > 0) {
+                g_assert(best_at < vfs->len);
+                t->parent_hint = best_at + 1;
+        }
+
+        *ret = best > 0 ? vfs->pdata[best_at] : sriov_choose_bound(t, p, args, tries);
+        if (!*ret)
                 return tries->vfs->len > 0 ? sriov_explain_tries(t, tries, reterr)
                                            : sriov_explain_none_free(t, reterr);
-
-        g_assert(best_at < vfs->len);
-        t->parent_hint = best_at + 1;
-        *ret = vfs->pdata[best_at];
 
         return vf_state_read_or_explain(t, *ret, ret_state, reterr);
 }
@@ -476,7 +507,10 @@ static int sriov_finish_interrupted(VgpuTarget *t, const char *slot, const char 
         _cleanup_(vf_restore_done) VfRestore was = { 0 };
         const VgpuVf *vf = vf_find_interrupted(t, slot, restore, &was);
 
-        return vf ? sriov_put_back(t, sriov_find_provider(t->facts), vf, &was, reterr) : 0;
+        if (!vf)
+                return vf_bound_is_returned(t, slot, restore);
+
+        return sriov_put_back(t, sriov_find_provider(t->facts), vf, &was, reterr);
 }
 
 static int sriov_configure(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr)

@@ -13,6 +13,7 @@
 #include "drivers-glue/explain.h"
 #include "drivers-glue/vf-limit.h"
 #include "drivers-glue/vf/bind.h"
+#include "drivers-glue/vf/bound.h"
 
 /* Used for back ends that pass no method: only sriov_numvfs is written. */
 static const VfMethod plain_method = { 0 };
@@ -23,6 +24,7 @@ typedef struct Loads {
         const VfMethod *method;
         const char *fate; /* completes "all VFs would …": "be removed" */
         GPtrArray *vfs;   /* owned: VgpuVf */
+        VfBound bound;    /* owned */
 } Loads;
 
 DEFINE_DESTROY_NOTIFY(free_vf, vgpu_vf_free)
@@ -30,6 +32,7 @@ DEFINE_DESTROY_NOTIFY(free_vf, vgpu_vf_free)
 static void count_loads_done(Loads *l)
 {
         g_clear_pointer(&l->vfs, g_ptr_array_unref);
+        vf_bound_done(&l->bound);
 }
 
 static void count_change_done(VfChange *c)
@@ -178,40 +181,49 @@ static bool count_find_mdev(const VgpuVf *vf, char **names, Load *ret)
         return false;
 }
 
-static int count_find_binding(VgpuIo *io, const VgpuVf *vf, Load *ret)
+/* A VF that another program bound is idle where vgpud may hand it out, unless a program has it open. */
+static void count_explain_bound(VfBound *bound, const VgpuVf *vf, const VfState *s, Load *ret)
 {
-        g_autofree char *driver = NULL, *override = NULL;
-        int r = vfs_read_driver(io, vf->path, &driver);
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+
+        if (vf_bound_refuse(bound, vf, s, &e) >= 0)
+                return;
+
+        ret->words = g_strdup_printf("is not free (%s)", e.message);
+        vgpud_hint_copy(&ret->hint, &e.hint);
+}
+
+static int count_find_binding(Loads *l, const VgpuVf *vf, Load *ret)
+{
+        _cleanup_(vf_state_done) VfState s = { 0 };
+        int r = vf_state_read(l->t->io, vf->path, &s);
 
         if (r < 0)
                 return r;
 
-        if (!driver && vfs_is_leaving(io, vf->path)) {
+        if (s.leaving) {
                 ret->words = g_strdup("is being unbound from its driver");
                 vgpud_hint_setf(&ret->hint, VGPUD_HINT_TRY_AGAIN,
                                 "try again when no program uses the VF any more");
-                return 0;
-        }
-
-        r = vfs_read_override(io, vf->path, &override);
-        if (r < 0)
-                return r;
-
-        if (vfs_driver_is_vfio(driver))
-                ret->words = g_strdup_printf("is handed out (bound to %s)", driver);
-        else if (vfs_driver_is_vfio(override))
-                ret->words = g_strdup_printf("is being handed out (its driver_override is %s)", override);
-        else if (override || vfs_driver_is_stub(driver)) {
-                ret->words = vfs_explain_reserved(driver, override);
-                vfs_hint_reserved(vf, driver, override, &ret->hint);
+        } else if (vf_bound_is_foreign(l->t, vf, &s))
+                count_explain_bound(&l->bound, vf, &s, ret);
+        else if (vfs_driver_is_vfio(s.driver))
+                ret->words = g_strdup_printf("is handed out (bound to %s)", s.driver);
+        else if (vfs_driver_is_vfio(s.override))
+                ret->words = g_strdup_printf("is being handed out (its driver_override is %s)", s.override);
+        else if (vf_state_is_reserved(&s)) {
+                ret->words = vfs_explain_reserved(s.driver, s.override);
+                vfs_hint_reserved(vf, s.driver, s.override, &ret->hint);
         }
 
         return 0;
 }
 
-static int count_find_load(VgpuIo *io, const VfMethod *method, const VgpuVf *vf, Load *ret)
+static int count_find_load(Loads *l, const VgpuVf *vf, Load *ret)
 {
+        const VfMethod *method = l->method;
         g_auto(GStrv) names = NULL;
+        VgpuIo *io = l->t->io;
         int r = vgpu_io_list(io, vf->path, &names);
 
         if (r < 0)
@@ -223,7 +235,7 @@ static int count_find_load(VgpuIo *io, const VfMethod *method, const VgpuVf *vf,
 
         r = method->find_instance ? method->find_instance(io, vf, &ret->words) : 0;
         if (r >= 0 && !ret->words)
-                r = count_find_binding(io, vf, ret);
+                r = count_find_binding(l, vf, ret);
         if (r >= 0 && ret->words && ret->hint.id == VGPUD_HINT_NONE)
                 vgpud_hint_setf(&ret->hint, VGPUD_HINT_DESTROY_INSTANCE, "destroy the instance on VF %s",
                                 vf->name);
@@ -232,11 +244,11 @@ static int count_find_load(VgpuIo *io, const VfMethod *method, const VgpuVf *vf,
 }
 
 /* Check one VF: IN_USE if a program has it open; 1 with an explanation in *reterr if it is not idle; else 0. */
-static int count_check_load(const Loads *l, const VgpuVf *vf, GArray *held, VgpudError *reterr)
+static int count_check_load(Loads *l, const VgpuVf *vf, GArray *held, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         _cleanup_(count_load_done) Load load = { 0 };
-        int r = count_find_load(l->t->io, l->method, vf, &load);
+        int r = count_find_load(l, vf, &load);
 
         if (vgpu_io_is_gone(r))
                 return 0;
@@ -266,7 +278,7 @@ static int count_check_load(const Loads *l, const VgpuVf *vf, GArray *held, Vgpu
 }
 
 /* Report a VF that a program has open before all others: that one is more urgent. */
-static int count_refuse_loads(const Loads *l, GArray *held, VgpudError *reterr)
+static int count_refuse_loads(Loads *l, GArray *held, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
         guint n = 0;
@@ -296,8 +308,9 @@ static int count_refuse_loads(const Loads *l, GArray *held, VgpudError *reterr)
 
 int vfs_refuse_loads(VgpuTarget *t, const VfMethod *method, const char *fate, GArray *held, VgpudError *reterr)
 {
-        _cleanup_(count_loads_done)
-                        Loads l = { .t = t, .method = method ? method : &plain_method, .fate = fate };
+        _cleanup_(count_loads_done) Loads l = {
+                .t = t, .method = method ? method : &plain_method, .fate = fate, .bound.t = t
+        };
         uint32_t links;
         int r;
 
@@ -546,7 +559,7 @@ static void count_restore_settings(const VfChange *c)
 }
 
 /* Change the number through 0: the kernel accepts no other way. */
-static int count_change(const VfChange *c, const Loads *l, VgpudError *reterr)
+static int count_change(const VfChange *c, Loads *l, VgpudError *reterr)
 {
         g_autoptr(GArray) held = vfs_held_groups_new();
         int r = count_refuse_loads(l, held, reterr);
@@ -575,7 +588,7 @@ int vfs_set(VgpuTarget *t, const VfMethod *method, uint32_t count, uint32_t *ret
 {
         const VfMethod *m = method ? method : &plain_method;
         _cleanup_(count_change_done) VfChange c = { .t = t, .method = m, .wanted = count };
-        _cleanup_(count_loads_done) Loads l = { .t = t, .method = m, .fate = "be removed" };
+        _cleanup_(count_loads_done) Loads l = { .t = t, .method = m, .fate = "be removed", .bound.t = t };
         int r = count_read_state(&c, &l, reterr);
 
         if (r < 0)

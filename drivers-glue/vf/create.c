@@ -12,6 +12,7 @@ void vf_create_done(VfCreate *c)
         vf_restore_done(&c->was);
         g_clear_pointer(&c->restore_text, g_free);
         g_clear_pointer(&c->driver, g_free);
+        g_clear_pointer(&c->held, g_array_unref);
         c->vf_failed = c->vf_in_use = false;
 }
 
@@ -30,22 +31,26 @@ int vf_create_bind(VfCreate *c, const char *driver, VgpudError *reterr)
 /* Check everything that can be checked before the VF is reserved and written to. */
 static int create_prepare(VfCreate *c, VgpudError *reterr)
 {
-        g_autoptr(GArray) held = vfs_held_groups_new();
+        bool bound = vfs_driver_is_vfio(c->was.state.driver);
         int r = vf_refuse_shared_group(c->t, c->vf, reterr);
 
         c->vf_in_use = r < 0;
         if (r < 0)
                 return r;
 
+        c->held = vfs_held_groups_new();
         if (c->was.state.driver) {
-                r = vfs_refuse_use(c->t->io, c->vf, c->was.state.driver, held, reterr);
+                r = vfs_refuse_use(c->t->io, c->vf, c->was.state.driver, c->held, reterr);
                 c->vf_in_use = r < 0;
 
                 if (r < 0)
                         return r;
         }
 
-        r = vf_find_vfio_driver(c->t, c->vf, &c->driver, reterr);
+        /* A VF that another program bound keeps its driver. */
+        if (bound)
+                c->driver = g_strdup(c->was.state.driver);
+        r = bound ? 0 : vf_find_vfio_driver(c->t, c->vf, &c->driver, reterr);
         if (r < 0)
                 return r;
 
@@ -65,6 +70,8 @@ static int create_hand_out(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
         _cleanup_(vf_state_done) VfState state = { 0 };
         int r = vf_create_bind(c, c->was.state.driver, reterr);
 
+        /* The next steps check for users themselves. */
+        g_clear_pointer(&c->held, g_array_unref);
         if (r < 0)
                 return r;
 
@@ -131,7 +138,7 @@ int vf_create_run(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
 
         g_assert(c->ops->read_instance);
         g_assert(c->ops->put_back);
-        g_assert(!c->restore_text && !c->driver);
+        g_assert(!c->restore_text && !c->driver && !c->held);
         g_assert(uuid_is_valid(c->args->uuid));
 
         r = create_prepare(c, reterr);

@@ -34,6 +34,7 @@ struct VfCreate {
         VfRestore was;      /* owned; the state before */
         char *restore_text; /* owned; `was` as the record has it */
         char *driver;       /* owned; the driver of VFIO to bind the VF to */
+        GArray *held;       /* owned; locks other users out until the VF is reserved; NULL: none */
         bool vf_failed;     /* the error concerns this VF only: another one may work */
         bool vf_in_use;     /* the VF was not changed: a program uses the VF, or a device in its IOMMU group */
 };

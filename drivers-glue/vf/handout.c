@@ -11,6 +11,7 @@
 #include "drivers-glue/vfio/driver-choice.h"
 #include "drivers-glue/vfio/use.h"
 #include "drivers-glue/vf/bind.h"
+#include "drivers-glue/vf/bound.h"
 
 #define DEVICE_API "vfio-pci"
 
@@ -99,6 +100,11 @@ int vf_check_instance(VgpuTarget *t, const VgpuVf *vf, const InstanceDesc *d, in
 
 /* ---- scan ---- */
 
+void vf_count_done(VfCount *c)
+{
+        vgpud_error_done(&c->bound_why);
+}
+
 static void handout_count_free(VfCount *c, uint64_t framebuffer_bytes)
 {
         if (c->free == 0 || framebuffer_bytes < c->framebuffer_bytes)
@@ -166,7 +172,7 @@ static void handout_explain_few(const GpuFacts *f, const VfMethod *method, const
 static void handout_explain_taken(const GpuFacts *f, const VfMethod *method, const VfCount *count,
                                   VgpuType *type)
 {
-        g_autofree char *reserved = NULL, *shared = NULL, *unread = NULL, *more = NULL;
+        g_autofree char *reserved = NULL, *shared = NULL, *unread = NULL, *bound = NULL, *more = NULL;
 
         if (count->reserved > 0)
                 reserved = g_strdup_printf(", and %" PRIu32 " %s reserved by driver_override or a stub driver",
@@ -178,15 +184,26 @@ static void handout_explain_taken(const GpuFacts *f, const VfMethod *method, con
         if (count->unread > 0)
                 unread = g_strdup_printf(", and %" PRIu32 " cannot be read", count->unread);
 
-        type->why_not = g_strdup_printf("%" PRIu32 " of %" PRIu32 " VFs %s handed out%s%s%s", count->handed_out,
-                                        count->all, count->handed_out == 1 ? "is" : "are",
-                                        reserved ? reserved : "", shared ? shared : "", unread ? unread : "");
+        if (count->bound > 0) {
+                bool say_why = count->bound_why.code == VGPUD_ERROR_IN_USE;
+
+                bound = g_strdup_printf(", and %" PRIu32 " %s bound by another program%s%s%s", count->bound,
+                                        count->bound == 1 ? "is" : "are", say_why ? " (" : "",
+                                        say_why ? count->bound_why.message : "", say_why ? ")" : "");
+        }
+
+        type->why_not = g_strdup_printf("%" PRIu32 " of %" PRIu32 " VFs %s handed out%s%s%s%s",
+                                        count->handed_out, count->all, count->handed_out == 1 ? "is" : "are",
+                                        reserved ? reserved : "", bound ? bound : "", shared ? shared : "",
+                                        unread ? unread : "");
 
         if (count->all < f->total_vfs && !(method && method->fixed))
                 more = g_strdup_printf(", or enable up to %" PRIu32
                                        " VFs while none is handed out: vgpuctl enable-vfs %s [COUNT]",
                                        f->total_vfs, f->name);
-        if (count->handed_out > 0)
+        if (count->bound > 0)
+                vgpud_hint_copy(&type->hint, &count->bound_why.hint);
+        else if (count->handed_out > 0)
                 vgpud_hint_setf(&type->hint, VGPUD_HINT_DESTROY_INSTANCE, "destroy an instance%s",
                                 more ? more : "");
         else
@@ -220,7 +237,7 @@ static void handout_explain_shared(const GpuSnapshot *s, VgpuType *type)
 static void handout_explain_no_more(const GpuFacts *f, const VfMethod *method, const VfCount *count,
                                     const GpuSnapshot *s, VgpuType *type)
 {
-        if (count->handed_out + count->reserved > 0)
+        if (count->handed_out + count->reserved + count->bound > 0)
                 handout_explain_taken(f, method, count, type);
         else if (count->shared > 0)
                 handout_explain_shared(s, type);
@@ -245,11 +262,31 @@ static bool handout_is_shared(VgpuTarget *t, const VgpuVf *vf, GpuSnapshot *s, c
         return true;
 }
 
-static void handout_scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf, GpuSnapshot *s, VfCount *count)
+/* The VF counts as bound if it may not be handed out. */
+static void handout_count_bound(VfBound *b, const VfScan *scan, const VgpuVf *vf, const VfState *state,
+                                GpuSnapshot *s, VfCount *count)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+
+        if (vf_bound_refuse(b, vf, state, &e) >= 0) {
+                if (handout_is_shared(b->t, vf, s, count))
+                        count->shared++;
+                else
+                        handout_count_free(count, scan->read_framebuffer(b->t, vf));
+                return;
+        }
+
+        if (count->bound++ == 0)
+                vgpud_error_move(&count->bound_why, &e);
+}
+
+static void handout_scan_vf(VgpuTarget *t, const VfScan *scan, VfBound *b, const VgpuVf *vf, GpuSnapshot *s,
+                            VfCount *count)
 {
         _cleanup_(vf_state_done) VfState state = { 0 };
         InstanceDesc *d = NULL;
         int r = vf_state_read(t->io, vf->path, &state);
+        bool bound;
 
         if (vgpu_io_is_gone(r))
                 return;
@@ -261,8 +298,12 @@ static void handout_scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf,
                 return;
         }
 
-        gpu_snapshot_add_binding(s, vf->name, state.driver, state.override);
-        if (vf_state_is_handed_out(&state)) {
+        bound = scan->takes_bound && vf_bound_is_free(b, vf, &state);
+        gpu_snapshot_add_binding(s, vf->name, state.driver, state.override)->bound_free = bound;
+
+        if (bound)
+                handout_count_bound(b, scan, vf, &state, s, count);
+        else if (vf_state_is_handed_out(&state)) {
                 r = scan->read_instance(t, vf, &state, &d);
                 if (vgpu_io_is_gone(r))
                         return;
@@ -284,6 +325,8 @@ static void handout_scan_vf(VgpuTarget *t, const VfScan *scan, const VgpuVf *vf,
 
 int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, VgpudError *reterr)
 {
+        _cleanup_(vf_bound_done) VfBound b = { .t = t };
+
         g_assert(ret->all == 0);
         g_assert(!s->unprepared);
 
@@ -291,7 +334,7 @@ int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, Vgp
                 if (vgpu_target_must_yield(t))
                         return -EAGAIN;
 
-                handout_scan_vf(t, scan, t->facts->vfs->pdata[i], s, ret);
+                handout_scan_vf(t, scan, &b, t->facts->vfs->pdata[i], s, ret);
         }
 
         if (ret->unread > 0 && ret->unread == ret->all)
@@ -301,7 +344,8 @@ int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, Vgp
         if (ret->all == 0 && !vgpu_io_exists(t->io, t->facts->path))
                 return explain_gpu_gone(t->facts, 0, reterr);
 
-        g_assert(ret->all == ret->handed_out + ret->reserved + ret->free + ret->shared + ret->unread);
+        g_assert(ret->all ==
+                 ret->handed_out + ret->reserved + ret->free + ret->shared + ret->unread + ret->bound);
         handout_explain_unprepared(t, scan->method, ret, s);
 
         return 0;
@@ -598,6 +642,7 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
 {
         _cleanup_vgpud_error_ VgpudError cause = VGPUD_ERROR_INIT, again = VGPUD_ERROR_INIT;
         _cleanup_(vf_state_done) VfState now = { 0 };
+        g_autoptr(GArray) held = vfs_held_groups_new();
         g_autofree char *bound = NULL;
         int r;
 
@@ -606,8 +651,10 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
         if (r < 0)
                 return explain_unreadable(vf->path, r, reterr);
 
-        r = vfs_bind_from(t->io, vf, vfs_driver_is_vfio(bound) ? bound : was->driver, was->driver,
-                          was->override, &cause);
+        r = vf_bound_refuse_use(t, vf, was, held, &cause);
+        if (r >= 0)
+                r = vfs_bind_from(t->io, vf, vfs_driver_is_vfio(bound) ? bound : was->driver, was->driver,
+                                  was->override, &cause);
         if (r >= 0)
                 return r;
 

@@ -40,15 +40,19 @@ typedef struct VfScan {
         int (*read_instance)(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDesc **ret);
         /* The graphics memory of a free VF; 0: unknown */
         uint64_t (*read_framebuffer)(VgpuTarget *t, const VgpuVf *vf);
+        bool takes_bound; /* create() can hand out VFs that another program bound (vf/bound.h) */
 } VfScan;
 
 typedef struct VfCount {
         uint32_t all, handed_out, reserved, free;
-        uint32_t shared; /* free, but in an IOMMU group with a device that a driver of the host uses */
-        uint32_t unread; /* cannot be read: whether they are free is unknown */
+        uint32_t shared;      /* free, but in an IOMMU group with a device that a driver of the host uses */
+        uint32_t unread;      /* cannot be read: whether they are free is unknown */
+        uint32_t bound;       /* bound by another program and not used, but not to be handed out */
+        VgpudError bound_why; /* owned; the reason for the first of these */
         uint64_t framebuffer_bytes; /* the least of all free VFs; 0: unknown */
 } VfCount;
 
+void vf_count_done(VfCount *c);
 /* Read all VFs: add their bindings and instances to the snapshot, and the reason if none can be handed out
  * (GpuSnapshot.unprepared). *ret must be zero. -EAGAIN: see VgpuDriver.scan. */
 int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, VgpudError *reterr);
@@ -89,8 +93,8 @@ char *vf_restore_to_text(const VfRestore *r);
 void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret);
 
 /* Restore driver and driver_override of a VF: the last step of every return. If the VF is in use, it stays
- * handed out. If the earlier driver refuses the VF, that is the error, and the VF is left without a driver,
- * free for a new instance. */
+ * handed out, also if its driver is the right one. If the earlier driver refuses the VF, that is the error, and
+ * the VF is left without a driver, free for a new instance. */
 int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *reterr);
 /* Explain the result r of returning a VF for destroy(), with the error *cause, which is emptied. The message
  * says whether the instance is gone nevertheless. */

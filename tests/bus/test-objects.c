@@ -289,9 +289,10 @@ static void put_on(Instance *instance, const char *slot, const char *parent)
 }
 
 #define LIST_VFS 0, PATH_GPU, VGPUD_INTERFACE_GPU, "ListVfs", "a{sv}", 0
-#define VFS(instance0, instance5, drivers, overrides)                                                                        \
+#define VFS(instance0, instance5, drivers, overrides, states)                                                                \
         "[{\"index\", <au [0, 5]>}, {\"name\", <as [\"0000:08:00.4\", \"0000:09:01.1\"]>}, {\"instance\", <ao [\"" instance0 \
-        "\", \"" instance5 "\"]>}, {\"driver\", <as " drivers ">}, {\"driver_override\", <as " overrides ">}]"
+        "\", \"" instance5 "\"]>}, {\"driver\", <as " drivers ">}, {\"driver_override\", <as " overrides                     \
+        ">}, {\"state\", <as " states ">}]"
 
 static void test_vfs(void)
 {
@@ -313,13 +314,16 @@ static void test_vfs(void)
         g_ptr_array_add(f->a->desc->attributes, vgpu_attribute_new("a", ""));
         gpu_snapshot_add_binding(f->gpu->snapshot, "0000:08:00.4", "vfio-pci", "vfio-pci");
         gpu_snapshot_add_binding(f->gpu->snapshot, "0000:09:01.1", NULL, "pci-stub");
-        assert_call(VFS(PATH_A, "/", "[\"vfio-pci\", \"\"]", "[\"vfio-pci\", \"pci-stub\"]"), f, LIST_VFS);
+        assert_call(VFS(PATH_A, "/", "[\"vfio-pci\", \"\"]", "[\"vfio-pci\", \"pci-stub\"]", "[\"\", \"\"]"), f,
+                    LIST_VFS);
         assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, parents);
         assert_properties(f, PATH_A, VGPUD_INTERFACE_INSTANCE, slot);
         g_ptr_array_set_size(f->gpu->snapshot->bindings, 0);
         put_on(f->b, NULL, "0000:09:01.1"); /* both instances are on the VF */
         put_on(f->a, NULL, "0000:09:01.1");
-        assert_call(VFS("/", PATH_A, "[\"\", \"\"]", "[\"\", \"\"]"), f, LIST_VFS);
+        gpu_snapshot_add_binding(f->gpu->snapshot, "0000:08:00.4", "vfio-pci", NULL)->bound_free = true;
+        assert_call(VFS("/", PATH_A, "[\"vfio-pci\", \"\"]", "[\"\", \"\"]", "[\"bound-free\", \"\"]"), f,
+                    LIST_VFS);
 }
 
 /* A GPU without VFs is the only parent, once prepared. */
@@ -770,6 +774,12 @@ static void test_vfs_changed(void)
         change_gpu(f, GPU_CHANGED_VFS);
         fixture_settle(f);
         g_assert_cmpstr(f->log->str, ==, VFS_CHANGED("5", "/") ", {\"driver\", <as [\"vfio-pci\"]>}]) ");
+
+        g_string_truncate(f->log, 0);
+        ((VgpuVfBinding *)gpu_snapshot_find_binding(f->gpu->snapshot, "0000:09:01.1"))->bound_free = true;
+        change_gpu(f, GPU_CHANGED_VFS);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, VFS_CHANGED("5", "/") ", {\"state\", <as [\"bound-free\"]>}]) ");
 
         g_string_truncate(f->log, 0);
         change_instance(f, INSTANCE_CHANGED_STATE);

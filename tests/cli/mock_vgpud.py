@@ -130,17 +130,19 @@ def make_mode(value, choices=None, text=None):
     return dbus.Dictionary(m, signature="sv")
 
 
-def make_vfs(names, taken=None, bound=None):
-    """Virtual functions; `taken`: name to path of the instance; `bound`: name to driver and driver_override."""
+def make_vfs(names, taken=None, bound=None, free=()):
+    """Virtual functions; `taken`: name to path of the instance; `bound`: name to driver and driver_override; `free`:
+    names of those that another program bound and that no program uses."""
     rows = []
     for i, name in enumerate(names):
         driver, override = (bound or {}).get(name, ("", ""))
         rows.append({"index": i, "name": name, "instance": (taken or {}).get(name, "/"), "driver": driver,
-                     "driver_override": override})  # fmt: skip
+                     "driver_override": override, "state": "bound-free" if name in free else ""})  # fmt: skip
     return rows
 
 
-VF_COLUMNS = {"index": "u", "name": "s", "instance": "o", "driver": "s", "driver_override": "s"}
+VF_COLUMNS = {"index": "u", "name": "s", "instance": "o", "driver": "s", "driver_override": "s",
+              "state": "s"}
 
 
 def make_properties(interface, values, **more):
@@ -260,10 +262,10 @@ def add_xe(w, prepared):
                        options=[("vram_quota", "bytes (K, M, G allowed), rounded up by the GPU"),
                                 ("exec_quantum_ms", "milliseconds (0 to 100000); 0: no limit")], **more)]  # fmt: skip
     state = {} if prepared else {"State": "unprepared", "Reason": reason, "Hint": hint, "HintId": "enable-vfs"}
-    names = [XE_VF, "0000:03:00.2", "0000:03:00.3", "0000:03:00.4", "0000:03:00.5"] if prepared else []
+    names = [XE_VF, "0000:03:00.2", "0000:03:00.3", "0000:03:00.4", "0000:03:00.5", "0000:03:00.6"] if prepared else []
     bound = {XE_VF: ("xe-vfio-pci", "xe-vfio-pci"), "0000:03:00.3": ("", "pci-stub"), "0000:03:00.4": ("xe", ""),
-             "0000:03:00.5": ("xe", "xe")}  # fmt: skip
-    w.add_gpu(XE, types, make_vfs(names, {XE_VF: instance_path(HANDED_OUT)}, bound),
+             "0000:03:00.5": ("xe", "xe"), "0000:03:00.6": ("vfio-pci", "")}  # fmt: skip
+    w.add_gpu(XE, types, make_vfs(names, {XE_VF: instance_path(HANDED_OUT)}, bound, {"0000:03:00.6"}),
               SysfsPath="/sys/devices/pci0000:00/0000:03:00.0", Subsystem="pci", VendorId=0x8086, DeviceId=0xe211,
               Class=0x030000, VendorName="Intel Corporation", DeviceName="Battlemage G21", Driver="xe", BackEnd="sriov",
               TotalVfs=12, Parents=names, **state)  # fmt: skip
@@ -392,7 +394,7 @@ class Mock(GpuTypes):
             return
         rows = [new for old, new in zip(before, vfs) if old != new]
         columns = {"index": "u", "instance": "o"}
-        for key in ("driver", "driver_override"):
+        for key in ("driver", "driver_override", "state"):
             if any(old[key] != new[key] for old, new in zip(before, vfs)):
                 columns[key] = "s"
         if rows:

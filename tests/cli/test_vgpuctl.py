@@ -210,9 +210,9 @@ class Tables(Case):
         self.golden("show-instance-sriov.txt", self.good("show", HANDED_OUT))
         gpu, instance = self.data("show", XE)["gpu"], self.data("show", HANDED_OUT)["instance"]
         self.assertEqual(gpu["vfs"][:3], [
-            {"index": 0, "name": XE_VF, "instance": HANDED_OUT, "driver": "xe-vfio-pci", "driver_override": "xe-vfio-pci"},
-            {"index": 1, "name": "0000:03:00.2", "instance": None, "driver": None, "driver_override": None},
-            {"index": 2, "name": "0000:03:00.3", "instance": None, "driver": None, "driver_override": "pci-stub"}])
+            {"index": 0, "name": XE_VF, "instance": HANDED_OUT, "driver": "xe-vfio-pci", "driver_override": "xe-vfio-pci", "state": None},
+            {"index": 1, "name": "0000:03:00.2", "instance": None, "driver": None, "driver_override": None, "state": None},
+            {"index": 2, "name": "0000:03:00.3", "instance": None, "driver": None, "driver_override": "pci-stub", "state": None}])
         self.assertEqual(instance["slot"], XE_VF)
         self.assertEqual([a["name"] for a in instance["attributes"]], ["vram_quota", "exec_quantum_ms"])
 
@@ -1642,7 +1642,7 @@ class Monitor(Case):
         self.assertEqual([len(g["types"]) for g in events[0]["gpus"]], [2, 1, 0, 2])
         self.assertEqual([len(g["vfs"]) for g in events[0]["gpus"]], [0, 2, 0, 0])
         added = next(e["gpu"] for e in events if e["event"] == "gpu-added")
-        self.assertEqual((len(added["types"]), len(added["vfs"])), (2, 5))
+        self.assertEqual((len(added["types"]), len(added["vfs"])), (2, 6))
         changed = {key: e["gpu"] for e in events if e["event"] == "gpu-changed" for key in e["changed"]}
         self.assertEqual([t["available"] for t in changed["types"]["types"]], [4, 3])
         self.assertEqual(changed["parents"]["parents"], ["x"])

@@ -235,6 +235,7 @@ class Host:
         self.runtime = self.directory / "run"
         self.state = self.directory / "state"
         self.config = self.directory / "etc"
+        self.definitions = self.directory / "definitions"  # the root of etc/libvirt and etc/mdevctl.d
         self.environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.address, TMPDIR=str(self.directory), LC_ALL="C.UTF-8")
         self.environment.pop("LISTEN_FDS", None)
         self.environment.pop("JOURNAL_STREAM", None)
@@ -315,7 +316,7 @@ class Host:
                    f"--state-directory={self.state}",
                    f"--writer={BUILD}/drivers-glue/vgpud-write", f"--nvml={tools['vgpud-nvml']}",
                    f"--systemctl={tools['systemctl']}",  # a stand-in, never the real systemctl
-                   f"--modules={TOP}/tests/simhost/modules",
+                   f"--modules={TOP}/tests/simhost/modules", f"--definitions={self.definitions}",
                    *more]
         preload = self.sim.environment.get("LD_PRELOAD")
         if IS_ASAN and preload:
@@ -455,7 +456,7 @@ class Host:
                     os.kill(pid, signal.SIGKILL)
         if str(self.directory) in pathlib.Path("/proc/self/mountinfo").read_text("utf-8"):
             wrong.append(f"something is mounted below {self.directory}")
-        known = {"bus", "bus.conf", "policy.conf", "etc", "run", "state", "vgpuctl"}
+        known = {"bus", "bus.conf", "policy.conf", "etc", "definitions", "run", "state", "vgpuctl"}
         for name in os.listdir(self.directory):
             if name not in known and not name.endswith((".log", ".json", ".address")):
                 wrong.append(f"left: {self.directory}/{name}")

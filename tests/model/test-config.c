@@ -330,6 +330,25 @@ static void test_gpu_in_capitals(void)
         config_free(c);
 }
 
+static void test_take_bound(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Config *c = config_new();
+
+        scratch_file(&s, "vgpud.conf",
+                     "[gpu *]\ntake-bound=yes\n[gpu 0000:41:00.0]\ntake-bound=no\n[gpu 0000:42:00.0]\ntake-bound=maybe\n");
+        int before = config_find_gpu(c, "0000:41:00.0").take_bound;
+        config_read(c, s.path);
+        int none = config_find_gpu(c, "0000:41:00.0").take_bound;
+        int invalid = config_find_gpu(c, "0000:42:00.0").take_bound;
+        guint errors = c->errors->len;
+        config_free(c);
+        ASSERT_EQ(before, -1);
+        ASSERT_EQ(none, 0);
+        ASSERT_EQ(invalid, 1);
+        ASSERT_EQ(errors, 1);
+}
+
 /* Symbolic links are followed. */
 static void test_link(void)
 {
@@ -356,6 +375,7 @@ int main(int argc, char **argv)
         TEST(test_pci_ids);
         TEST(test_gpus);
         TEST(test_gpu_in_capitals);
+        TEST(test_take_bound);
         TEST(test_link);
 
         return tests_end();

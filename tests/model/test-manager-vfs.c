@@ -116,6 +116,20 @@ static void test_all_or_none(void)
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 3);
 }
 
+static void hold_vf(Fixture *f, FakePf *pf, unsigned n)
+{
+        g_autofree char *node = g_strdup_printf("vfio/%d", fake_vf_group(pf, n));
+
+        fake_hold_node(f->kernel, node, 4711, "qemu");
+}
+
+static void release_vf(Fixture *f, FakePf *pf, unsigned n)
+{
+        g_autofree char *node = g_strdup_printf("vfio/%d", fake_vf_group(pf, n));
+
+        fake_hold_node(f->kernel, node, 0, NULL);
+}
+
 /* UUIDs of foreign instances are stable until the host restarts. */
 static void test_foreign(void)
 {
@@ -133,6 +147,7 @@ static void test_foreign(void)
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)("gpu~ " XE " state=ready")));
         VgpuVf vf = { .index = 0, .name = (char *)VF0, .path = (char *)fake_vf_path(pf, 0) };
         ASSERT_OK(vfs_bind(io, &vf, "vfio-pci", "vfio-pci", &error));
+        hold_vf(&f, pf, 0);
         gpu_want_scan(gpu(&f), GPU_SCAN_NOW);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf"), uuid), VGPUD_ERROR_NONE);
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 2);
@@ -152,6 +167,8 @@ static void test_foreign(void)
         fixture_start(&f);
         ASSERT_NOT_NULL(model_get_instance(f.model, foreign));
         ASSERT_EQ(model_get_instance(f.model, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_EQ(fixture_destroy(&f, foreign, true), VGPUD_ERROR_IN_USE);
+        release_vf(&f, pf, 0);
         ASSERT_EQ(fixture_destroy(&f, foreign, true), VGPUD_ERROR_NONE);
         ASSERT_NULL(fake_vf_override(pf, 0));
         vgpu_io_free(io);
@@ -267,6 +284,7 @@ static void test_made_anew(void)
         ASSERT_OK(fake_pf_enable(pf, 2));
         ASSERT_OK(vfs_bind(io, &(VgpuVf){ .name = (char *)VF0, .path = (char *)fake_vf_path(pf, 0) },
                            "vfio-pci", "vfio-pci", NULL));
+        hold_vf(&f, pf, 0);
         fixture_start(&f);
         ASSERT_NULL(model_get_instance(f.model, uuid));
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 1);

@@ -181,14 +181,54 @@ class Sriov(vmsriov.Managed):
         vmcase.vgpuctl("destroy", "desk")
         self.assertLetGo(vf)
 
-    def test_made_by_hand(self):
-        [vf, _] = self.pf.enable(2)
+    # -- VFs that another program bound --
+
+    def assertBoundFree(self, *vfs):  # pylint: disable=invalid-name
+        vmcase.vgpuctl("rescan", self.pf.address)
+        found = [row["name"] for row in self.vfs() if row["state"] == "bound-free"]
+        self.assertEqual(found, [vf.address for vf in vfs])
+        self.assertEqual(self.objects().instances, {})
+
+    def test_bound_by_another_program(self):
+        """Such a VF is an instance only while a program uses it."""
+        [vf, other] = self.pf.enable(2)
         vf.bind("vfio-pci")
-        [uuid] = self.bus.until(lambda objects: len(objects.instances) == 1).instances
-        self.assertEqual(self.objects().instances[uuid]["Origin"], "foreign")
-        self.assertVgpuctlFails(4, "Foreign", "destroy", uuid)
-        vmcase.vgpuctl("destroy", "--foreign", uuid)
-        self.assertLetGo(vf)
+        self.assertBoundFree(vf)
+        self.assertVgpuctlFails(5, "NoCapacity", "create", "vf", "--gpu", self.pf.address, "--parent", vf.address)
+        self.assertVgpuctlFails(6, "InUse", "disable-vfs", self.pf.address)
+        with vmcase.VfioUser(vf.address, device=True):
+            vmcase.vgpuctl("rescan", self.pf.address)
+            [uuid] = self.objects().instances
+            self.assertEqual(self.objects().instances[uuid]["Origin"], "foreign")
+            self.assertVgpuctlFails(4, "Foreign", "destroy", uuid)
+            self.assertVgpuctlFails(6, "InUse", "destroy", "--foreign", uuid)
+        self.assertBoundFree(vf)
+        self.assertLetGo(other)
+        self.assertEqual((vf.driver(), vf.override()), ("vfio-pci", "vfio-pci"))
+
+    def test_taken_from_another_program(self):
+        config = vmcase.Path("/etc/vgpud/vgpud.conf.d/take-bound.conf")
+        config.write_text(f"[gpu {self.pf.address}]\ntake-bound=yes\n", encoding="utf-8")
+        self.addCleanup(config.unlink)
+        [vf, other] = self.pf.enable(2)
+        vf.bind("vfio-pci")
+        vf.write("driver_override", "\n")
+        vmcase.run("systemctl", "restart", "vgpud")
+        self.bus.until(lambda objects: objects.gpus.get(self.pf.address, {}).get("State") == "ready")
+        self.assertBoundFree(vf)
+        self.assertEqual(self.types()["vf"]["available"], 2)
+        uuids = [self.create(), self.create()]
+        self.assertEqual([self.assertHandedOut(uuid).address for uuid in uuids], [other.address, vf.address])
+        with vmcase.VfioUser(vf.address, device=True):
+            self.assertVgpuctlFails(6, "InUse", "destroy", uuids[1])
+        vmcase.vgpuctl("destroy", *uuids)
+        self.assertLetGo(other)
+        self.assertLetGo(vf, "vfio-pci")
+        self.assertBoundFree(vf)
+        with vmcase.VfioUser(vf.address):
+            self.assertVgpuctlFails(6, "InUse", "disable-vfs", self.pf.address)
+        vmcase.vgpuctl("disable-vfs", self.pf.address)
+        self.assertVfs(0)
 
 
 vmcase.main()
