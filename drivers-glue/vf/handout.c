@@ -361,6 +361,9 @@ void vf_find_instances(VgpuTarget *t, const VfScan *scan, const char *name, GpuS
         if (r >= 0 && !vf_state_is_handed_out(&state))
                 return;
 
+        /* Only a scan finds out whether a program uses a VF that another program bound. */
+        if (r >= 0 && scan->takes_bound && vf_bound_is_foreign(t, vf, &state))
+                r = -EAGAIN;
         if (r >= 0)
                 r = scan->read_instance(t, vf, &state, &d);
         if (r < 0)

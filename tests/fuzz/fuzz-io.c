@@ -101,6 +101,11 @@ static int fuzz_write(VgpuIo *io, const char *path, const char *value)
         return r;
 }
 
+static int fuzz_write_guarded(VgpuIo *io, const char *path, const char *value, const VgpuWitness *witness)
+{
+        return fuzz_write(io, path, value);
+}
+
 static int fuzz_list(VgpuIo *io, const char *path, char ***ret)
 {
         g_autoptr(GStrvBuilder) names = g_strv_builder_new();
@@ -132,10 +137,9 @@ static int fuzz_read_link(VgpuIo *io, const char *path, char **ret)
         return r;
 }
 
-static int fuzz_identify(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec)
+static int fuzz_identify(VgpuIo *io, const char *path, uint64_t *ret)
 {
         *ret = strlen(path) + 1;
-        *ret_first_seen_usec = 1;
 
         return 0;
 }
@@ -154,6 +158,21 @@ static int fuzz_node_exists(VgpuIo *io, const char *path)
 
 static int fuzz_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **ret_command)
 {
+        return 0;
+}
+
+static int fuzz_list_held(VgpuIo *io, const char *folder, GHashTable **ret)
+{
+        *ret = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+        return 0;
+}
+
+static int fuzz_read_definitions(VgpuIo *io, VgpuDefinitions **ret)
+{
+        *ret = g_new0(VgpuDefinitions, 1);
+        (*ret)->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+
         return 0;
 }
 
@@ -203,14 +222,16 @@ static void fuzz_free(VgpuIo *io)
 static const VgpuIoOps fuzz_ops = {
         .read = fuzz_read,
         .write = fuzz_write,
-        .write_guarded = fuzz_write,
+        .write_guarded = fuzz_write_guarded,
         .list = fuzz_list,
         .read_link = fuzz_read_link,
         .identify = fuzz_identify,
         .open_group = fuzz_open_group,
         .node_exists = fuzz_node_exists,
         .find_holder = fuzz_find_holder,
+        .list_held = fuzz_list_held,
         .list_aliases = fuzz_list_aliases,
+        .read_definitions = fuzz_read_definitions,
         .run = fuzz_run,
         .free = fuzz_free,
 };

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "drivers-glue/registry.h"
+#include "drivers-glue/type-find.h"
 #include "fake-gim.h"
 #include "fake-gpus.h"
 #include "fake-nvidia.h"

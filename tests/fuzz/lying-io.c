@@ -198,9 +198,9 @@ static int lying_write(VgpuIo *io, const char *path, const char *value)
         return tell_write(io, path, value, lying_io(io)->truth->ops->write);
 }
 
-static int lying_write_guarded(VgpuIo *io, const char *path, const char *value)
+static int lying_write_guarded(VgpuIo *io, const char *path, const char *value, const VgpuWitness *witness)
 {
-        return tell_write(io, path, value, lying_io(io)->truth->ops->write_guarded);
+        return tell_write(io, path, value, vgpu_io_write_guarded);
 }
 
 static gint compare_names(gconstpointer a, gconstpointer b)
@@ -282,7 +282,7 @@ static int lying_list_aliases(VgpuIo *io, const char *prefix, char ***ret)
         return lie_names(lie, r, names, ret);
 }
 
-static int lying_identify(VgpuIo *io, const char *path, uint64_t *ret, uint64_t *ret_first_seen_usec)
+static int lying_identify(VgpuIo *io, const char *path, uint64_t *ret)
 {
         LyingIo *l = lying_io(io);
         const Lie *lie = next_lie(l, "identify", path);
@@ -290,9 +290,9 @@ static int lying_identify(VgpuIo *io, const char *path, uint64_t *ret, uint64_t 
         if (lie && lie->kind != 't')
                 return lie_errno(lie);
         if (!lie)
-                return l->truth->ops->identify(l->truth, path, ret, ret_first_seen_usec);
+                return l->truth->ops->identify(l->truth, path, ret);
 
-        *ret = *ret_first_seen_usec = (unsigned char)lie->text[0] + 1;
+        *ret = (unsigned char)lie->text[0] + 1;
 
         return 0;
 }
@@ -351,6 +351,37 @@ static int lying_find_holder(VgpuIo *io, const char *path, int *ret_pid, char **
         return 1;
 }
 
+static int lying_list_held(VgpuIo *io, const char *folder, GHashTable **ret)
+{
+        LyingIo *l = lying_io(io);
+        const Lie *lie = next_lie(l, "held", folder);
+        int r = l->truth->ops->list_held(l->truth, folder, ret);
+
+        if (!lie)
+                return r;
+
+        /* Also an error leaves a set: the nodes of the processes that could be checked. */
+        g_hash_table_remove_all(*ret);
+        if (lie->kind == 't')
+                g_hash_table_add(*ret, g_strdup(lie->text));
+
+        return lie->kind == 't' || lie->kind == 'w' ? 0 : -EACCES;
+}
+
+static int lying_read_definitions(VgpuIo *io, VgpuDefinitions **ret)
+{
+        LyingIo *l = lying_io(io);
+        const Lie *lie = next_lie(l, "definitions", "");
+        int r = l->truth->ops->read_definitions(l->truth, ret);
+
+        if (r >= 0 && lie && lie->kind == 't' && !(*ret)->unread)
+                (*ret)->unread = g_utf8_make_valid(lie->text, -1);
+        else if (r >= 0 && lie && lie->kind == 'w')
+                g_hash_table_remove_all((*ret)->files);
+
+        return r;
+}
+
 static int lying_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output)
 {
         LyingIo *l = lying_io(io);
@@ -405,7 +436,9 @@ static const VgpuIoOps lying_ops = {
         .open_group = lying_open_group,
         .node_exists = lying_node_exists,
         .find_holder = lying_find_holder,
+        .list_held = lying_list_held,
         .list_aliases = lying_list_aliases,
+        .read_definitions = lying_read_definitions,
         .run = lying_run,
         .pause = lying_pause,
         .free = lying_free,

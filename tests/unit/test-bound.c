@@ -2,6 +2,7 @@
 
 /* VFs that another program bound to vfio-pci, in the back end "sriov" on the in-memory kernel. */
 
+#include "drivers-glue/type-find.h"
 #include "drivers-glue/vf/bound.h"
 
 #include "drivers-glue/registry.h"
