@@ -28,7 +28,7 @@
 #include "drivers-glue/amd/gim.h"
 #include "drivers-glue/amd/gim-legacy-share.h"
 #include "drivers-glue/vf/create.h"
-#include "drivers-glue/vf/handout.h"
+#include "drivers-glue/vf/return.h"
 #include "drivers-glue/vf/bind.h"
 #include "drivers-glue/vf/count.h"
 

@@ -18,7 +18,7 @@
 #include "drivers-glue/sriov/quota.h"
 #include "drivers-glue/intel/xe.h"
 #include "drivers-glue/vf/create.h"
-#include "drivers-glue/vf/handout.h"
+#include "drivers-glue/vf/return.h"
 #include "drivers-glue/vf/bind.h"
 #include "drivers-glue/vf/bound.h"
 #include "drivers-glue/vf/count.h"

@@ -6,6 +6,7 @@
 #include "drivers-glue/explain.h"
 #include "drivers-glue/slots.h"
 #include "drivers-glue/vf/bind.h"
+#include "drivers-glue/vf/return.h"
 #include "drivers-glue/vfio/use.h"
 
 void vf_bound_done(VfBound *b)

@@ -4,7 +4,7 @@
 /* Hand out a VF step by step, with a rollback if a step fails. The back ends add their own steps. The functions
  * block; call them in the lane of the GPU. */
 
-#include "drivers-glue/vf/handout.h"
+#include "drivers-glue/vf/return.h"
 
 typedef struct VfCreate VfCreate;
 

@@ -430,6 +430,7 @@ static void test_vfs(void)
 {
         _cleanup_fixture_ Fixture f;
         VgpuVf vf = { .name = (char *)VF0 };
+        g_autofree char *node = NULL;
         uint64_t taken;
         VgpuIo *io;
         FakePf *pf;
@@ -452,6 +453,13 @@ static void test_vfs(void)
         ASSERT_OK(vfs_bind(io, &vf, "vfio-pci", "vfio-pci", NULL));
         scan_parent(gpu, VF0);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)XE));
+        ASSERT_EQ(g_hash_table_size(gpu->instances), 0);
+
+        /* A bound VF is an instance while a program uses it. */
+        node = g_strdup_printf("vfio/%d", fake_vf_group(pf, 0));
+        fake_hold_node(f.kernel, node, 4711, "qemu");
+        scan_parent(gpu, VF0);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)XE));
         ASSERT_EQ(g_hash_table_size(gpu->instances), 1);
         ASSERT_EQ(fixture_available(&f, XE, "vf"), 2);
         taken = gpu->snapshot->taken_usec;
@@ -459,6 +467,7 @@ static void test_vfs(void)
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)XE));
         ASSERT_EQ(gpu->snapshot->taken_usec, taken);
 
+        fake_hold_node(f.kernel, node, 0, NULL);
         ASSERT_OK(vfs_bind(io, &vf, NULL, NULL, NULL));
         scan_parent(gpu, VF0);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)XE));
