@@ -111,15 +111,16 @@ static bool create_is_taken_over(const VfCreate *c)
 static int create_undo(VfCreate *c, VgpudError *cause, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
-        int r;
+        int r = 0;
 
-        if (!vgpu_io_exists(c->t->io, c->vf->path)) {
+        /* The VF may also vanish during the rollback. */
+        if (!vgpu_io_exists(c->t->io, c->vf->path) ||
+            ((r = c->ops->put_back(c, &again)) < 0 && !vgpu_io_exists(c->t->io, c->vf->path))) {
                 vgpud_error_done(cause);
                 c->vf_failed = false;
                 return explain_gpu_gone(c->t->facts, 0, reterr);
         }
 
-        r = c->ops->put_back(c, &again);
         if (r < 0 && !c->ops->explain_undo && create_is_taken_over(c))
                 r = 0;
         if (r < 0)

@@ -1181,6 +1181,27 @@ static void test_gone_while_creating(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
 }
 
+static int unplug_at_rollback(FakeKernel *k, const char *path, void *data)
+{
+        Fixture *f = data;
+        g_autofree char *override = g_strconcat(fake_vf_path(f->pf, 0), "/driver_override", NULL);
+
+        fake_heal(k);
+        fake_before(k, "write", override, unplug, f->pf);
+
+        return 0;
+}
+
+static void test_gone_while_undoing(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 1);
+
+        fake_vf_fail_probe(f.pf, 0, EIO);
+        fake_before(f.k, "write", "bus/pci/drivers/vfio-pci/bind", unplug_at_rollback, &f);
+        ASSERT_ERROR(create(&f, UUID_A, "vf"), ENOLINK);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
+}
+
 /* Another program binds the VF to accelvf before the first write of a create or the last write of a destroy. */
 static int bind_to_accel(FakeKernel *k, const char *path, void *data)
 {
@@ -1603,6 +1624,7 @@ int main(int argc, char **argv)
         TEST(test_noiommu);
         TEST(test_shared_group);
         TEST(test_gone_while_creating);
+        TEST(test_gone_while_undoing);
         TEST(test_races_of_a_rival);
         TEST(test_quota_errno_xe);
         TEST(test_quota_errno_i915);
