@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         gpointer function;
         PciAddr address;
 
-        memcpy(text, data, size);
+        if (size > 0)
+                memcpy(text, data, size);
         text[size] = 0;
 
         d->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);

@@ -460,7 +460,8 @@ static unsigned count_threads(void)
 static void test_stop_while_blocked(void)
 {
         _cleanup_fixture_ Fixture f;
-        static Job *left; /* the lane uses the job until the process ends */
+        static Job *left;             /* the lane uses the job until the process ends */
+        static Lanes *volatile lanes; /* the same; volatile, so that the leak sanitizer finds the pointer */
         unsigned threads = count_threads();
         g_auto(GStrv) names = NULL;
         g_autofree char *text = NULL;
@@ -476,6 +477,8 @@ static void test_stop_while_blocked(void)
         fake_hang(f.kernel, "write", create);
         ASSERT_OK(request_create(f.model, REQUEST_N(2, .type = "mdpy-hd"), &left, NULL));
         fake_wait_hanging(f.kernel);
+        lanes = f.model->lanes;
+        g_assert(lanes);
         fixture_stop(&f);
 
         /* The numbers of closed descriptors go to other files of the process. */
