@@ -92,20 +92,31 @@ static char *registry_explain_i915(const GpuFacts *f, VgpudHint *ret_hint)
         return g_strdup("i915 has registered no mediated types, and the GPU has no SR-IOV");
 }
 
+void registry_hint_manager(const GpuFacts *f, bool has_manager, VgpudHint *ret_hint)
+{
+        bool has_display = f->class >> 8 == 0x0300;
+        const char *display =
+                        has_display ? "; a workstation GPU (such as RTX A5000, RTX A6000 or RTX 6000 Ada) has vGPUs only with its display outputs off: use NVIDIA's displaymodeselector"
+                                    : "";
+
+        if (!has_manager)
+                vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
+                                "load NVIDIA's host driver for vGPU (the vGPU manager) instead of the driver for graphics and compute, if the GPU supports vGPU%s",
+                                display);
+        else
+                vgpud_hint_setf(ret_hint, has_display ? VGPUD_HINT_CONFIGURE_GPU : VGPUD_HINT_LOAD_DRIVER,
+                                "check that the GPU supports vGPU and that nvidia-vgpud and nvidia-vgpu-mgr run (parts of NVIDIA's host driver for vGPU)%s",
+                                display);
+}
+
 static char *registry_explain_nvidia(const GpuFacts *f, VgpudHint *ret_hint)
 {
-        const char *display = registry_advise_display(f);
+        bool has_manager = f->features & VGPU_FEATURE_NVIDIA_MANAGER;
 
-        if (!(f->features & VGPU_FEATURE_NVIDIA_MANAGER)) {
-                vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER, REGISTRY_LOAD_MANAGER, display);
+        registry_hint_manager(f, has_manager, ret_hint);
 
-                return g_strdup("no vGPU manager is loaded, and the driver has registered no vGPU types");
-        }
-
-        vgpud_hint_setf(ret_hint, *display ? VGPUD_HINT_CONFIGURE_GPU : VGPUD_HINT_LOAD_DRIVER,
-                        REGISTRY_CHECK_MANAGER, display);
-
-        return g_strdup("the vGPU manager has registered no vGPU types");
+        return g_strdup(has_manager ? "the vGPU manager has registered no vGPU types"
+                                    : "no vGPU manager is loaded, and the driver has registered no vGPU types");
 }
 
 static char *registry_explain_xe(const GpuFacts *f, VgpudHint *ret_hint)

@@ -17,16 +17,6 @@ extern const VgpuDriver xengt_driver;       /* intel/xengt.c */
  * *ret_hint which driver or setting would help. Both may be NULL and are emptied if a back end fits. */
 const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason, VgpudHint *ret_hint);
 
-/* Hints for NVIDIA's GPUs without vGPU types; %s: registry_advise_display(). */
-#define REGISTRY_LOAD_MANAGER \
-        "load NVIDIA's host driver for vGPU (the vGPU manager) instead of the driver for graphics and compute, if the GPU supports vGPU%s"
-#define REGISTRY_CHECK_MANAGER \
-        "check that the GPU supports vGPU and that nvidia-vgpud and nvidia-vgpu-mgr run (parts of NVIDIA's host driver for vGPU)%s"
-
-/* More advice if the GPU has display outputs (class 0x030000); else "". */
-static inline const char *registry_advise_display(const GpuFacts *f)
-{
-        return f->class >> 8 == 0x0300
-                               ? "; a workstation GPU (such as RTX A5000, RTX A6000 or RTX 6000 Ada) has vGPUs only with its display outputs off: use NVIDIA's displaymodeselector"
-                               : "";
-}
+/* The hint for an NVIDIA GPU without vGPU types: load the vGPU manager, or check it if it is loaded; for a GPU
+ * with display outputs, also how to turn them off. */
+void registry_hint_manager(const GpuFacts *f, bool has_manager, VgpudHint *ret_hint);

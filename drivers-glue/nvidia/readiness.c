@@ -8,21 +8,13 @@
 
 char *nvidia_explain_no_vgpus(const GpuFacts *f, const NvmlAnswer *nvml, bool has_manager, VgpudHint *ret_hint)
 {
-        const char *display = registry_advise_display(f);
-
         if (nvml ? nvml_answer_knows_vgpus(nvml) : has_manager)
                 return NULL;
 
-        if (!has_manager) {
-                vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER, REGISTRY_LOAD_MANAGER, display);
+        registry_hint_manager(f, has_manager, ret_hint);
 
-                return g_strdup("no vGPU manager is loaded (NVIDIA's host driver for vGPU)");
-        }
-
-        vgpud_hint_setf(ret_hint, *display ? VGPUD_HINT_CONFIGURE_GPU : VGPUD_HINT_LOAD_DRIVER,
-                        REGISTRY_CHECK_MANAGER, display);
-
-        return g_strdup("the vGPU manager lists no types for the GPU");
+        return g_strdup(has_manager ? "the vGPU manager lists no types for the GPU"
+                                    : "no vGPU manager is loaded (NVIDIA's host driver for vGPU)");
 }
 
 /* Some GPUs advertise VFs that do not exist. Before the first attempt to enable them, only NVML can

@@ -375,7 +375,7 @@ static int bind_refuse_leaving(const Binding *b, VgpudError *reterr)
         return r;
 }
 
-static bool bind_driver_exists(VgpuIo *io, const char *driver)
+bool vfs_driver_exists(VgpuIo *io, const char *driver)
 {
         g_autofree char *path = g_strconcat("bus/pci/drivers/", driver, NULL);
 
@@ -450,7 +450,7 @@ static int bind_attach(Binding *b, VgpudError *reterr)
         if (b->bound)
                 return bind_explain_race(b, NULL, 0, reterr);
 
-        if (r == -ENOENT && !bind_driver_exists(b->io, b->driver))
+        if (r == -ENOENT && !vfs_driver_exists(b->io, b->driver))
                 return bind_explain_no_driver(b, reterr);
         if (r < 0)
                 return bind_explain_refusal(b, r, reterr);
@@ -468,7 +468,7 @@ static int bind_run(Binding *b, const char *override, VgpudError *reterr)
         if (b->bound && g_strcmp0(b->bound, b->driver) == 0)
                 return bind_set_override(b, override, reterr);
 
-        if (b->driver && !bind_driver_exists(b->io, b->driver))
+        if (b->driver && !vfs_driver_exists(b->io, b->driver))
                 return bind_explain_no_driver(b, reterr);
 
         /* Unbind first: the kernel may refuse that. Set driver_override before binding, so that no other driver

@@ -33,6 +33,9 @@ void vfs_hint_reserved(const VgpuVf *vf, const char *driver, const char *overrid
  * driver_override. */
 bool vfs_is_leaving(VgpuIo *io, const char *path);
 
+/* True if a PCI driver of this name is loaded. */
+bool vfs_driver_exists(VgpuIo *io, const char *driver);
+
 /* Bind the VF to this driver by driver_override; with driver NULL, unbind the VF. An old driver is unbound
  * first, with all users locked out (vfio_keep_out()). The link `driver` decides about success, not the result
  * of write(2). `override` is the driver_override to leave behind, NULL for none. Errors: IN_USE, UNSUPPORTED

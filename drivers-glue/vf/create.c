@@ -95,16 +95,15 @@ static int create_hand_out(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
         return 0;
 }
 
-/* True if another program has bound the VF meanwhile, and nothing of vgpud is left on it: the VF has no quotas,
- * and its driver_override is as before. */
+/* True if another program has bound the VF, and nothing of vgpud is left on the VF: it has no quotas, and its
+ * driver_override is as before. */
 static bool create_is_taken_over(const VfCreate *c)
 {
         const VfState *was = &c->was.state;
         _cleanup_(vf_state_done) VfState now = { 0 };
 
         return (!c->was.quotas || c->was.quotas->len == 0) && vf_state_read(c->t->io, c->vf->path, &now) >= 0 &&
-               !vf_state_is_handed_out(&now) && now.driver && g_strcmp0(now.driver, was->driver) != 0 &&
-               g_strcmp0(now.override, was->override) == 0;
+               vf_is_taken_over(&now, was) && g_strcmp0(now.override, was->override) == 0;
 }
 
 /* Roll back because of *cause, which is emptied. */

@@ -44,13 +44,6 @@ char *vf_restore_to_text(const VfRestore *r)
         return g_string_free(text, FALSE);
 }
 
-static bool return_driver_exists(VgpuIo *io, const char *driver)
-{
-        g_autofree char *path = g_strconcat("bus/pci/drivers/", driver, NULL);
-
-        return vgpu_io_name_is_valid(driver) && vgpu_io_exists(io, path);
-}
-
 void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret)
 {
         g_auto(GStrv) items = g_strsplit(text ? text : "", " ", -1);
@@ -67,7 +60,7 @@ void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret)
                         continue;
 
                 *equals = 0;
-                if (strcmp(*i, RESTORE_DRIVER) == 0 && return_driver_exists(io, value)) {
+                if (strcmp(*i, RESTORE_DRIVER) == 0 && vfs_driver_exists(io, value)) {
                         g_free(ret->state.driver);
                         ret->state.driver = g_steal_pointer(&value);
                 } else if (strcmp(*i, RESTORE_OVERRIDE) == 0) {
@@ -96,8 +89,7 @@ const VgpuVf *vf_find_interrupted(VgpuTarget *t, const char *slot, const char *r
         return vf;
 }
 
-/* True if another program has bound the VF to a driver of its own. */
-static bool return_is_taken_over(const VfState *now, const VfState *was)
+bool vf_is_taken_over(const VfState *now, const VfState *was)
 {
         return now->driver && !vfs_driver_is_vfio(now->driver) && g_strcmp0(now->driver, was->driver) != 0;
 }
@@ -125,7 +117,7 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
         /* The failed vfs_bind() may have left driver_override set, which would look like a reservation:
          * restore the earlier value. A VF that is still handed out stays an instance. */
         if (vf_state_read(t->io, vf->path, &now) < 0 ||
-            (vf_state_is_handed_out(&now) && !return_is_taken_over(&now, was)) ||
+            (vf_state_is_handed_out(&now) && !vf_is_taken_over(&now, was)) ||
             vfs_bind(t->io, vf, now.driver, was->override, &again) >= 0) {
                 vgpud_error_move(reterr, &cause);
                 return r;

@@ -18,6 +18,9 @@ char *vf_restore_to_text(const VfRestore *r);
  * gets no driver. */
 void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret);
 
+/* True if another program has bound the VF to a driver that is neither VFIO's nor the one before. */
+bool vf_is_taken_over(const VfState *now, const VfState *was);
+
 /* Restore driver and driver_override of a VF: the last step of every return. If the VF is in use, it stays
  * handed out, also if its driver is the right one. If the earlier driver refuses the VF, that is the error, and
  * the VF is left without a driver, free for a new instance. */

@@ -581,6 +581,18 @@ class HostTest(unittest.TestCase):
             bus.wait(lambda: get() == expected)
         self.assertEqual(get(), expected)
 
+    def kill_in(self, h, fault, start):
+        """Kill vgpud while the write of start() hangs in the kernel, release the kernel, and start another daemon."""
+        h.sim.fault(f"{fault}:hang:1")
+        start()
+        h.hanging(1)
+        h.kill()
+        h.sim.ctl("fault", "clear")
+        h.sim.ctl("release")
+        h.start()
+        bus.wait(lambda: all(g["State"] not in ("new", "stuck") and g["Job"] == "/" and not g["QueuedJobs"]
+                             for g in h.bus.gpus().values()), "vgpud has looked at all GPUs")
+
     def assert_error(self, name, pending_or_call, *words, hint=None):
         """Check that the call ends with this error, whose message has these words. `hint`: the id of the hint, "" for
         none."""

@@ -206,17 +206,6 @@ class Bound(host.HostTest):
         self.assert_becomes(VFS[:1], lambda: self.bound_free(h))
         self.assertEqual(h.bus.instances(), {})
 
-    def kill_in(self, h, fault, start):
-        h.sim.fault(f"{fault}:hang:1")
-        start()
-        h.hanging(1)
-        h.kill()
-        h.sim.ctl("fault", "clear")
-        h.sim.ctl("release")
-        h.start()
-        bus.wait(lambda: all(g["State"] not in ("new", "stuck") and g["Job"] == "/" and not g["QueuedJobs"]
-                             for g in h.bus.gpus().values()), "vgpud has looked at all GPUs")
-
     def test_killed_in_create(self):
         """The kernel completed the only write: the instance stands as requested."""
         h = self.booted(1, 1)

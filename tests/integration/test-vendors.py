@@ -1132,18 +1132,6 @@ class Killed(host.HostTest):
         self.assertEqual(result.returncode, 0, path)
         return result.stdout.strip()
 
-    def kill_in(self, h, fault, start):
-        """Kill vgpud while the write of start() hangs in the kernel, release the kernel, and start another daemon."""
-        h.sim.fault(f"{fault}:hang:1")
-        start()
-        h.hanging(1)
-        h.kill()
-        h.sim.ctl("fault", "clear")
-        h.sim.ctl("release")
-        h.start()
-        bus.wait(lambda: all(g["State"] not in ("new", "stuck") and g["Job"] == "/" and not g["QueuedJobs"]
-                             for g in h.bus.gpus().values()), "vgpud has looked at all GPUs")
-
     def test_enable(self):
         h = self.host("xe")
         self.kill_in(h, f"write:{XE}/sriov_numvfs", lambda: h.bus.gpu(XE).call("SetVfs", 2))
