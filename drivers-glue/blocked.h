@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What an operation waits for that does not return from the kernel: the file, and the process that has the
- * device open. A driver that is unbound, and a device that is removed, wait for their last user. */
+/* Explains an operation that does not return from the kernel: names the file, and the process that has the
+ * device open. The kernel ends an unbind and the removal of a device only when the last user has closed the
+ * device. */
 
 #include "drivers-glue/io/io.h"
 

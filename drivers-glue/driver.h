@@ -37,7 +37,7 @@ typedef struct VgpuTarget {
                                        * NVIDIA's lists omit types that cannot be created now */
         const GpuNotes *notes;        /* borrowed: notes that outlive the daemon; NULL: none are kept */
         VgpuSlots *slots; /* borrowed: the slots that vgpud handed out; NULL: no records are kept, and each VF
-                           * that is bound for a VM is an instance */
+                           * with a driver of VFIO is an instance */
         bool take_bound;  /* VFs that another program bound may be handed out (vgpud.conf) */
 
         /* Lane. True if other work waits for the end of a scan that may be repeated. NULL: never. */

@@ -68,8 +68,8 @@ typedef struct VgpudError {
  * characters and at most TEXT_MESSAGE_MAX bytes (base/text.h); foreign texts in it should be quoted. */
 int vgpud_error_setf(VgpudError *e, VgpudErrorCode code, const char *format, ...) _printf_(3, 4) _cold_;
 
-/* vgpud_error_setf() that also keeps the errno of a failed system call in errnum. `r`: its negative errno. Any
- * other value means that no call failed: `r` may be the result of a write that another program overtook. */
+/* vgpud_error_setf() that also keeps the errno of a failed system call in errnum. `r`: its negative errno; 0 or
+ * more if the call succeeded and another program undid its effect: errnum is 0 then. */
 int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char *format, ...)
                 _printf_(4, 5) _cold_;
 

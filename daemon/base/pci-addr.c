@@ -32,7 +32,7 @@ static int pci_addr_parse_field(const char **s, size_t min, size_t max, char end
         return 0;
 }
 
-/* What stands before an address, and the character behind each field; 0: the field is the last. */
+/* A form of an address: its prefix, and the character that follows each field (0: the field is the last). */
 typedef struct PciAddrForm {
         const char *prefix; /* in lower case */
         char domain, bus, device;

@@ -138,7 +138,7 @@ static void arrivals_apply_blocked(Model *m, const GPtrArray *blocked)
 }
 
 /* The files of the GPU can be read again. If a job or scan of the GPU is stuck too, the GPU stays stuck until
- * that ends. */
+ * this job or scan ends. */
 static void arrivals_note_read(Gpu *gpu)
 {
         if (!gpu->facts_blocked)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Shows what a quick scan found: instances that came or went on some parents of a GPU. Predicts the snapshot
- * that a scan would yield and applies it (model/apply.h). The scan that follows corrects what cannot be
- * predicted. */
+/* Applies the result of a quick scan: the instances that were added or removed on some parents of a GPU. The
+ * function predicts the snapshot of a full scan and applies it (model/apply.h). The full scan that follows
+ * corrects the prediction. */
 
 #include "daemon/forward.h"
 #include "drivers-glue/snapshot.h"

@@ -21,9 +21,9 @@
  *             between its write and its next system calls. Then vgpud's own device becomes foreign.
  *
  * A record read at start-up is in doubt until the lane, which waits for vgpud-write, has read the inode and
- * compared the device (records_fits()). For a slot that exists before the create, such as a VF, the inode is
- * that of the slot and proves only that a write succeeded. A back end without witness (VgpuDriver.has_witness)
- * has the reservation alone. */
+ * compared the device (records_fits()). For a slot that exists before the create, such as a VF, the
+ * record has the inode of the slot, which proves only that a write succeeded. A back end without witness
+ * (VgpuDriver.has_witness) has the reservation alone. */
 
 #include <stdbool.h>
 #include <stdint.h>

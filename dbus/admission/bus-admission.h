@@ -25,9 +25,10 @@
 typedef struct BusAdmission BusAdmission;
 
 /* Limits of the calls that wait for their uid: of one sender, and of all. The first call of a sender always has
- * a place if it is small: the bus limits the number of senders. A large one takes its place from the sender
- * that holds most, if that sender holds more than this call. If the call is refused all the same, the bus is
- * asked about the sender, so that the next call of root passes. */
+ * a place if it is small: the bus limits the number of senders. A large call takes the place of
+ * calls of the sender with the most waiting bytes, if this sender has more bytes than the call. If vgpud
+ * refuses the call nevertheless, it asks the bus for the uid of the sender, so that the next call of root
+ * passes. */
 #define BUS_UNKNOWN_PER_SENDER_MAX 128U
 #define BUS_UNKNOWN_MAX            1024U
 #define BUS_UNKNOWN_BYTES_MAX      (8U * 1024U * 1024U)

@@ -287,7 +287,8 @@ static void test_large_call_of_root(void)
         g_assert_nonnull(strstr(n->log->str, "uid0 "));
 }
 
-/* Nobody holds more than this call. It is refused, but the next one passes, although the flood goes on. */
+/* No sender has more bytes waiting than root's call: vgpud refuses the call, but serves the next one during the
+ * flood. */
 static void test_largest_call_of_root(void)
 {
         g_autoptr(Network) n = network_new(true);
