@@ -11,7 +11,7 @@
 #include "io-fake.h"
 #include "tests.h"
 
-/* All writes so far against tests/golden/SUITE-NAME.txt. */
+/* Compares all writes so far with tests/golden/SUITE-NAME.txt. */
 static inline void assert_golden(FakeKernel *k, const char *suite, const char *name)
 {
         g_autofree char *writes = fake_writes(k), *file = g_strdup_printf("%s-%s.txt", suite, name),
@@ -24,7 +24,7 @@ static inline void assert_golden(FakeKernel *k, const char *suite, const char *n
         ASSERT_STREQ(writes, expected);
 }
 
-/* Gives r back. */
+/* Checks that r and the error agree. Returns r. */
 static inline int assert_explained(int r, const VgpudError *e)
 {
         if (r < 0) {

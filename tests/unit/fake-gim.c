@@ -39,7 +39,7 @@ struct FakeGim {
         bool refuses, fails_reads;
 };
 
-/* gim refuses while a VF is enabled. */
+/* True if gim refuses a change of a mode, as gim does while a VF is enabled. */
 static bool refuses(const FakeGim *g)
 {
         return g->refuses || fake_pf_has_active_vf(g->pf);
@@ -211,7 +211,8 @@ static void reset_vf(Vf *v)
         v->divider = 0;
 }
 
-/* The driver does not notice a piece within another one. */
+/* True if the range overlaps an allocated one. Like the driver, this misses a range that lies inside an
+ * allocated range. */
 static bool is_occupied(const FakeGimLegacy *g, unsigned base, unsigned top)
 {
         for (unsigned i = 0; i < g->n; i++) {

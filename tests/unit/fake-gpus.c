@@ -431,7 +431,7 @@ static void add_nvidia_type(FakeGpu *g, unsigned id, const char *name, unsigned 
         t->max_instances = max;
 }
 
-/* Virtual functions follow the physical function from its function 4 on, eight to a device. */
+/* The first VF is function 4 of the GPU's device. Each device number has eight functions. */
 static void add_vfs(FakeGpu *g, unsigned n_vfs)
 {
         g_autofree char *bus = g_strndup(g->name, strlen("0000:00:"));

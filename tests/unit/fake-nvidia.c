@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The model is used by one thread at a time. */
+/* Without a lock: only one thread at a time uses this model. */
 
 #include "fake-nvidia.h"
 
@@ -155,7 +155,7 @@ static int show_id(FakeKernel *k, const char *path, void *data, char **ret)
         return 0;
 }
 
-/* Functions */
+/* VFs */
 
 static void vf_free(gpointer p)
 {

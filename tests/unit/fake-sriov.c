@@ -143,7 +143,8 @@ static Vf *find_vf(FakePci *pci, const char *name)
         return NULL;
 }
 
-/* Linux waits until the last user closes the device. The fake answers EDEADLK, which a test can see. */
+/* True if a program has the VF open. Linux then waits for the last close; the fake returns EDEADLK instead,
+ * so that a test fails. */
 static bool is_open(const Vf *v)
 {
         FakeKernel *k = v->pf->pci->k;
@@ -322,7 +323,7 @@ static int store_override(FakeKernel *k, const char *path, void *data, const cha
         return 0;
 }
 
-/* pci_dev.enable_cnt: VFIO enables a device when it is opened, other drivers when they are bound. */
+/* True if pci_dev.enable_cnt is above 0: VFIO enables a device on open, other drivers on probe. */
 static bool is_active(const Vf *v)
 {
         return is_open(v) || (v->driver && !vfs_driver_is_vfio(v->driver->name));
@@ -378,7 +379,7 @@ static int new_group(FakePf *p)
         return p->group;
 }
 
-/* The kernel prints capitals (drivers/pci/pci-sysfs.c). */
+/* The kernel prints the ids in capitals (drivers/pci/pci-sysfs.c). */
 static char *make_modalias(FakePfModel model)
 {
         g_autofree char *vendor = g_ascii_strup(models[model].vendor + strlen("0x"), -1);
@@ -455,7 +456,7 @@ static void provision(FakePf *p)
         }
 }
 
-/* The resources of i915 in gt0 and gt1. */
+/* True for a resource of i915, which gt0 and gt1 both have. */
 static bool is_resource(const Quota *q)
 {
         return q->step > 0;
@@ -562,7 +563,8 @@ static int set_numvfs(FakePf *p, unsigned n)
         return r;
 }
 
-/* A reader waits while another program changes the number, and cannot be killed meanwhile (Linux 6.1). */
+/* Aborts the test. On Linux 6.1 a reader of sriov_numvfs waits, unkillable, while another program changes
+ * the number. */
 static int show_numvfs(FakeKernel *k, const char *path, void *data, char **ret)
 {
         g_error("/sys/%s was read, which may wait for ever", path);
@@ -647,7 +649,7 @@ static int store_quota(FakeKernel *k, const char *path, void *data, const char *
         pthread_mutex_lock(&q->pf->pci->lock);
         if (q->step > 0 && number + sum_of_others(q) > q->max) {
                 r = -ENOSPC;
-                /* i915 has released the old value before. */
+                /* i915 releases the old value before it fails. */
                 if (q->pf->model == FAKE_PF_I915) {
                         q->value = 0;
                         r = -EDQUOT;

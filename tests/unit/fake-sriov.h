@@ -32,7 +32,7 @@ const char *fake_pf_path(FakePf *p);
 GpuFacts *fake_pf_facts(FakePf *p);
 /* Another program binds the PF to a driver (NULL: none). Only the driver of the model can enable VFs. */
 void fake_pf_set_driver(FakePf *p, const char *driver);
-/* The driver enables at most this number of VFs, without an error. */
+/* The driver enables at most this number of VFs, and reports no error if more are requested. */
 void fake_pf_set_limit(FakePf *p, unsigned limit);
 /* Write N to sriov_numvfs; -errno. */
 int fake_pf_enable(FakePf *p, unsigned n);
@@ -52,7 +52,7 @@ const char *fake_vf_name(FakePf *p, unsigned n);
 const char *fake_vf_driver(FakePf *p, unsigned n);   /* NULL: none */
 const char *fake_vf_override(FakePf *p, unsigned n); /* NULL: none */
 int fake_vf_group(FakePf *p, unsigned n);            /* -1: none */
-/* True if a VF is enabled by the file "enable". */
+/* True if the enable count of any VF is above 0: the file "enable" shows it. */
 bool fake_pf_has_active_vf(FakePf *p);
 /* Every probe of the VF fails with this errno from now on; 0: succeeds. */
 void fake_vf_fail_probe(FakePf *p, unsigned n, int eno);

@@ -19,7 +19,7 @@
 #define RESERVED    32
 
 typedef struct Vgt {
-        unsigned vm_id; /* 0: free; the host owns the first */
+        unsigned vm_id; /* 0: free; the first Vgt belongs to the host */
         unsigned low_start, low, high, fence_start, fences;
         bool started;
 } Vgt;
@@ -199,8 +199,8 @@ static int remove_vgt(FakeXengt *x, unsigned vm_id)
         return 0;
 }
 
-/* Parse like the driver: one word of at most 63 characters. A read of uninitialised memory by the driver aborts
- * the test. */
+/* Parse like the driver: one word of at most 63 characters. Abort the test if the driver would read
+ * uninitialised memory. */
 static int store_create(FakeKernel *k, const char *path, void *data, const char *value)
 {
         FakeXengt *x = data;

@@ -28,15 +28,15 @@ typedef struct File {
 } File;
 
 typedef struct Node {
-        int pid;       /* process that has the node open; 0: none; -1: one that is invisible */
+        int pid;       /* process that has the node open; 0: none; -1: a process that /proc hides */
         char *command; /* owned */
-        int keep_fd;   /* our end of the pipe whose other end open_group() gave out; -EBADF before */
+        int keep_fd;   /* write end of a pipe; open_group() gave out the read end; -EBADF: not yet */
 } Node;
 
 typedef struct Fault {
         FakeHook hook; /* NULL: none */
         void *data;
-        int before, after; /* errno to answer instead or afterwards; 0: none */
+        int before, after; /* errno instead of the operation, or after it; 0: none */
         bool hang;
 } Fault;
 
@@ -54,7 +54,7 @@ struct FakeKernel {
         } programs[_VGPU_PROGRAM_MAX];
         void (*paused)(FakeKernel *k, void *data);
         void *paused_data;
-        unsigned hanging; /* threads in a hang now */
+        unsigned hanging; /* threads that hang now */
         bool processes_denied;
         uint64_t last_serial;
         char *aliases;     /* owned; NULL: no such file */
@@ -118,7 +118,7 @@ FakeKernel *fake_kernel_free(FakeKernel *k)
         return NULL;
 }
 
-/* The tree; all of these want the lock. */
+/* The tree; callers hold the lock. */
 
 static void add(FakeKernel *k, const char *path, const File *f)
 {
@@ -293,7 +293,7 @@ void fake_deny_processes(FakeKernel *k)
         pthread_mutex_unlock(&k->lock);
 }
 
-/* The reader of a pipe has gone when the writer sees POLLERR. */
+/* True if the descriptor that open_group() gave out is still open: a closed read end shows as POLLERR. */
 static bool node_is_kept(const Node *n)
 {
         struct pollfd p = { .fd = n->keep_fd };
@@ -436,7 +436,8 @@ void fake_heal(FakeKernel *k)
         pthread_mutex_unlock(&k->lock);
 }
 
-/* Counts the operation and does what the faults say. *ret_after is what to answer when it has been done. */
+/* Counts the operation and applies its fault, if any. *ret_after is the result to return after a successful
+ * operation. */
 static int enter(FakeKernel *k, const char *op, const char *path, int *ret_after)
 {
         g_autofree char *key = g_strdup_printf("%s %s", op, path);
@@ -609,7 +610,7 @@ static int write_and_log(VgpuIo *io, const char *kind, const char *path, const c
         if (r >= 0 && after < 0)
                 r = after;
 
-        /* One line each. */
+        /* Escape newlines: the log has one line per write. */
         shown = strchr(value, '\n') ? g_strescape(value, NULL) : g_strdup(value);
         pthread_mutex_lock(&k->lock);
         g_string_append_printf(k->writes, "%s %s = %s: %s%s\n", kind, path, shown,
@@ -624,7 +625,7 @@ static int fake_write(VgpuIo *io, const char *path, const char *value)
         return write_and_log(io, "write", path, value);
 }
 
-/* vgpud-write, which is never killed. */
+/* Writes as vgpud-write does, and appends the identity of the new device to the record. */
 static int fake_write_guarded(VgpuIo *io, const char *path, const char *value, const VgpuWitness *witness)
 {
         FakeKernel *k = kernel(io);
@@ -792,7 +793,7 @@ static int fake_list_held(VgpuIo *io, const char *folder, GHashTable **ret)
         return r;
 }
 
-/* Definitions: "FUNCTION FILE"; a line without a file is the reason why a definition cannot be read. */
+/* Definitions: "FUNCTION FILE" per line. A line without a blank names a file that cannot be read. */
 static int fake_read_definitions(VgpuIo *io, VgpuDefinitions **ret)
 {
         VgpuDefinitions *d = g_new0(VgpuDefinitions, 1);

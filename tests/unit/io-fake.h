@@ -11,11 +11,12 @@ typedef struct FakeKernel FakeKernel;
 
 FakeKernel *fake_kernel_new(void);
 FakeKernel *fake_kernel_free(FakeKernel *k);
-/* One of any number of accesses to it; freed with vgpu_io_free(), before the kernel. */
+/* Returns a new VgpuIo on the kernel; any number may exist. Free each one with vgpu_io_free() before the
+ * kernel. */
 VgpuIo *fake_kernel_io(FakeKernel *k);
 
-/* The tree. Directories above a path are made as needed. A link is given the path that it leads to, and shows a
- * relative text as sysfs' links do. Removing takes everything below with it. */
+/* The tree. Directories above a path are made as needed. The target of a link is a path below /sys; read as
+ * a text, the link is relative, as in sysfs. A removal includes everything below the path. */
 void fake_add_directory(FakeKernel *k, const char *path);
 void fake_add_file(FakeKernel *k, const char *path, const char *text);
 /* NVIDIA's vgpu_params: empty at first; the last byte of a write is dropped. */
@@ -36,7 +37,7 @@ void fake_remove_node(FakeKernel *k, const char *node);
 void fake_hold_node(FakeKernel *k, const char *node, int pid, const char *command);
 /* An invisible process has the node open. */
 void fake_hold_node_invisibly(FakeKernel *k, const char *node);
-/* Not every process can be looked at from now on. */
+/* The search of /proc is denied some processes from now on. */
 void fake_deny_processes(FakeKernel *k);
 /* True if a descriptor of open_group() is still open. */
 bool fake_node_is_kept(FakeKernel *k, const char *node);
@@ -46,36 +47,37 @@ bool fake_node_is_held(FakeKernel *k, const char *node);
 /* modules.alias: lines of "PATTERN MODULE". Without it there is no such file. */
 void fake_set_aliases(FakeKernel *k, const char *lines);
 
-/* Definitions of mdevctl and libvirt: lines of "FUNCTION FILE". A line without a file, and so without a blank,
- * is the reason why one cannot be read. */
+/* Definitions of mdevctl and libvirt: lines of "FUNCTION FILE". A line without a blank names a file that
+ * cannot be read. */
 void fake_set_definitions(FakeKernel *k, const char *lines);
 
 /* Programs: what run() does for one. Called with the kernel unlocked; its result is the exit status or a
- * negative errno, *ret_output (may stay NULL) is owned by the caller. Without one the program is not there
- * (ENOENT). */
+ * negative errno, *ret_output (may stay NULL) is owned by the caller. A program without a function does not
+ * exist (ENOENT). */
 typedef int (*FakeProgram)(FakeKernel *k, const char *const *arguments, void *data, char **ret_output);
 void fake_set_program(FakeKernel *k, VgpuProgram program, FakeProgram run, void *data);
-/* Called for each pause; the fake does not sleep. NULL: nothing. */
+/* Sets a function that each pause calls; the fake does not sleep. NULL: none. */
 void fake_on_pause(FakeKernel *k, void (*paused)(FakeKernel *k, void *data), void *data);
 
-/* Faults. op is "read", "write" (of both kinds), "list", "link" or "group" (with the number for a path). The
- * hook is called before the operation, with the kernel unlocked; a negative result is answered instead of doing
- * it. */
+/* Faults. op is "read", "write" (plain and guarded), "list", "link" or "group" (with the number for a path).
+ * The hook is called before the operation, with the kernel unlocked; a negative result replaces the
+ * operation. */
 typedef int (*FakeHook)(FakeKernel *k, const char *path, void *data);
 void fake_before(FakeKernel *k, const char *op, const char *path, FakeHook hook, void *data);
 void fake_fail(FakeKernel *k, const char *op, const char *path, int eno);
-/* Do it, and then answer that errno. */
+/* Do the operation, and return this errno all the same. */
 void fake_fail_after(FakeKernel *k, const char *op, const char *path, int eno);
-/* Block all callers until fake_release(); fake_wait_hanging() waits for the first one. */
+/* Block all callers of the operation until fake_release(). fake_wait_hanging() waits until one caller is
+ * blocked. */
 void fake_hang(FakeKernel *k, const char *op, const char *path);
 void fake_wait_hanging(FakeKernel *k);
 void fake_release(FakeKernel *k);
-/* No faults any more. */
+/* Remove all faults. */
 void fake_heal(FakeKernel *k);
 
-/* Every write so far, a line each: "write|guarded PATH = VALUE: ok|ERRNO", with " (keeping vfio/12)" when a
- * descriptor of that group was open meanwhile. Likewise "run systemctl|nvml ARGUMENTS: STATUS|ERRNO" and
- * "pause USEC". Free it. */
+/* Every write so far, a line each: "write|guarded PATH = VALUE: ok|ERRNO", with " (keeping vfio/12)" if a
+ * descriptor of that group was open during the write. Likewise "run systemctl|nvml ARGUMENTS: STATUS|ERRNO"
+ * and "pause USEC". Free it. */
 char *fake_writes(FakeKernel *k);
 /* Number of operations so far: "read", "list", "link", "run", "pause". */
 unsigned fake_count(FakeKernel *k, const char *op);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A directory for one test, with everything in it removed at the end. */
+/* A directory for one test. The end of the test removes it with its contents. */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -52,7 +52,7 @@ static inline void scratch_free(Scratch *s)
 }
 #define _cleanup_scratch_ _cleanup_(scratch_free)
 
-/* Below the directory; directories above the name must exist. */
+/* Writes a file below the directory. The directories in the name must exist. */
 static inline void scratch_bytes(const Scratch *s, const char *name, const char *bytes, size_t size)
 {
         _cleanup_close_ int fd = openat(s->fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

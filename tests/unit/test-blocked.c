@@ -33,7 +33,7 @@ static void test_holder(void)
 {
         static const struct {
                 const char *node;         /* open in a process; NULL: none */
-                const char *path, *value; /* of the write; path NULL: a program */
+                const char *path, *value; /* blocked write; path NULL: a program, and value is its command */
                 bool found;
         } table[] = {
                 { "vfio/12", "bus/pci/drivers/vfio-pci/unbind", VF, true },
@@ -46,7 +46,7 @@ static void test_holder(void)
                 { "dri/card1", "bus/pci/drivers/xe/unbind", GPU, true },
                 { "dri/card1", NULL, "systemctl start vgpud-sriov@disable-" GPU ".service", true },
                 { "vfio/12", NULL, "systemctl start vgpud-sriov@disable-" GPU ".service", true },
-                /* The screen of the host is no reason. */
+                /* A program with the display node open does not block these two writes. */
                 { "dri/card1", PF "/sriov_numvfs", "0", false },
                 { "dri/card1", "bus/pci/drivers/vfio-pci/unbind", VF, false },
                 { "vfio/12", "bus/pci/drivers/vfio-pci/unbind", "0000:09:00.0", false },

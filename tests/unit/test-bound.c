@@ -61,7 +61,7 @@ static void fixture_free(Fixture *f)
 }
 #define _cleanup_fixture_ _cleanup_(fixture_free)
 
-/* The udev rule. */
+/* Binds as the administrator's udev rule would. */
 static void bind_vf(Fixture *f, unsigned n, const char *override)
 {
         g_assert(vfs_bind(f->io, f->facts->vfs->pdata[n], "vfio-pci", override, NULL) >= 0);
@@ -176,7 +176,7 @@ static void test_needs_setting(void)
         assert_offer(&f, 2, 0, VGPUD_HINT_ENABLE_VFS);
 }
 
-/* Without records every bound VF is an instance. */
+/* If the target keeps no records (slots NULL), every bound VF is an instance. */
 static void test_no_records(void)
 {
         _cleanup_fixture_ Fixture f = with_vfs(FAKE_PF_PLAIN, 1);
@@ -208,7 +208,7 @@ static void test_comes_last(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
 }
 
-/* The VF is never unbound, and gets back its driver_override. */
+/* The VF stays bound during create and destroy, and destroy restores its driver_override. */
 static void test_restored(void)
 {
         for (unsigned set = 0; set < 2; set++) {
@@ -231,7 +231,8 @@ static void test_restored(void)
         }
 }
 
-/* Quotas are written while no driver is bound. */
+/* A VF with quotas is unbound, because quotas are written while no driver is bound; destroy binds it to
+ * vfio-pci again. */
 static void test_restored_with_quotas(void)
 {
         _cleanup_fixture_ Fixture f = with_vfs(FAKE_PF_XE, 1);
@@ -276,7 +277,8 @@ static void test_in_use(void)
         ASSERT_EQ(destroy(&f, f.made), 1);
 }
 
-/* Not every process can be examined: opening the group decides, and without a group the VF may be in use. */
+/* Some processes cannot be examined. If the VF has a group node, opening the node decides; if not, the VF
+ * counts as in use. */
 static void test_hidden_processes(void)
 {
         for (unsigned group = 0; group < 2; group++) {
@@ -294,7 +296,8 @@ static void test_hidden_processes(void)
         }
 }
 
-/* The search of /proc does not see every user: opening the group decides. */
+/* The search of /proc misses a process that has the VF open. Opening the group fails, so create() refuses
+ * the VF. */
 static void test_user_is_invisible(void)
 {
         _cleanup_fixture_ Fixture f = with_vfs(FAKE_PF_PLAIN, 2);
@@ -358,7 +361,8 @@ static void test_defined(void)
         ASSERT_CONTAINS(f.e.message, "/etc/libvirt/qemu/bad.xml");
 }
 
-/* An instance of vgpud whose VF was recreated is not vgpud's. */
+/* The slot's record names another inode, so the VF was recreated: it is a bound VF, not the instance of
+ * vgpud. */
 static void test_recreated(void)
 {
         _cleanup_fixture_ Fixture f = with_vfs(FAKE_PF_PLAIN, 1);
@@ -373,7 +377,8 @@ static void test_recreated(void)
         assert_offer(&f, 0, 0, VGPUD_HINT_CHANGE_CONFIG);
 }
 
-/* vgpud was killed before the reservation, or after the return. */
+/* vgpud was killed before it set driver_override or after it restored it. Result 1: the VF is as it was
+ * before create(). */
 static void test_interrupted(void)
 {
         static const struct {
@@ -382,7 +387,7 @@ static void test_interrupted(void)
         } table[] = {
                 { NULL, "driver=vfio-pci", 1 },
                 { "vfio-pci", "driver=vfio-pci", 0 },                   /* handed out */
-                { "vfio-pci", "driver=vfio-pci override=vfio-pci", 0 }, /* either */
+                { "vfio-pci", "driver=vfio-pci override=vfio-pci", 0 }, /* handed out, or returned */
                 { "other", "driver=vfio-pci override=other", 1 },
                 { NULL, "driver=accelvf", 0 },
                 { NULL, "", 0 },

@@ -33,7 +33,7 @@ static void test_domains(void)
         } table[] = {
                 { "<domain/>", "" },
                 { DOMAIN(""), "" },
-                /* as libvirt writes them; the address beside the source is the guest's */
+                /* the files of libvirt; the address outside <source> is the guest's */
                 { "<!--\nWARNING: THIS IS AN AUTO-GENERATED FILE.\n-->\n" DOMAIN(HOSTDEV(SOURCE(
                                   "<address domain='0x0000' bus='0x41' slot='0x1f' function='0x7'/>") "<address type='pci' domain='0x0000' bus='0x06' slot='0x00' function='0x0'/>")),
                   "0000:41:1f.7 " },
@@ -64,7 +64,7 @@ static void test_domains(void)
         }
 }
 
-/* What cannot be understood may name any function. */
+/* A domain that vgpud does not understand is an error, because it may name any function. */
 static void test_bad_domains(void)
 {
         static const char *const texts[] = {
@@ -181,7 +181,7 @@ static void test_unread(void)
                 d = vgpu_definitions_read(s.path);
                 ASSERT_NOT_NULL(d->unread);
                 ASSERT_CONTAINS(d->unread, name);
-                /* The other files are known. */
+                /* The file that can be read still counts. */
                 ASSERT_NOT_NULL(file_of(d, "0000:01:02.0"));
         }
 }

@@ -49,7 +49,7 @@ static void test_hint(void)
         ASSERT_NULL(e.hint.text);
         ASSERT_STREQ(other.hint.text, "try --force");
 
-        /* Another error does not keep the hint of the one before. */
+        /* A new error drops the hint of the previous error. */
         (void)vgpud_error_setf(&other, VGPUD_ERROR_FAILED, "it failed");
         ASSERT_EQ(other.hint.id, VGPUD_HINT_NONE);
         vgpud_error_hintf(NULL, VGPUD_HINT_USE_FOREIGN, "x");
@@ -70,7 +70,7 @@ static void test_set(void)
         ASSERT_EQ(e.code, VGPUD_ERROR_NONE);
         ASSERT_NULL(e.message);
 
-        /* The result is the errno of the code, the kernel's word is kept beside it. */
+        /* The result is the errno of the code. The kernel's errno is in e.errnum. */
         ASSERT_ERROR(vgpud_error_set_errnof(&e, VGPUD_ERROR_NO_CAPACITY, -EUSERS, "full"), ENOSPC);
         ASSERT_EQ(e.errnum, EUSERS);
 }
@@ -89,7 +89,7 @@ static void test_no_errno(void)
         }
 }
 
-/* A function that failed without an explanation must not end the daemon. */
+/* A function that failed without setting an error must not abort the daemon. */
 static void test_move_of_nothing(void)
 {
         _cleanup_vgpud_error_ VgpudError a = VGPUD_ERROR_INIT, b = VGPUD_ERROR_INIT;

@@ -42,10 +42,10 @@ static void test_full(void)
         add(k, "boot_vga", "1");
         add(k, "sriov_totalvfs", "16");
         add(k, "sriov_drivers_autoprobe", "1");
-        /* Reading this waits for the device lock: it must not be read. */
+        /* gpu_facts_read() must not read this file, because a read waits for the device lock. */
         add(k, "sriov_numvfs", "2");
         fake_fail(k, "read", GPU "/sriov_numvfs", EDEADLK);
-        /* Reading these does damage with some drivers. */
+        /* gpu_facts_read() must not read this file, because the read resets the GPU with some drivers. */
         fake_fail(k, "read", GPU "/reset_gpu", EDEADLK);
         fake_add_link(k, GPU "/virtfn0", "devices/pci0000:3a/0000:3a:00.0/0000:3b:00.1");
         fake_add_link(k, GPU "/virtfn1", "devices/pci0000:3a/0000:3a:00.0/0000:3b:00.2");
@@ -83,7 +83,7 @@ static void test_full(void)
         fake_kernel_free(k);
 }
 
-/* A GPU whose number of VFs cannot be read is not reported as a GPU without SR-IOV. */
+/* An unreadable sriov_totalvfs does not mean that the GPU has no SR-IOV. */
 static void test_unreadable_total_vfs(void)
 {
         for (unsigned i = 0; i < 2; i++) {
@@ -167,7 +167,7 @@ static void test_memory(void)
                     { "tile1/physical_vram_size_bytes", "512" },
                     { "tile/physical_vram_size_bytes", "1" } },
                   1536 },
-                /* part of the memory is unknown */
+                /* the size of one tile is unknown, so the sum is unknown */
                 { "xe", { { "tile0/physical_vram_size_bytes", "1024" }, { "tile1/gt1/x", "" } }, 0 },
                 { "xe",
                   { { "tile0/physical_vram_size_bytes", "18446744073709551615" },
@@ -228,7 +228,7 @@ static int begin_removal(FakeKernel *k, const char *path, void *data)
         return 0;
 }
 
-/* Removed while it is read: half of it is not taken for another device. */
+/* The GPU is removed during gpu_facts_read(), which must not take the remaining files for another device. */
 static void test_going(void)
 {
         FakeKernel *k = fake_kernel_new();
@@ -262,10 +262,10 @@ static void test_parents(void)
 
         FakeGpu *intel = fake_add_gvt_g(k, "0000:00:02.0"), *nvidia = fake_add_nvidia_a2(k, "0000:08:00.0", 6);
         FakeGpu *mdpy = fake_add_mdpy(k);
-        /* One that went away between being listed and being looked at. */
+        /* A parent that disappeared between the listing and the read of its link. */
         fake_add_link(k, "class/mdev_bus/0000:09:00.0", "devices/gone");
         fake_fail(k, "link", "class/mdev_bus/0000:09:00.0", ENOENT);
-        /* Odd ones hide none of the others. */
+        /* Entries that cannot be read do not hide the other parents. */
         fake_add_file(k, "class/mdev_bus/no-link", "x");
         fake_add_link(k, "class/mdev_bus/refused", "devices/refused");
         fake_fail(k, "link", "class/mdev_bus/refused", EIO);
@@ -326,7 +326,7 @@ static void test_parent_is_gpu(void)
         fake_kernel_free(k);
 }
 
-/* The files that identify each interface. */
+/* The files that identify the interface of a driver. */
 typedef struct Way {
         const char *vendor, *class, *paths[4]; /* paths below the folder of the GPU */
         const char *elsewhere;                 /* below /sys */
@@ -341,7 +341,7 @@ static void check_way(const Way *w)
         FakeKernel *k = fake_kernel_new();
         VgpuIo *io = fake_kernel_io(k);
         GpuSeed s = { .name = "0000:00:02.0", .path = "devices/pci0000:00/0000:00:02.0" };
-        /* Reading the first two does damage, and none of them is to be read for this. */
+        /* gpu_facts_read() must not read these files; a read of reset_gpu or psp_vbflash does damage. */
         static const char *const closed[] = {
                 "reset_gpu", "psp_vbflash",           "psp_vbflash_status",           "getvf",
                 "relvf",     "memory_partition_mode", "accelerator_partition_profile"
@@ -425,7 +425,7 @@ static void test_features(void)
                   VF0 "/nvidia/current_vgpu_type",
                   VGPU_FEATURE_NVIDIA_VF,
                   NULL },
-                /* The first that shows the folder is asked, not the first of all. */
+                /* The first VF has no folder nvidia/, so the second VF decides. */
                 { "0x10de",
                   "0x030200",
                   { "x" },
@@ -449,7 +449,8 @@ static void test_features(void)
                 check_way(&ways[i]);
 }
 
-/* XenGT divides the GPU in the processor, not another one of Intel. */
+/* XenGT divides only the integrated GPU at 0000:00:02.0; an Intel GPU at another address has no such
+ * feature. */
 static void test_features_of_others(void)
 {
         FakeKernel *k = fake_kernel_new();
@@ -472,7 +473,8 @@ static void test_features_of_others(void)
         fake_kernel_free(k);
 }
 
-/* GPUs with mediated devices skip the check of a thousand VFs for nvidia/. */
+/* The VFs of a GPU with mediated devices are not searched for the folder nvidia/, since a GPU may have
+ * hundreds of VFs. */
 static void test_features_mdev(void)
 {
         FakeKernel *k = fake_kernel_new();

@@ -42,11 +42,11 @@ static void test_read_refused(void)
         ASSERT_ERROR(fs_read_file_at(s.fd, "link", 100, &text, NULL), ELOOP);
         ASSERT_ERROR(fs_read_file_at(s.fd, "directory", 100, &text, NULL), EISDIR);
         ASSERT_ERROR(fs_read_file_at(s.fd, "fifo", 100, &text, NULL),
-                     EINVAL); /* and does not wait for a writer */
+                     EINVAL); /* opening the FIFO does not wait for a writer */
         ASSERT_ERROR(fs_read_file_at(s.fd, "nothing", 100, &text, NULL), ENOENT);
         ASSERT_NULL(text);
 
-        /* /proc's files say that they are empty and are not: the size is taken from what comes. */
+        /* Files in /proc have st_size 0 although they have content, so the limit must count the bytes read. */
         _cleanup_close_ int proc = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         ASSERT_ERROR(fs_read_file_at(proc, "status", 20, &text, NULL), EFBIG);
         ASSERT_NULL(text);
@@ -78,7 +78,7 @@ static void test_replace_after_crash(void)
         _cleanup_scratch_ Scratch s = scratch_new();
         g_autofree char *text = NULL;
 
-        /* The temporary file of a killed process is longer than the new content. */
+        /* A killed process left a temporary file that is longer than the new content. */
         scratch_file(&s, ".state.tmp", "half of something long");
         ASSERT_OK(fs_replace_file_at(s.fd, "state", "new", 3, 0600));
         ASSERT_OK(fs_read_file_at(s.fd, "state", 100, &text, NULL));
@@ -96,7 +96,7 @@ static void test_replace_fails(void)
         ASSERT_ERROR(fs_replace_file_at(s.fd, "state", "new", 3, 0600), EISDIR);
         ASSERT_OK(fs_list_at(s.fd, ".", &names));
         ASSERT_EQ(g_strv_length(names), 1);
-        /* A link is not followed. */
+        /* A link in the place of the temporary file is not followed. */
         scratch_file(&s, "victim", "precious");
         scratch_link(&s, ".other.tmp", "victim");
         ASSERT_ERROR(fs_replace_file_at(s.fd, "other", "new", 3, 0600), ELOOP);

@@ -34,7 +34,7 @@ typedef struct Fixture {
         GPtrArray *attributes;
         GString *claims; /* "SLOT RESTORE|-\n" each */
         int claim_result;
-        unsigned claims_before; /* number of successes before this error */
+        unsigned claims_before; /* number of reservations that succeed before claim_result */
 } Fixture;
 
 DEFINE_DESTROY_NOTIFY(attribute_free, vgpu_attribute_free)
@@ -46,7 +46,7 @@ static void read_facts(Fixture *f)
         f->t = (VgpuTarget){ .facts = f->facts, .io = f->io };
 }
 
-/* Four VFs without a driver, before the first write. */
+/* A PF with four VFs that no driver has. */
 static Fixture with_functions(void)
 {
         Fixture f = { .k = fake_kernel_new(), .claims = g_string_new(NULL) };
@@ -200,7 +200,7 @@ static uint32_t available(Fixture *f)
         return ((const VgpuType *)s->types->pdata[0])->available;
 }
 
-/* The statements must not write. */
+/* Runs the statements, which must not write. */
 #define ASSERT_WRITES_NOTHING(f, code)                                 \
         do {                                                           \
                 g_autofree char *writes_before_ = fake_writes((f)->k); \
@@ -222,7 +222,7 @@ static void test_modes(void)
         ASSERT_EQ(s->modes->len, 3);
         const VgpuMode *m = find_mode(s, PROFILE);
         ASSERT_STREQ(m->value, "SPX");
-        /* The numbers tell two profiles called CPX apart. */
+        /* Two profiles are called CPX, so they are listed as profile3 and profile4. */
         profiles = g_strjoinv(" ", m->choices);
         ASSERT_STREQ(profiles, "SPX DPX QPX profile3 profile4");
         ASSERT_CONTAINS(m->help, "SPX 1, DPX 2, QPX 4, profile3 8, profile4 16");
@@ -255,7 +255,7 @@ static void test_modes_missing(void)
         ASSERT_EQ(f.e.errnum, ENOENT);
 }
 
-/* The files contain sentences instead of values. */
+/* Reads succeed, but the files contain error sentences instead of values. */
 static void test_modes_not_available(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -295,7 +295,8 @@ static void test_set(void)
         ASSERT_OK(configure(&f, PROFILE, "QPX"));
         profile = mode_value(&f, PROFILE);
         ASSERT_STREQ(profile, "QPX");
-        /* The write returns before the reset begins, and no value is available during the reset. */
+        /* The write returns before the reset. Two reads show the old mode and seven reads show no mode,
+         * before vgpud sees the new mode. */
         fake_gim_lag(f.gim, 2, 7);
         ASSERT_OK(configure(&f, MEMORY, "NPS4"));
         ASSERT_EQ(fake_count(f.k, "pause"), 9);
@@ -426,7 +427,8 @@ static void test_set_in_use(void)
         ASSERT_OK(configure(&f, PROFILE, "QPX"));
 }
 
-/* Another GPU may be linked, which gim does not report. */
+/* gim refuses while a VF of a linked GPU is open. gim does not report links, so vgpud checks all GPUs of
+ * gim. */
 static void test_set_in_use_elsewhere(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -454,7 +456,7 @@ static void test_set_in_use_elsewhere(void)
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
 }
 
-/* gim counts each enabled VF, also by an unused driver of the host. */
+/* gim refuses while a VF is enabled, even by a driver of the host that no program uses. */
 static void test_set_host_driver(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -530,7 +532,7 @@ static void test_legacy_scan(void)
         ASSERT_EQ(d->attributes->len, 1);
         ASSERT_STREQ(((const VgpuAttribute *)d->attributes->pdata[0])->value, "992M");
         ASSERT_EQ(d->memory_bytes, (uint64_t)992 << 20);
-        /* Scan and create() agree except for the fields of the model. */
+        /* scan() and create() describe the same instance, except for the fields that the model fills in. */
         InstanceDesc *made = instance_desc_copy(f.made);
         made->uuid[0] = 0;
         g_clear_pointer(&made->restore, g_free);
@@ -564,14 +566,14 @@ static void test_legacy_options(void)
         ASSERT_STREQ(((const VgpuAttribute *)f.made->attributes->pdata[0])->value, "512M");
         ASSERT_OK(create_chosen(&f, "1G", "2G", "2"));
         ASSERT_STREQ(f.made->slot, "0000:03:00.2");
-        /* A VF without options beside VFs with options. */
+        /* gim allows no VF with an equal share beside VFs with chosen sizes. */
         ASSERT_ERROR(create(&f, UUID_B), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_NULL(fake_vf_override(f.pf, 2));
         assert_golden(f.k, "gim", "legacy-options");
 }
 
-/* gim would not notice a piece within another one. */
+/* gim does not notice a memory range inside an allocated range, so vgpud refuses it. */
 static void test_legacy_within(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
@@ -580,16 +582,17 @@ static void test_legacy_within(void)
         ASSERT_OK(create_chosen(&f, "1G", "2G", "4"));
         ASSERT_WRITES_NOTHING(&f, ASSERT_ERROR(create_chosen(&f, "2G", "512M", "4"), ENOSPC));
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        /* gim notices a piece of equal size. */
+        /* The same range as an allocated one, which gim itself would refuse. */
         ASSERT_ERROR(create_chosen(&f, "2G", "2G", "4"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        /* Another program allocated the VF and has not bound it. */
+        /* A range that another program allocated, whose VF is not bound. */
         other = fake_gim_legacy_get(f.legacy, "3072 3072 8");
         ASSERT_STREQ(other, "0000:03:00.2");
         ASSERT_ERROR(create_chosen(&f, "4G", "2G", "8"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
 
-        /* An equal share. */
+        /* gim has released both VFs, which have their equal share again; the requested range could lie
+         * inside a share. */
         for (unsigned i = 0; i < 2; i++)
                 ASSERT_OK(vgpu_io_write(f.io, GPU "/relvf", fake_vf_name(f.pf, i)));
         ASSERT_ERROR(create_chosen(&f, "2G", "512M", "4"), ENOSPC);
@@ -636,7 +639,7 @@ static void test_legacy_bad_requests(void)
         ASSERT_STREQ(f.claims->str, "");
 }
 
-/* Each of gim's sentences. */
+/* Each refusal that gim can answer has its code and hint. */
 static void test_legacy_refusals(void)
 {
         static const struct {
@@ -740,7 +743,7 @@ static void test_legacy_no_answer(void)
                 ASSERT_NULL(fake_vf_override(f.pf, i));
         ASSERT_EQ(available(&f), 4);
         fake_heal(f.k);
-        /* The answer stays in the file. */
+        /* The first read of the answer fails. The answer stays in the file, so the second read succeeds. */
         ASSERT_OK(vgpu_io_write(f.io, GPU "/relvf", "0000:03:00.2"));
         fake_before(f.k, "read", GPU "/getvf", fail_once, &times);
         ASSERT_OK(create(&f, UUID_A));
@@ -824,18 +827,18 @@ static void test_legacy_unreadable_vf(void)
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 0));
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 1));
         ASSERT_NULL(fake_vf_override(f.pf, 1));
-        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* another program does this */
+        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* by another program */
         ASSERT_OK(create(&f, UUID_A));
         ASSERT_STREQ(f.made->slot, fake_vf_name(f.pf, 1));
         ASSERT_EQ(destroy(&f, f.made), 1);
 }
 
-/* The second VF cannot be recorded: it is released, and the first VF is restored. */
+/* gim allocates the second VF, whose reservation fails: vgpud releases the second VF and restores the first. */
 static void test_legacy_guess_claim_fails(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
 
-        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* another program does this */
+        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* by another program */
         f.claims_before = 1;
         f.claim_result = -ENOSPC;
         ASSERT_ERROR(create(&f, UUID_A), EIO);
@@ -849,10 +852,10 @@ static void test_legacy_guess_claim_fails(void)
         }
 }
 
-/* The guessed VF stays reserved, with one reservation. */
+/* Fails the second write to driver_override, which clears the reservation of the guessed VF. */
 static int fail_clearing(FakeKernel *k, const char *path, void *data)
 {
-        unsigned *writes = data; /* successes before the failure; the first is the reservation */
+        unsigned *writes = data; /* writes so far; the first one sets the reservation */
 
         if ((*writes)++ == 0)
                 return 0;
@@ -873,7 +876,7 @@ static void test_legacy_guess_stays(void)
         g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         unsigned writes = 0;
 
-        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* another program does this */
+        g_free(fake_gim_legacy_get(f.legacy, "0 0 0")); /* by another program */
         fake_before(f.k, "write", override, fail_clearing, &writes);
         ASSERT_ERROR(create(&f, UUID_A), EIO);
         ASSERT_EQ(writes, 3);
@@ -892,11 +895,12 @@ static void test_legacy_guess_stays(void)
         ASSERT_EQ(f.e.errnum, EIO);
         ASSERT_NULL(fake_vf_override(f.pf, 1));
         ASSERT_FALSE(fake_gim_legacy_is_taken(f.legacy, 1));
-        /* The VF is on record, so it can be destroyed, but not as allocated. */
+        /* The guessed VF stays reserved. It is on record without gim=given, so destroy() will not release it
+         * in gim. */
         ASSERT_STREQ(fake_vf_override(f.pf, 0), "vfio-pci");
         ASSERT_STREQ(f.claims->str, "0000:03:00.1 -\n0000:03:00.2 gim=given\n0000:03:00.1 -\n");
         fake_heal(f.k);
-        /* gim releases neither VF. */
+        /* gim refuses to release the VF that it allocated. */
         ASSERT_OK(vgpu_io_write(f.io, override, "\n"));
         writes = 0;
         fake_before(f.k, "write", override, fail_all_clearing, &writes);
@@ -1031,7 +1035,8 @@ static void test_legacy_restores(void)
         ASSERT_NULL(fake_vf_override(f.pf, 0));
 }
 
-/* The driver of the host refuses the VF; a VF that a program uses by that driver is left alone. */
+/* The driver of the host refuses the returned VF. Later, create() leaves a VF alone that a program uses
+ * through that driver. */
 static void test_legacy_driver_of_host(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
@@ -1072,7 +1077,7 @@ static void test_legacy_destroy_in_use(void)
                 ASSERT_ERROR(destroy(&f, f.made), EBUSY);
                 ASSERT_EQ(f.e.errnum, EBUSY);
                 ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
-                /* The VM ended without a shutdown. */
+                /* QEMU has ended, but gim still reports the guest as running. */
                 fake_hold_node(f.k, "vfio/10", 0, NULL);
                 ASSERT_ERROR(destroy(&f, f.made), EBUSY);
                 ASSERT_EQ(f.e.errnum, EBUSY);
@@ -1113,7 +1118,8 @@ static void test_legacy_release_fails(void)
         ASSERT_NULL(fake_vf_override(f.pf, 0));
 }
 
-/* A VF without driver_override gets one, so that the instance shows until gim has released the VF. */
+/* destroy() sets driver_override if it is missing, so that the instance stays visible until gim has released
+ * the VF. */
 static void test_legacy_destroy_bound_otherwise(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* io-sysfs.c, writer.c and the program vgpud-write, on real files: a directory in the place of /sys, and the
- * kernel's own files that answer with an errno. */
+/* io-sysfs.c, writer.c and the program vgpud-write, on real files: a directory in the place of /sys, and
+ * files of the kernel whose writes fail. */
 
 #include "drivers-glue/io/io-sysfs.h"
 
@@ -20,7 +20,7 @@
 #include "scratch.h"
 #include "tests.h"
 
-static const char *writer_path; /* the program under test, an argument */
+static const char *writer_path; /* path of vgpud-write, the first argument */
 
 typedef struct Fixture {
         Scratch root;
@@ -97,7 +97,7 @@ static void test_read(void)
         ASSERT_NULL(text);
 }
 
-/* Folders stay open from one path to the next, but results must be current. */
+/* VgpuIo keeps folders open between calls, but must notice when a folder is replaced. */
 static void test_folders_change(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -117,7 +117,7 @@ static void test_folders_change(void)
         ASSERT_OK(vgpu_io_read(f.io, "a/b/x", &text));
         g_clear_pointer(&text, g_free);
 
-        /* Made again under its name. */
+        /* The folder is removed and created again under the same name. */
         ASSERT_EQ(unlinkat(f.root.fd, "a/b/x", 0), 0);
         ASSERT_ERROR(vgpu_io_read(f.io, "a/b/x", &text), ENOENT);
         ASSERT_EQ(unlinkat(f.root.fd, "a/b", AT_REMOVEDIR), 0);
@@ -135,7 +135,7 @@ static void test_folders_change(void)
         ASSERT_STREQ(text, "third");
         g_clear_pointer(&text, g_free);
 
-        /* A link in its place. */
+        /* A link in the place of the folder. */
         ASSERT_EQ(unlinkat(f.root.fd, "a/b/x", 0), 0);
         ASSERT_EQ(unlinkat(f.root.fd, "a/b", AT_REMOVEDIR), 0);
         scratch_link(&f.root, "a/b", "bb");
@@ -256,7 +256,7 @@ static void test_write(void)
         ASSERT_ERROR(vgpu_io_write_guarded(f.io, "a/b", "x"), ENOTDIR);
 }
 
-/* Only a successful write to an existing device proves anything. */
+/* vgpud-write appends the witness only if the write succeeded and the device exists afterwards. */
 static void test_witness(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -296,7 +296,7 @@ static void test_witness(void)
         ASSERT_STREQ(text, "0123");
 }
 
-/* The errno of write(2), from files of the kernel, both ways. */
+/* The plain and the guarded write return the errno of write(2). */
 static void test_errno(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -318,7 +318,7 @@ static void test_errno(void)
         ASSERT_OK(good_guarded);
 }
 
-/* The guarded writer by itself */
+/* The guarded writer alone */
 
 static void test_writer_many(void)
 {
@@ -331,7 +331,7 @@ static void test_writer_many(void)
         scratch_file(&s, "file", "");
 
         for (int i = 0; r >= 0 && i < 256; i++) {
-                /* A new descriptor each time: a child that kept them would run out. */
+                /* A child that kept each of these descriptors open would run out of descriptors. */
                 _cleanup_close_ int fd = openat(s.fd, "file", O_WRONLY | O_APPEND | O_CLOEXEC);
                 g_autofree char *line = g_strdup_printf("%d\n", i);
 
@@ -356,12 +356,12 @@ static void test_writer_descriptors(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
         _cleanup_close_ int keep = openat(s.fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600), probe = -EBADF;
-        int leak = openat(s.fd, "leak", O_RDWR | O_CREAT, 0600); /* not close-on-exec */
+        int leak = openat(s.fd, "leak", O_RDWR | O_CREAT, 0600); /* without O_CLOEXEC */
         Writer *w = NULL;
         GString *children = g_string_new(NULL);
         unsigned seen = 0;
 
-        /* Numbers that the child's own descriptors take must not hurt. */
+        /* These descriptors may have the numbers that the child assigns to its own, which must do no harm. */
         g_assert(keep >= 0 && leak >= 0);
         int r = writer_new(writer_path, keep, &w);
         close(leak);
@@ -448,7 +448,7 @@ static void test_short_write(void)
         ASSERT_STREQ(text, "0123456789");
 }
 
-/* 0: no process. */
+/* Returns the process id of the only child; 0: there is none. */
 static pid_t only_child_of(pid_t parent)
 {
         g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/children", parent, parent), *text = NULL;
@@ -465,7 +465,7 @@ static pid_t only_child(void)
         return only_child_of(getpid());
 }
 
-/* A writer that dies is an error of its own; the next write has a new one. */
+/* If the writer dies, the write fails with EPROTO, and the next write starts a new writer. */
 static void test_writer_killed(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -486,7 +486,7 @@ static void test_writer_killed(void)
         ASSERT_STREQ(text, "3!!");
 }
 
-/* The error is not one of the attribute. */
+/* A missing vgpud-write is EPROTO, not ENOENT, which would mean a missing attribute. */
 static void test_writer_missing(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -548,7 +548,7 @@ static void test_release_writer(void)
         ASSERT_OK(vgpu_io_write_guarded(f.io, "a", "x"));
 }
 
-/* A child of the test does the write that hangs: into a pipe that is full. It stands for the daemon. */
+/* Runs in a child of the test, which plays the daemon: its write blocks, because the pipe is full. */
 static void write_into_full_pipe(int out, int lock, const WriterWitness *witness)
 {
         g_autofree char *page = g_strnfill(VGPU_IO_ATTR_MAX, 'y');
@@ -557,10 +557,10 @@ static void write_into_full_pipe(int out, int lock, const WriterWitness *witness
         if (writer_new(writer_path, lock, &w) < 0)
                 _exit(1);
         (void)writer_write(w, out, page, VGPU_IO_ATTR_MAX, witness);
-        _exit(2); /* only if the write came back */
+        _exit(2); /* not reached: the write blocks */
 }
 
-/* The child runs, and the descriptor of the request is open. */
+/* True if process pid runs vgpud-write, and has received the descriptor to write to. */
 static bool writer_has_request(pid_t pid)
 {
         g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", pid), *comm = NULL;
@@ -574,8 +574,8 @@ static bool writer_has_request(pid_t pid)
         return target && g_str_has_prefix(target, "pipe:");
 }
 
-/* SIGKILL ends the daemon at once although its write hangs; the write is finished and put on record all the
- * same, and the lock that the writer inherited says how long that takes. */
+/* SIGKILL ends the daemon at once although its write hangs. vgpud-write finishes the write and appends to
+ * the record, and holds the inherited lock until then. */
 static void test_hang(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -588,7 +588,7 @@ static void test_hang(void)
         g_assert(pipe2(fds, O_CLOEXEC) == 0);
         _cleanup_close_ int in = fds[0], out = fds[1];
         ASSERT_EQ(flock(lock, LOCK_EX | LOCK_NB), 0);
-        /* Fill it. */
+        /* Fill the pipe. */
         g_assert(fcntl(out, F_SETFL, O_NONBLOCK) == 0);
         memset(block, 'x', sizeof(block));
 
@@ -607,16 +607,16 @@ static void test_hang(void)
 
         while (!writer_has_request(only_child_of(daemon)))
                 sched_yield();
-        ASSERT_EQ(waitpid(daemon, &status, WNOHANG), 0); /* the daemon waits */
+        ASSERT_EQ(waitpid(daemon, &status, WNOHANG), 0); /* the daemon still runs */
         ASSERT_EQ(kill(daemon, SIGKILL), 0);
         ASSERT_EQ(waitpid(daemon, &status, 0), daemon);
         ASSERT_TRUE(WIFSIGNALED(status));
 
-        /* A new daemon sees that the old one's write is not over. */
+        /* A new daemon cannot take the lock, so it knows that the write is in progress. */
         again = openat(s.fd, "lock", O_RDWR | O_CLOEXEC);
         ASSERT_TRUE(flock(again, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK);
 
-        /* Now the "driver" goes on: everything arrives, and the lock becomes free. */
+        /* The test empties the pipe: the whole write arrives, and vgpud-write releases the lock. */
         for (ssize_t n; (n = read(in, block, sizeof(block))) > 0;)
                 for (ssize_t i = 0; i < n; i++)
                         after += block[i] == 'y';
@@ -689,7 +689,7 @@ static void test_nodes(void)
         ASSERT_ERROR(no_node, ENOENT);
 }
 
-/* A made-up /proc: links there are texts, as they are for a reader of the real one. */
+/* A folder in the place of /proc, with symbolic links for open files. */
 static void test_find_holder(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -701,7 +701,7 @@ static void test_find_holder(void)
         scratch_directory(&proc, "1");
         scratch_directory(&proc, "1/fd");
         scratch_link(&proc, "1/fd/0", "/dev/null");
-        scratch_directory(&proc, "99"); /* ended while it was looked at */
+        scratch_directory(&proc, "99"); /* a process that ends during the search */
         scratch_directory(&proc, "4711");
         scratch_directory(&proc, "4711/fd");
         scratch_link(&proc, "4711/fd/17", "/dev/vfio/12");
@@ -729,7 +729,7 @@ static void test_find_holder(void)
         ASSERT_NULL(none);
 }
 
-/* The real /proc, with a /dev that is somewhere else. */
+/* The real /proc, and a folder in the place of /dev. */
 static void test_find_holder_real(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -753,7 +753,7 @@ static void test_find_holder_real(void)
         ASSERT_STREQ(command, g_strchomp(comm));
 }
 
-/* A shell script in the place of a program. */
+/* Returns a VgpuIo whose programs are a shell script. */
 static VgpuIo *io_with_program(Fixture *f, int keep_fd, const char *text)
 {
         g_autofree char *script = g_strconcat("#!/bin/sh\n", text, "\n", NULL);
@@ -868,7 +868,7 @@ static void test_run_missing(void)
 typedef struct Slow {
         unsigned calls, ends;
         char *path, *value; /* owned; of the last call */
-        int pipe_fd;        /* read from in a call; -1: none */
+        int pipe_fd;        /* emptied in each call; -1: none */
 } Slow;
 
 static void on_slow(VgpuIo *io, const char *path, const char *value, void *userdata)

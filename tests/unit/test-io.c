@@ -122,11 +122,11 @@ static void test_links(void)
         ASSERT_STREQ(path, "devices/pci0000:00/0000:00:02.0");
         ASSERT_ERROR(vgpu_io_resolve_link(f.io, "devices/pci0000:00", &path), EINVAL);
         ASSERT_ERROR(vgpu_io_resolve_link(f.io, "nothing", &path), ENOENT);
-        /* A path may not lead through a link. */
+        /* A path that leads through a link is refused. */
         ASSERT_ERROR(vgpu_io_read(f.io, "class/mdev_bus/0000:00:02.0/class", &path), ELOOP);
 }
 
-/* Links that no sysfs has. */
+/* Links whose targets sysfs never has. */
 static void test_odd_links(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();

@@ -9,8 +9,8 @@
 #include "scratch.h"
 #include "tests.h"
 
-/* The target of lines is decided once per process, so each case has its own process, with a file as stderr.
- * Free the result. */
+/* Runs the function in a child whose stderr is a file, and returns the lines; free the result. Log chooses
+ * its target once per process, so each case needs a process. */
 static char *logged_by(const char *journal_stream, void (*function)(void))
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -59,7 +59,7 @@ static void test_plain(void)
         ASSERT_STREQ(text, "error 1\ninfo\nfull: No space left on device\nwith fields\n");
 }
 
-/* A service manager reads stderr, but it is not the journal's own socket. */
+/* JOURNAL_STREAM is set, but stderr is another file, so each line gets a priority prefix. */
 static void test_prefix(void)
 {
         g_autofree char *text = logged_by("1:1", some_lines);

@@ -48,7 +48,7 @@ static void test_gvt_g(void)
                     .max_x = 1920,
                     .max_y = 1200,
                     .weight = 4 } },
-                /* 4.10 had neither resolution nor weight, 4.12 no weight */
+                /* Linux 4.10 shows neither resolution nor weight, Linux 4.12 no weight */
                 { "low_gm_size: 64MB\nhigh_gm_size: 384MB\nfence: 4\n",
                   { .framebuffer_bytes = 448 * MB,
                     .low_gm_bytes = 64 * MB,
@@ -64,7 +64,7 @@ static void test_gvt_g(void)
                 /* any order, unknown keys, odd blanks and line ends */
                 { "weight:16\r\n  fence :  4  \nnew_key: 12\nhigh_gm_size: 2048MB\n\n",
                   { .framebuffer_bytes = 2048 * MB, .high_gm_bytes = 2048 * MB, .fences = 4, .weight = 16 } },
-                /* a number that does not fit is as good as none */
+                /* an invalid number counts as missing */
                 { "low_gm_size: 128MB\nfence: 99999999999\nweight: -4\nresolution: wide",
                   { .framebuffer_bytes = 128 * MB, .low_gm_bytes = 128 * MB } },
         };
@@ -121,7 +121,7 @@ static void test_nothing(void)
                 { " video memory", { 0 } },
                 { "low_gm_size\nfence", { 0 } },
                 { "\xff\xfe=\xff, \x01\x02", { 0 } },
-                /* the sum of both does not fit */
+                /* the sum of both sizes exceeds 64 bits */
                 { "low_gm_size: 16383P\nhigh_gm_size: 16383P",
                   { .low_gm_bytes = UINT64_C(16383) << 50, .high_gm_bytes = UINT64_C(16383) << 50 } },
         };

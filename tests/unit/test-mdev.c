@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The mdev back end on the in-memory kernel. What it writes is compared with tests/golden/mdev-NAME.txt. */
+/* The mdev back end on the in-memory kernel. All writes are compared with tests/golden/mdev-NAME.txt. */
 
 #include "drivers-glue/problem.h"
 #include "drivers-glue/registry.h"
@@ -215,13 +215,13 @@ static void test_budget_gvt_g(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
 }
 
-/* One framebuffer size for the whole GPU. */
+/* All vGPUs of the GPU must have one framebuffer size. */
 static void test_size_rule_nvidia(void)
 {
         static const char *const four[] = { "nvidia-746", "nvidia-751", "nvidia-754" };
         _cleanup_fixture_ Fixture f = with_nvidia(16);
 
-        /* Sixteen functions have room for one each, but the memory is enough for four. */
+        /* Each of the 16 VFs can carry one vGPU, but the memory limits the number: four of nvidia-746. */
         ASSERT_EQ(available(&f, "nvidia-742"), 16);
         ASSERT_EQ(available(&f, "nvidia-745"), 8);
         ASSERT_EQ(available(&f, "nvidia-746"), 4);
@@ -238,7 +238,7 @@ static void test_size_rule_nvidia(void)
         ASSERT_ERROR(create(&f, UUID_B, "nvidia-742"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
 
-        /* Another type of the same size goes to the next function, or to the one that was asked for. */
+        /* Another type of the same size goes to the next VF, or to the requested VF. */
         ASSERT_OK(create(&f, UUID_B, "nvidia-754"));
         ASSERT_STREQ(f.made->parent, "0000:08:00.5");
         ASSERT_OK(create_on(&f, UUID_C, "nvidia-746", "0000:08:02.3"));
@@ -255,7 +255,7 @@ static void test_size_rule_nvidia(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
 }
 
-/* NVIDIA's library, about a GPU that is in heterogeneous mode once that is set. */
+/* Plays vgpud-nvml for a GPU whose heterogeneous mode can be read and set. */
 static int run_nvml(FakeKernel *k, const char *const *arguments, void *data, char **ret_output)
 {
         bool *heterogeneous = data;
@@ -346,7 +346,7 @@ static void test_no_description(void)
         ASSERT_TRUE(g_utf8_validate(((const VgpuType *)s->types->pdata[0])->name, -1, NULL));
 }
 
-/* Types of other kinds of mediated devices are not ours, nor are their instances. */
+/* Types whose device_api is not vfio-pci are not shown, nor are their instances. */
 static void test_other_api(void)
 {
         _cleanup_fixture_ Fixture f = with_mdpy();
@@ -363,7 +363,8 @@ static void test_other_api(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
 }
 
-/* The link to the type may be missing on "add", and not every folder is an instance. */
+/* An instance is shown even if its link mdev_type is missing, as right after the uevent "add". Other folders
+ * are no instances. */
 static void test_half_made(void)
 {
         _cleanup_fixture_ Fixture f = with_mdpy();
@@ -391,8 +392,8 @@ static void test_cdev(void)
         ASSERT_STREQ(f.made->cdev, "vfio0");
 }
 
-/* 64 functions with 40 types each: the texts are read once, the counts once each, and the folders are listed
- * twice per function and no more. */
+/* 64 VFs with 40 types each: scan() reads the three texts of a type once, its count once per VF, and lists
+ * two folders per VF. */
 static void test_cost(void)
 {
         FakeKernel *k = fake_kernel_new();
@@ -409,7 +410,7 @@ static void test_cost(void)
         ASSERT_EQ(fake_count(k, "link") - links, 0);
 }
 
-/* Scanning while things go */
+/* Scans while parents and types disappear */
 
 static int remove_parent(FakeKernel *k, const char *path, void *data)
 {
@@ -424,7 +425,8 @@ static void test_parent_vanishes(void)
         g_autofree char *first = g_strdup(fake_gpu_parent_path(f.gpu, 0));
         g_autofree char *name = g_strconcat(first, "/mdev_supported_types/nvidia-742/name", NULL);
 
-        /* The first function goes while its first type is being read: the other two have the texts as well. */
+        /* The first VF disappears while its first type is read: scan() reads the texts of the type on
+         * another VF. */
         fake_before(f.k, "read", name, remove_parent, first);
         ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
         ASSERT_EQ(s->types->len, 15);
@@ -485,7 +487,7 @@ static void test_unloading(void)
         ASSERT_ERROR(create(&f, UUID_A, "i915-GVTg_V5_4"), ENOENT);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_NONE);
-        /* … then all of it. */
+        /* … then the whole GPU. */
         vgpud_error_done(&f.e);
         fake_gpu_unload(f.gpu);
         ASSERT_ERROR(mdev_driver.scan(&f.t, &s, &f.e), ENOLINK);
@@ -534,11 +536,11 @@ static void test_unreadable_parent(void)
         gpu_snapshot_unref(s);
 }
 
-/* A type whose number cannot be read has no room, and the reason is not a full GPU. */
+/* A type whose available_instances cannot be read has no room; the reason names the file. */
 static void test_unreadable_availability(void)
 {
         static const struct {
-                int eno; /* 0: the text */
+                int eno; /* 0: the file has the text */
                 const char *text;
         } table[] = {
                 { EIO, NULL }, { 0, "many\n" }, { 0, "\n" }, { 0, "-1\n" }, { 0, "4294967296\n" },
@@ -573,7 +575,7 @@ static void test_unreadable_availability(void)
         }
 }
 
-/* The other parents have room. */
+/* The count of one parent cannot be read; the other parents still have room. */
 static void test_unreadable_availability_of_one(void)
 {
         _cleanup_fixture_ Fixture f = with_nvidia(4);
@@ -589,7 +591,7 @@ static void test_unreadable_availability_of_one(void)
         ASSERT_STREQ(f.made->parent, "0000:08:00.5");
 }
 
-/* All parents are unreadable: the rules of NVIDIA's types do not replace that reason. */
+/* The counts of all parents cannot be read: the reason names the file, not a rule of NVIDIA's types. */
 static void test_unreadable_availability_of_all(void)
 {
         _cleanup_fixture_ Fixture f = with_nvidia(2);
@@ -632,7 +634,7 @@ static void test_writes_gvt_g(void)
         ASSERT_OK(create(&f, UUID_A, "i915-GVTg_V5_4"));
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
-        ASSERT_EQ(destroy(&f, f.made), 0); /* and nothing is written any more */
+        ASSERT_EQ(destroy(&f, f.made), 0); /* the instance is gone; no write */
         check_golden(&f, "gvt-g");
 }
 
@@ -658,7 +660,8 @@ static void check_params(const InstanceDesc *d, const char *value)
         ASSERT_STREQ(a->value, value);
 }
 
-/* The parameters have the name that the back end for VFs has, and write the same bytes under either name. */
+/* The option is vgpu_params, as in the back end nvidia-vfio. The alias nvidia/vgpu_params writes the same
+ * bytes. */
 static void test_params(void)
 {
         _cleanup_fixture_ Fixture f = with_nvidia(4);
@@ -758,10 +761,10 @@ static void test_no_such_type(void)
         ASSERT_ERROR(create(&f, UUID_A, "nvidia-1"), ENOENT);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        /* An alias is for people and bus, not for here. */
+        /* create() wants the id of a type: the caller has resolved aliases. */
         ASSERT_ERROR(create(&f, UUID_A, "A2-4Q"), ENOENT);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
-        /* One function lost it. */
+        /* One VF does not offer the type any more. */
         fake_remove(f.k, only);
         ASSERT_ERROR(create_on(&f, UUID_A, "nvidia-746", "0000:08:00.5"), ENOENT);
         ASSERT_CONTAINS(f.e.message, "0000:08:00.5");
@@ -786,7 +789,7 @@ static void test_exists(void)
         int refused = create(&f, UUID_A, "mdpy-xga");
         VgpudHintId hint = f.e.hint.id;
         g_autofree char *before = g_strdup(f.e.message), *writes = fake_writes(k);
-        /* The same in a race that only the kernel sees. */
+        /* Another program creates the UUID after the check, so the kernel's write fails. */
         fake_fail(k, "link", "bus/mdev/devices/" UUID_A, ENOENT);
         int raced = create(&f, UUID_A, "mdpy-xga");
         VgpudErrorCode code = f.e.code;
@@ -802,8 +805,8 @@ static void test_exists(void)
         ASSERT_EQ(errnum, EEXIST);
 }
 
-/* Every errno that the write to `create` answers (Linux drivers/vfio/mdev, and the drivers), with room to be
- * had. */
+/* Every errno with which the write to `create` can fail (Linux drivers/vfio/mdev, and the drivers), while
+ * the type has room. */
 static void test_create_errno(void)
 {
         static const struct {
@@ -835,7 +838,7 @@ static void test_create_errno(void)
         }
 }
 
-/* A virtual function that is not well does not keep the GPU from working. */
+/* If the create fails on a VF, the next VF is tried. */
 static void test_create_goes_on(void)
 {
         static const int errnos[] = { EAGAIN, EBUSY, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC };
@@ -859,16 +862,16 @@ static void test_create_goes_on(void)
                         fake_fail(f.k, "write", path, errnos[i]);
                 }
 
-                /* Four are enough. */
+                /* create() gives up after four failures, although two more VFs would work. */
                 ASSERT_TRUE(create(&f, UUID_A, "nvidia-746") < 0);
                 ASSERT_EQ(f.e.errnum, errnos[i]);
-                /* The one that was asked for, and no other. */
+                /* If the caller names a VF, no other VF is tried. */
                 ASSERT_TRUE(create_on(&f, UUID_A, "nvidia-746", "0000:08:00.4") < 0);
                 ASSERT_OK(create_on(&f, UUID_A, "nvidia-746", "0000:08:01.0"));
         }
 }
 
-/* There are fewer than may be tried. */
+/* The GPU has fewer VFs than create() would try: each VF is tried once. */
 static void test_create_comes_round(void)
 {
         _cleanup_fixture_ Fixture f = with_nvidia(2);
@@ -885,10 +888,10 @@ static void test_create_comes_round(void)
         ASSERT_CONTAINS(f.e.message, "0000:08:00.4");
         g_autofree char *writes = fake_writes(f.k);
         g_auto(GStrv) lines = g_strsplit(writes, "\n", -1);
-        ASSERT_EQ(g_strv_length(lines), 3); /* the last is empty */
+        ASSERT_EQ(g_strv_length(lines), 3); /* two writes; the text after the last newline is empty */
 }
 
-/* Another program takes the last place between the check and the write. */
+/* Another program creates the last possible instance between the check and the write. */
 static int take_last(FakeKernel *k, const char *path, void *data)
 {
         fake_add_file(k, "devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-xga/available_instances", "0\n");
@@ -939,7 +942,7 @@ static void test_gone_while_creating(void)
         ASSERT_EQ(f.e.errnum, ENOENT);
 }
 
-/* The writer died after the kernel had made it. */
+/* The writer died after the kernel had created the device. */
 static void test_writer_died_after(void)
 {
         _cleanup_fixture_ Fixture f = with_mdpy();
@@ -949,7 +952,7 @@ static void test_writer_died_after(void)
         ASSERT_STREQ(f.made->type_id, "mdpy-xga");
 }
 
-/* "Success", and nothing there. */
+/* The write succeeds without creating a device. */
 static int store_nothing(FakeKernel *k, const char *path, void *data, const char *value)
 {
         return 0;
@@ -984,7 +987,7 @@ static void test_wrong_type(void)
         ASSERT_EQ(available(&f, "mdpy-hd"), 4);
 }
 
-/* The driver is unloaded right after the creation: links and attributes go before the device does. */
+/* The driver is unloaded right after the creation: links and attributes disappear before the device. */
 static void test_gone_during_create(void)
 {
         static const int errnos[] = { ENOENT, ENODEV };
@@ -1200,7 +1203,7 @@ static void test_destroy_without_nodes(void)
         ASSERT_ERROR(destroy(&f, f.made), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         ASSERT_EQ(f.e.errnum, ENOENT);
-        /* … unless no driver has taken it, so that there is nothing to use. */
+        /* Without a driver the instance cannot be in use. */
         fake_remove(f.k, "devices/virtual/mdpy/mdpy/" UUID_A "/driver");
         ASSERT_EQ(destroy(&f, f.made), 1);
         /* The cdev shows its holder. */
@@ -1236,7 +1239,7 @@ static void test_destroy_errno(void)
                 ASSERT_EQ(f.e.errnum, table[i].eno);
                 ASSERT_CONTAINS(f.e.message, UUID_A);
                 ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
-                /* The same answer, but it is gone: that is what counts. */
+                /* The write reports the same errno, but the device is gone: the destroy has succeeded. */
                 fake_heal(f.k);
                 fake_fail_after(f.k, "write", path, table[i].eno);
                 ASSERT_EQ(destroy(&f, f.made), 1);
@@ -1305,7 +1308,7 @@ static void test_handover_bare(void)
         ASSERT_TRUE(bare);
 }
 
-/* A prediction equals the result of a scan. */
+/* Checks that a prediction equals the result of a scan. */
 static void amend(Fixture *f, GpuSnapshot **s, const InstanceDesc *made, const char *removed)
 {
         g_autoptr(GPtrArray) instances = g_ptr_array_new();
@@ -1365,7 +1368,7 @@ static void test_amend(void)
         }
 }
 
-/* Only a scan can tell if sizes differ or parents are not VFs. */
+/* predict() is impossible if vGPUs of several sizes fit, in MIG mode, and if the parents are not VFs. */
 static void test_predict_cannot(void)
 {
         static const char *const modes[] = { "heterogeneous", "mig" };
@@ -1410,8 +1413,8 @@ static void add_named_type(GpuSnapshot *s, const char *id, const char *name, uin
         g_ptr_array_add(s->types, t);
 }
 
-/* The GPU is in MIG mode, which is unknown, and the only GPU instance carries a vGPU. After its end, the driver
- * still offers no time-sliced types. */
+/* vgpud does not know that the GPU is in MIG mode. The only GPU instance carries a vGPU; after the end of
+ * the vGPU, the driver still offers no time-sliced types. */
 static void test_predict_slice(void)
 {
         _cleanup_fixture_ Fixture f = with_nvidia(16);

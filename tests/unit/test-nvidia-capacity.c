@@ -68,7 +68,7 @@ static void make(Case *c, const char *type)
         c->budget.free_vfs--;
 }
 
-/* An idle L40S: what fits by size, never more than there are functions. */
+/* An idle L40S: the memory limits each type, and so does the number of VFs. */
 static void test_idle(void)
 {
         static const struct {
@@ -84,7 +84,7 @@ static void test_idle(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++)
                 (void)add(&c, table[i].name, 32);
-        /* The driver reports less memory than the types add up to. */
+        /* The driver reports less memory than the largest type has. */
         c.budget.framebuffer_bytes = GB(45);
         ASSERT_EQ(nvidia_memory_bytes(c.types, NULL, GB(45)), GB(48));
         nvidia_capacity(&c.budget);
@@ -107,11 +107,11 @@ static void test_homogeneous(void)
         nvidia_capacity(&c.budget);
         ASSERT_EQ(q4->available, 11);
         ASSERT_NOT_NULL(q4->why_not);
-        ASSERT_EQ(a4->available, 11); /* the series may differ */
+        ASSERT_EQ(a4->available, 11); /* the same size in another series */
         ASSERT_EQ(q8->available, 0);
         ASSERT_EQ(q8->hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_EQ(q48->available, 0);
-        /* The reason names the mode if the mode is known. */
+        /* The hint is the same if the mode is known. */
         c.budget.heterogeneous = 0;
         nvidia_capacity(&c.budget);
         ASSERT_EQ(q8->hint.id, VGPUD_HINT_DESTROY_INSTANCE);
@@ -131,7 +131,7 @@ static void test_full(void)
         ASSERT_NOT_NULL(q24->why_not);
 }
 
-/* Each function offers one although the GPU takes no more: the driver's own limit counts. */
+/* The free VFs still offer the type, but the GPU has max_instances of it: the limit counts. */
 static void test_limit_of_driver(void)
 {
         _cleanup_case_ Case c = case_new(16);
@@ -146,7 +146,7 @@ static void test_limit_of_driver(void)
         ASSERT_NOT_NULL(q4->why_not);
 }
 
-/* Our arithmetic is not held against the driver, when it offers one. */
+/* If the driver still offers a type, one instance is available, even if the memory seems to be full. */
 static void test_driver_knows_better(void)
 {
         _cleanup_case_ Case c = case_new(16);
@@ -156,7 +156,7 @@ static void test_driver_knows_better(void)
         nvidia_capacity(&c.budget);
         ASSERT_EQ(q4->available, 1);
         ASSERT_NOT_NULL(q4->why_not);
-        /* The size comes from another source. */
+        /* NVIDIA's library has reported the size of the memory. */
         c.budget.framebuffer_bytes = GB(16);
         q4->available = 15;
         nvidia_capacity(&c.budget);
@@ -199,7 +199,7 @@ static void test_functions(void)
 
 static void test_heterogeneous(void)
 {
-        for (int mode = -1; mode <= 1; mode += 2) { /* told, or seen by what it offers */
+        for (int mode = -1; mode <= 1; mode += 2) { /* 1: known from the library; -1: derived from the offers */
                 _cleanup_case_ Case c = case_new(32);
                 VgpuType *q4 = add(&c, "NVIDIA L40S-4Q", 31), *q8 = add(&c, "NVIDIA L40S-8Q", 31);
                 VgpuType *q48 = add(&c, "NVIDIA L40S-48Q", 0), *q24 = add(&c, "NVIDIA L40S-24Q", 0);
@@ -232,7 +232,7 @@ static void test_mixed(void)
         ASSERT_EQ(q4->available, 9);
 }
 
-/* GPUs before Ampere: the driver reports the number, and the rules give the reasons. */
+/* GPUs before Ampere have no VFs: the driver reports the available instances, and vgpud adds the reasons. */
 static void test_on_the_gpu(void)
 {
         _cleanup_case_ Case c = case_new(NVIDIA_NO_VFS);
@@ -282,7 +282,8 @@ static void test_slices(void)
         ASSERT_EQ(whole->available, 0);
         ASSERT_NOT_NULL(whole->why_not);
 
-        /* Each function offers it: what that is worth is not known without the library. */
+        /* Each VF offers the MIG type. Without the library, the number of GPU instances is unknown, so one
+         * is available. */
         slice->available = 16;
         slice->max_instances = 7;
         nvidia_capacity(&c.budget);
@@ -295,11 +296,11 @@ static void test_gpu_instances(void)
 {
         static const struct {
                 unsigned per, there, used, used_by_sibling, offered, available;
-                bool limited; /* there is a reason why no more fit */
+                bool limited; /* a reason why no more fit is given */
         } table[] = {
                 { 1, 0, 0, 0, 0, 0, true },   { 1, 1, 0, 0, 16, 1, true },  { 1, 1, 1, 0, 0, 0, true },
                 { 1, 3, 1, 0, 15, 2, true },  { 1, 3, 1, 1, 14, 1, true },  { 1, 7, 0, 0, 16, 7, false },
-                { 1, 3, 3, 0, 13, 1, true }, /* the driver's number wins */
+                { 1, 3, 3, 0, 13, 1, true }, /* all GPU instances seem in use, but the driver offers the type */
                 { 4, 2, 0, 0, 16, 7, false }, { 4, 2, 1, 0, 15, 7, false }, { 4, 2, 5, 0, 11, 3, true },
                 { 4, 2, 5, 1, 11, 3, true },  { 4, 2, 1, 1, 14, 3, true },
         };

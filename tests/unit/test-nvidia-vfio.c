@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The nvidia-vfio back end on the in-memory kernel. What it writes and runs is compared with
+/* The nvidia-vfio back end on the in-memory kernel. All writes and programs run are compared with
  * tests/golden/nvidia-vfio-NAME.txt. */
 
 #include <signal.h>
@@ -162,7 +162,7 @@ static int configure(Fixture *f, const char *mode, const char *value)
         return checked(f, nvidia_vfio_driver.configure(&f->t, mode, value, &f->e));
 }
 
-/* Reads the last scan. */
+/* Returns the type in the last scan, or NULL. */
 static const VgpuType *type(Fixture *f, const char *id)
 {
         for (guint i = 0; i < f->s->types->len; i++)
@@ -194,7 +194,7 @@ static const char *mode(Fixture *f, const char *name)
         return NULL;
 }
 
-/* The types that the daemon remembers of an idle GPU. */
+/* Makes the types of a scan known types, as the daemon does. */
 static void learn(Fixture *f)
 {
         ASSERT_OK(scan(f));
@@ -329,7 +329,7 @@ static void test_homogeneous(void)
         ASSERT_NOT_NULL(type(&f, "nvidia-1150")->why_not);
 }
 
-/* Sizes that are not listed are unknown without known types and library. */
+/* Without known types and without the library, types of another size are not shown. */
 static void test_homogeneous_unknown(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -340,7 +340,7 @@ static void test_homogeneous_unknown(void)
         ASSERT_EQ(available(&f, "nvidia-1152"), -1);
 }
 
-/* Known types of the same driver return when all vGPUs are gone. */
+/* An idle GPU lists all types except MIG types, so only the known MIG type is added. */
 static void test_known_types_idle(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -358,7 +358,7 @@ static void test_known_types_idle(void)
         ASSERT_EQ(available(&f, "nvidia-1145"), 32);
 }
 
-/* A full GPU lists nothing at all; the types that are in use are shown by their ids at least. */
+/* The driver lists no types on a full GPU. The types of the instances are shown all the same. */
 static void test_full(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -415,7 +415,7 @@ static void test_parent(void)
         ASSERT_ERROR(create_on(&f, UUID_B, "nvidia-1150", "0000:3d:02.3"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
         ASSERT_OK(create(&f, UUID_B, "nvidia-1150"));
-        ASSERT_STREQ(f.made->slot, "0000:3d:02.4"); /* start at the VF of the previous create() */
+        ASSERT_STREQ(f.made->slot, "0000:3d:02.4"); /* the search starts at the VF of the previous create() */
 }
 
 /* The reservation is on disk before the first write, or nothing is written. */
@@ -430,7 +430,7 @@ static void test_reserve_fails(void)
         ASSERT_STREQ(writes, "");
 }
 
-/* The whole life, through the two names of the parameters. */
+/* Enable VFs, create and destroy with both names of the parameters, disable VFs. */
 static void test_life(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(false);
@@ -453,7 +453,7 @@ static void test_life(void)
         check_golden(&f, "life");
 }
 
-/* Each errno that the driver answers a new type with. */
+/* Each errno with which the driver can refuse to set a type. */
 static void test_create_errno(void)
 {
         static const struct {
@@ -490,7 +490,7 @@ static void test_create_errno(void)
         }
 }
 
-/* The plugin of an earlier vGPU goes while it is waited for. */
+/* The plugin of an earlier vGPU keeps the VF busy for two writes. */
 static int forgive(FakeKernel *k, const char *path, void *data)
 {
         unsigned *times = data;
@@ -510,7 +510,7 @@ static void test_create_retries(void)
         check_golden(&f, "create-retries");
 }
 
-/* One function that is not well does not keep the GPU from working: the next one does. */
+/* If setting the type fails on a VF, the next VF is tried. */
 static void test_create_goes_on(void)
 {
         static const int errnos[] = { EINVAL, ERANGE, EPERM, EBUSY, EAGAIN, EIO, ENODEV, ENOENT, ENOMEM };
@@ -525,7 +525,7 @@ static void test_create_goes_on(void)
                 ASSERT_STREQ(f.made->slot, fake_nvidia_vf_name(f.gpu, 2));
                 ASSERT_STREQ(f.reservations->str, "0000:3d:00.4 -;0000:3d:00.5 -;0000:3d:00.6 -;");
                 ASSERT_EQ(fake_count(f.k, "pause"), 0);
-                /* The one that was asked for, and no other. */
+                /* If the caller names a VF, no other VF is tried. */
                 ASSERT_TRUE(create_on(&f, UUID_B, "nvidia-1150", "0000:3d:00.5") < 0);
                 ASSERT_EQ(f.e.errnum, EIO);
         }
@@ -548,7 +548,7 @@ static void test_create_waits_for_the_last(void)
         ASSERT_EQ(fake_count(f.k, "pause"), 1);
 }
 
-/* EIO while others take the room: then it is a matter of capacity, and said so. */
+/* Other programs take the room during the write: the driver's EIO then means a lack of capacity. */
 static int take_room(FakeKernel *k, const char *path, void *data)
 {
         fake_nvidia_set(data, 5, 1155);
@@ -566,7 +566,7 @@ static void test_create_races_capacity(void)
         ASSERT_EQ(f.e.errnum, EIO);
 }
 
-/* EPERM after a race: the vGPU of the other program stays. */
+/* Another program sets a type on the VF first, so the driver answers EPERM; that vGPU stays. */
 static int take_function(FakeKernel *k, const char *path, void *data)
 {
         fake_nvidia_set(data, 0, 1160);
@@ -590,7 +590,7 @@ static void test_create_races_function(void)
         ASSERT_EQ(available(&f, "nvidia-1150"), 10);
 }
 
-/* Success is what the driver shows afterwards. */
+/* The write succeeds, but the driver still shows no type: create() fails. */
 static int say_yes(FakeKernel *k, const char *path, void *data, char **ret)
 {
         *ret = g_strdup("0\n");
@@ -612,7 +612,7 @@ static void test_create_lies(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_NONE);
 }
 
-/* A writer that dies after its write(2) has done it. */
+/* The writer died after write(2): the type is set, so create() succeeds. */
 static void test_writer_dies(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -701,7 +701,8 @@ static void test_in_use(void)
         ASSERT_EQ(destroy(&f, f.made), 1);
 }
 
-/* The plugin ends after its VM; no other program can take the device meanwhile. */
+/* The plugin ends a moment after its VM. vgpud retries, and keeps the group open so that no other program
+ * can open the device. */
 static void test_destroy_waits(void)
 {
         static const int errnos[] = { EBUSY, EPERM };
@@ -761,7 +762,7 @@ static void test_destroy_lies(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_NONE);
 }
 
-/* Another program has set another type on the VF since. */
+/* Another program has set another type on the VF after the create. */
 static void test_destroy_foreign(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -799,7 +800,7 @@ static void test_not_enabled(void)
         f.t.known_types = known;
         ASSERT_EQ(available(&f, "nvidia-1150"), 0);
         ASSERT_STREQ(type(&f, "nvidia-1150")->why_not, f.s->unprepared);
-        /* The library does. */
+        /* The hint is the same with the library. */
         fake_nvidia_add_nvml(f.gpu);
         ASSERT_OK(scan(&f));
         ASSERT_EQ(f.s->hint.id, VGPUD_HINT_ENABLE_VFS);
@@ -836,7 +837,7 @@ static void test_some_ready(void)
         ASSERT_STREQ(f.made->slot, fake_nvidia_vf_name(f.gpu, 30));
 }
 
-/* The VF is left out and named. */
+/* Checks that a scan leaves out the VF and names it in a problem. */
 static void check_left_out(Fixture *f, const char *vf, guint n_instances)
 {
         ASSERT_OK(scan(f));
@@ -887,7 +888,7 @@ static void test_unreadable_instance(void)
         check_left_out(&f, fake_nvidia_vf_name(f.gpu, 7), 1);
 }
 
-/* Without ACS, the VFs are in the group of their GPU: a VM gets all of it or nothing. */
+/* Without ACS, the VFs are in the IOMMU group of their GPU, so no VM can use them. */
 static void test_shared_group(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -984,7 +985,7 @@ static void test_sriov_failure(void)
         check_golden(&f, "sriov-failure");
 }
 
-/* The vGPU manager takes its time, or never comes. */
+/* vgpud waits until the vGPU manager has taken the new VFs, but not for ever. */
 static void test_sriov_manager(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(false);
@@ -1043,7 +1044,7 @@ static void test_sriov_of_somebody_else(void)
         }
 }
 
-/* A vGPU stands in the way of disabling. */
+/* VFs cannot be disabled while a VF carries a vGPU. */
 static void test_sriov_in_use(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -1062,7 +1063,7 @@ static void test_nvml_details(void)
 
         fake_nvidia_add_nvml(f.gpu);
         ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
-        ASSERT_EQ(fake_count(f.k, "run"), 0); /* no wait */
+        ASSERT_EQ(fake_count(f.k, "run"), 0); /* create() does not query the library */
         ASSERT_OK(scan(&f));
         ASSERT_EQ(fake_count(f.k, "run"), 1);
         ASSERT_EQ(f.s->types->len, 23);
@@ -1140,7 +1141,7 @@ static void test_mig(void)
         ASSERT_STREQ(mode(&f, "mig"), "yes");
         ASSERT_OK(set_vfs(&f, 16));
         ASSERT_EQ(available(&f, "nvidia-1414"), 0);
-        ASSERT_NULL(f.s->unprepared); /* GPU instances may appear at any time */
+        ASSERT_NULL(f.s->unprepared); /* GPU instances may be created at any time */
         ASSERT_EQ(type(&f, "nvidia-1414")->hint.id, VGPUD_HINT_CONFIGURE_GPU);
         ASSERT_ERROR(create(&f, UUID_A, "nvidia-1414"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_GPU);
@@ -1170,7 +1171,7 @@ static void test_mig_unknown(void)
         ASSERT_EQ(available(&f, "nvidia-1414"), 1);
 }
 
-/* Setting the current value is no change, whatever would prevent a change. */
+/* Setting the current value succeeds even if a change would be refused. */
 static void test_mode_is_set_already(void)
 {
         _cleanup_fixture_ Fixture f = with_h200(true), g = with_l40s(true);
@@ -1182,7 +1183,7 @@ static void test_mode_is_set_already(void)
         ASSERT_OK(set_vfs(&f, 16));
         ASSERT_OK(configure(&f, "mig", "yes"));
         ASSERT_ERROR(configure(&f, "mig", "no"), EBUSY);
-        f.gpu->mig_pending = false; /* the mode would end at the next reset */
+        f.gpu->mig_pending = false; /* MIG mode would end at the next reset, so "yes" is a change */
         ASSERT_ERROR(configure(&f, "mig", "yes"), EBUSY);
 
         fake_nvidia_add_nvml(g.gpu);
@@ -1196,7 +1197,7 @@ static void test_mode_is_set_already(void)
         ASSERT_NULL(strstr(set + 1, "run nvml set-"));
 }
 
-/* The library accepts the mode for the next reset. The error must say so. */
+/* The library accepts the mode, but only for the next reset: an error with the hint to reset the GPU. */
 static void test_mig_pending(void)
 {
         static const struct {
@@ -1299,7 +1300,7 @@ static void test_mode_holder(void)
         }
 }
 
-/* The script fails because the GPU is open. */
+/* sriov-manage fails because a program has the GPU open. */
 static void test_sriov_holder(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(false);
@@ -1316,7 +1317,7 @@ static void test_sriov_holder(void)
         ASSERT_CONTAINS(f.e.hint.text, "nvidia_drm");
 }
 
-/* The driver for graphics and compute: the library lists no types, and nothing is tried. */
+/* NVIDIA's driver without the vGPU manager: the library lists no types, so vgpud does not run sriov-manage. */
 static void test_sriov_no_manager(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(false);
@@ -1343,7 +1344,7 @@ static void test_mode_lies(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_NONE);
 }
 
-/* vgpud may not set it; systemd starts the program that may. */
+/* vgpud lacks the permission to set the mode, so systemd starts vgpud-nvml as a unit. */
 static void test_mode_by_unit(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -1359,7 +1360,8 @@ static void test_mode_by_unit(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_JOURNAL);
 }
 
-/* ExecMainStatus is the number of a signal, or from 200 on a status of systemd. Neither is a code of NVML. */
+/* ExecMainStatus may be the number of a signal, or a status of systemd from 200 on. vgpud must not take
+ * either for a code of NVML. */
 static void test_mode_unit_is_killed(void)
 {
         static const struct {
@@ -1389,7 +1391,7 @@ static void test_mode_unit_is_killed(void)
         }
 }
 
-/* The mode after the next reset counts too. */
+/* MIG mode is off, but would begin at the next reset. If a set to "no" does not change that, it is an error. */
 static void test_mig_is_still_pending(void)
 {
         _cleanup_fixture_ Fixture f = with_h200(false);

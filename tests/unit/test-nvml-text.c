@@ -53,7 +53,7 @@ static void test_whole(void)
         ASSERT_EQ(g_array_index(a->creatable, uint32_t, 1), 7);
 }
 
-/* A library that knows nothing. */
+/* An answer without values. */
 static void test_nothing(void)
 {
         _cleanup_(nvml_answer_freep) NvmlAnswer *a = NULL;

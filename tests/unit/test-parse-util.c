@@ -4,7 +4,7 @@
 
 #include "tests.h"
 
-/* No parser writes its result when it refuses. */
+/* A parser that refuses its input leaves this value in the result. */
 #define UNTOUCHED 77
 
 static void test_u64(void)

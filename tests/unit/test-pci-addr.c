@@ -58,7 +58,7 @@ static void test_refused(void)
         ASSERT_EQ(pci_addr_compare(&a, &(PciAddr){ 1, 2, 3, 4 }), 0);
 }
 
-/* The forms of other tools, and the name of the kernel for each. */
+/* Addresses in the forms of other tools, and the kernel's name for each. */
 static void test_forms_of_tools(void)
 {
         static const struct {

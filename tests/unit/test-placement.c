@@ -29,7 +29,7 @@ static const char *chosen(const Placement *p)
         return p->chosen ? p->chosen->candidate->gpu : NULL;
 }
 
-/* The names in their order, and a "|" before those that do not fit. */
+/* Returns the names of the GPUs in their order, with a "|" before the GPUs that do not fit. */
 static char *order(const Placement *p)
 {
         GString *s = g_string_new(NULL);
@@ -63,15 +63,15 @@ static const PlacementRank *rank_of(const Placement *p, const char *gpu)
 }
 
 #define ASSERT_REASON(p, gpu, reason) ASSERT_EQ(rank_of(p, gpu)->reason_id, reason)
-/* The text of the reason also has a fact that the id does not have. */
+/* Checks the id of the reason, and that its text contains the fact. */
 #define ASSERT_REASON_NAMES(p, gpu, id, fact)                   \
         do {                                                    \
                 ASSERT_REASON(p, gpu, id);                      \
                 ASSERT_CONTAINS(rank_of(p, gpu)->reason, fact); \
         } while (0)
 
-/* The explanation has "GPU NAME: REASON" of the first `n` ranks that offer the type, in order, and of no other.
- * Returns the rest of the explanation. */
+/* Checks that the explanation has "GPU NAME: REASON" for the first `n` ranks that offer the type, in order,
+ * and for no other GPU. Returns the rest of the explanation. */
 static const char *assert_explained(const char *why, const Placement *p, size_t n)
 {
         const char *rest = why;
@@ -137,7 +137,7 @@ static void test_names(void)
                 for (size_t k = 0; k < G_N_ELEMENTS(sorted); k++) {
                         int c = placement_compare_names(sorted[i], sorted[k]);
 
-                        /* "02" is "2" with another zero, and only has to be another name. */
+                        /* The order of mdpy2 and mdpy02 does not matter, but they must not compare as equal. */
                         if (strcmp(sorted[i], "mdpy02") == 0 && strcmp(sorted[k], "mdpy2") == 0)
                                 ASSERT_TRUE(c != 0);
                         else if (strcmp(sorted[i], "mdpy2") == 0 && strcmp(sorted[k], "mdpy02") == 0)
@@ -205,8 +205,8 @@ static void test_strategies(void)
                      "large empty | full nearly mixed begun");
 }
 
-/* One 4Q is on the second of three GPUs that take one size each. Depth adds to it; then an 8Q finds an empty
- * one. */
+/* Three GPUs take one size each, and the second has a 4Q. The strategy depth adds a 4Q to the second GPU, so
+ * that an 8Q still finds an empty GPU. */
 static void test_one_size(void)
 {
         PlacementCandidate gpus[] = { CANDIDATE("a", 4, ), CANDIDATE("b", 3, .instances = 1),
@@ -214,8 +214,7 @@ static void test_one_size(void)
 
         ASSERT_ORDER(gpus, REQUEST(.strategy = PLACEMENT_DEPTH), "b a c");
         ASSERT_ORDER(gpus, REQUEST(.strategy = PLACEMENT_BREADTH), "a c b");
-        /* the first place goes to the one of the other size as long as its job waits only when nothing else is
-         * left */
+        /* a queued job creates another type on GPU a, so GPU a comes last */
         gpus[0].crowded = true;
         gpus[0].instances = 1;
         ASSERT_ORDER(gpus, REQUEST(.strategy = PLACEMENT_DEPTH), "b c a");
@@ -272,16 +271,16 @@ static void test_near(void)
 
         ASSERT_ORDER(candidates, REQUEST(), "a c b d");
         ASSERT_ORDER(candidates, NEAR(near, 1), "c b d a");
-        /* independent of other GPUs */
+        /* b and c share a bridge with the path, so they come first whatever its node is */
         ASSERT_ORDER(candidates, NEAR(near, 0), "c b a d");
         ASSERT_ORDER(candidates, NEAR(near, -1), "c b a d");
         ASSERT_EQ(p->ranks[0].distance, 2);
         ASSERT_EQ(p->ranks[1].distance, 3);
         ASSERT_EQ(p->ranks[2].distance, PLACEMENT_SAME_NODE);
         ASSERT_EQ(p->ranks[3].distance, PLACEMENT_FAR);
-        /* alone below its host bridge */
+        /* no GPU is below the host bridge of the path: the node decides */
         ASSERT_ORDER(candidates, NEAR("devices/pci0000:e0/0000:e0:01.0", 1), "c b d a");
-        /* far from all: as if it had not been said */
+        /* the path is far from all GPUs, so it does not matter */
         ASSERT_ORDER(candidates, NEAR("devices/pci0000:e0/0000:e0:01.0", 7), "a c b d");
         ASSERT_ORDER(candidates, NEAR("devices/pci0000:e0/0000:e0:01.0", -1), "a c b d");
 }
@@ -334,8 +333,7 @@ static void test_patterns(void)
                 { "A2-??Q", "A2-16Q", true },
                 { "?x", "\u00e4x", true },
                 { "??x", "\u00e4x", false },
-                { "?", "\xc3", true }, /* no UTF-8: one is as good as the other,
-                                          but nothing is read beyond it */
+                { "?", "\xc3", true }, /* invalid UTF-8: must not read beyond the end */
                 { "[A-Z]*", "A2", false },
                 { "*-4q", "A2-4Q", true },
                 { "nvidia_A2-4Q", "A2-4Q", true },
@@ -388,21 +386,21 @@ static void test_priority(void)
         ASSERT_ORDER(candidates, REQUEST_N(5, ), "a d | c b");
 }
 
-/* A request without room may still be worth a try. */
+/* placement_find_hope(): the GPU without room on which a request is tried all the same. */
 static void test_hope(void)
 {
         PlacementCandidate gpus[] = { CANDIDATE("a", 0, ), CANDIDATE("b", 0, ), CANDIDATE("c", 9, REFUSED) };
         Placement *p = placement_choose(gpus, 3, REQUEST());
 
         ASSERT_NULL(p->chosen);
-        ASSERT_NULL(placement_find_hope(p)); /* several candidates */
+        ASSERT_NULL(placement_find_hope(p)); /* neither of two full GPUs */
         placement_free(p);
 
         gpus[1].unsettled = true;
         p = placement_choose(gpus, 3, REQUEST());
         ASSERT_NULL(p->chosen);
         ASSERT_STREQ(placement_find_hope(p)->candidate->gpu, "b");
-        ASSERT_FALSE(placement_would_wait(p, &p->ranks[0])); /* only a look at it is under way */
+        ASSERT_FALSE(placement_would_wait(p, &p->ranks[0])); /* a scan is in progress, not a job */
         placement_free(p);
 
         gpus[1].job_ahead = true;
@@ -419,7 +417,7 @@ static void test_hope(void)
         gpus[1].refusal = "no";
         gpus[1].refusal_id = PLACEMENT_NOT_READY;
         p = placement_choose(gpus, 3, REQUEST());
-        ASSERT_STREQ(placement_find_hope(p)->candidate->gpu, "a"); /* the driver may explain */
+        ASSERT_STREQ(placement_find_hope(p)->candidate->gpu, "a"); /* its driver may explain the lack */
         ASSERT_FALSE(placement_would_wait(p, &p->ranks[0]));
         placement_free(p);
 
@@ -475,7 +473,7 @@ static bool one_in(GRand *r, uint32_t n)
         return roll(r, n) == 0;
 }
 
-/* Few values for each, so that there are ties, and now and then a number at the edge. */
+/* Draws each value from a small set, so that ties occur, and now and then an extreme number. */
 static void make_world(World *w, GRand *r)
 {
         w->n = roll(r, N_MAX + 1);
@@ -530,7 +528,7 @@ static void make_world(World *w, GRand *r)
         }
 }
 
-/* The order as the header states it, written down once more: is a better than b? Both fit. */
+/* True if x is better than y, where both fit. Repeats the order that placement.h describes. */
 static bool is_better(const PlacementRequest *q, const PlacementRank *x, const PlacementRank *y)
 {
         const PlacementCandidate *a = x->candidate, *b = y->candidate;
@@ -552,7 +550,7 @@ static bool is_better(const PlacementRequest *q, const PlacementRank *x, const P
                 if (keys[i][0] != keys[i][1])
                         return keys[i][0] < keys[i][1];
 
-        return strcmp(a->gpu, b->gpu) < 0; /* all have the same length here */
+        return strcmp(a->gpu, b->gpu) < 0; /* all names have the same length here */
 }
 
 static bool is_admitted(const PlacementRequest *q, const PlacementCandidate *c)
@@ -580,10 +578,10 @@ static void check_world(const World *w, const Placement *p)
 
                 for (size_t k = 0; k < i; k++)
                         ASSERT_TRUE(p->ranks[k].index != r->index);
-                /* no more than the room */
+                /* a GPU fits only if it has room for all instances */
                 ASSERT_EQ(r->verdict == PLACEMENT_FITS, admitted && room >= (int64_t)w->request.count);
                 ASSERT_EQ(r->room, admitted ? MAX(room, 0) : 0);
-                /* a reason for each that is not taken, and only for these */
+                /* each GPU that does not fit has a reason, and no other GPU has one */
                 ASSERT_EQ(r->verdict != PLACEMENT_FITS, r->reason && r->reason[0]);
                 ASSERT_EQ(r->verdict == PLACEMENT_FITS, r->reason_id == PLACEMENT_REASON_NONE);
                 ASSERT_EQ(r->verdict == PLACEMENT_FULL, r->reason_id == PLACEMENT_NO_ROOM);
@@ -621,11 +619,11 @@ static void test_properties(void)
         }
 
         g_rand_free(r);
-        /* the worlds are neither all full nor all empty */
+        /* a fair share of the worlds has a GPU that fits */
         ASSERT_TRUE(n_chosen > ROUNDS / 4 && n_chosen < ROUNDS * 9 / 10);
 }
 
-/* The order in which candidates come does not matter, and nothing is remembered. */
+/* The result does not depend on the order of the candidates, nor on earlier calls. */
 static void test_permutations(void)
 {
         GRand *r = g_rand_new_with_seed(SEED + 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The back end of every kind of card, by its files, and the hint for cards without one. */
+/* The back end that is chosen for each kind of card by its files, and the hint for a card without a back
+ * end. */
 
 #include "drivers-glue/registry.h"
 
@@ -10,7 +11,7 @@
 #define FILES_MAX 8
 
 /* A card as sysfs shows it. Its files are "NAME=TEXT", "NAME->LINK" or "NAME/" (a folder), below the GPU's
- * folder or, if they begin with "/", below /sys. A card that is no PCI function has no vendor. */
+ * folder or, if they begin with "/", below /sys. A card that is not a PCI function has vendor 0. */
 typedef struct Card {
         const char *what;
         const char *name; /* NULL: 0000:3b:00.0 */
@@ -27,7 +28,7 @@ typedef struct Card {
         bool no_vfio;                 /* vfio-pci is not loaded */
 
         const char *back_end; /* NULL: none */
-        bool not_ready;       /* no back end, or unprepared: there is a reason */
+        bool not_ready;       /* no back end, or unprepared: a reason is given */
         VgpudHintId hint;     /* hint of the reason; NONE: not checked */
         const char *says[3];  /* names of files and settings in the reason or the hint */
 } Card;
@@ -52,7 +53,7 @@ static const Card cards[] = {
           NO_SRIOV,
           .files = { MDEV_TYPE("nvidia-11", "GRID M60-0B", NVIDIA_TEXT("512"), "16") },
           .back_end = "mdev" },
-        { .what = "T4: says that it can have virtual functions",
+        { .what = "T4 that advertises VFs",
           GPU(0x10de, 0x1eb8, 0x030200, "nvidia"),
           SRIOV(16, 0, NULL),
           .files = { MDEV_TYPE("nvidia-232", "GRID T4-4Q", NVIDIA_TEXT("4096"), "4") },
@@ -63,7 +64,7 @@ static const Card cards[] = {
           .back_end = "nvidia-vfio",
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
-        { .what = "T4, of which the library says that it has no use for them",
+        { .what = "T4, whose VFs carry no vGPUs according to the library",
           GPU(0x10de, 0x1eb8, 0x030200, "nvidia"),
           SRIOV(16, 0, NULL),
           .nvml = "host-vgpu-mode=0\nend\n",
@@ -110,7 +111,7 @@ static const Card cards[] = {
           .not_ready = true,
           .hint = VGPUD_HINT_CONFIGURE_GPU,
           .says = { "displaymodeselector" } },
-        { .what = "the same with its display outputs off",
+        { .what = "RTX A5000 with its display outputs off",
           GPU(0x10de, 0x2231, 0x030200, "nvidia"),
           SRIOV(24, 0, NULL),
           .files = { "/module/nvidia_vgpu_vfio/" },
@@ -118,7 +119,7 @@ static const Card cards[] = {
           .back_end = "nvidia-vfio",
           .not_ready = true,
           .hint = VGPUD_HINT_ENABLE_VFS },
-        { .what = "A2, types on virtual functions",
+        { .what = "A2, types on VFs",
           GPU(0x10de, 0x25b6, 0x030200, "nvidia"),
           SRIOV(16, 2, "nvidia"),
           .vf_files = { "mdev_supported_types/nvidia-746/device_api=vfio-pci",
@@ -130,7 +131,7 @@ static const Card cards[] = {
           SRIOV(16, 2, "nvidia"),
           .vf_files = { NVIDIA_VF("746   : NVIDIA A2-4Q\n") },
           .back_end = "nvidia-vfio" },
-        { .what = "A2, nothing enabled: it may become either",
+        { .what = "A2 without enabled VFs: mdev or nvidia-vfio is possible later",
           GPU(0x10de, 0x25b6, 0x030200, "nvidia"),
           SRIOV(16, 0, NULL),
           .files = { "/module/nvidia_vgpu_vfio/" },
@@ -149,19 +150,19 @@ static const Card cards[] = {
                         "mdev_supported_types/nvidia-1150/name=NVIDIA L40S-4Q",
                         "mdev_supported_types/nvidia-1150/available_instances=1" },
           .back_end = "mdev" },
-        { .what = "L40S, a type on every function",
+        { .what = "L40S, a type set on every VF",
           GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
           SRIOV(2, 2, "nvidia"),
           .vf_files = { "nvidia/current_vgpu_type=1150", "nvidia/creatable_vgpu_types=ID    : vGPU Name\n" },
           .back_end = "nvidia-vfio" },
-        { .what = "L40S, nothing enabled, of which the library says that it uses them",
+        { .what = "L40S without enabled VFs, which carry its vGPUs according to the library",
           GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
           SRIOV(32, 0, NULL),
           .nvml = "virtualization-mode=3\nhost-vgpu-mode=1\nend\n",
           .back_end = "nvidia-vfio",
           .not_ready = true,
           .hint = VGPUD_HINT_ENABLE_VFS },
-        { .what = "L40S, functions without the vGPU manager",
+        { .what = "L40S, VFs without the vGPU manager",
           GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
           SRIOV(32, 2, "nvidia"),
           .back_end = "nvidia-vfio",
@@ -173,13 +174,13 @@ static const Card cards[] = {
           .back_end = "nvidia-vfio",
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
-        { .what = "L40S, functions that somebody took for something else",
+        { .what = "L40S, VFs bound to vfio-pci",
           GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
           SRIOV(32, 2, "vfio-pci"),
           .back_end = "nvidia-vfio",
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
-        { .what = "L40S, while sriov-manage enables its functions",
+        { .what = "L40S, while sriov-manage enables its VFs",
           GPU(0x10de, 0x26b9, 0x030200, "pci-pf-stub"),
           SRIOV(32, 2, NULL),
           .not_ready = true,
@@ -203,7 +204,7 @@ static const Card cards[] = {
           .back_end = "nvidia-vfio",
           .not_ready = true,
           .hint = VGPUD_HINT_CONFIGURE_GPU },
-        { .what = "A100 with MIG, types on virtual functions",
+        { .what = "A100 with MIG, types on VFs",
           GPU(0x10de, 0x20b5, 0x030200, "nvidia"),
           SRIOV(20, 2, "nvidia"),
           .vf_files = { "mdev_supported_types/nvidia-475/device_api=vfio-pci",
@@ -215,7 +216,7 @@ static const Card cards[] = {
           SRIOV(48, 2, "nvidia"),
           .vf_files = { NVIDIA_VF("1590  : NVIDIA RTX Pro 6000 Blackwell DC-48C\n") },
           .back_end = "nvidia-vfio" },
-        { .what = "Blackwell with the driver to come",
+        { .what = "Blackwell with nova-core",
           GPU(0x10de, 0x2bb5, 0x030200, "nova-core"),
           SRIOV(48, 0, NULL),
           .not_ready = true,
@@ -240,14 +241,14 @@ static const Card cards[] = {
           .files = { "drm/card0/" },
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
-        { .what = "i915 of Linux on a GPU with SR-IOV",
+        { .what = "i915 of mainline Linux on a GPU with SR-IOV",
           .name = "0000:00:02.0",
           GPU(0x8086, 0x4680, 0x030000, "i915"),
           SRIOV(7, 0, NULL),
           .files = { "drm/card0/" },
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
-        { .what = "i915 with SR-IOV, max_vfs not given",
+        { .what = "i915 with SR-IOV, max_vfs=0",
           .name = "0000:00:02.0",
           GPU(0x8086, 0x4680, 0x030000, "i915"),
           SRIOV(0, 0, NULL),
@@ -255,7 +256,7 @@ static const Card cards[] = {
           .not_ready = true,
           .hint = VGPUD_HINT_CONFIGURE_DRIVER,
           .says = { "/sys/module/i915/parameters/max_vfs", "i915.max_vfs=" } },
-        { .what = "i915 with SR-IOV, with its tree, max_vfs not given",
+        { .what = "i915 with SR-IOV and prelim_iov, max_vfs=0",
           .name = "0000:00:02.0",
           GPU(0x8086, 0x46a6, 0x030000, "i915"),
           SRIOV(0, 0, NULL),
@@ -263,7 +264,7 @@ static const Card cards[] = {
           .not_ready = true,
           .hint = VGPUD_HINT_CONFIGURE_DRIVER,
           .says = { "/sys/module/i915/parameters/max_vfs", "i915.max_vfs=" } },
-        { .what = "i915 with SR-IOV, no VFs for another reason",
+        { .what = "i915 with SR-IOV, max_vfs=7, and still no VFs",
           .name = "0000:00:02.0",
           GPU(0x8086, 0x4680, 0x030000, "i915"),
           SRIOV(0, 0, NULL),
@@ -271,7 +272,7 @@ static const Card cards[] = {
           .not_ready = true,
           .hint = VGPUD_HINT_CONFIGURE_DRIVER,
           .says = { "sriov_totalvfs", "i915.enable_guc=3" } },
-        { .what = "i915 that makes virtual functions, without administration",
+        { .what = "i915 that enables VFs, without iov",
           .name = "0000:00:02.0",
           GPU(0x8086, 0x4680, 0x030000, "i915"),
           SRIOV(7, 2, NULL),
@@ -295,18 +296,18 @@ static const Card cards[] = {
           SRIOV(24, 2, NULL),
           .files = { "sriov_admin/vf1/profile/vram_quota=0" },
           .back_end = "sriov" },
-        { .what = "Battlemage, nothing enabled",
+        { .what = "Battlemage without enabled VFs",
           GPU(0x8086, 0xe211, 0x030000, "xe"),
           SRIOV(24, 0, NULL),
           .files = { "sriov_admin/vf1/profile/vram_quota=0" },
           .back_end = "sriov",
           .not_ready = true },
-        { .what = "xe, integrated, before sriov_admin",
+        { .what = "xe, integrated, older than sriov_admin",
           .name = "0000:00:02.0",
           GPU(0x8086, 0xb080, 0x030000, "xe"),
           SRIOV(7, 2, NULL),
           .back_end = "sriov" },
-        { .what = "xe, nobody to hand its functions out",
+        { .what = "xe, vfio-pci not loaded",
           .name = "0000:00:02.0",
           GPU(0x8086, 0xb080, 0x030000, "xe"),
           SRIOV(7, 2, NULL),
@@ -319,7 +320,7 @@ static const Card cards[] = {
           NO_SRIOV,
           .not_ready = true,
           .hint = VGPUD_HINT_ENABLE_SRIOV },
-        { .what = "xe, which has set the number to none",
+        { .what = "xe that allows no VFs, without a setting",
           .name = "0000:00:02.0",
           GPU(0x8086, 0xb080, 0x030000, "xe"),
           SRIOV(0, 0, NULL),
@@ -333,7 +334,7 @@ static const Card cards[] = {
           .not_ready = true,
           .hint = VGPUD_HINT_CONFIGURE_DRIVER,
           .says = { "/sys/module/xe/parameters/max_vfs", "xe.max_vfs=" } },
-        { .what = "xe, its GPU limited by configfs",
+        { .what = "xe, limited by configfs",
           GPU(0x8086, 0xe211, 0x030000, "xe"),
           SRIOV(0, 0, NULL),
           .files = { "/module/xe/parameters/max_vfs=4294967295",
@@ -341,7 +342,7 @@ static const Card cards[] = {
           .not_ready = true,
           .hint = VGPUD_HINT_CONFIGURE_DRIVER,
           .says = { "/sys/kernel/config/xe/0000:3b:00.0/sriov/max_vfs" } },
-        { .what = "xe, its parameter replaced by configfs",
+        { .what = "xe, max_vfs=0 overridden by configfs",
           GPU(0x8086, 0xe211, 0x030000, "xe"),
           SRIOV(0, 0, NULL),
           .files = { "/module/xe/parameters/max_vfs=0",
@@ -378,7 +379,7 @@ static const Card cards[] = {
           SRIOV(16, 2, NULL),
           .files = { "getvf=", "relvf=" },
           .back_end = "gim-legacy" },
-        { .what = "S7150, which has made no functions",
+        { .what = "S7150 without VFs",
           GPU(0x1002, 0x6929, 0x038000, "gim"),
           SRIOV(16, 0, NULL),
           .files = { "getvf=", "relvf=" },
@@ -400,13 +401,13 @@ static const Card cards[] = {
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
 
-        /* Bound to a driver for guests, or to none: not touched. */
+        /* Bound to a driver for guests, or to no driver: vgpud leaves the card alone. */
         { .what = "passed through",
           GPU(0x10de, 0x1eb8, 0x030200, "vfio-pci"),
           NO_SRIOV,
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
-        { .what = "passed through, with virtual functions",
+        { .what = "passed through, with VFs",
           GPU(0x8086, 0xe211, 0x030000, "vfio-pci"),
           SRIOV(24, 2, "vfio-pci"),
           .not_ready = true,
@@ -446,7 +447,7 @@ static const Card cards[] = {
           SRIOV(8, 0, NULL),
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
-        { .what = "somebody else's without a driver",
+        { .what = "another vendor without a driver",
           GPU(0x1a03, 0x2000, 0x030000, NULL),
           NO_SRIOV,
           .not_ready = true,
@@ -458,7 +459,7 @@ static const Card cards[] = {
           NO_SRIOV,
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
-        { .what = "the same, with a capability that its driver leaves alone",
+        { .what = "a server's display with SR-IOV that its driver does not use",
           GPU(0x1a03, 0x2000, 0x030000, "ast"),
           SRIOV(2, 0, NULL),
           .not_ready = true,
@@ -467,7 +468,7 @@ static const Card cards[] = {
           GPU(0x1da3, 0x1020, 0x120000, "habanalabs"),
           SRIOV(4, 1, NULL),
           .back_end = "sriov" },
-        { .what = "whatever has mediated types",
+        { .what = "an unknown vendor with mediated types",
           GPU(0x1234, 0x1111, 0x030000, "somebody-elses"),
           NO_SRIOV,
           .files = { MDEV_TYPE("somebody-elses-1", "One", "a half", "2") },
@@ -478,7 +479,7 @@ static const Card cards[] = {
           .admitted = true,
           .back_end = "sriov",
           .not_ready = true },
-        { .what = "a network card that was not",
+        { .what = "a network card that was not admitted",
           GPU(0x8086, 0x10c9, 0x020000, "igb"),
           SRIOV(7, 0, NULL),
           .not_ready = true,
@@ -529,7 +530,7 @@ static const Card cards[] = {
           NO_SRIOV,
           .files = { MDEV_TYPE("mbochs-small", "mbochs-small", "virtual display, 4 MB video memory", "64") },
           .back_end = "mdev" },
-        { .what = "a sample that is going away", .name = "mdpy", NO_SRIOV, .not_ready = true },
+        { .what = "a sample that is being unloaded", .name = "mdpy", NO_SRIOV, .not_ready = true },
 };
 
 static int show_forbidden(FakeKernel *k, const char *path, void *data, char **ret)
@@ -606,7 +607,7 @@ static void add_function(FakeKernel *k, const Card *c, const char *name, const c
         }
 }
 
-/* A folder of types is one of the parents. */
+/* Adds the device to class/mdev_bus if it has a folder of types. */
 static void register_parent(FakeKernel *k, const char *name, const char *path)
 {
         g_autofree char *types = g_strconcat(path, "/mdev_supported_types", NULL);
@@ -630,7 +631,7 @@ static void add_vf(FakeKernel *k, const Card *c, const char *gpu, unsigned n)
         register_parent(k, name, path);
 }
 
-/* The path of the card. */
+/* Adds the files of the card. Returns its path. */
 static char *add_card(FakeKernel *k, const Card *c, const char *name)
 {
         static const char *const forbidden[] = { "reset_gpu", "psp_vbflash", "hotlink_reset" };
@@ -672,7 +673,8 @@ static int run_nvml(FakeKernel *k, const char *const *arguments, void *data, cha
         return 0;
 }
 
-/* The back end, or NULL, the reason, or "", and the hint. */
+/* Adds the card and scans it. Returns the name of its back end, or NULL; *ret_reason is "" if the card is
+ * ready. */
 static const char *look(FakeKernel *k, const Card *c, char **ret_reason, VgpudHint *ret_hint)
 {
         const char *name = c->name ? c->name : "0000:3b:00.0";
@@ -737,7 +739,7 @@ static void test_cards(void)
 
                 if (g_str_has_suffix(reason, ".") || strchr(reason, '\n'))
                         FAIL("%s: the reason is not one clause: %s", c->what, reason);
-                /* Programs may be run to query, but nothing is written. */
+                /* No file is written; only a card with the library runs a program. */
                 ASSERT_TRUE(c->nvml || !writes[0]);
         }
 }
@@ -792,7 +794,7 @@ static void test_attribute_names(void)
         ASSERT_TRUE(same);
 }
 
-/* A line, and nothing that a terminal would act on. */
+/* A value is one line without characters that control a terminal. */
 static void test_attribute_values(void)
 {
         static const char *const good[] = { "1", "frame_rate_limiter=0,disable_vnc=1", "a b",

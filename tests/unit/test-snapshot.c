@@ -51,7 +51,7 @@ static void test_order(void)
         ASSERT_NULL(gpu_snapshot_find_instance(s, "33333333-0000-4000-8000-000000000000"));
 }
 
-/* Zeros before a number do not make it larger, whichever comes first. */
+/* Leading zeros do not count in the order of ids, whichever type is added first. */
 static void test_leading_zeros(void)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *a = make("x-002", "x-10", NULL);
@@ -170,7 +170,8 @@ static void test_references(void)
         ASSERT_NULL(gpu_snapshot_unref(NULL));
 }
 
-/* Drivers of VFs: a new instance is bound, the driver of a removed one is unknown. */
+/* Predicted drivers of VFs: the VF of a new instance is bound; the driver of a VF whose instance is removed
+ * is unknown. */
 static void test_bindings(void)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *a = gpu_snapshot_new(), *b = NULL, *c = NULL;

@@ -257,7 +257,7 @@ static void test_scan_plain(void)
         ASSERT_OK(create(&f, UUID_A, "vf"));
         s = scan(&f);
         ASSERT_NULL(s->unprepared);
-        ASSERT_EQ(s->types->len, 1); /* the only type without quotas */
+        ASSERT_EQ(s->types->len, 1); /* the GPU has no quotas, so it has no type vf-profile */
         const VgpuType *t = s->types->pdata[0];
         ASSERT_STREQ(t->id, "vf");
         ASSERT_STREQ(t->device_api, "vfio-pci");
@@ -278,7 +278,7 @@ static void test_scan_plain(void)
         ASSERT_NULL(d->cdev);
         ASSERT_NULL(d->attributes);
         ASSERT_EQ(d->memory_bytes, 0);
-        /* Scan and create() agree except for the fields of the model. */
+        /* scan() and create() describe the same instance, except for the fields that the model fills in. */
         InstanceDesc *made = instance_desc_copy(f.made);
         made->uuid[0] = 0;
         bool same = instance_desc_equal(made, d);
@@ -399,13 +399,13 @@ static void test_scan_gone(void)
         g_autofree char *path = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         GpuSnapshot *s = NULL;
 
-        /* The VFs go while scan() reads them … */
+        /* The VFs are disabled while scan() reads them … */
         fake_before(f.k, "read", path, disable, f.pf);
         s = scan(&f);
         bool empty = s->instances->len == 0 && s->unprepared;
         gpu_snapshot_unref(s);
         ASSERT_TRUE(empty);
-        /* … and then the whole GPU. */
+        /* … and then the whole GPU is removed. */
         fake_pf_unplug(f.pf);
         s = NULL;
         ASSERT_ERROR(sriov_driver.scan(&f.t, &s, &f.e), ENOLINK);
@@ -530,7 +530,7 @@ static void test_writes_i915(void)
         ASSERT_STREQ(media, "0");
 }
 
-/* i915 allocates contexts in packages of 128. */
+/* i915 rounds the number of contexts up to a multiple of 128. */
 static void test_i915_contexts(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
@@ -549,7 +549,7 @@ static void test_i915_contexts(void)
         ASSERT_ERROR(create(&f, UUID_B, "vf-profile"), EINVAL);
 }
 
-/* Each GT has a value of its own, which is restored. */
+/* Each GT has its own value, and destroy() restores both values. */
 static void test_i915_gts(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
@@ -571,7 +571,7 @@ static void test_i915_gts(void)
         ASSERT_STREQ(main, "20");
         g_autofree char *media = read_text(&f, I915 "/drm/card1/iov/vf1/gt1/exec_quantum_ms");
         ASSERT_STREQ(media, "5");
-        /* The same if the creation fails. */
+        /* A create that fails restores both values as well. */
         add_attribute(&f, "doorbells_quota", "300");
         ASSERT_ERROR(create_on(&f, UUID_A, "vf-profile", "0000:00:02.1"), ENOSPC);
         g_autofree char *again = read_text(&f, I915 "/drm/card1/iov/vf1/gt1/exec_quantum_ms");
@@ -584,7 +584,7 @@ static void test_i915_gts(void)
 #define AUTOMATIC IOV "/pf/auto_provisioning"
 #define NOTE      "auto-provisioning"
 
-/* Create and destroy a vf-profile. */
+/* Create and destroy an instance of the type vf-profile. */
 static void make_profile(Fixture *f)
 {
         set_attribute(f, "exec_quantum_ms", "10");
@@ -599,7 +599,7 @@ static bool is_automatic(Fixture *f)
         return strcmp(text, "1") == 0;
 }
 
-/* The number of VFs, and whether the last one has resources. */
+/* Sets the number of VFs. Returns 1 if the last VF has resources, 0 if it has none. */
 static int set_vfs(Fixture *f, uint32_t count)
 {
         const GpuNotes *notes = f->t.notes;
@@ -642,19 +642,20 @@ static void test_i915_automatic(void)
         ASSERT_TRUE(is_automatic(&f));
         ASSERT_FALSE(is_noted(&notes));
         ASSERT_EQ(set_vfs(&f, 3), 1);
-        /* All in one request. */
+        /* A change from 3 to 4 VFs goes through 0, and restores automatic provisioning on its way. */
         make_profile(&f);
         ASSERT_EQ(set_vfs(&f, 4), 1);
         ASSERT_TRUE(is_automatic(&f));
         ASSERT_FALSE(is_noted(&notes));
-        /* A request without a change does not switch it off. */
+        /* A create whose quotas are set already writes no quota, so automatic provisioning stays on. */
         set_attribute(&f, "preempt_timeout_us", "0");
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         ASSERT_TRUE(is_automatic(&f));
         ASSERT_FALSE(is_noted(&notes));
 }
 
-/* vgpud is killed after any step, or another program interferes: the next run interprets the note. */
+/* vgpud is killed at any step, or another program interferes: the note says whether vgpud has to switch
+ * automatic provisioning on. */
 static void test_i915_automatic_killed(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 2);
@@ -679,14 +680,14 @@ static void test_i915_automatic_killed(void)
         gpu_note_write(&notes, NOTE, note);
         ASSERT_EQ(available(&f, "vf"), 2);
         ASSERT_FALSE(is_noted(&notes));
-        /* A note does not hold for another file. */
+        /* The note names another inode, so it does not hold for this file. */
         gpu_note_write(&notes, NOTE, "4711");
         ASSERT_OK(vgpu_io_write(f.io, AUTOMATIC, "0"));
         ASSERT_OK(set_vfs(&f, 0));
         ASSERT_FALSE(is_noted(&notes));
         ASSERT_FALSE(is_automatic(&f));
         ASSERT_OK(vgpu_io_write(f.io, AUTOMATIC, "1"));
-        /* Switching on fails at first, and succeeds later. */
+        /* The restore of automatic provisioning fails, and the next request tries again. */
         ASSERT_EQ(set_vfs(&f, 2), 1);
         make_profile(&f);
         fake_fail(f.k, "write", AUTOMATIC, ESTALE);
@@ -699,7 +700,8 @@ static void test_i915_automatic_killed(void)
         ASSERT_EQ(set_vfs(&f, 3), 1);
 }
 
-/* The setting of an administrator stays off; the error names the VF without resources. */
+/* If an administrator has switched automatic provisioning off, it stays off. VFs without resources cannot be
+ * enabled. */
 static void test_i915_automatic_off(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 0);
@@ -731,7 +733,7 @@ static void test_restores_driver(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
 
-        ASSERT_OK(fake_pf_enable(f.pf, 2)); /* bound by a program that did not keep the driver away */
+        ASSERT_OK(fake_pf_enable(f.pf, 2)); /* the driver of the host is bound, because autoprobe is on */
         read_facts(&f);
         ASSERT_EQ(available(&f, "vf"), 2);
         ASSERT_OK(create(&f, UUID_A, "vf"));
@@ -747,7 +749,7 @@ static void test_restores_driver(void)
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "xe");
         check_golden(&f, "driver");
-        /* The earlier driver is not loaded any more. */
+        /* The driver to restore is no longer loaded: the VF is left without a driver. */
         g_ptr_array_set_size(f.attributes, 0);
         ASSERT_OK(create_on(&f, UUID_A, "vf", "0000:03:00.1"));
         g_free(f.made->restore);
@@ -773,7 +775,7 @@ static void test_driver_refuses_it(void)
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         ASSERT_EQ(available(&f, "vf"), 1);
         ASSERT_EQ(destroy(&f, f.made), 0);
-        /* The same during create(); the earlier reservation is restored. */
+        /* If driver_override cannot be written, the instance stays, and a second destroy() succeeds. */
         ASSERT_OK(create(&f, UUID_B, "vf"));
         g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         fake_fail(f.k, "write", override, EIO);
@@ -781,12 +783,12 @@ static void test_driver_refuses_it(void)
         ASSERT_EQ(f.e.errnum, EIO);
         fake_heal(f.k);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = scan(&f);
-        ASSERT_EQ(s->instances->len, 1); /* a retry is possible meanwhile */
+        ASSERT_EQ(s->instances->len, 1); /* the instance can still be destroyed */
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_EQ(available(&f, "vf"), 1);
 }
 
-/* A VF that fails does not block the others. */
+/* If a VF fails, the next VF is tried. */
 static void test_next_one(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 5);
@@ -797,7 +799,7 @@ static void test_next_one(void)
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         ASSERT_EQ(available(&f, "vf"), 4);
         ASSERT_EQ(destroy(&f, f.made), 1);
-        /* A caller who names a VF gets no other. */
+        /* If the caller names a VF, no other VF is tried. */
         ASSERT_ERROR(create_on(&f, UUID_A, "vf", "0000:03:00.1"), EIO);
         ASSERT_STREQ(f.slot, "0000:03:00.1");
         ASSERT_EQ(f.e.errnum, EIO);
@@ -811,7 +813,7 @@ static void test_next_one(void)
         ASSERT_EQ(f.e.errnum, EIO);
         ASSERT_FALSE(strstr(f.e.message, "0000:03:00.4"));
         ASSERT_EQ(available(&f, "vf"), 5);
-        /* Errors of the driver or of the request are not retried with another VF. */
+        /* The error says that vfio-pci does not support the VF, so no other VF is tried. */
         f.t.parent_hint = 0;
         fake_vf_fail_probe(f.pf, 0, ENODEV);
         ASSERT_ERROR(create(&f, UUID_A, "vf"), EOPNOTSUPP);
@@ -821,7 +823,7 @@ static void test_next_one(void)
                 ASSERT_NULL(fake_vf_override(f.pf, i));
 }
 
-/* A program uses the VF by the driver of the host. */
+/* A program has the render node open that the driver of the host provides for the VF. */
 static void test_program_uses_it(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
@@ -871,7 +873,7 @@ static void hold_by_program(Fixture *f, unsigned n)
         fake_hold_node(f->k, node, 815 + (int)n, "ffmpeg");
 }
 
-/* Programs of the host use the first VFs, which are skipped in any number: the other VFs are free. */
+/* Programs of the host use the first six VFs. All six are skipped, and the seventh VF is taken. */
 static void test_many_in_use(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
@@ -885,7 +887,7 @@ static void test_many_in_use(void)
         ASSERT_OK(create(&f, UUID_A, "vf"));
         ASSERT_STREQ(f.slot, "0000:03:00.7");
         ASSERT_EQ(destroy(&f, f.made), 1);
-        /* No VF is left: the message names some. */
+        /* All VFs are in use: the message names the first users. */
         hold_by_program(&f, 6);
         f.t.parent_hint = 0;
         g_autofree char *before = fake_writes(f.k);
@@ -902,7 +904,8 @@ static void test_many_in_use(void)
         ASSERT_FALSE(strstr(f.e.message, "process 818"));
 }
 
-/* VFs that fail are tried first here, because no driver is bound; VFs in use do not count. */
+/* The first two VFs have no driver, so they are tried first, and fail. Skipped VFs in use do not count as
+ * tries, so the sixth VF is reached. */
 static void test_in_use_and_broken(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
@@ -945,7 +948,7 @@ static void test_chooses(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
 }
 
-/* A VF that has the quotas already is best: the driver might refuse a write. */
+/* A VF that has the quotas already is preferred, because the driver might refuse a write. */
 static void test_chooses_quota(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 3);
@@ -956,7 +959,7 @@ static void test_chooses_quota(void)
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         ASSERT_STREQ(f.slot, "0000:03:00.2");
         ASSERT_EQ(destroy(&f, f.made), 1);
-        /* Repeat this while such a VF exists. */
+        /* The first VF with the quotas is used again; the second create has to write the quotas of VF 3. */
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         ASSERT_OK(create(&f, UUID_B, "vf-profile"));
         ASSERT_STREQ(f.slot, "0000:03:00.3");
@@ -1046,7 +1049,7 @@ static void test_claim_fails(void)
         ASSERT_EQ(f.e.errnum, EROFS);
         after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
-        /* No callback for reservations. */
+        /* A caller without a callback for reservations can create an instance. */
         ASSERT_OK(sriov_driver.create(&f.t, &(CreateArgs){ .uuid = UUID_A, .type_id = "vf" }, &f.made, &f.e));
 }
 
@@ -1166,7 +1169,7 @@ static void test_shared_group(void)
         ASSERT_NULL(f.slot);
         after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
-        /* Bridges, and functions with no driver or one of VFIO, do no harm. */
+        /* Bridges in the group do no harm, nor do functions without a driver or with a driver of VFIO. */
         fake_remove(f.k, "kernel/iommu_groups/10/devices/0000:03:00.0");
         ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[1], "vfio-pci", "vfio-pci", NULL));
         ASSERT_OK(create_on(&f, UUID_A, "vf", "0000:03:00.1"));
@@ -1202,7 +1205,8 @@ static void test_gone_while_undoing(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_GPU_GONE);
 }
 
-/* Another program binds the VF to accelvf before the first write of a create or the last write of a destroy. */
+/* Another program binds the VF to accelvf before the first write of a create, or before the unbind of a
+ * destroy. */
 static int bind_to_accel(FakeKernel *k, const char *path, void *data)
 {
         Fixture *f = data;
@@ -1341,7 +1345,7 @@ static int show_seven(FakeKernel *k, const char *path, void *data, char **ret)
         return 0;
 }
 
-/* A write that succeeds and does nothing. */
+/* The write of a quota succeeds without an effect: create() fails. */
 static void test_quota_not_applied(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 1);
@@ -1440,7 +1444,7 @@ static void test_destroy_cdev(void)
         ASSERT_EQ(destroy(&f, f.made), 1);
 }
 
-/* An instance of another program, or of a daemon that lost its records. */
+/* The instance has no record: another program created it, or the records were lost. */
 static void test_destroy_foreign(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 2);
@@ -1466,7 +1470,7 @@ static void test_destroy_restore_fails(void)
         ASSERT_EQ(destroy(&f, f.made), 0);
 }
 
-/* Texts that vgpud did not write. */
+/* Records whose text to restore is invalid. */
 static void test_destroy_odd_restore(void)
 {
         static const char *const texts[] = {
@@ -1484,15 +1488,14 @@ static void test_destroy_odd_restore(void)
         }
 }
 
-/* vgpud was killed during the return: one or two writes are missing. */
+/* vgpud was killed during the return of a VF to the host: the last write is missing, or the last two. */
 static void test_settle(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         const VgpuVf *vf;
 
-        ASSERT_OK(fake_pf_enable(f.pf,
-                                 2)); /* bound by a program that did not keep the driver of the host away */
+        ASSERT_OK(fake_pf_enable(f.pf, 2)); /* the driver of the host is bound, because autoprobe is on */
         read_facts(&f);
         vf = f.facts->vfs->pdata[0];
         ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe", &error));
@@ -1507,8 +1510,8 @@ static void test_settle(void)
                 ASSERT_EQ(available(&f, "vf"), 2);
         }
 
-        /* If no return was interrupted, the VF is left alone: restored already, reserved otherwise, or handed
-         * out. */
+        /* The VF is left alone if no return was interrupted: VF restored, another GPU's VF, reserved for
+         * another driver, or handed out. */
         ASSERT_OK(vfs_bind(f.io, vf, NULL, "xe", NULL));
         ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe override=xe", &error));
         ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "override=xe", &error));
@@ -1539,7 +1542,7 @@ static void test_destroy_gone(void)
         ASSERT_EQ(destroy(&f, f.made), 0);
 }
 
-/* The name belongs to a VF of another GPU by now. */
+/* The VF's name now belongs to a VF of another GPU. */
 static void test_destroy_other(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 1);

@@ -18,22 +18,22 @@ static void test_quote(void)
                 { "Grafik für zwei — ok", "Grafik für zwei — ok" },
                 { "a\nb\tc", "a\\nb\\tc" },
                 { "\x01\x1b[31m\x7f", "\\x01\\x1b[31m\\x7f" },
-                { "\xc2\x80\xc2\x9b\xc2\xa0", "\\x80\\x9b\xc2\xa0" }, /* C1, but not the space after it */
-                { "x\xff\xc3y\xe2\x80", "x\\xff\\xc3y\\xe2\\x80" },   /* no UTF-8 */
+                { "\xc2\x80\xc2\x9b\xc2\xa0", "\\x80\\x9b\xc2\xa0" }, /* C1 and a no-break space */
+                { "x\xff\xc3y\xe2\x80", "x\\xff\\xc3y\\xe2\\x80" },   /* invalid UTF-8 */
                 { "\xed\xa0\x80", "\\xed\\xa0\\x80" },                /* a surrogate */
                 { "a\xe2\x80\xae"
                   "b",
-                  "a\\u202eb" }, /* right to left */
+                  "a\\u202eb" }, /* right-to-left override */
                 { "a\xe2\x81\xa6"
                   "b\xe2\x81\xa9",
-                  "a\\u2066b\\u2069" }, /* isolates */
+                  "a\\u2066b\\u2069" }, /* directional isolates */
                 { "a\xe2\x80\xa8"
                   "b\xd8\x9c",
-                  "a\\u2028b\\u061c" }, /* line separator, Arabic mark */
+                  "a\\u2028b\\u061c" }, /* line separator, Arabic letter mark */
                 { "a\xe2\x80\x8b"
                   "b\xef\xbb\xbf",
-                  "a\\u200bb\\ufeff" },                  /* without width */
-                { "a\xf3\xa0\x81\x81", "a\\U000e0041" }, /* a tag */
+                  "a\\u200bb\\ufeff" },                  /* zero-width characters */
+                { "a\xf3\xa0\x81\x81", "a\\U000e0041" }, /* a tag character */
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++)

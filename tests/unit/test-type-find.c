@@ -45,7 +45,7 @@ static GpuSnapshot *with_a2(void)
         return s;
 }
 
-/* The id of the type found, "" for none, with the error in *e. */
+/* Returns the id of the type, or "" if none is found, with the error in *e. */
 static const char *find(const GpuSnapshot *s, const char *word, VgpudError *e)
 {
         const VgpuType *t = gpu_snapshot_find_type(s, word, e);
@@ -105,7 +105,7 @@ static void test_forms_of_other_tools(void)
                 ASSERT_EQ(e.code, VGPUD_ERROR_NONE);
         }
 
-        /* Numbers are typing errors in every form. */
+        /* Ids have no other forms: such a word with a number is likely a typing error. */
         ASSERT_STREQ(find(s, "746", NULL), "");
         ASSERT_STREQ(find(s, "_746", NULL), "");
         ASSERT_STREQ(find(s, "nvidia 746", NULL), "");
@@ -113,7 +113,7 @@ static void test_forms_of_other_tools(void)
         ASSERT_STREQ(find(s, "_", NULL), "");
 }
 
-/* The id wins over everything, and a name as it is written wins over another form. */
+/* An id wins over a name, and a name with the same spelling wins over another spelling. */
 static void test_order(void)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = gpu_snapshot_new();
@@ -153,7 +153,7 @@ static void test_ambiguous(void)
         ASSERT_CONTAINS(e.hint.text, "mtty-1, mtty-2");
 }
 
-/* The number of types that a hint names, as "NAME (ID)". */
+/* Returns the number of types that a hint names as "NAME (ID)". */
 static unsigned count_names(const char *hint)
 {
         unsigned n = 0;
@@ -173,7 +173,7 @@ static void test_unknown(void)
                 { "A2-4QQ", "A2-4Q (nvidia-746)", 1 },
                 { "A2-16QQ", "A2-16Q (nvidia-748)", 1 },
                 { "nvidia-7466", "A2-4Q (nvidia-746)", 1 },
-                { "A2-5Q", "A2-1Q (nvidia-744)", 4 }, /* they are as near as each other */
+                { "A2-5Q", "A2-1Q (nvidia-744)", 4 }, /* four types have the same distance */
                 { "A2", "A2-1B (nvidia-741)", 5 },
                 { "nonsense", "A2-1B (nvidia-741)", 5 },
                 { "", "A2-1B (nvidia-741)", 5 },
@@ -190,7 +190,7 @@ static void test_unknown(void)
                 ASSERT_EQ(error.hint.id, VGPUD_HINT_CHOOSE_OTHER);
                 at = strstr(error.hint.text, table[i].first);
                 ASSERT_TRUE(at);
-                ASSERT_EQ(count_names(at), table[i].n); /* no other comes before */
+                ASSERT_EQ(count_names(at), table[i].n); /* no type is named before this one */
                 ASSERT_EQ(count_names(error.hint.text), table[i].n);
         }
 
@@ -199,7 +199,7 @@ static void test_unknown(void)
         ASSERT_EQ(e.hint.id, VGPUD_HINT_NONE);
 }
 
-/* Names come from the kernel, words from a caller. */
+/* Neither long names from the kernel nor long words from a caller make a long or unprintable hint. */
 static void test_hostile(void)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = gpu_snapshot_new();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Names of NVIDIA's types, as drivers of several generations give them, and texts that are none. */
+/* Names of NVIDIA's types in drivers of several generations, and texts that are not such names. */
 
 #include "drivers-glue/nvidia/type-name.h"
 

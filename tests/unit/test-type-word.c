@@ -11,7 +11,7 @@ static void test_equal(void)
                 { "NVIDIA A2-4Q", "A2-4Q" },
                 { "NVIDIA L40S-4Q", "l40s-4q" },
                 { "GRID P40-1Q", "GRID_P40-1Q" },
-                { "GRID P40-1Q", "NVIDIA P40-1Q" },          /* releases of the driver differ */
+                { "GRID P40-1Q", "NVIDIA P40-1Q" }, /* the prefix depends on the release of the driver */
                 { "GRID P40-1Q", "nvidia.com/GRID_P40-1Q" }, /* a resource of Kubernetes */
                 { "NVIDIA A2-4Q", "NVIDIA-A2-4Q" },          /* a label of Kubernetes */
                 { "NVIDIA RTX Pro 6000 Blackwell DC-48C", "rtx_pro_6000_blackwell_dc-48c" },
@@ -73,7 +73,7 @@ static void test_distance(void)
         g_autofree char *most = g_strnfill(64, 'x'), *more = g_strnfill(65, 'x');
 
         ASSERT_EQ(type_word_distance("A2-4QQ", "NVIDIA A2-4Q"), 1);
-        ASSERT_EQ(type_word_distance("A2-Q4", "A2-4Q"), 1); /* exchanged */
+        ASSERT_EQ(type_word_distance("A2-Q4", "A2-4Q"), 1); /* two characters exchanged */
         ASSERT_EQ(type_word_distance("a24q", "A2-4Q"), 1);
         ASSERT_EQ(type_word_distance("A2-5Q", "A2-4Q"), 1);
         ASSERT_EQ(type_word_distance("l40-40q", "L40S-4Q"), 2);

@@ -63,7 +63,7 @@ static void test_derive(void)
 {
         char a[UUID_STRLEN + 1], b[UUID_STRLEN + 1];
 
-        /* The first 16 bytes of SHA-256 of "abc", with version and variant put in. */
+        /* The first 16 bytes of the SHA-256 of "abc", with the version and variant of a UUID. */
         ASSERT_STREQ(uuid_derive("abc", a), "ba7816bf-8f01-8fea-8141-40de5dae2223");
         ASSERT_STREQ(uuid_derive("abc", b), a);
         ASSERT_TRUE(strcmp(uuid_derive("abd", b), a) != 0);

@@ -41,26 +41,26 @@ static void check(const Row *row)
 static void test_choice(void)
 {
         static const Row table[] = {
-                /* no file: a kernel without modules */
+                /* no modules.alias: a kernel without modules */
                 { .driver = "vfio-pci" },
                 { .without_vfio_pci = true },
-                /* not made for this device, also when loaded */
+                /* no driver for this device, whether loaded or not */
                 { .aliases = GENERIC, .driver = "vfio-pci" },
                 { .aliases = GENERIC, .loaded = { "xe-vfio-pci" }, .driver = "vfio-pci" },
                 { .aliases = GENERIC "vfio_pci:v00008086d0000E20Csv*sd*bc*sc*i* xe_vfio_pci\n",
                   .loaded = { "xe-vfio-pci" },
                   .driver = "vfio-pci" },
-                /* made for the device */
+                /* a driver for this device */
                 { .aliases = GENERIC XE, .loaded = { "xe-vfio-pci" }, .driver = "xe-vfio-pci" },
                 { .aliases = XE GENERIC, .loaded = { "xe-vfio-pci" }, .driver = "xe-vfio-pci" },
                 { .aliases = XE GENERIC,
                   .loaded = { "xe-vfio-pci" },
                   .without_vfio_pci = true,
                   .driver = "xe-vfio-pci" },
-                /* not loaded */
+                /* the better driver is not loaded */
                 { .aliases = GENERIC XE, .driver = "vfio-pci", .better = "xe_vfio_pci" },
                 { .aliases = GENERIC XE, .without_vfio_pci = true, .better = "xe_vfio_pci" },
-                /* the better of two, then the next best */
+                /* two drivers for this device: the one that is more specific, if it is loaded */
                 { .aliases = "vfio_pci:v00008086d*sv*sd*bc*sc*i* intel_vfio_pci\n" XE,
                   .loaded = { "intel-vfio-pci", "xe-vfio-pci" },
                   .driver = "xe-vfio-pci" },

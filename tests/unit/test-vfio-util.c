@@ -55,7 +55,7 @@ static void test_cdev(void)
 
         ASSERT_OK(vfio_read_cdev(f.io, DEVICE, &cdev));
         ASSERT_NULL(cdev);
-        /* A VFIO device of a kernel without cdevs has no number. */
+        /* Without cdevs, the VFIO device has no file dev. */
         fake_add_directory(f.k, DEVICE "/vfio-dev/vfio3");
         fake_add_directory(f.k, DEVICE "/vfio-dev/power");
         ASSERT_OK(vfio_read_cdev(f.io, DEVICE, &cdev));
@@ -98,7 +98,7 @@ static void test_in_use(void)
         ASSERT_CONTAINS(f.e.message, "/dev/vfio/12");
         ASSERT_EQ(fd, -77);
 
-        /* The kernel reports EBUSY although no process shows. */
+        /* The kernel reports EBUSY although /proc shows no process with the node open. */
         fake_hold_node_invisibly(f.k, "vfio/12");
         ASSERT_ERROR(vfio_keep_out(f.io, 12, NULL, &fd, &f.e), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
@@ -129,7 +129,7 @@ static void test_nobody_can_tell(void)
         ASSERT_EQ(fd, -77);
 }
 
-/* Kernels without VFIO_GROUP. */
+/* A kernel without VFIO_GROUP: only the search of /proc finds a user. */
 static void test_cdev_only(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -148,7 +148,8 @@ static void test_cdev_only(void)
         ASSERT_EQ(f.e.errnum, EACCES);
 }
 
-/* The no-IOMMU mode of VFIO: opening the group needs CAP_SYS_RAWIO. */
+/* In the no-IOMMU mode of VFIO, opening the group needs CAP_SYS_RAWIO, so only the search of /proc finds a
+ * user. */
 static void test_noiommu(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -171,7 +172,7 @@ static void test_noiommu(void)
         fake_deny_processes(f.k);
         ASSERT_ERROR(vfio_keep_out(f.io, 12, NULL, &fd, &f.e), EBUSY);
         ASSERT_EQ(f.e.errnum, EACCES);
-        /* Mediated devices have a group of the same name, and a usual node. */
+        /* A group of mediated devices has a node without the prefix noiommu-. */
         fake_add_node(f.k, "vfio/13");
         ASSERT_FALSE(vfio_group_is_noiommu(f.io, 13));
         ASSERT_TRUE(vfio_group_has_node(f.io, 13));

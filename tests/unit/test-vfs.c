@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* VFs on the in-memory kernel: the number and the drivers. All writes are compared with
+/* The number and the drivers of VFs on the in-memory kernel. All writes are compared with
  * tests/golden/vfs-NAME.txt. */
 
 #include "drivers-glue/vf/count.h"
@@ -19,7 +19,7 @@
 /* A stand-in for NVIDIA's script: unbinds the driver, sets the number, and binds the driver. */
 static struct {
         FakePf *pf;
-        unsigned made; /* the effect of -e */
+        unsigned made; /* number of VFs that -e enables */
         int result;
         unsigned runs;
 } manage;
@@ -135,7 +135,7 @@ static void test_life(void)
         ASSERT_STREQ(autoprobe, "1");
 }
 
-/* sriov_drivers_autoprobe is restored to the earlier value, not to 1, also if the kernel refuses. */
+/* sriov_drivers_autoprobe gets its earlier value back, even if the kernel refuses the number of VFs. */
 static void test_autoprobe(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -169,7 +169,7 @@ static void test_autoprobe_fails(void)
         ASSERT_EQ(f.e.errnum, EIO);
         ASSERT_FALSE(fake_exists(f.k, PF "/virtfn0"));
         fake_heal(f.k);
-        /* The restore fails. */
+        /* The restore of sriov_drivers_autoprobe fails. */
         fake_before(f.k, "write", PF "/sriov_numvfs", fail_next, (void *)PF "/sriov_drivers_autoprobe");
         ASSERT_ERROR(set(&f, 2), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
@@ -206,7 +206,7 @@ static void test_count(void)
         ASSERT_STREQ(writes, "");
 }
 
-/* The setting of the driver that is 0 is named. */
+/* The error names the driver's setting that limits the number of VFs to 0. */
 static void test_limit_of_driver(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 0);
@@ -272,14 +272,14 @@ static void test_enable_errno(void)
                 ASSERT_CONTAINS(f.e.message, "0000:03:00.0");
                 fake_heal(f.k);
                 ASSERT_OK(set(&f, 2));
-                /* Disabling fails as well, without a loss. */
+                /* Disabling fails with the same errno, and the VFs stay. */
                 fake_fail(f.k, "write", PF "/sriov_numvfs", table[i].eno);
                 ASSERT_ERROR(set(&f, 0), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_TRUE(fake_exists(f.k, PF "/virtfn1"));
         }
 }
 
-/* ENOENT: find the cause. */
+/* The file sriov_numvfs is missing: the error names the cause. */
 static void test_no_sriov(void)
 {
         static const struct {
@@ -319,7 +319,7 @@ static void test_gim(void)
         ASSERT_STREQ(writes, "");
 }
 
-/* The writer died: before or after write(2). */
+/* The writer died after write(2): the number that the kernel reports decides. */
 static void test_writer_died(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -345,7 +345,7 @@ static void test_nothing_happens(void)
         ASSERT_ERROR(set(&f, 3), EIO);
 }
 
-/* A VF that cannot be checked may be in use; a VF that goes is not. */
+/* A VF whose link cannot be read may be in use, so VFs are not disabled. A VF that disappears is not in use. */
 static void test_odd_link(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -363,7 +363,7 @@ static void test_odd_link(void)
         ASSERT_EQ(f.facts->vfs->len, 0);
 }
 
-/* Another program is faster. */
+/* Another program enables four VFs first. */
 static int enable_four(FakeKernel *k, const char *path, void *data)
 {
         g_assert(fake_pf_enable(data, 4) >= 0);
@@ -427,7 +427,7 @@ static void test_in_use(void)
         ASSERT_CONTAINS(f.e.message, "0000:03:00.2");
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
         ASSERT_ERROR(set(&f, 3), EBUSY);
-        /* Also if a VF that is not open comes first. */
+        /* The message names the VF that is open, even if a VF that is not open comes first. */
         ASSERT_OK(bind_vf(&f, 0, "vfio-pci", "vfio-pci"));
         g_free(before);
         before = fake_writes(f.k);
@@ -446,7 +446,7 @@ static void test_in_use(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         g_autofree char *after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
-        /* A half-made instance. */
+        /* A half-made instance counts as handed out. */
         ASSERT_OK(bind_vf(&f, 1, NULL, "vfio-pci"));
         ASSERT_ERROR(set(&f, 0), EBUSY);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
@@ -480,7 +480,7 @@ static void test_carries(void)
         ASSERT_OK(set(&f, 0));
 }
 
-/* VFs that the host has reserved. */
+/* VFs that the host keeps for other purposes, by a driver such as pci-stub or by driver_override. */
 static void test_in_use_by_host(void)
 {
         static const struct {
@@ -531,12 +531,12 @@ static void test_in_use_by_host(void)
         ASSERT_ERROR(set(&f, 0), EBUSY);
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         fake_heal(f.k);
-        /* No program has the VFs open: a driver of the host alone is no use. */
+        /* No program has the VFs open. A VF that is only bound to a driver of the host is not in use. */
         ASSERT_STREQ(fake_vf_driver(f.pf, 1), "accelvf");
         ASSERT_OK(set(&f, 0));
 }
 
-/* The driver of the host provides a VFIO device itself: the group is held until the write has returned. */
+/* VFs that have a group node: vgpud keeps the groups open until the write has returned. */
 static void test_keeps_out(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -549,7 +549,7 @@ static void test_keeps_out(void)
         check_golden(&f, "kept");
 }
 
-/* One group for all of them is opened once. */
+/* If all VFs share one group, vgpud opens the group once. */
 static void test_shared_group(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -597,7 +597,7 @@ static void test_nvidia(void)
         manage.made = 16;
         ASSERT_ERROR(set(&f, 4), EINVAL);
         ASSERT_EQ(manage.runs, 0);
-        /* The exit status of the script does not count. */
+        /* The number of VFs decides, not the exit status of the script. */
         manage.result = -EIO;
         ASSERT_OK(set(&f, 16));
         ASSERT_OK(set(&f, 16));
@@ -610,7 +610,7 @@ static void test_nvidia(void)
         ASSERT_ERROR(set(&f, 16), EIO);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
         ASSERT_OK(set(&f, 0));
-        /* A T4 has no VFs. */
+        /* The script enables no VFs, as on a T4. */
         manage.made = 0;
         ASSERT_ERROR(set(&f, 16), EIO);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_LOAD_DRIVER);
@@ -686,7 +686,7 @@ static void test_unbind_in_use(void)
         ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
 }
 
-/* While the kernel waits for the user, it shows no driver; the group is still held. */
+/* While the kernel waits for the program that has the VF open, it shows no driver; the group is still busy. */
 static void test_bind_leaving(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -704,7 +704,7 @@ static void test_bind_leaving(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu)");
         ASSERT_ERROR(bind_vf(&f, 0, "accelvf", NULL), EBUSY);
-        /* Linux 6.1 blocks readers meanwhile. */
+        /* Linux 6.1 blocks readers of driver_override during that wait. */
         g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         fake_fail(f.k, "read", override, EIO);
         ASSERT_ERROR(set(&f, 0), EBUSY);
@@ -715,7 +715,7 @@ static void test_bind_leaving(void)
         g_autofree char *after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
 
-        /* Another function of the group may be the reason why it is held. */
+        /* The group has another function, which may be the reason why the group is busy. */
         g_autofree char *other = g_strdup("kernel/iommu_groups/10/devices/0000:ff:00.1");
         fake_add_directory(f.k, other);
         ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
@@ -794,7 +794,7 @@ static void test_unbind_errno(void)
                 ASSERT_NULL(fake_vf_override(f.pf, 0));
         }
 
-        /* The same answer, but the VF is gone, which counts. */
+        /* The writes report an errno but have their effect: the bind has succeeded. */
         fake_heal(f.k);
         fake_fail_after(f.k, "write", "bus/pci/drivers/accelvf/unbind", EPROTO);
         fake_fail_after(f.k, "write", "bus/pci/drivers_probe", EPROTO);
@@ -823,7 +823,7 @@ static void test_override_errno(void)
         ASSERT_NULL(fake_vf_override(f.pf, 0));
 }
 
-/* Another program binds the VF in between. */
+/* Another program binds the VF to accelvf before driver_override is written. */
 static int bind_to_accel(FakeKernel *k, const char *path, void *data)
 {
         Fixture *f = data;

@@ -22,7 +22,7 @@ typedef struct Fixture {
         VgpudError e;
         InstanceDesc *made;
         GPtrArray *attributes;
-        GString *claims; /* the reservations, and whether a write came before */
+        GString *claims; /* each reservation, and the number of writes before it */
         int claim_result;
         uint32_t count;
 } Fixture;
@@ -116,7 +116,7 @@ static void option(Fixture *f, const char *name, const char *value)
         g_ptr_array_add(f->attributes, vgpu_attribute_new(name, value));
 }
 
-/* The domain exists from now on. */
+/* Starts the domain and creates a vGPU for it. */
 static int make(Fixture *f, unsigned domain, const char *uuid, const char *type_id)
 {
         g_autofree char *id = g_strdup_printf("%u", domain);
@@ -127,7 +127,7 @@ static int make(Fixture *f, unsigned domain, const char *uuid, const char *type_
         return create(f, uuid, type_id);
 }
 
-/* The domain has ended. */
+/* Ends the domain and destroys its vGPU. */
 static int unmake(Fixture *f, unsigned domain)
 {
         g_autofree char *slot = g_strdup_printf("vm%u", domain);
@@ -282,7 +282,7 @@ static void test_instances(void)
         ASSERT_STREQ(attribute_of(b, "low_gm"), "100M");
         Handover *h = xengt_driver.handover(a);
         g_autofree char *path = g_strdup(h->sysfs_path);
-        /* QEMU creates a vGPU itself, or takes no part. */
+        /* vgpud has neither XML nor arguments to hand over: a VM uses the vGPU by the domain's number. */
         bool none = !h->qemu_args && !h->libvirt_xml && !h->group_node && !h->cdev_node && h->iommu_group == -1;
         handover_free(h);
         ASSERT_TRUE(none);
@@ -312,12 +312,12 @@ static void test_recall(void)
         d->type_id = g_strdup("xengt-custom");
         ASSERT_STREQ(attribute_of(d, "cap"), "0");
         ASSERT_STREQ(attribute_of(d, "primary"), "no");
-        /* The fields that the model fills in after create() and scan() are no change. */
+        /* Apart from the fields that the model fills in, the description equals the result of create(). */
         d->type_guessed = f.made->type_guessed;
         ASSERT_TRUE(instance_desc_equal(d, f.made));
 }
 
-/* All sizes draw on the same memory, and low memory must be in one piece. */
+/* All types share the memory, and the low memory of a vGPU must be contiguous. */
 static void test_capacity(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -329,8 +329,8 @@ static void test_capacity(void)
         ASSERT_EQ(available(&f, "xengt-64-448"), 0);
         ASSERT_ERROR(make(&f, 8, UUID_B, "xengt-64-448"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_DESTROY_INSTANCE);
-        ASSERT_EQ(f.e.errnum, 0); /* no domain was asked in vain */
-        /* 128 MB are free again, but not side by side. */
+        ASSERT_EQ(f.e.errnum, 0); /* no write */
+        /* 128 MB of low memory are free again, but not contiguous. */
         ASSERT_EQ(unmake(&f, 2), 1);
         ASSERT_EQ(unmake(&f, 4), 1);
         ASSERT_EQ(available(&f, "xengt-64-448"), 2);
@@ -345,8 +345,8 @@ static void test_capacity(void)
         ASSERT_STREQ(f.made->slot, "vm10");
 }
 
-/* High memory is shared slot by slot (vgt/aperture_gm.c, vgt_find_hidden_gm_slots()): it limits the size of a
- * vGPU, and allocations do not show. */
+/* vGPUs share slots of high memory (vgt/aperture_gm.c, vgt_find_hidden_gm_slots()): the free slots limit the
+ * size of one vGPU, but not the number of vGPUs. */
 static void test_slots(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -468,7 +468,7 @@ static void test_errors(void)
                 fake_heal(f.k);
         }
 
-        /* The resources cannot be read afterwards. */
+        /* The resources cannot be read after the failed write: ENOMEM still means that no room is left. */
         fake_before(f.k, "write", CREATE, hide_resources, NULL);
         ASSERT_ERROR(make(&f, 1, UUID_A, "xengt-64-448"), ENOSPC);
         ASSERT_EQ(f.e.errnum, ENOMEM);
@@ -553,7 +553,7 @@ static void test_surprises(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_INCONSISTENT);
 }
 
-/* A vGPU is in use as long as the domain exists, with any state of the guest. */
+/* A vGPU is in use as long as its domain exists, whatever the guest does. */
 static void test_in_use(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -563,13 +563,13 @@ static void test_in_use(void)
         ASSERT_OK(make(&f, 31, UUID_B, "xengt-64-448"));
 
         for (unsigned i = 0; i < 2; i++) {
-                /* The guest is in the boot loader; the guest has loaded the driver. */
+                /* First the guest has no driver loaded yet, then it has. */
                 fake_xengt_start(f.x, 3, i == 1);
                 ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
                 ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
         }
 
-        /* The domain ended with the driver loaded; domain 31 and devices numbered 3 are unrelated. */
+        /* Domain 3 ends without unloading the driver. Domain 31 and a device number 3 are not domain 3. */
         fake_add_directory(f.k, "bus/xen-backend/devices/vif-31-3");
         ASSERT_EQ(unmake(&f, 3), 1);
         ASSERT_ERROR(destroy(&f, "vm31"), EBUSY);
@@ -578,7 +578,8 @@ static void test_in_use(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
 }
 
-/* The kernel shows no domains, or runs KVM. */
+/* vgpud cannot tell if the domain exists, because the list of domains cannot be read, or the hypervisor is
+ * KVM. */
 static void test_in_use_unknown(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -644,19 +645,20 @@ static void test_gone(void)
         ASSERT_EQ(destroy(&f, "vm1"), 0);
 }
 
-/* 512 MB above 64 MB of low memory; a bit in the third slot makes two and five of the eight. */
+/* Bitmaps of 512 MB of high memory, one bit per MB, above 64 MB of low memory. The used MB in HIGH_CUT
+ * splits the eight slots into two and five free ones. */
 #define FOUR_WORDS "00000000,00000000,00000000,00000000,"
 #define HIGH_FREE  FOUR_WORDS FOUR_WORDS FOUR_WORDS FOUR_WORDS
 #define HIGH_CUT   FOUR_WORDS FOUR_WORDS "00000000,00000000,00000000,00000001," FOUR_WORDS
 
-/* Texts of other versions: valid parts count, and the driver decides about the rest. */
+/* Texts of other versions of the driver: vgpud uses the valid parts, and leaves the rest to the driver. */
 static void test_resources(void)
 {
-        /* A Haswell with 2 GB of graphics memory is the second. */
+        /* The second row is a Haswell with 2 GB of graphics memory. */
         static const struct {
                 const char *text;
                 int eno;            /* the reason names the errno */
-                uint32_t available; /* size: 64 + 448 MB, 4 fences */
+                uint32_t available; /* of the type xengt-64-448, which needs 4 fences */
         } cases[] = {
                 { "0x00000200, 0x00000180, 0x00000e00, 0x00000c80, 0x00000020, 0x0000001c\n", 0, 6 },
                 { "0x00000200, 0x00000180, 0x00000600, 0x00000480, 0x00000020, 0x0000001c\n", 0, 6 },
@@ -745,7 +747,7 @@ static void test_room_unknown(void)
                         ASSERT_CONTAINS(t->why_not, g_strerror(table[i]));
                 }
 
-                /* The driver is not asked: it could crash the domain. */
+                /* create() does not write, because the driver could crash the domain. */
                 ASSERT_ERROR(make(&f, 2, UUID_B, "xengt-64-448"), EIO);
                 ASSERT_EQ(f.e.code, VGPUD_ERROR_FAILED);
                 ASSERT_EQ(f.e.errnum, table[i]);

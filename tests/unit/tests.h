@@ -88,7 +88,7 @@ static inline void tests_fail(const char *file, int line, const char *format, ..
 }
 #define FAIL(...) tests_fail(__FILE__, __LINE__, __VA_ARGS__)
 
-/* Skip a test that this host cannot run; says why. */
+/* Ends a test that this host cannot run, and prints the reason. */
 #define SKIP(...)                      \
         do {                           \
                 printf(__VA_ARGS__);   \
@@ -137,7 +137,7 @@ static inline const char *tests_errno(long long r)
                 if (_r < 0)                                                                \
                         FAIL("\"%s\" is %lld (%s), not success", #e, _r, tests_errno(_r)); \
         } while (0)
-/* A negative errno; the second one is written without the sign. */
+/* The result is a negative errno; eno is the errno without the sign. */
 #define ASSERT_ERROR(e, eno)                                                                \
         do {                                                                                \
                 long long _r = (long long)(e);                                              \
