@@ -27,7 +27,7 @@ static void on_gpu_removed(Gpu *gpu, void *userdata)
 
 static void on_instance_added(Instance *i, void *userdata)
 {
-        /* Lookups find the object already. */
+        /* A lookup finds the new object during its announcement. */
         g_assert(model_get_instance(i->gpu->model, i->desc->uuid) == i);
         g_string_append_printf(userdata, "instance+ %s %s\n", i->desc->uuid,
                                instance_origin_to_string(i->origin));
@@ -103,7 +103,7 @@ void fixture_unload(Fixture *f, FakeGpu *g)
         g_ptr_array_add(f->unloaded, g);
 }
 
-/* vfio-pci is loaded. */
+/* Adds a PF, and the driver vfio-pci. */
 FakePf *fixture_add_pf(Fixture *f, FakePfModel model, const char *address, unsigned total_vfs)
 {
         FakePf *pf;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The model on the in-memory kernel, with a recorder of everything it announces. No udev, no bus. */
+/* The model on the in-memory kernel, with a log of all announcements. No udev, no bus. */
 
 #include "daemon/discovery/arrivals.h"
 #include "daemon/model/gpu.h"
@@ -34,8 +34,8 @@ typedef struct Fixture {
         GPtrArray *fake_gpus; /* FakeGpu that discovery finds */
         GPtrArray *unloaded;  /* FakeGpu without driver */
         FakePci *pci;         /* NULL without fixture_add_pf() */
-        GPtrArray *fake_pfs;  /* FakePf, found as well */
-        GpuFacts *other_gpu;  /* borrowed: found as well; NULL: none */
+        GPtrArray *fake_pfs;  /* FakePf that discovery finds */
+        GpuFacts *other_gpu;  /* borrowed: another GPU that discovery finds; NULL: none */
         GString *log;         /* one line per announcement */
 } Fixture;
 
@@ -43,8 +43,8 @@ typedef struct Fixture {
 void fixture_init(Fixture *f);
 void fixture_start(Fixture *f);
 void fixture_new_manager(Fixture *f);     /* the first part of fixture_start() */
-void fixture_add(Fixture *f, FakeGpu *g); /* before fixture_start(), or followed by fixture_discover() */
-/* Unload the driver. The lane may still read the rest of the GPU; discovery is a call of its own. */
+void fixture_add(Fixture *f, FakeGpu *g); /* call before fixture_start() or fixture_discover() */
+/* Unload the driver. The model notices in the next fixture_discover(). */
 void fixture_unload(Fixture *f, FakeGpu *g);
 FakePf *fixture_add_pf(Fixture *f, FakePfModel model, const char *address, unsigned total_vfs);
 VgpuIo *fixture_io(int keep_fd, void *kernel); /* VgpuIo of the lanes */
@@ -60,7 +60,7 @@ bool fixture_wait(Fixture *f, Condition condition, void *data);
 
 /* Result of a job, for job_on_finished(). */
 typedef struct Outcome {
-        unsigned told; /* calls */
+        unsigned told; /* number of calls */
         VgpudErrorCode code;
         char *message;
 } Outcome;
@@ -79,14 +79,14 @@ Instance *fixture_get(Fixture *f, const char *uuid); /* NULL: not in the model *
 unsigned fixture_count_records(Fixture *f);          /* on disk */
 uint32_t fixture_available(Fixture *f, const char *gpu, const char *type);
 
-/* Conditions for a UUID or the name of a GPU. At rest: no scan runs or is wanted. */
+/* Conditions for a UUID or the name of a GPU. A GPU is at rest if no scan runs or is wanted. */
 bool instance_is_there(Fixture *f, void *uuid);
 bool instance_is_gone(Fixture *f, void *uuid);
 bool gpu_is_ready(Fixture *f, void *gpu);
 bool gpu_is_at_rest(Fixture *f, void *gpu);
 bool wishes_are_carried_out(Fixture *f, void *data); /* the manager has nothing to start */
 
-/* The log contains the announcement. */
+/* True if the log contains the announcement. */
 bool fixture_saw(Fixture *f, const char *line);
 bool saw(Fixture *f, void *line);
 void fixture_forget(Fixture *f);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A process that can start no thread, as under TasksMax=: RLIMIT_NPROC, which does not hold for root. */
+/* Makes the process unable to start threads, as under TasksMax=, by RLIMIT_NPROC. The limit does not hold
+ * for root, so root becomes another user. */
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@ typedef struct NoThreads {
         uid_t uid;
 } NoThreads;
 
-/* The saved user id allows the return to root. */
+/* The saved user id stays root, which allows the return to root. */
 static inline NoThreads no_threads_begin(void)
 {
         NoThreads n = { .uid = getuid() };

@@ -18,7 +18,8 @@ static void test_defaults(void)
         config_free(c);
 }
 
-/* Drop-ins follow the file, in the order of their names; invalid lines are ignored alone. */
+/* Drop-ins are read after the file, in the order of their names. Only the invalid lines of a file are
+ * ignored. */
 static void test_files(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -41,7 +42,7 @@ static void test_files(void)
         config_free(c);
 }
 
-/* Each number has a range; a value outside is ignored as a line and listed, and the default stays. */
+/* A value outside the range of its key is ignored and listed as an error, and the default stays. */
 static void test_ranges(void)
 {
         static const struct {
@@ -139,7 +140,7 @@ static void test_gpu_ranges(void)
         }
 }
 
-/* A bad line is ignored alone; a bad section is ignored up to the next section. */
+/* Only the bad line is ignored, or the lines up to the next section if the line is a bad section header. */
 static void test_bad_lines(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -203,8 +204,8 @@ static void test_gpu_addresses(void)
         }
 }
 
-/* A file with zero bytes is ignored as a whole: a part could mean the opposite. Rules that are not UTF-8 stay,
- * as an empty allow= has no limits. */
+/* A file with zero bytes is ignored as a whole, because a part could mean the opposite. A rule that is not
+ * UTF-8 stays, because an empty allow= would allow all types. */
 static void test_no_text(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -242,7 +243,7 @@ static void test_pci_ids(void)
                 { "0x8086:10c9", 1, 0xabcd1234 },
                 { "18086:10c9", 1, 0xabcd1234 },
                 { "nonsense, 8086", 1, 0xabcd1234 },
-                /* Valid elements count. */
+                /* The valid elements of a list count. */
                 { "8086:10c9 nonsense", 1, 0x808610c9 },
                 { "10c9, 1d55:1000,8086:,8086:10c9", 2, 0x808610c9 },
         };
@@ -316,7 +317,7 @@ static void test_gpus(void)
         config_free(c);
 }
 
-/* The kernel writes addresses in lower case. */
+/* A PCI address may be in capitals, although the kernel writes lower case. Other names may not. */
 static void test_gpu_in_capitals(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();

@@ -50,7 +50,7 @@ static void run(Burst *b, unsigned handled)
                 ASSERT_OK(sd_event_run(b->event, UINT64_MAX));
 }
 
-/* The first event of a burst decides when the handler runs, and the others change nothing. */
+/* The first event of a burst decides when the handler runs. Later events of the burst have no effect. */
 static void test_burst(void)
 {
         _cleanup_(burst_done) Burst b;
@@ -92,7 +92,7 @@ static void test_free(void)
         ASSERT_EQ(b.handled, 0);
 }
 
-/* An event loop that has ended takes no timer: no event may be lost. */
+/* An event loop that has ended accepts no timer: the handler runs at once, so that no event is lost. */
 static void test_no_timer(void)
 {
         _cleanup_(burst_done) Burst b;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Lookups of the inventory between two discoveries, with data of the test instead of udev. */
+/* Lookups in the inventory between two discoveries. The test provides the data, not udev. */
 
 #include "daemon/discovery/inventory.c"
 
@@ -31,7 +31,7 @@ static void inventory_drop(Inventory *i)
         g_free(i);
 }
 
-/* Lookups need the whole name: callers choose the text. */
+/* A lookup needs the whole name, because callers choose the text. */
 static void test_find_pci(void)
 {
         g_autoptr(GPtrArray) all = g_ptr_array_new(), blocked = g_ptr_array_new(),
@@ -56,7 +56,7 @@ static void test_find_pci(void)
         ASSERT_NULL(inventory_find_pci(i, "", &node));
         inventory_forget_pci(i, NIC_PATH);
         ASSERT_NULL(inventory_find_pci(i, NIC_NAME, &node));
-        /* The function returns: an event has no node. */
+        /* The function is added again by an event, which has no node: the node of the bridge counts. */
         inventory_learn_pci(i, NIC_PATH, inventory_node_of_bridge(i, NIC_PATH));
         ASSERT_STREQ(inventory_find_pci(i, NIC_NAME, &node), NIC_PATH);
         ASSERT_EQ(node, 2);

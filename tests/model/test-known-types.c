@@ -58,11 +58,11 @@ static void test_learn(void)
         (void)offer(s, "nvidia-1150", "NVIDIA L40S-4Q", 4096);
         (void)offer(s, "nvidia-1152", "NVIDIA L40S-8Q", 8192);
         known_types_learn(k, f, s);
-        ASSERT_EQ(before->len, 0); /* lists in use by a lane are immutable */
+        ASSERT_EQ(before->len, 0); /* a list that a lane may use never changes */
         after = known_types_get(k, f);
         ASSERT_EQ(after->len, 2);
 
-        /* Types that are not offered are remembered. */
+        /* A type that is no longer offered is remembered. */
         (void)offer(less, "nvidia-1150", "NVIDIA L40S-4Q", 4096);
         known_types_learn(k, f, less);
         k = known_types_free(k);
@@ -79,7 +79,7 @@ static void test_learn(void)
         ASSERT_EQ(t->available, 0);
         ASSERT_NULL(t->why_not);
 
-        /* Models are separate. */
+        /* Another model of GPU has its own known types. */
         f->subsystem_device = 1;
         g_autoptr(GPtrArray) other = known_types_get(k, f);
         ASSERT_EQ(other->len, 0);
@@ -100,7 +100,7 @@ static void test_changed_meaning(void)
         (void)offer(s, "nvidia-1150", "NVIDIA L40S-4Q", 4096);
         known_types_learn(k, f, s);
 
-        /* Same type, other spelling. */
+        /* The same type with another spelling of its name. */
         t = offer(renamed, "nvidia-1150", "GRID L40S-4Q", 4096);
         known_types_learn(k, f, renamed);
         ASSERT_NULL(t->earlier_name);

@@ -141,7 +141,8 @@ static void test_order(void)
         setup_free(&s);
 }
 
-/* The main thread learns of an end before the start of the next work, also in one dispatch. */
+/* The main thread learns that a work has ended before it learns that the next work has started, even in one
+ * dispatch. */
 static void test_end_before_beginning(void)
 {
         Setup s = setup_new();
@@ -168,7 +169,8 @@ static void slow_run(LaneWork *w, VgpuIo *io)
         piece_run(w, io);
 }
 
-/* While work is blocked, the main thread learns the file and the holder of the device; afterwards nothing. */
+/* lane_find_blocked() names the file and the holder of the device while work is blocked, and nothing
+ * afterwards. */
 static void test_blocked(void)
 {
         Setup s = setup_new();
@@ -202,7 +204,7 @@ static void test_blocked(void)
         setup_free(&s);
 }
 
-/* A hanging lane delays only itself, and its work returns later. */
+/* A hanging lane does not delay other lanes. Its work ends after the hang. */
 static void test_hang(void)
 {
         Setup s = setup_new();
@@ -249,7 +251,7 @@ static void test_cancel(void)
         setup_free(&s);
 }
 
-/* A released lane still returns its running work. */
+/* The running work of a released lane still ends in the main thread. */
 static void test_release_while_running(void)
 {
         Setup s = setup_new();
@@ -266,7 +268,7 @@ static void test_release_while_running(void)
         setup_free(&s);
 }
 
-/* A lane waits for the lock of an earlier daemon; its work counts as begun. */
+/* A lane waits while an earlier daemon holds its lock; the work counts as started meanwhile. */
 static void test_lock(void)
 {
         Setup s = setup_new();
@@ -321,7 +323,7 @@ static void test_no_thread(void)
         setup_free(&s);
 }
 
-/* Many lanes with much work, for the thread sanitizer. */
+/* Many lanes with much work, so that the thread sanitizer finds races. */
 static void test_many(void)
 {
         Setup s = setup_new();

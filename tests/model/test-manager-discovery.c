@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The model while GPUs, drivers and mediated device parents change, and with stale facts. */
+/* The model while GPUs, drivers and parents of mediated devices change, and after discoveries with stale
+ * facts. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #define NVIDIA "0000:41:00.0"
 #define UUID1  "11111111-2222-4333-8444-555555555555"
 
-/* Delay the creation of UUID1 on the first parent until fake_release(). */
+/* Starts a create of UUID1 that hangs in its write on the first parent until fake_release(). */
 static void start_hanging_create(Fixture *f, FakeGpu *g, const char *type, Outcome *o)
 {
         g_autofree char *create =
@@ -47,8 +48,8 @@ static void test_discovery(void)
         ASSERT_FALSE(fixture_saw(&f, "gpu~ " GVT_G " types"));
 }
 
-/* A discovery without a GPU whose file blocks: a new GPU is stuck at once and replaced later, a known one is
- * stuck after [jobs] timeout, and its records and instances stay. */
+/* A file of the GPU blocks the discovery. A GPU that is not in the model yet becomes stuck at once. A GPU in
+ * the model becomes stuck after [jobs] timeout, and keeps its records and instances. */
 static void test_blocked(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -99,7 +100,7 @@ static void discover_nothing(Fixture *f)
         arrivals_apply(f->model, none, NULL, (uint64_t)g_get_monotonic_time());
 }
 
-/* The length of the log at level "notice" during the call. */
+/* Returns the length of the log of the call at level "notice". */
 static size_t measure_notices(Fixture *f, void (*call)(Fixture *f))
 {
         FILE *saved = stderr;
@@ -149,7 +150,8 @@ static bool has_no_thread(Fixture *f, void *name)
         return gpu && gpu->state == GPU_FAILED && gpu->reason && gpu->hint.id == VGPUD_HINT_TRY_AGAIN;
 }
 
-/* No thread for a new GPU (TasksMax=): the GPU is shown with the reason, others work, and it recovers. */
+/* No thread can be started for a new GPU, as under TasksMax=. The GPU is shown with the reason, other GPUs
+ * work, and the GPU recovers later. */
 static void test_no_thread(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -176,7 +178,7 @@ static void test_no_thread(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "i915-GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
 }
 
-/* The GPU was away at the start of the discovery, and has answered since. */
+/* A discovery without the GPU began before the GPU's last answer, so it does not remove the GPU. */
 static void test_old_inventory(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -195,7 +197,7 @@ static void test_old_inventory(void)
         ASSERT_NULL(model_get_gpu(f.model, GVT_G));
 }
 
-/* The GPU had no driver at the start of the discovery, and has one now. */
+/* A discovery with a GPU without a driver began before the GPU's last answer, so its facts do not count. */
 static void test_old_facts(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -217,8 +219,8 @@ static void test_old_facts(void)
         gpu_facts_unref(old);
 }
 
-/* Another device took the place of the GPU while the discovery ran: the object keeps describing the first
- * device. */
+/* A discovery with another device at the GPU's address began before the GPU's last answer: the object still
+ * describes the first device. */
 static void test_other_device(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -238,7 +240,7 @@ static void test_other_device(void)
         ASSERT_EQ(model_get_gpu(f.model, GVT_G)->facts->device, first);
         ASSERT_FALSE(fixture_saw(&f, "gpu- " GVT_G));
 
-        /* The next discovery is newer. */
+        /* The same facts from a newer discovery count. */
         other->began_usec = (uint64_t)g_get_monotonic_time();
         arrivals_apply(f.model, found, NULL, other->began_usec);
         ASSERT_TRUE(fixture_saw(&f, "gpu- " GVT_G));
@@ -247,7 +249,8 @@ static void test_other_device(void)
         gpu_facts_unref(other);
 }
 
-/* The GPU leaves the model during a create, after stale facts. */
+/* The GPU leaves the model during a create. The record stays, even after a discovery that began before the
+ * end of the create. */
 static void test_made_meanwhile(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -283,7 +286,8 @@ static void test_made_meanwhile(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* A discovery begins during a create and finds no GPU. */
+/* A discovery that began during a create finds no GPU: the GPU stays, until a later discovery finds none
+ * either. */
 static void test_made_during_a_discovery(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -307,7 +311,8 @@ static void test_made_during_a_discovery(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* Parents of a GPU appear one by one, and an instance is created on a parent that the facts lack. */
+/* The parents of a GPU appear one by one. An instance is created on a parent that the latest facts do not
+ * have yet. */
 static void test_parents_one_by_one(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -339,7 +344,7 @@ static void test_parents_one_by_one(void)
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
 
-        /* Later facts do. */
+        /* Facts from after the create, without the parent, remove the instance. */
         early->began_usec = (uint64_t)g_get_monotonic_time();
         arrivals_apply(f.model, found, NULL, early->began_usec);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
@@ -348,7 +353,7 @@ static void test_parents_one_by_one(void)
         gpu_facts_unref(early);
 }
 
-/* The same, after the GPU left the model and returned. */
+/* As test_parents_one_by_one(), but the GPU leaves the model and returns during the create. */
 static void test_parents_of_another_object(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -415,7 +420,7 @@ static void test_gone(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* The driver is unloaded between create and scan, and takes the instance along. */
+/* The driver is unloaded after the write of a create: the instance is gone before it can be scanned. */
 static void test_gone_at_once(void)
 {
         _cleanup_fixture_ Fixture f;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Events of instances that other programs make and remove: quick scans, and scans that give way to jobs. */
+/* Events of instances that other programs create and destroy: quick scans, and scans that give way to jobs. */
 
 #include "drivers-glue/vf/bind.h"
 #include "fake-nvidia.h"
@@ -42,7 +42,8 @@ static void remove_foreign(Fixture *f, FakeGpu *g, unsigned parent, const char *
         vgpu_io_free(io);
 }
 
-/* The daemon also wishes a scan. This does not, so that only the quick scan can show the change. */
+/* Requests only the quick scan of an event, not the scan that the daemon wishes as well, so that only the
+ * quick scan can show the change. */
 static void hear(Fixture *f, FakeGpu *g, unsigned parent, const char *uuid, bool gone)
 {
         g_autofree char *name = parent_name(g, parent);
@@ -91,7 +92,7 @@ static FakeGpu *start_large(Fixture *f)
         return g;
 }
 
-/* The scan after the events, which has the last word. */
+/* Runs the scan that follows events and corrects the quick scans. */
 static void scan_all(Fixture *f)
 {
         gpu_want_scan(large(f), GPU_SCAN_SOON);
@@ -100,7 +101,7 @@ static void scan_all(Fixture *f)
 
 /* ---- tests ---- */
 
-/* The quick scan reads no attribute of a type, and shows what the scan will show. */
+/* The quick scan reads no attribute of a type, and has the same result as the scan that follows. */
 static void test_made(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -128,7 +129,7 @@ static void test_made(void)
         ASSERT_FALSE(fixture_saw(&f, "instance~ " UUID1));
         ASSERT_FALSE(fixture_saw(&f, "gpu~ " A2 " types"));
 
-        /* The model knows: no quick scan. */
+        /* The model knows these changes already, so no quick scan starts. */
         hear(&f, g, 3, UUID1, false);
         ASSERT_NULL(large(&f)->quick_scan);
         hear(&f, g, 3, UUID2, true);
@@ -151,7 +152,7 @@ static void test_removed(void)
         scan_all(&f);
         ASSERT_EQ(fixture_available(&f, A2, TYPE), room - 3);
 
-        /* Two at once, one of them vgpud's own. */
+        /* Two removals at once; vgpud created one of the instances. */
         remove_foreign(&f, g, 3, UUID1);
         remove_foreign(&f, g, 4, UUID2);
         reads = fake_count(f.kernel, "read");
@@ -171,7 +172,7 @@ static void test_removed(void)
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"instance+ " UUID1 " foreign"));
 }
 
-/* The driver has less room than predicted. */
+/* The driver has less room than the quick scan predicts: the scan corrects the number. */
 static void test_corrected(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -190,7 +191,7 @@ static void test_corrected(void)
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
 }
 
-/* An instance that cannot be read hides no other, and is not taken for removed. */
+/* An instance that cannot be read hides no other instance, and does not count as removed. */
 static void test_unreadable(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -213,7 +214,7 @@ static void test_unreadable(void)
         ASSERT_NULL(fixture_get(&f, UUID2));
         ASSERT_NOT_NULL(fixture_get(&f, UUID3));
 
-        /* The same for the whole parent. */
+        /* A parent that cannot be read does not count as without instances. */
         fake_heal(f.kernel);
         fake_fail(f.kernel, "list", fake_gpu_parent_path(g, 3), EIO);
         scan_parent(large(&f), third);
@@ -224,7 +225,8 @@ static void test_unreadable(void)
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
 }
 
-/* A job shows its own result; a quick scan waits behind it. */
+/* No quick scan starts for the instance of a running job; a quick scan for another instance waits behind the
+ * job. */
 static void test_during_job(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -260,7 +262,8 @@ static void test_during_job(void)
         ASSERT_EQ(fixture_available(&f, A2, TYPE), room - 2);
 }
 
-/* A job destroys an instance that another program has just removed: the job tells the end. */
+/* Another program removes an instance that a job is about to destroy: the job announces the end of the
+ * instance. */
 static void test_during_destroy(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -289,7 +292,8 @@ static void test_during_destroy(void)
         ASSERT_NULL(fixture_get(&f, UUID2));
 }
 
-/* The kernel links the type after the last event. Until then the instance is not shown by a quick scan. */
+/* The kernel creates the link to the type after its last event. A quick scan does not show the instance
+ * before. */
 static void test_in_the_making(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -305,7 +309,7 @@ static void test_in_the_making(void)
         ASSERT_TRUE(fixture_wait(&f, instance_is_there, (void *)UUID1));
         ASSERT_STREQ(fixture_get(&f, UUID1)->desc->type_id, TYPE);
 
-        /* The link goes first. */
+        /* On removal, the link disappears before the instance. */
         fake_fail(f.kernel, "link", link, ENOENT);
         hear(&f, g, 3, UUID1, true);
         ASSERT_TRUE(fixture_wait(&f, is_repeated, NULL));
@@ -313,7 +317,7 @@ static void test_in_the_making(void)
         remove_foreign(&f, g, 3, UUID1);
         ASSERT_TRUE(fixture_wait(&f, instance_is_gone, (void *)UUID1));
 
-        /* The link never comes: leave the instance to the scan. */
+        /* The link never appears: the quick scan leaves the instance to the scan. */
         make_foreign(&f, g, 3, TYPE, UUID1);
         hear(&f, g, 3, UUID1, false);
         ASSERT_TRUE(fixture_wait(&f, quick_scans_have_ended, (void *)A2));
@@ -323,8 +327,8 @@ static void test_in_the_making(void)
         ASSERT_NULL(fixture_get(&f, UUID1)->desc->type_id);
 }
 
-/* Availability cannot be predicted. A GPU with few attributes is scanned at once, a large one after the
- * debounce. */
+/* If the availability cannot be predicted, a GPU with few attributes is scanned at once, and a large GPU
+ * after the debounce. */
 static void test_unpredictable(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -357,7 +361,7 @@ static void test_unpredictable(void)
         scan_all(&f);
         ASSERT_NOT_NULL(fixture_get(&f, UUID2));
 
-        /* A type that the last scan did not show. */
+        /* The instance has a type that the last scan did not show: the quick scan leaves it to the scan. */
         fake_heal(f.kernel);
         scan_all(&f);
         path = (g_free(path), g_strdup_printf("%s/" UUID3 "/mdev_type", fake_gpu_parent_path(g, 4)));
@@ -368,7 +372,7 @@ static void test_unpredictable(void)
         ASSERT_NULL(fixture_get(&f, UUID3));
 }
 
-/* A quick scan proves nothing about a GPU whose last scan failed or which does not answer. */
+/* A quick scan has no effect on a GPU whose last scan failed. */
 static void test_states(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -385,7 +389,7 @@ static void test_states(void)
         scan_all(&f);
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
 
-        /* The facts changed: the quick scan read another device. */
+        /* The facts changed during the quick scan, which may have read another device. */
         make_foreign(&f, g, 4, TYPE, UUID2);
         hear(&f, g, 4, UUID2, false);
         GpuFacts *facts = fake_gpu_facts(g);
@@ -398,7 +402,7 @@ static void test_states(void)
         scan_all(&f);
         ASSERT_NOT_NULL(fixture_get(&f, UUID2));
 
-        /* The GPU leaves while a quick scan waits. */
+        /* The GPU leaves the model while a quick scan waits. */
         hear(&f, g, 5, UUID3, false);
         ASSERT_NOT_NULL(large(&f)->quick_scan);
         fixture_unload(&f, g);
@@ -425,7 +429,7 @@ static void test_stuck(void)
         ASSERT_TRUE(fixture_wait(&f, instance_is_there, (void *)UUID1));
 }
 
-/* VFs: events name the VF, and only a scan can tell how many more are free. */
+/* An event of a VF names the VF, but only a scan can tell how many VFs are free. */
 static void test_vfs(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -532,7 +536,7 @@ static bool has_ended(Fixture *f, void *end)
         return ((End *)end)->told;
 }
 
-/* A job that comes during a scan runs before the rest of it. */
+/* A job that is requested during a scan runs before the scan goes on. */
 static void test_gives_way(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -556,12 +560,12 @@ static void test_gives_way(void)
         ASSERT_EQ(end.taken_usec, before);
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
 
-        /* The scan is not lost. */
+        /* The scan runs after the job. */
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)A2));
         ASSERT_TRUE(large(&f)->snapshot->taken_usec > before);
 }
 
-/* Jobs without an end: one always waits. */
+/* Each job that ends requests another job, so that a job always waits. */
 typedef struct Load {
         Fixture *f;
         unsigned n, failed;

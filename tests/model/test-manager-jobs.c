@@ -9,7 +9,7 @@
 #define UUID1 "11111111-2222-4333-8444-555555555555"
 
 typedef struct Several {
-        char uuids[4][UUID_STRLEN + 1]; /* 0, 2, 3 on mdpy, 1 on GVT-g */
+        char uuids[4][UUID_STRLEN + 1]; /* indices 0, 2 and 3 are on mdpy, index 1 is on GVT-g */
         GPtrArray *instances;
 } Several;
 
@@ -116,7 +116,7 @@ static void test_destroy_many_refused(void)
         ASSERT_ERROR(request_destroy_many(f.model, s.instances, false, 0, &jobs, &error), EPERM);
         foreign->origin = INSTANCE_ORIGIN_VGPUD;
 
-        /* two jobs, where the user may have one */
+        /* this needs two jobs, but per-user= allows one */
         ASSERT_ERROR(request_destroy_many(f.model, s.instances, false, 1000, &jobs, &error), EDQUOT);
         model_get_gpu(f.model, GVT_G)->state = GPU_STUCK;
         ASSERT_ERROR(request_destroy_many(f.model, s.instances, false, 0, &jobs, &error), ETIMEDOUT);
@@ -127,7 +127,8 @@ static void test_destroy_many_refused(void)
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 4);
 }
 
-/* Instances after one that fails are destroyed, and the job names each that is left. */
+/* If one instance cannot be destroyed, the later instances are destroyed all the same, and the job names
+ * each instance that is left. */
 static void test_destroy_many_failures(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -173,7 +174,7 @@ static void test_destroy_many_failures(void)
         assert_details(ended->details, ended->n_details, "type=mdpy-vga count=3 ");
 }
 
-/* A job for one instance has no failures beside its error. */
+/* A job for one instance has an error, but no list of failures. */
 static void test_finished(void)
 {
         _cleanup_fixture_ Fixture f;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The model after a restart: finished and interrupted work of an earlier daemon. */
+/* The model after a restart, which finds finished and interrupted work of an earlier daemon. */
 
 #include "fixture.h"
 
@@ -74,7 +74,7 @@ static uint64_t make_device(Fixture *f, FakeGpu *mdpy, const char *uuid)
         return identity;
 }
 
-/* Killed between record and commit. */
+/* The earlier daemon was killed after it had written a record, and before it committed it. */
 static void interrupted(bool undo, bool device)
 {
         _cleanup_fixture_ Fixture f;
@@ -116,8 +116,8 @@ static void test_interrupted(void)
         interrupted(true, true);
 }
 
-/* Killed before the write to the kernel, or between the write and its proof. A device of the UUID stays, and is
- * another program's. */
+/* The daemon was killed before the inode of the device was in the record, or the record has another inode. A
+ * device with the UUID stays, and is foreign. */
 static void unproven(bool undo, bool made, uint64_t identity)
 {
         _cleanup_fixture_ Fixture f;
@@ -161,7 +161,7 @@ static void test_unproven(void)
         unproven(false, true, 1);
 }
 
-/* The device is on a parent that cannot be read during the first scan. */
+/* As in unproven(), on a parent that cannot be read during the first scan. */
 static void test_unproven_unreadable(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -201,7 +201,8 @@ static void test_unproven_unreadable(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* Killed between the commits of two instances: both exist. Before the first commit: both are removed. */
+/* A daemon was killed between the commits of two instances of one job: both stay. A kill before the first
+ * commit: both are removed. */
 static void interrupted_pair(bool first_made)
 {
         _cleanup_fixture_ Fixture f;
@@ -256,8 +257,8 @@ static bool no_jobs(Fixture *f, void *gpu)
                !g->debounce;
 }
 
-/* More incomplete instances than the queue takes: all are removed, and requests keep their places in the queue.
- */
+/* More incomplete instances than the queue has places: all are removed, and their jobs take no place from
+ * users' requests. */
 static void test_undo_many(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -268,7 +269,7 @@ static void test_undo_many(void)
         fixture_add(&f, fake_add_mtty(f.kernel));
         fixture_start(&f);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(12, .type = "mtty-1"), uuid), VGPUD_ERROR_NONE);
-        /* State after a kill before the first commit. */
+        /* The records as a daemon leaves them that is killed before the first commit. */
         g_autoptr(GPtrArray) uuids = records_of_gpu(f.model->records, "mtty");
 
         for (guint i = 0; i < uuids->len; i++) {
@@ -288,7 +289,7 @@ static void test_undo_many(void)
         ASSERT_EQ(fixture_count_records(&f), 1);
 }
 
-/* The daemon stops before the removal of an incomplete instance: the next daemon removes it. */
+/* Leaves an incomplete instance on mdpy, with a record that it must be removed. */
 static FakeGpu *leave_half_made(Fixture *f)
 {
         Record r = { .uuid = UUID1, .gpu = (char *)"mdpy", .type_id = (char *)"mdpy-hd", .undo = true };
@@ -313,7 +314,7 @@ static void test_undo_and_stop(void)
         g_autofree char *room = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                             "/mdev_supported_types/mdpy-hd/available_instances", NULL);
 
-        /* During the first scan. */
+        /* The daemon stops during its first scan, so the next daemon removes the incomplete instance. */
         fake_hang(f.kernel, "read", room);
         fixture_new_manager(&f);
         ASSERT_OK(manager_open(f.manager));
@@ -329,8 +330,8 @@ static void test_undo_and_stop(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* A failing removal is retried on an explicit rescan and by the next daemon, but not after scans that the
- * attempt causes. */
+/* A removal that fails is retried when a user requests a rescan, and by the next daemon, but not after other
+ * scans. */
 static void test_undo_fails(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -371,7 +372,7 @@ static void test_undo_fails(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* A GPU does not answer after a restart: its records keep names and UUIDs. */
+/* A GPU does not answer after a restart: the names and UUIDs in its records stay in use. */
 static void test_restart_unanswered(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -416,7 +417,7 @@ static void test_restart_unanswered(void)
         ASSERT_STREQ(fixture_get(&f, UUID1)->name, "hugo");
 }
 
-/* A stop cancels waiting jobs, does not wait for stuck ones, and answers all callers. */
+/* A stop cancels the waiting job, does not wait for the blocked job, and answers the callers of both. */
 static void test_stop(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -461,7 +462,7 @@ static void test_stop_while_blocked(void)
 {
         _cleanup_fixture_ Fixture f;
         static Job *left;             /* the lane uses the job until the process ends */
-        static Lanes *volatile lanes; /* the same; volatile, so that the leak sanitizer finds the pointer */
+        static Lanes *volatile lanes; /* used as long; volatile, so that the leak sanitizer finds the pointer */
         unsigned threads = count_threads();
         g_auto(GStrv) names = NULL;
         g_autofree char *text = NULL;
@@ -481,7 +482,7 @@ static void test_stop_while_blocked(void)
         g_assert(lanes);
         fixture_stop(&f);
 
-        /* The numbers of closed descriptors go to other files of the process. */
+        /* Files that reuse the numbers of closed descriptors: the lane must not write to these files. */
         scratch_directory(&f.scratch, "other");
         int others[8];
         for (size_t i = 0; i < G_N_ELEMENTS(others); i++)

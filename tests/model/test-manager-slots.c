@@ -8,7 +8,7 @@
 
 #define L40S "0000:41:00.0"
 
-/* NULL: none, or several. */
+/* Returns the only instance of the model; NULL: none, or several. */
 static Instance *get_only(Fixture *f)
 {
         GHashTableIter iter;
@@ -23,7 +23,7 @@ static Instance *get_only(Fixture *f)
         return i;
 }
 
-/* Start with a GPU that the fixture does not know. */
+/* Starts with a GPU of these facts, which is none of the fixture's GPUs. */
 static void start(Fixture *f, GpuFacts *facts)
 {
         g_autoptr(GPtrArray) found = g_ptr_array_new();
@@ -56,7 +56,7 @@ static void look(Fixture *f)
 #define ALICE(...) REQUEST(.name = "alice", .requester = 1000, .type = __VA_ARGS__)
 #define ZOE(...)   REQUEST(.name = "zoe", .requester = 1001, .type = __VA_ARGS__)
 
-/* Another program removed Alice's instance, and Zoe's is in its slot. */
+/* Checks that Zoe's instance is the only one: another program removed Alice's instance from the slot. */
 static void check_zoe(Fixture *f, const char *zoe)
 {
         const Instance *i = get_only(f);
@@ -69,7 +69,8 @@ static void check_zoe(Fixture *f, const char *zoe)
         ASSERT_EQ(fixture_count_records(f), 1);
 }
 
-/* Repeat: the order of records depends on random UUIDs. */
+/* Another program frees the slot of an instance, and vgpud uses it again. Repeated, because the order of
+ * records depends on random UUIDs. */
 static void test_again_nvidia(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -90,7 +91,7 @@ static void test_again_nvidia(void)
         fake_nvidia_free(g);
 }
 
-/* The same with devices of different identity. */
+/* As test_again_nvidia(), but each device in the slot has its own inode. */
 static void test_again_xengt(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -125,7 +126,7 @@ static void test_again_xengt(void)
         fake_xengt_free(x);
 }
 
-/* A removal of the old instance is requested during the create of Zoe's. */
+/* A destroy of the old instance in the slot waits behind the create of Zoe's instance, which must survive. */
 static void destroy_behind_create(Fixture *f, FakeNvidia *g, Instance *before)
 {
         _cleanup_outcome_ Outcome made = { 0 }, removed = { 0 };
@@ -157,7 +158,7 @@ static void test_destroy_behind_create(void)
         fake_nvidia_free(g);
 }
 
-/* Another program created an instance in the slot of ours. */
+/* Another program replaces vgpud's instance in its slot. Returns the foreign instance. */
 static Instance *make_foreign(Fixture *f, FakeNvidia *g)
 {
         char alice[UUID_STRLEN + 1];
@@ -184,7 +185,7 @@ static void test_destroy_foreign_behind_create(void)
         fake_nvidia_free(g);
 }
 
-/* A removed instance frees its slot. */
+/* A foreign instance in a slot that vgpud used earlier can be destroyed. */
 static void test_destroy_foreign(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -209,7 +210,8 @@ static bool has_reason(Fixture *f, void *data)
         return gpu_is_at_rest(f, (void *)L40S) && !gpu->reason == !data;
 }
 
-/* A VF that cannot be read is named. Its instance and the record stay, also over a restart; the others work. */
+/* The reason of the GPU names a VF that cannot be read. Its instance stays, and after a restart its record;
+ * other instances work. */
 static void test_unreadable_vf(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -227,7 +229,7 @@ static void test_unreadable_vf(void)
         ASSERT_EQ(gpu->state, GPU_READY);
         ASSERT_CONTAINS(gpu->reason, fake_nvidia_vf_name(g, 0));
         ASSERT_EQ(gpu->hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
-        ASSERT_NOT_NULL(fixture_get(&f, alice)); /* as it was seen last */
+        ASSERT_NOT_NULL(fixture_get(&f, alice)); /* in the state of the last successful scan */
         ASSERT_NOT_NULL(fixture_get(&f, zoe));
         ASSERT_EQ(fixture_destroy(&f, alice, false), VGPUD_ERROR_FAILED);
         ASSERT_NOT_NULL(fixture_get(&f, alice));
@@ -258,8 +260,8 @@ static void test_unreadable_vf(void)
 
 #define INTERRUPTED "11111111-2222-4333-8444-555555555555"
 
-/* The files of a daemon that was killed while it created an instance with attributes. `identity`: of the slot;
- * 0: the slot appears with the instance. `proof`: 0: no write has succeeded. */
+/* Writes the files of a daemon that was killed during a create with attributes. `identity`: inode of the
+ * slot; 0: the slot appears with the instance. `proof`: inode from vgpud-write; 0: no write has succeeded. */
 static void leave_record(Fixture *f, const GpuFacts *facts, const char *type, const char *slot,
                          const char *restore, uint64_t identity, uint64_t proof)
 {
@@ -316,7 +318,7 @@ static void interrupted_xengt(bool proven)
         fake_xengt_domain(x, 1, true);
         ASSERT_OK(vgpu_io_write(io, "kernel/vgt/control/create_vgt_instance", "1,64,448,4"));
         ASSERT_OK(vgpu_io_identify(io, "kernel/vgt/vm1", &identity));
-        fake_xengt_domain(x, 1, false); /* a removal would succeed */
+        fake_xengt_domain(x, 1, false); /* the domain has ended, so a removal would succeed */
         leave_record(&f, facts, "xengt-64-448", "vm1", "low_gm=64M high_gm=448M fences=4", 0,
                      proven ? identity : 0);
         f.other_gpu = facts;
@@ -351,7 +353,8 @@ static void interrupted_nvidia(bool proven)
         fake_nvidia_free(g);
 }
 
-/* Another program may have created the instance in the reserved slot after the daemon was killed. */
+/* An interrupted create is undone only if it is proven. Otherwise another program may have created the
+ * instance in the reserved slot. */
 static void test_interrupted(void)
 {
         interrupted_xengt(false);

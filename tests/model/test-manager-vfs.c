@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Instances that are VFs: without UUIDs of the kernel, and changed by jobs. */
+/* Instances that are VFs, for which the kernel has no UUIDs, and jobs that change the number of VFs. */
 
 #include "base/fs-util.h"
 #include "daemon/store/autoprobe.h"
@@ -65,7 +65,7 @@ static void test_life(void)
         ASSERT_EQ(set_vfs(&f, 8), VGPUD_ERROR_INVALID);
         ASSERT_EQ(configure(&f, "heterogeneous", "yes"), VGPUD_ERROR_UNSUPPORTED);
 
-        /* The model shows the VFs before the answer. */
+        /* The model shows the VFs before the job ends. */
         fixture_forget(&f);
         ASSERT_EQ(set_vfs(&f, 2), VGPUD_ERROR_NONE);
         ASSERT_TRUE(fixture_saw(&f, "gpu~ " XE " state=ready"));
@@ -90,7 +90,7 @@ static void test_life(void)
         ASSERT_EQ(gpu(&f)->state, GPU_UNPREPARED);
 }
 
-/* Create several, all or none; a failure releases the reservations. */
+/* A create of several instances creates all or none. A failure removes the reservations. */
 static void test_all_or_none(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -179,7 +179,7 @@ static bool is_running(Fixture *f, void *job)
         return ((Job *)job)->state == JOB_RUNNING;
 }
 
-/* A job that hangs before its first change. */
+/* Starts a job that hangs in its first write. */
 static Job *start_hanging(Fixture *f, Outcome *o)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
@@ -196,7 +196,7 @@ static Job *start_hanging(Fixture *f, Outcome *o)
         return job;
 }
 
-/* VFs appear during a job: the job reads them at its end, undisturbed. */
+/* A discovery finds VFs during a job. The facts stay as they are until the job reads them at its end. */
 static void test_seen_meanwhile(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -217,7 +217,7 @@ static void test_seen_meanwhile(void)
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
 }
 
-/* A slow discovery has facts from before the job. */
+/* A slow discovery has facts from before the job, which do not count. */
 static void test_old_facts(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -232,7 +232,7 @@ static void test_old_facts(void)
         fixture_forget(&f);
         arrivals_apply(f.model, found, NULL, old->began_usec);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
-        /* The same for another device. */
+        /* Facts of another device do not count either if they are from before the job. */
         old->device++;
         arrivals_apply(f.model, found, NULL, old->began_usec);
         fixture_discover(&f);
@@ -266,7 +266,8 @@ static void test_old_scan(void)
         ASSERT_FALSE(fixture_saw(&f, "gpu~ " XE " state=unprepared"));
 }
 
-/* Without a daemon, another program recreated the VFs and took the same slot: the instance is foreign. */
+/* While no daemon ran, another program recreated the VFs and bound the VF of the same name: the instance is
+ * foreign. */
 static void test_made_anew(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -299,7 +300,7 @@ static void test_made_anew(void)
         vgpu_io_free(io);
 }
 
-/* The third create fails, and so does the rollback of the first; the second is rolled back. */
+/* The third create and the rollback of the first fail. The second is rolled back all the same. */
 static int fail_and_stay(FakeKernel *k, const char *path, void *first)
 {
         fake_fail(k, "write", first, EIO);
@@ -326,13 +327,14 @@ static void test_undo_all(void)
         ASSERT_NULL(fake_vf_driver(pf, 1));
         ASSERT_NULL(fake_vf_override(pf, 1));
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 1);
-        /* The remaining instance is vgpud's own, and can be destroyed later. */
+        /* The instance that is left belongs to vgpud, and can be destroyed later. */
         ASSERT_STREQ(model_get_instance(f.model, uuid)->desc->slot, VF0);
         fake_heal(f.kernel);
         ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
 }
 
-/* A killed daemon left autoprobe at 0, and restoring fails at first. */
+/* A killed daemon left autoprobe at 0. The next daemon fails to restore it, and the daemon after that
+ * succeeds. */
 static void test_probe_again(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -356,7 +358,7 @@ static void test_probe_again(void)
         vgpu_io_free(io);
 }
 
-/* A quota job disables automatic provisioning; the next daemon knows. */
+/* A job with quotas switches automatic provisioning off. The next daemon knows, and switches it on. */
 static void test_provision_again(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -404,7 +406,8 @@ static void assert_probed_again(Fixture *f, FakePf *pf)
         vgpu_io_free(io);
 }
 
-/* A job failed to restore autoprobe. The next scan retries; other and cancelled jobs keep the marker. */
+/* A job failed to restore autoprobe. The next scan retries. Jobs that do not restore it, and cancelled jobs,
+ * keep the marker. */
 static void test_probe_again_after_job(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -431,7 +434,7 @@ static void test_probe_again_after_job(void)
         outcome_of(&first, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
         ASSERT_EQ(first.code, VGPUD_ERROR_INCONSISTENT);
-        /* The first holds the lane, so that the second still waits when it is cancelled. */
+        /* The first job blocks the lane, so that the second job still waits when it is cancelled. */
         fake_hang(f.kernel, "write", numvfs);
         ASSERT_OK(request_set_vfs(gpu(&f), 0, 0, &job, NULL));
         outcome_of(&second, job);

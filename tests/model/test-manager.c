@@ -32,7 +32,7 @@ static void test_life(void)
         ASSERT_STREQ(i->desc->type_id, "i915-GVTg_V5_4");
         ASSERT_TRUE(i->created_usec > 0);
         ASSERT_EQ(fixture_available(&f, GVT_G, "i915-GVTg_V5_4"), 2);
-        /* order: job, instance, types, end of the job */
+        /* announcements in order: job, instance, types, end of the job */
         line = g_strdup_printf("job+ 1 create\n");
         ASSERT_TRUE(g_str_has_prefix(f.log->str, line));
         const char *added = strstr(f.log->str, "instance+"), *types = strstr(f.log->str, " types"),
@@ -93,7 +93,7 @@ static void test_refusals(void)
         ASSERT_STREQ(writes, "");
         ASSERT_EQ(fixture_count_records(&f), 0);
 
-        /* taken */
+        /* the UUID and the name are in use */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-xga", .uuid = UUID1, .name = "hugo"), uuid),
                   VGPUD_ERROR_NONE);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
@@ -106,7 +106,7 @@ static void test_refusals(void)
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
 }
 
-/* Names and UUIDs are whole, also names that could begin a UUID. */
+/* A lookup needs the whole name or UUID, even if a name looks like the beginning of a UUID. */
 static void test_lookups(void)
 {
         static const char *const names[] = { "100", "abc", "d" };
@@ -198,7 +198,7 @@ static int fail_third(FakeKernel *k, const char *path, void *data)
         return ++*(unsigned *)data == 3 ? -EIO : 0;
 }
 
-/* Create several, all or none. */
+/* A create of several instances creates all or none. */
 static void test_several(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -210,7 +210,7 @@ static void test_several(void)
         gpu = fake_add_gvt_g(f.kernel, GVT_G);
         fixture_add(&f, gpu);
         fixture_start(&f);
-        /* no capacity for all: no write */
+        /* without capacity for all instances, nothing is written */
         ASSERT_EQ(fixture_create(&f, REQUEST_N(4, .type = "GVTg_V5_4"), uuid), VGPUD_ERROR_NO_CAPACITY);
         g_autofree char *writes = fake_writes(f.kernel);
         ASSERT_STREQ(writes, "");
@@ -231,13 +231,13 @@ static void test_several(void)
         ASSERT_EQ(fixture_count_records(&f), 3);
 }
 
-/* A scan after the moment. */
+/* True if the GPU was scanned after the moment. */
 static bool is_looked_at(Fixture *f, void *moment)
 {
         return model_get_gpu(f->model, A2)->snapshot->taken_usec > *(uint64_t *)moment;
 }
 
-/* The answer does not wait for a scan of many parents and types. */
+/* The answer to a create or destroy does not wait for a scan of many parents and types. */
 static void test_large(void)
 {
         uint64_t moment;
@@ -264,7 +264,7 @@ static void test_large(void)
         ASSERT_EQ(i->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_STREQ(i->desc->type_id, type);
         ASSERT_EQ(fixture_available(&f, A2, type), room - 1);
-        /* The first instance fixes the size of all types, which is predicted. */
+        /* The first instance decides the size of all vGPUs; the model predicts this without a scan. */
         ASSERT_EQ(fixture_available(&f, A2, other), 0);
         moment = (uint64_t)g_get_real_time();
         ASSERT_TRUE(fixture_wait(&f, is_looked_at, &moment));
@@ -283,7 +283,7 @@ static void test_large(void)
         ASSERT_TRUE(fixture_wait(&f, is_looked_at, &moment));
         ASSERT_EQ(fixture_available(&f, A2, other), other_room);
 
-        /* A create of several continues with the next VF. */
+        /* A create of several instances continues at the next VF, instead of searching all VFs each time. */
         before = fake_count(f.kernel, "read");
         ASSERT_EQ(fixture_create(&f, REQUEST_N(room, .type = type), uuid), VGPUD_ERROR_NONE);
         reads = fake_count(f.kernel, "read") - before;
@@ -292,7 +292,7 @@ static void test_large(void)
         ASSERT_EQ(fixture_available(&f, A2, type), 0);
 }
 
-/* Creates without a GPU respect capacity and waiting jobs. */
+/* A create without a GPU respects the capacity of the GPUs and their waiting jobs. */
 static void test_placement(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -388,7 +388,8 @@ static void apply_facts(Fixture *f, GpuFacts *facts)
         g_assert(fixture_wait(f, is_known, (void *)NVIDIA));
 }
 
-/* Derived properties: type names of instances, which a driver may hide, and modes. */
+/* Announcements of properties that follow from other data: the type name of an instance, which a driver may
+ * hide, and modes. */
 static void test_what_follows(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -434,7 +435,7 @@ static void test_what_follows(void)
         fake_nvidia_free(g);
 }
 
-/* Another program recreates the instance on another GPU, which is scanned first. */
+/* Another program recreates the instance on another GPU, and that GPU is scanned before the first GPU. */
 static void test_foreign_elsewhere(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -482,7 +483,7 @@ static void test_foreign_first(void)
         io = fake_kernel_io(f.kernel);
         g_autofree char *create = g_strconcat(fake_gpu_parent_path(mdpy, 0),
                                               "/mdev_supported_types/mdpy-hd/create", NULL);
-        ASSERT_OK(vgpu_io_write(io, create, UUID1)); /* the daemon does not know yet */
+        ASSERT_OK(vgpu_io_write(io, create, UUID1)); /* not in the model yet */
         vgpu_io_free(io);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
@@ -513,7 +514,8 @@ static bool is_stuck(Fixture *f, void *gpu)
         return model_get_gpu(f->model, gpu)->state == GPU_STUCK;
 }
 
-/* A create blocks: its caller and waiting callers get an error, other GPUs work, and the GPU recovers. */
+/* A create blocks: its caller and the waiting callers get an error, other GPUs work, and the GPU recovers
+ * after the block. */
 static void test_stuck(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -635,7 +637,7 @@ static void test_cancel(void)
         fake_wait_hanging(f.kernel);
         ASSERT_OK(request_create(f.model, REQUEST(.type = "mdpy-hd", .uuid = UUID2), &b, NULL));
         outcome_of(&second, b);
-        /* The error blames the job, not the GPU. */
+        /* The instance does not exist yet: the error names the job that will create it. */
         _cleanup_vgpud_error_ VgpudError not_yet = VGPUD_ERROR_INIT;
         Instance *instance;
         ASSERT_TRUE(request_get_instance(f.model, UUID2, &instance, &not_yet) < 0);

@@ -20,7 +20,7 @@ static bool job_runs(Fixture *f, void *job)
         return ((const Job *)job)->state == JOB_RUNNING;
 }
 
-/* GPUs with GVT-g at the addresses, and a configuration. */
+/* Starts with GPUs with GVT-g at the addresses, and a configuration. */
 static void start(Fixture *f, const char *const *addresses, const char *config)
 {
         fixture_init(f);
@@ -33,7 +33,8 @@ static void start(Fixture *f, const char *const *addresses, const char *config)
 }
 #define START(f, config, ...) start(f, (const char *const[]){ __VA_ARGS__, NULL }, config)
 
-/* "A B | C": GPUs in order; GPUs that do not fit follow the bar. An error is the id of its code. */
+/* Returns "A B | C", the GPUs in their order; GPUs that do not fit follow the bar. On an error, returns the
+ * name of its code. */
 static char *place(Fixture *f, const char *type, uint32_t count, const PlaceHints *hints)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
@@ -78,14 +79,14 @@ static char *create_error(Fixture *f, const CreateRequest *request, VgpudErrorCo
         return g_steal_pointer(&error.message);
 }
 
-/* An error with the code, whose message names the fact. */
+/* Checks that the create fails with the code, and that the message contains the fact. */
 #define ASSERT_CREATE_ERROR(f, request, code, fact)                         \
         do {                                                                \
                 g_autofree char *_message = create_error(f, request, code); \
                 ASSERT_CONTAINS(_message, fact);                            \
         } while (0)
 
-/* Why the request gets nothing on the GPU; PLACEMENT_REASON_NONE: the GPU fits. */
+/* Returns the reason why the request does not fit on the GPU; PLACEMENT_REASON_NONE: it fits. */
 static PlacementReason reason_on(Fixture *f, const char *type, uint32_t count, const PlaceHints *hints,
                                  const char *gpu)
 {
@@ -158,11 +159,11 @@ static void test_rules(void)
         ASSERT_CREATE_ERROR(&f, REQUEST_N(3, .type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY,
                             "GPU " A ": forbid=GVTg_V5_4 ");
         ASSERT_CREATE_ERROR(&f, REQUEST_N(3, .type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY, "GPU " C ": ");
-        /* Rules also hold for a named GPU; spare does not. */
+        /* A rule for types also holds if the caller names the GPU; spare= does not. */
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "i915-GVTg_V5_4", .gpu = A), VGPUD_ERROR_UNSUPPORTED,
                             "forbid=GVTg_V5_4");
         ASSERT_EQ(last_hint, VGPUD_HINT_CHANGE_CONFIG);
-        /* The type shows no capacity; foreign instances still count. */
+        /* The forbidden type shows no capacity; another type does. */
         const VgpuType *t = gpu_snapshot_find_type(model_get_gpu(f.model, A)->snapshot, "GVTg_V5_4", NULL);
         ASSERT_EQ(t->available, 0);
         ASSERT_CONTAINS(t->why_not, "forbid=GVTg_V5_4");
@@ -173,7 +174,8 @@ static void test_rules(void)
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY, B);
 }
 
-/* The driver is not asked for more than there is room for, and the hint is the same as for one instance. */
+/* The caller names a GPU that has room for fewer instances than requested: the job fails, and the hint
+ * advises another choice. */
 static void test_count_above_room(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -207,7 +209,7 @@ static void test_all_excluded(void)
         ASSERT_EQ(reason_on(&f, "GVTg_V5_8", 1, NODE_HINTS(1, -1), A), PLACEMENT_OTHER_NODE);
 }
 
-/* Waiting jobs are promised, also for other types. */
+/* Jobs that have not ended reserve room on their GPU, also for other types. */
 static void test_promises(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -218,10 +220,10 @@ static void test_promises(void)
         fake_hang(f.kernel, "write", A_PATH "/mdev_supported_types/i915-GVTg_V5_2/create");
         ASSERT_OK(request_create(f.model, REQUEST(.type = "GVTg_V5_2", .gpu = A), &job[0], NULL));
         fake_wait_hanging(f.kernel);
-        /* half of the GPU is promised: four of seven of the small type */
+        /* the job reserves room on GPU A that the smaller type cannot have */
         _cleanup_place_ Place *p = NULL;
         ASSERT_OK(place_new(f.model, "GVTg_V5_8", 1, HINTS(.strategy = "depth"), 0, &p, NULL));
-        ASSERT_STREQ(p->placement->chosen->candidate->gpu, B); /* the result on A is a guess */
+        ASSERT_STREQ(p->placement->chosen->candidate->gpu, B); /* a job creates another type on A */
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
         ASSERT_EQ(p->candidates[0].instances, 1);
         ASSERT_TRUE(p->candidates[0].crowded);
@@ -244,7 +246,7 @@ static void test_promises(void)
         }
 }
 
-/* An earlier choice stands while the GPU fits. */
+/* A GPU that was chosen before polkit was asked is kept while it fits. */
 static void test_chosen_before(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -259,21 +261,21 @@ static void test_chosen_before(void)
         ASSERT_EQ(fixture_create(&f, REQUEST_N(2, .type = "GVTg_V5_4", .gpu = B), uuid), VGPUD_ERROR_NONE);
         ASSERT_OK(request_resolve_create(f.model, REQUEST(.type = "GVTg_V5_4", .chosen = B), &gpu, &type,
                                          NULL));
-        ASSERT_STREQ(gpu_name(gpu), A); /* the rest of B is spare */
+        ASSERT_STREQ(gpu_name(gpu), A); /* spare= holds back the rest of B */
         ASSERT_OK(request_resolve_create(f.model, REQUEST(.type = "GVTg_V5_4", .chosen = "mdpy"), &gpu, &type,
                                          NULL));
         ASSERT_STREQ(gpu_name(gpu), A);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(2, .type = "GVTg_V5_4", .gpu = A), uuid), VGPUD_ERROR_NONE);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4", .chosen = B), VGPUD_ERROR_NO_CAPACITY, "spare=");
         ASSERT_EQ(last_hint, VGPUD_HINT_CHANGE_CONFIG);
-        /* Not even without spare=. */
+        /* 64 instances would not fit without spare= either, so the hint is not to change the configuration. */
         ASSERT_CREATE_ERROR(&f, REQUEST_N(64, .type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY, "spare=");
         ASSERT_TRUE(last_hint != VGPUD_HINT_CHANGE_CONFIG);
-        /* The hint holds. */
+        /* spare= does not apply to a named GPU. */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_4", .gpu = B), uuid), VGPUD_ERROR_NONE);
 }
 
-/* No GPU has capacity, but a removal runs: the request waits behind the removal. */
+/* No GPU has room, but GPU B has a destroy job: the request waits behind that job. */
 static void test_hope(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -320,7 +322,7 @@ static void test_nodes_and_neighbours(void)
         ASSERT_PLACE(&f, "no-such", 1, NULL, "NoSuchType");
 }
 
-/* A GPU with a full queue is skipped, even if it is first by strategy. */
+/* A GPU with a full queue is skipped, even if the strategy prefers it. */
 static void test_full_queue(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -366,7 +368,7 @@ static void test_stuck(void)
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
         ASSERT_EQ(p->placement->ranks[1].reason_id, PLACEMENT_NOT_READY);
         ASSERT_EQ(place_error_code(p, &p->placement->ranks[1]), VGPUD_ERROR_GPU_STUCK);
-        /* B alone takes work, and its driver has the answer */
+        /* only B takes jobs, so a request without room is tried there, and its driver answers */
         fake_hang(f.kernel, "write", "devices/pci0000:00/" B "/mdev_supported_types/i915-GVTg_V5_8/create");
         ASSERT_OK(request_create(f.model, REQUEST_N(4, .type = "GVTg_V5_8"), &job, NULL));
         ASSERT_STREQ(job->gpu_name, B);
@@ -401,7 +403,7 @@ static void test_unprepared(void)
         ASSERT_CONTAINS(message, A);
 }
 
-/* A rule for an address holds in every form; sections that match no GPU are listed after the discovery. */
+/* A section may have a GPU's address in any form. Sections that match no GPU are listed after the discovery. */
 static void test_sections_without_a_gpu(void)
 {
         static const char config[] =

@@ -10,7 +10,7 @@
 #define A "aaaaaaaa-0000-4000-8000-000000000001"
 #define B "bbbbbbbb-0000-4000-8000-000000000002"
 
-/* Borrowed. */
+/* Returns the descriptor of the directory of records, which the Records own. */
 static int directory_fd(Records *records)
 {
         SharedFd *directory = records_directory(records);
@@ -54,7 +54,7 @@ static void test_life(void)
         ASSERT_FALSE(records_get(records, A)->interrupted);
         records_free(records);
 
-        /* The next daemon: the create of A was interrupted. */
+        /* The next daemon finds that the create of A was interrupted. */
         ASSERT_OK(records_open(s.fd, &records));
         const Record *r = records_get(records, A);
         ASSERT_NOT_NULL(r);
@@ -121,7 +121,7 @@ static void test_damage(void)
         ASSERT_NULL(names[1]);
 }
 
-/* An instance to remove stays so for each daemon until its removal. */
+/* A record that its instance must be removed keeps this fact for each daemon, until the instance is removed. */
 static void test_undo(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -148,7 +148,7 @@ static void test_undo(void)
         }
 }
 
-/* The first of two instances must be removed, and so must the second. */
+/* If the first of two instances must be removed, so must the second. */
 static void test_undo_first(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -176,7 +176,7 @@ static void append_proof(Records *records, const char *uuid, uint64_t identity)
         ASSERT_TRUE(dprintf(fd, VGPU_WITNESS_FORMAT, (unsigned long long)identity) > 0);
 }
 
-/* The line that vgpud-write appends, before or after the next daemon has read the record. */
+/* vgpud-write appends the inode to the record, before or after the next daemon has read the record. */
 static void test_proof(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -204,7 +204,7 @@ static void test_proof(void)
         records_end_doubt(records, B);
         ASSERT_TRUE(records_get(records, B)->proven);
         ASSERT_FALSE(records_get(records, B)->in_doubt);
-        ASSERT_EQ(records_get(records, B)->identity, 5); /* the slot's */
+        ASSERT_EQ(records_get(records, B)->identity, 5); /* the inode of the slot, not of the proof */
         records_free(records);
 
         ASSERT_OK(records_open(s.fd, &records));
@@ -219,7 +219,8 @@ static void test_proof(void)
         ASSERT_FALSE(records_fits(0, 0));
 }
 
-/* A lane that is blocked at the end of the daemon goes on later. */
+/* A lane that is blocked at the end of the daemon can still write records, because it keeps the directory
+ * open. */
 static void test_directory_outlives(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -272,7 +273,8 @@ static void test_slot(void)
         ASSERT_NULL(records_find_slot(records, "0000:00:02.0", "0000:08:00.4"));
         records_free(records);
 
-        /* The next daemon finds reservations that no record mentions. */
+        /* The daemon was killed before its records had the reservations: the next daemon reads them from
+         * their files. */
         ASSERT_OK(records_open(s.fd, &records));
         const Record *r = records_find_slot(records, "0000:00:02.0", "0000:08:00.4");
         ASSERT_NOT_NULL(r);
@@ -296,7 +298,8 @@ static void test_slot(void)
         records_free(records);
 }
 
-/* Another program removed A, and B took its slot: a slot has one owner after every kill. */
+/* Another program removed A, and vgpud reserved its slot for B. Whenever the daemon is killed, the slot has
+ * one owner afterwards. */
 static void slot_again(bool noted, bool committed)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -358,7 +361,7 @@ static void test_slot_of_another(void)
         records_free(records);
 }
 
-/* Slot files without record, with a made record, and with invalid contents. */
+/* Files of slots without a record, with a committed record, and with invalid contents are ignored. */
 static void test_bad_slots(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
